@@ -1,0 +1,115 @@
+package raft
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"balsa/raft/quorum"
+)
+
+// The byte forms below are shared by the log on disk and the messages on the
+// wire. Integers are unsigned varints; byte strings carry their length first.
+
+var errTruncated = errors.New("raft: truncated encoding")
+
+// AppendEntry appends the encoding of e to dst: kind, term, index, data.
+func AppendEntry(dst []byte, e Entry) []byte {
+	dst = append(dst, byte(e.Kind))
+	dst = binary.AppendUvarint(dst, uint64(e.Term))
+	dst = binary.AppendUvarint(dst, uint64(e.Index))
+	dst = binary.AppendUvarint(dst, uint64(len(e.Data)))
+	return append(dst, e.Data...)
+}
+
+// DecodeEntry reads one entry from the front of b and returns the rest. The
+// entry's Data aliases b.
+func DecodeEntry(b []byte) (e Entry, rest []byte, err error) {
+	if len(b) == 0 {
+		return e, nil, errTruncated
+	}
+	e.Kind = EntryKind(b[0])
+	if e.Kind > EntryConfiguration {
+		return e, nil, fmt.Errorf("raft: unknown entry kind %d", b[0])
+	}
+	var term, index, size uint64
+	rest = b[1:]
+	for _, v := range []*uint64{&term, &index, &size} {
+		if *v, rest, err = decodeUvarint(rest); err != nil {
+			return e, nil, err
+		}
+	}
+	if size > uint64(len(rest)) {
+		return e, nil, errTruncated
+	}
+	e.Term, e.Index = Term(term), Index(index)
+	if size > 0 {
+		e.Data = rest[:size:size]
+	}
+	return e, rest[size:], nil
+}
+
+// AppendConfiguration appends the encoding of c to dst: three id lists (incoming
+// voters, outgoing voters, learners), each with its length first.
+func AppendConfiguration(dst []byte, c Configuration) []byte {
+	for _, ids := range [][]NodeID{c.Voters.Incoming, c.Voters.Outgoing, c.Learners} {
+		dst = binary.AppendUvarint(dst, uint64(len(ids)))
+		for _, id := range ids {
+			dst = binary.AppendUvarint(dst, uint64(id))
+		}
+	}
+	return dst
+}
+
+// DecodeConfiguration reads one configuration from the front of b and returns the rest.
+func DecodeConfiguration(b []byte) (c Configuration, rest []byte, err error) {
+	var lists [3][]NodeID
+	rest = b
+	for i := range lists {
+		var n, id uint64
+		if n, rest, err = decodeUvarint(rest); err != nil {
+			return c, nil, err
+		}
+		if n > uint64(len(rest)) { // every id takes a byte at least
+			return c, nil, errTruncated
+		}
+		for range n {
+			if id, rest, err = decodeUvarint(rest); err != nil {
+				return c, nil, err
+			}
+			lists[i] = append(lists[i], NodeID(id))
+		}
+	}
+	c.Voters = quorum.Joint{Incoming: lists[0], Outgoing: lists[1]}
+	c.Learners = lists[2]
+	return c, rest, nil
+}
+
+// AppendSnapshotMeta appends the encoding of m to dst: index, term, configuration.
+func AppendSnapshotMeta(dst []byte, m SnapshotMeta) []byte {
+	dst = binary.AppendUvarint(dst, uint64(m.Index))
+	dst = binary.AppendUvarint(dst, uint64(m.Term))
+	return AppendConfiguration(dst, m.Configuration)
+}
+
+// DecodeSnapshotMeta reads one snapshot meta from the front of b and returns the rest.
+func DecodeSnapshotMeta(b []byte) (m SnapshotMeta, rest []byte, err error) {
+	var index, term uint64
+	if index, rest, err = decodeUvarint(b); err != nil {
+		return m, nil, err
+	}
+	if term, rest, err = decodeUvarint(rest); err != nil {
+		return m, nil, err
+	}
+	m.Index, m.Term = Index(index), Term(term)
+	m.Configuration, rest, err = DecodeConfiguration(rest)
+	return m, rest, err
+}
+
+func decodeUvarint(b []byte) (v uint64, rest []byte, err error) {
+	v, n := binary.Uvarint(b)
+	if n <= 0 {
+		return 0, nil, errTruncated
+	}
+	return v, b[n:], nil
+}

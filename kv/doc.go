@@ -1,0 +1,29 @@
+// Package kv is the key/value state machine that balsa replicates: versioned keys
+// under one store revision, with conditional and unconditional changes.
+//
+//	            Validate            Codec.Append           Codec.Decode
+//	client ──► Op ──────► server ──────────────► Raft log ─────────────► DoOp ──► Result
+//	                                                                      │
+//	                 Get, Ascend (any goroutine) ◄── ordered index ◄──────┤
+//	                 Snapshot ──► image.WriteTo  ◄── its O(1) clone ◄─────┘
+//
+// # What a store holds
+//
+// A store counts its revisions: it is at 1 when empty, and each change adds one. Refused
+// operations and gets add nothing. A key carries the revision that created it, the
+// revision that changed it last, and its version: the number of Puts since its
+// creation, so 1 at first, and 0 where there is no such key. A deleted key that comes
+// back starts again at version 1. That is etcd's data model.
+//
+// An operation is conditional unless it says otherwise: it takes effect only where the
+// key is at the version that the operation names (0: absent), which is what lets a
+// client send it twice and have it happen once. Refusals are Results too, the same
+// on every replica.
+//
+// # What it does not do
+//
+// The package is pure: no clock, chance, goroutine, file or socket. The one lock in it
+// lets a server read while operations are executed (see Store). It knows nothing of
+// Raft either; *Store is a rsm.StateMachine[Op, Result] and Codec a rsm.Codec[Op] by
+// their methods alone.
+package kv

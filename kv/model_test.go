@@ -1,0 +1,85 @@
+package kv_test
+
+import (
+	"bytes"
+	"testing"
+
+	"balsa/kv"
+
+	"pgregory.net/rapid"
+)
+
+// model is the store said naively: a map, and the rules one after the other.
+type model struct {
+	keys     map[string]kv.Entry
+	revision uint64
+}
+
+func (m *model) do(op kv.Op) kv.Result {
+	e, present := m.keys[op.Key]
+	found := kv.Result{Version: e.Version, CreateRevision: e.CreateRevision, ModRevision: e.ModRevision, Revision: m.revision}
+	refuse := func(c kv.Code) kv.Result { found.Code = c; return found }
+
+	if op.Kind == kv.Get && present {
+		found.Value = e.Value
+		return found
+	}
+	if !present && (op.Kind != kv.Put || !op.Unconditional && op.Version != 0) {
+		return refuse(kv.CodeNoKey)
+	}
+	if present && !op.Unconditional && op.Version != e.Version {
+		return refuse(kv.CodeVersion)
+	}
+	m.revision++
+	if op.Kind == kv.Delete {
+		delete(m.keys, op.Key)
+		return kv.Result{Revision: m.revision}
+	}
+	if !present {
+		e = kv.Entry{Key: op.Key, CreateRevision: m.revision}
+	}
+	e.Value, e.Version, e.ModRevision = op.Value, e.Version+1, m.revision
+	m.keys[op.Key] = e
+	return kv.Result{Version: e.Version, CreateRevision: e.CreateRevision, ModRevision: e.ModRevision, Revision: m.revision}
+}
+
+func TestStoreBehavesLikeTheModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &model{keys: map[string]kv.Entry{}, revision: 1}
+		s, twin := kv.NewStore(), kv.NewStore()
+		steps := rapid.IntRange(1, 60).Draw(t, "steps")
+		for range steps {
+			op := drawOp(t, "a", "b", "c", "ab", "\x00")
+			got, want := s.DoOp(op), m.do(op)
+			if !equal(got, want) {
+				t.Fatalf("%+v\n got %+v\nwant %+v", op, got, want)
+			}
+			twin.DoOp(op)
+			if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {
+				var b bytes.Buffer
+				image, _ := s.Snapshot()
+				if _, err := image.WriteTo(&b); err != nil {
+					t.Fatal(err)
+				}
+				s = kv.NewStore()
+				if err := s.Restore(&b); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		var bytes int64
+		for key, e := range m.keys {
+			bytes += int64(len(key) + len(e.Value))
+			if got, want := s.Get(key), m.do(get(key)); !equal(got, want) {
+				t.Fatalf("key %q holds %+v, want %+v", key, got, want)
+			}
+		}
+		if s.Len() != len(m.keys) || s.Bytes() != bytes || s.Revision() != m.revision {
+			t.Fatalf("%d keys, %d bytes, revision %d; want %d, %d, %d",
+				s.Len(), s.Bytes(), s.Revision(), len(m.keys), bytes, m.revision)
+		}
+		if s.Hash() != twin.Hash() {
+			t.Fatal("the hash depends on restarts")
+		}
+	})
+}

@@ -1,0 +1,97 @@
+package kv
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrVersion refuses a Put or Delete whose version is not the key's. The Result
+	// carries the key's version. Nothing changed.
+	ErrVersion = errors.New("kv: version does not match")
+
+	// ErrNoKey refuses a Get or Delete of an absent key, and a Put that names a version
+	// above 0 of one. Nothing changed.
+	ErrNoKey = errors.New("kv: no such key")
+
+	// ErrTooLarge refuses an operation whose key or value is over the server's Limits.
+	// It comes from Validate, never from DoOp.
+	ErrTooLarge = errors.New("kv: too large")
+
+	// ErrEmptyKey refuses an operation without a key. Nothing changed.
+	ErrEmptyKey = errors.New("kv: key is empty")
+
+	// ErrUnknownKind refuses an operation whose Kind is none of Get, Put and Delete.
+	// Nothing changed.
+	ErrUnknownKind = errors.New("kv: unknown kind of operation")
+)
+
+// Code is the compact form of a Result's outcome. The numbers are part of the wire
+// format: they never change meaning.
+type Code uint8
+
+const (
+	CodeOK          Code = 0
+	CodeVersion     Code = 1 // ErrVersion
+	CodeNoKey       Code = 2 // ErrNoKey
+	CodeTooLarge    Code = 3 // ErrTooLarge
+	CodeEmptyKey    Code = 4 // ErrEmptyKey
+	CodeUnknownKind Code = 5 // ErrUnknownKind
+)
+
+var codeErrors = [...]error{
+	CodeVersion:     ErrVersion,
+	CodeNoKey:       ErrNoKey,
+	CodeTooLarge:    ErrTooLarge,
+	CodeEmptyKey:    ErrEmptyKey,
+	CodeUnknownKind: ErrUnknownKind,
+}
+
+// Err returns the sentinel error that c stands for, nil for CodeOK. A code from a newer
+// program gives an error that matches none of the sentinels.
+func (c Code) Err() error {
+	if int(c) < len(codeErrors) {
+		return codeErrors[c]
+	}
+	return fmt.Errorf("kv: unknown result code %d", uint8(c))
+}
+
+func (c Code) String() string {
+	if c == CodeOK {
+		return "ok"
+	}
+	return c.Err().Error()
+}
+
+// CodeOf returns the code of the sentinel that err is or wraps, CodeOK for nil, and
+// false if err is none of them.
+func CodeOf(err error) (Code, bool) {
+	if err == nil {
+		return CodeOK, true
+	}
+	for c, sentinel := range codeErrors {
+		if sentinel != nil && errors.Is(err, sentinel) {
+			return Code(c), true
+		}
+	}
+	return 0, false
+}
+
+// Result is the outcome of one operation. Whatever the outcome, it describes the key
+// and the store as they were right after the operation.
+type Result struct {
+	Code Code
+	// Value is the key's value where Get found one, nil otherwise. It is shared with
+	// the store and with other readers: it must not be written to.
+	Value []byte
+	// Version, CreateRevision and ModRevision are the key's, zero where it is absent:
+	// after ErrVersion they tell which version is there, after Put the new one.
+	Version        uint64
+	CreateRevision uint64
+	ModRevision    uint64
+	// Revision is the store's.
+	Revision uint64
+}
+
+// Err returns nil, or the sentinel error of the refusal.
+func (r Result) Err() error { return r.Code.Err() }

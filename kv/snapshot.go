@@ -1,0 +1,144 @@
+package kv
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// A snapshot is a stream of bytes, the same for the same state:
+//
+//	header   magic(7) format(1) revision(uvarint) keys(uvarint) hash(8, little endian)
+//	each key key length(uvarint) key
+//	         create revision(uvarint) mod revision - create revision(uvarint)
+//	         version(uvarint) value length(uvarint) value      in ascending order
+//	footer   xxHash64 of all the above (8, little endian)
+//
+// The hash is that of Store.Hash, the footer is about the bytes: the one finds what
+// went wrong in memory, the other what went wrong on disks and wires.
+const (
+	snapshotMagic  = "balsakv"
+	snapshotFormat = 1
+
+	// streamBytes is the size of the buffers between an image and its stream.
+	streamBytes = 64 << 10
+)
+
+var (
+	// ErrBadSnapshot refuses a stream that is no snapshot, or no whole one: damaged,
+	// truncated, or with something behind it.
+	ErrBadSnapshot = errors.New("kv: bad snapshot")
+
+	// ErrNewerSnapshot refuses a snapshot of a format that this program is too old for.
+	ErrNewerSnapshot = errors.New("kv: snapshot was written by a newer program")
+
+	// ErrMemory is what writing an image fails with if its records do not add up to the
+	// hash that was kept while they were installed: the memory of this process, or the
+	// program, is at fault, and no snapshot of such a state should be kept.
+	ErrMemory = errors.New("kv: state does not match its hash")
+)
+
+// Snapshot returns an image of the present state: an io.WriterTo that writes it out in
+// key order with bounded buffers while operations go on. It never fails.
+func (s *Store) Snapshot() (io.WriterTo, error) {
+	return &image{s.clone()}, nil
+}
+
+// image is the state at one revision.
+type image struct{ state state }
+
+// WriteTo writes the snapshot. It may be called again, and writes the same bytes again.
+func (im *image) WriteTo(w io.Writer) (written int64, err error) {
+	digest := xxhash.New()
+	counter := &countingWriter{w: w}
+	buf := bufio.NewWriterSize(io.MultiWriter(counter, digest), streamBytes)
+
+	head := append([]byte(snapshotMagic), snapshotFormat)
+	head = binary.AppendUvarint(head, im.state.revision)
+	head = binary.AppendUvarint(head, uint64(im.state.index.Len()))
+	head = binary.LittleEndian.AppendUint64(head, im.state.hash())
+	buf.Write(head)
+
+	check := state{revision: im.state.revision}
+	var scratch []byte
+	im.state.index.Scan(func(key string, r *record) bool {
+		check.sum += r.hash(key)
+		scratch = binary.AppendUvarint(scratch[:0], uint64(len(key)))
+		scratch = append(scratch, key...)
+		scratch = binary.AppendUvarint(scratch, r.createRevision)
+		scratch = binary.AppendUvarint(scratch, r.modRevision-r.createRevision)
+		scratch = binary.AppendUvarint(scratch, r.version)
+		scratch = binary.AppendUvarint(scratch, uint64(len(r.value)))
+		buf.Write(scratch)
+		_, err = buf.Write(r.value) // a bufio.Writer's errors are sticky
+		return err == nil
+	})
+	if err == nil {
+		err = buf.Flush()
+	}
+	if err == nil && check.hash() != im.state.hash() {
+		err = ErrMemory
+	}
+	if err == nil {
+		_, err = counter.Write(binary.LittleEndian.AppendUint64(nil, digest.Sum64()))
+	}
+	if err != nil {
+		return counter.n, fmt.Errorf("write snapshot: %w", err)
+	}
+	return counter.n, nil
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// Restore replaces the state by the one that an image wrote. It reads r to its end. The
+// new state is built aside: an error (ErrBadSnapshot, ErrNewerSnapshot, or r's own) has
+// changed nothing, and until the end readers see the old state.
+func (s *Store) Restore(r io.Reader) error {
+	st, err := readSnapshot(r)
+	if err != nil {
+		return fmt.Errorf("restore snapshot: %w", err)
+	}
+	s.mu.Lock()
+	s.state = st
+	s.mu.Unlock()
+	return nil
+}
+
+func readSnapshot(r io.Reader) (state, error) {
+	sr := &snapshotReader{r: bufio.NewReaderSize(r, streamBytes), digest: xxhash.New()}
+	st, keys, hash := newState(), uint64(0), uint64(0)
+	if err := sr.header(&st.revision, &keys, &hash); err != nil {
+		return state{}, err
+	}
+	last := ""
+	for range keys {
+		key, rec, err := sr.record(last, st.revision)
+		if err != nil {
+			return state{}, err
+		}
+		st.index.Load(key, rec)
+		st.sum += rec.hash(key)
+		st.bytes += rec.size(key)
+		last = key
+	}
+	if err := sr.footer(); err != nil {
+		return state{}, err
+	}
+	if st.hash() != hash {
+		return state{}, fmt.Errorf("%w: records do not add up to the state's hash", ErrBadSnapshot)
+	}
+	return st, nil
+}

@@ -1,0 +1,150 @@
+package kv
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// maxRevision bounds what a snapshot may claim, so that counting on from there cannot
+// overflow.
+const maxRevision = 1 << 62
+
+// snapshotReader reads the parts of a snapshot in order. It trusts none of them: what it
+// allocates is bounded by twice what it has read, plus streamBytes.
+type snapshotReader struct {
+	r      *bufio.Reader
+	digest *xxhash.Digest // of the bytes read
+}
+
+func (s *snapshotReader) header(revision, keys, hash *uint64) error {
+	var magic [len(snapshotMagic) + 1]byte
+	if err := s.full(magic[:]); err != nil {
+		return err
+	}
+	format := magic[len(snapshotMagic)]
+	switch {
+	case string(magic[:len(snapshotMagic)]) != snapshotMagic:
+		return fmt.Errorf("%w: it does not begin like one", ErrBadSnapshot)
+	case format > snapshotFormat:
+		return fmt.Errorf("%w: format %d, this program reads up to %d", ErrNewerSnapshot, format, snapshotFormat)
+	case format == 0:
+		return fmt.Errorf("%w: format 0", ErrBadSnapshot)
+	}
+	for _, v := range []*uint64{revision, keys} {
+		var err error
+		if *v, err = s.uvarint(); err != nil {
+			return err
+		}
+	}
+	if *revision < firstRevision || *revision > maxRevision {
+		return fmt.Errorf("%w: revision %d", ErrBadSnapshot, *revision)
+	}
+	var b [8]byte
+	err := s.full(b[:])
+	*hash = binary.LittleEndian.Uint64(b[:])
+	return err
+}
+
+// record reads one key, which must be above last, in a store at storeRevision.
+func (s *snapshotReader) record(last string, storeRevision uint64) (string, *record, error) {
+	keyBytes, err := s.bytes()
+	if err != nil {
+		return "", nil, err
+	}
+	key := string(keyBytes)
+	if key <= last {
+		return "", nil, fmt.Errorf("%w: key %.40q after %.40q", ErrBadSnapshot, key, last)
+	}
+	r := new(record)
+	var changes uint64 // revisions from creation to the last change
+	for _, v := range []*uint64{&r.createRevision, &changes, &r.version} {
+		if *v, err = s.uvarint(); err != nil {
+			return "", nil, err
+		}
+	}
+	// Each change of the key added one to its version and at least one to the revision.
+	if r.createRevision <= firstRevision || r.createRevision > storeRevision ||
+		changes > storeRevision-r.createRevision || r.version == 0 || r.version > changes+1 {
+		return "", nil, fmt.Errorf("%w: key %.40q: version %d, created at %d and changed %d revisions later, in a store at %d",
+			ErrBadSnapshot, key, r.version, r.createRevision, changes, storeRevision)
+	}
+	r.modRevision = r.createRevision + changes
+	r.value, err = s.bytes()
+	return key, r, err
+}
+
+// footer compares the checksum and wants nothing behind it.
+func (s *snapshotReader) footer() error {
+	sum := s.digest.Sum64()
+	var b [8]byte
+	if err := s.full(b[:]); err != nil {
+		return err
+	}
+	if binary.LittleEndian.Uint64(b[:]) != sum {
+		return fmt.Errorf("%w: checksum mismatch", ErrBadSnapshot)
+	}
+	if _, err := s.r.ReadByte(); err == nil {
+		return fmt.Errorf("%w: data after its end", ErrBadSnapshot)
+	} else if err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+// bytes reads a length and as many bytes, in steps: a length that lies must not make us
+// allocate what never comes. Nothing gives nil.
+func (s *snapshotReader) bytes() ([]byte, error) {
+	size, err := s.uvarint()
+	if err != nil || size == 0 {
+		return nil, err
+	}
+	b := make([]byte, min(size, streamBytes))
+	if err := s.full(b); err != nil {
+		return nil, err
+	}
+	for uint64(len(b)) < size {
+		n := uint64(len(b))
+		step := min(size-n, n) // doubling
+		b = append(make([]byte, 0, n+step), b...)[:n+step]
+		if err := s.full(b[n:]); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+func (s *snapshotReader) uvarint() (uint64, error) {
+	b, err := s.r.Peek(binary.MaxVarintLen64) // fewer at the end of the stream
+	v, n := binary.Uvarint(b)
+	switch {
+	case n < 0, n == 0 && len(b) == binary.MaxVarintLen64:
+		return 0, fmt.Errorf("%w: number over 64 bits", ErrBadSnapshot)
+	case n == 0:
+		return 0, truncated(err)
+	}
+	s.digest.Write(b[:n])
+	_, err = s.r.Discard(n)
+	return v, err
+}
+
+// full fills b.
+func (s *snapshotReader) full(b []byte) error {
+	if _, err := io.ReadFull(s.r, b); err != nil {
+		return truncated(err)
+	}
+	s.digest.Write(b)
+	return nil
+}
+
+// truncated turns an end of the stream that came too early into ErrBadSnapshot. Other
+// errors are the stream's own.
+func truncated(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return fmt.Errorf("%w: truncated", ErrBadSnapshot)
+	}
+	return err
+}

@@ -1,0 +1,267 @@
+package kv_test
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+
+	"balsa/kv"
+	"balsa/rsm"
+)
+
+var (
+	_ rsm.StateMachine[kv.Op, kv.Result] = (*kv.Store)(nil)
+	_ rsm.Codec[kv.Op]                   = kv.Codec{}
+)
+
+func get(key string) kv.Op { return kv.Op{Kind: kv.Get, Key: key} }
+
+func put(key, value string, version uint64) kv.Op {
+	return kv.Op{Kind: kv.Put, Key: key, Value: []byte(value), Version: version}
+}
+
+func del(key string, version uint64) kv.Op {
+	return kv.Op{Kind: kv.Delete, Key: key, Version: version}
+}
+
+func anyVersion(op kv.Op) kv.Op {
+	op.Unconditional = true
+	return op
+}
+
+// equal compares results; nil and empty values are one.
+func equal(a, b kv.Result) bool {
+	if !bytes.Equal(a.Value, b.Value) {
+		return false
+	}
+	a.Value, b.Value = nil, nil
+	return a.Code == b.Code && a.Version == b.Version && a.CreateRevision == b.CreateRevision &&
+		a.ModRevision == b.ModRevision && a.Revision == b.Revision
+}
+
+func TestDoOp(t *testing.T) {
+	twice := []kv.Op{put("k", "one", 0), put("k", "two", 1)} // k is at version 2, the store at 3
+	tests := []struct {
+		name   string
+		before []kv.Op
+		op     kv.Op
+		want   kv.Result
+	}{
+		{"get of an absent key is refused", nil, get("k"),
+			kv.Result{Code: kv.CodeNoKey, Revision: 1}},
+		{"get finds the value and all revisions", twice, get("k"),
+			kv.Result{Value: []byte("two"), Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"get ignores a version", twice, kv.Op{Kind: kv.Get, Key: "k", Version: 9},
+			kv.Result{Value: []byte("two"), Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"put at version 0 creates an absent key", nil, put("k", "v", 0),
+			kv.Result{Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2}},
+		{"put of no value creates a key all the same", nil, put("k", "", 0),
+			kv.Result{Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2}},
+		{"put at the key's version replaces and adds one", twice, put("k", "v", 2),
+			kv.Result{Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
+		{"put at version 0 of a present key is refused with its version", twice, put("k", "v", 0),
+			kv.Result{Code: kv.CodeVersion, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"put at an older version is refused", twice, put("k", "v", 1),
+			kv.Result{Code: kv.CodeVersion, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"put at a later version is refused", twice, put("k", "v", 3),
+			kv.Result{Code: kv.CodeVersion, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"put above version 0 of an absent key is refused", twice, put("j", "v", 1),
+			kv.Result{Code: kv.CodeNoKey, Revision: 3}},
+		{"unconditional put creates", nil, anyVersion(put("k", "v", 7)),
+			kv.Result{Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2}},
+		{"unconditional put replaces any version", twice, anyVersion(put("k", "v", 7)),
+			kv.Result{Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
+		{"delete at the key's version removes it", twice, del("k", 2),
+			kv.Result{Revision: 4}},
+		{"delete at another version is refused with the key's", twice, del("k", 1),
+			kv.Result{Code: kv.CodeVersion, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"delete at version 0 of a present key is refused", twice, del("k", 0),
+			kv.Result{Code: kv.CodeVersion, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"delete of an absent key is refused", twice, del("j", 0),
+			kv.Result{Code: kv.CodeNoKey, Revision: 3}},
+		{"unconditional delete removes any version", twice, anyVersion(del("k", 7)),
+			kv.Result{Revision: 4}},
+		{"unconditional delete of an absent key is refused", twice, anyVersion(del("j", 0)),
+			kv.Result{Code: kv.CodeNoKey, Revision: 3}},
+		{"a key that comes back starts again at version 1", append(twice, del("k", 2)), put("k", "v", 0),
+			kv.Result{Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
+		{"a key that comes back does not take its old version", append(twice, del("k", 2)), put("k", "v", 2),
+			kv.Result{Code: kv.CodeNoKey, Revision: 4}},
+		{"an empty key is refused", twice, put("", "v", 0),
+			kv.Result{Code: kv.CodeEmptyKey, Revision: 3}},
+		{"an unknown kind is refused", twice, kv.Op{Kind: 77, Key: "k", Unconditional: true},
+			kv.Result{Code: kv.CodeUnknownKind, Revision: 3}},
+		{"the zero operation is refused", nil, kv.Op{},
+			kv.Result{Code: kv.CodeUnknownKind, Revision: 1}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := kv.NewStore()
+			for _, op := range tt.before {
+				if err := s.DoOp(op).Err(); err != nil {
+					t.Fatalf("before: %v: %v", op, err)
+				}
+			}
+			hash := s.Hash()
+			got := s.DoOp(tt.op)
+			if !equal(got, tt.want) {
+				t.Errorf("result\n got %+v\nwant %+v", got, tt.want)
+			}
+			changed := tt.want.Code == kv.CodeOK && tt.op.Kind != kv.Get
+			if (s.Hash() != hash) != changed {
+				t.Errorf("hash changed: %v, want %v", s.Hash() != hash, changed)
+			}
+		})
+	}
+}
+
+func TestStoreGetAnswersLikeDoOp(t *testing.T) {
+	s := kv.NewStore()
+	s.DoOp(put("k", "v", 0))
+	for _, key := range []string{"k", "absent", ""} {
+		if got, want := s.Get(key), s.DoOp(get(key)); !equal(got, want) {
+			t.Errorf("Get(%q) = %+v, DoOp gives %+v", key, got, want)
+		}
+	}
+}
+
+func TestStoreKeepsItsOwnCopyOfAValue(t *testing.T) {
+	s := kv.NewStore()
+	value := []byte("before")
+	s.DoOp(kv.Op{Kind: kv.Put, Key: "k", Value: value})
+	copy(value, "after!")
+	if got := s.Get("k").Value; string(got) != "before" {
+		t.Errorf("value became %q with the caller's buffer", got)
+	}
+}
+
+func TestBytesCountsKeysAndValues(t *testing.T) {
+	s := kv.NewStore()
+	steps := []struct {
+		op   kv.Op
+		want int64
+	}{
+		{put("abc", "12345", 0), 8},
+		{put("abc", "1", 1), 4},
+		{put("d", "", 0), 5},
+		{put("abc", "refused", 9), 5},
+		{del("abc", 2), 1},
+		{del("d", 1), 0},
+	}
+	for _, step := range steps {
+		s.DoOp(step.op)
+		if got := s.Bytes(); got != step.want {
+			t.Errorf("after %v: %d bytes, want %d", step.op, got, step.want)
+		}
+	}
+}
+
+func TestAscendIsOrderedBoundedAndOfOneMoment(t *testing.T) {
+	s := kv.NewStore()
+	for _, key := range []string{"d", "a", "c", "b", "ab"} {
+		s.DoOp(put(key, "v", 0))
+	}
+	keys := func(from, to string) (keys []string) {
+		for e := range s.Ascend(from, to) {
+			keys = append(keys, e.Key)
+		}
+		return keys
+	}
+	for _, tt := range []struct {
+		from, to string
+		want     []string
+	}{
+		{"", "", []string{"a", "ab", "b", "c", "d"}},
+		{"ab", "c", []string{"ab", "b"}},
+		{"bb", "", []string{"c", "d"}},
+		{"c", "a", nil},
+		{"x", "", nil},
+	} {
+		if got := keys(tt.from, tt.to); !slices.Equal(got, tt.want) {
+			t.Errorf("Ascend(%q, %q) = %q, want %q", tt.from, tt.to, got, tt.want)
+		}
+	}
+
+	entries := s.Ascend("", "b")
+	s.DoOp(anyVersion(del("a", 0)))
+	s.DoOp(anyVersion(put("aa", "v", 0)))
+	for e := range entries {
+		want := kv.Entry{Key: "a", Value: []byte("v"), Version: 1, CreateRevision: 3, ModRevision: 3}
+		if e.Key != want.Key || !bytes.Equal(e.Value, want.Value) || e.Version != 1 ||
+			e.CreateRevision != 3 || e.ModRevision != 3 {
+			t.Errorf("first entry of the moment before is %+v, want %+v", e, want)
+		}
+		break
+	}
+}
+
+func TestHashTellsStatesApart(t *testing.T) {
+	histories := map[string][]kv.Op{
+		"empty":                     nil,
+		"one key":                   {put("k", "v", 0)},
+		"another value":             {put("k", "w", 0)},
+		"another split":             {put("kv", "", 0)},
+		"another version":           {put("k", "v", 0), put("k", "v", 1)},
+		"another revision":          {put("j", "", 0), put("k", "v", 0), del("j", 1)},
+		"another create revision":   {put("k", "v", 0), del("k", 1), put("k", "v", 0)},
+		"same keys, other revision": {put("k", "v", 0), put("j", "", 0), del("j", 1)},
+		"empty, later":              {put("k", "v", 0), del("k", 1)},
+	}
+	seen := map[uint64]string{}
+	for name, ops := range histories {
+		s := kv.NewStore()
+		for _, op := range ops {
+			s.DoOp(op)
+		}
+		if other, ok := seen[s.Hash()]; ok {
+			t.Errorf("%q and %q have one hash", name, other)
+		}
+		seen[s.Hash()] = name
+	}
+}
+
+func TestValidate(t *testing.T) {
+	limits := kv.Limits{MaxKeyBytes: 3, MaxValueBytes: 5}
+	tests := []struct {
+		name   string
+		op     kv.Op
+		limits kv.Limits
+		want   error
+		text   string
+	}{
+		{"an operation at its limits passes", put("abc", "12345", 0), limits, nil, ""},
+		{"a key over the limit is named", put("abcd", "", 0), limits, kv.ErrTooLarge,
+			"key has 4 bytes, the limit is 3: kv: too large"},
+		{"a value over the limit is named", put("abc", "123456", 0), limits, kv.ErrTooLarge,
+			"value has 6 bytes, the limit is 5: kv: too large"},
+		{"an empty key is refused", get(""), limits, kv.ErrEmptyKey, "kv: key is empty"},
+		{"an unknown kind is refused", kv.Op{Kind: 9, Key: "k"}, limits, kv.ErrUnknownKind,
+			"kind is OpKind(9): kv: unknown kind of operation"},
+		{"no limits are the default limits", put("k", string(make([]byte, 3<<19)), 0), kv.Limits{}, nil, ""},
+		{"the default limits hold", put("k", string(make([]byte, 3<<19+1)), 0), kv.Limits{}, kv.ErrTooLarge,
+			"value has 1572865 bytes, the limit is 1572864: kv: too large"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := tt.op.Validate(tt.limits)
+			if !errors.Is(err, tt.want) || err != nil && err.Error() != tt.text {
+				t.Errorf("got %v, want %q", err, tt.text)
+			}
+		})
+	}
+}
+
+func TestCodesAndErrorsMapBothWays(t *testing.T) {
+	for code := kv.CodeOK; code <= kv.CodeUnknownKind; code++ {
+		if back, ok := kv.CodeOf(code.Err()); !ok || back != code {
+			t.Errorf("code %d (%v) comes back as %d, %v", code, code, back, ok)
+		}
+	}
+	if err := kv.Code(200).Err(); err == nil {
+		t.Error("an unknown code stands for success")
+	}
+	if _, ok := kv.CodeOf(errors.New("other")); ok {
+		t.Error("another error has a code")
+	}
+}

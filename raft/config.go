@@ -1,0 +1,69 @@
+package raft
+
+import "fmt"
+
+// Rand is the source of the core's randomness: election timeouts and the first
+// ReadID. *math/rand/v2.Rand is one.
+type Rand interface {
+	IntN(n int) int
+	Uint64() uint64
+}
+
+// Config is what New needs to know. ID and Rand are required; zero values of the
+// others take the defaults named.
+type Config struct {
+	ID NodeID
+	// HeartbeatTicks is the number of Ticks between heartbeats (default 1), and
+	// ElectionTimeoutTicks the least number without word from a leader before an
+	// election (default 10). Each election waits for between one and two of those.
+	HeartbeatTicks       int
+	ElectionTimeoutTicks int
+	// MaxAppendBytes bounds the entries of one AppendEntries (default 1 MiB); a
+	// larger single entry travels alone.
+	MaxAppendBytes int
+	// MaxInflightAppends and MaxInflightBytes bound what is sent to one peer and not
+	// yet acknowledged (defaults 256 and 16 MiB).
+	MaxInflightAppends int
+	MaxInflightBytes   int
+	// MaxPendingBytes bounds a leader's entries that are not yet applied; beyond it
+	// Propose answers ErrBusy (default 64 MiB).
+	MaxPendingBytes int
+	// LeaseNanos, if above 0, lets a leader serve lease reads for that long after it
+	// sent a round that a quorum acknowledged. It must be shorter than
+	// ElectionTimeoutTicks-1 ticks as measured by the fastest clock of the cluster.
+	LeaseNanos int64
+	Rand       Rand
+}
+
+func (c Config) withDefaults() (Config, error) {
+	defaults := []struct {
+		field *int
+		value int
+	}{
+		{&c.HeartbeatTicks, 1},
+		{&c.ElectionTimeoutTicks, 10},
+		{&c.MaxAppendBytes, 1 << 20},
+		{&c.MaxInflightAppends, 256},
+		{&c.MaxInflightBytes, 16 << 20},
+		{&c.MaxPendingBytes, 64 << 20},
+	}
+	for _, d := range defaults {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+		if *d.field < 0 {
+			return c, fmt.Errorf("raft: a limit in Config is negative: %d", *d.field)
+		}
+	}
+	switch {
+	case c.ID == None:
+		return c, fmt.Errorf("raft: Config.ID is zero")
+	case c.Rand == nil:
+		return c, fmt.Errorf("raft: Config.Rand is nil")
+	case c.LeaseNanos < 0:
+		return c, fmt.Errorf("raft: Config.LeaseNanos is negative: %d", c.LeaseNanos)
+	case c.ElectionTimeoutTicks <= c.HeartbeatTicks:
+		return c, fmt.Errorf("raft: election timeout of %d ticks is not above the heartbeat's %d", c.ElectionTimeoutTicks, c.HeartbeatTicks)
+	}
+	return c, nil
+}

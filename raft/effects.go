@@ -1,0 +1,172 @@
+package raft
+
+// Effects is what the core wants done. Its parts do not wait for each other; what
+// has to wait for a write is not in Effects before Persisted. Whoever gets it owns
+// its slices; entries and messages are shared and must not be written to.
+type Effects struct {
+	// Persist, if not nil, is to be made durable after all earlier Persists, and then
+	// reported by Persisted. Several that wait may be made durable together.
+	Persist *Persist
+	// Messages may be sent at once. Losing any is safe.
+	Messages []Message
+	// Snapshots names peers to send the newest snapshot to, with the header from
+	// SnapshotFor; each is to be answered with SnapshotSent.
+	Snapshots []NodeID
+	// Restore, if not nil, says that the state machine is to be replaced by the
+	// snapshot with this meta, after everything committed so far has been applied or
+	// skipped, and before Committed. Report with Applied(Restore.Index).
+	Restore *SnapshotMeta
+	// Committed is to be applied in order, each entry once, after all earlier ones.
+	// Report with Applied. Every entry in it is committed and durable here.
+	Committed []Entry
+	// Reads are ReadIndex calls that came to an end.
+	Reads []ReadState
+}
+
+// ReadState is the end of a ReadIndex call. If OK, a state machine that has
+// applied Index reflects all that was acknowledged before the call. If not, the
+// call failed and may be repeated.
+type ReadState struct {
+	ID    ReadID
+	Index Index
+	OK    bool
+}
+
+// Empty tells whether there is nothing to do.
+func (e *Effects) Empty() bool {
+	return e.Persist == nil && len(e.Messages) == 0 && len(e.Snapshots) == 0 &&
+		e.Restore == nil && len(e.Committed) == 0 && len(e.Reads) == 0
+}
+
+// held is a message that waits until the hard state it was sent under is durable.
+type held struct {
+	seq     uint64 // the Persist to wait for
+	message Message
+}
+
+// send queues m. A message leaves only when the term and vote it was sent under
+// are durable (paper, figure 2: "updated on stable storage before responding to
+// RPCs"); then it cannot be disowned by a crash.
+func (r *Raft) send(m Message) {
+	h := m.Head()
+	h.From, h.Term = r.id, r.term
+	assertf(h.To != r.id && h.To != None, "%s sends to %s", r.id, h.To)
+	if seq := r.hardStateSeq(); seq > r.persistedSeq {
+		r.held = append(r.held, held{seq, m})
+		return
+	}
+	r.outbox = append(r.outbox, m)
+}
+
+// hardStateSeq is the Seq of the Persist that holds the present hard state. It may
+// be one that Effects has not returned yet.
+func (r *Raft) hardStateSeq() uint64 {
+	if r.hardStateDirty {
+		return r.seq + 1
+	}
+	return r.hardStateSavedSeq
+}
+
+// setHardState changes term and vote. Paper, figure 2.
+func (r *Raft) setHardState(term Term, vote NodeID) {
+	assertf(term > r.term || (term == r.term && (r.vote == None || r.vote == vote)),
+		"%s goes from term %d vote %s to term %d vote %s", r.id, r.term, r.vote, term, vote)
+	if term == r.term && vote == r.vote {
+		return
+	}
+	r.term, r.vote = term, vote
+	r.hardStateDirty = true
+}
+
+// Effects returns what is to be done since the last call.
+func (r *Raft) Effects() Effects {
+	if r.role == Leader {
+		r.flushLeader()
+	}
+	e := Effects{
+		Persist:   r.takePersist(),
+		Messages:  r.outbox,
+		Snapshots: r.snapshotsWanted,
+		Reads:     r.readsDone,
+	}
+	r.outbox, r.snapshotsWanted, r.readsDone = nil, nil, nil
+	e.Restore, e.Committed = r.takeCommitted()
+	r.checkInvariants()
+	return e
+}
+
+func (r *Raft) takePersist() *Persist {
+	entries := r.log.unsaved()
+	if !r.hardStateDirty && len(entries) == 0 && r.logReset == nil {
+		return nil
+	}
+	r.seq++
+	p := &Persist{Seq: r.seq, Snapshot: r.logReset, Entries: entries}
+	if r.hardStateDirty {
+		p.HardState = &HardState{Term: r.term, Vote: r.vote}
+		r.hardStateDirty = false
+		r.hardStateSavedSeq = r.seq
+	}
+	r.logReset = nil
+	r.log.saving(r.seq)
+	return p
+}
+
+// takeCommitted moves the apply cursor over what is committed and durable here.
+func (r *Raft) takeCommitted() (restore *SnapshotMeta, committed []Entry) {
+	restore, r.restore = r.restore, nil
+	if restore != nil {
+		r.handed = restore.Index
+	}
+	if to := min(r.commit, r.log.stable); to > r.handed {
+		committed = r.log.slice(r.handed+1, to)
+		r.handed = to
+	}
+	return restore, committed
+}
+
+// Persisted reports that every Persist up to and with seq is durable.
+func (r *Raft) Persisted(seq uint64) {
+	assertf(seq <= r.seq, "%s: persisted %d of %d", r.id, seq, r.seq)
+	if seq <= r.persistedSeq {
+		return
+	}
+	r.persistedSeq = seq
+	r.log.persisted(seq)
+	n := 0
+	for n < len(r.held) && r.held[n].seq <= seq {
+		r.outbox = append(r.outbox, r.held[n].message)
+		n++
+	}
+	r.held = r.held[n:]
+	switch r.role {
+	case Leader:
+		r.maybeCommit()
+	case Candidate:
+		r.countOwnVote()
+	case Follower:
+		r.acknowledgeDurable()
+	}
+}
+
+// Applied reports that the state machine reflects everything up to index.
+func (r *Raft) Applied(index Index) {
+	assertf(index <= r.handed, "%s: applied %d of %d handed out", r.id, index, r.handed)
+	if index <= r.applied {
+		return
+	}
+	if r.role == Leader {
+		r.pendingBytes -= r.log.bytes(r.applied+1, index)
+	}
+	r.applied = index
+}
+
+// Compact drops entries up to and with index from the log in memory. A durable
+// snapshot must cover them, and they must have been applied.
+func (r *Raft) Compact(index Index) {
+	assertf(index <= r.applied && index <= r.log.stable, "%s: compact %d beyond applied %d or durable %d", r.id, index, r.applied, r.log.stable)
+	if index > r.log.base {
+		r.log.compact(index)
+		r.confs.compact(index)
+	}
+}

@@ -1,0 +1,124 @@
+package raft
+
+// follow takes m.From as the leader of the present term. There is only one, so a
+// candidate that hears from it has lost.
+func (r *Raft) follow(leader NodeID) {
+	if r.role != Follower || r.leader != leader {
+		assertf(r.leader == None || r.leader == leader, "%s: term %d has leaders %s and %s", r.id, r.term, r.leader, leader)
+		r.becomeFollower(r.term, leader)
+	}
+	r.electionElapsed, r.sinceLeader = 0, 0
+	// The leader has every committed entry (leader completeness, paper 5.4.3).
+	r.matched = max(r.matched, r.commit)
+}
+
+// onAppendEntries is AppendEntries RPC, receiver implementation (paper, figure 2).
+func (r *Raft) onAppendEntries(m *AppendEntries) {
+	r.follow(m.From)
+	newRound := m.Round > r.seenRound
+	r.seenRound = max(r.seenRound, m.Round)
+
+	prev, term, entries := skipCommitted(m, r.commit)
+	if prev >= r.commit && prev == m.PrevIndex && !r.log.matches(prev, term) {
+		r.reject(m)
+		return
+	}
+	r.appendFromLeader(entries)
+	r.matched = max(r.matched, m.PrevIndex+Index(len(m.Entries)))
+	r.commitTo(m.Commit)
+
+	// What it adds is acknowledged when it is on disk. A round needs no disk.
+	if newRound || len(m.Entries) == 0 || r.matched <= r.log.stable {
+		r.acknowledge()
+	}
+}
+
+// skipCommitted drops the part of m at or below commit. It equals what is here
+// (log matching), may be compacted away here, and must never be the cause of a
+// truncation: a delayed append would otherwise take back what was acknowledged.
+func skipCommitted(m *AppendEntries, commit Index) (prev Index, term Term, entries []Entry) {
+	prev, term, entries = m.PrevIndex, m.PrevTerm, m.Entries
+	if prev >= commit {
+		return prev, term, entries
+	}
+	n := min(int(commit-prev), len(entries))
+	return prev + Index(n), 0, entries[n:]
+}
+
+// appendFromLeader adds what is new, and removes what conflicts with it, an entry
+// of the same index and another term (paper, figure 2, steps 3 and 4).
+func (r *Raft) appendFromLeader(entries []Entry) {
+	for len(entries) > 0 && r.log.matches(entries[0].Index, entries[0].Term) {
+		entries = entries[1:]
+	}
+	if len(entries) == 0 {
+		return
+	}
+	if first := entries[0].Index; first <= r.log.last() {
+		assertf(first > r.commit, "%s: entry %d conflicts below the commit index %d", r.id, first, r.commit)
+		assertf(first > r.matched, "%s: entry %d conflicts below the leader's own %d", r.id, first, r.matched)
+		r.log.truncate(first)
+		r.confs.truncate(first)
+	}
+	r.log.append(entries)
+	err := r.confs.append(entries)
+	assertf(err == nil, "%s: %v", r.id, err)
+}
+
+// reject tells the leader how far back to look (paper, 5.3).
+func (r *Raft) reject(m *AppendEntries) {
+	reject := &AppendEntriesReject{Header: Header{To: m.From}, PrevIndex: m.PrevIndex, Round: r.seenRound}
+	if term, ok := r.log.term(m.PrevIndex); ok {
+		reject.ConflictTerm = term
+		// Below the commit index there is no conflict to look for.
+		reject.ConflictIndex = max(r.log.firstOfTerm(term), r.commit+1)
+	} else {
+		reject.ConflictIndex = r.log.last() + 1
+	}
+	r.send(reject)
+}
+
+// commitTo follows the leader's commit index, as far as this log is known to equal
+// the leader's (paper, figure 2, step 5: the index of the last new entry).
+func (r *Raft) commitTo(index Index) {
+	r.commit = max(r.commit, min(index, r.matched))
+}
+
+// acknowledge promises what is durable here and equal to the leader's log.
+func (r *Raft) acknowledge() {
+	r.acknowledged = min(r.matched, r.log.stable)
+	r.send(&AppendEntriesReply{Header: Header{To: r.leader}, Match: r.acknowledged, Round: r.seenRound})
+}
+
+// acknowledgeDurable is called when writes have ended.
+func (r *Raft) acknowledgeDurable() {
+	if r.leader != None && min(r.matched, r.log.stable) > r.acknowledged {
+		r.acknowledge()
+	}
+}
+
+// onInstallSnapshot takes over a snapshot whose data is durable here already
+// (paper, figure 13). The log goes on behind it; if the log holds the snapshot's
+// last entry anyway, only the commit index moves.
+func (r *Raft) onInstallSnapshot(m *InstallSnapshot) {
+	r.follow(m.From)
+	meta := m.Meta
+	switch {
+	case meta.Index <= r.commit:
+	case r.log.matches(meta.Index, meta.Term):
+		r.matched = max(r.matched, meta.Index)
+		r.commitTo(meta.Index)
+	default:
+		r.restart(meta)
+	}
+	r.acknowledge()
+}
+
+// restart begins the log anew behind a snapshot.
+func (r *Raft) restart(meta SnapshotMeta) {
+	r.log.restart(meta)
+	r.confs = configurations{{meta.Index, meta.Configuration}}
+	r.commit, r.matched = meta.Index, meta.Index
+	r.handed = meta.Index
+	r.logReset, r.restore = &meta, &meta
+}

@@ -1,0 +1,234 @@
+package raft
+
+import "balsa/raft/quorum"
+
+// becomeLeader opens a reign: every peer is probed, and an empty entry of the new
+// term commits what earlier terms left (paper, 5.4.2 and section 8).
+func (r *Raft) becomeLeader() {
+	assertf(r.role == Candidate && r.persistedSeq >= r.hardStateSeq(), "%s: leads from %s", r.id, r.role)
+	r.role, r.leader, r.votes = Leader, r.id, nil
+	r.electionElapsed, r.heartbeatElapsed = 0, 0
+	r.round, r.roundWanted = 0, true
+	for _, id := range r.configuration().Members() {
+		if id != r.id {
+			r.peers = append(r.peers, &progress{id: id, next: r.log.last() + 1, active: true})
+		}
+	}
+	r.pendingBytes = r.log.bytes(r.applied+1, r.log.last())
+	r.appendOwn(EntryNoop, nil)
+}
+
+func (r *Raft) tickLeader() {
+	if r.electionElapsed >= r.cfg.ElectionTimeoutTicks {
+		r.electionElapsed = 0
+		r.transfer.abort()
+		if !r.quorumActive() {
+			r.becomeFollower(r.term, None)
+			return
+		}
+	}
+	r.heartbeatElapsed++
+	if r.heartbeatElapsed >= r.cfg.HeartbeatTicks {
+		r.roundWanted = true
+		for _, p := range r.peers {
+			if p.state == probe && p.waiting { // the probe, or its answer, may be lost
+				p.next, p.waiting = p.prev+1, false
+			}
+		}
+	}
+}
+
+// quorumActive is CheckQuorum: a leader that hears from no majority steps down, so
+// that its clients look elsewhere (thesis 6.2).
+func (r *Raft) quorumActive() bool {
+	heard := map[NodeID]bool{r.id: true}
+	for _, p := range r.peers {
+		heard[p.id] = p.active
+		p.active = false
+	}
+	return r.configuration().Voters.VoteResult(heard) == quorum.VoteWon
+}
+
+// flushLeader sends what waits: entries within each peer's window, and to everybody
+// a round if one is wanted.
+func (r *Raft) flushLeader() {
+	if r.roundWanted {
+		r.roundWanted, r.heartbeatElapsed = false, 0
+		r.round++
+		r.roundTimes.add(r.round, r.now)
+		r.finishReads() // a single voter acknowledges itself
+	}
+	for _, p := range r.peers {
+		r.sendAppends(p)
+	}
+	r.maybeSendTimeoutNow()
+}
+
+// sendAppends sends p what it may get now. A round that p has not seen goes along,
+// or alone in an empty append.
+func (r *Raft) sendAppends(p *progress) {
+	if p.state != snapshot && p.next <= r.log.base {
+		p.becomeSnapshot()
+		r.snapshotsWanted = append(r.snapshotsWanted, p.id)
+	}
+	sent := false
+	for p.next <= r.log.last() && p.maySend(&r.cfg) {
+		entries := r.log.sliceBytes(p.next, r.cfg.MaxAppendBytes)
+		r.sendAppend(p, p.next-1, entries)
+		sent = true
+	}
+	if sent || p.sentRound == r.round {
+		return
+	}
+	switch p.state {
+	case snapshot: // any prev will do that the log still knows
+		r.sendAppend(p, r.log.base, nil)
+	default:
+		r.sendAppend(p, p.next-1, nil)
+	}
+}
+
+// maySend tells whether entries may go now.
+func (p *progress) maySend(cfg *Config) bool {
+	switch p.state {
+	case probe:
+		return !p.waiting
+	case replicate:
+		return !p.window.full(cfg)
+	default:
+		return false
+	}
+}
+
+func (r *Raft) sendAppend(p *progress, prev Index, entries []Entry) {
+	term, ok := r.log.term(prev)
+	assertf(ok, "%s: no term for %d before %s's next %d; the log is %d to %d", r.id, prev, p.id, p.next, r.log.base+1, r.log.last())
+	r.send(&AppendEntries{
+		Header: Header{To: p.id}, PrevIndex: prev, PrevTerm: term, Entries: entries, Commit: r.commit, Round: r.round,
+	})
+	p.sentRound = r.round
+	last := prev + Index(len(entries))
+	switch {
+	case p.state == probe && !p.waiting:
+		p.prev, p.waiting, p.next = prev, true, last+1
+	case p.state == replicate && len(entries) > 0:
+		p.next = last + 1
+		p.window.add(last, r.log.bytes(prev+1, last))
+	}
+}
+
+// heard takes note that p still follows in this term.
+func (r *Raft) heard(p *progress, round Round) {
+	p.active = true
+	if round > p.round {
+		assertf(round <= r.round, "%s: %s acknowledges round %d of %d", r.id, p.id, round, r.round)
+		p.round = round
+		if at, ok := r.roundTimes.sentAt(round); ok {
+			p.ackedAt = at
+		}
+		r.finishReads()
+	}
+}
+
+func (r *Raft) onAppendEntriesReply(m *AppendEntriesReply) {
+	p := r.peer(m.From)
+	if p == nil {
+		return // not a member any more
+	}
+	assertf(m.Match <= r.log.last(), "%s: %s matches %d of %d", r.id, p.id, m.Match, r.log.last())
+	r.heard(p, m.Round)
+	advanced := m.Match > p.match
+	if advanced {
+		p.match = m.Match
+		p.window.release(m.Match)
+	}
+	switch p.state {
+	case probe:
+		p.becomeReplicate()
+	case replicate:
+		p.next = max(p.next, p.match+1)
+	case snapshot:
+		if p.match >= r.log.base {
+			p.becomeProbe(p.match + 1)
+		}
+	}
+	if advanced {
+		r.maybeCommit()
+	}
+}
+
+// onAppendEntriesReject goes back to where the logs may agree: to the end of the
+// follower's log, or past a whole term that differs (paper, 5.3).
+func (r *Raft) onAppendEntriesReject(m *AppendEntriesReject) {
+	p := r.peer(m.From)
+	if p == nil {
+		return
+	}
+	r.heard(p, m.Round)
+	switch {
+	case m.PrevIndex <= p.match: // overtaken by what was acknowledged since
+		return
+	case p.state == snapshot:
+		return
+	case p.state == probe && (!p.waiting || m.PrevIndex != p.prev): // not the probe under way
+		return
+	}
+	next := m.ConflictIndex
+	if m.ConflictTerm != 0 {
+		if last := r.log.lastOfTerm(m.ConflictTerm, m.PrevIndex); last > r.log.base && r.log.matches(last, m.ConflictTerm) {
+			next = last + 1
+		}
+	}
+	p.becomeProbe(min(next, m.PrevIndex))
+}
+
+// maybeCommit commits what a majority has on disk, if it is of the leader's own
+// term: an older entry on a majority can still be replaced (paper, 5.4.2, figure 8).
+func (r *Raft) maybeCommit() {
+	index := r.configuration().Voters.CommittedIndex(r.durableAt)
+	if index <= r.commit || !r.log.matches(index, r.term) {
+		return
+	}
+	r.commit = index
+	r.releaseEarlyReads()
+}
+
+// durableAt is how much of the leader's log a member has on disk. The leader's own
+// disk counts like any other (thesis 10.2.1).
+func (r *Raft) durableAt(id NodeID) Index {
+	if id == r.id {
+		return r.log.stable
+	}
+	if p := r.peer(id); p != nil {
+		return p.match
+	}
+	return 0
+}
+
+// onSecondLeader: election safety (paper, figure 3) makes it impossible.
+func (r *Raft) onSecondLeader(m Message) {
+	assertf(false, "%s leads term %d and hears from another leader: %s", r.id, r.term, m)
+}
+
+// Unreachable says that messages to a peer were probably lost, so that the leader
+// probes instead of sending on.
+func (r *Raft) Unreachable(id NodeID) {
+	if p := r.peer(id); p != nil && p.state == replicate {
+		p.becomeProbe(p.match + 1)
+	}
+}
+
+// SnapshotSent answers Effects.Snapshots: the peer has stored the snapshot that ends
+// at index, or (ok false) has not.
+func (r *Raft) SnapshotSent(to NodeID, index Index, ok bool) {
+	p := r.peer(to)
+	if p == nil || p.state != snapshot {
+		return
+	}
+	if !ok {
+		p.becomeProbe(p.match + 1)
+		p.prev, p.waiting = p.next-1, true // try again with the next heartbeat
+		return
+	}
+	p.becomeProbe(index + 1)
+}

@@ -1,0 +1,86 @@
+package raft
+
+// progressState says how a leader sends to one peer.
+type progressState uint8
+
+const (
+	// probe: it is not known where the logs agree; one append at a time looks for it.
+	probe progressState = iota
+	// replicate: appends follow each other without waiting, within the window.
+	replicate
+	// snapshot: a snapshot is on its way, and entries wait for it.
+	snapshot
+)
+
+func (s progressState) String() string {
+	return [...]string{"probe", "replicate", "snapshot"}[s]
+}
+
+// progress is what a leader knows of one other member.
+//
+// match < next: everything up to match is known to be durable there; next is the
+// first entry that has not been sent, or is to be sent again.
+type progress struct {
+	id    NodeID
+	state progressState
+	match Index
+	next  Index
+	// prev is, when probing, the PrevIndex that the probe under way asks about, and
+	// waiting tells that there is one.
+	prev    Index
+	waiting bool
+	// window is what was sent in the state replicate and is not acknowledged.
+	window window
+	// active: heard from since the last quorum check.
+	active bool
+	// round is the highest acknowledged, ackedAt when that one was sent.
+	round   Round
+	ackedAt Instant
+	// sentRound is the highest that was sent.
+	sentRound Round
+}
+
+// becomeProbe looks for the agreement of the logs from next on downwards.
+func (p *progress) becomeProbe(next Index) {
+	p.state, p.next, p.waiting = probe, max(next, p.match+1), false
+	p.window = window{}
+}
+
+func (p *progress) becomeReplicate() {
+	p.state, p.waiting = replicate, false
+	p.next = max(p.next, p.match+1)
+}
+
+func (p *progress) becomeSnapshot() {
+	p.state, p.window = snapshot, window{}
+}
+
+// window bounds what is under way to a peer, in appends and in bytes.
+type window struct {
+	appends []sentAppend
+	bytes   int
+}
+
+type sentAppend struct {
+	last  Index
+	bytes int
+}
+
+func (w *window) full(cfg *Config) bool {
+	return len(w.appends) >= cfg.MaxInflightAppends || w.bytes >= cfg.MaxInflightBytes
+}
+
+func (w *window) add(last Index, bytes int) {
+	w.appends = append(w.appends, sentAppend{last, bytes})
+	w.bytes += bytes
+}
+
+// release frees what match acknowledges.
+func (w *window) release(match Index) {
+	n := 0
+	for n < len(w.appends) && w.appends[n].last <= match {
+		w.bytes -= w.appends[n].bytes
+		n++
+	}
+	w.appends = w.appends[n:]
+}

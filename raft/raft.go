@@ -1,0 +1,353 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Errors that event methods return. None of them has changed anything.
+var (
+	// ErrNotLeader: only a leader can do this.
+	ErrNotLeader = errors.New("raft: not the leader")
+	// ErrNoLeader: no leader is known to ask.
+	ErrNoLeader = errors.New("raft: no leader known")
+	// ErrBusy: too many bytes are waiting to be applied (Config.MaxPendingBytes).
+	ErrBusy = errors.New("raft: too much in progress")
+	// ErrTransferring: leadership is being handed over; proposals wait for its end.
+	ErrTransferring = errors.New("raft: leadership is being transferred")
+	// ErrMisaddressed: a message that is not for this node.
+	ErrMisaddressed = errors.New("raft: message for another node")
+	// ErrNotVoter: leadership can be handed only to another voter.
+	ErrNotVoter = errors.New("raft: not another voter")
+)
+
+// Raft is the state of one node. It is not safe for concurrent use.
+type Raft struct {
+	id  NodeID
+	cfg Config
+	now Instant // the latest that Tick or ReadIndex told
+
+	// The hard state (paper, figure 2), and where its durability stands.
+	term              Term
+	vote              NodeID
+	hardStateDirty    bool   // changed since the last Persist that holds one
+	hardStateSavedSeq uint64 // the last Persist that holds one
+
+	role   Role
+	leader NodeID // whom this node follows in term; None if not known
+
+	log   log
+	confs configurations
+	// applied <= handed <= commit: what the state machine reflects, what it was given,
+	// what may be given to it.
+	commit, handed, applied Index
+
+	// Elections.
+	electionElapsed int // ticks since the last word from a leader, or the last campaign
+	electionTimeout int // randomised anew for each campaign, in ticks
+	sinceLeader     int // ticks since the last word from a leader, of any term
+	votes           map[NodeID]bool
+
+	// As follower: how far the log is known to equal the leader's in this term, what
+	// was acknowledged of it, and the latest round seen.
+	matched, acknowledged Index
+	seenRound             Round
+
+	// As leader.
+	peers            []*progress // the other members, by id
+	heartbeatElapsed int
+	round            Round
+	roundTimes       roundTimes
+	roundWanted      bool // a new round is to be sent with the next Effects
+	pendingBytes     int  // of entries that are not applied
+	transfer         transfer
+	reads            []pendingRead // waiting for a round, oldest first
+	earlyReads       []pendingRead // waiting for the first commit of this term
+
+	// As anyone who asked the leader for a read index.
+	nextReadID     ReadID
+	forwardedReads []forwardedRead
+
+	// Towards the shell.
+	seq, persistedSeq uint64
+	outbox            []Message
+	held              []held
+	snapshotsWanted   []NodeID
+	readsDone         []ReadState
+	logReset          *SnapshotMeta // for the next Persist
+	restore           *SnapshotMeta // for the next Effects
+}
+
+// New returns a node in the state that its disk remembers. Its state machine must
+// reflect s.Snapshot.
+func New(cfg Config, s State) (*Raft, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	confs, err := newConfigurations(s)
+	if err != nil {
+		return nil, fmt.Errorf("raft: read configuration from the log: %w", err)
+	}
+	r := &Raft{
+		id: cfg.ID, cfg: cfg,
+		term: s.HardState.Term, vote: s.HardState.Vote,
+		log: newLog(s), confs: confs,
+		commit: s.Snapshot.Index, handed: s.Snapshot.Index, applied: s.Snapshot.Index,
+		nextReadID: ReadID(cfg.Rand.Uint64()),
+	}
+	if cfg.LeaseNanos == 0 {
+		// With leases a node that restarts must assume that it has just heard from a
+		// leader, whose lease stands on its silence. Without, it may vote at once.
+		r.sinceLeader = cfg.ElectionTimeoutTicks
+	}
+	r.resetElectionTimer()
+	r.checkInvariants()
+	return r, nil
+}
+
+// validate checks at the gate what the log assumes ever after.
+func (s State) validate() error {
+	prev, term := s.Snapshot.Index, s.Snapshot.Term
+	for _, e := range s.Entries {
+		if e.Index != prev+1 || e.Term < term {
+			return fmt.Errorf("raft: stored log has entry %d/%d behind %d/%d", e.Term, e.Index, term, prev)
+		}
+		prev, term = e.Index, e.Term
+	}
+	if s.HardState.Term < term {
+		return fmt.Errorf("raft: stored log ends in term %d, beyond the stored term %d", term, s.HardState.Term)
+	}
+	return nil
+}
+
+// handler takes a message of the node's own term.
+type handler func(*Raft, Message)
+
+// handlers is the protocol's index: what each role does with each message of its
+// term. An empty place means that the message comes too late and is ignored.
+var handlers = [numRoles][numMessageKinds]handler{
+	Follower: {
+		KindPreVote:         on((*Raft).onPreVote),
+		KindRequestVote:     on((*Raft).onRequestVote),
+		KindAppendEntries:   on((*Raft).onAppendEntries),
+		KindInstallSnapshot: on((*Raft).onInstallSnapshot),
+		KindTimeoutNow:      on((*Raft).onTimeoutNow),
+		KindReadIndexReply:  on((*Raft).onReadIndexReply),
+	},
+	PreCandidate: {
+		KindPreVote:         on((*Raft).onPreVote),
+		KindPreVoteReply:    on((*Raft).onPreVoteReply),
+		KindRequestVote:     on((*Raft).onRequestVote),
+		KindAppendEntries:   on((*Raft).onAppendEntries),
+		KindInstallSnapshot: on((*Raft).onInstallSnapshot),
+		KindTimeoutNow:      on((*Raft).onTimeoutNow),
+	},
+	Candidate: {
+		KindPreVote:          on((*Raft).onPreVote),
+		KindRequestVote:      on((*Raft).onRequestVote),
+		KindRequestVoteReply: on((*Raft).onRequestVoteReply),
+		KindAppendEntries:    on((*Raft).onAppendEntries),
+		KindInstallSnapshot:  on((*Raft).onInstallSnapshot),
+	},
+	Leader: {
+		KindRequestVote:         on((*Raft).onRequestVote),
+		KindAppendEntries:       on((*Raft).onSecondLeader),
+		KindInstallSnapshot:     on((*Raft).onSecondLeader),
+		KindAppendEntriesReply:  on((*Raft).onAppendEntriesReply),
+		KindAppendEntriesReject: on((*Raft).onAppendEntriesReject),
+		KindReadIndex:           on((*Raft).onReadIndex),
+	},
+}
+
+// on makes a handler of a method that takes one message type.
+func on[M Message](f func(*Raft, M)) handler {
+	return func(r *Raft, m Message) { f(r, m.(M)) }
+}
+
+// Step takes a message that arrived. An InstallSnapshot is stepped only when its
+// data is durable on this node.
+func (r *Raft) Step(m Message) error {
+	h := m.Head()
+	if h.To != r.id || h.From == r.id || h.From == None {
+		return fmt.Errorf("%w: %s at %s", ErrMisaddressed, m, r.id)
+	}
+	if !r.settleTerm(m) {
+		return nil
+	}
+	if f := handlers[r.role][m.Kind()]; f != nil {
+		f(r, m)
+	}
+	r.checkInvariants()
+	return nil
+}
+
+// settleTerm brings the node and a message to one term, and tells whether there is
+// anything left to handle (paper, 5.1).
+func (r *Raft) settleTerm(m Message) bool {
+	h := m.Head()
+	if r.refusesElection(m) {
+		return false
+	}
+	switch {
+	case h.Term > r.term:
+		leader := None
+		if k := m.Kind(); k == KindAppendEntries || k == KindInstallSnapshot {
+			leader = h.From
+		}
+		r.becomeFollower(h.Term, leader)
+		return true
+	case h.Term < r.term:
+		r.answerStale(m)
+		return false
+	}
+	return true
+}
+
+// answerStale lets the sender of an old term learn of the present one.
+func (r *Raft) answerStale(m Message) {
+	to := Header{To: m.Head().From}
+	switch m.Kind() {
+	case KindAppendEntries, KindInstallSnapshot:
+		r.send(&AppendEntriesReject{Header: to})
+	case KindPreVote:
+		r.send(&PreVoteReply{Header: to})
+	case KindRequestVote:
+		r.send(&RequestVoteReply{Header: to})
+	}
+}
+
+// Tick says that one tick has passed and what the clock shows.
+func (r *Raft) Tick(now Instant) {
+	r.now = max(r.now, now)
+	r.electionElapsed++
+	r.sinceLeader++
+	if r.role == Leader {
+		r.tickLeader()
+	} else {
+		r.tickForwardedReads()
+		if r.electionElapsed >= r.electionTimeout && r.isVoter() {
+			r.startPreVote()
+		}
+	}
+	r.checkInvariants()
+}
+
+// Propose appends an operation to the leader's log and returns its place; together
+// with the present term that names it for good. The core keeps data.
+func (r *Raft) Propose(data []byte) (Index, error) {
+	switch {
+	case r.role != Leader:
+		return 0, ErrNotLeader
+	case r.transfer.to != None:
+		return 0, ErrTransferring
+	case r.pendingBytes+len(data) > r.cfg.MaxPendingBytes && r.pendingBytes > 0:
+		return 0, ErrBusy
+	}
+	return r.appendOwn(EntryCommand, data), nil
+}
+
+// appendOwn adds an entry to the leader's own log. A leader never overwrites or
+// deletes entries of its log (paper, 5.3).
+func (r *Raft) appendOwn(kind EntryKind, data []byte) Index {
+	e := Entry{Term: r.term, Index: r.log.last() + 1, Kind: kind, Data: data}
+	r.log.append([]Entry{e})
+	r.pendingBytes += e.Size()
+	return e.Index
+}
+
+func (r *Raft) configuration() Configuration { return r.confs.latest() }
+
+func (r *Raft) isVoter() bool { return r.configuration().Voters.Contains(r.id) }
+
+// becomeFollower enters a term, or goes back to following within it.
+func (r *Raft) becomeFollower(term Term, leader NodeID) {
+	vote := r.vote
+	if term > r.term {
+		vote = None
+	}
+	if term > r.term || r.leader != leader {
+		r.matched, r.acknowledged, r.seenRound = 0, 0, 0
+		r.failForwardedReads()
+	}
+	if r.role != Follower || leader != None {
+		r.resetElectionTimer()
+	}
+	r.leaveLeadership()
+	r.setHardState(term, vote)
+	r.role, r.leader, r.votes = Follower, leader, nil
+}
+
+// leaveLeadership drops what only a leader has.
+func (r *Raft) leaveLeadership() {
+	r.failReads()
+	r.peers, r.pendingBytes, r.transfer, r.roundWanted = nil, 0, transfer{}, false
+	r.roundTimes = roundTimes{}
+}
+
+func (r *Raft) resetElectionTimer() {
+	r.electionElapsed = 0
+	r.electionTimeout = r.cfg.ElectionTimeoutTicks + r.cfg.Rand.IntN(r.cfg.ElectionTimeoutTicks)
+}
+
+// SnapshotFor returns the message that opens the sending of snapshot m to a peer.
+func (r *Raft) SnapshotFor(to NodeID, m SnapshotMeta) *InstallSnapshot {
+	return &InstallSnapshot{Header: Header{From: r.id, To: to, Term: r.term}, Meta: m}
+}
+
+// ConfigurationAt returns the configuration in force at an index that is not below
+// the last compaction, as a snapshot's meta needs it.
+func (r *Raft) ConfigurationAt(i Index) Configuration { return r.confs.at(i) }
+
+// TermAt returns the term of the entry at i, if the log still knows it.
+func (r *Raft) TermAt(i Index) (Term, bool) { return r.log.term(i) }
+
+// LogBytes is the size of the log from index on, in the measure of Entry.Size.
+func (r *Raft) LogBytes(from Index) int {
+	if from <= r.log.base+1 {
+		return r.log.size
+	}
+	return r.log.bytes(from, r.log.last())
+}
+
+// Term returns the current term, Role the part played in it, and Leader whom this
+// node follows (itself when leading, None when unknown).
+func (r *Raft) Term() Term     { return r.term }
+func (r *Raft) Role() Role     { return r.role }
+func (r *Raft) Leader() NodeID { return r.leader }
+
+// Status returns a picture of the node.
+func (r *Raft) Status() Status {
+	s := Status{
+		ID: r.id, Role: r.role, Term: r.term, Vote: r.vote, Leader: r.leader,
+		Commit: r.commit, Applied: r.applied,
+		FirstIndex: r.log.base + 1, LastIndex: r.log.last(), DurableIndex: r.log.stable,
+		Configuration: r.configuration(),
+	}
+	for _, p := range r.peers {
+		s.Peers = append(s.Peers, PeerStatus{ID: p.id, State: p.state.String(), Match: p.match, Next: p.next, Active: p.active})
+	}
+	return s
+}
+
+// peer returns the progress of a member, or nil if this node does not lead it.
+func (r *Raft) peer(id NodeID) *progress {
+	i, ok := slices.BinarySearchFunc(r.peers, id, func(p *progress, id NodeID) int {
+		switch {
+		case p.id < id:
+			return -1
+		case p.id > id:
+			return 1
+		default:
+			return 0
+		}
+	})
+	if !ok {
+		return nil
+	}
+	return r.peers[i]
+}

@@ -1,0 +1,206 @@
+package raft
+
+// ReadMode says what a linearizable read stands on.
+type ReadMode uint8
+
+const (
+	// ReadByIndex asks a quorum whether this node still leads (thesis 6.4). It
+	// assumes nothing about clocks.
+	ReadByIndex ReadMode = iota
+	// ReadByLease trusts the leader's lease where there is one (thesis 6.4.1), and
+	// falls back to ReadByIndex.
+	ReadByLease
+)
+
+// pendingRead waits on the leader for a quorum to acknowledge round.
+type pendingRead struct {
+	id    ReadID
+	from  NodeID // who asked
+	index Index
+	round Round
+}
+
+// forwardedRead waits on another node for the leader's answer.
+type forwardedRead struct {
+	id  ReadID
+	age int // ticks
+}
+
+// ReadIndex begins a linearizable read; its end comes in Effects.Reads under the
+// ReadID returned. now is what the clock shows after the read was asked for.
+func (r *Raft) ReadIndex(now Instant, mode ReadMode) (ReadID, error) {
+	r.now = max(r.now, now)
+	id := r.nextReadID
+	if r.role != Leader && r.leader == None {
+		return 0, ErrNoLeader
+	}
+	r.nextReadID++
+	if r.role != Leader {
+		r.forwardedReads = append(r.forwardedReads, forwardedRead{id: id})
+		r.send(&ReadIndex{Header: Header{To: r.leader}, ID: id})
+		return id, nil
+	}
+	read := pendingRead{id: id, from: r.id}
+	if mode == ReadByLease && r.committedOwnTerm() && r.leaseHolds() {
+		read.index = r.commit
+		r.answerRead(read)
+		return id, nil
+	}
+	r.startRead(read)
+	return id, nil
+}
+
+func (r *Raft) onReadIndex(m *ReadIndex) {
+	r.startRead(pendingRead{id: m.ID, from: m.From})
+}
+
+// startRead notes the commit index now and asks for a round that begins after now.
+// Before the first commit of its own term a leader does not know how far the
+// committed entries reach, and the read waits for that (thesis 6.4, step 1).
+func (r *Raft) startRead(read pendingRead) {
+	if !r.committedOwnTerm() {
+		r.earlyReads = append(r.earlyReads, read)
+		return
+	}
+	read.index, read.round = r.commit, r.round+1
+	r.reads = append(r.reads, read)
+	r.roundWanted = true
+}
+
+// committedOwnTerm: the last committed entry is of the term of this leader.
+func (r *Raft) committedOwnTerm() bool { return r.log.matches(r.commit, r.term) }
+
+func (r *Raft) releaseEarlyReads() {
+	early := r.earlyReads
+	r.earlyReads = nil
+	for _, read := range early {
+		r.startRead(read)
+	}
+}
+
+// finishReads answers the reads whose round a quorum has acknowledged.
+func (r *Raft) finishReads() {
+	if len(r.reads) == 0 {
+		return
+	}
+	round := Round(r.configuration().Voters.QuorumValue(func(id NodeID) uint64 {
+		if id == r.id {
+			return uint64(r.round)
+		}
+		if p := r.peer(id); p != nil {
+			return uint64(p.round)
+		}
+		return 0
+	}))
+	n := 0
+	for n < len(r.reads) && r.reads[n].round <= round {
+		r.answerRead(r.reads[n])
+		n++
+	}
+	r.reads = r.reads[n:]
+}
+
+func (r *Raft) answerRead(read pendingRead) {
+	if read.from == r.id {
+		r.readsDone = append(r.readsDone, ReadState{ID: read.id, Index: read.index, OK: true})
+		return
+	}
+	r.send(&ReadIndexReply{Header: Header{To: read.from}, ID: read.id, Index: read.index})
+}
+
+// failReads ends the reads of a leader that leads no more. Those that others asked
+// for run out on their side.
+func (r *Raft) failReads() {
+	for _, reads := range [][]pendingRead{r.reads, r.earlyReads} {
+		for _, read := range reads {
+			if read.from == r.id {
+				r.readsDone = append(r.readsDone, ReadState{ID: read.id})
+			}
+		}
+	}
+	r.reads, r.earlyReads = nil, nil
+}
+
+// onReadIndexReply ends a read that this node asked for. The id is from this life
+// of the node, since ids begin at a random number.
+func (r *Raft) onReadIndexReply(m *ReadIndexReply) {
+	for i, f := range r.forwardedReads {
+		if f.id == m.ID {
+			r.forwardedReads = append(r.forwardedReads[:i], r.forwardedReads[i+1:]...)
+			r.readsDone = append(r.readsDone, ReadState{ID: m.ID, Index: m.Index, OK: true})
+			r.commitTo(m.Index)
+			return
+		}
+	}
+}
+
+func (r *Raft) failForwardedReads() {
+	for _, f := range r.forwardedReads {
+		r.readsDone = append(r.readsDone, ReadState{ID: f.id})
+	}
+	r.forwardedReads = nil
+}
+
+// tickForwardedReads gives up on answers that are long overdue; they come in order
+// of age.
+func (r *Raft) tickForwardedReads() {
+	n := 0
+	for i := range r.forwardedReads {
+		f := &r.forwardedReads[i]
+		if f.age++; f.age > r.cfg.ElectionTimeoutTicks {
+			r.readsDone = append(r.readsDone, ReadState{ID: f.id})
+			n++
+		}
+	}
+	r.forwardedReads = r.forwardedReads[n:]
+}
+
+// leaseHolds tells whether nobody else can have been elected by now: a quorum of
+// voters acknowledged rounds sent less than a lease ago, and each of them gives no
+// vote for an election timeout after it heard (see refusesElection). A TimeoutNow
+// breaks that promise, and with it the lease for the rest of the term.
+func (r *Raft) leaseHolds() bool {
+	if r.cfg.LeaseNanos == 0 || r.transfer.timeoutNowSent {
+		return false
+	}
+	// QuorumValue counts in unsigned numbers; 0 stands for "never".
+	since := Instant(r.configuration().Voters.QuorumValue(func(id NodeID) uint64 {
+		if id == r.id {
+			return uint64(r.now)
+		}
+		if p := r.peer(id); p != nil {
+			return uint64(p.ackedAt)
+		}
+		return 0
+	}))
+	return since > 0 && r.now < since+Instant(r.cfg.LeaseNanos)
+}
+
+// maxRoundTimes bounds how many rounds are remembered; a round answered later than
+// that renews no lease.
+const maxRoundTimes = 1024
+
+// roundTimes remembers when the latest rounds were sent.
+type roundTimes struct {
+	first Round
+	times []Instant
+}
+
+func (t *roundTimes) add(round Round, now Instant) {
+	if len(t.times) == 0 {
+		t.first = round
+	}
+	t.times = append(t.times, now)
+	if len(t.times) > maxRoundTimes {
+		n := maxRoundTimes / 2
+		t.first += Round(n)
+		t.times = append([]Instant(nil), t.times[n:]...)
+	}
+}
+
+func (t *roundTimes) sentAt(round Round) (Instant, bool) {
+	if round < t.first || round >= t.first+Round(len(t.times)) {
+		return 0, false
+	}
+	return t.times[round-t.first], true
+}

@@ -1,0 +1,63 @@
+package raft
+
+// transfer is the handing over of leadership (thesis 3.10): the leader takes no
+// more proposals, brings its successor up to date, and tells it to start an
+// election at once. It is given up after an election timeout.
+type transfer struct {
+	to NodeID
+	// due is the tick of the transfer at which TimeoutNow is sent next; it may be lost.
+	due int
+	// timeoutNowSent is true from then on for the whole term, even if the transfer was
+	// given up.
+	timeoutNowSent bool
+}
+
+func (t *transfer) abort() { t.to = None }
+
+// TransferLeadership begins to hand leadership to a voter, or with None to the one
+// whose log is furthest. That it succeeded shows when another leader is known.
+func (r *Raft) TransferLeadership(to NodeID) error {
+	if r.role != Leader {
+		return ErrNotLeader
+	}
+	if to == None {
+		to = r.bestSuccessor()
+	}
+	if to == r.id || !r.configuration().Voters.Contains(to) {
+		return ErrNotVoter
+	}
+	r.transfer.to, r.transfer.due = to, 0
+	r.electionElapsed = 0 // a whole timeout for it
+	return nil
+}
+
+func (r *Raft) bestSuccessor() (best NodeID) {
+	match := Index(0)
+	for _, p := range r.peers {
+		if r.configuration().Voters.Contains(p.id) && p.active && (best == None || p.match > match) {
+			best, match = p.id, p.match
+		}
+	}
+	return best
+}
+
+// maybeSendTimeoutNow tells the successor to begin once it has everything.
+func (r *Raft) maybeSendTimeoutNow() {
+	if r.transfer.to == None {
+		return
+	}
+	p := r.peer(r.transfer.to)
+	if p == nil || p.match < r.log.last() || r.electionElapsed < r.transfer.due {
+		return
+	}
+	r.transfer.due = r.electionElapsed + r.cfg.HeartbeatTicks
+	r.transfer.timeoutNowSent = true
+	r.send(&TimeoutNow{Header: Header{To: p.id}})
+}
+
+// onTimeoutNow starts an election without asking for pre-votes: the leader wants it.
+func (r *Raft) onTimeoutNow(m *TimeoutNow) {
+	if r.isVoter() {
+		r.startElection(true)
+	}
+}

@@ -1,0 +1,149 @@
+package clerk
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"balsa/api"
+)
+
+// Clerk talks to a cluster for its user. Make one with New.
+type Clerk struct {
+	caller   Caller
+	maxBytes int
+	pace     Pace
+	done     chan struct{} // closed by Close
+
+	mu     sync.Mutex // guards all below; held only while an Op decides
+	route  *Route
+	rand   Rand
+	closed bool
+}
+
+// KV is a key as an operation found or left it.
+type KV struct {
+	Key   string
+	Value []byte
+	// Version counts the writes of the key since it was created, that one included.
+	Version uint64
+	// CreateRevision and ModRevision are the store's revisions that created and last
+	// changed the key. Revision is the store's when the operation was executed: the
+	// count of all writes.
+	CreateRevision, ModRevision, Revision uint64
+}
+
+// New returns a Clerk for the cluster that the endpoints belong to: some of its
+// servers, the rest are found. An endpoint is host:port or http(s)://host:port. New
+// makes no connection yet.
+func New(endpoints []string, opts ...Option) (*Clerk, error) {
+	cfg := config{
+		maxBytes: DefaultMaxBytes,
+		pace: Pace{
+			AttemptNanos: int64(DefaultAttemptTimeout),
+			WaitNanos:    int64(firstWait),
+			MaxWaitNanos: int64(maxWait),
+		},
+	}
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	if cfg.pace.AttemptNanos <= 0 {
+		return nil, fmt.Errorf("attempt timeout must be above 0")
+	}
+	route, err := NewRoute(endpoints, cfg.tls != nil)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.rand == nil {
+		cfg.rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	if cfg.caller == nil {
+		cfg.caller = newNetwork(cfg.dial, transportCredentials(cfg.tls, route.Secure()))
+	}
+	return &Clerk{
+		caller:   cfg.caller,
+		maxBytes: cfg.maxBytes,
+		pace:     cfg.pace,
+		done:     make(chan struct{}),
+		route:    route,
+		rand:     cfg.rand,
+	}, nil
+}
+
+// Close ends the operations in progress, with ErrClosed, and all connections.
+func (c *Clerk) Close() error {
+	c.mu.Lock()
+	first := !c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if !first {
+		return nil
+	}
+	close(c.done)
+	return c.caller.Close()
+}
+
+// Get returns what the key holds, or ErrNoKey.
+func (c *Clerk) Get(ctx context.Context, key string, opts ...ReadOption) (KV, error) {
+	req := &api.Request{Kind: api.Request_GET, Key: []byte(key)}
+	for _, opt := range opts {
+		opt(req)
+	}
+	r, err := c.do(ctx, req)
+	if err != nil {
+		return KV{}, err
+	}
+	return stamped(key, r.Value, r), nil
+}
+
+// Put sets the key's value if it is at version; 0 creates the key.
+func (c *Clerk) Put(ctx context.Context, key string, value []byte, version uint64) (KV, error) {
+	return c.put(ctx, key, value, &api.Request{Conditional: true, Version: version})
+}
+
+// Set sets the key's value whatever its version. After a lost reply it cannot be sent
+// again and ends in ErrMaybe, so prefer Put where the version is known.
+func (c *Clerk) Set(ctx context.Context, key string, value []byte) (KV, error) {
+	return c.put(ctx, key, value, &api.Request{})
+}
+
+func (c *Clerk) put(ctx context.Context, key string, value []byte, req *api.Request) (KV, error) {
+	req.Kind, req.Key = api.Request_PUT, []byte(key)
+	req.Value = value
+	if len(value) <= c.maxBytes {
+		req.Value = append([]byte(nil), value...) // it may be sent after we have returned
+	}
+	r, err := c.do(ctx, req)
+	if err != nil {
+		return KV{}, err
+	}
+	return stamped(key, value, r), nil
+}
+
+// Delete removes the key if it is at version.
+func (c *Clerk) Delete(ctx context.Context, key string, version uint64) error {
+	_, err := c.do(ctx, &api.Request{
+		Kind: api.Request_DELETE, Key: []byte(key), Conditional: true, Version: version,
+	})
+	return err
+}
+
+// Remove removes the key whatever its version. Like Set, it is not sent again after a
+// lost reply.
+func (c *Clerk) Remove(ctx context.Context, key string) error {
+	_, err := c.do(ctx, &api.Request{Kind: api.Request_DELETE, Key: []byte(key)})
+	return err
+}
+
+func stamped(key string, value []byte, r *api.Reply) KV {
+	return KV{
+		Key:            key,
+		Value:          value,
+		Version:        r.Version,
+		CreateRevision: r.CreateRevision,
+		ModRevision:    r.ModRevision,
+		Revision:       r.Revision,
+	}
+}

@@ -1,0 +1,43 @@
+// Package clerk is the Go client of balsa.
+//
+//	ck, err := clerk.New([]string{"10.0.0.1:2379", "10.0.0.2:2379", "10.0.0.3:2379"})
+//	if err != nil { ... }
+//	defer ck.Close()
+//
+//	kv, err := ck.Put(ctx, "greeting", []byte("hello"), 0)           // create
+//	kv, err = ck.Get(ctx, "greeting")                                // kv.Version == 1
+//	kv, err = ck.Put(ctx, "greeting", []byte("bonjour"), kv.Version) // replace what was read
+//
+// Every key has a version: 0 means that there is no such key, and each successful
+// write of it adds one. Put and Delete take effect only if the key is at the version
+// given, else they fail with ErrVersion or ErrNoKey and change nothing. Set and Remove
+// take effect whatever the version. All operations on all keys, by all Clerks, form
+// one linearizable history.
+//
+// # What an error means
+//
+// An operation goes on, from server to server, until its fate is known or its context
+// ends: give it a context that does. Then one of three things is true.
+//
+//   - The error is nil: it was executed.
+//   - The error matches ErrMaybe: it may have been executed, or may be yet. This is so
+//     only where nobody can know better: an attempt got lost, and then a further one was
+//     refused, or there was no further one because the context ended or, without a
+//     version to guard it, it might have undone another client's write.
+//   - Any other error: it was not executed and never will be.
+//
+// If the context ended the error matches the context's error as well. A write with a
+// version is tried again until it gets through, so ErrMaybe is rare; after it, Get tells
+// what is there. There is one limit to this: a key that is deleted and created again
+// counts from 1, so that a second attempt, or a late first one, may meet the same
+// version again. Where that hurts, do not delete the key: put an empty value.
+//
+// # How it works
+//
+// Op is a machine without clock, network or goroutines that decides whom to ask, when
+// to wait, and what is known in the end; see its table. A Clerk runs one for each
+// operation. Underneath, each server has one stream that all concurrent operations
+// share: requests that wait while one batch is sent go together in the next one.
+//
+// A Clerk is safe for concurrent use, and one is enough for a program.
+package clerk

@@ -1,0 +1,124 @@
+package clerk
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrVersion: the key is not at the version given, or exists and was to be created.
+	// Nothing changed. The error is a *VersionError, which tells the key's version.
+	ErrVersion = errors.New("version does not match")
+
+	// ErrNoKey: there is no such key. Nothing changed.
+	ErrNoKey = errors.New("no such key")
+
+	// ErrMaybe: the write may have been executed, at most once, or may be yet.
+	ErrMaybe = errors.New("may have been executed")
+
+	// ErrEmptyKey: a key has at least one byte.
+	ErrEmptyKey = errors.New("key is empty")
+
+	// ErrTooLarge: key or value is over the Clerk's limit or the server's.
+	ErrTooLarge = errors.New("too large")
+
+	// ErrInvalid: the server found the request malformed. Its message says why.
+	ErrInvalid = errors.New("invalid request")
+
+	// ErrClosed: the Clerk was closed before or during the operation.
+	ErrClosed = errors.New("clerk is closed")
+
+	// ErrNoEndpoints: New was given no endpoint.
+	ErrNoEndpoints = errors.New("no endpoints given")
+
+	// ErrNotSent is for a Caller to wrap: the request certainly did not leave.
+	ErrNotSent = errors.New("not sent")
+)
+
+// The reasons why an operation was still not done when its context ended. They
+// come together with the context's error, never alone.
+var (
+	// ErrWrongLeader: the server asked last did not lead.
+	ErrWrongLeader = errors.New("no leader found")
+
+	// ErrBusy: the leader refused, since a queue or the disk is full.
+	ErrBusy = errors.New("server is busy")
+
+	// ErrUnavailable: the server asked last could not be reached, gave no answer, or
+	// could not serve the request.
+	ErrUnavailable = errors.New("server unavailable")
+)
+
+var errTooManyEndpoints = fmt.Errorf("more than %d endpoints", maxServers)
+
+// VersionError is an ErrVersion that tells where the key is.
+type VersionError struct {
+	// Expected is the version that was given, Current the key's.
+	Expected, Current uint64
+	// CreateRevision and ModRevision are the store's revisions that created and last
+	// changed the key.
+	CreateRevision, ModRevision uint64
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("%v: key is at %d, not %d", ErrVersion, e.Current, e.Expected)
+}
+
+// Is makes the error match ErrVersion.
+func (e *VersionError) Is(target error) bool { return target == ErrVersion }
+
+// maybeError is an ErrMaybe with what happened last, which may be unknown. What is
+// told need not match errors.Is: a refused resend is not an ErrVersion.
+type maybeError struct {
+	ended error  // why the operation was given up, if it was
+	last  string // what the last attempt met, if anything
+}
+
+func (e *maybeError) Error() string {
+	return describe(ErrMaybe.Error(), e.ended, e.last)
+}
+
+func (e *maybeError) Unwrap() []error {
+	if e.ended == nil {
+		return []error{ErrMaybe}
+	}
+	return []error{ErrMaybe, e.ended}
+}
+
+// droppedError says that an operation was given up and not executed.
+type droppedError struct {
+	ended  error // the context's error, or ErrClosed
+	reason error // what the last attempt met, nil if there was none
+}
+
+func (e *droppedError) Error() string {
+	last := ""
+	if e.reason != nil {
+		last = e.reason.Error()
+	}
+	return describe("not executed", e.ended, last)
+}
+
+func (e *droppedError) Unwrap() []error {
+	if e.reason == nil {
+		return []error{e.ended}
+	}
+	return []error{e.ended, e.reason}
+}
+
+func describe(what string, ended error, last string) string {
+	if ended != nil {
+		what += ": " + ended.Error()
+	}
+	if last != "" {
+		what += " (last attempt: " + last + ")"
+	}
+	return what
+}
+
+// mixedError says that an endpoint is plain where others are not.
+type mixedError struct{ endpoint string }
+
+func (e *mixedError) Error() string {
+	return fmt.Sprintf("endpoint %q is plain http, but TLS is asked for", e.endpoint)
+}

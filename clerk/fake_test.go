@@ -1,0 +1,142 @@
+package clerk
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+
+	"balsa/api"
+	"balsa/kv"
+)
+
+// store executes requests on a kv.Store, as a cluster would.
+type store struct {
+	mu   sync.Mutex
+	data *kv.Store
+	puts map[string]int // how many times each value was installed
+}
+
+func newStore() *store { return &store{data: kv.NewStore(), puts: make(map[string]int)} }
+
+var codes = map[kv.Code]api.Reply_Code{
+	kv.CodeOK:      api.Reply_OK,
+	kv.CodeVersion: api.Reply_VERSION_MISMATCH,
+	kv.CodeNoKey:   api.Reply_NO_KEY,
+}
+
+func (s *store) execute(req *api.Request) *api.Reply {
+	kind := map[api.Request_Kind]kv.OpKind{
+		api.Request_GET: kv.Get, api.Request_PUT: kv.Put, api.Request_DELETE: kv.Delete,
+	}[req.Kind]
+	op := kv.Op{
+		Kind: kind, Key: string(req.Key), Value: req.Value,
+		Version: req.Version, Unconditional: !req.Conditional,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.data.DoOp(op)
+	if r.Code == kv.CodeOK && kind == kv.Put {
+		s.puts[string(req.Value)]++
+	}
+	return &api.Reply{
+		Id: req.Id, Code: codes[r.Code], Value: r.Value, Version: r.Version,
+		CreateRevision: r.CreateRevision, ModRevision: r.ModRevision, Revision: r.Revision,
+	}
+}
+
+// fakeServer is one server of a fake cluster, on its own in-memory listener.
+type fakeServer struct {
+	api.UnimplementedKVServer
+	hello   *api.Hello
+	handle  func(*api.Request) *api.Reply // nil: no reply
+	listen  *bufconn.Listener
+	grpc    *grpc.Server
+	mu      sync.Mutex
+	batches []int // sizes of the request batches
+	streams int
+	cut     context.CancelFunc // ends the streams
+	cutting context.Context
+}
+
+func (f *fakeServer) start(t *testing.T) {
+	f.listen = bufconn.Listen(1 << 20)
+	f.cutting, f.cut = context.WithCancel(context.Background())
+	f.grpc = grpc.NewServer()
+	api.RegisterKVServer(f.grpc, f)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = f.grpc.Serve(f.listen)
+	}()
+	t.Cleanup(func() {
+		f.cut()
+		f.grpc.Stop()
+		<-served
+	})
+}
+
+// cutStreams ends all present streams.
+func (f *fakeServer) cutStreams() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cut()
+	f.cutting, f.cut = context.WithCancel(context.Background())
+}
+
+func (f *fakeServer) Exchange(stream api.KV_ExchangeServer) error {
+	f.mu.Lock()
+	f.streams++
+	cutting := f.cutting
+	f.mu.Unlock()
+	if err := stream.Send(&api.ReplyBatch{Hello: f.hello}); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- f.serve(stream) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-cutting.Done():
+		return context.Canceled
+	}
+}
+
+func (f *fakeServer) serve(stream api.KV_ExchangeServer) error {
+	for {
+		batch, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		f.batches = append(f.batches, len(batch.Requests))
+		f.mu.Unlock()
+		var replies api.ReplyBatch
+		for _, req := range batch.Requests {
+			if r := f.handle(req); r != nil {
+				r.Id = req.Id
+				replies.Replies = append(replies.Replies, r)
+			}
+		}
+		if err := stream.Send(&replies); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *fakeServer) Status(context.Context, *api.StatusRequest) (*api.StatusReply, error) {
+	return &api.StatusReply{Name: f.hello.Name, NodeId: f.hello.NodeId}, nil
+}
+
+// dialer connects addresses to fake servers; others refuse.
+func dialer(servers map[string]*fakeServer) Option {
+	return WithDialer(func(ctx context.Context, address string) (net.Conn, error) {
+		if f := servers[address]; f != nil && f.listen != nil {
+			return f.listen.DialContext(ctx)
+		}
+		return nil, &net.OpError{Op: "dial", Net: "mem", Err: context.DeadlineExceeded}
+	})
+}

@@ -1,0 +1,343 @@
+package clerk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"balsa/api"
+)
+
+// Bounds of one batch, and of what may wait for the next ones: beyond the latter
+// callers wait themselves. Bytes are those of keys and values plus callOverhead.
+const (
+	maxBatchCalls = 1024
+	maxBatchBytes = 1 << 20
+	maxQueueCalls = 4 * maxBatchCalls
+	maxQueueBytes = 4 * maxBatchBytes
+	callOverhead  = 32
+)
+
+var errNoAnswer = errors.New("no answer in time")
+
+// link is the way to one server: a queue of calls, and a stream that carries them
+// while one is up. Two goroutines serve all calls: run sends, receive hands out replies.
+//
+// A call is queued, then sent, then over. Only while it is sent is it in the map; when
+// the stream breaks those are lost, and the queued ones certainly never left.
+type link struct {
+	net  *network
+	conn *grpc.ClientConn
+	node atomic.Uint64 // as the server's last Hello said
+	wake chan struct{} // holds a token if the queue may have become non-empty
+
+	mu         sync.Mutex
+	queue      []*call // dead ones included, until they are drained
+	queueBytes int
+	sent       map[uint64]*call
+	lastID     uint64
+	room       chan struct{} // closed when the queue has shrunk; nil if nobody waits
+	closed     bool
+}
+
+// call is one request on its way, and who waits for its reply.
+type call struct {
+	req   *api.Request
+	bytes int
+	state callState   // guarded by link.mu
+	done  chan result // capacity 1: whoever ends the call never waits
+	timer *time.Timer
+}
+
+type callState uint8
+
+const (
+	queued callState = iota
+	sent
+	over // answered, failed, or given up by its caller
+)
+
+type result struct {
+	reply *api.Reply
+	err   error
+}
+
+func newCall() *call {
+	c := &call{done: make(chan result, 1), timer: time.NewTimer(time.Hour)}
+	c.timer.Stop()
+	return c
+}
+
+func newLink(n *network, conn *grpc.ClientConn) *link {
+	return &link{net: n, conn: conn, wake: make(chan struct{}, 1), sent: make(map[uint64]*call)}
+}
+
+// call sends a request over the link and waits for its reply.
+func (l *link) call(ctx context.Context, req *api.Request, timeout time.Duration) (*api.Reply, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(deadline))
+	}
+	c := l.net.calls.Get().(*call)
+	c.timer.Reset(timeout)
+	r, free := l.complete(ctx, c, req, timeout)
+	c.timer.Stop()
+	if free {
+		c.req = nil
+		l.net.calls.Put(c)
+	}
+	return r.reply, r.err
+}
+
+// complete queues a call and waits for its end. It tells whether c is free to be used
+// for another call: one that was given up in the queue is still there.
+func (l *link) complete(ctx context.Context, c *call, req *api.Request, timeout time.Duration) (r result, free bool) {
+	if err := l.enqueue(ctx, c, req, timeout); err != nil {
+		return result{err: notSent(err)}, true
+	}
+	select {
+	case r := <-c.done:
+		return r, true
+	case <-ctx.Done():
+		return l.abandon(c, ctx.Err())
+	case <-c.timer.C:
+		return l.abandon(c, errNoAnswer)
+	}
+}
+
+// enqueue puts the call in the queue, and waits for room if need be.
+func (l *link) enqueue(ctx context.Context, c *call, req *api.Request, timeout time.Duration) error {
+	c.bytes = len(req.Key) + len(req.Value) + callOverhead
+	for {
+		l.mu.Lock()
+		if l.closed {
+			l.mu.Unlock()
+			return ErrClosed
+		}
+		if len(l.queue) < maxQueueCalls && (l.queueBytes+c.bytes <= maxQueueBytes || len(l.queue) == 0) {
+			l.push(c, req, timeout)
+			l.mu.Unlock()
+			select {
+			case l.wake <- struct{}{}:
+			default:
+			}
+			return nil
+		}
+		if l.room == nil {
+			l.room = make(chan struct{})
+		}
+		room := l.room
+		l.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.timer.C:
+			return errors.New("queue is full")
+		}
+	}
+}
+
+// push adds a call to the queue, with a request of its own: ids differ from one
+// attempt to the next. Caller holds mu.
+func (l *link) push(c *call, req *api.Request, timeout time.Duration) {
+	l.lastID++
+	c.state = queued
+	c.req = &api.Request{
+		Id:          l.lastID,
+		Kind:        req.Kind,
+		Key:         req.Key,
+		Value:       req.Value,
+		Conditional: req.Conditional,
+		Version:     req.Version,
+		Consistency: req.Consistency,
+		TimeoutMs:   uint32(max(1, timeout.Milliseconds())),
+	}
+	l.queue = append(l.queue, c)
+	l.queueBytes += c.bytes
+}
+
+// abandon ends a call that its caller does not want to wait for any more.
+func (l *link) abandon(c *call, why error) (r result, free bool) {
+	l.mu.Lock()
+	state := c.state
+	c.state = over
+	if state == sent {
+		delete(l.sent, c.req.Id)
+	}
+	l.mu.Unlock()
+	switch state {
+	case queued:
+		return result{err: notSent(why)}, false
+	case sent:
+		return result{err: why}, true
+	default: // ended at this very moment
+		return <-c.done, true
+	}
+}
+
+// drain takes the next batch off the queue, and counts it as sent from here on. It is
+// nil if nothing waits.
+func (l *link) drain() *api.RequestBatch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var (
+		batch api.RequestBatch
+		bytes int
+		taken int
+	)
+	for _, c := range l.queue {
+		if c.state == queued {
+			full := len(batch.Requests) == maxBatchCalls || bytes+c.bytes > maxBatchBytes
+			if full && len(batch.Requests) > 0 {
+				break
+			}
+			c.state = sent
+			l.sent[c.req.Id] = c
+			batch.Requests = append(batch.Requests, c.req)
+			bytes += c.bytes
+		}
+		l.queueBytes -= c.bytes
+		taken++
+	}
+	l.shrink(taken)
+	if len(batch.Requests) == 0 {
+		return nil
+	}
+	return &batch
+}
+
+// shrink drops the first n calls of the queue and tells those who wait for room.
+// Caller holds mu.
+func (l *link) shrink(n int) {
+	kept := copy(l.queue, l.queue[n:])
+	clear(l.queue[kept:])
+	l.queue = l.queue[:kept]
+	if l.room != nil {
+		close(l.room)
+		l.room = nil
+	}
+}
+
+// deliver hands replies to those who wait for them. Others have been given up.
+func (l *link) deliver(replies []*api.Reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range replies {
+		if c := l.sent[r.Id]; c != nil {
+			delete(l.sent, r.Id)
+			c.state = over
+			c.done <- result{reply: r} // has room: see call.done
+		}
+	}
+}
+
+// fail ends all calls: those that were sent have an unknown fate.
+func (l *link) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.sent {
+		c.state = over
+		c.done <- result{err: err}
+	}
+	clear(l.sent)
+	for _, c := range l.queue {
+		if c.state == queued {
+			c.state = over
+			c.done <- result{err: notSent(err)}
+		}
+	}
+	l.queueBytes = 0
+	l.shrink(len(l.queue))
+}
+
+// run serves the link until ctx ends. A stream is opened when there is something to
+// send; gRPC paces the attempts to connect, and fails them at once between.
+func (l *link) run(ctx context.Context) {
+	for l.awaitWork(ctx, nil) {
+		l.fail(l.exchange(ctx))
+	}
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.fail(ErrClosed)
+	l.conn.Close()
+}
+
+// awaitWork waits until something may be in the queue. It returns false when ctx or
+// the stream has ended.
+func (l *link) awaitWork(ctx context.Context, broken <-chan struct{}) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-broken:
+		return false
+	case <-l.wake:
+		return true
+	}
+}
+
+// exchange opens a stream and sends what gets queued, until it breaks. It returns why.
+func (l *link) exchange(parent context.Context) error {
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	stream, err := l.open(ctx, cancel)
+	if err != nil {
+		return err
+	}
+	broken := make(chan struct{})
+	var cause error // set before broken is closed
+	go func() {
+		defer close(broken)
+		cause = l.receive(stream)
+	}()
+	for more := true; more; more = l.awaitWork(ctx, broken) {
+		for batch := l.drain(); batch != nil && err == nil; batch = l.drain() {
+			err = stream.Send(batch)
+		}
+		if err != nil {
+			break // the cause is what the receiver sees
+		}
+	}
+	cancel()
+	<-broken
+	return fmt.Errorf("stream broke: %w", cause)
+}
+
+// open opens a stream and waits until its server has said who it is. Nothing is sent
+// before, so that no request reaches a wrong cluster.
+func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_ExchangeClient, error) {
+	timer := time.AfterFunc(connectTimeout, cancel)
+	defer timer.Stop()
+	stream, err := api.NewKVClient(l.conn).Exchange(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if first.Hello == nil {
+		return nil, errors.New("connect: server said no Hello")
+	}
+	if err := l.net.admit(first.Hello); err != nil {
+		return nil, err
+	}
+	l.node.Store(first.Hello.NodeId)
+	l.deliver(first.Replies)
+	return stream, nil
+}
+
+func (l *link) receive(stream api.KV_ExchangeClient) error {
+	for {
+		batch, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		l.deliver(batch.Replies)
+	}
+}

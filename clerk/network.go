@@ -1,0 +1,140 @@
+package clerk
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	"balsa/api"
+)
+
+const (
+	// connectTimeout bounds how long a server may take to say Hello.
+	connectTimeout = 2 * time.Second
+	// maxReplyBatch bounds what a server may send at once, in bytes.
+	maxReplyBatch = 16 << 20
+)
+
+// network is the Caller that talks gRPC: one connection and one stream per server.
+type network struct {
+	dial    func(ctx context.Context, address string) (net.Conn, error)
+	creds   credentials.TransportCredentials
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	calls   sync.Pool // of *call
+
+	mu      sync.Mutex
+	links   map[string]*link
+	cluster uint64 // the one that the first Hello named; 0: none yet
+	closed  bool
+}
+
+func newNetwork(dial func(context.Context, string) (net.Conn, error), creds credentials.TransportCredentials) *network {
+	if dial == nil {
+		dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", address)
+		}
+	}
+	n := &network{dial: dial, creds: creds, links: make(map[string]*link)}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.calls.New = func() any { return newCall() }
+	return n
+}
+
+func transportCredentials(c *tls.Config, secure bool) credentials.TransportCredentials {
+	switch {
+	case c != nil:
+		return credentials.NewTLS(c)
+	case secure:
+		return credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
+	default:
+		return insecure.NewCredentials()
+	}
+}
+
+// link returns the link to a server, which is made at first use.
+func (n *network) link(address string) (*link, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, ErrClosed
+	}
+	if l := n.links[address]; l != nil {
+		return l, nil
+	}
+	// passthrough leaves names to the dialer, which resolves them anew each time.
+	conn, err := grpc.NewClient("passthrough:///"+address,
+		grpc.WithContextDialer(n.dial),
+		grpc.WithTransportCredentials(n.creds),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReplyBatch)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: connectTimeout,
+		}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),
+		grpc.WithDisableServiceConfig(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	l := newLink(n, conn)
+	n.links[address] = l
+	n.running.Go(func() { l.run(n.ctx) })
+	return l, nil
+}
+
+// admit takes note of a server's cluster, and refuses one that is not the cluster
+// met first: two clusters have no history in common.
+func (n *network) admit(h *api.Hello) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cluster == 0 {
+		n.cluster = h.GetClusterId()
+	}
+	if h.GetClusterId() != n.cluster {
+		return fmt.Errorf("server %q is of cluster %x, not %x", h.GetName(), h.GetClusterId(), n.cluster)
+	}
+	return nil
+}
+
+// Call implements Caller.
+func (n *network) Call(ctx context.Context, address string, req *api.Request, timeout time.Duration) (*api.Reply, error) {
+	l, err := n.link(address)
+	if err != nil {
+		return nil, notSent(err)
+	}
+	return l.call(ctx, req, timeout)
+}
+
+// Node implements Caller.
+func (n *network) Node(address string) uint64 {
+	n.mu.Lock()
+	l := n.links[address]
+	n.mu.Unlock()
+	if l == nil {
+		return 0
+	}
+	return l.node.Load()
+}
+
+// Close implements Caller.
+func (n *network) Close() error {
+	n.mu.Lock()
+	n.closed = true
+	n.mu.Unlock()
+	n.cancel()
+	n.running.Wait()
+	return nil
+}
+
+func notSent(err error) error { return fmt.Errorf("%w: %w", ErrNotSent, err) }

@@ -1,0 +1,346 @@
+package clerk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"balsa/api"
+)
+
+// bubble runs a test in virtual time, with n fake servers at s1:1, s2:1, ... of which
+// all serve the same store.
+func bubble(t *testing.T, n int, test func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk)) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStore()
+		byAddress := make(map[string]*fakeServer)
+		var servers []*fakeServer
+		var endpoints []string
+		for i := range n {
+			address := fmt.Sprintf("s%d:1", i+1)
+			f := &fakeServer{hello: &api.Hello{ClusterId: 7, NodeId: uint64(i + 1), Name: address}, handle: st.execute}
+			f.start(t)
+			byAddress[address] = f
+			servers = append(servers, f)
+			endpoints = append(endpoints, address)
+		}
+		ck, err := New(endpoints, dialer(byAddress))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ck.Close()
+		test(t, st, servers, ck)
+	})
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestOperationsGoThrough(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, _ *store, _ []*fakeServer, ck *Clerk) {
+		ctx := within(t, time.Second)
+		kv, err := ck.Put(ctx, "k", []byte("a"), 0)
+		if err != nil || kv.Version != 1 || kv.CreateRevision == 0 || kv.ModRevision != kv.CreateRevision {
+			t.Fatalf("put: %+v, %v", kv, err)
+		}
+		kv, err = ck.Get(ctx, "k")
+		if err != nil || !bytes.Equal(kv.Value, []byte("a")) || kv.Version != 1 {
+			t.Fatalf("get: %+v, %v", kv, err)
+		}
+		_, err = ck.Put(ctx, "k", []byte("b"), 7)
+		var ve *VersionError
+		if !errors.Is(err, ErrVersion) || !errors.As(err, &ve) || ve.Expected != 7 || ve.Current != 1 {
+			t.Fatalf("put at a wrong version: %v", err)
+		}
+		if _, err = ck.Put(ctx, "other", nil, 7); !errors.Is(err, ErrNoKey) {
+			t.Fatalf("put to an absent key: %v", err)
+		}
+		if kv, err = ck.Set(ctx, "k", []byte("c")); err != nil || kv.Version != 2 {
+			t.Fatalf("set: %+v, %v", kv, err)
+		}
+		if err = ck.Delete(ctx, "k", 1); !errors.Is(err, ErrVersion) {
+			t.Fatalf("delete at a wrong version: %v", err)
+		}
+		if err = ck.Delete(ctx, "k", 2); err != nil {
+			t.Fatalf("delete: %v", err)
+		}
+		if err = ck.Remove(ctx, "k"); !errors.Is(err, ErrNoKey) {
+			t.Fatalf("remove an absent key: %v", err)
+		}
+		if _, err = ck.Get(ctx, "k", Lease()); !errors.Is(err, ErrNoKey) {
+			t.Fatalf("get of an absent key: %v", err)
+		}
+	})
+}
+
+func TestConcurrentCallsShareBatches(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, _ *store, servers []*fakeServer, ck *Clerk) {
+		const calls = 5000 // more than one queue holds
+		execute := servers[0].handle
+		var once sync.Once
+		servers[0].handle = func(r *api.Request) *api.Reply {
+			once.Do(func() { time.Sleep(100 * time.Millisecond) })
+			return execute(r)
+		}
+		var wg sync.WaitGroup
+		for i := range calls {
+			wg.Go(func() {
+				if _, err := ck.Put(within(t, 10*time.Second), fmt.Sprint("key", i), make([]byte, 100), 0); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		total, largest := 0, 0
+		for _, n := range servers[0].batches {
+			total += n
+			largest = max(largest, n)
+		}
+		if total != calls || len(servers[0].batches) > calls/10 || largest > maxBatchCalls {
+			t.Errorf("%d requests came in %d batches, the largest of %d", total, len(servers[0].batches), largest)
+		}
+		if servers[0].streams != 1 {
+			t.Errorf("%d streams", servers[0].streams)
+		}
+	})
+}
+
+func TestLargeValuesGetBatchesOfTheirOwn(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, _ *store, servers []*fakeServer, ck *Clerk) {
+		var wg sync.WaitGroup
+		for i := range 12 { // 18 MiB: the queue has room for 4
+			wg.Go(func() {
+				if _, err := ck.Put(within(t, time.Minute), fmt.Sprint("key", i), make([]byte, DefaultMaxBytes), 0); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if len(servers[0].batches) != 12 {
+			t.Errorf("batches of %v", servers[0].batches)
+		}
+	})
+}
+
+// refuse answers as a follower does.
+func refuse(leader int) func(*api.Request) *api.Reply {
+	return func(*api.Request) *api.Reply {
+		return &api.Reply{Code: api.Reply_WRONG_LEADER, Leader: &api.Leader{
+			NodeId: uint64(leader), ClientUrls: []string{fmt.Sprintf("http://s%d:1", leader)},
+		}}
+	}
+}
+
+func TestClerkFollowsTheLeader(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+		servers[0].handle, servers[1].handle = refuse(3), refuse(3)
+		start := time.Now()
+		for i := range 10 {
+			if _, err := ck.Set(within(t, time.Second), "k", []byte{byte(i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(servers[0].batches); n != 1 {
+			t.Errorf("the follower was asked %d times", n)
+		}
+		servers[2].handle, servers[1].handle = refuse(2), st.execute
+		if _, err := ck.Get(within(t, time.Second), "k"); err != nil {
+			t.Fatal(err)
+		}
+		if len(servers[0].batches) != 1 || len(servers[1].batches) != 1 {
+			t.Error("the hint was not followed")
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("waited %v on the way", took)
+		}
+	})
+}
+
+func TestHintedServerNeedNotBeAnEndpoint(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+		servers[0].handle = refuse(3)
+		only, err := New([]string{"http://s1:1"}, WithCaller(ck.caller))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := only.Set(within(t, time.Second), "k", nil); err != nil {
+			t.Fatal(err)
+		}
+		if len(servers[2].batches) != 1 {
+			t.Error("the hint was not followed")
+		}
+	})
+}
+
+func TestBrokenStreamLosesCallsAndIsReplaced(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+		ctx := within(t, 10*time.Second)
+		if _, err := ck.Set(ctx, "k", []byte("0")); err != nil {
+			t.Fatal(err)
+		}
+		silent := true
+		servers[0].handle = func(r *api.Request) *api.Reply {
+			reply := st.execute(r)
+			if silent {
+				return nil
+			}
+			return reply
+		}
+		result := make(chan error, 3)
+		go func() { _, err := ck.Set(ctx, "set", []byte("1")); result <- err }()
+		go func() { _, err := ck.Put(ctx, "put", []byte("2"), 0); result <- err }()
+		go func() { _, err := ck.Get(ctx, "k"); result <- err }()
+		synctest.Wait()
+		silent = false
+		servers[0].cutStreams()
+		got := map[string]int{}
+		for range 3 {
+			err := <-result
+			switch {
+			case err == nil:
+				got["ok"]++
+			case errors.Is(err, ErrMaybe) && !errors.Is(err, ErrVersion):
+				got["maybe"]++
+			default:
+				t.Error(err)
+			}
+		}
+		if got["ok"] != 1 || got["maybe"] != 2 {
+			t.Errorf("got %v", got)
+		}
+		if servers[0].streams != 2 {
+			t.Errorf("%d streams", servers[0].streams)
+		}
+	})
+}
+
+func TestIdleClerkSurvivesABrokenStream(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+		ctx := within(t, 10*time.Second)
+		for range 5 {
+			if _, err := ck.Set(ctx, "k", nil); err != nil {
+				t.Fatal(err)
+			}
+			servers[0].cutStreams()
+			synctest.Wait()
+		}
+	})
+}
+
+func TestContextEndsAnOperation(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+		for _, f := range servers {
+			f.handle = func(*api.Request) *api.Reply { return nil }
+		}
+		start := time.Now()
+		_, err := ck.Put(within(t, 5*time.Second), "k", nil, 0)
+		if !errors.Is(err, ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("put: %v", err)
+		}
+		_, err = ck.Set(within(t, 3*time.Second), "k", nil)
+		if !errors.Is(err, ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("set: %v", err)
+		}
+		_, err = ck.Get(within(t, 5*time.Second), "k")
+		if errors.Is(err, ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("get: %v", err)
+		}
+		for _, f := range servers {
+			f.handle = func(*api.Request) *api.Reply { return &api.Reply{Code: api.Reply_BUSY, Message: "disk full"} }
+		}
+		_, err = ck.Set(within(t, 5*time.Second), "k", nil)
+		if errors.Is(err, ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrBusy) {
+			t.Errorf("set to a busy server: %v", err)
+		}
+		if took := time.Since(start); took != 18*time.Second {
+			t.Errorf("took %v", took)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if _, err = ck.Put(ctx, "k", nil, 0); errors.Is(err, ErrMaybe) || !errors.Is(err, context.Canceled) {
+			t.Errorf("put with an ended context: %v", err)
+		}
+	})
+}
+
+func TestUnreachableServersAreNotAmbiguous(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ck, err := New([]string{"nowhere:1", "nobody:2"}, dialer(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ck.Close()
+		_, err = ck.Set(within(t, 10*time.Second), "k", nil)
+		if errors.Is(err, ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnavailable) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAnotherClusterIsNotAsked(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+		servers[0].handle = refuse(2)
+		servers[1].hello.ClusterId = 8
+		_, err := ck.Set(within(t, 3*time.Second), "k", nil)
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrMaybe) {
+			t.Error(err)
+		}
+		if len(servers[1].batches) != 0 {
+			t.Error("the other cluster got requests")
+		}
+	})
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+		servers[0].handle = func(*api.Request) *api.Reply { return nil }
+		result := make(chan error, 2)
+		go func() { _, err := ck.Set(context.Background(), "k", nil); result <- err }()
+		go func() { _, err := ck.Get(context.Background(), "k"); result <- err }()
+		synctest.Wait()
+		if err := ck.Close(); err != nil {
+			t.Error(err)
+		}
+		maybe := 0
+		for range 2 {
+			err := <-result
+			if !errors.Is(err, ErrClosed) {
+				t.Error(err)
+			}
+			if errors.Is(err, ErrMaybe) {
+				maybe++
+			}
+		}
+		if maybe != 1 {
+			t.Errorf("%d of 2 operations may have been executed", maybe)
+		}
+		if _, err := ck.Get(context.Background(), "k"); !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+		if err := ck.Close(); err != nil {
+			t.Error(err)
+		}
+	}) // synctest fails if a goroutine is left
+}
+
+func TestStatus(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+		s, err := ck.Status(within(t, time.Second), "http://s2:1")
+		if err != nil || s.NodeId != 2 {
+			t.Errorf("%v, %v", s, err)
+		}
+		for i, s := range ck.StatusAll(within(t, time.Second)) {
+			if s.Err != nil || s.Status.NodeId != uint64(i+1) {
+				t.Errorf("%+v", s)
+			}
+		}
+	})
+}

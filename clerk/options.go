@@ -1,0 +1,77 @@
+package clerk
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"balsa/api"
+)
+
+// Defaults of a Clerk; each has an option to change it.
+const (
+	DefaultMaxBytes       = 3 << 19 // 1.5 MiB
+	DefaultAttemptTimeout = time.Second
+)
+
+// Backoff after all servers were asked in vain: about as long as an election in the
+// end, so that a new leader is found soon.
+const (
+	firstWait = 10 * time.Millisecond
+	maxWait   = 250 * time.Millisecond
+)
+
+type config struct {
+	tls      *tls.Config
+	dial     func(ctx context.Context, address string) (net.Conn, error)
+	caller   Caller
+	rand     Rand
+	maxBytes int
+	pace     Pace
+}
+
+// Option changes how a Clerk works.
+type Option func(*config)
+
+// WithTLS makes the Clerk reach all servers by TLS. Without it https endpoints are
+// reached with Go's default configuration. LoadTLS makes one from files.
+func WithTLS(c *tls.Config) Option { return func(o *config) { o.tls = c } }
+
+// WithDialer replaces how connections to host:port addresses are made.
+func WithDialer(dial func(ctx context.Context, address string) (net.Conn, error)) Option {
+	return func(o *config) { o.dial = dial }
+}
+
+// WithCaller replaces the network. The Clerk closes the Caller when it is closed.
+func WithCaller(c Caller) Option { return func(o *config) { o.caller = c } }
+
+// WithRand replaces the source of jitter. The Clerk uses it from one goroutine at a time.
+func WithRand(r Rand) Option { return func(o *config) { o.rand = r } }
+
+// WithMaxBytes sets how many bytes a key or a value may have before the Clerk itself
+// refuses it. The servers have their own limits.
+func WithMaxBytes(n int) Option { return func(o *config) { o.maxBytes = n } }
+
+// WithAttemptTimeout sets how long to wait for one server's answer before another is
+// asked. It should be well above what a write takes under load: a write that was
+// executed just too late may end in ErrMaybe.
+func WithAttemptTimeout(d time.Duration) Option {
+	return func(o *config) { o.pace.AttemptNanos = int64(d) }
+}
+
+// ReadOption says how fresh a Get must be. The default sees every write that was
+// acknowledged before, and trusts no clock.
+type ReadOption func(*api.Request)
+
+// Lease makes a Get cheaper: as fresh, as long as the servers' clocks drift less
+// than they are configured to tolerate.
+func Lease() ReadOption {
+	return func(r *api.Request) { r.Consistency = api.Request_LEASE }
+}
+
+// Local makes a Get ask one server only, which answers with what it has. It may be old, and
+// older than what the same Clerk read before.
+func Local() ReadOption {
+	return func(r *api.Request) { r.Consistency = api.Request_LOCAL }
+}

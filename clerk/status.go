@@ -1,0 +1,105 @@
+package clerk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"balsa/api"
+)
+
+// Admin is what a Caller may offer besides calls. The Clerk's own does.
+type Admin interface {
+	Status(ctx context.Context, address string) (*api.StatusReply, error)
+	TransferLeadership(ctx context.Context, address string, target uint64) (*api.TransferLeadershipReply, error)
+}
+
+var errNoAdmin = errors.New("not offered by this Caller")
+
+// ServerStatus is what one server said of itself, or why it did not.
+type ServerStatus struct {
+	Endpoint string
+	Status   *api.StatusReply
+	Err      error
+}
+
+// Status asks the server at endpoint about itself.
+func (c *Clerk) Status(ctx context.Context, endpoint string) (*api.StatusReply, error) {
+	address, admin, err := c.admin(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := admin.Status(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("status of %s: %w", endpoint, err)
+	}
+	return reply, nil
+}
+
+// StatusAll asks every server that the Clerk knows, all at once, and returns when each has
+// answered or failed, in the order of New's endpoints.
+func (c *Clerk) StatusAll(ctx context.Context) []ServerStatus {
+	var all []ServerStatus
+	c.mu.Lock()
+	for i := range c.route.Len() {
+		all = append(all, ServerStatus{Endpoint: c.route.Server(i)})
+	}
+	c.mu.Unlock()
+	var wg sync.WaitGroup
+	for i := range all {
+		wg.Go(func() { all[i].Status, all[i].Err = c.Status(ctx, all[i].Endpoint) })
+	}
+	wg.Wait()
+	return all
+}
+
+// TransferLeadership makes the leader, which must be the server at endpoint, hand over to
+// the member target, or to one of its choice if target is 0. It returns when that leads.
+func (c *Clerk) TransferLeadership(ctx context.Context, endpoint string, target uint64) (*api.TransferLeadershipReply, error) {
+	address, admin, err := c.admin(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := admin.TransferLeadership(ctx, address, target)
+	if err != nil {
+		return nil, fmt.Errorf("transfer leadership from %s: %w", endpoint, err)
+	}
+	return reply, nil
+}
+
+func (c *Clerk) admin(endpoint string) (address string, admin Admin, err error) {
+	admin, ok := c.caller.(Admin)
+	if !ok {
+		return "", nil, errNoAdmin
+	}
+	address, s, err := parseEndpoint(endpoint)
+	if err != nil {
+		return "", nil, err
+	}
+	c.mu.Lock()
+	secure := c.route.Secure()
+	c.mu.Unlock()
+	if s != anyScheme && (s == tlsScheme) != secure {
+		return "", nil, fmt.Errorf("endpoint %q: this Clerk's TLS is %t", endpoint, secure)
+	}
+	return address, admin, nil
+}
+
+// Status implements Admin.
+func (n *network) Status(ctx context.Context, address string) (*api.StatusReply, error) {
+	l, err := n.link(address)
+	if err != nil {
+		return nil, err
+	}
+	return api.NewKVClient(l.conn).Status(ctx, &api.StatusRequest{})
+}
+
+// TransferLeadership implements Admin.
+func (n *network) TransferLeadership(ctx context.Context, address string, target uint64) (*api.TransferLeadershipReply, error) {
+	l, err := n.link(address)
+	if err != nil {
+		return nil, err
+	}
+	return api.NewKVClient(l.conn).TransferLeadership(ctx, &api.TransferLeadershipRequest{TargetId: target})
+}

@@ -9,9 +9,9 @@ type Effects struct {
 	Persist *Persist
 	// Messages may be sent at once. Losing any is safe.
 	Messages []Message
-	// Snapshots names peers to send the newest snapshot to, with the header from
-	// SnapshotFor; each is to be answered with SnapshotSent.
-	Snapshots []NodeID
+	// Snapshots are headers of InstallSnapshot messages to be sent with the newest
+	// durable snapshot; each is to be answered with SnapshotSent.
+	Snapshots []Header
 	// Restore, if not nil, says that the state machine is to be replaced by the
 	// snapshot with this meta, after everything committed so far has been applied or
 	// skipped, and before Committed. Report with Applied(Restore.Index).

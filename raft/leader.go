@@ -69,7 +69,7 @@ func (r *Raft) flushLeader() {
 func (r *Raft) sendAppends(p *progress) {
 	if p.state != snapshot && p.next <= r.log.base {
 		p.becomeSnapshot()
-		r.snapshotsWanted = append(r.snapshotsWanted, p.id)
+		r.snapshotsWanted = append(r.snapshotsWanted, Header{From: r.id, To: p.id, Term: r.term})
 	}
 	sent := false
 	for p.next <= r.log.last() && p.maySend(&r.cfg) {

@@ -73,7 +73,7 @@ type Raft struct {
 	seq, persistedSeq uint64
 	outbox            []Message
 	held              []held
-	snapshotsWanted   []NodeID
+	snapshotsWanted   []Header
 	readsDone         []ReadState
 	logReset          *SnapshotMeta // for the next Persist
 	restore           *SnapshotMeta // for the next Effects
@@ -294,11 +294,6 @@ func (r *Raft) resetElectionTimer() {
 	r.electionTimeout = r.cfg.ElectionTimeoutTicks + r.cfg.Rand.IntN(r.cfg.ElectionTimeoutTicks)
 }
 
-// SnapshotFor returns the message that opens the sending of snapshot m to a peer.
-func (r *Raft) SnapshotFor(to NodeID, m SnapshotMeta) *InstallSnapshot {
-	return &InstallSnapshot{Header: Header{From: r.id, To: to, Term: r.term}, Meta: m}
-}
-
 // ConfigurationAt returns the configuration in force at an index that is not below
 // the last compaction, as a snapshot's meta needs it.
 func (r *Raft) ConfigurationAt(i Index) Configuration { return r.confs.at(i) }
@@ -306,13 +301,22 @@ func (r *Raft) ConfigurationAt(i Index) Configuration { return r.confs.at(i) }
 // TermAt returns the term of the entry at i, if the log still knows it.
 func (r *Raft) TermAt(i Index) (Term, bool) { return r.log.term(i) }
 
-// LogBytes is the size of the log from index on, in the measure of Entry.Size.
-func (r *Raft) LogBytes(from Index) int {
-	if from <= r.log.base+1 {
-		return r.log.size
+// FirstIndexWithin returns the lowest index such that the log from there up to and
+// with last is held and has at most maxBytes, in the measure of Entry.Size.
+func (r *Raft) FirstIndexWithin(maxBytes int, last Index) Index {
+	first, size := last+1, 0
+	for first > r.log.base+1 {
+		size += r.log.slice(first-1, first-1)[0].Size()
+		if size > maxBytes {
+			break
+		}
+		first--
 	}
-	return r.log.bytes(from, r.log.last())
+	return first
 }
+
+// LogBytes is the size of the log held, in the measure of Entry.Size.
+func (r *Raft) LogBytes() int { return r.log.size }
 
 // Term returns the current term, Role the part played in it, and Leader whom this
 // node follows (itself when leading, None when unknown).

@@ -2,151 +2,280 @@ package rsm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"balsa/raft"
 )
 
-// What may come out of Submit besides a result. Only ErrWrongLeader and ErrBusy
-// say that the operation was not and will never be executed; with any other
-// error, a context's included, its fate is unknown.
-var (
-	// ErrWrongLeader: this replica is not the leader, or lost the operation's place
-	// in the log to another leader. Certainly not executed. See NotLeaderError.
-	ErrWrongLeader = errors.New("not the leader")
-	// ErrBusy: too much is waiting already. Certainly not executed; try later.
-	ErrBusy = errors.New("too many operations in progress")
-	// ErrStopped: the replica stopped first. Unknown whether executed.
-	ErrStopped = errors.New("replica stopped")
-	// ErrUnknown: a snapshot from the leader covered the operation's place in the
-	// log before its fate was seen here. Unknown whether executed.
-	ErrUnknown = errors.New("outcome unknown")
-)
-
-// NotLeaderError is an ErrWrongLeader that knows who leads.
-type NotLeaderError struct {
-	Leader raft.NodeID // raft.None if nobody is known
-}
-
-func (e *NotLeaderError) Error() string {
-	if e.Leader == raft.None {
-		return "not the leader; no leader is known"
-	}
-	return fmt.Sprintf("not the leader; the leader is %s", e.Leader)
-}
-
-// Is makes errors.Is(err, ErrWrongLeader) true.
-func (e *NotLeaderError) Is(target error) bool { return target == ErrWrongLeader }
-
-// Config says how to run a replica. ID, Machine, Codec, Storage and Transport are
-// required; the rest has defaults.
-type Config[Op, Result any] struct {
-	ID        raft.NodeID
-	Machine   StateMachine[Op, Result]
-	Codec     Codec[Op]
-	Storage   Storage
-	Transport Transport
-
-	// MaxRaftState is how many bytes of log trigger a snapshot; -1 means never.
-	// Default 64 MiB.
-	MaxRaftState int64
-	// HeartbeatInterval and ElectionTimeout default to 50 ms and 500 ms. An election
-	// begins between one and two timeouts after the last word from a leader.
-	HeartbeatInterval time.Duration
-	ElectionTimeout   time.Duration
-	// LeaseReads lets a leader serve ReadLease without asking its followers, as long
-	// as no two clocks of the cluster run at rates that differ by more than
-	// MaxClockDrift (a fraction, default 0.1). All replicas must agree on it.
-	LeaseReads    bool
-	MaxClockDrift float64
-	// MaxPendingBytes bounds the log that is not yet applied; beyond it Submit says
-	// ErrBusy. Default 64 MiB.
-	MaxPendingBytes int64
-	// Seed feeds the election timeouts. Zero: chosen at random.
-	Seed   uint64
-	Logger *slog.Logger
-}
-
-// ReadMode says what a Read stands on.
-type ReadMode uint8
-
-const (
-	// ReadIndex asks a majority that this leader still leads: no assumption on clocks.
-	ReadIndex ReadMode = iota
-	// ReadLease relies on the leader's lease (Config.LeaseReads), and falls back to
-	// ReadIndex where it holds none.
-	ReadLease
-)
-
-// Status is a picture of a replica at one moment.
-type Status struct {
-	raft.Status
-	// LogBytes is the size of the log held after the last compaction.
-	LogBytes int64
-	// Snapshot is the newest durable snapshot.
-	Snapshot raft.SnapshotMeta
-	// Pending counts the Submits whose fate is not known yet.
-	Pending int
-}
-
 // Node is a running replica of a state machine: the shell around a Replica, with
-// its goroutines, its clock, its disk and its network.
-type Node[Op, Result any] struct{}
+// its clock, its disk, its network and its goroutines. Those are
+//
+//	loop     owns the Replica: takes events, hands out effects
+//	disk     the only caller of Storage.Save and Compact
+//	apply    the only caller of the StateMachine
+//	         and one for each snapshot that is written or sent
+//
+// They talk through queues that are emptied at a time, so that whatever gathers
+// while one of them is busy becomes one batch.
+type Node[Op, Result any] struct {
+	cfg     Config[Op, Result]
+	replica *Replica[*pending[Result]] // the loop's
+	start   time.Time
+
+	inbox inbox[Result]
+	disk  queue[diskTask]
+	apply queue[applyTask[Result]]
+
+	machineIndex   raft.Index    // the apply goroutine's: what the machine reflects
+	savingSnapshot chan struct{} // held while Storage.SaveSnapshot runs
+
+	stop    chan struct{} // closed to end all goroutines
+	done    chan struct{} // closed when they have ended
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	failure atomic.Pointer[error]
+	once    sync.Once
+}
+
+// pending is somebody who waits for a Submit, or for a Read (then the result is
+// not used).
+type pending[Result any] struct {
+	data []byte // the encoded operation
+	mode ReadMode
+	done func(Result, error)
+}
+
+func (p *pending[Result]) fail(err error) {
+	var zero Result
+	p.done(zero, err)
+}
 
 // Start restores the state from cfg.Storage and runs the replica until Stop, or
 // until its storage fails (see Done).
 func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
-	return nil, errors.New("not built yet")
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	state, err := cfg.Storage.Load()
+	if err != nil {
+		return nil, fmt.Errorf("load the log: %w", err)
+	}
+	n := &Node[Op, Result]{
+		cfg: cfg, start: time.Now(),
+		savingSnapshot: make(chan struct{}, 1),
+		stop:           make(chan struct{}), done: make(chan struct{}),
+	}
+	n.inbox.wake, n.disk.wake, n.apply.wake = newWake(), newWake(), newWake()
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if state.Snapshot.Index > 0 {
+		if err := n.restore(state.Snapshot); err != nil {
+			return nil, err
+		}
+		if n.machineIndex != state.Snapshot.Index {
+			return nil, fmt.Errorf("storage loads snapshot %s but opens %d", state.Snapshot, n.machineIndex)
+		}
+	}
+	if n.replica, err = NewReplica[*pending[Result]](cfg.raftConfig(), state, cfg.MaxRaftState); err != nil {
+		return nil, err
+	}
+	n.logStart(state)
+	for _, run := range []func(){n.runLoop, n.runDisk, n.runApply} {
+		n.running.Go(run)
+	}
+	go n.finish()
+	return n, nil
+}
+
+func (n *Node[Op, Result]) logStart(s raft.State) {
+	n.cfg.Logger.Info("replica starts", "id", n.cfg.ID, "term", s.HardState.Term,
+		"snapshot", s.Snapshot.Index, "entries", len(s.Entries), "voters", s.Snapshot.Configuration.Voters.String())
+}
+
+// finish waits for the goroutines and ends everybody who still waits.
+func (n *Node[Op, Result]) finish() {
+	n.running.Wait()
+	err := ErrStopped
+	for _, p := range n.replica.Drain() {
+		p.fail(err)
+	}
+	for _, task := range n.apply.close() {
+		for _, c := range task.commands {
+			if c.HasWaiter {
+				c.Waiter.fail(err)
+			}
+		}
+	}
+	n.disk.close()
+	ev := n.inbox.close()
+	for _, p := range append(ev.submits, ev.reads...) {
+		p.fail(err)
+	}
+	for _, f := range ev.calls {
+		f(nil)
+	}
+	close(n.done)
+}
+
+// fail stops the node because of err; the first one counts.
+func (n *Node[Op, Result]) fail(err error) {
+	if n.failure.CompareAndSwap(nil, &err) {
+		n.cfg.Logger.Error("replica fails", "id", n.cfg.ID, "error", err)
+	}
+	n.shutdown()
+}
+
+func (n *Node[Op, Result]) shutdown() {
+	n.once.Do(func() {
+		close(n.stop)
+		n.cancel()
+	})
+}
+
+func (n *Node[Op, Result]) stopping() bool { return n.ctx.Err() != nil }
+
+// Stop ends the replica and returns when no goroutine of it is left. Pending
+// Submits get ErrStopped. It closes neither the Storage nor the Transport: close
+// the Transport before, so that nothing more is received, and the Storage after.
+func (n *Node[Op, Result]) Stop() {
+	n.shutdown()
+	<-n.done
+}
+
+// Done is closed when the replica has stopped, by Stop or by failing.
+func (n *Node[Op, Result]) Done() <-chan struct{} { return n.done }
+
+// Err tells after Done why the replica failed; nil after a plain Stop.
+func (n *Node[Op, Result]) Err() error {
+	if err := n.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // Submit replicates op and returns what DoOp returned for it on this replica. It
 // returns when the fate of op is known or ctx ends.
 func (n *Node[Op, Result]) Submit(ctx context.Context, op Op) (Result, error) {
-	var zero Result
-	return zero, ErrStopped
+	type outcome struct {
+		result Result
+		err    error
+	}
+	ch := make(chan outcome, 1)
+	n.SubmitFunc(op, func(result Result, err error) { ch <- outcome{result, err} })
+	select {
+	case o := <-ch:
+		return o.result, o.err
+	case <-ctx.Done():
+		var zero Result
+		return zero, ctx.Err()
+	}
 }
 
 // SubmitFunc is Submit without waiting: done is called exactly once, with what
 // Submit would return, from a goroutine of the node or from this one. It must not
 // block.
-func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {}
+func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {
+	p := &pending[Result]{data: n.cfg.Codec.Append(nil, op), done: done}
+	if err := n.inbox.addSubmit(p); err != nil {
+		p.fail(err)
+	}
+}
 
 // Read returns nil when the state machine of this replica reflects every operation
 // that was acknowledged, by any replica, before Read was called. On error
 // (ErrWrongLeader where no leader is known or it changed, ErrStopped, or ctx's) it
 // says nothing about the state. Any replica can be asked; followers ask the leader.
-func (n *Node[Op, Result]) Read(ctx context.Context, mode ReadMode) error { return ErrStopped }
-
-// ReadFunc is Read without waiting, as SubmitFunc is Submit.
-func (n *Node[Op, Result]) ReadFunc(mode ReadMode, done func(error)) {}
-
-// TransferLeadership hands leadership to the given replica, or with raft.None to
-// the most caught-up one, and returns when another leader is known.
-func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeID) error {
-	return ErrStopped
+func (n *Node[Op, Result]) Read(ctx context.Context, mode ReadMode) error {
+	ch := make(chan error, 1)
+	n.ReadFunc(mode, func(err error) { ch <- err })
+	select {
+	case err := <-ch:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// Status returns a picture of the replica.
-func (n *Node[Op, Result]) Status() Status { return Status{} }
+// ReadFunc is Read without waiting, as SubmitFunc is Submit.
+func (n *Node[Op, Result]) ReadFunc(mode ReadMode, done func(error)) {
+	p := &pending[Result]{mode: mode, done: func(_ Result, err error) { done(err) }}
+	if err := n.inbox.addRead(p); err != nil {
+		p.fail(err)
+	}
+}
 
-// Receive is part of Receiver.
-func (n *Node[Op, Result]) Receive(m raft.Message) {}
+// Receive is part of Receiver. Messages that come faster than they are handled are
+// dropped.
+func (n *Node[Op, Result]) Receive(m raft.Message) { n.inbox.addMessage(m) }
 
 // ReceiveSnapshot is part of Receiver.
 func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error {
-	return ErrStopped
+	if status, ok := n.status(); ok && m.Meta.Index <= status.Commit {
+		// Nothing to learn from it; the answer will tell the leader so.
+		_, err := io.Copy(io.Discard, data)
+		n.inbox.addMessage(m)
+		return err
+	}
+	if err := n.saveSnapshot(m.Meta, func(w io.Writer) error {
+		_, err := io.Copy(w, data)
+		return err
+	}); err != nil {
+		return err
+	}
+	n.inbox.addMessage(m)
+	return nil
 }
 
-// Done is closed when the replica has stopped, by Stop or by failing.
-func (n *Node[Op, Result]) Done() <-chan struct{} { return nil }
+// TransferLeadership hands leadership to the given replica, or with raft.None to
+// the most caught-up one, and returns when another leader is known, or with ctx's
+// error.
+func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeID) error {
+	started := make(chan error, 1)
+	n.inbox.call(func(r *Replica[*pending[Result]]) {
+		if r == nil {
+			started <- ErrStopped
+			return
+		}
+		started <- r.TransferLeadership(to)
+	})
+	if err := <-started; err != nil {
+		return fmt.Errorf("transfer leadership: %w", err)
+	}
+	tick := time.NewTicker(n.cfg.tick())
+	defer tick.Stop()
+	for {
+		if s, ok := n.status(); !ok {
+			return ErrStopped
+		} else if s.Leader != raft.None && s.Leader != n.cfg.ID {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
 
-// Err tells after Done why the replica failed; nil after a plain Stop.
-func (n *Node[Op, Result]) Err() error { return nil }
+// Status returns a picture of the replica; after it stopped, an empty one.
+func (n *Node[Op, Result]) Status() Status {
+	s, _ := n.status()
+	return s
+}
 
-// Stop ends the replica and returns when no goroutine of it is left. It closes
-// neither the Storage nor the Transport. Pending Submits get ErrStopped.
-func (n *Node[Op, Result]) Stop() {}
+func (n *Node[Op, Result]) status() (s Status, ok bool) {
+	ch := make(chan struct{})
+	n.inbox.call(func(r *Replica[*pending[Result]]) {
+		if ok = r != nil; ok {
+			s = r.Status()
+		}
+		close(ch)
+	})
+	<-ch
+	return s, ok
+}

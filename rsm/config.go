@@ -1,0 +1,102 @@
+package rsm
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"balsa/raft"
+)
+
+// Config says how to run a replica. ID, Machine, Codec, Storage and Transport are
+// required; the rest has defaults.
+type Config[Op, Result any] struct {
+	ID        raft.NodeID
+	Machine   StateMachine[Op, Result]
+	Codec     Codec[Op]
+	Storage   Storage
+	Transport Transport
+
+	// MaxRaftState is how many bytes of log trigger a snapshot; -1 means never.
+	// Default 64 MiB.
+	MaxRaftState int64
+	// HeartbeatInterval and ElectionTimeout default to 50 ms and 500 ms. An election
+	// begins between one and two timeouts after the last word from a leader.
+	HeartbeatInterval time.Duration
+	ElectionTimeout   time.Duration
+	// LeaseReads lets a leader serve ReadLease without asking its followers, as long
+	// as no two clocks of the cluster run at rates that differ by more than
+	// MaxClockDrift (a fraction, default 0.1). All replicas must agree on it.
+	LeaseReads    bool
+	MaxClockDrift float64
+	// MaxPendingBytes bounds the log that is not yet applied; beyond it Submit says
+	// ErrBusy. Default 64 MiB.
+	MaxPendingBytes int64
+	// Seed feeds the election timeouts. Zero: chosen at random.
+	Seed   uint64
+	Logger *slog.Logger
+}
+
+// ticksPerHeartbeat makes election timeouts fine-grained, so that few elections
+// collide.
+const ticksPerHeartbeat = 5
+
+func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
+	orDuration := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	orBytes := func(b *int64, v int64) {
+		if *b == 0 {
+			*b = v
+		}
+	}
+	orDuration(&c.HeartbeatInterval, 50*time.Millisecond)
+	orDuration(&c.ElectionTimeout, 10*c.HeartbeatInterval)
+	orBytes(&c.MaxRaftState, 64<<20)
+	orBytes(&c.MaxPendingBytes, 64<<20)
+	if c.MaxClockDrift == 0 {
+		c.MaxClockDrift = 0.1
+	}
+	if c.Seed == 0 {
+		c.Seed = rand.Uint64()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case c.ID == raft.None:
+		return c, errors.New("rsm: Config.ID is zero")
+	case c.Machine == nil || c.Codec == nil || c.Storage == nil || c.Transport == nil:
+		return c, errors.New("rsm: Config needs Machine, Codec, Storage and Transport")
+	case c.HeartbeatInterval < ticksPerHeartbeat*time.Microsecond*100:
+		return c, fmt.Errorf("rsm: Config.HeartbeatInterval of %v is too short", c.HeartbeatInterval)
+	case c.ElectionTimeout < 2*c.HeartbeatInterval:
+		return c, fmt.Errorf("rsm: Config.ElectionTimeout of %v is less than two heartbeats of %v", c.ElectionTimeout, c.HeartbeatInterval)
+	case c.MaxClockDrift < 0 || c.MaxClockDrift >= 1:
+		return c, fmt.Errorf("rsm: Config.MaxClockDrift of %v is not a fraction", c.MaxClockDrift)
+	}
+	return c, nil
+}
+
+func (c *Config[Op, Result]) tick() time.Duration { return c.HeartbeatInterval / ticksPerHeartbeat }
+
+func (c *Config[Op, Result]) raftConfig() raft.Config {
+	electionTicks := int(c.ElectionTimeout / c.tick())
+	rc := raft.Config{
+		ID:                   c.ID,
+		HeartbeatTicks:       ticksPerHeartbeat,
+		ElectionTimeoutTicks: electionTicks,
+		MaxPendingBytes:      int(c.MaxPendingBytes),
+		Rand:                 rand.New(rand.NewPCG(c.Seed, uint64(c.ID))),
+	}
+	if c.LeaseReads {
+		// A follower's first tick may come right after it heard from the leader.
+		silence := time.Duration(electionTicks-1) * c.tick()
+		rc.LeaseNanos = int64(float64(silence) * (1 - c.MaxClockDrift))
+	}
+	return rc
+}

@@ -1,0 +1,313 @@
+package rsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"balsa/raft"
+)
+
+// diskTask is a Persist, or where its Seq is 0 a compaction.
+type diskTask struct {
+	persist raft.Persist
+	compact raft.Index
+}
+
+// applyTask is done in the order of its fields.
+type applyTask[Result any] struct {
+	restore  *raft.SnapshotMeta
+	commands []Command[*pending[Result]]
+	snapshot *raft.SnapshotMeta
+}
+
+// now is the monotonic time since the start.
+func (n *Node[Op, Result]) now() raft.Instant { return raft.Instant(time.Since(n.start)) + 1 }
+
+// runLoop owns the Replica. It takes all events that gathered, and then all the
+// effects they have together.
+func (n *Node[Op, Result]) runLoop() {
+	ticker := time.NewTicker(n.cfg.tick())
+	defer ticker.Stop()
+	var last raft.Status
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-ticker.C:
+			n.replica.Tick(n.now())
+		case <-n.inbox.wake:
+		}
+		n.step(n.inbox.take())
+		n.perform(n.replica.Effects(n.now()))
+		n.logChanges(&last)
+	}
+}
+
+func (n *Node[Op, Result]) step(ev events[Result]) {
+	r := n.replica
+	if ev.persisted > 0 {
+		r.Persisted(ev.persisted)
+	}
+	if ev.applied > 0 {
+		r.Applied(ev.applied)
+	}
+	for _, m := range ev.messages {
+		if err := r.Receive(m); err != nil {
+			n.cfg.Logger.Warn("message refused", "error", err)
+		}
+	}
+	for _, p := range ev.submits {
+		r.Submit(p.data, p)
+	}
+	for _, p := range ev.reads {
+		r.Read(p.mode, p)
+	}
+	for _, f := range ev.calls {
+		f(r)
+	}
+}
+
+// perform carries out effects. Messages go first: the network works while the own
+// disk does (thesis 10.2.1).
+func (n *Node[Op, Result]) perform(e Effects[*pending[Result]]) {
+	if len(e.Messages) > 0 {
+		n.cfg.Transport.Send(e.Messages)
+	}
+	if e.Persist != nil {
+		n.disk.add(diskTask{persist: *e.Persist})
+	}
+	if e.Compact > 0 {
+		n.disk.add(diskTask{compact: e.Compact})
+	}
+	if e.Restore != nil || len(e.Apply) > 0 || e.TakeSnapshot != nil {
+		n.apply.add(applyTask[Result]{e.Restore, e.Apply, e.TakeSnapshot})
+	}
+	for _, h := range e.Snapshots {
+		n.running.Go(func() { n.sendSnapshot(h) })
+	}
+	for _, f := range e.Fates {
+		f.Waiter.fail(f.Err)
+	}
+}
+
+// logChanges tells operators of elections; nothing else of the core is news.
+func (n *Node[Op, Result]) logChanges(last *raft.Status) {
+	term, role, leader := n.replica.core.Term(), n.replica.core.Role(), n.replica.core.Leader()
+	if term == last.Term && role == last.Role && leader == last.Leader {
+		return
+	}
+	last.Term, last.Role, last.Leader = term, role, leader
+	n.cfg.Logger.Info("raft state", "id", n.cfg.ID, "term", term, "role", role, "leader", leader)
+}
+
+// runDisk makes Persists durable, all that wait with one sync.
+func (n *Node[Op, Result]) runDisk() {
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-n.disk.wake:
+		}
+		if err := n.doDisk(n.disk.take()); err != nil {
+			n.fail(err)
+			return
+		}
+	}
+}
+
+func (n *Node[Op, Result]) doDisk(tasks []diskTask) error {
+	var persists []raft.Persist
+	var compact raft.Index
+	for _, t := range tasks {
+		if t.compact > 0 {
+			compact = t.compact
+		} else {
+			persists = append(persists, t.persist)
+		}
+	}
+	if len(persists) > 0 {
+		if err := n.cfg.Storage.Save(persists); err != nil {
+			return fmt.Errorf("save the log: %w", err)
+		}
+		n.inbox.addPersisted(persists[len(persists)-1].Seq)
+	}
+	if compact > 0 {
+		if err := n.cfg.Storage.Compact(compact); err != nil {
+			return fmt.Errorf("compact the log: %w", err)
+		}
+	}
+	return nil
+}
+
+// runApply owns the StateMachine.
+func (n *Node[Op, Result]) runApply() {
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-n.apply.wake:
+		}
+		for _, task := range n.apply.take() {
+			if err := n.doApply(task); err != nil {
+				n.fail(err)
+				n.failWaiters(task.commands)
+			}
+		}
+	}
+}
+
+func (n *Node[Op, Result]) failWaiters(commands []Command[*pending[Result]]) {
+	for _, c := range commands {
+		if c.HasWaiter {
+			c.Waiter.fail(ErrStopped)
+		}
+	}
+}
+
+func (n *Node[Op, Result]) doApply(task applyTask[Result]) error {
+	if n.stopping() {
+		n.failWaiters(task.commands)
+		return nil
+	}
+	if task.restore != nil && task.restore.Index > n.machineIndex {
+		if err := n.restore(*task.restore); err != nil {
+			return err
+		}
+	}
+	for i := range task.commands {
+		c := &task.commands[i]
+		if err := n.applyCommand(*c); err != nil {
+			return err
+		}
+		c.HasWaiter = false // has been told
+	}
+	n.inbox.addApplied(n.machineIndex)
+	if task.snapshot != nil {
+		n.takeSnapshot(*task.snapshot)
+	}
+	return nil
+}
+
+// applyCommand executes one entry, unless a snapshot that was restored covers it:
+// the newest one may be further than the one the core asked for.
+func (n *Node[Op, Result]) applyCommand(c Command[*pending[Result]]) error {
+	e := c.Entry
+	switch {
+	case e.Index <= n.machineIndex:
+		if c.HasWaiter {
+			c.Waiter.fail(ErrUnknown)
+		}
+		return nil
+	case e.Index != n.machineIndex+1:
+		return fmt.Errorf("apply entry %d on a state at %d", e.Index, n.machineIndex)
+	}
+	n.machineIndex = e.Index
+	if e.Kind != raft.EntryCommand {
+		return nil
+	}
+	op, err := n.cfg.Codec.Decode(e.Data)
+	if err != nil {
+		return fmt.Errorf("decode the operation at %d: %w", e.Index, err)
+	}
+	result := n.cfg.Machine.DoOp(op)
+	if c.HasWaiter {
+		c.Waiter.done(result, nil)
+	}
+	return nil
+}
+
+// restore replaces the machine's state by the newest snapshot, which is at least
+// the wanted one.
+func (n *Node[Op, Result]) restore(want raft.SnapshotMeta) error {
+	meta, data, err := n.cfg.Storage.OpenSnapshot()
+	if err != nil {
+		return fmt.Errorf("open snapshot %s: %w", want, err)
+	}
+	defer data.Close()
+	if meta.Index < want.Index {
+		return fmt.Errorf("open snapshot %s: the newest is %s", want, meta)
+	}
+	if err := n.cfg.Machine.Restore(data); err != nil {
+		return fmt.Errorf("restore snapshot %s: %w", meta, err)
+	}
+	n.machineIndex = meta.Index
+	n.cfg.Logger.Info("snapshot restored", "id", n.cfg.ID, "index", meta.Index, "term", meta.Term)
+	return nil
+}
+
+// takeSnapshot saves an image in the background. The image must be of exactly the
+// state that meta names.
+func (n *Node[Op, Result]) takeSnapshot(meta raft.SnapshotMeta) {
+	var image io.WriterTo
+	err := errors.New("the state is further already")
+	if meta.Index == n.machineIndex {
+		image, err = n.cfg.Machine.Snapshot()
+	}
+	if err != nil {
+		n.endSnapshot(meta, err)
+		return
+	}
+	n.running.Go(func() {
+		err := n.saveSnapshot(meta, func(w io.Writer) error {
+			_, err := image.WriteTo(w)
+			return err
+		})
+		if c, ok := image.(io.Closer); ok {
+			err = errors.Join(err, c.Close())
+		}
+		n.endSnapshot(meta, err)
+	})
+}
+
+func (n *Node[Op, Result]) endSnapshot(meta raft.SnapshotMeta, err error) {
+	if err != nil {
+		n.cfg.Logger.Warn("snapshot given up", "id", n.cfg.ID, "index", meta.Index, "error", err)
+	} else {
+		n.cfg.Logger.Info("snapshot saved", "id", n.cfg.ID, "index", meta.Index)
+	}
+	n.inbox.call(func(r *Replica[*pending[Result]]) {
+		if r != nil {
+			r.SnapshotDone(meta, err == nil)
+		}
+	})
+}
+
+// saveSnapshot lets one snapshot be saved at a time, be it an own or a received one.
+func (n *Node[Op, Result]) saveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
+	select {
+	case n.savingSnapshot <- struct{}{}:
+	case <-n.stop:
+		return ErrStopped
+	}
+	defer func() { <-n.savingSnapshot }()
+	if n.stopping() {
+		return ErrStopped
+	}
+	return n.cfg.Storage.SaveSnapshot(meta, write)
+}
+
+// sendSnapshot streams the newest snapshot to a peer.
+func (n *Node[Op, Result]) sendSnapshot(h raft.Header) {
+	meta, data, err := n.cfg.Storage.OpenSnapshot()
+	if err == nil {
+		err = n.cfg.Transport.SendSnapshot(n.ctx, &raft.InstallSnapshot{Header: h, Meta: meta}, data)
+		err = errors.Join(err, data.Close())
+	}
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	log := n.cfg.Logger.With("id", n.cfg.ID, "to", h.To, "index", meta.Index)
+	if err != nil {
+		log.Warn("snapshot not sent", "error", err)
+	} else {
+		log.Info("snapshot sent")
+	}
+	n.inbox.call(func(r *Replica[*pending[Result]]) {
+		if r != nil {
+			r.SnapshotSent(h.To, meta.Index, err == nil)
+		}
+	})
+}

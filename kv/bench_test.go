@@ -71,10 +71,7 @@ func BenchmarkPutWhileRead(b *testing.B) {
 // BenchmarkPublishedClone is what Store does not do: an index without a lock, of which
 // each put publishes a clone for the readers.
 func BenchmarkPublishedClone(b *testing.B) {
-	type record struct {
-		value             []byte
-		version, mod, new uint64
-	}
+	type record struct{ value []byte }
 	_, keys := benchStore(b)
 	index := btree.NewMap[string, *record](0)
 	for _, key := range keys {

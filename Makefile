@@ -1,0 +1,36 @@
+# The steps themselves are in .ci/run, so that CI and this file cannot differ.
+
+.PHONY: help check test race scenarios fuzz bench build proto fmt ci
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+check: ## format, vet, staticcheck, go.mod and generated code
+	@bash .ci/run format vet staticcheck tidy generated
+
+test: ## all tests
+	@bash .ci/run unit
+
+race: ## the concurrent packages' tests under the race detector
+	@bash .ci/run race
+
+scenarios: ## the scenarios 4A, 4B and 4C
+	@bash .ci/run scenarios
+
+fuzz: ## each fuzz target for FUZZ_TIME (5s)
+	@bash .ci/run fuzz
+
+bench: ## all benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+build: ## bin/balsa
+	go build -o bin/balsa ./cmd/balsa
+
+proto: ## generate the API's code anew
+	cd tools && go run ./genproto
+
+fmt: ## format all Go files
+	gofmt -w .
+
+ci: ## everything that CI runs
+	@bash .ci/run

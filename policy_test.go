@@ -1,0 +1,186 @@
+package balsa_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// policy says who may import whom and what must be pure. Names are import paths
+// below the module's; # begins a comment. A package that no rule names is an error,
+// and so is a name without a package, unless it is marked as future.
+//
+//	a, b < c      c may import a and b, and whatever those may import
+//	a !< b        b does not get to a by any way; both directions where both are said
+//	pure a: x y   a is pure (see impure); from outside the standard library it may
+//	              import x and y alone
+//	pure a/*      a declares at least one file of its own pure with a //balsa:pure line
+//	allow a: x    a may import x although it is pure; say why
+//	future a      a may be absent still
+//
+// Tests are exempt from layers. Tests of pure packages may use goroutines and files,
+// but not the clock, nor chance that no seed repeats.
+const policy = `
+	NONE < raft/quorum, kv, api
+	raft/quorum < raft
+	raft < rsm, internal/transport, internal/wal
+	kv, api < clerk < clerk/lock
+	rsm, internal/wal, internal/transport, kv, api < internal/server
+	internal/server, clerk, api < cmd/balsa
+
+	# The shells of tests: a network in memory, and the simulator.
+	raft, rsm < internal/memnet
+	raft, rsm, kv, clerk, internal/wal < internal/sim
+
+	# The real shell and the simulated one run the same pure code, not each other's.
+	internal/server !< internal/sim
+	internal/sim !< internal/server
+
+	# Consensus knows nothing of what it carries.
+	rsm, kv !< raft
+	kv !< rsm
+
+	pure raft/quorum:
+	pure raft:
+	pure kv: github.com/tidwall/btree github.com/cespare/xxhash/v2
+	pure rsm/*
+	pure clerk/*
+
+	# A server's goroutines read the store while DoOp runs, and a lock costs less than
+	# to publish a copy of the index after every operation: see kv.Store.
+	allow kv: sync
+
+	future internal/sim
+`
+
+// impure is what a pure package or file may not import, subdirectories included. Of
+// math/rand and math/rand/v2 it may use the types and their constructors, which take
+// a seed, but not the top-level functions.
+var impure = []string{"context", "crypto/rand", "log", "net", "os", "sync", "syscall", "time"}
+
+// unrepeatable is what tests of pure packages may not import.
+var unrepeatable = []string{"crypto/rand", "time"}
+
+func TestImportsAndPurityFollowThePolicy(t *testing.T) {
+	problems, err := checkPolicy(os.DirFS("."), policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Error(p)
+	}
+}
+
+// TestPolicyCanFail breaks each rule once: a check that finds nothing has to be shown
+// to look.
+func TestPolicyCanFail(t *testing.T) {
+	const rules = `
+		NONE < a
+		a < b
+		b < c
+		NONE < d # stands apart
+		a !< d
+		pure a: example.com/fine
+		pure b/*
+		allow a: sync
+	`
+	sound := map[string]string{
+		"go.mod":            "module example.com/m\n\ngo 1.26\n",
+		"a/a.go":            `package a; import ("fmt"; "sync"; "example.com/fine/sub"); var _ = fmt.Sprint`,
+		"b/b.go":            `package b; import _ "example.com/m/a"; import _ "time"; func f() { go f() }`,
+		"b/core.go":         "//balsa:pure\n\npackage b",
+		"c/c.go":            `package c; import (_ "example.com/m/a"; _ "example.com/m/b"; _ "os")`,
+		"c/c_test.go":       `package c; import (_ "example.com/m/d"; _ "time")`,
+		"d/d.go":            `package d; import "math/rand"; var x = rand.Int()`,
+		"a/testdata/x.go":   `package x; import _ "time"`,
+		"nested/go.mod":     "module example.com/nested\n",
+		"nested/x/x.go":     `package x; import _ "time"`,
+		"a/a_seeded.go":     `package a; import "math/rand/v2"; var r *rand.Rand = rand.New(rand.NewPCG(1, 2))`,
+		"a/example_test.go": `package a; import _ "os"; func f() { go f() }`,
+	}
+	tests := []struct {
+		name       string
+		file, text string // added to or replaced in sound
+		rule       string // added to rules
+		want       string // part of the one problem; empty if all is well
+	}{
+		{name: "a sound tree passes"},
+		{"an arrow against the policy", "b/x.go", `package b; import _ "example.com/m/c"`, "",
+			"b imports c"},
+		{"an arrow between strangers", "c/x.go", `package c; import _ "example.com/m/d"`, "",
+			"c imports d"},
+		{"an arrow hidden behind a build tag", "b/x.go", "//go:build never\n\npackage b\nimport _ \"example.com/m/c\"", "",
+			"b imports c"},
+		{"a forbidden pair by a detour", "", "", "a < e\n e < d\n future e\n",
+			"d may come to import a"},
+		{"a package without a rule", "e/e.go", "package e", "",
+			"e is in no rule"},
+		{"a rule without a package", "", "", "NONE < e\n",
+			"e is named in the policy, but there is no such package"},
+		{"a future that has come", "", "", "future a\n",
+			"a is no longer of the future"},
+		{"an exception that nobody needs", "", "", "allow a: time\n",
+			"a may import time, and does not"},
+		{"a module that nobody needs", "a/a.go", `package a; import _ "sync"`, "",
+			"a may import example.com/fine, and does not"},
+		{"a clock in a pure package", "a/x.go", `package a; import _ "time"`, "",
+			"a/x.go: pure code imports time"},
+		{"a subdirectory of an impure package", "a/x.go", `package a; import _ "net/http"`, "",
+			"a/x.go: pure code imports net/http"},
+		{"a lock of another kind than allowed", "a/x.go", `package a; import _ "sync/atomic"`, "",
+			"a/x.go: pure code imports sync/atomic"},
+		{"another module in a pure package", "a/x.go", `package a; import _ "example.com/other"`, "",
+			"a/x.go: pure code imports example.com/other"},
+		{"an impure package of this module in a pure one", "a/x.go", `package a; import _ "example.com/m/d"`, "d < a\n",
+			"a/x.go: pure code imports d, which is not pure"},
+		{"a goroutine in a pure package", "a/x.go", `package a; func f() { func() { go f() }() }`, "",
+			"a/x.go:1: pure code starts a goroutine"},
+		{"chance without a seed", "a/x.go", `package a; import "math/rand/v2"; var x = rand.IntN(6)`, "",
+			"a/x.go:1: pure code calls rand.IntN"},
+		{"chance by another name", "a/x.go", `package a; import dice "math/rand"; var x = dice.Int()`, "",
+			"a/x.go:1: pure code calls rand.Int"},
+		{"chance without a name", "a/x.go", `package a; import . "math/rand"; var x = Int()`, "",
+			"a/x.go: pure code imports math/rand without a name"},
+		{"a file that breaks its own word", "b/core.go", "//balsa:pure\n\npackage b\n\nfunc f() {\n\tgo f()\n}", "",
+			"b/core.go:6: pure code starts a goroutine"},
+		{"a file that declares itself pure without being asked", "c/x.go", "package c\n\n//balsa:pure\n\nimport _ \"sync\"", "",
+			"c/x.go: pure code imports sync"},
+		{"a package that lost its pure file", "b/core.go", "package b", "",
+			"b has no file with a //balsa:pure line"},
+		{"a clock in a pure package's test", "a/a_test.go", `package a_test; import _ "time"`, "",
+			"a/a_test.go: a pure package's test imports time"},
+		{"chance in a pure package's test", "a/a_test.go", `package a_test; import "math/rand"; var x = rand.Int()`, "",
+			"a/a_test.go:1: a pure package's test calls rand.Int"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tree := fstest.MapFS{}
+			for name, text := range sound {
+				tree[name] = &fstest.MapFile{Data: []byte(text)}
+			}
+			if tt.file != "" {
+				tree[tt.file] = &fstest.MapFile{Data: []byte(tt.text)}
+			}
+			problems, err := checkPolicy(tree, rules+tt.rule)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.want == "" && len(problems) == 0 {
+				return
+			}
+			if len(problems) != 1 || tt.want == "" || !strings.Contains(problems[0], tt.want) {
+				t.Errorf("problems are %q, want one with %q", problems, tt.want)
+			}
+		})
+	}
+}
+
+func TestPolicyWithBadRulesIsAnError(t *testing.T) {
+	tree := fstest.MapFS{"go.mod": {Data: []byte("module m\n")}}
+	for _, rules := range []string{"a b < c", "a <", "< a", "a", "a < b < a", "pure a", "pure a/*: x", "allow: x", "a !< b !< c", "future"} {
+		if problems, err := checkPolicy(tree, rules); err == nil {
+			t.Errorf("%q was understood, with problems %q", rules, problems)
+		}
+	}
+}

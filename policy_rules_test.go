@@ -134,11 +134,7 @@ func (r *rules) consistency(exists func(string) bool) (problems []string) {
 		}
 	}
 	for _, name := range r.all() {
-		future := slices.Contains(r.future, name)
-		switch {
-		case future && exists(name):
-			problems = append(problems, fmt.Sprintf("policy: %s is no longer of the future", name))
-		case !future && !exists(name):
+		if !exists(name) && !slices.Contains(r.future, name) {
 			problems = append(problems, fmt.Sprintf("policy: %s is named in the policy, but there is no such package", name))
 		}
 	}

@@ -1,0 +1,69 @@
+package server
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestParseCluster(t *testing.T) {
+	const urls = "n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380,n3=http://10.0.0.3:2380"
+	c, err := ParseCluster("token", urls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(c.Names(), " "); got != "n1 n2 n3" {
+		t.Errorf("names %s", got)
+	}
+	n2, ok := c.Named("n2")
+	if !ok || n2.PeerURL.Host != "10.0.0.2:2380" || n2.ID != NodeID("token", "n2") {
+		t.Errorf("n2 is %+v", n2)
+	}
+	if others := c.Others(n2.ID); len(others) != 2 || others[0].Name != "n1" || others[1].Name != "n3" {
+		t.Errorf("others of n2: %+v", others)
+	}
+}
+
+func TestClusterIDDependsOnTokenAndNamesAlone(t *testing.T) {
+	id := func(token, members string) uint64 {
+		t.Helper()
+		c, err := ParseCluster(token, members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.ID
+	}
+	base := id("t", "a=http://h:1,b=http://h:2")
+	if id("t", "b=http://h:3,a=http://other:4") != base {
+		t.Error("another order or other addresses make another cluster")
+	}
+	if id("u", "a=http://h:1,b=http://h:2") == base {
+		t.Error("another token makes the same cluster")
+	}
+	if id("t", "a=http://h:1,c=http://h:2") == base {
+		t.Error("another name makes the same cluster")
+	}
+	if NodeID("t", "a") == NodeID("u", "a") || NodeID("t", "a") == NodeID("t", "b") {
+		t.Error("ids of different members are equal")
+	}
+}
+
+func TestParseClusterRefuses(t *testing.T) {
+	for _, test := range []struct{ members, want string }{
+		{"", "not of the form"},
+		{"http://h:1", "not of the form"},
+		{"=http://h:1", "not of the form"},
+		{"a", "not of the form"},
+		{"a=h:1", "must begin with http"},
+		{"a=http://h", "host and a port"},
+		{"a=http://h:1/path", "scheme, host and port only"},
+		{"a=http://h:1,a=http://h:2", "named twice"},
+		{"a=http://h:1,b=http://h:1", "same address"},
+		{"a=http://h:1,,b=http://h:2", "not of the form"},
+	} {
+		_, err := ParseCluster("token", test.members)
+		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q: got %v, want %q", test.members, err, test.want)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"balsa/kv"
+)
+
+// The defaults of the fields of Config.
+const (
+	DefaultMaxRaftState      = 64 << 20
+	DefaultHeartbeatInterval = 50 * time.Millisecond
+	DefaultElectionTimeout   = 500 * time.Millisecond
+)
+
+// Config says how to run one server. Name, DataDir, Cluster, ListenClient and
+// ListenPeer are required.
+type Config struct {
+	Name    string
+	DataDir string
+	Cluster *Cluster
+	// Join says that the cluster exists already, so that a new data directory is a
+	// mistake.
+	Join bool
+
+	// ListenClient and ListenPeer are the addresses to listen on. http means plain
+	// TCP, https TLS.
+	ListenClient []*url.URL
+	ListenPeer   *url.URL
+	// AdvertiseClient is where clients are told to find this server. Default:
+	// ListenClient.
+	AdvertiseClient []*url.URL
+	ClientTLS       TLS
+	PeerTLS         TLS
+
+	// MaxRaftState is how many bytes of log trigger a snapshot; -1 means never.
+	MaxRaftState      int64
+	HeartbeatInterval time.Duration
+	ElectionTimeout   time.Duration
+	Limits            kv.Limits
+
+	FS      vfs.FS // default: the operating system's
+	Version string // what Hello and Status say
+	Logger  *slog.Logger
+
+	// ClientListeners and PeerListener, if set, are used in place of listening on
+	// ListenClient and ListenPeer. The server closes them.
+	ClientListeners []net.Listener
+	PeerListener    net.Listener
+}
+
+// withDefaults fills in what was left out, and refuses what cannot work.
+func (c Config) withDefaults() (Config, error) {
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.MaxRaftState == 0 {
+		c.MaxRaftState = DefaultMaxRaftState
+	}
+	if c.HeartbeatInterval == 0 {
+		c.HeartbeatInterval = DefaultHeartbeatInterval
+	}
+	if c.ElectionTimeout == 0 {
+		c.ElectionTimeout = DefaultElectionTimeout
+	}
+	if len(c.AdvertiseClient) == 0 {
+		c.AdvertiseClient = c.ListenClient
+	}
+	return c, c.check()
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Name == "":
+		return fmt.Errorf("%w: name is empty", ErrConfig)
+	case c.DataDir == "":
+		return fmt.Errorf("%w: data directory is empty", ErrConfig)
+	case c.Cluster == nil || len(c.Cluster.Members) == 0:
+		return fmt.Errorf("%w: initial cluster is empty", ErrConfig)
+	case len(c.ListenClient) == 0 || c.ListenPeer == nil:
+		return fmt.Errorf("%w: no address to listen on", ErrConfig)
+	case c.MaxRaftState < -1:
+		return fmt.Errorf("%w: max raft state is %d bytes; it must be positive, or -1 for no limit", ErrConfig, c.MaxRaftState)
+	case c.HeartbeatInterval < time.Millisecond:
+		return fmt.Errorf("%w: heartbeat interval is %s; it must be at least 1ms", ErrConfig, c.HeartbeatInterval)
+	case c.ElectionTimeout < 5*c.HeartbeatInterval:
+		return fmt.Errorf("%w: election timeout %s must be at least 5 times the heartbeat interval %s",
+			ErrConfig, c.ElectionTimeout, c.HeartbeatInterval)
+	}
+	if _, ok := c.Cluster.Named(c.Name); !ok {
+		return fmt.Errorf("%w: name %q is not in the initial cluster (%v)", ErrConfig, c.Name, c.Cluster.Names())
+	}
+	return c.checkAddresses()
+}
+
+func (c Config) checkAddresses() error {
+	if err := c.ClientTLS.check("client", c.ListenClient...); err != nil {
+		return err
+	}
+	peers := []*url.URL{c.ListenPeer}
+	for _, m := range c.Cluster.Members {
+		peers = append(peers, m.PeerURL)
+	}
+	if err := c.PeerTLS.check("peer", peers...); err != nil {
+		return err
+	}
+	for _, u := range c.AdvertiseClient {
+		if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsUnspecified() {
+			return fmt.Errorf("%w: clients cannot be told to connect to %s; advertise an address that reaches this server", ErrConfig, u)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"balsa/api"
+)
+
+const (
+	// maxBatchBytes is about how large a batch of replies gets. One reply larger than
+	// that is a batch of its own.
+	maxBatchBytes = 512 << 10
+	// maxUnsentReplies stops the reading of a stream whose client does not read.
+	maxUnsentReplies = 4 << 10
+)
+
+// handler is a Service as a stream sees it.
+type handler interface {
+	Handle(req *api.Request, reply func(*api.Reply))
+}
+
+// exchange is one client's stream. There is a goroutine that receives requests and
+// starts them, and one that sends the replies; what happens in between happens on
+// the replica's goroutines, which only ever append to unsent.
+type exchange struct {
+	handler handler
+	server  *flow // shared by all streams
+	stream  flow
+	wake    chan struct{} // capacity 1: unsent, ended or over has changed
+	room    chan struct{} // capacity 1: unsent has been taken
+
+	mu      sync.Mutex
+	unsent  []answer
+	pending int   // requests that have no reply yet
+	ended   error // why no more requests come; nil while they may
+	over    bool  // nobody will send any more
+}
+
+// answer is a reply and what its request counts for.
+type answer struct {
+	reply *api.Reply
+	cost  int64 // 0: was never counted
+}
+
+func newExchange(h handler, server *flow) *exchange {
+	return &exchange{
+		handler: h,
+		server:  server,
+		stream:  flow{maxRequests: maxStreamRequests, maxBytes: maxStreamBytes},
+		wake:    make(chan struct{}, 1),
+		room:    make(chan struct{}, 1),
+	}
+}
+
+// receive starts what comes in until the client has no more, or ctx ends.
+func (x *exchange) receive(ctx context.Context, recv func() (*api.RequestBatch, error)) {
+	for {
+		batch, err := recv()
+		if err != nil {
+			x.end(err)
+			return
+		}
+		for _, req := range batch.Requests {
+			x.start(req)
+		}
+		if !x.awaitRoom(ctx) {
+			x.end(ctx.Err())
+			return
+		}
+	}
+}
+
+// start hands one request to the handler, or refuses it.
+func (x *exchange) start(req *api.Request) {
+	cost := int64(len(req.Key) + len(req.Value) + requestOverhead)
+	x.mu.Lock()
+	x.pending++
+	x.mu.Unlock()
+	switch {
+	case !x.stream.enter(cost):
+		x.put(answer{reply: busy(req.Id, "this stream has too many requests in progress")})
+	case !x.server.enter(cost):
+		x.stream.leave(cost)
+		x.put(answer{reply: busy(req.Id, "this server has too many requests in progress")})
+	default:
+		x.handler.Handle(req, func(r *api.Reply) { x.put(answer{r, cost}) })
+	}
+}
+
+func busy(id uint64, message string) *api.Reply {
+	return &api.Reply{Id: id, Code: api.Reply_BUSY, Message: message}
+}
+
+// put queues a reply. It never blocks: the replica's goroutines call it.
+func (x *exchange) put(a answer) {
+	x.mu.Lock()
+	x.pending--
+	over := x.over
+	if !over {
+		x.unsent = append(x.unsent, a)
+	}
+	x.mu.Unlock()
+	if over {
+		x.settle(a)
+		return
+	}
+	notify(x.wake)
+}
+
+// settle uncounts a request whose reply has left, or never will.
+func (x *exchange) settle(a answer) {
+	if a.cost > 0 {
+		x.stream.leave(a.cost)
+		x.server.leave(a.cost)
+	}
+}
+
+// awaitRoom waits until the client has taken enough replies, or ctx ends.
+func (x *exchange) awaitRoom(ctx context.Context) bool {
+	for {
+		x.mu.Lock()
+		ok := len(x.unsent) < maxUnsentReplies
+		x.mu.Unlock()
+		if ok {
+			return true
+		}
+		select {
+		case <-x.room:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// end says that no more requests come.
+func (x *exchange) end(reason error) {
+	x.mu.Lock()
+	if x.ended == nil {
+		x.ended = reason
+	}
+	x.mu.Unlock()
+	notify(x.wake)
+}
+
+// send sends replies until all requests are answered and either no more come or
+// draining is closed. It returns the status with which the stream ends.
+func (x *exchange) send(ctx context.Context, draining <-chan struct{}, send func(*api.ReplyBatch) error) error {
+	defer x.abandon()
+	for drained := false; ; {
+		answers, pending, ended := x.take()
+		if len(answers) > 0 {
+			notify(x.room)
+			if err := x.sendAll(answers, send); err != nil {
+				return err
+			}
+			continue
+		}
+		switch {
+		case pending > 0:
+		case errors.Is(ended, io.EOF):
+			return nil
+		case ended != nil:
+			return ended
+		case drained:
+			return status.Error(codes.Unavailable, "server is stopping")
+		}
+		select {
+		case <-x.wake:
+		case <-draining:
+			draining, drained = nil, true
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (x *exchange) take() (answers []answer, pending int, ended error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	answers, x.unsent = x.unsent, nil
+	return answers, x.pending, x.ended
+}
+
+// sendAll sends answers in batches of limited size.
+func (x *exchange) sendAll(answers []answer, send func(*api.ReplyBatch) error) error {
+	for len(answers) > 0 {
+		n, size := 0, 0
+		batch := &api.ReplyBatch{}
+		for n < len(answers) {
+			size += len(answers[n].reply.Value) + requestOverhead
+			if n > 0 && size > maxBatchBytes {
+				break
+			}
+			batch.Replies = append(batch.Replies, answers[n].reply)
+			n++
+		}
+		err := send(batch)
+		for _, a := range answers[:n] {
+			x.settle(a)
+		}
+		if err != nil {
+			for _, a := range answers[n:] {
+				x.settle(a)
+			}
+			return err
+		}
+		answers = answers[n:]
+	}
+	return nil
+}
+
+// abandon lets go of all replies, those to come included.
+func (x *exchange) abandon() {
+	x.mu.Lock()
+	answers := x.unsent
+	x.unsent, x.over = nil, true
+	x.mu.Unlock()
+	for _, a := range answers {
+		x.settle(a)
+	}
+}
+
+// notify wakes whoever waits on a channel of capacity 1, now or later.
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

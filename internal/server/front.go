@@ -1,0 +1,165 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"balsa/api"
+	"balsa/raft"
+	"balsa/rsm"
+)
+
+const (
+	// maxMessageBytes bounds one message from a client: a largest request, and room
+	// for others in its batch.
+	maxMessageBytes = 4 << 20
+	// maxConcurrentStreams bounds the streams of one connection.
+	maxConcurrentStreams = 1 << 10
+	// minPingInterval is how often clients may ping. grpc-go's own default of five
+	// minutes would cut off clients that watch their connections.
+	minPingInterval = 5 * time.Second
+	// idlePing is after which silence the server pings, and pingTimeout how long it
+	// waits, so that vanished clients do not hold streams for ever.
+	idlePing    = 30 * time.Second
+	pingTimeout = 10 * time.Second
+)
+
+// front is the gRPC face of a server. It is up before the replica is: until then,
+// and after drain, it answers that it cannot serve.
+type front struct {
+	api.UnimplementedKVServer
+	hello  *api.Hello
+	flow   flow
+	health *health.Server
+	status func() *api.StatusReply
+
+	replica   atomic.Pointer[Replica] // nil until admitted
+	waiting   atomic.Pointer[string]  // what for, while replica is nil
+	draining  chan struct{}           // closed when no new requests are taken
+	drainOnce sync.Once
+	receivers sync.WaitGroup
+}
+
+func newFront(hello *api.Hello) *front {
+	f := &front{
+		hello:    hello,
+		flow:     flow{maxRequests: maxServerRequests, maxBytes: maxServerBytes},
+		health:   health.NewServer(),
+		draining: make(chan struct{}),
+	}
+	f.setWaiting("the server is starting")
+	f.setServing(false)
+	return f
+}
+
+// newGRPCServer serves f and the standard health service.
+func (f *front) newGRPCServer(creds credentials.TransportCredentials) *grpc.Server {
+	g := grpc.NewServer(
+		grpc.Creds(creds),
+		grpc.MaxRecvMsgSize(maxMessageBytes),
+		grpc.MaxConcurrentStreams(maxConcurrentStreams),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: idlePing, Timeout: pingTimeout}),
+		grpc.WaitForHandlers(true),
+	)
+	api.RegisterKVServer(g, f)
+	healthpb.RegisterHealthServer(g, f.health)
+	return g
+}
+
+// setWaiting says why there is no replica yet.
+func (f *front) setWaiting(reason string) { f.waiting.Store(&reason) }
+
+// serve lets requests through to r.
+func (f *front) serve(r *Replica) {
+	f.replica.Store(r)
+	f.setServing(true)
+}
+
+func (f *front) setServing(yes bool) {
+	state := healthpb.HealthCheckResponse_NOT_SERVING
+	if yes {
+		state = healthpb.HealthCheckResponse_SERVING
+	}
+	f.health.SetServingStatus("", state)
+	f.health.SetServingStatus(api.KV_ServiceDesc.ServiceName, state)
+}
+
+// drain refuses requests from now on, and lets each stream end when its requests
+// are answered.
+func (f *front) drain() {
+	f.drainOnce.Do(func() {
+		f.health.Shutdown()
+		close(f.draining)
+	})
+}
+
+func (f *front) isDraining() bool {
+	select {
+	case <-f.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// Handle passes a request on to the replica, if there is one.
+func (f *front) Handle(req *api.Request, reply func(*api.Reply)) {
+	r := f.replica.Load()
+	switch {
+	case f.isDraining():
+		reply(unavailable(req.Id, "server is stopping"))
+	case r == nil:
+		reply(unavailable(req.Id, *f.waiting.Load()))
+	default:
+		r.Handle(req, reply)
+	}
+}
+
+// Exchange is api.KVServer's: it sends from this goroutine and receives in another.
+// That one ends when this one has returned, which ends the stream; wait waits for it.
+func (f *front) Exchange(stream api.KV_ExchangeServer) error {
+	x := newExchange(f, &f.flow)
+	if err := stream.Send(&api.ReplyBatch{Hello: f.hello}); err != nil {
+		return err
+	}
+	f.receivers.Go(func() { x.receive(stream.Context(), stream.Recv) })
+	return x.send(stream.Context(), f.draining, stream.Send)
+}
+
+// wait returns when no stream is left. It is called after the gRPC server stopped.
+func (f *front) wait() { f.receivers.Wait() }
+
+// Status is api.KVServer's.
+func (f *front) Status(context.Context, *api.StatusRequest) (*api.StatusReply, error) {
+	return f.status(), nil
+}
+
+// TransferLeadership is api.KVServer's.
+func (f *front) TransferLeadership(ctx context.Context, req *api.TransferLeadershipRequest) (*api.TransferLeadershipReply, error) {
+	r := f.replica.Load()
+	if r == nil {
+		return nil, status.Error(codes.Unavailable, *f.waiting.Load())
+	}
+	switch err := r.Node.TransferLeadership(ctx, raft.NodeID(req.TargetId)); {
+	case errors.Is(err, rsm.ErrWrongLeader):
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	case err != nil && ctx.Err() != nil:
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case err != nil:
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	s := r.Node.Status()
+	return &api.TransferLeadershipReply{LeaderId: uint64(s.Leader), Term: uint64(s.Term)}, nil
+}

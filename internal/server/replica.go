@@ -1,0 +1,71 @@
+package server
+
+import (
+	"log/slog"
+	"time"
+
+	"balsa/api"
+	"balsa/kv"
+	"balsa/raft"
+	"balsa/rsm"
+)
+
+// ReplicaConfig says how to run one replica of the key/value store. ID, Storage and
+// Transport are required; zero fields have the defaults of rsm.Config and kv.
+type ReplicaConfig struct {
+	ID        raft.NodeID
+	Storage   rsm.Storage
+	Transport rsm.Transport
+
+	MaxRaftState      int64 // bytes of log that trigger a snapshot; -1: never
+	HeartbeatInterval time.Duration
+	ElectionTimeout   time.Duration
+	LeaseReads        bool
+	Limits            kv.Limits
+	Seed              uint64
+	Logger            *slog.Logger
+
+	// Leader describes a member to clients, for the hint that comes with
+	// WRONG_LEADER. May be nil.
+	Leader func(raft.NodeID) *api.Leader
+}
+
+// Replica is one running replica of the key/value store, without any network face:
+// a Service, and the rsm.Node behind it. Tests put it on a network in memory.
+type Replica struct {
+	Service
+	// Node is also the rsm.Receiver of what other replicas send.
+	Node  *rsm.Node[kv.Op, kv.Result]
+	Store *kv.Store
+}
+
+// NewReplica restores the store from cfg.Storage and runs it until Stop, or until
+// its storage fails (see rsm.Node.Done).
+func NewReplica(cfg ReplicaConfig) (*Replica, error) {
+	store := kv.NewStore()
+	node, err := rsm.Start(rsm.Config[kv.Op, kv.Result]{
+		ID:                cfg.ID,
+		Machine:           store,
+		Codec:             kv.Codec{},
+		Storage:           cfg.Storage,
+		Transport:         cfg.Transport,
+		MaxRaftState:      cfg.MaxRaftState,
+		HeartbeatInterval: cfg.HeartbeatInterval,
+		ElectionTimeout:   cfg.ElectionTimeout,
+		LeaseReads:        cfg.LeaseReads,
+		Seed:              cfg.Seed,
+		Logger:            cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Replica{
+		Service: Service{node: node, store: store, limits: cfg.Limits, leader: cfg.Leader},
+		Node:    node,
+		Store:   store,
+	}, nil
+}
+
+// Stop ends the replica and returns when nothing of it runs any more. Writes in
+// progress are answered with UNKNOWN.
+func (r *Replica) Stop() { r.Node.Stop() }

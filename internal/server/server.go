@@ -1,0 +1,310 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"balsa/api"
+	"balsa/internal/transport"
+	"balsa/raft"
+)
+
+const (
+	// admissionLogInterval is how often a waiting server says whom it waits for.
+	admissionLogInterval = 10 * time.Second
+	// handoverTimeout, drainTimeout and flushTimeout bound the steps of Shutdown.
+	handoverTimeout = time.Second
+	drainTimeout    = time.Second
+	flushTimeout    = time.Second
+)
+
+// Server is one running member of a cluster.
+type Server struct {
+	cfg       Config
+	self      Member
+	log       *slog.Logger
+	started   time.Time
+	home      *home
+	transport *transport.Transport
+	front     *front
+	grpc      *grpc.Server
+
+	ctx    context.Context // ends when Shutdown begins
+	cancel context.CancelFunc
+	work   sync.WaitGroup // of serve
+	ran    chan struct{}  // closed when run has returned
+
+	// met is woken when a peer has admitted or refused this server. refusals holds why.
+	met      chan struct{}
+	refusals chan refusal
+
+	ready  chan struct{} // closed when requests are served
+	failed chan struct{} // closed when this server cannot go on
+	once   sync.Once     // guards failed and err
+	err    error
+}
+
+type refusal struct {
+	by     raft.NodeID
+	reason string
+}
+
+// Start runs a server. When it returns, the server listens; it serves requests when
+// Ready is closed, which takes a majority of the cluster when the data directory is
+// new. On error nothing runs, and unless the directory was new or in order, nothing
+// on disk has changed. Shutdown must be called in the end.
+func Start(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		cfg.closeListeners()
+		return nil, err
+	}
+	self, _ := cfg.Cluster.Named(cfg.Name)
+	s := &Server{
+		cfg:      cfg,
+		self:     self,
+		log:      cfg.Logger.With("member", self.Name),
+		started:  time.Now(),
+		met:      make(chan struct{}, 1),
+		refusals: make(chan refusal, 16),
+		ran:      make(chan struct{}),
+		ready:    make(chan struct{}),
+		failed:   make(chan struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.assemble(); err != nil {
+		s.cancel()
+		return nil, err
+	}
+	go s.run()
+	return s, nil
+}
+
+// Run runs a server until ctx ends, and then stops it gracefully, or until it fails.
+func Run(ctx context.Context, cfg Config) error {
+	s, err := Start(cfg)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping")
+		s.Shutdown(context.Background())
+	case <-s.Failed():
+		s.log.Error("cannot go on", "error", s.Err())
+		s.Abort()
+	}
+	return s.Err()
+}
+
+// Ready is closed when the server answers requests.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Failed is closed when the server cannot go on: its disk has failed, or the cluster
+// does not admit it. Err tells why.
+func (s *Server) Failed() <-chan struct{} { return s.failed }
+
+// Err is why the server failed, nil if it did not.
+func (s *Server) Err() error {
+	select {
+	case <-s.failed:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+func (s *Server) fail(err error) {
+	s.once.Do(func() {
+		s.err = err
+		close(s.failed)
+	})
+}
+
+func (s *Server) uptime() time.Duration { return time.Since(s.started) }
+
+// assemble opens sockets, then the data directory, then puts the parts together.
+// Sockets come first: a port in use must not leave a new directory behind.
+func (s *Server) assemble() (err error) {
+	clientTLS, err := s.cfg.ClientTLS.load()
+	if err != nil {
+		s.cfg.closeListeners()
+		return err
+	}
+	peerTLS, err := s.cfg.PeerTLS.load()
+	if err != nil {
+		s.cfg.closeListeners()
+		return err
+	}
+	if err := s.cfg.listen(); err != nil {
+		return err
+	}
+	if s.home, err = openHome(s.cfg, s.self); err != nil {
+		s.cfg.closeListeners()
+		return err
+	}
+	s.front = newFront(&api.Hello{
+		ClusterId: s.cfg.Cluster.ID, NodeId: uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
+	})
+	s.front.status = s.status
+	attributes, err := s.attributes()
+	if err == nil {
+		s.transport, err = transport.New(transport.Config{
+			ID:          s.self.ID,
+			ClusterID:   s.cfg.Cluster.ID,
+			Incarnation: s.home.ledger.Identity().Incarnation,
+			Attributes:  attributes,
+			Listener:    s.cfg.PeerListener,
+			Peers:       s.peerAddresses(),
+			ServerTLS:   peerTLS,
+			ClientTLS:   peerTLS,
+			Admit:       s.admit,
+			OnRefused:   s.refused,
+			OnPeerUp:    func(raft.NodeID) { notify(s.met) },
+			Logger:      s.log,
+		})
+	}
+	if err != nil {
+		s.cfg.closeListeners()
+		return errors.Join(err, s.home.close())
+	}
+	creds := insecure.NewCredentials()
+	if clientTLS != nil {
+		creds = credentials.NewTLS(clientTLS)
+	}
+	s.grpc = s.front.newGRPCServer(creds)
+	for _, l := range s.cfg.ClientListeners {
+		s.work.Go(func() { s.serve(l) })
+	}
+	return nil
+}
+
+func (s *Server) peerAddresses() map[raft.NodeID]string {
+	addresses := make(map[raft.NodeID]string)
+	for _, m := range s.cfg.Cluster.Others(s.self.ID) {
+		addresses[m.ID] = m.PeerURL.Host
+	}
+	return addresses
+}
+
+// serve answers clients on l until the gRPC server stops.
+func (s *Server) serve(l net.Listener) {
+	if err := s.grpc.Serve(l); err != nil && s.ctx.Err() == nil {
+		s.fail(fmt.Errorf("serve clients on %s: %w", l.Addr(), err))
+	}
+}
+
+// admit is transport.Config.Admit: it lets in those whose incarnation is the one on
+// record, after recording it if it is the first.
+func (s *Server) admit(from raft.NodeID, incarnation [16]byte) error {
+	err := s.home.ledger.Admit(from, incarnation)
+	if err != nil && !errors.Is(err, ErrIncarnation) {
+		s.fail(err)
+	}
+	return err
+}
+
+// refused is transport.Config.OnRefused.
+func (s *Server) refused(by raft.NodeID, reason string) {
+	select {
+	case s.refusals <- refusal{by, reason}:
+	case <-s.ctx.Done():
+	case <-s.ready: // a member that is admitted stays so; the transport logs refusals
+	}
+}
+
+// run brings the replica up, and watches it.
+func (s *Server) run() {
+	defer close(s.ran)
+	if err := s.awaitAdmission(); err != nil {
+		if s.ctx.Err() == nil {
+			s.fail(err)
+		}
+		return
+	}
+	replica, err := NewReplica(ReplicaConfig{
+		ID:                s.self.ID,
+		Storage:           s.home.log,
+		Transport:         s.transport,
+		MaxRaftState:      s.cfg.MaxRaftState,
+		HeartbeatInterval: s.cfg.HeartbeatInterval,
+		ElectionTimeout:   s.cfg.ElectionTimeout,
+		Limits:            s.cfg.Limits,
+		Logger:            s.log,
+		Leader:            s.leader,
+	})
+	if err != nil {
+		s.fail(fmt.Errorf("start replica: %w", err))
+		return
+	}
+	s.transport.Start(replica.Node)
+	s.front.serve(replica)
+	close(s.ready)
+	s.log.Info("ready to serve client requests", "endpoints", urlList(s.cfg.AdvertiseClient))
+	select {
+	case <-replica.Node.Done():
+		if err := replica.Node.Err(); err != nil {
+			s.fail(fmt.Errorf("replica stopped: %w", err))
+		}
+	case <-s.ctx.Done():
+	}
+}
+
+// awaitAdmission returns nil when this server may take part in the cluster: see
+// admission.
+func (s *Server) awaitAdmission() error {
+	if s.home.ledger.Active() {
+		return nil
+	}
+	a := newAdmission(s.cfg.Cluster.Others(s.self.ID))
+	report := time.NewTicker(admissionLogInterval)
+	defer report.Stop()
+	for first := true; ; first = false {
+		for _, p := range s.transport.Peers() {
+			if p.Admitted {
+				a.accepted(p.ID)
+			}
+		}
+		if a.admitted() {
+			s.log.Info("admitted to the cluster", "cluster", fmt.Sprintf("%016x", s.cfg.Cluster.ID))
+			return s.home.ledger.Activate()
+		}
+		waiting := "new data directory: waiting to be recorded by " + strings.Join(a.missing(), ", ")
+		s.front.setWaiting(waiting)
+		if first {
+			s.log.Info(waiting)
+		}
+		select {
+		case <-s.met:
+		case r := <-s.refusals:
+			s.log.Warn("refused by a member", "by", a.name(r.by), "reason", r.reason)
+			a.refuse(r.by, r.reason)
+			if err := a.verdict(s.self.Name, s.cfg.DataDir); err != nil {
+				return err
+			}
+		case <-report.C:
+			s.log.Info(waiting)
+		case <-s.ctx.Done():
+			return s.ctx.Err()
+		}
+	}
+}
+
+func urlList(urls []*url.URL) string {
+	var all []string
+	for _, u := range urls {
+		all = append(all, u.String())
+	}
+	return strings.Join(all, ",")
+}

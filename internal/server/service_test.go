@@ -1,0 +1,187 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"balsa/api"
+	"balsa/kv"
+	"balsa/raft"
+	"balsa/rsm"
+)
+
+// fakeNode is a replica of one that executes at once, or fails as told.
+type fakeNode struct {
+	store     *kv.Store
+	submitErr error
+	readErr   error
+	modes     []rsm.ReadMode
+	submitted int
+	hold      bool     // keep results back until release
+	held      []func() // what release calls
+}
+
+func (n *fakeNode) SubmitFunc(op kv.Op, done func(kv.Result, error)) {
+	n.submitted++
+	if n.submitErr != nil {
+		done(kv.Result{}, n.submitErr)
+		return
+	}
+	finish := func() { done(n.store.DoOp(op), nil) }
+	if n.hold {
+		n.held = append(n.held, finish)
+		return
+	}
+	finish()
+}
+
+func (n *fakeNode) release() {
+	for _, finish := range n.held {
+		finish()
+	}
+	n.held = nil
+}
+
+func (n *fakeNode) ReadFunc(mode rsm.ReadMode, done func(error)) {
+	n.modes = append(n.modes, mode)
+	done(n.readErr)
+}
+
+func (n *fakeNode) TransferLeadership(context.Context, raft.NodeID) error { return nil }
+func (n *fakeNode) Status() rsm.Status                                    { return rsm.Status{} }
+
+func newFakeService() (*Service, *fakeNode) {
+	store := kv.NewStore()
+	node := &fakeNode{store: store}
+	return &Service{node: node, store: store, leader: func(id raft.NodeID) *api.Leader {
+		return &api.Leader{NodeId: uint64(id), Name: "n2", ClientUrls: []string{"http://h:2"}}
+	}}, node
+}
+
+func ask(t *testing.T, s *Service, req *api.Request) *api.Reply {
+	t.Helper()
+	req.Id = 7
+	reply, err := s.Do(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reply.Id != 7 {
+		t.Errorf("reply to request 7 has id %d", reply.Id)
+	}
+	return reply
+}
+
+func TestServiceExecutes(t *testing.T) {
+	s, _ := newFakeService()
+	put := func(version uint64, conditional bool) *api.Request {
+		return &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Value: []byte("v"), Version: version, Conditional: conditional}
+	}
+	get := &api.Request{Kind: api.Request_GET, Key: []byte("k")}
+	remove := func(version uint64) *api.Request {
+		return &api.Request{Kind: api.Request_DELETE, Key: []byte("k"), Version: version, Conditional: true}
+	}
+	for i, step := range []struct {
+		req  *api.Request
+		want *api.Reply
+	}{
+		{get, &api.Reply{Code: api.Reply_NO_KEY, Revision: 1}},
+		{put(1, true), &api.Reply{Code: api.Reply_NO_KEY, Revision: 1}},
+		{put(0, true), &api.Reply{Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2}},
+		{put(0, true), &api.Reply{Code: api.Reply_VERSION_MISMATCH, Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2}},
+		{put(1, true), &api.Reply{Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{put(0, false), &api.Reply{Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
+		{get, &api.Reply{Value: []byte("v"), Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
+		{remove(2), &api.Reply{Code: api.Reply_VERSION_MISMATCH, Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
+		{remove(3), &api.Reply{Revision: 5}},
+		{remove(3), &api.Reply{Code: api.Reply_NO_KEY, Revision: 5}},
+	} {
+		step.want.Id = 7
+		if got := ask(t, s, step.req); !proto.Equal(got, step.want) {
+			t.Errorf("step %d: %v\n got %v\nwant %v", i, step.req, got, step.want)
+		}
+	}
+}
+
+func TestServiceTellsTheFate(t *testing.T) {
+	elsewhere := &rsm.NotLeaderError{Leader: 2}
+	for _, test := range []struct {
+		err         error
+		write, read api.Reply_Code
+	}{
+		{elsewhere, api.Reply_WRONG_LEADER, api.Reply_WRONG_LEADER},
+		{rsm.ErrWrongLeader, api.Reply_WRONG_LEADER, api.Reply_WRONG_LEADER},
+		{fmt.Errorf("wrapped: %w", rsm.ErrBusy), api.Reply_BUSY, api.Reply_BUSY},
+		{rsm.ErrStopped, api.Reply_UNKNOWN, api.Reply_UNAVAILABLE},
+		{rsm.ErrUnknown, api.Reply_UNKNOWN, api.Reply_UNAVAILABLE},
+		{errors.New("anything else"), api.Reply_UNKNOWN, api.Reply_UNAVAILABLE},
+	} {
+		s, node := newFakeService()
+		node.submitErr, node.readErr = test.err, test.err
+		write := ask(t, s, &api.Request{Kind: api.Request_PUT, Key: []byte("k")})
+		read := ask(t, s, &api.Request{Kind: api.Request_GET, Key: []byte("k")})
+		if write.Code != test.write || read.Code != test.read {
+			t.Errorf("%v: a write gets %s, want %s; a read %s, want %s", test.err, write.Code, test.write, read.Code, test.read)
+		}
+		if hinted := write.Leader.GetNodeId() == 2 && read.Leader.GetName() == "n2"; hinted != (test.err == error(elsewhere)) {
+			t.Errorf("%v: hints %v and %v", test.err, write.Leader, read.Leader)
+		}
+	}
+}
+
+func TestServiceRefusesNonsense(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		req  *api.Request
+		code api.Reply_Code
+		says string
+	}{
+		{"no kind", &api.Request{Key: []byte("k")}, api.Reply_INVALID, "kind"},
+		{"an unknown kind", &api.Request{Kind: 99, Key: []byte("k")}, api.Reply_INVALID, "kind"},
+		{"no key", &api.Request{Kind: api.Request_GET}, api.Reply_INVALID, "key"},
+		{"an unknown consistency", &api.Request{Kind: api.Request_GET, Key: []byte("k"), Consistency: 9}, api.Reply_INVALID, "consistency"},
+		{"a version without condition", &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Version: 3}, api.Reply_INVALID, "conditional"},
+		{"a large key", &api.Request{Kind: api.Request_GET, Key: make([]byte, 11)}, api.Reply_TOO_LARGE, "key has 11 bytes, the limit is 10"},
+		{"a large value", &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Value: make([]byte, 21)}, api.Reply_TOO_LARGE, "value has 21 bytes, the limit is 20"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, node := newFakeService()
+			s.limits = kv.Limits{MaxKeyBytes: 10, MaxValueBytes: 20}
+			reply := ask(t, s, test.req)
+			if reply.Code != test.code || !strings.Contains(reply.Message, test.says) {
+				t.Errorf("got %s %q, want %s that says %q", reply.Code, reply.Message, test.code, test.says)
+			}
+			if node.submitted != 0 || len(node.modes) != 0 {
+				t.Error("the replica was asked")
+			}
+		})
+	}
+}
+
+func TestServiceReadsAsFreshAsAsked(t *testing.T) {
+	s, node := newFakeService()
+	for _, c := range []api.Request_Consistency{api.Request_LINEARIZABLE, api.Request_LEASE, api.Request_LOCAL} {
+		ask(t, s, &api.Request{Kind: api.Request_GET, Key: []byte("k"), Consistency: c})
+	}
+	if len(node.modes) != 2 || node.modes[0] != rsm.ReadIndex || node.modes[1] != rsm.ReadLease {
+		t.Errorf("the replica was asked for %v", node.modes)
+	}
+	node.readErr = rsm.ErrWrongLeader
+	if r := ask(t, s, &api.Request{Kind: api.Request_GET, Key: []byte("k"), Consistency: api.Request_LOCAL}); r.Code != api.Reply_NO_KEY {
+		t.Errorf("a local read without a leader gets %s", r.Code)
+	}
+}
+
+func TestServiceDoEndsWithItsContext(t *testing.T) {
+	s, node := newFakeService()
+	node.hold = true
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Do(ctx, &api.Request{Kind: api.Request_PUT, Key: []byte("k")}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

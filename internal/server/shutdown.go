@@ -1,0 +1,70 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"balsa/raft"
+)
+
+// Shutdown stops the server: a leader hands over first, requests in progress are
+// answered, then all is closed. It takes about three seconds at most, and when ctx
+// ends it hurries. When it returns, no goroutine of the server is left.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.cancel()
+	<-s.ran // from here on it is settled whether there is a replica
+	s.handOver(ctx)
+	s.front.drain()
+
+	drained := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(drained)
+	}()
+	await(ctx, drained, drainTimeout)
+	replica := s.front.replica.Load()
+	if replica != nil {
+		replica.Stop() // which answers what is still in progress
+	}
+	await(ctx, drained, flushTimeout)
+	s.grpc.Stop()
+	<-drained
+	s.front.wait()
+
+	s.transport.Close()
+	s.work.Wait()
+	if err := s.home.close(); err != nil {
+		s.log.Warn("close data directory", "error", err)
+	}
+}
+
+// Abort is Shutdown without its graces.
+func (s *Server) Abort() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.Shutdown(ctx)
+}
+
+// handOver lets another member lead, so that clients need not wait for an election.
+func (s *Server) handOver(ctx context.Context) {
+	replica := s.front.replica.Load()
+	if replica == nil || len(s.cfg.Cluster.Members) == 1 || replica.Node.Status().Role != raft.Leader {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, handoverTimeout)
+	defer cancel()
+	if err := replica.Node.TransferLeadership(ctx, raft.None); err != nil {
+		s.log.Info("stopping as leader, nobody took over", "error", err)
+	}
+}
+
+// await waits for done, but not longer than d or ctx.
+func await(ctx context.Context, done <-chan struct{}, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,25 @@
+// Package wal keeps what one node must not forget: its log and its snapshots, in
+// the files of one directory. A *Log implements rsm.Storage.
+//
+//	IDENTITY               cluster, node, incarnation; its presence means "created"
+//	LOCK                   held while a process uses the directory
+//	0000000000000007.log   segment 7: sealed, full
+//	0000000000000008.log   segment 8: the one being written
+//	0000000000000009.log   segment 9: zero-filled ahead of time, unused as yet
+//	0000000000004e20.snap  the newest snapshot, of index 20000
+//	*.tmp                  being written; of no value after a crash
+//
+// Every file begins with the same 64-byte header (see header). A segment goes on
+// with frames, a snapshot with chunks:
+//
+//	segment   header | frame | frame | ... | frame | zeros
+//	frame     magic, length, batch sequence, CRCs | record | record | ... | padding
+//	snapshot  header | meta | chunk | ... | chunk | footer
+//
+// One Save is one frame, one write and one sync, and so takes effect as a whole
+// or not at all. The first frame of a segment repeats what the segments before it
+// amount to, so that those can be removed when a snapshot covers their entries.
+//
+// How a torn write is told from damage, and what cannot be told apart, is the
+// subject of DESIGN.md.
+package wal

@@ -1,0 +1,106 @@
+package wal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// segment is a file of the log that is open for writing.
+type segment struct {
+	seq   uint64
+	stamp stamp
+	file  vfs.File
+	// used is where the next frame goes. What the file has from there to size is zeros.
+	used, size int64
+}
+
+// createSegment makes a durable, empty segment. Content, if any, goes behind its header.
+func (d *directory) createSegment(id Identity, seq uint64, random io.Reader) (*segment, error) {
+	h, err := newSegmentHeader(id, seq, random)
+	if err != nil {
+		return nil, err
+	}
+	name := segmentName(seq)
+	if err := d.writeTemp(name, h.encode()); err != nil {
+		return nil, fmt.Errorf("create segment: %w", err)
+	}
+	if err := d.publish(name+tempSuffix, name); err != nil {
+		return nil, fmt.Errorf("create segment: %w", err)
+	}
+	return d.openSegment(h, headerSize, headerSize)
+}
+
+func newSegmentHeader(id Identity, seq uint64, random io.Reader) (header, error) {
+	salt, err := drawSalt(random)
+	return header{magic: segmentMagic, Identity: id, number: seq, salt: salt}, err
+}
+
+// drawSalt returns a random number of which no byte is zero.
+func drawSalt(random io.Reader) (uint64, error) {
+	var b [8]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return 0, fmt.Errorf("draw salt: %w", err)
+	}
+	for i := range b {
+		if b[i] == 0 {
+			b[i] = 0xa5
+		}
+	}
+	return binary.LittleEndian.Uint64(b[:]), nil
+}
+
+func (d *directory) openSegment(h header, used, size int64) (*segment, error) {
+	f, err := d.fs.OpenReadWrite(d.join(segmentName(h.number)), writeCategory)
+	if err != nil {
+		return nil, fmt.Errorf("open segment: %w", err)
+	}
+	return &segment{seq: h.number, stamp: newStamp(h.salt, h.number), file: f, used: used, size: size}, nil
+}
+
+func (s *segment) empty() bool { return s.used == headerSize }
+
+// write puts b at the end of what is used, and syncs it. After an error nobody
+// knows what is on the disk.
+func (s *segment) write(b []byte) error {
+	if _, err := s.file.WriteAt(b, s.used); err != nil {
+		return fmt.Errorf("write to segment %d: %w", s.seq, err)
+	}
+	if err := s.file.SyncData(); err != nil {
+		return fmt.Errorf("sync segment %d: %w", s.seq, err)
+	}
+	s.used += int64(len(b))
+	s.size = max(s.size, s.used)
+	return nil
+}
+
+// extend appends zeros to the file, and syncs them.
+func (s *segment) extend(zeros []byte) error {
+	if _, err := s.file.WriteAt(zeros, s.size); err != nil {
+		return fmt.Errorf("fill segment %d: %w", s.seq, err)
+	}
+	if err := s.file.SyncData(); err != nil {
+		return fmt.Errorf("sync segment %d: %w", s.seq, err)
+	}
+	s.size += int64(len(zeros))
+	return nil
+}
+
+// wipe writes zeros over all that stands behind the last frame, and syncs them, so
+// that the rest of an interrupted write is never seen behind a later one. If a crash
+// interrupts wipe, what remains still looks like an interrupted write.
+func (s *segment) wipe() error {
+	zeros := make([]byte, min(fillStep, s.size-s.used))
+	for off := s.used; off < s.size; off += int64(len(zeros)) {
+		clear(zeros) // a vfs.File may write to what it is given
+		if _, err := s.file.WriteAt(zeros[:min(int64(len(zeros)), s.size-off)], off); err != nil {
+			return fmt.Errorf("wipe segment %d: %w", s.seq, err)
+		}
+	}
+	if err := s.file.Sync(); err != nil {
+		return fmt.Errorf("sync segment %d: %w", s.seq, err)
+	}
+	return nil
+}

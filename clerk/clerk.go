@@ -103,7 +103,7 @@ func (c *Clerk) Put(ctx context.Context, key string, value []byte, version uint6
 	return c.put(ctx, key, value, &api.Request{Conditional: true, Version: version})
 }
 
-// Set sets the key's value whatever its version. After a lost reply it cannot be sent
+// Set sets the key's value whatever its version. After a lost reply it is not sent
 // again and ends in ErrMaybe, so prefer Put where the version is known.
 func (c *Clerk) Set(ctx context.Context, key string, value []byte) (KV, error) {
 	return c.put(ctx, key, value, &api.Request{})
@@ -122,7 +122,8 @@ func (c *Clerk) put(ctx context.Context, key string, value []byte, req *api.Requ
 	return stamped(key, value, r), nil
 }
 
-// Delete removes the key if it is at version.
+// Delete removes the key if it is at version. After a lost reply it is not sent again,
+// since the key may have been created anew, and ends in ErrMaybe.
 func (c *Clerk) Delete(ctx context.Context, key string, version uint64) error {
 	_, err := c.do(ctx, &api.Request{
 		Kind: api.Request_DELETE, Key: []byte(key), Conditional: true, Version: version,

@@ -20,17 +20,18 @@
 // ends: give it a context that does. Then one of three things is true.
 //
 //   - The error is nil: it was executed.
-//   - The error matches ErrMaybe: it may have been executed, or may be yet. This is so
-//     only where nobody can know better: an attempt got lost, and then a further one was
-//     refused, or there was no further one because the context ended or, without a
-//     version to guard it, it might have undone another client's write.
+//   - The error matches ErrMaybe: it may have been executed, or may be yet.
 //   - Any other error: it was not executed and never will be.
 //
-// If the context ended the error matches the context's error as well. A write with a
-// version is tried again until it gets through, so ErrMaybe is rare; after it, Get tells
-// what is there. There is one limit to this: a key that is deleted and created again
-// counts from 1, so that a second attempt, or a late first one, may meet the same
-// version again. Where that hurts, do not delete the key: put an empty value.
+// If the context ended the error matches the context's error as well. A Put whose reply
+// was lost is sent again, because its version lets only one attempt take effect; ErrMaybe
+// comes only if the resend is refused, as it would be after our own success, or if the
+// context ends. Delete, Set and Remove are not sent again: they might undo what
+// another client wrote in between. After ErrMaybe, Get tells what is there.
+//
+// One thing versions cannot do: a key that others delete and create again counts from 1,
+// so that a resent Put may meet the same version a second time. Where that hurts, do not
+// delete the key: put an empty value.
 //
 // # How it works
 //

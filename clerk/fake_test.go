@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
@@ -51,19 +52,24 @@ func (s *store) execute(req *api.Request) *api.Reply {
 // fakeServer is one server of a fake cluster, on its own in-memory listener.
 type fakeServer struct {
 	api.UnimplementedKVServer
-	hello   *api.Hello
-	handle  func(*api.Request) *api.Reply // nil: no reply
-	listen  *bufconn.Listener
-	grpc    *grpc.Server
-	mu      sync.Mutex
-	batches []int // sizes of the request batches
-	streams int
-	cut     context.CancelFunc // ends the streams
-	cutting context.Context
+	hello    *api.Hello
+	handle   func(*api.Request) *api.Reply // nil: no reply
+	listen   net.Listener
+	dial     func(context.Context) (net.Conn, error)
+	grpc     *grpc.Server
+	greeting time.Duration // before Hello
+	mu       sync.Mutex
+	batches  []int // sizes of the request batches
+	streams  int
+	cut      context.CancelFunc // ends the streams
+	cutting  context.Context
 }
 
-func (f *fakeServer) start(t *testing.T) {
-	f.listen = bufconn.Listen(1 << 20)
+func (f *fakeServer) start(t testing.TB) {
+	if f.listen == nil {
+		b := bufconn.Listen(1 << 20)
+		f.listen, f.dial = b, b.DialContext
+	}
 	f.cutting, f.cut = context.WithCancel(context.Background())
 	f.grpc = grpc.NewServer()
 	api.RegisterKVServer(f.grpc, f)
@@ -92,6 +98,7 @@ func (f *fakeServer) Exchange(stream api.KV_ExchangeServer) error {
 	f.streams++
 	cutting := f.cutting
 	f.mu.Unlock()
+	time.Sleep(f.greeting)
 	if err := stream.Send(&api.ReplyBatch{Hello: f.hello}); err != nil {
 		return err
 	}
@@ -134,8 +141,8 @@ func (f *fakeServer) Status(context.Context, *api.StatusRequest) (*api.StatusRep
 // dialer connects addresses to fake servers; others refuse.
 func dialer(servers map[string]*fakeServer) Option {
 	return WithDialer(func(ctx context.Context, address string) (net.Conn, error) {
-		if f := servers[address]; f != nil && f.listen != nil {
-			return f.listen.DialContext(ctx)
+		if f := servers[address]; f != nil {
+			return f.dial(ctx)
 		}
 		return nil, &net.OpError{Op: "dial", Net: "mem", Err: context.DeadlineExceeded}
 	})

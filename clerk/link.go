@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,12 +80,9 @@ func newLink(n *network, conn *grpc.ClientConn) *link {
 
 // call sends a request over the link and waits for its reply.
 func (l *link) call(ctx context.Context, req *api.Request, timeout time.Duration) (*api.Reply, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(deadline))
-	}
 	c := l.net.calls.Get().(*call)
 	c.timer.Reset(timeout)
-	r, free := l.complete(ctx, c, req, timeout)
+	r, free := l.complete(ctx, c, req, patienceOf(ctx, timeout))
 	c.timer.Stop()
 	if free {
 		c.req = nil
@@ -107,6 +105,14 @@ func (l *link) complete(ctx context.Context, c *call, req *api.Request, timeout 
 	case <-c.timer.C:
 		return l.abandon(c, errNoAnswer)
 	}
+}
+
+// patienceOf returns how long a caller will wait for an answer.
+func patienceOf(ctx context.Context, timeout time.Duration) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(timeout, time.Until(deadline))
+	}
+	return timeout
 }
 
 // enqueue puts the call in the queue, and waits for room if need be.
@@ -296,6 +302,7 @@ func (l *link) exchange(parent context.Context) error {
 		cause = l.receive(stream)
 	}()
 	for more := true; more; more = l.awaitWork(ctx, broken) {
+		runtime.Gosched() // let all callers that are ready queue their calls: they share a batch
 		for batch := l.drain(); batch != nil && err == nil; batch = l.drain() {
 			err = stream.Send(batch)
 		}

@@ -21,34 +21,36 @@ import "balsa/api"
 // UNAVAILABLE, or never left. "Doubt" means that one may have been, or may yet be: its
 // reply was lost or said UNKNOWN. A doubt never goes away.
 //
-//	                                clear                   doubt
-//	Get         any answer          that answer             that answer
-//	            lost                ask again               -
-//	Put, Delete OK                  done                    done: see below
-//	with a      VERSION_MISMATCH    ErrVersion              ErrMaybe, or ErrVersion if refuted
-//	version     NO_KEY              ErrNoKey                ErrMaybe
-//	            TOO_LARGE, INVALID  that                    ErrMaybe
-//	            lost                ask again, in doubt     ask again
-//	Put, Delete any answer          that answer             -
-//	without     lost                ErrMaybe at once        -
-//	all         WRONG_LEADER, BUSY, ask again               ask again
-//	            UNAVAILABLE, unsent
-//	all         context ended       its error               its error and ErrMaybe
+//	                              clear                 doubt
+//	Get      any answer           that answer           -
+//	         lost                 ask again             -
+//	Put      OK                   done                  done
+//	         VERSION_MISMATCH     ErrVersion            ErrMaybe, or ErrVersion if refuted
+//	         NO_KEY               ErrNoKey              ErrMaybe
+//	         TOO_LARGE, INVALID   that                  ErrMaybe
+//	         lost                 ask again, in doubt   ask again
+//	Set,     any answer           that answer           -
+//	Delete,  lost                 ErrMaybe at once      -
+//	Remove
+//	all      WRONG_LEADER, BUSY,  ask again             ask again
+//	         UNAVAILABLE, unsent
+//	         context ended        its error             its error and ErrMaybe
 //
-// Why each doubt is one. Our own Put at version v moves the key to v+1, so the resend
-// of an executed Put meets VERSION_MISMATCH, exactly as if another client had won. If
-// the key was deleted meanwhile it meets NO_KEY, and if it was created again, any
-// version. Our own Delete makes the resend meet NO_KEY, or VERSION_MISMATCH if the key
-// was created again. A current version below v refutes nothing: an attempt that is
-// still under way may be executed when others have brought the key to v.
+// Why a refused resend leaves a doubt. Our own Put at version v moves the key to v+1,
+// so the resend of an executed Put meets VERSION_MISMATCH, exactly as if another client
+// had won. If the key was deleted meanwhile it meets NO_KEY, and if it was created
+// again, any version. A current version below v refutes nothing: an attempt that is
+// still under way may be executed when others have brought the key to v. What can be
+// known better: see refuted.
 //
-// What can be known better: see refuted. A resend without a version might overwrite
-// what another client wrote after our first attempt, so it is never sent.
+// Why only a Put is sent again. A Set or Remove might undo what another client wrote
+// after the first attempt. So might a Delete, although it names a version: (1) our
+// Delete at version 1 is executed and its reply lost; (2) another client creates the
+// key, at version 1; (3) the resend deletes that.
 //
 // OK in doubt means executed once, because a second execution would need the version to
-// be v twice. It can be: a key that is deleted and created again counts from 1. Where
-// keys are both deleted and put to under contention, versions alone do not make a
-// resend at most once.
+// be v twice. It can be where others delete the key and create it again, since it then
+// counts from 1. There, versions alone do not make a Put at most once.
 type Op struct {
 	route *Route
 	rand  Rand
@@ -56,8 +58,7 @@ type Op struct {
 
 	read    bool
 	local   bool   // a LOCAL read
-	guarded bool   // a write with a version
-	remove  bool   // a DELETE
+	again   bool   // a Put: may be sent again when in doubt
 	version uint64 // the version expected
 	seen    uint64 // a store revision that existed before the first attempt
 
@@ -85,8 +86,8 @@ type Pace struct {
 	MaxWaitNanos int64
 }
 
-// patience is how many times AttemptNanos a write without a version waits for its
-// answer. A late answer is all it can hope for, since it cannot be sent again.
+// patience is how many times AttemptNanos a write that cannot be sent again waits for
+// its answer. A late answer is all that it can hope for.
 const patience = 5
 
 // Action is what a Step wants done.
@@ -137,8 +138,7 @@ func NewOp(route *Route, rand Rand, pace Pace, req *api.Request) Op {
 		pace:    pace,
 		read:    read,
 		local:   read && req.GetConsistency() == api.Request_LOCAL,
-		guarded: !read && req.GetConditional(),
-		remove:  req.GetKind() == api.Request_DELETE,
+		again:   req.GetKind() == api.Request_PUT && req.GetConditional(),
 		version: req.GetVersion(),
 		seen:    route.revision,
 		hint:    -1,
@@ -193,7 +193,7 @@ func (o *Op) Lost(sent bool) Step {
 	o.route.failed(o.server)
 	if sent && !o.read {
 		o.doubt = true
-		if !o.guarded {
+		if !o.again {
 			return o.end(Maybe, nil)
 		}
 	}
@@ -215,23 +215,13 @@ func (o *Op) Cancel(sent bool) Step {
 	return o.end(Dropped, nil)
 }
 
-// refuted tells whether r, the refusal of a resend, shows that no earlier attempt was
-// executed: the key was past the expected version before the first one left.
-//
-//   - A Put is refuted by a key that was last changed at a revision we had seen by then.
-//   - A Delete is refuted by a key that was created at such a revision: nobody has deleted
-//     it since. Later changes may be other clients' Puts.
-//
-// An attempt still under way comes too late, since the version only grows.
+// refuted tells whether r, the refusal of a resent Put, shows that no earlier attempt
+// was executed: the key was last changed at a revision seen before the first attempt
+// left, and was past the expected version already. An attempt that is still under way
+// comes too late, since the version only grows.
 func (o *Op) refuted(r *api.Reply) bool {
-	if r.GetCode() != api.Reply_VERSION_MISMATCH || r.GetVersion() <= o.version {
-		return false
-	}
-	since := r.GetModRevision()
-	if o.remove {
-		since = r.GetCreateRevision()
-	}
-	return since != 0 && since <= o.seen
+	m := r.GetModRevision()
+	return r.GetCode() == api.Reply_VERSION_MISMATCH && r.GetVersion() > o.version && m != 0 && m <= o.seen
 }
 
 // redirect goes where the hint leads, at once if that server was not asked in this
@@ -269,7 +259,7 @@ func (o *Op) ask(server int) Step {
 	o.server = server
 	o.tried |= 1 << server
 	nanos := o.pace.AttemptNanos
-	if !o.read && !o.guarded {
+	if !o.read && !o.again {
 		nanos *= patience
 	}
 	return Step{Action: Ask, Server: server, Nanos: nanos}

@@ -1,0 +1,426 @@
+package clerk
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"balsa/api"
+)
+
+var testPace = Pace{AttemptNanos: 1000, WaitNanos: 100, MaxWaitNanos: 350}
+
+func newTestRoute(t testing.TB, servers int) *Route {
+	var endpoints []string
+	for i := range servers {
+		endpoints = append(endpoints, fmt.Sprintf("s%d:1", i))
+	}
+	r, err := NewRoute(endpoints, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func newTestOp(t testing.TB, route *Route, req *api.Request) Op {
+	return NewOp(route, rand.New(rand.NewPCG(1, 2)), testPace, req)
+}
+
+// The operations of the tables.
+var (
+	get     = &api.Request{Kind: api.Request_GET}
+	put     = &api.Request{Kind: api.Request_PUT, Conditional: true, Version: 5}
+	create  = &api.Request{Kind: api.Request_PUT, Conditional: true}
+	erase   = &api.Request{Kind: api.Request_DELETE, Conditional: true, Version: 5}
+	set     = &api.Request{Kind: api.Request_PUT}
+	remove  = &api.Request{Kind: api.Request_DELETE}
+	allReqs = map[string]*api.Request{"get": get, "put": put, "create": create, "erase": erase, "set": set, "remove": remove}
+)
+
+// seenRevision is the revision that a Route of these tables has seen.
+const seenRevision = 100
+
+// events are what can come of an attempt, by name. Of the mismatches the first is with a
+// key changed since the operation began, the second with one that was not, and the
+// third with such a one below the expected version.
+var events = map[string]func(*Op) Step{
+	"ok":          code(api.Reply_OK),
+	"nokey":       code(api.Reply_NO_KEY),
+	"mismatch":    mismatch(9, 101),
+	"unchanged":   mismatch(9, 100),
+	"behind":      mismatch(3, 100),
+	"wrongleader": code(api.Reply_WRONG_LEADER),
+	"busy":        code(api.Reply_BUSY),
+	"unavailable": code(api.Reply_UNAVAILABLE),
+	"unknown":     code(api.Reply_UNKNOWN),
+	"future":      code(api.Reply_Code(99)),
+	"toolarge":    code(api.Reply_TOO_LARGE),
+	"invalid":     code(api.Reply_INVALID),
+	"lost":        func(o *Op) Step { return o.Lost(true) },
+	"unsent":      func(o *Op) Step { return o.Lost(false) },
+	"cancel":      func(o *Op) Step { return o.Cancel(true) },
+	"cancelidle":  func(o *Op) Step { return o.Cancel(false) },
+}
+
+func code(c api.Reply_Code) func(*Op) Step {
+	return func(o *Op) Step { return o.Reply(&api.Reply{Code: c}) }
+}
+
+func mismatch(version, modified uint64) func(*Op) Step {
+	return func(o *Op) Step {
+		return o.Reply(&api.Reply{
+			Code: api.Reply_VERSION_MISMATCH, Version: version, CreateRevision: 90, ModRevision: modified,
+		})
+	}
+}
+
+// play feeds an operation with events, waiting where it wants to, and returns how it
+// ended: "" if it did not.
+func play(t *testing.T, req *api.Request, names ...string) string {
+	route := newTestRoute(t, 3)
+	route.revision = seenRevision
+	op := newTestOp(t, route, req)
+	step := op.Start()
+	for i, name := range names {
+		if step.Action == Wait {
+			step = op.Woke()
+		}
+		if step.Action == End {
+			t.Fatalf("%v: over after %d", names, i)
+		}
+		step = events[name](&op)
+	}
+	if step.Action != End {
+		return ""
+	}
+	switch out := op.Outcome(); out.Verdict {
+	case Answered:
+		return out.Reply.Code.String()
+	case Maybe:
+		return "maybe"
+	default:
+		return "dropped"
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	const mismatched = "VERSION_MISMATCH"
+	for _, tc := range []struct{ ops, events, want string }{
+		{"get put create erase set remove", "ok", "OK"},
+		{"get put create erase set remove", "nokey", "NO_KEY"},
+		{"put create erase", "mismatch", mismatched},
+		{"get put create erase set remove", "toolarge", "TOO_LARGE"},
+		{"get put create erase set remove", "invalid", "INVALID"},
+
+		// Certainly not executed: ask again, and nothing is in doubt.
+		{"get put create erase set remove", "wrongleader busy unavailable unsent", ""},
+		{"put create erase", "wrongleader busy unavailable unsent mismatch", mismatched},
+		{"put erase", "wrongleader busy unavailable unsent nokey", "NO_KEY"},
+		{"get put create erase set remove", "wrongleader unsent cancelidle", "dropped"},
+
+		// Lost: a read is asked again, a Put too but in doubt, others end.
+		{"get", "lost unknown future nokey", "NO_KEY"},
+		{"get", "lost cancel", "dropped"},
+		{"put create", "lost unknown future ok", "OK"},
+		{"put create", "lost mismatch", "maybe"},
+		{"put create", "unknown mismatch", "maybe"},
+		{"put create", "future mismatch", "maybe"},
+		{"put create", "lost nokey", "maybe"},
+		{"put create", "lost toolarge", "maybe"},
+		{"put create", "lost invalid", "maybe"},
+		{"erase set remove", "lost", "maybe"},
+		{"erase set remove", "unknown", "maybe"},
+		{"erase set remove", "wrongleader busy lost", "maybe"},
+
+		// A doubt never goes away.
+		{"put create", "lost wrongleader busy unavailable unsent mismatch", "maybe"},
+		{"put create", "lost wrongleader cancelidle", "maybe"},
+
+		// What the key tells of the attempts before the resend.
+		{"put create", "lost unchanged", mismatched},
+		{"put", "lost behind", "maybe"}, // the first attempt may come late, when it is at 5
+
+		// Given up.
+		{"put create erase set remove", "cancel", "maybe"},
+		{"get put create erase set remove", "cancelidle", "dropped"},
+	} {
+		for _, name := range strings.Fields(tc.ops) {
+			if got := play(t, allReqs[name], strings.Fields(tc.events)...); got != tc.want {
+				t.Errorf("%s: %s: got %q, want %q", name, tc.events, got, tc.want)
+			}
+		}
+	}
+}
+
+// TestVerdictsOfAllSequences compares every sequence of up to four events with what the
+// table in machine.go says, put as plainly as can be.
+func TestVerdictsOfAllSequences(t *testing.T) {
+	const length = 4
+	var names []string
+	for name := range events {
+		names = append(names, name)
+	}
+	sequences := 0
+	var extend func(name string, seq []string)
+	extend = func(name string, seq []string) {
+		want := expect(name, seq)
+		if got := play(t, allReqs[name], seq...); got != want {
+			t.Fatalf("%s: %v: got %q, want %q", name, seq, got, want)
+		}
+		sequences++
+		if want != "" || len(seq) == length {
+			return
+		}
+		for _, next := range names {
+			extend(name, append(seq[:len(seq):len(seq)], next))
+		}
+	}
+	for name := range allReqs {
+		extend(name, nil)
+	}
+	if sequences < 10_000 {
+		t.Errorf("only %d sequences", sequences)
+	}
+}
+
+// expect is the verdict on a sequence of which no shorter part has one.
+func expect(op string, seq []string) string {
+	if len(seq) == 0 {
+		return ""
+	}
+	read, again := op == "get", op == "put" || op == "create"
+	ambiguous := func(event string) bool { return strings.Contains("lost unknown future cancel", event) && !read }
+	doubt := false
+	for _, e := range seq[:len(seq)-1] {
+		doubt = doubt || ambiguous(e)
+	}
+	sure := func(verdict string) string {
+		if doubt {
+			return "maybe"
+		}
+		return verdict
+	}
+	switch last := seq[len(seq)-1]; last {
+	case "ok":
+		return "OK"
+	case "nokey":
+		return sure("NO_KEY")
+	case "toolarge":
+		return sure("TOO_LARGE")
+	case "invalid":
+		return sure("INVALID")
+	case "mismatch", "unchanged", "behind":
+		if last == "unchanged" || last == "behind" && op == "create" {
+			return "VERSION_MISMATCH"
+		}
+		return sure("VERSION_MISMATCH")
+	case "cancel", "cancelidle":
+		if ambiguous(last) {
+			return "maybe"
+		}
+		return sure("dropped")
+	default:
+		if ambiguous(last) && !again {
+			return "maybe"
+		}
+		return ""
+	}
+}
+
+func hint(node uint64, urls ...string) *api.Reply {
+	return &api.Reply{Code: api.Reply_WRONG_LEADER, Leader: &api.Leader{NodeId: node, ClientUrls: urls}}
+}
+
+func TestHintIsFollowedAtOnce(t *testing.T) {
+	route := newTestRoute(t, 5)
+	route.Learn(3, 33)
+	for name, tc := range map[string]struct {
+		hint *api.Reply
+		want int
+	}{
+		"by node id":                 {hint(33, "http://elsewhere:1"), 3},
+		"by URL":                     {hint(44, "http://s4:1/"), 4},
+		"by the second URL":          {hint(44, "unix:///x", "S2:1"), 2},
+		"to a new server":            {hint(44, "http://s9:1"), 5},
+		"nowhere":                    {hint(44), 1},
+		"to a URL with another TLS":  {hint(44, "https://s9:1"), 1},
+		"to the server that gave it": {hint(0, "s0:1"), 1},
+		"without a leader":           {&api.Reply{Code: api.Reply_WRONG_LEADER}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			route := *route
+			op := newTestOp(t, &route, set)
+			if step := op.Start(); step.Server != 0 {
+				t.Fatalf("%+v", step)
+			}
+			if step := op.Reply(tc.hint); step.Action != Ask || step.Server != tc.want {
+				t.Errorf("%+v, want server %d", step, tc.want)
+			}
+			other := newTestOp(t, &route, set)
+			if step := other.Start(); step.Server != tc.want {
+				t.Errorf("the next operation starts at %d, want %d", step.Server, tc.want)
+			}
+		})
+	}
+}
+
+func TestServersThatHintAtEachOtherAreAskedOncePerRound(t *testing.T) {
+	route := newTestRoute(t, 3)
+	op := newTestOp(t, route, set)
+	step := op.Start()
+	for round := range 5 {
+		asked := map[int]int{}
+		for step.Action == Ask {
+			asked[step.Server]++
+			step = op.Reply(hint(0, fmt.Sprintf("s%d:1", (step.Server+1)%2)))
+		}
+		if len(asked) != 3 || asked[0]+asked[1]+asked[2] != 3 {
+			t.Fatalf("round %d: asked %v", round, asked)
+		}
+		step = op.Woke()
+	}
+}
+
+func TestHintAtAServerThatIsSilentIsNotFollowed(t *testing.T) {
+	route := newTestRoute(t, 3)
+	op := newTestOp(t, route, put)
+	asked := []int{op.Start().Server}
+	asked = append(asked, op.Reply(hint(0, "s1:1")).Server, op.Lost(true).Server)
+	step := op.Reply(hint(0, "s1:1"))
+	if fmt.Sprint(asked) != "[0 1 2]" || step.Action != Wait {
+		t.Fatalf("asked %v, then %+v", asked, step)
+	}
+	if step = op.Woke(); step.Server == 1 {
+		t.Error("the next round starts at the silent server")
+	}
+}
+
+func TestRoundStartsAtTheNewestHint(t *testing.T) {
+	route := newTestRoute(t, 3)
+	op := newTestOp(t, route, put)
+	op.Start()
+	op.Reply(hint(0, "s2:1"))
+	op.Reply(hint(0, "s1:1"))
+	if step := op.Reply(hint(0, "s2:1")); step.Action != Wait {
+		t.Fatalf("%+v", step)
+	}
+	if step := op.Woke(); step.Server != 2 {
+		t.Errorf("%+v", step)
+	}
+}
+
+func TestWaitsGrowWithJitter(t *testing.T) {
+	route := newTestRoute(t, 1)
+	op := newTestOp(t, route, set)
+	op.Start()
+	for i, want := range []int64{100, 200, 350, 350, 350} {
+		step := op.Lost(false)
+		if step.Action != Wait || step.Nanos > want || step.Nanos < want/2 {
+			t.Errorf("wait %d: %+v, want up to %d", i, step, want)
+		}
+		op.Woke()
+	}
+}
+
+func TestBusyLeaderIsAskedAgain(t *testing.T) {
+	route := newTestRoute(t, 3)
+	route.leader = 1
+	op := newTestOp(t, route, set)
+	op.Start()
+	for range 3 {
+		if step := op.Reply(&api.Reply{Code: api.Reply_BUSY}); step.Action != Wait {
+			t.Fatalf("%+v", step)
+		}
+		if step := op.Woke(); step.Server != 1 {
+			t.Fatalf("%+v", step)
+		}
+	}
+}
+
+func TestWriteThatCannotBeResentWaitsLonger(t *testing.T) {
+	route := newTestRoute(t, 1)
+	for name, want := range map[string]int64{"get": 1000, "put": 1000, "erase": 5000, "set": 5000, "remove": 5000} {
+		op := newTestOp(t, route, allReqs[name])
+		if step := op.Start(); step.Nanos != want {
+			t.Errorf("%s waits %d", name, step.Nanos)
+		}
+	}
+}
+
+func TestLocalReadsHaveTheirOwnServer(t *testing.T) {
+	route := newTestRoute(t, 3)
+	route.leader = 2
+	op := newTestOp(t, route, &api.Request{Kind: api.Request_GET, Consistency: api.Request_LOCAL})
+	if step := op.Start(); step.Server != 0 {
+		t.Errorf("%+v", step)
+	}
+	op.Lost(true)
+	op.Reply(&api.Reply{})
+	if route.nearest != 1 || route.leader != 2 {
+		t.Errorf("nearest %d, leader %d", route.nearest, route.leader)
+	}
+}
+
+func TestRouteIsBounded(t *testing.T) {
+	route := newTestRoute(t, 1)
+	for i := range 1000 {
+		op := newTestOp(t, route, set)
+		op.Start()
+		op.Reply(hint(0, fmt.Sprintf("new%d:1", i)))
+	}
+	if route.Len() != maxServers {
+		t.Errorf("%d servers", route.Len())
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	for in, want := range map[string]string{
+		"host:1":             "host:1",
+		"Host.example:65535": "host.example:65535",
+		"http://h:1":         "h:1",
+		"HTTP://h:1/":        "h:1",
+		"https://h:1":        "h:1",
+		"[::1]:2379":         "[::1]:2379",
+		"":                   "want host:port",
+		"host":               "want host:port",
+		"host:":              "port",
+		"host:0":             "port",
+		"host:65536":         "port",
+		"host:http":          "port",
+		":1":                 "no host",
+		"[]:1":               "no host",
+		"::1:2379":           "want host:port",
+		"[::1:2379":          "want host:port",
+		"ftp://h:1":          "scheme",
+		"http://h:1/path":    "port",
+		"http://u@h:1":       "want host:port",
+		"a b:1":              "want host:port",
+	} {
+		got, _, err := parseEndpoint(in)
+		if err == nil && got != want || err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), fmt.Sprintf("%q", in))) {
+			t.Errorf("%q: %q, %v; want %q", in, got, err, want)
+		}
+	}
+}
+
+func TestEndpointsMustAgreeOnTLS(t *testing.T) {
+	for _, tc := range []struct {
+		endpoints string
+		tls       bool
+		secure    bool
+		refused   bool
+	}{
+		{"a:1 b:1", false, false, false},
+		{"a:1 b:1", true, true, false},
+		{"a:1 https://b:1", false, true, false},
+		{"http://a:1 https://b:1", false, false, true},
+		{"http://a:1", true, false, true},
+		{"", false, false, true},
+	} {
+		r, err := NewRoute(strings.Fields(tc.endpoints), tc.tls)
+		if (err != nil) != tc.refused || err == nil && r.Secure() != tc.secure {
+			t.Errorf("%+v: %v", tc, err)
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package transport
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"balsa/raft"
+)
+
+// Receiver is what a Transport delivers to: an rsm.Receiver.
+type Receiver interface {
+	// Receive takes a message that arrived. It must not block.
+	Receive(m raft.Message)
+	// ReceiveSnapshot stores a snapshot and returns when it is durable.
+	ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error
+}
+
+// Config says who a node is, whom it talks to, and how. The functions in it are
+// called from goroutines of the Transport, without locks; they must not call Close
+// and should return soon.
+type Config struct {
+	// ID is this node, ClusterID its cluster and Incarnation its data directory: a
+	// node that comes back with an empty disk has a new one.
+	ID          raft.NodeID
+	ClusterID   uint64
+	Incarnation [16]byte
+	// Attributes are told to every peer (PeerStatus.Attributes), as they are. At
+	// most 32 KiB.
+	Attributes []byte
+
+	// Listen is the TCP address to listen on. Listener is used instead if not nil;
+	// the Transport closes it.
+	Listen   string
+	Listener net.Listener
+	// Peers maps the other nodes to their addresses. An entry for ID is ignored.
+	Peers map[raft.NodeID]string
+
+	// ServerTLS, if not nil, makes connections from peers TLS, and ClientTLS those
+	// to peers. For mutual TLS the one sets ClientAuth and ClientCAs, the other
+	// RootCAs and Certificates. A missing ClientTLS.ServerName is taken from the
+	// peer's address.
+	ServerTLS, ClientTLS *tls.Config
+	// Dial, if not nil, replaces the TCP dialer.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+
+	// Admit, if not nil, decides about every node of this cluster that shows up, be
+	// it that it dialed or was dialed. The text of its error is told to that node.
+	Admit func(from raft.NodeID, incarnation [16]byte) error
+	// OnRefused is called when a peer refuses this node for a new reason.
+	OnRefused func(by raft.NodeID, reason string)
+	// OnPeerUp is called when a peer has admitted this node on a new connection.
+	OnPeerUp func(id raft.NodeID)
+	// OnPeerDown is called when the connections of a peer that was up are closed or
+	// reset by the other side: mostly its process has ended. It is called once for
+	// both connections of a pair, until one of them is up again.
+	OnPeerDown func(id raft.NodeID)
+
+	// Logger defaults to slog.Default.
+	Logger *slog.Logger
+	Limits Limits
+}
+
+// Limits bounds what a Transport holds and how long it waits. A zero field stands
+// for its default.
+type Limits struct {
+	// MaxFrame is the longest message, in bytes, without snapshot data. 64 MiB.
+	MaxFrame int
+	// QueueBytes and QueueMessages bound what waits to be sent to one peer. A
+	// message of any size up to MaxFrame fits into an empty queue. 32 MiB and 4096.
+	QueueBytes    int
+	QueueMessages int
+	// Dial bounds connecting, and Handshake what follows until the peer is known. 2 s
+	// and 5 s.
+	Dial      time.Duration
+	Handshake time.Duration
+	// Stall bounds how long a write may take, or the rest of a frame that has begun
+	// to arrive, before the connection is given up. 5 s.
+	Stall time.Duration
+	// SnapshotStall is the same for a snapshot, which may go on for as long as
+	// something moves. 20 s.
+	SnapshotStall time.Duration
+	// RedialMin and RedialMax are the first and the longest time between two
+	// attempts to connect, each shortened by up to a half at random. 20 ms and 1 s.
+	RedialMin time.Duration
+	RedialMax time.Duration
+	// Strangers bounds how many connections may be in the handshake at once. 64.
+	Strangers int
+}
+
+func (l Limits) withDefaults() Limits {
+	return Limits{
+		MaxFrame:      cmp.Or(l.MaxFrame, 64<<20),
+		QueueBytes:    cmp.Or(l.QueueBytes, 32<<20),
+		QueueMessages: cmp.Or(l.QueueMessages, 4096),
+		Dial:          cmp.Or(l.Dial, 2*time.Second),
+		Handshake:     cmp.Or(l.Handshake, 5*time.Second),
+		Stall:         cmp.Or(l.Stall, 5*time.Second),
+		SnapshotStall: cmp.Or(l.SnapshotStall, 20*time.Second),
+		RedialMin:     cmp.Or(l.RedialMin, 20*time.Millisecond),
+		RedialMax:     cmp.Or(l.RedialMax, time.Second),
+		Strangers:     cmp.Or(l.Strangers, 64),
+	}
+}
+
+// prepare checks c and fills in defaults.
+func (c Config) prepare() (Config, error) {
+	switch {
+	case c.ID == raft.None:
+		return c, fmt.Errorf("transport: ID is missing")
+	case len(c.Attributes) > attributesMax:
+		return c, fmt.Errorf("transport: Attributes are %d bytes, at most %d are allowed", len(c.Attributes), attributesMax)
+	case c.Listen == "" && c.Listener == nil:
+		return c, fmt.Errorf("transport: Listen and Listener are missing")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Limits = c.Limits.withDefaults()
+	if c.Dial == nil {
+		dialer := &net.Dialer{KeepAliveConfig: keepAlive}
+		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp", address)
+		}
+	}
+	return c, nil
+}
+
+// keepAlive finds a host that has vanished without a word within about 10 s.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 4 * time.Second, Interval: 2 * time.Second, Count: 3}

@@ -1,0 +1,253 @@
+package raft
+
+import (
+	"flag"
+	"fmt"
+	"runtime/debug"
+	"testing"
+	"time"
+)
+
+var (
+	flagSeed  = flag.Uint64("seed", 0, "run only this seed of the randomized test, and trace it")
+	flagSeeds = flag.Uint64("seeds", 300, "number of seeds of the randomized test")
+	flagFirst = flag.Uint64("first-seed", 1, "first seed of the randomized test")
+)
+
+// TestRandomFaults mixes all faults, differently for each seed. After a while all
+// of them end, and the cluster must agree and make progress.
+func TestRandomFaults(t *testing.T) {
+	first, count := *flagFirst, *flagSeeds
+	if *flagSeed != 0 {
+		first, count = *flagSeed, 1
+	} else if testing.Short() {
+		count = 50
+	}
+	var sum totals
+	for seed := first; seed < first+count; seed++ {
+		sum.add(runRandom(t, seed))
+	}
+	t.Logf("%d seeds: %s", count, sum)
+	sum.demand(t)
+}
+
+// totals guard against runs in which nothing happened.
+type totals struct {
+	simulated                                                         time.Duration
+	steps, commands, elections, reads, restores, crashes, cuts, moved int
+}
+
+func (s *totals) add(c *chaos) {
+	s.simulated += c.now
+	s.steps += c.steps
+	s.commands += c.check.proposals
+	s.elections += c.check.elections
+	s.reads += c.check.reads
+	s.restores += c.check.restores
+	s.crashes += c.crashes
+	s.cuts += c.cuts
+	s.moved += c.transfers
+}
+
+func (s totals) String() string {
+	return fmt.Sprintf("%v simulated, %d events, %d commands, %d elections, %d reads, %d restores, %d crashes, %d partitions, %d transfers",
+		s.simulated.Round(time.Second), s.steps, s.commands, s.elections, s.reads, s.restores, s.crashes, s.cuts, s.moved)
+}
+
+// demand fails if a kind of event never came.
+func (s totals) demand(t *testing.T) {
+	if *flagSeed != 0 {
+		return
+	}
+	for _, n := range []int{s.commands, s.elections, s.reads, s.restores, s.crashes, s.cuts, s.moved} {
+		if n < 20 {
+			t.Errorf("too little happened: %s", s)
+		}
+	}
+}
+
+// chaos is a cluster with something going on at random.
+type chaos struct {
+	*cluster
+	client                   time.Duration // between two things that clients do
+	calm                     time.Duration // between two disturbances
+	crashes, cuts, transfers int
+	next                     int
+	healed                   bool
+}
+
+func runRandom(t *testing.T, seed uint64) (c *chaos) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("replay: go test ./raft -run 'TestRandomFaults$' -v -seed %d", seed)
+		}
+		if p := recover(); p != nil {
+			t.Fatalf("at %v, seed %d: %v\n%s", c.now, seed, p, debug.Stack())
+		}
+	}()
+	c = newChaos(t, seed)
+	c.disturbLater()
+	c.workLater()
+	c.run(8 * time.Second)
+	c.healAndConverge()
+	return c
+}
+
+// newChaos draws a mix of faults: in each run some are absent and some are strong,
+// since faults that are always there hide what others would show.
+func newChaos(t *testing.T, seed uint64) *chaos {
+	c := &chaos{cluster: &cluster{}}
+	opt := options{seed: seed, tick: 10 * time.Millisecond}
+	draw := newCluster(t, options{seed: seed}) // only its chance
+	opt.nodes = []int{1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 5, 7}[draw.rand.IntN(12)]
+	some := func(limit time.Duration) time.Duration {
+		return [...]time.Duration{0, limit / 100, limit / 10, limit}[draw.rand.IntN(4)]
+	}
+	share := func(limit float64) float64 { return [...]float64{0, 0, limit / 10, limit}[draw.rand.IntN(4)] }
+	opt.faults = faults{
+		delay: some(60 * time.Millisecond), slow: time.Second, slowShare: share(0.1),
+		loss: share(0.3), duplicate: share(0.3),
+		write: some(80 * time.Millisecond), apply: some(100 * time.Millisecond), busy: some(20 * time.Millisecond),
+	}
+	opt.inflight = []int{0, 1, 4}[draw.rand.IntN(3)]
+	opt.batch = []int{0, 60}[draw.rand.IntN(2)]
+	if draw.chance(0.5) {
+		opt.heart = 2
+	}
+	if draw.chance(0.5) {
+		opt.drift = 0.1
+		opt.lease = time.Duration(float64(9*opt.tick) * 0.9 / 1.1)
+	}
+	c.cluster = newCluster(t, opt)
+	c.trace = *flagSeed != 0
+	c.client = 1 + some(200*time.Millisecond) + 5*time.Millisecond
+	c.calm = time.Duration(1+draw.rand.IntN(10)) * 100 * time.Millisecond
+	c.tracef("%+v", opt)
+	return c
+}
+
+func (c *chaos) someone() NodeID { return NodeID(1 + c.rand.IntN(len(c.nodes))) }
+
+// workLater has clients propose and read, at whoever leads or at anyone.
+func (c *chaos) workLater() {
+	c.after(c.upTo(c.client), func() {
+		c.work()
+		c.workLater()
+	})
+}
+
+func (c *chaos) work() {
+	id := c.someone()
+	switch c.rand.IntN(6) {
+	case 0:
+		c.read(id, ReadMode(c.rand.IntN(2)))
+	case 1:
+		for _, n := range c.nodes {
+			if n.raft != nil && n.raft.Role() == Leader {
+				c.read(n.id, ReadMode(c.rand.IntN(2)))
+			}
+		}
+	case 2:
+		if !c.healed || c.rand.IntN(4) == 0 {
+			c.takeSnapshot(c.node(id))
+		}
+	default:
+		for _, n := range c.nodes {
+			if n.raft != nil && n.raft.Role() == Leader {
+				c.next++
+				c.propose(n.id, fmt.Sprintf("x%d", c.next))
+			}
+		}
+	}
+}
+
+// disturbLater has something happen to the cluster at random times.
+func (c *chaos) disturbLater() {
+	c.after(c.upTo(c.calm), func() {
+		if !c.healed {
+			c.disturb()
+			c.disturbLater()
+		}
+	})
+}
+
+func (c *chaos) disturb() {
+	id := c.someone()
+	switch c.rand.IntN(8) {
+	case 0:
+		c.crashes++
+		c.crash(id)
+	case 1, 2:
+		c.start(id)
+	case 3:
+		c.cuts++
+		c.net.isolate(id, true)
+	case 4: // a one-way cut
+		c.cuts++
+		c.net.setLink(id, c.someone(), false)
+	case 5:
+		c.cuts++
+		var a, b []NodeID
+		for _, n := range c.nodes {
+			if c.chance(0.5) {
+				a = append(a, n.id)
+			} else {
+				b = append(b, n.id)
+			}
+		}
+		c.net.partition(a, b)
+	case 6:
+		c.net.heal()
+	case 7:
+		c.transfer(id)
+	}
+}
+
+// transfer asks whoever leads to hand over, or tells it that a peer is unreachable.
+func (c *chaos) transfer(to NodeID) {
+	for _, n := range c.nodes {
+		if n.raft == nil {
+			continue
+		}
+		if c.chance(0.3) {
+			n.raft.Unreachable(to)
+		} else if n.raft.TransferLeadership(to) == nil {
+			c.transfers++
+		}
+		c.stepped(n)
+	}
+}
+
+// healAndConverge ends all faults. Within a few election timeouts there must be a
+// leader, a new command must be applied everywhere, and all logs must be equal.
+func (c *chaos) healAndConverge() {
+	c.healed = true
+	c.net.heal()
+	for _, n := range c.nodes {
+		c.start(n.id)
+	}
+	slow := c.opt.faults
+	c.opt.faults = faults{delay: time.Millisecond, write: time.Millisecond, apply: time.Millisecond, busy: slow.busy / 10}
+	c.run(time.Second) // slow messages and writes of before
+	if c.healed && c.agreed(3*time.Second) {
+		return
+	}
+	for _, n := range c.nodes {
+		c.t.Logf("%+v", n.raft.Status())
+	}
+	c.failf("no progress after healing")
+}
+
+// agreed tells whether a command proposed now is applied by all within limit.
+func (c *chaos) agreed(limit time.Duration) bool {
+	before := c.check.lastCommitted()
+	return c.runUntil(limit, func() bool {
+		for _, n := range c.nodes {
+			if n.applied <= before+1 {
+				return false
+			}
+		}
+		return true
+	})
+}

@@ -30,7 +30,7 @@ func framesOf(r io.Reader, maxPayload int) *frameReader {
 
 func TestFramesCarryMessagesOfAllSizes(t *testing.T) {
 	ms := examples()
-	for _, size := range []int{0, 1, readBuffer - 40, readBuffer, readBuffer + 1, readAhead, 3*readAhead + 5} {
+	for _, size := range []int{1, readBuffer - 40, readBuffer, readBuffer + 1, readAhead, 2*readAhead + 5} {
 		ms = append(ms, benchmarkAppend(1, size), &raft.TimeoutNow{})
 	}
 	var wire []byte
@@ -58,12 +58,7 @@ func TestFramesCarryMessagesOfAllSizes(t *testing.T) {
 				got = append(got, m)
 			}
 			// Compared at the end: entries alias frames, which must not be reused.
-			for i, m := range got {
-				if size := len(m.String()); size < 1000 && m.String() != ms[i].String() {
-					t.Errorf("message %d: got %v, want %v", i, m, ms[i])
-				}
-			}
-			if !reflect.DeepEqual(got[:len(examples())], examples()) || len(got) != len(ms) {
+			if !reflect.DeepEqual(got, ms) {
 				t.Errorf("got %d messages of %d, or others", len(got), len(ms))
 			}
 		})

@@ -102,7 +102,7 @@ func (w *world) dial(ctx context.Context, address string) (net.Conn, error) {
 // node is a Transport and what came out of it.
 type node struct {
 	*Transport
-	log bytes.Buffer
+	log lockedBuffer
 
 	mu       sync.Mutex
 	events   []string
@@ -138,7 +138,20 @@ func (n *node) took() (events string, messages []raft.Message) {
 
 func (n *node) logged() string {
 	synctest.Wait()
-	return n.log.String()
+	n.log.mu.Lock()
+	defer n.log.mu.Unlock()
+	return n.log.b.String()
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
 }
 
 const cluster = 0xba15a

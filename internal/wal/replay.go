@@ -66,6 +66,12 @@ func (r *replay) run(seqs []uint64) error {
 		if err != nil {
 			return err
 		}
+		if r.tail != nil {
+			if err := r.unused(h, img); err != nil {
+				return err
+			}
+			continue
+		}
 		if off, err := r.segment(h, img); err != nil {
 			return &CorruptionError{File: file, Offset: int64(off), Reason: err.Error()}
 		}
@@ -79,9 +85,6 @@ func (r *replay) run(seqs []uint64) error {
 
 // segment reads one segment. If it fails, it says at which offset.
 func (r *replay) segment(h header, img []byte) (off int, err error) {
-	if r.tail != nil {
-		return r.unused(h, img)
-	}
 	stamp := newStamp(h.salt, h.number)
 	info := segmentInfo{seq: h.number, before: r.pos.last, size: int64(len(img))}
 	for off = headerSize; ; {
@@ -115,15 +118,19 @@ func (r *replay) segment(h header, img []byte) (off int, err error) {
 }
 
 // unused reads a segment behind the tail: one may be there, prepared and without a frame.
-func (r *replay) unused(h header, img []byte) (off int, err error) {
+func (r *replay) unused(h header, img []byte) error {
 	if !allZero(img[headerSize:]) {
-		return headerSize, errors.New("data in a segment although the one before is not sealed")
+		return &CorruptionError{
+			File:   r.dir.join(segmentName(r.tail.header.number)),
+			Offset: r.tail.used,
+			Reason: fmt.Sprintf("no frame here and no seal before, but segment %d has data", h.number),
+		}
 	}
 	if r.spare != nil || r.tail.used == headerSize {
-		return 0, errors.New("a segment behind an unused one")
+		return &CorruptionError{File: r.dir.join(segmentName(h.number)), Reason: "a segment behind an unused one"}
 	}
 	r.spare = &tail{header: h, used: headerSize, size: int64(len(img))}
-	return 0, nil
+	return nil
 }
 
 // frame applies one batch.

@@ -186,14 +186,12 @@ func (r *Replica[W]) handOut(entries []raft.Entry) []Command[W] {
 	commands := make([]Command[W], 0, len(entries))
 	for _, e := range entries {
 		c := Command[W]{Entry: e}
-		r.submits.committed(e.Index, func(term raft.Term, w W) {
-			if term == e.Term {
-				c.Waiter, c.HasWaiter = w, true
+		r.submits.committed(e.Index, e.Term, func(s submit[W]) {
+			if s.index == e.Index && s.term == e.Term {
+				c.Waiter, c.HasWaiter = s.waiter, true
 				return
 			}
-			// Another term's entry took the place: this one is not in the log of anyone
-			// who will ever lead.
-			r.end(w, r.notLeader())
+			r.end(s.waiter, r.notLeader())
 		})
 		r.handed = e.Index
 		r.handedBytes += int64(e.Size())
@@ -202,17 +200,17 @@ func (r *Replica[W]) handOut(entries []raft.Entry) []Command[W] {
 	return commands
 }
 
-// onRestore ends the Submits whose place a snapshot covers. Terms never fall along
-// the log, so that one of a later term than the snapshot's last entry cannot be in
-// it; of the others nothing is known.
+// onRestore ends the Submits that a snapshot decides. One whose place it covers may
+// have been executed, unless its term is later than the last that the snapshot
+// holds; one behind it, of an earlier term, never will be.
 func (r *Replica[W]) onRestore(meta raft.SnapshotMeta) {
 	r.handed, r.handedBytes = meta.Index, 0
-	r.submits.committed(meta.Index, func(term raft.Term, w W) {
-		if term > meta.Term {
-			r.end(w, r.notLeader())
+	r.submits.committed(meta.Index, meta.Term, func(s submit[W]) {
+		if s.index <= meta.Index && s.term <= meta.Term {
+			r.end(s.waiter, ErrUnknown)
 			return
 		}
-		r.end(w, ErrUnknown)
+		r.end(s.waiter, r.notLeader())
 	})
 }
 

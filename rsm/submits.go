@@ -29,14 +29,16 @@ func (s *submits[W]) add(term raft.Term, index raft.Index, w W) {
 	s.latest = append(s.latest, submit[W]{term, index, w})
 }
 
-// committed removes those that wait at or below index, and calls end for each with
-// the term it was proposed in.
-func (s *submits[W]) committed(index raft.Index, end func(raft.Term, W)) {
+// committed removes those whose fate the commit of an entry of the given term at
+// index decides, and calls end for each: all at or below index, and all of earlier
+// terms wherever they are. Behind a committed entry no log that ever leads holds one
+// of an earlier term, because terms never fall along a log.
+func (s *submits[W]) committed(index raft.Index, term raft.Term, end func(submit[W])) {
 	if len(s.earlier) > 0 {
 		kept := s.earlier[:0]
 		for _, sub := range s.earlier {
-			if sub.index <= index {
-				end(sub.term, sub.waiter)
+			if sub.index <= index || sub.term < term {
+				end(sub)
 			} else {
 				kept = append(kept, sub)
 			}
@@ -45,8 +47,8 @@ func (s *submits[W]) committed(index raft.Index, end func(raft.Term, W)) {
 		s.earlier = kept
 	}
 	n := 0
-	for n < len(s.latest) && s.latest[n].index <= index {
-		end(s.latest[n].term, s.latest[n].waiter)
+	for n < len(s.latest) && (s.latest[n].index <= index || s.term < term) {
+		end(s.latest[n])
 		n++
 	}
 	clear(s.latest[:n])

@@ -12,6 +12,12 @@ import (
 	"time"
 
 	"balsa/raft"
+	"balsa/rsm"
+)
+
+var (
+	_ rsm.Transport = (*Endpoint)(nil)
+	_ rsm.Receiver  = Receiver(nil)
 )
 
 // inbox is a Receiver that keeps what it gets.

@@ -3,7 +3,9 @@ package transport
 import (
 	"errors"
 	"io"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,6 +173,46 @@ func TestStrangersAreLimitedInNumber(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if s := a.status(2); !s.Inbound {
 			t.Errorf("afterwards: %+v", s)
+		}
+	})
+}
+
+func TestUnknownPurposeIsRefused(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.up(1)
+		conn, err := w.dial(t.Context(), "n1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		stranger := &Transport{self: identity{cluster: cluster, id: 2}}
+		_, err = stranger.introduce(conn, newFrameReader(conn, helloMax), 1, 3)
+		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "unknown purpose 3") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// exhausted is a listener that for a while has no descriptors left.
+type exhausted struct {
+	net.Listener
+	until time.Time
+}
+
+func (l exhausted) Accept() (net.Conn, error) {
+	if time.Now().Before(l.until) {
+		return nil, syscall.EMFILE
+	}
+	return l.Listener.Accept()
+}
+
+func TestAcceptGoesOnWhenDescriptorsRunOut(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.up(1, func(c *Config) { c.Listener = exhausted{c.Listener, time.Now().Add(time.Minute)} })
+		w.up(2)
+		time.Sleep(2 * time.Minute)
+		if s := a.status(2); !s.Inbound || !strings.Contains(a.logged(), "too many open files") {
+			t.Errorf("status: %+v, logged %s", s, a.logged())
 		}
 	})
 }

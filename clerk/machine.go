@@ -63,7 +63,7 @@ type Op struct {
 	seen    uint64 // a store revision that existed before the first attempt
 
 	server int    // asked last
-	hint   int    // whom this round's last usable hint means; -1: none
+	hint   int    // whom the newest usable hint means; -1: none
 	resume int    // whom to ask after a Wait
 	tried  uint64 // set of servers asked since the last Wait
 	lost   uint64 // those of them that gave no answer
@@ -202,7 +202,7 @@ func (o *Op) Lost(sent bool) Step {
 
 // Woke says that the wait is over.
 func (o *Op) Woke() Step {
-	o.tried, o.lost, o.hint = 0, 0, -1
+	o.tried, o.lost = 0, 0
 	return o.ask(o.resume)
 }
 

@@ -294,6 +294,9 @@ func TestHintAtAServerThatIsSilentIsNotFollowed(t *testing.T) {
 	if step = op.Woke(); step.Server == 1 {
 		t.Error("the next round starts at the silent server")
 	}
+	if route.leader == 1 {
+		t.Error("other operations start at the silent server")
+	}
 }
 
 func TestRoundStartsAtTheNewestHint(t *testing.T) {

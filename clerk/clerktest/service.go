@@ -1,0 +1,121 @@
+// Package clerktest runs Clerks against one server in memory, over a network that
+// loses requests and replies if asked to. It is the single server of Lab 2: no Raft.
+package clerktest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"balsa/api"
+	"balsa/clerk"
+	"balsa/internal/memnet"
+	"balsa/kv"
+	"balsa/raft"
+)
+
+// server is the id of the only one.
+const server raft.NodeID = 1
+
+// Service is a kv.Store that Clerks reach over a memnet.Network. Its use is in tests,
+// in the virtual time of testing/synctest.
+type Service struct {
+	Net *memnet.Network
+
+	mu    sync.Mutex
+	store *kv.Store
+	puts  map[string]int
+}
+
+// New starts a Service whose network follows from seed. Close ends it.
+func New(seed uint64) *Service {
+	s := &Service{Net: memnet.New(seed), store: kv.NewStore(), puts: make(map[string]int)}
+	s.Net.Node(server).Start(nil) // no replica will send to it
+	return s
+}
+
+// Close ends the network.
+func (s *Service) Close() { s.Net.Close() }
+
+// Clerk returns a Clerk of the client of this name, which decides its jitter too.
+func (s *Service) Clerk(client string) *clerk.Clerk {
+	ck, err := clerk.New([]string{"server:1"},
+		clerk.WithCaller(&caller{s, client}), clerk.WithRand(newJitter(client)))
+	if err != nil {
+		panic(err) // the endpoint is well formed
+	}
+	return ck
+}
+
+// Puts returns how many times value was installed under any key.
+func (s *Service) Puts(value string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.puts[value]
+}
+
+// Execute does what req asks for, as a server's leader would.
+func (s *Service) Execute(req *api.Request) *api.Reply {
+	op := kv.Op{
+		Kind: kinds[req.Kind], Key: string(req.Key), Value: req.Value,
+		Version: req.Version, Unconditional: !req.Conditional,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.store.DoOp(op)
+	if r.Code == kv.CodeOK && op.Kind == kv.Put {
+		s.puts[string(op.Value)]++
+	}
+	return &api.Reply{
+		Id: req.Id, Code: codes[r.Code], Value: r.Value, Version: r.Version,
+		CreateRevision: r.CreateRevision, ModRevision: r.ModRevision, Revision: r.Revision,
+	}
+}
+
+var kinds = map[api.Request_Kind]kv.OpKind{
+	api.Request_GET: kv.Get, api.Request_PUT: kv.Put, api.Request_DELETE: kv.Delete,
+}
+
+var codes = map[kv.Code]api.Reply_Code{
+	kv.CodeOK: api.Reply_OK, kv.CodeVersion: api.Reply_VERSION_MISMATCH, kv.CodeNoKey: api.Reply_NO_KEY,
+}
+
+// caller is one client's way over the network.
+type caller struct {
+	service *Service
+	client  string
+}
+
+// Call implements clerk.Caller. A request that its caller does not wait for any more
+// goes on, and may be executed late.
+func (c *caller) Call(ctx context.Context, _ string, req *api.Request, timeout time.Duration) (*api.Reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	type result struct {
+		reply *api.Reply
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		reply, err := memnet.Call(context.WithoutCancel(ctx), c.service.Net, c.client, server,
+			func(context.Context) (*api.Reply, error) { return c.service.Execute(req), nil })
+		done <- result{reply, err}
+	}()
+	select {
+	case r := <-done:
+		if errors.Is(r.err, memnet.ErrUnreachable) {
+			return nil, fmt.Errorf("%w: %w", clerk.ErrNotSent, r.err)
+		}
+		return r.reply, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Node implements clerk.Caller.
+func (c *caller) Node(string) uint64 { return uint64(server) }
+
+// Close implements clerk.Caller.
+func (c *caller) Close() error { return nil }

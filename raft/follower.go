@@ -8,8 +8,6 @@ func (r *Raft) follow(leader NodeID) {
 		r.becomeFollower(r.term, leader)
 	}
 	r.electionElapsed, r.sinceLeader = 0, 0
-	// The leader has every committed entry (leader completeness, paper 5.4.3).
-	r.matched = max(r.matched, r.commit)
 }
 
 // onAppendEntries is AppendEntries RPC, receiver implementation (paper, figure 2).
@@ -19,12 +17,15 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 	r.seenRound = max(r.seenRound, m.Round)
 
 	prev, term, entries := skipCommitted(m, r.commit)
-	if prev >= r.commit && prev == m.PrevIndex && !r.log.matches(prev, term) {
+	if prev >= r.commit && !r.log.matches(prev, term) {
 		r.reject(m)
 		return
 	}
 	r.appendFromLeader(entries)
 	r.matched = max(r.matched, m.PrevIndex+Index(len(m.Entries)))
+	if m.Commit >= r.commit { // the leader has at least what is committed here
+		r.matched = max(r.matched, r.commit)
+	}
 	r.commitTo(m.Commit)
 
 	// What it adds is acknowledged when it is on disk. A round needs no disk.
@@ -36,13 +37,17 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 // skipCommitted drops the part of m at or below commit. It equals what is here
 // (log matching), may be compacted away here, and must never be the cause of a
 // truncation: a delayed append would otherwise take back what was acknowledged.
+//
+// A leader can lack what is committed here in one case. The schedule: leader C of
+// term 3 commits entry 10 of term 1; follower E, still in term 2, stores C's snapshot
+// at 10, and crashes before it hears of term 3; restarted, it hears from the deposed
+// leader B of term 2. So E claims no more to be equal than what B has sent.
 func skipCommitted(m *AppendEntries, commit Index) (prev Index, term Term, entries []Entry) {
 	prev, term, entries = m.PrevIndex, m.PrevTerm, m.Entries
-	if prev >= commit {
-		return prev, term, entries
+	for prev < commit && len(entries) > 0 {
+		prev, term, entries = entries[0].Index, entries[0].Term, entries[1:]
 	}
-	n := min(int(commit-prev), len(entries))
-	return prev + Index(n), 0, entries[n:]
+	return prev, term, entries
 }
 
 // appendFromLeader adds what is new, and removes what conflicts with it, an entry
@@ -105,6 +110,7 @@ func (r *Raft) onInstallSnapshot(m *InstallSnapshot) {
 	meta := m.Meta
 	switch {
 	case meta.Index <= r.commit:
+		r.matched = max(r.matched, meta.Index)
 	case r.log.matches(meta.Index, meta.Term):
 		r.matched = max(r.matched, meta.Index)
 		r.commitTo(meta.Index)

@@ -100,6 +100,11 @@ func New(cfg Config, s State) (*Raft, error) {
 		commit: s.Snapshot.Index, handed: s.Snapshot.Index, applied: s.Snapshot.Index,
 		nextReadID: ReadID(cfg.Rand.Uint64()),
 	}
+	if s.Snapshot.Term > r.term {
+		// A snapshot that arrives is durable before the message about it raises the
+		// term, and a crash may come in between.
+		r.setHardState(s.Snapshot.Term, None)
+	}
 	if cfg.LeaseNanos == 0 {
 		// With leases a node that restarts must assume that it has just heard from a
 		// leader, whose lease stands on its silence. Without, it may vote at once.
@@ -119,7 +124,7 @@ func (s State) validate() error {
 		}
 		prev, term = e.Index, e.Term
 	}
-	if s.HardState.Term < term {
+	if max(s.HardState.Term, s.Snapshot.Term) < term {
 		return fmt.Errorf("raft: stored log ends in term %d, beyond the stored term %d", term, s.HardState.Term)
 	}
 	return nil

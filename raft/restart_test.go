@@ -1,0 +1,132 @@
+package raft
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// newCore returns a core of a cluster of n voters with the state given.
+func newCore(t testing.TB, id NodeID, n int, s State) *Raft {
+	t.Helper()
+	if len(s.Snapshot.Configuration.Members()) == 0 {
+		var ids []NodeID
+		for k := range n {
+			ids = append(ids, NodeID(k+1))
+		}
+		s.Snapshot.Configuration = NewConfiguration(ids...)
+	}
+	r, err := New(Config{ID: id, Rand: rand.New(rand.NewPCG(1, uint64(id)))}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// settle has everything durable and applied at once, and returns what was sent.
+func settle(r *Raft) (sent []Message) {
+	for {
+		e := r.Effects()
+		if e.Empty() {
+			return sent
+		}
+		sent = append(sent, e.Messages...)
+		if e.Persist != nil {
+			r.Persisted(e.Persist.Seq)
+		}
+		if e.Restore != nil {
+			r.Applied(e.Restore.Index)
+		}
+		if n := len(e.Committed); n > 0 {
+			r.Applied(e.Committed[n-1].Index)
+		}
+	}
+}
+
+// A snapshot is durable at its receiver before the message about it is stepped. A
+// crash in between leaves a snapshot of a later term than the hard state.
+func TestRestartWithSnapshotOfLaterTerm(t *testing.T) {
+	r := newCore(t, 1, 3, State{
+		HardState: HardState{Term: 1, Vote: 2},
+		Snapshot:  SnapshotMeta{Index: 10, Term: 3},
+	})
+	if s := r.Status(); s.Term != 3 || s.Vote != None {
+		t.Errorf("term %d vote %s after restart, want term 3 and no vote", s.Term, s.Vote)
+	}
+	if e := r.Effects(); e.Persist == nil || *e.Persist.HardState != (HardState{Term: 3}) {
+		t.Errorf("the term is not to be persisted: %+v", e.Persist)
+	}
+}
+
+// The same crash where only the commit of the snapshot is of a later term. In a
+// cluster of five, A of term 1 gives entry 10 to C alone; B leads term 3 without it;
+// C leads term 4 and commits 10; E stores C's snapshot, crashes before it knows of
+// term 4, and restarts in term 3 with more committed than its leader has.
+func TestRestartWithSnapshotThatTheLeaderDoesNotHave(t *testing.T) {
+	const b, e = 2, 5
+	for _, test := range []struct {
+		name   string
+		length Index // of B's log from term 1
+	}{
+		{"leader's log is shorter", 3},
+		{"leader's log has another entry at its end", 9},
+		{"leader's log is longer", 12},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var entries []Entry
+			for i := Index(1); i <= test.length; i++ {
+				term := Term(1)
+				if i >= 10 {
+					term = 2
+				}
+				entries = append(entries, Entry{Term: term, Index: i, Kind: EntryCommand})
+			}
+			leader := elect(t, newCore(t, b, 5, State{HardState: HardState{Term: 2}, Entries: entries}))
+			stale := newCore(t, e, 5, State{HardState: HardState{Term: leader.Term()}, Snapshot: SnapshotMeta{Index: 10, Term: 1}})
+			for range 10 {
+				leader.Tick(0)
+				for _, m := range settle(leader) {
+					if m.Head().To == e {
+						step(t, stale, m)
+					}
+				}
+				for _, m := range settle(stale) {
+					if m.Head().To == b {
+						step(t, leader, m)
+					}
+				}
+			}
+			for i := stale.log.base + 1; i <= stale.log.last(); i++ {
+				t.Errorf("the stale node took over %s behind an entry that its leader does not have", stale.log.slice(i, i)[0])
+			}
+		})
+	}
+}
+
+// elect makes r the leader of the next term with the votes of all others.
+func elect(t testing.TB, r *Raft) *Raft {
+	t.Helper()
+	for range 30 {
+		r.Tick(0)
+		for _, m := range settle(r) {
+			answer := Header{From: m.Head().To, To: r.id, Term: m.Head().Term}
+			switch m.(type) {
+			case *PreVote:
+				step(t, r, &PreVoteReply{Header: answer, Granted: true})
+			case *RequestVote:
+				step(t, r, &RequestVoteReply{Header: answer, Granted: true})
+			}
+		}
+		if r.Role() == Leader {
+			return r
+		}
+	}
+	t.Fatalf("%s was not elected: %+v", r.id, r.Status())
+	return nil
+}
+
+func step(t testing.TB, r *Raft, m Message) {
+	t.Helper()
+	if err := r.Step(m); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,36 @@
+// Package rsm replicates any state machine: Submit an operation to the leader and
+// every replica executes it, in the same order, each once, whatever crashes or is
+// cut off meanwhile, as long as a majority of the replicas can talk.
+//
+//	Submit(op) ─► Replica ─┬─► Transport.Send ──► other replicas
+//	                │      └─► Storage.Save       (at the same time)
+//	                ▼
+//	          committed by a majority
+//	                ▼
+//	result ◄── StateMachine.DoOp(op)              (on every replica)
+//
+// To use it, write a [StateMachine] and a [Codec], bring a [Storage] and a
+// [Transport], and [Start] a [Node] for each replica; the example replicates a
+// counter. [MemoryStorage] serves tests.
+//
+// # What Submit promises
+//
+// What Submit takes is what DoOp gets, and what DoOp returned on the replica that
+// was asked is what Submit returns. Its error says truly whether the operation may
+// have been executed:
+//
+//	nil              executed; the result is DoOp's
+//	ErrWrongLeader   not executed, and never will be: ask another replica
+//	ErrBusy          not executed, and never will be: ask again later
+//	anything else    unknown: the replica stopped, a snapshot covered the operation's
+//	                 place, or the context ended
+//
+// A Submit that was accepted goes on until its fate is known, even on a replica that
+// is cut off: nobody there could know better.
+//
+// # How it is made
+//
+// [Replica] is the pure part: events in, effects out, over a raft.Raft core. [Node]
+// is the shell that runs it over goroutines, a disk and a network; the simulator is
+// another. Neither shell decides anything of the protocol.
+package rsm

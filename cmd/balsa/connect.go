@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"balsa/clerk"
+)
+
+const defaultTimeout = 5 * time.Second
+
+// connection is the part of the command line that says where the cluster is.
+type connection struct {
+	flags             *pflag.FlagSet
+	endpoints         []string
+	caCert, cert, key string
+	timeout           time.Duration
+}
+
+func (n *connection) addFlags(c *cobra.Command) {
+	n.flags = pflag.NewFlagSet("connection", pflag.ContinueOnError)
+	n.flags.StringSliceVar(&n.endpoints, "endpoints", defaultEndpoints(),
+		"servers to talk to, host:port or URLs; others are found ($BALSA_ENDPOINTS)")
+	n.flags.StringVar(&n.caCert, "cacert", "", "file of the CA certificates to trust, PEM ($BALSA_CACERT)")
+	n.flags.StringVar(&n.cert, "cert", "", "file of the client's own certificate, PEM ($BALSA_CERT)")
+	n.flags.StringVar(&n.key, "key", "", "file of the key of that certificate, PEM ($BALSA_KEY)")
+	n.flags.DurationVar(&n.timeout, "timeout", defaultTimeout, "how long to try before giving up ($BALSA_TIMEOUT)")
+	c.Flags().AddFlagSet(n.flags)
+}
+
+// open returns a Clerk, and a context that ends after the timeout.
+func (n *connection) open(ctx context.Context, p *program) (*clerk.Clerk, context.Context, context.CancelFunc, error) {
+	if err := layer(n.flags, p.env, nil); err != nil {
+		return nil, nil, nil, err
+	}
+	if n.timeout <= 0 {
+		return nil, nil, nil, usageError("--timeout must be above 0")
+	}
+	var options []clerk.Option
+	if n.caCert != "" || n.cert != "" || n.key != "" {
+		conf, err := clerk.LoadTLS(n.caCert, n.cert, n.key)
+		if err != nil {
+			return nil, nil, nil, usageError("%w", err)
+		}
+		options = append(options, clerk.WithTLS(conf))
+	}
+	ck, err := clerk.New(n.endpoints, options...)
+	if err != nil {
+		return nil, nil, nil, usageError("%w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.timeout)
+	return ck, ctx, cancel, nil
+}
+
+// explain turns what a Clerk says of an operation on key into an error with an exit
+// code and with what to do.
+func (n *connection) explain(verb, key string, err error) error {
+	var version *clerk.VersionError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, clerk.ErrMaybe):
+		return withCode(exitMaybe, `%s %q: outcome unknown, it may have happened; "balsa get" tells: %w`, verb, key, err)
+	case errors.Is(err, clerk.ErrNoKey):
+		return withCode(exitNotFound, "key %q does not exist", key)
+	case errors.As(err, &version):
+		return withCode(exitVersion, "key %q is at version %d, not %d; nothing changed", key, version.Current, version.Expected)
+	case errors.Is(err, clerk.ErrVersion):
+		return withCode(exitVersion, "%s %q: %w; nothing changed", verb, key, err)
+	case errors.Is(err, clerk.ErrTooLarge), errors.Is(err, clerk.ErrInvalid), errors.Is(err, clerk.ErrEmptyKey):
+		return usageError("%s %q: %w", verb, key, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return withCode(exitUnavailable, "%s %q: not done within %s by %s; is a majority of the servers up? (%w)",
+			verb, key, n.timeout, strings.Join(n.endpoints, ","), err)
+	default:
+		return fmt.Errorf("%s %q: %w", verb, key, err)
+	}
+}

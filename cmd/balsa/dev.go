@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"balsa/internal/server"
+)
+
+// devOptions are the flags of dev.
+type devOptions struct {
+	dataDir  string
+	basePort int
+	nodes    int
+	logging  logging
+}
+
+func (p *program) dev() *cobra.Command {
+	var o devOptions
+	c := &cobra.Command{
+		Use:   "dev",
+		Short: "Run a whole cluster on this machine, to try things out",
+		Long: `Run a cluster in one process: real disks and sockets, on loopback addresses only.
+Ctrl-C stops it; started again, it finds its data.`,
+		Example: `  balsa dev
+  balsa dev --nodes 5 --data-dir /tmp/play`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return p.runDev(c.Context(), o) },
+	}
+	c.Flags().StringVar(&o.dataDir, "data-dir", "balsa-dev", "directory of the servers' data")
+	c.Flags().IntVar(&o.basePort, "base-port", defaultBasePort, "client port of the first server; others follow")
+	c.Flags().IntVar(&o.nodes, "nodes", defaultServers, "number of servers: 1, 3 or 5")
+	o.logging.addFlags(c.Flags(), "error")
+	return c
+}
+
+func (p *program) runDev(ctx context.Context, o devOptions) error {
+	configs, err := o.configs()
+	if err != nil {
+		return err
+	}
+	logger, err := o.logging.logger(p.stderr)
+	if err != nil {
+		return err
+	}
+	var servers []*server.Server
+	defer func() { abortAll(servers) }()
+	for _, cfg := range configs {
+		cfg.Logger = logger
+		s, err := server.Start(cfg)
+		if err != nil {
+			return o.explain(err)
+		}
+		servers = append(servers, s)
+	}
+	for _, s := range servers {
+		select {
+		case <-s.Ready():
+		case <-s.Failed():
+			return o.explain(s.Err())
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	o.welcome(p, configs)
+	err = watch(ctx, servers)
+	if err == nil {
+		fmt.Fprintln(p.stdout, "\nstopping")
+	}
+	return err
+}
+
+// configs gives the configuration of each server.
+func (o devOptions) configs() ([]server.Config, error) {
+	if o.nodes != 1 && o.nodes != 3 && o.nodes != 5 {
+		return nil, usageError("--nodes is %d; it must be 1, 3 or 5", o.nodes)
+	}
+	if o.basePort < 1 || o.basePort+peerPortOffset+o.nodes > 1<<16 {
+		return nil, usageError("--base-port is %d; it must leave room for %d ports below 65536", o.basePort, peerPortOffset+o.nodes)
+	}
+	var members []string
+	for i := range o.nodes {
+		members = append(members, fmt.Sprintf("n%d=%s", i+1, loopback(o.basePort+peerPortOffset+i)))
+	}
+	cluster, err := server.ParseCluster("balsa-dev", strings.Join(members, ","))
+	if err != nil {
+		return nil, err
+	}
+	var configs []server.Config
+	for i, m := range cluster.Members {
+		client, err := server.ParseURL(loopback(o.basePort + i))
+		if err != nil {
+			return nil, err
+		}
+		configs = append(configs, server.Config{
+			Name:         m.Name,
+			DataDir:      filepath.Join(o.dataDir, m.Name),
+			Cluster:      cluster,
+			ListenClient: []*url.URL{client},
+			ListenPeer:   m.PeerURL,
+			Version:      thisBuild().Version,
+		})
+	}
+	return configs, nil
+}
+
+// explain adds what to do about an error.
+func (o devOptions) explain(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w; is another \"balsa dev\" running? --base-port chooses other ports", err)
+	case errors.Is(err, server.ErrForeign):
+		return fmt.Errorf("%w; was it made with another --nodes? --data-dir chooses another directory", err)
+	default:
+		return err
+	}
+}
+
+func (o devOptions) welcome(p *program, configs []server.Config) {
+	fmt.Fprintf(p.stdout, "balsa dev: %d servers are ready to serve client requests; their data is in %s\n\n", o.nodes, o.dataDir)
+	var endpoints []string
+	for _, cfg := range configs {
+		fmt.Fprintf(p.stdout, "  %s  %s\n", cfg.Name, join(cfg.ListenClient))
+		endpoints = append(endpoints, cfg.ListenClient[0].Host)
+	}
+	if o.basePort != defaultBasePort {
+		fmt.Fprintf(p.stdout, "\nIn another terminal, first:\n\n  export BALSA_ENDPOINTS=%s\n", strings.Join(endpoints, ","))
+	}
+	fmt.Fprint(p.stdout, `
+Try, in another terminal:
+
+  balsa put greeting hello
+  balsa get greeting
+  balsa put greeting bonjour --version 1
+  balsa status
+
+Ctrl-C stops all; the data stays.
+`)
+}
+
+// watch returns nil when ctx ends, or what made a server fail.
+func watch(ctx context.Context, servers []*server.Server) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var watchers sync.WaitGroup
+	failures := make(chan error, len(servers))
+	for _, s := range servers {
+		watchers.Go(func() {
+			select {
+			case <-s.Failed():
+				failures <- s.Err()
+				cancel()
+			case <-ctx.Done():
+			}
+		})
+	}
+	<-ctx.Done()
+	cancel()
+	watchers.Wait()
+	select {
+	case err := <-failures:
+		return err
+	default:
+		return nil
+	}
+}
+
+// abortAll stops servers all at once: nobody is left to hand leadership to.
+func abortAll(servers []*server.Server) {
+	var stopping sync.WaitGroup
+	for _, s := range servers {
+		stopping.Go(s.Abort)
+	}
+	stopping.Wait()
+}

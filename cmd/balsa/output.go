@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"balsa/clerk"
+)
+
+// output is the format of what a command prints: text or json. It is a flag.
+type output string
+
+func (o *output) addFlag(c *cobra.Command) {
+	*o = "text"
+	c.Flags().VarP(o, "output", "o", "output format: text or json")
+	c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// String, Set and Type are pflag.Value's.
+func (o *output) String() string { return string(*o) }
+func (o *output) Type() string   { return "format" }
+
+func (o *output) Set(s string) error {
+	if s != "text" && s != "json" {
+		return errors.New("must be text or json")
+	}
+	*o = output(s)
+	return nil
+}
+
+func (o *output) isJSON() bool { return *o == "json" }
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// keyJSON is a key as -o json shows it. What is not UTF-8 comes in base64 instead.
+type keyJSON struct {
+	Key            *string `json:"key,omitempty"`
+	KeyBase64      string  `json:"key_base64,omitempty"`
+	Value          *string `json:"value,omitempty"`
+	ValueBase64    string  `json:"value_base64,omitempty"`
+	Version        uint64  `json:"version"`
+	CreateRevision uint64  `json:"create_revision,omitempty"`
+	ModRevision    uint64  `json:"mod_revision,omitempty"`
+	Revision       uint64  `json:"revision,omitempty"`
+}
+
+func jsonOf(kv clerk.KV, withValue bool) keyJSON {
+	j := keyJSON{
+		Version: kv.Version, CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Revision: kv.Revision,
+	}
+	j.Key, j.KeyBase64 = textOrBase64([]byte(kv.Key))
+	if withValue {
+		j.Value, j.ValueBase64 = textOrBase64(kv.Value)
+	}
+	return j
+}
+
+func textOrBase64(b []byte) (text *string, encoded string) {
+	if !utf8.Valid(b) {
+		return nil, base64.StdEncoding.EncodeToString(b)
+	}
+	s := string(b)
+	return &s, ""
+}

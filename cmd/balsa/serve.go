@@ -1,0 +1,192 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"balsa/internal/server"
+)
+
+// serveOptions are the flags of serve, as given.
+type serveOptions struct {
+	configFile                     string
+	name, dataDir                  string
+	listenClient, advertiseClient  string
+	listenPeer, advertisePeer      string
+	cluster, clusterState, token   string
+	heartbeatMillis, electionMills uint
+	maxRaftState                   int64
+	client, peer                   server.TLS
+	logging                        logging
+}
+
+func (o *serveOptions) flags() *pflag.FlagSet {
+	f := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	f.StringVar(&o.name, "name", "default", "name of this server")
+	f.StringVar(&o.dataDir, "data-dir", "", "directory of this server's data (default NAME.balsa)")
+	f.StringVar(&o.listenClient, "listen-client-urls", loopback(defaultBasePort), "addresses to serve clients on")
+	f.StringVar(&o.advertiseClient, "advertise-client-urls", "", "addresses that clients are told (default: --listen-client-urls)")
+	f.StringVar(&o.listenPeer, "listen-peer-urls", loopback(defaultBasePort+peerPortOffset), "address to hear other servers on")
+	f.StringVar(&o.advertisePeer, "initial-advertise-peer-urls", "",
+		"this server's address in --initial-cluster (default: as said there, or --listen-peer-urls)")
+	f.StringVar(&o.cluster, "initial-cluster", "", "all servers, name=url,...; the same on each (default: this server alone)")
+	f.StringVar(&o.clusterState, "initial-cluster-state", "new", "new, or existing to refuse an empty data directory")
+	f.StringVar(&o.token, "initial-cluster-token", "balsa-cluster", "tells clusters apart that have the same names")
+	f.UintVar(&o.heartbeatMillis, "heartbeat-interval", uint(server.DefaultHeartbeatInterval.Milliseconds()), "milliseconds between a leader's heartbeats")
+	f.UintVar(&o.electionMills, "election-timeout", uint(server.DefaultElectionTimeout.Milliseconds()),
+		"milliseconds without a leader before an election begins")
+	f.StringVar(&o.client.CertFile, "cert-file", "", "certificate for clients, PEM; makes client addresses https")
+	f.StringVar(&o.client.KeyFile, "key-file", "", "key of --cert-file, PEM")
+	f.StringVar(&o.client.CAFile, "trusted-ca-file", "", "CA certificates that clients' must lead to, PEM")
+	f.BoolVar(&o.client.ClientAuth, "client-cert-auth", false, "demand a certificate of clients")
+	f.StringVar(&o.peer.CertFile, "peer-cert-file", "", "certificate for other servers, PEM; makes peer addresses https")
+	f.StringVar(&o.peer.KeyFile, "peer-key-file", "", "key of --peer-cert-file, PEM")
+	f.StringVar(&o.peer.CAFile, "peer-trusted-ca-file", "", "CA certificates that other servers' must lead to, PEM")
+	f.BoolVar(&o.peer.ClientAuth, "peer-client-cert-auth", false, "demand a certificate of other servers")
+	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })
+
+	f.Int64Var(&o.maxRaftState, "max-raft-state", server.DefaultMaxRaftState, "bytes of log that make a snapshot due; -1: never")
+	o.logging.addFlags(f, "info")
+	return f
+}
+
+func (p *program) serve() *cobra.Command {
+	var o serveOptions
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run one server of a cluster",
+		Long: `Run one server of a cluster, until SIGINT or SIGTERM. Without flags it is a cluster
+of one, with its data in ./default.balsa.
+
+Each flag --some-flag may also come from the environment, as BALSA_SOME_FLAG, and
+from the YAML file named by --config-file, as the key some-flag. The command line
+goes before the environment, the environment before the file. Where a flag means the
+same as etcd's, ETCD_SOME_FLAG is read too, and the sections client-transport-security
+and peer-transport-security of etcd's file.
+
+A new data directory takes no part in the cluster before a majority of the other
+servers have recorded it, so the first start of a cluster needs them up.
+
+` + exitCodesHelp,
+		Example: `  balsa serve
+
+  C=n1=http://10.0.0.1:23800,n2=http://10.0.0.2:23800,n3=http://10.0.0.3:23800
+  balsa serve --name n1 --initial-cluster $C --listen-peer-urls http://10.0.0.1:23800 \
+      --listen-client-urls http://10.0.0.1:23790`,
+		Args: usageArgs(cobra.NoArgs),
+	}
+	flags := o.flags()
+	c.Flags().AddFlagSet(flags)
+	c.Flags().StringVar(&o.configFile, "config-file", "", "YAML file with the values of flags ($BALSA_CONFIG_FILE)")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := o.load(flags, p.env)
+		if err != nil {
+			return err
+		}
+		if cfg.Logger, err = o.logging.logger(p.stderr); err != nil {
+			return err
+		}
+		return server.Run(c.Context(), cfg)
+	}
+	return c
+}
+
+// load brings the three sources of values together.
+func (o *serveOptions) load(flags *pflag.FlagSet, env func(string) (string, bool)) (server.Config, error) {
+	if o.configFile == "" {
+		o.configFile, _ = env("BALSA_CONFIG_FILE")
+	}
+	var file map[string]string
+	if o.configFile != "" {
+		var err error
+		if file, err = readConfigFile(o.configFile); err != nil {
+			return server.Config{}, err
+		}
+	}
+	if err := layer(flags, env, file); err != nil {
+		return server.Config{}, err
+	}
+	return o.config()
+}
+
+// config makes of the flags what a server takes.
+func (o *serveOptions) config() (cfg server.Config, err error) {
+	cfg = server.Config{
+		Name:              o.name,
+		DataDir:           o.dataDir,
+		ClientTLS:         o.client,
+		PeerTLS:           o.peer,
+		MaxRaftState:      o.maxRaftState,
+		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
+		ElectionTimeout:   time.Duration(o.electionMills) * time.Millisecond,
+		Version:           thisBuild().Version,
+	}
+	switch {
+	case o.heartbeatMillis == 0 || o.electionMills == 0:
+		return cfg, usageError("--heartbeat-interval and --election-timeout must be above 0 milliseconds")
+	case o.maxRaftState == 0:
+		return cfg, usageError("--max-raft-state must be positive, or -1 for never")
+	case o.name == "":
+		return cfg, usageError("--name is empty")
+	case o.dataDir == "":
+		cfg.DataDir = o.name + ".balsa"
+	}
+	switch o.clusterState {
+	case "new":
+	case "existing":
+		cfg.Join = true
+	default:
+		return cfg, usageError("--initial-cluster-state is %q; it must be new or existing", o.clusterState)
+	}
+	if err := o.addresses(&cfg); err != nil {
+		return cfg, err
+	}
+	return cfg, nil
+}
+
+func (o *serveOptions) addresses(cfg *server.Config) (err error) {
+	if cfg.ListenClient, err = server.ParseURLs(o.listenClient); err != nil {
+		return usageError("--listen-client-urls: %w", err)
+	}
+	if o.advertiseClient != "" {
+		if cfg.AdvertiseClient, err = server.ParseURLs(o.advertiseClient); err != nil {
+			return usageError("--advertise-client-urls: %w", err)
+		}
+	}
+	if cfg.ListenPeer, err = server.ParseURL(o.listenPeer); err != nil {
+		return usageError("--listen-peer-urls: %w", err)
+	}
+	cluster := o.cluster
+	if cluster == "" {
+		peer := o.listenPeer
+		if o.advertisePeer != "" {
+			peer = o.advertisePeer
+		}
+		cluster = o.name + "=" + peer
+	}
+	if cfg.Cluster, err = server.ParseCluster(o.token, cluster); err != nil {
+		return usageError("--initial-cluster: %w", err)
+	}
+	return o.checkAdvertised(cfg.Cluster)
+}
+
+// checkAdvertised catches the mistake of two addresses for one server.
+func (o *serveOptions) checkAdvertised(cluster *server.Cluster) error {
+	self, ok := cluster.Named(o.name)
+	if !ok {
+		return usageError("--name %s is not in --initial-cluster %s", o.name, o.cluster)
+	}
+	if o.advertisePeer == "" {
+		return nil
+	}
+	u, err := server.ParseURL(o.advertisePeer)
+	if err != nil {
+		return usageError("--initial-advertise-peer-urls: %w", err)
+	}
+	if u.String() != self.PeerURL.String() {
+		return usageError("--initial-advertise-peer-urls is %s, but --initial-cluster says %s for %s", u, self.PeerURL, o.name)
+	}
+	return nil
+}

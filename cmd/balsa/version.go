@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// build says which program this is.
+type build struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit,omitempty"`
+	Time     string `json:"time,omitempty"`
+	Modified bool   `json:"modified,omitempty"`
+	Go       string `json:"go"`
+}
+
+func thisBuild() build {
+	b := build{Version: "unknown", Go: runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	b.Version = info.Main.Version
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.time":
+			b.Time = s.Value
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
+}
+
+func (p *program) version() *cobra.Command {
+	var out output
+	c := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this program",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			b := thisBuild()
+			if out.isJSON() {
+				return writeJSON(p.stdout, b)
+			}
+			fmt.Fprintf(p.stdout, "balsa %s", b.Version)
+			if b.Commit != "" {
+				fmt.Fprintf(p.stdout, " (commit %.12s, %s)", b.Commit, b.Time)
+			}
+			fmt.Fprintf(p.stdout, " %s\n", b.Go)
+			return nil
+		},
+	}
+	out.addFlag(c)
+	return c
+}

@@ -85,6 +85,7 @@ func (r *rules) purity(f source, module string, used map[string]bool) (problems 
 	switch {
 	case f.test && purePackage:
 		problems = banned(f, "a pure package's test", unrepeatable, nil)
+		problems = append(problems, clocked(f, "a pure package's test")...)
 		return append(problems, unseeded(f, "a pure package's test")...)
 	case f.test || !purePackage && !f.pure:
 		return nil
@@ -133,6 +134,21 @@ func banned(f source, who string, list []string, excused func(string) bool) (pro
 
 // within tells whether path is root or below it.
 func within(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
+
+// clocked reports uses of the clock.
+func clocked(f source, who string) (problems []string) {
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "time" && slices.Contains(clock, sel.Sel.Name) {
+			problems = append(problems, fmt.Sprintf("%s:%d: %s uses time.%s", f.name, f.fset.Position(sel.Pos()).Line, who, sel.Sel.Name))
+		}
+		return true
+	})
+	return problems
+}
 
 // seeded is what math/rand and math/rand/v2 have that takes its chance from a source.
 var seeded = []string{"ChaCha8", "New", "NewChaCha8", "NewPCG", "NewSource", "NewZipf", "PCG", "Rand", "Source", "Source64", "Zipf"}

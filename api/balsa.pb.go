@@ -317,6 +317,7 @@ func (Peer_Progress) EnumDescriptor() ([]byte, []int) {
 	return file_balsa_proto_rawDescGZIP(), []int{8, 0}
 }
 
+// RequestBatch is at most 1 MiB large, or one request that is larger.
 type RequestBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Requests      []*Request             `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
@@ -468,6 +469,7 @@ func (x *Request) GetTimeoutMs() uint32 {
 	return 0
 }
 
+// ReplyBatch is at most 16 MiB large; clients need not accept more.
 type ReplyBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// hello comes with the first batch of a stream, which may have no replies, and

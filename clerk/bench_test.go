@@ -1,4 +1,4 @@
-package clerk
+package clerk_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"balsa/api"
+	"balsa/clerk"
 )
 
 // BenchmarkSet is the cost of the client, gRPC and loopback, with a server that does
@@ -25,7 +26,7 @@ func BenchmarkSet(b *testing.B) {
 				listen: listen,
 			}
 			f.start(b)
-			ck, err := New([]string{listen.Addr().String()})
+			ck, err := clerk.New([]string{listen.Addr().String()})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package clerk
+package clerk_test
 
 import (
 	"context"
@@ -11,43 +11,8 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"balsa/api"
-	"balsa/kv"
+	"balsa/clerk"
 )
-
-// store executes requests on a kv.Store, as a cluster would.
-type store struct {
-	mu   sync.Mutex
-	data *kv.Store
-	puts map[string]int // how many times each value was installed
-}
-
-func newStore() *store { return &store{data: kv.NewStore(), puts: make(map[string]int)} }
-
-var codes = map[kv.Code]api.Reply_Code{
-	kv.CodeOK:      api.Reply_OK,
-	kv.CodeVersion: api.Reply_VERSION_MISMATCH,
-	kv.CodeNoKey:   api.Reply_NO_KEY,
-}
-
-func (s *store) execute(req *api.Request) *api.Reply {
-	kind := map[api.Request_Kind]kv.OpKind{
-		api.Request_GET: kv.Get, api.Request_PUT: kv.Put, api.Request_DELETE: kv.Delete,
-	}[req.Kind]
-	op := kv.Op{
-		Kind: kind, Key: string(req.Key), Value: req.Value,
-		Version: req.Version, Unconditional: !req.Conditional,
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.data.DoOp(op)
-	if r.Code == kv.CodeOK && kind == kv.Put {
-		s.puts[string(req.Value)]++
-	}
-	return &api.Reply{
-		Id: req.Id, Code: codes[r.Code], Value: r.Value, Version: r.Version,
-		CreateRevision: r.CreateRevision, ModRevision: r.ModRevision, Revision: r.Revision,
-	}
-}
 
 // fakeServer is one server of a fake cluster, on its own in-memory listener.
 type fakeServer struct {
@@ -62,6 +27,7 @@ type fakeServer struct {
 	batches  []int // sizes of the request batches
 	streams  int
 	cut      context.CancelFunc // ends the streams
+	options  []grpc.ServerOption
 	cutting  context.Context
 }
 
@@ -71,7 +37,7 @@ func (f *fakeServer) start(t testing.TB) {
 		f.listen, f.dial = b, b.DialContext
 	}
 	f.cutting, f.cut = context.WithCancel(context.Background())
-	f.grpc = grpc.NewServer()
+	f.grpc = grpc.NewServer(f.options...)
 	api.RegisterKVServer(f.grpc, f)
 	served := make(chan struct{})
 	go func() {
@@ -139,8 +105,8 @@ func (f *fakeServer) Status(context.Context, *api.StatusRequest) (*api.StatusRep
 }
 
 // dialer connects addresses to fake servers; others refuse.
-func dialer(servers map[string]*fakeServer) Option {
-	return WithDialer(func(ctx context.Context, address string) (net.Conn, error) {
+func dialer(servers map[string]*fakeServer) clerk.Option {
+	return clerk.WithDialer(func(ctx context.Context, address string) (net.Conn, error) {
 		if f := servers[address]; f != nil {
 			return f.dial(ctx)
 		}

@@ -1,4 +1,4 @@
-package clerk
+package clerk_test
 
 import (
 	"bytes"
@@ -11,25 +11,28 @@ import (
 	"time"
 
 	"balsa/api"
+	"balsa/clerk"
+	"balsa/clerk/clerktest"
 )
 
 // bubble runs a test in virtual time, with n fake servers at s1:1, s2:1, ... of which
 // all serve the same store.
-func bubble(t *testing.T, n int, test func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk)) {
+func bubble(t *testing.T, n int, test func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk)) {
 	synctest.Test(t, func(t *testing.T) {
-		st := newStore()
+		st := clerktest.New(1)
+		defer st.Close()
 		byAddress := make(map[string]*fakeServer)
 		var servers []*fakeServer
 		var endpoints []string
 		for i := range n {
 			address := fmt.Sprintf("s%d:1", i+1)
-			f := &fakeServer{hello: &api.Hello{ClusterId: 7, NodeId: uint64(i + 1), Name: address}, handle: st.execute}
+			f := &fakeServer{hello: &api.Hello{ClusterId: 7, NodeId: uint64(i + 1), Name: address}, handle: st.Execute}
 			f.start(t)
 			byAddress[address] = f
 			servers = append(servers, f)
 			endpoints = append(endpoints, address)
 		}
-		ck, err := New(endpoints, dialer(byAddress))
+		ck, err := clerk.New(endpoints, dialer(byAddress))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +48,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 }
 
 func TestOperationsGoThrough(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, _ *store, _ []*fakeServer, ck *Clerk) {
+	bubble(t, 1, func(t *testing.T, _ *clerktest.Service, _ []*fakeServer, ck *clerk.Clerk) {
 		ctx := within(t, time.Second)
 		kv, err := ck.Put(ctx, "k", []byte("a"), 0)
 		if err != nil || kv.Version != 1 || kv.CreateRevision == 0 || kv.ModRevision != kv.CreateRevision {
@@ -56,34 +59,34 @@ func TestOperationsGoThrough(t *testing.T) {
 			t.Fatalf("get: %+v, %v", kv, err)
 		}
 		_, err = ck.Put(ctx, "k", []byte("b"), 7)
-		var ve *VersionError
-		if !errors.Is(err, ErrVersion) || !errors.As(err, &ve) || ve.Expected != 7 || ve.Current != 1 {
+		var ve *clerk.VersionError
+		if !errors.Is(err, clerk.ErrVersion) || !errors.As(err, &ve) || ve.Expected != 7 || ve.Current != 1 {
 			t.Fatalf("put at a wrong version: %v", err)
 		}
-		if _, err = ck.Put(ctx, "other", nil, 7); !errors.Is(err, ErrNoKey) {
+		if _, err = ck.Put(ctx, "other", nil, 7); !errors.Is(err, clerk.ErrNoKey) {
 			t.Fatalf("put to an absent key: %v", err)
 		}
 		if kv, err = ck.Set(ctx, "k", []byte("c")); err != nil || kv.Version != 2 {
 			t.Fatalf("set: %+v, %v", kv, err)
 		}
-		if err = ck.Delete(ctx, "k", 1); !errors.Is(err, ErrVersion) {
+		if err = ck.Delete(ctx, "k", 1); !errors.Is(err, clerk.ErrVersion) {
 			t.Fatalf("delete at a wrong version: %v", err)
 		}
 		if err = ck.Delete(ctx, "k", 2); err != nil {
 			t.Fatalf("delete: %v", err)
 		}
-		if err = ck.Remove(ctx, "k"); !errors.Is(err, ErrNoKey) {
+		if err = ck.Remove(ctx, "k"); !errors.Is(err, clerk.ErrNoKey) {
 			t.Fatalf("remove an absent key: %v", err)
 		}
-		if _, err = ck.Get(ctx, "k", Lease()); !errors.Is(err, ErrNoKey) {
+		if _, err = ck.Get(ctx, "k", clerk.Lease()); !errors.Is(err, clerk.ErrNoKey) {
 			t.Fatalf("get of an absent key: %v", err)
 		}
 	})
 }
 
 func TestConcurrentCallsShareBatches(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, _ *store, servers []*fakeServer, ck *Clerk) {
-		const calls = maxQueueCalls + 1000 // the last ones must wait for room
+	bubble(t, 1, func(t *testing.T, _ *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
+		const calls = clerk.MaxQueueCalls + 1000 // the last ones must wait for room
 		servers[0].greeting = 100 * time.Millisecond
 		var wg sync.WaitGroup
 		for i := range calls {
@@ -101,8 +104,8 @@ func TestConcurrentCallsShareBatches(t *testing.T) {
 		if total != calls {
 			t.Errorf("%d requests came", total)
 		}
-		for i := range maxQueueCalls / maxBatchCalls {
-			if n := servers[0].batches[i]; n != maxBatchCalls {
+		for i := range clerk.MaxQueueCalls / clerk.MaxBatchCalls {
+			if n := servers[0].batches[i]; n != clerk.MaxBatchCalls {
 				t.Errorf("batch %d has %d requests", i, n)
 			}
 		}
@@ -113,17 +116,17 @@ func TestConcurrentCallsShareBatches(t *testing.T) {
 }
 
 func TestLargeValuesGetBatchesOfTheirOwn(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, _ *store, servers []*fakeServer, ck *Clerk) {
+	bubble(t, 1, func(t *testing.T, _ *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		var wg sync.WaitGroup
-		for i := range 12 { // 18 MiB: the queue has room for 4
+		for i := range 6 { // 9 MiB: the queue has room for 4
 			wg.Go(func() {
-				if _, err := ck.Put(within(t, time.Minute), fmt.Sprint("key", i), make([]byte, DefaultMaxBytes), 0); err != nil {
+				if _, err := ck.Put(within(t, time.Minute), fmt.Sprint("key", i), make([]byte, clerk.DefaultMaxBytes), 0); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		wg.Wait()
-		if len(servers[0].batches) != 12 {
+		if len(servers[0].batches) != 6 {
 			t.Errorf("batches of %v", servers[0].batches)
 		}
 	})
@@ -139,7 +142,7 @@ func refuse(leader int) func(*api.Request) *api.Reply {
 }
 
 func TestClerkFollowsTheLeader(t *testing.T) {
-	bubble(t, 3, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+	bubble(t, 3, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		servers[0].handle, servers[1].handle = refuse(3), refuse(3)
 		start := time.Now()
 		for i := range 10 {
@@ -150,7 +153,7 @@ func TestClerkFollowsTheLeader(t *testing.T) {
 		if n := len(servers[0].batches); n != 1 {
 			t.Errorf("the follower was asked %d times", n)
 		}
-		servers[2].handle, servers[1].handle = refuse(2), st.execute
+		servers[2].handle, servers[1].handle = refuse(2), st.Execute
 		if _, err := ck.Get(within(t, time.Second), "k"); err != nil {
 			t.Fatal(err)
 		}
@@ -164,12 +167,13 @@ func TestClerkFollowsTheLeader(t *testing.T) {
 }
 
 func TestHintedServerNeedNotBeAnEndpoint(t *testing.T) {
-	bubble(t, 3, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+	bubble(t, 3, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		servers[0].handle = refuse(3)
-		only, err := New([]string{"http://s1:1"}, WithCaller(ck.caller))
+		only, err := clerk.New([]string{"http://s1:1"}, dialer(map[string]*fakeServer{"s1:1": servers[0], "s3:1": servers[2]}))
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer only.Close()
 		if _, err := only.Set(within(t, time.Second), "k", nil); err != nil {
 			t.Fatal(err)
 		}
@@ -180,14 +184,14 @@ func TestHintedServerNeedNotBeAnEndpoint(t *testing.T) {
 }
 
 func TestBrokenStreamLosesCallsAndIsReplaced(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+	bubble(t, 1, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		ctx := within(t, 10*time.Second)
 		if _, err := ck.Set(ctx, "k", []byte("0")); err != nil {
 			t.Fatal(err)
 		}
 		silent := true
 		servers[0].handle = func(r *api.Request) *api.Reply {
-			reply := st.execute(r)
+			reply := st.Execute(r)
 			if silent {
 				return nil
 			}
@@ -206,7 +210,7 @@ func TestBrokenStreamLosesCallsAndIsReplaced(t *testing.T) {
 			switch {
 			case err == nil:
 				got["ok"]++
-			case errors.Is(err, ErrMaybe) && !errors.Is(err, ErrVersion):
+			case errors.Is(err, clerk.ErrMaybe) && !errors.Is(err, clerk.ErrVersion):
 				got["maybe"]++
 			default:
 				t.Error(err)
@@ -222,7 +226,7 @@ func TestBrokenStreamLosesCallsAndIsReplaced(t *testing.T) {
 }
 
 func TestIdleClerkSurvivesABrokenStream(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+	bubble(t, 1, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		ctx := within(t, 10*time.Second)
 		for range 5 {
 			if _, err := ck.Set(ctx, "k", nil); err != nil {
@@ -235,28 +239,28 @@ func TestIdleClerkSurvivesABrokenStream(t *testing.T) {
 }
 
 func TestContextEndsAnOperation(t *testing.T) {
-	bubble(t, 2, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+	bubble(t, 2, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		for _, f := range servers {
 			f.handle = func(*api.Request) *api.Reply { return nil }
 		}
 		start := time.Now()
 		_, err := ck.Put(within(t, 5500*time.Millisecond), "k", nil, 0)
-		if !errors.Is(err, ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) {
+		if !errors.Is(err, clerk.ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("put: %v", err)
 		}
 		_, err = ck.Set(within(t, 3*time.Second), "k", nil)
-		if !errors.Is(err, ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) {
+		if !errors.Is(err, clerk.ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("set: %v", err)
 		}
 		_, err = ck.Get(within(t, 5500*time.Millisecond), "k")
-		if errors.Is(err, ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnavailable) {
+		if errors.Is(err, clerk.ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, clerk.ErrUnavailable) {
 			t.Errorf("get: %v", err)
 		}
 		for _, f := range servers {
 			f.handle = func(*api.Request) *api.Reply { return &api.Reply{Code: api.Reply_BUSY, Message: "disk full"} }
 		}
 		_, err = ck.Set(within(t, 5*time.Second), "k", nil)
-		if errors.Is(err, ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrBusy) {
+		if errors.Is(err, clerk.ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, clerk.ErrBusy) {
 			t.Errorf("set to a busy server: %v", err)
 		}
 		if took := time.Since(start); took != 19*time.Second {
@@ -264,7 +268,7 @@ func TestContextEndsAnOperation(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		if _, err = ck.Put(ctx, "k", nil, 0); errors.Is(err, ErrMaybe) || !errors.Is(err, context.Canceled) {
+		if _, err = ck.Put(ctx, "k", nil, 0); errors.Is(err, clerk.ErrMaybe) || !errors.Is(err, context.Canceled) {
 			t.Errorf("put with an ended context: %v", err)
 		}
 	})
@@ -272,24 +276,24 @@ func TestContextEndsAnOperation(t *testing.T) {
 
 func TestUnreachableServersAreNotAmbiguous(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ck, err := New([]string{"nowhere:1", "nobody:2"}, dialer(nil))
+		ck, err := clerk.New([]string{"nowhere:1", "nobody:2"}, dialer(nil))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer ck.Close()
 		_, err = ck.Set(within(t, 10*time.Second), "k", nil)
-		if errors.Is(err, ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnavailable) {
+		if errors.Is(err, clerk.ErrMaybe) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, clerk.ErrUnavailable) {
 			t.Error(err)
 		}
 	})
 }
 
 func TestAnotherClusterIsNotAsked(t *testing.T) {
-	bubble(t, 2, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+	bubble(t, 2, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		servers[0].handle = refuse(2)
 		servers[1].hello.ClusterId = 8
 		_, err := ck.Set(within(t, 3*time.Second), "k", nil)
-		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrMaybe) {
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, clerk.ErrMaybe) {
 			t.Error(err)
 		}
 		if len(servers[1].batches) != 0 {
@@ -299,7 +303,7 @@ func TestAnotherClusterIsNotAsked(t *testing.T) {
 }
 
 func TestCloseEndsEverything(t *testing.T) {
-	bubble(t, 2, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+	bubble(t, 2, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		servers[0].handle = func(*api.Request) *api.Reply { return nil }
 		result := make(chan error, 2)
 		go func() { _, err := ck.Set(context.Background(), "k", nil); result <- err }()
@@ -311,17 +315,17 @@ func TestCloseEndsEverything(t *testing.T) {
 		maybe := 0
 		for range 2 {
 			err := <-result
-			if !errors.Is(err, ErrClosed) {
+			if !errors.Is(err, clerk.ErrClosed) {
 				t.Error(err)
 			}
-			if errors.Is(err, ErrMaybe) {
+			if errors.Is(err, clerk.ErrMaybe) {
 				maybe++
 			}
 		}
 		if maybe != 1 {
 			t.Errorf("%d of 2 operations may have been executed", maybe)
 		}
-		if _, err := ck.Get(context.Background(), "k"); !errors.Is(err, ErrClosed) {
+		if _, err := ck.Get(context.Background(), "k"); !errors.Is(err, clerk.ErrClosed) {
 			t.Error(err)
 		}
 		if err := ck.Close(); err != nil {
@@ -331,7 +335,7 @@ func TestCloseEndsEverything(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
-	bubble(t, 2, func(t *testing.T, st *store, servers []*fakeServer, ck *Clerk) {
+	bubble(t, 2, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		s, err := ck.Status(within(t, time.Second), "http://s2:1")
 		if err != nil || s.NodeId != 2 {
 			t.Errorf("%v, %v", s, err)

@@ -1,0 +1,76 @@
+package clerk_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"balsa/clerk"
+	"balsa/clerk/clerktest"
+)
+
+// In a program, New takes the addresses of some servers:
+//
+//	ck, err := clerk.New([]string{"10.0.0.1:2379", "10.0.0.2:2379", "10.0.0.3:2379"})
+func Example() {
+	service := clerktest.New(1) // stands for a cluster
+	defer service.Close()
+	ck := service.Clerk("example")
+	defer ck.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+
+	kv, err := ck.Put(ctx, "greeting", []byte("hello"), 0) // 0: create it
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s at version %d\n", kv.Value, kv.Version)
+
+	kv, err = ck.Put(ctx, "greeting", []byte("bonjour"), kv.Version)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s at version %d\n", kv.Value, kv.Version)
+
+	_, err = ck.Put(ctx, "greeting", []byte("hola"), 1)
+	var refused *clerk.VersionError
+	fmt.Println(errors.Is(err, clerk.ErrVersion), errors.As(err, &refused), err)
+
+	// Output:
+	// hello at version 1
+	// bonjour at version 2
+	// true true put "greeting": version does not match: key is at 2, not 1
+}
+
+// A counter that any number of clients may add to. After ErrMaybe it is not known
+// whether the addition took effect; only the program can say if that matters.
+func ExampleClerk_Put() {
+	service := clerktest.New(1)
+	defer service.Close()
+	ck := service.Clerk("example")
+	defer ck.Close()
+
+	add := func(ctx context.Context, key string) error {
+		for {
+			kv, err := ck.Get(ctx, key)
+			if err != nil && !errors.Is(err, clerk.ErrNoKey) {
+				return err
+			}
+			_, err = ck.Put(ctx, key, append(kv.Value, '|'), kv.Version)
+			if !errors.Is(err, clerk.ErrVersion) {
+				return err
+			}
+		}
+	}
+	for range 3 {
+		if err := add(context.Background(), "tally"); err != nil {
+			log.Fatal(err)
+		}
+	}
+	kv, _ := ck.Get(context.Background(), "tally")
+	fmt.Printf("%s\n", kv.Value)
+	// Output: |||
+}

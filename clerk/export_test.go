@@ -1,0 +1,7 @@
+package clerk
+
+// What the tests of the network part need to know of it.
+const (
+	MaxBatchCalls = maxBatchCalls
+	MaxQueueCalls = maxQueueCalls
+)

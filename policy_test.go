@@ -26,7 +26,7 @@ const policy = `
 	raft/quorum < raft
 	raft < rsm, internal/transport, internal/wal
 	kv, api < clerk < clerk/lock
-	kv, api, clerk < clerk/clerktest
+	kv, api, clerk, raft, internal/memnet < clerk/clerktest
 	rsm, internal/wal, internal/transport, kv, api < internal/server
 	internal/server, clerk, api < cmd/balsa
 

@@ -35,7 +35,9 @@ type options struct {
 	inflight int // Config.MaxInflightAppends
 	batch    int // Config.MaxAppendBytes
 	drift    float64
-	faults   faults
+	// snapshotEvery is how many entries are applied between two snapshots; 0: none.
+	snapshotEvery Index
+	faults        faults
 }
 
 // faults is the mix of what goes wrong by itself. Durations are upper bounds of
@@ -320,6 +322,9 @@ func (c *cluster) apply(n *node) {
 		}
 		n.raft.Applied(n.applied)
 		c.stepped(n)
+		if every := c.opt.snapshotEvery; every > 0 && n.applied >= n.disk.snapshot.Index+every {
+			c.takeSnapshot(n)
+		}
 	})
 }
 

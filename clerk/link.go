@@ -21,7 +21,7 @@ const (
 	maxBatchBytes = 1 << 20
 	maxQueueCalls = 4 * maxBatchCalls
 	maxQueueBytes = 4 * maxBatchBytes
-	callOverhead  = 32
+	callOverhead  = 48 // at least what a request takes on the wire besides key and value
 )
 
 var errNoAnswer = errors.New("no answer in time")

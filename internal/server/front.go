@@ -153,8 +153,10 @@ func (f *front) TransferLeadership(ctx context.Context, req *api.TransferLeaders
 		return nil, status.Error(codes.Unavailable, *f.waiting.Load())
 	}
 	switch err := r.Node.TransferLeadership(ctx, raft.NodeID(req.TargetId)); {
-	case errors.Is(err, rsm.ErrWrongLeader):
+	case errors.Is(err, rsm.ErrWrongLeader), errors.Is(err, raft.ErrNotLeader):
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	case errors.Is(err, raft.ErrNotVoter):
+		return nil, status.Error(codes.InvalidArgument, "target_id: "+err.Error())
 	case err != nil && ctx.Err() != nil:
 		return nil, status.FromContextError(ctx.Err()).Err()
 	case err != nil:

@@ -22,8 +22,8 @@ func (s *Server) Shutdown(ctx context.Context) {
 		close(drained)
 	}()
 	await(ctx, drained, drainTimeout)
-	replica := s.front.replica.Load()
-	if replica != nil {
+	s.transport.Close() // before the replica, which must not receive any more
+	if replica := s.front.replica.Load(); replica != nil {
 		replica.Stop() // which answers what is still in progress
 	}
 	await(ctx, drained, flushTimeout)
@@ -31,7 +31,6 @@ func (s *Server) Shutdown(ctx context.Context) {
 	<-drained
 	s.front.wait()
 
-	s.transport.Close()
 	s.work.Wait()
 	if err := s.home.close(); err != nil {
 		s.log.Warn("close data directory", "error", err)

@@ -1,0 +1,129 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"balsa/api"
+	"balsa/clerk"
+	"balsa/internal/memnet"
+	"balsa/raft"
+)
+
+// opTimeout is how long an operation may take, whatever the faults. It leaves time
+// for them to end: no operation of a scenario may fail to complete.
+const opTimeout = 60 * time.Second
+
+// address is where clients find a server.
+func address(id raft.NodeID) string { return fmt.Sprintf("server-%d:1", uint64(id)) }
+
+// clerk returns a Clerk for the client of this number.
+func (c *cluster) clerk(client int) *clerk.Clerk {
+	addresses := make([]string, len(c.ids))
+	for i, id := range c.ids {
+		addresses[i] = address(id)
+	}
+	ck, err := clerk.New(addresses,
+		clerk.WithCaller(&caller{c, fmt.Sprint(client)}),
+		clerk.WithRand(rand.New(rand.NewPCG(c.seed, uint64(client)))))
+	if err != nil {
+		panic(err) // the addresses are well formed
+	}
+	return ck
+}
+
+// caller is one client's way over the network to the servers.
+type caller struct {
+	cluster *cluster
+	client  string
+}
+
+// Call implements clerk.Caller. A request whose caller gives up goes on, and may be
+// executed late.
+func (c *caller) Call(ctx context.Context, address string, req *api.Request, timeout time.Duration) (*api.Reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	type result struct {
+		reply *api.Reply
+		err   error
+	}
+	id := raft.NodeID(c.Node(address))
+	done := make(chan result, 1)
+	go func() {
+		reply, err := memnet.Call(context.WithoutCancel(ctx), c.cluster.net, c.client, id,
+			func(ctx context.Context) (*api.Reply, error) { return c.cluster.serve(ctx, id, req) })
+		done <- result{reply, err}
+	}()
+	select {
+	case r := <-done:
+		if errors.Is(r.err, memnet.ErrUnreachable) {
+			return nil, fmt.Errorf("%w: %w", clerk.ErrNotSent, r.err)
+		}
+		return r.reply, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Node implements clerk.Caller.
+func (c *caller) Node(address string) (id uint64) {
+	if _, err := fmt.Sscanf(address, "server-%d:1", &id); err != nil {
+		panic(err)
+	}
+	return id
+}
+
+// Close implements clerk.Caller.
+func (c *caller) Close() error { return nil }
+
+// get and put are a Clerk's operations, recorded in the history. They must complete.
+
+func (c *cluster) get(client int, ck *clerk.Clerk, key string) clerk.KV {
+	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	defer cancel()
+	kv, err := c.history.Get(ctx, client, ck, key)
+	if err != nil && !errors.Is(err, clerk.ErrNoKey) {
+		c.t.Errorf("client %d: %v", client, err)
+	}
+	return kv
+}
+
+func (c *cluster) put(client int, ck *clerk.Clerk, key, value string, version uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	defer cancel()
+	err := c.history.Put(ctx, client, ck, key, value, version)
+	if errors.Is(err, context.DeadlineExceeded) {
+		c.t.Errorf("client %d: %v", client, err)
+	}
+	return err
+}
+
+// mustPut is put where nothing can go wrong.
+func (c *cluster) mustPut(client int, ck *clerk.Clerk, key, value string, version uint64) {
+	c.t.Helper()
+	if err := c.put(client, ck, key, value, version); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// client repeats until done is closed: Put at the last version seen, Get, remember.
+func (c *cluster) client(number, round, keys int, done <-chan struct{}) {
+	ck := c.clerk(number)
+	random := rand.New(rand.NewPCG(c.seed, uint64(1000*round+number)))
+	versions := make([]uint64, keys)
+	for i := 0; ; i++ {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		k := random.IntN(keys)
+		_ = c.put(number, ck, keyName(k), fmt.Sprint(round, "-", number, "-", i), versions[k])
+		versions[k] = c.get(number, ck, keyName(k)).Version
+	}
+}
+
+func keyName(i int) string { return fmt.Sprint("k", i) }

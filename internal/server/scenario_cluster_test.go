@@ -1,0 +1,271 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"balsa/api"
+	"balsa/clerk/clerktest"
+	"balsa/internal/memnet"
+	"balsa/internal/server"
+	"balsa/raft"
+)
+
+// outage is how long servers stay down, and the least time for which a partition
+// lasts: enough for an election.
+const outage = time.Second
+
+// cluster is a set of servers on a network in memory. All of it lives in a bubble of
+// virtual time, and t.Fatal is for the bubble's first goroutine.
+type cluster struct {
+	t            testing.TB
+	seed         uint64
+	net          *memnet.Network
+	ids          []raft.NodeID
+	maxRaftState int64
+	began        time.Time
+	history      *clerktest.History
+	watching     chan struct{} // closed to end watch
+	watcher      sync.WaitGroup
+
+	mu      sync.Mutex
+	servers map[raft.NodeID]*member
+	leaders map[raft.Term]raft.NodeID // all that were seen
+	seen    figures
+	sent    atomic.Int64 // snapshots that arrived
+
+	crashes, partitions int // the first goroutine's, or that of the partitioner
+}
+
+// member is one server: its disk, and what runs on it.
+type member struct {
+	disk    *disk
+	storage *slowLog
+	replica *server.Replica  // nil while the server is down
+	end     *memnet.Endpoint // as long as replica
+}
+
+// figures are the largest that were seen of any server, in bytes.
+type figures struct {
+	logBytes    int64 // the replica's own figure
+	storedBytes int64 // what is in live segments
+}
+
+func newCluster(t testing.TB, servers int, maxRaftState int64, seed uint64) *cluster {
+	c := &cluster{
+		t: t, seed: seed, net: memnet.New(seed), maxRaftState: maxRaftState,
+		began: time.Now(), history: clerktest.NewHistory(), watching: make(chan struct{}),
+		servers: map[raft.NodeID]*member{}, leaders: map[raft.Term]raft.NodeID{},
+	}
+	for id := raft.NodeID(1); id <= raft.NodeID(servers); id++ {
+		c.ids = append(c.ids, id)
+	}
+	segmentSize := int64(64 << 10)
+	if maxRaftState > 0 {
+		segmentSize = maxRaftState
+	}
+	for _, id := range c.ids {
+		d, err := newDisk(id, raft.NewConfiguration(c.ids...), segmentSize, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.servers[id] = &member{disk: d}
+	}
+	c.start(c.ids...)
+	c.watcher.Go(c.watch)
+	return c
+}
+
+// close ends everything, so that the bubble can end, too.
+func (c *cluster) close() {
+	close(c.watching)
+	c.watcher.Wait()
+	for _, id := range c.ids {
+		c.stop(id)
+	}
+	c.net.Close()
+}
+
+func (c *cluster) start(ids ...raft.NodeID) {
+	c.t.Helper()
+	for _, id := range ids {
+		m := c.servers[id]
+		storage, err := m.disk.open()
+		if err != nil {
+			c.t.Fatalf("open the log of server %s: %v", id, err)
+		}
+		end := c.net.Node(id)
+		cfg := server.ReplicaConfig{
+			ID: id, Storage: storage, Transport: &transport{end, &c.sent},
+			MaxRaftState: c.maxRaftState, Seed: c.seed ^ uint64(c.crashes),
+			Leader: func(leader raft.NodeID) *api.Leader {
+				return &api.Leader{NodeId: uint64(leader), ClientUrls: []string{"http://" + address(leader)}}
+			},
+		}
+		if os.Getenv("BALSA_TEST_LOG") != "" {
+			cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+		}
+		replica, err := server.NewReplica(cfg)
+		if err != nil {
+			c.t.Fatalf("start server %s: %v", id, err)
+		}
+		c.mu.Lock()
+		m.storage, m.end, m.replica = storage, end, replica
+		c.mu.Unlock()
+		end.Start(replica.Node)
+	}
+}
+
+// stop ends a server, if it runs, as a crash does.
+func (c *cluster) stop(id raft.NodeID) {
+	c.mu.Lock()
+	m := c.servers[id]
+	replica := m.replica
+	m.replica = nil
+	c.mu.Unlock()
+	if replica == nil {
+		return
+	}
+	m.end.Stop()
+	replica.Stop()
+	m.disk.crash()
+}
+
+// crash lets the power of all servers fail, each in the midst of a write to its disk
+// if it writes at all.
+func (c *cluster) crash() {
+	var wg sync.WaitGroup
+	for _, id := range c.ids {
+		wg.Go(func() {
+			p := c.servers[id].disk.plug
+			p.pullSoon()
+			select {
+			case <-p.pulled:
+			case <-time.After(2 * server.DefaultHeartbeatInterval):
+			}
+			c.stop(id)
+		})
+	}
+	wg.Wait()
+	c.crashes += len(c.ids)
+}
+
+// transport counts the snapshots that arrived.
+type transport struct {
+	*memnet.Endpoint
+	sent *atomic.Int64
+}
+
+func (t *transport) SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error {
+	err := t.Endpoint.SendSnapshot(ctx, m, data)
+	if err == nil {
+		t.sent.Add(1)
+	}
+	return err
+}
+
+// serve answers a request at a server.
+func (c *cluster) serve(ctx context.Context, id raft.NodeID, req *api.Request) (*api.Reply, error) {
+	c.mu.Lock()
+	r := c.servers[id].replica
+	c.mu.Unlock()
+	if r == nil {
+		return nil, memnet.ErrLost
+	}
+	return r.Do(ctx, req)
+}
+
+// running returns the servers that are up.
+func (c *cluster) running() map[raft.NodeID]*server.Replica {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	up := map[raft.NodeID]*server.Replica{}
+	for id, m := range c.servers {
+		if m.replica != nil {
+			up[id] = m.replica
+		}
+	}
+	return up
+}
+
+// watch looks at all servers again and again, until the end.
+func (c *cluster) watch() {
+	for {
+		select {
+		case <-c.watching:
+			return
+		case <-time.After(20 * time.Millisecond):
+			c.look()
+		}
+	}
+}
+
+func (c *cluster) look() {
+	for id, r := range c.running() {
+		s := r.Node.Status()
+		c.mu.Lock()
+		if s.Role == raft.Leader {
+			if other, ok := c.leaders[s.Term]; ok && other != id {
+				c.t.Errorf("servers %s and %s both lead term %d", id, other, s.Term)
+			}
+			c.leaders[s.Term] = id
+		}
+		c.seen.logBytes = max(c.seen.logBytes, s.LogBytes)
+		c.seen.storedBytes = max(c.seen.storedBytes, c.servers[id].storage.Stats().LogBytes)
+		c.mu.Unlock()
+	}
+}
+
+// leader waits until one of the servers leads a later term than the one given.
+func (c *cluster) leader(after raft.Term) (raft.NodeID, raft.Term) {
+	for range 1000 {
+		c.mu.Lock()
+		terms := slices.Sorted(maps.Keys(c.leaders))
+		if n := len(terms); n > 0 && terms[n-1] > after {
+			term := terms[n-1]
+			id := c.leaders[term]
+			c.mu.Unlock()
+			return id, term
+		}
+		c.mu.Unlock()
+		time.Sleep(20 * time.Millisecond)
+	}
+	c.t.Errorf("no leader of a term after %d in 20 s", after)
+	return c.ids[0], after
+}
+
+// converge waits until all servers hold the same state.
+func (c *cluster) converge() {
+	c.t.Helper()
+	c.net.Heal()
+	c.net.Reliable(true)
+	var state map[raft.NodeID]string
+	for range 500 {
+		state = map[raft.NodeID]string{}
+		distinct := map[string]bool{}
+		for id, r := range c.running() {
+			s := r.Node.Status()
+			state[id] = fmt.Sprintf("applied %d revision %d hash %016x", s.Applied, r.Store.Revision(), r.Store.Hash())
+			distinct[state[id]] = true
+		}
+		if len(state) == len(c.ids) && len(distinct) == 1 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	c.t.Errorf("servers differ 10 s after the last fault: %v", state)
+}
+
+// others returns all servers but some.
+func (c *cluster) others(some ...raft.NodeID) []raft.NodeID {
+	return slices.DeleteFunc(slices.Clone(c.ids), func(id raft.NodeID) bool { return slices.Contains(some, id) })
+}

@@ -93,14 +93,12 @@ func (l *Log) trim() error {
 }
 
 // needless returns the oldest segment if no entry in it is needed: all that were
-// alive when the next one was begun are compacted. That they are so, and hence
-// committed, also means that no later entry replaces one of them.
+// alive when the next one was begun are compacted.
 func (l *Log) needless() (seq uint64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// The first frame of the next one must be durable: it carries the hard state. And
-	// while the log is yet to be reset to a snapshot beyond it, its end is not committed.
-	if l.failed != nil || l.compact > l.last || len(l.segments) < 2 || l.segments[1].used == headerSize {
+	// The first frame of the next one must be durable: it carries the hard state.
+	if l.failed != nil || len(l.segments) < 2 || l.segments[1].used == headerSize {
 		return 0, false
 	}
 	return l.segments[0].seq, l.segments[1].before <= l.compact

@@ -157,6 +157,42 @@ func TestReaderOutlivesItsSnapshot(t *testing.T) {
 	mustClose(t, l)
 }
 
+// A received snapshot is durable before the log is reset to it. Compaction at its
+// index, which the log has not reached, may come in between.
+func TestCompactBeforeTheReset(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		opts := testOptions(vfs.NewMem(), 1)
+		l := mustCreate(t, opts)
+		m := newModel(testConf)
+		meta := raft.SnapshotMeta{Index: 30, Term: 2}
+		steps := []step{
+			{kind: stepSave, persists: []raft.Persist{{Entries: entries(1, 1, 900, 900, 900, 900, 900, 900)}}},
+			{kind: stepSave, persists: []raft.Persist{{Entries: entries(7, 1, 900, 900)}}},
+			{kind: stepSnapshot, meta: meta},
+			{kind: stepCompact, index: 30},
+			{kind: stepSave, persists: []raft.Persist{{Entries: entries(3, 2, 900, 900)}}},
+			{kind: stepSave, persists: []raft.Persist{{Entries: entries(5, 2, 900, 900)}}},
+		}
+		if reset {
+			steps = append(steps, step{kind: stepSave, persists: []raft.Persist{{Snapshot: &meta, Entries: entries(31, 2, 10)}}})
+		}
+		for _, s := range steps {
+			s.onModel(m)
+			if _, err := s.onLog(l, testDir, opts, testID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustClose(t, l)
+		l, m, err := checkContents(opts, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := checkGoesOn(l, m, opts); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Compaction removes whole segments, and the hard state survives it.
 func TestCompactRemovesSegments(t *testing.T) {
 	opts := testOptions(vfs.NewMem(), 1)

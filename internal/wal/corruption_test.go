@@ -199,6 +199,10 @@ func TestDamagedSegmentIsRefused(t *testing.T) {
 			}
 		}
 	}
+	mustRefuse(t, d.with(t, last, zeroed(d.files[last], headerSize, len(d.files[last]))), spare, "the last segment zeroed")
+	number, _ := parseName(spare, segmentSuffix)
+	extra := header{magic: segmentMagic, Identity: testID, number: number + 1, salt: 1}
+	mustRefuse(t, d.with(t, segmentName(extra.number), extra.encode()), "", "a segment too many")
 	mustRefuse(t, d.with(t, names[1], d.files[names[2]]), names[1], "a segment under the name of another")
 	mustRefuse(t, d.with(t, spare, append(slices.Clone(d.files[spare]), 1, 2, 3)), last, "data in an unused segment")
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -40,10 +41,33 @@ func (c *crasher) crash() {
 	for _, percent := range []int{0, 50, 100} {
 		c.crashes++
 		disk := c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.random})
+		if err := c.removeSome(disk, percent); err != nil {
+			c.t.Fatal(err)
+		}
 		if err := c.recover(disk); err != nil {
 			c.t.Fatalf("crash %d with %d %% of unsynced data: %v\n%s", c.crashes, percent, err, disk)
 		}
 	}
+}
+
+// removeSome lets some removals be durable that were not synced: a crash clone has
+// none of them. Names that were given up in a rename stay: a rename is atomic.
+func (c *crasher) removeSome(disk *vfs.MemFS, percent int) error {
+	names, err := disk.List(testDir)
+	if err != nil {
+		return nil // the directory is not there yet
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		path := disk.PathJoin(testDir, name)
+		if _, err := c.mem.Stat(path); err == nil || isTemp(name) || c.random.IntN(100) >= percent {
+			continue
+		}
+		if err := disk.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *crasher) recover(disk *vfs.MemFS) error {

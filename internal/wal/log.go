@@ -90,7 +90,6 @@ type Log struct {
 	closed   bool
 	loaded   *raft.State
 	segments []segmentInfo // oldest first, the last is cur
-	last     raft.Index    // the last of the log
 	compact  raft.Index    // what Compact asked for
 	snapshot snapshotInfo
 }

@@ -67,7 +67,7 @@ func (l *Log) recover(want Identity) error {
 	}
 	l.loaded = &raft.State{HardState: r.pos.hard, Snapshot: meta, Entries: entries}
 	l.pos, l.seq = r.pos, r.seq
-	l.segments, l.last, l.compact = r.segments, r.pos.last, r.pos.mark
+	l.segments, l.compact = r.segments, r.pos.mark
 	l.snapshot = snapshotInfo{index: newest, size: size}
 	return l.repair(&r, files, meta, stale)
 }

@@ -199,6 +199,9 @@ func (r *replay) carry(content []byte, continued bool) error {
 	if err != nil {
 		return err
 	}
+	if p.mark > p.last {
+		return fmt.Errorf("the carry says compacted at %d, and last entry %d", p.mark, p.last)
+	}
 	if continued && p != r.pos {
 		return fmt.Errorf("the carry says %+v after %+v", p, r.pos)
 	}

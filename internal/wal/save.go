@@ -88,7 +88,7 @@ func (l *Log) encode(ps []raft.Persist, carry bool) (position, error) {
 		l.buf = buf[:0]
 		return pos, nil
 	}
-	if compact > pos.mark && compact <= pos.last {
+	if compact > pos.mark && compact <= pos.last { // else a reset to a snapshot is to come first
 		pos.mark = compact
 		buf = appendNumbers(buf, recordCompact, uint64(compact))
 	}
@@ -122,7 +122,6 @@ func (l *Log) publish() {
 	defer l.mu.Unlock()
 	info := &l.segments[len(l.segments)-1]
 	info.used, info.size = l.cur.used, l.cur.size
-	l.last = l.pos.last
 }
 
 // mustRoll tells whether the frame in l.buf goes to the next segment: there is no

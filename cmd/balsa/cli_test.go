@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const patience = 20 * time.Second
+
+// balsa runs a command line in this process.
+func balsa(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	p := program{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, env: noEnv}
+	code = p.run(t.Context(), args)
+	return code, out.String(), errs.String()
+}
+
+func noEnv(string) (string, bool) { return "", false }
+
+// lines is a writer whose text can be waited for.
+type lines struct {
+	mu      sync.Mutex
+	text    strings.Builder
+	changed chan struct{}
+}
+
+func newLines() *lines { return &lines{changed: make(chan struct{}, 1)} }
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	l.text.Write(b)
+	l.mu.Unlock()
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+	return len(b), nil
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *lines) await(t *testing.T, text string, ended <-chan int) {
+	t.Helper()
+	timeout := time.After(patience)
+	for !strings.Contains(l.String(), text) {
+		select {
+		case <-l.changed:
+		case code := <-ended:
+			t.Fatalf("ended with %d: %s", code, l)
+		case <-timeout:
+			t.Fatalf("no %q in %s", text, l)
+		}
+	}
+}
+
+// background runs a command line until stop is called, which returns its exit code.
+func background(t *testing.T, until string, args ...string) (output *lines, stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	output = newLines()
+	ended := make(chan int, 1)
+	go func() {
+		p := program{stdout: output, stderr: output, env: noEnv}
+		ended <- p.run(ctx, args)
+	}()
+	t.Cleanup(cancel)
+	output.await(t, until, ended)
+	return output, func() int {
+		cancel()
+		return <-ended
+	}
+}
+
+// freePorts finds a run of ports that nobody uses just now.
+func freePorts(t *testing.T, n int) int {
+	t.Helper()
+	for base := 20000 + os.Getpid()%10000; base < 32000; base += n {
+		if allFree(base, n) {
+			return base
+		}
+	}
+	t.Fatal("no free ports")
+	return 0
+}
+
+func allFree(base, n int) bool {
+	for port := base; port < base+n; port++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return false
+		}
+		l.Close()
+	}
+	return true
+}
+
+func TestDevClusterFromTheCommandLine(t *testing.T) {
+	base := freePorts(t, peerPortOffset+defaultServers)
+	dir := filepath.Join(t.TempDir(), "dev")
+	dev := []string{"dev", "--base-port", fmt.Sprint(base), "--data-dir", dir}
+	output, stop := background(t, "Ctrl-C", dev...)
+	endpoints := fmt.Sprintf("--endpoints=127.0.0.1:%d", base)
+
+	for _, step := range []struct {
+		args  string // without endpoints
+		stdin string
+		code  int
+		out   string // all of the standard output
+		err   string // part of the standard error
+	}{
+		{"get a", "", exitNotFound, "", `key "a" does not exist`},
+		{"put a 1", "", exitOK, "version=1 revision=2\n", ""},
+		{"put a 2 --version 1", "", exitOK, "version=2 revision=3\n", ""},
+		{"put a 3 --version 1", "", exitVersion, "", "at version 2, not 1"},
+		{"put a 3 --version 0", "", exitVersion, "", "at version 2, not 0"},
+		{"put b 1 --version 4", "", exitNotFound, "", "does not exist"},
+		{"get a", "", exitOK, "2\n", ""},
+		{"get a --raw", "", exitOK, "2", ""},
+		{"get a -v", "", exitOK, "2\n", "version=2 create_revision=2 mod_revision=3 revision=3"},
+		{"get a --consistency lease", "", exitOK, "2\n", ""},
+		{"get a -o json", "", exitOK, `{"key":"a","value":"2","version":2,"create_revision":2,"mod_revision":3,"revision":3}` + "\n", ""},
+		{"put b - -o json", "from stdin", exitOK, `{"key":"b","version":1,"create_revision":4,"mod_revision":4,"revision":4}` + "\n", ""},
+		{"get b", "", exitOK, "from stdin\n", ""},
+		{"put c - ", "\xff", exitOK, "version=1 revision=5\n", ""},
+		{"get c -o json", "", exitOK, `{"key":"c","value_base64":"/w==","version":1,"create_revision":5,"mod_revision":5,"revision":5}` + "\n", ""},
+		{"del a --version 1", "", exitVersion, "", "at version 2, not 1"},
+		{"del a --version 2", "", exitOK, "deleted\n", ""},
+		{"del a", "", exitNotFound, "", "does not exist"},
+		{"del b -o json", "", exitOK, `{"key":"b","deleted":true}` + "\n", ""},
+	} {
+		code, out, errs := balsa(t, step.stdin, append(strings.Fields(step.args), endpoints)...)
+		if code != step.code || out != step.out || !strings.Contains(errs, step.err) || (step.err == "") != (errs == "") {
+			t.Errorf("%s: code %d, out %q, err %q", step.args, code, out, errs)
+		}
+		if strings.Count(errs, "\n") > 1 {
+			t.Errorf("%s: more than one line of error: %q", step.args, errs)
+		}
+	}
+	checkStatus(t, endpoints)
+
+	if code, _, errs := balsa(t, "", "dev", "--base-port", fmt.Sprint(base), "--data-dir", dir+"2"); code != exitError ||
+		!strings.Contains(errs, "in use") || !strings.Contains(errs, "--base-port") {
+		t.Errorf("a second dev on the same ports: %d %q", code, errs)
+	}
+	if code := stop(); code != exitOK {
+		t.Errorf("dev ended with %d: %s", code, output)
+	}
+	if code, _, errs := balsa(t, "", "get", "c", endpoints, "--timeout", "300ms"); code != exitUnavailable {
+		t.Errorf("a get without servers: %d %q", code, errs)
+	}
+	if code, out, errs := balsa(t, "", "status", endpoints, "--timeout", "300ms"); code != exitUnavailable || !strings.Contains(out, "unreachable") {
+		t.Errorf("status without servers: %d %q %q", code, out, errs)
+	}
+
+	_, stop = background(t, "Ctrl-C", dev...)
+	if code, out, _ := balsa(t, "", "get", "c", "--raw", endpoints); code != exitOK || out != "\xff" {
+		t.Errorf("after a restart: %d %q", code, out)
+	}
+	stop()
+	if code, _, errs := balsa(t, "", append(dev, "--nodes", "1")...); code != exitError || !strings.Contains(errs, "--nodes") {
+		t.Errorf("with another number of servers: %d %q", code, errs)
+	}
+}
+
+// checkStatus asks one server and expects all three.
+func checkStatus(t *testing.T, endpoints string) {
+	t.Helper()
+	code, out, errs := balsa(t, "", "status", endpoints)
+	if code != exitOK || errs != "" || strings.Count(out, "\n") != 4 || strings.Count(out, "follower") != 2 || strings.Count(out, "leader ") != 1 {
+		t.Errorf("status: %d %q\n%s", code, errs, out)
+	}
+	code, out, _ = balsa(t, "", "status", "-o", "json", endpoints)
+	var all struct{ Nodes []nodeStatus }
+	if err := json.Unmarshal([]byte(out), &all); err != nil || code != exitOK || len(all.Nodes) != 3 {
+		t.Fatalf("status -o json: %d %v %s", code, err, out)
+	}
+	for i, n := range all.Nodes {
+		if n.Name != fmt.Sprintf("n%d", i+1) || n.Term == 0 || n.Leader == "" || len(n.Reaches) != 2 {
+			t.Errorf("status of server %d: %+v", i, n)
+		}
+	}
+}
+
+func TestServeFromTheCommandLine(t *testing.T) {
+	base := freePorts(t, 2)
+	dir := filepath.Join(t.TempDir(), "data")
+	serve := []string{"serve", "--data-dir", dir, "--listen-client-urls", loopback(base), "--listen-peer-urls", loopback(base + 1)}
+	output, stop := background(t, "ready to serve client requests", serve...)
+	endpoints := "--endpoints=" + loopback(base)
+	if code, _, errs := balsa(t, "", "put", "a", "1", endpoints); code != exitOK {
+		t.Errorf("put: %d %q", code, errs)
+	}
+	if code := stop(); code != exitOK {
+		t.Errorf("serve ended with %d: %s", code, output)
+	}
+	if code, _, errs := balsa(t, "", append(serve, "--name", "other")...); code != exitError || !strings.Contains(errs, "belongs to another server") {
+		t.Errorf("another name on the directory: %d %q", code, errs)
+	}
+	if code, _, errs := balsa(t, "", append(serve, "--election-timeout", "10")...); code != exitUsage || !strings.Contains(errs, "election timeout") {
+		t.Errorf("a short election timeout: %d %q", code, errs)
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for _, test := range []struct{ args, says string }{
+		{"nonsense", "nonsense"},
+		{"put a", "accepts 2 arg"},
+		{"get", "accepts 1 arg"},
+		{"get a --nonsense", "--nonsense"},
+		{"get a --consistency some", "--consistency"},
+		{"get a -o xml", "text or json"},
+		{"get a --endpoints nowhere", "nowhere"},
+		{"get a --timeout 0s", "--timeout"},
+		{"get a --cacert /does/not/exist", "/does/not/exist"},
+		{"put a 1 --version -1", "--version"},
+		{"dev --nodes 2", "--nodes"},
+		{"dev --base-port 65530", "--base-port"},
+		{"dev --log-level loud", "--log-level"},
+		{"serve --config-file /does/not/exist", "/does/not/exist"},
+		{"serve --log-format xml", "--log-format"},
+	} {
+		code, out, errs := balsa(t, "", strings.Fields(test.args)...)
+		if code != exitUsage || out != "" || !strings.Contains(errs, test.says) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%s: code %d, out %q, err %q", test.args, code, out, errs)
+		}
+	}
+	if code, _, errs := balsa(t, "", "put", "", "1", "--endpoints=127.0.0.1:1"); code != exitUsage || !strings.Contains(errs, "key is empty") {
+		t.Errorf("an empty key: %d %q", code, errs)
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for _, args := range []string{"", "--help", "put --help", "get --help", "del --help", "status --help", "dev --help", "serve --help", "completion bash"} {
+		if code, out, errs := balsa(t, "", strings.Fields(args)...); code != exitOK || errs != "" || len(out) < 100 {
+			t.Errorf("%q: %d %q %q", args, code, out, errs)
+		}
+	}
+	if code, out, _ := balsa(t, "", "version"); code != exitOK || !strings.HasPrefix(out, "balsa ") {
+		t.Errorf("version: %d %q", code, out)
+	}
+	code, out, _ := balsa(t, "", "version", "-o", "json")
+	var b build
+	if err := json.Unmarshal([]byte(out), &b); err != nil || code != exitOK || b.Go == "" {
+		t.Errorf("version -o json: %d %v %q", code, err, out)
+	}
+}
+
+func TestEndpointsComeFromTheEnvironment(t *testing.T) {
+	var errs bytes.Buffer
+	p := program{stdout: &bytes.Buffer{}, stderr: &errs, env: func(name string) (string, bool) {
+		return "from-env", name == "BALSA_ENDPOINTS"
+	}}
+	if code := p.run(t.Context(), []string{"get", "a"}); code != exitUsage || !strings.Contains(errs.String(), "from-env") {
+		t.Errorf("%d %q", code, errs.String())
+	}
+	errs.Reset()
+	if p.run(t.Context(), []string{"get", "a", "--endpoints", "from-flag"}); !strings.Contains(errs.String(), "from-flag") {
+		t.Errorf("the command line does not go first: %q", errs.String())
+	}
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"balsa/internal/server"
+)
+
+// loadServe is what serve makes of a command line, an environment and a file.
+func loadServe(t *testing.T, args []string, env map[string]string, file string) (server.Config, error) {
+	t.Helper()
+	var o serveOptions
+	flags := o.flags()
+	if err := flags.Parse(args); err != nil {
+		return server.Config{}, err
+	}
+	if file != "" {
+		o.configFile = filepath.Join(t.TempDir(), "balsa.yaml")
+		if err := os.WriteFile(o.configFile, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return o.load(flags, func(name string) (string, bool) {
+		value, ok := env[name]
+		return value, ok
+	})
+}
+
+func TestCommandLineGoesBeforeEnvironmentBeforeFile(t *testing.T) {
+	const file = "name: from-file\n"
+	balsa := map[string]string{"BALSA_NAME": "from-balsa", "ETCD_NAME": "from-etcd"}
+	etcd := map[string]string{"BALSA_NAME": "", "ETCD_NAME": "from-etcd"}
+	for _, test := range []struct {
+		want string
+		args []string
+		env  map[string]string
+		file string
+	}{
+		{"from-flag", []string{"--name=from-flag"}, balsa, file},
+		{"from-balsa", nil, balsa, file},
+		{"from-etcd", nil, etcd, file},
+		{"from-file", nil, nil, file},
+		{"default", nil, nil, ""},
+	} {
+		cfg, err := loadServe(t, test.args, test.env, test.file)
+		if err != nil || cfg.Name != test.want || cfg.DataDir != test.want+".balsa" {
+			t.Errorf("want %s, got name %q and directory %q, %v", test.want, cfg.Name, cfg.DataDir, err)
+		}
+	}
+}
+
+func TestServeReadsEtcdsFile(t *testing.T) {
+	cfg, err := loadServe(t, nil, nil, `
+name: n1
+data-dir: /var/lib/n1
+listen-client-urls: https://10.0.0.1:2379,https://127.0.0.1:2379
+advertise-client-urls: https://n1.example.com:2379
+listen-peer-urls: https://10.0.0.1:2380
+initial-cluster:
+  - n1=https://10.0.0.1:2380
+  - n2=https://10.0.0.2:2380
+initial-cluster-state: existing
+heartbeat-interval: 100
+election-timeout: 1000
+max-raft-state: -1
+log-level: null
+client-transport-security:
+  cert-file: c.pem
+  key-file: c.key
+  trusted-ca-file: ca.pem
+  client-cert-auth: true
+peer-transport-security:
+  cert-file: p.pem
+  key-file: p.key
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Name != "n1" || cfg.DataDir != "/var/lib/n1" || !cfg.Join || len(cfg.Cluster.Members) != 2 || cfg.MaxRaftState != -1 {
+		t.Errorf("got %+v", cfg)
+	}
+	if cfg.HeartbeatInterval != 100*time.Millisecond || cfg.ElectionTimeout != time.Second {
+		t.Errorf("heartbeat %s, election %s", cfg.HeartbeatInterval, cfg.ElectionTimeout)
+	}
+	if got := join(cfg.ListenClient); got != "https://10.0.0.1:2379,https://127.0.0.1:2379" {
+		t.Errorf("listens on %s", got)
+	}
+	client := server.TLS{CertFile: "c.pem", KeyFile: "c.key", CAFile: "ca.pem", ClientAuth: true}
+	peer := server.TLS{CertFile: "p.pem", KeyFile: "p.key"}
+	if cfg.ClientTLS != client || cfg.PeerTLS != peer {
+		t.Errorf("TLS %+v and %+v", cfg.ClientTLS, cfg.PeerTLS)
+	}
+}
+
+func TestServeWithoutFlagsIsAClusterOfOne(t *testing.T) {
+	cfg, err := loadServe(t, nil, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.DataDir != "default.balsa" || len(cfg.Cluster.Members) != 1 || cfg.Cluster.Members[0].PeerURL.String() != cfg.ListenPeer.String() {
+		t.Errorf("got %+v", cfg)
+	}
+	if got := join(cfg.ListenClient); got != defaultEndpoints()[0] {
+		t.Errorf("it listens on %s, and clients look for it on %s", got, defaultEndpoints()[0])
+	}
+}
+
+func TestServeRefusesBadConfiguration(t *testing.T) {
+	for _, test := range []struct {
+		says string // part of the error: it must name the mistake
+		args []string
+		env  map[string]string
+		file string
+	}{
+		{says: `unknown key "nmae"`, file: "nmae: x"},
+		{says: `unknown key "certfile"`, file: "client-transport-security: {certfile: x}"},
+		{says: "name must be a single value", file: "name: {a: b}"},
+		{says: "configuration file", file: "\tname: x"},
+		{says: "BALSA_HEARTBEAT_INTERVAL", env: map[string]string{"BALSA_HEARTBEAT_INTERVAL": "fast"}},
+		{says: "ETCD_CLIENT_CERT_AUTH", env: map[string]string{"ETCD_CLIENT_CERT_AUTH": "perhaps"}},
+		{says: "configuration file: election-timeout", file: "election-timeout: 1s"},
+		{says: "unknown flag", args: []string{"--snapshot-count=5"}},
+		{says: "--listen-client-urls", args: []string{"--listen-client-urls=10.0.0.1:2379"}},
+		{says: "--listen-peer-urls", args: []string{"--listen-peer-urls=http://nowhere"}},
+		{says: "--advertise-client-urls", args: []string{"--advertise-client-urls=x"}},
+		{says: "--initial-cluster:", args: []string{"--initial-cluster=n1"}},
+		{says: "--name default is not in", args: []string{"--initial-cluster=n1=http://h:1"}},
+		{says: "--initial-advertise-peer-urls is http://h:2", args: []string{
+			"--name=n1", "--initial-cluster=n1=http://h:1", "--initial-advertise-peer-urls=http://h:2"}},
+		{says: "--initial-cluster-state", args: []string{"--initial-cluster-state=old"}},
+		{says: "--heartbeat-interval", args: []string{"--heartbeat-interval=0"}},
+		{says: "--max-raft-state", args: []string{"--max-raft-state=0"}},
+	} {
+		_, err := loadServe(t, test.args, test.env, test.file)
+		if err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%v %v %q: got %v, want %q", test.args, test.env, test.file, err, test.says)
+		}
+	}
+}

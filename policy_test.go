@@ -29,6 +29,8 @@ const policy = `
 	kv, api, clerk, raft, internal/memnet < clerk/clerktest
 	rsm, internal/wal, internal/transport, kv, api < internal/server
 	internal/server, clerk, api < cmd/balsa
+	clerk < internal/history < internal/torture
+	clerk < internal/torture
 
 	# The shells of tests: a network in memory, and the simulator.
 	raft, rsm < internal/memnet
@@ -53,7 +55,6 @@ const policy = `
 	allow kv: sync
 
 	future internal/sim
-	future clerk/lock
 `
 
 // impure is what a pure package or file may not import, subdirectories included. Of

@@ -10,7 +10,7 @@ import (
 
 var (
 	flagSeed  = flag.Uint64("seed", 0, "run only this seed of the randomized test, and trace it")
-	flagSeeds = flag.Uint64("seeds", 300, "number of seeds of the randomized test")
+	flagSeeds = flag.Uint64("seeds", 200, "number of seeds of the randomized test")
 	flagFirst = flag.Uint64("first-seed", 1, "first seed of the randomized test")
 )
 
@@ -141,23 +141,19 @@ func (c *chaos) work() {
 	id := c.someone()
 	switch c.rand.IntN(6) {
 	case 0:
-		c.read(id, ReadMode(c.rand.IntN(2)))
+		c.read(id, c.someMode())
 	case 1:
-		for _, n := range c.nodes {
-			if n.raft != nil && n.raft.Role() == Leader {
-				c.read(n.id, ReadMode(c.rand.IntN(2)))
-			}
+		for _, n := range c.leaders() {
+			c.read(n.id, c.someMode())
 		}
 	case 2:
 		if !c.healed || c.rand.IntN(4) == 0 {
 			c.takeSnapshot(c.node(id))
 		}
 	default:
-		for _, n := range c.nodes {
-			if n.raft != nil && n.raft.Role() == Leader {
-				c.next++
-				c.propose(n.id, fmt.Sprintf("x%d", c.next))
-			}
+		for _, n := range c.leaders() {
+			c.next++
+			c.propose(n.id, fmt.Sprintf("x%d", c.next))
 		}
 	}
 }
@@ -174,10 +170,14 @@ func (c *chaos) disturbLater() {
 
 func (c *chaos) disturb() {
 	id := c.someone()
-	switch c.rand.IntN(8) {
+	switch c.rand.IntN(9) {
 	case 0:
 		c.crashes++
 		c.crash(id)
+	case 8: // down and up again at once, before anyone notices
+		c.crashes++
+		c.crash(id)
+		c.start(id)
 	case 1, 2:
 		c.start(id)
 	case 3:
@@ -205,18 +205,40 @@ func (c *chaos) disturb() {
 }
 
 // transfer asks whoever leads to hand over, or tells it that a peer is unreachable.
+// Then it reads at the old leader, which perhaps does not hear of the new one.
 func (c *chaos) transfer(to NodeID) {
-	for _, n := range c.nodes {
-		if n.raft == nil {
-			continue
-		}
+	for _, n := range c.leaders() {
 		if c.chance(0.3) {
 			n.raft.Unreachable(to)
-		} else if n.raft.TransferLeadership(to) == nil {
-			c.transfers++
+			c.stepped(n)
+			continue
 		}
+		if n.raft.TransferLeadership(to) != nil {
+			continue
+		}
+		c.transfers++
 		c.stepped(n)
+		if c.chance(0.5) {
+			for _, other := range c.nodes {
+				c.net.setLink(other.id, n.id, other.id == n.id || c.chance(0.5))
+			}
+		}
+		for k := range time.Duration(20) {
+			c.after(k*c.opt.tick, func() { c.read(n.id, c.someMode()) })
+		}
 	}
+}
+
+func (c *chaos) someMode() ReadMode { return ReadMode(c.rand.IntN(2)) }
+
+// leaders returns the nodes that believe that they lead.
+func (c *chaos) leaders() (nodes []*node) {
+	for _, n := range c.nodes {
+		if n.raft != nil && n.raft.Role() == Leader {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
 }
 
 // healAndConverge ends all faults. Within a few election timeouts there must be a

@@ -35,8 +35,16 @@ func (r *Raft) startPreVote() {
 		r.startElection(false)
 		return
 	}
+	r.askPreVotes()
+}
+
+// askPreVotes asks those who have not answered. It is repeated like a heartbeat:
+// who still trusts the old leader does not answer, and stops trusting it soon.
+func (r *Raft) askPreVotes() {
 	for _, id := range r.otherVoters() {
-		r.send(&PreVote{Header: Header{To: id}, LastIndex: r.log.last(), LastTerm: r.log.lastTerm()})
+		if _, answered := r.votes[id]; !answered {
+			r.send(&PreVote{Header: Header{To: id}, LastIndex: r.log.last(), LastTerm: r.log.lastTerm()})
+		}
 	}
 }
 
@@ -124,5 +132,32 @@ func (r *Raft) onRequestVoteReply(m *RequestVoteReply) {
 		r.becomeLeader()
 	case r.electionLost():
 		r.becomeFollower(r.term, None)
+		r.hurryElection(r.cfg.ElectionTimeoutTicks) // a split vote, and no leader to wait for
 	}
 }
+
+// hurryElection lets an election begin within so many ticks from now, unless a leader
+// is heard first. The ticks are random, so that not all who hurry begin together.
+func (r *Raft) hurryElection(within int) {
+	r.electionTimeout = min(r.electionTimeout, r.electionElapsed+1+r.cfg.Rand.IntN(within))
+	r.hurried = true
+}
+
+// Unreachable says that the connection to a member broke: what was sent was probably
+// lost, and the member may be dead. A leader probes instead of sending on. Who
+// follows that member stops trusting it, and soon asks for pre-votes; they are
+// granted only by others who do not hear from it either. Where leases are in use a
+// follower keeps the silence that it promised.
+func (r *Raft) Unreachable(id NodeID) {
+	if p := r.peer(id); p != nil && p.state == replicate {
+		p.becomeProbe(p.match + 1)
+	}
+	if r.role == Follower && r.leader == id && r.cfg.LeaseNanos == 0 {
+		r.sinceLeader = r.cfg.ElectionTimeoutTicks
+		r.hurryElection(max(1, r.cfg.ElectionTimeoutTicks/hurryShare))
+	}
+}
+
+// hurryShare is the part of an election timeout over which those who lost their
+// leader spread their elections: wide enough that few collide.
+const hurryShare = 5

@@ -8,6 +8,9 @@ func (r *Raft) follow(leader NodeID) {
 		r.becomeFollower(r.term, leader)
 	}
 	r.electionElapsed, r.sinceLeader = 0, 0
+	if r.hurried {
+		r.resetElectionTimer()
+	}
 }
 
 // onAppendEntries is AppendEntries RPC, receiver implementation (paper, figure 2).

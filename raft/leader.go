@@ -210,14 +210,6 @@ func (r *Raft) onSecondLeader(m Message) {
 	assertf(false, "%s leads term %d and hears from another leader: %s", r.id, r.term, m)
 }
 
-// Unreachable says that messages to a peer were probably lost, so that the leader
-// probes instead of sending on.
-func (r *Raft) Unreachable(id NodeID) {
-	if p := r.peer(id); p != nil && p.state == replicate {
-		p.becomeProbe(p.match + 1)
-	}
-}
-
 // SnapshotSent answers Effects.Snapshots: the peer has stored the snapshot that ends
 // at index, or (ok false) has not.
 func (r *Raft) SnapshotSent(to NodeID, index Index, ok bool) {

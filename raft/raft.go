@@ -44,9 +44,10 @@ type Raft struct {
 	commit, handed, applied Index
 
 	// Elections.
-	electionElapsed int // ticks since the last word from a leader, or the last campaign
-	electionTimeout int // randomised anew for each campaign, in ticks
-	sinceLeader     int // ticks since the last word from a leader, of any term
+	electionElapsed int  // ticks since the last word from a leader, or the last campaign
+	electionTimeout int  // randomised anew for each campaign, in ticks
+	hurried         bool // electionTimeout is shorter than that
+	sinceLeader     int  // ticks since the last word from a leader, of any term
 	votes           map[NodeID]bool
 
 	// As follower: how far the log is known to equal the leader's in this term, what
@@ -235,8 +236,11 @@ func (r *Raft) Tick(now Instant) {
 		r.tickLeader()
 	} else {
 		r.tickForwardedReads()
-		if r.electionElapsed >= r.electionTimeout && r.isVoter() {
+		switch {
+		case r.electionElapsed >= r.electionTimeout && r.isVoter():
 			r.startPreVote()
+		case r.role == PreCandidate && r.electionElapsed%r.cfg.HeartbeatTicks == 0:
+			r.askPreVotes()
 		}
 	}
 	r.checkInvariants()
@@ -295,7 +299,7 @@ func (r *Raft) leaveLeadership() {
 }
 
 func (r *Raft) resetElectionTimer() {
-	r.electionElapsed = 0
+	r.electionElapsed, r.hurried = 0, false
 	r.electionTimeout = r.cfg.ElectionTimeoutTicks + r.cfg.Rand.IntN(r.cfg.ElectionTimeoutTicks)
 }
 

@@ -231,6 +231,17 @@ func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Read
 	return nil
 }
 
+// Unreachable is for a Transport to say that its connection to a member broke. It is
+// a hint that the member may be dead, and lets its followers look for a new leader
+// at once, where they would otherwise wait for the election timeout.
+func (n *Node[Op, Result]) Unreachable(id raft.NodeID) {
+	n.inbox.call(func(r *Replica[*pending[Result]]) {
+		if r != nil {
+			r.Unreachable(id)
+		}
+	})
+}
+
 // TransferLeadership hands leadership to the given replica, or with raft.None to
 // the most caught-up one, and returns when another leader is known, or with ctx's
 // error.

@@ -117,6 +117,9 @@ func (r *Replica[W]) Tick(now raft.Instant) { r.core.Tick(now) }
 // Persisted reports that every Persist up to seq is durable.
 func (r *Replica[W]) Persisted(seq uint64) { r.core.Persisted(seq) }
 
+// Unreachable says that the connection to a member broke.
+func (r *Replica[W]) Unreachable(id raft.NodeID) { r.core.Unreachable(id) }
+
 // SnapshotSent answers one of Effects.Snapshots.
 func (r *Replica[W]) SnapshotSent(to raft.NodeID, index raft.Index, ok bool) {
 	r.core.SnapshotSent(to, index, ok)

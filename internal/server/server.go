@@ -172,6 +172,7 @@ func (s *Server) assemble() (err error) {
 			Admit:       s.admit,
 			OnRefused:   s.refused,
 			OnPeerUp:    func(raft.NodeID) { notify(s.met) },
+			OnPeerDown:  s.peerDown,
 			Logger:      s.log,
 		})
 	}
@@ -221,6 +222,13 @@ func (s *Server) refused(by raft.NodeID, reason string) {
 	case s.refusals <- refusal{by, reason}:
 	case <-s.ctx.Done():
 	case <-s.ready: // a member that is admitted stays so; the transport logs refusals
+	}
+}
+
+// peerDown is transport.Config.OnPeerDown.
+func (s *Server) peerDown(id raft.NodeID) {
+	if r := s.front.replica.Load(); r != nil {
+		r.Node.Unreachable(id)
 	}
 }
 

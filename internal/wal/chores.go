@@ -12,7 +12,7 @@ const (
 	fillStep = 256 << 10
 	// fillAhead is how many bytes of the next segment are made ready for each byte
 	// of the present one: enough to be done early, but no burst.
-	fillAhead = 4
+	fillAhead = 2
 	// retryAfter is how long a failed attempt at the next segment is left alone.
 	retryAfter = time.Second
 )

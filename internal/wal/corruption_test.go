@@ -82,7 +82,7 @@ func (d *damagedLog) with(t *testing.T, name string, content []byte) *vfs.MemFS 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(content); err != nil {
+	if _, err := f.Write(slices.Clone(content)); err != nil { // Write may change what it is given
 		t.Fatal(err)
 	}
 	f.Close()
@@ -336,7 +336,7 @@ func TestOlderSnapshotIsNotFallenBackTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(old); err != nil {
+	if _, err := f.Write(slices.Clone(old)); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()

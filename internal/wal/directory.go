@@ -25,10 +25,15 @@ const (
 	writeCategory vfs.DiskWriteCategory = "balsa-wal"
 )
 
+// segmentName is the name of segment seq: 16 hexadecimal digits, .log.
 func segmentName(seq uint64) string { return fmt.Sprintf("%016x%s", seq, segmentSuffix) }
+
+// snapshotName is the name of the snapshot of index: 16 hexadecimal digits, .snap.
 func snapshotName(index raft.Index) string {
 	return fmt.Sprintf("%016x%s", uint64(index), snapshotSuffix)
 }
+
+// parseName is the inverse of both.
 func parseName(name, suffix string) (n uint64, ok bool) {
 	stem, ok := strings.CutSuffix(name, suffix)
 	if !ok || len(stem) != 16 || stem != strings.ToLower(stem) {

@@ -3,8 +3,6 @@ package wal
 import (
 	"errors"
 	"fmt"
-
-	"balsa/raft/quorum"
 )
 
 var (
@@ -47,5 +45,5 @@ type IdentityError struct {
 
 func (e *IdentityError) Error() string {
 	return fmt.Sprintf("wal: %s belongs to node %s of cluster %016x, not to node %s of cluster %016x",
-		e.Dir, quorum.NodeID(e.Have.NodeID), e.Have.ClusterID, quorum.NodeID(e.Want.NodeID), e.Want.ClusterID)
+		e.Dir, e.Have.NodeID, e.Have.ClusterID, e.Want.NodeID, e.Want.ClusterID)
 }

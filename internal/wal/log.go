@@ -51,8 +51,9 @@ func (o Options) withDefaults() Options {
 
 // Log is the durable log and the snapshots of one node. It implements rsm.Storage.
 //
-// Save may be called by one goroutine while others call the other methods. The
-// locks, in the order in which they may be taken: saving or installing, filling, mu.
+// All methods may be called at once. The locks, in the order in which they may be
+// taken: saving, installing, chores, filling, mu. None is held while a caller's
+// function runs.
 type Log struct {
 	dir    *directory
 	opts   Options

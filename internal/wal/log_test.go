@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"io"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -13,6 +14,9 @@ import (
 type storage interface {
 	Load() (raft.State, error)
 	Save(ps []raft.Persist) error
+	SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error
+	OpenSnapshot() (raft.SnapshotMeta, io.ReadCloser, error)
+	Compact(index raft.Index) error
 }
 
 var _ storage = (*Log)(nil)
@@ -58,4 +62,35 @@ func TestLogEqualsModel(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// The same on the real file system, with the background goroutine.
+func TestLogOnDisk(t *testing.T) {
+	dir, opts := t.TempDir(), Options{SegmentSize: 64 << 10}
+	if err := Create(dir, opts, testID, testConf); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(dir, opts, testID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newModel(testConf)
+	g := plausible{choose: seeded(5).IntN, m: m}
+	for range 400 {
+		if l, err = g.next().onLog(l, dir, opts, testID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, l)
+	if l, err = Open(dir, opts, testID); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	got, err := loadAll(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := m.contents(); !got.equal(want) {
+		t.Fatalf("got %s\nwant %s", got, want)
+	}
 }

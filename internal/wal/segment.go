@@ -17,7 +17,7 @@ type segment struct {
 	used, size int64
 }
 
-// createSegment makes a durable, empty segment. Content, if any, goes behind its header.
+// createSegment makes a durable, empty segment.
 func (d *directory) createSegment(id Identity, seq uint64, random io.Reader) (*segment, error) {
 	h, err := newSegmentHeader(id, seq, random)
 	if err != nil {

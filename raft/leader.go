@@ -31,8 +31,11 @@ func (r *Raft) tickLeader() {
 	if r.heartbeatElapsed >= r.cfg.HeartbeatTicks {
 		r.roundWanted = true
 		for _, p := range r.peers {
-			if p.state == probe && p.waiting { // the probe, or its answer, may be lost
+			switch {
+			case p.state == probe && p.waiting: // the probe, or its answer, may be lost
 				p.next, p.waiting = p.prev+1, false
+			case p.state == snapshot && p.waiting: // it was not stored: try again
+				p.becomeProbe(p.match + 1)
 			}
 		}
 	}
@@ -218,8 +221,7 @@ func (r *Raft) SnapshotSent(to NodeID, index Index, ok bool) {
 		return
 	}
 	if !ok {
-		p.becomeProbe(p.match + 1)
-		p.prev, p.waiting = p.next-1, true // try again with the next heartbeat
+		p.waiting = true // for the next heartbeat
 		return
 	}
 	p.becomeProbe(index + 1)

@@ -26,7 +26,8 @@ type progress struct {
 	match Index
 	next  Index
 	// prev is, when probing, the PrevIndex that the probe under way asks about, and
-	// waiting tells that there is one.
+	// waiting tells that there is one. In the state snapshot waiting tells that sending
+	// it has failed, and is tried again with the next heartbeat.
 	prev    Index
 	waiting bool
 	// window is what was sent in the state replicate and is not acknowledged.
@@ -52,7 +53,7 @@ func (p *progress) becomeReplicate() {
 }
 
 func (p *progress) becomeSnapshot() {
-	p.state, p.window = snapshot, window{}
+	p.state, p.waiting, p.window = snapshot, false, window{}
 }
 
 // window bounds what is under way to a peer, in appends and in bytes.

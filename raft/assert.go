@@ -3,23 +3,45 @@ package raft
 import "fmt"
 
 // assertf panics if a thing that must be true is not. Asserts are always on.
+//
+// Its arguments are boxed even where all is well; on paths that run for every entry
+// or message an if around failf spares that.
 func assertf(ok bool, format string, args ...any) {
 	if !ok {
-		panic("raft: invariant broken: " + fmt.Sprintf(format, args...))
+		failf(format, args...)
 	}
+}
+
+func failf(format string, args ...any) {
+	panic("raft: invariant broken: " + fmt.Sprintf(format, args...))
 }
 
 // checkInvariants holds after every event. Each line is a sentence of the design;
 // the comparisons are cheap enough to stay on in production.
 func (r *Raft) checkInvariants() {
 	l := &r.log
-	assertf(r.applied <= r.handed && r.handed <= r.commit && r.commit <= l.last(),
-		"%s: applied %d <= handed out %d <= committed %d <= last %d", r.id, r.applied, r.handed, r.commit, l.last())
-	assertf(l.stable <= l.saved && l.saved <= l.last(), "%s: durable %d <= saved %d <= last %d", r.id, l.stable, l.saved, l.last())
-	assertf(l.base <= r.commit, "%s: log begins after %d, committed %d", r.id, l.base, r.commit)
-	assertf(l.lastTerm() <= r.term, "%s: last entry of term %d in term %d", r.id, l.lastTerm(), r.term)
-	assertf(r.role != Leader || (r.leader == r.id && r.vote == r.id), "%s: leads for %s, voted for %s", r.id, r.leader, r.vote)
-	assertf(r.role != Candidate || (r.leader == None && r.vote == r.id), "%s: candidate under %s, voted for %s", r.id, r.leader, r.vote)
-	assertf(r.role == Leader || len(r.reads) == 0, "%s: %s holds %d reads", r.id, r.role, len(r.reads))
-	assertf(r.matched <= l.last(), "%s: matched %d of %d", r.id, r.matched, l.last())
+	if !(r.applied <= r.handed && r.handed <= r.commit && r.commit <= l.last()) {
+		failf("%s: applied %d <= handed out %d <= committed %d <= last %d", r.id, r.applied, r.handed, r.commit, l.last())
+	}
+	if !(l.stable <= l.saved && l.saved <= l.last()) {
+		failf("%s: durable %d <= saved %d <= last %d", r.id, l.stable, l.saved, l.last())
+	}
+	if l.base > r.commit {
+		failf("%s: log begins after %d, committed %d", r.id, l.base, r.commit)
+	}
+	if l.lastTerm() > r.term {
+		failf("%s: last entry of term %d in term %d", r.id, l.lastTerm(), r.term)
+	}
+	if r.role == Leader && (r.leader != r.id || r.vote != r.id) {
+		failf("%s: leads for %s, voted for %s", r.id, r.leader, r.vote)
+	}
+	if r.role == Candidate && (r.leader != None || r.vote != r.id) {
+		failf("%s: candidate under %s, voted for %s", r.id, r.leader, r.vote)
+	}
+	if r.role != Leader && len(r.reads) > 0 {
+		failf("%s: %s holds %d reads", r.id, r.role, len(r.reads))
+	}
+	if r.matched > l.last() {
+		failf("%s: matched %d of %d", r.id, r.matched, l.last())
+	}
 }

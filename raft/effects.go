@@ -50,7 +50,9 @@ type held struct {
 func (r *Raft) send(m Message) {
 	h := m.Head()
 	h.From, h.Term = r.id, r.term
-	assertf(h.To != r.id && h.To != None, "%s sends to %s", r.id, h.To)
+	if h.To == r.id || h.To == None {
+		failf("%s sends to %s", r.id, h.To)
+	}
 	if seq := r.hardStateSeq(); seq > r.persistedSeq {
 		r.held = append(r.held, held{seq, m})
 		return

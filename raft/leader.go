@@ -105,7 +105,9 @@ func (p *progress) maySend(cfg *Config) bool {
 
 func (r *Raft) sendAppend(p *progress, prev Index, entries []Entry) {
 	term, ok := r.log.term(prev)
-	assertf(ok, "%s: no term for %d before %s's next %d; the log is %d to %d", r.id, prev, p.id, p.next, r.log.base+1, r.log.last())
+	if !ok {
+		failf("%s: no term for %d before %s's next %d; the log is %d to %d", r.id, prev, p.id, p.next, r.log.base+1, r.log.last())
+	}
 	r.send(&AppendEntries{
 		Header: Header{To: p.id}, PrevIndex: prev, PrevTerm: term, Entries: entries, Commit: r.commit, Round: r.round,
 	})

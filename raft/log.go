@@ -70,7 +70,9 @@ func (l *log) matches(i Index, t Term) bool {
 
 // slice returns the entries lo to hi, both included.
 func (l *log) slice(lo, hi Index) []Entry {
-	assertf(lo > l.base && hi <= l.last() && lo <= hi+1, "log slice %d to %d of %d to %d", lo, hi, l.base+1, l.last())
+	if lo <= l.base || hi > l.last() || lo > hi+1 {
+		failf("log slice %d to %d of %d to %d", lo, hi, l.base+1, l.last())
+	}
 	from, to := lo-l.base-1, hi-l.base
 	return l.entries[from:to:to]
 }
@@ -102,8 +104,9 @@ func (l *log) bytes(lo, hi Index) (size int) {
 // append adds entries behind the last one.
 func (l *log) append(entries []Entry) {
 	for _, e := range entries {
-		assertf(e.Index == l.last()+1, "append of %s behind %d", e, l.last())
-		assertf(e.Term >= l.lastTerm(), "append of %s behind term %d", e, l.lastTerm())
+		if e.Index != l.last()+1 || e.Term < l.lastTerm() {
+			failf("append of %s behind %d of term %d", e, l.last(), l.lastTerm())
+		}
 		l.entries = append(l.entries, e)
 		l.size += e.Size()
 	}

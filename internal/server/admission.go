@@ -73,16 +73,6 @@ func (a *admission) verdict(name, dir string) error {
 		ErrNotAdmitted, name, dir, strings.Join(reasons, "; "))
 }
 
-// name gives the name of a member.
-func (a *admission) name(id raft.NodeID) string {
-	for _, m := range a.others {
-		if m.ID == id {
-			return m.Name
-		}
-	}
-	return id.String()
-}
-
 // missing names those who have not answered yet, or not well.
 func (a *admission) missing() []string {
 	var names []string

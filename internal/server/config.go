@@ -53,6 +53,8 @@ type Config struct {
 	// ListenClient and ListenPeer. The server closes them.
 	ClientListeners []net.Listener
 	PeerListener    net.Listener
+
+	segmentSize int64 // of the log, in bytes; 0: package wal's default
 }
 
 // withDefaults fills in what was left out, and refuses what cannot work.

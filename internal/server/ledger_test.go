@@ -61,8 +61,9 @@ func TestLedgerRefusesASecondIncarnation(t *testing.T) {
 
 func TestLedgerRemembersActivation(t *testing.T) {
 	fs := vfs.NewMem()
-	l := newLedger(t, fs)
-	if l = reopen(t, fs); l.Active() {
+	newLedger(t, fs)
+	l := reopen(t, fs)
+	if l.Active() {
 		t.Fatal("active before Activate")
 	}
 	if err := l.Activate(); err != nil {

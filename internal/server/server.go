@@ -74,7 +74,7 @@ func Start(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:      cfg,
 		self:     self,
-		log:      cfg.Logger.With("member", self.Name),
+		log:      slog.New(naming{cfg.Logger.Handler(), cfg.Cluster}).With("member", self.Name),
 		started:  time.Now(),
 		met:      make(chan struct{}, 1),
 		refusals: make(chan refusal, 16),
@@ -82,6 +82,7 @@ func Start(cfg Config) (*Server, error) {
 		ready:    make(chan struct{}),
 		failed:   make(chan struct{}),
 	}
+	s.cfg.Logger = s.log
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.assemble(); err != nil {
 		s.cancel()
@@ -296,7 +297,7 @@ func (s *Server) awaitAdmission() error {
 		select {
 		case <-s.met:
 		case r := <-s.refusals:
-			s.log.Warn("refused by a member", "by", a.name(r.by), "reason", r.reason)
+			s.log.Warn("refused by a member", "by", r.by, "reason", r.reason)
 			a.refuse(r.by, r.reason)
 			if err := a.verdict(s.self.Name, s.cfg.DataDir); err != nil {
 				return err

@@ -1,0 +1,23 @@
+// Package server puts one member of a balsa cluster together: sockets, data
+// directory, replica, and the gRPC face that clients talk to.
+//
+//	client ══ Exchange ══► front ──► exchange ──► Service ──► rsm.Node ──► kv.Store
+//	          (gRPC)         │       one stream,    one         │   │
+//	                         │       batches       request      │   └─► wal.Log
+//	                       Status,                              └─────► transport ══► peers
+//	                       health
+//
+// Service (service.go) answers requests and knows no network. Replica (replica.go) is
+// a Service with the rsm.Node behind it; tests run it on a network in memory. Server
+// (server.go) is the whole, with a life of three parts:
+//
+//  1. Start opens the sockets, then the data directory (home.go). What is wrong with
+//     either is found before anything on disk has changed.
+//  2. A new data directory waits until a majority of the other members have recorded
+//     it (admission.go, ledger.go). Meanwhile requests get UNAVAILABLE.
+//  3. The replica runs, until Shutdown (shutdown.go) or until its disk fails.
+//
+// Requests take no goroutine each: a stream has one that receives and one that sends,
+// and in between they wait in the replica. Every queue on the way is bounded
+// (flow.go); beyond a bound requests get BUSY, which says that they were not executed.
+package server

@@ -8,7 +8,8 @@ import (
 
 // The byte form of an operation, as it stands in the Raft log:
 //
-//	format(1 byte) kind(1 byte) version(uvarint) key length(uvarint) key value
+//	format(1 byte) kind(1 byte) version(uvarint) unchanged since(uvarint)
+//	key length(uvarint) key value
 //
 // The high bit of kind is Unconditional. The value has no length: it is the rest.
 const (
@@ -35,6 +36,7 @@ func (Codec) Append(dst []byte, op Op) []byte {
 	}
 	dst = append(dst, opFormat, kind)
 	dst = binary.AppendUvarint(dst, op.Version)
+	dst = binary.AppendUvarint(dst, op.UnchangedSince)
 	dst = binary.AppendUvarint(dst, uint64(len(op.Key)))
 	dst = append(dst, op.Key...)
 	return append(dst, op.Value...)
@@ -60,16 +62,17 @@ func (Codec) Decode(data []byte) (Op, error) {
 		return Op{}, fmt.Errorf("kv: operation is of unknown kind %d", uint8(op.Kind))
 	}
 	rest := data[2:]
-	var n int
-	if op.Version, n = binary.Uvarint(rest); n <= 0 {
+	var keyBytes uint64
+	for _, v := range []*uint64{&op.Version, &op.UnchangedSince, &keyBytes} {
+		var n int
+		if *v, n = binary.Uvarint(rest); n <= 0 {
+			return Op{}, errTruncatedOp
+		}
+		rest = rest[n:]
+	}
+	if keyBytes > uint64(len(rest)) {
 		return Op{}, errTruncatedOp
 	}
-	rest = rest[n:]
-	keyBytes, n := binary.Uvarint(rest)
-	if n <= 0 || keyBytes > uint64(len(rest)-n) {
-		return Op{}, errTruncatedOp
-	}
-	rest = rest[n:]
 	op.Key = string(rest[:keyBytes])
 	if value := rest[keyBytes:]; len(value) > 0 {
 		op.Value = value[:len(value):len(value)]

@@ -16,17 +16,18 @@ func drawOp(t *rapid.T, keys ...string) kv.Op {
 		key = rapid.SampledFrom(keys)
 	}
 	return kv.Op{
-		Kind:          kv.OpKind(rapid.IntRange(int(kv.Get), int(kv.Delete)).Draw(t, "kind")),
-		Key:           key.Draw(t, "key"),
-		Value:         rapid.SliceOf(rapid.Byte()).Draw(t, "value"),
-		Version:       rapid.OneOf(rapid.Uint64Range(0, 4), rapid.Uint64()).Draw(t, "version"),
-		Unconditional: rapid.Bool().Draw(t, "unconditional"),
+		Kind:           kv.OpKind(rapid.IntRange(int(kv.Get), int(kv.Delete)).Draw(t, "kind")),
+		Key:            key.Draw(t, "key"),
+		Value:          rapid.SliceOf(rapid.Byte()).Draw(t, "value"),
+		Version:        rapid.OneOf(rapid.Uint64Range(0, 4), rapid.Uint64()).Draw(t, "version"),
+		Unconditional:  rapid.Bool().Draw(t, "unconditional"),
+		UnchangedSince: rapid.OneOf(rapid.Just(uint64(0)), rapid.Uint64Range(1, 40), rapid.Uint64()).Draw(t, "unchanged since"),
 	}
 }
 
 func sameOp(a, b kv.Op) bool {
 	return a.Kind == b.Kind && a.Key == b.Key && bytes.Equal(a.Value, b.Value) &&
-		a.Version == b.Version && a.Unconditional == b.Unconditional
+		a.Version == b.Version && a.Unconditional == b.Unconditional && a.UnchangedSince == b.UnchangedSince
 }
 
 func TestCodecRoundTrip(t *testing.T) {
@@ -65,12 +66,13 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a format only", good[:1], "truncated"},
 		{"no version", good[:2], "truncated"},
 		{"half a version", good[:3], "truncated"},
-		{"no key length", good[:4], "truncated"},
+		{"no revision", good[:4], "truncated"},
+		{"no key length", good[:5], "truncated"},
 		{"half a key", good[:len(good)-1], "truncated"},
 		{"another format", append([]byte{2}, good[1:]...), "format 2"},
 		{"a kind of the future", []byte{1, 4, 0, 1, 'k'}, "unknown kind 4"},
 		{"a version over 64 bits", append([]byte{1, 2}, bytes.Repeat([]byte{0xff}, 11)...), "truncated"},
-		{"a key length over all data", []byte{1, 2, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, "truncated"},
+		{"a key length over all data", []byte{1, 2, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, "truncated"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -104,7 +106,7 @@ func TestDecodedValueIsShared(t *testing.T) {
 }
 
 func FuzzCodec(f *testing.F) {
-	for _, op := range []kv.Op{get("k"), put("key", "value", 300), anyVersion(del("key", 0)), {}} {
+	for _, op := range []kv.Op{get("k"), put("key", "value", 300), anyVersion(del("key", 0)), since(put("key", "", 0), 300), {}} {
 		f.Add(kv.Codec{}.Append(nil, op))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

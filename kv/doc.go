@@ -16,9 +16,11 @@
 // back starts again at version 1. That is etcd's data model.
 //
 // An operation is conditional unless it says otherwise: it takes effect only where the
-// key is at the version that the operation names (0: absent), which is what lets a
-// client send it twice and have it happen once. Refusals are Results too, the same
-// on every replica.
+// key is at the version that the operation names (0: absent). That does not yet let a
+// client send it twice and have it happen once, since a key that others delete and
+// create again comes by the same versions again. For that an operation can also demand
+// that the key be unchanged since a revision: see Op.UnchangedSince, and tombs for what
+// a store remembers of deleted keys. Refusals are Results too, the same on every replica.
 //
 // # What it does not do
 //

@@ -12,6 +12,7 @@ import (
 // model is the store said naively: a map, and the rules one after the other.
 type model struct {
 	keys     map[string]kv.Entry
+	deleted  map[string]uint64 // at which revision last
 	revision uint64
 }
 
@@ -30,9 +31,13 @@ func (m *model) do(op kv.Op) kv.Result {
 	if present && !op.Unconditional && op.Version != e.Version {
 		return refuse(kv.CodeVersion)
 	}
+	if op.UnchangedSince > 0 && max(e.ModRevision, m.deleted[op.Key]) > op.UnchangedSince {
+		return refuse(kv.CodeChanged)
+	}
 	m.revision++
 	if op.Kind == kv.Delete {
 		delete(m.keys, op.Key)
+		m.deleted[op.Key] = m.revision
 		return kv.Result{Revision: m.revision}
 	}
 	if !present {
@@ -45,7 +50,7 @@ func (m *model) do(op kv.Op) kv.Result {
 
 func TestStoreBehavesLikeTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{keys: map[string]kv.Entry{}, revision: 1}
+		m := &model{keys: map[string]kv.Entry{}, deleted: map[string]uint64{}, revision: 1}
 		s, twin := kv.NewStore(), kv.NewStore()
 		steps := rapid.IntRange(1, 60).Draw(t, "steps")
 		for range steps {

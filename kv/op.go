@@ -39,9 +39,12 @@ type Op struct {
 	// Version is what the key must be at for Put and Delete to take effect, 0 meaning
 	// that there is no such key. Get, and Unconditional, ignore it.
 	Version uint64
-	// Unconditional lets Put and Delete take effect at any version. It gives up
-	// at-most-once: sent twice, the operation may happen twice.
+	// Unconditional lets Put and Delete take effect at any version.
 	Unconditional bool
+	// UnchangedSince, if not 0, is a store revision: Put and Delete take effect only if
+	// the key was neither put nor deleted at a later one. Sent twice with one
+	// revision that the store had reached before, an operation happens at most once.
+	UnchangedSince uint64
 }
 
 // Limits bound what one operation may carry, in bytes. A zero field stands for the

@@ -14,6 +14,12 @@ var (
 	// above 0 of one. Nothing changed.
 	ErrNoKey = errors.New("kv: no such key")
 
+	// ErrChanged refuses a Put or Delete that was to happen only if the key is unchanged
+	// since a revision, and that nothing else speaks against. The key was changed later;
+	// or, if it is absent, it or another key whose hash is alike was deleted later.
+	// Nothing changed.
+	ErrChanged = errors.New("kv: key has changed")
+
 	// ErrTooLarge refuses an operation whose key or value is over the server's Limits.
 	// It comes from Validate, never from DoOp.
 	ErrTooLarge = errors.New("kv: too large")
@@ -37,6 +43,7 @@ const (
 	CodeTooLarge    Code = 3 // ErrTooLarge
 	CodeEmptyKey    Code = 4 // ErrEmptyKey
 	CodeUnknownKind Code = 5 // ErrUnknownKind
+	CodeChanged     Code = 6 // ErrChanged
 )
 
 var codeErrors = [...]error{
@@ -45,6 +52,7 @@ var codeErrors = [...]error{
 	CodeTooLarge:    ErrTooLarge,
 	CodeEmptyKey:    ErrEmptyKey,
 	CodeUnknownKind: ErrUnknownKind,
+	CodeChanged:     ErrChanged,
 }
 
 // Err returns the sentinel error that c stands for, nil for CodeOK. A code from a newer

@@ -13,6 +13,9 @@ import (
 // A snapshot is a stream of bytes, the same for the same state:
 //
 //	header   magic(7) format(1) revision(uvarint) keys(uvarint) hash(8, little endian)
+//	         tombs(uvarint)
+//	each tomb that holds a revision
+//	         number(uvarint) revision(uvarint)                 in ascending order
 //	each key key length(uvarint) key
 //	         create revision(uvarint) mod revision - create revision(uvarint)
 //	         version(uvarint) value length(uvarint) value      in ascending order
@@ -61,10 +64,19 @@ func (im *image) WriteTo(w io.Writer) (written int64, err error) {
 	head = binary.AppendUvarint(head, im.state.revision)
 	head = binary.AppendUvarint(head, uint64(im.state.index.Len()))
 	head = binary.LittleEndian.AppendUint64(head, im.state.hash())
+	head = binary.AppendUvarint(head, uint64(im.state.tombs.inUse()))
 	buf.Write(head)
 
 	check := state{revision: im.state.revision}
 	var scratch []byte
+	for i, revision := range &im.state.tombs {
+		if revision != 0 {
+			check.sum += im.state.tombs.hash(i)
+			scratch = binary.AppendUvarint(scratch, uint64(i))
+			scratch = binary.AppendUvarint(scratch, revision)
+		}
+	}
+	buf.Write(scratch)
 	im.state.index.Scan(func(key string, r *record) bool {
 		check.sum += r.hash(key)
 		scratch = binary.AppendUvarint(scratch[:0], uint64(len(key)))
@@ -121,6 +133,9 @@ func readSnapshot(r io.Reader) (state, error) {
 	sr := &snapshotReader{r: bufio.NewReaderSize(r, streamBytes), digest: xxhash.New()}
 	st, keys, hash := newState(), uint64(0), uint64(0)
 	if err := sr.header(&st.revision, &keys, &hash); err != nil {
+		return state{}, err
+	}
+	if err := sr.tombs(&st); err != nil {
 		return state{}, err
 	}
 	last := ""

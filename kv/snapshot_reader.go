@@ -49,6 +49,34 @@ func (s *snapshotReader) header(revision, keys, hash *uint64) error {
 	return err
 }
 
+// tombs reads the tombs of st, which has its revision already.
+func (s *snapshotReader) tombs(st *state) error {
+	count, err := s.uvarint()
+	if err != nil {
+		return err
+	}
+	next := uint64(0)
+	for range count {
+		number, err := s.uvarint()
+		if err != nil {
+			return err
+		}
+		revision, err := s.uvarint()
+		if err != nil {
+			return err
+		}
+		// A key is created before it is deleted, so that takes two revisions.
+		if number < next || number >= numTombs || revision < firstRevision+2 || revision > st.revision {
+			return fmt.Errorf("%w: tomb %d of revision %d, where %d or a later one may be, in a store at %d",
+				ErrBadSnapshot, number, revision, next, st.revision)
+		}
+		st.tombs[number] = revision
+		st.sum += st.tombs.hash(int(number))
+		next = number + 1
+	}
+	return nil
+}
+
 // record reads one key, which must be above last, in a store at storeRevision.
 func (s *snapshotReader) record(last string, storeRevision uint64) (string, *record, error) {
 	keyBytes, err := s.bytes()

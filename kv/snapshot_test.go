@@ -61,7 +61,9 @@ func filled(keys int) *kv.Store {
 		s.DoOp(anyVersion(put(fmt.Sprintf("key %d", i%(keys-keys/4)), strings.Repeat("v", i), 0)))
 	}
 	s.DoOp(put("empty value", "", 0))
-	s.DoOp(anyVersion(del("key 1", 0)))
+	for i := range keys / 9 {
+		s.DoOp(anyVersion(del(fmt.Sprintf("key %d", i+1), 0)))
+	}
 	return s
 }
 
@@ -76,9 +78,10 @@ func TestSnapshotRestoresEverything(t *testing.T) {
 			if !bytes.Equal(snapshot(t, back), data) {
 				t.Error("the restored state has another snapshot")
 			}
-			op := put("and on", "v", 0)
-			if got, want := back.DoOp(op), s.DoOp(op); !equal(got, want) {
-				t.Errorf("the next operation gives %+v, want %+v", got, want)
+			for _, op := range []kv.Op{since(put("key 1", "deleted", 0), 2), put("and on", "v", 0)} {
+				if got, want := back.DoOp(op), s.DoOp(op); !equal(got, want) {
+					t.Errorf("the next operation gives %+v, want %+v", got, want)
+				}
 			}
 		})
 	}
@@ -155,7 +158,8 @@ func TestRestoreFailureChangesNothing(t *testing.T) {
 		{"trailing data", io.MultiReader(bytes.NewReader(good), strings.NewReader("x")), kv.ErrBadSnapshot, "after its end"},
 		{"an error of the stream", io.MultiReader(bytes.NewReader(good[:40]), iotest.ErrReader(broken)), broken, ""},
 		{"an error behind the end", io.MultiReader(bytes.NewReader(good), iotest.ErrReader(broken)), broken, ""},
-		{"a length that lies", bytes.NewReader(append(bytes.Clone(good[:18]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)), kv.ErrBadSnapshot, "truncated"},
+		{"a length that lies", bytes.NewReader(append(append(bytes.Clone(good[:18]), 0), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)), kv.ErrBadSnapshot, "truncated"},
+		{"a count of tombs that lies", bytes.NewReader(append(bytes.Clone(good[:18]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)), kv.ErrBadSnapshot, "truncated"},
 		{"a length over 64 bits", bytes.NewReader(append(bytes.Clone(good[:18]), bytes.Repeat([]byte{0xff}, 10)...)), kv.ErrBadSnapshot, "64 bits"},
 	}
 	for _, tt := range tests {
@@ -213,12 +217,39 @@ func TestRestoreRefusesStatesThatCannotBe(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			data := append([]byte("balsakv\x01"), 9, byte(len(tt.entries)))
-			data = append(data, make([]byte, 8)...)
+			data = append(data, make([]byte, 8+1)...)
 			for _, e := range tt.entries {
 				data = append(data, e...)
 			}
 			err := kv.NewStore().Restore(bytes.NewReader(resealed(append(data, make([]byte, 8)...))))
 			if !errors.Is(err, kv.ErrBadSnapshot) || !strings.Contains(err.Error(), "key") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestRestoreRefusesTombsThatCannotBe(t *testing.T) {
+	tests := []struct {
+		name  string
+		tombs []uint64 // number, revision, number, ...
+	}{
+		{"out of order", []uint64{5, 3, 4, 4}},
+		{"one twice", []uint64{5, 3, 5, 4}},
+		{"one too many", []uint64{1024, 3}},
+		{"of a delete before any key was", []uint64{5, 2}},
+		{"of a delete after the store's revision", []uint64{5, 10}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			data := append([]byte("balsakv\x01"), 9, 0)
+			data = append(data, make([]byte, 8)...)
+			data = append(data, byte(len(tt.tombs)/2))
+			for _, v := range tt.tombs {
+				data = binary.AppendUvarint(data, v)
+			}
+			err := kv.NewStore().Restore(bytes.NewReader(resealed(append(data, make([]byte, 8)...))))
+			if !errors.Is(err, kv.ErrBadSnapshot) || !strings.Contains(err.Error(), "tomb") {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -29,8 +29,9 @@ type state struct {
 	revision uint64
 	// bytes is the size of all keys and values.
 	bytes int64
-	// sum is the sum of the hashes of all records, modulo 2^64.
-	sum uint64
+	// sum is the sum of the hashes of all records and of all tombs, modulo 2^64.
+	sum   uint64
+	tombs tombs
 }
 
 // record is what a key holds. It never changes: readers and images share it.
@@ -65,7 +66,7 @@ func (s *Store) DoOp(op Op) Result {
 	if op.Kind == Get {
 		return s.state.describe(old)
 	}
-	if code := condition(op, old); code != CodeOK {
+	if code := s.state.condition(op, old); code != CodeOK {
 		r := s.state.describe(old)
 		r.Code, r.Value = code, nil
 		return r
@@ -78,18 +79,25 @@ func (s *Store) DoOp(op Op) Result {
 
 // condition tells whether a Put or Delete may change the key that holds old, nil
 // meaning absent.
-func condition(op Op, old *record) Code {
+func (st *state) condition(op Op, old *record) Code {
 	switch {
-	case old == nil && op.Kind == Delete:
+	case old == nil && (op.Kind == Delete || op.Version > 0 && !op.Unconditional):
 		return CodeNoKey
-	case op.Unconditional:
-		return CodeOK
-	case old == nil && op.Version > 0:
-		return CodeNoKey
-	case old != nil && op.Version != old.version:
+	case old != nil && op.Version != old.version && !op.Unconditional:
 		return CodeVersion
+	case op.UnchangedSince > 0 && st.lastChange(op.Key, old) > op.UnchangedSince:
+		return CodeChanged
 	}
 	return CodeOK
+}
+
+// lastChange returns the revision of the last change of the key that holds old, nil
+// meaning absent; of an absent one perhaps a later revision.
+func (st *state) lastChange(key string, old *record) uint64 {
+	if old == nil {
+		return st.tombs[tombOf(key)]
+	}
+	return old.modRevision
 }
 
 func (s *Store) put(op Op, old *record) Result {
@@ -119,16 +127,17 @@ func (s *Store) put(op Op, old *record) Result {
 }
 
 func (s *Store) delete(key string, old *record) Result {
-	sum := s.state.sum - old.hash(key)
+	revision, tomb := s.state.revision+1, tombOf(key)
+	sum := s.state.sum - old.hash(key) - s.state.tombs.hash(tomb)
 
 	s.mu.Lock()
 	s.state.index.Delete(key)
-	s.state.revision++
-	s.state.sum = sum
+	s.state.tombs[tomb] = revision
+	s.state.revision, s.state.sum = revision, sum+s.state.tombs.hash(tomb)
 	s.state.bytes -= old.size(key)
 	s.mu.Unlock()
 
-	return Result{Revision: s.state.revision}
+	return Result{Revision: revision}
 }
 
 // Get returns what DoOp of a Get would, without the log: a key that is absent gives
@@ -217,8 +226,8 @@ func (s *Store) Bytes() int64 {
 // have the same hash; those whose states differ in anything, the revision included,
 // have different ones but for a chance of 2^-64.
 //
-// It is kept as a sum over the records, so that a put costs the hashing of what it
-// replaces and of what it installs, and that a snapshot can be checked against it
+// It is kept as a sum over the records and tombs, so that a put costs the hashing of what
+// it replaces and of what it installs, and that a snapshot can be checked against it
 // record by record, both when it is written and when it is restored. It guards against
 // faults, not against somebody who chooses keys and values to collide.
 func (s *Store) Hash() uint64 {

@@ -30,6 +30,11 @@ func anyVersion(op kv.Op) kv.Op {
 	return op
 }
 
+func since(op kv.Op, revision uint64) kv.Op {
+	op.UnchangedSince = revision
+	return op
+}
+
 // equal compares results; nil and empty values are one.
 func equal(a, b kv.Result) bool {
 	if !bytes.Equal(a.Value, b.Value) {
@@ -42,6 +47,8 @@ func equal(a, b kv.Result) bool {
 
 func TestDoOp(t *testing.T) {
 	twice := []kv.Op{put("k", "one", 0), put("k", "two", 1)} // k is at version 2, the store at 3
+	gone := append(slices.Clip(twice), del("k", 2))          // k is gone, the store is at 4
+	backAgain := append(slices.Clip(gone), put("k", "v", 0)) // k is at version 1, the store at 5
 	tests := []struct {
 		name   string
 		before []kv.Op
@@ -88,6 +95,32 @@ func TestDoOp(t *testing.T) {
 			kv.Result{Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
 		{"a key that comes back does not take its old version", append(twice, del("k", 2)), put("k", "v", 2),
 			kv.Result{Code: kv.CodeNoKey, Revision: 4}},
+		{"put of a key unchanged since is executed", twice, since(put("k", "v", 2), 3),
+			kv.Result{Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
+		{"put of a key changed since is refused", twice, since(put("k", "v", 2), 2),
+			kv.Result{Code: kv.CodeChanged, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"put of a key changed since, and at another version, is refused for that", twice, since(put("k", "v", 1), 2),
+			kv.Result{Code: kv.CodeVersion, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"put of a key that came back is refused", backAgain, since(put("k", "v", 1), 4),
+			kv.Result{Code: kv.CodeChanged, Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
+		{"delete of a key that came back is refused", backAgain, since(del("k", 1), 4),
+			kv.Result{Code: kv.CodeChanged, Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
+		{"delete of a key unchanged since is executed", twice, since(del("k", 2), 3),
+			kv.Result{Revision: 4}},
+		{"creation of a key deleted since is refused", gone, since(put("k", "v", 0), 3),
+			kv.Result{Code: kv.CodeChanged, Revision: 4}},
+		{"creation of a key deleted before is executed", gone, since(put("k", "v", 0), 4),
+			kv.Result{Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
+		{"creation of a key is executed although another was deleted since", gone, since(put("j", "v", 0), 1),
+			kv.Result{Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
+		{"delete of a key deleted since finds no key", gone, since(del("k", 1), 3),
+			kv.Result{Code: kv.CodeNoKey, Revision: 4}},
+		{"unconditional put of a key changed since is refused", twice, anyVersion(since(put("k", "v", 0), 2)),
+			kv.Result{Code: kv.CodeChanged, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"unconditional delete of a key changed since is refused", twice, anyVersion(since(del("k", 0), 2)),
+			kv.Result{Code: kv.CodeChanged, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"get ignores since when", twice, since(get("k"), 1),
+			kv.Result{Value: []byte("two"), Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
 		{"an empty key is refused", twice, put("", "v", 0),
 			kv.Result{Code: kv.CodeEmptyKey, Revision: 3}},
 		{"an unknown kind is refused", twice, kv.Op{Kind: 77, Key: "k", Unconditional: true},
@@ -207,6 +240,7 @@ func TestHashTellsStatesApart(t *testing.T) {
 		"another create revision":   {put("k", "v", 0), del("k", 1), put("k", "v", 0)},
 		"same keys, other revision": {put("k", "v", 0), put("j", "", 0), del("j", 1)},
 		"empty, later":              {put("k", "v", 0), del("k", 1)},
+		"empty, another deleted":    {put("j", "v", 0), del("j", 1)},
 	}
 	seen := map[uint64]string{}
 	for name, ops := range histories {
@@ -253,7 +287,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestCodesAndErrorsMapBothWays(t *testing.T) {
-	for code := kv.CodeOK; code <= kv.CodeUnknownKind; code++ {
+	for code := kv.CodeOK; code <= kv.CodeChanged; code++ {
 		if back, ok := kv.CodeOf(code.Err()); !ok || back != code {
 			t.Errorf("code %d (%v) comes back as %d, %v", code, code, back, ok)
 		}

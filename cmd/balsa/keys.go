@@ -81,7 +81,8 @@ the standard error, so that the standard output is still the value.
 
 --consistency says how fresh the value must be:
   linearizable  reflects every write acknowledged before; trusts no clock (default)
-  lease         as fresh, if the servers' clocks run at about the same rate; faster
+  lease         as fresh, if the servers' clocks run at about the same rate; saves a
+                round of messages where the servers run with --lease-reads
   local         what the server that is asked has; may be old, but works without a majority
 ` + connectionHelp,
 		Example: `  balsa get greeting

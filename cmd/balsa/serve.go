@@ -18,6 +18,7 @@ type serveOptions struct {
 	cluster, clusterState, token   string
 	heartbeatMillis, electionMills uint
 	maxRaftState                   int64
+	leaseReads                     bool
 	client, peer                   server.TLS
 	logging                        logging
 }
@@ -48,6 +49,8 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })
 
 	f.Int64Var(&o.maxRaftState, "max-raft-state", server.DefaultMaxRaftState, "bytes of log that make a snapshot due; -1: never")
+	f.BoolVar(&o.leaseReads, "lease-reads", false,
+		"let the leader answer reads of consistency \"lease\" alone, trusting clock rates; the same on each server")
 	o.logging.addFlags(f, "info")
 	return f
 }
@@ -119,6 +122,7 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		ClientTLS:         o.client,
 		PeerTLS:           o.peer,
 		MaxRaftState:      o.maxRaftState,
+		LeaseReads:        o.leaseReads,
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
 		ElectionTimeout:   time.Duration(o.electionMills) * time.Millisecond,
 		Version:           thisBuild().Version,

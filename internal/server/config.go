@@ -43,7 +43,10 @@ type Config struct {
 	MaxRaftState      int64
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration
-	Limits            kv.Limits
+	// LeaseReads lets the leader answer LEASE reads without asking the others. All
+	// members must agree on it.
+	LeaseReads bool
+	Limits     kv.Limits
 
 	FS      vfs.FS // default: the operating system's
 	Version string // what Hello and Status say

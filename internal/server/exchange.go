@@ -93,10 +93,6 @@ func (x *exchange) start(req *api.Request) {
 	}
 }
 
-func busy(id uint64, message string) *api.Reply {
-	return &api.Reply{Id: id, Code: api.Reply_BUSY, Message: message}
-}
-
 // put queues a reply. It never blocks: the replica's goroutines call it.
 func (x *exchange) put(a answer) {
 	x.mu.Lock()

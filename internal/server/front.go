@@ -131,11 +131,22 @@ func (f *front) Handle(req *api.Request, reply func(*api.Reply)) {
 // That one ends when this one has returned, which ends the stream; wait waits for it.
 func (f *front) Exchange(stream api.KV_ExchangeServer) error {
 	x := newExchange(f, &f.flow)
-	if err := stream.Send(&api.ReplyBatch{Hello: f.hello}); err != nil {
+	if err := stream.Send(&api.ReplyBatch{Hello: f.greeting()}); err != nil {
 		return err
 	}
 	f.receivers.Go(func() { x.receive(stream.Context(), stream.Recv) })
 	return x.send(stream.Context(), f.draining, stream.Send)
+}
+
+// greeting is the Hello of a stream that begins now.
+func (f *front) greeting() *api.Hello {
+	hello := &api.Hello{
+		ClusterId: f.hello.ClusterId, NodeId: f.hello.NodeId, Name: f.hello.Name, ServerVersion: f.hello.ServerVersion,
+	}
+	if r := f.replica.Load(); r != nil {
+		hello.Revision = r.Store.Revision()
+	}
+	return hello
 }
 
 // wait returns when no stream is left. It is called after the gRPC server stopped.

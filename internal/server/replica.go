@@ -28,6 +28,9 @@ type ReplicaConfig struct {
 	// Leader describes a member to clients, for the hint that comes with
 	// WRONG_LEADER. May be nil.
 	Leader func(raft.NodeID) *api.Leader
+	// LowSpace tells that the disk is about to be full: then writes get BUSY, while
+	// reads go on. May be nil.
+	LowSpace func() bool
 }
 
 // Replica is one running replica of the key/value store, without any network face:
@@ -60,7 +63,7 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 		return nil, err
 	}
 	return &Replica{
-		Service: Service{node: node, store: store, limits: cfg.Limits, leader: cfg.Leader},
+		Service: Service{node: node, store: store, limits: cfg.Limits, leader: cfg.Leader, lowSpace: cfg.LowSpace},
 		Node:    node,
 		Store:   store,
 	}, nil

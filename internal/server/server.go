@@ -249,9 +249,11 @@ func (s *Server) run() {
 		MaxRaftState:      s.cfg.MaxRaftState,
 		HeartbeatInterval: s.cfg.HeartbeatInterval,
 		ElectionTimeout:   s.cfg.ElectionTimeout,
+		LeaseReads:        s.cfg.LeaseReads,
 		Limits:            s.cfg.Limits,
 		Logger:            s.log,
 		Leader:            s.leader,
+		LowSpace:          s.home.log.LowSpace,
 	})
 	if err != nil {
 		s.fail(fmt.Errorf("start replica: %w", err))

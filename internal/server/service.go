@@ -27,6 +27,8 @@ type Service struct {
 	limits kv.Limits
 	// leader describes a member to clients; nil where nothing is known of it.
 	leader func(raft.NodeID) *api.Leader
+	// lowSpace tells that the disk is about to be full; may be nil.
+	lowSpace func() bool
 }
 
 // Handle answers one request: reply is called exactly once, from this goroutine or
@@ -39,6 +41,10 @@ func (s *Service) Handle(req *api.Request, reply func(*api.Reply)) {
 	}
 	if op.Kind == kv.Get {
 		s.get(req, op.Key, reply)
+		return
+	}
+	if s.lowSpace != nil && s.lowSpace() {
+		reply(busy(req.Id, "the disk of this server is almost full"))
 		return
 	}
 	s.node.SubmitFunc(op, func(r kv.Result, err error) {
@@ -86,7 +92,10 @@ func invalid(id uint64, message string) *api.Reply {
 }
 
 func operation(req *api.Request) kv.Op {
-	op := kv.Op{Key: string(req.Key), Value: req.Value, Version: req.Version, Unconditional: !req.Conditional}
+	op := kv.Op{
+		Key: string(req.Key), Value: req.Value,
+		Version: req.Version, Unconditional: !req.Conditional, UnchangedSince: req.UnchangedSince,
+	}
 	switch req.Kind {
 	case api.Request_GET:
 		op.Kind = kv.Get
@@ -134,6 +143,8 @@ func outcome(id uint64, r kv.Result) *api.Reply {
 		reply.Code = api.Reply_VERSION_MISMATCH
 	case kv.CodeNoKey:
 		reply.Code = api.Reply_NO_KEY
+	case kv.CodeChanged:
+		reply.Code = api.Reply_CHANGED
 	case kv.CodeTooLarge:
 		reply.Code, reply.Message = api.Reply_TOO_LARGE, r.Err().Error()
 	default:
@@ -149,7 +160,7 @@ func (s *Service) writeFailed(id uint64, err error) *api.Reply {
 	case errors.Is(err, rsm.ErrWrongLeader):
 		return s.wrongLeader(id, err)
 	case errors.Is(err, rsm.ErrBusy):
-		return &api.Reply{Id: id, Code: api.Reply_BUSY, Message: err.Error()}
+		return busy(id, err.Error())
 	default:
 		return &api.Reply{Id: id, Code: api.Reply_UNKNOWN, Message: err.Error()}
 	}
@@ -162,7 +173,7 @@ func (s *Service) readFailed(id uint64, err error) *api.Reply {
 	case errors.Is(err, rsm.ErrWrongLeader):
 		return s.wrongLeader(id, err)
 	case errors.Is(err, rsm.ErrBusy):
-		return &api.Reply{Id: id, Code: api.Reply_BUSY, Message: err.Error()}
+		return busy(id, err.Error())
 	default:
 		return unavailable(id, err.Error())
 	}
@@ -175,6 +186,10 @@ func (s *Service) wrongLeader(id uint64, err error) *api.Reply {
 		reply.Leader = s.leader(known.Leader)
 	}
 	return reply
+}
+
+func busy(id uint64, message string) *api.Reply {
+	return &api.Reply{Id: id, Code: api.Reply_BUSY, Message: message}
 }
 
 func unavailable(id uint64, message string) *api.Reply {

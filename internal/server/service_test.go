@@ -176,6 +176,23 @@ func TestServiceReadsAsFreshAsAsked(t *testing.T) {
 	}
 }
 
+func TestServiceRefusesWritesWhenTheDiskIsAlmostFull(t *testing.T) {
+	s, node := newFakeService()
+	full := true
+	s.lowSpace = func() bool { return full }
+	put := &api.Request{Kind: api.Request_PUT, Key: []byte("k")}
+	if r := ask(t, s, put); r.Code != api.Reply_BUSY || node.submitted != 0 {
+		t.Errorf("a put gets %v", r)
+	}
+	if r := ask(t, s, &api.Request{Kind: api.Request_GET, Key: []byte("k")}); r.Code != api.Reply_NO_KEY {
+		t.Errorf("a get gets %v", r)
+	}
+	full = false
+	if r := ask(t, s, put); r.Code != api.Reply_OK {
+		t.Errorf("a put when there is space again gets %v", r)
+	}
+}
+
 func TestServiceDoEndsWithItsContext(t *testing.T) {
 	s, node := newFakeService()
 	node.hold = true

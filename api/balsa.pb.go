@@ -209,6 +209,11 @@ const (
 	Reply_BUSY Reply_Code = 7
 	// UNAVAILABLE: this server cannot serve it now. Certainly not executed.
 	Reply_UNAVAILABLE Reply_Code = 8
+	// CHANGED: nothing but unchanged_since is against it. The key was changed later
+	// than that; or, if there is no such key, it or a few others were deleted later.
+	// version, create_revision and mod_revision are the key's present ones. Not
+	// executed.
+	Reply_CHANGED Reply_Code = 9
 )
 
 // Enum value maps for Reply_Code.
@@ -223,6 +228,7 @@ var (
 		6: "INVALID",
 		7: "BUSY",
 		8: "UNAVAILABLE",
+		9: "CHANGED",
 	}
 	Reply_Code_value = map[string]int32{
 		"OK":               0,
@@ -234,6 +240,7 @@ var (
 		"INVALID":          6,
 		"BUSY":             7,
 		"UNAVAILABLE":      8,
+		"CHANGED":          9,
 	}
 )
 
@@ -378,9 +385,14 @@ type Request struct {
 	Consistency Request_Consistency `protobuf:"varint,7,opt,name=consistency,proto3,enum=balsa.v1.Request_Consistency" json:"consistency,omitempty"`
 	// timeout_ms is how long, in milliseconds, the client will wait for the reply. A
 	// server need not begin what it cannot finish by then. 0: the server's choice.
-	TimeoutMs     uint32 `protobuf:"varint,8,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	TimeoutMs uint32 `protobuf:"varint,8,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	// unchanged_since, if not 0, is a store revision: a PUT or DELETE succeeds only if
+	// the key was neither put nor deleted at a later one, else it gets CHANGED. A write
+	// that is sent again whenever its reply is lost happens at most once if each attempt,
+	// the first included, carries a revision that the store had reached before the first.
+	UnchangedSince uint64 `protobuf:"varint,9,opt,name=unchanged_since,json=unchangedSince,proto3" json:"unchanged_since,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Request) Reset() {
@@ -469,6 +481,13 @@ func (x *Request) GetTimeoutMs() uint32 {
 	return 0
 }
 
+func (x *Request) GetUnchangedSince() uint64 {
+	if x != nil {
+		return x.UnchangedSince
+	}
+	return 0
+}
+
 // ReplyBatch is at most 16 MiB large; clients need not accept more.
 type ReplyBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -531,6 +550,9 @@ type Hello struct {
 	NodeId        uint64                 `protobuf:"varint,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	ServerVersion string                 `protobuf:"bytes,4,opt,name=server_version,json=serverVersion,proto3" json:"server_version,omitempty"`
+	// revision is what the store was at, or had passed, when the stream began; 0 if the
+	// server cannot tell yet.
+	Revision      uint64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -591,6 +613,13 @@ func (x *Hello) GetServerVersion() string {
 		return x.ServerVersion
 	}
 	return ""
+}
+
+func (x *Hello) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
 }
 
 // Reply answers the request of the same id.
@@ -1211,7 +1240,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"\vbalsa.proto\x12\bbalsa.v1\"=\n" +
 	"\fRequestBatch\x12-\n" +
-	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\xfc\x02\n" +
+	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\xa5\x03\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x16.balsa.v1.Request.KindR\x04kind\x12\x10\n" +
@@ -1221,7 +1250,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\aversion\x18\x06 \x01(\x04R\aversion\x12?\n" +
 	"\vconsistency\x18\a \x01(\x0e2\x1d.balsa.v1.Request.ConsistencyR\vconsistency\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\b \x01(\rR\ttimeoutMs\":\n" +
+	"timeout_ms\x18\b \x01(\rR\ttimeoutMs\x12'\n" +
+	"\x0funchanged_since\x18\t \x01(\x04R\x0eunchangedSince\":\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\a\n" +
 	"\x03GET\x10\x01\x12\a\n" +
@@ -1235,13 +1265,14 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"ReplyBatch\x12%\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.balsa.v1.HelloR\x05hello\x12)\n" +
-	"\areplies\x18\x02 \x03(\v2\x0f.balsa.v1.ReplyR\areplies\"z\n" +
+	"\areplies\x18\x02 \x03(\v2\x0f.balsa.v1.ReplyR\areplies\"\x96\x01\n" +
 	"\x05Hello\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\x04R\tclusterId\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12%\n" +
-	"\x0eserver_version\x18\x04 \x01(\tR\rserverVersion\"\xa6\x03\n" +
+	"\x0eserver_version\x18\x04 \x01(\tR\rserverVersion\x12\x1a\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision\"\xb3\x03\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x14.balsa.v1.Reply.CodeR\x04code\x12\x18\n" +
@@ -1251,7 +1282,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x0fcreate_revision\x18\x06 \x01(\x04R\x0ecreateRevision\x12!\n" +
 	"\fmod_revision\x18\a \x01(\x04R\vmodRevision\x12\x1a\n" +
 	"\brevision\x18\b \x01(\x04R\brevision\x12(\n" +
-	"\x06leader\x18\t \x01(\v2\x10.balsa.v1.LeaderR\x06leader\"\x86\x01\n" +
+	"\x06leader\x18\t \x01(\v2\x10.balsa.v1.LeaderR\x06leader\"\x93\x01\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\x14\n" +
 	"\x10VERSION_MISMATCH\x10\x01\x12\n" +
@@ -1262,7 +1293,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\tTOO_LARGE\x10\x05\x12\v\n" +
 	"\aINVALID\x10\x06\x12\b\n" +
 	"\x04BUSY\x10\a\x12\x0f\n" +
-	"\vUNAVAILABLE\x10\b\"V\n" +
+	"\vUNAVAILABLE\x10\b\x12\v\n" +
+	"\aCHANGED\x10\t\"V\n" +
 	"\x06Leader\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +

@@ -3,9 +3,12 @@ package raft
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"testing"
 	"time"
+
+	"balsa/raft/quorum"
 )
 
 var (
@@ -119,12 +122,35 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		opt.drift = 0.1
 		opt.lease = time.Duration(float64(9*opt.tick) * 0.9 / 1.1)
 	}
+	opt.config = someConfiguration(draw.rand, opt.nodes)
 	c.cluster = newCluster(t, opt)
 	c.trace = *flagSeed != 0
 	c.client = 1 + some(200*time.Millisecond) + 5*time.Millisecond
 	c.calm = time.Duration(1+draw.rand.IntN(10)) * 100 * time.Millisecond
 	c.tracef("%+v", opt)
 	return c
+}
+
+// someConfiguration has all nodes vote, or now and then one that only learns, or two
+// sets of voters that decide together.
+func someConfiguration(rand *rand.Rand, nodes int) Configuration {
+	var ids []NodeID
+	for id := range NodeID(nodes) {
+		ids = append(ids, id+1)
+	}
+	conf := NewConfiguration(ids...)
+	if nodes < 3 {
+		return conf
+	}
+	switch rand.IntN(8) {
+	case 0:
+		conf = NewConfiguration(ids[1:]...)
+		conf.Learners = ids[:1]
+	case 1:
+		cut := 1 + rand.IntN(nodes-1)
+		conf.Voters.Incoming, conf.Voters.Outgoing = quorum.NewMajority(ids[:cut]...), quorum.NewMajority(ids[cut/2:]...)
+	}
+	return conf
 }
 
 func (c *chaos) someone() NodeID { return NodeID(1 + c.rand.IntN(len(c.nodes))) }

@@ -78,7 +78,7 @@ func (h *History) add(client int, called time.Duration, in input, out output) {
 }
 
 // checkTimeout is for Check outside of a synctest bubble; in one it never ends.
-const checkTimeout = time.Minute
+const checkTimeout = 20 * time.Second
 
 // Check fails the test if the history is not linearizable, has fewer than least
 // operations, leaves over a tenth of them in doubt, or takes too long to check.

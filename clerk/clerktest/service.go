@@ -60,7 +60,7 @@ func (s *Service) Puts(value string) int {
 func (s *Service) Execute(req *api.Request) *api.Reply {
 	op := kv.Op{
 		Kind: kinds[req.Kind], Key: string(req.Key), Value: req.Value,
-		Version: req.Version, Unconditional: !req.Conditional,
+		Version: req.Version, Unconditional: !req.Conditional, UnchangedSince: req.UnchangedSince,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,6 +80,7 @@ var kinds = map[api.Request_Kind]kv.OpKind{
 
 var codes = map[kv.Code]api.Reply_Code{
 	kv.CodeOK: api.Reply_OK, kv.CodeVersion: api.Reply_VERSION_MISMATCH, kv.CodeNoKey: api.Reply_NO_KEY,
+	kv.CodeChanged: api.Reply_CHANGED,
 }
 
 // caller is one client's way over the network.

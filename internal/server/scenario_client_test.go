@@ -20,14 +20,24 @@ const opTimeout = 60 * time.Second
 // address is where clients find a server.
 func address(id raft.NodeID) string { return fmt.Sprintf("server-%d:1", uint64(id)) }
 
+// impatience is the attempt timeout of every second client. While the others wait for a
+// leader that lost its majority, these find the new one, and write what the old one does
+// not know of.
+const impatience = 300 * time.Millisecond
+
 // clerk returns a Clerk for the client of this number.
 func (c *cluster) clerk(client int) *clerk.Clerk {
+	timeout := clerk.DefaultAttemptTimeout
+	if client%2 == 1 {
+		timeout = impatience
+	}
 	addresses := make([]string, len(c.ids))
 	for i, id := range c.ids {
 		addresses[i] = address(id)
 	}
 	ck, err := clerk.New(addresses,
 		clerk.WithCaller(&caller{c, fmt.Sprint(client)}),
+		clerk.WithAttemptTimeout(timeout),
 		clerk.WithRand(rand.New(rand.NewPCG(c.seed, uint64(client)))))
 	if err != nil {
 		panic(err) // the addresses are well formed
@@ -82,7 +92,7 @@ func (c *caller) Close() error { return nil }
 // get and put are a Clerk's operations, recorded in the history. They must complete.
 
 func (c *cluster) get(client int, ck *clerk.Clerk, key string) clerk.KV {
-	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	ctx, cancel := context.WithTimeout(c.ctx, opTimeout)
 	defer cancel()
 	kv, err := c.history.Get(ctx, client, ck, key)
 	if err != nil && !errors.Is(err, clerk.ErrNoKey) {
@@ -92,10 +102,10 @@ func (c *cluster) get(client int, ck *clerk.Clerk, key string) clerk.KV {
 }
 
 func (c *cluster) put(client int, ck *clerk.Clerk, key, value string, version uint64) error {
-	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	ctx, cancel := context.WithTimeout(c.ctx, opTimeout)
 	defer cancel()
 	err := c.history.Put(ctx, client, ck, key, value, version)
-	if errors.Is(err, context.DeadlineExceeded) {
+	if ctx.Err() != nil {
 		c.t.Errorf("client %d: %v", client, err)
 	}
 	return err
@@ -114,15 +124,29 @@ func (c *cluster) client(number, round, keys int, done <-chan struct{}) {
 	ck := c.clerk(number)
 	random := rand.New(rand.NewPCG(c.seed, uint64(1000*round+number)))
 	versions := make([]uint64, keys)
-	for i := 0; ; i++ {
-		select {
-		case <-done:
-			return
-		default:
-		}
+	for i := 0; !c.over(done); i++ {
 		k := random.IntN(keys)
 		_ = c.put(number, ck, keyName(k), fmt.Sprint(round, "-", number, "-", i), versions[k])
 		versions[k] = c.get(number, ck, keyName(k)).Version
+	}
+}
+
+// reader repeats Get until done is closed. It stays with a leader that lost its
+// majority as long as that answers, where others leave it because of their Puts.
+func (c *cluster) reader(number, keys int, done <-chan struct{}) {
+	ck := c.clerk(number)
+	for i := 0; !c.over(done); i++ {
+		c.get(number, ck, keyName(i%keys))
+	}
+}
+
+// over tells whether done is closed or the cluster is.
+func (c *cluster) over(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return c.ctx.Err() != nil
 	}
 }
 

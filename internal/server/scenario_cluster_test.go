@@ -33,8 +33,10 @@ type cluster struct {
 	ids          []raft.NodeID
 	maxRaftState int64
 	began        time.Time
+	time         time.Duration // that it lived
 	history      *clerktest.History
-	watching     chan struct{} // closed to end watch
+	ctx          context.Context // ends with the cluster
+	cancel       context.CancelFunc
 	watcher      sync.WaitGroup
 
 	mu      sync.Mutex
@@ -63,9 +65,10 @@ type figures struct {
 func newCluster(t testing.TB, servers int, maxRaftState int64, seed uint64) *cluster {
 	c := &cluster{
 		t: t, seed: seed, net: memnet.New(seed), maxRaftState: maxRaftState,
-		began: time.Now(), history: clerktest.NewHistory(), watching: make(chan struct{}),
+		began: time.Now(), history: clerktest.NewHistory(),
 		servers: map[raft.NodeID]*member{}, leaders: map[raft.Term]raft.NodeID{},
 	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for id := raft.NodeID(1); id <= raft.NodeID(servers); id++ {
 		c.ids = append(c.ids, id)
 	}
@@ -85,9 +88,9 @@ func newCluster(t testing.TB, servers int, maxRaftState int64, seed uint64) *clu
 	return c
 }
 
-// close ends everything, so that the bubble can end, too.
+// close ends everything, clients included, so that the bubble can end, too.
 func (c *cluster) close() {
-	close(c.watching)
+	c.cancel()
 	c.watcher.Wait()
 	for _, id := range c.ids {
 		c.stop(id)
@@ -106,7 +109,7 @@ func (c *cluster) start(ids ...raft.NodeID) {
 		end := c.net.Node(id)
 		cfg := server.ReplicaConfig{
 			ID: id, Storage: storage, Transport: &transport{end, &c.sent},
-			MaxRaftState: c.maxRaftState, Seed: c.seed ^ uint64(c.crashes),
+			MaxRaftState: c.maxRaftState, Seed: c.seed + uint64(c.crashes),
 			Leader: func(leader raft.NodeID) *api.Leader {
 				return &api.Leader{NodeId: uint64(leader), ClientUrls: []string{"http://" + address(leader)}}
 			},
@@ -137,6 +140,13 @@ func (c *cluster) stop(id raft.NodeID) {
 	}
 	m.end.Stop()
 	replica.Stop()
+	select {
+	case <-m.disk.plug.pulled:
+	default:
+		if err := replica.Node.Err(); err != nil {
+			c.t.Errorf("server %s failed: %v", id, err)
+		}
+	}
 	m.disk.crash()
 }
 
@@ -201,7 +211,7 @@ func (c *cluster) running() map[raft.NodeID]*server.Replica {
 func (c *cluster) watch() {
 	for {
 		select {
-		case <-c.watching:
+		case <-c.ctx.Done():
 			return
 		case <-time.After(20 * time.Millisecond):
 			c.look()
@@ -228,6 +238,9 @@ func (c *cluster) look() {
 // leader waits until one of the servers leads a later term than the one given.
 func (c *cluster) leader(after raft.Term) (raft.NodeID, raft.Term) {
 	for range 1000 {
+		if c.ctx.Err() != nil {
+			break
+		}
 		c.mu.Lock()
 		terms := slices.Sorted(maps.Keys(c.leaders))
 		if n := len(terms); n > 0 && terms[n-1] > after {
@@ -258,6 +271,7 @@ func (c *cluster) converge() {
 			distinct[state[id]] = true
 		}
 		if len(state) == len(c.ids) && len(distinct) == 1 {
+			c.look() // the last leader may be new
 			return
 		}
 		time.Sleep(20 * time.Millisecond)

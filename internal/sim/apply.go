@@ -1,0 +1,218 @@
+package sim
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"balsa/kv"
+	"balsa/raft"
+	"balsa/rsm"
+)
+
+// applyTask is done in the order of its fields.
+type applyTask struct {
+	restore  *raft.SnapshotMeta
+	commands []rsm.Command[*waiter]
+	snapshot *raft.SnapshotMeta
+}
+
+// addApply is the queue of rsm.Node's apply goroutine.
+func (n *node) addApply(t applyTask) {
+	n.applyTasks = append(n.applyTasks, t)
+	if !n.applyBusy {
+		n.applyBusy = true
+		n.applyNext()
+	}
+}
+
+func (n *node) applyNext() {
+	n.after(n.w.upTo(n.w.mix.Apply)+1, func() {
+		if len(n.applyTasks) == 0 {
+			n.applyBusy = false
+			return
+		}
+		t := n.applyTasks[0]
+		n.applyTasks = n.applyTasks[1:]
+		if err := n.doApply(t); err != nil {
+			n.w.failf("apply", "%s: %v", n.id, err)
+		}
+		n.applyNext()
+	})
+}
+
+func (n *node) doApply(t applyTask) error {
+	if t.restore != nil && t.restore.Index > n.machineIndex {
+		if err := n.restore(*t.restore); err != nil {
+			return err
+		}
+	}
+	for _, c := range t.commands {
+		if err := n.applyCommand(c); err != nil {
+			return err
+		}
+	}
+	n.inbox.applied = max(n.inbox.applied, n.machineIndex)
+	n.wake()
+	if t.snapshot != nil {
+		n.takeSnapshot(*t.snapshot)
+	}
+	return nil
+}
+
+func (n *node) applyCommand(c rsm.Command[*waiter]) error {
+	e := c.Entry
+	switch {
+	case e.Index <= n.machineIndex:
+		if c.HasWaiter {
+			n.end(c.Waiter, kv.Result{}, rsm.ErrUnknown)
+		}
+		return nil
+	case e.Index != n.machineIndex+1:
+		return fmt.Errorf("apply entry %d on a state at %d", e.Index, n.machineIndex)
+	}
+	n.machineIndex = e.Index
+	var result kv.Result
+	if e.Kind == raft.EntryCommand {
+		op, err := kv.Codec{}.Decode(e.Data)
+		if err != nil {
+			return fmt.Errorf("decode the operation at %d: %w", e.Index, err)
+		}
+		result = n.store.DoOp(op)
+	}
+	n.w.check.applied(n, e, result)
+	if c.HasWaiter {
+		n.end(c.Waiter, result, nil)
+	}
+	return nil
+}
+
+// restore replaces the machine's state by the newest snapshot.
+func (n *node) restore(want raft.SnapshotMeta) error {
+	meta, data, err := n.disk.openSnapshot()
+	if err != nil {
+		return fmt.Errorf("open snapshot %s: %w", want, err)
+	}
+	defer data.Close()
+	if meta.Index < want.Index {
+		return fmt.Errorf("open snapshot %s: the newest is %s", want, meta)
+	}
+	if err := n.store.Restore(data); err != nil {
+		return fmt.Errorf("restore snapshot %s: %w", meta, err)
+	}
+	n.machineIndex = meta.Index
+	n.w.trace.numbers(n.w.now, n.id, "restored", uint64(meta.Term), uint64(meta.Index))
+	n.w.check.restored(n, meta)
+	return nil
+}
+
+func (n *node) takeSnapshot(meta raft.SnapshotMeta) {
+	var image io.WriterTo
+	err := errors.New("the state is further already")
+	if meta.Index == n.machineIndex {
+		image, err = n.store.Snapshot()
+	}
+	ended := func(err error) {
+		n.w.trace.text(n.w.now, n.id, "snapshot", "%s saved: %t", meta, err == nil)
+		n.call(func(r *replica) { r.SnapshotDone(meta, err == nil) })
+	}
+	if err != nil {
+		ended(err)
+		return
+	}
+	n.saveSnapshot(snapshotSaving{meta, func(out io.Writer) error {
+		_, err := image.WriteTo(out)
+		return err
+	}}, ended)
+}
+
+// snapshotJob is a call of saveSnapshot.
+type snapshotJob struct {
+	saving snapshotSaving
+	done   func(error)
+}
+
+// saveSnapshot lets one snapshot be saved at a time, be it an own or a received one.
+func (n *node) saveSnapshot(s snapshotSaving, done func(error)) {
+	n.saver = append(n.saver, snapshotJob{s, done})
+	if len(n.saver) == 1 {
+		n.saveNext()
+	}
+}
+
+func (n *node) saveNext() {
+	job := n.saver[0]
+	n.disk.snapping = &job.saving
+	n.after(n.diskDelay(n.w.mix.SnapshotWrite), func() {
+		err := n.disk.finishSnapshot()
+		n.saver = n.saver[1:]
+		if len(n.saver) > 0 {
+			n.saveNext()
+		}
+		job.done(err)
+	})
+}
+
+// sendSnapshot streams the newest snapshot to a peer.
+func (n *node) sendSnapshot(h raft.Header) {
+	meta, reader, err := n.disk.openSnapshot()
+	var data []byte
+	if err == nil {
+		data, err = io.ReadAll(reader)
+		reader.Close()
+	}
+	sent := func(err error) {
+		n.w.trace.text(n.w.now, n.id, "sent", "snapshot %s to %s: %t", meta, h.To, err == nil)
+		n.call(func(r *replica) { r.SnapshotSent(h.To, meta.Index, err == nil) })
+	}
+	if err != nil {
+		sent(err)
+		return
+	}
+	n.w.net.sendSnapshot(n, &raft.InstallSnapshot{Header: h, Meta: meta}, data, sent)
+}
+
+var errStream = errors.New("the stream broke")
+
+// receiveSnapshot is rsm.Node's: it stores the data before the core hears of it.
+// Broken says that the stream ends early.
+func (n *node) receiveSnapshot(m *raft.InstallSnapshot, data []byte, broken bool, done func(error)) {
+	n.call(func(r *replica) {
+		commit := r.Status().Commit
+		n.after(1, func() {
+			if m.Meta.Index <= commit {
+				n.receive(m)
+				done(nil)
+				return
+			}
+			n.w.check.installs++
+			if n.crashAtInstall {
+				n.crashAtInstall = false
+				n.w.injected(InstallCrash)
+				n.after(n.w.upTo(2*n.w.mix.SnapshotWrite+milliseconds(5)), func() { n.crashAndRestart(n.w.chance(0.5)) })
+			}
+			n.saveSnapshot(snapshotSaving{m.Meta, func(out io.Writer) error {
+				return copyStream(out, data, broken)
+			}}, func(err error) {
+				if err == nil {
+					n.receive(m)
+				}
+				done(err)
+			})
+		})
+	})
+}
+
+func copyStream(out io.Writer, data []byte, broken bool) error {
+	if broken {
+		data = data[:len(data)/2]
+	}
+	if _, err := io.Copy(out, bytes.NewReader(data)); err != nil {
+		return err
+	}
+	if broken {
+		return errStream
+	}
+	return nil
+}

@@ -1,0 +1,236 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"balsa/api"
+	"balsa/clerk"
+	"balsa/raft"
+)
+
+// client does one operation after another, each by the pure machine of the Clerk,
+// whose shell it is: see Clerk.do.
+type client struct {
+	w       *world
+	id      int
+	route   *clerk.Route
+	servers map[string]raft.NodeID
+	known   map[string]uint64 // versions seen, 0: none
+	busy    *operation
+}
+
+// operation is one under way.
+type operation struct {
+	client *client
+	record *record
+	req    *api.Request
+	op     clerk.Op
+	step   clerk.Step
+	turn   int  // counts steps: what belongs to an earlier one comes too late
+	left   bool // the request of the present Ask may have left
+	over   bool
+	given  bool // up, with an attempt under way that may have left
+}
+
+func newClient(w *world, id int) *client {
+	c := &client{w: w, id: id, servers: map[string]raft.NodeID{}, known: map[string]uint64{}}
+	var endpoints []string
+	for _, i := range w.rand.Perm(w.mix.Voters) {
+		n := raft.NodeID(i + 1)
+		endpoints = append(endpoints, address(n))
+		c.servers[address(n)] = n
+	}
+	// Some clients must find the others by hints.
+	if w.chance(0.3) {
+		endpoints = endpoints[:1+w.rand.IntN(len(endpoints))]
+	}
+	var err error
+	if c.route, err = clerk.NewRoute(endpoints, false); err != nil {
+		w.failf("simulator", "%v", err)
+	}
+	return c
+}
+
+// next begins an operation, unless the run is about to end.
+func (c *client) next() {
+	w := c.w
+	if w.closing {
+		return
+	}
+	o := &operation{client: c, req: c.draw()}
+	o.record = &record{
+		id: len(w.records), client: c.id, req: o.req, called: w.now,
+		key: string(o.req.Key), maybeTwice: o.req.Key[0] == 'd',
+	}
+	w.records = append(w.records, o.record)
+	c.busy = o
+	pace := clerk.Pace{AttemptNanos: int64(w.mix.Attempt), WaitNanos: 10e6, MaxWaitNanos: 250e6}
+	o.op = clerk.NewOp(c.route, w.rand, pace, o.req)
+	w.after(w.mix.Deadline, func() {
+		if !o.over {
+			o.given = o.left
+			o.do(o.op.Cancel(o.left))
+		}
+	})
+	o.do(o.op.Start())
+}
+
+// draw makes a request. Keys that begin with p are only put with versions, so that
+// nothing can be done to them twice; those with d see everything.
+func (c *client) draw() *api.Request {
+	w := c.w
+	key := fmt.Sprintf("%c%d", "ppd"[w.rand.IntN(3)], w.rand.IntN(w.mix.Keys))
+	req := &api.Request{Key: []byte(key)}
+	dice := w.rand.IntN(100)
+	if key[0] == 'p' {
+		dice = dice * 85 / 100
+	}
+	switch {
+	case dice < 40:
+		req.Kind = api.Request_GET
+		req.Consistency = pick(w.rand, api.Request_LINEARIZABLE, api.Request_LINEARIZABLE, api.Request_LEASE)
+		if dice == 0 {
+			req.Consistency = api.Request_LOCAL
+		}
+	case dice < 85:
+		req.Kind, req.Conditional, req.Version = api.Request_PUT, true, c.guess(key)
+	case dice < 90:
+		req.Kind = api.Request_PUT
+	case dice < 97:
+		req.Kind, req.Conditional, req.Version = api.Request_DELETE, true, c.guess(key)
+	default:
+		req.Kind = api.Request_DELETE
+	}
+	if req.Kind != api.Request_GET {
+		req.Value = binary.LittleEndian.AppendUint64(nil, uint64(len(w.records)))
+		req.Value = append(req.Value, 0, 0) // the number of the attempt
+		req.Value = append(req.Value, make([]byte, w.rand.IntN(w.mix.Padding+1))...)
+	}
+	return req
+}
+
+// guess is mostly the version that the key should be at.
+func (c *client) guess(key string) uint64 {
+	if c.w.chance(0.05) {
+		return c.known[key] + uint64(c.w.rand.IntN(3))
+	}
+	return c.known[key]
+}
+
+func (o *operation) do(step clerk.Step) {
+	o.turn++
+	o.step, o.left = step, false
+	turn, w := o.turn, o.client.w
+	switch step.Action {
+	case clerk.Ask:
+		o.ask(turn)
+	case clerk.Wait:
+		w.after(time.Duration(step.Nanos), func() {
+			if o.turn == turn {
+				o.do(o.op.Woke())
+			}
+		})
+	case clerk.End:
+		o.end()
+	}
+}
+
+// ask sends the request to a server, unless that is known to be in vain.
+func (o *operation) ask(turn int) {
+	c, w := o.client, o.client.w
+	to := w.node(c.servers[c.route.Server(o.step.Server)])
+	refused := !to.up() || w.net.clientCut[to.id] > 0
+	if refused && w.chance(0.7) { // the connection was refused, or had not been made
+		w.after(w.net.latency(), func() {
+			if o.turn == turn {
+				o.do(o.op.Lost(false))
+			}
+		})
+		return
+	}
+	o.left = true
+	o.record.attempts++
+	a := attempt{o.record, o.record.attempts}
+	w.trace.numbers(w.now, to.id, "asked", uint64(o.record.id), uint64(a.number), uint64(o.req.Kind))
+	w.after(time.Duration(o.step.Nanos), func() {
+		if o.turn == turn {
+			o.record.doubt = true
+			o.do(o.op.Lost(true))
+		}
+	})
+	if w.chance(w.mix.ClientLoss) {
+		w.injected(ClientLoss)
+		return
+	}
+	w.after(w.net.latency(), func() { o.arrive(to, a, turn) })
+}
+
+func (o *operation) arrive(to *node, a attempt, turn int) {
+	w := o.client.w
+	if w.net.clientCut[to.id] > 0 {
+		return
+	}
+	to.awake(func() {
+		if to.up() {
+			to.handle(o.stamped(a), a, func(r *api.Reply) { o.reply(to, r, turn) })
+		}
+	})
+}
+
+// stamped is the request with the number of the attempt in its value, so that it shows
+// which attempt was executed.
+func (o *operation) stamped(a attempt) *api.Request {
+	if o.req.Kind == api.Request_GET {
+		return o.req
+	}
+	value := append([]byte(nil), o.req.Value...)
+	binary.LittleEndian.PutUint16(value[8:], uint16(a.number))
+	return &api.Request{
+		Kind: o.req.Kind, Key: o.req.Key, Value: value, Version: o.req.Version,
+		Conditional: o.req.Conditional, Consistency: o.req.Consistency,
+	}
+}
+
+func (o *operation) reply(from *node, r *api.Reply, turn int) {
+	w := o.client.w
+	if w.net.clientCut[from.id] > 0 {
+		return
+	}
+	if w.chance(w.mix.ClientLoss) {
+		w.injected(ClientLoss)
+		return
+	}
+	w.after(w.net.latency(), func() {
+		if o.turn != turn {
+			return
+		}
+		if r.Code == api.Reply_UNKNOWN {
+			o.record.doubt = true
+		}
+		if r.Leader != nil {
+			c := o.client
+			for i := range c.route.Len() {
+				c.route.Learn(i, uint64(c.servers[c.route.Server(i)]))
+			}
+		}
+		o.do(o.op.Reply(r))
+	})
+}
+
+// end is the end of the operation: the client thinks for a while.
+func (o *operation) end() {
+	c, w := o.client, o.client.w
+	o.over = true
+	out := o.op.Outcome()
+	o.record.ended(w, out)
+	if r := out.Reply; r != nil && out.Verdict == clerk.Answered {
+		c.known[o.record.key] = r.Version
+	}
+	if out.Verdict == clerk.Maybe {
+		delete(c.known, o.record.key)
+	}
+	c.busy = nil
+	w.after(w.upTo(2*w.mix.Think), c.next)
+}

@@ -1,0 +1,92 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Fault is a kind of fault. Some are rates that hold throughout the safety phase,
+// the others strike at times: see Strike.
+type Fault uint8
+
+const (
+	Loss Fault = iota
+	Duplicate
+	Reorder
+	Delay
+	ClientLoss
+	FullQueue // of pending entries: ErrBusy
+
+	Partition // symmetric, any split
+	OneWay    // one node hears nobody, or nobody hears it
+	Bridge    // two groups that share one node
+	Flap      // a link or a node comes and goes
+	Kill      // of a process: what it wrote stays
+	PowerLoss // any part of what was not synced is lost
+	Blackout  // power loss of all nodes at once
+	InstallCrash
+	IOError
+	DiskFull
+	Corrupt
+	Pause
+	Clock
+	SlowDisk
+	SlowNode
+	Transfer
+
+	numFaults
+)
+
+var faultNames = [numFaults]string{
+	"loss", "duplicate", "reorder", "delay", "client-loss", "full-queue",
+	"partition", "one-way", "bridge", "flap", "kill", "power-loss", "blackout", "install-crash",
+	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer",
+}
+
+func (f Fault) String() string {
+	if f < numFaults {
+		return faultNames[f]
+	}
+	return fmt.Sprintf("Fault(%d)", uint8(f))
+}
+
+// strikes tells whether f is one that comes at a time.
+func (f Fault) strikes() bool { return f >= Partition }
+
+// AllFaults returns every kind.
+func AllFaults() (all []Fault) {
+	for f := range numFaults {
+		all = append(all, f)
+	}
+	return all
+}
+
+// ParseFaults reads a list of names with commas.
+func ParseFaults(list string) (faults []Fault, err error) {
+	for _, name := range strings.Split(list, ",") {
+		found := false
+		for f := range numFaults {
+			if found = faultNames[f] == strings.TrimSpace(name); found {
+				faults = append(faults, f)
+				break
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("no fault is called %q; there are %s", name, strings.Join(faultNames[:], ", "))
+		}
+	}
+	return faults, nil
+}
+
+// FaultCounts counts faults by kind.
+type FaultCounts [numFaults]int
+
+func (c FaultCounts) String() string {
+	var b strings.Builder
+	for f, n := range c {
+		if n > 0 {
+			fmt.Fprintf(&b, "%s %d, ", Fault(f), n)
+		}
+	}
+	return strings.TrimSuffix(b.String(), ", ")
+}

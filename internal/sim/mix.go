@@ -1,0 +1,149 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"balsa/raft"
+)
+
+// Mix is what a seed draws: the cluster, its load, and which faults it meets how
+// often. In each run some faults are absent and some are strong (swarm testing),
+// since faults that are always there hide what others would show.
+type Mix struct {
+	Voters int
+	WAL    bool // the real log on a simulated file system, else a modelled disk
+
+	Tick            time.Duration
+	ElectionTimeout time.Duration
+	MaxRaftState    int64
+	MaxPendingBytes int
+	MaxAppendBytes  int
+	MaxInflight     int
+	LeaseReads      bool
+	MaxClockDrift   float64
+
+	Clients  int
+	Keys     int
+	Padding  int           // bytes of a value, at most
+	Think    time.Duration // of a client, on average
+	Attempt  time.Duration // how long a client waits for an answer
+	Deadline time.Duration // of an operation
+
+	Latency    time.Duration // of a message, at most, mostly
+	SpikeShare float64       // of messages that take up to SpikeTo
+	SpikeTo    time.Duration
+	Loss       float64
+	ClientLoss float64
+	Duplicate  float64
+	Ordered    bool // links keep the order
+
+	DiskWrite     time.Duration // of a save, at most
+	SnapshotWrite time.Duration
+	Apply         time.Duration
+	Loop          time.Duration // how late a process gets to its events, at most
+
+	Faults []Fault
+	Calm   time.Duration // between two strikes, on average
+}
+
+func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
+
+// has tells whether the mix has a kind of fault.
+func (m *Mix) has(f Fault) bool { return slices.Contains(m.Faults, f) }
+
+// drawMix draws from what is allowed.
+func drawMix(r *rand.Rand, allowed []Fault) Mix {
+	m := Mix{
+		Voters:          pick(r, 1, 3, 3, 3, 3, 5, 5, 5, 7),
+		WAL:             r.IntN(4) == 0,
+		Tick:            10 * time.Millisecond,
+		ElectionTimeout: milliseconds(pick(r, 250, 500, 500, 1000)),
+		MaxRaftState:    pick[int64](r, -1, 0, 300, 1000, 1000, 10000),
+		MaxPendingBytes: 64 << 20,
+		MaxAppendBytes:  pick(r, 1<<20, 1<<20, 100, 1000),
+		MaxInflight:     pick(r, 256, 256, 1, 4),
+		MaxClockDrift:   pick(r, 0.1, 0.2),
+		Clients:         1 + r.IntN(8),
+		Keys:            1 + r.IntN(6),
+		Padding:         pick(r, 0, 30, 400),
+		Attempt:         milliseconds(pick(r, 300, 1000, 1000)),
+		Deadline:        milliseconds(pick(r, 1000, 3000, 10000)),
+		Latency:         pick(r, 200*time.Microsecond, time.Millisecond, 5*time.Millisecond, 40*time.Millisecond),
+		Ordered:         true,
+		DiskWrite:       pick(r, 100*time.Microsecond, time.Millisecond, 10*time.Millisecond, 60*time.Millisecond),
+		SnapshotWrite:   pick(r, time.Millisecond, 20*time.Millisecond, 400*time.Millisecond),
+		Apply:           pick(r, 0, 100*time.Microsecond, 5*time.Millisecond, 80*time.Millisecond),
+		Loop:            pick(r, 0, 0, 100*time.Microsecond, 3*time.Millisecond),
+		Calm:            milliseconds(pick(r, 200, 500, 1500, 5000)),
+	}
+	m.Think = time.Duration(m.Clients) * time.Second / time.Duration(pick(r, 10, 20, 20, 40, 150))
+	m.LeaseReads = r.IntN(2) == 0
+	m.drawFaults(r, allowed)
+	return m
+}
+
+func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
+	share := pick(r, 0.15, 0.4, 0.8)
+	for f := range numFaults {
+		if r.Float64() < share && slices.Contains(allowed, f) && m.fits(f) {
+			m.Faults = append(m.Faults, f)
+		}
+	}
+	if m.has(Loss) {
+		m.Loss = pick(r, 0.01, 0.05, 0.25)
+	}
+	if m.has(ClientLoss) {
+		m.ClientLoss = pick(r, 0.01, 0.05, 0.15)
+	}
+	if m.has(Duplicate) {
+		m.Duplicate = pick(r, 0.02, 0.2)
+	}
+	if m.has(Reorder) {
+		m.Ordered = false
+	}
+	if m.has(Delay) {
+		m.SpikeShare, m.SpikeTo = pick(r, 0.01, 0.1), pick(r, 100*time.Millisecond, time.Second, 4*time.Second)
+	}
+	if m.has(FullQueue) {
+		m.MaxPendingBytes = pick(r, 200, 2000)
+	}
+}
+
+// fits tells whether f makes sense in this cluster.
+func (m *Mix) fits(f Fault) bool {
+	switch f {
+	case Corrupt: // a minority may lose its disk for good
+		return m.Voters >= 3 && m.WAL
+	case Partition, OneWay, Flap, InstallCrash, Transfer:
+		return m.Voters >= 3
+	case Bridge:
+		return m.Voters >= 5
+	}
+	return true
+}
+
+// rates returns between which rates the clocks of nodes may run. With leases no two
+// may differ by more than what the leases are told to expect.
+func (m *Mix) rates() (lowest, highest float64) {
+	if !m.LeaseReads {
+		return 0.5, 2
+	}
+	return 1 - m.MaxClockDrift/2, 1 + m.MaxClockDrift/2
+}
+
+// raftConfig is what rsm.Config makes for the core.
+func (m *Mix) raftConfig(id raft.NodeID, r *rand.Rand) raft.Config {
+	ticks := int(m.ElectionTimeout / m.Tick)
+	c := raft.Config{
+		ID: id, Rand: r,
+		HeartbeatTicks: 5, ElectionTimeoutTicks: ticks,
+		MaxPendingBytes: m.MaxPendingBytes, MaxAppendBytes: m.MaxAppendBytes, MaxInflightAppends: m.MaxInflight,
+	}
+	if m.LeaseReads {
+		silence := time.Duration(ticks-1) * m.Tick
+		c.LeaseNanos = int64(float64(silence) * (1 - m.MaxClockDrift))
+	}
+	return c
+}

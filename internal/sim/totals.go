@@ -1,0 +1,84 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+)
+
+// Totals sums up runs.
+type Totals struct {
+	Begin     time.Time
+	Seeds     int
+	Failed    int
+	Simulated time.Duration
+	Events    uint64
+	Faults    FaultCounts
+	Counts    Counts
+	Outcomes  Outcomes
+}
+
+// Add adds a run.
+func (t *Totals) Add(r Result) {
+	t.Seeds++
+	if r.Violation != nil {
+		t.Failed++
+	}
+	t.Simulated += r.Simulated
+	t.Events += r.Events
+	for f, n := range r.Faults {
+		t.Faults[f] += n
+	}
+	t.Counts.add(r.Counts)
+	t.Outcomes.Done += r.Outcomes.Done
+	t.Outcomes.Maybe += r.Outcomes.Maybe
+	t.Outcomes.Dropped += r.Outcomes.Dropped
+}
+
+func (c *Counts) add(d Counts) {
+	c.Elections += d.Elections
+	c.Commands += d.Commands
+	c.Applied += d.Applied
+	c.Restores += d.Restores
+	c.Installs += d.Installs
+	c.Snapshots += d.Snapshots
+	c.Reads += d.Reads
+	c.LeaseReads += d.LeaseReads
+	c.Starts += d.Starts
+}
+
+func (t *Totals) String() string {
+	seconds := time.Since(t.Begin).Seconds()
+	return fmt.Sprintf("%d seeds, %d failed, %.2f simulated hours, %.1f seeds/s, %.1f simulated hours a minute; "+
+		"operations: %d done, %d maybe, %d dropped; %+v\n\tfaults: %s",
+		t.Seeds, t.Failed, t.Simulated.Hours(), float64(t.Seeds)/seconds, t.Simulated.Hours()/seconds*60,
+		t.Outcomes.Done, t.Outcomes.Maybe, t.Outcomes.Dropped, t.Counts, t.Faults)
+}
+
+// Empty says what did not happen in runs that were to be full of everything, and so
+// proved nothing.
+func (t *Totals) Empty() (problems []string) {
+	complain := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	for f, n := range t.Faults {
+		if n == 0 {
+			complain("there was no %s", Fault(f))
+		}
+	}
+	c := &t.Counts
+	for _, x := range []struct {
+		name       string
+		n, atLeast int
+	}{
+		{"operations done", t.Outcomes.Done, 20 * t.Seeds}, {"elections", c.Elections, 2 * t.Seeds},
+		{"restarts", c.Starts, 4 * t.Seeds}, {"snapshots taken", c.Snapshots, t.Seeds},
+		{"snapshots restored", c.Restores, t.Seeds}, {"snapshots installed", c.Installs, t.Seeds / 4},
+		{"reads", c.Reads, 10 * t.Seeds}, {"lease reads", c.LeaseReads, t.Seeds / 2},
+	} {
+		if x.n < x.atLeast {
+			complain("only %d %s in %d seeds", x.n, x.name, t.Seeds)
+		}
+	}
+	if t.Outcomes.Maybe*10 > t.Outcomes.Total() {
+		complain("%d of %d operations have an unknown outcome", t.Outcomes.Maybe, t.Outcomes.Total())
+	}
+	return problems
+}

@@ -122,8 +122,7 @@ func (c *Clerk) put(ctx context.Context, key string, value []byte, req *api.Requ
 	return stamped(key, value, r), nil
 }
 
-// Delete removes the key if it is at version. After a lost reply it is not sent again,
-// since the key may have been created anew, and ends in ErrMaybe.
+// Delete removes the key if it is at version.
 func (c *Clerk) Delete(ctx context.Context, key string, version uint64) error {
 	_, err := c.do(ctx, &api.Request{
 		Kind: api.Request_DELETE, Key: []byte(key), Conditional: true, Version: version,

@@ -9,10 +9,10 @@
 //	kv, err = ck.Put(ctx, "greeting", []byte("bonjour"), kv.Version) // replace what was read
 //
 // Every key has a version: 0 means that there is no such key, and each successful
-// write of it adds one. Put and Delete take effect only if the key is at the version
-// given, else they fail with ErrVersion or ErrNoKey and change nothing. Set and Remove
-// take effect whatever the version. All operations on all keys, by all Clerks, form
-// one linearizable history.
+// write of it adds one. A deleted key that is created again counts from 1. Put and Delete
+// take effect only if the key is at the version given, else they fail with ErrVersion or
+// ErrNoKey and change nothing. Set and Remove take effect whatever the version. All
+// operations on all keys, by all Clerks, form one linearizable history.
 //
 // # What an error means
 //
@@ -23,15 +23,13 @@
 //   - The error matches ErrMaybe: it may have been executed, or may be yet.
 //   - Any other error: it was not executed and never will be.
 //
-// If the context ended the error matches the context's error as well. A Put whose reply
-// was lost is sent again, because its version lets only one attempt take effect; ErrMaybe
-// comes only if the resend is refused, as it would be after our own success, or if the
-// context ends. Delete, Set and Remove are not sent again: they might undo what
+// If the context ended the error matches the context's error as well. No write is executed
+// twice. A Put or Delete whose reply was lost is sent again: all its attempts demand that
+// the key be unchanged since before the first one, so that only one can take effect,
+// whatever others do to the key, and however late an attempt arrives. ErrMaybe comes only
+// if the resend is refused, as it would be after our own success, or if the context ends.
+// Set and Remove demand nothing, and are not sent again: they might undo what
 // another client wrote in between. After ErrMaybe, Get tells what is there.
-//
-// One thing versions cannot do: a key that others delete and create again counts from 1,
-// so that a resent Put may meet the same version a second time. Where that hurts, do not
-// delete the key: put an empty value.
 //
 // # How it works
 //

@@ -49,6 +49,9 @@ var (
 	ErrUnavailable = errors.New("server unavailable")
 )
 
+// errChanged is told of with an ErrMaybe, and where the context ended right after it.
+var errChanged = errors.New("the key has changed")
+
 var errTooManyEndpoints = fmt.Errorf("more than %d endpoints", maxServers)
 
 // VersionError is an ErrVersion that tells where the key is.

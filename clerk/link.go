@@ -162,6 +162,8 @@ func (l *link) push(c *call, req *api.Request, timeout time.Duration) {
 		Version:     req.Version,
 		Consistency: req.Consistency,
 		TimeoutMs:   uint32(max(1, timeout.Milliseconds())),
+
+		UnchangedSince: req.UnchangedSince,
 	}
 	l.queue = append(l.queue, c)
 	l.queueBytes += c.bytes

@@ -17,50 +17,63 @@ import "balsa/api"
 //	op.Outcome()
 //
 // What a Clerk can know is this table. "Clear" means that no earlier attempt of the
-// operation may have been executed: all of them were answered WRONG_LEADER, BUSY or
-// UNAVAILABLE, or never left. "Doubt" means that one may have been, or may yet be: its
-// reply was lost or said UNKNOWN. A doubt never goes away.
+// operation may have been executed: all of them were answered WRONG_LEADER, BUSY,
+// UNAVAILABLE or CHANGED, or never left. "Doubt" means that one may have been, or may yet
+// be: its reply was lost or said UNKNOWN. Put and Delete are the conditional ones.
 //
 //	                              clear                 doubt
 //	Get      any answer           that answer           -
 //	         lost                 ask again             -
-//	Put      OK                   done                  done
-//	         VERSION_MISMATCH     ErrVersion            ErrMaybe, or ErrVersion if refuted
+//	Put,     OK                   done                  done
+//	Delete   VERSION_MISMATCH     ErrVersion            ErrMaybe, or ErrVersion if refuted
 //	         NO_KEY               ErrNoKey              ErrMaybe
+//	         CHANGED              ask again             ErrMaybe, or, if refuted, ask again
+//	                                                    and be clear
 //	         TOO_LARGE, INVALID   that                  ErrMaybe
 //	         lost                 ask again, in doubt   ask again
 //	Set,     any answer           that answer           -
-//	Delete,  lost                 ErrMaybe at once      -
-//	Remove
+//	Remove   lost                 ErrMaybe at once      -
 //	all      WRONG_LEADER, BUSY,  ask again             ask again
 //	         UNAVAILABLE, unsent
 //	         context ended        its error             its error and ErrMaybe
 //
 // Why a refused resend leaves a doubt. Our own Put at version v moves the key to v+1,
 // so the resend of an executed Put meets VERSION_MISMATCH, exactly as if another client
-// had won. If the key was deleted meanwhile it meets NO_KEY, and if it was created
-// again, any version. A current version below v refutes nothing: an attempt that is
-// still under way may be executed when others have brought the key to v. What can be
-// known better: see refuted.
+// had won; that of an executed Delete meets NO_KEY. What can be known better: see refuted.
 //
-// Why only a Put is sent again. A Set or Remove might undo what another client wrote
-// after the first attempt. So might a Delete, although it names a version: (1) our
-// Delete at version 1 is executed and its reply lost; (2) another client creates the
-// key, at version 1; (3) the resend deletes that.
+// Why attempts say since when the key must be unchanged. A version does not mean one
+// state of the key, since a key that others delete and create again counts from 1:
+// (1) our Put at version 0 is executed and its reply lost; (2) another client deletes the
+// key; (3) the resend creates it a second time. Or (1) our Delete at version 1 is executed;
+// (2) another client creates the key; (3) the resend deletes that. So step 3 demands that
+// the key be unchanged since a revision that the store had reached before the first attempt
+// was sent. Whatever is executed changes the key at a later one.
 //
-// OK in doubt means executed once, because a second execution would need the version to
-// be v twice. It can be where others delete the key and create it again, since it then
-// counts from 1. There, versions alone do not make a Put at most once.
+// Why the first attempt says so too. It may be the one that comes late: (1) our Put at
+// version 0 is delayed on a broken stream; (2) the resend is executed; (3) another client
+// deletes the key; (4) the first attempt arrives. Of attempts that all demand it, at
+// most one is executed, in whatever order they arrive. The price: if the revision is so
+// old that the key has changed since, for all that it is at our version, then the first
+// attempt is CHANGED. Nothing was executed, so we ask again with the revision of that reply.
+//
+// Why Set and Remove are not sent again. They could be only if their first attempts said
+// so too, and then clients that all write one key would all find it CHANGED, again and
+// again. Without: (1) our Set is delayed; (2) the resend is executed; (3) another client
+// writes the key; (4) the first attempt arrives and undoes that.
 type Op struct {
 	route *Route
 	rand  Rand
 	pace  Pace
 
-	read    bool
-	local   bool   // a LOCAL read
-	again   bool   // a Put: may be sent again when in doubt
-	version uint64 // the version expected
-	seen    uint64 // a store revision that existed before the first attempt
+	read     bool
+	local    bool   // a LOCAL read
+	again    bool   // conditional: may be sent again when in doubt
+	replaces bool   // a Put that demands a key
+	version  uint64 // the version expected
+
+	// since is what attempts carry as unchanged_since, unless they never are sent again: a
+	// store revision that was reached before any attempt left that may be executed.
+	since uint64
 
 	server int    // asked last
 	hint   int    // whom the newest usable hint means; -1: none
@@ -72,6 +85,9 @@ type Op struct {
 
 	outcome Outcome
 }
+
+// emptyRevision is where every store begins.
+const emptyRevision = 1
 
 // Rand is where an Op takes its jitter from. *math/rand/v2.Rand is one.
 type Rand interface{ Uint64() uint64 }
@@ -107,6 +123,8 @@ type Step struct {
 	Action Action
 	Server int   // Ask: its number in the Route
 	Nanos  int64 // Ask, Wait
+	// UnchangedSince is what the request must carry. It may differ from one Ask to the next.
+	UnchangedSince uint64
 }
 
 // Verdict says what is known about an operation that is over.
@@ -132,16 +150,18 @@ type Outcome struct {
 // NewOp returns the Op of a request, of which only what it asks for is read.
 func NewOp(route *Route, rand Rand, pace Pace, req *api.Request) Op {
 	read := req.GetKind() == api.Request_GET
+	again := !read && req.GetConditional()
 	return Op{
-		route:   route,
-		rand:    rand,
-		pace:    pace,
-		read:    read,
-		local:   read && req.GetConsistency() == api.Request_LOCAL,
-		again:   req.GetKind() == api.Request_PUT && req.GetConditional(),
-		version: req.GetVersion(),
-		seen:    route.revision,
-		hint:    -1,
+		route:    route,
+		rand:     rand,
+		pace:     pace,
+		read:     read,
+		local:    read && req.GetConsistency() == api.Request_LOCAL,
+		again:    again,
+		replaces: again && req.GetKind() == api.Request_PUT && req.GetVersion() > 0,
+		version:  req.GetVersion(),
+		since:    max(route.revision, emptyRevision),
+		hint:     -1,
 	}
 }
 
@@ -169,6 +189,8 @@ func (o *Op) Reply(r *api.Reply) Step {
 			return o.end(Maybe, r)
 		}
 		return o.end(Answered, r)
+	case api.Reply_CHANGED:
+		return o.changed(r)
 	case api.Reply_TOO_LARGE, api.Reply_INVALID:
 		if o.doubt { // by a server that allows more
 			return o.end(Maybe, r)
@@ -215,13 +237,33 @@ func (o *Op) Cancel(sent bool) Step {
 	return o.end(Dropped, nil)
 }
 
-// refuted tells whether r, the refusal of a resent Put, shows that no earlier attempt
-// was executed: the key was last changed at a revision seen before the first attempt
-// left, and was past the expected version already. An attempt that is still under way
-// comes too late, since the version only grows.
+// changed takes the answer that the key was changed at a revision above since. If no
+// attempt was executed all begins anew: those that are still under way come too late,
+// since that revision only grows.
+func (o *Op) changed(r *api.Reply) Step {
+	if !o.again || r.GetRevision() <= o.since { // not an answer to what we asked
+		return o.Lost(true)
+	}
+	o.route.served(o.server, o.local)
+	if o.doubt && !o.refuted(r) {
+		return o.end(Maybe, r)
+	}
+	o.doubt, o.since = false, r.GetRevision()
+	return o.ask(o.server)
+}
+
+// refuted tells whether r, the refusal of a resend, shows that no attempt was executed,
+// nor will be. The key is still the one of revision since, not deleted and not created
+// after it; and so it was neither deleted nor created by us. A Put would have changed
+// it after since, and moved it past the expected version, where it would stay.
+//
+// Attempts under way come too late: they demand what r refused, and so either another
+// version, to which the key gets only by a change, or that there was no change.
 func (o *Op) refuted(r *api.Reply) bool {
-	m := r.GetModRevision()
-	return r.GetCode() == api.Reply_VERSION_MISMATCH && r.GetVersion() > o.version && m != 0 && m <= o.seen
+	if created := r.GetCreateRevision(); created == 0 || created > o.since {
+		return false
+	}
+	return !o.replaces || r.GetModRevision() <= o.since || r.GetVersion() <= o.version
 }
 
 // redirect goes where the hint leads, at once if that server was not asked in this
@@ -258,11 +300,15 @@ func (o *Op) next() Step {
 func (o *Op) ask(server int) Step {
 	o.server = server
 	o.tried |= 1 << server
-	nanos := o.pace.AttemptNanos
-	if !o.read && !o.again {
-		nanos *= patience
+	step := Step{Action: Ask, Server: server, Nanos: o.pace.AttemptNanos}
+	switch {
+	case o.again:
+		o.since = max(o.since, o.route.opened)
+		step.UnchangedSince = o.since
+	case !o.read:
+		step.Nanos *= patience
 	}
-	return Step{Action: Ask, Server: server, Nanos: nanos}
+	return step
 }
 
 func (o *Op) wait(resume int) Step {

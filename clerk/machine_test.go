@@ -41,15 +41,21 @@ var (
 // seenRevision is the revision that a Route of these tables has seen.
 const seenRevision = 100
 
-// events are what can come of an attempt, by name. Of the mismatches the first is with a
-// key changed since the operation began, the second with one that was not, and the
-// third with such a one below the expected version.
+// events are what can come of an attempt, by name. The mismatches are with a key changed
+// since the operation began, with one that was not, with such a one below the expected
+// version, and with a key created since. The changes are of a key at the expected version,
+// of such a one that was created since, and of one that is no more.
 var events = map[string]func(*Op) Step{
 	"ok":          code(api.Reply_OK),
 	"nokey":       code(api.Reply_NO_KEY),
-	"mismatch":    mismatch(9, 101),
-	"unchanged":   mismatch(9, 100),
-	"behind":      mismatch(3, 100),
+	"mismatch":    found(api.Reply_VERSION_MISMATCH, 9, 90, 101),
+	"unchanged":   found(api.Reply_VERSION_MISMATCH, 9, 90, 100),
+	"behind":      found(api.Reply_VERSION_MISMATCH, 3, 90, 101),
+	"another":     found(api.Reply_VERSION_MISMATCH, 3, 101, 101),
+	"changed":     found(api.Reply_CHANGED, 5, 90, 101),
+	"recreated":   found(api.Reply_CHANGED, 5, 101, 101),
+	"gone":        found(api.Reply_CHANGED, 0, 0, 0),
+	"nonsense":    code(api.Reply_CHANGED),
 	"wrongleader": code(api.Reply_WRONG_LEADER),
 	"busy":        code(api.Reply_BUSY),
 	"unavailable": code(api.Reply_UNAVAILABLE),
@@ -67,10 +73,11 @@ func code(c api.Reply_Code) func(*Op) Step {
 	return func(o *Op) Step { return o.Reply(&api.Reply{Code: c}) }
 }
 
-func mismatch(version, modified uint64) func(*Op) Step {
+// found is a refusal by a key as it describes it. The store has moved on by one.
+func found(c api.Reply_Code, version, created, modified uint64) func(*Op) Step {
 	return func(o *Op) Step {
 		return o.Reply(&api.Reply{
-			Code: api.Reply_VERSION_MISMATCH, Version: version, CreateRevision: 90, ModRevision: modified,
+			Code: c, Version: version, CreateRevision: created, ModRevision: modified, Revision: o.since + 1,
 		})
 	}
 }
@@ -119,27 +126,40 @@ func TestVerdicts(t *testing.T) {
 		{"put erase", "wrongleader busy unavailable unsent nokey", "NO_KEY"},
 		{"get put create erase set remove", "wrongleader unsent cancelidle", "dropped"},
 
-		// Lost: a read is asked again, a Put too but in doubt, others end.
+		{"put create erase", "changed recreated gone", ""},
+		{"put create erase", "changed mismatch", mismatched},
+		{"put create erase", "gone cancelidle", "dropped"},
+
+		// Lost: a read is asked again, Put and Delete too but in doubt, others end.
 		{"get", "lost unknown future nokey", "NO_KEY"},
 		{"get", "lost cancel", "dropped"},
-		{"put create", "lost unknown future ok", "OK"},
-		{"put create", "lost mismatch", "maybe"},
-		{"put create", "unknown mismatch", "maybe"},
-		{"put create", "future mismatch", "maybe"},
-		{"put create", "lost nokey", "maybe"},
-		{"put create", "lost toolarge", "maybe"},
-		{"put create", "lost invalid", "maybe"},
-		{"erase set remove", "lost", "maybe"},
-		{"erase set remove", "unknown", "maybe"},
-		{"erase set remove", "wrongleader busy lost", "maybe"},
+		{"put create erase", "lost unknown future ok", "OK"},
+		{"put create erase", "lost another", "maybe"},
+		{"put create erase", "unknown another", "maybe"},
+		{"put create erase", "future another", "maybe"},
+		{"put create erase", "lost nokey", "maybe"},
+		{"put create erase", "lost gone", "maybe"},
+		{"put create erase", "lost recreated", "maybe"},
+		{"put create erase", "lost toolarge", "maybe"},
+		{"put create erase", "lost invalid", "maybe"},
+		{"put create erase", "nonsense another", "maybe"},
+		{"set remove", "lost", "maybe"},
+		{"set remove", "unknown", "maybe"},
+		{"set remove", "changed", "maybe"},
+		{"set remove", "wrongleader busy lost", "maybe"},
 
-		// A doubt never goes away.
-		{"put create", "lost wrongleader busy unavailable unsent mismatch", "maybe"},
-		{"put create", "lost wrongleader cancelidle", "maybe"},
+		// A doubt does not go away by itself.
+		{"put create erase", "lost wrongleader busy unavailable unsent another", "maybe"},
+		{"put create erase", "lost wrongleader cancelidle", "maybe"},
 
 		// What the key tells of the attempts before the resend.
-		{"put create", "lost unchanged", mismatched},
-		{"put", "lost behind", "maybe"}, // the first attempt may come late, when it is at 5
+		{"put create erase", "lost unchanged", mismatched},
+		{"put create erase", "lost behind", mismatched},
+		{"put", "lost mismatch", "maybe"},
+		{"create erase", "lost mismatch", mismatched}, // we would have created or deleted it
+		{"put create erase", "lost changed", ""},
+		{"put create erase", "lost changed cancelidle", "dropped"},
+		{"put create erase", "lost changed lost cancelidle", "maybe"},
 
 		// Given up.
 		{"put create erase set remove", "cancel", "maybe"},
@@ -189,11 +209,23 @@ func expect(op string, seq []string) string {
 	if len(seq) == 0 {
 		return ""
 	}
-	read, again := op == "get", op == "put" || op == "create"
-	ambiguous := func(event string) bool { return strings.Contains("lost unknown future cancel", event) && !read }
-	doubt := false
+	read, again := op == "get", op == "put" || op == "create" || op == "erase"
+	isChange := func(event string) bool { return strings.Contains("changed recreated gone", event) }
+	ambiguous := func(event string) bool {
+		return !read && (strings.Contains("lost unknown future nonsense cancel", event) || isChange(event) && !again)
+	}
+	doubt, since := false, seenRevision
 	for _, e := range seq[:len(seq)-1] {
 		doubt = doubt || ambiguous(e)
+		if isChange(e) && again { // did not end it
+			doubt, since = false, since+1
+		}
+	}
+	// Whether the key described shows that nothing was executed. All are created or
+	// changed at 101, or before the operation began.
+	refuted := map[string]bool{
+		"mismatch": op != "put" || since > seenRevision, "unchanged": true, "behind": true,
+		"another": since > seenRevision, "changed": true, "recreated": since > seenRevision,
 	}
 	sure := func(verdict string) string {
 		if doubt {
@@ -210,11 +242,16 @@ func expect(op string, seq []string) string {
 		return sure("TOO_LARGE")
 	case "invalid":
 		return sure("INVALID")
-	case "mismatch", "unchanged", "behind":
-		if last == "unchanged" || last == "behind" && op == "create" {
+	case "mismatch", "unchanged", "behind", "another":
+		if refuted[last] {
 			return "VERSION_MISMATCH"
 		}
 		return sure("VERSION_MISMATCH")
+	case "changed", "recreated", "gone":
+		if again && doubt && !refuted[last] || !again && !read {
+			return "maybe"
+		}
+		return ""
 	case "cancel", "cancelidle":
 		if ambiguous(last) {
 			return "maybe"
@@ -343,7 +380,7 @@ func TestBusyLeaderIsAskedAgain(t *testing.T) {
 
 func TestWriteThatCannotBeResentWaitsLonger(t *testing.T) {
 	route := newTestRoute(t, 1)
-	for name, want := range map[string]int64{"get": 1000, "put": 1000, "erase": 5000, "set": 5000, "remove": 5000} {
+	for name, want := range map[string]int64{"get": 1000, "put": 1000, "erase": 1000, "set": 5000, "remove": 5000} {
 		op := newTestOp(t, route, allReqs[name])
 		if step := op.Start(); step.Nanos != want {
 			t.Errorf("%s waits %d", name, step.Nanos)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -35,8 +36,11 @@ type network struct {
 
 	mu      sync.Mutex
 	links   map[string]*link
-	cluster uint64 // the one that the first Hello named; 0: none yet
+	greeted bool   // there was a first Hello
+	cluster uint64 // the one that it named
 	closed  bool
+
+	opened atomic.Uint64 // the revision that the first Hello told, 0 before
 }
 
 func newNetwork(dial func(context.Context, string) (net.Conn, error), creds credentials.TransportCredentials) *network {
@@ -98,8 +102,10 @@ func (n *network) link(address string) (*link, error) {
 func (n *network) admit(h *api.Hello) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.cluster == 0 {
+	if !n.greeted {
+		n.greeted = true
 		n.cluster = h.GetClusterId()
+		n.opened.Store(h.GetRevision())
 	}
 	if h.GetClusterId() != n.cluster {
 		return fmt.Errorf("server %q is of cluster %x, not %x", h.GetName(), h.GetClusterId(), n.cluster)
@@ -126,6 +132,10 @@ func (n *network) Node(address string) uint64 {
 	}
 	return l.node.Load()
 }
+
+// Opened implements Opener. Nothing is sent to a server before its Hello, so all that is
+// sent is sent after the first one.
+func (n *network) Opened() uint64 { return n.opened.Load() }
 
 // Close implements Caller.
 func (n *network) Close() error {

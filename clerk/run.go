@@ -27,6 +27,13 @@ type Caller interface {
 	Close() error
 }
 
+// Opener is what a Caller may offer besides calls. The Clerk's own does.
+type Opener interface {
+	// Opened returns a revision that the store had reached before the Caller sent any
+	// request, or 0 if that is not known. It is always the same once it is known.
+	Opened() uint64
+}
+
 // do runs an operation to its end: the shell of an Op.
 func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
 	if err := c.check(req); err != nil {
@@ -43,14 +50,20 @@ func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
 	decide := func(choose func() Step) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		if o, ok := c.caller.(Opener); ok {
+			c.route.Opened(o.Opened())
+		}
 		step = choose()
 		if step.Action == Ask {
 			address = c.route.Server(step.Server)
+			req = demanding(req, step.UnchangedSince)
 		}
 	}
 	decide(func() Step {
 		op = NewOp(c.route, c.rand, c.pace, req)
-		return op.Start()
+		first := op.Start()
+		req.UnchangedSince = first.UnchangedSince // nobody else has req yet
+		return first
 	})
 	for step.Action != End {
 		if ended = c.ended(ctx); ended != nil {
@@ -81,6 +94,23 @@ func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
 		}
 	}
 	return conclude(req, op.Outcome(), ended, reason)
+}
+
+// demanding returns the request with another UnchangedSince. It leaves req alone, which
+// an earlier attempt may still read.
+func demanding(req *api.Request, unchangedSince uint64) *api.Request {
+	if req.UnchangedSince == unchangedSince {
+		return req
+	}
+	return &api.Request{
+		Kind:           req.Kind,
+		Key:            req.Key,
+		Value:          req.Value,
+		Conditional:    req.Conditional,
+		Version:        req.Version,
+		Consistency:    req.Consistency,
+		UnchangedSince: unchangedSince,
+	}
 }
 
 // check refuses what no server would take.
@@ -137,6 +167,8 @@ func refusal(address string, r *api.Reply) error {
 		why = ErrWrongLeader
 	case api.Reply_BUSY:
 		why = ErrBusy
+	case api.Reply_CHANGED:
+		why = errChanged
 	default:
 		why = ErrUnavailable
 	}

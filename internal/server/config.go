@@ -120,7 +120,7 @@ func (c Config) checkAddresses() error {
 	}
 	for _, u := range c.AdvertiseClient {
 		if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsUnspecified() {
-			return fmt.Errorf("%w: clients cannot be told to connect to %s; advertise an address that reaches this server", ErrConfig, u)
+			return fmt.Errorf("%w: clients cannot be told to connect to %s; say how they reach this server (--advertise-client-urls)", ErrConfig, u)
 		}
 	}
 	return nil

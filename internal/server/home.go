@@ -70,7 +70,7 @@ func inspect(cfg Config, self Member) error {
 	if err != nil || ledger != nil {
 		return err
 	}
-	ours := []string{lockName, ledgerName + tempSuffix}
+	ours := []string{lockName, ledgerName + tempSuffix, "lost+found"} // the last is of a mounted file system
 	strange := func(name string) bool { return !slices.Contains(ours, name) }
 	switch i := slices.IndexFunc(names, strange); {
 	case slices.Contains(names, walName):

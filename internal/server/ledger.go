@@ -68,6 +68,9 @@ type Ledger struct {
 
 // OpenLedger opens the ledger in dir, or returns nil if dir has none. The error is
 // ErrForeign where the ledger is not that of the given cluster and node.
+//
+// It syncs the directory: a process that was killed between renaming the file and
+// that sync has left a ledger that can be read, and that a power loss takes back.
 func OpenLedger(fs vfs.FS, dir string, clusterID uint64, node raft.NodeID) (*Ledger, error) {
 	path := fs.PathJoin(dir, ledgerName)
 	data, err := readFile(fs, path)
@@ -86,6 +89,9 @@ func OpenLedger(fs vfs.FS, dir string, clusterID uint64, node raft.NodeID) (*Led
 	}
 	if l.self.NodeID != node {
 		return nil, fmt.Errorf("%w: %s is of member %s, and this server is member %s", ErrForeign, dir, l.self.NodeID, node)
+	}
+	if err := syncDir(fs, dir); err != nil {
+		return nil, fmt.Errorf("sync %s: %w", dir, err)
 	}
 	return l, nil
 }

@@ -85,6 +85,11 @@ func TestServiceExecutes(t *testing.T) {
 	remove := func(version uint64) *api.Request {
 		return &api.Request{Kind: api.Request_DELETE, Key: []byte("k"), Version: version, Conditional: true}
 	}
+	unchanged := func(since uint64) *api.Request {
+		req := put(0, true)
+		req.UnchangedSince = since
+		return req
+	}
 	for i, step := range []struct {
 		req  *api.Request
 		want *api.Reply
@@ -99,6 +104,8 @@ func TestServiceExecutes(t *testing.T) {
 		{remove(2), &api.Reply{Code: api.Reply_VERSION_MISMATCH, Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
 		{remove(3), &api.Reply{Revision: 5}},
 		{remove(3), &api.Reply{Code: api.Reply_NO_KEY, Revision: 5}},
+		{unchanged(4), &api.Reply{Code: api.Reply_CHANGED, Revision: 5}},
+		{unchanged(5), &api.Reply{Version: 1, CreateRevision: 6, ModRevision: 6, Revision: 6}},
 	} {
 		step.want.Id = 7
 		if got := ask(t, s, step.req); !proto.Equal(got, step.want) {

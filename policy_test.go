@@ -29,6 +29,7 @@ const policy = `
 	kv, api, clerk, raft, internal/memnet < clerk/clerktest
 	rsm, internal/wal, internal/transport, kv, api < internal/server
 	internal/server, clerk, api < cmd/balsa
+	NONE < internal/loadgen < cmd/balsa
 	clerk < internal/history < internal/torture
 	clerk < internal/torture
 

@@ -1,0 +1,95 @@
+// Package loadgen puts load on a key/value system and measures how it bears it.
+//
+//	Load ──► Generator.Run ──► caller ─┬─► System.Put, System.Get
+//	                           caller ─┤         │
+//	                           caller ─┘         ▼
+//	         Report ◄── percentiles ◄── HDR histograms of the latencies
+//
+// The package knows nothing of balsa: whatever implements System can be measured by
+// it, so that different systems bear exactly the same load.
+//
+// # What is measured
+//
+// Without a rate each caller sends its next operation when the last one has ended (a
+// closed loop), and a latency is the time of the call. With a rate, operations have
+// appointed times, which do not move when the system stalls, and a latency counts from
+// the appointed time: what waits for a free caller is the system's doing too.
+// Operations that failed are counted by kind; their latencies are not in the
+// histograms.
+package loadgen
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// System is what load is put on. It is called by many goroutines at a time.
+type System interface {
+	// Put sets a key. The value may be kept, but not written to.
+	Put(ctx context.Context, key string, value []byte) error
+	// Get reads a key. That there is no such key is an answer, not an error.
+	Get(ctx context.Context, key string) error
+}
+
+// Load says what callers do, for how long. Callers, Keys, KeySize, and one of
+// Duration and Ops are required.
+type Load struct {
+	Callers int `json:"callers"`
+	// Reads is the share of Gets among the operations, from 0 to 1.
+	Reads float64 `json:"reads"`
+
+	Keys         int          `json:"keys"`
+	KeySize      int          `json:"key_bytes"`
+	ValueSize    int          `json:"value_bytes"`
+	Distribution Distribution `json:"distribution"`
+	Seed         uint64       `json:"seed"` // of the choice of keys and operations
+
+	// Rate bounds the operations per second of all callers together; 0: no bound.
+	Rate float64 `json:"rate,omitempty"`
+	// Timeout bounds each operation; 0: only the context of Run does.
+	Timeout time.Duration `json:"timeout_ns,omitempty"`
+	// Warmup comes before Duration, and is not measured.
+	Warmup time.Duration `json:"warmup_ns,omitempty"`
+	// No operation begins later than Duration after the start; 0: no bound.
+	Duration time.Duration `json:"duration_ns,omitempty"`
+	// Ops bounds the number of operations, those of the warmup included; 0: no bound.
+	Ops int64 `json:"ops,omitempty"`
+}
+
+// Distribution says how keys are chosen.
+type Distribution string
+
+const (
+	// Uniform chooses all keys with the same chance.
+	Uniform Distribution = "uniform"
+	// Zipf chooses key k with a chance proportional to 1/(k+1)^1.1: few are hot.
+	Zipf Distribution = "zipf"
+	// Sequential goes round all keys in order, all callers together.
+	Sequential Distribution = "sequential"
+)
+
+// Validate returns nil, or an error that names the field.
+func (l Load) Validate() error {
+	switch {
+	case l.Callers < 1:
+		return fmt.Errorf("callers is %d; it must be above 0", l.Callers)
+	case !(l.Reads >= 0 && l.Reads <= 1):
+		return fmt.Errorf("read ratio is %v; it must be from 0 to 1", l.Reads)
+	case l.Keys < 1:
+		return fmt.Errorf("keys is %d; it must be above 0", l.Keys)
+	case l.KeySize < minKeySize(l.Keys):
+		return fmt.Errorf("key size is %d bytes; %d keys take at least %d", l.KeySize, l.Keys, minKeySize(l.Keys))
+	case l.ValueSize < 0:
+		return fmt.Errorf("value size is %d bytes", l.ValueSize)
+	case l.Distribution != Uniform && l.Distribution != Zipf && l.Distribution != Sequential:
+		return fmt.Errorf("distribution is %q; it must be uniform, zipf or sequential", l.Distribution)
+	case !(l.Rate >= 0 && l.Rate <= 1e9):
+		return fmt.Errorf("rate is %v operations per second; it must be from 0 (no limit) to 1e9", l.Rate)
+	case l.Timeout < 0 || l.Warmup < 0 || l.Duration < 0 || l.Ops < 0:
+		return fmt.Errorf("durations and ops must not be negative")
+	case l.Duration == 0 && l.Ops == 0:
+		return fmt.Errorf("neither a duration nor a number of operations is given")
+	}
+	return nil
+}

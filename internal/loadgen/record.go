@@ -1,0 +1,131 @@
+package loadgen
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// kind is an operation.
+type kind int
+
+const (
+	put kind = iota
+	get
+	kinds
+)
+
+// The histograms hold nanoseconds from under a microsecond to ten minutes, to three
+// digits. What is beyond counts as ten minutes.
+const (
+	lowestLatency = time.Microsecond
+	longest       = 10 * time.Minute
+	digits        = 3
+)
+
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(int64(lowestLatency), int64(longest), digits)
+}
+
+// numShards is enough that callers on a few processors seldom meet at one, and few
+// enough that a thousand callers need not a histogram each.
+const numShards = 8
+
+// recorder counts operations.
+type recorder struct {
+	shards [numShards]shard
+
+	mu    sync.Mutex // never held together with a shard's by anyone but collect
+	total tally      // what collect took out of the shards
+}
+
+// shard counts for some of the callers.
+type shard struct {
+	mu sync.Mutex
+	tally
+}
+
+type tally struct {
+	latency [kinds]*hdrhistogram.Histogram
+	errors  map[string]int64
+}
+
+func newTally() tally {
+	return tally{[kinds]*hdrhistogram.Histogram{newHistogram(), newHistogram()}, map[string]int64{}}
+}
+
+func newRecorder() *recorder {
+	r := &recorder{total: newTally()}
+	for i := range r.shards {
+		r.shards[i].tally = newTally()
+	}
+	return r
+}
+
+func (r *recorder) shard(caller int) *shard { return &r.shards[caller%numShards] }
+
+// add counts an operation that took so long, or failed with an error of a kind.
+func (s *shard) add(k kind, took time.Duration, failure string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if failure != "" {
+		s.errors[failure]++
+		return
+	}
+	// It cannot fail: the value is within the histogram's bounds.
+	_ = s.latency[k].RecordValue(int64(min(max(took, 0), longest)))
+}
+
+// collect moves what the shards have counted to the total, and returns the latencies
+// of it.
+func (r *recorder) collect() *hdrhistogram.Histogram {
+	recent := newHistogram()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for k, h := range s.latency {
+			r.total.latency[k].Merge(h)
+			recent.Merge(h)
+			h.Reset()
+		}
+		for name, n := range s.errors {
+			r.total.errors[name] += n
+		}
+		clear(s.errors)
+		s.mu.Unlock()
+	}
+	return recent
+}
+
+func (r *recorder) progress(elapsed, since time.Duration) Progress {
+	recent := r.collect()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := Progress{
+		Elapsed: elapsed, Since: since, Ops: recent.TotalCount(),
+		P50: time.Duration(recent.ValueAtQuantile(50)), P99: time.Duration(recent.ValueAtQuantile(99)),
+	}
+	for _, h := range r.total.latency {
+		p.Done += h.TotalCount()
+	}
+	for _, n := range r.total.errors {
+		p.Failed += n
+	}
+	return p
+}
+
+func (r *recorder) report(load Load, elapsed time.Duration, interrupted bool) *Report {
+	r.collect()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &Report{
+		Load: load, Elapsed: elapsed, Interrupted: interrupted,
+		Puts:   summarize(r.total.latency[put], elapsed),
+		Gets:   summarize(r.total.latency[get], elapsed),
+		Errors: maps.Clone(r.total.errors),
+	}
+}

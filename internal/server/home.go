@@ -113,8 +113,13 @@ func (h *home) open(cfg Config, self Member) (err error) {
 			return err
 		}
 	}
-	h.log, err = wal.Open(path, options, h.ledger.Identity())
-	return err
+	if h.log, err = wal.Open(path, options, h.ledger.Identity()); err != nil {
+		return err
+	}
+	if have, want := h.log.Identity().Incarnation, h.ledger.Identity().Incarnation; have != want {
+		return fmt.Errorf("%w: the log in %s is of incarnation %x, and %s of %x", ErrDamaged, path, have, ledgerName, want)
+	}
+	return nil
 }
 
 // close lets the directory go.
@@ -126,12 +131,17 @@ func (h *home) close() error {
 	return errors.Join(err, h.lock.Close())
 }
 
-// makeDir makes a directory, parents included, that survives a crash.
+// makeDir makes a directory, parents included, that survives a crash. The name of one
+// that is there may not be durable yet: its maker may have been killed.
 func makeDir(fs vfs.FS, dir string) error {
-	if _, err := fs.Stat(dir); err == nil {
-		return nil
-	}
 	parent := fs.PathDir(dir)
+	if _, err := fs.Stat(dir); err == nil {
+		err := syncDir(fs, parent)
+		if errors.Is(err, iofs.ErrPermission) {
+			return nil // then it was made by somebody else
+		}
+		return err
+	}
 	if parent != dir {
 		if err := makeDir(fs, parent); err != nil {
 			return err

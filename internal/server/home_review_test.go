@@ -1,0 +1,57 @@
+package server
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"balsa/internal/wal"
+	"balsa/raft"
+)
+
+// A process that was killed may have made the data directory and not synced its name.
+func TestDataDirectoryKeepsItsNameAfterAKill(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	if err := mem.MkdirAll("a/data", 0o700); err != nil { // and here it was killed
+		t.Fatal(err)
+	}
+	if err := makeDir(mem, "a"); err != nil { // the state that makeDir leaves: one level unsynced
+		t.Fatal(err)
+	}
+	if err := makeDir(mem, "a/data"); err != nil {
+		t.Fatal(err)
+	}
+	lost := mem.CrashClone(vfs.CrashCloneCfg{})
+	if _, err := lost.Stat("a/data"); err != nil {
+		t.Errorf("after a power loss: %v", err)
+	}
+}
+
+// The log of another life of the same member, an empty one maybe, is not this
+// directory's: what the ledger's incarnation has promised is not in it.
+func TestHomeRefusesTheLogOfAnotherIncarnation(t *testing.T) {
+	cluster, err := ParseCluster("t", "n1=http://127.0.0.1:1,n2=http://127.0.0.1:2,n3=http://127.0.0.1:3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{FS: vfs.NewMem(), DataDir: "data", Cluster: cluster}
+	member := cluster.Members[0]
+	h, err := openHome(cfg, member)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(h.ledger.Activate(), h.close(), cfg.FS.RemoveAll("data/wal")); err != nil {
+		t.Fatal(err)
+	}
+	other := wal.Identity{ClusterID: cluster.ID, NodeID: member.ID, Incarnation: secondLife}
+	if err := wal.Create("data/wal", wal.Options{FS: cfg.FS}, other, raft.NewConfiguration(cluster.IDs()...)); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := openHome(cfg, member); !errors.Is(err, ErrDamaged) {
+		t.Errorf("an empty log of another incarnation: %v", err)
+		if err == nil {
+			h.close()
+		}
+	}
+}

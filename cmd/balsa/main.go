@@ -58,7 +58,7 @@ Begin with "balsa dev", which runs a cluster on this machine.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(`%w; see "%s --help"`, err, c.CommandPath())
 	})
-	root.AddCommand(p.dev(), p.serve(), p.put(), p.get(), p.del(), p.status(), p.version())
+	root.AddCommand(p.dev(), p.serve(), p.put(), p.get(), p.del(), p.status(), p.bench(), p.version())
 	return root
 }
 

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"balsa/clerk"
+	"balsa/internal/loadgen"
+)
+
+const (
+	defaultBenchDuration = 10 * time.Second
+	// fillCallers write the keys before they are read.
+	fillCallers = 64
+	// maxClerks is more connections than any benchmark of one machine makes good use of.
+	maxClerks = 1024
+)
+
+// benchOptions are the flags of bench's commands.
+type benchOptions struct {
+	connection   connection
+	output       output
+	load         loadgen.Load
+	distribution string
+	consistency  string
+	connections  int
+	fill         bool
+}
+
+func (p *program) bench() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure a running cluster under load",
+		Long: `Put load on a running cluster, and show its throughput and latencies. Progress goes
+to the standard error, the result to the standard output. Ctrl-C ends a run early
+with the result of what was done.
+
+The keys are bench/0000000000 and so on; they stay in the store.`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(
+		p.benchCommand("put", 0, "Set keys", `Set keys, whatever their version.`),
+		p.benchCommand("get", 1, "Read keys", `Read keys, after writing each of them once.`),
+		p.benchCommand("mixed", 0.5, "Set and read keys", `Set and read keys by chance, after writing each of them once.`),
+	)
+	return c
+}
+
+// benchCommand is one of bench's commands, with a share of reads.
+func (p *program) benchCommand(name string, reads float64, short, long string) *cobra.Command {
+	o := benchOptions{}
+	o.load.Reads = reads
+	c := &cobra.Command{
+		Use:   name,
+		Short: short,
+		Long: long + `
+
+Each caller sends its next operation when its last one has ended. With --rate,
+operations have appointed times, and latencies count from those, so that a stall of
+the cluster shows in all that it kept waiting.
+` + connectionHelp,
+		Example: `  balsa bench ` + name + `
+  balsa bench ` + name + ` --callers 1 --ops 1000
+  balsa bench ` + name + ` --callers 1000 --connections 4 --duration 1m -o json`,
+		Args: usageArgs(cobra.NoArgs),
+	}
+	o.connection.addFlags(c)
+	o.output.addFlag(c)
+	o.addFlags(c.Flags(), name)
+	choices := map[string][]string{
+		"distribution": {string(loadgen.Uniform), string(loadgen.Zipf), string(loadgen.Sequential)},
+		"consistency":  {"linearizable", "lease", "local"},
+	}
+	for flag, values := range choices {
+		if c.Flags().Lookup(flag) != nil {
+			c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+		}
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if !c.Flags().Changed("duration") && o.load.Ops == 0 {
+			o.load.Duration = defaultBenchDuration
+		}
+		return p.runBench(c.Context(), &o)
+	}
+	return c
+}
+
+func (o *benchOptions) addFlags(f *pflag.FlagSet, name string) {
+	f.IntVar(&o.load.Callers, "callers", 64, "how many operations to keep in progress")
+	f.IntVar(&o.connections, "connections", 1, "Clerks to share among the callers, each with its own connections")
+	f.IntVar(&o.load.Keys, "keys", 10_000, "number of keys")
+	f.IntVar(&o.load.KeySize, "key-size", 16, "bytes of each key")
+	f.IntVar(&o.load.ValueSize, "value-size", 256, "bytes of each value")
+	f.StringVar(&o.distribution, "distribution", string(loadgen.Uniform), "choice of keys: uniform, zipf or sequential")
+	f.DurationVar(&o.load.Duration, "duration", 0, "how long to run (default 10s, unless --ops is given)")
+	f.Int64Var(&o.load.Ops, "ops", 0, "how many operations to run; 0: no limit")
+	f.Float64Var(&o.load.Rate, "rate", 0, "operations per second; 0: as many as possible")
+	if name == "put" {
+		return
+	}
+	if name == "mixed" {
+		f.Float64Var(&o.load.Reads, "read-ratio", o.load.Reads, "share of reads, from 0 to 1")
+	}
+	f.StringVar(&o.consistency, "consistency", "linearizable", "of reads: linearizable, lease or local")
+	f.BoolVar(&o.fill, "fill", true, "write each key once before")
+}
+
+// runBench runs a load and prints its report.
+func (p *program) runBench(ctx context.Context, o *benchOptions) error {
+	o.load.Distribution, o.load.Seed = loadgen.Distribution(o.distribution), rand.Uint64()
+	if err := o.load.Validate(); err != nil {
+		return usageError("%w", err)
+	}
+	g, closeAll, err := p.openBench(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	o.load.Timeout = o.connection.timeout
+	if o.fill {
+		if err := p.fillKeys(ctx, g, o); err != nil {
+			return err
+		}
+	}
+	g.Observe = p.showProgress
+	report, err := g.Run(ctx, o.load)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	if o.output.isJSON() {
+		err = writeJSON(p.stdout, report)
+	} else {
+		err = report.WriteText(p.stdout)
+	}
+	switch {
+	case err != nil || report.Ops() > 0 || report.Failed() == 0:
+		return err
+	case report.Errors[kindMaybe] > 0:
+		return withCode(exitMaybe, "no operation is known to have succeeded")
+	default:
+		return withCode(exitUnavailable, "no operation succeeded")
+	}
+}
+
+// openBench makes the Clerks, and reads a key with each, so that they are connected
+// before anything is measured.
+func (p *program) openBench(ctx context.Context, o *benchOptions) (g *loadgen.Generator, closeAll func(), err error) {
+	if o.connections < 1 || o.connections > maxClerks {
+		return nil, nil, usageError("--connections is %d; it must be from 1 to %d", o.connections, maxClerks)
+	}
+	var options []clerk.ReadOption
+	if o.consistency != "" {
+		if options, err = readOptions(o.consistency); err != nil {
+			return nil, nil, err
+		}
+	}
+	var clerks []*clerk.Clerk
+	closeAll = func() {
+		for _, ck := range clerks {
+			ck.Close()
+		}
+	}
+	g = &loadgen.Generator{Classify: kindOf}
+	for range o.connections {
+		ck, attempt, cancel, err := o.connection.open(ctx, p)
+		if err != nil {
+			closeAll()
+			return nil, nil, err
+		}
+		clerks = append(clerks, ck)
+		target := clerkSystem{ck, options}
+		key := loadgen.Key(0, o.load.KeySize)
+		err = target.Get(attempt, key)
+		cancel()
+		if err != nil {
+			closeAll()
+			return nil, nil, o.connection.explain("get", key, err)
+		}
+		g.Systems = append(g.Systems, target)
+	}
+	return g, closeAll, nil
+}
+
+// fillKeys writes each key once, and ends at the first that cannot be written.
+func (p *program) fillKeys(ctx context.Context, g *loadgen.Generator, o *benchOptions) error {
+	load := o.load
+	load.Callers, load.Reads, load.Rate, load.Duration = fillCallers, 0, 0, 0
+	load.Distribution, load.Ops = loadgen.Sequential, int64(load.Keys)
+	fmt.Fprintf(p.stderr, "writing %s keys\n", loadgen.Thousands(load.Ops))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	filler := &loadgen.Generator{Systems: g.Systems, Classify: func(err error) string {
+		cancel(err)
+		return kindOf(err)
+	}}
+	report, err := filler.Run(ctx, load)
+	if err == nil && report.Failed() > 0 {
+		err = o.connection.explain("put", "bench/*", context.Cause(ctx))
+	}
+	return err
+}
+
+// showProgress prints one line.
+func (p *program) showProgress(now loadgen.Progress) {
+	perSecond := float64(now.Ops) / now.Since.Seconds()
+	fmt.Fprintf(p.stderr, "%5.0fs  %10s/s  p50 %-8s p99 %-8s errors %s\n", now.Elapsed.Seconds(),
+		loadgen.Thousands(int64(perSecond+0.5)), loadgen.Round(now.P50), loadgen.Round(now.P99), loadgen.Thousands(now.Failed))
+}
+
+// clerkSystem is a Clerk as something to put load on.
+type clerkSystem struct {
+	*clerk.Clerk
+	options []clerk.ReadOption
+}
+
+func (s clerkSystem) Put(ctx context.Context, key string, value []byte) error {
+	_, err := s.Set(ctx, key, value)
+	return err
+}
+
+func (s clerkSystem) Get(ctx context.Context, key string) error {
+	_, err := s.Clerk.Get(ctx, key, s.options...)
+	if errors.Is(err, clerk.ErrNoKey) {
+		return nil
+	}
+	return err
+}
+
+// kindMaybe are writes whose fate is unknown.
+const kindMaybe = "maybe"
+
+// kindOf names what a Clerk says, the most telling part first: a context's end comes
+// with the reason why the operation was not done before.
+func kindOf(err error) string {
+	for _, kind := range []struct {
+		err  error
+		name string
+	}{
+		{clerk.ErrMaybe, kindMaybe},
+		{clerk.ErrBusy, "busy"},
+		{clerk.ErrWrongLeader, "no leader"},
+		{clerk.ErrUnavailable, "unavailable"},
+		{clerk.ErrTooLarge, "too large"},
+		{clerk.ErrInvalid, "invalid"},
+		{context.DeadlineExceeded, "timeout"},
+	} {
+		if errors.Is(err, kind.err) {
+			return kind.name
+		}
+	}
+	return "other"
+}

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 
 	"balsa/api"
 )
@@ -140,4 +143,53 @@ func TestServersOfDifferentClustersDoNotMix(t *testing.T) {
 	if err := n3.Err(); !errors.Is(err, ErrNotAdmitted) || !strings.Contains(err.Error(), "cluster") {
 		t.Errorf("n3 failed with %v", err)
 	}
+}
+
+func TestLeadershipGoesWhereItIsSent(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, 3, "")
+	for i := range c.configs { // so long that a slow machine does not elect anybody else meanwhile
+		c.configs[i].ElectionTimeout = time.Second
+	}
+	c.startAll()
+	c.put("a", "1", 0)
+	leader := c.leader()
+	follower := (leader + 1) % 3
+	endpoint := func(i int) string { return c.configs[i].ListenClient[0].Host }
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+
+	target := uint64(c.servers[follower].self.ID)
+	if _, err := c.clerk.TransferLeadership(ctx, endpoint(follower), target); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("a follower that is to hand over: %v", err)
+	}
+	if _, err := c.clerk.TransferLeadership(ctx, endpoint(leader), 12345); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a target that is no member: %v", err)
+	}
+	reply, err := c.clerk.TransferLeadership(ctx, endpoint(leader), target)
+	if err != nil || reply.LeaderId != target || c.leader() != follower {
+		t.Errorf("got %v, %v", reply, err)
+	}
+}
+
+func TestHealthFollowsTheLifeOfAServer(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, 3, "")
+	s := c.start(0)
+	check := func(want healthpb.HealthCheckResponse_ServingStatus) {
+		t.Helper()
+		for _, service := range []string{"", api.KV_ServiceDesc.ServiceName} {
+			got, err := s.front.health.Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
+			if err != nil || got.Status != want {
+				t.Errorf("%q is %v, %v; want %v", service, got, err, want)
+			}
+		}
+	}
+	check(healthpb.HealthCheckResponse_NOT_SERVING)
+	c.start(1)
+	c.start(2)
+	awaitReady(t, s)
+	check(healthpb.HealthCheckResponse_SERVING)
+	c.stop(0)
+	check(healthpb.HealthCheckResponse_NOT_SERVING)
 }

@@ -68,10 +68,10 @@ func (x *exchange) receive(ctx context.Context, recv func() (*api.RequestBatch, 
 		}
 		for _, req := range batch.Requests {
 			x.start(req)
-		}
-		if !x.awaitRoom(ctx) {
-			x.end(ctx.Err())
-			return
+			if !x.awaitRoom(ctx) {
+				x.end(ctx.Err())
+				return
+			}
 		}
 	}
 }
@@ -89,8 +89,24 @@ func (x *exchange) start(req *api.Request) {
 		x.stream.leave(cost)
 		x.put(answer{reply: busy(req.Id, "this server has too many requests in progress")})
 	default:
-		x.handler.Handle(req, func(r *api.Reply) { x.put(answer{r, cost}) })
+		x.handler.Handle(req, func(r *api.Reply) { x.put(x.weigh(r, cost)) })
 	}
+}
+
+// weigh lets the value of a read count as in progress too, until the client has taken
+// it. Where that is too much the read gets BUSY: it left no trace and can be repeated.
+func (x *exchange) weigh(r *api.Reply, cost int64) answer {
+	value := int64(len(r.Value))
+	switch {
+	case value == 0:
+		return answer{r, cost}
+	case !x.stream.grow(value):
+		return answer{busy(r.Id, "this stream has too many replies waiting to be read"), cost}
+	case !x.server.grow(value):
+		x.stream.shrink(value)
+		return answer{busy(r.Id, "this server has too many replies waiting to be read"), cost}
+	}
+	return answer{r, cost + value}
 }
 
 // put queues a reply. It never blocks: the replica's goroutines call it.

@@ -3,7 +3,7 @@ package server
 import "sync/atomic"
 
 // Bounds on what is in progress at once. A request counts until its reply has been
-// handed to the network; beyond a bound requests get BUSY.
+// handed to the network, and so does the value in it; beyond a bound requests get BUSY.
 const (
 	maxStreamRequests = 16 << 10
 	maxStreamBytes    = 32 << 20
@@ -36,3 +36,15 @@ func (f *flow) leave(bytes int64) {
 	f.requests.Add(-1)
 	f.bytes.Add(-bytes)
 }
+
+// grow adds bytes to a request that is counted in, unless that exceeds the bound; that
+// of the only request may.
+func (f *flow) grow(bytes int64) bool {
+	if f.bytes.Add(bytes) > f.maxBytes && f.requests.Load() > 1 {
+		f.shrink(bytes)
+		return false
+	}
+	return true
+}
+
+func (f *flow) shrink(bytes int64) { f.bytes.Add(-bytes) }

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// TestDocumentsTellNoLies finds what a change of the code has left behind in the
+// documents: flags that do not exist, and links to files that are gone.
+func TestDocumentsTellNoLies(t *testing.T) {
+	root := filepath.Join("..", "..")
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil || len(pages) < 4 {
+		t.Fatal(pages, err)
+	}
+	flags := allFlags((&program{}).root())
+	for _, page := range append(pages, filepath.Join(root, "README.md")) {
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(data)
+		for _, m := range regexp.MustCompile("balsa[^\n|]* --[a-z-]+|`--[a-z-]+").FindAllString(text, -1) {
+			for _, flag := range regexp.MustCompile("--([a-z-]+)").FindAllStringSubmatch(m, -1) {
+				if !slices.Contains(flags, flag[1]) {
+					t.Errorf("%s: there is no flag --%s", page, flag[1])
+				}
+			}
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(text, -1) {
+			if strings.Contains(link[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), link[1])); err != nil {
+				t.Errorf("%s: link to %s: %v", page, link[1], err)
+			}
+		}
+	}
+}
+
+// allFlags lists the flags of a command and of all below it.
+func allFlags(c *cobra.Command) []string {
+	names := []string{"help", "some-flag"} // the latter stands for any
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	for _, sub := range c.Commands() {
+		names = append(names, allFlags(sub)...)
+	}
+	return names
+}

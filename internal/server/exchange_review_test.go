@@ -1,0 +1,65 @@
+package server
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"balsa/api"
+)
+
+// One message can hold a million requests of a few bytes: what waits for a client that
+// does not read must not grow by all of them.
+func TestExchangeStopsInTheMidstOfABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newFakeService()
+		c := exchangeWith(t, s)
+		const n = 8 * maxUnsentReplies
+		c.ask(make([]uint64, n)...)
+		synctest.Wait()
+		c.x.mu.Lock()
+		unsent := len(c.x.unsent)
+		c.x.mu.Unlock()
+		if unsent > 2*maxUnsentReplies {
+			t.Errorf("%d replies wait for a client that does not read", unsent)
+		}
+		c.read(n)
+		close(c.requests)
+		if err := <-c.ended; err != nil {
+			t.Error(err)
+		}
+		c.idle(t)
+	})
+}
+
+// Values that were read count until the client has taken them.
+func TestExchangeBoundsTheBytesOfReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newFakeService()
+		ask(t, s, &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Value: make([]byte, 1<<20)})
+		c := exchangeWith(t, s)
+		const n = 2 * maxStreamBytes >> 20
+		batch := &api.RequestBatch{}
+		for id := range uint64(n) {
+			batch.Requests = append(batch.Requests, &api.Request{Id: id, Kind: api.Request_GET, Key: []byte("k")})
+		}
+		c.requests <- batch
+		synctest.Wait()
+		if b := c.x.stream.bytes.Load(); b > maxStreamBytes || b < maxStreamBytes/2 {
+			t.Errorf("%d bytes are counted for a client that does not read", b)
+		}
+		got := map[api.Reply_Code]int{}
+		for got[api.Reply_OK]+got[api.Reply_BUSY] < n {
+			for _, r := range (<-c.replies).Replies {
+				got[r.Code]++
+			}
+		}
+		if got[api.Reply_OK] < n/4 || got[api.Reply_BUSY] < n/4 {
+			t.Errorf("the reads got %v", got)
+		}
+		close(c.requests)
+		if err := <-c.ended; err != nil {
+			t.Error(err)
+		}
+		c.idle(t)
+	})
+}

@@ -127,12 +127,23 @@ func writeBars(b *strings.Builder, h *hdrhistogram.Histogram) {
 	}
 	for i, n := range counts {
 		below += n
-		bar := strings.Repeat("█", int((n*barWidth+most-1)/most))
-		fmt.Fprintf(b, "  %8s  %-*s %6.2f%%\n", "≤ "+compact(limits[i]), barWidth, bar, 100*float64(below)/float64(h.TotalCount()))
+		fmt.Fprintf(b, "  %8s  %-*s %6.2f%%\n", "≤ "+limits[i].String(), barWidth, bar(n, most), 100*float64(below)/float64(h.TotalCount()))
 	}
 	b.WriteByte('\n')
 }
 
+// bar draws n to the eighth of a character, in barWidth for most. What is there is
+// seen, however little.
+func bar(n, most int64) string {
+	eighths := int((n*barWidth*8 + most - 1) / most)
+	b := strings.Repeat("█", eighths/8)
+	if eighths%8 > 0 {
+		b += string([]rune("▏▎▍▌▋▊▉")[eighths%8-1])
+	}
+	return b
+}
+
+// steps counts the histogram's values up to each limit and above the one before.
 func steps(h *hdrhistogram.Histogram) (counts []int64, limits []time.Duration) {
 	limit, factor := lowestLatency, 0
 	var n int64
@@ -156,9 +167,6 @@ func steps(h *hdrhistogram.Histogram) (counts []int64, limits []time.Duration) {
 	flush()
 	return counts, limits
 }
-
-// compact writes a round duration: 500 µs is "500µs", 2 ms is "2ms".
-func compact(d time.Duration) string { return d.String() }
 
 // Round writes a duration with three digits and a unit: 12.3 ms.
 func Round(d time.Duration) string {

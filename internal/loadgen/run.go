@@ -18,15 +18,15 @@ type Generator struct {
 	Systems []System
 	// Classify names the kind of an error. Default: all are "error".
 	Classify func(error) string
-	// Observe, if not nil, is called each Interval (default 1 s) of a run, and once
-	// more at its end if it was longer than that.
+	// Observe, if not nil, is called each Interval (default 1 s) of a run.
 	Observe  func(Progress)
 	Interval time.Duration
 }
 
 // Progress is a picture of a run.
 type Progress struct {
-	// Elapsed is the time since the measurement began, and Since since the last picture.
+	// Elapsed is the time since the measurement began, and Since since the last picture
+	// or the start.
 	Elapsed, Since time.Duration
 	// Ops have succeeded since the last picture, with these latencies.
 	Ops      int64
@@ -157,20 +157,14 @@ func (r *run) observe() (stop func()) {
 	running.Go(func() {
 		tick := time.NewTicker(interval)
 		defer tick.Stop()
-		last, shown := r.start, false
-		show := func() {
-			now := time.Now()
-			r.Observe(r.record.progress(now.Sub(r.measured), now.Sub(last)))
-			last, shown = now, true
-		}
+		last := r.start
 		for {
 			select {
 			case <-tick.C:
-				show()
+				now := time.Now()
+				r.Observe(r.record.progress(now.Sub(r.measured), now.Sub(last)))
+				last = now
 			case <-done:
-				if shown {
-					show()
-				}
 				return
 			}
 		}

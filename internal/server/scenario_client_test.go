@@ -95,7 +95,7 @@ func (c *cluster) get(client int, ck *clerk.Clerk, key string) clerk.KV {
 	ctx, cancel := context.WithTimeout(c.ctx, opTimeout)
 	defer cancel()
 	kv, err := c.history.Get(ctx, client, ck, key)
-	if err != nil && !errors.Is(err, clerk.ErrNoKey) {
+	if err != nil && !errors.Is(err, clerk.ErrNoKey) && c.ctx.Err() == nil {
 		c.t.Errorf("client %d: %v", client, err)
 	}
 	return kv
@@ -105,7 +105,7 @@ func (c *cluster) put(client int, ck *clerk.Clerk, key, value string, version ui
 	ctx, cancel := context.WithTimeout(c.ctx, opTimeout)
 	defer cancel()
 	err := c.history.Put(ctx, client, ck, key, value, version)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && c.ctx.Err() == nil {
 		c.t.Errorf("client %d: %v", client, err)
 	}
 	return err

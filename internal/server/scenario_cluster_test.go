@@ -38,12 +38,14 @@ type cluster struct {
 	ctx          context.Context // ends with the cluster
 	cancel       context.CancelFunc
 	watcher      sync.WaitGroup
+	clients      sync.WaitGroup
 
-	mu      sync.Mutex
-	servers map[raft.NodeID]*member
-	leaders map[raft.Term]raft.NodeID // all that were seen
-	seen    figures
-	sent    atomic.Int64 // snapshots that arrived
+	mu        sync.Mutex
+	servers   map[raft.NodeID]*member
+	leaders   map[raft.Term]raft.NodeID  // all that were seen
+	snapshots map[raft.NodeID]raft.Index // the newest that were seen
+	seen      figures
+	sent      atomic.Int64 // snapshots that arrived
 
 	crashes, partitions int // the first goroutine's, or that of the partitioner
 }
@@ -62,22 +64,24 @@ type figures struct {
 	storedBytes int64 // what is in live segments
 }
 
-func newCluster(t testing.TB, servers int, maxRaftState int64, seed uint64) *cluster {
+func newCluster(t testing.TB, s scenario, seed uint64) *cluster {
 	c := &cluster{
-		t: t, seed: seed, net: memnet.New(seed), maxRaftState: maxRaftState,
+		t: t, seed: seed, net: memnet.New(seed), maxRaftState: -1,
 		began: time.Now(), history: clerktest.NewHistory(),
 		servers: map[raft.NodeID]*member{}, leaders: map[raft.Term]raft.NodeID{},
+		snapshots: map[raft.NodeID]raft.Index{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	for id := raft.NodeID(1); id <= raft.NodeID(servers); id++ {
+	for id := raft.NodeID(1); id <= raft.NodeID(s.servers); id++ {
 		c.ids = append(c.ids, id)
 	}
 	segmentSize := int64(64 << 10)
-	if maxRaftState > 0 {
+	if s.snapshots {
+		c.maxRaftState = maxRaftState
 		segmentSize = maxRaftState
 	}
 	for _, id := range c.ids {
-		d, err := newDisk(id, raft.NewConfiguration(c.ids...), segmentSize, seed)
+		d, err := newDisk(id, raft.NewConfiguration(c.ids...), segmentSize, s.restarts, seed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,6 +96,7 @@ func newCluster(t testing.TB, servers int, maxRaftState int64, seed uint64) *clu
 func (c *cluster) close() {
 	c.cancel()
 	c.watcher.Wait()
+	c.clients.Wait()
 	for _, id := range c.ids {
 		c.stop(id)
 	}
@@ -150,14 +155,18 @@ func (c *cluster) stop(id raft.NodeID) {
 	m.disk.crash()
 }
 
-// crash lets the power of all servers fail, each in the midst of a write to its disk
-// if it writes at all.
-func (c *cluster) crash() {
+// crash lets the power of all servers fail: at the same moment, or else of each in the
+// midst of one of its next writes.
+func (c *cluster) crash(atOnce bool) {
 	var wg sync.WaitGroup
 	for _, id := range c.ids {
 		wg.Go(func() {
 			p := c.servers[id].disk.plug
-			p.pullSoon()
+			if atOnce {
+				p.pull()
+			} else {
+				p.pullSoon()
+			}
 			select {
 			case <-p.pulled:
 			case <-time.After(2 * server.DefaultHeartbeatInterval):
@@ -228,6 +237,9 @@ func (c *cluster) look() {
 				c.t.Errorf("servers %s and %s both lead term %d", id, other, s.Term)
 			}
 			c.leaders[s.Term] = id
+		}
+		if s.Snapshot.Index > 0 {
+			c.snapshots[id] = s.Snapshot.Index
 		}
 		c.seen.logBytes = max(c.seen.logBytes, s.LogBytes)
 		c.seen.storedBytes = max(c.seen.storedBytes, c.servers[id].storage.Stats().LogBytes)

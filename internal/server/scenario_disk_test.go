@@ -16,9 +16,11 @@ import (
 )
 
 // How long a disk takes for a write, and for a snapshot. The file system in memory
-// takes no virtual time at all.
+// takes no virtual time at all. A power failure soon finds disks out on which a write
+// may last longer than its answer would travel.
 const (
 	saveTime     = 200 * time.Microsecond
+	longSaveTime = 10 * time.Millisecond // at most
 	snapshotTime = time.Millisecond
 )
 
@@ -31,13 +33,15 @@ type disk struct {
 	options wal.Options
 	id      wal.Identity
 	random  *rand.Rand
+	slow    bool // writes take anything up to longSaveTime
 	plug    *plug
 	log     *wal.Log // nil while the server is down
 }
 
 // newDisk makes the log of a new server.
-func newDisk(id raft.NodeID, conf raft.Configuration, segmentSize int64, seed uint64) (*disk, error) {
+func newDisk(id raft.NodeID, conf raft.Configuration, segmentSize int64, slow bool, seed uint64) (*disk, error) {
 	d := &disk{
+		slow:    slow,
 		mem:     vfs.NewCrashableMem(),
 		options: wal.Options{SegmentSize: segmentSize},
 		id:      wal.Identity{ClusterID: 1, NodeID: id},
@@ -55,7 +59,11 @@ func (d *disk) open() (*slowLog, error) {
 	options.FS = errorfs.Wrap(d.mem, d.plug)
 	var err error
 	d.log, err = wal.Open(walDir, options, d.id)
-	return &slowLog{d.log}, err
+	l := &slowLog{Log: d.log}
+	if d.slow {
+		l.random = rand.New(rand.NewPCG(d.random.Uint64(), 0))
+	}
+	return l, err
 }
 
 // crash closes the log of a server that has stopped, and leaves on the disk what was
@@ -67,10 +75,17 @@ func (d *disk) crash() {
 }
 
 // slowLog is a Log on which writes take time.
-type slowLog struct{ *wal.Log }
+type slowLog struct {
+	*wal.Log
+	random *rand.Rand // nil: always the same time
+}
 
 func (l *slowLog) Save(ps []raft.Persist) error {
-	time.Sleep(saveTime)
+	d := saveTime
+	if l.random != nil {
+		d += time.Duration(l.random.Int64N(int64(longSaveTime)))
+	}
+	time.Sleep(d)
 	return l.Log.Save(ps)
 }
 

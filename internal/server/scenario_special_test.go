@@ -5,7 +5,6 @@ package server_test
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,7 +26,7 @@ func speed(t *testing.T, snapshots bool) {
 	)
 	var rpcs, messages float64
 	var took time.Duration
-	c := inBubble(t, 3, snapshots, func(c *cluster) {
+	c := scenario{servers: 3, snapshots: snapshots}.inBubble(t, func(c *cluster) {
 		ck := c.clerk(0)
 		c.get(0, ck, "x") // waits for a leader
 		before, start := c.net.Counts(), time.Now()
@@ -60,7 +59,7 @@ func speed(t *testing.T, snapshots bool) {
 // TestOnePartition4B: there is progress where the majority is, none elsewhere, and what
 // was asked for there completes when the partition ends.
 func TestOnePartition4B(t *testing.T) {
-	c := inBubble(t, 5, false, func(c *cluster) {
+	c := scenario{servers: 5}.inBubble(t, func(c *cluster) {
 		c.net.Reliable(false)
 		ck, a, b := c.clerk(0), c.clerk(1), c.clerk(2)
 		c.increase(0, ck, "1", "13")
@@ -73,12 +72,11 @@ func TestOnePartition4B(t *testing.T) {
 		c.net.ConnectClient("2", minority...)
 
 		var completed atomic.Int64
-		var wg sync.WaitGroup
-		wg.Go(func() { // its version is of the future, when it comes true
+		c.clients.Go(func() { // its version is of the future, when it comes true
 			_ = c.put(1, a, "1", "15", 2)
 			completed.Add(1)
 		})
-		wg.Go(func() {
+		c.clients.Go(func() {
 			c.get(2, b, "1")
 			completed.Add(1)
 		})
@@ -92,7 +90,7 @@ func TestOnePartition4B(t *testing.T) {
 		}
 		c.net.Heal()
 		healed := time.Now()
-		wg.Wait()
+		c.clients.Wait()
 		if d := time.Since(healed); d > 3*time.Second {
 			t.Errorf("the operations in the minority took %v after the partition", d)
 		}
@@ -121,7 +119,7 @@ func (c *cluster) increase(client int, ck *clerk.Clerk, key, value string) {
 // catches up by a snapshot.
 func TestSnapshotRPC4C(t *testing.T) {
 	const puts = 200 // over maxLogBytes together
-	c := inBubble(t, 3, true, func(c *cluster) {
+	c := scenario{servers: 3, snapshots: true}.inBubble(t, func(c *cluster) {
 		ck := c.clerk(0)
 		c.mustPut(0, ck, "a", "A", 0)
 		leader, _ := c.leader(0)
@@ -174,7 +172,7 @@ func TestSnapshotSize4C(t *testing.T) {
 		maxSnapshotBytes = 500
 	)
 	var largest int64
-	c := inBubble(t, 3, true, func(c *cluster) {
+	c := scenario{servers: 3, snapshots: true}.inBubble(t, func(c *cluster) {
 		ck := c.clerk(0)
 		for i := range ops / 2 {
 			c.mustPut(0, ck, "x", fmt.Sprint(i), uint64(i))

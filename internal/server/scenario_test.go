@@ -137,7 +137,7 @@ func TestSnapshotUnreliableRecoverConcurrentPartitionLinearizable4C(t *testing.T
 // come and go, and then all servers must agree.
 func (s scenario) run(t *testing.T) {
 	s.keys = max(s.keys, 1)
-	c := inBubble(t, s.servers, s.snapshots, func(c *cluster) {
+	c := s.inBubble(t, func(c *cluster) {
 		c.net.SetLatency(max(s.latency, time.Millisecond))
 		c.net.Reliable(!s.unreliable)
 		for round := range rounds {
@@ -168,20 +168,20 @@ func (s scenario) maybeShare() int {
 }
 
 func (s scenario) round(c *cluster, round int) {
-	var clients, partitioner sync.WaitGroup
+	var partitioner sync.WaitGroup
 	clientsDone, partitionsDone := make(chan struct{}), make(chan struct{})
 	for number := range s.clients {
-		clients.Go(func() { c.client(number, round, s.keys, clientsDone) })
+		c.clients.Go(func() { c.client(number, round, s.keys, clientsDone) })
 	}
 	if s.partitions {
-		clients.Go(func() { c.reader(s.clients, s.keys, clientsDone) })
+		c.clients.Go(func() { c.reader(s.clients, s.keys, clientsDone) })
 		partitioner.Go(func() { c.partitioner(round, partitionsDone) })
 	}
 	time.Sleep(s.roundTime())
 	close(partitionsDone)
 	partitioner.Wait()
 	if s.restarts { // in the midst of operations, and of a partition
-		c.crash()
+		c.crash(round%2 == 0)
 		time.Sleep(outage)
 	}
 	c.net.Heal()
@@ -189,7 +189,7 @@ func (s scenario) round(c *cluster, round int) {
 		c.start(c.ids...)
 	}
 	close(clientsDone)
-	clients.Wait()
+	c.clients.Wait()
 }
 
 // partitioner splits the servers in two again and again. The first time it leaves the
@@ -223,25 +223,20 @@ func (c *cluster) partitioner(round int, done <-chan struct{}) {
 }
 
 // inBubble runs a cluster in virtual time.
-func inBubble(t *testing.T, servers int, snapshots bool, f func(c *cluster)) *cluster {
+func (s scenario) inBubble(t *testing.T, f func(c *cluster)) (c *cluster) {
 	t.Helper()
 	t.Parallel()
 	seed := nextSeed(t.Name())
-	max := int64(-1)
-	if snapshots {
-		max = maxRaftState
-	}
-	var c *cluster
-	synctest.Test(t, func(t *testing.T) {
-		c = newCluster(t, servers, max, seed)
-		defer c.close()
-		f(c)
-		c.time = time.Since(c.began)
-	})
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("again, in another order of goroutines: go test ./internal/server -run '^%s$' -seed %d", t.Name(), seed)
 		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		c = newCluster(t, s, seed)
+		defer c.close()
+		f(c)
+		c.time = time.Since(c.began)
 	})
 	return c
 }
@@ -284,9 +279,12 @@ func (s scenario) checkFaults(t *testing.T, c *cluster) {
 	}
 }
 
-// checkLog fails if a log was too long at any time.
+// checkLog fails if a log was too long at any time, or a server took no snapshot.
 func (c *cluster) checkLog(t *testing.T) {
 	t.Helper()
+	if n := len(c.snapshots); n != len(c.ids) {
+		t.Errorf("only %d servers had snapshots", n)
+	}
 	if c.seen.logBytes > maxLogBytes || c.seen.storedBytes > maxLogBytes {
 		t.Errorf("a log had %d bytes, and %d on disk; the limit is %d", c.seen.logBytes, c.seen.storedBytes, maxLogBytes)
 	}
@@ -298,5 +296,6 @@ func (c *cluster) pass(t *testing.T) {
 		return
 	}
 	t.Logf("  ... Passed -- %4.1f  %d %5d %4d", c.time.Seconds(), len(c.ids), c.net.Counts().Requests, c.history.Len())
-	t.Logf("STAT %s %d ops %d maybes, %d terms, %d snapshots sent, logs up to %d bytes, %d on disk", t.Name(), c.history.Len(), c.history.Maybes, len(c.leaders), c.sent.Load(), c.seen.logBytes, c.seen.storedBytes)
+	t.Logf("%d ErrMaybe, %d terms, %d snapshots sent, log up to %d bytes, %d on disk",
+		c.history.Maybes, len(c.leaders), c.sent.Load(), c.seen.logBytes, c.seen.storedBytes)
 }

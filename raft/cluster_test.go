@@ -51,6 +51,9 @@ type faults struct {
 	write     time.Duration // of a sync of the disk
 	apply     time.Duration // of handing a batch to the state machine
 	busy      time.Duration // between an event and the shell's call of Effects
+	// crashStored is the share of snapshots whose receiver crashes when it has stored
+	// the data, and does not know of it yet.
+	crashStored float64
 }
 
 // node is a shell around one core: what package rsm does, without goroutines.

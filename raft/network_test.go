@@ -134,6 +134,10 @@ func (c *cluster) sendSnapshot(from *node, h Header) {
 	next(4*c.upTo(c.opt.faults.delay), open, func() {
 		next(c.upTo(c.opt.faults.write), up, func() {
 			to.disk.saveSnapshot(m.Meta)
+			if c.chance(c.opt.faults.crashStored) {
+				c.crash(to.id)
+				c.start(to.id)
+			}
 			next(c.upTo(c.opt.faults.busy), up, func() {
 				c.deliverSnapshot(to, m)
 				result(c.upTo(c.opt.faults.delay), !c.chance(c.opt.faults.loss))

@@ -36,8 +36,8 @@ func TestRandomFaults(t *testing.T) {
 
 // totals guard against runs in which nothing happened.
 type totals struct {
-	simulated                                                         time.Duration
-	steps, commands, elections, reads, restores, crashes, cuts, moved int
+	simulated                                                                  time.Duration
+	steps, commands, elections, reads, restores, crashes, cuts, moved, shunned int
 }
 
 func (s *totals) add(c *chaos) {
@@ -50,11 +50,12 @@ func (s *totals) add(c *chaos) {
 	s.crashes += c.crashes
 	s.cuts += c.cuts
 	s.moved += c.transfers
+	s.shunned += c.shunned
 }
 
 func (s totals) String() string {
-	return fmt.Sprintf("%v simulated, %d events, %d commands, %d elections, %d reads, %d restores, %d crashes, %d partitions, %d transfers",
-		s.simulated.Round(time.Second), s.steps, s.commands, s.elections, s.reads, s.restores, s.crashes, s.cuts, s.moved)
+	return fmt.Sprintf("%v simulated, %d events, %d commands, %d elections, %d reads, %d restores, %d crashes, %d partitions, %d transfers, %d shunned",
+		s.simulated.Round(time.Second), s.steps, s.commands, s.elections, s.reads, s.restores, s.crashes, s.cuts, s.moved, s.shunned)
 }
 
 // demand fails if a kind of event never came.
@@ -62,7 +63,7 @@ func (s totals) demand(t *testing.T) {
 	if *flagSeed != 0 {
 		return
 	}
-	for _, n := range []int{s.commands, s.elections, s.reads, s.restores, s.crashes, s.cuts, s.moved} {
+	for _, n := range []int{s.commands, s.elections, s.reads, s.restores, s.crashes, s.cuts, s.moved, s.shunned} {
 		if n < 20 {
 			t.Errorf("too little happened: %s", s)
 		}
@@ -75,6 +76,8 @@ type chaos struct {
 	client                   time.Duration // between two things that clients do
 	calm                     time.Duration // between two disturbances
 	crashes, cuts, transfers int
+	shunned                  int
+	stillUntil               time.Duration // nobody writes before
 	next                     int
 	healed                   bool
 }
@@ -112,6 +115,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		delay: some(60 * time.Millisecond), slow: time.Second, slowShare: share(0.1),
 		loss: share(0.3), duplicate: share(0.3),
 		write: some(80 * time.Millisecond), apply: some(100 * time.Millisecond), busy: some(20 * time.Millisecond),
+		crashStored: share(0.5),
 	}
 	opt.inflight = []int{0, 1, 4}[draw.rand.IntN(3)]
 	opt.batch = []int{0, 60}[draw.rand.IntN(2)]
@@ -177,7 +181,11 @@ func (c *chaos) work() {
 			c.takeSnapshot(c.node(id))
 		}
 	default:
-		for _, n := range c.leaders() {
+		leaders := c.leaders()
+		if c.stillUntil > c.now && len(leaders) < 2 {
+			return
+		}
+		for _, n := range leaders {
 			c.next++
 			c.propose(n.id, fmt.Sprintf("x%d", c.next))
 		}
@@ -196,7 +204,7 @@ func (c *chaos) disturbLater() {
 
 func (c *chaos) disturb() {
 	id := c.someone()
-	switch c.rand.IntN(9) {
+	switch c.rand.IntN(10) {
 	case 0:
 		c.crashes++
 		c.crash(id)
@@ -227,6 +235,8 @@ func (c *chaos) disturb() {
 		c.net.heal()
 	case 7:
 		c.transfer(id)
+	case 9:
+		c.shun(id)
 	}
 }
 
@@ -251,6 +261,42 @@ func (c *chaos) transfer(to NodeID) {
 		}
 		for k := range time.Duration(20) {
 			c.after(k*c.opt.tick, func() { c.read(n.id, c.someMode()) })
+		}
+	}
+}
+
+// shun cuts a follower off from its leader alone, so that it looks for votes, while
+// the others crash and come back and hear from the leader no more. Their promises of
+// silence must outlive that as long as the leader reads by its lease. Nobody writes
+// meanwhile, or the follower's log would be too short to win.
+func (c *chaos) shun(id NodeID) {
+	leaders := c.leaders()
+	if len(leaders) != 1 || leaders[0].id == id || c.stillUntil > c.now {
+		return
+	}
+	c.shunned++
+	leader := leaders[0]
+	cut := func(id NodeID) {
+		c.net.setLink(id, leader.id, false)
+		c.net.setLink(leader.id, id, false)
+	}
+	c.net.heal()
+	cut(id)
+	ticks := time.Duration(3 * c.opt.election)
+	c.stillUntil = c.now + ticks*c.opt.tick
+	for k := range ticks {
+		c.after(k*c.opt.tick, func() { c.read(leader.id, ReadByLease) })
+	}
+	for _, n := range c.nodes {
+		if n != leader && n.id != id && c.chance(0.7) {
+			c.after(c.upTo(ticks*c.opt.tick), func() {
+				if c.healed {
+					return
+				}
+				cut(n.id)
+				c.crash(n.id)
+				c.start(n.id)
+			})
 		}
 	}
 }

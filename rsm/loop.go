@@ -1,7 +1,6 @@
 package rsm
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -289,19 +288,20 @@ func (n *Node[Op, Result]) saveSnapshot(meta raft.SnapshotMeta, write func(io.Wr
 	return n.cfg.Storage.SaveSnapshot(meta, write)
 }
 
-// sendSnapshot streams the newest snapshot to a peer.
+// sendSnapshot streams the newest snapshot to a peer. A failure is reported after a
+// while only, since what the core does then is to try again.
 func (n *Node[Op, Result]) sendSnapshot(h raft.Header) {
-	meta, data, err := n.cfg.Storage.OpenSnapshot()
-	if err == nil {
-		err = n.cfg.Transport.SendSnapshot(n.ctx, &raft.InstallSnapshot{Header: h, Meta: meta}, data)
-		err = errors.Join(err, data.Close())
-	}
-	if errors.Is(err, context.Canceled) {
+	meta, err := n.streamSnapshot(h)
+	if n.stopping() {
 		return
 	}
 	log := n.cfg.Logger.With("id", n.cfg.ID, "to", h.To, "index", meta.Index)
 	if err != nil {
 		log.Warn("snapshot not sent", "error", err)
+		select {
+		case <-time.After(n.cfg.ElectionTimeout):
+		case <-n.stop:
+		}
 	} else {
 		log.Info("snapshot sent")
 	}
@@ -310,4 +310,27 @@ func (n *Node[Op, Result]) sendSnapshot(h raft.Header) {
 			r.SnapshotSent(h.To, meta.Index, err == nil)
 		}
 	})
+}
+
+func (n *Node[Op, Result]) streamSnapshot(h raft.Header) (raft.SnapshotMeta, error) {
+	meta, data, err := n.cfg.Storage.OpenSnapshot()
+	if err != nil {
+		return meta, err
+	}
+	m := &raft.InstallSnapshot{Header: h, Meta: meta}
+	if err = checkTerm(m); err == nil {
+		err = n.cfg.Transport.SendSnapshot(n.ctx, m, data)
+	}
+	return meta, errors.Join(err, data.Close())
+}
+
+// checkTerm refuses a snapshot from beyond the term of its sender. That can be had by
+// a leader that was deposed: its successor's snapshot is stored already, and the
+// message that says so not yet handled. Those who still follow it could not take it,
+// for no log has an entry of a term that its node has not reached.
+func checkTerm(m *raft.InstallSnapshot) error {
+	if m.Meta.Term > m.Term {
+		return fmt.Errorf("snapshot %s is of a later term than its sender, which is in %d", m.Meta, m.Term)
+	}
+	return nil
 }

@@ -215,6 +215,9 @@ func (n *Node[Op, Result]) Receive(m raft.Message) { n.inbox.addMessage(m) }
 
 // ReceiveSnapshot is part of Receiver.
 func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error {
+	if err := checkTerm(m); err != nil {
+		return err
+	}
 	if status, ok := n.status(); ok && m.Meta.Index <= status.Commit {
 		// Nothing to learn from it; the answer will tell the leader so.
 		_, err := io.Copy(io.Discard, data)

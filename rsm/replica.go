@@ -30,10 +30,15 @@ type Replica[W any] struct {
 
 	snapshot     raft.SnapshotMeta // the newest durable one
 	snapshotting bool
+	pause        int        // ticks until the next attempt, after one that failed
 	compact      raft.Index // for the next Effects
 
 	fates []Fate[W]
 }
+
+// snapshotRetryTicks is how long a failed snapshot is left alone: an attempt costs
+// the writing of the whole state, and a full disk does not get space at once.
+const snapshotRetryTicks = 100
 
 type readyRead[W any] struct {
 	index  raft.Index
@@ -112,7 +117,10 @@ func (r *Replica[W]) Receive(m raft.Message) error {
 }
 
 // Tick says that one tick has passed and what the clock shows.
-func (r *Replica[W]) Tick(now raft.Instant) { r.core.Tick(now) }
+func (r *Replica[W]) Tick(now raft.Instant) {
+	r.pause = max(0, r.pause-1)
+	r.core.Tick(now)
+}
 
 // Persisted reports that every Persist up to seq is durable.
 func (r *Replica[W]) Persisted(seq uint64) { r.core.Persisted(seq) }
@@ -140,7 +148,11 @@ func (r *Replica[W]) Applied(index raft.Index) {
 // SnapshotDone answers TakeSnapshot: it is durable (ok) or was given up.
 func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, ok bool) {
 	r.snapshotting = false
-	if !ok || meta.Index <= r.snapshot.Index {
+	if !ok {
+		r.pause = snapshotRetryTicks
+		return
+	}
+	if meta.Index <= r.snapshot.Index {
 		return
 	}
 	r.snapshot = meta
@@ -220,7 +232,7 @@ func (r *Replica[W]) onRestore(meta raft.SnapshotMeta) {
 // wantSnapshot begins a snapshot when the applied part of the log has outgrown its
 // bound.
 func (r *Replica[W]) wantSnapshot() *raft.SnapshotMeta {
-	if r.maxRaftState < 0 || r.snapshotting || r.handedBytes <= r.maxRaftState || r.handed <= r.snapshot.Index {
+	if r.maxRaftState < 0 || r.snapshotting || r.pause > 0 || r.handedBytes <= r.maxRaftState || r.handed <= r.snapshot.Index {
 		return nil
 	}
 	term, ok := r.core.TermAt(r.handed)

@@ -157,6 +157,33 @@ func TestServerWhoseDiskFailsStops(t *testing.T) {
 	}
 }
 
+func TestServerWithAFullDiskServesReadsAndRecovers(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, 1, "")
+	mem := vfs.NewMem()
+	c.configs[0].FS = mem
+	c.startAll()
+	c.put("a", "1", 0)
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20})
+	replica := c.servers[0].front.replica.Load()
+	put := &api.Request{Kind: api.Request_PUT, Key: []byte("b"), Value: make([]byte, 64<<10)}
+	awaitPut := func(want api.Reply_Code) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			reply, err := replica.Do(t.Context(), put)
+			if err == nil && reply.Code == want {
+				return
+			} else if err != nil || time.Now().After(deadline) {
+				t.Fatalf("a put gets %v, %v; want %s", reply, err, want)
+			}
+		}
+	}
+	awaitPut(api.Reply_BUSY)
+	c.wants("a", "1")
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30})
+	awaitPut(api.Reply_OK)
+}
+
 func TestStartTellsThatAPortIsInUse(t *testing.T) {
 	dir := t.TempDir()
 	for _, side := range []string{"peers", "clients"} {

@@ -21,11 +21,14 @@ func (r *Raft) becomeLeader() {
 func (r *Raft) tickLeader() {
 	if r.electionElapsed >= r.cfg.ElectionTimeoutTicks {
 		r.electionElapsed = 0
-		r.transfer.abort()
 		if !r.quorumActive() {
 			r.becomeFollower(r.term, None)
 			return
 		}
+	}
+	r.transfer.elapsed++
+	if r.transfer.elapsed >= r.cfg.ElectionTimeoutTicks {
+		r.transfer.abort()
 	}
 	r.heartbeatElapsed++
 	if r.heartbeatElapsed >= r.cfg.HeartbeatTicks {

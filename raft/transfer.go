@@ -5,8 +5,9 @@ package raft
 // election at once. It is given up after an election timeout.
 type transfer struct {
 	to NodeID
-	// due is the tick of the transfer at which TimeoutNow is sent next; it may be lost.
-	due int
+	// elapsed counts the ticks since it began, and due is the one at which TimeoutNow is
+	// sent next; it may be lost.
+	elapsed, due int
 	// timeoutNowSent is true from then on for the whole term, even if the transfer was
 	// given up.
 	timeoutNowSent bool
@@ -26,8 +27,7 @@ func (r *Raft) TransferLeadership(to NodeID) error {
 	if to == r.id || !r.configuration().Voters.Contains(to) {
 		return ErrNotVoter
 	}
-	r.transfer.to, r.transfer.due = to, 0
-	r.electionElapsed = 0 // a whole timeout for it
+	r.transfer.to, r.transfer.elapsed, r.transfer.due = to, 0, 0
 	return nil
 }
 
@@ -47,10 +47,10 @@ func (r *Raft) maybeSendTimeoutNow() {
 		return
 	}
 	p := r.peer(r.transfer.to)
-	if p == nil || p.match < r.log.last() || r.electionElapsed < r.transfer.due {
+	if p == nil || p.match < r.log.last() || r.transfer.elapsed < r.transfer.due {
 		return
 	}
-	r.transfer.due = r.electionElapsed + r.cfg.HeartbeatTicks
+	r.transfer.due = r.transfer.elapsed + r.cfg.HeartbeatTicks
 	r.transfer.timeoutNowSent = true
 	r.send(&TimeoutNow{Header: Header{To: p.id}})
 }

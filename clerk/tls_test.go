@@ -75,16 +75,21 @@ func TestTLS(t *testing.T) {
 	f.start(t)
 	address := listen.Addr().String()
 
+	// set takes as long as it is allowed unless it succeeds, so it is first allowed little.
 	set := func(endpoint string, opts ...clerk.Option) error {
 		ck, err := clerk.New([]string{endpoint}, opts...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer ck.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		defer cancel()
-		_, err = ck.Set(ctx, "k", nil)
-		return err
+		for patience := 100 * time.Millisecond; ; patience *= 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			_, err = ck.Set(ctx, "k", nil)
+			cancel()
+			if err == nil || errors.Is(err, clerk.ErrUnavailable) || patience > 10*time.Second {
+				return err
+			}
+		}
 	}
 	good, err := clerk.LoadTLS(certFile, certFile, keyFile)
 	if err != nil {

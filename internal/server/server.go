@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,9 +46,8 @@ type Server struct {
 	work   sync.WaitGroup // of serve
 	ran    chan struct{}  // closed when run has returned
 
-	// met is woken when a peer has admitted or refused this server. refusals holds why.
-	met      chan struct{}
-	refusals chan refusal
+	met      chan struct{} // woken when a peer has admitted this server
+	refusals chan refusal  // by peers that did not
 
 	ready  chan struct{} // closed when requests are served
 	failed chan struct{} // closed when this server cannot go on
@@ -67,7 +67,7 @@ type refusal struct {
 func Start(cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
-		cfg.closeListeners()
+		cfg.closeListeners() // those that came with it
 		return nil, err
 	}
 	self, _ := cfg.Cluster.Named(cfg.Name)
@@ -138,47 +138,30 @@ func (s *Server) uptime() time.Duration { return time.Since(s.started) }
 // assemble opens sockets, then the data directory, then puts the parts together.
 // Sockets come first: a port in use must not leave a new directory behind.
 func (s *Server) assemble() (err error) {
+	defer func() {
+		if err != nil {
+			s.cfg.closeListeners()
+		}
+	}()
 	clientTLS, err := s.cfg.ClientTLS.load()
 	if err != nil {
-		s.cfg.closeListeners()
 		return err
 	}
 	peerTLS, err := s.cfg.PeerTLS.load()
 	if err != nil {
-		s.cfg.closeListeners()
 		return err
 	}
 	if err := s.cfg.listen(); err != nil {
 		return err
 	}
 	if s.home, err = openHome(s.cfg, s.self); err != nil {
-		s.cfg.closeListeners()
 		return err
 	}
 	s.front = newFront(&api.Hello{
 		ClusterId: s.cfg.Cluster.ID, NodeId: uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
 	})
 	s.front.status = s.status
-	attributes, err := s.attributes()
-	if err == nil {
-		s.transport, err = transport.New(transport.Config{
-			ID:          s.self.ID,
-			ClusterID:   s.cfg.Cluster.ID,
-			Incarnation: s.home.ledger.Identity().Incarnation,
-			Attributes:  attributes,
-			Listener:    s.cfg.PeerListener,
-			Peers:       s.peerAddresses(),
-			ServerTLS:   peerTLS,
-			ClientTLS:   peerTLS,
-			Admit:       s.admit,
-			OnRefused:   s.refused,
-			OnPeerUp:    func(raft.NodeID) { notify(s.met) },
-			OnPeerDown:  s.peerDown,
-			Logger:      s.log,
-		})
-	}
-	if err != nil {
-		s.cfg.closeListeners()
+	if s.transport, err = s.newTransport(peerTLS); err != nil {
 		return errors.Join(err, s.home.close())
 	}
 	creds := insecure.NewCredentials()
@@ -190,6 +173,28 @@ func (s *Server) assemble() (err error) {
 		s.work.Go(func() { s.serve(l) })
 	}
 	return nil
+}
+
+func (s *Server) newTransport(conf *tls.Config) (*transport.Transport, error) {
+	attributes, err := s.attributes()
+	if err != nil {
+		return nil, fmt.Errorf("encode attributes: %w", err)
+	}
+	return transport.New(transport.Config{
+		ID:          s.self.ID,
+		ClusterID:   s.cfg.Cluster.ID,
+		Incarnation: s.home.ledger.Identity().Incarnation,
+		Attributes:  attributes,
+		Listener:    s.cfg.PeerListener,
+		Peers:       s.peerAddresses(),
+		ServerTLS:   conf,
+		ClientTLS:   conf,
+		Admit:       s.admit,
+		OnRefused:   s.refused,
+		OnPeerUp:    func(raft.NodeID) { notify(s.met) },
+		OnPeerDown:  s.peerDown,
+		Logger:      s.log,
+	})
 }
 
 func (s *Server) peerAddresses() map[raft.NodeID]string {

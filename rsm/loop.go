@@ -1,6 +1,7 @@
 package rsm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -285,7 +286,21 @@ func (n *Node[Op, Result]) saveSnapshot(meta raft.SnapshotMeta, write func(io.Wr
 	if n.stopping() {
 		return ErrStopped
 	}
-	return n.cfg.Storage.SaveSnapshot(meta, write)
+	return n.cfg.Storage.SaveSnapshot(meta, func(w io.Writer) error { return write(untilStopped{n.ctx, w}) })
+}
+
+// untilStopped breaks a snapshot off when the node stops, which would else have to
+// wait for gigabytes.
+type untilStopped struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (u untilStopped) Write(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, ErrStopped
+	}
+	return u.w.Write(p)
 }
 
 // sendSnapshot streams the newest snapshot to a peer. A failure is reported after a

@@ -123,3 +123,49 @@ func TestSnapshotOfALaterTermIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// endless is a machine whose image takes very long to write.
+type endless struct{ counter }
+
+func (*endless) Snapshot() (io.WriterTo, error) { return endlessImage{}, nil }
+
+type endlessImage struct{}
+
+func (endlessImage) WriteTo(w io.Writer) (n int64, err error) {
+	for err == nil && n < 1e5 {
+		time.Sleep(10 * time.Millisecond)
+		_, err = w.Write([]byte{0})
+		n++
+	}
+	return n, err
+}
+
+// Stop does not wait for all of a snapshot to be written.
+func TestStopBreaksOffASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &slowDisk{MemoryStorage: rsm.NewMemoryStorage(raft.NewConfiguration(1))}
+		net := memnet.New(1)
+		defer net.Close()
+		n, err := rsm.Start(rsm.Config[int64, int64]{
+			ID: 1, Machine: &endless{}, Codec: codec{}, Storage: disk, Transport: net.Node(1), MaxRaftState: 100,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		for range 10 {
+			if _, err := n.Submit(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second) // it is being written
+		began := time.Now()
+		n.Stop()
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("Stop took %v", d)
+		}
+		if disk.SnapshotBytes() != 0 {
+			t.Error("a part of a snapshot was stored")
+		}
+	})
+}

@@ -35,7 +35,7 @@ const policy = `
 
 	# The shells of tests: a network in memory, and the simulator.
 	raft, rsm < internal/memnet
-	raft, rsm, kv, clerk, internal/wal < internal/sim
+	raft, rsm, kv, clerk, internal/wal < internal/sim < internal/sim/cmd
 
 	# The real shell and the simulated one run the same pure code, not each other's.
 	internal/server !< internal/sim
@@ -55,7 +55,6 @@ const policy = `
 	# to publish a copy of the index after every operation: see kv.Store.
 	allow kv: sync
 
-	future internal/sim
 `
 
 // impure is what a pure package or file may not import, subdirectories included. Of

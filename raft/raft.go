@@ -298,9 +298,13 @@ func (r *Raft) leaveLeadership() {
 	r.roundTimes = roundTimes{}
 }
 
+// resetElectionTimer begins to wait for a leader. A sole voter has nobody to wait for.
 func (r *Raft) resetElectionTimer() {
 	r.electionElapsed, r.hurried = 0, false
 	r.electionTimeout = r.cfg.ElectionTimeoutTicks + r.cfg.Rand.IntN(r.cfg.ElectionTimeoutTicks)
+	if len(r.otherVoters()) == 0 {
+		r.electionTimeout = 1
+	}
 }
 
 // ConfigurationAt returns the configuration in force at an index that is not below

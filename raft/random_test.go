@@ -137,7 +137,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 
 // someConfiguration has all nodes vote, or now and then one that only learns, or two
 // sets of voters that decide together.
-func someConfiguration(rand *rand.Rand, nodes int) Configuration {
+func someConfiguration(rng *rand.Rand, nodes int) Configuration {
 	var ids []NodeID
 	for id := range NodeID(nodes) {
 		ids = append(ids, id+1)
@@ -146,12 +146,12 @@ func someConfiguration(rand *rand.Rand, nodes int) Configuration {
 	if nodes < 3 {
 		return conf
 	}
-	switch rand.IntN(8) {
+	switch rng.IntN(8) {
 	case 0:
 		conf = NewConfiguration(ids[1:]...)
 		conf.Learners = ids[:1]
 	case 1:
-		cut := 1 + rand.IntN(nodes-1)
+		cut := 1 + rng.IntN(nodes-1)
 		conf.Voters.Incoming, conf.Voters.Outgoing = quorum.NewMajority(ids[:cut]...), quorum.NewMajority(ids[cut/2:]...)
 	}
 	return conf

@@ -1,6 +1,7 @@
 package rsm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -286,7 +287,10 @@ func (n *Node[Op, Result]) saveSnapshot(meta raft.SnapshotMeta, write func(io.Wr
 	if n.stopping() {
 		return ErrStopped
 	}
-	return n.cfg.Storage.SaveSnapshot(meta, func(w io.Writer) error { return write(untilStopped{n.ctx, w}) })
+	return n.cfg.Storage.SaveSnapshot(meta, func(w io.Writer) error {
+		u := &untilStopped{ctx: n.ctx, w: w}
+		return cmp.Or(write(u), u.err) // nobody can swallow that something is missing
+	})
 }
 
 // untilStopped breaks a snapshot off when the node stops, which would else have to
@@ -294,11 +298,13 @@ func (n *Node[Op, Result]) saveSnapshot(meta raft.SnapshotMeta, write func(io.Wr
 type untilStopped struct {
 	ctx context.Context
 	w   io.Writer
+	err error
 }
 
-func (u untilStopped) Write(p []byte) (int, error) {
+func (u *untilStopped) Write(p []byte) (int, error) {
 	if u.ctx.Err() != nil {
-		return 0, ErrStopped
+		u.err = ErrStopped
+		return 0, u.err
 	}
 	return u.w.Write(p)
 }

@@ -90,6 +90,9 @@ func TestServiceExecutes(t *testing.T) {
 		req.UnchangedSince = since
 		return req
 	}
+	unchangedSince := func(revision uint64) *api.Request {
+		return &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Version: 3, Conditional: true, UnchangedSince: revision}
+	}
 	for i, step := range []struct {
 		req  *api.Request
 		want *api.Reply
@@ -102,6 +105,7 @@ func TestServiceExecutes(t *testing.T) {
 		{put(0, false), &api.Reply{Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
 		{get, &api.Reply{Value: []byte("v"), Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
 		{remove(2), &api.Reply{Code: api.Reply_VERSION_MISMATCH, Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
+		{unchangedSince(3), &api.Reply{Code: api.Reply_CHANGED, Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
 		{remove(3), &api.Reply{Revision: 5}},
 		{remove(3), &api.Reply{Code: api.Reply_NO_KEY, Revision: 5}},
 		{unchanged(4), &api.Reply{Code: api.Reply_CHANGED, Revision: 5}},

@@ -13,7 +13,7 @@ import (
 
 var (
 	flagSeed  = flag.Uint64("seed", 0, "run only this seed of the randomized test, and trace it")
-	flagSeeds = flag.Uint64("seeds", 200, "number of seeds of the randomized test")
+	flagSeeds = flag.Uint64("seeds", 100, "number of seeds of the randomized test")
 	flagFirst = flag.Uint64("first-seed", 1, "first seed of the randomized test")
 )
 

@@ -22,6 +22,9 @@ type History struct {
 	Maybes int
 }
 
+// forever is when a Put of unknown fate returns: it may be executed at any time, or never.
+const forever = 1 << 62
+
 // NewHistory starts an empty History.
 func NewHistory() *History { return &History{start: time.Now()} }
 
@@ -72,7 +75,7 @@ func (h *History) add(client int, called time.Duration, in input, out output) {
 	op := porcupine.Operation{ClientId: client, Input: in, Output: out, Call: int64(called), Return: int64(time.Since(h.start))}
 	if out.err == clerk.ErrMaybe {
 		h.Maybes++
-		op.Return = 1 << 62 // it may be executed at any time, or never
+		op.Return = forever
 	}
 	h.ops = append(h.ops, op)
 }
@@ -92,6 +95,11 @@ func (h *History) Check(t testing.TB, least int) {
 	ops, doubts := decide(h.ops)
 	if doubts*10 > len(h.ops) {
 		t.Errorf("the fate of %d of %d operations is unknown", doubts, len(h.ops))
+	}
+	ops, err := narrow(ops)
+	if err != nil {
+		t.Errorf("history of %d operations is not linearizable: %v", len(h.ops), err)
+		return
 	}
 	switch porcupine.CheckOperationsTimeout(model, ops, checkTimeout) {
 	case porcupine.Illegal:

@@ -49,11 +49,9 @@ type Load struct {
 	Rate float64 `json:"rate,omitempty"`
 	// Timeout bounds each operation; 0: only the context of Run does.
 	Timeout time.Duration `json:"timeout_ns,omitempty"`
-	// Warmup comes before Duration, and is not measured.
-	Warmup time.Duration `json:"warmup_ns,omitempty"`
 	// No operation begins later than Duration after the start; 0: no bound.
 	Duration time.Duration `json:"duration_ns,omitempty"`
-	// Ops bounds the number of operations, those of the warmup included; 0: no bound.
+	// Ops bounds the number of operations; 0: no bound.
 	Ops int64 `json:"ops,omitempty"`
 }
 
@@ -86,7 +84,7 @@ func (l Load) Validate() error {
 		return fmt.Errorf("distribution is %q; it must be uniform, zipf or sequential", l.Distribution)
 	case !(l.Rate >= 0 && l.Rate <= 1e9):
 		return fmt.Errorf("rate is %v operations per second; it must be from 0 (no limit) to 1e9", l.Rate)
-	case l.Timeout < 0 || l.Warmup < 0 || l.Duration < 0 || l.Ops < 0:
+	case l.Timeout < 0 || l.Duration < 0 || l.Ops < 0:
 		return fmt.Errorf("durations and ops must not be negative")
 	case l.Duration == 0 && l.Ops == 0:
 		return fmt.Errorf("neither a duration nor a number of operations is given")

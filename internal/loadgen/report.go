@@ -15,7 +15,7 @@ import (
 // Report is what came of a load.
 type Report struct {
 	Load Load `json:"load"`
-	// Elapsed is the time from the end of the warmup to the end of the last operation.
+	// Elapsed is the time from the start to the end of the last operation.
 	Elapsed     time.Duration `json:"elapsed_ns"`
 	Interrupted bool          `json:"interrupted"`
 	// Puts and Gets are the operations that succeeded; nil if there were none.

@@ -25,27 +25,25 @@ type Generator struct {
 
 // Progress is a picture of a run.
 type Progress struct {
-	// Elapsed is the time since the measurement began, and Since since the last picture
-	// or the start.
+	// Elapsed is the time since the start, and Since since the last picture.
 	Elapsed, Since time.Duration
 	// Ops have succeeded since the last picture, with these latencies.
 	Ops      int64
 	P50, P99 time.Duration
-	// Done and Failed count since the measurement began.
+	// Done and Failed count since the start.
 	Done, Failed int64
 }
 
 // run is one run of a Generator.
 type run struct {
 	*Generator
-	load     Load
-	value    []byte
-	start    time.Time // of the warmup
-	measured time.Time // start of the measurement
-	end      time.Time // no operation begins at or after it; zero: no bound
-	tickets  atomic.Int64
-	nextKey  atomic.Int64
-	record   *recorder
+	load    Load
+	value   []byte
+	start   time.Time
+	end     time.Time // no operation begins at or after it; zero: no bound
+	tickets atomic.Int64
+	nextKey atomic.Int64
+	record  *recorder
 }
 
 // Run puts load on the systems and reports what came of it. When ctx ends, so do the
@@ -60,9 +58,8 @@ func (g *Generator) Run(ctx context.Context, load Load) (*Report, error) {
 	}
 	r := &run{Generator: g, load: load, value: value(load.ValueSize, load.Seed), record: newRecorder()}
 	r.start = time.Now()
-	r.measured = r.start.Add(load.Warmup)
 	if load.Duration > 0 {
-		r.end = r.measured.Add(load.Duration)
+		r.end = r.start.Add(load.Duration)
 	}
 	stop := r.observe()
 	var callers sync.WaitGroup
@@ -70,7 +67,7 @@ func (g *Generator) Run(ctx context.Context, load Load) (*Report, error) {
 		callers.Go(func() { r.call(ctx, i) })
 	}
 	callers.Wait()
-	elapsed := max(0, time.Since(r.measured))
+	elapsed := time.Since(r.start)
 	stop()
 	return r.record.report(load, elapsed, ctx.Err() != nil), nil
 }
@@ -91,9 +88,7 @@ func (r *run) call(ctx context.Context, caller int) {
 		if err != nil && ctx.Err() != nil {
 			return
 		}
-		if !begin.Before(r.measured) {
-			shard.add(k, took, r.kindOf(err))
-		}
+		shard.add(k, took, r.kindOf(err))
 		if err != nil {
 			sleep(ctx, errorPause)
 		}
@@ -162,7 +157,7 @@ func (r *run) observe() (stop func()) {
 			select {
 			case <-tick.C:
 				now := time.Now()
-				r.Observe(r.record.progress(now.Sub(r.measured), now.Sub(last)))
+				r.Observe(r.record.progress(now.Sub(r.start), now.Sub(last)))
 				last = now
 			case <-done:
 				return

@@ -68,7 +68,10 @@ func (r *Raft) countOwnVote() {
 	if r.hardStateSeq() > r.persistedSeq {
 		return
 	}
-	r.votes[r.id] = true
+	if !r.votes[r.id] {
+		r.votes[r.id] = true
+		r.electionElapsed = 0 // the requests leave only now
+	}
 	if r.electionWon() {
 		r.becomeLeader()
 	}

@@ -237,7 +237,9 @@ func (r *Raft) Tick(now Instant) {
 	} else {
 		r.tickForwardedReads()
 		switch {
-		case r.electionElapsed >= r.electionTimeout && r.isVoter():
+		case r.electionElapsed >= r.electionTimeout && r.isVoter() && r.hardStateSeq() <= r.persistedSeq:
+			// While a term or vote is on its way to disk nothing could be said anyway, and a
+			// disk slower than the timeout would let no campaign end.
 			r.startPreVote()
 		case r.role == PreCandidate && r.electionElapsed%r.cfg.HeartbeatTicks == 0:
 			r.askPreVotes()

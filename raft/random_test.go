@@ -79,7 +79,7 @@ type chaos struct {
 	shunned                  int
 	stillUntil               time.Duration // nobody writes before
 	next                     int
-	healed                   bool
+	healed, done             bool
 }
 
 func runRandom(t *testing.T, seed uint64) (c *chaos) {
@@ -162,8 +162,10 @@ func (c *chaos) someone() NodeID { return NodeID(1 + c.rand.IntN(len(c.nodes))) 
 // workLater has clients propose and read, at whoever leads or at anyone.
 func (c *chaos) workLater() {
 	c.after(c.upTo(c.client), func() {
-		c.work()
-		c.workLater()
+		if !c.done {
+			c.work()
+			c.workLater()
+		}
 	})
 }
 
@@ -314,7 +316,8 @@ func (c *chaos) leaders() (nodes []*node) {
 }
 
 // healAndConverge ends all faults. Within a few election timeouts there must be a
-// leader, a new command must be applied everywhere, and all logs must be equal.
+// leader, and a new command must be applied everywhere. When the clients stop, too,
+// all nodes have the same log, and nobody waits for a read.
 func (c *chaos) healAndConverge() {
 	c.healed = true
 	c.net.heal()
@@ -324,13 +327,32 @@ func (c *chaos) healAndConverge() {
 	slow := c.opt.faults
 	c.opt.faults = faults{delay: time.Millisecond, write: time.Millisecond, apply: time.Millisecond, busy: slow.busy / 10}
 	c.run(time.Second) // slow messages and writes of before
-	if c.healed && c.agreed(3*time.Second) {
-		return
+	if !c.agreed(3 * time.Second) {
+		c.stuck("no progress after healing")
 	}
+	c.done = true
+	if !c.runUntil(3*time.Second, c.quiet) {
+		c.stuck("not all is applied everywhere, or a read has no end")
+	}
+}
+
+// quiet tells whether all nodes have the same log, all of it applied, and nobody
+// waits for a read.
+func (c *chaos) quiet() bool {
+	last := c.check.lastCommitted()
 	for _, n := range c.nodes {
-		c.t.Logf("%+v", n.raft.Status())
+		if n.raft.log.last() != last || n.applied != last || len(n.reads) > 0 {
+			return false
+		}
 	}
-	c.failf("no progress after healing")
+	return true
+}
+
+func (c *chaos) stuck(what string) {
+	for _, n := range c.nodes {
+		c.t.Logf("%+v, %d reads open", n.raft.Status(), len(n.reads))
+	}
+	c.failf("%s", what)
 }
 
 // agreed tells whether a command proposed now is applied by all within limit.

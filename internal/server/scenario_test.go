@@ -4,9 +4,9 @@ package server_test
 // its network faces, with real Clerks, on a network in memory, in virtual time. A
 // server's disk is the real log on a file system that loses what was not synced.
 //
-// A run follows from its seed except for the order of goroutines, so the same seed
-// gives much the same faults but not the same run. With -count=N each repetition has
-// a seed of its own.
+// A run follows from its PRNG's seed except for the order of goroutines, so the same
+// seed gives much the same faults but not the same run. With -count=N each repetition
+// has a seed of its own. BALSA_TEST_LOG=1 prints the servers' logs.
 
 import (
 	"flag"
@@ -23,7 +23,7 @@ import (
 
 var seedFlag = flag.Uint64("seed", 0, "seed of the scenarios; 0: each has its own")
 
-// Limits of the seed, the Lab's tests.
+// Limits that the Lab's tests set.
 const (
 	maxRaftState = 1000             // of the scenarios with snapshots, in bytes
 	maxLogBytes  = 8 * maxRaftState // what the log may have at any time
@@ -290,7 +290,7 @@ func (c *cluster) checkLog(t *testing.T) {
 	}
 }
 
-// pass prints the seed's closing line.
+// pass prints the closing line of the Lab's tests: time, servers, RPCs, operations.
 func (c *cluster) pass(t *testing.T) {
 	if t.Failed() {
 		return

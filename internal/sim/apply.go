@@ -187,7 +187,7 @@ func (n *node) receiveSnapshot(m *raft.InstallSnapshot, data []byte, broken bool
 				return
 			}
 			n.w.check.installs++
-			if n.crashAtInstall {
+			if n.crashAtInstall && n.w.chance(0.5) {
 				n.crashAtInstall = false
 				n.w.injected(InstallCrash)
 				n.after(n.w.upTo(2*n.w.mix.SnapshotWrite+milliseconds(5)), func() { n.crashAndRestart(n.w.chance(0.5)) })
@@ -195,6 +195,9 @@ func (n *node) receiveSnapshot(m *raft.InstallSnapshot, data []byte, broken bool
 			n.saveSnapshot(snapshotSaving{m.Meta, func(out io.Writer) error {
 				return copyStream(out, data, broken)
 			}}, func(err error) {
+				if err == nil && n.crashInstalled() {
+					return
+				}
 				if err == nil {
 					n.receive(m)
 				}
@@ -215,4 +218,16 @@ func copyStream(out io.Writer, data []byte, broken bool) error {
 		return errStream
 	}
 	return nil
+}
+
+// crashInstalled is a crash, if one is due, when a snapshot is stored and the core has
+// not heard of it.
+func (n *node) crashInstalled() bool {
+	if !n.crashAtInstall {
+		return false
+	}
+	n.crashAtInstall = false
+	n.w.injected(InstallCrash)
+	n.crashAndRestart(n.w.chance(0.5))
+	return true
 }

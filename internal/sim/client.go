@@ -7,7 +7,9 @@ import (
 
 	"balsa/api"
 	"balsa/clerk"
+	"balsa/kv"
 	"balsa/raft"
+	"balsa/rsm"
 )
 
 // client does one operation after another, each by the pure machine of the Clerk,
@@ -35,22 +37,36 @@ type operation struct {
 }
 
 func newClient(w *world, id int) *client {
-	c := &client{w: w, id: id, servers: map[string]raft.NodeID{}, known: map[string]uint64{}}
-	var endpoints []string
-	for _, i := range w.rand.Perm(w.mix.Voters) {
+	c := &client{w: w, id: id, servers: map[string]raft.NodeID{}}
+	for i := range w.mix.Voters {
 		n := raft.NodeID(i + 1)
-		endpoints = append(endpoints, address(n))
 		c.servers[address(n)] = n
 	}
-	// Some clients must find the others by hints.
-	if w.chance(0.3) {
-		endpoints = endpoints[:1+w.rand.IntN(len(endpoints))]
+	c.begin()
+	return c
+}
+
+// begin is a new process of the client. Some must find the others by hints.
+func (c *client) begin() {
+	w := c.w
+	c.known = map[string]uint64{}
+	var endpoints []string
+	for _, i := range w.rand.Perm(w.mix.Voters) {
+		endpoints = append(endpoints, address(raft.NodeID(i+1)))
+	}
+	if majority := w.mix.Voters/2 + 1; w.chance(0.3) { // one of those will keep its disk
+		endpoints = endpoints[:majority]
 	}
 	var err error
 	if c.route, err = clerk.NewRoute(endpoints, false); err != nil {
 		w.failf("simulator", "%v", err)
 	}
-	return c
+	// The first server that it meets tells a revision that the store has reached.
+	if len(w.nodes) > 0 && w.chance(0.5) {
+		if n := w.node(c.servers[c.route.Server(0)]); n.up() {
+			c.route.Opened(n.store.Revision())
+		}
+	}
 }
 
 // next begins an operation, unless the run is about to end.
@@ -59,10 +75,13 @@ func (c *client) next() {
 	if w.closing {
 		return
 	}
+	if w.chance(0.01) {
+		c.begin()
+	}
 	o := &operation{client: c, req: c.draw()}
 	o.record = &record{
 		id: len(w.records), client: c.id, req: o.req, called: w.now,
-		key: string(o.req.Key), maybeTwice: o.req.Key[0] == 'd',
+		key: string(o.req.Key),
 	}
 	w.records = append(w.records, o.record)
 	c.busy = o
@@ -77,8 +96,8 @@ func (c *client) next() {
 	o.do(o.op.Start())
 }
 
-// draw makes a request. Keys that begin with p are only put with versions, so that
-// nothing can be done to them twice; those with d see everything.
+// draw makes a request. Keys that begin with p are only put, with versions; those with
+// d see everything.
 func (c *client) draw() *api.Request {
 	w := c.w
 	key := fmt.Sprintf("%c%d", "ppd"[w.rand.IntN(3)], w.rand.IntN(w.mix.Keys))
@@ -164,17 +183,18 @@ func (o *operation) ask(turn int) {
 		w.injected(ClientLoss)
 		return
 	}
-	w.after(w.net.latency(), func() { o.arrive(to, a, turn) })
+	req := o.stamped(a)
+	w.after(w.net.latency(), func() { o.arrive(to, req, a, turn) })
 }
 
-func (o *operation) arrive(to *node, a attempt, turn int) {
+func (o *operation) arrive(to *node, req *api.Request, a attempt, turn int) {
 	w := o.client.w
 	if w.net.clientCut[to.id] > 0 {
 		return
 	}
 	to.awake(func() {
 		if to.up() {
-			to.handle(o.stamped(a), a, func(r *api.Reply) { o.reply(to, r, turn) })
+			to.handle(req, a, func(r *api.Reply) { o.reply(to, r, turn) })
 		}
 	})
 }
@@ -189,7 +209,7 @@ func (o *operation) stamped(a attempt) *api.Request {
 	binary.LittleEndian.PutUint16(value[8:], uint16(a.number))
 	return &api.Request{
 		Kind: o.req.Kind, Key: o.req.Key, Value: value, Version: o.req.Version,
-		Conditional: o.req.Conditional, Consistency: o.req.Consistency,
+		Conditional: o.req.Conditional, UnchangedSince: o.step.UnchangedSince,
 	}
 }
 
@@ -233,4 +253,29 @@ func (o *operation) end() {
 	}
 	c.busy = nil
 	w.after(w.upTo(2*w.mix.Think), c.next)
+}
+
+// askDeposed has a client ask those who still take themselves for leaders although
+// another was elected: nobody is likelier to give a stale answer.
+func (w *world) askDeposed() {
+	if w.closing {
+		return
+	}
+	found := false
+	for _, n := range w.nodes {
+		v := &w.check.views[n.id]
+		if !n.up() || v.role != raft.Leader || v.hard.Term >= w.check.reigning {
+			continue
+		}
+		found = true
+		n.awake(func() {
+			if n.up() {
+				mode := pick(w.rand, rsm.ReadIndex, rsm.ReadLease)
+				n.read(&waiter{mode: mode, done: func(kv.Result, error) {}})
+			}
+		})
+	}
+	if found {
+		w.after(w.upTo(milliseconds(5)), w.askDeposed)
+	}
 }

@@ -2,14 +2,14 @@
 // key/value store, Clerk machine and log that a real server runs, over simulated
 // clocks, disks and networks that fail in every way that real ones do, and some more.
 //
-//	             one event heap, one PRNG, no goroutine
-//	                            │
-//	  clients ── network ── nodes ── disks            strikes
-//	  clerk.Op   loses,     rsm.Replica,  a model,    crashes, cuts, pauses,
-//	             repeats,   kv.Store      or package  full and broken disks,
-//	             reorders                 wal         clocks, ...
-//	                            │
-//	           checker: invariants after every step, and the truth
+//	           one event heap, one PRNG, no goroutine
+//	                          │
+//	clients ── network ── nodes ── disks            strikes
+//	clerk.Op   loses,     rsm.Replica,  a model,    crashes, cuts, pauses,
+//	           repeats,   kv.Store      or package  full and broken disks,
+//	           reorders                 wal         clocks, ...
+//	                          │
+//	         checker: invariants after every step, and the truth
 //
 // A seed decides everything: how the cluster is made, its load, which faults it meets
 // and when (Mix, Strike). The same seed gives the same run, event for event, which the

@@ -25,6 +25,7 @@ const (
 	PowerLoss // any part of what was not synced is lost
 	Blackout  // power loss of all nodes at once
 	InstallCrash
+	Reset // connections break, and both ends hear of it
 	IOError
 	DiskFull
 	Corrupt
@@ -39,7 +40,7 @@ const (
 
 var faultNames = [numFaults]string{
 	"loss", "duplicate", "reorder", "delay", "client-loss", "full-queue",
-	"partition", "one-way", "bridge", "flap", "kill", "power-loss", "blackout", "install-crash",
+	"partition", "one-way", "bridge", "flap", "kill", "power-loss", "blackout", "install-crash", "reset",
 	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer",
 }
 

@@ -118,8 +118,7 @@ func (h *replay) content(r *record) {
 		return // a refusal, which does not show the value
 	}
 	from := h.w.records[writer(r.reply.Value)]
-	twice := len(from.executed) > 1 && from.maybeTwice // see clerk.Op
-	if from.key != r.key || from.seen() && !twice || from.verdict == clerk.Dropped {
+	if from.key != r.key || from.seen() || from.verdict == clerk.Dropped {
 		h.w.failf("wrong answer", "%s\n\tsees at revision %d, which nothing claims: %s", r, at, from)
 	}
 	if first := h.read[at]; first == nil {
@@ -140,8 +139,7 @@ func (h *replay) lostWrite(key string, kind api.Request_Kind) bool {
 const maxOpen = 6
 
 // linearizable checks each key with porcupine. Many writes of unknown fate make its
-// search explode: such keys are left to revisions. So are those on which a Put met its
-// version twice, which can be where keys are deleted and created again (see clerk.Op).
+// search explode: such keys are left to revisions.
 func (k *checker) linearizable() {
 	byKey := map[string][]porcupine.Operation{}
 	open := map[string]int{}
@@ -150,9 +148,6 @@ func (k *checker) linearizable() {
 		unknown := r.write() && (r.verdict == clerk.Maybe || r.verdict == 0)
 		if !r.seen() && !unknown {
 			continue
-		}
-		if len(r.executed) > 1 {
-			open[r.key] += maxOpen
 		}
 		op := porcupine.Operation{ClientId: r.client, Input: r, Output: r, Call: int64(r.called), Return: int64(r.returned)}
 		if unknown {

@@ -189,6 +189,7 @@ func (k *checker) elected(n *node, v *view, term raft.Term) {
 	k.reigning = max(k.reigning, term)
 	k.counts.Elections++
 	k.w.trace.numbers(k.w.now, n.id, "leads", uint64(term), uint64(v.last()))
+	k.w.after(1, k.w.askDeposed)
 	for i := len(k.committed); i > 0; i-- {
 		c := &k.committed[i-1]
 		if c.in >= term {

@@ -123,3 +123,15 @@ func (t *network) sendSnapshot(from *node, m *raft.InstallSnapshot, data []byte,
 		w.after(5*time.Second+w.upTo(time.Second), func() { end(1, errStream) })
 	})
 }
+
+// reset breaks the connections to a node, and lets the others hear of it, most of
+// them, as a transport does.
+func (t *network) reset(id raft.NodeID) {
+	w := t.w
+	for _, n := range w.nodes {
+		if n.id == id || !n.up() || !t.connected(id, n.id) || w.chance(0.2) {
+			continue
+		}
+		n.after(t.latency(), func() { n.call(func(r *replica) { r.Unreachable(id) }) })
+	}
+}

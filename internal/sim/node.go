@@ -194,6 +194,9 @@ func (n *node) crash(powerLoss bool) {
 	n.replica, n.store, n.waiting = nil, nil, nil
 	n.stalled, n.paused = nil, false
 	n.disk.crash(powerLoss)
+	if !powerLoss { // a dead host says nothing
+		n.w.net.reset(n.id)
+	}
 }
 
 // fail is what rsm.Node does after an error of its storage: it stops, and tells

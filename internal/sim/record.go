@@ -28,9 +28,6 @@ type record struct {
 	attempts int
 	doubt    bool // an attempt that may have left got no answer
 
-	// maybeTwice: on this key versions come again, so that a Put can be executed twice.
-	maybeTwice bool
-
 	// The truth.
 	executed []execution // where it took effect
 	logged   []int       // attempts that are committed
@@ -119,17 +116,16 @@ func (k *checker) ending() {
 // verdict: what a Clerk says of a write is true.
 func (k *checker) verdict(r *record) {
 	n := len(r.executed)
-	once := n <= 1 || r.maybeTwice && r.req.Kind == api.Request_PUT && r.req.Conditional
 	ok := r.reply.GetCode() == api.Reply_OK
 	switch {
-	case !once:
+	case n > 1:
 		k.w.failf("executed twice", "%s", r)
 	case r.verdict == clerk.Dropped && n > 0:
 		k.w.failf("dropped but executed", "%s", r)
 	case r.verdict != clerk.Answered:
 	case ok && n == 0:
 		k.w.failf("acknowledged but lost", "%s", r)
-	case !ok && n > 0 && !r.maybeTwice:
+	case !ok && n > 0:
 		k.w.failf("refused but executed", "%s", r)
 	case ok && !slices.ContainsFunc(r.executed, func(e execution) bool {
 		return e.result.Version == r.reply.Version && e.result.ModRevision == r.reply.ModRevision && e.result.Revision == r.reply.Revision && e.at <= r.returned

@@ -21,7 +21,7 @@ type attempt struct {
 func (n *node) handle(req *api.Request, a attempt, reply func(*api.Reply)) {
 	op := kv.Op{
 		Kind: opKinds[req.Kind], Key: string(req.Key), Value: req.Value,
-		Version: req.Version, Unconditional: !req.Conditional,
+		Version: req.Version, Unconditional: !req.Conditional, UnchangedSince: req.UnchangedSince,
 	}
 	if err := op.Validate(kv.Limits{}); err != nil {
 		n.w.failf("simulator", "invalid request: %v", err)
@@ -81,6 +81,8 @@ func outcome(r kv.Result) *api.Reply {
 		reply.Code = api.Reply_VERSION_MISMATCH
 	case kv.CodeNoKey:
 		reply.Code = api.Reply_NO_KEY
+	case kv.CodeChanged:
+		reply.Code = api.Reply_CHANGED
 	}
 	return reply
 }

@@ -106,6 +106,11 @@ func (w *world) strike(number int, s Strike) {
 		s.Fault, s.Split = Partition, 0
 		w.net.strike(n.id, s, until)
 		return // counted when it comes
+	case Reset:
+		w.net.reset(n.id)
+		if s.Split%2 == 0 && n.up() {
+			n.call(func(r *replica) { r.Unreachable(s.Peer) })
+		}
 	case IOError:
 		n.disk.failNext = true
 		return
@@ -224,6 +229,13 @@ func (t *network) strike(id raft.NodeID, s Strike, until func(func())) {
 	}
 	shift(1)
 	until(func() { shift(-1) })
+	if s.Split&(1<<43) == 0 { // by a firewall that resets connections
+		for _, p := range pairs {
+			if n := t.w.node(p[1]); n.up() {
+				n.after(t.latency(), func() { n.call(func(r *replica) { r.Unreachable(p[0]) }) })
+			}
+		}
+	}
 }
 
 // flap cuts and restores again and again.

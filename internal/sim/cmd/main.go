@@ -22,9 +22,13 @@ func main() {
 		disk     = flag.String("disk", "", "model or wal, instead of what the seed draws")
 		workers  = flag.Int("workers", 1, "how many runs at a time")
 		trace    = flag.Bool("trace", false, "print every event")
+		mutant   = flag.String("mutants", "", "put known bugs back, those whose name matches, and tell how many seeds find each")
 		keep     = flag.Bool("keep-going", false, "go on after a failure")
 	)
 	flag.Parse()
+	if *mutant != "" {
+		os.Exit(runMutants(*mutant, *first, *seeds))
+	}
 	opt := sim.Options{Duration: *duration}
 	if *faults != "" {
 		list, err := sim.ParseFaults(*faults)

@@ -143,7 +143,10 @@ func (r *Raft) onAppendEntriesReply(m *AppendEntriesReply) {
 	if p == nil {
 		return // not a member any more
 	}
-	assertf(m.Match <= r.log.last(), "%s: %s matches %d of %d", r.id, p.id, m.Match, r.log.last())
+	if m.Match > r.log.last() {
+		r.deposed()
+		return
+	}
 	r.heard(p, m.Round)
 	advanced := m.Match > p.match
 	if advanced {
@@ -225,9 +228,17 @@ func (r *Raft) SnapshotSent(to NodeID, index Index, ok bool) {
 	if p == nil || p.state != snapshot {
 		return
 	}
-	if !ok {
+	switch {
+	case !ok:
 		p.waiting = true // for the next heartbeat
-		return
+	case index > r.log.last():
+		r.deposed()
+	default:
+		p.becomeProbe(index + 1)
 	}
-	p.becomeProbe(index + 1)
 }
+
+// deposed is called when a peer has more from this leader than it has itself. It can
+// be so once: a later leader's snapshot was stored here, and sent on to the peer,
+// before the message about it was stepped. That message tells the later term.
+func (r *Raft) deposed() { r.becomeFollower(r.term, None) }

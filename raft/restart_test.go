@@ -102,6 +102,41 @@ func TestRestartWithSnapshotThatTheLeaderDoesNotHave(t *testing.T) {
 	}
 }
 
+// The newest snapshot of a leader that does not know yet that it is deposed can be
+// its successor's. A peer that gets it has more than the leader, which must not take
+// that for a broken invariant.
+func TestLeaderThatSendsItsSuccessorsSnapshotStepsDown(t *testing.T) {
+	meta := SnapshotMeta{Index: 10, Term: 1, Configuration: NewConfiguration(1, 2, 3)}
+	deposed := func() (leader *Raft, m *InstallSnapshot) {
+		leader = elect(t, newCore(t, 1, 3, State{HardState: HardState{Term: 1}, Snapshot: SnapshotMeta{Index: 2, Term: 1}}))
+		settle(leader)
+		step(t, leader, &AppendEntriesReject{Header: Header{From: 3, To: 1, Term: 2}, PrevIndex: 2, ConflictIndex: 1, Round: 1})
+		e := leader.Effects()
+		if len(e.Snapshots) != 1 {
+			t.Fatalf("no snapshot is wanted: %+v", e)
+		}
+		return leader, &InstallSnapshot{Header: e.Snapshots[0], Meta: meta}
+	}
+
+	leader, m := deposed()
+	peer := newCore(t, 3, 3, State{})
+	step(t, peer, m)
+	for _, answer := range settle(peer) {
+		step(t, leader, answer)
+	}
+	settle(leader)
+	if leader.Role() != Follower {
+		t.Errorf("%s after a peer matched %d of its %d", leader.Role(), meta.Index, leader.log.last())
+	}
+
+	leader, _ = deposed()
+	leader.SnapshotSent(3, meta.Index, true)
+	settle(leader)
+	if leader.Role() != Follower {
+		t.Errorf("%s after a peer stored a snapshot at %d behind its %d", leader.Role(), meta.Index, leader.log.last())
+	}
+}
+
 // elect makes r the leader of the next term with the votes of all others.
 func elect(t testing.TB, r *Raft) *Raft {
 	t.Helper()

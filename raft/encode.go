@@ -80,7 +80,8 @@ func DecodeConfiguration(b []byte) (c Configuration, rest []byte, err error) {
 			lists[i] = append(lists[i], NodeID(id))
 		}
 	}
-	c.Voters = quorum.Joint{Incoming: lists[0], Outgoing: lists[1]}
+	// Whoever wrote it: quorums are counted and searched in sets that are sorted.
+	c.Voters = quorum.Joint{Incoming: quorum.NewMajority(lists[0]...), Outgoing: quorum.NewMajority(lists[1]...)}
 	c.Learners = lists[2]
 	return c, rest, nil
 }

@@ -94,6 +94,13 @@ func TestHugeLengthsAreRefused(t *testing.T) {
 	}
 }
 
+func TestDecodedVotersAreASet(t *testing.T) {
+	c, _, err := DecodeConfiguration([]byte{4, 3, 1, 3, 2, 0, 0})
+	if err != nil || !slices.Equal(c.Voters.Incoming, quorum.Majority{1, 2, 3}) {
+		t.Errorf("voters 3 1 3 2 became %v, %v", c.Voters, err)
+	}
+}
+
 func sameEntry(a, b Entry) bool {
 	return a.Term == b.Term && a.Index == b.Index && a.Kind == b.Kind && bytes.Equal(a.Data, b.Data)
 }

@@ -1,0 +1,130 @@
+package result
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"balsa/bench/chart"
+	"balsa/internal/loadgen"
+)
+
+// Figures returns the charts of the results by a name for each.
+func (r *Results) Figures() map[string]chart.Figure {
+	figures := map[string]chart.Figure{}
+	for _, comparison := range distinct(r.Series, func(s *Series) string { return s.Comparison }) {
+		figures[comparison+"-throughput"] = r.throughput(comparison)
+		figures[comparison+"-latency"] = r.latencies(comparison)
+	}
+	return figures
+}
+
+func title(comparison, what string) string {
+	if comparison == "library" {
+		return "Consensus libraries in one process: " + what
+	}
+	return "Servers in three processes, asked over the network: " + what
+}
+
+// throughput has a panel for each operation.
+func (r *Results) throughput(comparison string) chart.Figure {
+	of := r.of(comparison)
+	f := chart.Figure{Title: title(comparison, "operations per second"), Columns: 2, Names: systems(of)}
+	callers := distinct(of, func(s *Series) int { return s.Callers })
+	for _, operation := range distinct(of, func(s *Series) string { return s.Operation }) {
+		p := chart.Panel{Title: describe(operation), XLabel: "callers at a time", Format: short}
+		for _, n := range callers {
+			p.X = append(p.X, chart.Tick{At: math.Log(float64(n)), Label: loadgen.Thousands(int64(n))})
+		}
+		for _, system := range f.Names {
+			line := chart.Series{}
+			for _, n := range callers {
+				line = extend(line, r.find(Case{comparison, operation, n}, system), (*Series).perSecond)
+			}
+			p.Series = append(p.Series, line)
+		}
+		f.Panels = append(f.Panels, p)
+	}
+	return f
+}
+
+var percentiles = []struct {
+	name string
+	of   func(loadgen.Latency) time.Duration
+}{
+	{"p50", func(l loadgen.Latency) time.Duration { return l.P50 }},
+	{"p90", func(l loadgen.Latency) time.Duration { return l.P90 }},
+	{"p99", func(l loadgen.Latency) time.Duration { return l.P99 }},
+	{"p99.9", func(l loadgen.Latency) time.Duration { return l.P999 }},
+}
+
+// latencies has a row of panels for each operation, and in it one for each number of
+// callers.
+func (r *Results) latencies(comparison string) chart.Figure {
+	of := r.of(comparison)
+	callers := distinct(of, func(s *Series) int { return s.Callers })
+	f := chart.Figure{Title: title(comparison, "latency"), Columns: len(callers), Names: systems(of)}
+	for _, operation := range distinct(of, func(s *Series) string { return s.Operation }) {
+		for _, n := range callers {
+			p := chart.Panel{Title: fmt.Sprintf("%s, %s", describe(operation), people(n)), XLabel: "percentile", Format: shortDuration}
+			for i, percentile := range percentiles {
+				p.X = append(p.X, chart.Tick{At: float64(i), Label: percentile.name})
+			}
+			for _, system := range f.Names {
+				line := chart.Series{}
+				for _, percentile := range percentiles {
+					line = extend(line, r.find(Case{comparison, operation, n}, system),
+						func(s *Series) Spread { return s.latency(percentile.of) })
+				}
+				p.Series = append(p.Series, line)
+			}
+			f.Panels = append(f.Panels, p)
+		}
+	}
+	return f
+}
+
+func systems(of []*Series) []string { return distinct(of, func(s *Series) string { return s.System }) }
+
+func people(callers int) string {
+	if callers == 1 {
+		return "1 caller"
+	}
+	return loadgen.Thousands(int64(callers)) + " callers"
+}
+
+// extend adds a point to a line, or a gap where s is nil.
+func extend(line chart.Series, s *Series, value func(*Series) Spread) chart.Series {
+	point := Spread{math.NaN(), math.NaN(), math.NaN()}
+	if s != nil {
+		point = value(s)
+	}
+	line.Y, line.Low, line.High = append(line.Y, point.Median), append(line.Low, point.Low), append(line.High, point.High)
+	return line
+}
+
+// short writes 20000 as 20k.
+func short(v float64) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e6, "M"}, {1e3, "k"}} {
+		if v >= unit.size {
+			return strconv.FormatFloat(v/unit.size, 'g', 3, 64) + unit.name
+		}
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
+}
+
+// shortDuration writes 0.002 seconds as 2 ms.
+func shortDuration(seconds float64) string {
+	switch {
+	case seconds >= 1:
+		return strconv.FormatFloat(seconds, 'g', 3, 64) + " s"
+	case seconds >= 1e-3:
+		return strconv.FormatFloat(seconds*1e3, 'g', 3, 64) + " ms"
+	default:
+		return strconv.FormatFloat(seconds*1e6, 'g', 3, 64) + " µs"
+	}
+}

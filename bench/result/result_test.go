@@ -1,0 +1,127 @@
+package result
+
+import (
+	"bytes"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"balsa/internal/loadgen"
+)
+
+// sample is of operations at a rate, whose latencies are p50 and ten times that.
+func sample(perSecond float64, p50 time.Duration, failed int64) Sample {
+	s := Sample{CPU: time.Second, Report: loadgen.Report{
+		Elapsed: time.Second, Errors: map[string]int64{},
+		Puts: &loadgen.Summary{
+			Ops: int64(perSecond), PerSecond: perSecond,
+			Latency: loadgen.Latency{Mean: p50, P50: p50, P90: 2 * p50, P99: 10 * p50, P999: 20 * p50, Max: 30 * p50},
+		},
+	}}
+	if failed > 0 {
+		s.Report.Errors["timeout"] = failed
+	}
+	return s
+}
+
+func sampleResults() *Results {
+	r := &Results{Machine: Machine{CPU: "a", CPUs: 2, Versions: map[string]string{"etcd": "v3"}}}
+	c := Case{"service", "put", 1}
+	for _, perSecond := range []float64{2000, 1000, 3000} {
+		r.Add(c, "balsa", sample(perSecond, time.Millisecond, 0))
+	}
+	for _, perSecond := range []float64{1000, 1000, 500} {
+		r.Add(c, "etcd", sample(perSecond, 2*time.Millisecond, 1))
+	}
+	r.Add(Case{"service", "put", 1000}, "balsa", sample(50_000, 20*time.Millisecond, 0))
+	r.Add(Case{"service", "put", 1000}, "etcd", Sample{Report: loadgen.Report{Errors: map[string]int64{"timeout": 9}}})
+	return r
+}
+
+func TestTable(t *testing.T) {
+	const want = `service, puts
+
+| callers | system          |  ops/s | lowest – highest |     p50 |     p99 |   p99.9 |  CPU/op |            balsa is |
+|--------:|-----------------|-------:|-----------------:|--------:|--------:|--------:|--------:|--------------------:|
+|       1 | balsa           |  2,000 |    1,000 – 3,000 | 1.00 ms | 10.0 ms | 20.0 ms |  500 µs |                     |
+|       1 | etcd (3 failed) |  1,000 |      500 – 1,000 | 2.00 ms | 20.0 ms | 40.0 ms | 1.00 ms | 2.00× (1.00 – 6.00) |
+|    1000 | balsa           | 50,000 |  50,000 – 50,000 | 20.0 ms |  200 ms |  400 ms | 20.0 µs |                     |
+|    1000 | etcd (9 failed) |      - |                - |       - |       - |       - |       - |                   - |
+
+`
+	var b bytes.Buffer
+	if err := sampleResults().WriteTable(&b); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); got != want {
+		t.Errorf("table is\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestResultsComeBack(t *testing.T) {
+	r := sampleResults()
+	r.Began = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var b bytes.Buffer
+	if err := r.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Read(&b)
+	if err != nil || !reflect.DeepEqual(r, back) {
+		t.Errorf("came back as %+v, %v", back, err)
+	}
+	if _, err := Read(strings.NewReader("{")); err == nil {
+		t.Error("half a file is read")
+	}
+}
+
+func TestSpread(t *testing.T) {
+	for _, test := range []struct {
+		values []float64
+		want   Spread
+	}{
+		{nil, Spread{}},
+		{[]float64{3}, Spread{3, 3, 3}},
+		{[]float64{3, 1, 2}, Spread{2, 1, 3}},
+		{[]float64{4, 1, 2, 3}, Spread{2.5, 1, 4}},
+	} {
+		if got := spread(test.values); got != test.want {
+			t.Errorf("spread of %v is %v, want %v", test.values, got, test.want)
+		}
+	}
+}
+
+func TestFigures(t *testing.T) {
+	figures := sampleResults().Figures()
+	throughput, latency := figures["service-throughput"], figures["service-latency"]
+	if len(figures) != 2 || len(throughput.Panels) != 1 || len(latency.Panels) != 2 {
+		t.Fatalf("figures are %+v", figures)
+	}
+	balsa, etcd := throughput.Panels[0].Series[0], throughput.Panels[0].Series[1]
+	if !reflect.DeepEqual(balsa.Y, []float64{2000, 50_000}) || balsa.Low[0] != 1000 || balsa.High[0] != 3000 || etcd.Y[1] != 0 {
+		t.Errorf("throughput is %+v and %+v", balsa, etcd)
+	}
+	if y := latency.Panels[1].Series[0].Y; len(y) != 4 || math.Abs(y[2]-0.2) > 1e-9 || latency.Panels[1].Title != "puts, 1,000 callers" {
+		t.Errorf("latency is %+v", latency.Panels[1])
+	}
+	for name, f := range figures {
+		var b bytes.Buffer
+		if err := f.Draw(&b); err != nil || !strings.Contains(b.String(), "etcd") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestShortNumbers(t *testing.T) {
+	for v, want := range map[float64]string{500: "500", 1000: "1k", 1500: "1.5k", 20_000: "20k", 5e6: "5M"} {
+		if got := short(v); got != want {
+			t.Errorf("%v is %q, want %q", v, got, want)
+		}
+	}
+	for v, want := range map[float64]string{0.00005: "50 µs", 0.002: "2 ms", 0.5: "500 ms", 1.5: "1.5 s"} {
+		if got := shortDuration(v); got != want {
+			t.Errorf("%v is %q, want %q", v, got, want)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package result
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"balsa/internal/loadgen"
+)
+
+var columns = []string{"callers", "system", "ops/s", "lowest – highest", "p50", "p99", "p99.9", "CPU/op", "balsa is"}
+
+// WriteTable writes one table for each comparison and operation, in Markdown that is
+// easily read as it is.
+func (r *Results) WriteTable(w io.Writer) error {
+	var b strings.Builder
+	for _, comparison := range distinct(r.Series, func(s *Series) string { return s.Comparison }) {
+		of := r.of(comparison)
+		for _, operation := range distinct(of, func(s *Series) string { return s.Operation }) {
+			fmt.Fprintf(&b, "%s, %s\n\n", comparison, describe(operation))
+			writeRows(&b, r.rows(of, operation))
+			b.WriteByte('\n')
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func describe(operation string) string {
+	if operation == "get" {
+		return "linearizable gets"
+	}
+	return operation + "s"
+}
+
+func (r *Results) rows(of []*Series, operation string) [][]string {
+	rows := [][]string{columns}
+	for _, callers := range distinct(of, func(s *Series) int { return s.Callers }) {
+		for _, s := range of {
+			if s.Operation == operation && s.Callers == callers {
+				rows = append(rows, r.row(s))
+			}
+		}
+	}
+	return rows
+}
+
+func (r *Results) row(s *Series) []string {
+	count := func(x float64) string { return loadgen.Thousands(int64(x + 0.5)) }
+	duration := func(seconds float64) string { return loadgen.Round(time.Duration(seconds * float64(time.Second))) }
+	at := func(of func(loadgen.Latency) time.Duration) string { return duration(s.latency(of).Median) }
+	perSecond := s.perSecond()
+	if perSecond.Median == 0 {
+		return []string{fmt.Sprint(s.Callers), s.name(), "-", "-", "-", "-", "-", "-", "-"}
+	}
+	row := []string{
+		fmt.Sprint(s.Callers), s.name(), count(perSecond.Median), count(perSecond.Low) + " – " + count(perSecond.High),
+		at(func(l loadgen.Latency) time.Duration { return l.P50 }),
+		at(func(l loadgen.Latency) time.Duration { return l.P99 }),
+		at(func(l loadgen.Latency) time.Duration { return l.P999 }),
+		duration(s.cpuPerOp().Median), "",
+	}
+	if baseline := r.find(s.Case, Baseline); baseline != nil && s != baseline {
+		if q := ratio(baseline, s); q.Median > 0 {
+			row[len(row)-1] = fmt.Sprintf("%.2f× (%.2f – %.2f)", q.Median, q.Low, q.High)
+		}
+	}
+	return row
+}
+
+// name is the system's, with the number of operations that failed if any did.
+func (s *Series) name() string {
+	if n := s.failed(); n > 0 {
+		return fmt.Sprintf("%s (%s failed)", s.System, loadgen.Thousands(n))
+	}
+	return s.System
+}
+
+// writeRows aligns all columns to the right but those of words.
+func writeRows(b *strings.Builder, rows [][]string) {
+	widths := make([]int, len(columns))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	words := []int{slices.Index(columns, "system")}
+	line := func(row []string) {
+		for i, cell := range row {
+			padding := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if slices.Contains(words, i) {
+				fmt.Fprintf(b, "| %s%s ", cell, padding)
+			} else {
+				fmt.Fprintf(b, "| %s%s ", padding, cell)
+			}
+		}
+		b.WriteString("|\n")
+	}
+	for i, row := range rows {
+		line(row)
+		if i > 0 {
+			continue
+		}
+		for j, width := range widths {
+			end := ":"
+			if slices.Contains(words, j) {
+				end = "-"
+			}
+			fmt.Fprintf(b, "|%s%s", strings.Repeat("-", width+1), end)
+		}
+		b.WriteString("|\n")
+	}
+}

@@ -12,15 +12,15 @@ import (
 	"balsa/rsm"
 )
 
-// client does one operation after another, each by the pure machine of the Clerk,
-// whose shell it is: see Clerk.do.
+// client is a program that does operations, some at a time, by one Clerk: each is a pure
+// machine whose shell this is (see Clerk.do), and all share one Route.
 type client struct {
 	w       *world
 	id      int
 	route   *clerk.Route
 	servers map[string]raft.NodeID
 	known   map[string]uint64 // versions seen, 0: none
-	busy    *operation
+	busy    int               // operations under way
 }
 
 // operation is one under way.
@@ -33,7 +33,6 @@ type operation struct {
 	turn   int  // counts steps: what belongs to an earlier one comes too late
 	left   bool // the request of the present Ask may have left
 	over   bool
-	given  bool // up, with an attempt under way that may have left
 }
 
 func newClient(w *world, id int) *client {
@@ -75,7 +74,7 @@ func (c *client) next() {
 	if w.closing {
 		return
 	}
-	if w.chance(0.01) {
+	if c.busy == 0 && w.chance(0.02) {
 		c.begin()
 	}
 	o := &operation{client: c, req: c.draw()}
@@ -84,12 +83,12 @@ func (c *client) next() {
 		key: string(o.req.Key),
 	}
 	w.records = append(w.records, o.record)
-	c.busy = o
+	c.busy++
 	pace := clerk.Pace{AttemptNanos: int64(w.mix.Attempt), WaitNanos: 10e6, MaxWaitNanos: 250e6}
 	o.op = clerk.NewOp(c.route, w.rand, pace, o.req)
 	w.after(w.mix.Deadline, func() {
 		if !o.over {
-			o.given = o.left
+			o.record.doubt = o.record.doubt || o.left
 			o.do(o.op.Cancel(o.left))
 		}
 	})
@@ -251,7 +250,7 @@ func (o *operation) end() {
 	if out.Verdict == clerk.Maybe {
 		delete(c.known, o.record.key)
 	}
-	c.busy = nil
+	c.busy--
 	w.after(w.upTo(2*w.mix.Think), c.next)
 }
 

@@ -26,6 +26,7 @@ type disk struct {
 	full     bool
 	failNext bool // the next write
 	damaged  bool // at rest
+	flipped  bool // the damage is one bit
 }
 
 // snapshotSaving is a SaveSnapshot.
@@ -284,8 +285,8 @@ func (d *disk) heal() {
 	d.setFull(false)
 }
 
-// damage flips a bit, or takes away the end, of a file at rest.
+// damage changes what lies on the disk.
 func (d *disk) damage() {
 	d.damaged = true
-	d.fs.damage()
+	d.flipped = d.fs.damage()
 }

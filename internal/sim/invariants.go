@@ -27,10 +27,9 @@ type checker struct {
 	committed []committed // from index 1 on
 	truth     *kv.Store
 
-	acknowledged int // writes that a client knows to be done
-	waiters      uint64
-	installs     int
-	counts       Counts
+	waiters  uint64
+	installs int
+	counts   Counts
 }
 
 // Counts tell how much happened in a run.

@@ -359,8 +359,9 @@ func (i fileInfo) IsDir() bool            { return false }
 func (i fileInfo) Sys() any               { return nil }
 func (i fileInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }
 
-// damage changes one file: what lies on disks may rot.
-func (fs *memFS) damage() {
+// damage changes one file: what lies on disks may rot. It tells whether that was one
+// flipped bit, which is never taken for a write that a crash interrupted.
+func (fs *memFS) damage() (flipped bool) {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(fs.files)) {
 		if len(fs.files[name].data) > 0 {
@@ -369,11 +370,17 @@ func (fs *memFS) damage() {
 	}
 	n := fs.files[names[fs.rand.IntN(len(names))]]
 	at := fs.rand.IntN(len(n.data))
-	if fs.rand.IntN(4) == 0 {
+	switch fs.rand.IntN(6) {
+	case 0:
 		n.data = n.data[:at]
-	} else {
+	case 1:
+		at -= at % sectorSize
+		clear(n.data[at:min(at+sectorSize, len(n.data))])
+	default:
 		n.data[at] ^= 1 << fs.rand.IntN(8)
+		flipped = true
 	}
 	n.synced = slices.Clone(n.data)
 	clear(n.dirty)
+	return flipped
 }

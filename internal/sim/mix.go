@@ -25,6 +25,7 @@ type Mix struct {
 	MaxClockDrift   float64
 
 	Clients  int
+	Streams  int // operations of a client at a time
 	Keys     int
 	Padding  int           // bytes of a value, at most
 	Think    time.Duration // of a client, on average
@@ -66,6 +67,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		MaxInflight:     pick(r, 256, 256, 1, 4),
 		MaxClockDrift:   pick(r, 0.1, 0.2),
 		Clients:         1 + r.IntN(8),
+		Streams:         pick(r, 1, 1, 2, 4),
 		Keys:            1 + r.IntN(6),
 		Padding:         pick(r, 0, 30, 400),
 		Attempt:         milliseconds(pick(r, 300, 1000, 1000)),
@@ -78,7 +80,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Loop:            pick(r, 0, 0, 100*time.Microsecond, 3*time.Millisecond),
 		Calm:            milliseconds(pick(r, 200, 500, 1500, 5000)),
 	}
-	m.Think = time.Duration(m.Clients) * time.Second / time.Duration(pick(r, 10, 20, 20, 40, 150))
+	m.Think = time.Duration(m.Clients*m.Streams) * time.Second / time.Duration(pick(r, 10, 20, 20, 40, 150))
 	m.LeaseReads = r.IntN(2) == 0
 	m.drawFaults(r, allowed)
 	return m
@@ -124,6 +126,18 @@ func (m *Mix) fits(f Fault) bool {
 	return true
 }
 
+// drawRate draws how fast a clock runs: often as slow or as fast as any may.
+func (m *Mix) drawRate(chance uint64) float64 {
+	lowest, highest := m.rates()
+	switch chance % 4 {
+	case 0:
+		return lowest
+	case 1:
+		return highest
+	}
+	return lowest + float64(chance>>2%1024)/1023*(highest-lowest)
+}
+
 // rates returns between which rates the clocks of nodes may run. With leases no two
 // may differ by more than what the leases are told to expect.
 func (m *Mix) rates() (lowest, highest float64) {
@@ -142,7 +156,7 @@ func (m *Mix) raftConfig(id raft.NodeID, r *rand.Rand) raft.Config {
 		MaxPendingBytes: m.MaxPendingBytes, MaxAppendBytes: m.MaxAppendBytes, MaxInflightAppends: m.MaxInflight,
 	}
 	if m.LeaseReads {
-		silence := time.Duration(ticks-1) * m.Tick
+		silence := time.Duration(ticks-2) * m.Tick
 		c.LeaseNanos = int64(float64(silence) * (1 - m.MaxClockDrift))
 	}
 	return c

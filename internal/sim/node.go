@@ -82,8 +82,7 @@ func newNode(w *world, id raft.NodeID) *node {
 	n := &node{w: w, id: id, disk: newDisk(w, id)}
 	n.clock.rate = 1
 	if w.mix.has(Clock) {
-		lowest, highest := w.mix.rates()
-		n.clock.rate = lowest + w.rand.Float64()*(highest-lowest)
+		n.clock.rate = w.mix.drawRate(w.rand.Uint64())
 	}
 	return n
 }
@@ -173,6 +172,8 @@ func (n *node) refuse(err error) {
 	n.w.trace.text(n.w.now, n.id, "refuse", "%v", err)
 	var corrupt *wal.CorruptionError
 	switch {
+	case n.disk.flipped && errors.Is(err, errLost):
+		n.w.failf("corruption undetected", "%s: %v", n.id, err)
 	case n.disk.damaged:
 		n.fatal = true // what it holds may be less than it promised
 	case errors.As(err, &corrupt), errors.Is(err, errLost), errors.Is(err, wal.ErrNotCreated):

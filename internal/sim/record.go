@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,8 +11,6 @@ import (
 	"balsa/kv"
 	"balsa/raft"
 	"balsa/rsm"
-
-	"errors"
 )
 
 // record is the history of one operation: what the client knows of it, and beside
@@ -85,21 +84,13 @@ func (k *checker) submitEnded(n *node, x *waiter, err error) {
 // ended notes what the client gets.
 func (r *record) ended(w *world, out clerk.Outcome) {
 	r.returned, r.verdict, r.reply = w.now, out.Verdict, out.Reply
-	if out.Verdict == clerk.Answered && out.Reply.Code == api.Reply_OK && r.write() {
-		w.check.acknowledged++
-	}
 	w.trace.numbers(w.now, raft.None, "outcome", uint64(r.id), uint64(out.Verdict), uint64(out.Reply.GetCode()))
-	if out.Verdict == clerk.Maybe && (!r.doubt || !r.write()) && !w.leftAtEnd(r) {
+	if out.Verdict == clerk.Maybe && (!r.doubt || !r.write()) {
 		w.failf("needless ErrMaybe", "no attempt is in doubt: %s", r)
 	}
 	if out.Verdict == clerk.Answered && out.Reply.Code == api.Reply_OK && r.write() && len(r.executed) == 0 {
 		w.failf("acknowledged but not committed", "%s", r)
 	}
-}
-
-// leftAtEnd tells whether the operation was given up while an attempt was under way.
-func (w *world) leftAtEnd(r *record) bool {
-	return r.write() && w.clients[r.client].busy != nil && w.clients[r.client].busy.given
 }
 
 // ending judges the whole history, when nothing is under way any more.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"balsa/api"
+	"balsa/clerk"
 	"balsa/raft"
 )
 
@@ -125,7 +127,9 @@ func (w *world) run() {
 		n.after0(w.upTo(w.mix.ElectionTimeout), n.start)
 	}
 	for _, c := range w.clients {
-		w.after(w.upTo(time.Second), c.next)
+		for range w.mix.Streams {
+			w.after(w.upTo(time.Second), c.next)
+		}
 	}
 	w.scheduleStrikes()
 	w.runUntil(w.opt.Duration, nil)
@@ -157,17 +161,25 @@ func (w *world) converge() {
 	elections := func(n int) time.Duration { // of the slowest clock
 		return time.Duration(n) * 2 * 2 * w.mix.ElectionTimeout
 	}
-	before := w.check.acknowledged
-	start := w.now
-	if !w.runUntil(w.now+2*time.Second+elections(4), func() bool { return w.check.acknowledged >= before+3 }) {
-		w.failf("no progress", "only %d writes in %v after all faults ended: %s",
-			w.check.acknowledged-before, w.now-start, w.describe())
+	before, start := len(w.records), w.now
+	progress := func() bool { // some write and some others that were begun since
+		done, written := 0, false
+		for _, r := range w.records[before:] {
+			if r.verdict == clerk.Answered {
+				done++
+				written = written || r.write() && r.reply.Code == api.Reply_OK
+			}
+		}
+		return done >= 5 && written
+	}
+	if !w.runUntil(w.now+2*time.Second+elections(4), progress) {
+		w.failf("no progress", "in %v after all faults ended: %s", w.now-start, w.describe())
 	}
 	w.runUntil(w.now+2*time.Second, nil)
 	w.closing = true
 	quiet := func() bool {
 		for _, c := range w.clients {
-			if c.busy != nil {
+			if c.busy > 0 {
 				return false
 			}
 		}

@@ -129,8 +129,7 @@ func (w *world) strike(number int, s Strike) {
 		n.pause()
 		n.after0(s.For, n.resume)
 	case Clock:
-		lowest, highest := w.mix.rates()
-		n.clock.setRate(w.now, lowest+float64(s.Split%1024)/1023*(highest-lowest))
+		n.clock.setRate(w.now, w.mix.drawRate(s.Split))
 	case SlowDisk:
 		n.slowDisk = true
 		until(func() { n.slowDisk = false })

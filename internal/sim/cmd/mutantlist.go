@@ -65,7 +65,7 @@ var mutants = []mutant{
 	{name: "wrong-submit-answered", file: "rsm/replica.go",
 		old: "if s.index == e.Index && s.term == e.Term {", new: "if s.index == e.Index {"},
 	{name: "submit-waits-for-ever", file: "rsm/submits.go",
-		old: "if sub.index <= index || sub.term < term {", new: "if sub.index == index {"},
+		old: "if sub.index <= index || sub.term < term {", new: "if false {"},
 	{name: "submit-behind-snapshot", file: "rsm/replica.go",
 		old: "			r.end(s.waiter, ErrUnknown)\n", new: "			r.end(s.waiter, r.notLeader())\n"},
 	{name: "submit-lost-in-snapshot", file: "rsm/replica.go",

@@ -11,6 +11,7 @@ import (
 
 	"balsa/raft"
 	"balsa/raft/quorum"
+	"balsa/raft/quorum"
 
 	"pgregory.net/rapid"
 )
@@ -98,6 +99,9 @@ func fill(t *rapid.T, v reflect.Value) {
 			v.Set(reflect.MakeSlice(v.Type(), n, n))
 			for i := range n {
 				fill(t, v.Index(i))
+			}
+			if voters, ok := v.Interface().(quorum.Majority); ok { // these are sets
+				v.Set(reflect.ValueOf(quorum.NewMajority(voters...)))
 			}
 		}
 	case reflect.Bool:

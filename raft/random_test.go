@@ -118,7 +118,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		crashStored: share(0.5),
 	}
 	opt.inflight = []int{0, 1, 4}[draw.rand.IntN(3)]
-	opt.batch = []int{0, 60}[draw.rand.IntN(2)]
+	opt.batch = []int{0, 1, 60}[draw.rand.IntN(3)]
 	if draw.chance(0.5) {
 		opt.heart = 2
 	}
@@ -208,6 +208,9 @@ func (c *chaos) disturb() {
 	id := c.someone()
 	switch c.rand.IntN(10) {
 	case 0:
+		if leaders := c.leaders(); len(leaders) > 0 && c.chance(0.5) {
+			id = leaders[c.rand.IntN(len(leaders))].id
+		}
 		c.crashes++
 		c.crash(id)
 	case 8: // down and up again at once, before anyone notices

@@ -11,7 +11,6 @@ import (
 
 	"balsa/raft"
 	"balsa/raft/quorum"
-	"balsa/raft/quorum"
 
 	"pgregory.net/rapid"
 )

@@ -1,0 +1,48 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"balsa/api"
+)
+
+// BenchmarkHandle is what a request costs at the Service, with a replica that
+// executes at once: checks, the store, and the reply.
+func BenchmarkHandle(b *testing.B) {
+	const keys = 10_000
+	var key [keys][]byte
+	for i := range key {
+		key[i] = fmt.Appendf(nil, "key-%012d", i)
+	}
+	value := bytes.Repeat([]byte("v"), 256)
+	for _, request := range []struct {
+		name string
+		of   func(i int) *api.Request
+	}{
+		{"put", func(i int) *api.Request { return &api.Request{Kind: api.Request_PUT, Key: key[i], Value: value} }},
+		{"get", func(i int) *api.Request { return &api.Request{Kind: api.Request_GET, Key: key[i]} }},
+	} {
+		b.Run(request.name, func(b *testing.B) {
+			s, node := newFakeService()
+			for i := range keys {
+				s.Handle(&api.Request{Kind: api.Request_PUT, Key: key[i], Value: value}, func(*api.Reply) {})
+			}
+			replies := 0
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				s.Handle(request.of(i*7919%keys), func(r *api.Reply) {
+					if r.Code == api.Reply_OK {
+						replies++
+					}
+				})
+				node.modes = node.modes[:0]
+			}
+			if replies != b.N {
+				b.Fatalf("%d of %d requests were executed", replies, b.N)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package sim
 import (
 	"cmp"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"time"
 
@@ -165,10 +166,22 @@ func (k *checker) linearizable() {
 		}
 		switch porcupine.CheckOperationsTimeout(registerModel, byKey[key], 20*time.Second) {
 		case porcupine.Illegal:
+			k.picture(byKey[key])
 			k.w.failf("linearizability", "%d operations on %s", len(byKey[key]), key)
 		case porcupine.Unknown:
 			k.w.failf("linearizability", "no verdict in time on %d operations on %s", len(byKey[key]), key)
 		}
+	}
+}
+
+// picture draws a history that is not linearizable.
+func (k *checker) picture(ops []porcupine.Operation) {
+	if k.w.opt.Picture == "" {
+		return
+	}
+	_, info := porcupine.CheckOperationsVerbose(registerModel, ops, 20*time.Second)
+	if err := porcupine.VisualizePath(registerModel, info, k.w.opt.Picture); err != nil {
+		k.w.failf("linearizability", "and its picture cannot be drawn: %v", err)
 	}
 }
 
@@ -179,8 +192,10 @@ type register struct {
 }
 
 var registerModel = porcupine.Model{
-	Init: func() any { return register{} },
-	Step: func(state, in, _ any) (bool, any) { return stepRegister(state.(register), in.(*record)) },
+	Init:              func() any { return register{} },
+	DescribeOperation: func(in, _ any) string { return in.(*record).String() },
+	DescribeState:     func(state any) string { return fmt.Sprintf("%+v", state) },
+	Step:              func(state, in, _ any) (bool, any) { return stepRegister(state.(register), in.(*record)) },
 }
 
 // stepRegister says whether r could have its outcome when the key was as state, and how

@@ -113,6 +113,24 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 	}
 }
 
+// leaveOut takes away a kind of fault that has been drawn.
+func (m *Mix) leaveOut(f Fault) {
+	switch f {
+	case Loss:
+		m.Loss = 0
+	case ClientLoss:
+		m.ClientLoss = 0
+	case Duplicate:
+		m.Duplicate = 0
+	case Reorder:
+		m.Ordered = true
+	case Delay:
+		m.SpikeShare = 0
+	case FullQueue:
+		m.MaxPendingBytes = 64 << 20
+	}
+}
+
 // fits tells whether f makes sense in this cluster.
 func (m *Mix) fits(f Fault) bool {
 	switch f {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,8 +24,13 @@ type Options struct {
 	// Disk, if not 0, says which disk the nodes have instead of letting the seed decide.
 	Disk Disk
 	// Keep, if not nil, leaves only these of the strikes that the seed draws, by
-	// number: how a failing run is made smaller.
-	Keep []int
+	// number, and Without takes out kinds of faults that it draws: how a failing run is
+	// made smaller.
+	Keep    []int
+	Without []Fault
+	// Picture, if not empty, names a file for a picture, in HTML, of a history that is
+	// not linearizable.
+	Picture string
 	// Trace, if not nil, gets every event as a line of text.
 	Trace io.Writer
 	// Edit, if not nil, may change what was drawn.
@@ -85,6 +91,9 @@ func newWorld(opt Options) *world {
 	if opt.Disk != 0 {
 		w.mix.WAL = opt.Disk == WALDisk
 	}
+	if w.mix.has(Corrupt) && !w.mix.WAL { // the model has nothing to detect it by
+		w.mix.Faults = slices.DeleteFunc(w.mix.Faults, func(f Fault) bool { return f == Corrupt })
+	}
 	w.check = newChecker(w)
 	w.net = newNetwork(w)
 	for id := range w.mix.Voters {
@@ -94,6 +103,9 @@ func newWorld(opt Options) *world {
 		w.clients = append(w.clients, newClient(w, id))
 	}
 	w.drawStrikes()
+	for _, f := range opt.Without {
+		w.mix.leaveOut(f)
+	}
 	w.trace.text(0, raft.None, "mix", "%+v", w.mix)
 	return w
 }

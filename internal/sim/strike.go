@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"balsa/raft"
@@ -59,12 +60,8 @@ func (w *world) drawStrikes() {
 }
 
 func (w *world) scheduleStrikes() {
-	keep := map[int]bool{}
-	for _, i := range w.opt.Keep {
-		keep[i] = true
-	}
 	for i, s := range w.strikes {
-		if w.opt.Keep == nil || keep[i] {
+		if w.opt.Strikes(i) && !slices.Contains(w.opt.Without, s.Fault) {
 			w.after(s.At, func() { w.strike(i, s) })
 		}
 	}
@@ -251,4 +248,9 @@ func (t *network) flap(shift func(int), end Instant) {
 		shift(-1)
 		w.after(w.upTo(200*time.Millisecond), func() { t.flap(shift, end) })
 	})
+}
+
+// Strikes tells whether the strike of this number is to come.
+func (o *Options) Strikes(number int) bool {
+	return o.Keep == nil || slices.Contains(o.Keep, number)
 }

@@ -24,7 +24,7 @@ func title(comparison, what string) string {
 	if comparison == "library" {
 		return "Consensus libraries in one process: " + what
 	}
-	return "Servers in three processes, asked over the network: " + what
+	return "Three servers, asked over the network: " + what
 }
 
 // throughput has a panel for each operation.

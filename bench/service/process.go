@@ -116,8 +116,8 @@ func (p *processes) stop() error {
 	return errors.Join(errs...)
 }
 
-// cluster is etcd's --initial-cluster, which is balsa's too.
-func cluster(all []*member) string {
+// initialCluster is etcd's --initial-cluster, which is balsa's too.
+func initialCluster(all []*member) string {
 	var parts []string
 	for _, m := range all {
 		parts = append(parts, m.name+"=http://"+m.peer)
@@ -131,6 +131,6 @@ func commonFlags(m *member, all []*member) []string {
 		"--name", m.name, "--data-dir", m.dir,
 		"--listen-client-urls", "http://" + m.client, "--advertise-client-urls", "http://" + m.client,
 		"--listen-peer-urls", "http://" + m.peer, "--initial-advertise-peer-urls", "http://" + m.peer,
-		"--initial-cluster", cluster(all), "--initial-cluster-state", "new",
+		"--initial-cluster", initialCluster(all), "--initial-cluster-state", "new",
 	}
 }

@@ -1,0 +1,110 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"balsa/internal/loadgen"
+)
+
+// build makes a program, for which the first time takes minutes.
+func build(t *testing.T, dir, pkg string) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds " + pkg)
+	}
+	path := filepath.Join(t.TempDir(), "program")
+	cmd := exec.Command("go", "build", "-o", path, pkg)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", pkg, err, out)
+	}
+	return path
+}
+
+type cluster interface {
+	io.Closer
+	Systems(callers int) ([]loadgen.System, error)
+	CPU() (time.Duration, error)
+}
+
+// exercise puts and gets, looks at the servers' clock, and ends the cluster.
+func exercise(t *testing.T, c cluster, p *processes) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	systems, err := c.Systems(20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var callers sync.WaitGroup
+	for i := range 20 {
+		callers.Go(func() {
+			s, key := systems[i%len(systems)], fmt.Sprint("key", i)
+			if err := s.Put(ctx, key, []byte(key)); err != nil {
+				t.Errorf("put %s: %v", key, err)
+			}
+			for _, k := range []string{key, key + "-absent"} {
+				if err := s.Get(ctx, k); err != nil {
+					t.Errorf("get %s: %v", k, err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	if used, err := c.CPU(); err != nil || used <= 0 {
+		t.Errorf("the servers have used %v, %v", used, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, m := range p.members {
+		select {
+		case <-m.exited:
+		default:
+			t.Errorf("%s still runs", m.name)
+		}
+	}
+}
+
+func TestBalsa(t *testing.T) {
+	b, err := OpenBalsa(t.Context(), build(t, "../..", "balsa/cmd/balsa"), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	exercise(t, b, b.processes)
+}
+
+func TestEtcd(t *testing.T) {
+	e, err := OpenEtcd(t.Context(), build(t, ".", "go.etcd.io/etcd/server/v3"), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	exercise(t, e, e.processes)
+}
+
+func TestProgramThatIsNotThere(t *testing.T) {
+	if _, err := OpenBalsa(t.Context(), filepath.Join(t.TempDir(), "none"), t.TempDir()); err == nil {
+		t.Error("no error")
+	}
+}
+
+// TestProgramThatFails starts something that is no server.
+func TestProgramThatFails(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "false")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := OpenBalsa(ctx, program, t.TempDir()); err == nil {
+		t.Error("no error")
+	}
+}

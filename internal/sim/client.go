@@ -37,7 +37,7 @@ type operation struct {
 
 func newClient(w *world, id int) *client {
 	c := &client{w: w, id: id, servers: map[string]raft.NodeID{}}
-	for i := range w.mix.Voters {
+	for i := range w.mix.Nodes() {
 		n := raft.NodeID(i + 1)
 		c.servers[address(n)] = n
 	}
@@ -50,11 +50,11 @@ func (c *client) begin() {
 	w := c.w
 	c.known = map[string]uint64{}
 	var endpoints []string
-	for _, i := range w.rand.Perm(w.mix.Voters) {
+	for _, i := range w.rand.Perm(w.mix.Nodes()) {
 		endpoints = append(endpoints, address(raft.NodeID(i+1)))
 	}
-	if majority := w.mix.Voters/2 + 1; w.chance(0.3) { // one of those will keep its disk
-		endpoints = endpoints[:majority]
+	if n := w.mix.Learners + w.mix.Voters/2 + 1; w.chance(0.3) { // a voter among those will keep its disk
+		endpoints = endpoints[:n]
 	}
 	var err error
 	if c.route, err = clerk.NewRoute(endpoints, false); err != nil {

@@ -23,6 +23,9 @@ type disk struct {
 	// may be, in a disk with a real log, is what the crash may have left: one of them.
 	maybe []model
 
+	// doubtful are snapshots whose saving failed: a crash may find them or not.
+	doubtful []func(*model)
+
 	full     bool
 	failNext bool // the next write
 	damaged  bool // at rest
@@ -39,11 +42,7 @@ const walDir = "/wal"
 
 func newDisk(w *world, id raft.NodeID) *disk {
 	d := &disk{w: w, id: id}
-	var voters []raft.NodeID
-	for i := range w.mix.Voters {
-		voters = append(voters, raft.NodeID(i+1))
-	}
-	conf := raft.NewConfiguration(voters...)
+	conf := w.mix.configuration()
 	d.snapshot = raft.SnapshotMeta{Configuration: conf}
 	if w.mix.WAL {
 		d.fs = newMemFS(w.rand)
@@ -75,7 +74,15 @@ func (d *disk) open() (raft.State, error) {
 	if d.fs == nil {
 		return d.load(), nil
 	}
+	if d.w.mix.has(PowerLoss) && !d.w.healed && d.w.chance(0.1) { // a crash in the midst of recovery
+		d.fs.failAfter(20, true)
+	}
 	log, err := wal.Open(walDir, d.walOptions(), d.identity())
+	if d.fs.dead && err == nil {
+		log.Close() // only closes files
+		err = errCrashed
+	}
+	d.fs.faultIn = -1
 	if err != nil {
 		return raft.State{}, err
 	}
@@ -154,6 +161,7 @@ func (d *disk) finishSaveWAL(ps []raft.Persist) error {
 		d.fs.failAfter(3, false)
 	}
 	err := d.log.Save(ps)
+	d.fs.faultIn = -1
 	if err == nil {
 		return nil
 	}
@@ -183,12 +191,21 @@ func (d *disk) finishSnapshot() error {
 		d.model.saveSnapshot(s.meta, data.Bytes())
 		return nil
 	}
+	if d.failNext && d.w.chance(0.5) {
+		d.failNext = false
+		d.w.injected(IOError)
+		d.fs.failAfter(8, false)
+	}
 	err := d.log.SaveSnapshot(s.meta, func(w io.Writer) error { return s.write(io.MultiWriter(w, &data)) })
+	d.fs.faultIn = -1
 	if err == nil {
 		d.model.saveSnapshot(s.meta, data.Bytes())
-	} else if d.fs.full {
+		return nil
+	}
+	if d.fs.full {
 		d.w.injected(DiskFull)
 	}
+	d.doubtful = append(d.doubtful, func(m *model) { m.saveSnapshot(s.meta, data.Bytes()) })
 	return err
 }
 
@@ -243,6 +260,10 @@ func (d *disk) crashWriting() {
 	if len(d.maybe) == 0 {
 		d.maybe = []model{d.model}
 	}
+	for _, change := range d.doubtful {
+		d.eitherOr(errIO, change)
+	}
+	d.doubtful = nil
 	d.fs.failAfter(12, true)
 	if s := d.snapping; s != nil {
 		var data bytes.Buffer

@@ -75,7 +75,7 @@ type committed struct {
 
 func newChecker(w *world) checker {
 	return checker{
-		w: w, views: make([]view, w.mix.Voters+1), truth: kv.NewStore(),
+		w: w, views: make([]view, w.mix.Nodes()+1), truth: kv.NewStore(),
 		leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, facts: map[place]fact{},
 	}
 }
@@ -184,6 +184,9 @@ func (k *checker) elected(n *node, v *view, term raft.Term) {
 	if other, ok := k.leaders[term]; ok {
 		k.w.failf("election safety", "%s and %s lead term %d", other, n.id, term)
 	}
+	if int(n.id) > k.w.mix.Voters {
+		k.w.failf("election safety", "%s leads term %d, and is a learner", n.id, term)
+	}
 	k.leaders[term] = n.id
 	k.reigning = max(k.reigning, term)
 	k.counts.Elections++
@@ -238,14 +241,14 @@ func (k *checker) committing(n *node, v *view, s *raft.Status) {
 		k.w.failf("figure 8", "%s leads term %d and commits %s by counting", n.id, in, last)
 	}
 	holders := 0
-	for _, other := range k.w.nodes {
+	for _, other := range k.w.nodes[:k.w.mix.Voters] {
 		d := &other.disk.model
 		if term, ok := d.term(last.Index); ok && term == last.Term || d.snapshot.Index > last.Index {
 			holders++
 		}
 	}
-	if holders <= len(k.w.nodes)/2 {
-		k.w.failf("durability", "%s commits %d, which is on %d disks of %d", n.id, last.Index, holders, len(k.w.nodes))
+	if holders <= k.w.mix.Voters/2 {
+		k.w.failf("durability", "%s commits %d, which is on %d disks of %d", n.id, last.Index, holders, k.w.mix.Voters)
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 // often. In each run some faults are absent and some are strong (swarm testing),
 // since faults that are always there hide what others would show.
 type Mix struct {
-	Voters int
-	WAL    bool // the real log on a simulated file system, else a modelled disk
+	Voters   int
+	Learners int  // nodes behind the voters, which only receive
+	WAL      bool // the real log on a simulated file system, else a modelled disk
 
 	Tick            time.Duration
 	ElectionTimeout time.Duration
@@ -51,6 +52,22 @@ type Mix struct {
 
 func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
 
+// Nodes is how many there are, voters and learners.
+func (m *Mix) Nodes() int { return m.Voters + m.Learners }
+
+// configuration is that of the cluster.
+func (m *Mix) configuration() raft.Configuration {
+	var ids []raft.NodeID
+	for i := range m.Nodes() {
+		ids = append(ids, raft.NodeID(i+1))
+	}
+	c := raft.NewConfiguration(ids[:m.Voters]...)
+	if m.Learners > 0 {
+		c.Learners = ids[m.Voters:]
+	}
+	return c
+}
+
 // has tells whether the mix has a kind of fault.
 func (m *Mix) has(f Fault) bool { return slices.Contains(m.Faults, f) }
 
@@ -58,6 +75,7 @@ func (m *Mix) has(f Fault) bool { return slices.Contains(m.Faults, f) }
 func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	m := Mix{
 		Voters:          pick(r, 1, 3, 3, 3, 3, 5, 5, 5, 7),
+		Learners:        pick(r, 0, 0, 0, 1, 2),
 		WAL:             r.IntN(4) == 0,
 		Tick:            10 * time.Millisecond,
 		ElectionTimeout: milliseconds(pick(r, 250, 500, 500, 1000)),
@@ -69,7 +87,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Clients:         1 + r.IntN(8),
 		Streams:         pick(r, 1, 1, 2, 4),
 		Keys:            1 + r.IntN(6),
-		Padding:         pick(r, 0, 30, 400),
+		Padding:         pick(r, 0, 30, 30, 400, 5000),
 		Attempt:         milliseconds(pick(r, 300, 1000, 1000)),
 		Deadline:        milliseconds(pick(r, 1000, 3000, 10000)),
 		Latency:         pick(r, 200*time.Microsecond, time.Millisecond, 5*time.Millisecond, 40*time.Millisecond),

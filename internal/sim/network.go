@@ -18,7 +18,7 @@ type network struct {
 }
 
 func newNetwork(w *world) network {
-	n := w.mix.Voters
+	n := w.mix.Nodes()
 	net := network{w: w, clientCut: make([]int, n+1)}
 	for range n + 1 {
 		net.cut = append(net.cut, make([]int, n+1))

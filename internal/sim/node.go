@@ -179,7 +179,7 @@ func (n *node) refuse(err error) {
 	case errors.As(err, &corrupt), errors.Is(err, errLost), errors.Is(err, wal.ErrNotCreated):
 		n.w.failf("durability", "%s: %v", n.id, err)
 	default:
-		n.disk.crash(false)
+		n.disk.crash(n.w.chance(0.5))
 		n.after0(milliseconds(100)+n.w.upTo(time.Second), n.start)
 	}
 }

@@ -58,22 +58,23 @@ func (v *Violation) Error() string {
 
 // world is one run: a cluster, its network, its disks, its clients and its fate.
 type world struct {
-	opt     Options
-	mix     Mix
-	rand    *rand.Rand
-	now     Instant
-	queue   queue
-	trace   trace
-	nodes   []*node
-	net     network
-	clients []*client
-	records []*record
-	check   checker
-	healed  bool // no more faults
-	closing bool // no more operations
-	strikes []Strike
-	faults  FaultCounts
-	events  uint64
+	opt      Options
+	mix      Mix
+	rand     *rand.Rand
+	now      Instant
+	queue    queue
+	trace    trace
+	nodes    []*node
+	net      network
+	clients  []*client
+	records  []*record
+	check    checker
+	healed   bool // no more faults
+	closing  bool // no more operations
+	strikes  []Strike
+	faults   FaultCounts
+	events   uint64
+	recovery time.Duration // from the end of the faults to some work done
 }
 
 func newWorld(opt Options) *world {
@@ -96,7 +97,7 @@ func newWorld(opt Options) *world {
 	}
 	w.check = newChecker(w)
 	w.net = newNetwork(w)
-	for id := range w.mix.Voters {
+	for id := range w.mix.Nodes() {
 		w.nodes = append(w.nodes, newNode(w, raft.NodeID(id+1)))
 	}
 	for id := range w.mix.Clients {
@@ -187,6 +188,7 @@ func (w *world) converge() {
 	if !w.runUntil(w.now+2*time.Second+elections(4), progress) {
 		w.failf("no progress", "in %v after all faults ended: %s", w.now-start, w.describe())
 	}
+	w.recovery = w.now - start
 	w.runUntil(w.now+2*time.Second, nil)
 	w.closing = true
 	quiet := func() bool {

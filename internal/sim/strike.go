@@ -41,7 +41,7 @@ func (w *world) drawStrikes() {
 	if len(kinds) == 0 {
 		return
 	}
-	someone := func() raft.NodeID { return raft.NodeID(1 + w.rand.IntN(w.mix.Voters)) }
+	someone := func() raft.NodeID { return raft.NodeID(1 + w.rand.IntN(w.mix.Nodes())) }
 	at := Instant(time.Second)
 	for i := 0; ; i++ {
 		at += w.upTo(2 * w.mix.Calm)
@@ -166,12 +166,12 @@ func (w *world) transfer(n *node, s Strike) bool {
 // corrupt damages the disk of a node that is down then, if the others can do without.
 func (w *world) corrupt(n *node) bool {
 	gone := 0
-	for _, n := range w.nodes {
+	for _, n := range w.nodes[:w.mix.Voters] {
 		if n.fatal || n.disk.damaged {
 			gone++
 		}
 	}
-	if n.fatal || n.disk.damaged || gone+1 > (w.mix.Voters-1)/2 {
+	if n.fatal || n.disk.damaged || int(n.id) <= w.mix.Voters && gone+1 > (w.mix.Voters-1)/2 {
 		return false
 	}
 	n.crash(false)

@@ -11,6 +11,7 @@ type Totals struct {
 	Seeds     int
 	Failed    int
 	Simulated time.Duration
+	Recovery  time.Duration // the longest
 	Events    uint64
 	Faults    FaultCounts
 	Counts    Counts
@@ -24,6 +25,7 @@ func (t *Totals) Add(r Result) {
 		t.Failed++
 	}
 	t.Simulated += r.Simulated
+	t.Recovery = max(t.Recovery, r.Recovery)
 	t.Events += r.Events
 	for f, n := range r.Faults {
 		t.Faults[f] += n
@@ -49,9 +51,9 @@ func (c *Counts) add(d Counts) {
 func (t *Totals) String() string {
 	seconds := time.Since(t.Begin).Seconds()
 	return fmt.Sprintf("%d seeds, %d failed, %.2f simulated hours, %.1f seeds/s, %.1f simulated hours a minute; "+
-		"operations: %d done, %d maybe, %d dropped; %+v\n\tfaults: %s",
+		"operations: %d done, %d maybe, %d dropped; slowest recovery %v; %+v\n\tfaults: %s",
 		t.Seeds, t.Failed, t.Simulated.Hours(), float64(t.Seeds)/seconds, t.Simulated.Hours()/seconds*60,
-		t.Outcomes.Done, t.Outcomes.Maybe, t.Outcomes.Dropped, t.Counts, t.Faults)
+		t.Outcomes.Done, t.Outcomes.Maybe, t.Outcomes.Dropped, t.Recovery, t.Counts, t.Faults)
 }
 
 // Empty says what did not happen in runs that were to be full of everything, and so

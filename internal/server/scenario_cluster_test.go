@@ -62,6 +62,7 @@ type member struct {
 type figures struct {
 	logBytes    int64 // the replica's own figure
 	storedBytes int64 // what is in live segments
+	restBytes   int64 // the same, when all servers had converged
 }
 
 func newCluster(t testing.TB, s scenario, seed uint64) *cluster {
@@ -284,6 +285,9 @@ func (c *cluster) converge() {
 		}
 		if len(state) == len(c.ids) && len(distinct) == 1 {
 			c.look() // the last leader may be new
+			for _, m := range c.servers {
+				c.seen.restBytes = max(c.seen.restBytes, m.storage.Stats().LogBytes)
+			}
 			return
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -90,6 +90,9 @@ func TestRestartWithSnapshotThatTheLeaderDoesNotHave(t *testing.T) {
 					}
 				}
 				for _, m := range settle(stale) {
+					if reply, ok := m.(*AppendEntriesReply); ok && reply.Match > leader.log.last() {
+						t.Errorf("it matches %d of the leader's %d", reply.Match, leader.log.last())
+					}
 					if m.Head().To == b {
 						step(t, leader, m)
 					}
@@ -134,6 +137,33 @@ func TestLeaderThatSendsItsSuccessorsSnapshotStepsDown(t *testing.T) {
 	settle(leader)
 	if leader.Role() != Follower {
 		t.Errorf("%s after a peer stored a snapshot at %d behind its %d", leader.Role(), meta.Index, leader.log.last())
+	}
+}
+
+// A write that was under way when a snapshot replaced the log says nothing about the
+// entries behind the snapshot.
+func TestWriteFromBeforeASnapshotAcknowledgesNothing(t *testing.T) {
+	r := newCore(t, 2, 3, State{HardState: HardState{Term: 2}})
+	var entries []Entry
+	for i := range Index(5) {
+		entries = append(entries, Entry{Term: 1, Index: i + 1, Kind: EntryCommand})
+	}
+	from := Header{From: 1, To: 2, Term: 2}
+	step(t, r, &AppendEntries{Header: from, Entries: entries})
+	before := r.Effects().Persist.Seq
+
+	from = Header{From: 3, To: 2, Term: 3}
+	step(t, r, &InstallSnapshot{Header: from, Meta: SnapshotMeta{Index: 3, Term: 2, Configuration: NewConfiguration(1, 2, 3)}})
+	step(t, r, &AppendEntries{Header: from, PrevIndex: 3, PrevTerm: 2, Entries: []Entry{{Term: 3, Index: 4}}})
+	after := r.Effects().Persist.Seq
+
+	r.Persisted(before)
+	if got := r.Status().DurableIndex; got != 3 {
+		t.Errorf("durable up to %d when the old write has ended, want 3", got)
+	}
+	r.Persisted(after)
+	if got := r.Status().DurableIndex; got != 4 {
+		t.Errorf("durable up to %d when the new write has ended, want 4", got)
 	}
 }
 

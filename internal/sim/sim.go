@@ -135,6 +135,16 @@ func Run(opt Options) (r Result) {
 	return r
 }
 
+// RunTwice runs one seed twice, and demands that both runs are the same.
+func RunTwice(opt Options) Result {
+	first, second := Run(opt), Run(opt)
+	if first.Violation == nil && (first.Hash != second.Hash || first.Events != second.Events) {
+		first.Violation = &Violation{"determinism", fmt.Sprintf("%d events with hash %x, then %d with %x",
+			first.Events, first.Hash, second.Events, second.Hash), first.Simulated}
+	}
+	return first
+}
+
 func (w *world) run() {
 	for _, n := range w.nodes {
 		n.after0(w.upTo(w.mix.ElectionTimeout), n.start)

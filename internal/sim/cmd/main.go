@@ -26,6 +26,7 @@ type settings struct {
 	workers      int
 	keepGoing    bool
 	shrink       bool
+	twice        bool
 }
 
 func main() {
@@ -46,6 +47,7 @@ func main() {
 	flag.IntVar(&s.workers, "workers", 1, "how many runs at a time")
 	flag.BoolVar(&s.keepGoing, "keep-going", false, "go on after a failure")
 	flag.BoolVar(&s.shrink, "shrink", false, "make failing runs smaller")
+	flag.BoolVar(&s.twice, "twice", false, "run each seed twice, and demand the same")
 	flag.Parse()
 	if *mutants != "" {
 		os.Exit(runMutants(*mutants, s.first, s.seeds))
@@ -124,7 +126,11 @@ func (s *settings) run() int {
 				if over {
 					return
 				}
-				r := sim.Run(opt)
+				run := sim.Run
+				if s.twice {
+					run = sim.RunTwice
+				}
+				r := run(opt)
 				mu.Lock()
 				total.Add(r)
 				if r.Violation != nil {

@@ -20,7 +20,8 @@ const (
 	Partition // symmetric, any split
 	OneWay    // one node hears nobody, or nobody hears it
 	Bridge    // two groups that share one node
-	Flap      // a link or a node comes and goes
+	Link      // two nodes cannot talk to each other
+	Flap      // a link comes and goes
 	Kill      // of a process: what it wrote stays
 	PowerLoss // any part of what was not synced is lost
 	Blackout  // power loss of all nodes at once
@@ -40,7 +41,7 @@ const (
 
 var faultNames = [numFaults]string{
 	"loss", "duplicate", "reorder", "delay", "client-loss", "full-queue",
-	"partition", "one-way", "bridge", "flap", "kill", "power-loss", "blackout", "install-crash", "reset",
+	"partition", "one-way", "bridge", "link", "flap", "kill", "power-loss", "blackout", "install-crash", "reset",
 	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer",
 }
 

@@ -154,7 +154,7 @@ func (m *Mix) fits(f Fault) bool {
 	switch f {
 	case Corrupt: // a minority may lose its disk for good
 		return m.Voters >= 3 && m.WAL
-	case Partition, OneWay, Flap, InstallCrash, Reset, Transfer:
+	case Partition, OneWay, Link, Flap, InstallCrash, Reset, Transfer:
 		return m.Voters >= 3
 	case Bridge:
 		return m.Voters >= 5

@@ -84,7 +84,7 @@ func (w *world) strike(number int, s Strike) {
 		})
 	}
 	switch s.Fault {
-	case Partition, OneWay, Bridge, Flap:
+	case Partition, OneWay, Bridge, Link, Flap:
 		w.net.strike(n.id, s, until)
 	case Kill, PowerLoss:
 		if !n.up() {
@@ -206,7 +206,7 @@ func (t *network) strike(id raft.NodeID, s Strike, until func(func())) {
 				s.Fault == Bridge && side(a) != side(b) && a != id && b != id,
 				s.Fault == OneWay && s.Split&1 == 0 && a == id,
 				s.Fault == OneWay && s.Split&1 == 1 && b == id,
-				s.Fault == Flap && (a == id && b == s.Peer || a == s.Peer && b == id):
+				(s.Fault == Link || s.Fault == Flap) && (a == id && b == s.Peer || a == s.Peer && b == id):
 				add(a, b)
 			}
 		}

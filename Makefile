@@ -1,6 +1,6 @@
 # The steps themselves are in .ci/run, so that CI and this file cannot differ.
 
-.PHONY: help check test race scenarios fuzz bench build proto fmt ci
+.PHONY: help check test race scenarios sim mutants torture fuzz bench build proto fmt ci
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -16,6 +16,15 @@ race: ## the concurrent packages' tests under the race detector
 
 scenarios: ## the scenarios 4A, 4B and 4C
 	@bash .ci/run scenarios
+
+sim: ## simulated clusters, SIM_SEEDS of them (200)
+	@bash .ci/run sim
+
+mutants: ## put known bugs back, and tell how many simulated seeds find each
+	go run ./internal/sim/cmd --mutants . --seeds 1000
+
+torture: ## real processes killed and paused under load, TORTURE_KILLS times (5)
+	@bash .ci/run torture
 
 fuzz: ## each fuzz target for FUZZ_TIME (5s)
 	@bash .ci/run fuzz

@@ -4,20 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"balsa/internal/loadgen"
 )
 
-// maxEtcdClients bounds the clients, each with its own connections. More callers than
-// that share them.
-const maxEtcdClients = 8
-
 // Etcd is a cluster of etcd, asked through clientv3.
 type Etcd struct {
 	*processes
-	clients []*clientv3.Client
+	client *clientv3.Client
 }
 
 // OpenEtcd starts a cluster and waits until it answers. Etcd's defaults stand, but
@@ -29,42 +26,50 @@ func OpenEtcd(ctx context.Context, program, dir string) (*Etcd, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Etcd{processes: p}
-	systems, err := e.Systems(1)
-	if err != nil {
-		return nil, errors.Join(err, e.Close())
-	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	for err = systems[0].Get(ctx, "ready"); err != nil && ctx.Err() == nil; {
-		err = systems[0].Get(ctx, "ready")
-	}
+	leader, err := findEtcdLeader(ctx, p.endpoints())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("wait for etcd: %w", err), e.Close())
+		return nil, errors.Join(err, p.stop())
 	}
-	return e, nil
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{leader}})
+	if err != nil {
+		return nil, errors.Join(err, p.stop())
+	}
+	return &Etcd{p, c}, nil
 }
 
-// Systems returns as many clients as serve so many callers best.
-func (e *Etcd) Systems(callers int) (systems []loadgen.System, err error) {
-	for len(e.clients) < min(callers, maxEtcdClients) {
-		c, err := clientv3.New(clientv3.Config{Endpoints: e.endpoints()})
-		if err != nil {
-			return nil, err
+// findEtcdLeader waits until a server says that it leads.
+func findEtcdLeader(ctx context.Context, endpoints []string) (string, error) {
+	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	for {
+		for _, endpoint := range endpoints {
+			s, err := c.Status(ctx, endpoint)
+			if err == nil && s.Leader == s.Header.MemberId {
+				return endpoint, nil
+			}
 		}
-		e.clients = append(e.clients, c)
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("wait for etcd: %w", ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
-	for _, c := range e.clients[:min(callers, maxEtcdClients)] {
-		systems = append(systems, etcdSystem{c})
-	}
-	return systems, nil
 }
 
-// Close ends clients and servers.
+// Systems returns one client, which talks to the leader. That serves etcd best: more
+// clients, or one that takes turns among the servers, cost it processor time.
+func (e *Etcd) Systems(int) ([]loadgen.System, error) {
+	return []loadgen.System{etcdSystem{e.client}}, nil
+}
+
+// Close ends client and servers.
 func (e *Etcd) Close() error {
-	for _, c := range e.clients {
-		c.Close()
-	}
+	e.client.Close()
 	return e.stop()
 }
 

@@ -27,7 +27,10 @@ func sample(perSecond float64, p50 time.Duration, failed int64) Sample {
 }
 
 func sampleResults() *Results {
-	r := &Results{Machine: Machine{CPU: "a", CPUs: 2, Versions: map[string]string{"etcd": "v3"}}}
+	r := &Results{Machine: Machine{
+		CPU: "Abacus 9", CPUs: 2, OS: "linux/amd64 6.1", Go: "go1.26", Sync: 345 * time.Microsecond,
+		Load: [2]float64{0.51, 3.04}, Versions: map[string]string{"hashicorp": "v1", "etcd": "v3"},
+	}}
 	c := Case{"service", "put", 1}
 	for _, perSecond := range []float64{2000, 1000, 3000} {
 		r.Add(c, "balsa", sample(perSecond, time.Millisecond, 0))
@@ -41,7 +44,10 @@ func sampleResults() *Results {
 }
 
 func TestTable(t *testing.T) {
-	const want = `service, puts
+	const want = `2 × Abacus 9, linux/amd64 6.1, go1.26; to append 512 bytes to a file and sync it takes 345 µs; load average 0.5 before, 3.0 after.
+Compared with: etcd v3, hashicorp v1.
+
+service, puts
 
 | callers | system          |  ops/s | lowest – highest |     p50 |     p99 |   p99.9 |  CPU/op |            balsa is |
 |--------:|-----------------|-------:|-----------------:|--------:|--------:|--------:|--------:|--------------------:|

@@ -3,6 +3,7 @@ package result
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,10 +14,11 @@ import (
 
 var columns = []string{"callers", "system", "ops/s", "lowest – highest", "p50", "p99", "p99.9", "CPU/op", "balsa is"}
 
-// WriteTable writes one table for each comparison and operation, in Markdown that is
-// easily read as it is.
+// WriteTable writes what was measured where, and one table for each comparison and
+// operation, in Markdown that is easily read as it is.
 func (r *Results) WriteTable(w io.Writer) error {
 	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n", r.Machine)
 	for _, comparison := range distinct(r.Series, func(s *Series) string { return s.Comparison }) {
 		of := r.of(comparison)
 		for _, operation := range distinct(of, func(s *Series) string { return s.Operation }) {
@@ -27,6 +29,16 @@ func (r *Results) WriteTable(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// String is the machine in two sentences.
+func (m Machine) String() string {
+	var versions []string
+	for _, name := range slices.Sorted(maps.Keys(m.Versions)) {
+		versions = append(versions, name+" "+m.Versions[name])
+	}
+	return fmt.Sprintf("%d × %s, %s, %s; to append 512 bytes to a file and sync it takes %s; load average %.1f before, %.1f after.\nCompared with: %s.",
+		m.CPUs, m.CPU, m.OS, m.Go, loadgen.Round(m.Sync), m.Load[0], m.Load[1], strings.Join(versions, ", "))
 }
 
 func describe(operation string) string {

@@ -102,21 +102,18 @@ func (c *client) draw() *api.Request {
 	key := fmt.Sprintf("%c%d", "ppd"[w.rand.IntN(3)], w.rand.IntN(w.mix.Keys))
 	req := &api.Request{Key: []byte(key)}
 	dice := w.rand.IntN(100)
-	if key[0] == 'p' {
-		dice = dice * 85 / 100
-	}
 	switch {
-	case dice < 40:
+	case w.chance(w.mix.Reads):
 		req.Kind = api.Request_GET
 		req.Consistency = pick(w.rand, api.Request_LINEARIZABLE, api.Request_LINEARIZABLE, api.Request_LEASE)
 		if dice == 0 {
 			req.Consistency = api.Request_LOCAL
 		}
-	case dice < 85:
+	case dice < 75 || key[0] == 'p':
 		req.Kind, req.Conditional, req.Version = api.Request_PUT, true, c.guess(key)
-	case dice < 90:
+	case dice < 84:
 		req.Kind = api.Request_PUT
-	case dice < 97:
+	case dice < 95:
 		req.Kind, req.Conditional, req.Version = api.Request_DELETE, true, c.guess(key)
 	default:
 		req.Kind = api.Request_DELETE

@@ -28,6 +28,7 @@ type Mix struct {
 	Clients  int
 	Streams  int // operations of a client at a time
 	Keys     int
+	Reads    float64       // their share
 	Padding  int           // bytes of a value, at most
 	Think    time.Duration // of a client, on average
 	Attempt  time.Duration // how long a client waits for an answer
@@ -87,6 +88,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Clients:         1 + r.IntN(8),
 		Streams:         pick(r, 1, 1, 2, 4),
 		Keys:            1 + r.IntN(6),
+		Reads:           pick(r, 0.4, 0.4, 0.4, 0.9, 0.99),
 		Padding:         pick(r, 0, 30, 30, 400, 5000),
 		Attempt:         milliseconds(pick(r, 300, 1000, 1000)),
 		Deadline:        milliseconds(pick(r, 1000, 3000, 10000)),
@@ -94,7 +96,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Ordered:         true,
 		DiskWrite:       pick(r, 100*time.Microsecond, time.Millisecond, 10*time.Millisecond, 60*time.Millisecond),
 		SnapshotWrite:   pick(r, time.Millisecond, 20*time.Millisecond, 400*time.Millisecond),
-		Apply:           pick(r, 0, 100*time.Microsecond, 5*time.Millisecond, 80*time.Millisecond),
+		Apply:           pick(r, 0, 100*time.Microsecond, 5*time.Millisecond, 80*time.Millisecond, 500*time.Millisecond),
 		Loop:            pick(r, 0, 0, 100*time.Microsecond, 3*time.Millisecond),
 		Calm:            milliseconds(pick(r, 200, 500, 1500, 5000)),
 	}

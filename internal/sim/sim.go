@@ -168,6 +168,7 @@ func (w *world) heal() {
 	w.trace.text(w.now, raft.None, "heal", "all faults end")
 	w.net.healAll()
 	m := &w.mix
+	m.Reads = min(m.Reads, 0.5)
 	m.Loss, m.ClientLoss, m.Duplicate, m.SpikeShare = 0, 0, 0, 0
 	m.Latency = min(m.Latency, 5*time.Millisecond)
 	m.DiskWrite = min(m.DiskWrite, 5*time.Millisecond)

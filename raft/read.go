@@ -121,16 +121,20 @@ func (r *Raft) failReads() {
 	r.reads, r.earlyReads = nil, nil
 }
 
-// onReadIndexReply ends a read that this node asked for. The id is from this life
+// onReadIndexReply ends a read that this node asked for, and all that it asked for
+// before: the leader's commit index has not gone back since. The id is from this life
 // of the node, since ids begin at a random number.
 func (r *Raft) onReadIndexReply(m *ReadIndexReply) {
 	for i, f := range r.forwardedReads {
-		if f.id == m.ID {
-			r.forwardedReads = append(r.forwardedReads[:i], r.forwardedReads[i+1:]...)
-			r.readsDone = append(r.readsDone, ReadState{ID: m.ID, Index: m.Index, OK: true})
-			r.commitTo(m.Index)
-			return
+		if f.id != m.ID {
+			continue
 		}
+		for _, done := range r.forwardedReads[:i+1] {
+			r.readsDone = append(r.readsDone, ReadState{ID: done.id, Index: m.Index, OK: true})
+		}
+		r.forwardedReads = r.forwardedReads[i+1:]
+		r.commitTo(m.Index)
+		return
 	}
 }
 
@@ -142,7 +146,8 @@ func (r *Raft) failForwardedReads() {
 }
 
 // tickForwardedReads gives up on answers that are long overdue; they come in order
-// of age.
+// of age. The latest is asked for again like a heartbeat, since it or its answer may
+// be lost, and its answer serves all.
 func (r *Raft) tickForwardedReads() {
 	n := 0
 	for i := range r.forwardedReads {
@@ -153,6 +158,9 @@ func (r *Raft) tickForwardedReads() {
 		}
 	}
 	r.forwardedReads = r.forwardedReads[n:]
+	if last := len(r.forwardedReads) - 1; last >= 0 && r.forwardedReads[last].age%r.cfg.HeartbeatTicks == 0 {
+		r.send(&ReadIndex{Header: Header{To: r.leader}, ID: r.forwardedReads[last].id})
+	}
 }
 
 // leaseHolds tells whether nobody else can have been elected by now: a quorum of

@@ -13,6 +13,7 @@ import (
 	"balsa/api"
 	"balsa/clerk"
 	"balsa/clerk/clerktest"
+	"balsa/internal/history"
 )
 
 // TestHistoryWhileStreamsBreak runs the whole client against servers that lead in turns,
@@ -37,14 +38,14 @@ func TestHistoryWhileStreamsBreak(t *testing.T) {
 				}
 			}
 		})
-		h := clerktest.NewHistory()
+		h := history.New()
 		for c := range clients {
 			wg.Go(func() {
 				versions := make([]uint64, keys)
 				for i := 0; ctx.Err() == nil; i++ {
 					time.Sleep(10 * time.Millisecond) // the network takes no time here
 					k, value := i%keys, fmt.Sprint(c, "-", i)
-					err := h.Put(ctx, c, ck, fmt.Sprint("key", k), value, versions[k])
+					_, err := h.Put(ctx, c, ck, fmt.Sprint("key", k), value, versions[k])
 					if n := st.Puts(value); n > 1 || err == nil && n != 1 || err != nil && !errors.Is(err, clerk.ErrMaybe) && n != 0 {
 						t.Errorf("put of %s was executed %d times: %v", value, n, err)
 					}
@@ -56,9 +57,9 @@ func TestHistoryWhileStreamsBreak(t *testing.T) {
 		}
 		wg.Wait()
 		streams := servers[0].streams + servers[1].streams + servers[2].streams
-		t.Logf("%d maybes, %d streams", h.Maybes, streams)
-		if h.Maybes == 0 || streams < 50 {
-			t.Errorf("%d maybes, %d streams: too calm", h.Maybes, streams)
+		t.Logf("%d maybes, %d streams", h.Maybes(), streams)
+		if h.Maybes() == 0 || streams < 50 {
+			t.Errorf("%d maybes, %d streams: too calm", h.Maybes(), streams)
 		}
 		h.Check(t, 500)
 	})

@@ -12,6 +12,7 @@ import (
 
 	"balsa/clerk"
 	"balsa/clerk/clerktest"
+	"balsa/internal/history"
 )
 
 // The scenarios of the single server in Lab 2, under its names.
@@ -51,7 +52,7 @@ func TestReliablePut(t *testing.T) {
 
 // contend lets clients put to one key for a time, each at the version that it saw last,
 // and returns how many Puts succeeded.
-func contend(t *testing.T, s *clerktest.Service, h *clerktest.History, clients int, d time.Duration) (succeeded uint64) {
+func contend(t *testing.T, s *clerktest.Service, h *history.History, clients int, d time.Duration) (succeeded uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	var mu sync.Mutex
@@ -62,7 +63,7 @@ func contend(t *testing.T, s *clerktest.Service, h *clerktest.History, clients i
 			var version uint64
 			for i := 0; ctx.Err() == nil; i++ {
 				value := fmt.Sprint(c, "-", i)
-				err := h.Put(ctx, c, ck, "k", value, version)
+				_, err := h.Put(ctx, c, ck, "k", value, version)
 				if err == nil {
 					mu.Lock()
 					succeeded++
@@ -83,13 +84,13 @@ func contend(t *testing.T, s *clerktest.Service, h *clerktest.History, clients i
 
 func TestPutConcurrentReliable(t *testing.T) {
 	service(t, 2, true, func(t *testing.T, s *clerktest.Service) {
-		h := clerktest.NewHistory()
+		h := history.New()
 		succeeded := contend(t, s, h, 10, time.Second)
 		kv, err := s.Clerk("end").Get(t.Context(), "k")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if unknown := uint64(h.Maybes); kv.Version < succeeded || kv.Version > succeeded+unknown {
+		if unknown := uint64(h.Maybes()); kv.Version < succeeded || kv.Version > succeeded+unknown {
 			t.Errorf("version %d after %d puts and %d maybes", kv.Version, succeeded, unknown)
 		}
 		h.Check(t, 1000)
@@ -139,10 +140,10 @@ func TestUnreliableNet(t *testing.T) {
 	service(t, 4, false, func(t *testing.T, s *clerktest.Service) {
 		const puts = 300
 		ck, ctx := s.Clerk("a"), t.Context()
-		h := clerktest.NewHistory()
+		h := history.New()
 		for version := range uint64(puts) {
 			value := fmt.Sprint("v", version)
-			if err := h.Put(ctx, 0, ck, "k", value, version); err != nil && !errors.Is(err, clerk.ErrMaybe) {
+			if _, err := h.Put(ctx, 0, ck, "k", value, version); err != nil && !errors.Is(err, clerk.ErrMaybe) {
 				t.Fatal(err)
 			}
 			// Nobody else writes, so that even a Put of unknown fate was executed.
@@ -151,8 +152,8 @@ func TestUnreliableNet(t *testing.T) {
 				t.Fatalf("after put at version %d: %+v, %v, executed %d times", version, kv, err, s.Puts(value))
 			}
 		}
-		if h.Maybes < puts/50 || h.Maybes > puts/5 {
-			t.Errorf("%d of %d puts ended in ErrMaybe; the network loses a tenth of the replies", h.Maybes, puts)
+		if h.Maybes() < puts/50 || h.Maybes() > puts/5 {
+			t.Errorf("%d of %d puts ended in ErrMaybe; the network loses a tenth of the replies", h.Maybes(), puts)
 		}
 		h.Check(t, 2*puts)
 	})
@@ -162,9 +163,9 @@ func TestUnreliableNet(t *testing.T) {
 // either.
 func TestPutConcurrentUnreliable(t *testing.T) {
 	service(t, 5, false, func(t *testing.T, s *clerktest.Service) {
-		h := clerktest.NewHistory()
+		h := history.New()
 		contend(t, s, h, 5, 20*time.Second)
-		if h.Maybes == 0 {
+		if h.Maybes() == 0 {
 			t.Error("no ErrMaybe")
 		}
 		h.Check(t, 500)

@@ -34,6 +34,14 @@ type Op struct {
 	Call, Return int64
 }
 
+// made is the version that a Put makes if it is executed, or that a Get saw.
+func (o Op) made() uint64 {
+	if o.Kind == Put {
+		return o.Version + 1
+	}
+	return o.Version
+}
+
 func (o Op) String() string {
 	what := fmt.Sprintf("get(%q)", o.Key)
 	if o.Kind == Put {
@@ -61,6 +69,9 @@ func (o Outcome) String() string {
 	return [...]string{"ok", "no key", "version mismatch", "maybe"}[o]
 }
 
+// never is when a write of unknown fate is over.
+const never = 1 << 62
+
 // History gathers operations of many clients at once.
 type History struct {
 	start time.Time
@@ -78,6 +89,25 @@ func (h *History) Ops() []Op {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]Op(nil), h.ops...)
+}
+
+// Len is the number of operations recorded.
+func (h *History) Len() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.ops)
+}
+
+// Maybes counts the recorded Puts of unknown fate.
+func (h *History) Maybes() (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, op := range h.ops {
+		if op.Outcome == Maybe {
+			n++
+		}
+	}
+	return n
 }
 
 // Failed counts operations that were certainly not executed.
@@ -126,6 +156,3 @@ func (h *History) add(op Op, err error) {
 	}
 	h.ops = append(h.ops, op)
 }
-
-// never is when a write of unknown fate is over.
-const never = 1 << 62

@@ -104,7 +104,7 @@ func (c *cluster) get(client int, ck *clerk.Clerk, key string) clerk.KV {
 func (c *cluster) put(client int, ck *clerk.Clerk, key, value string, version uint64) error {
 	ctx, cancel := context.WithTimeout(c.ctx, opTimeout)
 	defer cancel()
-	err := c.history.Put(ctx, client, ck, key, value, version)
+	_, err := c.history.Put(ctx, client, ck, key, value, version)
 	if ctx.Err() != nil && c.ctx.Err() == nil {
 		c.t.Errorf("client %d: %v", client, err)
 	}

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"balsa/api"
-	"balsa/clerk/clerktest"
+	"balsa/internal/history"
 	"balsa/internal/memnet"
 	"balsa/internal/server"
 	"balsa/raft"
@@ -34,7 +34,7 @@ type cluster struct {
 	maxRaftState int64
 	began        time.Time
 	time         time.Duration // that it lived
-	history      *clerktest.History
+	history      *history.History
 	ctx          context.Context // ends with the cluster
 	cancel       context.CancelFunc
 	watcher      sync.WaitGroup
@@ -68,7 +68,7 @@ type figures struct {
 func newCluster(t testing.TB, s scenario, seed uint64) *cluster {
 	c := &cluster{
 		t: t, seed: seed, net: memnet.New(seed), maxRaftState: -1,
-		began: time.Now(), history: clerktest.NewHistory(),
+		began: time.Now(), history: history.New(),
 		servers: map[raft.NodeID]*member{}, leaders: map[raft.Term]raft.NodeID{},
 		snapshots: map[raft.NodeID]raft.Index{},
 	}

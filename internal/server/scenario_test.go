@@ -151,8 +151,8 @@ func (s scenario) run(t *testing.T) {
 	})
 	s.checkFaults(t, c)
 	c.history.Check(t, s.least)
-	if n := c.history.Len(); c.history.Maybes*s.maybeShare() > n {
-		t.Errorf("%d of %d operations ended in ErrMaybe", c.history.Maybes, n)
+	if n := c.history.Len(); c.history.Maybes()*s.maybeShare() > n {
+		t.Errorf("%d of %d operations ended in ErrMaybe", c.history.Maybes(), n)
 	}
 	c.pass(t)
 }
@@ -299,5 +299,5 @@ func (c *cluster) pass(t *testing.T) {
 	}
 	t.Logf("  ... Passed -- %4.1f  %d %5d %4d", c.time.Seconds(), len(c.ids), c.net.Counts().Requests, c.history.Len())
 	t.Logf("%d ErrMaybe, %d terms, %d snapshots sent, log up to %d bytes, %d on disk, %d in the end",
-		c.history.Maybes, len(c.leaders), c.sent.Load(), c.seen.logBytes, c.seen.storedBytes, c.seen.restBytes)
+		c.history.Maybes(), len(c.leaders), c.sent.Load(), c.seen.logBytes, c.seen.storedBytes, c.seen.restBytes)
 }

@@ -1,10 +1,6 @@
-package clerktest
+package history
 
-import (
-	"fmt"
-
-	"github.com/anishathalye/porcupine"
-)
+import "fmt"
 
 // fine is how many instants narrow makes of a nanosecond, to put in order what happened
 // within one.
@@ -19,26 +15,25 @@ const fine = 1 << 20
 // their calls finds its way at once. As they were called it may try all ways in which
 // a Put that many others lose to, Gets, and the refusals of the losers can follow each
 // other: twenty clients of one key kept it busy for ever.
-func narrow(ops []porcupine.Operation) ([]porcupine.Operation, error) {
+func narrow(ops []Op) ([]Op, error) {
 	seen := sightings(ops)
 	begins := make(map[string][]int64)
 	for key, size := range versions(ops) {
 		begins[key] = beginnings(key, size, ops)
 	}
-	narrowed := make([]porcupine.Operation, len(ops))
+	narrowed := make([]Op, len(ops))
 	for i, op := range ops {
-		in := op.Input.(input)
-		before, ok := seen[place{in.key, in.version}]
-		known := ok && before.time <= op.Call || in.version == 0
+		before, ok := seen[place{op.Key, op.Version}]
+		known := ok && before.time <= op.Call || op.Version == 0
 		op.Call *= fine
-		if v, ok := earliest(in, op.Output.(output), known); ok {
-			op.Call = max(op.Call, begins[in.key][v])
+		if v, ok := earliest(op, known); ok {
+			op.Call = max(op.Call, begins[op.Key][v])
 		}
-		if op.Return != forever {
+		if op.Return != never {
 			op.Return = op.Return*fine + fine - 1
 		}
 		if op.Call > op.Return {
-			return nil, fmt.Errorf("no order has a place for %+v -> %+v", in, op.Output)
+			return nil, fmt.Errorf("no order has a place for %s", op)
 		}
 		narrowed[i] = op
 	}
@@ -46,29 +41,23 @@ func narrow(ops []porcupine.Operation) ([]porcupine.Operation, error) {
 }
 
 // versions tells for each key how many versions, from 0 on, its operations speak of.
-func versions(ops []porcupine.Operation) map[string]uint64 {
+func versions(ops []Op) map[string]uint64 {
 	n := make(map[string]uint64)
 	for _, op := range ops {
-		in, out := op.Input.(input), op.Output.(output)
-		n[in.key] = max(n[in.key], in.version+2, out.version+1)
+		n[op.Key] = max(n[op.Key], op.Version+2)
 	}
 	return n
 }
 
 // beginnings returns for each version of a key when it can have begun at the earliest.
-func beginnings(key string, size uint64, ops []porcupine.Operation) []int64 {
+func beginnings(key string, size uint64, ops []Op) []int64 {
 	begins := make([]int64, size)
 	last := make([]int64, size) // the latest call that saw the version, or ended it
 	for _, op := range ops {
-		in, out := op.Input.(input), op.Output.(output)
-		at := in.version
-		if in.get {
-			at = out.version
-		}
-		if in.key != key || !in.get && out.err != nil {
+		if op.Key != key || op.Kind == Put && op.Outcome != OK {
 			continue
 		}
-		last[at] = max(last[at], op.Call*fine)
+		last[op.Version] = max(last[op.Version], op.Call*fine)
 	}
 	for v := uint64(1); v < size; v++ {
 		begins[v] = max(begins[v-1], last[v-1]) + 1
@@ -80,9 +69,6 @@ func beginnings(key string, size uint64, ops []porcupine.Operation) []int64 {
 // executed: that which a Get sees or a Put makes. A refused Put comes no sooner than the
 // one that it lost to, if the version it names was there already when it was called
 // (known); one of unknown fate is either. Of other refusals nothing is said.
-func earliest(in input, out output, known bool) (version uint64, ok bool) {
-	if in.get {
-		return out.version, true
-	}
-	return in.version + 1, out.err == nil || known
+func earliest(op Op, known bool) (version uint64, ok bool) {
+	return op.made(), op.Kind == Get || op.Outcome == OK || known
 }

@@ -1,10 +1,4 @@
-package clerktest
-
-import (
-	"github.com/anishathalye/porcupine"
-
-	"balsa/clerk"
-)
+package history
 
 // place is a version of a key. Versions only grow here, so one Put at most gets there.
 type place struct {
@@ -23,21 +17,20 @@ type sighting struct {
 // where it would have put it, and then before that; it never was if another value was
 // seen there. To leave it open would mean the same, but the checker would try both
 // ways of each, in all combinations. No two Puts may have the same value.
-func decide(ops []porcupine.Operation) (decided []porcupine.Operation, doubts int) {
+func decide(ops []Op) (decided []Op, doubts int) {
 	seen := sightings(ops)
 	for _, op := range ops {
-		in, out := op.Input.(input), op.Output.(output)
-		if out.err != clerk.ErrMaybe {
+		if op.Outcome != Maybe {
 			decided = append(decided, op)
 			continue
 		}
-		there, known := seen[place{in.key, in.version + 1}]
+		there, known := seen[place{op.Key, op.Version + 1}]
 		switch {
 		case !known:
 			doubts++
 			decided = append(decided, op)
-		case there.value == in.value:
-			op.Output, op.Return = output{}, max(op.Call, there.time)
+		case there.value == op.Value:
+			op.Outcome, op.Return = OK, max(op.Call, there.time)
 			decided = append(decided, op)
 		}
 	}
@@ -46,19 +39,15 @@ func decide(ops []porcupine.Operation) (decided []porcupine.Operation, doubts in
 
 // sightings collects what Gets and successful Puts say. If two of them contradict each
 // other the check fails anyhow, since each is in the history.
-func sightings(ops []porcupine.Operation) map[place]sighting {
+func sightings(ops []Op) map[place]sighting {
 	seen := make(map[place]sighting)
 	for _, op := range ops {
-		in, out := op.Input.(input), op.Output.(output)
-		if out.err != nil {
+		if op.Outcome != OK {
 			continue
 		}
-		at, value := place{in.key, in.version + 1}, in.value
-		if in.get {
-			at, value = place{in.key, out.version}, out.value
-		}
+		at := place{op.Key, op.made()}
 		if before, ok := seen[at]; !ok || op.Return < before.time {
-			seen[at] = sighting{value, op.Return}
+			seen[at] = sighting{op.Value, op.Return}
 		}
 	}
 	return seen

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -23,7 +24,7 @@ type disk struct {
 	// may be, in a disk with a real log, is what the crash may have left: one of them.
 	maybe []model
 
-	// doubtful are snapshots whose saving failed: a crash may find them or not.
+	// doubtful are snapshots whose saving met an error: a crash may find them or not.
 	doubtful []func(*model)
 
 	full     bool
@@ -205,7 +206,9 @@ func (d *disk) finishSnapshot() error {
 	if d.fs.full {
 		d.w.injected(DiskFull)
 	}
-	d.doubtful = append(d.doubtful, func(m *model) { m.saveSnapshot(s.meta, data.Bytes()) })
+	if errors.Is(err, errIO) {
+		d.doubtful = append(d.doubtful, func(m *model) { m.saveSnapshot(s.meta, data.Bytes()) })
+	}
 	return err
 }
 

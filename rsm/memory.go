@@ -57,7 +57,7 @@ func (s *MemoryStorage) Save(ps []raft.Persist) error {
 			return fmt.Errorf("save entry %d into a log of %d to %d", first, s.base+1, s.last())
 		}
 		keep := first - s.base - 1
-		s.entries = append(s.entries[:keep:keep], p.Entries...)
+		s.entries = append(s.entries[:keep], p.Entries...)
 	}
 	return nil
 }

@@ -42,6 +42,9 @@ func (n *connection) open(ctx context.Context, p *program) (*clerk.Clerk, contex
 	if n.timeout <= 0 {
 		return nil, nil, nil, usageError("--timeout must be above 0")
 	}
+	if (n.cert == "") != (n.key == "") {
+		return nil, nil, nil, usageError("--cert and --key go together")
+	}
 	var options []clerk.Option
 	if n.caCert != "" || n.cert != "" || n.key != "" {
 		conf, err := clerk.LoadTLS(n.caCert, n.cert, n.key)
@@ -66,19 +69,35 @@ func (n *connection) explain(verb, key string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, clerk.ErrMaybe):
-		return withCode(exitMaybe, `%s %q: outcome unknown, it may have happened; "balsa get" tells: %w`, verb, key, err)
+		return withCode(exitMaybe, `%s %q: outcome unknown, it may have happened; "balsa get" tells: %w`, verb, short(key), bare(err))
 	case errors.Is(err, clerk.ErrNoKey):
 		return withCode(exitNotFound, "key %q does not exist", key)
 	case errors.As(err, &version):
 		return withCode(exitVersion, "key %q is at version %d, not %d; nothing changed", key, version.Current, version.Expected)
 	case errors.Is(err, clerk.ErrVersion):
-		return withCode(exitVersion, "%s %q: %w; nothing changed", verb, key, err)
+		return withCode(exitVersion, "%s %q: %w; nothing changed", verb, short(key), bare(err))
 	case errors.Is(err, clerk.ErrTooLarge), errors.Is(err, clerk.ErrInvalid), errors.Is(err, clerk.ErrEmptyKey):
-		return usageError("%s %q: %w", verb, key, err)
+		return usageError("%w", err) // says which operation, and a long key in short
 	case errors.Is(err, context.DeadlineExceeded):
 		return withCode(exitUnavailable, "%s %q: not done within %s by %s; is a majority of the servers up? (%w)",
-			verb, key, n.timeout, strings.Join(n.endpoints, ","), err)
+			verb, short(key), n.timeout, strings.Join(n.endpoints, ","), bare(err))
 	default:
-		return fmt.Errorf("%s %q: %w", verb, key, err)
+		return fmt.Errorf("%s %q: %w", verb, short(key), bare(err))
 	}
+}
+
+// bare is a Clerk's error without the operation and the key that it begins with.
+func bare(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
+}
+
+// short is a key for a message.
+func short(key string) string {
+	if len(key) > 64 {
+		return key[:64] + "..."
+	}
+	return key
 }

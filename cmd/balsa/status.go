@@ -72,6 +72,9 @@ wherever --endpoints leads. REACHES are the members that a server has a connecti
 		}
 		if err == nil && !slices.ContainsFunc(nodes, func(n nodeStatus) bool { return n.Error == "" }) {
 			err = withCode(exitUnavailable, "no server answers at %s", strings.Join(n.endpoints, ","))
+			if len(nodes) > 0 {
+				err = withCode(exitUnavailable, "%w (%s)", err, nodes[0].Error)
+			}
 		}
 		return err
 	}

@@ -151,6 +151,9 @@ func hashID(kind, token string, names ...string) uint64 {
 
 // ParseURL reads an address of the form http://host:port or https://host:port.
 func ParseURL(raw string) (*url.URL, error) {
+	if !strings.Contains(raw, "://") { // url.Parse takes a host for a scheme or a path
+		return nil, fmt.Errorf("%w: address %q must begin with http:// or https://", ErrConfig, raw)
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: address %q: %w", ErrConfig, raw, err)

@@ -50,11 +50,13 @@ long as a majority of the servers can talk to each other.
 Begin with "balsa dev", which runs a cluster on this machine.
 
 ` + exitCodesHelp,
+		Version:       thisBuild().String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          usageArgs(cobra.NoArgs),
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(`%w; see "%s --help"`, err, c.CommandPath())
 	})
@@ -66,7 +68,7 @@ Begin with "balsa dev", which runs a cluster on this machine.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return usageError(`%w; see "%s --help"`, err, c.CommandPath())
+			return usageError(`%w; usage: %s; see "%s --help"`, err, c.UseLine(), c.CommandPath())
 		}
 		return nil
 	}

@@ -37,6 +37,13 @@ func thisBuild() build {
 	return b
 }
 
+func (b build) String() string {
+	if b.Commit == "" {
+		return fmt.Sprintf("balsa %s %s", b.Version, b.Go)
+	}
+	return fmt.Sprintf("balsa %s (commit %.12s, %s) %s", b.Version, b.Commit, b.Time, b.Go)
+}
+
 func (p *program) version() *cobra.Command {
 	var out output
 	c := &cobra.Command{
@@ -48,11 +55,7 @@ func (p *program) version() *cobra.Command {
 			if out.isJSON() {
 				return writeJSON(p.stdout, b)
 			}
-			fmt.Fprintf(p.stdout, "balsa %s", b.Version)
-			if b.Commit != "" {
-				fmt.Fprintf(p.stdout, " (commit %.12s, %s)", b.Commit, b.Time)
-			}
-			fmt.Fprintf(p.stdout, " %s\n", b.Go)
+			fmt.Fprintln(p.stdout, b)
 			return nil
 		},
 	}

@@ -15,13 +15,13 @@ import (
 func Open(dir string, opts Options, id Identity) (*Log, error) {
 	opts = opts.withDefaults()
 	if ok, err := Exists(opts.FS, dir); err != nil {
-		return nil, fmt.Errorf("wal: open: %w", err)
+		return nil, fmt.Errorf("open log: %w", err)
 	} else if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrNotCreated, dir)
 	}
 	d, err := openDirectory(opts.FS, dir)
 	if err != nil {
-		return nil, fmt.Errorf("wal: open: %w", err)
+		return nil, fmt.Errorf("open log: %w", err)
 	}
 	unlock, err := d.lock()
 	if err != nil {
@@ -29,7 +29,7 @@ func Open(dir string, opts Options, id Identity) (*Log, error) {
 	}
 	l := &Log{dir: d, opts: opts, unlock: unlock, wake: make(chan struct{}, 1), quit: make(chan struct{})}
 	if err := l.recover(id); err != nil {
-		return nil, errors.Join(fmt.Errorf("wal: open: %w", err), l.release())
+		return nil, errors.Join(fmt.Errorf("open log: %w", err), l.release())
 	}
 	if !opts.Inline {
 		l.workers.Add(1)

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 
@@ -28,9 +27,10 @@ type disk struct {
 	doubtful []func(*model)
 
 	full     bool
-	failNext bool // the next write
-	damaged  bool // at rest
-	flipped  bool // the damage is one bit
+	failNext bool   // the next write
+	damage   damage // at rest
+	// previous is what was durable before the last Save.
+	previous model
 }
 
 // snapshotSaving is a SaveSnapshot.
@@ -101,12 +101,19 @@ func (d *disk) open() (raft.State, error) {
 			return s, nil
 		}
 	}
+	switch {
+	case d.damage == flipped, d.damage == hollowed && !d.previous.equal(s):
+		return s, fmt.Errorf("%w: loaded %d entries after %s of term %d", errUndetected, len(s.Entries), s.Snapshot, s.HardState.Term)
+	}
 	return s, fmt.Errorf("%w: loaded term %d vote %s, snapshot %s, %d entries after it; expected %v",
 		errLost, s.HardState.Term, s.HardState.Vote, s.Snapshot, len(s.Entries), d.candidates())
 }
 
 // errLost: a restart did not find what was durable, or found more.
 var errLost = fmt.Errorf("the disk does not hold what was saved")
+
+// errUndetected: so it is, and that is because of damage that shows.
+var errUndetected = fmt.Errorf("damage at rest was taken for a write that a crash interrupted")
 
 func (d *disk) candidates() (s []string) {
 	for i := range d.maybe {
@@ -164,6 +171,7 @@ func (d *disk) finishSaveWAL(ps []raft.Persist) error {
 	err := d.log.Save(ps)
 	d.fs.faultIn = -1
 	if err == nil {
+		d.previous = before
 		return nil
 	}
 	if d.fs.full {
@@ -197,16 +205,18 @@ func (d *disk) finishSnapshot() error {
 		d.w.injected(IOError)
 		d.fs.failAfter(8, false)
 	}
+	failed := d.fs.failed
 	err := d.log.SaveSnapshot(s.meta, func(w io.Writer) error { return s.write(io.MultiWriter(w, &data)) })
 	d.fs.faultIn = -1
 	if err == nil {
 		d.model.saveSnapshot(s.meta, data.Bytes())
+		d.previous.saveSnapshot(s.meta, data.Bytes())
 		return nil
 	}
 	if d.fs.full {
 		d.w.injected(DiskFull)
 	}
-	if errors.Is(err, errIO) {
+	if d.fs.failed > failed { // and not because the log had stopped before
 		d.doubtful = append(d.doubtful, func(m *model) { m.saveSnapshot(s.meta, data.Bytes()) })
 	}
 	return err
@@ -221,6 +231,7 @@ func (d *disk) openSnapshot() (raft.SnapshotMeta, io.ReadCloser, error) {
 
 func (d *disk) compactTo(i raft.Index) error {
 	d.model.compact(i)
+	d.previous.compact(i)
 	if d.fs == nil {
 		return nil
 	}
@@ -309,8 +320,5 @@ func (d *disk) heal() {
 	d.setFull(false)
 }
 
-// damage changes what lies on the disk.
-func (d *disk) damage() {
-	d.damaged = true
-	d.flipped = d.fs.damage()
-}
+// rot changes what lies on the disk.
+func (d *disk) rot() { d.damage = d.fs.rot() }

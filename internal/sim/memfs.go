@@ -37,6 +37,7 @@ type memFS struct {
 	crash   bool // what comes is a crash, not an error
 	dead    bool
 	fired   bool
+	failed  int // operations that met an error
 }
 
 // nameChange sets a name, or removes it if node is nil; and a rename is one change.
@@ -88,6 +89,7 @@ func (fs *memFS) change(takesSpace bool) error {
 		fs.dead = true
 		return errCrashed
 	}
+	fs.failed++
 	return errIO
 }
 
@@ -359,9 +361,22 @@ func (i fileInfo) IsDir() bool            { return false }
 func (i fileInfo) Sys() any               { return nil }
 func (i fileInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }
 
-// damage changes one file: what lies on disks may rot. It tells whether that was one
-// flipped bit, which is never taken for a write that a crash interrupted.
-func (fs *memFS) damage() (flipped bool) {
+// damage says what has become of a file.
+type damage uint8
+
+const (
+	none damage = iota
+	// flipped: one bit is another, which no crash does.
+	flipped
+	// hollowed: a sector is empty, and others behind it are not. Only of the last write
+	// can that be what a crash left.
+	hollowed
+	// cut: the end is missing, as it may be after a crash.
+	cut
+)
+
+// rot changes one file: so may what lies on disks.
+func (fs *memFS) rot() (d damage) {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(fs.files)) {
 		if len(fs.files[name].data) > 0 {
@@ -373,14 +388,20 @@ func (fs *memFS) damage() (flipped bool) {
 	switch fs.rand.IntN(6) {
 	case 0:
 		n.data = n.data[:at]
-	case 1:
+		d = cut
+	case 1, 2:
 		at -= at % sectorSize
-		clear(n.data[at:min(at+sectorSize, len(n.data))])
+		end := min(at+sectorSize, len(n.data))
+		clear(n.data[at:end])
+		d = cut
+		if slices.ContainsFunc(n.data[end:], func(b byte) bool { return b != 0 }) {
+			d = hollowed
+		}
 	default:
 		n.data[at] ^= 1 << fs.rand.IntN(8)
-		flipped = true
+		d = flipped
 	}
 	n.synced = slices.Clone(n.data)
 	clear(n.dirty)
-	return flipped
+	return d
 }

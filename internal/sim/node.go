@@ -172,9 +172,9 @@ func (n *node) refuse(err error) {
 	n.w.trace.text(n.w.now, n.id, "refuse", "%v", err)
 	var corrupt *wal.CorruptionError
 	switch {
-	case n.disk.flipped && errors.Is(err, errLost):
+	case errors.Is(err, errUndetected):
 		n.w.failf("corruption undetected", "%s: %v", n.id, err)
-	case n.disk.damaged:
+	case n.disk.damage != none:
 		n.fatal = true // what it holds may be less than it promised
 	case errors.As(err, &corrupt), errors.Is(err, errLost), errors.Is(err, wal.ErrNotCreated):
 		n.w.failf("durability", "%s: %v", n.id, err)

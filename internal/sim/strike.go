@@ -167,15 +167,15 @@ func (w *world) transfer(n *node, s Strike) bool {
 func (w *world) corrupt(n *node) bool {
 	gone := 0
 	for _, n := range w.nodes[:w.mix.Voters] {
-		if n.fatal || n.disk.damaged {
+		if n.fatal || n.disk.damage != none {
 			gone++
 		}
 	}
-	if n.fatal || n.disk.damaged || int(n.id) <= w.mix.Voters && gone+1 > (w.mix.Voters-1)/2 {
+	if n.fatal || n.disk.damage != none || int(n.id) <= w.mix.Voters && gone+1 > (w.mix.Voters-1)/2 {
 		return false
 	}
 	n.crash(false)
-	n.disk.damage()
+	n.disk.rot()
 	n.after0(w.upTo(time.Second), n.start)
 	return true
 }

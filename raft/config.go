@@ -29,8 +29,10 @@ type Config struct {
 	// Propose answers ErrBusy (default 64 MiB).
 	MaxPendingBytes int
 	// LeaseNanos, if above 0, lets a leader serve lease reads for that long after it
-	// sent a round that a quorum acknowledged. It must be shorter than
-	// ElectionTimeoutTicks-1 ticks as measured by the fastest clock of the cluster.
+	// sent a round that a quorum acknowledged. It must be shorter than the silence of a
+	// follower on the fastest clock of the cluster: ElectionTimeoutTicks ticks, less
+	// those that may come right after it heard from the leader (two where a ticker
+	// keeps a tick for a loop that is late). All nodes must have it, or none.
 	LeaseNanos int64
 	Rand       Rand
 }

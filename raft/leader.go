@@ -32,7 +32,9 @@ func (r *Raft) tickLeader() {
 	}
 	r.heartbeatElapsed++
 	if r.heartbeatElapsed >= r.cfg.HeartbeatTicks {
-		r.roundWanted = true
+		// Rounds for reads do not put this off: they would put off what is tried again
+		// here for as long as somebody reads.
+		r.roundWanted, r.heartbeatElapsed = true, 0
 		for _, p := range r.peers {
 			switch {
 			case p.state == probe && p.waiting: // the probe, or its answer, may be lost
@@ -59,7 +61,7 @@ func (r *Raft) quorumActive() bool {
 // a round if one is wanted.
 func (r *Raft) flushLeader() {
 	if r.roundWanted {
-		r.roundWanted, r.heartbeatElapsed = false, 0
+		r.roundWanted = false
 		r.round++
 		r.roundTimes.add(r.round, r.now)
 		r.finishReads() // a single voter acknowledges itself

@@ -89,9 +89,22 @@ type caller struct {
 	client  string
 }
 
-// Call implements clerk.Caller. A request that its caller does not wait for any more
-// goes on, and may be executed late.
+// Call implements clerk.Caller.
 func (c *caller) Call(ctx context.Context, _ string, req *api.Request, timeout time.Duration) (*api.Reply, error) {
+	return Call(ctx, c.service.Net, c.client, server, timeout,
+		func(context.Context) (*api.Reply, error) { return c.service.Execute(req), nil })
+}
+
+// Node implements clerk.Caller.
+func (c *caller) Node(string) uint64 { return uint64(server) }
+
+// Close implements clerk.Caller.
+func (c *caller) Close() error { return nil }
+
+// Call is clerk.Caller's Call over a network in memory: handle answers as server to. A
+// request that its caller does not wait for any more goes on, and may be executed late.
+func Call(ctx context.Context, net *memnet.Network, client string, to raft.NodeID, timeout time.Duration,
+	handle func(context.Context) (*api.Reply, error)) (*api.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	type result struct {
@@ -100,8 +113,7 @@ func (c *caller) Call(ctx context.Context, _ string, req *api.Request, timeout t
 	}
 	done := make(chan result, 1)
 	go func() {
-		reply, err := memnet.Call(context.WithoutCancel(ctx), c.service.Net, c.client, server,
-			func(context.Context) (*api.Reply, error) { return c.service.Execute(req), nil })
+		reply, err := memnet.Call(context.WithoutCancel(ctx), net, client, to, handle)
 		done <- result{reply, err}
 	}()
 	select {
@@ -114,9 +126,3 @@ func (c *caller) Call(ctx context.Context, _ string, req *api.Request, timeout t
 		return nil, ctx.Err()
 	}
 }
-
-// Node implements clerk.Caller.
-func (c *caller) Node(string) uint64 { return uint64(server) }
-
-// Close implements clerk.Caller.
-func (c *caller) Close() error { return nil }

@@ -9,7 +9,7 @@ import (
 
 	"balsa/api"
 	"balsa/clerk"
-	"balsa/internal/memnet"
+	"balsa/clerk/clerktest"
 	"balsa/raft"
 )
 
@@ -51,31 +51,11 @@ type caller struct {
 	client  string
 }
 
-// Call implements clerk.Caller. A request whose caller gives up goes on, and may be
-// executed late.
+// Call implements clerk.Caller.
 func (c *caller) Call(ctx context.Context, address string, req *api.Request, timeout time.Duration) (*api.Reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	type result struct {
-		reply *api.Reply
-		err   error
-	}
 	id := raft.NodeID(c.Node(address))
-	done := make(chan result, 1)
-	go func() {
-		reply, err := memnet.Call(context.WithoutCancel(ctx), c.cluster.net, c.client, id,
-			func(ctx context.Context) (*api.Reply, error) { return c.cluster.serve(ctx, id, req) })
-		done <- result{reply, err}
-	}()
-	select {
-	case r := <-done:
-		if errors.Is(r.err, memnet.ErrUnreachable) {
-			return nil, fmt.Errorf("%w: %w", clerk.ErrNotSent, r.err)
-		}
-		return r.reply, r.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return clerktest.Call(ctx, c.cluster.net, c.client, id, timeout,
+		func(ctx context.Context) (*api.Reply, error) { return c.cluster.serve(ctx, id, req) })
 }
 
 // Node implements clerk.Caller.

@@ -26,7 +26,7 @@ mutants: ## put known bugs back, and tell how many simulated seeds find each
 torture: ## real processes killed and paused under load, TORTURE_KILLS times (5)
 	@bash .ci/run torture
 
-fuzz: ## each fuzz target for FUZZ_TIME (5s)
+fuzz: ## each fuzz target for FUZZ_TIME (20000x inputs)
 	@bash .ci/run fuzz
 
 bench: ## all benchmarks

@@ -1,7 +1,7 @@
 // Command sim runs seeds of the simulation until one fails or all are done.
 //
 //	go run ./internal/sim/cmd                        a hundred seeds
-//	go run ./internal/sim/cmd --seeds 0 --workers 2  until something breaks
+//	go run ./internal/sim/cmd --seeds 0              until something breaks
 //	go run ./internal/sim/cmd --seed 48 --trace      one seed, event for event
 //	go run ./internal/sim/cmd --seed 48 --shrink     and with as few faults as will do
 //	go run ./internal/sim/cmd --mutants .            is every known bug found?
@@ -44,13 +44,13 @@ func main() {
 	)
 	flag.Uint64Var(&s.first, "first", 1, "the first of several seeds")
 	flag.Uint64Var(&s.seeds, "seeds", 100, "how many seeds; 0: without end")
-	flag.IntVar(&s.workers, "workers", 1, "how many runs at a time")
+	flag.IntVar(&s.workers, "workers", 2, "how many runs, or mutants, at a time")
 	flag.BoolVar(&s.keepGoing, "keep-going", false, "go on after a failure")
 	flag.BoolVar(&s.shrink, "shrink", false, "make failing runs smaller")
 	flag.BoolVar(&s.twice, "twice", false, "run each seed twice, and demand the same")
 	flag.Parse()
 	if *mutants != "" {
-		os.Exit(runMutants(*mutants, s.first, s.seeds))
+		os.Exit(runMutants(*mutants, s.first, s.seeds, s.workers))
 	}
 	err := s.read(*faults, *without, *keep, *disk)
 	if err != nil {

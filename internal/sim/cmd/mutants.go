@@ -1,60 +1,83 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
-// A mutant is a known bug, put back: one piece of text in one file, replaced. It is
-// built with go build -overlay, so that no file of the checkout changes.
+// A mutant is a known bug, put back: a piece of text in a file, replaced. It is built
+// with go build -overlay, so that no file of the checkout changes.
 type mutant struct {
 	name string
-	file string
-	old  string // occurs once in the file
-	new  string
+	edit
+	// also are further places, where a bug has more than one, or where something else
+	// guards against what it does.
+	also []edit
 	// args restrict the runs where the bug needs something that few seeds have.
 	args []string
 }
 
-// apply returns the file's text with the bug in it.
-func (m mutant) apply(root string) (string, error) {
-	data, err := os.ReadFile(filepath.Join(root, m.file))
-	if err != nil {
-		return "", err
-	}
-	if n := strings.Count(string(data), m.old); n != 1 {
-		return "", fmt.Errorf("mutant %s: %s has %d times what it replaces, not once", m.name, m.file, n)
-	}
-	return strings.Replace(string(data), m.old, m.new, 1), nil
+type edit struct {
+	file string
+	old  string // occurs once in the file
+	new  string
 }
 
-// build makes the simulator with the bug in it.
-func (m mutant) build(root, dir string) (binary string, err error) {
-	text, err := m.apply(root)
+// apply returns the texts of the files with the bug in them, by name.
+func (m *mutant) apply(root string) (map[string]string, error) {
+	texts := map[string]string{}
+	for _, e := range append([]edit{m.edit}, m.also...) {
+		text, ok := texts[e.file]
+		if !ok {
+			data, err := os.ReadFile(filepath.Join(root, e.file))
+			if err != nil {
+				return nil, err
+			}
+			text = string(data)
+		}
+		if n := strings.Count(text, e.old); n != 1 {
+			return nil, fmt.Errorf("mutant %s: %s has %d times what it replaces, not once", m.name, e.file, n)
+		}
+		texts[e.file] = strings.Replace(text, e.old, e.new, 1)
+	}
+	return texts, nil
+}
+
+// build makes the simulator with the bug in it, in dir.
+func (m *mutant) build(ctx context.Context, root, dir string) (binary string, err error) {
+	texts, err := m.apply(root)
 	if err != nil {
 		return "", err
 	}
-	source := filepath.Join(dir, m.name+".go")
-	if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
-		return "", err
+	replace := map[string]string{}
+	for file, text := range texts {
+		source := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		replace[filepath.Join(root, file)] = source
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(root, m.file): source}})
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
-	list := filepath.Join(dir, m.name+".json")
+	list := filepath.Join(dir, "overlay.json")
 	if err := os.WriteFile(list, overlay, 0o600); err != nil {
 		return "", err
 	}
 	binary = filepath.Join(dir, m.name)
-	cmd := exec.Command("go", "build", "-overlay", list, "-o", binary, "./internal/sim/cmd")
+	cmd := exec.CommandContext(ctx, "go", "build", "-p", "1", "-overlay", list, "-o", binary, "./internal/sim/cmd")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build mutant %s: %w\n%s", m.name, err, out)
@@ -62,71 +85,146 @@ func (m mutant) build(root, dir string) (binary string, err error) {
 	return binary, nil
 }
 
-var (
-	failedSeed = regexp.MustCompile(`(?m)^seed (\d+): (.*) at [0-9.]+ s: `)
-)
+// find is what became of a mutant.
+type find struct {
+	seeds     uint64 // needed; 0: it survives all
+	invariant string
+	took      time.Duration
+	err       error
+}
 
-// hunt runs the mutant's simulator until a seed fails.
-func (m mutant) hunt(binary string, first, seeds uint64) (needed uint64, invariant string, err error) {
-	args := append([]string{"--first", fmt.Sprint(first), "--seeds", fmt.Sprint(seeds)}, m.args...)
-	out, err := exec.Command(binary, args...).Output()
+var failedSeed = regexp.MustCompile(`(?m)^seed (\d+): (.*) at [0-9.]+ s: `)
+
+// timeLimit is for a mutant that hangs the simulator.
+const timeLimit = 10 * time.Minute
+
+// hunt builds the mutant and runs its simulator until a seed fails.
+func (m *mutant) hunt(root string, first, seeds uint64) (f find) {
+	begin := time.Now()
+	defer func() { f.took = time.Since(begin) }()
+	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "mutant")
+	if err != nil {
+		return find{err: err}
+	}
+	defer os.RemoveAll(dir)
+	binary, err := m.build(ctx, root, dir)
+	if err != nil {
+		return find{err: err}
+	}
+	args := append([]string{"--workers", "1", "--first", fmt.Sprint(first), "--seeds", fmt.Sprint(seeds)}, m.args...)
+	out, err := exec.CommandContext(ctx, binary, args...).Output()
 	if err == nil {
-		return 0, "", nil
+		return find{}
 	}
 	match := failedSeed.FindSubmatch(out)
 	if match == nil {
-		return 0, "", fmt.Errorf("run mutant %s: %w\n%s", m.name, err, out)
+		return find{err: fmt.Errorf("run mutant %s: %w\n%s", m.name, errors.Join(err, ctx.Err()), tail(out))}
 	}
 	seed, err := strconv.ParseUint(string(match[1]), 10, 64)
-	return seed - first + 1, string(match[2]), err
+	return find{seeds: seed - first + 1, invariant: string(match[2]), err: err}
+}
+
+func tail(out []byte) []byte { return out[max(0, len(out)-2000):] }
+
+// hunters go through the mutants, some at a time; each mutant has one, so that the number
+// of seeds that it takes is always the same.
+type hunters struct {
+	root         string
+	first, seeds uint64
+	mutants      []mutant
+	begin        time.Time
+
+	mu      sync.Mutex
+	next    int
+	running []string
+	finds   []find // of those that are done, in any order
 }
 
 // runMutants tells for each mutant whose name matches how many seeds it takes to
 // find it. It returns the exit code: 0 if all were found.
-func runMutants(pattern string, first, seeds uint64) int {
+func runMutants(pattern string, first, seeds uint64, workers int) int {
 	match, err := regexp.Compile(pattern)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	root, err := moduleRoot()
-	if err != nil {
+	h := hunters{first: first, seeds: seeds, begin: time.Now()}
+	if h.root, err = moduleRoot(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	dir, err := os.MkdirTemp("", "mutants")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	h.mutants = slices.DeleteFunc(slices.Clone(mutants), func(m mutant) bool { return !match.MatchString(m.name) })
+	if len(h.mutants) == 0 {
+		fmt.Fprintf(os.Stderr, "no mutant matches %q\n", pattern)
 		return 2
 	}
-	defer os.RemoveAll(dir)
-	survivors := 0
-	for _, m := range mutants {
-		if !match.MatchString(m.name) {
-			continue
-		}
-		begin := time.Now()
-		binary, err := m.build(root, dir)
-		if err != nil {
-			fmt.Println(err)
-			survivors++
-			continue
-		}
-		needed, invariant, err := m.hunt(binary, first, seeds)
-		os.Remove(binary)
-		switch {
-		case err != nil:
-			fmt.Println(err)
-			survivors++
-		case needed == 0:
-			survivors++
-			fmt.Printf("%-36s SURVIVES %d seeds (%.0fs)\n", m.name, seeds, time.Since(begin).Seconds())
-		default:
-			fmt.Printf("%-36s %5d seeds   %s\n", m.name, needed, invariant)
+	fmt.Printf("%-32s %6s %6s  %s\n", "mutant", "seeds", "time", "found by")
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(h.work)
+	}
+	all.Wait()
+	return h.summary()
+}
+
+func (h *hunters) work() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.next < len(h.mutants) {
+		m := &h.mutants[h.next]
+		h.next++
+		h.running = append(h.running, m.name)
+		h.progress()
+		h.mu.Unlock()
+		f := m.hunt(h.root, h.first, h.seeds)
+		h.mu.Lock()
+		h.running = slices.DeleteFunc(h.running, func(name string) bool { return name == m.name })
+		h.finds = append(h.finds, f)
+		h.row(m, f)
+		h.progress()
+	}
+}
+
+// clearLine is for terminals.
+const clearLine = "\r\x1b[K"
+
+func (h *hunters) row(m *mutant, f find) {
+	fmt.Fprint(os.Stderr, clearLine)
+	seconds := fmt.Sprintf("%.0fs", f.took.Seconds())
+	switch {
+	case f.err != nil:
+		fmt.Printf("%-32s %6s %6s  %v\n", m.name, "?", seconds, f.err)
+	case f.seeds == 0:
+		fmt.Printf("%-32s %6s %6s  SURVIVES %d seeds\n", m.name, "-", seconds, h.seeds)
+	default:
+		fmt.Printf("%-32s %6d %6s  %s\n", m.name, f.seeds, seconds, f.invariant)
+	}
+}
+
+// progress is a line that is written over and over.
+func (h *hunters) progress() {
+	fmt.Fprintf(os.Stderr, "%s%d of %d in %v: %s", clearLine, len(h.finds), len(h.mutants),
+		time.Since(h.begin).Round(time.Second), strings.Join(h.running, ", "))
+}
+
+func (h *hunters) summary() int {
+	fmt.Fprint(os.Stderr, clearLine)
+	var needed []uint64
+	for _, f := range h.finds {
+		if f.err == nil && f.seeds > 0 {
+			needed = append(needed, f.seeds)
 		}
 	}
-	fmt.Printf("%d survive\n", survivors)
-	if survivors > 0 {
+	slices.Sort(needed)
+	lost := len(h.finds) - len(needed)
+	fmt.Printf("%d mutants in %v", len(h.finds), time.Since(h.begin).Round(time.Second))
+	if n := len(needed); n > 0 {
+		fmt.Printf(": median %d seeds, at most %d", needed[n/2], needed[n-1])
+	}
+	fmt.Printf("; %d not found\n", lost)
+	if lost > 0 {
 		return 1
 	}
 	return 0

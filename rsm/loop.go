@@ -17,13 +17,6 @@ type diskTask struct {
 	compact raft.Index
 }
 
-// applyTask is done in the order of its fields.
-type applyTask[Result any] struct {
-	restore  *raft.SnapshotMeta
-	commands []Command[*pending[Result]]
-	snapshot *raft.SnapshotMeta
-}
-
 // now is the monotonic time since the start.
 func (n *Node[Op, Result]) now() raft.Instant { return raft.Instant(time.Since(n.start)) + 1 }
 
@@ -83,8 +76,8 @@ func (n *Node[Op, Result]) perform(e Effects[*pending[Result]]) {
 	if e.Compact > 0 {
 		n.disk.add(diskTask{compact: e.Compact})
 	}
-	if e.Restore != nil || len(e.Apply) > 0 || e.TakeSnapshot != nil {
-		n.apply.add(applyTask[Result]{e.Restore, e.Apply, e.TakeSnapshot})
+	if !e.ApplyTask.Empty() {
+		n.apply.add(e.ApplyTask)
 	}
 	for _, h := range e.Snapshots {
 		n.running.Go(func() { n.sendSnapshot(h) })
@@ -152,114 +145,32 @@ func (n *Node[Op, Result]) runApply() {
 		case <-n.apply.wake:
 		}
 		for _, task := range n.apply.take() {
-			if err := n.doApply(task); err != nil {
-				n.fail(err)
-				n.failWaiters(task.commands)
-			}
+			n.doApply(task)
 		}
 	}
 }
 
-func (n *Node[Op, Result]) failWaiters(commands []Command[*pending[Result]]) {
-	for _, c := range commands {
-		if c.HasWaiter {
-			c.Waiter.fail(ErrStopped)
-		}
-	}
-}
-
-func (n *Node[Op, Result]) doApply(task applyTask[Result]) error {
+func (n *Node[Op, Result]) doApply(task ApplyTask[*pending[Result]]) {
 	if n.stopping() {
-		n.failWaiters(task.commands)
-		return nil
-	}
-	if task.restore != nil && task.restore.Index > n.machineIndex {
-		if err := n.restore(*task.restore); err != nil {
-			return err
-		}
-	}
-	for i := range task.commands {
-		c := &task.commands[i]
-		if err := n.applyCommand(*c); err != nil {
-			return err
-		}
-		c.HasWaiter = false // has been told
-	}
-	n.inbox.addApplied(n.machineIndex)
-	if task.snapshot != nil {
-		n.takeSnapshot(*task.snapshot)
-	}
-	return nil
-}
-
-// applyCommand executes one entry, unless a snapshot that was restored covers it:
-// the newest one may be further than the one the core asked for.
-func (n *Node[Op, Result]) applyCommand(c Command[*pending[Result]]) error {
-	e := c.Entry
-	switch {
-	case e.Index <= n.machineIndex:
-		if c.HasWaiter {
-			c.Waiter.fail(ErrUnknown)
-		}
-		return nil
-	case e.Index != n.machineIndex+1:
-		return fmt.Errorf("apply entry %d on a state at %d", e.Index, n.machineIndex)
-	}
-	n.machineIndex = e.Index
-	if e.Kind != raft.EntryCommand {
-		return nil
-	}
-	op, err := n.cfg.Codec.Decode(e.Data)
-	if err != nil {
-		return fmt.Errorf("decode the operation at %d: %w", e.Index, err)
-	}
-	result := n.cfg.Machine.DoOp(op)
-	if c.HasWaiter {
-		c.Waiter.done(result, nil)
-	}
-	return nil
-}
-
-// restore replaces the machine's state by the newest snapshot, which is at least
-// the wanted one.
-func (n *Node[Op, Result]) restore(want raft.SnapshotMeta) error {
-	meta, data, err := n.cfg.Storage.OpenSnapshot()
-	if err != nil {
-		return fmt.Errorf("open snapshot %s: %w", want, err)
-	}
-	defer data.Close()
-	if meta.Index < want.Index {
-		return fmt.Errorf("open snapshot %s: the newest is %s", want, meta)
-	}
-	if err := n.cfg.Machine.Restore(data); err != nil {
-		return fmt.Errorf("restore snapshot %s: %w", meta, err)
-	}
-	n.machineIndex = meta.Index
-	n.cfg.Logger.Info("snapshot restored", "id", n.cfg.ID, "index", meta.Index, "term", meta.Term)
-	return nil
-}
-
-// takeSnapshot saves an image in the background. The image must be of exactly the
-// state that meta names.
-func (n *Node[Op, Result]) takeSnapshot(meta raft.SnapshotMeta) {
-	var image io.WriterTo
-	err := errors.New("the state is further already")
-	if meta.Index == n.machineIndex {
-		image, err = n.cfg.Machine.Snapshot()
-	}
-	if err != nil {
-		n.endSnapshot(meta, err)
+		n.applier.Drop(task)
 		return
 	}
+	image, err := n.applier.Apply(task)
+	if err != nil {
+		n.fail(err)
+		return
+	}
+	n.inbox.addApplied(n.applier.Index())
+	if image != nil {
+		n.saveImage(image)
+	}
+}
+
+// saveImage saves what the state machine gave, in the background.
+func (n *Node[Op, Result]) saveImage(image *Image) {
 	n.running.Go(func() {
-		err := n.saveSnapshot(meta, func(w io.Writer) error {
-			_, err := image.WriteTo(w)
-			return err
-		})
-		if c, ok := image.(io.Closer); ok {
-			err = errors.Join(err, c.Close())
-		}
-		n.endSnapshot(meta, err)
+		err := n.saveSnapshot(image.Meta, image.Write)
+		n.endSnapshot(image.Meta, errors.Join(err, image.Close()))
 	})
 }
 

@@ -28,10 +28,10 @@ type Node[Op, Result any] struct {
 
 	inbox inbox[Result]
 	disk  queue[diskTask]
-	apply queue[applyTask[Result]]
+	apply queue[ApplyTask[*pending[Result]]]
 
-	machineIndex   raft.Index    // the apply goroutine's: what the machine reflects
-	savingSnapshot chan struct{} // held while Storage.SaveSnapshot runs
+	applier        Applier[Op, Result, *pending[Result]] // the apply goroutine's
+	savingSnapshot chan struct{}                         // held while Storage.SaveSnapshot runs
 
 	stop    chan struct{} // closed to end all goroutines
 	done    chan struct{} // closed when they have ended
@@ -73,13 +73,15 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	}
 	n.inbox.wake, n.disk.wake, n.apply.wake = newWake(), newWake(), newWake()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	if state.Snapshot.Index > 0 {
-		if err := n.restore(state.Snapshot); err != nil {
-			return nil, err
-		}
-		if n.machineIndex != state.Snapshot.Index {
-			return nil, fmt.Errorf("storage loads snapshot %s but opens %d", state.Snapshot, n.machineIndex)
-		}
+	n.applier = Applier[Op, Result, *pending[Result]]{
+		Machine: cfg.Machine, Codec: cfg.Codec, Open: cfg.Storage.OpenSnapshot,
+		End: func(p *pending[Result], result Result, err error) { p.done(result, err) },
+		Restored: func(meta raft.SnapshotMeta) {
+			cfg.Logger.Info("snapshot restored", "id", cfg.ID, "index", meta.Index, "term", meta.Term)
+		},
+	}
+	if err := n.applier.Load(state.Snapshot); err != nil {
+		return nil, err
 	}
 	if n.replica, err = NewReplica[*pending[Result]](cfg.raftConfig(), state, cfg.MaxRaftState); err != nil {
 		return nil, err
@@ -105,11 +107,7 @@ func (n *Node[Op, Result]) finish() {
 		p.fail(err)
 	}
 	for _, task := range n.apply.close() {
-		for _, c := range task.commands {
-			if c.HasWaiter {
-				c.Waiter.fail(err)
-			}
-		}
+		n.applier.Drop(task)
 	}
 	n.disk.close()
 	ev := n.inbox.close()

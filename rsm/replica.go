@@ -45,13 +45,6 @@ type readyRead[W any] struct {
 	waiter W
 }
 
-// Command is an entry to apply. If HasWaiter, the result belongs to Waiter.
-type Command[W any] struct {
-	Entry     raft.Entry
-	Waiter    W
-	HasWaiter bool
-}
-
 // Fate ends the waiting of a Submit that will not be executed here, or of a Read
 // (Err nil: the state machine may be read now).
 type Fate[W any] struct {
@@ -59,20 +52,15 @@ type Fate[W any] struct {
 	Err    error
 }
 
-// Effects is what a Replica wants done: see raft.Effects for the first four.
+// Effects is what a Replica wants done: see raft.Effects for the first three.
 type Effects[W any] struct {
 	Persist   *raft.Persist
 	Messages  []raft.Message
 	Snapshots []raft.Header
-	Restore   *raft.SnapshotMeta
-	// Apply is to be executed in order, after Restore. Report with Applied.
-	Apply []Command[W]
-	// TakeSnapshot, if not nil, asks for an image of the state machine right after
-	// Apply, to be saved under this meta. Report with SnapshotDone.
-	TakeSnapshot *raft.SnapshotMeta
 	// Compact, if not 0, is for Storage.Compact.
 	Compact raft.Index
-	Fates   []Fate[W]
+	ApplyTask[W]
+	Fates []Fate[W]
 }
 
 // NewReplica returns a replica that begins from s. Its state machine must reflect
@@ -181,12 +169,11 @@ func (r *Replica[W]) Status() Status {
 func (r *Replica[W]) Effects(now raft.Instant) Effects[W] {
 	r.askReads(now)
 	core := r.core.Effects()
-	e := Effects[W]{Persist: core.Persist, Messages: core.Messages, Snapshots: core.Snapshots, Restore: core.Restore}
+	e := Effects[W]{Persist: core.Persist, Messages: core.Messages, Snapshots: core.Snapshots}
 	if core.Restore != nil {
 		r.onRestore(*core.Restore)
 	}
-	e.Apply = r.handOut(core.Committed)
-	e.TakeSnapshot = r.wantSnapshot()
+	e.ApplyTask = ApplyTask[W]{core.Restore, r.handOut(core.Committed), r.wantSnapshot()}
 	r.endReads(core.Reads)
 	e.Compact, r.compact = r.compact, 0
 	e.Fates, r.fates = r.fates, nil

@@ -3,23 +3,14 @@ package sim
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 
-	"balsa/kv"
 	"balsa/raft"
 	"balsa/rsm"
 )
 
-// applyTask is done in the order of its fields.
-type applyTask struct {
-	restore  *raft.SnapshotMeta
-	commands []rsm.Command[*waiter]
-	snapshot *raft.SnapshotMeta
-}
-
 // addApply is the queue of rsm.Node's apply goroutine.
-func (n *node) addApply(t applyTask) {
+func (n *node) addApply(t rsm.ApplyTask[*waiter]) {
 	n.applyTasks = append(n.applyTasks, t)
 	if !n.applyBusy {
 		n.applyBusy = true
@@ -35,96 +26,30 @@ func (n *node) applyNext() {
 		}
 		t := n.applyTasks[0]
 		n.applyTasks = n.applyTasks[1:]
-		if err := n.doApply(t); err != nil {
+		image, err := n.applier.Apply(t)
+		if err != nil {
 			n.w.failf("apply", "%s: %v", n.id, err)
+		}
+		n.inbox.applied = max(n.inbox.applied, n.applier.Index())
+		n.wake()
+		if image != nil {
+			n.saveImage(image)
 		}
 		n.applyNext()
 	})
 }
 
-func (n *node) doApply(t applyTask) error {
-	if t.restore != nil && t.restore.Index > n.machineIndex {
-		if err := n.restore(*t.restore); err != nil {
-			return err
-		}
-	}
-	for _, c := range t.commands {
-		if err := n.applyCommand(c); err != nil {
-			return err
-		}
-	}
-	n.inbox.applied = max(n.inbox.applied, n.machineIndex)
-	n.wake()
-	if t.snapshot != nil {
-		n.takeSnapshot(*t.snapshot)
-	}
-	return nil
-}
-
-func (n *node) applyCommand(c rsm.Command[*waiter]) error {
-	e := c.Entry
-	switch {
-	case e.Index <= n.machineIndex:
-		if c.HasWaiter {
-			n.end(c.Waiter, kv.Result{}, rsm.ErrUnknown)
-		}
-		return nil
-	case e.Index != n.machineIndex+1:
-		return fmt.Errorf("apply entry %d on a state at %d", e.Index, n.machineIndex)
-	}
-	n.machineIndex = e.Index
-	var result kv.Result
-	if e.Kind == raft.EntryCommand {
-		op, err := kv.Codec{}.Decode(e.Data)
-		if err != nil {
-			return fmt.Errorf("decode the operation at %d: %w", e.Index, err)
-		}
-		result = n.store.DoOp(op)
-	}
-	n.w.check.applied(n, e, result)
-	if c.HasWaiter {
-		n.end(c.Waiter, result, nil)
-	}
-	return nil
-}
-
-// restore replaces the machine's state by the newest snapshot.
-func (n *node) restore(want raft.SnapshotMeta) error {
-	meta, data, err := n.disk.openSnapshot()
-	if err != nil {
-		return fmt.Errorf("open snapshot %s: %w", want, err)
-	}
-	defer data.Close()
-	if meta.Index < want.Index {
-		return fmt.Errorf("open snapshot %s: the newest is %s", want, meta)
-	}
-	if err := n.store.Restore(data); err != nil {
-		return fmt.Errorf("restore snapshot %s: %w", meta, err)
-	}
-	n.machineIndex = meta.Index
+// restored follows what the Applier does.
+func (n *node) restored(meta raft.SnapshotMeta) {
 	n.w.trace.numbers(n.w.now, n.id, "restored", uint64(meta.Term), uint64(meta.Index))
 	n.w.check.restored(n, meta)
-	return nil
 }
 
-func (n *node) takeSnapshot(meta raft.SnapshotMeta) {
-	var image io.WriterTo
-	err := errors.New("the state is further already")
-	if meta.Index == n.machineIndex {
-		image, err = n.store.Snapshot()
-	}
-	ended := func(err error) {
-		n.w.trace.text(n.w.now, n.id, "snapshot", "%s saved: %t", meta, err == nil)
-		n.call(func(r *replica) { r.SnapshotDone(meta, err == nil) })
-	}
-	if err != nil {
-		ended(err)
-		return
-	}
-	n.saveSnapshot(snapshotSaving{meta, func(out io.Writer) error {
-		_, err := image.WriteTo(out)
-		return err
-	}}, ended)
+func (n *node) saveImage(image *rsm.Image) {
+	n.saveSnapshot(snapshotSaving{image.Meta, image.Write}, func(err error) {
+		n.w.trace.text(n.w.now, n.id, "snapshot", "%s saved: %t", image.Meta, err == nil)
+		n.call(func(r *replica) { r.SnapshotDone(image.Meta, err == nil) })
+	})
 }
 
 // snapshotJob is a call of saveSnapshot.

@@ -350,8 +350,8 @@ func (k *checker) ended(n *node, x *waiter, err error) {
 // One that is served at once stands on a lease: then nobody else may lead.
 func (k *checker) readEnded(n *node, x *waiter) {
 	k.counts.Reads++
-	if n.machineIndex < x.floor {
-		k.w.failf("stale read", "%s reads at %d; %d was committed before (mode %d)", n.id, n.machineIndex, x.floor, x.mode)
+	if n.applier.Index() < x.floor {
+		k.w.failf("stale read", "%s reads at %d; %d was committed before (mode %d)", n.id, n.applier.Index(), x.floor, x.mode)
 	}
 	if x.mode == rsm.ReadLease && x.asked == k.w.events {
 		k.counts.LeaseReads++
@@ -368,7 +368,7 @@ func (k *checker) converged() bool {
 		if n.fatal {
 			continue
 		}
-		if !n.up() || len(n.waiting) > 0 || n.machineIndex != k.lastCommitted() || n.store.Hash() != k.truth.Hash() {
+		if !n.up() || len(n.waiting) > 0 || n.applier.Index() != k.lastCommitted() || n.store.Hash() != k.truth.Hash() {
 			return false
 		}
 		s := n.replica.Status()

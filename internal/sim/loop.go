@@ -99,8 +99,8 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	if e.Compact > 0 {
 		n.addDisk(diskTask{compact: e.Compact})
 	}
-	if e.Restore != nil || len(e.Apply) > 0 || e.TakeSnapshot != nil {
-		n.addApply(applyTask{e.Restore, e.Apply, e.TakeSnapshot})
+	if !e.ApplyTask.Empty() {
+		n.addApply(e.ApplyTask)
 	}
 	for _, h := range e.Snapshots {
 		n.after(n.w.upTo(n.w.mix.Loop)+1, func() { n.sendSnapshot(h) })

@@ -34,6 +34,7 @@ type node struct {
 	// Of the process.
 	replica *replica
 	store   *kv.Store
+	applier rsm.Applier[kv.Op, kv.Result, *waiter]
 	start0  time.Duration // what the local clock showed at the start
 	waiting map[*waiter]bool
 
@@ -43,12 +44,11 @@ type node struct {
 	tickPending bool
 	freeAt      Instant
 
-	diskTasks    []diskTask
-	diskBusy     bool
-	applyTasks   []applyTask
-	applyBusy    bool
-	machineIndex raft.Index
-	saver        []snapshotJob // waiting to be saved; the first is under way
+	diskTasks  []diskTask
+	diskBusy   bool
+	applyTasks []rsm.ApplyTask[*waiter]
+	applyBusy  bool
+	saver      []snapshotJob // waiting to be saved; the first is under way
 }
 
 // waiter is somebody who waits for a Submit or a Read.
@@ -147,15 +147,14 @@ func (n *node) start() {
 	n.start0 = n.clock.read(n.w.now)
 	n.inbox, n.diskTasks, n.applyTasks, n.saver = inbox{}, nil, nil, nil
 	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
-	n.machineIndex, n.freeAt = 0, 0
+	n.freeAt = 0
 	n.waiting = map[*waiter]bool{}
-	if state.Snapshot.Index > 0 {
-		if err := n.restore(state.Snapshot); err != nil {
-			n.w.failf("restart", "%s: %v", n.id, err)
-		}
-		if n.machineIndex != state.Snapshot.Index {
-			n.w.failf("restart", "%s loads snapshot %s but opens %d", n.id, state.Snapshot, n.machineIndex)
-		}
+	n.applier = rsm.Applier[kv.Op, kv.Result, *waiter]{
+		Machine: n.store, Codec: kv.Codec{}, Open: n.disk.openSnapshot, End: n.end, Restored: n.restored,
+		Applied: func(e raft.Entry, r kv.Result) { n.w.check.applied(n, e, r) },
+	}
+	if err := n.applier.Load(state.Snapshot); err != nil {
+		n.w.failf("restart", "%s: %v", n.id, err)
 	}
 	n.replica, err = rsm.NewReplica[*waiter](n.w.mix.raftConfig(n.id, n.w.rand), state, n.w.mix.MaxRaftState)
 	if err != nil {
@@ -209,11 +208,7 @@ func (n *node) fail(err error) {
 	}
 	waiters := n.replica.Drain()
 	for _, t := range n.applyTasks {
-		for _, c := range t.commands {
-			if c.HasWaiter {
-				waiters = append(waiters, c.Waiter)
-			}
-		}
+		n.applier.Drop(t)
 	}
 	waiters = append(append(waiters, n.inbox.submits...), n.inbox.reads...)
 	// Drain walks a map.
@@ -266,5 +261,5 @@ func (n *node) describe() string {
 	}
 	s := n.replica.Status()
 	return fmt.Sprintf("%s %s of term %d under %s, log %d to %d, durable %d, committed %d, applied %d, machine %d, snapshot %s, pending %d, waiting %d %v",
-		n.id, s.Role, s.Term, s.Leader, s.FirstIndex, s.LastIndex, s.DurableIndex, s.Commit, s.Applied, n.machineIndex, s.Snapshot, s.Pending, len(n.waiting), s.Peers)
+		n.id, s.Role, s.Term, s.Leader, s.FirstIndex, s.LastIndex, s.DurableIndex, s.Commit, s.Applied, n.applier.Index(), s.Snapshot, s.Pending, len(n.waiting), s.Peers)
 }

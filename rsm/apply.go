@@ -1,0 +1,186 @@
+//balsa:pure
+
+package rsm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"balsa/raft"
+)
+
+// ApplyTask is work for the state machine, in the order of its fields.
+type ApplyTask[W any] struct {
+	// Restore, if not nil, asks to begin anew from a snapshot at least as new.
+	Restore *raft.SnapshotMeta
+	// Commands are the next entries. Report with Applied.
+	Commands []Command[W]
+	// TakeSnapshot, if not nil, asks for an image of the state right after Commands, to
+	// be saved under this meta. Report with SnapshotDone.
+	TakeSnapshot *raft.SnapshotMeta
+}
+
+// Empty tells whether there is nothing to do.
+func (t *ApplyTask[W]) Empty() bool {
+	return t.Restore == nil && len(t.Commands) == 0 && t.TakeSnapshot == nil
+}
+
+// Command is an entry to apply. If HasWaiter, the result belongs to Waiter.
+type Command[W any] struct {
+	Entry     raft.Entry
+	Waiter    W
+	HasWaiter bool
+}
+
+// Applier is the pure part of who owns a StateMachine: it executes what a Replica
+// hands out, and knows how far the state is. Each waiter of each task that it is given
+// hears of its end exactly once.
+type Applier[Op, Result, W any] struct {
+	Machine StateMachine[Op, Result]
+	Codec   Codec[Op]
+	// Open is Storage.OpenSnapshot.
+	Open func() (raft.SnapshotMeta, io.ReadCloser, error)
+	// End tells a waiter how it ended.
+	End func(W, Result, error)
+	// Restored and Applied, where not nil, watch: the one what was restored, the other
+	// each entry, with its result if it is a command.
+	Restored func(raft.SnapshotMeta)
+	Applied  func(raft.Entry, Result)
+
+	index raft.Index // what the machine reflects
+}
+
+// Index is how far the state is.
+func (a *Applier[Op, Result, W]) Index() raft.Index { return a.index }
+
+// Load restores the snapshot that Storage.Load returned, and no other.
+func (a *Applier[Op, Result, W]) Load(meta raft.SnapshotMeta) error {
+	if meta.Index == 0 {
+		return nil
+	}
+	if err := a.restore(meta); err != nil {
+		return err
+	}
+	if a.index != meta.Index {
+		return fmt.Errorf("storage loads snapshot %s but opens %d", meta, a.index)
+	}
+	return nil
+}
+
+// Apply does a task and returns the image to be saved, if one was asked for. After an
+// error the state is of no use any more.
+func (a *Applier[Op, Result, W]) Apply(t ApplyTask[W]) (*Image, error) {
+	if t.Restore != nil && t.Restore.Index > a.index {
+		if err := a.restore(*t.Restore); err != nil {
+			a.Drop(t)
+			return nil, err
+		}
+	}
+	for i := range t.Commands {
+		if err := a.execute(&t.Commands[i]); err != nil {
+			t.Commands = t.Commands[i:]
+			a.Drop(t)
+			return nil, err
+		}
+	}
+	if t.TakeSnapshot == nil {
+		return nil, nil
+	}
+	return a.image(*t.TakeSnapshot), nil
+}
+
+// Drop ends those who wait for a task that will not be done.
+func (a *Applier[Op, Result, W]) Drop(t ApplyTask[W]) {
+	var zero Result
+	for _, c := range t.Commands {
+		if c.HasWaiter {
+			a.End(c.Waiter, zero, ErrStopped)
+		}
+	}
+}
+
+// execute executes one entry, unless a snapshot that was restored covers it: the
+// newest one may be further than the one the core asked for.
+func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
+	var result Result
+	e := &c.Entry
+	switch {
+	case e.Index <= a.index:
+		if c.HasWaiter {
+			a.End(c.Waiter, result, ErrUnknown)
+		}
+		return nil
+	case e.Index != a.index+1:
+		return fmt.Errorf("apply entry %d on a state at %d", e.Index, a.index)
+	}
+	if e.Kind == raft.EntryCommand {
+		op, err := a.Codec.Decode(e.Data)
+		if err != nil {
+			return fmt.Errorf("decode the operation at %d: %w", e.Index, err)
+		}
+		result = a.Machine.DoOp(op)
+	}
+	a.index = e.Index
+	if a.Applied != nil {
+		a.Applied(*e, result)
+	}
+	if c.HasWaiter {
+		a.End(c.Waiter, result, nil)
+	}
+	return nil
+}
+
+// restore replaces the machine's state by the newest snapshot, which is at least the
+// wanted one.
+func (a *Applier[Op, Result, W]) restore(want raft.SnapshotMeta) error {
+	meta, data, err := a.Open()
+	if err != nil {
+		return fmt.Errorf("open snapshot %s: %w", want, err)
+	}
+	defer data.Close()
+	if meta.Index < want.Index {
+		return fmt.Errorf("open snapshot %s: the newest is %s", want, meta)
+	}
+	if err := a.Machine.Restore(data); err != nil {
+		return fmt.Errorf("restore snapshot %s: %w", meta, err)
+	}
+	a.index = meta.Index
+	if a.Restored != nil {
+		a.Restored(meta)
+	}
+	return nil
+}
+
+// image takes an image, which must be of exactly the state that meta names.
+func (a *Applier[Op, Result, W]) image(meta raft.SnapshotMeta) *Image {
+	im := &Image{Meta: meta, err: errors.New("the state is further already")}
+	if meta.Index == a.index {
+		im.data, im.err = a.Machine.Snapshot()
+	}
+	return im
+}
+
+// Image is a state, to be written by Storage.SaveSnapshot and then closed.
+type Image struct {
+	Meta raft.SnapshotMeta
+	data io.WriterTo
+	err  error // why there is none
+}
+
+// Write writes the image to w, or tells why none could be taken.
+func (im *Image) Write(w io.Writer) error {
+	if im.err != nil {
+		return im.err
+	}
+	_, err := im.data.WriteTo(w)
+	return err
+}
+
+// Close is called once, when nothing will be written any more.
+func (im *Image) Close() error {
+	if c, ok := im.data.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}

@@ -94,10 +94,7 @@ func (c *Config[Op, Result]) raftConfig() raft.Config {
 		Rand:                 rand.New(rand.NewPCG(c.Seed, uint64(c.ID))),
 	}
 	if c.LeaseReads {
-		// Of a follower's ticks, two may come right after it heard from the leader: one
-		// that its ticker kept for it while it was late, and the next one.
-		silence := time.Duration(electionTicks-2) * c.tick()
-		rc.LeaseNanos = int64(float64(silence) * (1 - c.MaxClockDrift))
+		rc.LeaseNanos = LeaseNanos(electionTicks, int64(c.tick()), c.MaxClockDrift)
 	}
 	return rc
 }

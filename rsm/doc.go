@@ -30,7 +30,8 @@
 //
 // # How it is made
 //
-// [Replica] is the pure part: events in, effects out, over a raft.Raft core. [Node]
-// is the shell that runs it over goroutines, a disk and a network; the simulator is
-// another. Neither shell decides anything of the protocol.
+// What decides is pure: [Replica] takes events and returns effects, over a raft.Raft
+// core; [DiskSteps] says in which order they get to the disk, and [Applier] takes them
+// to the state machine. [Node] is the shell that runs these over goroutines, a disk and
+// a network; the simulator is another. Neither shell decides anything of the protocol.
 package rsm

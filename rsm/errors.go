@@ -25,6 +25,9 @@ var (
 	ErrUnknown = errors.New("outcome unknown")
 )
 
+// ErrNotNeeded is the fate of an Offer of a snapshot from which nothing is to be learnt.
+var ErrNotNeeded = errors.New("snapshot not needed")
+
 // NotLeaderError is an ErrWrongLeader that knows who leads.
 type NotLeaderError struct {
 	Leader raft.NodeID // raft.None if nobody is known

@@ -4,18 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
 	"balsa/raft"
 )
-
-// diskTask is a Persist, or where its Seq is 0 a compaction.
-type diskTask struct {
-	persist raft.Persist
-	compact raft.Index
-}
 
 // now is the monotonic time since the start.
 func (n *Node[Op, Result]) now() raft.Instant { return raft.Instant(time.Since(n.start)) + 1 }
@@ -27,54 +20,28 @@ func (n *Node[Op, Result]) runLoop() {
 	defer ticker.Stop()
 	var last raft.Status
 	for {
+		ticked := false
 		select {
 		case <-n.stop:
 			return
 		case <-ticker.C:
-			n.replica.Tick(n.now())
+			ticked = true
 		case <-n.inbox.wake:
 		}
-		n.step(n.inbox.take())
-		n.perform(n.replica.Effects(n.now()))
+		ev := n.inbox.take()
+		ev.Ticked = ticked
+		n.perform(n.replica.Turn(ev, n.now()))
 		n.logChanges(&last)
 	}
 }
 
-func (n *Node[Op, Result]) step(ev events[Result]) {
-	r := n.replica
-	if ev.persisted > 0 {
-		r.Persisted(ev.persisted)
-	}
-	if ev.applied > 0 {
-		r.Applied(ev.applied)
-	}
-	for _, m := range ev.messages {
-		if err := r.Receive(m); err != nil {
-			n.cfg.Logger.Warn("message refused", "error", err)
-		}
-	}
-	for _, p := range ev.submits {
-		r.Submit(p.data, p)
-	}
-	for _, p := range ev.reads {
-		r.Read(p.mode, p)
-	}
-	for _, f := range ev.calls {
-		f(r)
-	}
-}
-
-// perform carries out effects. Messages go first: the network works while the own
-// disk does (thesis 10.2.1).
-func (n *Node[Op, Result]) perform(e Effects[*pending[Result]]) {
+// perform carries out effects.
+func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	if len(e.Messages) > 0 {
 		n.cfg.Transport.Send(e.Messages)
 	}
-	if e.Persist != nil {
-		n.disk.add(diskTask{persist: *e.Persist})
-	}
-	if e.Compact > 0 {
-		n.disk.add(diskTask{compact: e.Compact})
+	if !e.DiskTask.Empty() {
+		n.disk.add(e.DiskTask)
 	}
 	if !e.ApplyTask.Empty() {
 		n.apply.add(e.ApplyTask)
@@ -82,8 +49,12 @@ func (n *Node[Op, Result]) perform(e Effects[*pending[Result]]) {
 	for _, h := range e.Snapshots {
 		n.running.Go(func() { n.sendSnapshot(h) })
 	}
+	var zero Result
 	for _, f := range e.Fates {
-		f.Waiter.fail(f.Err)
+		f.Waiter(zero, f.Err)
+	}
+	for _, err := range e.Refused {
+		n.cfg.Logger.Warn("message refused", "error", err)
 	}
 }
 
@@ -97,7 +68,7 @@ func (n *Node[Op, Result]) logChanges(last *raft.Status) {
 	n.cfg.Logger.Info("raft state", "id", n.cfg.ID, "term", term, "role", role, "leader", leader)
 }
 
-// runDisk makes Persists durable, all that wait with one sync.
+// runDisk does what is to be written.
 func (n *Node[Op, Result]) runDisk() {
 	for {
 		select {
@@ -105,35 +76,17 @@ func (n *Node[Op, Result]) runDisk() {
 			return
 		case <-n.disk.wake:
 		}
-		if err := n.doDisk(n.disk.take()); err != nil {
-			n.fail(err)
-			return
+		for _, step := range DiskSteps(n.disk.take()) {
+			seq, err := step.Do(n.cfg.Storage)
+			if err != nil {
+				n.fail(err)
+				return
+			}
+			if seq > 0 {
+				n.inbox.addPersisted(seq)
+			}
 		}
 	}
-}
-
-func (n *Node[Op, Result]) doDisk(tasks []diskTask) error {
-	var persists []raft.Persist
-	var compact raft.Index
-	for _, t := range tasks {
-		if t.compact > 0 {
-			compact = t.compact
-		} else {
-			persists = append(persists, t.persist)
-		}
-	}
-	if len(persists) > 0 {
-		if err := n.cfg.Storage.Save(persists); err != nil {
-			return fmt.Errorf("save the log: %w", err)
-		}
-		n.inbox.addPersisted(persists[len(persists)-1].Seq)
-	}
-	if compact > 0 {
-		if err := n.cfg.Storage.Compact(compact); err != nil {
-			return fmt.Errorf("compact the log: %w", err)
-		}
-	}
-	return nil
 }
 
 // runApply owns the StateMachine.
@@ -150,7 +103,7 @@ func (n *Node[Op, Result]) runApply() {
 	}
 }
 
-func (n *Node[Op, Result]) doApply(task ApplyTask[*pending[Result]]) {
+func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 	if n.stopping() {
 		n.applier.Drop(task)
 		return
@@ -180,24 +133,16 @@ func (n *Node[Op, Result]) endSnapshot(meta raft.SnapshotMeta, err error) {
 	} else {
 		n.cfg.Logger.Info("snapshot saved", "id", n.cfg.ID, "index", meta.Index)
 	}
-	n.inbox.call(func(r *Replica[*pending[Result]]) {
+	n.inbox.call(func(r *Replica[waiter[Result]]) {
 		if r != nil {
 			r.SnapshotDone(meta, err == nil)
 		}
 	})
 }
 
-// saveSnapshot lets one snapshot be saved at a time, be it an own or a received one.
+// saveSnapshot saves an own or a received snapshot: the Replica says when, one at a
+// time.
 func (n *Node[Op, Result]) saveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
-	select {
-	case n.savingSnapshot <- struct{}{}:
-	case <-n.stop:
-		return ErrStopped
-	}
-	defer func() { <-n.savingSnapshot }()
-	if n.stopping() {
-		return ErrStopped
-	}
 	return n.cfg.Storage.SaveSnapshot(meta, func(w io.Writer) error {
 		u := &untilStopped{ctx: n.ctx, w: w}
 		return cmp.Or(write(u), u.err) // nobody can swallow that something is missing
@@ -237,7 +182,7 @@ func (n *Node[Op, Result]) sendSnapshot(h raft.Header) {
 	} else {
 		log.Info("snapshot sent")
 	}
-	n.inbox.call(func(r *Replica[*pending[Result]]) {
+	n.inbox.call(func(r *Replica[waiter[Result]]) {
 		if r != nil {
 			r.SnapshotSent(h.To, meta.Index, err == nil)
 		}
@@ -250,19 +195,8 @@ func (n *Node[Op, Result]) streamSnapshot(h raft.Header) (raft.SnapshotMeta, err
 		return meta, err
 	}
 	m := &raft.InstallSnapshot{Header: h, Meta: meta}
-	if err = checkTerm(m); err == nil {
+	if err = CheckSnapshot(m); err == nil {
 		err = n.cfg.Transport.SendSnapshot(n.ctx, m, data)
 	}
 	return meta, errors.Join(err, data.Close())
-}
-
-// checkTerm refuses a snapshot from beyond the term of its sender. That can be had by
-// a leader that was deposed: its successor's snapshot is stored already, and the
-// message that says so not yet handled. Those who still follow it could not take it,
-// for no log has an entry of a term that its node has not reached.
-func checkTerm(m *raft.InstallSnapshot) error {
-	if m.Meta.Term > m.Term {
-		return fmt.Errorf("snapshot %s is of a later term than its sender, which is in %d", m.Meta, m.Term)
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package rsm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -23,15 +24,14 @@ import (
 // while one of them is busy becomes one batch.
 type Node[Op, Result any] struct {
 	cfg     Config[Op, Result]
-	replica *Replica[*pending[Result]] // the loop's
+	replica *Replica[waiter[Result]] // the loop's
 	start   time.Time
 
-	inbox inbox[Result]
-	disk  queue[diskTask]
-	apply queue[ApplyTask[*pending[Result]]]
+	inbox inbox[waiter[Result]]
+	disk  queue[DiskTask]
+	apply queue[ApplyTask[waiter[Result]]]
 
-	applier        Applier[Op, Result, *pending[Result]] // the apply goroutine's
-	savingSnapshot chan struct{}                         // held while Storage.SaveSnapshot runs
+	applier Applier[Op, Result, waiter[Result]] // the apply goroutine's
 
 	stop    chan struct{} // closed to end all goroutines
 	done    chan struct{} // closed when they have ended
@@ -42,18 +42,8 @@ type Node[Op, Result any] struct {
 	once    sync.Once
 }
 
-// pending is somebody who waits for a Submit, or for a Read (then the result is
-// not used).
-type pending[Result any] struct {
-	data []byte // the encoded operation
-	mode ReadMode
-	done func(Result, error)
-}
-
-func (p *pending[Result]) fail(err error) {
-	var zero Result
-	p.done(zero, err)
-}
+// waiter hears of the end of a Submit, a Read or an Offer: the last two have no result.
+type waiter[Result any] = func(Result, error)
 
 // Start restores the state from cfg.Storage and runs the replica until Stop, or
 // until its storage fails (see Done).
@@ -68,14 +58,13 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	}
 	n := &Node[Op, Result]{
 		cfg: cfg, start: time.Now(),
-		savingSnapshot: make(chan struct{}, 1),
-		stop:           make(chan struct{}), done: make(chan struct{}),
+		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	n.inbox.wake, n.disk.wake, n.apply.wake = newWake(), newWake(), newWake()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.applier = Applier[Op, Result, *pending[Result]]{
+	n.applier = Applier[Op, Result, waiter[Result]]{
 		Machine: cfg.Machine, Codec: cfg.Codec, Open: cfg.Storage.OpenSnapshot,
-		End: func(p *pending[Result], result Result, err error) { p.done(result, err) },
+		End: func(done waiter[Result], result Result, err error) { done(result, err) },
 		Restored: func(meta raft.SnapshotMeta) {
 			cfg.Logger.Info("snapshot restored", "id", cfg.ID, "index", meta.Index, "term", meta.Term)
 		},
@@ -83,7 +72,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	if err := n.applier.Load(state.Snapshot); err != nil {
 		return nil, err
 	}
-	if n.replica, err = NewReplica[*pending[Result]](cfg.raftConfig(), state, cfg.MaxRaftState); err != nil {
+	if n.replica, err = NewReplica[waiter[Result]](cfg.raftConfig(), state, cfg.MaxRaftState); err != nil {
 		return nil, err
 	}
 	n.logStart(state)
@@ -102,19 +91,16 @@ func (n *Node[Op, Result]) logStart(s raft.State) {
 // finish waits for the goroutines and ends everybody who still waits.
 func (n *Node[Op, Result]) finish() {
 	n.running.Wait()
-	err := ErrStopped
-	for _, p := range n.replica.Drain() {
-		p.fail(err)
+	ev := n.inbox.close()
+	var zero Result
+	for _, done := range n.replica.Drain(ev) {
+		done(zero, ErrStopped)
 	}
 	for _, task := range n.apply.close() {
 		n.applier.Drop(task)
 	}
 	n.disk.close()
-	ev := n.inbox.close()
-	for _, p := range append(ev.submits, ev.reads...) {
-		p.fail(err)
-	}
-	for _, f := range ev.calls {
+	for _, f := range ev.Calls {
 		f(nil)
 	}
 	close(n.done)
@@ -178,9 +164,9 @@ func (n *Node[Op, Result]) Submit(ctx context.Context, op Op) (Result, error) {
 // Submit would return, from a goroutine of the node or from this one. It must not
 // block.
 func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {
-	p := &pending[Result]{data: n.cfg.Codec.Append(nil, op), done: done}
-	if err := n.inbox.addSubmit(p); err != nil {
-		p.fail(err)
+	if err := n.inbox.addSubmit(Submission[waiter[Result]]{n.cfg.Codec.Append(nil, op), done}); err != nil {
+		var zero Result
+		done(zero, err)
 	}
 }
 
@@ -201,9 +187,9 @@ func (n *Node[Op, Result]) Read(ctx context.Context, mode ReadMode) error {
 
 // ReadFunc is Read without waiting, as SubmitFunc is Submit.
 func (n *Node[Op, Result]) ReadFunc(mode ReadMode, done func(error)) {
-	p := &pending[Result]{mode: mode, done: func(_ Result, err error) { done(err) }}
-	if err := n.inbox.addRead(p); err != nil {
-		p.fail(err)
+	w := func(_ Result, err error) { done(err) }
+	if err := n.inbox.addRead(ReadRequest[waiter[Result]]{mode, w}); err != nil {
+		done(err)
 	}
 }
 
@@ -213,30 +199,36 @@ func (n *Node[Op, Result]) Receive(m raft.Message) { n.inbox.addMessage(m) }
 
 // ReceiveSnapshot is part of Receiver.
 func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error {
-	if err := checkTerm(m); err != nil {
+	fate := make(chan error, 1)
+	w := func(_ Result, err error) { fate <- err }
+	if err := n.inbox.addOffer(Offer[waiter[Result]]{m, w}); err != nil {
 		return err
 	}
-	if status, ok := n.status(); ok && m.Meta.Index <= status.Commit {
-		// Nothing to learn from it; the answer will tell the leader so.
+	switch err := <-fate; {
+	case errors.Is(err, ErrNotNeeded):
 		_, err := io.Copy(io.Discard, data)
 		n.inbox.addMessage(m)
 		return err
+	case err != nil:
+		return err
 	}
-	if err := n.saveSnapshot(m.Meta, func(w io.Writer) error {
+	err := n.saveSnapshot(m.Meta, func(w io.Writer) error {
 		_, err := io.Copy(w, data)
 		return err
-	}); err != nil {
-		return err
-	}
-	n.inbox.addMessage(m)
-	return nil
+	})
+	n.inbox.call(func(r *Replica[waiter[Result]]) {
+		if r != nil {
+			r.SnapshotReceived(m, err == nil)
+		}
+	})
+	return err
 }
 
 // Unreachable is for a Transport to say that its connection to a member broke. It is
 // a hint that the member may be dead, and lets its followers look for a new leader
 // at once, where they would otherwise wait for the election timeout.
 func (n *Node[Op, Result]) Unreachable(id raft.NodeID) {
-	n.inbox.call(func(r *Replica[*pending[Result]]) {
+	n.inbox.call(func(r *Replica[waiter[Result]]) {
 		if r != nil {
 			r.Unreachable(id)
 		}
@@ -248,7 +240,7 @@ func (n *Node[Op, Result]) Unreachable(id raft.NodeID) {
 // error.
 func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeID) error {
 	started := make(chan error, 1)
-	n.inbox.call(func(r *Replica[*pending[Result]]) {
+	n.inbox.call(func(r *Replica[waiter[Result]]) {
 		if r == nil {
 			started <- ErrStopped
 			return
@@ -282,7 +274,7 @@ func (n *Node[Op, Result]) Status() Status {
 
 func (n *Node[Op, Result]) status() (s Status, ok bool) {
 	ch := make(chan struct{})
-	n.inbox.call(func(r *Replica[*pending[Result]]) {
+	n.inbox.call(func(r *Replica[waiter[Result]]) {
 		if ok = r != nil; ok {
 			s = r.Status()
 		}

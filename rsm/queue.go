@@ -52,44 +52,33 @@ func (q *queue[T]) close() []T {
 	return tasks
 }
 
-// events is what happened since the loop last looked.
-type events[Result any] struct {
-	submits, reads []*pending[Result]
-	messages       []raft.Message
-	// calls run on the loop; with nil when the node has stopped.
-	calls     []func(*Replica[*pending[Result]])
-	persisted uint64
-	applied   raft.Index
-}
-
 // inbox gathers events for the loop.
-type inbox[Result any] struct {
+type inbox[W any] struct {
 	wake   chan struct{}
 	mu     sync.Mutex
-	events events[Result]
+	events Events[W]
 	closed bool
 }
 
 // Bounds on what may wait for the loop. It empties the inbox at each turn, so that
 // they are reached only when it cannot keep up at all.
 const (
-	maxInboxSubmits  = 1 << 16
+	maxInboxWaiters  = 1 << 16
 	maxInboxMessages = 1 << 14
 )
 
-func (b *inbox[Result]) addSubmit(p *pending[Result]) error {
-	return b.addWaiter(&b.events.submits, p)
-}
+func (b *inbox[W]) addSubmit(s Submission[W]) error { return addTo(b, &b.events.Submits, s) }
 
-func (b *inbox[Result]) addRead(p *pending[Result]) error {
-	return b.addWaiter(&b.events.reads, p)
-}
+func (b *inbox[W]) addRead(q ReadRequest[W]) error { return addTo(b, &b.events.Reads, q) }
 
-func (b *inbox[Result]) addWaiter(list *[]*pending[Result], p *pending[Result]) error {
+func (b *inbox[W]) addOffer(o Offer[W]) error { return addTo(b, &b.events.Offers, o) }
+
+// addTo adds to one of the lists of b that hold somebody who waits.
+func addTo[W, T any](b *inbox[W], list *[]T, x T) error {
 	b.mu.Lock()
-	closed, full := b.closed, len(*list) >= maxInboxSubmits
+	closed, full := b.closed, len(*list) >= maxInboxWaiters
 	if !closed && !full {
-		*list = append(*list, p)
+		*list = append(*list, x)
 	}
 	b.mu.Unlock()
 	switch {
@@ -102,36 +91,36 @@ func (b *inbox[Result]) addWaiter(list *[]*pending[Result], p *pending[Result]) 
 	return nil
 }
 
-func (b *inbox[Result]) addMessage(m raft.Message) {
+func (b *inbox[W]) addMessage(m raft.Message) {
 	b.mu.Lock()
-	if !b.closed && len(b.events.messages) < maxInboxMessages {
-		b.events.messages = append(b.events.messages, m)
+	if !b.closed && len(b.events.Messages) < maxInboxMessages {
+		b.events.Messages = append(b.events.Messages, m)
 	}
 	b.mu.Unlock()
 	signal(b.wake)
 }
 
-func (b *inbox[Result]) addPersisted(seq uint64) {
+func (b *inbox[W]) addPersisted(seq uint64) {
 	b.mu.Lock()
-	b.events.persisted = max(b.events.persisted, seq)
+	b.events.Persisted = max(b.events.Persisted, seq)
 	b.mu.Unlock()
 	signal(b.wake)
 }
 
-func (b *inbox[Result]) addApplied(index raft.Index) {
+func (b *inbox[W]) addApplied(index raft.Index) {
 	b.mu.Lock()
-	b.events.applied = max(b.events.applied, index)
+	b.events.Applied = max(b.events.Applied, index)
 	b.mu.Unlock()
 	signal(b.wake)
 }
 
 // call runs f on the loop with the replica, or with nil, perhaps here, when there
 // is none any more.
-func (b *inbox[Result]) call(f func(*Replica[*pending[Result]])) {
+func (b *inbox[W]) call(f func(*Replica[W])) {
 	b.mu.Lock()
 	closed := b.closed
 	if !closed {
-		b.events.calls = append(b.events.calls, f)
+		b.events.Calls = append(b.events.Calls, f)
 	}
 	b.mu.Unlock()
 	if closed {
@@ -141,19 +130,19 @@ func (b *inbox[Result]) call(f func(*Replica[*pending[Result]])) {
 	signal(b.wake)
 }
 
-func (b *inbox[Result]) take() events[Result] {
+func (b *inbox[W]) take() Events[W] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	ev := b.events
-	b.events = events[Result]{}
+	b.events = Events[W]{}
 	return ev
 }
 
-func (b *inbox[Result]) close() events[Result] {
+func (b *inbox[W]) close() Events[W] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
 	ev := b.events
-	b.events = events[Result]{}
+	b.events = Events[W]{}
 	return ev
 }

@@ -3,37 +3,40 @@
 package rsm
 
 import (
+	"fmt"
+
 	"balsa/raft"
 )
 
 // Replica is the pure part of a replicated state machine: the Raft core, the
 // Submits and reads that wait for their fate, the apply cursor, and the policy of
-// snapshots. Like the core it takes events and returns Effects; a Node runs it
-// over goroutines, the simulator over an event heap.
+// snapshots. Like the core it takes Events and returns Effects (see Turn); a Node runs
+// it over goroutines, the simulator over an event heap.
 //
-// W is the shell's handle of somebody who waits. Every W given to Submit or Read
-// comes back exactly once: in Command.Waiter, in Fates, or from Drain.
+// W is the shell's handle of somebody who waits. Every W given in Events comes back
+// exactly once: in Command.Waiter, in Fates, or from Drain.
 type Replica[W any] struct {
 	core         *raft.Raft
 	maxRaftState int64 // bytes; negative: no snapshots
 
 	submits submits[W]
 
-	// Reads that came since the last Effects share one ReadIndex per mode.
-	newReads [2][]W
-	asked    map[raft.ReadID][]W
-	ready    []readyRead[W] // the index is known but not applied
+	asked map[raft.ReadID][]W
+	ready []readyRead[W] // the index is known but not applied
 
 	handed      raft.Index // given out for applying
 	handedBytes int64      // of the log held that was handed out
 	applied     raft.Index
 
-	snapshot     raft.SnapshotMeta // the newest durable one
-	snapshotting bool
-	pause        int        // ticks until the next attempt, after one that failed
-	compact      raft.Index // for the next Effects
+	snapshot raft.SnapshotMeta // the newest durable one
+	saving   bool              // one, own or received: only one at a time
+	offers   []Offer[W]        // to be answered
+	pause    int               // ticks until the next own one, after one that failed
 
-	fates []Fate[W]
+	// For the next Effects.
+	compact raft.Index
+	fates   []Fate[W]
+	refused []error
 }
 
 // snapshotRetryTicks is how long a failed snapshot is left alone: an attempt costs
@@ -43,24 +46,6 @@ const snapshotRetryTicks = 100
 type readyRead[W any] struct {
 	index  raft.Index
 	waiter W
-}
-
-// Fate ends the waiting of a Submit that will not be executed here, or of a Read
-// (Err nil: the state machine may be read now).
-type Fate[W any] struct {
-	Waiter W
-	Err    error
-}
-
-// Effects is what a Replica wants done: see raft.Effects for the first three.
-type Effects[W any] struct {
-	Persist   *raft.Persist
-	Messages  []raft.Message
-	Snapshots []raft.Header
-	// Compact, if not 0, is for Storage.Compact.
-	Compact raft.Index
-	ApplyTask[W]
-	Fates []Fate[W]
 }
 
 // NewReplica returns a replica that begins from s. Its state machine must reflect
@@ -77,41 +62,28 @@ func NewReplica[W any](cfg raft.Config, s raft.State, maxRaftState int64) (*Repl
 	}, nil
 }
 
-// Submit proposes an operation. On a replica that is not leader its fate is
-// ErrWrongLeader at once.
-func (r *Replica[W]) Submit(data []byte, w W) {
-	switch index, err := r.core.Propose(data); err {
+func (r *Replica[W]) submit(s Submission[W]) {
+	switch index, err := r.core.Propose(s.Data); err {
 	case nil:
-		r.submits.add(r.core.Term(), index, w)
+		r.submits.add(r.core.Term(), index, s.Waiter)
 	case raft.ErrBusy, raft.ErrTransferring:
-		r.end(w, ErrBusy)
+		r.end(s.Waiter, ErrBusy)
 	default:
-		r.end(w, r.notLeader())
+		r.end(s.Waiter, r.notLeader())
 	}
 }
 
-// Read asks for the moment from which the state machine reflects everything that
-// was acknowledged before now.
-func (r *Replica[W]) Read(mode ReadMode, w W) {
-	r.newReads[mode] = append(r.newReads[mode], w)
-}
-
-// Receive takes a message; an InstallSnapshot only when its data is durable.
-func (r *Replica[W]) Receive(m raft.Message) error {
-	if snap, ok := m.(*raft.InstallSnapshot); ok && snap.Meta.Index > r.snapshot.Index {
-		r.snapshot = snap.Meta
+func (r *Replica[W]) receive(m raft.Message) {
+	if err := r.core.Step(m); err != nil {
+		r.refused = append(r.refused, err)
 	}
-	return r.core.Step(m)
 }
 
-// Tick says that one tick has passed and what the clock shows.
-func (r *Replica[W]) Tick(now raft.Instant) {
-	r.pause = max(0, r.pause-1)
-	r.core.Tick(now)
+func (r *Replica[W]) onApplied(index raft.Index) {
+	r.core.Applied(min(index, r.handed))
+	r.applied = max(r.applied, index)
+	r.releaseReads()
 }
-
-// Persisted reports that every Persist up to seq is durable.
-func (r *Replica[W]) Persisted(seq uint64) { r.core.Persisted(seq) }
 
 // Unreachable says that the connection to a member broke.
 func (r *Replica[W]) Unreachable(id raft.NodeID) { r.core.Unreachable(id) }
@@ -126,16 +98,22 @@ func (r *Replica[W]) TransferLeadership(to raft.NodeID) error {
 	return r.core.TransferLeadership(to)
 }
 
-// Applied reports that the state machine reflects everything up to index.
-func (r *Replica[W]) Applied(index raft.Index) {
-	r.core.Applied(min(index, r.handed))
-	r.applied = max(r.applied, index)
-	r.releaseReads()
+// SnapshotReceived answers an Offer that was to be saved: it is durable (ok) or was
+// given up.
+func (r *Replica[W]) SnapshotReceived(m *raft.InstallSnapshot, ok bool) {
+	r.saving = false
+	if !ok {
+		return
+	}
+	if m.Meta.Index > r.snapshot.Index {
+		r.snapshot = m.Meta
+	}
+	r.receive(m)
 }
 
 // SnapshotDone answers TakeSnapshot: it is durable (ok) or was given up.
 func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, ok bool) {
-	r.snapshotting = false
+	r.saving = false
 	if !ok {
 		r.pause = snapshotRetryTicks
 		return
@@ -162,22 +140,6 @@ func (r *Replica[W]) Status() Status {
 		Status: r.core.Status(), LogBytes: int64(r.core.LogBytes()),
 		Snapshot: r.snapshot, Pending: r.submits.len(),
 	}
-}
-
-// Effects returns what is to be done since the last call. now is what the clock
-// shows after the last Read was asked for.
-func (r *Replica[W]) Effects(now raft.Instant) Effects[W] {
-	r.askReads(now)
-	core := r.core.Effects()
-	e := Effects[W]{Persist: core.Persist, Messages: core.Messages, Snapshots: core.Snapshots}
-	if core.Restore != nil {
-		r.onRestore(*core.Restore)
-	}
-	e.ApplyTask = ApplyTask[W]{core.Restore, r.handOut(core.Committed), r.wantSnapshot()}
-	r.endReads(core.Reads)
-	e.Compact, r.compact = r.compact, 0
-	e.Fates, r.fates = r.fates, nil
-	return e
 }
 
 // handOut matches committed entries with those who wait for them.
@@ -216,26 +178,60 @@ func (r *Replica[W]) onRestore(meta raft.SnapshotMeta) {
 	})
 }
 
+// answerOffers says of snapshots that arrive, in their order, what to do with them.
+func (r *Replica[W]) answerOffers() {
+	for len(r.offers) > 0 {
+		m, err := r.offers[0].Message, error(nil)
+		switch {
+		case CheckSnapshot(m) != nil:
+			err = CheckSnapshot(m)
+		case m.Meta.Index <= r.core.Status().Commit:
+			err = ErrNotNeeded // the answer to the message tells the leader so
+		case r.saving:
+			return
+		default:
+			r.saving = true
+		}
+		r.end(r.offers[0].Waiter, err)
+		r.offers = r.offers[1:]
+	}
+}
+
+// CheckSnapshot refuses a snapshot from beyond the term of its sender. That can be had
+// by a leader that was deposed: its successor's snapshot is stored already, and the
+// message that says so not yet handled. Those who still follow it could not take it,
+// for no log has an entry of a term that its node has not reached.
+func CheckSnapshot(m *raft.InstallSnapshot) error {
+	if m.Meta.Term > m.Term {
+		return fmt.Errorf("snapshot %s is of a later term than its sender, which is in %d", m.Meta, m.Term)
+	}
+	return nil
+}
+
 // wantSnapshot begins a snapshot when the applied part of the log has outgrown its
 // bound.
 func (r *Replica[W]) wantSnapshot() *raft.SnapshotMeta {
-	if r.maxRaftState < 0 || r.snapshotting || r.pause > 0 || r.handedBytes <= r.maxRaftState || r.handed <= r.snapshot.Index {
+	if r.maxRaftState < 0 || r.saving || r.pause > 0 || r.handedBytes <= r.maxRaftState || r.handed <= r.snapshot.Index {
 		return nil
 	}
 	term, ok := r.core.TermAt(r.handed)
 	if !ok {
 		return nil
 	}
-	r.snapshotting = true
+	r.saving = true
 	return &raft.SnapshotMeta{Index: r.handed, Term: term, Configuration: r.core.ConfigurationAt(r.handed)}
 }
 
-func (r *Replica[W]) askReads(now raft.Instant) {
-	for mode, waiters := range r.newReads {
+// askReads asks for one index per mode for all reads of a turn.
+func (r *Replica[W]) askReads(reads []ReadRequest[W], now raft.Instant) {
+	var byMode [2][]W
+	for _, q := range reads {
+		byMode[q.Mode] = append(byMode[q.Mode], q.Waiter)
+	}
+	for mode, waiters := range byMode {
 		if len(waiters) == 0 {
 			continue
 		}
-		r.newReads[mode] = nil
 		id, err := r.core.ReadIndex(now, raft.ReadMode(mode))
 		if err != nil {
 			for _, w := range waiters {
@@ -287,12 +283,17 @@ func (r *Replica[W]) notLeader() error {
 	return &NotLeaderError{Leader: leader}
 }
 
-// Drain returns everybody who still waits, for a shell that stops.
-func (r *Replica[W]) Drain() []W {
+// Drain returns everybody who still waits, for a shell that stops with ev not taken.
+func (r *Replica[W]) Drain(ev Events[W]) []W {
 	waiters := r.submits.drain()
-	for mode := range r.newReads {
-		waiters = append(waiters, r.newReads[mode]...)
-		r.newReads[mode] = nil
+	for _, s := range ev.Submits {
+		waiters = append(waiters, s.Waiter)
+	}
+	for _, q := range ev.Reads {
+		waiters = append(waiters, q.Waiter)
+	}
+	for _, o := range append(r.offers, ev.Offers...) {
+		waiters = append(waiters, o.Waiter)
 	}
 	for id, asked := range r.asked {
 		waiters = append(waiters, asked...)
@@ -304,6 +305,6 @@ func (r *Replica[W]) Drain() []W {
 	for _, f := range r.fates {
 		waiters = append(waiters, f.Waiter)
 	}
-	r.ready, r.fates = nil, nil
+	r.offers, r.ready, r.fates = nil, nil, nil
 	return waiters
 }

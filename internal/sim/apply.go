@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 
@@ -30,7 +31,7 @@ func (n *node) applyNext() {
 		if err != nil {
 			n.w.failf("apply", "%s: %v", n.id, err)
 		}
-		n.inbox.applied = max(n.inbox.applied, n.applier.Index())
+		n.inbox.Applied = max(n.inbox.Applied, n.applier.Index())
 		n.wake()
 		if image != nil {
 			n.saveImage(image)
@@ -52,41 +53,25 @@ func (n *node) saveImage(image *rsm.Image) {
 	})
 }
 
-// snapshotJob is a call of saveSnapshot.
-type snapshotJob struct {
-	saving snapshotSaving
-	done   func(error)
-}
-
-// saveSnapshot lets one snapshot be saved at a time, be it an own or a received one.
+// saveSnapshot is rsm.Node's. The Replica sees to it that there is one at a time.
 func (n *node) saveSnapshot(s snapshotSaving, done func(error)) {
-	n.saver = append(n.saver, snapshotJob{s, done})
-	if len(n.saver) == 1 {
-		n.saveNext()
+	if n.disk.snapping != nil {
+		n.w.failf("one snapshot at a time", "%s saves %s and %s", n.id, n.disk.snapping.meta, s.meta)
 	}
-}
-
-func (n *node) saveNext() {
-	job := n.saver[0]
-	n.disk.snapping = &job.saving
-	n.after(n.diskDelay(n.w.mix.SnapshotWrite), func() {
-		err := n.disk.finishSnapshot()
-		n.saver = n.saver[1:]
-		if len(n.saver) > 0 {
-			n.saveNext()
-		}
-		job.done(err)
-	})
+	n.disk.snapping = &s
+	n.after(n.diskDelay(n.w.mix.SnapshotWrite), func() { done(n.disk.finishSnapshot()) })
 }
 
 // sendSnapshot streams the newest snapshot to a peer.
 func (n *node) sendSnapshot(h raft.Header) {
 	meta, reader, err := n.disk.openSnapshot()
+	m := &raft.InstallSnapshot{Header: h, Meta: meta}
 	var data []byte
 	if err == nil {
 		data, err = io.ReadAll(reader)
 		reader.Close()
 	}
+	err = cmp.Or(err, rsm.CheckSnapshot(m))
 	sent := func(err error) {
 		n.w.trace.text(n.w.now, n.id, "sent", "snapshot %s to %s: %t", meta, h.To, err == nil)
 		n.call(func(r *replica) { r.SnapshotSent(h.To, meta.Index, err == nil) })
@@ -95,7 +80,7 @@ func (n *node) sendSnapshot(h raft.Header) {
 		sent(err)
 		return
 	}
-	n.w.net.sendSnapshot(n, &raft.InstallSnapshot{Header: h, Meta: meta}, data, sent)
+	n.w.net.sendSnapshot(n, m, data, sent)
 }
 
 var errStream = errors.New("the stream broke")
@@ -103,32 +88,35 @@ var errStream = errors.New("the stream broke")
 // receiveSnapshot is rsm.Node's: it stores the data before the core hears of it.
 // Broken says that the stream ends early.
 func (n *node) receiveSnapshot(m *raft.InstallSnapshot, data []byte, broken bool, done func(error)) {
-	n.call(func(r *replica) {
-		commit := r.Status().Commit
+	n.offer(m, func(err error) {
 		n.after(1, func() {
-			if m.Meta.Index <= commit {
+			switch {
+			case errors.Is(err, rsm.ErrNotNeeded):
 				n.receive(m)
 				done(nil)
-				return
-			}
-			n.w.check.installs++
-			if n.crashAtInstall && n.w.chance(0.5) {
-				n.crashAtInstall = false
-				n.w.injected(InstallCrash)
-				n.after(n.w.upTo(2*n.w.mix.SnapshotWrite+milliseconds(5)), func() { n.crashAndRestart(n.w.chance(0.5)) })
-			}
-			n.saveSnapshot(snapshotSaving{m.Meta, func(out io.Writer) error {
-				return copyStream(out, data, broken)
-			}}, func(err error) {
-				if err == nil && n.crashInstalled() {
-					return
-				}
-				if err == nil {
-					n.receive(m)
-				}
+			case err != nil:
 				done(err)
-			})
+			default:
+				n.install(m, data, broken, done)
+			}
 		})
+	})
+}
+
+func (n *node) install(m *raft.InstallSnapshot, data []byte, broken bool, done func(error)) {
+	n.w.check.installs++
+	if n.crashAtInstall && n.w.chance(0.5) {
+		n.crashAtInstall = false
+		n.w.injected(InstallCrash)
+		n.after(n.w.upTo(2*n.w.mix.SnapshotWrite+milliseconds(5)), func() { n.crashAndRestart(n.w.chance(0.5)) })
+	}
+	write := func(out io.Writer) error { return copyStream(out, data, broken) }
+	n.saveSnapshot(snapshotSaving{m.Meta, write}, func(err error) {
+		if err == nil && n.crashInstalled() {
+			return
+		}
+		n.call(func(r *replica) { r.SnapshotReceived(m, err == nil) })
+		done(err)
 	})
 }
 

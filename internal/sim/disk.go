@@ -136,12 +136,11 @@ func (d *disk) error() error {
 	return nil
 }
 
-// finishSave ends the Save under way. After an error any part of it may be durable.
-func (d *disk) finishSave() error {
-	ps := d.saving
+// Save ends the saving under way. After an error any part of it may be durable.
+func (d *disk) Save(ps []raft.Persist) error {
 	d.saving = nil
 	if d.fs != nil {
-		return d.finishSaveWAL(ps)
+		return d.saveWAL(ps)
 	}
 	err := d.error()
 	n := len(ps)
@@ -156,7 +155,7 @@ func (d *disk) finishSave() error {
 	return err
 }
 
-func (d *disk) finishSaveWAL(ps []raft.Persist) error {
+func (d *disk) saveWAL(ps []raft.Persist) error {
 	before := d.model
 	for _, p := range ps {
 		if err := d.model.save(p); err != nil {
@@ -229,7 +228,7 @@ func (d *disk) openSnapshot() (raft.SnapshotMeta, io.ReadCloser, error) {
 	return d.log.OpenSnapshot()
 }
 
-func (d *disk) compactTo(i raft.Index) error {
+func (d *disk) Compact(i raft.Index) error {
 	d.model.compact(i)
 	d.previous.compact(i)
 	if d.fs == nil {

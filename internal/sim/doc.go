@@ -1,5 +1,5 @@
 // Package sim runs whole clusters in a simulated world: the same Raft core, Replica,
-// key/value store, Clerk machine and log that a real server runs, over simulated
+// Applier, key/value store, Clerk machine and log that a real server runs, over simulated
 // clocks, disks and networks that fail in every way that real ones do, and some more.
 //
 //	           one event heap, one PRNG, no goroutine

@@ -339,6 +339,7 @@ func (k *checker) restored(n *node, m raft.SnapshotMeta) {
 // ended checks what is said to somebody who waits.
 func (k *checker) ended(n *node, x *waiter, err error) {
 	switch {
+	case x.offer:
 	case !x.read:
 		k.submitEnded(n, x, err)
 	case err == nil:

@@ -43,48 +43,23 @@ func (n *node) wake() {
 // turn is one round of rsm.Node's loop.
 func (n *node) turn() {
 	n.turning = true
-	w, r := n.w, n.replica
-	if n.tickPending && (n.inbox.empty() || w.chance(0.5)) {
-		n.tickPending = false
-		r.Tick(n.now())
+	w := n.w
+	ev := n.inbox
+	n.inbox = rsm.Events[*waiter]{}
+	ev.Ticked = n.tickPending && (empty(&ev) || w.chance(0.5))
+	n.tickPending = n.tickPending && !ev.Ticked
+	for _, q := range ev.Reads {
+		q.Waiter.asked = w.events
 	}
-	in := n.inbox
-	n.inbox = inbox{}
-	n.step(in)
-	e := r.Effects(n.now())
+	e := n.replica.Turn(ev, n.now())
 	w.check.turned(n, &e)
 	n.perform(e)
 	n.turning = false
 	if n.slow {
 		n.freeAt = w.now + w.upTo(milliseconds(20))
 	}
-	if n.tickPending || !n.inbox.empty() {
+	if n.tickPending || !empty(&n.inbox) {
 		n.wake()
-	}
-}
-
-func (n *node) step(in inbox) {
-	r := n.replica
-	if in.persisted > 0 {
-		r.Persisted(in.persisted)
-	}
-	if in.applied > 0 {
-		r.Applied(in.applied)
-	}
-	for _, m := range in.messages {
-		if err := r.Receive(m); err != nil {
-			n.w.failf("addressing", "%s: %v", n.id, err)
-		}
-	}
-	for _, x := range in.submits {
-		r.Submit(x.data, x)
-	}
-	for _, x := range in.reads {
-		x.asked = n.w.events
-		r.Read(x.mode, x)
-	}
-	for _, f := range in.calls {
-		f(r)
 	}
 }
 
@@ -93,11 +68,8 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	for _, m := range e.Messages {
 		n.w.net.send(m)
 	}
-	if e.Persist != nil {
-		n.addDisk(diskTask{persist: *e.Persist})
-	}
-	if e.Compact > 0 {
-		n.addDisk(diskTask{compact: e.Compact})
+	if !e.DiskTask.Empty() {
+		n.addDisk(e.DiskTask)
 	}
 	if !e.ApplyTask.Empty() {
 		n.addApply(e.ApplyTask)
@@ -108,18 +80,33 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	for _, f := range e.Fates {
 		n.end(f.Waiter, kv.Result{}, f.Err)
 	}
+	for _, err := range e.Refused {
+		n.w.failf("addressing", "%s: %v", n.id, err)
+	}
+}
+
+// empty tells whether nothing but a tick has happened.
+func empty(ev *rsm.Events[*waiter]) bool {
+	return ev.Persisted == 0 && ev.Applied == 0 && len(ev.Messages)+len(ev.Submits)+len(ev.Reads)+len(ev.Offers)+len(ev.Calls) == 0
 }
 
 func (n *node) submit(x *waiter) {
 	n.await(x)
-	n.inbox.submits = append(n.inbox.submits, x)
+	n.inbox.Submits = append(n.inbox.Submits, rsm.Submission[*waiter]{Data: x.data, Waiter: x})
 	n.wake()
 }
 
 func (n *node) read(x *waiter) {
 	x.read, x.floor = true, n.w.check.lastCommitted()
 	n.await(x)
-	n.inbox.reads = append(n.inbox.reads, x)
+	n.inbox.Reads = append(n.inbox.Reads, rsm.ReadRequest[*waiter]{Mode: x.mode, Waiter: x})
+	n.wake()
+}
+
+func (n *node) offer(m *raft.InstallSnapshot, answer func(error)) {
+	x := &waiter{offer: true, done: func(_ kv.Result, err error) { answer(err) }}
+	n.await(x)
+	n.inbox.Offers = append(n.inbox.Offers, rsm.Offer[*waiter]{Message: m, Waiter: x})
 	n.wake()
 }
 
@@ -140,73 +127,52 @@ func (n *node) end(x *waiter, result kv.Result, err error) {
 }
 
 func (n *node) receive(m raft.Message) {
-	n.inbox.messages = append(n.inbox.messages, m)
+	n.inbox.Messages = append(n.inbox.Messages, m)
 	n.wake()
 }
 
 func (n *node) call(f func(*replica)) {
-	n.inbox.calls = append(n.inbox.calls, f)
+	n.inbox.Calls = append(n.inbox.Calls, f)
 	n.wake()
 }
 
-// diskTask is a Persist, or where its Seq is 0 a compaction.
-type diskTask struct {
-	persist raft.Persist
-	compact raft.Index
-}
-
-func (n *node) addDisk(t diskTask) {
+// addDisk is the queue of rsm.Node's disk goroutine.
+func (n *node) addDisk(t rsm.DiskTask) {
 	n.diskTasks = append(n.diskTasks, t)
 	if !n.diskBusy {
 		n.diskBusy = true
-		n.after(n.w.upTo(n.w.mix.Loop)+1, n.takeDisk)
+		n.after(n.w.upTo(n.w.mix.Loop)+1, n.diskNext)
 	}
 }
 
-// takeDisk makes all Persists durable that wait, with one Save.
-func (n *node) takeDisk() {
-	tasks := n.diskTasks
-	n.diskTasks = nil
-	if len(tasks) == 0 {
+// diskNext does the next step, or looks for more of them.
+func (n *node) diskNext() {
+	if len(n.diskSteps) == 0 {
+		n.diskSteps, n.diskTasks = rsm.DiskSteps(n.diskTasks), nil
+	}
+	if len(n.diskSteps) == 0 {
 		n.diskBusy = false
 		return
 	}
-	var persists []raft.Persist
-	var compact raft.Index
-	for _, t := range tasks {
-		if t.compact > 0 {
-			compact = t.compact
-		} else {
-			persists = append(persists, t.persist)
-		}
+	step := n.diskSteps[0]
+	n.diskSteps = n.diskSteps[1:]
+	delay := n.w.upTo(n.w.mix.Loop) + 1
+	if len(step.Persists) > 0 {
+		n.disk.saving = step.Persists
+		delay = n.diskDelay(n.w.mix.DiskWrite)
 	}
-	if len(persists) == 0 {
-		n.compactDisk(compact)
-		return
-	}
-	n.disk.saving = persists
-	n.after(n.diskDelay(n.w.mix.DiskWrite), func() {
-		if err := n.disk.finishSave(); err != nil {
+	n.after(delay, func() {
+		seq, err := step.Do(n.disk)
+		if err != nil {
 			n.fail(err)
 			return
 		}
-		seq := persists[len(persists)-1].Seq
-		n.w.trace.numbers(n.w.now, n.id, "saved", seq)
-		n.inbox.persisted = max(n.inbox.persisted, seq)
-		n.wake()
-		n.compactDisk(compact)
-	})
-}
-
-func (n *node) compactDisk(index raft.Index) {
-	n.after(n.w.upTo(n.w.mix.Loop)+1, func() {
-		if index > 0 {
-			if err := n.disk.compactTo(index); err != nil {
-				n.fail(err)
-				return
-			}
+		if seq > 0 {
+			n.w.trace.numbers(n.w.now, n.id, "saved", seq)
+			n.inbox.Persisted = max(n.inbox.Persisted, seq)
+			n.wake()
 		}
-		n.takeDisk()
+		n.diskNext()
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"balsa/raft"
+	"balsa/rsm"
 )
 
 // Mix is what a seed draws: the cluster, its load, and which faults it meets how
@@ -194,8 +195,7 @@ func (m *Mix) raftConfig(id raft.NodeID, r *rand.Rand) raft.Config {
 		MaxPendingBytes: m.MaxPendingBytes, MaxAppendBytes: m.MaxAppendBytes, MaxInflightAppends: m.MaxInflight,
 	}
 	if m.LeaseReads {
-		silence := time.Duration(ticks-2) * m.Tick
-		c.LeaseNanos = int64(float64(silence) * (1 - m.MaxClockDrift))
+		c.LeaseNanos = rsm.LeaseNanos(ticks, int64(m.Tick), m.MaxClockDrift)
 	}
 	return c
 }

@@ -38,44 +38,31 @@ type node struct {
 	start0  time.Duration // what the local clock showed at the start
 	waiting map[*waiter]bool
 
-	inbox       inbox
+	inbox       rsm.Events[*waiter]
 	turning     bool // in the midst of a turn
 	turnDue     bool // a turn is scheduled
 	tickPending bool
 	freeAt      Instant
 
-	diskTasks  []diskTask
+	diskTasks  []rsm.DiskTask
+	diskSteps  []rsm.DiskStep
 	diskBusy   bool
 	applyTasks []rsm.ApplyTask[*waiter]
 	applyBusy  bool
-	saver      []snapshotJob // waiting to be saved; the first is under way
 }
 
-// waiter is somebody who waits for a Submit or a Read.
+// waiter is somebody who waits for a Submit, a Read or an Offer.
 type waiter struct {
 	number uint64 // in the order of asking
 	data   []byte
 	mode   rsm.ReadMode
 	done   func(kv.Result, error)
+	offer  bool // waits for what to do with a snapshot
 	// Of reads: how far the cluster had committed when it was asked for.
 	read    bool
 	floor   raft.Index
 	asked   uint64 // the turn
 	attempt attempt
-}
-
-// inbox is what happened since the loop last looked.
-type inbox struct {
-	persisted uint64
-	applied   raft.Index
-	messages  []raft.Message
-	submits   []*waiter
-	reads     []*waiter
-	calls     []func(*replica)
-}
-
-func (b *inbox) empty() bool {
-	return b.persisted == 0 && b.applied == 0 && len(b.messages)+len(b.submits)+len(b.reads)+len(b.calls) == 0
 }
 
 func newNode(w *world, id raft.NodeID) *node {
@@ -145,7 +132,7 @@ func (n *node) start() {
 	n.lives++
 	n.store = kv.NewStore()
 	n.start0 = n.clock.read(n.w.now)
-	n.inbox, n.diskTasks, n.applyTasks, n.saver = inbox{}, nil, nil, nil
+	n.inbox, n.diskTasks, n.diskSteps, n.applyTasks = rsm.Events[*waiter]{}, nil, nil, nil
 	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
 	n.freeAt = 0
 	n.waiting = map[*waiter]bool{}
@@ -206,11 +193,10 @@ func (n *node) fail(err error) {
 	if !errors.Is(err, errIO) && !errors.Is(err, errFull) {
 		n.w.failf("storage", "%s: %v", n.id, err)
 	}
-	waiters := n.replica.Drain()
+	waiters := n.replica.Drain(n.inbox)
 	for _, t := range n.applyTasks {
 		n.applier.Drop(t)
 	}
-	waiters = append(append(waiters, n.inbox.submits...), n.inbox.reads...)
 	// Drain walks a map.
 	slices.SortFunc(waiters, func(a, b *waiter) int { return cmp.Compare(a.number, b.number) })
 	for _, x := range waiters {

@@ -43,8 +43,6 @@ var mutants = []mutant{
 		"	case e.Index <= a.index:\n", "	case false:\n"}},
 	{name: "apply-image-of-another-state", edit: edit{"rsm/apply.go",
 		"	if meta.Index == a.index {\n", "	if meta.Index > 0 {\n"}},
-	{name: "apply-forgets-waiter", edit: edit{"rsm/apply.go",
-		"			a.End(c.Waiter, result, ErrUnknown)\n", "			_ = c\n"}},
 	{name: "snapshot-of-lower-term", edit: edit{"raft/raft.go",
 		"	if s.Snapshot.Term > r.term {\n", "	if false {\n"}},
 	{name: "read-before-own-term", edit: edit{"raft/read.go",

@@ -1,0 +1,148 @@
+package rsm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+
+	"balsa/raft"
+)
+
+// sum is a state machine that adds up numbers, which are their own encoding.
+type sum struct{ total int }
+
+func (s *sum) DoOp(n int) int { s.total += n; return s.total }
+
+func (s *sum) Snapshot() (io.WriterTo, error) { return strings.NewReader("image"), nil }
+
+// Restore takes a sum from one byte.
+func (s *sum) Restore(r io.Reader) error {
+	b, err := io.ReadAll(r)
+	if err == nil {
+		s.total, err = s.Decode(b)
+	}
+	return err
+}
+
+func (s *sum) Append(dst []byte, n int) []byte { return append(dst, byte(n)) }
+
+func (s *sum) Decode(b []byte) (int, error) {
+	if len(b) != 1 {
+		return 0, errors.New("not a number")
+	}
+	return int(b[0]), nil
+}
+
+// commands returns entries of one operation each from first on; somebody waits for all.
+func commands(first raft.Index, data ...string) (cs []Command[string]) {
+	for i, d := range data {
+		e := raft.Entry{Index: first + raft.Index(i), Term: 1, Kind: raft.EntryCommand, Data: []byte(d)}
+		cs = append(cs, Command[string]{e, fmt.Sprint(e.Index), true})
+	}
+	return cs
+}
+
+// Whatever becomes of a task, each who waits hears of it once.
+func TestApplierTellsEachWaiterOnce(t *testing.T) {
+	at := func(i raft.Index) *raft.SnapshotMeta { return &raft.SnapshotMeta{Index: i} }
+	broken := errors.New("broken")
+	tests := []struct {
+		name    string
+		newest  raft.Index
+		open    error
+		tasks   []ApplyTask[string]
+		ends    []string
+		index   raft.Index
+		wantErr string
+	}{
+		{name: "entries in order", tasks: []ApplyTask[string]{{Commands: commands(1, "\x02", "\x03")}},
+			ends: []string{"1: 2 <nil>", "2: 5 <nil>"}, index: 2},
+		{name: "a snapshot newer than was asked for covers entries", newest: 4,
+			tasks: []ApplyTask[string]{{Restore: at(2), Commands: commands(3, "\x01", "\x01", "\x01")}},
+			ends:  []string{"3: 0 outcome unknown", "4: 0 outcome unknown", "5: 101 <nil>"}, index: 5},
+		{name: "a snapshot that is covered is left", newest: 4,
+			tasks: []ApplyTask[string]{{Restore: at(4)}, {Restore: at(3), Commands: commands(5, "\x01")}},
+			ends:  []string{"5: 101 <nil>"}, index: 5},
+		{name: "the newest snapshot is too old", newest: 1,
+			tasks: []ApplyTask[string]{{Restore: at(2), Commands: commands(3, "\x01")}},
+			ends:  []string{"3: 0 replica stopped"}, wantErr: "the newest is"},
+		{name: "no snapshot can be opened", open: broken,
+			tasks: []ApplyTask[string]{{Restore: at(2), Commands: commands(3, "\x01")}},
+			ends:  []string{"3: 0 replica stopped"}, wantErr: "broken"},
+		{name: "a gap", tasks: []ApplyTask[string]{{Commands: append(commands(1, "\x01"), commands(3, "\x01", "\x01")...)}},
+			ends: []string{"1: 1 <nil>", "3: 0 replica stopped", "4: 0 replica stopped"}, index: 1, wantErr: "apply entry 3 on a state at 1"},
+		{name: "an operation that is none", tasks: []ApplyTask[string]{{Commands: commands(1, "\x01", "12", "\x01")}},
+			ends: []string{"1: 1 <nil>", "2: 0 replica stopped", "3: 0 replica stopped"}, index: 1, wantErr: "decode the operation at 2"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var ends []string
+			machine := &sum{}
+			a := Applier[int, int, string]{
+				Machine: machine, Codec: machine,
+				Open: func() (raft.SnapshotMeta, io.ReadCloser, error) {
+					return raft.SnapshotMeta{Index: tt.newest}, io.NopCloser(strings.NewReader("d")), tt.open
+				},
+				End: func(w string, n int, err error) { ends = append(ends, fmt.Sprintf("%s: %d %v", w, n, err)) },
+			}
+			var err error
+			for _, task := range tt.tasks {
+				_, err = a.Apply(task)
+			}
+			if got := fmt.Sprint(err); (err != nil) != (tt.wantErr != "") || !strings.Contains(got, tt.wantErr) {
+				t.Errorf("error is %v, want %q", err, tt.wantErr)
+			}
+			if !reflect.DeepEqual(ends, tt.ends) || a.Index() != tt.index {
+				t.Errorf("at %d, ended %q; want %d, %q", a.Index(), ends, tt.index, tt.ends)
+			}
+		})
+	}
+}
+
+// An image is of exactly the state that its meta names, or there is none.
+func TestApplierTakesAnImageOfOneStateOnly(t *testing.T) {
+	machine := &sum{}
+	a := Applier[int, int, string]{Machine: machine, Codec: machine, End: func(string, int, error) {}}
+	for _, tt := range []struct {
+		index raft.Index
+		want  string
+	}{{2, "image"}, {1, ""}, {3, ""}} {
+		first := a.Index() + 1
+		task := ApplyTask[string]{TakeSnapshot: &raft.SnapshotMeta{Index: tt.index}}
+		if first == 1 {
+			task.Commands = commands(1, "\x01", "\x01")
+		}
+		image, err := a.Apply(task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		if err := image.Write(&out); out.String() != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("image of %d at %d: %q, %v", tt.index, a.Index(), out.String(), err)
+		}
+		if err := image.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestDiskStepsAreOneSaveThenTheFurthestCompaction(t *testing.T) {
+	persist := func(seq uint64) *raft.Persist { return &raft.Persist{Seq: seq} }
+	steps := DiskSteps([]DiskTask{{Persist: persist(1), Compact: 3}, {Compact: 5}, {Persist: persist(2)}})
+	want := []DiskStep{{Persists: []raft.Persist{{Seq: 1}, {Seq: 2}}}, {Compact: 5}}
+	if !reflect.DeepEqual(steps, want) {
+		t.Errorf("got %v, want %v", steps, want)
+	}
+	storage := NewMemoryStorage(raft.NewConfiguration(1))
+	for i, persisted := range []uint64{2, 0} {
+		if seq, err := steps[i].Do(storage); seq != persisted || err != nil {
+			t.Errorf("step %d says %d is persisted, error %v", i, seq, err)
+		}
+	}
+	if steps := DiskSteps(nil); steps != nil {
+		t.Errorf("of nothing %v is to be done", steps)
+	}
+}

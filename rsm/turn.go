@@ -1,0 +1,107 @@
+//balsa:pure
+
+package rsm
+
+import "balsa/raft"
+
+// Events is what happened since a Replica last took its turn.
+type Events[W any] struct {
+	Ticked    bool       // one tick of the clock has passed
+	Persisted uint64     // every Persist up to this Seq is durable
+	Applied   raft.Index // the state machine reflects everything up to here
+	// Messages that came. With an InstallSnapshot a Receiver first makes an Offer.
+	Messages []raft.Message
+	Submits  []Submission[W]
+	Reads    []ReadRequest[W]
+	Offers   []Offer[W]
+	// Calls of other methods: a shell that stops has nil for them.
+	Calls []func(*Replica[W])
+}
+
+// Submission is an operation to propose. On a replica that is not leader its fate is
+// ErrWrongLeader at once.
+type Submission[W any] struct {
+	Data   []byte
+	Waiter W
+}
+
+// ReadRequest asks for the moment from which the state machine reflects everything
+// that was acknowledged before now.
+type ReadRequest[W any] struct {
+	Mode   ReadMode
+	Waiter W
+}
+
+// Offer is a snapshot whose data begins to arrive. Its fate says what to do with that:
+//
+//	nil             save it, and report with SnapshotReceived
+//	ErrNotNeeded    leave it, and hand the message over
+//	anything else   refuse it
+type Offer[W any] struct {
+	Message *raft.InstallSnapshot
+	Waiter  W
+}
+
+// Fate ends the waiting of a Submit that will not be executed here, of a Read (Err
+// nil: the state machine may be read now), or of an Offer.
+type Fate[W any] struct {
+	Waiter W
+	Err    error
+}
+
+// Effects is what a Replica wants done.
+type Effects[W any] struct {
+	// Messages and Snapshots are raft.Effects'. Messages go first: the network works
+	// while the own disk does (thesis 10.2.1).
+	Messages  []raft.Message
+	Snapshots []raft.Header
+	DiskTask
+	ApplyTask[W]
+	Fates   []Fate[W]
+	Refused []error // what was wrong with messages
+}
+
+// Turn takes all events that gathered, and returns all effects that they have
+// together. now is what the clock shows after the last Read was asked for.
+func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
+	if ev.Ticked {
+		r.pause = max(0, r.pause-1)
+		r.core.Tick(now)
+	}
+	if ev.Persisted > 0 {
+		r.core.Persisted(ev.Persisted)
+	}
+	if ev.Applied > 0 {
+		r.onApplied(ev.Applied)
+	}
+	for _, m := range ev.Messages {
+		r.receive(m)
+	}
+	for _, s := range ev.Submits {
+		r.submit(s)
+	}
+	r.offers = append(r.offers, ev.Offers...)
+	for _, f := range ev.Calls {
+		f(r)
+	}
+	r.askReads(ev.Reads, now)
+	return r.effects()
+}
+
+func (r *Replica[W]) effects() Effects[W] {
+	core := r.core.Effects()
+	if core.Restore != nil {
+		r.onRestore(*core.Restore)
+	}
+	commands := r.handOut(core.Committed)
+	r.endReads(core.Reads)
+	r.answerOffers()
+	e := Effects[W]{
+		Messages: core.Messages, Snapshots: core.Snapshots,
+		DiskTask:  DiskTask{core.Persist, r.compact},
+		ApplyTask: ApplyTask[W]{core.Restore, commands, r.wantSnapshot()},
+		Fates:     r.fates, Refused: r.refused,
+	}
+	r.compact, r.fates, r.refused = 0, nil, nil
+	return e
+}

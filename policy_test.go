@@ -27,7 +27,8 @@ const policy = `
 	raft < rsm, internal/transport, internal/wal
 	kv, api < clerk < clerk/lock
 	kv, api, clerk, raft, internal/memnet < clerk/clerktest
-	rsm, internal/wal, internal/transport, kv, api < internal/server
+	rsm, kv, api < internal/service
+	internal/service, internal/wal, internal/transport < internal/server
 	internal/server, clerk, api < cmd/balsa
 	NONE < internal/loadgen < cmd/balsa
 	clerk < internal/history < internal/torture
@@ -35,7 +36,7 @@ const policy = `
 
 	# The shells of tests: a network in memory, and the simulator.
 	raft, rsm < internal/memnet
-	raft, rsm, kv, clerk, internal/wal < internal/sim < internal/sim/cmd
+	clerk, internal/service, internal/wal < internal/sim < internal/sim/cmd
 
 	# The real shell and the simulated one run the same pure code, not each other's.
 	internal/server !< internal/sim
@@ -50,6 +51,7 @@ const policy = `
 	pure kv: github.com/tidwall/btree github.com/cespare/xxhash/v2
 	pure rsm/*
 	pure clerk/*
+	pure internal/service/*
 
 	# A server's goroutines read the store while DoOp runs, and a lock costs less than
 	# to publish a copy of the index after every operation: see kv.Store.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"balsa/api"
+	"balsa/internal/service"
 )
 
 const (
@@ -84,10 +85,10 @@ func (x *exchange) start(req *api.Request) {
 	x.mu.Unlock()
 	switch {
 	case !x.stream.enter(cost):
-		x.put(answer{reply: busy(req.Id, "this stream has too many requests in progress")})
+		x.put(answer{reply: service.Busy(req.Id, "this stream has too many requests in progress")})
 	case !x.server.enter(cost):
 		x.stream.leave(cost)
-		x.put(answer{reply: busy(req.Id, "this server has too many requests in progress")})
+		x.put(answer{reply: service.Busy(req.Id, "this server has too many requests in progress")})
 	default:
 		x.handler.Handle(req, func(r *api.Reply) { x.put(x.weigh(r, cost)) })
 	}
@@ -101,10 +102,10 @@ func (x *exchange) weigh(r *api.Reply, cost int64) answer {
 	case value == 0:
 		return answer{r, cost}
 	case !x.stream.grow(value):
-		return answer{busy(r.Id, "this stream has too many replies waiting to be read"), cost}
+		return answer{service.Busy(r.Id, "this stream has too many replies waiting to be read"), cost}
 	case !x.server.grow(value):
 		x.stream.shrink(value)
-		return answer{busy(r.Id, "this server has too many replies waiting to be read"), cost}
+		return answer{service.Busy(r.Id, "this server has too many replies waiting to be read"), cost}
 	}
 	return answer{r, cost + value}
 }

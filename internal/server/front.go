@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"balsa/api"
+	"balsa/internal/service"
 	"balsa/raft"
 	"balsa/rsm"
 )
@@ -119,9 +120,9 @@ func (f *front) Handle(req *api.Request, reply func(*api.Reply)) {
 	r := f.replica.Load()
 	switch {
 	case f.isDraining():
-		reply(unavailable(req.Id, "server is stopping"))
+		reply(service.Unavailable(req.Id, "server is stopping"))
 	case r == nil:
-		reply(unavailable(req.Id, *f.waiting.Load()))
+		reply(service.Unavailable(req.Id, *f.waiting.Load()))
 	default:
 		r.Handle(req, reply)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"balsa/api"
+	"balsa/internal/service"
 	"balsa/kv"
 	"balsa/raft"
 	"balsa/rsm"
@@ -63,9 +64,11 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 		return nil, err
 	}
 	return &Replica{
-		Service: Service{node: node, store: store, limits: cfg.Limits, leader: cfg.Leader, lowSpace: cfg.LowSpace},
-		Node:    node,
-		Store:   store,
+		Service: Service{node: node, Handler: service.Handler{
+			Replica: node, Store: store, Limits: cfg.Limits, Leader: cfg.Leader, LowSpace: cfg.LowSpace,
+		}},
+		Node:  node,
+		Store: store,
 	}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"balsa/api"
+	"balsa/internal/service"
 	"balsa/kv"
 	"balsa/raft"
 	"balsa/rsm"
@@ -58,9 +59,10 @@ func (n *fakeNode) Status() rsm.Status                                    { retu
 func newFakeService() (*Service, *fakeNode) {
 	store := kv.NewStore()
 	node := &fakeNode{store: store}
-	return &Service{node: node, store: store, leader: func(id raft.NodeID) *api.Leader {
+	leader := func(id raft.NodeID) *api.Leader {
 		return &api.Leader{NodeId: uint64(id), Name: "n2", ClientUrls: []string{"http://h:2"}}
-	}}, node
+	}
+	return &Service{node: node, Handler: service.Handler{Replica: node, Store: store, Leader: leader}}, node
 }
 
 func ask(t *testing.T, s *Service, req *api.Request) *api.Reply {
@@ -161,7 +163,7 @@ func TestServiceRefusesNonsense(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, node := newFakeService()
-			s.limits = kv.Limits{MaxKeyBytes: 10, MaxValueBytes: 20}
+			s.Limits = kv.Limits{MaxKeyBytes: 10, MaxValueBytes: 20}
 			reply := ask(t, s, test.req)
 			if reply.Code != test.code || !strings.Contains(reply.Message, test.says) {
 				t.Errorf("got %s %q, want %s that says %q", reply.Code, reply.Message, test.code, test.says)
@@ -190,7 +192,7 @@ func TestServiceReadsAsFreshAsAsked(t *testing.T) {
 func TestServiceRefusesWritesWhenTheDiskIsAlmostFull(t *testing.T) {
 	s, node := newFakeService()
 	full := true
-	s.lowSpace = func() bool { return full }
+	s.LowSpace = func() bool { return full }
 	put := &api.Request{Kind: api.Request_PUT, Key: []byte("k")}
 	if r := ask(t, s, put); r.Code != api.Reply_BUSY || node.submitted != 0 {
 		t.Errorf("a put gets %v", r)

@@ -38,7 +38,7 @@ func (s *Service) Status() *api.StatusReply {
 		LastIndex:      uint64(st.LastIndex),
 		LogBytes:       uint64(st.LogBytes),
 		SnapshotIndex:  uint64(st.Snapshot.Index),
-		Keys:           uint64(s.store.Len()),
+		Keys:           uint64(s.Store.Len()),
 		Revision:       hashed.revision,
 		StateHash:      hashed.hash,
 		StateHashIndex: uint64(hashed.index),
@@ -72,8 +72,8 @@ func (s *Service) picture() (rsm.Status, stateHash) {
 	var h stateHash
 	for range pictureAttempts {
 		before := s.node.Status()
-		h = stateHash{revision: s.store.Revision(), hash: s.store.Hash()}
-		if s.store.Revision() != h.revision {
+		h = stateHash{revision: s.Store.Revision(), hash: s.Store.Hash()}
+		if s.Store.Revision() != h.revision {
 			h.hash = 0
 		}
 		after = s.node.Status()

@@ -1,6 +1,7 @@
 // Package sim runs whole clusters in a simulated world: the same Raft core, Replica,
-// Applier, key/value store, Clerk machine and log that a real server runs, over simulated
-// clocks, disks and networks that fail in every way that real ones do, and some more.
+// Applier, service, key/value store, Clerk machine and log that a real server runs, over
+// simulated clocks, disks and networks that fail in every way that real ones do, and some
+// more.
 //
 //	           one event heap, one PRNG, no goroutine
 //	                          │
@@ -18,8 +19,8 @@
 // nodes must come to rest in one state.
 //
 // Where to read what: node.go, loop.go and apply.go are the shell of a node, in the
-// steps of rsm.Node; disk.go, model.go and memfs.go its storage; service.go stands for
-// the server; client.go is the shell of a Clerk; mix.go, fault.go and strike.go say what
+// steps of rsm.Node; disk.go, model.go and memfs.go its storage; service.go brings
+// it requests; client.go is the shell of a Clerk; mix.go, fault.go and strike.go say what
 // goes wrong. What must hold is in invariants.go, and what clients may see in record.go
 // and history.go.
 package sim

@@ -90,9 +90,9 @@ func empty(ev *rsm.Events[*waiter]) bool {
 	return ev.Persisted == 0 && ev.Applied == 0 && len(ev.Messages)+len(ev.Submits)+len(ev.Reads)+len(ev.Offers)+len(ev.Calls) == 0
 }
 
-func (n *node) submit(x *waiter) {
+func (n *node) submit(data []byte, x *waiter) {
 	n.await(x)
-	n.inbox.Submits = append(n.inbox.Submits, rsm.Submission[*waiter]{Data: x.data, Waiter: x})
+	n.inbox.Submits = append(n.inbox.Submits, rsm.Submission[*waiter]{Data: data, Waiter: x})
 	n.wake()
 }
 

@@ -54,7 +54,6 @@ type node struct {
 // waiter is somebody who waits for a Submit, a Read or an Offer.
 type waiter struct {
 	number uint64 // in the order of asking
-	data   []byte
 	mode   rsm.ReadMode
 	done   func(kv.Result, error)
 	offer  bool // waits for what to do with a snapshot

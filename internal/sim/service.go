@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"balsa/api"
+	"balsa/internal/service"
 	"balsa/kv"
 	"balsa/raft"
 	"balsa/rsm"
@@ -16,84 +17,37 @@ type attempt struct {
 	number int
 }
 
-// handle answers a request as a server does: see Service.Handle of package server,
-// whose place this takes.
+// handle answers a request as a server does.
 func (n *node) handle(req *api.Request, a attempt, reply func(*api.Reply)) {
-	op := kv.Op{
-		Kind: opKinds[req.Kind], Key: string(req.Key), Value: req.Value,
-		Version: req.Version, Unconditional: !req.Conditional, UnchangedSince: req.UnchangedSince,
-	}
-	if err := op.Validate(kv.Limits{}); err != nil {
-		n.w.failf("simulator", "invalid request: %v", err)
-	}
-	if op.Kind == kv.Get {
-		n.get(req, a, reply)
-		return
-	}
-	n.submit(&waiter{data: kv.Codec{}.Append(nil, op), attempt: a, done: func(r kv.Result, err error) {
-		switch {
-		case err == nil:
-			reply(outcome(r))
-		case errors.Is(err, rsm.ErrWrongLeader):
-			reply(n.wrongLeader(err))
-		case errors.Is(err, rsm.ErrBusy):
-			n.w.injected(FullQueue)
-			reply(&api.Reply{Code: api.Reply_BUSY})
-		default:
-			reply(&api.Reply{Code: api.Reply_UNKNOWN})
+	h := service.Handler{Replica: asked{n, a}, Store: n.store, Leader: func(id raft.NodeID) *api.Leader {
+		return &api.Leader{NodeId: uint64(id), ClientUrls: []string{"http://" + address(id)}}
+	}}
+	h.Handle(req, func(r *api.Reply) {
+		if r.Code == api.Reply_INVALID || r.Code == api.Reply_TOO_LARGE {
+			n.w.failf("simulator", "invalid request: %s", r.Message)
 		}
-	}})
+		reply(r)
+	})
 }
 
-var opKinds = map[api.Request_Kind]kv.OpKind{
-	api.Request_GET: kv.Get, api.Request_PUT: kv.Put, api.Request_DELETE: kv.Delete,
+// asked is the replica of a node, asked for an attempt.
+type asked struct {
+	node    *node
+	attempt attempt
 }
 
-func (n *node) get(req *api.Request, a attempt, reply func(*api.Reply)) {
-	x := &waiter{mode: rsm.ReadIndex, attempt: a}
-	switch req.Consistency {
-	case api.Request_LOCAL:
-		reply(outcome(n.store.Get(string(req.Key))))
-		return
-	case api.Request_LEASE:
-		x.mode = rsm.ReadLease
-	}
-	store := n.store
-	x.done = func(_ kv.Result, err error) {
-		switch {
-		case err == nil:
-			reply(outcome(store.Get(string(req.Key))))
-		case errors.Is(err, rsm.ErrWrongLeader):
-			reply(n.wrongLeader(err))
-		default:
-			reply(&api.Reply{Code: api.Reply_UNAVAILABLE})
+func (a asked) SubmitFunc(op kv.Op, done func(kv.Result, error)) {
+	x := &waiter{attempt: a.attempt, done: func(r kv.Result, err error) {
+		if errors.Is(err, rsm.ErrBusy) {
+			a.node.w.injected(FullQueue)
 		}
-	}
-	n.read(x)
+		done(r, err)
+	}}
+	a.node.submit(kv.Codec{}.Append(nil, op), x)
 }
 
-func outcome(r kv.Result) *api.Reply {
-	reply := &api.Reply{
-		Value: r.Value, Version: r.Version, CreateRevision: r.CreateRevision, ModRevision: r.ModRevision, Revision: r.Revision,
-	}
-	switch r.Code {
-	case kv.CodeVersion:
-		reply.Code = api.Reply_VERSION_MISMATCH
-	case kv.CodeNoKey:
-		reply.Code = api.Reply_NO_KEY
-	case kv.CodeChanged:
-		reply.Code = api.Reply_CHANGED
-	}
-	return reply
-}
-
-func (n *node) wrongLeader(err error) *api.Reply {
-	reply := &api.Reply{Code: api.Reply_WRONG_LEADER}
-	var known *rsm.NotLeaderError
-	if errors.As(err, &known) && known.Leader != raft.None {
-		reply.Leader = &api.Leader{NodeId: uint64(known.Leader), ClientUrls: []string{"http://" + address(known.Leader)}}
-	}
-	return reply
+func (a asked) ReadFunc(mode rsm.ReadMode, done func(error)) {
+	a.node.read(&waiter{mode: mode, attempt: a.attempt, done: func(_ kv.Result, err error) { done(err) }})
 }
 
 func address(id raft.NodeID) string { return fmt.Sprintf("node%d:1", uint64(id)) }

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,61 +21,96 @@ import (
 
 // member is one `balsa serve` process, and where it lives.
 type member struct {
-	name           string
-	client, peer   string // host:port
-	dir, log       string
-	process        *exec.Cmd
-	exited         chan struct{} // closed when the process has ended
-	paused         bool
-	starts, deaths int
+	index        int
+	name         string
+	client, peer string // host:port that it listens on; others come through proxies
+	dir, log     string
+	disk         *disk // what dir is on, if it is its own
+	process      *exec.Cmd
+	exited       chan struct{} // closed when the process has ended
+	paused       bool
+	deaths       int
 }
 
-// cluster is the processes under torture.
+// cluster is the processes under torture, and the network between them.
 type cluster struct {
 	binary  string
 	members []*member
 	flags   []string
+	network *network
 }
 
-// newCluster lays out n members in dir, on free ports of the loopback interface.
-func newCluster(binary, dir string, n int, flags []string) (*cluster, error) {
+// newCluster lays out n members in dir, on free ports of the loopback interface; on
+// disks of their own, if wanted.
+func newCluster(binary, dir string, n int, flags []string, seed uint64, disks bool) (*cluster, error) {
 	c := &cluster{binary: binary, flags: flags}
+	ports := rand.New(rand.NewPCG(seed, uint64(os.Getpid())))
 	for i := range n {
 		name := fmt.Sprintf("n%d", i+1)
-		m := &member{name: name, dir: filepath.Join(dir, name), log: filepath.Join(dir, name+".log")}
+		m := &member{index: i, name: name, dir: filepath.Join(dir, name), log: filepath.Join(dir, name+".log")}
+		c.members = append(c.members, m)
 		for _, address := range []*string{&m.client, &m.peer} {
 			var err error
-			if *address, err = freeAddress(); err != nil {
-				return nil, err
+			if *address, err = freeAddress(ports); err != nil {
+				return c, err
 			}
 		}
-		c.members = append(c.members, m)
+		if disks {
+			var err error
+			if m.disk, err = newDisk(dir, name); err != nil {
+				return c, err
+			}
+			m.dir = filepath.Join(m.disk.mount, "data")
+		}
 	}
-	return c, nil
+	var err error
+	c.network, err = newNetwork(c.members, seed)
+	return c, err
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+// freeAddress finds a port below those that the kernel gives to outgoing connections:
+// one of them could take the port while its server is down.
+func freeAddress(rng *rand.Rand) (string, error) {
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rng.IntN(20_000))); err == nil {
+			defer l.Close()
+			return l.Addr().String(), nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", fmt.Errorf("find a free port: %w", err)
 }
 
-func (c *cluster) endpoints() (all []string) {
+// direct is where the rig itself reaches the members, past the proxies.
+func (c *cluster) direct() (all []string) {
 	for _, m := range c.members {
 		all = append(all, m.client)
 	}
 	return all
 }
 
-func (c *cluster) initialCluster() string {
-	var parts []string
+// close ends what is left: processes, proxies and disks. It returns what did not end
+// as it should.
+func (c *cluster) close() error {
+	var errs []error
 	for _, m := range c.members {
-		parts = append(parts, m.name+"=http://"+m.peer)
+		if m.paused {
+			m.resume()
+		}
+		if !m.stop(10 * time.Second) {
+			errs = append(errs, fmt.Errorf("%s did not stop when asked to", m.name))
+		}
 	}
-	return strings.Join(parts, ",")
+	if c.network != nil {
+		c.network.close()
+	}
+	for _, m := range c.members {
+		if m.disk != nil {
+			errs = append(errs, m.disk.remove())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // start runs m's process; its output goes to m.log.
@@ -83,15 +122,16 @@ func (c *cluster) start(m *member) error {
 	defer log.Close() // the process has its own
 	cmd := exec.Command(c.binary, append([]string{
 		"serve", "--name", m.name, "--data-dir", m.dir,
-		"--listen-client-urls", "http://" + m.client, "--advertise-client-urls", "http://" + m.client,
-		"--listen-peer-urls", "http://" + m.peer, "--initial-advertise-peer-urls", "http://" + m.peer,
-		"--initial-cluster", c.initialCluster(),
+		"--listen-client-urls", "http://" + m.client, "--advertise-client-urls", "http://" + c.network.client(m),
+		"--listen-peer-urls", "http://" + m.peer, "--initial-cluster", c.network.seenBy(m),
 	}, c.flags...)...)
+	// A group of its own, so that Ctrl-C is for the rig, which then ends all in order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}
-	m.process, m.exited, m.starts = cmd, make(chan struct{}), m.starts+1
+	m.process, m.exited = cmd, make(chan struct{})
 	go func(exited chan struct{}) {
 		_ = cmd.Wait() // how it ended is in its log, and in what it does not answer
 		close(exited)
@@ -162,6 +202,16 @@ func (c *cluster) leader(ctx context.Context, ck *clerk.Clerk) (*member, error) 
 	}
 }
 
+// but returns the members that are not among those given.
+func (c *cluster) but(out ...*member) (rest []*member) {
+	for _, m := range c.members {
+		if !slices.Contains(out, m) {
+			rest = append(rest, m)
+		}
+	}
+	return rest
+}
+
 // tail returns the last lines of m's log.
 func (m *member) tail(lines int) string {
 	f, err := os.Open(m.log)
@@ -172,4 +222,21 @@ func (m *member) tail(lines int) string {
 	all, _ := io.ReadAll(f)
 	parts := strings.Split(strings.TrimRight(string(all), "\n"), "\n")
 	return strings.Join(parts[max(0, len(parts)-lines):], "\n")
+}
+
+// mentions counts the lines with that text in all logs.
+func (c *cluster) mentions(text string) (n int) {
+	for _, m := range c.members {
+		f, err := os.Open(m.log)
+		if err != nil {
+			continue
+		}
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			if strings.Contains(lines.Text(), text) {
+				n++
+			}
+		}
+		f.Close()
+	}
+	return n
 }

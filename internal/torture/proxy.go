@@ -127,6 +127,13 @@ func (p *proxy) corrupt(n int) {
 	p.armed = n
 }
 
+// now returns the counts.
+func (p *proxy) now() counts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.counts
+}
+
 // await waits until the counts are as wanted.
 func (p *proxy) await(ctx context.Context, wanted func(counts) bool) error {
 	for {

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"balsa/clerk"
+)
+
+// What a server may do on a full disk.
+const (
+	kindFullRefuses = "full disk, writes refused"
+	kindFullStops   = "full disk, server stopped"
+)
+
+const (
+	// bulkValue is the size of the values that use up what a full disk has left in its
+	// log, in bytes, and bulkMost how much of them must do.
+	bulkValue = 256 << 10
+	bulkMost  = 192 << 20
+	// bulkPatience is how long a write may be refused before the rig believes it.
+	bulkPatience = 2 * time.Second
+	// fullHeld is how long the disk stays full after that.
+	fullHeld = 2 * time.Second
+)
+
+// errNoSpaceText is how ENOSPC reads in a log.
+const errNoSpaceText = "no space left on device"
+
+// fullDisk takes all space from a follower or the leader, under load. A leader must refuse
+// writes, serve reads, and take writes again by itself; a follower stops when there
+// is no room for what the leader sends, says why, and catches up when it is
+// started with room again. The others serve on.
+func (t *torture) fullDisk(ofLeader bool) error {
+	leader, err := t.leader()
+	if err != nil {
+		return err
+	}
+	m := leader
+	if others := t.c.but(leader); !ofLeader && len(others) > 0 {
+		m = others[t.rng.IntN(len(others))]
+	}
+	if err := m.disk.fill(); err != nil {
+		return err
+	}
+	at := time.Now()
+	refused, err := t.bulk(m)
+	switch {
+	case err != nil:
+		return fmt.Errorf("with the disk of %s full: %w", m.name, err)
+	case refused:
+		return t.refuses(m)
+	case m == leader:
+		if now, err := t.leader(); err != nil || now == leader {
+			return errors.Join(fmt.Errorf("%s, the leader, stopped on a full disk, and did not refuse writes", m.name), err)
+		}
+	}
+	return t.stopped(m, at)
+}
+
+// bulk writes until m has stopped or writes are refused.
+func (t *torture) bulk(m *member) (refused bool, err error) {
+	const key = "bulk"
+	var version uint64
+	for written := 0; written < bulkMost && m.running(); written += bulkValue {
+		ctx, cancel := context.WithTimeout(t.ctx, bulkPatience)
+		kv, err := t.ck.Put(ctx, key, bytes.Repeat([]byte{byte(written / bulkValue)}, bulkValue), version)
+		cancel()
+		t.load.note(kv, err)
+		var mismatch *clerk.VersionError
+		switch {
+		case err == nil:
+			version = kv.Version
+		case errors.As(err, &mismatch):
+			version = mismatch.Current
+		case errors.Is(err, clerk.ErrBusy):
+			return true, nil
+		case errors.Is(err, clerk.ErrMaybe): // at the next try its version will tell
+		default:
+			return false, err
+		}
+	}
+	if m.running() {
+		return false, fmt.Errorf("%s neither stopped nor refused after %d bytes", m.name, bulkMost)
+	}
+	return false, nil
+}
+
+// refuses wants reads to work while writes are refused, and writes to work when there is
+// space again, by themselves.
+func (t *torture) refuses(m *member) error {
+	leader, err := t.leader()
+	if err != nil || leader != m {
+		return errors.Join(fmt.Errorf("writes are refused with the disk of %s full, which does not lead", m.name), err)
+	}
+	for end := time.Now().Add(fullHeld); time.Now().Before(end) && t.ctx.Err() == nil; {
+		ctx, cancel := context.WithTimeout(t.ctx, bulkPatience)
+		_, err := t.ck.Get(ctx, "bulk")
+		cancel()
+		if err != nil && !errors.Is(err, clerk.ErrNoKey) {
+			return fmt.Errorf("%s refuses writes on a full disk, and does not serve reads either: %w", m.name, err)
+		}
+		t.sleep(50 * time.Millisecond)
+	}
+	if !m.running() {
+		return fmt.Errorf("%s refused writes on a full disk, and then stopped", m.name)
+	}
+	if err := m.disk.free(); err != nil {
+		return err
+	}
+	took, err := t.load.resumed(t.ctx, time.Now(), t.o.heal)
+	if err != nil {
+		return fmt.Errorf("after %s had space again: %w", m.name, err)
+	}
+	t.done(kindFullRefuses, took, "%s, the leader, read on", m.name)
+	return nil
+}
+
+// stopped wants m to have said why it stopped, and the others not to mind.
+func (t *torture) stopped(m *member, at time.Time) error {
+	if code := m.process.ProcessState.ExitCode(); code != 1 {
+		return fmt.Errorf("%s stopped on a full disk with exit code %d, want 1", m.name, code)
+	}
+	if !bytes.Contains([]byte(m.tail(20)), []byte(errNoSpaceText)) {
+		return fmt.Errorf("%s stopped on a full disk, and does not say so", m.name)
+	}
+	if _, err := t.load.resumed(t.ctx, time.Now(), t.o.within); err != nil {
+		return fmt.Errorf("with %s stopped by a full disk: %w", m.name, err)
+	}
+	stalled := t.load.stalled(at)
+	if stalled > t.o.heal {
+		return fmt.Errorf("writes were away for %v while the disk of %s was full", stalled, m.name)
+	}
+	t.report.stalled(kindFullStops, stalled)
+	t.sleep(fullHeld)
+	if err := m.disk.free(); err != nil {
+		return err
+	}
+	if err := t.c.start(m); err != nil {
+		return err
+	}
+	t.done(kindFullStops, 0, "%s said why; the longest pause of writes was %v", m.name, stalled.Round(time.Millisecond))
+	return nil
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// report is what a run leaves in report.json and, for people, report.txt.
+type report struct {
+	Verdict string
+	Command string // repeats the run
+	Seed    uint64
+	Nodes   int
+	Faults  map[string]int // by kind
+	totals
+	// Recovery is how long writes were away after a fault, by kind: from the fault to the
+	// acknowledgement of a write that was sent after it. After a fault of a majority it is
+	// counted from when the servers were started again, after others of the network from
+	// when it was well again.
+	Recovery map[string]spread
+	// Stalled is the longest time without an acknowledged write during a fault, in
+	// milliseconds, by kind.
+	Stalled map[string]float64
+	// CorruptFrames is how many frames the servers say to have found damaged.
+	CorruptFrames int
+	Took          string
+
+	mu       sync.Mutex // guards Faults and recovery while the faults go on
+	recovery map[string][]time.Duration
+	last     time.Duration // the latest recovery
+}
+
+// spread describes times, in milliseconds.
+type spread struct {
+	Count                 int
+	Min, Median, P99, Max float64
+}
+
+func newReport(o options) *report {
+	return &report{
+		Command:  o.command(),
+		Seed:     o.seed,
+		Nodes:    o.nodes,
+		Faults:   make(map[string]int),
+		Recovery: make(map[string]spread),
+		Stalled:  make(map[string]float64),
+		recovery: make(map[string][]time.Duration),
+	}
+}
+
+func (r *report) count(kind string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Faults[kind]++
+}
+
+func (r *report) faults() (n int) {
+	for _, k := range r.Faults {
+		n += k
+	}
+	return n
+}
+
+func (r *report) recovered(kind string, took time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.recovery[kind] = append(r.recovery[kind], took)
+	r.last = took
+}
+
+func (r *report) stalled(kind string, d time.Duration) {
+	r.Stalled[kind] = max(r.Stalled[kind], millis(d))
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func newSpread(all []time.Duration) spread {
+	if len(all) == 0 {
+		return spread{}
+	}
+	s := slices.Sorted(slices.Values(all))
+	at := func(percent int) float64 { return millis(s[(len(s)-1)*percent/100]) }
+	return spread{len(s), at(0), at(50), at(99), at(100)}
+}
+
+func (s spread) String() string {
+	return fmt.Sprintf("%.0f to %.0f ms, median %.0f, p99 %.0f", s.Min, s.Max, s.Median, s.P99)
+}
+
+// close works out the figures.
+func (r *report) close(verdict error, sums totals, took time.Duration) {
+	r.Verdict = "ok"
+	if verdict != nil {
+		r.Verdict = verdict.Error()
+	}
+	r.totals = sums
+	for kind, all := range r.recovery {
+		r.Recovery[kind] = newSpread(all)
+	}
+	r.Took = took.Round(time.Millisecond).String()
+}
+
+func (r *report) write(dir string) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "report.json"), append(data, '\n'), 0o644),
+		os.WriteFile(filepath.Join(dir, "report.txt"), []byte(r.text()), 0o644))
+}
+
+func (r *report) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n%s\n\n", r.Verdict, r.Command)
+	fmt.Fprintf(&b, "%d servers, %s; %d operations in %d epochs, %d writes acknowledged, %d of unknown fate, %d failed\n\n",
+		r.Nodes, r.Took, r.Operations, r.Epochs, r.Writes, r.Maybes, r.Failed)
+	fmt.Fprintf(&b, "%-28s %5s %8s %8s %8s %8s %8s\n", "milliseconds without writes", "count", "min", "median", "p99", "max", "stalled")
+	for _, kind := range slices.Sorted(maps.Keys(r.Faults)) {
+		s := r.Recovery[kind]
+		fmt.Fprintf(&b, "%-28s %5d %8.0f %8.0f %8.0f %8.0f", kind, r.Faults[kind], s.Min, s.Median, s.P99, s.Max)
+		if stalled, ok := r.Stalled[kind]; ok {
+			fmt.Fprintf(&b, " %8.0f", stalled)
+		}
+		fmt.Fprintln(&b)
+	}
+	return b.String()
+}
+
+// progress is the faults so far, and how long writes were away after the last.
+func (r *report) progress() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprintf("last recovery %v; %s", r.last.Round(time.Millisecond), r.tally())
+}
+
+// tally is the faults so far, in short.
+func (r *report) tally() string {
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(r.Faults)) {
+		parts = append(parts, fmt.Sprintf("%d %s", r.Faults[kind], kind))
+	}
+	if len(parts) == 0 {
+		return "no fault"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// line is the verdict of a run that went well.
+func (r *report) line() string {
+	after := ""
+	if s, ok := r.Recovery[kindKill]; ok {
+		after = "; writes back after a kill in " + s.String()
+	}
+	return fmt.Sprintf("ok: %d operations, %d writes, %d of unknown fate; %s%s; nothing lost, nothing twice (%s)",
+		r.Operations, r.Writes, r.Maybes, r.tally(), after, r.Took)
+}

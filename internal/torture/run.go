@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"balsa/clerk"
+	"balsa/internal/history"
+)
+
+// torture is one run.
+type torture struct {
+	ctx    context.Context // ends when the run is interrupted
+	o      options
+	c      *cluster
+	rng    *rand.Rand
+	ck     *clerk.Clerk // reaches the servers past the proxies
+	load   *load
+	report *report
+	began  time.Time
+}
+
+// progressEvery is how often the run says where it is.
+const progressEvery = 10 * time.Second
+
+// run does all that the options ask for, and leaves nothing but the folder.
+func run(ctx context.Context, o options) (err error) {
+	if o.dir == "" {
+		if o.dir, err = os.MkdirTemp("", "balsa-torture-"); err != nil {
+			return err
+		}
+	} else if err := os.Mkdir(o.dir, 0o755); err != nil {
+		return err
+	}
+	if o.dir, err = filepath.Abs(o.dir); err != nil {
+		return err
+	}
+	if o.binary == "" {
+		if o.binary, err = build(o.dir, o.withoutSync); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("seed %d, folder %s\n", o.seed, o.dir)
+	t := &torture{ctx: ctx, o: o, rng: rand.New(rand.NewPCG(o.seed, 0)), report: newReport(o), began: time.Now()}
+	t.c, err = newCluster(o.binary, o.dir, o.nodes, strings.Fields(o.flags), o.seed, o.needsDisks())
+	if err == nil {
+		err = t.run()
+	}
+	if closeErr := t.c.close(); err == nil {
+		err = closeErr
+	}
+	return errors.Join(err, t.finish(err))
+}
+
+// run does all faults under load, and then checks what the clients saw.
+func (t *torture) run() (err error) {
+	for _, m := range t.c.members {
+		if err := t.c.start(m); err != nil {
+			return err
+		}
+	}
+	if t.ck, err = clerk.New(t.c.direct()); err != nil {
+		return err
+	}
+	defer t.ck.Close()
+	if err := t.waitReady(); err != nil {
+		return err
+	}
+	if t.load, err = startLoad(t.ctx, t.c.network.endpoints(), t.o); err != nil {
+		return err
+	}
+	quiet := t.tellProgress()
+	err = t.faults()
+	quiet()
+	loadErr := t.load.stop(t.ck)
+	t.report.CorruptFrames = t.c.mentions("corrupt frame")
+	switch {
+	case interrupted(err):
+		return errors.New("interrupted")
+	case err != nil || loadErr != nil:
+		return fmt.Errorf("under load: %w", errors.Join(err, loadErr))
+	}
+	if err := t.converge(); err != nil {
+		return err
+	}
+	return t.check()
+}
+
+// waitReady waits until the cluster serves.
+func (t *torture) waitReady() error {
+	ctx, cancel := context.WithTimeout(t.ctx, 20*time.Second)
+	defer cancel()
+	if _, err := t.ck.Get(ctx, "ready"); err != nil && !errors.Is(err, clerk.ErrNoKey) {
+		return fmt.Errorf("wait until the cluster serves: %w", err)
+	}
+	return nil
+}
+
+// tellProgress prints a line now and then, until the result is called.
+func (t *torture) tellProgress() (stop func()) {
+	quit, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		ticker := time.NewTicker(progressEvery)
+		defer ticker.Stop()
+		for before := int64(0); ; {
+			select {
+			case <-ticker.C:
+				now := t.load.done.Load()
+				fmt.Printf("%6.1fs  -- %.0f operations/s; %s\n", time.Since(t.began).Seconds(), float64(now-before)/progressEvery.Seconds(), t.report.progress())
+				before = now
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() { close(quit); <-stopped }
+}
+
+// finish writes the report and prints the verdict.
+func (t *torture) finish(err error) error {
+	var sums totals
+	if t.load != nil {
+		sums = t.load.judge.sums()
+	}
+	t.report.close(err, sums, time.Since(t.began))
+	if err != nil && !errors.Is(err, errNoDisks) {
+		for _, m := range t.c.members {
+			fmt.Printf("--- the end of %s\n%s\n", m.log, m.tail(5))
+		}
+		var picture *history.NotLinearizableError
+		if errors.As(err, &picture) {
+			page := filepath.Join(t.o.dir, "history.html")
+			if picture.Visualize(page) == nil {
+				fmt.Printf("the history is drawn in %s\n", page)
+			}
+		}
+		fmt.Printf("to repeat: %s\n", t.report.Command)
+	}
+	if err := t.report.write(t.o.dir); err != nil {
+		return err
+	}
+	if err == nil {
+		fmt.Println(t.report.line())
+	}
+	return nil
+}

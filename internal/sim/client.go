@@ -103,7 +103,7 @@ func (c *client) draw() *api.Request {
 	req := &api.Request{Key: []byte(key)}
 	dice := w.rand.IntN(100)
 	switch {
-	case w.chance(w.mix.Reads):
+	case w.chance(c.reads()):
 		req.Kind = api.Request_GET
 		req.Consistency = pick(w.rand, api.Request_LINEARIZABLE, api.Request_LINEARIZABLE, api.Request_LEASE)
 		if dice == 0 {
@@ -125,6 +125,31 @@ func (c *client) draw() *api.Request {
 	}
 	return req
 }
+
+// eager tells whether the client is one of those that now hardly think.
+func (c *client) eager() bool {
+	w := c.w
+	return c.id < w.mix.Eager && w.now >= w.opt.Duration-w.mix.EagerFor
+}
+
+// reads is the share of reads.
+func (c *client) reads() float64 {
+	if c.eager() {
+		return c.w.mix.EagerReads
+	}
+	return c.w.mix.Reads
+}
+
+// think is how long the client waits before the next operation. An eager one waits less
+// than a tick.
+func (c *client) think() time.Duration {
+	if c.eager() {
+		return c.w.upTo(eagerPause)
+	}
+	return c.w.upTo(2 * c.w.mix.Think)
+}
+
+const eagerPause = 8 * time.Millisecond
 
 // guess is mostly the version that the key should be at.
 func (c *client) guess(key string) uint64 {
@@ -248,7 +273,29 @@ func (o *operation) end() {
 		delete(c.known, o.record.key)
 	}
 	c.busy--
-	w.after(w.upTo(2*w.mix.Think), c.next)
+	w.after(c.think(), c.next)
+}
+
+// greet has clients ask a node that has just started, be it the leader or not: answers
+// to those who asked in its earlier life may still be under way.
+func (w *world) greet(n *node) {
+	for range 6 {
+		w.after(w.upTo(milliseconds(400)), func() {
+			if !w.closing {
+				w.read(n)
+			}
+		})
+	}
+}
+
+// read asks a node for a read, of which only the checker wants to know.
+func (w *world) read(n *node) {
+	n.awake(func() {
+		if n.up() {
+			mode := pick(w.rand, rsm.ReadIndex, rsm.ReadLease)
+			n.read(&waiter{mode: mode, done: func(kv.Result, error) {}})
+		}
+	})
 }
 
 // askDeposed has a client ask those who still take themselves for leaders although
@@ -264,12 +311,7 @@ func (w *world) askDeposed() {
 			continue
 		}
 		found = true
-		n.awake(func() {
-			if n.up() {
-				mode := pick(w.rand, rsm.ReadIndex, rsm.ReadLease)
-				n.read(&waiter{mode: mode, done: func(kv.Result, error) {}})
-			}
-		})
+		w.read(n)
 	}
 	if found {
 		w.after(w.upTo(milliseconds(5)), w.askDeposed)

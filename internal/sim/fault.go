@@ -22,6 +22,7 @@ const (
 	Bridge    // two groups that share one node
 	Link      // two nodes cannot talk to each other
 	Flap      // a link comes and goes
+	Desertion // a leader loses its followers one by one, and they elect another
 	Kill      // of a process: what it wrote stays
 	PowerLoss // any part of what was not synced is lost
 	Blackout  // power loss of all nodes at once
@@ -41,7 +42,7 @@ const (
 
 var faultNames = [numFaults]string{
 	"loss", "duplicate", "reorder", "delay", "client-loss", "full-queue",
-	"partition", "one-way", "bridge", "link", "flap", "kill", "power-loss", "blackout", "install-crash", "reset",
+	"partition", "one-way", "bridge", "link", "flap", "desertion", "kill", "power-loss", "blackout", "install-crash", "reset",
 	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer",
 }
 
@@ -63,8 +64,11 @@ func AllFaults() (all []Fault) {
 	return all
 }
 
-// ParseFaults reads a list of names with commas.
+// ParseFaults reads a list of names with commas, or none.
 func ParseFaults(list string) (faults []Fault, err error) {
+	if list == "none" {
+		return []Fault{}, nil
+	}
 	for _, name := range strings.Split(list, ",") {
 		found := false
 		for f := range numFaults {

@@ -102,6 +102,7 @@ func (k *checker) started(n *node, s raft.State) {
 		base: s.Snapshot.Index, baseTerm: s.Snapshot.Term, log: slices.Clone(s.Entries),
 	}
 	k.logMatching(n, s.Entries)
+	k.w.greet(n)
 }
 
 func (k *checker) stopped(n *node) { k.views[n.id].role = raft.Follower }

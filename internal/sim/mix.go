@@ -34,6 +34,11 @@ type Mix struct {
 	Think    time.Duration // of a client, on average
 	Attempt  time.Duration // how long a client waits for an answer
 	Deadline time.Duration // of an operation
+	// Eager clients hardly think at all in the last EagerFor before the faults end, and
+	// from there on. Their share of reads is EagerReads.
+	Eager      int
+	EagerFor   time.Duration
+	EagerReads float64
 
 	Latency    time.Duration // of a message, at most, mostly
 	SpikeShare float64       // of messages that take up to SpikeTo
@@ -102,6 +107,9 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Calm:            milliseconds(pick(r, 200, 500, 1500, 5000)),
 	}
 	m.Think = time.Duration(m.Clients*m.Streams) * time.Second / time.Duration(pick(r, 10, 20, 20, 40, 150))
+	m.Eager, m.EagerReads = pick(r, 0, 0, 0, 0, 1, 2), pick(r, 0.1, 0.5, 0.95, 0.95)
+	m.Eager = min(m.Eager, m.Clients)
+	m.EagerFor = pick(r, time.Second, time.Second, 6*time.Second)
 	m.LeaseReads = r.IntN(2) == 0
 	m.drawFaults(r, allowed)
 	return m
@@ -157,7 +165,7 @@ func (m *Mix) fits(f Fault) bool {
 	switch f {
 	case Corrupt: // a minority may lose its disk for good
 		return m.Voters >= 3 && m.WAL
-	case Partition, OneWay, Link, Flap, InstallCrash, Reset, Transfer:
+	case Partition, OneWay, Link, Flap, Desertion, InstallCrash, Reset, Transfer:
 		return m.Voters >= 3
 	case Bridge:
 		return m.Voters >= 5

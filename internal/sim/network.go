@@ -91,6 +91,9 @@ func (t *network) deliverLater(m raft.Message) {
 	})
 }
 
+// breakOff is when the sender of a snapshot gives up at the latest.
+const breakOff = 6 * time.Second
+
 // sendSnapshot streams a snapshot. The stream breaks if the link is cut meanwhile or
 // one of the two dies; then the sender learns of it, and the receiver has stored
 // nothing. But if only the answer is lost, the receiver has.
@@ -120,7 +123,7 @@ func (t *network) sendSnapshot(from *node, m *raft.InstallSnapshot, data []byte,
 			end(t.latency(), err)
 		})
 		// The connection to a process that dies, or answers too late, ends too.
-		w.after(5*time.Second+w.upTo(time.Second), func() { end(1, errStream) })
+		w.after(breakOff-w.upTo(time.Second), func() { end(1, errStream) })
 	})
 }
 
@@ -134,4 +137,83 @@ func (t *network) reset(id raft.NodeID) {
 		}
 		n.after(t.latency(), func() { n.call(func(r *replica) { r.Unreachable(id) }) })
 	}
+}
+
+// part cuts the link of two nodes until a time.
+func (t *network) part(a, b raft.NodeID, end Instant) {
+	shift := func(by int) {
+		t.cut[a][b] += by
+		t.cut[b][a] += by
+	}
+	shift(1)
+	t.w.meanwhile(end-t.w.now, func() { shift(-1) })
+}
+
+// cutLinks cuts links of a node, or around it.
+func (w *world) cutLinks(n *node, s Strike) bool {
+	t, pairs := &w.net, w.net.pairs(n.id, s)
+	shift := func(by int) {
+		for _, p := range pairs {
+			t.cut[p[0]][p[1]] += by
+		}
+		if s.Split&(3<<41) == 0 {
+			t.clientCut[n.id] += by
+		}
+	}
+	if s.Fault == Flap {
+		t.flap(shift, w.now+s.For)
+		return true
+	}
+	shift(1)
+	w.meanwhile(s.For, func() { shift(-1) })
+	if s.Split&(1<<43) == 0 { // by a firewall that resets connections
+		for _, p := range pairs {
+			if n := w.node(p[1]); n.up() {
+				n.after(t.latency(), func() { n.call(func(r *replica) { r.Unreachable(p[0]) }) })
+			}
+		}
+	}
+	return true
+}
+
+// pairs are the directions, from and to, in which a strike on a node cuts links.
+func (t *network) pairs(id raft.NodeID, s Strike) (pairs [][2]raft.NodeID) {
+	side := func(n raft.NodeID) bool { return s.Split>>n&1 == 1 }
+	cuts := func(a, b raft.NodeID) bool {
+		switch s.Fault {
+		case Partition:
+			if s.Split&(1<<40) == 0 { // isolate one
+				return a == id || b == id
+			}
+			return side(a) != side(b)
+		case Bridge:
+			return side(a) != side(b) && a != id && b != id
+		case OneWay:
+			return s.Split&1 == 0 && a == id || s.Split&1 == 1 && b == id
+		default: // Link, Flap
+			return a == id && b == s.Peer || a == s.Peer && b == id
+		}
+	}
+	all := raft.NodeID(len(t.cut) - 1)
+	for a := raft.NodeID(1); a <= all; a++ {
+		for b := raft.NodeID(1); b <= all; b++ {
+			if a != b && cuts(a, b) {
+				pairs = append(pairs, [2]raft.NodeID{a, b})
+			}
+		}
+	}
+	return pairs
+}
+
+// flap cuts and restores again and again.
+func (t *network) flap(shift func(int), end Instant) {
+	w := t.w
+	if w.now >= end {
+		return
+	}
+	shift(1)
+	w.meanwhile(w.upTo(200*time.Millisecond), func() {
+		shift(-1)
+		w.meanwhile(w.upTo(200*time.Millisecond), func() { t.flap(shift, end) })
+	})
 }

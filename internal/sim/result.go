@@ -14,6 +14,7 @@ type Result struct {
 	Hash      uint64     // of the trace
 	Simulated time.Duration
 	Recovery  time.Duration // from the end of the faults to some work done
+	CatchUp   time.Duration // from there until all nodes had caught up
 	Events    uint64
 	Mix       Mix
 	Strikes   []Strike
@@ -38,7 +39,7 @@ const shownLines = 200
 
 func (w *world) result(v *Violation) Result {
 	r := Result{
-		Seed: w.opt.Seed, Violation: v, Hash: w.trace.hash, Simulated: w.now, Recovery: w.recovery, Events: w.events,
+		Seed: w.opt.Seed, Violation: v, Hash: w.trace.hash, Simulated: w.now, Recovery: w.recovery, CatchUp: w.catchUp, Events: w.events,
 		Mix: w.mix, Strikes: w.strikes, Faults: w.faults, Counts: w.check.counts,
 	}
 	r.Counts.Installs = w.check.installs

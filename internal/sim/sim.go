@@ -75,6 +75,7 @@ type world struct {
 	faults   FaultCounts
 	events   uint64
 	recovery time.Duration // from the end of the faults to some work done
+	catchUp  time.Duration // from there until all nodes had caught up
 }
 
 func newWorld(opt Options) *world {
@@ -161,7 +162,7 @@ func (w *world) run() {
 	w.check.ending()
 }
 
-// heal ends all faults but for the clocks, which nodes must live with, and brings
+// heal ends all faults but for clocks and disks, which nodes must live with, and brings
 // up what is down.
 func (w *world) heal() {
 	w.healed = true
@@ -171,7 +172,6 @@ func (w *world) heal() {
 	m.Reads = min(m.Reads, 0.5)
 	m.Loss, m.ClientLoss, m.Duplicate, m.SpikeShare = 0, 0, 0, 0
 	m.Latency = min(m.Latency, 5*time.Millisecond)
-	m.DiskWrite = min(m.DiskWrite, 5*time.Millisecond)
 	m.SnapshotWrite = min(m.SnapshotWrite, 20*time.Millisecond)
 	m.Apply, m.Loop = min(m.Apply, time.Millisecond), min(m.Loop, 100*time.Microsecond)
 	for _, n := range w.nodes {
@@ -200,6 +200,7 @@ func (w *world) converge() {
 		w.failf("no progress", "in %v after all faults ended: %s", w.now-start, w.describe())
 	}
 	w.recovery = w.now - start
+	w.catchUpAll(elections(4))
 	w.runUntil(w.now+2*time.Second, nil)
 	w.closing = true
 	quiet := func() bool {
@@ -213,6 +214,18 @@ func (w *world) converge() {
 	if !w.runUntil(w.now+w.mix.Deadline+5*time.Second+elections(4), quiet) {
 		w.failf("no convergence", "after %v without new operations: %s", w.now-start, w.describe())
 	}
+}
+
+// catchUpAll demands that no node stays behind for as long as clients go on.
+func (w *world) catchUpAll(elections time.Duration) {
+	start, mark := w.now, w.check.lastCommitted()
+	reached := func() bool {
+		return !slices.ContainsFunc(w.nodes, func(n *node) bool { return !n.fatal && (!n.up() || n.applier.Index() < mark) })
+	}
+	if !w.runUntil(w.now+breakOff+2*time.Second+elections, reached) {
+		w.failf("left behind", "%v after %d was committed without faults: %s", w.now-start, mark, w.describe())
+	}
+	w.catchUp = w.now - start
 }
 
 func (w *world) describe() string {

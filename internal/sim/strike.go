@@ -67,7 +67,35 @@ func (w *world) scheduleStrikes() {
 	}
 }
 
-// strike does it, and arranges for its end.
+// Strikes tells whether the strike of this number is to come.
+func (o *Options) Strikes(number int) bool {
+	return o.Keep == nil || slices.Contains(o.Keep, number)
+}
+
+// strikes is what each kind does to a node, and arranges for its end. Each tells whether
+// the fault has come; some come later, and count then.
+var strikes = [numFaults]func(*world, *node, Strike) bool{
+	Partition:    (*world).cutLinks,
+	OneWay:       (*world).cutLinks,
+	Bridge:       (*world).cutLinks,
+	Link:         (*world).cutLinks,
+	Flap:         (*world).cutLinks,
+	Desertion:    (*world).desert,
+	Kill:         (*world).kill,
+	PowerLoss:    (*world).kill,
+	Blackout:     (*world).blackout,
+	InstallCrash: (*world).crashAtInstall,
+	Reset:        (*world).breakConnections,
+	IOError:      func(_ *world, n *node, _ Strike) bool { n.disk.failNext = true; return false },
+	DiskFull:     (*world).fillDisk,
+	Corrupt:      (*world).corrupt,
+	Pause:        (*world).pause,
+	Clock:        (*world).changeClock,
+	SlowDisk:     (*world).slowDisk,
+	SlowNode:     (*world).slowNode,
+	Transfer:     (*world).transfer,
+}
+
 func (w *world) strike(number int, s Strike) {
 	n := w.node(s.Node)
 	if s.Leader {
@@ -76,69 +104,18 @@ func (w *world) strike(number int, s Strike) {
 		}
 	}
 	w.trace.text(w.now, n.id, "strike", "%d: %s", number, s)
-	until := func(end func()) {
-		w.after(s.For, func() {
-			if !w.healed {
-				end()
-			}
-		})
+	if strikes[s.Fault](w, n, s) {
+		w.injected(s.Fault)
 	}
-	switch s.Fault {
-	case Partition, OneWay, Bridge, Link, Flap:
-		w.net.strike(n.id, s, until)
-	case Kill, PowerLoss:
-		if !n.up() {
-			return
+}
+
+// meanwhile does f after d, unless all has been healed by then.
+func (w *world) meanwhile(d time.Duration, f func()) {
+	w.after(d, func() {
+		if !w.healed {
+			f()
 		}
-		n.crash(s.Fault == PowerLoss)
-		n.after0(s.For, n.start)
-	case Blackout:
-		for _, n := range w.nodes {
-			n.crash(true)
-			n.after0(s.For+w.upTo(time.Second), n.start)
-		}
-	case InstallCrash:
-		// It is away for a while, so that it needs one.
-		n.crashAtInstall = true
-		s.Fault, s.Split = Partition, 0
-		w.net.strike(n.id, s, until)
-		return // counted when it comes
-	case Reset:
-		w.net.reset(n.id)
-		if s.Split%2 == 0 && n.up() {
-			n.call(func(r *replica) { r.Unreachable(s.Peer) })
-		}
-	case IOError:
-		n.disk.failNext = true
-		return
-	case DiskFull:
-		n.disk.setFull(true)
-		until(func() { n.disk.setFull(false) })
-		return
-	case Corrupt:
-		if !w.corrupt(n) {
-			return
-		}
-	case Pause:
-		if !n.up() || n.paused {
-			return
-		}
-		n.pause()
-		n.after0(s.For, n.resume)
-	case Clock:
-		n.clock.setRate(w.now, w.mix.drawRate(s.Split))
-	case SlowDisk:
-		n.slowDisk = true
-		until(func() { n.slowDisk = false })
-	case SlowNode:
-		n.slow = true
-		until(func() { n.slow = false })
-	case Transfer:
-		if !w.transfer(n, s) {
-			return
-		}
-	}
-	w.injected(s.Fault)
+	})
 }
 
 // leader is the one of the highest term.
@@ -149,6 +126,91 @@ func (w *world) leader() (leader *node) {
 		}
 	}
 	return leader
+}
+
+func (w *world) kill(n *node, s Strike) bool {
+	if !n.up() {
+		return false
+	}
+	again := 0
+	if s.Split%4 == 0 {
+		again = 1 + int(s.Split>>2%4)
+	}
+	w.crashLoop(n, s.For, s.Fault == PowerLoss, again)
+	return true
+}
+
+// crashLoop is a process that dies again and again, soon after it was started.
+func (w *world) crashLoop(n *node, down time.Duration, powerLoss bool, again int) {
+	n.crash(powerLoss)
+	n.after0(down, func() {
+		n.start()
+		if again > 0 {
+			w.meanwhile(w.upTo(milliseconds(400)), func() { w.crashLoop(n, w.upTo(milliseconds(50)), powerLoss, again-1) })
+		}
+	})
+}
+
+func (w *world) blackout(_ *node, s Strike) bool {
+	for _, n := range w.nodes {
+		n.crash(true)
+		n.after0(s.For+w.upTo(time.Second), n.start)
+	}
+	return true
+}
+
+// crashAtInstall lets n crash when it gets its next snapshot, and be away for a while
+// before, so that it needs one.
+func (w *world) crashAtInstall(n *node, s Strike) bool {
+	n.crashAtInstall = true
+	s.Fault, s.Split = Partition, 0
+	w.cutLinks(n, s)
+	return false
+}
+
+func (n *node) crashAndRestart(powerLoss bool) {
+	n.crash(powerLoss)
+	n.after0(n.w.upTo(time.Second), n.start)
+}
+
+func (w *world) breakConnections(n *node, s Strike) bool {
+	w.net.reset(n.id)
+	if s.Split%2 == 0 && n.up() {
+		n.call(func(r *replica) { r.Unreachable(s.Peer) })
+	}
+	return true
+}
+
+func (w *world) fillDisk(n *node, s Strike) bool {
+	n.disk.setFull(true)
+	w.meanwhile(s.For, func() { n.disk.setFull(false) })
+	return false
+}
+
+func (w *world) pause(n *node, s Strike) bool {
+	if !n.up() || n.paused {
+		return false
+	}
+	n.pause()
+	n.after0(s.For, n.resume)
+	return true
+}
+
+func (w *world) changeClock(n *node, s Strike) bool {
+	n.clock.setRate(w.now, w.mix.drawRate(s.Split))
+	return true
+}
+
+func (w *world) slowDisk(n *node, s Strike) bool {
+	n.slowDisk = true
+	w.meanwhile(s.For, func() { n.slowDisk = false })
+	return true
+}
+
+func (w *world) slowNode(n *node, s Strike) bool {
+	n.slow = true
+	w.meanwhile(s.For, func() { n.slow = false })
+	return true
 }
 
 func (w *world) transfer(n *node, s Strike) bool {
@@ -164,7 +226,9 @@ func (w *world) transfer(n *node, s Strike) bool {
 }
 
 // corrupt damages the disk of a node that is down then, if the others can do without.
-func (w *world) corrupt(n *node) bool {
+// Before that it looks what copies of the disk would come to.
+func (w *world) corrupt(n *node, _ Strike) bool {
+	n.disk.rotCopies(8)
 	gone := 0
 	for _, n := range w.nodes[:w.mix.Voters] {
 		if n.fatal || n.disk.damage != none {
@@ -180,77 +244,45 @@ func (w *world) corrupt(n *node) bool {
 	return true
 }
 
-func (n *node) crashAndRestart(powerLoss bool) {
-	n.crash(powerLoss)
-	n.after0(n.w.upTo(time.Second), n.start)
-}
-
-// strike cuts links.
-func (t *network) strike(id raft.NodeID, s Strike, until func(func())) {
-	var pairs [][2]raft.NodeID
-	add := func(from, to raft.NodeID) {
-		if from != to {
-			pairs = append(pairs, [2]raft.NodeID{from, to})
+// desert lets the followers of a leader leave it one after the other, and elect
+// another as soon as they can. First no clients reach it, so that all logs are equal and
+// anybody may be elected. Then just so many followers lose it that it keeps its majority.
+// When those call for an election, the others lose it too, perhaps by a restart that
+// makes them forget it. Its lease must be over by the time that they vote.
+func (w *world) desert(_ *node, s Strike) bool {
+	l := w.leader()
+	if l == nil {
+		return false
+	}
+	var followers []*node
+	for _, i := range w.rand.Perm(w.mix.Voters) {
+		if n := w.nodes[i]; n != l {
+			followers = append(followers, n)
 		}
 	}
-	side := func(n raft.NodeID) bool { return s.Split>>n&1 == 1 }
-	all := len(t.cut) - 1
-	for a := raft.NodeID(1); int(a) <= all; a++ {
-		for b := raft.NodeID(1); int(b) <= all; b++ {
-			switch {
-			case s.Fault == Partition && s.Split&(1<<40) == 0: // isolate one
-				if a == id || b == id {
-					add(a, b)
-				}
-			case s.Fault == Partition && side(a) != side(b),
-				s.Fault == Bridge && side(a) != side(b) && a != id && b != id,
-				s.Fault == OneWay && s.Split&1 == 0 && a == id,
-				s.Fault == OneWay && s.Split&1 == 1 && b == id,
-				(s.Fault == Link || s.Fault == Flap) && (a == id && b == s.Peer || a == s.Peer && b == id):
-				add(a, b)
-			}
+	first, rest := followers[:w.mix.Voters/2], followers[w.mix.Voters/2:]
+	if w.mix.has(Clock) && s.Split%2 == 0 { // the worst that is allowed
+		lowest, highest := w.mix.rates()
+		l.clock.setRate(w.now, lowest)
+		for _, n := range followers {
+			n.clock.setRate(w.now, highest)
 		}
 	}
-	shift := func(by int) {
-		for _, p := range pairs {
-			t.cut[p[0]][p[1]] += by
+	end := w.now + milliseconds(200) + 4*w.mix.ElectionTimeout
+	w.net.clientCut[l.id]++
+	w.meanwhile(end-w.now, func() { w.net.clientCut[l.id]-- })
+	w.meanwhile(milliseconds(100), func() {
+		for _, n := range first {
+			w.net.part(l.id, n.id, end)
 		}
-		if s.Split&(3<<41) == 0 {
-			t.clientCut[id] += by
-		}
-	}
-	if s.Fault == Flap {
-		t.flap(shift, t.w.now+s.For)
-		return
-	}
-	shift(1)
-	until(func() { shift(-1) })
-	if s.Split&(1<<43) == 0 { // by a firewall that resets connections
-		for _, p := range pairs {
-			if n := t.w.node(p[1]); n.up() {
-				n.after(t.latency(), func() { n.call(func(r *replica) { r.Unreachable(p[0]) }) })
-			}
-		}
-	}
-}
-
-// flap cuts and restores again and again.
-func (t *network) flap(shift func(int), end Instant) {
-	w := t.w
-	if w.healed || w.now >= end {
-		return
-	}
-	shift(1)
-	w.after(w.upTo(200*time.Millisecond), func() {
-		if w.healed {
-			return
-		}
-		shift(-1)
-		w.after(w.upTo(200*time.Millisecond), func() { t.flap(shift, end) })
 	})
-}
-
-// Strikes tells whether the strike of this number is to come.
-func (o *Options) Strikes(number int) bool {
-	return o.Keep == nil || slices.Contains(o.Keep, number)
+	w.meanwhile(milliseconds(100)+w.mix.ElectionTimeout+w.upTo(w.mix.ElectionTimeout), func() {
+		for _, n := range rest {
+			w.net.part(l.id, n.id, end)
+			if s.Split&2 == 0 && n.up() {
+				w.crashLoop(n, w.upTo(milliseconds(30)), false, 0)
+			}
+		}
+	})
+	return true
 }

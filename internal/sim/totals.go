@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"syscall"
 	"time"
 )
 
@@ -11,11 +12,28 @@ type Totals struct {
 	Seeds     int
 	Failed    int
 	Simulated time.Duration
-	Recovery  time.Duration // the longest
+	Recovery  slowest
+	CatchUp   slowest
 	Events    uint64
 	Faults    FaultCounts
 	Counts    Counts
 	Outcomes  Outcomes
+}
+
+// slowest is the longest of some durations, and the seed of its run.
+type slowest struct {
+	time.Duration
+	seed uint64
+}
+
+func (s *slowest) add(d time.Duration, seed uint64) {
+	if d > s.Duration {
+		*s = slowest{d, seed}
+	}
+}
+
+func (s slowest) String() string {
+	return fmt.Sprintf("%.2f s (seed %d)", s.Seconds(), s.seed)
 }
 
 // Add adds a run.
@@ -25,7 +43,8 @@ func (t *Totals) Add(r Result) {
 		t.Failed++
 	}
 	t.Simulated += r.Simulated
-	t.Recovery = max(t.Recovery, r.Recovery)
+	t.Recovery.add(r.Recovery, r.Seed)
+	t.CatchUp.add(r.CatchUp, r.Seed)
 	t.Events += r.Events
 	for f, n := range r.Faults {
 		t.Faults[f] += n
@@ -50,10 +69,19 @@ func (c *Counts) add(d Counts) {
 
 func (t *Totals) String() string {
 	seconds := time.Since(t.Begin).Seconds()
-	return fmt.Sprintf("%d seeds, %d failed, %.2f simulated hours, %.1f seeds/s, %.1f simulated hours a minute; "+
-		"operations: %d done, %d maybe, %d dropped; slowest recovery %v; %+v\n\tfaults: %s",
-		t.Seeds, t.Failed, t.Simulated.Hours(), float64(t.Seeds)/seconds, t.Simulated.Hours()/seconds*60,
-		t.Outcomes.Done, t.Outcomes.Maybe, t.Outcomes.Dropped, t.Recovery, t.Counts, t.Faults)
+	return fmt.Sprintf("%d seeds, %d failed, %.2f simulated hours, %.1f seeds/s, %.1f simulated hours a CPU minute; "+
+		"operations: %d done, %d maybe, %d dropped; slowest recovery %v, then all caught up in %v; %+v\n\tfaults: %s",
+		t.Seeds, t.Failed, t.Simulated.Hours(), float64(t.Seeds)/seconds, t.Simulated.Hours()/cpuTime().Minutes(),
+		t.Outcomes.Done, t.Outcomes.Maybe, t.Outcomes.Dropped, t.Recovery, t.CatchUp, t.Counts, t.Faults)
+}
+
+// cpuTime is what the process has used, of all processors.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // Empty says what did not happen in runs that were to be full of everything, and so

@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,10 +31,11 @@ type settings struct {
 }
 
 func main() {
+	debug.SetGCPercent(400) // runs are small, and make much garbage
 	var (
 		s        settings
 		seed     = flag.Uint64("seed", 0, "run this seed alone")
-		faults   = flag.String("faults", "", "let seeds draw only from these faults, separated by commas: "+fmt.Sprint(sim.AllFaults()))
+		faults   = flag.String("faults", "", "let seeds draw only from these faults, separated by commas, or from none: "+fmt.Sprint(sim.AllFaults()))
 		without  = flag.String("without", "", "leave out these of the faults that a seed draws")
 		keep     = flag.String("keep", "", "leave out all strikes but those of these numbers; none: -")
 		disk     = flag.String("disk", "", "model or wal, instead of what the seed draws")

@@ -2,6 +2,7 @@ package clerk
 
 // What the tests of the network part need to know of it.
 const (
-	MaxBatchCalls = maxBatchCalls
+	MaxBatchBytes = maxBatchBytes
+	CallOverhead  = callOverhead
 	MaxQueueCalls = maxQueueCalls
 )

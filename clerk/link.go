@@ -15,12 +15,12 @@ import (
 )
 
 // Bounds of one batch, and of what may wait for the next ones: beyond the latter
-// callers wait themselves. Bytes are those of keys and values plus callOverhead.
+// callers wait themselves. Bytes are those of keys and values plus callOverhead. For
+// batches beyond 32 KiB gRPC takes, and clears, a buffer of 1 MiB.
 const (
-	maxBatchCalls = 1024
-	maxBatchBytes = 1 << 20
-	maxQueueCalls = 4 * maxBatchCalls
-	maxQueueBytes = 4 * maxBatchBytes
+	maxBatchBytes = 31 << 10
+	maxQueueCalls = 4 << 10
+	maxQueueBytes = 4 << 20
 	callOverhead  = 48 // at least what a request takes on the wire besides key and value
 )
 
@@ -200,7 +200,7 @@ func (l *link) drain() *api.RequestBatch {
 	)
 	for _, c := range l.queue {
 		if c.state == queued {
-			full := len(batch.Requests) == maxBatchCalls || bytes+c.bytes > maxBatchBytes
+			full := bytes+c.bytes > maxBatchBytes
 			if full && len(batch.Requests) > 0 {
 				break
 			}

@@ -145,7 +145,8 @@ func readSnapshot(r io.Reader) (state, error) {
 			return state{}, err
 		}
 		st.index.Load(key, rec)
-		st.sum += rec.hash(key)
+		rec.sum = rec.hash(key)
+		st.sum += rec.sum
 		st.bytes += rec.size(key)
 		last = key
 	}

@@ -40,6 +40,9 @@ type record struct {
 	version        uint64
 	createRevision uint64
 	modRevision    uint64
+	// sum is what the record adds to state.sum: kept, since to compute it again would
+	// read the whole value.
+	sum uint64
 }
 
 // firstRevision is the revision of an empty store, as in etcd.
@@ -108,13 +111,14 @@ func (s *Store) put(op Op, old *record) Result {
 		createRevision: revision,
 		modRevision:    revision,
 	}
-	sum := s.state.sum + r.hash(op.Key)
-	size := s.state.bytes + r.size(op.Key)
+	sum, size := s.state.sum, s.state.bytes+r.size(op.Key)
 	if old != nil {
 		r.version, r.createRevision = old.version+1, old.createRevision
-		sum = s.state.sum + r.hash(op.Key) - old.hash(op.Key)
+		sum -= old.sum
 		size -= old.size(op.Key)
 	}
+	r.sum = r.hash(op.Key)
+	sum += r.sum
 
 	s.mu.Lock()
 	s.state.index.Set(op.Key, r)
@@ -128,7 +132,7 @@ func (s *Store) put(op Op, old *record) Result {
 
 func (s *Store) delete(key string, old *record) Result {
 	revision, tomb := s.state.revision+1, tombOf(key)
-	sum := s.state.sum - old.hash(key) - s.state.tombs.hash(tomb)
+	sum := s.state.sum - old.sum - s.state.tombs.hash(tomb)
 
 	s.mu.Lock()
 	s.state.index.Delete(key)

@@ -1,9 +1,6 @@
 package raft
 
-import (
-	"slices"
-	"sort"
-)
+import "sort"
 
 // log is the replicated log in memory: the entries after base. Slices of it that
 // were handed out stay valid, because nothing in the array behind them is ever
@@ -101,8 +98,12 @@ func (l *log) bytes(lo, hi Index) (size int) {
 	return size
 }
 
-// append adds entries behind the last one.
+// append adds entries behind the last one. An array that is full is replaced by one of
+// twice the size: what append would do for large ones copies each entry some five times.
 func (l *log) append(entries []Entry) {
+	if need := len(l.entries) + len(entries); need > cap(l.entries) {
+		l.entries = append(make([]Entry, 0, 2*need), l.entries...)
+	}
 	for _, e := range entries {
 		if e.Index != l.last()+1 || e.Term < l.lastTerm() {
 			failf("append of %s behind %d of term %d", e, l.last(), l.lastTerm())
@@ -143,12 +144,13 @@ func (l *log) persisted(seq uint64) {
 }
 
 // compact drops the entries up to and with i, which is durable. The array is
-// copied, so that its memory goes with them.
+// copied, so that its memory goes with them. The new one has room for as many entries
+// as there were: the log will grow to that again.
 func (l *log) compact(i Index) {
 	t, ok := l.term(i)
 	assertf(ok, "compact to %d of %d to %d", i, l.base+1, l.last())
 	l.size -= l.bytes(l.base+1, i)
-	l.entries = slices.Clone(l.entries[i-l.base:])
+	l.entries = append(make([]Entry, 0, len(l.entries)), l.entries[i-l.base:]...)
 	l.base, l.baseTerm = i, t
 }
 

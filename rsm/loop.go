@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"time"
 
 	"balsa/raft"
@@ -19,6 +20,7 @@ func (n *Node[Op, Result]) runLoop() {
 	ticker := time.NewTicker(n.cfg.tick())
 	defer ticker.Stop()
 	var last raft.Status
+	var ev Events[waiter[Result]]
 	for {
 		ticked := false
 		select {
@@ -28,7 +30,8 @@ func (n *Node[Op, Result]) runLoop() {
 			ticked = true
 		case <-n.inbox.wake:
 		}
-		ev := n.inbox.take()
+		runtime.Gosched() // let all who are ready add their events: they share a turn
+		ev = n.inbox.take(ev)
 		ev.Ticked = ticked
 		n.perform(n.replica.Turn(ev, n.now()))
 		n.logChanges(&last)

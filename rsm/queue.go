@@ -130,11 +130,13 @@ func (b *inbox[W]) call(f func(*Replica[W])) {
 	signal(b.wake)
 }
 
-func (b *inbox[W]) take() Events[W] {
+// take returns all that gathered. It uses the space of those who were taken before.
+func (b *inbox[W]) take(before Events[W]) Events[W] {
+	before.reset()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	ev := b.events
-	b.events = Events[W]{}
+	b.events = before
 	return ev
 }
 

@@ -18,6 +18,19 @@ type Events[W any] struct {
 	Calls []func(*Replica[W])
 }
 
+// reset empties ev, and keeps its space for those to come.
+func (ev *Events[W]) reset() {
+	clear(ev.Messages)
+	clear(ev.Submits)
+	clear(ev.Reads)
+	clear(ev.Offers)
+	clear(ev.Calls)
+	*ev = Events[W]{
+		Messages: ev.Messages[:0], Submits: ev.Submits[:0], Reads: ev.Reads[:0],
+		Offers: ev.Offers[:0], Calls: ev.Calls[:0],
+	}
+}
+
 // Submission is an operation to propose. On a replica that is not leader its fate is
 // ErrWrongLeader at once.
 type Submission[W any] struct {
@@ -62,7 +75,7 @@ type Effects[W any] struct {
 }
 
 // Turn takes all events that gathered, and returns all effects that they have
-// together. now is what the clock shows after the last Read was asked for.
+// together. It keeps none of the slices in ev. now is what the clock shows after the last Read was asked for.
 func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 	if ev.Ticked {
 		r.pause = max(0, r.pause-1)

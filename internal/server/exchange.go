@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -15,8 +16,11 @@ import (
 
 const (
 	// maxBatchBytes is about how large a batch of replies gets. One reply larger than
-	// that is a batch of its own.
-	maxBatchBytes = 512 << 10
+	// that is a batch of its own. For batches beyond 32 KiB gRPC takes, and clears, a
+	// buffer of 1 MiB.
+	maxBatchBytes = 31 << 10
+	// replyOverhead is at least what a reply takes on the wire besides its value.
+	replyOverhead = 48
 	// maxUnsentReplies stops the reading of a stream whose client does not read.
 	maxUnsentReplies = 4 << 10
 )
@@ -165,8 +169,12 @@ func (x *exchange) end(reason error) {
 // draining is closed. It returns the status with which the stream ends.
 func (x *exchange) send(ctx context.Context, draining <-chan struct{}, send func(*api.ReplyBatch) error) error {
 	defer x.abandon()
+	var answers []answer
 	for drained := false; ; {
-		answers, pending, ended := x.take()
+		runtime.Gosched() // let all who have replies ready queue them: they share a batch
+		var pending int
+		var ended error
+		answers, pending, ended = x.take(answers)
 		if len(answers) > 0 {
 			notify(x.room)
 			if err := x.sendAll(answers, send); err != nil {
@@ -193,25 +201,22 @@ func (x *exchange) send(ctx context.Context, draining <-chan struct{}, send func
 	}
 }
 
-func (x *exchange) take() (answers []answer, pending int, ended error) {
+// take returns all that is unsent. It uses the space of those who were taken before.
+func (x *exchange) take(before []answer) (answers []answer, pending int, ended error) {
+	clear(before)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	answers, x.unsent = x.unsent, nil
+	answers, x.unsent = x.unsent, before[:0]
 	return answers, x.pending, x.ended
 }
 
 // sendAll sends answers in batches of limited size.
 func (x *exchange) sendAll(answers []answer, send func(*api.ReplyBatch) error) error {
 	for len(answers) > 0 {
-		n, size := 0, 0
-		batch := &api.ReplyBatch{}
-		for n < len(answers) {
-			size += len(answers[n].reply.Value) + requestOverhead
-			if n > 0 && size > maxBatchBytes {
-				break
-			}
-			batch.Replies = append(batch.Replies, answers[n].reply)
-			n++
+		n := fitting(answers)
+		batch := &api.ReplyBatch{Replies: make([]*api.Reply, n)}
+		for i, a := range answers[:n] {
+			batch.Replies[i] = a.reply
 		}
 		err := send(batch)
 		for _, a := range answers[:n] {
@@ -226,6 +231,18 @@ func (x *exchange) sendAll(answers []answer, send func(*api.ReplyBatch) error) e
 		answers = answers[n:]
 	}
 	return nil
+}
+
+// fitting returns how many of the answers make the next batch, at least one.
+func fitting(answers []answer) int {
+	size := 0
+	for i, a := range answers {
+		size += len(a.reply.Value) + replyOverhead
+		if i > 0 && size > maxBatchBytes {
+			return i
+		}
+	}
+	return len(answers)
 }
 
 // abandon lets go of all replies, those to come included.

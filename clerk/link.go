@@ -48,11 +48,12 @@ type link struct {
 
 // call is one request on its way, and who waits for its reply.
 type call struct {
+	link  *link
 	req   *api.Request
 	bytes int
 	state callState   // guarded by link.mu
 	done  chan result // capacity 1: whoever ends the call never waits
-	timer *time.Timer
+	timer *time.Timer // runs expire
 }
 
 type callState uint8
@@ -69,7 +70,8 @@ type result struct {
 }
 
 func newCall() *call {
-	c := &call{done: make(chan result, 1), timer: time.NewTimer(time.Hour)}
+	c := &call{done: make(chan result, 1)}
+	c.timer = time.AfterFunc(time.Hour, c.expire)
 	c.timer.Stop()
 	return c
 }
@@ -81,30 +83,46 @@ func newLink(n *network, conn *grpc.ClientConn) *link {
 // call sends a request over the link and waits for its reply.
 func (l *link) call(ctx context.Context, req *api.Request, timeout time.Duration) (*api.Reply, error) {
 	c := l.net.calls.Get().(*call)
-	c.timer.Reset(timeout)
-	r, free := l.complete(ctx, c, req, patienceOf(ctx, timeout))
-	c.timer.Stop()
-	if free {
+	if err := l.enqueue(ctx, c, req, timeout); err != nil {
+		l.net.calls.Put(c)
+		return nil, notSent(err)
+	}
+	r, free := l.wait(ctx, c)
+	// A call is used again only if nothing is left of it: one that was given up may still
+	// be in the queue, and if the timer cannot be stopped expire is about to look at it.
+	if c.timer.Stop() && free {
 		c.req = nil
 		l.net.calls.Put(c)
 	}
 	return r.reply, r.err
 }
 
-// complete queues a call and waits for its end. It tells whether c is free to be used
-// for another call: one that was given up in the queue is still there.
-func (l *link) complete(ctx context.Context, c *call, req *api.Request, timeout time.Duration) (r result, free bool) {
-	if err := l.enqueue(ctx, c, req, timeout); err != nil {
-		return result{err: notSent(err)}, true
+// wait waits for the end of a call, and tells whether c is free to be used for another.
+func (l *link) wait(ctx context.Context, c *call) (r result, free bool) {
+	if ctx.Done() == nil { // no need for a select, which costs more
+		return <-c.done, true
 	}
 	select {
 	case r := <-c.done:
 		return r, true
 	case <-ctx.Done():
 		return l.abandon(c, ctx.Err())
-	case <-c.timer.C:
-		return l.abandon(c, errNoAnswer)
 	}
+}
+
+// expire ends the call because its time is up.
+func (c *call) expire() {
+	l := c.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch c.state {
+	case queued:
+		c.done <- result{err: notSent(errNoAnswer)}
+	case sent:
+		delete(l.sent, c.req.Id)
+		c.done <- result{err: errNoAnswer}
+	}
+	c.state = over
 }
 
 // patienceOf returns how long a caller will wait for an answer.
@@ -117,35 +135,52 @@ func patienceOf(ctx context.Context, timeout time.Duration) time.Duration {
 
 // enqueue puts the call in the queue, and waits for room if need be.
 func (l *link) enqueue(ctx context.Context, c *call, req *api.Request, timeout time.Duration) error {
-	c.bytes = len(req.Key) + len(req.Value) + callOverhead
-	for {
-		l.mu.Lock()
-		if l.closed {
-			l.mu.Unlock()
-			return ErrClosed
+	c.link, c.bytes = l, len(req.Key)+len(req.Value)+callOverhead
+	var late <-chan time.Time
+	for start := time.Now(); ; {
+		room, err := l.tryEnqueue(c, req, patienceOf(ctx, timeout), timeout-time.Since(start))
+		if err != nil {
+			return err
 		}
-		if len(l.queue) < maxQueueCalls && (l.queueBytes+c.bytes <= maxQueueBytes || len(l.queue) == 0) {
-			l.push(c, req, timeout)
-			l.mu.Unlock()
+		if room == nil {
 			select {
 			case l.wake <- struct{}{}:
 			default:
 			}
 			return nil
 		}
-		if l.room == nil {
-			l.room = make(chan struct{})
+		if late == nil {
+			timer := time.NewTimer(timeout)
+			defer timer.Stop()
+			late = timer.C
 		}
-		room := l.room
-		l.mu.Unlock()
 		select {
 		case <-room:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-c.timer.C:
+		case <-late:
 			return errors.New("queue is full")
 		}
 	}
+}
+
+// tryEnqueue puts the call in the queue, where it stays for the time left at most. If
+// there is no room it returns a channel that is closed when there may be.
+func (l *link) tryEnqueue(c *call, req *api.Request, patience, left time.Duration) (room <-chan struct{}, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, ErrClosed
+	}
+	if len(l.queue) > 0 && (len(l.queue) >= maxQueueCalls || l.queueBytes+c.bytes > maxQueueBytes) {
+		if l.room == nil {
+			l.room = make(chan struct{})
+		}
+		return l.room, nil
+	}
+	l.push(c, req, patience)
+	c.timer.Reset(left)
+	return nil, nil
 }
 
 // push adds a call to the queue, with a request of its own: ids differ from one

@@ -29,7 +29,7 @@ type member struct {
 	process      *exec.Cmd
 	exited       chan struct{} // closed when the process has ended
 	paused       bool
-	deaths       int
+	killed       bool // the process has ended, or will, because the rig wants it to
 }
 
 // cluster is the processes under torture, and the network between them.
@@ -131,7 +131,7 @@ func (c *cluster) start(m *member) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}
-	m.process, m.exited = cmd, make(chan struct{})
+	m.process, m.exited, m.killed = cmd, make(chan struct{}), false
 	go func(exited chan struct{}) {
 		_ = cmd.Wait() // how it ended is in its log, and in what it does not answer
 		close(exited)
@@ -153,10 +153,10 @@ func (m *member) running() bool {
 
 // kill ends m as kill -9 does, and waits until it is gone.
 func (m *member) kill() {
+	m.killed = true
 	if m.running() {
 		_ = m.process.Process.Kill()
 		<-m.exited
-		m.deaths++
 	}
 }
 
@@ -165,6 +165,7 @@ func (m *member) stop(within time.Duration) bool {
 	if !m.running() {
 		return true
 	}
+	m.killed = true
 	_ = m.process.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-m.exited:
@@ -210,6 +211,17 @@ func (c *cluster) but(out ...*member) (rest []*member) {
 		}
 	}
 	return rest
+}
+
+// fallen is an error for each member that has stopped by itself, with its last word.
+func (c *cluster) fallen() error {
+	var errs []error
+	for _, m := range c.members {
+		if m.process != nil && !m.killed && !m.running() {
+			errs = append(errs, fmt.Errorf("%s has stopped: %s", m.name, m.tail(1)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // tail returns the last lines of m's log.

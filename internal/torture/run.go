@@ -78,13 +78,14 @@ func (t *torture) run() (err error) {
 	quiet := t.tellProgress()
 	err = t.faults()
 	quiet()
+	fallen := t.c.fallen()
 	loadErr := t.load.stop(t.ck)
 	t.report.CorruptFrames = t.c.mentions("corrupt frame")
 	switch {
 	case interrupted(err):
 		return errors.New("interrupted")
 	case err != nil || loadErr != nil:
-		return fmt.Errorf("under load: %w", errors.Join(err, loadErr))
+		return fmt.Errorf("under load: %w", errors.Join(err, fallen, loadErr))
 	}
 	if err := t.converge(); err != nil {
 		return err

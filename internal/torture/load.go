@@ -82,6 +82,9 @@ func (l *load) begin() {
 // end ends an epoch: the operations under way come to their ends, ck has one more look
 // at every key, and the history goes to the judge. It returns what was found so far.
 func (l *load) end(ck *clerk.Clerk) error {
+	if !l.goesOn() {
+		return nil // it has ended badly before
+	}
 	close(l.quit)
 	l.running.Wait()
 	ctx, cancel := context.WithTimeout(l.ctx, 2*operationTimeout)

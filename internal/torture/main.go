@@ -92,7 +92,7 @@ func main() {
 	err := run(ctx, o)
 	stop()
 	if err != nil {
-		fmt.Printf("FAILED: %v\n", err)
+		fmt.Printf("FAILED: %s\n", oneLine(err))
 		os.Exit(1)
 	}
 }

@@ -52,9 +52,10 @@ func run(ctx context.Context, o options) (err error) {
 	if err == nil {
 		err = t.run()
 	}
-	if closeErr := t.c.close(); err == nil {
-		err = closeErr
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
 	}
+	err = errors.Join(err, t.c.close())
 	return errors.Join(err, t.finish(err))
 }
 
@@ -81,10 +82,7 @@ func (t *torture) run() (err error) {
 	fallen := t.c.fallen()
 	loadErr := t.load.stop(t.ck)
 	t.report.CorruptFrames = t.c.mentions("corrupt frame")
-	switch {
-	case interrupted(err):
-		return errors.New("interrupted")
-	case err != nil || loadErr != nil:
+	if err != nil || loadErr != nil {
 		return fmt.Errorf("under load: %w", errors.Join(err, fallen, loadErr))
 	}
 	if err := t.converge(); err != nil {

@@ -32,7 +32,7 @@ type options struct {
 	kills, pauses, network int
 	powerLosses, fullDisks int
 	clients, keys, rate    int
-	window                 int
+	bulk, window           int
 	pause                  time.Duration
 	within, heal, rejoin   time.Duration
 	seed                   uint64
@@ -55,6 +55,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.IntVar(&o.clients, "clients", 5, "clients that read and write shared keys")
 	f.IntVar(&o.keys, "keys", 50, "shared keys")
 	f.IntVar(&o.rate, "rate", 0, "operations a second of all clients together at most; 0: no bound")
+	f.IntVar(&o.bulk, "bulk", 0, "KiB of a value that one more client writes again and again, so that the log is cut often; 0: none")
 	f.IntVar(&o.window, "window", 40_000, "operations after which a history is checked and forgotten, and other keys are used")
 	f.DurationVar(&o.pause, "pause", 2*time.Millisecond, "how long each client waits between operations at least")
 	f.DurationVar(&o.within, "within", 2*time.Second, "how soon writes must be back after a fault of a minority")

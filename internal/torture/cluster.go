@@ -90,9 +90,9 @@ func (c *cluster) direct() (all []string) {
 	return all
 }
 
-// close ends what is left: processes, proxies and disks. It returns what did not end
-// as it should.
-func (c *cluster) close() error {
+// close ends what is left: processes, proxies and mounts. It returns what did not end
+// as it should. The images of the disks stay if they are to be looked at.
+func (c *cluster) close(keepDisks bool) error {
 	var errs []error
 	for _, m := range c.members {
 		if m.paused {
@@ -106,7 +106,11 @@ func (c *cluster) close() error {
 		c.network.close()
 	}
 	for _, m := range c.members {
-		if m.disk != nil {
+		switch {
+		case m.disk == nil:
+		case keepDisks:
+			errs = append(errs, m.disk.detach())
+		default:
 			errs = append(errs, m.disk.remove())
 		}
 	}

@@ -84,6 +84,10 @@ func main() {
 		fmt.Fprintf(os.Stderr, "torture: unexpected argument %q\n", flag.Arg(0))
 		os.Exit(2)
 	}
+	if o.nodes < 3 {
+		fmt.Fprintln(os.Stderr, "torture: --nodes must be 3 at least: the others have to go on without one")
+		os.Exit(2)
+	}
 	flag.Visit(func(f *flag.Flag) {
 		if f.Name != "dir" && f.Name != "seed" {
 			o.given = append(o.given, fmt.Sprintf("--%s='%s'", f.Name, f.Value))

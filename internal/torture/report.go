@@ -87,7 +87,7 @@ func newSpread(all []time.Duration) spread {
 		return spread{}
 	}
 	s := slices.Sorted(slices.Values(all))
-	at := func(percent int) float64 { return millis(s[(len(s)-1)*percent/100]) }
+	at := func(percent int) float64 { return millis(s[max(0, (len(s)*percent+99)/100-1)]) }
 	return spread{len(s), at(0), at(50), at(99), at(100)}
 }
 

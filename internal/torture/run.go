@@ -52,10 +52,11 @@ func run(ctx context.Context, o options) (err error) {
 	if err == nil {
 		err = t.run()
 	}
+	keep := err != nil && ctx.Err() == nil
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
-	err = errors.Join(err, t.c.close())
+	err = errors.Join(err, t.c.close(keep))
 	return errors.Join(err, t.finish(err))
 }
 

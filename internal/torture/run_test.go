@@ -85,6 +85,9 @@ func TestSpread(t *testing.T) {
 	if got, want := newSpread(all), (spread{101, 0, 50, 99, 100}); got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
+	if got, want := newSpread(all[:2]), (spread{2, 99, 99, 100, 100}); got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }
 
 // An epoch whose writes have revisions of an earlier one saw a store that had forgotten.

@@ -167,6 +167,16 @@ func (n *memNode) sync() {
 	clear(n.dirty)
 }
 
+// giveUp is what a failed sync leaves: some sectors are taken for written although they
+// are not, as Linux does, and another sync would say that all is well.
+func (n *memNode) giveUp(r *rand.Rand) {
+	for _, s := range slices.Sorted(maps.Keys(n.dirty)) {
+		if r.IntN(2) == 0 {
+			delete(n.dirty, s)
+		}
+	}
+}
+
 func (fs *memFS) rename(c nameChange) {
 	c.apply(fs.files)
 	fs.changed = append(fs.changed, c)
@@ -321,6 +331,9 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 
 func (f *memFile) Sync() error {
 	if err := f.fs.change(false); err != nil {
+		if f.node != nil && !f.fs.dead {
+			f.node.giveUp(f.fs.rand)
+		}
 		return err
 	}
 	if f.node != nil {

@@ -135,7 +135,7 @@ func (t *network) reset(id raft.NodeID) {
 		if n.id == id || !n.up() || !t.connected(id, n.id) || w.chance(0.2) {
 			continue
 		}
-		n.after(t.latency(), func() { n.call(func(r *replica) { r.Unreachable(id) }) })
+		w.hearOf(n, id)
 	}
 }
 
@@ -168,9 +168,7 @@ func (w *world) cutLinks(n *node, s Strike) bool {
 	w.meanwhile(s.For, func() { shift(-1) })
 	if s.Split&(1<<43) == 0 { // by a firewall that resets connections
 		for _, p := range pairs {
-			if n := w.node(p[1]); n.up() {
-				n.after(t.latency(), func() { n.call(func(r *replica) { r.Unreachable(p[0]) }) })
-			}
+			w.hearOf(w.node(p[1]), p[0])
 		}
 	}
 	return true

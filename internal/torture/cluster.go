@@ -45,13 +45,14 @@ type cluster struct {
 func newCluster(binary, dir string, n int, flags []string, seed uint64, disks bool) (*cluster, error) {
 	c := &cluster{binary: binary, flags: flags}
 	ports := rand.New(rand.NewPCG(seed, uint64(os.Getpid())))
+	taken := make(map[string]bool)
 	for i := range n {
 		name := fmt.Sprintf("n%d", i+1)
 		m := &member{index: i, name: name, dir: filepath.Join(dir, name), log: filepath.Join(dir, name+".log")}
 		c.members = append(c.members, m)
 		for _, address := range []*string{&m.client, &m.peer} {
 			var err error
-			if *address, err = freeAddress(ports); err != nil {
+			if *address, err = freeAddress(ports, taken); err != nil {
 				return c, err
 			}
 		}
@@ -68,15 +69,20 @@ func newCluster(binary, dir string, n int, flags []string, seed uint64, disks bo
 	return c, err
 }
 
-// freeAddress finds a port below those that the kernel gives to outgoing connections:
-// one of them could take the port while its server is down.
-func freeAddress(rng *rand.Rand) (string, error) {
+// freeAddress finds a port that is not taken, and takes it. It is below those that the
+// kernel gives to outgoing connections: one of them could get the port while its server
+// is down.
+func freeAddress(rng *rand.Rand, taken map[string]bool) (string, error) {
 	var err error
 	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rng.IntN(20_000))
+		if taken[address] {
+			continue
+		}
 		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rng.IntN(20_000))); err == nil {
-			defer l.Close()
-			return l.Addr().String(), nil
+		if l, err = net.Listen("tcp", address); err == nil {
+			taken[address] = true
+			return address, l.Close()
 		}
 	}
 	return "", fmt.Errorf("find a free port: %w", err)

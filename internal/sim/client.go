@@ -300,10 +300,11 @@ func (w *world) greet(n *node) {
 }
 
 // read asks a node for a read, of which only the checker wants to know.
-func (w *world) read(n *node) {
+func (w *world) read(n *node) { w.readBy(n, pick(w.rand, rsm.ReadIndex, rsm.ReadLease)) }
+
+func (w *world) readBy(n *node, mode rsm.ReadMode) {
 	n.awake(func() {
 		if n.up() {
-			mode := pick(w.rand, rsm.ReadIndex, rsm.ReadLease)
 			n.read(&waiter{mode: mode, done: func(kv.Result, error) {}})
 		}
 	})

@@ -18,11 +18,11 @@ func (w *world) elections(n int) time.Duration {
 // clients go on. Then it lets the clients finish, and demands that all nodes come to rest
 // in the same state.
 func (w *world) converge() {
-	start := w.now
-	if !w.runUntil(w.now+2*time.Second+w.elections(4), w.progress()) {
+	start := w.net.lastArrival()
+	if !w.runUntil(start+2*time.Second+w.elections(4), w.progress()) {
 		w.failf("no progress", "in %v after all faults ended: %s", w.now-start, w.describe())
 	}
-	w.recovery = w.now - start
+	w.recovery = max(0, w.now-start)
 	w.absence()
 	w.catchUpAll()
 	w.runUntil(w.now+2*time.Second, nil)

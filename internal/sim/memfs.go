@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -381,12 +382,17 @@ const (
 	none damage = iota
 	// flipped: one bit is another, which no crash does.
 	flipped
-	// hollowed: a sector is empty, and others behind it are not. Only of the last write
-	// can that be what a crash left.
+	// hollowed: a sector is empty, and a write begins behind it. Only of the last write
+	// can that be what a crash left. Where none begins behind it, the log cannot know:
+	// small writes that are gone and the rest of the last look like one large write that
+	// lacks its front.
 	hollowed
 	// cut: the end is missing, as it may be after a crash.
 	cut
 )
+
+// frameMagic is at the front of each write of a log.
+var frameMagic = []byte("fram")
 
 // rot changes one file: so may what lies on disks.
 func (fs *memFS) rot() (d damage) {
@@ -407,7 +413,7 @@ func (fs *memFS) rot() (d damage) {
 		end := min(at+sectorSize, len(n.data))
 		clear(n.data[at:end])
 		d = cut
-		if slices.ContainsFunc(n.data[end:], func(b byte) bool { return b != 0 }) {
+		if bytes.Contains(n.data[end:], frameMagic) {
 			d = hollowed
 		}
 	default:

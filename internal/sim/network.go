@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"balsa/raft"
@@ -32,6 +33,16 @@ func (t *network) healAll() {
 		clear(t.cut[from])
 	}
 	clear(t.clientCut)
+}
+
+// lastArrival is when all messages will have come that are under way now. Until then a
+// delay goes on: what was sent after it, in order, comes after it.
+func (t *network) lastArrival() Instant {
+	last := t.w.now
+	for _, from := range t.last {
+		last = max(last, slices.Max(from))
+	}
+	return last
 }
 
 func (t *network) connected(from, to raft.NodeID) bool { return t.cut[from][to] == 0 }

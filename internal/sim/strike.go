@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"balsa/raft"
+	"balsa/rsm"
 )
 
 // Strike is one fault that comes at a time. All of a run's are drawn before it begins,
@@ -192,7 +193,7 @@ func (w *world) pause(n *node, s Strike) bool {
 		return false
 	}
 	n.pause()
-	w.read(n) // the first to be served when it goes on
+	w.readBy(n, rsm.ReadLease) // the first to be served when it goes on
 	n.after0(s.For, n.resume)
 	return true
 }

@@ -10,7 +10,11 @@ package main
 // simulator stands in for: a Stop that waits for a snapshot (package rsm); the data
 // directory's name and incarnation, limits of memory, handshakes and queues (packages
 // server and transport); what decoders let pass, since simulated messages are not encoded
-// (their fuzz tests).
+// (their fuzz tests). Or seeds meet it too rarely: a deposed leader that passes on what its
+// successor's snapshot holds, before the message about that, and hears nothing else from
+// the successor meanwhile (deposed and CheckSnapshot guard against it at both ends: raft's
+// random faults and rsm's review test); a lease too long by one of the two ticks that may
+// come at once, which is over before a vote can come (rsm's lease test).
 //
 // Of the known bug classes two are out of reach for now: there are no membership changes,
 // so none can come too early, no restart can forget a joint configuration, and no learner
@@ -24,12 +28,8 @@ var fixed = []mutant{
 	{name: "submit-behind-later-term", edit: edit{"rsm/submits.go",
 		"if sub.index <= index || sub.term < term {", "if sub.index <= index {"},
 		also: []edit{{"rsm/submits.go", "(s.latest[n].index <= index || s.term < term)", "s.latest[n].index <= index"}}},
-	{name: "snapshot-of-later-term", edit: edit{"rsm/replica.go",
-		"	if m.Meta.Term > m.Term {\n", "	if false {\n"}},
 	{name: "snapshot-retried-at-once", edit: edit{"rsm/replica.go",
 		"r.pause = snapshotRetryTicks", "r.pause = 0"}},
-	{name: "lease-a-tick-too-long", edit: edit{"rsm/lease.go",
-		"electionTicks-2", "electionTicks-1"}},
 }
 
 // more are mutants of bug classes that the list above had left out.

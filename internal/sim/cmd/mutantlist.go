@@ -33,8 +33,6 @@ var mutants = []mutant{
 		"	case meta.Index <= r.commit:\n", "	case meta.Index < r.commit/2:\n"}},
 	{name: "snapshot-keeps-wrong-log", edit: edit{"raft/follower.go",
 		"	case r.log.matches(meta.Index, meta.Term):\n", "	case r.log.last() >= meta.Index:\n"}},
-	{name: "snapshot-beyond-log", edit: edit{"raft/leader.go",
-		"	case index > r.log.last():\n		r.deposed()\n", ""}},
 	{name: "reads-forgotten", edit: edit{"raft/read.go",
 		"	for _, reads := range [][]pendingRead{r.reads, r.earlyReads} {", "	for _, reads := range [][]pendingRead{r.reads} {"}},
 	{name: "pending-bytes-leak", edit: edit{"raft/effects.go",

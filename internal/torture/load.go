@@ -122,7 +122,10 @@ func (l *load) stop(ck *clerk.Clerk) error {
 	for _, ck := range l.clerks {
 		ck.Close()
 	}
-	return errors.Join(err, l.judge.wait())
+	if wrong := l.judge.wait(); !errors.Is(err, wrong) {
+		err = errors.Join(err, wrong)
+	}
+	return err
 }
 
 func (l *load) key(k int) string { return fmt.Sprintf("e%d-k%d", l.epoch, k) }

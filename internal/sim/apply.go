@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"time"
 
 	"balsa/raft"
 	"balsa/rsm"
@@ -115,9 +116,20 @@ func (n *node) install(m *raft.InstallSnapshot, data []byte, broken bool, done f
 		if err == nil && n.crashInstalled() {
 			return
 		}
-		n.call(func(r *replica) { r.SnapshotReceived(m, err == nil) })
-		done(err)
+		n.after(n.lateness(), func() {
+			n.call(func(r *replica) { r.SnapshotReceived(m, err == nil) })
+			done(err)
+		})
 	})
+}
+
+// lateness is how long a thread may have to wait until it can tell what it has done,
+// while others see it done already: mostly not at all.
+func (n *node) lateness() time.Duration {
+	if !n.w.chance(0.2) {
+		return 0
+	}
+	return n.w.upTo(n.w.upTo(2 * n.w.mix.ElectionTimeout))
 }
 
 func copyStream(out io.Writer, data []byte, broken bool) error {

@@ -99,14 +99,21 @@ func (c *client) next() {
 // d see everything.
 func (c *client) draw() *api.Request {
 	w := c.w
-	key := fmt.Sprintf("%c%d", "ppd"[w.rand.IntN(3)], w.rand.IntN(w.mix.Keys))
+	keys := w.mix.Keys
+	if c.eager() {
+		keys += eagerKeys
+	}
+	key := fmt.Sprintf("%c%d", "ppd"[w.rand.IntN(3)], w.rand.IntN(keys))
 	req := &api.Request{Key: []byte(key)}
 	dice := w.rand.IntN(100)
 	switch {
 	case w.chance(c.reads()):
 		req.Kind = api.Request_GET
 		req.Consistency = pick(w.rand, api.Request_LINEARIZABLE, api.Request_LINEARIZABLE, api.Request_LEASE)
-		if dice == 0 {
+		switch {
+		case c.eager():
+			req.Consistency = api.Request_LINEARIZABLE
+		case dice == 0:
 			req.Consistency = api.Request_LOCAL
 		}
 	case dice < 75 || key[0] == 'p':
@@ -149,7 +156,11 @@ func (c *client) think() time.Duration {
 	return c.w.upTo(2 * c.w.mix.Think)
 }
 
-const eagerPause = 8 * time.Millisecond
+const (
+	eagerPause = 8 * time.Millisecond
+	// eagerKeys are keys more, so that the histories of single keys stay short.
+	eagerKeys = 16
+)
 
 // guess is mostly the version that the key should be at.
 func (c *client) guess(key string) uint64 {
@@ -289,10 +300,11 @@ func (w *world) greet(n *node) {
 }
 
 // read asks a node for a read, of which only the checker wants to know.
-func (w *world) read(n *node) {
+func (w *world) read(n *node) { w.readBy(n, pick(w.rand, rsm.ReadIndex, rsm.ReadLease)) }
+
+func (w *world) readBy(n *node, mode rsm.ReadMode) {
 	n.awake(func() {
 		if n.up() {
-			mode := pick(w.rand, rsm.ReadIndex, rsm.ReadLease)
 			n.read(&waiter{mode: mode, done: func(kv.Result, error) {}})
 		}
 	})

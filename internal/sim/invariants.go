@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"balsa/kv"
 	"balsa/raft"
@@ -46,6 +47,9 @@ type view struct {
 	base     raft.Index // of the entry before log[0]
 	baseTerm raft.Term
 	log      []raft.Entry // durable or not
+	// image is the last snapshot that was begun, and when.
+	image   raft.Index
+	imageAt Instant
 }
 
 type ballot struct {
@@ -124,8 +128,18 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 		k.promise(n, v, m)
 	}
 	if e.TakeSnapshot != nil {
-		k.counts.Snapshots++
+		k.snapshot(n, v, e.TakeSnapshot.Index, s.Snapshot.Index)
 	}
+}
+
+// snapshot: one that failed is not tried again at once, since it costs a lot.
+func (k *checker) snapshot(n *node, v *view, index, newest raft.Index) {
+	const pause = 300 * time.Millisecond // 100 ticks of the fastest clock take longer
+	if v.image > newest && k.w.now < v.imageAt+pause {
+		k.w.failf("snapshot at once", "%s begins one at %d, %v after the one at %d, which has failed", n.id, index, k.w.now-v.imageAt, v.image)
+	}
+	v.image, v.imageAt = index, k.w.now
+	k.counts.Snapshots++
 }
 
 // hardState: a term never falls, and a vote is never taken back within its term.

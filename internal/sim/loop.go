@@ -177,7 +177,7 @@ func (n *node) diskNext() {
 }
 
 func (n *node) diskDelay(limit time.Duration) time.Duration {
-	d := n.w.upTo(limit)
+	d := limit/4 + n.w.upTo(limit*3/4)
 	if n.slowDisk {
 		d += n.w.upTo(400 * time.Millisecond)
 	}

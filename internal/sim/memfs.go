@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -167,6 +168,16 @@ func (n *memNode) sync() {
 	clear(n.dirty)
 }
 
+// giveUp is what a failed sync leaves: some sectors are taken for written although they
+// are not, as Linux does, and another sync would say that all is well.
+func (n *memNode) giveUp(r *rand.Rand) {
+	for _, s := range slices.Sorted(maps.Keys(n.dirty)) {
+		if r.IntN(2) == 0 {
+			delete(n.dirty, s)
+		}
+	}
+}
+
 func (fs *memFS) rename(c nameChange) {
 	c.apply(fs.files)
 	fs.changed = append(fs.changed, c)
@@ -321,6 +332,9 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 
 func (f *memFile) Sync() error {
 	if err := f.fs.change(false); err != nil {
+		if f.node != nil && !f.fs.dead {
+			f.node.giveUp(f.fs.rand)
+		}
 		return err
 	}
 	if f.node != nil {
@@ -368,12 +382,17 @@ const (
 	none damage = iota
 	// flipped: one bit is another, which no crash does.
 	flipped
-	// hollowed: a sector is empty, and others behind it are not. Only of the last write
-	// can that be what a crash left.
+	// hollowed: a sector is empty, and a write begins behind it. Only of the last write
+	// can that be what a crash left. Where none begins behind it, the log cannot know:
+	// small writes that are gone and the rest of the last look like one large write that
+	// lacks its front.
 	hollowed
 	// cut: the end is missing, as it may be after a crash.
 	cut
 )
+
+// frameMagic is at the front of each write of a log.
+var frameMagic = []byte("fram")
 
 // rot changes one file: so may what lies on disks.
 func (fs *memFS) rot() (d damage) {
@@ -394,7 +413,7 @@ func (fs *memFS) rot() (d damage) {
 		end := min(at+sectorSize, len(n.data))
 		clear(n.data[at:end])
 		d = cut
-		if slices.ContainsFunc(n.data[end:], func(b byte) bool { return b != 0 }) {
+		if bytes.Contains(n.data[end:], frameMagic) {
 			d = hollowed
 		}
 	default:

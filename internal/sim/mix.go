@@ -35,7 +35,7 @@ type Mix struct {
 	Attempt  time.Duration // how long a client waits for an answer
 	Deadline time.Duration // of an operation
 	// Eager clients hardly think at all in the last EagerFor before the faults end, and
-	// from there on. Their share of reads is EagerReads.
+	// from there on. Their share of reads is EagerReads, and these want no lease.
 	Eager      int
 	EagerFor   time.Duration
 	EagerReads float64
@@ -107,8 +107,8 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Calm:            milliseconds(pick(r, 200, 500, 1500, 5000)),
 	}
 	m.Think = time.Duration(m.Clients*m.Streams) * time.Second / time.Duration(pick(r, 10, 20, 20, 40, 150))
-	m.Eager, m.EagerReads = pick(r, 0, 0, 0, 0, 1, 2), pick(r, 0.1, 0.5, 0.95, 0.95)
-	m.Eager = min(m.Eager, m.Clients)
+	m.Eager, m.EagerReads = pick(r, 0, 0, 0, 0, 1, 2), pick(r, 0.1, 0.5, 1, 1, 1)
+	m.Eager = min(m.Eager, m.Clients-1)
 	m.EagerFor = pick(r, time.Second, time.Second, 6*time.Second)
 	m.LeaseReads = r.IntN(2) == 0
 	m.drawFaults(r, allowed)

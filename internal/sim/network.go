@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"balsa/raft"
@@ -32,6 +33,16 @@ func (t *network) healAll() {
 		clear(t.cut[from])
 	}
 	clear(t.clientCut)
+}
+
+// lastArrival is when all messages will have come that are under way now. Until then a
+// delay goes on: what was sent after it, in order, comes after it.
+func (t *network) lastArrival() Instant {
+	last := t.w.now
+	for _, from := range t.last {
+		last = max(last, slices.Max(from))
+	}
+	return last
 }
 
 func (t *network) connected(from, to raft.NodeID) bool { return t.cut[from][to] == 0 }
@@ -135,7 +146,7 @@ func (t *network) reset(id raft.NodeID) {
 		if n.id == id || !n.up() || !t.connected(id, n.id) || w.chance(0.2) {
 			continue
 		}
-		n.after(t.latency(), func() { n.call(func(r *replica) { r.Unreachable(id) }) })
+		w.hearOf(n, id)
 	}
 }
 
@@ -168,9 +179,7 @@ func (w *world) cutLinks(n *node, s Strike) bool {
 	w.meanwhile(s.For, func() { shift(-1) })
 	if s.Split&(1<<43) == 0 { // by a firewall that resets connections
 		for _, p := range pairs {
-			if n := w.node(p[1]); n.up() {
-				n.after(t.latency(), func() { n.call(func(r *replica) { r.Unreachable(p[0]) }) })
-			}
+			w.hearOf(w.node(p[1]), p[0])
 		}
 	}
 	return true

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"balsa/api"
-	"balsa/clerk"
 	"balsa/raft"
 )
 
@@ -177,55 +175,6 @@ func (w *world) heal() {
 	for _, n := range w.nodes {
 		n.heal()
 	}
-}
-
-// converge demands progress within a bounded time, lets the clients finish, and then
-// demands that all nodes come to rest in the same state.
-func (w *world) converge() {
-	elections := func(n int) time.Duration { // of the slowest clock
-		return time.Duration(n) * 2 * 2 * w.mix.ElectionTimeout
-	}
-	before, start := len(w.records), w.now
-	progress := func() bool { // some write and some others that were begun since
-		done, written := 0, false
-		for _, r := range w.records[before:] {
-			if r.verdict == clerk.Answered {
-				done++
-				written = written || r.write() && r.reply.Code == api.Reply_OK
-			}
-		}
-		return done >= 5 && written
-	}
-	if !w.runUntil(w.now+2*time.Second+elections(4), progress) {
-		w.failf("no progress", "in %v after all faults ended: %s", w.now-start, w.describe())
-	}
-	w.recovery = w.now - start
-	w.catchUpAll(elections(4))
-	w.runUntil(w.now+2*time.Second, nil)
-	w.closing = true
-	quiet := func() bool {
-		for _, c := range w.clients {
-			if c.busy > 0 {
-				return false
-			}
-		}
-		return w.check.converged()
-	}
-	if !w.runUntil(w.now+w.mix.Deadline+5*time.Second+elections(4), quiet) {
-		w.failf("no convergence", "after %v without new operations: %s", w.now-start, w.describe())
-	}
-}
-
-// catchUpAll demands that no node stays behind for as long as clients go on.
-func (w *world) catchUpAll(elections time.Duration) {
-	start, mark := w.now, w.check.lastCommitted()
-	reached := func() bool {
-		return !slices.ContainsFunc(w.nodes, func(n *node) bool { return !n.fatal && (!n.up() || n.applier.Index() < mark) })
-	}
-	if !w.runUntil(w.now+breakOff+2*time.Second+elections, reached) {
-		w.failf("left behind", "%v after %d was committed without faults: %s", w.now-start, mark, w.describe())
-	}
-	w.catchUp = w.now - start
 }
 
 func (w *world) describe() string {

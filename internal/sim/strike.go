@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"balsa/raft"
+	"balsa/rsm"
 )
 
 // Strike is one fault that comes at a time. All of a run's are drawn before it begins,
@@ -192,6 +193,7 @@ func (w *world) pause(n *node, s Strike) bool {
 		return false
 	}
 	n.pause()
+	w.readBy(n, rsm.ReadLease) // the first to be served when it goes on
 	n.after0(s.For, n.resume)
 	return true
 }
@@ -261,7 +263,7 @@ func (w *world) desert(_ *node, s Strike) bool {
 		}
 	}
 	first, rest := followers[:w.mix.Voters/2], followers[w.mix.Voters/2:]
-	if w.mix.has(Clock) && s.Split%2 == 0 { // the worst that is allowed
+	if s.Split%2 == 0 { // the worst that is allowed
 		lowest, highest := w.mix.rates()
 		l.clock.setRate(w.now, lowest)
 		for _, n := range followers {
@@ -279,7 +281,7 @@ func (w *world) desert(_ *node, s Strike) bool {
 	w.meanwhile(milliseconds(100)+w.mix.ElectionTimeout+w.upTo(w.mix.ElectionTimeout), func() {
 		for _, n := range rest {
 			w.net.part(l.id, n.id, end)
-			if s.Split&2 == 0 && n.up() {
+			if s.Split&4 == 0 && n.up() {
 				w.crashLoop(n, w.upTo(milliseconds(30)), false, 0)
 			}
 		}

@@ -29,7 +29,7 @@ type member struct {
 	process      *exec.Cmd
 	exited       chan struct{} // closed when the process has ended
 	paused       bool
-	deaths       int
+	killed       bool // the process has ended, or will, because the rig wants it to
 }
 
 // cluster is the processes under torture, and the network between them.
@@ -45,13 +45,14 @@ type cluster struct {
 func newCluster(binary, dir string, n int, flags []string, seed uint64, disks bool) (*cluster, error) {
 	c := &cluster{binary: binary, flags: flags}
 	ports := rand.New(rand.NewPCG(seed, uint64(os.Getpid())))
+	taken := make(map[string]bool)
 	for i := range n {
 		name := fmt.Sprintf("n%d", i+1)
 		m := &member{index: i, name: name, dir: filepath.Join(dir, name), log: filepath.Join(dir, name+".log")}
 		c.members = append(c.members, m)
 		for _, address := range []*string{&m.client, &m.peer} {
 			var err error
-			if *address, err = freeAddress(ports); err != nil {
+			if *address, err = freeAddress(ports, taken); err != nil {
 				return c, err
 			}
 		}
@@ -68,15 +69,20 @@ func newCluster(binary, dir string, n int, flags []string, seed uint64, disks bo
 	return c, err
 }
 
-// freeAddress finds a port below those that the kernel gives to outgoing connections:
-// one of them could take the port while its server is down.
-func freeAddress(rng *rand.Rand) (string, error) {
+// freeAddress finds a port that is not taken, and takes it. It is below those that the
+// kernel gives to outgoing connections: one of them could get the port while its server
+// is down.
+func freeAddress(rng *rand.Rand, taken map[string]bool) (string, error) {
 	var err error
 	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rng.IntN(20_000))
+		if taken[address] {
+			continue
+		}
 		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rng.IntN(20_000))); err == nil {
-			defer l.Close()
-			return l.Addr().String(), nil
+		if l, err = net.Listen("tcp", address); err == nil {
+			taken[address] = true
+			return address, l.Close()
 		}
 	}
 	return "", fmt.Errorf("find a free port: %w", err)
@@ -90,9 +96,9 @@ func (c *cluster) direct() (all []string) {
 	return all
 }
 
-// close ends what is left: processes, proxies and disks. It returns what did not end
-// as it should.
-func (c *cluster) close() error {
+// close ends what is left: processes, proxies and mounts. It returns what did not end
+// as it should. The images of the disks stay if they are to be looked at.
+func (c *cluster) close(keepDisks bool) error {
 	var errs []error
 	for _, m := range c.members {
 		if m.paused {
@@ -106,7 +112,11 @@ func (c *cluster) close() error {
 		c.network.close()
 	}
 	for _, m := range c.members {
-		if m.disk != nil {
+		switch {
+		case m.disk == nil:
+		case keepDisks:
+			errs = append(errs, m.disk.detach())
+		default:
 			errs = append(errs, m.disk.remove())
 		}
 	}
@@ -131,7 +141,7 @@ func (c *cluster) start(m *member) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}
-	m.process, m.exited = cmd, make(chan struct{})
+	m.process, m.exited, m.killed = cmd, make(chan struct{}), false
 	go func(exited chan struct{}) {
 		_ = cmd.Wait() // how it ended is in its log, and in what it does not answer
 		close(exited)
@@ -153,10 +163,10 @@ func (m *member) running() bool {
 
 // kill ends m as kill -9 does, and waits until it is gone.
 func (m *member) kill() {
+	m.killed = true
 	if m.running() {
 		_ = m.process.Process.Kill()
 		<-m.exited
-		m.deaths++
 	}
 }
 
@@ -165,6 +175,7 @@ func (m *member) stop(within time.Duration) bool {
 	if !m.running() {
 		return true
 	}
+	m.killed = true
 	_ = m.process.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-m.exited:
@@ -210,6 +221,17 @@ func (c *cluster) but(out ...*member) (rest []*member) {
 		}
 	}
 	return rest
+}
+
+// fallen is an error for each member that has stopped by itself, with its last word.
+func (c *cluster) fallen() error {
+	var errs []error
+	for _, m := range c.members {
+		if m.process != nil && !m.killed && !m.running() {
+			errs = append(errs, fmt.Errorf("%s has stopped: %s", m.name, m.tail(1)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // tail returns the last lines of m's log.

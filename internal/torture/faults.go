@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -13,29 +12,41 @@ const (
 	kindPause   = "pause"
 	kindAll     = "kill of all"
 	kindCatchUp = "catch-up"
-	// Of network faults, power losses and full disks there are more kinds.
+	kindNetwork = "network"   // see networkKinds
+	kindFull    = "full disk" // see kindFullRefuses
 )
 
+// fault is one thing to be done to the cluster. It returns when writes are back.
+type fault struct {
+	kind string // as far as it is known before
+	do   func() error
+}
+
 // schedule returns the faults of the run, in an order that the seed decides.
-func (t *torture) schedule() []func() error {
-	var all []func() error
-	repeat := func(n int, do func(i int) error) {
-		for i := range n {
-			all = append(all, func() error { return do(i) })
+func (t *torture) schedule() []fault {
+	var all []fault
+	repeat := func(n int, kind string, do func() error) {
+		for range n {
+			all = append(all, fault{kind, do})
 		}
 	}
-	repeat(t.o.kills, func(int) error { return t.killLeader() })
-	repeat(t.o.pauses, func(int) error { return t.pauseLeader() })
-	repeat(t.o.network, func(int) error { return t.networkFault() })
+	repeat(t.o.kills, kindKill, t.killLeader)
+	repeat(t.o.pauses, kindPause, t.pauseLeader)
+	repeat(t.o.network, kindNetwork, t.networkFault)
 	modes := t.rng.Perm(len(powerLosses))
-	repeat(t.o.powerLosses, func(i int) error { return t.powerLoss(powerLosses[modes[i%len(modes)]]) })
-	repeat(t.o.fullDisks, func(i int) error { return t.fullDisk(i%2 == 1) })
+	for i := range t.o.powerLosses {
+		kind := powerLosses[modes[i%len(modes)]]
+		repeat(1, kind, func() error { return t.powerLoss(kind) })
+	}
+	for i := range t.o.fullDisks {
+		repeat(1, kindFull, func() error { return t.fullDisk(i%2 == 1) })
+	}
 	t.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	if t.o.catchUp {
-		all = append(all, t.catchUp)
+		repeat(1, kindCatchUp, t.catchUp)
 	}
 	if t.o.restart {
-		all = append(all, t.restartAll)
+		repeat(1, kindAll, t.restartAll)
 	}
 	return all
 }
@@ -46,7 +57,7 @@ func (t *torture) faults() error {
 		if err := t.load.rotate(t.ck); err != nil {
 			return err
 		}
-		if err := fault(); err != nil {
+		if err := fault.do(); err != nil {
 			return err
 		}
 		if err := t.healthy(); err != nil {
@@ -188,6 +199,3 @@ func (t *torture) until(ctx context.Context, ok func() bool) error {
 func (t *torture) between(lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(t.rng.Int64N(int64(hi-lo)))
 }
-
-// interrupted tells whether err is only that the run was asked to end.
-func interrupted(err error) bool { return errors.Is(err, context.Canceled) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ const operationTimeout = 10 * time.Second
 type load struct {
 	ctx    context.Context // ends the operations at once
 	o      options
-	clerks []*clerk.Clerk // of the pulse, then of the clients
+	clerks []*clerk.Clerk // of the pulse, of the clients, and of the bulk writer
 	judge  *judge
 
 	epoch   int
@@ -52,7 +53,7 @@ const ackedKept = 1 << 16
 // startLoad runs clients, each with a Clerk of its own, until stop.
 func startLoad(ctx context.Context, endpoints []string, o options) (*load, error) {
 	l := &load{ctx: ctx, o: o, judge: newJudge(o.dir), newest: make(map[string]seen)}
-	for range o.clients + 1 {
+	for range o.clients + 2 {
 		ck, err := clerk.New(endpoints)
 		if err != nil {
 			return nil, err
@@ -70,10 +71,13 @@ func (l *load) begin() {
 	l.quit = make(chan struct{})
 	for client, ck := range l.clerks {
 		l.running.Go(func() {
-			if client == 0 {
+			switch {
+			case client == 0:
 				l.pulse(ck)
-			} else {
+			case client <= l.o.clients:
 				l.client(client, ck)
+			case l.o.bulk > 0:
+				l.bulk(ck)
 			}
 		})
 	}
@@ -82,6 +86,9 @@ func (l *load) begin() {
 // end ends an epoch: the operations under way come to their ends, ck has one more look
 // at every key, and the history goes to the judge. It returns what was found so far.
 func (l *load) end(ck *clerk.Clerk) error {
+	if !l.goesOn() {
+		return nil // it has ended badly before
+	}
 	close(l.quit)
 	l.running.Wait()
 	ctx, cancel := context.WithTimeout(l.ctx, 2*operationTimeout)
@@ -115,7 +122,10 @@ func (l *load) stop(ck *clerk.Clerk) error {
 	for _, ck := range l.clerks {
 		ck.Close()
 	}
-	return errors.Join(err, l.judge.wait())
+	if wrong := l.judge.wait(); !errors.Is(err, wrong) {
+		err = errors.Join(err, wrong)
+	}
+	return err
 }
 
 func (l *load) key(k int) string { return fmt.Sprintf("e%d-k%d", l.epoch, k) }
@@ -191,6 +201,28 @@ func (l *load) pulse(ck *clerk.Clerk) {
 		}
 		l.explain(err)
 		l.sleep(max(2*time.Millisecond, l.o.pause))
+	}
+}
+
+// bulk writes large values to a key of its own, so that the log begins new segments and
+// is cut all the time. They are in no history, but verify looks for the last of them.
+func (l *load) bulk(ck *clerk.Clerk) {
+	key := fmt.Sprintf("e%d-bulk", l.epoch)
+	version := uint64(0)
+	for n := 0; l.goesOn(); n++ {
+		ctx, cancel := context.WithTimeout(l.ctx, operationTimeout)
+		value := bytes.Repeat([]byte{byte(n)}, l.o.bulk<<10)
+		kv, err := ck.Put(ctx, key, value, version)
+		cancel()
+		l.note(kv, err)
+		var mismatch *clerk.VersionError
+		if err == nil {
+			version = kv.Version
+		} else if errors.As(err, &mismatch) {
+			version = mismatch.Current
+		}
+		l.explain(err)
+		l.sleep(l.o.pause)
 	}
 }
 

@@ -32,7 +32,7 @@ type options struct {
 	kills, pauses, network int
 	powerLosses, fullDisks int
 	clients, keys, rate    int
-	window                 int
+	bulk, window           int
 	pause                  time.Duration
 	within, heal, rejoin   time.Duration
 	seed                   uint64
@@ -55,6 +55,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.IntVar(&o.clients, "clients", 5, "clients that read and write shared keys")
 	f.IntVar(&o.keys, "keys", 50, "shared keys")
 	f.IntVar(&o.rate, "rate", 0, "operations a second of all clients together at most; 0: no bound")
+	f.IntVar(&o.bulk, "bulk", 0, "KiB of a value that one more client writes again and again, so that the log is cut often; 0: none")
 	f.IntVar(&o.window, "window", 40_000, "operations after which a history is checked and forgotten, and other keys are used")
 	f.DurationVar(&o.pause, "pause", 2*time.Millisecond, "how long each client waits between operations at least")
 	f.DurationVar(&o.within, "within", 2*time.Second, "how soon writes must be back after a fault of a minority")
@@ -83,6 +84,10 @@ func main() {
 		fmt.Fprintf(os.Stderr, "torture: unexpected argument %q\n", flag.Arg(0))
 		os.Exit(2)
 	}
+	if o.nodes < 3 {
+		fmt.Fprintln(os.Stderr, "torture: --nodes must be 3 at least: the others have to go on without one")
+		os.Exit(2)
+	}
 	flag.Visit(func(f *flag.Flag) {
 		if f.Name != "dir" && f.Name != "seed" {
 			o.given = append(o.given, fmt.Sprintf("--%s='%s'", f.Name, f.Value))
@@ -92,7 +97,7 @@ func main() {
 	err := run(ctx, o)
 	stop()
 	if err != nil {
-		fmt.Printf("FAILED: %v\n", err)
+		fmt.Printf("FAILED: %s\n", oneLine(err))
 		os.Exit(1)
 	}
 }

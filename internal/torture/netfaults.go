@@ -92,10 +92,10 @@ func (t *torture) storm(kind string, at place, w weather) error {
 	healed := time.Now()
 	took, err := t.load.resumed(t.ctx, healed, t.o.heal)
 	if err != nil {
-		return fmt.Errorf("after a %s at %s: %w", w, at.name, err)
+		return fmt.Errorf("after a %s, %s, at %s: %w", kind, w, at.name, err)
 	}
 	t.report.stalled(kind, t.load.stalled(began))
-	t.done(kind, took, "%s at %s for %v", w, at.name, healed.Sub(began).Round(time.Millisecond))
+	t.done(kind, took, "%s, %s, for %v", at.name, w, healed.Sub(began).Round(time.Millisecond))
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // network is a proxy for each directed pair of members, and one for the clients of
@@ -144,19 +145,18 @@ func (p place) endAll(how ending) {
 }
 
 func (w weather) String() string {
-	holes := ""
-	for d, name := range []string{"up", "down"} {
-		if w.hole[d] {
-			holes += " " + name
-		}
-	}
 	switch {
-	case holes != "":
-		return "black hole" + holes
+	case w.hole == [2]bool{true, true}:
+		return "both ways"
+	case w.hole[up]:
+		return "only up"
+	case w.hole[down]:
+		return "only down"
 	case w.trickle > 0:
-		return fmt.Sprintf("trickle of %d bytes in %v", w.trickle, tick)
+		return fmt.Sprintf("%d bytes in %v", w.trickle, tick)
 	case w.delay+w.jitter > 0:
-		return fmt.Sprintf("delay of %v and up to %v more", w.delay, w.jitter)
+		round := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+		return fmt.Sprintf("%v and up to %v more", round(w.delay), round(w.jitter))
 	default:
 		return "fair"
 	}

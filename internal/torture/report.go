@@ -87,7 +87,7 @@ func newSpread(all []time.Duration) spread {
 		return spread{}
 	}
 	s := slices.Sorted(slices.Values(all))
-	at := func(percent int) float64 { return millis(s[(len(s)-1)*percent/100]) }
+	at := func(percent int) float64 { return millis(s[max(0, (len(s)*percent+99)/100-1)]) }
 	return spread{len(s), at(0), at(50), at(99), at(100)}
 }
 
@@ -99,7 +99,7 @@ func (s spread) String() string {
 func (r *report) close(verdict error, sums totals, took time.Duration) {
 	r.Verdict = "ok"
 	if verdict != nil {
-		r.Verdict = verdict.Error()
+		r.Verdict = oneLine(verdict)
 	}
 	r.totals = sums
 	for kind, all := range r.recovery {
@@ -107,6 +107,8 @@ func (r *report) close(verdict error, sums totals, took time.Duration) {
 	}
 	r.Took = took.Round(time.Millisecond).String()
 }
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func (r *report) write(dir string) error {
 	data, err := json.MarshalIndent(r, "", "  ")

@@ -48,14 +48,24 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	fmt.Printf("seed %d, folder %s\n", o.seed, o.dir)
 	t := &torture{ctx: ctx, o: o, rng: rand.New(rand.NewPCG(o.seed, 0)), report: newReport(o), began: time.Now()}
-	t.c, err = newCluster(o.binary, o.dir, o.nodes, strings.Fields(o.flags), o.seed, o.needsDisks())
-	if err == nil {
-		err = t.run()
-	}
-	if closeErr := t.c.close(); err == nil {
-		err = closeErr
-	}
+	err = t.clean()
 	return errors.Join(err, t.finish(err))
+}
+
+// clean is run with nothing left over, be it that it fails or panics.
+func (t *torture) clean() (err error) {
+	defer func() {
+		if t.ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
+		failed := err != nil && t.ctx.Err() == nil
+		err = errors.Join(err, t.c.close(failed))
+	}()
+	t.c, err = newCluster(t.o.binary, t.o.dir, t.o.nodes, strings.Fields(t.o.flags), t.o.seed, t.o.needsDisks())
+	if err != nil {
+		return err
+	}
+	return t.run()
 }
 
 // run does all faults under load, and then checks what the clients saw.
@@ -78,13 +88,11 @@ func (t *torture) run() (err error) {
 	quiet := t.tellProgress()
 	err = t.faults()
 	quiet()
+	fallen := t.c.fallen()
 	loadErr := t.load.stop(t.ck)
 	t.report.CorruptFrames = t.c.mentions("corrupt frame")
-	switch {
-	case interrupted(err):
-		return errors.New("interrupted")
-	case err != nil || loadErr != nil:
-		return fmt.Errorf("under load: %w", errors.Join(err, loadErr))
+	if err != nil || loadErr != nil {
+		return fmt.Errorf("under load: %w", errors.Join(err, fallen, loadErr))
 	}
 	if err := t.converge(); err != nil {
 		return err

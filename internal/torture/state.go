@@ -40,8 +40,11 @@ func (t *torture) healthy() error {
 		err := t.until(ctx, func() bool {
 			var err error
 			p, err = t.status(m)
-			return err == nil && p.Applied >= goal.Applied
+			return err == nil && p.Applied >= goal.Applied || !m.running()
 		})
+		if !m.running() {
+			return fmt.Errorf("%s did not come back", m.name)
+		}
 		if err != nil {
 			return fmt.Errorf("%s did not come back within %v: it has applied %d, the leader had %d: %w", m.name, t.o.rejoin, p.Applied, goal.Applied, err)
 		}

@@ -1,0 +1,120 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"balsa/api"
+	"balsa/clerk"
+	"balsa/raft"
+)
+
+// elections is how long so many take at most, by the slowest clock.
+func (w *world) elections(n int) time.Duration {
+	return time.Duration(n) * 2 * 2 * w.mix.ElectionTimeout
+}
+
+// converge demands progress within a bounded time, and that nobody stays behind while
+// clients go on. Then it lets the clients finish, and demands that all nodes come to rest
+// in the same state.
+func (w *world) converge() {
+	start := w.net.lastArrival()
+	if !w.runUntil(start+2*time.Second+w.elections(4), w.progress()) {
+		w.failf("no progress", "in %v after all faults ended: %s", w.now-start, w.describe())
+	}
+	w.recovery = max(0, w.now-start)
+	w.absence()
+	w.catchUpAll()
+	w.runUntil(w.now+2*time.Second, nil)
+	w.closing = true
+	w.lastBlow()
+	quiet := func() bool {
+		for _, c := range w.clients {
+			if c.busy > 0 {
+				return false
+			}
+		}
+		return w.check.converged()
+	}
+	if !w.runUntil(w.now+w.mix.Deadline+5*time.Second+w.elections(4), quiet) {
+		w.failf("no convergence", "after %v without new operations: %s", w.now-start, w.describe())
+	}
+}
+
+// progress tells whether some write and some other operations that were begun after now
+// have been done.
+func (w *world) progress() func() bool {
+	before := len(w.records)
+	return func() bool {
+		done, written := 0, false
+		for _, r := range w.records[before:] {
+			if r.verdict == clerk.Answered {
+				done++
+				written = written || r.write() && r.reply.Code == api.Reply_OK
+			}
+		}
+		return done >= 5 && written
+	}
+}
+
+// absence lets the connections to a follower break, and come back soon: it has to catch up
+// with clients that may not pause.
+func (w *world) absence() {
+	l := w.leader()
+	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || !w.chance(0.5) {
+		return
+	}
+	n := w.nodes[w.rand.IntN(w.mix.Nodes())]
+	if n == l {
+		return
+	}
+	w.isolate(n, w.upTo(time.Second))
+}
+
+// lastBlow may cut off the leader, with what is under way then, until another leads:
+// few operations come after that, for which those that are lost could wait.
+func (w *world) lastBlow() {
+	if l := w.leader(); l != nil && w.mix.Voters >= 3 && w.opt.anyFault() && w.chance(0.4) {
+		w.isolate(l, 4*w.mix.ElectionTimeout)
+	}
+}
+
+// isolate cuts all links of a node for so long.
+func (w *world) isolate(n *node, d time.Duration) {
+	shift := func(by int) {
+		for _, other := range w.nodes {
+			w.net.cut[n.id][other.id] += by
+			w.net.cut[other.id][n.id] += by
+		}
+	}
+	shift(1)
+	for _, other := range w.nodes {
+		if other != n && w.chance(0.5) {
+			w.hearOf(other, n.id)
+		}
+	}
+	w.runUntil(w.now+d, nil)
+	shift(-1)
+}
+
+// hearOf lets a node hear that its connection to another broke.
+func (w *world) hearOf(n *node, peer raft.NodeID) {
+	if n.up() {
+		n.after(w.net.latency(), func() { n.call(func(r *replica) { r.Unreachable(peer) }) })
+	}
+}
+
+// catchUpAll demands that no node stays behind for as long as clients go on.
+func (w *world) catchUpAll() {
+	start, mark := w.now, w.check.lastCommitted()
+	reached := func() bool {
+		return !slices.ContainsFunc(w.nodes, func(n *node) bool { return !n.fatal && (!n.up() || n.applier.Index() < mark) })
+	}
+	if !w.runUntil(w.now+breakOff+2*time.Second+w.elections(4), reached) {
+		w.failf("left behind", "%v after %d was committed without faults: %s", w.now-start, mark, w.describe())
+	}
+	w.catchUp = w.now - start
+}
+
+// anyFault tells whether there are to be faults at all.
+func (o *Options) anyFault() bool { return len(o.Faults) > 0 }

@@ -1,0 +1,58 @@
+package rsm
+
+import (
+	"errors"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"balsa/raft"
+)
+
+// One snapshot is saved at a time, and who offers another hears of it when it is its turn,
+// or when the replica stops.
+func TestOffersAreAnsweredOneAtATime(t *testing.T) {
+	cfg := raft.Config{ID: 2, HeartbeatTicks: 5, ElectionTimeoutTicks: 50, Rand: rand.New(rand.NewPCG(1, 2))}
+	state := raft.State{
+		HardState: raft.HardState{Term: 5},
+		Snapshot:  raft.SnapshotMeta{Index: 10, Term: 4, Configuration: raft.NewConfiguration(1, 2, 3)},
+	}
+	r, err := NewReplica[string](cfg, state, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	offer := func(who string, index raft.Index, term raft.Term) Offer[string] {
+		meta := raft.SnapshotMeta{Index: index, Term: term, Configuration: state.Snapshot.Configuration}
+		return Offer[string]{&raft.InstallSnapshot{Header: raft.Header{From: 1, To: 2, Term: 5}, Meta: meta}, who}
+	}
+	first := offer("first", 20, 5)
+	received := func(ok bool) Events[string] {
+		return Events[string]{Calls: []func(*Replica[string]){func(r *Replica[string]) { r.SnapshotReceived(first.Message, ok) }}}
+	}
+	for i, step := range []struct {
+		ev   Events[string]
+		want []Fate[string]
+	}{
+		{Events[string]{Offers: []Offer[string]{offer("old", 10, 4), first, offer("second", 20, 5)}},
+			[]Fate[string]{{"old", ErrNotNeeded}, {"first", nil}}},
+		{Events[string]{Offers: []Offer[string]{offer("third", 30, 5)}}, nil},
+		{received(false), []Fate[string]{{"second", nil}}},
+		{received(true), []Fate[string]{{"third", nil}}},
+		{Events[string]{Offers: []Offer[string]{offer("fourth", 40, 5)}}, nil},
+	} {
+		e := r.Turn(step.ev, raft.Instant(i+1))
+		if !reflect.DeepEqual(e.Fates, step.want) || len(e.Refused) > 0 {
+			t.Errorf("step %d: fates %v, refused %v; want %v", i, e.Fates, e.Refused, step.want)
+		}
+	}
+	if index := r.Status().Snapshot.Index; index != 20 {
+		t.Errorf("the newest snapshot is said to be %d", index)
+	}
+	ev := Events[string]{Offers: []Offer[string]{offer("fifth", 50, 5)}}
+	if got, want := r.Drain(ev), []string{"fourth", "fifth"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("those who still wait are %q, want %q", got, want)
+	}
+	if err := CheckSnapshot(offer("", 60, 6).Message); err == nil || errors.Is(err, ErrNotNeeded) {
+		t.Errorf("a snapshot of a later term than its sender: %v", err)
+	}
+}

@@ -1,0 +1,327 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// Batches of requests and replies are what the service spends its time on, so they are
+// encoded and decoded by hand: the same bytes as package proto's, at a third of the cost
+// and without an allocation for each request. Everything else is left to package proto.
+
+// appendRequests appends the wire form of b to dst.
+func appendRequests(dst []byte, b *RequestBatch) []byte {
+	for _, r := range b.Requests {
+		dst = protowire.AppendTag(dst, 1, protowire.BytesType)
+		dst = protowire.AppendVarint(dst, uint64(sizeRequest(r)))
+		dst = appendRequest(dst, r)
+	}
+	return dst
+}
+
+func sizeRequests(b *RequestBatch) (size int) {
+	for _, r := range b.Requests {
+		size += 1 + protowire.SizeBytes(sizeRequest(r))
+	}
+	return size
+}
+
+func sizeRequest(r *Request) int {
+	if r == nil {
+		return 0
+	}
+	return sizeNumber(r.Id) + sizeNumber(uint64(r.Kind)) + sizeBytes(r.Key) + sizeBytes(r.Value) +
+		sizeNumber(protowire.EncodeBool(r.Conditional)) + sizeNumber(r.Version) + sizeNumber(uint64(r.Consistency)) +
+		sizeNumber(uint64(r.TimeoutMs)) + sizeNumber(r.UnchangedSince)
+}
+
+func appendRequest(dst []byte, r *Request) []byte {
+	if r == nil {
+		return dst
+	}
+	dst = appendNumber(dst, 1, r.Id)
+	dst = appendNumber(dst, 2, uint64(r.Kind))
+	dst = appendBytes(dst, 3, r.Key)
+	dst = appendBytes(dst, 4, r.Value)
+	dst = appendNumber(dst, 5, protowire.EncodeBool(r.Conditional))
+	dst = appendNumber(dst, 6, r.Version)
+	dst = appendNumber(dst, 7, uint64(r.Consistency))
+	dst = appendNumber(dst, 8, uint64(r.TimeoutMs))
+	return appendNumber(dst, 9, r.UnchangedSince)
+}
+
+// decodeRequests reads b from its wire form. Keys and values alias data.
+func decodeRequests(data []byte, b *RequestBatch) error {
+	b.Reset()
+	n, err := count(data, 1)
+	if err != nil || n == 0 {
+		return err
+	}
+	array := make([]Request, n)
+	b.Requests = make([]*Request, 0, n)
+	return fields(data, func(f field) error {
+		if f.number != 1 || f.kind != protowire.BytesType {
+			return nil
+		}
+		r := &array[len(b.Requests)]
+		b.Requests = append(b.Requests, r)
+		return decodeRequest(f.bytes, r)
+	})
+}
+
+func decodeRequest(data []byte, r *Request) error {
+	return fields(data, func(f field) error {
+		switch {
+		case f.is(1, protowire.VarintType):
+			r.Id = f.value
+		case f.is(2, protowire.VarintType):
+			r.Kind = Request_Kind(f.value)
+		case f.is(3, protowire.BytesType):
+			r.Key = f.bytes
+		case f.is(4, protowire.BytesType):
+			r.Value = f.bytes
+		case f.is(5, protowire.VarintType):
+			r.Conditional = protowire.DecodeBool(f.value)
+		case f.is(6, protowire.VarintType):
+			r.Version = f.value
+		case f.is(7, protowire.VarintType):
+			r.Consistency = Request_Consistency(f.value)
+		case f.is(8, protowire.VarintType):
+			r.TimeoutMs = uint32(f.value)
+		case f.is(9, protowire.VarintType):
+			r.UnchangedSince = f.value
+		}
+		return nil
+	})
+}
+
+// appendReplies appends the wire form of b to dst.
+func appendReplies(dst []byte, b *ReplyBatch) ([]byte, error) {
+	var err error
+	if b.Hello != nil {
+		if dst, err = appendMessage(dst, 1, b.Hello); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range b.Replies {
+		dst = protowire.AppendTag(dst, 2, protowire.BytesType)
+		dst = protowire.AppendVarint(dst, uint64(sizeReply(r)))
+		if dst, err = appendReply(dst, r); err != nil {
+			return nil, err
+		}
+	}
+	return dst, nil
+}
+
+func sizeReplies(b *ReplyBatch) (size int) {
+	if b.Hello != nil {
+		size += 1 + protowire.SizeBytes(proto.Size(b.Hello))
+	}
+	for _, r := range b.Replies {
+		size += 1 + protowire.SizeBytes(sizeReply(r))
+	}
+	return size
+}
+
+func sizeReply(r *Reply) int {
+	if r == nil {
+		return 0
+	}
+	size := sizeNumber(r.Id) + sizeNumber(uint64(r.Code)) + sizeBytes(r.Message) + sizeBytes(r.Value) +
+		sizeNumber(r.Version) + sizeNumber(r.CreateRevision) + sizeNumber(r.ModRevision) + sizeNumber(r.Revision)
+	if r.Leader != nil {
+		size += 1 + protowire.SizeBytes(proto.Size(r.Leader))
+	}
+	return size
+}
+
+func appendReply(dst []byte, r *Reply) ([]byte, error) {
+	if r == nil {
+		return dst, nil
+	}
+	if !utf8.ValidString(r.Message) {
+		return nil, errNotUTF8
+	}
+	dst = appendNumber(dst, 1, r.Id)
+	dst = appendNumber(dst, 2, uint64(r.Code))
+	dst = appendBytes(dst, 3, r.Message)
+	dst = appendBytes(dst, 4, r.Value)
+	dst = appendNumber(dst, 5, r.Version)
+	dst = appendNumber(dst, 6, r.CreateRevision)
+	dst = appendNumber(dst, 7, r.ModRevision)
+	dst = appendNumber(dst, 8, r.Revision)
+	if r.Leader == nil {
+		return dst, nil
+	}
+	return appendMessage(dst, 9, r.Leader)
+}
+
+// decodeReplies reads b from its wire form. Values are copies: who keeps one of them
+// should not keep a whole batch in memory.
+func decodeReplies(data []byte, b *ReplyBatch) error {
+	b.Reset()
+	n, err := count(data, 2)
+	if err != nil {
+		return err
+	}
+	array := make([]Reply, n)
+	b.Replies = make([]*Reply, 0, n)
+	return fields(data, func(f field) error {
+		switch {
+		case f.is(1, protowire.BytesType):
+			if b.Hello == nil {
+				b.Hello = new(Hello)
+			}
+			return merge(f.bytes, b.Hello)
+		case f.is(2, protowire.BytesType):
+			r := &array[len(b.Replies)]
+			b.Replies = append(b.Replies, r)
+			return decodeReply(f.bytes, r)
+		}
+		return nil
+	})
+}
+
+func decodeReply(data []byte, r *Reply) error {
+	return fields(data, func(f field) error {
+		switch {
+		case f.is(1, protowire.VarintType):
+			r.Id = f.value
+		case f.is(2, protowire.VarintType):
+			r.Code = Reply_Code(f.value)
+		case f.is(3, protowire.BytesType):
+			if !utf8.Valid(f.bytes) {
+				return errNotUTF8
+			}
+			r.Message = string(f.bytes)
+		case f.is(4, protowire.BytesType):
+			r.Value = append([]byte(nil), f.bytes...)
+		case f.is(5, protowire.VarintType):
+			r.Version = f.value
+		case f.is(6, protowire.VarintType):
+			r.CreateRevision = f.value
+		case f.is(7, protowire.VarintType):
+			r.ModRevision = f.value
+		case f.is(8, protowire.VarintType):
+			r.Revision = f.value
+		case f.is(9, protowire.BytesType):
+			if r.Leader == nil {
+				r.Leader = new(Leader)
+			}
+			return merge(f.bytes, r.Leader)
+		}
+		return nil
+	})
+}
+
+var errNotUTF8 = errors.New("api: a string is not UTF-8")
+
+// field is one field of a message: bytes, or a value if its kind is VarintType.
+type field struct {
+	number protowire.Number
+	kind   protowire.Type
+	value  uint64
+	bytes  []byte
+}
+
+func (f field) is(number protowire.Number, kind protowire.Type) bool {
+	return f.number == number && f.kind == kind
+}
+
+// fields calls yield for each field of a message, those of kinds that no message here
+// has included. Fields that yield does not know are skipped, as package proto does.
+func fields(data []byte, yield func(field) error) error {
+	for len(data) > 0 {
+		f, n := consume(data)
+		if n < 0 {
+			return fmt.Errorf("api: %w", protowire.ParseError(n))
+		}
+		data = data[n:]
+		if err := yield(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// consume reads the field that data begins with, and returns its length; negative is
+// an error of protowire.
+func consume(data []byte) (f field, length int) {
+	var n int
+	if f.number, f.kind, n = protowire.ConsumeTag(data); n < 0 {
+		return f, n
+	}
+	if f.number > protowire.MaxValidNumber {
+		return f, -1
+	}
+	var m int
+	switch rest := data[n:]; f.kind {
+	case protowire.VarintType:
+		f.value, m = protowire.ConsumeVarint(rest)
+	case protowire.BytesType:
+		f.bytes, m = protowire.ConsumeBytes(rest)
+		f.bytes = f.bytes[:len(f.bytes):len(f.bytes)]
+	default:
+		m = protowire.ConsumeFieldValue(f.number, f.kind, rest)
+	}
+	if m < 0 {
+		return f, m
+	}
+	return f, n + m
+}
+
+// count returns how many messages there are in field number.
+func count(data []byte, number protowire.Number) (n int, err error) {
+	err = fields(data, func(f field) error {
+		if f.is(number, protowire.BytesType) {
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+func merge(data []byte, m proto.Message) error {
+	return proto.UnmarshalOptions{Merge: true, DiscardUnknown: true}.Unmarshal(data, m)
+}
+
+func appendMessage(dst []byte, number protowire.Number, m proto.Message) ([]byte, error) {
+	dst = protowire.AppendTag(dst, number, protowire.BytesType)
+	dst = protowire.AppendVarint(dst, uint64(proto.Size(m)))
+	return proto.MarshalOptions{}.MarshalAppend(dst, m)
+}
+
+// All fields have numbers below 16, and so tags of one byte. Zeros are left out.
+
+func sizeNumber(v uint64) int {
+	if v == 0 {
+		return 0
+	}
+	return 1 + protowire.SizeVarint(v)
+}
+
+func appendNumber(dst []byte, number protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return dst
+	}
+	return protowire.AppendVarint(append(dst, byte(number)<<3|byte(protowire.VarintType)), v)
+}
+
+func sizeBytes[T []byte | string](v T) int {
+	if len(v) == 0 {
+		return 0
+	}
+	return 1 + protowire.SizeBytes(len(v))
+}
+
+func appendBytes[T []byte | string](dst []byte, number protowire.Number, v T) []byte {
+	if len(v) == 0 {
+		return dst
+	}
+	dst = protowire.AppendVarint(append(dst, byte(number)<<3|byte(protowire.BytesType)), uint64(len(v)))
+	return append(dst, v...)
+}

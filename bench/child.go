@@ -4,14 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"time"
 
+	"balsa/bench/measure"
 	"balsa/bench/result"
-	"balsa/bench/usage"
 	"balsa/internal/loadgen"
 )
 
@@ -35,9 +34,6 @@ type answer struct {
 	Error  string // empty: none
 }
 
-// grace is how long a load may take beyond its duration.
-const grace = time.Minute
-
 // serve is the child: it runs a contender and the loads that it is ordered to.
 func serve(comparison, name, program, dir string) error {
 	signal.Ignore(os.Interrupt) // Ctrl-C reaches all processes; the parent ends this one
@@ -56,7 +52,7 @@ func serve(comparison, name, program, dir string) error {
 		return errors.Join(err, up.Close())
 	}
 	for o := range orders(os.Stdin, cancel) {
-		sample, err := obey(ctx, up, o)
+		sample, err := measure.Load(ctx, up, o.Load, o.Warmup, error.Error)
 		a := answer{Sample: sample}
 		if err != nil {
 			a.Error = err.Error()
@@ -84,45 +80,4 @@ func orders(r io.Reader, cancel func()) <-chan order {
 		}
 	}()
 	return ch
-}
-
-// obey runs one load.
-func obey(ctx context.Context, c cluster, o order) (sample result.Sample, err error) {
-	systems, err := c.Systems(o.Load.Callers)
-	if err != nil {
-		return sample, err
-	}
-	g := &loadgen.Generator{Systems: systems, Classify: func(err error) string { return err.Error() }}
-	ctx, cancel := context.WithTimeout(ctx, o.Warmup+o.Load.Duration+grace)
-	defer cancel()
-	if o.Warmup > 0 {
-		warmup := o.Load
-		warmup.Duration = o.Warmup
-		if _, err := g.Run(ctx, warmup); err != nil {
-			return sample, err
-		}
-	}
-	before, err := processorTime(c)
-	if err != nil {
-		return sample, err
-	}
-	report, err := g.Run(ctx, o.Load)
-	if err != nil {
-		return sample, err
-	}
-	after, err := processorTime(c)
-	return result.Sample{Report: *report, CPU: after - before}, err
-}
-
-// processorTime is that of the clients, in this process, and of the servers, wherever.
-func processorTime(c cluster) (time.Duration, error) {
-	self, err := usage.Self()
-	if err != nil {
-		return 0, err
-	}
-	others, err := c.CPU()
-	if err != nil {
-		return 0, fmt.Errorf("processor time of the servers: %w", err)
-	}
-	return self + others, nil
 }

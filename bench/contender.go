@@ -6,27 +6,17 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"balsa/bench/library"
+	"balsa/bench/measure"
 	"balsa/bench/service"
-	"balsa/internal/loadgen"
 )
-
-// cluster is a running system.
-type cluster interface {
-	// Systems are what so many callers put their load on.
-	Systems(callers int) ([]loadgen.System, error)
-	// CPU is the processor time used by other processes than this one.
-	CPU() (time.Duration, error)
-	Close() error
-}
 
 // contender is a system that takes part in a comparison.
 type contender struct {
 	comparison, name string
 	program          string // what to build for it: a package, or none
-	open             func(ctx context.Context, program, dir string, log io.Writer) (cluster, error)
+	open             func(ctx context.Context, program, dir string, log io.Writer) (measure.Cluster, error)
 }
 
 const (
@@ -39,22 +29,22 @@ var contenders = []contender{
 	{"library", "balsa", "", inProcess(library.Balsa)},
 	{"library", "dragonboat", "", inProcess(library.Dragonboat)},
 	{"library", "hashicorp", "", inProcess(library.Hashicorp)},
-	{"service", "balsa", balsaProgram, func(ctx context.Context, program, dir string, _ io.Writer) (cluster, error) {
+	{"service", "balsa", balsaProgram, func(ctx context.Context, program, dir string, _ io.Writer) (measure.Cluster, error) {
 		return opened(service.OpenBalsa(ctx, program, dir))
 	}},
-	{"service", "etcd", etcdProgram, func(ctx context.Context, program, dir string, _ io.Writer) (cluster, error) {
+	{"service", "etcd", etcdProgram, func(ctx context.Context, program, dir string, _ io.Writer) (measure.Cluster, error) {
 		return opened(service.OpenEtcd(ctx, program, dir))
 	}},
 }
 
-func inProcess(open func(dir string, log io.Writer) (*library.Cluster, error)) func(context.Context, string, string, io.Writer) (cluster, error) {
-	return func(_ context.Context, _, dir string, log io.Writer) (cluster, error) {
+func inProcess(open func(dir string, log io.Writer) (*library.Cluster, error)) func(context.Context, string, string, io.Writer) (measure.Cluster, error) {
+	return func(_ context.Context, _, dir string, log io.Writer) (measure.Cluster, error) {
 		return opened(open(dir, log))
 	}
 }
 
 // opened keeps a nil pointer from becoming a cluster that is not nil.
-func opened[C cluster](c C, err error) (cluster, error) {
+func opened[C measure.Cluster](c C, err error) (measure.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}

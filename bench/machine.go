@@ -34,7 +34,6 @@ func describeMachine(dir string) (m result.Machine, err error) {
 		m.OS += " " + strings.TrimSpace(string(release))
 	}
 	m.Load[0] = loadAverage()
-	m.Versions = versions()
 	m.Sync, err = syncTime(dir)
 	return m, err
 }

@@ -111,43 +111,50 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return show(results, o.out, stdout)
 	}
-	results, err := measure(ctx, o, stderr)
+	results, err := comparison(ctx, o, stderr)
 	if results == nil || len(results.Series) == 0 {
 		return err
 	}
 	return errors.Join(err, show(results, o.out, stdout))
 }
 
-// measure makes the comparisons.
-func measure(ctx context.Context, o options, stderr io.Writer) (results *result.Results, err error) {
+// workplace makes a directory for programs and data, on a disk, and has f use it.
+func (o options) workplace(f func(dir string) error) error {
 	dir, err := os.MkdirTemp(o.dir, "balsa-bench-")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() {
-		if err == nil { // else the logs are wanted
-			err = os.RemoveAll(dir)
-		}
-	}()
 	if err := checkDisk(dir); err != nil {
-		return nil, err
+		return errors.Join(err, os.RemoveAll(dir))
 	}
-	programs, err := o.build(ctx, dir, stderr)
-	if err != nil {
-		return nil, err
+	if err := f(dir); err != nil {
+		return err // the logs in dir are wanted
 	}
-	results = &result.Results{Began: time.Now().Round(time.Second)}
-	if results.Machine, err = describeMachine(dir); err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(stderr, "load average %.2f, sync %s\n", results.Machine.Load[0], results.Machine.Sync)
-	for _, comparison := range o.comparisons {
-		if err := o.compare(ctx, comparison, programs, dir, results, stderr); err != nil {
-			return results, err
+	return os.RemoveAll(dir)
+}
+
+// comparison makes the comparisons.
+func comparison(ctx context.Context, o options, stderr io.Writer) (results *result.Results, err error) {
+	err = o.workplace(func(dir string) error {
+		programs, err := o.build(ctx, dir, stderr)
+		if err != nil {
+			return err
 		}
-	}
-	results.Machine.Load[1] = loadAverage()
-	return results, nil
+		results = &result.Results{Began: time.Now().Round(time.Second)}
+		if results.Machine, err = describeMachine(dir); err != nil {
+			return err
+		}
+		results.Machine.Versions = versions()
+		fmt.Fprintf(stderr, "load average %.2f, sync %s\n", results.Machine.Load[0], results.Machine.Sync)
+		for _, name := range o.comparisons {
+			if err := o.compare(ctx, name, programs, dir, results, stderr); err != nil {
+				return err
+			}
+		}
+		results.Machine.Load[1] = loadAverage()
+		return nil
+	})
+	return results, err
 }
 
 // build makes the programs that the chosen systems need, and returns their paths.
@@ -158,19 +165,25 @@ func (o options) build(ctx context.Context, dir string, stderr io.Writer) (map[s
 			continue
 		}
 		path := filepath.Join(dir, c.name)
-		fmt.Fprintf(stderr, "build %s\n", c.program)
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", path, c.program)
-		if c.program == balsaProgram {
-			cmd.Dir = ".." // with its own module's versions
-		}
-		cmd.Stderr = stderr
-
-		if err := cmd.Run(); err != nil {
-			return nil, fmt.Errorf("build %s: %w", c.program, err)
+		if err := buildProgram(ctx, c.program, path, stderr); err != nil {
+			return nil, err
 		}
 		programs[c.program] = path
 	}
 	return programs, nil
+}
+
+func buildProgram(ctx context.Context, pkg, path string, stderr io.Writer) error {
+	fmt.Fprintf(stderr, "build %s\n", pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
+	if pkg == balsaProgram {
+		cmd.Dir = ".." // with its own module's versions
+	}
+	cmd.Stderr = stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build %s: %w", pkg, err)
+	}
+	return nil
 }
 
 // show prints the table, and writes everything to the directory out.

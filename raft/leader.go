@@ -7,6 +7,7 @@ import "balsa/raft/quorum"
 func (r *Raft) becomeLeader() {
 	assertf(r.role == Candidate && r.persistedSeq >= r.hardStateSeq(), "%s: leads from %s", r.id, r.role)
 	r.role, r.leader, r.votes = Leader, r.id, nil
+	r.leaderChanges++
 	r.electionElapsed, r.heartbeatElapsed = 0, 0
 	r.round, r.roundWanted = 0, true
 	for _, id := range r.configuration().Members() {

@@ -36,6 +36,8 @@ type Raft struct {
 
 	role   Role
 	leader NodeID // whom this node follows in term; None if not known
+	// leaderChanges counts how often leader became another one than None.
+	leaderChanges uint64
 
 	log   log
 	confs configurations
@@ -284,6 +286,9 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 	if term > r.term || r.leader != leader {
 		r.matched, r.acknowledged, r.seenRound = 0, 0, 0
 		r.failForwardedReads()
+		if leader != None {
+			r.leaderChanges++
+		}
 	}
 	if r.role != Follower || leader != None {
 		r.resetElectionTimer()
@@ -342,7 +347,7 @@ func (r *Raft) Leader() NodeID { return r.leader }
 // Status returns a picture of the node.
 func (r *Raft) Status() Status {
 	s := Status{
-		ID: r.id, Role: r.role, Term: r.term, Vote: r.vote, Leader: r.leader,
+		ID: r.id, Role: r.role, Term: r.term, Vote: r.vote, Leader: r.leader, LeaderChanges: r.leaderChanges,
 		Commit: r.commit, Applied: r.applied,
 		FirstIndex: r.log.base + 1, LastIndex: r.log.last(), DurableIndex: r.log.stable,
 		Configuration: r.configuration(),

@@ -29,6 +29,7 @@ type Status struct {
 	Term          Term
 	Vote          NodeID
 	Leader        NodeID // None if not known
+	LeaderChanges uint64 // since the node started: leaders found, itself included
 	Commit        Index
 	Applied       Index
 	FirstIndex    Index // of the log in memory; LastIndex+1 if it is empty

@@ -3,7 +3,6 @@ package result
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"time"
 
 	"balsa/bench/chart"
@@ -33,7 +32,7 @@ func (r *Results) throughput(comparison string) chart.Figure {
 	f := chart.Figure{Title: title(comparison, "operations per second"), Columns: 2, Names: systems(of)}
 	callers := distinct(of, func(s *Series) int { return s.Callers })
 	for _, operation := range distinct(of, func(s *Series) string { return s.Operation }) {
-		p := chart.Panel{Title: describe(operation), XLabel: "callers at a time", Format: short}
+		p := chart.Panel{Title: describe(operation), XLabel: "callers at a time", Format: chart.Number}
 		for _, n := range callers {
 			p.X = append(p.X, chart.Tick{At: math.Log(float64(n)), Label: loadgen.Thousands(int64(n))})
 		}
@@ -67,7 +66,7 @@ func (r *Results) latencies(comparison string) chart.Figure {
 	f := chart.Figure{Title: title(comparison, "latency"), Columns: len(callers), Names: systems(of)}
 	for _, operation := range distinct(of, func(s *Series) string { return s.Operation }) {
 		for _, n := range callers {
-			p := chart.Panel{Title: fmt.Sprintf("%s, %s", describe(operation), people(n)), XLabel: "percentile", Format: shortDuration}
+			p := chart.Panel{Title: fmt.Sprintf("%s, %s", describe(operation), people(n)), XLabel: "percentile", Format: chart.Seconds}
 			for i, percentile := range percentiles {
 				p.X = append(p.X, chart.Tick{At: float64(i), Label: percentile.name})
 			}
@@ -102,29 +101,4 @@ func extend(line chart.Series, s *Series, value func(*Series) Spread) chart.Seri
 	}
 	line.Y, line.Low, line.High = append(line.Y, point.Median), append(line.Low, point.Low), append(line.High, point.High)
 	return line
-}
-
-// short writes 20000 as 20k.
-func short(v float64) string {
-	for _, unit := range []struct {
-		size float64
-		name string
-	}{{1e6, "M"}, {1e3, "k"}} {
-		if v >= unit.size {
-			return strconv.FormatFloat(v/unit.size, 'g', 3, 64) + unit.name
-		}
-	}
-	return strconv.FormatFloat(v, 'g', 3, 64)
-}
-
-// shortDuration writes 0.002 seconds as 2 ms.
-func shortDuration(seconds float64) string {
-	switch {
-	case seconds >= 1:
-		return strconv.FormatFloat(seconds, 'g', 3, 64) + " s"
-	case seconds >= 1e-3:
-		return strconv.FormatFloat(seconds*1e3, 'g', 3, 64) + " ms"
-	default:
-		return strconv.FormatFloat(seconds*1e6, 'g', 3, 64) + " µs"
-	}
 }

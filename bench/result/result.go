@@ -115,8 +115,8 @@ func (r *Results) of(comparison string) (all []*Series) {
 // Spread is a median and the extremes around it.
 type Spread struct{ Median, Low, High float64 }
 
-// spread is of the values that are there; zero if none is.
-func spread(values []float64) Spread {
+// SpreadOf is of the values that are there; zero if none is.
+func SpreadOf(values []float64) Spread {
 	if len(values) == 0 {
 		return Spread{}
 	}
@@ -137,7 +137,7 @@ func (s *Series) over(f func(Sample, *loadgen.Summary) float64) Spread {
 			values = append(values, f(sample, summary))
 		}
 	}
-	return spread(values)
+	return SpreadOf(values)
 }
 
 func (s *Series) perSecond() Spread {
@@ -172,5 +172,5 @@ func ratio(baseline, s *Series) Spread {
 			values = append(values, bs.PerSecond/os.PerSecond)
 		}
 	}
-	return spread(values)
+	return SpreadOf(values)
 }

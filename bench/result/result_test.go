@@ -92,7 +92,7 @@ func TestSpread(t *testing.T) {
 		{[]float64{3, 1, 2}, Spread{2, 1, 3}},
 		{[]float64{4, 1, 2, 3}, Spread{2.5, 1, 4}},
 	} {
-		if got := spread(test.values); got != test.want {
+		if got := SpreadOf(test.values); got != test.want {
 			t.Errorf("spread of %v is %v, want %v", test.values, got, test.want)
 		}
 	}
@@ -115,19 +115,6 @@ func TestFigures(t *testing.T) {
 		var b bytes.Buffer
 		if err := f.Draw(&b); err != nil || !strings.Contains(b.String(), "etcd") {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestShortNumbers(t *testing.T) {
-	for v, want := range map[float64]string{500: "500", 1000: "1k", 1500: "1.5k", 20_000: "20k", 5e6: "5M"} {
-		if got := short(v); got != want {
-			t.Errorf("%v is %q, want %q", v, got, want)
-		}
-	}
-	for v, want := range map[float64]string{0.00005: "50 µs", 0.002: "2 ms", 0.5: "500 ms", 1.5: "1.5 s"} {
-		if got := shortDuration(v); got != want {
-			t.Errorf("%v is %q, want %q", v, got, want)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (r *Results) WriteTable(w io.Writer) error {
 		of := r.of(comparison)
 		for _, operation := range distinct(of, func(s *Series) string { return s.Operation }) {
 			fmt.Fprintf(&b, "%s, %s\n\n", comparison, describe(operation))
-			writeRows(&b, r.rows(of, operation))
+			WriteRows(&b, r.rows(of, operation), "system")
 			b.WriteByte('\n')
 		}
 	}
@@ -31,14 +31,18 @@ func (r *Results) WriteTable(w io.Writer) error {
 	return err
 }
 
-// String is the machine in two sentences.
+// String is the machine in a sentence, and who it was compared on in another.
 func (m Machine) String() string {
 	var versions []string
 	for _, name := range slices.Sorted(maps.Keys(m.Versions)) {
 		versions = append(versions, name+" "+m.Versions[name])
 	}
-	return fmt.Sprintf("%d × %s, %s, %s; to append 512 bytes to a file and sync it takes %s; load average %.1f before, %.1f after.\nCompared with: %s.",
-		m.CPUs, m.CPU, m.OS, m.Go, loadgen.Round(m.Sync), m.Load[0], m.Load[1], strings.Join(versions, ", "))
+	text := fmt.Sprintf("%d × %s, %s, %s; to append 512 bytes to a file and sync it takes %s; load average %.1f before, %.1f after.",
+		m.CPUs, m.CPU, m.OS, m.Go, loadgen.Round(m.Sync), m.Load[0], m.Load[1])
+	if len(versions) > 0 {
+		text += "\nCompared with: " + strings.Join(versions, ", ") + "."
+	}
+	return text
 }
 
 func describe(operation string) string {
@@ -91,19 +95,19 @@ func (s *Series) name() string {
 	return s.System
 }
 
-// writeRows aligns all columns to the right but those of words.
-func writeRows(b *strings.Builder, rows [][]string) {
-	widths := make([]int, len(columns))
+// WriteRows writes a table in Markdown, whose first row is the names of the columns.
+// It aligns all columns to the right but those whose names are in words.
+func WriteRows(b *strings.Builder, rows [][]string, words ...string) {
+	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
-	words := []int{slices.Index(columns, "system")}
 	line := func(row []string) {
 		for i, cell := range row {
 			padding := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if slices.Contains(words, i) {
+			if slices.Contains(words, rows[0][i]) {
 				fmt.Fprintf(b, "| %s%s ", cell, padding)
 			} else {
 				fmt.Fprintf(b, "| %s%s ", padding, cell)
@@ -111,18 +115,16 @@ func writeRows(b *strings.Builder, rows [][]string) {
 		}
 		b.WriteString("|\n")
 	}
-	for i, row := range rows {
+	line(rows[0])
+	for i, width := range widths {
+		end := ":"
+		if slices.Contains(words, rows[0][i]) {
+			end = "-"
+		}
+		fmt.Fprintf(b, "|%s%s", strings.Repeat("-", width+1), end)
+	}
+	b.WriteString("|\n")
+	for _, row := range rows[1:] {
 		line(row)
-		if i > 0 {
-			continue
-		}
-		for j, width := range widths {
-			end := ":"
-			if slices.Contains(words, j) {
-				end = "-"
-			}
-			fmt.Fprintf(b, "|%s%s", strings.Repeat("-", width+1), end)
-		}
-		b.WriteString("|\n")
 	}
 }

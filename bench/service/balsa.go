@@ -4,36 +4,50 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"balsa/clerk"
 	"balsa/internal/loadgen"
 )
 
-// Balsa is a cluster of "balsa serve", asked through Clerks.
+// members is how many servers a service has in a comparison.
+const members = 3
+
+// Balsa is a cluster of "balsa serve", asked through a Clerk.
 type Balsa struct {
 	*processes
-	clerk *clerk.Clerk
+	clerk   *clerk.Clerk
+	program string
+	flags   []string
 }
 
-// OpenBalsa starts a cluster and waits until it answers.
+// OpenBalsa starts a cluster as it takes part in a comparison, and waits until it
+// answers.
 func OpenBalsa(ctx context.Context, program, dir string) (*Balsa, error) {
-	p, err := launch(program, dir, func(m *member, all []*member) []string {
-		return append([]string{"serve", "--log-level", "warn"}, commonFlags(m, all)...)
-	})
-	if err != nil {
+	return StartBalsa(ctx, program, dir, members)
+}
+
+// StartBalsa starts a cluster of n servers with more flags than the necessary ones,
+// and waits until it answers.
+func StartBalsa(ctx context.Context, program, dir string, n int, flags ...string) (*Balsa, error) {
+	b := &Balsa{program: program, flags: flags}
+	var err error
+	if b.processes, err = launch(program, dir, n, b.arguments); err != nil {
 		return nil, err
 	}
-	ck, err := clerk.New(p.endpoints())
-	if err != nil {
-		return nil, errors.Join(err, p.stop())
+	if b.clerk, err = clerk.New(b.endpoints()); err != nil {
+		return nil, errors.Join(err, b.stop())
 	}
-	b := &Balsa{p, ck}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	if err := (clerkSystem{ck}).Get(ctx, "ready"); err != nil {
+	if err := (clerkSystem{b.clerk}).Get(ctx, "ready"); err != nil {
 		return nil, errors.Join(fmt.Errorf("wait for balsa: %w", err), b.Close())
 	}
 	return b, nil
+}
+
+func (b *Balsa) arguments(m *member, all []*member) []string {
+	return slices.Concat([]string{"serve", "--log-level", "warn"}, commonFlags(m, all), b.flags)
 }
 
 // Systems returns one Clerk: its connection to the leader batches what many callers ask

@@ -20,7 +20,7 @@ type Etcd struct {
 // OpenEtcd starts a cluster and waits until it answers. Etcd's defaults stand, but
 // that its database may grow beyond 2 GiB, which a long run needs.
 func OpenEtcd(ctx context.Context, program, dir string) (*Etcd, error) {
-	p, err := launch(program, dir, func(m *member, all []*member) []string {
+	p, err := launch(program, dir, members, func(m *member, all []*member) []string {
 		return append(commonFlags(m, all), "--log-level", "error", "--quota-backend-bytes", "8589934592")
 	})
 	if err != nil {

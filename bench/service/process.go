@@ -1,5 +1,5 @@
-// Package service runs key/value services as their users do: three server processes
-// on loopback, and clients in this process.
+// Package service runs key/value services as their users do: server processes on
+// loopback, and clients in this process.
 package service
 
 import (
@@ -17,31 +17,31 @@ import (
 )
 
 const (
-	members      = 3
 	readyTimeout = 30 * time.Second
 	stopTimeout  = 10 * time.Second
 )
 
-// member is one server process.
+// member is one server, which may run, have ended, and run again.
 type member struct {
 	name, dir    string
 	client, peer string // host:port
 	process      *exec.Cmd
 	exited       chan struct{}
+	spent        time.Duration // processor time of its processes that have ended
 }
 
 // processes is the servers of a cluster.
 type processes struct{ members []*member }
 
-// launch starts the program three times, with the arguments that args gives for each
+// launch starts the program n times, with the arguments that args gives for each
 // member. Their output goes to files in dir.
-func launch(program, dir string, args func(m *member, all []*member) []string) (*processes, error) {
+func launch(program, dir string, n int, args func(m *member, all []*member) []string) (*processes, error) {
 	p := &processes{}
-	at, err := loopback.Free(2 * members)
+	at, err := loopback.Free(2 * n)
 	if err != nil {
 		return nil, err
 	}
-	for i := range members {
+	for i := range n {
 		name := fmt.Sprintf("n%d", i+1)
 		p.members = append(p.members, &member{name: name, dir: filepath.Join(dir, name), client: at[2*i], peer: at[2*i+1]})
 	}
@@ -53,8 +53,9 @@ func launch(program, dir string, args func(m *member, all []*member) []string) (
 	return p, nil
 }
 
+// start runs the member's program, which must not run already.
 func (m *member) start(program string, args []string) error {
-	log, err := os.Create(m.dir + ".log")
+	log, err := os.OpenFile(m.dir+".log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return fmt.Errorf("open the log of %s: %w", m.name, err)
 	}
@@ -64,12 +65,45 @@ func (m *member) start(program string, args []string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}
+	if last := m.process; last != nil {
+		m.spent += last.ProcessState.UserTime() + last.ProcessState.SystemTime()
+	}
 	m.process, m.exited = cmd, make(chan struct{})
-	go func() {
+	go func(exited chan struct{}) {
 		_ = cmd.Wait() // how it ended is in its log
-		close(m.exited)
-	}()
+		close(exited)
+	}(m.exited)
 	return nil
+}
+
+// signal sends one to the member's process. It is no error if that has ended.
+func (m *member) signal(s os.Signal) error {
+	if err := m.process.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signal %s: %w", m.name, err)
+	}
+	return nil
+}
+
+// runs says whether the member's process has not ended.
+func (m *member) runs() bool {
+	select {
+	case <-m.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// used is the processor time of all processes that the member was.
+func (m *member) used() (time.Duration, error) {
+	now, err := usage.Of(m.process.Process.Pid)
+	if err != nil {
+		if m.runs() {
+			return 0, fmt.Errorf("processor time of %s: %w", m.name, err)
+		}
+		now = m.process.ProcessState.UserTime() + m.process.ProcessState.SystemTime()
+	}
+	return m.spent + now, nil
 }
 
 // endpoints are where clients find the servers.
@@ -83,9 +117,9 @@ func (p *processes) endpoints() (all []string) {
 // CPU is the processor time that the servers have used.
 func (p *processes) CPU() (sum time.Duration, err error) {
 	for _, m := range p.members {
-		used, err := usage.Of(m.process.Process.Pid)
+		used, err := m.used()
 		if err != nil {
-			return 0, fmt.Errorf("processor time of %s: %w", m.name, err)
+			return 0, err
 		}
 		sum += used
 	}

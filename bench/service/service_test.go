@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -106,5 +107,43 @@ func TestProgramThatFails(t *testing.T) {
 	defer cancel()
 	if _, err := OpenBalsa(ctx, program, t.TempDir()); err == nil {
 		t.Error("no error")
+	}
+}
+
+// TestServersThatEnd kills a follower, stops the leader, and starts both again.
+func TestServersThatEnd(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	b, err := StartBalsa(ctx, build(t, "../..", "balsa/cmd/balsa"), t.TempDir(), 3, "--max-raft-state", "1000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	leader, err := b.Leader(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	follower := (leader + 1) % b.Members()
+	used, err := b.CPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.Kill(follower), b.Restart(follower), b.CaughtUp(ctx, follower)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.Terminate(leader), b.Ended(ctx, leader), b.Ready(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if next, err := b.Leader(ctx); err != nil || next == leader {
+		t.Errorf("%d leads after %d, %v", next, leader, err)
+	}
+	if err := errors.Join(b.Restart(leader), b.CaughtUp(ctx, leader)); err != nil {
+		t.Fatal(err)
+	}
+	if later, err := b.CPU(); err != nil || later <= used {
+		t.Errorf("processor time was %v, and is %v, %v", used, later, err)
+	}
+	if now, peak, err := b.Memory(leader); err != nil || now <= 0 || peak < now {
+		t.Errorf("memory is %d, at most %d, %v", now, peak, err)
 	}
 }

@@ -1,4 +1,4 @@
-// Package usage tells how much processor time processes have used.
+// Package usage tells how much processor time and memory processes use.
 package usage
 
 import (
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -60,4 +61,37 @@ func parse(stat []byte) (time.Duration, error) {
 		ticks += n
 	}
 	return time.Duration(ticks) * tick, nil
+}
+
+// Memory is the resident memory of a process in bytes, now and at its most.
+func Memory(pid int) (now, peak int64, err error) {
+	path := fmt.Sprintf("/proc/%d/status", pid)
+	status, err := os.ReadFile(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	now, peak, err = parseMemory(string(status))
+	if err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return now, peak, err
+}
+
+// parseMemory reads the lines VmRSS and VmHWM of a process's status, which are in kB.
+func parseMemory(status string) (now, peak int64, err error) {
+	for line := range strings.Lines(status) {
+		name, value, _ := strings.Cut(line, ":")
+		to := map[string]*int64{"VmRSS": &now, "VmHWM": &peak}[name]
+		if to == nil {
+			continue
+		}
+		if _, err := fmt.Sscanf(value, "%d kB", to); err != nil {
+			return 0, 0, errBadStat
+		}
+		*to *= 1024
+	}
+	if now == 0 || peak == 0 { // a process that has ended has neither
+		return 0, 0, errBadStat
+	}
+	return now, peak, nil
 }

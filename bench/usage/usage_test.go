@@ -35,3 +35,18 @@ func TestBothWaysAgree(t *testing.T) {
 		t.Errorf("getrusage says %v, /proc %v (%v)", after, other, err)
 	}
 }
+
+func TestMemory(t *testing.T) {
+	now, peak, err := parseMemory("Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t     3 kB\n")
+	if err != nil || now != 3<<10 || peak != 2<<20 {
+		t.Errorf("%d, %d, %v", now, peak, err)
+	}
+	for _, bad := range []string{"", "VmRSS:\t3 kB\n", "VmHWM:\tx kB\nVmRSS:\t3 kB\n"} {
+		if _, _, err := parseMemory(bad); err == nil {
+			t.Errorf("%q is understood", bad)
+		}
+	}
+	if now, peak, err := Memory(os.Getpid()); err != nil || now < 1<<20 || peak < now {
+		t.Errorf("of this process: %d, %d, %v", now, peak, err)
+	}
+}

@@ -61,14 +61,14 @@ func (w *world) progress() func() bool {
 // with clients that may not pause.
 func (w *world) absence() {
 	l := w.leader()
-	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || !w.chance(0.5) {
+	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || w.mix.Eager == 0 && w.chance(0.5) {
 		return
 	}
 	n := w.nodes[w.rand.IntN(w.mix.Nodes())]
 	if n == l {
-		return
+		n = w.nodes[int(l.id)%w.mix.Nodes()]
 	}
-	w.isolate(n, w.upTo(time.Second))
+	w.isolate(n, milliseconds(100)+w.upTo(time.Second))
 }
 
 // lastBlow may cut off the leader, with what is under way then, until another leads:
@@ -89,7 +89,7 @@ func (w *world) isolate(n *node, d time.Duration) {
 	}
 	shift(1)
 	for _, other := range w.nodes {
-		if other != n && w.chance(0.5) {
+		if other != n && w.chance(0.8) {
 			w.hearOf(other, n.id)
 		}
 	}

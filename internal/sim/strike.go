@@ -230,7 +230,7 @@ func (w *world) transfer(n *node, s Strike) bool {
 // corrupt damages the disk of a node that is down then, if the others can do without.
 // Before that it looks what copies of the disk would come to.
 func (w *world) corrupt(n *node, _ Strike) bool {
-	n.disk.rotCopies(8)
+	n.disk.rotCopies(40)
 	gone := 0
 	for _, n := range w.nodes[:w.mix.Voters] {
 		if n.fatal || n.disk.damage != none {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -31,6 +32,9 @@ type Options struct {
 	// Inline does the background work (next segment, removal of old ones) at the end
 	// of the Save or Compact that causes it, so that a run can be repeated exactly.
 	Inline bool
+	// OnSync, if not nil, is told of each sync that a Save has waited for: how long it
+	// took, and how many bytes were written before it. It must not call the Log.
+	OnSync func(took time.Duration, bytes int)
 }
 
 func (o Options) withDefaults() Options {
@@ -46,6 +50,9 @@ func (o Options) withDefaults() Options {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
+	if o.OnSync == nil {
+		o.OnSync = func(time.Duration, int) {}
+	}
 	return o
 }
 
@@ -53,7 +60,7 @@ func (o Options) withDefaults() Options {
 //
 // All methods may be called at once. The locks, in the order in which they may be
 // taken: saving, installing, chores, filling, mu. None is held while a caller's
-// function runs.
+// function runs, but for Options.OnSync, which runs under saving.
 type Log struct {
 	dir    *directory
 	opts   Options

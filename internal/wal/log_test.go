@@ -2,9 +2,13 @@ package wal
 
 import (
 	"io"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"pgregory.net/rapid"
 
 	"balsa/raft"
@@ -93,4 +97,57 @@ func TestLogOnDisk(t *testing.T) {
 	if want := m.contents(); !got.equal(want) {
 		t.Fatalf("got %s\nwant %s", got, want)
 	}
+}
+
+// OnSync hears of the syncs that a Save waits for, and of all that is written: those
+// of other files are not its business.
+func TestOnSyncHearsOfEverySyncOfASave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const writeTime, syncTime = 3 * time.Second, 2 * time.Second
+		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			switch {
+			case !strings.HasSuffix(op.Path, segmentSuffix):
+			case op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData:
+				time.Sleep(syncTime)
+			case op.Kind == errorfs.OpFileWriteAt:
+				time.Sleep(writeTime)
+			}
+			return nil
+		}))
+		syncs, bytes := 0, 0
+		opts := testOptions(fs, 1)
+		opts.OnSync = func(took time.Duration, n int) {
+			syncs++
+			bytes += n
+			if took != syncTime {
+				t.Errorf("a sync took %s, not %s", took, syncTime)
+			}
+		}
+		l := mustCreate(t, opts)
+		defer l.Close()
+		save := func(i raft.Index) {
+			t.Helper()
+			if err := l.Save([]raft.Persist{{Entries: entries(i, 0, 500)}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		save(1) // leaves the first segment, which has no entries and is removed
+		syncs, bytes = 0, 0
+		const saves = 10
+		before := l.Stats()
+		for i := range raft.Index(saves) {
+			save(2 + i)
+		}
+		if err := l.Save(nil); err != nil {
+			t.Fatal(err)
+		}
+		after := l.Stats()
+		sealed := after.Segments - before.Segments
+		if sealed == 0 || syncs != saves+sealed {
+			t.Errorf("%d syncs of %d saves that sealed %d segments", syncs, saves, sealed)
+		}
+		if want := int(after.LogBytes-before.LogBytes) - sealed*headerSize; bytes != want {
+			t.Errorf("%d bytes written, the log has grown by %d", bytes, want)
+		}
+	})
 }

@@ -109,9 +109,11 @@ func (l *Log) asked() (covered, compact raft.Index) {
 // write finishes the payload in l.buf and makes it the last frame of the segment.
 func (l *Log) write() error {
 	l.buf = l.cur.stamp.finish(l.buf, l.seq+1)
-	if err := l.cur.write(l.buf); err != nil {
+	took, err := l.cur.write(l.buf)
+	if err != nil {
 		return err
 	}
+	l.opts.OnSync(took, len(l.buf))
 	l.seq++
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -62,18 +63,20 @@ func (d *directory) openSegment(h header, used, size int64) (*segment, error) {
 
 func (s *segment) empty() bool { return s.used == headerSize }
 
-// write puts b at the end of what is used, and syncs it. After an error nobody
-// knows what is on the disk.
-func (s *segment) write(b []byte) error {
+// write puts b at the end of what is used, and syncs it, which took that long. After
+// an error nobody knows what is on the disk.
+func (s *segment) write(b []byte) (syncTook time.Duration, err error) {
 	if _, err := s.file.WriteAt(b, s.used); err != nil {
-		return fmt.Errorf("write to segment %d: %w", s.seq, err)
+		return 0, fmt.Errorf("write to segment %d: %w", s.seq, err)
 	}
+	start := time.Now()
 	if err := s.file.SyncData(); err != nil {
-		return fmt.Errorf("sync segment %d: %w", s.seq, err)
+		return 0, fmt.Errorf("sync segment %d: %w", s.seq, err)
 	}
+	syncTook = time.Since(start)
 	s.used += int64(len(b))
 	s.size = max(s.size, s.used)
-	return nil
+	return syncTook, nil
 }
 
 // extend appends zeros to the file, and syncs them.

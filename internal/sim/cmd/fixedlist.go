@@ -16,6 +16,9 @@ package main
 // random faults and rsm's review test); a lease too long by one of the two ticks that may
 // come at once, which is over before a vote can come (rsm's lease test).
 //
+// An image of another index than its snapshot's cannot be had any more, since an own and
+// a received snapshot are never saved at the same time; what saves them so is found.
+//
 // Of the known bug classes two are out of reach for now: there are no membership changes,
 // so none can come too early, no restart can forget a joint configuration, and no learner
 // is asked for its vote; and no run needs a snapshot that does not fit into memory.
@@ -51,8 +54,6 @@ var more = []mutant{
 		"				p.becomeProbe(p.match + 1)\n			}\n		}\n	}\n", "			}\n		}\n	}\n"}},
 	{name: "restored-index-as-asked", edit: edit{"rsm/apply.go",
 		"	a.index = meta.Index\n	if a.Restored", "	a.index = want.Index\n	if a.Restored"}},
-	{name: "image-of-another-index", edit: edit{"rsm/apply.go",
-		"	if meta.Index == a.index {\n", "	if meta.Index <= a.index {\n"}},
 	{name: "store-ignores-since", edit: edit{"kv/store.go",
 		"	case op.UnchangedSince > 0 && st.lastChange(op.Key, old) > op.UnchangedSince:\n", "	case false:\n"}},
 	{name: "wal-sync-retried", edit: edit{"internal/wal/segment.go",

@@ -1,0 +1,75 @@
+// Package measure puts a load on a running system, and tells what it did and what
+// processor time it cost.
+package measure
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"balsa/bench/result"
+	"balsa/bench/usage"
+	"balsa/internal/loadgen"
+)
+
+// Cluster is a running system.
+type Cluster interface {
+	// Systems are what so many callers put their load on.
+	Systems(callers int) ([]loadgen.System, error)
+	// CPU is the processor time used by other processes than this one.
+	CPU() (time.Duration, error)
+	Close() error
+}
+
+// grace is how long a load may take beyond its duration.
+const grace = time.Minute
+
+// Load runs a load, after a warmup with the same load. A load without a duration may
+// take as long as ctx lets it. The kinds of errors are those that classify names.
+func Load(ctx context.Context, c Cluster, load loadgen.Load, warmup time.Duration, classify func(error) string) (sample result.Sample, err error) {
+	systems, err := c.Systems(load.Callers)
+	if err != nil {
+		return sample, err
+	}
+	g := &loadgen.Generator{Systems: systems, Classify: classify}
+	if load.Duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, warmup+load.Duration+grace)
+		defer cancel()
+	}
+	if warmup > 0 {
+		before := load
+		before.Duration = warmup
+		if _, err := g.Run(ctx, before); err != nil {
+			return sample, err
+		}
+	}
+	return Run(ctx, c, g, load)
+}
+
+// Run runs a load of a generator on c, whose processor time is counted.
+func Run(ctx context.Context, c Cluster, g *loadgen.Generator, load loadgen.Load) (sample result.Sample, err error) {
+	before, err := processorTime(c)
+	if err != nil {
+		return sample, err
+	}
+	report, err := g.Run(ctx, load)
+	if err != nil {
+		return sample, err
+	}
+	after, err := processorTime(c)
+	return result.Sample{Report: *report, CPU: after - before}, err
+}
+
+// processorTime is that of the clients, in this process, and of the servers, wherever.
+func processorTime(c Cluster) (time.Duration, error) {
+	self, err := usage.Self()
+	if err != nil {
+		return 0, err
+	}
+	others, err := c.CPU()
+	if err != nil {
+		return 0, fmt.Errorf("processor time of the servers: %w", err)
+	}
+	return self + others, nil
+}

@@ -14,12 +14,16 @@ type DiskTask struct {
 	Persist *raft.Persist
 	// Compact, if not 0, is for Storage.Compact.
 	Compact raft.Index
+	// Check asks for a Save even of nothing, after a snapshot could not be stored or
+	// opened. If that stopped the Storage, a replica that only waits for a snapshot would
+	// not learn of it from anything else, and wait for ever.
+	Check bool
 }
 
 // Empty tells whether there is nothing to do.
-func (t *DiskTask) Empty() bool { return t.Persist == nil && t.Compact == 0 }
+func (t *DiskTask) Empty() bool { return t.Persist == nil && t.Compact == 0 && !t.Check }
 
-// DiskStep is one call of a Storage: Save, or without Persists Compact.
+// DiskStep is one call of a Storage: Compact if that is not 0, else Save.
 type DiskStep struct {
 	Persists []raft.Persist
 	Compact  raft.Index
@@ -29,13 +33,15 @@ type DiskStep struct {
 // all, which one sync may serve, and then the furthest Compact.
 func DiskSteps(tasks []DiskTask) (steps []DiskStep) {
 	var save, compact DiskStep
+	check := false
 	for _, t := range tasks {
 		if t.Persist != nil {
 			save.Persists = append(save.Persists, *t.Persist)
 		}
 		compact.Compact = max(compact.Compact, t.Compact)
+		check = check || t.Check
 	}
-	if len(save.Persists) > 0 {
+	if len(save.Persists) > 0 || check {
 		steps = append(steps, save)
 	}
 	if compact.Compact > 0 {
@@ -44,12 +50,13 @@ func DiskSteps(tasks []DiskTask) (steps []DiskStep) {
 	return steps
 }
 
-// Do does the step. Of a Save it returns the Seq to report with Persisted, else 0.
+// Do does the step. Of a Save it returns the Seq to report with Persisted, if there is one,
+// else 0.
 func (s DiskStep) Do(log interface {
 	Save(ps []raft.Persist) error
 	Compact(index raft.Index) error
 }) (persisted uint64, err error) {
-	if len(s.Persists) == 0 {
+	if s.Compact > 0 {
 		if err := log.Compact(s.Compact); err != nil {
 			return 0, fmt.Errorf("compact the log: %w", err)
 		}
@@ -58,5 +65,8 @@ func (s DiskStep) Do(log interface {
 	if err := log.Save(s.Persists); err != nil {
 		return 0, fmt.Errorf("save the log: %w", err)
 	}
-	return s.Persists[len(s.Persists)-1].Seq, nil
+	if n := len(s.Persists); n > 0 {
+		persisted = s.Persists[n-1].Seq
+	}
+	return persisted, nil
 }

@@ -44,6 +44,9 @@ func TestOffersAreAnsweredOneAtATime(t *testing.T) {
 		if !reflect.DeepEqual(e.Fates, step.want) || len(e.Refused) > 0 {
 			t.Errorf("step %d: fates %v, refused %v; want %v", i, e.Fates, e.Refused, step.want)
 		}
+		if failed := i == 2; e.Check != failed {
+			t.Errorf("step %d: a check of the storage is wanted: %t", i, e.Check)
+		}
 	}
 	if index := r.Status().Snapshot.Index; index != 20 {
 		t.Errorf("the newest snapshot is said to be %d", index)

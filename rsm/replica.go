@@ -35,6 +35,7 @@ type Replica[W any] struct {
 
 	// For the next Effects.
 	compact raft.Index
+	check   bool // DiskTask.Check of the next turn
 	fates   []Fate[W]
 	refused []error
 }
@@ -90,6 +91,7 @@ func (r *Replica[W]) Unreachable(id raft.NodeID) { r.core.Unreachable(id) }
 
 // SnapshotSent answers one of Effects.Snapshots.
 func (r *Replica[W]) SnapshotSent(to raft.NodeID, index raft.Index, ok bool) {
+	r.check = r.check || !ok
 	r.core.SnapshotSent(to, index, ok)
 }
 
@@ -103,6 +105,7 @@ func (r *Replica[W]) TransferLeadership(to raft.NodeID) error {
 func (r *Replica[W]) SnapshotReceived(m *raft.InstallSnapshot, ok bool) {
 	r.saving = false
 	if !ok {
+		r.check = true
 		return
 	}
 	if m.Meta.Index > r.snapshot.Index {
@@ -115,7 +118,7 @@ func (r *Replica[W]) SnapshotReceived(m *raft.InstallSnapshot, ok bool) {
 func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, ok bool) {
 	r.saving = false
 	if !ok {
-		r.pause = snapshotRetryTicks
+		r.pause, r.check = snapshotRetryTicks, true
 		return
 	}
 	if meta.Index <= r.snapshot.Index {

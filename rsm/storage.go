@@ -20,7 +20,8 @@ type Storage interface {
 	Load() (raft.State, error)
 
 	// Save makes every Persist of ps durable, in order, and returns only then: one
-	// sync may serve them all. Each takes effect as a whole or not at all.
+	// sync may serve them all. Each takes effect as a whole or not at all. Without any it
+	// tells whether the storage still works, which matters when a snapshot failed.
 	Save(ps []raft.Persist) error
 
 	// SaveSnapshot stores a snapshot whose data write produces, and returns when it

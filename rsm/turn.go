@@ -111,10 +111,10 @@ func (r *Replica[W]) effects() Effects[W] {
 	r.answerOffers()
 	e := Effects[W]{
 		Messages: core.Messages, Snapshots: core.Snapshots,
-		DiskTask:  DiskTask{core.Persist, r.compact},
+		DiskTask:  DiskTask{core.Persist, r.compact, r.check},
 		ApplyTask: ApplyTask[W]{core.Restore, commands, r.wantSnapshot()},
 		Fates:     r.fates, Refused: r.refused,
 	}
-	r.compact, r.fates, r.refused = 0, nil, nil
+	r.compact, r.check, r.fates, r.refused = 0, false, nil, nil
 	return e
 }

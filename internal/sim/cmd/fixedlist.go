@@ -14,7 +14,9 @@ package main
 // successor's snapshot holds, before the message about that, and hears nothing else from
 // the successor meanwhile (deposed and CheckSnapshot guard against it at both ends: raft's
 // random faults and rsm's review test); a lease too long by one of the two ticks that may
-// come at once, which is over before a vote can come (rsm's lease test).
+// come at once, which is over before a vote can come (rsm's lease test); a follower whose
+// storage a failed snapshot has stopped, and who needs nothing else of it (rsm's
+// TestReplicaStopsWithItsStorage).
 //
 // An image of another index than its snapshot's cannot be had any more, since an own and
 // a received snapshot are never saved at the same time; what saves them so is found.
@@ -57,8 +59,8 @@ var more = []mutant{
 	{name: "store-ignores-since", edit: edit{"kv/store.go",
 		"	case op.UnchangedSince > 0 && st.lastChange(op.Key, old) > op.UnchangedSince:\n", "	case false:\n"}},
 	{name: "wal-sync-retried", edit: edit{"internal/wal/segment.go",
-		"	if err := s.file.SyncData(); err != nil {\n		return fmt.Errorf(\"sync segment %d: %w\", s.seq, err)\n	}\n	s.used += int64(len(b))\n",
-		"	if s.file.SyncData() != nil && s.file.SyncData() != nil {\n		return fmt.Errorf(\"sync segment %d\", s.seq)\n	}\n	s.used += int64(len(b))\n"}, args: []string{"--disk", "wal"}},
+		"	if err := s.file.SyncData(); err != nil {\n		return 0, fmt.Errorf(\"sync segment %d: %w\", s.seq, err)\n	}\n	syncTook",
+		"	if s.file.SyncData() != nil && s.file.SyncData() != nil {\n		return 0, fmt.Errorf(\"sync segment %d\", s.seq)\n	}\n	syncTook"}, args: []string{"--disk", "wal"}},
 }
 
 func init() { mutants = append(append(mutants, fixed...), more...) }

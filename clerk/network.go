@@ -80,7 +80,7 @@ func (n *network) link(address string) (*link, error) {
 	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithContextDialer(n.dial),
 		grpc.WithTransportCredentials(n.creds),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReplyBatch)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReplyBatch), grpc.ForceCodecV2(api.Codec())),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: connectTimeout,

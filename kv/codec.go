@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // The byte form of an operation, as it stands in the Raft log:
@@ -34,6 +35,7 @@ func (Codec) Append(dst []byte, op Op) []byte {
 	if op.Unconditional {
 		kind |= unconditionalFlag
 	}
+	dst = slices.Grow(dst, 2+3*binary.MaxVarintLen32+len(op.Key)+len(op.Value)) // enough but for huge numbers
 	dst = append(dst, opFormat, kind)
 	dst = binary.AppendUvarint(dst, op.Version)
 	dst = binary.AppendUvarint(dst, op.UnchangedSince)

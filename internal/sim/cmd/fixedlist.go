@@ -34,7 +34,7 @@ var fixed = []mutant{
 		"if sub.index <= index || sub.term < term {", "if sub.index <= index {"},
 		also: []edit{{"rsm/submits.go", "(s.latest[n].index <= index || s.term < term)", "s.latest[n].index <= index"}}},
 	{name: "snapshot-retried-at-once", edit: edit{"rsm/replica.go",
-		"r.pause = snapshotRetryTicks", "r.pause = 0"}},
+		"r.pause, r.check = snapshotRetryTicks, true", "r.pause, r.check = 0, true"}},
 }
 
 // more are mutants of bug classes that the list above had left out.

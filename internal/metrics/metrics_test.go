@@ -92,11 +92,11 @@ func TestScrapeShowsTheSample(t *testing.T) {
 	syncs, requests := NewSyncs(), NewRequests([]string{"get", "put"}, []string{"ok", "busy"})
 	syncs.Observe(time.Millisecond, 512)
 	syncs.Observe(2*time.Second, 512)
-	for range 2 * timedOneIn {
-		requests.Begin(1).End(0)
+	for _, request := range []struct{ kind, code int }{{1, 0}, {1, 0}, {0, 1}, {7, -1}} {
+		k, _ := requests.Begin(request.kind)
+		k.Count(request.code)
+		k.Time(time.Second)
 	}
-	requests.Begin(0).End(1)
-	requests.Begin(7).End(-1)
 	cfg := config(example)
 	cfg.Collectors = []prometheus.Collector{syncs, requests}
 	families := scrape(t, Handler(cfg))
@@ -136,7 +136,7 @@ func TestScrapeShowsTheSample(t *testing.T) {
 		{"peer_sent_bytes_total", 20, []string{"n2"}},
 		{"peer_dropped_messages_total", 1, []string{"n2"}},
 		{"peer_match_index", 71, []string{"n2"}},
-		{"requests_total", 2 * timedOneIn, []string{"ok", "put"}},
+		{"requests_total", 2, []string{"ok", "put"}},
 		{"requests_total", 1, []string{"busy", "get"}},
 		{"requests_total", 1, []string{"other", "other"}},
 		{"request_duration_seconds", 2, []string{"put"}},
@@ -149,6 +149,20 @@ func TestScrapeShowsTheSample(t *testing.T) {
 		if families[other] == nil {
 			t.Errorf("there is no %s", other)
 		}
+	}
+}
+
+func TestSomeRequestsAreTimed(t *testing.T) {
+	requests := NewRequests([]string{"get"}, []string{"ok"})
+	const n = 1000 * timedOneIn
+	timed := 0
+	for range n {
+		if _, yes := requests.Begin(0); yes {
+			timed++
+		}
+	}
+	if timed < 700 || timed > 1300 { // 9 standard deviations off
+		t.Errorf("%d of %d requests are timed, one in %d should be", timed, n, timedOneIn)
 	}
 }
 
@@ -172,7 +186,8 @@ func TestMemberWithoutReplicaHasNoFiguresOfOne(t *testing.T) {
 
 func TestMetricsFollowTheConventions(t *testing.T) {
 	requests := NewRequests([]string{"get"}, []string{"ok"})
-	requests.Begin(0).End(0)
+	kind, _ := requests.Begin(0)
+	kind.Count(0)
 	cfg := config(example)
 	cfg.Collectors = []prometheus.Collector{NewSyncs(), requests}
 	problems, err := promlint.New(get(Handler(cfg), "/metrics").Body).Lint()

@@ -1,14 +1,16 @@
 package metrics
 
 import (
+	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// timedOneIn is which part of the requests is timed. To read the clock twice and to
-// file the result costs more than all else here.
+// timedOneIn is which part of the requests is timed, chosen at random. To read the
+// clock twice and to file the result costs more than all else here.
 const timedOneIn = 16
 
 var requestsTotal = prometheus.NewDesc("balsa_requests_total",
@@ -18,55 +20,46 @@ var requestsTotal = prometheus.NewDesc("balsa_requests_total",
 // codes are small numbers with names; all others count as "other". It is a
 // prometheus.Collector.
 type Requests struct {
-	kinds, codes []string
-	counts       []atomic.Uint64 // [kind][code], as one
-	begun        atomic.Uint64
-	durations    []prometheus.Observer // by kind
-	histogram    *prometheus.HistogramVec
+	codes []string
+	kinds []*Kind
+}
+
+// Kind counts the requests of one kind.
+type Kind struct {
+	name     string
+	counts   []atomic.Uint64 // by code
+	duration prometheus.Histogram
 }
 
 // NewRequests returns a Requests with the given names of kinds and codes.
 func NewRequests(kinds, codes []string) *Requests {
-	r := &Requests{
-		kinds: append(kinds[:len(kinds):len(kinds)], "other"),
-		codes: append(codes[:len(codes):len(codes)], "other"),
-		histogram: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "balsa_request_duration_seconds",
-			Help:    "How long requests took from their arrival to their reply; one in 16 is timed.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 17), // to 6.6 s
-		}, []string{"kind"}),
-	}
-	r.counts = make([]atomic.Uint64, len(r.kinds)*len(r.codes))
-	for _, kind := range r.kinds {
-		r.durations = append(r.durations, r.histogram.WithLabelValues(kind))
+	const other = "other"
+	r := &Requests{codes: append(slices.Clone(codes), other)}
+	for _, name := range append(slices.Clone(kinds), other) {
+		r.kinds = append(r.kinds, &Kind{
+			name:   name,
+			counts: make([]atomic.Uint64, len(r.codes)),
+			duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+				Name:        "balsa_request_duration_seconds",
+				Help:        "How long requests took from their arrival to their reply. One in 16 is timed.",
+				Buckets:     prometheus.ExponentialBuckets(0.0001, 2, 17), // to 6.6 s
+				ConstLabels: prometheus.Labels{"kind": name},
+			}),
+		})
 	}
 	return r
 }
 
-// Request is one that has begun.
-type Request struct {
-	requests *Requests
-	kind     int
-	start    time.Time // zero if it is not timed
+// Begin returns where to count a request of the given kind, and whether to time it.
+func (r *Requests) Begin(kind int) (k *Kind, timed bool) {
+	return r.kinds[bounded(kind, len(r.kinds))], rand.Uint32()%timedOneIn == 0
 }
 
-// Begin says that a request of that kind has arrived.
-func (r *Requests) Begin(kind int) Request {
-	q := Request{requests: r, kind: bounded(kind, len(r.kinds))}
-	if r.begun.Add(1)%timedOneIn == 0 {
-		q.start = time.Now()
-	}
-	return q
-}
+// Count says that a request was answered with code.
+func (k *Kind) Count(code int) { k.counts[bounded(code, len(k.counts))].Add(1) }
 
-// End says that it is answered.
-func (q Request) End(code int) {
-	r := q.requests
-	r.counts[q.kind*len(r.codes)+bounded(code, len(r.codes))].Add(1)
-	if !q.start.IsZero() {
-		r.durations[q.kind].Observe(time.Since(q.start).Seconds())
-	}
-}
+// Time says how long a request that is to be timed took.
+func (k *Kind) Time(took time.Duration) { k.duration.Observe(took.Seconds()) }
 
 // bounded is i, or the last of n if there is no i.
 func bounded(i, n int) int {
@@ -79,16 +72,23 @@ func bounded(i, n int) int {
 // Describe implements prometheus.Collector.
 func (r *Requests) Describe(ch chan<- *prometheus.Desc) {
 	ch <- requestsTotal
-	r.histogram.Describe(ch)
+	for _, k := range r.kinds {
+		k.duration.Describe(ch)
+	}
 }
 
-// Collect implements prometheus.Collector. Outcomes that never were are left out.
+// Collect implements prometheus.Collector. What never was is left out.
 func (r *Requests) Collect(ch chan<- prometheus.Metric) {
-	for i := range r.counts {
-		if n := r.counts[i].Load(); n > 0 {
-			ch <- prometheus.MustNewConstMetric(requestsTotal, prometheus.CounterValue, float64(n),
-				r.kinds[i/len(r.codes)], r.codes[i%len(r.codes)])
+	for _, k := range r.kinds {
+		seen := false
+		for code := range k.counts {
+			if n := k.counts[code].Load(); n > 0 {
+				seen = true
+				ch <- prometheus.MustNewConstMetric(requestsTotal, prometheus.CounterValue, float64(n), k.name, r.codes[code])
+			}
+		}
+		if seen {
+			k.duration.Collect(ch)
 		}
 	}
-	r.histogram.Collect(ch)
 }

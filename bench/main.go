@@ -7,6 +7,12 @@
 //	cd bench && go run . -quick
 //	cd bench && go run .
 //	cd bench && go run . -draw out/results.json    # table and charts of an earlier run
+//
+// With -scale it measures balsa's service alone instead, and how its cost grows with
+// the work.
+//
+//	cd bench && go run . -scale -quick
+//	cd bench && go run . -scale -only 'keys|failover'
 package main
 
 import (
@@ -19,13 +25,16 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"balsa/bench/chart"
 	"balsa/bench/result"
+	"balsa/bench/scale"
 )
 
 // childCommand is how this program starts itself to run one contender.
@@ -52,6 +61,8 @@ func exit(err error) {
 type options struct {
 	plan
 	out, dir, draw string
+	quick, scale   bool
+	only           *regexp.Regexp // of the series of -scale
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -60,7 +71,9 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	systems := f.String("systems", strings.Join(allNames(), ","), "systems to compare")
 	comparisons := f.String("compare", "library,service", "comparisons to make")
 	callers := f.String("callers", "1,100,1000", "numbers of callers at a time")
-	quick := f.Bool("quick", false, "one short round, to see that everything works; the figures mean little")
+	f.BoolVar(&o.quick, "quick", false, "one short round, to see that everything works; the figures mean little")
+	f.BoolVar(&o.scale, "scale", false, "measure how the cost of balsa's service grows with the work, instead of comparing")
+	only := f.String("only", "", "regular expression of the series that -scale measures: "+strings.Join(scale.Names(regexp.MustCompile("")), ", "))
 	f.IntVar(&o.rounds, "rounds", 5, "how often to measure everything")
 	f.DurationVar(&o.duration, "duration", 5*time.Second, "of each measurement")
 	f.DurationVar(&o.warmup, "warmup", time.Second, "before each measurement")
@@ -68,14 +81,14 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.valueSize, "value-size", 256, "bytes of each value")
 	f.StringVar(&o.out, "out", "out", "directory for table, results and charts")
 	f.StringVar(&o.dir, "dir", os.TempDir(), "directory on a disk, for the systems' data while they run")
-	f.StringVar(&o.draw, "draw", "", "results.json to make table and charts of, without measuring anything")
+	f.StringVar(&o.draw, "draw", "", "results.json, or scale.json with -scale, to make tables and charts of, without measuring anything")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("what is %q?", f.Arg(0))
 	}
-	if *quick {
+	if o.quick {
 		o.rounds, o.duration, o.warmup = 1, 500*time.Millisecond, 200*time.Millisecond
 	}
 	if o.rounds < 1 || o.duration <= 0 || o.warmup < 0 {
@@ -89,7 +102,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		}
 		o.callers = append(o.callers, n)
 	}
-	return o, errors.Join(checkNames("systems", o.systems, allNames()), checkNames("compare", o.comparisons, []string{"library", "service"}))
+	return o, errors.Join(o.checkScale(f, *only), checkNames("systems", o.systems, allNames()), checkNames("compare", o.comparisons, []string{"library", "service"}))
 }
 
 // run does what the command line says. When ctx ends it shows what was measured until
@@ -98,6 +111,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if o.scale {
+		return runScale(ctx, o, stdout, stderr)
 	}
 	if o.draw != "" {
 		f, err := os.Open(o.draw)
@@ -188,21 +204,29 @@ func buildProgram(ctx context.Context, pkg, path string, stderr io.Writer) error
 
 // show prints the table, and writes everything to the directory out.
 func show(results *result.Results, out string, stdout io.Writer) error {
+	if err := writeAll(out, "results.json", results.Write, "table.md", results.WriteTable, results.Figures()); err != nil {
+		return err
+	}
+	return results.WriteTable(stdout)
+}
+
+// writeAll writes what was measured, and the tables and charts of it, to a directory.
+func writeAll(out, dataName string, data func(io.Writer) error, tableName string, table func(io.Writer) error, figures map[string]chart.Figure) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	if err := write(filepath.Join(out, "results.json"), results.Write); err != nil {
+	if err := write(filepath.Join(out, dataName), data); err != nil {
 		return err
 	}
-	if err := write(filepath.Join(out, "table.md"), results.WriteTable); err != nil {
+	if err := write(filepath.Join(out, tableName), table); err != nil {
 		return err
 	}
-	for name, figure := range results.Figures() {
+	for name, figure := range figures {
 		if err := write(filepath.Join(out, name+".svg"), figure.Draw); err != nil {
 			return err
 		}
 	}
-	return results.WriteTable(stdout)
+	return nil
 }
 
 // write makes a file of what to writes.

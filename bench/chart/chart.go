@@ -65,6 +65,9 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-s
 
 const colours = 5
 
+// mostMarked is how many points a line may have for each to be marked.
+const mostMarked = 20
+
 // Draw writes the figure as an SVG document.
 func (f Figure) Draw(w io.Writer) error {
 	columns := max(1, min(f.Columns, len(f.Panels)))
@@ -170,7 +173,7 @@ func (s Series) draw(b *strings.Builder, index int, at []float64, scale logScale
 	}
 	fmt.Fprintf(b, "<path class=\"line c%d\" d=\"%s\"/>\n", index%colours, path.String())
 	for i, y := range s.Y {
-		if y > 0 {
+		if y > 0 && len(s.Y) <= mostMarked {
 			marker(b, index, at[i], scale.at(y))
 		}
 	}

@@ -49,7 +49,7 @@ func Load(ctx context.Context, c Cluster, load loadgen.Load, warmup time.Duratio
 
 // Run runs a load of a generator on c, whose processor time is counted.
 func Run(ctx context.Context, c Cluster, g *loadgen.Generator, load loadgen.Load) (sample result.Sample, err error) {
-	before, err := processorTime(c)
+	before, err := ProcessorTime(c)
 	if err != nil {
 		return sample, err
 	}
@@ -57,12 +57,12 @@ func Run(ctx context.Context, c Cluster, g *loadgen.Generator, load loadgen.Load
 	if err != nil {
 		return sample, err
 	}
-	after, err := processorTime(c)
+	after, err := ProcessorTime(c)
 	return result.Sample{Report: *report, CPU: after - before}, err
 }
 
-// processorTime is that of the clients, in this process, and of the servers, wherever.
-func processorTime(c Cluster) (time.Duration, error) {
+// ProcessorTime is that of the clients, in this process, and of the servers, wherever.
+func ProcessorTime(c Cluster) (time.Duration, error) {
 	self, err := usage.Self()
 	if err != nil {
 		return 0, err

@@ -22,6 +22,9 @@ const (
 // Members is how many servers the cluster has; they are numbered from 0.
 func (b *Balsa) Members() int { return len(b.members) }
 
+// Data is the directory of server i's data.
+func (b *Balsa) Data(i int) string { return b.members[i].dir }
+
 // Clerk is the cluster's client.
 func (b *Balsa) Clerk() *clerk.Clerk { return b.clerk }
 

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,9 +111,10 @@ func allFree(base, n int) bool {
 }
 
 func TestDevClusterFromTheCommandLine(t *testing.T) {
-	base := freePorts(t, peerPortOffset+defaultServers)
+	base := freePorts(t, 2*peerPortOffset)
 	dir := filepath.Join(t.TempDir(), "dev")
-	dev := []string{"dev", "--base-port", fmt.Sprint(base), "--data-dir", dir}
+	metrics := base + peerPortOffset + defaultServers
+	dev := []string{"dev", "--base-port", fmt.Sprint(base), "--data-dir", dir, "--listen-metrics-urls", loopback(metrics)}
 	output, stop := background(t, "Ctrl-C", dev...)
 	endpoints := fmt.Sprintf("--endpoints=127.0.0.1:%d", base)
 
@@ -151,6 +154,9 @@ func TestDevClusterFromTheCommandLine(t *testing.T) {
 		}
 	}
 	checkStatus(t, endpoints)
+	for i := range defaultServers {
+		checkMetrics(t, loopback(metrics+i), fmt.Sprintf(`balsa_server_info{name="n%d",`, i+1))
+	}
 
 	if code, _, errs := balsa(t, "", "dev", "--base-port", fmt.Sprint(base), "--data-dir", dir+"2"); code != exitError ||
 		!strings.Contains(errs, "in use") || !strings.Contains(errs, "--base-port") {
@@ -195,6 +201,30 @@ func checkStatus(t *testing.T, endpoints string) {
 	}
 }
 
+// checkMetrics looks for a text in the metrics of a server, which must be well, and for
+// profiles, which nobody asked for.
+func checkMetrics(t *testing.T, url, text string) {
+	t.Helper()
+	for path, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"/metrics":      {http.StatusOK, text},
+		"/health":       {http.StatusOK, `{"health":"true"}`},
+		"/debug/pprof/": {http.StatusNotFound, ""},
+	} {
+		r, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil || r.StatusCode != want.code || !strings.Contains(string(body), want.text) {
+			t.Errorf("%s%s: %s, %v, no %s in %s", url, path, r.Status, err, want.text, body)
+		}
+	}
+}
+
 func TestServeFromTheCommandLine(t *testing.T) {
 	base := freePorts(t, 2)
 	dir := filepath.Join(t.TempDir(), "data")
@@ -206,6 +236,10 @@ func TestServeFromTheCommandLine(t *testing.T) {
 	}
 	if code := stop(); code != exitOK {
 		t.Errorf("serve ended with %d: %s", code, output)
+	}
+	if code, _, errs := balsa(t, "", append(serve, "--listen-metrics-urls", loopback(base))...); code != exitError ||
+		!strings.Contains(errs, "in use") || !strings.Contains(errs, "metrics") {
+		t.Errorf("metrics on the port of the clients: %d %q", code, errs)
 	}
 	if code, _, errs := balsa(t, "", append(serve, "--name", "other")...); code != exitError || !strings.Contains(errs, "belongs to another server") {
 		t.Errorf("another name on the directory: %d %q", code, errs)
@@ -230,6 +264,13 @@ func TestWrongUsage(t *testing.T) {
 		{"dev --nodes 2", "--nodes"},
 		{"dev --base-port 65530", "--base-port"},
 		{"dev --log-level loud", "--log-level"},
+		{"dev --listen-metrics-urls nowhere", "--listen-metrics-urls"},
+		{"dev --listen-metrics-urls http://127.0.0.1:0", "--listen-metrics-urls"},
+		{"dev --listen-metrics-urls http://127.0.0.1:65534", "--listen-metrics-urls"},
+		{"dev --listen-metrics-urls https://127.0.0.1:23810", "must be http"},
+		{"dev --enable-pprof", "--listen-metrics-urls"},
+		{"serve --listen-metrics-urls https://127.0.0.1:23810", "must be http"},
+		{"serve --enable-pprof", "--listen-metrics-urls"},
 		{"serve --config-file /does/not/exist", "/does/not/exist"},
 		{"serve --log-format xml", "--log-format"},
 	} {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +22,8 @@ type devOptions struct {
 	dataDir  string
 	basePort int
 	nodes    int
+	metrics  string
+	pprof    bool
 	logging  logging
 }
 
@@ -38,6 +42,9 @@ Ctrl-C stops it; started again, it finds its data.`,
 	c.Flags().StringVar(&o.dataDir, "data-dir", "balsa-dev", "directory of the servers' data")
 	c.Flags().IntVar(&o.basePort, "base-port", defaultBasePort, "client port of the first server; others follow")
 	c.Flags().IntVar(&o.nodes, "nodes", defaultServers, "number of servers: 1, 3 or 5")
+	c.Flags().StringVar(&o.metrics, "listen-metrics-urls", "",
+		"address to serve /metrics and /health of the first server on; others follow (default: none)")
+	c.Flags().BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
 	o.logging.addFlags(c.Flags(), "error")
 	return c
 }
@@ -94,29 +101,60 @@ func (o devOptions) configs() ([]server.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	metrics, err := o.metricsURLs()
+	if err != nil {
+		return nil, err
+	}
 	var configs []server.Config
 	for i, m := range cluster.Members {
 		client, err := server.ParseURL(loopback(o.basePort + i))
 		if err != nil {
 			return nil, err
 		}
-		configs = append(configs, server.Config{
+		cfg := server.Config{
 			Name:         m.Name,
 			DataDir:      filepath.Join(o.dataDir, m.Name),
 			Cluster:      cluster,
 			ListenClient: []*url.URL{client},
 			ListenPeer:   m.PeerURL,
+			Pprof:        o.pprof,
 			Version:      thisBuild().Version,
-		})
+		}
+		if metrics != nil {
+			cfg.ListenMetrics = metrics[i : i+1]
+		}
+		configs = append(configs, cfg)
 	}
 	return configs, nil
+}
+
+// metricsURLs gives an address for the metrics of each server; nil if none are wanted.
+func (o devOptions) metricsURLs() ([]*url.URL, error) {
+	if o.metrics == "" {
+		return nil, nil
+	}
+	first, err := server.ParseURL(o.metrics)
+	if err != nil {
+		return nil, usageError("--listen-metrics-urls: %w", err)
+	}
+	port, err := strconv.Atoi(first.Port())
+	if err != nil || port < 1 || port+o.nodes > 1<<16 {
+		return nil, usageError("--listen-metrics-urls is %s; it must leave room for %d ports below 65536", o.metrics, o.nodes)
+	}
+	var urls []*url.URL
+	for i := range o.nodes {
+		u := *first
+		u.Host = net.JoinHostPort(first.Hostname(), strconv.Itoa(port+i))
+		urls = append(urls, &u)
+	}
+	return urls, nil
 }
 
 // explain adds what to do about an error.
 func (o devOptions) explain(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w; is another \"balsa dev\" running? --base-port chooses other ports", err)
+		return fmt.Errorf("%w; is another \"balsa dev\" running? --base-port and --listen-metrics-urls choose other ports", err)
 	case errors.Is(err, server.ErrForeign):
 		return fmt.Errorf("%w; was it made with another --nodes? --data-dir chooses another directory", err)
 	default:
@@ -129,6 +167,9 @@ func (o devOptions) welcome(p *program, configs []server.Config) {
 	var endpoints []string
 	for _, cfg := range configs {
 		fmt.Fprintf(p.stdout, "  %s  %s\n", cfg.Name, join(cfg.ListenClient))
+		for _, u := range cfg.ListenMetrics {
+			fmt.Fprintf(p.stdout, "      %s/metrics\n", u)
+		}
 		endpoints = append(endpoints, cfg.ListenClient[0].Host)
 	}
 	if o.basePort != defaultBasePort {

@@ -60,6 +60,8 @@ data-dir: /var/lib/n1
 listen-client-urls: https://10.0.0.1:2379,https://127.0.0.1:2379
 advertise-client-urls: https://n1.example.com:2379
 listen-peer-urls: https://10.0.0.1:2380
+listen-metrics-urls: http://10.0.0.1:2381,http://127.0.0.1:2381
+enable-pprof: true
 initial-cluster:
   - n1=https://10.0.0.1:2380
   - n2=https://10.0.0.2:2380
@@ -89,6 +91,9 @@ peer-transport-security:
 	if got := join(cfg.ListenClient); got != "https://10.0.0.1:2379,https://127.0.0.1:2379" {
 		t.Errorf("listens on %s", got)
 	}
+	if got := join(cfg.ListenMetrics); got != "http://10.0.0.1:2381,http://127.0.0.1:2381" || !cfg.Pprof {
+		t.Errorf("serves metrics on %s, profiles %t", got, cfg.Pprof)
+	}
 	client := server.TLS{CertFile: "c.pem", KeyFile: "c.key", CAFile: "ca.pem", ClientAuth: true}
 	peer := server.TLS{CertFile: "p.pem", KeyFile: "p.key"}
 	if cfg.ClientTLS != client || cfg.PeerTLS != peer {
@@ -104,8 +109,21 @@ func TestServeWithoutFlagsIsAClusterOfOne(t *testing.T) {
 	if cfg.DataDir != "default.balsa" || len(cfg.Cluster.Members) != 1 || cfg.Cluster.Members[0].PeerURL.String() != cfg.ListenPeer.String() {
 		t.Errorf("got %+v", cfg)
 	}
+	if cfg.ListenMetrics != nil || cfg.Pprof {
+		t.Errorf("it serves metrics on %s, profiles %t", join(cfg.ListenMetrics), cfg.Pprof)
+	}
 	if got := join(cfg.ListenClient); got != defaultEndpoints()[0] {
 		t.Errorf("it listens on %s, and clients look for it on %s", got, defaultEndpoints()[0])
+	}
+}
+
+func TestServeTakesMetricsAddressesFromTheEnvironment(t *testing.T) {
+	for _, name := range []string{"BALSA_LISTEN_METRICS_URLS", "ETCD_LISTEN_METRICS_URLS"} {
+		env := map[string]string{name: "http://127.0.0.1:1", "BALSA_ENABLE_PPROF": "true"}
+		cfg, err := loadServe(t, nil, env, "")
+		if err != nil || join(cfg.ListenMetrics) != "http://127.0.0.1:1" || !cfg.Pprof {
+			t.Errorf("%s: metrics on %s, profiles %t, %v", name, join(cfg.ListenMetrics), cfg.Pprof, err)
+		}
 	}
 }
 
@@ -126,6 +144,7 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 		{says: "unknown flag", args: []string{"--snapshot-count=5"}},
 		{says: "--listen-client-urls", args: []string{"--listen-client-urls=10.0.0.1:2379"}},
 		{says: "--listen-peer-urls", args: []string{"--listen-peer-urls=http://nowhere"}},
+		{says: "--listen-metrics-urls", args: []string{"--listen-metrics-urls=127.0.0.1:1"}},
 		{says: "--advertise-client-urls", args: []string{"--advertise-client-urls=x"}},
 		{says: "--initial-cluster:", args: []string{"--initial-cluster=n1"}},
 		{says: "--name default is not in", args: []string{"--initial-cluster=n1=http://h:1"}},

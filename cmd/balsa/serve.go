@@ -15,6 +15,8 @@ type serveOptions struct {
 	name, dataDir                  string
 	listenClient, advertiseClient  string
 	listenPeer, advertisePeer      string
+	listenMetrics                  string
+	pprof                          bool
 	cluster, clusterState, token   string
 	heartbeatMillis, electionMills uint
 	maxRaftState                   int64
@@ -32,6 +34,8 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.StringVar(&o.listenPeer, "listen-peer-urls", loopback(defaultBasePort+peerPortOffset), "address to hear other servers on")
 	f.StringVar(&o.advertisePeer, "initial-advertise-peer-urls", "",
 		"this server's address in --initial-cluster (default: as said there, or --listen-peer-urls)")
+	f.StringVar(&o.listenMetrics, "listen-metrics-urls", "",
+		"addresses to serve /metrics and /health on, over plain HTTP (default: none)")
 	f.StringVar(&o.cluster, "initial-cluster", "", "all servers, name=url,...; the same on each (default: this server alone)")
 	f.StringVar(&o.clusterState, "initial-cluster-state", "new", "new, or existing to refuse an empty data directory")
 	f.StringVar(&o.token, "initial-cluster-token", "balsa-cluster", "tells clusters apart that have the same names")
@@ -51,6 +55,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.Int64Var(&o.maxRaftState, "max-raft-state", server.DefaultMaxRaftState, "bytes of log that make a snapshot due; -1: never")
 	f.BoolVar(&o.leaseReads, "lease-reads", false,
 		"let the leader answer reads of consistency \"lease\" alone, trusting clock rates; the same on each server")
+	f.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
 	o.logging.addFlags(f, "info")
 	return f
 }
@@ -71,6 +76,10 @@ and peer-transport-security of etcd's file.
 
 A new data directory takes no part in the cluster before a majority of the other
 servers have recorded it, so the first start of a cluster needs them up.
+
+With --listen-metrics-urls it answers GET /metrics, for Prometheus, and GET /health:
+200 while it knows a leader, else 503 with the reason. Whoever reaches that port can
+read them, and profiles too with --enable-pprof, so keep it away from strangers.
 
 ` + exitCodesHelp,
 		Example: `  balsa serve
@@ -121,6 +130,7 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		DataDir:           o.dataDir,
 		ClientTLS:         o.client,
 		PeerTLS:           o.peer,
+		Pprof:             o.pprof,
 		MaxRaftState:      o.maxRaftState,
 		LeaseReads:        o.leaseReads,
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
@@ -161,6 +171,11 @@ func (o *serveOptions) addresses(cfg *server.Config) (err error) {
 	}
 	if cfg.ListenPeer, err = server.ParseURL(o.listenPeer); err != nil {
 		return usageError("--listen-peer-urls: %w", err)
+	}
+	if o.listenMetrics != "" {
+		if cfg.ListenMetrics, err = server.ParseURLs(o.listenMetrics); err != nil {
+			return usageError("--listen-metrics-urls: %w", err)
+		}
 	}
 	cluster := o.cluster
 	if cluster == "" {

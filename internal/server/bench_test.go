@@ -11,6 +11,26 @@ import (
 // BenchmarkHandle is what a request costs at the Service, with a replica that
 // executes at once: checks, the store, and the reply.
 func BenchmarkHandle(b *testing.B) {
+	s, node := newFakeService()
+	benchmarkHandle(b, s, node)
+}
+
+// BenchmarkFrontHandle is the same from where streams end, without and with metrics.
+func BenchmarkFrontHandle(b *testing.B) {
+	for _, with := range []bool{false, true} {
+		b.Run(fmt.Sprintf("metrics=%t", with), func(b *testing.B) {
+			s, node := newFakeService()
+			f := newFront(&api.Hello{})
+			f.serve(&Replica{Service: *s})
+			if with {
+				f.requests = newRequests()
+			}
+			benchmarkHandle(b, f, node)
+		})
+	}
+}
+
+func benchmarkHandle(b *testing.B, s handler, node *fakeNode) {
 	const keys = 10_000
 	var key [keys][]byte
 	for i := range key {
@@ -25,7 +45,6 @@ func BenchmarkHandle(b *testing.B) {
 		{"get", func(i int) *api.Request { return &api.Request{Kind: api.Request_GET, Key: key[i]} }},
 	} {
 		b.Run(request.name, func(b *testing.B) {
-			s, node := newFakeService()
 			for i := range keys {
 				s.Handle(&api.Request{Kind: api.Request_PUT, Key: key[i], Value: value}, func(*api.Reply) {})
 			}
@@ -44,5 +63,20 @@ func BenchmarkHandle(b *testing.B) {
 				b.Fatalf("%d of %d requests were executed", replies, b.N)
 			}
 		})
+	}
+}
+
+// BenchmarkMeasured is what metrics cost a request, alone.
+func BenchmarkMeasured(b *testing.B) {
+	requests := newRequests()
+	replies := 0
+	reply := func(*api.Reply) { replies++ }
+	r := &api.Reply{}
+	b.ReportAllocs()
+	for b.Loop() {
+		measured(requests, api.Request_PUT, reply)(r)
+	}
+	if replies == 0 {
+		b.Fatal("no reply")
 	}
 }

@@ -38,6 +38,10 @@ type Config struct {
 	AdvertiseClient []*url.URL
 	ClientTLS       TLS
 	PeerTLS         TLS
+	// ListenMetrics is where operators get figures and the server's health (package
+	// metrics), over plain HTTP. Empty: nowhere. Pprof adds profiles of the process.
+	ListenMetrics []*url.URL
+	Pprof         bool
 
 	// MaxRaftState is how many bytes of log trigger a snapshot; -1 means never.
 	MaxRaftState      int64
@@ -52,12 +56,14 @@ type Config struct {
 	Version string // what Hello and Status say
 	Logger  *slog.Logger
 
-	// ClientListeners and PeerListener, if set, are used in place of listening on
-	// ListenClient and ListenPeer. The server closes them.
-	ClientListeners []net.Listener
-	PeerListener    net.Listener
+	// ClientListeners, PeerListener and MetricsListeners, if set, are used in place of
+	// listening on ListenClient, ListenPeer and ListenMetrics. The server closes them.
+	ClientListeners  []net.Listener
+	PeerListener     net.Listener
+	MetricsListeners []net.Listener
 
 	segmentSize int64 // of the log, in bytes; 0: package wal's default
+	onSync      func(took time.Duration, bytes int)
 }
 
 // withDefaults fills in what was left out, and refuses what cannot work.
@@ -117,6 +123,14 @@ func (c Config) checkAddresses() error {
 	}
 	if err := c.PeerTLS.check("peer", peers...); err != nil {
 		return err
+	}
+	for _, u := range c.ListenMetrics {
+		if u.Scheme != "http" {
+			return fmt.Errorf("%w: metrics address %s must be http: metrics are not served over TLS", ErrConfig, u)
+		}
+	}
+	if c.Pprof && len(c.ListenMetrics) == 0 {
+		return fmt.Errorf("%w: profiles are served where metrics are, and there is no address for metrics (--listen-metrics-urls)", ErrConfig)
 	}
 	for _, u := range c.AdvertiseClient {
 		if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsUnspecified() {

@@ -6,6 +6,7 @@
 //	                         │       batches       request      │   └─► wal.Log
 //	                       Status,                              └─────► transport ══► peers
 //	                       health
+//	 operators ══► metrics: figures, health, profiles (HTTP)
 //
 // Service (service.go) answers requests and knows no network. Replica (replica.go) is
 // a Service with the rsm.Node behind it; tests run it on a network in memory. Server

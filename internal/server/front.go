@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"balsa/api"
+	"balsa/internal/metrics"
 	"balsa/internal/service"
 	"balsa/raft"
 	"balsa/rsm"
@@ -44,6 +45,8 @@ type front struct {
 	flow   flow
 	health *health.Server
 	status func() *api.StatusReply
+	// requests counts and times requests; nil if nobody is to see it.
+	requests *metrics.Requests
 
 	replica   atomic.Pointer[Replica] // nil until admitted
 	waiting   atomic.Pointer[string]  // what for, while replica is nil
@@ -118,6 +121,9 @@ func (f *front) isDraining() bool {
 
 // Handle passes a request on to the replica, if there is one.
 func (f *front) Handle(req *api.Request, reply func(*api.Reply)) {
+	if f.requests != nil {
+		reply = measured(f.requests, req.Kind, reply)
+	}
 	r := f.replica.Load()
 	switch {
 	case f.isDraining():

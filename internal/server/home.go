@@ -97,7 +97,7 @@ func (h *home) open(cfg Config, self Member) (err error) {
 		}
 	}
 	path := cfg.FS.PathJoin(h.dir, walName)
-	options := wal.Options{FS: cfg.FS, Logger: cfg.Logger, SegmentSize: cfg.segmentSize}
+	options := wal.Options{FS: cfg.FS, Logger: cfg.Logger, SegmentSize: cfg.segmentSize, OnSync: cfg.onSync}
 	exists, err := wal.Exists(cfg.FS, path)
 	if err != nil {
 		return fmt.Errorf("look for log: %w", err)

@@ -3,26 +3,42 @@ package server
 import (
 	"fmt"
 	"net"
+	"net/url"
+	"slices"
 )
 
 // listen opens every address that is not open yet. On error none stays open.
 func (c *Config) listen() (err error) {
+	defer func() {
+		if err != nil {
+			c.closeListeners()
+		}
+	}()
 	if c.PeerListener == nil {
 		if c.PeerListener, err = net.Listen("tcp", c.ListenPeer.Host); err != nil {
-			c.closeListeners()
 			return fmt.Errorf("listen for peers: %w", err)
 		}
 	}
-	if len(c.ClientListeners) > 0 {
+	if err := listenAll(&c.ClientListeners, c.ListenClient); err != nil {
+		return fmt.Errorf("listen for clients: %w", err)
+	}
+	if err := listenAll(&c.MetricsListeners, c.ListenMetrics); err != nil {
+		return fmt.Errorf("listen for requests of metrics: %w", err)
+	}
+	return nil
+}
+
+// listenAll opens all addresses, unless some are open already.
+func listenAll(listeners *[]net.Listener, urls []*url.URL) error {
+	if len(*listeners) > 0 {
 		return nil
 	}
-	for _, u := range c.ListenClient {
+	for _, u := range urls {
 		l, err := net.Listen("tcp", u.Host)
 		if err != nil {
-			c.closeListeners()
-			return fmt.Errorf("listen for clients: %w", err)
+			return err
 		}
-		c.ClientListeners = append(c.ClientListeners, l)
+		*listeners = append(*listeners, l)
 	}
 	return nil
 }
@@ -31,7 +47,7 @@ func (c *Config) closeListeners() {
 	if c.PeerListener != nil {
 		c.PeerListener.Close()
 	}
-	for _, l := range c.ClientListeners {
+	for _, l := range slices.Concat(c.ClientListeners, c.MetricsListeners) {
 		l.Close()
 	}
 }

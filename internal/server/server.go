@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"balsa/api"
+	"balsa/internal/metrics"
 	"balsa/internal/transport"
 	"balsa/raft"
 )
@@ -40,6 +41,8 @@ type Server struct {
 	transport *transport.Transport
 	front     *front
 	grpc      *grpc.Server
+	metrics   *metrics.Server // nil if nobody is to listen
+	syncs     *metrics.Syncs
 
 	ctx    context.Context // ends when Shutdown begins
 	cancel context.CancelFunc
@@ -76,6 +79,7 @@ func Start(cfg Config) (*Server, error) {
 		self:     self,
 		log:      slog.New(naming{cfg.Logger.Handler(), cfg.Cluster}).With("member", self.Name),
 		started:  time.Now(),
+		syncs:    metrics.NewSyncs(),
 		met:      make(chan struct{}, 1),
 		refusals: make(chan refusal, 16),
 		ran:      make(chan struct{}),
@@ -83,6 +87,7 @@ func Start(cfg Config) (*Server, error) {
 		failed:   make(chan struct{}),
 	}
 	s.cfg.Logger = s.log
+	s.cfg.onSync = s.synced
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.assemble(); err != nil {
 		s.cancel()
@@ -169,6 +174,7 @@ func (s *Server) assemble() (err error) {
 		creds = credentials.NewTLS(clientTLS)
 	}
 	s.grpc = s.front.newGRPCServer(creds)
+	s.serveMetrics()
 	for _, l := range s.cfg.ClientListeners {
 		s.work.Go(func() { s.serve(l) })
 	}

@@ -32,6 +32,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.front.wait()
 
 	s.work.Wait()
+	s.closeMetrics() // the last, so that operators see how the server stops
 	if err := s.home.close(); err != nil {
 		s.log.Warn("close data directory", "error", err)
 	}

@@ -1,0 +1,183 @@
+package scale
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"balsa/api"
+	"balsa/bench/measure"
+	"balsa/bench/service"
+	"balsa/internal/loadgen"
+)
+
+const (
+	tickInterval = 100 * time.Millisecond
+
+	allUp    = "all servers are up"
+	oneDown  = "one is down"
+	catching = "it catches up"
+	after    = "afterwards"
+	together = "all of it"
+
+	tookName = "time"
+)
+
+// clock collects what a load does in each tick.
+type clock struct {
+	mu    sync.Mutex
+	ticks []tick
+}
+
+func (c *clock) observe(p loadgen.Progress) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ticks = append(c.ticks, tick{time.Now(), p.Since, p.Ops})
+}
+
+func (c *clock) all() []tick {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ticks[:len(c.ticks):len(c.ticks)]
+}
+
+// catchUp measures a load while a follower that was away for too long gets a snapshot.
+func (s *session) catchUp(ctx context.Context) error {
+	s.series.Axis = "while"
+	s.series.Columns = []Column{{rateName, PerSecond, "", ""}, {cpuName, Seconds, "", ""}, {tookName, Seconds, "", ""}}
+	s.series.Setup = fmt.Sprintf("%d servers with %s keys, a snapshot due after each %s of log, one Clerk, %d callers that put values of %d bytes all the time. "+
+		"A follower is killed, and started when the leader's log begins behind where its own ended; it has caught up when it has applied what the leader had committed just before.",
+		members, number(s.manyKeys), Bytes.Text(float64(s.raftKB<<10)), callers, valueSize)
+	err := s.cluster(ctx, members, raftFlag(s.raftKB<<10), func(b *service.Balsa) error {
+		if _, err := s.fill(ctx, b, s.manyKeys, valueSize); err != nil {
+			return err
+		}
+		return s.underLoad(ctx, b)
+	})
+	s.series.noFailures()
+	ratio, ok := s.series.ratio(rateName, catching, allUp)
+	s.series.goal("throughput while a follower catches up is at least 0.8 times that before", Times, ratio, ratio >= 0.8, ok)
+	return err
+}
+
+// underLoad runs the phases while callers put.
+func (s *session) underLoad(ctx context.Context, b *service.Balsa) error {
+	g, err := generator(b)
+	if err != nil {
+		return err
+	}
+	c := &clock{}
+	g.Interval, g.Observe = tickInterval, c.observe
+	loading, stop := context.WithCancel(ctx)
+	defer stop()
+	load := s.puts(callers, s.manyKeys, valueSize)
+	load.Duration = time.Hour // stop ends it
+	reports := make(chan *loadgen.Report, 1)
+	began := time.Now()
+	go func() {
+		report, err := g.Run(loading, load)
+		if err != nil { // a load that makes no sense
+			panic(err)
+		}
+		reports <- report
+	}()
+	err = s.phases(ctx, b, c)
+	stop()
+	report := <-reports
+	row := s.series.Row(together, 0)
+	row.fail(report.Errors)
+	row.Add(tookName, report.Elapsed.Seconds())
+	row.Add(rateName, float64(report.Ops())/report.Elapsed.Seconds())
+	s.series.Traces = append(s.series.Traces, throughput(c.all(), began))
+	return err
+}
+
+// throughput is a trace of at most about a hundred points.
+func throughput(ticks []tick, began time.Time) Trace {
+	every := max(1, (len(ticks)+99)/100)
+	step := time.Duration(every) * tickInterval
+	t := Trace{Panel: "puts per second", Line: rateName, Unit: PerSecond, XLabel: "seconds", Step: step.Seconds()}
+	for i := 0; i+every <= len(ticks); i += every {
+		rate, _ := rateBetween(ticks[i:i+every], began.Add(-time.Second), ticks[i+every-1].end)
+		t.Values = append(t.Values, rate)
+	}
+	return t
+}
+
+func (s *session) phases(ctx context.Context, b *service.Balsa, c *clock) error {
+	leader, err := b.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	follower := (leader + 1) % b.Members()
+	var gone *api.StatusReply
+	for _, phase := range []struct {
+		name string
+		do   func() error
+	}{
+		{"", func() error { return pause(ctx, s.warmup) }},
+		{allUp, func() error { return pause(ctx, s.phase) }},
+		{"", func() error {
+			if err := b.Kill(follower); err != nil {
+				return err
+			}
+			gone, err = b.Status(ctx, leader)
+			return err
+		}},
+		{oneDown, func() error { return errors.Join(pause(ctx, s.phase/2), logCut(ctx, b, leader, gone.LastIndex)) }},
+		{catching, func() error { return errors.Join(b.Restart(follower), b.CaughtUp(ctx, follower)) }},
+		{after, func() error { return pause(ctx, s.phase) }},
+	} {
+		if err := s.during(phase.name, b, c, phase.do); err != nil {
+			return err
+		}
+	}
+	now, err := b.Leader(ctx)
+	if err == nil && now != leader {
+		s.problem("another server led in the end")
+	}
+	return err
+}
+
+// during measures what callers do while a phase lasts. A phase without a name is not
+// measured.
+func (s *session) during(name string, b *service.Balsa, c *clock, do func() error) error {
+	used, err := measure.ProcessorTime(b)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := do(); err != nil {
+		return fmt.Errorf("while %s: %w", name, err)
+	}
+	took := time.Since(began)
+	now, err := measure.ProcessorTime(b)
+	if err != nil || name == "" {
+		return err
+	}
+	row := s.series.Row(name, 0)
+	row.Add(tookName, took.Seconds())
+	if rate, ok := rateBetween(c.all(), began, began.Add(took)); ok {
+		row.Add(rateName, rate)
+		if ops := rate * took.Seconds(); ops >= 1 {
+			row.Add(cpuName, (now-used).Seconds()/ops)
+		}
+	}
+	s.say("%s: %s, %s puts/s", name, loadgen.Round(took), s.series.cells(row)[1])
+	return nil
+}
+
+// logCut waits until the leader's log begins behind an index.
+func logCut(ctx context.Context, b *service.Balsa, leader int, index uint64) error {
+	for {
+		status, err := b.Status(ctx, leader)
+		if err == nil && status.FirstIndex > index {
+			return nil
+		}
+		if err := pause(ctx, watchInterval); err != nil {
+			return fmt.Errorf("wait until the log is cut: %w", err)
+		}
+	}
+}

@@ -1,0 +1,290 @@
+package metrics
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// example is a leader with two peers.
+func example() Sample {
+	return Sample{
+		Name: "n1", Version: "v1",
+		Replica: &Replica{
+			HasLeader: true, IsLeader: true, LeaderChanges: 3, Term: 5, CommitIndex: 70, AppliedIndex: 69, LastIndex: 71,
+			LogBytes: 700, PendingWrites: 2, Keys: 11, StoreBytes: 1100, Revision: 42,
+		},
+		Disk: Disk{LogBytes: 800, Segments: 2, SnapshotIndex: 60, SnapshotBytes: 600, LowSpace: true},
+		Peers: []Peer{
+			{Name: "n2", Connected: true, BytesIn: 10, BytesOut: 20, Dropped: 1, LastActive: time.UnixMilli(1500), MatchIndex: 71},
+			{Name: "n3"},
+		},
+		Requests: 4, RequestBytes: 400,
+	}
+}
+
+// config shows sample, and a member that is well.
+func config(sample func() Sample) Config {
+	return Config{Sample: sample, Health: func() error { return nil }, Logger: slog.New(slog.DiscardHandler)}
+}
+
+func get(h http.Handler, path string) *http.Response {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Result()
+}
+
+// scrape reads /metrics as Prometheus does.
+func scrape(t *testing.T, h http.Handler) map[string]*dto.MetricFamily {
+	t.Helper()
+	r := get(h, "/metrics")
+	if r.StatusCode != http.StatusOK {
+		t.Fatalf("status %s", r.Status)
+	}
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return families
+}
+
+// value is that of the metric of a family with the given label values, in the order
+// of the labels' names.
+func value(t *testing.T, f *dto.MetricFamily, labels ...string) float64 {
+	t.Helper()
+	for _, m := range f.GetMetric() {
+		var have []string
+		for _, l := range m.Label {
+			have = append(have, l.GetValue())
+		}
+		if slices.Equal(have, labels) {
+			switch f.GetType() {
+			case dto.MetricType_GAUGE:
+				return m.Gauge.GetValue()
+			case dto.MetricType_COUNTER:
+				return m.Counter.GetValue()
+			case dto.MetricType_HISTOGRAM:
+				return float64(m.Histogram.GetSampleCount())
+			}
+		}
+	}
+	t.Errorf("there is no %s of %q", f.GetName(), labels)
+	return 0
+}
+
+func TestScrapeShowsTheSample(t *testing.T) {
+	syncs, requests := NewSyncs(), NewRequests([]string{"get", "put"}, []string{"ok", "busy"})
+	syncs.Observe(time.Millisecond, 512)
+	syncs.Observe(2*time.Second, 512)
+	for _, request := range []struct{ kind, code int }{{1, 0}, {1, 0}, {0, 1}, {7, -1}} {
+		k, _ := requests.Begin(request.kind)
+		k.Count(request.code)
+		k.Time(time.Second)
+	}
+	cfg := config(example)
+	cfg.Collectors = []prometheus.Collector{syncs, requests}
+	families := scrape(t, Handler(cfg))
+	for _, want := range []struct {
+		name   string
+		value  float64
+		labels []string
+	}{
+		{"server_info", 1, []string{"n1", "v1"}},
+		{"server_admitted", 1, nil},
+		{"server_has_leader", 1, nil},
+		{"server_is_leader", 1, nil},
+		{"server_leader_changes_total", 3, nil},
+		{"server_term", 5, nil},
+		{"server_commit_index", 70, nil},
+		{"server_applied_index", 69, nil},
+		{"server_last_index", 71, nil},
+		{"server_log_bytes", 700, nil},
+		{"server_pending_writes", 2, nil},
+		{"server_requests_in_progress", 4, nil},
+		{"server_requests_in_progress_bytes", 400, nil},
+		{"store_keys", 11, nil},
+		{"store_bytes", 1100, nil},
+		{"store_revision", 42, nil},
+		{"wal_bytes", 800, nil},
+		{"wal_segments", 2, nil},
+		{"wal_low_space", 1, nil},
+		{"wal_fsync_duration_seconds", 2, nil},
+		{"wal_written_bytes_total", 1024, nil},
+		{"snapshot_index", 60, nil},
+		{"snapshot_bytes", 600, nil},
+		{"peer_connected", 1, []string{"n2"}},
+		{"peer_connected", 0, []string{"n3"}},
+		{"peer_last_active_timestamp_seconds", 1.5, []string{"n2"}},
+		{"peer_last_active_timestamp_seconds", 0, []string{"n3"}},
+		{"peer_received_bytes_total", 10, []string{"n2"}},
+		{"peer_sent_bytes_total", 20, []string{"n2"}},
+		{"peer_dropped_messages_total", 1, []string{"n2"}},
+		{"peer_match_index", 71, []string{"n2"}},
+		{"requests_total", 2, []string{"ok", "put"}},
+		{"requests_total", 1, []string{"busy", "get"}},
+		{"requests_total", 1, []string{"other", "other"}},
+		{"request_duration_seconds", 2, []string{"put"}},
+	} {
+		if got := value(t, families["balsa_"+want.name], want.labels...); got != want.value {
+			t.Errorf("%s%v is %v, want %v", want.name, want.labels, got, want.value)
+		}
+	}
+	for _, other := range []string{"go_goroutines", "process_open_fds"} {
+		if families[other] == nil {
+			t.Errorf("there is no %s", other)
+		}
+	}
+}
+
+func TestSomeRequestsAreTimed(t *testing.T) {
+	requests := NewRequests([]string{"get"}, []string{"ok"})
+	const n = 1000 * timedOneIn
+	timed := 0
+	for range n {
+		if _, yes := requests.Begin(0); yes {
+			timed++
+		}
+	}
+	if timed < 700 || timed > 1300 { // 9 standard deviations off
+		t.Errorf("%d of %d requests are timed, one in %d should be", timed, n, timedOneIn)
+	}
+}
+
+func TestMemberWithoutReplicaHasNoFiguresOfOne(t *testing.T) {
+	families := scrape(t, Handler(config(func() Sample {
+		s := example()
+		s.Replica = nil
+		return s
+	})))
+	for _, name := range []string{"balsa_server_admitted", "balsa_server_has_leader", "balsa_server_is_leader"} {
+		if got := value(t, families[name]); got != 0 {
+			t.Errorf("%s is %v", name, got)
+		}
+	}
+	for _, name := range []string{"balsa_server_term", "balsa_store_keys"} {
+		if families[name] != nil {
+			t.Errorf("%s is there", name)
+		}
+	}
+}
+
+func TestMetricsFollowTheConventions(t *testing.T) {
+	requests := NewRequests([]string{"get"}, []string{"ok"})
+	kind, _ := requests.Begin(0)
+	kind.Count(0)
+	cfg := config(example)
+	cfg.Collectors = []prometheus.Collector{NewSyncs(), requests}
+	problems, err := promlint.New(get(Handler(cfg), "/metrics").Body).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestHealthTellsWhyNot(t *testing.T) {
+	var why error
+	cfg := config(example)
+	cfg.Health = func() error { return why }
+	h := Handler(cfg)
+	for _, test := range []struct {
+		why  error
+		code int
+		body string
+	}{
+		{nil, http.StatusOK, `{"health":"true"}`},
+		{errors.New("no leader"), http.StatusServiceUnavailable, `{"health":"false","reason":"no leader"}`},
+	} {
+		why = test.why
+		r := get(h, "/health")
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.StatusCode != test.code || strings.TrimSpace(string(body)) != test.body {
+			t.Errorf("%v: %s, %s, %v", test.why, r.Status, body, err)
+		}
+	}
+}
+
+func TestProfilesAreServedOnlyIfAskedFor(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		cfg := config(example)
+		cfg.Pprof = on
+		h := Handler(cfg)
+		want := http.StatusNotFound
+		if on {
+			want = http.StatusOK
+		}
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/trace?seconds=0.001"} {
+			if r := get(h, path); r.StatusCode != want {
+				t.Errorf("pprof %t: %s is %s", on, path, r.Status)
+			}
+		}
+		if r := get(h, "/"); r.StatusCode != http.StatusNotFound {
+			t.Errorf("/ is %s", r.Status)
+		}
+	}
+}
+
+// Neither a client that says nothing nor a profile that takes an hour holds up Close,
+// which waits for the goroutines of both.
+func TestCloseEndsWhatIsInProgress(t *testing.T) {
+	t.Parallel() // a trace begins to flow after a second only
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(example)
+	cfg.Pprof = true
+	s := Serve(cfg, l)
+	silent := dial(t, l, "")
+	idle := dial(t, l, "GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+	if answer, err := bufio.NewReader(idle).ReadString('\n'); err != nil || !strings.Contains(answer, "200 OK") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	tracing := dial(t, l, "GET /debug/pprof/trace?seconds=3600 HTTP/1.1\r\nHost: h\r\n\r\n")
+	// The header of a trace is sent when tracing has begun.
+	if answer, err := bufio.NewReader(tracing).ReadString('\n'); err != nil || !strings.Contains(answer, "200 OK") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	s.Close()
+	for _, c := range []net.Conn{silent, idle, tracing} {
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("a connection is still open")
+		}
+	}
+	if _, err := net.Dial("tcp", l.Addr().String()); err == nil {
+		t.Error("the listener is still open")
+	}
+}
+
+// dial connects and sends a text. The connection breaks after a while, so that no test
+// waits on it for ever.
+func dial(t *testing.T, l net.Listener, text string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}

@@ -1,0 +1,187 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Sample is what a member knows of itself at one moment. Sizes are in bytes.
+type Sample struct {
+	Name, Version string
+
+	// Replica is nil while the member takes no part in the cluster.
+	Replica *Replica
+	Disk    Disk
+	Peers   []Peer
+
+	// Requests in progress, and the bytes they count for.
+	Requests, RequestBytes int64
+}
+
+// Replica is the member's part in consensus, and its store.
+type Replica struct {
+	HasLeader, IsLeader       bool
+	LeaderChanges             uint64
+	Term                      uint64
+	CommitIndex, AppliedIndex uint64
+	LastIndex                 uint64
+	LogBytes                  int64 // of the entries in memory
+	PendingWrites             int
+	Keys                      int
+	StoreBytes                int64
+	Revision                  uint64
+}
+
+// Disk is what the data directory holds.
+type Disk struct {
+	LogBytes      int64
+	Segments      int
+	SnapshotIndex uint64
+	SnapshotBytes int64
+	LowSpace      bool
+}
+
+// Peer is another member, as this one sees it.
+type Peer struct {
+	Name              string
+	Connected         bool
+	BytesIn, BytesOut uint64
+	Dropped           uint64
+	LastActive        time.Time // zero if never
+	// MatchIndex is how far the peer's log is known to be durable and equal; 0 unless
+	// this member leads.
+	MatchIndex uint64
+}
+
+// figure is one line of a Sample, a Replica or a Peer.
+type figure[T any] struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*T) float64
+}
+
+func gauge[T any, N number](name, help string, value func(*T) N, labels ...string) figure[T] {
+	return figure[T]{
+		desc:  prometheus.NewDesc("balsa_"+name, help, labels, nil),
+		kind:  prometheus.GaugeValue,
+		value: func(t *T) float64 { return float64(value(t)) },
+	}
+}
+
+// counter is a gauge that only ever grows while the process runs.
+func counter[T any, N number](name, help string, value func(*T) N, labels ...string) figure[T] {
+	f := gauge(name, help, value, labels...)
+	f.kind = prometheus.CounterValue
+	return f
+}
+
+type number interface {
+	~int | ~int64 | ~uint64 | ~float64
+}
+
+func yes(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+var memberFigures = []figure[Sample]{
+	gauge("server_admitted", "1 if this member takes part in the cluster, 0 while its new data directory waits to be recorded by the others.",
+		func(s *Sample) int { return yes(s.Replica != nil) }),
+	gauge("server_has_leader", "1 if this member leads or knows the leader.",
+		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.HasLeader) }),
+	gauge("server_is_leader", "1 if this member leads.",
+		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.IsLeader) }),
+	gauge("server_requests_in_progress", "Requests of clients whose replies have not been handed to the network.",
+		func(s *Sample) int64 { return s.Requests }),
+	gauge("server_requests_in_progress_bytes", "What these requests count for against the bound on memory.",
+		func(s *Sample) int64 { return s.RequestBytes }),
+
+	gauge("wal_bytes", "Size of the log on disk.", func(s *Sample) int64 { return s.Disk.LogBytes }),
+	gauge("wal_segments", "Files of the log on disk.", func(s *Sample) int { return s.Disk.Segments }),
+	gauge("wal_low_space", "1 while the disk has no room for more log: writes are refused.",
+		func(s *Sample) int { return yes(s.Disk.LowSpace) }),
+	gauge("snapshot_index", "Index of the log that the newest snapshot on disk stands for.",
+		func(s *Sample) uint64 { return s.Disk.SnapshotIndex }),
+	gauge("snapshot_bytes", "Size of the newest snapshot on disk.", func(s *Sample) int64 { return s.Disk.SnapshotBytes }),
+}
+
+var replicaFigures = []figure[Replica]{
+	counter("server_leader_changes_total", "Leaders found since the process started, this member included.",
+		func(r *Replica) uint64 { return r.LeaderChanges }),
+	gauge("server_term", "Term of this member.", func(r *Replica) uint64 { return r.Term }),
+	gauge("server_commit_index", "Index of the last entry that this member knows to be committed.",
+		func(r *Replica) uint64 { return r.CommitIndex }),
+	gauge("server_applied_index", "Index of the last entry that the store reflects.",
+		func(r *Replica) uint64 { return r.AppliedIndex }),
+	gauge("server_last_index", "Index of the last entry of the log.", func(r *Replica) uint64 { return r.LastIndex }),
+	gauge("server_log_bytes", "Size of the log in memory, which makes a snapshot due at --max-raft-state.",
+		func(r *Replica) int64 { return r.LogBytes }),
+	gauge("server_pending_writes", "Writes whose fate is not known yet.", func(r *Replica) int { return r.PendingWrites }),
+
+	gauge("store_keys", "Keys in the store.", func(r *Replica) int { return r.Keys }),
+	gauge("store_bytes", "Size of the keys and values in the store.", func(r *Replica) int64 { return r.StoreBytes }),
+	gauge("store_revision", "Revision of the store: it grows by one with each change.", func(r *Replica) uint64 { return r.Revision }),
+}
+
+var peerFigures = []figure[Peer]{
+	gauge("peer_connected", "1 if messages can be sent to the peer.",
+		func(p *Peer) int { return yes(p.Connected) }, "peer"),
+	gauge("peer_last_active_timestamp_seconds", "When the peer was last heard of, in Unix time; 0 if never.",
+		lastActive, "peer"),
+	counter("peer_received_bytes_total", "Messages and snapshots received from the peer.",
+		func(p *Peer) uint64 { return p.BytesIn }, "peer"),
+	counter("peer_sent_bytes_total", "Messages and snapshots sent to the peer.",
+		func(p *Peer) uint64 { return p.BytesOut }, "peer"),
+	counter("peer_dropped_messages_total", "Messages to the peer that were not sent: there was no connection, or its queue was full.",
+		func(p *Peer) uint64 { return p.Dropped }, "peer"),
+	gauge("peer_match_index", "How far the peer's log is known to equal this leader's; 0 unless this member leads.",
+		func(p *Peer) uint64 { return p.MatchIndex }, "peer"),
+}
+
+func lastActive(p *Peer) float64 {
+	if p.LastActive.IsZero() {
+		return 0
+	}
+	return float64(p.LastActive.UnixMilli()) / 1e3
+}
+
+var info = prometheus.NewDesc("balsa_server_info", "Always 1; the labels say who this member is.", []string{"name", "version"}, nil)
+
+// sampler is a prometheus.Collector that takes a Sample whenever it is asked.
+type sampler func() Sample
+
+// Describe implements prometheus.Collector.
+func (s sampler) Describe(ch chan<- *prometheus.Desc) {
+	ch <- info
+	describe(ch, memberFigures)
+	describe(ch, replicaFigures)
+	describe(ch, peerFigures)
+}
+
+func describe[T any](ch chan<- *prometheus.Desc, figures []figure[T]) {
+	for _, f := range figures {
+		ch <- f.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (s sampler) Collect(ch chan<- prometheus.Metric) {
+	sample := s()
+	ch <- prometheus.MustNewConstMetric(info, prometheus.GaugeValue, 1, sample.Name, sample.Version)
+	collect(ch, memberFigures, &sample)
+	if sample.Replica != nil {
+		collect(ch, replicaFigures, sample.Replica)
+	}
+	for _, p := range sample.Peers {
+		collect(ch, peerFigures, &p, p.Name)
+	}
+}
+
+func collect[T any](ch chan<- prometheus.Metric, figures []figure[T], from *T, labels ...string) {
+	for _, f := range figures {
+		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.value(from), labels...)
+	}
+}

@@ -1,0 +1,155 @@
+package server
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"balsa/api"
+	"balsa/internal/metrics"
+	"balsa/raft"
+)
+
+// slowSync is from when on a sync of the log is worth a warning: by then followers have
+// long looked for another leader, if it is a leader's.
+const slowSync = time.Second
+
+// serveMetrics shows operators what this server does, if anybody is to listen.
+func (s *Server) serveMetrics() {
+	if len(s.cfg.MetricsListeners) == 0 {
+		return
+	}
+	s.front.requests = newRequests()
+	s.metrics = metrics.Serve(metrics.Config{
+		Sample:     s.sample,
+		Health:     s.health,
+		Collectors: []prometheus.Collector{s.syncs, s.front.requests},
+		Pprof:      s.cfg.Pprof,
+		Logger:     s.log,
+	}, s.cfg.MetricsListeners...)
+	s.log.Info("serving metrics", "endpoints", urlList(s.cfg.ListenMetrics))
+}
+
+func (s *Server) closeMetrics() {
+	if s.metrics != nil {
+		s.metrics.Close()
+	}
+}
+
+// synced is wal.Options.OnSync.
+func (s *Server) synced(took time.Duration, bytes int) {
+	s.syncs.Observe(took, bytes)
+	if took > slowSync {
+		s.log.Warn("the disk is slow: a sync of the log took long", "took", took, "bytes", bytes)
+	}
+}
+
+// health is nil if this server takes part in the cluster and knows a leader, else why
+// it cannot serve.
+func (s *Server) health() error {
+	replica := s.front.replica.Load()
+	switch {
+	case s.Err() != nil:
+		return s.Err()
+	case s.ctx.Err() != nil:
+		return errors.New("server is stopping")
+	case replica == nil:
+		return errors.New(*s.front.waiting.Load())
+	case replica.Node.Status().Leader == raft.None:
+		return errors.New("no leader is known")
+	}
+	return nil
+}
+
+// sample reads the figures of this moment.
+func (s *Server) sample() metrics.Sample {
+	disk := s.home.log.Stats()
+	sample := metrics.Sample{
+		Name:    s.self.Name,
+		Version: s.cfg.Version,
+		Disk: metrics.Disk{
+			LogBytes: disk.LogBytes, Segments: disk.Segments, LowSpace: disk.LowSpace,
+			SnapshotIndex: uint64(disk.SnapshotIndex), SnapshotBytes: disk.SnapshotBytes,
+		},
+		Requests:     s.front.flow.requests.Load(),
+		RequestBytes: s.front.flow.bytes.Load(),
+	}
+	var known []raft.PeerStatus
+	if r := s.front.replica.Load(); r != nil {
+		sample.Replica, known = r.sample()
+	}
+	for _, m := range s.cfg.Cluster.Others(s.self.ID) {
+		sample.Peers = append(sample.Peers, s.samplePeer(m, known))
+	}
+	return sample
+}
+
+// sample reads the replica's figures, and what it knows of the others if it leads.
+func (r *Replica) sample() (*metrics.Replica, []raft.PeerStatus) {
+	st := r.Node.Status()
+	return &metrics.Replica{
+		HasLeader:     st.Leader != raft.None,
+		IsLeader:      st.Role == raft.Leader,
+		LeaderChanges: st.LeaderChanges,
+		Term:          uint64(st.Term),
+		CommitIndex:   uint64(st.Commit),
+		AppliedIndex:  uint64(st.Applied),
+		LastIndex:     uint64(st.LastIndex),
+		LogBytes:      st.LogBytes,
+		PendingWrites: st.Pending,
+		Keys:          r.Store.Len(),
+		StoreBytes:    r.Store.Bytes(),
+		Revision:      r.Store.Revision(),
+	}, st.Peers
+}
+
+// samplePeer describes a member as the transport and, if it leads, the replica see it.
+func (s *Server) samplePeer(m Member, known []raft.PeerStatus) metrics.Peer {
+	p := metrics.Peer{Name: m.Name}
+	if seen, ok := s.transport.Peer(m.ID); ok {
+		p.Connected, p.Dropped, p.LastActive = seen.Connected, seen.Dropped, seen.LastActive
+		p.BytesIn, p.BytesOut = seen.BytesIn, seen.BytesOut
+	}
+	if i := slices.IndexFunc(known, func(k raft.PeerStatus) bool { return k.ID == m.ID }); i >= 0 {
+		p.MatchIndex = uint64(known[i].Match)
+	}
+	return p
+}
+
+// newRequests names the kinds and the codes of the API: put, version_mismatch.
+func newRequests() *metrics.Requests {
+	return metrics.NewRequests(lowerNames(api.Request_Kind_name), lowerNames(api.Reply_Code_name))
+}
+
+// lowerNames lists the names of an enumeration by number, up to the first gap.
+func lowerNames(names map[int32]string) []string {
+	var all []string
+	for i := range int32(len(names)) {
+		name, ok := names[i]
+		if !ok {
+			break
+		}
+		all = append(all, strings.ToLower(name))
+	}
+	return all
+}
+
+// measured is reply, with the request counted when it is answered.
+func measured(requests *metrics.Requests, kind api.Request_Kind, reply func(*api.Reply)) func(*api.Reply) {
+	k, timed := requests.Begin(int(kind))
+	if timed {
+		untimed, start := reply, time.Now()
+		reply = func(r *api.Reply) {
+			k.Time(time.Since(start))
+			untimed(r)
+		}
+	}
+	counted := reply // a copy that never changes is kept without a box of its own
+	return func(r *api.Reply) {
+		k.Count(int(r.Code))
+		counted(r)
+	}
+}

@@ -1,0 +1,273 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"balsa/api"
+	"balsa/internal/metrics"
+)
+
+// newMeteredCluster is a testCluster that shows its metrics at the addresses returned.
+func newMeteredCluster(t *testing.T, n int) (c *testCluster, urls []string) {
+	c = newTestCluster(t, n, "")
+	for i := range c.configs {
+		l := listenAny(t)
+		u := &url.URL{Scheme: "http", Host: l.Addr().String()}
+		c.configs[i].ListenMetrics, c.configs[i].MetricsListeners = []*url.URL{u}, []net.Listener{l}
+		urls = append(urls, u.String())
+	}
+	return c, urls
+}
+
+// fetch returns the status and the body of a page.
+func fetch(t *testing.T, url string) (int, []byte) {
+	t.Helper()
+	// Without keep-alive: no goroutine of the client's stays.
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, body
+}
+
+// figures is one scrape.
+type figures map[string]*dto.MetricFamily
+
+func scrape(t *testing.T, url string) figures {
+	t.Helper()
+	code, body := fetch(t, url+"/metrics")
+	if code != http.StatusOK {
+		t.Fatalf("status %d: %s", code, body)
+	}
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return families
+}
+
+// of is the value of a metric, of a histogram how much it has seen; -1 if there is no
+// such metric.
+func (f figures) of(name string, labels ...string) float64 {
+	for _, m := range f["balsa_"+name].GetMetric() {
+		var have []string
+		for _, l := range m.Label {
+			have = append(have, l.GetValue())
+		}
+		if slices.Equal(have, labels) {
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return -1
+}
+
+func TestMetricsShowWhatTheServersDo(t *testing.T) {
+	t.Parallel()
+	c, urls := newMeteredCluster(t, 3)
+	for i := range c.configs { // so long that a slow machine does not elect anybody else meanwhile
+		c.configs[i].ElectionTimeout = time.Second
+	}
+	c.startAll()
+	const puts = 20
+	for i := range puts {
+		c.put("a", "1", uint64(i))
+	}
+	c.wants("a", "1")
+	c.awaitSameState()
+
+	leader := c.leader()
+	status := c.servers[leader].status()
+	led := scrape(t, urls[leader])
+	for name, want := range map[string]float64{
+		"server_admitted": 1, "server_has_leader": 1, "server_is_leader": 1, "server_term": float64(status.Term),
+		"server_commit_index": float64(status.CommitIndex), "server_applied_index": float64(status.AppliedIndex),
+		"server_last_index": float64(status.LastIndex), "server_pending_writes": 0,
+		"store_keys": 1, "store_bytes": 2, "store_revision": float64(status.Revision), "wal_low_space": 0,
+		"snapshot_index": 0,
+	} {
+		if got := led.of(name); got != want {
+			t.Errorf("the leader's %s is %v, want %v", name, got, want)
+		}
+	}
+	for name, least := range map[string]float64{
+		"server_leader_changes_total": 1, "server_log_bytes": puts, "wal_bytes": puts, "wal_segments": 1, "snapshot_bytes": 1,
+		"wal_fsync_duration_seconds": puts, "wal_written_bytes_total": puts, "server_requests_in_progress": 0, "server_requests_in_progress_bytes": 0,
+	} {
+		if got := led.of(name); got < least {
+			t.Errorf("the leader's %s is %v, want %v at least", name, got, least)
+		}
+	}
+	answered := 0.0
+	for i, s := range c.servers {
+		f := scrape(t, urls[i])
+		answered += max(0, f.of("requests_total", "ok", "put"))
+		for _, other := range c.servers {
+			peer := other.self.Name
+			if connected := f.of("peer_connected", peer); other == s {
+				if connected != -1 {
+					t.Errorf("%s is its own peer", peer)
+				}
+				continue
+			} else if connected != 1 || f.of("peer_dropped_messages_total", peer) < 0 {
+				t.Errorf("%s and its peer %s: %v", s.self.Name, peer, f["balsa_peer_connected"])
+			}
+			if i != leader {
+				continue
+			}
+			for name, least := range map[string]float64{
+				"peer_received_bytes_total": 1, "peer_sent_bytes_total": puts, "peer_match_index": 1,
+				"peer_last_active_timestamp_seconds": float64(s.started.Unix()),
+			} {
+				if got := f.of(name, peer); got < least {
+					t.Errorf("the leader's %s of %s is %v, want %v at least", name, peer, got, least)
+				}
+			}
+		}
+	}
+	if answered < puts {
+		t.Errorf("%v of %d puts are counted", answered, puts)
+	}
+	_, body := fetch(t, urls[leader]+"/metrics")
+	problems, err := promlint.New(bytes.NewReader(body)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v, %v", problems, err)
+	}
+}
+
+func TestHealthIsGoodWhileThereIsALeader(t *testing.T) {
+	t.Parallel()
+	c, urls := newMeteredCluster(t, 3)
+	// await waits for an answer with the code and text.
+	await := func(code int, text string) {
+		t.Helper()
+		var got int
+		var body []byte
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+			if got, body = fetch(t, urls[0]+"/health"); got == code && strings.Contains(string(body), text) {
+				return
+			}
+		}
+		t.Fatalf("the health stays %d %s, want %d with %q", got, body, code, text)
+	}
+	c.start(0)
+	await(http.StatusServiceUnavailable, "waiting to be recorded by n2, n3")
+	if f := scrape(t, urls[0]); f.of("server_admitted") != 0 || f.of("server_has_leader") != 0 || f.of("server_term") != -1 {
+		t.Errorf("while it waits: %v", f)
+	}
+	c.start(1)
+	c.start(2)
+	await(http.StatusOK, `{"health":"true"}`)
+	c.stop(1)
+	c.stop(2)
+	await(http.StatusServiceUnavailable, `"reason":"no leader is known"`)
+	if f := scrape(t, urls[0]); f.of("server_admitted") != 1 || f.of("server_has_leader") != 0 || f.of("server_is_leader") != 0 {
+		t.Errorf("without a leader: %v", f)
+	}
+	if code, body := fetch(t, urls[0]+"/debug/pprof/"); code != http.StatusNotFound {
+		t.Errorf("there are profiles, and nobody asked for them: %d %s", code, body)
+	}
+	c.start(1)
+	await(http.StatusOK, `{"health":"true"}`)
+
+	s := c.servers[0]
+	s.cancel() // as Shutdown begins
+	if err := s.health(); err == nil || !strings.Contains(err.Error(), "stopping") {
+		t.Errorf("while it stops: %v", err)
+	}
+	c.stop(0)
+	if _, err := http.Get(urls[0] + "/health"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("after it stopped: %v", err)
+	}
+}
+
+func TestMetricsPortInUseLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	c, urls := newMeteredCluster(t, 1)
+	cfg := c.configs[0]
+	cfg.MetricsListeners = nil // it is open already: by the test
+	peer, client := cfg.PeerListener.Addr().String(), cfg.ClientListeners[0].Addr().String()
+	_, err := Start(cfg)
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "metrics") || !strings.Contains(err.Error(), strings.TrimPrefix(urls[0], "http://")) {
+		t.Errorf("got %v", err)
+	}
+	if names, err := cfg.FS.List(""); err != nil || len(names) > 0 {
+		t.Errorf("on disk: %q, %v", names, err)
+	}
+	for _, address := range []string{peer, client} {
+		if conn, err := net.Dial("tcp", address); err == nil {
+			conn.Close()
+			t.Errorf("%s is still open", address)
+		}
+	}
+	c.configs[0].MetricsListeners[0].Close()
+}
+
+func TestBadMetricsConfigurationIsRefused(t *testing.T) {
+	c := newTestCluster(t, 1, "")
+	tls, plain := c.configs[0], c.configs[0]
+	tls.ListenMetrics = []*url.URL{{Scheme: "https", Host: "127.0.0.1:0"}}
+	plain.Pprof = true
+	for _, test := range []struct {
+		cfg  Config
+		says string
+	}{{tls, "must be http"}, {plain, "no address for metrics"}} {
+		if _, err := Start(test.cfg); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("got %v, want %q", err, test.says)
+		}
+	}
+}
+
+func TestSlowSyncIsWarnedOf(t *testing.T) {
+	var log bytes.Buffer
+	s := Server{log: slog.New(slog.NewTextHandler(&log, nil)), syncs: metrics.NewSyncs()}
+	s.synced(slowSync, 1)
+	if log.Len() > 0 {
+		t.Errorf("a sync that takes long, but not too long: %s", &log)
+	}
+	s.synced(slowSync+time.Millisecond, 1)
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "took=1.001s") {
+		t.Errorf("a slow sync: %q", &log)
+	}
+}
+
+func TestRequestsAreCountedByName(t *testing.T) {
+	requests := newRequests()
+	replied := 0
+	for range 100 { // so that some are timed
+		measured(requests, api.Request_PUT, func(*api.Reply) { replied++ })(&api.Reply{Code: api.Reply_VERSION_MISMATCH})
+	}
+	if replied != 100 {
+		t.Errorf("%d replies to 100 requests", replied)
+	}
+	for i, want := range []string{"kind_unspecified", "get", "put", "delete"} {
+		if got := lowerNames(api.Request_Kind_name)[i]; got != want {
+			t.Errorf("kind %d is %q, want %q", i, got, want)
+		}
+	}
+	if names := lowerNames(api.Reply_Code_name); len(names) != len(api.Reply_Code_name) {
+		t.Errorf("the codes have a gap after %q", names)
+	}
+}

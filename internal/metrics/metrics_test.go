@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -196,6 +198,45 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// TestManualListsTheMetrics compares the table of docs/operations.md, and the alerts
+// below it, with what there is.
+func TestManualListsTheMetrics(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(page), "\n| metric, after `balsa_` |")
+	section, _, ended := strings.Cut(section, "\n## ")
+	if !found || !ended {
+		t.Fatal("docs/operations.md has no table of metrics")
+	}
+	listed := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(section, -1) {
+		for name := range strings.SplitSeq(row[1], ", ") {
+			listed["balsa_"+strings.Trim(name, "`")] = true
+		}
+	}
+	requests := NewRequests([]string{"get"}, []string{"ok"})
+	kind, _ := requests.Begin(0)
+	kind.Count(0)
+	cfg := config(example)
+	cfg.Collectors = []prometheus.Collector{NewSyncs(), requests}
+	families := scrape(t, Handler(cfg))
+	for name := range families {
+		if strings.HasPrefix(name, "balsa_") && !listed[name] {
+			t.Errorf("%s is not in the table", name)
+		}
+	}
+	for _, name := range regexp.MustCompile("balsa_[a-z_]+[a-z]").FindAllString(section, -1) {
+		listed[strings.TrimSuffix(name, "_bucket")] = true
+	}
+	for name := range listed {
+		if families[name] == nil {
+			t.Errorf("there is no %s", name)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ const (
 	snapshotFormat = 1
 
 	// streamBytes is the size of the buffers between an image and its stream.
-	streamBytes = 64 << 10
+	streamBytes = 16 << 10
 )
 
 var (

@@ -352,6 +352,7 @@ func (r *Raft) Status() Status {
 		FirstIndex: r.log.base + 1, LastIndex: r.log.last(), DurableIndex: r.log.stable,
 		Configuration: r.configuration(),
 	}
+	s.Peers = slices.Grow(s.Peers, len(r.peers))
 	for _, p := range r.peers {
 		s.Peers = append(s.Peers, PeerStatus{ID: p.id, State: p.state.String(), Match: p.match, Next: p.next, Active: p.active})
 	}

@@ -57,7 +57,7 @@ func newSnapshotWriter(f vfs.File, h header, meta raft.SnapshotMeta) *snapshotWr
 
 func (w *snapshotWriter) emptyChunk() []byte {
 	if w.buf == nil {
-		w.buf = make([]byte, chunkHeaderSize, chunkHeaderSize+maxChunk)
+		w.buf = make([]byte, chunkHeaderSize, 4<<10) // it grows: small snapshots are many
 	}
 	return w.buf[:chunkHeaderSize]
 }

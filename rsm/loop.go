@@ -61,13 +61,14 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	}
 }
 
-// logChanges tells operators of elections; nothing else of the core is news.
+// logChanges tells operators of elections, and Leads; nothing else of the core is news.
 func (n *Node[Op, Result]) logChanges(last *raft.Status) {
 	term, role, leader := n.replica.core.Term(), n.replica.core.Role(), n.replica.core.Leader()
 	if term == last.Term && role == last.Role && leader == last.Leader {
 		return
 	}
 	last.Term, last.Role, last.Leader = term, role, leader
+	n.leads.Store(role == raft.Leader)
 	n.cfg.Logger.Info("raft state", "id", n.cfg.ID, "term", term, "role", role, "leader", leader)
 }
 

@@ -39,6 +39,7 @@ type Node[Op, Result any] struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	failure atomic.Pointer[error]
+	leads   atomic.Bool
 	once    sync.Once
 }
 
@@ -265,6 +266,10 @@ func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeI
 		}
 	}
 }
+
+// Leads tells whether the replica led when its loop last looked: a hint that costs
+// nothing, where Status asks the loop.
+func (n *Node[Op, Result]) Leads() bool { return n.leads.Load() }
 
 // Status returns a picture of the replica; after it stopped, an empty one.
 func (n *Node[Op, Result]) Status() Status {

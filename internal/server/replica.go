@@ -29,8 +29,8 @@ type ReplicaConfig struct {
 	// Leader describes a member to clients, for the hint that comes with
 	// WRONG_LEADER. May be nil.
 	Leader func(raft.NodeID) *api.Leader
-	// LowSpace tells that the disk is about to be full: then writes get BUSY, while
-	// reads go on. May be nil.
+	// LowSpace tells that the disk is about to be full: then a leader says BUSY to writes,
+	// while reads go on. May be nil.
 	LowSpace func() bool
 }
 
@@ -65,7 +65,8 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	}
 	return &Replica{
 		Service: Service{node: node, Handler: service.Handler{
-			Replica: node, Store: store, Limits: cfg.Limits, Leader: cfg.Leader, LowSpace: cfg.LowSpace,
+			Replica: node, Store: store, Limits: cfg.Limits, Leader: cfg.Leader,
+			LowSpace: func() bool { return cfg.LowSpace != nil && cfg.LowSpace() && node.Leads() },
 		}},
 		Node:  node,
 		Store: store,

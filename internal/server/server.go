@@ -272,6 +272,7 @@ func (s *Server) run() {
 	}
 	s.transport.Start(replica.Node)
 	s.front.serve(replica)
+	s.work.Go(func() { s.yieldWhenFull(replica) })
 	close(s.ready)
 	s.log.Info("ready to serve client requests", "endpoints", urlList(s.cfg.AdvertiseClient))
 	select {

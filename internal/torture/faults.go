@@ -13,7 +13,7 @@ const (
 	kindAll     = "kill of all"
 	kindCatchUp = "catch-up"
 	kindNetwork = "network"   // see networkKinds
-	kindFull    = "full disk" // see kindFullRefuses
+	kindFull    = "full disk" // see kindFullStops
 )
 
 // fault is one thing to be done to the cluster. It returns when writes are back.

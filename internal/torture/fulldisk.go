@@ -13,9 +13,8 @@ import (
 
 // What a server may do on a full disk.
 const (
-	kindFullRefuses = "full disk, writes refused"
-	kindFullStops   = "full disk, server stopped"
-	kindFullHolds   = "full disk, server held out"
+	kindFullStops = "full disk, server stopped"
+	kindFullHolds = "full disk, server held out"
 )
 
 const (
@@ -23,7 +22,7 @@ const (
 	// log, in bytes, and bulkMost how much of them must do.
 	bulkValue = 256 << 10
 	bulkMost  = 96 << 20
-	// bulkPatience is how long a write may be refused before the rig believes it.
+	// bulkPatience is how long a write may take, a change of leaders included.
 	bulkPatience = 2 * time.Second
 	// fullHeld is how long the disk stays full after that.
 	fullHeld = 2 * time.Second
@@ -32,11 +31,10 @@ const (
 // errNoSpaceText is how ENOSPC reads in a log.
 const errNoSpaceText = "no space left on device"
 
-// fullDisk takes all space from a follower or the leader, under load. A leader must refuse
-// writes, serve reads, and take writes again by itself. A follower goes on as long as
-// the segments that snapshots free make room for what the leader sends; when they do
-// not it stops, says why, and catches up when it is started with room again. The
-// others serve on.
+// fullDisk takes all space from a follower or the leader, under load. A leader must hand
+// over to a member that has room. A follower goes on as long as the segments that snapshots
+// free make room for what the leader sends; when they do not it stops, says why, and
+// catches up when it is started with room again. The others serve on.
 func (t *torture) fullDisk(ofLeader bool) error {
 	leader, err := t.leader()
 	if err != nil {
@@ -51,16 +49,11 @@ func (t *torture) fullDisk(ofLeader bool) error {
 		return err
 	}
 	at := time.Now()
-	refused, err := t.bulk(m)
-	switch {
-	case err != nil:
+	if err := t.bulk(m); err != nil {
 		return fmt.Errorf("with the disk of %s full: %w", m.name, err)
-	case refused:
-		return t.refuses(m)
-	case m == leader:
-		if now, err := t.leader(); err != nil || now == leader {
-			return errors.Join(fmt.Errorf("%s, the leader, did not refuse writes on a full disk", m.name), err)
-		}
+	}
+	if now, err := t.leader(); err != nil || now == m {
+		return errors.Join(fmt.Errorf("%s leads on with a full disk", m.name), err)
 	}
 	if m.running() {
 		return t.holdsOut(m, at)
@@ -68,8 +61,8 @@ func (t *torture) fullDisk(ofLeader bool) error {
 	return t.stopped(m, at)
 }
 
-// bulk writes until m has stopped or writes are refused, or for long enough.
-func (t *torture) bulk(m *member) (refused bool, err error) {
+// bulk writes until m has stopped, or for long enough.
+func (t *torture) bulk(m *member) error {
 	const key = "bulk"
 	var version uint64
 	for written := 0; written < bulkMost && m.running(); written += bulkValue {
@@ -83,43 +76,11 @@ func (t *torture) bulk(m *member) (refused bool, err error) {
 			version = kv.Version
 		case errors.As(err, &mismatch):
 			version = mismatch.Current
-		case errors.Is(err, clerk.ErrBusy):
-			return true, nil
 		case errors.Is(err, clerk.ErrMaybe): // at the next try its version will tell
 		default:
-			return false, err
+			return err
 		}
 	}
-	return false, nil
-}
-
-// refuses wants reads to work while writes are refused, and writes to work when there is
-// space again, by themselves.
-func (t *torture) refuses(m *member) error {
-	leader, err := t.leader()
-	if err != nil || leader != m {
-		return errors.Join(fmt.Errorf("writes are refused with the disk of %s full, which does not lead", m.name), err)
-	}
-	for end := time.Now().Add(fullHeld); time.Now().Before(end) && t.ctx.Err() == nil; {
-		ctx, cancel := context.WithTimeout(t.ctx, bulkPatience)
-		_, err := t.ck.Get(ctx, "bulk")
-		cancel()
-		if err != nil && !errors.Is(err, clerk.ErrNoKey) {
-			return fmt.Errorf("%s refuses writes on a full disk, and does not serve reads either: %w", m.name, err)
-		}
-		t.sleep(50 * time.Millisecond)
-	}
-	if !m.running() {
-		return fmt.Errorf("%s refused writes on a full disk, and then stopped", m.name)
-	}
-	if err := m.disk.free(); err != nil {
-		return err
-	}
-	took, err := t.load.resumed(t.ctx, time.Now(), t.o.heal)
-	if err != nil {
-		return fmt.Errorf("after %s had space again: %w", m.name, err)
-	}
-	t.done(kindFullRefuses, took, "%s, the leader, read on", m.name)
 	return nil
 }
 

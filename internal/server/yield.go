@@ -1,0 +1,46 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"balsa/raft"
+)
+
+const (
+	// spaceCheck is how often a leader looks whether its disk is full.
+	spaceCheck = 200 * time.Millisecond
+	// yieldPause is how long a server that has handed over for lack of space leads, if
+	// the others elect it again: they may have no more space than it has.
+	yieldPause = time.Minute
+)
+
+// yieldWhenFull lets another member lead when the disk is almost full. A leader refuses
+// writes then, but a majority may have room: to those a full follower is no hindrance.
+func (s *Server) yieldWhenFull(replica *Replica) {
+	if len(s.cfg.Cluster.Members) == 1 {
+		return
+	}
+	tick := time.NewTicker(spaceCheck)
+	defer tick.Stop()
+	var last time.Time // when it yielded
+	for {
+		select {
+		case <-tick.C:
+		case <-replica.Node.Done():
+			return
+		case <-s.ctx.Done():
+			return
+		}
+		if !replica.LowSpace() || time.Since(last) < yieldPause {
+			continue
+		}
+		last = time.Now()
+		s.log.Warn("the disk is almost full: another member should lead")
+		ctx, cancel := context.WithTimeout(s.ctx, handoverTimeout)
+		if err := replica.Node.TransferLeadership(ctx, raft.None); err != nil {
+			s.log.Warn("nobody took over", "error", err)
+		}
+		cancel()
+	}
+}

@@ -20,22 +20,23 @@ import (
 var forScale = []string{"scale", "quick", "only", "out", "dir", "draw"}
 
 // checkScale refuses flags that would be ignored, and compiles -only.
-func (o *options) checkScale(f *flag.FlagSet, only string) (err error) {
+func (o *options) checkScale(f *flag.FlagSet, only string) error {
+	var errs []error
 	f.Visit(func(given *flag.Flag) {
 		switch {
 		case o.scale && !slices.Contains(forScale, given.Name):
-			err = errors.Join(err, fmt.Errorf("-%s has no meaning with -scale", given.Name))
+			errs = append(errs, fmt.Errorf("-%s has no meaning with -scale", given.Name))
 		case !o.scale && given.Name == "only":
-			err = errors.Join(err, errors.New("-only has no meaning without -scale"))
+			errs = append(errs, errors.New("-only has no meaning without -scale"))
 		}
 	})
+	var err error
 	if o.only, err = regexp.Compile(only); err != nil {
-		return fmt.Errorf("-only: %w", err)
+		errs = append(errs, fmt.Errorf("-only: %w", err))
+	} else if len(scale.Names(o.only)) == 0 {
+		errs = append(errs, fmt.Errorf("-only: %q matches none of %s", only, strings.Join(scale.Names(regexp.MustCompile("")), ", ")))
 	}
-	if len(scale.Names(o.only)) == 0 {
-		return fmt.Errorf("-only: %q matches none of %s", only, strings.Join(scale.Names(regexp.MustCompile("")), ", "))
-	}
-	return err
+	return errors.Join(errs...)
 }
 
 // runScale measures how costs grow, or shows an earlier measurement.

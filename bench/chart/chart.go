@@ -72,7 +72,8 @@ const mostMarked = 20
 func (f Figure) Draw(w io.Writer) error {
 	columns := max(1, min(f.Columns, len(f.Panels)))
 	rows := (len(f.Panels) + columns - 1) / columns
-	width, height := columns*panelWidth, header+rows*panelHeight
+	each := max(panelWidth, (f.headWidth()+columns-1)/columns) // panels are as wide as title and legend need
+	width, height := columns*each, header+rows*panelHeight
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="%s">`,
 		width, height, width, height, html.EscapeString(f.Title))
@@ -80,8 +81,8 @@ func (f Figure) Draw(w io.Writer) error {
 	text(&b, "title", "start", 12, 22, f.Title)
 	f.legend(&b)
 	for i, p := range f.Panels {
-		fmt.Fprintf(&b, "<g transform=\"translate(%d %d)\">\n", i%columns*panelWidth, header+i/columns*panelHeight)
-		p.draw(&b)
+		fmt.Fprintf(&b, "<g transform=\"translate(%d %d)\">\n", i%columns*each, header+i/columns*panelHeight)
+		p.draw(&b, float64(each))
 		b.WriteString("</g>\n")
 	}
 	b.WriteString("</svg>\n")
@@ -95,8 +96,20 @@ func (f Figure) legend(b *strings.Builder) {
 		fmt.Fprintf(b, "<path class=\"line c%d\" d=\"M%.1f 44h22\"/>\n", i%colours, x)
 		marker(b, i, x+11, 44)
 		text(b, "", "start", x+28, 48, name)
-		x += 28 + 7.2*float64(len(name)) + 22
+		x += legendWidth(name)
 	}
+}
+
+// legendWidth is what a name takes in the legend, with what stands around it.
+func legendWidth(name string) float64 { return 28 + 7.2*float64(len(name)) + 22 }
+
+// headWidth is what title and legend take.
+func (f Figure) headWidth() int {
+	legend := 12.0
+	for _, name := range f.Names {
+		legend += legendWidth(name)
+	}
+	return int(max(legend, 24+9.2*float64(len(f.Title))))
 }
 
 func text(b *strings.Builder, class, anchor string, x, y float64, s string) {
@@ -117,8 +130,9 @@ func marker(b *strings.Builder, series int, x, y float64) {
 	}
 }
 
-func (p Panel) draw(b *strings.Builder) {
-	const x0, x1, y0, y1 = left, panelWidth - right, panelHeight - bottom, top
+func (p Panel) draw(b *strings.Builder, width float64) {
+	const x0, y0, y1 = left, panelHeight - bottom, top
+	x1 := width - right
 	text(b, "panel", "middle", (x0+x1)/2.0, y1-14, p.Title)
 	text(b, "tick", "middle", (x0+x1)/2.0, y0+36, p.XLabel)
 	scale, ok := p.scale(y0, y1)
@@ -128,10 +142,10 @@ func (p Panel) draw(b *strings.Builder) {
 	}
 	for _, v := range scale.ticks() {
 		y := scale.at(v)
-		fmt.Fprintf(b, "<path class=\"grid\" d=\"M%d %.1fH%d\"/>\n", x0, y, x1)
+		fmt.Fprintf(b, "<path class=\"grid\" d=\"M%d %.1fH%.0f\"/>\n", x0, y, x1)
 		text(b, "tick", "end", x0-7, y+4, p.Format(v))
 	}
-	fmt.Fprintf(b, "<path class=\"axis\" d=\"M%d %dH%d\"/>\n", x0, y0, x1)
+	fmt.Fprintf(b, "<path class=\"axis\" d=\"M%d %dH%.0f\"/>\n", x0, y0, x1)
 	at := p.places(x0+16, x1-16)
 	for i, t := range p.X {
 		text(b, "tick", "middle", at[i], y0+17, t.Label)

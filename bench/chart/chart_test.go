@@ -94,3 +94,34 @@ func TestTicks(t *testing.T) {
 		}
 	}
 }
+
+// TestTitleAndLegendHaveRoom: one narrow panel under much text grows with that.
+func TestTitleAndLegendHaveRoom(t *testing.T) {
+	f := Figure{Title: strings.Repeat("title ", 20), Columns: 1, Names: []string{"a"}, Panels: []Panel{panel(Series{Y: []float64{1, 2, 3}})}}
+	width := func() (w int) {
+		_, after, _ := strings.Cut(draw(t, f), `viewBox="0 0 `)
+		before, _, _ := strings.Cut(after, " ")
+		w, _ = strconv.Atoi(before)
+		return w
+	}
+	if w := width(); w < 900 {
+		t.Errorf("under a long title the figure is %d wide", w)
+	}
+	f.Title, f.Names = "short", []string{"a"}
+	if w := width(); w != panelWidth {
+		t.Errorf("under a short one it is %d wide", w)
+	}
+}
+
+// TestManyPointsAreNotMarked: their line would not be seen.
+func TestManyPointsAreNotMarked(t *testing.T) {
+	p := Panel{Format: number}
+	line := Series{}
+	for i := range mostMarked + 1 {
+		p.X, line.Y = append(p.X, Tick{At: float64(i)}), append(line.Y, 1+float64(i))
+	}
+	p.Series = []Series{line}
+	if svg := draw(t, Figure{Panels: []Panel{p}}); strings.Contains(svg, "<circle") || !strings.Contains(svg, `class="line`) {
+		t.Errorf("markers in, or no line in\n%s", svg)
+	}
+}

@@ -7,7 +7,7 @@ func Number(v float64) string {
 	for _, unit := range []struct {
 		size float64
 		name string
-	}{{1e6, "M"}, {1e3, "k"}} {
+	}{{1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
 		if v >= unit.size {
 			return strconv.FormatFloat(v/unit.size, 'g', 3, 64) + unit.name
 		}

@@ -78,7 +78,7 @@ func (s *session) summarize(event string, gaps, puts []float64) {
 	row.Add(mostName, of.High)
 	row.Add(callName, slices.Max(puts))
 	s.series.Traces = append(s.series.Traces, Trace{
-		Panel: "gaps", Line: event, Unit: Seconds, XLabel: "events, by their gap", Step: 1, Values: slices.Sorted(slices.Values(gaps)),
+		Panel: "gaps", Line: event, Unit: Seconds, XLabel: "events with a smaller gap", Step: 1, Values: slices.Sorted(slices.Values(gaps)),
 	})
 }
 

@@ -61,11 +61,18 @@ func (s *Series) lines() (names []string) {
 	return names
 }
 
+// longLabel is how long a label on an x axis may be.
+const longLabel = 7
+
 // columnPanel has a line for each column with the panel of c.
 func (s *Series) columnPanel(c Column, names []string) chart.Panel {
 	p := chart.Panel{Title: c.Panel, XLabel: s.Axis, Format: c.Unit.short, Series: make([]chart.Series, len(names))}
 	for _, r := range s.Rows {
-		p.X = append(p.X, chart.Tick{At: math.Log(r.At), Label: r.Label})
+		tick := chart.Tick{At: math.Log(r.At), Label: r.Label}
+		if len(tick.Label) > longLabel {
+			tick.Label = chart.Number(r.At)
+		}
+		p.X = append(p.X, tick)
 	}
 	for _, column := range s.Columns {
 		if column.Panel != c.Panel {

@@ -62,10 +62,11 @@ func (r *Runner) Run(ctx context.Context, only *regexp.Regexp, report *Report) e
 		if !only.MatchString(k.name) || ctx.Err() != nil {
 			continue
 		}
-		s := &session{Runner: r, sizes: full, series: &Series{Name: k.name, Title: k.title}}
+		of := full
 		if r.Quick {
-			s.sizes = quick
+			of = quick
 		}
+		s := &session{Runner: r, sizes: of, series: &Series{Name: k.name, Title: k.title}}
 		report.Series = append(report.Series, s.series)
 		if err := s.run(ctx, k); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", k.name, err))

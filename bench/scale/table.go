@@ -29,7 +29,7 @@ func (r *Report) WriteTables(w io.Writer) error {
 }
 
 func (s *Series) writeTable(b *strings.Builder) {
-	fmt.Fprintf(b, "## %s: %s\n\n%s Load average %.1f before, %.1f after; took %s.\n\n",
+	fmt.Fprintf(b, "## %s: %s\n\n%s\nLoad average %.1f before, %.1f after; took %s.\n\n",
 		s.Name, s.Title, s.Setup, s.Load[0], s.Load[1], loadgen.Round(s.Elapsed))
 	head := []string{s.Axis}
 	for _, c := range s.Columns {
@@ -104,9 +104,8 @@ func (u Unit) Text(v float64) string {
 }
 
 func megabytes(v float64) string {
-	decimals := 0
 	if v < 10e6 {
-		decimals = 1
+		return strconv.FormatFloat(v/1e6, 'f', 1, 64) + " MB"
 	}
-	return strconv.FormatFloat(v/1e6, 'f', decimals, 64) + " MB"
+	return loadgen.Thousands(int64(v/1e6+0.5)) + " MB"
 }

@@ -13,8 +13,8 @@ import (
 	"balsa/raft"
 )
 
-// slowSync is from when on a sync of the log is worth a warning: by then followers have
-// long looked for another leader, if it is a leader's.
+// slowSync is from when on a sync of the log is worth a warning: a healthy disk is a
+// hundred times as fast.
 const slowSync = time.Second
 
 // serveMetrics shows operators what this server does, if anybody is to listen.

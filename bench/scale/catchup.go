@@ -25,10 +25,17 @@ const (
 	tookName = "time"
 )
 
-// clock collects what a load does in each tick.
+// clock collects what a load does in each tick, and which phases it went through.
 type clock struct {
 	mu    sync.Mutex
 	ticks []tick
+	spans []span // used by one goroutine
+}
+
+// span is when a phase was.
+type span struct {
+	name     string
+	from, to time.Time
 }
 
 func (c *clock) observe(p loadgen.Progress) {
@@ -49,8 +56,8 @@ func (s *session) catchUp(ctx context.Context) error {
 	s.series.Columns = []Column{{rateName, PerSecond, "", ""}, {cpuName, Seconds, "", ""}, {tookName, Seconds, "", ""}}
 	s.series.Setup = fmt.Sprintf("%d servers with %s keys, a snapshot due after each %s of log, one Clerk, %d callers that put values of %d bytes all the time. "+
 		"A follower is killed, and started when the leader's log begins behind where its own ended; it has caught up when it has applied what the leader had committed just before.",
-		members, number(s.manyKeys), Bytes.Text(float64(s.raftKB<<10)), callers, valueSize)
-	err := s.cluster(ctx, members, raftFlag(s.raftKB<<10), func(b *service.Balsa) error {
+		members, number(s.manyKeys), Bytes.Text(float64(s.cutKB<<10)), callers, valueSize)
+	err := s.cluster(ctx, members, raftFlag(s.cutKB<<10), func(b *service.Balsa) error {
 		if _, err := s.fill(ctx, b, s.manyKeys, valueSize); err != nil {
 			return err
 		}
@@ -75,7 +82,6 @@ func (s *session) underLoad(ctx context.Context, b *service.Balsa) error {
 	load := s.puts(callers, s.manyKeys, valueSize)
 	load.Duration = time.Hour // stop ends it
 	reports := make(chan *loadgen.Report, 1)
-	began := time.Now()
 	go func() {
 		report, err := g.Run(loading, load)
 		if err != nil { // a load that makes no sense
@@ -90,20 +96,23 @@ func (s *session) underLoad(ctx context.Context, b *service.Balsa) error {
 	row.fail(report.Errors)
 	row.Add(tookName, report.Elapsed.Seconds())
 	row.Add(rateName, float64(report.Ops())/report.Elapsed.Seconds())
-	s.series.Traces = append(s.series.Traces, throughput(c.all(), began))
+	s.series.Traces = throughput(c.all(), c.spans)
 	return err
 }
 
-// throughput is a trace of at most about a hundred points.
-func throughput(ticks []tick, began time.Time) Trace {
+// throughput has a line for each span, of at most about a hundred points together.
+func throughput(ticks []tick, spans []span) (traces []Trace) {
 	every := max(1, (len(ticks)+99)/100)
 	step := time.Duration(every) * tickInterval
-	t := Trace{Panel: "puts per second", Line: rateName, Unit: PerSecond, XLabel: "seconds", Step: step.Seconds()}
-	for i := 0; i+every <= len(ticks); i += every {
-		rate, _ := rateBetween(ticks[i:i+every], began.Add(-time.Second), ticks[i+every-1].end)
-		t.Values = append(t.Values, rate)
+	for _, span := range spans {
+		t := Trace{Panel: "puts per second", Line: span.name, Unit: PerSecond, XLabel: "seconds", Step: step.Seconds()}
+		for i := 0; i+every <= len(ticks); i += every {
+			rate, _ := rateBetween(ticks[i:i+every], span.from, span.to) // 0, which is not drawn, outside the span
+			t.Values = append(t.Values, rate)
+		}
+		traces = append(traces, t)
 	}
-	return t
+	return traces
 }
 
 func (s *session) phases(ctx context.Context, b *service.Balsa, c *clock) error {
@@ -157,6 +166,7 @@ func (s *session) during(name string, b *service.Balsa, c *clock, do func() erro
 	if err != nil || name == "" {
 		return err
 	}
+	c.spans = append(c.spans, span{name, began, began.Add(took)})
 	row := s.series.Row(name, 0)
 	row.Add(tookName, took.Seconds())
 	if rate, ok := rateBetween(c.all(), began, began.Add(took)); ok {

@@ -13,6 +13,7 @@ type sizes struct {
 	steady   time.Duration // of the measurements with and without snapshots
 	phase    time.Duration // before and after a follower catches up
 	raftKB   int           // size of log in KiB that makes a snapshot due, where many are wanted
+	cutKB    int           // the same where a log is to be cut soon, but snapshots to be few
 	events   int           // of each kind, in failover
 }
 
@@ -22,7 +23,7 @@ var full = sizes{
 	valueBytes:   []int{256, 1 << 10, 10 << 10, 100 << 10},
 	keyCounts:    []int{10_000, 100_000, 1_000_000, 5_000_000},
 	nodeCounts:   []int{1, 3, 5, 7},
-	manyKeys:     1_000_000, steady: 15 * time.Second, phase: 8 * time.Second, raftKB: 8 << 10, events: 20,
+	manyKeys:     1_000_000, steady: 15 * time.Second, phase: 8 * time.Second, raftKB: 8 << 10, cutKB: 24 << 10, events: 20,
 }
 
 var quick = sizes{
@@ -31,7 +32,7 @@ var quick = sizes{
 	valueBytes:   []int{256, 10 << 10},
 	keyCounts:    []int{1000, 10_000},
 	nodeCounts:   []int{1, 3, 5},
-	manyKeys:     20_000, steady: 2 * time.Second, phase: 1500 * time.Millisecond, raftKB: 512, events: 2,
+	manyKeys:     20_000, steady: 2 * time.Second, phase: 1500 * time.Millisecond, raftKB: 512, cutKB: 512, events: 2,
 }
 
 // What loads have in common, unless a series is about it.

@@ -102,7 +102,7 @@ func (s *Series) tracePanel(t Trace, names []string) chart.Panel {
 	for i := range longest {
 		tick := chart.Tick{At: float64(i)}
 		if every := max(1, longest/traceTicks); i%every == 0 {
-			tick.Label = strconv.FormatFloat(float64(i)*t.Step, 'f', -1, 64)
+			tick.Label = strconv.FormatFloat(float64(i)*t.Step, 'g', 3, 64)
 		}
 		p.X = append(p.X, tick)
 	}

@@ -32,7 +32,7 @@ func sampleReport() *Report {
 	ratio, ok = s.ratio(p50Name, "1,000,000", "1")
 	s.goal("as fast", Times, ratio, ratio <= 1, ok)
 	timed := &Series{Name: "catchup", Title: "over time", Setup: "Over time.", Axis: "while", Columns: []Column{{rateName, PerSecond, "", ""}},
-		Traces: []Trace{{"puts", "leader", PerSecond, "seconds", 0.5, []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}, {"puts", "other", PerSecond, "seconds", 0.5, []float64{3}}}}
+		Traces: []Trace{{"puts", "leader", PerSecond, "seconds", 0.3, []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}, {"puts", "other", PerSecond, "seconds", 0.3, []float64{3}}}}
 	timed.Row("one is down", 0)
 	return &Report{
 		Began: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Series: []*Series{s, timed},
@@ -117,7 +117,7 @@ func TestFigures(t *testing.T) {
 		t.Errorf("the latencies of %v are %+v", byRow.Names, latency)
 	}
 	trace := byTime.Panels[0]
-	if len(trace.X) != 10 || trace.X[2].Label != "1" || trace.X[3].Label != "" || len(trace.Series) != 2 || len(trace.Series[0].Y) != 10 {
+	if len(trace.X) != 10 || trace.X[2].Label != "0.6" || trace.X[8].Label != "2.4" || trace.X[3].Label != "" || len(trace.Series) != 2 || len(trace.Series[0].Y) != 10 {
 		t.Errorf("over time: %+v", trace)
 	}
 	for name, f := range figures {

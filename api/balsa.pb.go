@@ -324,7 +324,8 @@ func (Peer_Progress) EnumDescriptor() ([]byte, []int) {
 	return file_balsa_proto_rawDescGZIP(), []int{8, 0}
 }
 
-// RequestBatch is at most 1 MiB large, or one request that is larger.
+// RequestBatch is at most 1 MiB large, or one request that is larger, and has at most
+// 65,536 requests.
 type RequestBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Requests      []*Request             `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`

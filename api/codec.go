@@ -50,15 +50,21 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 
 // buffers is a mem.BufferPool for batches. Unlike gRPC's own it does not clear what it
 // gives out, and it keeps no buffer that is larger than almost all batches are.
+//
+// gRPC holds 64 KiB of batches for a peer that does not read, counted without what their
+// buffers have to spare. So small batches get buffers of their own size.
 var buffers bufferPool
 
-const keptBuffer = 32 << 10
+const (
+	keptBuffer  = 32 << 10
+	smallBuffer = 4 << 10
+)
 
 type bufferPool struct{ pool sync.Pool }
 
 // Get implements mem.BufferPool.
 func (p *bufferPool) Get(length int) *[]byte {
-	if length > keptBuffer {
+	if length < smallBuffer || length > keptBuffer {
 		b := make([]byte, length)
 		return &b
 	}

@@ -54,12 +54,19 @@ func appendRequest(dst []byte, r *Request) []byte {
 	return appendNumber(dst, 9, r.UnchangedSince)
 }
 
+// maxBatchRequests is how many requests a batch may have. On the wire one that says
+// nothing takes 2 bytes, in memory it takes seventy times as much.
+const maxBatchRequests = 1 << 16
+
 // decodeRequests reads b from its wire form. Keys and values alias data.
 func decodeRequests(data []byte, b *RequestBatch) error {
 	b.Reset()
 	n, err := count(data, 1)
 	if err != nil || n == 0 {
 		return err
+	}
+	if n > maxBatchRequests {
+		return fmt.Errorf("api: a batch of %d requests is over the limit of %d", n, maxBatchRequests)
 	}
 	array := make([]Request, n)
 	b.Requests = make([]*Request, 0, n)

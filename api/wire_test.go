@@ -131,6 +131,36 @@ func FuzzDecodeReplies(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { decodesAsProto(t, data, &ReplyBatch{}) })
 }
 
+// Batches wait in gRPC for peers that do not read, and only their bytes are counted there.
+func TestSmallBatchesHoldLittleMemory(t *testing.T) {
+	for size := 16; size < 64<<10; size *= 2 {
+		for _, b := range []proto.Message{
+			&RequestBatch{Requests: []*Request{{Value: make([]byte, size)}}},
+			&ReplyBatch{Replies: []*Reply{{Value: make([]byte, size)}}},
+		} {
+			data, err := Codec().Marshal(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if held := cap(data[0].ReadOnlyData()); held > 8*data.Len() {
+				t.Errorf("%T of %d bytes holds %d", b, data.Len(), held)
+			}
+			data.Free()
+		}
+	}
+}
+
+func TestBatchOfTooManyRequestsIsRefused(t *testing.T) {
+	empty := []byte{1<<3 | 2, 0}
+	for n, ok := range map[int]bool{maxBatchRequests: true, maxBatchRequests + 1: false} {
+		data := mem.BufferSlice{mem.SliceBuffer(bytes.Repeat(empty, n))}
+		var b RequestBatch
+		if err := Codec().Unmarshal(data, &b); (err == nil) != ok {
+			t.Errorf("%d requests: error %v", n, err)
+		}
+	}
+}
+
 // BenchmarkCodec encodes and decodes a batch of 64 puts of 256 bytes.
 func BenchmarkCodec(b *testing.B) {
 	batch := &RequestBatch{}

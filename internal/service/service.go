@@ -46,12 +46,13 @@ func (h *Handler) Handle(req *api.Request, reply func(*api.Reply)) {
 		reply(Busy(req.Id, "the disk of this server is almost full"))
 		return
 	}
+	id := req.Id // req itself would keep all of its batch in memory
 	h.Replica.SubmitFunc(op, func(r kv.Result, err error) {
 		if err != nil {
-			reply(h.writeFailed(req.Id, err))
+			reply(h.writeFailed(id, err))
 			return
 		}
-		reply(outcome(req.Id, r))
+		reply(outcome(id, r))
 	})
 }
 
@@ -96,20 +97,20 @@ func operation(req *api.Request) kv.Op {
 // get answers from the store as soon as it is fresh enough. Reads leave no trace in
 // the log.
 func (h *Handler) get(req *api.Request, key string, reply func(*api.Reply)) {
-	mode := rsm.ReadIndex
+	id, mode := req.Id, rsm.ReadIndex
 	switch req.Consistency {
 	case api.Request_LOCAL:
-		reply(outcome(req.Id, h.Store.Get(key)))
+		reply(outcome(id, h.Store.Get(key)))
 		return
 	case api.Request_LEASE:
 		mode = rsm.ReadLease
 	}
 	h.Replica.ReadFunc(mode, func(err error) {
 		if err != nil {
-			reply(h.readFailed(req.Id, err))
+			reply(h.readFailed(id, err))
 			return
 		}
-		reply(outcome(req.Id, h.Store.Get(key)))
+		reply(outcome(id, h.Store.Get(key)))
 	})
 }
 

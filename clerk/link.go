@@ -340,16 +340,23 @@ func (l *link) exchange(parent context.Context) error {
 	}()
 	for more := true; more; more = l.awaitWork(ctx, broken) {
 		runtime.Gosched() // let all callers that are ready queue their calls: they share a batch
-		for batch := l.drain(); batch != nil && err == nil; batch = l.drain() {
-			err = stream.Send(batch)
-		}
-		if err != nil {
+		if err := l.sendQueued(stream.Send); err != nil {
 			break // the cause is what the receiver sees
 		}
 	}
 	cancel()
 	<-broken
 	return fmt.Errorf("stream broke: %w", cause)
+}
+
+// sendQueued sends what is in the queue. What is there still after an error never left.
+func (l *link) sendQueued(send func(*api.RequestBatch) error) error {
+	for batch := l.drain(); batch != nil; batch = l.drain() {
+		if err := send(batch); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // open opens a stream and waits until its server has said who it is. Nothing is sent

@@ -1,0 +1,48 @@
+package clerk
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"balsa/api"
+)
+
+// Of two batches the second never left when the first could not be sent: its call may
+// safely be made again elsewhere.
+func TestWhatIsQueuedBehindAFailedBatchIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(nil, nil)
+		l := newLink(n, nil)
+		ends := make(chan error, 2)
+		for range 2 {
+			go func() {
+				_, err := l.call(t.Context(), &api.Request{Value: make([]byte, maxBatchBytes)}, time.Hour)
+				ends <- err
+			}()
+		}
+		synctest.Wait()
+		broken := errors.New("broken")
+		batches := 0
+		err := l.sendQueued(func(*api.RequestBatch) error {
+			batches++
+			return broken
+		})
+		if batches != 1 || err != broken {
+			t.Errorf("%d batches, error %v", batches, err)
+		}
+		l.fail(err)
+		unsent := 0
+		for range 2 {
+			if err := <-ends; errors.Is(err, ErrNotSent) {
+				unsent++
+			} else if !errors.Is(err, broken) {
+				t.Error(err)
+			}
+		}
+		if unsent != 1 {
+			t.Errorf("%d calls were not sent, want 1", unsent)
+		}
+	})
+}

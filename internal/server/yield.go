@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"balsa/raft"
+	"balsa/rsm"
 )
 
 const (
@@ -38,9 +40,24 @@ func (s *Server) yieldWhenFull(replica *Replica) {
 		last = time.Now()
 		s.log.Warn("the disk is almost full: another member should lead")
 		ctx, cancel := context.WithTimeout(s.ctx, handoverTimeout)
-		if err := replica.Node.TransferLeadership(ctx, raft.None); err != nil {
+		if err := replica.Node.TransferLeadership(ctx, successor(replica.Node.Status())); err != nil {
 			s.log.Warn("nobody took over", "error", err)
 		}
 		cancel()
 	}
+}
+
+// successor is one of those who have all that is committed, at random. Of equals the core
+// takes the first: two full servers could hand over to each other for ever.
+func successor(leader rsm.Status) raft.NodeID {
+	var fit []raft.NodeID
+	for _, p := range leader.Peers {
+		if p.Active && p.Match >= leader.Commit {
+			fit = append(fit, p.ID)
+		}
+	}
+	if len(fit) == 0 {
+		return raft.None
+	}
+	return fit[rand.IntN(len(fit))]
 }

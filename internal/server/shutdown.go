@@ -22,10 +22,17 @@ func (s *Server) Shutdown(ctx context.Context) {
 		close(drained)
 	}()
 	await(ctx, drained, drainTimeout)
-	s.transport.Close() // before the replica, which must not receive any more
+	closed := make(chan struct{})
+	go func() {
+		s.transport.Close()
+		close(closed)
+	}()
+	// A snapshot that arrives may wait for one that is being written, which Stop breaks off.
+	await(ctx, closed, flushTimeout)
 	if replica := s.front.replica.Load(); replica != nil {
 		replica.Stop() // which answers what is still in progress
 	}
+	<-closed
 	await(ctx, drained, flushTimeout)
 	s.grpc.Stop()
 	<-drained

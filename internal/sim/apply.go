@@ -21,7 +21,11 @@ func (n *node) addApply(t rsm.ApplyTask[*waiter]) {
 }
 
 func (n *node) applyNext() {
-	n.after(n.w.upTo(n.w.mix.Apply)+1, func() {
+	delay := n.w.upTo(n.w.mix.Apply) + 1
+	if len(n.applyTasks) > 0 && n.applyTasks[0].Restore != nil && !n.w.healed && n.w.chance(0.3) {
+		delay += n.w.upTo(3 * time.Second) // a large state; meanwhile a newer one may arrive
+	}
+	n.after(delay, func() {
 		if len(n.applyTasks) == 0 {
 			n.applyBusy = false
 			return

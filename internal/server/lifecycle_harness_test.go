@@ -261,18 +261,19 @@ func (r *heldReceiver) release() {
 	close(r.released)
 }
 
-// waiting is what is at the door, in messages and in bytes of entries.
-func (r *heldReceiver) waiting() (messages, bytes int) {
+// waiting is what is at the door: messages with entries, and the bytes of these.
+func (r *heldReceiver) waiting() (appends, bytes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range r.messages {
-		if m, ok := m.(*raft.AppendEntries); ok {
+		if m, ok := m.(*raft.AppendEntries); ok && len(m.Entries) > 0 {
+			appends++
 			for _, e := range m.Entries {
 				bytes += len(e.Data)
 			}
 		}
 	}
-	return len(r.messages), bytes
+	return appends, bytes
 }
 
 func (r *heldReceiver) Receive(m raft.Message) {

@@ -77,7 +77,7 @@ func (c *trio) sleep(d time.Duration) { time.Sleep(time.Duration(c.random.Int64N
 // Servers may be stopped at any time: Stop returns soon, each request is answered once and
 // truly, and nothing is left.
 func TestStopAtAnyTime(t *testing.T) {
-	const runs = 8 // of each moment
+	const runs = 7 // of each moment
 	for _, moment := range moments {
 		for i := range runs {
 			t.Run(fmt.Sprint(moment.name, i), func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unsafe"
 )
 
 // The byte form of an operation, as it stands in the Raft log:
@@ -46,9 +47,9 @@ func (Codec) Append(dst []byte, op Op) []byte {
 
 // Decode reads one operation, which is all of data.
 //
-// The Value aliases data, and with it perhaps a whole network frame or log segment in
+// Key and Value alias data, and with it perhaps a whole network frame or log segment in
 // memory. So DoOp copies what it keeps, and only that: gets and refused puts copy
-// nothing. The Key is a copy already.
+// nothing. Nobody may write to data while the Op is in use.
 func (Codec) Decode(data []byte) (Op, error) {
 	if len(data) < 2 {
 		return Op{}, errTruncatedOp
@@ -75,9 +76,13 @@ func (Codec) Decode(data []byte) (Op, error) {
 	if keyBytes > uint64(len(rest)) {
 		return Op{}, errTruncatedOp
 	}
-	op.Key = string(rest[:keyBytes])
+	op.Key = Alias(rest[:keyBytes])
 	if value := rest[keyBytes:]; len(value) > 0 {
 		op.Value = value[:len(value):len(value)]
 	}
 	return op, nil
 }
+
+// Alias returns b as a string that shares its memory: for a key that is looked at and not
+// kept. Nobody may write to b while the string is in use.
+func Alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"balsa/kv"
 
@@ -91,7 +92,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func TestDecodedValueIsShared(t *testing.T) {
+func TestDecodedKeyAndValueAreShared(t *testing.T) {
 	data := kv.Codec{}.Append(nil, put("key", "value", 3))
 	op, err := kv.Codec{}.Decode(data)
 	if err != nil {
@@ -99,6 +100,9 @@ func TestDecodedValueIsShared(t *testing.T) {
 	}
 	if &op.Value[0] != &data[len(data)-len("value")] {
 		t.Error("Decode copied the value")
+	}
+	if unsafe.StringData(op.Key) != &data[len(data)-len("keyvalue")] {
+		t.Error("Decode copied the key")
 	}
 	if cap(op.Value) != len(op.Value) {
 		t.Error("an append to the value would write behind it")

@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bytes"
 	"encoding/binary"
 	"iter"
 	"sync"
@@ -56,7 +55,8 @@ func newState() state {
 }
 
 // DoOp executes op. It is total: an operation that makes no sense is refused, the same
-// way everywhere, and changes nothing. It keeps no part of op.Value.
+// way everywhere, and changes nothing. It keeps no part of op.Key and
+// op.Value.
 func (s *Store) DoOp(op Op) Result {
 	if !op.Kind.valid() {
 		return Result{Code: CodeUnknownKind, Revision: s.state.revision}
@@ -105,12 +105,8 @@ func (st *state) lastChange(key string, old *record) uint64 {
 
 func (s *Store) put(op Op, old *record) Result {
 	revision := s.state.revision + 1
-	r := &record{
-		value:          bytes.Clone(op.Value),
-		version:        1,
-		createRevision: revision,
-		modRevision:    revision,
-	}
+	key, value := keep(op.Key, op.Value)
+	r := &record{value: value, version: 1, createRevision: revision, modRevision: revision}
 	sum, size := s.state.sum, s.state.bytes+r.size(op.Key)
 	if old != nil {
 		r.version, r.createRevision = old.version+1, old.createRevision
@@ -121,13 +117,24 @@ func (s *Store) put(op Op, old *record) Result {
 	sum += r.sum
 
 	s.mu.Lock()
-	s.state.index.Set(op.Key, r)
+	s.state.index.Set(key, r)
 	s.state.revision, s.state.sum, s.state.bytes = revision, sum, size
 	s.mu.Unlock()
 
 	result := s.state.describe(r)
 	result.Value = nil
 	return result
+}
+
+// keep copies a key and its value, into one piece of memory: they come and go together.
+func keep(key string, value []byte) (string, []byte) {
+	b := make([]byte, len(key)+len(value))
+	n := copy(b, key)
+	copy(b[n:], value)
+	if value != nil {
+		value = b[n:]
+	}
+	return Alias(b[:n]), value
 }
 
 func (s *Store) delete(key string, old *record) Result {

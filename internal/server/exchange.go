@@ -94,8 +94,36 @@ func (x *exchange) start(req *api.Request) {
 		x.stream.leave(cost)
 		x.put(answer{reply: service.Busy(req.Id, "this server has too many requests in progress")})
 	default:
-		x.handler.Handle(req, func(r *api.Reply) { x.put(x.weigh(r, cost)) })
+		t := newTicket()
+		t.exchange, t.cost = x, cost
+		x.handler.Handle(req, t.reply)
 	}
+}
+
+// ticket is what a request in progress leaves with the handler. It is used again.
+type ticket struct {
+	exchange *exchange
+	cost     int64
+	reply    func(*api.Reply) // redeem, made once
+}
+
+var tickets sync.Pool
+
+func newTicket() *ticket {
+	if t, ok := tickets.Get().(*ticket); ok {
+		return t
+	}
+	t := new(ticket)
+	t.reply = t.redeem
+	return t
+}
+
+// redeem takes the one reply to a request.
+func (t *ticket) redeem(r *api.Reply) {
+	x, cost := t.exchange, t.cost
+	t.exchange = nil
+	tickets.Put(t)
+	x.put(x.weigh(r, cost))
 }
 
 // weigh lets the value of a read count as in progress too, until the client has taken

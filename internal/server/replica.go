@@ -65,7 +65,8 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	}
 	return &Replica{
 		Service: Service{node: node, Handler: service.Handler{
-			Replica: node, Store: store, Limits: cfg.Limits, Leader: cfg.Leader,
+			NewReply: new(slab).take,
+			Replica:  node, Store: store, Limits: cfg.Limits, Leader: cfg.Leader,
 			LowSpace: func() bool { return cfg.LowSpace != nil && cfg.LowSpace() && node.Leads() },
 		}},
 		Node:  node,

@@ -28,6 +28,15 @@ type Handler struct {
 	Leader func(raft.NodeID) *api.Leader
 	// LowSpace tells that the disk is about to be full; may be nil.
 	LowSpace func() bool
+	// NewReply returns an empty Reply; may be nil.
+	NewReply func() *api.Reply
+}
+
+func (h *Handler) newReply() *api.Reply {
+	if h.NewReply == nil {
+		return new(api.Reply)
+	}
+	return h.NewReply()
 }
 
 // Handle answers one request: reply is called exactly once, from this goroutine or
@@ -39,7 +48,7 @@ func (h *Handler) Handle(req *api.Request, reply func(*api.Reply)) {
 		return
 	}
 	if op.Kind == kv.Get {
-		h.get(req, op.Key, reply)
+		h.get(req, string(req.Key), reply)
 		return
 	}
 	if h.LowSpace != nil && h.LowSpace() {
@@ -52,7 +61,7 @@ func (h *Handler) Handle(req *api.Request, reply func(*api.Reply)) {
 			reply(h.writeFailed(id, err))
 			return
 		}
-		reply(outcome(id, r))
+		reply(h.outcome(id, r))
 	})
 }
 
@@ -78,9 +87,10 @@ func invalid(id uint64, message string) *api.Reply {
 	return &api.Reply{Id: id, Code: api.Reply_INVALID, Message: message}
 }
 
+// operation is req as the store takes it. Its Key is good as long as req is.
 func operation(req *api.Request) kv.Op {
 	op := kv.Op{
-		Key: string(req.Key), Value: req.Value,
+		Key: kv.Alias(req.Key), Value: req.Value,
 		Version: req.Version, Unconditional: !req.Conditional, UnchangedSince: req.UnchangedSince,
 	}
 	switch req.Kind {
@@ -100,7 +110,7 @@ func (h *Handler) get(req *api.Request, key string, reply func(*api.Reply)) {
 	id, mode := req.Id, rsm.ReadIndex
 	switch req.Consistency {
 	case api.Request_LOCAL:
-		reply(outcome(id, h.Store.Get(key)))
+		reply(h.outcome(id, h.Store.Get(key)))
 		return
 	case api.Request_LEASE:
 		mode = rsm.ReadLease
@@ -110,20 +120,15 @@ func (h *Handler) get(req *api.Request, key string, reply func(*api.Reply)) {
 			reply(h.readFailed(id, err))
 			return
 		}
-		reply(outcome(id, h.Store.Get(key)))
+		reply(h.outcome(id, h.Store.Get(key)))
 	})
 }
 
 // outcome is the reply to an executed operation.
-func outcome(id uint64, r kv.Result) *api.Reply {
-	reply := &api.Reply{
-		Id:             id,
-		Value:          r.Value,
-		Version:        r.Version,
-		CreateRevision: r.CreateRevision,
-		ModRevision:    r.ModRevision,
-		Revision:       r.Revision,
-	}
+func (h *Handler) outcome(id uint64, r kv.Result) *api.Reply {
+	reply := h.newReply()
+	reply.Id, reply.Value, reply.Version = id, r.Value, r.Version
+	reply.CreateRevision, reply.ModRevision, reply.Revision = r.CreateRevision, r.ModRevision, r.Revision
 	switch r.Code {
 	case kv.CodeOK:
 	case kv.CodeVersion:

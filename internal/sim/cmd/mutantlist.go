@@ -98,7 +98,7 @@ var mutants = []mutant{
 		"Code: api.Reply_UNKNOWN, Message", "Code: api.Reply_UNAVAILABLE, Message"}},
 	{name: "read-before-its-turn", edit: edit{"internal/service/service.go",
 		"	h.Replica.ReadFunc(mode, func(err error) {\n", "	early := h.Store.Get(key)\n	h.Replica.ReadFunc(mode, func(err error) {\n"},
-		also: []edit{{"internal/service/service.go", "			return\n		}\n		reply(outcome(id, h.Store.Get(key)))\n", "			return\n		}\n		reply(outcome(id, early))\n"}}},
+		also: []edit{{"internal/service/service.go", "			return\n		}\n		reply(h.outcome(id, h.Store.Get(key)))\n", "			return\n		}\n		reply(h.outcome(id, early))\n"}}},
 	{name: "clerk-doubts-nothing", edit: edit{"clerk/machine.go",
 		"		o.doubt = true\n", ""}},
 	{name: "clerk-always-doubts", edit: edit{"clerk/machine.go",

@@ -80,12 +80,14 @@ func (l *Log) trim() error {
 		if !ok {
 			return nil
 		}
-		if err := l.dir.remove(segmentName(seq)); err != nil {
+		temp, err := l.retire(segmentName(seq))
+		if err != nil {
 			return err
 		}
 		if err := l.dir.sync(); err != nil {
 			return err
 		}
+		l.shrink(temp)
 		l.mu.Lock()
 		l.segments = l.segments[1:]
 		l.mu.Unlock()

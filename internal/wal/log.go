@@ -90,7 +90,10 @@ type Log struct {
 	wake    chan struct{}
 	quit    chan struct{}
 	workers sync.WaitGroup
-	low     atomic.Bool
+	// doomed are files without a name, for removeDoomed; shrinking counts them.
+	doomed    chan string
+	shrinking sync.WaitGroup
+	low       atomic.Bool
 
 	// mu guards what follows. Nothing slow happens under it.
 	mu       sync.Mutex
@@ -100,6 +103,7 @@ type Log struct {
 	segments []segmentInfo // oldest first, the last is cur
 	compact  raft.Index    // what Compact asked for
 	snapshot snapshotInfo
+	readers  map[raft.Index]int // how many read a snapshot
 }
 
 // segmentInfo is what is known of a live segment.

@@ -27,12 +27,14 @@ func Open(dir string, opts Options, id Identity) (*Log, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	l := &Log{dir: d, opts: opts, unlock: unlock, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	l := &Log{dir: d, opts: opts, unlock: unlock, wake: make(chan struct{}, 1), quit: make(chan struct{}),
+		doomed: make(chan string, maxDoomed), readers: map[raft.Index]int{}}
 	if err := l.recover(id); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log: %w", err), l.release())
 	}
 	if !opts.Inline {
-		l.workers.Add(1)
+		l.workers.Add(2)
+		go l.removeDoomed()
 		go l.work()
 	}
 	l.kick() // there may be a trim to finish

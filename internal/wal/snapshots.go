@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"balsa/raft"
 )
@@ -61,9 +62,32 @@ func (l *Log) install(temp string, s snapshotInfo) error {
 	l.mu.Lock()
 	l.snapshot = s
 	l.mu.Unlock()
-	if err := l.dir.remove(snapshotName(before)); err != nil {
+	return l.removeSnapshot(before)
+}
+
+// removeSnapshot removes one that is not the newest any more. Only a directory in doubt
+// is an error.
+func (l *Log) removeSnapshot(index raft.Index) error {
+	l.mu.Lock()
+	read := l.readers[index] > 0 // who has it open goes on to read it
+	l.mu.Unlock()
+	var temp string
+	var err error
+	if read {
+		err = l.dir.remove(snapshotName(index))
+	} else {
+		temp, err = l.retire(snapshotName(index))
+	}
+	if err != nil {
 		l.opts.Logger.Warn("cannot remove an old snapshot", "dir", l.dir.path, "err", err)
 	}
+	if temp == "" {
+		return nil
+	}
+	if err := l.dir.sync(); err != nil {
+		return err
+	}
+	l.shrink(temp)
 	return nil
 }
 
@@ -76,11 +100,35 @@ func (l *Log) OpenSnapshot() (raft.SnapshotMeta, io.ReadCloser, error) {
 	if err := l.usable(); err != nil {
 		return raft.SnapshotMeta{}, nil, err
 	}
-	meta, r, err := l.dir.openSnapshot(l.id, l.newest())
+	index := l.newest()
+	meta, r, err := l.dir.openSnapshot(l.id, index)
 	if err != nil {
 		return raft.SnapshotMeta{}, nil, fmt.Errorf("wal: open snapshot: %w", err)
 	}
-	return meta, r, nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.readers[index]++
+	return meta, &countedReader{snapshotReader: r, log: l, index: index}, nil
+}
+
+// countedReader is a snapshotReader that its Log knows of.
+type countedReader struct {
+	*snapshotReader
+	log   *Log
+	index raft.Index
+	once  sync.Once
+}
+
+// Close ends the reading. It may be called more than once.
+func (r *countedReader) Close() error {
+	r.once.Do(func() {
+		r.log.mu.Lock()
+		defer r.log.mu.Unlock()
+		if r.log.readers[r.index]--; r.log.readers[r.index] == 0 {
+			delete(r.log.readers, r.index)
+		}
+	})
+	return r.snapshotReader.Close()
 }
 
 // writeSnapshot writes the file temp, all of it durable but its name.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -22,9 +23,11 @@ import (
 const (
 	chunkHeaderSize = 8
 	maxChunk        = 128 << 10
-	// snapshotSyncStep is how much of a snapshot may wait in memory for the disk, so
-	// that the sync at the end does not hold up the log's.
-	snapshotSyncStep = 4 << 20
+	// snapshotSyncStep is how much of a snapshot may wait in memory for the disk. After
+	// each step the writer rests as long as the step took: a snapshot gets half of the disk
+	// and of a processor at most, and nobody waits behind much of it.
+	snapshotSyncStep = 256 << 10
+	longestRest      = 100 * time.Millisecond
 )
 
 // chunkCRC is the checksum of chunk n. A footer counts the total as its bytes.
@@ -44,11 +47,13 @@ type snapshotWriter struct {
 	total    uint64 // bytes of data
 	size     int64  // bytes of file
 	unsynced int64
+	rested   time.Time // when the last step ended
+	inline   bool      // never rests
 	err      error
 }
 
-func newSnapshotWriter(f vfs.File, h header, meta raft.SnapshotMeta) *snapshotWriter {
-	w := &snapshotWriter{f: f, stamp: newStamp(h.salt, h.number)}
+func newSnapshotWriter(f vfs.File, h header, meta raft.SnapshotMeta, inline bool) *snapshotWriter {
+	w := &snapshotWriter{f: f, stamp: newStamp(h.salt, h.number), rested: time.Now(), inline: inline}
 	w.emit(h.encode())
 	w.buf = raft.AppendSnapshotMeta(w.emptyChunk(), meta)
 	w.flush()
@@ -101,7 +106,11 @@ func (w *snapshotWriter) emit(b []byte) {
 	w.size += int64(len(b))
 	if w.unsynced += int64(len(b)); w.unsynced >= snapshotSyncStep {
 		w.unsynced = 0
-		_, w.err = w.f.SyncTo(w.size)
+		w.err = w.f.SyncData()
+		if !w.inline {
+			time.Sleep(min(time.Since(w.rested), longestRest))
+			w.rested = time.Now()
+		}
 	}
 }
 

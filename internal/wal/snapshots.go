@@ -143,7 +143,7 @@ func (d *directory) writeSnapshot(temp string, opts Options, id Identity, meta r
 		return 0, fmt.Errorf("create: %w", err)
 	}
 	h := header{magic: snapshotMagic, Identity: id, number: uint64(meta.Index), salt: salt}
-	w := newSnapshotWriter(f, h, meta)
+	w := newSnapshotWriter(f, h, meta, opts.Inline)
 	if write != nil {
 		err = write(w)
 	}

@@ -15,6 +15,8 @@ const (
 	// yieldPause is how long a server that has handed over for lack of space leads, if
 	// the others elect it again: they may have no more space than it has.
 	yieldPause = time.Minute
+	// yieldRetry is how long it waits after an attempt that failed.
+	yieldRetry = 2 * time.Second
 )
 
 // yieldWhenFull lets another member lead when the disk is almost full. A leader refuses
@@ -42,6 +44,7 @@ func (s *Server) yieldWhenFull(replica *Replica) {
 		ctx, cancel := context.WithTimeout(s.ctx, handoverTimeout)
 		if err := replica.Node.TransferLeadership(ctx, successor(replica.Node.Status())); err != nil {
 			s.log.Warn("nobody took over", "error", err)
+			last = last.Add(yieldRetry - yieldPause)
 		}
 		cancel()
 	}

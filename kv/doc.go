@@ -4,8 +4,8 @@
 //	            Validate            Codec.Append           Codec.Decode
 //	client ──► Op ──────► server ──────────────► Raft log ─────────────► DoOp ──► Result
 //	                                                                      │
-//	                 Get, Ascend (any goroutine) ◄── ordered index ◄──────┤
-//	                 Snapshot ──► image.WriteTo  ◄── its O(1) clone ◄─────┘
+//	                 Get (any goroutine)        ◄── a slot for each key ◄─┤
+//	                 Snapshot ──► image.WriteTo ◄── as they were then ◄───┘
 //
 // # What a store holds
 //

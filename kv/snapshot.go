@@ -46,38 +46,37 @@ var (
 )
 
 // Snapshot returns an image of the present state: an io.WriterTo that writes it out in
-// key order with bounded buffers while operations go on. It never fails.
-func (s *Store) Snapshot() (io.WriterTo, error) {
-	return &image{s.clone()}, nil
-}
-
-// image is the state at one revision.
-type image struct{ state state }
+// key order with bounded buffers while operations go on. It never fails. The image is an
+// io.Closer: until it is closed the store keeps what it has to show.
+func (s *Store) Snapshot() (io.WriterTo, error) { return s.image(), nil }
 
 // WriteTo writes the snapshot. It may be called again, and writes the same bytes again.
 func (im *image) WriteTo(w io.Writer) (written int64, err error) {
+	if im.closed {
+		return 0, errClosed
+	}
 	digest := xxhash.New()
 	counter := &countingWriter{w: w}
 	buf := bufio.NewWriterSize(io.MultiWriter(counter, digest), streamBytes)
 
 	head := append([]byte(snapshotMagic), snapshotFormat)
-	head = binary.AppendUvarint(head, im.state.revision)
-	head = binary.AppendUvarint(head, uint64(im.state.index.Len()))
-	head = binary.LittleEndian.AppendUint64(head, im.state.hash())
-	head = binary.AppendUvarint(head, uint64(im.state.tombs.inUse()))
+	head = binary.AppendUvarint(head, im.revision)
+	head = binary.AppendUvarint(head, uint64(im.order.Len()))
+	head = binary.LittleEndian.AppendUint64(head, im.hash())
+	head = binary.AppendUvarint(head, uint64(im.tombs.inUse()))
 	buf.Write(head)
 
-	check := state{revision: im.state.revision}
+	check := totals{revision: im.revision}
 	var scratch []byte
-	for i, revision := range &im.state.tombs {
+	for i, revision := range &im.tombs {
 		if revision != 0 {
-			check.sum += im.state.tombs.hash(i)
+			check.sum += im.tombs.hash(i)
 			scratch = binary.AppendUvarint(scratch, uint64(i))
 			scratch = binary.AppendUvarint(scratch, revision)
 		}
 	}
 	buf.Write(scratch)
-	im.state.index.Scan(func(key string, r *record) bool {
+	im.scan("", func(key string, r *record) bool {
 		check.sum += r.hash(key)
 		scratch = binary.AppendUvarint(scratch[:0], uint64(len(key)))
 		scratch = append(scratch, key...)
@@ -92,7 +91,7 @@ func (im *image) WriteTo(w io.Writer) (written int64, err error) {
 	if err == nil {
 		err = buf.Flush()
 	}
-	if err == nil && check.hash() != im.state.hash() {
+	if err == nil && check.hash() != im.hash() {
 		err = ErrMemory
 	}
 	if err == nil {
@@ -129,32 +128,37 @@ func (s *Store) Restore(r io.Reader) error {
 	return nil
 }
 
-func readSnapshot(r io.Reader) (state, error) {
+func readSnapshot(r io.Reader) (*state, error) {
 	sr := &snapshotReader{r: bufio.NewReaderSize(r, streamBytes), digest: xxhash.New()}
 	st, keys, hash := newState(), uint64(0), uint64(0)
 	if err := sr.header(&st.revision, &keys, &hash); err != nil {
-		return state{}, err
+		return nil, err
 	}
-	if err := sr.tombs(&st); err != nil {
-		return state{}, err
+	if err := sr.tombs(st); err != nil {
+		return nil, err
 	}
 	last := ""
 	for range keys {
-		key, rec, err := sr.record(last, st.revision)
+		sl, err := sr.slot(last, st.revision)
 		if err != nil {
-			return state{}, err
+			return nil, err
 		}
-		st.index.Load(key, rec)
-		rec.sum = rec.hash(key)
-		st.sum += rec.sum
-		st.bytes += rec.size(key)
-		last = key
+		sl.sum = sl.hash(sl.key)
+		st.order.Load(sl.key, sl)
+		st.sum += sl.sum
+		st.bytes += sl.size(sl.key)
+		last = sl.key
 	}
 	if err := sr.footer(); err != nil {
-		return state{}, err
+		return nil, err
 	}
 	if st.hash() != hash {
-		return state{}, fmt.Errorf("%w: records do not add up to the state's hash", ErrBadSnapshot)
+		return nil, fmt.Errorf("%w: records do not add up to the state's hash", ErrBadSnapshot)
 	}
+	st.slots = make(map[string]*slot, st.order.Len()) // now that the number is known to be true
+	st.order.Scan(func(key string, sl *slot) bool {
+		st.slots[key] = sl
+		return true
+	})
 	return st, nil
 }

@@ -77,32 +77,32 @@ func (s *snapshotReader) tombs(st *state) error {
 	return nil
 }
 
-// record reads one key, which must be above last, in a store at storeRevision.
-func (s *snapshotReader) record(last string, storeRevision uint64) (string, *record, error) {
+// slot reads one key, which must be above last, in a store at storeRevision.
+func (s *snapshotReader) slot(last string, storeRevision uint64) (*slot, error) {
 	keyBytes, err := s.bytes()
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	key := string(keyBytes)
+	r := &slot{key: Alias(keyBytes)}
+	key := r.key
 	if key <= last {
-		return "", nil, fmt.Errorf("%w: key %.40q after %.40q", ErrBadSnapshot, key, last)
+		return nil, fmt.Errorf("%w: key %.40q after %.40q", ErrBadSnapshot, key, last)
 	}
-	r := new(record)
 	var changes uint64 // revisions from creation to the last change
 	for _, v := range []*uint64{&r.createRevision, &changes, &r.version} {
 		if *v, err = s.uvarint(); err != nil {
-			return "", nil, err
+			return nil, err
 		}
 	}
 	// Each change of the key added one to its version and at least one to the revision.
 	if r.createRevision <= firstRevision || r.createRevision > storeRevision ||
 		changes > storeRevision-r.createRevision || r.version == 0 || r.version > changes+1 {
-		return "", nil, fmt.Errorf("%w: key %.40q: version %d, created at %d and changed %d revisions later, in a store at %d",
+		return nil, fmt.Errorf("%w: key %.40q: version %d, created at %d and changed %d revisions later, in a store at %d",
 			ErrBadSnapshot, key, r.version, r.createRevision, changes, storeRevision)
 	}
 	r.modRevision = r.createRevision + changes
 	r.value, err = s.bytes()
-	return key, r, err
+	return r, err
 }
 
 // footer compares the checksum and wants nothing behind it.

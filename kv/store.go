@@ -1,30 +1,41 @@
 package kv
 
 import (
+	"bytes"
 	"encoding/binary"
-	"iter"
+	"strings"
 	"sync"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/tidwall/btree"
 )
 
-// Store is the state machine: an ordered index of keys in memory.
+// Store is the state machine: all keys in memory, with an index to find one and an
+// ordered one.
 //
 // DoOp, Snapshot and Restore are for one goroutine, the one that executes the log. All
-// other methods may be called by any goroutine meanwhile. The lock serves those
-// readers, and the writer holds it only to touch the index, never while it allocates,
-// copies or hashes. The alternative without a lock, to publish a clone of the index
-// after each operation, makes each put copy a path of index nodes: see
+// other methods may be called by any goroutine meanwhile. The lock serves those readers
+// and images, and the writer holds it only to change what they may see, never while it
+// copies a value or hashes. The alternative without a lock, to publish a clone of an
+// index after each operation, makes each put copy a path of index nodes: see
 // BenchmarkPublishedClone for what that costs.
 type Store struct {
 	mu    sync.RWMutex
-	state state
+	state *state
 }
 
-// state is everything that a snapshot holds.
+// state is what Restore replaces.
 type state struct {
-	index    *btree.Map[string, *record]
+	totals
+	// slots finds a key. Most operations need nothing else.
+	slots map[string]*slot
+	// order has the same slots in the order of their keys.
+	order  *btree.Map[string, *slot]
+	images images
+}
+
+// totals is the part of a state that is about all keys together.
+type totals struct {
 	revision uint64
 	// bytes is the size of all keys and values.
 	bytes int64
@@ -33,25 +44,18 @@ type state struct {
 	tombs tombs
 }
 
-// record is what a key holds. It never changes: readers and images share it.
-type record struct {
-	value          []byte
-	version        uint64
-	createRevision uint64
-	modRevision    uint64
-	// sum is what the record adds to state.sum: kept, since to compute it again would
-	// read the whole value.
-	sum uint64
-}
-
 // firstRevision is the revision of an empty store, as in etcd.
 const firstRevision = 1
 
 // NewStore returns an empty store, at revision 1.
 func NewStore() *Store { return &Store{state: newState()} }
 
-func newState() state {
-	return state{index: btree.NewMap[string, *record](0), revision: firstRevision}
+func newState() *state {
+	return &state{
+		totals: totals{revision: firstRevision},
+		slots:  map[string]*slot{},
+		order:  btree.NewMap[string, *slot](0),
+	}
 }
 
 // DoOp executes op. It is total: an operation that makes no sense is refused, the same
@@ -65,7 +69,7 @@ func (s *Store) DoOp(op Op) Result {
 		return Result{Code: CodeEmptyKey, Revision: s.state.revision}
 	}
 	// No lock to read: this goroutine is the only writer.
-	old, _ := s.state.index.Get(op.Key)
+	old := s.state.slots[op.Key]
 	if op.Kind == Get {
 		return s.state.describe(old)
 	}
@@ -74,15 +78,19 @@ func (s *Store) DoOp(op Op) Result {
 		r.Code, r.Value = code, nil
 		return r
 	}
-	if op.Kind == Delete {
-		return s.delete(op.Key, old)
+	switch {
+	case op.Kind == Delete:
+		return s.delete(old)
+	case old == nil:
+		return s.create(op)
+	default:
+		return s.update(old, op)
 	}
-	return s.put(op, old)
 }
 
 // condition tells whether a Put or Delete may change the key that holds old, nil
 // meaning absent.
-func (st *state) condition(op Op, old *record) Code {
+func (st *state) condition(op Op, old *slot) Code {
 	switch {
 	case old == nil && (op.Kind == Delete || op.Version > 0 && !op.Unconditional):
 		return CodeNoKey
@@ -96,59 +104,73 @@ func (st *state) condition(op Op, old *record) Code {
 
 // lastChange returns the revision of the last change of the key that holds old, nil
 // meaning absent; of an absent one perhaps a later revision.
-func (st *state) lastChange(key string, old *record) uint64 {
+func (st *state) lastChange(key string, old *slot) uint64 {
 	if old == nil {
 		return st.tombs[tombOf(key)]
 	}
 	return old.modRevision
 }
 
-func (s *Store) put(op Op, old *record) Result {
-	revision := s.state.revision + 1
-	key, value := keep(op.Key, op.Value)
-	r := &record{value: value, version: 1, createRevision: revision, modRevision: revision}
-	sum, size := s.state.sum, s.state.bytes+r.size(op.Key)
-	if old != nil {
-		r.version, r.createRevision = old.version+1, old.createRevision
-		sum -= old.sum
-		size -= old.size(op.Key)
+func (s *Store) create(op Op) Result {
+	st, revision := s.state, s.state.revision+1
+	sl := &slot{
+		key:    strings.Clone(op.Key),
+		record: record{value: bytes.Clone(op.Value), version: 1, createRevision: revision, modRevision: revision},
 	}
-	r.sum = r.hash(op.Key)
-	sum += r.sum
+	sl.sum = sl.hash(sl.key)
 
 	s.mu.Lock()
-	s.state.index.Set(key, r)
-	s.state.revision, s.state.sum, s.state.bytes = revision, sum, size
+	st.slots[sl.key] = sl
+	st.order.Set(sl.key, sl)
+	st.revision = revision
+	st.sum += sl.sum
+	st.bytes += sl.size(sl.key)
 	s.mu.Unlock()
 
-	result := s.state.describe(r)
-	result.Value = nil
-	return result
+	return st.changed(sl)
 }
 
-// keep copies a key and its value, into one piece of memory: they come and go together.
-func keep(key string, value []byte) (string, []byte) {
-	b := make([]byte, len(key)+len(value))
-	n := copy(b, key)
-	copy(b[n:], value)
-	if value != nil {
-		value = b[n:]
+func (s *Store) update(sl *slot, op Op) Result {
+	st, revision := s.state, s.state.revision+1
+	r := record{
+		value: bytes.Clone(op.Value), version: sl.version + 1,
+		createRevision: sl.createRevision, modRevision: revision,
 	}
-	return Alias(b[:n]), value
-}
-
-func (s *Store) delete(key string, old *record) Result {
-	revision, tomb := s.state.revision+1, tombOf(key)
-	sum := s.state.sum - old.sum - s.state.tombs.hash(tomb)
+	r.sum = r.hash(sl.key)
+	sum, size := r.sum-sl.sum, r.size(sl.key)-sl.size(sl.key)
 
 	s.mu.Lock()
-	s.state.index.Delete(key)
-	s.state.tombs[tomb] = revision
-	s.state.revision, s.state.sum = revision, sum+s.state.tombs.hash(tomb)
-	s.state.bytes -= old.size(key)
+	sl.replace(r, &st.images)
+	st.revision = revision
+	st.sum += sum
+	st.bytes += size
+	s.mu.Unlock()
+
+	return st.changed(sl)
+}
+
+func (s *Store) delete(sl *slot) Result {
+	st, revision, tomb := s.state, s.state.revision+1, tombOf(sl.key)
+	sum, size := sl.sum+st.tombs.hash(tomb), sl.size(sl.key)
+
+	s.mu.Lock()
+	delete(st.slots, sl.key)
+	st.order.Delete(sl.key)
+	sl.replace(record{modRevision: revision}, &st.images)
+	st.tombs[tomb] = revision
+	st.revision = revision
+	st.sum += st.tombs.hash(tomb) - sum
+	st.bytes -= size
 	s.mu.Unlock()
 
 	return Result{Revision: revision}
+}
+
+// changed is the result of a Put that has filled the slot.
+func (st *state) changed(sl *slot) Result {
+	r := st.describe(sl)
+	r.Value = nil
+	return r
 }
 
 // Get returns what DoOp of a Get would, without the log: a key that is absent gives
@@ -159,56 +181,21 @@ func (s *Store) Get(key string) Result {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	r, _ := s.state.index.Get(key)
-	return s.state.describe(r)
+	return s.state.describe(s.state.slots[key])
 }
 
-// describe is the result of having found r, nil meaning absent.
-func (st *state) describe(r *record) Result {
-	if r == nil {
+// describe is the result of having found a slot, nil meaning that there is no such key.
+func (st *state) describe(sl *slot) Result {
+	if sl == nil {
 		return Result{Code: CodeNoKey, Revision: st.revision}
 	}
 	return Result{
-		Value:          r.value,
-		Version:        r.version,
-		CreateRevision: r.createRevision,
-		ModRevision:    r.modRevision,
+		Value:          sl.value,
+		Version:        sl.version,
+		CreateRevision: sl.createRevision,
+		ModRevision:    sl.modRevision,
 		Revision:       st.revision,
 	}
-}
-
-// Entry is one key with all that it holds. Its Value must not be written to.
-type Entry struct {
-	Key            string
-	Value          []byte
-	Version        uint64
-	CreateRevision uint64
-	ModRevision    uint64
-}
-
-// Ascend returns the entries with from <= key < to in key order, of the one revision
-// that the store is at now; an empty to means no upper end. Operations go on while the
-// caller iterates.
-func (s *Store) Ascend(from, to string) iter.Seq[Entry] {
-	st := s.clone()
-	return func(yield func(Entry) bool) {
-		st.index.Ascend(from, func(key string, r *record) bool {
-			if to != "" && key >= to {
-				return false
-			}
-			return yield(Entry{key, r.value, r.version, r.createRevision, r.modRevision})
-		})
-	}
-}
-
-// clone returns the present state. It costs O(1) now, and later a copy of each index
-// node at the first change to it.
-func (s *Store) clone() state {
-	s.mu.Lock() // to clone an index marks it
-	defer s.mu.Unlock()
-	st := s.state
-	st.index = s.state.index.Copy()
-	return st
 }
 
 // Revision returns the store's revision.
@@ -222,11 +209,11 @@ func (s *Store) Revision() uint64 {
 func (s *Store) Len() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.state.index.Len()
+	return len(s.state.slots)
 }
 
 // Bytes returns the size of all keys and values. The memory in use is larger: count
-// about 100 bytes more for each key.
+// about 170 bytes more for each key.
 func (s *Store) Bytes() int64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -247,27 +234,9 @@ func (s *Store) Hash() uint64 {
 	return s.state.hash()
 }
 
-func (st *state) hash() uint64 {
+func (t *totals) hash() uint64 {
 	var b [16]byte
-	binary.LittleEndian.PutUint64(b[:8], st.revision)
-	binary.LittleEndian.PutUint64(b[8:], st.sum)
+	binary.LittleEndian.PutUint64(b[:8], t.revision)
+	binary.LittleEndian.PutUint64(b[8:], t.sum)
 	return xxhash.Sum64(b[:])
 }
-
-// hash covers the key and all that it holds. The key's length keeps the bytes of key
-// and value apart.
-func (r *record) hash(key string) uint64 {
-	var head [32]byte
-	binary.LittleEndian.PutUint64(head[0:], r.version)
-	binary.LittleEndian.PutUint64(head[8:], r.createRevision)
-	binary.LittleEndian.PutUint64(head[16:], r.modRevision)
-	binary.LittleEndian.PutUint64(head[24:], uint64(len(key)))
-	var d xxhash.Digest
-	d.Reset()
-	d.Write(head[:])
-	d.WriteString(key)
-	d.Write(r.value)
-	return d.Sum64()
-}
-
-func (r *record) size(key string) int64 { return int64(len(key) + len(r.value)) }

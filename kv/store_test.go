@@ -3,6 +3,7 @@ package kv_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -216,16 +217,23 @@ func TestAscendIsOrderedBoundedAndOfOneMoment(t *testing.T) {
 		}
 	}
 
-	entries := s.Ascend("", "b")
-	s.DoOp(anyVersion(del("a", 0)))
-	s.DoOp(anyVersion(put("aa", "v", 0)))
-	for e := range entries {
-		want := kv.Entry{Key: "a", Value: []byte("v"), Version: 1, CreateRevision: 3, ModRevision: 3}
-		if e.Key != want.Key || !bytes.Equal(e.Value, want.Value) || e.Version != 1 ||
-			e.CreateRevision != 3 || e.ModRevision != 3 {
-			t.Errorf("first entry of the moment before is %+v, want %+v", e, want)
-		}
+	// The loop's body changes what is still to come.
+	var got []string
+	for e := range s.Ascend("", "") {
+		s.DoOp(anyVersion(del("b", 0)))
+		s.DoOp(anyVersion(put("bb", "later", 0)))
+		s.DoOp(anyVersion(put("d", "later", 0)))
+		got = append(got, fmt.Sprintf("%s=%s version %d of %d, %d", e.Key, e.Value, e.Version, e.CreateRevision, e.ModRevision))
+	}
+	want := []string{"a=v version 1 of 3, 3", "ab=v version 1 of 6, 6", "b=v version 1 of 5, 5", "c=v version 1 of 4, 4", "d=v version 1 of 2, 2"}
+	if !slices.Equal(got, want) {
+		t.Errorf("while keys change:\n got %q\nwant %q", got, want)
+	}
+	for range s.Ascend("", "") {
 		break
+	}
+	if held := kv.Held(s); held != 0 {
+		t.Errorf("after iterations that ended, %d records are kept", held)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"balsa/kv"
 	"balsa/raft"
 	"balsa/rsm"
 )
@@ -53,6 +54,10 @@ func (n *node) restored(meta raft.SnapshotMeta) {
 
 func (n *node) saveImage(image *rsm.Image) {
 	n.saveSnapshot(snapshotSaving{image.Meta, image.Write}, func(err error) {
+		image.Close()
+		if errors.Is(err, kv.ErrMemory) {
+			n.w.failf("image", "%s: %s: %v", n.id, image.Meta, err)
+		}
 		n.w.trace.text(n.w.now, n.id, "snapshot", "%s saved: %t", image.Meta, err == nil)
 		n.call(func(r *replica) { r.SnapshotDone(image.Meta, err == nil) })
 	})

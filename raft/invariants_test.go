@@ -90,20 +90,21 @@ func (k *checker) log(n *node) {
 	}
 	drop := min(int(l.base-n.seen.base), len(n.seen.terms))
 	n.seen.base, n.seen.terms = l.base, n.seen.terms[drop:]
-	same := min(len(n.seen.terms), len(l.entries))
+	held := l.slice(l.base+1, l.last())
+	same := min(len(n.seen.terms), len(held))
 	if k.c.steps%512 == 0 {
 		same = 0 // all of it, now and then
 	}
 	// A log changes only at its end.
-	for same > 0 && n.seen.terms[same-1] != l.entries[same-1].Term {
+	for same > 0 && n.seen.terms[same-1] != held[same-1].Term {
 		same--
 	}
 	n.seen.terms = n.seen.terms[:same]
-	for i := same; i < len(l.entries); i++ {
-		e := l.entries[i]
+	for i := same; i < len(held); i++ {
+		e := held[i]
 		prev := l.baseTerm
 		if i > 0 {
-			prev = l.entries[i-1].Term
+			prev = held[i-1].Term
 		}
 		f := fact{prev, e.Kind, string(e.Data)}
 		if known, ok := k.facts[position{e.Index, e.Term}]; ok && known != f {

@@ -3,15 +3,16 @@ package raft
 import "sort"
 
 // log is the replicated log in memory: the entries after base. Slices of it that
-// were handed out stay valid, because nothing in the array behind them is ever
-// overwritten: a truncation makes the next append copy.
+// were handed out stay valid.
 //
 // base <= stable <= saved <= last
 type log struct {
 	// base is the index of the entry before the first one held, baseTerm its term.
 	base     Index
 	baseTerm Term
-	entries  []Entry
+	entries  blocks
+	// end is the index of the last entry, or base.
+	end Index
 	// saved is the highest index that a Persist holds, stable the highest that is
 	// durable, each in its present form.
 	saved, stable Index
@@ -32,20 +33,25 @@ type logWrite struct {
 }
 
 func newLog(s State) log {
-	l := log{base: s.Snapshot.Index, baseTerm: s.Snapshot.Term}
-	l.saved, l.stable = l.base, l.base
+	l := emptyLog(s.Snapshot)
 	l.append(s.Entries)
-	l.saved, l.stable = l.last(), l.last()
+	l.saved, l.stable = l.end, l.end
 	return l
 }
 
-func (l *log) last() Index { return l.base + Index(len(l.entries)) }
+// emptyLog goes on behind a snapshot.
+func emptyLog(m SnapshotMeta) log {
+	return log{
+		base: m.Index, baseTerm: m.Term, end: m.Index, saved: m.Index, stable: m.Index,
+		entries: blocks{start: m.Index + 1},
+	}
+}
+
+func (l *log) last() Index { return l.end }
 
 func (l *log) lastTerm() Term {
-	if len(l.entries) == 0 {
-		return l.baseTerm
-	}
-	return l.entries[len(l.entries)-1].Term
+	t, _ := l.term(l.end)
+	return t
 }
 
 // term returns the term of the entry at i, if it is known: base <= i <= last.
@@ -53,10 +59,10 @@ func (l *log) term(i Index) (Term, bool) {
 	switch {
 	case i == l.base:
 		return l.baseTerm, true
-	case i < l.base || i > l.last():
+	case i < l.base || i > l.end:
 		return 0, false
 	default:
-		return l.entries[i-l.base-1].Term, true
+		return l.entries.at(i).Term, true
 	}
 }
 
@@ -67,57 +73,63 @@ func (l *log) matches(i Index, t Term) bool {
 
 // slice returns the entries lo to hi, both included.
 func (l *log) slice(lo, hi Index) []Entry {
-	if lo <= l.base || hi > l.last() || lo > hi+1 {
-		failf("log slice %d to %d of %d to %d", lo, hi, l.base+1, l.last())
+	if lo <= l.base || hi > l.end || lo > hi+1 {
+		failf("log slice %d to %d of %d to %d", lo, hi, l.base+1, l.end)
 	}
-	from, to := lo-l.base-1, hi-l.base
-	return l.entries[from:to:to]
+	return l.entries.slice(lo, hi)
 }
 
 // sliceBytes returns entries from lo on, at least one if there is one, as long as
 // they fit into maxBytes.
 func (l *log) sliceBytes(lo Index, maxBytes int) []Entry {
-	all := l.slice(lo, l.last())
-	n, size := 0, 0
-	for n < len(all) && (n == 0 || size+all[n].Size() <= maxBytes) {
-		size += all[n].Size()
-		n++
+	hi, size := lo-1, 0
+	for hi < l.end {
+		for _, e := range l.entries.from(hi+1, l.end) {
+			if size += e.Size(); hi >= lo && size > maxBytes {
+				return l.slice(lo, hi)
+			}
+			hi++
+		}
 	}
-	return all[:n:n]
+	return l.slice(lo, hi)
 }
 
 // bytes is the sum of sizes of the entries lo to hi that are held.
-func (l *log) bytes(lo, hi Index) (size int) {
-	lo, hi = max(lo, l.base+1), min(hi, l.last())
-	if lo > hi {
-		return 0
-	}
-	for _, e := range l.slice(lo, hi) {
-		size += e.Size()
-	}
-	return size
+func (l *log) bytes(lo, hi Index) int {
+	return l.entries.bytes(max(lo, l.base+1), min(hi, l.end))
 }
 
-// append adds entries behind the last one. An array that is full is replaced by one of
-// twice the size: what append would do for large ones copies each entry some five times.
-func (l *log) append(entries []Entry) {
-	if need := len(l.entries) + len(entries); need > cap(l.entries) {
-		l.entries = append(make([]Entry, 0, 2*need), l.entries...)
-	}
-	for _, e := range entries {
-		if e.Index != l.last()+1 || e.Term < l.lastTerm() {
-			failf("append of %s behind %d of term %d", e, l.last(), l.lastTerm())
+// firstWithin returns the lowest index such that the log from there up to and with last
+// is held and has at most maxBytes.
+func (l *log) firstWithin(maxBytes int, last Index) Index {
+	first, size := last+1, 0
+	for first > l.base+1 {
+		if size += l.entries.at(first - 1).Size(); size > maxBytes {
+			break
 		}
-		l.entries = append(l.entries, e)
-		l.size += e.Size()
+		first--
 	}
+	return first
+}
+
+// append adds entries behind the last one.
+func (l *log) append(entries []Entry) {
+	term := l.lastTerm()
+	for i := range entries {
+		e := &entries[i]
+		if e.Index != l.end+1 || e.Term < term {
+			failf("append of %s behind %d of term %d", entries[i], l.end, term)
+		}
+		l.end, term = e.Index, e.Term
+	}
+	l.size += l.entries.append(entries)
 }
 
 // truncate drops the entries from i on.
 func (l *log) truncate(i Index) {
-	l.size -= l.bytes(i, l.last())
-	n := i - l.base - 1
-	l.entries = l.entries[:n:n]
+	l.size -= l.bytes(i, l.end)
+	l.entries.truncate(i)
+	l.end = i - 1
 	l.saved, l.stable = min(l.saved, i-1), min(l.stable, i-1)
 	for k := range l.writes {
 		l.writes[k].last = min(l.writes[k].last, i-1)
@@ -125,11 +137,11 @@ func (l *log) truncate(i Index) {
 }
 
 // unsaved returns the entries that no Persist holds yet.
-func (l *log) unsaved() []Entry { return l.slice(l.saved+1, l.last()) }
+func (l *log) unsaved() []Entry { return l.slice(l.saved+1, l.end) }
 
 // saving says that the Persist seq holds everything up to the last entry.
 func (l *log) saving(seq uint64) {
-	l.saved = l.last()
+	l.saved = l.end
 	l.writes = append(l.writes, logWrite{seq, l.saved})
 }
 
@@ -143,35 +155,39 @@ func (l *log) persisted(seq uint64) {
 	l.writes = l.writes[n:]
 }
 
-// compact drops the entries up to and with i, which is durable. The array is
-// copied, so that its memory goes with them. The new one has room for as many entries
-// as there were: the log will grow to that again.
+// compact drops the entries up to and with i, which is durable.
 func (l *log) compact(i Index) {
 	t, ok := l.term(i)
-	assertf(ok, "compact to %d of %d to %d", i, l.base+1, l.last())
+	assertf(ok, "compact to %d of %d to %d", i, l.base+1, l.end)
 	l.size -= l.bytes(l.base+1, i)
-	l.entries = append(make([]Entry, 0, len(l.entries)), l.entries[i-l.base:]...)
+	l.entries.drop(i + 1)
 	l.base, l.baseTerm = i, t
 }
 
 // restart empties the log, so that it goes on behind a snapshot. The snapshot is
 // durable already, and storage lets it win over whatever log it finds beside it.
-func (l *log) restart(m SnapshotMeta) {
-	*l = log{base: m.Index, baseTerm: m.Term, saved: m.Index, stable: m.Index}
-}
+func (l *log) restart(m SnapshotMeta) { *l = emptyLog(m) }
 
 // lastOfTerm returns the highest index not above limit whose term is not above t.
 // Terms never fall along the log, so that a binary search finds it.
 func (l *log) lastOfTerm(t Term, limit Index) Index {
-	limit = min(limit, l.last())
+	limit = min(limit, l.end)
 	if limit <= l.base {
 		return l.base
 	}
-	held := l.slice(l.base+1, limit)
-	return l.base + Index(sort.Search(len(held), func(i int) bool { return held[i].Term > t }))
+	return l.search(limit, func(have Term) bool { return have > t }) - 1
 }
 
 // firstOfTerm returns the lowest index held whose term is at least t.
 func (l *log) firstOfTerm(t Term) Index {
-	return l.base + 1 + Index(sort.Search(len(l.entries), func(i int) bool { return l.entries[i].Term >= t }))
+	return l.search(l.end, func(have Term) bool { return have >= t })
+}
+
+// search returns the lowest index held up to limit whose term fits, or the one behind
+// limit. Behind one that fits all do.
+func (l *log) search(limit Index, fits func(Term) bool) Index {
+	first := l.base + 1
+	return first + Index(sort.Search(int(limit-l.base), func(i int) bool {
+		return fits(l.entries.at(first + Index(i)).Term)
+	}))
 }

@@ -324,15 +324,7 @@ func (r *Raft) TermAt(i Index) (Term, bool) { return r.log.term(i) }
 // FirstIndexWithin returns the lowest index such that the log from there up to and
 // with last is held and has at most maxBytes, in the measure of Entry.Size.
 func (r *Raft) FirstIndexWithin(maxBytes int, last Index) Index {
-	first, size := last+1, 0
-	for first > r.log.base+1 {
-		size += r.log.slice(first-1, first-1)[0].Size()
-		if size > maxBytes {
-			break
-		}
-		first--
-	}
-	return first
+	return r.log.firstWithin(maxBytes, last)
 }
 
 // LogBytes is the size of the log held, in the measure of Entry.Size.

@@ -358,13 +358,14 @@ func (t *trace) showLog(n *traceNode) {
 	}
 	l := &n.raft.log
 	var b strings.Builder
-	for i, e := range l.entries {
-		if i == 0 || e.Term != l.entries[i-1].Term {
+	entries := l.slice(l.base+1, l.last())
+	for i, e := range entries {
+		if i == 0 || e.Term != entries[i-1].Term {
 			fmt.Fprintf(&b, " term %d:", e.Term)
 		}
 		fmt.Fprintf(&b, " %d", e.Index)
 	}
-	if len(l.entries) == 0 {
+	if len(entries) == 0 {
 		b.WriteString(" empty")
 	}
 	t.printf("%s term %d vote %s log after %d/%d:%s", n.id, n.raft.term, someone(n.raft.vote), l.baseTerm, l.base, &b)

@@ -1,0 +1,139 @@
+package raft
+
+import "slices"
+
+// blockEntries is how many entries a full block has.
+const blockEntries = 1 << 12
+
+// blocks is an array of entries, of rising index without a gap, in pieces of equal
+// length. One array would be copied as a whole whenever it is full and whenever
+// entries in front go: with a million entries everything waits 100 ms for that.
+//
+// All blocks but the last are full. Slices of them that were handed out stay valid,
+// because nothing in the arrays behind them is ever overwritten.
+type blocks struct {
+	// start is the index of the first entry of the first block. Those of it that were
+	// dropped are zero.
+	start Index
+	list  []block
+}
+
+type block struct {
+	entries []Entry
+	size    int // the sum of Entry.Size
+}
+
+// find returns in which block the entry at i is, and where in it.
+func (b *blocks) find(i Index) (k, n int) {
+	at := uint(i - b.start) // unsigned divides faster
+	return int(at / blockEntries), int(at % blockEntries)
+}
+
+func (b *blocks) at(i Index) *Entry {
+	k, n := b.find(i)
+	return &b.list[k].entries[n]
+}
+
+// from returns the entries of one block from lo on, up to hi at most.
+func (b *blocks) from(lo, hi Index) []Entry {
+	k, n := b.find(lo)
+	es := b.list[k].entries[n:]
+	m := min(len(es), int(hi-lo)+1)
+	return es[:m:m]
+}
+
+// slice returns the entries lo to hi, both included. It copies them where they are not in
+// one block.
+func (b *blocks) slice(lo, hi Index) []Entry {
+	if lo > hi {
+		return nil
+	}
+	es := b.from(lo, hi)
+	all := int(hi-lo) + 1
+	if len(es) == all {
+		return es
+	}
+	copied := append(make([]Entry, 0, all), es...)
+	for len(copied) < all {
+		copied = append(copied, b.from(lo+Index(len(copied)), hi)...)
+	}
+	return copied
+}
+
+// bytes is the sum of sizes of the entries lo to hi.
+func (b *blocks) bytes(lo, hi Index) (size int) {
+	for lo <= hi {
+		es := b.from(lo, hi)
+		if len(es) == blockEntries {
+			k, _ := b.find(lo)
+			size += b.list[k].size
+		} else {
+			size += sizeOf(es)
+		}
+		lo += Index(len(es))
+	}
+	return size
+}
+
+func sizeOf(entries []Entry) (size int) {
+	for i := range entries {
+		size += entries[i].Size()
+	}
+	return size
+}
+
+// append adds entries behind the last one, and returns the sum of their sizes.
+func (b *blocks) append(entries []Entry) (size int) {
+	for len(entries) > 0 {
+		if n := len(b.list); n == 0 || len(b.list[n-1].entries) == blockEntries {
+			b.list = append(b.list, block{})
+		}
+		last := &b.list[len(b.list)-1]
+		have := len(last.entries)
+		some := entries[:min(len(entries), blockEntries-have)]
+		if need := have + len(some); need > cap(last.entries) {
+			last.entries = append(make([]Entry, 0, min(blockEntries, 2*need)), last.entries...)
+		}
+		last.entries = append(last.entries, some...)
+		added := sizeOf(some)
+		last.size += added
+		size += added
+		entries = entries[len(some):]
+	}
+	return size
+}
+
+// truncate drops the entries from i on, which is one of them. The next append copies what is left of the last
+// block.
+func (b *blocks) truncate(i Index) {
+	k, n := b.find(i)
+	if n > 0 {
+		last := &b.list[k]
+		last.size -= sizeOf(last.entries[n:])
+		last.entries = last.entries[:n:n]
+		k++
+	}
+	clear(b.list[k:])
+	b.list = b.list[:k]
+}
+
+// drop drops the entries before i, all at most. The first block that stays is copied, so that the
+// memory of those in front of it goes.
+func (b *blocks) drop(i Index) {
+	k, n := b.find(i)
+	b.start += Index(k * blockEntries)
+	b.list = slices.Clone(b.list[k:])
+	if n == 0 {
+		return
+	}
+	first := &b.list[0]
+	first.size -= sizeOf(first.entries[:n])
+	if len(b.list) == 1 {
+		b.start = i
+		first.entries = slices.Clone(first.entries[n:])
+		return
+	}
+	kept := make([]Entry, blockEntries)
+	copy(kept[n:], first.entries[n:])
+	first.entries = kept
+}

@@ -54,25 +54,26 @@ type Applier[Op, Result, W any] struct {
 // Index is how far the state is.
 func (a *Applier[Op, Result, W]) Index() raft.Index { return a.index }
 
-// Load restores the snapshot that Storage.Load returned, and no other.
-func (a *Applier[Op, Result, W]) Load(meta raft.SnapshotMeta) error {
+// Load restores the snapshot that Storage.Load returned, and no other. It returns the
+// size of its data.
+func (a *Applier[Op, Result, W]) Load(meta raft.SnapshotMeta) (bytes int64, err error) {
 	if meta.Index == 0 {
-		return nil
+		return 0, nil
 	}
-	if err := a.restore(meta); err != nil {
-		return err
+	if bytes, err = a.restore(meta); err != nil {
+		return 0, err
 	}
 	if a.index != meta.Index {
-		return fmt.Errorf("storage loads snapshot %s but opens %d", meta, a.index)
+		return 0, fmt.Errorf("storage loads snapshot %s but opens %d", meta, a.index)
 	}
-	return nil
+	return bytes, nil
 }
 
 // Apply does a task and returns the image to be saved, if one was asked for. After an
 // error the state is of no use any more.
 func (a *Applier[Op, Result, W]) Apply(t ApplyTask[W]) (*Image, error) {
 	if t.Restore != nil && t.Restore.Index > a.index {
-		if err := a.restore(*t.Restore); err != nil {
+		if _, err := a.restore(*t.Restore); err != nil {
 			a.Drop(t)
 			return nil, err
 		}
@@ -132,24 +133,36 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 }
 
 // restore replaces the machine's state by the newest snapshot, which is at least the
-// wanted one.
-func (a *Applier[Op, Result, W]) restore(want raft.SnapshotMeta) error {
+// wanted one. It returns the size of the snapshot's data.
+func (a *Applier[Op, Result, W]) restore(want raft.SnapshotMeta) (bytes int64, err error) {
 	meta, data, err := a.Open()
 	if err != nil {
-		return fmt.Errorf("open snapshot %s: %w", want, err)
+		return 0, fmt.Errorf("open snapshot %s: %w", want, err)
 	}
 	defer data.Close()
 	if meta.Index < want.Index {
-		return fmt.Errorf("open snapshot %s: the newest is %s", want, meta)
+		return 0, fmt.Errorf("open snapshot %s: the newest is %s", want, meta)
 	}
-	if err := a.Machine.Restore(data); err != nil {
-		return fmt.Errorf("restore snapshot %s: %w", meta, err)
+	counted := &countingReader{r: data}
+	if err := a.Machine.Restore(counted); err != nil {
+		return 0, fmt.Errorf("restore snapshot %s: %w", meta, err)
 	}
 	a.index = meta.Index
 	if a.Restored != nil {
 		a.Restored(meta)
 	}
-	return nil
+	return counted.n, nil
+}
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // image takes an image, which must be of exactly the state that meta names.
@@ -163,17 +176,18 @@ func (a *Applier[Op, Result, W]) image(meta raft.SnapshotMeta) *Image {
 
 // Image is a state, to be written by Storage.SaveSnapshot and then closed.
 type Image struct {
-	Meta raft.SnapshotMeta
-	data io.WriterTo
-	err  error // why there is none
+	Meta  raft.SnapshotMeta
+	Bytes int64 // its size, after Write
+	data  io.WriterTo
+	err   error // why there is none
 }
 
 // Write writes the image to w, or tells why none could be taken.
-func (im *Image) Write(w io.Writer) error {
+func (im *Image) Write(w io.Writer) (err error) {
 	if im.err != nil {
 		return im.err
 	}
-	_, err := im.data.WriteTo(w)
+	im.Bytes, err = im.data.WriteTo(w)
 	return err
 }
 

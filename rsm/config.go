@@ -19,8 +19,9 @@ type Config[Op, Result any] struct {
 	Storage   Storage
 	Transport Transport
 
-	// MaxRaftState is how many bytes of log trigger a snapshot; -1 means never.
-	// Default 64 MiB.
+	// MaxRaftState is how many bytes of log trigger a snapshot, at the latest (members take
+	// theirs up to a quarter of it earlier, so as not to write all at once); -1 means
+	// never. Default 64 MiB, or half the size of the last snapshot where that is more.
 	MaxRaftState int64
 	// HeartbeatInterval and ElectionTimeout default to 50 ms and 500 ms. An election
 	// begins between one and two timeouts after the last word from a leader.
@@ -56,7 +57,6 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 	}
 	orDuration(&c.HeartbeatInterval, 50*time.Millisecond)
 	orDuration(&c.ElectionTimeout, 10*c.HeartbeatInterval)
-	orBytes(&c.MaxRaftState, 64<<20)
 	orBytes(&c.MaxPendingBytes, 64<<20)
 	if c.MaxClockDrift == 0 {
 		c.MaxClockDrift = 0.1
@@ -76,6 +76,8 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 		return c, fmt.Errorf("rsm: Config.HeartbeatInterval of %v is too short", c.HeartbeatInterval)
 	case c.ElectionTimeout < 2*c.HeartbeatInterval:
 		return c, fmt.Errorf("rsm: Config.ElectionTimeout of %v is less than two heartbeats of %v", c.ElectionTimeout, c.HeartbeatInterval)
+	case c.MaxRaftState < -1:
+		return c, fmt.Errorf("rsm: Config.MaxRaftState of %d is less than -1, which means never", c.MaxRaftState)
 	case c.MaxClockDrift < 0 || c.MaxClockDrift >= 1:
 		return c, fmt.Errorf("rsm: Config.MaxClockDrift of %v is not a fraction", c.MaxClockDrift)
 	}
@@ -83,6 +85,13 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 }
 
 func (c *Config[Op, Result]) tick() time.Duration { return c.HeartbeatInterval / ticksPerHeartbeat }
+
+func (c *Config[Op, Result]) snapshotPolicy() SnapshotPolicy {
+	if c.MaxRaftState != 0 {
+		return SnapshotPolicy{MaxRaftState: c.MaxRaftState}
+	}
+	return SnapshotPolicy{MaxRaftState: defaultMaxRaftState, Share: defaultSnapshotShare}
+}
 
 func (c *Config[Op, Result]) raftConfig() raft.Config {
 	electionTicks := int(c.ElectionTimeout / c.tick())

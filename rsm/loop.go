@@ -127,19 +127,20 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 func (n *Node[Op, Result]) saveImage(image *Image) {
 	n.running.Go(func() {
 		err := n.saveSnapshot(image.Meta, image.Write)
-		n.endSnapshot(image.Meta, errors.Join(err, image.Close()))
+		n.endSnapshot(image, errors.Join(err, image.Close()))
 	})
 }
 
-func (n *Node[Op, Result]) endSnapshot(meta raft.SnapshotMeta, err error) {
+func (n *Node[Op, Result]) endSnapshot(image *Image, err error) {
+	log := n.cfg.Logger.With("id", n.cfg.ID, "index", image.Meta.Index)
 	if err != nil {
-		n.cfg.Logger.Warn("snapshot given up", "id", n.cfg.ID, "index", meta.Index, "error", err)
+		log.Warn("snapshot given up", "error", err)
 	} else {
-		n.cfg.Logger.Info("snapshot saved", "id", n.cfg.ID, "index", meta.Index)
+		log.Info("snapshot saved", "bytes", image.Bytes)
 	}
 	n.inbox.call(func(r *Replica[waiter[Result]]) {
 		if r != nil {
-			r.SnapshotDone(meta, err == nil)
+			r.SnapshotDone(image.Meta, image.Bytes, err == nil)
 		}
 	})
 }

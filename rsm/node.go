@@ -70,10 +70,12 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 			cfg.Logger.Info("snapshot restored", "id", cfg.ID, "index", meta.Index, "term", meta.Term)
 		},
 	}
-	if err := n.applier.Load(state.Snapshot); err != nil {
+	bytes, err := n.applier.Load(state.Snapshot)
+	if err != nil {
 		return nil, err
 	}
-	if n.replica, err = NewReplica[waiter[Result]](cfg.raftConfig(), state, cfg.MaxRaftState); err != nil {
+	n.replica, err = NewReplica[waiter[Result]](cfg.raftConfig(), state, cfg.snapshotPolicy(), bytes)
+	if err != nil {
 		return nil, err
 	}
 	n.logStart(state)
@@ -213,13 +215,14 @@ func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Read
 	case err != nil:
 		return err
 	}
-	err := n.saveSnapshot(m.Meta, func(w io.Writer) error {
-		_, err := io.Copy(w, data)
+	var bytes int64
+	err := n.saveSnapshot(m.Meta, func(w io.Writer) (err error) {
+		bytes, err = io.Copy(w, data)
 		return err
 	})
 	n.inbox.call(func(r *Replica[waiter[Result]]) {
 		if r != nil {
-			r.SnapshotReceived(m, err == nil)
+			r.SnapshotReceived(m, bytes, err == nil)
 		}
 	})
 	return err

@@ -17,7 +17,7 @@ func TestOffersAreAnsweredOneAtATime(t *testing.T) {
 		HardState: raft.HardState{Term: 5},
 		Snapshot:  raft.SnapshotMeta{Index: 10, Term: 4, Configuration: raft.NewConfiguration(1, 2, 3)},
 	}
-	r, err := NewReplica[string](cfg, state, -1)
+	r, err := NewReplica[string](cfg, state, SnapshotPolicy{MaxRaftState: -1}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestOffersAreAnsweredOneAtATime(t *testing.T) {
 	}
 	first := offer("first", 20, 5)
 	received := func(ok bool) Events[string] {
-		return Events[string]{Calls: []func(*Replica[string]){func(r *Replica[string]) { r.SnapshotReceived(first.Message, ok) }}}
+		return Events[string]{Calls: []func(*Replica[string]){func(r *Replica[string]) { r.SnapshotReceived(first.Message, 77, ok) }}}
 	}
 	for i, step := range []struct {
 		ev   Events[string]
@@ -48,8 +48,8 @@ func TestOffersAreAnsweredOneAtATime(t *testing.T) {
 			t.Errorf("step %d: a check of the storage is wanted: %t", i, e.Check)
 		}
 	}
-	if index := r.Status().Snapshot.Index; index != 20 {
-		t.Errorf("the newest snapshot is said to be %d", index)
+	if index := r.Status().Snapshot.Index; index != 20 || r.snapshotBytes != 77 {
+		t.Errorf("the newest snapshot is said to be %d, of %d bytes", index, r.snapshotBytes)
 	}
 	ev := Events[string]{Offers: []Offer[string]{offer("fifth", 50, 5)}}
 	if got, want := r.Drain(ev), []string{"fourth", "fifth"}; !reflect.DeepEqual(got, want) {

@@ -16,8 +16,9 @@ import (
 // W is the shell's handle of somebody who waits. Every W given in Events comes back
 // exactly once: in Command.Waiter, in Fates, or from Drain.
 type Replica[W any] struct {
-	core         *raft.Raft
-	maxRaftState int64 // bytes; negative: no snapshots
+	core   *raft.Raft
+	id     raft.NodeID
+	policy SnapshotPolicy
 
 	submits submits[W]
 
@@ -28,10 +29,11 @@ type Replica[W any] struct {
 	handedBytes int64      // of the log held that was handed out
 	applied     raft.Index
 
-	snapshot raft.SnapshotMeta // the newest durable one
-	saving   bool              // one, own or received: only one at a time
-	offers   []Offer[W]        // to be answered
-	pause    int               // ticks until the next own one, after one that failed
+	snapshot      raft.SnapshotMeta // the newest durable one
+	snapshotBytes int64             // its size
+	saving        bool              // one, own or received: only one at a time
+	offers        []Offer[W]        // to be answered
+	pause         int               // ticks until the next own one, after one that failed
 
 	// For the next Effects.
 	compact raft.Index
@@ -50,16 +52,17 @@ type readyRead[W any] struct {
 }
 
 // NewReplica returns a replica that begins from s. Its state machine must reflect
-// s.Snapshot. maxRaftState is Config.MaxRaftState.
-func NewReplica[W any](cfg raft.Config, s raft.State, maxRaftState int64) (*Replica[W], error) {
+// s.Snapshot, whose data is so many bytes.
+func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshotBytes int64) (*Replica[W], error) {
 	core, err := raft.New(cfg, s)
 	if err != nil {
 		return nil, err
 	}
 	return &Replica[W]{
-		core: core, maxRaftState: maxRaftState,
+		core: core, id: cfg.ID, policy: p,
 		asked:  map[raft.ReadID][]W{},
-		handed: s.Snapshot.Index, applied: s.Snapshot.Index, snapshot: s.Snapshot,
+		handed: s.Snapshot.Index, applied: s.Snapshot.Index,
+		snapshot: s.Snapshot, snapshotBytes: snapshotBytes,
 	}, nil
 }
 
@@ -100,22 +103,23 @@ func (r *Replica[W]) TransferLeadership(to raft.NodeID) error {
 	return r.core.TransferLeadership(to)
 }
 
-// SnapshotReceived answers an Offer that was to be saved: it is durable (ok) or was
-// given up.
-func (r *Replica[W]) SnapshotReceived(m *raft.InstallSnapshot, ok bool) {
+// SnapshotReceived answers an Offer that was to be saved: its data, so many bytes, is
+// durable (ok) or was given up.
+func (r *Replica[W]) SnapshotReceived(m *raft.InstallSnapshot, bytes int64, ok bool) {
 	r.saving = false
 	if !ok {
 		r.check = true
 		return
 	}
 	if m.Meta.Index > r.snapshot.Index {
-		r.snapshot = m.Meta
+		r.snapshot, r.snapshotBytes = m.Meta, bytes
 	}
 	r.receive(m)
 }
 
-// SnapshotDone answers TakeSnapshot: it is durable (ok) or was given up.
-func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, ok bool) {
+// SnapshotDone answers TakeSnapshot: its data, so many bytes, is durable (ok) or was
+// given up.
+func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, bytes int64, ok bool) {
 	r.saving = false
 	if !ok {
 		r.pause, r.check = snapshotRetryTicks, true
@@ -124,10 +128,10 @@ func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, ok bool) {
 	if meta.Index <= r.snapshot.Index {
 		return
 	}
-	r.snapshot = meta
+	r.snapshot, r.snapshotBytes = meta, bytes
 	// A part of the log stays for followers that are a little behind: entries are
 	// cheaper than a snapshot.
-	keep := r.core.FirstIndexWithin(int(r.maxRaftState/4), meta.Index)
+	keep := r.core.FirstIndexWithin(int(r.policy.maxLog(bytes)/4), meta.Index)
 	before := int64(r.core.LogBytes())
 	r.core.Compact(keep - 1)
 	r.handedBytes -= before - int64(r.core.LogBytes())
@@ -214,7 +218,11 @@ func CheckSnapshot(m *raft.InstallSnapshot) error {
 // wantSnapshot begins a snapshot when the applied part of the log has outgrown its
 // bound.
 func (r *Replica[W]) wantSnapshot() *raft.SnapshotMeta {
-	if r.maxRaftState < 0 || r.saving || r.pause > 0 || r.handedBytes <= r.maxRaftState || r.handed <= r.snapshot.Index {
+	if r.policy.MaxRaftState < 0 || r.saving || r.pause > 0 || r.handed <= r.snapshot.Index {
+		return nil
+	}
+	most := r.policy.maxLog(r.snapshotBytes)
+	if r.handedBytes <= most-spread(r.id, r.snapshot.Index, most) {
 		return nil
 	}
 	term, ok := r.core.TermAt(r.handed)

@@ -152,7 +152,7 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 			"--name=n1", "--initial-cluster=n1=http://h:1", "--initial-advertise-peer-urls=http://h:2"}},
 		{says: "--initial-cluster-state", args: []string{"--initial-cluster-state=old"}},
 		{says: "--heartbeat-interval", args: []string{"--heartbeat-interval=0"}},
-		{says: "--max-raft-state", args: []string{"--max-raft-state=0"}},
+		{says: "--max-raft-state", args: []string{"--max-raft-state=-2"}},
 	} {
 		_, err := loadServe(t, test.args, test.env, test.file)
 		if err == nil || !strings.Contains(err.Error(), test.says) {

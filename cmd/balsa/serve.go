@@ -52,7 +52,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.BoolVar(&o.peer.ClientAuth, "peer-client-cert-auth", false, "demand a certificate of other servers")
 	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })
 
-	f.Int64Var(&o.maxRaftState, "max-raft-state", server.DefaultMaxRaftState, "bytes of log that make a snapshot due; -1: never")
+	f.Int64Var(&o.maxRaftState, "max-raft-state", 0, "bytes of log that make a snapshot due; 0: 64 MiB, or half of the last snapshot where that is more; -1: never")
 	f.BoolVar(&o.leaseReads, "lease-reads", false,
 		"let the leader answer reads of consistency \"lease\" alone, trusting clock rates; the same on each server")
 	f.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
@@ -140,8 +140,8 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 	switch {
 	case o.heartbeatMillis == 0 || o.electionMills == 0:
 		return cfg, usageError("--heartbeat-interval and --election-timeout must be above 0 milliseconds")
-	case o.maxRaftState == 0:
-		return cfg, usageError("--max-raft-state must be positive, or -1 for never")
+	case o.maxRaftState < -1:
+		return cfg, usageError("--max-raft-state must be positive, 0 for a limit that grows with the snapshots, or -1 for never")
 	case o.name == "":
 		return cfg, usageError("--name is empty")
 	case o.dataDir == "":

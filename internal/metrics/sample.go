@@ -117,7 +117,7 @@ var replicaFigures = []figure[Replica]{
 	gauge("server_applied_index", "Index of the last entry that the store reflects.",
 		func(r *Replica) uint64 { return r.AppliedIndex }),
 	gauge("server_last_index", "Index of the last entry of the log.", func(r *Replica) uint64 { return r.LastIndex }),
-	gauge("server_log_bytes", "Size of the log in memory, which makes a snapshot due at --max-raft-state.",
+	gauge("server_log_bytes", "Size of the log in memory, which makes a snapshot due.",
 		func(r *Replica) int64 { return r.LogBytes }),
 	gauge("server_pending_writes", "Writes whose fate is not known yet.", func(r *Replica) int { return r.PendingWrites }),
 

@@ -14,7 +14,6 @@ import (
 
 // The defaults of the fields of Config.
 const (
-	DefaultMaxRaftState      = 64 << 20
 	DefaultHeartbeatInterval = 50 * time.Millisecond
 	DefaultElectionTimeout   = 500 * time.Millisecond
 )
@@ -43,7 +42,7 @@ type Config struct {
 	ListenMetrics []*url.URL
 	Pprof         bool
 
-	// MaxRaftState is how many bytes of log trigger a snapshot; -1 means never.
+	// MaxRaftState is rsm.Config's: bytes of log that trigger a snapshot; -1: never.
 	MaxRaftState      int64
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration
@@ -74,9 +73,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.MaxRaftState == 0 {
-		c.MaxRaftState = DefaultMaxRaftState
-	}
 	if c.HeartbeatInterval == 0 {
 		c.HeartbeatInterval = DefaultHeartbeatInterval
 	}
@@ -100,7 +96,7 @@ func (c Config) check() error {
 	case len(c.ListenClient) == 0 || c.ListenPeer == nil:
 		return fmt.Errorf("%w: no address to listen on", ErrConfig)
 	case c.MaxRaftState < -1:
-		return fmt.Errorf("%w: max raft state is %d bytes; it must be positive, or -1 for no limit", ErrConfig, c.MaxRaftState)
+		return fmt.Errorf("%w: max raft state is %d bytes; it must be positive, 0 for a limit that grows with the snapshots, or -1 for none", ErrConfig, c.MaxRaftState)
 	case c.HeartbeatInterval < time.Millisecond:
 		return fmt.Errorf("%w: heartbeat interval is %s; it must be at least 1ms", ErrConfig, c.HeartbeatInterval)
 	case c.ElectionTimeout < 5*c.HeartbeatInterval:

@@ -18,7 +18,7 @@ type ReplicaConfig struct {
 	Storage   rsm.Storage
 	Transport rsm.Transport
 
-	MaxRaftState      int64 // bytes of log that trigger a snapshot; -1: never
+	MaxRaftState      int64 // of log, in bytes, that triggers a snapshot; -1: never
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration
 	LeaseReads        bool

@@ -59,7 +59,7 @@ func (n *node) saveImage(image *rsm.Image) {
 			n.w.failf("image", "%s: %s: %v", n.id, image.Meta, err)
 		}
 		n.w.trace.text(n.w.now, n.id, "snapshot", "%s saved: %t", image.Meta, err == nil)
-		n.call(func(r *replica) { r.SnapshotDone(image.Meta, err == nil) })
+		n.call(func(r *replica) { r.SnapshotDone(image.Meta, image.Bytes, err == nil) })
 	})
 }
 
@@ -126,7 +126,7 @@ func (n *node) install(m *raft.InstallSnapshot, data []byte, broken bool, done f
 			return
 		}
 		n.after(n.lateness(), func() {
-			n.call(func(r *replica) { r.SnapshotReceived(m, err == nil) })
+			n.call(func(r *replica) { r.SnapshotReceived(m, int64(len(data)), err == nil) })
 			done(err)
 		})
 	})

@@ -9,7 +9,7 @@ import (
 // quiet: what the simulator itself costs.
 func BenchmarkSimulatedHour(b *testing.B) {
 	opt := Options{Duration: 10 * time.Minute, Faults: []Fault{}, Disk: ModelledDisk, Edit: func(m *Mix) {
-		m.Voters, m.Learners, m.ElectionTimeout, m.MaxRaftState = 3, 0, 500*time.Millisecond, 10000
+		m.Voters, m.Learners, m.ElectionTimeout, m.Snapshots.MaxRaftState = 3, 0, 500*time.Millisecond, 10000
 		m.Reads, m.Eager = 0.4, 0
 		m.Clients, m.Streams, m.Think, m.Keys, m.Padding = 5, 1, 250*time.Millisecond, 20, 30
 		m.Latency, m.DiskWrite, m.Apply, m.Loop = time.Millisecond, time.Millisecond, 100*time.Microsecond, 0

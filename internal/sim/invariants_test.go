@@ -16,7 +16,7 @@ import (
 func quiet(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(Options{Seed: 7, Faults: []Fault{}, Disk: ModelledDisk, Edit: func(m *Mix) {
-		m.Voters, m.Learners, m.Clients, m.Streams, m.Keys, m.MaxRaftState = 3, 0, 3, 1, 3, -1
+		m.Voters, m.Learners, m.Clients, m.Streams, m.Keys, m.Snapshots.MaxRaftState = 3, 0, 3, 1, 3, -1
 		m.Reads = 0.4
 		m.Think, m.Latency, m.DiskWrite, m.Apply = 50*time.Millisecond, time.Millisecond, time.Millisecond, 0
 	}})

@@ -19,7 +19,7 @@ type Mix struct {
 
 	Tick            time.Duration
 	ElectionTimeout time.Duration
-	MaxRaftState    int64
+	Snapshots       rsm.SnapshotPolicy
 	MaxPendingBytes int
 	MaxAppendBytes  int
 	MaxInflight     int
@@ -86,7 +86,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		WAL:             r.IntN(4) == 0,
 		Tick:            10 * time.Millisecond,
 		ElectionTimeout: milliseconds(pick(r, 250, 500, 500, 1000)),
-		MaxRaftState:    pick[int64](r, -1, 0, 300, 1000, 1000, 10000),
+		Snapshots:       rsm.SnapshotPolicy{MaxRaftState: pick[int64](r, -1, 0, 300, 1000, 1000, 10000)},
 		MaxPendingBytes: 64 << 20,
 		MaxAppendBytes:  pick(r, 1<<20, 1<<20, 100, 1000),
 		MaxInflight:     pick(r, 256, 256, 1, 4),
@@ -111,6 +111,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	m.Eager = min(m.Eager, m.Clients-1)
 	m.EagerFor = pick(r, time.Second, time.Second, 6*time.Second)
 	m.LeaseReads = r.IntN(2) == 0
+	m.Snapshots.Share = pick(r, 0, 0, 0.5, 2)
 	m.drawFaults(r, allowed)
 	return m
 }

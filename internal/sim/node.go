@@ -139,10 +139,11 @@ func (n *node) start() {
 		Machine: n.store, Codec: kv.Codec{}, Open: n.disk.openSnapshot, End: n.end, Restored: n.restored,
 		Applied: func(e raft.Entry, r kv.Result) { n.w.check.applied(n, e, r) },
 	}
-	if err := n.applier.Load(state.Snapshot); err != nil {
+	bytes, err := n.applier.Load(state.Snapshot)
+	if err != nil {
 		n.w.failf("restart", "%s: %v", n.id, err)
 	}
-	n.replica, err = rsm.NewReplica[*waiter](n.w.mix.raftConfig(n.id, n.w.rand), state, n.w.mix.MaxRaftState)
+	n.replica, err = rsm.NewReplica[*waiter](n.w.mix.raftConfig(n.id, n.w.rand), state, n.w.mix.Snapshots, bytes)
 	if err != nil {
 		n.w.failf("restart", "%s: %v", n.id, err)
 	}

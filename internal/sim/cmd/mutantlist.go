@@ -89,7 +89,7 @@ var mutants = []mutant{
 	{name: "snapshots-at-once", edit: edit{"rsm/replica.go",
 		"		case r.saving:\n", "		case false:\n"}},
 	{name: "snapshot-beside-a-received", edit: edit{"rsm/replica.go",
-		"r.maxRaftState < 0 || r.saving || ", "r.maxRaftState < 0 || "}},
+		"r.policy.MaxRaftState < 0 || r.saving || ", "r.policy.MaxRaftState < 0 || "}},
 	{name: "snapshot-received-in-part", edit: edit{"rsm/replica.go",
 		"	if !ok {\n		r.check = true\n		return\n	}\n	if m.Meta.Index", "	if m.Meta.Index"}},
 	{name: "snapshot-for-ever-received", edit: edit{"rsm/replica.go",

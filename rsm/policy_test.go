@@ -1,0 +1,130 @@
+package rsm
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"balsa/raft"
+)
+
+func TestTheLogMayGrowWithTheSnapshot(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		set      int64 // Config.MaxRaftState
+		snapshot int64
+		want     int64
+	}{
+		{"by default 64 MiB", 0, 0, 64 << 20},
+		{"of a small snapshot more than half", 0, 128 << 20, 64 << 20},
+		{"of a large one half", 0, 10 << 30, 5 << 30},
+		{"or what is set, whatever the snapshot", 1000, 10 << 30, 1000},
+		{"which may be less", 1, 0, 1},
+	} {
+		c := Config[int, int]{MaxRaftState: tt.set}
+		if got := c.snapshotPolicy().maxLog(tt.snapshot); got != tt.want {
+			t.Errorf("%s: %d bytes, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestSpreadIsBoundedAndDiffers(t *testing.T) {
+	const most = 1 << 20
+	sum, close := int64(0), 0
+	const snapshots = 1000
+	for last := range raft.Index(snapshots) {
+		one, other := spread(1, last*1000, most), spread(2, last*1000, most)
+		if min(one, other) < 0 || max(one, other) > most/4 {
+			t.Fatalf("spread of %d and %d, want 0 to %d", one, other, most/4)
+		}
+		if max(one, other)-min(one, other) < most/64 {
+			close++
+		}
+		sum += one
+	}
+	// Two that are drawn evenly are within a sixteenth of the whole in one of eight cases.
+	if mean := sum / snapshots; close > snapshots/6 || mean < most/9 || mean > most/7 {
+		t.Errorf("%d of %d pairs are close; the mean is %d of %d", close, snapshots, mean, most/4)
+	}
+	if got := spread(1, 5, 0); got != 0 {
+		t.Errorf("spread within nothing is %d", got)
+	}
+}
+
+// single is a replica of a cluster of one, which leads.
+func single(t *testing.T, p SnapshotPolicy, snapshotBytes int64) *Replica[int] {
+	t.Helper()
+	cfg := raft.Config{ID: 1, HeartbeatTicks: 5, ElectionTimeoutTicks: 10, Rand: rand.New(rand.NewPCG(1, 2))}
+	s := raft.State{
+		HardState: raft.HardState{Term: 1},
+		Snapshot:  raft.SnapshotMeta{Index: 7, Term: 1, Configuration: raft.NewConfiguration(1)},
+	}
+	r, err := NewReplica[int](cfg, s, p, snapshotBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for now := raft.Instant(1); r.core.Role() != raft.Leader; now++ {
+		settle(r, r.Turn(Events[int]{Ticked: true}, now))
+	}
+	return r
+}
+
+// settle does all that effects ask for, and returns the snapshot that is wanted, if any.
+func settle(r *Replica[int], e Effects[int]) (want *raft.SnapshotMeta) {
+	for !e.DiskTask.Empty() || !e.ApplyTask.Empty() {
+		var ev Events[int]
+		if e.Persist != nil {
+			ev.Persisted = e.Persist.Seq
+		}
+		if n := len(e.Commands); n > 0 {
+			ev.Applied = e.Commands[n-1].Entry.Index
+		}
+		if e.TakeSnapshot != nil {
+			want = e.TakeSnapshot
+		}
+		e = r.Turn(ev, 1<<40)
+	}
+	return want
+}
+
+// submitted is how many bytes of log it takes until a snapshot is wanted.
+func submitted(r *Replica[int]) (log int64, want *raft.SnapshotMeta) {
+	for want == nil {
+		want = settle(r, r.Turn(Events[int]{Submits: []Submission[int]{{Data: make([]byte, 100)}}}, 1<<40))
+	}
+	return r.handedBytes, want
+}
+
+func TestASnapshotIsDueByTheSizeOfTheLastOne(t *testing.T) {
+	p := SnapshotPolicy{MaxRaftState: 10_000, Share: 0.5}
+	between := func(what string, got, most int64) {
+		t.Helper()
+		if got < most-most/4 || got > most+200 {
+			t.Errorf("%s a snapshot is wanted of %d bytes of log, want %d to %d", what, got, most-most/4, most)
+		}
+	}
+	r := single(t, p, 0)
+	log, want := submitted(r)
+	between("after none", log, 10_000)
+
+	r.SnapshotDone(*want, 100_000, true)
+	settle(r, r.Turn(Events[int]{}, 1<<40))
+	if r.handedBytes > 50_000/4 {
+		t.Errorf("%d bytes of log stay, want a quarter of what there may be at most", r.handedBytes)
+	}
+	log, want = submitted(r)
+	between("after a large one", log, 50_000)
+
+	r.SnapshotDone(*want, 0, false)
+	r.pause = 0
+	before := log
+	if log, want = submitted(r); log > before+200 {
+		t.Errorf("after one that failed the next is wanted of %d bytes of log, want at once, of about %d", log, before)
+	}
+
+	r.SnapshotDone(*want, 1000, true)
+	log, _ = submitted(r)
+	between("after a small one", log, 10_000)
+
+	log, _ = submitted(single(t, p, 100_000))
+	between("after a start from a large one", log, 50_000)
+}

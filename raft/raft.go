@@ -327,6 +327,10 @@ func (r *Raft) FirstIndexWithin(maxBytes int, last Index) Index {
 	return r.log.firstWithin(maxBytes, last)
 }
 
+// BytesBetween is the size of those of the entries lo to hi that are held, in the measure
+// of Entry.Size.
+func (r *Raft) BytesBetween(lo, hi Index) int { return r.log.bytes(lo, hi) }
+
 // LogBytes is the size of the log held, in the measure of Entry.Size.
 func (r *Raft) LogBytes() int { return r.log.size }
 

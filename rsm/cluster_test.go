@@ -25,6 +25,7 @@ type counter struct {
 	mu       sync.Mutex // for get; everything else is one goroutine's
 	n        int64
 	executed int
+	restored int // how often
 }
 
 func (c *counter) DoOp(add int64) int64 {
@@ -50,6 +51,7 @@ func (i image) WriteTo(w io.Writer) (int64, error) { return 8, gob.NewEncoder(w)
 func (c *counter) Restore(r io.Reader) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.restored++
 	return gob.NewDecoder(r).Decode(&c.n)
 }
 
@@ -71,6 +73,15 @@ type slowDisk struct {
 	*rsm.MemoryStorage
 	mu  sync.Mutex
 	err error
+	// snapshot, if not nil, is called by SaveSnapshot before anything else.
+	snapshot func(raft.SnapshotMeta)
+}
+
+func (d *slowDisk) SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
+	if d.snapshot != nil {
+		d.snapshot(meta)
+	}
+	return d.MemoryStorage.SaveSnapshot(meta, write)
 }
 
 func (d *slowDisk) Save(ps []raft.Persist) error {

@@ -19,9 +19,10 @@ type Config[Op, Result any] struct {
 	Storage   Storage
 	Transport Transport
 
-	// MaxRaftState is how many bytes of log trigger a snapshot, at the latest (members take
-	// theirs up to a quarter of it earlier, so as not to write all at once); -1 means
-	// never. Default 64 MiB, or half the size of the last snapshot where that is more.
+	// MaxRaftState is how many bytes of log since the last snapshot trigger the next, at the
+	// latest: members take theirs up to half of it earlier, so as not to write all at
+	// once. -1 means never. Default 64 MiB, or half the size of the last snapshot
+	// where that is more.
 	MaxRaftState int64
 	// HeartbeatInterval and ElectionTimeout default to 50 ms and 500 ms. An election
 	// begins between one and two timeouts after the last word from a leader.

@@ -25,15 +25,17 @@ type Replica[W any] struct {
 	asked map[raft.ReadID][]W
 	ready []readyRead[W] // the index is known but not applied
 
-	handed      raft.Index // given out for applying
-	handedBytes int64      // of the log held that was handed out
-	applied     raft.Index
+	handed  raft.Index // given out for applying
+	applied raft.Index
 
 	snapshot      raft.SnapshotMeta // the newest durable one
 	snapshotBytes int64             // its size
+	sinceBytes    int64             // of the log behind it that was handed out
 	saving        bool              // one, own or received: only one at a time
 	offers        []Offer[W]        // to be answered
-	pause         int               // ticks until the next own one, after one that failed
+	// sent is up to where the snapshot goes, at least, that was sent last to a member.
+	sent  map[raft.NodeID]raft.Index
+	pause int // ticks until the next own one, after one that failed
 
 	// For the next Effects.
 	compact raft.Index
@@ -60,7 +62,7 @@ func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshot
 	}
 	return &Replica[W]{
 		core: core, id: cfg.ID, policy: p,
-		asked:  map[raft.ReadID][]W{},
+		asked: map[raft.ReadID][]W{}, sent: map[raft.NodeID]raft.Index{},
 		handed: s.Snapshot.Index, applied: s.Snapshot.Index,
 		snapshot: s.Snapshot, snapshotBytes: snapshotBytes,
 	}, nil
@@ -129,13 +131,9 @@ func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, bytes int64, ok bool) 
 		return
 	}
 	r.snapshot, r.snapshotBytes = meta, bytes
-	// A part of the log stays for followers that are a little behind: entries are
-	// cheaper than a snapshot.
-	keep := r.core.FirstIndexWithin(int(r.policy.maxLog(bytes)/4), meta.Index)
-	before := int64(r.core.LogBytes())
-	r.core.Compact(keep - 1)
-	r.handedBytes -= before - int64(r.core.LogBytes())
-	r.compact = keep - 1
+	r.sinceBytes = int64(r.core.BytesBetween(meta.Index+1, r.handed))
+	r.compact = r.needless()
+	r.core.Compact(r.compact)
 }
 
 // Leader is whom this replica follows, itself if it leads, raft.None if unknown.
@@ -165,7 +163,7 @@ func (r *Replica[W]) handOut(entries []raft.Entry) []Command[W] {
 			r.end(s.waiter, r.notLeader())
 		})
 		r.handed = e.Index
-		r.handedBytes += int64(e.Size())
+		r.sinceBytes += int64(e.Size())
 		commands = append(commands, c)
 	}
 	return commands
@@ -175,7 +173,7 @@ func (r *Replica[W]) handOut(entries []raft.Entry) []Command[W] {
 // have been executed, unless its term is later than the last that the snapshot
 // holds; one behind it, of an earlier term, never will be.
 func (r *Replica[W]) onRestore(meta raft.SnapshotMeta) {
-	r.handed, r.handedBytes = meta.Index, 0
+	r.handed, r.sinceBytes = meta.Index, 0
 	r.submits.committed(meta.Index, meta.Term, func(s submit[W]) {
 		if s.index <= meta.Index && s.term <= meta.Term {
 			r.end(s.waiter, ErrUnknown)
@@ -215,14 +213,14 @@ func CheckSnapshot(m *raft.InstallSnapshot) error {
 	return nil
 }
 
-// wantSnapshot begins a snapshot when the applied part of the log has outgrown its
-// bound.
+// wantSnapshot begins a snapshot when the applied log behind the last one has outgrown
+// its bound.
 func (r *Replica[W]) wantSnapshot() *raft.SnapshotMeta {
 	if r.policy.MaxRaftState < 0 || r.saving || r.pause > 0 || r.handed <= r.snapshot.Index {
 		return nil
 	}
 	most := r.policy.maxLog(r.snapshotBytes)
-	if r.handedBytes <= most-spread(r.id, r.snapshot.Index, most) {
+	if r.sinceBytes <= most-spread(r.id, r.snapshot.Index, most) {
 		return nil
 	}
 	term, ok := r.core.TermAt(r.handed)

@@ -207,6 +207,58 @@ func TestSnapshot4C(t *testing.T) {
 	})
 }
 
+// A follower that needs a snapshot needs one: while it stores that, others go on and the
+// leader takes the next, and what is between them stays in the leader's log.
+func TestCatchUpTakesOneSnapshot(t *testing.T) {
+	const maxRaftState = 4000
+	run(t, 3, maxRaftState, func(t *testing.T, c *cluster) {
+		leader := c.leader()
+		follower := c.others(leader)[0]
+		snapshot := func() raft.Index { return c.nodes[leader].Status().Snapshot.Index }
+		until := func(what string, true func() bool) {
+			t.Helper()
+			for range 1000 {
+				if true() {
+					return
+				}
+				c.incAt(leader)
+			}
+			t.Fatalf("never: %s", what)
+		}
+		c.stop(follower)
+		until("a log that begins later", func() bool { return c.nodes[leader].Status().FirstIndex > 10 })
+
+		arrives, stored := make(chan raft.Index), make(chan struct{})
+		c.disks[follower].snapshot = func(meta raft.SnapshotMeta) {
+			select {
+			case arrives <- meta.Index:
+				<-stored
+			case <-stored:
+			}
+		}
+		c.start(follower)
+		sent := <-arrives
+		until("another snapshot", func() bool { return snapshot() > sent })
+		if first := c.nodes[leader].Status().FirstIndex; first > sent+1 {
+			t.Errorf("the leader's log begins at %d, and the follower will have a snapshot of %d", first, sent)
+		}
+		close(stored)
+		c.everywhere(c.incAt(leader))
+		if n := c.machines[follower].restored; n != 1 {
+			t.Errorf("the follower restored %d snapshots, want 1", n)
+		}
+
+		// One that is away holds nothing back.
+		c.stop(follower)
+		behind := c.nodes[leader].Status().LastIndex
+		time.Sleep(2 * time.Second) // until the leader has noticed
+		until("a log that has been cut", func() bool { return c.nodes[leader].Status().FirstIndex > behind })
+		if size := c.disks[leader].LogBytes(); size > 2*maxRaftState {
+			t.Errorf("the leader has a log of %d bytes", size)
+		}
+	})
+}
+
 func (c *cluster) others(id raft.NodeID) (ids []raft.NodeID) {
 	for _, other := range c.ids {
 		if other != id {

@@ -106,6 +106,9 @@ func (r *Replica[W]) effects() Effects[W] {
 	if core.Restore != nil {
 		r.onRestore(*core.Restore)
 	}
+	for _, h := range core.Snapshots {
+		r.sent[h.To] = r.snapshot.Index
+	}
 	commands := r.handOut(core.Committed)
 	r.endReads(core.Reads)
 	r.answerOffers()

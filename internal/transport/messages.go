@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"balsa/raft"
@@ -90,9 +91,10 @@ func (w *writer) drain() error {
 
 func (w *writer) add(m raft.Message) {
 	w.count++
-	w.size += sizeOf(m)
+	size := sizeOf(m)
+	w.size += size
 	start := len(w.buf)
-	w.buf = appendMessageFrame(w.buf, m)
+	w.buf = appendMessageFrame(slices.Grow(w.buf, size), m)
 	if payload := len(w.buf) - start - frameHeaderSize; payload > w.peer.t.cfg.Limits.MaxFrame {
 		w.buf = w.buf[:start]
 		w.peer.dropped.Add(1)
@@ -111,7 +113,7 @@ func (w *writer) flush() error {
 	w.peer.bytesOut.Add(uint64(len(w.buf)))
 	w.peer.queue.done(w.count, w.size)
 	w.count, w.size = 0, 0
-	if cap(w.buf) > 4*flushBytes { // one huge message does not pin its size for ever
+	if cap(w.buf) > 4*flushBytes && len(w.buf) < cap(w.buf)/4 { // a huge message pins its size only while there are more
 		w.buf = nil
 	}
 	w.buf = w.buf[:0]

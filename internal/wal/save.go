@@ -2,11 +2,13 @@ package wal
 
 import (
 	"fmt"
+	"slices"
 
 	"balsa/raft"
 )
 
-// maxKeptBuffer is how large a buffer is kept between two Saves, in bytes.
+// maxKeptBuffer is how large a buffer is kept between two Saves, in bytes, if it is far
+// too large for what was just saved. To grow one costs more than to fill it.
 const maxKeptBuffer = 4 << 20
 
 // Save makes all of ps durable with one write and one sync, together or not at
@@ -44,7 +46,7 @@ func (l *Log) save(ps []raft.Persist) error {
 	}
 	l.pos = pos
 	l.publish()
-	if cap(l.buf) > maxKeptBuffer {
+	if cap(l.buf) > maxKeptBuffer && len(l.buf) < cap(l.buf)/4 {
 		l.buf = nil
 	}
 	return nil
@@ -58,7 +60,7 @@ func (l *Log) encode(ps []raft.Persist, carry bool) (position, error) {
 	if l.buf == nil {
 		l.buf = make([]byte, frameHeaderSize)
 	}
-	buf := l.buf[:frameHeaderSize]
+	buf := slices.Grow(l.buf[:frameHeaderSize], size(ps))
 	if carry {
 		buf = appendCarry(buf, pos)
 	}
@@ -97,6 +99,16 @@ func (l *Log) encode(ps []raft.Persist, carry bool) (position, error) {
 		return pos, fmt.Errorf("a batch of %d bytes is over the limit of %d", len(buf), maxFrame)
 	}
 	return pos, nil
+}
+
+// size is about what ps take in a frame.
+func size(ps []raft.Persist) (bytes int) {
+	for _, p := range ps {
+		for i := range p.Entries {
+			bytes += p.Entries[i].Size()
+		}
+	}
+	return bytes
 }
 
 // asked returns the index of the newest snapshot, and what Compact was called with.

@@ -54,10 +54,14 @@ func (c *clock) all() []tick {
 func (s *session) catchUp(ctx context.Context) error {
 	s.series.Axis = "while"
 	s.series.Columns = []Column{{rateName, PerSecond, "", ""}, {cpuName, Seconds, "", ""}, {tookName, Seconds, "", ""}}
-	s.series.Setup = fmt.Sprintf("%d servers with %s keys, a snapshot due after each %s of log, one Clerk, %d callers that put values of %d bytes all the time. "+
+	due, flags := "due as they are by default", []string(nil)
+	if s.cutKB > 0 {
+		due, flags = fmt.Sprintf("due after each %s of log", Bytes.Text(float64(s.cutKB<<10))), raftFlag(s.cutKB<<10)
+	}
+	s.series.Setup = fmt.Sprintf("%d servers with %s keys, snapshots %s, one Clerk, %d callers that put values of %d bytes all the time. "+
 		"A follower is killed, and started when the leader's log begins behind where its own ended; it has caught up when it has applied what the leader had committed just before.",
-		members, number(s.manyKeys), Bytes.Text(float64(s.cutKB<<10)), callers, valueSize)
-	err := s.cluster(ctx, members, raftFlag(s.cutKB<<10), func(b *service.Balsa) error {
+		members, number(s.manyKeys), due, callers, valueSize)
+	err := s.cluster(ctx, members, flags, func(b *service.Balsa) error {
 		if _, err := s.fill(ctx, b, s.manyKeys, valueSize); err != nil {
 			return err
 		}

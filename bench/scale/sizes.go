@@ -13,7 +13,7 @@ type sizes struct {
 	steady   time.Duration // of the measurements with and without snapshots
 	phase    time.Duration // before and after a follower catches up
 	raftKB   int           // size of log in KiB that makes a snapshot due, where many are wanted
-	cutKB    int           // the same where a log is to be cut soon, but snapshots to be few
+	cutKB    int           // the same where a log is to be cut soon, but snapshots to be few; 0: the default
 	events   int           // of each kind, in failover
 }
 
@@ -23,7 +23,7 @@ var full = sizes{
 	valueBytes:   []int{256, 1 << 10, 10 << 10, 100 << 10},
 	keyCounts:    []int{10_000, 100_000, 1_000_000, 5_000_000},
 	nodeCounts:   []int{1, 3, 5, 7},
-	manyKeys:     1_000_000, steady: 15 * time.Second, phase: 8 * time.Second, raftKB: 8 << 10, cutKB: 24 << 10, events: 20,
+	manyKeys:     1_000_000, steady: 15 * time.Second, phase: 8 * time.Second, raftKB: 8 << 10, events: 20,
 }
 
 var quick = sizes{

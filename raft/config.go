@@ -28,6 +28,9 @@ type Config struct {
 	// MaxPendingBytes bounds a leader's entries that are not yet applied; beyond it
 	// Propose answers ErrBusy (default 64 MiB).
 	MaxPendingBytes int
+	// MaxUnappliedBytes bounds a follower's entries that are not yet applied; beyond it the
+	// follower takes more with each heartbeat, as it has room again (default 64 MiB).
+	MaxUnappliedBytes int
 	// LeaseNanos, if above 0, lets a leader serve lease reads for that long after it
 	// sent a round that a quorum acknowledged. It must be shorter than the silence of a
 	// follower on the fastest clock of the cluster: ElectionTimeoutTicks ticks, less
@@ -48,6 +51,7 @@ func (c Config) withDefaults() (Config, error) {
 		{&c.MaxInflightAppends, 256},
 		{&c.MaxInflightBytes, 16 << 20},
 		{&c.MaxPendingBytes, 64 << 20},
+		{&c.MaxUnappliedBytes, 64 << 20},
 	}
 	for _, d := range defaults {
 		if *d.field == 0 {

@@ -24,8 +24,11 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 		r.reject(m)
 		return
 	}
+	if r.congested(prev, entries) {
+		entries = nil // as if this were a heartbeat; the leader will send them again
+	}
 	r.appendFromLeader(entries)
-	r.matched = max(r.matched, m.PrevIndex+Index(len(m.Entries)))
+	r.matched = max(r.matched, prev+Index(len(entries)))
 	if m.Commit >= r.commit { // the leader has at least what is committed here
 		r.matched = max(r.matched, r.commit)
 	}
@@ -35,6 +38,18 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 	if newRound || len(m.Entries) == 0 || r.matched <= r.log.stable {
 		r.acknowledge()
 	}
+}
+
+// congested tells whether entries behind prev are more than this node wants to hold: its
+// state machine is behind by MaxUnappliedBytes, because it is slow or restores a
+// snapshot. Without a bound the log would grow until memory ends. It is so only while
+// there is something committed to apply, so that it will pass: what is here and not
+// committed may need more entries to become so.
+func (r *Raft) congested(prev Index, entries []Entry) bool {
+	if len(entries) == 0 || r.applied >= r.commit {
+		return false
+	}
+	return r.log.bytes(r.applied+1, prev)+sizeOf(entries) > r.cfg.MaxUnappliedBytes
 }
 
 // skipCommitted drops the part of m at or below commit. It equals what is here

@@ -158,7 +158,11 @@ func (r *Raft) onAppendEntriesReply(m *AppendEntriesReply) {
 	}
 	switch p.state {
 	case probe:
-		p.becomeReplicate()
+		// What was sent along is there too, or the peer has no room for it (see congested)
+		// and gets it again with the next heartbeat.
+		if p.match+1 >= p.next {
+			p.becomeReplicate()
+		}
 	case replicate:
 		p.next = max(p.next, p.match+1)
 	case snapshot:

@@ -33,8 +33,8 @@ type Config[Op, Result any] struct {
 	// MaxClockDrift (a fraction, default 0.1). All replicas must agree on it.
 	LeaseReads    bool
 	MaxClockDrift float64
-	// MaxPendingBytes bounds the log that is not yet applied; beyond it Submit says
-	// ErrBusy. Default 64 MiB.
+	// MaxPendingBytes bounds the log that is not yet applied. Beyond it Submit says
+	// ErrBusy on a leader, and a follower waits before it takes more. Default 64 MiB.
 	MaxPendingBytes int64
 	// Seed feeds the election timeouts. Zero: chosen at random.
 	Seed   uint64
@@ -101,6 +101,7 @@ func (c *Config[Op, Result]) raftConfig() raft.Config {
 		HeartbeatTicks:       ticksPerHeartbeat,
 		ElectionTimeoutTicks: electionTicks,
 		MaxPendingBytes:      int(c.MaxPendingBytes),
+		MaxUnappliedBytes:    int(c.MaxPendingBytes),
 		Rand:                 rand.New(rand.NewPCG(c.Seed, uint64(c.ID))),
 	}
 	if c.LeaseReads {

@@ -21,6 +21,7 @@ type Mix struct {
 	ElectionTimeout time.Duration
 	Snapshots       rsm.SnapshotPolicy
 	MaxPendingBytes int
+	MaxUnapplied    int
 	MaxAppendBytes  int
 	MaxInflight     int
 	LeaseReads      bool
@@ -88,6 +89,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		ElectionTimeout: milliseconds(pick(r, 250, 500, 500, 1000)),
 		Snapshots:       rsm.SnapshotPolicy{MaxRaftState: pick[int64](r, -1, 0, 300, 1000, 1000, 10000)},
 		MaxPendingBytes: 64 << 20,
+		MaxUnapplied:    pick(r, 64<<20, 20_000, 100_000), // followers take so much with each heartbeat
 		MaxAppendBytes:  pick(r, 1<<20, 1<<20, 100, 1000),
 		MaxInflight:     pick(r, 256, 256, 1, 4),
 		MaxClockDrift:   pick(r, 0.1, 0.2),
@@ -201,7 +203,7 @@ func (m *Mix) raftConfig(id raft.NodeID, r *rand.Rand) raft.Config {
 	c := raft.Config{
 		ID: id, Rand: r,
 		HeartbeatTicks: 5, ElectionTimeoutTicks: ticks,
-		MaxPendingBytes: m.MaxPendingBytes, MaxAppendBytes: m.MaxAppendBytes, MaxInflightAppends: m.MaxInflight,
+		MaxPendingBytes: m.MaxPendingBytes, MaxUnappliedBytes: m.MaxUnapplied, MaxAppendBytes: m.MaxAppendBytes, MaxInflightAppends: m.MaxInflight,
 	}
 	if m.LeaseReads {
 		c.LeaseNanos = rsm.LeaseNanos(ticks, int64(m.Tick), m.MaxClockDrift)

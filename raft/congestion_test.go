@@ -1,0 +1,151 @@
+package raft
+
+import "testing"
+
+// slowFollower is a leader of three, of which 3 has everything at once, and the follower
+// 2, whose state machine does not move unless told to.
+type slowFollower struct {
+	t                *testing.T
+	leader, follower *Raft
+	handed           Index
+	sent             int // bytes of entries to the follower
+	most             int // bytes that the follower had to apply
+}
+
+func newSlowFollower(t *testing.T, appendBytes, maxUnappliedBytes int) *slowFollower {
+	s := &slowFollower{t: t, leader: elect(t, newCore(t, 1, 3, State{})), follower: newCore(t, 2, 3, State{})}
+	s.leader.cfg.MaxAppendBytes, s.follower.cfg.MaxUnappliedBytes = appendBytes, maxUnappliedBytes
+	return s
+}
+
+// exchange lets all messages go to and fro until there are no more.
+func (s *slowFollower) exchange() {
+	s.t.Helper()
+	for range 1000 {
+		ms := settle(s.leader)
+		for _, m := range ms {
+			a, ok := m.(*AppendEntries)
+			switch {
+			case !ok:
+			case a.To == 2:
+				s.sent += sizeOf(a.Entries)
+				step(s.t, s.follower, a)
+			default:
+				step(s.t, s.leader, &AppendEntriesReply{Header: Header{From: 3, To: 1, Term: a.Term}, Match: s.leader.log.last(), Round: a.Round})
+			}
+		}
+		answers := s.answers()
+		for _, m := range answers {
+			step(s.t, s.leader, m)
+		}
+		if len(ms)+len(answers) == 0 {
+			return
+		}
+	}
+	s.t.Fatal("leader and follower talk without end")
+}
+
+// answers takes the follower's effects, with its disk at once and its state machine not.
+func (s *slowFollower) answers() (sent []Message) {
+	for {
+		e := s.follower.Effects()
+		if e.Empty() {
+			return sent
+		}
+		sent = append(sent, e.Messages...)
+		if e.Persist != nil {
+			s.follower.Persisted(e.Persist.Seq)
+		}
+		if n := len(e.Committed); n > 0 {
+			s.handed = e.Committed[n-1].Index
+		}
+		s.most = max(s.most, s.follower.log.bytes(s.follower.applied+1, s.follower.log.last()))
+	}
+}
+
+func (s *slowFollower) propose(n int) {
+	for range n {
+		if _, err := s.leader.Propose(make([]byte, 1000)); err != nil {
+			s.t.Fatal(err)
+		}
+		s.exchange()
+	}
+}
+
+func (s *slowFollower) heartbeat() {
+	for range s.leader.cfg.HeartbeatTicks {
+		s.leader.Tick(1)
+	}
+	s.exchange()
+}
+
+func TestFollowerThatAppliesSlowlyHoldsALimitedLog(t *testing.T) {
+	const each, limit = 3000, 10_000
+	s := newSlowFollower(t, each, limit)
+	s.exchange()
+	s.follower.Applied(s.handed)
+	s.propose(100)
+	if s.most > limit {
+		t.Errorf("the follower has %d bytes to apply, its limit is %d", s.most, limit)
+	}
+
+	// The leader stays in touch, and tries again with heartbeats, an append at a time.
+	before, rounds := s.sent, s.follower.seenRound
+	const heartbeats = 20
+	for range heartbeats {
+		s.heartbeat()
+	}
+	if s.most > limit || s.follower.Leader() != 1 || s.leader.Role() != Leader {
+		t.Errorf("%d bytes to apply, %s follows %s", s.most, s.follower.id, s.follower.Leader())
+	}
+	if got := s.follower.seenRound - rounds; got < heartbeats {
+		t.Errorf("the follower heard of %d rounds in %d heartbeats", got, heartbeats)
+	}
+	if got := s.sent - before; got == 0 || got > (heartbeats+1)*each {
+		t.Errorf("%d bytes were sent to it, want some, at most %d with each heartbeat", got, each)
+	}
+
+	for s.follower.applied < s.leader.log.last() {
+		applied := s.follower.applied
+		s.follower.Applied(s.handed)
+		s.heartbeat()
+		if s.follower.applied == applied && s.handed == applied {
+			t.Fatalf("the follower stays at %d of %d", applied, s.leader.log.last())
+		}
+	}
+	if s.most > limit {
+		t.Errorf("the follower had %d bytes to apply while it caught up, its limit is %d", s.most, limit)
+	}
+}
+
+// What is not committed may need more entries to become so: a limit on it would be for
+// ever. And an append beyond the limit by itself is taken by who has nothing else to do.
+func TestFollowerTakesWhatItMayNeed(t *testing.T) {
+	entries := func(first Index, n, bytes int) (es []Entry) {
+		for i := range Index(n) {
+			es = append(es, Entry{Term: 1, Index: first + i, Kind: EntryCommand, Data: make([]byte, bytes)})
+		}
+		return es
+	}
+	r := newCore(t, 2, 3, State{HardState: HardState{Term: 1}})
+	r.cfg.MaxUnappliedBytes = 1000
+	head := Header{From: 1, To: 2, Term: 1}
+	step(t, r, &AppendEntries{Header: head, Entries: entries(1, 20, 100)})
+	step(t, r, &AppendEntries{Header: head, PrevIndex: 20, PrevTerm: 1, Entries: entries(21, 1, 5000)})
+	if r.log.last() != 21 {
+		t.Errorf("the log ends at %d; nothing was committed, so nothing could be applied", r.log.last())
+	}
+	step(t, r, &AppendEntries{Header: head, PrevIndex: 21, PrevTerm: 1, Commit: 21, Entries: entries(22, 1, 5000)})
+	if r.log.last() != 22 {
+		t.Errorf("the log ends at %d; what there was could only be applied afterwards", r.log.last())
+	}
+	step(t, r, &AppendEntries{Header: head, PrevIndex: 22, PrevTerm: 1, Commit: 21, Entries: entries(23, 1, 1)})
+	if r.log.last() != 22 {
+		t.Errorf("the log ends at %d, with everything to apply still", r.log.last())
+	}
+	settle(r)
+	step(t, r, &AppendEntries{Header: head, PrevIndex: 22, PrevTerm: 1, Commit: 22, Entries: entries(23, 1, 5000)})
+	if r.log.last() != 23 {
+		t.Errorf("the log ends at %d, with all applied", r.log.last())
+	}
+}

@@ -340,6 +340,9 @@ func (r *Raft) Term() Term     { return r.term }
 func (r *Raft) Role() Role     { return r.role }
 func (r *Raft) Leader() NodeID { return r.leader }
 
+// Commit is how far the log is known to be committed.
+func (r *Raft) Commit() Index { return r.commit }
+
 // Status returns a picture of the node.
 func (r *Raft) Status() Status {
 	s := Status{

@@ -163,13 +163,25 @@ func (r *Raft) tickForwardedReads() {
 	}
 }
 
-// leaseHolds tells whether nobody else can have been elected by now: a quorum of
-// voters acknowledged rounds sent less than a lease ago, and each of them gives no
-// vote for an election timeout after it heard (see refusesElection). A TimeoutNow
-// breaks that promise, and with it the lease for the rest of the term.
-func (r *Raft) leaseHolds() bool {
+// leaseHolds tells whether nobody else can have been elected by now.
+func (r *Raft) leaseHolds() bool { return r.now < r.leaseUntil() }
+
+// Lease returns until when nobody else can be elected, while this node leads and knows
+// all that was committed before it did; 0 if it cannot tell.
+func (r *Raft) Lease() Instant {
+	if r.role != Leader || !r.committedOwnTerm() {
+		return 0
+	}
+	return r.leaseUntil()
+}
+
+// leaseUntil is when the lease ends: a quorum of voters acknowledged rounds sent less
+// than a lease before, and each of them gives no vote for an election timeout after it
+// heard (see refusesElection). A TimeoutNow breaks that promise, and with it the lease
+// for the rest of the term.
+func (r *Raft) leaseUntil() Instant {
 	if r.cfg.LeaseNanos == 0 || r.transfer.timeoutNowSent {
-		return false
+		return 0
 	}
 	// QuorumValue counts in unsigned numbers; 0 stands for "never".
 	since := Instant(r.configuration().Voters.QuorumValue(func(id NodeID) uint64 {
@@ -181,7 +193,10 @@ func (r *Raft) leaseHolds() bool {
 		}
 		return 0
 	}))
-	return since > 0 && r.now < since+Instant(r.cfg.LeaseNanos)
+	if since == 0 {
+		return 0
+	}
+	return since + Instant(r.cfg.LeaseNanos)
 }
 
 // maxRoundTimes bounds how many rounds are remembered; a round answered later than

@@ -25,6 +25,11 @@ func BenchmarkRead(b *testing.B) {
 	benchmarkCallers(b, func(leader *rsm.Node[int64, int64]) error { return leader.Read(b.Context(), rsm.ReadIndex) })
 }
 
+// BenchmarkLeaseRead is the same for reads that the leader's lease answers.
+func BenchmarkLeaseRead(b *testing.B) {
+	benchmarkCallers(b, func(leader *rsm.Node[int64, int64]) error { return leader.Read(b.Context(), rsm.ReadLease) })
+}
+
 func benchmarkCallers(b *testing.B, call func(leader *rsm.Node[int64, int64]) error) {
 	for _, callers := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
@@ -63,7 +68,7 @@ func startTrio(b *testing.B) (leader *rsm.Node[int64, int64]) {
 	for _, id := range ids {
 		node, err := rsm.Start(rsm.Config[int64, int64]{
 			ID: id, Machine: &Tally{}, Codec: Varint{}, Transport: wires,
-			Storage: forgetful{rsm.NewMemoryStorage(raft.NewConfiguration(ids...))},
+			Storage: forgetful{rsm.NewMemoryStorage(raft.NewConfiguration(ids...))}, LeaseReads: true,
 		})
 		if err != nil {
 			b.Fatal(err)

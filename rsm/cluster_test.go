@@ -26,10 +26,23 @@ type counter struct {
 	n        int64
 	executed int
 	restored int // how often
+	gate     <-chan struct{}
+}
+
+// hold lets the next operations wait until the gate is open.
+func (c *counter) hold(gate <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gate = gate
 }
 
 func (c *counter) DoOp(add int64) int64 {
 	c.mu.Lock()
+	if gate := c.gate; gate != nil {
+		c.mu.Unlock()
+		<-gate
+		c.mu.Lock()
+	}
 	defer c.mu.Unlock()
 	c.executed++
 	c.n += add

@@ -40,6 +40,7 @@ func (n *Node[Op, Result]) runLoop() {
 
 // perform carries out effects.
 func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
+	n.lease.set(e.Lease)
 	if len(e.Messages) > 0 {
 		n.cfg.Transport.Send(e.Messages)
 	}
@@ -117,6 +118,7 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 		n.fail(err)
 		return
 	}
+	n.lease.applied.Store(uint64(n.applier.Index()))
 	n.inbox.addApplied(n.applier.Index())
 	if image != nil {
 		n.saveImage(image)

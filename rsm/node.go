@@ -40,6 +40,7 @@ type Node[Op, Result any] struct {
 	running sync.WaitGroup
 	failure atomic.Pointer[error]
 	leads   atomic.Bool
+	lease   sharedLease
 	once    sync.Once
 }
 
@@ -78,6 +79,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	if err != nil {
 		return nil, err
 	}
+	n.lease.applied.Store(uint64(n.applier.Index()))
 	n.logStart(state)
 	for _, run := range []func(){n.runLoop, n.runDisk, n.runApply} {
 		n.running.Go(run)
@@ -190,6 +192,10 @@ func (n *Node[Op, Result]) Read(ctx context.Context, mode ReadMode) error {
 
 // ReadFunc is Read without waiting, as SubmitFunc is Submit.
 func (n *Node[Op, Result]) ReadFunc(mode ReadMode, done func(error)) {
+	if mode == ReadLease && n.lease.serves(n.now) {
+		done(nil)
+		return
+	}
 	w := func(_ Result, err error) { done(err) }
 	if err := n.inbox.addRead(ReadRequest[waiter[Result]]{mode, w}); err != nil {
 		done(err)

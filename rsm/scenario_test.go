@@ -286,3 +286,79 @@ func (c *cluster) incAt(ids ...raft.NodeID) int64 {
 	c.t.Fatalf("no agreement among %v", ids)
 	return 0
 }
+
+// A leader answers lease reads at once, from whatever goroutine asks, as long as its
+// lease lasts and its state machine has executed all that is committed; and asks nobody.
+func TestLeaseReadsAskNobody(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		c.leases = true
+		c.restartAll()
+		leader := c.leader()
+		c.incAt(leader)
+		time.Sleep(100 * time.Millisecond) // rounds of heartbeats
+		atOnce := func(id raft.NodeID) bool {
+			answers := make(chan error, 1)
+			c.nodes[id].ReadFunc(rsm.ReadLease, func(err error) { answers <- err })
+			select {
+			case err := <-answers:
+				if err != nil {
+					t.Errorf("lease read at %s: %v", id, err)
+				}
+				return true
+			default:
+				<-answers
+				return false
+			}
+		}
+		if !atOnce(leader) {
+			t.Error("the leader's lease is not used")
+		}
+		if id := c.others(leader)[0]; atOnce(id) {
+			t.Errorf("%s has no lease and answers at once", id)
+		}
+
+		// One that is cut off may do so no more when another can have been elected.
+		c.net.Disconnect(leader)
+		if !atOnce(leader) {
+			t.Error("a lease ends with the connection")
+		}
+		next := c.leader(c.others(leader)...)
+		c.incAt(next)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.nodes[leader].Read(ctx, rsm.ReadLease); err == nil {
+			t.Error("a leader answers by its lease although another has been elected")
+		}
+	})
+}
+
+// A leader whose state machine is behind waits for it: what is committed may have been
+// acknowledged by another.
+func TestLeaseReadsWaitForWhatIsCommitted(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		c.leases = true
+		c.restartAll()
+		leader := c.leader()
+		c.incAt(leader)
+		time.Sleep(100 * time.Millisecond)
+		held := make(chan struct{})
+		c.machines[leader].hold(held)
+		go c.nodes[leader].Submit(t.Context(), 1)
+		time.Sleep(100 * time.Millisecond) // it is committed, and executed elsewhere
+		if got := c.machines[c.others(leader)[0]].get(); got != 2 {
+			t.Fatalf("another replica holds %d", got)
+		}
+		read := make(chan error, 1)
+		c.nodes[leader].ReadFunc(rsm.ReadLease, func(err error) { read <- err })
+		time.Sleep(100 * time.Millisecond)
+		select {
+		case err := <-read:
+			t.Errorf("a read ended with %v before what is committed was executed", err)
+		default:
+		}
+		close(held)
+		if err := <-read; err != nil || c.machines[leader].get() != 2 {
+			t.Errorf("then it ended with %v, at %d", err, c.machines[leader].get())
+		}
+	})
+}

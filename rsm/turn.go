@@ -64,6 +64,9 @@ type Fate[W any] struct {
 
 // Effects is what a Replica wants done.
 type Effects[W any] struct {
+	// Lease holds from now on, and the one before no more: to be known before anything
+	// else is done.
+	Lease Lease
 	// Messages and Snapshots are raft.Effects'. Messages go first: the network works
 	// while the own disk does (thesis 10.2.1).
 	Messages  []raft.Message
@@ -113,6 +116,7 @@ func (r *Replica[W]) effects() Effects[W] {
 	r.endReads(core.Reads)
 	r.answerOffers()
 	e := Effects[W]{
+		Lease:    Lease{r.core.Lease(), r.core.Commit()},
 		Messages: core.Messages, Snapshots: core.Snapshots,
 		DiskTask:  DiskTask{core.Persist, r.compact, r.check},
 		ApplyTask: ApplyTask[W]{core.Restore, commands, r.wantSnapshot()},

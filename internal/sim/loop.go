@@ -65,6 +65,7 @@ func (n *node) turn() {
 
 // perform carries out effects, in the order of rsm.Node.
 func (n *node) perform(e rsm.Effects[*waiter]) {
+	n.lease = e.Lease
 	for _, m := range e.Messages {
 		n.w.net.send(m)
 	}
@@ -99,6 +100,11 @@ func (n *node) submit(data []byte, x *waiter) {
 func (n *node) read(x *waiter) {
 	x.read, x.floor = true, n.w.check.lastCommitted()
 	n.await(x)
+	if x.mode == rsm.ReadLease && n.lease.Serves(n.now(), n.applier.Index()) {
+		x.asked = n.w.events
+		n.end(x, kv.Result{}, nil)
+		return
+	}
 	n.inbox.Reads = append(n.inbox.Reads, rsm.ReadRequest[*waiter]{Mode: x.mode, Waiter: x})
 	n.wake()
 }

@@ -33,6 +33,7 @@ type node struct {
 
 	// Of the process.
 	replica *replica
+	lease   rsm.Lease
 	store   *kv.Store
 	applier rsm.Applier[kv.Op, kv.Result, *waiter]
 	start0  time.Duration // what the local clock showed at the start
@@ -129,7 +130,7 @@ func (n *node) start() {
 		return
 	}
 	n.lives++
-	n.store = kv.NewStore()
+	n.store, n.lease = kv.NewStore(), rsm.Lease{}
 	n.start0 = n.clock.read(n.w.now)
 	n.inbox, n.diskTasks, n.diskSteps, n.applyTasks = rsm.Events[*waiter]{}, nil, nil, nil
 	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false

@@ -35,7 +35,9 @@ type kind struct {
 var kinds = []kind{
 	{"callers", "puts against callers", 100 * time.Second, (*session).callers},
 	{"sizes", "puts against the size of values", 100 * time.Second, (*session).valueSizes},
-	{"keys", "puts, gets, memory and restarts against the number of keys", 6 * time.Minute, (*session).keys},
+	{"reads", "gets against their consistency", 90 * time.Second, (*session).reads},
+	{"allocations", "allocations of an operation", 45 * time.Second, (*session).allocations},
+	{"keys", "puts, gets, memory and restarts against the number of keys", 5 * time.Minute, (*session).keys},
 	{"nodes", "puts against servers", 100 * time.Second, (*session).nodes},
 	{"snapshots", "latency while snapshots are taken", 3 * time.Minute, (*session).snapshots},
 	{"catchup", "throughput while a follower catches up", 150 * time.Second, (*session).catchUp},

@@ -7,7 +7,7 @@ type sizes struct {
 	rounds           int
 	warmup, duration time.Duration // of each measurement
 
-	callerCounts, valueBytes, keyCounts, nodeCounts []int
+	callerCounts, valueBytes, keyCounts, nodeCounts, readCallers []int
 
 	manyKeys int           // in the store while snapshots are taken and a follower catches up
 	steady   time.Duration // of the measurements with and without snapshots
@@ -23,6 +23,7 @@ var full = sizes{
 	valueBytes:   []int{256, 1 << 10, 10 << 10, 100 << 10},
 	keyCounts:    []int{10_000, 100_000, 1_000_000, 5_000_000},
 	nodeCounts:   []int{1, 3, 5, 7},
+	readCallers:  []int{1, 100, 1000},
 	manyKeys:     1_000_000, steady: 15 * time.Second, phase: 8 * time.Second, raftKB: 8 << 10, events: 20,
 }
 
@@ -32,6 +33,7 @@ var quick = sizes{
 	valueBytes:   []int{256, 10 << 10},
 	keyCounts:    []int{1000, 10_000},
 	nodeCounts:   []int{1, 3, 5},
+	readCallers:  []int{1, 100},
 	manyKeys:     20_000, steady: 2 * time.Second, phase: 1500 * time.Millisecond, raftKB: 512, cutKB: 512, events: 2,
 }
 
@@ -41,5 +43,7 @@ const (
 	keySize   = 16
 	valueSize = 256
 	callers   = 100
-	members   = 3
+	// manyCallers keep all servers busy.
+	manyCallers = 1000
+	members     = 3
 )

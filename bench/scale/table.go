@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,7 +93,12 @@ func (s *Series) cells(r *Row) []string {
 // Text writes a value for people to read.
 func (u Unit) Text(v float64) string {
 	switch u {
-	case PerSecond, Count:
+	case Count:
+		if v != math.Trunc(v) {
+			return strconv.FormatFloat(v, 'f', 2, 64)
+		}
+		return loadgen.Thousands(int64(v))
+	case PerSecond:
 		return loadgen.Thousands(int64(v + 0.5))
 	case Seconds:
 		return loadgen.Round(time.Duration(v * float64(time.Second)))
@@ -104,6 +110,9 @@ func (u Unit) Text(v float64) string {
 }
 
 func megabytes(v float64) string {
+	if v < 10e3 {
+		return loadgen.Thousands(int64(v+0.5)) + " B"
+	}
 	if v < 10e6 {
 		return strconv.FormatFloat(v/1e6, 'f', 1, 64) + " MB"
 	}

@@ -19,7 +19,11 @@ type Balsa struct {
 	clerk   *clerk.Clerk
 	program string
 	flags   []string
+	reads   []clerk.ReadOption // of the loads
 }
+
+// Metrics, among the flags, has each server serve metrics at an address of its own.
+const Metrics = "metrics"
 
 // OpenBalsa starts a cluster as it takes part in a comparison, and waits until it
 // answers.
@@ -40,20 +44,31 @@ func StartBalsa(ctx context.Context, program, dir string, n int, flags ...string
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	if err := (clerkSystem{b.clerk}).Get(ctx, "ready"); err != nil {
+	if err := (clerkSystem{Clerk: b.clerk}).Get(ctx, "ready"); err != nil {
 		return nil, errors.Join(fmt.Errorf("wait for balsa: %w", err), b.Close())
 	}
 	return b, nil
 }
 
 func (b *Balsa) arguments(m *member, all []*member) []string {
-	return slices.Concat([]string{"serve", "--log-level", "warn"}, commonFlags(m, all), b.flags)
+	args := slices.Concat([]string{"serve", "--log-level", "warn"}, commonFlags(m, all), b.flags)
+	if i := slices.Index(args, Metrics); i >= 0 {
+		args = slices.Replace(args, i, i+1, "--listen-metrics-urls", "http://"+m.metrics)
+	}
+	return args
+}
+
+// Reading is the same cluster, whose loads make gets with these options.
+func (b *Balsa) Reading(options ...clerk.ReadOption) *Balsa {
+	c := *b
+	c.reads = options
+	return &c
 }
 
 // Systems returns one Clerk: its connection to the leader batches what many callers ask
 // at the same time.
 func (b *Balsa) Systems(int) ([]loadgen.System, error) {
-	return []loadgen.System{clerkSystem{b.clerk}}, nil
+	return []loadgen.System{clerkSystem{b.clerk, b.reads}}, nil
 }
 
 // Close ends clients and servers.
@@ -62,7 +77,10 @@ func (b *Balsa) Close() error {
 	return b.stop()
 }
 
-type clerkSystem struct{ *clerk.Clerk }
+type clerkSystem struct {
+	*clerk.Clerk
+	reads []clerk.ReadOption
+}
 
 func (s clerkSystem) Put(ctx context.Context, key string, value []byte) error {
 	_, err := s.Set(ctx, key, value)
@@ -70,7 +88,7 @@ func (s clerkSystem) Put(ctx context.Context, key string, value []byte) error {
 }
 
 func (s clerkSystem) Get(ctx context.Context, key string) error {
-	_, err := s.Clerk.Get(ctx, key)
+	_, err := s.Clerk.Get(ctx, key, s.reads...)
 	if errors.Is(err, clerk.ErrNoKey) {
 		return nil
 	}

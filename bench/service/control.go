@@ -1,9 +1,13 @@
 package service
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -61,6 +65,27 @@ func (b *Balsa) SetFlags(flags ...string) { b.flags = flags }
 // Memory is the resident memory of server i in bytes, now and at its most.
 func (b *Balsa) Memory(i int) (now, peak int64, err error) {
 	return usage.Memory(b.members[i].process.Process.Pid)
+}
+
+// Metric is the value of a metric without labels that server i, started with Metrics,
+// shows.
+func (b *Balsa) Metric(ctx context.Context, i int, name string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.members[i].metrics+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("metrics of %s: %w", b.members[i].name, err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, errors.Join(lines.Err(), fmt.Errorf("%s shows no metric %s", b.members[i].name, name))
 }
 
 // Status asks server i about itself. It makes a connection of its own, since one that
@@ -123,7 +148,7 @@ func (b *Balsa) Ready(ctx context.Context) error {
 		defer ck.Close()
 		ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 		defer cancel()
-		return clerkSystem{ck}.Get(ctx, "ready") == nil
+		return clerkSystem{Clerk: ck}.Get(ctx, "ready") == nil
 	})
 }
 

@@ -25,6 +25,7 @@ const (
 type member struct {
 	name, dir    string
 	client, peer string // host:port
+	metrics      string // the same; used by balsa alone, if at all
 	process      *exec.Cmd
 	exited       chan struct{}
 	spent        time.Duration // processor time of its processes that have ended
@@ -37,13 +38,13 @@ type processes struct{ members []*member }
 // member. Their output goes to files in dir.
 func launch(program, dir string, n int, args func(m *member, all []*member) []string) (*processes, error) {
 	p := &processes{}
-	at, err := loopback.Free(2 * n)
+	at, err := loopback.Free(3 * n)
 	if err != nil {
 		return nil, err
 	}
 	for i := range n {
 		name := fmt.Sprintf("n%d", i+1)
-		p.members = append(p.members, &member{name: name, dir: filepath.Join(dir, name), client: at[2*i], peer: at[2*i+1]})
+		p.members = append(p.members, &member{name: name, dir: filepath.Join(dir, name), client: at[3*i], peer: at[3*i+1], metrics: at[3*i+2]})
 	}
 	for _, m := range p.members {
 		if err := m.start(program, args(m, p.members)); err != nil {

@@ -18,7 +18,7 @@ func TestParseScale(t *testing.T) {
 	}
 	for args, says := range map[string]string{
 		"-scale -only (":        "-only",
-		"-scale -only nonsense": "callers, sizes, keys",
+		"-scale -only nonsense": "callers, sizes, reads",
 		"-scale -rounds 3":      "-rounds has no meaning",
 		"-scale -systems etcd":  "-systems has no meaning",
 		"-only keys":            "without -scale",

@@ -53,7 +53,7 @@ func (r *Raft) quorumActive() bool {
 	heard := map[NodeID]bool{r.id: true}
 	for _, p := range r.peers {
 		heard[p.id] = p.active
-		p.active = false
+		p.active, p.wasActive = false, p.active
 	}
 	return r.configuration().Voters.VoteResult(heard) == quorum.VoteWon
 }

@@ -32,14 +32,18 @@ type progress struct {
 	waiting bool
 	// window is what was sent in the state replicate and is not acknowledged.
 	window window
-	// active: heard from since the last quorum check.
-	active bool
+	// active: heard from since the last quorum check; wasActive: between the two before.
+	active, wasActive bool
 	// round is the highest acknowledged, ackedAt when that one was sent.
 	round   Round
 	ackedAt Instant
 	// sentRound is the highest that was sent.
 	sentRound Round
 }
+
+// recentlyActive does not change with the quorum check itself: just after it nobody has
+// been heard, and everybody is still there.
+func (p *progress) recentlyActive() bool { return p.active || p.wasActive }
 
 // becomeProbe looks for the agreement of the logs from next on downwards.
 func (p *progress) becomeProbe(next Index) {

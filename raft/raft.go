@@ -353,7 +353,7 @@ func (r *Raft) Status() Status {
 	}
 	s.Peers = slices.Grow(s.Peers, len(r.peers))
 	for _, p := range r.peers {
-		s.Peers = append(s.Peers, PeerStatus{ID: p.id, State: p.state.String(), Match: p.match, Next: p.next, Active: p.active})
+		s.Peers = append(s.Peers, PeerStatus{ID: p.id, State: p.state.String(), Match: p.match, Next: p.next, Active: p.recentlyActive()})
 	}
 	return s
 }

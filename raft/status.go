@@ -46,5 +46,5 @@ type PeerStatus struct {
 	State  string // probe, replicate or snapshot
 	Match  Index
 	Next   Index
-	Active bool // heard from since the last quorum check
+	Active bool // heard from since the last quorum check, or between the two before
 }

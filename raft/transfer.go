@@ -34,7 +34,7 @@ func (r *Raft) TransferLeadership(to NodeID) error {
 func (r *Raft) bestSuccessor() (best NodeID) {
 	match := Index(0)
 	for _, p := range r.peers {
-		if r.configuration().Voters.Contains(p.id) && p.active && (best == None || p.match > match) {
+		if r.configuration().Voters.Contains(p.id) && p.recentlyActive() && (best == None || p.match > match) {
 			best, match = p.id, p.match
 		}
 	}

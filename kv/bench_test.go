@@ -94,6 +94,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		image.(io.Closer).Close()
 		b.SetBytes(n)
 	}
 }

@@ -72,6 +72,7 @@ func TestReadersSeeOnlyWholeOperations(t *testing.T) {
 			if err := kv.NewStore().Restore(&b); err != nil {
 				t.Error(err)
 			}
+			image.(io.Closer).Close()
 		}
 	})
 
@@ -86,6 +87,7 @@ func TestReadersSeeOnlyWholeOperations(t *testing.T) {
 			select {
 			case images <- image:
 			default: // the last one is being written still
+				image.(io.Closer).Close()
 			}
 		}
 	}

@@ -4,12 +4,8 @@ package kv
 func Held(s *Store) (n int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	seen := map[*slot]bool{}
-	for _, sl := range s.state.images.holders {
-		for o := sl.before; o != nil && !seen[sl]; o = o.before {
-			n++
-		}
-		seen[sl] = true
+	for o := s.state.images.first; o != nil; o = o.next {
+		n++
 	}
 	return n
 }

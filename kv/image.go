@@ -88,30 +88,26 @@ func (im *image) Close() error {
 type images struct {
 	// revisions are in rising order: each image is taken after the one before.
 	revisions []uint64
-	// holders are the slots that keep something; some perhaps no more, some twice.
-	holders []*slot
+	// first and last are the ends of the queue of all that was replaced and may belong to
+	// an image still, by the revision that replaced it. A list, since an array of so many
+	// would stop the store whenever it grows.
+	first, last *older
 }
 
 // keep is called before a slot changes. What it holds belongs to an image unless it is
-// newer than all of them; and what it held before that, which the oldest does not need,
-// belongs to none.
+// newer than all of them.
 func (is *images) keep(s *slot) {
-	if len(is.revisions) == 0 {
-		s.before = nil
+	if n := len(is.revisions); n == 0 || s.modRevision > is.revisions[n-1] {
 		return
 	}
-	oldest, newest := is.revisions[0], is.revisions[len(is.revisions)-1]
-	if s.modRevision <= newest {
-		if s.before == nil {
-			is.holders = append(is.holders, s)
-		}
-		s.before = &older{s.record, s.before}
+	o := &older{record: s.record, before: s.before, slot: s}
+	s.before = o
+	if is.first == nil {
+		is.first = o
+	} else {
+		is.last.next = o
 	}
-	for o := s.before; o != nil; o = o.before {
-		if o.modRevision <= oldest {
-			o.before = nil
-		}
-	}
+	is.last = o
 }
 
 // end is the end of one image.
@@ -120,21 +116,19 @@ func (is *images) end(revision uint64) {
 	is.revisions = slices.Delete(is.revisions, i, i+1)
 }
 
-// forget frees what n slots keep, if there is no image any more, and tells whether there
-// is more to free.
+// forget frees up to n records that were replaced before the oldest image was taken, and
+// tells whether there may be more.
 func (is *images) forget(n int) bool {
-	if len(is.revisions) > 0 || len(is.holders) == 0 {
-		return false
+	for ; n > 0 && is.first != nil; n-- {
+		if len(is.revisions) > 0 && is.first.replacedAt() > is.revisions[0] {
+			return false
+		}
+		is.first = is.first.cut()
 	}
-	rest := max(0, len(is.holders)-n)
-	for _, s := range is.holders[rest:] {
-		s.before = nil
+	if is.first == nil {
+		is.last = nil
 	}
-	clear(is.holders[rest:])
-	if is.holders = is.holders[:rest]; rest == 0 {
-		is.holders = nil
-	}
-	return rest > 0
+	return is.first != nil
 }
 
 // Entry is one key with all that it holds. Its Value must not be written to.

@@ -22,7 +22,28 @@ type slot struct {
 // older is a record that was replaced or deleted, and still belongs to an image.
 type older struct {
 	record
-	before *older
+	before *older // what the slot held before it
+	slot   *slot
+	next   *older // of any slot: what was replaced after it
+}
+
+// replacedAt is the revision at which o's slot got something else.
+func (o *older) replacedAt() uint64 {
+	revision := o.slot.modRevision
+	for newer := o.slot.before; newer != o; newer = newer.before {
+		revision = newer.modRevision
+	}
+	return revision
+}
+
+// cut takes o, which is the oldest there is, from its slot and returns the next.
+func (o *older) cut() *older {
+	link := &o.slot.before
+	for *link != o {
+		link = &(*link).before
+	}
+	*link = nil
+	return o.next
 }
 
 // record is what a key holds from one revision on. The bytes of its value never change:

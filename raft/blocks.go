@@ -1,7 +1,5 @@
 package raft
 
-import "slices"
-
 // blockEntries is how many entries a full block has.
 const blockEntries = 1 << 12
 
@@ -103,8 +101,8 @@ func (b *blocks) append(entries []Entry) (size int) {
 	return size
 }
 
-// truncate drops the entries from i on, which is one of them. The next append copies what is left of the last
-// block.
+// truncate drops the entries from i on, which is one of them. The next append copies what
+// is left of the last block, if any is.
 func (b *blocks) truncate(i Index) {
 	k, n := b.find(i)
 	if n > 0 {
@@ -117,23 +115,32 @@ func (b *blocks) truncate(i Index) {
 	b.list = b.list[:k]
 }
 
-// drop drops the entries before i, all at most. The first block that stays is copied, so that the
-// memory of those in front of it goes.
+// drop drops the entries before i, all at most. What stays of the first block is copied, so
+// that the memory of all that goes is free.
 func (b *blocks) drop(i Index) {
 	k, n := b.find(i)
 	b.start += Index(k * blockEntries)
-	b.list = slices.Clone(b.list[k:])
+	b.list = append([]block(nil), b.list[k:]...)
 	if n == 0 {
 		return
 	}
 	first := &b.list[0]
-	first.size -= sizeOf(first.entries[:n])
+	stay := first.entries[n:]
+	first.size = sizeOf(stay)
 	if len(b.list) == 1 {
 		b.start = i
-		first.entries = slices.Clone(first.entries[n:])
+		first.entries = append([]Entry(nil), stay...)
 		return
 	}
-	kept := make([]Entry, blockEntries)
-	copy(kept[n:], first.entries[n:])
-	first.entries = kept
+	first.entries = make([]Entry, blockEntries)
+	copy(first.entries[n:], stay)
+}
+
+// blockBefore returns the index of the first entry of the block that ends before i, and
+// the size of that block; false if no block does.
+func (b *blocks) blockBefore(i Index) (first Index, size int, ok bool) {
+	if k, n := b.find(i); k > 0 && n == 0 {
+		return i - blockEntries, b.list[k-1].size, true
+	}
+	return 0, 0, false
 }

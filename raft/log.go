@@ -104,6 +104,10 @@ func (l *log) bytes(lo, hi Index) int {
 func (l *log) firstWithin(maxBytes int, last Index) Index {
 	first, size := last+1, 0
 	for first > l.base+1 {
+		if start, all, ok := l.entries.blockBefore(first); ok && size+all <= maxBytes {
+			first, size = max(start, l.base+1), size+all
+			continue
+		}
 		if size += l.entries.at(first - 1).Size(); size > maxBytes {
 			break
 		}

@@ -184,3 +184,19 @@ func TestALongLogIsNotCopied(t *testing.T) {
 		}
 	}
 }
+
+// A block that was shortened in front, and then behind, knows its size when it is full again.
+func TestSizeOfABlockThatWasShortened(t *testing.T) {
+	p := &plainLog{}
+	l := newLog(State{})
+	l.append(p.grow(blockEntries+4, 1))
+	l.compact(blockEntries - 100)
+	l.truncate(blockEntries - 30)
+	p.entries = p.entries[:blockEntries-31]
+	l.append(p.grow(2, 2))
+	l.compact(blockEntries - 40)
+	l.append(p.grow(2*blockEntries, 2))
+	if got, want := l.bytes(l.base+1, l.end), sizeOf(p.held(l.base+1, l.end)); got != want || l.size != want {
+		t.Errorf("%d bytes from %d to %d, %d in all, want %d", got, l.base+1, l.end, l.size, want)
+	}
+}

@@ -28,8 +28,9 @@ type Config struct {
 	// MaxPendingBytes bounds a leader's entries that are not yet applied; beyond it
 	// Propose answers ErrBusy (default 64 MiB).
 	MaxPendingBytes int
-	// MaxUnappliedBytes bounds a follower's entries that are not yet applied; beyond it the
-	// follower takes more with each heartbeat, as it has room again (default 64 MiB).
+	// MaxUnappliedBytes bounds a follower's entries that are not yet applied, those that it
+	// started with apart; beyond it the follower takes more with each heartbeat, as it has
+	// room again (default 64 MiB).
 	MaxUnappliedBytes int
 	// LeaseNanos, if above 0, lets a leader serve lease reads for that long after it
 	// sent a round that a quorum acknowledged. It must be shorter than the silence of a

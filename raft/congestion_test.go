@@ -149,3 +149,27 @@ func TestFollowerTakesWhatItMayNeed(t *testing.T) {
 		t.Errorf("the log ends at %d, with all applied", r.log.last())
 	}
 }
+
+// A follower that was restarted and replays a long log is part of the majority at once,
+// and holds no more than its limit beyond that log.
+func TestFollowerThatReplaysTakesMore(t *testing.T) {
+	const limit = 10_000
+	s := newSlowFollower(t, 3000, 64<<20)
+	s.exchange()
+	for range 100 {
+		s.propose(1)
+		s.follower.Applied(s.handed)
+	}
+	replay := s.follower.log.slice(1, s.follower.log.last())
+	s.follower = newCore(t, 2, 3, State{HardState: HardState{Term: s.leader.Term()}, Entries: replay})
+	s.follower.cfg.MaxUnappliedBytes = limit
+	s.heartbeat()
+	s.propose(1)
+	if got, want := s.follower.log.stable, s.leader.log.last(); s.follower.applied > 0 || s.follower.commit == 0 || got != want {
+		t.Errorf("with %d of %d applied the follower has up to %d of %d", s.follower.applied, s.follower.commit, got, want)
+	}
+	s.propose(100)
+	if most := sizeOf(replay) + limit; s.most > most {
+		t.Errorf("the follower has %d bytes to apply, want at most %d", s.most, most)
+	}
+}

@@ -44,12 +44,13 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 // state machine is behind by MaxUnappliedBytes, because it is slow or restores a
 // snapshot. Without a bound the log would grow until memory ends. It is so only while
 // there is something committed to apply, so that it will pass: what is here and not
-// committed may need more entries to become so.
+// committed may need more entries to become so. The log that this node started with is
+// there anyway, and does not count: a majority may need it before it has replayed that.
 func (r *Raft) congested(prev Index, entries []Entry) bool {
 	if len(entries) == 0 || r.applied >= r.commit {
 		return false
 	}
-	return r.log.bytes(r.applied+1, prev)+sizeOf(entries) > r.cfg.MaxUnappliedBytes
+	return r.log.bytes(max(r.applied, r.loaded)+1, prev)+sizeOf(entries) > r.cfg.MaxUnappliedBytes
 }
 
 // skipCommitted drops the part of m at or below commit. It equals what is here

@@ -158,9 +158,11 @@ func (r *Raft) onAppendEntriesReply(m *AppendEntriesReply) {
 	}
 	switch p.state {
 	case probe:
-		// What was sent along is there too, or the peer has no room for it (see congested)
-		// and gets it again with the next heartbeat.
-		if p.match+1 >= p.next {
+		// The logs agree. If nothing is there of what was sent along it is not on disk yet, or
+		// the peer has no room for it (see congested) and gets it again with the next heartbeat.
+		// Any part of it will do: an answer to all of it can be later than the next heartbeat,
+		// always, where the network or the disk is that slow, and by then there is more.
+		if p.match+1 >= p.next || p.waiting && p.match > p.prev {
 			p.becomeReplicate()
 		}
 	case replicate:

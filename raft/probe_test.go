@@ -50,3 +50,61 @@ func TestReadsDoNotPutOffProbes(t *testing.T) {
 		t.Errorf("as %s, %d probes in 10 heartbeats", r.Role(), probes)
 	}
 }
+
+// A probe ends also where each answer takes longer than a heartbeat, over a slow network
+// or from a slow disk, and clients write all the time. The schedule: each heartbeat sends
+// the probe again with what came since, and an answer tells of the one before.
+func TestProbesEndWithLateAnswers(t *testing.T) {
+	const heartbeat, late, ticks = 5, 6, 200
+	for _, slow := range []string{"network", "disk"} {
+		leader, follower := elect(t, newCore(t, 1, 3, State{})), newCore(t, 2, 3, State{})
+		for _, r := range []*Raft{leader, follower} {
+			r.cfg.HeartbeatTicks, r.cfg.ElectionTimeoutTicks = heartbeat, 20*heartbeat
+		}
+		var due [ticks + late][]func() // by tick
+		after := func(now int, slow bool, do func()) {
+			if slow {
+				due[now+late] = append(due[now+late], do)
+			} else {
+				do()
+			}
+		}
+		proposed, sent := 0, 0
+		for now := range ticks {
+			leader.Tick(Instant(now))
+			if _, err := leader.Propose(nil); err != nil {
+				t.Fatal(err)
+			}
+			proposed++
+			for _, do := range due[now] {
+				do()
+			}
+			for _, m := range settle(leader) {
+				a, ok := m.(*AppendEntries)
+				switch {
+				case ok && a.To == 2:
+					sent += len(a.Entries)
+					step(t, follower, a)
+				case ok:
+					step(t, leader, &AppendEntriesReply{Header: Header{From: 3, To: 1, Term: a.Term}, Match: a.PrevIndex + Index(len(a.Entries)), Round: a.Round})
+				}
+			}
+			for e := follower.Effects(); !e.Empty(); e = follower.Effects() {
+				after(now, slow == "network", func() {
+					for _, m := range e.Messages {
+						step(t, leader, m)
+					}
+				})
+				if e.Persist != nil {
+					after(now, slow == "disk", func() { follower.Persisted(e.Persist.Seq) })
+				}
+				if n := len(e.Committed); n > 0 {
+					follower.Applied(e.Committed[n-1].Index)
+				}
+			}
+		}
+		if p := leader.peer(2); p.state != replicate || sent > 2*proposed {
+			t.Errorf("with a slow %s the leader is in state %s and sent %d entries for %d", slow, p.state, sent, proposed)
+		}
+	}
+}

@@ -19,6 +19,7 @@ func (n *Node[Op, Result]) now() raft.Instant { return raft.Instant(time.Since(n
 func (n *Node[Op, Result]) runLoop() {
 	ticker := time.NewTicker(n.cfg.tick())
 	defer ticker.Stop()
+	defer n.lease.set(Lease{}) // who is stopped answers nothing
 	var last raft.Status
 	var ev Events[waiter[Result]]
 	for {

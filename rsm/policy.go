@@ -45,7 +45,8 @@ func spread(id raft.NodeID, last raft.Index, max int64) int64 {
 // it, for followers that are a little behind: entries are cheaper than a snapshot. For
 // one that is further behind and follows, as much stays as there may be: most of all
 // for one that a snapshot is on its way to, since by the time that it has that one
-// it needs the entries since. Without them it would need the next snapshot, and so on.
+// it needs the entries since. Without them it would need the next snapshot, and so on:
+// which can still be where more than that is committed while one snapshot is saved.
 func (r *Replica[W]) needless() raft.Index {
 	most := r.policy.maxLog(r.snapshotBytes)
 	keep := r.core.FirstIndexWithin(int(most/4), r.snapshot.Index)

@@ -114,7 +114,7 @@ func (r *Replica[W]) SnapshotReceived(m *raft.InstallSnapshot, bytes int64, ok b
 		return
 	}
 	if m.Meta.Index > r.snapshot.Index {
-		r.snapshot, r.snapshotBytes = m.Meta, bytes
+		r.saved(m.Meta, bytes)
 	}
 	r.receive(m)
 }
@@ -130,10 +130,15 @@ func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, bytes int64, ok bool) 
 	if meta.Index <= r.snapshot.Index {
 		return
 	}
-	r.snapshot, r.snapshotBytes = meta, bytes
-	r.sinceBytes = int64(r.core.BytesBetween(meta.Index+1, r.handed))
+	r.saved(meta, bytes)
 	r.compact = r.needless()
 	r.core.Compact(r.compact)
+}
+
+// saved takes note of a new last snapshot.
+func (r *Replica[W]) saved(meta raft.SnapshotMeta, bytes int64) {
+	r.snapshot, r.snapshotBytes = meta, bytes
+	r.sinceBytes = int64(r.core.BytesBetween(meta.Index+1, r.handed))
 }
 
 // Leader is whom this replica follows, itself if it leads, raft.None if unknown.

@@ -9,23 +9,24 @@ import (
 // sharedLease is a Node's Lease, and how far its state machine is, for whoever wants to
 // read: the loop sets the one, the apply goroutine the other.
 type sharedLease struct {
-	until, commit, applied atomic.Uint64
+	lease   atomic.Pointer[Lease] // nil: there is none
+	applied atomic.Uint64
 }
 
-// set makes l the lease. A reader that sees its end sees its commit index too: the one
-// of a lease before might lack what was acknowledged by others meanwhile.
+// set makes l the lease. Its two parts belong together: the commit index of another lease
+// might lack what was acknowledged by others meanwhile.
 func (s *sharedLease) set(l Lease) {
-	s.commit.Store(uint64(l.Commit))
-	s.until.Store(uint64(l.Until))
+	switch old := s.lease.Load(); {
+	case l.Until == 0:
+		s.lease.Store(nil)
+	case old == nil || *old != l:
+		s.lease.Store(&l)
+	}
 }
 
 // serves is Lease.Serves for a read that was asked for before the call. The clock is read
-// last but for what may only be newer: what it shows is when the lease held.
+// after the lease: what it shows is a time at which that one was known.
 func (s *sharedLease) serves(now func() raft.Instant) bool {
-	until := raft.Instant(s.until.Load())
-	if until == 0 {
-		return false
-	}
-	at := now()
-	return Lease{until, raft.Index(s.commit.Load())}.Serves(at, raft.Index(s.applied.Load()))
+	l := s.lease.Load()
+	return l != nil && l.Serves(now(), raft.Index(s.applied.Load()))
 }

@@ -124,7 +124,7 @@ var mutants = []mutant{
 	{name: "store-loses-revision", edit: edit{"kv/snapshot.go",
 		"	head = binary.AppendUvarint(head, im.revision)\n", "	head = binary.AppendUvarint(head, im.revision-1)\n"}},
 	{name: "store-image-changes", edit: edit{"kv/image.go",
-		"	if s.modRevision <= newest {\n", "	if s.modRevision > newest {\n"}},
+		"n == 0 || s.modRevision > is.revisions[n-1] {", "n == 0 || s.modRevision > is.revisions[n-1]-1 {"}},
 	{name: "wal-no-sync", args: []string{"--disk", "wal"}, edit: edit{"internal/wal/segment.go",
 		"	if err := s.file.SyncData(); err != nil {\n		return 0, fmt.Errorf(\"sync segment %d: %w\", s.seq, err)\n	}\n	syncTook", "	syncTook"}},
 	{name: "wal-sync-error-swallowed", args: []string{"--disk", "wal"}, edit: edit{"internal/wal/segment.go",

@@ -2,6 +2,7 @@ package scale
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"balsa/bench/measure"
@@ -130,8 +131,11 @@ func (s *session) allocate(ctx context.Context, b *service.Balsa, reads float64,
 	if after, err = allocated(ctx, b, leader); err != nil {
 		return err
 	}
-	if now, err := b.Leader(ctx); err != nil || now != leader {
-		return fmt.Errorf("the leader changed while its allocations were counted: %w", err)
+	switch now, err := b.Leader(ctx); {
+	case err != nil:
+		return err
+	case now != leader:
+		return errors.New("the leader changed while its allocations were counted")
 	}
 	row.fail(sample.Report.Errors)
 	s.say("%s: %s", row.Label, line(sample))

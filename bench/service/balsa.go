@@ -22,8 +22,8 @@ type Balsa struct {
 	reads   []clerk.ReadOption // of the loads
 }
 
-// Metrics, among the flags, has each server serve metrics at an address of its own.
-const Metrics = "metrics"
+// Metrics is a flag whose value is filled in: an address of each server's own.
+const Metrics = "--listen-metrics-urls"
 
 // OpenBalsa starts a cluster as it takes part in a comparison, and waits until it
 // answers.
@@ -53,7 +53,7 @@ func StartBalsa(ctx context.Context, program, dir string, n int, flags ...string
 func (b *Balsa) arguments(m *member, all []*member) []string {
 	args := slices.Concat([]string{"serve", "--log-level", "warn"}, commonFlags(m, all), b.flags)
 	if i := slices.Index(args, Metrics); i >= 0 {
-		args = slices.Replace(args, i, i+1, "--listen-metrics-urls", "http://"+m.metrics)
+		args = slices.Insert(args, i+1, "http://"+m.metrics)
 	}
 	return args
 }

@@ -42,7 +42,8 @@ type Config struct {
 	ListenMetrics []*url.URL
 	Pprof         bool
 
-	// MaxRaftState is rsm.Config's: bytes of log that trigger a snapshot; -1: never.
+	// MaxRaftState is rsm.Config's: bytes of log that make a snapshot due; 0: a limit that
+	// grows with the snapshots; -1: never.
 	MaxRaftState      int64
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration

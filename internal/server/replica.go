@@ -18,7 +18,7 @@ type ReplicaConfig struct {
 	Storage   rsm.Storage
 	Transport rsm.Transport
 
-	MaxRaftState      int64 // of log, in bytes, that triggers a snapshot; -1: never
+	MaxRaftState      int64 // rsm.Config's, in bytes; 0: one that grows with the snapshots; -1: never
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration
 	LeaseReads        bool

@@ -12,7 +12,7 @@ func BenchmarkSimulatedHour(b *testing.B) {
 		m.Voters, m.Learners, m.ElectionTimeout, m.Snapshots.MaxRaftState = 3, 0, 500*time.Millisecond, 10000
 		m.Reads, m.Eager = 0.4, 0
 		m.Clients, m.Streams, m.Think, m.Keys, m.Padding = 5, 1, 250*time.Millisecond, 20, 30
-		m.Latency, m.DiskWrite, m.Apply, m.Loop = time.Millisecond, time.Millisecond, 100*time.Microsecond, 0
+		m.Distance, m.Latency, m.DiskWrite, m.Apply, m.Loop = 0, time.Millisecond, time.Millisecond, 100*time.Microsecond, 0
 	}}
 	simulated := time.Duration(0)
 	for b.Loop() {

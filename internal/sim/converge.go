@@ -25,7 +25,7 @@ func (w *world) converge() {
 	w.recovery = max(0, w.now-start)
 	w.absence()
 	w.catchUpAll()
-	w.runUntil(w.now+2*time.Second, nil)
+	w.streams(start)
 	w.closing = true
 	w.lastBlow()
 	quiet := func() bool {
@@ -114,6 +114,39 @@ func (w *world) catchUpAll() {
 		w.failf("left behind", "%v after %d was committed without faults: %s", w.now-start, mark, w.describe())
 	}
 	w.catchUp = w.now - start
+}
+
+// streams demands that a leader does not probe for ever: that it sends what is new as it
+// comes to all who are there, not only with heartbeats and each time with what came before.
+// Or a snapshot, which with a small limit of the log may be all that a slow one ever gets.
+func (w *world) streams(noDelays Instant) {
+	w.runUntil(max(w.now, noDelays), nil)
+	l, beyond, end := w.leader(), map[raft.NodeID]bool{}, w.now+2*time.Second
+	if l == nil {
+		w.runUntil(end, nil)
+		return
+	}
+	for _, n := range w.nodes {
+		w.hearOf(l, n.id) // connections break, and are back at once: it has to probe
+	}
+	term := l.replica.Status().Term
+	w.runUntil(end, func() bool {
+		if l.up() {
+			for _, p := range l.replica.Status().Peers {
+				beyond[p.ID] = beyond[p.ID] || p.State != "probe"
+			}
+		}
+		return false
+	})
+	full := w.mix.MaxUnapplied < unlimited // who may have no room for more
+	if full || w.leader() != l || l.replica.Status().Term != term {
+		return
+	}
+	for _, n := range w.nodes {
+		if n != l && !n.fatal && !beyond[n.id] {
+			w.failf("no stream", "%s has only probed %s since the faults ended: %s", l.id, n.id, w.describe())
+		}
+	}
 }
 
 // anyFault tells whether there are to be faults at all.

@@ -18,7 +18,7 @@ func quiet(t *testing.T) *world {
 	w := newWorld(Options{Seed: 7, Faults: []Fault{}, Disk: ModelledDisk, Edit: func(m *Mix) {
 		m.Voters, m.Learners, m.Clients, m.Streams, m.Keys, m.Snapshots.MaxRaftState = 3, 0, 3, 1, 3, -1
 		m.Reads = 0.4
-		m.Think, m.Latency, m.DiskWrite, m.Apply = 50*time.Millisecond, time.Millisecond, time.Millisecond, 0
+		m.Think, m.Distance, m.Latency, m.DiskWrite, m.Apply = 50*time.Millisecond, 0, time.Millisecond, time.Millisecond, 0
 	}})
 	for _, n := range w.nodes {
 		n.start()
@@ -193,9 +193,16 @@ func commitOneMore(w *world, l *node, in raft.Term) {
 	w.check.commitIndex(l, v, &raft.Status{Commit: v.last(), Term: in, Role: raft.Leader})
 }
 
+// someWrite is one whose result was read.
 func someWrite(w *world) *record {
+	read := map[uint64]bool{}
 	for _, r := range w.records {
-		if r.write() && len(r.executed) == 1 && r.verdict == clerk.Answered && r.req.Kind == api.Request_PUT {
+		if !r.write() && r.seen() {
+			read[r.reply.GetModRevision()] = true
+		}
+	}
+	for _, r := range w.records {
+		if r.write() && len(r.executed) == 1 && r.verdict == clerk.Answered && read[r.reply.Revision] && r.req.Kind == api.Request_PUT {
 			return r
 		}
 	}

@@ -41,7 +41,8 @@ type Mix struct {
 	EagerFor   time.Duration
 	EagerReads float64
 
-	Latency    time.Duration // of a message, at most, mostly
+	Distance   time.Duration // a message takes so long at least, and faults have no part in it
+	Latency    time.Duration // on top, at most, mostly
 	SpikeShare float64       // of messages that take up to SpikeTo
 	SpikeTo    time.Duration
 	Loss       float64
@@ -57,6 +58,9 @@ type Mix struct {
 	Faults []Fault
 	Calm   time.Duration // between two strikes, on average
 }
+
+// unlimited bytes are never reached.
+const unlimited = 64 << 20
 
 func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
 
@@ -88,8 +92,8 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Tick:            10 * time.Millisecond,
 		ElectionTimeout: milliseconds(pick(r, 250, 500, 500, 1000)),
 		Snapshots:       rsm.SnapshotPolicy{MaxRaftState: pick[int64](r, -1, 0, 300, 1000, 1000, 10000)},
-		MaxPendingBytes: 64 << 20,
-		MaxUnapplied:    pick(r, 64<<20, 20_000, 100_000), // followers take so much with each heartbeat
+		MaxPendingBytes: unlimited,
+		MaxUnapplied:    pick(r, unlimited, 20_000, 100_000), // followers take so much with each heartbeat
 		MaxAppendBytes:  pick(r, 1<<20, 1<<20, 100, 1000),
 		MaxInflight:     pick(r, 256, 256, 1, 4),
 		MaxClockDrift:   pick(r, 0.1, 0.2),
@@ -114,8 +118,20 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	m.EagerFor = pick(r, time.Second, time.Second, 6*time.Second)
 	m.LeaseReads = r.IntN(2) == 0
 	m.Snapshots.Share = pick(r, 0, 0, 0.5, 2)
+	if r.IntN(10) == 0 {
+		m.farApart()
+	}
 	m.drawFaults(r, allowed)
 	return m
+}
+
+// farApart puts members on different continents, where an answer takes longer than a
+// heartbeat, with clients that write all the time, and limits that are made for that.
+func (m *Mix) farApart() {
+	m.Distance = 30 * time.Millisecond
+	m.MaxUnapplied, m.MaxAppendBytes, m.MaxInflight = unlimited, 1<<20, 256
+	m.ElectionTimeout, m.Attempt, m.Deadline = time.Second, time.Second, max(m.Deadline, 3*time.Second)
+	m.Clients, m.Streams, m.Reads, m.Think = 8, 4, min(m.Reads, 0.4), 100*time.Millisecond
 }
 
 func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
@@ -159,7 +175,7 @@ func (m *Mix) leaveOut(f Fault) {
 	case Delay:
 		m.SpikeShare = 0
 	case FullQueue:
-		m.MaxPendingBytes = 64 << 20
+		m.MaxPendingBytes = unlimited
 	}
 }
 

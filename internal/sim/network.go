@@ -50,7 +50,7 @@ func (t *network) connected(from, to raft.NodeID) bool { return t.cut[from][to] 
 // latency draws how long something is under way.
 func (t *network) latency() time.Duration {
 	m := &t.w.mix
-	d := 1 + t.w.upTo(m.Latency)
+	d := m.Distance + 1 + t.w.upTo(m.Latency)
 	if t.w.chance(m.SpikeShare) {
 		t.w.injected(Delay)
 		d += t.w.upTo(m.SpikeTo)

@@ -37,6 +37,8 @@ var fixed = []mutant{
 	{name: "submit-behind-later-term", edit: edit{"rsm/submits.go",
 		"if sub.index <= index || sub.term < term {", "if sub.index <= index {"},
 		also: []edit{{"rsm/submits.go", "(s.latest[n].index <= index || s.term < term)", "s.latest[n].index <= index"}}},
+	{name: "probe-wants-all", edit: edit{"raft/leader.go",
+		"if p.match+1 >= p.next || p.waiting && p.match > p.prev {", "if p.match+1 >= p.next {"}},
 	{name: "snapshot-retried-at-once", edit: edit{"rsm/replica.go",
 		"r.pause, r.check = snapshotRetryTicks, true", "r.pause, r.check = 0, true"}},
 }

@@ -23,6 +23,9 @@ const (
 	connectTimeout = 2 * time.Second
 	// maxReplyBatch bounds what a server may send at once, in bytes.
 	maxReplyBatch = 16 << 20
+	// windowBytes is how much a server may send before it is read here. It is fixed, since
+	// gRPC sends a ping with almost each message where it has to find out.
+	windowBytes = 4 << 20
 )
 
 // network is the Caller that talks gRPC: one connection and one stream per server.
@@ -85,6 +88,8 @@ func (n *network) link(address string) (*link, error) {
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: connectTimeout,
 		}),
+		grpc.WithStaticStreamWindowSize(windowBytes),
+		grpc.WithStaticConnWindowSize(windowBytes),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),
 		grpc.WithDisableServiceConfig(),
 	)

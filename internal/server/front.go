@@ -74,6 +74,10 @@ func (f *front) newGRPCServer(creds credentials.TransportCredentials) *grpc.Serv
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.ForceServerCodecV2(api.Codec()),
 		grpc.MaxConcurrentStreams(maxConcurrentStreams),
+		// Windows of a fixed size: to find one out, gRPC sends a ping with each message that
+		// comes when no ping is under way, and the other side answers it.
+		grpc.StaticStreamWindowSize(maxMessageBytes),
+		grpc.StaticConnWindowSize(maxMessageBytes),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: idlePing, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true),

@@ -39,8 +39,8 @@ var kinds = []kind{
 	{"allocations", "allocations of an operation", 45 * time.Second, (*session).allocations},
 	{"keys", "puts, gets, memory and restarts against the number of keys", 5 * time.Minute, (*session).keys},
 	{"nodes", "puts against servers", 100 * time.Second, (*session).nodes},
-	{"snapshots", "latency while snapshots are taken", 3 * time.Minute, (*session).snapshots},
-	{"catchup", "throughput while a follower catches up", 150 * time.Second, (*session).catchUp},
+	{"snapshots", "latency while snapshots are taken", 150 * time.Second, (*session).snapshots},
+	{"catchup", "throughput while a follower catches up", 210 * time.Second, (*session).catchUp},
 	{"failover", "the end of a leader", 210 * time.Second, (*session).failover},
 }
 

@@ -151,3 +151,33 @@ func TestOnSyncHearsOfEverySyncOfASave(t *testing.T) {
 		}
 	})
 }
+
+// A huge batch has a buffer of its size, which the next huge one uses again, and which
+// small ones do not keep.
+func TestBuffersOfHugeBatchesAreNotKept(t *testing.T) {
+	l := mustCreate(t, testOptions(vfs.NewMem(), 1))
+	defer mustClose(t, l)
+	if _, err := l.Load(); err != nil {
+		t.Fatal(err)
+	}
+	index := raft.Index(0)
+	save := func(bytes int) *byte {
+		index++
+		p := raft.Persist{Seq: uint64(index), HardState: &raft.HardState{Term: 1}, Entries: entries(index, 1, bytes)}
+		if err := l.Save([]raft.Persist{p}); err != nil {
+			t.Fatal(err)
+		}
+		if cap(l.buf) == 0 {
+			return nil
+		}
+		return &l.buf[:1][0]
+	}
+	save(2 * maxKeptBuffer)
+	if first, second := save(2*maxKeptBuffer), save(2*maxKeptBuffer); first != second {
+		t.Error("each of two huge batches made a buffer")
+	}
+	save(10)
+	if save(10); cap(l.buf) > maxKeptBuffer {
+		t.Errorf("small batches keep a buffer of %d bytes", cap(l.buf))
+	}
+}

@@ -330,13 +330,24 @@ func (c *chaos) healAndConverge() {
 	slow := c.opt.faults
 	c.opt.faults = faults{delay: time.Millisecond, write: time.Millisecond, apply: time.Millisecond, busy: slow.busy / 10}
 	c.run(time.Second) // slow messages and writes of before
-	if !c.agreed(3 * time.Second) {
+	if !c.agreed(3*time.Second + c.backlog()) {
 		c.stuck("no progress after healing")
 	}
 	c.done = true
-	if !c.runUntil(3*time.Second, c.quiet) {
+	if !c.runUntil(3*time.Second+c.backlog(), c.quiet) {
 		c.stuck("not all is applied everywhere, or a read has no end")
 	}
+}
+
+// backlog is how long it takes to commit what is in the logs, where each entry takes a
+// round trip: a leader may have taken many while it reached nobody.
+func (c *chaos) backlog() time.Duration {
+	last := Index(0)
+	for _, n := range c.nodes {
+		last = max(last, n.raft.log.last())
+	}
+	const trip = 6 * time.Millisecond // two messages, a write, and two nodes that are busy
+	return time.Duration(last-c.check.lastCommitted()) * trip
 }
 
 // quiet tells whether all nodes have the same log, all of it applied, and nobody

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"runtime"
 	"time"
 
@@ -182,12 +183,17 @@ func (n *Node[Op, Result]) sendSnapshot(h raft.Header) {
 	}
 	log := n.cfg.Logger.With("id", n.cfg.ID, "to", h.To, "index", meta.Index)
 	if err != nil {
-		log.Warn("snapshot not sent", "error", err)
+		level := slog.LevelWarn
+		if _, before := n.unsent.Swap(h.To, true); before {
+			level = slog.LevelDebug // it is tried again for as long as the member is away
+		}
+		log.Log(n.ctx, level, "snapshot not sent", "error", err)
 		select {
 		case <-time.After(n.cfg.ElectionTimeout):
 		case <-n.stop:
 		}
 	} else {
+		n.unsent.Delete(h.To)
 		log.Info("snapshot sent")
 	}
 	n.inbox.call(func(r *Replica[waiter[Result]]) {

@@ -42,6 +42,7 @@ type Node[Op, Result any] struct {
 	leads   atomic.Bool
 	lease   sharedLease
 	once    sync.Once
+	unsent  sync.Map // members that the last snapshot did not reach, by their NodeID
 }
 
 // waiter hears of the end of a Submit, a Read or an Offer: the last two have no result.
@@ -221,11 +222,16 @@ func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Read
 	case err != nil:
 		return err
 	}
+	log := n.cfg.Logger.With("id", n.cfg.ID, "from", m.From, "index", m.Meta.Index)
+	log.Info("snapshot arrives")
 	var bytes int64
 	err := n.saveSnapshot(m.Meta, func(w io.Writer) (err error) {
 		bytes, err = io.Copy(w, data)
 		return err
 	})
+	if err == nil {
+		log.Info("snapshot received", "bytes", bytes)
+	}
 	n.inbox.call(func(r *Replica[waiter[Result]]) {
 		if r != nil {
 			r.SnapshotReceived(m, bytes, err == nil)

@@ -130,9 +130,20 @@ func (p *program) runBench(ctx context.Context, o *benchOptions) error {
 		}
 	}
 	g.Observe = p.showProgress
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	g.Classify = func(err error) string {
+		if errors.Is(err, clerk.ErrTooLarge) || errors.Is(err, clerk.ErrInvalid) {
+			cancel(err) // so would be all others
+		}
+		return kindOf(err)
+	}
 	report, err := g.Run(ctx, o.load)
 	if err != nil {
 		return usageError("%w", err)
+	}
+	if cause := context.Cause(ctx); cause != nil && cause != ctx.Err() {
+		return o.connection.explain("put", "bench/*", cause)
 	}
 	if o.output.isJSON() {
 		err = writeJSON(p.stdout, report)
@@ -181,7 +192,7 @@ func (p *program) openBench(ctx context.Context, o *benchOptions) (g *loadgen.Ge
 		cancel()
 		if err != nil {
 			closeAll()
-			return nil, nil, o.connection.explain("get", key, err)
+			return nil, nil, o.connection.explain("reach the cluster by reading", key, err)
 		}
 		g.Systems = append(g.Systems, target)
 	}
@@ -210,8 +221,12 @@ func (p *program) fillKeys(ctx context.Context, g *loadgen.Generator, o *benchOp
 // showProgress prints one line.
 func (p *program) showProgress(now loadgen.Progress) {
 	perSecond := float64(now.Ops) / now.Since.Seconds()
-	fmt.Fprintf(p.stderr, "%5.0fs  %10s/s  p50 %-8s p99 %-8s errors %s\n", now.Elapsed.Seconds(),
-		loadgen.Thousands(int64(perSecond+0.5)), loadgen.Round(now.P50), loadgen.Round(now.P99), loadgen.Thousands(now.Failed))
+	p50, p99 := "-", "-"
+	if now.Ops > 0 {
+		p50, p99 = loadgen.Round(now.P50), loadgen.Round(now.P99)
+	}
+	fmt.Fprintf(p.stderr, "%5.0fs  %10s/s  p50 %-8s p99 %-8s errors so far %s\n", now.Elapsed.Seconds(),
+		loadgen.Thousands(int64(perSecond+0.5)), p50, p99, loadgen.Thousands(now.Failed))
 }
 
 // clerkSystem is a Clerk as something to put load on.

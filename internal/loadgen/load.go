@@ -67,11 +67,14 @@ const (
 	Sequential Distribution = "sequential"
 )
 
+// maxCallers: more goroutines than these would measure themselves.
+const maxCallers = 100_000
+
 // Validate returns nil, or an error that names the field.
 func (l Load) Validate() error {
 	switch {
-	case l.Callers < 1:
-		return fmt.Errorf("callers is %d; it must be above 0", l.Callers)
+	case l.Callers < 1 || l.Callers > maxCallers:
+		return fmt.Errorf("callers is %d; it must be from 1 to %d", l.Callers, maxCallers)
 	case !(l.Reads >= 0 && l.Reads <= 1):
 		return fmt.Errorf("read ratio is %v; it must be from 0 to 1", l.Reads)
 	case l.Keys < 1:

@@ -93,7 +93,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		ElectionTimeout: milliseconds(pick(r, 250, 500, 500, 1000)),
 		Snapshots:       rsm.SnapshotPolicy{MaxRaftState: pick[int64](r, -1, 0, 300, 1000, 1000, 10000)},
 		MaxPendingBytes: unlimited,
-		MaxUnapplied:    pick(r, unlimited, 20_000, 100_000), // followers take so much with each heartbeat
+		MaxUnapplied:    pick(r, unlimited, 3_000, 20_000), // followers take so much with each heartbeat
 		MaxAppendBytes:  pick(r, 1<<20, 1<<20, 100, 1000),
 		MaxInflight:     pick(r, 256, 256, 1, 4),
 		MaxClockDrift:   pick(r, 0.1, 0.2),
@@ -112,6 +112,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Loop:            pick(r, 0, 0, 100*time.Microsecond, 3*time.Millisecond),
 		Calm:            milliseconds(pick(r, 200, 500, 1500, 5000)),
 	}
+	m.MaxUnapplied = max(m.MaxUnapplied, 20*m.Padding) // or clients outrun whoever has a backlog
 	m.Think = time.Duration(m.Clients*m.Streams) * time.Second / time.Duration(pick(r, 10, 20, 20, 40, 150))
 	m.Eager, m.EagerReads = pick(r, 0, 0, 0, 0, 1, 2), pick(r, 0.1, 0.5, 1, 1, 1)
 	m.Eager = min(m.Eager, m.Clients-1)

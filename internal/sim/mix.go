@@ -133,6 +133,7 @@ func (m *Mix) farApart() {
 	m.MaxUnapplied, m.MaxAppendBytes, m.MaxInflight = unlimited, 1<<20, 256
 	m.ElectionTimeout, m.Attempt, m.Deadline = time.Second, time.Second, max(m.Deadline, 3*time.Second)
 	m.Clients, m.Streams, m.Reads, m.Think = 8, 4, min(m.Reads, 0.4), 100*time.Millisecond
+	m.Keys = 12 // 32 operations at a time on one key are more than porcupine can decide
 }
 
 func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {

@@ -247,7 +247,9 @@ func (p *proxy) look(l *link, d direction, n int) (weather, <-chan struct{}) {
 		p.counts.swallowed += int64(n)
 		p.tell()
 	}
-	return p.weather, p.changed
+	w := p.weather
+	w.hole[d] = w.hole[d] || l.lost[d] // nothing comes after what was lost: set is about to reset the link
+	return w, p.changed
 }
 
 // pause is how long a piece waits; the first of what was read at once has the delay.

@@ -173,3 +173,21 @@ func TestFollowerThatReplaysTakesMore(t *testing.T) {
 		t.Errorf("the follower has %d bytes to apply, want at most %d", s.most, most)
 	}
 }
+
+// Of the log that a follower started with only what is still there does not count.
+func TestFollowerCountsWhatReplacesItsLog(t *testing.T) {
+	entries := func(first Index, n int, term Term, bytes int) (es []Entry) {
+		for i := range Index(n) {
+			es = append(es, Entry{Term: term, Index: first + i, Kind: EntryCommand, Data: make([]byte, bytes)})
+		}
+		return es
+	}
+	r := newCore(t, 2, 3, State{HardState: HardState{Term: 1}, Entries: entries(1, 100, 1, 0)})
+	r.cfg.MaxUnappliedBytes = 1000
+	head := Header{From: 3, To: 2, Term: 2}
+	step(t, r, &AppendEntries{Header: head, Entries: entries(1, 2, 2, 300), Commit: 1})
+	step(t, r, &AppendEntries{Header: head, PrevIndex: 2, PrevTerm: 2, Entries: entries(3, 2, 2, 300), Commit: 1})
+	if r.log.last() != 2 || r.commit != 1 {
+		t.Errorf("the log ends at %d, with %d bytes to apply", r.log.last(), r.log.bytes(1, r.log.last()))
+	}
+}

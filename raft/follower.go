@@ -82,6 +82,7 @@ func (r *Raft) appendFromLeader(entries []Entry) {
 		assertf(first > r.commit, "%s: entry %d conflicts below the commit index %d", r.id, first, r.commit)
 		assertf(first > r.matched, "%s: entry %d conflicts below the leader's own %d", r.id, first, r.matched)
 		r.log.truncate(first)
+		r.loaded = min(r.loaded, first-1)
 		r.confs.truncate(first)
 	}
 	r.log.append(entries)
@@ -144,6 +145,6 @@ func (r *Raft) restart(meta SnapshotMeta) {
 	r.log.restart(meta)
 	r.confs = configurations{{meta.Index, meta.Configuration}}
 	r.commit, r.matched = meta.Index, meta.Index
-	r.handed = meta.Index
+	r.handed, r.loaded = meta.Index, min(r.loaded, meta.Index)
 	r.logReset, r.restore = &meta, &meta
 }

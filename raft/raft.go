@@ -44,7 +44,7 @@ type Raft struct {
 	// applied <= handed <= commit: what the state machine reflects, what it was given,
 	// what may be given to it.
 	commit, handed, applied Index
-	// loaded is where the log ended that New was given.
+	// loaded is up to where the log still is the one that New was given.
 	loaded Index
 
 	// Elections.

@@ -32,10 +32,12 @@ func (r *Raft) TransferLeadership(to NodeID) error {
 }
 
 func (r *Raft) bestSuccessor() (best NodeID) {
-	match := Index(0)
+	var have *progress
 	for _, p := range r.peers {
-		if r.configuration().Voters.Contains(p.id) && p.recentlyActive() && (best == None || p.match > match) {
-			best, match = p.id, p.match
+		switch {
+		case !r.configuration().Voters.Contains(p.id) || !p.recentlyActive():
+		case have == nil, p.match > have.match, p.match == have.match && p.active && !have.active:
+			best, have = p.id, p
 		}
 	}
 	return best

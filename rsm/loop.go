@@ -184,7 +184,7 @@ func (n *Node[Op, Result]) sendSnapshot(h raft.Header) {
 	log := n.cfg.Logger.With("id", n.cfg.ID, "to", h.To, "index", meta.Index)
 	if err != nil {
 		level := slog.LevelWarn
-		if _, before := n.unsent.Swap(h.To, true); before {
+		if before, _ := n.unsent.Swap(h.To, err.Error()); before == err.Error() {
 			level = slog.LevelDebug // it is tried again for as long as the member is away
 		}
 		log.Log(n.ctx, level, "snapshot not sent", "error", err)

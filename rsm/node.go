@@ -42,7 +42,7 @@ type Node[Op, Result any] struct {
 	leads   atomic.Bool
 	lease   sharedLease
 	once    sync.Once
-	unsent  sync.Map // members that the last snapshot did not reach, by their NodeID
+	unsent  sync.Map // why the last snapshot did not reach a member, by its NodeID
 }
 
 // waiter hears of the end of a Submit, a Read or an Offer: the last two have no result.

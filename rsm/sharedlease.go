@@ -20,7 +20,8 @@ func (s *sharedLease) set(l Lease) {
 	case l.Until == 0:
 		s.lease.Store(nil)
 	case old == nil || *old != l:
-		s.lease.Store(&l)
+		fresh := l // or each call would allocate
+		s.lease.Store(&fresh)
 	}
 }
 

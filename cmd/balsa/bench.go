@@ -142,7 +142,7 @@ func (p *program) runBench(ctx context.Context, o *benchOptions) error {
 	if err != nil {
 		return usageError("%w", err)
 	}
-	if cause := context.Cause(ctx); cause != nil && cause != ctx.Err() {
+	if cause := context.Cause(ctx); errors.Is(cause, clerk.ErrTooLarge) || errors.Is(cause, clerk.ErrInvalid) {
 		return o.connection.explain("put", "bench/*", cause)
 	}
 	if o.output.isJSON() {

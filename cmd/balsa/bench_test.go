@@ -55,6 +55,10 @@ func TestBench(t *testing.T) {
 		t.Errorf("get as text: %d %q %q", code, out, errs)
 	}
 	checkInterruptedBench(t, endpoints)
+	code, out, errs = balsa(t, "", "bench", "put", endpoints, "--value-size", "2000000", "--duration", "1h")
+	if code != exitUsage || out != "" || !strings.Contains(errs, "too large") {
+		t.Errorf("values that nobody takes: %d %q %q", code, out, errs)
+	}
 
 	stop()
 	if code, out, errs := balsa(t, "", "bench", "put", endpoints, "--timeout", "300ms"); code != exitUnavailable || out != "" || strings.Count(errs, "\n") != 1 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -72,17 +73,18 @@ func (l *lines) await(t *testing.T, text string, ended <-chan int) {
 // background runs a command line until stop is called, which returns its exit code.
 func background(t *testing.T, until string, args ...string) (output *lines, stop func() int) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	output = newLines()
 	ended := make(chan int, 1)
 	go func() {
 		p := program{stdout: output, stderr: output, env: noEnv}
 		ended <- p.run(ctx, args)
 	}()
-	t.Cleanup(cancel)
+	interrupt := func() { cancel(errors.New("interrupt signal received")) } // as signal.NotifyContext does
+	t.Cleanup(interrupt)
 	output.await(t, until, ended)
 	return output, func() int {
-		cancel()
+		interrupt()
 		return <-ended
 	}
 }

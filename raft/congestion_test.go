@@ -118,33 +118,35 @@ func TestFollowerThatAppliesSlowlyHoldsALimitedLog(t *testing.T) {
 	}
 }
 
+// commands makes n entries of a term, from an index on, each with so many bytes of data.
+func commands(term Term, first Index, n, bytes int) (es []Entry) {
+	for i := range Index(n) {
+		es = append(es, Entry{Term: term, Index: first + i, Kind: EntryCommand, Data: make([]byte, bytes)})
+	}
+	return es
+}
+
 // What is not committed may need more entries to become so: a limit on it would be for
 // ever. And an append beyond the limit by itself is taken by who has nothing else to do.
 func TestFollowerTakesWhatItMayNeed(t *testing.T) {
-	entries := func(first Index, n, bytes int) (es []Entry) {
-		for i := range Index(n) {
-			es = append(es, Entry{Term: 1, Index: first + i, Kind: EntryCommand, Data: make([]byte, bytes)})
-		}
-		return es
-	}
 	r := newCore(t, 2, 3, State{HardState: HardState{Term: 1}})
 	r.cfg.MaxUnappliedBytes = 1000
 	head := Header{From: 1, To: 2, Term: 1}
-	step(t, r, &AppendEntries{Header: head, Entries: entries(1, 20, 100)})
-	step(t, r, &AppendEntries{Header: head, PrevIndex: 20, PrevTerm: 1, Entries: entries(21, 1, 5000)})
+	step(t, r, &AppendEntries{Header: head, Entries: commands(1, 1, 20, 100)})
+	step(t, r, &AppendEntries{Header: head, PrevIndex: 20, PrevTerm: 1, Entries: commands(1, 21, 1, 5000)})
 	if r.log.last() != 21 {
 		t.Errorf("the log ends at %d; nothing was committed, so nothing could be applied", r.log.last())
 	}
-	step(t, r, &AppendEntries{Header: head, PrevIndex: 21, PrevTerm: 1, Commit: 21, Entries: entries(22, 1, 5000)})
+	step(t, r, &AppendEntries{Header: head, PrevIndex: 21, PrevTerm: 1, Commit: 21, Entries: commands(1, 22, 1, 5000)})
 	if r.log.last() != 22 {
 		t.Errorf("the log ends at %d; what there was could only be applied afterwards", r.log.last())
 	}
-	step(t, r, &AppendEntries{Header: head, PrevIndex: 22, PrevTerm: 1, Commit: 21, Entries: entries(23, 1, 1)})
+	step(t, r, &AppendEntries{Header: head, PrevIndex: 22, PrevTerm: 1, Commit: 21, Entries: commands(1, 23, 1, 1)})
 	if r.log.last() != 22 {
 		t.Errorf("the log ends at %d, with everything to apply still", r.log.last())
 	}
 	settle(r)
-	step(t, r, &AppendEntries{Header: head, PrevIndex: 22, PrevTerm: 1, Commit: 22, Entries: entries(23, 1, 5000)})
+	step(t, r, &AppendEntries{Header: head, PrevIndex: 22, PrevTerm: 1, Commit: 22, Entries: commands(1, 23, 1, 5000)})
 	if r.log.last() != 23 {
 		t.Errorf("the log ends at %d, with all applied", r.log.last())
 	}
@@ -176,17 +178,11 @@ func TestFollowerThatReplaysTakesMore(t *testing.T) {
 
 // Of the log that a follower started with only what is still there does not count.
 func TestFollowerCountsWhatReplacesItsLog(t *testing.T) {
-	entries := func(first Index, n int, term Term, bytes int) (es []Entry) {
-		for i := range Index(n) {
-			es = append(es, Entry{Term: term, Index: first + i, Kind: EntryCommand, Data: make([]byte, bytes)})
-		}
-		return es
-	}
-	r := newCore(t, 2, 3, State{HardState: HardState{Term: 1}, Entries: entries(1, 100, 1, 0)})
+	r := newCore(t, 2, 3, State{HardState: HardState{Term: 1}, Entries: commands(1, 1, 100, 0)})
 	r.cfg.MaxUnappliedBytes = 1000
 	head := Header{From: 3, To: 2, Term: 2}
-	step(t, r, &AppendEntries{Header: head, Entries: entries(1, 2, 2, 300), Commit: 1})
-	step(t, r, &AppendEntries{Header: head, PrevIndex: 2, PrevTerm: 2, Entries: entries(3, 2, 2, 300), Commit: 1})
+	step(t, r, &AppendEntries{Header: head, Entries: commands(2, 1, 2, 300), Commit: 1})
+	step(t, r, &AppendEntries{Header: head, PrevIndex: 2, PrevTerm: 2, Entries: commands(2, 3, 2, 300), Commit: 1})
 	if r.log.last() != 2 || r.commit != 1 {
 		t.Errorf("the log ends at %d, with %d bytes to apply", r.log.last(), r.log.bytes(1, r.log.last()))
 	}

@@ -50,7 +50,7 @@ func (r *Raft) congested(prev Index, entries []Entry) bool {
 	if len(entries) == 0 || r.applied >= r.commit {
 		return false
 	}
-	return r.log.bytes(max(r.applied, r.loaded)+1, prev)+sizeOf(entries) > r.cfg.MaxUnappliedBytes
+	return r.log.bytes(max(r.applied, r.log.loaded)+1, prev)+sizeOf(entries) > r.cfg.MaxUnappliedBytes
 }
 
 // skipCommitted drops the part of m at or below commit. It equals what is here
@@ -82,7 +82,6 @@ func (r *Raft) appendFromLeader(entries []Entry) {
 		assertf(first > r.commit, "%s: entry %d conflicts below the commit index %d", r.id, first, r.commit)
 		assertf(first > r.matched, "%s: entry %d conflicts below the leader's own %d", r.id, first, r.matched)
 		r.log.truncate(first)
-		r.loaded = min(r.loaded, first-1)
 		r.confs.truncate(first)
 	}
 	r.log.append(entries)
@@ -145,6 +144,6 @@ func (r *Raft) restart(meta SnapshotMeta) {
 	r.log.restart(meta)
 	r.confs = configurations{{meta.Index, meta.Configuration}}
 	r.commit, r.matched = meta.Index, meta.Index
-	r.handed, r.loaded = meta.Index, min(r.loaded, meta.Index)
+	r.handed = meta.Index
 	r.logReset, r.restore = &meta, &meta
 }

@@ -16,6 +16,8 @@ type log struct {
 	// saved is the highest index that a Persist holds, stable the highest that is
 	// durable, each in its present form.
 	saved, stable Index
+	// loaded is up to where the log still is the one that newLog was given.
+	loaded Index
 	// writes are the Persists on their way to disk, oldest first.
 	writes []logWrite
 	// size is the sum of Entry.Size over entries.
@@ -35,7 +37,7 @@ type logWrite struct {
 func newLog(s State) log {
 	l := emptyLog(s.Snapshot)
 	l.append(s.Entries)
-	l.saved, l.stable = l.end, l.end
+	l.saved, l.stable, l.loaded = l.end, l.end, l.end
 	return l
 }
 
@@ -134,7 +136,7 @@ func (l *log) truncate(i Index) {
 	l.size -= l.bytes(i, l.end)
 	l.entries.truncate(i)
 	l.end = i - 1
-	l.saved, l.stable = min(l.saved, i-1), min(l.stable, i-1)
+	l.saved, l.stable, l.loaded = min(l.saved, i-1), min(l.stable, i-1), min(l.loaded, i-1)
 	for k := range l.writes {
 		l.writes[k].last = min(l.writes[k].last, i-1)
 	}

@@ -44,8 +44,6 @@ type Raft struct {
 	// applied <= handed <= commit: what the state machine reflects, what it was given,
 	// what may be given to it.
 	commit, handed, applied Index
-	// loaded is up to where the log still is the one that New was given.
-	loaded Index
 
 	// Elections.
 	electionElapsed int  // ticks since the last word from a leader, or the last campaign
@@ -103,7 +101,6 @@ func New(cfg Config, s State) (*Raft, error) {
 		term: s.HardState.Term, vote: s.HardState.Vote,
 		log: newLog(s), confs: confs,
 		commit: s.Snapshot.Index, handed: s.Snapshot.Index, applied: s.Snapshot.Index,
-		loaded:     s.Snapshot.Index + Index(len(s.Entries)),
 		nextReadID: ReadID(cfg.Rand.Uint64()),
 	}
 	if s.Snapshot.Term > r.term {

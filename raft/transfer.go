@@ -31,16 +31,19 @@ func (r *Raft) TransferLeadership(to NodeID) error {
 	return nil
 }
 
-func (r *Raft) bestSuccessor() (best NodeID) {
-	var have *progress
+func (r *Raft) bestSuccessor() NodeID {
+	var best *progress
 	for _, p := range r.peers {
 		switch {
 		case !r.configuration().Voters.Contains(p.id) || !p.recentlyActive():
-		case have == nil, p.match > have.match, p.match == have.match && p.active && !have.active:
-			best, have = p.id, p
+		case best == nil, p.match > best.match, p.match == best.match && p.active && !best.active:
+			best = p
 		}
 	}
-	return best
+	if best == nil {
+		return None
+	}
+	return best.id
 }
 
 // maybeSendTimeoutNow tells the successor to begin once it has everything.

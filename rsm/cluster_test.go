@@ -176,6 +176,17 @@ func (c *cluster) stop(id raft.NodeID) {
 	}
 }
 
+// leaseholder restarts all with leases, and returns a leader that holds one.
+func (c *cluster) leaseholder() raft.NodeID {
+	c.t.Helper()
+	c.leases = true
+	c.restartAll()
+	leader := c.leader()
+	c.incAt(leader)
+	time.Sleep(100 * time.Millisecond) // rounds of heartbeats
+	return leader
+}
+
 func (c *cluster) restartAll() {
 	for _, id := range c.ids {
 		c.stop(id)

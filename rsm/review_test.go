@@ -183,11 +183,7 @@ func TestNoLeaseReadsAfterTheEnd(t *testing.T) {
 	}
 	for name, end := range end {
 		run(t, 3, -1, func(t *testing.T, c *cluster) {
-			c.leases = true
-			c.restartAll()
-			leader := c.leader()
-			c.incAt(leader)
-			time.Sleep(100 * time.Millisecond)
+			leader := c.leaseholder()
 			n := c.nodes[leader]
 			if err := n.Read(t.Context(), rsm.ReadLease); err != nil {
 				t.Fatal(err)

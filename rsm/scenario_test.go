@@ -291,11 +291,7 @@ func (c *cluster) incAt(ids ...raft.NodeID) int64 {
 // lease lasts and its state machine has executed all that is committed; and asks nobody.
 func TestLeaseReadsAskNobody(t *testing.T) {
 	run(t, 3, -1, func(t *testing.T, c *cluster) {
-		c.leases = true
-		c.restartAll()
-		leader := c.leader()
-		c.incAt(leader)
-		time.Sleep(100 * time.Millisecond) // rounds of heartbeats
+		leader := c.leaseholder()
 		atOnce := func(id raft.NodeID) bool {
 			answers := make(chan error, 1)
 			c.nodes[id].ReadFunc(rsm.ReadLease, func(err error) { answers <- err })
@@ -336,11 +332,7 @@ func TestLeaseReadsAskNobody(t *testing.T) {
 // acknowledged by another.
 func TestLeaseReadsWaitForWhatIsCommitted(t *testing.T) {
 	run(t, 3, -1, func(t *testing.T, c *cluster) {
-		c.leases = true
-		c.restartAll()
-		leader := c.leader()
-		c.incAt(leader)
-		time.Sleep(100 * time.Millisecond)
+		leader := c.leaseholder()
 		held := make(chan struct{})
 		c.machines[leader].hold(held)
 		go c.nodes[leader].Submit(t.Context(), 1)

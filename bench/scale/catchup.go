@@ -116,17 +116,21 @@ func throughput(ticks []tick, spans []span) (traces []Trace) {
 		}
 		t := Trace{Panel: "puts per second", Line: first.name, Unit: PerSecond, XLabel: "seconds", Step: step.Seconds()}
 		for i := 0; i+every <= len(ticks); i += every {
-			sum := 0.0 // 0, which is not drawn, outside all spans of the name
-			for _, s := range spans[k:] {
-				if rate, ok := rateBetween(ticks[i:i+every], s.from, s.to); ok && s.name == first.name {
-					sum += rate
-				}
-			}
-			t.Values = append(t.Values, sum)
+			t.Values = append(t.Values, rateDuring(first.name, ticks[i:i+every], spans[k:]))
 		}
 		traces = append(traces, t)
 	}
 	return traces
+}
+
+// rateDuring is 0, which is not drawn, outside all spans of a name.
+func rateDuring(name string, ticks []tick, spans []span) (sum float64) {
+	for _, s := range spans {
+		if rate, ok := rateBetween(ticks, s.from, s.to); ok && s.name == name {
+			sum += rate
+		}
+	}
+	return sum
 }
 
 func (s *session) phases(ctx context.Context, b *service.Balsa, c *clock) error {

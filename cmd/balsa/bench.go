@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -130,20 +131,11 @@ func (p *program) runBench(ctx context.Context, o *benchOptions) error {
 		}
 	}
 	g.Observe = p.showProgress
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	g.Classify = func(err error) string {
-		if errors.Is(err, clerk.ErrTooLarge) || errors.Is(err, clerk.ErrInvalid) {
-			cancel(err) // so would be all others
-		}
-		return kindOf(err)
-	}
-	report, err := g.Run(ctx, o.load)
+	report, err := o.runUntil(ctx, g, o.load, func(err error) bool { // so would be all others
+		return errors.Is(err, clerk.ErrTooLarge) || errors.Is(err, clerk.ErrInvalid)
+	})
 	if err != nil {
-		return usageError("%w", err)
-	}
-	if cause := context.Cause(ctx); errors.Is(cause, clerk.ErrTooLarge) || errors.Is(cause, clerk.ErrInvalid) {
-		return o.connection.explain("put", "bench/*", cause)
+		return err
 	}
 	if o.output.isJSON() {
 		err = writeJSON(p.stdout, report)
@@ -178,7 +170,7 @@ func (p *program) openBench(ctx context.Context, o *benchOptions) (g *loadgen.Ge
 			ck.Close()
 		}
 	}
-	g = &loadgen.Generator{Classify: kindOf}
+	g = &loadgen.Generator{}
 	for range o.connections {
 		ck, attempt, cancel, err := o.connection.open(ctx, p)
 		if err != nil {
@@ -205,17 +197,31 @@ func (p *program) fillKeys(ctx context.Context, g *loadgen.Generator, o *benchOp
 	load.Callers, load.Reads, load.Rate, load.Duration = fillCallers, 0, 0, 0
 	load.Distribution, load.Ops = loadgen.Sequential, int64(load.Keys)
 	fmt.Fprintf(p.stderr, "writing %s keys\n", loadgen.Thousands(load.Ops))
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	filler := &loadgen.Generator{Systems: g.Systems, Classify: func(err error) string {
-		cancel(err)
-		return kindOf(err)
-	}}
-	report, err := filler.Run(ctx, load)
-	if err == nil && report.Failed() > 0 {
-		err = o.connection.explain("put", "bench/*", context.Cause(ctx))
-	}
+	filler := &loadgen.Generator{Systems: g.Systems}
+	_, err := o.runUntil(ctx, filler, load, func(error) bool { return true })
 	return err
+}
+
+// runUntil runs a load to its end, or to an error of an operation that ends it all.
+func (o *benchOptions) runUntil(ctx context.Context, g *loadgen.Generator, load loadgen.Load, fatal func(error) bool) (*loadgen.Report, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var first atomic.Pointer[error]
+	g.Classify = func(err error) string {
+		if fatal(err) {
+			first.CompareAndSwap(nil, &err)
+			cancel()
+		}
+		return kindOf(err)
+	}
+	report, err := g.Run(ctx, load)
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	if err := first.Load(); err != nil {
+		return nil, o.connection.explain("put", "bench/*", *err)
+	}
+	return report, nil
 }
 
 // showProgress prints one line.

@@ -6,8 +6,7 @@ package main
 // own. What is lost is only time: a failed snapshot that was offered again without a pause
 // (raft's trace snapshot_catch_up), a lost forwarded read that was not asked for again, a
 // broken connection that let nobody look for another leader, a transfer asked for again
-// and again that put off CheckQuorum (trace check_quorum), a probe that ended only with an
-// answer to all of it (raft's TestProbesEndWithLateAnswers), a restarted follower that
+// and again that put off CheckQuorum (trace check_quorum), a restarted follower that
 // took nothing more before it had replayed its log (TestFollowerThatReplaysTakesMore),
 // sizes of a shortened block (TestSizeOfABlockThatWasShortened). It is in a shell that the
 // simulator stands in for: a Stop that waits for a snapshot, lease reads after it, a lease

@@ -150,6 +150,25 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 		{says: "--name default is not in", args: []string{"--initial-cluster=n1=http://h:1"}},
 		{says: "--initial-advertise-peer-urls is http://h:2", args: []string{
 			"--name=n1", "--initial-cluster=n1=http://h:1", "--initial-advertise-peer-urls=http://h:2"}},
+		{says: "--initial-cluster: initial cluster: member n1: bad configuration: nobody can connect to http://:1",
+			args: []string{"--name=n1", "--initial-cluster=n1=http://:1"}},
+		{says: "--initial-cluster: ", args: []string{"--name=n1", "--initial-cluster=n1=http://0.0.0.0:1"}},
+		{says: "--initial-cluster: ", args: []string{"--name=n1", "--initial-cluster=n1=http://h:1,n2=http://[::]:1"}},
+		{says: "--initial-cluster: ", args: []string{"--name=n1", "--initial-cluster=n1=http://h:0"}},
+		{says: "--initial-cluster: ", args: []string{"--name=n1", "--initial-cluster=n1=http://h:99999"}},
+		{says: "--initial-cluster: ", args: []string{"--name=n1", "--initial-cluster=n1=http://224.0.0.1:1"}},
+		{says: "--initial-advertise-peer-urls: ", args: []string{"--initial-advertise-peer-urls=http://:1"}},
+		{says: "--initial-advertise-peer-urls: ", args: []string{"--initial-advertise-peer-urls=http://h:0"}},
+		{says: "--listen-peer-urls: ", args: []string{"--listen-peer-urls=http://:1"}},
+		{says: "--initial-advertise-peer-urls", args: []string{"--listen-peer-urls=http://[::]:1"}},
+		{says: "--listen-peer-urls: ", args: []string{"--listen-peer-urls=http://127.0.0.1:0"}},
+		{says: "--listen-client-urls: ", args: []string{"--listen-client-urls=http://:1"}},
+		{says: "--advertise-client-urls", args: []string{"--listen-client-urls=http://127.0.0.1:1,http://0.0.0.0:2"}},
+		{says: "--listen-client-urls: ", args: []string{"--listen-client-urls=http://127.0.0.1:99999", "--advertise-client-urls=http://h:1"}},
+		{says: "--advertise-client-urls: ", args: []string{"--advertise-client-urls=http://:1"}},
+		{says: "--advertise-client-urls: ", args: []string{"--advertise-client-urls=http://[::ffff:0.0.0.0]:1"}},
+		{says: "--advertise-client-urls: ", args: []string{"--advertise-client-urls=http://h:0"}},
+		{says: "--listen-metrics-urls: ", args: []string{"--listen-metrics-urls=http://h:70000"}},
 		{says: "--initial-cluster-state", args: []string{"--initial-cluster-state=old"}},
 		{says: "--heartbeat-interval", args: []string{"--heartbeat-interval=0"}},
 		{says: "--max-raft-state", args: []string{"--max-raft-state=-2"}},
@@ -158,5 +177,18 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%v %v %q: got %v, want %q", test.args, test.env, test.file, err, test.says)
 		}
+	}
+}
+
+// Where a server listens may stand for all interfaces, as long as others are told
+// something else.
+func TestServeListensOnAllInterfaces(t *testing.T) {
+	_, err := loadServe(t, []string{
+		"--listen-client-urls=http://:1", "--advertise-client-urls=http://h:1",
+		"--listen-peer-urls=http://0.0.0.0:2", "--initial-advertise-peer-urls=http://h:2",
+		"--listen-metrics-urls=http://:3",
+	}, nil, "")
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -164,9 +165,17 @@ func (o *serveOptions) addresses(cfg *server.Config) (err error) {
 	if cfg.ListenClient, err = server.ParseURLs(o.listenClient); err != nil {
 		return usageError("--listen-client-urls: %w", err)
 	}
+	advertised, how := cfg.ListenClient, "--listen-client-urls"
 	if o.advertiseClient != "" {
-		if cfg.AdvertiseClient, err = server.ParseURLs(o.advertiseClient); err != nil {
-			return usageError("--advertise-client-urls: %w", err)
+		how = "--advertise-client-urls"
+		if advertised, err = server.ParseURLs(o.advertiseClient); err != nil {
+			return usageError("%s: %w", how, err)
+		}
+		cfg.AdvertiseClient = advertised
+	}
+	for _, u := range advertised {
+		if err := server.CheckDialable(u); err != nil {
+			return usageError("%s: %w; say with --advertise-client-urls where clients find this server", how, err)
 		}
 	}
 	if cfg.ListenPeer, err = server.ParseURL(o.listenPeer); err != nil {
@@ -177,18 +186,34 @@ func (o *serveOptions) addresses(cfg *server.Config) (err error) {
 			return usageError("--listen-metrics-urls: %w", err)
 		}
 	}
-	cluster := o.cluster
-	if cluster == "" {
-		peer := o.listenPeer
-		if o.advertisePeer != "" {
-			peer = o.advertisePeer
-		}
-		cluster = o.name + "=" + peer
-	}
-	if cfg.Cluster, err = server.ParseCluster(o.token, cluster); err != nil {
-		return usageError("--initial-cluster: %w", err)
+	if cfg.Cluster, err = o.members(cfg.ListenPeer); err != nil {
+		return err
 	}
 	return o.checkAdvertised(cfg.Cluster)
+}
+
+// members is the membership to start with: as --initial-cluster says, or else this server
+// alone, at the address on which it hears other servers.
+func (o *serveOptions) members(listenPeer *url.URL) (*server.Cluster, error) {
+	if o.cluster != "" {
+		cluster, err := server.ParseCluster(o.token, o.cluster)
+		if err != nil {
+			return nil, usageError("--initial-cluster: %w", err)
+		}
+		return cluster, nil
+	}
+	self, how := listenPeer, "--listen-peer-urls"
+	if o.advertisePeer != "" {
+		var err error
+		how = "--initial-advertise-peer-urls"
+		if self, err = server.ParseURL(o.advertisePeer); err != nil {
+			return nil, usageError("%s: %w", how, err)
+		}
+	}
+	if err := server.CheckDialable(self); err != nil {
+		return nil, usageError("%s: %w; say with --initial-advertise-peer-urls where other servers find this one", how, err)
+	}
+	return server.ParseCluster(o.token, o.name+"="+self.String())
 }
 
 // checkAdvertised catches the mistake of two addresses for one server.

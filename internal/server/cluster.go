@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -65,6 +64,9 @@ func parseMember(token, part string) (Member, error) {
 		return Member{}, fmt.Errorf("%w: initial cluster: %q is not of the form name=http://host:port", ErrConfig, part)
 	}
 	u, err := ParseURL(raw)
+	if err == nil {
+		err = CheckDialable(u)
+	}
 	if err != nil {
 		return Member{}, fmt.Errorf("initial cluster: member %s: %w", name, err)
 	}
@@ -147,38 +149,4 @@ func hashID(kind, token string, names ...string) uint64 {
 	}
 	sum := sha256.Sum256(b)
 	return max(binary.BigEndian.Uint64(sum[:8]), 1)
-}
-
-// ParseURL reads an address of the form http://host:port or https://host:port.
-func ParseURL(raw string) (*url.URL, error) {
-	if !strings.Contains(raw, "://") { // url.Parse takes a host for a scheme or a path
-		return nil, fmt.Errorf("%w: address %q must begin with http:// or https://", ErrConfig, raw)
-	}
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%w: address %q: %w", ErrConfig, raw, err)
-	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%w: address %q must begin with http:// or https://", ErrConfig, raw)
-	}
-	if _, port, err := net.SplitHostPort(u.Host); err != nil || port == "" {
-		return nil, fmt.Errorf("%w: address %q must have a host and a port", ErrConfig, raw)
-	}
-	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, fmt.Errorf("%w: address %q must be scheme, host and port only", ErrConfig, raw)
-	}
-	return u, nil
-}
-
-// ParseURLs reads a comma-separated list of addresses (see ParseURL).
-func ParseURLs(raw string) ([]*url.URL, error) {
-	var urls []*url.URL
-	for part := range strings.SplitSeq(raw, ",") {
-		u, err := ParseURL(strings.TrimSpace(part))
-		if err != nil {
-			return nil, err
-		}
-		urls = append(urls, u)
-	}
-	return urls, nil
 }

@@ -129,9 +129,14 @@ func (c Config) checkAddresses() error {
 	if c.Pprof && len(c.ListenMetrics) == 0 {
 		return fmt.Errorf("%w: profiles are served where metrics are, and there is no address for metrics (--listen-metrics-urls)", ErrConfig)
 	}
+	for _, m := range c.Cluster.Members {
+		if err := CheckDialable(m.PeerURL); err != nil {
+			return fmt.Errorf("initial cluster: member %s: %w", m.Name, err)
+		}
+	}
 	for _, u := range c.AdvertiseClient {
-		if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsUnspecified() {
-			return fmt.Errorf("%w: clients cannot be told to connect to %s; say how they reach this server (--advertise-client-urls)", ErrConfig, u)
+		if err := CheckDialable(u); err != nil {
+			return fmt.Errorf("%w; say how clients reach this server (--advertise-client-urls)", err)
 		}
 	}
 	return nil

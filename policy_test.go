@@ -25,10 +25,10 @@ const policy = `
 	NONE < raft/quorum, kv, api
 	raft/quorum < raft
 	raft < rsm, internal/transport, internal/wal
+	NONE < internal/fair < internal/transport, internal/metrics
 	kv, api < clerk < clerk/lock
 	kv, api, clerk, raft, internal/memnet < clerk/clerktest
 	rsm, kv, api < internal/service
-	NONE < internal/metrics
 	internal/service, internal/wal, internal/transport, internal/metrics < internal/server
 	internal/server, clerk, api < cmd/balsa
 	NONE < internal/loadgen < cmd/balsa

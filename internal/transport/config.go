@@ -89,7 +89,8 @@ type Limits struct {
 	// attempts to connect, each shortened by up to a half at random. 20 ms and 1 s.
 	RedialMin time.Duration
 	RedialMax time.Duration
-	// Strangers bounds how many connections may be in the handshake at once. 64.
+	// Strangers bounds how many accepted connections may be in the handshake at once. The
+	// source address that has most loses its oldest one to a newcomer. 64.
 	Strangers int
 }
 

@@ -1,10 +1,12 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -165,14 +167,52 @@ func TestStrangersAreLimitedInNumber(t *testing.T) {
 			}
 			defer conn.Close()
 		}
-		if !strings.Contains(a.logged(), "too many connections") {
+		if !strings.Contains(a.logged(), "there are too many") {
 			t.Errorf("logged: %s", a.logged())
+		}
+		if s := a.Handshakes(); s.Taken != 2 || s.Evicted != 1 {
+			t.Errorf("%+v", s)
 		}
 		time.Sleep(time.Minute) // they time out and make room
 		w.up(2)
 		time.Sleep(2 * time.Second)
 		if s := a.status(2); !s.Inbound {
 			t.Errorf("afterwards: %+v", s)
+		}
+	})
+}
+
+// TestSilentStrangersKeepNoMemberOut: they hold as many connections as there may be, and
+// connect again whenever they are cut off.
+func TestSilentStrangersKeepNoMemberOut(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.up(1)
+		ctx, cancel := context.WithCancel(t.Context())
+		var silent sync.WaitGroup
+		defer silent.Wait()
+		defer cancel()
+		for range 80 {
+			silent.Go(func() {
+				for ctx.Err() == nil {
+					conn, err := w.dial(ctx, "n1")
+					if err != nil {
+						return
+					}
+					stop := context.AfterFunc(ctx, func() { conn.Close() })
+					io.Copy(io.Discard, conn)
+					stop()
+					time.Sleep(10 * time.Millisecond)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		w.up(2)
+		time.Sleep(2 * time.Second)
+		if s := a.status(2); !s.Inbound {
+			t.Errorf("a member does not get in: %+v", s)
+		}
+		if n := strings.Count(a.logged(), "\n"); n > 20 {
+			t.Errorf("%d lines of log in 3 s", n)
 		}
 	})
 }

@@ -39,13 +39,14 @@ type peer struct {
 
 	mu      sync.Mutex
 	address string
-	// out and in are the connections for messages; snapshotIn is the latest for a
-	// snapshot from the peer. All nil while there is none.
-	out, in, snapshotIn net.Conn
-	admitted            bool
-	lastError           string
-	lastRefusal         string
-	remote              identity
+	// out and in are the connections for messages, nil while there is none. supersede
+	// ends the latest one for a snapshot from the peer.
+	out, in     net.Conn
+	supersede   func()
+	admitted    bool
+	lastError   string
+	lastRefusal string
+	remote      identity
 	// alive is set while a connection of the peer is up and its loss would be news.
 	alive bool
 }
@@ -58,6 +59,7 @@ func newPeer(t *Transport, id raft.NodeID, address string) *peer {
 		queue:     newQueue(t.cfg.Limits),
 		sending:   make(chan struct{}, 1),
 		receiving: make(chan struct{}, 1),
+		supersede: func() {},
 		outbound:  changeLog{log: log},
 		inbound:   changeLog{log: log},
 		refusals:  changeLog{log: log},

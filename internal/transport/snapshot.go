@@ -162,26 +162,21 @@ func (p *peer) awaitResult(f *frameReader) error {
 // receiveSnapshot takes the snapshot that the peer sends over conn. A new one
 // supersedes one that is still arriving: its sender has given that up.
 func (p *peer) receiveSnapshot(conn net.Conn, f *frameReader) {
+	superseded, supersede := context.WithCancel(p.ctx)
+	defer supersede()
+	stop := closeWith(superseded, conn)
+	defer stop()
 	p.mu.Lock()
-	old := p.snapshotIn
-	p.snapshotIn = conn
+	older := p.supersede
+	p.supersede = supersede
 	p.mu.Unlock()
-	if old != nil {
-		hangUp(old)
-	}
+	older()
 	select {
 	case p.receiving <- struct{}{}:
 		defer func() { <-p.receiving }()
-	case <-p.ctx.Done():
+	case <-superseded.Done(): // while it waited for one that is still being stored
 		return
 	}
-	defer func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.snapshotIn == conn {
-			p.snapshotIn = nil
-		}
-	}()
 
 	f.idle, f.stall = p.t.cfg.Limits.SnapshotStall, p.t.cfg.Limits.SnapshotStall
 	f.maxPayload = snapshotFrameMax

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -243,6 +244,30 @@ func TestNewSnapshotSupersedesAnAbandonedOne(t *testing.T) {
 		if took := time.Since(start); took > 2*time.Second {
 			t.Errorf("took %v", took)
 		}
+	})
+}
+
+// TestSupersededSnapshotsDoNotWait: while one is stored for long, whoever speaks for its
+// sender may begin others, but only the last of them waits.
+func TestSupersededSnapshotsDoNotWait(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		b := w.listening(2)
+		release := make(chan struct{})
+		b.snapshot = func(*raft.InstallSnapshot, io.Reader) error { <-release; return nil }
+		b.Start(b)
+		first := w.puppetDials(b, 1, forSnapshot)
+		first.Write(appendMessageFrame(nil, offer))
+		synctest.Wait()
+		before := runtime.NumGoroutine()
+		for range 20 {
+			defer w.puppetDials(b, 1, forSnapshot).Close()
+		}
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n > 4 {
+			t.Errorf("%d goroutines for snapshots that were superseded", n)
+		}
+		close(release)
+		first.Close()
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"balsa/internal/fair"
 	"balsa/raft"
 )
 
@@ -36,8 +37,8 @@ type Transport struct {
 	cancel   context.CancelFunc
 	work     sync.WaitGroup // every goroutine
 	receiver atomic.Pointer[Receiver]
-	// handshakes holds a token for each accepted connection whose peer is not known yet.
-	handshakes chan struct{}
+	// handshakes has a place for each accepted connection whose peer is not known yet.
+	handshakes *fair.Slots
 	strangers  changeLog
 
 	mu     sync.RWMutex
@@ -63,9 +64,12 @@ func New(cfg Config) (*Transport, error) {
 		self:       identity{cluster: cfg.ClusterID, id: cfg.ID, incarnation: cfg.Incarnation, attributes: cfg.Attributes},
 		log:        cfg.Logger,
 		listener:   cfg.Listener,
-		handshakes: make(chan struct{}, cfg.Limits.Strangers),
+		handshakes: fair.NewSlots(cfg.Limits.Strangers, 0),
 		strangers:  changeLog{log: cfg.Logger},
 		peers:      make(map[raft.NodeID]*peer),
+	}
+	t.handshakes.OnSurplus = func(newcomer string) {
+		t.strangers.warn("connection in handshake closed", errors.New("there are too many"), "newcomer", newcomer)
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	for id, address := range cfg.Peers {
@@ -173,6 +177,9 @@ func (t *Transport) Peer(id raft.NodeID) (PeerStatus, bool) {
 	return PeerStatus{}, false
 }
 
+// Handshakes tells of accepted connections whose peer is not known yet.
+func (t *Transport) Handshakes() fair.Stats { return t.handshakes.Stats() }
+
 // Send implements rsm.Transport. Messages to unknown and to unconnected peers are
 // dropped, and so are those that a peer's queue has no room for.
 func (t *Transport) Send(ms []raft.Message) {
@@ -205,18 +212,15 @@ func (t *Transport) accept() {
 			pause(t.ctx, nil, t.cfg.Limits.RedialMax)
 			continue
 		}
-		select {
-		case t.handshakes <- struct{}{}:
-			t.work.Go(func() { t.serve(conn) })
-		default:
-			conn.Close()
-			t.strangers.warn("accept peer connection", errors.New("too many connections in handshake"))
-		}
+		// Whoever is silent gives way to newcomers, so that members always get in.
+		slot := t.handshakes.Take(fair.Source(conn.RemoteAddr()), func() { hangUp(conn) })
+		t.work.Go(func() { t.serve(conn, slot) })
 	}
 }
 
-// serve does all there is to do with an accepted connection.
-func (t *Transport) serve(conn net.Conn) {
+// serve does all there is to do with an accepted connection. slot is its place among
+// those whose peer is not known.
+func (t *Transport) serve(conn net.Conn, slot *fair.Slot) {
 	defer conn.Close()
 	stop := closeWith(t.ctx, conn)
 	defer stop()
@@ -227,7 +231,9 @@ func (t *Transport) serve(conn net.Conn) {
 	conn.SetDeadline(time.Now().Add(t.cfg.Limits.Handshake))
 	f := newFrameReader(conn, helloMax)
 	p, h, err := t.receive(conn, f)
-	<-t.handshakes
+	if !slot.Leave() {
+		return // another one has its place
+	}
 	if err != nil {
 		t.turnedAway(conn, p, h, err)
 		return

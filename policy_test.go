@@ -29,7 +29,8 @@ const policy = `
 	kv, api < clerk < clerk/lock
 	kv, api, clerk, raft, internal/memnet < clerk/clerktest
 	rsm, kv, api < internal/service
-	internal/service, internal/wal, internal/transport, internal/metrics < internal/server
+	NONE < internal/certs, internal/certs/certstest
+	internal/service, internal/wal, internal/transport, internal/metrics, internal/certs < internal/server
 	internal/server, clerk, api < cmd/balsa
 	NONE < internal/loadgen < cmd/balsa
 	clerk < internal/history < internal/torture

@@ -66,10 +66,12 @@ var transportSections = map[string]map[string]string{
 	"client-transport-security": {
 		"cert-file": "cert-file", "key-file": "key-file",
 		"trusted-ca-file": "trusted-ca-file", "client-cert-auth": "client-cert-auth",
+		"allowed-hostname": "client-cert-allowed-hostname",
 	},
 	"peer-transport-security": {
 		"cert-file": "peer-cert-file", "key-file": "peer-key-file",
 		"trusted-ca-file": "peer-trusted-ca-file", "client-cert-auth": "peer-client-cert-auth",
+		"allowed-cn": "peer-cert-allowed-cn", "allowed-hostname": "peer-cert-allowed-hostname",
 	},
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,9 @@ client-transport-security:
 peer-transport-security:
   cert-file: p.pem
   key-file: p.key
+  trusted-ca-file: pca.pem
+  client-cert-auth: true
+  allowed-cn: [n1, n2]
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -95,8 +99,8 @@ peer-transport-security:
 		t.Errorf("serves metrics on %s, profiles %t", got, cfg.Pprof)
 	}
 	client := server.TLS{CertFile: "c.pem", KeyFile: "c.key", CAFile: "ca.pem", ClientAuth: true}
-	peer := server.TLS{CertFile: "p.pem", KeyFile: "p.key"}
-	if cfg.ClientTLS != client || cfg.PeerTLS != peer {
+	peer := server.TLS{CertFile: "p.pem", KeyFile: "p.key", CAFile: "pca.pem", ClientAuth: true, AllowedCNs: []string{"n1", "n2"}}
+	if !reflect.DeepEqual(cfg.ClientTLS, client) || !reflect.DeepEqual(cfg.PeerTLS, peer) {
 		t.Errorf("TLS %+v and %+v", cfg.ClientTLS, cfg.PeerTLS)
 	}
 }

@@ -47,10 +47,16 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.StringVar(&o.client.KeyFile, "key-file", "", "key of --cert-file, PEM")
 	f.StringVar(&o.client.CAFile, "trusted-ca-file", "", "CA certificates that clients' must lead to, PEM")
 	f.BoolVar(&o.client.ClientAuth, "client-cert-auth", false, "demand a certificate of clients")
+	f.StringSliceVar(&o.client.AllowedHostnames, "client-cert-allowed-hostname", nil,
+		"let in only clients whose certificate is good for one of these hosts")
 	f.StringVar(&o.peer.CertFile, "peer-cert-file", "", "certificate for other servers, PEM; makes peer addresses https")
 	f.StringVar(&o.peer.KeyFile, "peer-key-file", "", "key of --peer-cert-file, PEM")
 	f.StringVar(&o.peer.CAFile, "peer-trusted-ca-file", "", "CA certificates that other servers' must lead to, PEM")
-	f.BoolVar(&o.peer.ClientAuth, "peer-client-cert-auth", false, "demand a certificate of other servers")
+	f.BoolVar(&o.peer.ClientAuth, "peer-client-cert-auth", false, "demand a certificate of other servers, which must name its member")
+	f.StringSliceVar(&o.peer.AllowedCNs, "peer-cert-allowed-cn", nil,
+		"take every certificate with one of these common names for a member's")
+	f.StringSliceVar(&o.peer.AllowedHostnames, "peer-cert-allowed-hostname", nil,
+		"take every certificate that is good for one of these hosts for a member's")
 	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })
 
 	f.Int64Var(&o.maxRaftState, "max-raft-state", 0, "bytes of log that make a snapshot due; 0: 64 MiB, or half of the last snapshot where that is more; -1: never")

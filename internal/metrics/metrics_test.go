@@ -36,6 +36,7 @@ func example() Sample {
 			{Name: "n2", Connected: true, BytesIn: 10, BytesOut: 20, Dropped: 1, LastActive: time.UnixMilli(1500), MatchIndex: 71},
 			{Name: "n3"},
 		},
+		TLS:      []TLS{{Side: "client", Expires: time.Unix(7000, 0), Stale: true, Refused: 5}},
 		Requests: 4, RequestBytes: 400,
 	}
 }
@@ -138,6 +139,10 @@ func TestScrapeShowsTheSample(t *testing.T) {
 		{"peer_sent_bytes_total", 20, []string{"n2"}},
 		{"peer_dropped_messages_total", 1, []string{"n2"}},
 		{"peer_match_index", 71, []string{"n2"}},
+		{"tls_certificate_expiry_timestamp_seconds", 7000, []string{"client"}},
+		{"tls_authority_expiry_timestamp_seconds", 0, []string{"client"}},
+		{"tls_files_stale", 1, []string{"client"}},
+		{"tls_refused_connections_total", 5, []string{"client"}},
 		{"requests_total", 2, []string{"ok", "put"}},
 		{"requests_total", 1, []string{"busy", "get"}},
 		{"requests_total", 1, []string{"other", "other"}},

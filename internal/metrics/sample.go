@@ -14,6 +14,8 @@ type Sample struct {
 	Replica *Replica
 	Disk    Disk
 	Peers   []Peer
+	// TLS is of the sides that have it.
+	TLS []TLS
 
 	// Requests in progress, and the bytes they count for.
 	Requests, RequestBytes int64
@@ -54,7 +56,17 @@ type Peer struct {
 	MatchIndex uint64
 }
 
-// figure is one line of a Sample, a Replica or a Peer.
+// TLS is the certificates of one side of a member: "client" or "peer".
+type TLS struct {
+	Side string
+	// Expires is when the first certificate of its own chain expires, AuthoritiesExpire
+	// the first of those that it trusts; zero if there is none.
+	Expires, AuthoritiesExpire time.Time
+	Stale                      bool // the files are not what serves
+	Refused                    uint64
+}
+
+// figure is one line of a Sample, or of a part of it.
 type figure[T any] struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
@@ -141,11 +153,25 @@ var peerFigures = []figure[Peer]{
 		func(p *Peer) uint64 { return p.MatchIndex }, "peer"),
 }
 
-func lastActive(p *Peer) float64 {
-	if p.LastActive.IsZero() {
+func lastActive(p *Peer) float64 { return unixSeconds(p.LastActive) }
+
+var tlsFigures = []figure[TLS]{
+	gauge("tls_certificate_expiry_timestamp_seconds", "When the first of the side's own certificates expires, in Unix time; 0 if there is none.",
+		func(t *TLS) float64 { return unixSeconds(t.Expires) }, "side"),
+	gauge("tls_authority_expiry_timestamp_seconds", "When the first of the authorities that the side trusts expires, in Unix time; 0 if none is named.",
+		func(t *TLS) float64 { return unixSeconds(t.AuthoritiesExpire) }, "side"),
+	gauge("tls_files_stale", "1 while the side's TLS files do not fit together or cannot be read, and the last good ones serve.",
+		func(t *TLS) int { return yes(t.Stale) }, "side"),
+	counter("tls_refused_connections_total", "Connections that have failed in the TLS handshake, or whose certificate was not one that may speak.",
+		func(t *TLS) uint64 { return t.Refused }, "side"),
+}
+
+// unixSeconds is 0 for the zero time.
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
 		return 0
 	}
-	return float64(p.LastActive.UnixMilli()) / 1e3
+	return float64(t.UnixMilli()) / 1e3
 }
 
 var info = prometheus.NewDesc("balsa_server_info", "Always 1; the labels say who this member is.", []string{"name", "version"}, nil)
@@ -159,6 +185,7 @@ func (s sampler) Describe(ch chan<- *prometheus.Desc) {
 	describe(ch, memberFigures)
 	describe(ch, replicaFigures)
 	describe(ch, peerFigures)
+	describe(ch, tlsFigures)
 }
 
 func describe[T any](ch chan<- *prometheus.Desc, figures []figure[T]) {
@@ -177,6 +204,9 @@ func (s sampler) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, p := range sample.Peers {
 		collect(ch, peerFigures, &p, p.Name)
+	}
+	for _, t := range sample.TLS {
+		collect(ch, tlsFigures, &t, t.Side)
 	}
 }
 

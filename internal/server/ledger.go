@@ -134,7 +134,8 @@ func (l *Ledger) Admit(id raft.NodeID, incarnation Incarnation) error {
 	}
 	if known, ok := l.seen[id]; ok {
 		if known != incarnation {
-			return fmt.Errorf("%w: %x, and not %x", ErrIncarnation, known, incarnation)
+			// Which one is not for everybody's ears: whoever names it speaks for the member.
+			return fmt.Errorf("%w, and not %x", ErrIncarnation, incarnation)
 		}
 		return nil
 	}

@@ -84,6 +84,7 @@ func (s *Server) sample() metrics.Sample {
 	for _, m := range s.cfg.Cluster.Others(s.self.ID) {
 		sample.Peers = append(sample.Peers, s.samplePeer(m, known))
 	}
+	sample.TLS = s.sampleTLS()
 	return sample
 }
 

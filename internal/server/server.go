@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,10 +12,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"balsa/api"
+	"balsa/internal/certs"
 	"balsa/internal/metrics"
 	"balsa/internal/transport"
 	"balsa/raft"
@@ -40,9 +38,12 @@ type Server struct {
 	home      *home
 	transport *transport.Transport
 	front     *front
-	grpc      *grpc.Server
-	metrics   *metrics.Server // nil if nobody is to listen
-	syncs     *metrics.Syncs
+	// clientTLS and peerTLS are the certificates of the two sides; nil without TLS.
+	clientTLS, peerTLS *certs.Source
+	turnedAway         refusals // clients, by TLS
+	grpc               *grpc.Server
+	metrics            *metrics.Server // nil if nobody is to listen
+	syncs              *metrics.Syncs
 
 	ctx    context.Context // ends when Shutdown begins
 	cancel context.CancelFunc
@@ -87,6 +88,7 @@ func Start(cfg Config) (*Server, error) {
 		failed:   make(chan struct{}),
 	}
 	s.cfg.Logger = s.log
+	s.turnedAway.log = s.log
 	s.cfg.onSync = s.synced
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.assemble(); err != nil {
@@ -148,12 +150,7 @@ func (s *Server) assemble() (err error) {
 			s.cfg.closeListeners()
 		}
 	}()
-	clientTLS, err := s.cfg.ClientTLS.load()
-	if err != nil {
-		return err
-	}
-	peerTLS, err := s.cfg.PeerTLS.load()
-	if err != nil {
+	if err := s.openTLS(); err != nil {
 		return err
 	}
 	if err := s.cfg.listen(); err != nil {
@@ -166,14 +163,11 @@ func (s *Server) assemble() (err error) {
 		ClusterId: s.cfg.Cluster.ID, NodeId: uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
 	})
 	s.front.status = s.status
-	if s.transport, err = s.newTransport(peerTLS); err != nil {
+	if s.transport, err = s.newTransport(); err != nil {
 		return errors.Join(err, s.home.close())
 	}
-	creds := insecure.NewCredentials()
-	if clientTLS != nil {
-		creds = credentials.NewTLS(clientTLS)
-	}
-	s.grpc = s.front.newGRPCServer(creds)
+	s.grpc = s.front.newGRPCServer(s.clientCredentials())
+	s.watchTLS()
 	s.serveMetrics()
 	for _, l := range s.cfg.ClientListeners {
 		s.work.Go(func() { s.serve(l) })
@@ -181,26 +175,26 @@ func (s *Server) assemble() (err error) {
 	return nil
 }
 
-func (s *Server) newTransport(conf *tls.Config) (*transport.Transport, error) {
+func (s *Server) newTransport() (*transport.Transport, error) {
 	attributes, err := s.attributes()
 	if err != nil {
 		return nil, fmt.Errorf("encode attributes: %w", err)
 	}
-	return transport.New(transport.Config{
+	cfg := transport.Config{
 		ID:          s.self.ID,
 		ClusterID:   s.cfg.Cluster.ID,
 		Incarnation: s.home.ledger.Identity().Incarnation,
 		Attributes:  attributes,
 		Listener:    s.cfg.PeerListener,
 		Peers:       s.peerAddresses(),
-		ServerTLS:   conf,
-		ClientTLS:   conf,
 		Admit:       s.admit,
 		OnRefused:   s.refused,
 		OnPeerUp:    func(raft.NodeID) { notify(s.met) },
 		OnPeerDown:  s.peerDown,
 		Logger:      s.log,
-	})
+	}
+	s.securePeers(&cfg)
+	return transport.New(cfg)
 }
 
 func (s *Server) peerAddresses() map[raft.NodeID]string {

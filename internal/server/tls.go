@@ -1,11 +1,16 @@
 package server
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/url"
-	"os"
+	"slices"
+
+	"balsa/internal/certs"
+	"balsa/internal/metrics"
+	"balsa/internal/transport"
 )
 
 // TLS names the files of one side of a server, in PEM. Empty: no TLS.
@@ -17,6 +22,10 @@ type TLS struct {
 	CAFile string
 	// ClientAuth demands a certificate of whoever connects.
 	ClientAuth bool
+	// AllowedCNs and AllowedHostnames let in those alone whose certificate has one of
+	// these common names, or is good for one of these hosts. Of peers they replace the
+	// rule that a certificate names its member. Both empty: no such list.
+	AllowedCNs, AllowedHostnames []string
 }
 
 func (t TLS) enabled() bool { return t.CertFile != "" || t.KeyFile != "" }
@@ -33,6 +42,15 @@ func (t TLS) check(side string, urls ...*url.URL) error {
 	if t.ClientAuth && t.CAFile == "" {
 		return fmt.Errorf("%w: %s TLS with client authentication needs a trusted CA file", ErrConfig, side)
 	}
+	if len(t.AllowedCNs) > 0 && len(t.AllowedHostnames) > 0 {
+		return fmt.Errorf("%w: %s TLS has allowed common names and allowed host names; name one kind", ErrConfig, side)
+	}
+	if t.hasList() && !t.ClientAuth {
+		return fmt.Errorf("%w: %s TLS has a list of who is allowed, but does not demand certificates", ErrConfig, side)
+	}
+	if slices.Contains(t.AllowedCNs, "") || slices.Contains(t.AllowedHostnames, "") {
+		return fmt.Errorf("%w: %s TLS: the list of who is allowed has an empty name in it", ErrConfig, side)
+	}
 	for _, u := range urls {
 		switch {
 		case t.enabled() && u.Scheme != "https":
@@ -44,41 +62,81 @@ func (t TLS) check(side string, urls ...*url.URL) error {
 	return nil
 }
 
-// load reads the files into a configuration for both ends of connections; nil if TLS
-// is off. The certificate is read again at each handshake, so that it can be
-// renewed without a restart.
-func (t TLS) load() (*tls.Config, error) {
+// open reads the files; nil if TLS is off. They may be renewed while the server runs: see
+// package certs.
+func (t TLS) open(side string, files certs.Files, log *slog.Logger) (*certs.Source, error) {
 	if !t.enabled() {
 		return nil, nil
 	}
-	cert := func() (*tls.Certificate, error) {
-		c, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("load certificate: %w", err)
+	files.Cert, files.Key, files.CA = t.CertFile, t.KeyFile, t.CAFile
+	source, err := certs.Open(side, files, log)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s TLS: %w", ErrConfig, side, err)
+	}
+	return source, nil
+}
+
+// The sides of a server, in logs and metrics.
+const (
+	clientSide = "client"
+	peerSide   = "peer"
+)
+
+// openTLS reads the TLS files of both sides.
+func (s *Server) openTLS() (err error) {
+	served := certs.Files{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	if s.clientTLS, err = s.cfg.ClientTLS.open(clientSide, served, s.log); err != nil {
+		return err
+	}
+	// A certificate that the other members would refuse is not taken.
+	shown := certs.Files{Usages: served.Usages, Accept: func(cert *x509.Certificate) error { return s.names(cert, s.self) }}
+	if s.cfg.PeerTLS.ClientAuth {
+		shown.Chained = true
+		shown.Usages = append(shown.Usages, x509.ExtKeyUsageClientAuth)
+	}
+	s.peerTLS, err = s.cfg.PeerTLS.open(peerSide, shown, s.log)
+	return err
+}
+
+// watchTLS looks at the TLS files from time to time until the server stops.
+func (s *Server) watchTLS() {
+	for _, source := range []*certs.Source{s.clientTLS, s.peerTLS} {
+		if source != nil {
+			s.work.Go(func() { source.Watch(s.ctx) })
 		}
-		return &c, nil
 	}
-	if _, err := cert(); err != nil {
-		return nil, err
+}
+
+// securePeers sets how the transport proves who is who.
+func (s *Server) securePeers(cfg *transport.Config) {
+	if !s.cfg.PeerTLS.ClientAuth && !isLoopback(s.cfg.ListenPeer.Hostname()) {
+		s.log.Warn("the peer port is not protected: whoever reaches it can speak for a member; demand certificates (--peer-client-cert-auth)",
+			"address", s.cfg.ListenPeer)
 	}
-	conf := &tls.Config{
-		MinVersion:           tls.VersionTLS12,
-		GetCertificate:       func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert() },
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert() },
+	if s.peerTLS == nil {
+		return
 	}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read trusted CA file: %w", err)
+	cfg.ServerTLS = s.peerTLS.Server(s.cfg.PeerTLS.ClientAuth, nil)
+	cfg.ClientTLS = s.peerTLS.Dialer()
+	cfg.Authorize = s.authorize
+}
+
+// sampleTLS describes the certificates of the sides that have some.
+func (s *Server) sampleTLS() (all []metrics.TLS) {
+	side := func(name string, source *certs.Source, refused uint64) {
+		if source != nil {
+			expiry := source.Expiry()
+			all = append(all, metrics.TLS{
+				Side: name, Expires: expiry.Certificate, AuthoritiesExpire: expiry.Authorities, Stale: source.Stale(), Refused: refused,
+			})
 		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%w: %s holds no PEM certificate", ErrConfig, t.CAFile)
-		}
-		conf.ClientCAs, conf.RootCAs = pool, pool
 	}
-	if t.ClientAuth {
-		conf.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return conf, nil
+	side(clientSide, s.clientTLS, s.turnedAway.total.Load())
+	side(peerSide, s.peerTLS, s.transport.Refused())
+	return all
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

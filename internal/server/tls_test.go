@@ -1,106 +1,82 @@
 package server
 
 import (
+	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"balsa/clerk"
+	"balsa/internal/certs/certstest"
 )
 
-// writeCerts makes a CA and one certificate of it that is good for both ends of
-// connections on loopback, and returns their files.
-func writeCerts(t *testing.T) (ca, cert, key string) {
+// secured is a cluster on loopback in which each member has a certificate of its own.
+type secured struct {
+	*testCluster
+	ca        *certstest.CA
+	dirs      []certstest.Dir
+	endpoints []string
+}
+
+// newSecured prepares a cluster of three with mutual TLS on all ports. Nothing runs yet.
+func newSecured(t *testing.T) *secured {
 	t.Helper()
-	caKey, leafKey := newKey(t), newKey(t)
-	template := x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	leaf := template
-	leaf.SerialNumber, leaf.IsCA, leaf.KeyUsage = big.NewInt(2), false, x509.KeyUsageDigitalSignature
-	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	leaf.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	keyBytes, err := x509.MarshalPKCS8PrivateKey(leafKey)
+	c := &secured{testCluster: newTestCluster(t, 3, ""), ca: certstest.NewCA(t, "ca")}
+	cluster, err := ParseCluster("test", strings.ReplaceAll(memberList(c.configs[0].Cluster), "http:", "https:"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return writePEM(t, "CERTIFICATE", sign(t, &template, &template, caKey, caKey)),
-		writePEM(t, "CERTIFICATE", sign(t, &leaf, &template, leafKey, caKey)),
-		writePEM(t, "PRIVATE KEY", keyBytes)
+	for i := range c.configs {
+		cfg := &c.configs[i]
+		d := certstest.Write(t, c.member(c.ca, cfg.Name), c.ca.PEM)
+		cfg.Cluster, cfg.ListenPeer = cluster, cluster.Members[i].PeerURL
+		cfg.ListenClient[0].Scheme = "https"
+		cfg.ClientTLS = TLS{CertFile: d.Cert, KeyFile: d.Key, CAFile: d.CA, ClientAuth: true}
+		cfg.PeerTLS = cfg.ClientTLS
+		c.dirs = append(c.dirs, d)
+		c.endpoints = append(c.endpoints, cfg.ListenClient[0].String())
+	}
+	c.clerk.Close()
+	c.clerk = c.newClerk(c.ca.Issue(certstest.Leaf{CN: "client"}), c.ca.PEM)
+	return c
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// member issues a certificate for a member.
+func (c *secured) member(ca *certstest.CA, name string) certstest.Pair {
+	return ca.Issue(certstest.Leaf{CN: name, Hosts: []string{"127.0.0.1"}})
+}
+
+func (c *secured) newClerk(pair certstest.Pair, ca []byte) *clerk.Clerk {
+	c.t.Helper()
+	d := certstest.Write(c.t, pair, ca)
+	conf, err := clerk.LoadTLS(d.CA, d.Cert, d.Key)
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	return key
-}
-
-func sign(t *testing.T, cert, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) []byte {
-	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, cert, parent, &key.PublicKey, parentKey)
+	ck, err := clerk.New(c.endpoints, clerk.WithTLS(conf))
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	return der
-}
-
-func writePEM(t *testing.T, kind string, der []byte) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "pem")
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return ck
 }
 
 func TestServersAndClientsTalkTLS(t *testing.T) {
 	t.Parallel()
-	ca, cert, key := writeCerts(t)
-	c := newTestCluster(t, 3, "")
-	secure, err := ParseCluster("test", strings.ReplaceAll(memberList(c.configs[0].Cluster), "http:", "https:"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var endpoints []string
-	for i := range c.configs {
-		cfg := &c.configs[i]
-		cfg.Cluster, cfg.ListenPeer = secure, secure.Members[i].PeerURL
-		cfg.ListenClient[0].Scheme = "https"
-		cfg.ClientTLS = TLS{CertFile: cert, KeyFile: key, CAFile: ca, ClientAuth: true}
-		cfg.PeerTLS = cfg.ClientTLS
-		endpoints = append(endpoints, cfg.ListenClient[0].String())
-	}
+	c := newSecured(t)
 	c.startAll()
-	c.clerk.Close()
-	conf, err := clerk.LoadTLS(ca, cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.clerk, err = clerk.New(endpoints, clerk.WithTLS(conf)); err != nil {
-		t.Fatal(err)
-	}
 	c.put("a", "1", 0)
 	c.wants("a", "1")
 
-	conf.Certificates = nil
-	stranger, err := clerk.New(endpoints, clerk.WithTLS(conf))
+	d := certstest.Write(t, certstest.Pair{}, c.ca.PEM)
+	conf, err := clerk.LoadTLS(d.CA, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := clerk.New(c.endpoints, clerk.WithTLS(conf))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +85,100 @@ func TestServersAndClientsTalkTLS(t *testing.T) {
 	defer cancel()
 	if _, err := stranger.Get(ctx, "a"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a client without a certificate: %v", err)
+	}
+}
+
+// The authority and all certificates are exchanged while clients come and go: first both
+// authorities are trusted, then the certificates are new, then the old authority is gone.
+// Each file is seen half written and alone.
+func TestEverythingIsRenewedUnderLoad(t *testing.T) {
+	t.Parallel()
+	c := newSecured(t)
+	var log lockedLog
+	for i := range c.configs {
+		c.configs[i].Logger = slog.New(slog.NewTextHandler(&log, nil))
+	}
+	c.startAll()
+	c.put("k", "v", 0)
+	next := certstest.NewCA(t, "ca of the next year")
+	both := append(bytes.Clone(c.ca.PEM), next.PEM...)
+	client := c.ca.Issue(certstest.Leaf{CN: "client"})
+
+	// visit connects anew and reads. Also the servers connect anew.
+	visit := func(when string) {
+		t.Helper()
+		ck := c.newClerk(client, both)
+		defer ck.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if _, err := ck.Get(ctx, "k"); err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+	}
+	replace := func(path func(certstest.Dir) string, data func(i int) []byte, what string) {
+		t.Helper()
+		for i, d := range c.dirs {
+			content := data(i)
+			d.Put(path(d), content[:len(content)/2])
+			visit("half of " + what)
+			d.Put(path(d), content)
+			visit("all of " + what)
+		}
+	}
+	ca := func(d certstest.Dir) string { return d.CA }
+	replace(ca, func(int) []byte { return both }, "the bundle")
+	renewed := make([]certstest.Pair, len(c.dirs))
+	for i, cfg := range c.configs {
+		renewed[i] = c.member(next, cfg.Name)
+	}
+	replace(func(d certstest.Dir) string { return d.Key }, func(i int) []byte { return renewed[i].Key }, "the keys")
+	replace(func(d certstest.Dir) string { return d.Cert }, func(i int) []byte { return renewed[i].Cert }, "the certificates")
+	client = next.Issue(certstest.Leaf{CN: "client"})
+	replace(ca, func(int) []byte { return next.PEM }, "the new authority")
+
+	c.stop(0) // and comes back among the others
+	c.start(0)
+	awaitReady(t, c.servers[0])
+	c.awaitSameState()
+	for _, d := range c.dirs {
+		if !strings.Contains(log.String(), d.Cert) || !strings.Contains(log.String(), d.CA) {
+			t.Errorf("the log does not tell of %s and %s", d.Cert, d.CA)
+		}
+	}
+	if old := c.newClerk(c.ca.Issue(certstest.Leaf{CN: "client"}), both); true {
+		defer old.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if _, err := old.Get(ctx, "k"); err == nil {
+			t.Error("a certificate of the old authority is still taken")
+		}
+	}
+}
+
+// lockedLog is a log that can be read while it is written.
+type lockedLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *lockedLog) await(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !strings.Contains(l.String(), text); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %q in %s", text, l)
+		}
 	}
 }
 
@@ -124,6 +194,9 @@ func TestConfigRefusesHalfTLS(t *testing.T) {
 		{TLS{CertFile: "c", KeyFile: "k", ClientAuth: true}, "https://h:1", "needs a trusted CA"},
 		{TLS{CertFile: "c", KeyFile: "k"}, "http://h:1", "must be https"},
 		{TLS{}, "https://h:1", "needs a certificate"},
+		{TLS{CertFile: "c", KeyFile: "k", AllowedCNs: []string{"x"}}, "https://h:1", "does not demand certificates"},
+		{TLS{CertFile: "c", KeyFile: "k", CAFile: "ca", ClientAuth: true, AllowedCNs: []string{""}}, "https://h:1", "empty name"},
+		{TLS{CertFile: "c", KeyFile: "k", CAFile: "ca", ClientAuth: true, AllowedCNs: []string{"x"}, AllowedHostnames: []string{"x"}}, "https://h:1", "one kind"},
 	} {
 		u, err := ParseURL(test.url)
 		if err != nil {

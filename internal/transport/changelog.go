@@ -24,8 +24,11 @@ type changeLog struct {
 }
 
 // warn logs err unless that was said just now.
-func (l *changeLog) warn(what string, err error, args ...any) {
-	if l.changed(err.Error()) {
+func (l *changeLog) warn(what string, err error, args ...any) { l.warnOf("", what, err, args...) }
+
+// warnOf logs err unless that was said just now of the same subject.
+func (l *changeLog) warnOf(subject, what string, err error, args ...any) {
+	if l.changed(subject + " " + err.Error()) {
 		l.log.Warn(what, append(args, "error", err)...)
 	}
 }

@@ -46,6 +46,10 @@ type Config struct {
 	// RootCAs and Certificates. A missing ClientTLS.ServerName is taken from the
 	// peer's address.
 	ServerTLS, ClientTLS *tls.Config
+	// Authorize, if not nil, decides whether the other end of a TLS connection is node
+	// id, by the certificates that it has shown. Before that nothing is told about this
+	// node: not to who dials, and not to who was dialed.
+	Authorize func(id raft.NodeID, state tls.ConnectionState) error
 	// Dial, if not nil, replaces the TCP dialer.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 

@@ -200,6 +200,9 @@ func (t *Transport) judge(who identity, id raft.NodeID) error {
 // has been told to it if it was ours.
 func (t *Transport) receive(conn net.Conn, f *frameReader) (*peer, hello, error) {
 	var h hello
+	if err := t.shakeHands(conn); err != nil {
+		return nil, h, err
+	}
 	if err := readPreamble(f); err != nil {
 		if errors.Is(err, errMismatch) {
 			t.answer(conn, err)
@@ -209,7 +212,7 @@ func (t *Transport) receive(conn net.Conn, f *frameReader) (*peer, hello, error)
 	if err := readFrame(f, frameHello, func(c *coder) { c.hello(&h) }); err != nil {
 		return nil, h, fmt.Errorf("read hello: %w", err)
 	}
-	p, verdict := t.judgeHello(h)
+	p, verdict := t.judgeHello(conn, h)
 	if err := t.answer(conn, verdict); err != nil || verdict != nil {
 		return p, h, errors.Join(verdict, err)
 	}
@@ -223,8 +226,11 @@ func (t *Transport) receive(conn net.Conn, f *frameReader) (*peer, hello, error)
 	return p, h, nil
 }
 
-func (t *Transport) judgeHello(h hello) (*peer, error) {
+func (t *Transport) judgeHello(conn net.Conn, h hello) (*peer, error) {
 	p := t.peer(h.from.id)
+	if err := t.authorize(conn, h.from.id); err != nil {
+		return p, err
+	}
 	if h.to != t.self.id {
 		return p, fmt.Errorf("%w: this is %s, not %s", errMismatch, t.self.id, h.to)
 	}
@@ -237,11 +243,15 @@ func (t *Transport) judgeHello(h hello) (*peer, error) {
 	return p, t.judge(h.from, h.from.id)
 }
 
-// answer sends the welcome, a refusal if verdict is not nil. After a refusal it
+// answer sends the welcome, a refusal if verdict is not nil. A refusal tells nothing of
+// this node but its id: whoever asks may be anybody. After it answer
 // waits for the other side to close: closing first could reset the connection
 // before the reason is read.
 func (t *Transport) answer(conn net.Conn, verdict error) error {
-	w := welcome{from: t.self, reason: reasonFor(verdict)}
+	w := welcome{from: t.self}
+	if verdict != nil {
+		w = welcome{from: identity{id: t.self.id}, reason: reasonFor(verdict)}
+	}
 	b := appendLayout(appendPreamble(nil), frameWelcome, func(c *coder) { c.welcome(&w) })
 	if _, err := conn.Write(b); err != nil {
 		return fmt.Errorf("write welcome: %w", err)

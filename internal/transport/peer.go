@@ -154,7 +154,10 @@ func (p *peer) dial(ctx context.Context, what purpose) (conn net.Conn, f *frameR
 	stop := closeWith(ctx, conn)
 	conn.SetDeadline(time.Now().Add(limits.Handshake))
 	f = newFrameReader(conn, helloMax)
-	if remote, err = p.t.introduce(conn, f, p.id, what); err != nil {
+	if err = p.t.meet(conn, p.id); err == nil {
+		remote, err = p.t.introduce(conn, f, p.id, what)
+	}
+	if err != nil {
 		stop()
 		hangUp(conn)
 		return nil, nil, remote, err
@@ -168,7 +171,7 @@ func (p *peer) dial(ctx context.Context, what purpose) (conn net.Conn, f *frameR
 
 // clientTLS names the server that is dialed, unless c does.
 func clientTLS(c *tls.Config, address string) *tls.Config {
-	if c.ServerName != "" || c.InsecureSkipVerify {
+	if c.ServerName != "" {
 		return c
 	}
 	c = c.Clone()

@@ -40,6 +40,7 @@ type Transport struct {
 	// handshakes has a place for each accepted connection whose peer is not known yet.
 	handshakes *fair.Slots
 	strangers  changeLog
+	unproven   atomic.Uint64 // connections that did not prove who is at the other end
 
 	mu     sync.RWMutex
 	closed bool
@@ -169,6 +170,10 @@ func (t *Transport) Peers() []PeerStatus {
 	return all
 }
 
+// Refused counts the connections that failed in the handshake of TLS, or whose certificate
+// was not one of the node that it was to prove.
+func (t *Transport) Refused() uint64 { return t.unproven.Load() }
+
 // Peer returns the state of one peer.
 func (t *Transport) Peer(id raft.NodeID) (PeerStatus, bool) {
 	if p := t.peer(id); p != nil {
@@ -259,11 +264,11 @@ func (t *Transport) turnedAway(conn net.Conn, p *peer, h hello, err error) {
 	r := new(refusal)
 	switch {
 	case p == nil:
-		t.strangers.warn(what, err, "peer", h.from.id, "address", conn.RemoteAddr())
+		t.strangers.warnOf(fair.Source(conn.RemoteAddr()), what, err, "peer", h.from.id, "address", conn.RemoteAddr())
 	case errors.As(err, &r):
 		p.refused(r)
 	default:
-		p.inbound.warn(what, err)
+		p.inbound.warn(what, err, "address", conn.RemoteAddr())
 	}
 }
 

@@ -1,0 +1,125 @@
+package server
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// clientCredentials is what the gRPC server takes connections with.
+func (s *Server) clientCredentials() credentials.TransportCredentials {
+	if s.clientTLS == nil {
+		return insecure.NewCredentials()
+	}
+	var allows func(*x509.Certificate) error
+	if s.cfg.ClientTLS.hasList() {
+		allows = s.cfg.ClientTLS.allows
+	}
+	conf := s.clientTLS.Server(s.cfg.ClientTLS.ClientAuth, allows, http2)
+	return &gate{TransportCredentials: credentials.NewTLS(conf), conf: conf, refused: &s.turnedAway}
+}
+
+// http2 is the protocol that gRPC speaks in TLS.
+const http2 = "h2"
+
+// gate is TLS that tells whom it refuses, and why.
+type gate struct {
+	credentials.TransportCredentials
+	conf    *tls.Config
+	refused *refusals
+}
+
+// Clone is credentials.TransportCredentials'.
+func (g *gate) Clone() credentials.TransportCredentials { return g }
+
+// ServerHandshake is credentials.TransportCredentials'. gRPC has set a deadline.
+func (g *gate) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn := tls.Server(raw, g.conf)
+	err := conn.Handshake()
+	if err == nil && conn.ConnectionState().NegotiatedProtocol != http2 {
+		err = errors.New("the client does not offer HTTP/2 (ALPN)")
+	}
+	if err == nil {
+		return conn, credentials.TLSInfo{
+			State:          conn.ConnectionState(),
+			CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
+		}, nil
+	}
+	if plain := new(tls.RecordHeaderError); errors.As(err, plain) && !isTLS(plain.RecordHeader) {
+		err = fmt.Errorf("the client does not speak TLS; its endpoint must begin with https:// (%w)", err)
+		raw.Write(tlsAlert) // there was no answer yet, and this one tells that there is TLS here
+	}
+	g.refused.note("client refused", raw.RemoteAddr(), err)
+	linger(raw)
+	return nil, nil, err
+}
+
+// tlsAlert is a fatal alert of TLS 1.2: unexpected_message.
+var tlsAlert = []byte{21, 3, 3, 0, 2, 2, 10}
+
+// isTLS tells whether a connection begins as TLS does.
+func isTLS(header [5]byte) bool { return (header[0] == 21 || header[0] == 22) && header[1] == 3 }
+
+// lingerMax bounds how long, and lingerBytes for how much, linger waits.
+const (
+	lingerMax   = 500 * time.Millisecond
+	lingerBytes = 64 << 10
+)
+
+// linger closes the connection when the client has: closing it first would reset it, if
+// something that the client has sent is unread, and the alert could be lost.
+func linger(conn net.Conn) {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite() // behind the alert
+	}
+	if conn.SetDeadline(time.Now().Add(lingerMax)) == nil {
+		io.CopyN(io.Discard, conn, lingerBytes)
+	}
+	conn.Close()
+}
+
+// Bounds of refusals: so many lines in so much time.
+const (
+	refusalLines  = 10
+	refusalPeriod = 10 * time.Second
+)
+
+// refusals counts who is refused, and logs it at a bounded rate.
+type refusals struct {
+	log   *slog.Logger // not nil
+	total atomic.Uint64
+
+	mu         sync.Mutex
+	since      time.Time // when the period began
+	lines      int       // logged in it
+	suppressed int       // not logged, since the last line
+}
+
+func (r *refusals) note(what string, address net.Addr, err error) {
+	r.total.Add(1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.since) >= refusalPeriod {
+		r.since, r.lines = now, 0
+	}
+	if r.lines >= refusalLines {
+		r.suppressed++
+		return
+	}
+	args := []any{"address", address, "reason", err}
+	if r.suppressed > 0 {
+		args = append(args, "not_logged_before", r.suppressed)
+	}
+	r.lines, r.suppressed = r.lines+1, 0
+	r.log.Warn(what, args...)
+}

@@ -1,0 +1,193 @@
+package server
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"balsa/internal/certs/certstest"
+	"balsa/internal/transport"
+	"balsa/raft"
+)
+
+// A certificate of the same authority, but of a client, speaks for no member: an append
+// that is forged with it does not arrive, and the refusal tells nothing.
+func TestAClientsCertificateSpeaksForNoMember(t *testing.T) {
+	t.Parallel()
+	c := newSecured(t)
+	var log lockedLog
+	c.configs[0].Logger = slog.New(slog.NewTextHandler(&log, nil))
+	c.startAll()
+	c.put("a", "1", 0)
+	victim, spoken := c.servers[0], c.configs[1]
+	known := c.servers[1].home.ledger.Identity().Incarnation
+	for name, leaf := range map[string]certstest.Leaf{
+		"a client":             {CN: "client"},
+		"a client of the host": {CN: "client", Hosts: []string{"127.0.0.1"}},
+		"another member":       {CN: "n3", Hosts: []string{"127.0.0.1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pair := c.ca.Issue(leaf)
+			cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pool := x509.NewCertPool()
+			pool.AppendCertsFromPEM(c.ca.PEM)
+			id, _ := spoken.Cluster.Named(spoken.Name)
+			forger, err := transport.New(transport.Config{
+				ID: id.ID, ClusterID: spoken.Cluster.ID, Incarnation: known, // even who knows all of it
+				Listen:    "127.0.0.1:0",
+				Peers:     map[raft.NodeID]string{victim.self.ID: victim.self.PeerURL.Host},
+				ClientTLS: &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool},
+				Logger:    slog.New(slog.DiscardHandler),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer forger.Close()
+			var seen transport.PeerStatus
+			for deadline := time.Now().Add(patience); time.Now().Before(deadline) && seen.LastError == "" && !seen.Connected; time.Sleep(time.Millisecond) {
+				seen, _ = forger.Peer(victim.self.ID)
+			}
+			if seen.Connected || seen.Admitted || !strings.Contains(seen.LastError, "does not name the member") {
+				t.Errorf("the forger sees %+v", seen)
+			}
+			if seen.Incarnation != [16]byte{} || len(seen.Attributes) > 0 {
+				t.Errorf("the refusal tells %+v", seen)
+			}
+		})
+	}
+	log.await(t, "certificate does not name the member")
+	if !strings.Contains(log.String(), "address=127.0.0.1:") {
+		t.Errorf("no address in %s", &log)
+	}
+}
+
+func TestWhomACertificateNames(t *testing.T) {
+	cluster, err := ParseCluster("t", "n1=https://10.0.0.1:1,n2=https://db2.example.com:1,n3=https://10.0.0.3:1,n4=https://10.0.0.3:2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ip := func(s string) []net.IP { return []net.IP{net.ParseIP(s)} }
+	for member, tests := range map[string][]struct {
+		cert x509.Certificate
+		want bool
+	}{
+		"n1": {
+			{x509.Certificate{DNSNames: []string{"n1"}}, true},
+			{x509.Certificate{IPAddresses: ip("10.0.0.1")}, true},
+			{x509.Certificate{IPAddresses: ip("10.0.0.2"), DNSNames: []string{"n2"}}, false},
+			{x509.Certificate{}, false},
+		},
+		"n2": {
+			{x509.Certificate{DNSNames: []string{"db2.example.com"}}, true},
+			{x509.Certificate{DNSNames: []string{"*.example.com"}}, true},
+			{x509.Certificate{DNSNames: []string{"db1.example.com", "example.com"}}, false},
+		},
+		"n3": {
+			{x509.Certificate{IPAddresses: ip("10.0.0.3")}, false}, // or n4's
+			{x509.Certificate{IPAddresses: ip("10.0.0.3"), DNSNames: []string{"n3"}}, true},
+		},
+	} {
+		m, _ := cluster.Named(member)
+		for _, test := range tests {
+			if err := cluster.certifies(&test.cert, m); (err == nil) != test.want {
+				t.Errorf("%s: names %v, %v: %v", member, test.cert.DNSNames, test.cert.IPAddresses, err)
+			}
+		}
+	}
+}
+
+func TestListsOfWhoIsAllowed(t *testing.T) {
+	t.Parallel()
+	c := newSecured(t)
+	for i := range c.configs {
+		pair := c.ca.Issue(certstest.Leaf{CN: "balsa-peer", Hosts: []string{"127.0.0.1"}}) // names no member
+		c.dirs[i].Put(c.dirs[i].Cert, pair.Cert)
+		c.dirs[i].Put(c.dirs[i].Key, pair.Key)
+		c.configs[i].PeerTLS.AllowedCNs = []string{"balsa-peer"}
+		c.configs[i].ClientTLS.AllowedHostnames = []string{"apps.example.com"}
+	}
+	var log lockedLog
+	c.configs[0].Logger = slog.New(slog.NewTextHandler(&log, nil))
+	c.startAll()
+	c.clerk.Close()
+	c.clerk = c.newClerk(c.ca.Issue(certstest.Leaf{CN: "x", Hosts: []string{"apps.example.com"}}), c.ca.PEM)
+	c.put("a", "1", 0)
+
+	other := c.newClerk(c.ca.Issue(certstest.Leaf{CN: "x", Hosts: []string{"127.0.0.1"}}), c.ca.PEM)
+	defer other.Close()
+	if _, err := other.Status(t.Context(), c.endpoints[0]); err == nil {
+		t.Error("a client that is not in the list got in")
+	}
+	log.await(t, "none of those allowed (apps.example.com)")
+}
+
+// A client that is refused is in the log, with its address and the reason, but not each
+// of a thousand.
+func TestRefusedClientsAreLogged(t *testing.T) {
+	t.Parallel()
+	c := newSecured(t)
+	var log lockedLog
+	c.configs[0].Logger = slog.New(slog.NewTextHandler(&log, nil))
+	s := c.start(0)
+	past := certstest.Leaf{CN: "late", NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)}
+	for want, pair := range map[string]certstest.Pair{
+		"certificate has expired":                          c.ca.Issue(past),
+		"certificate signed by unknown authority":          certstest.NewCA(t, "other").Issue(certstest.Leaf{CN: "x"}),
+		"client didn't provide a certificate":              {},
+		"the client does not speak TLS; its endpoint must": {},
+	} {
+		refuse(t, c, pair, strings.Contains(want, "does not speak TLS"))
+		log.await(t, want)
+	}
+	for range 30 {
+		refuse(t, c, certstest.Pair{}, true)
+	}
+	for deadline := time.Now().Add(patience); s.turnedAway.total.Load() < 34 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	}
+	n := strings.Count(log.String(), "client refused")
+	if s.turnedAway.total.Load() < 34 || n < 4 || n > 2*refusalLines || !strings.Contains(log.String(), "address=127.0.0.1:") {
+		t.Errorf("%d refused, %d lines: %s", s.turnedAway.total.Load(), n, &log)
+	}
+}
+
+// refuse connects to the first server, which does not let it in.
+func refuse(t *testing.T, c *secured, pair certstest.Pair, plain bool) {
+	t.Helper()
+	address := c.configs[0].ListenClient[0].Host
+	if plain {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+		answer := make([]byte, 16)
+		if n, err := conn.Read(answer); err != nil || !strings.HasPrefix(string(answer[:n]), string(tlsAlert)) {
+			t.Errorf("answered %x, %v", answer[:n], err)
+		}
+		return
+	}
+	conf := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{http2}}
+	if pair.Cert != nil {
+		cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }
+	}
+	conn, err := tls.Dial("tcp", address, conf)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("a client was let in")
+	}
+}

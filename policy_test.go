@@ -29,6 +29,7 @@ const policy = `
 	kv, api < clerk < clerk/lock
 	kv, api, clerk, raft, internal/memnet < clerk/clerktest
 	rsm, kv, api < internal/service
+	NONE < internal/memtcp # for tests
 	NONE < internal/certs, internal/certs/certstest
 	internal/service, internal/wal, internal/transport, internal/metrics, internal/certs < internal/server
 	internal/server, clerk, api < cmd/balsa

@@ -192,10 +192,17 @@ func (s *Server) newTransport() (*transport.Transport, error) {
 		OnPeerUp:    func(raft.NodeID) { notify(s.met) },
 		OnPeerDown:  s.peerDown,
 		Logger:      s.log,
+		Limits:      transport.Limits{Silence: s.cfg.ElectionTimeout + peerSilence},
 	}
 	s.securePeers(&cfg)
 	return transport.New(cfg)
 }
+
+// peerSilence is how much longer than an election timeout a peer may be silent. It is so
+// that peers that can reach each other are connected within an election timeout and a
+// second (see transport.Limits.Silence), and that a short timeout leaves a connection
+// enough time to be made.
+const peerSilence = 500 * time.Millisecond
 
 func (s *Server) peerAddresses() map[raft.NodeID]string {
 	addresses := make(map[raft.NodeID]string)

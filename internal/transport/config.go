@@ -79,18 +79,17 @@ type Limits struct {
 	// message of any size up to MaxFrame fits into an empty queue. 32 MiB and 4096.
 	QueueBytes    int
 	QueueMessages int
-	// Dial bounds connecting, and Handshake what follows until the peer is known. 2 s
-	// and 5 s.
-	Dial      time.Duration
+	// Silence bounds how long nothing may arrive on a connection, and how long an attempt
+	// to connect may take, before it is given up. Both sides of a connection keep to the
+	// shorter of theirs. 1 s; at least 500 ms.
+	//
+	// Two nodes that can reach each other are connected within Silence + RedialMax + what a
+	// connection takes to be made, whatever the network did before.
+	Silence time.Duration
+	// Handshake bounds how long a node that has dialed may take to say who it is. 5 s.
 	Handshake time.Duration
-	// Stall bounds how long a write may take, or the rest of a frame that has begun
-	// to arrive, before the connection is given up. 5 s.
-	Stall time.Duration
-	// SnapshotStall is the same for a snapshot, which may go on for as long as
-	// something moves. 20 s.
-	SnapshotStall time.Duration
-	// RedialMin and RedialMax are the first and the longest time between two
-	// attempts to connect, each shortened by up to a half at random. 20 ms and 1 s.
+	// RedialMin and RedialMax are the first and the longest time between two attempts to
+	// connect, each shortened by up to a half at random. 20 ms and 250 ms.
 	RedialMin time.Duration
 	RedialMax time.Duration
 	// Strangers bounds how many accepted connections may be in the handshake at once. The
@@ -103,12 +102,10 @@ func (l Limits) withDefaults() Limits {
 		MaxFrame:      cmp.Or(l.MaxFrame, 64<<20),
 		QueueBytes:    cmp.Or(l.QueueBytes, 32<<20),
 		QueueMessages: cmp.Or(l.QueueMessages, 4096),
-		Dial:          cmp.Or(l.Dial, 2*time.Second),
+		Silence:       cmp.Or(l.Silence, time.Second),
 		Handshake:     cmp.Or(l.Handshake, 5*time.Second),
-		Stall:         cmp.Or(l.Stall, 5*time.Second),
-		SnapshotStall: cmp.Or(l.SnapshotStall, 20*time.Second),
 		RedialMin:     cmp.Or(l.RedialMin, 20*time.Millisecond),
-		RedialMax:     cmp.Or(l.RedialMax, time.Second),
+		RedialMax:     cmp.Or(l.RedialMax, 250*time.Millisecond),
 		Strangers:     cmp.Or(l.Strangers, 64),
 	}
 }
@@ -122,19 +119,18 @@ func (c Config) prepare() (Config, error) {
 		return c, fmt.Errorf("transport: Attributes are %d bytes, at most %d are allowed", len(c.Attributes), attributesMax)
 	case c.Listen == "" && c.Listener == nil:
 		return c, fmt.Errorf("transport: Listen and Listener are missing")
+	case c.Limits.Silence != 0 && c.Limits.Silence < silenceMin:
+		return c, fmt.Errorf("transport: Limits.Silence is %v, at least %v is needed", c.Limits.Silence, silenceMin)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
 	c.Limits = c.Limits.withDefaults()
 	if c.Dial == nil {
-		dialer := &net.Dialer{KeepAliveConfig: keepAlive}
+		dialer := new(net.Dialer)
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", address)
 		}
 	}
 	return c, nil
 }
-
-// keepAlive finds a host that has vanished without a word within about 10 s.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 4 * time.Second, Interval: 2 * time.Second, Count: 3}

@@ -12,6 +12,11 @@
 // cannot be sent soon is dropped, as Raft will say it again: a queue is bounded in
 // messages and bytes, and empty while its connection is down.
 //
+// Both sides of a connection say ten times a second that they live, and give it up when
+// they have heard nothing for Limits.Silence (line.go). The kernel would keep a connection
+// for minutes after an outage. Whoever has given up dials again, at least every Silence
+// and RedialMax; when a peer dials in, that is news about the way to it, too.
+//
 // A connection opens with a handshake (handshake.go): both sides say who they are
 // and either may refuse the other with a reason. Then come frames (frame.go), each
 // with a checksum; a bad one ends the connection. The message layouts are in

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"net"
 	"slices"
-	"time"
 
 	"balsa/raft"
 )
@@ -28,9 +26,10 @@ const (
 	frameWelcome = 0x81
 	frameConfirm = 0x82
 
+	frameAlive = 0x83 // from either side, between other frames: see line
+
 	frameSnapshotChunk  = 0x90 // a piece of the data
 	frameSnapshotEnd    = 0x91 // length and checksum of all data
-	frameSnapshotAlive  = 0x92 // from the receiver: still at it
 	frameSnapshotResult = 0x93 // from the receiver: done, or why not
 
 	frameHeaderSize = 4 + 1 + 4
@@ -83,32 +82,23 @@ const (
 
 // frameReader reads frames off a connection.
 type frameReader struct {
-	conn net.Conn
-	r    *bufio.Reader
+	r *bufio.Reader
 	// maxPayload is the longest payload accepted, in bytes.
 	maxPayload int
-	// idle bounds the wait for a frame to begin and stall the wait for more of one
-	// that has begun; 0 sets no bound.
-	idle, stall time.Duration
 	// header is of the frame being read.
 	header [frameHeaderSize]byte
 	// scratch holds payloads that do not fit into r.
 	scratch []byte
 }
 
-func newFrameReader(conn net.Conn, maxPayload int) *frameReader {
-	return &frameReader{conn: conn, r: bufio.NewReaderSize(conn, readBuffer), maxPayload: maxPayload}
+func newFrameReader(conn io.Reader, maxPayload int) *frameReader {
+	return &frameReader{r: bufio.NewReaderSize(conn, readBuffer), maxPayload: maxPayload}
 }
 
 // read returns the next frame. io.EOF says that the connection was closed between
 // two frames. The payload is valid until the next read, except that an
 // AppendEntries has one for itself, which its entries may alias.
 func (f *frameReader) read() (kind byte, payload []byte, err error) {
-	if f.r.Buffered() < frameHeaderSize {
-		if err := f.expect(f.idle); err != nil {
-			return 0, nil, err
-		}
-	}
 	b, err := f.r.Peek(frameHeaderSize)
 	if err != nil {
 		if len(b) > 0 && err == io.EOF {
@@ -150,11 +140,6 @@ func (f *frameReader) payload(n int, own bool) ([]byte, error) {
 		// Space grows with what has arrived, not with what the header claims.
 		step := min(n-len(b), max(len(b), readAhead))
 		b = slices.Grow(b, step)
-		if step > f.r.Buffered() {
-			if err := f.expect(f.stall); err != nil {
-				return nil, err
-			}
-		}
 		if _, err := io.ReadFull(f.r, b[len(b):len(b)+step]); err != nil {
 			return nil, err
 		}
@@ -164,17 +149,4 @@ func (f *frameReader) payload(n int, own bool) ([]byte, error) {
 		f.scratch = b
 	}
 	return b, nil
-}
-
-// expect bounds the time of the next reads, unless the connection's deadlines are
-// kept by somebody else (idle and stall are 0).
-func (f *frameReader) expect(d time.Duration) error {
-	switch {
-	case d > 0:
-		return f.conn.SetReadDeadline(time.Now().Add(d))
-	case f.stall > 0:
-		return f.conn.SetReadDeadline(time.Time{})
-	default:
-		return nil
-	}
 }

@@ -22,7 +22,7 @@ import (
 // to those who know them. The dialer does not wait after its confirm.
 const (
 	magic        = "balsa-p\n"
-	majorVersion = 1
+	majorVersion = 2
 	minorVersion = 0
 	preambleSize = len(magic) + 2
 
@@ -268,8 +268,15 @@ const (
 	lingerBytes = 1 << 20
 )
 
-// linger reads on until the other side closes the connection.
+// writeCloser is a connection that can be closed for writing alone.
+type writeCloser interface{ CloseWrite() error }
+
+// linger says that nothing more comes, and reads on until the other side closes the
+// connection.
 func linger(conn net.Conn) {
+	if c, ok := conn.(writeCloser); ok {
+		c.CloseWrite()
+	}
 	if conn.SetDeadline(time.Now().Add(lingerMax)) == nil {
 		io.CopyN(io.Discard, conn, lingerBytes)
 	}

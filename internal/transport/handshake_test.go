@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -107,7 +108,7 @@ func TestOtherMajorVersionIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn.Close()
-		const want = "peer speaks wire version 2.0, this node 1.0"
+		want := fmt.Sprintf("peer speaks wire version %d.%d, this node %d.%d", majorVersion+1, minorVersion, majorVersion, minorVersion)
 		if !strings.Contains(string(got.reason), want) || !strings.Contains(a.logged(), want) {
 			t.Errorf("told %q, logged %s", got.reason, a.logged())
 		}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"time"
 
 	"balsa/raft"
 )
@@ -15,27 +14,26 @@ import (
 // wait.
 const flushBytes = 256 << 10
 
-// write sends what is queued over conn until the connection ends, and returns why.
-func (p *peer) write(conn net.Conn) error {
-	defer closeWith(p.ctx, conn)()
-	defer hangUp(conn)
+// write sends what is queued over l until that ends, and returns why.
+func (p *peer) write(l *line) error {
+	defer l.close()
 	ended := make(chan error, 1)
-	// The peer says nothing more on this connection, so that the end of reading is
-	// the first sign that it is gone.
+	// The peer only says that it lives, so that the end of reading is the first sign that
+	// it is gone.
 	p.t.work.Go(func() {
-		_, err := conn.Read(make([]byte, 1))
+		kind, _, err := l.read()
 		if err == nil {
-			err = fmt.Errorf("%w: peer speaks out of turn", ErrCorrupt)
+			err = fmt.Errorf("%w: frame of kind %d out of turn", ErrCorrupt, kind)
 		}
-		hangUp(conn)
+		l.hangUp()
 		ended <- err
 	})
-	w := writer{peer: p, conn: conn}
+	w := writer{peer: p, line: l}
 	for {
 		select {
 		case <-p.queue.ready:
 			if err := w.drain(); err != nil {
-				hangUp(conn)
+				l.hangUp()
 				return cause(err, <-ended)
 			}
 		case err := <-ended:
@@ -60,7 +58,7 @@ func cause(errs ...error) error {
 // writer turns messages into frames and many frames into one write.
 type writer struct {
 	peer  *peer
-	conn  net.Conn
+	line  *line
 	batch []raft.Message
 	buf   []byte
 	// count and size are of the messages in buf, as the queue counts.
@@ -106,8 +104,7 @@ func (w *writer) flush() error {
 	if w.count == 0 {
 		return nil
 	}
-	w.conn.SetWriteDeadline(time.Now().Add(w.peer.t.cfg.Limits.Stall))
-	if _, err := w.conn.Write(w.buf); err != nil {
+	if err := w.line.write(w.buf); err != nil {
 		return fmt.Errorf("write messages: %w", err)
 	}
 	w.peer.bytesOut.Add(uint64(len(w.buf)))
@@ -120,27 +117,29 @@ func (w *writer) flush() error {
 	return nil
 }
 
-// receiveMessages delivers what the peer sends over conn until the connection ends.
-func (p *peer) receiveMessages(conn net.Conn, f *frameReader, remote identity) {
+// receiveMessages delivers what the peer sends over l until that ends.
+func (p *peer) receiveMessages(l *line, remote identity) {
 	p.mu.Lock()
 	old := p.in
-	p.in, p.remote, p.alive = conn, remote, true
-	idle := p.out == nil
+	p.in, p.remote, p.alive = l, remote, true
+	out := p.out
 	p.mu.Unlock()
 	if old != nil { // its dialer has given it up, or it would not have dialed again
-		hangUp(old)
+		old.hangUp()
 	}
 	p.inbound.clear()
 	p.heard()
-	if idle {
+	switch {
+	case out == nil:
 		p.dialNow() // who can dial can be dialed, probably
+	case out.quiet():
+		out.hangUp() // to an address or a process that is no more, probably
 	}
 
-	f.stall = p.t.cfg.Limits.Stall
-	err := p.deliver(f)
+	err := p.deliver(l)
 
 	p.mu.Lock()
-	current := p.in == conn
+	current := p.in == l
 	if current {
 		p.in = nil
 	}
@@ -154,9 +153,9 @@ func (p *peer) receiveMessages(conn net.Conn, f *frameReader, remote identity) {
 }
 
 // deliver reads messages and hands them to the receiver.
-func (p *peer) deliver(f *frameReader) error {
+func (p *peer) deliver(l *line) error {
 	for {
-		kind, payload, err := f.read()
+		kind, payload, err := l.read()
 		if err != nil {
 			return err
 		}
@@ -167,7 +166,6 @@ func (p *peer) deliver(f *frameReader) error {
 		if err := p.checkHead(m); err != nil {
 			return err
 		}
-		p.heard()
 		p.bytesIn.Add(uint64(frameHeaderSize + len(payload)))
 		if r := p.t.receiver.Load(); r != nil {
 			(*r).Receive(m)

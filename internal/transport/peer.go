@@ -39,14 +39,15 @@ type peer struct {
 
 	mu      sync.Mutex
 	address string
-	// out and in are the connections for messages, nil while there is none. supersede
-	// ends the latest one for a snapshot from the peer.
-	out, in     net.Conn
-	supersede   func()
-	admitted    bool
-	lastError   string
-	lastRefusal string
-	remote      identity
+	// redial ends the attempt to connect for messages that is under way.
+	redial context.CancelFunc
+	// out and in are the connections for messages; snapshotIn is the latest for a
+	// snapshot from the peer. All nil while there is none.
+	out, in, snapshotIn *line
+	admitted            bool
+	lastError           string
+	lastRefusal         string
+	remote              identity
 	// alive is set while a connection of the peer is up and its loss would be news.
 	alive bool
 }
@@ -59,7 +60,6 @@ func newPeer(t *Transport, id raft.NodeID, address string) *peer {
 		queue:     newQueue(t.cfg.Limits),
 		sending:   make(chan struct{}, 1),
 		receiving: make(chan struct{}, 1),
-		supersede: func() {},
 		outbound:  changeLog{log: log},
 		inbound:   changeLog{log: log},
 		refusals:  changeLog{log: log},
@@ -95,15 +95,22 @@ func (p *peer) move(address string) {
 		return
 	}
 	if out != nil {
-		hangUp(out)
+		out.hangUp()
 	}
 	p.dialNow()
 }
 
+// dialNow dials without a pause. An attempt that has not found the peer yet begins
+// anew: it may be on its way to an address that the peer has left.
 func (p *peer) dialNow() {
 	select {
 	case p.kick <- struct{}{}:
 	default:
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.redial != nil {
+		p.redial()
 	}
 }
 
@@ -118,11 +125,11 @@ func (p *peer) run() {
 	limits := p.t.cfg.Limits
 	wait := limits.RedialMin
 	for p.ctx.Err() == nil {
-		conn, _, remote, err := p.dial(p.ctx, forMessages)
+		l, remote, err := p.dial(p.ctx, forMessages)
 		if err == nil {
 			up := time.Now()
-			p.connected(conn, remote)
-			err = p.write(conn)
+			p.connected(l, remote)
+			err = p.write(l)
 			p.disconnected(err)
 			if time.Since(up) > limits.RedialMax { // else it may be lost again as soon as it is up
 				wait = limits.RedialMin
@@ -135,38 +142,49 @@ func (p *peer) run() {
 	}
 }
 
-// dial connects to the peer and introduces this node.
-func (p *peer) dial(ctx context.Context, what purpose) (conn net.Conn, f *frameReader, remote identity, err error) {
-	limits := p.t.cfg.Limits
-	p.mu.Lock()
-	address := p.address
-	p.mu.Unlock()
-
-	dialing, cancel := context.WithTimeout(ctx, limits.Dial)
-	defer cancel()
-	conn, err = p.t.cfg.Dial(dialing, address)
+// dial connects to the peer and introduces this node. The attempt takes no longer than
+// a connection may be silent; a name is resolved in each one.
+func (p *peer) dial(ctx context.Context, what purpose) (*line, identity, error) {
+	deadline := time.Now().Add(p.t.cfg.Limits.Silence)
+	raw, address, err := p.connect(ctx, deadline, what)
 	if err != nil {
-		return nil, nil, remote, fmt.Errorf("dial %s: %w", p.id, err)
+		return nil, identity{}, fmt.Errorf("dial %s: %w", p.id, err)
 	}
+	e := &ear{Conn: raw}
+	conn := net.Conn(e)
 	if p.t.cfg.ClientTLS != nil {
-		conn = tls.Client(conn, clientTLS(p.t.cfg.ClientTLS, address))
+		conn = tls.Client(e, clientTLS(p.t.cfg.ClientTLS, address))
 	}
 	stop := closeWith(ctx, conn)
-	conn.SetDeadline(time.Now().Add(limits.Handshake))
-	f = newFrameReader(conn, helloMax)
+	conn.SetDeadline(deadline)
+	f := newFrameReader(conn, helloMax)
+	var remote identity
 	if err = p.t.meet(conn, p.id); err == nil {
 		remote, err = p.t.introduce(conn, f, p.id, what)
 	}
-	if err != nil {
-		stop()
-		hangUp(conn)
-		return nil, nil, remote, err
+	if !stop() && err == nil {
+		err = ctx.Err()
 	}
-	if !stop() {
-		return nil, nil, remote, ctx.Err()
+	if err != nil {
+		hangUp(conn)
+		return nil, remote, err
 	}
 	conn.SetDeadline(time.Time{})
-	return conn, f, remote, nil
+	return newLine(ctx, p, conn, e, f), remote, nil
+}
+
+// connect dials the peer's address. For messages, dialNow may end the attempt.
+func (p *peer) connect(ctx context.Context, deadline time.Time, what purpose) (net.Conn, string, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	p.mu.Lock()
+	address := p.address
+	if what == forMessages {
+		p.redial = cancel
+	}
+	p.mu.Unlock()
+	conn, err := p.t.cfg.Dial(ctx, address)
+	return conn, address, err
 }
 
 // clientTLS names the server that is dialed, unless c does.
@@ -183,16 +201,16 @@ func clientTLS(c *tls.Config, address string) *tls.Config {
 }
 
 // connected takes note that messages can be sent to the peer.
-func (p *peer) connected(conn net.Conn, remote identity) {
+func (p *peer) connected(l *line, remote identity) {
 	p.mu.Lock()
-	p.out, p.admitted, p.alive = conn, true, true
+	p.out, p.admitted, p.alive = l, true, true
 	p.remote, p.lastError, p.lastRefusal = remote, "", ""
 	p.mu.Unlock()
 	p.outbound.clear()
 	p.refusals.clear()
 	p.heard()
 	p.queue.open()
-	p.log.Info("connected to peer", "address", conn.RemoteAddr())
+	p.log.Info("connected to peer", "address", l.conn.RemoteAddr())
 	if p.t.cfg.OnPeerUp != nil {
 		p.t.cfg.OnPeerUp(p.id)
 	}
@@ -213,7 +231,7 @@ func (p *peer) disconnected(err error) {
 
 // failed takes note that no connection could be made.
 func (p *peer) failed(err error) {
-	if p.ctx.Err() != nil {
+	if p.ctx.Err() != nil || errors.Is(err, context.Canceled) { // by dialNow
 		return
 	}
 	p.mu.Lock()

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"net"
-	"time"
 
 	"balsa/raft"
 )
@@ -18,22 +16,18 @@ import (
 //	sender                              receiver
 //	InstallSnapshot ───────────────────►
 //	chunk, chunk, ... ─────────────────►
-//	                                   ◄─ alive, from time to time
 //	end (length, CRC-32C of all data) ─►
 //	                                   ◄─ result (empty: stored; or why not)
 //
 // The receiver may send its result at any time, and then takes no more. A stream
-// without its end is cut short: the reader gets io.ErrUnexpectedEOF.
+// without its end is cut short: the reader gets io.ErrUnexpectedEOF. Alive frames go both
+// ways meanwhile (see line), so that either side may take its time with its disk.
 
 // snapshotChunk is how much data goes into one frame, in bytes.
 const snapshotChunk = 256 << 10
 
 // snapshotFrameMax bounds the payload of every frame of a snapshot, in bytes.
 const snapshotFrameMax = 1 << 20
-
-// aliveEvery is how often the receiver says that it is still storing. It has to be
-// well below Limits.SnapshotStall of the sender.
-const aliveEvery = time.Second
 
 // snapshotEnd is the payload of the end frame.
 type snapshotEnd struct {
@@ -46,8 +40,8 @@ func (c *coder) snapshotEnd(v *snapshotEnd) {
 	number(c, &v.crc)
 }
 
-// SendSnapshot implements rsm.Transport. It takes as long as something moves, and
-// one snapshot to a peer at a time; while data blocks, it cannot end.
+// SendSnapshot implements rsm.Transport. It takes as long as the peer lives, and one
+// snapshot to a peer at a time; while data blocks, it cannot end.
 func (t *Transport) SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error {
 	p := t.peer(m.To)
 	if p == nil {
@@ -74,23 +68,20 @@ func (t *Transport) SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, d
 }
 
 func (p *peer) sendSnapshot(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error {
-	conn, f, _, err := p.dial(ctx, forSnapshot)
+	l, _, err := p.dial(ctx, forSnapshot)
 	if err != nil {
 		return err
 	}
-	defer hangUp(conn)
-	defer closeWith(ctx, conn)()
-
-	f.idle, f.stall = p.t.cfg.Limits.SnapshotStall, p.t.cfg.Limits.SnapshotStall
+	defer l.close()
 	result := make(chan error, 1)
 	go func() {
-		err := p.awaitResult(f)
-		hangUp(conn) // nothing more is wanted: a blocked write ends
+		err := awaitResult(l)
+		l.hangUp() // nothing more is wanted: a blocked write ends
 		result <- err
 	}()
-	failure := p.writeSnapshot(conn, m, data)
+	failure := p.writeSnapshot(l, m, data)
 	if failure != nil {
-		hangUp(conn)
+		l.hangUp()
 	}
 	verdict := <-result
 	if failure == nil || verdict == nil || errors.Is(verdict, ErrRefused) {
@@ -100,9 +91,9 @@ func (p *peer) sendSnapshot(ctx context.Context, m *raft.InstallSnapshot, data i
 }
 
 // writeSnapshot sends the announcement, all data and the end.
-func (p *peer) writeSnapshot(conn net.Conn, m *raft.InstallSnapshot, data io.Reader) error {
+func (p *peer) writeSnapshot(l *line, m *raft.InstallSnapshot, data io.Reader) error {
 	buf := appendMessageFrame(make([]byte, 0, frameHeaderSize+snapshotChunk), m)
-	if err := p.writeStream(conn, buf); err != nil {
+	if err := p.writeStream(l, buf); err != nil {
 		return err
 	}
 	var end snapshotEnd
@@ -115,7 +106,7 @@ func (p *peer) writeSnapshot(conn net.Conn, m *raft.InstallSnapshot, data io.Rea
 			end.length += uint64(n)
 			frame := buf[:frameHeaderSize+n]
 			finishFrame(frame, 0, frameSnapshotChunk)
-			if err := p.writeStream(conn, frame); err != nil {
+			if err := p.writeStream(l, frame); err != nil {
 				return err
 			}
 		}
@@ -127,62 +118,61 @@ func (p *peer) writeSnapshot(conn net.Conn, m *raft.InstallSnapshot, data io.Rea
 		}
 	}
 	end.crc = uint64(crc)
-	return p.writeStream(conn, appendLayout(nil, frameSnapshotEnd, func(c *coder) { c.snapshotEnd(&end) }))
+	return p.writeStream(l, appendLayout(nil, frameSnapshotEnd, func(c *coder) { c.snapshotEnd(&end) }))
 }
 
-func (p *peer) writeStream(conn net.Conn, b []byte) error {
-	conn.SetWriteDeadline(time.Now().Add(p.t.cfg.Limits.SnapshotStall))
-	if _, err := conn.Write(b); err != nil {
+func (p *peer) writeStream(l *line, b []byte) error {
+	if err := l.write(b); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	p.bytesOut.Add(uint64(len(b)))
 	return nil
 }
 
-// awaitResult reads what the receiver says until it has a result.
-func (p *peer) awaitResult(f *frameReader) error {
-	for {
-		kind, payload, err := f.read()
-		switch {
-		case err == io.EOF:
-			return fmt.Errorf("await result: %w", io.ErrUnexpectedEOF)
-		case err != nil:
-			return fmt.Errorf("await result: %w", err)
-		case kind == frameSnapshotAlive:
-		case kind == frameSnapshotResult && len(payload) == 0:
-			return nil
-		case kind == frameSnapshotResult:
-			return &refusal{p.id, string(payload)}
-		default:
-			return fmt.Errorf("%w: frame of kind %d in a snapshot's result", ErrCorrupt, kind)
-		}
+// awaitResult waits for what the receiver says in the end.
+func awaitResult(l *line) error {
+	kind, payload, err := l.read()
+	switch {
+	case err == io.EOF:
+		return fmt.Errorf("await result: %w", io.ErrUnexpectedEOF)
+	case err != nil:
+		return fmt.Errorf("await result: %w", err)
+	case kind != frameSnapshotResult:
+		return fmt.Errorf("%w: frame of kind %d in a snapshot's result", ErrCorrupt, kind)
+	case len(payload) > 0:
+		return &refusal{l.peer.id, string(payload)}
 	}
+	return nil
 }
 
-// receiveSnapshot takes the snapshot that the peer sends over conn. A new one
-// supersedes one that is still arriving: its sender has given that up.
-func (p *peer) receiveSnapshot(conn net.Conn, f *frameReader) {
-	superseded, supersede := context.WithCancel(p.ctx)
-	defer supersede()
-	stop := closeWith(superseded, conn)
-	defer stop()
+// receiveSnapshot takes the snapshot that the peer sends over l. A new one supersedes
+// one that is still arriving: its sender has given that up.
+func (p *peer) receiveSnapshot(l *line) {
 	p.mu.Lock()
-	older := p.supersede
-	p.supersede = supersede
+	old := p.snapshotIn
+	p.snapshotIn = l
 	p.mu.Unlock()
-	older()
+	if old != nil {
+		old.hangUp()
+	}
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.snapshotIn == l {
+			p.snapshotIn = nil
+		}
+	}()
 	select {
 	case p.receiving <- struct{}{}:
 		defer func() { <-p.receiving }()
-	case <-superseded.Done(): // while it waited for one that is still being stored
+	case <-l.ctx.Done(): // superseded while it waited for one that is still being stored
 		return
 	}
 
-	f.idle, f.stall = p.t.cfg.Limits.SnapshotStall, p.t.cfg.Limits.SnapshotStall
-	f.maxPayload = snapshotFrameMax
-	m, err := p.readAnnouncement(f)
+	l.frames.maxPayload = snapshotFrameMax
+	m, err := p.readAnnouncement(l)
 	if err == nil {
-		err = p.storeSnapshot(conn, m, &snapshotReader{peer: p, frames: f})
+		err = p.storeSnapshot(m, &snapshotReader{line: l})
 	}
 	if p.ctx.Err() != nil {
 		return
@@ -190,14 +180,13 @@ func (p *peer) receiveSnapshot(conn net.Conn, f *frameReader) {
 	if err != nil {
 		p.log.Warn("snapshot from peer not stored", "error", err)
 	}
-	conn.SetWriteDeadline(time.Now().Add(p.t.cfg.Limits.Stall))
-	if _, err := conn.Write(appendFrame(nil, frameSnapshotResult, reasonFor(err))); err == nil {
-		linger(conn)
+	if l.write(appendFrame(nil, frameSnapshotResult, reasonFor(err))) == nil {
+		linger(l.conn)
 	}
 }
 
-func (p *peer) readAnnouncement(f *frameReader) (*raft.InstallSnapshot, error) {
-	kind, payload, err := f.read()
+func (p *peer) readAnnouncement(l *line) (*raft.InstallSnapshot, error) {
+	kind, payload, err := l.read()
 	if err != nil {
 		return nil, fmt.Errorf("read announcement: %w", err)
 	}
@@ -212,46 +201,22 @@ func (p *peer) readAnnouncement(f *frameReader) (*raft.InstallSnapshot, error) {
 	return m, p.checkHead(m)
 }
 
-// storeSnapshot lets the receiver store the snapshot, and the sender know meanwhile
-// that this goes on.
-func (p *peer) storeSnapshot(conn net.Conn, m *raft.InstallSnapshot, data *snapshotReader) error {
+// storeSnapshot lets the receiver store the snapshot.
+func (p *peer) storeSnapshot(m *raft.InstallSnapshot, data io.Reader) error {
 	r := p.t.receiver.Load()
 	if r == nil {
 		return errors.New("not started yet")
 	}
-	stored, quiet := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(quiet)
-		alive := appendFrame(nil, frameSnapshotAlive, nil)
-		tick := time.NewTicker(aliveEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				conn.SetWriteDeadline(time.Now().Add(p.t.cfg.Limits.SnapshotStall))
-				if _, err := conn.Write(alive); err != nil {
-					hangUp(conn) // the sender is gone
-					return
-				}
-			case <-stored:
-				return
-			}
-		}
-	}()
-	err := (*r).ReceiveSnapshot(m, data)
-	close(stored)
-	<-quiet
-	return err
+	return (*r).ReceiveSnapshot(m, data)
 }
 
 // snapshotReader is the data of a snapshot that arrives. It ends with io.EOF only
 // after all of it, checked.
 type snapshotReader struct {
-	peer   *peer
-	frames *frameReader
-	chunk  []byte // not yet read
-	got    snapshotEnd
-	err    error
+	line  *line
+	chunk []byte // not yet read
+	got   snapshotEnd
+	err   error
 }
 
 func (s *snapshotReader) Read(b []byte) (int, error) {
@@ -268,15 +233,14 @@ func (s *snapshotReader) Read(b []byte) (int, error) {
 
 // next returns the next chunk, which is valid until the next call.
 func (s *snapshotReader) next() ([]byte, error) {
-	kind, payload, err := s.frames.read()
+	kind, payload, err := s.line.read()
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
 		return nil, fmt.Errorf("snapshot cut short after %d bytes: %w", s.got.length, err)
 	}
-	s.peer.heard()
-	s.peer.bytesIn.Add(uint64(frameHeaderSize + len(payload)))
+	s.line.peer.bytesIn.Add(uint64(frameHeaderSize + len(payload)))
 	switch kind {
 	case frameSnapshotChunk:
 		s.got.length += uint64(len(payload))

@@ -297,7 +297,7 @@ func TestCorruptSnapshotsAreRefused(t *testing.T) {
 				p := w.puppetDials(b, 1, forSnapshot)
 				defer p.Close()
 				go p.Write(bytes.Join(wire, nil))
-				err := (&peer{id: 2}).awaitResult(p.frames)
+				err := awaitResult(p.lives(t))
 				if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "corrupt") || len(stored) != 0 {
 					t.Errorf("got %v, %d stored", err, len(stored))
 				}

@@ -55,8 +55,7 @@ func New(cfg Config) (*Transport, error) {
 		return nil, err
 	}
 	if cfg.Listener == nil {
-		lc := net.ListenConfig{KeepAliveConfig: keepAlive}
-		if cfg.Listener, err = lc.Listen(context.Background(), "tcp", cfg.Listen); err != nil {
+		if cfg.Listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 			return nil, fmt.Errorf("listen for peers: %w", err)
 		}
 	}
@@ -225,14 +224,16 @@ func (t *Transport) accept() {
 
 // serve does all there is to do with an accepted connection. slot is its place among
 // those whose peer is not known.
-func (t *Transport) serve(conn net.Conn, slot *fair.Slot) {
+func (t *Transport) serve(raw net.Conn, slot *fair.Slot) {
+	e := &ear{Conn: raw}
+	conn := net.Conn(e)
+	if t.cfg.ServerTLS != nil {
+		conn = tls.Server(e, t.cfg.ServerTLS)
+	}
 	defer conn.Close()
 	stop := closeWith(t.ctx, conn)
 	defer stop()
 
-	if t.cfg.ServerTLS != nil {
-		conn = tls.Server(conn, t.cfg.ServerTLS)
-	}
 	conn.SetDeadline(time.Now().Add(t.cfg.Limits.Handshake))
 	f := newFrameReader(conn, helloMax)
 	p, h, err := t.receive(conn, f)
@@ -244,14 +245,13 @@ func (t *Transport) serve(conn net.Conn, slot *fair.Slot) {
 		return
 	}
 	conn.SetDeadline(time.Time{})
-	f.maxPayload = t.cfg.Limits.MaxFrame
-	stop()
-	defer closeWith(p.ctx, conn)() // which ends with t.ctx, too
-
+	l := newLine(p.ctx, p, conn, e, f) // p.ctx ends with t.ctx, too
+	defer l.close()
 	if h.purpose == forSnapshot {
-		p.receiveSnapshot(conn, f)
+		p.receiveSnapshot(l)
 	} else {
-		p.receiveMessages(conn, f, h.from)
+		f.maxPayload = t.cfg.Limits.MaxFrame
+		p.receiveMessages(l, h.from)
 	}
 }
 

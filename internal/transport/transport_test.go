@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -104,7 +105,7 @@ func TestStuckPeerNeverBlocksSend(t *testing.T) {
 		l := w.listen("n2")
 		a := w.up(1, func(c *Config) {
 			c.Limits.QueueBytes = room
-			c.Limits.Stall = 3 * time.Second
+			c.Limits.Silence = 3 * time.Second
 		})
 		stuck := w.puppetAccepts(l, 2)
 		defer stuck.Close()
@@ -148,7 +149,7 @@ func TestQueuedMessagesGoOutTogether(t *testing.T) {
 			return countingConn{conn, &writes}, err
 		}
 		a, b := w.up(1, func(c *Config) { c.Dial = dial; delete(c.Peers, 3) }), w.up(2)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second + beat/2)
 		writes.Store(0)
 		a.say(2, make([]raft.Term, 1000)...)
 		if _, got := b.took(); len(got) != 1000 || writes.Load() != 1 {
@@ -209,10 +210,14 @@ func TestHalfAFrameDoesNotWaitForEver(t *testing.T) {
 		p := w.puppetDials(a, 2, forMessages)
 		defer p.Close()
 		wire := appendMessageFrame(nil, benchmarkAppend(1, 100))
-		time.Sleep(time.Hour) // silence is no fault
+		l := p.lives(t)
+		go io.Copy(io.Discard, p) // or nothing is said: a pipe has no room
+		time.Sleep(time.Hour)     // to be idle is no fault
 		if !a.status(2).Inbound {
 			t.Error("an idle connection was closed")
 		}
+		l.turn <- struct{}{} // a half frame is the last thing that it says
+		defer func() { <-l.turn }()
 		p.Write(wire[:50])
 		time.Sleep(time.Minute)
 		if a.status(2).Inbound {

@@ -222,7 +222,26 @@ func (n *node) hears() string {
 // puppet is a connection that the test drives by hand, past the handshake.
 type puppet struct {
 	net.Conn
+	ear    *ear
 	frames *frameReader
+	of     *peer // as the node that it talks to
+}
+
+// newPuppet takes conn over for node id of the cluster, to talk to a node.
+func newPuppet(conn net.Conn, id, to raft.NodeID) (*puppet, *Transport) {
+	e := &ear{Conn: conn}
+	t := &Transport{
+		self: identity{cluster: cluster, id: id}, cfg: Config{Limits: Limits{}.withDefaults()},
+		peers: map[raft.NodeID]*peer{1: {}, 2: {}, 3: {}},
+	}
+	return &puppet{e, e, newFrameReader(e, 1<<20), &peer{t: t, id: to}}, t
+}
+
+// lives makes the puppet say so from now on, until the other side hangs up.
+func (p *puppet) lives(t *testing.T) *line {
+	l := newLine(t.Context(), p.of, p.Conn, p.ear, p.frames)
+	t.Cleanup(l.close)
+	return l
 }
 
 // puppetDials connects to n as node id would.
@@ -232,8 +251,7 @@ func (w *world) puppetDials(n *node, id raft.NodeID, what purpose) *puppet {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	t := &Transport{self: identity{cluster: cluster, id: id}}
-	p := &puppet{conn, newFrameReader(conn, 1<<20)}
+	p, t := newPuppet(conn, id, n.self.id)
 	if _, err := t.introduce(conn, p.frames, n.self.id, what); err != nil {
 		w.t.Fatal(err)
 	}
@@ -247,14 +265,12 @@ func (w *world) puppetAccepts(l *pipeListener, id raft.NodeID) *puppet {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	t := &Transport{self: identity{cluster: cluster, id: id}, peers: make(map[raft.NodeID]*peer)}
-	for other := raft.NodeID(1); other <= 3; other++ {
-		t.peers[other] = &peer{}
-	}
-	p := &puppet{conn, newFrameReader(conn, 1<<20)}
-	if _, _, err := t.receive(conn, p.frames); err != nil {
+	p, t := newPuppet(conn, id, 0)
+	_, h, err := t.receive(conn, p.frames)
+	if err != nil {
 		w.t.Fatal(err)
 	}
+	p.of.id = h.from.id
 	return p
 }
 

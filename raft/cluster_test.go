@@ -346,8 +346,9 @@ func (c *cluster) takeSnapshot(n *node) {
 	c.in(n, c.upTo(c.opt.faults.write), func() {
 		n.saving = false
 		n.disk.saveSnapshot(meta)
-		n.disk.compact(at)
-		n.raft.Compact(at)
+		upTo := min(at, n.raft.Status().DurableIndex) // the state may be ahead of the log on disk
+		n.disk.compact(upTo)
+		n.raft.Compact(upTo)
 		c.tracef("%s has a snapshot at %s", n.id, meta)
 		c.stepped(n)
 	})

@@ -25,9 +25,17 @@ type Config struct {
 	// yet acknowledged (defaults 256 and 16 MiB).
 	MaxInflightAppends int
 	MaxInflightBytes   int
+	// MaxEntryBytes bounds the data of one entry; a larger proposal is refused with
+	// ErrTooLarge (default 8 MiB). What carries messages must be able to carry one such entry.
+	MaxEntryBytes int
 	// MaxPendingBytes bounds a leader's entries that are not yet applied; beyond it
 	// Propose answers ErrBusy (default 64 MiB).
 	MaxPendingBytes int
+	// MaxUnstableBytes bounds the entries that are not on the own disk yet. Beyond it a
+	// leader's Propose answers ErrBusy, and a follower takes only heartbeats, until the
+	// disk has caught up (default 64 MiB). Since entries that a majority holds are executed
+	// without the own disk, no other bound would stop what waits for it.
+	MaxUnstableBytes int
 	// MaxUnappliedBytes bounds a follower's entries that are not yet applied, those that it
 	// started with apart; beyond it the follower takes more with each heartbeat, as it has
 	// room again (default 64 MiB).
@@ -51,7 +59,9 @@ func (c Config) withDefaults() (Config, error) {
 		{&c.MaxAppendBytes, 1 << 20},
 		{&c.MaxInflightAppends, 256},
 		{&c.MaxInflightBytes, 16 << 20},
+		{&c.MaxEntryBytes, 8 << 20},
 		{&c.MaxPendingBytes, 64 << 20},
+		{&c.MaxUnstableBytes, 64 << 20},
 		{&c.MaxUnappliedBytes, 64 << 20},
 	}
 	for _, d := range defaults {

@@ -17,7 +17,9 @@ type Effects struct {
 	// skipped, and before Committed. Report with Applied(Restore.Index).
 	Restore *SnapshotMeta
 	// Committed is to be applied in order, each entry once, after all earlier ones.
-	// Report with Applied. Every entry in it is committed and durable here.
+	// Report with Applied. Every entry in it is committed: durable on a majority, which
+	// need not include this node (thesis 10.2.1). So the state machine may be ahead of
+	// the log on this node's disk.
 	Committed []Entry
 	// Reads are ReadIndex calls that came to an end.
 	Reads []ReadState
@@ -114,15 +116,21 @@ func (r *Raft) takePersist() *Persist {
 	return p
 }
 
-// takeCommitted moves the apply cursor over what is committed and durable here.
+// takeCommitted moves the apply cursor over what is committed.
+//
+// It does not wait for this node's own disk: what a majority holds is executed and
+// answered, whosever disk is late. A restart then finds a log that ends before what was
+// executed, or one that a later leader's entries had replaced in memory only. That costs
+// nothing: what the state machine keeps of its own is a snapshot, which names index and
+// term, and the log on disk counts only behind an entry of that index and term (State).
 func (r *Raft) takeCommitted() (restore *SnapshotMeta, committed []Entry) {
 	restore, r.restore = r.restore, nil
 	if restore != nil {
 		r.handed = restore.Index
 	}
-	if to := min(r.commit, r.log.stable); to > r.handed {
-		committed = r.log.slice(r.handed+1, to)
-		r.handed = to
+	if r.commit > r.handed {
+		committed = r.log.slice(r.handed+1, r.commit)
+		r.handed = r.commit
 	}
 	return restore, committed
 }
@@ -157,10 +165,12 @@ func (r *Raft) Applied(index Index) {
 	if index <= r.applied {
 		return
 	}
+	bytes := r.log.bytes(r.applied+1, index)
 	if r.role == Leader {
-		r.pendingBytes -= r.log.bytes(r.applied+1, index)
+		r.pendingBytes -= bytes
 	}
 	r.applied = index
+	r.appliedBytes += bytes
 }
 
 // Compact drops entries up to and with index from the log in memory. A durable
@@ -168,7 +178,14 @@ func (r *Raft) Applied(index Index) {
 func (r *Raft) Compact(index Index) {
 	assertf(index <= r.applied && index <= r.log.stable, "%s: compact %d beyond applied %d or durable %d", r.id, index, r.applied, r.log.stable)
 	if index > r.log.base {
+		before := r.log.size
 		r.log.compact(index)
+		r.appliedBytes -= before - r.log.size
 		r.confs.compact(index)
 	}
 }
+
+// LimitLog bounds the part of the log that has been applied and not compacted, in the
+// measure of Entry.Size; 0 means no bound. Beyond it a leader takes no proposals, and a
+// follower no entries, until Compact has made room.
+func (r *Raft) LimitLog(bytes int) { r.maxAppliedBytes = bytes }

@@ -40,14 +40,23 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 	}
 }
 
-// congested tells whether entries behind prev are more than this node wants to hold: its
-// state machine is behind by MaxUnappliedBytes, because it is slow or restores a
-// snapshot. Without a bound the log would grow until memory ends. It is so only while
-// there is something committed to apply, so that it will pass: what is here and not
-// committed may need more entries to become so. The log that this node started with is
-// there anyway, and does not count: a majority may need it before it has replayed that.
+// congested tells whether entries behind prev are more than this node wants to hold.
+// Without a bound the log would grow until memory ends. Each reason passes by itself:
+//
+//   - the disk is behind by MaxUnstableBytes, and has to catch up;
+//   - the log that was applied is full (see LimitLog), and has to be compacted;
+//   - the state machine is behind by MaxUnappliedBytes, because it is slow or restores
+//     a snapshot. That counts only while there is something committed to apply: what is
+//     here and not committed may need more entries to become so. The log that this node
+//     started with is there anyway, and does not count: a majority may need more before
+//     it has replayed that.
 func (r *Raft) congested(prev Index, entries []Entry) bool {
-	if len(entries) == 0 || r.applied >= r.commit {
+	switch {
+	case len(entries) == 0:
+		return false
+	case r.diskBehind(sizeOf(entries)), r.logFull():
+		return true
+	case r.applied >= r.commit:
 		return false
 	}
 	return r.log.bytes(max(r.applied, r.log.loaded)+1, prev)+sizeOf(entries) > r.cfg.MaxUnappliedBytes
@@ -144,6 +153,6 @@ func (r *Raft) restart(meta SnapshotMeta) {
 	r.log.restart(meta)
 	r.confs = configurations{{meta.Index, meta.Configuration}}
 	r.commit, r.matched = meta.Index, meta.Index
-	r.handed = meta.Index
+	r.handed, r.appliedBytes = meta.Index, 0
 	r.logReset, r.restore = &meta, &meta
 }

@@ -31,6 +31,7 @@ func (r *Raft) tickLeader() {
 	if r.transfer.elapsed >= r.cfg.ElectionTimeoutTicks {
 		r.transfer.abort()
 	}
+	r.watchOwnDisk()
 	r.heartbeatElapsed++
 	if r.heartbeatElapsed >= r.cfg.HeartbeatTicks {
 		// Rounds for reads do not put this off: they would put off what is tried again

@@ -20,8 +20,9 @@ type log struct {
 	loaded Index
 	// writes are the Persists on their way to disk, oldest first.
 	writes []logWrite
-	// size is the sum of Entry.Size over entries.
-	size int
+	// Sums of Entry.Size: over all entries, over those that no Persist holds yet, and over
+	// those in writes, the ones that were replaced since included.
+	size, unsavedBytes, writingBytes int
 }
 
 // logWrite remembers which part of the present log the Persist seq made durable.
@@ -30,14 +31,15 @@ type log struct {
 // 5 of term 1 (write A), then 5 of term 2 (write B); A's end means nothing for the
 // 5 that F holds now, and acknowledging it would promise what only B makes true.
 type logWrite struct {
-	seq  uint64
-	last Index
+	seq   uint64
+	last  Index
+	bytes int
 }
 
 func newLog(s State) log {
 	l := emptyLog(s.Snapshot)
 	l.append(s.Entries)
-	l.saved, l.stable, l.loaded = l.end, l.end, l.end
+	l.saved, l.stable, l.loaded, l.unsavedBytes = l.end, l.end, l.end, 0
 	return l
 }
 
@@ -128,12 +130,14 @@ func (l *log) append(entries []Entry) {
 		}
 		l.end, term = e.Index, e.Term
 	}
-	l.size += l.entries.append(entries)
+	size := l.entries.append(entries)
+	l.size, l.unsavedBytes = l.size+size, l.unsavedBytes+size
 }
 
 // truncate drops the entries from i on.
 func (l *log) truncate(i Index) {
 	l.size -= l.bytes(i, l.end)
+	l.unsavedBytes -= l.bytes(max(i, l.saved+1), l.end)
 	l.entries.truncate(i)
 	l.end = i - 1
 	l.saved, l.stable, l.loaded = min(l.saved, i-1), min(l.stable, i-1), min(l.loaded, i-1)
@@ -148,14 +152,19 @@ func (l *log) unsaved() []Entry { return l.slice(l.saved+1, l.end) }
 // saving says that the Persist seq holds everything up to the last entry.
 func (l *log) saving(seq uint64) {
 	l.saved = l.end
-	l.writes = append(l.writes, logWrite{seq, l.saved})
+	l.writes = append(l.writes, logWrite{seq, l.saved, l.unsavedBytes})
+	l.writingBytes, l.unsavedBytes = l.writingBytes+l.unsavedBytes, 0
 }
+
+// unstableBytes is what waits for the disk.
+func (l *log) unstableBytes() int { return l.unsavedBytes + l.writingBytes }
 
 // persisted says that the Persists up to seq are durable.
 func (l *log) persisted(seq uint64) {
 	n := 0
 	for n < len(l.writes) && l.writes[n].seq <= seq {
 		l.stable = max(l.stable, l.writes[n].last)
+		l.writingBytes -= l.writes[n].bytes
 		n++
 	}
 	l.writes = l.writes[n:]
@@ -171,8 +180,16 @@ func (l *log) compact(i Index) {
 }
 
 // restart empties the log, so that it goes on behind a snapshot. The snapshot is
-// durable already, and storage lets it win over whatever log it finds beside it.
-func (l *log) restart(m SnapshotMeta) { *l = emptyLog(m) }
+// durable already, and storage lets it win over whatever log it finds beside it. What is
+// on its way to disk is of the log before.
+func (l *log) restart(m SnapshotMeta) {
+	writes, bytes := l.writes, l.writingBytes
+	*l = emptyLog(m)
+	for k := range writes {
+		writes[k].last = 0
+	}
+	l.writes, l.writingBytes = writes, bytes
+}
 
 // lastOfTerm returns the highest index not above limit whose term is not above t.
 // Terms never fall along the log, so that a binary search finds it.

@@ -12,8 +12,11 @@ var (
 	ErrNotLeader = errors.New("raft: not the leader")
 	// ErrNoLeader: no leader is known to ask.
 	ErrNoLeader = errors.New("raft: no leader known")
-	// ErrBusy: too many bytes are waiting to be applied (Config.MaxPendingBytes).
+	// ErrBusy: too many bytes wait to be applied (Config.MaxPendingBytes), for the own
+	// disk (Config.MaxUnstableBytes), or to be compacted (LimitLog).
 	ErrBusy = errors.New("raft: too much in progress")
+	// ErrTooLarge: an operation is above Config.MaxEntryBytes, and always will be.
+	ErrTooLarge = errors.New("raft: operation too large")
 	// ErrTransferring: leadership is being handed over; proposals wait for its end.
 	ErrTransferring = errors.New("raft: leadership is being transferred")
 	// ErrMisaddressed: a message that is not for this node.
@@ -44,6 +47,9 @@ type Raft struct {
 	// applied <= handed <= commit: what the state machine reflects, what it was given,
 	// what may be given to it.
 	commit, handed, applied Index
+	// appliedBytes is the size of the log up to and with applied, and maxAppliedBytes its
+	// bound; 0: none.
+	appliedBytes, maxAppliedBytes int
 
 	// Elections.
 	electionElapsed int  // ticks since the last word from a leader, or the last campaign
@@ -64,6 +70,7 @@ type Raft struct {
 	roundTimes       roundTimes
 	roundWanted      bool // a new round is to be sent with the next Effects
 	pendingBytes     int  // of entries that are not applied
+	ownDisk          diskWatch
 	transfer         transfer
 	reads            []pendingRead // waiting for a round, oldest first
 	earlyReads       []pendingRead // waiting for the first commit of this term
@@ -256,12 +263,25 @@ func (r *Raft) Propose(data []byte) (Index, error) {
 	switch {
 	case r.role != Leader:
 		return 0, ErrNotLeader
+	case len(data) > r.cfg.MaxEntryBytes:
+		return 0, ErrTooLarge
 	case r.transfer.to != None:
 		return 0, ErrTransferring
-	case r.pendingBytes+len(data) > r.cfg.MaxPendingBytes && r.pendingBytes > 0:
+	case r.pendingBytes+len(data) > r.cfg.MaxPendingBytes && r.pendingBytes > 0, r.diskBehind(len(data)), r.logFull():
 		return 0, ErrBusy
 	}
 	return r.appendOwn(EntryCommand, data), nil
+}
+
+// diskBehind tells whether so many bytes more are too much to wait for the own disk.
+func (r *Raft) diskBehind(bytes int) bool {
+	unstable := r.log.unstableBytes()
+	return unstable > 0 && unstable+bytes > r.cfg.MaxUnstableBytes
+}
+
+// logFull tells whether the log has to be compacted before it may grow.
+func (r *Raft) logFull() bool {
+	return r.maxAppliedBytes > 0 && r.appliedBytes > r.maxAppliedBytes
 }
 
 // appendOwn adds an entry to the leader's own log. A leader never overwrites or
@@ -302,6 +322,7 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 func (r *Raft) leaveLeadership() {
 	r.failReads()
 	r.peers, r.pendingBytes, r.transfer, r.roundWanted = nil, 0, transfer{}, false
+	r.ownDisk = diskWatch{}
 	r.roundTimes = roundTimes{}
 }
 
@@ -340,8 +361,10 @@ func (r *Raft) Term() Term     { return r.term }
 func (r *Raft) Role() Role     { return r.role }
 func (r *Raft) Leader() NodeID { return r.leader }
 
-// Commit is how far the log is known to be committed.
-func (r *Raft) Commit() Index { return r.commit }
+// Commit is how far the log is known to be committed, and Durable how far it is on the
+// own disk.
+func (r *Raft) Commit() Index  { return r.commit }
+func (r *Raft) Durable() Index { return r.log.stable }
 
 // Status returns a picture of the node.
 func (r *Raft) Status() Status {

@@ -36,8 +36,8 @@ func TestRandomFaults(t *testing.T) {
 
 // totals guard against runs in which nothing happened.
 type totals struct {
-	simulated                                                                  time.Duration
-	steps, commands, elections, reads, restores, crashes, cuts, moved, shunned int
+	simulated                                                                         time.Duration
+	steps, commands, elections, reads, restores, ahead, crashes, cuts, moved, shunned int
 }
 
 func (s *totals) add(c *chaos) {
@@ -47,6 +47,7 @@ func (s *totals) add(c *chaos) {
 	s.elections += c.check.elections
 	s.reads += c.check.reads
 	s.restores += c.check.restores
+	s.ahead += c.check.ahead
 	s.crashes += c.crashes
 	s.cuts += c.cuts
 	s.moved += c.transfers
@@ -54,8 +55,8 @@ func (s *totals) add(c *chaos) {
 }
 
 func (s totals) String() string {
-	return fmt.Sprintf("%v simulated, %d events, %d commands, %d elections, %d reads, %d restores, %d crashes, %d partitions, %d transfers, %d shunned",
-		s.simulated.Round(time.Second), s.steps, s.commands, s.elections, s.reads, s.restores, s.crashes, s.cuts, s.moved, s.shunned)
+	return fmt.Sprintf("%v simulated, %d events, %d commands, %d elections, %d reads, %d restores, %d applied ahead of the own disk, %d crashes, %d partitions, %d transfers, %d shunned",
+		s.simulated.Round(time.Second), s.steps, s.commands, s.elections, s.reads, s.restores, s.ahead, s.crashes, s.cuts, s.moved, s.shunned)
 }
 
 // demand fails if a kind of event never came.
@@ -63,7 +64,7 @@ func (s totals) demand(t *testing.T) {
 	if *flagSeed != 0 {
 		return
 	}
-	for _, n := range []int{s.commands, s.elections, s.reads, s.restores, s.crashes, s.cuts, s.moved, s.shunned} {
+	for _, n := range []int{s.commands, s.elections, s.reads, s.restores, s.ahead, s.crashes, s.cuts, s.moved, s.shunned} {
 		if n < 20 {
 			t.Errorf("too little happened: %s", s)
 		}

@@ -33,13 +33,23 @@ type Config[Op, Result any] struct {
 	// MaxClockDrift (a fraction, default 0.1). All replicas must agree on it.
 	LeaseReads    bool
 	MaxClockDrift float64
-	// MaxPendingBytes bounds the log that is not yet applied. Beyond it Submit says
-	// ErrBusy on a leader, and a follower waits before it takes more. Default 64 MiB.
+	// MaxPendingBytes bounds the log that is not yet applied, and the log that is not yet
+	// on the own disk, each. Beyond it Submit says ErrBusy on a leader, and a follower
+	// waits before it takes more. Default 64 MiB. So it is where the log that was
+	// applied reaches three times what makes a snapshot due (MaxRaftState), because
+	// the disk is not done with that.
 	MaxPendingBytes int64
+	// MaxOpBytes bounds one encoded operation: Submit refuses a larger one with ErrTooLarge.
+	// Default 8 MiB, at most MaxOpBytesLimit.
+	MaxOpBytes int
 	// Seed feeds the election timeouts. Zero: chosen at random.
 	Seed   uint64
 	Logger *slog.Logger
 }
+
+// MaxOpBytesLimit bounds Config.MaxOpBytes: what every Transport must be able to carry in
+// one message.
+const MaxOpBytesLimit = 32 << 20
 
 // ticksPerHeartbeat makes election timeouts fine-grained, so that few elections
 // collide.
@@ -59,6 +69,9 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 	orDuration(&c.HeartbeatInterval, 50*time.Millisecond)
 	orDuration(&c.ElectionTimeout, 10*c.HeartbeatInterval)
 	orBytes(&c.MaxPendingBytes, 64<<20)
+	if c.MaxOpBytes == 0 {
+		c.MaxOpBytes = 8 << 20
+	}
 	if c.MaxClockDrift == 0 {
 		c.MaxClockDrift = 0.1
 	}
@@ -79,6 +92,10 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 		return c, fmt.Errorf("rsm: Config.ElectionTimeout of %v is less than two heartbeats of %v", c.ElectionTimeout, c.HeartbeatInterval)
 	case c.MaxRaftState < -1:
 		return c, fmt.Errorf("rsm: Config.MaxRaftState of %d is less than -1, which means never", c.MaxRaftState)
+	case c.MaxOpBytes < 0 || c.MaxOpBytes > MaxOpBytesLimit:
+		return c, fmt.Errorf("rsm: Config.MaxOpBytes of %d is not between 1 and %d", c.MaxOpBytes, MaxOpBytesLimit)
+	case c.MaxPendingBytes < 0:
+		return c, fmt.Errorf("rsm: Config.MaxPendingBytes of %d is negative", c.MaxPendingBytes)
 	case c.MaxClockDrift < 0 || c.MaxClockDrift >= 1:
 		return c, fmt.Errorf("rsm: Config.MaxClockDrift of %v is not a fraction", c.MaxClockDrift)
 	}
@@ -100,7 +117,9 @@ func (c *Config[Op, Result]) raftConfig() raft.Config {
 		ID:                   c.ID,
 		HeartbeatTicks:       ticksPerHeartbeat,
 		ElectionTimeoutTicks: electionTicks,
+		MaxEntryBytes:        c.MaxOpBytes,
 		MaxPendingBytes:      int(c.MaxPendingBytes),
+		MaxUnstableBytes:     int(c.MaxPendingBytes),
 		MaxUnappliedBytes:    int(c.MaxPendingBytes),
 		Rand:                 rand.New(rand.NewPCG(c.Seed, uint64(c.ID))),
 	}

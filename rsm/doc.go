@@ -22,6 +22,7 @@
 //	nil              executed; the result is DoOp's
 //	ErrWrongLeader   not executed, and never will be: ask another replica
 //	ErrBusy          not executed, and never will be: ask again later
+//	ErrTooLarge      not executed, and never will be: it is larger than Config.MaxOpBytes
 //	anything else    unknown: the replica stopped, a snapshot covered the operation's
 //	                 place, or the context ended
 //

@@ -5,12 +5,13 @@ package rsm
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"balsa/raft"
 )
 
-// What may come out of Submit besides a result. Only ErrWrongLeader and ErrBusy
-// say that the operation was not and will never be executed; with any other
+// What may come out of Submit besides a result. Only ErrWrongLeader, ErrBusy and
+// ErrTooLarge say that the operation was not and will never be executed; with any other
 // error, a context's included, its fate is unknown.
 var (
 	// ErrWrongLeader: this replica is not the leader, or lost the operation's place
@@ -18,6 +19,8 @@ var (
 	ErrWrongLeader = errors.New("not the leader")
 	// ErrBusy: too much is waiting already. Certainly not executed; try later.
 	ErrBusy = errors.New("too many operations in progress")
+	// ErrTooLarge: the encoded operation is above Config.MaxOpBytes. Certainly not executed.
+	ErrTooLarge = errors.New("operation too large")
 	// ErrStopped: the replica stopped first. Unknown whether executed.
 	ErrStopped = errors.New("replica stopped")
 	// ErrUnknown: a snapshot from the leader covered the operation's place in the
@@ -63,4 +66,7 @@ type Status struct {
 	Snapshot raft.SnapshotMeta
 	// Pending counts the Submits whose fate is not known yet.
 	Pending int
+	// DiskWait is how long the call of Storage that is under way has taken so far: when it
+	// grows beyond what a sync takes, the disk hangs.
+	DiskWait time.Duration
 }

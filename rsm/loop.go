@@ -35,6 +35,9 @@ func (n *Node[Op, Result]) runLoop() {
 		runtime.Gosched() // let all who are ready add their events: they share a turn
 		ev = n.inbox.take(ev)
 		ev.Ticked = ticked
+		if ticked {
+			n.diskCall.watch(n.now(), n.cfg.ElectionTimeout, n.cfg.Logger)
+		}
 		n.perform(n.replica.Turn(ev, n.now()))
 		n.logChanges(&last)
 	}
@@ -53,7 +56,7 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 		n.apply.add(e.ApplyTask)
 	}
 	for _, h := range e.Snapshots {
-		n.running.Go(func() { n.sendSnapshot(h) })
+		n.storing.Go(func() { n.sendSnapshot(h) })
 	}
 	var zero Result
 	for _, f := range e.Fates {
@@ -84,7 +87,9 @@ func (n *Node[Op, Result]) runDisk() {
 		case <-n.disk.wake:
 		}
 		for _, step := range DiskSteps(n.disk.take()) {
+			n.diskCall.begin(n.now())
 			seq, err := step.Do(n.cfg.Storage)
+			n.diskCall.end()
 			if err != nil {
 				n.fail(err)
 				return
@@ -129,7 +134,7 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 
 // saveImage saves what the state machine gave, in the background.
 func (n *Node[Op, Result]) saveImage(image *Image) {
-	n.running.Go(func() {
+	n.storing.Go(func() {
 		err := n.saveSnapshot(image.Meta, image.Write)
 		n.endSnapshot(image, errors.Join(err, image.Close()))
 	})

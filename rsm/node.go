@@ -37,12 +37,16 @@ type Node[Op, Result any] struct {
 	done    chan struct{} // closed when they have ended
 	ctx     context.Context
 	cancel  context.CancelFunc
-	running sync.WaitGroup
+	running sync.WaitGroup // loop and apply
+	storing sync.WaitGroup // disk, and those for snapshots
 	failure atomic.Pointer[error]
 	leads   atomic.Bool
 	lease   sharedLease
 	once    sync.Once
 	unsent  sync.Map // why the last snapshot did not reach a member, by its NodeID
+
+	// diskCall is the call of cfg.Storage that the disk goroutine makes.
+	diskCall diskCall
 }
 
 // waiter hears of the end of a Submit, a Read or an Offer: the last two have no result.
@@ -82,9 +86,9 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	}
 	n.lease.applied.Store(uint64(n.applier.Index()))
 	n.logStart(state)
-	for _, run := range []func(){n.runLoop, n.runDisk, n.runApply} {
-		n.running.Go(run)
-	}
+	n.running.Go(n.runLoop)
+	n.running.Go(n.runApply)
+	n.storing.Go(n.runDisk)
 	go n.finish()
 	return n, nil
 }
@@ -94,7 +98,8 @@ func (n *Node[Op, Result]) logStart(s raft.State) {
 		"snapshot", s.Snapshot.Index, "entries", len(s.Entries), "voters", s.Snapshot.Configuration.Voters.String())
 }
 
-// finish waits for the goroutines and ends everybody who still waits.
+// finish ends everybody who still waits, and waits for the goroutines. Those that use the
+// disk come last: if that hangs nobody but Stop has to wait for it.
 func (n *Node[Op, Result]) finish() {
 	n.running.Wait()
 	ev := n.inbox.close()
@@ -109,6 +114,7 @@ func (n *Node[Op, Result]) finish() {
 	for _, f := range ev.Calls {
 		f(nil)
 	}
+	n.storing.Wait()
 	close(n.done)
 }
 
@@ -130,7 +136,9 @@ func (n *Node[Op, Result]) shutdown() {
 func (n *Node[Op, Result]) stopping() bool { return n.ctx.Err() != nil }
 
 // Stop ends the replica and returns when no goroutine of it is left. Pending
-// Submits get ErrStopped. It closes neither the Storage nor the Transport: close
+// Submits get ErrStopped at once, but Stop waits for a call of Storage that is under
+// way, as long as that takes: who does not want to wait for a disk that hangs calls it
+// in a goroutine. It closes neither the Storage nor the Transport: close
 // the Transport before, so that nothing more is received, and the Storage after.
 func (n *Node[Op, Result]) Stop() {
 	n.shutdown()
@@ -170,7 +178,12 @@ func (n *Node[Op, Result]) Submit(ctx context.Context, op Op) (Result, error) {
 // Submit would return, from a goroutine of the node or from this one. It must not
 // block.
 func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {
-	if err := n.inbox.addSubmit(Submission[waiter[Result]]{n.cfg.Codec.Append(nil, op), done}); err != nil {
+	data := n.cfg.Codec.Append(nil, op)
+	err := ErrTooLarge
+	if len(data) <= n.cfg.MaxOpBytes {
+		err = n.inbox.addSubmit(Submission[waiter[Result]]{data, done})
+	}
+	if err != nil {
 		var zero Result
 		done(zero, err)
 	}
@@ -243,27 +256,24 @@ func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Read
 // Unreachable is for a Transport to say that its connection to a member broke. It is
 // a hint that the member may be dead, and lets its followers look for a new leader
 // at once, where they would otherwise wait for the election timeout.
-func (n *Node[Op, Result]) Unreachable(id raft.NodeID) {
-	n.inbox.call(func(r *Replica[waiter[Result]]) {
-		if r != nil {
-			r.Unreachable(id)
-		}
-	})
-}
+func (n *Node[Op, Result]) Unreachable(id raft.NodeID) { n.inbox.addUnreachable(id) }
 
 // TransferLeadership hands leadership to the given replica, or with raft.None to
 // the most caught-up one, and returns when another leader is known, or with ctx's
 // error.
 func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeID) error {
 	started := make(chan error, 1)
-	n.inbox.call(func(r *Replica[waiter[Result]]) {
+	err := n.inbox.ask(func(r *Replica[waiter[Result]]) {
 		if r == nil {
 			started <- ErrStopped
 			return
 		}
 		started <- r.TransferLeadership(to)
 	})
-	if err := <-started; err != nil {
+	if err == nil {
+		err = <-started
+	}
+	if err != nil {
 		return fmt.Errorf("transfer leadership: %w", err)
 	}
 	tick := time.NewTicker(n.cfg.tick())
@@ -286,7 +296,8 @@ func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeI
 // nothing, where Status asks the loop.
 func (n *Node[Op, Result]) Leads() bool { return n.leads.Load() }
 
-// Status returns a picture of the replica; after it stopped, an empty one.
+// Status returns a picture of the replica; after it stopped, or while tens of thousands ask
+// at the same time, an empty one.
 func (n *Node[Op, Result]) Status() Status {
 	s, _ := n.status()
 	return s
@@ -294,12 +305,16 @@ func (n *Node[Op, Result]) Status() Status {
 
 func (n *Node[Op, Result]) status() (s Status, ok bool) {
 	ch := make(chan struct{})
-	n.inbox.call(func(r *Replica[waiter[Result]]) {
+	err := n.inbox.ask(func(r *Replica[waiter[Result]]) {
 		if ok = r != nil; ok {
 			s = r.Status()
+			s.DiskWait = n.diskCall.under(n.now())
 		}
 		close(ch)
 	})
+	if err != nil {
+		return s, false
+	}
 	<-ch
 	return s, ok
 }

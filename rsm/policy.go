@@ -27,6 +27,17 @@ func (p SnapshotPolicy) maxLog(snapshotBytes int64) int64 {
 	return max(p.MaxRaftState, int64(p.Share*float64(snapshotBytes)))
 }
 
+// maxApplied is how many bytes of log there may be at all that were applied: what is kept
+// of it behind the last snapshot (see needless), what makes the next one due, and as
+// much again while that is written. Beyond it new entries have to wait. It is no less than
+// what may be admitted at a time, and 0, for no bound, where there are no snapshots.
+func (p SnapshotPolicy) maxApplied(snapshotBytes, maxPendingBytes int64) int64 {
+	if p.MaxRaftState < 0 {
+		return 0
+	}
+	return max(3*p.maxLog(snapshotBytes), maxPendingBytes)
+}
+
 // spread is how much earlier a member takes its next snapshot, up to half of max: another
 // part on each member and each time. All members have the same log, so without it all
 // would write their snapshots at the same moment, again and again, and no majority

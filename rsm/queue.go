@@ -1,6 +1,7 @@
 package rsm
 
 import (
+	"slices"
 	"sync"
 
 	"balsa/raft"
@@ -16,8 +17,9 @@ func signal(wake chan struct{}) {
 }
 
 // queue hands tasks from the loop to one other goroutine, which takes all that
-// wait at once. It needs no bound of its own: what may be in it is bounded by the
-// core's windows and by Config.MaxPendingBytes.
+// wait at once. It needs no bound of its own: what waits for the disk is bounded by
+// raft.Config.MaxUnstableBytes, what waits to be applied by MaxPendingBytes and
+// MaxUnappliedBytes.
 type queue[T any] struct {
 	wake   chan struct{}
 	mu     sync.Mutex
@@ -57,28 +59,48 @@ type inbox[W any] struct {
 	wake   chan struct{}
 	mu     sync.Mutex
 	events Events[W]
+	// bytes is the size of events.Submits and events.Messages, about.
+	bytes  int
 	closed bool
 }
 
 // Bounds on what may wait for the loop. It empties the inbox at each turn, so that
-// they are reached only when it cannot keep up at all.
+// they are reached only when it cannot keep up at all. Beyond them there is only what
+// each replica or member causes one of at a time: ends of snapshots, and what of the log is
+// durable or applied.
 const (
-	maxInboxWaiters  = 1 << 16
-	maxInboxMessages = 1 << 14
+	maxInboxWaiters     = 1 << 16 // in each list of those who wait
+	maxInboxMessages    = 1 << 14
+	maxInboxBytes       = 64 << 20 // of operations and messages; one more may be larger
+	maxInboxUnreachable = 1 << 8
 )
 
-func (b *inbox[W]) addSubmit(s Submission[W]) error { return addTo(b, &b.events.Submits, s) }
+func (b *inbox[W]) addSubmit(s Submission[W]) error {
+	return addTo(b, &b.events.Submits, s, len(s.Data))
+}
 
-func (b *inbox[W]) addRead(q ReadRequest[W]) error { return addTo(b, &b.events.Reads, q) }
+func (b *inbox[W]) addRead(q ReadRequest[W]) error { return addTo(b, &b.events.Reads, q, 0) }
 
-func (b *inbox[W]) addOffer(o Offer[W]) error { return addTo(b, &b.events.Offers, o) }
+func (b *inbox[W]) addOffer(o Offer[W]) error { return addTo(b, &b.events.Offers, o, 0) }
+
+// ask runs f on the loop, or with nil when there is none any more. On error, when too
+// many ask, it does not run.
+func (b *inbox[W]) ask(f func(*Replica[W])) error {
+	err := addTo(b, &b.events.Calls, f, 0)
+	if err == ErrStopped {
+		f(nil)
+		return nil
+	}
+	return err
+}
 
 // addTo adds to one of the lists of b that hold somebody who waits.
-func addTo[W, T any](b *inbox[W], list *[]T, x T) error {
+func addTo[W, T any](b *inbox[W], list *[]T, x T, bytes int) error {
 	b.mu.Lock()
-	closed, full := b.closed, len(*list) >= maxInboxWaiters
+	closed, full := b.closed, len(*list) >= maxInboxWaiters || bytes > 0 && b.bytes >= maxInboxBytes
 	if !closed && !full {
 		*list = append(*list, x)
+		b.bytes += bytes
 	}
 	b.mu.Unlock()
 	switch {
@@ -92,9 +114,33 @@ func addTo[W, T any](b *inbox[W], list *[]T, x T) error {
 }
 
 func (b *inbox[W]) addMessage(m raft.Message) {
+	bytes := messageBytes(m)
 	b.mu.Lock()
-	if !b.closed && len(b.events.Messages) < maxInboxMessages {
+	if !b.closed && len(b.events.Messages) < maxInboxMessages && b.bytes < maxInboxBytes {
 		b.events.Messages = append(b.events.Messages, m)
+		b.bytes += bytes
+	}
+	b.mu.Unlock()
+	signal(b.wake)
+}
+
+// messageBytes is about what m takes in memory.
+func messageBytes(m raft.Message) int {
+	const other = 64
+	bytes := other
+	if m, ok := m.(*raft.AppendEntries); ok {
+		for i := range m.Entries {
+			bytes += m.Entries[i].Size()
+		}
+	}
+	return bytes
+}
+
+// addUnreachable takes a hint, of which there is one for each member.
+func (b *inbox[W]) addUnreachable(id raft.NodeID) {
+	b.mu.Lock()
+	if list := b.events.Unreachable; !b.closed && len(list) < maxInboxUnreachable && !slices.Contains(list, id) {
+		b.events.Unreachable = append(list, id)
 	}
 	b.mu.Unlock()
 	signal(b.wake)
@@ -115,7 +161,8 @@ func (b *inbox[W]) addApplied(index raft.Index) {
 }
 
 // call runs f on the loop with the replica, or with nil, perhaps here, when there
-// is none any more.
+// is none any more. It is for what the replica itself waits for, like the end of a
+// snapshot; what others ask for goes by ask.
 func (b *inbox[W]) call(f func(*Replica[W])) {
 	b.mu.Lock()
 	closed := b.closed
@@ -136,7 +183,7 @@ func (b *inbox[W]) take(before Events[W]) Events[W] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	ev := b.events
-	b.events = before
+	b.events, b.bytes = before, 0
 	return ev
 }
 

@@ -19,11 +19,14 @@ type Replica[W any] struct {
 	core   *raft.Raft
 	id     raft.NodeID
 	policy SnapshotPolicy
+	// maxPendingBytes is raft.Config's.
+	maxPendingBytes int64
 
 	submits submits[W]
 
-	asked map[raft.ReadID][]W
-	ready []readyRead[W] // the index is known but not applied
+	asked        map[raft.ReadID][]W
+	ready        []readyRead[W] // the index is known but not applied
+	waitingReads int            // in asked and ready
 
 	handed  raft.Index // given out for applying
 	applied raft.Index
@@ -36,6 +39,9 @@ type Replica[W any] struct {
 	// sent is up to where the snapshot goes, at least, that was sent last to a member.
 	sent  map[raft.NodeID]raft.Index
 	pause int // ticks until the next own one, after one that failed
+	// obsolete is up to where no entry is needed any more, and compacted is how much of
+	// that was dropped.
+	obsolete, compacted raft.Index
 
 	// For the next Effects.
 	compact raft.Index
@@ -43,6 +49,13 @@ type Replica[W any] struct {
 	fates   []Fate[W]
 	refused []error
 }
+
+// Bounds on what waits at a time: Submits and reads, each, and snapshots that arrive, of
+// which a leader sends one.
+const (
+	maxWaiting = 1 << 18
+	maxOffers  = 16
+)
 
 // snapshotRetryTicks is how long a failed snapshot is left alone: an attempt costs
 // the writing of the whole state, and a full disk does not get space at once.
@@ -60,20 +73,27 @@ func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshot
 	if err != nil {
 		return nil, err
 	}
-	return &Replica[W]{
-		core: core, id: cfg.ID, policy: p,
+	r := &Replica[W]{
+		core: core, id: cfg.ID, policy: p, maxPendingBytes: int64(cfg.MaxPendingBytes),
 		asked: map[raft.ReadID][]W{}, sent: map[raft.NodeID]raft.Index{},
 		handed: s.Snapshot.Index, applied: s.Snapshot.Index,
-		snapshot: s.Snapshot, snapshotBytes: snapshotBytes,
-	}, nil
+	}
+	r.saved(s.Snapshot, snapshotBytes)
+	return r, nil
 }
 
 func (r *Replica[W]) submit(s Submission[W]) {
+	if r.submits.len() >= maxWaiting {
+		r.end(s.Waiter, ErrBusy)
+		return
+	}
 	switch index, err := r.core.Propose(s.Data); err {
 	case nil:
 		r.submits.add(r.core.Term(), index, s.Waiter)
 	case raft.ErrBusy, raft.ErrTransferring:
 		r.end(s.Waiter, ErrBusy)
+	case raft.ErrTooLarge:
+		r.end(s.Waiter, ErrTooLarge)
 	default:
 		r.end(s.Waiter, r.notLeader())
 	}
@@ -131,14 +151,24 @@ func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, bytes int64, ok bool) 
 		return
 	}
 	r.saved(meta, bytes)
-	r.compact = r.needless()
-	r.core.Compact(r.compact)
+	r.obsolete = r.needless()
+	r.compactLog()
+}
+
+// compactLog drops what is obsolete of the log. What is not on the own disk yet stays
+// until it is: the state, and so a snapshot, may be ahead of that.
+func (r *Replica[W]) compactLog() {
+	if to := min(r.obsolete, r.core.Durable()); to > r.compacted {
+		r.compacted, r.compact = to, to
+		r.core.Compact(to)
+	}
 }
 
 // saved takes note of a new last snapshot.
 func (r *Replica[W]) saved(meta raft.SnapshotMeta, bytes int64) {
 	r.snapshot, r.snapshotBytes = meta, bytes
 	r.sinceBytes = int64(r.core.BytesBetween(meta.Index+1, r.handed))
+	r.core.LimitLog(int(r.policy.maxApplied(bytes, r.maxPendingBytes)))
 }
 
 // Leader is whom this replica follows, itself if it leads, raft.None if unknown.
@@ -186,6 +216,15 @@ func (r *Replica[W]) onRestore(meta raft.SnapshotMeta) {
 		}
 		r.end(s.waiter, r.notLeader())
 	})
+}
+
+// offer takes note of a snapshot that begins to arrive.
+func (r *Replica[W]) offer(o Offer[W]) {
+	if len(r.offers) >= maxOffers {
+		r.end(o.Waiter, ErrBusy)
+		return
+	}
+	r.offers = append(r.offers, o)
 }
 
 // answerOffers says of snapshots that arrive, in their order, what to do with them.
@@ -239,7 +278,11 @@ func (r *Replica[W]) wantSnapshot() *raft.SnapshotMeta {
 // askReads asks for one index per mode for all reads of a turn.
 func (r *Replica[W]) askReads(reads []ReadRequest[W], now raft.Instant) {
 	var byMode [2][]W
-	for _, q := range reads {
+	for i, q := range reads {
+		if r.waitingReads+i >= maxWaiting {
+			r.end(q.Waiter, ErrBusy)
+			continue
+		}
 		byMode[q.Mode] = append(byMode[q.Mode], q.Waiter)
 	}
 	for mode, waiters := range byMode {
@@ -254,6 +297,7 @@ func (r *Replica[W]) askReads(reads []ReadRequest[W], now raft.Instant) {
 			continue
 		}
 		r.asked[id] = waiters
+		r.waitingReads += len(waiters)
 	}
 }
 
@@ -264,9 +308,10 @@ func (r *Replica[W]) endReads(reads []raft.ReadState) {
 		for _, w := range waiters {
 			if read.OK {
 				r.ready = append(r.ready, readyRead[W]{read.Index, w})
-			} else {
-				r.end(w, r.notLeader())
+				continue
 			}
+			r.waitingReads--
+			r.end(w, r.notLeader())
 		}
 	}
 	if len(reads) > 0 {
@@ -278,6 +323,7 @@ func (r *Replica[W]) releaseReads() {
 	kept := r.ready[:0]
 	for _, read := range r.ready {
 		if read.index <= r.applied {
+			r.waitingReads--
 			r.end(read.waiter, nil)
 		} else {
 			kept = append(kept, read)

@@ -16,7 +16,9 @@ import (
 type Storage interface {
 	// Load returns what survived. It is called once, before all else. The entries
 	// returned follow State.Snapshot without a gap: a snapshot that is newer than
-	// the log, or that the log contradicts, replaces the log.
+	// the log, or that the log contradicts, replaces the log. Both happen without a leader's
+	// snapshot too, since an own one may be of a state that the log on disk has not reached:
+	// the log counts only if it holds the snapshot's index with the snapshot's term.
 	Load() (raft.State, error)
 
 	// Save makes every Persist of ps durable, in order, and returns only then: one
@@ -41,7 +43,9 @@ type Storage interface {
 // Transport carries messages to other replicas. internal/transport is the real one.
 type Transport interface {
 	// Send hands over messages, each to its Head().To, and returns at once. Those
-	// that cannot go soon are dropped: Raft will say it again.
+	// that cannot go soon are dropped: Raft will say it again. It must be able to carry
+	// one operation of MaxOpBytesLimit in a message; else such a one is sent for ever, and
+	// all that comes after it waits.
 	Send(ms []raft.Message)
 
 	// SendSnapshot streams data to m.To and returns when its receiver has stored all

@@ -14,6 +14,8 @@ type Events[W any] struct {
 	Submits  []Submission[W]
 	Reads    []ReadRequest[W]
 	Offers   []Offer[W]
+	// Unreachable are members to which a connection broke.
+	Unreachable []raft.NodeID
 	// Calls of other methods: a shell that stops has nil for them.
 	Calls []func(*Replica[W])
 }
@@ -27,7 +29,7 @@ func (ev *Events[W]) reset() {
 	clear(ev.Calls)
 	*ev = Events[W]{
 		Messages: ev.Messages[:0], Submits: ev.Submits[:0], Reads: ev.Reads[:0],
-		Offers: ev.Offers[:0], Calls: ev.Calls[:0],
+		Offers: ev.Offers[:0], Unreachable: ev.Unreachable[:0], Calls: ev.Calls[:0],
 	}
 }
 
@@ -86,6 +88,7 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 	}
 	if ev.Persisted > 0 {
 		r.core.Persisted(ev.Persisted)
+		r.compactLog()
 	}
 	if ev.Applied > 0 {
 		r.onApplied(ev.Applied)
@@ -96,7 +99,12 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 	for _, s := range ev.Submits {
 		r.submit(s)
 	}
-	r.offers = append(r.offers, ev.Offers...)
+	for _, o := range ev.Offers {
+		r.offer(o)
+	}
+	for _, id := range ev.Unreachable {
+		r.core.Unreachable(id)
+	}
 	for _, f := range ev.Calls {
 		f(r)
 	}

@@ -1,0 +1,57 @@
+package raft
+
+// diskWatch lets a leader notice that its own disk is worse than a follower's. It
+// compares the two over one election timeout after the other.
+type diskWatch struct {
+	// elapsed counts the ticks of the present period, and is negative in a pause.
+	elapsed int
+	// mark is where the log ended when the period began, and ahead are the peers that had
+	// all of that on disk by the middle of it.
+	mark  Index
+	ahead []*progress
+}
+
+// ownDiskPause is how many election timeouts pass after a leader has begun to hand over
+// because of its disk until it compares again: if nobody took over, writes shall not be
+// held up over and over.
+const ownDiskPause = 10
+
+// watchOwnDisk hands leadership over when the own disk is overdue and another voter's
+// is not. A leader does not need its own disk to commit (thesis 10.2.1), but while that
+// hangs the cluster bears one failure less, and what waits for it has a bound. Overdue is
+// what was to be written before the period began and is not on disk at its end. A voter
+// that had it in half that time is better, and not by chance; where all disks are equally
+// slow nobody is, and leadership stays.
+func (r *Raft) watchOwnDisk() {
+	w := &r.ownDisk
+	if w.elapsed == 0 {
+		w.mark, w.ahead = r.log.last(), w.ahead[:0]
+	}
+	w.elapsed++
+	switch w.elapsed {
+	case r.cfg.ElectionTimeoutTicks / 2:
+		for _, p := range r.peers {
+			if p.match >= w.mark && r.configuration().Voters.Contains(p.id) {
+				w.ahead = append(w.ahead, p)
+			}
+		}
+	case r.cfg.ElectionTimeoutTicks:
+		w.elapsed = 0
+		if r.log.stable < w.mark && r.transfer.to == None {
+			r.yieldTo(w.ahead)
+		}
+	}
+}
+
+// yieldTo begins to hand over to the one of these that is there and has most.
+func (r *Raft) yieldTo(peers []*progress) {
+	var best *progress
+	for _, p := range peers {
+		if p.active && (best == nil || p.match > best.match) {
+			best = p
+		}
+	}
+	if best != nil && r.TransferLeadership(best.id) == nil {
+		r.ownDisk.elapsed = -ownDiskPause * r.cfg.ElectionTimeoutTicks
+	}
+}

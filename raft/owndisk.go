@@ -1,13 +1,15 @@
 package raft
 
 // diskWatch lets a leader notice that its own disk is worse than a follower's. It
-// compares the two over one election timeout after the other.
+// compares them over one election timeout after the other.
 type diskWatch struct {
 	// elapsed counts the ticks of the present period, and is negative in a pause.
 	elapsed int
-	// mark is where the log ended when the period began, and ahead are the peers that had
-	// all of that on disk by the middle of it.
-	mark  Index
+	// mark is where the log ended when the period began, base where it was compacted to,
+	// and full that it could take no more before the next compaction.
+	mark, base Index
+	full       bool
+	// ahead are the peers that had everything up to mark on disk by the middle of the period.
 	ahead []*progress
 }
 
@@ -18,14 +20,16 @@ const ownDiskPause = 10
 
 // watchOwnDisk hands leadership over when the own disk is overdue and another voter's
 // is not. A leader does not need its own disk to commit (thesis 10.2.1), but while that
-// hangs the cluster bears one failure less, and what waits for it has a bound. Overdue is
-// what was to be written before the period began and is not on disk at its end. A voter
-// that had it in half that time is better, and not by chance; where all disks are equally
+// hangs the cluster bears one failure less, and what waits for it has a bound.
+//
+// Overdue is what was to be written before the period began and is not on disk at its end,
+// and the snapshot without which a full log can take no more. A voter that had all of the
+// log by the middle of the period is better, and not by chance; where all disks are equally
 // slow nobody is, and leadership stays.
 func (r *Raft) watchOwnDisk() {
 	w := &r.ownDisk
 	if w.elapsed == 0 {
-		w.mark, w.ahead = r.log.last(), w.ahead[:0]
+		w.mark, w.base, w.full, w.ahead = r.log.last(), r.log.base, r.logFull(), w.ahead[:0]
 	}
 	w.elapsed++
 	switch w.elapsed {
@@ -37,7 +41,7 @@ func (r *Raft) watchOwnDisk() {
 		}
 	case r.cfg.ElectionTimeoutTicks:
 		w.elapsed = 0
-		if r.log.stable < w.mark && r.transfer.to == None {
+		if r.log.stable < w.mark || w.full && r.logFull() && r.log.base == w.base {
 			r.yieldTo(w.ahead)
 		}
 	}
@@ -47,11 +51,11 @@ func (r *Raft) watchOwnDisk() {
 func (r *Raft) yieldTo(peers []*progress) {
 	var best *progress
 	for _, p := range peers {
-		if p.active && (best == nil || p.match > best.match) {
+		if p.recentlyActive() && (best == nil || p.match > best.match) {
 			best = p
 		}
 	}
-	if best != nil && r.TransferLeadership(best.id) == nil {
+	if best != nil && r.transfer.to == None && r.TransferLeadership(best.id) == nil {
 		r.ownDisk.elapsed = -ownDiskPause * r.cfg.ElectionTimeoutTicks
 	}
 }

@@ -168,7 +168,13 @@ func (r *Replica[W]) compactLog() {
 func (r *Replica[W]) saved(meta raft.SnapshotMeta, bytes int64) {
 	r.snapshot, r.snapshotBytes = meta, bytes
 	r.sinceBytes = int64(r.core.BytesBetween(meta.Index+1, r.handed))
-	r.core.LimitLog(int(r.policy.maxApplied(bytes, r.maxPendingBytes)))
+	r.core.LimitLog(int(r.MaxAppliedBytes()))
+}
+
+// MaxAppliedBytes bounds the applied part of the log, in the measure of raft.Entry.Size;
+// 0: it has no bound. Beyond it new entries wait until a snapshot is done.
+func (r *Replica[W]) MaxAppliedBytes() int64 {
+	return r.policy.maxApplied(r.snapshotBytes, r.maxPendingBytes)
 }
 
 // Leader is whom this replica follows, itself if it leads, raft.None if unknown.

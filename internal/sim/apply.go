@@ -69,7 +69,7 @@ func (n *node) saveSnapshot(s snapshotSaving, done func(error)) {
 		n.w.failf("one snapshot at a time", "%s saves %s and %s", n.id, n.disk.snapping.meta, s.meta)
 	}
 	n.disk.snapping = &s
-	n.after(n.diskDelay(n.w.mix.SnapshotWrite), func() { done(n.disk.finishSnapshot()) })
+	n.afterDisk(n.diskDelay(n.w.mix.SnapshotWrite), func() { done(n.disk.finishSnapshot()) })
 }
 
 // sendSnapshot streams the newest snapshot to a peer.

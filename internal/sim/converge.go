@@ -24,6 +24,7 @@ func (w *world) converge() {
 	}
 	w.recovery = max(0, w.now-start)
 	w.absence()
+	w.oneDiskHangs()
 	w.catchUpAll()
 	w.streams(start)
 	w.closing = true
@@ -69,6 +70,32 @@ func (w *world) absence() {
 		n = w.nodes[int(l.id)%w.mix.Nodes()]
 	}
 	w.isolate(n, milliseconds(100)+w.upTo(time.Second))
+}
+
+// oneDiskHangs demands progress while the disk of one voter, often the leader's, hangs and
+// all else is well: what a majority has on disk is executed, whosever disk is late.
+func (w *world) oneDiskHangs() {
+	l := w.leader()
+	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() {
+		return
+	}
+	n := l
+	if w.chance(0.3) {
+		n = w.nodes[w.rand.IntN(w.mix.Voters)]
+	}
+	start := w.now
+	w.trace.text(w.now, n.id, "hang", "its disk does not answer any more")
+	n.hungUntil = w.now + time.Hour
+	if !w.runUntil(start+2*time.Second+w.elections(2), w.progress()) {
+		w.failf("no progress with a hung disk", "%s has one, for %v: %s", n.id, w.now-start, w.describe())
+	}
+	w.runUntil(w.now+w.upTo(4*w.mix.ElectionTimeout), nil)
+	n.hungUntil = 0
+}
+
+// anyFatal tells whether a node has lost its disk for good.
+func (w *world) anyFatal() bool {
+	return slices.ContainsFunc(w.nodes, func(n *node) bool { return n.fatal })
 }
 
 // lastBlow may cut off the leader, with what is under way then, until another leads:

@@ -36,6 +36,7 @@ const (
 	SlowDisk
 	SlowNode
 	Transfer
+	HungDisk // writes do not end, for seconds
 
 	numFaults
 )
@@ -43,7 +44,7 @@ const (
 var faultNames = [numFaults]string{
 	"loss", "duplicate", "reorder", "delay", "client-loss", "full-queue",
 	"partition", "one-way", "bridge", "link", "flap", "desertion", "kill", "power-loss", "blackout", "install-crash", "reset",
-	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer",
+	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer", "hung-disk",
 }
 
 func (f Fault) String() string {

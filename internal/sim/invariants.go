@@ -50,6 +50,11 @@ type view struct {
 	// image is the last snapshot that was begun, and when.
 	image   raft.Index
 	imageAt Instant
+	handed  raft.Index // to the state machine
+	// seen is the status after the last turn, and full and late tell whether the log that
+	// was applied, or not on disk, was at its bound then.
+	seen       raft.Status
+	full, late bool
 }
 
 type ballot struct {
@@ -104,6 +109,7 @@ func (k *checker) started(n *node, s raft.State) {
 	k.views[n.id] = view{
 		hard: s.HardState, commit: s.Snapshot.Index,
 		base: s.Snapshot.Index, baseTerm: s.Snapshot.Term, log: slices.Clone(s.Entries),
+		handed: s.Snapshot.Index, seen: raft.Status{LastIndex: s.Snapshot.Index + raft.Index(len(s.Entries))},
 	}
 	k.logMatching(n, s.Entries)
 	k.w.greet(n)
@@ -124,6 +130,8 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	}
 	k.commitIndex(n, v, &s.Status)
 	v.role = s.Role
+	k.bounds(n, v, &s)
+	k.handedOut(n, v, e, s.Commit)
 	for _, m := range e.Messages {
 		k.promise(n, v, m)
 	}
@@ -140,6 +148,45 @@ func (k *checker) snapshot(n *node, v *view, index, newest raft.Index) {
 	}
 	v.image, v.imageAt = index, k.w.now
 	k.counts.Snapshots++
+}
+
+// bounds: who holds as much of the applied log as it may, or of what waits for its disk,
+// takes nothing more before there is less of it, whatever is slow. A new leader's first
+// entry is taken all the same.
+func (k *checker) bounds(n *node, v *view, s *rsm.Status) {
+	grown := s.LastIndex > v.seen.LastIndex && len(v.log) > 0 && v.log[len(v.log)-1].Kind != raft.EntryNoop
+	if v.full && s.FirstIndex == v.seen.FirstIndex && grown || v.late && s.DurableIndex == v.seen.DurableIndex && grown {
+		k.w.failf("log bound", "%s takes entries beyond %d: %s", n.id, v.seen.LastIndex, n.describe())
+	}
+	v.seen = s.Status
+	v.full, v.late = false, false
+	if bound := n.replica.MaxAppliedBytes(); bound > 0 && bound < unlimited {
+		v.full = v.bytes(s.FirstIndex, s.Applied) > int(bound)
+	}
+	if k.w.mix.MaxUnstable < unlimited {
+		v.late = v.bytes(s.DurableIndex+1, s.LastIndex) > k.w.mix.MaxUnstable
+	}
+}
+
+// bytes is the size of the entries lo to hi.
+func (v *view) bytes(lo, hi raft.Index) (size int) {
+	for i := lo; i <= hi; i++ {
+		size += v.log[i-v.base-1].Size()
+	}
+	return size
+}
+
+// handedOut: what is committed is given to the state machine at once, whosever disk is late.
+func (k *checker) handedOut(n *node, v *view, e *rsm.Effects[*waiter], commit raft.Index) {
+	if e.Restore != nil {
+		v.handed = e.Restore.Index
+	}
+	if c := e.Commands; len(c) > 0 {
+		v.handed = c[len(c)-1].Entry.Index
+	}
+	if v.handed != commit {
+		k.w.failf("executed at once", "%s has committed %d, and executes up to %d", n.id, commit, v.handed)
+	}
 }
 
 // hardState: a term never falls, and a vote is never taken back within its term.

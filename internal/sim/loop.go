@@ -167,7 +167,7 @@ func (n *node) diskNext() {
 		n.disk.saving = step.Persists
 		delay = n.diskDelay(n.w.mix.DiskWrite)
 	}
-	n.after(delay, func() {
+	n.afterDisk(delay, func() {
 		seq, err := step.Do(n.disk)
 		if err != nil {
 			n.fail(err)
@@ -179,6 +179,17 @@ func (n *node) diskNext() {
 			n.wake()
 		}
 		n.diskNext()
+	})
+}
+
+// afterDisk does f after d, or when the disk hangs no more.
+func (n *node) afterDisk(d time.Duration, f func()) {
+	n.after(d, func() {
+		if left := n.hungUntil - n.w.now; left > 0 {
+			n.afterDisk(min(left, milliseconds(100)), f) // it may be repaired before
+			return
+		}
+		f()
 	})
 }
 

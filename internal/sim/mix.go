@@ -22,6 +22,7 @@ type Mix struct {
 	Snapshots       rsm.SnapshotPolicy
 	MaxPendingBytes int
 	MaxUnapplied    int
+	MaxUnstable     int
 	MaxAppendBytes  int
 	MaxInflight     int
 	LeaseReads      bool
@@ -94,6 +95,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Snapshots:       rsm.SnapshotPolicy{MaxRaftState: pick[int64](r, -1, 0, 300, 1000, 1000, 10000)},
 		MaxPendingBytes: unlimited,
 		MaxUnapplied:    pick(r, unlimited, 3_000, 20_000), // followers take so much with each heartbeat
+		MaxUnstable:     pick(r, unlimited, unlimited, 3_000, 20_000),
 		MaxAppendBytes:  pick(r, 1<<20, 1<<20, 100, 1000),
 		MaxInflight:     pick(r, 256, 256, 1, 4),
 		MaxClockDrift:   pick(r, 0.1, 0.2),
@@ -130,7 +132,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 // heartbeat, with clients that write all the time, and limits that are made for that.
 func (m *Mix) farApart() {
 	m.Distance = 30 * time.Millisecond
-	m.MaxUnapplied, m.MaxAppendBytes, m.MaxInflight = unlimited, 1<<20, 256
+	m.MaxUnapplied, m.MaxUnstable, m.MaxAppendBytes, m.MaxInflight = unlimited, unlimited, 1<<20, 256
 	m.ElectionTimeout, m.Attempt, m.Deadline = time.Second, time.Second, max(m.Deadline, 3*time.Second)
 	m.Clients, m.Streams, m.Reads, m.Think = 8, 4, min(m.Reads, 0.4), 100*time.Millisecond
 	m.Keys = 12 // 32 operations at a time on one key are more than porcupine can decide
@@ -221,7 +223,7 @@ func (m *Mix) raftConfig(id raft.NodeID, r *rand.Rand) raft.Config {
 	c := raft.Config{
 		ID: id, Rand: r,
 		HeartbeatTicks: 5, ElectionTimeoutTicks: ticks,
-		MaxPendingBytes: m.MaxPendingBytes, MaxUnappliedBytes: m.MaxUnapplied, MaxAppendBytes: m.MaxAppendBytes, MaxInflightAppends: m.MaxInflight,
+		MaxPendingBytes: m.MaxPendingBytes, MaxUnappliedBytes: m.MaxUnapplied, MaxUnstableBytes: m.MaxUnstable, MaxAppendBytes: m.MaxAppendBytes, MaxInflightAppends: m.MaxInflight,
 	}
 	if m.LeaseReads {
 		c.LeaseNanos = rsm.LeaseNanos(ticks, int64(m.Tick), m.MaxClockDrift)

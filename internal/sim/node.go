@@ -29,6 +29,7 @@ type node struct {
 	stalled        []func() // what happened while it was paused
 	slow           bool     // at everything
 	slowDisk       bool
+	hungUntil      Instant // no write of the disk ends before
 	crashAtInstall bool
 
 	// Of the process.
@@ -213,6 +214,7 @@ func (n *node) fail(err error) {
 // heal ends what ails the node.
 func (n *node) heal() {
 	n.slow, n.slowDisk, n.crashAtInstall = false, false, false
+	n.hungUntil = 0
 	n.disk.heal()
 	n.resume()
 	n.after0(n.w.upTo(milliseconds(500)), n.start)

@@ -95,6 +95,7 @@ var strikes = [numFaults]func(*world, *node, Strike) bool{
 	SlowDisk:     (*world).slowDisk,
 	SlowNode:     (*world).slowNode,
 	Transfer:     (*world).transfer,
+	HungDisk:     (*world).hangDisk,
 }
 
 func (w *world) strike(number int, s Strike) {
@@ -206,6 +207,11 @@ func (w *world) changeClock(n *node, s Strike) bool {
 func (w *world) slowDisk(n *node, s Strike) bool {
 	n.slowDisk = true
 	w.meanwhile(s.For, func() { n.slowDisk = false })
+	return true
+}
+
+func (w *world) hangDisk(n *node, s Strike) bool {
+	n.hungUntil = w.now + 2*s.For
 	return true
 }
 

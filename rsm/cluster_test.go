@@ -84,8 +84,9 @@ func (codec) Decode(b []byte) (int64, error) {
 // time would not move. It fails when told to.
 type slowDisk struct {
 	*rsm.MemoryStorage
-	mu  sync.Mutex
-	err error
+	mu   sync.Mutex
+	err  error
+	hang <-chan struct{} // not nil: no Save ends before it is closed
 	// snapshot, if not nil, is called by SaveSnapshot before anything else.
 	snapshot func(raft.SnapshotMeta)
 }
@@ -100,12 +101,29 @@ func (d *slowDisk) SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) er
 func (d *slowDisk) Save(ps []raft.Persist) error {
 	time.Sleep(200 * time.Microsecond)
 	d.mu.Lock()
-	err := d.err
+	err, hang := d.err, d.hang
 	d.mu.Unlock()
+	if hang != nil {
+		<-hang
+	}
 	if err != nil {
 		return err
 	}
 	return d.MemoryStorage.Save(ps)
+}
+
+// hangs lets no Save end from now on, until repair is called.
+func (d *slowDisk) hangs() (repair func()) {
+	hang := make(chan struct{})
+	d.mu.Lock()
+	d.hang = hang
+	d.mu.Unlock()
+	return func() {
+		d.mu.Lock()
+		d.hang = nil
+		d.mu.Unlock()
+		close(hang)
+	}
 }
 
 type node = rsm.Node[int64, int64]

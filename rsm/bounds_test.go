@@ -1,0 +1,206 @@
+package rsm
+
+import (
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"balsa/raft"
+)
+
+// bounds says of each list, map and queue of a replica and its shell what keeps it from
+// growing without end. Those of the core are in package raft.
+var bounds = map[string]string{
+	"Replica.submits.latest":  "maxWaiting, with earlier: TestWaitingIsBounded",
+	"Replica.submits.earlier": "maxWaiting, with latest",
+	"Replica.asked":           "maxWaiting, with ready: TestWaitingIsBounded",
+	"Replica.ready":           "maxWaiting, with asked",
+	"Replica.offers":          "maxOffers: TestWaitingIsBounded",
+	"Replica.sent":            "the members",
+	"Replica.fates":           "of one turn: what Events had, and what waits",
+	"Replica.refused":         "of one turn: Events.Messages",
+
+	"Node.inbox.events.Messages":    "maxInboxMessages and maxInboxBytes: TestInboxIsBounded",
+	"Node.inbox.events.Submits":     "maxInboxWaiters and maxInboxBytes: TestInboxIsBounded",
+	"Node.inbox.events.Reads":       "maxInboxWaiters: TestInboxIsBounded",
+	"Node.inbox.events.Offers":      "maxInboxWaiters: TestInboxIsBounded",
+	"Node.inbox.events.Unreachable": "maxInboxUnreachable: TestInboxIsBounded",
+	"Node.inbox.events.Calls":       "maxInboxWaiters, and one for each snapshot on its way: TestInboxIsBounded",
+	"Node.inbox.wake":               "1",
+	"Node.disk.tasks":               "raft.Config.MaxUnstableBytes",
+	"Node.disk.wake":                "1",
+	"Node.apply.tasks":              "raft.Config.MaxPendingBytes, MaxUnappliedBytes",
+	"Node.apply.wake":               "1",
+	"Node.stop":                     "0",
+	"Node.done":                     "0",
+	"Node.unsent":                   "the members",
+}
+
+// TestAllListsAreBounded finds each list and demands that it is among bounds.
+func TestAllListsAreBounded(t *testing.T) {
+	found := map[string]bool{}
+	lists("Replica", reflect.TypeFor[Replica[int]](), found)
+	lists("Node", reflect.TypeFor[Node[int, int]](), found)
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if bounds[name] == "" {
+			t.Errorf("%s may grow: say in bounds what keeps it from that", name)
+		}
+	}
+	for name := range bounds {
+		if !found[name] {
+			t.Errorf("there is no list %s", name)
+		}
+	}
+}
+
+// lists adds the names of all fields of a struct that can grow. What is of other packages
+// is theirs.
+func lists(name string, typ reflect.Type, found map[string]bool) {
+	for f := range typ.Fields() {
+		field := name + "." + f.Name
+		switch kind := f.Type.Kind(); {
+		case f.Name == "cfg" || f.Name == "replica" || f.Name == "snapshot":
+		case kind == reflect.Slice || kind == reflect.Map || kind == reflect.Chan || f.Type.String() == "sync.Map":
+			found[field] = true
+		case kind == reflect.Struct && strings.HasPrefix(f.Type.PkgPath(), "balsa/rsm"):
+			lists(field, f.Type, found)
+		}
+	}
+}
+
+func TestInboxIsBounded(t *testing.T) {
+	var b inbox[int]
+	b.wake = newWake()
+	fill := func(what string, length func() int, limit int, add func() error) {
+		t.Helper()
+		var err error
+		for range limit + 10 {
+			err = add()
+		}
+		if length() != limit {
+			t.Errorf("%s: %d wait, want %d", what, length(), limit)
+		}
+		if what != "messages" && what != "unreachable" && !errors.Is(err, ErrBusy) {
+			t.Errorf("%s: one too many: %v", what, err)
+		}
+	}
+	ev := &b.events
+	fill("submits", func() int { return len(ev.Submits) }, maxInboxWaiters, func() error { return b.addSubmit(Submission[int]{}) })
+	fill("reads", func() int { return len(ev.Reads) }, maxInboxWaiters, func() error { return b.addRead(ReadRequest[int]{}) })
+	fill("offers", func() int { return len(ev.Offers) }, maxInboxWaiters, func() error { return b.addOffer(Offer[int]{}) })
+	fill("calls", func() int { return len(ev.Calls) }, maxInboxWaiters, func() error { return b.ask(func(*Replica[int]) {}) })
+	fill("messages", func() int { return len(ev.Messages) }, maxInboxMessages, func() error { b.addMessage(&raft.ReadIndex{}); return nil })
+	id := raft.NodeID(0)
+	fill("unreachable", func() int { return len(ev.Unreachable) }, maxInboxUnreachable, func() error { id++; b.addUnreachable(id); return nil })
+	b.addUnreachable(1)
+	if len(ev.Unreachable) != maxInboxUnreachable {
+		t.Error("a member is unreachable twice")
+	}
+}
+
+// TestInboxBytesAreBounded: large messages and operations are limited by their bytes.
+func TestInboxBytesAreBounded(t *testing.T) {
+	const large = 1 << 20
+	data := make([]byte, large)
+	for _, c := range []struct {
+		name string
+		add  func(*inbox[int])
+	}{
+		{"messages", func(b *inbox[int]) { b.addMessage(&raft.AppendEntries{Entries: []raft.Entry{{Data: data}}}) }},
+		{"submits", func(b *inbox[int]) { _ = b.addSubmit(Submission[int]{Data: data}) }},
+	} {
+		b := &inbox[int]{wake: newWake()}
+		for range 2 * maxInboxBytes / large {
+			c.add(b)
+		}
+		n := len(b.events.Messages) + len(b.events.Submits)
+		if n == 0 || (n-1)*large > maxInboxBytes {
+			t.Errorf("%d MiB of %s wait", n, c.name)
+		}
+		b.take(Events[int]{})
+		if c.add(b); len(b.events.Messages)+len(b.events.Submits) != 1 {
+			t.Errorf("%s: no room after all were taken", c.name)
+		}
+	}
+}
+
+func TestWaitingIsBounded(t *testing.T) {
+	conf := raft.NewConfiguration(1, 2, 3)
+	r, err := NewReplica[int](raft.Config{ID: 1, Rand: fixedRand{}}, raft.State{Snapshot: raft.SnapshotMeta{Configuration: conf}}, SnapshotPolicy{MaxRaftState: -1}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lead(t, r)
+	refused := func(e Effects[int], want error) (n int) {
+		for _, f := range e.Fates {
+			if !errors.Is(f.Err, want) {
+				t.Fatalf("one ends with %v, want %v", f.Err, want)
+			}
+			n++
+		}
+		return n
+	}
+	// No follower answers any more: all of these wait.
+	for _, c := range []struct {
+		name  string
+		limit int
+		turn  Events[int]
+	}{
+		{"submits", maxWaiting, Events[int]{Submits: make([]Submission[int], 1<<14)}},
+		{"reads", maxWaiting, Events[int]{Reads: make([]ReadRequest[int], 1<<14)}},
+		{"offers", maxOffers, Events[int]{Offers: offers(12)}},
+	} {
+		taken, given := 0, 0
+		for given <= c.limit {
+			n := len(c.turn.Submits) + len(c.turn.Reads) + len(c.turn.Offers)
+			given += n
+			taken += n - refused(r.Turn(c.turn, 1), ErrBusy)
+		}
+		if taken != c.limit {
+			t.Errorf("%d %s wait, want %d", taken, c.name, c.limit)
+		}
+	}
+}
+
+// offers are snapshots that wait for one that is being saved.
+func offers(n int) (list []Offer[int]) {
+	for range n {
+		m := &raft.InstallSnapshot{Header: raft.Header{From: 2, To: 1, Term: 1}, Meta: raft.SnapshotMeta{Index: 1 << 30, Term: 1}}
+		list = append(list, Offer[int]{Message: m})
+	}
+	return list
+}
+
+type fixedRand struct{}
+
+func (fixedRand) IntN(int) int   { return 0 }
+func (fixedRand) Uint64() uint64 { return 1 }
+
+// lead makes r the leader of three, with a snapshot under way that never ends.
+func lead(t *testing.T, r *Replica[int]) {
+	ev := Events[int]{}
+	for now := raft.Instant(1); r.core.Role() != raft.Leader; now++ {
+		if now > 100 {
+			t.Fatal("it is not elected")
+		}
+		ev.Ticked = true
+		e := r.Turn(ev, now)
+		ev = Events[int]{}
+		if e.Persist != nil {
+			ev.Persisted = e.Persist.Seq
+		}
+		for _, m := range e.Messages {
+			to := raft.Header{From: m.Head().To, To: 1, Term: m.Head().Term}
+			switch m.(type) {
+			case *raft.PreVote:
+				ev.Messages = append(ev.Messages, &raft.PreVoteReply{Header: to, Granted: true})
+			case *raft.RequestVote:
+				ev.Messages = append(ev.Messages, &raft.RequestVoteReply{Header: to, Granted: true})
+			}
+		}
+	}
+	r.saving = true
+}

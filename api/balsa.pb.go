@@ -861,7 +861,10 @@ type StatusReply struct {
 	StateHash      uint64 `protobuf:"varint,17,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	StateHashIndex uint64 `protobuf:"varint,18,opt,name=state_hash_index,json=stateHashIndex,proto3" json:"state_hash_index,omitempty"`
 	DataBytes      uint64 `protobuf:"varint,19,opt,name=data_bytes,json=dataBytes,proto3" json:"data_bytes,omitempty"` // on this server's disk
-	UptimeMs       uint64 `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
+	// disk_wait_ms is how long the write or sync of the log that is under way has taken so
+	// far: when it grows beyond what a sync takes, the disk hangs.
+	DiskWaitMs uint64 `protobuf:"varint,22,opt,name=disk_wait_ms,json=diskWaitMs,proto3" json:"disk_wait_ms,omitempty"`
+	UptimeMs   uint64 `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
 	// peers are the other members.
 	Peers         []*Peer `protobuf:"bytes,21,rep,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1027,6 +1030,13 @@ func (x *StatusReply) GetStateHashIndex() uint64 {
 func (x *StatusReply) GetDataBytes() uint64 {
 	if x != nil {
 		return x.DataBytes
+	}
+	return 0
+}
+
+func (x *StatusReply) GetDiskWaitMs() uint64 {
+	if x != nil {
+		return x.DiskWaitMs
 	}
 	return 0
 }
@@ -1301,7 +1311,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
 	"\vclient_urls\x18\x03 \x03(\tR\n" +
 	"clientUrls\"\x0f\n" +
-	"\rStatusRequest\"\xa3\x05\n" +
+	"\rStatusRequest\"\xc5\x05\n" +
 	"\vStatusReply\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x1d\n" +
@@ -1327,7 +1337,9 @@ const file_balsa_proto_rawDesc = "" +
 	"state_hash\x18\x11 \x01(\x04R\tstateHash\x12(\n" +
 	"\x10state_hash_index\x18\x12 \x01(\x04R\x0estateHashIndex\x12\x1d\n" +
 	"\n" +
-	"data_bytes\x18\x13 \x01(\x04R\tdataBytes\x12\x1b\n" +
+	"data_bytes\x18\x13 \x01(\x04R\tdataBytes\x12 \n" +
+	"\fdisk_wait_ms\x18\x16 \x01(\x04R\n" +
+	"diskWaitMs\x12\x1b\n" +
 	"\tuptime_ms\x18\x14 \x01(\x04R\buptimeMs\x12$\n" +
 	"\x05peers\x18\x15 \x03(\v2\x0e.balsa.v1.PeerR\x05peers\"\xa0\x02\n" +
 	"\x04Peer\x12\x17\n" +

@@ -35,6 +35,7 @@ type nodeStatus struct {
 	Hash          string   `json:"hash,omitempty"`
 	HashIndex     uint64   `json:"hash_index,omitempty"`
 	UptimeMillis  uint64   `json:"uptime_ms"`
+	DiskWait      uint64   `json:"disk_wait_ms"` // of the write or sync under way, so far
 	Version       string   `json:"version,omitempty"`
 	Reaches       []string `json:"reaches"`
 	Misses        []string `json:"misses"`
@@ -171,7 +172,7 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 		Commit: s.CommitIndex, Applied: s.AppliedIndex,
 		LogBytes: s.LogBytes, SnapshotIndex: s.SnapshotIndex, SnapshotBytes: s.SnapshotBytes,
 		Keys: s.Keys, Revision: s.Revision, HashIndex: s.StateHashIndex,
-		UptimeMillis: s.UptimeMs, Version: s.ServerVersion,
+		UptimeMillis: s.UptimeMs, DiskWait: s.DiskWaitMs, Version: s.ServerVersion,
 		Reaches: []string{}, Misses: []string{},
 	}
 	if s.StateHash != 0 {
@@ -198,7 +199,24 @@ func writeTable(w io.Writer, nodes []nodeStatus) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", n.Name, n.Endpoint, n.Role, n.Term, orDash(n.Leader),
 			n.Commit, n.Applied, n.LogBytes, n.SnapshotBytes, n.Keys, orDash(strings.Join(n.Reaches, ",")))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return writeDiskWaits(w, nodes)
+}
+
+// writeDiskWaits names the servers whose disk hangs, or nearly.
+func writeDiskWaits(w io.Writer, nodes []nodeStatus) error {
+	const notable = 1000 // ms
+	for _, n := range nodes {
+		if n.DiskWait < notable {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%s: its disk has not answered for %.1f s\n", n.Name, float64(n.DiskWait)/1000); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func orDash(s string) string {

@@ -33,6 +33,7 @@ type Replica struct {
 	Keys                      int
 	StoreBytes                int64
 	Revision                  uint64
+	DiskWait                  time.Duration // of the call under way
 }
 
 // Disk is what the data directory holds.
@@ -131,6 +132,8 @@ var replicaFigures = []figure[Replica]{
 	gauge("server_last_index", "Index of the last entry of the log.", func(r *Replica) uint64 { return r.LastIndex }),
 	gauge("server_log_bytes", "Size of the log in memory, which makes a snapshot due.",
 		func(r *Replica) int64 { return r.LogBytes }),
+	gauge("wal_wait_seconds", "How long the write or sync of the log that is under way has taken so far: it grows while the disk hangs.",
+		func(r *Replica) float64 { return r.DiskWait.Seconds() }),
 	gauge("server_pending_writes", "Writes whose fate is not known yet.", func(r *Replica) int { return r.PendingWrites }),
 
 	gauge("store_keys", "Keys in the store.", func(r *Replica) int { return r.Keys }),

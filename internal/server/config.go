@@ -62,7 +62,8 @@ type Config struct {
 	PeerListener     net.Listener
 	MetricsListeners []net.Listener
 
-	segmentSize int64 // of the log, in bytes; 0: package wal's default
+	stopTimeout time.Duration // of Shutdown, whatever hangs; 0: defaultStopTimeout
+	segmentSize int64         // of the log, in bytes; 0: package wal's default
 	onSync      func(took time.Duration, bytes int)
 }
 
@@ -79,6 +80,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.ElectionTimeout == 0 {
 		c.ElectionTimeout = DefaultElectionTimeout
+	}
+	if c.stopTimeout == 0 {
+		c.stopTimeout = defaultStopTimeout
 	}
 	if len(c.AdvertiseClient) == 0 {
 		c.AdvertiseClient = c.ListenClient

@@ -101,6 +101,7 @@ func (r *Replica) sample() (*metrics.Replica, []raft.PeerStatus) {
 		LastIndex:     uint64(st.LastIndex),
 		LogBytes:      st.LogBytes,
 		PendingWrites: st.Pending,
+		DiskWait:      st.DiskWait,
 		Keys:          r.Store.Len(),
 		StoreBytes:    r.Store.Bytes(),
 		Revision:      r.Store.Revision(),

@@ -27,6 +27,8 @@ const (
 	handoverTimeout = time.Second
 	drainTimeout    = time.Second
 	flushTimeout    = time.Second
+	// defaultStopTimeout bounds all of Shutdown, whatever hangs.
+	defaultStopTimeout = 6 * time.Second
 )
 
 // Server is one running member of a cluster.

@@ -2,15 +2,37 @@ package server
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"balsa/raft"
 )
 
+// ErrHangs: the server has stopped without waiting for a call of its disk that did not end.
+// What was acknowledged is on the disks of a majority all the same.
+var ErrHangs = errors.New("stopped without waiting for the disk, which does not answer")
+
 // Shutdown stops the server: a leader hands over first, requests in progress are
 // answered, then all is closed. It takes about three seconds at most, and when ctx
-// ends it hurries. When it returns, no goroutine of the server is left.
+// ends it hurries. When it returns, no goroutine of the server is left, unless the disk
+// hangs: a write or a sync cannot be broken off. Then it returns after six seconds, Err is
+// ErrHangs, and the process should end.
 func (s *Server) Shutdown(ctx context.Context) {
+	stopped := make(chan struct{})
+	go func() {
+		s.stop(ctx)
+		close(stopped)
+	}()
+	await(context.Background(), stopped, s.cfg.stopTimeout)
+	select {
+	case <-stopped:
+	default:
+		s.log.Error("stopping without waiting for the disk: a write or sync has not ended", "waited", s.cfg.stopTimeout)
+		s.fail(ErrHangs)
+	}
+}
+
+func (s *Server) stop(ctx context.Context) {
 	s.cancel()
 	<-s.ran // from here on it is settled whether there is a replica
 	s.handOver(ctx)

@@ -38,6 +38,7 @@ func (s *Service) Status() *api.StatusReply {
 		LastIndex:      uint64(st.LastIndex),
 		LogBytes:       uint64(st.LogBytes),
 		SnapshotIndex:  uint64(st.Snapshot.Index),
+		DiskWaitMs:     uint64(st.DiskWait.Milliseconds()),
 		Keys:           uint64(s.Store.Len()),
 		Revision:       hashed.revision,
 		StateHash:      hashed.hash,

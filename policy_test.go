@@ -33,7 +33,7 @@ const policy = `
 	NONE < internal/certs, internal/certs/certstest
 	internal/service, internal/wal, internal/transport, internal/metrics, internal/certs < internal/server
 	internal/server, clerk, api < cmd/balsa
-	NONE < internal/loadgen < cmd/balsa
+	NONE < internal/loadgen, internal/sink < cmd/balsa
 	clerk < internal/history < internal/torture
 	clerk < internal/torture
 

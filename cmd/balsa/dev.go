@@ -37,8 +37,8 @@ Ctrl-C stops it; started again, it finds its data.`,
 		Example: `  balsa dev
   balsa dev --nodes 5 --data-dir /tmp/play`,
 		Args: usageArgs(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error { return p.runDev(c.Context(), o) },
 	}
+	c.RunE = p.server(func(c *cobra.Command) error { return p.runDev(c.Context(), o) })
 	c.Flags().StringVar(&o.dataDir, "data-dir", "balsa-dev", "directory of the servers' data")
 	c.Flags().IntVar(&o.basePort, "base-port", defaultBasePort, "client port of the first server; others follow")
 	c.Flags().IntVar(&o.nodes, "nodes", defaultServers, "number of servers: 1, 3 or 5")
@@ -54,14 +54,14 @@ func (p *program) runDev(ctx context.Context, o devOptions) error {
 	if err != nil {
 		return err
 	}
-	logger, err := o.logging.logger(p.stderr)
+	logger, err := o.logging.start(p)
 	if err != nil {
 		return err
 	}
 	var servers []*server.Server
 	defer func() { abortAll(servers) }()
 	for _, cfg := range configs {
-		cfg.Logger = logger
+		cfg.Logger, cfg.LogStats = logger, p.log.Stats
 		s, err := server.Start(cfg)
 		if err != nil {
 			return o.explain(err)

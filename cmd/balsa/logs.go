@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
+	"google.golang.org/grpc/grpclog"
 )
 
 // logging is the part of the command line that says what to log and how.
@@ -16,7 +20,22 @@ func (l *logging) addFlags(flags *pflag.FlagSet, level string) {
 	flags.StringVar(&l.format, "log-format", "text", "how to log: text or json")
 }
 
-func (l *logging) logger(w io.Writer) (*slog.Logger, error) {
+// start begins the log of a server. What others in this process log goes there too:
+// package log, gRPC, and whoever logs to slog's default.
+func (l *logging) start(p *program) (*slog.Logger, error) {
+	handler, err := l.handler(p.stderr)
+	if err != nil {
+		return nil, err
+	}
+	if p.log != nil {
+		p.log.SetNote(l.note)
+	}
+	logger := slog.New(handler)
+	slog.SetDefault(logger)
+	return logger, nil
+}
+
+func (l *logging) handler(w io.Writer) (slog.Handler, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(strings.ToUpper(l.level))); err != nil {
 		return nil, usageError("--log-level is %q; it must be debug, info, warn or error", l.level)
@@ -24,10 +43,35 @@ func (l *logging) logger(w io.Writer) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: level}
 	switch l.format {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil
+		return slog.NewTextHandler(w, options), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+		return slog.NewJSONHandler(w, options), nil
 	default:
 		return nil, usageError("--log-format is %q; it must be text or json", l.format)
 	}
+}
+
+// note is the line of the log that stands for lines that are missing.
+func (l *logging) note(lines uint64) []byte {
+	var line bytes.Buffer
+	if handler, err := l.handler(&line); err == nil {
+		r := slog.NewRecord(time.Now(), slog.LevelError, "lines of the log are missing here: they were not read fast enough", 0)
+		r.AddAttrs(slog.Uint64("lines", lines))
+		_ = handler.Handle(context.Background(), r) // a buffer does not fail
+	}
+	return line.Bytes()
+}
+
+// grpcErrors is where gRPC's own log goes: what it calls errors are warnings here, and
+// the rest is of no use to operators.
+type grpcErrors struct{}
+
+func (grpcErrors) Write(line []byte) (int, error) {
+	slog.Warn("gRPC says: " + strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
+// captureGRPC must be called before anything else of gRPC is.
+func captureGRPC() {
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, grpcErrors{}))
 }

@@ -3,16 +3,19 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"balsa/internal/sink"
 )
 
 func main() {
+	ignoreReaders()
+	captureGRPC()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	p := program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv}
@@ -24,6 +27,9 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) (string, bool)
+
+	// log and out are stderr and stdout of a command that runs servers: see server.
+	log, out *sink.Writer
 }
 
 // run executes a command line and returns the exit code.
@@ -33,11 +39,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	err := root.ExecuteContext(ctx)
-	if err != nil {
-		fmt.Fprintln(p.stderr, "balsa:", oneLine(err))
-	}
-	return exitCode(err)
+	return p.finish(root.ExecuteContext(ctx))
 }
 
 func (p *program) root() *cobra.Command {

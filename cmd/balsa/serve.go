@@ -99,16 +99,17 @@ read them, and profiles too with --enable-pprof, so keep it away from strangers.
 	flags := o.flags()
 	c.Flags().AddFlagSet(flags)
 	c.Flags().StringVar(&o.configFile, "config-file", "", "YAML file with the values of flags ($BALSA_CONFIG_FILE)")
-	c.RunE = func(c *cobra.Command, _ []string) error {
+	c.RunE = p.server(func(c *cobra.Command) error {
 		cfg, err := o.load(flags, p.env)
 		if err != nil {
 			return err
 		}
-		if cfg.Logger, err = o.logging.logger(p.stderr); err != nil {
+		if cfg.Logger, err = o.logging.start(p); err != nil {
 			return err
 		}
+		cfg.LogStats = p.log.Stats
 		return server.Run(c.Context(), cfg)
-	}
+	})
 	return c
 }
 

@@ -19,6 +19,10 @@ type Sample struct {
 
 	// Requests in progress, and the bytes they count for.
 	Requests, RequestBytes int64
+
+	// Lines of the log for people: those that had no room in the queue, and those in it.
+	LogDropped uint64
+	LogWaiting int
 }
 
 // Replica is the member's part in consensus, and its store.
@@ -111,6 +115,11 @@ var memberFigures = []figure[Sample]{
 		func(s *Sample) int64 { return s.Requests }),
 	gauge("server_requests_in_progress_bytes", "What these requests count for against the bound on memory.",
 		func(s *Sample) int64 { return s.RequestBytes }),
+
+	counter("log_dropped_lines_total", "Lines of the log for people that were not written: whoever reads it was gone or too slow.",
+		func(s *Sample) uint64 { return s.LogDropped }),
+	gauge("log_waiting_lines", "Lines of the log for people that wait to be written.",
+		func(s *Sample) int { return s.LogWaiting }),
 
 	gauge("wal_bytes", "Size of the log on disk.", func(s *Sample) int64 { return s.Disk.LogBytes }),
 	gauge("wal_segments", "Files of the log on disk.", func(s *Sample) int { return s.Disk.Segments }),

@@ -55,6 +55,9 @@ type Config struct {
 	FS      vfs.FS // default: the operating system's
 	Version string // what Hello and Status say
 	Logger  *slog.Logger
+	// LogStats tells how many lines of the log were dropped, and how many wait to be
+	// written. Default: none and none.
+	LogStats func() (dropped uint64, waiting int)
 
 	// ClientListeners, PeerListener and MetricsListeners, if set, are used in place of
 	// listening on ListenClient, ListenPeer and ListenMetrics. The server closes them.
@@ -74,6 +77,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.LogStats == nil {
+		c.LogStats = func() (uint64, int) { return 0, 0 }
 	}
 	if c.HeartbeatInterval == 0 {
 		c.HeartbeatInterval = DefaultHeartbeatInterval

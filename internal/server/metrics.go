@@ -77,6 +77,7 @@ func (s *Server) sample() metrics.Sample {
 		Requests:     s.front.flow.requests.Load(),
 		RequestBytes: s.front.flow.bytes.Load(),
 	}
+	sample.LogDropped, sample.LogWaiting = s.cfg.LogStats()
 	var known []raft.PeerStatus
 	if r := s.front.replica.Load(); r != nil {
 		sample.Replica, known = r.sample()

@@ -1,0 +1,228 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// runAs makes this test's program be balsa, or a server that panics.
+const runAs = "TEST_RUN_AS"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(runAs) {
+	case "balsa":
+		main()
+	case "panic":
+		detachStderr()
+		panic("an invariant is broken")
+	}
+	os.Exit(m.Run())
+}
+
+// process is balsa as a process of its own, to be given its files and started.
+func process(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), runAs+"=balsa")
+	return cmd
+}
+
+// start starts a process that the test ends.
+func start(t *testing.T, cmd *exec.Cmd) (ended chan error) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended = make(chan error, 1)
+	go func() { ended <- cmd.Wait(); close(ended) }()
+	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
+	return ended
+}
+
+// within is what f returns, if it returns in time.
+func within[T any](t *testing.T, what string, result <-chan T) T {
+	t.Helper()
+	select {
+	case r := <-result:
+		return r
+	case <-time.After(patience):
+		t.Fatalf("%s: nothing within %s", what, patience)
+		panic("unreachable")
+	}
+}
+
+// outputWorld is a state of those who read what a server writes.
+type outputWorld struct {
+	name string
+	// give gives cmd its output, and returns what to do once it has started, and how to
+	// read all of the output in the end; nil if nobody does.
+	give func(t *testing.T, cmd *exec.Cmd) (started func(), read func() string)
+	// waits tells that lines are kept for better times.
+	waits bool
+}
+
+func pipe(t *testing.T, cmd *exec.Cmd) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	cmd.Stdout, cmd.Stderr = w, w
+	return r, w
+}
+
+// fullPipe has no room for a single byte.
+func fullPipe(t *testing.T, cmd *exec.Cmd) (r, w *os.File) {
+	r, w = pipe(t, cmd)
+	w.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+	w.Write(bytes.Repeat([]byte("#"), 1<<20))
+	return r, w
+}
+
+var outputWorlds = []outputWorld{
+	{"the reader has ended", func(t *testing.T, cmd *exec.Cmd) (func(), func() string) {
+		r, w := pipe(t, cmd)
+		return func() { w.Close(); r.Close() }, nil
+	}, true},
+	{"the reader has stopped", func(t *testing.T, cmd *exec.Cmd) (func(), func() string) {
+		_, w := fullPipe(t, cmd)
+		return func() { w.Close() }, nil
+	}, true},
+	{"the reader stops for a while", func(t *testing.T, cmd *exec.Cmd) (func(), func() string) {
+		r, w := fullPipe(t, cmd)
+		return func() { w.Close() }, func() string {
+			text, _ := io.ReadAll(r)
+			return string(text)
+		}
+	}, true},
+	{"the disk is full", func(t *testing.T, cmd *exec.Cmd) (func(), func() string) {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skip(err)
+		}
+		cmd.Stdout, cmd.Stderr = full, full
+		return func() { full.Close() }, nil
+	}, true},
+	{"nobody was ever there", func(t *testing.T, cmd *exec.Cmd) (func(), func() string) {
+		// sh closes them; what the process opens next must not get their numbers.
+		cmd.Args = append([]string{"sh", "-c", `exec "$0" "$@" 1>&- 2>&-`}, append([]string{cmd.Path}, cmd.Args[1:]...)...)
+		cmd.Path = "/bin/sh"
+		return func() {}, nil
+	}, false},
+}
+
+// TestNoReaderOfTheOutputStopsAServer runs real servers whose log nobody takes, and
+// demands that they serve, say so, and end when they are asked to.
+func TestNoReaderOfTheOutputStopsAServer(t *testing.T) {
+	for _, world := range outputWorlds {
+		for _, command := range []string{"serve", "dev"} {
+			t.Run(command+", "+world.name, func(t *testing.T) {
+				base := freePorts(t, 30)
+				args := []string{command, "--log-level", "debug", "--data-dir", filepath.Join(t.TempDir(), "data"),
+					"--listen-metrics-urls", loopback(base + 20)}
+				if command == "dev" {
+					args = append(args, "--base-port", strconv.Itoa(base))
+				} else {
+					args = append(args, "--listen-client-urls", loopback(base), "--listen-peer-urls", loopback(base+10))
+				}
+				checkOutputWorld(t, world, process(t, args...), base)
+			})
+		}
+	}
+}
+
+func checkOutputWorld(t *testing.T, world outputWorld, cmd *exec.Cmd, base int) {
+	started, read := world.give(t, cmd)
+	ended := start(t, cmd)
+	started()
+	put := func(value string) {
+		t.Helper()
+		code, out, errs := balsa(t, "", "put", "k", value, "--endpoints", loopback(base), "--timeout", patience.String())
+		if code != exitOK {
+			t.Fatalf("put: %d %q %q", code, out, errs)
+		}
+	}
+	put("1")
+	waiting := figureOf(t, base+20, "balsa_log_waiting_lines")
+	if dropped := figureOf(t, base+20, "balsa_log_dropped_lines_total"); (waiting > 0) != world.waits || dropped != 0 {
+		t.Errorf("%d lines wait and %d are dropped", waiting, dropped)
+	}
+	put("2")
+	text := make(chan string, 1)
+	if read != nil {
+		go func() { text <- read() }()
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := within(t, "SIGTERM", ended); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if read != nil {
+		if text := within(t, "the output", text); !strings.Contains(text, "ready to serve client requests") {
+			t.Errorf("those who came back read %q", strings.TrimLeft(text, "#"))
+		}
+	}
+}
+
+// figureOf reads one figure of a server's metrics.
+func figureOf(t *testing.T, port int, name string) int {
+	t.Helper()
+	r, err := http.Get(loopback(port) + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	line := regexp.MustCompile("^" + name + ` (\d+)`)
+	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+		if m := line.FindStringSubmatch(lines.Text()); m != nil {
+			n, err := strconv.Atoi(m[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatal(fmt.Errorf("no %s", name))
+	return 0
+}
+
+// Go's runtime writes the text of a panic itself. Whoever should read it must not keep a
+// server half alive.
+func TestAPanicEndsAServerWhoeverReads(t *testing.T) {
+	cmd := process(t)
+	cmd.Env = append(cmd.Env, runAs+"=panic")
+	_, w := fullPipe(t, cmd)
+	ended := start(t, cmd)
+	w.Close()
+	if err := within(t, "the end", ended); err == nil || cmd.ProcessState.ExitCode() != 2 {
+		t.Errorf("it ended with %v", err)
+	}
+	cmd = process(t)
+	cmd.Env = append(cmd.Env, runAs+"=panic")
+	r, w := pipe(t, cmd)
+	start(t, cmd)
+	w.Close()
+	if text, err := io.ReadAll(r); err != nil || !strings.Contains(string(text), "panic: an invariant is broken") {
+		t.Errorf("read %q, %v", text, err)
+	}
+}

@@ -1,0 +1,165 @@
+// Package sink writes what is for people without ever waiting for them. Whoever reads a
+// server's log may be gone, slow or stopped, and the disk that it goes to may be full:
+// none of that may stop, slow down or end the server.
+//
+//	log lines ──► Write (never waits) ──► queue, at most MaxQueue bytes ──► one goroutine ──► pipe, file, terminal
+//
+// What has no room in the queue is dropped and counted, and a note in its place says how
+// much that was.
+package sink
+
+import (
+	"io"
+	"sync"
+	"time"
+)
+
+// MaxQueue bounds the bytes that wait to be written. As many more may be in the hands of
+// the goroutine that writes.
+const MaxQueue = 1 << 20
+
+// A write that fails is tried again, first after minRetry, and after twice the last pause
+// from then on: the reader of a named pipe may come back, and a disk may get room.
+const (
+	minRetry = 10 * time.Millisecond
+	maxRetry = time.Second
+)
+
+// Writer is an io.Writer that never waits and never fails. Each Write counts as one line.
+type Writer struct {
+	to   io.Writer
+	wake chan struct{} // capacity 1: there is something to take
+	quit chan struct{} // closed by Close
+	done chan struct{} // closed when nothing is written any more
+
+	mu      sync.Mutex
+	note    func(lines uint64) []byte
+	queue   []byte
+	queued  int    // lines in queue
+	taken   int    // lines that are being written
+	missing uint64 // lines that had no room after those in queue
+	dropped uint64 // all that ever had no room
+	closed  bool
+}
+
+// New returns a Writer to to. The note says that so many lines are missing in its place.
+// Close must be called in the end.
+func New(to io.Writer, note func(lines uint64) []byte) *Writer {
+	w := &Writer{
+		to: to, note: note,
+		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	go w.run()
+	return w
+}
+
+// SetNote replaces the note.
+func (w *Writer) SetNote(note func(lines uint64) []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note = note
+}
+
+// Write puts a line into the queue, or counts it as dropped.
+func (w *Writer) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// After a line that had no room the others wait for the note, which stands in its place.
+	if w.closed || w.missing > 0 || len(w.queue)+len(line) > MaxQueue {
+		w.missing++
+		w.dropped++
+	} else {
+		w.queue = append(w.queue, line...)
+		w.queued++
+	}
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	return len(line), nil
+}
+
+// Stats tells how many lines were dropped so far, and how many wait.
+func (w *Writer) Stats() (dropped uint64, waiting int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dropped, w.queued + w.taken
+}
+
+// Close takes no more lines, and gives those in the queue so much time to be written.
+func (w *Writer) Close(within time.Duration) {
+	w.mu.Lock()
+	first := !w.closed
+	w.closed = true
+	w.mu.Unlock()
+	if first {
+		close(w.quit)
+	}
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-w.done:
+	case <-timer.C:
+	}
+}
+
+// run writes until Close, and then what is left.
+func (w *Writer) run() {
+	defer close(w.done)
+	for {
+		select {
+		case <-w.wake:
+		case <-w.quit:
+			if lines := w.take(); len(lines) > 0 {
+				w.deliver(lines)
+			}
+			return
+		}
+		if lines := w.take(); !w.deliver(lines) {
+			return
+		}
+	}
+}
+
+// take empties the queue.
+func (w *Writer) take() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	lines := w.queue
+	if w.missing > 0 && w.note != nil {
+		lines = append(lines, w.note(w.missing)...)
+	}
+	w.queue, w.queued, w.taken, w.missing = nil, 0, w.queued, 0
+	return lines
+}
+
+// deliver writes lines, for as long as it takes. After Close the first failure ends it,
+// and so it returns false.
+func (w *Writer) deliver(lines []byte) bool {
+	for pause := minRetry; len(lines) > 0; pause = min(2*pause, maxRetry) {
+		n, err := w.to.Write(lines)
+		lines = lines[n:]
+		if n > 0 {
+			pause = minRetry
+		}
+		if err != nil && !w.wait(pause) {
+			return false
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.taken = 0
+	return true
+}
+
+// wait tells whether the pause passed before Close.
+func (w *Writer) wait(pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-w.quit:
+		return false
+	}
+}

@@ -30,8 +30,9 @@ const policy = `
 	kv, api, clerk, raft, internal/memnet < clerk/clerktest
 	rsm, kv, api < internal/service
 	NONE < internal/memtcp # for tests
-	NONE < internal/certs, internal/certs/certstest
-	internal/service, internal/wal, internal/transport, internal/metrics, internal/certs < internal/server
+	NONE < internal/certs < internal/transport
+	NONE < internal/certs/certstest
+	internal/service, internal/wal, internal/transport, internal/metrics < internal/server
 	internal/server, clerk, api < cmd/balsa
 	NONE < internal/loadgen, internal/sink < cmd/balsa
 	clerk < internal/history < internal/torture

@@ -23,6 +23,7 @@ type serveOptions struct {
 	maxRaftState                   int64
 	leaseReads                     bool
 	client, peer                   server.TLS
+	secretFile                     string
 	logging                        logging
 }
 
@@ -60,6 +61,8 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })
 
 	f.Int64Var(&o.maxRaftState, "max-raft-state", 0, "bytes of log that make a snapshot due; 0: 64 MiB, or half of the last snapshot where that is more; -1: never")
+	f.StringVar(&o.secretFile, "cluster-secret-file", "",
+		"file of a random text that all servers share, which protects the peer port without certificates")
 	f.BoolVar(&o.leaseReads, "lease-reads", false,
 		"let the leader answer reads of consistency \"lease\" alone, trusting clock rates; the same on each server")
 	f.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
@@ -138,6 +141,7 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		DataDir:           o.dataDir,
 		ClientTLS:         o.client,
 		PeerTLS:           o.peer,
+		ClusterSecretFile: o.secretFile,
 		Pprof:             o.pprof,
 		MaxRaftState:      o.maxRaftState,
 		LeaseReads:        o.leaseReads,

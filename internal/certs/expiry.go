@@ -20,7 +20,7 @@ const (
 // notice is when it was last said that something expires.
 type notice struct{ at time.Time }
 
-// Expiry is when the first of several certificates expires; zero if there is none.
+// Expiry is when the first of several certificates expires; zero if none ever does.
 type Expiry struct {
 	// Certificate is of the own certificate and the intermediate ones that come with
 	// it, Authorities of those trusted.
@@ -31,10 +31,10 @@ type Expiry struct {
 func (s *Source) Expiry() Expiry {
 	m := s.good.Load()
 	var e Expiry
-	if first := earliest(m.chain()); first != nil {
+	if first := earliest(m.chain()); first != nil && first.NotAfter != ever {
 		e.Certificate = first.NotAfter
 	}
-	if first := earliest(m.authorities); first != nil {
+	if first := earliest(m.authorities); first != nil && first.NotAfter != ever {
 		e.Authorities = first.NotAfter
 	}
 	return e

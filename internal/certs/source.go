@@ -31,6 +31,7 @@ const (
 // used by many goroutines.
 type Source struct {
 	side  string // for the log: client, peer
+	what  string // for the log: whether it is TLS files or something else
 	log   *slog.Logger
 	paths []string
 	parse func(contents [][]byte, now time.Time) (*Material, error)
@@ -51,7 +52,7 @@ type Source struct {
 
 // Open reads the files, and fails if they do not fit together. side is "client" or "peer".
 func Open(side string, f Files, log *slog.Logger) (*Source, error) {
-	return open(&Source{side: side, log: log, paths: f.paths(), parse: f.parse, read: readAll})
+	return open(&Source{side: side, what: "TLS files", log: log, paths: f.paths(), parse: f.parse, read: readAll})
 }
 
 func open(s *Source) (*Source, error) {
@@ -143,7 +144,7 @@ func (s *Source) refresh(now time.Time) {
 	s.last = contents
 	s.good.Store(m)
 	s.accepted()
-	s.log.Info("TLS files were renewed, and serve from now on", "side", s.side, "files", changed, "certificate", m.name())
+	s.log.Info(s.what+": renewed, and in use from now on", "side", s.side, "files", changed, "certificate", m.name())
 	s.expires = notice{}
 	s.warnOfExpiry(m, now)
 }
@@ -161,7 +162,7 @@ func (s *Source) rejected(err error, now time.Time) {
 		return
 	}
 	s.bad, s.badAt = err.Error(), now
-	s.log.Warn("TLS files are not usable; the last good ones serve on", "side", s.side, "error", err, "certificate", s.good.Load().name())
+	s.log.Warn(s.what+": not usable as they are now; the last good ones serve on", "side", s.side, "error", err, "certificate", s.good.Load().name())
 }
 
 // changed names the files that differ from those taken last.

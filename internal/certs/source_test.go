@@ -86,7 +86,7 @@ func TestRenewalFileByFileInAnyOrder(t *testing.T) {
 					t.Errorf("after %d files: %v", i+1, err)
 				}
 			}
-			if !strings.Contains(log.String(), "not usable") || !strings.Contains(log.String(), "were renewed") {
+			if !strings.Contains(log.String(), "TLS files: not usable") || !strings.Contains(log.String(), "renewed, and in use") {
 				t.Errorf("logged %s", &log)
 			}
 		})
@@ -190,7 +190,7 @@ func TestLogIsBounded(t *testing.T) {
 			s.Current()
 			time.Sleep(6 * time.Second)
 		}
-		if n := strings.Count(log.String(), "not usable"); n < 5 || n > 7 {
+		if n := strings.Count(log.String(), "TLS files: not usable"); n < 5 || n > 7 {
 			t.Errorf("%d lines in an hour: %s", n, &log)
 		}
 	})
@@ -257,7 +257,7 @@ func TestExpiryIsWarnedOfAhead(t *testing.T) {
 	next := ca.Issue(certstest.Leaf{CN: "n"}) // lasts as long as the authority
 	d.Put(d.Cert, next.Cert)
 	d.Put(d.Key, next.Key)
-	if text := hours(30*24+5, 31*24); strings.Contains(text, "expire") || !strings.Contains(text, "were renewed") {
+	if text := hours(30*24+5, 31*24); strings.Contains(text, "expire") || !strings.Contains(text, "renewed, and in use") {
 		t.Errorf("after the renewal: %s", text)
 	}
 	if e := s.Expiry(); e.Certificate.Sub(start) < 90*24*time.Hour || e.Authorities.IsZero() {
@@ -279,7 +279,7 @@ func TestWatchTellsWithoutAHandshake(t *testing.T) {
 		go s.Watch(ctx)
 		d.Put(d.CA, certstest.NewCA(t, "another").PEM)
 		time.Sleep(2 * pollEvery)
-		if !s.Stale() || !strings.Contains(log.String(), "not usable") {
+		if !s.Stale() || !strings.Contains(log.String(), "TLS files: not usable") {
 			t.Errorf("stale %t, logged %s", s.Stale(), &log)
 		}
 	})

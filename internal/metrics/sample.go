@@ -65,7 +65,7 @@ type Peer struct {
 type TLS struct {
 	Side string
 	// Expires is when the first certificate of its own chain expires, AuthoritiesExpire
-	// the first of those that it trusts; zero if there is none.
+	// the first of those that it trusts; zero if none does.
 	Expires, AuthoritiesExpire time.Time
 	Stale                      bool // the files are not what serves
 	Refused                    uint64
@@ -168,9 +168,9 @@ var peerFigures = []figure[Peer]{
 func lastActive(p *Peer) float64 { return unixSeconds(p.LastActive) }
 
 var tlsFigures = []figure[TLS]{
-	gauge("tls_certificate_expiry_timestamp_seconds", "When the first of the side's own certificates expires, in Unix time; 0 if there is none.",
+	gauge("tls_certificate_expiry_timestamp_seconds", "When the first of the side's own certificates expires, in Unix time; 0 if none does.",
 		func(t *TLS) float64 { return unixSeconds(t.Expires) }, "side"),
-	gauge("tls_authority_expiry_timestamp_seconds", "When the first of the authorities that the side trusts expires, in Unix time; 0 if none is named.",
+	gauge("tls_authority_expiry_timestamp_seconds", "When the first of the authorities that the side trusts expires, in Unix time; 0 if none does.",
 		func(t *TLS) float64 { return unixSeconds(t.AuthoritiesExpire) }, "side"),
 	gauge("tls_files_stale", "1 while the side's TLS files do not fit together or cannot be read, and the last good ones serve.",
 		func(t *TLS) int { return yes(t.Stale) }, "side"),

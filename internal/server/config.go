@@ -37,6 +37,9 @@ type Config struct {
 	AdvertiseClient []*url.URL
 	ClientTLS       TLS
 	PeerTLS         TLS
+	// ClusterSecretFile, if not empty, protects the connections between servers in place
+	// of certificates: it holds what all members know, and nobody else.
+	ClusterSecretFile string
 	// ListenMetrics is where operators get figures and the server's health (package
 	// metrics), over plain HTTP. Empty: nowhere. Pprof adds profiles of the process.
 	ListenMetrics []*url.URL
@@ -130,6 +133,9 @@ func (c Config) checkAddresses() error {
 	}
 	if err := c.PeerTLS.check("peer", peers...); err != nil {
 		return err
+	}
+	if c.ClusterSecretFile != "" && c.PeerTLS.enabled() {
+		return fmt.Errorf("%w: there are a cluster secret and certificates of peers: one of the two protects the peer port", ErrConfig)
 	}
 	for _, u := range c.ListenMetrics {
 		if u.Scheme != "http" {

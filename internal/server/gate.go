@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +13,8 @@ import (
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"balsa/internal/certs"
 )
 
 // clientCredentials is what the gRPC server takes connections with.
@@ -55,20 +56,11 @@ func (g *gate) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 			CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
 		}, nil
 	}
-	if plain := new(tls.RecordHeaderError); errors.As(err, plain) && !isTLS(plain.RecordHeader) {
-		err = fmt.Errorf("the client does not speak TLS; its endpoint must begin with https:// (%w)", err)
-		raw.Write(tlsAlert) // there was no answer yet, and this one tells that there is TLS here
-	}
+	err = certs.RefusePlain(err)
 	g.refused.note("client refused", raw.RemoteAddr(), err)
 	linger(raw)
 	return nil, nil, err
 }
-
-// tlsAlert is a fatal alert of TLS 1.2: unexpected_message.
-var tlsAlert = []byte{21, 3, 3, 0, 2, 2, 10}
-
-// isTLS tells whether a connection begins as TLS does.
-func isTLS(header [5]byte) bool { return (header[0] == 21 || header[0] == 22) && header[1] == 3 }
 
 // lingerMax bounds how long, and lingerBytes for how much, linger waits.
 const (

@@ -5,10 +5,14 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"balsa/internal/certs"
 	"balsa/internal/certs/certstest"
 	"balsa/internal/transport"
 	"balsa/raft"
@@ -38,28 +42,9 @@ func TestAClientsCertificateSpeaksForNoMember(t *testing.T) {
 			}
 			pool := x509.NewCertPool()
 			pool.AppendCertsFromPEM(c.ca.PEM)
-			id, _ := spoken.Cluster.Named(spoken.Name)
-			forger, err := transport.New(transport.Config{
-				ID: id.ID, ClusterID: spoken.Cluster.ID, Incarnation: known, // even who knows all of it
-				Listen:    "127.0.0.1:0",
-				Peers:     map[raft.NodeID]string{victim.self.ID: victim.self.PeerURL.Host},
-				ClientTLS: &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool},
-				Logger:    slog.New(slog.DiscardHandler),
+			forge(t, spoken, victim, known, "does not name the member", func(c *transport.Config) {
+				c.ClientTLS = &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool}
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer forger.Close()
-			var seen transport.PeerStatus
-			for deadline := time.Now().Add(patience); time.Now().Before(deadline) && seen.LastError == "" && !seen.Connected; time.Sleep(time.Millisecond) {
-				seen, _ = forger.Peer(victim.self.ID)
-			}
-			if seen.Connected || seen.Admitted || !strings.Contains(seen.LastError, "does not name the member") {
-				t.Errorf("the forger sees %+v", seen)
-			}
-			if seen.Incarnation != [16]byte{} || len(seen.Attributes) > 0 {
-				t.Errorf("the refusal tells %+v", seen)
-			}
 		})
 	}
 	log.await(t, "certificate does not name the member")
@@ -138,10 +123,10 @@ func TestRefusedClientsAreLogged(t *testing.T) {
 	s := c.start(0)
 	past := certstest.Leaf{CN: "late", NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)}
 	for want, pair := range map[string]certstest.Pair{
-		"certificate has expired":                          c.ca.Issue(past),
-		"certificate signed by unknown authority":          certstest.NewCA(t, "other").Issue(certstest.Leaf{CN: "x"}),
-		"client didn't provide a certificate":              {},
-		"the client does not speak TLS; its endpoint must": {},
+		"certificate has expired":                 c.ca.Issue(past),
+		"certificate signed by unknown authority": certstest.NewCA(t, "other").Issue(certstest.Leaf{CN: "x"}),
+		"client didn't provide a certificate":     {},
+		"the other side does not speak TLS":       {},
 	} {
 		refuse(t, c, pair, strings.Contains(want, "does not speak TLS"))
 		log.await(t, want)
@@ -169,7 +154,7 @@ func refuse(t *testing.T, c *secured, pair certstest.Pair, plain bool) {
 		defer conn.Close()
 		conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
 		answer := make([]byte, 16)
-		if n, err := conn.Read(answer); err != nil || !strings.HasPrefix(string(answer[:n]), string(tlsAlert)) {
+		if n, err := conn.Read(answer); err != nil || !certs.IsTLS(answer[:n]) {
 			t.Errorf("answered %x, %v", answer[:n], err)
 		}
 		return
@@ -189,5 +174,98 @@ func refuse(t *testing.T, c *secured, pair certstest.Pair, plain bool) {
 	defer conn.Close()
 	if _, err := conn.Read(make([]byte, 1)); err == nil {
 		t.Error("a client was let in")
+	}
+}
+
+// forge speaks to the victim as another member would, with all that this one knows, and
+// is refused for the reason given without being told anything.
+func forge(t *testing.T, spoken Config, victim *Server, incarnation Incarnation, why string, change func(*transport.Config)) {
+	t.Helper()
+	member, _ := spoken.Cluster.Named(spoken.Name)
+	cfg := transport.Config{
+		ID: member.ID, ClusterID: spoken.Cluster.ID, Incarnation: incarnation,
+		Listen: "127.0.0.1:0",
+		Peers:  map[raft.NodeID]string{victim.self.ID: victim.self.PeerURL.Host},
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	change(&cfg)
+	forger, err := transport.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer forger.Close()
+	var seen transport.PeerStatus
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && seen.LastError == "" && !seen.Connected; time.Sleep(time.Millisecond) {
+		seen, _ = forger.Peer(victim.self.ID)
+	}
+	if seen.Connected || seen.Admitted || !strings.Contains(seen.LastError, why) {
+		t.Errorf("the forger sees %+v", seen)
+	}
+	if seen.Incarnation != [16]byte{} || len(seen.Attributes) > 0 {
+		t.Errorf("the refusal tells %+v", seen)
+	}
+}
+
+// Without certificates a secret that all members share protects the peer port.
+func TestASecretProtectsThePeerPort(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, 3, "")
+	secret := func(content string) string {
+		path := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	right := secret("kuOqk1rU8mzqv0Z1H0dJb4x0cXQqG6mXw1b6dYkq5sE=\n")
+	for i := range c.configs {
+		c.configs[i].ClusterSecretFile = right
+	}
+	c.startAll()
+	c.put("a", "1", 0)
+	victim, spoken := c.servers[0], c.configs[1]
+	known := c.servers[1].home.ledger.Identity().Incarnation
+
+	forge(t, spoken, victim, known, "the other side speaks TLS", func(*transport.Config) {})
+	for why, known := range map[string]struct{ file, name string }{
+		"unknown authority":        {secret("kuOqk1rU8mzqv0Z1H0dJb4x0cXQqG6mXw1b6dYkq5sF=\n"), "n2"},
+		"does not name the member": {right, "n3"}, // who knows it speaks for itself
+	} {
+		source, err := certs.OpenSecret(peerSide, known.file, known.name, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		forge(t, spoken, victim, c.servers[1].home.ledger.Identity().Incarnation, why, func(cfg *transport.Config) {
+			cfg.ClientTLS = source.Dialer()
+		})
+	}
+	for why, change := range map[string]func(*tls.Config){
+		"certificate required": func(c *tls.Config) { c.GetClientCertificate = nil },
+		"tls: ":                func(*tls.Config) {}, // who does not care whom it speaks to, with another secret
+	} {
+		source, err := certs.OpenSecret(peerSide, secret("another one, which is as long as it must be\n"), "n2", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		forge(t, spoken, victim, known, why, func(cfg *transport.Config) {
+			cfg.ClientTLS = source.Dialer()
+			cfg.ClientTLS.VerifyConnection = nil
+			change(cfg.ClientTLS)
+		})
+	}
+	c.put("a", "2", 1)
+	c.awaitSameState()
+}
+
+func TestAnOpenPeerPortIsWarnedOf(t *testing.T) {
+	for address, want := range map[string]bool{"127.0.0.1:0": false, "0.0.0.0:0": true} {
+		var log lockedLog
+		c := newTestCluster(t, 1, "")
+		c.configs[0].ListenPeer = &url.URL{Scheme: "http", Host: address}
+		c.configs[0].Logger = slog.New(slog.NewTextHandler(&log, nil))
+		c.startAll()
+		if got := strings.Contains(log.String(), "the peer port is not protected"); got != want {
+			t.Errorf("%s: warned %t: %s", address, got, &log)
+		}
 	}
 }

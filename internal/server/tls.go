@@ -88,6 +88,12 @@ func (s *Server) openTLS() (err error) {
 	if s.clientTLS, err = s.cfg.ClientTLS.open(clientSide, served, s.log); err != nil {
 		return err
 	}
+	if s.cfg.ClusterSecretFile != "" {
+		if s.peerTLS, err = certs.OpenSecret(peerSide, s.cfg.ClusterSecretFile, s.self.Name, s.log); err != nil {
+			return fmt.Errorf("%w: cluster secret: %w", ErrConfig, err)
+		}
+		return nil
+	}
 	// A certificate that the other members would refuse is not taken.
 	shown := certs.Files{Usages: served.Usages, Accept: func(cert *x509.Certificate) error { return s.names(cert, s.self) }}
 	if s.cfg.PeerTLS.ClientAuth {
@@ -109,14 +115,15 @@ func (s *Server) watchTLS() {
 
 // securePeers sets how the transport proves who is who.
 func (s *Server) securePeers(cfg *transport.Config) {
-	if !s.cfg.PeerTLS.ClientAuth && !isLoopback(s.cfg.ListenPeer.Hostname()) {
-		s.log.Warn("the peer port is not protected: whoever reaches it can speak for a member; demand certificates (--peer-client-cert-auth)",
+	proved := s.cfg.PeerTLS.ClientAuth || s.cfg.ClusterSecretFile != ""
+	if !proved && !isLoopback(s.cfg.ListenPeer.Hostname()) {
+		s.log.Warn("the peer port is not protected: whoever reaches it can speak for a member; use --peer-client-cert-auth or --cluster-secret-file",
 			"address", s.cfg.ListenPeer)
 	}
 	if s.peerTLS == nil {
 		return
 	}
-	cfg.ServerTLS = s.peerTLS.Server(s.cfg.PeerTLS.ClientAuth, nil)
+	cfg.ServerTLS = s.peerTLS.Server(proved, nil)
 	cfg.ClientTLS = s.peerTLS.Dialer()
 	cfg.Authorize = s.authorize
 }

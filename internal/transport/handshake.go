@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"balsa/internal/certs"
 	"balsa/raft"
 )
 
@@ -95,6 +96,9 @@ func appendPreamble(dst []byte) []byte {
 
 // readPreamble checks the other side's preamble.
 func readPreamble(f *frameReader) error {
+	if b, _ := f.r.Peek(2); certs.IsTLS(b) {
+		return fmt.Errorf("%w: the other side speaks TLS: it has certificates or a cluster secret, and this side has not", errMismatch)
+	}
 	b, err := f.r.Peek(preambleSize)
 	if err != nil {
 		return fmt.Errorf("read preamble: %w", err)
@@ -200,7 +204,7 @@ func (t *Transport) judge(who identity, id raft.NodeID) error {
 // has been told to it if it was ours.
 func (t *Transport) receive(conn net.Conn, f *frameReader) (*peer, hello, error) {
 	var h hello
-	if err := t.shakeHands(conn); err != nil {
+	if err := t.greet(conn); err != nil {
 		return nil, h, err
 	}
 	if err := readPreamble(f); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 
+	"balsa/internal/certs"
 	"balsa/raft"
 )
 
@@ -16,10 +17,19 @@ func (t *Transport) shakeHands(conn net.Conn) error {
 	}
 	if err := c.Handshake(); err != nil {
 		t.unproven.Add(1)
-		linger(c.NetConn()) // so that the alert is read
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	return nil
+}
+
+// greet is shakeHands with somebody who has dialed.
+func (t *Transport) greet(conn net.Conn) error {
+	err := t.shakeHands(conn)
+	if err != nil {
+		err = certs.RefusePlain(err)
+		linger(conn.(*tls.Conn).NetConn()) // so that the alert is read
+	}
+	return err
 }
 
 // authorize decides whether the other end of conn may be node id. Without TLS there is
@@ -39,6 +49,9 @@ func (t *Transport) authorize(conn net.Conn, id raft.NodeID) error {
 // meet finds out that the other end of conn, which was dialed, is node id.
 func (t *Transport) meet(conn net.Conn, id raft.NodeID) error {
 	if err := t.shakeHands(conn); err != nil {
+		if certs.Plain(err) {
+			return fmt.Errorf("the other side does not speak TLS: it has neither certificates nor a cluster secret (%w)", err)
+		}
 		return err
 	}
 	return t.authorize(conn, id)

@@ -229,7 +229,7 @@ func TestWithoutCertificateNobodyGetsIn(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		"no TLS":            {func(*Config) {}, "EOF"},
+		"no TLS":            {func(*Config) {}, "the other side speaks TLS"},
 		"no certificate":    {func(c *Config) { ca.mutual(c); c.ClientTLS.Certificates = nil }, "certificate required"},
 		"other authority":   {func(c *Config) { ca.mutual(c); c.ClientTLS.Certificates = []tls.Certificate{other.node()} }, ""},
 		"server not proven": {func(c *Config) { ca.mutual(c); c.ClientTLS.RootCAs = other.pool }, "unknown authority"},

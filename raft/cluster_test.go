@@ -21,6 +21,8 @@ type cluster struct {
 	check  checker
 	steps  int
 	trace  bool // log every event
+	// sync is how long one of a node's disk takes, if it is not by chance.
+	sync func(NodeID) time.Duration
 }
 
 // options are what a run is made of. The zero value of a fault is its absence.
@@ -255,7 +257,7 @@ func (c *cluster) effects(n *node) {
 	c.check.step(n)
 	if e.Persist != nil {
 		n.disk.queue = append(n.disk.queue, *e.Persist)
-		c.sync(n)
+		c.save(n)
 	}
 	for _, m := range e.Messages {
 		c.check.sending(n, m)
@@ -279,13 +281,17 @@ func (c *cluster) effects(n *node) {
 	}
 }
 
-// sync makes durable what waits, all of it with one sync.
-func (c *cluster) sync(n *node) {
+// save makes durable what waits, all of it with one sync.
+func (c *cluster) save(n *node) {
 	if n.disk.syncing > 0 || len(n.disk.queue) == 0 {
 		return
 	}
 	n.disk.syncing = len(n.disk.queue)
-	c.in(n, c.upTo(c.opt.faults.write), func() {
+	took := c.upTo(c.opt.faults.write)
+	if c.sync != nil {
+		took = c.sync(n.id)
+	}
+	c.in(n, took, func() {
 		var seq uint64
 		for ; n.disk.syncing > 0; n.disk.syncing-- {
 			seq = n.disk.queue[0].Seq
@@ -293,7 +299,7 @@ func (c *cluster) sync(n *node) {
 		}
 		n.raft.Persisted(seq)
 		c.stepped(n)
-		c.sync(n)
+		c.save(n)
 	})
 }
 

@@ -1,5 +1,7 @@
 package raft
 
+import "slices"
+
 // Effects is what the core wants done. Its parts do not wait for each other; what
 // has to wait for a write is not in Effects before Persisted. Whoever gets it owns
 // its slices; entries and messages are shared and must not be written to.
@@ -40,7 +42,8 @@ func (e *Effects) Empty() bool {
 		e.Restore == nil && len(e.Committed) == 0 && len(e.Reads) == 0
 }
 
-// held is a message that waits until the hard state it was sent under is durable.
+// held is a message that waits until the hard state it was sent under is durable: one of
+// each kind for each peer.
 type held struct {
 	seq     uint64 // the Persist to wait for
 	message Message
@@ -48,18 +51,28 @@ type held struct {
 
 // send queues m. A message leaves only when the term and vote it was sent under
 // are durable (paper, figure 2: "updated on stable storage before responding to
-// RPCs"); then it cannot be disowned by a crash.
+// RPCs"); then it cannot be disowned by a crash. A RequestVote responds to nobody: the
+// voters' disks work while the candidate's does, as in thesis 10.2.1.
 func (r *Raft) send(m Message) {
 	h := m.Head()
 	h.From, h.Term = r.id, r.term
 	if h.To == r.id || h.To == None {
 		failf("%s sends to %s", r.id, h.To)
 	}
-	if seq := r.hardStateSeq(); seq > r.persistedSeq {
-		r.held = append(r.held, held{seq, m})
+	if seq := r.hardStateSeq(); seq > r.persistedSeq && m.Kind() != KindRequestVote {
+		r.hold(seq, m)
 		return
 	}
 	r.outbox = append(r.outbox, m)
+}
+
+// hold keeps m back. It replaces what was held of its kind for the same peer: the newest
+// of a kind says all that the earlier ones did, and a disk may hang for ever.
+func (r *Raft) hold(seq uint64, m Message) {
+	r.held = slices.DeleteFunc(r.held, func(h held) bool {
+		return h.message.Kind() == m.Kind() && h.message.Head().To == m.Head().To
+	})
+	r.held = append(r.held, held{seq, m})
 }
 
 // hardStateSeq is the Seq of the Persist that holds the present hard state. It may
@@ -77,6 +90,9 @@ func (r *Raft) setHardState(term Term, vote NodeID) {
 		"%s goes from term %d vote %s to term %d vote %s", r.id, r.term, r.vote, term, vote)
 	if term == r.term && vote == r.vote {
 		return
+	}
+	if vote != r.vote {
+		r.sinceVote, r.voteTook = 0, 0
 	}
 	r.term, r.vote = term, vote
 	r.hardStateDirty = true
@@ -141,6 +157,7 @@ func (r *Raft) Persisted(seq uint64) {
 	if seq <= r.persistedSeq {
 		return
 	}
+	saved := r.hardStateSeq() > r.persistedSeq && r.hardStateSeq() <= seq
 	r.persistedSeq = seq
 	r.log.persisted(seq)
 	n := 0
@@ -149,11 +166,12 @@ func (r *Raft) Persisted(seq uint64) {
 		n++
 	}
 	r.held = r.held[n:]
+	if saved && r.vote != None {
+		r.voteSaved()
+	}
 	switch r.role {
 	case Leader:
 		r.maybeCommit()
-	case Candidate:
-		r.countOwnVote()
 	case Follower:
 		r.acknowledgeDurable()
 	}

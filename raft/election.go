@@ -24,14 +24,45 @@ func (r *Raft) refusesElection(m Message) bool {
 	return r.role == Leader || r.sinceLeader < r.cfg.ElectionTimeoutTicks
 }
 
+// tickElection begins an election when the time has come, and repeats what may be lost.
+func (r *Raft) tickElection() {
+	switch {
+	case r.electionElapsed >= r.electionTimeout && r.isVoter() && r.diskIdle() && !r.awaitsOutcome(r.id):
+		r.startPreVote()
+	case r.electionElapsed%r.cfg.HeartbeatTicks == 0:
+		r.askPreVotes()
+		r.askVotes()
+	}
+}
+
+// diskIdle tells whether nothing is on its way to disk. Who has a write under way starts
+// no election: its own vote would wait behind that write, and while it waits the votes
+// of others would be lost to one whose disk hangs.
+func (r *Raft) diskIdle() bool { return max(r.seq, r.hardStateSeq()) <= r.persistedSeq }
+
+// awaitsOutcome tells whether this node has just voted for somebody else than except, who
+// may win yet: within an election timeout after the vote was durable, or within as long
+// again as its own disk took for that, since the candidate needs other disks, too.
+func (r *Raft) awaitsOutcome(except NodeID) bool {
+	switch r.vote {
+	case None, except:
+		return false
+	case r.id:
+		return r.role == Candidate
+	default:
+		return r.sinceVote < max(r.cfg.ElectionTimeoutTicks, r.voteTook)
+	}
+}
+
 // startPreVote asks whether an election could be won before disturbing anyone
-// with a new term (thesis 9.6).
+// with a new term (thesis 9.6). A candidate asks so beside its campaign, whose votes may
+// still be on their way to the voters' disks: what comes first decides.
 func (r *Raft) startPreVote() {
 	r.becomeFollower(r.term, None)
 	r.resetElectionTimer()
 	r.role = PreCandidate
-	r.votes = map[NodeID]bool{r.id: true}
-	if r.electionWon() {
+	r.preVotes = map[NodeID]bool{r.id: true}
+	if r.wins(r.preVotes) {
 		r.startElection(false)
 		return
 	}
@@ -39,18 +70,30 @@ func (r *Raft) startPreVote() {
 }
 
 // askPreVotes asks those who have not answered. It is repeated like a heartbeat:
-// who still trusts the old leader does not answer, and stops trusting it soon.
+// who still trusts the old leader does not answer, and stops trusting it soon. Who owes an
+// answer to the campaign beside is asked for that alone: it may be the vote that decides.
 func (r *Raft) askPreVotes() {
+	if r.role != PreCandidate {
+		return
+	}
 	for _, id := range r.otherVoters() {
-		if _, answered := r.votes[id]; !answered {
+		_, voted := r.votes[id]
+		if _, answered := r.preVotes[id]; !answered && (voted || r.votes == nil) {
 			r.send(&PreVote{Header: Header{To: id}, LastIndex: r.log.last(), LastTerm: r.log.lastTerm()})
 		}
 	}
 }
 
-// startElection enters a new term as its candidate (paper, 5.2). The requests leave
-// and the own vote counts only when the own vote is durable: else a crash could
-// make this node vote twice in the term.
+// startElection enters a new term as its candidate (paper, 5.2). The requests leave at
+// once, so that the voters' disks work while the own one does. The own vote counts when
+// it is durable, and only then can the node lead: else a crash could make it vote twice
+// in the term.
+//
+// Such a crash can make it campaign twice in one term, with a log that was truncated in
+// between, so each campaign has a name, and counts only votes that were given to it. The
+// schedule: X asks for votes in term 6, and crashes before it has written that; V's vote
+// is under way. X restarts in term 4, and the leader of term 5 truncates its log; X asks
+// for votes in term 6 again. V's vote, given to the longer log, must not elect the shorter.
 func (r *Raft) startElection(transfer bool) {
 	r.becomeFollower(r.term, None)
 	r.resetElectionTimer()
@@ -58,22 +101,34 @@ func (r *Raft) startElection(transfer bool) {
 	r.setHardState(r.term, r.id)
 	r.role = Candidate
 	r.votes = map[NodeID]bool{}
+	r.campaign++
+	r.byTransfer = transfer
+	r.askVotes()
+}
+
+// askVotes repeats the requests of a campaign that is not decided. A vote takes the
+// voter a sync, however long that is, so no timeout ends the campaign.
+func (r *Raft) askVotes() {
+	if r.votes == nil {
+		return
+	}
 	for _, id := range r.otherVoters() {
-		r.send(&RequestVote{Header: Header{To: id}, LastIndex: r.log.last(), LastTerm: r.log.lastTerm(), Transfer: transfer})
+		if _, answered := r.votes[id]; !answered {
+			r.send(&RequestVote{
+				Header: Header{To: id}, LastIndex: r.log.last(), LastTerm: r.log.lastTerm(),
+				Campaign: r.campaign, Transfer: r.byTransfer,
+			})
+		}
 	}
 }
 
-// countOwnVote is called when writes have ended.
-func (r *Raft) countOwnVote() {
-	if r.hardStateSeq() > r.persistedSeq {
-		return
-	}
-	if !r.votes[r.id] {
+// voteSaved is called when the vote of this term is durable: for others it leaves only
+// now, and the own one counts. From now on there is something to wait for.
+func (r *Raft) voteSaved() {
+	r.electionElapsed, r.sinceVote, r.voteTook = 0, 0, r.sinceVote
+	if r.votes != nil {
 		r.votes[r.id] = true
-		r.electionElapsed = 0 // the requests leave only now
-	}
-	if r.electionWon() {
-		r.becomeLeader()
+		r.countVotes()
 	}
 }
 
@@ -86,12 +141,12 @@ func (r *Raft) otherVoters() (ids []NodeID) {
 	return ids
 }
 
-func (r *Raft) electionWon() bool {
-	return r.configuration().Voters.VoteResult(r.votes) == quorum.VoteWon
+func (r *Raft) wins(votes map[NodeID]bool) bool {
+	return r.configuration().Voters.VoteResult(votes) == quorum.VoteWon
 }
 
-func (r *Raft) electionLost() bool {
-	return r.configuration().Voters.VoteResult(r.votes) == quorum.VoteLost
+func (r *Raft) loses(votes map[NodeID]bool) bool {
+	return r.configuration().Voters.VoteResult(votes) == quorum.VoteLost
 }
 
 // upToDate tells whether a log that ends so is at least as up to date as this
@@ -101,17 +156,34 @@ func (r *Raft) upToDate(lastIndex Index, lastTerm Term) bool {
 	return lastTerm > own || (lastTerm == own && lastIndex >= r.log.last())
 }
 
-// onPreVote answers whether a candidate of the next term would get this vote.
+// onPreVote answers whether a candidate of the next term would get this vote. Who has
+// just voted waits for what comes of that, and an answer that had to wait for the disk
+// would tell of a time that is over: the question will be repeated.
 func (r *Raft) onPreVote(m *PreVote) {
-	r.send(&PreVoteReply{Header: Header{To: m.From}, Granted: r.upToDate(m.LastIndex, m.LastTerm)})
+	upToDate := r.upToDate(m.LastIndex, m.LastTerm)
+	if r.role == PreCandidate && upToDate && !r.steppedAside && r.ranksBehind(m) {
+		// Both would become candidates, and neither might win. It is done once only: the
+		// other may be one who cannot hear the answers.
+		r.becomeFollower(r.term, None)
+		r.steppedAside = true
+	}
+	if r.awaitsOutcome(m.From) || r.hardStateSeq() > r.persistedSeq {
+		return
+	}
+	r.send(&PreVoteReply{Header: Header{To: m.From}, Granted: upToDate})
+}
+
+// ranksBehind orders pre-candidates: by their logs, and where those are equal by id.
+func (r *Raft) ranksBehind(m *PreVote) bool {
+	return m.LastIndex != r.log.last() || m.LastTerm != r.log.lastTerm() || m.From < r.id
 }
 
 func (r *Raft) onPreVoteReply(m *PreVoteReply) {
-	r.votes[m.From] = m.Granted
+	r.preVotes[m.From] = m.Granted
 	switch {
-	case r.electionWon():
+	case r.wins(r.preVotes):
 		r.startElection(false)
-	case r.electionLost():
+	case r.loses(r.preVotes):
 		r.becomeFollower(r.term, None)
 	}
 }
@@ -125,15 +197,22 @@ func (r *Raft) onRequestVote(m *RequestVote) {
 		r.setHardState(r.term, m.From)
 		r.electionElapsed = 0
 	}
-	r.send(&RequestVoteReply{Header: Header{To: m.From}, Granted: granted})
+	r.send(&RequestVoteReply{Header: Header{To: m.From}, Campaign: m.Campaign, Granted: granted})
 }
 
 func (r *Raft) onRequestVoteReply(m *RequestVoteReply) {
+	if r.votes == nil || m.Campaign != r.campaign {
+		return // an answer to an earlier campaign, or the term has a leader
+	}
 	r.votes[m.From] = m.Granted
+	r.countVotes()
+}
+
+func (r *Raft) countVotes() {
 	switch {
-	case r.electionWon():
+	case r.wins(r.votes) && r.votes[r.id]:
 		r.becomeLeader()
-	case r.electionLost():
+	case r.role == Candidate && r.loses(r.votes):
 		r.becomeFollower(r.term, None)
 		r.hurryElection(r.cfg.ElectionTimeoutTicks) // a split vote, and no leader to wait for
 	}

@@ -125,6 +125,9 @@ func (k *checker) leader(n *node) {
 		}
 		return
 	}
+	if n.disk.hard != (HardState{r.term, n.id}) {
+		k.c.failf("%s leads term %d, on disk is %+v", n.id, r.term, n.disk.hard)
+	}
 	k.leaders[r.term] = n.id
 	k.elections++
 	k.c.tracef("%s leads term %d, log to %d", n.id, r.term, r.log.last())
@@ -197,6 +200,9 @@ func (k *checker) vote(voter NodeID, term Term, candidate NodeID) {
 // sending checks that a message promises only what is durable.
 func (k *checker) sending(n *node, m Message) {
 	h, d := m.Head(), &n.disk
+	if m.Kind() == KindRequestVote {
+		return // a question, which promises nothing
+	}
 	if h.Term > d.hard.Term {
 		k.c.failf("%s speaks in term %d, on disk is %d: %s", n.id, h.Term, d.hard.Term, m)
 	}
@@ -207,8 +213,6 @@ func (k *checker) sending(n *node, m Message) {
 		}
 	}
 	switch m := m.(type) {
-	case *RequestVote:
-		voted(n.id)
 	case *RequestVoteReply:
 		if m.Granted {
 			voted(h.To)

@@ -5,8 +5,8 @@ import "balsa/raft/quorum"
 // becomeLeader opens a reign: every peer is probed, and an empty entry of the new
 // term commits what earlier terms left (paper, 5.4.2 and section 8).
 func (r *Raft) becomeLeader() {
-	assertf(r.role == Candidate && r.persistedSeq >= r.hardStateSeq(), "%s: leads from %s", r.id, r.role)
-	r.role, r.leader, r.votes = Leader, r.id, nil
+	assertf(r.leader == None && r.vote == r.id && r.persistedSeq >= r.hardStateSeq(), "%s: leads from %s", r.id, r.role)
+	r.role, r.leader, r.votes, r.preVotes = Leader, r.id, nil, nil
 	r.leaderChanges++
 	r.electionElapsed, r.heartbeatElapsed = 0, 0
 	r.round, r.roundWanted = 0, true

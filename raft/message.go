@@ -77,20 +77,27 @@ type PreVoteReply struct {
 	Granted bool
 }
 
-// RequestVote asks for a vote in term Term (Raft paper, figure 2).
+// Campaign names one candidacy of one node. Names are not used again, not even by a
+// restarted node in the same term.
+type Campaign uint64
+
+// RequestVote asks for a vote in term Term (Raft paper, figure 2). It promises nothing,
+// and may leave before the candidate's own disk knows of the term.
 type RequestVote struct {
 	Header
 	LastIndex Index
 	LastTerm  Term
+	Campaign  Campaign
 	// Transfer is set when the leader itself asked for this election (TimeoutNow):
 	// it is granted even by those who have heard of a leader just now (thesis 3.10).
 	Transfer bool
 }
 
-// RequestVoteReply answers a RequestVote; if Granted, the vote is durable.
+// RequestVoteReply answers the RequestVote of a campaign; if Granted, the vote is durable.
 type RequestVoteReply struct {
 	Header
-	Granted bool
+	Campaign Campaign
+	Granted  bool
 }
 
 // AppendEntries replicates entries and, empty, is the heartbeat (Raft paper,
@@ -188,7 +195,7 @@ func (m *PreVoteReply) String() string {
 }
 
 func (m *RequestVote) String() string {
-	s := fmt.Sprintf("%s last=%d/%d", m.prefix(m.Kind()), m.LastTerm, m.LastIndex)
+	s := fmt.Sprintf("%s last=%d/%d campaign=%d", m.prefix(m.Kind()), m.LastTerm, m.LastIndex, m.Campaign)
 	if m.Transfer {
 		s += " transfer"
 	}
@@ -196,7 +203,7 @@ func (m *RequestVote) String() string {
 }
 
 func (m *RequestVoteReply) String() string {
-	return fmt.Sprintf("%s granted=%t", m.prefix(m.Kind()), m.Granted)
+	return fmt.Sprintf("%s campaign=%d granted=%t", m.prefix(m.Kind()), m.Campaign, m.Granted)
 }
 
 func (m *AppendEntries) String() string {

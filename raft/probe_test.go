@@ -28,7 +28,7 @@ func TestReadsDoNotPutOffProbes(t *testing.T) {
 	settle(r)
 	answer(&PreVoteReply{Granted: true})
 	settle(r)
-	answer(&RequestVoteReply{Granted: true})
+	answer(&RequestVoteReply{Campaign: r.campaign, Granted: true})
 	probes := 0
 	for range 30 {
 		for _, m := range settle(r) {

@@ -56,7 +56,16 @@ type Raft struct {
 	electionTimeout int  // randomised anew for each campaign, in ticks
 	hurried         bool // electionTimeout is shorter than that
 	sinceLeader     int  // ticks since the last word from a leader, of any term
-	votes           map[NodeID]bool
+	// sinceVote counts ticks from when the last vote was given, and again from when it was
+	// durable; the first count is voteTook.
+	sinceVote, voteTook int
+	preVotes            map[NodeID]bool
+	// votes are those for this node in its term, its own when that is durable; nil: it is no
+	// candidate of the term, or the term has a leader. They outlast the role of candidate.
+	votes        map[NodeID]bool
+	campaign     Campaign // the name of the latest one
+	byTransfer   bool     // that one's cause is a TimeoutNow
+	steppedAside bool     // for another pre-candidate, since there was a leader
 
 	// As follower: how far the log is known to equal the leader's in this term, what
 	// was acknowledged of it, and the latest round seen.
@@ -108,8 +117,9 @@ func New(cfg Config, s State) (*Raft, error) {
 		term: s.HardState.Term, vote: s.HardState.Vote,
 		log: newLog(s), confs: confs,
 		commit: s.Snapshot.Index, handed: s.Snapshot.Index, applied: s.Snapshot.Index,
-		nextReadID: ReadID(cfg.Rand.Uint64()),
 	}
+	names := cfg.Rand.Uint64()
+	r.nextReadID, r.campaign = ReadID(names), Campaign(names)
 	if s.Snapshot.Term > r.term {
 		// A snapshot that arrives is durable before the message about it raises the
 		// term, and a crash may come in between.
@@ -120,6 +130,7 @@ func New(cfg Config, s State) (*Raft, error) {
 		// leader, whose lease stands on its silence. Without, it may vote at once.
 		r.sinceLeader = cfg.ElectionTimeoutTicks
 	}
+	r.sinceVote = cfg.ElectionTimeoutTicks
 	r.resetElectionTimer()
 	r.checkInvariants()
 	return r, nil
@@ -147,20 +158,22 @@ type handler func(*Raft, Message)
 // term. An empty place means that the message comes too late and is ignored.
 var handlers = [numRoles][numMessageKinds]handler{
 	Follower: {
-		KindPreVote:         on((*Raft).onPreVote),
-		KindRequestVote:     on((*Raft).onRequestVote),
-		KindAppendEntries:   on((*Raft).onAppendEntries),
-		KindInstallSnapshot: on((*Raft).onInstallSnapshot),
-		KindTimeoutNow:      on((*Raft).onTimeoutNow),
-		KindReadIndexReply:  on((*Raft).onReadIndexReply),
+		KindPreVote:          on((*Raft).onPreVote),
+		KindRequestVote:      on((*Raft).onRequestVote),
+		KindRequestVoteReply: on((*Raft).onRequestVoteReply),
+		KindAppendEntries:    on((*Raft).onAppendEntries),
+		KindInstallSnapshot:  on((*Raft).onInstallSnapshot),
+		KindTimeoutNow:       on((*Raft).onTimeoutNow),
+		KindReadIndexReply:   on((*Raft).onReadIndexReply),
 	},
 	PreCandidate: {
-		KindPreVote:         on((*Raft).onPreVote),
-		KindPreVoteReply:    on((*Raft).onPreVoteReply),
-		KindRequestVote:     on((*Raft).onRequestVote),
-		KindAppendEntries:   on((*Raft).onAppendEntries),
-		KindInstallSnapshot: on((*Raft).onInstallSnapshot),
-		KindTimeoutNow:      on((*Raft).onTimeoutNow),
+		KindPreVote:          on((*Raft).onPreVote),
+		KindPreVoteReply:     on((*Raft).onPreVoteReply),
+		KindRequestVote:      on((*Raft).onRequestVote),
+		KindRequestVoteReply: on((*Raft).onRequestVoteReply),
+		KindAppendEntries:    on((*Raft).onAppendEntries),
+		KindInstallSnapshot:  on((*Raft).onInstallSnapshot),
+		KindTimeoutNow:       on((*Raft).onTimeoutNow),
 	},
 	Candidate: {
 		KindPreVote:          on((*Raft).onPreVote),
@@ -241,18 +254,12 @@ func (r *Raft) Tick(now Instant) {
 	r.now = max(r.now, now)
 	r.electionElapsed++
 	r.sinceLeader++
+	r.sinceVote++
 	if r.role == Leader {
 		r.tickLeader()
 	} else {
 		r.tickForwardedReads()
-		switch {
-		case r.electionElapsed >= r.electionTimeout && r.isVoter() && r.hardStateSeq() <= r.persistedSeq:
-			// While a term or vote is on its way to disk nothing could be said anyway, and a
-			// disk slower than the timeout would let no campaign end.
-			r.startPreVote()
-		case r.role == PreCandidate && r.electionElapsed%r.cfg.HeartbeatTicks == 0:
-			r.askPreVotes()
-		}
+		r.tickElection()
 	}
 	r.checkInvariants()
 }
@@ -313,9 +320,12 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 	if r.role != Follower || leader != None {
 		r.resetElectionTimer()
 	}
+	if term > r.term || leader != None {
+		r.votes, r.steppedAside = nil, false
+	}
 	r.leaveLeadership()
 	r.setHardState(term, vote)
-	r.role, r.leader, r.votes = Follower, leader, nil
+	r.role, r.leader, r.preVotes = Follower, leader, nil
 }
 
 // leaveLeadership drops what only a leader has.

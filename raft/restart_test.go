@@ -174,11 +174,11 @@ func elect(t testing.TB, r *Raft) *Raft {
 		r.Tick(0)
 		for _, m := range settle(r) {
 			answer := Header{From: m.Head().To, To: r.id, Term: m.Head().Term}
-			switch m.(type) {
+			switch m := m.(type) {
 			case *PreVote:
 				step(t, r, &PreVoteReply{Header: answer, Granted: true})
 			case *RequestVote:
-				step(t, r, &RequestVoteReply{Header: answer, Granted: true})
+				step(t, r, &RequestVoteReply{Header: answer, Campaign: m.Campaign, Granted: true})
 			}
 		}
 		if r.Role() == Leader {

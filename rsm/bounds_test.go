@@ -194,11 +194,11 @@ func lead(t *testing.T, r *Replica[int]) {
 		}
 		for _, m := range e.Messages {
 			to := raft.Header{From: m.Head().To, To: 1, Term: m.Head().Term}
-			switch m.(type) {
+			switch m := m.(type) {
 			case *raft.PreVote:
 				ev.Messages = append(ev.Messages, &raft.PreVoteReply{Header: to, Granted: true})
 			case *raft.RequestVote:
-				ev.Messages = append(ev.Messages, &raft.RequestVoteReply{Header: to, Granted: true})
+				ev.Messages = append(ev.Messages, &raft.RequestVoteReply{Header: to, Campaign: m.Campaign, Granted: true})
 			}
 		}
 	}

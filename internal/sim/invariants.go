@@ -127,6 +127,7 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	k.hardState(n, v, &s.Status)
 	if s.Role == raft.Leader && k.leaders[s.Term] != n.id {
 		k.elected(n, v, s.Term)
+		k.votedForItself(n, s.Term)
 	}
 	k.commitIndex(n, v, &s.Status)
 	v.role = s.Role
@@ -266,6 +267,14 @@ func (k *checker) elected(n *node, v *view, term raft.Term) {
 	}
 }
 
+// votedForItself: a leader's own vote is durable. It tells nobody of it, but counts it.
+func (k *checker) votedForItself(n *node, term raft.Term) {
+	if n.disk.hard.Term < term {
+		k.w.failf("promise", "%s leads term %d, and its own vote is not on disk", n.id, term)
+	}
+	k.vote(n, term, n.id)
+}
+
 // commitIndex: it never falls, and what two nodes commit at an index is the same.
 func (k *checker) commitIndex(n *node, v *view, s *raft.Status) {
 	if s.Commit < v.commit {
@@ -334,15 +343,16 @@ func (k *checker) commit(e raft.Entry, in raft.Term) {
 // What a crash would leave now is the disk's model.
 func (k *checker) promise(n *node, v *view, m raft.Message) {
 	h, d := m.Head(), &n.disk.model
+	if m.Kind() == raft.KindRequestVote {
+		return // a question, which promises nothing
+	}
 	if h.Term > d.hard.Term {
 		k.w.failf("promise", "%s speaks in term %d, on disk is %d: %s", n.id, h.Term, d.hard.Term, m)
 	}
 	switch m := m.(type) {
-	case *raft.RequestVote:
-		k.vote(n, h.Term, n.id, m)
 	case *raft.RequestVoteReply:
 		if m.Granted {
-			k.vote(n, h.Term, h.To, m)
+			k.vote(n, h.Term, h.To)
 		}
 	case *raft.AppendEntriesReply:
 		if h.Term < v.hard.Term || m.Match <= d.snapshot.Index {
@@ -357,14 +367,14 @@ func (k *checker) promise(n *node, v *view, m raft.Message) {
 }
 
 // vote: each node votes once in a term, whatever crashes come in between.
-func (k *checker) vote(n *node, term raft.Term, candidate raft.NodeID, m raft.Message) {
+func (k *checker) vote(n *node, term raft.Term, candidate raft.NodeID) {
 	b := ballot{n.id, term}
 	if was, ok := k.votes[b]; ok && was != candidate {
 		k.w.failf("one vote", "%s votes for %s and %s in term %d", n.id, was, candidate, term)
 	}
 	k.votes[b] = candidate
 	if d := n.disk.hard; d.Term == term && d.Vote != candidate {
-		k.w.failf("promise", "%s sends a vote that is not on disk: %s", n.id, m)
+		k.w.failf("promise", "%s votes for %s in term %d, which is not on disk", n.id, candidate, term)
 	}
 }
 

@@ -78,8 +78,10 @@ func (c *coder) layout(m raft.Message) {
 	case *raft.RequestVote:
 		number(c, &m.LastIndex)
 		number(c, &m.LastTerm)
+		number(c, &m.Campaign)
 		c.flag(&m.Transfer)
 	case *raft.RequestVoteReply:
+		number(c, &m.Campaign)
 		c.flag(&m.Granted)
 	case *raft.AppendEntries:
 		number(c, &m.PrevIndex)

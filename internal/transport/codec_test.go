@@ -28,8 +28,8 @@ func examples() []raft.Message {
 	return []raft.Message{
 		&raft.PreVote{Header: h, LastIndex: 4, LastTerm: 5},
 		&raft.PreVoteReply{Header: h, Granted: true},
-		&raft.RequestVote{Header: h, LastIndex: 4, LastTerm: 5, Transfer: true},
-		&raft.RequestVoteReply{Header: h, Granted: true},
+		&raft.RequestVote{Header: h, LastIndex: 4, LastTerm: 5, Campaign: 6, Transfer: true},
+		&raft.RequestVoteReply{Header: h, Campaign: 6, Granted: true},
 		&raft.AppendEntries{Header: h, PrevIndex: 4, PrevTerm: 5, Commit: 6, Round: 7, Entries: []raft.Entry{
 			{Term: 8, Index: 9, Kind: raft.EntryNoop},
 			{Term: 10, Index: 11, Kind: raft.EntryCommand, Data: []byte("data")},

@@ -32,15 +32,18 @@ var errNoAnswer = errors.New("no answer in time")
 // A call is queued, then sent, then over. Only while it is sent is it in the map; when
 // the stream breaks those are lost, and the queued ones certainly never left.
 type link struct {
-	net  *network
-	conn *grpc.ClientConn
-	node atomic.Uint64 // as the server's last Hello said
-	wake chan struct{} // holds a token if the queue may have become non-empty
+	net    *network
+	conn   *grpc.ClientConn
+	watch  *watch
+	node   atomic.Uint64 // as the server's last Hello said
+	wake   chan struct{} // holds a token if the queue may have become non-empty
+	asking atomic.Bool   // see ask
 
 	mu         sync.Mutex
 	queue      []*call // dead ones included, until they are drained
 	queueBytes int
 	sent       map[uint64]*call
+	others     int // answers awaited besides those to calls
 	lastID     uint64
 	room       chan struct{} // closed when the queue has shrunk; nil if nobody waits
 	closed     bool
@@ -76,8 +79,11 @@ func newCall() *call {
 	return c
 }
 
-func newLink(n *network, conn *grpc.ClientConn) *link {
-	return &link{net: n, conn: conn, wake: make(chan struct{}, 1), sent: make(map[uint64]*call)}
+// newLink returns a link without its conn.
+func newLink(n *network) *link {
+	l := &link{net: n, wake: make(chan struct{}, 1), sent: make(map[uint64]*call)}
+	l.watch = newWatch(l.unanswered, l.ask)
+	return l
 }
 
 // call sends a request over the link and waits for its reply.
@@ -352,6 +358,7 @@ func (l *link) exchange(parent context.Context) error {
 // sendQueued sends what is in the queue. What is there still after an error never left.
 func (l *link) sendQueued(send func(*api.RequestBatch) error) error {
 	for batch := l.drain(); batch != nil; batch = l.drain() {
+		l.watch.begin()
 		if err := send(batch); err != nil {
 			return err
 		}
@@ -364,6 +371,7 @@ func (l *link) sendQueued(send func(*api.RequestBatch) error) error {
 func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_ExchangeClient, error) {
 	timer := time.AfterFunc(connectTimeout, cancel)
 	defer timer.Stop()
+	defer l.awaiting()()
 	stream, err := api.NewKVClient(l.conn).Exchange(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)

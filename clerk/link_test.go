@@ -14,7 +14,7 @@ import (
 func TestWhatIsQueuedBehindAFailedBatchIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(nil, nil)
-		l := newLink(n, nil)
+		l := newLink(n)
 		ends := make(chan error, 2)
 		for range 2 {
 			go func() {

@@ -21,6 +21,10 @@ import (
 const (
 	// connectTimeout bounds how long a server may take to say Hello.
 	connectTimeout = 2 * time.Second
+	// dialTimeout bounds an attempt to connect, and maxRedial the time between two (gRPC
+	// adds up to a fifth): a server that is back is used again within 1.5 s.
+	dialTimeout = time.Second
+	maxRedial   = 250 * time.Millisecond
 	// maxReplyBatch bounds what a server may send at once, in bytes.
 	maxReplyBatch = 16 << 20
 	// windowBytes is how much a server may send before it is read here. It is fixed, since
@@ -79,14 +83,21 @@ func (n *network) link(address string) (*link, error) {
 	if l := n.links[address]; l != nil {
 		return l, nil
 	}
+	l := newLink(n)
 	// passthrough leaves names to the dialer, which resolves them anew each time.
 	conn, err := grpc.NewClient("passthrough:///"+address,
-		grpc.WithContextDialer(n.dial),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			conn, err := n.dial(ctx, address)
+			if err != nil {
+				return nil, err
+			}
+			return l.watch.over(conn), nil
+		}),
 		grpc.WithTransportCredentials(n.creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReplyBatch), grpc.ForceCodecV2(api.Codec())),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
-			MinConnectTimeout: connectTimeout,
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxRedial},
+			MinConnectTimeout: dialTimeout,
 		}),
 		grpc.WithStaticStreamWindowSize(windowBytes),
 		grpc.WithStaticConnWindowSize(windowBytes),
@@ -96,7 +107,7 @@ func (n *network) link(address string) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	l := newLink(n, conn)
+	l.conn = conn
 	n.links[address] = l
 	n.running.Go(func() { l.run(n.ctx) })
 	return l, nil

@@ -92,6 +92,7 @@ func (n *network) Status(ctx context.Context, address string) (*api.StatusReply,
 	if err != nil {
 		return nil, err
 	}
+	defer l.awaiting()()
 	return api.NewKVClient(l.conn).Status(ctx, &api.StatusRequest{})
 }
 
@@ -101,5 +102,6 @@ func (n *network) TransferLeadership(ctx context.Context, address string, target
 	if err != nil {
 		return nil, err
 	}
+	defer l.awaiting()()
 	return api.NewKVClient(l.conn).TransferLeadership(ctx, &api.TransferLeadershipRequest{TargetId: target})
 }

@@ -207,3 +207,6 @@ func (r *Raft) Compact(index Index) {
 // measure of Entry.Size; 0 means no bound. Beyond it a leader takes no proposals, and a
 // follower no entries, until Compact has made room.
 func (r *Raft) LimitLog(bytes int) { r.maxAppliedBytes = bytes }
+
+// AppliedBytes is the size of the part of the log that LimitLog bounds.
+func (r *Raft) AppliedBytes() int { return r.appliedBytes }

@@ -5,10 +5,10 @@ package raft
 type diskWatch struct {
 	// elapsed counts the ticks of the present period, and is negative in a pause.
 	elapsed int
-	// mark is where the log ended when the period began, base where it was compacted to,
-	// and full that it could take no more before the next compaction.
-	mark, base Index
-	full       bool
+	// mark is where the log ended when the period began.
+	mark Index
+	// full counts the ticks since the log has been full (see LimitLog).
+	full int
 	// ahead are the peers that had everything up to mark on disk by the middle of the period.
 	ahead []*progress
 }
@@ -18,20 +18,28 @@ type diskWatch struct {
 // held up over and over.
 const ownDiskPause = 10
 
+// fullLogTimeouts is after how many election timeouts a log that waits for its snapshot is
+// a reason to hand over. A snapshot takes long on a healthy disk too, and the followers
+// write theirs at about the same time.
+const fullLogTimeouts = 4
+
 // watchOwnDisk hands leadership over when the own disk is overdue and another voter's
 // is not. A leader does not need its own disk to commit (thesis 10.2.1), but while that
 // hangs the cluster bears one failure less, and what waits for it has a bound.
 //
 // Overdue is what was to be written before the period began and is not on disk at its end,
-// and the snapshot without which a full log can take no more. A voter that had all of the
+// and the snapshot for which a full log has waited long. A voter that had all of the
 // log by the middle of the period is better, and not by chance; where all disks are equally
 // slow nobody is, and leadership stays.
 func (r *Raft) watchOwnDisk() {
 	w := &r.ownDisk
 	if w.elapsed == 0 {
-		w.mark, w.base, w.full, w.ahead = r.log.last(), r.log.base, r.logFull(), w.ahead[:0]
+		w.mark, w.ahead = r.log.last(), w.ahead[:0]
 	}
 	w.elapsed++
+	if w.full++; !r.logFull() {
+		w.full = 0
+	}
 	switch w.elapsed {
 	case r.cfg.ElectionTimeoutTicks / 2:
 		for _, p := range r.peers {
@@ -41,7 +49,7 @@ func (r *Raft) watchOwnDisk() {
 		}
 	case r.cfg.ElectionTimeoutTicks:
 		w.elapsed = 0
-		if r.log.stable < w.mark || w.full && r.logFull() && r.log.base == w.base {
+		if r.log.stable < w.mark || w.full >= fullLogTimeouts*r.cfg.ElectionTimeoutTicks {
 			r.yieldTo(w.ahead)
 		}
 	}

@@ -30,23 +30,26 @@ func (c *diskCall) under(now raft.Instant) time.Duration {
 	return 0
 }
 
-// watch logs a call that takes longer than limit: while it lasts, at growing intervals,
-// and when it has ended.
-func (c *diskCall) watch(now raft.Instant, limit time.Duration, log *slog.Logger) {
+// slowCall is from when on a call is worth a warning: a healthy disk is a thousand times as
+// fast.
+const slowCall = time.Second
+
+// watch logs a slow call: while it lasts, at growing intervals, and when it has ended.
+func (c *diskCall) watch(now raft.Instant, log *slog.Logger) {
 	since := raft.Instant(c.since.Load())
 	if c.overdue != 0 && since != c.overdue {
-		log.Info("the disk works again", "took_at_most", time.Duration(now-c.overdue))
+		log.Info("the disk works again", "after", time.Duration(now-c.overdue).Round(time.Millisecond))
 		c.overdue = 0
 	}
 	took := time.Duration(now - since)
-	if since == 0 || took < limit {
+	if since == 0 || took < slowCall {
 		return
 	}
 	if c.overdue == 0 {
-		c.overdue, c.say = since, limit
+		c.overdue, c.say = since, slowCall
 	}
 	if took >= c.say {
-		log.Warn("the disk is slow: a write or sync of the log has not ended", "for", took)
+		log.Warn("the disk is slow: a write or sync of the log has not ended", "for", took.Round(time.Millisecond))
 		c.say = 2 * took
 	}
 }

@@ -36,7 +36,7 @@ func (n *Node[Op, Result]) runLoop() {
 		ev = n.inbox.take(ev)
 		ev.Ticked = ticked
 		if ticked {
-			n.diskCall.watch(n.now(), n.cfg.ElectionTimeout, n.cfg.Logger)
+			n.diskCall.watch(n.now(), n.cfg.Logger)
 		}
 		n.perform(n.replica.Turn(ev, n.now()))
 		n.logChanges(&last)
@@ -46,6 +46,10 @@ func (n *Node[Op, Result]) runLoop() {
 // perform carries out effects.
 func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	n.lease.set(e.Lease)
+	if x, ok := n.cfg.Storage.(Expediter); ok && e.SnapshotUrgent != n.urgent {
+		n.urgent = e.SnapshotUrgent
+		x.ExpediteSnapshots(n.urgent)
+	}
 	if len(e.Messages) > 0 {
 		n.cfg.Transport.Send(e.Messages)
 	}

@@ -45,6 +45,7 @@ type Node[Op, Result any] struct {
 	once    sync.Once
 	unsent  sync.Map // why the last snapshot did not reach a member, by its NodeID
 
+	urgent bool // what an Expediter was told last; the loop's
 	// diskCall is the call of cfg.Storage that the disk goroutine makes.
 	diskCall diskCall
 }

@@ -38,6 +38,13 @@ func (p SnapshotPolicy) maxApplied(snapshotBytes, maxPendingBytes int64) int64 {
 	return max(3*p.maxLog(snapshotBytes), maxPendingBytes)
 }
 
+// snapshotUrgent tells whether the log has used up two thirds of its bound: those that
+// are there when a snapshot becomes due (see maxApplied).
+func (r *Replica[W]) snapshotUrgent() bool {
+	bound := r.MaxAppliedBytes()
+	return bound > 0 && int64(r.core.AppliedBytes()) > bound/3*2
+}
+
 // spread is how much earlier a member takes its next snapshot, up to half of max: another
 // part on each member and each time. All members have the same log, so without it all
 // would write their snapshots at the same moment, again and again, and no majority

@@ -27,6 +27,26 @@ func TestTheLogMayGrowWithTheSnapshot(t *testing.T) {
 	}
 }
 
+func TestTheLogHasABound(t *testing.T) {
+	const mib = 1 << 20
+	for _, tt := range []struct {
+		name          string
+		set, snapshot int64
+		pending       int64
+		want          int64
+	}{
+		{"by default 192 MiB", 0, 0, 64 * mib, 192 * mib},
+		{"of a large snapshot one and a half", 0, 1 << 30, 64 * mib, 3 << 29},
+		{"not less than what is admitted at a time", 1000, 0, 64 * mib, 64 * mib},
+		{"without snapshots none", -1, 0, 64 * mib, 0},
+	} {
+		c := Config[int, int]{MaxRaftState: tt.set}
+		if got := c.snapshotPolicy().maxApplied(tt.snapshot, tt.pending); got != tt.want {
+			t.Errorf("%s: %d bytes, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestSpreadIsBoundedAndDiffers(t *testing.T) {
 	const most = 1 << 20
 	sum, close := int64(0), 0

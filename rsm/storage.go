@@ -40,6 +40,14 @@ type Storage interface {
 	Compact(index raft.Index) error
 }
 
+// Expediter is a Storage that writes snapshots slowly, so that nobody has to wait behind
+// them, and can do without that when the log has grown so much that all wait for them.
+type Expediter interface {
+	// ExpediteSnapshots says whether snapshots are urgent, from now on. It is called by
+	// one goroutine, and does not block.
+	ExpediteSnapshots(urgent bool)
+}
+
 // Transport carries messages to other replicas. internal/transport is the real one.
 type Transport interface {
 	// Send hands over messages, each to its Head().To, and returns at once. Those

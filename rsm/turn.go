@@ -77,6 +77,9 @@ type Effects[W any] struct {
 	ApplyTask[W]
 	Fates   []Fate[W]
 	Refused []error // what was wrong with messages
+	// SnapshotUrgent tells that the log will soon be full, and then waits for the snapshot
+	// that is being saved: see Expediter.
+	SnapshotUrgent bool
 }
 
 // Turn takes all events that gathered, and returns all effects that they have
@@ -129,6 +132,7 @@ func (r *Replica[W]) effects() Effects[W] {
 		DiskTask:  DiskTask{core.Persist, r.compact, r.check},
 		ApplyTask: ApplyTask[W]{core.Restore, commands, r.wantSnapshot()},
 		Fates:     r.fates, Refused: r.refused,
+		SnapshotUrgent: r.snapshotUrgent(),
 	}
 	r.compact, r.check, r.fates, r.refused = 0, false, nil, nil
 	return e

@@ -13,10 +13,6 @@ import (
 	"balsa/raft"
 )
 
-// slowSync is from when on a sync of the log is worth a warning: a healthy disk is a
-// hundred times as fast.
-const slowSync = time.Second
-
 // serveMetrics shows operators what this server does, if anybody is to listen.
 func (s *Server) serveMetrics() {
 	if len(s.cfg.MetricsListeners) == 0 {
@@ -36,14 +32,6 @@ func (s *Server) serveMetrics() {
 func (s *Server) closeMetrics() {
 	if s.metrics != nil {
 		s.metrics.Close()
-	}
-}
-
-// synced is wal.Options.OnSync.
-func (s *Server) synced(took time.Duration, bytes int) {
-	s.syncs.Observe(took, bytes)
-	if took > slowSync {
-		s.log.Warn("the disk is slow: a sync of the log took long", "took", took, "bytes", bytes)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -20,7 +19,6 @@ import (
 	"github.com/prometheus/common/model"
 
 	"balsa/api"
-	"balsa/internal/metrics"
 )
 
 // newMeteredCluster is a testCluster that shows its metrics at the addresses returned.
@@ -237,19 +235,6 @@ func TestBadMetricsConfigurationIsRefused(t *testing.T) {
 		if _, err := Start(test.cfg); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("got %v, want %q", err, test.says)
 		}
-	}
-}
-
-func TestSlowSyncIsWarnedOf(t *testing.T) {
-	var log bytes.Buffer
-	s := Server{log: slog.New(slog.NewTextHandler(&log, nil)), syncs: metrics.NewSyncs()}
-	s.synced(slowSync, 1)
-	if log.Len() > 0 {
-		t.Errorf("a sync that takes long, but not too long: %s", &log)
-	}
-	s.synced(slowSync+time.Millisecond, 1)
-	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "took=1.001s") {
-		t.Errorf("a slow sync: %q", &log)
 	}
 }
 

@@ -91,7 +91,7 @@ func Start(cfg Config) (*Server, error) {
 	}
 	s.cfg.Logger = s.log
 	s.turnedAway.log = s.log
-	s.cfg.onSync = s.synced
+	s.cfg.onSync = s.syncs.Observe
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.assemble(); err != nil {
 		s.cancel()

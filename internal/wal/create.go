@@ -97,7 +97,7 @@ func (d *directory) populate(opts Options, id Identity, conf raft.Configuration)
 	}
 	meta := raft.SnapshotMeta{Configuration: conf}
 	temp := snapshotName(0) + tempSuffix
-	if _, err := d.writeSnapshot(temp, opts, id, meta, nil); err != nil {
+	if _, err := d.writeSnapshot(temp, opts, id, meta, always, nil); err != nil {
 		return err
 	}
 	if err := d.publish(temp, snapshotName(0)); err != nil {

@@ -120,7 +120,7 @@ func writeImage(h header, meta raft.SnapshotMeta, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := newSnapshotWriter(f, h, meta, true)
+	w := newSnapshotWriter(f, h, meta, always)
 	if _, err := w.Write(data); err != nil {
 		return nil, err
 	}

@@ -84,6 +84,7 @@ type Log struct {
 	// installing is held while snapshot files get or lose their names.
 	installing sync.Mutex
 	tempNumber atomic.Uint64
+	urgent     atomic.Bool // see ExpediteSnapshots
 
 	// chores is held by who does the background work.
 	chores  sync.Mutex

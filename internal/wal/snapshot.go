@@ -28,6 +28,8 @@ const (
 	// and of a processor at most, and nobody waits behind much of it.
 	snapshotSyncStep = 256 << 10
 	longestRest      = 100 * time.Millisecond
+	// urgentSyncStep is that of a snapshot for which everybody waits. It does not rest.
+	urgentSyncStep = 4 << 20
 )
 
 // chunkCRC is the checksum of chunk n. A footer counts the total as its bytes.
@@ -48,12 +50,15 @@ type snapshotWriter struct {
 	size     int64  // bytes of file
 	unsynced int64
 	rested   time.Time // when the last step ended
-	inline   bool      // never rests
+	urgent   func() bool
 	err      error
 }
 
-func newSnapshotWriter(f vfs.File, h header, meta raft.SnapshotMeta, inline bool) *snapshotWriter {
-	w := &snapshotWriter{f: f, stamp: newStamp(h.salt, h.number), rested: time.Now(), inline: inline}
+// always is for snapshots that are small, or that everybody waits for.
+func always() bool { return true }
+
+func newSnapshotWriter(f vfs.File, h header, meta raft.SnapshotMeta, urgent func() bool) *snapshotWriter {
+	w := &snapshotWriter{f: f, stamp: newStamp(h.salt, h.number), rested: time.Now(), urgent: urgent}
 	w.emit(h.encode())
 	w.buf = raft.AppendSnapshotMeta(w.emptyChunk(), meta)
 	w.flush()
@@ -105,13 +110,22 @@ func (w *snapshotWriter) emit(b []byte) {
 	}
 	w.size += int64(len(b))
 	if w.unsynced += int64(len(b)); w.unsynced >= snapshotSyncStep {
-		w.unsynced = 0
-		w.err = w.f.SyncData()
-		if !w.inline {
-			time.Sleep(min(time.Since(w.rested), longestRest))
-			w.rested = time.Now()
-		}
+		w.step()
 	}
+}
+
+// step syncs what was written, and rests.
+func (w *snapshotWriter) step() {
+	urgent := w.urgent()
+	if urgent && w.unsynced < urgentSyncStep {
+		return
+	}
+	w.unsynced = 0
+	w.err = w.f.SyncData()
+	if !urgent {
+		time.Sleep(min(time.Since(w.rested), longestRest))
+	}
+	w.rested = time.Now()
 }
 
 // finish writes the footer and makes the content durable.

@@ -23,7 +23,7 @@ func (l *Log) SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) 
 	}
 	// Each call has its own temporary file, since write may take as long as it likes.
 	temp := fmt.Sprintf("%016x-%d%s%s", uint64(meta.Index), l.tempNumber.Add(1), snapshotSuffix, tempSuffix)
-	size, err := l.dir.writeSnapshot(temp, l.opts, l.id, meta, write)
+	size, err := l.dir.writeSnapshot(temp, l.opts, l.id, meta, l.snapshotsUrgent, write)
 	if err == nil {
 		err = l.install(temp, snapshotInfo{index: meta.Index, size: size})
 	}
@@ -38,6 +38,12 @@ func (l *Log) SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) 
 	}
 	return fmt.Errorf("wal: save snapshot %s: %w", meta, err)
 }
+
+// ExpediteSnapshots is rsm.Expediter's: urgent snapshots are written without rests, those
+// that are being written already too.
+func (l *Log) ExpediteSnapshots(urgent bool) { l.urgent.Store(urgent) }
+
+func (l *Log) snapshotsUrgent() bool { return l.urgent.Load() || l.opts.Inline }
 
 func (l *Log) newest() raft.Index {
 	l.mu.Lock()
@@ -133,7 +139,7 @@ func (r *countedReader) Close() error {
 
 // writeSnapshot writes the file temp, all of it durable but its name.
 func (d *directory) writeSnapshot(temp string, opts Options, id Identity, meta raft.SnapshotMeta,
-	write func(io.Writer) error) (size int64, err error) {
+	urgent func() bool, write func(io.Writer) error) (size int64, err error) {
 	salt, err := drawSalt(opts.Rand)
 	if err != nil {
 		return 0, err
@@ -143,7 +149,7 @@ func (d *directory) writeSnapshot(temp string, opts Options, id Identity, meta r
 		return 0, fmt.Errorf("create: %w", err)
 	}
 	h := header{magic: snapshotMagic, Identity: id, number: uint64(meta.Index), salt: salt}
-	w := newSnapshotWriter(f, h, meta, opts.Inline)
+	w := newSnapshotWriter(f, h, meta, urgent)
 	if write != nil {
 		err = write(w)
 	}

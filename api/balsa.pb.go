@@ -32,6 +32,7 @@ const (
 	Role_CANDIDATE Role = 1 // pre-candidates included
 	Role_LEADER    Role = 2
 	Role_LEARNER   Role = 3
+	Role_WAITING   Role = 4 // takes no part in the cluster yet
 )
 
 // Enum value maps for Role.
@@ -41,12 +42,14 @@ var (
 		1: "CANDIDATE",
 		2: "LEADER",
 		3: "LEARNER",
+		4: "WAITING",
 	}
 	Role_value = map[string]int32{
 		"FOLLOWER":  0,
 		"CANDIDATE": 1,
 		"LEADER":    2,
 		"LEARNER":   3,
+		"WAITING":   4,
 	}
 )
 
@@ -864,7 +867,9 @@ type StatusReply struct {
 	// disk_wait_ms is how long the write or sync of the log that is under way has taken so
 	// far: when it grows beyond what a sync takes, the disk hangs.
 	DiskWaitMs uint64 `protobuf:"varint,22,opt,name=disk_wait_ms,json=diskWaitMs,proto3" json:"disk_wait_ms,omitempty"`
-	UptimeMs   uint64 `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
+	// waiting is for people: what a server that is WAITING waits for.
+	Waiting  string `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	UptimeMs uint64 `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
 	// peers are the other members.
 	Peers         []*Peer `protobuf:"bytes,21,rep,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1039,6 +1044,13 @@ func (x *StatusReply) GetDiskWaitMs() uint64 {
 		return x.DiskWaitMs
 	}
 	return 0
+}
+
+func (x *StatusReply) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
 }
 
 func (x *StatusReply) GetUptimeMs() uint64 {
@@ -1311,7 +1323,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
 	"\vclient_urls\x18\x03 \x03(\tR\n" +
 	"clientUrls\"\x0f\n" +
-	"\rStatusRequest\"\xc5\x05\n" +
+	"\rStatusRequest\"\xdf\x05\n" +
 	"\vStatusReply\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x1d\n" +
@@ -1339,7 +1351,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"data_bytes\x18\x13 \x01(\x04R\tdataBytes\x12 \n" +
 	"\fdisk_wait_ms\x18\x16 \x01(\x04R\n" +
-	"diskWaitMs\x12\x1b\n" +
+	"diskWaitMs\x12\x18\n" +
+	"\awaiting\x18\x17 \x01(\tR\awaiting\x12\x1b\n" +
 	"\tuptime_ms\x18\x14 \x01(\x04R\buptimeMs\x12$\n" +
 	"\x05peers\x18\x15 \x03(\v2\x0e.balsa.v1.PeerR\x05peers\"\xa0\x02\n" +
 	"\x04Peer\x12\x17\n" +
@@ -1361,13 +1374,14 @@ const file_balsa_proto_rawDesc = "" +
 	"\ttarget_id\x18\x01 \x01(\x04R\btargetId\"J\n" +
 	"\x17TransferLeadershipReply\x12\x1b\n" +
 	"\tleader_id\x18\x01 \x01(\x04R\bleaderId\x12\x12\n" +
-	"\x04term\x18\x02 \x01(\x04R\x04term*<\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term*I\n" +
 	"\x04Role\x12\f\n" +
 	"\bFOLLOWER\x10\x00\x12\r\n" +
 	"\tCANDIDATE\x10\x01\x12\n" +
 	"\n" +
 	"\x06LEADER\x10\x02\x12\v\n" +
-	"\aLEARNER\x10\x032\xda\x01\n" +
+	"\aLEARNER\x10\x03\x12\v\n" +
+	"\aWAITING\x10\x042\xda\x01\n" +
 	"\x02KV\x12<\n" +
 	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x128\n" +
 	"\x06Status\x12\x17.balsa.v1.StatusRequest\x1a\x15.balsa.v1.StatusReply\x12\\\n" +

@@ -49,7 +49,8 @@ func (r *Raft) tickLeader() {
 }
 
 // quorumActive is CheckQuorum: a leader that hears from no majority steps down, so
-// that its clients look elsewhere (thesis 6.2).
+// that its clients look elsewhere (thesis 6.2). Whoever was heard right after one check
+// counts at the next, so it may take two election timeouts to notice.
 func (r *Raft) quorumActive() bool {
 	heard := map[NodeID]bool{r.id: true}
 	for _, p := range r.peers {

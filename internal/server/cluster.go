@@ -91,6 +91,15 @@ func (c *Cluster) check() error {
 	return nil
 }
 
+// String gives the members in ParseCluster's form.
+func (c *Cluster) String() string {
+	var all []string
+	for _, m := range c.Members {
+		all = append(all, m.Name+"="+m.PeerURL.String())
+	}
+	return strings.Join(all, ",")
+}
+
 // Member finds a member by id.
 func (c *Cluster) Member(id raft.NodeID) (Member, bool) {
 	for _, m := range c.Members {

@@ -58,6 +58,8 @@ type Config struct {
 	FS      vfs.FS // default: the operating system's
 	Version string // what Hello and Status say
 	Logger  *slog.Logger
+	// Settings are told in the log when the server starts: as slog.Group takes them.
+	Settings []any
 	// LogStats tells how many lines of the log were dropped, and how many wait to be
 	// written. Default: none and none.
 	LogStats func() (dropped uint64, waiting int)

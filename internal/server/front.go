@@ -45,6 +45,7 @@ type front struct {
 	flow   flow
 	health *health.Server
 	status func() *api.StatusReply
+	names  func(text string) string // Cluster.WithNames
 	// requests counts and times requests; nil if nobody is to see it.
 	requests *metrics.Requests
 
@@ -58,6 +59,7 @@ type front struct {
 func newFront(hello *api.Hello) *front {
 	f := &front{
 		hello:    hello,
+		names:    func(text string) string { return text },
 		flow:     flow{maxRequests: maxServerRequests, maxBytes: maxServerBytes},
 		health:   health.NewServer(),
 		draining: make(chan struct{}),
@@ -177,13 +179,13 @@ func (f *front) TransferLeadership(ctx context.Context, req *api.TransferLeaders
 	}
 	switch err := r.Node.TransferLeadership(ctx, raft.NodeID(req.TargetId)); {
 	case errors.Is(err, rsm.ErrWrongLeader), errors.Is(err, raft.ErrNotLeader):
-		return nil, status.Error(codes.FailedPrecondition, err.Error())
+		return nil, status.Error(codes.FailedPrecondition, f.names(err.Error()))
 	case errors.Is(err, raft.ErrNotVoter):
-		return nil, status.Error(codes.InvalidArgument, "target_id: "+err.Error())
+		return nil, status.Error(codes.InvalidArgument, "target_id: "+f.names(err.Error()))
 	case err != nil && ctx.Err() != nil:
 		return nil, status.FromContextError(ctx.Err()).Err()
 	case err != nil:
-		return nil, status.Error(codes.Unavailable, err.Error())
+		return nil, status.Error(codes.Unavailable, f.names(err.Error()))
 	}
 	s := r.Node.Status()
 	return &api.TransferLeadershipReply{LeaderId: uint64(s.Leader), Term: uint64(s.Term)}, nil

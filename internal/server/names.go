@@ -3,19 +3,23 @@ package server
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"balsa/raft"
 )
 
-// naming is a slog.Handler that shows members by their names.
+// naming is a slog.Handler that shows members by their names, wherever their ids stand: in
+// messages, values and errors. The server's own id, as "id", it leaves out: its name is
+// there already.
 type naming struct {
 	slog.Handler
 	cluster *Cluster
+	self    raft.NodeID
 }
 
 // Handle and WithAttrs are slog.Handler's.
 func (n naming) Handle(ctx context.Context, r slog.Record) error {
-	named := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	named := slog.NewRecord(r.Time, r.Level, n.cluster.WithNames(r.Message), r.PC)
 	r.Attrs(func(a slog.Attr) bool {
 		named.AddAttrs(n.name(a))
 		return true
@@ -28,24 +32,61 @@ func (n naming) WithAttrs(attrs []slog.Attr) slog.Handler {
 	for i, a := range attrs {
 		named[i] = n.name(a)
 	}
-	return naming{n.Handler.WithAttrs(named), n.cluster}
+	return naming{n.Handler.WithAttrs(named), n.cluster, n.self}
 }
 
 // WithGroup is slog.Handler's.
 func (n naming) WithGroup(name string) slog.Handler {
-	return naming{n.Handler.WithGroup(name), n.cluster}
+	return naming{n.Handler.WithGroup(name), n.cluster, n.self}
 }
 
 func (n naming) name(a slog.Attr) slog.Attr {
-	id, ok := a.Value.Any().(raft.NodeID)
-	if !ok {
-		return a
-	}
-	if id == raft.None {
-		return slog.String(a.Key, "none")
-	}
-	if m, ok := n.cluster.Member(id); ok {
-		return slog.String(a.Key, m.Name)
+	switch v := a.Value.Resolve(); v.Kind() {
+	case slog.KindString:
+		return slog.String(a.Key, n.cluster.WithNames(v.String()))
+	case slog.KindAny:
+		switch x := v.Any().(type) {
+		case raft.NodeID:
+			if a.Key == "id" && x == n.self {
+				return slog.Attr{} // which handlers leave out
+			}
+			return slog.String(a.Key, n.cluster.NameOf(x))
+		case error:
+			return slog.String(a.Key, n.cluster.WithNames(x.Error()))
+		}
 	}
 	return a
+}
+
+// NameOf is the name of a member, or what there is to say about an id that is none's.
+func (c *Cluster) NameOf(id raft.NodeID) string {
+	if m, ok := c.Member(id); ok {
+		return m.Name
+	}
+	return id.String()
+}
+
+// WithNames is text with members' names in place of their ids.
+func (c *Cluster) WithNames(text string) string {
+	for _, m := range c.Members {
+		text = strings.ReplaceAll(text, m.ID.String(), m.Name)
+	}
+	return text
+}
+
+// namedError is an error whose text shows members by their names.
+type namedError struct {
+	error
+	text string
+}
+
+func (e *namedError) Error() string { return e.text }
+func (e *namedError) Unwrap() error { return e.error }
+
+// errorWithNames is err with a text that shows members by their names; nil if err is.
+func (c *Cluster) errorWithNames(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &namedError{err, c.WithNames(err.Error())}
 }

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -14,9 +16,30 @@ func TestLogsShowMembersByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	log := slog.New(naming{slog.NewTextHandler(&out, nil), cluster}).With("peer", NodeID("t", "b"))
-	log.Info("hello", "leader", NodeID("t", "a"), "vote", raft.None, "stranger", raft.NodeID(77), "n", 3)
-	if want := "msg=hello peer=b leader=a vote=none stranger=n77 n=3\n"; !strings.HasSuffix(out.String(), want) {
-		t.Errorf("got %q, want %q", out.String(), want)
+	x, y := NodeID("t", "a"), NodeID("t", "b")
+	log := slog.New(naming{slog.NewTextHandler(&out, nil), cluster, x}).With("peer", y)
+	log.Info("hello", "leader", x, "vote", raft.None, "stranger", raft.NodeID(77), "n", 3)
+	log.With("id", x).Warn("to "+y.String(), "id", y, "error", fmt.Errorf("this is %s, not %s", x, y), "text", "from "+x.String())
+	for i, want := range []string{
+		"msg=hello peer=b leader=a vote=none stranger=n77 n=3",
+		`msg="to b" peer=b id=b error="this is a, not b" text="from a"`,
+	} {
+		if got := strings.Split(out.String(), "\n")[i]; !strings.HasSuffix(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestErrorsShowMembersByName(t *testing.T) {
+	cluster, err := ParseCluster("t", "a=http://h:1,b=http://h:2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cluster.errorWithNames(fmt.Errorf("%w: it is of %s", ErrForeign, NodeID("t", "b")))
+	if want := ErrForeign.Error() + ": it is of b"; err.Error() != want || !errors.Is(err, ErrForeign) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if err := cluster.errorWithNames(nil); err != nil {
+		t.Errorf("no error becomes %v", err)
 	}
 }

@@ -80,7 +80,7 @@ func Start(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:      cfg,
 		self:     self,
-		log:      slog.New(naming{cfg.Logger.Handler(), cfg.Cluster}).With("member", self.Name),
+		log:      slog.New(naming{cfg.Logger.Handler(), cfg.Cluster, self.ID}).With("member", self.Name),
 		started:  time.Now(),
 		syncs:    metrics.NewSyncs(),
 		met:      make(chan struct{}, 1),
@@ -93,9 +93,11 @@ func Start(cfg Config) (*Server, error) {
 	s.turnedAway.log = s.log
 	s.cfg.onSync = s.syncs.Observe
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.log.Info("server starts", "version", s.cfg.Version, "data_dir", s.cfg.DataDir, "members", s.cfg.Cluster,
+		slog.Group("settings", s.cfg.Settings...))
 	if err := s.assemble(); err != nil {
 		s.cancel()
-		return nil, err
+		return nil, s.cfg.Cluster.errorWithNames(err)
 	}
 	go s.run()
 	return s, nil
@@ -137,7 +139,7 @@ func (s *Server) Err() error {
 
 func (s *Server) fail(err error) {
 	s.once.Do(func() {
-		s.err = err
+		s.err = s.cfg.Cluster.errorWithNames(err)
 		close(s.failed)
 	})
 }
@@ -164,7 +166,7 @@ func (s *Server) assemble() (err error) {
 	s.front = newFront(&api.Hello{
 		ClusterId: s.cfg.Cluster.ID, NodeId: uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
 	})
-	s.front.status = s.status
+	s.front.status, s.front.names = s.status, s.cfg.Cluster.WithNames
 	if s.transport, err = s.newTransport(); err != nil {
 		return errors.Join(err, s.home.close())
 	}

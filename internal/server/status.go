@@ -89,7 +89,7 @@ func (s *Service) picture() (rsm.Status, stateHash) {
 
 // status is the whole status of a server, be its replica running or not.
 func (s *Server) status() *api.StatusReply {
-	reply := &api.StatusReply{NodeId: uint64(s.self.ID)}
+	reply := &api.StatusReply{NodeId: uint64(s.self.ID), Role: api.Role_WAITING, Waiting: *s.front.waiting.Load()}
 	if r := s.front.replica.Load(); r != nil {
 		reply = r.Status()
 	}

@@ -16,12 +16,17 @@ import (
 type NodeID uint64
 
 // String gives the one fixed form of a NodeID: 16 hexadecimal digits for the
-// hashed ids of real clusters, and "n3" for the small ids of tests and examples.
+// hashed ids of real clusters, "n3" for the small ids of tests and examples, and "none"
+// for nobody.
 func (id NodeID) String() string {
-	if id < 1<<16 {
+	switch {
+	case id == 0:
+		return "none"
+	case id < 1<<16:
 		return fmt.Sprintf("n%d", uint64(id))
+	default:
+		return fmt.Sprintf("%016x", uint64(id))
 	}
-	return fmt.Sprintf("%016x", uint64(id))
 }
 
 // Index is a position in the replicated log; the first entry is at 1, and 0 is

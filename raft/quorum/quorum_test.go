@@ -11,7 +11,7 @@ import (
 
 func TestNodeIDHasOneForm(t *testing.T) {
 	for id, want := range map[NodeID]string{
-		0: "n0", 3: "n3", 65535: "n65535", 65536: "0000000000010000", 1<<64 - 1: "ffffffffffffffff",
+		0: "none", 3: "n3", 65535: "n65535", 65536: "0000000000010000", 1<<64 - 1: "ffffffffffffffff",
 	} {
 		if got := id.String(); got != want {
 			t.Errorf("%d is %q, want %q", uint64(id), got, want)

@@ -34,6 +34,9 @@ func plainNote(lines uint64) []byte {
 
 // finish prints what err says, and returns the exit code.
 func (p *program) finish(err error) int {
+	if p.log == nil {
+		err = p.result.close(err)
+	}
 	if err != nil {
 		fmt.Fprintln(p.stderr, "balsa:", oneLine(err))
 	}

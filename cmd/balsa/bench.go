@@ -43,7 +43,7 @@ to the standard error, the result to the standard output. Ctrl-C ends a run earl
 with the result of what was done.
 
 The keys are bench/0000000000 and so on; they stay in the store.`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: subcommandOnly,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
@@ -66,7 +66,7 @@ func (p *program) benchCommand(name string, reads float64, short, long string) *
 Each caller sends its next operation when its last one has ended. With --rate,
 operations have appointed times, and latencies count from those, so that a stall of
 the cluster shows in all that it kept waiting.
-` + connectionHelp,
+` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitMaybe, exitUnavailable, exitUnreported),
 		Example: `  balsa bench ` + name + `
   balsa bench ` + name + ` --callers 1 --ops 1000
   balsa bench ` + name + ` --callers 1000 --connections 4 --duration 1m -o json`,

@@ -11,10 +11,15 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const patience = 20 * time.Second
@@ -286,6 +291,132 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+// allCommands lists a command and all below it.
+func allCommands(c *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{c}
+	for _, sub := range c.Commands() {
+		all = append(all, allCommands(sub)...)
+	}
+	return all
+}
+
+func TestHelpFitsTheScreen(t *testing.T) {
+	commands := allCommands((&program{}).root())
+	if len(commands) < 12 {
+		t.Fatalf("only %d commands", len(commands))
+	}
+	for _, c := range commands {
+		args := append(strings.Fields(c.CommandPath())[1:], "--help")
+		code, out, _ := balsa(t, "", args...)
+		if code != exitOK || out == "" {
+			t.Errorf("%q: code %d", args, code)
+		}
+		if c.Parent() != nil && c.Parent().Name() == "completion" {
+			continue // cobra's own text
+		}
+		for line := range strings.Lines(out) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > helpWidth {
+				t.Errorf("%q: a line of %d columns: %s", args, n, line)
+			}
+		}
+	}
+}
+
+func TestSuggestions(t *testing.T) {
+	for _, test := range []struct{ args, says string }{
+		{"statsu", `unknown command "statsu" for "balsa"; did you mean status?`},
+		{"PUT a b", "did you mean put?"},
+		{"set a b", "did you mean put?"},
+		{"remove a", "did you mean del?"},
+		{"start", "did you mean serve?"},
+		{"bench ptu", `unknown command "ptu" for "balsa bench"; did you mean put?`},
+		{"help statsu", "did you mean status?"},
+		{"help bench ptu", "did you mean put?"},
+		{"get a --time-out 5s", "unknown flag: --time-out; did you mean --timeout?"},
+		{"serve --initial-clutser x", "did you mean --initial-cluster?"},
+		{"bench put --caller 5", "did you mean --callers?"},
+	} {
+		code, out, errs := balsa(t, "", strings.Fields(test.args)...)
+		if code != exitUsage || out != "" || !strings.Contains(errs, test.says) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%s: code %d, out %q, err %q", test.args, code, out, errs)
+		}
+	}
+	for _, far := range []string{"xyzzy", strings.Repeat("status", 100)} {
+		if _, _, errs := balsa(t, "", far); strings.Contains(errs, "did you mean") {
+			t.Errorf("%s is taken for something: %s", far, errs)
+		}
+	}
+}
+
+// No flag of any command shows how Go reads numbers, whatever it is given, nor any
+// variable of the environment or key of a file: see TestServeRefusesBadConfiguration.
+func TestBadValuesAreRefusedInPlainWords(t *testing.T) {
+	for _, c := range allCommands((&program{}).root()) {
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			for _, bad := range []string{"x", "", "-1.5", "99999999999999999999999", `"`} {
+				err := f.Value.Set(bad)
+				if err == nil {
+					continue
+				}
+				args := append(strings.Fields(c.CommandPath())[1:], "--"+f.Name+"="+bad)
+				code, _, errs := balsa(t, "", args...)
+				if code != exitUsage || !strings.Contains(errs, "--"+f.Name) || strings.Count(errs, "\n") != 1 || goish(errs) {
+					t.Errorf("%q: code %d, err %q", args, code, errs)
+				}
+			}
+		})
+	}
+}
+
+// goish tells whether a text for people has words of Go's own in it.
+func goish(text string) bool {
+	for _, word := range []string{"strconv", "parsing", "time: ", "parse error", "yaml.Node", "unmarshal"} {
+		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	return false
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// A command that was executed and cannot say so is not one that was not executed.
+func TestWhatIsDoneAndCannotBeToldHasItsOwnExitCode(t *testing.T) {
+	base := freePorts(t, 2)
+	_, stop := background(t, "ready to serve client requests", "serve", "--data-dir", filepath.Join(t.TempDir(), "data"),
+		"--listen-client-urls", loopback(base), "--listen-peer-urls", loopback(base+1))
+	defer stop()
+	endpoints := "--endpoints=" + loopback(base)
+	run := func(args ...string) (int, string) {
+		var errs bytes.Buffer
+		p := program{stdout: brokenWriter{}, stderr: &errs, env: noEnv}
+		return p.run(t.Context(), args), errs.String()
+	}
+	for _, args := range []string{
+		"put a 1", "put b 1 -o json", "put a 2 --version 1", "get a", "get a -o json", "del a", "del b -o json",
+		"status", "status -o json", "bench put --ops 1 --keys 1", "bench get --ops 1 --keys 1 -o json",
+		"version", "version -o json", "--help", "put --help", "completion bash",
+	} {
+		all := strings.Fields(args)
+		if code, _, errs := balsa(t, "", append(strings.Fields(args), "--help")...); code != exitOK {
+			t.Fatal(code, errs)
+		} else if _, out, _ := balsa(t, "", append(strings.Fields(args), "--help")...); strings.Contains(out, "--endpoints") {
+			all = append(all, endpoints)
+		}
+		code, errs := run(all...)
+		if code != exitUnreported || !strings.HasSuffix(errs, "done, but the result could not be written: no space left on device\n") {
+			t.Errorf("%s: code %d, err %q", args, code, errs)
+		}
+	}
+	for args, want := range map[string]int{"put a 1 --version 9": exitNotFound, "get none": exitNotFound, "put": exitUsage} {
+		if code, errs := run(append(strings.Fields(args), endpoints)...); code != want {
+			t.Errorf("%s: code %d, err %q", args, code, errs)
+		}
+	}
+}
+
 func TestHelpAndVersion(t *testing.T) {
 	for _, args := range []string{"", "--help", "put --help", "get --help", "del --help", "status --help", "dev --help", "serve --help", "completion bash"} {
 		if code, out, errs := balsa(t, "", strings.Fields(args)...); code != exitOK || errs != "" || len(out) < 100 {
@@ -313,5 +444,85 @@ func TestEndpointsComeFromTheEnvironment(t *testing.T) {
 	errs.Reset()
 	if p.run(t.Context(), []string{"get", "a", "--endpoints", "from-flag"}); !strings.Contains(errs.String(), "from-flag") {
 		t.Errorf("the command line does not go first: %q", errs.String())
+	}
+}
+
+func TestStrayVariablesAreWarnedOf(t *testing.T) {
+	environ := []string{
+		"HOME=/", "BALSA_ENDPOINT=h:1", "BALSA_ENDPOINTS=h:1", "BALSA_HEARTBEAT_INTERVAL=9", "BALSA_CONFIG_FILE=x",
+		"BALSA_CERTFILE=x", "BALSA_XYZZY=1", "ETCD_NAMES=x",
+		"BALSA_SERVICE_HOST=10.0.0.1", "BALSA_SERVICE_PORT_CLIENT=1", "BALSA_PORT=tcp://10.0.0.1:1", "BALSA_PORT_1_TCP_ADDR=10.0.0.1",
+	}
+	want := []string{
+		"environment variable BALSA_CERTFILE is not known, and ignored; did you mean BALSA_CERT_FILE?",
+		"environment variable BALSA_ENDPOINT is not known, and ignored; did you mean BALSA_ENDPOINTS?",
+		"environment variable BALSA_XYZZY is not known, and ignored",
+	}
+	if got := strayVariables(environ); !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	for _, args := range []string{"get a --endpoints 127.0.0.1:1 --timeout 1ms", "serve --listen-metrics-urls https://127.0.0.1:1"} {
+		var errs bytes.Buffer
+		p := program{stdout: io.Discard, stderr: &errs, env: noEnv, environ: environ}
+		p.run(t.Context(), strings.Fields(args))
+		for _, warning := range want {
+			if !strings.Contains(errs.String(), warning) {
+				t.Errorf("%s: no %q in %s", args, warning, &errs)
+			}
+		}
+	}
+}
+
+func TestStatusTellsWhetherTheClusterServes(t *testing.T) {
+	node := func(name, role string, term uint64, leader string) nodeStatus {
+		others := slices.DeleteFunc([]string{"n1", "n2", "n3"}, func(n string) bool { return n == name })
+		return nodeStatus{Name: name, Cluster: "c", Role: role, Term: term, Leader: leader, Misses: others}
+	}
+	down := nodeStatus{Name: "n3", Error: "connection refused"}
+	for _, test := range []struct {
+		name  string
+		nodes []nodeStatus
+		code  int
+		says  string
+	}{
+		{"all are well", []nodeStatus{node("n1", "leader", 2, "n1"), node("n2", "follower", 2, "n1"), node("n3", "follower", 2, "n1")}, exitOK, ""},
+		{"one is down", []nodeStatus{node("n1", "leader", 2, "n1"), node("n2", "follower", 2, "n1"), down}, exitOK, ""},
+		{"nobody leads", []nodeStatus{node("n1", "follower", 2, ""), node("n2", "candidate", 3, ""), down}, exitUnavailable, "no server that answers leads"},
+		{"all wait", []nodeStatus{node("n1", "waiting", 0, ""), down}, exitUnavailable, "no server that answers leads"},
+		{"a leader alone", []nodeStatus{node("n1", "leader", 2, "n1"), down, down}, exitUnavailable, "n1 leads, but only 1 of 3 members"},
+		{"a leader that others have left", []nodeStatus{node("n1", "leader", 2, "n1"), node("n2", "follower", 3, ""), node("n3", "follower", 3, "")}, exitUnavailable, "n1 leads, but"},
+		{"two leaders", []nodeStatus{node("n1", "leader", 2, "n1"), node("n2", "leader", 3, "n2"), node("n3", "follower", 3, "n2")}, exitOK, ""},
+		{"nobody answers", []nodeStatus{down}, exitUnavailable, "no server answers at h:1 (connection refused)"},
+		{"two clusters", []nodeStatus{node("n1", "leader", 2, "n1"), {Name: "n2", Cluster: "d"}}, exitError, "more than one cluster: n1 of c, n2 of d"},
+	} {
+		err := (&connection{endpoints: []string{"h:1"}}).verdict(test.nodes)
+		if got := exitCode(err); got != test.code || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: code %d, %v", test.name, got, err)
+		}
+	}
+}
+
+// A server that waits for the others is no follower, and its log says what it was told.
+func TestAServerThatWaitsSaysSo(t *testing.T) {
+	base := freePorts(t, 4)
+	cluster := fmt.Sprintf("n1=%s,n2=%s,n3=%s", loopback(base+1), loopback(base+2), loopback(base+3))
+	dir := filepath.Join(t.TempDir(), "data")
+	output, stop := background(t, "waiting to be recorded by n2, n3", "serve", "--name", "n1", "--initial-cluster", cluster, "--data-dir", dir,
+		"--listen-client-urls", loopback(base), "--listen-peer-urls", loopback(base+1), "--election-timeout", "700")
+	defer stop()
+	for _, part := range []string{"msg=\"server starts\"", " version=", " data_dir=" + dir, "members=\"" + cluster, "settings.election-timeout=700", "settings.heartbeat-interval=50"} {
+		if !strings.Contains(output.String(), part) {
+			t.Errorf("no %q in %s", part, output)
+		}
+	}
+	endpoint := "--endpoints=" + loopback(base)
+	code, out, errs := balsa(t, "", "status", endpoint)
+	if code != exitUnavailable || !strings.Contains(out, "  waiting  ") || strings.Contains(out, "follower") || !strings.Contains(errs, "no server that answers leads") ||
+		!strings.Contains(out, "\nn1: new data directory: waiting to be recorded by n2, n3\n") {
+		t.Errorf("code %d, out %s, err %s", code, out, errs)
+	}
+	code, out, _ = balsa(t, "", "status", "-o", "json", endpoint)
+	if code != exitUnavailable || !strings.Contains(out, `"role":"waiting","waiting":"new data directory: waiting to be recorded by n2, n3"`) {
+		t.Errorf("code %d, out %s", code, out)
 	}
 }

@@ -23,19 +23,26 @@ type connection struct {
 	timeout           time.Duration
 }
 
-func (n *connection) addFlags(c *cobra.Command) {
+func (n *connection) newFlags() *pflag.FlagSet {
 	n.flags = pflag.NewFlagSet("connection", pflag.ContinueOnError)
 	n.flags.StringSliceVar(&n.endpoints, "endpoints", defaultEndpoints(),
-		"servers to talk to, host:port or URLs; others are found ($BALSA_ENDPOINTS)")
+		fmt.Sprintf("servers to talk to, host:port or URLs; others are found ($BALSA_ENDPOINTS) (default 127.0.0.1:%d to %d)",
+			defaultBasePort, defaultBasePort+defaultServers-1))
+	n.flags.Lookup("endpoints").DefValue = "[]" // said above, in short
 	n.flags.StringVar(&n.caCert, "cacert", "", "file of the CA certificates to trust, PEM ($BALSA_CACERT)")
 	n.flags.StringVar(&n.cert, "cert", "", "file of the client's own certificate, PEM ($BALSA_CERT)")
 	n.flags.StringVar(&n.key, "key", "", "file of the key of that certificate, PEM ($BALSA_KEY)")
 	n.flags.DurationVar(&n.timeout, "timeout", defaultTimeout, "how long to try before giving up ($BALSA_TIMEOUT)")
-	c.Flags().AddFlagSet(n.flags)
+	return n.flags
 }
+
+func (n *connection) addFlags(c *cobra.Command) { c.Flags().AddFlagSet(n.newFlags()) }
 
 // open returns a Clerk, and a context that ends after the timeout.
 func (n *connection) open(ctx context.Context, p *program) (*clerk.Clerk, context.Context, context.CancelFunc, error) {
+	for _, warning := range strayVariables(p.environ) {
+		fmt.Fprintln(p.stderr, "balsa: warning:", warning)
+	}
 	if err := layer(n.flags, p.env, nil); err != nil {
 		return nil, nil, nil, err
 	}

@@ -33,7 +33,9 @@ func (p *program) dev() *cobra.Command {
 		Use:   "dev",
 		Short: "Run a whole cluster on this machine, to try things out",
 		Long: `Run a cluster in one process: real disks and sockets, on loopback addresses only.
-Ctrl-C stops it; started again, it finds its data.`,
+Ctrl-C stops it; started again, it finds its data.
+
+` + serverExitHelp,
 		Example: `  balsa dev
   balsa dev --nodes 5 --data-dir /tmp/play`,
 		Args: usageArgs(cobra.NoArgs),

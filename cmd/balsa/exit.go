@@ -18,16 +18,36 @@ const (
 	exitVersion     = 4 // the key is at another version
 	exitMaybe       = 5 // whether the write happened is not known
 	exitUnavailable = 6 // no server could answer in time; nothing was written
+	exitUnreported  = 7 // done, but what was to be printed could not be written
 )
 
-const exitCodesHelp = `Exit codes:
-  0  done
-  1  any other error
-  2  wrong usage or configuration
-  3  the key does not exist
-  4  the key is at another version
-  5  outcome unknown: the write may have happened
-  6  no server could answer in time; nothing was written`
+// exitMeanings says what they mean in general.
+var exitMeanings = map[int]string{
+	exitOK:          "done",
+	exitError:       "not done, for any other reason; nothing was written",
+	exitUsage:       "wrong usage",
+	exitNotFound:    "the key does not exist",
+	exitVersion:     "the key is at another version; nothing changed",
+	exitMaybe:       "outcome unknown: the write may have happened",
+	exitUnavailable: "no server could answer in time; nothing was written",
+	exitUnreported:  "done, but the result could not be printed: the standard output is full or closed",
+}
+
+// exitHelp explains the exit codes of a command in its help.
+func exitHelp(codes ...int) string {
+	var text strings.Builder
+	text.WriteString("Exit codes:")
+	for _, code := range codes {
+		fmt.Fprintf(&text, "\n  %d  %s", code, exitMeanings[code])
+	}
+	return text.String()
+}
+
+// serverExitHelp is that of commands that run servers.
+const serverExitHelp = `Exit codes:
+  0  stopped by SIGINT or SIGTERM
+  1  it could not start or go on; the last line says why
+  2  wrong usage or configuration; nothing was changed`
 
 // exitCoder is an error that knows its exit code.
 type exitCoder struct {

@@ -13,20 +13,21 @@ const connectionHelp = `
 The servers are those of --endpoints or $BALSA_ENDPOINTS; without them, those of
 "balsa dev" or of a "balsa serve" with its default addresses.
 
-` + exitCodesHelp
+`
 
 func (p *program) put() *cobra.Command {
 	var n connection
 	var out output
 	var version uint64
 	c := &cobra.Command{
-		Use:   "put KEY VALUE",
-		Short: "Set the value of a key",
+		Use:        "put KEY VALUE",
+		SuggestFor: []string{"set", "write"},
+		Short:      "Set the value of a key",
 		Long: `Set the value of a key. VALUE - is read from the standard input.
 
 With --version the key is set only if it is at that version: 0 means that it must
 not exist. Each put adds one to the version of its key, and the new one is printed.
-` + connectionHelp,
+` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitNotFound, exitVersion, exitMaybe, exitUnavailable, exitUnreported),
 		Example: `  balsa put greeting hello
   balsa put greeting bonjour --version 1   # only if nobody changed it since
   balsa put lock me --version 0            # only if it does not exist
@@ -74,17 +75,19 @@ func (p *program) get() *cobra.Command {
 	var consistency string
 	var verbose, raw bool
 	c := &cobra.Command{
-		Use:   "get KEY",
-		Short: "Print the value of a key",
-		Long: `Print the value of a key and a line feed, or with --raw the value alone. With -v, its version and revisions go to
-the standard error, so that the standard output is still the value.
+		Use:        "get KEY",
+		SuggestFor: []string{"read", "cat"},
+		Short:      "Print the value of a key",
+		Long: `Print the value of a key and a line feed, or with --raw the value alone. With -v, its
+version and revisions go to the standard error, so that the standard output is still
+the value.
 
 --consistency says how fresh the value must be:
   linearizable  reflects every write acknowledged before; trusts no clock (default)
   lease         as fresh, if the servers' clocks run at about the same rate; saves a
                 round of messages where the servers run with --lease-reads
   local         what the server that is asked has; may be old, but works without a majority
-` + connectionHelp,
+` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitNotFound, exitUnavailable, exitUnreported),
 		Example: `  balsa get greeting
   balsa get greeting -o json
   balsa get greeting --consistency local`,
@@ -116,8 +119,10 @@ the standard error, so that the standard output is still the value.
 			return writeJSON(p.stdout, jsonOf(kv, true))
 		}
 		if verbose {
-			fmt.Fprintf(p.stderr, "version=%d create_revision=%d mod_revision=%d revision=%d\n",
-				kv.Version, kv.CreateRevision, kv.ModRevision, kv.Revision)
+			if _, err := fmt.Fprintf(p.stderr, "version=%d create_revision=%d mod_revision=%d revision=%d\n",
+				kv.Version, kv.CreateRevision, kv.ModRevision, kv.Revision); err != nil {
+				return unreported(err)
+			}
 		}
 		value := kv.Value
 		if !raw {
@@ -147,11 +152,12 @@ func (p *program) del() *cobra.Command {
 	var out output
 	var version uint64
 	c := &cobra.Command{
-		Use:     "del KEY",
-		Aliases: []string{"delete"},
-		Short:   "Delete a key",
+		Use:        "del KEY",
+		Aliases:    []string{"delete"},
+		SuggestFor: []string{"rm", "remove"},
+		Short:      "Delete a key",
 		Long: `Delete a key. With --version it is deleted only if it is at that version.
-` + connectionHelp,
+` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitNotFound, exitVersion, exitMaybe, exitUnavailable, exitUnreported),
 		Example: `  balsa del greeting
   balsa del greeting --version 2   # only if nobody changed it since`,
 		Args: usageArgs(cobra.ExactArgs(1)),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ func layer(flags *pflag.FlagSet, env func(string) (string, bool), file map[strin
 	var errs []error
 	set := func(f *pflag.Flag, value, source string) {
 		if err := f.Value.Set(value); err != nil {
-			errs = append(errs, usageError("%s: invalid value %q: %v", source, value, err))
+			errs = append(errs, invalidValue(source, f, value, err))
 			return
 		}
 		f.Changed = true
@@ -40,12 +41,19 @@ func layer(flags *pflag.FlagSet, env func(string) (string, bool), file map[strin
 			set(f, value, "configuration file: "+f.Name)
 		}
 	})
-	for key := range file {
+	for _, key := range slices.Sorted(maps.Keys(file)) {
 		if flags.Lookup(key) == nil {
-			errs = append(errs, usageError("configuration file: unknown key %q", key))
+			errs = append(errs, usageError("configuration file: unknown key %q%s", key, didYouMean(key, keysOf(flags))))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// keysOf lists what a configuration file may say.
+func keysOf(flags *pflag.FlagSet) []string {
+	keys := slices.Collect(maps.Keys(transportSections))
+	flags.VisitAll(func(f *pflag.Flag) { keys = append(keys, f.Name) })
+	return keys
 }
 
 // sharedWithEtcd marks a flag that means what it means in etcd.
@@ -82,8 +90,8 @@ func readConfigFile(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, usageError("read configuration file: %w", err)
 	}
-	var raw map[string]yaml.Node
-	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
+	raw, err := decodeMapping(data)
+	if err != nil {
 		return nil, usageError("configuration file %s: %w", path, err)
 	}
 	values := make(map[string]string)
@@ -100,15 +108,56 @@ func readConfigFile(path string) (map[string]string, error) {
 	return values, nil
 }
 
+// decodeMapping reads the one document of a file, which must be a mapping; an empty file
+// says nothing.
+func decodeMapping(data []byte) (map[string]yaml.Node, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var document, second yaml.Node
+	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	switch err := decoder.Decode(&second); {
+	case err == nil:
+		return nil, fmt.Errorf("line %d: a second document begins; there must be only one", second.Line)
+	case !errors.Is(err, io.EOF):
+		return nil, err
+	}
+	return mapping(document.Content[0], "the file")
+}
+
+// mapping takes a node for keys and values.
+func mapping(node *yaml.Node, what string) (map[string]yaml.Node, error) {
+	if node.Tag == "!!null" {
+		return nil, nil
+	}
+	if node.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("line %d: %s must be of the form key: value", node.Line, what)
+	}
+	inner := make(map[string]yaml.Node)
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		if _, twice := inner[key.Value]; twice {
+			return nil, fmt.Errorf("line %d: key %q is there twice", key.Line, key.Value)
+		}
+		if value.Kind == yaml.AliasNode {
+			value = value.Alias
+		}
+		inner[key.Value] = *value
+	}
+	return inner, nil
+}
+
 func readSection(values map[string]string, name string, section map[string]string, node *yaml.Node) error {
-	var inner map[string]yaml.Node
-	if err := node.Decode(&inner); err != nil {
-		return fmt.Errorf("line %d: %s: %w", node.Line, name, err)
+	inner, err := mapping(node, name)
+	if err != nil {
+		return err
 	}
 	for key, n := range inner {
 		flag, ok := section[key]
 		if !ok {
-			return fmt.Errorf("line %d: unknown key %q in %s", n.Line, key, name)
+			return fmt.Errorf("line %d: unknown key %q in %s%s", n.Line, key, name, didYouMean(key, slices.Collect(maps.Keys(section))))
 		}
 		if err := readScalar(values, flag, name+"."+key, &n); err != nil {
 			return err
@@ -120,6 +169,9 @@ func readSection(values map[string]string, name string, section map[string]strin
 // readScalar takes one value as text. A list of texts becomes what its flag takes:
 // the texts with commas between them.
 func readScalar(values map[string]string, flag, key string, node *yaml.Node) error {
+	if _, twice := values[flag]; twice {
+		return fmt.Errorf("line %d: %s is set twice", node.Line, key)
+	}
 	switch node.Kind {
 	case yaml.ScalarNode:
 		if node.Tag != "!!null" {
@@ -137,5 +189,5 @@ func readScalar(values map[string]string, flag, key string, node *yaml.Node) err
 			return nil
 		}
 	}
-	return fmt.Errorf("line %d: %s must be a single value", node.Line, key)
+	return fmt.Errorf("line %d: %s must be a single value%s", node.Line, key, didYouMean(key, slices.Collect(maps.Keys(transportSections))))
 }

@@ -142,6 +142,20 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 		{says: `unknown key "certfile"`, file: "client-transport-security: {certfile: x}"},
 		{says: "name must be a single value", file: "name: {a: b}"},
 		{says: "configuration file", file: "\tname: x"},
+		{says: `unknown key "nmae"; did you mean name?`, file: "nmae: x"},
+		{says: `peer-transport-securty must be a single value; did you mean peer-transport-security?`, file: "peer-transport-securty: {}"},
+		{says: `unknown key "certfile" in client-transport-security; did you mean cert-file?`, file: "client-transport-security: {certfile: x}"},
+		{says: "line 2: a second document", file: "name: x\n---\nname: y\n"},
+		{says: "line 3: a second document", file: "---\nname: x\n---\n"},
+		{says: "configuration file", file: "name: x\n--- {\n"},
+		{says: "configuration file", file: "name: x\n}\n"},
+		{says: "line 1: the file must be of the form key: value", file: "- name\n"},
+		{says: "line 1: the file must be of the form key: value", file: "name\n"},
+		{says: "line 1: client-transport-security must be of the form key: value", file: "client-transport-security: x\n"},
+		{says: "cert-file is set twice", file: "client-transport-security: {cert-file: a}\ncert-file: b\n"},
+		{says: `line 2: key "name" is there twice`, file: "name: a\nname: b\n"},
+		{says: `election-timeout: invalid value "1s": it must be a whole number that is not negative`, file: "election-timeout: 1s"},
+		{says: `BALSA_MAX_RAFT_STATE: invalid value "99999999999999999999": out of range`, env: map[string]string{"BALSA_MAX_RAFT_STATE": "99999999999999999999"}},
 		{says: "BALSA_HEARTBEAT_INTERVAL", env: map[string]string{"BALSA_HEARTBEAT_INTERVAL": "fast"}},
 		{says: "ETCD_CLIENT_CERT_AUTH", env: map[string]string{"ETCD_CLIENT_CERT_AUTH": "perhaps"}},
 		{says: "configuration file: election-timeout", file: "election-timeout: 1s"},
@@ -178,7 +192,7 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 		{says: "--max-raft-state", args: []string{"--max-raft-state=-2"}},
 	} {
 		_, err := loadServe(t, test.args, test.env, test.file)
-		if err == nil || !strings.Contains(err.Error(), test.says) {
+		if err == nil || !strings.Contains(err.Error(), test.says) || goish(err.Error()) {
 			t.Errorf("%v %v %q: got %v, want %q", test.args, test.env, test.file, err, test.says)
 		}
 	}

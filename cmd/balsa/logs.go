@@ -32,6 +32,9 @@ func (l *logging) start(p *program) (*slog.Logger, error) {
 	}
 	logger := slog.New(handler)
 	slog.SetDefault(logger)
+	for _, warning := range strayVariables(p.environ) {
+		logger.Warn(warning)
+	}
 	return logger, nil
 }
 

@@ -35,6 +35,39 @@ func (o *output) Set(s string) error {
 
 func (o *output) isJSON() bool { return *o == "json" }
 
+// result is a standard output that remembers whether all of it could be written. That
+// it could not must not look as if the command had not been executed.
+type result struct {
+	to     io.Writer
+	failed error // the first time
+}
+
+func (r *result) Write(b []byte) (int, error) {
+	n, err := r.to.Write(b)
+	if err != nil && r.failed == nil {
+		r.failed = err
+	}
+	return n, err
+}
+
+// close makes of a command's error what it exits with. Some file systems tell only when a
+// file is closed that it could not be written.
+func (r *result) close(err error) error {
+	if f, ok := r.to.(io.Closer); ok {
+		if err := f.Close(); r.failed == nil {
+			r.failed = err
+		}
+	}
+	if r.failed != nil && (err == nil || errors.Is(err, r.failed)) {
+		return unreported(r.failed)
+	}
+	return err
+}
+
+func unreported(err error) error {
+	return withCode(exitUnreported, "done, but the result could not be written: %w", err)
+}
+
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

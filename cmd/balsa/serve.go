@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net/url"
 	"time"
 
@@ -60,7 +61,8 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 		"take every certificate that is good for one of these hosts for a member's")
 	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })
 
-	f.Int64Var(&o.maxRaftState, "max-raft-state", 0, "bytes of log that make a snapshot due; 0: 64 MiB, or half of the last snapshot where that is more; -1: never")
+	f.Int64Var(&o.maxRaftState, "max-raft-state", 0,
+		"bytes of log that make a snapshot due; 0: 64 MiB, or half of the last snapshot where that is more; -1: never")
 	f.StringVar(&o.secretFile, "cluster-secret-file", "",
 		"file of a random text that all servers share, which protects the peer port without certificates")
 	f.BoolVar(&o.leaseReads, "lease-reads", false,
@@ -73,8 +75,9 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 func (p *program) serve() *cobra.Command {
 	var o serveOptions
 	c := &cobra.Command{
-		Use:   "serve",
-		Short: "Run one server of a cluster",
+		Use:        "serve",
+		SuggestFor: []string{"server", "start", "run"},
+		Short:      "Run one server of a cluster",
 		Long: `Run one server of a cluster, until SIGINT or SIGTERM. Without flags it is a cluster
 of one, with its data in ./default.balsa.
 
@@ -91,7 +94,7 @@ With --listen-metrics-urls it answers GET /metrics, for Prometheus, and GET /hea
 200 while it knows a leader, else 503 with the reason. Whoever reaches that port can
 read them, and profiles too with --enable-pprof, so keep it away from strangers.
 
-` + exitCodesHelp,
+` + serverExitHelp,
 		Example: `  balsa serve
 
   C=n1=http://10.0.0.1:23800,n2=http://10.0.0.2:23800,n3=http://10.0.0.3:23800
@@ -110,10 +113,20 @@ read them, and profiles too with --enable-pprof, so keep it away from strangers.
 		if cfg.Logger, err = o.logging.start(p); err != nil {
 			return err
 		}
-		cfg.LogStats = p.log.Stats
+		cfg.LogStats, cfg.Settings = p.log.Stats, settings(flags)
 		return server.Run(c.Context(), cfg)
 	})
 	return c
+}
+
+// settings are the flags that have a value, wherever that is from.
+func settings(flags *pflag.FlagSet) (all []any) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if value := f.Value.String(); value != "" && value != "[]" {
+			all = append(all, slog.String(f.Name, value))
+		}
+	})
+	return all
 }
 
 // load brings the three sources of values together.

@@ -23,6 +23,7 @@ type nodeStatus struct {
 	Endpoint      string   `json:"endpoint"`
 	Error         string   `json:"error,omitempty"` // why it did not answer
 	Role          string   `json:"role,omitempty"`
+	Waiting       string   `json:"waiting,omitempty"` // what for, if it takes no part yet
 	Term          uint64   `json:"term"`
 	Leader        string   `json:"leader,omitempty"`
 	Commit        uint64   `json:"commit"`
@@ -49,7 +50,7 @@ func (p *program) status() *cobra.Command {
 		Short: "Show the servers of a cluster",
 		Long: `Show what each server says of itself. Members that the servers know of are asked too,
 wherever --endpoints leads. REACHES are the members that a server has a connection to.
-` + connectionHelp,
+` + connectionHelp + statusExitHelp,
 		Example: `  balsa status
   balsa status -o json --endpoints 10.0.0.1:23790`,
 		Args: usageArgs(cobra.NoArgs),
@@ -64,22 +65,62 @@ wherever --endpoints leads. REACHES are the members that a server has a connecti
 		defer ck.Close()
 		defer cancel()
 		nodes := survey(ctx, ck)
+		// What of this cannot be written is told in the end, if the cluster is well.
 		if out.isJSON() {
-			err = writeJSON(p.stdout, struct {
+			_ = writeJSON(p.stdout, struct {
 				Nodes []nodeStatus `json:"nodes"`
 			}{nodes})
 		} else {
-			err = writeTable(p.stdout, nodes)
+			_ = writeTable(p.stdout, nodes)
 		}
-		if err == nil && !slices.ContainsFunc(nodes, func(n nodeStatus) bool { return n.Error == "" }) {
-			err = withCode(exitUnavailable, "no server answers at %s", strings.Join(n.endpoints, ","))
-			if len(nodes) > 0 {
-				err = withCode(exitUnavailable, "%w (%s)", err, nodes[0].Error)
-			}
-		}
-		return err
+		return n.verdict(nodes)
 	}
 	return c
+}
+
+const statusExitHelp = `Exit codes:
+  0  a leader answers, and with it a majority of the members that follow it
+  1  any other error; the endpoints lead to more than one cluster
+  2  wrong usage
+  6  there is no leader, or no majority that follows it answers
+  7  the result could not be printed: the standard output is full or closed`
+
+// verdict is nil if the cluster serves, as far as the answers tell. A leader alone does not
+// prove it: one that was cut off notices late.
+func (n *connection) verdict(nodes []nodeStatus) error {
+	var leader *nodeStatus
+	var answered []nodeStatus
+	for _, node := range nodes {
+		if node.Error != "" {
+			continue
+		}
+		answered = append(answered, node)
+		if node.Cluster != answered[0].Cluster {
+			return fmt.Errorf("the servers are of more than one cluster: %s of %s, %s of %s",
+				answered[0].Name, answered[0].Cluster, node.Name, node.Cluster)
+		}
+		if node.Role == "leader" && (leader == nil || node.Term > leader.Term) {
+			leader = &node
+		}
+	}
+	switch {
+	case len(answered) == 0 && len(nodes) > 0:
+		return withCode(exitUnavailable, "no server answers at %s (%s)", strings.Join(n.endpoints, ","), nodes[0].Error)
+	case len(answered) == 0:
+		return withCode(exitUnavailable, "no server answers at %s", strings.Join(n.endpoints, ","))
+	case leader == nil:
+		return withCode(exitUnavailable, "no server that answers leads: nothing is written, and only local reads are answered")
+	}
+	follow := 0
+	for _, node := range answered {
+		if node.Term == leader.Term && node.Leader == leader.Name {
+			follow++
+		}
+	}
+	if members := 1 + len(leader.Reaches) + len(leader.Misses); 2*follow <= members {
+		return withCode(exitUnavailable, "%s leads, but only %d of %d members answer and follow it", leader.Name, follow, members)
+	}
+	return nil
 }
 
 // survey asks all servers of the Clerk, and then those that the answers tell of.
@@ -168,7 +209,7 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 	s := a.Status
 	n := nodeStatus{
 		Name: s.Name, ID: fmt.Sprintf("%016x", s.NodeId), Cluster: fmt.Sprintf("%016x", s.ClusterId), Endpoint: endpoint,
-		Role: strings.ToLower(s.Role.String()), Term: s.Term, Leader: names.byID[s.LeaderId],
+		Role: strings.ToLower(s.Role.String()), Waiting: s.Waiting, Term: s.Term, Leader: names.byID[s.LeaderId],
 		Commit: s.CommitIndex, Applied: s.AppliedIndex,
 		LogBytes: s.LogBytes, SnapshotIndex: s.SnapshotIndex, SnapshotBytes: s.SnapshotBytes,
 		Keys: s.Keys, Revision: s.Revision, HashIndex: s.StateHashIndex,
@@ -196,19 +237,29 @@ func writeTable(w io.Writer, nodes []nodeStatus) error {
 			fmt.Fprintf(t, "%s\t%s\tunreachable\t-\t-\t-\t-\t-\t-\t-\t-\n", orDash(n.Name), n.Endpoint)
 			continue
 		}
+		if n.Waiting != "" {
+			fmt.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t%d\t-\t%s\n", n.Name, n.Endpoint, n.Role,
+				n.SnapshotBytes, orDash(strings.Join(n.Reaches, ",")))
+			continue
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", n.Name, n.Endpoint, n.Role, n.Term, orDash(n.Leader),
 			n.Commit, n.Applied, n.LogBytes, n.SnapshotBytes, n.Keys, orDash(strings.Join(n.Reaches, ",")))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	return writeDiskWaits(w, nodes)
+	return writeWaits(w, nodes)
 }
 
-// writeDiskWaits names the servers whose disk hangs, or nearly.
-func writeDiskWaits(w io.Writer, nodes []nodeStatus) error {
+// writeWaits names the servers that take no part yet, and those whose disk hangs, or nearly.
+func writeWaits(w io.Writer, nodes []nodeStatus) error {
 	const notable = 1000 // ms
 	for _, n := range nodes {
+		if n.Waiting != "" {
+			if _, err := fmt.Fprintf(w, "%s: %s\n", n.Name, n.Waiting); err != nil {
+				return err
+			}
+		}
 		if n.DiskWait < notable {
 			continue
 		}

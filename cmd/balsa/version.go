@@ -55,8 +55,8 @@ func (p *program) version() *cobra.Command {
 			if out.isJSON() {
 				return writeJSON(p.stdout, b)
 			}
-			fmt.Fprintln(p.stdout, b)
-			return nil
+			_, err := fmt.Fprintln(p.stdout, b)
+			return err
 		},
 	}
 	out.addFlag(c)

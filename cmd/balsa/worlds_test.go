@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"balsa/internal/sink"
 )
 
 // runAs makes this test's program be balsa, or a server that panics.
@@ -224,5 +226,40 @@ func TestAPanicEndsAServerWhoeverReads(t *testing.T) {
 	w.Close()
 	if text, err := io.ReadAll(r); err != nil || !strings.Contains(string(text), "panic: an invariant is broken") {
 		t.Errorf("read %q, %v", text, err)
+	}
+}
+
+// A server that has much to say, here of the variables that it does not know, says what is
+// missing once somebody reads again.
+func TestWhatIsDroppedOfALogIsToldWhenItFlowsAgain(t *testing.T) {
+	base := freePorts(t, 30)
+	cmd := process(t, "serve", "--data-dir", filepath.Join(t.TempDir(), "data"), "--listen-metrics-urls", loopback(base+2),
+		"--listen-client-urls", loopback(base), "--listen-peer-urls", loopback(base+1))
+	const variables, size = 15, 100_000 // the system bounds both
+	for i := range variables {
+		cmd.Env = append(cmd.Env, fmt.Sprintf("BALSA_%02d_%s=1", i, strings.Repeat("x", size)))
+	}
+	r, w := fullPipe(t, cmd)
+	start(t, cmd)
+	w.Close()
+	if code, out, errs := balsa(t, "", "put", "k", "v", "--endpoints", loopback(base), "--timeout", patience.String()); code != exitOK {
+		t.Fatalf("put: %d %q %q", code, out, errs)
+	}
+	dropped := figureOf(t, base+2, "balsa_log_dropped_lines_total")
+	if dropped < variables-sink.MaxQueue/size {
+		t.Errorf("%d lines are dropped", dropped)
+	}
+	told := make(chan string, 1)
+	go func() {
+		for lines := bufio.NewReader(r); ; {
+			if line, err := lines.ReadString('\n'); err != nil || strings.Contains(line, "lines of the log are missing here") {
+				told <- line
+				return
+			}
+		}
+	}()
+	line := within(t, "the note", told)
+	if dropped = figureOf(t, base+2, "balsa_log_dropped_lines_total"); !strings.HasSuffix(line, fmt.Sprintf(" lines=%d\n", dropped)) {
+		t.Errorf("%d lines are dropped, and the log says %q", dropped, line)
 	}
 }

@@ -19,6 +19,7 @@ var errNoDisks = errors.New("no file systems of our own here (needs Linux, root,
 type disk struct {
 	image, mount string
 	mounted      bool
+	frozen       bool
 	ballast      string // the file that fills it
 }
 

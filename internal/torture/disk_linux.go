@@ -14,6 +14,8 @@ import (
 // From linux/fs.h and fs/ext4/ext4.h.
 const (
 	fsIocShutdown    = 0x8004587d // _IOR('X', 125, __u32)
+	fiFreeze         = 0xc0045877 // _IOWR('X', 119, int)
+	fiThaw           = 0xc0045878 // _IOWR('X', 120, int)
 	goingNoLogFlush  = 2          // drop the journal that was not written yet, too
 	detachAttempts   = 100
 	detachRetryAfter = 50 * time.Millisecond
@@ -46,6 +48,9 @@ func (d *disk) detach() (err error) {
 	if !d.mounted {
 		return nil
 	}
+	if err := d.thaw(); err != nil { // or the unmount waits for ever
+		return err
+	}
 	for range detachAttempts {
 		if err = syscall.Unmount(d.mount, 0); err == nil {
 			d.mounted = false
@@ -63,14 +68,32 @@ func (d *disk) detach() (err error) {
 // written and not synced. From now on its operations fail; detach and attach turn
 // the power on again.
 func (d *disk) cutPower() error {
+	return d.ioctl("shut down", fsIocShutdown, goingNoLogFlush)
+}
+
+// freeze lets no write and no sync end before thaw.
+func (d *disk) freeze() error {
+	d.frozen = true
+	return d.ioctl("freeze", fiFreeze, 0)
+}
+
+func (d *disk) thaw() error {
+	if !d.frozen {
+		return nil
+	}
+	d.frozen = false
+	return d.ioctl("thaw", fiThaw, 0)
+}
+
+// ioctl asks something of the file system.
+func (d *disk) ioctl(what string, request uintptr, arg uint32) error {
 	root, err := os.Open(d.mount)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	flag := uint32(goingNoLogFlush)
-	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, root.Fd(), fsIocShutdown, uintptr(unsafe.Pointer(&flag))); errno != 0 {
-		return fmt.Errorf("shut down the file system at %s: %w", d.mount, errno)
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, root.Fd(), request, uintptr(unsafe.Pointer(&arg))); errno != 0 {
+		return fmt.Errorf("%s the file system at %s: %w", what, d.mount, errno)
 	}
 	return nil
 }

@@ -41,6 +41,9 @@ func (t *torture) schedule() []fault {
 	for i := range t.o.fullDisks {
 		repeat(1, kindFull, func() error { return t.fullDisk(i%2 == 1) })
 	}
+	for i := range t.o.hungDisks {
+		repeat(1, kindHung, func() error { return t.hungDisk(i%2 == 0) })
+	}
 	t.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	if t.o.catchUp {
 		repeat(1, kindCatchUp, t.catchUp)

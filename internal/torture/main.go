@@ -4,7 +4,7 @@
 //
 //	go run ./internal/torture --kills 10
 //	go run ./internal/torture --kills 20 --network 30 --pauses 5
-//	go run ./internal/torture --kills 0 --power-losses 20 --full-disk 3
+//	go run ./internal/torture --kills 0 --power-losses 20 --full-disk 3 --hung-disk 4
 //
 // It ends with one line that says so, or what was wrong, and leaves logs, histories and
 // a report in a folder. The faults come in an order that the seed decides.
@@ -31,6 +31,7 @@ type options struct {
 	nodes                  int
 	kills, pauses, network int
 	powerLosses, fullDisks int
+	hungDisks              int
 	clients, keys, rate    int
 	bulk, window           int
 	pause                  time.Duration
@@ -52,6 +53,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.IntVar(&o.network, "network", 0, "network faults: "+strings.Join(networkKinds, ", "))
 	f.IntVar(&o.powerLosses, "power-losses", 0, "power losses: of a follower, the leader, a majority, all (needs root)")
 	f.IntVar(&o.fullDisks, "full-disk", 0, "full disks: of a follower and of the leader in turn (needs root)")
+	f.IntVar(&o.hungDisks, "hung-disk", 0, "disks that hang for seconds: of a follower and of the leader in turn (needs root)")
 	f.IntVar(&o.clients, "clients", 5, "clients that read and write shared keys")
 	f.IntVar(&o.keys, "keys", 50, "shared keys")
 	f.IntVar(&o.rate, "rate", 0, "operations a second of all clients together at most; 0: no bound")
@@ -69,7 +71,7 @@ func (o *options) register(f *flag.FlagSet) {
 }
 
 // needsDisks tells whether servers must have file systems of their own.
-func (o *options) needsDisks() bool { return o.powerLosses+o.fullDisks > 0 }
+func (o *options) needsDisks() bool { return o.powerLosses+o.fullDisks+o.hungDisks > 0 }
 
 // command is how to repeat the run.
 func (o *options) command() string {

@@ -26,7 +26,7 @@ const policy = `
 	raft/quorum < raft
 	raft < rsm, internal/transport, internal/wal
 	NONE < internal/fair < internal/transport, internal/metrics
-	kv, api < clerk < clerk/lock
+	kv, api, internal/certs < clerk < clerk/lock
 	kv, api, clerk, raft, internal/memnet < clerk/clerktest
 	rsm, kv, api < internal/service
 	NONE < internal/memtcp # for tests

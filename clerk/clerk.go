@@ -52,7 +52,11 @@ func New(endpoints []string, opts ...Option) (*Clerk, error) {
 	if cfg.pace.AttemptNanos <= 0 {
 		return nil, fmt.Errorf("attempt timeout must be above 0")
 	}
-	route, err := NewRoute(endpoints, cfg.tls != nil)
+	security, err := cfg.newSecurity()
+	if err != nil {
+		return nil, err
+	}
+	route, err := NewRoute(endpoints, security != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +64,10 @@ func New(endpoints []string, opts ...Option) (*Clerk, error) {
 		cfg.rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	if cfg.caller == nil {
-		cfg.caller = newNetwork(cfg.dial, transportCredentials(cfg.tls, route.Secure()))
+		if security == nil {
+			security = plainOrDefault(route.Secure())
+		}
+		cfg.caller = newNetwork(cfg.dial, security)
 	}
 	return &Clerk{
 		caller:   cfg.caller,

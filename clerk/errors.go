@@ -31,6 +31,11 @@ var (
 	// ErrNoEndpoints: New was given no endpoint.
 	ErrNoEndpoints = errors.New("no endpoints given")
 
+	// ErrTLS: this client and the server do not agree about TLS: one of the two speaks
+	// none, or does not take the other's certificate. The text says which. An operation
+	// ends with it at once if that is so of all servers, without having been executed.
+	ErrTLS = errors.New("no agreement about TLS")
+
 	// ErrNotSent is for a Caller to wrap: the request certainly did not leave.
 	ErrNotSent = errors.New("not sent")
 )

@@ -34,6 +34,7 @@ var errNoAnswer = errors.New("no answer in time")
 type link struct {
 	net    *network
 	conn   *grpc.ClientConn
+	hands  *handshake
 	watch  *watch
 	node   atomic.Uint64 // as the server's last Hello said
 	wake   chan struct{} // holds a token if the queue may have become non-empty
@@ -374,11 +375,11 @@ func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_Exch
 	defer l.awaiting()()
 	stream, err := api.NewKVClient(l.conn).Exchange(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, fmt.Errorf("connect: %w", l.hands.explain(err))
 	}
 	first, err := stream.Recv()
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, fmt.Errorf("connect: %w", l.hands.explain(err))
 	}
 	if first.Hello == nil {
 		return nil, errors.New("connect: server said no Hello")

@@ -2,7 +2,6 @@ package clerk
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
@@ -11,8 +10,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
 	"balsa/api"
@@ -34,12 +31,12 @@ const (
 
 // network is the Caller that talks gRPC: one connection and one stream per server.
 type network struct {
-	dial    func(ctx context.Context, address string) (net.Conn, error)
-	creds   credentials.TransportCredentials
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
-	running sync.WaitGroup
-	calls   sync.Pool // of *call
+	dial     func(ctx context.Context, address string) (net.Conn, error)
+	security security
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+	calls    sync.Pool // of *call
 
 	mu      sync.Mutex
 	links   map[string]*link
@@ -50,27 +47,16 @@ type network struct {
 	opened atomic.Uint64 // the revision that the first Hello told, 0 before
 }
 
-func newNetwork(dial func(context.Context, string) (net.Conn, error), creds credentials.TransportCredentials) *network {
+func newNetwork(dial func(context.Context, string) (net.Conn, error), security security) *network {
 	if dial == nil {
 		dial = func(ctx context.Context, address string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", address)
 		}
 	}
-	n := &network{dial: dial, creds: creds, links: make(map[string]*link)}
+	n := &network{dial: dial, security: security, links: make(map[string]*link)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.calls.New = func() any { return newCall() }
 	return n
-}
-
-func transportCredentials(c *tls.Config, secure bool) credentials.TransportCredentials {
-	switch {
-	case c != nil:
-		return credentials.NewTLS(c)
-	case secure:
-		return credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
-	default:
-		return insecure.NewCredentials()
-	}
 }
 
 // link returns the link to a server, which is made at first use.
@@ -84,16 +70,18 @@ func (n *network) link(address string) (*link, error) {
 		return l, nil
 	}
 	l := newLink(n)
+	l.hands = newHandshake(n.security)
 	// passthrough leaves names to the dialer, which resolves them anew each time.
 	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			l.hands.note(nil)
 			conn, err := n.dial(ctx, address)
 			if err != nil {
 				return nil, err
 			}
 			return l.watch.over(conn), nil
 		}),
-		grpc.WithTransportCredentials(n.creds),
+		grpc.WithTransportCredentials(l.hands),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReplyBatch), grpc.ForceCodecV2(api.Codec())),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxRedial},

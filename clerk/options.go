@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"balsa/api"
+	"balsa/internal/certs"
 )
 
 // Defaults of a Clerk; each has an option to change it.
@@ -24,6 +25,7 @@ const (
 
 type config struct {
 	tls      *tls.Config
+	tlsFiles *certs.Files
 	dial     func(ctx context.Context, address string) (net.Conn, error)
 	caller   Caller
 	rand     Rand
@@ -35,7 +37,8 @@ type config struct {
 type Option func(*config)
 
 // WithTLS makes the Clerk reach all servers by TLS. Without it https endpoints are
-// reached with Go's default configuration. LoadTLS makes one from files.
+// reached with Go's default configuration. LoadTLS makes one from files; WithTLSFiles
+// is for files that are renewed.
 func WithTLS(c *tls.Config) Option { return func(o *config) { o.tls = c } }
 
 // WithDialer replaces how connections to host:port addresses are made.

@@ -45,6 +45,7 @@ func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
 		address string
 		ended   error // why the operation was given up
 		reason  error // why the last attempt did not end it
+		unfit   misfits
 	)
 	// decide lets the Op choose its next step. It is the only use of the Route.
 	decide := func(choose func() Step) {
@@ -76,6 +77,7 @@ func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
 			continue
 		}
 		reply, err := c.caller.Call(ctx, address, req, time.Duration(step.Nanos))
+		unfit.note(address, err)
 		switch {
 		case err == nil:
 			reason = refusal(address, reply)
@@ -89,11 +91,23 @@ func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
 				decide(func() Step { return op.Cancel(sent) })
 				break
 			}
+			if ended = unfit.verdict(c.servers()); ended != nil {
+				reason = nil // ended tells it
+				decide(func() Step { return op.Cancel(sent) })
+				break
+			}
 			reason = fmt.Errorf("%s: %w: %w", address, ErrUnavailable, err)
 			decide(func() Step { return op.Lost(sent) })
 		}
 	}
-	return conclude(req, op.Outcome(), ended, reason)
+	return conclude(req, op.Outcome(), ended, unfit.besides(reason))
+}
+
+// servers is how many are known.
+func (c *Clerk) servers() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.route.Len()
 }
 
 // demanding returns the request with another UnchangedSince. It leaves req alone, which

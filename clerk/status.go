@@ -93,7 +93,11 @@ func (n *network) Status(ctx context.Context, address string) (*api.StatusReply,
 		return nil, err
 	}
 	defer l.awaiting()()
-	return api.NewKVClient(l.conn).Status(ctx, &api.StatusRequest{})
+	reply, err := api.NewKVClient(l.conn).Status(ctx, &api.StatusRequest{})
+	if err != nil {
+		return nil, l.hands.explain(err)
+	}
+	return reply, nil
 }
 
 // TransferLeadership implements Admin.
@@ -103,5 +107,9 @@ func (n *network) TransferLeadership(ctx context.Context, address string, target
 		return nil, err
 	}
 	defer l.awaiting()()
-	return api.NewKVClient(l.conn).TransferLeadership(ctx, &api.TransferLeadershipRequest{TargetId: target})
+	reply, err := api.NewKVClient(l.conn).TransferLeadership(ctx, &api.TransferLeadershipRequest{TargetId: target})
+	if err != nil {
+		return nil, l.hands.explain(err)
+	}
+	return reply, nil
 }

@@ -2,33 +2,26 @@ package clerk
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"os"
+
+	"balsa/internal/certs"
 )
 
 // LoadTLS makes a TLS configuration for WithTLS from PEM files: the certificates of
 // the authorities to trust, and the client's own certificate and key. Any may be empty:
 // without authorities those of the system are trusted, without a certificate (and key)
-// the client shows none.
+// the client shows none. The files are read once; see WithTLSFiles.
 func LoadTLS(caFile, certFile, keyFile string) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return nil, fmt.Errorf("read trusted certificates: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read trusted certificates: no certificate in %s", caFile)
-		}
+	m, err := certs.Read(certs.Files{CA: caFile, Cert: certFile, Key: keyFile})
+	if err != nil {
+		return nil, fmt.Errorf("load TLS files: %w", err)
 	}
-	if certFile != "" || keyFile != "" {
-		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-		if err != nil {
-			return nil, fmt.Errorf("load client certificate: %w", err)
-		}
-		c.Certificates = []tls.Certificate{cert}
-	}
-	return c, nil
+	return m.Client(), nil
+}
+
+// WithTLSFiles is WithTLS with files as LoadTLS takes them, which are read again at each
+// connection: they may be renewed while the Clerk is in use, one by one. Until they fit
+// together the last ones that did are used.
+func WithTLSFiles(caFile, certFile, keyFile string) Option {
+	return func(o *config) { o.tlsFiles = &certs.Files{CA: caFile, Cert: certFile, Key: keyFile} }
 }

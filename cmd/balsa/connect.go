@@ -54,11 +54,7 @@ func (n *connection) open(ctx context.Context, p *program) (*clerk.Clerk, contex
 	}
 	var options []clerk.Option
 	if n.caCert != "" || n.cert != "" || n.key != "" {
-		conf, err := clerk.LoadTLS(n.caCert, n.cert, n.key)
-		if err != nil {
-			return nil, nil, nil, usageError("%w", err)
-		}
-		options = append(options, clerk.WithTLS(conf))
+		options = append(options, clerk.WithTLSFiles(n.caCert, n.cert, n.key))
 	}
 	ck, err := clerk.New(n.endpoints, options...)
 	if err != nil {
@@ -85,6 +81,8 @@ func (n *connection) explain(verb, key string, err error) error {
 		return withCode(exitVersion, "%s %q: %w; nothing changed", verb, short(key), bare(err))
 	case errors.Is(err, clerk.ErrTooLarge), errors.Is(err, clerk.ErrInvalid), errors.Is(err, clerk.ErrEmptyKey):
 		return usageError("%w", err) // says which operation, and a long key in short
+	case errors.Is(err, clerk.ErrTLS):
+		return withCode(exitUnavailable, "%s %q: %w; see --endpoints, --cacert, --cert and --key", verb, short(key), bare(err))
 	case errors.Is(err, context.DeadlineExceeded):
 		return withCode(exitUnavailable, "%s %q: not done within %s by %s; is a majority of the servers up? (%w)",
 			verb, short(key), n.timeout, strings.Join(n.endpoints, ","), bare(err))

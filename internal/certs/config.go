@@ -41,7 +41,11 @@ func (m *Material) server(demand bool, authorize func(*x509.Certificate) error) 
 // Client returns a configuration for one connection to a server whose certificate must be
 // good for the host that is dialed.
 func (m *Material) Client() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: m.Authorities, GetClientCertificate: m.show}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: m.Authorities}
+	if m.Certificate != nil {
+		c.GetClientCertificate = m.show
+	}
+	return c
 }
 
 // show gives the own certificate to a server that asks for one, whatever authorities the

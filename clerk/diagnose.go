@@ -95,15 +95,18 @@ func diagnoseAlert(alert string, shows bool) string {
 // TLS, by address. More attempts do not change that, but other servers may be in order.
 type misfits map[string]*tlsError
 
-// note takes note of how an attempt at a server ended.
+// note takes note of how an attempt at a server ended. A misfit stays one until it answers:
+// an attempt that was cut short in the middle of a handshake says nothing.
 func (m *misfits) note(address string, err error) {
-	if unfit := new(tlsError); errors.As(err, &unfit) {
+	unfit := new(tlsError)
+	switch {
+	case err == nil:
+		delete(*m, address)
+	case errors.As(err, &unfit):
 		if *m == nil {
 			*m = make(misfits) // mostly there is none
 		}
 		(*m)[address] = unfit
-	} else {
-		delete(*m, address)
 	}
 }
 

@@ -120,6 +120,7 @@ func (o devOptions) configs() ([]server.Config, error) {
 			ListenClient: []*url.URL{client},
 			ListenPeer:   m.PeerURL,
 			Pprof:        o.pprof,
+			Descriptors:  server.DescriptorLimit() / o.nodes, // they share a process
 			Version:      thisBuild().Version,
 		}
 		if metrics != nil {

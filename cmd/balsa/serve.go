@@ -25,6 +25,7 @@ type serveOptions struct {
 	leaseReads                     bool
 	client, peer                   server.TLS
 	secretFile                     string
+	clients                        server.ClientLimits
 	logging                        logging
 }
 
@@ -59,6 +60,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 		"take every certificate with one of these common names for a member's")
 	f.StringSliceVar(&o.peer.AllowedHostnames, "peer-cert-allowed-hostname", nil,
 		"take every certificate that is good for one of these hosts for a member's")
+	f.IntVar(&o.clients.Streams, "max-concurrent-streams", 128, "streams of one client connection")
 	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })
 
 	f.Int64Var(&o.maxRaftState, "max-raft-state", 0,
@@ -67,6 +69,11 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 		"file of a random text that all servers share, which protects the peer port without certificates")
 	f.BoolVar(&o.leaseReads, "lease-reads", false,
 		"let the leader answer reads of consistency \"lease\" alone, trusting clock rates; the same on each server")
+	f.IntVar(&o.clients.Connections, "max-client-connections", 4096, "client connections; fewer where \"ulimit -n\" leaves no room")
+	f.Int64Var(&o.clients.RequestBytes, "max-pending-bytes", 256<<20, "bytes of requests in progress and of replies that clients have not read")
+	f.Int64Var(&o.clients.UnfinishedBytes, "max-unfinished-bytes", 64<<20, "bytes of messages from clients of which a part has come")
+	f.DurationVar(&o.clients.Stall, "client-stall-timeout", 30*time.Second,
+		"how long a client may leave replies unread, or a message unfinished")
 	f.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
 	o.logging.addFlags(f, "info")
 	return f
@@ -158,6 +165,7 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		Pprof:             o.pprof,
 		MaxRaftState:      o.maxRaftState,
 		LeaseReads:        o.leaseReads,
+		Clients:           o.clients,
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
 		ElectionTimeout:   time.Duration(o.electionMills) * time.Millisecond,
 		Version:           thisBuild().Version,

@@ -34,6 +34,18 @@ type Conn struct {
 // Slot is the connection's place.
 func (c *Conn) Slot() *Slot { return c.slot }
 
+// CloseWrite closes one direction of the connection, if it can be closed alone.
+func (c *Conn) CloseWrite() error { return CloseWrite(c.Conn) }
+
+// CloseWrite closes the direction of a connection in which this side writes. Where that
+// is not possible it does nothing.
+func CloseWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 // Close implements net.Conn.
 func (c *Conn) Close() error {
 	err := c.Conn.Close()

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"balsa/internal/fair"
 )
 
 const (
@@ -26,6 +29,9 @@ const (
 	idleTimeout  = 2 * time.Minute
 	// maxScrapes bounds the scrapes in progress; more get 503.
 	maxScrapes = 4
+	// quietConnection is how long a connection must have been idle before it gives way to a
+	// new one from the same address.
+	quietConnection = 5 * time.Second
 	// maxRequestHeader is in bytes.
 	maxRequestHeader = 16 << 10
 )
@@ -40,6 +46,8 @@ type Config struct {
 	Collectors []prometheus.Collector
 	Pprof      bool
 	Logger     *slog.Logger
+	// Connections is how many there may be at once. 32.
+	Connections int
 }
 
 // Handler answers for the paths named in the package's documentation.
@@ -87,6 +95,7 @@ func (c Config) errorLog() *log.Logger { return slog.NewLogLogger(c.Logger.Handl
 // Server serves a Handler.
 type Server struct {
 	http   *http.Server
+	slots  *fair.Slots        // of connections
 	cancel context.CancelFunc // of all requests
 	// serving are the goroutines that accept, connections those that answer. The
 	// latter only ever begin in the former.
@@ -96,7 +105,17 @@ type Server struct {
 // Serve answers on all listeners until Close, which closes them too.
 func Serve(cfg Config, listeners ...net.Listener) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{cancel: cancel}
+	s := &Server{cancel: cancel, slots: fair.NewSlots(cmp.Or(cfg.Connections, 32), quietConnection)}
+	sample := cfg.Sample
+	cfg.Sample = func() Sample {
+		all, mine := sample(), s.slots.Stats()
+		all.Surplus = append(all.Surplus, Surplus{Of: "metrics", Count: mine.Refused + mine.Evicted})
+		return all
+	}
+	var notices fair.Notices
+	s.slots.OnSurplus = func(newcomer string) {
+		notices.Warn(cfg.Logger, "too many connections for metrics: one was closed", "newcomer", newcomer)
+	}
 	s.http = &http.Server{
 		Handler:        Handler(cfg),
 		ReadTimeout:    readTimeout,
@@ -109,7 +128,7 @@ func Serve(cfg Config, listeners ...net.Listener) *Server {
 	}
 	for _, l := range listeners {
 		s.serving.Go(func() {
-			if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.http.Serve(&fair.Listener{Listener: l, Slots: s.slots}); !errors.Is(err, http.ErrServerClosed) {
 				// The member goes on: its clients need it more than its operators.
 				cfg.Logger.Error("metrics are not served any more", "address", l.Addr(), "error", err)
 			}
@@ -118,7 +137,8 @@ func Serve(cfg Config, listeners ...net.Listener) *Server {
 	return s
 }
 
-func (s *Server) connState(_ net.Conn, state http.ConnState) {
+func (s *Server) connState(conn net.Conn, state http.ConnState) {
+	conn.(*fair.Conn).Slot().Used()
 	switch state {
 	case http.StateNew:
 		s.connections.Add(1)

@@ -37,7 +37,8 @@ func example() Sample {
 			{Name: "n3"},
 		},
 		TLS:      []TLS{{Side: "client", Expires: time.Unix(7000, 0), Stale: true, Refused: 5}},
-		Requests: 4, RequestBytes: 400,
+		Requests: 4, RequestBytes: 400, Clients: 5, Streams: 6, UnfinishedBytes: 500,
+		Surplus: []Surplus{{Of: "connections", Count: 7}},
 	}
 }
 

@@ -23,6 +23,17 @@ type Sample struct {
 	// Lines of the log for people: those that had no room in the queue, and those in it.
 	LogDropped uint64
 	LogWaiting int
+
+	// Clients is how many connections there are, Streams how many streams on them, and
+	// UnfinishedBytes what has come of messages that are not whole.
+	Clients, Streams, UnfinishedBytes int64
+	Surplus                           []Surplus
+}
+
+// Surplus is how often a bound on what strangers take up was exceeded.
+type Surplus struct {
+	Of    string // what there was too much of
+	Count uint64
 }
 
 // Replica is the member's part in consensus, and its store.
@@ -115,6 +126,10 @@ var memberFigures = []figure[Sample]{
 		func(s *Sample) int64 { return s.Requests }),
 	gauge("server_requests_in_progress_bytes", "What these requests count for against the bound on memory.",
 		func(s *Sample) int64 { return s.RequestBytes }),
+	gauge("server_client_connections", "Connections of clients.", func(s *Sample) int64 { return s.Clients }),
+	gauge("server_client_streams", "Streams on these connections.", func(s *Sample) int64 { return s.Streams }),
+	gauge("server_unfinished_bytes", "What has come of messages of clients that are not whole yet.",
+		func(s *Sample) int64 { return s.UnfinishedBytes }),
 
 	counter("log_dropped_lines_total", "Lines of the log for people that were not written: whoever reads it was gone or too slow.",
 		func(s *Sample) uint64 { return s.LogDropped }),
@@ -165,6 +180,11 @@ var peerFigures = []figure[Peer]{
 		func(p *Peer) uint64 { return p.MatchIndex }, "peer"),
 }
 
+var surplusFigures = []figure[Surplus]{
+	counter("server_surplus_total", "What was refused or closed since it exceeded a bound, by what there was too much of.",
+		func(s *Surplus) uint64 { return s.Count }, "of"),
+}
+
 func lastActive(p *Peer) float64 { return unixSeconds(p.LastActive) }
 
 var tlsFigures = []figure[TLS]{
@@ -198,6 +218,7 @@ func (s sampler) Describe(ch chan<- *prometheus.Desc) {
 	describe(ch, replicaFigures)
 	describe(ch, peerFigures)
 	describe(ch, tlsFigures)
+	describe(ch, surplusFigures)
 }
 
 func describe[T any](ch chan<- *prometheus.Desc, figures []figure[T]) {
@@ -219,6 +240,9 @@ func (s sampler) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, t := range sample.TLS {
 		collect(ch, tlsFigures, &t, t.Side)
+	}
+	for _, of := range sample.Surplus {
+		collect(ch, surplusFigures, &of, of.Of)
 	}
 }
 

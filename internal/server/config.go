@@ -54,6 +54,9 @@ type Config struct {
 	// members must agree on it.
 	LeaseReads bool
 	Limits     kv.Limits
+	Clients    ClientLimits
+	// Descriptors is how many the server may have open. Default: as many as the process.
+	Descriptors int
 
 	FS      vfs.FS // default: the operating system's
 	Version string // what Hello and Status say
@@ -95,6 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.stopTimeout == 0 {
 		c.stopTimeout = defaultStopTimeout
 	}
+	if c.Descriptors == 0 {
+		c.Descriptors = DescriptorLimit()
+	}
 	if len(c.AdvertiseClient) == 0 {
 		c.AdvertiseClient = c.ListenClient
 	}
@@ -118,6 +124,9 @@ func (c Config) check() error {
 	case c.ElectionTimeout < 5*c.HeartbeatInterval:
 		return fmt.Errorf("%w: election timeout %s must be at least 5 times the heartbeat interval %s",
 			ErrConfig, c.ElectionTimeout, c.HeartbeatInterval)
+	}
+	if err := c.Clients.withDefaults().check(); err != nil {
+		return err
 	}
 	if _, ok := c.Cluster.Named(c.Name); !ok {
 		return fmt.Errorf("%w: name %q is not in the initial cluster (%v)", ErrConfig, c.Name, c.Cluster.Names())

@@ -6,6 +6,8 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -21,8 +23,12 @@ const (
 	maxBatchBytes = 31 << 10
 	// replyOverhead is at least what a reply takes on the wire besides its value.
 	replyOverhead = 48
-	// maxUnsentReplies stops the reading of a stream whose client does not read.
-	maxUnsentReplies = 4 << 10
+	// maxUnsentReplies and maxUnsentRefusals, of requests that were not counted, stop the
+	// reading of a stream whose client does not read.
+	maxUnsentReplies  = 4 << 10
+	maxUnsentRefusals = 1 << 10
+	// uncountedWait is how long a stream may keep what there is no room to count.
+	uncountedWait = time.Second
 )
 
 // handler is a Service as a stream sees it.
@@ -35,33 +41,43 @@ type handler interface {
 // the replica's goroutines, which only ever append to unsent.
 type exchange struct {
 	handler handler
-	server  *flow // shared by all streams
-	stream  flow
+	account *account
 	wake    chan struct{} // capacity 1: unsent, ended or over has changed
 	room    chan struct{} // capacity 1: unsent has been taken
 
+	// sending is since when a batch of replies is being handed to the network, in Unix
+	// nanoseconds; 0 while none is.
+	sending atomic.Int64
+
 	mu      sync.Mutex
 	unsent  []answer
+	refused int   // how many of unsent are of requests that were not counted
 	pending int   // requests that have no reply yet
 	ended   error // why no more requests come; nil while they may
 	over    bool  // nobody will send any more
 }
 
-// answer is a reply and what its request counts for.
+// answer is a reply and what its request counts for. A request that was never counted
+// has a refusal in place of a reply: what is not counted must take little memory.
 type answer struct {
-	reply *api.Reply
-	cost  int64 // 0: was never counted
+	reply   *api.Reply
+	cost    int64
+	id      uint64 // of a request that was refused
+	refusal verdict
 }
 
-func newExchange(h handler, server *flow) *exchange {
+func newExchange(h handler, a *account) *exchange {
 	return &exchange{
 		handler: h,
-		server:  server,
-		stream:  flow{maxRequests: maxStreamRequests, maxBytes: maxStreamBytes},
+		account: a,
 		wake:    make(chan struct{}, 1),
 		room:    make(chan struct{}, 1),
 	}
 }
+
+// errStreamBusy ends a stream whose client reads too slowly for what it asks, when there
+// is no room to wait for it.
+var errStreamBusy = status.Error(codes.ResourceExhausted, "the replies are not read, and there is too much in progress to wait for that")
 
 // receive starts what comes in until the client has no more, or ctx ends.
 func (x *exchange) receive(ctx context.Context, recv func() (*api.RequestBatch, error)) {
@@ -71,10 +87,13 @@ func (x *exchange) receive(ctx context.Context, recv func() (*api.RequestBatch, 
 			x.end(err)
 			return
 		}
-		for _, req := range batch.Requests {
+		for i, req := range batch.Requests {
 			x.start(req)
-			if !x.awaitRoom(ctx) {
-				x.end(ctx.Err())
+			if x.hasRoom() {
+				continue
+			}
+			if err := x.awaitRoom(ctx, batch.Requests[i+1:]); err != nil {
+				x.end(err)
 				return
 			}
 		}
@@ -83,22 +102,21 @@ func (x *exchange) receive(ctx context.Context, recv func() (*api.RequestBatch, 
 
 // start hands one request to the handler, or refuses it.
 func (x *exchange) start(req *api.Request) {
-	cost := int64(len(req.Key) + len(req.Value) + requestOverhead)
+	cost := costOf(req)
 	x.mu.Lock()
 	x.pending++
 	x.mu.Unlock()
-	switch {
-	case !x.stream.enter(cost):
-		x.put(answer{reply: service.Busy(req.Id, "this stream has too many requests in progress")})
-	case !x.server.enter(cost):
-		x.stream.leave(cost)
-		x.put(answer{reply: service.Busy(req.Id, "this server has too many requests in progress")})
-	default:
-		t := newTicket()
-		t.exchange, t.cost = x, cost
-		x.handler.Handle(req, t.reply)
+	if v := x.account.enter(cost); v != allowed {
+		x.put(answer{id: req.Id, refusal: v})
+		return
 	}
+	t := newTicket()
+	t.exchange, t.cost = x, cost
+	x.handler.Handle(req, t.reply)
 }
+
+// costOf is what a request counts for, in bytes.
+func costOf(req *api.Request) int64 { return int64(len(req.Key) + len(req.Value) + requestOverhead) }
 
 // ticket is what a request in progress leaves with the handler. It is used again.
 type ticket struct {
@@ -130,16 +148,27 @@ func (t *ticket) redeem(r *api.Reply) {
 // it. Where that is too much the read gets BUSY: it left no trace and can be repeated.
 func (x *exchange) weigh(r *api.Reply, cost int64) answer {
 	value := int64(len(r.Value))
-	switch {
-	case value == 0:
-		return answer{r, cost}
-	case !x.stream.grow(value):
-		return answer{service.Busy(r.Id, "this stream has too many replies waiting to be read"), cost}
-	case !x.server.grow(value):
-		x.stream.shrink(value)
-		return answer{service.Busy(r.Id, "this server has too many replies waiting to be read"), cost}
+	if value == 0 {
+		return answer{reply: r, cost: cost}
 	}
-	return answer{r, cost + value}
+	switch x.account.grow(value) {
+	case overClient:
+		return answer{reply: service.Busy(r.Id, "this client has too many replies waiting to be read"), cost: cost}
+	case overServer:
+		return answer{reply: service.Busy(r.Id, "this server has too many replies waiting to be read"), cost: cost}
+	}
+	return answer{reply: r, cost: cost + value}
+}
+
+// said is the reply to be sent.
+func (a answer) said() *api.Reply {
+	switch a.refusal {
+	case overClient:
+		return service.Busy(a.id, "this client has too many requests in progress")
+	case overServer:
+		return service.Busy(a.id, "this server has too many requests in progress")
+	}
+	return a.reply
 }
 
 // put queues a reply. It never blocks: the replica's goroutines call it.
@@ -149,6 +178,9 @@ func (x *exchange) put(a answer) {
 	over := x.over
 	if !over {
 		x.unsent = append(x.unsent, a)
+		if a.refusal != allowed {
+			x.refused++
+		}
 	}
 	x.mu.Unlock()
 	if over {
@@ -160,27 +192,44 @@ func (x *exchange) put(a answer) {
 
 // settle uncounts a request whose reply has left, or never will.
 func (x *exchange) settle(a answer) {
-	if a.cost > 0 {
-		x.stream.leave(a.cost)
-		x.server.leave(a.cost)
+	if a.refusal == allowed {
+		x.account.leave(a.cost)
 	}
 }
 
-// awaitRoom waits until the client has taken enough replies, or ctx ends.
-func (x *exchange) awaitRoom(ctx context.Context) bool {
-	for {
-		x.mu.Lock()
-		ok := len(x.unsent) < maxUnsentReplies
-		x.mu.Unlock()
-		if ok {
-			return true
-		}
+// hasRoom tells whether the client has taken enough replies to be asked for more.
+func (x *exchange) hasRoom() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.unsent) < maxUnsentReplies && x.refused < maxUnsentRefusals
+}
+
+// awaitRoom waits until the client has taken enough replies, or ctx ends. Meanwhile the
+// rest of its batch counts as in progress, and so does what gRPC may receive of the next.
+// If that is too much it waits for a moment only: a client that reads needs no longer.
+func (x *exchange) awaitRoom(ctx context.Context, rest []*api.Request) error {
+	kept := int64(streamWindow)
+	for _, req := range rest {
+		kept += costOf(req)
+	}
+	var late <-chan time.Time
+	if x.account.grow(kept) == allowed {
+		defer x.account.shrink(kept)
+	} else {
+		timer := time.NewTimer(uncountedWait)
+		defer timer.Stop()
+		late = timer.C
+	}
+	for !x.hasRoom() {
 		select {
 		case <-x.room:
+		case <-late:
+			return errStreamBusy
 		case <-ctx.Done():
-			return false
+			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // end says that no more requests come.
@@ -234,7 +283,7 @@ func (x *exchange) take(before []answer) (answers []answer, pending int, ended e
 	clear(before)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	answers, x.unsent = x.unsent, before[:0]
+	answers, x.unsent, x.refused = x.unsent, before[:0], 0
 	return answers, x.pending, x.ended
 }
 
@@ -244,9 +293,11 @@ func (x *exchange) sendAll(answers []answer, send func(*api.ReplyBatch) error) e
 		n := fitting(answers)
 		batch := &api.ReplyBatch{Replies: make([]*api.Reply, n)}
 		for i, a := range answers[:n] {
-			batch.Replies[i] = a.reply
+			batch.Replies[i] = a.said()
 		}
+		x.sending.Store(time.Now().UnixNano())
 		err := send(batch)
+		x.sending.Store(0)
 		for _, a := range answers[:n] {
 			x.settle(a)
 		}
@@ -265,7 +316,10 @@ func (x *exchange) sendAll(answers []answer, send func(*api.ReplyBatch) error) e
 func fitting(answers []answer) int {
 	size := 0
 	for i, a := range answers {
-		size += len(a.reply.Value) + replyOverhead
+		size += replyOverhead
+		if a.reply != nil {
+			size += len(a.reply.Value)
+		}
 		if i > 0 && size > maxBatchBytes {
 			return i
 		}

@@ -37,14 +37,14 @@ func TestExchangeBoundsTheBytesOfReplies(t *testing.T) {
 		s, _ := newFakeService()
 		ask(t, s, &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Value: make([]byte, 1<<20)})
 		c := exchangeWith(t, s)
-		const n = 2 * maxStreamBytes >> 20
+		const n = 2 * maxClientBytes >> 20
 		batch := &api.RequestBatch{}
 		for id := range uint64(n) {
 			batch.Requests = append(batch.Requests, &api.Request{Id: id, Kind: api.Request_GET, Key: []byte("k")})
 		}
 		c.requests <- batch
 		synctest.Wait()
-		if b := c.x.stream.bytes.Load(); b > maxStreamBytes || b < maxStreamBytes/2 {
+		if b := c.x.account.client.bytes.Load(); b > maxClientBytes || b < maxClientBytes/2 {
 			t.Errorf("%d bytes are counted for a client that does not read", b)
 		}
 		got := map[api.Reply_Code]int{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -15,10 +16,9 @@ import (
 	"balsa/api"
 )
 
-// client is the other end of an exchange.
-type client struct {
+// puppet is the other end of an exchange.
+type puppet struct {
 	x        *exchange
-	server   *flow
 	requests chan *api.RequestBatch
 	replies  chan *api.ReplyBatch // unbuffered: a client that does not read blocks the sender
 	draining chan struct{}
@@ -26,15 +26,19 @@ type client struct {
 	ended    chan error
 }
 
-func exchangeWith(t *testing.T, h handler) *client {
-	c := &client{
-		server:   &flow{maxRequests: maxServerRequests, maxBytes: maxServerBytes},
+func exchangeWith(t *testing.T, h handler) *puppet {
+	return exchangeAs(t, h, quietClients().join(nil, nil, ""))
+}
+
+// exchangeAs is one of several streams of a client.
+func exchangeAs(t *testing.T, h handler, as *client) *puppet {
+	c := &puppet{
 		requests: make(chan *api.RequestBatch, 1),
 		replies:  make(chan *api.ReplyBatch),
 		draining: make(chan struct{}),
 		ended:    make(chan error, 1),
 	}
-	c.x = newExchange(h, c.server)
+	c.x = newExchange(h, &as.requests)
 	ctx, cancel := context.WithCancel(t.Context())
 	c.cancel = cancel
 	go c.x.receive(ctx, func() (*api.RequestBatch, error) {
@@ -62,11 +66,14 @@ func exchangeWith(t *testing.T, h handler) *client {
 	return c
 }
 
-func (c *client) ask(ids ...uint64) {
+// quietClients are clients within the default bounds, of whom nothing is logged.
+func quietClients() *clients { return newClients(ClientLimits{}, slog.New(slog.DiscardHandler)) }
+
+func (c *puppet) ask(ids ...uint64) {
 	c.requests <- batchOf(ids)
 }
 
-func (c *client) read(n int) (ids []uint64) {
+func (c *puppet) read(n int) (ids []uint64) {
 	for len(ids) < n {
 		for _, r := range (<-c.replies).Replies {
 			ids = append(ids, r.Id)
@@ -77,11 +84,11 @@ func (c *client) read(n int) (ids []uint64) {
 }
 
 // idle fails the test if anything is still counted as in progress.
-func (c *client) idle(t *testing.T) {
+func (c *puppet) idle(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
-	for name, f := range map[string]*flow{"server": c.server, "stream": &c.x.stream} {
-		if n, b := f.requests.Load(), f.bytes.Load(); n != 0 || b != 0 {
+	for name, f := range map[string]*flow{"server": c.x.account.server, "source": c.x.account.source, "client": c.x.account.client} {
+		if n, b := f.things.Load(), f.bytes.Load(); n != 0 || b != 0 {
 			t.Errorf("the %s still counts %d requests, %d bytes", name, n, b)
 		}
 	}
@@ -133,14 +140,14 @@ func TestExchangeRefusesTooMuchAtOnce(t *testing.T) {
 		s, node := newFakeService()
 		node.hold = true
 		c := exchangeWith(t, s)
-		c.x.stream.maxRequests = 2
+		c.x.account.client.max.things = 2
 		c.ask(1, 2, 3)
 		busy := (<-c.replies).Replies
-		if len(busy) != 1 || busy[0].Id != 3 || busy[0].Code != api.Reply_BUSY || !strings.Contains(busy[0].Message, "stream") {
+		if len(busy) != 1 || busy[0].Id != 3 || busy[0].Code != api.Reply_BUSY || !strings.Contains(busy[0].Message, "client") {
 			t.Errorf("got %v, want BUSY for request 3", busy)
 		}
-		c.server.maxBytes = 1
-		c.x.stream.maxRequests = 3
+		c.x.account.server.max.bytes = 1
+		c.x.account.client.max.things = 3
 		c.ask(4)
 		if busy := (<-c.replies).Replies; len(busy) != 1 || busy[0].Id != 4 || !strings.Contains(busy[0].Message, "server") {
 			t.Errorf("got %v, want BUSY for request 4", busy)

@@ -26,8 +26,15 @@ const (
 	// maxMessageBytes bounds one message from a client: a largest request, and room
 	// for others in its batch.
 	maxMessageBytes = 4 << 20
-	// maxConcurrentStreams bounds the streams of one connection.
-	maxConcurrentStreams = 1 << 10
+	// streamWindow is how much gRPC may receive on a stream before it is read; for the rest
+	// of a larger message it makes room when that is waited for. connWindow is the same for
+	// a connection, whose streams do not wait for each other.
+	streamWindow = 64 << 10
+	connWindow   = 1 << 20
+	// maxHeaderBytes bounds the headers of a stream, and connectTimeout how long it may take
+	// until a connection speaks TLS and HTTP/2.
+	maxHeaderBytes = 16 << 10
+	connectTimeout = 5 * time.Second
 	// minPingInterval is how often clients may ping. grpc-go's own default of five
 	// minutes would cut off clients that watch their connections.
 	minPingInterval = 5 * time.Second
@@ -41,11 +48,11 @@ const (
 // and after drain, it answers that it cannot serve.
 type front struct {
 	api.UnimplementedKVServer
-	hello  *api.Hello
-	flow   flow
-	health *health.Server
-	status func() *api.StatusReply
-	names  func(text string) string // Cluster.WithNames
+	hello   *api.Hello
+	clients *clients
+	health  *health.Server
+	status  func() *api.StatusReply
+	names   func(text string) string // Cluster.WithNames
 	// requests counts and times requests; nil if nobody is to see it.
 	requests *metrics.Requests
 
@@ -56,11 +63,11 @@ type front struct {
 	receivers sync.WaitGroup
 }
 
-func newFront(hello *api.Hello) *front {
+func newFront(hello *api.Hello, clients *clients) *front {
 	f := &front{
 		hello:    hello,
 		names:    func(text string) string { return text },
-		flow:     flow{maxRequests: maxServerRequests, maxBytes: maxServerBytes},
+		clients:  clients,
 		health:   health.NewServer(),
 		draining: make(chan struct{}),
 	}
@@ -72,14 +79,18 @@ func newFront(hello *api.Hello) *front {
 // newGRPCServer serves f and the standard health service.
 func (f *front) newGRPCServer(creds credentials.TransportCredentials) *grpc.Server {
 	g := grpc.NewServer(
-		grpc.Creds(creds),
+		grpc.Creds(introducer{creds, f.clients}),
+		grpc.ConnectionTimeout(connectTimeout),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.ForceServerCodecV2(api.Codec()),
-		grpc.MaxConcurrentStreams(maxConcurrentStreams),
+		grpc.MaxConcurrentStreams(uint32(f.clients.limits.Streams)),
+		grpc.UnaryInterceptor(f.clients.unary),
+		grpc.StreamInterceptor(f.clients.stream),
 		// Windows of a fixed size: to find one out, gRPC sends a ping with each message that
 		// comes when no ping is under way, and the other side answers it.
-		grpc.StaticStreamWindowSize(maxMessageBytes),
-		grpc.StaticConnWindowSize(maxMessageBytes),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: idlePing, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true),
@@ -144,7 +155,11 @@ func (f *front) Handle(req *api.Request, reply func(*api.Reply)) {
 // Exchange is api.KVServer's: it sends from this goroutine and receives in another.
 // That one ends when this one has returned, which ends the stream; wait waits for it.
 func (f *front) Exchange(stream api.KV_ExchangeServer) error {
-	x := newExchange(f, &f.flow)
+	cl, leave := f.clients.of(stream.Context())
+	defer leave()
+	x := newExchange(f, &cl.requests)
+	cl.began(x)
+	defer cl.over(x)
 	if err := stream.Send(&api.ReplyBatch{Hello: f.greeting()}); err != nil {
 		return err
 	}

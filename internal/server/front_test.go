@@ -8,7 +8,7 @@ import (
 )
 
 func TestHelloTellsTheRevisionOnceThereIsAStore(t *testing.T) {
-	f := newFront(&api.Hello{NodeId: 5, Name: "n5"})
+	f := newFront(&api.Hello{NodeId: 5, Name: "n5"}, quietClients())
 	if h := f.greeting(); h.Revision != 0 || h.NodeId != 5 {
 		t.Errorf("before there is a replica: %v", h)
 	}

@@ -26,12 +26,12 @@ func (s *Server) clientCredentials() credentials.TransportCredentials {
 	if s.cfg.ClientTLS.hasList() {
 		allows = s.cfg.ClientTLS.allows
 	}
-	conf := s.clientTLS.Server(s.cfg.ClientTLS.ClientAuth, allows, http2)
+	conf := s.clientTLS.Server(s.cfg.ClientTLS.ClientAuth, allows, protocolHTTP2)
 	return &gate{TransportCredentials: credentials.NewTLS(conf), conf: conf, refused: &s.turnedAway}
 }
 
-// http2 is the protocol that gRPC speaks in TLS.
-const http2 = "h2"
+// protocolHTTP2 is what gRPC speaks in TLS.
+const protocolHTTP2 = "h2"
 
 // gate is TLS that tells whom it refuses, and why.
 type gate struct {
@@ -47,7 +47,7 @@ func (g *gate) Clone() credentials.TransportCredentials { return g }
 func (g *gate) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn := tls.Server(raw, g.conf)
 	err := conn.Handshake()
-	if err == nil && conn.ConnectionState().NegotiatedProtocol != http2 {
+	if err == nil && conn.ConnectionState().NegotiatedProtocol != protocolHTTP2 {
 		err = errors.New("the client does not offer HTTP/2 (ALPN)")
 	}
 	if err == nil {

@@ -159,7 +159,7 @@ func refuse(t *testing.T, c *secured, pair certstest.Pair, plain bool) {
 		}
 		return
 	}
-	conf := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{http2}}
+	conf := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocolHTTP2}}
 	if pair.Cert != nil {
 		cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
 		if err != nil {

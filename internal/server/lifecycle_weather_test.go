@@ -50,7 +50,7 @@ func newTown(t testing.TB) *town {
 			t.Fatal(err)
 		}
 		end.Start(r.Node)
-		f := newFront(&api.Hello{ClusterId: 7, NodeId: uint64(id)})
+		f := newFront(&api.Hello{ClusterId: 7, NodeId: uint64(id)}, quietClients())
 		f.serve(r)
 		g, door := f.newGRPCServer(insecure.NewCredentials()), bufconn.Listen(64<<10)
 		c.serving.Go(func() { _ = g.Serve(door) })
@@ -81,7 +81,7 @@ func (c *town) close() {
 func (c *town) idle() {
 	c.t.Helper()
 	for i, f := range c.fronts {
-		if n, b := f.flow.requests.Load(), f.flow.bytes.Load(); n != 0 || b != 0 {
+		if n, b := f.clients.requests.things.Load(), f.clients.requests.bytes.Load(); n != 0 || b != 0 {
 			c.t.Errorf("server %d still counts %d requests, %d bytes", i+1, n, b)
 		}
 	}

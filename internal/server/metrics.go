@@ -20,11 +20,12 @@ func (s *Server) serveMetrics() {
 	}
 	s.front.requests = newRequests()
 	s.metrics = metrics.Serve(metrics.Config{
-		Sample:     s.sample,
-		Health:     s.health,
-		Collectors: []prometheus.Collector{s.syncs, s.front.requests},
-		Pprof:      s.cfg.Pprof,
-		Logger:     s.log,
+		Sample:      s.sample,
+		Health:      s.health,
+		Collectors:  []prometheus.Collector{s.syncs, s.front.requests},
+		Pprof:       s.cfg.Pprof,
+		Connections: s.shares.metrics,
+		Logger:      s.log,
 	}, s.cfg.MetricsListeners...)
 	s.log.Info("serving metrics", "endpoints", urlList(s.cfg.ListenMetrics))
 }
@@ -62,10 +63,9 @@ func (s *Server) sample() metrics.Sample {
 			LogBytes: disk.LogBytes, Segments: disk.Segments, LowSpace: disk.LowSpace,
 			SnapshotIndex: uint64(disk.SnapshotIndex), SnapshotBytes: disk.SnapshotBytes,
 		},
-		Requests:     s.front.flow.requests.Load(),
-		RequestBytes: s.front.flow.bytes.Load(),
 	}
 	sample.LogDropped, sample.LogWaiting = s.cfg.LogStats()
+	s.sampleClients(&sample)
 	var known []raft.PeerStatus
 	if r := s.front.replica.Load(); r != nil {
 		sample.Replica, known = r.sample()
@@ -75,6 +75,22 @@ func (s *Server) sample() metrics.Sample {
 	}
 	sample.TLS = s.sampleTLS()
 	return sample
+}
+
+// sampleClients reads what clients take up, and how often that was too much.
+func (s *Server) sampleClients(sample *metrics.Sample) {
+	c := s.front.clients
+	connections, handshakes := c.slots.Stats(), s.transport.Handshakes()
+	sample.Requests, sample.RequestBytes = c.requests.things.Load(), c.requests.bytes.Load()
+	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), c.streams.things.Load(), c.unfinished.Load()
+	sample.Surplus = []metrics.Surplus{
+		{Of: "connections", Count: connections.Refused + connections.Evicted},
+		{Of: "streams", Count: c.lost.streams.n.Load()},
+		{Of: "requests", Count: c.lost.requests.n.Load()},
+		{Of: "unfinished", Count: c.lost.unfinished.n.Load()},
+		{Of: "stalled", Count: c.lost.stalled.n.Load()},
+		{Of: "handshakes", Count: handshakes.Evicted},
+	}
 }
 
 // sample reads the replica's figures, and what it knows of the others if it leads.

@@ -34,6 +34,7 @@ const (
 // Server is one running member of a cluster.
 type Server struct {
 	cfg       Config
+	shares    descriptors
 	self      Member
 	log       *slog.Logger
 	started   time.Time
@@ -76,9 +77,15 @@ func Start(cfg Config) (*Server, error) {
 		cfg.closeListeners() // those that came with it
 		return nil, err
 	}
+	shares, err := cfg.shareDescriptors(cfg.Descriptors)
+	if err != nil {
+		cfg.closeListeners()
+		return nil, err
+	}
 	self, _ := cfg.Cluster.Named(cfg.Name)
 	s := &Server{
 		cfg:      cfg,
+		shares:   shares,
 		self:     self,
 		log:      slog.New(naming{cfg.Logger.Handler(), cfg.Cluster, self.ID}).With("member", self.Name),
 		started:  time.Now(),
@@ -163,9 +170,15 @@ func (s *Server) assemble() (err error) {
 	if s.home, err = openHome(s.cfg, s.self); err != nil {
 		return err
 	}
+	limits := s.cfg.Clients.withDefaults()
+	if limits.Connections > s.shares.clients {
+		s.log.Info("fewer client connections than wanted, for want of open files (ulimit -n)",
+			"most", s.shares.clients, "wanted", limits.Connections, "files", s.cfg.Descriptors)
+		limits.Connections = s.shares.clients
+	}
 	s.front = newFront(&api.Hello{
 		ClusterId: s.cfg.Cluster.ID, NodeId: uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
-	})
+	}, newClients(limits, s.log))
 	s.front.status, s.front.names = s.status, s.cfg.Cluster.WithNames
 	if s.transport, err = s.newTransport(); err != nil {
 		return errors.Join(err, s.home.close())
@@ -174,8 +187,9 @@ func (s *Server) assemble() (err error) {
 	s.watchTLS()
 	s.serveMetrics()
 	for _, l := range s.cfg.ClientListeners {
-		s.work.Go(func() { s.serve(l) })
+		s.work.Go(func() { s.serve(s.front.clients.listener(l)) })
 	}
+	s.work.Go(func() { s.front.clients.watch(s.ctx) })
 	return nil
 }
 
@@ -196,7 +210,7 @@ func (s *Server) newTransport() (*transport.Transport, error) {
 		OnPeerUp:    func(raft.NodeID) { notify(s.met) },
 		OnPeerDown:  s.peerDown,
 		Logger:      s.log,
-		Limits:      transport.Limits{Silence: s.cfg.ElectionTimeout + peerSilence},
+		Limits:      transport.Limits{Silence: s.cfg.ElectionTimeout + peerSilence, Strangers: s.shares.handshakes},
 	}
 	s.securePeers(&cfg)
 	return transport.New(cfg)

@@ -1,7 +1,7 @@
 package server
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -14,34 +14,38 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"balsa/raft"
+	"balsa/rsm"
 )
 
-// slowSnapshots is a disk that takes long for each write of a snapshot.
-type slowSnapshots struct {
-	on    atomic.Bool
-	began chan struct{} // capacity 1
+// hungSnapshots is a disk on which writes of snapshots wait until they are released.
+type hungSnapshots struct {
+	on       atomic.Bool
+	began    chan struct{} // capacity 1
+	released chan struct{}
 }
 
-func (s *slowSnapshots) MaybeError(op errorfs.Op) error {
+func (s *hungSnapshots) MaybeError(op errorfs.Op) error {
 	if s.on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, ".snap") {
 		notify(s.began)
-		time.Sleep(200 * time.Millisecond)
+		<-s.released
 	}
 	return nil
 }
 
-func (s *slowSnapshots) String() string { return "slow snapshots" }
+func (s *hungSnapshots) String() string { return "hung snapshots" }
 
 // A follower that saves a snapshot lets one from the leader wait. Both are broken off when
 // it stops: neither waits for the other.
+//
+// It is not parallel to others, since it looks for a goroutine that others may have, too.
 func TestShutdownWaitsForNoSnapshot(t *testing.T) {
-	t.Parallel()
 	c := newTestCluster(t, 3, "")
-	disks, mem := make([]*slowSnapshots, 3), vfs.NewMem()
+	disks, mem := make([]*hungSnapshots, 3), vfs.NewMem()
 	for i := range c.configs {
-		disks[i] = &slowSnapshots{began: make(chan struct{}, 1)}
+		disks[i] = &hungSnapshots{began: make(chan struct{}, 1), released: make(chan struct{})}
 		c.configs[i].FS = errorfs.Wrap(mem, disks[i])
 		c.configs[i].MaxRaftState = 5 << 20
+		c.configs[i].stopTimeout = patience
 	}
 	c.startAll()
 	leader := c.leader()
@@ -61,18 +65,35 @@ func TestShutdownWaitsForNoSnapshot(t *testing.T) {
 		Header: raft.Header{From: c.servers[leader].self.ID, To: c.servers[follower].self.ID, Term: s.Term},
 		Meta:   raft.SnapshotMeta{Index: s.Commit + 1000, Term: s.Term, Configuration: s.Configuration},
 	}
+	var stopping atomic.Bool
 	sent := make(chan error, 1)
-	go func() {
-		sent <- c.servers[leader].transport.SendSnapshot(context.Background(), offer, strings.NewReader("anything"))
+	go func() { // again and again, as a leader does: a connection may fail
+		for {
+			err := c.servers[leader].transport.SendSnapshot(t.Context(), offer, strings.NewReader("anything"))
+			if err == nil || stopping.Load() {
+				sent <- err
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
 	}()
 	// It is at the follower once a goroutine there receives it.
 	stack := make([]byte, 1<<20)
-	for deadline := time.Now().Add(patience); !strings.Contains(string(stack[:runtime.Stack(stack, true)]), "ReceiveSnapshot("); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the snapshot does not arrive")
-		}
-	}
-	c.servers[follower].Abort()
+	eventually(t, "the snapshot does not arrive", func() bool {
+		return strings.Contains(string(stack[:runtime.Stack(stack, true)]), "ReceiveSnapshot(")
+	})
+	stopping.Store(true)
+	aborted := make(chan struct{})
+	go func() {
+		c.servers[follower].Abort()
+		close(aborted)
+	}()
+	// The replica stops although the snapshots wait, and only then does the disk go on.
+	eventually(t, "the replica does not stop", func() bool {
+		return errors.Is(node.Read(t.Context(), rsm.ReadIndex), rsm.ErrStopped)
+	})
+	close(disks[follower].released)
+	<-aborted
 	c.servers[follower] = nil
 	files, err := mem.List(filepath.Join(c.configs[follower].DataDir, walName))
 	if err != nil {
@@ -85,5 +106,15 @@ func TestShutdownWaitsForNoSnapshot(t *testing.T) {
 	}
 	if err := <-sent; err == nil {
 		t.Error("the snapshot was stored")
+	}
+}
+
+// eventually waits until what is so.
+func eventually(t *testing.T, otherwise string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(otherwise)
+		}
 	}
 }

@@ -1,6 +1,6 @@
 // Package clerk is the Go client of balsa.
 //
-//	ck, err := clerk.New([]string{"10.0.0.1:2379", "10.0.0.2:2379", "10.0.0.3:2379"})
+//	ck, err := clerk.New([]string{"10.0.0.1:23790", "10.0.0.2:23790", "10.0.0.3:23790"})
 //	if err != nil { ... }
 //	defer ck.Close()
 //

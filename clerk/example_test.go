@@ -13,7 +13,7 @@ import (
 
 // In a program, New takes the addresses of some servers:
 //
-//	ck, err := clerk.New([]string{"10.0.0.1:2379", "10.0.0.2:2379", "10.0.0.3:2379"})
+//	ck, err := clerk.New([]string{"10.0.0.1:23790", "10.0.0.2:23790", "10.0.0.3:23790"})
 func Example() {
 	service := clerktest.New(1) // stands for a cluster
 	defer service.Close()

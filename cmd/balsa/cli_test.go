@@ -526,3 +526,25 @@ func TestAServerThatWaitsSaysSo(t *testing.T) {
 		t.Errorf("code %d, out %s", code, out)
 	}
 }
+
+func TestCalledAs(t *testing.T) {
+	t.Chdir(filepath.Join("..", ".."))
+	cache := "/home/u/.cache/go-build/5f/" + strings.Repeat("5f", 32) + "-d/balsa"
+	for name, want := range map[string]string{
+		"":                                "balsa",
+		"balsa":                           "balsa",
+		"./balsa":                         "./balsa",
+		"/opt/my tools/balsa":             "'/opt/my tools/balsa'",
+		"/tmp/go-build123/b001/exe/balsa": "go run ./cmd/balsa",
+		cache:                             "go run ./cmd/balsa",
+		"/home/u/go-build/balsa":          "/home/u/go-build/balsa",
+	} {
+		if got := calledAs(name); got != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+	t.Chdir(t.TempDir())
+	if got, want := calledAs(cache), "go run balsa/cmd/balsa"; got != want {
+		t.Errorf("elsewhere: %s, want %s", got, want)
+	}
+}

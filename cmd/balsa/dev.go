@@ -178,16 +178,16 @@ func (o devOptions) welcome(p *program, configs []server.Config) {
 	if o.basePort != defaultBasePort {
 		fmt.Fprintf(p.stdout, "\nIn another terminal, first:\n\n  export BALSA_ENDPOINTS=%s\n", strings.Join(endpoints, ","))
 	}
-	fmt.Fprint(p.stdout, `
-Try, in another terminal:
+	fmt.Fprintf(p.stdout, `
+Try, in another terminal, in the same folder:
 
-  balsa put greeting hello
-  balsa get greeting
-  balsa put greeting bonjour --version 1
-  balsa status
+  %[1]s put greeting hello
+  %[1]s get greeting
+  %[1]s put greeting bonjour --version 1
+  %[1]s status
 
 Ctrl-C stops all; the data stays.
-`)
+`, calledAs(p.name))
 }
 
 // watch returns nil when ctx ends, or what made a server fail.

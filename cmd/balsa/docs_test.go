@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -42,6 +43,29 @@ func TestDocumentsTellNoLies(t *testing.T) {
 				t.Errorf("%s: link to %s: %v", page, link[1], err)
 			}
 		}
+	}
+}
+
+// Examples name balsa's ports: those of etcd lead to etcd.
+func TestExamplesNameOurPorts(t *testing.T) {
+	etcds := regexp.MustCompile(`:23(79|80)([^0-9$]|$)`)
+	files := 0
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+		name := d.Name()
+		isExample := strings.HasSuffix(name, ".md") || strings.HasSuffix(name, ".proto") ||
+			strings.HasSuffix(name, ".go") && (!strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "example"))
+		if err != nil || d.IsDir() || !isExample {
+			return err
+		}
+		files++
+		data, err := os.ReadFile(path)
+		if found := etcds.Find(data); found != nil {
+			t.Errorf("%s: %s is a port of etcd", path, found)
+		}
+		return err
+	})
+	if err != nil || files < 100 {
+		t.Errorf("%d files, %v", files, err)
 	}
 }
 

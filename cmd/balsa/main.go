@@ -20,7 +20,7 @@ func main() {
 	captureGRPC()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	p := program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, environ: os.Environ()}
+	p := program{name: os.Args[0], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, environ: os.Environ()}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
@@ -29,6 +29,7 @@ const helpWidth = 100
 
 // program is one run of the command, with all that it takes from its surroundings.
 type program struct {
+	name           string // that it was called by
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) (string, bool)

@@ -208,6 +208,27 @@ func figureOf(t *testing.T, port int, name string) int {
 	return 0
 }
 
+// What dev says to try works as it is printed, from the folder it was started in.
+func TestWhatDevPrintsWorks(t *testing.T) {
+	base := freePorts(t, 30)
+	cmd := process(t, "dev", "--base-port", strconv.Itoa(base), "--data-dir", filepath.Join(t.TempDir(), "data"))
+	r, w := pipe(t, cmd)
+	start(t, cmd)
+	w.Close()
+	var script []string
+	for lines := bufio.NewScanner(r); lines.Scan() && !strings.HasPrefix(lines.Text(), "Ctrl-C"); {
+		if line := lines.Text(); strings.HasPrefix(line, "  export ") || strings.HasPrefix(line, "  "+cmd.Path) {
+			script = append(script, line)
+		}
+	}
+	sh := exec.Command("sh", "-e", "-c", strings.Join(script, "\n"))
+	sh.Env = cmd.Env
+	out, err := sh.CombinedOutput()
+	if err != nil || len(script) != 5 || !strings.HasPrefix(string(out), "version=1 revision=2\nhello\nversion=2 revision=3\nNAME") {
+		t.Errorf("%q: %v, %s", script, err, out)
+	}
+}
+
 // Go's runtime writes the text of a panic itself. Whoever should read it must not keep a
 // server half alive.
 func TestAPanicEndsAServerWhoeverReads(t *testing.T) {

@@ -34,7 +34,7 @@ type Cluster struct {
 
 // ParseCluster reads a membership of the form
 //
-//	n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380,n3=http://10.0.0.3:2380
+//	n1=http://10.0.0.1:23800,n2=http://10.0.0.2:23800,n3=http://10.0.0.3:23800
 //
 // The token tells clusters apart that have the same names.
 func ParseCluster(token, members string) (*Cluster, error) {

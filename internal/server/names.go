@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -53,6 +54,8 @@ func (n naming) name(a slog.Attr) slog.Attr {
 			return slog.String(a.Key, n.cluster.NameOf(x))
 		case error:
 			return slog.String(a.Key, n.cluster.WithNames(x.Error()))
+		case fmt.Stringer:
+			return slog.String(a.Key, n.cluster.WithNames(x.String()))
 		}
 	}
 	return a

@@ -19,10 +19,10 @@ func TestLogsShowMembersByName(t *testing.T) {
 	x, y := NodeID("t", "a"), NodeID("t", "b")
 	log := slog.New(naming{slog.NewTextHandler(&out, nil), cluster, x}).With("peer", y)
 	log.Info("hello", "leader", x, "vote", raft.None, "stranger", raft.NodeID(77), "n", 3)
-	log.With("id", x).Warn("to "+y.String(), "id", y, "error", fmt.Errorf("this is %s, not %s", x, y), "text", "from "+x.String())
+	log.With("id", x).Warn("to "+y.String(), "id", y, "error", fmt.Errorf("this is %s, not %s", x, y), "text", "from "+x.String(), "voters", raft.NewConfiguration(x, y).Voters)
 	for i, want := range []string{
 		"msg=hello peer=b leader=a vote=none stranger=n77 n=3",
-		`msg="to b" peer=b id=b error="this is a, not b" text="from a"`,
+		`msg="to b" peer=b id=b error="this is a, not b" text="from a" voters="[b a]"`,
 	} {
 		if got := strings.Split(out.String(), "\n")[i]; !strings.HasSuffix(got, want) {
 			t.Errorf("got %q, want %q", got, want)

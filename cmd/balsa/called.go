@@ -1,0 +1,30 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// cached is the folder in which the go tool keeps a program that "go run" has built.
+var cached = regexp.MustCompile(`^[0-9a-f]{64}-d$`)
+
+// calledAs is how to call this program once more from the same folder, given how it was
+// called this time. "go run" calls it by the name of a temporary file.
+func calledAs(name string) string {
+	dir := filepath.Dir(name)
+	if cached.MatchString(filepath.Base(dir)) || strings.Contains(dir, "go-build") && filepath.Base(dir) == "exe" {
+		if _, err := os.Stat(filepath.Join("cmd", "balsa", "main.go")); err == nil {
+			return "go run ./cmd/balsa"
+		}
+		return "go run balsa/cmd/balsa"
+	}
+	if name == "" {
+		return "balsa"
+	}
+	if strings.ContainsAny(name, " '\"$\\`&;()") {
+		return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	}
+	return name
+}

@@ -37,7 +37,23 @@ type cluster struct {
 	binary  string
 	members []*member
 	flags   []string
+	wiring  // is one of these, the other is nil:
 	network *network
+	netns   *netns
+}
+
+// wiring is how the members and their clients reach each other.
+type wiring interface {
+	// listen is where m listens, and client what clients are told.
+	listen(m *member) (client, peer string)
+	client(m *member) string
+	// seenBy is m's --initial-cluster.
+	seenBy(m *member) string
+	// endpoints are where clients reach the members.
+	endpoints() []string
+	// command is a command that runs where m lives.
+	command(m *member, name string, args ...string) *exec.Cmd
+	close()
 }
 
 // newCluster lays out n members in dir, on free ports of the loopback interface; on
@@ -66,6 +82,20 @@ func newCluster(binary, dir string, n int, flags []string, seed uint64, disks bo
 	}
 	var err error
 	c.network, err = newNetwork(c.members, seed)
+	c.wiring = c.network
+	return c, err
+}
+
+// newFarCluster lays out n members in dir, on machines of their own.
+func newFarCluster(binary, dir string, n int, flags []string) (*cluster, error) {
+	c := &cluster{binary: binary, flags: flags}
+	for i := range n {
+		name := fmt.Sprintf("n%d", i+1)
+		c.members = append(c.members, &member{index: i, name: name, dir: filepath.Join(dir, name), log: filepath.Join(dir, name+".log")})
+	}
+	var err error
+	c.netns, err = newNetns(c.members)
+	c.wiring = c.netns
 	return c, err
 }
 
@@ -108,8 +138,8 @@ func (c *cluster) close(keepDisks bool) error {
 			errs = append(errs, fmt.Errorf("%s did not stop when asked to", m.name))
 		}
 	}
-	if c.network != nil {
-		c.network.close()
+	if c.wiring != nil {
+		c.wiring.close()
 	}
 	for _, m := range c.members {
 		switch {
@@ -130,10 +160,11 @@ func (c *cluster) start(m *member) error {
 		return fmt.Errorf("open the log of %s: %w", m.name, err)
 	}
 	defer log.Close() // the process has its own
-	cmd := exec.Command(c.binary, append([]string{
+	client, peer := c.listen(m)
+	cmd := c.command(m, c.binary, append([]string{
 		"serve", "--name", m.name, "--data-dir", m.dir,
-		"--listen-client-urls", "http://" + m.client, "--advertise-client-urls", "http://" + c.network.client(m),
-		"--listen-peer-urls", "http://" + m.peer, "--initial-cluster", c.network.seenBy(m),
+		"--listen-client-urls", "http://" + client, "--advertise-client-urls", "http://" + c.client(m),
+		"--listen-peer-urls", "http://" + peer, "--initial-cluster", c.seenBy(m),
 	}, c.flags...)...)
 	// A group of its own, so that Ctrl-C is for the rig, which then ends all in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

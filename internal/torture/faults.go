@@ -44,6 +44,12 @@ func (t *torture) schedule() []fault {
 	for i := range t.o.hungDisks {
 		repeat(1, kindHung, func() error { return t.hungDisk(i%2 == 0) })
 	}
+	lengths := t.o.outageLengths()
+	t.rng.Shuffle(len(lengths), func(i, j int) { lengths[i], lengths[j] = lengths[j], lengths[i] })
+	for i, d := range lengths {
+		kind := outageKinds[i%len(outageKinds)]
+		repeat(1, kind, func() error { return t.outage(kind, d) })
+	}
 	t.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	if t.o.catchUp {
 		repeat(1, kindCatchUp, t.catchUp)

@@ -5,6 +5,7 @@
 //	go run ./internal/torture --kills 10
 //	go run ./internal/torture --kills 20 --network 30 --pauses 5
 //	go run ./internal/torture --kills 0 --power-losses 20 --full-disk 3 --hung-disk 4
+//	go run ./internal/torture --netns --outages 30
 //
 // It ends with one line that says so, or what was wrong, and leaves logs, histories and
 // a report in a folder. The faults come in an order that the seed decides.
@@ -13,10 +14,15 @@
 // Power losses do: each server has an ext4 file system of its own, which is shut down
 // under it and forgets what was not synced. That takes root and loop devices. With
 // --without-sync, which leaves the sync out of the log, a run with power losses must fail.
+//
+// The proxies of --network acknowledge what they drop. With --netns each server has a
+// machine of its own, in a network of the kernel where packets are really gone, for a
+// second to a minute, and machines vanish, return and move. That takes root.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -36,6 +42,10 @@ type options struct {
 	bulk, window           int
 	pause                  time.Duration
 	within, heal, rejoin   time.Duration
+	netns                  bool
+	outages                int
+	shortest, longest      time.Duration
+	election               time.Duration
 	seed                   uint64
 	flags                  string
 	catchUp, restart       bool
@@ -54,6 +64,11 @@ func (o *options) register(f *flag.FlagSet) {
 	f.IntVar(&o.powerLosses, "power-losses", 0, "power losses: of a follower, the leader, a majority, all (needs root)")
 	f.IntVar(&o.fullDisks, "full-disk", 0, "full disks: of a follower and of the leader in turn (needs root)")
 	f.IntVar(&o.hungDisks, "hung-disk", 0, "disks that hang for seconds: of a follower and of the leader in turn (needs root)")
+	f.BoolVar(&o.netns, "netns", false, "give each server a machine of its own, in a network of the kernel that really drops packets (needs root, ip and nsenter); then only --outages, --kills, --pauses, --catch-up and --restart, and none of them unless given")
+	f.IntVar(&o.outages, "outages", 0, "with --netns: outages of that network, with machines that vanish, move and return")
+	f.DurationVar(&o.shortest, "shortest", time.Second, "the shortest outage")
+	f.DurationVar(&o.longest, "longest", time.Minute, "the longest outage")
+	f.DurationVar(&o.election, "election", 500*time.Millisecond, "the servers' election timeout")
 	f.IntVar(&o.clients, "clients", 5, "clients that read and write shared keys")
 	f.IntVar(&o.keys, "keys", 50, "shared keys")
 	f.IntVar(&o.rate, "rate", 0, "operations a second of all clients together at most; 0: no bound")
@@ -73,6 +88,50 @@ func (o *options) register(f *flag.FlagSet) {
 // needsDisks tells whether servers must have file systems of their own.
 func (o *options) needsDisks() bool { return o.powerLosses+o.fullDisks+o.hungDisks > 0 }
 
+// serveFlags are more flags for balsa serve.
+func (o *options) serveFlags() []string {
+	return append([]string{
+		fmt.Sprintf("--election-timeout=%d", o.election.Milliseconds()),
+		fmt.Sprintf("--heartbeat-interval=%d", max(1, o.election.Milliseconds()/10)),
+	}, strings.Fields(o.flags)...)
+}
+
+// settle makes sense of the flags that were given.
+func (o *options) settle(f *flag.FlagSet) error {
+	given := make(map[string]bool)
+	f.Visit(func(f *flag.Flag) {
+		given[f.Name] = true
+		if f.Name != "dir" && f.Name != "seed" && f.Name != "binary" {
+			o.given = append(o.given, fmt.Sprintf("--%s='%s'", f.Name, f.Value))
+		}
+	})
+	if o.netns {
+		for name, reset := range map[string]func(){
+			"kills": func() { o.kills = 0 }, "pauses": func() { o.pauses = 0 },
+			"catch-up": func() { o.catchUp = false }, "restart": func() { o.restart = false },
+		} {
+			if !given[name] {
+				reset()
+			}
+		}
+	}
+	switch {
+	case f.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case o.nodes < 3:
+		return errors.New("--nodes must be 3 at least: the others have to go on without one")
+	case o.netns && o.network > 0 || o.netns && o.needsDisks():
+		return errors.New("--network and faults of disks do not go together with --netns")
+	case !o.netns && o.outages > 0:
+		return errors.New("--outages needs --netns")
+	case o.shortest <= 0 || o.longest < o.shortest:
+		return errors.New("--shortest must be above 0, and --longest not below it")
+	case o.election < 5*time.Millisecond:
+		return errors.New("--election must be 5ms at least")
+	}
+	return nil
+}
+
 // command is how to repeat the run.
 func (o *options) command() string {
 	return strings.Join(append([]string{"go run ./internal/torture", fmt.Sprintf("--seed=%d", o.seed)}, o.given...), " ")
@@ -82,24 +141,21 @@ func main() {
 	var o options
 	o.register(flag.CommandLine)
 	flag.Parse()
-	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "torture: unexpected argument %q\n", flag.Arg(0))
+	if err := o.settle(flag.CommandLine); err != nil {
+		fmt.Fprintf(os.Stderr, "torture: %v\n", err)
 		os.Exit(2)
 	}
-	if o.nodes < 3 {
-		fmt.Fprintln(os.Stderr, "torture: --nodes must be 3 at least: the others have to go on without one")
-		os.Exit(2)
-	}
-	flag.Visit(func(f *flag.Flag) {
-		if f.Name != "dir" && f.Name != "seed" {
-			o.given = append(o.given, fmt.Sprintf("--%s='%s'", f.Name, f.Value))
-		}
-	})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, o)
+	code, err := 0, error(nil)
+	if o.netns && !insideNetns() {
+		code, err = enterNetns(ctx, o)
+	} else {
+		err = run(ctx, o)
+	}
 	stop()
 	if err != nil {
 		fmt.Printf("FAILED: %s\n", oneLine(err))
-		os.Exit(1)
+		code = 1
 	}
+	os.Exit(code)
 }

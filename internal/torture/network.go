@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 	"time"
 )
@@ -53,6 +54,14 @@ func (n *network) seenBy(m *member) string {
 
 // client is where clients reach m, and what m tells them.
 func (n *network) client(m *member) string { return n.clients[m.index].address() }
+
+// listen is where m listens, behind the proxies.
+func (n *network) listen(m *member) (client, peer string) { return m.client, m.peer }
+
+// command runs what it is told on this machine, as all members do.
+func (n *network) command(_ *member, name string, args ...string) *exec.Cmd {
+	return exec.Command(name, args...)
+}
 
 // endpoints are where clients reach the members.
 func (n *network) endpoints() (all []string) {

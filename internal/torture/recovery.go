@@ -14,25 +14,28 @@ import (
 // errLost says that something is gone that a client was told of.
 var errLost = errors.New("an acknowledged write is lost")
 
-// resumed waits until a write is acknowledged that was sent after at, and returns
-// how long that took.
+// resumed waits until a write is acknowledged that was sent after at, and returns how
+// long after at that was. It may be called late.
 func (l *load) resumed(ctx context.Context, at time.Time, within time.Duration) (time.Duration, error) {
-	for time.Since(at) < within && ctx.Err() == nil {
+	for ctx.Err() == nil {
 		l.mu.Lock()
 		// The first after the fault may have been under way already; the second was not.
 		i, _ := slices.BinarySearchFunc(l.acked, at, time.Time.Compare)
-		if len(l.acked) >= i+2 {
-			first := l.acked[i+1]
-			l.mu.Unlock()
-			return first.Sub(at), nil
+		took := time.Since(at)
+		found := len(l.acked) >= i+2
+		if found {
+			took = l.acked[i+1].Sub(at)
 		}
 		l.mu.Unlock()
+		switch {
+		case took > within:
+			return 0, fmt.Errorf("no write was acknowledged within %v", within)
+		case found:
+			return took, nil
+		}
 		time.Sleep(time.Millisecond)
 	}
-	if ctx.Err() != nil {
-		return 0, ctx.Err()
-	}
-	return 0, fmt.Errorf("no write was acknowledged within %v", within)
+	return 0, ctx.Err()
 }
 
 // stalled returns the longest time since at in which no write was acknowledged.

@@ -29,6 +29,8 @@ type report struct {
 	// Stalled is the longest time without an acknowledged write during a fault, in
 	// milliseconds, by kind.
 	Stalled map[string]float64
+	// Reconnected is how long after an outage all servers were connected with each other.
+	Reconnected spread
 	// CorruptFrames is how many frames the servers say to have found damaged.
 	CorruptFrames int
 	Took          string
@@ -36,6 +38,8 @@ type report struct {
 	mu       sync.Mutex // guards Faults and recovery while the faults go on
 	recovery map[string][]time.Duration
 	last     time.Duration // the latest recovery
+
+	reconnected []time.Duration
 }
 
 // spread describes times, in milliseconds.
@@ -105,6 +109,7 @@ func (r *report) close(verdict error, sums totals, took time.Duration) {
 	for kind, all := range r.recovery {
 		r.Recovery[kind] = newSpread(all)
 	}
+	r.Reconnected = newSpread(r.reconnected)
 	r.Took = took.Round(time.Millisecond).String()
 }
 
@@ -134,6 +139,9 @@ func (r *report) text() string {
 		}
 		fmt.Fprintln(&b)
 	}
+	if r.Reconnected.Count > 0 {
+		fmt.Fprintf(&b, "\nall servers connected again after an outage: %s\n", r.Reconnected)
+	}
 	return b.String()
 }
 
@@ -161,6 +169,9 @@ func (r *report) line() string {
 	after := ""
 	if s, ok := r.Recovery[kindKill]; ok {
 		after = "; writes back after a kill in " + s.String()
+	}
+	if r.Reconnected.Count > 0 {
+		after += "; all servers connected again after an outage in " + r.Reconnected.String()
 	}
 	return fmt.Sprintf("ok: %d operations, %d writes, %d of unknown fate; %s%s; nothing lost, nothing twice (%s)",
 		r.Operations, r.Writes, r.Maybes, r.tally(), after, r.Took)

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"balsa/clerk"
@@ -46,6 +45,11 @@ func run(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
+	if o.netns {
+		if err := settleNetns(o.dir); err != nil {
+			return fmt.Errorf("%w: %w", errNoNetns, err)
+		}
+	}
 	fmt.Printf("seed %d, folder %s\n", o.seed, o.dir)
 	t := &torture{ctx: ctx, o: o, rng: rand.New(rand.NewPCG(o.seed, 0)), report: newReport(o), began: time.Now()}
 	err = t.clean()
@@ -61,7 +65,11 @@ func (t *torture) clean() (err error) {
 		failed := err != nil && t.ctx.Err() == nil
 		err = errors.Join(err, t.c.close(failed))
 	}()
-	t.c, err = newCluster(t.o.binary, t.o.dir, t.o.nodes, strings.Fields(t.o.flags), t.o.seed, t.o.needsDisks())
+	if t.o.netns {
+		t.c, err = newFarCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags())
+	} else {
+		t.c, err = newCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags(), t.o.seed, t.o.needsDisks())
+	}
 	if err != nil {
 		return err
 	}
@@ -82,7 +90,7 @@ func (t *torture) run() (err error) {
 	if err := t.waitReady(); err != nil {
 		return err
 	}
-	if t.load, err = startLoad(t.ctx, t.c.network.endpoints(), t.o); err != nil {
+	if t.load, err = startLoad(t.ctx, t.c.endpoints(), t.o); err != nil {
 		return err
 	}
 	quiet := t.tellProgress()
@@ -138,7 +146,7 @@ func (t *torture) finish(err error) error {
 		sums = t.load.judge.sums()
 	}
 	t.report.close(err, sums, time.Since(t.began))
-	if err != nil && !errors.Is(err, errNoDisks) {
+	if err != nil && !errors.Is(err, errNoDisks) && !errors.Is(err, errNoNetns) {
 		for _, m := range t.c.members {
 			fmt.Printf("--- the end of %s\n%s\n", m.log, m.tail(5))
 		}

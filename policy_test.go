@@ -32,7 +32,8 @@ const policy = `
 	NONE < internal/memtcp # for tests
 	NONE < internal/certs < internal/transport
 	NONE < internal/certs/certstest
-	internal/service, internal/wal, internal/transport, internal/metrics < internal/server
+	raft < internal/birth
+	internal/service, internal/wal, internal/transport, internal/metrics, internal/birth < internal/server
 	internal/server, clerk, api < cmd/balsa
 	NONE < internal/loadgen, internal/sink < cmd/balsa
 	clerk < internal/history < internal/torture
@@ -53,6 +54,7 @@ const policy = `
 	pure raft/quorum:
 	pure raft:
 	pure kv: github.com/tidwall/btree github.com/cespare/xxhash/v2
+	pure internal/birth:
 	pure rsm/*
 	pure clerk/*
 	pure internal/service/*

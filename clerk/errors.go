@@ -52,6 +52,11 @@ var (
 	// ErrUnavailable: the server asked last could not be reached, gave no answer, or
 	// could not serve the request.
 	ErrUnavailable = errors.New("server unavailable")
+
+	// ErrOtherCluster: the server asked last is of another cluster than the first one that
+	// the Clerk met. It was sent nothing: a Clerk stays with one cluster for its lifetime.
+	// It comes together with ErrUnavailable.
+	ErrOtherCluster = errors.New("another cluster")
 )
 
 // errChanged is told of with an ErrMaybe, and where the context ended right after it.

@@ -101,7 +101,7 @@ func (f *fakeServer) serve(stream api.KV_ExchangeServer) error {
 }
 
 func (f *fakeServer) Status(context.Context, *api.StatusRequest) (*api.StatusReply, error) {
-	return &api.StatusReply{Name: f.hello.Name, NodeId: f.hello.NodeId}, nil
+	return &api.StatusReply{Name: f.hello.Name, NodeId: f.hello.NodeId, ClusterId: f.hello.ClusterId}, nil
 }
 
 // dialer connects addresses to fake servers; others refuse.

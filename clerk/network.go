@@ -40,8 +40,7 @@ type network struct {
 
 	mu      sync.Mutex
 	links   map[string]*link
-	greeted bool   // there was a first Hello
-	cluster uint64 // the one that it named
+	cluster uint64 // of the first Hello that named one; 0 before
 	closed  bool
 
 	opened atomic.Uint64 // the revision that the first Hello told, 0 before
@@ -102,17 +101,26 @@ func (n *network) link(address string) (*link, error) {
 }
 
 // admit takes note of a server's cluster, and refuses one that is not the cluster
-// met first: two clusters have no history in common.
+// met first: two clusters have no history in common. A server whose cluster has not begun
+// names none; it executes nothing, and ends the stream when it has one.
 func (n *network) admit(h *api.Hello) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.greeted {
-		n.greeted = true
+	if n.cluster == 0 && h.GetClusterId() != 0 {
 		n.cluster = h.GetClusterId()
 		n.opened.Store(h.GetRevision())
 	}
-	if h.GetClusterId() != n.cluster {
-		return fmt.Errorf("server %q is of cluster %x, not %x", h.GetName(), h.GetClusterId(), n.cluster)
+	if h.GetClusterId() != 0 {
+		return n.sameCluster(h.GetName(), h.GetClusterId())
+	}
+	return nil
+}
+
+// sameCluster refuses a server of another cluster than that of the first Hello. Caller
+// holds mu.
+func (n *network) sameCluster(name string, cluster uint64) error {
+	if n.cluster != 0 && cluster != n.cluster {
+		return fmt.Errorf("%w: server %s is of cluster %016x, and this client began with cluster %016x", ErrOtherCluster, name, cluster, n.cluster)
 	}
 	return nil
 }

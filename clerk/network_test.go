@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -300,6 +301,53 @@ func TestAnotherClusterIsNotAsked(t *testing.T) {
 		}
 		if len(servers[1].batches) != 0 {
 			t.Error("the other cluster got requests")
+		}
+	})
+}
+
+// A Clerk stays with the cluster that it met first, even if nothing else is left, and if the
+// other one has taken its servers' addresses. It says what is wrong, and where.
+func TestAClerkDoesNotMoveToAnotherCluster(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
+		if _, err := ck.Set(within(t, time.Second), "k", nil); err != nil {
+			t.Fatal(err)
+		}
+		s := servers[0]
+		before := len(s.batches)
+		s.hello = &api.Hello{ClusterId: 8, NodeId: 1, Name: "s1:1"}
+		s.cutStreams()
+		synctest.Wait()
+		for range 2 {
+			_, err := ck.Set(within(t, 10*time.Second), "k", nil)
+			if !errors.Is(err, clerk.ErrOtherCluster) || !errors.Is(err, clerk.ErrUnavailable) || errors.Is(err, clerk.ErrMaybe) ||
+				!strings.Contains(err.Error(), "s1:1: ") || !strings.Contains(err.Error(), "server s1:1 is of cluster 0000000000000008") {
+				t.Error(err)
+			}
+		}
+		if _, err := ck.TransferLeadership(within(t, time.Second), "s1:1", 0); !errors.Is(err, clerk.ErrOtherCluster) {
+			t.Error("a member of the other cluster was told to hand over")
+		}
+		if len(s.batches) != before {
+			t.Error("the other cluster got requests")
+		}
+	})
+}
+
+// A server whose cluster has not begun names none. That is no cluster to stay with.
+func TestAClerkWaitsForItsClusterToBegin(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
+		s := servers[0]
+		s.hello.ClusterId, s.handle = 0, func(req *api.Request) *api.Reply {
+			return &api.Reply{Id: req.Id, Code: api.Reply_UNAVAILABLE, Message: "the cluster has not begun"}
+		}
+		if _, err := ck.Set(within(t, 10*time.Second), "k", nil); err != nil {
+			t.Error(err) // the second server does it
+		}
+		servers[1].grpc.Stop()
+		synctest.Wait()
+		_, err := ck.Set(within(t, 10*time.Second), "k", nil)
+		if !errors.Is(err, clerk.ErrUnavailable) || errors.Is(err, clerk.ErrOtherCluster) || !strings.Contains(err.Error(), "has not begun") {
+			t.Error(err)
 		}
 	})
 }

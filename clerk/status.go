@@ -107,7 +107,18 @@ func (n *network) TransferLeadership(ctx context.Context, address string, target
 		return nil, err
 	}
 	defer l.awaiting()()
-	reply, err := api.NewKVClient(l.conn).TransferLeadership(ctx, &api.TransferLeadershipRequest{TargetId: target})
+	kv := api.NewKVClient(l.conn)
+	about, err := kv.Status(ctx, &api.StatusRequest{})
+	if err != nil {
+		return nil, l.hands.explain(err)
+	}
+	n.mu.Lock()
+	err = n.sameCluster(about.Name, about.ClusterId)
+	n.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	reply, err := kv.TransferLeadership(ctx, &api.TransferLeadershipRequest{TargetId: target})
 	if err != nil {
 		return nil, l.hands.explain(err)
 	}

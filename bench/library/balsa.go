@@ -43,7 +43,7 @@ func Balsa(dir string, log io.Writer) (*Cluster, error) {
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return open(dir, func(member int, dir string) (replica, error) {
 		return startBalsa(ids[member], dir, raft.NewConfiguration(ids...), transport.Config{
-			ID: ids[member], ClusterID: clusterID, Listener: listeners[member], Peers: peers, Logger: logger,
+			ID: ids[member], Group: clusterID, Listener: listeners[member], Peers: peers, Logger: logger,
 		})
 	})
 }

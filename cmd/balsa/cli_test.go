@@ -507,7 +507,7 @@ func TestAServerThatWaitsSaysSo(t *testing.T) {
 	base := freePorts(t, 4)
 	cluster := fmt.Sprintf("n1=%s,n2=%s,n3=%s", loopback(base+1), loopback(base+2), loopback(base+3))
 	dir := filepath.Join(t.TempDir(), "data")
-	output, stop := background(t, "waiting to be recorded by n2, n3", "serve", "--name", "n1", "--initial-cluster", cluster, "--data-dir", dir,
+	output, stop := background(t, "waiting for n2, n3", "serve", "--name", "n1", "--initial-cluster", cluster, "--data-dir", dir,
 		"--listen-client-urls", loopback(base), "--listen-peer-urls", loopback(base+1), "--election-timeout", "700")
 	defer stop()
 	for _, part := range []string{"msg=\"server starts\"", " version=", " data_dir=" + dir, "members=\"" + cluster, "settings.election-timeout=700", "settings.heartbeat-interval=50"} {
@@ -518,11 +518,11 @@ func TestAServerThatWaitsSaysSo(t *testing.T) {
 	endpoint := "--endpoints=" + loopback(base)
 	code, out, errs := balsa(t, "", "status", endpoint)
 	if code != exitUnavailable || !strings.Contains(out, "  waiting  ") || strings.Contains(out, "follower") || !strings.Contains(errs, "no server that answers leads") ||
-		!strings.Contains(out, "\nn1: new data directory: waiting to be recorded by n2, n3\n") {
+		!strings.Contains(out, "\nn1: new data directory: the cluster begins when all members have been reached once; waiting for n2, n3\n") {
 		t.Errorf("code %d, out %s, err %s", code, out, errs)
 	}
 	code, out, _ = balsa(t, "", "status", "-o", "json", endpoint)
-	if code != exitUnavailable || !strings.Contains(out, `"role":"waiting","waiting":"new data directory: waiting to be recorded by n2, n3"`) {
+	if code != exitUnavailable || !strings.Contains(out, `"role":"waiting","waiting":"new data directory: the cluster begins when all members have been reached once; waiting for n2, n3"`) {
 		t.Errorf("code %d, out %s", code, out)
 	}
 }

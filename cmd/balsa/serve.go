@@ -94,8 +94,8 @@ goes before the environment, the environment before the file. Where a flag means
 same as etcd's, ETCD_SOME_FLAG is read too, and the sections client-transport-security
 and peer-transport-security of etcd's file.
 
-A new data directory takes no part in the cluster before a majority of the other
-servers have recorded it, so the first start of a cluster needs them up.
+A cluster begins once: when all its servers, each with a new data directory, have been
+reached by the first one in the order of names. So the first start needs all of them.
 
 With --listen-metrics-urls it answers GET /metrics, for Prometheus, and GET /health:
 200 while it knows a leader, else 503 with the reason. Whoever reaches that port can

@@ -116,7 +116,7 @@ func yes(b bool) int {
 }
 
 var memberFigures = []figure[Sample]{
-	gauge("server_admitted", "1 if this member takes part in the cluster, 0 while its new data directory waits to be recorded by the others.",
+	gauge("server_admitted", "1 if this member takes part in the cluster, 0 while its cluster has not begun.",
 		func(s *Sample) int { return yes(s.Replica != nil) }),
 	gauge("server_has_leader", "1 if this member leads or knows the leader.",
 		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.HasLeader) }),

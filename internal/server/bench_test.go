@@ -20,7 +20,7 @@ func BenchmarkFrontHandle(b *testing.B) {
 	for _, with := range []bool{false, true} {
 		b.Run(fmt.Sprintf("metrics=%t", with), func(b *testing.B) {
 			s, node := newFakeService()
-			f := newFront(&api.Hello{}, quietClients())
+			f := newFront(&api.Hello{ClusterId: 7}, quietClients())
 			f.serve(&Replica{Service: *s})
 			if with {
 				f.requests = newRequests()

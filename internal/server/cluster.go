@@ -25,9 +25,10 @@ type Member struct {
 }
 
 // Cluster is the fixed membership that a cluster starts with. All its servers must
-// be given the same one: the id of the cluster is made from it.
+// be given the same one. It is not the cluster's identity: two that were begun apart may
+// have the same names (see package birth).
 type Cluster struct {
-	ID      uint64
+	Group   uint64 // made from the token and the names: who is to begin together
 	Token   string
 	Members []Member // sorted by name, none twice
 }
@@ -54,7 +55,7 @@ func ParseCluster(token, members string) (*Cluster, error) {
 	for i, m := range c.Members {
 		names[i] = m.Name
 	}
-	c.ID = hashID("cluster", token, names...)
+	c.Group = hashID("cluster", token, names...)
 	return c, nil
 }
 
@@ -118,6 +119,14 @@ func (c *Cluster) Named(name string) (Member, bool) {
 		}
 	}
 	return Member{}, false
+}
+
+// nameOf is a member's name, or the id if there is no such member.
+func (c *Cluster) nameOf(id raft.NodeID) string {
+	if m, ok := c.Member(id); ok {
+		return m.Name
+	}
+	return id.String()
 }
 
 // Names returns the names of all members, sorted.

@@ -24,14 +24,14 @@ func TestParseCluster(t *testing.T) {
 	}
 }
 
-func TestClusterIDDependsOnTokenAndNamesAlone(t *testing.T) {
+func TestGroupDependsOnTokenAndNamesAlone(t *testing.T) {
 	id := func(token, members string) uint64 {
 		t.Helper()
 		c, err := ParseCluster(token, members)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return c.ID
+		return c.Group
 	}
 	base := id("t", "a=http://h:1,b=http://h:2")
 	if id("t", "b=http://h:3,a=http://other:4") != base {

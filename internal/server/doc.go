@@ -14,8 +14,8 @@
 //
 //  1. Start opens the sockets, then the data directory (home.go). What is wrong with
 //     either is found before anything on disk has changed.
-//  2. A new data directory waits until a majority of the other members have recorded
-//     it (admission.go, ledger.go). Meanwhile requests get UNAVAILABLE.
+//  2. With a new data directory it waits for its cluster to begin, which takes all
+//     members (admission.go, ledger.go, package birth). Meanwhile requests get UNAVAILABLE.
 //  3. The replica runs, until Shutdown (shutdown.go) or until its disk fails.
 //
 // Requests take no goroutine each: a stream has one that receives and one that sends,

@@ -58,7 +58,7 @@ func TestLeaderThatStopsHandsOver(t *testing.T) {
 	}
 }
 
-func TestNewServerWaitsForAMajorityOfTheOthers(t *testing.T) {
+func TestNewClusterWaitsForAllMembers(t *testing.T) {
 	t.Parallel()
 	c := newTestCluster(t, 3, "")
 	n1 := c.start(0)
@@ -72,8 +72,8 @@ func TestNewServerWaitsForAMajorityOfTheOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status.Peers[0].Connected {
-			break
+		if status.ClusterId == 0 && strings.HasSuffix(*n1.front.waiting.Load(), "waiting for n3") {
+			break // it has heard n2
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -83,7 +83,7 @@ func TestNewServerWaitsForAMajorityOfTheOthers(t *testing.T) {
 	case <-time.After(50 * time.Millisecond): // this can only miss a fault, not make one up
 	}
 	n1.front.Handle(&api.Request{Kind: api.Request_PUT, Key: []byte("a")}, func(r *api.Reply) {
-		if r.Code != api.Reply_UNAVAILABLE || !strings.Contains(r.Message, "waiting to be recorded by n3") {
+		if r.Code != api.Reply_UNAVAILABLE || !strings.Contains(r.Message, "waiting for n3") {
 			t.Errorf("a put meanwhile: %v", r)
 		}
 	})
@@ -117,7 +117,7 @@ func TestServerWithEmptiedDirectoryIsRefused(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatal("n3 waits for ever")
 			}
-			if err := n3.Err(); !errors.Is(err, ErrNotAdmitted) || !strings.Contains(err.Error(), ErrIncarnation.Error()) {
+			if err := n3.Err(); !errors.Is(err, ErrNotAdmitted) || !strings.Contains(err.Error(), "knows it by an earlier one") {
 				t.Errorf("n3 failed with %v", err)
 			}
 			c.wants("a", "1")
@@ -125,23 +125,42 @@ func TestServerWithEmptiedDirectoryIsRefused(t *testing.T) {
 	}
 }
 
+// One server that was told something else ends; the others wait for the right one.
 func TestServersOfDifferentClustersDoNotMix(t *testing.T) {
-	t.Parallel()
-	c := newTestCluster(t, 3, "")
-	other, err := ParseCluster("another token", memberList(c.configs[0].Cluster))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.configs[2].Cluster = other
-	c.start(0)
-	n3 := c.start(2)
-	select {
-	case <-n3.Failed():
-	case <-time.After(patience):
-		t.Fatal("n3 waits for ever")
-	}
-	if err := n3.Err(); !errors.Is(err, ErrNotAdmitted) || !strings.Contains(err.Error(), "cluster") {
-		t.Errorf("n3 failed with %v", err)
+	for name, test := range map[string]struct{ token, members, says string }{
+		"another token": {"another token", "", "n3 was told other members or another token than n1"},
+		"a stranger":    {"test", ",n4=", "n4 is no member of the cluster of n1: n1, n2, n3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newTestCluster(t, 3, "")
+			list, wrong := memberList(c.configs[0].Cluster), c.configs[2]
+			if test.members != "" {
+				wrong.Name = "n4"
+				list += test.members + strings.Replace(wrong.ListenPeer.String(), "127.0.0.1", "127.0.0.2", 1)
+			}
+			var err error
+			if wrong.Cluster, err = ParseCluster(test.token, list); err != nil {
+				t.Fatal(err)
+			}
+			c.configs[2] = wrong
+			c.start(0)
+			c.start(1)
+			s := c.start(2)
+			select {
+			case <-s.Failed():
+			case <-time.After(patience):
+				t.Fatal("it waits for ever")
+			}
+			if err := s.Err(); !errors.Is(err, ErrNotAdmitted) || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("it failed with %v", err)
+			}
+			for _, s := range c.servers[:2] {
+				if s.Err() != nil {
+					t.Errorf("%s failed with it: %v", s.self.Name, s.Err())
+				}
+			}
+		})
 	}
 }
 

@@ -48,7 +48,7 @@ const (
 // and after drain, it answers that it cannot serve.
 type front struct {
 	api.UnimplementedKVServer
-	hello   *api.Hello
+	hello   *api.Hello // but for the cluster and the revision
 	clients *clients
 	health  *health.Server
 	status  func() *api.StatusReply
@@ -56,7 +56,10 @@ type front struct {
 	// requests counts and times requests; nil if nobody is to see it.
 	requests *metrics.Requests
 
-	replica   atomic.Pointer[Replica] // nil until admitted
+	cluster   atomic.Uint64 // 0 until it has begun
+	begun     chan struct{} // closed when cluster is set, or never will be
+	beginOnce sync.Once
+	replica   atomic.Pointer[Replica] // nil until the server takes part
 	waiting   atomic.Pointer[string]  // what for, while replica is nil
 	draining  chan struct{}           // closed when no new requests are taken
 	drainOnce sync.Once
@@ -69,7 +72,11 @@ func newFront(hello *api.Hello, clients *clients) *front {
 		names:    func(text string) string { return text },
 		clients:  clients,
 		health:   health.NewServer(),
+		begun:    make(chan struct{}),
 		draining: make(chan struct{}),
+	}
+	if hello.ClusterId != 0 {
+		f.begin(hello.ClusterId)
 	}
 	f.setWaiting("the server is starting")
 	f.setServing(false)
@@ -103,6 +110,12 @@ func (f *front) newGRPCServer(creds credentials.TransportCredentials) *grpc.Serv
 // setWaiting says why there is no replica yet.
 func (f *front) setWaiting(reason string) { f.waiting.Store(&reason) }
 
+// begin tells clients from now on of which cluster the server is.
+func (f *front) begin(cluster uint64) {
+	f.cluster.Store(cluster)
+	f.beginOnce.Do(func() { close(f.begun) })
+}
+
 // serve lets requests through to r.
 func (f *front) serve(r *Replica) {
 	f.replica.Store(r)
@@ -124,6 +137,7 @@ func (f *front) drain() {
 	f.drainOnce.Do(func() {
 		f.health.Shutdown()
 		close(f.draining)
+		f.beginOnce.Do(func() { close(f.begun) })
 	})
 }
 
@@ -155,22 +169,43 @@ func (f *front) Handle(req *api.Request, reply func(*api.Reply)) {
 // Exchange is api.KVServer's: it sends from this goroutine and receives in another.
 // That one ends when this one has returned, which ends the stream; wait waits for it.
 func (f *front) Exchange(stream api.KV_ExchangeServer) error {
+	hello := f.greeting()
+	h, end := handler(f), f.draining
+	if hello.ClusterId == 0 {
+		h, end = unborn{f}, f.begun
+	}
 	cl, leave := f.clients.of(stream.Context())
 	defer leave()
-	x := newExchange(f, &cl.requests)
+	x := newExchange(h, &cl.requests)
 	cl.began(x)
 	defer cl.over(x)
-	if err := stream.Send(&api.ReplyBatch{Hello: f.greeting()}); err != nil {
+	if err := stream.Send(&api.ReplyBatch{Hello: hello}); err != nil {
 		return err
 	}
 	f.receivers.Go(func() { x.receive(stream.Context(), stream.Recv) })
-	return x.send(stream.Context(), f.draining, stream.Send)
+	err := x.send(stream.Context(), end, stream.Send)
+	if hello.ClusterId == 0 && err != nil && !f.isDraining() {
+		return status.Error(codes.Unavailable, "the cluster has begun, connect again")
+	}
+	return err
+}
+
+// unborn serves a stream whose client was told of no cluster: nothing, and only until
+// there is one. The client may be of another cluster, so it must connect again and see.
+type unborn struct{ *front }
+
+// Handle is handler's.
+func (u unborn) Handle(req *api.Request, reply func(*api.Reply)) {
+	if u.requests != nil {
+		reply = measured(u.requests, req.Kind, reply)
+	}
+	reply(service.Unavailable(req.Id, *u.waiting.Load()))
 }
 
 // greeting is the Hello of a stream that begins now.
 func (f *front) greeting() *api.Hello {
 	hello := &api.Hello{
-		ClusterId: f.hello.ClusterId, NodeId: f.hello.NodeId, Name: f.hello.Name, ServerVersion: f.hello.ServerVersion,
+		ClusterId: f.cluster.Load(), NodeId: f.hello.NodeId, Name: f.hello.Name, ServerVersion: f.hello.ServerVersion,
 	}
 	if r := f.replica.Load(); r != nil {
 		hello.Revision = r.Store.Revision()

@@ -7,9 +7,11 @@ import (
 	"io"
 	iofs "io/fs"
 	"slices"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"balsa/internal/birth"
 	"balsa/internal/wal"
 	"balsa/raft"
 )
@@ -26,13 +28,14 @@ const (
 // home is a data directory in use.
 //
 //	LOCK      held while a process uses the directory
-//	MEMBERS   who this server is and whom it has met (Ledger)
-//	wal/      the log and the snapshots (package wal)
+//	MEMBERS   who this server is, and the certificate of its cluster (Ledger)
+//	wal/      the log and the snapshots (package wal), once the cluster is born
 type home struct {
+	cfg    Config
 	dir    string
 	lock   io.Closer
 	ledger *Ledger
-	log    *wal.Log
+	log    atomic.Pointer[wal.Log] // nil before the cluster is born
 }
 
 // openHome opens the data directory of a member, or makes one where there is none.
@@ -50,8 +53,8 @@ func openHome(cfg Config, self Member) (*home, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("%w: %s: another process runs on it (%w)", ErrInUse, cfg.DataDir, err)
 	}
-	h := &home{dir: cfg.DataDir, lock: lock}
-	if err := h.open(cfg, self); err != nil {
+	h := &home{cfg: cfg, dir: cfg.DataDir, lock: lock}
+	if err := h.open(self); err != nil {
 		h.close()
 		return nil, err
 	}
@@ -66,7 +69,7 @@ func inspect(cfg Config, self Member) error {
 	} else if err != nil {
 		return fmt.Errorf("read data directory: %w", err)
 	}
-	ledger, err := OpenLedger(cfg.FS, cfg.DataDir, cfg.Cluster.ID, self.ID)
+	ledger, err := OpenLedger(cfg.FS, cfg.DataDir, cfg.Cluster, self.ID)
 	if err != nil || ledger != nil {
 		return err
 	}
@@ -85,48 +88,66 @@ func inspect(cfg Config, self Member) error {
 }
 
 // open opens what is in the locked directory, and makes what is missing in a new one.
-func (h *home) open(cfg Config, self Member) (err error) {
-	if h.ledger, err = OpenLedger(cfg.FS, h.dir, cfg.Cluster.ID, self.ID); err != nil {
+func (h *home) open(self Member) (err error) {
+	if h.ledger, err = OpenLedger(h.cfg.FS, h.dir, h.cfg.Cluster, self.ID); err != nil {
 		return err
 	}
 	if h.ledger == nil {
-		id := wal.Identity{ClusterID: cfg.Cluster.ID, NodeID: self.ID}
-		rand.Read(id.Incarnation[:])
-		if h.ledger, err = CreateLedger(cfg.FS, h.dir, id); err != nil {
+		var incarnation birth.Incarnation
+		rand.Read(incarnation[:])
+		if h.ledger, err = CreateLedger(h.cfg.FS, h.dir, h.cfg.Cluster, self.ID, incarnation); err != nil {
 			return err
 		}
 	}
-	path := cfg.FS.PathJoin(h.dir, walName)
-	options := wal.Options{FS: cfg.FS, Logger: cfg.Logger, SegmentSize: cfg.segmentSize, OnSync: cfg.onSync}
-	exists, err := wal.Exists(cfg.FS, path)
+	if h.ledger.Record().Certificate == nil {
+		return nil
+	}
+	return h.openLog()
+}
+
+// openLog opens the log, which is made when the cluster is born. Before it is there this
+// server has promised nothing; from then on it takes part.
+func (h *home) openLog() error {
+	path := h.cfg.FS.PathJoin(h.dir, walName)
+	options := wal.Options{FS: h.cfg.FS, Logger: h.cfg.Logger, SegmentSize: h.cfg.segmentSize, OnSync: h.cfg.onSync}
+	identity := h.ledger.Identity()
+	exists, err := wal.Exists(h.cfg.FS, path)
 	if err != nil {
 		return fmt.Errorf("look for log: %w", err)
 	}
 	if !exists {
-		// Until it is active a server has promised nothing, so there is nothing that an
-		// empty log could have forgotten.
 		if h.ledger.Active() {
 			return fmt.Errorf("%w: the log in %s is missing", ErrDamaged, path)
 		}
-		conf := raft.NewConfiguration(cfg.Cluster.IDs()...)
-		if err := wal.Create(path, options, h.ledger.Identity(), conf); err != nil {
+		conf := raft.NewConfiguration(h.cfg.Cluster.IDs()...)
+		if err := wal.Create(path, options, identity, conf); err != nil {
 			return err
 		}
 	}
-	if h.log, err = wal.Open(path, options, h.ledger.Identity()); err != nil {
+	log, err := wal.Open(path, options, identity)
+	if err != nil {
 		return err
 	}
-	if have, want := h.log.Identity().Incarnation, h.ledger.Identity().Incarnation; have != want {
-		return fmt.Errorf("%w: the log in %s is of incarnation %x, and %s of %x", ErrDamaged, path, have, ledgerName, want)
+	h.log.Store(log)
+	if have, want := log.Identity().Incarnation, identity.Incarnation; have != want {
+		return fmt.Errorf("%w: the log in %s is not the one that belongs to %s beside it", ErrDamaged, path, ledgerName)
 	}
-	return nil
+	return h.ledger.Activate()
+}
+
+// stats describes the log; zero before there is one.
+func (h *home) stats() wal.Stats {
+	if log := h.log.Load(); log != nil {
+		return log.Stats()
+	}
+	return wal.Stats{}
 }
 
 // close lets the directory go.
 func (h *home) close() error {
 	var err error
-	if h.log != nil {
-		err = h.log.Close()
+	if log := h.log.Load(); log != nil {
+		err = log.Close()
 	}
 	return errors.Join(err, h.lock.Close())
 }

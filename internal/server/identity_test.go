@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"balsa/internal/birth"
 	"balsa/internal/certs"
 	"balsa/internal/certs/certstest"
 	"balsa/internal/transport"
@@ -28,7 +29,7 @@ func TestAClientsCertificateSpeaksForNoMember(t *testing.T) {
 	c.startAll()
 	c.put("a", "1", 0)
 	victim, spoken := c.servers[0], c.configs[1]
-	known := c.servers[1].home.ledger.Identity().Incarnation
+	known := c.servers[1].home.ledger.Record()
 	for name, leaf := range map[string]certstest.Leaf{
 		"a client":             {CN: "client"},
 		"a client of the host": {CN: "client", Hosts: []string{"127.0.0.1"}},
@@ -179,11 +180,15 @@ func refuse(t *testing.T, c *secured, pair certstest.Pair, plain bool) {
 
 // forge speaks to the victim as another member would, with all that this one knows, and
 // is refused for the reason given without being told anything.
-func forge(t *testing.T, spoken Config, victim *Server, incarnation Incarnation, why string, change func(*transport.Config)) {
+func forge(t *testing.T, spoken Config, victim *Server, known birth.Record, why string, change func(*transport.Config)) {
 	t.Helper()
 	member, _ := spoken.Cluster.Named(spoken.Name)
 	cfg := transport.Config{
-		ID: member.ID, ClusterID: spoken.Cluster.ID, Incarnation: incarnation,
+		ID: member.ID, Group: spoken.Cluster.Group, Card: func() []byte { return birth.AppendRecord(nil, known) },
+		Admit: func(_ raft.NodeID, card []byte) error {
+			t.Errorf("the forger was shown %x", card)
+			return nil
+		},
 		Listen: "127.0.0.1:0",
 		Peers:  map[raft.NodeID]string{victim.self.ID: victim.self.PeerURL.Host},
 		Logger: slog.New(slog.DiscardHandler),
@@ -201,7 +206,7 @@ func forge(t *testing.T, spoken Config, victim *Server, incarnation Incarnation,
 	if seen.Connected || seen.Admitted || !strings.Contains(seen.LastError, why) {
 		t.Errorf("the forger sees %+v", seen)
 	}
-	if seen.Incarnation != [16]byte{} || len(seen.Attributes) > 0 {
+	if len(seen.Attributes) > 0 {
 		t.Errorf("the refusal tells %+v", seen)
 	}
 }
@@ -224,7 +229,7 @@ func TestASecretProtectsThePeerPort(t *testing.T) {
 	c.startAll()
 	c.put("a", "1", 0)
 	victim, spoken := c.servers[0], c.configs[1]
-	known := c.servers[1].home.ledger.Identity().Incarnation
+	known := c.servers[1].home.ledger.Record()
 
 	forge(t, spoken, victim, known, "the other side speaks TLS", func(*transport.Config) {})
 	for why, known := range map[string]struct{ file, name string }{
@@ -235,7 +240,7 @@ func TestASecretProtectsThePeerPort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		forge(t, spoken, victim, c.servers[1].home.ledger.Identity().Incarnation, why, func(cfg *transport.Config) {
+		forge(t, spoken, victim, c.servers[1].home.ledger.Record(), why, func(cfg *transport.Config) {
 			cfg.ClientTLS = source.Dialer()
 		})
 	}

@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -9,10 +11,12 @@ import (
 	iofs "io/fs"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"balsa/internal/birth"
 	"balsa/internal/wal"
 	"balsa/raft"
 )
@@ -26,43 +30,37 @@ var (
 	ErrDamaged = errors.New("data directory is damaged")
 	// ErrNewerFormat: the directory was written by a newer version of balsa.
 	ErrNewerFormat = errors.New("data directory has a newer format")
+	// ErrOlderFormat: the directory was written by a version of balsa that is too old.
+	ErrOlderFormat = errors.New("data directory has an older format, which this version cannot use")
 )
-
-// ErrIncarnation: another incarnation of this member is known already. The data
-// directory of one of the two was emptied or replaced.
-var ErrIncarnation = errors.New("another incarnation of this member is known")
 
 // ledgerName is the file in the data directory.
 const ledgerName = "MEMBERS"
 
 const tempSuffix = ".tmp"
 
-// ledgerHeader begins the file; the number is the version of its format.
+// The file begins with ledgerMagic and the version of its format.
 const (
-	ledgerMagic  = "balsa members "
-	ledgerHeader = ledgerMagic + "1"
+	ledgerMagic   = "balsa members "
+	ledgerVersion = 2
 )
 
-// Incarnation is drawn at random when a data directory is made, so that one made
-// anew, for the same member, is another one.
-type Incarnation = [16]byte
-
-// Ledger is what a server durably remembers of who is who: its own identity,
-// whether it was admitted to the cluster, and of every other member the first
-// incarnation that it met. Its methods may be called by several goroutines.
+// Ledger is what a server durably remembers of who is who: its own identity, the
+// certificate of its cluster, and whether it ever took part (see package birth). Its
+// methods may be called by several goroutines.
 //
 // The file is small and rewritten as a whole: temporary file, sync, rename, sync
 // of the directory.
 type Ledger struct {
-	fs  vfs.FS
-	dir string
+	fs      vfs.FS
+	dir     string
+	cluster *Cluster
 
 	// turn is held while the fields below are read or written, disk included. It is a
 	// channel so that waiting for it counts as idle in a synctest bubble.
 	turn   chan struct{}
-	self   wal.Identity
+	birth  *birth.Birth
 	active bool
-	seen   map[raft.NodeID]Incarnation
 	failed error
 }
 
@@ -71,7 +69,7 @@ type Ledger struct {
 //
 // It syncs the directory: a process that was killed between renaming the file and
 // that sync has left a ledger that can be read, and that a power loss takes back.
-func OpenLedger(fs vfs.FS, dir string, clusterID uint64, node raft.NodeID) (*Ledger, error) {
+func OpenLedger(fs vfs.FS, dir string, cluster *Cluster, node raft.NodeID) (*Ledger, error) {
 	path := fs.PathJoin(dir, ledgerName)
 	data, err := readFile(fs, path)
 	if errors.Is(err, iofs.ErrNotExist) {
@@ -79,40 +77,90 @@ func OpenLedger(fs vfs.FS, dir string, clusterID uint64, node raft.NodeID) (*Led
 	} else if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	l := &Ledger{fs: fs, dir: dir, turn: make(chan struct{}, 1)}
-	if err := l.parse(data); err != nil {
+	f, err := parseLedger(data)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	if l.self.ClusterID != clusterID {
-		return nil, fmt.Errorf("%w: %s is of cluster %016x, and this server is configured for cluster %016x (other members or token)",
-			ErrForeign, dir, l.self.ClusterID, clusterID)
+	if f.record.Self != node {
+		return nil, fmt.Errorf("%w: %s is of member %s, and this server is %s", ErrForeign, dir, cluster.nameOf(f.record.Self), cluster.nameOf(node))
 	}
-	if l.self.NodeID != node {
-		return nil, fmt.Errorf("%w: %s is of member %s, and this server is member %s", ErrForeign, dir, l.self.NodeID, node)
+	if f.group != cluster.Group {
+		return nil, fmt.Errorf("%w: %s was made for other members or another token than this server was given", ErrForeign, dir)
 	}
 	if err := syncDir(fs, dir); err != nil {
 		return nil, fmt.Errorf("sync %s: %w", dir, err)
 	}
+	l := newLedger(fs, dir, cluster, f.record)
+	l.active = f.active
 	return l, nil
 }
 
-// CreateLedger makes the ledger of a new data directory, which is not yet admitted.
-func CreateLedger(fs vfs.FS, dir string, self wal.Identity) (*Ledger, error) {
-	l := &Ledger{fs: fs, dir: dir, turn: make(chan struct{}, 1), self: self, seen: make(map[raft.NodeID]Incarnation)}
+// CreateLedger makes the ledger of a new data directory. A cluster of one begins with it.
+func CreateLedger(fs vfs.FS, dir string, cluster *Cluster, node raft.NodeID, incarnation birth.Incarnation) (*Ledger, error) {
+	l := newLedger(fs, dir, cluster, birth.Record{Self: node, Incarnation: incarnation})
+	l.birth.Begin(draw())
 	return l, l.save()
 }
 
-// Identity returns whose directory this is.
-func (l *Ledger) Identity() wal.Identity { return l.self }
+func newLedger(fs vfs.FS, dir string, cluster *Cluster, r birth.Record) *Ledger {
+	return &Ledger{fs: fs, dir: dir, cluster: cluster, turn: make(chan struct{}, 1), birth: birth.New(cluster.IDs(), r)}
+}
 
-// Active tells whether this server was admitted (see Activate).
+// draw returns a number that nobody has ever drawn: the identity of a cluster.
+func draw() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return max(binary.BigEndian.Uint64(b[:]), 1)
+}
+
+// Record returns what this server says of itself, all of it durable.
+func (l *Ledger) Record() birth.Record {
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	return l.birth.Record()
+}
+
+// Identity returns whose log this directory holds; ClusterID is 0 before the cluster is
+// born.
+func (l *Ledger) Identity() wal.Identity {
+	r := l.Record()
+	id := wal.Identity{NodeID: r.Self, Incarnation: r.Incarnation}
+	if r.Certificate != nil {
+		id.ClusterID = r.Certificate.Cluster
+	}
+	return id
+}
+
+// Awaited returns the members without whom the cluster cannot begin.
+func (l *Ledger) Awaited() []raft.NodeID {
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	return l.birth.Awaited()
+}
+
+// Hear takes what another member says of itself, and returns the verdict when what follows
+// from it is durable, and whether anything does. After an error nothing may be told to
+// anybody.
+func (l *Ledger) Hear(r birth.Record) (v birth.Verdict, changed bool, err error) {
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	if l.failed != nil {
+		return 0, false, l.failed
+	}
+	if v, changed = l.birth.Hear(r, draw()); changed {
+		err = l.save()
+	}
+	return v, changed, err
+}
+
+// Active tells whether this server may have taken part in its cluster (see Activate).
 func (l *Ledger) Active() bool {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
 	return l.active
 }
 
-// Activate remembers durably that this server was admitted to the cluster.
+// Activate remembers durably that this server has a log, and takes part in the cluster.
 func (l *Ledger) Activate() error {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
@@ -120,26 +168,6 @@ func (l *Ledger) Activate() error {
 		return nil
 	}
 	l.active = true
-	return l.save()
-}
-
-// Admit returns nil when the incarnation of another member is the one that this
-// server has durably recorded, which it does at the first meeting. Another one is
-// refused with ErrIncarnation.
-func (l *Ledger) Admit(id raft.NodeID, incarnation Incarnation) error {
-	l.turn <- struct{}{}
-	defer func() { <-l.turn }()
-	if l.failed != nil {
-		return l.failed
-	}
-	if known, ok := l.seen[id]; ok {
-		if known != incarnation {
-			// Which one is not for everybody's ears: whoever names it speaks for the member.
-			return fmt.Errorf("%w, and not %x", ErrIncarnation, incarnation)
-		}
-		return nil
-	}
-	l.seen[id] = incarnation
 	return l.save()
 }
 
@@ -155,18 +183,23 @@ func (l *Ledger) save() error {
 	return l.failed
 }
 
-// format gives the file's text: a header, one line of self, one for each member
-// met, and the CRC-32C of all that.
+// format gives the file's text: a header, one line of self, one of the founder's
+// directory, those of the certificate if there is one, and the CRC-32C of all that.
 func (l *Ledger) format() []byte {
+	r := l.birth.Record()
 	state := "waiting"
 	if l.active {
 		state = "active"
 	}
 	var b bytes.Buffer
-	fmt.Fprintln(&b, ledgerHeader)
-	fmt.Fprintf(&b, "self %016x %016x %x %s\n", l.self.ClusterID, uint64(l.self.NodeID), l.self.Incarnation, state)
-	for _, id := range slices.Sorted(maps.Keys(l.seen)) {
-		fmt.Fprintf(&b, "met %016x %x\n", uint64(id), l.seen[id])
+	fmt.Fprintf(&b, "%s%d\n", ledgerMagic, ledgerVersion)
+	fmt.Fprintf(&b, "self %016x %x of %016x %s\n", uint64(r.Self), r.Incarnation, l.cluster.Group, state)
+	fmt.Fprintf(&b, "founder %x\n", r.Founder)
+	if c := r.Certificate; c != nil {
+		fmt.Fprintf(&b, "cluster %016x\n", c.Cluster)
+		for _, id := range slices.Sorted(maps.Keys(c.Members)) {
+			fmt.Fprintf(&b, "member %016x %x\n", uint64(id), c.Members[id])
+		}
 	}
 	fmt.Fprintf(&b, "crc %08x\n", crc32.Checksum(b.Bytes(), castagnoli))
 	return b.Bytes()
@@ -174,49 +207,61 @@ func (l *Ledger) format() []byte {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// parse is the inverse of format.
-func (l *Ledger) parse(data []byte) error {
+// ledgerFile is what the file says.
+type ledgerFile struct {
+	record birth.Record
+	group  uint64
+	active bool
+}
+
+// parseLedger is the inverse of format.
+func parseLedger(data []byte) (f ledgerFile, err error) {
 	text := string(data)
-	if strings.HasPrefix(text, ledgerMagic) && !strings.HasPrefix(text, ledgerHeader+"\n") {
-		header, _, _ := strings.Cut(text, "\n")
-		return fmt.Errorf("%w: it says %q, and this version knows %q", ErrNewerFormat, header, ledgerHeader)
+	header, _, _ := strings.Cut(text, "\n")
+	if version, ok := strings.CutPrefix(header, ledgerMagic); ok && version != fmt.Sprint(ledgerVersion) {
+		if n, err := strconv.Atoi(version); err == nil && n < ledgerVersion {
+			return f, fmt.Errorf("%w: it says %q, and this version knows %d", ErrOlderFormat, header, ledgerVersion)
+		}
+		return f, fmt.Errorf("%w: it says %q, and this version knows %d", ErrNewerFormat, header, ledgerVersion)
 	}
 	crcAt := strings.LastIndex(strings.TrimSuffix(text, "\n"), "\n") + 1
 	if text[crcAt:] != fmt.Sprintf("crc %08x\n", crc32.Checksum(data[:crcAt], castagnoli)) {
-		return fmt.Errorf("%w: checksum does not match", ErrDamaged)
+		return f, fmt.Errorf("%w: checksum does not match", ErrDamaged)
 	}
-	l.seen = make(map[raft.NodeID]Incarnation)
 	lines := strings.Split(strings.TrimSuffix(text[:crcAt], "\n"), "\n")
-	if len(lines) < 2 {
-		return fmt.Errorf("%w: line 2 is missing", ErrDamaged)
+	if len(lines) < 3 {
+		return f, fmt.Errorf("%w: line %d is missing", ErrDamaged, len(lines)+1)
 	}
-	state, err := "", error(nil)
-	if l.self, state, err = parseSelf(lines[1]); err != nil {
-		return fmt.Errorf("%w: line 2: %w", ErrDamaged, err)
-	}
-	l.active = state == "active"
-	for i, line := range lines[2:] {
-		id, incarnation, err := parseMet(line)
-		if err != nil {
-			return fmt.Errorf("%w: line %d: %w", ErrDamaged, i+3, err)
+	for i, line := range lines {
+		if err := f.parseLine(i, line); err != nil {
+			return f, fmt.Errorf("%w: line %d: %w", ErrDamaged, i+1, err)
 		}
-		l.seen[id] = incarnation
 	}
-	return nil
+	return f, nil
 }
 
-func parseSelf(line string) (self wal.Identity, state string, err error) {
+func (f *ledgerFile) parseLine(i int, line string) error {
 	var incarnation []byte
-	_, err = fmt.Sscanf(line, "self %x %x %x %s", &self.ClusterID, (*uint64)(&self.NodeID), &incarnation, &state)
-	copy(self.Incarnation[:], incarnation)
-	return self, state, err
-}
-
-func parseMet(line string) (id raft.NodeID, incarnation Incarnation, err error) {
-	var b []byte
-	_, err = fmt.Sscanf(line, "met %x %x", (*uint64)(&id), &b)
-	copy(incarnation[:], b)
-	return id, incarnation, err
+	var err error
+	switch {
+	case i == 0: // the header
+	case i == 1:
+		var state string
+		_, err = fmt.Sscanf(line, "self %x %x of %x %s", (*uint64)(&f.record.Self), &incarnation, &f.group, &state)
+		copy(f.record.Incarnation[:], incarnation)
+		f.active = state == "active"
+	case i == 2:
+		_, err = fmt.Sscanf(line, "founder %x", &incarnation)
+		copy(f.record.Founder[:], incarnation)
+	case i == 3:
+		f.record.Certificate = &birth.Certificate{Members: make(map[raft.NodeID]birth.Incarnation)}
+		_, err = fmt.Sscanf(line, "cluster %x", &f.record.Certificate.Cluster)
+	default:
+		var id raft.NodeID
+		_, err = fmt.Sscanf(line, "member %x %x", (*uint64)(&id), &incarnation)
+		f.record.Certificate.Members[id] = birth.Incarnation(append(incarnation, make([]byte, 16)...))
+	}
+	return err
 }
 
 func readFile(fs vfs.FS, path string) ([]byte, error) {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"balsa/internal/birth"
 )
 
 // killAfter fails every operation after some, as if the process had been killed:
@@ -24,28 +26,24 @@ func killAfter(ops int) errorfs.Injector {
 func TestLedgerKeepsWhatItFoundAfterAKill(t *testing.T) {
 	for ops := range 20 {
 		mem := vfs.NewCrashableMem()
-		if err := errors.Join(mem.MkdirAll("data", 0o700), syncDir(mem, "")); err != nil {
+		if err := errors.Join(mem.MkdirAll("n2", 0o700), syncDir(mem, "")); err != nil {
 			t.Fatal(err)
 		}
-		newLedger(t, mem)
-		l := reopen(t, errorfs.Wrap(mem, killAfter(100)))
+		makeLedger(t, mem, "n2")
+		l := reopen(t, errorfs.Wrap(mem, killAfter(100)), "n2")
 		l.fs = errorfs.Wrap(mem, killAfter(ops))
-		killed := l.Admit(2, firstLife) != nil
+		_, _, err := l.Hear(founder(firstLife))
 
-		l = reopen(t, mem)
-		if known, ok := l.seen[2]; !ok {
+		if told := reopen(t, mem, "n2").Record(); told.Founder != firstLife {
 			continue
-		} else if err := l.Admit(2, known); err != nil {
-			t.Fatal(err)
 		}
 		lost := mem.CrashClone(vfs.CrashCloneCfg{})
-		if err := reopen(t, lost).Admit(2, secondLife); !errors.Is(err, ErrIncarnation) {
-			t.Errorf("killed after %d operations, then told that member 2 is recorded, then power loss: "+
-				"another incarnation gets %v", ops, err)
+		if v := hear(t, reopen(t, lost, "n2"), founder(secondLife)); v != birth.OtherFounder {
+			t.Errorf("killed after %d operations, then told that it waits for n1, then power loss: another directory of n1 gets %d", ops, v)
 		}
-		if !killed {
+		if err == nil {
 			return
 		}
 	}
-	t.Error("Admit takes more than 20 operations")
+	t.Error("Hear takes more than 20 operations")
 }

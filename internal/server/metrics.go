@@ -55,7 +55,7 @@ func (s *Server) health() error {
 
 // sample reads the figures of this moment.
 func (s *Server) sample() metrics.Sample {
-	disk := s.home.log.Stats()
+	disk := s.home.stats()
 	sample := metrics.Sample{
 		Name:    s.self.Name,
 		Version: s.cfg.Version,

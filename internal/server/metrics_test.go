@@ -171,7 +171,7 @@ func TestHealthIsGoodWhileThereIsALeader(t *testing.T) {
 		t.Fatalf("the health stays %d %s, want %d with %q", got, body, code, text)
 	}
 	c.start(0)
-	await(http.StatusServiceUnavailable, "waiting to be recorded by n2, n3")
+	await(http.StatusServiceUnavailable, "waiting for n2, n3")
 	if f := scrape(t, urls[0]); f.of("server_admitted") != 0 || f.of("server_has_leader") != 0 || f.of("server_term") != -1 {
 		t.Errorf("while it waits: %v", f)
 	}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"balsa/api"
+	"balsa/internal/birth"
 	"balsa/internal/certs"
 	"balsa/internal/metrics"
 	"balsa/internal/transport"
@@ -53,23 +54,18 @@ type Server struct {
 	work   sync.WaitGroup // of serve
 	ran    chan struct{}  // closed when run has returned
 
-	met      chan struct{} // woken when a peer has admitted this server
-	refusals chan refusal  // by peers that did not
+	met      chan struct{}           // woken when another member was heard
+	refusals chan *transport.Refusal // by members that do not talk to this one
 
+	born   chan struct{} // closed when the cluster has begun
 	ready  chan struct{} // closed when requests are served
 	failed chan struct{} // closed when this server cannot go on
 	once   sync.Once     // guards failed and err
 	err    error
 }
 
-type refusal struct {
-	by     raft.NodeID
-	reason string
-}
-
 // Start runs a server. When it returns, the server listens; it serves requests when
-// Ready is closed, which takes a majority of the cluster when the data directory is
-// new. On error nothing runs, and unless the directory was new or in order, nothing
+// Ready is closed, which takes all members once when the data directory is new. On error nothing runs, and unless the directory was new or in order, nothing
 // on disk has changed. Shutdown must be called in the end.
 func Start(cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
@@ -91,7 +87,8 @@ func Start(cfg Config) (*Server, error) {
 		started:  time.Now(),
 		syncs:    metrics.NewSyncs(),
 		met:      make(chan struct{}, 1),
-		refusals: make(chan refusal, 16),
+		refusals: make(chan *transport.Refusal, 16),
+		born:     make(chan struct{}),
 		ran:      make(chan struct{}),
 		ready:    make(chan struct{}),
 		failed:   make(chan struct{}),
@@ -177,7 +174,8 @@ func (s *Server) assemble() (err error) {
 		limits.Connections = s.shares.clients
 	}
 	s.front = newFront(&api.Hello{
-		ClusterId: s.cfg.Cluster.ID, NodeId: uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
+		ClusterId: s.home.ledger.Identity().ClusterID,
+		NodeId:    uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
 	}, newClients(limits, s.log))
 	s.front.status, s.front.names = s.status, s.cfg.Cluster.WithNames
 	if s.transport, err = s.newTransport(); err != nil {
@@ -199,18 +197,19 @@ func (s *Server) newTransport() (*transport.Transport, error) {
 		return nil, fmt.Errorf("encode attributes: %w", err)
 	}
 	cfg := transport.Config{
-		ID:          s.self.ID,
-		ClusterID:   s.cfg.Cluster.ID,
-		Incarnation: s.home.ledger.Identity().Incarnation,
-		Attributes:  attributes,
-		Listener:    s.cfg.PeerListener,
-		Peers:       s.peerAddresses(),
-		Admit:       s.admit,
-		OnRefused:   s.refused,
-		OnPeerUp:    func(raft.NodeID) { notify(s.met) },
-		OnPeerDown:  s.peerDown,
-		Logger:      s.log,
-		Limits:      transport.Limits{Silence: s.cfg.ElectionTimeout + peerSilence, Strangers: s.shares.handshakes},
+		ID:         s.self.ID,
+		Name:       s.self.Name,
+		Group:      s.cfg.Cluster.Group,
+		Members:    s.cfg.Cluster.Names(),
+		Attributes: attributes,
+		Card:       func() []byte { return birth.AppendRecord(nil, s.home.ledger.Record()) },
+		Listener:   s.cfg.PeerListener,
+		Peers:      s.peerAddresses(),
+		Admit:      s.admit,
+		OnRefused:  s.refused,
+		OnPeerDown: s.peerDown,
+		Logger:     s.log,
+		Limits:     transport.Limits{Silence: s.cfg.ElectionTimeout + peerSilence, Strangers: s.shares.handshakes},
 	}
 	s.securePeers(&cfg)
 	return transport.New(cfg)
@@ -237,25 +236,6 @@ func (s *Server) serve(l net.Listener) {
 	}
 }
 
-// admit is transport.Config.Admit: it lets in those whose incarnation is the one on
-// record, after recording it if it is the first.
-func (s *Server) admit(from raft.NodeID, incarnation [16]byte) error {
-	err := s.home.ledger.Admit(from, incarnation)
-	if err != nil && !errors.Is(err, ErrIncarnation) {
-		s.fail(err)
-	}
-	return err
-}
-
-// refused is transport.Config.OnRefused.
-func (s *Server) refused(by raft.NodeID, reason string) {
-	select {
-	case s.refusals <- refusal{by, reason}:
-	case <-s.ctx.Done():
-	case <-s.ready: // a member that is admitted stays so; the transport logs refusals
-	}
-}
-
 // peerDown is transport.Config.OnPeerDown.
 func (s *Server) peerDown(id raft.NodeID) {
 	if r := s.front.replica.Load(); r != nil {
@@ -266,15 +246,16 @@ func (s *Server) peerDown(id raft.NodeID) {
 // run brings the replica up, and watches it.
 func (s *Server) run() {
 	defer close(s.ran)
-	if err := s.awaitAdmission(); err != nil {
+	if err := s.begin(); err != nil {
 		if s.ctx.Err() == nil {
 			s.fail(err)
 		}
 		return
 	}
+	log := s.home.log.Load()
 	replica, err := NewReplica(ReplicaConfig{
 		ID:                s.self.ID,
-		Storage:           s.home.log,
+		Storage:           log,
 		Transport:         s.transport,
 		MaxRaftState:      s.cfg.MaxRaftState,
 		HeartbeatInterval: s.cfg.HeartbeatInterval,
@@ -283,7 +264,7 @@ func (s *Server) run() {
 		Limits:            s.cfg.Limits,
 		Logger:            s.log,
 		Leader:            s.leader,
-		LowSpace:          s.home.log.LowSpace,
+		LowSpace:          log.LowSpace,
 	})
 	if err != nil {
 		s.fail(fmt.Errorf("start replica: %w", err))
@@ -303,44 +284,21 @@ func (s *Server) run() {
 	}
 }
 
-// awaitAdmission returns nil when this server may take part in the cluster: see
-// admission.
-func (s *Server) awaitAdmission() error {
-	if s.home.ledger.Active() {
-		return nil
+// begin returns when this server is of a cluster and has a log.
+func (s *Server) begin() error {
+	if s.home.log.Load() == nil {
+		if err := s.awaitBirth(); err != nil {
+			return err
+		}
+		cluster := s.home.ledger.Identity().ClusterID
+		s.log.Info("the cluster has begun", "cluster", fmt.Sprintf("%016x", cluster))
+		if err := s.home.openLog(); err != nil {
+			return err
+		}
+		s.front.begin(cluster)
 	}
-	a := newAdmission(s.cfg.Cluster.Others(s.self.ID))
-	report := time.NewTicker(admissionLogInterval)
-	defer report.Stop()
-	for first := true; ; first = false {
-		for _, p := range s.transport.Peers() {
-			if p.Admitted {
-				a.accepted(p.ID)
-			}
-		}
-		if a.admitted() {
-			s.log.Info("admitted to the cluster", "cluster", fmt.Sprintf("%016x", s.cfg.Cluster.ID))
-			return s.home.ledger.Activate()
-		}
-		waiting := "new data directory: waiting to be recorded by " + strings.Join(a.missing(), ", ")
-		s.front.setWaiting(waiting)
-		if first {
-			s.log.Info(waiting)
-		}
-		select {
-		case <-s.met:
-		case r := <-s.refusals:
-			s.log.Warn("refused by a member", "by", r.by, "reason", r.reason)
-			a.refuse(r.by, r.reason)
-			if err := a.verdict(s.self.Name, s.cfg.DataDir); err != nil {
-				return err
-			}
-		case <-report.C:
-			s.log.Info(waiting)
-		case <-s.ctx.Done():
-			return s.ctx.Err()
-		}
-	}
+	close(s.born)
+	return nil
 }
 
 func urlList(urls []*url.URL) string {

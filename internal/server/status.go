@@ -93,8 +93,8 @@ func (s *Server) status() *api.StatusReply {
 	if r := s.front.replica.Load(); r != nil {
 		reply = r.Status()
 	}
-	reply.Name, reply.ClusterId, reply.ServerVersion = s.self.Name, s.cfg.Cluster.ID, s.cfg.Version
-	disk := s.home.log.Stats()
+	reply.Name, reply.ClusterId, reply.ServerVersion = s.self.Name, s.home.ledger.Identity().ClusterID, s.cfg.Version
+	disk := s.home.stats()
 	reply.SnapshotBytes = uint64(disk.SnapshotBytes)
 	reply.DataBytes = uint64(disk.LogBytes + disk.SnapshotBytes)
 	reply.UptimeMs = uint64(s.uptime().Milliseconds())

@@ -172,7 +172,7 @@ func FuzzDecodeMessage(f *testing.F) {
 }
 
 func FuzzDecodeHello(f *testing.F) {
-	h := hello{purpose: forSnapshot, to: 2, from: identity{cluster: 3, id: 1, incarnation: [16]byte{4}, attributes: []byte("a")}}
+	h := hello{purpose: forSnapshot, to: 2, from: identity{group: 3, id: 1, name: []byte("n"), card: []byte("c"), attributes: []byte("a")}}
 	c := coder{encoding: true}
 	c.hello(&h)
 	f.Add(c.buf)

@@ -25,14 +25,24 @@ type Receiver interface {
 // called from goroutines of the Transport, without locks; they must not call Close
 // and should return soon.
 type Config struct {
-	// ID is this node, ClusterID its cluster and Incarnation its data directory: a
-	// node that comes back with an empty disk has a new one.
-	ID          raft.NodeID
-	ClusterID   uint64
-	Incarnation [16]byte
+	// ID is this node, and Name what it is called in what people read, at most 256 bytes.
+	ID   raft.NodeID
+	Name string
+	// Group must be the same at both ends of a connection. Members are the names of the
+	// nodes that belong to it, for people to compare when it is not.
+	Group   uint64
+	Members []string
 	// Attributes are told to every peer (PeerStatus.Attributes), as they are. At
 	// most 32 KiB.
 	Attributes []byte
+
+	// Card, if not nil, returns what this node shows in each handshake, for the other side's
+	// Admit. At most 28 KiB.
+	Card func() []byte
+	// Admit, if not nil, decides by the card of every node of this group that shows up, be
+	// it that it dialed or was dialed. The text of its error is told to that node, and of a
+	// *Refusal the code too. With Later the other side decides all the same.
+	Admit func(from raft.NodeID, card []byte) error
 
 	// Listen is the TCP address to listen on. Listener is used instead if not nil;
 	// the Transport closes it.
@@ -53,11 +63,8 @@ type Config struct {
 	// Dial, if not nil, replaces the TCP dialer.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 
-	// Admit, if not nil, decides about every node of this cluster that shows up, be
-	// it that it dialed or was dialed. The text of its error is told to that node.
-	Admit func(from raft.NodeID, incarnation [16]byte) error
 	// OnRefused is called when a peer refuses this node for a new reason.
-	OnRefused func(by raft.NodeID, reason string)
+	OnRefused func(r *Refusal)
 	// OnPeerUp is called when a peer has admitted this node on a new connection.
 	OnPeerUp func(id raft.NodeID)
 	// OnPeerDown is called when the connections of a peer that was up are closed or
@@ -115,6 +122,8 @@ func (c Config) prepare() (Config, error) {
 	switch {
 	case c.ID == raft.None:
 		return c, fmt.Errorf("transport: ID is missing")
+	case len(c.Name) > nameMax:
+		return c, fmt.Errorf("transport: Name has %d bytes, at most %d are allowed", len(c.Name), nameMax)
 	case len(c.Attributes) > attributesMax:
 		return c, fmt.Errorf("transport: Attributes are %d bytes, at most %d are allowed", len(c.Attributes), attributesMax)
 	case c.Listen == "" && c.Listener == nil:

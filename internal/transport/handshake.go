@@ -1,10 +1,13 @@
 package transport
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"balsa/internal/certs"
@@ -15,32 +18,72 @@ import (
 //
 //	dialer                              acceptor
 //	preamble, hello (who, whom, what) ─►
-//	                                   ◄─ preamble, welcome (who, or why not)
-//	confirm (empty, or why not) ──────►
+//	                                   ◄─ preamble, welcome (who, and a verdict)
+//	confirm (a verdict) ──────────────►
 //
+// Each side decides about the other (see judge). A verdict is a Code and, if that is not
+// accepted, a reason; whoever gets another one than accepted or Later hangs up.
 // The preamble is the magic and the major and minor wire version. A node refuses
 // every major version but its own; a minor version only adds frames that are sent
 // to those who know them. The dialer does not wait after its confirm.
 const (
 	magic        = "balsa-p\n"
-	majorVersion = 2
+	majorVersion = 3
 	minorVersion = 0
 	preambleSize = len(magic) + 2
 
 	// helloMax bounds the payload of a handshake's frames, in bytes.
 	helloMax = 64 << 10
-	// attributesMax bounds Config.Attributes, in bytes.
+	// attributesMax bounds Config.Attributes, in bytes, cardMax what Config.Card returns, and
+	// nameMax Config.Name.
 	attributesMax = 32 << 10
+	cardMax       = 28 << 10
+	nameMax       = 256
 	// reasonMax bounds the text of a refusal, in bytes.
 	reasonMax = 1 << 10
 )
 
 // ErrRefused says that the other node refused the connection or the snapshot; its
-// reason follows.
+// reason follows. Every *Refusal is an ErrRefused.
 var ErrRefused = errors.New("transport: refused")
 
 // errMismatch is the refusal of a connection by the rules of the handshake.
 var errMismatch = errors.New("transport: handshake")
+
+// Code is a verdict in numbers, for programs to act on.
+type Code uint64
+
+const (
+	accepted Code = iota
+	// Mismatch: the rules of the handshake are against it, or Config.Admit without a code.
+	Mismatch
+	// Later: nothing is against it, but the time has not come.
+	Later
+	// NotMember: whoever dialed is not among the peers of whom it dialed.
+	NotMember
+	// OtherGroup: the two were told different groups.
+	OtherGroup
+
+	// OwnCode is the first of those that Config.Admit may use as it likes.
+	OwnCode Code = 64
+)
+
+// Refusal is why a node does not talk to another.
+type Refusal struct {
+	By     raft.NodeID // who refuses; Admit leaves it out
+	Code   Code
+	Reason string
+}
+
+func (r *Refusal) Error() string {
+	if r.By == raft.None {
+		return "transport: " + r.Reason
+	}
+	return fmt.Sprintf("transport: refused by %s: %s", r.By, r.Reason)
+}
+
+// Is makes every Refusal an ErrRefused.
+func (r *Refusal) Is(target error) bool { return target == ErrRefused }
 
 // purpose is what a connection is for.
 type purpose uint64
@@ -52,17 +95,36 @@ const (
 
 // identity is how a node introduces itself.
 type identity struct {
-	cluster     uint64
-	id          raft.NodeID
-	incarnation [16]byte
-	attributes  []byte
+	group      uint64
+	id         raft.NodeID
+	name       []byte
+	card       []byte
+	attributes []byte
 }
 
 func (c *coder) identity(v *identity) {
-	number(c, &v.cluster)
+	number(c, &v.group)
 	number(c, &v.id)
-	c.fixed(v.incarnation[:])
+	c.bytes(&v.name)
+	c.bytes(&v.card)
 	c.bytes(&v.attributes)
+}
+
+// String is the node's name, if it has one.
+func (v identity) String() string {
+	if len(v.name) == 0 {
+		return v.id.String()
+	}
+	return string(v.name[:min(len(v.name), nameMax)])
+}
+
+// introduction is how this node introduces itself now.
+func (t *Transport) introduction() identity {
+	self := t.self
+	if t.cfg.Card != nil {
+		self.card = t.cfg.Card()
+	}
+	return self
 }
 
 // hello is what the dialer says first.
@@ -78,15 +140,52 @@ func (c *coder) hello(v *hello) {
 	c.identity(&v.from)
 }
 
-// welcome is the acceptor's answer. An empty reason means yes.
-type welcome struct {
-	from   identity
+// verdict is what one side has decided about the other.
+type verdict struct {
+	code   Code
 	reason []byte
+}
+
+func (c *coder) verdict(v *verdict) {
+	number(c, &v.code)
+	c.bytes(&v.reason)
+}
+
+// verdictOf puts err into a verdict: accepted if it is nil, and only then.
+func verdictOf(err error) verdict {
+	if err == nil {
+		return verdict{}
+	}
+	if r := new(Refusal); errors.As(err, &r) && r.By == raft.None {
+		return verdict{code: max(r.Code, Mismatch), reason: reasonFor(errors.New(r.Reason))}
+	}
+	return verdict{code: Mismatch, reason: reasonFor(err)}
+}
+
+// err is the inverse of verdictOf, at the other side: by is who decided.
+func (v verdict) err(by raft.NodeID) error {
+	if v.code == accepted {
+		return nil
+	}
+	return &Refusal{By: by, Code: v.code, Reason: string(v.reason)}
+}
+
+// isLater tells whether err is a Refusal that only says Later.
+func isLater(err error) bool {
+	r := new(Refusal)
+	return errors.As(err, &r) && r.Code == Later
+}
+
+// welcome is the acceptor's answer. Of a node that refuses it tells the id and the name
+// alone.
+type welcome struct {
+	from    identity
+	verdict verdict
 }
 
 func (c *coder) welcome(v *welcome) {
 	c.identity(&v.from)
-	c.bytes(&v.reason)
+	c.verdict(&v.verdict)
 }
 
 // appendPreamble appends magic and versions.
@@ -148,22 +247,11 @@ func reasonFor(err error) []byte {
 	return []byte(text[:min(len(text), reasonMax)])
 }
 
-// refusal is an ErrRefused by one node.
-type refusal struct {
-	by     raft.NodeID
-	reason string
-}
-
-func (r *refusal) Error() string { return fmt.Sprintf("transport: refused by %s: %s", r.by, r.reason) }
-
-// Is makes every refusal an ErrRefused.
-func (r *refusal) Is(target error) bool { return target == ErrRefused }
-
 // introduce does the dialer's part of the handshake with node id. The caller has
 // set a deadline.
 func (t *Transport) introduce(conn net.Conn, f *frameReader, id raft.NodeID, what purpose) (identity, error) {
-	b := appendPreamble(nil)
-	b = appendLayout(b, frameHello, func(c *coder) { c.hello(&hello{purpose: what, to: id, from: t.self}) })
+	h := hello{purpose: what, to: id, from: t.introduction()}
+	b := appendLayout(appendPreamble(nil), frameHello, func(c *coder) { c.hello(&h) })
 	if _, err := conn.Write(b); err != nil {
 		return identity{}, fmt.Errorf("write hello: %w", err)
 	}
@@ -174,26 +262,30 @@ func (t *Transport) introduce(conn net.Conn, f *frameReader, id raft.NodeID, wha
 	if err := readFrame(f, frameWelcome, func(c *coder) { c.welcome(&w) }); err != nil {
 		return identity{}, fmt.Errorf("read welcome: %w", err)
 	}
-	if len(w.reason) > 0 {
-		return w.from, &refusal{id, string(w.reason)}
+	theirs := w.verdict.err(id)
+	if theirs != nil && !isLater(theirs) {
+		return w.from, theirs
 	}
-	verdict := t.judge(w.from, id)
-	reason := reasonFor(verdict)
-	if _, err := conn.Write(appendLayout(nil, frameConfirm, func(c *coder) { c.bytes(&reason) })); err != nil {
-		return w.from, fmt.Errorf("write confirm: %w", err)
+	ours := t.judge(w.from, id)
+	if theirs != nil {
+		return w.from, cmp.Or(ours, theirs)
 	}
-	return w.from, verdict
+	confirm := verdictOf(ours)
+	if _, err := conn.Write(appendLayout(nil, frameConfirm, func(c *coder) { c.verdict(&confirm) })); err != nil {
+		return w.from, cmp.Or(ours, fmt.Errorf("write confirm: %w", err))
+	}
+	return w.from, ours
 }
 
 // judge decides whether who, which should be node id, is one to talk to.
 func (t *Transport) judge(who identity, id raft.NodeID) error {
 	switch {
-	case who.cluster != t.self.cluster:
-		return fmt.Errorf("%w: %s is of cluster %016x, %s of %016x", errMismatch, who.id, who.cluster, t.self.id, t.self.cluster)
+	case who.group != t.self.group:
+		return t.refuseGroup(who)
 	case who.id != id:
-		return fmt.Errorf("%w: this is %s, not %s", errMismatch, who.id, id)
+		return fmt.Errorf("%w: this is %s, not %s", errMismatch, who, id)
 	case t.cfg.Admit != nil:
-		return t.cfg.Admit(who.id, who.incarnation)
+		return t.cfg.Admit(who.id, who.card)
 	default:
 		return nil
 	}
@@ -216,18 +308,15 @@ func (t *Transport) receive(conn net.Conn, f *frameReader) (*peer, hello, error)
 	if err := readFrame(f, frameHello, func(c *coder) { c.hello(&h) }); err != nil {
 		return nil, h, fmt.Errorf("read hello: %w", err)
 	}
-	p, verdict := t.judgeHello(conn, h)
-	if err := t.answer(conn, verdict); err != nil || verdict != nil {
-		return p, h, errors.Join(verdict, err)
+	p, ours := t.judgeHello(conn, h)
+	if err := t.answer(conn, ours); err != nil || ours != nil {
+		return p, h, errors.Join(ours, err)
 	}
-	var reason []byte
-	if err := readFrame(f, frameConfirm, func(c *coder) { c.bytes(&reason) }); err != nil {
+	var theirs verdict
+	if err := readFrame(f, frameConfirm, func(c *coder) { c.verdict(&theirs) }); err != nil {
 		return p, h, fmt.Errorf("read confirm: %w", err)
 	}
-	if len(reason) > 0 {
-		return p, h, &refusal{h.from.id, string(reason)}
-	}
-	return p, h, nil
+	return p, h, theirs.err(h.from.id)
 }
 
 func (t *Transport) judgeHello(conn net.Conn, h hello) (*peer, error) {
@@ -235,32 +324,47 @@ func (t *Transport) judgeHello(conn net.Conn, h hello) (*peer, error) {
 	if err := t.authorize(conn, h.from.id); err != nil {
 		return p, err
 	}
-	if h.to != t.self.id {
-		return p, fmt.Errorf("%w: this is %s, not %s", errMismatch, t.self.id, h.to)
-	}
-	if p == nil && h.from.cluster == t.self.cluster {
-		return p, fmt.Errorf("%w: %s is not a member that %s knows", errMismatch, h.from.id, t.self.id)
-	}
-	if h.purpose != forMessages && h.purpose != forSnapshot {
+	switch {
+	case h.from.group != t.self.group:
+		return p, t.refuseGroup(h.from)
+	case h.to != t.self.id:
+		return p, fmt.Errorf("%w: this is %s, not %s", errMismatch, t.self, h.to)
+	case p == nil:
+		return p, t.refuseStranger(h.from)
+	case h.purpose != forMessages && h.purpose != forSnapshot:
 		return p, fmt.Errorf("%w: unknown purpose %d", errMismatch, h.purpose)
 	}
 	return p, t.judge(h.from, h.from.id)
 }
 
-// answer sends the welcome, a refusal if verdict is not nil. A refusal tells nothing of
-// this node but its id: whoever asks may be anybody. After it answer
-// waits for the other side to close: closing first could reset the connection
-// before the reason is read.
-func (t *Transport) answer(conn net.Conn, verdict error) error {
-	w := welcome{from: t.self}
-	if verdict != nil {
-		w = welcome{from: identity{id: t.self.id}, reason: reasonFor(verdict)}
+// refuseGroup refuses a node that was told another group.
+func (t *Transport) refuseGroup(who identity) error {
+	if len(t.cfg.Members) > 0 && !slices.Contains(t.cfg.Members, who.String()) {
+		return t.refuseStranger(who)
+	}
+	return &Refusal{Code: OtherGroup, Reason: fmt.Sprintf("%s was told other members or another token than %s: %s",
+		who, t.self, strings.Join(t.cfg.Members, ", "))}
+}
+
+// refuseStranger refuses a node that is no member.
+func (t *Transport) refuseStranger(who identity) error {
+	return &Refusal{Code: NotMember, Reason: fmt.Sprintf("%s is no member of the cluster of %s: %s",
+		who, t.self, strings.Join(t.cfg.Members, ", "))}
+}
+
+// answer sends the welcome. A refusal tells nothing of this node but its id and name:
+// whoever asks may be anybody. After it answer waits for the other side to close: closing
+// first could reset the connection before the reason is read.
+func (t *Transport) answer(conn net.Conn, ours error) error {
+	w := welcome{from: identity{id: t.self.id, name: t.self.name}, verdict: verdictOf(ours)}
+	if ours == nil || isLater(ours) {
+		w.from = t.introduction()
 	}
 	b := appendLayout(appendPreamble(nil), frameWelcome, func(c *coder) { c.welcome(&w) })
 	if _, err := conn.Write(b); err != nil {
 		return fmt.Errorf("write welcome: %w", err)
 	}
-	if verdict != nil {
+	if ours != nil {
 		linger(conn)
 	}
 	return nil

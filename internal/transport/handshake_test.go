@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -18,8 +19,8 @@ import (
 
 // Node 1 dials node 2, one of them does not want to, and both can say why, once.
 func TestRefusals(t *testing.T) {
-	evil := func(from raft.NodeID, incarnation [16]byte) error {
-		if incarnation == [16]byte{byte(from)} {
+	evil := func(from raft.NodeID, card []byte) error {
+		if card[0] == byte(from) {
 			return errors.New("disk was replaced")
 		}
 		return nil
@@ -34,11 +35,11 @@ func TestRefusals(t *testing.T) {
 	}{
 		"unknown peer": {
 			acceptor: onlyDialed,
-			event:    "refused by n2: transport: handshake: n1 is not a member that n2 knows",
+			event:    "refused by n2: n1 is no member of the cluster of n2: n1, n2, n3",
 		},
 		"wrong cluster": {
-			acceptor: func(c *Config) { quiet(c); c.ClusterID = 1 },
-			event:    "refused by n2: transport: handshake: n1 is of cluster 00000000000ba15a, n2 of 0000000000000001",
+			acceptor: func(c *Config) { quiet(c); c.Group = 1 },
+			event:    "refused by n2: n1 was told other members or another token than n2: n1, n2, n3",
 		},
 		"wrong node": {
 			acceptor: func(c *Config) { quiet(c); c.ID = 3; delete(c.Peers, 2) },
@@ -88,6 +89,69 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Two nodes may say Later to each other, in silence, and still see each other's cards.
+// Once there is news and they dial, they are connected at once.
+func TestLater(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var ready atomic.Bool
+		var seen [3]atomic.Int64
+		later := func(c *Config) {
+			delete(c.Peers, 3)
+			c.Admit = func(from raft.NodeID, card []byte) error {
+				seen[card[0]].Add(1)
+				if !ready.Load() {
+					return &Refusal{Code: Later, Reason: "not yet"}
+				}
+				return nil
+			}
+		}
+		a, b := w.up(1, later), w.up(2, later)
+		time.Sleep(10 * time.Minute)
+		for _, n := range []*node{a, b} {
+			if events, _ := n.took(); events != "" {
+				t.Errorf("events: %s", events)
+			}
+			if s := n.status(3 - n.self.id); s.Connected || !strings.Contains(s.LastError, "not yet") {
+				t.Errorf("status: %+v", s)
+			}
+			if strings.Contains(n.logged(), "WARN") {
+				t.Errorf("logged: %s", n.logged())
+			}
+		}
+		if one, two := seen[1].Load(), seen[2].Load(); one < 600 || two < 600 {
+			t.Errorf("in ten minutes node 1 was seen %d times and node 2 %d times", one, two)
+		}
+		ready.Store(true)
+		a.DialNow()
+		synctest.Wait()
+		if s := a.status(2); !s.Connected || !s.Inbound {
+			t.Errorf("status when they are ready: %+v", s)
+		}
+	})
+}
+
+// Admit may give its refusal a code, and OnRefused at the other side gets it.
+func TestRefusalsHaveCodes(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		codes := make(chan Code, 1)
+		w.up(2, func(c *Config) {
+			c.Peers = map[raft.NodeID]string{1: "nowhere"}
+			c.Admit = func(raft.NodeID, []byte) error { return &Refusal{Code: OwnCode + 7, Reason: "no"} }
+		})
+		w.up(1, func(c *Config) {
+			delete(c.Peers, 3)
+			c.OnRefused = func(r *Refusal) {
+				if r.By == 2 && r.Reason == "no" {
+					codes <- r.Code
+				}
+			}
+		})
+		if code := <-codes; code != OwnCode+7 {
+			t.Errorf("code %d", code)
+		}
+	})
+}
+
 func TestOtherMajorVersionIsRefused(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.up(1)
@@ -109,8 +173,8 @@ func TestOtherMajorVersionIsRefused(t *testing.T) {
 		}
 		conn.Close()
 		want := fmt.Sprintf("peer speaks wire version %d.%d, this node %d.%d", majorVersion+1, minorVersion, majorVersion, minorVersion)
-		if !strings.Contains(string(got.reason), want) || !strings.Contains(a.logged(), want) {
-			t.Errorf("told %q, logged %s", got.reason, a.logged())
+		if !strings.Contains(string(got.verdict.reason), want) || !strings.Contains(a.logged(), want) {
+			t.Errorf("told %q, logged %s", got.verdict.reason, a.logged())
 		}
 
 		l := w.listen("n2")
@@ -226,7 +290,7 @@ func TestUnknownPurposeIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		stranger := &Transport{self: identity{cluster: cluster, id: 2}}
+		stranger := &Transport{self: identity{group: group, id: 2}}
 		_, err = stranger.introduce(conn, newFrameReader(conn, helloMax), 1, 3)
 		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "unknown purpose 3") {
 			t.Errorf("got %v", err)

@@ -48,7 +48,7 @@ func (w *wires) start(id raft.NodeID, address string) *node {
 	n := &node{}
 	var err error
 	n.Transport, err = New(Config{
-		ID: id, ClusterID: cluster, Listener: h.Listen("1"),
+		ID: id, Group: group, Listener: h.Listen("1"),
 		Peers: map[raft.NodeID]string{1: "n1:1", 2: "n2:1"}, Dial: h.Dial,
 		Logger: slog.New(slog.NewTextHandler(&n.log, nil)),
 		Limits: Limits{Silence: w.silence[id]},

@@ -75,8 +75,8 @@ func (p *peer) status() PeerStatus {
 		ID: p.id, Address: p.address,
 		Connected: p.out != nil, Inbound: p.in != nil,
 		Admitted: p.admitted, LastError: p.lastError,
-		Incarnation: p.remote.incarnation, Attributes: p.remote.attributes,
-		Dropped: p.dropped.Load(), BytesIn: p.bytesIn.Load(), BytesOut: p.bytesOut.Load(),
+		Attributes: p.remote.attributes,
+		Dropped:    p.dropped.Load(), BytesIn: p.bytesIn.Load(), BytesOut: p.bytesOut.Load(),
 	}
 	if at := p.lastActive.Load(); at != 0 {
 		s.LastActive = time.Unix(0, at)
@@ -237,24 +237,30 @@ func (p *peer) failed(err error) {
 	p.mu.Lock()
 	p.lastError = err.Error()
 	p.mu.Unlock()
-	if r := new(refusal); errors.As(err, &r) {
+	if r := new(Refusal); errors.As(err, &r) && r.By != raft.None {
 		p.refused(r)
+		return
+	}
+	if isLater(err) {
 		return
 	}
 	p.outbound.warn("cannot connect to peer", err)
 	p.lost(err)
 }
 
-// refused takes note that the peer does not want to talk to this node.
-func (p *peer) refused(r *refusal) {
+// refused takes note that the peer does not want to talk to this node, or not yet.
+func (p *peer) refused(r *Refusal) {
+	if r.Code == Later {
+		return
+	}
 	p.mu.Lock()
 	p.admitted = false
-	isNew := r.reason != p.lastRefusal
-	p.lastRefusal = r.reason
+	isNew := r.Reason != p.lastRefusal
+	p.lastRefusal = r.Reason
 	p.mu.Unlock()
 	p.refusals.warn("refused by peer", r)
 	if isNew && p.t.cfg.OnRefused != nil {
-		p.t.cfg.OnRefused(p.id, r.reason)
+		p.t.cfg.OnRefused(r)
 	}
 }
 

@@ -140,7 +140,7 @@ func awaitResult(l *line) error {
 	case kind != frameSnapshotResult:
 		return fmt.Errorf("%w: frame of kind %d in a snapshot's result", ErrCorrupt, kind)
 	case len(payload) > 0:
-		return &refusal{l.peer.id, string(payload)}
+		return &Refusal{By: l.peer.id, Code: Mismatch, Reason: string(payload)}
 	}
 	return nil
 }

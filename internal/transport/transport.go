@@ -61,7 +61,7 @@ func New(cfg Config) (*Transport, error) {
 	}
 	t := &Transport{
 		cfg:        cfg,
-		self:       identity{cluster: cfg.ClusterID, id: cfg.ID, incarnation: cfg.Incarnation, attributes: cfg.Attributes},
+		self:       identity{group: cfg.Group, id: cfg.ID, name: []byte(cfg.Name), attributes: cfg.Attributes},
 		log:        cfg.Logger,
 		listener:   cfg.Listener,
 		handshakes: fair.NewSlots(cfg.Limits.Strangers, 0),
@@ -126,6 +126,15 @@ func (t *Transport) RemovePeer(id raft.NodeID) {
 	}
 }
 
+// DialNow dials all peers that are not connected, without a pause: there is news.
+func (t *Transport) DialNow() {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, p := range t.peers {
+		p.dialNow()
+	}
+}
+
 func (t *Transport) peer(id raft.NodeID) *peer {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -145,9 +154,8 @@ type PeerStatus struct {
 	// LastError is why the last attempt to connect has failed or the last
 	// connection has ended; empty while Connected.
 	LastError string
-	// Incarnation and Attributes are what the peer has said of itself last.
-	Incarnation [16]byte
-	Attributes  []byte
+	// Attributes are what the peer has said of itself last.
+	Attributes []byte
 	// LastActive is when the peer was last heard of; zero if never.
 	LastActive time.Time
 	// Dropped is the number of messages to the peer that were not sent.
@@ -261,11 +269,12 @@ func (t *Transport) turnedAway(conn net.Conn, p *peer, h hello, err error) {
 		return
 	}
 	const what = "connection from peer failed"
-	r := new(refusal)
+	r := new(Refusal)
 	switch {
+	case isLater(err):
 	case p == nil:
 		t.strangers.warnOf(fair.Source(conn.RemoteAddr()), what, err, "peer", h.from.id, "address", conn.RemoteAddr())
-	case errors.As(err, &r):
+	case errors.As(err, &r) && r.By != raft.None:
 		p.refused(r)
 	default:
 		p.inbound.warn(what, err, "address", conn.RemoteAddr())

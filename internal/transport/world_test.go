@@ -154,12 +154,12 @@ func (l *lockedBuffer) Write(b []byte) (int, error) {
 	return l.b.Write(b)
 }
 
-const cluster = 0xba15a
+const group = 0xba15a
 
 // config is the configuration of node id in a cluster of three at the addresses n1 to n3.
 func (w *world) config(id raft.NodeID) Config {
 	return Config{
-		ID: id, ClusterID: cluster, Incarnation: [16]byte{byte(id)}, Attributes: []byte("attributes of " + id.String()),
+		ID: id, Group: group, Members: []string{"n1", "n2", "n3"}, Card: func() []byte { return []byte{byte(id)} }, Attributes: []byte("attributes of " + id.String()),
 		Listener: w.listen(id.String()),
 		Peers:    map[raft.NodeID]string{1: "n1", 2: "n2", 3: "n3"},
 		Dial:     w.dial,
@@ -181,7 +181,7 @@ func (w *world) listening(id raft.NodeID, changes ...func(*Config)) *node {
 	c.Logger = slog.New(slog.NewTextHandler(&n.log, nil))
 	c.OnPeerUp = func(id raft.NodeID) { n.event("up %s", id) }
 	c.OnPeerDown = func(id raft.NodeID) { n.event("down %s", id) }
-	c.OnRefused = func(by raft.NodeID, reason string) { n.event("refused by %s: %s", by, reason) }
+	c.OnRefused = func(r *Refusal) { n.event("refused by %s: %s", r.By, r.Reason) }
 	for _, change := range changes {
 		change(&c)
 	}
@@ -231,7 +231,7 @@ type puppet struct {
 func newPuppet(conn net.Conn, id, to raft.NodeID) (*puppet, *Transport) {
 	e := &ear{Conn: conn}
 	t := &Transport{
-		self: identity{cluster: cluster, id: id}, cfg: Config{Limits: Limits{}.withDefaults()},
+		self: identity{group: group, id: id}, cfg: Config{Limits: Limits{}.withDefaults()},
 		peers: map[raft.NodeID]*peer{1: {}, 2: {}, 3: {}},
 	}
 	return &puppet{e, e, newFrameReader(e, 1<<20), &peer{t: t, id: to}}, t

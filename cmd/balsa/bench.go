@@ -54,6 +54,14 @@ The keys are bench/0000000000 and so on; they stay in the store.`,
 	return c
 }
 
+const benchExitHelp = `Exit codes:
+  0  done, be it that Ctrl-C ended it early
+  1  any other error; keys may have been written
+  2  wrong usage; values that no server takes
+  5  no operation is known to have succeeded, and some may have
+  6  no operation succeeded, or no server could be reached in time
+  7  done, but the result could not be printed: the standard output is full or closed`
+
 // benchCommand is one of bench's commands, with a share of reads.
 func (p *program) benchCommand(name string, reads float64, short, long string) *cobra.Command {
 	o := benchOptions{}
@@ -66,11 +74,11 @@ func (p *program) benchCommand(name string, reads float64, short, long string) *
 Each caller sends its next operation when its last one has ended. With --rate,
 operations have appointed times, and latencies count from those, so that a stall of
 the cluster shows in all that it kept waiting.
-` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitMaybe, exitUnavailable, exitUnreported),
+` + connectionHelp + benchExitHelp,
 		Example: `  balsa bench ` + name + `
   balsa bench ` + name + ` --callers 1 --ops 1000
   balsa bench ` + name + ` --callers 1000 --connections 4 --duration 1m -o json`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: noArgs,
 	}
 	o.connection.addFlags(c)
 	o.output.addFlag(c)

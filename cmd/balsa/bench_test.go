@@ -83,7 +83,7 @@ func checkInterruptedBench(t *testing.T, endpoints string) {
 func TestBenchWrongUsage(t *testing.T) {
 	for _, test := range []struct{ args, says string }{
 		{"nonsense", "nonsense"},
-		{"put a", "unknown command"},
+		{"put a", "takes no arguments"},
 		{"put --callers 0", "callers"},
 		{"put --connections 0", "--connections"},
 		{"put --key-size 4", "key size"},

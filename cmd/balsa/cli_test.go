@@ -94,13 +94,25 @@ func background(t *testing.T, until string, args ...string) (output *lines, stop
 	}
 }
 
-// freePorts finds a run of ports that nobody uses just now.
+// freePorts finds a run of ports that nobody uses just now. The port below them is held
+// until the test ends: by that, tests of other processes see that they are taken.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
-	for base := 20000 + os.Getpid()%10000; base < 32000; base += n {
-		if allFree(base, n) {
-			return base
+	const first, blocks, size = 20_000, 375, 32
+	if n >= size {
+		t.Fatalf("%d ports are too many", n)
+	}
+	for i := range blocks {
+		base := first + size*((os.Getpid()+i)%blocks)
+		held, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base))
+		if err != nil {
+			continue
 		}
+		if allFree(base+1, n) {
+			t.Cleanup(func() { held.Close() })
+			return base + 1
+		}
+		held.Close()
 	}
 	t.Fatal("no free ports")
 	return 0
@@ -332,6 +344,7 @@ func TestSuggestions(t *testing.T) {
 		{"bench ptu", `unknown command "ptu" for "balsa bench"; did you mean put?`},
 		{"help statsu", "did you mean status?"},
 		{"help bench ptu", "did you mean put?"},
+		{"completion bsh", `unknown command "bsh" for "balsa completion"; did you mean bash?`},
 		{"get a --time-out 5s", "unknown flag: --time-out; did you mean --timeout?"},
 		{"serve --initial-clutser x", "did you mean --initial-cluster?"},
 		{"bench put --caller 5", "did you mean --callers?"},

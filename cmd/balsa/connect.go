@@ -40,9 +40,6 @@ func (n *connection) addFlags(c *cobra.Command) { c.Flags().AddFlagSet(n.newFlag
 
 // open returns a Clerk, and a context that ends after the timeout.
 func (n *connection) open(ctx context.Context, p *program) (*clerk.Clerk, context.Context, context.CancelFunc, error) {
-	for _, warning := range strayVariables(p.environ) {
-		fmt.Fprintln(p.stderr, "balsa: warning:", warning)
-	}
 	if err := layer(n.flags, p.env, nil); err != nil {
 		return nil, nil, nil, err
 	}

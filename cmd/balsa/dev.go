@@ -38,9 +38,9 @@ Ctrl-C stops it; started again, it finds its data.
 ` + serverExitHelp,
 		Example: `  balsa dev
   balsa dev --nodes 5 --data-dir /tmp/play`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: noArgs,
 	}
-	c.RunE = p.server(func(c *cobra.Command) error { return p.runDev(c.Context(), o) })
+	c.RunE = p.server(func(c *cobra.Command) error { return p.runDev(c.Context(), o, settings(c.LocalFlags())) })
 	c.Flags().StringVar(&o.dataDir, "data-dir", "balsa-dev", "directory of the servers' data")
 	c.Flags().IntVar(&o.basePort, "base-port", defaultBasePort, "client port of the first server; others follow")
 	c.Flags().IntVar(&o.nodes, "nodes", defaultServers, "number of servers: 1, 3 or 5")
@@ -51,7 +51,7 @@ Ctrl-C stops it; started again, it finds its data.
 	return c
 }
 
-func (p *program) runDev(ctx context.Context, o devOptions) error {
+func (p *program) runDev(ctx context.Context, o devOptions, settings []any) error {
 	configs, err := o.configs()
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (p *program) runDev(ctx context.Context, o devOptions) error {
 	var servers []*server.Server
 	defer func() { abortAll(servers) }()
 	for _, cfg := range configs {
-		cfg.Logger, cfg.LogStats = logger, p.log.Stats
+		cfg.Logger, cfg.LogStats, cfg.Settings = logger, p.log.Stats, settings
 		s, err := server.Start(cfg)
 		if err != nil {
 			return o.explain(err)

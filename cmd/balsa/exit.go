@@ -45,7 +45,7 @@ func exitHelp(codes ...int) string {
 
 // serverExitHelp is that of commands that run servers.
 const serverExitHelp = `Exit codes:
-  0  stopped by SIGINT or SIGTERM
+  0  stopped by SIGINT, SIGTERM or SIGHUP
   1  it could not start or go on; the last line says why
   2  wrong usage or configuration; nothing was changed`
 

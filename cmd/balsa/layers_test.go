@@ -161,6 +161,7 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 		{says: "configuration file: election-timeout", file: "election-timeout: 1s"},
 		{says: "unknown flag", args: []string{"--snapshot-count=5"}},
 		{says: "--listen-client-urls", args: []string{"--listen-client-urls=10.0.0.1:2379"}},
+		{says: `address "http://h:x": invalid port ":x" after host`, args: []string{"--listen-peer-urls=http://h:x"}},
 		{says: "--listen-peer-urls", args: []string{"--listen-peer-urls=http://nowhere"}},
 		{says: "--listen-metrics-urls", args: []string{"--listen-metrics-urls=127.0.0.1:1"}},
 		{says: "--advertise-client-urls", args: []string{"--advertise-client-urls=x"}},

@@ -18,7 +18,11 @@ import (
 func main() {
 	ignoreReaders()
 	captureGRPC()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ends := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	p := program{name: os.Args[0], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, environ: os.Environ()}
 	os.Exit(p.run(ctx, os.Args[1:]))
@@ -43,13 +47,10 @@ type program struct {
 
 // run executes a command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
-	root := p.root()
-	root.SetArgs(args)
-	root.SetIn(p.stdin)
 	p.result = &result{to: p.stdout}
 	p.stdout = p.result
-	root.SetOut(p.stdout)
-	root.SetErr(p.stderr)
+	root := p.root()
+	root.SetArgs(args)
 	return p.finish(root.ExecuteContext(ctx))
 }
 
@@ -67,16 +68,41 @@ explains its exit codes.`,
 		SilenceUsage:  true,
 		Args:          subcommandOnly,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRun: func(c *cobra.Command, _ []string) {
+			if c.Flags().Lookup("endpoints") == nil {
+				return // servers have a log for this
+			}
+			for _, warning := range strayVariables(p.environ) {
+				fmt.Fprintln(p.stderr, "balsa: warning:", warning)
+			}
+		},
 	}
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
 	root.AddCommand(p.dev(), p.serve(), p.put(), p.get(), p.del(), p.status(), p.bench(), p.version())
 	root.InitDefaultHelpCmd()
-	if help, _, err := root.Find([]string{"help"}); err == nil {
-		help.Args = helpTopic
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = helpTopic
+		case "completion":
+			c.Args, c.RunE = subcommandOnly, root.RunE
+		}
 	}
 	return root
+}
+
+// noArgs is for commands without arguments.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError(`%s takes no arguments, and got %q; see "%s --help"`, c.CommandPath(), args[0], c.CommandPath())
+	}
+	return nil
 }
 
 // usageArgs makes a wrong number of arguments a usage error.

@@ -85,7 +85,7 @@ func (p *program) serve() *cobra.Command {
 		Use:        "serve",
 		SuggestFor: []string{"server", "start", "run"},
 		Short:      "Run one server of a cluster",
-		Long: `Run one server of a cluster, until SIGINT or SIGTERM. Without flags it is a cluster
+		Long: `Run one server of a cluster, until SIGINT, SIGTERM or SIGHUP. Without flags it is a cluster
 of one, with its data in ./default.balsa.
 
 Each flag --some-flag may also come from the environment, as BALSA_SOME_FLAG, and
@@ -107,7 +107,7 @@ read them, and profiles too with --enable-pprof, so keep it away from strangers.
   C=n1=http://10.0.0.1:23800,n2=http://10.0.0.2:23800,n3=http://10.0.0.3:23800
   balsa serve --name n1 --initial-cluster $C --listen-peer-urls http://10.0.0.1:23800 \
       --listen-client-urls http://10.0.0.1:23790`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: noArgs,
 	}
 	flags := o.flags()
 	c.Flags().AddFlagSet(flags)

@@ -53,7 +53,7 @@ wherever --endpoints leads. REACHES are the members that a server has a connecti
 ` + connectionHelp + statusExitHelp,
 		Example: `  balsa status
   balsa status -o json --endpoints 10.0.0.1:23790`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: noArgs,
 	}
 	n.addFlags(c)
 	out.addFlag(c)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -16,6 +17,9 @@ func ParseURL(raw string) (*url.URL, error) {
 		return nil, fmt.Errorf("%w: address %q must begin with http:// or https://", ErrConfig, raw)
 	}
 	u, err := url.Parse(raw)
+	if bad := new(url.Error); errors.As(err, &bad) {
+		err = bad.Err // the rest of it says the address once more
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: address %q: %w", ErrConfig, raw, err)
 	}

@@ -39,6 +39,9 @@ const policy = `
 	clerk < internal/history < internal/torture
 	clerk < internal/torture
 
+	# What checks implementations of others.
+	rsm < rsm/rsmtest
+
 	# The shells of tests: a network in memory, and the simulator.
 	raft, rsm < internal/memnet
 	clerk, internal/service, internal/wal < internal/sim < internal/sim/cmd

@@ -29,11 +29,12 @@ func NewMemoryStorage(c raft.Configuration) *MemoryStorage {
 func (s *MemoryStorage) Load() (raft.State, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state := raft.State{HardState: s.hard, Snapshot: s.snapshot}
-	if at := s.snapshot.Index; at == s.base || (at > s.base && at <= s.last() && s.entries[at-s.base-1].Term == s.snapshot.Term) {
-		state.Entries = append(state.Entries, s.entries[at-s.base:]...)
+	at := s.snapshot.Index
+	if at != s.base && (at < s.base || at > s.last() || s.entries[at-s.base-1].Term != s.snapshot.Term) {
+		s.base, s.entries = at, nil // the snapshot replaces the log
 	}
-	return state, nil
+	entries := append([]raft.Entry(nil), s.entries[at-s.base:]...)
+	return raft.State{HardState: s.hard, Snapshot: s.snapshot, Entries: entries}, nil
 }
 
 func (s *MemoryStorage) last() raft.Index { return s.base + raft.Index(len(s.entries)) }

@@ -8,7 +8,7 @@ import (
 )
 
 // Storage keeps what a replica must not forget. internal/wal is the real one; a
-// test can make one from a map. Save is called by one goroutine and SaveSnapshot
+// test can make one from a map. rsmtest.TestStorage checks anybody's. Save is called by one goroutine and SaveSnapshot
 // by another, at the same time; OpenSnapshot by any.
 //
 // Any error from Save or Compact stops the replica for good: after a failed sync
@@ -48,7 +48,16 @@ type Expediter interface {
 	ExpediteSnapshots(urgent bool)
 }
 
-// Transport carries messages to other replicas. internal/transport is the real one.
+// Transport carries messages to other replicas. internal/transport is the real one, and
+// rsmtest.TestTransport checks anybody's.
+//
+// It must deliver what it delivers as it was, and to whom it was sent; and it must let
+// messages pass beside a snapshot, which takes minutes. It may lose, repeat, delay and
+// reorder messages: Raft expects that, but keeps its speed only where they mostly arrive
+// soon and in order. It should tell [Node.Unreachable] when the connection to a member
+// breaks: without that a new leader is found an election timeout later. And it should
+// notice by itself, within about an election timeout, when nothing comes through a
+// connection any more: a kernel takes minutes for that.
 type Transport interface {
 	// Send hands over messages, each to its Head().To, and returns at once. Those
 	// that cannot go soon are dropped: Raft will say it again. It must be able to carry

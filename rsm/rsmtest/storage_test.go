@@ -1,0 +1,37 @@
+package rsmtest_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"balsa/internal/wal"
+	"balsa/raft"
+	"balsa/rsm"
+	"balsa/rsm/rsmtest"
+)
+
+func TestMemoryStorage(t *testing.T) {
+	disks := map[string]*rsm.MemoryStorage{}
+	rsmtest.TestStorage(t, func(dir string, conf raft.Configuration) (rsm.Storage, error) {
+		if disks[dir] == nil {
+			disks[dir] = rsm.NewMemoryStorage(conf)
+		}
+		return disks[dir], nil
+	})
+}
+
+func TestWAL(t *testing.T) {
+	for name, fs := range map[string]vfs.FS{"disk": vfs.Default, "memory": vfs.NewMem()} {
+		t.Run(name, func(t *testing.T) {
+			rsmtest.TestStorage(t, func(dir string, conf raft.Configuration) (rsm.Storage, error) {
+				opts, id := wal.Options{FS: fs, SegmentSize: 8 << 10}, wal.Identity{ClusterID: 1, NodeID: 1}
+				if err := wal.Create(dir, opts, id, conf); err != nil && !errors.Is(err, wal.ErrExists) {
+					return nil, err
+				}
+				return wal.Open(dir, opts, id)
+			})
+		})
+	}
+}

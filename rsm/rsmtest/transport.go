@@ -1,0 +1,340 @@
+package rsmtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"balsa/raft"
+	"balsa/rsm"
+)
+
+// Endpoint is a Transport of one member of a network.
+type Endpoint struct {
+	rsm.Transport
+	// Start has what arrives delivered to r. It is called once, before any Send.
+	Start func(r rsm.Receiver)
+	// Close ends the endpoint. When it returns nothing is delivered any more.
+	Close func()
+}
+
+// MakeNetwork returns endpoints of these members, each of which can reach the others.
+type MakeNetwork func(t testing.TB, ids ...raft.NodeID) map[raft.NodeID]Endpoint
+
+// TestTransport checks that what network makes are rsm.Transports. Each check is a subtest.
+// Messages may get lost, so they are sent until they arrive.
+func TestTransport(t *testing.T, network MakeNetwork) {
+	for _, c := range []struct {
+		name  string
+		check func(w *wires)
+	}{
+		{"EachMessageArrivesAsItWas", (*wires).everyMessage},
+		{"ALargeOperationArrives", (*wires).largeOperation},
+		{"SendDoesNotWaitForWhoIsGone", (*wires).sendToNobody},
+		{"ASnapshotArrivesWhole", (*wires).snapshot},
+		{"ASnapshotThatIsNotStoredIsAnError", (*wires).snapshotRefused},
+		{"ASnapshotWhoseSourceFailsIsNotStored", (*wires).snapshotBroken},
+		{"ASnapshotEndsWithItsContext", (*wires).snapshotCancelled},
+		{"MessagesGoBesideASnapshot", (*wires).messagesBesideSnapshot},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := &wires{T: t, ends: network(t, 1, 2, 3), at: map[raft.NodeID]*receiver{}}
+			for id, e := range w.ends {
+				w.at[id] = &receiver{arrived: make(chan raft.Message, 1024), store: io.ReadAll}
+				e.Start(w.at[id])
+			}
+			defer func() {
+				for _, e := range w.ends {
+					e.Close()
+				}
+			}()
+			c.check(w)
+		})
+	}
+}
+
+// wires are a network under test.
+type wires struct {
+	*testing.T
+	ends map[raft.NodeID]Endpoint
+	at   map[raft.NodeID]*receiver
+}
+
+// receiver notes what arrives.
+type receiver struct {
+	arrived chan raft.Message
+
+	mu     sync.Mutex
+	store  func(io.Reader) ([]byte, error) // what becomes of a snapshot
+	stored []byte
+	meta   raft.SnapshotMeta
+}
+
+func (r *receiver) Receive(m raft.Message) {
+	select {
+	case r.arrived <- m:
+	default:
+	}
+}
+
+func (r *receiver) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error {
+	r.mu.Lock()
+	store := r.store
+	r.mu.Unlock()
+	b, err := store(data)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stored, r.meta = b, m.Meta
+	return nil
+}
+
+func (r *receiver) keeps(store func(io.Reader) ([]byte, error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.store = store
+}
+
+func (r *receiver) snapshot() ([]byte, raft.SnapshotMeta) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stored, r.meta
+}
+
+// send sends m until it arrives, and returns what did.
+func (w *wires) send(m raft.Message) raft.Message {
+	w.Helper()
+	from, to := w.ends[m.Head().From], w.at[m.Head().To]
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for end := time.After(patience); ; {
+		from.Send([]raft.Message{m})
+		select {
+		case got := <-to.arrived:
+			if got.Kind() == m.Kind() {
+				return got
+			}
+		case <-again.C:
+		case <-end:
+			w.Fatalf("%s does not arrive", m.Kind())
+		}
+	}
+}
+
+// messages are one of each kind, with all fields set.
+func messages() []raft.Message {
+	h := raft.Header{From: 1, To: 2, Term: 1 << 40}
+	var all []raft.Message
+	for _, m := range []raft.Message{
+		&raft.PreVote{}, &raft.PreVoteReply{}, &raft.RequestVote{}, &raft.RequestVoteReply{},
+		&raft.AppendEntries{}, &raft.AppendEntriesReply{}, &raft.AppendEntriesReject{},
+		&raft.TimeoutNow{}, &raft.ReadIndex{}, &raft.ReadIndexReply{},
+	} {
+		n := uint64(1)
+		fill(reflect.ValueOf(m).Elem(), &n)
+		*m.Head() = h
+		all = append(all, m)
+	}
+	return all
+}
+
+// fill sets all fields of a struct, each number to another value.
+func fill(v reflect.Value, n *uint64) {
+	*n = *n*3 + 1
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), n)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fill(v.Index(i), n)
+		}
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Uint8:
+		v.SetUint(*n % 2)
+	case reflect.Uint64:
+		v.SetUint(*n)
+	case reflect.Int64:
+		v.SetInt(int64(*n))
+	default:
+		panic("rsmtest: a message has a field of type " + v.Type().String())
+	}
+}
+
+func (w *wires) everyMessage() {
+	for _, m := range messages() {
+		if entries, ok := m.(*raft.AppendEntries); ok {
+			for i := range entries.Entries { // as they follow each other in a log
+				entries.Entries[i].Index, entries.Entries[i].Term = entries.PrevIndex+1+raft.Index(i), 7
+			}
+		}
+		if got := w.send(m); !reflect.DeepEqual(got, m) {
+			w.Errorf("%s arrives as %s", m, got)
+		}
+	}
+}
+
+func (w *wires) largeOperation() {
+	data := bytes.Repeat([]byte("12345678"), rsm.MaxOpBytesLimit/8)
+	m := &raft.AppendEntries{
+		Header:  raft.Header{From: 1, To: 3, Term: 1},
+		Entries: []raft.Entry{{Term: 1, Index: 1, Kind: raft.EntryCommand, Data: data}},
+	}
+	got, ok := w.send(m).(*raft.AppendEntries)
+	if !ok || len(got.Entries) != 1 || !bytes.Equal(got.Entries[0].Data, data) {
+		w.Error("an operation of MaxOpBytesLimit does not arrive as it was")
+	}
+}
+
+// sendToNobody: what cannot go is dropped, whatever it comes to.
+func (w *wires) sendToNobody() {
+	w.ends[2].Close()
+	w.ends[2] = Endpoint{Close: func() {}}
+	m := &raft.AppendEntries{
+		Header:  raft.Header{From: 1, To: 2, Term: 1},
+		Entries: []raft.Entry{{Term: 1, Index: 1, Data: make([]byte, 64<<10)}},
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 4096 { // 256 MiB
+			w.ends[1].Send([]raft.Message{m, &raft.ReadIndex{Header: raft.Header{From: 1, To: 99, Term: 1}}})
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		w.Fatal("Send waits for a member that is gone")
+	}
+	w.send(&raft.ReadIndex{Header: raft.Header{From: 1, To: 3, Term: 1}}) // the others hear on
+}
+
+func offer(index raft.Index) *raft.InstallSnapshot {
+	return &raft.InstallSnapshot{
+		Header: raft.Header{From: 1, To: 2, Term: 5},
+		Meta:   raft.SnapshotMeta{Index: index, Term: 4, Configuration: raft.NewConfiguration(1, 2, 3)},
+	}
+}
+
+// connect waits until the two members of offer are connected.
+func (w *wires) connect() {
+	w.Helper()
+	w.send(&raft.ReadIndex{Header: raft.Header{From: 1, To: 2, Term: 1}})
+}
+
+// stream sends a snapshot.
+func (w *wires) stream(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := w.ends[1].SendSnapshot(ctx, m, data)
+	if errors.Is(err, context.DeadlineExceeded) {
+		w.Error("SendSnapshot does not end")
+	}
+	return err
+}
+
+func (w *wires) snapshot() {
+	w.connect()
+	for i, size := range []int{0, 1, 5 << 20} {
+		data := bytes.Repeat([]byte{byte(i), 2, 3, 4, 5}, size/5+min(size, 1))
+		m := offer(raft.Index(10 + i))
+		if err := w.stream(context.Background(), m, bytes.NewReader(data)); err != nil {
+			w.Fatalf("SendSnapshot of %d bytes: %v", len(data), err)
+		}
+		got, meta := w.at[2].snapshot()
+		if !bytes.Equal(got, data) || meta.Index != m.Meta.Index || meta.Term != 4 || !meta.Configuration.Equal(m.Meta.Configuration) {
+			w.Errorf("%d bytes of %s of %v arrive, want %d of %s", len(got), meta, meta.Configuration, len(data), m.Meta)
+		}
+	}
+}
+
+func (w *wires) snapshotRefused() {
+	w.connect()
+	w.at[2].keeps(func(r io.Reader) ([]byte, error) { return nil, errors.New("no room") })
+	if err := w.stream(context.Background(), offer(10), bytes.NewReader(make([]byte, 1<<20))); err == nil {
+		w.Error("SendSnapshot returns nil, and the receiver has not stored it")
+	}
+	w.at[2].keeps(io.ReadAll)
+	if err := w.stream(context.Background(), offer(11), bytes.NewReader(make([]byte, 1<<20))); err != nil {
+		w.Errorf("the next one: %v", err)
+	}
+}
+
+// brokenReader fails after some bytes.
+type brokenReader struct {
+	io.Reader
+	err error
+}
+
+func (r brokenReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err == io.EOF {
+		err = r.err
+	}
+	return n, err
+}
+
+func (w *wires) snapshotBroken() {
+	w.connect()
+	broken := errors.New("cannot read it")
+	half := brokenReader{bytes.NewReader(make([]byte, 1<<20)), broken}
+	if err := w.stream(context.Background(), offer(10), half); err == nil {
+		w.Error("SendSnapshot returns nil, and its source has failed")
+	}
+	if got, meta := w.at[2].snapshot(); meta.Index != 0 {
+		w.Errorf("%d bytes of a snapshot that broke off are taken for all of it", len(got))
+	}
+}
+
+// holds lets the receiver of a snapshot take all of it, and store nothing before the result
+// is called. Begun is closed when it has arrived.
+func (w *wires) holds(id raft.NodeID) (begun chan struct{}, release func()) {
+	begun = make(chan struct{})
+	released := make(chan struct{})
+	w.at[id].keeps(func(r io.Reader) ([]byte, error) {
+		b, err := io.ReadAll(r)
+		close(begun)
+		<-released
+		return b, err
+	})
+	return begun, func() { close(released) }
+}
+
+func (w *wires) snapshotCancelled() {
+	w.connect()
+	ctx, cancel := context.WithCancel(context.Background())
+	begun, release := w.holds(2)
+	defer release()
+	go func() { <-begun; cancel() }()
+	if err := w.stream(ctx, offer(10), bytes.NewReader(make([]byte, 1<<20))); err == nil {
+		w.Error("SendSnapshot returns nil after its context has ended")
+	}
+}
+
+// messagesBesideSnapshot: a snapshot takes minutes, and heartbeats may not wait for it.
+func (w *wires) messagesBesideSnapshot() {
+	w.connect()
+	begun, release := w.holds(2)
+	done := make(chan error, 1)
+	go func() { done <- w.stream(context.Background(), offer(10), bytes.NewReader(make([]byte, 1<<20))) }()
+	<-begun
+	for term := range raft.Term(20) {
+		w.send(&raft.ReadIndexReply{Header: raft.Header{From: 1, To: 2, Term: term + 1}})
+		w.send(&raft.ReadIndexReply{Header: raft.Header{From: 2, To: 1, Term: term + 1}})
+	}
+	release()
+	if err := <-done; err != nil {
+		w.Errorf("SendSnapshot: %v", err)
+	}
+}

@@ -233,9 +233,14 @@ func (t *torture) reaches(m *member, healed time.Time, within time.Duration) (to
 // led waits until all servers follow the same leader, and so hear from it: who is
 // connected may not know yet that the other side is gone.
 func (t *torture) led(healed time.Time, within time.Duration) error {
+	ck, err := clerk.New(t.c.direct()) // that knows of no connection of before
+	if err != nil {
+		return err
+	}
+	defer ck.Close()
 	for {
 		asked := time.Since(healed)
-		err := t.discord()
+		err := t.discord(ck)
 		switch {
 		case err == nil:
 			return nil
@@ -247,11 +252,11 @@ func (t *torture) led(healed time.Time, within time.Duration) error {
 }
 
 // discord says who follows whom, unless all follow one leader.
-func (t *torture) discord() error {
+func (t *torture) discord(ck *clerk.Clerk) error {
 	ctx, cancel := context.WithTimeout(t.ctx, time.Second)
 	defer cancel()
 	var leader uint64
-	for i, s := range t.ck.StatusAll(ctx)[:len(t.c.members)] {
+	for i, s := range ck.StatusAll(ctx)[:len(t.c.members)] {
 		switch {
 		case s.Err != nil:
 			return s.Err

@@ -30,6 +30,7 @@ const policy = `
 	kv, api, clerk, raft, internal/memnet < clerk/clerktest
 	rsm, kv, api < internal/service
 	NONE < internal/memtcp # for tests
+	NONE < internal/dialing < internal/transport, clerk
 	NONE < internal/certs < internal/transport
 	NONE < internal/certs/certstest
 	raft < internal/birth

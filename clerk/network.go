@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"balsa/api"
+	"balsa/internal/dialing"
 )
 
 const (
@@ -48,9 +49,7 @@ type network struct {
 
 func newNetwork(dial func(context.Context, string) (net.Conn, error), security security) *network {
 	if dial == nil {
-		dial = func(ctx context.Context, address string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", address)
-		}
+		dial = dialing.Dial
 	}
 	n := &network{dial: dial, security: security, links: make(map[string]*link)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())

@@ -10,6 +10,7 @@ import (
 	"net"
 	"time"
 
+	"balsa/internal/dialing"
 	"balsa/raft"
 )
 
@@ -60,7 +61,7 @@ type Config struct {
 	// id, by the certificates that it has shown. Before that nothing is told about this
 	// node: not to who dials, and not to who was dialed.
 	Authorize func(id raft.NodeID, state tls.ConnectionState) error
-	// Dial, if not nil, replaces the TCP dialer.
+	// Dial, if not nil, replaces dialing.Dial.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 
 	// OnRefused is called when a peer refuses this node for a new reason.
@@ -136,10 +137,7 @@ func (c Config) prepare() (Config, error) {
 	}
 	c.Limits = c.Limits.withDefaults()
 	if c.Dial == nil {
-		dialer := new(net.Dialer)
-		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "tcp", address)
-		}
+		c.Dial = dialing.Dial
 	}
 	return c, nil
 }

@@ -23,6 +23,8 @@ type cluster struct {
 	trace  bool // log every event
 	// sync is how long one of a node's disk takes, if it is not by chance.
 	sync func(NodeID) time.Duration
+	// settings, if not nil, draws those of a node's next life.
+	settings func(*Config)
 }
 
 // options are what a run is made of. The zero value of a fault is its absence.
@@ -33,7 +35,7 @@ type options struct {
 	tick     time.Duration
 	heart    int // Config.HeartbeatTicks
 	election int // Config.ElectionTimeoutTicks
-	lease    time.Duration
+	lease    time.Duration // Config.Silence
 	inflight int // Config.MaxInflightAppends
 	batch    int // Config.MaxAppendBytes
 	drift    float64
@@ -172,11 +174,16 @@ func (c *cluster) start(id NodeID) {
 	}
 	state := n.disk.load()
 	n.life++
-	r, err := New(Config{
-		ID: id, HeartbeatTicks: c.opt.heart, ElectionTimeoutTicks: c.opt.election, LeaseNanos: int64(c.opt.lease),
+	cfg := Config{
+		ID: id, HeartbeatTicks: c.opt.heart, ElectionTimeoutTicks: c.opt.election,
+		Silence: Nanos(c.opt.lease), MaxClockDrift: 2 * c.opt.drift / (1 + c.opt.drift), Now: c.clock(n),
 		MaxInflightAppends: c.opt.inflight, MaxAppendBytes: c.opt.batch,
 		Rand: rand.New(rand.NewPCG(c.opt.seed, uint64(n.life)<<8|uint64(id))),
-	}, state)
+	}
+	if c.settings != nil {
+		c.settings(&cfg)
+	}
+	r, err := New(cfg, state)
 	if err != nil {
 		c.failf("%s does not start: %v", id, err)
 	}

@@ -40,13 +40,16 @@ type Config struct {
 	// started with apart; beyond it the follower takes more with each heartbeat, as it has
 	// room again (default 64 MiB).
 	MaxUnappliedBytes int
-	// LeaseNanos, if above 0, lets a leader serve lease reads for that long after it
-	// sent a round that a quorum acknowledged. It must be shorter than the silence of a
-	// follower on the fastest clock of the cluster: ElectionTimeoutTicks ticks, less
-	// those that may come right after it heard from the leader (two where a ticker
-	// keeps a tick for a loop that is late). All nodes must have it, or none.
-	LeaseNanos int64
-	Rand       Rand
+	// Silence, if above 0, lets this node serve lease reads where it leads, and is what it
+	// promises where it follows (AppendEntriesReply.Silence). Members need not agree on it:
+	// a lease counts what each of them has promised.
+	Silence Nanos
+	// MaxClockDrift is the largest share by which the rates of two members' clocks may
+	// differ: a leader counts on so much less of a promise.
+	MaxClockDrift float64
+	// Now is what the clock shows at the start, or less.
+	Now  Instant
+	Rand Rand
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -77,8 +80,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("raft: Config.ID is zero")
 	case c.Rand == nil:
 		return c, fmt.Errorf("raft: Config.Rand is nil")
-	case c.LeaseNanos < 0:
-		return c, fmt.Errorf("raft: Config.LeaseNanos is negative: %d", c.LeaseNanos)
+	case c.Silence > maxSilence:
+		return c, fmt.Errorf("raft: Config.Silence of %d ns is more than a hundred years", c.Silence)
+	case c.MaxClockDrift < 0 || c.MaxClockDrift >= 1:
+		return c, fmt.Errorf("raft: Config.MaxClockDrift of %v is not a fraction", c.MaxClockDrift)
 	case c.ElectionTimeoutTicks <= c.HeartbeatTicks:
 		return c, fmt.Errorf("raft: election timeout of %d ticks is not above the heartbeat's %d", c.ElectionTimeoutTicks, c.HeartbeatTicks)
 	}

@@ -123,7 +123,7 @@ func (r *Raft) takePersist() *Persist {
 	r.seq++
 	p := &Persist{Seq: r.seq, Snapshot: r.logReset, Entries: entries}
 	if r.hardStateDirty {
-		p.HardState = &HardState{Term: r.term, Vote: r.vote}
+		p.HardState = &HardState{Term: r.term, Vote: r.vote, Silence: r.silence}
 		r.hardStateDirty = false
 		r.hardStateSavedSeq = r.seq
 	}
@@ -162,7 +162,9 @@ func (r *Raft) Persisted(seq uint64) {
 	r.log.persisted(seq)
 	n := 0
 	for n < len(r.held) && r.held[n].seq <= seq {
-		r.outbox = append(r.outbox, r.held[n].message)
+		if m := r.held[n].message; m.Head().Term == r.term { // else nobody waits for it
+			r.outbox = append(r.outbox, m)
+		}
 		n++
 	}
 	r.held = r.held[n:]

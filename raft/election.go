@@ -21,12 +21,15 @@ func (r *Raft) refusesElection(m Message) bool {
 	default:
 		return false
 	}
-	return r.role == Leader || r.sinceLeader < r.cfg.ElectionTimeoutTicks
+	return r.role == Leader || r.sinceLeader < r.cfg.ElectionTimeoutTicks || r.silent()
 }
 
 // tickElection begins an election when the time has come, and repeats what may be lost.
 func (r *Raft) tickElection() {
 	switch {
+	case r.silent() && r.hurried:
+		r.electionTimeout++ // those who hurry hurry from the end of the silence
+	case r.silent():
 	case r.electionElapsed >= r.electionTimeout && r.isVoter() && r.diskIdle() && !r.awaitsOutcome(r.id):
 		r.startPreVote()
 	case r.electionElapsed%r.cfg.HeartbeatTicks == 0:
@@ -228,13 +231,13 @@ func (r *Raft) hurryElection(within int) {
 // Unreachable says that the connection to a member broke: what was sent was probably
 // lost, and the member may be dead. A leader probes instead of sending on. Who
 // follows that member stops trusting it, and soon asks for pre-votes; they are
-// granted only by others who do not hear from it either. Where leases are in use a
-// follower keeps the silence that it promised.
+// granted only by others who do not hear from it either. A follower keeps the silence
+// that it has promised.
 func (r *Raft) Unreachable(id NodeID) {
 	if p := r.peer(id); p != nil && p.state == replicate {
 		p.becomeProbe(p.match + 1)
 	}
-	if r.role == Follower && r.leader == id && r.cfg.LeaseNanos == 0 {
+	if r.role == Follower && r.leader == id {
 		r.sinceLeader = r.cfg.ElectionTimeoutTicks
 		r.hurryElection(max(1, r.cfg.ElectionTimeoutTicks/hurryShare))
 	}

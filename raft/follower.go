@@ -117,10 +117,10 @@ func (r *Raft) commitTo(index Index) {
 	r.commit = max(r.commit, min(index, r.matched))
 }
 
-// acknowledge promises what is durable here and equal to the leader's log.
+// acknowledge promises what is durable here and equal to the leader's log, and silence.
 func (r *Raft) acknowledge() {
 	r.acknowledged = min(r.matched, r.log.stable)
-	r.send(&AppendEntriesReply{Header: Header{To: r.leader}, Match: r.acknowledged, Round: r.seenRound})
+	r.send(&AppendEntriesReply{Header: Header{To: r.leader}, Match: r.acknowledged, Round: r.seenRound, Silence: r.promiseSilence()})
 }
 
 // acknowledgeDurable is called when writes have ended.

@@ -57,7 +57,7 @@ func (k *checker) lastCommitted() Index { return Index(len(k.committed)) }
 
 func (k *checker) started(n *node) {
 	r := n.raft
-	n.seen = observed{hard: HardState{r.term, r.vote}, commit: r.commit, base: r.log.base}
+	n.seen = observed{hard: HardState{Term: r.term, Vote: r.vote}, commit: r.commit, base: r.log.base}
 	k.log(n)
 }
 
@@ -69,7 +69,7 @@ func (k *checker) step(n *node) {
 	if r.term < was.Term || r.term == was.Term && was.Vote != None && was.Vote != r.vote {
 		k.c.failf("%s went from term %d vote %s to term %d vote %s", n.id, was.Term, was.Vote, r.term, r.vote)
 	}
-	n.seen.hard = HardState{r.term, r.vote}
+	n.seen.hard = HardState{Term: r.term, Vote: r.vote}
 	if r.commit < n.seen.commit {
 		k.c.failf("%s: commit index went back from %d to %d", n.id, n.seen.commit, r.commit)
 	}
@@ -125,7 +125,7 @@ func (k *checker) leader(n *node) {
 		}
 		return
 	}
-	if n.disk.hard != (HardState{r.term, n.id}) {
+	if d := n.disk.hard; d.Term != r.term || d.Vote != n.id {
 		k.c.failf("%s leads term %d, on disk is %+v", n.id, r.term, n.disk.hard)
 	}
 	k.leaders[r.term] = n.id
@@ -226,6 +226,9 @@ func (k *checker) sending(n *node, m Message) {
 // answer of an earlier term may speak of entries that are overwritten by now.
 func (k *checker) acknowledging(n *node, m *AppendEntriesReply) {
 	d := &n.disk
+	if m.Silence > d.hard.Silence {
+		k.c.failf("%s promises %d ns of silence; on disk are %d", n.id, m.Silence, d.hard.Silence)
+	}
 	if m.Term < n.raft.term || m.Match <= d.snapshot.Index {
 		return
 	}

@@ -136,9 +136,6 @@ func (r *Raft) heard(p *progress, round Round) {
 	if round > p.round {
 		assertf(round <= r.round, "%s: %s acknowledges round %d of %d", r.id, p.id, round, r.round)
 		p.round = round
-		if at, ok := r.roundTimes.sentAt(round); ok {
-			p.ackedAt = at
-		}
 		r.finishReads()
 	}
 }
@@ -153,6 +150,7 @@ func (r *Raft) onAppendEntriesReply(m *AppendEntriesReply) {
 		return
 	}
 	r.heard(p, m.Round)
+	r.extendLease(p, m)
 	advanced := m.Match > p.match
 	if advanced {
 		p.match = m.Match

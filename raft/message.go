@@ -119,6 +119,11 @@ type AppendEntriesReply struct {
 	Header
 	Match Index
 	Round Round
+	// Silence is how long, by its own clock and from when it took notice of Round or later,
+	// the sender gives nobody its vote, itself included (thesis 6.4.1). Only a TimeoutNow
+	// of the leader who gets this promise ends it early; a restart does not. 0: it
+	// promises nothing.
+	Silence Nanos
 }
 
 // AppendEntriesReject says that the sender's log does not hold the entry named by
@@ -215,7 +220,11 @@ func (m *AppendEntries) String() string {
 }
 
 func (m *AppendEntriesReply) String() string {
-	return fmt.Sprintf("%s match=%d round=%d", m.prefix(m.Kind()), m.Match, m.Round)
+	s := fmt.Sprintf("%s match=%d round=%d", m.prefix(m.Kind()), m.Match, m.Round)
+	if m.Silence > 0 {
+		s += fmt.Sprintf(" silence=%gms", float64(m.Silence)/1e6)
+	}
+	return s
 }
 
 func (m *AppendEntriesReject) String() string {

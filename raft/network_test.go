@@ -93,6 +93,11 @@ func (c *cluster) deliver(m Message) {
 		return
 	}
 	c.tracef("%s", m)
+	c.step(n, m)
+}
+
+func (c *cluster) step(n *node, m Message) {
+	n.raft.Clock(c.clock(n))
 	if err := n.raft.Step(m); err != nil {
 		c.failf("%s refuses %s: %v", n.id, m, err)
 	}
@@ -148,8 +153,5 @@ func (c *cluster) sendSnapshot(from *node, h Header) {
 
 func (c *cluster) deliverSnapshot(n *node, m *InstallSnapshot) {
 	c.tracef("%s", m)
-	if err := n.raft.Step(m); err != nil {
-		c.failf("%s refuses %s: %v", n.id, m, err)
-	}
-	c.stepped(n)
+	c.step(n, m)
 }

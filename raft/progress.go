@@ -34,9 +34,9 @@ type progress struct {
 	window window
 	// active: heard from since the last quorum check; wasActive: between the two before.
 	active, wasActive bool
-	// round is the highest acknowledged, ackedAt when that one was sent.
-	round   Round
-	ackedAt Instant
+	// round is the highest acknowledged, silentUntil what was promised with any.
+	round       Round
+	silentUntil Instant
 	// sentRound is the highest that was sent.
 	sentRound Round
 }

@@ -29,11 +29,12 @@ var (
 type Raft struct {
 	id  NodeID
 	cfg Config
-	now Instant // the latest that Tick or ReadIndex told
+	now Instant // the latest that Clock, Tick or ReadIndex told
 
 	// The hard state (paper, figure 2), and where its durability stands.
 	term              Term
 	vote              NodeID
+	silence           Nanos  // HardState.Silence
 	hardStateDirty    bool   // changed since the last Persist that holds one
 	hardStateSavedSeq uint64 // the last Persist that holds one
 
@@ -63,6 +64,7 @@ type Raft struct {
 	// votes are those for this node in its term, its own when that is durable; nil: it is no
 	// candidate of the term, or the term has a leader. They outlast the role of candidate.
 	votes        map[NodeID]bool
+	silentUntil  Instant  // no vote for anybody before, by what was promised
 	campaign     Campaign // the name of the latest one
 	byTransfer   bool     // that one's cause is a TimeoutNow
 	steppedAside bool     // for another pre-candidate, since there was a leader
@@ -114,7 +116,7 @@ func New(cfg Config, s State) (*Raft, error) {
 	}
 	r := &Raft{
 		id: cfg.ID, cfg: cfg,
-		term: s.HardState.Term, vote: s.HardState.Vote,
+		term: s.HardState.Term, vote: s.HardState.Vote, silence: s.HardState.Silence, now: cfg.Now,
 		log: newLog(s), confs: confs,
 		commit: s.Snapshot.Index, handed: s.Snapshot.Index, applied: s.Snapshot.Index,
 	}
@@ -125,12 +127,11 @@ func New(cfg Config, s State) (*Raft, error) {
 		// term, and a crash may come in between.
 		r.setHardState(s.Snapshot.Term, None)
 	}
-	if cfg.LeaseNanos == 0 {
-		// With leases a node that restarts must assume that it has just heard from a
-		// leader, whose lease stands on its silence. Without, it may vote at once.
-		r.sinceLeader = cfg.ElectionTimeoutTicks
-	}
-	r.sinceVote = cfg.ElectionTimeoutTicks
+	// It may have promised its silence just before it ended, whatever it is told to promise
+	// in this life. If there was no promise it may vote at once.
+	r.silentUntil = cfg.Now + Instant(r.silence)
+	r.setSilence(max(r.silence, cfg.Silence))
+	r.sinceLeader, r.sinceVote = cfg.ElectionTimeoutTicks, cfg.ElectionTimeoutTicks
 	r.resetElectionTimer()
 	r.checkInvariants()
 	return r, nil
@@ -249,9 +250,14 @@ func (r *Raft) answerStale(m Message) {
 	}
 }
 
+// Clock says what the clock shows. A shell calls it before it hands over what came since
+// the last time: how long a promise of silence lasts is counted from here.
+func (r *Raft) Clock(now Instant) { r.now = max(r.now, now) }
+
 // Tick says that one tick has passed and what the clock shows.
 func (r *Raft) Tick(now Instant) {
-	r.now = max(r.now, now)
+	r.Clock(now)
+	r.shrinkSilence()
 	r.electionElapsed++
 	r.sinceLeader++
 	r.sinceVote++

@@ -125,15 +125,24 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 	}
 	if draw.chance(0.5) {
 		opt.drift = 0.1
-		opt.lease = time.Duration(float64(9*opt.tick) * 0.9 / 1.1)
+		opt.lease = 10 * opt.tick
 	}
 	opt.config = someConfiguration(draw.rand, opt.nodes)
 	c.cluster = newCluster(t, opt)
+	if opt.lease > 0 && draw.chance(0.5) {
+		c.settings = c.unequal
+	}
 	c.trace = *flagSeed != 0
 	c.client = 1 + some(200*time.Millisecond) + 5*time.Millisecond
 	c.calm = time.Duration(1+draw.rand.IntN(10)) * 100 * time.Millisecond
 	c.tracef("%+v", opt)
 	return c
+}
+
+// unequal settings are what members have in the midst of a change of them.
+func (c *chaos) unequal(cfg *Config) {
+	cfg.Silence *= Nanos(c.rand.IntN(4))
+	cfg.ElectionTimeoutTicks = 10 * (1 + c.rand.IntN(3))
 }
 
 // someConfiguration has all nodes vote, or now and then one that only learns, or two

@@ -41,7 +41,7 @@ func (t *trace) cluster() {
 		if err != nil {
 			t.fail("%v", err)
 		}
-		t.opt.LeaseNanos = int64(d)
+		t.opt.Silence = Nanos(d)
 	}
 	if batch := t.value("batch"); batch != "" {
 		t.opt.MaxAppendBytes = int(t.number(batch))
@@ -154,6 +154,7 @@ func (t *trace) arrive(m Message) {
 		return
 	}
 	t.printf("%s arrives", m)
+	n.raft.Clock(t.now)
 	if err := n.raft.Step(m); err != nil {
 		t.fail("%v", err)
 	}

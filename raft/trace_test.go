@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 )
@@ -240,6 +241,9 @@ func persistLine(p Persist) string {
 		} else {
 			parts = append(parts, fmt.Sprintf("term %d vote %s", h.Term, h.Vote))
 		}
+		if h.Silence > 0 {
+			parts = append(parts, fmt.Sprintf("silence %v", time.Duration(h.Silence)))
+		}
 	}
 	for _, e := range p.Entries {
 		parts = append(parts, e.String())
@@ -250,7 +254,7 @@ func persistLine(p Persist) string {
 func (t *trace) begin(n *traceNode) {
 	cfg := t.opt
 	n.life++
-	cfg.ID, cfg.Rand = n.id, nodeRand{n.id, n.life}
+	cfg.ID, cfg.Rand, cfg.Now = n.id, nodeRand{n.id, n.life}, t.now
 	s := n.disk.load()
 	r, err := New(cfg, s)
 	if err != nil {

@@ -25,8 +25,12 @@ type Term uint64
 type Round uint64
 
 // Instant is a reading of the local monotonic clock, in nanoseconds from a point
-// of the shell's choice. The core compares instants of its own node only.
+// of the shell's choice. The core compares instants of its own node only. The clock must
+// go on while the machine is suspended, or a leader that sleeps keeps its lease.
 type Instant int64
+
+// Nanos is a length of time in nanoseconds, by the clock of one node.
+type Nanos uint64
 
 // EntryKind tells what the Data of an Entry means.
 type EntryKind uint8
@@ -78,6 +82,10 @@ func (e Entry) String() string {
 type HardState struct {
 	Term Term
 	Vote NodeID
+	// Silence is the longest that a leader may still count on, after any acknowledgement
+	// of this node, that it gives nobody its vote (see AppendEntriesReply.Silence). It
+	// shrinks only when all longer promises have run out.
+	Silence Nanos
 }
 
 // Configuration is the membership of a cluster: voters, who decide, and learners,

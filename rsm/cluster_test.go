@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,6 +140,8 @@ type cluster struct {
 	ends         map[raft.NodeID]*memnet.Endpoint
 	maxRaftState int64
 	leases       bool
+	settings     func(*rsm.Config[int64, int64]) // of one replica, if not nil
+	suspended    map[raft.NodeID]*atomic.Int64   // how long machines were, in ns
 	began        time.Time
 	ops          int
 }
@@ -150,13 +153,14 @@ func run(t *testing.T, n int, maxRaftState int64, f func(t *testing.T, c *cluste
 		c := &cluster{
 			t: t, net: memnet.New(uint64(n)), maxRaftState: maxRaftState, began: time.Now(),
 			disks: map[raft.NodeID]*slowDisk{}, nodes: map[raft.NodeID]*node{},
-			machines: map[raft.NodeID]*counter{}, ends: map[raft.NodeID]*memnet.Endpoint{},
+			machines: map[raft.NodeID]*counter{}, ends: map[raft.NodeID]*memnet.Endpoint{}, suspended: map[raft.NodeID]*atomic.Int64{},
 		}
 		defer c.net.Close()
 		for id := raft.NodeID(1); id <= raft.NodeID(n); id++ {
 			c.ids = append(c.ids, id)
 		}
 		for _, id := range c.ids {
+			c.suspended[id] = new(atomic.Int64)
 			c.disks[id] = &slowDisk{MemoryStorage: rsm.NewMemoryStorage(raft.NewConfiguration(c.ids...))}
 			c.start(id)
 		}
@@ -173,6 +177,10 @@ func (c *cluster) start(id raft.NodeID) {
 	cfg := rsm.Config[int64, int64]{
 		ID: id, Machine: machine, Codec: codec{}, Storage: c.disks[id], Transport: end,
 		MaxRaftState: c.maxRaftState, Seed: uint64(id), LeaseReads: c.leases,
+		Clock: func() time.Duration { return time.Since(c.began) + time.Duration(c.suspended[id].Load()) },
+	}
+	if c.settings != nil {
+		c.settings(&cfg)
 	}
 	if os.Getenv("BALSA_TEST_LOG") != "" {
 		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))

@@ -28,11 +28,16 @@ type Config[Op, Result any] struct {
 	// begins between one and two timeouts after the last word from a leader.
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration
-	// LeaseReads lets a leader serve ReadLease without asking its followers, as long
-	// as no two clocks of the cluster run at rates that differ by more than
-	// MaxClockDrift (a fraction, default 0.1). All replicas must agree on it.
+	// LeaseReads lets a leader serve ReadLease without asking its followers, and has a
+	// follower promise, with each acknowledgement, to elect nobody for an
+	// ElectionTimeout. Replicas need not agree on it: a lease is what a quorum has
+	// promised, less MaxClockDrift, the largest share by which the rates of two clocks of
+	// the cluster differ (default 0.1).
 	LeaseReads    bool
 	MaxClockDrift float64
+	// Clock is what leases are timed by: it must go on while the machine is suspended.
+	// Default: CLOCK_BOOTTIME on Linux. Where there is none LeaseReads has no effect.
+	Clock func() time.Duration
 	// MaxPendingBytes bounds the log that is not yet applied, and the log that is not yet
 	// on the own disk, each. Beyond it Submit says ErrBusy on a leader, and a follower
 	// waits before it takes more. Default 64 MiB. So it is where the log that was
@@ -81,6 +86,17 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Clock == nil {
+		c.Clock = bootTime
+	}
+	if c.Clock == nil {
+		began := time.Now()
+		c.Clock = func() time.Duration { return time.Since(began) }
+		if c.LeaseReads {
+			c.LeaseReads = false
+			c.Logger.Warn("no lease reads: this system has no clock that goes on while it is suspended", "id", c.ID)
+		}
+	}
 	switch {
 	case c.ID == raft.None:
 		return c, errors.New("rsm: Config.ID is zero")
@@ -124,7 +140,7 @@ func (c *Config[Op, Result]) raftConfig() raft.Config {
 		Rand:                 rand.New(rand.NewPCG(c.Seed, uint64(c.ID))),
 	}
 	if c.LeaseReads {
-		rc.LeaseNanos = LeaseNanos(electionTicks, int64(c.tick()), c.MaxClockDrift)
+		rc.Silence, rc.MaxClockDrift = raft.Nanos(c.ElectionTimeout), c.MaxClockDrift
 	}
 	return rc
 }

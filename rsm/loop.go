@@ -15,6 +15,11 @@ import (
 // now is the monotonic time since the start.
 func (n *Node[Op, Result]) now() raft.Instant { return raft.Instant(time.Since(n.start)) + 1 }
 
+// leaseTime is what the clock of leases shows, since the start.
+func (n *Node[Op, Result]) leaseTime() raft.Instant {
+	return raft.Instant(n.cfg.Clock()-n.clockStart) + 1
+}
+
 // runLoop owns the Replica. It takes all events that gathered, and then all the
 // effects they have together.
 func (n *Node[Op, Result]) runLoop() {
@@ -38,7 +43,7 @@ func (n *Node[Op, Result]) runLoop() {
 		if ticked {
 			n.diskCall.watch(n.now(), n.cfg.Logger)
 		}
-		n.perform(n.replica.Turn(ev, n.now()))
+		n.perform(n.replica.Turn(ev, n.leaseTime()))
 		n.logChanges(&last)
 	}
 }

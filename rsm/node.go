@@ -23,9 +23,10 @@ import (
 // They talk through queues that are emptied at a time, so that whatever gathers
 // while one of them is busy becomes one batch.
 type Node[Op, Result any] struct {
-	cfg     Config[Op, Result]
-	replica *Replica[waiter[Result]] // the loop's
-	start   time.Time
+	cfg        Config[Op, Result]
+	replica    *Replica[waiter[Result]] // the loop's
+	start      time.Time
+	clockStart time.Duration // what Config.Clock showed then
 
 	inbox inbox[waiter[Result]]
 	disk  queue[DiskTask]
@@ -65,7 +66,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 		return nil, fmt.Errorf("load the log: %w", err)
 	}
 	n := &Node[Op, Result]{
-		cfg: cfg, start: time.Now(),
+		cfg: cfg, start: time.Now(), clockStart: cfg.Clock(),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	n.inbox.wake, n.disk.wake, n.apply.wake = newWake(), newWake(), newWake()
@@ -207,7 +208,7 @@ func (n *Node[Op, Result]) Read(ctx context.Context, mode ReadMode) error {
 
 // ReadFunc is Read without waiting, as SubmitFunc is Submit.
 func (n *Node[Op, Result]) ReadFunc(mode ReadMode, done func(error)) {
-	if mode == ReadLease && n.lease.serves(n.now) {
+	if mode == ReadLease && n.lease.serves(n.leaseTime) {
 		done(nil)
 		return
 	}

@@ -85,6 +85,7 @@ type Effects[W any] struct {
 // Turn takes all events that gathered, and returns all effects that they have
 // together. It keeps none of the slices in ev. now is what the clock shows after the last Read was asked for.
 func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
+	r.core.Clock(now)
 	if ev.Ticked {
 		r.pause = max(0, r.pause-1)
 		r.core.Tick(now)

@@ -68,7 +68,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.StringVar(&o.secretFile, "cluster-secret-file", "",
 		"file of a random text that all servers share, which protects the peer port without certificates")
 	f.BoolVar(&o.leaseReads, "lease-reads", false,
-		"let the leader answer reads of consistency \"lease\" alone, trusting clock rates; the same on each server")
+		"let the leader answer reads of consistency \"lease\" alone, trusting clock rates, and give the leader such promises")
 	f.IntVar(&o.clients.Connections, "max-client-connections", 4096, "client connections; fewer where \"ulimit -n\" leaves no room")
 	f.Int64Var(&o.clients.RequestBytes, "max-pending-bytes", 256<<20, "bytes of requests in progress and of replies that clients have not read")
 	f.Int64Var(&o.clients.UnfinishedBytes, "max-unfinished-bytes", 64<<20, "bytes of messages from clients of which a part has come")

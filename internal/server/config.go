@@ -50,8 +50,8 @@ type Config struct {
 	MaxRaftState      int64
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration
-	// LeaseReads lets the leader answer LEASE reads without asking the others. All
-	// members must agree on it.
+	// LeaseReads is rsm.Config's: it lets the leader answer LEASE reads without asking the
+	// others. Members need not agree on it.
 	LeaseReads bool
 	Limits     kv.Limits
 	Clients    ClientLimits

@@ -27,6 +27,7 @@ type checker struct {
 	facts     map[place]fact
 	committed []committed // from index 1 on
 	truth     *kv.Store
+	silence   silence
 
 	waiters  uint64
 	installs int
@@ -85,7 +86,7 @@ type committed struct {
 func newChecker(w *world) checker {
 	return checker{
 		w: w, views: make([]view, w.mix.Nodes()+1), truth: kv.NewStore(),
-		leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, facts: map[place]fact{},
+		silence: newSilence(w.mix.Nodes()), leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, facts: map[place]fact{},
 	}
 }
 
@@ -343,7 +344,8 @@ func (k *checker) commit(e raft.Entry, in raft.Term) {
 // What a crash would leave now is the disk's model.
 func (k *checker) promise(n *node, v *view, m raft.Message) {
 	h, d := m.Head(), &n.disk.model
-	if m.Kind() == raft.KindRequestVote {
+	if r, ok := m.(*raft.RequestVote); ok {
+		k.silence.campaign(n, r)
 		return // a question, which promises nothing
 	}
 	if h.Term > d.hard.Term {
@@ -353,8 +355,10 @@ func (k *checker) promise(n *node, v *view, m raft.Message) {
 	case *raft.RequestVoteReply:
 		if m.Granted {
 			k.vote(n, h.Term, h.To)
+			k.silence.vote(n, ballot{h.To, h.Term})
 		}
 	case *raft.AppendEntriesReply:
+		k.silence.promise(n, m)
 		if h.Term < v.hard.Term || m.Match <= d.snapshot.Index {
 			return // of entries that may be overwritten since, or that the snapshot holds
 		}

@@ -18,7 +18,8 @@ type Mix struct {
 	WAL      bool // the real log on a simulated file system, else a modelled disk
 
 	Tick            time.Duration
-	ElectionTimeout time.Duration
+	ElectionTimeout time.Duration // the longest of any node
+	Unequal         bool          // each node draws its own settings, and anew at each start
 	Snapshots       rsm.SnapshotPolicy
 	MaxPendingBytes int
 	MaxUnapplied    int
@@ -120,6 +121,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	m.Eager = min(m.Eager, m.Clients-1)
 	m.EagerFor = pick(r, time.Second, time.Second, 6*time.Second)
 	m.LeaseReads = r.IntN(2) == 0
+	m.Unequal = r.IntN(3) == 0
 	m.Snapshots.Share = pick(r, 0, 0, 0.5, 2)
 	if r.IntN(10) == 0 {
 		m.farApart()
@@ -217,16 +219,20 @@ func (m *Mix) rates() (lowest, highest float64) {
 	return 1 - m.MaxClockDrift/2, 1 + m.MaxClockDrift/2
 }
 
-// raftConfig is what rsm.Config makes for the core.
+// raftConfig is what rsm.Config makes for the core, for one life of a node.
 func (m *Mix) raftConfig(id raft.NodeID, r *rand.Rand) raft.Config {
-	ticks := int(m.ElectionTimeout / m.Tick)
+	timeout, leases := m.ElectionTimeout, m.LeaseReads
+	if m.Unequal {
+		timeout = max(timeout/pick[time.Duration](r, 1, 1, 2, 4), 12*m.Tick+4*m.Distance)
+		leases = leases && r.IntN(4) > 0
+	}
 	c := raft.Config{
 		ID: id, Rand: r,
-		HeartbeatTicks: 5, ElectionTimeoutTicks: ticks,
+		HeartbeatTicks: 5, ElectionTimeoutTicks: int(timeout / m.Tick),
 		MaxPendingBytes: m.MaxPendingBytes, MaxUnappliedBytes: m.MaxUnapplied, MaxUnstableBytes: m.MaxUnstable, MaxAppendBytes: m.MaxAppendBytes, MaxInflightAppends: m.MaxInflight,
 	}
-	if m.LeaseReads {
-		c.LeaseNanos = rsm.LeaseNanos(ticks, int64(m.Tick), m.MaxClockDrift)
+	if leases {
+		c.Silence, c.MaxClockDrift = raft.Nanos(timeout), m.MaxClockDrift
 	}
 	return c
 }

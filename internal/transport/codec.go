@@ -92,6 +92,7 @@ func (c *coder) layout(m raft.Message) {
 	case *raft.AppendEntriesReply:
 		number(c, &m.Match)
 		number(c, &m.Round)
+		number(c, &m.Silence)
 	case *raft.AppendEntriesReject:
 		number(c, &m.PrevIndex)
 		number(c, &m.ConflictTerm)

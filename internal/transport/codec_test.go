@@ -35,7 +35,7 @@ func examples() []raft.Message {
 			{Term: 10, Index: 11, Kind: raft.EntryCommand, Data: []byte("data")},
 			{Term: 12, Index: 13, Kind: raft.EntryConfiguration, Data: []byte{1}},
 		}},
-		&raft.AppendEntriesReply{Header: h, Match: 4, Round: 5},
+		&raft.AppendEntriesReply{Header: h, Match: 4, Round: 5, Silence: 6},
 		&raft.AppendEntriesReject{Header: h, PrevIndex: 4, ConflictTerm: 5, ConflictIndex: 6, Round: 7},
 		&raft.InstallSnapshot{Header: h, Meta: raft.SnapshotMeta{Index: 4, Term: 5, Configuration: raft.Configuration{
 			Voters: quorum.Joint{Incoming: quorum.Majority{1, 2}, Outgoing: quorum.Majority{3}}, Learners: []raft.NodeID{6},

@@ -14,6 +14,8 @@ var (
 	ErrLocked = errors.New("wal: cannot lock the directory (another process may be using it)")
 	// ErrNewerFormat is returned for files that a newer version of this program wrote.
 	ErrNewerFormat = errors.New("wal: written in a newer format than this program knows")
+	// ErrOlderFormat is returned for files of an older format, before there was a release.
+	ErrOlderFormat = errors.New("wal: written in an older format than this program knows")
 	// ErrClosed is returned by every method after Close.
 	ErrClosed = errors.New("wal: closed")
 

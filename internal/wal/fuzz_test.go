@@ -105,7 +105,7 @@ func FuzzHeader(f *testing.F) {
 		var corruption *CorruptionError
 		switch {
 		case err == nil && h.magic != segmentMagic,
-			err != nil && !errors.As(err, &corruption) && !errors.Is(err, ErrNewerFormat):
+			err != nil && !errors.As(err, &corruption) && !errors.Is(err, ErrNewerFormat) && !errors.Is(err, ErrOlderFormat):
 			t.Fatalf("%v, %v", h, err)
 		case err == nil && binary.LittleEndian.Uint32(b[8:]) == formatVersion && !bytes.Equal(h.encode(), b[:headerSize]):
 			t.Fatalf("%v is encoded otherwise", h)

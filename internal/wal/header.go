@@ -19,7 +19,7 @@ type Identity struct {
 }
 
 const (
-	formatVersion = 1
+	formatVersion = 2
 	headerSize    = 64
 )
 
@@ -80,8 +80,11 @@ func decodeHeader(file, magic string, b []byte) (header, error) {
 	if binary.LittleEndian.Uint32(b[12:]) != headerCRC(b) {
 		return corrupt("wrong checksum of the header")
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v > formatVersion {
+	switch v := binary.LittleEndian.Uint32(b[8:]); {
+	case v > formatVersion:
 		return header{}, fmt.Errorf("%w: %s has format %d, known is %d", ErrNewerFormat, file, v, formatVersion)
+	case v < formatVersion:
+		return header{}, fmt.Errorf("%w: %s has format %d, known is %d", ErrOlderFormat, file, v, formatVersion)
 	}
 	h := header{
 		magic: magic,

@@ -103,18 +103,20 @@ func TestSegmentOfAnotherIncarnation(t *testing.T) {
 	}
 }
 
-func TestNewerFormatIsNamed(t *testing.T) {
+func TestOtherFormatIsNamed(t *testing.T) {
 	d := newDamagedLog(t, 100)
 	for name, img := range d.files {
 		if len(img) == 0 {
 			continue // LOCK
 		}
-		img = bytes.Clone(img)
-		binary.LittleEndian.PutUint32(img[8:], formatVersion+1)
-		binary.LittleEndian.PutUint32(img[12:], headerCRC(img))
-		_, err := Open(testDir, testOptions(d.with(t, name, img), 2), testID)
-		if !errors.Is(err, ErrNewerFormat) || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", name, err)
+		for version, want := range map[uint32]error{formatVersion + 1: ErrNewerFormat, formatVersion - 1: ErrOlderFormat} {
+			img = bytes.Clone(img)
+			binary.LittleEndian.PutUint32(img[8:], version)
+			binary.LittleEndian.PutUint32(img[12:], headerCRC(img))
+			_, err := Open(testDir, testOptions(d.with(t, name, img), 2), testID)
+			if !errors.Is(err, want) || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }

@@ -44,10 +44,11 @@ var fixed = []mutant{
 
 // more are mutants of bug classes that the list above had left out.
 var more = []mutant{
-	{name: "lease-ignores-drift", edit: edit{"rsm/lease.go",
-		"return int64(float64(silence) * (1 - drift))", "return silence"}},
+	{name: "lease-ignores-drift", edit: edit{"raft/lease.go",
+		" * (1 - r.cfg.MaxClockDrift)", ""}},
 	{name: "lease-by-last-tick", edit: edit{"raft/read.go",
-		"	r.now = max(r.now, now)\n	id := r.nextReadID\n", "	id := r.nextReadID\n"}},
+		"	r.now = max(r.now, now)\n	id := r.nextReadID\n", "	id := r.nextReadID\n"},
+		also: []edit{{"rsm/turn.go", "	r.core.Clock(now)\n", ""}}},
 	{name: "read-answer-serves-later", edit: edit{"raft/read.go",
 		"for _, done := range r.forwardedReads[:i+1] {", "for _, done := range append(r.forwardedReads[:i:i], r.forwardedReads[i:]...) {"},
 		also: []edit{{"raft/read.go", "		r.forwardedReads = r.forwardedReads[i+1:]\n", "		r.forwardedReads = nil\n"}}},

@@ -1,0 +1,44 @@
+package sim
+
+import (
+	"time"
+
+	"balsa/raft"
+)
+
+// silence checks what leases stand on: who has promised a leader to elect nobody keeps
+// that, by its own clock, whatever restarts and settings come between. Only an election
+// that a leader asked for is excepted.
+type silence struct {
+	until   []time.Duration // of each node, by its clock
+	term    []raft.Term     // of the leader whom it promised that
+	ordered map[ballot]bool // campaigns by TimeoutNow: the candidate, and its term
+}
+
+func newSilence(nodes int) silence {
+	return silence{make([]time.Duration, nodes+1), make([]raft.Term, nodes+1), map[ballot]bool{}}
+}
+
+func (s *silence) promise(n *node, m *raft.AppendEntriesReply) {
+	if stored := n.disk.hard.Silence; m.Silence > stored {
+		n.w.failf("promise", "%s promises %d ns of silence; on disk are %d", n.id, m.Silence, stored)
+	}
+	s.term[n.id] = m.Term
+	s.until[n.id] = max(s.until[n.id], n.clock.read(n.w.now)+time.Duration(m.Silence))
+}
+
+// campaign is a vote for oneself.
+func (s *silence) campaign(n *node, m *raft.RequestVote) {
+	b := ballot{n.id, m.Term}
+	if m.Transfer {
+		s.ordered[b] = true
+	}
+	s.vote(n, b)
+}
+
+// vote is one of n for b. One of the same term was given before, and leaves late.
+func (s *silence) vote(n *node, b ballot) {
+	if rest := s.until[n.id] - n.clock.read(n.w.now); rest > 0 && !s.ordered[b] && b.term > s.term[n.id] {
+		n.w.failf("silence", "%s votes for %s in term %d, %v before the end of the silence that it has promised", n.id, b.voter, b.term, rest)
+	}
+}

@@ -1,0 +1,178 @@
+package raft
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+const ms = Instant(time.Millisecond)
+
+// leaseCore is node 1 of three with a setting of its own, at what its clock shows.
+func leaseCore(t *testing.T, silence Instant, now Instant, hard HardState) *Raft {
+	t.Helper()
+	r, err := New(Config{
+		ID: 1, Silence: Nanos(silence), MaxClockDrift: 0.1, Now: now, Rand: rand.New(rand.NewPCG(1, 1)),
+	}, State{HardState: hard, Snapshot: SnapshotMeta{Configuration: NewConfiguration(1, 2, 3)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// votes tells whether r, when its clock shows now, would elect somebody: itself, or who
+// asks. However many ticks come, only the clock counts.
+func votes(t *testing.T, r *Raft, now Instant) bool {
+	t.Helper()
+	r.Clock(now)
+	var sent []Message
+	for range 50 {
+		r.Tick(now)
+		sent = append(sent, settle(r)...)
+	}
+	step(t, r, &PreVote{Header: Header{From: 3, To: 1, Term: r.term}, LastIndex: 100, LastTerm: r.term})
+	for _, m := range append(sent, settle(r)...) {
+		switch m := m.(type) {
+		case *PreVote:
+			return true
+		case *PreVoteReply:
+			return m.Granted
+		}
+	}
+	return false
+}
+
+// The leader's own settings say nothing of how long its followers stay silent.
+func TestLeaseIsWhatFollowersPromise(t *testing.T) {
+	for _, test := range []struct {
+		promised [2]Instant
+		want     Instant // after the round was sent
+	}{
+		{[2]Instant{500 * ms, 500 * ms}, 450 * ms},
+		{[2]Instant{0, 500 * ms}, 450 * ms},
+		{[2]Instant{200 * ms, 500 * ms}, 450 * ms}, // the leader and one follower are a quorum
+		{[2]Instant{200 * ms, 0}, 180 * ms},
+		{[2]Instant{0, 0}, 0},
+	} {
+		r := elect(t, leaseCore(t, 5000*ms, 0, HardState{}))
+		sent := 1000 * ms
+		r.Tick(sent)
+		settle(r)
+		r.Clock(sent + 7*ms)
+		for k, silence := range test.promised {
+			step(t, r, &AppendEntriesReply{
+				Header: Header{From: NodeID(k + 2), To: 1, Term: r.term}, Match: r.log.last(), Round: r.round, Silence: Nanos(silence),
+			})
+		}
+		want := test.want
+		if want > 0 {
+			want += sent
+		}
+		if got := r.Lease(); got != want {
+			t.Errorf("promised %v: lease until %v, want %v", test.promised, time.Duration(got), time.Duration(want))
+		}
+	}
+}
+
+// A round is answered after a thousand others of its term: nobody knows any more when it
+// was sent. The latest are known.
+func TestLeaseInATermOfManyRounds(t *testing.T) {
+	r := elect(t, leaseCore(t, 500*ms, 0, HardState{}))
+	say := func(from NodeID, round Round, silence Instant) {
+		step(t, r, &AppendEntriesReply{Header: Header{From: from, To: 1, Term: r.term}, Match: r.log.last(), Round: round, Silence: Nanos(silence)})
+	}
+	answer := func(round Round) { say(2, round, 500*ms) }
+	var last Instant
+	for n := range Instant(3 * maxRoundTimes) {
+		last = n * ms
+		r.Tick(last)
+		settle(r)
+		say(3, r.round, 0) // or it would step down
+	}
+	for round := Round(1); round+maxRoundTimes < r.round; round += 100 {
+		if answer(round); r.Lease() != 0 {
+			t.Fatalf("round %d of %d renews the lease until %v", round, r.round, time.Duration(r.Lease()))
+		}
+	}
+	if answer(r.round); r.Lease() != last+450*ms {
+		t.Errorf("the last round, sent at %v, renews the lease until %v", time.Duration(last), time.Duration(r.Lease()))
+	}
+}
+
+// Silence is counted by the clock from when the acknowledgement is made: not from the last
+// tick, which may be long ago, and not in ticks, of which many may come at once.
+func TestSilenceIsKeptByTheClock(t *testing.T) {
+	r := leaseCore(t, 500*ms, 0, HardState{})
+	settle(r)
+	r.Tick(10 * ms)
+	r.Clock(5000 * ms)
+	step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, Round: 1})
+	if votes(t, r, 5499*ms) {
+		t.Error("it breaks its silence")
+	}
+	if !votes(t, r, 5500*ms) {
+		t.Error("it is silent for longer than it promised")
+	}
+}
+
+// Connections to the leader break, which lets elections begin at once: but not before the
+// end of the silence.
+func TestSilenceOutlivesConnections(t *testing.T) {
+	r := leaseCore(t, 500*ms, 0, HardState{})
+	settle(r)
+	step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, Round: 1})
+	r.Unreachable(2)
+	if votes(t, r, 499*ms) {
+		t.Error("it breaks its silence")
+	}
+	if !votes(t, r, 500*ms) {
+		t.Error("no election when it is over")
+	}
+}
+
+// Whatever a node is told to promise in its next life, it keeps what it may have promised
+// in those before, by a clock that begins anew.
+func TestSilenceOutlivesARestart(t *testing.T) {
+	for _, silence := range []Instant{0, 100 * ms, 500 * ms, 900 * ms} {
+		const start = 7000 * ms
+		r := leaseCore(t, silence, start, HardState{Term: 1, Silence: Nanos(500 * ms)})
+		if votes(t, r, start+499*ms) {
+			t.Errorf("with a setting of %v it breaks its silence", time.Duration(silence))
+		}
+		if !votes(t, r, start+500*ms) {
+			t.Errorf("with a setting of %v it is silent for ever", time.Duration(silence))
+		}
+	}
+}
+
+// A promise of an earlier life is kept in the hard state as long as it is in force: there
+// may be another restart. Then it is forgotten.
+func TestLongerSilenceIsForgottenWhenItIsOver(t *testing.T) {
+	r := leaseCore(t, 100*ms, 0, HardState{Term: 1, Silence: Nanos(500 * ms)})
+	r.Tick(499 * ms)
+	if p := r.Effects().Persist; p != nil {
+		t.Fatalf("after 499 ms it writes %+v", p.HardState)
+	}
+	r.Tick(500 * ms)
+	if p := r.Effects().Persist; p == nil || p.HardState == nil || p.HardState.Silence != Nanos(100*ms) {
+		t.Errorf("after 500 ms it does not write that 100 ms will do: %+v", p)
+	}
+}
+
+// No acknowledgement promises more silence than the disk knows of.
+func TestPromiseIsDurableBeforeItIsMade(t *testing.T) {
+	r := leaseCore(t, 500*ms, 0, HardState{Term: 1})
+	step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, Round: 1})
+	e := r.Effects()
+	if len(e.Messages) > 0 {
+		t.Fatalf("%s leaves before the promise is durable", e.Messages[0])
+	}
+	if e.Persist == nil || e.Persist.HardState == nil || e.Persist.HardState.Silence != Nanos(500*ms) {
+		t.Fatalf("it is not to be written: %+v", e.Persist)
+	}
+	r.Persisted(e.Persist.Seq)
+	e = r.Effects()
+	if len(e.Messages) != 1 || e.Messages[0].(*AppendEntriesReply).Silence != Nanos(500*ms) {
+		t.Errorf("no promise: %v", e.Messages)
+	}
+}

@@ -33,11 +33,11 @@ type options struct {
 	seed     uint64
 	config   Configuration // all nodes vote if empty
 	tick     time.Duration
-	heart    int // Config.HeartbeatTicks
-	election int // Config.ElectionTimeoutTicks
+	heart    int           // Config.HeartbeatTicks
+	election int           // Config.ElectionTimeoutTicks
 	lease    time.Duration // Config.Silence
-	inflight int // Config.MaxInflightAppends
-	batch    int // Config.MaxAppendBytes
+	inflight int           // Config.MaxInflightAppends
+	batch    int           // Config.MaxAppendBytes
 	drift    float64
 	// snapshotEvery is how many entries are applied between two snapshots; 0: none.
 	snapshotEvery Index

@@ -27,10 +27,7 @@ func (r *Raft) tickLeader() {
 			return
 		}
 	}
-	r.transfer.elapsed++
-	if r.transfer.elapsed >= r.cfg.ElectionTimeoutTicks {
-		r.transfer.abort()
-	}
+	r.tickTransfer()
 	r.watchOwnDisk()
 	r.heartbeatElapsed++
 	if r.heartbeatElapsed >= r.cfg.HeartbeatTicks {

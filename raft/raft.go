@@ -19,6 +19,11 @@ var (
 	ErrTooLarge = errors.New("raft: operation too large")
 	// ErrTransferring: leadership is being handed over; proposals wait for its end.
 	ErrTransferring = errors.New("raft: leadership is being transferred")
+	// ErrTransferFailed: a transfer was given up just now; another waits for a while.
+	ErrTransferFailed = errors.New("raft: a transfer of leadership has just failed")
+	// ErrNotCaughtUp: leadership is handed only to a member that answers and has almost all
+	// of the log.
+	ErrNotCaughtUp = errors.New("raft: the member does not answer, or is far behind")
 	// ErrMisaddressed: a message that is not for this node.
 	ErrMisaddressed = errors.New("raft: message for another node")
 	// ErrNotVoter: leadership can be handed only to another voter.
@@ -385,7 +390,7 @@ func (r *Raft) Durable() Index { return r.log.stable }
 // Status returns a picture of the node.
 func (r *Raft) Status() Status {
 	s := Status{
-		ID: r.id, Role: r.role, Term: r.term, Vote: r.vote, Leader: r.leader, LeaderChanges: r.leaderChanges,
+		ID: r.id, Role: r.role, Term: r.term, Vote: r.vote, Leader: r.leader, Transferring: r.transfer.to, LeaderChanges: r.leaderChanges,
 		Commit: r.commit, Applied: r.applied,
 		FirstIndex: r.log.base + 1, LastIndex: r.log.last(), DurableIndex: r.log.stable,
 		Configuration: r.configuration(),

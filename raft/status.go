@@ -29,6 +29,7 @@ type Status struct {
 	Term          Term
 	Vote          NodeID
 	Leader        NodeID // None if not known
+	Transferring  NodeID // whom leadership is being handed to, or None
 	LeaderChanges uint64 // since the node started: leaders found, itself included
 	Commit        Index
 	Applied       Index

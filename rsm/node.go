@@ -261,7 +261,8 @@ func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Read
 func (n *Node[Op, Result]) Unreachable(id raft.NodeID) { n.inbox.addUnreachable(id) }
 
 // TransferLeadership hands leadership to the given replica, or with raft.None to
-// the most caught-up one, and returns when another leader is known, or with ctx's
+// the most caught-up one, and returns when another leader is known, with
+// raft.ErrTransferFailed when that was given up after an election timeout, or with ctx's
 // error.
 func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeID) error {
 	started := make(chan error, 1)
@@ -285,6 +286,8 @@ func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeI
 			return ErrStopped
 		} else if s.Leader != raft.None && s.Leader != n.cfg.ID {
 			return nil
+		} else if s.Role == raft.Leader && s.Transferring == raft.None {
+			return fmt.Errorf("transfer leadership: %w", raft.ErrTransferFailed)
 		}
 		select {
 		case <-tick.C:

@@ -137,6 +137,7 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	for _, m := range e.Messages {
 		k.promise(n, v, m)
 	}
+	k.silence.lease(n, s.Term, e.Lease)
 	if e.TakeSnapshot != nil {
 		k.snapshot(n, v, e.TakeSnapshot.Index, s.Snapshot.Index)
 	}
@@ -357,6 +358,8 @@ func (k *checker) promise(n *node, v *view, m raft.Message) {
 			k.vote(n, h.Term, h.To)
 			k.silence.vote(n, ballot{h.To, h.Term})
 		}
+	case *raft.TimeoutNow:
+		k.silence.timeoutNow(m)
 	case *raft.AppendEntriesReply:
 		k.silence.promise(n, m)
 		if h.Term < v.hard.Term || m.Match <= d.snapshot.Index {

@@ -4,19 +4,21 @@ import (
 	"time"
 
 	"balsa/raft"
+	"balsa/rsm"
 )
 
 // silence checks what leases stand on: who has promised a leader to elect nobody keeps
 // that, by its own clock, whatever restarts and settings come between. Only an election
 // that a leader asked for is excepted.
 type silence struct {
-	until   []time.Duration // of each node, by its clock
-	term    []raft.Term     // of the leader whom it promised that
-	ordered map[ballot]bool // campaigns by TimeoutNow: the candidate, and its term
+	until   []time.Duration    // of each node, by its clock
+	term    []raft.Term        // of the leader whom it promised that
+	ordered map[ballot]bool    // campaigns by TimeoutNow: the candidate, and its term
+	over    map[raft.Term]bool // the leader of this term has sent a TimeoutNow
 }
 
 func newSilence(nodes int) silence {
-	return silence{make([]time.Duration, nodes+1), make([]raft.Term, nodes+1), map[ballot]bool{}}
+	return silence{make([]time.Duration, nodes+1), make([]raft.Term, nodes+1), map[ballot]bool{}, map[raft.Term]bool{}}
 }
 
 func (s *silence) promise(n *node, m *raft.AppendEntriesReply) {
@@ -30,10 +32,23 @@ func (s *silence) promise(n *node, m *raft.AppendEntriesReply) {
 // campaign is a vote for oneself.
 func (s *silence) campaign(n *node, m *raft.RequestVote) {
 	b := ballot{n.id, m.Term}
-	if m.Transfer {
-		s.ordered[b] = true
+	if m.Transfer && !s.ordered[b] {
+		n.w.failf("transfer", "%s campaigns in term %d as if the leader before had asked for it", n.id, m.Term)
 	}
 	s.vote(n, b)
+}
+
+// timeoutNow releases the followers of a leader from their promises, for its term.
+func (s *silence) timeoutNow(m *raft.TimeoutNow) {
+	s.ordered[ballot{m.To, m.Term + 1}] = true
+	s.over[m.Term] = true
+}
+
+// lease is what a leader reads by.
+func (s *silence) lease(n *node, term raft.Term, l rsm.Lease) {
+	if l.Until > 0 && s.over[term] {
+		n.w.failf("lease after transfer", "%s has a lease in term %d, in which it has sent a TimeoutNow", n.id, term)
+	}
 }
 
 // vote is one of n for b. One of the same term was given before, and leaves late.

@@ -230,6 +230,11 @@ func (w *world) transfer(n *node, s Strike) bool {
 		to = raft.None
 	}
 	n.call(func(r *replica) { _ = r.TransferLeadership(to) })
+	if s.Split&(7<<20) == 0 { // somebody asks again and again
+		if s.For -= milliseconds(200); s.For > 0 {
+			w.meanwhile(milliseconds(200), func() { w.transfer(n, s) })
+		}
+	}
 	return true
 }
 

@@ -6,14 +6,18 @@ package main
 // own. What is lost is only time: a failed snapshot that was offered again without a pause
 // (raft's trace snapshot_catch_up), a lost forwarded read that was not asked for again, a
 // broken connection that let nobody look for another leader, a transfer asked for again
-// and again that put off CheckQuorum (trace check_quorum), a restarted follower that
+// and again that put off CheckQuorum (trace check_quorum), or that held up writes (trace
+// transfer), a restarted follower that
 // took nothing more before it had replayed its log (TestFollowerThatReplaysTakesMore),
 // sizes of a shortened block (TestSizeOfABlockThatWasShortened). It is in a shell that the
 // simulator stands in for: a Stop that waits for a snapshot, lease reads after it, a lease
 // that is known later than what leaves with it (package rsm); the data directory's name
 // and incarnation, limits of memory, handshakes and queues (packages server and
 // transport); what decoders let pass, since simulated messages are not encoded (their fuzz
-// tests). Or seeds meet it too rarely: a deposed leader that passes on what its
+// tests). Or seeds meet it too rarely: a second
+// transfer in one term that revives the lease (trace transfer), a term of more than a
+// thousand rounds (TestLeaseInATermOfManyRounds), a promise of an earlier life that the
+// next one forgets too early (TestLongerSilenceIsForgottenWhenItIsOver), a deposed leader that passes on what its
 // successor's snapshot holds, before the message about that, and hears nothing else from
 // the successor meanwhile (deposed and CheckSnapshot guard against it at both ends: raft's
 // random faults and rsm's review test); a lease too long by one of the two ticks that may

@@ -92,6 +92,8 @@ var mutants = []mutant{
 		"	r.core.Clock(now)\n", ""}},
 	{name: "lease-survives-transfer", edit: edit{"raft/lease.go",
 		"if r.cfg.Silence == 0 || r.transfer.timeoutNowSent {", "if r.cfg.Silence == 0 {"}},
+	{name: "stale-timeout-now", edit: edit{"raft/raft.go",
+		"		r.answerStale(m)\n		return false\n", "		r.answerStale(m)\n		return m.Kind() == KindTimeoutNow\n"}},
 	{name: "lease-before-own-term", edit: edit{"raft/read.go",
 		"if mode == ReadByLease && r.committedOwnTerm() && r.leaseHolds() {", "if mode == ReadByLease && r.leaseHolds() {"}},
 	{name: "lease-told-before-own-term", edit: edit{"raft/lease.go",

@@ -274,3 +274,32 @@ func TestAnOpenPeerPortIsWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+// A member whose certificate has expired is refused, both sides say why, and it takes part
+// as soon as it has another one, without a restart.
+func TestAnExpiredPeerIsRefusedUntilItIsRenewed(t *testing.T) {
+	t.Parallel()
+	c := newSecured(t)
+	expired := c.ca.Issue(certstest.Leaf{CN: "n2", NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
+	c.dirs[1].Put(c.dirs[1].Cert, expired.Cert)
+	c.dirs[1].Put(c.dirs[1].Key, expired.Key)
+	c.configs[1].ClientTLS = c.configs[0].ClientTLS // it is about peers
+	logs := make([]lockedLog, 2)
+	for i := range logs {
+		c.configs[i].Logger = slog.New(slog.NewTextHandler(&logs[i], nil))
+	}
+	for i := range c.configs {
+		c.start(i)
+	}
+	logs[0].await(t, "certificate has expired or is not yet valid")
+	logs[1].await(t, "a TLS certificate has expired: others refuse it")
+	logs[1].await(t, "tls: ") // what the others say
+	pair := c.member(c.ca, "n2")
+	c.dirs[1].Put(c.dirs[1].Cert, pair.Cert)
+	c.dirs[1].Put(c.dirs[1].Key, pair.Key)
+	for _, s := range c.servers {
+		awaitReady(t, s)
+	}
+	c.put("a", "1", 0)
+	c.awaitSameState()
+}

@@ -124,6 +124,9 @@ func (s *Source) look() <-chan struct{} {
 func (s *Source) refresh(now time.Time) {
 	contents, err := s.read(s.paths)
 	if err == nil && sameContents(contents, s.last) {
+		if s.Stale() {
+			s.log.Info(s.what+": as they were when they were good", "side", s.side, "certificate", s.good.Load().name())
+		}
 		s.accepted()
 		s.warnOfExpiry(s.good.Load(), now)
 		return

@@ -142,6 +142,13 @@ func TestWhatIsNotTaken(t *testing.T) {
 			if m := s.Current(); serial(m) != serialOf(t, good) {
 				t.Errorf("without a key file: %s", m.name())
 			}
+			d.Put(d.Cert, good.Cert)
+			d.Put(d.Key, good.Key)
+			d.Put(d.CA, ca.PEM)
+			s.Current()
+			if s.Stale() || !strings.Contains(log.String(), "as they were when they were good") {
+				t.Errorf("with the first files again: stale %t, logged %s", s.Stale(), &log)
+			}
 		})
 	}
 }

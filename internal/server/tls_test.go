@@ -207,3 +207,16 @@ func TestConfigRefusesHalfTLS(t *testing.T) {
 		}
 	}
 }
+
+func TestASecretAndCertificatesExclude(t *testing.T) {
+	cfg := newTestCluster(t, 1, "").configs[0]
+	cfg.ClusterSecretFile = "secret"
+	cluster, err := ParseCluster("test", "n1=https://127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Cluster, cfg.ListenPeer, cfg.PeerTLS = cluster, cluster.Members[0].PeerURL, TLS{CertFile: "c", KeyFile: "k"}
+	if _, err := Start(cfg); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "one of the two") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -17,9 +17,10 @@ func TestTheCommandLineTellsWhatIsWrongWithTLS(t *testing.T) {
 	ca, other := certstest.NewCA(t, "ca"), certstest.NewCA(t, "other")
 	node := certstest.Write(t, ca.Issue(certstest.Leaf{CN: "n1", Hosts: []string{"127.0.0.1"}}), ca.PEM)
 	alice := certstest.Write(t, ca.Issue(certstest.Leaf{CN: "alice"}), other.PEM)
-	background(t, "ready to serve", "serve", "--data-dir", filepath.Join(t.TempDir(), "d"),
+	_, stop := background(t, "ready to serve", "serve", "--data-dir", filepath.Join(t.TempDir(), "d"),
 		"--listen-client-urls", fmt.Sprintf("https://127.0.0.1:%d", base), "--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", base+1),
 		"--cert-file", node.Cert, "--key-file", node.Key, "--trusted-ca-file", node.CA, "--client-cert-auth")
+	defer stop()
 	address := fmt.Sprintf("127.0.0.1:%d", base)
 	mine := []string{"--cert", alice.Cert, "--key", alice.Key}
 	for name, tc := range map[string]struct {

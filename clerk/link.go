@@ -44,7 +44,8 @@ type link struct {
 	queue      []*call // dead ones included, until they are drained
 	queueBytes int
 	sent       map[uint64]*call
-	others     int // answers awaited besides those to calls
+	unborn     bool // the stream is to a server without a cluster, which executes nothing on it
+	others     int  // answers awaited besides those to calls
 	lastID     uint64
 	room       chan struct{} // closed when the queue has shrunk; nil if nobody waits
 	closed     bool
@@ -286,13 +287,18 @@ func (l *link) deliver(replies []*api.Reply) {
 	}
 }
 
-// fail ends all calls: those that were sent have an unknown fate.
+// fail ends all calls: those that were sent have an unknown fate, unless nobody was there
+// to execute them.
 func (l *link) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	fate := err
+	if l.unborn {
+		fate = notSent(err)
+	}
 	for _, c := range l.sent {
 		c.state = over
-		c.done <- result{err: err}
+		c.done <- result{err: fate}
 	}
 	clear(l.sent)
 	for _, c := range l.queue {
@@ -387,6 +393,9 @@ func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_Exch
 	if err := l.net.admit(first.Hello); err != nil {
 		return nil, err
 	}
+	l.mu.Lock()
+	l.unborn = first.Hello.ClusterId == 0
+	l.mu.Unlock()
 	l.node.Store(first.Hello.NodeId)
 	l.deliver(first.Replies)
 	return stream, nil

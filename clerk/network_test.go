@@ -397,3 +397,26 @@ func TestStatus(t *testing.T) {
 		}
 	})
 }
+
+// A server whose cluster has not begun executes nothing, and ends its streams when the
+// cluster begins. What was on its way then was certainly not executed.
+func TestWhatAServerWithoutAClusterGotIsSentAgain(t *testing.T) {
+	f := &fakeServer{hello: &api.Hello{NodeId: 1}}
+	f.handle = func(*api.Request) *api.Reply {
+		if f.hello.ClusterId != 0 {
+			return &api.Reply{Version: 1}
+		}
+		f.hello = &api.Hello{NodeId: 1, ClusterId: 7}
+		f.cutStreams()
+		return nil
+	}
+	f.start(t)
+	ck, err := clerk.New([]string{"s:1"}, dialer(map[string]*fakeServer{"s:1": f}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ck.Close()
+	if _, err := ck.Set(t.Context(), "k", nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -320,4 +321,72 @@ func TestAcceptGoesOnWhenDescriptorsRunOut(t *testing.T) {
 			t.Errorf("status: %+v, logged %s", s, a.logged())
 		}
 	})
+}
+
+// Who is refused hears nothing of whoever refuses but the name, be it that it is unknown,
+// of another cluster, or another directory of a member: not what would let it speak for one.
+func TestARefusalTellsNothing(t *testing.T) {
+	admit := func(from raft.NodeID, card []byte) error {
+		if string(card) == string([]byte{byte(from)}) {
+			return nil
+		}
+		return errors.New("the cluster knows it by another data directory")
+	}
+	for name, from := range map[string]identity{
+		"unknown":           {group: group, id: 9},
+		"another cluster":   {group: 1, id: 2, card: []byte{2}},
+		"another directory": {group: group, id: 2, card: []byte{77}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.up(1, func(c *Config) { c.Admit = admit })
+				conn, err := w.dial(t.Context(), "n1")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				stranger := &Transport{self: from}
+				told, err := stranger.introduce(conn, newFrameReader(conn, helloMax), 1, forMessages)
+				if !errors.Is(err, ErrRefused) {
+					t.Errorf("got %v", err)
+				}
+				if told.group != 0 || len(told.card) > 0 || len(told.attributes) > 0 {
+					t.Errorf("told %+v", told)
+				}
+			})
+		})
+	}
+}
+
+// Nothing at all is told before the certificate of the other side was found to be one of
+// the member that it claims to be: neither by who accepts nor by who dials.
+func TestNothingIsToldBeforeProof(t *testing.T) {
+	ca := newAuthority(t)
+	secretive := func(c *Config) {
+		ca.mutual(c)
+		c.Card = func() []byte { t.Error("the card was shown"); return nil }
+		c.Admit = func(raft.NodeID, []byte) error { t.Error("judged"); return nil }
+		c.Authorize = func(raft.NodeID, tls.ConnectionState) error { return errors.New("names somebody else") }
+	}
+	a, b := upTCP(t, 1, secretive), upTCP(t, 2, secretive)
+	c := upTCP(t, 3, ca.mutual, func(c *Config) { c.Card = func() []byte { return []byte("card") } }) // believes everybody
+	a.AddPeer(2, b.Addr().String())
+	a.AddPeer(3, "127.0.0.1:1")
+	c.AddPeer(1, a.Addr().String())
+	lastError := func(n *tcpNode, id raft.NodeID) string {
+		for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(time.Millisecond) {
+			if s, _ := n.Peer(id); s.LastError != "" || s.Connected {
+				return s.LastError
+			}
+		}
+		return "nothing happens"
+	}
+	for _, got := range []string{lastError(a, 2), lastError(c, 1)} {
+		if !strings.Contains(got, "names somebody else") {
+			t.Errorf("got %q", got)
+		}
+	}
+	if a.Refused() < 2 {
+		t.Errorf("%d connections were refused", a.Refused())
+	}
 }

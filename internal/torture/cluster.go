@@ -27,6 +27,7 @@ type member struct {
 	dir, log     string
 	disk         *disk // what dir is on, if it is its own
 	process      *exec.Cmd
+	reader       *logReader    // of its output
 	exited       chan struct{} // closed when the process has ended
 	paused       bool
 	killed       bool // the process has ended, or will, because the rig wants it to
@@ -155,11 +156,10 @@ func (c *cluster) close(keepDisks bool) error {
 
 // start runs m's process; its output goes to m.log.
 func (c *cluster) start(m *member) error {
-	log, err := os.OpenFile(m.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	reader, err := newLogReader(m.log)
 	if err != nil {
 		return fmt.Errorf("open the log of %s: %w", m.name, err)
 	}
-	defer log.Close() // the process has its own
 	client, peer := c.listen(m)
 	cmd := c.command(m, c.binary, append([]string{
 		"serve", "--name", m.name, "--data-dir", m.dir,
@@ -168,13 +168,15 @@ func (c *cluster) start(m *member) error {
 	}, c.flags...)...)
 	// A group of its own, so that Ctrl-C is for the rig, which then ends all in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr = reader.w, reader.w
 	if err := cmd.Start(); err != nil {
+		reader.close()
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}
-	m.process, m.exited, m.killed = cmd, make(chan struct{}), false
+	m.process, m.reader, m.exited, m.killed = cmd, reader, make(chan struct{}), false
 	go func(exited chan struct{}) {
 		_ = cmd.Wait() // how it ended is in its log, and in what it does not answer
+		reader.close()
 		close(exited)
 	}(m.exited)
 	return nil

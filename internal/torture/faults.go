@@ -33,6 +33,10 @@ func (t *torture) schedule() []fault {
 	repeat(t.o.kills, kindKill, t.killLeader)
 	repeat(t.o.pauses, kindPause, t.pauseLeader)
 	repeat(t.o.network, kindNetwork, t.networkFault)
+	for i := range t.o.logReaders {
+		kind := []string{kindLogStops, kindLogEnds}[i%2]
+		repeat(1, kind, func() error { return t.logFault(kind == kindLogEnds) })
+	}
 	modes := t.rng.Perm(len(powerLosses))
 	for i := range t.o.powerLosses {
 		kind := powerLosses[modes[i%len(modes)]]

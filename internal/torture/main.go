@@ -37,7 +37,7 @@ type options struct {
 	nodes                  int
 	kills, pauses, network int
 	powerLosses, fullDisks int
-	hungDisks              int
+	hungDisks, logReaders  int
 	clients, keys, rate    int
 	bulk, window           int
 	pause                  time.Duration
@@ -63,6 +63,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.IntVar(&o.network, "network", 0, "network faults: "+strings.Join(networkKinds, ", "))
 	f.IntVar(&o.powerLosses, "power-losses", 0, "power losses: of a follower, the leader, a majority, all (needs root)")
 	f.IntVar(&o.fullDisks, "full-disk", 0, "full disks: of a follower and of the leader in turn (needs root)")
+	f.IntVar(&o.logReaders, "log-readers", 0, "how often those who read the servers' logs stop and end, in turn, while the leader is killed")
 	f.IntVar(&o.hungDisks, "hung-disk", 0, "disks that hang for seconds: of a follower and of the leader in turn (needs root)")
 	f.BoolVar(&o.netns, "netns", false, "give each server a machine of its own, in a network of the kernel that really drops packets (needs root, ip and nsenter); then only --outages, --kills, --pauses, --catch-up and --restart, and none of them unless given")
 	f.IntVar(&o.outages, "outages", 0, "with --netns: outages of that network, with machines that vanish, move and return")

@@ -32,13 +32,13 @@ func kinds(o options) (all []string) {
 }
 
 func TestScheduleMixesAllByTheSeed(t *testing.T) {
-	args := []string{"-seed=1", "-kills=5", "-pauses=4", "-network=6", "-power-losses=10", "-full-disk=3", "-hung-disk=2"}
+	args := []string{"-seed=1", "-kills=5", "-pauses=4", "-network=6", "-power-losses=10", "-full-disk=3", "-log-readers=3", "-hung-disk=2"}
 	all := kinds(testOptions(args...))
 	count := map[string]int{}
 	for _, kind := range all {
 		count[kind]++
 	}
-	for kind, want := range map[string]int{kindKill: 5, kindPause: 4, kindNetwork: 6, kindFull: 3, kindHung: 2, kindCatchUp: 1, kindAll: 1} {
+	for kind, want := range map[string]int{kindKill: 5, kindPause: 4, kindNetwork: 6, kindFull: 3, kindLogStops: 2, kindLogEnds: 1, kindHung: 2, kindCatchUp: 1, kindAll: 1} {
 		if count[kind] != want {
 			t.Errorf("%d times %s, want %d", count[kind], kind, want)
 		}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"cmp"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -63,6 +64,8 @@ const (
 	NotMember
 	// OtherGroup: the two were told different groups.
 	OtherGroup
+	// Twice: another process speaks for the same node, and lives.
+	Twice
 
 	// OwnCode is the first of those that Config.Admit may use as it likes.
 	OwnCode Code = 64
@@ -98,6 +101,7 @@ type identity struct {
 	group      uint64
 	id         raft.NodeID
 	name       []byte
+	boot       [16]byte // drawn by each process
 	card       []byte
 	attributes []byte
 }
@@ -106,6 +110,7 @@ func (c *coder) identity(v *identity) {
 	number(c, &v.group)
 	number(c, &v.id)
 	c.bytes(&v.name)
+	c.fixed(v.boot[:])
 	c.bytes(&v.card)
 	c.bytes(&v.attributes)
 }
@@ -266,7 +271,7 @@ func (t *Transport) introduce(conn net.Conn, f *frameReader, id raft.NodeID, wha
 	if theirs != nil && !isLater(theirs) {
 		return w.from, theirs
 	}
-	ours := t.judge(w.from, id)
+	ours := t.judge(conn, w.from, id)
 	if theirs != nil {
 		return w.from, cmp.Or(ours, theirs)
 	}
@@ -278,17 +283,28 @@ func (t *Transport) introduce(conn net.Conn, f *frameReader, id raft.NodeID, wha
 }
 
 // judge decides whether who, which should be node id, is one to talk to.
-func (t *Transport) judge(who identity, id raft.NodeID) error {
+func (t *Transport) judge(conn net.Conn, who identity, id raft.NodeID) error {
 	switch {
 	case who.group != t.self.group:
 		return t.refuseGroup(who)
 	case who.id != id:
 		return fmt.Errorf("%w: this is %s, not %s", errMismatch, who, id)
-	case t.cfg.Admit != nil:
-		return t.cfg.Admit(who.id, who.card)
-	default:
-		return nil
 	}
+	if t.cfg.Admit != nil {
+		if err := t.cfg.Admit(who.id, who.card); err != nil {
+			return err
+		}
+	}
+	if p := t.peer(id); p != nil {
+		return p.judgeProcess(conn, who)
+	}
+	return nil
+}
+
+// newBoot draws a process's number.
+func newBoot() (boot [16]byte) {
+	rand.Read(boot[:])
+	return boot
 }
 
 // receive does the acceptor's part of the handshake and returns the peer that
@@ -334,7 +350,7 @@ func (t *Transport) judgeHello(conn net.Conn, h hello) (*peer, error) {
 	case h.purpose != forMessages && h.purpose != forSnapshot:
 		return p, fmt.Errorf("%w: unknown purpose %d", errMismatch, h.purpose)
 	}
-	return p, t.judge(h.from, h.from.id)
+	return p, t.judge(conn, h.from, h.from.id)
 }
 
 // refuseGroup refuses a node that was told another group.

@@ -31,6 +31,7 @@ const silenceMin = 5 * beat
 // was stopped for a while, it finds what has arrived meanwhile before it hangs up.
 type line struct {
 	peer   *peer
+	boot   [16]byte // of the process at the other end
 	conn   net.Conn // what frames are written to; with TLS, if that is used
 	ear    *ear
 	frames *frameReader
@@ -49,6 +50,7 @@ type ear struct {
 	net.Conn
 	waiting atomic.Bool  // in Read
 	quiet   atomic.Int64 // beats since waiting has begun
+	heard   atomic.Int64 // how often something has arrived
 }
 
 func (e *ear) Read(b []byte) (int, error) {
@@ -56,6 +58,9 @@ func (e *ear) Read(b []byte) (int, error) {
 	e.waiting.Store(true)
 	n, err := e.Conn.Read(b)
 	e.waiting.Store(false)
+	if n > 0 {
+		e.heard.Add(1)
+	}
 	return n, err
 }
 
@@ -70,13 +75,17 @@ func (e *ear) CloseWrite() error {
 // lifeSign is the payload of an alive frame.
 type lifeSign struct {
 	silence uint64 // Limits.Silence of who writes it, in milliseconds
+	twin    []byte // the host of another process that speaks for the reader, if not empty
 }
 
-func (c *coder) lifeSign(v *lifeSign) { number(c, &v.silence) }
+func (c *coder) lifeSign(v *lifeSign) {
+	number(c, &v.silence)
+	c.bytes(&v.twin)
+}
 
 // newLine makes a line of a connection, until it is closed or ctx ends.
-func newLine(ctx context.Context, p *peer, conn net.Conn, e *ear, f *frameReader) *line {
-	l := &line{peer: p, conn: conn, ear: e, frames: f, kept: make(chan struct{}), turn: make(chan struct{}, 1)}
+func newLine(ctx context.Context, p *peer, conn net.Conn, e *ear, f *frameReader, boot [16]byte) *line {
+	l := &line{peer: p, boot: boot, conn: conn, ear: e, frames: f, kept: make(chan struct{}), turn: make(chan struct{}, 1)}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	l.expect(p.t.cfg.Limits.Silence)
 	context.AfterFunc(l.ctx, func() { hangUp(conn) })
@@ -110,7 +119,7 @@ func (l *line) keepUp() {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	sign := appendLayout(nil, frameAlive, func(c *coder) {
-		c.lifeSign(&lifeSign{uint64(l.peer.t.cfg.Limits.Silence.Milliseconds())})
+		c.lifeSign(l.lifeSign(""))
 	})
 	for {
 		if !l.wrote.Swap(false) {
@@ -151,9 +160,9 @@ func (l *line) sayAlive(sign []byte) {
 	}
 	go func() {
 		defer func() { <-l.turn }()
-		if _, err := l.conn.Write(sign); err != nil {
-			l.hangUp()
-		}
+		// Where this fails whoever reads finds out why, or the other side hears nothing more
+		// and hangs up. To hang up here would hide from the reader what the other side did.
+		l.conn.Write(sign)
 	}()
 }
 
@@ -172,6 +181,9 @@ func (l *line) read() (kind byte, payload []byte, err error) {
 		c.lifeSign(&sign)
 		if err := c.end(); err != nil {
 			return 0, nil, fmt.Errorf("%w: alive frame: %w", ErrCorrupt, err)
+		}
+		if len(sign.twin) > 0 {
+			l.peer.t.twinSeen(l.peer, string(sign.twin))
 		}
 		own := l.peer.t.cfg.Limits.Silence
 		told := min(sign.silence, uint64(own.Milliseconds()))

@@ -120,6 +120,11 @@ func (w *writer) flush() error {
 // receiveMessages delivers what the peer sends over l until that ends.
 func (p *peer) receiveMessages(l *line, remote identity) {
 	p.mu.Lock()
+	if len(p.rivals(l.boot)) > 0 { // another process of the peer has connected meanwhile
+		p.mu.Unlock()
+		l.hangUp()
+		return
+	}
 	old := p.in
 	p.in, p.remote, p.alive = l, remote, true
 	out := p.out

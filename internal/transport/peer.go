@@ -126,9 +126,12 @@ func (p *peer) run() {
 	wait := limits.RedialMin
 	for p.ctx.Err() == nil {
 		l, remote, err := p.dial(p.ctx, forMessages)
+		if err == nil && !p.connected(l, remote) {
+			l.close()
+			err = errors.New("another process of the peer has connected meanwhile")
+		}
 		if err == nil {
 			up := time.Now()
-			p.connected(l, remote)
 			err = p.write(l)
 			p.disconnected(err)
 			if time.Since(up) > limits.RedialMax { // else it may be lost again as soon as it is up
@@ -170,7 +173,7 @@ func (p *peer) dial(ctx context.Context, what purpose) (*line, identity, error) 
 		return nil, remote, err
 	}
 	conn.SetDeadline(time.Time{})
-	return newLine(ctx, p, conn, e, f), remote, nil
+	return newLine(ctx, p, conn, e, f, remote.boot), remote, nil
 }
 
 // connect dials the peer's address. For messages, dialNow may end the attempt.
@@ -200,9 +203,14 @@ func clientTLS(c *tls.Config, address string) *tls.Config {
 	return c
 }
 
-// connected takes note that messages can be sent to the peer.
-func (p *peer) connected(l *line, remote identity) {
+// connected takes note that messages can be sent to the peer, unless another process of
+// it has connected meanwhile.
+func (p *peer) connected(l *line, remote identity) bool {
 	p.mu.Lock()
+	if len(p.rivals(l.boot)) > 0 {
+		p.mu.Unlock()
+		return false
+	}
 	p.out, p.admitted, p.alive = l, true, true
 	p.remote, p.lastError, p.lastRefusal = remote, "", ""
 	p.mu.Unlock()
@@ -214,6 +222,7 @@ func (p *peer) connected(l *line, remote identity) {
 	if p.t.cfg.OnPeerUp != nil {
 		p.t.cfg.OnPeerUp(p.id)
 	}
+	return true
 }
 
 // disconnected takes note that the connection has ended with err.

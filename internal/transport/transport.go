@@ -40,6 +40,7 @@ type Transport struct {
 	// handshakes has a place for each accepted connection whose peer is not known yet.
 	handshakes *fair.Slots
 	strangers  changeLog
+	twins      changeLog
 	unproven   atomic.Uint64 // connections that did not prove who is at the other end
 
 	mu     sync.RWMutex
@@ -61,11 +62,12 @@ func New(cfg Config) (*Transport, error) {
 	}
 	t := &Transport{
 		cfg:        cfg,
-		self:       identity{group: cfg.Group, id: cfg.ID, name: []byte(cfg.Name), attributes: cfg.Attributes},
+		self:       identity{group: cfg.Group, id: cfg.ID, name: []byte(cfg.Name), boot: newBoot(), attributes: cfg.Attributes},
 		log:        cfg.Logger,
 		listener:   cfg.Listener,
 		handshakes: fair.NewSlots(cfg.Limits.Strangers, 0),
 		strangers:  changeLog{log: cfg.Logger},
+		twins:      changeLog{log: cfg.Logger},
 		peers:      make(map[raft.NodeID]*peer),
 	}
 	t.handshakes.OnSurplus = func(newcomer string) {
@@ -253,7 +255,7 @@ func (t *Transport) serve(raw net.Conn, slot *fair.Slot) {
 		return
 	}
 	conn.SetDeadline(time.Time{})
-	l := newLine(p.ctx, p, conn, e, f) // p.ctx ends with t.ctx, too
+	l := newLine(p.ctx, p, conn, e, f, h.from.boot) // p.ctx ends with t.ctx, too
 	defer l.close()
 	if h.purpose == forSnapshot {
 		p.receiveSnapshot(l)

@@ -239,7 +239,7 @@ func newPuppet(conn net.Conn, id, to raft.NodeID) (*puppet, *Transport) {
 
 // lives makes the puppet say so from now on, until the other side hangs up.
 func (p *puppet) lives(t *testing.T) *line {
-	l := newLine(t.Context(), p.of, p.Conn, p.ear, p.frames)
+	l := newLine(t.Context(), p.of, p.Conn, p.ear, p.frames, [16]byte{})
 	t.Cleanup(l.close)
 	return l
 }

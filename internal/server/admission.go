@@ -73,7 +73,7 @@ func (s *Server) founds() bool { return s.self.ID == s.cfg.Cluster.Members[0].ID
 
 func (s *Server) errReplaced(by string) error {
 	return fmt.Errorf("%w: member %s has a new data directory %s, but %s knows it by an earlier one, and a member that "+
-		"forgot what it promised could lose acknowledged writes; bring back the original directory", ErrNotAdmitted, s.self.Name, s.cfg.DataDir, by)
+		"forgot what it promised could lose acknowledged writes; bring back the original directory (or correct the addresses, if %s is of another cluster)", ErrNotAdmitted, s.self.Name, s.cfg.DataDir, by, by)
 }
 
 func (s *Server) errOtherFounder(by string) error {

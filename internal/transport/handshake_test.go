@@ -96,8 +96,13 @@ func TestLater(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var ready atomic.Bool
 		var seen [3]atomic.Int64
+		both := make(chan struct{}) // listen, so that no dial is refused
 		later := func(c *Config) {
 			delete(c.Peers, 3)
+			c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+				<-both
+				return w.dial(ctx, address)
+			}
 			c.Admit = func(from raft.NodeID, card []byte) error {
 				seen[card[0]].Add(1)
 				if !ready.Load() {
@@ -107,6 +112,7 @@ func TestLater(t *testing.T) {
 			}
 		}
 		a, b := w.up(1, later), w.up(2, later)
+		close(both)
 		time.Sleep(10 * time.Minute)
 		for _, n := range []*node{a, b} {
 			if events, _ := n.took(); events != "" {

@@ -189,6 +189,62 @@ func (Request_Consistency) EnumDescriptor() ([]byte, []int) {
 	return file_balsa_proto_rawDescGZIP(), []int{1, 1}
 }
 
+// Attempt tells the attempts of one PUT or DELETE apart, if they carry one
+// unchanged_since. Together they happen at most once, in whatever order they arrive.
+type Request_Attempt int32
+
+const (
+	// ANY demands unchanged_since.
+	Request_ANY Request_Attempt = 0
+	// FIRST demands unchanged_since only if a RESEND for the key, or for one of the few
+	// keys that share its trace, was executed or refused at that revision or later. So it
+	// may carry an old revision. All attempts before it certainly were not executed.
+	Request_FIRST Request_Attempt = 1
+	// RESEND demands unchanged_since, and leaves the trace, be it executed or refused.
+	Request_RESEND Request_Attempt = 2
+)
+
+// Enum value maps for Request_Attempt.
+var (
+	Request_Attempt_name = map[int32]string{
+		0: "ANY",
+		1: "FIRST",
+		2: "RESEND",
+	}
+	Request_Attempt_value = map[string]int32{
+		"ANY":    0,
+		"FIRST":  1,
+		"RESEND": 2,
+	}
+)
+
+func (x Request_Attempt) Enum() *Request_Attempt {
+	p := new(Request_Attempt)
+	*p = x
+	return p
+}
+
+func (x Request_Attempt) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Request_Attempt) Descriptor() protoreflect.EnumDescriptor {
+	return file_balsa_proto_enumTypes[3].Descriptor()
+}
+
+func (Request_Attempt) Type() protoreflect.EnumType {
+	return &file_balsa_proto_enumTypes[3]
+}
+
+func (x Request_Attempt) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Request_Attempt.Descriptor instead.
+func (Request_Attempt) EnumDescriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{1, 2}
+}
+
 type Reply_Code int32
 
 const (
@@ -258,11 +314,11 @@ func (x Reply_Code) String() string {
 }
 
 func (Reply_Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_balsa_proto_enumTypes[3].Descriptor()
+	return file_balsa_proto_enumTypes[4].Descriptor()
 }
 
 func (Reply_Code) Type() protoreflect.EnumType {
-	return &file_balsa_proto_enumTypes[3]
+	return &file_balsa_proto_enumTypes[4]
 }
 
 func (x Reply_Code) Number() protoreflect.EnumNumber {
@@ -311,11 +367,11 @@ func (x Peer_Progress) String() string {
 }
 
 func (Peer_Progress) Descriptor() protoreflect.EnumDescriptor {
-	return file_balsa_proto_enumTypes[4].Descriptor()
+	return file_balsa_proto_enumTypes[5].Descriptor()
 }
 
 func (Peer_Progress) Type() protoreflect.EnumType {
-	return &file_balsa_proto_enumTypes[4]
+	return &file_balsa_proto_enumTypes[5]
 }
 
 func (x Peer_Progress) Number() protoreflect.EnumNumber {
@@ -394,7 +450,8 @@ type Request struct {
 	// the key was neither put nor deleted at a later one, else it gets CHANGED. A write
 	// that is sent again whenever its reply is lost happens at most once if each attempt,
 	// the first included, carries a revision that the store had reached before the first.
-	UnchangedSince uint64 `protobuf:"varint,9,opt,name=unchanged_since,json=unchangedSince,proto3" json:"unchanged_since,omitempty"`
+	UnchangedSince uint64          `protobuf:"varint,9,opt,name=unchanged_since,json=unchangedSince,proto3" json:"unchanged_since,omitempty"`
+	Attempt        Request_Attempt `protobuf:"varint,10,opt,name=attempt,proto3,enum=balsa.v1.Request_Attempt" json:"attempt,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -490,6 +547,13 @@ func (x *Request) GetUnchangedSince() uint64 {
 		return x.UnchangedSince
 	}
 	return 0
+}
+
+func (x *Request) GetAttempt() Request_Attempt {
+	if x != nil {
+		return x.Attempt
+	}
+	return Request_ANY
 }
 
 // ReplyBatch is at most 16 MiB large; clients need not accept more.
@@ -644,9 +708,12 @@ type Reply struct {
 	// revision is the store's, after the operation.
 	Revision uint64 `protobuf:"varint,8,opt,name=revision,proto3" json:"revision,omitempty"`
 	// leader comes with WRONG_LEADER, if the server knows of one.
-	Leader        *Leader `protobuf:"bytes,9,opt,name=leader,proto3" json:"leader,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Leader *Leader `protobuf:"bytes,9,opt,name=leader,proto3" json:"leader,omitempty"`
+	// delete_revision, with VERSION_MISMATCH, NO_KEY and CHANGED, is the store revision that
+	// deleted the key last, 0 if it never was. It may be too high: a few keys share it.
+	DeleteRevision uint64 `protobuf:"varint,10,opt,name=delete_revision,json=deleteRevision,proto3" json:"delete_revision,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Reply) Reset() {
@@ -740,6 +807,13 @@ func (x *Reply) GetLeader() *Leader {
 		return x.Leader
 	}
 	return nil
+}
+
+func (x *Reply) GetDeleteRevision() uint64 {
+	if x != nil {
+		return x.DeleteRevision
+	}
+	return 0
 }
 
 // Leader is a hint where to go.
@@ -1263,7 +1337,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"\vbalsa.proto\x12\bbalsa.v1\"=\n" +
 	"\fRequestBatch\x12-\n" +
-	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\xa5\x03\n" +
+	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\x85\x04\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x16.balsa.v1.Request.KindR\x04kind\x12\x10\n" +
@@ -1274,7 +1348,9 @@ const file_balsa_proto_rawDesc = "" +
 	"\vconsistency\x18\a \x01(\x0e2\x1d.balsa.v1.Request.ConsistencyR\vconsistency\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\b \x01(\rR\ttimeoutMs\x12'\n" +
-	"\x0funchanged_since\x18\t \x01(\x04R\x0eunchangedSince\":\n" +
+	"\x0funchanged_since\x18\t \x01(\x04R\x0eunchangedSince\x123\n" +
+	"\aattempt\x18\n" +
+	" \x01(\x0e2\x19.balsa.v1.Request.AttemptR\aattempt\":\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\a\n" +
 	"\x03GET\x10\x01\x12\a\n" +
@@ -1284,7 +1360,12 @@ const file_balsa_proto_rawDesc = "" +
 	"\vConsistency\x12\x10\n" +
 	"\fLINEARIZABLE\x10\x00\x12\t\n" +
 	"\x05LEASE\x10\x01\x12\t\n" +
-	"\x05LOCAL\x10\x02\"^\n" +
+	"\x05LOCAL\x10\x02\")\n" +
+	"\aAttempt\x12\a\n" +
+	"\x03ANY\x10\x00\x12\t\n" +
+	"\x05FIRST\x10\x01\x12\n" +
+	"\n" +
+	"\x06RESEND\x10\x02\"^\n" +
 	"\n" +
 	"ReplyBatch\x12%\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.balsa.v1.HelloR\x05hello\x12)\n" +
@@ -1295,7 +1376,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12%\n" +
 	"\x0eserver_version\x18\x04 \x01(\tR\rserverVersion\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision\"\xb3\x03\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision\"\xdc\x03\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x14.balsa.v1.Reply.CodeR\x04code\x12\x18\n" +
@@ -1305,7 +1386,9 @@ const file_balsa_proto_rawDesc = "" +
 	"\x0fcreate_revision\x18\x06 \x01(\x04R\x0ecreateRevision\x12!\n" +
 	"\fmod_revision\x18\a \x01(\x04R\vmodRevision\x12\x1a\n" +
 	"\brevision\x18\b \x01(\x04R\brevision\x12(\n" +
-	"\x06leader\x18\t \x01(\v2\x10.balsa.v1.LeaderR\x06leader\"\x93\x01\n" +
+	"\x06leader\x18\t \x01(\v2\x10.balsa.v1.LeaderR\x06leader\x12'\n" +
+	"\x0fdelete_revision\x18\n" +
+	" \x01(\x04R\x0edeleteRevision\"\x93\x01\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\x14\n" +
 	"\x10VERSION_MISMATCH\x10\x01\x12\n" +
@@ -1399,48 +1482,50 @@ func file_balsa_proto_rawDescGZIP() []byte {
 	return file_balsa_proto_rawDescData
 }
 
-var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
 var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_balsa_proto_goTypes = []any{
 	(Role)(0),                         // 0: balsa.v1.Role
 	(Request_Kind)(0),                 // 1: balsa.v1.Request.Kind
 	(Request_Consistency)(0),          // 2: balsa.v1.Request.Consistency
-	(Reply_Code)(0),                   // 3: balsa.v1.Reply.Code
-	(Peer_Progress)(0),                // 4: balsa.v1.Peer.Progress
-	(*RequestBatch)(nil),              // 5: balsa.v1.RequestBatch
-	(*Request)(nil),                   // 6: balsa.v1.Request
-	(*ReplyBatch)(nil),                // 7: balsa.v1.ReplyBatch
-	(*Hello)(nil),                     // 8: balsa.v1.Hello
-	(*Reply)(nil),                     // 9: balsa.v1.Reply
-	(*Leader)(nil),                    // 10: balsa.v1.Leader
-	(*StatusRequest)(nil),             // 11: balsa.v1.StatusRequest
-	(*StatusReply)(nil),               // 12: balsa.v1.StatusReply
-	(*Peer)(nil),                      // 13: balsa.v1.Peer
-	(*TransferLeadershipRequest)(nil), // 14: balsa.v1.TransferLeadershipRequest
-	(*TransferLeadershipReply)(nil),   // 15: balsa.v1.TransferLeadershipReply
+	(Request_Attempt)(0),              // 3: balsa.v1.Request.Attempt
+	(Reply_Code)(0),                   // 4: balsa.v1.Reply.Code
+	(Peer_Progress)(0),                // 5: balsa.v1.Peer.Progress
+	(*RequestBatch)(nil),              // 6: balsa.v1.RequestBatch
+	(*Request)(nil),                   // 7: balsa.v1.Request
+	(*ReplyBatch)(nil),                // 8: balsa.v1.ReplyBatch
+	(*Hello)(nil),                     // 9: balsa.v1.Hello
+	(*Reply)(nil),                     // 10: balsa.v1.Reply
+	(*Leader)(nil),                    // 11: balsa.v1.Leader
+	(*StatusRequest)(nil),             // 12: balsa.v1.StatusRequest
+	(*StatusReply)(nil),               // 13: balsa.v1.StatusReply
+	(*Peer)(nil),                      // 14: balsa.v1.Peer
+	(*TransferLeadershipRequest)(nil), // 15: balsa.v1.TransferLeadershipRequest
+	(*TransferLeadershipReply)(nil),   // 16: balsa.v1.TransferLeadershipReply
 }
 var file_balsa_proto_depIdxs = []int32{
-	6,  // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
+	7,  // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
 	1,  // 1: balsa.v1.Request.kind:type_name -> balsa.v1.Request.Kind
 	2,  // 2: balsa.v1.Request.consistency:type_name -> balsa.v1.Request.Consistency
-	8,  // 3: balsa.v1.ReplyBatch.hello:type_name -> balsa.v1.Hello
-	9,  // 4: balsa.v1.ReplyBatch.replies:type_name -> balsa.v1.Reply
-	3,  // 5: balsa.v1.Reply.code:type_name -> balsa.v1.Reply.Code
-	10, // 6: balsa.v1.Reply.leader:type_name -> balsa.v1.Leader
-	0,  // 7: balsa.v1.StatusReply.role:type_name -> balsa.v1.Role
-	13, // 8: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
-	4,  // 9: balsa.v1.Peer.progress:type_name -> balsa.v1.Peer.Progress
-	5,  // 10: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
-	11, // 11: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
-	14, // 12: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
-	7,  // 13: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
-	12, // 14: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
-	15, // 15: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
-	13, // [13:16] is the sub-list for method output_type
-	10, // [10:13] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	3,  // 3: balsa.v1.Request.attempt:type_name -> balsa.v1.Request.Attempt
+	9,  // 4: balsa.v1.ReplyBatch.hello:type_name -> balsa.v1.Hello
+	10, // 5: balsa.v1.ReplyBatch.replies:type_name -> balsa.v1.Reply
+	4,  // 6: balsa.v1.Reply.code:type_name -> balsa.v1.Reply.Code
+	11, // 7: balsa.v1.Reply.leader:type_name -> balsa.v1.Leader
+	0,  // 8: balsa.v1.StatusReply.role:type_name -> balsa.v1.Role
+	14, // 9: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
+	5,  // 10: balsa.v1.Peer.progress:type_name -> balsa.v1.Peer.Progress
+	6,  // 11: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
+	12, // 12: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
+	15, // 13: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
+	8,  // 14: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
+	13, // 15: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
+	16, // 16: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
+	14, // [14:17] is the sub-list for method output_type
+	11, // [11:14] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_balsa_proto_init() }
@@ -1453,7 +1538,7 @@ func file_balsa_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_balsa_proto_rawDesc), len(file_balsa_proto_rawDesc)),
-			NumEnums:      5,
+			NumEnums:      6,
 			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,

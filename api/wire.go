@@ -36,7 +36,7 @@ func sizeRequest(r *Request) int {
 	}
 	return sizeNumber(r.Id) + sizeNumber(uint64(r.Kind)) + sizeBytes(r.Key) + sizeBytes(r.Value) +
 		sizeNumber(protowire.EncodeBool(r.Conditional)) + sizeNumber(r.Version) + sizeNumber(uint64(r.Consistency)) +
-		sizeNumber(uint64(r.TimeoutMs)) + sizeNumber(r.UnchangedSince)
+		sizeNumber(uint64(r.TimeoutMs)) + sizeNumber(r.UnchangedSince) + sizeNumber(uint64(r.Attempt))
 }
 
 func appendRequest(dst []byte, r *Request) []byte {
@@ -51,7 +51,8 @@ func appendRequest(dst []byte, r *Request) []byte {
 	dst = appendNumber(dst, 6, r.Version)
 	dst = appendNumber(dst, 7, uint64(r.Consistency))
 	dst = appendNumber(dst, 8, uint64(r.TimeoutMs))
-	return appendNumber(dst, 9, r.UnchangedSince)
+	dst = appendNumber(dst, 9, r.UnchangedSince)
+	return appendNumber(dst, 10, uint64(r.Attempt))
 }
 
 // maxBatchRequests is how many requests a batch may have. On the wire one that says
@@ -101,6 +102,8 @@ func decodeRequest(data []byte, r *Request) error {
 			r.TimeoutMs = uint32(f.value)
 		case f.is(9, protowire.VarintType):
 			r.UnchangedSince = f.value
+		case f.is(10, protowire.VarintType):
+			r.Attempt = Request_Attempt(f.value)
 		}
 		return nil
 	})
@@ -139,7 +142,7 @@ func sizeReply(r *Reply) int {
 		return 0
 	}
 	size := sizeNumber(r.Id) + sizeNumber(uint64(r.Code)) + sizeBytes(r.Message) + sizeBytes(r.Value) +
-		sizeNumber(r.Version) + sizeNumber(r.CreateRevision) + sizeNumber(r.ModRevision) + sizeNumber(r.Revision)
+		sizeNumber(r.Version) + sizeNumber(r.CreateRevision) + sizeNumber(r.ModRevision) + sizeNumber(r.Revision) + sizeNumber(r.DeleteRevision)
 	if r.Leader != nil {
 		size += 1 + protowire.SizeBytes(proto.Size(r.Leader))
 	}
@@ -161,10 +164,13 @@ func appendReply(dst []byte, r *Reply) ([]byte, error) {
 	dst = appendNumber(dst, 6, r.CreateRevision)
 	dst = appendNumber(dst, 7, r.ModRevision)
 	dst = appendNumber(dst, 8, r.Revision)
-	if r.Leader == nil {
-		return dst, nil
+	if r.Leader != nil {
+		var err error
+		if dst, err = appendMessage(dst, 9, r.Leader); err != nil {
+			return nil, err
+		}
 	}
-	return appendMessage(dst, 9, r.Leader)
+	return appendNumber(dst, 10, r.DeleteRevision), nil
 }
 
 // decodeReplies reads b from its wire form. Values are copies: who keeps one of them
@@ -220,6 +226,8 @@ func decodeReply(data []byte, r *Reply) error {
 				r.Leader = new(Leader)
 			}
 			return merge(f.bytes, r.Leader)
+		case f.is(10, protowire.VarintType):
+			r.DeleteRevision = f.value
 		}
 		return nil
 	})

@@ -25,13 +25,14 @@ func drawRequest(t *rapid.T) *Request {
 		Id: number(t), Kind: Request_Kind(number(t)), Key: octets(t), Value: octets(t),
 		Conditional: rapid.Bool().Draw(t, "conditional"), Version: number(t),
 		Consistency: Request_Consistency(number(t)), TimeoutMs: uint32(number(t)), UnchangedSince: number(t),
+		Attempt: Request_Attempt(number(t)),
 	}
 }
 
 func drawReply(t *rapid.T) *Reply {
 	r := &Reply{
 		Id: number(t), Code: Reply_Code(number(t)), Message: rapid.String().Draw(t, "message"), Value: octets(t),
-		Version: number(t), CreateRevision: number(t), ModRevision: number(t), Revision: number(t),
+		Version: number(t), CreateRevision: number(t), ModRevision: number(t), Revision: number(t), DeleteRevision: number(t),
 	}
 	if rapid.Bool().Draw(t, "leader") {
 		r.Leader = &Leader{NodeId: number(t), ClientUrls: rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "urls")}

@@ -24,12 +24,12 @@
 //   - Any other error: it was not executed and never will be.
 //
 // If the context ended the error matches the context's error as well. No write is executed
-// twice. A Put or Delete whose reply was lost is sent again: all its attempts demand that
-// the key be unchanged since before the first one, so that only one can take effect,
-// whatever others do to the key, and however late an attempt arrives. ErrMaybe comes only
-// if the resend is refused, as it would be after our own success, or if the context ends.
-// Set and Remove demand nothing, and are not sent again: they might undo what
-// another client wrote in between. After ErrMaybe, Get tells what is there.
+// twice. A Put or Delete whose reply was lost is sent again, in a way that only one attempt
+// can take effect, whatever others do to the key, and however late an attempt arrives.
+// ErrMaybe comes only if the resend is refused, as it would be after our own success, or if
+// the context ends; and then only if nothing that was sent or received tells more
+// (docs/semantics.md says what that means). Set and Remove are not sent again: they might
+// undo what another client wrote in between. After ErrMaybe, Get tells what is there.
 //
 // # How it works
 //

@@ -29,8 +29,9 @@ var errNoAnswer = errors.New("no answer in time")
 // link is the way to one server: a queue of calls, and a stream that carries them
 // while one is up. Two goroutines serve all calls: run sends, receive hands out replies.
 //
-// A call is queued, then sent, then over. Only while it is sent is it in the map; when
-// the stream breaks those are lost, and the queued ones certainly never left.
+// A call is queued, then sent, then over; if its time is up while it is sent it is late in
+// between. Only while it is sent or late is it in the map; when the stream breaks those are
+// lost, and the queued ones certainly never left.
 type link struct {
 	net    *network
 	conn   *grpc.ClientConn
@@ -43,9 +44,9 @@ type link struct {
 	mu         sync.Mutex
 	queue      []*call // dead ones included, until they are drained
 	queueBytes int
-	sent       map[uint64]*call
-	unborn     bool // the stream is to a server without a cluster, which executes nothing on it
-	others     int  // answers awaited besides those to calls
+	sent       map[uint64]*call // late ones too
+	unborn     bool             // the stream is to a server without a cluster, which executes nothing on it
+	others     int              // answers awaited besides those to calls
 	lastID     uint64
 	room       chan struct{} // closed when the queue has shrunk; nil if nobody waits
 	closed     bool
@@ -53,12 +54,17 @@ type link struct {
 
 // call is one request on its way, and who waits for its reply.
 type call struct {
-	link  *link
-	req   *api.Request
-	bytes int
-	state callState   // guarded by link.mu
-	done  chan result // capacity 1: whoever ends the call never waits
-	timer *time.Timer // runs expire
+	link    *link
+	req     *api.Request
+	bytes   int
+	reached uint64      // when it was sent; guarded by link.mu
+	state   callState   // guarded by link.mu
+	done    chan result // capacity 1: whoever ends the call never waits
+	timer   *time.Timer // runs expire
+
+	// Of a late call, guarded by link.mu:
+	reply *api.Reply       // what came before Then
+	take  func(*api.Reply) // what Then was given
 }
 
 type callState uint8
@@ -66,12 +72,13 @@ type callState uint8
 const (
 	queued callState = iota
 	sent
+	late // given up for lack of time, but its reply is still wanted
 	over // answered, failed, or given up by its caller
 )
 
 type result struct {
-	reply *api.Reply
-	err   error
+	answer Answer
+	err    error
 }
 
 func newCall() *call {
@@ -89,11 +96,11 @@ func newLink(n *network) *link {
 }
 
 // call sends a request over the link and waits for its reply.
-func (l *link) call(ctx context.Context, req *api.Request, timeout time.Duration) (*api.Reply, error) {
+func (l *link) call(ctx context.Context, req *api.Request, timeout time.Duration) (Answer, error) {
 	c := l.net.calls.Get().(*call)
 	if err := l.enqueue(ctx, c, req, timeout); err != nil {
 		l.net.calls.Put(c)
-		return nil, notSent(err)
+		return Answer{}, notSent(err)
 	}
 	r, free := l.wait(ctx, c)
 	// A call is used again only if nothing is left of it: one that was given up may still
@@ -102,7 +109,7 @@ func (l *link) call(ctx context.Context, req *api.Request, timeout time.Duration
 		c.req = nil
 		l.net.calls.Put(c)
 	}
-	return r.reply, r.err
+	return r.answer, r.err
 }
 
 // wait waits for the end of a call, and tells whether c is free to be used for another.
@@ -125,12 +132,41 @@ func (c *call) expire() {
 	defer l.mu.Unlock()
 	switch c.state {
 	case queued:
+		c.state = over
 		c.done <- result{err: notSent(errNoAnswer)}
 	case sent:
-		delete(l.sent, c.req.Id)
-		c.done <- result{err: errNoAnswer}
+		c.state = late
+		c.done <- result{Answer{Reached: c.reached, Later: c}, l.lost(errNoAnswer)}
 	}
-	c.state = over
+}
+
+// lost is why a call that was sent gets no reply: its fate is unknown, unless nobody was
+// there to execute it. Caller holds mu.
+func (l *link) lost(err error) error {
+	if l.unborn {
+		return notSent(err)
+	}
+	return err
+}
+
+// Then implements Later.
+func (c *call) Then(take func(*api.Reply)) {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.take = take
+	if c.reply != nil {
+		take(c.reply)
+	}
+}
+
+// Stop implements Later.
+func (c *call) Stop() {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	if c.state == late {
+		delete(c.link.sent, c.req.Id)
+		c.state = over
+	}
 }
 
 // patienceOf returns how long a caller will wait for an answer.
@@ -196,18 +232,8 @@ func (l *link) tryEnqueue(c *call, req *api.Request, patience, left time.Duratio
 func (l *link) push(c *call, req *api.Request, timeout time.Duration) {
 	l.lastID++
 	c.state = queued
-	c.req = &api.Request{
-		Id:          l.lastID,
-		Kind:        req.Kind,
-		Key:         req.Key,
-		Value:       req.Value,
-		Conditional: req.Conditional,
-		Version:     req.Version,
-		Consistency: req.Consistency,
-		TimeoutMs:   uint32(max(1, timeout.Milliseconds())),
-
-		UnchangedSince: req.UnchangedSince,
-	}
+	c.req = copyOf(req)
+	c.req.Id, c.req.TimeoutMs = l.lastID, uint32(max(1, timeout.Milliseconds()))
 	l.queue = append(l.queue, c)
 	l.queueBytes += c.bytes
 }
@@ -215,17 +241,21 @@ func (l *link) push(c *call, req *api.Request, timeout time.Duration) {
 // abandon ends a call that its caller does not want to wait for any more.
 func (l *link) abandon(c *call, why error) (r result, free bool) {
 	l.mu.Lock()
-	state := c.state
-	c.state = over
-	if state == sent {
+	state, reached := c.state, c.reached
+	switch state {
+	case queued:
+		c.state = over
+	case sent:
+		c.state = over
 		delete(l.sent, c.req.Id)
+		why = l.lost(why)
 	}
 	l.mu.Unlock()
 	switch state {
 	case queued:
 		return result{err: notSent(why)}, false
 	case sent:
-		return result{err: why}, true
+		return result{Answer{Reached: reached}, why}, true
 	default: // ended at this very moment
 		return <-c.done, true
 	}
@@ -240,6 +270,8 @@ func (l *link) drain() *api.RequestBatch {
 		batch api.RequestBatch
 		bytes int
 		taken int
+
+		reached = l.net.reached.Load()
 	)
 	for _, c := range l.queue {
 		if c.state == queued {
@@ -247,7 +279,7 @@ func (l *link) drain() *api.RequestBatch {
 			if full && len(batch.Requests) > 0 {
 				break
 			}
-			c.state = sent
+			c.state, c.reached = sent, reached
 			l.sent[c.req.Id] = c
 			batch.Requests = append(batch.Requests, c.req)
 			bytes += c.bytes
@@ -276,13 +308,28 @@ func (l *link) shrink(n int) {
 
 // deliver hands replies to those who wait for them. Others have been given up.
 func (l *link) deliver(replies []*api.Reply) {
+	revision := uint64(0)
+	for _, r := range replies {
+		revision = max(revision, r.Revision)
+	}
+	l.net.reach(revision)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range replies {
-		if c := l.sent[r.Id]; c != nil {
-			delete(l.sent, r.Id)
-			c.state = over
-			c.done <- result{reply: r} // has room: see call.done
+		c := l.sent[r.Id]
+		if c == nil {
+			continue
+		}
+		delete(l.sent, r.Id)
+		was := c.state
+		c.state = over
+		switch {
+		case was == sent: // after that c may be used for another call
+			c.done <- result{answer: Answer{Reply: r, Reached: c.reached}} // has room: see call.done
+		case c.take != nil:
+			c.take(r)
+		default:
+			c.reply = r
 		}
 	}
 }
@@ -292,13 +339,12 @@ func (l *link) deliver(replies []*api.Reply) {
 func (l *link) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fate := err
-	if l.unborn {
-		fate = notSent(err)
-	}
 	for _, c := range l.sent {
+		was := c.state
 		c.state = over
-		c.done <- result{err: fate}
+		if was == sent {
+			c.done <- result{Answer{Reached: c.reached}, l.lost(err)}
+		}
 	}
 	clear(l.sent)
 	for _, c := range l.queue {

@@ -12,22 +12,23 @@ import "balsa/api"
 //	for step.Action != End {
 //	    Ask:  send the request    -> op.Reply(reply), or op.Lost(sent)
 //	    Wait: let the time pass   -> op.Woke()
+//	    a reply to a lost Ask     -> op.Late(attempt, reply)
 //	    at any time, to give up   -> op.Cancel(sent)
 //	}
 //	op.Outcome()
 //
 // What a Clerk can know is this table. "Clear" means that no earlier attempt of the
-// operation may have been executed: all of them were answered WRONG_LEADER, BUSY,
-// UNAVAILABLE or CHANGED, or never left. "Doubt" means that one may have been, or may yet
-// be: its reply was lost or said UNKNOWN. Put and Delete are the conditional ones.
+// operation was executed, nor will be: all of them were answered so, or never left.
+// "Doubt" means that one may have been, or may yet be: its reply was lost or said UNKNOWN.
+// Put and Delete are the conditional ones. "Excluded": see fate.excludes.
 //
 //	                              clear                 doubt
 //	Get      any answer           that answer           -
 //	         lost                 ask again             -
 //	Put,     OK                   done                  done
-//	Delete   VERSION_MISMATCH     ErrVersion            ErrMaybe, or ErrVersion if refuted
-//	         NO_KEY               ErrNoKey              ErrMaybe
-//	         CHANGED              ask again             ErrMaybe, or, if refuted, ask again
+//	Delete   VERSION_MISMATCH     ErrVersion            ErrMaybe, or ErrVersion if excluded
+//	         NO_KEY               ErrNoKey              ErrMaybe, or ErrNoKey if excluded
+//	         CHANGED              ask again             ErrMaybe, or, if excluded, ask again
 //	                                                    and be clear
 //	         TOO_LARGE, INVALID   that                  ErrMaybe
 //	         lost                 ask again, in doubt   ask again
@@ -39,9 +40,9 @@ import "balsa/api"
 //
 // Why a refused resend leaves a doubt. Our own Put at version v moves the key to v+1,
 // so the resend of an executed Put meets VERSION_MISMATCH, exactly as if another client
-// had won; that of an executed Delete meets NO_KEY. What can be known better: see refuted.
+// had won; that of an executed Delete meets NO_KEY. What can be known better: see fate.
 //
-// Why attempts say since when the key must be unchanged. A version does not mean one
+// Why resends say since when the key must be unchanged. A version does not mean one
 // state of the key, since a key that others delete and create again counts from 1:
 // (1) our Put at version 0 is executed and its reply lost; (2) another client deletes the
 // key; (3) the resend creates it a second time. Or (1) our Delete at version 1 is executed;
@@ -49,39 +50,40 @@ import "balsa/api"
 // the key be unchanged since a revision that the store had reached before the first attempt
 // was sent. Whatever is executed changes the key at a later one.
 //
-// Why the first attempt says so too. It may be the one that comes late: (1) our Put at
-// version 0 is delayed on a broken stream; (2) the resend is executed; (3) another client
-// deletes the key; (4) the first attempt arrives. Of attempts that all demand it, at
-// most one is executed, in whatever order they arrive. The price: if the revision is so
-// old that the key has changed since, for all that it is at our version, then the first
-// attempt is CHANGED. Nothing was executed, so we ask again with the revision of that reply.
+// Why the first attempt carries that revision too. It may be the one that comes late: (1)
+// our Put at version 0 is delayed on a broken stream; (2) the resend is executed; (3) another
+// client deletes the key; (4) the first attempt arrives. A resend leaves a trace in the
+// store, and behind the trace a first attempt of an earlier revision demands what a resend
+// does. Without a trace it demands nothing, so that a Clerk whose revision is old need not
+// ask twice. Behind a trace it may be CHANGED: then it was not executed, and we ask again
+// with the revision of that reply.
 //
-// Why Set and Remove are not sent again. They could be only if their first attempts said
-// so too, and then clients that all write one key would all find it CHANGED, again and
-// again. Without: (1) our Set is delayed; (2) the resend is executed; (3) another client
-// writes the key; (4) the first attempt arrives and undoes that.
+// Why late replies count. A server that is slower than Pace.AttemptNanos answers after
+// we have asked again; the resend then meets our own change. Whoever reads both replies
+// knows better than ErrMaybe: see Late.
+//
+// Why Set and Remove are not sent again. A second one might undo what another client wrote
+// in between.
 type Op struct {
 	route *Route
 	rand  Rand
 	pace  Pace
 
-	read     bool
-	local    bool   // a LOCAL read
-	again    bool   // conditional: may be sent again when in doubt
-	replaces bool   // a Put that demands a key
-	version  uint64 // the version expected
+	read  bool
+	local bool // a LOCAL read
+	again bool // conditional: may be sent again when in doubt
+	fate  fate // of the attempts, where again is true
 
-	// since is what attempts carry as unchanged_since, unless they never are sent again: a
-	// store revision that was reached before any attempt left that may be executed.
-	since uint64
-
-	server int    // asked last
-	hint   int    // whom the newest usable hint means; -1: none
-	resume int    // whom to ask after a Wait
-	tried  uint64 // set of servers asked since the last Wait
-	lost   uint64 // those of them that gave no answer
-	waits  int    // Waits so far
-	doubt  bool   // an attempt may have been executed
+	server  int    // asked last
+	attempt int    // number of the last Ask, from 0 on
+	since   uint64 // what that Ask carries
+	reached uint64 // what the store had reached when it left, if that is known
+	asking  bool   // the last Step was an Ask
+	hint    int    // whom the newest usable hint means; -1: none
+	resume  int    // whom to ask after a Wait
+	tried   uint64 // set of servers asked since the last Wait
+	lost    uint64 // those of them that gave no answer
+	waits   int    // Waits so far
 
 	outcome Outcome
 }
@@ -123,8 +125,12 @@ type Step struct {
 	Action Action
 	Server int   // Ask: its number in the Route
 	Nanos  int64 // Ask, Wait
-	// UnchangedSince is what the request must carry. It may differ from one Ask to the next.
+	// Attempt is the number of an Ask: 0, 1, 2, and so on.
+	Attempt int
+	// UnchangedSince and Kind are what the request must carry. They may differ from one Ask
+	// to the next.
 	UnchangedSince uint64
+	Kind           api.Request_Attempt
 }
 
 // Verdict says what is known about an operation that is over.
@@ -152,16 +158,15 @@ func NewOp(route *Route, rand Rand, pace Pace, req *api.Request) Op {
 	read := req.GetKind() == api.Request_GET
 	again := !read && req.GetConditional()
 	return Op{
-		route:    route,
-		rand:     rand,
-		pace:     pace,
-		read:     read,
-		local:    read && req.GetConsistency() == api.Request_LOCAL,
-		again:    again,
-		replaces: again && req.GetKind() == api.Request_PUT && req.GetVersion() > 0,
-		version:  req.GetVersion(),
-		since:    max(route.revision, emptyRevision),
-		hint:     -1,
+		route:   route,
+		rand:    rand,
+		pace:    pace,
+		read:    read,
+		local:   read && req.GetConsistency() == api.Request_LOCAL,
+		again:   again,
+		fate:    fate{remove: req.GetKind() == api.Request_DELETE, version: req.GetVersion(), since: emptyRevision},
+		attempt: -1,
+		hint:    -1,
 	}
 }
 
@@ -176,23 +181,32 @@ func (o *Op) Start() Step {
 // Outcome is valid once a Step said End.
 func (o *Op) Outcome() Outcome { return o.outcome }
 
+// Sent says that the store had reached a revision when the present attempt left. It comes
+// before Reply, Lost or Cancel, and may be left out.
+func (o *Op) Sent(reached uint64) {
+	o.reached = max(o.reached, reached)
+	if o.again && o.fate.clear() {
+		o.fate.since = max(o.fate.since, reached)
+	}
+}
+
 // Reply takes the answer of the server asked.
 func (o *Op) Reply(r *api.Reply) Step {
-	o.route.revision = max(o.route.revision, r.GetRevision())
+	o.route.Reached(r.GetRevision())
 	switch r.GetCode() {
 	case api.Reply_OK:
 		o.route.served(o.server, o.local)
 		return o.end(Answered, r)
 	case api.Reply_VERSION_MISMATCH, api.Reply_NO_KEY:
 		o.route.served(o.server, o.local)
-		if o.doubt && !o.refuted(r) {
+		if !o.fate.excludes(r) {
 			return o.end(Maybe, r)
 		}
 		return o.end(Answered, r)
 	case api.Reply_CHANGED:
 		return o.changed(r)
 	case api.Reply_TOO_LARGE, api.Reply_INVALID:
-		if o.doubt { // by a server that allows more
+		if !o.fate.clear() { // by a server that allows more
 			return o.end(Maybe, r)
 		}
 		return o.end(Answered, r)
@@ -208,16 +222,20 @@ func (o *Op) Reply(r *api.Reply) Step {
 	}
 }
 
-// Lost says that no answer came or will be waited for. Unless the request certainly
-// never left, sent is true.
+// Lost says that no answer came in time. Unless the request certainly never left, sent
+// is true.
 func (o *Op) Lost(sent bool) Step {
 	o.lost |= 1 << o.server
 	o.route.failed(o.server)
 	if sent && !o.read {
-		o.doubt = true
 		if !o.again {
 			return o.end(Maybe, nil)
 		}
+		o.fate.lost(o.attempt, o.reached)
+	}
+	o.asking = false
+	if step, ok := o.settled(); ok {
+		return step
 	}
 	return o.next()
 }
@@ -231,39 +249,80 @@ func (o *Op) Woke() Step {
 // Cancel ends the operation without an answer. As in Lost, sent is true if an attempt
 // is under way that may have left.
 func (o *Op) Cancel(sent bool) Step {
-	if o.doubt || sent && !o.read {
+	if sent && !o.read && !o.again {
+		return o.end(Maybe, nil)
+	}
+	if sent && o.again {
+		o.fate.lost(o.attempt, o.reached)
+	}
+	o.asking = false
+	switch step, ok := o.settled(); {
+	case ok && step.Action == End:
+		return step
+	case !ok && !o.fate.clear():
 		return o.end(Maybe, nil)
 	}
 	return o.end(Dropped, nil)
 }
 
-// changed takes the answer that the key was changed at a revision above since. If no
-// attempt was executed all begins anew: those that are still under way come too late,
-// since that revision only grows.
+// Late takes the answer to an attempt that was lost before. If ok is true the Step takes the
+// place of the present one, else that goes on.
+func (o *Op) Late(attempt int, r *api.Reply) (step Step, ok bool) {
+	o.route.Reached(r.GetRevision())
+	final := r.GetCode() == api.Reply_OK || o.read && r.GetCode() == api.Reply_NO_KEY
+	switch {
+	case final:
+		return o.end(Answered, r), true
+	case o.read || o.fate.bit(attempt) == 0:
+		return Step{}, false // nothing new
+	}
+	switch r.GetCode() {
+	case api.Reply_VERSION_MISMATCH, api.Reply_NO_KEY, api.Reply_CHANGED:
+		o.fate.settle(attempt)
+		o.fate.refuse(r, o.attempt)
+	case api.Reply_TOO_LARGE, api.Reply_INVALID, api.Reply_WRONG_LEADER, api.Reply_BUSY, api.Reply_UNAVAILABLE:
+		o.fate.settle(attempt)
+	}
+	return o.settled()
+}
+
+// settled tells whether a late refusal has shown the fate of all attempts, that under way
+// included. Then nothing is left to wait for.
+func (o *Op) settled() (step Step, ok bool) {
+	r, all := o.fate.refusal, o.fate
+	if r == nil {
+		return Step{}, false
+	}
+	if o.asking {
+		all.lost(o.attempt, o.reached)
+	}
+	switch {
+	case !all.excludes(r):
+		return Step{}, false
+	case r.GetCode() == api.Reply_CHANGED:
+		return o.afresh(r), true
+	default:
+		return o.end(Answered, r), true
+	}
+}
+
+// changed takes the answer that the key was changed at a revision above since.
 func (o *Op) changed(r *api.Reply) Step {
 	if !o.again || r.GetRevision() <= o.since { // not an answer to what we asked
 		return o.Lost(true)
 	}
 	o.route.served(o.server, o.local)
-	if o.doubt && !o.refuted(r) {
+	if !o.fate.excludes(r) {
 		return o.end(Maybe, r)
 	}
-	o.doubt, o.since = false, r.GetRevision()
-	return o.ask(o.server)
+	return o.afresh(r)
 }
 
-// refuted tells whether r, the refusal of a resend, shows that no attempt was executed,
-// nor will be. The key is still the one of revision since, not deleted and not created
-// after it; and so it was neither deleted nor created by us. A Put would have changed
-// it after since, and moved it past the expected version, where it would stay.
-//
-// Attempts under way come too late: they demand what r refused, and so either another
-// version, to which the key gets only by a change, or that there was no change.
-func (o *Op) refuted(r *api.Reply) bool {
-	if created := r.GetCreateRevision(); created == 0 || created > o.since {
-		return false
-	}
-	return !o.replaces || r.GetModRevision() <= o.since || r.GetVersion() <= o.version
+// afresh asks again when r has shown that no attempt was executed, nor will be.
+func (o *Op) afresh(r *api.Reply) Step {
+	o.fate.open = 0 // ask begins anew
+	o.fate.since = max(o.fate.since, r.GetRevision())
+	return o.ask(o.server)
 }
 
 // redirect goes where the hint leads, at once if that server was not asked in this
@@ -300,19 +359,29 @@ func (o *Op) next() Step {
 func (o *Op) ask(server int) Step {
 	o.server = server
 	o.tried |= 1 << server
-	step := Step{Action: Ask, Server: server, Nanos: o.pace.AttemptNanos}
+	o.attempt++
+	o.asking = true
+	o.reached = o.route.revision
+	step := Step{Action: Ask, Server: server, Nanos: o.pace.AttemptNanos, Attempt: o.attempt}
 	switch {
+	case o.again && o.fate.clear():
+		o.fate.begin(o.attempt)
+		o.fate.since = max(o.fate.since, o.route.revision)
+		step.Kind = api.Request_FIRST
 	case o.again:
-		o.since = max(o.since, o.route.opened)
-		step.UnchangedSince = o.since
+		step.Kind = api.Request_RESEND
 	case !o.read:
 		step.Nanos *= patience
 	}
+	if o.again {
+		step.UnchangedSince = o.fate.since
+	}
+	o.since = step.UnchangedSince
 	return step
 }
 
 func (o *Op) wait(resume int) Step {
-	o.resume = resume
+	o.resume, o.asking = resume, false
 	nanos := o.pace.WaitNanos
 	for i := 0; i < o.waits && nanos < o.pace.MaxWaitNanos; i++ {
 		nanos *= 2
@@ -324,6 +393,7 @@ func (o *Op) wait(resume int) Step {
 }
 
 func (o *Op) end(v Verdict, r *api.Reply) Step {
+	o.asking = false
 	o.outcome = Outcome{Verdict: v, Reply: r}
 	return Step{Action: End}
 }

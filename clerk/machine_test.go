@@ -44,17 +44,18 @@ const seenRevision = 100
 // events are what can come of an attempt, by name. The mismatches are with a key changed
 // since the operation began, with one that was not, with such a one below the expected
 // version, and with a key created since. The changes are of a key at the expected version,
-// of such a one that was created since, and of one that is no more.
+// of such a one that was created since, and of one that is no more. There was time for all
+// that since then.
 var events = map[string]func(*Op) Step{
 	"ok":          code(api.Reply_OK),
-	"nokey":       code(api.Reply_NO_KEY),
-	"mismatch":    found(api.Reply_VERSION_MISMATCH, 9, 90, 101),
-	"unchanged":   found(api.Reply_VERSION_MISMATCH, 9, 90, 100),
-	"behind":      found(api.Reply_VERSION_MISMATCH, 3, 90, 101),
-	"another":     found(api.Reply_VERSION_MISMATCH, 3, 101, 101),
-	"changed":     found(api.Reply_CHANGED, 5, 90, 101),
-	"recreated":   found(api.Reply_CHANGED, 5, 101, 101),
-	"gone":        found(api.Reply_CHANGED, 0, 0, 0),
+	"nokey":       absent(api.Reply_NO_KEY),
+	"mismatch":    found(api.Reply_VERSION_MISMATCH, 9, -10, +10),
+	"unchanged":   found(api.Reply_VERSION_MISMATCH, 9, -10, 0),
+	"behind":      found(api.Reply_VERSION_MISMATCH, 3, -10, +10),
+	"another":     found(api.Reply_VERSION_MISMATCH, 3, +5, +10),
+	"changed":     found(api.Reply_CHANGED, 5, -10, +10),
+	"recreated":   found(api.Reply_CHANGED, 5, +5, +10),
+	"gone":        absent(api.Reply_CHANGED),
 	"nonsense":    code(api.Reply_CHANGED),
 	"wrongleader": code(api.Reply_WRONG_LEADER),
 	"busy":        code(api.Reply_BUSY),
@@ -73,12 +74,22 @@ func code(c api.Reply_Code) func(*Op) Step {
 	return func(o *Op) Step { return o.Reply(&api.Reply{Code: c}) }
 }
 
-// found is a refusal by a key as it describes it. The store has moved on by one.
-func found(c api.Reply_Code, version, created, modified uint64) func(*Op) Step {
+// found is a refusal by a key as it describes it, by revisions since the operation began. The
+// key was deleted right before it was created last.
+func found(c api.Reply_Code, version uint64, created, modified int64) func(*Op) Step {
 	return func(o *Op) Step {
+		at := func(revision int64) uint64 { return uint64(int64(o.fate.since) + revision) }
 		return o.Reply(&api.Reply{
-			Code: c, Version: version, CreateRevision: created, ModRevision: modified, Revision: o.since + 1,
+			Code: c, Version: version, CreateRevision: at(created), ModRevision: at(modified),
+			DeleteRevision: at(created - 1), Revision: at(10),
 		})
+	}
+}
+
+// absent is a refusal since there is no key any more.
+func absent(c api.Reply_Code) func(*Op) Step {
+	return func(o *Op) Step {
+		return o.Reply(&api.Reply{Code: c, DeleteRevision: o.fate.since + 5, Revision: o.fate.since + 10})
 	}
 }
 
@@ -214,19 +225,15 @@ func expect(op string, seq []string) string {
 	ambiguous := func(event string) bool {
 		return !read && (strings.Contains("lost unknown future nonsense cancel", event) || isChange(event) && !again)
 	}
-	doubt, since := false, seenRevision
+	doubt := false
 	for _, e := range seq[:len(seq)-1] {
 		doubt = doubt || ambiguous(e)
 		if isChange(e) && again { // did not end it
-			doubt, since = false, since+1
+			doubt = false
 		}
 	}
-	// Whether the key described shows that nothing was executed. All are created or
-	// changed at 101, or before the operation began.
-	refuted := map[string]bool{
-		"mismatch": op != "put" || since > seenRevision, "unchanged": true, "behind": true,
-		"another": since > seenRevision, "changed": true, "recreated": since > seenRevision,
-	}
+	// Whether the key described shows that nothing was executed.
+	excluded := map[string]bool{"mismatch": op != "put", "unchanged": true, "behind": true, "changed": true}
 	sure := func(verdict string) string {
 		if doubt {
 			return "maybe"
@@ -243,12 +250,12 @@ func expect(op string, seq []string) string {
 	case "invalid":
 		return sure("INVALID")
 	case "mismatch", "unchanged", "behind", "another":
-		if refuted[last] {
+		if excluded[last] {
 			return "VERSION_MISMATCH"
 		}
 		return sure("VERSION_MISMATCH")
 	case "changed", "recreated", "gone":
-		if again && doubt && !refuted[last] || !again && !read {
+		if again && doubt && !excluded[last] || !again && !read {
 			return "maybe"
 		}
 		return ""

@@ -44,7 +44,7 @@ type network struct {
 	cluster uint64 // of the first Hello that named one; 0 before
 	closed  bool
 
-	opened atomic.Uint64 // the revision that the first Hello told, 0 before
+	reached atomic.Uint64 // the newest revision that a Hello or a reply told
 }
 
 func newNetwork(dial func(context.Context, string) (net.Conn, error), security security) *network {
@@ -107,11 +107,14 @@ func (n *network) admit(h *api.Hello) error {
 	defer n.mu.Unlock()
 	if n.cluster == 0 && h.GetClusterId() != 0 {
 		n.cluster = h.GetClusterId()
-		n.opened.Store(h.GetRevision())
 	}
-	if h.GetClusterId() != 0 {
-		return n.sameCluster(h.GetName(), h.GetClusterId())
+	if h.GetClusterId() == 0 {
+		return nil
 	}
+	if err := n.sameCluster(h.GetName(), h.GetClusterId()); err != nil {
+		return err
+	}
+	n.reach(h.GetRevision())
 	return nil
 }
 
@@ -124,11 +127,21 @@ func (n *network) sameCluster(name string, cluster uint64) error {
 	return nil
 }
 
+// reach notes a revision that the store has reached.
+func (n *network) reach(revision uint64) {
+	for {
+		known := n.reached.Load()
+		if revision <= known || n.reached.CompareAndSwap(known, revision) {
+			return
+		}
+	}
+}
+
 // Call implements Caller.
-func (n *network) Call(ctx context.Context, address string, req *api.Request, timeout time.Duration) (*api.Reply, error) {
+func (n *network) Call(ctx context.Context, address string, req *api.Request, timeout time.Duration) (Answer, error) {
 	l, err := n.link(address)
 	if err != nil {
-		return nil, notSent(err)
+		return Answer{}, notSent(err)
 	}
 	return l.call(ctx, req, timeout)
 }
@@ -143,10 +156,6 @@ func (n *network) Node(address string) uint64 {
 	}
 	return l.node.Load()
 }
-
-// Opened implements Opener. Nothing is sent to a server before its Hello, so all that is
-// sent is sent after the first one.
-func (n *network) Opened() uint64 { return n.opened.Load() }
 
 // Close implements Caller.
 func (n *network) Close() error {

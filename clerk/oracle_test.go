@@ -15,7 +15,14 @@ import (
 type oracle struct {
 	store    *kv.Store
 	executed int // how often the operation took effect
-	late     []*api.Request
+	late     []lateAttempt
+}
+
+// lateAttempt is one that was given up and may arrive yet, or whose reply may.
+type lateAttempt struct {
+	number int
+	req    *api.Request
+	reply  *api.Reply // nil before it has arrived
 }
 
 const oracleKey = "k"
@@ -27,6 +34,7 @@ func (o *oracle) execute(req *api.Request) *api.Reply {
 			api.Request_GET: kv.Get, api.Request_PUT: kv.Put, api.Request_DELETE: kv.Delete,
 		}[req.Kind],
 		Key: oracleKey, Version: req.Version, Unconditional: !req.Conditional, UnchangedSince: req.UnchangedSince,
+		Attempt: kv.Attempt(req.Attempt),
 	})
 	if r.Code == kv.CodeOK && req.Kind != api.Request_GET {
 		o.executed++
@@ -35,7 +43,7 @@ func (o *oracle) execute(req *api.Request) *api.Reply {
 		Code: map[kv.Code]api.Reply_Code{
 			kv.CodeVersion: api.Reply_VERSION_MISMATCH, kv.CodeNoKey: api.Reply_NO_KEY, kv.CodeChanged: api.Reply_CHANGED,
 		}[r.Code],
-		Version: r.Version, CreateRevision: r.CreateRevision, ModRevision: r.ModRevision, Revision: r.Revision,
+		Version: r.Version, CreateRevision: r.CreateRevision, ModRevision: r.ModRevision, Revision: r.Revision, DeleteRevision: r.DeleteRevision,
 	}
 }
 
@@ -54,10 +62,11 @@ func (o *oracle) bring(version uint64) {
 	}
 }
 
-// interfere lets others do something, and a late attempt arrive.
-func (o *oracle) interfere(t *rapid.T, route *Route, version uint64) {
+// interfere lets others do something, and a late attempt, or a late reply, arrive. It
+// returns what the Op makes of that, as Op.Late does.
+func (o *oracle) interfere(t *rapid.T, route *Route, version uint64, op *Op) (step Step, ok bool) {
 	switch rapid.SampledFrom([]string{
-		"nothing", "put", "delete", "bring", "other key", "late", "late", "learn",
+		"nothing", "put", "delete", "bring", "other key", "late", "late", "late", "learn",
 	}).Draw(t, "others") {
 	case "put":
 		o.others(kv.Put, oracleKey)
@@ -69,22 +78,37 @@ func (o *oracle) interfere(t *rapid.T, route *Route, version uint64) {
 		o.others(kv.Put, "other")
 		o.others(kv.Delete, "other")
 	case "late":
-		if len(o.late) > 0 {
-			i := rapid.IntRange(0, len(o.late)-1).Draw(t, "which")
-			o.execute(o.late[i])
-			o.late = append(o.late[:i], o.late[i+1:]...)
+		if len(o.late) == 0 {
+			break
+		}
+		i := rapid.IntRange(0, len(o.late)-1).Draw(t, "which")
+		l := o.late[i]
+		if l.reply == nil {
+			l.reply = o.execute(l.req)
+			if rapid.Bool().Draw(t, "reply too") {
+				o.late[i] = l
+				break
+			}
+		}
+		o.late = append(o.late[:i], o.late[i+1:]...)
+		if op != nil && rapid.Bool().Draw(t, "delivered") {
+			return op.Late(l.number, l.reply)
 		}
 	case "learn": // by another operation of the same Clerk
-		route.revision = max(route.revision, o.store.Revision())
+		route.Reached(o.store.Revision())
 	}
+	return Step{}, false
 }
 
 // attempt decides what becomes of one attempt and tells the Op. Ambiguous says whether
 // the Op cannot know.
-func (o *oracle) attempt(t *rapid.T, op *Op, req *api.Request) (step Step, ambiguous bool) {
+func (o *oracle) attempt(t *rapid.T, op *Op, req *api.Request, number int) (step Step, ambiguous bool) {
 	what := rapid.SampledFrom([]string{
-		"answered", "answered", "reply lost", "late", "request lost", "unsent", "refused", "unknown", "unknown late",
+		"answered", "answered", "reply lost", "late", "late", "late reply", "request lost", "unsent", "refused", "unknown", "unknown late",
 	}).Draw(t, "attempt")
+	if rapid.Bool().Draw(t, "knows more") {
+		op.Sent(o.store.Revision())
+	}
 	switch what {
 	case "answered":
 		return op.Reply(o.execute(req)), false
@@ -92,7 +116,10 @@ func (o *oracle) attempt(t *rapid.T, op *Op, req *api.Request) (step Step, ambig
 		o.execute(req)
 		return op.Lost(true), true
 	case "late":
-		o.late = append(o.late, req)
+		o.late = append(o.late, lateAttempt{number, req, nil})
+		return op.Lost(true), true
+	case "late reply":
+		o.late = append(o.late, lateAttempt{number, req, o.execute(req)})
 		return op.Lost(true), true
 	case "request lost":
 		return op.Lost(true), true
@@ -102,7 +129,7 @@ func (o *oracle) attempt(t *rapid.T, op *Op, req *api.Request) (step Step, ambig
 		o.execute(req)
 		return op.Reply(&api.Reply{Code: api.Reply_UNKNOWN}), true
 	case "unknown late":
-		o.late = append(o.late, req)
+		o.late = append(o.late, lateAttempt{number, req, nil})
 		return op.Reply(&api.Reply{Code: api.Reply_UNKNOWN}), true
 	default:
 		code := rapid.SampledFrom([]api.Reply_Code{
@@ -120,9 +147,9 @@ func TestVerdictsAreTrue(t *testing.T) {
 		expected := rapid.Uint64Range(0, 3).Draw(t, "expected")
 		route := &Route{servers: []string{"a:1", "b:1", "c:1"}, nodes: make([]uint64, 3)}
 		for range rapid.IntRange(0, 4).Draw(t, "past") {
-			o.interfere(t, route, expected)
+			o.interfere(t, route, expected, nil)
 		}
-		route.opened = rapid.Uint64Range(0, o.store.Revision()).Draw(t, "opened")
+		route.revision = rapid.Uint64Range(0, o.store.Revision()).Draw(t, "known")
 		req := &api.Request{
 			Kind:        rapid.SampledFrom([]api.Request_Kind{api.Request_GET, api.Request_PUT, api.Request_DELETE}).Draw(t, "kind"),
 			Conditional: rapid.IntRange(0, 3).Draw(t, "conditional") > 0,
@@ -132,7 +159,10 @@ func TestVerdictsAreTrue(t *testing.T) {
 		ambiguous := false
 		step := op.Start()
 		for step.Action != End {
-			o.interfere(t, route, expected)
+			if next, ok := o.interfere(t, route, expected, &op); ok {
+				step = next
+				continue
+			}
 			if rapid.IntRange(0, 9).Draw(t, "cancel") == 0 {
 				step = op.Cancel(false)
 				break
@@ -142,12 +172,12 @@ func TestVerdictsAreTrue(t *testing.T) {
 				continue
 			}
 			var a bool
-			step, a = o.attempt(t, &op, demanding(req, step.UnchangedSince))
+			step, a = o.attempt(t, &op, attemptOf(req, step), step.Attempt)
 			ambiguous = ambiguous || a
 		}
 		executedByEnd := o.executed
 		for len(o.late) > 0 {
-			o.interfere(t, route, expected)
+			o.interfere(t, route, expected, nil)
 		}
 		o.judge(t, &op, req, ambiguous, executedByEnd)
 	})

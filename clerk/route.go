@@ -24,8 +24,7 @@ type Route struct {
 
 	leader   int    // whom to ask first
 	nearest  int    // whom to ask first for a LOCAL read
-	revision uint64 // the newest store revision seen in any reply
-	opened   uint64 // one that the store had reached before any request was sent, or 0
+	revision uint64 // the newest that the store is known to have reached
 }
 
 // NewRoute returns a Route of 1 to 64 endpoints, each host:port or
@@ -75,10 +74,8 @@ func (r *Route) Learn(server int, node uint64) {
 	}
 }
 
-// Opened notes a revision that the store had reached before any request of this Route was
-// sent, as a server's first Hello tells it. It spares the first writes of a new Clerk the
-// worst assumption. 0 is ignored.
-func (r *Route) Opened(revision uint64) { r.opened = max(r.opened, revision) }
+// Reached notes a revision that the store has reached.
+func (r *Route) Reached(revision uint64) { r.revision = max(r.revision, revision) }
 
 // follow returns the server that a hint means: the one known to be that node, else the
 // one at that address, which is added if it is new. -1: the hint leads nowhere.

@@ -2,7 +2,6 @@ package clerk
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -17,7 +16,7 @@ type Caller interface {
 	// ctx ends or timeout has passed. An error that wraps ErrNotSent says that the
 	// request certainly never left, any other that it may have been executed. Call does
 	// not change req, and may read it after it has returned.
-	Call(ctx context.Context, address string, req *api.Request, timeout time.Duration) (*api.Reply, error)
+	Call(ctx context.Context, address string, req *api.Request, timeout time.Duration) (Answer, error)
 
 	// Node returns the node id that the server at address gave as its own, or 0 if that
 	// is not known.
@@ -27,104 +26,30 @@ type Caller interface {
 	Close() error
 }
 
-// Opener is what a Caller may offer besides calls. The Clerk's own does.
-type Opener interface {
-	// Opened returns a revision that the store had reached before the Caller sent any
-	// request, or 0 if that is not known. It is always the same once it is known.
-	Opened() uint64
+// Answer is what came of a Call.
+type Answer struct {
+	Reply *api.Reply // nil with an error
+	// Reached is a revision that the store had reached before the request left, the
+	// newest known; 0 if none is.
+	Reached uint64
+	// Later, with an error other than ErrNotSent, is where the reply may still come. It may
+	// be nil.
+	Later Later
 }
 
-// do runs an operation to its end: the shell of an Op.
-func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
-	if err := c.check(req); err != nil {
-		return nil, failure(req, err)
+// stop says that nobody waits for a late reply.
+func (a Answer) stop() {
+	if a.Later != nil {
+		a.Later.Stop()
 	}
-	var (
-		op      Op
-		step    Step
-		address string
-		ended   error // why the operation was given up
-		reason  error // why the last attempt did not end it
-		unfit   misfits
-	)
-	// decide lets the Op choose its next step. It is the only use of the Route.
-	decide := func(choose func() Step) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if o, ok := c.caller.(Opener); ok {
-			c.route.Opened(o.Opened())
-		}
-		step = choose()
-		if step.Action == Ask {
-			address = c.route.Server(step.Server)
-			req = demanding(req, step.UnchangedSince)
-		}
-	}
-	decide(func() Step {
-		op = NewOp(c.route, c.rand, c.pace, req)
-		first := op.Start()
-		req.UnchangedSince = first.UnchangedSince // nobody else has req yet
-		return first
-	})
-	for step.Action != End {
-		if ended = c.ended(ctx); ended != nil {
-			decide(func() Step { return op.Cancel(false) })
-			break
-		}
-		if step.Action == Wait {
-			c.sleep(ctx, time.Duration(step.Nanos))
-			decide(op.Woke)
-			continue
-		}
-		reply, err := c.caller.Call(ctx, address, req, time.Duration(step.Nanos))
-		unfit.note(address, err)
-		switch {
-		case err == nil:
-			reason = refusal(address, reply)
-			decide(func() Step {
-				c.learn(reply)
-				return op.Reply(reply)
-			})
-		default:
-			sent := !errors.Is(err, ErrNotSent)
-			if ended = c.ended(ctx); ended != nil {
-				decide(func() Step { return op.Cancel(sent) })
-				break
-			}
-			if ended = unfit.verdict(c.servers()); ended != nil {
-				reason = nil // ended tells it
-				decide(func() Step { return op.Cancel(sent) })
-				break
-			}
-			reason = fmt.Errorf("%s: %w: %w", address, ErrUnavailable, err)
-			decide(func() Step { return op.Lost(sent) })
-		}
-	}
-	return conclude(req, op.Outcome(), ended, unfit.besides(reason))
 }
 
-// servers is how many are known.
-func (c *Clerk) servers() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.route.Len()
-}
-
-// demanding returns the request with another UnchangedSince. It leaves req alone, which
-// an earlier attempt may still read.
-func demanding(req *api.Request, unchangedSince uint64) *api.Request {
-	if req.UnchangedSince == unchangedSince {
-		return req
-	}
-	return &api.Request{
-		Kind:           req.Kind,
-		Key:            req.Key,
-		Value:          req.Value,
-		Conditional:    req.Conditional,
-		Version:        req.Version,
-		Consistency:    req.Consistency,
-		UnchangedSince: unchangedSince,
-	}
+// Later is a reply that was given up, and may come all the same.
+type Later interface {
+	// Then has the reply given to take when it comes, once at most. Take does not block.
+	Then(take func(*api.Reply))
+	// Stop says that nobody wants the reply any more.
+	Stop()
 }
 
 // check refuses what no server would take.
@@ -150,15 +75,11 @@ func (c *Clerk) ended(ctx context.Context) error {
 	}
 }
 
-// sleep lets d pass, or less if the operation is to be given up.
-func (c *Clerk) sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	case <-c.done:
-	}
+// servers is how many are known.
+func (c *Clerk) servers() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.route.Len()
 }
 
 // learn tells the Route who is who before it follows a hint.

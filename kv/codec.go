@@ -13,16 +13,20 @@ import (
 //	format(1 byte) kind(1 byte) version(uvarint) unchanged since(uvarint)
 //	key length(uvarint) key value
 //
-// The high bit of kind is Unconditional. The value has no length: it is the rest.
+// The high bit of kind is Unconditional, the two below it are Attempt. The value has no
+// length: it is the rest.
 const (
 	opFormat          = 1
 	unconditionalFlag = 0x80
+	attemptShift      = 5
+	kindMask          = 1<<attemptShift - 1
 )
 
 var errTruncatedOp = errors.New("kv: truncated operation")
 
 // Codec is the byte form of an Op. Decode undoes Append for every Op, but that a nil
-// and an empty Value are one, and so are all kinds that this program does not know.
+// and an empty Value are one, and so are all kinds that this program does not know, and an
+// Attempt that it does not know is AnyAttempt.
 type Codec struct{}
 
 // Append appends the encoding of op to dst.
@@ -35,6 +39,9 @@ func (Codec) Append(dst []byte, op Op) []byte {
 	}
 	if op.Unconditional {
 		kind |= unconditionalFlag
+	}
+	if op.Attempt.valid() {
+		kind |= byte(op.Attempt) << attemptShift
 	}
 	dst = slices.Grow(dst, 2+3*binary.MaxVarintLen32+len(op.Key)+len(op.Value)) // enough but for huge numbers
 	dst = append(dst, opFormat, kind)
@@ -58,11 +65,12 @@ func (Codec) Decode(data []byte) (Op, error) {
 		return Op{}, fmt.Errorf("kv: operation has format %d, this program reads %d", data[0], opFormat)
 	}
 	op := Op{
-		Kind:          OpKind(data[1] &^ unconditionalFlag),
+		Kind:          OpKind(data[1] & kindMask),
 		Unconditional: data[1]&unconditionalFlag != 0,
+		Attempt:       Attempt(data[1] &^ unconditionalFlag >> attemptShift),
 	}
-	if op.Kind != 0 && !op.Kind.valid() {
-		return Op{}, fmt.Errorf("kv: operation is of unknown kind %d", uint8(op.Kind))
+	if op.Kind != 0 && !op.Kind.valid() || !op.Attempt.valid() {
+		return Op{}, fmt.Errorf("kv: operation is of unknown kind %d, attempt %d", uint8(op.Kind), uint8(op.Attempt))
 	}
 	rest := data[2:]
 	var keyBytes uint64

@@ -23,12 +23,13 @@ func drawOp(t *rapid.T, keys ...string) kv.Op {
 		Version:        rapid.OneOf(rapid.Uint64Range(0, 4), rapid.Uint64()).Draw(t, "version"),
 		Unconditional:  rapid.Bool().Draw(t, "unconditional"),
 		UnchangedSince: rapid.OneOf(rapid.Just(uint64(0)), rapid.Uint64Range(1, 40), rapid.Uint64()).Draw(t, "unchanged since"),
+		Attempt:        kv.Attempt(rapid.IntRange(int(kv.AnyAttempt), int(kv.Resend)).Draw(t, "attempt")),
 	}
 }
 
 func sameOp(a, b kv.Op) bool {
 	return a.Kind == b.Kind && a.Key == b.Key && bytes.Equal(a.Value, b.Value) &&
-		a.Version == b.Version && a.Unconditional == b.Unconditional && a.UnchangedSince == b.UnchangedSince
+		a.Version == b.Version && a.Unconditional == b.Unconditional && a.UnchangedSince == b.UnchangedSince && a.Attempt == b.Attempt
 }
 
 func TestCodecRoundTrip(t *testing.T) {
@@ -72,6 +73,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"half a key", good[:len(good)-1], "truncated"},
 		{"another format", append([]byte{2}, good[1:]...), "format 2"},
 		{"a kind of the future", []byte{1, 4, 0, 1, 'k'}, "unknown kind 4"},
+		{"an attempt of the future", []byte{1, 3<<5 | 2, 0, 1, 'k'}, "attempt 3"},
 		{"a version over 64 bits", append([]byte{1, 2}, bytes.Repeat([]byte{0xff}, 11)...), "truncated"},
 		{"a key length over all data", []byte{1, 2, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, "truncated"},
 	}

@@ -13,17 +13,32 @@ import (
 type model struct {
 	keys     map[string]kv.Entry
 	deleted  map[string]uint64 // at which revision last
+	resent   map[string]uint64 // at which revision last
 	revision uint64
 }
 
 func (m *model) do(op kv.Op) kv.Result {
 	e, present := m.keys[op.Key]
 	found := kv.Result{Version: e.Version, CreateRevision: e.CreateRevision, ModRevision: e.ModRevision, Revision: m.revision}
-	refuse := func(c kv.Code) kv.Result { found.Code = c; return found }
+	refuse := func(c kv.Code) kv.Result {
+		found.Code = c
+		if op.Kind != kv.Get {
+			found.DeleteRevision = m.deleted[op.Key]
+		}
+		return found
+	}
 
 	if op.Kind == kv.Get && present {
 		found.Value = e.Value
 		return found
+	}
+	guarded := op.UnchangedSince > 0
+	switch {
+	case op.Kind == kv.Get:
+	case op.Attempt == kv.Resend:
+		m.resent[op.Key] = m.revision
+	case op.Attempt == kv.FirstAttempt:
+		guarded = guarded && m.resent[op.Key] >= op.UnchangedSince
 	}
 	if !present && (op.Kind != kv.Put || !op.Unconditional && op.Version != 0) {
 		return refuse(kv.CodeNoKey)
@@ -31,7 +46,7 @@ func (m *model) do(op kv.Op) kv.Result {
 	if present && !op.Unconditional && op.Version != e.Version {
 		return refuse(kv.CodeVersion)
 	}
-	if op.UnchangedSince > 0 && max(e.ModRevision, m.deleted[op.Key]) > op.UnchangedSince {
+	if guarded && max(e.ModRevision, m.deleted[op.Key]) > op.UnchangedSince {
 		return refuse(kv.CodeChanged)
 	}
 	m.revision++
@@ -50,7 +65,7 @@ func (m *model) do(op kv.Op) kv.Result {
 
 func TestStoreBehavesLikeTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{keys: map[string]kv.Entry{}, deleted: map[string]uint64{}, revision: 1}
+		m := &model{keys: map[string]kv.Entry{}, deleted: map[string]uint64{}, resent: map[string]uint64{}, revision: 1}
 		s, twin := kv.NewStore(), kv.NewStore()
 		steps := rapid.IntRange(1, 60).Draw(t, "steps")
 		for range steps {

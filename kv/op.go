@@ -45,7 +45,30 @@ type Op struct {
 	// the key was neither put nor deleted at a later one. Sent twice with one
 	// revision that the store had reached before, an operation happens at most once.
 	UnchangedSince uint64
+	// Attempt says whether a Put or Delete with UnchangedSince is sent for the first time, or
+	// again.
+	Attempt Attempt
 }
+
+// Attempt tells the attempts of one operation apart. Together they happen at most once:
+// of a FirstAttempt and any Resends that all carry one UnchangedSince, which the store had
+// reached before the first of them was sent, at most one takes effect, in whatever order
+// they arrive. A Resend is refused if the FirstAttempt took effect, since that changed the
+// key; a FirstAttempt that comes after a Resend finds its trace.
+type Attempt uint8
+
+const (
+	// AnyAttempt demands UnchangedSince.
+	AnyAttempt Attempt = iota
+	// FirstAttempt demands UnchangedSince only if a Resend for the key, or for one of the
+	// few that share its trace, was executed or refused at that revision or later. So it
+	// may carry an old revision.
+	FirstAttempt
+	// Resend demands UnchangedSince, and leaves the trace, be it executed or refused.
+	Resend
+)
+
+func (a Attempt) valid() bool { return a <= Resend }
 
 // Limits bound what one operation may carry, in bytes. A zero field stands for the
 // field of DefaultLimits.

@@ -99,6 +99,9 @@ type Result struct {
 	ModRevision    uint64
 	// Revision is the store's.
 	Revision uint64
+	// DeleteRevision, of a Put or Delete that was refused, is when the key was deleted last,
+	// 0 if never. It may be too high: keys whose hash is alike share it.
+	DeleteRevision uint64
 }
 
 // Err returns nil, or the sentinel error of the refusal.

@@ -65,8 +65,7 @@ func (s *snapshotReader) tombs(st *state) error {
 		if err != nil {
 			return err
 		}
-		// A key is created before it is deleted, so that takes two revisions.
-		if number < next || number >= numTombs || revision < firstRevision+2 || revision > st.revision {
+		if number < next || number >= uint64(len(st.tombs)) || revision < earliest(number) || revision > st.revision {
 			return fmt.Errorf("%w: tomb %d of revision %d, where %d or a later one may be, in a store at %d",
 				ErrBadSnapshot, number, revision, next, st.revision)
 		}

@@ -236,7 +236,8 @@ func TestRestoreRefusesTombsThatCannotBe(t *testing.T) {
 	}{
 		{"out of order", []uint64{5, 3, 4, 4}},
 		{"one twice", []uint64{5, 3, 5, 4}},
-		{"one too many", []uint64{1024, 3}},
+		{"one too many", []uint64{2048, 3}},
+		{"of a resend before the store was", []uint64{1024, 0}},
 		{"of a delete before any key was", []uint64{5, 2}},
 		{"of a delete after the store's revision", []uint64{5, 10}},
 	}

@@ -73,9 +73,12 @@ func (s *Store) DoOp(op Op) Result {
 	if op.Kind == Get {
 		return s.state.describe(old)
 	}
+	if op.Attempt == Resend {
+		s.leaveTrace(op.Key)
+	}
 	if code := s.state.condition(op, old); code != CodeOK {
 		r := s.state.describe(old)
-		r.Code, r.Value = code, nil
+		r.Code, r.Value, r.DeleteRevision = code, nil, s.state.tombs[tombOf(op.Key)]
 		return r
 	}
 	switch {
@@ -96,10 +99,26 @@ func (st *state) condition(op Op, old *slot) Code {
 		return CodeNoKey
 	case old != nil && op.Version != old.version && !op.Unconditional:
 		return CodeVersion
-	case op.UnchangedSince > 0 && st.lastChange(op.Key, old) > op.UnchangedSince:
+	case st.guarded(op) && st.lastChange(op.Key, old) > op.UnchangedSince:
 		return CodeChanged
 	}
 	return CodeOK
+}
+
+// guarded tells whether op demands its UnchangedSince.
+func (st *state) guarded(op Op) bool {
+	return op.UnchangedSince > 0 &&
+		(op.Attempt != FirstAttempt || st.tombs[resendOf(op.Key)] >= op.UnchangedSince)
+}
+
+// leaveTrace notes that a Resend for the key came at the present revision.
+func (s *Store) leaveTrace(key string) {
+	st, tomb := s.state, resendOf(key)
+	s.mu.Lock()
+	st.sum -= st.tombs.hash(tomb)
+	st.tombs[tomb] = st.revision
+	st.sum += st.tombs.hash(tomb)
+	s.mu.Unlock()
 }
 
 // lastChange returns the revision of the last change of the key that holds old, nil

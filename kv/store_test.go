@@ -37,19 +37,30 @@ func since(op kv.Op, revision uint64) kv.Op {
 }
 
 // equal compares results; nil and empty values are one.
+func first(op kv.Op, revision uint64) kv.Op {
+	op.Attempt = kv.FirstAttempt
+	return since(op, revision)
+}
+
+func resend(op kv.Op, revision uint64) kv.Op {
+	op.Attempt = kv.Resend
+	return since(op, revision)
+}
+
 func equal(a, b kv.Result) bool {
 	if !bytes.Equal(a.Value, b.Value) {
 		return false
 	}
 	a.Value, b.Value = nil, nil
 	return a.Code == b.Code && a.Version == b.Version && a.CreateRevision == b.CreateRevision &&
-		a.ModRevision == b.ModRevision && a.Revision == b.Revision
+		a.ModRevision == b.ModRevision && a.Revision == b.Revision && a.DeleteRevision == b.DeleteRevision
 }
 
 func TestDoOp(t *testing.T) {
 	twice := []kv.Op{put("k", "one", 0), put("k", "two", 1)} // k is at version 2, the store at 3
 	gone := append(slices.Clip(twice), del("k", 2))          // k is gone, the store is at 4
 	backAgain := append(slices.Clip(gone), put("k", "v", 0)) // k is at version 1, the store at 5
+	resent := []kv.Op{put("k", "one", 0), resend(put("k", "two", 1), 2)}
 	tests := []struct {
 		name   string
 		before []kv.Op
@@ -95,7 +106,7 @@ func TestDoOp(t *testing.T) {
 		{"a key that comes back starts again at version 1", append(twice, del("k", 2)), put("k", "v", 0),
 			kv.Result{Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
 		{"a key that comes back does not take its old version", append(twice, del("k", 2)), put("k", "v", 2),
-			kv.Result{Code: kv.CodeNoKey, Revision: 4}},
+			kv.Result{Code: kv.CodeNoKey, Revision: 4, DeleteRevision: 4}},
 		{"put of a key unchanged since is executed", twice, since(put("k", "v", 2), 3),
 			kv.Result{Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
 		{"put of a key changed since is refused", twice, since(put("k", "v", 2), 2),
@@ -103,23 +114,37 @@ func TestDoOp(t *testing.T) {
 		{"put of a key changed since, and at another version, is refused for that", twice, since(put("k", "v", 1), 2),
 			kv.Result{Code: kv.CodeVersion, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
 		{"put of a key that came back is refused", backAgain, since(put("k", "v", 1), 4),
-			kv.Result{Code: kv.CodeChanged, Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
+			kv.Result{Code: kv.CodeChanged, Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5, DeleteRevision: 4}},
 		{"delete of a key that came back is refused", backAgain, since(del("k", 1), 4),
-			kv.Result{Code: kv.CodeChanged, Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
+			kv.Result{Code: kv.CodeChanged, Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5, DeleteRevision: 4}},
 		{"delete of a key unchanged since is executed", twice, since(del("k", 2), 3),
 			kv.Result{Revision: 4}},
 		{"creation of a key deleted since is refused", gone, since(put("k", "v", 0), 3),
-			kv.Result{Code: kv.CodeChanged, Revision: 4}},
+			kv.Result{Code: kv.CodeChanged, Revision: 4, DeleteRevision: 4}},
 		{"creation of a key deleted before is executed", gone, since(put("k", "v", 0), 4),
 			kv.Result{Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
 		{"creation of a key is executed although another was deleted since", gone, since(put("j", "v", 0), 1),
 			kv.Result{Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
 		{"delete of a key deleted since finds no key", gone, since(del("k", 1), 3),
-			kv.Result{Code: kv.CodeNoKey, Revision: 4}},
+			kv.Result{Code: kv.CodeNoKey, Revision: 4, DeleteRevision: 4}},
 		{"unconditional put of a key changed since is refused", twice, anyVersion(since(put("k", "v", 0), 2)),
 			kv.Result{Code: kv.CodeChanged, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
 		{"unconditional delete of a key changed since is refused", twice, anyVersion(since(del("k", 0), 2)),
 			kv.Result{Code: kv.CodeChanged, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"first attempt on a key changed since is executed", twice, first(put("k", "v", 2), 2),
+			kv.Result{Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
+		{"first attempt on a key that came back is executed", backAgain, first(del("k", 1), 1),
+			kv.Result{Revision: 6}},
+		{"first attempt to create a key deleted since is executed", gone, first(put("k", "v", 0), 1),
+			kv.Result{Version: 1, CreateRevision: 5, ModRevision: 5, Revision: 5}},
+		{"resend on a key changed since is refused", twice, resend(put("k", "v", 2), 2),
+			kv.Result{Code: kv.CodeChanged, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"first attempt behind a resend at its revision is refused", resent, first(put("k", "v", 2), 2),
+			kv.Result{Code: kv.CodeChanged, Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{"first attempt of a later revision than the last resend is executed", append(slices.Clip(resent), put("k", "v", 2)),
+			first(put("k", "v", 3), 3), kv.Result{Version: 4, CreateRevision: 2, ModRevision: 5, Revision: 5}},
+		{"first attempt on another key than that of a resend is executed", resent, first(put("j", "v", 0), 1),
+			kv.Result{Version: 1, CreateRevision: 4, ModRevision: 4, Revision: 4}},
 		{"get ignores since when", twice, since(get("k"), 1),
 			kv.Result{Value: []byte("two"), Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
 		{"an empty key is refused", twice, put("", "v", 0),
@@ -142,7 +167,7 @@ func TestDoOp(t *testing.T) {
 			if !equal(got, tt.want) {
 				t.Errorf("result\n got %+v\nwant %+v", got, tt.want)
 			}
-			changed := tt.want.Code == kv.CodeOK && tt.op.Kind != kv.Get
+			changed := tt.want.Code == kv.CodeOK && tt.op.Kind != kv.Get || tt.op.Attempt == kv.Resend
 			if (s.Hash() != hash) != changed {
 				t.Errorf("hash changed: %v, want %v", s.Hash() != hash, changed)
 			}

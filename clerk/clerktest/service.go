@@ -61,6 +61,7 @@ func (s *Service) Execute(req *api.Request) *api.Reply {
 	op := kv.Op{
 		Kind: kinds[req.Kind], Key: string(req.Key), Value: req.Value,
 		Version: req.Version, Unconditional: !req.Conditional, UnchangedSince: req.UnchangedSince,
+		Attempt: kv.Attempt(req.Attempt),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,6 +72,7 @@ func (s *Service) Execute(req *api.Request) *api.Reply {
 	return &api.Reply{
 		Id: req.Id, Code: codes[r.Code], Value: r.Value, Version: r.Version,
 		CreateRevision: r.CreateRevision, ModRevision: r.ModRevision, Revision: r.Revision,
+		DeleteRevision: r.DeleteRevision,
 	}
 }
 
@@ -90,7 +92,7 @@ type caller struct {
 }
 
 // Call implements clerk.Caller.
-func (c *caller) Call(ctx context.Context, _ string, req *api.Request, timeout time.Duration) (*api.Reply, error) {
+func (c *caller) Call(ctx context.Context, _ string, req *api.Request, timeout time.Duration) (clerk.Answer, error) {
 	return Call(ctx, c.service.Net, c.client, server, timeout,
 		func(context.Context) (*api.Reply, error) { return c.service.Execute(req), nil })
 }
@@ -104,7 +106,7 @@ func (c *caller) Close() error { return nil }
 // Call is clerk.Caller's Call over a network in memory: handle answers as server to. A
 // request that its caller does not wait for any more goes on, and may be executed late.
 func Call(ctx context.Context, net *memnet.Network, client string, to raft.NodeID, timeout time.Duration,
-	handle func(context.Context) (*api.Reply, error)) (*api.Reply, error) {
+	handle func(context.Context) (*api.Reply, error)) (clerk.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	type result struct {
@@ -112,17 +114,54 @@ func Call(ctx context.Context, net *memnet.Network, client string, to raft.NodeI
 		err   error
 	}
 	done := make(chan result, 1)
+	l := new(later)
 	go func() {
 		reply, err := memnet.Call(context.WithoutCancel(ctx), net, client, to, handle)
 		done <- result{reply, err}
+		if err == nil {
+			l.come(reply)
+		}
 	}()
 	select {
 	case r := <-done:
 		if errors.Is(r.err, memnet.ErrUnreachable) {
-			return nil, fmt.Errorf("%w: %w", clerk.ErrNotSent, r.err)
+			return clerk.Answer{}, fmt.Errorf("%w: %w", clerk.ErrNotSent, r.err)
 		}
-		return r.reply, r.err
+		return clerk.Answer{Reply: r.reply}, r.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return clerk.Answer{Later: l}, ctx.Err()
 	}
+}
+
+// later is a clerk.Later.
+type later struct {
+	mu    sync.Mutex
+	reply *api.Reply
+	take  func(*api.Reply)
+}
+
+func (l *later) come(r *api.Reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reply = r
+	if l.take != nil {
+		l.take(r)
+	}
+}
+
+// Then implements clerk.Later.
+func (l *later) Then(take func(*api.Reply)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.take = take
+	if l.reply != nil {
+		take(l.reply)
+	}
+}
+
+// Stop implements clerk.Later.
+func (l *later) Stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.take = nil
 }

@@ -95,6 +95,11 @@ func TestServiceExecutes(t *testing.T) {
 	unchangedSince := func(revision uint64) *api.Request {
 		return &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Version: 3, Conditional: true, UnchangedSince: revision}
 	}
+	first := func(version, since uint64) *api.Request {
+		req := put(version, true)
+		req.UnchangedSince, req.Attempt = since, api.Request_FIRST
+		return req
+	}
 	for i, step := range []struct {
 		req  *api.Request
 		want *api.Reply
@@ -109,9 +114,10 @@ func TestServiceExecutes(t *testing.T) {
 		{remove(2), &api.Reply{Code: api.Reply_VERSION_MISMATCH, Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
 		{unchangedSince(3), &api.Reply{Code: api.Reply_CHANGED, Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
 		{remove(3), &api.Reply{Revision: 5}},
-		{remove(3), &api.Reply{Code: api.Reply_NO_KEY, Revision: 5}},
-		{unchanged(4), &api.Reply{Code: api.Reply_CHANGED, Revision: 5}},
+		{remove(3), &api.Reply{Code: api.Reply_NO_KEY, Revision: 5, DeleteRevision: 5}},
+		{unchanged(4), &api.Reply{Code: api.Reply_CHANGED, Revision: 5, DeleteRevision: 5}},
 		{unchanged(5), &api.Reply{Version: 1, CreateRevision: 6, ModRevision: 6, Revision: 6}},
+		{first(1, 2), &api.Reply{Version: 2, CreateRevision: 6, ModRevision: 7, Revision: 7}},
 	} {
 		step.want.Id = 7
 		if got := ask(t, s, step.req); !proto.Equal(got, step.want) {

@@ -69,6 +69,7 @@ func (h *Handler) Handle(req *api.Request, reply func(*api.Reply)) {
 func (h *Handler) check(req *api.Request, op kv.Op) *api.Reply {
 	err := op.Validate(h.Limits)
 	_, knownConsistency := api.Request_Consistency_name[int32(req.Consistency)]
+	_, knownAttempt := api.Request_Attempt_name[int32(req.Attempt)]
 	switch {
 	case errors.Is(err, kv.ErrTooLarge):
 		return &api.Reply{Id: req.Id, Code: api.Reply_TOO_LARGE, Message: err.Error()}
@@ -76,6 +77,8 @@ func (h *Handler) check(req *api.Request, op kv.Op) *api.Reply {
 		return invalid(req.Id, err.Error())
 	case !knownConsistency:
 		return invalid(req.Id, fmt.Sprintf("consistency is unknown: %d", req.Consistency))
+	case !knownAttempt:
+		return invalid(req.Id, fmt.Sprintf("attempt is unknown: %d", req.Attempt))
 	case req.Version != 0 && !req.Conditional:
 		// Taken literally this would overwrite what the client meant to protect.
 		return invalid(req.Id, "version is set, but conditional is not")
@@ -92,6 +95,7 @@ func operation(req *api.Request) kv.Op {
 	op := kv.Op{
 		Key: kv.Alias(req.Key), Value: req.Value,
 		Version: req.Version, Unconditional: !req.Conditional, UnchangedSince: req.UnchangedSince,
+		Attempt: kv.Attempt(req.Attempt),
 	}
 	switch req.Kind {
 	case api.Request_GET:
@@ -129,6 +133,7 @@ func (h *Handler) outcome(id uint64, r kv.Result) *api.Reply {
 	reply := h.newReply()
 	reply.Id, reply.Value, reply.Version = id, r.Value, r.Version
 	reply.CreateRevision, reply.ModRevision, reply.Revision = r.CreateRevision, r.ModRevision, r.Revision
+	reply.DeleteRevision = r.DeleteRevision
 	switch r.Code {
 	case kv.CodeOK:
 	case kv.CodeVersion:

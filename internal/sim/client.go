@@ -21,6 +21,7 @@ type client struct {
 	servers map[string]raft.NodeID
 	known   map[string]uint64 // versions seen, 0: none
 	busy    int               // operations under way
+	reached uint64            // the newest store revision that this process was told
 }
 
 // operation is one under way.
@@ -48,7 +49,7 @@ func newClient(w *world, id int) *client {
 // begin is a new process of the client. Some must find the others by hints.
 func (c *client) begin() {
 	w := c.w
-	c.known = map[string]uint64{}
+	c.known, c.reached = map[string]uint64{}, 0
 	var endpoints []string
 	for _, i := range w.rand.Perm(w.mix.Nodes()) {
 		endpoints = append(endpoints, address(raft.NodeID(i+1)))
@@ -63,10 +64,13 @@ func (c *client) begin() {
 	// The first server that it meets tells a revision that the store has reached.
 	if len(w.nodes) > 0 && w.chance(0.5) {
 		if n := w.node(c.servers[c.route.Server(0)]); n.up() {
-			c.route.Opened(n.store.Revision())
+			c.hello(n)
 		}
 	}
 }
+
+// hello is the first thing that a node says on a new connection.
+func (c *client) hello(n *node) { c.reached = max(c.reached, n.store.Revision()) }
 
 // next begins an operation, unless the run is about to end.
 func (c *client) next() {
@@ -202,7 +206,14 @@ func (o *operation) ask(turn int) {
 		return
 	}
 	o.left = true
+	if to.up() && w.chance(0.2) { // over a new connection
+		c.hello(to)
+	}
+	o.op.Sent(c.reached)
 	o.record.attempts++
+	if !o.record.doubt {
+		o.record.reached = c.reached
+	}
 	a := attempt{o.record, o.record.attempts}
 	w.trace.numbers(w.now, to.id, "asked", uint64(o.record.id), uint64(a.number), uint64(o.req.Kind))
 	w.after(time.Duration(o.step.Nanos), func() {
@@ -216,17 +227,22 @@ func (o *operation) ask(turn int) {
 		return
 	}
 	req := o.stamped(a)
-	w.after(w.net.latency(), func() { o.arrive(to, req, a, turn) })
+	number := o.step.Attempt
+	latency := w.net.latency()
+	if w.chance(w.mix.ClientLoss) { // it comes when the client has long asked again
+		latency += w.upTo(4 * w.mix.Attempt)
+	}
+	w.after(latency, func() { o.arrive(to, req, a, number, turn) })
 }
 
-func (o *operation) arrive(to *node, req *api.Request, a attempt, turn int) {
+func (o *operation) arrive(to *node, req *api.Request, a attempt, number, turn int) {
 	w := o.client.w
 	if w.net.clientCut[to.id] > 0 {
 		return
 	}
 	to.awake(func() {
 		if to.up() {
-			to.handle(req, a, func(r *api.Reply) { o.reply(to, r, turn) })
+			to.handle(req, a, func(r *api.Reply) { o.reply(to, r, number, turn) })
 		}
 	})
 }
@@ -241,11 +257,11 @@ func (o *operation) stamped(a attempt) *api.Request {
 	binary.LittleEndian.PutUint16(value[8:], uint16(a.number))
 	return &api.Request{
 		Kind: o.req.Kind, Key: o.req.Key, Value: value, Version: o.req.Version,
-		Conditional: o.req.Conditional, UnchangedSince: o.step.UnchangedSince,
+		Conditional: o.req.Conditional, UnchangedSince: o.step.UnchangedSince, Attempt: o.step.Kind,
 	}
 }
 
-func (o *operation) reply(from *node, r *api.Reply, turn int) {
+func (o *operation) reply(from *node, r *api.Reply, number, turn int) {
 	w := o.client.w
 	if w.net.clientCut[from.id] > 0 {
 		return
@@ -255,11 +271,16 @@ func (o *operation) reply(from *node, r *api.Reply, turn int) {
 		return
 	}
 	w.after(w.net.latency(), func() {
-		if o.turn != turn {
+		o.client.reached = max(o.client.reached, r.Revision)
+		if o.over {
 			return
 		}
-		if r.Code == api.Reply_UNKNOWN {
-			o.record.doubt = true
+		o.record.told(r)
+		if o.turn != turn {
+			if step, ok := o.op.Late(number, r); ok {
+				o.do(step)
+			}
+			return
 		}
 		if r.Leader != nil {
 			c := o.client

@@ -25,7 +25,9 @@ type record struct {
 	verdict  clerk.Verdict // 0: still under way
 	reply    *api.Reply
 	attempts int
-	doubt    bool // an attempt that may have left got no answer
+	doubt    bool   // an attempt that may have left got no answer
+	reached  uint64 // a store revision that the client knew of before it was in doubt
+	done     bool   // a reply has said OK
 
 	// The truth.
 	executed []execution // where it took effect
@@ -85,11 +87,42 @@ func (k *checker) submitEnded(n *node, x *waiter, err error) {
 func (r *record) ended(w *world, out clerk.Outcome) {
 	r.returned, r.verdict, r.reply = w.now, out.Verdict, out.Reply
 	w.trace.numbers(w.now, raft.None, "outcome", uint64(r.id), uint64(out.Verdict), uint64(out.Reply.GetCode()))
-	if out.Verdict == clerk.Maybe && (!r.doubt || !r.write()) {
-		w.failf("needless ErrMaybe", "no attempt is in doubt: %s", r)
+	if out.Verdict == clerk.Maybe && r.needless() {
+		w.failf("needless ErrMaybe", "the replies tell more: %s", r)
 	}
 	if out.Verdict == clerk.Answered && out.Reply.Code == api.Reply_OK && r.write() && len(r.executed) == 0 {
 		w.failf("acknowledged but not committed", "%s", r)
+	}
+}
+
+// told notes a reply that the client has got.
+func (r *record) told(reply *api.Reply) {
+	switch reply.Code {
+	case api.Reply_UNKNOWN:
+		r.doubt = true
+	case api.Reply_OK:
+		r.done = r.write()
+	}
+}
+
+// needless tells whether an ErrMaybe says less than the replies. What a key that is refused
+// tells is put here as plainly as can be; all of it is compared in package clerk's tests.
+func (r *record) needless() bool {
+	if !r.doubt || r.done || !r.write() {
+		return true
+	}
+	k, put := r.reply, r.req.Kind == api.Request_PUT
+	switch {
+	case !r.req.Conditional || k == nil || k.Revision == 0: // nothing is told of the key
+		return false
+	case k.Version == 0: // it was not deleted since, and a Put would be there
+		return k.DeleteRevision <= r.reached
+	case k.ModRevision <= r.reached: // it was not changed since
+		return true
+	case put: // it is not beyond the version expected, and was not deleted since
+		return k.Version <= r.req.Version && min(k.CreateRevision, k.DeleteRevision) <= r.reached
+	default: // it was not deleted since
+		return min(k.CreateRevision, k.DeleteRevision) <= r.reached
 	}
 }
 

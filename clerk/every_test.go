@@ -1,0 +1,399 @@
+package clerk
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"balsa/api"
+	"balsa/kv"
+)
+
+// keyState is a store as far as one key is concerned, and what an operation did to it. It
+// does what kv.Store does, and can be copied: TestKeyStateIsTheStore compares them.
+type keyState struct {
+	revision                   uint64
+	version, created, modified uint64 // 0: there is no key
+	deleted, resent            uint64
+	executed                   int // how often the operation took effect
+}
+
+// others are what other clients can do: each is a revision.
+var others = []func(*keyState) bool{
+	(*keyState).put,
+	(*keyState).delete,
+	func(k *keyState) bool { k.revision++; return true },                         // another key
+	func(k *keyState) bool { k.revision++; k.deleted = k.revision; return true }, // one that shares deleted
+}
+
+func (k *keyState) put() bool {
+	k.revision++
+	if k.version == 0 {
+		k.created = k.revision
+	}
+	k.version++
+	k.modified = k.revision
+	return true
+}
+
+func (k *keyState) delete() bool {
+	if k.version == 0 {
+		return false
+	}
+	k.revision++
+	k.version, k.created, k.modified, k.deleted = 0, 0, 0, k.revision
+	return true
+}
+
+// attempt is one that was sent.
+type attempt struct {
+	since uint64
+	kind  api.Request_Attempt
+	under bool // it may arrive yet
+}
+
+// do executes or refuses an attempt.
+func (k *keyState) do(remove bool, version uint64, a attempt) *api.Reply {
+	guarded := a.kind != api.Request_FIRST || k.resent >= a.since
+	if a.kind == api.Request_RESEND {
+		k.resent = k.revision
+	}
+	last := k.modified
+	if k.version == 0 {
+		last = k.deleted
+	}
+	code := api.Reply_OK
+	switch {
+	case k.version == 0 && (remove || version > 0):
+		code = api.Reply_NO_KEY
+	case k.version != version:
+		code = api.Reply_VERSION_MISMATCH
+	case guarded && last > a.since:
+		code = api.Reply_CHANGED
+	case remove:
+		k.executed++
+		k.delete()
+	default:
+		k.executed++
+		k.put()
+	}
+	r := &api.Reply{Code: code, Version: k.version, CreateRevision: k.created, ModRevision: k.modified, Revision: k.revision}
+	if code != api.Reply_OK {
+		r.DeleteRevision = k.deleted
+	}
+	return r
+}
+
+// maxAttempts is how often an operation of every may ask.
+const maxAttempts = 2
+
+// every goes through all that can happen to an operation: to each of its attempts, in
+// every order, while others use the key, until the store is at a revision. It finds out
+// what those who see all that the operation sent and received can know of its fate.
+type every struct {
+	t       testing.TB
+	remove  bool
+	version uint64
+	until   uint64
+	seen    map[node]bool
+	classes map[int]*class
+
+	ids map[observed]int
+	all []observed // by id, from 1 on
+}
+
+// observed is one thing that an operation observes, after all those before it.
+type observed struct {
+	before int // an id; 0: nothing
+	what   string
+}
+
+func newEvery(t testing.TB, remove bool, version uint64) *every {
+	return &every{
+		t: t, remove: remove, version: version, until: *everyUntil,
+		seen: map[node]bool{}, classes: map[int]*class{}, ids: map[observed]int{}, all: make([]observed, 1),
+	}
+}
+
+// story is all that was observed.
+func (e *every) story(id int) string {
+	if id == 0 {
+		return ""
+	}
+	return e.story(e.all[id].before) + e.all[id].what + "; "
+}
+
+// node is all there is at one moment. What the Op is follows from what it has observed.
+type node struct {
+	key      keyState
+	sent     [maxAttempts]attempt
+	observed int // an id
+}
+
+// class is all executions in which the operation observes the same.
+type class struct {
+	verdict string
+	yes, no bool // it takes effect in some, in some not
+}
+
+// state is a node with its Op.
+type state struct {
+	node
+	route *Route
+	op    Op
+	step  Step
+}
+
+// observe adds to what the operation has observed.
+func (e *every) observe(s *state, format string, args ...any) {
+	o := observed{s.observed, fmt.Sprintf(format, args...)}
+	id := e.ids[o]
+	if id == 0 {
+		id = len(e.all)
+		e.ids[o] = id
+		e.all = append(e.all, o)
+	}
+	s.observed = id
+}
+
+// fork returns a copy, with an Op of its own.
+func (s *state) fork() *state {
+	c, route := *s, *s.route
+	c.route, c.op.route = &route, &route
+	c.op.fate.reached = slices.Clone(c.op.fate.reached)
+	return &c
+}
+
+func told(r *api.Reply) string {
+	return fmt.Sprintf("%v version %d created %d modified %d deleted %d at %d",
+		r.Code, r.Version, r.CreateRevision, r.ModRevision, r.DeleteRevision, r.Revision)
+}
+
+// visit goes through all that can follow.
+func (e *every) visit(s *state) {
+	if e.seen[s.node] || s.key.revision > e.until {
+		return
+	}
+	e.seen[s.node] = true
+	if s.step.Action == End {
+		e.end(s)
+		return
+	}
+	for _, other := range others {
+		if next := s.fork(); s.key.revision < e.until && other(&next.key) {
+			e.visit(next)
+		}
+	}
+	for i, a := range s.sent {
+		if a.under {
+			e.arrive(s, i, false)
+			e.arrive(s, i, true)
+		}
+	}
+	next := s.fork()
+	if s.step.Action == Wait {
+		e.observe(next, "waited")
+		e.step(next, next.op.Woke())
+	} else {
+		e.observe(next, "lost")
+		e.step(next, next.op.Lost(true))
+	}
+	given := s.fork()
+	e.observe(given, "given up")
+	e.step(given, given.op.Cancel(s.step.Action == Ask))
+}
+
+// step goes on with what the Op wants next. An attempt is sent, when the store has reached a
+// revision that the operation comes to know, or not.
+func (e *every) step(s *state, step Step) {
+	s.step = step
+	switch {
+	case step.Action != Ask:
+		e.visit(s)
+		return
+	case step.Attempt == maxAttempts:
+		return
+	}
+	s.sent[step.Attempt] = attempt{step.UnchangedSince, step.Kind, true}
+	for _, reached := range []uint64{0, s.key.revision} {
+		if next := s.fork(); reached == 0 || reached > s.route.revision {
+			e.observe(next, "%v since %d, left at %d", step.Kind, step.UnchangedSince, reached)
+			next.op.Sent(reached)
+			e.visit(next)
+		}
+	}
+}
+
+// arrive lets an attempt arrive, and perhaps its reply come back.
+func (e *every) arrive(s *state, i int, reply bool) {
+	next := s.fork()
+	next.sent[i].under = false
+	r := next.key.do(e.remove, e.version, s.sent[i])
+	switch {
+	case !reply:
+		e.visit(next)
+	case s.step.Action == Ask && s.step.Attempt == i:
+		e.observe(next, "%d: %s", i, told(r))
+		e.step(next, next.op.Reply(r))
+	default:
+		e.observe(next, "late %d: %s", i, told(r))
+		if step, ok := next.op.Late(i, r); ok {
+			e.step(next, step)
+		} else {
+			e.visit(next)
+		}
+	}
+}
+
+// end notes the fate of the operation in this execution, and in those that can follow.
+func (e *every) end(s *state) {
+	out := s.op.Outcome()
+	verdict := map[Verdict]string{Maybe: "maybe", Dropped: "no", Answered: "no"}[out.Verdict]
+	if out.Verdict == Answered && out.Reply.Code == api.Reply_OK {
+		verdict = "yes"
+	}
+	c := e.classes[s.observed]
+	if c == nil {
+		c = &class{verdict: verdict}
+		e.classes[s.observed] = c
+	}
+	if c.verdict != verdict {
+		e.t.Fatalf("%s%s and %s", e.story(s.observed), c.verdict, verdict)
+	}
+	switch {
+	case s.key.executed > 1:
+		e.t.Fatalf("%sexecuted %d times", e.story(s.observed), s.key.executed)
+	case s.key.executed > 0:
+		c.yes = true
+	default:
+		c.no = true
+		c.yes = c.yes || later(s.key, s.sent, e.remove, e.version, 4)
+	}
+}
+
+// later tells whether an attempt under way can be executed yet, when others change the
+// key some times.
+func later(k keyState, sent [maxAttempts]attempt, remove bool, version uint64, changes int) bool {
+	for i, a := range sent {
+		if !a.under {
+			continue
+		}
+		next, rest := k, sent
+		rest[i].under = false
+		if next.do(remove, version, a); next.executed > 0 || later(next, rest, remove, version, changes) {
+			return true
+		}
+	}
+	for _, other := range others[:2] {
+		if next := k; changes > 0 && other(&next) && later(next, sent, remove, version, changes-1) {
+			return true
+		}
+	}
+	return false
+}
+
+// begin starts the operation in every state of the store, with every revision that the
+// Clerk may know.
+func (e *every) begin() {
+	stores := map[keyState]bool{}
+	var past func(keyState)
+	past = func(k keyState) {
+		if stores[k] {
+			return
+		}
+		stores[k] = true
+		for known := uint64(emptyRevision); known <= k.revision; known++ {
+			s := &state{node: node{key: k}, route: newTestRoute(e.t, maxAttempts)}
+			s.route.revision = known
+			e.observe(s, "knows %d", known)
+			kind := api.Request_PUT
+			if e.remove {
+				kind = api.Request_DELETE
+			}
+			s.op = NewOp(s.route, zero{}, testPace, &api.Request{Kind: kind, Conditional: true, Version: e.version})
+			e.step(s, s.op.Start())
+		}
+		for _, other := range others {
+			if next := k; k.revision < e.until && other(&next) {
+				past(next)
+			}
+		}
+	}
+	past(keyState{revision: emptyRevision})
+}
+
+// truth is the best verdict on a class.
+func (c *class) truth() string {
+	switch {
+	case c.yes && c.no:
+		return "maybe"
+	case c.yes:
+		return "yes"
+	default:
+		return "no"
+	}
+}
+
+// everyUntil is deep enough for an old key to be put, deleted and created again by the
+// operation and others. Each revision more takes four times as long.
+var everyUntil = flag.Uint64("every", 5, "at which store revision TestEveryVerdictIsTheBest ends")
+
+// TestEveryVerdictIsTheBest: the Clerk says maybe if and only if the operation took, or may
+// take, effect in one execution in which it observes the same, and in another not.
+func TestEveryVerdictIsTheBest(t *testing.T) {
+	for _, remove := range []bool{false, true} {
+		for version := range uint64(3) {
+			e := newEvery(t, remove, version)
+			e.begin()
+			maybes := 0
+			for observed, c := range e.classes {
+				if c.verdict != c.truth() {
+					t.Fatalf("remove %v at version %d: %s\nsays %s, and is %s", remove, version, e.story(observed), c.verdict, c.truth())
+				}
+				if c.verdict == "maybe" {
+					maybes++
+				}
+			}
+			t.Logf("remove %v at version %d: %d states, %d observations, %d maybes", remove, version, len(e.seen), len(e.classes), maybes)
+		}
+	}
+}
+
+// TestKeyStateIsTheStore compares what keyState does with the store.
+func TestKeyStateIsTheStore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o, k := &oracle{store: kv.NewStore()}, keyState{revision: emptyRevision}
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			switch what := rapid.IntRange(0, 5).Draw(t, "what"); what {
+			case 0:
+				k.put()
+				o.others(kv.Put, oracleKey)
+			case 1:
+				k.delete()
+				o.others(kv.Delete, oracleKey)
+			case 2:
+				others[2](&k)
+				o.others(kv.Put, "other")
+			default:
+				a := attempt{
+					since: rapid.Uint64Range(1, 20).Draw(t, "since"),
+					kind:  api.Request_Attempt(rapid.IntRange(1, 2).Draw(t, "attempt")),
+				}
+				remove, version := rapid.Bool().Draw(t, "remove"), rapid.Uint64Range(0, 3).Draw(t, "version")
+				req := &api.Request{Kind: api.Request_PUT, Conditional: true, Version: version, UnchangedSince: a.since, Attempt: a.kind}
+				if remove {
+					req.Kind = api.Request_DELETE
+				}
+				if got, want := told(k.do(remove, version, a)), told(o.execute(req)); got != want {
+					t.Fatalf("%v: got %s, want %s", req, got, want)
+				}
+			}
+		}
+		if k.executed != o.executed {
+			t.Fatalf("executed %d times, not %d", k.executed, o.executed)
+		}
+	})
+}

@@ -1,0 +1,245 @@
+package clerk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"balsa/api"
+)
+
+// operation is the shell of one Op: it sends requests, lets time pass, and tells the Op what
+// came of it.
+type operation struct {
+	clerk   *Clerk
+	ctx     context.Context
+	req     *api.Request // of the present Ask
+	op      Op
+	step    Step
+	address string // whom the present Ask asks
+	ended   error  // why the operation was given up
+	reason  error  // why the last attempt did not end it
+	unfit   misfits
+
+	late   chan lateReply // nil until a reply may come late
+	laters []Later        // those whose replies may; at most maxLate
+}
+
+// lateReply is the reply to an attempt that was lost before.
+type lateReply struct {
+	attempt int
+	reply   *api.Reply
+}
+
+// maxLate is how many lost attempts of an operation may still be answered. Each sends at
+// most one lateReply, so that none waits for room.
+const maxLate = lastOpen + 1
+
+// do runs an operation to its end.
+func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
+	if err := c.check(req); err != nil {
+		return nil, failure(req, err)
+	}
+	o := &operation{clerk: c, ctx: ctx, req: req}
+	o.decide(func() Step {
+		o.op = NewOp(c.route, c.rand, c.pace, req)
+		return o.op.Start()
+	})
+	for o.step.Action != End {
+		o.proceed()
+	}
+	for _, l := range o.laters {
+		l.Stop()
+	}
+	return conclude(o.req, o.op.Outcome(), o.ended, o.unfit.besides(o.reason))
+}
+
+// decide lets the Op choose its next step. It is the only use of the Route.
+func (o *operation) decide(choose func() Step) {
+	o.clerk.mu.Lock()
+	defer o.clerk.mu.Unlock()
+	o.take(choose())
+}
+
+func (o *operation) take(step Step) {
+	o.step = step
+	if step.Action == Ask {
+		o.address = o.clerk.route.Server(step.Server)
+		o.req = attemptOf(o.req, step)
+	}
+}
+
+// attemptOf returns the request as the step wants it sent. It leaves req alone, which an
+// earlier attempt may still read.
+func attemptOf(req *api.Request, step Step) *api.Request {
+	if req.UnchangedSince == step.UnchangedSince && req.Attempt == step.Kind {
+		return req
+	}
+	c := copyOf(req)
+	c.UnchangedSince, c.Attempt = step.UnchangedSince, step.Kind
+	return c
+}
+
+// copyOf returns a copy of a request, which shares the key and the value.
+func copyOf(req *api.Request) *api.Request {
+	return &api.Request{
+		Id:             req.Id,
+		Kind:           req.Kind,
+		Key:            req.Key,
+		Value:          req.Value,
+		Conditional:    req.Conditional,
+		Version:        req.Version,
+		Consistency:    req.Consistency,
+		TimeoutMs:      req.TimeoutMs,
+		UnchangedSince: req.UnchangedSince,
+		Attempt:        req.Attempt,
+	}
+}
+
+// proceed does what the present step says, and goes on to the next.
+func (o *operation) proceed() {
+	if o.takeLate() {
+		return
+	}
+	if o.ended = o.clerk.ended(o.ctx); o.ended != nil {
+		o.decide(func() Step { return o.op.Cancel(false) })
+		return
+	}
+	if o.step.Action == Wait {
+		o.wait()
+		return
+	}
+	if o.late == nil {
+		answer, err := o.clerk.caller.Call(o.ctx, o.address, o.req, time.Duration(o.step.Nanos))
+		o.finish(answer, err)
+		return
+	}
+	o.askWhileLate()
+}
+
+// wait lets the time of a Wait pass, unless a late reply or the end of the operation comes.
+func (o *operation) wait() {
+	timer := time.NewTimer(time.Duration(o.step.Nanos))
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			o.decide(o.op.Woke)
+			return
+		case l := <-o.late:
+			if o.tell(l) {
+				return
+			}
+		case <-o.ctx.Done():
+			return
+		case <-o.clerk.done:
+			return
+		}
+	}
+}
+
+// askWhileLate sends the request while replies to earlier attempts may come.
+func (o *operation) askWhileLate() {
+	ctx, cancel := context.WithCancel(o.ctx)
+	defer cancel()
+	type called struct {
+		answer Answer
+		err    error
+	}
+	done := make(chan called, 1)
+	address, req, timeout := o.address, o.req, time.Duration(o.step.Nanos)
+	go func() {
+		answer, err := o.clerk.caller.Call(ctx, address, req, timeout)
+		done <- called{answer, err}
+	}()
+	for {
+		select {
+		case d := <-done:
+			if o.takeLate() { // what came before
+				d.answer.stop()
+				return
+			}
+			o.finish(d.answer, d.err)
+			return
+		case l := <-o.late:
+			if o.tell(l) {
+				cancel()
+				d := <-done
+				d.answer.stop()
+				return
+			}
+		}
+	}
+}
+
+// takeLate tells the Op of the late replies that have come. It returns true if one of them
+// took the place of the present step.
+func (o *operation) takeLate() bool {
+	for {
+		select {
+		case l := <-o.late:
+			if o.tell(l) {
+				return true
+			}
+		default:
+			return false
+		}
+	}
+}
+
+// tell tells the Op of a late reply. It returns true if that took the place of the
+// present step.
+func (o *operation) tell(l lateReply) (replaced bool) {
+	o.clerk.mu.Lock()
+	defer o.clerk.mu.Unlock()
+	step, replaced := o.op.Late(l.attempt, l.reply)
+	if replaced {
+		o.reason = refusal("late reply", l.reply)
+		o.take(step)
+	}
+	return replaced
+}
+
+// finish tells the Op what became of the present attempt.
+func (o *operation) finish(answer Answer, err error) {
+	o.unfit.note(o.address, err)
+	if err == nil {
+		o.reason = refusal(o.address, answer.Reply)
+		o.decide(func() Step {
+			o.clerk.learn(answer.Reply)
+			o.op.Sent(answer.Reached)
+			return o.op.Reply(answer.Reply)
+		})
+		return
+	}
+	sent := !errors.Is(err, ErrNotSent)
+	if o.ended = o.clerk.ended(o.ctx); o.ended == nil {
+		o.reason = fmt.Errorf("%s: %w: %w", o.address, ErrUnavailable, err)
+		if o.ended = o.unfit.verdict(o.clerk.servers()); o.ended != nil {
+			o.reason = nil // ended tells it
+		}
+	}
+	o.await(answer)
+	o.decide(func() Step {
+		o.op.Sent(answer.Reached)
+		if o.ended != nil {
+			return o.op.Cancel(sent)
+		}
+		return o.op.Lost(sent)
+	})
+}
+
+// await has a reply that comes late come to late.
+func (o *operation) await(answer Answer) {
+	if answer.Later == nil || len(o.laters) == maxLate {
+		answer.stop()
+		return
+	}
+	if o.late == nil {
+		o.late = make(chan lateReply, maxLate)
+	}
+	o.laters = append(o.laters, answer.Later)
+	attempt, late := o.step.Attempt, o.late
+	answer.Later.Then(func(r *api.Reply) { late <- lateReply{attempt, r} })
+}

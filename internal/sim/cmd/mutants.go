@@ -26,6 +26,9 @@ type mutant struct {
 	also []edit
 	// args restrict the runs where the bug needs something that few seeds have.
 	args []string
+	// tests, of a bug in what the simulator stands in for, are those that must find it: a
+	// package, and a pattern for -run.
+	tests [2]string
 }
 
 type edit struct {
@@ -54,8 +57,9 @@ func (m *mutant) apply(root string) (map[string]string, error) {
 	return texts, nil
 }
 
-// build makes the simulator with the bug in it, in dir.
-func (m *mutant) build(ctx context.Context, root, dir string) (binary string, err error) {
+// overlay writes the files with the bug in them to dir, and returns the name of a list of
+// them for the flag -overlay.
+func (m *mutant) overlay(root, dir string) (list string, err error) {
 	texts, err := m.apply(root)
 	if err != nil {
 		return "", err
@@ -72,8 +76,14 @@ func (m *mutant) build(ctx context.Context, root, dir string) (binary string, er
 	if err != nil {
 		return "", err
 	}
-	list := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+	list = filepath.Join(dir, "overlay.json")
+	return list, os.WriteFile(list, overlay, 0o600)
+}
+
+// build makes the simulator with the bug in it, in dir.
+func (m *mutant) build(ctx context.Context, root, dir string) (binary string, err error) {
+	list, err := m.overlay(root, dir)
+	if err != nil {
 		return "", err
 	}
 	binary = filepath.Join(dir, m.name)
@@ -109,6 +119,9 @@ func (m *mutant) hunt(root string, first, seeds uint64) (f find) {
 		return find{err: err}
 	}
 	defer os.RemoveAll(dir)
+	if m.tests[0] != "" {
+		return m.test(ctx, root, dir)
+	}
 	binary, err := m.build(ctx, root, dir)
 	if err != nil {
 		return find{err: err}
@@ -124,6 +137,27 @@ func (m *mutant) hunt(root string, first, seeds uint64) (f find) {
 	}
 	seed, err := strconv.ParseUint(string(match[1]), 10, 64)
 	return find{seeds: seed - first + 1, invariant: string(match[2]), err: err}
+}
+
+var failedTest = regexp.MustCompile(`(?m)^--- FAIL: (\w+)|^(panic: .*)$`)
+
+// test runs the tests that must find the bug.
+func (m *mutant) test(ctx context.Context, root, dir string) find {
+	list, err := m.overlay(root, dir)
+	if err != nil {
+		return find{err: err}
+	}
+	cmd := exec.CommandContext(ctx, "go", "test", "-p", "1", "-overlay", list, "-run", m.tests[1], m.tests[0])
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return find{}
+	}
+	match := failedTest.FindSubmatch(out)
+	if match == nil {
+		return find{err: fmt.Errorf("test mutant %s: %w\n%s", m.name, errors.Join(err, ctx.Err()), tail(out))}
+	}
+	return find{seeds: 1, invariant: string(match[1]) + string(match[2])}
 }
 
 func tail(out []byte) []byte { return out[max(0, len(out)-2000):] }

@@ -337,10 +337,7 @@ func (t *Transport) receive(conn net.Conn, f *frameReader) (*peer, hello, error)
 
 func (t *Transport) judgeHello(conn net.Conn, h hello) (*peer, error) {
 	p := t.peer(h.from.id)
-	if err := t.authorize(conn, h.from.id); err != nil {
-		return p, err
-	}
-	switch {
+	switch { // what is told so far is no secret: who is a member
 	case h.from.group != t.self.group:
 		return p, t.refuseGroup(h.from)
 	case h.to != t.self.id:
@@ -349,6 +346,9 @@ func (t *Transport) judgeHello(conn net.Conn, h hello) (*peer, error) {
 		return p, t.refuseStranger(h.from)
 	case h.purpose != forMessages && h.purpose != forSnapshot:
 		return p, fmt.Errorf("%w: unknown purpose %d", errMismatch, h.purpose)
+	}
+	if err := t.authorize(conn, h.from.id); err != nil {
+		return p, err
 	}
 	return p, t.judge(conn, h.from, h.from.id)
 }

@@ -379,6 +379,8 @@ func TestNothingIsToldBeforeProof(t *testing.T) {
 	a.AddPeer(2, b.Addr().String())
 	a.AddPeer(3, "127.0.0.1:1")
 	c.AddPeer(1, a.Addr().String())
+	d := upTCP(t, 4, ca.mutual) // whom nobody knows
+	d.AddPeer(1, a.Addr().String())
 	lastError := func(n *tcpNode, id raft.NodeID) string {
 		for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(time.Millisecond) {
 			if s, _ := n.Peer(id); s.LastError != "" || s.Connected {
@@ -386,6 +388,9 @@ func TestNothingIsToldBeforeProof(t *testing.T) {
 			}
 		}
 		return "nothing happens"
+	}
+	if got := lastError(d, 1); !strings.Contains(got, "is no member") {
+		t.Errorf("who is no member is told %q", got)
 	}
 	for _, got := range []string{lastError(a, 2), lastError(c, 1)} {
 		if !strings.Contains(got, "names somebody else") {

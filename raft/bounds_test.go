@@ -1,6 +1,52 @@
 package raft
 
-import "testing"
+import (
+	"errors"
+	"testing"
+)
+
+// Reads wait for a quorum, a leader or a first commit that does not come. The bounds hold
+// on a leader, for reads of its own and of others, and on who asks a leader.
+func TestReadsThatWaitAreBounded(t *testing.T) {
+	read := func(r *Raft) {
+		refused := 0
+		for range 3 * maxReads {
+			if _, err := r.ReadIndex(1, ReadByIndex); errors.Is(err, ErrManyReads) {
+				refused++
+			}
+			r.Effects()
+		}
+		if refused == 0 {
+			t.Errorf("%s refuses no read", r.role)
+		}
+	}
+	check := func(r *Raft) {
+		t.Helper()
+		if n := len(r.reads) + len(r.earlyReads) + len(r.forwardedReads); n > maxReads {
+			t.Errorf("%d reads wait at a %s", n, r.role)
+		}
+		if n := len(r.roundTimes.times); n > maxRoundTimes {
+			t.Errorf("%d rounds are remembered", n)
+		}
+	}
+	leader := elect(t, newCore(t, 1, 3, State{}))
+	for _, committed := range []bool{false, true} { // first before a commit of its term
+		if committed {
+			step(t, leader, &AppendEntriesReply{Header: Header{From: 2, To: 1, Term: leader.term}, Match: leader.log.last()})
+		}
+		for i := range 3 * maxReads {
+			step(t, leader, &ReadIndex{Header: Header{From: 2, To: 1, Term: leader.term}, ID: ReadID(i)})
+			leader.Effects()
+		}
+		read(leader)
+		check(leader)
+	}
+	follower := newCore(t, 1, 3, State{})
+	step(t, follower, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, Round: 1})
+	settle(follower)
+	read(follower)
+	check(follower)
+}
 
 // A follower whose disk hangs hears from a leader, and from candidates, for ever. What it
 // wants to answer waits for the disk, and must not grow.

@@ -28,8 +28,9 @@
 // Where to read what: [Raft.Step] is the door for messages, and handlers in
 // raft.go the index of the protocol by role and message. election.go has votes,
 // leader.go the sending and follower.go the receiving side of replication,
-// progress.go what a leader knows of one peer, read.go linearizable reads and the
-// lease, transfer.go the handing over of leadership, log.go the log in memory.
+// progress.go what a leader knows of one peer, read.go linearizable reads, lease.go the
+// lease, lostlog.go members that have forgotten what they acknowledged, transfer.go the
+// handing over of leadership, log.go the log in memory.
 //
 // A broken invariant panics: a node that is wrong about its own state must stop
 // before it makes others wrong.

@@ -25,6 +25,9 @@ type Effects struct {
 	Committed []Entry
 	// Reads are ReadIndex calls that came to an end.
 	Reads []ReadState
+	// ShutOut are members that were found to have lost what they had acknowledged: people
+	// should know.
+	ShutOut []NodeID
 }
 
 // ReadState is the end of a ReadIndex call. If OK, a state machine that has
@@ -39,7 +42,7 @@ type ReadState struct {
 // Empty tells whether there is nothing to do.
 func (e *Effects) Empty() bool {
 	return e.Persist == nil && len(e.Messages) == 0 && len(e.Snapshots) == 0 &&
-		e.Restore == nil && len(e.Committed) == 0 && len(e.Reads) == 0
+		e.Restore == nil && len(e.Committed) == 0 && len(e.Reads) == 0 && len(e.ShutOut) == 0
 }
 
 // held is a message that waits until the hard state it was sent under is durable: one of
@@ -108,8 +111,9 @@ func (r *Raft) Effects() Effects {
 		Messages:  r.outbox,
 		Snapshots: r.snapshotsWanted,
 		Reads:     r.readsDone,
+		ShutOut:   r.shutOuts,
 	}
-	r.outbox, r.snapshotsWanted, r.readsDone = nil, nil, nil
+	r.outbox, r.snapshotsWanted, r.readsDone, r.shutOuts = nil, nil, nil, nil
 	e.Restore, e.Committed = r.takeCommitted()
 	r.checkInvariants()
 	return e
@@ -123,7 +127,7 @@ func (r *Raft) takePersist() *Persist {
 	r.seq++
 	p := &Persist{Seq: r.seq, Snapshot: r.logReset, Entries: entries}
 	if r.hardStateDirty {
-		p.HardState = &HardState{Term: r.term, Vote: r.vote, Silence: r.silence}
+		p.HardState = &HardState{Term: r.term, Vote: r.vote, Silence: r.silence, LostLog: r.lostLog}
 		r.hardStateDirty = false
 		r.hardStateSavedSeq = r.seq
 	}

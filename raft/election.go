@@ -27,6 +27,7 @@ func (r *Raft) refusesElection(m Message) bool {
 // tickElection begins an election when the time has come, and repeats what may be lost.
 func (r *Raft) tickElection() {
 	switch {
+	case r.lostLog > 0:
 	case r.silent() && r.hurried:
 		r.electionTimeout++ // those who hurry hurry from the end of the silence
 	case r.silent():

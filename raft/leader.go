@@ -75,7 +75,7 @@ func (r *Raft) flushLeader() {
 // sendAppends sends p what it may get now. A round that p has not seen goes along,
 // or alone in an empty append.
 func (r *Raft) sendAppends(p *progress) {
-	if p.state != snapshot && p.next <= r.log.base {
+	if p.state != snapshot && p.state != lost && p.next <= r.log.base {
 		p.becomeSnapshot()
 		r.snapshotsWanted = append(r.snapshotsWanted, Header{From: r.id, To: p.id, Term: r.term})
 	}
@@ -89,7 +89,7 @@ func (r *Raft) sendAppends(p *progress) {
 		return
 	}
 	switch p.state {
-	case snapshot: // any prev will do that the log still knows
+	case snapshot, lost: // any prev will do that the log still knows
 		r.sendAppend(p, r.log.base, nil)
 	default:
 		r.sendAppend(p, p.next-1, nil)
@@ -146,11 +146,15 @@ func (r *Raft) onAppendEntriesReply(m *AppendEntriesReply) {
 		r.deposed()
 		return
 	}
+	if p.state == lost {
+		r.shutOut(p)
+		return
+	}
 	r.heard(p, m.Round)
 	r.extendLease(p, m)
 	advanced := m.Match > p.match
 	if advanced {
-		p.match = m.Match
+		p.match, p.matchRound = m.Match, r.round
 		p.window.release(m.Match)
 	}
 	switch p.state {
@@ -179,6 +183,10 @@ func (r *Raft) onAppendEntriesReply(m *AppendEntriesReply) {
 func (r *Raft) onAppendEntriesReject(m *AppendEntriesReject) {
 	p := r.peer(m.From)
 	if p == nil {
+		return
+	}
+	if p.state == lost || p.hasLost(m) {
+		r.shutOut(p)
 		return
 	}
 	r.heard(p, m.Round)
@@ -216,7 +224,7 @@ func (r *Raft) durableAt(id NodeID) Index {
 	if id == r.id {
 		return r.log.stable
 	}
-	if p := r.peer(id); p != nil {
+	if p := r.peer(id); p != nil && p.state != lost {
 		return p.match
 	}
 	return 0

@@ -36,13 +36,14 @@ const (
 	KindTimeoutNow          MessageKind = 9
 	KindReadIndex           MessageKind = 10
 	KindReadIndexReply      MessageKind = 11
+	KindLogLost             MessageKind = 12
 
-	numMessageKinds = 12
+	numMessageKinds = 13
 )
 
 var messageKindNames = [numMessageKinds]string{
 	"none", "PreVote", "PreVoteReply", "RequestVote", "RequestVoteReply", "AppendEntries", "AppendEntriesReply",
-	"AppendEntriesReject", "InstallSnapshot", "TimeoutNow", "ReadIndex", "ReadIndexReply",
+	"AppendEntriesReject", "InstallSnapshot", "TimeoutNow", "ReadIndex", "ReadIndexReply", "LogLost",
 }
 
 func (k MessageKind) String() string {
@@ -56,7 +57,7 @@ func (k MessageKind) String() string {
 // of the seed's tests: requests are, answers are not.
 func (k MessageKind) IsRequest() bool {
 	switch k {
-	case KindPreVoteReply, KindRequestVoteReply, KindAppendEntriesReply, KindAppendEntriesReject, KindReadIndexReply:
+	case KindPreVoteReply, KindRequestVoteReply, KindAppendEntriesReply, KindAppendEntriesReject, KindReadIndexReply, KindLogLost:
 		return false
 	default:
 		return true
@@ -155,6 +156,13 @@ type TimeoutNow struct {
 	Header
 }
 
+// LogLost tells its receiver that it has lost entries up to Match that it had acknowledged
+// to the sender, its leader (see ErrLostLog).
+type LogLost struct {
+	Header
+	Match Index
+}
+
 // ReadID names one ReadIndex call. Ids are not reused, not even by a restarted node.
 type ReadID uint64
 
@@ -186,6 +194,7 @@ func (*InstallSnapshot) Kind() MessageKind     { return KindInstallSnapshot }
 func (*TimeoutNow) Kind() MessageKind          { return KindTimeoutNow }
 func (*ReadIndex) Kind() MessageKind           { return KindReadIndex }
 func (*ReadIndexReply) Kind() MessageKind      { return KindReadIndexReply }
+func (*LogLost) Kind() MessageKind             { return KindLogLost }
 
 func (h *Header) prefix(k MessageKind) string {
 	return fmt.Sprintf("%s->%s %s term=%d", h.From, h.To, k, h.Term)
@@ -236,6 +245,10 @@ func (m *InstallSnapshot) String() string {
 }
 
 func (m *TimeoutNow) String() string { return m.prefix(m.Kind()) }
+
+func (m *LogLost) String() string {
+	return fmt.Sprintf("%s match=%d", m.prefix(m.Kind()), m.Match)
+}
 
 func (m *ReadIndex) String() string {
 	return fmt.Sprintf("%s id=%d", m.prefix(m.Kind()), m.ID)

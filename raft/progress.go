@@ -10,10 +10,12 @@ const (
 	replicate
 	// snapshot: a snapshot is on its way, and entries wait for it.
 	snapshot
+	// lost: it has lost entries that it had acknowledged, and counts for nothing.
+	lost
 )
 
 func (s progressState) String() string {
-	return [...]string{"probe", "replicate", "snapshot"}[s]
+	return [...]string{"probe", "replicate", "snapshot", "lost"}[s]
 }
 
 // progress is what a leader knows of one other member.
@@ -34,6 +36,8 @@ type progress struct {
 	window window
 	// active: heard from since the last quorum check; wasActive: between the two before.
 	active, wasActive bool
+	// matchRound is the last round that was begun when match was acknowledged.
+	matchRound Round
 	// round is the highest acknowledged, silentUntil what was promised with any.
 	round       Round
 	silentUntil Instant

@@ -24,6 +24,8 @@ var (
 	// ErrNotCaughtUp: leadership is handed only to a member that answers and has almost all
 	// of the log.
 	ErrNotCaughtUp = errors.New("raft: the member does not answer, or is far behind")
+	// ErrManyReads: thousands of reads wait already; they end within an election timeout or two.
+	ErrManyReads = errors.New("raft: too many reads in progress")
 	// ErrMisaddressed: a message that is not for this node.
 	ErrMisaddressed = errors.New("raft: message for another node")
 	// ErrNotVoter: leadership can be handed only to another voter.
@@ -40,6 +42,7 @@ type Raft struct {
 	term              Term
 	vote              NodeID
 	silence           Nanos  // HardState.Silence
+	lostLog           Index  // HardState.LostLog
 	hardStateDirty    bool   // changed since the last Persist that holds one
 	hardStateSavedSeq uint64 // the last Persist that holds one
 
@@ -100,6 +103,7 @@ type Raft struct {
 	outbox            []Message
 	held              []held
 	snapshotsWanted   []Header
+	shutOuts          []NodeID
 	readsDone         []ReadState
 	logReset          *SnapshotMeta // for the next Persist
 	restore           *SnapshotMeta // for the next Effects
@@ -114,6 +118,9 @@ func New(cfg Config, s State) (*Raft, error) {
 	}
 	if err := s.validate(); err != nil {
 		return nil, err
+	}
+	if lost := s.HardState.LostLog; lost > 0 {
+		return nil, lostLogError(lost, s.Snapshot.Index+Index(len(s.Entries)))
 	}
 	confs, err := newConfigurations(s)
 	if err != nil {
@@ -171,6 +178,7 @@ var handlers = [numRoles][numMessageKinds]handler{
 		KindInstallSnapshot:  on((*Raft).onInstallSnapshot),
 		KindTimeoutNow:       on((*Raft).onTimeoutNow),
 		KindReadIndexReply:   on((*Raft).onReadIndexReply),
+		KindLogLost:          on((*Raft).onLogLost),
 	},
 	PreCandidate: {
 		KindPreVote:          on((*Raft).onPreVote),
@@ -210,7 +218,7 @@ func (r *Raft) Step(m Message) error {
 	if h.To != r.id || h.From == r.id || h.From == None {
 		return fmt.Errorf("%w: %s at %s", ErrMisaddressed, m, r.id)
 	}
-	if !r.settleTerm(m) {
+	if r.lostLog > 0 || !r.settleTerm(m) {
 		return nil
 	}
 	if f := handlers[r.role][m.Kind()]; f != nil {

@@ -26,6 +26,10 @@ type forwardedRead struct {
 	age int // ticks
 }
 
+// maxReads bounds the reads that wait here, those that were begun here and those that
+// others asked for. Who asked may ask again.
+const maxReads = 1 << 12
+
 // ReadIndex begins a linearizable read; its end comes in Effects.Reads under the
 // ReadID returned. now is what the clock shows after the read was asked for.
 func (r *Raft) ReadIndex(now Instant, mode ReadMode) (ReadID, error) {
@@ -33,6 +37,9 @@ func (r *Raft) ReadIndex(now Instant, mode ReadMode) (ReadID, error) {
 	id := r.nextReadID
 	if r.role != Leader && r.leader == None {
 		return 0, ErrNoLeader
+	}
+	if len(r.reads)+len(r.earlyReads)+len(r.forwardedReads) >= maxReads {
+		return 0, ErrManyReads
 	}
 	r.nextReadID++
 	if r.role != Leader {
@@ -51,6 +58,9 @@ func (r *Raft) ReadIndex(now Instant, mode ReadMode) (ReadID, error) {
 }
 
 func (r *Raft) onReadIndex(m *ReadIndex) {
+	if len(r.reads)+len(r.earlyReads) >= maxReads {
+		return // it is asked again
+	}
 	r.startRead(pendingRead{id: m.ID, from: m.From})
 }
 

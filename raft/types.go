@@ -86,6 +86,9 @@ type HardState struct {
 	// of this node, that it gives nobody its vote (see AppendEntriesReply.Silence). It
 	// shrinks only when all longer promises have run out.
 	Silence Nanos
+	// LostLog, if above 0, says that the log lacks entries up to there that this node had
+	// acknowledged: it must not take part any more.
+	LostLog Index
 }
 
 // Configuration is the membership of a cluster: voters, who decide, and learners,

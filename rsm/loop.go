@@ -71,6 +71,13 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	for _, f := range e.Fates {
 		f.Waiter(zero, f.Err)
 	}
+	for _, id := range e.ShutOut {
+		n.cfg.Logger.Error("a member has lost entries that it had acknowledged, and is shut out: was an old copy of its directory put back?",
+			"id", n.cfg.ID, "member", id)
+	}
+	if e.Failure != nil {
+		n.fail(e.Failure)
+	}
 	for _, err := range e.Refused {
 		n.cfg.Logger.Warn("message refused", "error", err)
 	}

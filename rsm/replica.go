@@ -297,8 +297,11 @@ func (r *Replica[W]) askReads(reads []ReadRequest[W], now raft.Instant) {
 		}
 		id, err := r.core.ReadIndex(now, raft.ReadMode(mode))
 		if err != nil {
+			if err = ErrBusy; r.core.Leader() == raft.None {
+				err = r.notLeader()
+			}
 			for _, w := range waiters {
-				r.end(w, r.notLeader())
+				r.end(w, err)
 			}
 			continue
 		}

@@ -76,7 +76,10 @@ type Effects[W any] struct {
 	DiskTask
 	ApplyTask[W]
 	Fates   []Fate[W]
-	Refused []error // what was wrong with messages
+	Refused []error       // what was wrong with messages
+	ShutOut []raft.NodeID // raft.Effects'
+	// Failure, if not nil, is why the replica must stop.
+	Failure error
 	// SnapshotUrgent tells that the log will soon be full, and then waits for the snapshot
 	// that is being saved: see Expediter.
 	SnapshotUrgent bool
@@ -132,7 +135,7 @@ func (r *Replica[W]) effects() Effects[W] {
 		Messages: core.Messages, Snapshots: core.Snapshots,
 		DiskTask:  DiskTask{core.Persist, r.compact, r.check},
 		ApplyTask: ApplyTask[W]{core.Restore, commands, r.wantSnapshot()},
-		Fates:     r.fates, Refused: r.refused,
+		Fates:     r.fates, Refused: r.refused, ShutOut: core.ShutOut, Failure: r.core.Failure(),
 		SnapshotUrgent: r.snapshotUrgent(),
 	}
 	r.compact, r.check, r.fates, r.refused = 0, false, nil, nil

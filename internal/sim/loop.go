@@ -81,6 +81,9 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	for _, f := range e.Fates {
 		n.end(f.Waiter, kv.Result{}, f.Err)
 	}
+	if e.Failure != nil || len(e.ShutOut) > 0 {
+		n.w.failf("lost log", "%s shuts out %v, or fails: %v; no disk went back", n.id, e.ShutOut, e.Failure)
+	}
 	for _, err := range e.Refused {
 		n.w.failf("addressing", "%s: %v", n.id, err)
 	}

@@ -57,6 +57,8 @@ func newMessage(kind raft.MessageKind) raft.Message {
 		return new(raft.ReadIndex)
 	case raft.KindReadIndexReply:
 		return new(raft.ReadIndexReply)
+	case raft.KindLogLost:
+		return new(raft.LogLost)
 	default:
 		return nil
 	}
@@ -106,6 +108,8 @@ func (c *coder) layout(m raft.Message) {
 	case *raft.ReadIndexReply:
 		number(c, &m.ID)
 		number(c, &m.Index)
+	case *raft.LogLost:
+		number(c, &m.Match)
 	default:
 		panic(fmt.Sprintf("transport: no layout for %T", m))
 	}

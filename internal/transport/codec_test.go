@@ -18,7 +18,7 @@ import (
 var kinds = []raft.MessageKind{
 	raft.KindPreVote, raft.KindPreVoteReply, raft.KindRequestVote, raft.KindRequestVoteReply,
 	raft.KindAppendEntries, raft.KindAppendEntriesReply, raft.KindAppendEntriesReject,
-	raft.KindInstallSnapshot, raft.KindTimeoutNow, raft.KindReadIndex, raft.KindReadIndexReply,
+	raft.KindInstallSnapshot, raft.KindTimeoutNow, raft.KindReadIndex, raft.KindReadIndexReply, raft.KindLogLost,
 }
 
 // examples has one message of each kind, with no field at its zero value and no
@@ -43,6 +43,7 @@ func examples() []raft.Message {
 		&raft.TimeoutNow{Header: h},
 		&raft.ReadIndex{Header: h, ID: 4},
 		&raft.ReadIndexReply{Header: h, ID: 4, Index: 5},
+		&raft.LogLost{Header: h, Match: 4},
 	}
 }
 

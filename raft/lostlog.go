@@ -14,7 +14,8 @@ var ErrLostLog = errors.New("raft: entries that were acknowledged are not on thi
 // forgotten promises without knowing. Its leader can know:
 //
 //	A reject proves it if it refuses an entry that its sender had acknowledged to this
-//	leader, and was sent after it saw a round that the leader began after that.
+//	leader, or says that its log ends before that, and was sent after it saw a round that
+//	the leader began after that.
 //
 // In one term a follower never truncates what it has acknowledged, and a restart finds it.
 // A reject that was sent before the acknowledgement, and is late, proves nothing; its round
@@ -22,7 +23,8 @@ var ErrLostLog = errors.New("raft: entries that were acknowledged are not on thi
 
 // hasLost tells whether m proves that p has lost what it had acknowledged.
 func (p *progress) hasLost(m *AppendEntriesReject) bool {
-	return m.PrevIndex <= p.match && m.Round > p.matchRound
+	endsBefore := m.ConflictTerm == 0 && m.ConflictIndex <= p.match
+	return m.Round > p.matchRound && (m.PrevIndex <= p.match || endsBefore)
 }
 
 // shutOut has p count for nothing, and tells it so as long as it answers.

@@ -26,6 +26,7 @@ func (w *world) converge() {
 	w.absence()
 	w.oneDiskHangs()
 	w.catchUpAll()
+	w.oneForgets()
 	w.streams(start)
 	w.closing = true
 	w.lastBlow()

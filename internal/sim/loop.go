@@ -81,8 +81,19 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	for _, f := range e.Fates {
 		n.end(f.Waiter, kv.Result{}, f.Err)
 	}
-	if e.Failure != nil || len(e.ShutOut) > 0 {
-		n.w.failf("lost log", "%s shuts out %v, or fails: %v; no disk went back", n.id, e.ShutOut, e.Failure)
+	for _, id := range e.ShutOut {
+		if !n.w.node(id).forgetful {
+			n.w.failf("lost log", "%s shuts out %s, whose disk has not gone back", n.id, id)
+		}
+	}
+	if e.Failure != nil {
+		if !n.forgetful {
+			n.w.failf("lost log", "%s fails, and its disk has not gone back: %v", n.id, e.Failure)
+		}
+		n.after(1, func() {
+			n.fatal = true
+			n.crash(false)
+		})
 	}
 	for _, err := range e.Refused {
 		n.w.failf("addressing", "%s: %v", n.id, err)

@@ -31,6 +31,7 @@ type node struct {
 	slowDisk       bool
 	hungUntil      Instant // no write of the disk ends before
 	crashAtInstall bool
+	forgetful      bool // its disk has gone back
 
 	// Of the process.
 	replica *replica

@@ -22,7 +22,7 @@ func (w *world) oneForgets() {
 	}
 	term, image := l.replica.Status().Term, n.disk.model
 	acknowledged := func() bool {
-		return slices.ContainsFunc(w.peersOf(l, term), func(p raft.PeerStatus) bool { return p.ID == n.id && p.Match > image.last() })
+		return slices.ContainsFunc(w.peersOf(l, term), func(p raft.PeerStatus) bool { return p.ID == n.id && p.Match > max(image.last(), image.snapshot.Index) })
 	}
 	if !w.runUntil(w.now+2*time.Second, acknowledged) {
 		return
@@ -35,11 +35,14 @@ func (w *world) oneForgets() {
 		}
 	}
 	n.crash(false)
+	n.fatal = true                                         // so that nobody starts it
 	w.runUntil(w.net.lastArrival()+milliseconds(100), nil) // its acknowledgements have come: nobody copies that fast
-	n.disk.model, n.forgetful = image, true
+	n.disk.model, n.fatal, n.forgetful = image, false, true
 	n.start()
-	stopped := func() bool { return n.fatal }
-	if !w.runUntil(w.now+time.Second+w.elections(1), stopped) && len(w.peersOf(l, term)) > 0 {
+	// A snapshot that was on its way already may give it all back before anybody can tell.
+	restores := w.check.counts.Restores
+	noticed := func() bool { return n.fatal || w.check.counts.Restores > restores }
+	if !w.runUntil(w.now+time.Second+w.elections(1), noticed) && len(w.peersOf(l, term)) > 0 {
 		w.failf("forgetful member unnoticed", "%s goes on: %s", n.id, w.describe())
 	}
 	n.fatal = true

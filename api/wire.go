@@ -55,9 +55,14 @@ func appendRequest(dst []byte, r *Request) []byte {
 	return appendNumber(dst, 10, uint64(r.Attempt))
 }
 
-// maxBatchRequests is how many requests a batch may have. On the wire one that says
-// nothing takes 2 bytes, in memory it takes seventy times as much.
-const maxBatchRequests = 1 << 16
+const (
+	// maxBatchRequests and maxBatchReplies are how many a batch may have. On the wire one
+	// that says nothing takes 2 bytes, in memory it takes a hundred times as much.
+	maxBatchRequests = 1 << 16
+	maxBatchReplies  = 1 << 16
+	// maxBatchURLs is how many addresses of leaders its replies may name.
+	maxBatchURLs = 1 << 16
+)
 
 // decodeRequests reads b from its wire form. Keys and values alias data.
 func decodeRequests(data []byte, b *RequestBatch) error {
@@ -181,8 +186,12 @@ func decodeReplies(data []byte, b *ReplyBatch) error {
 	if err != nil {
 		return err
 	}
+	if n > maxBatchReplies {
+		return fmt.Errorf("api: a batch of %d replies is over the limit of %d", n, maxBatchReplies)
+	}
 	array := make([]Reply, n)
 	b.Replies = make([]*Reply, 0, n)
+	urls := maxBatchURLs
 	return fields(data, func(f field) error {
 		switch {
 		case f.is(1, protowire.BytesType):
@@ -193,13 +202,14 @@ func decodeReplies(data []byte, b *ReplyBatch) error {
 		case f.is(2, protowire.BytesType):
 			r := &array[len(b.Replies)]
 			b.Replies = append(b.Replies, r)
-			return decodeReply(f.bytes, r)
+			return decodeReply(f.bytes, r, &urls)
 		}
 		return nil
 	})
 }
 
-func decodeReply(data []byte, r *Reply) error {
+// decodeReply reads r, which may name so many addresses as urls says, and takes them off.
+func decodeReply(data []byte, r *Reply, urls *int) error {
 	return fields(data, func(f field) error {
 		switch {
 		case f.is(1, protowire.VarintType):
@@ -224,6 +234,13 @@ func decodeReply(data []byte, r *Reply) error {
 		case f.is(9, protowire.BytesType):
 			if r.Leader == nil {
 				r.Leader = new(Leader)
+			}
+			n, err := count(f.bytes, 3)
+			if *urls -= n; *urls < 0 {
+				return fmt.Errorf("api: the addresses in a batch of replies are over the limit of %d", maxBatchURLs)
+			}
+			if err != nil {
+				return err
 			}
 			return merge(f.bytes, r.Leader)
 		case f.is(10, protowire.VarintType):

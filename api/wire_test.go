@@ -2,10 +2,12 @@ package api
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 )
@@ -158,6 +160,51 @@ func TestBatchOfTooManyRequestsIsRefused(t *testing.T) {
 		var b RequestBatch
 		if err := Codec().Unmarshal(data, &b); (err == nil) != ok {
 			t.Errorf("%d requests: error %v", n, err)
+		}
+	}
+}
+
+func TestBatchOfTooManyRepliesIsRefused(t *testing.T) {
+	empty := []byte{2<<3 | 2, 0}
+	for n, ok := range map[int]bool{maxBatchReplies: true, maxBatchReplies + 1: false} {
+		data := mem.BufferSlice{mem.SliceBuffer(bytes.Repeat(empty, n))}
+		var b ReplyBatch
+		if err := Codec().Unmarshal(data, &b); (err == nil) != ok {
+			t.Errorf("%d replies: error %v", n, err)
+		}
+	}
+}
+
+// A peer that means harm sends what takes little on the wire and much in memory.
+func TestDecodersAllocateLittle(t *testing.T) {
+	const size = 4 << 20
+	fill := func(piece ...byte) []byte { return bytes.Repeat(piece, size/len(piece)) }
+	nested := func(tag byte, data []byte) []byte {
+		return append(protowire.AppendVarint([]byte{tag<<3 | 2}, uint64(len(data))), data...)
+	}
+	leader := nested(9, bytes.Repeat([]byte{3<<3 | 2, 0}, 1000))
+	for name, tc := range map[string]struct {
+		data []byte
+		to   proto.Message
+	}{
+		"requests of nothing":              {fill(1<<3|2, 0), new(RequestBatch)},
+		"as many requests as may be":       {bytes.Repeat([]byte{1<<3 | 2, 0}, maxBatchRequests), new(RequestBatch)},
+		"a request of many keys":           {nested(1, fill(3<<3|2, 0)), new(RequestBatch)},
+		"replies of nothing":               {fill(2<<3|2, 0), new(ReplyBatch)},
+		"as many replies as may be":        {bytes.Repeat([]byte{2<<3 | 2, 0}, maxBatchReplies), new(ReplyBatch)},
+		"a reply of many values":           {nested(2, fill(4<<3|2, 1, 'v')), new(ReplyBatch)},
+		"replies of leaders of nothing":    {fill(2<<3|2, 2, 9<<3|2, 0), new(ReplyBatch)},
+		"a leader of addresses of nothing": {nested(2, nested(9, fill(3<<3|2, 0))), new(ReplyBatch)},
+		"leaders of a thousand addresses":  {fill(nested(2, leader)...), new(ReplyBatch)},
+		"many hellos":                      {fill(nested(1, []byte{3<<3 | 2, 1, 'n'})...), new(ReplyBatch)},
+		"fields that nobody knows":         {fill(7<<3|2, 0), new(ReplyBatch)},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(tc.data)}, tc.to)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 12*size {
+			t.Errorf("%s: %d bytes are allocated for %d (error %v)", name, n, len(tc.data), err)
 		}
 	}
 }

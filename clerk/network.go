@@ -24,7 +24,9 @@ const (
 	dialTimeout = time.Second
 	maxRedial   = 250 * time.Millisecond
 	// maxReplyBatch bounds what a server may send at once, in bytes.
-	maxReplyBatch = 16 << 20
+	maxReplyBatch = 4 << 20
+	// maxHeaderBytes bounds the headers of what a server answers.
+	maxHeaderBytes = 16 << 10
 	// windowBytes is how much a server may send before it is read here. It is fixed, since
 	// gRPC sends a ping with almost each message where it has to find out.
 	windowBytes = 4 << 20
@@ -85,6 +87,7 @@ func (n *network) link(address string) (*link, error) {
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxRedial},
 			MinConnectTimeout: dialTimeout,
 		}),
+		grpc.WithMaxHeaderListSize(maxHeaderBytes),
 		grpc.WithStaticStreamWindowSize(windowBytes),
 		grpc.WithStaticConnWindowSize(windowBytes),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),

@@ -3,6 +3,7 @@ package server
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"balsa/api"
 )
@@ -59,6 +60,70 @@ func TestExchangeBoundsTheBytesOfReplies(t *testing.T) {
 		close(c.requests)
 		if err := <-c.ended; err != nil {
 			t.Error(err)
+		}
+		c.idle(t)
+	})
+}
+
+// Replies to requests that were not even counted do not pile up for a client that does not
+// read, and while it is waited for it counts.
+func TestRefusalsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, node := newFakeService()
+		node.hold = true
+		c := exchangeWith(t, s)
+		c.x.account.client.max.things = 1
+		const n = 8 * maxUnsentRefusals
+		c.ask(make([]uint64, n)...)
+		synctest.Wait()
+		c.x.mu.Lock()
+		unsent := len(c.x.unsent)
+		c.x.mu.Unlock()
+		if unsent > maxUnsentRefusals {
+			t.Errorf("%d refusals wait for a client that does not read", unsent)
+		}
+		if b := c.x.account.client.bytes.Load(); b < streamWindow {
+			t.Errorf("%d bytes are counted for a stream that waits", b)
+		}
+		c.read(n - 1)
+		go node.release()
+		c.read(1)
+		close(c.requests)
+		if err := <-c.ended; err != nil {
+			t.Error(err)
+		}
+		c.idle(t)
+	})
+}
+
+// When there is no room to count a stream that waits for its client, it waits for a
+// moment only.
+func TestStreamThatCannotBeCountedEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, node := newFakeService()
+		node.hold = true
+		c := exchangeWith(t, s)
+		c.ask(1, 2)
+		synctest.Wait()
+		c.x.account.server.max.bytes = 1
+		c.ask(make([]uint64, 8*maxUnsentRefusals)...)
+		time.Sleep(uncountedWait)
+		synctest.Wait()
+		c.x.mu.Lock()
+		ended := c.x.ended
+		c.x.mu.Unlock()
+		if ended != errStreamBusy {
+			t.Errorf("the stream takes more requests, or ended with %v", ended)
+		}
+		go node.release()
+		for err := error(nil); err == nil; {
+			select {
+			case <-c.replies:
+			case err = <-c.ended:
+				if err != errStreamBusy {
+					t.Errorf("the stream ended with %v", err)
+				}
+			}
 		}
 		c.idle(t)
 	})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -271,6 +272,84 @@ func TestAnUnfinishedMessageHasItsTime(t *testing.T) {
 		}
 		if n := f.clients.unfinished.Load(); n != 0 {
 			t.Errorf("%d bytes are counted in the end", n)
+		}
+	})
+}
+
+// A client sends headers that are larger than anybody needs, on streams or without an end.
+func TestLargeHeadersAreRefused(t *testing.T) {
+	var b bytes.Buffer
+	e := hpack.NewEncoder(&b)
+	e.WriteField(hpack.HeaderField{Name: "x", Value: string(bytes.Repeat([]byte("a"), 2*maxHeaderBytes))})
+	large := append(headers(), b.Bytes()...)
+	for _, endless := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newTown(t)
+			defer c.close()
+			f := c.leader()
+			conn, err := c.doors[f.hello.NodeId-1].DialContext(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(time.Minute))
+			conn.Write([]byte(http2.ClientPreface))
+			fr := http2.NewFramer(conn, conn)
+			fr.WriteSettings()
+			go func() {
+				fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: large[:1<<14], EndHeaders: false})
+				fr.WriteContinuation(1, !endless, large[1<<14:])
+				for err := error(nil); endless && err == nil; {
+					err = fr.WriteContinuation(1, false, b.Bytes()[:1<<14])
+				}
+			}()
+			for err == nil {
+				var frame http2.Frame
+				frame, err = fr.ReadFrame()
+				if _, ok := frame.(*http2.RSTStreamFrame); ok {
+					break
+				}
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("endless %t: the headers were taken", endless)
+			}
+			if n := f.clients.streams.things.Load(); n != 0 {
+				t.Errorf("endless %t: %d streams are served", endless, n)
+			}
+		})
+	}
+}
+
+// One connection opens as many streams as it likes.
+func TestStreamsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTown(t)
+		defer c.close()
+		f := c.leader()
+		conn, err := c.doors[f.hello.NodeId-1].DialContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Write([]byte(http2.ClientPreface))
+		fr := http2.NewFramer(conn, nil)
+		fr.WriteSettings()
+		go io.Copy(io.Discard, conn)
+		for s := uint32(1); s < 4000; s += 2 {
+			if err := fr.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: headers(), EndHeaders: true}); err != nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+			if n, most := f.clients.streams.things.Load(), int64(f.clients.limits.Streams); n > most {
+				t.Fatalf("%d streams, the bound is %d", n, most)
+			}
+		}
+		if n := f.clients.streams.things.Load(); n != int64(f.clients.limits.Streams) {
+			t.Errorf("%d streams", n)
+		}
+		conn.Close()
+		synctest.Wait()
+		if n := f.clients.streams.things.Load(); n != 0 {
+			t.Errorf("%d streams are left", n)
 		}
 	})
 }

@@ -281,3 +281,26 @@ func BenchmarkSnapshot(b *testing.B) {
 		}
 	}
 }
+
+// Silent connections and half-open handshakes of TLS keep no member out.
+func TestSilentStrangersKeepNoMemberOutOfTLS(t *testing.T) {
+	ca := newAuthority(t)
+	a := upTCP(t, 1, ca.mutual, func(c *Config) { c.Limits.Handshake = time.Minute }) // nobody is timed out here
+	for i := range 200 {
+		conn, err := net.Dial("tcp", a.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if i%2 == 0 {
+			conn.Write([]byte{22, 3, 1, 2, 0, 1}) // the begin of a hello
+		}
+	}
+	b := upTCP(t, 2, ca.mutual)
+	meet(t, a, b)
+	b.Send([]raft.Message{&raft.TimeoutNow{Header: raft.Header{From: 2, To: 1}}})
+	within(t, a.messages)
+	if s := a.Handshakes(); s.Evicted < 100 || s.Taken > s.Max {
+		t.Errorf("%+v", s)
+	}
+}

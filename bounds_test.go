@@ -1,0 +1,182 @@
+package balsa_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// bounds says of each list, map and channel of the packages that face strangers what keeps
+// it from growing without end. A test that it names shows that.
+var bounds = map[string]string{
+	"internal/server clients.sources":         "the connections: TestListenerClosesSurplusAtOnce",
+	"internal/server clients.all":             "ClientLimits.Connections: TestWhoHasMostGivesWayToWhoHasLess",
+	"internal/server client.exchanges":        "ClientLimits.Streams: TestStreamsAreBounded",
+	"internal/server exchange.unsent":         "maxUnsentReplies and maxUnsentRefusals, and those in progress: TestExchangeStopsInTheMidstOfABatch, TestExchangeBoundsTheBytesOfReplies, TestRefusalsAreBounded, TestStreamThatCannotBeCountedEnds",
+	"internal/server exchange.wake":           "1",
+	"internal/server exchange.room":           "1",
+	"internal/server intake.streams":          "twice ClientLimits.Streams; the bytes are ClientLimits.UnfinishedBytes: TestUnfinishedMessagesAreBounded, FuzzIntake",
+	"internal/server slab.free":               "slabReplies",
+	"internal/server Ledger.turn":             "1",
+	"internal/server Ledger.seen":             "the members: TestStrangersAreSentAway",
+	"internal/server admission.others":        "the members",
+	"internal/server admission.recorded":      "the members",
+	"internal/server admission.refused":       "the members",
+	"internal/server Cluster.Members":         "the configuration",
+	"internal/server Config.ListenClient":     "the configuration",
+	"internal/server Config.AdvertiseClient":  "the configuration",
+	"internal/server Config.ListenMetrics":    "the configuration",
+	"internal/server Config.Settings":         "the configuration",
+	"internal/server Config.ClientListeners":  "the configuration",
+	"internal/server Config.MetricsListeners": "the configuration",
+	"internal/server TLS.AllowedCNs":          "the configuration",
+	"internal/server TLS.AllowedHostnames":    "the configuration",
+	"internal/server Server.ran":              "0",
+	"internal/server Server.met":              "1",
+	"internal/server Server.refusals":         "16",
+	"internal/server Server.ready":            "0",
+	"internal/server Server.failed":           "0",
+	"internal/server front.draining":          "0",
+
+	"internal/transport Transport.peers":       "the members",
+	"internal/transport Config.Attributes":     "attributesMax",
+	"internal/transport Config.Peers":          "the members",
+	"internal/transport PeerStatus.Attributes": "helloMax: TestStrangersAreSentAway",
+	"internal/transport identity.attributes":   "helloMax: TestStrangersAreSentAway",
+	"internal/transport welcome.reason":        "helloMax, and reasonMax where it is written",
+	"internal/transport queue.messages":        "Limits.QueueMessages and QueueBytes: TestQueueIsBounded",
+	"internal/transport queue.ready":           "1",
+	"internal/transport writer.batch":          "queue.messages",
+	"internal/transport writer.buf":            "flushBytes, and one message",
+	"internal/transport frameReader.scratch":   "Limits.MaxFrame, helloMax before the peer is known: TestLongFrameIsRefusedBeforeItIsRead",
+	"internal/transport snapshotReader.chunk":  "snapshotFrameMax",
+	"internal/transport coder.buf":             "the frame",
+	"internal/transport line.kept":             "0",
+	"internal/transport line.turn":             "1",
+	"internal/transport peer.kick":             "1",
+	"internal/transport peer.sending":          "1",
+	"internal/transport peer.receiving":        "1: TestSupersededSnapshotsDoNotWait",
+
+	"internal/fair Slots.sources": "Slots.max: TestWhoHasMostGivesWayToWhoHasLess",
+
+	"internal/metrics Config.Collectors": "the code",
+	"internal/metrics Requests.codes":    "the code",
+	"internal/metrics Requests.kinds":    "the code",
+	"internal/metrics Kind.counts":       "the code",
+	"internal/metrics Sample.Peers":      "the members",
+	"internal/metrics Sample.TLS":        "the code",
+	"internal/metrics Sample.Surplus":    "the code",
+
+	"clerk Route.servers": "maxServers: TestRouteIsBounded",
+	"clerk Route.nodes":   "maxServers: TestRouteIsBounded",
+	"clerk network.links": "the servers, and those whose status is asked for",
+	"clerk link.queue":    "maxQueueCalls and maxQueueBytes: TestConcurrentCallsShareBatches",
+	"clerk link.sent":     "the callers, each of whom waits",
+	"clerk link.wake":     "1",
+	"clerk link.room":     "0",
+	"clerk call.done":     "1",
+	"clerk Clerk.done":    "0",
+	"clerk KV.Value":      "maxReplyBatch",
+
+	"api RequestBatch.Requests": "maxBatchRequests: TestBatchOfTooManyRequestsIsRefused, TestDecodersAllocateLittle",
+	"api Request.Key":           "the batch",
+	"api Request.Value":         "the batch",
+	"api ReplyBatch.Replies":    "maxBatchReplies: TestBatchOfTooManyRepliesIsRefused, TestDecodersAllocateLittle",
+	"api Reply.Value":           "the batch",
+	"api Leader.ClientUrls":     "maxBatchURLs: TestDecodersAllocateLittle",
+	"api StatusReply.Peers":     "the members, and maxReplyBatch",
+	"api Peer.ClientUrls":       "the configuration, and maxReplyBatch",
+	"api field.bytes":           "the batch",
+}
+
+// TestWhatStrangersFeedIsBounded finds each list and demands that it is among bounds.
+func TestWhatStrangersFeedIsBounded(t *testing.T) {
+	found, tests := map[string]bool{}, map[string]bool{}
+	for name := range bounds {
+		pkg, _, _ := strings.Cut(name, " ")
+		if err := survey(os.DirFS("."), pkg, found, tests); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if bounds[name] == "" {
+			t.Errorf("%s may grow: say in bounds what keeps it from that", name)
+		}
+	}
+	for name, bound := range bounds {
+		if !found[name] {
+			t.Errorf("there is no list %s", name)
+		}
+		for _, shown := range regexp.MustCompile(`\b(Test|Fuzz)\w+`).FindAllString(bound, -1) {
+			if !tests[shown] {
+				t.Errorf("%s: there is no %s", name, shown)
+			}
+		}
+	}
+}
+
+// survey adds the fields of a package's structs that can grow, and the names of its tests.
+func survey(root fs.FS, pkg string, fields, tests map[string]bool) error {
+	files, err := fs.Glob(root, path.Join(pkg, "*.go"))
+	if err != nil {
+		return err
+	}
+	for _, name := range files {
+		src, err := fs.ReadFile(root, name)
+		if err != nil {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, src, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		isTest := strings.HasSuffix(name, "_test.go")
+		for _, d := range file.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				tests[d.Name.Name] = true
+			case *ast.GenDecl:
+				if !isTest {
+					growing(pkg, d, fields)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// growing adds those fields of the structs that a declaration makes.
+func growing(pkg string, d *ast.GenDecl, fields map[string]bool) {
+	for _, spec := range d.Specs {
+		typ, ok := spec.(*ast.TypeSpec)
+		if !ok {
+			continue
+		}
+		of, ok := typ.Type.(*ast.StructType)
+		if !ok {
+			continue
+		}
+		for _, f := range of.Fields.List {
+			switch kind := f.Type.(type) {
+			case *ast.ArrayType:
+				if kind.Len != nil {
+					continue
+				}
+			case *ast.MapType, *ast.ChanType:
+			default:
+				continue
+			}
+			for _, name := range f.Names {
+				fields[pkg+" "+typ.Name.Name+"."+name.Name] = true
+			}
+		}
+	}
+}

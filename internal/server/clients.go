@@ -206,7 +206,9 @@ func (cl *client) hangUp() {
 	if in := cl.intake.Load(); in != nil {
 		in.settle()
 	}
-	cl.Close()
+	if cl.Conn != nil {
+		cl.Close()
+	}
 }
 
 // grow takes note of bytes more, or fewer, in unfinished messages.
@@ -272,9 +274,14 @@ func (c *clients) closeStalled() {
 	}
 	c.mu.Unlock()
 	for _, cl := range stalled {
-		c.lost.stalled.count(c.log, "a client stalled: its connection was closed", "after", c.limits.Stall, "client", cl.name)
-		cl.hangUp()
+		cl.stalled()
 	}
+}
+
+// stalled closes the connection of a client that has.
+func (cl *client) stalled() {
+	cl.clients.lost.stalled.count(cl.clients.log, "a client does not read, or finish a message: its connection was closed", "client", cl.name)
+	cl.hangUp()
 }
 
 // stalledSince tells whether nothing has moved since a time that should have. Caller

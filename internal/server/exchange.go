@@ -23,12 +23,12 @@ const (
 	maxBatchBytes = 31 << 10
 	// replyOverhead is at least what a reply takes on the wire besides its value.
 	replyOverhead = 48
-	// maxUnsentReplies and maxUnsentRefusals, of requests that were not counted, stop the
-	// reading of a stream whose client does not read.
-	maxUnsentReplies  = 4 << 10
-	maxUnsentRefusals = 1 << 10
+	// maxUnsentReplies stops the reading of a stream whose client does not read.
+	maxUnsentReplies = 1 << 10
 	// uncountedWait is how long a stream may keep what there is no room to count.
-	uncountedWait = time.Second
+	uncountedWait = 2 * time.Second
+	// keptAnswers is for how many answers a stream keeps space while it does not need it.
+	keptAnswers = 1 << 8
 )
 
 // handler is a Service as a stream sees it.
@@ -51,19 +51,28 @@ type exchange struct {
 
 	mu      sync.Mutex
 	unsent  []answer
-	refused int   // how many of unsent are of requests that were not counted
 	pending int   // requests that have no reply yet
 	ended   error // why no more requests come; nil while they may
 	over    bool  // nobody will send any more
 }
 
-// answer is a reply and what its request counts for. A request that was never counted
-// has a refusal in place of a reply: what is not counted must take little memory.
+// answer is a reply and what its request counts for. What is not counted must take little
+// memory: a request that was refused has a refusal that all share in place of a reply, and
+// its id in place of a cost.
 type answer struct {
-	reply   *api.Reply
-	cost    int64
-	id      uint64 // of a request that was refused
-	refusal verdict
+	reply *api.Reply
+	cost  int64
+}
+
+// refusalOf says whose bound was exceeded, by verdict.
+var refusalOf = [...]*api.Reply{
+	overClient: service.Busy(0, "this client has too many requests in progress"),
+	overServer: service.Busy(0, "this server has too many requests in progress"),
+}
+
+// isRefusal tells whether the request was not counted.
+func (a answer) isRefusal() bool {
+	return a.reply == refusalOf[overClient] || a.reply == refusalOf[overServer]
 }
 
 func newExchange(h handler, a *account) *exchange {
@@ -79,40 +88,76 @@ func newExchange(h handler, a *account) *exchange {
 // is no room to wait for it.
 var errStreamBusy = status.Error(codes.ResourceExhausted, "the replies are not read, and there is too much in progress to wait for that")
 
-// receive starts what comes in until the client has no more, or ctx ends.
-func (x *exchange) receive(ctx context.Context, recv func() (*api.RequestBatch, error)) {
+// receive starts what comes in until the client has no more, or ctx ends. It returns
+// errStreamBusy if the client should be sent away.
+func (x *exchange) receive(ctx context.Context, recv func() (*api.RequestBatch, error)) error {
 	for {
 		batch, err := recv()
+		if err == nil {
+			err = x.startAll(ctx, batch)
+		}
 		if err != nil {
 			x.end(err)
-			return
-		}
-		for i, req := range batch.Requests {
-			x.start(req)
-			if x.hasRoom() {
-				continue
-			}
-			if err := x.awaitRoom(ctx, batch.Requests[i+1:]); err != nil {
-				x.end(err)
-				return
-			}
+			return err
 		}
 	}
+}
+
+// startAll starts the requests of a batch. While the client reads too few replies the
+// batch, which stays in memory, counts as in progress, and so does what gRPC may receive of
+// the next one. If that is too much, what is left of the batch is refused.
+func (x *exchange) startAll(ctx context.Context, batch *api.RequestBatch) error {
+	for i, req := range batch.Requests {
+		x.start(req)
+		if x.hasRoom() {
+			continue
+		}
+		kept := int64(streamWindow)
+		for _, req := range batch.Requests {
+			kept += costOf(req)
+		}
+		if v := x.account.grow(kept); v != allowed {
+			for _, req := range batch.Requests[i+1:] {
+				x.refuse(req.Id, v)
+			}
+			break
+		}
+		err := x.awaitRoom(ctx, nil)
+		x.account.shrink(kept)
+		if err != nil {
+			return err
+		}
+	}
+	if x.hasRoom() {
+		return nil
+	}
+	return x.awaitRoom(ctx, time.After(uncountedWait)) // a client that reads needs no longer
 }
 
 // start hands one request to the handler, or refuses it.
 func (x *exchange) start(req *api.Request) {
 	cost := costOf(req)
-	x.mu.Lock()
-	x.pending++
-	x.mu.Unlock()
 	if v := x.account.enter(cost); v != allowed {
-		x.put(answer{id: req.Id, refusal: v})
+		x.refuse(req.Id, v)
 		return
 	}
+	x.await()
 	t := newTicket()
 	t.exchange, t.cost = x, cost
 	x.handler.Handle(req, t.reply)
+}
+
+// refuse answers a request that is not counted.
+func (x *exchange) refuse(id uint64, v verdict) {
+	x.await()
+	x.put(answer{refusalOf[v], int64(id)})
+}
+
+// await takes note of a request that will be answered.
+func (x *exchange) await() {
+	x.mu.Lock()
+	x.pending++
+	x.mu.Unlock()
 }
 
 // costOf is what a request counts for, in bytes.
@@ -149,24 +194,21 @@ func (t *ticket) redeem(r *api.Reply) {
 func (x *exchange) weigh(r *api.Reply, cost int64) answer {
 	value := int64(len(r.Value))
 	if value == 0 {
-		return answer{reply: r, cost: cost}
+		return answer{r, cost}
 	}
 	switch x.account.grow(value) {
 	case overClient:
-		return answer{reply: service.Busy(r.Id, "this client has too many replies waiting to be read"), cost: cost}
+		return answer{service.Busy(r.Id, "this client has too many replies waiting to be read"), cost}
 	case overServer:
-		return answer{reply: service.Busy(r.Id, "this server has too many replies waiting to be read"), cost: cost}
+		return answer{service.Busy(r.Id, "this server has too many replies waiting to be read"), cost}
 	}
-	return answer{reply: r, cost: cost + value}
+	return answer{r, cost + value}
 }
 
 // said is the reply to be sent.
 func (a answer) said() *api.Reply {
-	switch a.refusal {
-	case overClient:
-		return service.Busy(a.id, "this client has too many requests in progress")
-	case overServer:
-		return service.Busy(a.id, "this server has too many requests in progress")
+	if a.isRefusal() {
+		return service.Busy(uint64(a.cost), a.reply.Message)
 	}
 	return a.reply
 }
@@ -178,9 +220,6 @@ func (x *exchange) put(a answer) {
 	over := x.over
 	if !over {
 		x.unsent = append(x.unsent, a)
-		if a.refusal != allowed {
-			x.refused++
-		}
 	}
 	x.mu.Unlock()
 	if over {
@@ -192,7 +231,7 @@ func (x *exchange) put(a answer) {
 
 // settle uncounts a request whose reply has left, or never will.
 func (x *exchange) settle(a answer) {
-	if a.refusal == allowed {
+	if !a.isRefusal() {
 		x.account.leave(a.cost)
 	}
 }
@@ -201,25 +240,11 @@ func (x *exchange) settle(a answer) {
 func (x *exchange) hasRoom() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.unsent) < maxUnsentReplies && x.refused < maxUnsentRefusals
+	return len(x.unsent) < maxUnsentReplies
 }
 
-// awaitRoom waits until the client has taken enough replies, or ctx ends. Meanwhile the
-// rest of its batch counts as in progress, and so does what gRPC may receive of the next.
-// If that is too much it waits for a moment only: a client that reads needs no longer.
-func (x *exchange) awaitRoom(ctx context.Context, rest []*api.Request) error {
-	kept := int64(streamWindow)
-	for _, req := range rest {
-		kept += costOf(req)
-	}
-	var late <-chan time.Time
-	if x.account.grow(kept) == allowed {
-		defer x.account.shrink(kept)
-	} else {
-		timer := time.NewTimer(uncountedWait)
-		defer timer.Stop()
-		late = timer.C
-	}
+// awaitRoom waits until the client has taken enough replies, or it is late, or ctx ends.
+func (x *exchange) awaitRoom(ctx context.Context, late <-chan time.Time) error {
 	for !x.hasRoom() {
 		select {
 		case <-x.room:
@@ -283,7 +308,10 @@ func (x *exchange) take(before []answer) (answers []answer, pending int, ended e
 	clear(before)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	answers, x.unsent, x.refused = x.unsent, before[:0], 0
+	if cap(before) > keptAnswers && len(x.unsent) < cap(before)/8 {
+		before = nil
+	}
+	answers, x.unsent = x.unsent, before[:0]
 	return answers, x.pending, x.ended
 }
 
@@ -316,10 +344,7 @@ func (x *exchange) sendAll(answers []answer, send func(*api.ReplyBatch) error) e
 func fitting(answers []answer) int {
 	size := 0
 	for i, a := range answers {
-		size += replyOverhead
-		if a.reply != nil {
-			size += len(a.reply.Value)
-		}
+		size += len(a.reply.Value) + replyOverhead
 		if i > 0 && size > maxBatchBytes {
 			return i
 		}

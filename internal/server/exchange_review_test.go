@@ -73,13 +73,13 @@ func TestRefusalsAreBounded(t *testing.T) {
 		node.hold = true
 		c := exchangeWith(t, s)
 		c.x.account.client.max.things = 1
-		const n = 8 * maxUnsentRefusals
+		const n = 8 * maxUnsentReplies
 		c.ask(make([]uint64, n)...)
 		synctest.Wait()
 		c.x.mu.Lock()
 		unsent := len(c.x.unsent)
 		c.x.mu.Unlock()
-		if unsent > maxUnsentRefusals {
+		if unsent > maxUnsentReplies {
 			t.Errorf("%d refusals wait for a client that does not read", unsent)
 		}
 		if b := c.x.account.client.bytes.Load(); b < streamWindow {
@@ -106,8 +106,10 @@ func TestStreamThatCannotBeCountedEnds(t *testing.T) {
 		c.ask(1, 2)
 		synctest.Wait()
 		c.x.account.server.max.bytes = 1
-		c.ask(make([]uint64, 8*maxUnsentRefusals)...)
-		time.Sleep(uncountedWait)
+		c.ask(3)
+		synctest.Wait() // its refusal is being sent, and nobody reads it
+		c.ask(make([]uint64, 8*maxUnsentReplies)...)
+		time.Sleep(uncountedWait + time.Second)
 		synctest.Wait()
 		c.x.mu.Lock()
 		ended := c.x.ended

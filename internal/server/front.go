@@ -182,7 +182,11 @@ func (f *front) Exchange(stream api.KV_ExchangeServer) error {
 	if err := stream.Send(&api.ReplyBatch{Hello: hello}); err != nil {
 		return err
 	}
-	f.receivers.Go(func() { x.receive(stream.Context(), stream.Recv) })
+	f.receivers.Go(func() {
+		if x.receive(stream.Context(), stream.Recv) == errStreamBusy {
+			cl.stalled() // send may hang, and what gRPC keeps for the client counts nowhere
+		}
+	})
 	err := x.send(stream.Context(), end, stream.Send)
 	if hello.ClusterId == 0 && err != nil && !f.isDraining() {
 		return status.Error(codes.Unavailable, "the cluster has begun, connect again")

@@ -63,6 +63,7 @@ var bounds = map[string]string{
 	"internal/transport snapshotReader.chunk":  "snapshotFrameMax",
 	"internal/transport coder.buf":             "the frame",
 	"internal/transport line.kept":             "0",
+	"internal/transport lifeSign.twin":         "the frame; it is told in the log and not kept",
 	"internal/transport line.turn":             "1",
 	"internal/transport peer.kick":             "1",
 	"internal/transport peer.sending":          "1",

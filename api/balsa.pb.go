@@ -942,7 +942,10 @@ type StatusReply struct {
 	// far: when it grows beyond what a sync takes, the disk hangs.
 	DiskWaitMs uint64 `protobuf:"varint,22,opt,name=disk_wait_ms,json=diskWaitMs,proto3" json:"disk_wait_ms,omitempty"`
 	// waiting is for people: what a server that is WAITING waits for.
-	Waiting  string `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Waiting string `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// alarm is for people: why no writes are taken although a majority is up. Empty if there
+	// is no such reason.
+	Alarm    string `protobuf:"bytes,24,opt,name=alarm,proto3" json:"alarm,omitempty"`
 	UptimeMs uint64 `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
 	// peers are the other members.
 	Peers         []*Peer `protobuf:"bytes,21,rep,name=peers,proto3" json:"peers,omitempty"`
@@ -1123,6 +1126,13 @@ func (x *StatusReply) GetDiskWaitMs() uint64 {
 func (x *StatusReply) GetWaiting() string {
 	if x != nil {
 		return x.Waiting
+	}
+	return ""
+}
+
+func (x *StatusReply) GetAlarm() string {
+	if x != nil {
+		return x.Alarm
 	}
 	return ""
 }
@@ -1406,7 +1416,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
 	"\vclient_urls\x18\x03 \x03(\tR\n" +
 	"clientUrls\"\x0f\n" +
-	"\rStatusRequest\"\xdf\x05\n" +
+	"\rStatusRequest\"\xf5\x05\n" +
 	"\vStatusReply\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x1d\n" +
@@ -1435,7 +1445,8 @@ const file_balsa_proto_rawDesc = "" +
 	"data_bytes\x18\x13 \x01(\x04R\tdataBytes\x12 \n" +
 	"\fdisk_wait_ms\x18\x16 \x01(\x04R\n" +
 	"diskWaitMs\x12\x18\n" +
-	"\awaiting\x18\x17 \x01(\tR\awaiting\x12\x1b\n" +
+	"\awaiting\x18\x17 \x01(\tR\awaiting\x12\x14\n" +
+	"\x05alarm\x18\x18 \x01(\tR\x05alarm\x12\x1b\n" +
 	"\tuptime_ms\x18\x14 \x01(\x04R\buptimeMs\x12$\n" +
 	"\x05peers\x18\x15 \x03(\v2\x0e.balsa.v1.PeerR\x05peers\"\xa0\x02\n" +
 	"\x04Peer\x12\x17\n" +

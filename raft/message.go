@@ -37,13 +37,14 @@ const (
 	KindReadIndex           MessageKind = 10
 	KindReadIndexReply      MessageKind = 11
 	KindLogLost             MessageKind = 12
+	KindStateHash           MessageKind = 13
 
-	numMessageKinds = 13
+	numMessageKinds = 14
 )
 
 var messageKindNames = [numMessageKinds]string{
 	"none", "PreVote", "PreVoteReply", "RequestVote", "RequestVoteReply", "AppendEntries", "AppendEntriesReply",
-	"AppendEntriesReject", "InstallSnapshot", "TimeoutNow", "ReadIndex", "ReadIndexReply", "LogLost",
+	"AppendEntriesReject", "InstallSnapshot", "TimeoutNow", "ReadIndex", "ReadIndexReply", "LogLost", "StateHash",
 }
 
 func (k MessageKind) String() string {
@@ -57,7 +58,8 @@ func (k MessageKind) String() string {
 // of the seed's tests: requests are, answers are not.
 func (k MessageKind) IsRequest() bool {
 	switch k {
-	case KindPreVoteReply, KindRequestVoteReply, KindAppendEntriesReply, KindAppendEntriesReject, KindReadIndexReply, KindLogLost:
+	case KindPreVoteReply, KindRequestVoteReply, KindAppendEntriesReply, KindAppendEntriesReject, KindReadIndexReply, KindLogLost,
+		KindStateHash: // of a few, most tell
 		return false
 	default:
 		return true
@@ -181,6 +183,16 @@ type ReadIndexReply struct {
 	Index Index
 }
 
+// StateHash is what the state machines say to each other: what the sender's is at an
+// index, or that it wants to know what the others' are. The core takes no part in that, and
+// it promises nothing: its Term is 0.
+type StateHash struct {
+	Header
+	Index Index
+	Known bool // false: a question
+	Hash  uint64
+}
+
 // The kind of each message type.
 
 func (*PreVote) Kind() MessageKind             { return KindPreVote }
@@ -195,6 +207,7 @@ func (*TimeoutNow) Kind() MessageKind          { return KindTimeoutNow }
 func (*ReadIndex) Kind() MessageKind           { return KindReadIndex }
 func (*ReadIndexReply) Kind() MessageKind      { return KindReadIndexReply }
 func (*LogLost) Kind() MessageKind             { return KindLogLost }
+func (*StateHash) Kind() MessageKind           { return KindStateHash }
 
 func (h *Header) prefix(k MessageKind) string {
 	return fmt.Sprintf("%s->%s %s term=%d", h.From, h.To, k, h.Term)
@@ -256,4 +269,11 @@ func (m *ReadIndex) String() string {
 
 func (m *ReadIndexReply) String() string {
 	return fmt.Sprintf("%s id=%d index=%d", m.prefix(m.Kind()), m.ID, m.Index)
+}
+
+func (m *StateHash) String() string {
+	if !m.Known {
+		return fmt.Sprintf("%s index=%d?", m.prefix(m.Kind()), m.Index)
+	}
+	return fmt.Sprintf("%s index=%d hash=%x", m.prefix(m.Kind()), m.Index, m.Hash)
 }

@@ -14,6 +14,8 @@ import (
 type ApplyTask[W any] struct {
 	// Restore, if not nil, asks to begin anew from a snapshot at least as new.
 	Restore *raft.SnapshotMeta
+	// Hash, if not 0, is an index whose hash is wanted. Report with StateHashed.
+	Hash raft.Index
 	// Commands are the next entries. Report with Applied.
 	Commands []Command[W]
 	// TakeSnapshot, if not nil, asks for an image of the state right after Commands, to
@@ -23,7 +25,7 @@ type ApplyTask[W any] struct {
 
 // Empty tells whether there is nothing to do.
 func (t *ApplyTask[W]) Empty() bool {
-	return t.Restore == nil && len(t.Commands) == 0 && t.TakeSnapshot == nil
+	return t.Restore == nil && t.Hash == 0 && len(t.Commands) == 0 && t.TakeSnapshot == nil
 }
 
 // Command is an entry to apply. If HasWaiter, the result belongs to Waiter.
@@ -47,8 +49,11 @@ type Applier[Op, Result, W any] struct {
 	// each entry, with its result if it is a command.
 	Restored func(raft.SnapshotMeta)
 	Applied  func(raft.Entry, Result)
+	// Hashed, where not nil, gets what ApplyTask.Hash asks for, if the Machine is a Hasher.
+	Hashed func(raft.Index, uint64)
 
-	index raft.Index // what the machine reflects
+	index  raft.Index // what the machine reflects
+	hashes hashes
 }
 
 // Index is how far the state is.
@@ -77,6 +82,9 @@ func (a *Applier[Op, Result, W]) Apply(t ApplyTask[W]) (*Image, error) {
 			a.Drop(t)
 			return nil, err
 		}
+	}
+	if t.Hash > 0 {
+		a.tellHash(t.Hash)
 	}
 	for i := range t.Commands {
 		if err := a.execute(&t.Commands[i]); err != nil {
@@ -123,6 +131,7 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 		result = a.Machine.DoOp(op)
 	}
 	a.index = e.Index
+	a.noteHash()
 	if a.Applied != nil {
 		a.Applied(*e, result)
 	}
@@ -151,6 +160,7 @@ func (a *Applier[Op, Result, W]) restore(want raft.SnapshotMeta) (bytes int64, e
 	if a.Restored != nil {
 		a.Restored(meta)
 	}
+	a.noteHash()
 	return counted.n, nil
 }
 

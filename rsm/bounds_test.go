@@ -23,12 +23,16 @@ var bounds = map[string]string{
 	"Replica.fates":           "of one turn: what Events had, and what waits",
 	"Replica.refused":         "of one turn: Events.Messages",
 
+	"Replica.comparison.hashes": "the members",
+	"Replica.messages":          "of one turn: the members, for each of Events.Messages and Events.Calls",
+	"Node.applier.hashes.ring":  "numHashes",
+
 	"Node.inbox.events.Messages":    "maxInboxMessages and maxInboxBytes: TestInboxIsBounded",
 	"Node.inbox.events.Submits":     "maxInboxWaiters and maxInboxBytes: TestInboxIsBounded",
 	"Node.inbox.events.Reads":       "maxInboxWaiters: TestInboxIsBounded",
 	"Node.inbox.events.Offers":      "maxInboxWaiters: TestInboxIsBounded",
 	"Node.inbox.events.Unreachable": "maxInboxUnreachable: TestInboxIsBounded",
-	"Node.inbox.events.Calls":       "maxInboxWaiters, and one for each snapshot on its way: TestInboxIsBounded",
+	"Node.inbox.events.Calls":       "maxInboxWaiters, and one for each snapshot on its way and each hash that was asked for: TestInboxIsBounded",
 	"Node.inbox.wake":               "1",
 	"Node.disk.tasks":               "raft.Config.MaxUnstableBytes",
 	"Node.disk.wake":                "1",

@@ -56,6 +56,16 @@ func (c *counter) get() int64 {
 	return c.n
 }
 
+// Hash makes the counter a Hasher.
+func (c *counter) Hash() uint64 { return uint64(c.get()) }
+
+// err adds to the integer by mistake.
+func (c *counter) err(n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n += n
+}
+
 type image int64
 
 func (c *counter) Snapshot() (io.WriterTo, error) { return image(c.get()), nil }

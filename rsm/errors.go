@@ -9,8 +9,8 @@ import (
 	"balsa/raft"
 )
 
-// What may come out of Submit besides a result. Only ErrWrongLeader, ErrBusy and
-// ErrTooLarge say that the operation was not and will never be executed; with any other
+// What may come out of Submit besides a result. Only ErrWrongLeader, ErrBusy,
+// ErrTooLarge and ErrAlarm say that the operation was not and will never be executed; with any other
 // error, a context's included, its fate is unknown.
 var (
 	// ErrWrongLeader: this replica is not the leader, or lost the operation's place
@@ -20,12 +20,19 @@ var (
 	ErrBusy = errors.New("too many operations in progress")
 	// ErrTooLarge: the encoded operation is above Config.MaxOpBytes. Certainly not executed.
 	ErrTooLarge = errors.New("operation too large")
+	// ErrAlarm: the states of the replicas differ, and no majority agrees, so that no more
+	// writes are taken. Certainly not executed. See Hasher.
+	ErrAlarm = errors.New("the states of the replicas differ, and no majority agrees: no writes are taken")
 	// ErrStopped: the replica stopped first. Unknown whether executed.
 	ErrStopped = errors.New("replica stopped")
 	// ErrUnknown: a snapshot from the leader covered the operation's place in the
 	// log before its fate was seen here. Unknown whether executed.
 	ErrUnknown = errors.New("outcome unknown")
 )
+
+// ErrDiverged is why a replica stops whose state differs from that of a majority. What is on
+// its disk is not to be trusted either. See Hasher.
+var ErrDiverged = errors.New("the state of this replica differs from that of a majority at the same index")
 
 // ErrNotNeeded is the fate of an Offer of a snapshot from which nothing is to be learnt.
 var ErrNotNeeded = errors.New("snapshot not needed")

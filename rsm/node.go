@@ -78,6 +78,13 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 			cfg.Logger.Info("snapshot restored", "id", cfg.ID, "index", meta.Index, "term", meta.Term)
 		},
 	}
+	n.applier.Hashed = func(index raft.Index, hash uint64) {
+		n.inbox.call(func(r *Replica[waiter[Result]]) {
+			if r != nil {
+				r.StateHashed(index, hash)
+			}
+		})
+	}
 	bytes, err := n.applier.Load(state.Snapshot)
 	if err != nil {
 		return nil, err
@@ -85,6 +92,9 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	n.replica, err = NewReplica[waiter[Result]](cfg.raftConfig(), state, cfg.snapshotPolicy(), bytes)
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := cfg.Machine.(Hasher); ok {
+		n.replica.CompareStates()
 	}
 	n.lease.applied.Store(uint64(n.applier.Index()))
 	n.logStart(state)

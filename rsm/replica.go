@@ -43,11 +43,14 @@ type Replica[W any] struct {
 	// that was dropped.
 	obsolete, compacted raft.Index
 
+	comparison comparison
+
 	// For the next Effects.
-	compact raft.Index
-	check   bool // DiskTask.Check of the next turn
-	fates   []Fate[W]
-	refused []error
+	messages []raft.Message
+	compact  raft.Index
+	check    bool // DiskTask.Check of the next turn
+	fates    []Fate[W]
+	refused  []error
 }
 
 // Bounds on what waits at a time: Submits and reads, each, and snapshots that arrive, of
@@ -83,7 +86,11 @@ func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshot
 }
 
 func (r *Replica[W]) submit(s Submission[W]) {
-	if r.submits.len() >= maxWaiting {
+	switch {
+	case r.comparison.alarm:
+		r.end(s.Waiter, ErrAlarm)
+		return
+	case r.submits.len() >= maxWaiting:
 		r.end(s.Waiter, ErrBusy)
 		return
 	}
@@ -100,6 +107,10 @@ func (r *Replica[W]) submit(s Submission[W]) {
 }
 
 func (r *Replica[W]) receive(m raft.Message) {
+	if m, ok := m.(*raft.StateHash); ok {
+		r.onStateHash(m)
+		return
+	}
 	if err := r.core.Step(m); err != nil {
 		r.refused = append(r.refused, err)
 	}
@@ -184,7 +195,7 @@ func (r *Replica[W]) Leader() raft.NodeID { return r.core.Leader() }
 func (r *Replica[W]) Status() Status {
 	return Status{
 		Status: r.core.Status(), LogBytes: int64(r.core.LogBytes()),
-		Snapshot: r.snapshot, Pending: r.submits.len(),
+		Snapshot: r.snapshot, Pending: r.submits.len(), Alarm: r.comparison.alarm,
 	}
 }
 

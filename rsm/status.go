@@ -15,6 +15,8 @@ type Status struct {
 	Snapshot raft.SnapshotMeta
 	// Pending counts the Submits whose fate is not known yet.
 	Pending int
+	// Alarm: the states of the replicas differ, and no majority agrees. See ErrAlarm.
+	Alarm bool
 	// DiskWait is how long the call of Storage that is under way has taken so far: when it
 	// grows beyond what a sync takes, the disk hangs.
 	DiskWait time.Duration

@@ -92,6 +92,7 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 	if ev.Ticked {
 		r.pause = max(0, r.pause-1)
 		r.core.Tick(now)
+		r.compare()
 	}
 	if ev.Persisted > 0 {
 		r.core.Persisted(ev.Persisted)
@@ -132,12 +133,13 @@ func (r *Replica[W]) effects() Effects[W] {
 	r.answerOffers()
 	e := Effects[W]{
 		Lease:    Lease{r.core.Lease(), r.core.Commit()},
-		Messages: core.Messages, Snapshots: core.Snapshots,
+		Messages: append(core.Messages, r.messages...), Snapshots: core.Snapshots,
 		DiskTask:  DiskTask{core.Persist, r.compact, r.check},
-		ApplyTask: ApplyTask[W]{core.Restore, commands, r.wantSnapshot()},
-		Fates:     r.fates, Refused: r.refused, ShutOut: core.ShutOut, Failure: r.core.Failure(),
+		ApplyTask: ApplyTask[W]{core.Restore, r.comparison.wanted, commands, r.wantSnapshot()},
+		Fates:     r.fates, Refused: r.refused, ShutOut: core.ShutOut, Failure: r.failure(),
 		SnapshotUrgent: r.snapshotUrgent(),
 	}
+	r.messages, r.comparison.wanted = nil, 0
 	r.compact, r.check, r.fates, r.refused = 0, false, nil, nil
 	return e
 }

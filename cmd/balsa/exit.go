@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"balsa/internal/server"
+	"balsa/rsm"
 )
 
 // The exit codes. They are part of the interface: scripts rely on them.
@@ -19,6 +20,7 @@ const (
 	exitMaybe       = 5 // whether the write happened is not known
 	exitUnavailable = 6 // no server could answer in time; nothing was written
 	exitUnreported  = 7 // done, but what was to be printed could not be written
+	exitDiverged    = 8 // a server whose state differs from that of a majority
 )
 
 // exitMeanings says what they mean in general.
@@ -47,7 +49,8 @@ func exitHelp(codes ...int) string {
 const serverExitHelp = `Exit codes:
   0  stopped by SIGINT, SIGTERM or SIGHUP
   1  it could not start or go on; the last line says why
-  2  wrong usage or configuration; nothing was changed`
+  2  wrong usage or configuration; nothing was changed
+  8  its state differs from that of a majority: it must be rebuilt`
 
 // exitCoder is an error that knows its exit code.
 type exitCoder struct {
@@ -72,6 +75,8 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &coded):
 		return coded.code
+	case errors.Is(err, rsm.ErrDiverged):
+		return exitDiverged
 	case errors.Is(err, server.ErrConfig):
 		return exitUsage
 	case errors.Is(err, context.DeadlineExceeded):

@@ -37,6 +37,7 @@ type nodeStatus struct {
 	HashIndex     uint64   `json:"hash_index,omitempty"`
 	UptimeMillis  uint64   `json:"uptime_ms"`
 	DiskWait      uint64   `json:"disk_wait_ms"` // of the write or sync under way, so far
+	Alarm         string   `json:"alarm,omitempty"`
 	Version       string   `json:"version,omitempty"`
 	Reaches       []string `json:"reaches"`
 	Misses        []string `json:"misses"`
@@ -213,7 +214,7 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 		Commit: s.CommitIndex, Applied: s.AppliedIndex,
 		LogBytes: s.LogBytes, SnapshotIndex: s.SnapshotIndex, SnapshotBytes: s.SnapshotBytes,
 		Keys: s.Keys, Revision: s.Revision, HashIndex: s.StateHashIndex,
-		UptimeMillis: s.UptimeMs, DiskWait: s.DiskWaitMs, Version: s.ServerVersion,
+		UptimeMillis: s.UptimeMs, DiskWait: s.DiskWaitMs, Alarm: s.Alarm, Version: s.ServerVersion,
 		Reaches: []string{}, Misses: []string{},
 	}
 	if s.StateHash != 0 {
@@ -251,12 +252,18 @@ func writeTable(w io.Writer, nodes []nodeStatus) error {
 	return writeWaits(w, nodes)
 }
 
-// writeWaits names the servers that take no part yet, and those whose disk hangs, or nearly.
+// writeWaits names the servers that take no part yet, those that raise an alarm, and those
+// whose disk hangs, or nearly.
 func writeWaits(w io.Writer, nodes []nodeStatus) error {
 	const notable = 1000 // ms
 	for _, n := range nodes {
 		if n.Waiting != "" {
 			if _, err := fmt.Fprintf(w, "%s: %s\n", n.Name, n.Waiting); err != nil {
+				return err
+			}
+		}
+		if n.Alarm != "" {
+			if _, err := fmt.Fprintf(w, "%s: %s\n", n.Name, n.Alarm); err != nil {
 				return err
 			}
 		}

@@ -49,6 +49,7 @@ type Replica struct {
 	StoreBytes                int64
 	Revision                  uint64
 	DiskWait                  time.Duration // of the call under way
+	Alarm                     bool          // the replicas' states differ, and no majority agrees
 }
 
 // Disk is what the data directory holds.
@@ -158,6 +159,13 @@ var replicaFigures = []figure[Replica]{
 		func(r *Replica) int64 { return r.LogBytes }),
 	gauge("wal_wait_seconds", "How long the write or sync of the log that is under way has taken so far: it grows while the disk hangs.",
 		func(r *Replica) float64 { return r.DiskWait.Seconds() }),
+	gauge("server_state_alarm", "1 if the states of the replicas differ and no majority agrees, so that no writes are taken, else 0.",
+		func(r *Replica) int {
+			if r.Alarm {
+				return 1
+			}
+			return 0
+		}),
 	gauge("server_pending_writes", "Writes whose fate is not known yet.", func(r *Replica) int { return r.PendingWrites }),
 
 	gauge("store_keys", "Keys in the store.", func(r *Replica) int { return r.Keys }),

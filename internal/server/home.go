@@ -14,6 +14,7 @@ import (
 	"balsa/internal/birth"
 	"balsa/internal/wal"
 	"balsa/raft"
+	"balsa/rsm"
 )
 
 // ErrInUse: another process uses the data directory.
@@ -21,8 +22,9 @@ var ErrInUse = errors.New("data directory is in use")
 
 // The names in a data directory, besides ledgerName.
 const (
-	lockName = "LOCK"
-	walName  = "wal"
+	lockName     = "LOCK"
+	walName      = "wal"
+	divergedName = "DIVERGED"
 )
 
 // home is a data directory in use.
@@ -30,6 +32,8 @@ const (
 //	LOCK      held while a process uses the directory
 //	MEMBERS   who this server is, and the certificate of its cluster (Ledger)
 //	wal/      the log and the snapshots (package wal), once the cluster is born
+//	DIVERGED  is there when this server's state was found to differ from that of a majority: what
+//	          the directory holds is not to be trusted
 type home struct {
 	cfg    Config
 	dir    string
@@ -68,6 +72,10 @@ func inspect(cfg Config, self Member) error {
 		names = nil
 	} else if err != nil {
 		return fmt.Errorf("read data directory: %w", err)
+	}
+	if slices.Contains(names, divergedName) {
+		return fmt.Errorf("%w: %s holds a file %s, so it was written by such a replica; it must be rebuilt, and must not be used any more",
+			rsm.ErrDiverged, cfg.DataDir, divergedName)
 	}
 	ledger, err := OpenLedger(cfg.FS, cfg.DataDir, cfg.Cluster, self.ID)
 	if err != nil || ledger != nil {
@@ -133,6 +141,11 @@ func (h *home) openLog() error {
 		return fmt.Errorf("%w: the log in %s is not the one that belongs to %s beside it", ErrDamaged, path, ledgerName)
 	}
 	return h.ledger.Activate()
+}
+
+// condemn marks the directory as one that must not be used any more.
+func (h *home) condemn(why error) error {
+	return writeFile(h.cfg.FS, h.dir, divergedName, []byte(why.Error()+"\n"))
 }
 
 // stats describes the log; zero before there is one.

@@ -107,6 +107,7 @@ func (r *Replica) sample() (*metrics.Replica, []raft.PeerStatus) {
 		LogBytes:      st.LogBytes,
 		PendingWrites: st.Pending,
 		DiskWait:      st.DiskWait,
+		Alarm:         st.Alarm,
 		Keys:          r.Store.Len(),
 		StoreBytes:    r.Store.Bytes(),
 		Revision:      r.Store.Revision(),

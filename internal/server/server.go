@@ -19,6 +19,7 @@ import (
 	"balsa/internal/metrics"
 	"balsa/internal/transport"
 	"balsa/raft"
+	"balsa/rsm"
 )
 
 const (
@@ -277,7 +278,11 @@ func (s *Server) run() {
 	s.log.Info("ready to serve client requests", "endpoints", urlList(s.cfg.AdvertiseClient))
 	select {
 	case <-replica.Node.Done():
-		if err := replica.Node.Err(); err != nil {
+		err := replica.Node.Err()
+		if errors.Is(err, rsm.ErrDiverged) {
+			err = errors.Join(err, s.home.condemn(err))
+		}
+		if err != nil {
 			s.fail(fmt.Errorf("replica stopped: %w", err))
 		}
 	case <-s.ctx.Done():

@@ -24,6 +24,14 @@ var progress = map[string]api.Peer_Progress{
 	"snapshot":  api.Peer_SNAPSHOT,
 }
 
+// alarmText is for people.
+func alarmText(alarm bool) string {
+	if !alarm {
+		return ""
+	}
+	return rsm.ErrAlarm.Error()
+}
+
 // Status describes the replica, without what only the network around it knows.
 func (s *Service) Status() *api.StatusReply {
 	st, hashed := s.picture()
@@ -39,6 +47,7 @@ func (s *Service) Status() *api.StatusReply {
 		LogBytes:       uint64(st.LogBytes),
 		SnapshotIndex:  uint64(st.Snapshot.Index),
 		DiskWaitMs:     uint64(st.DiskWait.Milliseconds()),
+		Alarm:          alarmText(st.Alarm),
 		Keys:           uint64(s.Store.Len()),
 		Revision:       hashed.revision,
 		StateHash:      hashed.hash,

@@ -158,6 +158,8 @@ func (h *Handler) writeFailed(id uint64, err error) *api.Reply {
 		return h.wrongLeader(id, err)
 	case errors.Is(err, rsm.ErrBusy):
 		return Busy(id, err.Error())
+	case errors.Is(err, rsm.ErrAlarm):
+		return Unavailable(id, err.Error())
 	default:
 		return &api.Reply{Id: id, Code: api.Reply_UNKNOWN, Message: err.Error()}
 	}

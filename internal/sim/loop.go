@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"time"
 
 	"balsa/kv"
@@ -86,7 +87,10 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 			n.w.failf("lost log", "%s shuts out %s, whose disk has not gone back", n.id, id)
 		}
 	}
-	if e.Failure != nil {
+	switch {
+	case errors.Is(e.Failure, rsm.ErrDiverged):
+		n.after(1, n.diverged)
+	case e.Failure != nil:
 		if !n.forgetful {
 			n.w.failf("lost log", "%s fails, and its disk has not gone back: %v", n.id, e.Failure)
 		}

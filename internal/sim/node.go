@@ -141,6 +141,9 @@ func (n *node) start() {
 	n.applier = rsm.Applier[kv.Op, kv.Result, *waiter]{
 		Machine: n.store, Codec: kv.Codec{}, Open: n.disk.openSnapshot, End: n.end, Restored: n.restored,
 		Applied: func(e raft.Entry, r kv.Result) { n.w.check.applied(n, e, r) },
+		Hashed: func(index raft.Index, hash uint64) {
+			n.after(0, func() { n.call(func(r *replica) { r.StateHashed(index, hash) }) })
+		},
 	}
 	bytes, err := n.applier.Load(state.Snapshot)
 	if err != nil {
@@ -150,6 +153,7 @@ func (n *node) start() {
 	if err != nil {
 		n.w.failf("restart", "%s: %v", n.id, err)
 	}
+	n.replica.CompareStates()
 	n.w.trace.numbers(n.w.now, n.id, "start", uint64(state.HardState.Term), uint64(state.Snapshot.Index), uint64(len(state.Entries)))
 	n.w.check.started(n, state)
 	n.after(n.w.upTo(n.clock.real(n.w.mix.Tick)), n.tick)

@@ -87,6 +87,9 @@ func (k *checker) submitEnded(n *node, x *waiter, err error) {
 func (r *record) ended(w *world, out clerk.Outcome) {
 	r.returned, r.verdict, r.reply = w.now, out.Verdict, out.Reply
 	w.trace.numbers(w.now, raft.None, "outcome", uint64(r.id), uint64(out.Verdict), uint64(out.Reply.GetCode()))
+	if w.diverging != nil {
+		return
+	}
 	if out.Verdict == clerk.Maybe && r.needless() {
 		w.failf("needless ErrMaybe", "the replies tell more: %s", r)
 	}

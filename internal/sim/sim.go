@@ -74,6 +74,9 @@ type world struct {
 	events   uint64
 	recovery time.Duration // from the end of the faults to some work done
 	catchUp  time.Duration // from there until all nodes had caught up
+
+	diverging *node // whose state is another than that of its peers, by a mistake; see diverge
+	spread    bool  // another has taken its state over
 }
 
 func newWorld(opt Options) *world {
@@ -158,6 +161,7 @@ func (w *world) run() {
 	w.heal()
 	w.converge()
 	w.check.ending()
+	w.diverge()
 }
 
 // heal ends all faults but for clocks, and the slow disk of a sole voter, which nodes must

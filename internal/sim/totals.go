@@ -65,6 +65,7 @@ func (c *Counts) add(d Counts) {
 	c.Reads += d.Reads
 	c.LeaseReads += d.LeaseReads
 	c.Starts += d.Starts
+	c.Divergences += d.Divergences
 }
 
 func (t *Totals) String() string {
@@ -102,6 +103,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"restarts", c.Starts, 4 * t.Seeds}, {"snapshots taken", c.Snapshots, t.Seeds},
 		{"snapshots restored", c.Restores, t.Seeds}, {"snapshots installed", c.Installs, t.Seeds / 4},
 		{"reads", c.Reads, 10 * t.Seeds}, {"lease reads", c.LeaseReads, t.Seeds / 2},
+		{"divergences noticed", c.Divergences, t.Seeds / 4},
 	} {
 		if x.n < x.atLeast {
 			complain("only %d %s in %d seeds", x.n, x.name, t.Seeds)

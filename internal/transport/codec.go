@@ -59,6 +59,8 @@ func newMessage(kind raft.MessageKind) raft.Message {
 		return new(raft.ReadIndexReply)
 	case raft.KindLogLost:
 		return new(raft.LogLost)
+	case raft.KindStateHash:
+		return new(raft.StateHash)
 	default:
 		return nil
 	}
@@ -110,6 +112,10 @@ func (c *coder) layout(m raft.Message) {
 		number(c, &m.Index)
 	case *raft.LogLost:
 		number(c, &m.Match)
+	case *raft.StateHash:
+		number(c, &m.Index)
+		c.flag(&m.Known)
+		number(c, &m.Hash)
 	default:
 		panic(fmt.Sprintf("transport: no layout for %T", m))
 	}

@@ -19,6 +19,7 @@ var kinds = []raft.MessageKind{
 	raft.KindPreVote, raft.KindPreVoteReply, raft.KindRequestVote, raft.KindRequestVoteReply,
 	raft.KindAppendEntries, raft.KindAppendEntriesReply, raft.KindAppendEntriesReject,
 	raft.KindInstallSnapshot, raft.KindTimeoutNow, raft.KindReadIndex, raft.KindReadIndexReply, raft.KindLogLost,
+	raft.KindStateHash,
 }
 
 // examples has one message of each kind, with no field at its zero value and no
@@ -44,6 +45,7 @@ func examples() []raft.Message {
 		&raft.ReadIndex{Header: h, ID: 4},
 		&raft.ReadIndexReply{Header: h, ID: 4, Index: 5},
 		&raft.LogLost{Header: h, Match: 4},
+		&raft.StateHash{Header: h, Index: 4, Known: true, Hash: 5},
 	}
 }
 

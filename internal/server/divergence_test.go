@@ -1,0 +1,38 @@
+package server
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"balsa/kv"
+	"balsa/rsm"
+)
+
+// TestServerWhoseStateDivergesStopsForGood: its peers go on, and it does not start again.
+func TestServerWhoseStateDivergesStopsForGood(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, 3, "")
+	c.startAll()
+	odd := c.leader()
+	replica := c.servers[odd].front.replica.Load()
+	mistake := func(kv.Result, error) { // on the goroutine that executes
+		replica.Store.DoOp(kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true})
+	}
+	replica.Node.SubmitFunc(kv.Op{Kind: kv.Put, Key: "a", Value: []byte("1")}, mistake)
+	c.put("b", "1", 0)
+	select {
+	case <-c.servers[odd].Failed():
+	case <-time.After(patience):
+		t.Fatal("it goes on")
+	}
+	if err := c.servers[odd].Err(); !errors.Is(err, rsm.ErrDiverged) {
+		t.Errorf("it stops: %v", err)
+	}
+	c.stop(odd)
+	if _, err := Start(c.configs[odd]); !errors.Is(err, rsm.ErrDiverged) {
+		t.Errorf("it starts again: %v", err)
+	}
+	c.put("c", "1", 0)
+	c.wants("a", "1")
+}

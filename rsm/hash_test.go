@@ -1,0 +1,109 @@
+package rsm
+
+import (
+	"fmt"
+	"io"
+	"testing"
+
+	"balsa/raft"
+)
+
+// TestJudge: members 1 to n vote, and tell their hashes one after the other: 0 says nothing.
+func TestJudge(t *testing.T) {
+	for _, tc := range []struct {
+		hashes   []uint64 // of members 1, 2, ...; member 1 judges
+		learners int      // of them, the last ones
+		diverged bool
+		alarm    bool
+	}{
+		{hashes: []uint64{7}},
+		{hashes: []uint64{7, 7, 7}},
+		{hashes: []uint64{7, 7, 8}},
+		{hashes: []uint64{8, 7, 7}, diverged: true},
+		{hashes: []uint64{7, 8, 0}, alarm: true}, // the third may agree with either
+		{hashes: []uint64{7, 8, 9}, alarm: true},
+		{hashes: []uint64{0, 7, 7}}, // its own is not known yet
+		{hashes: []uint64{7, 0, 0}},
+		{hashes: []uint64{7, 8}, alarm: true},
+		{hashes: []uint64{7, 7, 8, 8, 0}, alarm: true},
+		{hashes: []uint64{7, 7, 8, 8, 8}, diverged: true},
+		{hashes: []uint64{7, 7, 7, 8, 9}},
+		{hashes: []uint64{7, 7, 7, 8}, learners: 1},
+		{hashes: []uint64{8, 7, 7, 8, 8}, learners: 2, diverged: true}, // learners do not count
+	} {
+		var c comparison
+		c.at(5)
+		var voters []raft.NodeID
+		for i := range len(tc.hashes) - tc.learners {
+			voters = append(voters, raft.NodeID(i+1))
+		}
+		for i, hash := range tc.hashes {
+			if hash != 0 {
+				c.hashes[raft.NodeID(i+1)] = hash
+				c.judge(1, raft.NewConfiguration(voters...))
+			}
+		}
+		if c.diverged != tc.diverged || c.alarm != tc.alarm {
+			t.Errorf("%+v: diverged %t, alarm %t", tc, c.diverged, c.alarm)
+		}
+	}
+}
+
+func TestAlarmEndsWhenAMajorityAgrees(t *testing.T) {
+	var c comparison
+	conf := raft.NewConfiguration(1, 2, 3)
+	c.at(5)
+	c.hashes[1], c.hashes[2] = 7, 8
+	c.judge(1, conf)
+	c.at(6)
+	if c.judge(1, conf); !c.alarm {
+		t.Error("a new index ends the alarm")
+	}
+	c.hashes[1], c.hashes[3] = 7, 7
+	if c.judge(1, conf); c.alarm || c.diverged {
+		t.Errorf("%+v", c)
+	}
+}
+
+// summed is a Hasher that counts what it has executed.
+type summed uint64
+
+func (s *summed) DoOp(n uint64) uint64           { *s += summed(n); return uint64(*s) }
+func (s *summed) Snapshot() (io.WriterTo, error) { return nil, nil }
+func (s *summed) Restore(io.Reader) error        { return nil }
+func (s *summed) Hash() uint64                   { return uint64(*s) }
+
+type oneByte struct{}
+
+func (oneByte) Append(dst []byte, n uint64) []byte { return append(dst, byte(n)) }
+func (oneByte) Decode(data []byte) (uint64, error) { return uint64(data[0]), nil }
+
+// TestApplierTellsHashes: of the past as long as it remembers it, and of the future when it
+// gets there, in the midst of a task too.
+func TestApplierTellsHashes(t *testing.T) {
+	var told []string
+	a := Applier[uint64, uint64, int]{
+		Machine: new(summed), Codec: oneByte{},
+		Hashed: func(index raft.Index, hash uint64) { told = append(told, fmt.Sprint(index, "=", hash)) },
+	}
+	next := raft.Index(1)
+	apply := func(want raft.Index, n int) {
+		task := ApplyTask[int]{Hash: want}
+		for range n {
+			task.Commands = append(task.Commands, Command[int]{Entry: raft.Entry{Index: next, Kind: raft.EntryCommand, Data: []byte{1}}})
+			next++
+		}
+		if _, err := a.Apply(task); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(3, 5)
+	apply(2, 0)
+	apply(7, 1)
+	apply(0, 3)
+	apply(0, numHashes)
+	apply(8, 0) // forgotten
+	if got := fmt.Sprint(told); got != "[3=3 2=2 7=7]" {
+		t.Errorf("told %s", got)
+	}
+}

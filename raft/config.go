@@ -2,8 +2,8 @@ package raft
 
 import "fmt"
 
-// Rand is the source of the core's randomness: election timeouts and the first
-// ReadID. *math/rand/v2.Rand is one.
+// Rand is the source of the core's randomness: election timeouts, and Config.Names where
+// that is not given. *math/rand/v2.Rand is one.
 type Rand interface {
 	IntN(n int) int
 	Uint64() uint64
@@ -50,6 +50,10 @@ type Config struct {
 	// Now is what the clock shows at the start, or less.
 	Now  Instant
 	Rand Rand
+	// Names is a number that no other life of this node has had, nor one near it: from there
+	// on it counts its ReadIDs and Campaigns, and safety rests on none of these coming again
+	// after a restart. Default: drawn from Rand, which then must not repeat itself either.
+	Names uint64
 }
 
 func (c Config) withDefaults() (Config, error) {

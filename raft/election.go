@@ -58,6 +58,11 @@ func (r *Raft) awaitsOutcome(except NodeID) bool {
 	}
 }
 
+// maxVoteWait bounds, in election timeouts, for how long a vote is waited for, if the own disk
+// took long for it: a disk that hung for an hour says nothing of the others', and the
+// candidate may be gone.
+const maxVoteWait = 20
+
 // startPreVote asks whether an election could be won before disturbing anyone
 // with a new term (thesis 9.6). A candidate asks so beside its campaign, whose votes may
 // still be on their way to the voters' disks: what comes first decides.
@@ -129,7 +134,10 @@ func (r *Raft) askVotes() {
 // voteSaved is called when the vote of this term is durable: for others it leaves only
 // now, and the own one counts. From now on there is something to wait for.
 func (r *Raft) voteSaved() {
-	r.electionElapsed, r.sinceVote, r.voteTook = 0, 0, r.sinceVote
+	r.electionElapsed = 0
+	if r.leader == None { // else the outcome is known
+		r.sinceVote, r.voteTook = 0, min(r.sinceVote, maxVoteWait*r.cfg.ElectionTimeoutTicks)
+	}
 	if r.votes != nil {
 		r.votes[r.id] = true
 		r.countVotes()

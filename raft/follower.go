@@ -8,6 +8,7 @@ func (r *Raft) follow(leader NodeID) {
 		r.becomeFollower(r.term, leader)
 	}
 	r.electionElapsed, r.sinceLeader = 0, 0
+	r.sinceVote, r.voteTook = r.cfg.ElectionTimeoutTicks, 0 // what the vote came to is known
 	if r.hurried {
 		r.resetElectionTimer()
 	}
@@ -44,7 +45,9 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 // Without a bound the log would grow until memory ends. Each reason passes by itself:
 //
 //   - the disk is behind by MaxUnstableBytes, and has to catch up;
-//   - the log that was applied is full (see LimitLog), and has to be compacted;
+//   - the log that was applied is full (see LimitLog), and has to be compacted. What a
+//     new leader needs to commit the first entry of its term is taken all the same: it
+//     could serve no reads without (thesis 6.4);
 //   - the state machine is behind by MaxUnappliedBytes, because it is slow or restores
 //     a snapshot. That counts only while there is something committed to apply: what is
 //     here and not committed may need more entries to become so. The log that this node
@@ -54,7 +57,7 @@ func (r *Raft) congested(prev Index, entries []Entry) bool {
 	switch {
 	case len(entries) == 0:
 		return false
-	case r.diskBehind(sizeOf(entries)), r.logFull():
+	case r.diskBehind(sizeOf(entries)), r.logFull() && r.log.lastTerm() == r.term:
 		return true
 	case r.applied >= r.commit:
 		return false

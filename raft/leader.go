@@ -16,6 +16,7 @@ func (r *Raft) becomeLeader() {
 		}
 	}
 	r.pendingBytes = r.log.bytes(r.applied+1, r.log.last())
+	r.ownDisk.wasFull = r.logFull()
 	r.appendOwn(EntryNoop, nil)
 }
 

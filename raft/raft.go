@@ -132,7 +132,10 @@ func New(cfg Config, s State) (*Raft, error) {
 		log: newLog(s), confs: confs,
 		commit: s.Snapshot.Index, handed: s.Snapshot.Index, applied: s.Snapshot.Index,
 	}
-	names := cfg.Rand.Uint64()
+	names := cfg.Names
+	if names == 0 {
+		names = cfg.Rand.Uint64()
+	}
 	r.nextReadID, r.campaign = ReadID(names), Campaign(names)
 	if s.Snapshot.Term > r.term {
 		// A snapshot that arrives is durable before the message about it raises the
@@ -274,6 +277,7 @@ func (r *Raft) Tick(now Instant) {
 	r.electionElapsed++
 	r.sinceLeader++
 	r.sinceVote++
+	r.ownDisk.pause = max(0, r.ownDisk.pause-1)
 	if r.role == Leader {
 		r.tickLeader()
 	} else {
@@ -351,7 +355,7 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 func (r *Raft) leaveLeadership() {
 	r.failReads()
 	r.peers, r.pendingBytes, r.transfer, r.roundWanted = nil, 0, transfer{}, false
-	r.ownDisk = diskWatch{}
+	r.ownDisk = diskWatch{pause: r.ownDisk.pause}
 	r.roundTimes = roundTimes{}
 }
 

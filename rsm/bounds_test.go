@@ -14,14 +14,13 @@ import (
 // bounds says of each list, map and queue of a replica and its shell what keeps it from
 // growing without end. Those of the core are in package raft.
 var bounds = map[string]string{
-	"Replica.submits.latest":  "maxWaiting, with earlier: TestWaitingIsBounded",
-	"Replica.submits.earlier": "maxWaiting, with latest",
-	"Replica.asked":           "maxWaiting, with ready: TestWaitingIsBounded",
-	"Replica.ready":           "maxWaiting, with asked",
-	"Replica.offers":          "maxOffers: TestWaitingIsBounded",
-	"Replica.sent":            "the members",
-	"Replica.fates":           "of one turn: what Events had, and what waits",
-	"Replica.refused":         "of one turn: Events.Messages",
+	"Replica.submits.terms": "maxWaiting, in all lists together: TestWaitingIsBounded",
+	"Replica.asked":         "maxWaiting, with ready: TestWaitingIsBounded",
+	"Replica.ready":         "maxWaiting, with asked",
+	"Replica.offers":        "maxOffers: TestWaitingIsBounded",
+	"Replica.sent":          "the members",
+	"Replica.fates":         "of one turn: what Events had, and what waits",
+	"Replica.refused":       "of one turn: Events.Messages",
 
 	"Replica.comparison.hashes": "the members",
 	"Replica.messages":          "of one turn: the members, for each of Events.Messages and Events.Calls",
@@ -123,6 +122,11 @@ func TestInboxBytesAreBounded(t *testing.T) {
 		n := len(b.events.Messages) + len(b.events.Submits)
 		if n == 0 || (n-1)*large > maxInboxBytes {
 			t.Errorf("%d MiB of %s wait", n, c.name)
+		}
+		if c.name == "submits" {
+			if b.addMessage(&raft.ReadIndex{}); len(b.events.Messages) != 1 {
+				t.Error("operations keep out a message")
+			}
 		}
 		b.take(Events[int]{})
 		if c.add(b); len(b.events.Messages)+len(b.events.Submits) != 1 {

@@ -266,3 +266,32 @@ func TestLogIsBoundedWhileASnapshotIsSlow(t *testing.T) {
 		}
 	})
 }
+
+// Who waits hears that the replica stops, although the machine does not come back from an
+// operation of somebody else.
+func TestStopWithAMachineThatHangs(t *testing.T) {
+	run(t, 1, -1, func(t *testing.T, c *cluster) {
+		id := c.leader()
+		gate := make(chan struct{})
+		c.machines[id].hold(gate)
+		fates := make(chan error, 3)
+		for range cap(fates) {
+			c.nodes[id].SubmitFunc(1, func(_ int64, err error) { fates <- err })
+			time.Sleep(100 * time.Millisecond)
+		}
+		n := c.nodes[id]
+		stopped := make(chan struct{})
+		go func() { n.Stop(); close(stopped) }()
+		synctest.Wait()
+		if got := len(fates); got != cap(fates)-1 { // all but the one that is being executed
+			t.Errorf("%d of %d have heard that the replica stops", got, cap(fates))
+		}
+		close(gate)
+		<-stopped
+		for range cap(fates) {
+			if err := <-fates; err != nil && !errors.Is(err, rsm.ErrStopped) {
+				t.Errorf("one ends with %v", err)
+			}
+		}
+	})
+}

@@ -65,7 +65,7 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 		n.apply.add(e.ApplyTask)
 	}
 	for _, h := range e.Snapshots {
-		n.storing.Go(func() { n.sendSnapshot(h) })
+		n.others.Go(func() { n.sendSnapshot(h) })
 	}
 	var zero Result
 	for _, f := range e.Fates {
@@ -150,7 +150,7 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 
 // saveImage saves what the state machine gave, in the background.
 func (n *Node[Op, Result]) saveImage(image *Image) {
-	n.storing.Go(func() {
+	n.others.Go(func() {
 		err := n.saveSnapshot(image.Meta, image.Write)
 		n.endSnapshot(image, errors.Join(err, image.Close()))
 	})

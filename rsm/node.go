@@ -38,8 +38,8 @@ type Node[Op, Result any] struct {
 	done    chan struct{} // closed when they have ended
 	ctx     context.Context
 	cancel  context.CancelFunc
-	running sync.WaitGroup // loop and apply
-	storing sync.WaitGroup // disk, and those for snapshots
+	loop    sync.WaitGroup // the goroutine
+	others  sync.WaitGroup // all others
 	failure atomic.Pointer[error]
 	leads   atomic.Bool
 	lease   sharedLease
@@ -98,9 +98,9 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	}
 	n.lease.applied.Store(uint64(n.applier.Index()))
 	n.logStart(state)
-	n.running.Go(n.runLoop)
-	n.running.Go(n.runApply)
-	n.storing.Go(n.runDisk)
+	n.loop.Go(n.runLoop)
+	n.others.Go(n.runApply)
+	n.others.Go(n.runDisk)
 	go n.finish()
 	return n, nil
 }
@@ -110,10 +110,11 @@ func (n *Node[Op, Result]) logStart(s raft.State) {
 		"snapshot", s.Snapshot.Index, "entries", len(s.Entries), "voters", s.Snapshot.Configuration.Voters.String())
 }
 
-// finish ends everybody who still waits, and waits for the goroutines. Those that use the
-// disk come last: if that hangs nobody but Stop has to wait for it.
+// finish ends everybody who still waits, and waits for the goroutines. Nobody but Stop has to
+// wait for a disk, or a state machine, that hangs: only those whose operation that
+// executes hear of it from there.
 func (n *Node[Op, Result]) finish() {
-	n.running.Wait()
+	n.loop.Wait()
 	ev := n.inbox.close()
 	var zero Result
 	for _, done := range n.replica.Drain(ev) {
@@ -126,7 +127,7 @@ func (n *Node[Op, Result]) finish() {
 	for _, f := range ev.Calls {
 		f(nil)
 	}
-	n.storing.Wait()
+	n.others.Wait()
 	close(n.done)
 }
 
@@ -148,9 +149,10 @@ func (n *Node[Op, Result]) shutdown() {
 func (n *Node[Op, Result]) stopping() bool { return n.ctx.Err() != nil }
 
 // Stop ends the replica and returns when no goroutine of it is left. Pending
-// Submits get ErrStopped at once, but Stop waits for a call of Storage that is under
-// way, as long as that takes: who does not want to wait for a disk that hangs calls it
-// in a goroutine. It closes neither the Storage nor the Transport: close
+// Submits get ErrStopped at once, but for those that the StateMachine is executing. Stop
+// itself waits for calls of Storage and StateMachine that are under way, as long as they
+// take: who does not want to wait for a disk that hangs calls it in a goroutine. It closes
+// neither the Storage nor the Transport: close
 // the Transport before, so that nothing more is received, and the Storage after.
 func (n *Node[Op, Result]) Stop() {
 	n.shutdown()

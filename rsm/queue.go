@@ -17,9 +17,10 @@ func signal(wake chan struct{}) {
 }
 
 // queue hands tasks from the loop to one other goroutine, which takes all that
-// wait at once. It needs no bound of its own: what waits for the disk is bounded by
-// raft.Config.MaxUnstableBytes, what waits to be applied by MaxPendingBytes and
-// MaxUnappliedBytes.
+// wait at once. It needs no bound of its own: the entries that wait for the disk are bounded
+// by raft.Config.MaxUnstableBytes, those that wait to be applied by MaxPendingBytes and
+// MaxUnappliedBytes. What else waits for the disk comes with an election or the end of a
+// snapshot, and is small.
 type queue[T any] struct {
 	wake   chan struct{}
 	mu     sync.Mutex
@@ -59,9 +60,10 @@ type inbox[W any] struct {
 	wake   chan struct{}
 	mu     sync.Mutex
 	events Events[W]
-	// bytes is the size of events.Submits and events.Messages, about.
-	bytes  int
-	closed bool
+	// submitBytes and messageBytes are about the sizes of events.Submits and Messages: what
+	// clients send must not keep out what members do.
+	submitBytes, messageBytes int
+	closed                    bool
 }
 
 // Bounds on what may wait for the loop. It empties the inbox at each turn, so that
@@ -71,7 +73,7 @@ type inbox[W any] struct {
 const (
 	maxInboxWaiters     = 1 << 16 // in each list of those who wait
 	maxInboxMessages    = 1 << 14
-	maxInboxBytes       = 64 << 20 // of operations and messages; one more may be larger
+	maxInboxBytes       = 64 << 20 // of operations, and of messages; one more may be larger
 	maxInboxUnreachable = 1 << 8
 )
 
@@ -94,13 +96,14 @@ func (b *inbox[W]) ask(f func(*Replica[W])) error {
 	return err
 }
 
-// addTo adds to one of the lists of b that hold somebody who waits.
+// addTo adds to one of the lists of b that hold somebody who waits; bytes are those of an
+// operation.
 func addTo[W, T any](b *inbox[W], list *[]T, x T, bytes int) error {
 	b.mu.Lock()
-	closed, full := b.closed, len(*list) >= maxInboxWaiters || bytes > 0 && b.bytes >= maxInboxBytes
+	closed, full := b.closed, len(*list) >= maxInboxWaiters || bytes > 0 && b.submitBytes >= maxInboxBytes
 	if !closed && !full {
 		*list = append(*list, x)
-		b.bytes += bytes
+		b.submitBytes += bytes
 	}
 	b.mu.Unlock()
 	switch {
@@ -116,9 +119,9 @@ func addTo[W, T any](b *inbox[W], list *[]T, x T, bytes int) error {
 func (b *inbox[W]) addMessage(m raft.Message) {
 	bytes := messageBytes(m)
 	b.mu.Lock()
-	if !b.closed && len(b.events.Messages) < maxInboxMessages && b.bytes < maxInboxBytes {
+	if !b.closed && len(b.events.Messages) < maxInboxMessages && b.messageBytes < maxInboxBytes {
 		b.events.Messages = append(b.events.Messages, m)
-		b.bytes += bytes
+		b.messageBytes += bytes
 	}
 	b.mu.Unlock()
 	signal(b.wake)
@@ -183,7 +186,7 @@ func (b *inbox[W]) take(before Events[W]) Events[W] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	ev := b.events
-	b.events, b.bytes = before, 0
+	b.events, b.submitBytes, b.messageBytes = before, 0, 0
 	return ev
 }
 

@@ -8,11 +8,16 @@ import "balsa/raft"
 // is an index and a term: the same index may have been proposed in several terms
 // by a leader that lost its entries and came back.
 type submits[W any] struct {
-	// latest are those of the term of reign, by rising index.
-	term   raft.Term
-	latest []submit[W]
-	// earlier are those of terms before; few, and rarely any.
-	earlier []submit[W]
+	// terms are the terms that this replica led and in which somebody waits still, by
+	// rising term: rarely more than one.
+	terms []submitsOfTerm[W]
+	count int
+}
+
+// submitsOfTerm are those of one term, by rising index.
+type submitsOfTerm[W any] struct {
+	term raft.Term
+	list []submit[W]
 }
 
 type submit[W any] struct {
@@ -22,11 +27,12 @@ type submit[W any] struct {
 }
 
 func (s *submits[W]) add(term raft.Term, index raft.Index, w W) {
-	if term != s.term {
-		s.earlier = append(s.earlier, s.latest...)
-		s.term, s.latest = term, nil
+	if n := len(s.terms); n == 0 || s.terms[n-1].term != term {
+		s.terms = append(s.terms, submitsOfTerm[W]{term: term})
 	}
-	s.latest = append(s.latest, submit[W]{term, index, w})
+	latest := &s.terms[len(s.terms)-1]
+	latest.list = append(latest.list, submit[W]{term, index, w})
+	s.count++
 }
 
 // committed removes those whose fate the commit of an entry of the given term at
@@ -34,35 +40,32 @@ func (s *submits[W]) add(term raft.Term, index raft.Index, w W) {
 // terms wherever they are. Behind a committed entry no log that ever leads holds one
 // of an earlier term, because terms never fall along a log.
 func (s *submits[W]) committed(index raft.Index, term raft.Term, end func(submit[W])) {
-	if len(s.earlier) > 0 {
-		kept := s.earlier[:0]
-		for _, sub := range s.earlier {
-			if sub.index <= index || sub.term < term {
-				end(sub)
-			} else {
-				kept = append(kept, sub)
-			}
+	kept := s.terms[:0]
+	for _, t := range s.terms {
+		n := 0
+		for n < len(t.list) && (t.list[n].index <= index || t.term < term) {
+			end(t.list[n])
+			n++
 		}
-		clear(s.earlier[len(kept):])
-		s.earlier = kept
+		clear(t.list[:n])
+		s.count -= n
+		// The last list keeps its space for those to come.
+		if t.list = t.list[n:]; len(t.list) > 0 || t.term == s.terms[len(s.terms)-1].term {
+			kept = append(kept, t)
+		}
 	}
-	n := 0
-	for n < len(s.latest) && (s.latest[n].index <= index || s.term < term) {
-		end(s.latest[n])
-		n++
-	}
-	clear(s.latest[:n])
-	s.latest = s.latest[n:]
+	clear(s.terms[len(kept):])
+	s.terms = kept
 }
 
-func (s *submits[W]) len() int { return len(s.latest) + len(s.earlier) }
+func (s *submits[W]) len() int { return s.count }
 
 func (s *submits[W]) drain() (waiters []W) {
-	for _, list := range [][]submit[W]{s.earlier, s.latest} {
-		for _, sub := range list {
+	for _, t := range s.terms {
+		for _, sub := range t.list {
 			waiters = append(waiters, sub.waiter)
 		}
 	}
-	s.earlier, s.latest = nil, nil
+	s.terms, s.count = nil, 0
 	return waiters
 }

@@ -112,7 +112,8 @@ func TestMetricsShowWhatTheServersDo(t *testing.T) {
 	}
 	for name, least := range map[string]float64{
 		"server_leader_changes_total": 1, "server_log_bytes": puts, "wal_bytes": puts, "wal_segments": 1, "snapshot_bytes": 1,
-		"wal_fsync_duration_seconds": puts, "wal_written_bytes_total": puts, "server_requests_in_progress": 0, "server_requests_in_progress_bytes": 0,
+		"wal_fsync_duration_seconds": 1, // fewer than puts: what a majority has does not wait for the leader's disk
+		"wal_written_bytes_total":    puts, "server_requests_in_progress": 0, "server_requests_in_progress_bytes": 0,
 	} {
 		if got := led.of(name); got < least {
 			t.Errorf("the leader's %s is %v, want %v at least", name, got, least)

@@ -159,11 +159,12 @@ func (k *checker) snapshot(n *node, v *view, index, newest raft.Index) {
 }
 
 // bounds: who holds as much of the applied log as it may, or of what waits for its disk,
-// takes nothing more before there is less of it, whatever is slow. A new leader's first
-// entry is taken all the same.
+// takes nothing more before there is less of it, whatever is slow. What a new leader needs to
+// commit its first entry is taken all the same, though not beyond what waits for the disk.
 func (k *checker) bounds(n *node, v *view, s *rsm.Status) {
 	grown := s.LastIndex > v.seen.LastIndex && len(v.log) > 0 && v.log[len(v.log)-1].Kind != raft.EntryNoop
-	if v.full && s.FirstIndex == v.seen.FirstIndex && grown || v.late && s.DurableIndex == v.seen.DurableIndex && grown {
+	begun, _ := v.term(v.seen.LastIndex)
+	if v.full && s.FirstIndex == v.seen.FirstIndex && begun == s.Term && grown || v.late && s.DurableIndex == v.seen.DurableIndex && grown {
 		k.w.failf("log bound", "%s takes entries beyond %d: %s", n.id, v.seen.LastIndex, n.describe())
 	}
 	v.seen = s.Status

@@ -206,8 +206,10 @@ func (r *Raft) onRequestVote(m *RequestVote) {
 	free := r.vote == m.From || (r.vote == None && r.leader == None)
 	granted := free && r.upToDate(m.LastIndex, m.LastTerm)
 	if granted {
+		if r.vote == None { // to a request that is repeated this vote was given before
+			r.electionElapsed = 0
+		}
 		r.setHardState(r.term, m.From)
-		r.electionElapsed = 0
 	}
 	r.send(&RequestVoteReply{Header: Header{To: m.From}, Campaign: m.Campaign, Granted: granted})
 }

@@ -103,6 +103,23 @@ func measureElection(t *testing.T, seed uint64, sync, trip time.Duration) (took 
 	return took
 }
 
+// A candidate that hears no answer asks again and again. Who has voted for it does not wait for
+// it any longer than for one that asks once.
+func TestARepeatedRequestPutsNothingOff(t *testing.T) {
+	r := newCore(t, 1, 3, State{})
+	m := &RequestVote{Header: Header{From: 2, To: 1, Term: 1}, Campaign: 7}
+	for range 100 {
+		step(t, r, m)
+		if e := r.Effects(); e.Persist != nil {
+			r.Persisted(e.Persist.Seq)
+		}
+		if r.Tick(0); r.Role() == PreCandidate {
+			return
+		}
+	}
+	t.Error("it waits for the candidate for ever")
+}
+
 // leader is the one of the highest term.
 func (c *cluster) leader() (leader *node) {
 	for _, n := range c.nodes {

@@ -25,6 +25,7 @@ func (w *world) converge() {
 	w.recovery = max(0, w.now-start)
 	w.absence()
 	w.oneDiskHangs()
+	w.minorityFails()
 	w.catchUpAll()
 	w.oneForgets()
 	w.streams(start)

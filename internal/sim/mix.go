@@ -116,6 +116,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Calm:            milliseconds(pick(r, 200, 500, 1500, 5000)),
 	}
 	m.MaxUnapplied = max(m.MaxUnapplied, 20*m.Padding) // or clients outrun whoever has a backlog
+	m.MaxUnstable = max(m.MaxUnstable, 20*m.Padding)
 	m.Think = time.Duration(m.Clients*m.Streams) * time.Second / time.Duration(pick(r, 10, 20, 20, 40, 150))
 	m.Eager, m.EagerReads = pick(r, 0, 0, 0, 0, 1, 2), pick(r, 0.1, 0.5, 1, 1, 1)
 	m.Eager = min(m.Eager, m.Clients-1)

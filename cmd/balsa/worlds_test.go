@@ -115,7 +115,7 @@ func fullPipe(t *testing.T, cmd *exec.Cmd) (r, w *os.File) {
 
 var outputWorlds = []outputWorld{
 	{"the reader has ended", func(t *testing.T, cmd *exec.Cmd) (func(), func() string) {
-		r, w := pipe(t, cmd)
+		r, w := fullPipe(t, cmd) // full, so that no line gets out before its reader ends
 		return func() { w.Close(); r.Close() }, nil
 	}, true},
 	{"the reader has stopped", func(t *testing.T, cmd *exec.Cmd) (func(), func() string) {

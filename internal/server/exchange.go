@@ -120,7 +120,7 @@ func (x *exchange) startAll(ctx context.Context, batch *api.RequestBatch) error 
 			for _, req := range batch.Requests[i+1:] {
 				x.refuse(req.Id, v)
 			}
-			break
+			return x.awaitRoom(ctx, time.After(uncountedWait)) // a client that reads needs no longer
 		}
 		err := x.awaitRoom(ctx, nil)
 		x.account.shrink(kept)
@@ -128,10 +128,7 @@ func (x *exchange) startAll(ctx context.Context, batch *api.RequestBatch) error 
 			return err
 		}
 	}
-	if x.hasRoom() {
-		return nil
-	}
-	return x.awaitRoom(ctx, time.After(uncountedWait)) // a client that reads needs no longer
+	return nil
 }
 
 // start hands one request to the handler, or refuses it.

@@ -8,8 +8,14 @@ const (
 	requestOverhead = 256
 	// shareFactor is how many times as much as is left a client and its address may have.
 	shareFactor = 3
-	// keptBack is which part of a bound is for those who have no more than an even share.
+	// keptBack is which part of a bound is for those who have no more than an even share, or
+	// one thing.
 	keptBack = 4
+	// oneThing is which part of what is left one thing may be there, with all that its address
+	// has, and evenFactor how many times as much as is left the address may have of a client
+	// with an even share.
+	oneThing   = 4
+	evenFactor = 5
 )
 
 // flow counts things in progress, and their bytes, against a bound.
@@ -23,8 +29,9 @@ type flow struct {
 // bound is how many things there may be, and how many bytes.
 type bound struct{ things, bytes int64 }
 
-// over divides a bound.
-func (b bound) over(n int64) bound { return bound{b.things / n, b.bytes / n} }
+// over divides a bound, times multiplies it.
+func (b bound) over(n int64) bound  { return bound{b.things / n, b.bytes / n} }
+func (b bound) times(n int64) bound { return bound{b.things * n, b.bytes * n} }
 
 // exceeds tells whether there is more than a bound allows.
 func (b bound) exceeds(most bound) bool { return b.things > most.things || b.bytes > most.bytes }
@@ -42,11 +49,14 @@ func (f *flow) within(now bound) bool {
 // account is where one client's things count: for itself, for the address that it
 // connects from, and for the server. The address has no bound of its own.
 //
-// Up to an even share of the server's bound a client gets whatever there is. Beyond it,
-// all that the client has and all that its address has may be three times what the server
+// All that the client has and all that its address has may be three times what the server
 // has left: the more ask for much, the less each gets (dynamic thresholds: Choudhury and
 // Hahne, IEEE/ACM Transactions on Networking 6(2), 1998). So one address alone gets three
-// quarters of the bound; the last quarter is only for even shares.
+// quarters of the bound. The last quarter is for clients that have no more than an even
+// share, and for one large thing at a time of those whose address has little.
+//
+// A client gets its even share unless its address has far more than is left: many clients
+// of one address, small as they are, must not add up to everything.
 type account struct {
 	client, source, server *flow
 	refused                func() // called for each thing that is not let in; may be nil
@@ -94,12 +104,16 @@ func (a *account) take(things, bytes int64) verdict {
 // unfair tells whether the client has more than it should, since others need it.
 func (a *account) unfair(client, source, server bound) bool {
 	most, even := a.server.max, a.server.even
-	if !client.exceeds(even) {
-		return false
+	left := bound{most.things - server.things, most.bytes - server.bytes}
+	both := bound{client.things + source.things, client.bytes + source.bytes}
+	switch {
+	case !client.exceeds(even):
+		return source.exceeds(even) && source.exceeds(left.times(evenFactor))
+	case server.exceeds(bound{most.things - most.things/keptBack, most.bytes - most.bytes/keptBack}):
+		return client.things > 1 || both.exceeds(left.over(oneThing))
+	default:
+		return both.exceeds(left.times(shareFactor))
 	}
-	left := bound{shareFactor * (most.things - server.things), shareFactor * (most.bytes - server.bytes)}
-	return bound{client.things + source.things, client.bytes + source.bytes}.exceeds(left) ||
-		server.things > most.things-most.things/keptBack || server.bytes > most.bytes-most.bytes/keptBack
 }
 
 func (a *account) give(things, bytes int64) {

@@ -50,6 +50,29 @@ func TestGreedyClientsLeaveRoomForOthers(t *testing.T) {
 	}
 }
 
+// Whatever a greedy address has, and in whatever pieces, another gets the largest requests
+// in: at least one at a time.
+func TestGreedyClientsLeaveRoomForLargeRequestsOfOthers(t *testing.T) {
+	for _, addresses := range []int{1, 4} {
+		for name, pieces := range map[string][]int64{
+			"large things, then smaller ones": {1 << 20, 256 << 10, 64<<10 + 300, 300},
+			"even shares":                     {30 << 10},
+		} {
+			t.Run(fmt.Sprint(addresses, " addresses, ", name), func(t *testing.T) {
+				c := quietClients()
+				for _, bytes := range pieces {
+					for i := range c.limits.Connections / len(pieces) {
+						c.join(nil, nil, fmt.Sprint("greedy", i%addresses)).fill(bytes)
+					}
+				}
+				if c.join(nil, nil, "another").requests.enter(1<<20+requestOverhead) != allowed {
+					t.Errorf("a large request is refused: %d bytes of %d are in progress", c.requests.bytes.Load(), c.limits.RequestBytes)
+				}
+			})
+		}
+	}
+}
+
 func TestOneAddressGetsMostOfWhatThereIs(t *testing.T) {
 	c := quietClients()
 	for range 100 {

@@ -74,6 +74,11 @@ func TestConcurrentUse(t *testing.T) {
 	if got.State.Snapshot.Index != last || len(got.State.Entries) != 0 {
 		t.Fatalf("got %s", got)
 	}
+	// Close came before the background goroutine was done, maybe.
+	if err := l.Compact(last); err != nil {
+		t.Fatal(err)
+	}
+	l.doChores()
 	if s := l.Stats(); s.Segments > 2 || s.SnapshotIndex != last {
 		t.Fatalf("got %+v", s)
 	}

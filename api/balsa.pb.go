@@ -338,6 +338,7 @@ const (
 	Peer_PROBE     Peer_Progress = 1 // looking for where the logs agree
 	Peer_REPLICATE Peer_Progress = 2 // a stream of appends
 	Peer_SNAPSHOT  Peer_Progress = 3 // a snapshot is on its way
+	Peer_LOST      Peer_Progress = 4 // nothing is sent: it has lost entries that it had acknowledged, and counts for nothing
 )
 
 // Enum value maps for Peer_Progress.
@@ -347,12 +348,14 @@ var (
 		1: "PROBE",
 		2: "REPLICATE",
 		3: "SNAPSHOT",
+		4: "LOST",
 	}
 	Peer_Progress_value = map[string]int32{
 		"NONE":      0,
 		"PROBE":     1,
 		"REPLICATE": 2,
 		"SNAPSHOT":  3,
+		"LOST":      4,
 	}
 )
 
@@ -1161,6 +1164,7 @@ type Peer struct {
 	Learner       bool                   `protobuf:"varint,5,opt,name=learner,proto3" json:"learner,omitempty"`
 	Progress      Peer_Progress          `protobuf:"varint,6,opt,name=progress,proto3,enum=balsa.v1.Peer_Progress" json:"progress,omitempty"`
 	MatchIndex    uint64                 `protobuf:"varint,7,opt,name=match_index,json=matchIndex,proto3" json:"match_index,omitempty"` // only the leader knows
+	Diverged      bool                   `protobuf:"varint,8,opt,name=diverged,proto3" json:"diverged,omitempty"`                       // its state was found to differ from that of a majority
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1242,6 +1246,13 @@ func (x *Peer) GetMatchIndex() uint64 {
 		return x.MatchIndex
 	}
 	return 0
+}
+
+func (x *Peer) GetDiverged() bool {
+	if x != nil {
+		return x.Diverged
+	}
+	return false
 }
 
 type TransferLeadershipRequest struct {
@@ -1448,7 +1459,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\awaiting\x18\x17 \x01(\tR\awaiting\x12\x14\n" +
 	"\x05alarm\x18\x18 \x01(\tR\x05alarm\x12\x1b\n" +
 	"\tuptime_ms\x18\x14 \x01(\x04R\buptimeMs\x12$\n" +
-	"\x05peers\x18\x15 \x03(\v2\x0e.balsa.v1.PeerR\x05peers\"\xa0\x02\n" +
+	"\x05peers\x18\x15 \x03(\v2\x0e.balsa.v1.PeerR\x05peers\"\xc6\x02\n" +
 	"\x04Peer\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
@@ -1458,12 +1469,14 @@ const file_balsa_proto_rawDesc = "" +
 	"\alearner\x18\x05 \x01(\bR\alearner\x123\n" +
 	"\bprogress\x18\x06 \x01(\x0e2\x17.balsa.v1.Peer.ProgressR\bprogress\x12\x1f\n" +
 	"\vmatch_index\x18\a \x01(\x04R\n" +
-	"matchIndex\"<\n" +
+	"matchIndex\x12\x1a\n" +
+	"\bdiverged\x18\b \x01(\bR\bdiverged\"F\n" +
 	"\bProgress\x12\b\n" +
 	"\x04NONE\x10\x00\x12\t\n" +
 	"\x05PROBE\x10\x01\x12\r\n" +
 	"\tREPLICATE\x10\x02\x12\f\n" +
-	"\bSNAPSHOT\x10\x03\"8\n" +
+	"\bSNAPSHOT\x10\x03\x12\b\n" +
+	"\x04LOST\x10\x04\"8\n" +
 	"\x19TransferLeadershipRequest\x12\x1b\n" +
 	"\ttarget_id\x18\x01 \x01(\x04R\btargetId\"J\n" +
 	"\x17TransferLeadershipReply\x12\x1b\n" +

@@ -74,6 +74,8 @@ type node struct {
 	saving  bool // a snapshot is being written
 	reads   map[ReadID]readCall
 	seen    observed
+	// forgetful: an old copy of the disk was put back, so that others may shut it out.
+	forgetful bool
 }
 
 // apply is one thing for the state machine to do: take over a snapshot, or entries.
@@ -272,6 +274,11 @@ func (c *cluster) effects(n *node) {
 	}
 	for _, h := range e.Snapshots {
 		c.sendSnapshot(n, h)
+	}
+	for _, id := range e.ShutOut {
+		if !c.node(id).forgetful {
+			c.failf("%s shuts out %s, whose disk has not gone back", n.id, id)
+		}
 	}
 	idle := len(n.applies) == 0
 	if e.Restore != nil {

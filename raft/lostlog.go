@@ -33,6 +33,9 @@ func (r *Raft) shutOut(p *progress) {
 		p.state, p.waiting, p.window = lost, false, window{}
 		p.active, p.wasActive, p.silentUntil = false, false, 0
 		r.shutOuts = append(r.shutOuts, p.id)
+		if r.transfer.to == p.id {
+			r.giveUpTransfer()
+		}
 	}
 	r.send(&LogLost{Header: Header{To: p.id}, Match: p.match})
 }

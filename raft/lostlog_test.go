@@ -26,7 +26,7 @@ func TestMemberThatForgotItsLogIsShutOut(t *testing.T) {
 	old.entries, old.queue, old.syncing = slices.Clone(old.entries), nil, 0
 	write(5)
 	c.crash(f.id)
-	f.disk = old
+	f.disk, f.forgetful = old, true
 	c.start(f.id)
 	c.run(time.Second)
 	if f.raft.Failure() == nil || !errors.Is(f.raft.Failure(), ErrLostLog) {
@@ -76,5 +76,71 @@ func TestLateRejectProvesNothing(t *testing.T) {
 	}
 	if len(e.Messages) == 0 || e.Messages[0].Kind() != KindLogLost {
 		t.Errorf("the member is not told: %v", e.Messages)
+	}
+}
+
+// Whose disk is in order is never shut out: not by messages that come late, twice and in
+// any order, not when it restarts, takes snapshots, or learns only. The cluster fails the
+// test if anybody is.
+func TestHealthyMembersAreNotShutOut(t *testing.T) {
+	rejects := 0
+	for seed := range uint64(20) {
+		conf := NewConfiguration(1, 2, 3)
+		conf.Learners = []NodeID{4}
+		c := newCluster(t, options{nodes: 4, config: conf, seed: seed, tick: 10 * time.Millisecond, heart: 2, election: 20, snapshotEvery: 5, inflight: 4,
+			faults: faults{delay: 2 * time.Millisecond, slow: time.Second, slowShare: 0.3, duplicate: 0.5, loss: 0.1, write: 4 * time.Millisecond, crashStored: 0.2}})
+		c.net.lose = func(m Message) bool {
+			if m.Kind() == KindAppendEntriesReject {
+				rejects++
+			}
+			return false
+		}
+		for range 200 {
+			if l := c.leader(); l != nil {
+				c.propose(l.id, "x")
+			}
+			c.run(c.upTo(40 * time.Millisecond))
+			if id := NodeID(1 + c.rand.IntN(4)); c.chance(0.1) {
+				c.crash(id)
+				c.run(c.upTo(100 * time.Millisecond))
+				c.start(id)
+			}
+		}
+		if c.check.lastCommitted() < 20 {
+			t.Errorf("seed %d: only %d entries", seed, c.check.lastCommitted())
+		}
+	}
+	if rejects < 1000 {
+		t.Errorf("only %d rejects", rejects)
+	}
+}
+
+// Leadership is not handed to a member that turns out to have forgotten its log, and writes
+// do not wait for that any longer.
+func TestTransferToAMemberThatForgotItsLogIsGivenUp(t *testing.T) {
+	r := elect(t, newCore(t, 1, 3, State{}))
+	settle(r)
+	from := Header{From: 2, To: 1, Term: r.term}
+	step(t, r, &AppendEntriesReply{Header: from, Match: r.log.last(), Round: r.round})
+	if _, err := r.Propose([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	settle(r)
+	if err := r.TransferLeadership(2); err != nil {
+		t.Fatal(err)
+	}
+	for range r.cfg.HeartbeatTicks {
+		r.Tick(0)
+	}
+	settle(r)
+	step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 1, Round: r.round})
+	if p := r.peer(2); p.state != lost {
+		t.Fatalf("it is %s", p.state)
+	}
+	if _, err := r.Propose([]byte("y")); err != nil {
+		t.Errorf("a write: %v", err)
+	}
+	if err := r.TransferLeadership(2); err == nil {
+		t.Error("leadership is handed to it")
 	}
 }

@@ -44,7 +44,7 @@ type Status struct {
 // PeerStatus is what a leader knows of one other member.
 type PeerStatus struct {
 	ID     NodeID
-	State  string // probe, replicate or snapshot
+	State  string // probe, replicate, snapshot or lost (see ErrLostLog)
 	Match  Index
 	Next   Index
 	Active bool // heard from since the last quorum check, or between the two before

@@ -78,8 +78,12 @@ func (r *Raft) tickTransfer() {
 		return
 	}
 	if t.elapsed++; t.elapsed >= r.cfg.ElectionTimeoutTicks {
-		t.to, t.pause = None, transferPause*r.cfg.ElectionTimeoutTicks
+		r.giveUpTransfer()
 	}
+}
+
+func (r *Raft) giveUpTransfer() {
+	r.transfer.to, r.transfer.pause = None, transferPause*r.cfg.ElectionTimeoutTicks
 }
 
 // maybeSendTimeoutNow tells the successor to begin once it has everything.

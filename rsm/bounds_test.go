@@ -23,6 +23,7 @@ var bounds = map[string]string{
 	"Replica.refused":       "of one turn: Events.Messages",
 
 	"Replica.comparison.hashes": "the members",
+	"Replica.comparison.odd":    "the members",
 	"Replica.messages":          "of one turn: the members, for each of Events.Messages and Events.Calls",
 	"Node.applier.hashes.ring":  "numHashes",
 

@@ -98,7 +98,9 @@ type comparison struct {
 	on     bool       // the StateMachine is a Hasher
 
 	diverged bool // a majority has another hash than this replica
-	alarm    bool // some differ, and no majority agrees
+	// odd are the others of whom that is known. It stops them, so what they were is kept.
+	odd   map[raft.NodeID]bool
+	alarm bool // some differ, and no majority agrees
 }
 
 // at compares at an index from now on.
@@ -121,10 +123,25 @@ func (c *comparison) judge(self raft.NodeID, conf raft.Configuration) {
 			own, known := c.hashes[self]
 			c.diverged = known && own != c.hashes[id]
 			c.alarm = false
+			c.noteOdd(self, hash)
 			return
 		}
 	}
 	c.alarm = c.alarm || differ
+}
+
+// noteOdd remembers who differs from the hash of a majority, until it does not any more.
+func (c *comparison) noteOdd(self raft.NodeID, majority uint64) {
+	for id, hash := range c.hashes {
+		if hash == majority || id == self {
+			delete(c.odd, id)
+			continue
+		}
+		if c.odd == nil {
+			c.odd = map[raft.NodeID]bool{}
+		}
+		c.odd[id] = true
+	}
 }
 
 // compare asks all members for their hash, if this is a leader and it is time to.

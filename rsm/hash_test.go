@@ -3,6 +3,8 @@ package rsm
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"testing"
 
 	"balsa/raft"
@@ -45,6 +47,34 @@ func TestJudge(t *testing.T) {
 		}
 		if c.diverged != tc.diverged || c.alarm != tc.alarm {
 			t.Errorf("%+v: diverged %t, alarm %t", tc, c.diverged, c.alarm)
+		}
+	}
+}
+
+// Who differs from a majority is remembered, when it is silent after that too, until it agrees.
+func TestWhoDivergesIsRemembered(t *testing.T) {
+	var c comparison
+	conf := raft.NewConfiguration(1, 2, 3)
+	conf.Learners = []raft.NodeID{4}
+	for i, at := range []struct {
+		hashes map[raft.NodeID]uint64
+		odd    string
+	}{
+		{map[raft.NodeID]uint64{1: 7, 2: 8, 4: 8}, "[]"}, // nobody knows who is right
+		{map[raft.NodeID]uint64{1: 7, 2: 7, 3: 8, 4: 9}, "[3 4]"},
+		{map[raft.NodeID]uint64{1: 7, 2: 7}, "[3 4]"},
+		{map[raft.NodeID]uint64{1: 7, 2: 7, 4: 7}, "[3]"},
+		{map[raft.NodeID]uint64{1: 8, 2: 7, 3: 7}, "[]"}, // this one itself stops
+	} {
+		c.at(raft.Index(i + 1))
+		maps.Copy(c.hashes, at.hashes)
+		c.judge(1, conf)
+		var odd []uint64
+		for _, id := range slices.Sorted(maps.Keys(c.odd)) {
+			odd = append(odd, uint64(id))
+		}
+		if got := fmt.Sprint(odd); got != at.odd {
+			t.Errorf("at %d odd are %s, want %s", i+1, got, at.odd)
 		}
 	}
 }

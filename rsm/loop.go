@@ -73,7 +73,7 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	}
 	for _, id := range e.ShutOut {
 		n.cfg.Logger.Error("a member has lost entries that it had acknowledged, and is shut out: was an old copy of its directory put back?",
-			"id", n.cfg.ID, "member", id)
+			"id", n.cfg.ID, "peer", id)
 	}
 	if e.Failure != nil {
 		n.fail(e.Failure)

@@ -4,6 +4,8 @@ package rsm
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"balsa/raft"
 )
@@ -196,6 +198,7 @@ func (r *Replica[W]) Status() Status {
 	return Status{
 		Status: r.core.Status(), LogBytes: int64(r.core.LogBytes()),
 		Snapshot: r.snapshot, Pending: r.submits.len(), Alarm: r.comparison.alarm,
+		Diverged: slices.Sorted(maps.Keys(r.comparison.odd)),
 	}
 }
 

@@ -17,6 +17,9 @@ type Status struct {
 	Pending int
 	// Alarm: the states of the replicas differ, and no majority agrees. See ErrAlarm.
 	Alarm bool
+	// Diverged are the other members whose state was found to differ from that of a
+	// majority, in their order. See ErrDiverged.
+	Diverged []raft.NodeID
 	// DiskWait is how long the call of Storage that is under way has taken so far: when it
 	// grows beyond what a sync takes, the disk hangs.
 	DiskWait time.Duration

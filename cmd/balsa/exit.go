@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"balsa/internal/server"
+	"balsa/raft"
 	"balsa/rsm"
 )
 
@@ -21,6 +22,7 @@ const (
 	exitUnavailable = 6 // no server could answer in time; nothing was written
 	exitUnreported  = 7 // done, but what was to be printed could not be written
 	exitDiverged    = 8 // a server whose state differs from that of a majority
+	exitLostLog     = 9 // a server that has lost what it had acknowledged
 )
 
 // exitMeanings says what they mean in general.
@@ -50,7 +52,8 @@ const serverExitHelp = `Exit codes:
   0  stopped by SIGINT, SIGTERM or SIGHUP
   1  it could not start or go on; the last line says why
   2  wrong usage or configuration; nothing was changed
-  8  its state differs from that of a majority: it must be rebuilt`
+  8  its state differs from that of a majority: it must be rebuilt
+  9  its disk has lost what it had acknowledged: it must be rebuilt`
 
 // exitCoder is an error that knows its exit code.
 type exitCoder struct {
@@ -77,6 +80,8 @@ func exitCode(err error) int {
 		return coded.code
 	case errors.Is(err, rsm.ErrDiverged):
 		return exitDiverged
+	case errors.Is(err, raft.ErrLostLog):
+		return exitLostLog
 	case errors.Is(err, server.ErrConfig):
 		return exitUsage
 	case errors.Is(err, context.DeadlineExceeded):

@@ -41,6 +41,8 @@ type nodeStatus struct {
 	Version       string   `json:"version,omitempty"`
 	Reaches       []string `json:"reaches"`
 	Misses        []string `json:"misses"`
+	Lost          []string `json:"lost"`     // who have lost what they had acknowledged to this leader
+	Diverged      []string `json:"diverged"` // whose state differs from that of a majority
 }
 
 func (p *program) status() *cobra.Command {
@@ -215,7 +217,7 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 		LogBytes: s.LogBytes, SnapshotIndex: s.SnapshotIndex, SnapshotBytes: s.SnapshotBytes,
 		Keys: s.Keys, Revision: s.Revision, HashIndex: s.StateHashIndex,
 		UptimeMillis: s.UptimeMs, DiskWait: s.DiskWaitMs, Alarm: s.Alarm, Version: s.ServerVersion,
-		Reaches: []string{}, Misses: []string{},
+		Reaches: []string{}, Misses: []string{}, Lost: []string{}, Diverged: []string{},
 	}
 	if s.StateHash != 0 {
 		n.Hash = fmt.Sprintf("%016x", s.StateHash)
@@ -226,6 +228,12 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 		} else {
 			n.Misses = append(n.Misses, peer.Name)
 		}
+		if peer.Progress == api.Peer_LOST {
+			n.Lost = append(n.Lost, peer.Name)
+		}
+		if peer.Diverged {
+			n.Diverged = append(n.Diverged, peer.Name)
+		}
 	}
 	return n
 }
@@ -233,9 +241,14 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 func writeTable(w io.Writer, nodes []nodeStatus) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tENDPOINT\tROLE\tTERM\tLEADER\tCOMMIT\tAPPLIED\tLOG BYTES\tSNAPSHOT BYTES\tKEYS\tREACHES")
+	outs := shutOut(nodes)
 	for _, n := range nodes {
 		if n.Error != "" {
-			fmt.Fprintf(t, "%s\t%s\tunreachable\t-\t-\t-\t-\t-\t-\t-\t-\n", orDash(n.Name), n.Endpoint)
+			role := "unreachable"
+			if i := slices.IndexFunc(outs, func(m outMember) bool { return m.name == n.Name }); i >= 0 {
+				role = outs[i].role
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t-\t-\t-\n", orDash(n.Name), n.Endpoint, role)
 			continue
 		}
 		if n.Waiting != "" {
@@ -249,7 +262,31 @@ func writeTable(w io.Writer, nodes []nodeStatus) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	for _, m := range outs {
+		if _, err := fmt.Fprintf(w, "%s: %s\n", m.name, m.why); err != nil {
+			return err
+		}
+	}
 	return writeWaits(w, nodes)
+}
+
+// outMember is a member that stops for good, by what others say of it.
+type outMember struct{ name, role, why string }
+
+// shutOut lists these members, each once.
+func shutOut(nodes []nodeStatus) (outs []outMember) {
+	add := func(names []string, role, why string) {
+		for _, name := range names {
+			if !slices.ContainsFunc(outs, func(m outMember) bool { return m.name == name }) {
+				outs = append(outs, outMember{name, role, why})
+			}
+		}
+	}
+	for _, n := range nodes {
+		add(n.Lost, "lost", "it has lost entries that it had acknowledged, says "+n.Name+", and is shut out: it must be rebuilt")
+		add(n.Diverged, "diverged", "its state differs from that of a majority, says "+n.Name+": it must be rebuilt")
+	}
+	return outs
 }
 
 // writeWaits names the servers that take no part yet, those that raise an alarm, and those

@@ -71,6 +71,10 @@ type Peer struct {
 	// MatchIndex is how far the peer's log is known to be durable and equal; 0 unless
 	// this member leads.
 	MatchIndex uint64
+	// Lost: this member leads, and the peer has lost entries that it had acknowledged.
+	Lost bool
+	// Diverged: its state was found to differ from that of a majority.
+	Diverged bool
 }
 
 // TLS is the certificates of one side of a member: "client" or "peer".
@@ -186,6 +190,10 @@ var peerFigures = []figure[Peer]{
 		func(p *Peer) uint64 { return p.Dropped }, "peer"),
 	gauge("peer_match_index", "How far the peer's log is known to equal this leader's; 0 unless this member leads.",
 		func(p *Peer) uint64 { return p.MatchIndex }, "peer"),
+	gauge("peer_lost", "1 if this member leads and the peer has lost entries that it had acknowledged, so that it is shut out, else 0.",
+		func(p *Peer) int { return yes(p.Lost) }, "peer"),
+	gauge("peer_diverged", "1 if the peer's state was found to differ from that of a majority, else 0.",
+		func(p *Peer) int { return yes(p.Diverged) }, "peer"),
 }
 
 var surplusFigures = []figure[Surplus]{

@@ -189,6 +189,21 @@ func (c *testCluster) awaitSameState() {
 	c.t.Errorf("the servers differ: %v", seen)
 }
 
+// awaitPeer waits until what server i says of another is as wanted.
+func (c *testCluster) awaitPeer(i, other int, wanted func(*api.Peer) bool) {
+	c.t.Helper()
+	var peers []*api.Peer
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		peers = c.servers[i].status().Peers
+		for _, p := range peers {
+			if p.Name == c.configs[other].Name && wanted(p) {
+				return
+			}
+		}
+	}
+	c.t.Fatalf("%s says: %v", c.configs[i].Name, peers)
+}
+
 func memberList(c *Cluster) string {
 	var parts []string
 	for _, m := range c.Members {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"balsa/api"
 	"balsa/kv"
 	"balsa/rsm"
 )
@@ -28,6 +29,16 @@ func TestServerWhoseStateDivergesStopsForGood(t *testing.T) {
 	}
 	if err := c.servers[odd].Err(); !errors.Is(err, rsm.ErrDiverged) {
 		t.Errorf("it stops: %v", err)
+	}
+	for i := range c.servers {
+		if i != odd {
+			c.awaitPeer(i, odd, func(p *api.Peer) bool { return p.Diverged })
+			for _, p := range c.servers[i].sample().Peers {
+				if want := p.Name == c.configs[odd].Name; p.Diverged != want {
+					t.Errorf("%s has %s as diverged: %t", c.configs[i].Name, p.Name, p.Diverged)
+				}
+			}
+		}
 	}
 	c.stop(odd)
 	if _, err := Start(c.configs[odd]); !errors.Is(err, rsm.ErrDiverged) {

@@ -11,6 +11,7 @@ import (
 	"balsa/api"
 	"balsa/internal/metrics"
 	"balsa/raft"
+	"balsa/rsm"
 )
 
 // serveMetrics shows operators what this server does, if anybody is to listen.
@@ -66,7 +67,7 @@ func (s *Server) sample() metrics.Sample {
 	}
 	sample.LogDropped, sample.LogWaiting = s.cfg.LogStats()
 	s.sampleClients(&sample)
-	var known []raft.PeerStatus
+	var known rsm.Status
 	if r := s.front.replica.Load(); r != nil {
 		sample.Replica, known = r.sample()
 	}
@@ -94,7 +95,7 @@ func (s *Server) sampleClients(sample *metrics.Sample) {
 }
 
 // sample reads the replica's figures, and what it knows of the others if it leads.
-func (r *Replica) sample() (*metrics.Replica, []raft.PeerStatus) {
+func (r *Replica) sample() (*metrics.Replica, rsm.Status) {
 	st := r.Node.Status()
 	return &metrics.Replica{
 		HasLeader:     st.Leader != raft.None,
@@ -111,18 +112,19 @@ func (r *Replica) sample() (*metrics.Replica, []raft.PeerStatus) {
 		Keys:          r.Store.Len(),
 		StoreBytes:    r.Store.Bytes(),
 		Revision:      r.Store.Revision(),
-	}, st.Peers
+	}, st
 }
 
 // samplePeer describes a member as the transport and, if it leads, the replica see it.
-func (s *Server) samplePeer(m Member, known []raft.PeerStatus) metrics.Peer {
-	p := metrics.Peer{Name: m.Name}
+func (s *Server) samplePeer(m Member, known rsm.Status) metrics.Peer {
+	p := metrics.Peer{Name: m.Name, Diverged: slices.Contains(known.Diverged, m.ID)}
 	if seen, ok := s.transport.Peer(m.ID); ok {
 		p.Connected, p.Dropped, p.LastActive = seen.Connected, seen.Dropped, seen.LastActive
 		p.BytesIn, p.BytesOut = seen.BytesIn, seen.BytesOut
 	}
-	if i := slices.IndexFunc(known, func(k raft.PeerStatus) bool { return k.ID == m.ID }); i >= 0 {
-		p.MatchIndex = uint64(known[i].Match)
+	if i := slices.IndexFunc(known.Peers, func(k raft.PeerStatus) bool { return k.ID == m.ID }); i >= 0 {
+		peer := known.Peers[i]
+		p.MatchIndex, p.Lost = uint64(peer.Match), progress[peer.State] == api.Peer_LOST
 	}
 	return p
 }

@@ -268,7 +268,7 @@ func (s *Server) run() {
 		LowSpace:          log.LowSpace,
 	})
 	if err != nil {
-		s.fail(fmt.Errorf("start replica: %w", err))
+		s.fail(fmt.Errorf("start replica: %w", s.explainLostLog(err)))
 		return
 	}
 	s.transport.Start(replica.Node)
@@ -282,11 +282,20 @@ func (s *Server) run() {
 		if errors.Is(err, rsm.ErrDiverged) {
 			err = errors.Join(err, s.home.condemn(err))
 		}
+		err = s.explainLostLog(err)
 		if err != nil {
 			s.fail(fmt.Errorf("replica stopped: %w", err))
 		}
 	case <-s.ctx.Done():
 	}
+}
+
+// explainLostLog adds to raft.ErrLostLog what is to be done.
+func (s *Server) explainLostLog(err error) error {
+	if !errors.Is(err, raft.ErrLostLog) {
+		return err
+	}
+	return fmt.Errorf("%w This server takes no part any more: do not start it from %s, or another copy of it, again. The others go on without it, as if its disk were lost", err, s.cfg.DataDir)
 }
 
 // begin returns when this server is of a cluster and has a log.

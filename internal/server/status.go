@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	"balsa/api"
@@ -22,6 +24,7 @@ var progress = map[string]api.Peer_Progress{
 	"probe":     api.Peer_PROBE,
 	"replicate": api.Peer_REPLICATE,
 	"snapshot":  api.Peer_SNAPSHOT,
+	"lost":      api.Peer_LOST,
 }
 
 // alarmText is for people.
@@ -60,6 +63,13 @@ func (s *Service) Status() *api.StatusReply {
 			Progress:   progress[p.State],
 			MatchIndex: uint64(p.Match),
 		})
+	}
+	for _, id := range st.Diverged {
+		i := slices.IndexFunc(reply.Peers, func(p *api.Peer) bool { return p.NodeId == uint64(id) })
+		if i < 0 { // it does not lead
+			i, reply.Peers = len(reply.Peers), append(reply.Peers, &api.Peer{NodeId: uint64(id)})
+		}
+		reply.Peers[i].Diverged = true
 	}
 	return reply
 }
@@ -123,7 +133,7 @@ func (s *Server) peers(progress []*api.Peer) []*api.Peer {
 		}
 		for _, known := range progress {
 			if known.NodeId == p.NodeId {
-				p.Progress, p.MatchIndex = known.Progress, known.MatchIndex
+				p.Progress, p.MatchIndex, p.Diverged = known.Progress, known.MatchIndex, known.Diverged
 			}
 		}
 		peers = append(peers, p)

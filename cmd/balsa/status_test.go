@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"balsa/api"
+	"balsa/clerk"
+	"balsa/raft"
+	"balsa/rsm"
+)
+
+// A member that has stopped for good cannot say so itself: those that know do.
+func TestStatusTellsWhoIsShutOut(t *testing.T) {
+	peers := []*api.Peer{
+		{NodeId: 2, Name: "n2", ClientUrls: []string{"http://h2:1"}, Progress: api.Peer_LOST},
+		{NodeId: 3, Name: "n3", ClientUrls: []string{"http://h3:1"}, Diverged: true},
+		{NodeId: 4, Name: "n4", ClientUrls: []string{"http://h4:1"}, Progress: api.Peer_PROBE},
+	}
+	answers := []clerk.ServerStatus{
+		{Endpoint: "http://h1:1", Status: &api.StatusReply{NodeId: 1, Name: "n1", Role: api.Role_LEADER, Peers: peers}},
+		{Endpoint: "http://h5:1", Status: &api.StatusReply{NodeId: 5, Name: "n5", Peers: []*api.Peer{{NodeId: 3, Name: "n3", Diverged: true}}}},
+	}
+	for _, p := range peers {
+		answers = append(answers, clerk.ServerStatus{Endpoint: p.ClientUrls[0], Err: errors.New("refused")})
+	}
+	var nodes []nodeStatus
+	for _, a := range answers {
+		nodes = append(nodes, describe(a, namesIn(answers)))
+	}
+	if got := fmt.Sprint(nodes[0].Lost, nodes[0].Diverged, nodes[1].Lost, nodes[1].Diverged); got != "[n2] [n3] [] [n3]" {
+		t.Errorf("lost and diverged: %s", got)
+	}
+	var text strings.Builder
+	if err := writeTable(&text, nodes); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(text.String(), "\n")
+	for line, want := range map[int][]string{
+		3: {"n2 ", "  lost  "}, 4: {"n3 ", "  diverged  "}, 5: {"n4 ", "  unreachable  "},
+		6: {"n2: it has lost entries", "says n1", "must be rebuilt"},
+		7: {"n3: its state differs", "says n1", "must be rebuilt"},
+		8: {""},
+	} {
+		for _, part := range want {
+			if !strings.Contains(lines[line], part) || part == "" && lines[line] != "" {
+				t.Errorf("line %d is %q, want %q", line, lines[line], part)
+			}
+		}
+	}
+}
+
+func TestExitCodesOfServersThatStopForGood(t *testing.T) {
+	for err, want := range map[error]int{rsm.ErrDiverged: 8, raft.ErrLostLog: 9, errors.New("other"): 1} {
+		if code := exitCode(fmt.Errorf("replica stopped: %w", err)); code != want {
+			t.Errorf("%v: %d, want %d", err, code, want)
+		}
+	}
+}

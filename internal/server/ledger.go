@@ -60,6 +60,7 @@ type Ledger struct {
 	// channel so that waiting for it counts as idle in a synctest bubble.
 	turn   chan struct{}
 	birth  *birth.Birth
+	saved  birth.Record // that of birth, when it was written last
 	active bool
 	failed error
 }
@@ -103,7 +104,8 @@ func CreateLedger(fs vfs.FS, dir string, cluster *Cluster, node raft.NodeID, inc
 }
 
 func newLedger(fs vfs.FS, dir string, cluster *Cluster, r birth.Record) *Ledger {
-	return &Ledger{fs: fs, dir: dir, cluster: cluster, turn: make(chan struct{}, 1), birth: birth.New(cluster.IDs(), r)}
+	b := birth.New(cluster.IDs(), r)
+	return &Ledger{fs: fs, dir: dir, cluster: cluster, turn: make(chan struct{}, 1), birth: b, saved: b.Record()}
 }
 
 // draw returns a number that nobody has ever drawn: the identity of a cluster.
@@ -117,7 +119,7 @@ func draw() uint64 {
 func (l *Ledger) Record() birth.Record {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
-	return l.birth.Record()
+	return l.saved
 }
 
 // Identity returns whose log this directory holds; ClusterID is 0 before the cluster is
@@ -179,8 +181,10 @@ func (l *Ledger) save() error {
 	}
 	if err := writeFile(l.fs, l.dir, ledgerName, l.format()); err != nil {
 		l.failed = fmt.Errorf("write %s: %w", l.fs.PathJoin(l.dir, ledgerName), err)
+		return l.failed
 	}
-	return l.failed
+	l.saved = l.birth.Record()
+	return nil
 }
 
 // format gives the file's text: a header, one line of self, one of the founder's

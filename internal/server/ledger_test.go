@@ -204,6 +204,33 @@ func TestLedgerPromisesNothingAfterAFailedWrite(t *testing.T) {
 	}
 }
 
+// What could not be written is not told: this server forgets it when it is started again,
+// and a founder would then draw another cluster.
+func TestLedgerTellsNothingThatIsNotOnDisk(t *testing.T) {
+	broken := false
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(errorfs.Op) error {
+		if broken {
+			return errorfs.ErrInjected
+		}
+		return nil
+	}))
+	waiting := func(name string) birth.Record {
+		return birth.Record{Self: NodeID("t", name), Incarnation: firstLife, Founder: firstLife}
+	}
+	n1, n2 := makeLedger(t, fs, "n1"), makeLedger(t, fs, "n2")
+	hear(t, n1, waiting("n2"))
+	broken = true
+	for l, other := range map[*Ledger]birth.Record{n1: waiting("n3"), n2: waiting("n1")} {
+		before := fmt.Sprintf("%+v", l.Record())
+		if _, _, err := l.Hear(other); err == nil {
+			t.Error("a write that failed was no error")
+		}
+		if now := fmt.Sprintf("%+v", l.Record()); now != before {
+			t.Errorf("tells %s, and on disk is %s", now, before)
+		}
+	}
+}
+
 func TestOpenLedgerRefuses(t *testing.T) {
 	good := string(makeLedger(t, vfs.NewMem(), "n2").format())
 	for _, test := range []struct {

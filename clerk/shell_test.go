@@ -198,6 +198,8 @@ func (a *tally) deleted(err error) {
 // writes succeeded, and how many ended in ErrMaybe.
 func (w *world) judge(all *tally) (succeeded, maybes int) {
 	w.settle()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for value, err := range all.puts {
 		n, maybe := w.store.Puts(value), errors.Is(err, clerk.ErrMaybe)
 		if n > 1 || err == nil && n != 1 || err != nil && !maybe && n != 0 {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Dial connects to host:port. A host that is a name is looked up each time, and each of
+// Dial connects to host:port. A host that is a name is looked up each time (see names), and each of
 // its addresses gets an equal share of the time that ctx leaves: one at which nobody
 // answers, as after a move, does not use up what the others need. (A net.Dialer gives
 // 2 s to the first.)
@@ -17,7 +17,7 @@ func Dial(ctx context.Context, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := net.DefaultResolver.LookupHost(ctx, host)
+	hosts, err := resolver.of(ctx, host)
 	if err != nil {
 		return nil, err
 	}

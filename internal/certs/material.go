@@ -121,15 +121,17 @@ func goodFor(cert *x509.Certificate, usage x509.ExtKeyUsage) bool {
 
 // parseCertificates reads all certificates of a PEM file. Unlike
 // x509.CertPool.AppendCertsFromPEM it takes no part of a file for the whole: a file that
-// is being written ends in the middle of a block.
+// is being written ends in the middle of a block, or has a damaged one where what is new
+// meets what is old, and pem.Decode skips that.
 func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
+	blocks := bytes.Count(data, []byte("-----BEGIN "))
 	for {
 		block, rest := pem.Decode(data)
 		if block == nil {
 			break
 		}
-		data = rest
+		data, blocks = rest, blocks-1
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
@@ -140,7 +142,7 @@ func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 		all = append(all, cert)
 	}
 	switch {
-	case bytes.Contains(data, []byte("-----BEGIN")):
+	case blocks != 0:
 		return nil, errors.New("a PEM block is damaged or cut short")
 	case len(all) == 0:
 		return nil, errors.New("no PEM certificate in it")

@@ -18,8 +18,9 @@ const (
 	maxFileBytes = 4 << 20
 	// pollEvery is how often Watch looks at the files.
 	pollEvery = 5 * time.Second
-	// patience bounds how long a handshake waits for the files to be read: a disk that
-	// hangs must not keep anybody out.
+	// patience bounds how long handshakes wait for one reading of the files: a disk that
+	// hangs must not keep anybody out. Both ends of a connection may have such a disk, and
+	// a server gives an attempt to connect little more than this.
 	patience = 500 * time.Millisecond
 	// logEvery is the least time between two lines about files that are not good, and
 	// repeatEvery when one that has not changed is said again.
@@ -42,6 +43,7 @@ type Source struct {
 
 	mu      sync.Mutex
 	reading chan struct{} // closed when the look at the files that is under way ends; nil: none is
+	since   time.Time     // when that began
 
 	// The rest is used by that look alone.
 	last    [][]byte // what was taken last
@@ -72,8 +74,8 @@ func open(s *Source) (*Source, error) {
 
 // Current looks at the files and returns the last good Material.
 func (s *Source) Current() *Material {
-	done := s.look()
-	timer := time.NewTimer(patience)
+	done, since := s.look()
+	timer := time.NewTimer(patience - time.Since(since))
 	defer timer.Stop()
 	select {
 	case <-done:
@@ -102,13 +104,13 @@ func (s *Source) Watch(ctx context.Context) {
 }
 
 // look begins to read the files, unless that is under way, and returns what is closed
-// when it ends.
-func (s *Source) look() <-chan struct{} {
+// when it ends, and when it began.
+func (s *Source) look() (done <-chan struct{}, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reading == nil {
 		done := make(chan struct{})
-		s.reading = done
+		s.reading, s.since = done, time.Now()
 		go func() {
 			s.refresh(time.Now())
 			s.mu.Lock()
@@ -117,7 +119,7 @@ func (s *Source) look() <-chan struct{} {
 			close(done)
 		}()
 	}
-	return s.reading
+	return s.reading, s.since
 }
 
 // refresh takes the files if they have changed and are good.

@@ -112,6 +112,7 @@ func TestWhatIsNotTaken(t *testing.T) {
 		"authority is gone":          {good, other.PEM, "does not lead to"},
 		"empty authorities":          {good, nil, "no PEM certificate"},
 		"authorities cut short":      {good, append(bytes.Clone(ca.PEM), other.PEM[:200]...), "damaged or cut short"},
+		"an authority damaged":       {good, append(append(bytes.Clone(other.PEM[:200]), '\n'), ca.PEM...), "damaged or cut short"},
 		"no certificate":             {certstest.Pair{Cert: good.Key, Key: good.Key}, ca.PEM, "no PEM certificate"},
 		"no key":                     {certstest.Pair{Cert: good.Cert}, ca.PEM, "failed to find any PEM data in key"},
 		"not for clients":            {serverOnly, ca.PEM, "not good for clients"},
@@ -224,7 +225,7 @@ func TestFilesThatCannotBeReadNow(t *testing.T) {
 				t.Error("nothing serves")
 			}
 		}
-		if took := time.Since(start); took > 10*patience {
+		if took := time.Since(start); took > patience { // together: a handshake begins with little more time
 			t.Errorf("took %s", took)
 		}
 		close(hang)

@@ -22,10 +22,11 @@ var bounds = map[string]string{
 	"Replica.fates":         "of one turn: what Events had, and what waits",
 	"Replica.refused":       "of one turn: Events.Messages",
 
-	"Replica.comparison.hashes": "the members",
-	"Replica.comparison.odd":    "the members",
-	"Replica.messages":          "of one turn: the members, for each of Events.Messages and Events.Calls",
-	"Node.applier.hashes.ring":  "numHashes",
+	"Replica.comparison.hashes":   "the members",
+	"Replica.comparison.odd":      "the members",
+	"Replica.comparison.newlyOdd": "the members: each once in a turn",
+	"Replica.messages":            "of one turn: the members, for each of Events.Messages and Events.Calls",
+	"Node.applier.hashes.ring":    "numHashes",
 
 	"Node.inbox.events.Messages":    "maxInboxMessages and maxInboxBytes: TestInboxIsBounded",
 	"Node.inbox.events.Submits":     "maxInboxWaiters and maxInboxBytes: TestInboxIsBounded",

@@ -83,7 +83,7 @@ func TestRestartsAndSnapshotsAreNoDivergence(t *testing.T) {
 			c.start(id)
 			time.Sleep(time.Second)
 			for id, n := range c.nodes {
-				if err := n.Err(); err != nil || n.Status().Alarm {
+				if err := n.Err(); err != nil || n.Status().Alarm || len(n.Status().Diverged) > 0 {
 					t.Fatalf("%s: %v, %+v", id, err, n.Status())
 				}
 			}

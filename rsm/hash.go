@@ -98,9 +98,12 @@ type comparison struct {
 	on     bool       // the StateMachine is a Hasher
 
 	diverged bool // a majority has another hash than this replica
-	// odd are the others of whom that is known. It stops them, so what they were is kept.
-	odd   map[raft.NodeID]bool
-	alarm bool // some differ, and no majority agrees
+	alarm    bool // some differ, and no majority agrees
+	// odd are the others of whom it is known that a majority has another hash. It stops them,
+	// so what is known of them is kept.
+	odd map[raft.NodeID]bool
+	// newlyOdd are those of whom it was not known, for the next Effects.
+	newlyOdd []raft.NodeID
 }
 
 // at compares at an index from now on.
@@ -140,7 +143,10 @@ func (c *comparison) noteOdd(self raft.NodeID, majority uint64) {
 		if c.odd == nil {
 			c.odd = map[raft.NodeID]bool{}
 		}
-		c.odd[id] = true
+		if !c.odd[id] {
+			c.odd[id] = true
+			c.newlyOdd = append(c.newlyOdd, id)
+		}
 	}
 }
 

@@ -75,6 +75,9 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 		n.cfg.Logger.Error("a member has lost entries that it had acknowledged, and is shut out: was an old copy of its directory put back?",
 			"id", n.cfg.ID, "peer", id)
 	}
+	for _, id := range e.Diverged {
+		n.cfg.Logger.Error("the state of a member differs from that of a majority at the same index: it stops", "id", n.cfg.ID, "peer", id)
+	}
 	if e.Failure != nil {
 		n.fail(e.Failure)
 	}

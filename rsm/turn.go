@@ -78,6 +78,9 @@ type Effects[W any] struct {
 	Fates   []Fate[W]
 	Refused []error       // what was wrong with messages
 	ShutOut []raft.NodeID // raft.Effects'
+	// Diverged are other members that were found to differ from a majority just now:
+	// people should know.
+	Diverged []raft.NodeID
 	// Failure, if not nil, is why the replica must stop.
 	Failure error
 	// SnapshotUrgent tells that the log will soon be full, and then waits for the snapshot
@@ -136,10 +139,10 @@ func (r *Replica[W]) effects() Effects[W] {
 		Messages: append(core.Messages, r.messages...), Snapshots: core.Snapshots,
 		DiskTask:  DiskTask{core.Persist, r.compact, r.check},
 		ApplyTask: ApplyTask[W]{core.Restore, r.comparison.wanted, commands, r.wantSnapshot()},
-		Fates:     r.fates, Refused: r.refused, ShutOut: core.ShutOut, Failure: r.failure(),
+		Fates:     r.fates, Refused: r.refused, ShutOut: core.ShutOut, Diverged: r.comparison.newlyOdd, Failure: r.failure(),
 		SnapshotUrgent: r.snapshotUrgent(),
 	}
-	r.messages, r.comparison.wanted = nil, 0
+	r.messages, r.comparison.wanted, r.comparison.newlyOdd = nil, 0, nil
 	r.compact, r.check, r.fates, r.refused = 0, false, nil, nil
 	return e
 }

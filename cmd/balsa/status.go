@@ -53,6 +53,7 @@ func (p *program) status() *cobra.Command {
 		Short: "Show the servers of a cluster",
 		Long: `Show what each server says of itself. Members that the servers know of are asked too,
 wherever --endpoints leads. REACHES are the members that a server has a connection to.
+A member is "lost" or "diverged" if others know that it has stopped for good.
 ` + connectionHelp + statusExitHelp,
 		Example: `  balsa status
   balsa status -o json --endpoints 10.0.0.1:23790`,

@@ -87,6 +87,11 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 			n.w.failf("lost log", "%s shuts out %s, whose disk has not gone back", n.id, id)
 		}
 	}
+	for _, id := range e.Diverged {
+		if n.w.node(id) != n.w.diverging && !n.w.spread {
+			n.w.failf("false alarm", "%s finds that the state of %s differs from that of a majority", n.id, id)
+		}
+	}
 	switch {
 	case errors.Is(e.Failure, rsm.ErrDiverged):
 		n.after(1, n.diverged)

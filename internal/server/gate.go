@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -45,8 +46,10 @@ func (g *gate) Clone() credentials.TransportCredentials { return g }
 
 // ServerHandshake is credentials.TransportCredentials'. gRPC has set a deadline.
 func (g *gate) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn := tls.Server(raw, g.conf)
+	opening := &opening{Conn: raw, left: maxHandshakeBytes}
+	conn := tls.Server(opening, g.conf)
 	err := conn.Handshake()
+	opening.over = true
 	if err == nil && conn.ConnectionState().NegotiatedProtocol != protocolHTTP2 {
 		err = errors.New("the client does not offer HTTP/2 (ALPN)")
 	}
@@ -60,6 +63,32 @@ func (g *gate) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 	g.refused.note("client refused", raw.RemoteAddr(), err)
 	linger(raw)
 	return nil, nil, err
+}
+
+// maxHandshakeBytes bounds what a client may send before the handshake of TLS is over. Package
+// tls keeps 64 KiB of an unfinished message, and more of a certificate, of whoever connects.
+const maxHandshakeBytes = 24 << 10
+
+// opening is a connection from which only so much can be read before the handshake is over.
+type opening struct {
+	net.Conn
+	left int
+	over bool // set before anybody else reads
+}
+
+var errLongHandshake = fmt.Errorf("the client sent %d bytes, and the handshake is not over", maxHandshakeBytes)
+
+// Read implements net.Conn.
+func (o *opening) Read(b []byte) (int, error) {
+	if o.over {
+		return o.Conn.Read(b)
+	}
+	if o.left == 0 {
+		return 0, errLongHandshake
+	}
+	n, err := o.Conn.Read(b[:min(len(b), o.left)])
+	o.left -= n
+	return n, err
 }
 
 // lingerMax bounds how long, and lingerBytes for how much, linger waits.

@@ -34,7 +34,7 @@ var exitMeanings = map[int]string{
 	exitVersion:     "the key is at another version; nothing changed",
 	exitMaybe:       "outcome unknown: the write may have happened",
 	exitUnavailable: "no server could answer in time; nothing was written",
-	exitUnreported:  "done, but the result could not be printed: the standard output is full or closed",
+	exitUnreported:  "done, but the result could not be printed: the disk is full, or the reader has ended",
 }
 
 // exitHelp explains the exit codes of a command in its help.

@@ -87,10 +87,10 @@ var errTooManyStreams = status.Error(codes.ResourceExhausted, "this server has t
 func (c *clients) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, serve grpc.UnaryHandler) (any, error) {
 	cl, leave := c.of(ctx)
 	defer leave()
-	if cl.streams.enter(0) != allowed {
+	if !cl.held.enter() {
 		return nil, errTooManyStreams
 	}
-	defer cl.streams.leave(0)
+	defer cl.held.leave()
 	return serve(ctx, req)
 }
 
@@ -98,10 +98,10 @@ func (c *clients) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, s
 func (c *clients) stream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, serve grpc.StreamHandler) error {
 	cl, leave := c.of(s.Context())
 	defer leave()
-	if cl.streams.enter(0) != allowed {
+	if !cl.held.enter() {
 		return errTooManyStreams
 	}
-	defer cl.streams.leave(0)
+	defer cl.held.leave()
 	return serve(srv, s)
 }
 

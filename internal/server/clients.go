@@ -142,6 +142,7 @@ type client struct {
 	name              string     // of its source
 	source            *source
 	requests, streams account
+	held              held // streams
 
 	// unfinished is the size of its messages of which a part has come; progress is when
 	// the last part came, in Unix nanoseconds.
@@ -177,6 +178,7 @@ func (c *clients) join(conn net.Conn, slot *fair.Slot, name string) *client {
 		client: &flow{max: bound{things: int64(c.limits.Streams)}}, source: &cl.source.streams, server: &c.streams,
 		refused: func() { c.lost.streams.count(c.log, "too many streams: some were refused", "client", name) },
 	}
+	cl.held.account = &cl.streams
 	return cl
 }
 
@@ -287,7 +289,7 @@ func (cl *client) stalled() {
 // stalledSince tells whether nothing has moved since a time that should have. Caller
 // holds clients.mu.
 func (cl *client) stalledSince(since int64) bool {
-	if cl.unfinished.Load() > 0 && cl.progress.Load() < since {
+	if cl.unfinished.Load() > 0 && cl.progress.Load() < since || cl.held.stalledSince(time.Unix(0, since)) {
 		return true
 	}
 	for x := range cl.exchanges {

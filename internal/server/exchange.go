@@ -322,6 +322,9 @@ func (x *exchange) sendAll(answers []answer, send func(*api.ReplyBatch) error) e
 		}
 		x.sending.Store(time.Now().UnixNano())
 		err := send(batch)
+		if err == nil && large(answers[:n]) {
+			err = send(&api.ReplyBatch{})
+		}
 		x.sending.Store(0)
 		for _, a := range answers[:n] {
 			x.settle(a)
@@ -348,6 +351,11 @@ func fitting(answers []answer) int {
 	}
 	return len(answers)
 }
+
+// large tells whether a batch is more than gRPC may keep of a stream. gRPC takes it at once
+// all the same, but nothing behind it before its bytes have left; so an empty batch is sent
+// behind it, and what it holds counts until then.
+func large(answers []answer) bool { return len(answers[0].reply.Value) > streamWindow/2 }
 
 // abandon lets go of all replies, those to come included.
 func (x *exchange) abandon() {

@@ -17,7 +17,7 @@ type intake struct {
 
 	mu      sync.Mutex
 	in, out frames
-	streams map[uint32]*message // those that may bring more
+	streams map[uint32]*message // those that have not ended on the wire
 	size    int64               // of all unfinished messages
 	closed  bool
 }
@@ -25,8 +25,9 @@ type intake struct {
 // message is how much of the message that arrives on a stream has come.
 type message struct {
 	prefix [prefixSize]byte
-	have   int // bytes of prefix and content
-	size   int // of both, once prefix is known
+	have   int  // bytes of prefix and content
+	size   int  // of both, once prefix is known
+	last   bool // nothing more comes: the client waits for the end of the stream
 }
 
 // prefixSize is the length of what gRPC puts before a message: a flag and its size.
@@ -94,6 +95,7 @@ func (i *intake) settle() {
 	defer i.mu.Unlock()
 	i.grow(-i.size)
 	i.closed = true
+	i.client.held.are(0)
 }
 
 // follow takes note of what was read. It tells whether there was a part of a message, and
@@ -105,25 +107,44 @@ func (i *intake) follow(b []byte) (data, whole bool) {
 		switch {
 		case f.kind == frameHeaders && m == nil && f.left == 0:
 			i.streams[f.stream] = new(message)
-		case f.kind == frameData && m != nil:
+			i.count()
+		case f.kind == frameData && m != nil && !m.last:
 			before := m.have
 			whole = m.arrive(payload) || whole
 			data = data || len(payload) > 0
 			size += int64(m.have - before)
 		}
-		if f.left == 0 && (f.kind == frameReset || f.ends()) {
+		switch {
+		case f.left > 0:
+		case f.kind == frameReset:
 			i.forget(f.stream)
+		case f.ends():
+			i.finish(f.stream)
 		}
 	})
 	i.grow(size)
 	return data, whole
 }
 
-// forget drops a stream that has ended. Caller holds mu.
-func (i *intake) forget(stream uint32) {
+// finish takes note that a stream brings no more. Caller holds mu.
+func (i *intake) finish(stream uint32) {
 	if m := i.streams[stream]; m != nil {
 		i.grow(-int64(m.have))
-		delete(i.streams, stream)
+		m.have, m.last = 0, true
+	}
+}
+
+// forget drops a stream that has ended. Caller holds mu.
+func (i *intake) forget(stream uint32) {
+	i.finish(stream)
+	delete(i.streams, stream)
+	i.count()
+}
+
+// count tells the client how many streams there are. Caller holds mu.
+func (i *intake) count() {
+	if !i.closed {
+		i.client.held.are(len(i.streams))
 	}
 }
 

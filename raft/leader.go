@@ -152,6 +152,7 @@ func (r *Raft) onAppendEntriesReply(m *AppendEntriesReply) {
 		return
 	}
 	r.heard(p, m.Round)
+	p.endDoubt(m)
 	r.extendLease(p, m)
 	advanced := m.Match > p.match
 	if advanced {
@@ -186,12 +187,15 @@ func (r *Raft) onAppendEntriesReject(m *AppendEntriesReject) {
 	if p == nil {
 		return
 	}
-	if p.state == lost || p.hasLost(m) {
+	if p.state == lost {
 		r.shutOut(p)
 		return
 	}
 	r.heard(p, m.Round)
 	switch {
+	case p.hasLost(m):
+		r.doubt(p)
+		return
 	case m.PrevIndex <= p.match: // overtaken by what was acknowledged since
 		return
 	case p.state == snapshot:
@@ -225,7 +229,7 @@ func (r *Raft) durableAt(id NodeID) Index {
 	if id == r.id {
 		return r.log.stable
 	}
-	if p := r.peer(id); p != nil && p.state != lost {
+	if p := r.peer(id); p != nil && p.counts() {
 		return p.match
 	}
 	return 0

@@ -15,17 +15,48 @@ var ErrLostLog = errors.New("raft: entries that were acknowledged are not on thi
 //
 //	A reject proves it if it refuses an entry that its sender had acknowledged to this
 //	leader, or says that its log ends before that, and was sent after it saw a round that
-//	the leader began after that.
+//	the leader began after that, and while nobody had been elected in a later term.
 //
 // In one term a follower never truncates what it has acknowledged, and a restart finds it.
 // A reject that was sent before the acknowledgement, and is late, proves nothing; its round
 // tells. What such a member votes before a leader meets it so, nobody can know.
+//
+// A later leader's snapshot may replace what was acknowledged. The schedule: E acknowledges
+// 9 of term 2 to leader B; D is elected in term 4, and sends E its snapshot at 10 of term 1;
+// E stores that, and crashes before the message has raised its term; restarted in term 2 it
+// refuses B's 10. So the member is in doubt first. When a quorum has acknowledged a round
+// that began after the reject had come, nobody had been elected when it was sent: some
+// voter would have been in the later term already.
 
-// hasLost tells whether m proves that p has lost what it had acknowledged.
+// hasLost tells whether m proves that p has lost what it had acknowledged, if this node was
+// the only leader then.
 func (p *progress) hasLost(m *AppendEntriesReject) bool {
 	endsBefore := m.ConflictTerm == 0 && m.ConflictIndex <= p.match
 	return m.Round > p.matchRound && (m.PrevIndex <= p.match || endsBefore)
 }
+
+// doubt has p count for nothing until it is known whether this node still led, and then
+// shuts it out.
+func (r *Raft) doubt(p *progress) {
+	switch {
+	case p.doubted == 0:
+		p.doubted, r.roundWanted = r.round+1, true
+		p.silentUntil = 0
+	case r.acknowledgedRound() >= p.doubted:
+		r.shutOut(p)
+	}
+}
+
+// endDoubt takes an acknowledgement that was sent since p was doubted: if p has all again, a
+// snapshot that was under way has given it back.
+func (p *progress) endDoubt(m *AppendEntriesReply) {
+	if m.Round >= p.doubted && m.Match >= p.match {
+		p.doubted = 0
+	}
+}
+
+// counts tells whether what p has acknowledged is known to be there.
+func (p *progress) counts() bool { return p.state != lost && p.doubted == 0 }
 
 // shutOut has p count for nothing, and tells it so as long as it answers.
 func (r *Raft) shutOut(p *progress) {

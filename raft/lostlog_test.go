@@ -70,6 +70,8 @@ func TestLateRejectProvesNothing(t *testing.T) {
 	r.Tick(0)
 	settle(r)
 	step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 2, Round: r.round})
+	settle(r) // a round that shows whether this node led then
+	step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 2, Round: r.round})
 	e := r.Effects()
 	if p := r.peer(2); p.state != lost || !slices.Equal(e.ShutOut, []NodeID{2}) {
 		t.Errorf("it is %s, and told are %v", p.state, e.ShutOut)
@@ -133,7 +135,10 @@ func TestTransferToAMemberThatForgotItsLogIsGivenUp(t *testing.T) {
 		r.Tick(0)
 	}
 	settle(r)
-	step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 1, Round: r.round})
+	for range 2 { // the first puts it in doubt
+		step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 1, Round: r.round})
+		settle(r)
+	}
 	if p := r.peer(2); p.state != lost {
 		t.Fatalf("it is %s", p.state)
 	}
@@ -142,5 +147,62 @@ func TestTransferToAMemberThatForgotItsLogIsGivenUp(t *testing.T) {
 	}
 	if err := r.TransferLeadership(2); err == nil {
 		t.Error("leadership is handed to it")
+	}
+}
+
+// Leader 1 of term 2 is deposed without knowing, and 2, of term 2 still, has stored the
+// snapshot of a later leader in place of what it had acknowledged: it has lost nothing. Only
+// when a quorum has acknowledged a later round the leader can know that it was otherwise.
+func TestSnapshotOfALaterLeaderIsNoLoss(t *testing.T) {
+	for _, past := range []Index{3, 5} { // the snapshot ends before, or behind, what was acknowledged
+		r := elect(t, newCore(t, 1, 5, State{HardState: HardState{Term: 1}}))
+		propose := func() {
+			if _, err := r.Propose([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			settle(r)
+		}
+		for range 3 {
+			propose()
+		}
+		from := Header{From: 2, To: 1, Term: r.term}
+		step(t, r, &AppendEntriesReply{Header: from, Match: 4, Round: r.round})
+		propose()
+		propose()
+		f := newCore(t, 2, 5, State{
+			HardState: HardState{Term: r.term},
+			Snapshot:  SnapshotMeta{Index: past, Term: 1, Configuration: r.configuration()},
+		})
+		rejects := 0
+		talk := func(rounds int) {
+			for range rounds {
+				r.Tick(0)
+				for _, m := range settle(r) {
+					if m.Head().To == f.id {
+						step(t, f, m)
+					}
+				}
+				for _, m := range settle(f) {
+					if m.Kind() == KindAppendEntriesReject {
+						rejects++
+					}
+					step(t, r, m)
+				}
+			}
+		}
+		talk(5)
+		if p := r.peer(2); p.state == lost || rejects == 0 {
+			t.Errorf("snapshot at %d: a healthy member is %s after %d rejects", past, p.state, rejects)
+		}
+		for _, id := range []NodeID{3, 4} {
+			step(t, r, &AppendEntriesReply{Header: Header{From: id, To: 1, Term: r.term}, Match: 1, Round: r.round})
+		}
+		if step(t, r, &AppendEntriesReply{Header: Header{From: 3, To: 1, Term: r.term}, Match: 4, Round: r.round}); r.commit == 4 {
+			t.Errorf("snapshot at %d: an acknowledgement in doubt commits", past)
+		}
+		talk(3)
+		if p := r.peer(2); p.state != lost {
+			t.Errorf("snapshot at %d: it is %s when a quorum still follows", past, p.state)
+		}
 	}
 }

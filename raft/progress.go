@@ -38,6 +38,8 @@ type progress struct {
 	active, wasActive bool
 	// matchRound is the last round that was begun when match was acknowledged.
 	matchRound Round
+	// doubted, if above 0, is the round that a quorum has to acknowledge before p is shut out.
+	doubted Round
 	// round is the highest acknowledged, silentUntil what was promised with any.
 	round       Round
 	silentUntil Instant

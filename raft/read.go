@@ -93,7 +93,18 @@ func (r *Raft) finishReads() {
 	if len(r.reads) == 0 {
 		return
 	}
-	round := Round(r.configuration().Voters.QuorumValue(func(id NodeID) uint64 {
+	round := r.acknowledgedRound()
+	n := 0
+	for n < len(r.reads) && r.reads[n].round <= round {
+		r.answerRead(r.reads[n])
+		n++
+	}
+	r.reads = r.reads[n:]
+}
+
+// acknowledgedRound is the last round that a quorum has acknowledged.
+func (r *Raft) acknowledgedRound() Round {
+	return Round(r.configuration().Voters.QuorumValue(func(id NodeID) uint64 {
 		if id == r.id {
 			return uint64(r.round)
 		}
@@ -102,12 +113,6 @@ func (r *Raft) finishReads() {
 		}
 		return 0
 	}))
-	n := 0
-	for n < len(r.reads) && r.reads[n].round <= round {
-		r.answerRead(r.reads[n])
-		n++
-	}
-	r.reads = r.reads[n:]
 }
 
 func (r *Raft) answerRead(read pendingRead) {

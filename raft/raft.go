@@ -394,8 +394,9 @@ func (r *Raft) Term() Term     { return r.term }
 func (r *Raft) Role() Role     { return r.role }
 func (r *Raft) Leader() NodeID { return r.leader }
 
-// Commit is how far the log is known to be committed, and Durable how far it is on the
-// own disk.
+// Last is where the log ends, Commit how far it is known to be committed, and Durable how
+// far it is on the own disk.
+func (r *Raft) Last() Index    { return r.log.last() }
 func (r *Raft) Commit() Index  { return r.commit }
 func (r *Raft) Durable() Index { return r.log.stable }
 

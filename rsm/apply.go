@@ -14,7 +14,8 @@ import (
 type ApplyTask[W any] struct {
 	// Restore, if not nil, asks to begin anew from a snapshot at least as new.
 	Restore *raft.SnapshotMeta
-	// Hash, if not 0, is an index whose hash is wanted. Report with StateHashed.
+	// Hash, if not 0, is an index whose hash is wanted, and no other any more. Report with
+	// StateHashed; if the state is beyond it already, there is nothing to report.
 	Hash raft.Index
 	// Commands are the next entries. Report with Applied.
 	Commands []Command[W]
@@ -53,7 +54,7 @@ type Applier[Op, Result, W any] struct {
 	Hashed func(raft.Index, uint64)
 
 	index  raft.Index // what the machine reflects
-	hashes hashes
+	wanted raft.Index // whose hash is wanted, 0 if none is
 }
 
 // Index is how far the state is.
@@ -84,7 +85,8 @@ func (a *Applier[Op, Result, W]) Apply(t ApplyTask[W]) (*Image, error) {
 		}
 	}
 	if t.Hash > 0 {
-		a.tellHash(t.Hash)
+		a.wanted = t.Hash
+		a.tellHash()
 	}
 	for i := range t.Commands {
 		if err := a.execute(&t.Commands[i]); err != nil {
@@ -131,7 +133,7 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 		result = a.Machine.DoOp(op)
 	}
 	a.index = e.Index
-	a.noteHash()
+	a.tellHash()
 	if a.Applied != nil {
 		a.Applied(*e, result)
 	}
@@ -160,7 +162,7 @@ func (a *Applier[Op, Result, W]) restore(want raft.SnapshotMeta) (bytes int64, e
 	if a.Restored != nil {
 		a.Restored(meta)
 	}
-	a.noteHash()
+	a.tellHash()
 	return counted.n, nil
 }
 

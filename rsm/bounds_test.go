@@ -26,7 +26,6 @@ var bounds = map[string]string{
 	"Replica.comparison.odd":      "the members",
 	"Replica.comparison.newlyOdd": "the members: each once in a turn",
 	"Replica.messages":            "of one turn: the members, for each of Events.Messages and Events.Calls",
-	"Node.applier.hashes.ring":    "numHashes",
 
 	"Node.inbox.events.Messages":    "maxInboxMessages and maxInboxBytes: TestInboxIsBounded",
 	"Node.inbox.events.Submits":     "maxInboxWaiters and maxInboxBytes: TestInboxIsBounded",

@@ -13,17 +13,17 @@ import (
 // same operations, so at equal indexes their states are equal: if one is not, its memory or
 // its program is at fault.
 type Hasher interface {
-	// Hash returns a hash of the whole state. It is called after every operation, and so
-	// has to be cheap.
+	// Hash returns a hash of the whole state. It is called between two operations, now and
+	// then, and they wait for it: so it has to be cheap.
 	Hash() uint64
 }
 
 // Replicas compare their states so:
 //
-//  1. Now and then the leader asks all members for their hash at the last index that it
-//     has applied.
-//  2. Whoever is asked looks that index up among the last ones that it has applied, or waits
-//     until it gets there, and tells all members its hash.
+//  1. Now and then the leader asks all members for their hash at the last index of its log.
+//     If that is committed nothing follows it yet, else the question is there before the
+//     commit: so nobody is beyond that index, but for delays.
+//  2. Whoever is asked waits until it gets there, and tells all members its hash.
 //  3. Everybody decides by itself: where a majority of the voters has one hash, whoever has
 //     another stops. Where some differ and no majority agrees, nobody knows who is right: no
 //     more writes are taken, until a majority agrees.
@@ -31,62 +31,19 @@ type Hasher interface {
 // Only hashes of one index are compared. A member that is not heard of says nothing, neither
 // for nor against.
 
-const (
-	// hashTicks is how often a leader asks, in ticks.
-	hashTicks = 100
-	// numHashes is how many of the last indexes a replica remembers its hash of: a leader that
-	// asks may be behind those that it asks.
-	numHashes = 4096
-)
+// hashTicks is how often a leader asks, in ticks.
+const hashTicks = 100
 
-// hashAt is what the state was at an index.
-type hashAt struct {
-	index raft.Index
-	hash  uint64
-}
-
-// hashes are those that an Applier remembers, in a ring.
-type hashes struct {
-	ring   []hashAt
-	wanted raft.Index // to be told when it is applied
-}
-
-func (h *hashes) add(at hashAt) {
-	if h.ring == nil {
-		h.ring = make([]hashAt, numHashes)
-	}
-	h.ring[at.index%numHashes] = at
-}
-
-func (h *hashes) find(index raft.Index) (at hashAt, ok bool) {
-	if h.ring == nil {
-		return hashAt{}, false
-	}
-	at = h.ring[index%numHashes]
-	return at, at.index == index
-}
-
-// noteHash remembers the hash of the present state, and tells it if it is wanted.
-func (a *Applier[Op, Result, W]) noteHash() {
-	machine, ok := a.Machine.(Hasher)
-	if !ok || a.Hashed == nil {
+// tellHash tells the hash of the present state, if it is wanted.
+func (a *Applier[Op, Result, W]) tellHash() {
+	index := a.wanted
+	if index != a.index || index == 0 {
 		return
 	}
-	at := hashAt{a.index, machine.Hash()}
-	a.hashes.add(at)
-	if at.index == a.hashes.wanted {
-		a.Hashed(at.index, at.hash)
+	a.wanted = 0
+	if machine, ok := a.Machine.(Hasher); ok && a.Hashed != nil {
+		a.Hashed(index, machine.Hash())
 	}
-}
-
-// tellHash tells the hash at an index: now, when it is reached, or never if that is too long
-// ago.
-func (a *Applier[Op, Result, W]) tellHash(index raft.Index) {
-	if at, ok := a.hashes.find(index); ok {
-		a.Hashed(at.index, at.hash)
-		return
-	}
-	a.hashes.wanted = index
 }
 
 // comparison is what a Replica knows of the states of all members at one index.
@@ -153,12 +110,14 @@ func (c *comparison) noteOdd(self raft.NodeID, majority uint64) {
 // compare asks all members for their hash, if this is a leader and it is time to.
 func (r *Replica[W]) compare() {
 	c := &r.comparison
-	if c.ticks++; c.ticks < hashTicks || r.core.Role() != raft.Leader || r.applied == 0 || !c.on {
+	if c.ticks++; c.ticks < hashTicks || r.core.Role() != raft.Leader || !c.on {
 		return
 	}
 	c.ticks = 0
-	c.at(r.applied)
-	r.tellAll(raft.StateHash{Index: r.applied})
+	if last := r.core.Last(); c.index <= r.applied || c.index > last { // else it is not there yet
+		c.at(last)
+	}
+	r.tellAll(raft.StateHash{Index: c.index})
 	r.tellOwn()
 }
 

@@ -180,7 +180,7 @@ var mutants = []mutant{
 	{name: "divergence-by-half", edit: edit{"rsm/hash.go",
 		"		if conf.Voters.VoteResult(votes) == quorum.VoteWon {\n", "		if conf.Voters.VoteResult(votes) != quorum.VoteLost {\n"}},
 	{name: "hash-of-a-later-index", edit: edit{"rsm/hash.go",
-		"	at = h.ring[index%numHashes]\n	return at, at.index == index\n", "	at = h.ring[index%numHashes]\n	return at, true\n"}},
+		"	if index != a.index || index == 0 {\n", "	if index > a.index || index == 0 {\n"}},
 	{name: "store-loses-revision", edit: edit{"kv/snapshot.go",
 		"	head = binary.AppendUvarint(head, im.revision)\n", "	head = binary.AppendUvarint(head, im.revision-1)\n"}},
 	{name: "store-image-changes", edit: edit{"kv/image.go",

@@ -60,7 +60,7 @@ const benchExitHelp = `Exit codes:
   2  wrong usage; values that no server takes
   5  no operation is known to have succeeded, and some may have
   6  no operation succeeded, or no server could be reached in time
-  7  done, but the result could not be printed: the standard output is full or closed`
+  7  done, but the result could not be printed: the disk is full, or the reader has ended`
 
 // benchCommand is one of bench's commands, with a share of reads.
 func (p *program) benchCommand(name string, reads float64, short, long string) *cobra.Command {

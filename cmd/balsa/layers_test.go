@@ -191,6 +191,8 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 		{says: "--initial-cluster-state", args: []string{"--initial-cluster-state=old"}},
 		{says: "--heartbeat-interval", args: []string{"--heartbeat-interval=0"}},
 		{says: "--max-raft-state", args: []string{"--max-raft-state=-2"}},
+		{says: "--max-client-connections", args: []string{"--max-client-connections=0"}},
+		{says: "--client-stall-timeout", args: []string{"--client-stall-timeout=0s"}},
 	} {
 		_, err := loadServe(t, test.args, test.env, test.file)
 		if err == nil || !strings.Contains(err.Error(), test.says) || goish(err.Error()) {

@@ -173,6 +173,8 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 	switch {
 	case o.heartbeatMillis == 0 || o.electionMills == 0:
 		return cfg, usageError("--heartbeat-interval and --election-timeout must be above 0 milliseconds")
+	case o.clients.Connections == 0 || o.clients.Streams == 0 || o.clients.RequestBytes == 0 || o.clients.UnfinishedBytes == 0 || o.clients.Stall == 0:
+		return cfg, usageError("--max-client-connections, --max-concurrent-streams, --max-pending-bytes, --max-unfinished-bytes and --client-stall-timeout must be above 0")
 	case o.maxRaftState < -1:
 		return cfg, usageError("--max-raft-state must be positive, 0 for a limit that grows with the snapshots, or -1 for never")
 	case o.name == "":

@@ -87,7 +87,7 @@ const statusExitHelp = `Exit codes:
   1  any other error; the endpoints lead to more than one cluster
   2  wrong usage
   6  there is no leader, or no majority that follows it answers
-  7  the result could not be printed: the standard output is full or closed`
+  7  the result could not be printed: the disk is full, or the reader has ended`
 
 // verdict is nil if the cluster serves, as far as the answers tell. A leader alone does not
 // prove it: one that was cut off notices late.

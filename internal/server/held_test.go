@@ -84,3 +84,33 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 		})
 	}
 }
+
+// trailers is a connection whose other side acts on the end of a stream as soon as it has it.
+type trailers struct {
+	cutConn
+	act func()
+}
+
+func (c *trailers) Write(b []byte) (int, error) { c.act(); return len(b), nil }
+
+// A client with as many streams as it may have begins another when one has ended.
+func TestAStreamHasEndedWhenTheClientKnows(t *testing.T) {
+	c := quietClients()
+	conn := &trailers{}
+	cl := c.join(conn, nil, "a")
+	in := newIntake(conn, cl)
+	cl.held.are(c.limits.Streams)
+	for range c.limits.Streams {
+		cl.held.enter()
+	}
+	for s := range c.limits.Streams {
+		in.streams[uint32(2*s+1)] = new(message)
+	}
+	conn.act = func() {
+		if !cl.held.enter() {
+			t.Error("the stream in its place was refused")
+		}
+	}
+	cl.held.leave()
+	http2.NewFramer(in, nil).WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headers(), EndHeaders: true, EndStream: true})
+}

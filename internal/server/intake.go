@@ -70,17 +70,17 @@ func (i *intake) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn.
+// Write implements net.Conn. A stream has ended before the client can know, and begin another
+// in its place.
 func (i *intake) Write(b []byte) (int, error) {
-	n, err := i.Conn.Write(b)
-	i.out.scan(b[:n], func(f frame, _ []byte) {
+	i.out.scan(b, func(f frame, _ []byte) {
 		if f.left == 0 && (f.kind == frameReset || f.ends()) {
 			i.mu.Lock()
 			i.forget(f.stream)
 			i.mu.Unlock()
 		}
 	})
-	return n, err
+	return i.Conn.Write(b)
 }
 
 // Close implements net.Conn.

@@ -23,7 +23,12 @@ package main
 // random faults and rsm's review test); a lease too long by one of the two ticks that may
 // come at once, which is over before a vote can come (rsm's lease test); a follower whose
 // storage a failed snapshot has stopped, and who needs nothing else of it (rsm's
-// TestReplicaStopsWithItsStorage).
+// TestReplicaStopsWithItsStorage); a repeated request for a vote that puts off elections
+// (TestARepeatedRequestPutsNothingOff: one run in four thousand); what waits for the disk
+// replacing what waits for another peer (TestHeldMessagesOfOthersStay); a vote waited for as
+// long as a disk once hung (TestElectionAfterADiskHung); a leader that hands over before it
+// has committed anything, or to one with an equal disk, and full followers that hold up the
+// reads of a new leader (owndisk_test.go).
 //
 // An image of another index than its snapshot's cannot be had any more, since an own and
 // a received snapshot are never saved at the same time; what saves them so is found.

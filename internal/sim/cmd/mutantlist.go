@@ -47,8 +47,6 @@ var mutants = []mutant{
 	{name: "apply-waits-for-own-disk", edit: edit{"raft/effects.go",
 		"		committed = r.log.slice(r.handed+1, r.commit)\n		r.handed = r.commit\n",
 		"		to := max(r.handed, min(r.commit, r.log.stable))\n		committed = r.log.slice(r.handed+1, to)\n		r.handed = to\n"}},
-	{name: "repeated-request-puts-off", edit: edit{"raft/election.go",
-		"		if r.vote == None { // to a request", "		if true { // to a request"}},
 	{name: "hung-disk-keeps-leading", edit: edit{"raft/owndisk.go",
 		"	if len(overdue) == 0 ", "	if len(overdue) >= 0 "}},
 	{name: "disk-wait-without-bound", edit: edit{"raft/raft.go",

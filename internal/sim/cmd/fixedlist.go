@@ -15,7 +15,8 @@ package main
 // and incarnation, limits of memory, handshakes and queues (packages server and
 // transport); what decoders let pass, since simulated messages are not encoded (their fuzz
 // tests). Or seeds meet it too rarely: a second
-// transfer in one term that revives the lease (trace transfer), a term of more than a
+// transfer in one term that revives the lease, a TimeoutNow of an earlier term that is obeyed
+// (both: trace transfer), a term of more than a
 // thousand rounds (TestLeaseInATermOfManyRounds), a promise of an earlier life that the
 // next one forgets too early (TestLongerSilenceIsForgottenWhenItIsOver), a deposed leader that passes on what its
 // successor's snapshot holds, before the message about that, and hears nothing else from

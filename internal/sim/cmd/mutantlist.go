@@ -92,8 +92,6 @@ var mutants = []mutant{
 		"	r.core.Clock(now)\n", ""}},
 	{name: "lease-survives-transfer", edit: edit{"raft/lease.go",
 		"if r.cfg.Silence == 0 || r.transfer.timeoutNowSent {", "if r.cfg.Silence == 0 {"}},
-	{name: "stale-timeout-now", edit: edit{"raft/raft.go",
-		"		r.answerStale(m)\n		return false\n", "		r.answerStale(m)\n		return m.Kind() == KindTimeoutNow\n"}},
 	{name: "forgetful-member-unnoticed", edit: edit{"raft/lostlog.go",
 		"return m.Round > p.matchRound && (", "return false && ("}},
 	{name: "late-reject-shuts-out", edit: edit{"raft/lostlog.go",

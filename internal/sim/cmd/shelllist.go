@@ -37,7 +37,7 @@ var shell = []mutant{
 
 func init() {
 	for _, m := range shell {
-		m.tests = [2]string{"./clerk", "^TestShell|^TestWhatIsQueued"}
+		m.tests = [2]string{"./clerk", "^TestShell|^TestWhatIsQueued|^TestOldRevision"}
 		mutants = append(mutants, m)
 	}
 }

@@ -109,6 +109,7 @@ func (r *Raft) startElection(transfer bool) {
 	r.setHardState(r.term+1, None)
 	r.setHardState(r.term, r.id)
 	r.role = Candidate
+	r.steppedAside = false // a split vote must not leave both as they are
 	r.votes = map[NodeID]bool{}
 	r.campaign++
 	r.byTransfer = transfer

@@ -75,7 +75,7 @@ type Raft struct {
 	silentUntil  Instant  // no vote for anybody before, by what was promised
 	campaign     Campaign // the name of the latest one
 	byTransfer   bool     // that one's cause is a TimeoutNow
-	steppedAside bool     // for another pre-candidate, since there was a leader
+	steppedAside bool     // for another pre-candidate, since the last campaign or leader
 
 	// As follower: how far the log is known to equal the leader's in this term, what
 	// was acknowledged of it, and the latest round seen.

@@ -14,6 +14,7 @@ func (d *disk) rotCopies(n int) {
 	if d.log == nil || len(d.maybe) > 0 || len(d.doubtful) > 0 || d.fs.dead {
 		return
 	}
+	now, previous := d.model, d.previous // to compare is to load, which may let a snapshot replace the log
 	for range n {
 		fs := d.fs.copy()
 		damage := fs.rot()
@@ -25,10 +26,10 @@ func (d *disk) rotCopies(n int) {
 		}
 		s, err := log.Load()
 		log.Close() // only closes files
-		if err != nil || d.model.equal(s) {
+		if err != nil || now.equal(s) {
 			continue
 		}
-		if damage == flipped || damage == hollowed && !d.previous.equal(s) {
+		if damage == flipped || damage == hollowed && !previous.equal(s) {
 			d.w.failf("corruption undetected", "a copy of the disk of %s loads %d entries after %s of term %d; it held %s",
 				d.id, len(s.Entries), s.Snapshot, s.HardState.Term, d.model.String())
 		}

@@ -12,13 +12,21 @@ import (
 // that a leader asked for is excepted.
 type silence struct {
 	until   []time.Duration    // of each node, by its clock
+	heard   []heard            // by each node
 	term    []raft.Term        // of the leader whom it promised that
 	ordered map[ballot]bool    // campaigns by TimeoutNow: the candidate, and its term
 	over    map[raft.Term]bool // the leader of this term has sent a TimeoutNow
 }
 
+// heard is when the rounds of a term arrived, by the node's clock: what an acknowledgement
+// promises counts from there, however long that waits for a disk.
+type heard struct {
+	term raft.Term
+	at   map[raft.Round]time.Duration
+}
+
 func newSilence(nodes int) silence {
-	return silence{make([]time.Duration, nodes+1), make([]raft.Term, nodes+1), map[ballot]bool{}, map[raft.Term]bool{}}
+	return silence{make([]time.Duration, nodes+1), make([]heard, nodes+1), make([]raft.Term, nodes+1), map[ballot]bool{}, map[raft.Term]bool{}}
 }
 
 func (s *silence) promise(n *node, m *raft.AppendEntriesReply) {
@@ -26,7 +34,28 @@ func (s *silence) promise(n *node, m *raft.AppendEntriesReply) {
 		n.w.failf("promise", "%s promises %d ns of silence; on disk are %d", n.id, m.Silence, stored)
 	}
 	s.term[n.id] = m.Term
-	s.until[n.id] = max(s.until[n.id], n.clock.read(n.w.now)+time.Duration(m.Silence))
+	from := n.clock.read(n.w.now)
+	if h := &s.heard[n.id]; h.term == m.Term {
+		if at, ok := h.at[m.Round]; ok {
+			from = at
+		}
+	}
+	s.until[n.id] = max(s.until[n.id], from+time.Duration(m.Silence))
+}
+
+// hears notes when a round arrived first.
+func (s *silence) hears(n *node, m raft.Message) {
+	a, ok := m.(*raft.AppendEntries)
+	h := &s.heard[n.id]
+	if !ok || a.Term < h.term {
+		return
+	}
+	if a.Term > h.term {
+		*h = heard{a.Term, map[raft.Round]time.Duration{}}
+	}
+	if _, again := h.at[a.Round]; !again {
+		h.at[a.Round] = n.clock.read(n.w.now)
+	}
 }
 
 // campaign is a vote for oneself.

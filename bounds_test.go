@@ -44,6 +44,7 @@ var bounds = map[string]string{
 	"internal/server front.begun":             "0",
 	"internal/server Server.ready":            "0",
 	"internal/server Server.failed":           "0",
+	"internal/server Server.stopped":          "0",
 	"internal/server front.draining":          "0",
 
 	"internal/transport Transport.peers":       "the members",

@@ -183,11 +183,11 @@ func run(t *testing.T, n int, maxRaftState int64, f func(t *testing.T, c *cluste
 }
 
 func (c *cluster) start(id raft.NodeID) {
-	end, machine := c.net.Node(id), &counter{}
+	end, machine, suspended := c.net.Node(id), &counter{}, c.suspended[id]
 	cfg := rsm.Config[int64, int64]{
 		ID: id, Machine: machine, Codec: codec{}, Storage: c.disks[id], Transport: end,
 		MaxRaftState: c.maxRaftState, Seed: uint64(id), LeaseReads: c.leases,
-		Clock: func() time.Duration { return time.Since(c.began) + time.Duration(c.suspended[id].Load()) },
+		Clock: func() time.Duration { return time.Since(c.began) + time.Duration(suspended.Load()) },
 	}
 	if c.settings != nil {
 		c.settings(&cfg)

@@ -58,8 +58,11 @@ type Server struct {
 	met      chan struct{}           // woken when another member was heard
 	refusals chan *transport.Refusal // by members that do not talk to this one
 
-	born   chan struct{} // closed when the cluster has begun
-	ready  chan struct{} // closed when requests are served
+	born     chan struct{} // closed when the cluster has begun
+	ready    chan struct{} // closed when requests are served
+	stopOnce sync.Once     // of Shutdown
+	stopped  chan struct{} // closed when nothing of the server runs any more
+
 	failed chan struct{} // closed when this server cannot go on
 	once   sync.Once     // guards failed and err
 	err    error
@@ -92,6 +95,7 @@ func Start(cfg Config) (*Server, error) {
 		born:     make(chan struct{}),
 		ran:      make(chan struct{}),
 		ready:    make(chan struct{}),
+		stopped:  make(chan struct{}),
 		failed:   make(chan struct{}),
 	}
 	s.cfg.Logger = s.log

@@ -16,16 +16,17 @@ var ErrHangs = errors.New("stopped without waiting for the disk, which does not 
 // answered, then all is closed. It takes about three seconds at most, and when ctx
 // ends it hurries. When it returns, no goroutine of the server is left, unless the disk
 // hangs: a write or a sync cannot be broken off. Then it returns after six seconds, Err is
-// ErrHangs, and the process should end.
+// ErrHangs, and the process should end. Who calls it again waits for the same end.
 func (s *Server) Shutdown(ctx context.Context) {
-	stopped := make(chan struct{})
-	go func() {
-		s.stop(ctx)
-		close(stopped)
-	}()
-	await(context.Background(), stopped, s.cfg.stopTimeout)
+	s.stopOnce.Do(func() {
+		go func() {
+			s.stop(ctx)
+			close(s.stopped)
+		}()
+	})
+	await(context.Background(), s.stopped, s.cfg.stopTimeout)
 	select {
-	case <-stopped:
+	case <-s.stopped:
 	default:
 		s.log.Error("stopping without waiting for the disk: a write or sync has not ended", "waited", s.cfg.stopTimeout)
 		s.fail(ErrHangs)

@@ -54,9 +54,10 @@ type view struct {
 	image   raft.Index
 	imageAt Instant
 	handed  raft.Index // to the state machine
-	// seen is the status after the last turn, and full and late tell whether the log that
+	// seen is the status after the last turn, lastTerm the last entry's term then, and full and late tell whether the log that
 	// was applied, or not on disk, was at its bound then.
 	seen       raft.Status
+	lastTerm   raft.Term
 	full, late bool
 }
 
@@ -163,11 +164,11 @@ func (k *checker) snapshot(n *node, v *view, index, newest raft.Index) {
 // commit its first entry is taken all the same, though not beyond what waits for the disk.
 func (k *checker) bounds(n *node, v *view, s *rsm.Status) {
 	grown := s.LastIndex > v.seen.LastIndex && len(v.log) > 0 && v.log[len(v.log)-1].Kind != raft.EntryNoop
-	begun, _ := v.term(v.seen.LastIndex)
-	if v.full && s.FirstIndex == v.seen.FirstIndex && begun == s.Term && grown || v.late && s.DurableIndex == v.seen.DurableIndex && grown {
+	if v.full && s.FirstIndex == v.seen.FirstIndex && v.lastTerm == s.Term && grown || v.late && s.DurableIndex == v.seen.DurableIndex && grown {
 		k.w.failf("log bound", "%s takes entries beyond %d: %s", n.id, v.seen.LastIndex, n.describe())
 	}
 	v.seen = s.Status
+	v.lastTerm, _ = v.term(s.LastIndex)
 	v.full, v.late = false, false
 	if bound := n.replica.MaxAppliedBytes(); bound > 0 && bound < unlimited {
 		v.full = v.bytes(s.FirstIndex, s.Applied) > int(bound)

@@ -51,9 +51,11 @@ func (n *Node[Op, Result]) runLoop() {
 // perform carries out effects.
 func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	n.lease.set(e.Lease)
-	if x, ok := n.cfg.Storage.(Expediter); ok && e.SnapshotUrgent != n.urgent {
+	if e.SnapshotUrgent != n.urgent {
 		n.urgent = e.SnapshotUrgent
-		x.ExpediteSnapshots(n.urgent)
+		if x, ok := n.cfg.Storage.(Expediter); ok {
+			x.ExpediteSnapshots(n.urgent)
+		}
 	}
 	if len(e.Messages) > 0 {
 		n.cfg.Transport.Send(e.Messages)

@@ -124,9 +124,6 @@ func (r *Replica[W]) onApplied(index raft.Index) {
 	r.releaseReads()
 }
 
-// Unreachable says that the connection to a member broke.
-func (r *Replica[W]) Unreachable(id raft.NodeID) { r.core.Unreachable(id) }
-
 // SnapshotSent answers one of Effects.Snapshots.
 func (r *Replica[W]) SnapshotSent(to raft.NodeID, index raft.Index, ok bool) {
 	r.check = r.check || !ok

@@ -129,7 +129,7 @@ func (w *world) isolate(n *node, d time.Duration) {
 // hearOf lets a node hear that its connection to another broke.
 func (w *world) hearOf(n *node, peer raft.NodeID) {
 	if n.up() {
-		n.after(w.net.latency(), func() { n.call(func(r *replica) { r.Unreachable(peer) }) })
+		n.after(w.net.latency(), func() { n.unreachable(peer) })
 	}
 }
 

@@ -111,7 +111,7 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 
 // empty tells whether nothing but a tick has happened.
 func empty(ev *rsm.Events[*waiter]) bool {
-	return ev.Persisted == 0 && ev.Applied == 0 && len(ev.Messages)+len(ev.Submits)+len(ev.Reads)+len(ev.Offers)+len(ev.Calls) == 0
+	return ev.Persisted == 0 && ev.Applied == 0 && len(ev.Messages)+len(ev.Submits)+len(ev.Reads)+len(ev.Offers)+len(ev.Unreachable)+len(ev.Calls) == 0
 }
 
 func (n *node) submit(data []byte, x *waiter) {
@@ -158,6 +158,12 @@ func (n *node) end(x *waiter, result kv.Result, err error) {
 func (n *node) receive(m raft.Message) {
 	n.w.check.silence.hears(n, m)
 	n.inbox.Messages = append(n.inbox.Messages, m)
+	n.wake()
+}
+
+// unreachable says that the connection to a peer broke.
+func (n *node) unreachable(peer raft.NodeID) {
+	n.inbox.Unreachable = append(n.inbox.Unreachable, peer)
 	n.wake()
 }
 

@@ -178,7 +178,7 @@ func (n *node) crashAndRestart(powerLoss bool) {
 func (w *world) breakConnections(n *node, s Strike) bool {
 	w.net.reset(n.id)
 	if s.Split%2 == 0 && n.up() {
-		n.call(func(r *replica) { r.Unreachable(s.Peer) })
+		n.unreachable(s.Peer)
 	}
 	return true
 }

@@ -21,7 +21,7 @@ sim: ## simulated clusters, SIM_SEEDS of them (200)
 	@bash .ci/run sim
 
 mutants: ## put known bugs back, and tell how many simulated seeds find each
-	go run ./internal/sim/cmd --mutants . --seeds 1000
+	go run ./internal/check/sim/cmd --mutants . --seeds 1000
 
 torture: ## real processes killed and paused under load, TORTURE_KILLS times (5)
 	@bash .ci/run torture

@@ -1,4 +1,4 @@
-module balsa
+module balsa.example
 
 go 1.26.0
 

@@ -24,32 +24,32 @@ import (
 const policy = `
 	NONE < raft/quorum, kv, api
 	raft/quorum < raft
-	raft < rsm, internal/transport, internal/wal
-	NONE < internal/fair < internal/transport, internal/metrics
+	raft < rsm, transport, wal
+	NONE < internal/fair < transport, internal/metrics
 	kv, api, internal/certs < clerk < clerk/lock
-	kv, api, clerk, raft, internal/memnet < clerk/clerktest
+	kv, api, clerk, raft, internal/check/memnet < clerk/clerktest
 	rsm, kv, api < internal/service
-	NONE < internal/memtcp # for tests
-	NONE < internal/dialing < internal/transport, clerk
-	NONE < internal/certs < internal/transport
+	NONE < internal/check/memtcp # for tests
+	NONE < internal/dialing < transport, clerk
+	NONE < internal/certs < transport
 	NONE < internal/certs/certstest
 	raft < internal/birth
-	internal/service, internal/wal, internal/transport, internal/metrics, internal/birth < internal/server
+	internal/service, wal, transport, internal/metrics, internal/birth < internal/server
 	internal/server, clerk, api < cmd/balsa
 	NONE < internal/loadgen, internal/sink < cmd/balsa
-	clerk < internal/history < internal/torture
-	clerk < internal/torture
+	clerk < internal/check/history < internal/check/torture
+	clerk < internal/check/torture
 
 	# What checks implementations of others.
 	rsm < rsm/rsmtest
 
 	# The shells of tests: a network in memory, and the simulator.
-	raft, rsm < internal/memnet
-	clerk, internal/service, internal/wal < internal/sim < internal/sim/cmd
+	raft, rsm < internal/check/memnet
+	clerk, internal/service, wal < internal/check/sim < internal/check/sim/cmd
 
 	# The real shell and the simulated one run the same pure code, not each other's.
-	internal/server !< internal/sim
-	internal/sim !< internal/server
+	internal/server !< internal/check/sim
+	internal/check/sim !< internal/server
 
 	# Consensus knows nothing of what it carries.
 	rsm, kv !< raft

@@ -1492,7 +1492,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x02KV\x12<\n" +
 	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x128\n" +
 	"\x06Status\x12\x17.balsa.v1.StatusRequest\x1a\x15.balsa.v1.StatusReply\x12\\\n" +
-	"\x12TransferLeadership\x12#.balsa.v1.TransferLeadershipRequest\x1a!.balsa.v1.TransferLeadershipReplyB\vZ\tbalsa/apib\x06proto3"
+	"\x12TransferLeadership\x12#.balsa.v1.TransferLeadershipRequest\x1a!.balsa.v1.TransferLeadershipReplyB\x13Z\x11balsa.example/apib\x06proto3"
 
 var (
 	file_balsa_proto_rawDescOnce sync.Once

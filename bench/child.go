@@ -9,9 +9,9 @@ import (
 	"os/signal"
 	"time"
 
-	"balsa/bench/measure"
-	"balsa/bench/result"
-	"balsa/internal/loadgen"
+	"balsa.example/bench/measure"
+	"balsa.example/bench/result"
+	"balsa.example/internal/loadgen"
 )
 
 // Each contender runs in a process of its own, so that none has to live with another's

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"balsa/bench/library"
-	"balsa/bench/measure"
-	"balsa/bench/service"
+	"balsa.example/bench/library"
+	"balsa.example/bench/measure"
+	"balsa.example/bench/service"
 )
 
 // contender is a system that takes part in a comparison.
@@ -20,7 +20,7 @@ type contender struct {
 }
 
 const (
-	balsaProgram = "balsa/cmd/balsa"
+	balsaProgram = "balsa.example/cmd/balsa"
 	etcdProgram  = "go.etcd.io/etcd/server/v3"
 )
 

@@ -1,11 +1,11 @@
-module balsa/bench
+module balsa.example/bench
 
 go 1.26.0
 
-replace balsa => ../
+replace balsa.example => ../
 
 require (
-	balsa v0.0.0
+	balsa.example v0.0.0
 	github.com/hashicorp/go-hclog v1.6.3
 	github.com/hashicorp/raft v1.8.0
 	github.com/hashicorp/raft-wal v0.4.0

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"balsa/bench/result"
+	"balsa.example/bench/result"
 )
 
 // modules are what the versions are of.

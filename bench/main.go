@@ -32,9 +32,9 @@ import (
 	"syscall"
 	"time"
 
-	"balsa/bench/chart"
-	"balsa/bench/result"
-	"balsa/bench/scale"
+	"balsa.example/bench/chart"
+	"balsa.example/bench/result"
+	"balsa.example/bench/scale"
 )
 
 // childCommand is how this program starts itself to run one contender.

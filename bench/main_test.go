@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"balsa/bench/result"
+	"balsa.example/bench/result"
 )
 
 // TestMain lets this test's program run contenders, as the real one does.

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"balsa/bench/result"
+	"balsa.example/bench/result"
 )
 
 // child is a contender's process, seen from its parent.

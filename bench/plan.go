@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"balsa/bench/result"
-	"balsa/internal/loadgen"
+	"balsa.example/bench/result"
+	"balsa.example/internal/loadgen"
 )
 
 // plan is what to measure, and how long.

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"balsa/bench/scale"
+	"balsa.example/bench/scale"
 )
 
 // forScale are the flags that have a meaning with -scale.

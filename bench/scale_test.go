@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"balsa/bench/scale"
+	"balsa.example/bench/scale"
 )
 
 func TestParseScale(t *testing.T) {

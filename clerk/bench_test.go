@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"balsa/api"
-	"balsa/clerk"
+	"balsa.example/api"
+	"balsa.example/clerk"
 )
 
 // BenchmarkSet is the cost of the client, gRPC and loopback, with a server that does

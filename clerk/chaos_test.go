@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"balsa/api"
-	"balsa/clerk"
-	"balsa/clerk/clerktest"
-	"balsa/internal/history"
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/clerk/clerktest"
+	"balsa.example/internal/check/history"
 )
 
 // TestHistoryWhileStreamsBreak runs the whole client against servers that lead in turns,

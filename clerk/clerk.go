@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // Clerk talks to a cluster for its user. Make one with New.

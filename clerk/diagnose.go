@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"balsa/internal/certs"
+	"balsa.example/internal/certs"
 )
 
 // tlsError is an ErrTLS with what to do about it.

@@ -8,8 +8,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"balsa/api"
-	"balsa/kv"
+	"balsa.example/api"
+	"balsa.example/kv"
 )
 
 // keyState is a store as far as one key is concerned, and what an operation did to it. It

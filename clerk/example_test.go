@@ -7,8 +7,8 @@ import (
 	"log"
 	"time"
 
-	"balsa/clerk"
-	"balsa/clerk/clerktest"
+	"balsa.example/clerk"
+	"balsa.example/clerk/clerktest"
 )
 
 // In a program, New takes the addresses of some servers:

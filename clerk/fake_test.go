@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
 
-	"balsa/api"
-	"balsa/clerk"
+	"balsa.example/api"
+	"balsa.example/clerk"
 )
 
 // fakeServer is one server of a fake cluster, on its own in-memory listener.

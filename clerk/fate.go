@@ -5,7 +5,7 @@ package clerk
 import (
 	"math/bits"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // fate is what is known of the attempts of one conditional Put or Delete. It begins clear:

@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // Bounds of one batch, and of what may wait for the next ones: beyond the latter

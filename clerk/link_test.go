@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 func TestCopiesOfARequestAreWhole(t *testing.T) {

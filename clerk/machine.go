@@ -2,7 +2,7 @@ package clerk
 
 //balsa:pure
 
-import "balsa/api"
+import "balsa.example/api"
 
 // Op is the life of one operation: it says which server to ask, when to wait and how
 // long, and when the operation is over with what verdict. It does nothing itself. Its

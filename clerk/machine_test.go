@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 var testPace = Pace{AttemptNanos: 1000, WaitNanos: 100, MaxWaitNanos: 350}

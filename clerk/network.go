@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/keepalive"
 
-	"balsa/api"
-	"balsa/internal/dialing"
+	"balsa.example/api"
+	"balsa.example/internal/dialing"
 )
 
 const (

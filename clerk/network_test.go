@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/api"
-	"balsa/clerk"
-	"balsa/clerk/clerktest"
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/clerk/clerktest"
 )
 
 // bubble runs a test in virtual time, with n fake servers at s1:1, s2:1, ... of which

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"balsa/api"
-	"balsa/clerk"
-	"balsa/clerk/clerktest"
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/clerk/clerktest"
 )
 
 // TestAtMostOnceWhileOthersDelete lets clients create and delete one key over a network

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // operation is the shell of one Op: it sends requests, lets time pass, and tells the Op what

@@ -6,8 +6,8 @@ import (
 	"net"
 	"time"
 
-	"balsa/api"
-	"balsa/internal/certs"
+	"balsa.example/api"
+	"balsa.example/internal/certs"
 )
 
 // Defaults of a Clerk; each has an option to change it.

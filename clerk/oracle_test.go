@@ -6,8 +6,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"balsa/api"
-	"balsa/kv"
+	"balsa.example/api"
+	"balsa.example/kv"
 )
 
 // oracle is a store that knows what really happened to each attempt of one operation on

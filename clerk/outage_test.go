@@ -8,10 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/api"
-	"balsa/clerk"
-	"balsa/clerk/clerktest"
-	"balsa/internal/memtcp"
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/clerk/clerktest"
+	"balsa.example/internal/check/memtcp"
 )
 
 // far is one server on a network that drops packets and tells nobody.

@@ -5,7 +5,7 @@ package clerk
 import (
 	"slices"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // maxServers bounds how many servers a Route knows, hinted ones included: an Op

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // Caller carries one request to one server. The Clerk's own is a gRPC stream per

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"balsa/internal/certs"
+	"balsa.example/internal/certs"
 )
 
 // security gives the TLS configuration of the next connection, nil for none at all.

@@ -10,9 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/clerk"
-	"balsa/clerk/clerktest"
-	"balsa/internal/history"
+	"balsa.example/clerk"
+	"balsa.example/clerk/clerktest"
+	"balsa.example/internal/check/history"
 )
 
 // The scenarios of the single server in Lab 2, under its names.

@@ -10,9 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/api"
-	"balsa/clerk"
-	"balsa/clerk/clerktest"
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/clerk/clerktest"
 )
 
 // The shell of the Clerk (its operations, links and streams) runs here as it ships, in

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"sync"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // Admin is what a Caller may offer besides calls. The Clerk's own does.

@@ -4,7 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 
-	"balsa/internal/certs"
+	"balsa.example/internal/certs"
 )
 
 // LoadTLS makes a TLS configuration for WithTLS from PEM files: the certificates of

@@ -19,8 +19,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
-	"balsa/api"
-	"balsa/clerk"
+	"balsa.example/api"
+	"balsa.example/clerk"
 )
 
 // writeCertificate makes a self-signed certificate for 127.0.0.1 in two PEM files.

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"balsa/kv"
+	"balsa.example/kv"
 
 	"github.com/tidwall/btree"
 )

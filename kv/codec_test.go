@@ -6,7 +6,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"balsa/kv"
+	"balsa.example/kv"
 
 	"pgregory.net/rapid"
 )

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"balsa/kv"
+	"balsa.example/kv"
 )
 
 // TestReadersSeeOnlyWholeOperations lets readers, ranges and images run beside the

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"balsa/kv"
+	"balsa.example/kv"
 
 	"pgregory.net/rapid"
 )

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"balsa/kv"
+	"balsa.example/kv"
 
 	"pgregory.net/rapid"
 )

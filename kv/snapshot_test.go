@@ -10,7 +10,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"balsa/kv"
+	"balsa.example/kv"
 
 	"github.com/cespare/xxhash/v2"
 )

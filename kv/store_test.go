@@ -7,8 +7,8 @@ import (
 	"slices"
 	"testing"
 
-	"balsa/kv"
-	"balsa/rsm"
+	"balsa.example/kv"
+	"balsa.example/rsm"
 )
 
 var (

@@ -1,6 +1,6 @@
 package raft
 
-import "balsa/raft/quorum"
+import "balsa.example/raft/quorum"
 
 // refusesElection tells whether to leave a vote request unanswered, and its term
 // unnoticed, because this node hears from a leader (thesis 4.2.3, 6.4.1): a server

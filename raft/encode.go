@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"balsa/raft/quorum"
+	"balsa.example/raft/quorum"
 )
 
 // The byte forms below are shared by the log on disk and the messages on the

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"balsa/raft/quorum"
+	"balsa.example/raft/quorum"
 )
 
 var entries = []Entry{

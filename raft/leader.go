@@ -1,6 +1,6 @@
 package raft
 
-import "balsa/raft/quorum"
+import "balsa.example/raft/quorum"
 
 // becomeLeader opens a reign: every peer is probed, and an empty entry of the new
 // term commits what earlier terms left (paper, 5.4.2 and section 8).

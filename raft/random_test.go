@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"balsa/raft/quorum"
+	"balsa.example/raft/quorum"
 )
 
 var (

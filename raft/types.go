@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"balsa/raft/quorum"
+	"balsa.example/raft/quorum"
 )
 
 // NodeID names one member of a cluster; zero (None) names nobody.

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // ApplyTask is work for the state machine, in the order of its fields.

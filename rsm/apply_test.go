@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // sum is a state machine that adds up numbers, which are their own encoding.

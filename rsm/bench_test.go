@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // BenchmarkSubmit is the cost of replication without disks and sockets: three

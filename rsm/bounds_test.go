@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // bounds says of each list, map and queue of a replica and its shell what keeps it from
@@ -69,7 +69,7 @@ func lists(name string, typ reflect.Type, found map[string]bool) {
 		case f.Name == "cfg" || f.Name == "replica" || f.Name == "snapshot":
 		case kind == reflect.Slice || kind == reflect.Map || kind == reflect.Chan || f.Type.String() == "sync.Map":
 			found[field] = true
-		case kind == reflect.Struct && strings.HasPrefix(f.Type.PkgPath(), "balsa/rsm"):
+		case kind == reflect.Struct && strings.HasPrefix(f.Type.PkgPath(), "balsa.example/rsm"):
 			lists(field, f.Type, found)
 		}
 	}

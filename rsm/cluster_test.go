@@ -15,9 +15,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/internal/memnet"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/internal/check/memnet"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // counter is the state machine of the seed's part A: an integer, and operations

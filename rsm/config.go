@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // Config says how to run a replica. ID, Machine, Codec, Storage and Transport are

@@ -5,7 +5,7 @@ package rsm
 import (
 	"fmt"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // DiskTask is what one turn wants of the disk.

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // diskCall is the call of Storage that is under way, for those who want to know how long

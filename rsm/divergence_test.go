@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // noticing is how long it may take a replica to find that its state is another than that of

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // What may come out of Submit besides a result. Only ErrWrongLeader, ErrBusy,

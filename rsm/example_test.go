@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // Tally is a state machine: a number, and operations that add to it.

@@ -5,8 +5,8 @@ package rsm
 import (
 	"slices"
 
-	"balsa/raft"
-	"balsa/raft/quorum"
+	"balsa.example/raft"
+	"balsa.example/raft/quorum"
 )
 
 // Hasher is a StateMachine whose replicas are compared at run time. All of them execute the

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // TestJudge: members 1 to n vote, and tell their hashes one after the other: 0 says nothing.

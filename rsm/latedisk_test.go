@@ -12,9 +12,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/internal/memnet"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/internal/check/memnet"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // The disk of the leader hangs, those of the others are a majority: its writes and reads go

@@ -2,7 +2,7 @@
 
 package rsm
 
-import "balsa/raft"
+import "balsa.example/raft"
 
 // Lease lets a leader answer lease reads without a turn, and without asking anybody.
 //

@@ -5,7 +5,7 @@ import (
 	"io"
 	"testing"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // sendFunc is a Transport.

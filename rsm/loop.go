@@ -9,7 +9,7 @@ import (
 	"runtime"
 	"time"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // now is the monotonic time since the start.

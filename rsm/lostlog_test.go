@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // A follower comes back with its directory as it was at the beginning. It stops, and says

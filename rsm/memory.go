@@ -6,7 +6,7 @@ import (
 	"io"
 	"sync"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // MemoryStorage is a Storage that forgets everything with the process. It serves

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // Node is a running replica of a state machine: the shell around a Replica, with

@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"testing"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // One snapshot is saved at a time, and who offers another hears of it when it is its turn,

@@ -2,7 +2,7 @@
 
 package rsm
 
-import "balsa/raft"
+import "balsa.example/raft"
 
 // SnapshotPolicy says when the log is so long that a snapshot is due.
 type SnapshotPolicy struct {

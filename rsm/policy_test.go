@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 func TestTheLogMayGrowWithTheSnapshot(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sync"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 func newWake() chan struct{} { return make(chan struct{}, 1) }

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"slices"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // Replica is the pure part of a replicated state machine: the Raft core, the

@@ -10,9 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/internal/memnet"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/internal/check/memnet"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // fullDisk has no room for snapshots.

@@ -3,7 +3,7 @@ package rsm
 import (
 	"sync/atomic"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // sharedLease is a Node's Lease, and how far its state machine is, for whoever wants to

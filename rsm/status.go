@@ -3,7 +3,7 @@ package rsm
 import (
 	"time"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // Status is a picture of a replica at one moment.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"io"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
-// Storage keeps what a replica must not forget. internal/wal is the real one; a
+// Storage keeps what a replica must not forget. wal is the real one; a
 // test can make one from a map. rsmtest.TestStorage checks anybody's. Save is called by one goroutine and SaveSnapshot
 // by another, at the same time; OpenSnapshot by any.
 //
@@ -48,7 +48,7 @@ type Expediter interface {
 	ExpediteSnapshots(urgent bool)
 }
 
-// Transport carries messages to other replicas. internal/transport is the real one, and
+// Transport carries messages to other replicas. transport is the real one, and
 // rsmtest.TestTransport checks anybody's.
 //
 // It must deliver what it delivers as it was, and to whom it was sent; and it must let

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 var errDisk = errors.New("the disk is broken")

@@ -2,7 +2,7 @@
 
 package rsm
 
-import "balsa/raft"
+import "balsa.example/raft"
 
 // submits are those who wait for the entry that they proposed, by place. A place
 // is an index and a term: the same index may have been proposed in several terms

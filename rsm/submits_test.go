@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 func TestSubmitsEndByPlaceAndTerm(t *testing.T) {

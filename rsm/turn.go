@@ -2,7 +2,7 @@
 
 package rsm
 
-import "balsa/raft"
+import "balsa.example/raft"
 
 // Events is what happened since a Replica last took its turn.
 type Events[W any] struct {

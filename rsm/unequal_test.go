@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // Members need not agree on election timeouts, nor on whether there are leases. Replica 1

@@ -1,4 +1,4 @@
-module balsa/tools
+module balsa.example/tools
 
 go 1.26.0
 

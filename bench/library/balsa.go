@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"net"
 
-	"balsa/internal/transport"
-	"balsa/internal/wal"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/transport"
+	"balsa.example/wal"
 )
 
 // clusterID is any number: there is no other cluster around.

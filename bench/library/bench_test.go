@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"balsa/internal/loadgen"
+	"balsa.example/internal/loadgen"
 )
 
 // BenchmarkCluster is for profiles: the comparison itself is the program's.

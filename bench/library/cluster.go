@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"balsa/internal/loadgen"
+	"balsa.example/internal/loadgen"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 	"github.com/lni/dragonboat/v4/plugin/tan"
 	sm "github.com/lni/dragonboat/v4/statemachine"
 
-	"balsa/bench/loopback"
+	"balsa.example/bench/loopback"
 )
 
 const shard = 1

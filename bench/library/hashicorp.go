@@ -11,7 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 
-	"balsa/bench/loopback"
+	"balsa.example/bench/loopback"
 )
 
 // hashicorpPool is how many connections a transport keeps to each peer.

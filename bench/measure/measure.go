@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"time"
 
-	"balsa/bench/result"
-	"balsa/bench/usage"
-	"balsa/internal/loadgen"
+	"balsa.example/bench/result"
+	"balsa.example/bench/usage"
+	"balsa.example/internal/loadgen"
 )
 
 // Cluster is a running system.

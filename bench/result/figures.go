@@ -5,8 +5,8 @@ import (
 	"math"
 	"time"
 
-	"balsa/bench/chart"
-	"balsa/internal/loadgen"
+	"balsa.example/bench/chart"
+	"balsa.example/internal/loadgen"
 )
 
 // Figures returns the charts of the results by a name for each.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"balsa/internal/loadgen"
+	"balsa.example/internal/loadgen"
 )
 
 // Baseline is the system that the others are compared with.

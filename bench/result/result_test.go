@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"balsa/internal/loadgen"
+	"balsa.example/internal/loadgen"
 )
 
 // sample is of operations at a rate, whose latencies are p50 and ten times that.

@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"balsa/internal/loadgen"
+	"balsa.example/internal/loadgen"
 )
 
 var columns = []string{"callers", "system", "ops/s", "lowest – highest", "p50", "p99", "p99.9", "CPU/op", "balsa is"}

@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"balsa/api"
-	"balsa/bench/measure"
-	"balsa/bench/service"
-	"balsa/internal/loadgen"
+	"balsa.example/api"
+	"balsa.example/bench/measure"
+	"balsa.example/bench/service"
+	"balsa.example/internal/loadgen"
 )
 
 const (

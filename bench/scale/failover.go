@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"balsa/bench/result"
-	"balsa/bench/service"
-	"balsa/internal/loadgen"
+	"balsa.example/bench/result"
+	"balsa.example/bench/service"
+	"balsa.example/internal/loadgen"
 )
 
 const (

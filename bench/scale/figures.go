@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strconv"
 
-	"balsa/bench/chart"
-	"balsa/bench/result"
+	"balsa.example/bench/chart"
+	"balsa.example/bench/result"
 )
 
 // Figures returns the charts of the report by a name for each.

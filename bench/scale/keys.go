@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"balsa/bench/service"
+	"balsa.example/bench/service"
 )
 
 const (

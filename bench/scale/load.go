@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"balsa/bench/measure"
-	"balsa/bench/result"
-	"balsa/bench/service"
-	"balsa/internal/loadgen"
+	"balsa.example/bench/measure"
+	"balsa.example/bench/result"
+	"balsa.example/bench/service"
+	"balsa.example/internal/loadgen"
 )
 
 const (

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"balsa/bench/measure"
-	"balsa/bench/service"
-	"balsa/clerk"
+	"balsa.example/bench/measure"
+	"balsa.example/bench/service"
+	"balsa.example/clerk"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 	"regexp"
 	"time"
 
-	"balsa/bench/service"
+	"balsa.example/bench/service"
 )
 
 // Runner measures series.

@@ -31,7 +31,7 @@ func TestAllSeries(t *testing.T) {
 		t.Skip("builds and runs servers")
 	}
 	program := filepath.Join(t.TempDir(), "balsa")
-	build := exec.Command("go", "build", "-o", program, "balsa/cmd/balsa")
+	build := exec.Command("go", "build", "-o", program, "balsa.example/cmd/balsa")
 	build.Dir = "../.."
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build balsa: %v\n%s", err, out)

@@ -11,7 +11,7 @@ import (
 	"io"
 	"time"
 
-	"balsa/bench/result"
+	"balsa.example/bench/result"
 )
 
 // Report is what a run measured, as it is stored.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"balsa/bench/result"
+	"balsa.example/bench/result"
 )
 
 func sampleReport() *Report {

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"balsa/bench/measure"
-	"balsa/bench/service"
-	"balsa/internal/loadgen"
+	"balsa.example/bench/measure"
+	"balsa.example/bench/service"
+	"balsa.example/internal/loadgen"
 )
 
 const (

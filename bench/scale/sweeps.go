@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"balsa/bench/service"
-	"balsa/internal/loadgen"
+	"balsa.example/bench/service"
+	"balsa.example/internal/loadgen"
 )
 
 // number is a row's label.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"balsa/bench/result"
-	"balsa/internal/loadgen"
+	"balsa.example/bench/result"
+	"balsa.example/internal/loadgen"
 )
 
 // WriteTables writes where it was measured, and a table for each series, in Markdown.

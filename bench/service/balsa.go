@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 
-	"balsa/clerk"
-	"balsa/internal/loadgen"
+	"balsa.example/clerk"
+	"balsa.example/internal/loadgen"
 )
 
 // members is how many servers a service has in a comparison.

@@ -11,9 +11,9 @@ import (
 	"syscall"
 	"time"
 
-	"balsa/api"
-	"balsa/bench/usage"
-	"balsa/clerk"
+	"balsa.example/api"
+	"balsa.example/bench/usage"
+	"balsa.example/clerk"
 )
 
 const (

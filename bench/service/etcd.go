@@ -8,7 +8,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"balsa/internal/loadgen"
+	"balsa.example/internal/loadgen"
 )
 
 // Etcd is a cluster of etcd, asked through clientv3.

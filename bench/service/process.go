@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
-	"balsa/bench/loopback"
-	"balsa/bench/usage"
+	"balsa.example/bench/loopback"
+	"balsa.example/bench/usage"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"balsa/internal/loadgen"
+	"balsa.example/internal/loadgen"
 )
 
 // build makes a program, for which the first time takes minutes.
@@ -76,7 +76,7 @@ func exercise(t *testing.T, c cluster, p *processes) {
 }
 
 func TestBalsa(t *testing.T) {
-	b, err := OpenBalsa(t.Context(), build(t, "../..", "balsa/cmd/balsa"), t.TempDir())
+	b, err := OpenBalsa(t.Context(), build(t, "../..", "balsa.example/cmd/balsa"), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestProgramThatFails(t *testing.T) {
 func TestServersThatEnd(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	b, err := StartBalsa(ctx, build(t, "../..", "balsa/cmd/balsa"), t.TempDir(), 3, "--max-raft-state", "1000000")
+	b, err := StartBalsa(ctx, build(t, "../..", "balsa.example/cmd/balsa"), t.TempDir(), 3, "--max-raft-state", "1000000")
 	if err != nil {
 		t.Fatal(err)
 	}

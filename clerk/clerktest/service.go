@@ -9,11 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"balsa/api"
-	"balsa/clerk"
-	"balsa/internal/memnet"
-	"balsa/kv"
-	"balsa/raft"
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/internal/check/memnet"
+	"balsa.example/kv"
+	"balsa.example/raft"
 )
 
 // server is the id of the only one.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"testing"
 
-	"balsa/clerk"
-	"balsa/clerk/lock"
+	"balsa.example/clerk"
+	"balsa.example/clerk/lock"
 )
 
 // lateStore is one key whose Puts can be held up: the caller's context ends, and the Put

@@ -16,7 +16,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"balsa/clerk"
+	"balsa.example/clerk"
 )
 
 // ErrNotHeld: Release found the lock free or held by another.

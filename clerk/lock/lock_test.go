@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/clerk"
-	"balsa/clerk/clerktest"
-	"balsa/clerk/lock"
+	"balsa.example/clerk"
+	"balsa.example/clerk/clerktest"
+	"balsa.example/clerk/lock"
 )
 
 // section is what a lock protects. It notices two owners inside at once.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"balsa/internal/sink"
+	"balsa.example/internal/sink"
 )
 
 // lastWords is how long a server that has stopped waits until its last lines are written.

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"balsa/clerk"
-	"balsa/internal/loadgen"
+	"balsa.example/clerk"
+	"balsa.example/internal/loadgen"
 )
 
 const (

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"balsa/clerk"
-	"balsa/internal/loadgen"
+	"balsa.example/clerk"
+	"balsa.example/internal/loadgen"
 )
 
 // benched runs a bench command and returns its report.

@@ -18,7 +18,7 @@ func calledAs(name string) string {
 		if _, err := os.Stat(filepath.Join("cmd", "balsa", "main.go")); err == nil {
 			return "go run ./cmd/balsa"
 		}
-		return "go run balsa/cmd/balsa"
+		return "go run balsa.example/cmd/balsa"
 	}
 	if name == "" {
 		return "balsa"

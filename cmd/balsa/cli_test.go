@@ -557,7 +557,7 @@ func TestCalledAs(t *testing.T) {
 		}
 	}
 	t.Chdir(t.TempDir())
-	if got, want := calledAs(cache), "go run balsa/cmd/balsa"; got != want {
+	if got, want := calledAs(cache), "go run balsa.example/cmd/balsa"; got != want {
 		t.Errorf("elsewhere: %s, want %s", got, want)
 	}
 }

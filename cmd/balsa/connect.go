@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"balsa/clerk"
+	"balsa.example/clerk"
 )
 
 const defaultTimeout = 5 * time.Second

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"balsa/internal/server"
+	"balsa.example/internal/server"
 )
 
 // devOptions are the flags of dev.

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"balsa/clerk"
+	"balsa.example/clerk"
 )
 
 // limited is balsa as a process that may have few descriptors, and what it writes.

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 
-	"balsa/internal/server"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/internal/server"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // The exit codes. They are part of the interface: scripts rely on them.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"balsa/clerk"
+	"balsa.example/clerk"
 )
 
 const connectionHelp = `

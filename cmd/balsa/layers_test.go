@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"balsa/internal/server"
+	"balsa.example/internal/server"
 )
 
 // loadServe is what serve makes of a command line, an environment and a file.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"balsa/internal/sink"
+	"balsa.example/internal/sink"
 )
 
 func main() {

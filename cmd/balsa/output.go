@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"balsa/clerk"
+	"balsa.example/clerk"
 )
 
 // output is the format of what a command prints: text or json. It is a flag.

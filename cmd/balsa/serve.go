@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"balsa/internal/server"
+	"balsa.example/internal/server"
 )
 
 // serveOptions are the flags of serve, as given.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"balsa/api"
-	"balsa/clerk"
+	"balsa.example/api"
+	"balsa.example/clerk"
 )
 
 // nodeStatus is one server as status shows it.

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"balsa/api"
-	"balsa/clerk"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // A member that has stopped for good cannot say so itself: those that know do.

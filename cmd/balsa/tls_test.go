@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"balsa/internal/certs/certstest"
+	"balsa.example/internal/certs/certstest"
 )
 
 // Who has the wrong files, or the wrong scheme, is told so at once, and not after --timeout

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"balsa/internal/sink"
+	"balsa.example/internal/sink"
 )
 
 // runAs makes this test's program be balsa, or a server that panics.

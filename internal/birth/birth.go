@@ -3,7 +3,7 @@ package birth
 import (
 	"slices"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // Incarnation is drawn at random when a data directory is made, so that one made anew,

@@ -3,7 +3,7 @@ package birth
 import (
 	"testing"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 func names(ids []raft.NodeID) (s string) {

@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // ErrDecode says that bytes are not those of a Record.

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // lives is how many directories a member has in these tests: the second is made when the

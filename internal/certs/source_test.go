@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/internal/certs/certstest"
+	"balsa.example/internal/certs/certstest"
 )
 
 // logs is a logger whose text can be read.

@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"balsa/internal/fair"
+	"balsa.example/internal/fair"
 )
 
 const (

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"balsa/internal/birth"
-	"balsa/internal/transport"
-	"balsa/raft"
+	"balsa.example/internal/birth"
+	"balsa.example/raft"
+	"balsa.example/transport"
 )
 
 // ErrNotAdmitted: the other members do not let this server into the cluster, and never will.

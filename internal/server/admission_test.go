@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 func testOthers(n int) []Member {

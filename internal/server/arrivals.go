@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"balsa/internal/fair"
+	"balsa.example/internal/fair"
 )
 
 // How gRPC's connections and streams become those of clients: the listener makes a client

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // BenchmarkHandle is what a request costs at the Service, with a replica that

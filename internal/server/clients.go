@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"balsa/internal/fair"
+	"balsa.example/internal/fair"
 )
 
 // ClientLimits bounds what clients may take up of a server. A zero field stands for its

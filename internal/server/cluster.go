@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // ErrConfig is every error about what a server was told: flags, names, addresses.

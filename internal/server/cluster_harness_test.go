@@ -15,8 +15,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"balsa/api"
-	"balsa/clerk"
+	"balsa.example/api"
+	"balsa.example/clerk"
 )
 
 // patience bounds every wait of these tests. It is never used up by one that passes.

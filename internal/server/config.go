@@ -9,7 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"balsa/kv"
+	"balsa.example/kv"
 )
 
 // The defaults of the fields of Config.

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"balsa/clerk"
-	"balsa/internal/certs/certstest"
+	"balsa.example/clerk"
+	"balsa.example/internal/certs/certstest"
 )
 
 // A client that does not fit together with a server is told so by name, and long before

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"balsa/api"
-	"balsa/kv"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/kv"
+	"balsa.example/rsm"
 )
 
 // TestServerWhoseStateDivergesStopsForGood: its peers go on, and it does not start again.

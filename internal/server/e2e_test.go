@@ -13,7 +13,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 func TestThreeServersKeepTheirDataAcrossRestarts(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"balsa/api"
-	"balsa/internal/service"
+	"balsa.example/api"
+	"balsa.example/internal/service"
 )
 
 const (

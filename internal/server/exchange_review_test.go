@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // One message can hold a million requests of a few bytes: what waits for a client that

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // puppet is the other end of an exchange.

@@ -14,7 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 func TestStartRefusesADirectoryThatIsNotItsOwn(t *testing.T) {

@@ -15,11 +15,11 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
-	"balsa/api"
-	"balsa/internal/metrics"
-	"balsa/internal/service"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/internal/metrics"
+	"balsa.example/internal/service"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 const (

@@ -3,8 +3,8 @@ package server
 import (
 	"testing"
 
-	"balsa/api"
-	"balsa/kv"
+	"balsa.example/api"
+	"balsa.example/kv"
 )
 
 func TestHelloTellsTheRevisionOnceThereIsAStore(t *testing.T) {

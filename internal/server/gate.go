@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"balsa/internal/certs"
+	"balsa.example/internal/certs"
 )
 
 // clientCredentials is what the gRPC server takes connections with.

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/http2"
 	"google.golang.org/protobuf/proto"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // A client asks on many streams, says that it asks no more, and lets nothing come back: it

@@ -11,10 +11,10 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"balsa/internal/birth"
-	"balsa/internal/wal"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/internal/birth"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/wal"
 )
 
 // ErrInUse: another process uses the data directory.

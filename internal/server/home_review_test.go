@@ -6,8 +6,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"balsa/internal/wal"
-	"balsa/raft"
+	"balsa.example/raft"
+	"balsa.example/wal"
 )
 
 // A process that was killed may have made the data directory and not synced its name.

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"balsa/internal/certs"
-	"balsa/raft"
+	"balsa.example/internal/certs"
+	"balsa.example/raft"
 )
 
 // errNotNamed: the certificate that was shown is not one of the member it is to prove.

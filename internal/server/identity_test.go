@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"balsa/internal/birth"
-	"balsa/internal/certs"
-	"balsa/internal/certs/certstest"
-	"balsa/internal/transport"
-	"balsa/raft"
+	"balsa.example/internal/birth"
+	"balsa.example/internal/certs"
+	"balsa.example/internal/certs/certstest"
+	"balsa.example/raft"
+	"balsa.example/transport"
 )
 
 // A certificate of the same authority, but of a client, speaks for no member: an append

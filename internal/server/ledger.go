@@ -16,9 +16,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"balsa/internal/birth"
-	"balsa/internal/wal"
-	"balsa/raft"
+	"balsa.example/internal/birth"
+	"balsa.example/raft"
+	"balsa.example/wal"
 )
 
 // Errors of a data directory that is not what this server needs. Nothing has been

@@ -7,7 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"balsa/internal/birth"
+	"balsa.example/internal/birth"
 )
 
 // killAfter fails every operation after some, as if the process had been killed:

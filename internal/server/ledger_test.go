@@ -9,8 +9,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"balsa/internal/birth"
-	"balsa/raft"
+	"balsa.example/internal/birth"
+	"balsa.example/raft"
 )
 
 var (

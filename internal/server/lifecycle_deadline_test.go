@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/api"
-	"balsa/clerk"
-	"balsa/raft"
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/raft"
 )
 
 // deadlineSlack is how much later than its context an operation may return. In virtual

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"balsa/api"
-	"balsa/internal/memnet"
-	"balsa/internal/server"
-	"balsa/raft"
+	"balsa.example/api"
+	"balsa.example/internal/check/memnet"
+	"balsa.example/internal/server"
+	"balsa.example/raft"
 )
 
 // trio is three servers in a bubble of virtual time, whose disks and receivers a test can

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"balsa/api"
-	"balsa/internal/server"
-	"balsa/kv"
+	"balsa.example/api"
+	"balsa.example/internal/server"
+	"balsa.example/kv"
 )
 
 // journal is what the servers were asked, and what they said. Each key is put once, under

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/api"
-	"balsa/raft"
+	"balsa.example/api"
+	"balsa.example/raft"
 )
 
 // A write that two healthy servers agree on takes two hops and two writes to disks.

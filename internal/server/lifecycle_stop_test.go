@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/internal/server"
-	"balsa/raft"
+	"balsa.example/internal/server"
+	"balsa.example/raft"
 )
 
 // stopBound is how long Stop may take: the write to the disk that is in progress, and the

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"balsa/api"
-	"balsa/raft"
+	"balsa.example/api"
+	"balsa.example/raft"
 )
 
 // Streams come and go by the thousand, and their clients leave in every way, while the

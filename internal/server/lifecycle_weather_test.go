@@ -14,11 +14,11 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
-	"balsa/api"
-	"balsa/clerk"
-	"balsa/internal/memnet"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/internal/check/memnet"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // town is three servers in a bubble of virtual time: replicas on a network in memory, each

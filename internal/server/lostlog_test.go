@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"balsa/api"
-	"balsa/raft"
+	"balsa.example/api"
+	"balsa.example/raft"
 )
 
 // An old copy of a follower's data directory is put back while its leader goes on. The

@@ -8,10 +8,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"balsa/api"
-	"balsa/internal/metrics"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/internal/metrics"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // serveMetrics shows operators what this server does, if anybody is to listen.

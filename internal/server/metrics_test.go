@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // newMeteredCluster is a testCluster that shows its metrics at the addresses returned.

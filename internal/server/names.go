@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // naming is a slog.Handler that shows members by their names, wherever their ids stand: in

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 func TestLogsShowMembersByName(t *testing.T) {

@@ -4,11 +4,11 @@ import (
 	"log/slog"
 	"time"
 
-	"balsa/api"
-	"balsa/internal/service"
-	"balsa/kv"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/internal/service"
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // ReplicaConfig says how to run one replica of the key/value store. ID, Storage and

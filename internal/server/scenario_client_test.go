@@ -7,10 +7,10 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"balsa/api"
-	"balsa/clerk"
-	"balsa/clerk/clerktest"
-	"balsa/raft"
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/clerk/clerktest"
+	"balsa.example/raft"
 )
 
 // opTimeout is how long an operation may take, whatever the faults. It leaves time

@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"balsa/api"
-	"balsa/internal/history"
-	"balsa/internal/memnet"
-	"balsa/internal/server"
-	"balsa/raft"
+	"balsa.example/api"
+	"balsa.example/internal/check/history"
+	"balsa.example/internal/check/memnet"
+	"balsa.example/internal/server"
+	"balsa.example/raft"
 )
 
 // outage is how long servers stay down, and the least time for which a partition

@@ -11,8 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"balsa/internal/wal"
-	"balsa/raft"
+	"balsa.example/raft"
+	"balsa.example/wal"
 )
 
 // How long a disk takes for a write, and for a snapshot. The file system in memory

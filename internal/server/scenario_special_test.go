@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"balsa/clerk"
-	"balsa/raft"
+	"balsa.example/clerk"
+	"balsa.example/raft"
 )
 
 func TestSpeed4B(t *testing.T) { speed(t, false) }

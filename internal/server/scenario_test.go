@@ -18,7 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "seed of the scenarios; 0: each has its own")

@@ -13,13 +13,13 @@ import (
 
 	"google.golang.org/grpc"
 
-	"balsa/api"
-	"balsa/internal/birth"
-	"balsa/internal/certs"
-	"balsa/internal/metrics"
-	"balsa/internal/transport"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/internal/birth"
+	"balsa.example/internal/certs"
+	"balsa.example/internal/metrics"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/transport"
 )
 
 const (

@@ -3,10 +3,10 @@ package server
 import (
 	"context"
 
-	"balsa/api"
-	"balsa/internal/service"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/internal/service"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // replicator is what a Service needs of an rsm.Node.

@@ -9,11 +9,11 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"balsa/api"
-	"balsa/internal/service"
-	"balsa/kv"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/internal/service"
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // fakeNode is a replica of one that executes at once, or fails as told.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 // ErrHangs: the server has stopped without waiting for a call of its disk that did not end.

@@ -13,8 +13,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // hungSnapshots is a disk on which writes of snapshots wait until they are released.

@@ -3,7 +3,7 @@ package server
 import (
 	"sync"
 
-	"balsa/api"
+	"balsa.example/api"
 )
 
 // slab hands out replies of which it allocates many at once.

@@ -5,10 +5,10 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"balsa/api"
-	"balsa/internal/transport"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/transport"
 )
 
 // roles gives the wire form of each role.

@@ -8,9 +8,9 @@ import (
 	"net/url"
 	"slices"
 
-	"balsa/internal/certs"
-	"balsa/internal/metrics"
-	"balsa/internal/transport"
+	"balsa.example/internal/certs"
+	"balsa.example/internal/metrics"
+	"balsa.example/transport"
 )
 
 // TLS names the files of one side of a server, in PEM. Empty: no TLS.

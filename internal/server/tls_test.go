@@ -16,9 +16,9 @@ import (
 
 	"google.golang.org/grpc/credentials"
 
-	"balsa/clerk"
-	"balsa/internal/certs"
-	"balsa/internal/certs/certstest"
+	"balsa.example/clerk"
+	"balsa.example/internal/certs"
+	"balsa.example/internal/certs/certstest"
 )
 
 // secured is a cluster on loopback in which each member has a certificate of its own.

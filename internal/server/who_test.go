@@ -13,7 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"balsa/clerk"
+	"balsa.example/clerk"
 )
 
 // Two clusters are begun apart with the same names and the same token. They have

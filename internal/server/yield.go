@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 const (

@@ -6,9 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa/api"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 func TestSuccessorIsAnyoneWhoIsFit(t *testing.T) {

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 
-	"balsa/api"
-	"balsa/kv"
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // Replica is what a Handler needs of an rsm.Node.

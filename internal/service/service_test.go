@@ -5,10 +5,10 @@ import (
 	"testing"
 	"weak"
 
-	"balsa/api"
-	"balsa/internal/service"
-	"balsa/kv"
-	"balsa/rsm"
+	"balsa.example/api"
+	"balsa.example/internal/service"
+	"balsa.example/kv"
+	"balsa.example/rsm"
 )
 
 // slow is a replica that takes its time.

@@ -4,6 +4,6 @@
 //
 // A Storage or a Transport that passes keeps to what the interface says in words. Two things
 // no suite can show. That a Save is durable when it returns: for that the power has
-// to fail, see internal/wal for a file system that forgets. And that nothing goes wrong at
+// to fail, see wal for a file system that forgets. And that nothing goes wrong at
 // any other moment: the simulator of the service runs the log that it ships.
 package rsmtest

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"balsa/raft"
-	"balsa/rsm"
+	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // OpenStorage opens the Storage that a member keeps in dir. The first call with a dir, which

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"balsa/raft"
+	"balsa.example/raft"
 )
 
 func (s *storage) newMember() {

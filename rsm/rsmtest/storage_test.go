@@ -6,10 +6,10 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"balsa/internal/wal"
-	"balsa/raft"
-	"balsa/rsm"
-	"balsa/rsm/rsmtest"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/rsm/rsmtest"
+	"balsa.example/wal"
 )
 
 func TestMemoryStorage(t *testing.T) {

@@ -4,11 +4,11 @@ import (
 	"net"
 	"testing"
 
-	"balsa/internal/memnet"
-	"balsa/internal/transport"
-	"balsa/raft"
-	"balsa/rsm"
-	"balsa/rsm/rsmtest"
+	"balsa.example/internal/check/memnet"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/rsm/rsmtest"
+	"balsa.example/transport"
 )
 
 func TestMemnet(t *testing.T) {

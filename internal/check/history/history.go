@@ -1,0 +1,158 @@
+// Package history records what clients of a key/value service did and saw, and
+// checks that it could have happened one operation at a time: that the history is
+// linearizable, with every write at most once.
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"balsa.example/clerk"
+)
+
+// Kind is what an operation does.
+type Kind uint8
+
+// The operations that a History records.
+const (
+	Get Kind = iota
+	Put
+)
+
+// Op is one operation of one client. Times are nanoseconds from a common start.
+type Op struct {
+	Client       int
+	Kind         Kind
+	Key          string
+	Value        string // written by a Put, seen by a Get
+	Version      uint64 // demanded by a Put, seen by a Get
+	Revision     uint64 // the key's mod revision, where the answer told it
+	Outcome      Outcome
+	Call, Return int64
+}
+
+// made is the version that a Put makes if it is executed, or that a Get saw.
+func (o Op) made() uint64 {
+	if o.Kind == Put {
+		return o.Version + 1
+	}
+	return o.Version
+}
+
+func (o Op) String() string {
+	what := fmt.Sprintf("get(%q)", o.Key)
+	if o.Kind == Put {
+		what = fmt.Sprintf("put(%q, %q, %d)", o.Key, o.Value, o.Version)
+	}
+	s := fmt.Sprintf("%s -> %s", what, o.Outcome)
+	if o.Kind == Get && o.Outcome == OK {
+		s += fmt.Sprintf(" %q at %d", o.Value, o.Version)
+	}
+	return s
+}
+
+// Outcome is how an operation ended.
+type Outcome uint8
+
+// The outcomes. Maybe is a write that may have been executed, or may be yet.
+const (
+	OK Outcome = iota
+	NoKey
+	VersionMismatch
+	Maybe
+)
+
+func (o Outcome) String() string {
+	return [...]string{"ok", "no key", "version mismatch", "maybe"}[o]
+}
+
+// never is when a write of unknown fate is over.
+const never = 1 << 62
+
+// History gathers operations of many clients at once.
+type History struct {
+	start time.Time
+	mu    sync.Mutex
+	ops   []Op
+	// failed counts the operations that certainly had no effect and saw nothing.
+	failed int
+}
+
+// New starts a history.
+func New() *History { return &History{start: time.Now()} }
+
+// Ops returns what was recorded so far.
+func (h *History) Ops() []Op {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]Op(nil), h.ops...)
+}
+
+// Len is the number of operations recorded.
+func (h *History) Len() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.ops)
+}
+
+// Maybes counts the recorded Puts of unknown fate.
+func (h *History) Maybes() (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, op := range h.ops {
+		if op.Outcome == Maybe {
+			n++
+		}
+	}
+	return n
+}
+
+// Failed counts operations that were certainly not executed.
+func (h *History) Failed() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.failed
+}
+
+// Get is ck.Get, recorded for a client.
+func (h *History) Get(ctx context.Context, client int, ck *clerk.Clerk, key string) (clerk.KV, error) {
+	op := Op{Client: client, Kind: Get, Key: key, Call: h.now()}
+	kv, err := ck.Get(ctx, key)
+	op.Value, op.Version, op.Revision = string(kv.Value), kv.Version, kv.ModRevision
+	h.add(op, err)
+	return kv, err
+}
+
+// Put is ck.Put, recorded for a client.
+func (h *History) Put(ctx context.Context, client int, ck *clerk.Clerk, key, value string, version uint64) (clerk.KV, error) {
+	op := Op{Client: client, Kind: Put, Key: key, Value: value, Version: version, Call: h.now()}
+	kv, err := ck.Put(ctx, key, []byte(value), version)
+	op.Revision = kv.ModRevision
+	h.add(op, err)
+	return kv, err
+}
+
+func (h *History) now() int64 { return int64(time.Since(h.start)) }
+
+func (h *History) add(op Op, err error) {
+	op.Return = h.now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err == nil:
+		op.Outcome = OK
+	case op.Kind == Put && errors.Is(err, clerk.ErrMaybe):
+		op.Outcome, op.Return = Maybe, never
+	case errors.Is(err, clerk.ErrVersion):
+		op.Outcome = VersionMismatch
+	case errors.Is(err, clerk.ErrNoKey):
+		op.Outcome = NoKey
+	default:
+		h.failed++
+		return
+	}
+	h.ops = append(h.ops, op)
+}

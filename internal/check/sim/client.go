@@ -1,0 +1,352 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+)
+
+// client is a program that does operations, some at a time, by one Clerk: each is a pure
+// machine whose shell this is (see Clerk.do), and all share one Route.
+type client struct {
+	w       *world
+	id      int
+	route   *clerk.Route
+	servers map[string]raft.NodeID
+	known   map[string]uint64 // versions seen, 0: none
+	busy    int               // operations under way
+	reached uint64            // the newest store revision that this process was told
+}
+
+// operation is one under way.
+type operation struct {
+	client *client
+	record *record
+	req    *api.Request
+	op     clerk.Op
+	step   clerk.Step
+	turn   int  // counts steps: what belongs to an earlier one comes too late
+	left   bool // the request of the present Ask may have left
+	over   bool
+}
+
+func newClient(w *world, id int) *client {
+	c := &client{w: w, id: id, servers: map[string]raft.NodeID{}}
+	for i := range w.mix.Nodes() {
+		n := raft.NodeID(i + 1)
+		c.servers[address(n)] = n
+	}
+	c.begin()
+	return c
+}
+
+// begin is a new process of the client. Some must find the others by hints.
+func (c *client) begin() {
+	w := c.w
+	c.known, c.reached = map[string]uint64{}, 0
+	var endpoints []string
+	for _, i := range w.rand.Perm(w.mix.Nodes()) {
+		endpoints = append(endpoints, address(raft.NodeID(i+1)))
+	}
+	if n := w.mix.Learners + w.mix.Voters/2 + 1; w.chance(0.3) { // a voter among those will keep its disk
+		endpoints = endpoints[:n]
+	}
+	var err error
+	if c.route, err = clerk.NewRoute(endpoints, false); err != nil {
+		w.failf("simulator", "%v", err)
+	}
+	// The first server that it meets tells a revision that the store has reached.
+	if len(w.nodes) > 0 && w.chance(0.5) {
+		if n := w.node(c.servers[c.route.Server(0)]); n.up() {
+			c.hello(n)
+		}
+	}
+}
+
+// hello is the first thing that a node says on a new connection.
+func (c *client) hello(n *node) { c.reached = max(c.reached, n.store.Revision()) }
+
+// next begins an operation, unless the run is about to end.
+func (c *client) next() {
+	w := c.w
+	if w.closing {
+		return
+	}
+	if c.busy == 0 && w.chance(0.02) {
+		c.begin()
+	}
+	o := &operation{client: c, req: c.draw()}
+	o.record = &record{
+		id: len(w.records), client: c.id, req: o.req, called: w.now,
+		key: string(o.req.Key),
+	}
+	w.records = append(w.records, o.record)
+	c.busy++
+	pace := clerk.Pace{AttemptNanos: int64(w.mix.Attempt), WaitNanos: 10e6, MaxWaitNanos: 250e6}
+	o.op = clerk.NewOp(c.route, w.rand, pace, o.req)
+	w.after(w.mix.Deadline, func() {
+		if !o.over {
+			o.record.doubt = o.record.doubt || o.left
+			o.do(o.op.Cancel(o.left))
+		}
+	})
+	o.do(o.op.Start())
+}
+
+// draw makes a request. Keys that begin with p are only put, with versions; those with
+// d see everything.
+func (c *client) draw() *api.Request {
+	w := c.w
+	keys := w.mix.Keys
+	if c.eager() {
+		keys += eagerKeys
+	}
+	key := fmt.Sprintf("%c%d", "ppd"[w.rand.IntN(3)], w.rand.IntN(keys))
+	req := &api.Request{Key: []byte(key)}
+	dice := w.rand.IntN(100)
+	switch {
+	case w.chance(c.reads()):
+		req.Kind = api.Request_GET
+		req.Consistency = pick(w.rand, api.Request_LINEARIZABLE, api.Request_LINEARIZABLE, api.Request_LEASE)
+		switch {
+		case c.eager():
+			req.Consistency = api.Request_LINEARIZABLE
+		case dice == 0:
+			req.Consistency = api.Request_LOCAL
+		}
+	case dice < 75 || key[0] == 'p':
+		req.Kind, req.Conditional, req.Version = api.Request_PUT, true, c.guess(key)
+	case dice < 84:
+		req.Kind = api.Request_PUT
+	case dice < 95:
+		req.Kind, req.Conditional, req.Version = api.Request_DELETE, true, c.guess(key)
+	default:
+		req.Kind = api.Request_DELETE
+	}
+	if req.Kind != api.Request_GET {
+		req.Value = binary.LittleEndian.AppendUint64(nil, uint64(len(w.records)))
+		req.Value = append(req.Value, 0, 0) // the number of the attempt
+		req.Value = append(req.Value, make([]byte, w.rand.IntN(w.mix.Padding+1))...)
+	}
+	return req
+}
+
+// eager tells whether the client is one of those that now hardly think.
+func (c *client) eager() bool {
+	w := c.w
+	return c.id < w.mix.Eager && w.now >= w.opt.Duration-w.mix.EagerFor
+}
+
+// reads is the share of reads.
+func (c *client) reads() float64 {
+	if c.eager() {
+		return c.w.mix.EagerReads
+	}
+	return c.w.mix.Reads
+}
+
+// think is how long the client waits before the next operation. An eager one waits less
+// than a tick.
+func (c *client) think() time.Duration {
+	if c.eager() {
+		return c.w.upTo(eagerPause)
+	}
+	return c.w.upTo(2 * c.w.mix.Think)
+}
+
+const (
+	eagerPause = 8 * time.Millisecond
+	// eagerKeys are keys more, so that the histories of single keys stay short.
+	eagerKeys = 16
+)
+
+// guess is mostly the version that the key should be at.
+func (c *client) guess(key string) uint64 {
+	if c.w.chance(0.05) {
+		return c.known[key] + uint64(c.w.rand.IntN(3))
+	}
+	return c.known[key]
+}
+
+func (o *operation) do(step clerk.Step) {
+	o.turn++
+	o.step, o.left = step, false
+	turn, w := o.turn, o.client.w
+	switch step.Action {
+	case clerk.Ask:
+		o.ask(turn)
+	case clerk.Wait:
+		w.after(time.Duration(step.Nanos), func() {
+			if o.turn == turn {
+				o.do(o.op.Woke())
+			}
+		})
+	case clerk.End:
+		o.end()
+	}
+}
+
+// ask sends the request to a server, unless that is known to be in vain.
+func (o *operation) ask(turn int) {
+	c, w := o.client, o.client.w
+	to := w.node(c.servers[c.route.Server(o.step.Server)])
+	refused := !to.up() || w.net.clientCut[to.id] > 0
+	if refused && w.chance(0.7) { // the connection was refused, or had not been made
+		w.after(w.net.latency(), func() {
+			if o.turn == turn {
+				o.do(o.op.Lost(false))
+			}
+		})
+		return
+	}
+	o.left = true
+	if to.up() && w.chance(0.2) { // over a new connection
+		c.hello(to)
+	}
+	o.op.Sent(c.reached)
+	o.record.attempts++
+	if !o.record.doubt {
+		o.record.reached = c.reached
+	}
+	a := attempt{o.record, o.record.attempts}
+	w.trace.numbers(w.now, to.id, "asked", uint64(o.record.id), uint64(a.number), uint64(o.req.Kind))
+	w.after(time.Duration(o.step.Nanos), func() {
+		if o.turn == turn {
+			o.record.doubt = true
+			o.do(o.op.Lost(true))
+		}
+	})
+	if w.chance(w.mix.ClientLoss) {
+		w.injected(ClientLoss)
+		return
+	}
+	req := o.stamped(a)
+	number := o.step.Attempt
+	latency := w.net.latency()
+	if w.chance(w.mix.ClientLoss) { // it comes when the client has long asked again
+		latency += w.upTo(4 * w.mix.Attempt)
+	}
+	w.after(latency, func() { o.arrive(to, req, a, number, turn) })
+}
+
+func (o *operation) arrive(to *node, req *api.Request, a attempt, number, turn int) {
+	w := o.client.w
+	if w.net.clientCut[to.id] > 0 {
+		return
+	}
+	to.awake(func() {
+		if to.up() {
+			to.handle(req, a, func(r *api.Reply) { o.reply(to, r, number, turn) })
+		}
+	})
+}
+
+// stamped is the request with the number of the attempt in its value, so that it shows
+// which attempt was executed.
+func (o *operation) stamped(a attempt) *api.Request {
+	if o.req.Kind == api.Request_GET {
+		return o.req
+	}
+	value := append([]byte(nil), o.req.Value...)
+	binary.LittleEndian.PutUint16(value[8:], uint16(a.number))
+	return &api.Request{
+		Kind: o.req.Kind, Key: o.req.Key, Value: value, Version: o.req.Version,
+		Conditional: o.req.Conditional, UnchangedSince: o.step.UnchangedSince, Attempt: o.step.Kind,
+	}
+}
+
+func (o *operation) reply(from *node, r *api.Reply, number, turn int) {
+	w := o.client.w
+	if w.net.clientCut[from.id] > 0 {
+		return
+	}
+	if w.chance(w.mix.ClientLoss) {
+		w.injected(ClientLoss)
+		return
+	}
+	w.after(w.net.latency(), func() {
+		o.client.reached = max(o.client.reached, r.Revision)
+		if o.over {
+			return
+		}
+		o.record.told(r)
+		if o.turn != turn {
+			if step, ok := o.op.Late(number, r); ok {
+				o.do(step)
+			}
+			return
+		}
+		if r.Leader != nil {
+			c := o.client
+			for i := range c.route.Len() {
+				c.route.Learn(i, uint64(c.servers[c.route.Server(i)]))
+			}
+		}
+		o.do(o.op.Reply(r))
+	})
+}
+
+// end is the end of the operation: the client thinks for a while.
+func (o *operation) end() {
+	c, w := o.client, o.client.w
+	o.over = true
+	out := o.op.Outcome()
+	o.record.ended(w, out)
+	if r := out.Reply; r != nil && out.Verdict == clerk.Answered {
+		c.known[o.record.key] = r.Version
+	}
+	if out.Verdict == clerk.Maybe {
+		delete(c.known, o.record.key)
+	}
+	c.busy--
+	w.after(c.think(), c.next)
+}
+
+// greet has clients ask a node that has just started, be it the leader or not: answers
+// to those who asked in its earlier life may still be under way.
+func (w *world) greet(n *node) {
+	for range 6 {
+		w.after(w.upTo(milliseconds(400)), func() {
+			if !w.closing {
+				w.read(n)
+			}
+		})
+	}
+}
+
+// read asks a node for a read, of which only the checker wants to know.
+func (w *world) read(n *node) { w.readBy(n, pick(w.rand, rsm.ReadIndex, rsm.ReadLease)) }
+
+func (w *world) readBy(n *node, mode rsm.ReadMode) {
+	n.awake(func() {
+		if n.up() {
+			n.read(&waiter{mode: mode, done: func(kv.Result, error) {}})
+		}
+	})
+}
+
+// askDeposed has a client ask those who still take themselves for leaders although
+// another was elected: nobody is likelier to give a stale answer.
+func (w *world) askDeposed() {
+	if w.closing {
+		return
+	}
+	found := false
+	for _, n := range w.nodes {
+		v := &w.check.views[n.id]
+		if !n.up() || v.role != raft.Leader || v.hard.Term >= w.check.reigning {
+			continue
+		}
+		found = true
+		w.read(n)
+	}
+	if found {
+		w.after(w.upTo(milliseconds(5)), w.askDeposed)
+	}
+}

@@ -1,0 +1,182 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/raft"
+)
+
+// elections is how long so many take at most, by the slowest clock.
+func (w *world) elections(n int) time.Duration {
+	return time.Duration(n) * 2 * 2 * w.mix.ElectionTimeout
+}
+
+// converge demands progress within a bounded time, and that nobody stays behind while
+// clients go on. Then it lets the clients finish, and demands that all nodes come to rest
+// in the same state.
+func (w *world) converge() {
+	start := w.net.lastArrival()
+	if !w.runUntil(start+2*time.Second+w.elections(4), w.progress()) {
+		w.failf("no progress", "in %v after all faults ended: %s", w.now-start, w.describe())
+	}
+	w.recovery = max(0, w.now-start)
+	w.absence()
+	w.oneDiskHangs()
+	w.minorityFails()
+	w.catchUpAll()
+	w.oneForgets()
+	w.streams(start)
+	w.closing = true
+	w.lastBlow()
+	quiet := func() bool {
+		for _, c := range w.clients {
+			if c.busy > 0 {
+				return false
+			}
+		}
+		return w.check.converged()
+	}
+	if !w.runUntil(w.now+w.mix.Deadline+5*time.Second+w.elections(4), quiet) {
+		w.failf("no convergence", "after %v without new operations: %s", w.now-start, w.describe())
+	}
+}
+
+// progress tells whether some write and some other operations that were begun after now
+// have been done.
+func (w *world) progress() func() bool {
+	before := len(w.records)
+	return func() bool {
+		done, written := 0, false
+		for _, r := range w.records[before:] {
+			if r.verdict == clerk.Answered {
+				done++
+				written = written || r.write() && r.reply.Code == api.Reply_OK
+			}
+		}
+		return done >= 5 && written
+	}
+}
+
+// absence lets the connections to a follower break, and come back soon: it has to catch up
+// with clients that may not pause.
+func (w *world) absence() {
+	l := w.leader()
+	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || w.mix.Eager == 0 && w.chance(0.5) {
+		return
+	}
+	n := w.nodes[w.rand.IntN(w.mix.Nodes())]
+	if n == l {
+		n = w.nodes[int(l.id)%w.mix.Nodes()]
+	}
+	w.isolate(n, milliseconds(100)+w.upTo(time.Second))
+}
+
+// oneDiskHangs demands progress while the disk of one voter, often the leader's, hangs and
+// all else is well: what a majority has on disk is executed, whosever disk is late.
+func (w *world) oneDiskHangs() {
+	l := w.leader()
+	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() {
+		return
+	}
+	n := l
+	if w.chance(0.3) {
+		n = w.nodes[w.rand.IntN(w.mix.Voters)]
+	}
+	start := w.now
+	w.trace.text(w.now, n.id, "hang", "its disk does not answer any more")
+	n.hungUntil = w.now + time.Hour
+	if !w.runUntil(start+2*time.Second+w.elections(2), w.progress()) {
+		w.failf("no progress with a hung disk", "%s has one, for %v: %s", n.id, w.now-start, w.describe())
+	}
+	w.runUntil(w.now+w.upTo(4*w.mix.ElectionTimeout), nil)
+	n.hungUntil = 0
+}
+
+// anyFatal tells whether a node has lost its disk for good.
+func (w *world) anyFatal() bool {
+	return slices.ContainsFunc(w.nodes, func(n *node) bool { return n.fatal })
+}
+
+// lastBlow may cut off the leader, with what is under way then, until another leads:
+// few operations come after that, for which those that are lost could wait.
+func (w *world) lastBlow() {
+	if l := w.leader(); l != nil && w.mix.Voters >= 3 && w.opt.anyFault() && w.chance(0.4) {
+		w.isolate(l, 4*w.mix.ElectionTimeout)
+	}
+}
+
+// isolate cuts all links of a node for so long.
+func (w *world) isolate(n *node, d time.Duration) {
+	shift := func(by int) {
+		for _, other := range w.nodes {
+			w.net.cut[n.id][other.id] += by
+			w.net.cut[other.id][n.id] += by
+		}
+	}
+	shift(1)
+	for _, other := range w.nodes {
+		if other != n && w.chance(0.8) {
+			w.hearOf(other, n.id)
+		}
+	}
+	w.runUntil(w.now+d, nil)
+	shift(-1)
+}
+
+// hearOf lets a node hear that its connection to another broke.
+func (w *world) hearOf(n *node, peer raft.NodeID) {
+	if n.up() {
+		n.after(w.net.latency(), func() { n.unreachable(peer) })
+	}
+}
+
+// catchUpAll demands that no node stays behind for as long as clients go on.
+func (w *world) catchUpAll() {
+	start, mark := w.now, w.check.lastCommitted()
+	reached := func() bool {
+		return !slices.ContainsFunc(w.nodes, func(n *node) bool { return !n.fatal && (!n.up() || n.applier.Index() < mark) })
+	}
+	if !w.runUntil(w.now+breakOff+2*time.Second+w.elections(4), reached) {
+		w.failf("left behind", "%v after %d was committed without faults: %s", w.now-start, mark, w.describe())
+	}
+	w.catchUp = w.now - start
+}
+
+// streams demands that a leader does not probe for ever: that it sends what is new as it
+// comes to all who are there, not only with heartbeats and each time with what came before.
+// Or a snapshot, which with a small limit of the log may be all that a slow one ever gets.
+func (w *world) streams(noDelays Instant) {
+	w.runUntil(max(w.now, noDelays), nil)
+	l, beyond, end := w.leader(), map[raft.NodeID]bool{}, w.now+2*time.Second
+	if l == nil {
+		w.runUntil(end, nil)
+		return
+	}
+	for _, n := range w.nodes {
+		w.hearOf(l, n.id) // connections break, and are back at once: it has to probe
+	}
+	term := l.replica.Status().Term
+	w.runUntil(end, func() bool {
+		if l.up() {
+			for _, p := range l.replica.Status().Peers {
+				beyond[p.ID] = beyond[p.ID] || p.State != "probe"
+			}
+		}
+		return false
+	})
+	full := w.mix.MaxUnapplied < unlimited // who may have no room for more
+	if full || w.leader() != l || l.replica.Status().Term != term {
+		return
+	}
+	for _, n := range w.nodes {
+		if n != l && !n.fatal && !beyond[n.id] {
+			w.failf("no stream", "%s has only probed %s since the faults ended: %s", l.id, n.id, w.describe())
+		}
+	}
+}
+
+// anyFault tells whether there are to be faults at all.
+func (o *Options) anyFault() bool { return len(o.Faults) > 0 }

@@ -1,0 +1,60 @@
+package sim
+
+import (
+	"time"
+
+	"balsa.example/kv"
+	"balsa.example/rsm"
+)
+
+// diverge lets the state of one node become another than that of its peers, by a mistake
+// that nothing else would notice, and demands that it finds out and stops, and nobody else.
+// It comes last in a run: no check of what clients see is made after it. All that is before
+// it shows that nobody stops without such a mistake.
+func (w *world) diverge() {
+	up := 0
+	for _, n := range w.nodes[:w.mix.Voters] {
+		if n.up() {
+			up++
+		}
+	}
+	if up < 3 || up <= w.mix.Voters/2+1 { // a majority must be left
+		return
+	}
+	n := w.nodes[w.rand.IntN(w.mix.Nodes())]
+	if !n.up() {
+		return
+	}
+	w.trace.text(w.now, n.id, "diverge", "at %d", n.applier.Index())
+	w.diverging = n
+	n.store.DoOp(kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true})
+	w.closing = false
+	w.mix.Reads, w.mix.EagerReads, w.mix.Think = 0.2, 0.2, min(w.mix.Think, 100*time.Millisecond)
+	for _, c := range w.clients {
+		c.next()
+	}
+	begin := w.now
+	if !w.runUntil(begin+5*time.Second+w.elections(3), func() bool { return n.fatal || w.spread || w.check.same(n) }) {
+		w.failf("divergence", "%s does not notice in %v that its state is another than that of its peers: %s", n.id, w.now-begin, w.describe())
+	}
+	if n.fatal {
+		w.check.counts.Divergences++
+	}
+}
+
+// same tells whether the state of a node is what it should be: a snapshot from its leader
+// takes a mistake away, too.
+func (k *checker) same(n *node) bool {
+	i := n.applier.Index()
+	return i > 0 && i <= k.lastCommitted() && n.store.Hash() == k.committed[i-1].hash
+}
+
+// diverged is the end of a node that finds its state another than that of a majority.
+func (n *node) diverged() {
+	if n != n.w.diverging && !n.w.spread {
+		n.w.failf("false alarm", "%s finds that its state differs from that of a majority", n.id)
+	}
+	n.w.trace.text(n.w.now, n.id, "fail", "%v", rsm.ErrDiverged)
+	n.fatal = true // it must be rebuilt
+	n.crash(false)
+}

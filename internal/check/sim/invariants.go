@@ -1,0 +1,474 @@
+package sim
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+)
+
+type replica = rsm.Replica[*waiter]
+
+// checker sees the whole cluster, and checks after every step what Raft promises
+// (paper, figure 3), what this implementation promises about disks, leases and
+// Submits, and that all replicas execute the same. Its own state machine executes each
+// entry once, when some leader first commits it: that run is the truth that all else
+// is compared with.
+type checker struct {
+	w *world
+
+	views     []view // by id
+	leaders   map[raft.Term]raft.NodeID
+	reigning  raft.Term // the highest that had a leader
+	votes     map[ballot]raft.NodeID
+	facts     map[place]fact
+	committed []committed // from index 1 on
+	truth     *kv.Store
+	silence   silence
+
+	waiters  uint64
+	installs int
+	counts   Counts
+}
+
+// Counts tell how much happened in a run.
+type Counts struct {
+	Elections, Commands, Applied, Restores, Installs, Snapshots int
+	Reads, LeaseReads, Starts                                   int
+	// Divergences that were noticed.
+	Divergences int
+}
+
+// view is what is known of one node in its present life.
+type view struct {
+	hard     raft.HardState
+	role     raft.Role
+	commit   raft.Index
+	base     raft.Index // of the entry before log[0]
+	baseTerm raft.Term
+	log      []raft.Entry // durable or not
+	// image is the last snapshot that was begun, and when.
+	image   raft.Index
+	imageAt Instant
+	handed  raft.Index // to the state machine
+	// seen is the status after the last turn, lastTerm the last entry's term then, and full and late tell whether the log that
+	// was applied, or not on disk, was at its bound then.
+	seen       raft.Status
+	lastTerm   raft.Term
+	full, late bool
+}
+
+type ballot struct {
+	voter raft.NodeID
+	term  raft.Term
+}
+
+// place names an entry. Log matching says that it fixes all that is before it.
+type place struct {
+	index raft.Index
+	term  raft.Term
+}
+
+type fact struct {
+	prevTerm raft.Term
+	kind     raft.EntryKind
+	data     []byte
+}
+
+// committed is an entry, the term in which it was committed, and what came of it.
+type committed struct {
+	entry  raft.Entry
+	in     raft.Term
+	hash   uint64
+	result kv.Result
+}
+
+func newChecker(w *world) checker {
+	return checker{
+		w: w, views: make([]view, w.mix.Nodes()+1), truth: kv.NewStore(),
+		silence: newSilence(w.mix.Nodes()), leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, facts: map[place]fact{},
+	}
+}
+
+func (k *checker) lastCommitted() raft.Index { return raft.Index(len(k.committed)) }
+
+func (v *view) last() raft.Index { return v.base + raft.Index(len(v.log)) }
+
+func (v *view) term(i raft.Index) (raft.Term, bool) {
+	switch {
+	case i == v.base:
+		return v.baseTerm, true
+	case i > v.base && i <= v.last():
+		return v.log[i-v.base-1].Term, true
+	}
+	return 0, false
+}
+
+// started begins a life of a node.
+func (k *checker) started(n *node, s raft.State) {
+	k.counts.Starts++
+	k.views[n.id] = view{
+		hard: s.HardState, commit: s.Snapshot.Index,
+		base: s.Snapshot.Index, baseTerm: s.Snapshot.Term, log: slices.Clone(s.Entries),
+		handed: s.Snapshot.Index, seen: raft.Status{LastIndex: s.Snapshot.Index + raft.Index(len(s.Entries))},
+	}
+	k.logMatching(n, s.Entries)
+	k.w.greet(n)
+}
+
+func (k *checker) stopped(n *node) { k.views[n.id].role = raft.Follower }
+
+// turned is called after each turn of a node's loop, before its effects take place.
+func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
+	v := &k.views[n.id]
+	if p := e.Persist; p != nil {
+		k.persisting(n, v, p)
+	}
+	s := n.replica.Status()
+	k.hardState(n, v, &s.Status)
+	if s.Role == raft.Leader && k.leaders[s.Term] != n.id {
+		k.elected(n, v, s.Term)
+		k.votedForItself(n, s.Term)
+	}
+	if s.Alarm && k.w.diverging == nil {
+		k.w.failf("false alarm", "%s finds that states differ", n.id)
+	}
+	k.commitIndex(n, v, &s.Status)
+	v.role = s.Role
+	k.bounds(n, v, &s)
+	k.handedOut(n, v, e, s.Commit)
+	for _, m := range e.Messages {
+		k.promise(n, v, m)
+	}
+	k.silence.lease(n, s.Term, e.Lease)
+	if e.TakeSnapshot != nil {
+		k.snapshot(n, v, e.TakeSnapshot.Index, s.Snapshot.Index)
+	}
+}
+
+// snapshot: one that failed is not tried again at once, since it costs a lot.
+func (k *checker) snapshot(n *node, v *view, index, newest raft.Index) {
+	const pause = 300 * time.Millisecond // 100 ticks of the fastest clock take longer
+	if v.image > newest && k.w.now < v.imageAt+pause {
+		k.w.failf("snapshot at once", "%s begins one at %d, %v after the one at %d, which has failed", n.id, index, k.w.now-v.imageAt, v.image)
+	}
+	v.image, v.imageAt = index, k.w.now
+	k.counts.Snapshots++
+}
+
+// bounds: who holds as much of the applied log as it may, or of what waits for its disk,
+// takes nothing more before there is less of it, whatever is slow. What a new leader needs to
+// commit its first entry is taken all the same, though not beyond what waits for the disk.
+func (k *checker) bounds(n *node, v *view, s *rsm.Status) {
+	grown := s.LastIndex > v.seen.LastIndex && len(v.log) > 0 && v.log[len(v.log)-1].Kind != raft.EntryNoop
+	if v.full && s.FirstIndex == v.seen.FirstIndex && v.lastTerm == s.Term && grown || v.late && s.DurableIndex == v.seen.DurableIndex && grown {
+		k.w.failf("log bound", "%s takes entries beyond %d: %s", n.id, v.seen.LastIndex, n.describe())
+	}
+	v.seen = s.Status
+	v.lastTerm, _ = v.term(s.LastIndex)
+	v.full, v.late = false, false
+	if bound := n.replica.MaxAppliedBytes(); bound > 0 && bound < unlimited {
+		v.full = v.bytes(s.FirstIndex, s.Applied) > int(bound)
+	}
+	if k.w.mix.MaxUnstable < unlimited {
+		v.late = v.bytes(s.DurableIndex+1, s.LastIndex) > k.w.mix.MaxUnstable
+	}
+}
+
+// bytes is the size of the entries lo to hi.
+func (v *view) bytes(lo, hi raft.Index) (size int) {
+	for i := lo; i <= hi; i++ {
+		size += v.log[i-v.base-1].Size()
+	}
+	return size
+}
+
+// handedOut: what is committed is given to the state machine at once, whosever disk is late.
+func (k *checker) handedOut(n *node, v *view, e *rsm.Effects[*waiter], commit raft.Index) {
+	if e.Restore != nil {
+		v.handed = e.Restore.Index
+	}
+	if c := e.Commands; len(c) > 0 {
+		v.handed = c[len(c)-1].Entry.Index
+	}
+	if v.handed != commit {
+		k.w.failf("executed at once", "%s has committed %d, and executes up to %d", n.id, commit, v.handed)
+	}
+}
+
+// hardState: a term never falls, and a vote is never taken back within its term.
+func (k *checker) hardState(n *node, v *view, s *raft.Status) {
+	was := v.hard
+	if s.Term < was.Term || s.Term == was.Term && was.Vote != raft.None && was.Vote != s.Vote {
+		k.w.failf("hard state", "%s goes from term %d vote %s to term %d vote %s", n.id, was.Term, was.Vote, s.Term, s.Vote)
+	}
+	v.hard = raft.HardState{Term: s.Term, Vote: s.Vote}
+}
+
+// persisting follows what becomes of a node's log.
+func (k *checker) persisting(n *node, v *view, p *raft.Persist) {
+	if p.Snapshot != nil {
+		v.base, v.baseTerm, v.log = p.Snapshot.Index, p.Snapshot.Term, nil
+	}
+	if len(p.Entries) == 0 {
+		return
+	}
+	first := p.Entries[0].Index
+	if first <= v.base || first > v.last()+1 {
+		k.w.failf("log order", "%s persists from %d on; its log is %d to %d", n.id, first, v.base+1, v.last())
+	}
+	if first <= v.commit {
+		k.w.failf("log order", "%s overwrites %d, and has committed to %d", n.id, first, v.commit)
+	}
+	if v.role == raft.Leader && v.hard.Term == n.replica.Status().Term && first <= v.last() {
+		k.w.failf("leader append-only", "%s leads term %d, and overwrites %d of %d", n.id, v.hard.Term, first, v.last())
+	}
+	v.log = append(v.log[:first-v.base-1], p.Entries...)
+	k.logMatching(n, p.Entries)
+}
+
+// logMatching: an index and a term fix an entry and the term of the one before it, and so
+// by induction all before it (paper, figure 3).
+func (k *checker) logMatching(n *node, entries []raft.Entry) {
+	v := &k.views[n.id]
+	for _, e := range entries {
+		prev, ok := v.term(e.Index - 1)
+		if !ok {
+			k.w.failf("log order", "%s has %d with nothing before it", n.id, e.Index)
+		}
+		at := place{e.Index, e.Term}
+		known, ok := k.facts[at]
+		if !ok {
+			k.facts[at] = fact{prev, e.Kind, e.Data}
+		} else if known.prevTerm != prev || known.kind != e.Kind || !bytes.Equal(known.data, e.Data) {
+			k.w.failf("log matching", "%s holds %s behind term %d; elsewhere it is %s %q behind term %d",
+				n.id, e, prev, known.kind, known.data, known.prevTerm)
+		}
+	}
+}
+
+// elected: a term has one leader, and that holds all that was committed in earlier
+// terms (paper, figure 3). By log matching it is enough to look at the last of it.
+func (k *checker) elected(n *node, v *view, term raft.Term) {
+	if other, ok := k.leaders[term]; ok {
+		k.w.failf("election safety", "%s and %s lead term %d", other, n.id, term)
+	}
+	if int(n.id) > k.w.mix.Voters {
+		k.w.failf("election safety", "%s leads term %d, and is a learner", n.id, term)
+	}
+	k.leaders[term] = n.id
+	k.reigning = max(k.reigning, term)
+	k.counts.Elections++
+	k.w.trace.numbers(k.w.now, n.id, "leads", uint64(term), uint64(v.last()))
+	k.w.after(1, k.w.askDeposed)
+	for i := len(k.committed); i > 0; i-- {
+		c := &k.committed[i-1]
+		if c.in >= term {
+			continue
+		}
+		if have, ok := v.term(c.entry.Index); c.entry.Index > v.base && (!ok || have != c.entry.Term) {
+			k.w.failf("leader completeness", "%s leads term %d without %s, committed in term %d", n.id, term, c.entry, c.in)
+		}
+		return
+	}
+}
+
+// votedForItself: a leader's own vote is durable. It tells nobody of it, but counts it.
+func (k *checker) votedForItself(n *node, term raft.Term) {
+	if n.disk.hard.Term < term {
+		k.w.failf("promise", "%s leads term %d, and its own vote is not on disk", n.id, term)
+	}
+	k.vote(n, term, n.id)
+}
+
+// commitIndex: it never falls, and what two nodes commit at an index is the same.
+func (k *checker) commitIndex(n *node, v *view, s *raft.Status) {
+	if s.Commit < v.commit {
+		k.w.failf("commit monotonic", "%s goes back from %d to %d", n.id, v.commit, s.Commit)
+	}
+	if s.Commit == v.commit {
+		return
+	}
+	if s.Commit > k.lastCommitted() {
+		if s.Role != raft.Leader && v.role != raft.Leader {
+			k.w.failf("commit", "%s follows to %d, and nobody has committed beyond %d", n.id, s.Commit, k.lastCommitted())
+		}
+		k.committing(n, v, s)
+	}
+	for i := max(v.commit, v.base) + 1; i <= s.Commit; i++ {
+		if want, have := k.committed[i-1].entry.Term, v.log[i-v.base-1].Term; want != have {
+			k.w.failf("state machine safety", "%s commits %d of term %d; elsewhere it is of term %d", n.id, i, have, want)
+		}
+	}
+	v.commit = s.Commit
+}
+
+// committing notes what a leader commits first, and demands that a quorum has it on
+// disk, and that the last of it is of the leader's own term (paper, 5.4.2).
+func (k *checker) committing(n *node, v *view, s *raft.Status) {
+	in := s.Term
+	if s.Role != raft.Leader { // it has just lost its place
+		in, _ = v.term(s.Commit)
+	}
+	for i := k.lastCommitted() + 1; i <= s.Commit; i++ {
+		k.commit(v.log[i-v.base-1], in)
+	}
+	last := k.committed[s.Commit-1].entry
+	if last.Term != in {
+		k.w.failf("figure 8", "%s leads term %d and commits %s by counting", n.id, in, last)
+	}
+	holders := 0
+	for _, other := range k.w.nodes[:k.w.mix.Voters] {
+		d := &other.disk.model
+		if term, ok := d.term(last.Index); ok && term == last.Term || d.snapshot.Index > last.Index {
+			holders++
+		}
+	}
+	if holders <= k.w.mix.Voters/2 {
+		k.w.failf("durability", "%s commits %d, which is on %d disks of %d", n.id, last.Index, holders, k.w.mix.Voters)
+	}
+}
+
+// commit executes an entry for the truth.
+func (k *checker) commit(e raft.Entry, in raft.Term) {
+	c := committed{entry: e, in: in}
+	if e.Kind == raft.EntryCommand {
+		k.counts.Commands++
+		op, err := kv.Codec{}.Decode(e.Data)
+		if err != nil {
+			k.w.failf("codec", "%v", err)
+		}
+		c.result = k.truth.DoOp(op)
+		k.execute(op, e.Index, c.result)
+	}
+	c.hash = k.truth.Hash()
+	k.committed = append(k.committed, c)
+}
+
+// promise: no message leaves before what it promises is on disk (paper, figure 2).
+// What a crash would leave now is the disk's model.
+func (k *checker) promise(n *node, v *view, m raft.Message) {
+	h, d := m.Head(), &n.disk.model
+	if r, ok := m.(*raft.RequestVote); ok {
+		k.silence.campaign(n, r)
+		return // a question, which promises nothing
+	}
+	if h.Term > d.hard.Term {
+		k.w.failf("promise", "%s speaks in term %d, on disk is %d: %s", n.id, h.Term, d.hard.Term, m)
+	}
+	switch m := m.(type) {
+	case *raft.RequestVoteReply:
+		if m.Granted {
+			k.vote(n, h.Term, h.To)
+			k.silence.vote(n, ballot{h.To, h.Term})
+		}
+	case *raft.TimeoutNow:
+		k.silence.timeoutNow(m)
+	case *raft.AppendEntriesReply:
+		k.silence.promise(n, m)
+		if h.Term < v.hard.Term || m.Match <= d.snapshot.Index {
+			return // of entries that may be overwritten since, or that the snapshot holds
+		}
+		onDisk, ok := d.term(m.Match)
+		inMemory, held := v.term(m.Match)
+		if !ok || held && onDisk != inMemory {
+			k.w.failf("promise", "%s acknowledges %d of term %d; on disk it is of term %d", n.id, m.Match, inMemory, onDisk)
+		}
+	}
+}
+
+// vote: each node votes once in a term, whatever crashes come in between.
+func (k *checker) vote(n *node, term raft.Term, candidate raft.NodeID) {
+	b := ballot{n.id, term}
+	if was, ok := k.votes[b]; ok && was != candidate {
+		k.w.failf("one vote", "%s votes for %s and %s in term %d", n.id, was, candidate, term)
+	}
+	k.votes[b] = candidate
+	if d := n.disk.hard; d.Term == term && d.Vote != candidate {
+		k.w.failf("promise", "%s votes for %s in term %d, which is not on disk", n.id, candidate, term)
+	}
+}
+
+// applied: each node executes what is committed, once and in order, and gets the same
+// result and the same state as everybody.
+func (k *checker) applied(n *node, e raft.Entry, r kv.Result) {
+	k.counts.Applied++
+	if e.Index > k.lastCommitted() {
+		k.w.failf("apply", "%s applies %d, which is not committed", n.id, e.Index)
+	}
+	c := &k.committed[e.Index-1]
+	if e.Term != c.entry.Term || e.Kind != c.entry.Kind || !bytes.Equal(e.Data, c.entry.Data) {
+		k.w.failf("state machine safety", "%s applies %s; committed is %s", n.id, e, c.entry)
+	}
+	if k.w.diverging != nil {
+		return
+	}
+	if r.Code != c.result.Code || r.Version != c.result.Version || r.ModRevision != c.result.ModRevision || r.Revision != c.result.Revision {
+		k.w.failf("equal results", "%s gets %+v for %s; elsewhere it is %+v", n.id, r, e, c.result)
+	}
+	if hash := n.store.Hash(); hash != c.hash {
+		k.w.failf("equal states", "%s has state %x at %d; elsewhere it is %x", n.id, hash, e.Index, c.hash)
+	}
+}
+
+// restored: a snapshot holds what was committed up to its index.
+func (k *checker) restored(n *node, m raft.SnapshotMeta) {
+	k.counts.Restores++
+	if m.Index > k.lastCommitted() || k.committed[m.Index-1].entry.Term != m.Term {
+		k.w.failf("state machine safety", "%s restores snapshot %s, which was not committed", n.id, m)
+	}
+	if hash, want := n.store.Hash(), k.committed[m.Index-1].hash; hash != want {
+		if k.w.diverging != nil { // by a snapshot of the one that made a mistake
+			k.w.spread = true
+			return
+		}
+		k.w.failf("equal states", "%s has state %x from snapshot %s; elsewhere it is %x", n.id, hash, m, want)
+	}
+}
+
+// ended checks what is said to somebody who waits.
+func (k *checker) ended(n *node, x *waiter, err error) {
+	switch {
+	case x.offer:
+	case !x.read:
+		k.submitEnded(n, x, err)
+	case err == nil:
+		k.readEnded(n, x)
+	}
+}
+
+// readEnded: a read reflects all that was committed, anywhere, when it was asked for.
+// One that is served at once stands on a lease: then nobody else may lead.
+func (k *checker) readEnded(n *node, x *waiter) {
+	k.counts.Reads++
+	if n.applier.Index() < x.floor {
+		k.w.failf("stale read", "%s reads at %d; %d was committed before (mode %d)", n.id, n.applier.Index(), x.floor, x.mode)
+	}
+	if x.mode == rsm.ReadLease && x.asked == k.w.events {
+		k.counts.LeaseReads++
+		if term := k.views[n.id].hard.Term; term < k.reigning {
+			k.w.failf("leases overlap", "%s reads by its lease of term %d, and %s leads term %d",
+				n.id, term, k.leaders[k.reigning], k.reigning)
+		}
+	}
+}
+
+// converged tells whether all nodes that have a disk are at rest in one state.
+func (k *checker) converged() bool {
+	for _, n := range k.w.nodes {
+		if n.fatal {
+			continue
+		}
+		if !n.up() || len(n.waiting) > 0 || n.applier.Index() != k.lastCommitted() || n.store.Hash() != k.truth.Hash() {
+			return false
+		}
+		s := n.replica.Status()
+		if s.LastIndex != k.lastCommitted() || s.Applied != s.LastIndex || s.DurableIndex != s.LastIndex || s.Pending > 0 {
+			return false
+		}
+	}
+	return true
+}

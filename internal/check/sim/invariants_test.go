@@ -1,0 +1,308 @@
+package sim
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+)
+
+// quiet is a world of three nodes in which nothing goes wrong, after a while.
+func quiet(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(Options{Seed: 7, Faults: []Fault{}, Disk: ModelledDisk, Edit: func(m *Mix) {
+		m.Voters, m.Learners, m.Clients, m.Streams, m.Keys, m.Snapshots.MaxRaftState = 3, 0, 3, 1, 3, -1
+		m.Reads = 0.4
+		m.Think, m.Distance, m.Latency, m.DiskWrite, m.Apply = 50*time.Millisecond, 0, time.Millisecond, time.Millisecond, 0
+	}})
+	for _, n := range w.nodes {
+		n.start()
+	}
+	for _, c := range w.clients {
+		c.next()
+	}
+	w.runUntil(5*time.Second, nil)
+	w.closing = true
+	w.runUntil(8*time.Second, nil)
+	if !w.check.converged() {
+		t.Fatalf("not at rest: %s", w.describe())
+	}
+	return w
+}
+
+// A checker that cannot fail proves nothing. Each case shows one of them a world in
+// which its invariant is broken.
+func TestInvariantsCanFail(t *testing.T) {
+	tests := []struct {
+		invariant string
+		breakIt   func(w *world, leader, follower *node)
+	}{
+		{"hard state", func(w *world, l, _ *node) {
+			w.check.hardState(l, w.check.view(l), &raft.Status{Term: 0})
+		}},
+		{"hard state", func(w *world, l, f *node) {
+			v := w.check.view(l)
+			w.check.hardState(l, v, &raft.Status{Term: v.hard.Term, Vote: f.id})
+		}},
+		{"log order", func(w *world, l, _ *node) {
+			last := w.check.view(l).last()
+			w.check.persisting(l, w.check.view(l), &raft.Persist{Entries: []raft.Entry{{Index: last + 2, Term: 9}}})
+		}},
+		{"log order", func(w *world, _, f *node) {
+			v := w.check.view(f)
+			w.check.persisting(f, v, &raft.Persist{Entries: []raft.Entry{{Index: v.commit, Term: 9}}})
+		}},
+		{"leader append-only", func(w *world, l, _ *node) {
+			v := w.check.view(l)
+			v.commit--
+			w.check.persisting(l, v, &raft.Persist{Entries: []raft.Entry{{Index: v.last(), Term: 9}}})
+		}},
+		{"log matching", func(w *world, l, _ *node) {
+			e := w.check.committed[5].entry
+			e.Data = []byte("something else")
+			w.check.logMatching(l, []raft.Entry{e})
+		}},
+		{"log matching", func(w *world, _, f *node) {
+			v := w.check.view(f)
+			v.log[4].Term = 77
+			w.check.logMatching(f, []raft.Entry{w.check.committed[5].entry})
+		}},
+		{"election safety", func(w *world, l, f *node) {
+			w.check.elected(f, w.check.view(f), w.check.view(l).hard.Term)
+		}},
+		{"leader completeness", func(w *world, _, f *node) {
+			v := w.check.view(f)
+			v.log = v.log[:len(v.log)-1]
+			w.check.elected(f, v, 99)
+		}},
+		{"commit monotonic", func(w *world, _, f *node) {
+			w.check.commitIndex(f, w.check.view(f), &raft.Status{Commit: 1})
+		}},
+		{"commit", func(w *world, _, f *node) {
+			w.check.commitIndex(f, w.check.view(f), &raft.Status{Commit: w.check.lastCommitted() + 1})
+		}},
+		{"state machine safety", func(w *world, _, f *node) {
+			v := w.check.view(f)
+			v.commit -= 2
+			v.log[len(v.log)-1].Term++
+			w.check.commitIndex(f, v, &raft.Status{Commit: v.commit + 2})
+		}},
+		{"figure 8", func(w *world, l, _ *node) {
+			commitOneMore(w, l, l.disk.hard.Term+1)
+		}},
+		{"durability", func(w *world, l, _ *node) {
+			commitOneMore(w, l, w.check.view(l).hard.Term)
+		}},
+		{"promise", func(w *world, l, f *node) {
+			w.check.promise(l, w.check.view(l), &raft.AppendEntries{Header: raft.Header{From: l.id, To: f.id, Term: 99}})
+		}},
+		{"promise", func(w *world, l, f *node) {
+			v := w.check.view(f)
+			f.disk.entries = f.disk.entries[:3]
+			w.check.promise(f, v, &raft.AppendEntriesReply{Header: raft.Header{From: f.id, To: l.id, Term: v.hard.Term}, Match: v.last()})
+		}},
+		{"promise", func(w *world, l, f *node) {
+			h := raft.Header{From: f.id, To: f.id, Term: f.disk.hard.Term}
+			delete(w.check.votes, ballot{f.id, h.Term})
+			w.check.promise(f, w.check.view(f), &raft.RequestVoteReply{Header: h, Granted: true})
+		}},
+		{"one vote", func(w *world, l, f *node) {
+			m := &raft.RequestVoteReply{Header: raft.Header{From: f.id, To: f.id, Term: 0}, Granted: true}
+			w.check.votes[ballot{f.id, 0}] = l.id
+			w.check.promise(f, w.check.view(f), m)
+		}},
+		{"apply", func(w *world, _, f *node) {
+			w.check.applied(f, raft.Entry{Index: w.check.lastCommitted() + 1}, kv.Result{})
+		}},
+		{"state machine safety", func(w *world, _, f *node) {
+			e := w.check.committed[3].entry
+			e.Term++
+			w.check.applied(f, e, kv.Result{})
+		}},
+		{"equal results", func(w *world, _, f *node) {
+			c := w.check.committed[len(w.check.committed)-1]
+			c.result.Version++
+			w.check.applied(f, c.entry, c.result)
+		}},
+		{"equal states", func(w *world, _, f *node) {
+			c := w.check.committed[len(w.check.committed)-1]
+			f.store.DoOp(kv.Op{Kind: kv.Put, Key: "x", Unconditional: true})
+			w.check.applied(f, c.entry, c.result)
+		}},
+		{"equal states", func(w *world, _, f *node) {
+			w.check.restored(f, raft.SnapshotMeta{Index: 3, Term: w.check.committed[2].entry.Term})
+		}},
+		{"state machine safety", func(w *world, _, f *node) {
+			w.check.restored(f, raft.SnapshotMeta{Index: 3, Term: 99})
+		}},
+		{"stale read", func(w *world, _, f *node) {
+			w.check.ended(f, &waiter{read: true, floor: w.check.lastCommitted()}, nil)
+			w.check.ended(f, &waiter{read: true, floor: w.check.lastCommitted() + 1}, nil)
+		}},
+		{"leases overlap", func(w *world, l, _ *node) {
+			w.check.reigning++
+			w.check.ended(l, &waiter{read: true, mode: rsm.ReadLease, asked: w.events}, nil)
+		}},
+		{"waiters", func(w *world, l, _ *node) {
+			x := &waiter{read: true, done: func(kv.Result, error) {}}
+			l.await(x)
+			l.end(x, kv.Result{}, nil)
+			l.end(x, kv.Result{}, nil)
+		}},
+		{"executed twice", func(w *world, _, _ *node) { executeAgain(w, false) }},
+		{"refused but executed", func(w *world, _, _ *node) { executeAgain(w, true) }},
+		{"refused but executed", func(w *world, l, _ *node) {
+			r := someWrite(w)
+			w.check.ended(l, &waiter{attempt: attempt{r, r.logged[0]}}, rsm.ErrWrongLeader)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.invariant, func(t *testing.T) {
+			w := quiet(t)
+			leader := w.leader()
+			follower := w.node(leader.id%3 + 1)
+			expect(t, tt.invariant, func() { tt.breakIt(w, leader, follower) })
+		})
+	}
+}
+
+func (k *checker) view(n *node) *view { return &k.views[n.id] }
+
+// expect demands that f breaks an invariant.
+func expect(t *testing.T, invariant string, f func()) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		v, ok := recover().(*Violation)
+		if !ok || v.Invariant != invariant {
+			t.Errorf("got %v, want a violation of %s", v, invariant)
+		}
+	}()
+	f()
+}
+
+// commitOneMore lets a leader commit an entry that only it has, and not on disk.
+func commitOneMore(w *world, l *node, in raft.Term) {
+	v := w.check.view(l)
+	v.log = append(v.log, raft.Entry{Index: v.last() + 1, Term: v.hard.Term})
+	w.check.commitIndex(l, v, &raft.Status{Commit: v.last(), Term: in, Role: raft.Leader})
+}
+
+// someWrite is one whose result was read.
+func someWrite(w *world) *record {
+	read := map[uint64]bool{}
+	for _, r := range w.records {
+		if !r.write() && r.seen() {
+			read[r.reply.GetModRevision()] = true
+		}
+	}
+	for _, r := range w.records {
+		if r.write() && len(r.executed) == 1 && r.verdict == clerk.Answered && read[r.reply.Revision] && r.req.Kind == api.Request_PUT {
+			return r
+		}
+	}
+	panic("no write")
+}
+
+// executeAgain has an attempt committed a second time, or one that was refused.
+func executeAgain(w *world, refused bool) {
+	r := someWrite(w)
+	e := r.executed[0]
+	op, err := kv.Codec{}.Decode(w.check.committed[e.index-1].entry.Data)
+	if err != nil {
+		panic(err)
+	}
+	if refused {
+		r.refused, r.logged = r.logged, nil
+	}
+	w.check.execute(op, e.index, e.result)
+}
+
+// TestHistoryChecksCanFail changes what clients saw.
+func TestHistoryChecksCanFail(t *testing.T) {
+	aRead := func(w *world) *record {
+		for i := len(w.records) - 1; i >= 0; i-- {
+			if r := w.records[i]; !r.write() && r.reply.GetCode() == api.Reply_OK && r.reply.Version > 1 && r.key[0] == 'p' && r.seen() {
+				return r
+			}
+		}
+		panic("no read")
+	}
+	tests := []struct {
+		name    string
+		breakIt func(w *world)
+		want    []string // all of them, in the order of the checks
+	}{
+		{"a write that never was", func(w *world) { r := someWrite(w); r.executed = nil }, []string{"acknowledged but lost"}},
+		{"a write twice", func(w *world) { r := someWrite(w); r.executed = append(r.executed, r.executed[0]) }, []string{"executed twice"}},
+		{"a dropped write", func(w *world) { someWrite(w).verdict = clerk.Dropped }, []string{"dropped but executed"}},
+		{"a wrong version", func(w *world) { someWrite(w).reply.Version++ }, []string{"wrong answer", "wrong answer", "linearizability"}},
+		{"a read of an older version", func(w *world) { aRead(w).reply.Version-- }, []string{"", "wrong answer", "linearizability"}},
+		{"a read of another's value", func(w *world) {
+			r := aRead(w)
+			r.reply = &api.Reply{
+				Value: append([]byte{200}, r.reply.Value[1:]...), Version: r.reply.Version,
+				ModRevision: r.reply.ModRevision, Revision: r.reply.Revision,
+			}
+		}, []string{"", "wrong answer", "linearizability"}},
+		{"a read that saw nothing", func(w *world) {
+			r := aRead(w)
+			r.reply = &api.Reply{Code: api.Reply_NO_KEY, Revision: r.reply.Revision}
+		}, []string{"", "lost write", "linearizability"}},
+		{"a read of what had gone before it began", func(w *world) {
+			for _, r := range w.records {
+				if !r.write() && r.reply.GetCode() == api.Reply_OK && r.seen() {
+					r.called, r.returned = w.now-2, w.now-1
+					return
+				}
+			}
+		}, []string{"", "revision order", "linearizability"}},
+		{"a write that ended before it began", func(w *world) {
+			r := someWrite(w)
+			r.called, r.returned = 0, 0
+			last := w.records[len(w.records)-1]
+			last.called, last.returned = 0, 0
+		}, []string{"wrong answer", "revision order", ""}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for i, want := range tt.want {
+				w := quiet(t)
+				tt.breakIt(w)
+				check := []func(){
+					func() {
+						for _, r := range w.records {
+							if r.write() {
+								w.check.verdict(r)
+							}
+						}
+					},
+					w.check.revisions, w.check.linearizable,
+				}[i]
+				if want == "" {
+					continue // not what this check is about
+				}
+				expect(t, want, check)
+			}
+		})
+	}
+}
+
+// TestEmptyRunsAreNoProof: totals in which something never happened are refused.
+func TestEmptyRunsAreNoProof(t *testing.T) {
+	problems := strings.Join((&Totals{Seeds: 10}).Empty(), "\n")
+	for _, want := range []string{"no power-loss", "0 elections", "0 operations done", "0 lease reads"} {
+		if !strings.Contains(problems, want) {
+			t.Errorf("nothing says %q in:\n%s", want, problems)
+		}
+	}
+	unknown := &Totals{Outcomes: Outcomes{Done: 80, Maybe: 20}}
+	if problems := strings.Join(unknown.Empty(), "\n"); !strings.Contains(problems, "unknown outcome") {
+		t.Errorf("nothing is said of 20 %% unknown outcomes:\n%s", problems)
+	}
+}

@@ -1,0 +1,232 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+)
+
+// tick is the ticker of rsm.Node's loop: at most one tick waits, others are lost.
+func (n *node) tick() {
+	life := n.lives
+	n.w.after(n.clock.real(n.w.mix.Tick), func() {
+		if n.lives == life {
+			n.tick()
+		}
+	})
+	n.tickPending = true
+	n.awake(n.wake)
+}
+
+// wake lets the loop take its turn, soon.
+func (n *node) wake() {
+	if n.turning || n.turnDue {
+		return
+	}
+	delay := n.w.upTo(n.w.mix.Loop)
+	if n.slow {
+		delay += n.w.upTo(milliseconds(100))
+	}
+	if delay = max(delay, n.freeAt-n.w.now); delay <= 0 {
+		n.turn()
+		return
+	}
+	n.turnDue = true
+	n.after(delay, func() {
+		n.turnDue = false
+		n.turn()
+	})
+}
+
+// turn is one round of rsm.Node's loop.
+func (n *node) turn() {
+	n.turning = true
+	w := n.w
+	ev := n.inbox
+	n.inbox = rsm.Events[*waiter]{}
+	ev.Ticked = n.tickPending && (empty(&ev) || w.chance(0.5))
+	n.tickPending = n.tickPending && !ev.Ticked
+	for _, q := range ev.Reads {
+		q.Waiter.asked = w.events
+	}
+	e := n.replica.Turn(ev, n.now())
+	w.check.turned(n, &e)
+	n.perform(e)
+	n.turning = false
+	if n.slow {
+		n.freeAt = w.now + w.upTo(milliseconds(20))
+	}
+	if n.tickPending || !empty(&n.inbox) {
+		n.wake()
+	}
+}
+
+// perform carries out effects, in the order of rsm.Node.
+func (n *node) perform(e rsm.Effects[*waiter]) {
+	n.lease = e.Lease
+	for _, m := range e.Messages {
+		n.w.net.send(m)
+	}
+	if !e.DiskTask.Empty() {
+		n.addDisk(e.DiskTask)
+	}
+	if !e.ApplyTask.Empty() {
+		n.addApply(e.ApplyTask)
+	}
+	for _, h := range e.Snapshots {
+		n.after(n.w.upTo(n.w.mix.Loop)+1, func() { n.sendSnapshot(h) })
+	}
+	for _, f := range e.Fates {
+		n.end(f.Waiter, kv.Result{}, f.Err)
+	}
+	for _, id := range e.ShutOut {
+		if !n.w.node(id).forgetful {
+			n.w.failf("lost log", "%s shuts out %s, whose disk has not gone back", n.id, id)
+		}
+	}
+	for _, id := range e.Diverged {
+		if n.w.node(id) != n.w.diverging && !n.w.spread {
+			n.w.failf("false alarm", "%s finds that the state of %s differs from that of a majority", n.id, id)
+		}
+	}
+	switch {
+	case errors.Is(e.Failure, rsm.ErrDiverged):
+		n.after(1, n.diverged)
+	case e.Failure != nil:
+		if !n.forgetful {
+			n.w.failf("lost log", "%s fails, and its disk has not gone back: %v", n.id, e.Failure)
+		}
+		n.after(1, func() {
+			n.fatal = true
+			n.crash(false)
+		})
+	}
+	for _, err := range e.Refused {
+		n.w.failf("addressing", "%s: %v", n.id, err)
+	}
+}
+
+// empty tells whether nothing but a tick has happened.
+func empty(ev *rsm.Events[*waiter]) bool {
+	return ev.Persisted == 0 && ev.Applied == 0 && len(ev.Messages)+len(ev.Submits)+len(ev.Reads)+len(ev.Offers)+len(ev.Unreachable)+len(ev.Calls) == 0
+}
+
+func (n *node) submit(data []byte, x *waiter) {
+	n.await(x)
+	n.inbox.Submits = append(n.inbox.Submits, rsm.Submission[*waiter]{Data: data, Waiter: x})
+	n.wake()
+}
+
+func (n *node) read(x *waiter) {
+	x.read, x.floor = true, n.w.check.lastCommitted()
+	n.await(x)
+	if x.mode == rsm.ReadLease && n.lease.Serves(n.now(), n.applier.Index()) {
+		x.asked = n.w.events
+		n.end(x, kv.Result{}, nil)
+		return
+	}
+	n.inbox.Reads = append(n.inbox.Reads, rsm.ReadRequest[*waiter]{Mode: x.mode, Waiter: x})
+	n.wake()
+}
+
+func (n *node) offer(m *raft.InstallSnapshot, answer func(error)) {
+	x := &waiter{offer: true, done: func(_ kv.Result, err error) { answer(err) }}
+	n.await(x)
+	n.inbox.Offers = append(n.inbox.Offers, rsm.Offer[*waiter]{Message: m, Waiter: x})
+	n.wake()
+}
+
+func (n *node) await(x *waiter) {
+	n.w.check.waiters++
+	x.number = n.w.check.waiters
+	n.waiting[x] = true
+}
+
+// end gives a waiter what it waits for. Each must get it once.
+func (n *node) end(x *waiter, result kv.Result, err error) {
+	if !n.waiting[x] {
+		n.w.failf("waiters", "%s ends one twice, with %v", n.id, err)
+	}
+	delete(n.waiting, x)
+	n.w.check.ended(n, x, err)
+	x.done(result, err)
+}
+
+func (n *node) receive(m raft.Message) {
+	n.w.check.silence.hears(n, m)
+	n.inbox.Messages = append(n.inbox.Messages, m)
+	n.wake()
+}
+
+// unreachable says that the connection to a peer broke.
+func (n *node) unreachable(peer raft.NodeID) {
+	n.inbox.Unreachable = append(n.inbox.Unreachable, peer)
+	n.wake()
+}
+
+func (n *node) call(f func(*replica)) {
+	n.inbox.Calls = append(n.inbox.Calls, f)
+	n.wake()
+}
+
+// addDisk is the queue of rsm.Node's disk goroutine.
+func (n *node) addDisk(t rsm.DiskTask) {
+	n.diskTasks = append(n.diskTasks, t)
+	if !n.diskBusy {
+		n.diskBusy = true
+		n.after(n.w.upTo(n.w.mix.Loop)+1, n.diskNext)
+	}
+}
+
+// diskNext does the next step, or looks for more of them.
+func (n *node) diskNext() {
+	if len(n.diskSteps) == 0 {
+		n.diskSteps, n.diskTasks = rsm.DiskSteps(n.diskTasks), nil
+	}
+	if len(n.diskSteps) == 0 {
+		n.diskBusy = false
+		return
+	}
+	step := n.diskSteps[0]
+	n.diskSteps = n.diskSteps[1:]
+	delay := n.w.upTo(n.w.mix.Loop) + 1
+	if len(step.Persists) > 0 {
+		n.disk.saving = step.Persists
+		delay = n.diskDelay(n.w.mix.DiskWrite)
+	}
+	n.afterDisk(delay, func() {
+		seq, err := step.Do(n.disk)
+		if err != nil {
+			n.fail(err)
+			return
+		}
+		if seq > 0 {
+			n.w.trace.numbers(n.w.now, n.id, "saved", seq)
+			n.inbox.Persisted = max(n.inbox.Persisted, seq)
+			n.wake()
+		}
+		n.diskNext()
+	})
+}
+
+// afterDisk does f after d, or when the disk hangs no more.
+func (n *node) afterDisk(d time.Duration, f func()) {
+	n.after(d, func() {
+		if left := n.hungUntil - n.w.now; left > 0 {
+			n.afterDisk(min(left, milliseconds(100)), f) // it may be repaired before
+			return
+		}
+		f()
+	})
+}
+
+func (n *node) diskDelay(limit time.Duration) time.Duration {
+	d := limit/4 + n.w.upTo(limit*3/4)
+	if n.slowDisk {
+		d += n.w.upTo(400 * time.Millisecond)
+	}
+	return d + 1
+}

@@ -1,0 +1,239 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"balsa.example/raft"
+	"balsa.example/rsm"
+)
+
+// Mix is what a seed draws: the cluster, its load, and which faults it meets how
+// often. In each run some faults are absent and some are strong (swarm testing),
+// since faults that are always there hide what others would show.
+type Mix struct {
+	Voters   int
+	Learners int  // nodes behind the voters, which only receive
+	WAL      bool // the real log on a simulated file system, else a modelled disk
+
+	Tick            time.Duration
+	ElectionTimeout time.Duration // the longest of any node
+	Unequal         bool          // each node draws its own settings, and anew at each start
+	Snapshots       rsm.SnapshotPolicy
+	MaxPendingBytes int
+	MaxUnapplied    int
+	MaxUnstable     int
+	MaxAppendBytes  int
+	MaxInflight     int
+	LeaseReads      bool
+	MaxClockDrift   float64
+
+	Clients  int
+	Streams  int // operations of a client at a time
+	Keys     int
+	Reads    float64       // their share
+	Padding  int           // bytes of a value, at most
+	Think    time.Duration // of a client, on average
+	Attempt  time.Duration // how long a client waits for an answer
+	Deadline time.Duration // of an operation
+	// Eager clients hardly think at all in the last EagerFor before the faults end, and
+	// from there on. Their share of reads is EagerReads, and these want no lease.
+	Eager      int
+	EagerFor   time.Duration
+	EagerReads float64
+
+	Distance   time.Duration // a message takes so long at least, and faults have no part in it
+	Latency    time.Duration // on top, at most, mostly
+	SpikeShare float64       // of messages that take up to SpikeTo
+	SpikeTo    time.Duration
+	Loss       float64
+	ClientLoss float64
+	Duplicate  float64
+	Ordered    bool // links keep the order
+
+	DiskWrite     time.Duration // of a save, at most
+	SnapshotWrite time.Duration
+	Apply         time.Duration
+	Loop          time.Duration // how late a process gets to its events, at most
+
+	Faults []Fault
+	Calm   time.Duration // between two strikes, on average
+}
+
+// unlimited bytes are never reached.
+const unlimited = 64 << 20
+
+func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
+
+// Nodes is how many there are, voters and learners.
+func (m *Mix) Nodes() int { return m.Voters + m.Learners }
+
+// configuration is that of the cluster.
+func (m *Mix) configuration() raft.Configuration {
+	var ids []raft.NodeID
+	for i := range m.Nodes() {
+		ids = append(ids, raft.NodeID(i+1))
+	}
+	c := raft.NewConfiguration(ids[:m.Voters]...)
+	if m.Learners > 0 {
+		c.Learners = ids[m.Voters:]
+	}
+	return c
+}
+
+// has tells whether the mix has a kind of fault.
+func (m *Mix) has(f Fault) bool { return slices.Contains(m.Faults, f) }
+
+// drawMix draws from what is allowed.
+func drawMix(r *rand.Rand, allowed []Fault) Mix {
+	m := Mix{
+		Voters:          pick(r, 1, 3, 3, 3, 3, 5, 5, 5, 7),
+		Learners:        pick(r, 0, 0, 0, 1, 2),
+		WAL:             r.IntN(4) == 0,
+		Tick:            10 * time.Millisecond,
+		ElectionTimeout: milliseconds(pick(r, 250, 500, 500, 1000)),
+		Snapshots:       rsm.SnapshotPolicy{MaxRaftState: pick[int64](r, -1, 0, 300, 1000, 1000, 10000)},
+		MaxPendingBytes: unlimited,
+		MaxUnapplied:    pick(r, unlimited, 3_000, 20_000), // followers take so much with each heartbeat
+		MaxUnstable:     pick(r, unlimited, unlimited, 3_000, 20_000),
+		MaxAppendBytes:  pick(r, 1<<20, 1<<20, 100, 1000),
+		MaxInflight:     pick(r, 256, 256, 1, 4),
+		MaxClockDrift:   pick(r, 0.1, 0.2),
+		Clients:         1 + r.IntN(8),
+		Streams:         pick(r, 1, 1, 2, 4),
+		Keys:            1 + r.IntN(6),
+		Reads:           pick(r, 0.4, 0.4, 0.4, 0.9, 0.99),
+		Padding:         pick(r, 0, 30, 30, 400, 5000),
+		Attempt:         milliseconds(pick(r, 300, 1000, 1000)),
+		Deadline:        milliseconds(pick(r, 1000, 3000, 10000)),
+		Latency:         pick(r, 200*time.Microsecond, time.Millisecond, 5*time.Millisecond, 40*time.Millisecond),
+		Ordered:         true,
+		DiskWrite:       pick(r, 100*time.Microsecond, time.Millisecond, 10*time.Millisecond, 60*time.Millisecond),
+		SnapshotWrite:   pick(r, time.Millisecond, 20*time.Millisecond, 400*time.Millisecond),
+		Apply:           pick(r, 0, 100*time.Microsecond, 5*time.Millisecond, 80*time.Millisecond, 500*time.Millisecond),
+		Loop:            pick(r, 0, 0, 100*time.Microsecond, 3*time.Millisecond),
+		Calm:            milliseconds(pick(r, 200, 500, 1500, 5000)),
+	}
+	m.MaxUnapplied = max(m.MaxUnapplied, 20*m.Padding) // or clients outrun whoever has a backlog
+	m.MaxUnstable = max(m.MaxUnstable, 20*m.Padding)
+	m.Think = time.Duration(m.Clients*m.Streams) * time.Second / time.Duration(pick(r, 10, 20, 20, 40, 150))
+	m.Eager, m.EagerReads = pick(r, 0, 0, 0, 0, 1, 2), pick(r, 0.1, 0.5, 1, 1, 1)
+	m.Eager = min(m.Eager, m.Clients-1)
+	m.EagerFor = pick(r, time.Second, time.Second, 6*time.Second)
+	m.LeaseReads = r.IntN(2) == 0
+	m.Unequal = r.IntN(3) == 0
+	m.Snapshots.Share = pick(r, 0, 0, 0.5, 2)
+	if r.IntN(10) == 0 {
+		m.farApart()
+	}
+	m.drawFaults(r, allowed)
+	return m
+}
+
+// farApart puts members on different continents, where an answer takes longer than a
+// heartbeat, with clients that write all the time, and limits that are made for that.
+func (m *Mix) farApart() {
+	m.Distance = 30 * time.Millisecond
+	m.MaxUnapplied, m.MaxUnstable, m.MaxAppendBytes, m.MaxInflight = unlimited, unlimited, 1<<20, 256
+	m.ElectionTimeout, m.Attempt, m.Deadline = time.Second, time.Second, max(m.Deadline, 3*time.Second)
+	m.Clients, m.Streams, m.Reads, m.Think = 8, 4, min(m.Reads, 0.4), 100*time.Millisecond
+	m.Keys = 12 // 32 operations at a time on one key are more than porcupine can decide
+}
+
+func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
+	share := pick(r, 0.15, 0.4, 0.8)
+	for f := range numFaults {
+		if r.Float64() < share && slices.Contains(allowed, f) && m.fits(f) {
+			m.Faults = append(m.Faults, f)
+		}
+	}
+	if m.has(Loss) {
+		m.Loss = pick(r, 0.01, 0.05, 0.25)
+	}
+	if m.has(ClientLoss) {
+		m.ClientLoss = pick(r, 0.01, 0.05, 0.15)
+	}
+	if m.has(Duplicate) {
+		m.Duplicate = pick(r, 0.02, 0.2)
+	}
+	if m.has(Reorder) {
+		m.Ordered = false
+	}
+	if m.has(Delay) {
+		m.SpikeShare, m.SpikeTo = pick(r, 0.01, 0.1), pick(r, 100*time.Millisecond, time.Second, 4*time.Second)
+	}
+	if m.has(FullQueue) {
+		m.MaxPendingBytes = pick(r, 200, 2000)
+	}
+}
+
+// leaveOut takes away a kind of fault that has been drawn.
+func (m *Mix) leaveOut(f Fault) {
+	switch f {
+	case Loss:
+		m.Loss = 0
+	case ClientLoss:
+		m.ClientLoss = 0
+	case Duplicate:
+		m.Duplicate = 0
+	case Reorder:
+		m.Ordered = true
+	case Delay:
+		m.SpikeShare = 0
+	case FullQueue:
+		m.MaxPendingBytes = unlimited
+	}
+}
+
+// fits tells whether f makes sense in this cluster.
+func (m *Mix) fits(f Fault) bool {
+	switch f {
+	case Corrupt: // a minority may lose its disk for good
+		return m.Voters >= 3 && m.WAL
+	case Partition, OneWay, Link, Flap, Desertion, InstallCrash, Reset, Transfer:
+		return m.Voters >= 3
+	case Bridge:
+		return m.Voters >= 5
+	}
+	return true
+}
+
+// drawRate draws how fast a clock runs: often as slow or as fast as any may.
+func (m *Mix) drawRate(chance uint64) float64 {
+	lowest, highest := m.rates()
+	switch chance % 4 {
+	case 0:
+		return lowest
+	case 1:
+		return highest
+	}
+	return lowest + float64(chance>>2%1024)/1023*(highest-lowest)
+}
+
+// rates returns between which rates the clocks of nodes may run. With leases no two
+// may differ by more than what the leases are told to expect.
+func (m *Mix) rates() (lowest, highest float64) {
+	if !m.LeaseReads {
+		return 0.5, 2
+	}
+	return 1 - m.MaxClockDrift/2, 1 + m.MaxClockDrift/2
+}
+
+// raftConfig is what rsm.Config makes for the core, for one life of a node.
+func (m *Mix) raftConfig(id raft.NodeID, r *rand.Rand) raft.Config {
+	timeout, leases := m.ElectionTimeout, m.LeaseReads
+	if m.Unequal {
+		timeout = max(timeout/pick[time.Duration](r, 1, 1, 2, 4), 12*m.Tick+4*m.Distance)
+		leases = leases && r.IntN(4) > 0
+	}
+	c := raft.Config{
+		ID: id, Rand: r,
+		HeartbeatTicks: 5, ElectionTimeoutTicks: int(timeout / m.Tick),
+		MaxPendingBytes: m.MaxPendingBytes, MaxUnappliedBytes: m.MaxUnapplied, MaxUnstableBytes: m.MaxUnstable, MaxAppendBytes: m.MaxAppendBytes, MaxInflightAppends: m.MaxInflight,
+	}
+	if leases {
+		c.Silence, c.MaxClockDrift = raft.Nanos(timeout), m.MaxClockDrift
+	}
+	return c
+}

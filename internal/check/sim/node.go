@@ -1,0 +1,259 @@
+package sim
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/wal"
+)
+
+// node is the simulated shell of one replica: what rsm.Node is in a real process,
+// step by step, with events in the place of goroutines. A process that is paused does
+// nothing; one that is down has no replica.
+type node struct {
+	w     *world
+	id    raft.NodeID
+	disk  *disk
+	clock clock
+	lives int  // counts starts and ends
+	fatal bool // the disk is damaged, or lost for good
+
+	// Of the host.
+	paused         bool
+	stalled        []func() // what happened while it was paused
+	slow           bool     // at everything
+	slowDisk       bool
+	hungUntil      Instant // no write of the disk ends before
+	crashAtInstall bool
+	forgetful      bool // its disk has gone back
+
+	// Of the process.
+	replica *replica
+	lease   rsm.Lease
+	store   *kv.Store
+	applier rsm.Applier[kv.Op, kv.Result, *waiter]
+	start0  time.Duration // what the local clock showed at the start
+	waiting map[*waiter]bool
+
+	inbox       rsm.Events[*waiter]
+	turning     bool // in the midst of a turn
+	turnDue     bool // a turn is scheduled
+	tickPending bool
+	freeAt      Instant
+
+	diskTasks  []rsm.DiskTask
+	diskSteps  []rsm.DiskStep
+	diskBusy   bool
+	applyTasks []rsm.ApplyTask[*waiter]
+	applyBusy  bool
+}
+
+// waiter is somebody who waits for a Submit, a Read or an Offer.
+type waiter struct {
+	number uint64 // in the order of asking
+	mode   rsm.ReadMode
+	done   func(kv.Result, error)
+	offer  bool // waits for what to do with a snapshot
+	// Of reads: how far the cluster had committed when it was asked for.
+	read    bool
+	floor   raft.Index
+	asked   uint64 // the turn
+	attempt attempt
+}
+
+func newNode(w *world, id raft.NodeID) *node {
+	n := &node{w: w, id: id, disk: newDisk(w, id)}
+	n.clock.rate = 1
+	if w.mix.has(Clock) {
+		n.clock.rate = w.mix.drawRate(w.rand.Uint64())
+	}
+	return n
+}
+
+func (n *node) up() bool { return n.replica != nil }
+
+// after0 lets f happen whatever becomes of the node.
+func (n *node) after0(d time.Duration, f func()) { n.w.after(d, f) }
+
+// after lets f happen in this life of the node, when it is not paused.
+func (n *node) after(d time.Duration, f func()) {
+	life := n.lives
+	n.w.after(d, func() {
+		if n.lives == life {
+			n.awake(f)
+		}
+	})
+}
+
+// awake does f now, or when the pause ends.
+func (n *node) awake(f func()) {
+	if n.paused {
+		n.stalled = append(n.stalled, f)
+		return
+	}
+	f()
+}
+
+// clock is a local one that runs at its own rate.
+type clock struct {
+	rate  float64
+	since Instant
+	shown time.Duration
+}
+
+func (c *clock) read(now Instant) time.Duration {
+	return c.shown + time.Duration(float64(now-c.since)*c.rate)
+}
+
+func (c *clock) setRate(now Instant, rate float64) {
+	c.shown, c.since, c.rate = c.read(now), now, rate
+}
+
+// real is how much time passes while the clock counts d.
+func (c *clock) real(d time.Duration) time.Duration { return time.Duration(float64(d) / c.rate) }
+
+// now is what rsm.Node's now is.
+func (n *node) now() raft.Instant { return raft.Instant(n.clock.read(n.w.now)-n.start0) + 1 }
+
+// start is rsm.Start, after a look at the disk.
+func (n *node) start() {
+	if n.up() || n.fatal {
+		return
+	}
+	state, err := n.disk.open()
+	if err != nil {
+		n.refuse(err)
+		return
+	}
+	n.lives++
+	n.store, n.lease = kv.NewStore(), rsm.Lease{}
+	n.start0 = n.clock.read(n.w.now)
+	n.inbox, n.diskTasks, n.diskSteps, n.applyTasks = rsm.Events[*waiter]{}, nil, nil, nil
+	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
+	n.freeAt = 0
+	n.waiting = map[*waiter]bool{}
+	n.applier = rsm.Applier[kv.Op, kv.Result, *waiter]{
+		Machine: n.store, Codec: kv.Codec{}, Open: n.disk.openSnapshot, End: n.end, Restored: n.restored,
+		Applied: func(e raft.Entry, r kv.Result) { n.w.check.applied(n, e, r) },
+		Hashed: func(index raft.Index, hash uint64) {
+			n.after(0, func() { n.call(func(r *replica) { r.StateHashed(index, hash) }) })
+		},
+	}
+	bytes, err := n.applier.Load(state.Snapshot)
+	if err != nil {
+		n.w.failf("restart", "%s: %v", n.id, err)
+	}
+	n.replica, err = rsm.NewReplica[*waiter](n.w.mix.raftConfig(n.id, n.w.rand), state, n.w.mix.Snapshots, bytes)
+	if err != nil {
+		n.w.failf("restart", "%s: %v", n.id, err)
+	}
+	n.replica.CompareStates()
+	n.w.trace.numbers(n.w.now, n.id, "start", uint64(state.HardState.Term), uint64(state.Snapshot.Index), uint64(len(state.Entries)))
+	n.w.check.started(n, state)
+	n.after(n.w.upTo(n.clock.real(n.w.mix.Tick)), n.tick)
+}
+
+// refuse is the end of a node whose disk is not in order. Only damage that was done to
+// it may be the reason, or an error that will pass.
+func (n *node) refuse(err error) {
+	n.w.trace.text(n.w.now, n.id, "refuse", "%v", err)
+	var corrupt *wal.CorruptionError
+	switch {
+	case errors.Is(err, errUndetected):
+		n.w.failf("corruption undetected", "%s: %v", n.id, err)
+	case n.disk.damage != none:
+		n.fatal = true // what it holds may be less than it promised
+	case errors.As(err, &corrupt), errors.Is(err, errLost), errors.Is(err, wal.ErrNotCreated):
+		n.w.failf("durability", "%s: %v", n.id, err)
+	default:
+		n.disk.crash(n.w.chance(0.5))
+		n.after0(milliseconds(100)+n.w.upTo(time.Second), n.start)
+	}
+}
+
+// crash ends the process at once.
+func (n *node) crash(powerLoss bool) {
+	if !n.up() {
+		return
+	}
+	n.w.trace.text(n.w.now, n.id, "crash", "power loss %t", powerLoss)
+	n.lives++
+	n.w.check.stopped(n)
+	n.replica, n.store, n.waiting = nil, nil, nil
+	n.stalled, n.paused = nil, false
+	n.disk.crash(powerLoss)
+	if !powerLoss { // a dead host says nothing
+		n.w.net.reset(n.id)
+	}
+}
+
+// fail is what rsm.Node does after an error of its storage: it stops, and tells
+// everybody who waits. The process ends then.
+func (n *node) fail(err error) {
+	n.w.trace.text(n.w.now, n.id, "fail", "%v", err)
+	if !errors.Is(err, errIO) && !errors.Is(err, errFull) {
+		n.w.failf("storage", "%s: %v", n.id, err)
+	}
+	waiters := n.replica.Drain(n.inbox)
+	for _, t := range n.applyTasks {
+		n.applier.Drop(t)
+	}
+	// Drain walks a map.
+	slices.SortFunc(waiters, func(a, b *waiter) int { return cmp.Compare(a.number, b.number) })
+	for _, x := range waiters {
+		n.end(x, kv.Result{}, rsm.ErrStopped)
+	}
+	if len(n.waiting) > 0 {
+		n.w.failf("waiters", "%s stops, and forgets %d who wait", n.id, len(n.waiting))
+	}
+	n.crash(false)
+	n.after0(n.w.upTo(2*time.Second), n.start)
+}
+
+// heal ends what ails the node.
+func (n *node) heal() {
+	n.slow, n.slowDisk, n.crashAtInstall = false, false, false
+	n.hungUntil = 0
+	n.disk.heal()
+	n.resume()
+	n.after0(n.w.upTo(milliseconds(500)), n.start)
+}
+
+func (n *node) pause() {
+	if n.up() {
+		n.paused = true
+	}
+}
+
+// resume lets a process go on. All that it missed comes at once, in any order of its
+// parts but in the order of each.
+func (n *node) resume() {
+	if !n.paused {
+		return
+	}
+	n.w.trace.text(n.w.now, n.id, "resume", "%d events waited", len(n.stalled))
+	n.paused = false
+	stalled := n.stalled
+	n.stalled = nil
+	for _, f := range stalled {
+		n.after(0, f)
+	}
+}
+
+func (n *node) describe() string {
+	switch {
+	case n.fatal:
+		return fmt.Sprintf("%s has lost its disk", n.id)
+	case !n.up():
+		return fmt.Sprintf("%s is down", n.id)
+	}
+	s := n.replica.Status()
+	return fmt.Sprintf("%s %s of term %d under %s, log %d to %d, durable %d, committed %d, applied %d, machine %d, snapshot %s, pending %d, waiting %d %v",
+		n.id, s.Role, s.Term, s.Leader, s.FirstIndex, s.LastIndex, s.DurableIndex, s.Commit, s.Applied, n.applier.Index(), s.Snapshot, s.Pending, len(n.waiting), s.Peers)
+}

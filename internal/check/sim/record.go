@@ -1,0 +1,162 @@
+package sim
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+)
+
+// record is the history of one operation: what the client knows of it, and beside
+// that the truth.
+type record struct {
+	id       int
+	client   int
+	key      string
+	req      *api.Request
+	called   Instant
+	returned Instant
+	verdict  clerk.Verdict // 0: still under way
+	reply    *api.Reply
+	attempts int
+	doubt    bool   // an attempt that may have left got no answer
+	reached  uint64 // a store revision that the client knew of before it was in doubt
+	done     bool   // a reply has said OK
+
+	// The truth.
+	executed []execution // where it took effect
+	logged   []int       // attempts that are committed
+	refused  []int       // attempts that were certainly not executed
+}
+
+// execution is where in the log an attempt took effect.
+type execution struct {
+	index   raft.Index
+	attempt int
+	at      Instant
+	result  kv.Result
+}
+
+func (r *record) String() string {
+	s := fmt.Sprintf("operation %d of client %d: %s %s", r.id, r.client, r.req.Kind, r.key)
+	if r.req.Conditional {
+		s += fmt.Sprintf(" at version %d", r.req.Version)
+	}
+	return s + fmt.Sprintf(", %v to %v, %d attempts, verdict %d %s version %d modified %d revision %d, executed %v", r.called, r.returned, r.attempts,
+		r.verdict, r.reply.GetCode(), r.reply.GetVersion(), r.reply.GetModRevision(), r.reply.GetRevision(), r.executed)
+}
+
+func (r *record) write() bool { return r.req.Kind != api.Request_GET }
+
+// execute notes the truth about the operation that an entry holds.
+func (k *checker) execute(op kv.Op, index raft.Index, result kv.Result) {
+	r := k.w.records[binary.LittleEndian.Uint64(op.Value)]
+	number := int(binary.LittleEndian.Uint16(op.Value[8:]))
+	if slices.Contains(r.logged, number) {
+		k.w.failf("executed twice", "attempt %d of %s", number, r)
+	}
+	if slices.Contains(r.refused, number) {
+		k.w.failf("refused but executed", "attempt %d of %s", number, r)
+	}
+	r.logged = append(r.logged, number)
+	if result.Code == kv.CodeOK {
+		r.executed = append(r.executed, execution{index, number, k.w.now, result})
+	}
+}
+
+// submitEnded: ErrWrongLeader and ErrBusy say that this attempt is not executed and
+// never will be.
+func (k *checker) submitEnded(n *node, x *waiter, err error) {
+	if !errors.Is(err, rsm.ErrWrongLeader) && !errors.Is(err, rsm.ErrBusy) {
+		return
+	}
+	r := x.attempt.record
+	if slices.Contains(r.logged, x.attempt.number) {
+		k.w.failf("refused but executed", "%s says %v to attempt %d of %s", n.id, err, x.attempt.number, r)
+	}
+	r.refused = append(r.refused, x.attempt.number)
+}
+
+// ended notes what the client gets.
+func (r *record) ended(w *world, out clerk.Outcome) {
+	r.returned, r.verdict, r.reply = w.now, out.Verdict, out.Reply
+	w.trace.numbers(w.now, raft.None, "outcome", uint64(r.id), uint64(out.Verdict), uint64(out.Reply.GetCode()))
+	if w.diverging != nil {
+		return
+	}
+	if out.Verdict == clerk.Maybe && r.needless() {
+		w.failf("needless ErrMaybe", "the replies tell more: %s", r)
+	}
+	if out.Verdict == clerk.Answered && out.Reply.Code == api.Reply_OK && r.write() && len(r.executed) == 0 {
+		w.failf("acknowledged but not committed", "%s", r)
+	}
+}
+
+// told notes a reply that the client has got.
+func (r *record) told(reply *api.Reply) {
+	switch reply.Code {
+	case api.Reply_UNKNOWN:
+		r.doubt = true
+	case api.Reply_OK:
+		r.done = r.write()
+	}
+}
+
+// needless tells whether an ErrMaybe says less than the replies. What a key that is refused
+// tells is put here as plainly as can be; all of it is compared in package clerk's tests.
+func (r *record) needless() bool {
+	if !r.doubt || r.done || !r.write() {
+		return true
+	}
+	k, put := r.reply, r.req.Kind == api.Request_PUT
+	switch {
+	case !r.req.Conditional || k == nil || k.Revision == 0: // nothing is told of the key
+		return false
+	case k.Version == 0: // it was not deleted since, and a Put would be there
+		return k.DeleteRevision <= r.reached
+	case k.ModRevision <= r.reached: // it was not changed since
+		return true
+	case put: // it is not beyond the version expected, and was not deleted since
+		return k.Version <= r.req.Version && min(k.CreateRevision, k.DeleteRevision) <= r.reached
+	default: // it was not deleted since
+		return min(k.CreateRevision, k.DeleteRevision) <= r.reached
+	}
+}
+
+// ending judges the whole history, when nothing is under way any more.
+func (k *checker) ending() {
+	for _, r := range k.w.records {
+		if r.verdict != 0 && r.write() {
+			k.verdict(r)
+		}
+	}
+	k.revisions()
+	k.linearizable()
+}
+
+// verdict: what a Clerk says of a write is true.
+func (k *checker) verdict(r *record) {
+	n := len(r.executed)
+	ok := r.reply.GetCode() == api.Reply_OK
+	switch {
+	case n > 1:
+		k.w.failf("executed twice", "%s", r)
+	case r.verdict == clerk.Dropped && n > 0:
+		k.w.failf("dropped but executed", "%s", r)
+	case r.verdict != clerk.Answered:
+	case ok && n == 0:
+		k.w.failf("acknowledged but lost", "%s", r)
+	case !ok && n > 0:
+		k.w.failf("refused but executed", "%s", r)
+	case ok && !slices.ContainsFunc(r.executed, func(e execution) bool {
+		return e.result.Version == r.reply.Version && e.result.ModRevision == r.reply.ModRevision && e.result.Revision == r.reply.Revision && e.at <= r.returned
+	}):
+		k.w.failf("wrong answer", "%s", r)
+	}
+}

@@ -1,0 +1,53 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+
+	"balsa.example/api"
+	"balsa.example/internal/service"
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+)
+
+// attempt names one sending of one operation.
+type attempt struct {
+	record *record
+	number int
+}
+
+// handle answers a request as a server does.
+func (n *node) handle(req *api.Request, a attempt, reply func(*api.Reply)) {
+	h := service.Handler{Replica: asked{n, a}, Store: n.store, Leader: func(id raft.NodeID) *api.Leader {
+		return &api.Leader{NodeId: uint64(id), ClientUrls: []string{"http://" + address(id)}}
+	}}
+	h.Handle(req, func(r *api.Reply) {
+		if r.Code == api.Reply_INVALID || r.Code == api.Reply_TOO_LARGE {
+			n.w.failf("simulator", "invalid request: %s", r.Message)
+		}
+		reply(r)
+	})
+}
+
+// asked is the replica of a node, asked for an attempt.
+type asked struct {
+	node    *node
+	attempt attempt
+}
+
+func (a asked) SubmitFunc(op kv.Op, done func(kv.Result, error)) {
+	x := &waiter{attempt: a.attempt, done: func(r kv.Result, err error) {
+		if errors.Is(err, rsm.ErrBusy) {
+			a.node.w.injected(FullQueue)
+		}
+		done(r, err)
+	}}
+	a.node.submit(kv.Codec{}.Append(nil, op), x)
+}
+
+func (a asked) ReadFunc(mode rsm.ReadMode, done func(error)) {
+	a.node.read(&waiter{mode: mode, attempt: a.attempt, done: func(_ kv.Result, err error) { done(err) }})
+}
+
+func address(id raft.NodeID) string { return fmt.Sprintf("node%d:1", uint64(id)) }

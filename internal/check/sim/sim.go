@@ -1,0 +1,229 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"balsa.example/raft"
+)
+
+// Options say what to run.
+type Options struct {
+	Seed uint64
+	// Duration is how long faults go on, in virtual time. Default 20 s.
+	Duration time.Duration
+	// Faults are those that may be drawn; nil means all.
+	Faults []Fault
+	// Disk, if not 0, says which disk the nodes have instead of letting the seed decide.
+	Disk Disk
+	// Keep, if not nil, leaves only these of the strikes that the seed draws, by
+	// number, and Without takes out kinds of faults that it draws: how a failing run is
+	// made smaller.
+	Keep    []int
+	Without []Fault
+	// Picture, if not empty, names a file for a picture, in HTML, of a history that is
+	// not linearizable.
+	Picture string
+	// Trace, if not nil, gets every event as a line of text.
+	Trace io.Writer
+	// Edit, if not nil, may change what was drawn.
+	Edit func(*Mix)
+}
+
+// Disk is a choice between the two kinds of disk.
+type Disk uint8
+
+const (
+	ModelledDisk Disk = iota + 1
+	WALDisk
+)
+
+// Violation is a broken invariant.
+type Violation struct {
+	Invariant string // its name, the same for all runs
+	Detail    string
+	At        Instant
+}
+
+func (v *Violation) Error() string {
+	return fmt.Sprintf("%s at %.6f s: %s", v.Invariant, v.At.Seconds(), v.Detail)
+}
+
+// world is one run: a cluster, its network, its disks, its clients and its fate.
+type world struct {
+	opt      Options
+	mix      Mix
+	rand     *rand.Rand
+	now      Instant
+	queue    queue
+	trace    trace
+	nodes    []*node
+	net      network
+	clients  []*client
+	records  []*record
+	check    checker
+	healed   bool // no more faults
+	closing  bool // no more operations
+	strikes  []Strike
+	faults   FaultCounts
+	events   uint64
+	recovery time.Duration // from the end of the faults to some work done
+	catchUp  time.Duration // from there until all nodes had caught up
+
+	diverging *node // whose state is another than that of its peers, by a mistake; see diverge
+	spread    bool  // another has taken its state over
+}
+
+func newWorld(opt Options) *world {
+	if opt.Duration == 0 {
+		opt.Duration = 20 * time.Second
+	}
+	if opt.Faults == nil {
+		opt.Faults = AllFaults()
+	}
+	w := &world{opt: opt, rand: rand.New(rand.NewPCG(opt.Seed, 0x62616c7361)), trace: newTrace(opt.Trace)}
+	w.mix = drawMix(w.rand, opt.Faults)
+	if opt.Edit != nil {
+		opt.Edit(&w.mix)
+	}
+	if opt.Disk != 0 {
+		w.mix.WAL = opt.Disk == WALDisk
+	}
+	if w.mix.has(Corrupt) && !w.mix.WAL { // the model has nothing to detect it by
+		w.mix.Faults = slices.DeleteFunc(w.mix.Faults, func(f Fault) bool { return f == Corrupt })
+	}
+	w.check = newChecker(w)
+	w.net = newNetwork(w)
+	for id := range w.mix.Nodes() {
+		w.nodes = append(w.nodes, newNode(w, raft.NodeID(id+1)))
+	}
+	for id := range w.mix.Clients {
+		w.clients = append(w.clients, newClient(w, id))
+	}
+	w.drawStrikes()
+	for _, f := range opt.Without {
+		w.mix.leaveOut(f)
+	}
+	w.trace.text(0, raft.None, "mix", "%+v", w.mix)
+	return w
+}
+
+// Run runs one seed to its end, or to the first violation.
+func Run(opt Options) (r Result) {
+	w := newWorld(opt)
+	defer func() {
+		p := recover()
+		if p == nil {
+			r = w.result(nil)
+			return
+		}
+		v, ok := p.(*Violation)
+		if !ok { // an assertion of the code under test, or a mistake of the simulator
+			text := fmt.Sprint(p)
+			name, _, _ := strings.Cut(text, ":")
+			if name == "raft" {
+				name = "raft assertion"
+			}
+			v = &Violation{name, text + "\n" + string(debug.Stack()), w.now}
+		}
+		r = w.result(v)
+	}()
+	w.run()
+	return r
+}
+
+// RunTwice runs one seed twice, and demands that both runs are the same.
+func RunTwice(opt Options) Result {
+	first, second := Run(opt), Run(opt)
+	if first.Violation == nil && (first.Hash != second.Hash || first.Events != second.Events) {
+		first.Violation = &Violation{"determinism", fmt.Sprintf("%d events with hash %x, then %d with %x",
+			first.Events, first.Hash, second.Events, second.Hash), first.Simulated}
+	}
+	return first
+}
+
+func (w *world) run() {
+	for _, n := range w.nodes {
+		n.after0(w.upTo(w.mix.ElectionTimeout), n.start)
+	}
+	for _, c := range w.clients {
+		for range w.mix.Streams {
+			w.after(w.upTo(time.Second), c.next)
+		}
+	}
+	w.scheduleStrikes()
+	w.runUntil(w.opt.Duration, nil)
+	w.heal()
+	w.converge()
+	w.check.ending()
+	w.diverge()
+}
+
+// heal ends all faults but for clocks, and the slow disk of a sole voter, which nodes must
+// live with, and brings up what is down.
+func (w *world) heal() {
+	w.healed = true
+	w.trace.text(w.now, raft.None, "heal", "all faults end")
+	w.net.healAll()
+	m := &w.mix
+	m.Reads = min(m.Reads, 0.5)
+	m.Loss, m.ClientLoss, m.Duplicate, m.SpikeShare = 0, 0, 0, 0
+	m.Latency = min(m.Latency, 5*time.Millisecond)
+	if m.Voters > 1 { // where each entry waits for two disks, and clients may have sent more
+		m.DiskWrite = min(m.DiskWrite, 5*time.Millisecond)
+	}
+	m.SnapshotWrite = min(m.SnapshotWrite, 20*time.Millisecond)
+	m.Apply, m.Loop = min(m.Apply, time.Millisecond), min(m.Loop, 100*time.Microsecond)
+	for _, n := range w.nodes {
+		n.heal()
+	}
+}
+
+func (w *world) describe() string {
+	var b strings.Builder
+	for _, n := range w.nodes {
+		fmt.Fprintf(&b, "\n\t%s", n.describe())
+	}
+	return b.String()
+}
+
+// runUntil lets events happen until a time or until enough is true, which is asked
+// now and then; it tells whether that was so.
+func (w *world) runUntil(end Instant, enough func() bool) bool {
+	for i := 0; len(w.queue.heap) > 0 && w.queue.heap[0].at <= end; i++ {
+		if enough != nil && i%64 == 0 && enough() {
+			return true
+		}
+		e := w.queue.take()
+		w.now = e.at
+		w.events++
+		e.do()
+	}
+	w.now = end
+	return enough != nil && enough()
+}
+
+func (w *world) after(d time.Duration, do func()) { w.queue.add(w.now+max(d, 0), do) }
+
+// upTo draws a time between nothing and limit.
+func (w *world) upTo(limit time.Duration) time.Duration {
+	if limit <= 0 {
+		return 0
+	}
+	return time.Duration(w.rand.Int64N(int64(limit) + 1))
+}
+
+func (w *world) chance(p float64) bool { return p > 0 && w.rand.Float64() < p }
+
+func (w *world) node(id raft.NodeID) *node { return w.nodes[id-1] }
+
+func (w *world) injected(f Fault) { w.faults[f]++ }
+
+func (w *world) failf(invariant, format string, args ...any) {
+	panic(&Violation{invariant, fmt.Sprintf(format, args...), w.now})
+}

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"balsa.example/clerk"
+)
+
+// member is one `balsa serve` process, and where it lives.
+type member struct {
+	index        int
+	name         string
+	client, peer string // host:port that it listens on; others come through proxies
+	dir, log     string
+	disk         *disk // what dir is on, if it is its own
+	process      *exec.Cmd
+	reader       *logReader    // of its output
+	exited       chan struct{} // closed when the process has ended
+	paused       bool
+	killed       bool // the process has ended, or will, because the rig wants it to
+}
+
+// cluster is the processes under torture, and the network between them.
+type cluster struct {
+	binary  string
+	members []*member
+	flags   []string
+	wiring  // is one of these, the other is nil:
+	network *network
+	netns   *netns
+}
+
+// wiring is how the members and their clients reach each other.
+type wiring interface {
+	// listen is where m listens, and client what clients are told.
+	listen(m *member) (client, peer string)
+	client(m *member) string
+	// seenBy is m's --initial-cluster.
+	seenBy(m *member) string
+	// endpoints are where clients reach the members.
+	endpoints() []string
+	// command is a command that runs where m lives.
+	command(m *member, name string, args ...string) *exec.Cmd
+	close()
+}
+
+// newCluster lays out n members in dir, on free ports of the loopback interface; on
+// disks of their own, if wanted.
+func newCluster(binary, dir string, n int, flags []string, seed uint64, disks bool) (*cluster, error) {
+	c := &cluster{binary: binary, flags: flags}
+	ports := rand.New(rand.NewPCG(seed, uint64(os.Getpid())))
+	taken := make(map[string]bool)
+	for i := range n {
+		name := fmt.Sprintf("n%d", i+1)
+		m := &member{index: i, name: name, dir: filepath.Join(dir, name), log: filepath.Join(dir, name+".log")}
+		c.members = append(c.members, m)
+		for _, address := range []*string{&m.client, &m.peer} {
+			var err error
+			if *address, err = freeAddress(ports, taken); err != nil {
+				return c, err
+			}
+		}
+		if disks {
+			var err error
+			if m.disk, err = newDisk(dir, name); err != nil {
+				return c, err
+			}
+			m.dir = filepath.Join(m.disk.mount, "data")
+		}
+	}
+	var err error
+	c.network, err = newNetwork(c.members, seed)
+	c.wiring = c.network
+	return c, err
+}
+
+// newFarCluster lays out n members in dir, on machines of their own.
+func newFarCluster(binary, dir string, n int, flags []string) (*cluster, error) {
+	c := &cluster{binary: binary, flags: flags}
+	for i := range n {
+		name := fmt.Sprintf("n%d", i+1)
+		c.members = append(c.members, &member{index: i, name: name, dir: filepath.Join(dir, name), log: filepath.Join(dir, name+".log")})
+	}
+	var err error
+	c.netns, err = newNetns(c.members)
+	c.wiring = c.netns
+	return c, err
+}
+
+// freeAddress finds a port that is not taken, and takes it. It is below those that the
+// kernel gives to outgoing connections: one of them could get the port while its server
+// is down.
+func freeAddress(rng *rand.Rand, taken map[string]bool) (string, error) {
+	var err error
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rng.IntN(20_000))
+		if taken[address] {
+			continue
+		}
+		var l net.Listener
+		if l, err = net.Listen("tcp", address); err == nil {
+			taken[address] = true
+			return address, l.Close()
+		}
+	}
+	return "", fmt.Errorf("find a free port: %w", err)
+}
+
+// direct is where the rig itself reaches the members, past the proxies.
+func (c *cluster) direct() (all []string) {
+	for _, m := range c.members {
+		all = append(all, m.client)
+	}
+	return all
+}
+
+// close ends what is left: processes, proxies and mounts. It returns what did not end
+// as it should. The images of the disks stay if they are to be looked at.
+func (c *cluster) close(keepDisks bool) error {
+	var errs []error
+	for _, m := range c.members {
+		if m.paused {
+			m.resume()
+		}
+		if !m.stop(10 * time.Second) {
+			errs = append(errs, fmt.Errorf("%s did not stop when asked to", m.name))
+		}
+	}
+	if c.wiring != nil {
+		c.wiring.close()
+	}
+	for _, m := range c.members {
+		switch {
+		case m.disk == nil:
+		case keepDisks:
+			errs = append(errs, m.disk.detach())
+		default:
+			errs = append(errs, m.disk.remove())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// start runs m's process; its output goes to m.log.
+func (c *cluster) start(m *member) error {
+	reader, err := newLogReader(m.log)
+	if err != nil {
+		return fmt.Errorf("open the log of %s: %w", m.name, err)
+	}
+	client, peer := c.listen(m)
+	cmd := c.command(m, c.binary, append([]string{
+		"serve", "--name", m.name, "--data-dir", m.dir,
+		"--listen-client-urls", "http://" + client, "--advertise-client-urls", "http://" + c.client(m),
+		"--listen-peer-urls", "http://" + peer, "--initial-cluster", c.seenBy(m),
+	}, c.flags...)...)
+	// A group of its own, so that Ctrl-C is for the rig, which then ends all in order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Stdout, cmd.Stderr = reader.w, reader.w
+	if err := cmd.Start(); err != nil {
+		reader.close()
+		return fmt.Errorf("start %s: %w", m.name, err)
+	}
+	m.process, m.reader, m.exited, m.killed = cmd, reader, make(chan struct{}), false
+	go func(exited chan struct{}) {
+		_ = cmd.Wait() // how it ended is in its log, and in what it does not answer
+		reader.close()
+		close(exited)
+	}(m.exited)
+	return nil
+}
+
+func (m *member) running() bool {
+	if m.process == nil {
+		return false
+	}
+	select {
+	case <-m.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends m as kill -9 does, and waits until it is gone.
+func (m *member) kill() {
+	m.killed = true
+	if m.running() {
+		_ = m.process.Process.Kill()
+		<-m.exited
+	}
+}
+
+// stop asks m to end, and tells whether it did within the time given.
+func (m *member) stop(within time.Duration) bool {
+	if !m.running() {
+		return true
+	}
+	m.killed = true
+	_ = m.process.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-m.exited:
+		return true
+	case <-time.After(within):
+		m.kill()
+		return false
+	}
+}
+
+func (m *member) pause()  { _ = m.process.Process.Signal(syscall.SIGSTOP); m.paused = true }
+func (m *member) resume() { _ = m.process.Process.Signal(syscall.SIGCONT); m.paused = false }
+
+// leader asks all members until one of them leads; of two that think so, the one of
+// the later term does.
+func (c *cluster) leader(ctx context.Context, ck *clerk.Clerk) (*member, error) {
+	for {
+		var leader *member
+		var term uint64
+		attempt, cancel := context.WithTimeout(ctx, time.Second)
+		for i, s := range ck.StatusAll(attempt)[:len(c.members)] {
+			if s.Err == nil && s.Status.NodeId == s.Status.LeaderId && s.Status.Term > term {
+				leader, term = c.members[i], s.Status.Term
+			}
+		}
+		cancel()
+		if leader != nil && leader.running() {
+			return leader, nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("find the leader: %w", ctx.Err())
+		}
+	}
+}
+
+// but returns the members that are not among those given.
+func (c *cluster) but(out ...*member) (rest []*member) {
+	for _, m := range c.members {
+		if !slices.Contains(out, m) {
+			rest = append(rest, m)
+		}
+	}
+	return rest
+}
+
+// fallen is an error for each member that has stopped by itself, with its last word.
+func (c *cluster) fallen() error {
+	var errs []error
+	for _, m := range c.members {
+		if m.process != nil && !m.killed && !m.running() {
+			errs = append(errs, fmt.Errorf("%s has stopped: %s", m.name, m.tail(1)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// tail returns the last lines of m's log.
+func (m *member) tail(lines int) string {
+	f, err := os.Open(m.log)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	all, _ := io.ReadAll(f)
+	parts := strings.Split(strings.TrimRight(string(all), "\n"), "\n")
+	return strings.Join(parts[max(0, len(parts)-lines):], "\n")
+}
+
+// mentions counts the lines with that text in all logs.
+func (c *cluster) mentions(text string) (n int) {
+	for _, m := range c.members {
+		f, err := os.Open(m.log)
+		if err != nil {
+			continue
+		}
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			if strings.Contains(lines.Text(), text) {
+				n++
+			}
+		}
+		f.Close()
+	}
+	return n
+}

@@ -1,0 +1,302 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"balsa.example/raft"
+)
+
+// peer is what a Transport knows of one other node. Its goroutine (run) keeps the
+// connection to that node up; serve has one for each connection from it.
+type peer struct {
+	t      *Transport
+	id     raft.NodeID
+	log    *slog.Logger
+	ctx    context.Context // ends when the peer is removed, or with the Transport
+	cancel context.CancelFunc
+	kick   chan struct{} // dial now, do not wait any longer
+	queue  queue
+
+	// sending holds a token while a snapshot is sent to the peer, receiving while
+	// one arrives from it.
+	sending, receiving chan struct{}
+
+	outbound, inbound, refusals changeLog
+
+	dropped, bytesIn, bytesOut atomic.Uint64
+	lastActive                 atomic.Int64 // Unix nanoseconds
+
+	mu      sync.Mutex
+	address string
+	// redial ends the attempt to connect for messages that is under way.
+	redial context.CancelFunc
+	// out and in are the connections for messages; snapshotIn is the latest for a
+	// snapshot from the peer. All nil while there is none.
+	out, in, snapshotIn *line
+	admitted            bool
+	lastError           string
+	lastRefusal         string
+	remote              identity
+	// alive is set while a connection of the peer is up and its loss would be news.
+	alive bool
+}
+
+func newPeer(t *Transport, id raft.NodeID, address string) *peer {
+	log := t.log.With("peer", id)
+	p := &peer{
+		t: t, id: id, address: address, log: log,
+		kick:      make(chan struct{}, 1),
+		queue:     newQueue(t.cfg.Limits),
+		sending:   make(chan struct{}, 1),
+		receiving: make(chan struct{}, 1),
+		outbound:  changeLog{log: log},
+		inbound:   changeLog{log: log},
+		refusals:  changeLog{log: log},
+	}
+	p.ctx, p.cancel = context.WithCancel(t.ctx)
+	return p
+}
+
+func (p *peer) status() PeerStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := PeerStatus{
+		ID: p.id, Address: p.address,
+		Connected: p.out != nil, Inbound: p.in != nil,
+		Admitted: p.admitted, LastError: p.lastError,
+		Attributes: p.remote.attributes,
+		Dropped:    p.dropped.Load(), BytesIn: p.bytesIn.Load(), BytesOut: p.bytesOut.Load(),
+	}
+	if at := p.lastActive.Load(); at != 0 {
+		s.LastActive = time.Unix(0, at)
+	}
+	return s
+}
+
+// move changes the peer's address.
+func (p *peer) move(address string) {
+	p.mu.Lock()
+	out := p.out
+	changed := p.address != address
+	p.address = address
+	p.mu.Unlock()
+	if !changed {
+		return
+	}
+	if out != nil {
+		out.hangUp()
+	}
+	p.dialNow()
+}
+
+// dialNow dials without a pause. An attempt that has not found the peer yet begins
+// anew: it may be on its way to an address that the peer has left.
+func (p *peer) dialNow() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.redial != nil {
+		p.redial()
+	}
+}
+
+func (p *peer) enqueue(ms []raft.Message) {
+	if n := p.queue.put(ms); n > 0 {
+		p.dropped.Add(uint64(n))
+	}
+}
+
+// run keeps a connection to the peer up until the peer is removed.
+func (p *peer) run() {
+	limits := p.t.cfg.Limits
+	wait := limits.RedialMin
+	for p.ctx.Err() == nil {
+		l, remote, err := p.dial(p.ctx, forMessages)
+		if err == nil && !p.connected(l, remote) {
+			l.close()
+			err = errors.New("another process of the peer has connected meanwhile")
+		}
+		if err == nil {
+			up := time.Now()
+			err = p.write(l)
+			p.disconnected(err)
+			if time.Since(up) > limits.RedialMax { // else it may be lost again as soon as it is up
+				wait = limits.RedialMin
+			}
+		} else {
+			p.failed(err)
+		}
+		pause(p.ctx, p.kick, wait-rand.N(wait/2+1))
+		wait = min(2*wait, limits.RedialMax)
+	}
+}
+
+// dial connects to the peer and introduces this node. The attempt takes no longer than
+// a connection may be silent; a name is resolved in each one.
+func (p *peer) dial(ctx context.Context, what purpose) (*line, identity, error) {
+	deadline := time.Now().Add(p.t.cfg.Limits.Silence)
+	raw, address, err := p.connect(ctx, deadline, what)
+	if err != nil {
+		return nil, identity{}, fmt.Errorf("dial %s: %w", p.id, err)
+	}
+	e := &ear{Conn: raw}
+	conn := net.Conn(e)
+	if p.t.cfg.ClientTLS != nil {
+		conn = tls.Client(e, clientTLS(p.t.cfg.ClientTLS, address))
+	}
+	stop := closeWith(ctx, conn)
+	conn.SetDeadline(deadline)
+	f := newFrameReader(conn, helloMax)
+	var remote identity
+	if err = p.t.meet(conn, p.id); err == nil {
+		remote, err = p.t.introduce(conn, f, p.id, what)
+	}
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		hangUp(conn)
+		return nil, remote, err
+	}
+	conn.SetDeadline(time.Time{})
+	return newLine(ctx, p, conn, e, f, remote.boot), remote, nil
+}
+
+// connect dials the peer's address. For messages, dialNow may end the attempt.
+func (p *peer) connect(ctx context.Context, deadline time.Time, what purpose) (net.Conn, string, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	p.mu.Lock()
+	address := p.address
+	if what == forMessages {
+		p.redial = cancel
+	}
+	p.mu.Unlock()
+	conn, err := p.t.cfg.Dial(ctx, address)
+	return conn, address, err
+}
+
+// clientTLS names the server that is dialed, unless c does.
+func clientTLS(c *tls.Config, address string) *tls.Config {
+	if c.ServerName != "" {
+		return c
+	}
+	c = c.Clone()
+	c.ServerName = address
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		c.ServerName = host
+	}
+	return c
+}
+
+// connected takes note that messages can be sent to the peer, unless another process of
+// it has connected meanwhile.
+func (p *peer) connected(l *line, remote identity) bool {
+	p.mu.Lock()
+	if len(p.rivals(l.boot)) > 0 {
+		p.mu.Unlock()
+		return false
+	}
+	p.out, p.admitted, p.alive = l, true, true
+	p.remote, p.lastError, p.lastRefusal = remote, "", ""
+	p.mu.Unlock()
+	p.outbound.clear()
+	p.refusals.clear()
+	p.heard()
+	p.queue.open()
+	p.log.Info("connected to peer", "address", l.conn.RemoteAddr())
+	if p.t.cfg.OnPeerUp != nil {
+		p.t.cfg.OnPeerUp(p.id)
+	}
+	return true
+}
+
+// disconnected takes note that the connection has ended with err.
+func (p *peer) disconnected(err error) {
+	p.dropped.Add(uint64(p.queue.close()))
+	p.mu.Lock()
+	p.out = nil
+	p.lastError = err.Error()
+	p.mu.Unlock()
+	if p.ctx.Err() == nil {
+		p.outbound.warn("connection to peer lost", err)
+		p.lost(err)
+	}
+}
+
+// failed takes note that no connection could be made.
+func (p *peer) failed(err error) {
+	if p.ctx.Err() != nil || errors.Is(err, context.Canceled) { // by dialNow
+		return
+	}
+	p.mu.Lock()
+	p.lastError = err.Error()
+	p.mu.Unlock()
+	if r := new(Refusal); errors.As(err, &r) && r.By != raft.None {
+		p.refused(r)
+		return
+	}
+	if isLater(err) {
+		return
+	}
+	p.outbound.warn("cannot connect to peer", err)
+	p.lost(err)
+}
+
+// refused takes note that the peer does not want to talk to this node, or not yet.
+func (p *peer) refused(r *Refusal) {
+	if r.Code == Later {
+		return
+	}
+	p.mu.Lock()
+	p.admitted = false
+	isNew := r.Reason != p.lastRefusal
+	p.lastRefusal = r.Reason
+	p.mu.Unlock()
+	p.refusals.warn("refused by peer", r)
+	if isNew && p.t.cfg.OnRefused != nil {
+		p.t.cfg.OnRefused(r)
+	}
+}
+
+// lost tells that the peer is down if err, the end of a connection, says so.
+func (p *peer) lost(err error) {
+	if !closedByPeer(err) {
+		return
+	}
+	p.mu.Lock()
+	news := p.alive
+	p.alive = false
+	p.mu.Unlock()
+	if news && p.t.cfg.OnPeerDown != nil {
+		p.t.cfg.OnPeerDown(p.id)
+	}
+}
+
+// closedByPeer tells whether err means that the other side has closed, reset or
+// refused the connection, and not that this side gave up.
+func closedByPeer(err error) bool {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNREFUSED} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// heard takes note of a sign of life.
+func (p *peer) heard() { p.lastActive.Store(time.Now().UnixNano()) }

@@ -1,0 +1,94 @@
+package transport
+
+import (
+	"sync"
+
+	"balsa.example/raft"
+)
+
+// queue holds the messages that wait to be written to one peer. It is closed, and
+// empty, while there is no connection.
+type queue struct {
+	maxBytes, maxMessages int
+	// ready has a token if there may be something to take.
+	ready chan struct{}
+
+	mu       sync.Mutex
+	isOpen   bool
+	messages []raft.Message
+	// bytes and count are the size of messages and of what was taken but is not done.
+	bytes, count int
+}
+
+func newQueue(l Limits) queue {
+	return queue{maxBytes: l.QueueBytes, maxMessages: l.QueueMessages, ready: make(chan struct{}, 1)}
+}
+
+// messageOverhead is what a message counts for beyond its entries, in bytes.
+const messageOverhead = 64
+
+// sizeOf is about what m takes, in memory and on the wire.
+func sizeOf(m raft.Message) int {
+	n := messageOverhead
+	if m, ok := m.(*raft.AppendEntries); ok {
+		for _, e := range m.Entries {
+			n += e.Size()
+		}
+	}
+	return n
+}
+
+// put appends the messages that there is room for and returns the number of the others.
+func (q *queue) put(ms []raft.Message) (dropped int) {
+	q.mu.Lock()
+	for _, m := range ms {
+		n := sizeOf(m)
+		if !q.isOpen || q.count > 0 && (q.count >= q.maxMessages || q.bytes+n > q.maxBytes) {
+			dropped++
+			continue
+		}
+		q.messages = append(q.messages, m)
+		q.bytes += n
+		q.count++
+	}
+	q.mu.Unlock()
+	if dropped < len(ms) {
+		select {
+		case q.ready <- struct{}{}:
+		default:
+		}
+	}
+	return dropped
+}
+
+// take returns all messages, and their place in batch's array. They count as
+// queued until they are done.
+func (q *queue) take(batch []raft.Message) []raft.Message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	batch, q.messages = q.messages, batch[:0]
+	return batch
+}
+
+// done makes room: messages of n bytes in all have been written.
+func (q *queue) done(count, n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.count -= count
+	q.bytes -= n
+}
+
+func (q *queue) open() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.isOpen = true
+}
+
+// close empties the queue and returns how many messages are lost.
+func (q *queue) close() (dropped int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	dropped = q.count
+	q.isOpen, q.messages, q.bytes, q.count = false, nil, 0, 0
+	return dropped
+}

@@ -1,0 +1,120 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"balsa.example/raft"
+)
+
+// Exists tells whether dir holds a log that Open would open.
+func Exists(fs vfs.FS, dir string) (bool, error) {
+	_, err := fs.Stat(fs.PathJoin(dir, identityName))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Create makes the log of a new node in dir, which is made too if need be: no
+// entries, and a snapshot at index 0 that holds conf. Until it returns nil, or a
+// crash came at its very end, there is no log and Create can be called again. It
+// returns ErrExists rather than touch files of a log.
+func Create(dir string, opts Options, id Identity, conf raft.Configuration) (err error) {
+	opts = opts.withDefaults()
+	if id.NodeID == raft.None {
+		return errors.New("wal: create: the node has no id")
+	}
+	if err := makeDirectory(opts.FS, dir); err != nil {
+		return fmt.Errorf("wal: create: %w", err)
+	}
+	d, err := openDirectory(opts.FS, dir)
+	if err != nil {
+		return fmt.Errorf("wal: create: %w", err)
+	}
+	lock, err := d.lock()
+	if err != nil {
+		return errors.Join(err, d.close())
+	}
+	defer func() { err = errors.Join(err, d.close(), lock.Close()) }()
+	if err := d.clear(); err != nil {
+		return err
+	}
+	if err := d.populate(opts, id, conf); err != nil {
+		return fmt.Errorf("wal: create: %w", err)
+	}
+	return nil
+}
+
+// clear removes what an interrupted Create left behind, and refuses anything else.
+// While a Create is at work, and only then, IDENTITY.tmp is there and IDENTITY is not.
+func (d *directory) clear() error {
+	l, err := d.list()
+	if err != nil {
+		return fmt.Errorf("wal: create: %w", err)
+	}
+	files := len(l.segments) + len(l.snapshots) + len(l.temps)
+	switch {
+	case l.identity:
+		return fmt.Errorf("%w: %s", ErrExists, d.path)
+	case files == 0:
+		return nil
+	case !l.identityTemp:
+		return fmt.Errorf("%w, but without the file %s: %s", ErrExists, identityName, d.path)
+	}
+	var names []string
+	for _, seq := range l.segments {
+		names = append(names, segmentName(seq))
+	}
+	for _, index := range l.snapshots {
+		names = append(names, snapshotName(index))
+	}
+	for _, name := range l.temps {
+		if name != identityName+tempSuffix {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		if err := d.remove(name); err != nil {
+			return fmt.Errorf("wal: create: %w", err)
+		}
+	}
+	return d.sync() // before IDENTITY.tmp is touched
+}
+
+func (d *directory) populate(opts Options, id Identity, conf raft.Configuration) error {
+	if err := d.writeTemp(identityName, header{magic: identityMagic, Identity: id}.encode()); err != nil {
+		return err
+	}
+	if err := d.sync(); err != nil {
+		return err
+	}
+	if err := d.createFirstSegment(opts, id); err != nil {
+		return err
+	}
+	meta := raft.SnapshotMeta{Configuration: conf}
+	temp := snapshotName(0) + tempSuffix
+	if _, err := d.writeSnapshot(temp, opts, id, meta, always, nil); err != nil {
+		return err
+	}
+	if err := d.publish(temp, snapshotName(0)); err != nil {
+		return err
+	}
+	return d.publish(identityName+tempSuffix, identityName)
+}
+
+// createFirstSegment writes segment 1, whose one frame says that nothing was yet.
+func (d *directory) createFirstSegment(opts Options, id Identity) error {
+	h, err := newSegmentHeader(id, 1, opts.Rand)
+	if err != nil {
+		return err
+	}
+	frame := newStamp(h.salt, 1).finish(appendCarry(make([]byte, frameHeaderSize), position{}), 1)
+	if err := d.writeTemp(segmentName(1), append(h.encode(), frame...)); err != nil {
+		return err
+	}
+	return d.publish(segmentName(1)+tempSuffix, segmentName(1))
+}

@@ -1,0 +1,171 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"balsa.example/raft"
+)
+
+// Open opens the log in dir, made by Create. The incarnation in id is not looked
+// at; Log.Identity tells it. Open verifies the newest snapshot and all of the log
+// before it changes anything: of a damaged one it returns a *CorruptionError, of a
+// wrong one an *IdentityError.
+func Open(dir string, opts Options, id Identity) (*Log, error) {
+	opts = opts.withDefaults()
+	if ok, err := Exists(opts.FS, dir); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	} else if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrNotCreated, dir)
+	}
+	d, err := openDirectory(opts.FS, dir)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	unlock, err := d.lock()
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	l := &Log{dir: d, opts: opts, unlock: unlock, wake: make(chan struct{}, 1), quit: make(chan struct{}),
+		doomed: make(chan string, maxDoomed), readers: map[raft.Index]int{}}
+	if err := l.recover(id); err != nil {
+		return nil, errors.Join(fmt.Errorf("open log: %w", err), l.release())
+	}
+	if !opts.Inline {
+		l.workers.Add(2)
+		go l.removeDoomed()
+		go l.work()
+	}
+	l.kick() // there may be a trim to finish
+	return l, nil
+}
+
+// recover reads what is there, and then repairs what a crash left behind.
+func (l *Log) recover(want Identity) error {
+	var err error
+	if l.id, err = l.dir.readIdentity(want); err != nil {
+		return err
+	}
+	files, err := l.dir.list()
+	if err != nil {
+		return err
+	}
+	if len(files.snapshots) == 0 {
+		return &CorruptionError{File: l.dir.path, Reason: "there is no snapshot"}
+	}
+	newest := files.snapshots[len(files.snapshots)-1]
+	meta, size, err := l.dir.verifySnapshot(l.id, newest)
+	if err != nil {
+		return err
+	}
+	r := replay{dir: l.dir, id: l.id}
+	if err := r.run(files.segments); err != nil {
+		return err
+	}
+	entries, stale, err := r.after(meta, l.dir.join(snapshotName(newest)))
+	if err != nil {
+		return err
+	}
+	l.loaded = &raft.State{HardState: r.pos.hard, Snapshot: meta, Entries: entries}
+	l.pos, l.seq = r.pos, r.seq
+	l.segments, l.compact = r.segments, r.pos.mark
+	l.snapshot = snapshotInfo{index: newest, size: size}
+	return l.repair(&r, files, meta, stale)
+}
+
+func (d *directory) readIdentity(want Identity) (Identity, error) {
+	b, err := d.read(identityName)
+	if err != nil {
+		return Identity{}, err
+	}
+	h, err := decodeHeader(d.join(identityName), identityMagic, b)
+	if err != nil {
+		return Identity{}, err
+	}
+	if len(b) != headerSize {
+		return Identity{}, &CorruptionError{File: d.join(identityName), Offset: headerSize, Reason: "data after the header"}
+	}
+	if h.ClusterID != want.ClusterID || h.NodeID != want.NodeID {
+		return Identity{}, &IdentityError{Dir: d.path, Want: want, Have: h.Identity}
+	}
+	return h.Identity, nil
+}
+
+// repair is the part of recovery that writes. A crash in the midst of it leaves
+// what the next recovery can read as well as this one could.
+func (l *Log) repair(r *replay, files listing, meta raft.SnapshotMeta, stale bool) error {
+	if err := l.reopen(r); err != nil {
+		return err
+	}
+	if r.torn {
+		l.opts.Logger.Info("cut off a write that a crash interrupted",
+			"file", l.dir.join(segmentName(l.cur.seq)), "offset", l.cur.used)
+		if err := l.cur.wipe(); err != nil {
+			return err
+		}
+	}
+	if err := l.rewrite(r.lastFrame); err != nil {
+		return err
+	}
+	// A snapshot may have got its name just before the crash.
+	if err := l.dir.sync(); err != nil {
+		return err
+	}
+	for _, name := range files.temps {
+		if err := l.dir.remove(name); err != nil {
+			return err
+		}
+	}
+	for _, index := range files.snapshots[:len(files.snapshots)-1] {
+		if err := l.dir.remove(snapshotName(index)); err != nil {
+			return err
+		}
+	}
+	if stale {
+		l.opts.Logger.Info("the snapshot replaces the log", "snapshot", meta.String(), "last", l.pos.last)
+		return l.save([]raft.Persist{{Snapshot: &meta}})
+	}
+	return nil
+}
+
+// reopen opens the segment where the log ends, and the one prepared behind it.
+func (l *Log) reopen(r *replay) (err error) {
+	if l.cur, err = l.dir.openSegment(r.tail.header, r.tail.used, r.tail.size); err != nil {
+		return err
+	}
+	if r.spare == nil {
+		return nil
+	}
+	if l.next, err = l.dir.openSegment(r.spare.header, r.spare.used, r.spare.size); err != nil {
+		return err
+	}
+	l.nextSize.Store(l.next.size)
+	return nil
+}
+
+// rewrite writes the last frame again, where it is, and syncs it. If the program
+// was killed, or a sync failed, between its write and its sync, then what was read
+// may be in memory only, and a plain sync of pages that once failed to be written
+// may do nothing.
+func (l *Log) rewrite(s span) error {
+	file := l.cur.file
+	if s.seq != l.cur.seq {
+		var err error
+		if file, err = l.dir.fs.OpenReadWrite(l.dir.join(segmentName(s.seq)), writeCategory); err != nil {
+			return fmt.Errorf("open segment: %w", err)
+		}
+		defer file.Close()
+	}
+	b := make([]byte, s.end-s.off)
+	if _, err := io.ReadFull(io.NewSectionReader(file, s.off, s.end-s.off), b); err != nil {
+		return fmt.Errorf("read segment %d: %w", s.seq, err)
+	}
+	if _, err := file.WriteAt(b, s.off); err != nil {
+		return fmt.Errorf("rewrite segment %d: %w", s.seq, err)
+	}
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("sync segment %d: %w", s.seq, err)
+	}
+	return nil
+}

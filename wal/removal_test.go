@@ -1,0 +1,96 @@
+package wal
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"balsa.example/raft"
+)
+
+// Large files are removed little by little, on a real file system only, and never while
+// somebody reads them.
+func TestOldFilesAreRemovedLittleByLittle(t *testing.T) {
+	dir := t.TempDir()
+	if err := Create(dir, Options{}, testID, testConf); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(dir, Options{SegmentSize: 64 << 10}, testID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := bytes.Repeat([]byte("snapshot"), 3*shrinkStep/8)
+	save := func(index raft.Index) {
+		t.Helper()
+		entry := raft.Entry{Index: index, Term: 1, Data: content[:100<<10]}
+		if err := l.Save([]raft.Persist{{Seq: uint64(index), HardState: &raft.HardState{Term: 1}, Entries: []raft.Entry{entry}}}); err != nil {
+			t.Fatal(err)
+		}
+		meta := raft.SnapshotMeta{Index: index, Term: 1, Configuration: testConf}
+		if err := l.SaveSnapshot(meta, func(w io.Writer) error { _, err := w.Write(content); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Compact(index); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(1)
+	_, reader, err := l.OpenSnapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	save(2)
+	l.shrinking.Wait()
+	if read, err := io.ReadAll(reader); err != nil || !bytes.Equal(read, content) {
+		t.Errorf("%d bytes of the old snapshot were read: %v", len(read), err)
+	}
+	reader.Close()
+	for index := range raft.Index(8) {
+		save(3 + index)
+	}
+	l.shrinking.Wait()
+	left := names(t, dir)
+	for _, name := range left {
+		if strings.HasSuffix(name, tempSuffix) {
+			t.Errorf("%s is left", name)
+		}
+	}
+	if want := snapshotName(10); !slices.Contains(left, want) || slices.Contains(left, snapshotName(9)) {
+		t.Errorf("there are %v, want %s and none before", left, want)
+	}
+	last := snapshotName(10)
+	temp, err := l.retire(last)
+	if err != nil || temp != last+tempSuffix || slices.Contains(names(t, dir), last) {
+		t.Fatalf("%s was retired as %q: %v", last, temp, err)
+	}
+	if err := l.empty(temp); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, temp)); err != nil || info.Size() == 0 || info.Size() > shrinkStep {
+		t.Errorf("what is left of it: %v, %v", info.Size(), err)
+	}
+	save(11)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(dir, Options{}, testID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+}
+
+func names(t *testing.T, dir string) (all []string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}

@@ -1,0 +1,246 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"balsa.example/raft"
+)
+
+// replay reads the segments of a log, oldest first, and finds what they amount to.
+// It changes nothing.
+type replay struct {
+	dir *directory
+	id  Identity
+
+	pos position
+	seq uint64 // of the last frame
+	// begin is the last index of the log where the first segment begins. The entries
+	// up to it, if any, were in segments that are removed: all of them compacted.
+	begin raft.Index
+	// base and baseTerm name what is before entries[0].
+	base     raft.Index
+	baseTerm raft.Term
+	entries  []raft.Entry
+
+	segments []segmentInfo
+	// tail is the segment where the log ends, and spare the unused one behind it.
+	tail, spare *tail
+	// torn is set if the tail ends with an interrupted write.
+	torn bool
+	// lastFrame is where the last frame stands.
+	lastFrame span
+}
+
+// tail is a segment as found, for the writer to go on with.
+type tail struct {
+	header     header
+	used, size int64
+}
+
+// span is a stretch of a segment.
+type span struct {
+	seq      uint64
+	off, end int64
+}
+
+// run reads all segments, whose sequence numbers are seqs.
+func (r *replay) run(seqs []uint64) error {
+	if len(seqs) == 0 {
+		return &CorruptionError{File: r.dir.path, Reason: "there is no segment"}
+	}
+	for i, seq := range seqs {
+		file := r.dir.join(segmentName(seq))
+		if i > 0 && seq != seqs[i-1]+1 {
+			return &CorruptionError{File: file, Reason: fmt.Sprintf("segment %d is missing", seqs[i-1]+1)}
+		}
+		img, err := r.dir.read(segmentName(seq))
+		if err != nil {
+			return err
+		}
+		h, err := decodeHeader(file, segmentMagic, img)
+		if err == nil {
+			err = h.check(file, r.id, seq)
+		}
+		if err != nil {
+			return err
+		}
+		if r.tail != nil {
+			if err := r.unused(h, img); err != nil {
+				return err
+			}
+			continue
+		}
+		if off, err := r.segment(h, img); err != nil {
+			return &CorruptionError{File: file, Offset: int64(off), Reason: err.Error()}
+		}
+	}
+	if r.tail == nil {
+		next := seqs[len(seqs)-1] + 1
+		return &CorruptionError{File: r.dir.join(segmentName(next)), Reason: "this segment is missing"}
+	}
+	return nil
+}
+
+// segment reads one segment. If it fails, it says at which offset.
+func (r *replay) segment(h header, img []byte) (off int, err error) {
+	stamp := newStamp(h.salt, h.number)
+	info := segmentInfo{seq: h.number, before: r.pos.last, size: int64(len(img))}
+	for off = headerSize; ; {
+		f, err := stamp.read(img, off)
+		if err == errEnd || err == errTorn {
+			if off == headerSize && len(r.segments) == 0 {
+				return off, errors.New("the first segment has no frame")
+			}
+			r.torn = err == errTorn
+			r.tail = &tail{header: h, used: int64(off), size: int64(len(img))}
+			break
+		} else if err != nil {
+			return off, err
+		}
+		sealed, err := r.frame(stamp, f)
+		if err != nil {
+			return off, err
+		}
+		off = f.end
+		r.lastFrame = span{seq: h.number, off: int64(f.off), end: int64(f.end)}
+		if sealed {
+			if !allZero(img[off:]) {
+				return off, errors.New("data after the seal")
+			}
+			break
+		}
+	}
+	info.used = int64(off)
+	r.segments = append(r.segments, info)
+	return off, nil
+}
+
+// unused reads a segment behind the tail: one may be there, prepared and without a frame.
+func (r *replay) unused(h header, img []byte) error {
+	if !allZero(img[headerSize:]) {
+		return &CorruptionError{
+			File:   r.dir.join(segmentName(r.tail.header.number)),
+			Offset: r.tail.used,
+			Reason: fmt.Sprintf("no frame here and no seal before, but segment %d has data", h.number),
+		}
+	}
+	if r.spare != nil || r.tail.used == headerSize {
+		return &CorruptionError{File: r.dir.join(segmentName(h.number)), Reason: "a segment behind an unused one"}
+	}
+	r.spare = &tail{header: h, used: headerSize, size: int64(len(img))}
+	return nil
+}
+
+// frame applies one batch.
+func (r *replay) frame(s stamp, f frame) (sealed bool, err error) {
+	first, continued := f.off == headerSize, len(r.segments) > 0 || f.off > headerSize
+	if continued && f.seq != r.seq+1 {
+		return false, fmt.Errorf("batch %d follows batch %d", f.seq, r.seq)
+	}
+	r.seq = f.seq
+	b := s.payload(f)
+	if first != (len(b) > 0 && recordType(b[0]) == recordCarry) {
+		return false, errors.New("the first frame of a segment, and no other, begins with a carry")
+	}
+	for len(b) > 0 {
+		t, content, rest, err := nextRecord(b)
+		if err != nil {
+			return false, err
+		}
+		if sealed {
+			return false, errors.New("a record after the seal")
+		}
+		if t == recordSeal {
+			sealed = true
+		} else if err := r.record(t, content, continued); err != nil {
+			return false, err
+		}
+		b = rest
+	}
+	return sealed, nil
+}
+
+// record applies one record. Continued says that batches before it were read.
+func (r *replay) record(t recordType, content []byte, continued bool) error {
+	switch t {
+	case recordCarry:
+		return r.carry(content, continued)
+	case recordReset:
+		var index, term uint64
+		if err := decodeNumbers(content, &index, &term); err != nil {
+			return err
+		}
+		r.base, r.baseTerm, r.entries = raft.Index(index), raft.Term(term), nil
+		return r.pos.reset(r.base, r.baseTerm)
+	case recordHardState:
+		return decodeNumbers(content, (*uint64)(&r.pos.hard.Term), (*uint64)(&r.pos.hard.Vote), (*uint64)(&r.pos.hard.Silence), (*uint64)(&r.pos.hard.LostLog))
+	case recordEntries:
+		entries, err := decodeEntries(content)
+		if err != nil {
+			return err
+		}
+		return r.append(entries)
+	case recordCompact:
+		var index uint64
+		if err := decodeNumbers(content, &index); err != nil {
+			return err
+		}
+		return r.pos.compact(raft.Index(index))
+	default:
+		return fmt.Errorf("unknown record type %d", t)
+	}
+}
+
+// carry begins the replay, or else must say what the replay has found so far.
+func (r *replay) carry(content []byte, continued bool) error {
+	p, err := decodeCarry(content)
+	if err != nil {
+		return err
+	}
+	if p.mark > p.last {
+		return fmt.Errorf("the carry says compacted at %d, and last entry %d", p.mark, p.last)
+	}
+	if continued && p != r.pos {
+		return fmt.Errorf("the carry says %+v after %+v", p, r.pos)
+	}
+	if !continued {
+		r.pos, r.begin, r.base, r.baseTerm = p, p.last, p.last, p.lastTerm
+	}
+	return nil
+}
+
+func (r *replay) append(entries []raft.Entry) error {
+	if err := r.pos.append(entries); err != nil {
+		return err
+	}
+	if first := entries[0].Index; first > r.base {
+		r.entries = append(r.entries[:first-r.base-1], entries...)
+	} else { // they replace some of a removed segment; now all of them are compacted
+		r.base, r.entries = first-1, entries
+	}
+	return nil
+}
+
+// after returns the entries that follow snapshot m, of the given file. Stale says
+// that the log does not lead up to m and so is to be reset to it.
+func (r *replay) after(m raft.SnapshotMeta, file string) (entries []raft.Entry, stale bool, err error) {
+	corrupt := func(format string, args ...any) error {
+		return &CorruptionError{File: file, Reason: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case m.Index < r.pos.mark:
+		return nil, false, corrupt("the newest snapshot is of index %d, but the log was compacted at %d", m.Index, r.pos.mark)
+	case m.Index < r.begin:
+		return nil, false, corrupt("the newest snapshot is of index %d, but the log begins after %d", m.Index, r.begin)
+	case m.Index == r.base && m.Term != r.baseTerm:
+		return nil, false, corrupt("the snapshot's term is %d, the log begins after term %d", m.Term, r.baseTerm)
+	case m.Index > r.pos.last:
+		return nil, true, nil
+	case m.Index > r.base && r.entries[m.Index-r.base-1].Term != m.Term:
+		return nil, true, nil
+	}
+	// A copy, so that the compacted ones can be collected.
+	return slices.Clone(r.entries[m.Index-r.base:]), false, nil
+}

@@ -8,8 +8,8 @@ import (
 	"balsa.example/raft/quorum"
 )
 
-// The byte forms below are shared by the log on disk and the messages on the
-// wire. Integers are unsigned varints; byte strings carry their length first.
+// The encodings below are shared by the log on disk and the messages on the wire
+// (encode_message.go). An integer is an unsigned varint; a byte string follows its length.
 
 var errTruncated = errors.New("raft: truncated encoding")
 

@@ -19,6 +19,6 @@
 //
 // A connection opens with a handshake (handshake.go): both sides say who they are
 // and either may refuse the other with a reason. Then come frames (frame.go), each
-// with a checksum; a bad one ends the connection. The message layouts are in
-// codec.go.
+// with a checksum; a bad one ends the connection. Messages are encoded as
+// [raft.AppendMessage] does.
 package transport

@@ -69,7 +69,7 @@ func appendFrame(dst []byte, kind byte, payload []byte) []byte {
 // appendMessageFrame appends a frame that holds m.
 func appendMessageFrame(dst []byte, m raft.Message) []byte {
 	dst, start := beginFrame(dst)
-	dst = AppendMessage(dst, m)
+	dst = raft.AppendMessage(dst, m)
 	finishFrame(dst, start, byte(m.Kind()))
 	return dst
 }

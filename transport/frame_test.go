@@ -51,7 +51,7 @@ func TestFramesCarryMessagesOfAllSizes(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				m, err := DecodeMessage(raft.MessageKind(kind), payload)
+				m, err := raft.DecodeMessage(raft.MessageKind(kind), payload)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -123,7 +123,7 @@ func FuzzFrames(f *testing.F) {
 			if err != nil {
 				return
 			}
-			DecodeMessage(raft.MessageKind(kind), payload)
+			raft.DecodeMessage(raft.MessageKind(kind), payload)
 		}
 	})
 }
@@ -158,7 +158,7 @@ func decodeFrames(b *testing.B, m raft.Message) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := DecodeMessage(raft.MessageKind(kind), payload); err != nil {
+		if _, err := raft.DecodeMessage(raft.MessageKind(kind), payload); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -164,7 +164,7 @@ func (p *peer) deliver(l *line) error {
 		if err != nil {
 			return err
 		}
-		m, err := DecodeMessage(raft.MessageKind(kind), payload)
+		m, err := raft.DecodeMessage(raft.MessageKind(kind), payload)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}

@@ -190,7 +190,7 @@ func (p *peer) readAnnouncement(l *line) (*raft.InstallSnapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read announcement: %w", err)
 	}
-	decoded, err := DecodeMessage(raft.MessageKind(kind), payload)
+	decoded, err := raft.DecodeMessage(raft.MessageKind(kind), payload)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}

@@ -25,6 +25,7 @@ const policy = `
 	NONE < raft/quorum, kv, api
 	raft/quorum < raft
 	raft < rsm, transport, wal
+	NONE < internal/wake < rsm, transport, wal, clerk, internal/check/memnet, internal/sink, internal/server
 	NONE < internal/fair < transport, internal/metrics
 	kv, api, internal/certs < clerk < clerk/lock
 	kv, api, clerk, raft, internal/check/memnet < clerk/clerktest

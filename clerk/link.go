@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"balsa.example/api"
+	"balsa.example/internal/wake"
 )
 
 // Bounds of one batch, and of what may wait for the next ones: beyond the latter
@@ -38,7 +39,7 @@ type link struct {
 	hands  *handshake
 	watch  *watch
 	node   atomic.Uint64 // as the server's last Hello said
-	wake   chan struct{} // holds a token if the queue may have become non-empty
+	wake   wake.Signal   // the queue may have become non-empty
 	asking atomic.Bool   // see ask
 
 	mu         sync.Mutex
@@ -90,7 +91,7 @@ func newCall() *call {
 
 // newLink returns a link without its conn.
 func newLink(n *network) *link {
-	l := &link{net: n, wake: make(chan struct{}, 1), sent: make(map[uint64]*call)}
+	l := &link{net: n, wake: wake.New(), sent: make(map[uint64]*call)}
 	l.watch = newWatch(l.unanswered, l.ask)
 	return l
 }
@@ -187,10 +188,7 @@ func (l *link) enqueue(ctx context.Context, c *call, req *api.Request, timeout t
 			return err
 		}
 		if room == nil {
-			select {
-			case l.wake <- struct{}{}:
-			default:
-			}
+			l.wake.Set()
 			return nil
 		}
 		if late == nil {
@@ -378,7 +376,7 @@ func (l *link) awaitWork(ctx context.Context, broken <-chan struct{}) bool {
 		return false
 	case <-broken:
 		return false
-	case <-l.wake:
+	case <-l.wake.C():
 		return true
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
 
@@ -33,11 +34,8 @@ var bounds = map[string]string{
 	"Node.inbox.events.Offers":      "maxInboxWaiters: TestInboxIsBounded",
 	"Node.inbox.events.Unreachable": "maxInboxUnreachable: TestInboxIsBounded",
 	"Node.inbox.events.Calls":       "maxInboxWaiters, and one for each snapshot on its way and each hash that was asked for: TestInboxIsBounded",
-	"Node.inbox.wake":               "1",
 	"Node.disk.tasks":               "raft.Config.MaxUnstableBytes",
-	"Node.disk.wake":                "1",
 	"Node.apply.tasks":              "raft.Config.MaxPendingBytes, MaxUnappliedBytes",
-	"Node.apply.wake":               "1",
 	"Node.stop":                     "0",
 	"Node.done":                     "0",
 	"Node.unsent":                   "the members",
@@ -77,7 +75,7 @@ func lists(name string, typ reflect.Type, found map[string]bool) {
 
 func TestInboxIsBounded(t *testing.T) {
 	var b inbox[int]
-	b.wake = newWake()
+	b.wake = wake.New()
 	fill := func(what string, length func() int, limit int, add func() error) {
 		t.Helper()
 		var err error
@@ -116,7 +114,7 @@ func TestInboxBytesAreBounded(t *testing.T) {
 		{"messages", func(b *inbox[int]) { b.addMessage(&raft.AppendEntries{Entries: []raft.Entry{{Data: data}}}) }},
 		{"submits", func(b *inbox[int]) { _ = b.addSubmit(Submission[int]{Data: data}) }},
 	} {
-		b := &inbox[int]{wake: newWake()}
+		b := &inbox[int]{wake: wake.New()}
 		for range 2 * maxInboxBytes / large {
 			c.add(b)
 		}

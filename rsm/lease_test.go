@@ -5,6 +5,7 @@ import (
 	"io"
 	"testing"
 
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
 
@@ -21,7 +22,7 @@ func (f sendFunc) SendSnapshot(context.Context, *raft.InstallSnapshot, io.Reader
 // commit, or that another one may be elected.
 func TestLeaseIsKnownBeforeMessagesLeave(t *testing.T) {
 	n := &Node[int, int]{}
-	n.inbox.wake, n.disk.wake, n.apply.wake = newWake(), newWake(), newWake()
+	n.inbox.wake, n.disk.wake, n.apply.wake = wake.New(), wake.New(), wake.New()
 	now := func() raft.Instant { return 50 }
 	var want, sent bool
 	check := func() {

@@ -35,7 +35,7 @@ func (n *Node[Op, Result]) runLoop() {
 			return
 		case <-ticker.C:
 			ticked = true
-		case <-n.inbox.wake:
+		case <-n.inbox.wake.C():
 		}
 		runtime.Gosched() // let all who are ready add their events: they share a turn
 		ev = n.inbox.take(ev)
@@ -105,7 +105,7 @@ func (n *Node[Op, Result]) runDisk() {
 		select {
 		case <-n.stop:
 			return
-		case <-n.disk.wake:
+		case <-n.disk.wake.C():
 		}
 		for _, step := range DiskSteps(n.disk.take()) {
 			n.diskCall.begin(n.now())
@@ -128,7 +128,7 @@ func (n *Node[Op, Result]) runApply() {
 		select {
 		case <-n.stop:
 			return
-		case <-n.apply.wake:
+		case <-n.apply.wake.C():
 		}
 		for _, task := range n.apply.take() {
 			n.doApply(task)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
 
@@ -69,7 +70,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 		cfg: cfg, start: time.Now(), clockStart: cfg.Clock(),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	n.inbox.wake, n.disk.wake, n.apply.wake = newWake(), newWake(), newWake()
+	n.inbox.wake, n.disk.wake, n.apply.wake = wake.New(), wake.New(), wake.New()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.applier = Applier[Op, Result, waiter[Result]]{
 		Machine: cfg.Machine, Codec: cfg.Codec, Open: cfg.Storage.OpenSnapshot,

@@ -4,17 +4,9 @@ import (
 	"slices"
 	"sync"
 
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
-
-func newWake() chan struct{} { return make(chan struct{}, 1) }
-
-func signal(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
-}
 
 // queue hands tasks from the loop to one other goroutine, which takes all that
 // wait at once. It needs no bound of its own: the entries that wait for the disk are bounded
@@ -22,7 +14,7 @@ func signal(wake chan struct{}) {
 // MaxUnappliedBytes. What else waits for the disk comes with an election or the end of a
 // snapshot, and is small.
 type queue[T any] struct {
-	wake   chan struct{}
+	wake   wake.Signal
 	mu     sync.Mutex
 	tasks  []T
 	closed bool
@@ -34,7 +26,7 @@ func (q *queue[T]) add(t T) {
 		q.tasks = append(q.tasks, t)
 	}
 	q.mu.Unlock()
-	signal(q.wake)
+	q.wake.Set()
 }
 
 func (q *queue[T]) take() []T {
@@ -57,7 +49,7 @@ func (q *queue[T]) close() []T {
 
 // inbox gathers events for the loop.
 type inbox[W any] struct {
-	wake   chan struct{}
+	wake   wake.Signal
 	mu     sync.Mutex
 	events Events[W]
 	// submitBytes and messageBytes are about the sizes of events.Submits and Messages: what
@@ -112,7 +104,7 @@ func addTo[W, T any](b *inbox[W], list *[]T, x T, bytes int) error {
 	case full:
 		return ErrBusy
 	}
-	signal(b.wake)
+	b.wake.Set()
 	return nil
 }
 
@@ -124,7 +116,7 @@ func (b *inbox[W]) addMessage(m raft.Message) {
 		b.messageBytes += bytes
 	}
 	b.mu.Unlock()
-	signal(b.wake)
+	b.wake.Set()
 }
 
 // messageBytes is about what m takes in memory.
@@ -146,21 +138,21 @@ func (b *inbox[W]) addUnreachable(id raft.NodeID) {
 		b.events.Unreachable = append(list, id)
 	}
 	b.mu.Unlock()
-	signal(b.wake)
+	b.wake.Set()
 }
 
 func (b *inbox[W]) addPersisted(seq uint64) {
 	b.mu.Lock()
 	b.events.Persisted = max(b.events.Persisted, seq)
 	b.mu.Unlock()
-	signal(b.wake)
+	b.wake.Set()
 }
 
 func (b *inbox[W]) addApplied(index raft.Index) {
 	b.mu.Lock()
 	b.events.Applied = max(b.events.Applied, index)
 	b.mu.Unlock()
-	signal(b.wake)
+	b.wake.Set()
 }
 
 // call runs f on the loop with the replica, or with nil, perhaps here, when there
@@ -177,7 +169,7 @@ func (b *inbox[W]) call(f func(*Replica[W])) {
 		f(nil)
 		return
 	}
-	signal(b.wake)
+	b.wake.Set()
 }
 
 // take returns all that gathered. It uses the space of those who were taken before.

@@ -31,7 +31,7 @@ func (p *peer) write(l *line) error {
 	w := writer{peer: p, line: l}
 	for {
 		select {
-		case <-p.queue.ready:
+		case <-p.queue.ready.C():
 			if err := w.drain(); err != nil {
 				l.hangUp()
 				return cause(err, <-ended)

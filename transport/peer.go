@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
 
@@ -25,7 +26,7 @@ type peer struct {
 	log    *slog.Logger
 	ctx    context.Context // ends when the peer is removed, or with the Transport
 	cancel context.CancelFunc
-	kick   chan struct{} // dial now, do not wait any longer
+	kick   wake.Signal // dial now, do not wait any longer
 	queue  queue
 
 	// sending holds a token while a snapshot is sent to the peer, receiving while
@@ -56,7 +57,7 @@ func newPeer(t *Transport, id raft.NodeID, address string) *peer {
 	log := t.log.With("peer", id)
 	p := &peer{
 		t: t, id: id, address: address, log: log,
-		kick:      make(chan struct{}, 1),
+		kick:      wake.New(),
 		queue:     newQueue(t.cfg.Limits),
 		sending:   make(chan struct{}, 1),
 		receiving: make(chan struct{}, 1),
@@ -103,10 +104,7 @@ func (p *peer) move(address string) {
 // dialNow dials without a pause. An attempt that has not found the peer yet begins
 // anew: it may be on its way to an address that the peer has left.
 func (p *peer) dialNow() {
-	select {
-	case p.kick <- struct{}{}:
-	default:
-	}
+	p.kick.Set()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.redial != nil {
@@ -140,7 +138,7 @@ func (p *peer) run() {
 		} else {
 			p.failed(err)
 		}
-		pause(p.ctx, p.kick, wait-rand.N(wait/2+1))
+		pause(p.ctx, p.kick.C(), wait-rand.N(wait/2+1))
 		wait = min(2*wait, limits.RedialMax)
 	}
 }

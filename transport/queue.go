@@ -3,6 +3,7 @@ package transport
 import (
 	"sync"
 
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
 
@@ -10,8 +11,8 @@ import (
 // empty, while there is no connection.
 type queue struct {
 	maxBytes, maxMessages int
-	// ready has a token if there may be something to take.
-	ready chan struct{}
+	// ready is set when there may be something to take.
+	ready wake.Signal
 
 	mu       sync.Mutex
 	isOpen   bool
@@ -21,7 +22,7 @@ type queue struct {
 }
 
 func newQueue(l Limits) queue {
-	return queue{maxBytes: l.QueueBytes, maxMessages: l.QueueMessages, ready: make(chan struct{}, 1)}
+	return queue{maxBytes: l.QueueBytes, maxMessages: l.QueueMessages, ready: wake.New()}
 }
 
 // messageOverhead is what a message counts for beyond its entries, in bytes.
@@ -53,10 +54,7 @@ func (q *queue) put(ms []raft.Message) (dropped int) {
 	}
 	q.mu.Unlock()
 	if dropped < len(ms) {
-		select {
-		case q.ready <- struct{}{}:
-		default:
-		}
+		q.ready.Set()
 	}
 	return dropped
 }

@@ -23,10 +23,7 @@ func (l *Log) kick() {
 		l.doChores()
 		return
 	}
-	select {
-	case l.wake <- struct{}{}:
-	default: // it is awake already
-	}
+	l.wake.Set()
 }
 
 // work is the background goroutine.
@@ -38,7 +35,7 @@ func (l *Log) work() {
 		select {
 		case <-l.quit:
 			return
-		case <-l.wake:
+		case <-l.wake.C():
 		case <-retry.C:
 		}
 		if l.doChores(); l.low.Load() {

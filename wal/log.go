@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
 
@@ -88,7 +89,7 @@ type Log struct {
 
 	// chores is held by who does the background work.
 	chores  sync.Mutex
-	wake    chan struct{}
+	wake    wake.Signal
 	quit    chan struct{}
 	workers sync.WaitGroup
 	// doomed are files without a name, for removeDoomed; shrinking counts them.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
 
@@ -27,7 +28,7 @@ func Open(dir string, opts Options, id Identity) (*Log, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	l := &Log{dir: d, opts: opts, unlock: unlock, wake: make(chan struct{}, 1), quit: make(chan struct{}),
+	l := &Log{dir: d, opts: opts, unlock: unlock, wake: wake.New(), quit: make(chan struct{}),
 		doomed: make(chan string, maxDoomed), readers: map[raft.Index]int{}}
 	if err := l.recover(id); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log: %w", err), l.release())

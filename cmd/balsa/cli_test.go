@@ -20,6 +20,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"balsa.example/internal/wake"
 )
 
 const patience = 20 * time.Second
@@ -39,19 +41,16 @@ func noEnv(string) (string, bool) { return "", false }
 type lines struct {
 	mu      sync.Mutex
 	text    strings.Builder
-	changed chan struct{}
+	changed wake.Signal
 }
 
-func newLines() *lines { return &lines{changed: make(chan struct{}, 1)} }
+func newLines() *lines { return &lines{changed: wake.New()} }
 
 func (l *lines) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	l.text.Write(b)
 	l.mu.Unlock()
-	select {
-	case l.changed <- struct{}{}:
-	default:
-	}
+	l.changed.Set()
 	return len(b), nil
 }
 
@@ -66,7 +65,7 @@ func (l *lines) await(t *testing.T, text string, ended <-chan int) {
 	timeout := time.After(patience)
 	for !strings.Contains(l.String(), text) {
 		select {
-		case <-l.changed:
+		case <-l.changed.C():
 		case code := <-ended:
 			t.Fatalf("ended with %d: %s", code, l)
 		case <-timeout:

@@ -35,7 +35,7 @@ func (s *Server) admit(from raft.NodeID, card []byte) error {
 		return err
 	}
 	if changed || v == birth.Unborn {
-		notify(s.met)
+		s.met.Set()
 	}
 	switch {
 	case v == birth.SelfReplaced:
@@ -134,7 +134,7 @@ func (s *Server) awaitBirth() error {
 			s.log.Info(waiting)
 		}
 		select {
-		case <-s.met:
+		case <-s.met.C():
 		case r := <-s.refusals:
 			s.log.Warn("refused by a member", "by", r.By, "reason", r.Reason)
 			if err := s.weigh(a, r); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/internal/service"
+	"balsa.example/internal/wake"
 )
 
 const (
@@ -42,8 +43,8 @@ type handler interface {
 type exchange struct {
 	handler handler
 	account *account
-	wake    chan struct{} // capacity 1: unsent, ended or over has changed
-	room    chan struct{} // capacity 1: unsent has been taken
+	wake    wake.Signal // unsent, ended or over has changed
+	room    wake.Signal // unsent has been taken
 
 	// sending is since when a batch of replies is being handed to the network, in Unix
 	// nanoseconds; 0 while none is.
@@ -79,8 +80,8 @@ func newExchange(h handler, a *account) *exchange {
 	return &exchange{
 		handler: h,
 		account: a,
-		wake:    make(chan struct{}, 1),
-		room:    make(chan struct{}, 1),
+		wake:    wake.New(),
+		room:    wake.New(),
 	}
 }
 
@@ -223,7 +224,7 @@ func (x *exchange) put(a answer) {
 		x.settle(a)
 		return
 	}
-	notify(x.wake)
+	x.wake.Set()
 }
 
 // settle uncounts a request whose reply has left, or never will.
@@ -244,7 +245,7 @@ func (x *exchange) hasRoom() bool {
 func (x *exchange) awaitRoom(ctx context.Context, late <-chan time.Time) error {
 	for !x.hasRoom() {
 		select {
-		case <-x.room:
+		case <-x.room.C():
 		case <-late:
 			return errStreamBusy
 		case <-ctx.Done():
@@ -261,7 +262,7 @@ func (x *exchange) end(reason error) {
 		x.ended = reason
 	}
 	x.mu.Unlock()
-	notify(x.wake)
+	x.wake.Set()
 }
 
 // send sends replies until all requests are answered and either no more come or
@@ -275,7 +276,7 @@ func (x *exchange) send(ctx context.Context, draining <-chan struct{}, send func
 		var ended error
 		answers, pending, ended = x.take(answers)
 		if len(answers) > 0 {
-			notify(x.room)
+			x.room.Set()
 			if err := x.sendAll(answers, send); err != nil {
 				return err
 			}
@@ -291,7 +292,7 @@ func (x *exchange) send(ctx context.Context, draining <-chan struct{}, send func
 			return status.Error(codes.Unavailable, "server is stopping")
 		}
 		select {
-		case <-x.wake:
+		case <-x.wake.C():
 		case <-draining:
 			draining, drained = nil, true
 		case <-ctx.Done():
@@ -365,13 +366,5 @@ func (x *exchange) abandon() {
 	x.mu.Unlock()
 	for _, a := range answers {
 		x.settle(a)
-	}
-}
-
-// notify wakes whoever waits on a channel of capacity 1, now or later.
-func notify(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
 	}
 }

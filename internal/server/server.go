@@ -17,6 +17,7 @@ import (
 	"balsa.example/internal/birth"
 	"balsa.example/internal/certs"
 	"balsa.example/internal/metrics"
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/transport"
@@ -55,7 +56,7 @@ type Server struct {
 	work   sync.WaitGroup // of serve
 	ran    chan struct{}  // closed when run has returned
 
-	met      chan struct{}           // woken when another member was heard
+	met      wake.Signal             // set when another member was heard
 	refusals chan *transport.Refusal // by members that do not talk to this one
 
 	born     chan struct{} // closed when the cluster has begun
@@ -90,7 +91,7 @@ func Start(cfg Config) (*Server, error) {
 		log:      slog.New(naming{cfg.Logger.Handler(), cfg.Cluster, self.ID}).With("member", self.Name),
 		started:  time.Now(),
 		syncs:    metrics.NewSyncs(),
-		met:      make(chan struct{}, 1),
+		met:      wake.New(),
 		refusals: make(chan *transport.Refusal, 16),
 		born:     make(chan struct{}),
 		ran:      make(chan struct{}),

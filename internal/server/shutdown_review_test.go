@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 )
@@ -20,13 +21,13 @@ import (
 // hungSnapshots is a disk on which writes of snapshots wait until they are released.
 type hungSnapshots struct {
 	on       atomic.Bool
-	began    chan struct{} // capacity 1
+	began    wake.Signal
 	released chan struct{}
 }
 
 func (s *hungSnapshots) MaybeError(op errorfs.Op) error {
 	if s.on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, ".snap") {
-		notify(s.began)
+		s.began.Set()
 		<-s.released
 	}
 	return nil
@@ -42,7 +43,7 @@ func TestShutdownWaitsForNoSnapshot(t *testing.T) {
 	c := newTestCluster(t, 3, "")
 	disks, mem := make([]*hungSnapshots, 3), vfs.NewMem()
 	for i := range c.configs {
-		disks[i] = &hungSnapshots{began: make(chan struct{}, 1), released: make(chan struct{})}
+		disks[i] = &hungSnapshots{began: wake.New(), released: make(chan struct{})}
 		c.configs[i].FS = errorfs.Wrap(mem, disks[i])
 		c.configs[i].MaxRaftState = 5 << 20
 		c.configs[i].stopTimeout = patience
@@ -55,7 +56,7 @@ func TestShutdownWaitsForNoSnapshot(t *testing.T) {
 		c.put(fmt.Sprint(i), strings.Repeat("v", 1<<19), 0)
 	}
 	select {
-	case <-disks[follower].began:
+	case <-disks[follower].began.C():
 	case <-time.After(patience):
 		t.Fatal("no snapshot was begun")
 	}

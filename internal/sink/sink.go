@@ -12,6 +12,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"balsa.example/internal/wake"
 )
 
 // MaxQueue bounds the bytes that wait to be written. As many more may be in the hands of
@@ -28,7 +30,7 @@ const (
 // Writer is an io.Writer that never waits and never fails. Each Write counts as one line.
 type Writer struct {
 	to   io.Writer
-	wake chan struct{} // capacity 1: there is something to take
+	wake wake.Signal   // there is something to take
 	quit chan struct{} // closed by Close
 	done chan struct{} // closed when nothing is written any more
 
@@ -47,7 +49,7 @@ type Writer struct {
 func New(to io.Writer, note func(lines uint64) []byte) *Writer {
 	w := &Writer{
 		to: to, note: note,
-		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		wake: wake.New(), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	go w.run()
 	return w
@@ -72,10 +74,7 @@ func (w *Writer) Write(line []byte) (int, error) {
 		w.queue = append(w.queue, line...)
 		w.queued++
 	}
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.wake.Set()
 	return len(line), nil
 }
 
@@ -108,7 +107,7 @@ func (w *Writer) run() {
 	defer close(w.done)
 	for {
 		select {
-		case <-w.wake:
+		case <-w.wake.C():
 		case <-w.quit:
 			if lines := w.take(); len(lines) > 0 {
 				w.deliver(lines)

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
 
@@ -42,7 +43,7 @@ type Counts struct {
 // Network connects servers with each other and clients with servers.
 type Network struct {
 	start  time.Time
-	wake   chan struct{} // the head of queue has changed
+	wake   wake.Signal // the head of queue has changed
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup // the dispatcher and running handlers
@@ -65,7 +66,7 @@ type Network struct {
 func New(seed uint64) *Network {
 	n := &Network{
 		start:   time.Now(),
-		wake:    make(chan struct{}, 1),
+		wake:    wake.New(),
 		rand:    rand.New(rand.NewPCG(seed, 0x6d656d6e6574)),
 		up:      make(map[raft.NodeID]*life),
 		faults:  newFaults(),
@@ -121,7 +122,7 @@ func (n *Network) dispatch() {
 		}
 		select {
 		case <-timer.C:
-		case <-n.wake:
+		case <-n.wake.C():
 		case <-n.ctx.Done():
 		}
 	}
@@ -172,10 +173,7 @@ func (n *Network) send(l *life, ms []raft.Message) {
 	n.mu.Unlock()
 
 	if head {
-		select {
-		case n.wake <- struct{}{}:
-		default:
-		}
+		n.wake.Set()
 	}
 }
 

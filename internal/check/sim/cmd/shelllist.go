@@ -6,7 +6,7 @@ var shell = []mutant{
 	{name: "shell-lost-with-the-stream-is-unsent", edit: edit{"clerk/link.go",
 		"			c.done <- result{Answer{Reached: c.reached}, l.lost(err)}\n", "			c.done <- result{Answer{Reached: c.reached}, notSent(err)}\n"}},
 	{name: "shell-sends-again-on-the-next-stream", edit: edit{"clerk/link.go",
-		"	for _, c := range l.sent {\n		was := c.state\n", "	for _, c := range l.sent {\n		if c.state == sent && !l.closed {\n			c.state = queued\n			defer func() { l.queue = append(l.queue, c); l.queueBytes += c.bytes; select { case l.wake <- struct{}{}: default: } }()\n			continue\n		}\n		was := c.state\n"}},
+		"	for _, c := range l.sent {\n		was := c.state\n", "	for _, c := range l.sent {\n		if c.state == sent && !l.closed {\n			c.state = queued\n			defer func() { l.queue = append(l.queue, c); l.queueBytes += c.bytes; l.wake.Set() }()\n			continue\n		}\n		was := c.state\n"}},
 	{name: "shell-expired-is-unsent", edit: edit{"clerk/link.go",
 		"Later: c}, l.lost(errNoAnswer)}", "Later: c}, notSent(errNoAnswer)}"}},
 	{name: "shell-given-up-is-unsent", edit: edit{"clerk/link.go",

@@ -32,6 +32,7 @@ const policy = `
 	rsm, kv, api < internal/service
 	NONE < internal/check/memtcp # for tests
 	NONE < internal/dialing < transport, clerk
+	internal/dialing < internal/inproc
 	NONE < internal/certs < transport
 	NONE < internal/certs/certstest
 	raft < internal/birth

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/test/bufconn"
 
 	"balsa.example/api"
 	"balsa.example/clerk"
+	"balsa.example/internal/inproc"
 )
 
 // fakeServer is one server of a fake cluster, on its own in-memory listener.
@@ -20,7 +20,7 @@ type fakeServer struct {
 	hello    *api.Hello
 	handle   func(*api.Request) *api.Reply // nil: no reply
 	listen   net.Listener
-	dial     func(context.Context) (net.Conn, error)
+	dial     func(ctx context.Context, address string) (net.Conn, error)
 	grpc     *grpc.Server
 	greeting time.Duration // before Hello
 	mu       sync.Mutex
@@ -33,8 +33,8 @@ type fakeServer struct {
 
 func (f *fakeServer) start(t testing.TB) {
 	if f.listen == nil {
-		b := bufconn.Listen(1 << 20)
-		f.listen, f.dial = b, b.DialContext
+		l := inproc.Listen()
+		f.listen, f.dial = l, l.Dial
 	}
 	f.cutting, f.cut = context.WithCancel(context.Background())
 	f.grpc = grpc.NewServer(f.options...)
@@ -108,7 +108,7 @@ func (f *fakeServer) Status(context.Context, *api.StatusRequest) (*api.StatusRep
 func dialer(servers map[string]*fakeServer) clerk.Option {
 	return clerk.WithDialer(func(ctx context.Context, address string) (net.Conn, error) {
 		if f := servers[address]; f != nil {
-			return f.dial(ctx)
+			return f.dial(ctx, address)
 		}
 		return nil, &net.OpError{Op: "dial", Net: "mem", Err: context.DeadlineExceeded}
 	})

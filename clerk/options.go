@@ -41,7 +41,14 @@ type Option func(*config)
 // is for files that are renewed.
 func WithTLS(c *tls.Config) Option { return func(o *config) { o.tls = c } }
 
-// WithDialer replaces how connections to host:port addresses are made.
+// WithDialer replaces how connections are made; nil stands for TCP. Dial gets an endpoint
+// of New, or the address of a server that another server has named as the leader: host:port
+// in lower case. It is called from several goroutines at once, and should return when ctx
+// ends, about a second later. The Clerk closes the connection, and speaks TLS over it if
+// that is asked for.
+//
+// So a Clerk needs no socket to reach a server in the same process. A server that is
+// dialed so must still have an endpoint, which names it: any host:port will do.
 func WithDialer(dial func(ctx context.Context, address string) (net.Conn, error)) Option {
 	return func(o *config) { o.dial = dial }
 }

@@ -1,6 +1,7 @@
 package balsa_test
 
 import (
+	"encoding/xml"
 	"io/fs"
 	"os"
 	"path"
@@ -183,6 +184,26 @@ func lines(text string) (all []string) {
 		}
 	}
 	return all
+}
+
+// TestPicturesAreSound: GitHub shows a picture as an image of its own, with nothing but
+// what is in the file, on a page that is light or dark.
+func TestPicturesAreSound(t *testing.T) {
+	for name, text := range files(t, ".svg") {
+		if err := xml.Unmarshal([]byte(text), new(struct{})); err != nil {
+			t.Errorf("%s is not well-formed: %v", name, err)
+		}
+		for _, want := range []string{"viewBox=", `role="img"`, "prefers-color-scheme: dark", `class="page"`, "<text"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s has no %s", name, want)
+			}
+		}
+		for _, never := range []string{"href=", "@import", "@font-face", "<script", "url(http"} {
+			if strings.Contains(text, never) {
+				t.Errorf("%s has %s", name, never)
+			}
+		}
+	}
 }
 
 func TestAnchorsAreThoseOfGitHub(t *testing.T) {

@@ -207,6 +207,9 @@ func show(results *result.Results, out string, stdout io.Writer) error {
 	if err := writeAll(out, "results.json", results.Write, "table.md", results.WriteTable, results.Figures()); err != nil {
 		return err
 	}
+	if err := write(filepath.Join(out, "summary.svg"), results.Summary().Draw); err != nil {
+		return err
+	}
 	return results.WriteTable(stdout)
 }
 

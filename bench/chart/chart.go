@@ -46,6 +46,7 @@ const (
 // style uses colours that colour-blind people can tell apart, and markers beside.
 const style = `
 text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #3d444d }
+.page { fill: #ffffff }
 .title { font-size: 15px; font-weight: 600; fill: #1f2328 }
 .panel { font-weight: 600 }
 .tick { font-size: 11px; fill: #59636e }
@@ -56,10 +57,13 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-s
 .c0 { stroke: #0072b2; fill: #0072b2 } .c1 { stroke: #d55e00; fill: #d55e00 }
 .c2 { stroke: #009e73; fill: #009e73 } .c3 { stroke: #aa4499; fill: #aa4499 }
 .c4 { stroke: #999933; fill: #999933 } .line { fill: none }
+.bar { stroke: none } .equal { stroke: #59636e; stroke-dasharray: 3 3 }
 @media (prefers-color-scheme: dark) {
+  .page { fill: #0d1117 }
   text { fill: #d1d7e0 } .title { fill: #f0f6fc } .tick { fill: #9198a1 }
   .grid { stroke: #3d444d } .axis { stroke: #656c76 }
   .c0 { stroke: #56b4e9; fill: #56b4e9 } .line { fill: none }
+  .bar { stroke: none } .equal { stroke: #9198a1 }
 }
 `
 
@@ -78,6 +82,7 @@ func (f Figure) Draw(w io.Writer) error {
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="%s">`,
 		width, height, width, height, html.EscapeString(f.Title))
 	fmt.Fprintf(&b, "\n<style>%s</style>\n", style)
+	page(&b, width, height)
 	text(&b, "title", "start", 12, 22, f.Title)
 	f.legend(&b)
 	for i, p := range f.Panels {
@@ -110,6 +115,11 @@ func (f Figure) headWidth() int {
 		legend += legendWidth(name)
 	}
 	return int(max(legend, 24+9.2*float64(len(f.Title))))
+}
+
+// page is the background: a picture does not know that of the text around it.
+func page(b *strings.Builder, width, height int) {
+	fmt.Fprintf(b, "<path class=\"page\" d=\"M0 0H%dV%dH0z\"/>\n", width, height)
 }
 
 func text(b *strings.Builder, class, anchor string, x, y float64, s string) {

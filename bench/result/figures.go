@@ -102,3 +102,29 @@ func extend(line chart.Series, s *Series, value func(*Series) Spread) chart.Seri
 	line.Y, line.Low, line.High = append(line.Y, point.Median), append(line.Low, point.Low), append(line.High, point.High)
 	return line
 }
+
+// Summary shows for each case how many times the throughput of each other system balsa
+// has.
+func (r *Results) Summary() chart.Bars {
+	f := chart.Bars{
+		Title: "Throughput of balsa, as a multiple of that of others",
+		Note:  "Median of the ratios of all rounds; the thin lines are the extremes. Dashed: 1×, the same throughput.",
+	}
+	for _, comparison := range distinct(r.Series, func(s *Series) string { return s.Comparison }) {
+		of := r.of(comparison)
+		for _, operation := range distinct(of, func(s *Series) string { return s.Operation }) {
+			p := chart.BarPanel{Title: comparison + ", " + describe(operation)}
+			for _, s := range of {
+				baseline := r.find(s.Case, Baseline)
+				if s.Operation != operation || s == baseline || baseline == nil {
+					continue
+				}
+				if q := ratio(baseline, s); q.Median > 0 {
+					p.Bars = append(p.Bars, chart.Bar{Group: people(s.Callers), Name: s.System, Value: q.Median, Low: q.Low, High: q.High})
+				}
+			}
+			f.Panels = append(f.Panels, p)
+		}
+	}
+	return f
+}

@@ -98,6 +98,16 @@ func TestSpread(t *testing.T) {
 	}
 }
 
+func TestSummary(t *testing.T) {
+	f := sampleResults().Summary()
+	if len(f.Panels) != 1 || f.Panels[0].Title != "service, puts" || len(f.Panels[0].Bars) != 1 {
+		t.Fatalf("summary is %+v", f)
+	}
+	if bar := f.Panels[0].Bars[0]; bar.Name != "etcd" || bar.Group != "1 caller" || bar.Value < bar.Low || bar.Value > bar.High {
+		t.Errorf("bar is %+v", bar)
+	}
+}
+
 func TestFigures(t *testing.T) {
 	figures := sampleResults().Figures()
 	throughput, latency := figures["service-throughput"], figures["service-latency"]

@@ -96,7 +96,7 @@ func (w *writer) add(m raft.Message) {
 	if payload := len(w.buf) - start - frameHeaderSize; payload > w.peer.t.cfg.Limits.MaxFrame {
 		w.buf = w.buf[:start]
 		w.peer.dropped.Add(1)
-		w.peer.outbound.warn("message dropped", fmt.Errorf("%s of %d bytes is too long, see Limits.MaxFrame", m.Kind(), payload))
+		warn(w.peer.outbound, "message dropped", fmt.Errorf("%s of %d bytes is too long, see Limits.MaxFrame", m.Kind(), payload))
 	}
 }
 
@@ -132,7 +132,7 @@ func (p *peer) receiveMessages(l *line, remote identity) {
 	if old != nil { // its dialer has given it up, or it would not have dialed again
 		old.hangUp()
 	}
-	p.inbound.clear()
+	p.inbound.Reset()
 	p.heard()
 	switch {
 	case out == nil:
@@ -151,7 +151,7 @@ func (p *peer) receiveMessages(l *line, remote identity) {
 	p.mu.Unlock()
 	if current && p.ctx.Err() == nil {
 		if !errors.Is(err, io.EOF) {
-			p.inbound.warn("connection from peer lost", err)
+			warn(p.inbound, "connection from peer lost", err)
 		}
 		p.lost(err)
 	}

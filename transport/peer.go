@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"balsa.example/internal/ratelog"
 	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
@@ -33,7 +34,7 @@ type peer struct {
 	// one arrives from it.
 	sending, receiving chan struct{}
 
-	outbound, inbound, refusals changeLog
+	outbound, inbound, refusals *ratelog.Logger
 
 	dropped, bytesIn, bytesOut atomic.Uint64
 	lastActive                 atomic.Int64 // Unix nanoseconds
@@ -61,9 +62,9 @@ func newPeer(t *Transport, id raft.NodeID, address string) *peer {
 		queue:     newQueue(t.cfg.Limits),
 		sending:   make(chan struct{}, 1),
 		receiving: make(chan struct{}, 1),
-		outbound:  changeLog{log: log},
-		inbound:   changeLog{log: log},
-		refusals:  changeLog{log: log},
+		outbound:  newWarnings(log),
+		inbound:   newWarnings(log),
+		refusals:  newWarnings(log),
 	}
 	p.ctx, p.cancel = context.WithCancel(t.ctx)
 	return p
@@ -212,8 +213,8 @@ func (p *peer) connected(l *line, remote identity) bool {
 	p.out, p.admitted, p.alive = l, true, true
 	p.remote, p.lastError, p.lastRefusal = remote, "", ""
 	p.mu.Unlock()
-	p.outbound.clear()
-	p.refusals.clear()
+	p.outbound.Reset()
+	p.refusals.Reset()
 	p.heard()
 	p.queue.open()
 	p.log.Info("connected to peer", "address", l.conn.RemoteAddr())
@@ -231,7 +232,7 @@ func (p *peer) disconnected(err error) {
 	p.lastError = err.Error()
 	p.mu.Unlock()
 	if p.ctx.Err() == nil {
-		p.outbound.warn("connection to peer lost", err)
+		warn(p.outbound, "connection to peer lost", err)
 		p.lost(err)
 	}
 }
@@ -251,7 +252,7 @@ func (p *peer) failed(err error) {
 	if isLater(err) {
 		return
 	}
-	p.outbound.warn("cannot connect to peer", err)
+	warn(p.outbound, "cannot connect to peer", err)
 	p.lost(err)
 }
 
@@ -265,7 +266,7 @@ func (p *peer) refused(r *Refusal) {
 	isNew := r.Reason != p.lastRefusal
 	p.lastRefusal = r.Reason
 	p.mu.Unlock()
-	p.refusals.warn("refused by peer", r)
+	warn(p.refusals, "refused by peer", r)
 	if isNew && p.t.cfg.OnRefused != nil {
 		p.t.cfg.OnRefused(r)
 	}

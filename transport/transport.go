@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"balsa.example/internal/fair"
+	"balsa.example/internal/ratelog"
 	"balsa.example/raft"
 )
 
@@ -39,8 +40,8 @@ type Transport struct {
 	receiver atomic.Pointer[Receiver]
 	// handshakes has a place for each accepted connection whose peer is not known yet.
 	handshakes *fair.Slots
-	strangers  changeLog
-	twins      changeLog
+	strangers  *ratelog.Logger
+	twins      *ratelog.Logger
 	unproven   atomic.Uint64 // connections that did not prove who is at the other end
 
 	mu     sync.RWMutex
@@ -66,12 +67,12 @@ func New(cfg Config) (*Transport, error) {
 		log:        cfg.Logger,
 		listener:   cfg.Listener,
 		handshakes: fair.NewSlots(cfg.Limits.Strangers, 0),
-		strangers:  changeLog{log: cfg.Logger},
-		twins:      changeLog{log: cfg.Logger},
+		strangers:  newWarnings(cfg.Logger),
+		twins:      newWarnings(cfg.Logger),
 		peers:      make(map[raft.NodeID]*peer),
 	}
 	t.handshakes.OnSurplus = func(newcomer string) {
-		t.strangers.warn("connection in handshake closed", errors.New("there are too many"), "newcomer", newcomer)
+		warn(t.strangers, "connection in handshake closed", errors.New("there are too many"), "newcomer", newcomer)
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	for id, address := range cfg.Peers {
@@ -222,7 +223,7 @@ func (t *Transport) accept() {
 			return
 		case err != nil:
 			// Out of descriptors, mostly. Others may become free.
-			t.strangers.warn("accept peer connection", err)
+			warn(t.strangers, "accept peer connection", err)
 			pause(t.ctx, nil, t.cfg.Limits.RedialMax)
 			continue
 		}
@@ -275,12 +276,21 @@ func (t *Transport) turnedAway(conn net.Conn, p *peer, h hello, err error) {
 	switch {
 	case isLater(err):
 	case p == nil:
-		t.strangers.warnOf(fair.Source(conn.RemoteAddr()), what, err, "peer", h.from.id, "address", conn.RemoteAddr())
+		t.strangers.WarnChange(fair.Source(conn.RemoteAddr())+" "+err.Error(), what,
+			"peer", h.from.id, "address", conn.RemoteAddr(), "error", err)
 	case errors.As(err, &r) && r.By != raft.None:
 		p.refused(r)
 	default:
-		p.inbound.warn(what, err, "address", conn.RemoteAddr())
+		warn(p.inbound, what, err, "address", conn.RemoteAddr())
 	}
+}
+
+// newWarnings returns a log of what goes wrong in one place: at most one line a second.
+func newWarnings(log *slog.Logger) *ratelog.Logger { return ratelog.New(log, 1, time.Second) }
+
+// warn logs an error unless it is the one that was logged last.
+func warn(l *ratelog.Logger, what string, err error, args ...any) {
+	l.WarnChange(err.Error(), what, append(args, "error", err)...)
 }
 
 // closeWith closes conn when ctx ends, unless the function returned is called.

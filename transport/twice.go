@@ -78,7 +78,7 @@ func (p *peer) refuseTwin(conn net.Conn, who identity, l *line) error {
 
 // twinSeen is told to a node whose twin was shut out.
 func (t *Transport) twinSeen(by *peer, host string) {
-	t.twins.warn("this node runs twice, on one data directory or a copy of it; the other one is shut out",
+	warn(t.twins, "this node runs twice, on one data directory or a copy of it; the other one is shut out",
 		fmt.Errorf("another process speaks for %s at %.256s", t.self, host), "seen by", by.id)
 }
 

@@ -5,7 +5,6 @@
 //	Slots     a bounded number of places, such as connections: a newcomer for whom
 //	          there is none takes the place of whoever has most (slots.go)
 //	Listener  a net.Listener whose connections take Slots (listener.go)
-//	Notices   tells of surplus in the log, at a bounded rate (notices.go)
 //
 // A source is where a client connects from: an IPv4 address or the /64 of an IPv6 one.
 // Many clients may share an address, so a share binds only while there is contention.

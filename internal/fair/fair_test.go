@@ -1,9 +1,7 @@
 package fair
 
 import (
-	"bytes"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -147,20 +145,4 @@ func TestListenerClosesSurplusAtOnce(t *testing.T) {
 	if surplus != 1 || l.Slots.Stats().Taken != 0 {
 		t.Errorf("%d surplus, %+v", surplus, l.Slots.Stats())
 	}
-}
-
-func TestNoticesAreBoundedInRate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		log := slog.New(slog.NewTextHandler(&out, nil))
-		var n Notices
-		for range 25 {
-			n.Warn(log, "surplus", "address", "a")
-			time.Sleep(time.Second)
-		}
-		got := out.String()
-		if strings.Count(got, "\n") != 3 || !strings.Contains(got, "times=1\n") || !strings.Contains(got, "times=10\n") {
-			t.Error(got)
-		}
-	})
 }

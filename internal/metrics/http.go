@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"balsa.example/internal/fair"
+	"balsa.example/internal/ratelog"
 )
 
 const (
@@ -32,6 +33,8 @@ const (
 	// quietConnection is how long a connection must have been idle before it gives way to a
 	// new one from the same address.
 	quietConnection = 5 * time.Second
+	// surplusPeriod is the least time between two lines of the log about surplus connections.
+	surplusPeriod = 10 * time.Second
 	// maxRequestHeader is in bytes.
 	maxRequestHeader = 16 << 10
 )
@@ -112,9 +115,9 @@ func Serve(cfg Config, listeners ...net.Listener) *Server {
 		all.Surplus = append(all.Surplus, Surplus{Of: "metrics", Count: mine.Refused + mine.Evicted})
 		return all
 	}
-	var notices fair.Notices
+	surplus := ratelog.New(cfg.Logger, 1, surplusPeriod)
 	s.slots.OnSurplus = func(newcomer string) {
-		notices.Warn(cfg.Logger, "too many connections for metrics: one was closed", "newcomer", newcomer)
+		surplus.Warn("too many connections for metrics: one was closed", "newcomer", newcomer)
 	}
 	s.http = &http.Server{
 		Handler:        Handler(cfg),

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"balsa.example/internal/fair"
+	"balsa.example/internal/ratelog"
 )
 
 // ClientLimits bounds what clients may take up of a server. A zero field stands for its
@@ -77,7 +78,6 @@ const (
 // clients are the connections to the client port, and what all of them have in progress.
 type clients struct {
 	limits   ClientLimits
-	log      *slog.Logger
 	slots    *fair.Slots
 	requests flow
 	streams  flow
@@ -91,22 +91,18 @@ type clients struct {
 	all     map[*client]struct{}
 }
 
-// clientLosses is what clients have lost to the bounds.
+// clientLosses logs and counts what clients lose to the bounds.
 type clientLosses struct {
-	requests, streams   loss // refused
-	unfinished, stalled loss // connections closed
-	connections         fair.Notices
+	requests, streams                *ratelog.Logger // refused
+	unfinished, stalled, connections *ratelog.Logger // connections closed
 }
 
-// loss counts and tells of one kind.
-type loss struct {
-	n       atomic.Uint64
-	notices fair.Notices
-}
+// lossPeriod is the least time between two lines of the log about one kind of loss.
+const lossPeriod = 10 * time.Second
 
-func (l *loss) count(log *slog.Logger, what string, args ...any) {
-	l.n.Add(1)
-	l.notices.Warn(log, what, args...)
+func newClientLosses(log *slog.Logger) clientLosses {
+	kind := func() *ratelog.Logger { return ratelog.New(log, 1, lossPeriod) }
+	return clientLosses{requests: kind(), streams: kind(), unfinished: kind(), stalled: kind(), connections: kind()}
 }
 
 // source is an address from which there are clients.
@@ -120,7 +116,7 @@ func newClients(l ClientLimits, log *slog.Logger) *clients {
 	l = l.withDefaults()
 	c := &clients{
 		limits:   l,
-		log:      log,
+		lost:     newClientLosses(log),
 		slots:    fair.NewSlots(l.Connections, quietClient),
 		requests: flow{max: bound{l.Requests, l.RequestBytes}},
 		streams:  flow{max: bound{things: int64(max(2*l.Connections, l.Streams))}},
@@ -129,7 +125,7 @@ func newClients(l ClientLimits, log *slog.Logger) *clients {
 	}
 	c.requests.even, c.streams.even = c.requests.max.over(int64(l.Connections)), c.streams.max.over(int64(l.Connections))
 	c.slots.OnSurplus = func(newcomer string) {
-		c.lost.connections.Warn(log, "too many client connections: one was closed", "most", l.Connections, "newcomer", newcomer)
+		c.lost.connections.Warn("too many client connections: one was closed", "most", l.Connections, "newcomer", newcomer)
 	}
 	return c
 }
@@ -171,12 +167,12 @@ func (c *clients) join(conn net.Conn, slot *fair.Slot, name string) *client {
 	cl.requests = account{
 		client: &flow{max: bound{maxClientRequests, maxClientBytes}}, source: &cl.source.requests, server: &c.requests,
 		refused: func() {
-			c.lost.requests.count(c.log, "too many requests in progress: some were refused", "client", name)
+			c.lost.requests.Warn("too many requests in progress: some were refused", "client", name)
 		},
 	}
 	cl.streams = account{
 		client: &flow{max: bound{things: int64(c.limits.Streams)}}, source: &cl.source.streams, server: &c.streams,
-		refused: func() { c.lost.streams.count(c.log, "too many streams: some were refused", "client", name) },
+		refused: func() { c.lost.streams.Warn("too many streams: some were refused", "client", name) },
 	}
 	cl.held.account = &cl.streams
 	return cl
@@ -238,7 +234,7 @@ func (c *clients) shed() {
 		if worst == nil || worst.unfinished.Load() == 0 {
 			return
 		}
-		c.lost.unfinished.count(c.log, "too many bytes of unfinished messages: a connection was closed",
+		c.lost.unfinished.Warn("too many bytes of unfinished messages: a connection was closed",
 			"most", c.limits.UnfinishedBytes, "client", worst.name)
 		worst.hangUp()
 	}
@@ -282,7 +278,7 @@ func (c *clients) closeStalled() {
 
 // stalled closes the connection of a client that has.
 func (cl *client) stalled() {
-	cl.clients.lost.stalled.count(cl.clients.log, "a client does not read, or finish a message: its connection was closed", "client", cl.name)
+	cl.clients.lost.stalled.Warn("a client does not read, or finish a message: its connection was closed", "client", cl.name)
 	cl.hangUp()
 }
 

@@ -104,7 +104,7 @@ func TestAccountsAreEvenInTheEnd(t *testing.T) {
 			t.Errorf("%s: %d things, %d bytes", name, n, b)
 		}
 	}
-	if c.lost.requests.n.Load() != 1 {
-		t.Errorf("%d refusals are counted", c.lost.requests.n.Load())
+	if c.lost.requests.Count() != 1 {
+		t.Errorf("%d refusals are counted", c.lost.requests.Count())
 	}
 }

@@ -6,16 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"balsa.example/internal/certs"
+	"balsa.example/internal/ratelog"
 )
 
 // clientCredentials is what the gRPC server takes connections with.
@@ -28,7 +26,7 @@ func (s *Server) clientCredentials() credentials.TransportCredentials {
 		allows = s.cfg.ClientTLS.allows
 	}
 	conf := s.clientTLS.Server(s.cfg.ClientTLS.ClientAuth, allows, protocolHTTP2)
-	return &gate{TransportCredentials: credentials.NewTLS(conf), conf: conf, refused: &s.turnedAway}
+	return &gate{TransportCredentials: credentials.NewTLS(conf), conf: conf, refused: s.turnedAway}
 }
 
 // protocolHTTP2 is what gRPC speaks in TLS.
@@ -38,7 +36,7 @@ const protocolHTTP2 = "h2"
 type gate struct {
 	credentials.TransportCredentials
 	conf    *tls.Config
-	refused *refusals
+	refused *ratelog.Logger
 }
 
 // Clone is credentials.TransportCredentials'.
@@ -60,7 +58,7 @@ func (g *gate) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 		}, nil
 	}
 	err = certs.RefusePlain(err)
-	g.refused.note("client refused", raw.RemoteAddr(), err)
+	g.refused.Warn("client refused", "address", raw.RemoteAddr(), "reason", err)
 	linger(raw)
 	return nil, nil, err
 }
@@ -109,38 +107,8 @@ func linger(conn net.Conn) {
 	conn.Close()
 }
 
-// Bounds of refusals: so many lines in so much time.
+// Bounds of what is logged about clients that are refused: so many lines in so much time.
 const (
 	refusalLines  = 10
 	refusalPeriod = 10 * time.Second
 )
-
-// refusals counts who is refused, and logs it at a bounded rate.
-type refusals struct {
-	log   *slog.Logger // not nil
-	total atomic.Uint64
-
-	mu         sync.Mutex
-	since      time.Time // when the period began
-	lines      int       // logged in it
-	suppressed int       // not logged, since the last line
-}
-
-func (r *refusals) note(what string, address net.Addr, err error) {
-	r.total.Add(1)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now := time.Now(); now.Sub(r.since) >= refusalPeriod {
-		r.since, r.lines = now, 0
-	}
-	if r.lines >= refusalLines {
-		r.suppressed++
-		return
-	}
-	args := []any{"address", address, "reason", err}
-	if r.suppressed > 0 {
-		args = append(args, "not_logged_before", r.suppressed)
-	}
-	r.lines, r.suppressed = r.lines+1, 0
-	r.log.Warn(what, args...)
-}

@@ -135,11 +135,11 @@ func TestRefusedClientsAreLogged(t *testing.T) {
 	for range 30 {
 		refuse(t, c, certstest.Pair{}, true)
 	}
-	for deadline := time.Now().Add(patience); s.turnedAway.total.Load() < 34 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); s.turnedAway.Count() < 34 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 	}
 	n := strings.Count(log.String(), "client refused")
-	if s.turnedAway.total.Load() < 34 || n < 4 || n > 2*refusalLines || !strings.Contains(log.String(), "address=127.0.0.1:") {
-		t.Errorf("%d refused, %d lines: %s", s.turnedAway.total.Load(), n, &log)
+	if s.turnedAway.Count() < 34 || n < 4 || n > 2*refusalLines || !strings.Contains(log.String(), "address=127.0.0.1:") {
+		t.Errorf("%d refused, %d lines: %s", s.turnedAway.Count(), n, &log)
 	}
 }
 

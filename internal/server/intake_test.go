@@ -241,7 +241,7 @@ func TestUnfinishedMessagesAreBounded(t *testing.T) {
 		if n := f.clients.unfinished.Load(); n != 0 {
 			t.Errorf("%d bytes are counted in the end", n)
 		}
-		if n := f.clients.lost.unfinished.n.Load(); n != 3 {
+		if n := f.clients.lost.unfinished.Count(); n != 3 {
 			t.Errorf("%d connections were closed", n)
 		}
 	})

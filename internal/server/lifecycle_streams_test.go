@@ -183,7 +183,7 @@ func TestClientsThatStopReadingHoldUpNobody(t *testing.T) {
 		defer cancel()
 		go f.clients.watch(ctx)
 		time.Sleep(f.clients.limits.Stall + 2*clientCheck)
-		if n := f.clients.lost.stalled.n.Load(); n != idlers {
+		if n := f.clients.lost.stalled.Count(); n != idlers {
 			t.Errorf("%d of %d clients that do not read were sent away", n, idlers)
 		}
 		c.idle()

@@ -86,10 +86,10 @@ func (s *Server) sampleClients(sample *metrics.Sample) {
 	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), c.streams.things.Load(), c.unfinished.Load()
 	sample.Surplus = []metrics.Surplus{
 		{Of: "connections", Count: connections.Refused + connections.Evicted},
-		{Of: "streams", Count: c.lost.streams.n.Load()},
-		{Of: "requests", Count: c.lost.requests.n.Load()},
-		{Of: "unfinished", Count: c.lost.unfinished.n.Load()},
-		{Of: "stalled", Count: c.lost.stalled.n.Load()},
+		{Of: "streams", Count: c.lost.streams.Count()},
+		{Of: "requests", Count: c.lost.requests.Count()},
+		{Of: "unfinished", Count: c.lost.unfinished.Count()},
+		{Of: "stalled", Count: c.lost.stalled.Count()},
 		{Of: "handshakes", Count: handshakes.Evicted},
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"balsa.example/internal/birth"
 	"balsa.example/internal/certs"
 	"balsa.example/internal/metrics"
+	"balsa.example/internal/ratelog"
 	"balsa.example/internal/wake"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -46,7 +47,7 @@ type Server struct {
 	front     *front
 	// clientTLS and peerTLS are the certificates of the two sides; nil without TLS.
 	clientTLS, peerTLS *certs.Source
-	turnedAway         refusals // clients, by TLS
+	turnedAway         *ratelog.Logger // clients, by TLS
 	grpc               *grpc.Server
 	metrics            *metrics.Server // nil if nobody is to listen
 	syncs              *metrics.Syncs
@@ -100,7 +101,7 @@ func Start(cfg Config) (*Server, error) {
 		failed:   make(chan struct{}),
 	}
 	s.cfg.Logger = s.log
-	s.turnedAway.log = s.log
+	s.turnedAway = ratelog.New(s.log, refusalLines, refusalPeriod)
 	s.cfg.onSync = s.syncs.Observe
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.log.Info("server starts", "version", s.cfg.Version, "data_dir", s.cfg.DataDir, "members", s.cfg.Cluster,

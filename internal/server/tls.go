@@ -138,7 +138,7 @@ func (s *Server) sampleTLS() (all []metrics.TLS) {
 			})
 		}
 	}
-	side(clientSide, s.clientTLS, s.turnedAway.total.Load())
+	side(clientSide, s.clientTLS, s.turnedAway.Count())
 	side(peerSide, s.peerTLS, s.transport.Refused())
 	return all
 }

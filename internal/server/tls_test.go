@@ -19,6 +19,7 @@ import (
 	"balsa.example/clerk"
 	"balsa.example/internal/certs"
 	"balsa.example/internal/certs/certstest"
+	"balsa.example/internal/ratelog"
 )
 
 // secured is a cluster on loopback in which each member has a certificate of its own.
@@ -244,7 +245,7 @@ func TestAHandshakeIsShort(t *testing.T) {
 			defer far.Close()
 			client(far)
 		}()
-		g := &gate{TransportCredentials: credentials.NewTLS(conf), conf: conf, refused: &refusals{log: slog.New(slog.DiscardHandler)}}
+		g := &gate{TransportCredentials: credentials.NewTLS(conf), conf: conf, refused: ratelog.New(slog.New(slog.DiscardHandler), refusalLines, refusalPeriod)}
 		conn, _, err := g.ServerHandshake(near)
 		if err == nil {
 			_, err = io.CopyN(io.Discard, conn, 4*maxHandshakeBytes)

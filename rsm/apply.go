@@ -12,15 +12,16 @@ import (
 
 // ApplyTask is work for the state machine, in the order of its fields.
 type ApplyTask[W any] struct {
-	// Restore, if not nil, asks to begin anew from a snapshot at least as new.
+	// Restore, if not nil, asks to replace the state by the newest snapshot, which is at
+	// least this one.
 	Restore *raft.SnapshotMeta
-	// Hash, if not 0, is an index whose hash is wanted, and no other any more. Report with
-	// StateHashed; if the state is beyond it already, there is nothing to report.
+	// Hash, if not 0, asks for the hash of the state at that index, in place of any index
+	// asked for before. Report with StateHashed. If the state is beyond it, report nothing.
 	Hash raft.Index
 	// Commands are the next entries. Report with Applied.
 	Commands []Command[W]
-	// TakeSnapshot, if not nil, asks for an image of the state right after Commands, to
-	// be saved under this meta. Report with SnapshotDone.
+	// TakeSnapshot, if not nil, asks for an image of the state right after Commands, to be
+	// saved under this meta. Report with SnapshotDone.
 	TakeSnapshot *raft.SnapshotMeta
 }
 
@@ -36,32 +37,33 @@ type Command[W any] struct {
 	HasWaiter bool
 }
 
-// Applier is the pure part of who owns a StateMachine: it executes what a Replica
-// hands out, and knows how far the state is. Each waiter of each task that it is given
-// hears of its end exactly once.
+// Applier is the pure part of the goroutine that owns a StateMachine. It performs the
+// ApplyTasks of a Replica, and knows the index that the state reflects. It calls End exactly
+// once for each waiter of each task.
 type Applier[Op, Result, W any] struct {
 	Machine StateMachine[Op, Result]
 	Codec   Codec[Op]
 	// Open is Storage.OpenSnapshot.
 	Open func() (raft.SnapshotMeta, io.ReadCloser, error)
-	// End tells a waiter how it ended.
+	// End tells a waiter its result or error.
 	End func(W, Result, error)
-	// Restored and Applied, where not nil, watch: the one what was restored, the other
-	// each entry, with its result if it is a command.
+	// Restored, where not nil, is called after each restored snapshot, and Applied after each
+	// entry, with the result if that is a command.
 	Restored func(raft.SnapshotMeta)
 	Applied  func(raft.Entry, Result)
-	// Hashed, where not nil, gets what ApplyTask.Hash asks for, if the Machine is a Hasher.
+	// Hashed, where not nil, gets the hash that ApplyTask.Hash asks for, if the Machine is a
+	// Hasher.
 	Hashed func(raft.Index, uint64)
 
-	index  raft.Index // what the machine reflects
-	wanted raft.Index // whose hash is wanted, 0 if none is
+	index      raft.Index // what the machine reflects
+	hashWanted raft.Index // the index at which the hash is wanted, or 0
 }
 
-// Index is how far the state is.
+// Index is the index of the last entry that the state reflects.
 func (a *Applier[Op, Result, W]) Index() raft.Index { return a.index }
 
-// Load restores the snapshot that Storage.Load returned, and no other. It returns the
-// size of its data.
+// Load restores the snapshot that Storage.Load returned, and returns the size of its data.
+// It is an error if the newest snapshot is another one.
 func (a *Applier[Op, Result, W]) Load(meta raft.SnapshotMeta) (bytes int64, err error) {
 	if meta.Index == 0 {
 		return 0, nil
@@ -75,8 +77,8 @@ func (a *Applier[Op, Result, W]) Load(meta raft.SnapshotMeta) (bytes int64, err 
 	return bytes, nil
 }
 
-// Apply does a task and returns the image to be saved, if one was asked for. After an
-// error the state is of no use any more.
+// Apply performs a task, and returns the image to be saved if one was asked for. After an
+// error the state must not be used any more.
 func (a *Applier[Op, Result, W]) Apply(t ApplyTask[W]) (*Image, error) {
 	if t.Restore != nil && t.Restore.Index > a.index {
 		if _, err := a.restore(*t.Restore); err != nil {
@@ -85,8 +87,8 @@ func (a *Applier[Op, Result, W]) Apply(t ApplyTask[W]) (*Image, error) {
 		}
 	}
 	if t.Hash > 0 {
-		a.wanted = t.Hash
-		a.tellHash()
+		a.hashWanted = t.Hash
+		a.reportHash()
 	}
 	for i := range t.Commands {
 		if err := a.execute(&t.Commands[i]); err != nil {
@@ -101,7 +103,7 @@ func (a *Applier[Op, Result, W]) Apply(t ApplyTask[W]) (*Image, error) {
 	return a.image(*t.TakeSnapshot), nil
 }
 
-// Drop ends those who wait for a task that will not be done.
+// Drop completes the waiters of a task that will not be performed, with ErrStopped.
 func (a *Applier[Op, Result, W]) Drop(t ApplyTask[W]) {
 	var zero Result
 	for _, c := range t.Commands {
@@ -111,8 +113,8 @@ func (a *Applier[Op, Result, W]) Drop(t ApplyTask[W]) {
 	}
 }
 
-// execute executes one entry, unless a snapshot that was restored covers it: the
-// newest one may be further than the one the core asked for.
+// execute executes one entry, unless the state reflects it already: the snapshot that was
+// restored may be newer than the one that the core asked for.
 func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 	var result Result
 	e := &c.Entry
@@ -133,7 +135,7 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 		result = a.Machine.DoOp(op)
 	}
 	a.index = e.Index
-	a.tellHash()
+	a.reportHash()
 	if a.Applied != nil {
 		a.Applied(*e, result)
 	}
@@ -143,8 +145,8 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 	return nil
 }
 
-// restore replaces the machine's state by the newest snapshot, which is at least the
-// wanted one. It returns the size of the snapshot's data.
+// restore replaces the machine's state by the newest snapshot, which must be at least want.
+// It returns the size of the snapshot's data.
 func (a *Applier[Op, Result, W]) restore(want raft.SnapshotMeta) (bytes int64, err error) {
 	meta, data, err := a.Open()
 	if err != nil {
@@ -162,7 +164,7 @@ func (a *Applier[Op, Result, W]) restore(want raft.SnapshotMeta) (bytes int64, e
 	if a.Restored != nil {
 		a.Restored(meta)
 	}
-	a.tellHash()
+	a.reportHash()
 	return counted.n, nil
 }
 
@@ -177,7 +179,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// image takes an image, which must be of exactly the state that meta names.
+// image takes an image of the state, which must be at exactly meta.Index.
 func (a *Applier[Op, Result, W]) image(meta raft.SnapshotMeta) *Image {
 	im := &Image{Meta: meta, err: errors.New("the state is further already")}
 	if meta.Index == a.index {
@@ -186,7 +188,7 @@ func (a *Applier[Op, Result, W]) image(meta raft.SnapshotMeta) *Image {
 	return im
 }
 
-// Image is a state, to be written by Storage.SaveSnapshot and then closed.
+// Image is an image of a StateMachine, to be written by Storage.SaveSnapshot and then closed.
 type Image struct {
 	Meta  raft.SnapshotMeta
 	Bytes int64 // its size, after Write
@@ -194,7 +196,7 @@ type Image struct {
 	err   error // why there is none
 }
 
-// Write writes the image to w, or tells why none could be taken.
+// Write writes the image to w, or returns why none could be taken.
 func (im *Image) Write(w io.Writer) (err error) {
 	if im.err != nil {
 		return im.err
@@ -203,7 +205,7 @@ func (im *Image) Write(w io.Writer) (err error) {
 	return err
 }
 
-// Close is called once, when nothing will be written any more.
+// Close releases the image. It is called once, after the last Write.
 func (im *Image) Close() error {
 	if c, ok := im.data.(io.Closer); ok {
 		return c.Close()

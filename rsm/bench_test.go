@@ -22,12 +22,12 @@ func BenchmarkSubmit(b *testing.B) {
 
 // BenchmarkRead is the same for linearizable reads at the leader.
 func BenchmarkRead(b *testing.B) {
-	benchmarkCallers(b, func(leader *rsm.Node[int64, int64]) error { return leader.Read(b.Context(), rsm.ReadIndex) })
+	benchmarkCallers(b, func(leader *rsm.Node[int64, int64]) error { return leader.Read(b.Context(), raft.ReadByIndex) })
 }
 
 // BenchmarkLeaseRead is the same for reads that the leader's lease answers.
 func BenchmarkLeaseRead(b *testing.B) {
-	benchmarkCallers(b, func(leader *rsm.Node[int64, int64]) error { return leader.Read(b.Context(), rsm.ReadLease) })
+	benchmarkCallers(b, func(leader *rsm.Node[int64, int64]) error { return leader.Read(b.Context(), raft.ReadByLease) })
 }
 
 func benchmarkCallers(b *testing.B, call func(leader *rsm.Node[int64, int64]) error) {

@@ -15,30 +15,30 @@ import (
 // bounds says of each list, map and queue of a replica and its shell what keeps it from
 // growing without end. Those of the core are in package raft.
 var bounds = map[string]string{
-	"Replica.submits.terms": "maxWaiting, in all lists together: TestWaitingIsBounded",
-	"Replica.asked":         "maxWaiting, with ready: TestWaitingIsBounded",
-	"Replica.ready":         "maxWaiting, with asked",
-	"Replica.offers":        "maxOffers: TestWaitingIsBounded",
-	"Replica.sent":          "the members",
-	"Replica.fates":         "of one turn: what Events had, and what waits",
-	"Replica.refused":       "of one turn: Events.Messages",
+	"Replica.submits.terms":  "maxWaiting, in all lists together: TestWaitingIsBounded",
+	"Replica.indexReads":     "maxWaiting, with readyReads: TestWaitingIsBounded",
+	"Replica.readyReads":     "maxWaiting, with indexReads",
+	"Replica.snapshotOffers": "maxSnapshotOffers: TestWaitingIsBounded",
+	"Replica.snapshotsSent":  "the members",
+	"Replica.completions":    "of one turn: what Events had, and what waits",
+	"Replica.refused":        "of one turn: Events.Messages",
 
-	"Replica.comparison.hashes":   "the members",
-	"Replica.comparison.odd":      "the members",
-	"Replica.comparison.newlyOdd": "the members: each once in a turn",
-	"Replica.messages":            "of one turn: the members, for each of Events.Messages and Events.Calls",
+	"Replica.comparison.hashes":        "the members",
+	"Replica.comparison.divergedPeers": "the members",
+	"Replica.comparison.newlyDiverged": "the members: each once in a turn",
+	"Replica.messages":                 "of one turn: the members, for each of Events.Messages and Events.Calls",
 
-	"Node.inbox.events.Messages":    "maxInboxMessages and maxInboxBytes: TestInboxIsBounded",
-	"Node.inbox.events.Submits":     "maxInboxWaiters and maxInboxBytes: TestInboxIsBounded",
-	"Node.inbox.events.Reads":       "maxInboxWaiters: TestInboxIsBounded",
-	"Node.inbox.events.Offers":      "maxInboxWaiters: TestInboxIsBounded",
-	"Node.inbox.events.Unreachable": "maxInboxUnreachable: TestInboxIsBounded",
-	"Node.inbox.events.Calls":       "maxInboxWaiters, and one for each snapshot on its way and each hash that was asked for: TestInboxIsBounded",
-	"Node.disk.tasks":               "raft.Config.MaxUnstableBytes",
-	"Node.apply.tasks":              "raft.Config.MaxPendingBytes, MaxUnappliedBytes",
-	"Node.stop":                     "0",
-	"Node.done":                     "0",
-	"Node.unsent":                   "the members",
+	"Node.inbox.events.Messages":       "maxInboxMessages and maxInboxBytes: TestInboxIsBounded",
+	"Node.inbox.events.Submits":        "maxInboxWaiters and maxInboxBytes: TestInboxIsBounded",
+	"Node.inbox.events.Reads":          "maxInboxWaiters: TestInboxIsBounded",
+	"Node.inbox.events.SnapshotOffers": "maxInboxWaiters: TestInboxIsBounded",
+	"Node.inbox.events.Unreachable":    "maxInboxUnreachable: TestInboxIsBounded",
+	"Node.inbox.events.Calls":          "maxInboxWaiters, and one for each snapshot on its way and each hash that was asked for: TestInboxIsBounded",
+	"Node.disk.tasks":                  "raft.Config.MaxUnstableBytes",
+	"Node.apply.tasks":                 "raft.Config.MaxPendingBytes, MaxUnappliedBytes",
+	"Node.stop":                        "0",
+	"Node.done":                        "0",
+	"Node.snapshotErrors":              "the members",
 }
 
 // TestAllListsAreBounded finds each list and demands that it is among bounds.
@@ -92,7 +92,7 @@ func TestInboxIsBounded(t *testing.T) {
 	ev := &b.events
 	fill("submits", func() int { return len(ev.Submits) }, maxInboxWaiters, func() error { return b.addSubmit(Submission[int]{}) })
 	fill("reads", func() int { return len(ev.Reads) }, maxInboxWaiters, func() error { return b.addRead(ReadRequest[int]{}) })
-	fill("offers", func() int { return len(ev.Offers) }, maxInboxWaiters, func() error { return b.addOffer(Offer[int]{}) })
+	fill("offers", func() int { return len(ev.SnapshotOffers) }, maxInboxWaiters, func() error { return b.addSnapshotOffer(SnapshotOffer[int]{}) })
 	fill("calls", func() int { return len(ev.Calls) }, maxInboxWaiters, func() error { return b.ask(func(*Replica[int]) {}) })
 	fill("messages", func() int { return len(ev.Messages) }, maxInboxMessages, func() error { b.addMessage(&raft.ReadIndex{}); return nil })
 	id := raft.NodeID(0)
@@ -142,7 +142,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	}
 	lead(t, r)
 	refused := func(e Effects[int], want error) (n int) {
-		for _, f := range e.Fates {
+		for _, f := range e.Completions {
 			if !errors.Is(f.Err, want) {
 				t.Fatalf("one ends with %v, want %v", f.Err, want)
 			}
@@ -158,11 +158,11 @@ func TestWaitingIsBounded(t *testing.T) {
 	}{
 		{"submits", maxWaiting, Events[int]{Submits: make([]Submission[int], 1<<14)}},
 		{"reads", maxWaiting, Events[int]{Reads: make([]ReadRequest[int], 1<<14)}},
-		{"offers", maxOffers, Events[int]{Offers: offers(12)}},
+		{"offers", maxSnapshotOffers, Events[int]{SnapshotOffers: offers(12)}},
 	} {
 		taken, given := 0, 0
 		for given <= c.limit {
-			n := len(c.turn.Submits) + len(c.turn.Reads) + len(c.turn.Offers)
+			n := len(c.turn.Submits) + len(c.turn.Reads) + len(c.turn.SnapshotOffers)
 			given += n
 			taken += n - refused(r.Turn(c.turn, 1), ErrBusy)
 		}
@@ -173,10 +173,10 @@ func TestWaitingIsBounded(t *testing.T) {
 }
 
 // offers are snapshots that wait for one that is being saved.
-func offers(n int) (list []Offer[int]) {
+func offers(n int) (list []SnapshotOffer[int]) {
 	for range n {
 		m := &raft.InstallSnapshot{Header: raft.Header{From: 2, To: 1, Term: 1}, Meta: raft.SnapshotMeta{Index: 1 << 30, Term: 1}}
-		list = append(list, Offer[int]{Message: m})
+		list = append(list, SnapshotOffer[int]{Message: m})
 	}
 	return list
 }
@@ -209,5 +209,5 @@ func lead(t *testing.T, r *Replica[int]) {
 			}
 		}
 	}
-	r.saving = true
+	r.savingSnapshot = true
 }

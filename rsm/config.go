@@ -19,30 +19,29 @@ type Config[Op, Result any] struct {
 	Storage   Storage
 	Transport Transport
 
-	// MaxRaftState is how many bytes of log since the last snapshot trigger the next, at the
-	// latest: members take theirs up to half of it earlier, so as not to write all at
-	// once. -1 means never. Default 64 MiB, or half the size of the last snapshot
+	// MaxRaftState is how many bytes of log since the last snapshot trigger the next one, at
+	// the latest. Members take theirs up to half of it earlier, so that they do not all write
+	// at the same time. -1 means never. Default: 64 MiB, or half the size of the last snapshot
 	// where that is more.
 	MaxRaftState int64
 	// HeartbeatInterval and ElectionTimeout default to 50 ms and 500 ms. An election
-	// begins between one and two timeouts after the last word from a leader.
+	// begins between one and two timeouts after the last message from a leader.
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration
-	// LeaseReads lets a leader serve ReadLease without asking its followers, and has a
-	// follower promise, with each acknowledgement, to elect nobody for an
-	// ElectionTimeout. Replicas need not agree on it: a lease is what a quorum has
-	// promised, less MaxClockDrift, the largest share by which the rates of two clocks of
-	// the cluster differ (default 0.1).
+	// LeaseReads lets a leader serve reads of raft.ReadByLease without asking its followers.
+	// A follower then promises, with each acknowledgement, to elect no leader for an
+	// ElectionTimeout. Replicas need not agree on it: a lease rests on what a quorum has
+	// promised. MaxClockDrift is the largest share by which the rates of two clocks of the
+	// cluster may differ; a lease is shorter by that share. Default 0.1.
 	LeaseReads    bool
 	MaxClockDrift float64
-	// Clock is what leases are timed by: it must go on while the machine is suspended.
-	// Default: CLOCK_BOOTTIME on Linux. Where there is none LeaseReads has no effect.
+	// Clock times leases. It must go on while the computer is suspended. Default:
+	// CLOCK_BOOTTIME on Linux; elsewhere there is none, and LeaseReads has no effect.
 	Clock func() time.Duration
-	// MaxPendingBytes bounds the log that is not yet applied, and the log that is not yet
-	// on the own disk, each. Beyond it Submit says ErrBusy on a leader, and a follower
-	// waits before it takes more. Default 64 MiB. So it is where the log that was
-	// applied reaches three times what makes a snapshot due (MaxRaftState), because
-	// the disk is not done with that.
+	// MaxPendingBytes bounds the log that is not yet applied, and the log that is not yet on
+	// the own disk, each. Beyond it Submit returns ErrBusy on a leader, and a follower takes
+	// no more entries. Default 64 MiB. The same happens where the applied log reaches three
+	// times MaxRaftState, because a snapshot takes long to write.
 	MaxPendingBytes int64
 	// MaxOpBytes bounds one encoded operation: Submit refuses a larger one with ErrTooLarge.
 	// Default 8 MiB, at most MaxOpBytesLimit.
@@ -52,11 +51,11 @@ type Config[Op, Result any] struct {
 	Logger *slog.Logger
 }
 
-// MaxOpBytesLimit bounds Config.MaxOpBytes: what every Transport must be able to carry in
-// one message.
+// MaxOpBytesLimit bounds Config.MaxOpBytes. Every Transport must be able to carry an operation
+// of this size in one message.
 const MaxOpBytesLimit = 32 << 20
 
-// ticksPerHeartbeat makes election timeouts fine-grained, so that few elections
+// ticksPerHeartbeat makes the random election timeouts fine-grained, so that few elections
 // collide.
 const ticksPerHeartbeat = 5
 

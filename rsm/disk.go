@@ -8,29 +8,29 @@ import (
 	"balsa.example/raft"
 )
 
-// DiskTask is what one turn wants of the disk.
+// DiskTask is the work of one turn for the disk.
 type DiskTask struct {
-	// Persist is raft.Effects'. Report with Persisted.
+	// Persist is that of raft.Effects. Report its Seq with Events.Persisted.
 	Persist *raft.Persist
-	// Compact, if not 0, is for Storage.Compact.
+	// Compact, if not 0, is the argument of a call of Storage.Compact.
 	Compact raft.Index
-	// Check asks for a Save even of nothing, after a snapshot could not be stored or
-	// opened. If that stopped the Storage, a replica that only waits for a snapshot would
-	// not learn of it from anything else, and wait for ever.
+	// Check asks for a Save, even an empty one, after a snapshot could not be stored or
+	// opened. If the Storage has failed for good, Save tells. A replica that only waits for a
+	// snapshot would otherwise not learn of it, and wait for ever.
 	Check bool
 }
 
 // Empty tells whether there is nothing to do.
 func (t *DiskTask) Empty() bool { return t.Persist == nil && t.Compact == 0 && !t.Check }
 
-// DiskStep is one call of a Storage: Compact if that is not 0, else Save.
+// DiskStep is one call of a Storage: Compact if Compact is not 0, else Save.
 type DiskStep struct {
 	Persists []raft.Persist
 	Compact  raft.Index
 }
 
-// DiskSteps returns how to do all tasks that wait, and that in this order: one Save for
-// all, which one sync may serve, and then the furthest Compact.
+// DiskSteps returns the calls that perform all waiting tasks, in order: one Save for all of
+// them, which one sync may serve, and then the furthest Compact.
 func DiskSteps(tasks []DiskTask) (steps []DiskStep) {
 	var save, compact DiskStep
 	check := false
@@ -50,8 +50,8 @@ func DiskSteps(tasks []DiskTask) (steps []DiskStep) {
 	return steps
 }
 
-// Do does the step. Of a Save it returns the Seq to report with Persisted, if there is one,
-// else 0.
+// Do makes the call. After a Save of at least one Persist it returns the Seq to report with
+// Events.Persisted, else 0.
 func (s DiskStep) Do(log interface {
 	Save(ps []raft.Persist) error
 	Compact(index raft.Index) error

@@ -23,16 +23,17 @@
 //	ErrWrongLeader   not executed, and never will be: ask another replica
 //	ErrBusy          not executed, and never will be: ask again later
 //	ErrTooLarge      not executed, and never will be: it is larger than Config.MaxOpBytes
-//	anything else    unknown: the replica stopped, a snapshot covered the operation's
-//	                 place, or the context ended
+//	anything else    unknown: the replica stopped, a snapshot replaced the operation's part
+//	                 of the log, or the context ended
 //
-// A Submit that was accepted goes on until its fate is known, even on a replica that
-// is cut off: nobody there could know better.
+// A Submit that was accepted waits until its outcome is known, also on a replica that is cut
+// off from the others.
 //
 // # How it is made
 //
-// What decides is pure: [Replica] takes events and returns effects, over a raft.Raft
-// core; [DiskSteps] says in which order they get to the disk, and [Applier] takes them
-// to the state machine. [Node] is the shell that runs these over goroutines, a disk and
-// a network; the simulator is another. Neither shell decides anything of the protocol.
+// The protocol is pure code, without goroutines, clocks or files: [Replica] takes events and
+// returns effects, over a raft.Raft core; [DiskSteps] orders the writes to the disk; [Applier]
+// performs the effects on the state machine. [Node] is the shell that runs these over
+// goroutines, a disk and a network. The simulator is another shell. Neither shell decides
+// anything of the protocol.
 package rsm

@@ -9,12 +9,12 @@ import (
 	"balsa.example/raft"
 )
 
-// What may come out of Submit besides a result. Only ErrWrongLeader, ErrBusy,
-// ErrTooLarge and ErrAlarm say that the operation was not and will never be executed; with any other
-// error, a context's included, its fate is unknown.
+// Errors of Submit. ErrWrongLeader, ErrBusy, ErrTooLarge and ErrAlarm say that the operation
+// was not executed and never will be. With any other error, a context's included, it is
+// unknown whether the operation was or will be executed.
 var (
-	// ErrWrongLeader: this replica is not the leader, or lost the operation's place
-	// in the log to another leader. Certainly not executed. See NotLeaderError.
+	// ErrWrongLeader: this replica is not the leader, or the operation's entry was replaced
+	// by another leader's. Certainly not executed. See NotLeaderError.
 	ErrWrongLeader = errors.New("not the leader")
 	// ErrBusy: too much is waiting already. Certainly not executed; try later.
 	ErrBusy = errors.New("too many operations in progress")
@@ -25,21 +25,23 @@ var (
 	ErrAlarm = errors.New("the states of the replicas differ, and no majority agrees: no writes are taken")
 	// ErrStopped: the replica stopped first. Unknown whether executed.
 	ErrStopped = errors.New("replica stopped")
-	// ErrUnknown: a snapshot from the leader covered the operation's place in the
-	// log before its fate was seen here. Unknown whether executed.
+	// ErrUnknown: a snapshot from the leader replaced the part of the log that the
+	// operation's entry was in, before this replica saw what became of it. Unknown whether
+	// executed.
 	ErrUnknown = errors.New("outcome unknown")
 )
 
-// ErrDiverged is why a replica stops whose state differs from that of a majority. What is on
-// its disk is not to be trusted either. See Hasher.
+// ErrDiverged stops a replica whose state differs from that of a majority. The data on its
+// disk cannot be trusted either. See Hasher.
 var ErrDiverged = errors.New("the state of this replica differs from that of a majority at the same index")
 
-// ErrNotNeeded is the fate of an Offer of a snapshot from which nothing is to be learnt.
-var ErrNotNeeded = errors.New("snapshot not needed")
+// ErrSnapshotNotNeeded completes a SnapshotOffer of a snapshot that holds nothing that this
+// replica lacks.
+var ErrSnapshotNotNeeded = errors.New("snapshot not needed")
 
-// NotLeaderError is an ErrWrongLeader that knows who leads.
+// NotLeaderError is an ErrWrongLeader that names the leader.
 type NotLeaderError struct {
-	Leader raft.NodeID // raft.None if nobody is known
+	Leader raft.NodeID // raft.None if it is not known
 }
 
 func (e *NotLeaderError) Error() string {
@@ -51,14 +53,3 @@ func (e *NotLeaderError) Error() string {
 
 // Is makes errors.Is(err, ErrWrongLeader) true.
 func (e *NotLeaderError) Is(target error) bool { return target == ErrWrongLeader }
-
-// ReadMode says what a Read stands on.
-type ReadMode uint8
-
-const (
-	// ReadIndex asks a majority that this leader still leads: no assumption on clocks.
-	ReadIndex = ReadMode(raft.ReadByIndex)
-	// ReadLease relies on the leader's lease (Config.LeaseReads), and falls back to
-	// ReadIndex where it holds none.
-	ReadLease = ReadMode(raft.ReadByLease)
-)

@@ -9,38 +9,39 @@ import (
 	"balsa.example/raft/quorum"
 )
 
-// Hasher is a StateMachine whose replicas are compared at run time. All of them execute the
-// same operations, so at equal indexes their states are equal: if one is not, its memory or
-// its program is at fault.
+// Hasher is a StateMachine whose replicas are compared while they run. All replicas execute
+// the same operations, so at the same index their states are equal. A state that differs
+// shows a fault of the replica's memory or program.
 type Hasher interface {
-	// Hash returns a hash of the whole state. It is called between two operations, now and
-	// then, and they wait for it: so it has to be cheap.
+	// Hash returns a hash of the whole state. It is called now and then between two
+	// operations, which wait for it, so it must be cheap.
 	Hash() uint64
 }
 
-// Replicas compare their states so:
+// Replicas compare their states in three steps:
 //
-//  1. Now and then the leader asks all members for their hash at the last index of its log.
-//     If that is committed nothing follows it yet, else the question is there before the
-//     commit: so nobody is beyond that index, but for delays.
-//  2. Whoever is asked waits until it gets there, and tells all members its hash.
-//  3. Everybody decides by itself: where a majority of the voters has one hash, whoever has
-//     another stops. Where some differ and no majority agrees, nobody knows who is right: no
-//     more writes are taken, until a majority agrees.
+//  1. Every hashTicks the leader asks all members for their hash at the last index of its
+//     log. Nothing follows that entry yet, so no member has executed beyond it, unless the
+//     question arrives late.
+//  2. A member that is asked waits until it has executed up to that index, and sends its hash
+//     to all members.
+//  3. Each member decides by itself. Where a majority of the voters has one hash, a member
+//     with another hash stops. Where hashes differ and no majority agrees, it is not known
+//     which are right: no writes are taken until a majority agrees.
 //
-// Only hashes of one index are compared. A member that is not heard of says nothing, neither
-// for nor against.
+// Only hashes of the same index are compared. A member that sends none counts neither for
+// nor against.
 
 // hashTicks is how often a leader asks, in ticks.
 const hashTicks = 100
 
-// tellHash tells the hash of the present state, if it is wanted.
-func (a *Applier[Op, Result, W]) tellHash() {
-	index := a.wanted
+// reportHash gives Hashed the hash of the present state, if that was asked for.
+func (a *Applier[Op, Result, W]) reportHash() {
+	index := a.hashWanted
 	if index != a.index || index == 0 {
 		return
 	}
-	a.wanted = 0
+	a.hashWanted = 0
 	if machine, ok := a.Machine.(Hasher); ok && a.Hashed != nil {
 		a.Hashed(index, machine.Hash())
 	}
@@ -50,28 +51,29 @@ func (a *Applier[Op, Result, W]) tellHash() {
 type comparison struct {
 	index  raft.Index
 	hashes map[raft.NodeID]uint64
-	wanted raft.Index // for the next Effects: whose own hash is wanted
-	ticks  int        // since the leader has asked
-	on     bool       // the StateMachine is a Hasher
+	// hashWanted is for the next Effects: the index at which the own hash is wanted, or 0.
+	hashWanted raft.Index
+	ticks      int  // since the leader asked
+	enabled    bool // the StateMachine is a Hasher
 
 	diverged bool // a majority has another hash than this replica
-	alarm    bool // some differ, and no majority agrees
-	// odd are the others of whom it is known that a majority has another hash. It stops them,
-	// so what is known of them is kept.
-	odd map[raft.NodeID]bool
-	// newlyOdd are those of whom it was not known, for the next Effects.
-	newlyOdd []raft.NodeID
+	alarm    bool // hashes differ, and no majority agrees
+	// divergedPeers are the other members known to have another hash than a majority. They
+	// stop, and send no more hashes, so they stay here over later comparisons.
+	divergedPeers map[raft.NodeID]bool
+	// newlyDiverged are those added since the last Effects.
+	newlyDiverged []raft.NodeID
 }
 
-// at compares at an index from now on.
-func (c *comparison) at(index raft.Index) {
+// startAt begins a comparison at index, if it is not the present one.
+func (c *comparison) startAt(index raft.Index) {
 	if index != c.index {
-		c.index, c.hashes, c.wanted = index, map[raft.NodeID]uint64{}, index
+		c.index, c.hashes, c.hashWanted = index, map[raft.NodeID]uint64{}, index
 	}
 }
 
-// judge decides, when something new is known. conf is in force at the index.
-func (c *comparison) judge(self raft.NodeID, conf raft.Configuration) {
+// decide judges the hashes known so far. conf is the configuration at their index.
+func (c *comparison) decide(self raft.NodeID, conf raft.Configuration) {
 	differ := false
 	for id, hash := range c.hashes {
 		votes := map[raft.NodeID]bool{}
@@ -83,45 +85,46 @@ func (c *comparison) judge(self raft.NodeID, conf raft.Configuration) {
 			own, known := c.hashes[self]
 			c.diverged = known && own != c.hashes[id]
 			c.alarm = false
-			c.noteOdd(self, hash)
+			c.noteDiverged(self, hash)
 			return
 		}
 	}
 	c.alarm = c.alarm || differ
 }
 
-// noteOdd remembers who differs from the hash of a majority, until it does not any more.
-func (c *comparison) noteOdd(self raft.NodeID, majority uint64) {
+// noteDiverged records the other members whose hash differs from the majority's, and removes
+// those whose hash is the majority's again.
+func (c *comparison) noteDiverged(self raft.NodeID, majority uint64) {
 	for id, hash := range c.hashes {
 		if hash == majority || id == self {
-			delete(c.odd, id)
+			delete(c.divergedPeers, id)
 			continue
 		}
-		if c.odd == nil {
-			c.odd = map[raft.NodeID]bool{}
+		if c.divergedPeers == nil {
+			c.divergedPeers = map[raft.NodeID]bool{}
 		}
-		if !c.odd[id] {
-			c.odd[id] = true
-			c.newlyOdd = append(c.newlyOdd, id)
+		if !c.divergedPeers[id] {
+			c.divergedPeers[id] = true
+			c.newlyDiverged = append(c.newlyDiverged, id)
 		}
 	}
 }
 
-// compare asks all members for their hash, if this is a leader and it is time to.
+// compare asks all members for their hash, if this replica leads and it is time.
 func (r *Replica[W]) compare() {
 	c := &r.comparison
-	if c.ticks++; c.ticks < hashTicks || r.core.Role() != raft.Leader || !c.on {
+	if c.ticks++; c.ticks < hashTicks || r.core.Role() != raft.Leader || !c.enabled {
 		return
 	}
 	c.ticks = 0
-	if last := r.core.Last(); c.index <= r.applied || c.index > last { // else it is not there yet
-		c.at(last)
+	if last := r.core.Last(); c.index <= r.applied || c.index > last { // otherwise this replica has not yet executed up to it
+		c.startAt(last)
 	}
-	r.tellAll(raft.StateHash{Index: c.index})
-	r.tellOwn()
+	r.broadcast(raft.StateHash{Index: c.index})
+	r.broadcastHash()
 }
 
-// failure is why this replica must stop, nil if it need not.
+// failure is why this replica must stop, or nil.
 func (r *Replica[W]) failure() error {
 	if r.comparison.diverged {
 		return ErrDiverged
@@ -129,19 +132,19 @@ func (r *Replica[W]) failure() error {
 	return r.core.Failure()
 }
 
-// tellOwn tells all members the own hash, if it is known.
-func (r *Replica[W]) tellOwn() {
+// broadcastHash sends the own hash to all members, if it is known.
+func (r *Replica[W]) broadcastHash() {
 	if own, ok := r.comparison.hashes[r.id]; ok {
-		r.tellAll(raft.StateHash{Index: r.comparison.index, Known: true, Hash: own})
+		r.broadcast(raft.StateHash{Index: r.comparison.index, Known: true, Hash: own})
 	}
 }
 
-// CompareStates has the replica take part in the comparison of states, since its StateMachine
-// is a Hasher.
-func (r *Replica[W]) CompareStates() { r.comparison.on = true }
+// CompareStates makes the replica take part in the comparison of states. Its StateMachine
+// must be a Hasher.
+func (r *Replica[W]) CompareStates() { r.comparison.enabled = true }
 
-// tellAll sends a copy of a message to all other members.
-func (r *Replica[W]) tellAll(m raft.StateHash) {
+// broadcast sends a copy of m to all other members.
+func (r *Replica[W]) broadcast(m raft.StateHash) {
 	for _, id := range r.core.ConfigurationAt(r.applied).Members() {
 		if id != r.id {
 			m := m
@@ -151,36 +154,36 @@ func (r *Replica[W]) tellAll(m raft.StateHash) {
 	}
 }
 
-// onStateHash takes what another member asks or tells.
+// onStateHash handles another member's question or hash.
 func (r *Replica[W]) onStateHash(m *raft.StateHash) {
 	c := &r.comparison
 	switch {
-	case !c.on || m.Index == 0 || !slices.Contains(r.core.ConfigurationAt(r.applied).Members(), m.From):
+	case !c.enabled || m.Index == 0 || !slices.Contains(r.core.ConfigurationAt(r.applied).Members(), m.From):
 	case m.Known:
-		if m.Index > c.index { // it was faster than the leader's question
-			c.at(m.Index)
+		if m.Index > c.index { // its hash arrived before the leader's question
+			c.startAt(m.Index)
 		}
 		if m.Index == c.index {
 			c.hashes[m.From] = m.Hash
-			r.judge()
+			r.decide()
 		}
 	case m.From == r.core.Leader():
-		c.at(m.Index)
-		r.tellOwn()
+		c.startAt(m.Index)
+		r.broadcastHash()
 	}
 }
 
-// StateHashed takes the own hash at an index.
+// StateHashed reports the own hash at an index.
 func (r *Replica[W]) StateHashed(index raft.Index, hash uint64) {
 	c := &r.comparison
 	if index != c.index {
 		return
 	}
 	c.hashes[r.id] = hash
-	r.tellOwn()
-	r.judge()
+	r.broadcastHash()
+	r.decide()
 }
 
-func (r *Replica[W]) judge() {
-	r.comparison.judge(r.id, r.core.ConfigurationAt(r.comparison.index))
+func (r *Replica[W]) decide() {
+	r.comparison.decide(r.id, r.core.ConfigurationAt(r.comparison.index))
 }

@@ -34,7 +34,7 @@ func TestJudge(t *testing.T) {
 		{hashes: []uint64{8, 7, 7, 8, 8}, learners: 2, diverged: true}, // learners do not count
 	} {
 		var c comparison
-		c.at(5)
+		c.startAt(5)
 		var voters []raft.NodeID
 		for i := range len(tc.hashes) - tc.learners {
 			voters = append(voters, raft.NodeID(i+1))
@@ -42,7 +42,7 @@ func TestJudge(t *testing.T) {
 		for i, hash := range tc.hashes {
 			if hash != 0 {
 				c.hashes[raft.NodeID(i+1)] = hash
-				c.judge(1, raft.NewConfiguration(voters...))
+				c.decide(1, raft.NewConfiguration(voters...))
 			}
 		}
 		if c.diverged != tc.diverged || c.alarm != tc.alarm {
@@ -66,11 +66,11 @@ func TestWhoDivergesIsRemembered(t *testing.T) {
 		{map[raft.NodeID]uint64{1: 7, 2: 7, 4: 7}, "[3]"},
 		{map[raft.NodeID]uint64{1: 8, 2: 7, 3: 7}, "[]"}, // this one itself stops
 	} {
-		c.at(raft.Index(i + 1))
+		c.startAt(raft.Index(i + 1))
 		maps.Copy(c.hashes, at.hashes)
-		c.judge(1, conf)
+		c.decide(1, conf)
 		var odd []uint64
-		for _, id := range slices.Sorted(maps.Keys(c.odd)) {
+		for _, id := range slices.Sorted(maps.Keys(c.divergedPeers)) {
 			odd = append(odd, uint64(id))
 		}
 		if got := fmt.Sprint(odd); got != at.odd {
@@ -82,15 +82,15 @@ func TestWhoDivergesIsRemembered(t *testing.T) {
 func TestAlarmEndsWhenAMajorityAgrees(t *testing.T) {
 	var c comparison
 	conf := raft.NewConfiguration(1, 2, 3)
-	c.at(5)
+	c.startAt(5)
 	c.hashes[1], c.hashes[2] = 7, 8
-	c.judge(1, conf)
-	c.at(6)
-	if c.judge(1, conf); !c.alarm {
+	c.decide(1, conf)
+	c.startAt(6)
+	if c.decide(1, conf); !c.alarm {
 		t.Error("a new index ends the alarm")
 	}
 	c.hashes[1], c.hashes[3] = 7, 7
-	if c.judge(1, conf); c.alarm || c.diverged {
+	if c.decide(1, conf); c.alarm || c.diverged {
 		t.Errorf("%+v", c)
 	}
 }

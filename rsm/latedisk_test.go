@@ -28,7 +28,7 @@ func TestHungDiskOfTheLeader(t *testing.T) {
 		if got := c.incAt(hung); got != 2 {
 			t.Errorf("the counter is at %d, want 2", got)
 		}
-		if err := c.nodes[hung].Read(t.Context(), rsm.ReadIndex); err != nil {
+		if err := c.nodes[hung].Read(t.Context(), raft.ReadByIndex); err != nil {
 			t.Errorf("read: %v", err)
 		}
 		if took := time.Since(began); took > 100*time.Millisecond {
@@ -142,14 +142,14 @@ func TestStopWithAHungDisk(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		repair := disk.hangs()
-		fate := make(chan error, 1)
-		n.SubmitFunc(1, func(_ int64, err error) { fate <- err })
+		outcome := make(chan error, 1)
+		n.SubmitFunc(1, func(_ int64, err error) { outcome <- err })
 		time.Sleep(time.Second)
 		stopped := make(chan struct{})
 		go func() { n.Stop(); close(stopped) }()
 		synctest.Wait()
 		select {
-		case err := <-fate:
+		case err := <-outcome:
 			if !errors.Is(err, rsm.ErrStopped) {
 				t.Errorf("Submit ended with %v", err)
 			}
@@ -224,11 +224,11 @@ func submitUntilBusy(t *testing.T, n *rsm.Node[[]byte, int], bytes int) error {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
-		fate := make(chan error, 1)
-		n.SubmitFunc(make([]byte, bytes), func(_ int, err error) { fate <- err })
+		outcome := make(chan error, 1)
+		n.SubmitFunc(make([]byte, bytes), func(_ int, err error) { outcome <- err })
 		time.Sleep(time.Millisecond)
 		select {
-		case err := <-fate:
+		case err := <-outcome:
 			if err != nil {
 				return err
 			}
@@ -274,22 +274,22 @@ func TestStopWithAMachineThatHangs(t *testing.T) {
 		id := c.leader()
 		gate := make(chan struct{})
 		c.machines[id].hold(gate)
-		fates := make(chan error, 3)
-		for range cap(fates) {
-			c.nodes[id].SubmitFunc(1, func(_ int64, err error) { fates <- err })
+		outcomes := make(chan error, 3)
+		for range cap(outcomes) {
+			c.nodes[id].SubmitFunc(1, func(_ int64, err error) { outcomes <- err })
 			time.Sleep(100 * time.Millisecond)
 		}
 		n := c.nodes[id]
 		stopped := make(chan struct{})
 		go func() { n.Stop(); close(stopped) }()
 		synctest.Wait()
-		if got := len(fates); got != cap(fates)-1 { // all but the one that is being executed
-			t.Errorf("%d of %d have heard that the replica stops", got, cap(fates))
+		if got := len(outcomes); got != cap(outcomes)-1 { // all but the one that is being executed
+			t.Errorf("%d of %d have heard that the replica stops", got, cap(outcomes))
 		}
 		close(gate)
 		<-stopped
-		for range cap(fates) {
-			if err := <-fates; err != nil && !errors.Is(err, rsm.ErrStopped) {
+		for range cap(outcomes) {
+			if err := <-outcomes; err != nil && !errors.Is(err, rsm.ErrStopped) {
 				t.Errorf("one ends with %v", err)
 			}
 		}

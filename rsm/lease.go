@@ -4,21 +4,22 @@ package rsm
 
 import "balsa.example/raft"
 
-// Lease lets a leader answer lease reads without a turn, and without asking anybody.
+// Lease lets a leader answer lease reads (thesis 6.4.1) without a turn of its loop, and
+// without asking its followers. Why that is linearizable:
 //
-// While it lasts nobody else can have been elected, so all that was ever acknowledged
-// was committed by this leader, or before it led. This leader tells nobody of a commit
-// before its Lease does. So what was acknowledged before a read was asked for is at or
-// below Commit, and a state machine that has executed that much shows it. It does not
-// matter when it is looked at, as long as that is later: an answer may be newer, or overlap
-// with what others do.
+//  1. While the lease lasts no other leader can have been elected. So every acknowledged
+//     operation was committed by this leader, or before it led.
+//  2. This leader makes a Lease known before any other effect of the same turn. So an
+//     operation that was acknowledged before a read began is at or below Commit.
+//  3. A state machine that has executed up to Commit reflects that operation. It may be read
+//     at any later time: the answer may then be newer, which linearizability allows.
 type Lease struct {
-	Until  raft.Instant // by the clock that Turn is given; 0: there is none
+	Until  raft.Instant // on the clock that Turn is given; 0: there is no lease
 	Commit raft.Index
 }
 
-// Serves tells whether a read that was asked for before now may be answered from a state
-// machine that reflects everything up to applied.
+// Serves tells whether a read that began before now may be answered from a state machine
+// that reflects all entries up to applied.
 func (l Lease) Serves(now raft.Instant, applied raft.Index) bool {
 	return now < l.Until && applied >= l.Commit
 }

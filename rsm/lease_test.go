@@ -45,13 +45,13 @@ func TestLeaseIsKnownBeforeMessagesLeave(t *testing.T) {
 	} {
 		n.lease.applied.Store(step.applied)
 		want, sent = step.serves, false
-		fates := 0
+		outcomes := 0
 		n.perform(Effects[waiter[int]]{
 			Lease: step.lease, Messages: []raft.Message{&raft.AppendEntries{}},
-			Fates: []Fate[waiter[int]]{{Waiter: func(int, error) { fates++; check() }}},
+			Completions: []Completion[waiter[int]]{{Waiter: func(int, error) { outcomes++; check() }}},
 		})
-		if !sent || fates != 1 {
-			t.Fatalf("sent: %t, fates: %d", sent, fates)
+		if !sent || outcomes != 1 {
+			t.Fatalf("sent: %t, outcomes: %d", sent, outcomes)
 		}
 	}
 }

@@ -12,20 +12,20 @@ import (
 	"balsa.example/raft"
 )
 
-// now is the monotonic time since the start.
+// now is the monotonic time since the start. It is never 0.
 func (n *Node[Op, Result]) now() raft.Instant { return raft.Instant(time.Since(n.start)) + 1 }
 
-// leaseTime is what the clock of leases shows, since the start.
+// leaseTime is the time since the start by Config.Clock. It is never 0.
 func (n *Node[Op, Result]) leaseTime() raft.Instant {
 	return raft.Instant(n.cfg.Clock()-n.clockStart) + 1
 }
 
-// runLoop owns the Replica. It takes all events that gathered, and then all the
-// effects they have together.
+// runLoop owns the Replica. In each turn it takes all events that gathered, and performs the
+// effects that they have together.
 func (n *Node[Op, Result]) runLoop() {
 	ticker := time.NewTicker(n.cfg.tick())
 	defer ticker.Stop()
-	defer n.lease.set(Lease{}) // who is stopped answers nothing
+	defer n.lease.set(Lease{}) // a stopped replica answers no reads
 	var last raft.Status
 	var ev Events[waiter[Result]]
 	for {
@@ -37,7 +37,7 @@ func (n *Node[Op, Result]) runLoop() {
 			ticked = true
 		case <-n.inbox.wake.C():
 		}
-		runtime.Gosched() // let all who are ready add their events: they share a turn
+		runtime.Gosched() // goroutines that are ready add their events to this turn
 		ev = n.inbox.take(ev)
 		ev.Ticked = ticked
 		if ticked {
@@ -51,10 +51,10 @@ func (n *Node[Op, Result]) runLoop() {
 // perform carries out effects.
 func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	n.lease.set(e.Lease)
-	if e.SnapshotUrgent != n.urgent {
-		n.urgent = e.SnapshotUrgent
+	if e.SnapshotUrgent != n.expediting {
+		n.expediting = e.SnapshotUrgent
 		if x, ok := n.cfg.Storage.(Expediter); ok {
-			x.ExpediteSnapshots(n.urgent)
+			x.ExpediteSnapshots(n.expediting)
 		}
 	}
 	if len(e.Messages) > 0 {
@@ -70,8 +70,8 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 		n.others.Go(func() { n.sendSnapshot(h) })
 	}
 	var zero Result
-	for _, f := range e.Fates {
-		f.Waiter(zero, f.Err)
+	for _, c := range e.Completions {
+		c.Waiter(zero, c.Err)
 	}
 	for _, id := range e.ShutOut {
 		n.cfg.Logger.Error("a member has lost entries that it had acknowledged, and is shut out: was an old copy of its directory put back?",
@@ -88,7 +88,7 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	}
 }
 
-// logChanges tells operators of elections, and Leads; nothing else of the core is news.
+// logChanges logs a change of term, role or leader, and updates Leads.
 func (n *Node[Op, Result]) logChanges(last *raft.Status) {
 	term, role, leader := n.replica.core.Term(), n.replica.core.Role(), n.replica.core.Leader()
 	if term == last.Term && role == last.Role && leader == last.Leader {
@@ -99,7 +99,7 @@ func (n *Node[Op, Result]) logChanges(last *raft.Status) {
 	n.cfg.Logger.Info("raft state", "id", n.cfg.ID, "term", term, "role", role, "leader", leader)
 }
 
-// runDisk does what is to be written.
+// runDisk performs the tasks of the disk queue.
 func (n *Node[Op, Result]) runDisk() {
 	for {
 		select {
@@ -153,7 +153,7 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 	}
 }
 
-// saveImage saves what the state machine gave, in the background.
+// saveImage saves an image of the state machine in the background.
 func (n *Node[Op, Result]) saveImage(image *Image) {
 	n.others.Go(func() {
 		err := n.saveSnapshot(image.Meta, image.Write)
@@ -175,17 +175,17 @@ func (n *Node[Op, Result]) endSnapshot(image *Image, err error) {
 	})
 }
 
-// saveSnapshot saves an own or a received snapshot: the Replica says when, one at a
-// time.
+// saveSnapshot saves an own or a received snapshot. The Replica sees to it that there is one
+// at a time.
 func (n *Node[Op, Result]) saveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
 	return n.cfg.Storage.SaveSnapshot(meta, func(w io.Writer) error {
 		u := &untilStopped{ctx: n.ctx, w: w}
-		return cmp.Or(write(u), u.err) // nobody can swallow that something is missing
+		return cmp.Or(write(u), u.err) // also where write ignores the error of a Write
 	})
 }
 
-// untilStopped breaks a snapshot off when the node stops, which would else have to
-// wait for gigabytes.
+// untilStopped fails when the node stops, so that Stop does not wait until a large snapshot
+// is written.
 type untilStopped struct {
 	ctx context.Context
 	w   io.Writer
@@ -200,8 +200,8 @@ func (u *untilStopped) Write(p []byte) (int, error) {
 	return u.w.Write(p)
 }
 
-// sendSnapshot streams the newest snapshot to a peer. A failure is reported after a
-// while only, since what the core does then is to try again.
+// sendSnapshot streams the newest snapshot to a peer. It reports a failure to the core only
+// after an election timeout, since the core then tries again at once.
 func (n *Node[Op, Result]) sendSnapshot(h raft.Header) {
 	meta, err := n.streamSnapshot(h)
 	if n.stopping() {
@@ -210,8 +210,8 @@ func (n *Node[Op, Result]) sendSnapshot(h raft.Header) {
 	log := n.cfg.Logger.With("id", n.cfg.ID, "to", h.To, "index", meta.Index)
 	if err != nil {
 		level := slog.LevelWarn
-		if before, _ := n.unsent.Swap(h.To, err.Error()); before == err.Error() {
-			level = slog.LevelDebug // it is tried again for as long as the member is away
+		if before, _ := n.snapshotErrors.Swap(h.To, err.Error()); before == err.Error() {
+			level = slog.LevelDebug // the same error repeats while the member is away
 		}
 		log.Log(n.ctx, level, "snapshot not sent", "error", err)
 		select {
@@ -219,7 +219,7 @@ func (n *Node[Op, Result]) sendSnapshot(h raft.Header) {
 		case <-n.stop:
 		}
 	} else {
-		n.unsent.Delete(h.To)
+		n.snapshotErrors.Delete(h.To)
 		log.Info("snapshot sent")
 	}
 	n.inbox.call(func(r *Replica[waiter[Result]]) {

@@ -13,46 +13,49 @@ import (
 	"balsa.example/raft"
 )
 
-// Node is a running replica of a state machine: the shell around a Replica, with
-// its clock, its disk, its network and its goroutines. Those are
+// Node is a running replica of a state machine: the shell around a Replica, with its clock,
+// disk, network and goroutines:
 //
-//	loop     owns the Replica: takes events, hands out effects
+//	loop     owns the Replica: takes events, and performs or hands on their effects
 //	disk     the only caller of Storage.Save and Compact
 //	apply    the only caller of the StateMachine
 //	         and one for each snapshot that is written or sent
 //
-// They talk through queues that are emptied at a time, so that whatever gathers
-// while one of them is busy becomes one batch.
+// They talk through queues. A goroutine takes all that its queue holds at once, so that what
+// gathers while it is busy becomes one batch.
 type Node[Op, Result any] struct {
 	cfg        Config[Op, Result]
-	replica    *Replica[waiter[Result]] // the loop's
+	replica    *Replica[waiter[Result]] // owned by the loop
 	start      time.Time
-	clockStart time.Duration // what Config.Clock showed then
+	clockStart time.Duration // Config.Clock at the start
 
 	inbox inbox[waiter[Result]]
 	disk  queue[DiskTask]
 	apply queue[ApplyTask[waiter[Result]]]
 
-	applier Applier[Op, Result, waiter[Result]] // the apply goroutine's
+	applier Applier[Op, Result, waiter[Result]] // owned by the apply goroutine
 
-	stop    chan struct{} // closed to end all goroutines
-	done    chan struct{} // closed when they have ended
-	ctx     context.Context
-	cancel  context.CancelFunc
-	loop    sync.WaitGroup // the goroutine
-	others  sync.WaitGroup // all others
-	failure atomic.Pointer[error]
-	leads   atomic.Bool
-	lease   sharedLease
-	once    sync.Once
-	unsent  sync.Map // why the last snapshot did not reach a member, by its NodeID
+	stop     chan struct{} // closed to end all goroutines
+	done     chan struct{} // closed when all goroutines have ended
+	ctx      context.Context
+	cancel   context.CancelFunc
+	loop     sync.WaitGroup // the loop
+	others   sync.WaitGroup // all other goroutines
+	failure  atomic.Pointer[error]
+	leads    atomic.Bool
+	lease    sharedLease
+	stopOnce sync.Once
+	// snapshotErrors has for each member to which the last snapshot could not be sent the
+	// text of that error.
+	snapshotErrors sync.Map
 
-	urgent bool // what an Expediter was told last; the loop's
-	// diskCall is the call of cfg.Storage that the disk goroutine makes.
+	expediting bool // what an Expediter was told last; owned by the loop
+	// diskCall is the present call of cfg.Storage by the disk goroutine.
 	diskCall diskCall
 }
 
-// waiter hears of the end of a Submit, a Read or an Offer: the last two have no result.
+// waiter is called at the end of a Submit, a Read or a SnapshotOffer. Only a Submit has a
+// result.
 type waiter[Result any] = func(Result, error)
 
 // Start restores the state from cfg.Storage and runs the replica until Stop, or
@@ -111,9 +114,10 @@ func (n *Node[Op, Result]) logStart(s raft.State) {
 		"snapshot", s.Snapshot.Index, "entries", len(s.Entries), "voters", s.Snapshot.Configuration.Voters.String())
 }
 
-// finish ends everybody who still waits, and waits for the goroutines. Nobody but Stop has to
-// wait for a disk, or a state machine, that hangs: only those whose operation that
-// executes hear of it from there.
+// finish completes all who still wait with ErrStopped, and then waits for the goroutines.
+// Callers are completed first, so that only Stop waits for a disk or state machine that
+// hangs. The exception is an operation that the state machine is executing: its caller is
+// told by the apply goroutine.
 func (n *Node[Op, Result]) finish() {
 	n.loop.Wait()
 	ev := n.inbox.close()
@@ -132,7 +136,7 @@ func (n *Node[Op, Result]) finish() {
 	close(n.done)
 }
 
-// fail stops the node because of err; the first one counts.
+// fail stops the node because of err. Err returns the first one.
 func (n *Node[Op, Result]) fail(err error) {
 	if n.failure.CompareAndSwap(nil, &err) {
 		n.cfg.Logger.Error("replica fails", "id", n.cfg.ID, "error", err)
@@ -141,7 +145,7 @@ func (n *Node[Op, Result]) fail(err error) {
 }
 
 func (n *Node[Op, Result]) shutdown() {
-	n.once.Do(func() {
+	n.stopOnce.Do(func() {
 		close(n.stop)
 		n.cancel()
 	})
@@ -149,12 +153,11 @@ func (n *Node[Op, Result]) shutdown() {
 
 func (n *Node[Op, Result]) stopping() bool { return n.ctx.Err() != nil }
 
-// Stop ends the replica and returns when no goroutine of it is left. Pending
-// Submits get ErrStopped at once, but for those that the StateMachine is executing. Stop
-// itself waits for calls of Storage and StateMachine that are under way, as long as they
-// take: who does not want to wait for a disk that hangs calls it in a goroutine. It closes
-// neither the Storage nor the Transport: close
-// the Transport before, so that nothing more is received, and the Storage after.
+// Stop ends the replica and returns when none of its goroutines is left. Pending Submits get
+// ErrStopped at once, except those that the StateMachine is executing. Stop waits for the
+// present calls of Storage and StateMachine, however long they take: to not wait for a disk
+// that hangs, call it in a goroutine. Stop closes neither the Storage nor the Transport.
+// Close the Transport before, so that nothing more is received, and the Storage after.
 func (n *Node[Op, Result]) Stop() {
 	n.shutdown()
 	<-n.done
@@ -163,7 +166,7 @@ func (n *Node[Op, Result]) Stop() {
 // Done is closed when the replica has stopped, by Stop or by failing.
 func (n *Node[Op, Result]) Done() <-chan struct{} { return n.done }
 
-// Err tells after Done why the replica failed; nil after a plain Stop.
+// Err returns why the replica failed; nil after a plain Stop. Call it after Done.
 func (n *Node[Op, Result]) Err() error {
 	if err := n.failure.Load(); err != nil {
 		return *err
@@ -172,7 +175,8 @@ func (n *Node[Op, Result]) Err() error {
 }
 
 // Submit replicates op and returns what DoOp returned for it on this replica. It
-// returns when the fate of op is known or ctx ends.
+// returns when the outcome of op is known or ctx ends. See the package comment for what its
+// errors mean.
 func (n *Node[Op, Result]) Submit(ctx context.Context, op Op) (Result, error) {
 	type outcome struct {
 		result Result
@@ -204,11 +208,12 @@ func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {
 	}
 }
 
-// Read returns nil when the state machine of this replica reflects every operation
-// that was acknowledged, by any replica, before Read was called. On error
-// (ErrWrongLeader where no leader is known or it changed, ErrStopped, or ctx's) it
-// says nothing about the state. Any replica can be asked; followers ask the leader.
-func (n *Node[Op, Result]) Read(ctx context.Context, mode ReadMode) error {
+// Read returns nil when the state machine of this replica reflects every operation that any
+// replica acknowledged before Read was called. The mode says what that stands on: see
+// raft.ReadMode. An error says nothing about the state: ErrWrongLeader where no leader is
+// known or it changed, ErrBusy, ErrStopped, or ctx's. Any replica can be asked; a follower
+// asks the leader.
+func (n *Node[Op, Result]) Read(ctx context.Context, mode raft.ReadMode) error {
 	ch := make(chan error, 1)
 	n.ReadFunc(mode, func(err error) { ch <- err })
 	select {
@@ -220,8 +225,8 @@ func (n *Node[Op, Result]) Read(ctx context.Context, mode ReadMode) error {
 }
 
 // ReadFunc is Read without waiting, as SubmitFunc is Submit.
-func (n *Node[Op, Result]) ReadFunc(mode ReadMode, done func(error)) {
-	if mode == ReadLease && n.lease.serves(n.leaseTime) {
+func (n *Node[Op, Result]) ReadFunc(mode raft.ReadMode, done func(error)) {
+	if mode == raft.ReadByLease && n.lease.serves(n.leaseTime) {
 		done(nil)
 		return
 	}
@@ -231,19 +236,19 @@ func (n *Node[Op, Result]) ReadFunc(mode ReadMode, done func(error)) {
 	}
 }
 
-// Receive is part of Receiver. Messages that come faster than they are handled are
+// Receive is part of Receiver. Messages that arrive faster than they are handled are
 // dropped.
 func (n *Node[Op, Result]) Receive(m raft.Message) { n.inbox.addMessage(m) }
 
 // ReceiveSnapshot is part of Receiver.
 func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error {
-	fate := make(chan error, 1)
-	w := func(_ Result, err error) { fate <- err }
-	if err := n.inbox.addOffer(Offer[waiter[Result]]{m, w}); err != nil {
+	answer := make(chan error, 1)
+	w := func(_ Result, err error) { answer <- err }
+	if err := n.inbox.addSnapshotOffer(SnapshotOffer[waiter[Result]]{m, w}); err != nil {
 		return err
 	}
-	switch err := <-fate; {
-	case errors.Is(err, ErrNotNeeded):
+	switch err := <-answer; {
+	case errors.Is(err, ErrSnapshotNotNeeded):
 		_, err := io.Copy(io.Discard, data)
 		n.inbox.addMessage(m)
 		return err
@@ -268,14 +273,14 @@ func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Read
 	return err
 }
 
-// Unreachable is for a Transport to say that its connection to a member broke. It is
-// a hint that the member may be dead, and lets its followers look for a new leader
-// at once, where they would otherwise wait for the election timeout.
+// Unreachable is for a Transport to say that its connection to a member broke. It is a hint
+// that the member may be dead. If that was the leader, its followers look for a new one at
+// once, rather than after the election timeout.
 func (n *Node[Op, Result]) Unreachable(id raft.NodeID) { n.inbox.addUnreachable(id) }
 
-// TransferLeadership hands leadership to the given replica, or with raft.None to
-// the most caught-up one, and returns when another leader is known, with
-// raft.ErrTransferFailed when that was given up after an election timeout, or with ctx's
+// TransferLeadership hands leadership to the given replica, or with raft.None to the one
+// whose log is the most complete. It returns nil when another leader is known,
+// raft.ErrTransferFailed when the transfer was given up after an election timeout, or ctx's
 // error.
 func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeID) error {
 	started := make(chan error, 1)
@@ -310,12 +315,12 @@ func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeI
 	}
 }
 
-// Leads tells whether the replica led when its loop last looked: a hint that costs
-// nothing, where Status asks the loop.
+// Leads tells whether the replica led at the end of its loop's last turn. It costs nothing,
+// while Status has to ask the loop.
 func (n *Node[Op, Result]) Leads() bool { return n.leads.Load() }
 
-// Status returns a picture of the replica; after it stopped, or while tens of thousands ask
-// at the same time, an empty one.
+// Status returns the state of the replica. It is empty after the replica stopped, and where
+// too many ask at the same time.
 func (n *Node[Op, Result]) Status() Status {
 	s, _ := n.status()
 	return s
@@ -326,7 +331,7 @@ func (n *Node[Op, Result]) status() (s Status, ok bool) {
 	err := n.inbox.ask(func(r *Replica[waiter[Result]]) {
 		if ok = r != nil; ok {
 			s = r.Status()
-			s.DiskWait = n.diskCall.under(n.now())
+			s.DiskWait = n.diskCall.elapsed(n.now())
 		}
 		close(ch)
 	})

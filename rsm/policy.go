@@ -6,31 +6,35 @@ import "balsa.example/raft"
 
 // SnapshotPolicy says when the log is so long that a snapshot is due.
 type SnapshotPolicy struct {
-	// MaxRaftState is how many bytes of it there may be behind the last snapshot; negative:
-	// no snapshots.
+	// MaxRaftState bounds the bytes of log behind the last snapshot. Negative: no snapshots
+	// are taken.
 	MaxRaftState int64
-	// Share allows more where the last snapshot is large: this share of its size. A snapshot
-	// writes the whole state, and only a log that grows with the state keeps the cost
-	// of that within a factor of what the log costs.
+	// Share raises that bound to this share of the last snapshot's size, where that is more.
+	// A snapshot writes the whole state. If the log may grow with the state, the cost of
+	// snapshots stays within a constant factor of the cost of the log.
 	Share float64
 }
 
-// By default about three bytes of snapshots are written for each byte of a log that is
-// long, and to replay it at a start takes about as long as to restore the snapshot before.
+// With the defaults a long log costs about three bytes of snapshots for each byte of log.
+// At a start, replaying the log takes about as long as restoring the snapshot before it.
 const (
 	defaultMaxRaftState  = 64 << 20
 	defaultSnapshotShare = 0.5
 )
 
-// maxLog is how many bytes of log there may be behind a snapshot of a size.
+// maxLog bounds the bytes of log behind a snapshot of the given size.
 func (p SnapshotPolicy) maxLog(snapshotBytes int64) int64 {
 	return max(p.MaxRaftState, int64(p.Share*float64(snapshotBytes)))
 }
 
-// maxApplied is how many bytes of log there may be at all that were applied: what is kept
-// of it behind the last snapshot (see needless), what makes the next one due, and as
-// much again while that is written. Beyond it new entries have to wait. It is no less than
-// what may be admitted at a time, and 0, for no bound, where there are no snapshots.
+// maxApplied bounds the bytes of all applied entries in the log. It is three times maxLog:
+//
+//	1  entries kept before the last snapshot (see compactionIndex)
+//	1  entries behind it, until the next snapshot is due
+//	1  entries that are applied while that snapshot is written
+//
+// Beyond the bound new entries wait. It is at least maxPendingBytes, so that whatever may be
+// admitted at a time fits. It is 0, which means no bound, where no snapshots are taken.
 func (p SnapshotPolicy) maxApplied(snapshotBytes, maxPendingBytes int64) int64 {
 	if p.MaxRaftState < 0 {
 		return 0
@@ -38,41 +42,45 @@ func (p SnapshotPolicy) maxApplied(snapshotBytes, maxPendingBytes int64) int64 {
 	return max(3*p.maxLog(snapshotBytes), maxPendingBytes)
 }
 
-// snapshotUrgent tells whether the log has used up two thirds of its bound: those that
-// are there when a snapshot becomes due (see maxApplied).
+// snapshotUrgent tells whether the applied log fills more than two thirds of its bound. By
+// then a snapshot was due (see maxApplied), and writing it has taken long.
 func (r *Replica[W]) snapshotUrgent() bool {
 	bound := r.MaxAppliedBytes()
 	return bound > 0 && int64(r.core.AppliedBytes()) > bound/3*2
 }
 
-// spread is how much earlier a member takes its next snapshot, up to half of max: another
-// part on each member and each time. All members have the same log, so without it all
-// would write their snapshots at the same moment, again and again, and no majority
-// would be free of that.
-func spread(id raft.NodeID, last raft.Index, max int64) int64 {
-	// The finalizer of splitmix64 (Steele, Lea and Flood 2014) makes any two numbers differ.
+// spread returns by how many bytes a member takes its next snapshot earlier than limit: 0 to
+// limit/2, different for each member and each snapshot. All members have the same log.
+// Without this they would write their snapshots at the same time, and a majority would be
+// slow at once.
+func spread(id raft.NodeID, last raft.Index, limit int64) int64 {
+	// The finalizer of splitmix64 (Steele, Lea and Flood 2014) spreads similar inputs.
 	x := uint64(id)<<48 ^ uint64(last)
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	x ^= x >> 31
-	return int64(x % uint64(max/2+1))
+	return int64(x % uint64(limit/2+1))
 }
 
-// needless returns up to where no entry is needed any more, now that there is a new
-// snapshot. A part of the log before it stays, a quarter of what there may be behind
-// it, for followers that are a little behind: entries are cheaper than a snapshot. For
-// one that is further behind and follows, as much stays as there may be: most of all
-// for one that a snapshot is on its way to, since by the time that it has that one
-// it needs the entries since. Without them it would need the next snapshot, and so on:
-// which can still be where more than that is committed while one snapshot is saved.
-func (r *Replica[W]) needless() raft.Index {
-	most := r.policy.maxLog(r.snapshotBytes)
-	keep := r.core.FirstIndexWithin(int(most/4), r.snapshot.Index)
-	furthest := r.core.FirstIndexWithin(int(most), r.snapshot.Index)
+// compactionIndex returns the index up to which the log may be dropped after a new snapshot.
+// The entries behind the snapshot stay. Some before it stay too, since sending entries is
+// cheaper than sending a snapshot:
+//
+//   - a quarter of maxLog, for any follower that is a little behind;
+//   - up to maxLog, for a follower that answers and is further behind. One that is just being
+//     sent a snapshot needs the entries after that snapshot when it has it. If they were gone
+//     it would need the next snapshot, and so on for ever.
+//
+// A follower still needs another snapshot where more than maxLog is committed while it saves
+// one.
+func (r *Replica[W]) compactionIndex() raft.Index {
+	limit := r.policy.maxLog(r.snapshotBytes)
+	keep := r.core.FirstIndexWithin(int(limit/4), r.snapshot.Index) // the first entry kept
+	furthest := r.core.FirstIndexWithin(int(limit), r.snapshot.Index)
 	status := r.core.Status()
 	for _, p := range status.Peers {
-		next := max(p.Match, r.sent[p.ID]) + 1
-		if p.Active && next >= status.FirstIndex { // else nothing that is here helps it
+		next := max(p.Match, r.snapshotsSent[p.ID]) + 1
+		if p.Active && next >= status.FirstIndex { // otherwise it needs a snapshot anyway
 			keep = min(keep, max(next, furthest))
 		}
 	}

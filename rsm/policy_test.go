@@ -111,7 +111,7 @@ func submitted(r *Replica[int]) (log int64, want *raft.SnapshotMeta) {
 	for want == nil {
 		want = settle(r, r.Turn(Events[int]{Submits: []Submission[int]{{Data: make([]byte, 100)}}}, 1<<40))
 	}
-	return r.sinceBytes, want
+	return r.bytesSinceSnapshot, want
 }
 
 func TestASnapshotIsDueByTheSizeOfTheLastOne(t *testing.T) {
@@ -135,7 +135,7 @@ func TestASnapshotIsDueByTheSizeOfTheLastOne(t *testing.T) {
 	between("after a large one", log, 50_000)
 
 	r.SnapshotDone(*want, 0, false)
-	r.pause = 0
+	r.snapshotPause = 0
 	before := log
 	if log, want = submitted(r); log > before+200 {
 		t.Errorf("after one that failed the next is wanted of %d bytes of log, want at once, of about %d", log, before)

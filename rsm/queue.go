@@ -8,11 +8,10 @@ import (
 	"balsa.example/raft"
 )
 
-// queue hands tasks from the loop to one other goroutine, which takes all that
-// wait at once. It needs no bound of its own: the entries that wait for the disk are bounded
-// by raft.Config.MaxUnstableBytes, those that wait to be applied by MaxPendingBytes and
-// MaxUnappliedBytes. What else waits for the disk comes with an election or the end of a
-// snapshot, and is small.
+// queue hands tasks from the loop to one other goroutine, which takes all that wait at once.
+// It needs no bound of its own. The core bounds the entries that wait: for the disk by
+// raft.Config.MaxUnstableBytes, to be applied by MaxPendingBytes and MaxUnappliedBytes. Other
+// tasks come with an election or the end of a snapshot, and are small.
 type queue[T any] struct {
 	wake   wake.Signal
 	mu     sync.Mutex
@@ -52,20 +51,19 @@ type inbox[W any] struct {
 	wake   wake.Signal
 	mu     sync.Mutex
 	events Events[W]
-	// submitBytes and messageBytes are about the sizes of events.Submits and Messages: what
-	// clients send must not keep out what members do.
+	// submitBytes and messageBytes are about the sizes of events.Submits and Messages. They
+	// are bounded apart, so that operations cannot keep out messages.
 	submitBytes, messageBytes int
 	closed                    bool
 }
 
-// Bounds on what may wait for the loop. It empties the inbox at each turn, so that
-// they are reached only when it cannot keep up at all. Beyond them there is only what
-// each replica or member causes one of at a time: ends of snapshots, and what of the log is
-// durable or applied.
+// Bounds on what may wait for the loop. It empties the inbox in each turn, so they are
+// reached only when it cannot keep up at all. Not bounded are events of which a replica or
+// member causes only one at a time: ends of snapshots, and the progress of disk and apply.
 const (
-	maxInboxWaiters     = 1 << 16 // in each list of those who wait
+	maxInboxWaiters     = 1 << 16 // in each list of callers that wait
 	maxInboxMessages    = 1 << 14
-	maxInboxBytes       = 64 << 20 // of operations, and of messages; one more may be larger
+	maxInboxBytes       = 64 << 20 // of operations, and of messages; the last may exceed it
 	maxInboxUnreachable = 1 << 8
 )
 
@@ -75,10 +73,12 @@ func (b *inbox[W]) addSubmit(s Submission[W]) error {
 
 func (b *inbox[W]) addRead(q ReadRequest[W]) error { return addTo(b, &b.events.Reads, q, 0) }
 
-func (b *inbox[W]) addOffer(o Offer[W]) error { return addTo(b, &b.events.Offers, o, 0) }
+func (b *inbox[W]) addSnapshotOffer(o SnapshotOffer[W]) error {
+	return addTo(b, &b.events.SnapshotOffers, o, 0)
+}
 
-// ask runs f on the loop, or with nil when there is none any more. On error, when too
-// many ask, it does not run.
+// ask runs f on the loop, or here with nil when the loop has ended. If it returns an error,
+// because too many wait, f does not run.
 func (b *inbox[W]) ask(f func(*Replica[W])) error {
 	err := addTo(b, &b.events.Calls, f, 0)
 	if err == ErrStopped {
@@ -88,8 +88,8 @@ func (b *inbox[W]) ask(f func(*Replica[W])) error {
 	return err
 }
 
-// addTo adds to one of the lists of b that hold somebody who waits; bytes are those of an
-// operation.
+// addTo adds x to one of the lists of b that hold a caller that waits. bytes is the size of
+// an operation, else 0.
 func addTo[W, T any](b *inbox[W], list *[]T, x T, bytes int) error {
 	b.mu.Lock()
 	closed, full := b.closed, len(*list) >= maxInboxWaiters || bytes > 0 && b.submitBytes >= maxInboxBytes
@@ -131,7 +131,7 @@ func messageBytes(m raft.Message) int {
 	return bytes
 }
 
-// addUnreachable takes a hint, of which there is one for each member.
+// addUnreachable adds a hint, unless there is one for this member already.
 func (b *inbox[W]) addUnreachable(id raft.NodeID) {
 	b.mu.Lock()
 	if list := b.events.Unreachable; !b.closed && len(list) < maxInboxUnreachable && !slices.Contains(list, id) {
@@ -155,9 +155,9 @@ func (b *inbox[W]) addApplied(index raft.Index) {
 	b.wake.Set()
 }
 
-// call runs f on the loop with the replica, or with nil, perhaps here, when there
-// is none any more. It is for what the replica itself waits for, like the end of a
-// snapshot; what others ask for goes by ask.
+// call runs f on the loop with the replica, or with nil when the loop has ended, perhaps
+// here. It is not bounded, so it is only for what the replica itself asked for, like the end
+// of a snapshot. Calls of others go through ask.
 func (b *inbox[W]) call(f func(*Replica[W])) {
 	b.mu.Lock()
 	closed := b.closed
@@ -172,7 +172,7 @@ func (b *inbox[W]) call(f func(*Replica[W])) {
 	b.wake.Set()
 }
 
-// take returns all that gathered. It uses the space of those who were taken before.
+// take returns all events that gathered. It reuses the memory of those taken before.
 func (b *inbox[W]) take(before Events[W]) Events[W] {
 	before.reset()
 	b.mu.Lock()

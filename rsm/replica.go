@@ -10,60 +10,62 @@ import (
 	"balsa.example/raft"
 )
 
-// Replica is the pure part of a replicated state machine: the Raft core, the
-// Submits and reads that wait for their fate, the apply cursor, and the policy of
-// snapshots. Like the core it takes Events and returns Effects (see Turn); a Node runs
-// it over goroutines, the simulator over an event heap.
+// Replica is the pure part of a replicated state machine: the Raft core, the Submits and
+// reads that wait, how far the log is applied, and the policy of snapshots. Like the core
+// it takes Events and returns Effects (see Turn). A Node runs it over goroutines, the
+// simulator over an event heap.
 //
-// W is the shell's handle of somebody who waits. Every W given in Events comes back
-// exactly once: in Command.Waiter, in Fates, or from Drain.
+// W is the shell's handle of a caller that waits. Every W given in Events comes back
+// exactly once: in Command.Waiter, in Completions, or from Drain.
 type Replica[W any] struct {
 	core   *raft.Raft
 	id     raft.NodeID
 	policy SnapshotPolicy
-	// maxPendingBytes is raft.Config's.
+	// maxPendingBytes is raft.Config.MaxPendingBytes.
 	maxPendingBytes int64
 
 	submits submits[W]
 
-	asked        map[raft.ReadID][]W
-	ready        []readyRead[W] // the index is known but not applied
-	waitingReads int            // in asked and ready
+	indexReads   map[raft.ReadID][]W // the core has not yet named their index
+	readyReads   []readyRead[W]      // their index is known but not applied
+	waitingReads int                 // the number of callers in indexReads and readyReads
 
-	handed  raft.Index // given out for applying
-	applied raft.Index
+	// applied <= applying: the state machine reflects the entries up to applied; it was
+	// given those up to applying.
+	applied, applying raft.Index
 
-	snapshot      raft.SnapshotMeta // the newest durable one
-	snapshotBytes int64             // its size
-	sinceBytes    int64             // of the log behind it that was handed out
-	saving        bool              // one, own or received: only one at a time
-	offers        []Offer[W]        // to be answered
-	// sent is up to where the snapshot goes, at least, that was sent last to a member.
-	sent  map[raft.NodeID]raft.Index
-	pause int // ticks until the next own one, after one that failed
-	// obsolete is up to where no entry is needed any more, and compacted is how much of
-	// that was dropped.
+	snapshot           raft.SnapshotMeta // the newest durable snapshot
+	snapshotBytes      int64             // the size of its data
+	bytesSinceSnapshot int64             // the size of the entries behind it up to applying
+	savingSnapshot     bool              // one is being saved, own or received: one at a time
+	snapshotOffers     []SnapshotOffer[W]
+	// snapshotsSent has for each member a lower bound of the index of the snapshot that was
+	// sent to it last.
+	snapshotsSent map[raft.NodeID]raft.Index
+	snapshotPause int // ticks until the next own snapshot, after one that failed
+	// Entries up to obsolete are needed no more; those up to compacted were dropped.
+	// compacted <= obsolete.
 	obsolete, compacted raft.Index
 
 	comparison comparison
 
 	// For the next Effects.
-	messages []raft.Message
-	compact  raft.Index
-	check    bool // DiskTask.Check of the next turn
-	fates    []Fate[W]
-	refused  []error
+	messages    []raft.Message
+	compact     raft.Index
+	check       bool // DiskTask.Check
+	completions []Completion[W]
+	refused     []error
 }
 
-// Bounds on what waits at a time: Submits and reads, each, and snapshots that arrive, of
-// which a leader sends one.
+// Bounds on what waits at a time. maxWaiting is for Submits and for reads, each.
+// maxSnapshotOffers is small, since a leader sends one snapshot at a time to a member.
 const (
-	maxWaiting = 1 << 18
-	maxOffers  = 16
+	maxWaiting        = 1 << 18
+	maxSnapshotOffers = 16
 )
 
-// snapshotRetryTicks is how long a failed snapshot is left alone: an attempt costs
-// the writing of the whole state, and a full disk does not get space at once.
+// snapshotRetryTicks is how long a replica waits after a snapshot that failed: each attempt
+// writes the whole state, and a full disk rarely gets space soon.
 const snapshotRetryTicks = 100
 
 type readyRead[W any] struct {
@@ -72,7 +74,7 @@ type readyRead[W any] struct {
 }
 
 // NewReplica returns a replica that begins from s. Its state machine must reflect
-// s.Snapshot, whose data is so many bytes.
+// s.Snapshot. snapshotBytes is the size of that snapshot's data.
 func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshotBytes int64) (*Replica[W], error) {
 	core, err := raft.New(cfg, s)
 	if err != nil {
@@ -80,31 +82,31 @@ func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshot
 	}
 	r := &Replica[W]{
 		core: core, id: cfg.ID, policy: p, maxPendingBytes: int64(cfg.MaxPendingBytes),
-		asked: map[raft.ReadID][]W{}, sent: map[raft.NodeID]raft.Index{},
-		handed: s.Snapshot.Index, applied: s.Snapshot.Index,
+		indexReads: map[raft.ReadID][]W{}, snapshotsSent: map[raft.NodeID]raft.Index{},
+		applying: s.Snapshot.Index, applied: s.Snapshot.Index,
 	}
-	r.saved(s.Snapshot, snapshotBytes)
+	r.setSnapshot(s.Snapshot, snapshotBytes)
 	return r, nil
 }
 
 func (r *Replica[W]) submit(s Submission[W]) {
 	switch {
 	case r.comparison.alarm:
-		r.end(s.Waiter, ErrAlarm)
+		r.complete(s.Waiter, ErrAlarm)
 		return
 	case r.submits.len() >= maxWaiting:
-		r.end(s.Waiter, ErrBusy)
+		r.complete(s.Waiter, ErrBusy)
 		return
 	}
 	switch index, err := r.core.Propose(s.Data); err {
 	case nil:
 		r.submits.add(r.core.Term(), index, s.Waiter)
 	case raft.ErrBusy, raft.ErrTransferring:
-		r.end(s.Waiter, ErrBusy)
+		r.complete(s.Waiter, ErrBusy)
 	case raft.ErrTooLarge:
-		r.end(s.Waiter, ErrTooLarge)
+		r.complete(s.Waiter, ErrTooLarge)
 	default:
-		r.end(s.Waiter, r.notLeader())
+		r.complete(s.Waiter, r.notLeader())
 	}
 }
 
@@ -119,7 +121,7 @@ func (r *Replica[W]) receive(m raft.Message) {
 }
 
 func (r *Replica[W]) onApplied(index raft.Index) {
-	r.core.Applied(min(index, r.handed))
+	r.core.Applied(min(index, r.applying))
 	r.applied = max(r.applied, index)
 	r.releaseReads()
 }
@@ -135,38 +137,38 @@ func (r *Replica[W]) TransferLeadership(to raft.NodeID) error {
 	return r.core.TransferLeadership(to)
 }
 
-// SnapshotReceived answers an Offer that was to be saved: its data, so many bytes, is
-// durable (ok) or was given up.
+// SnapshotReceived reports the end of a snapshot whose offer was accepted: its data, of the
+// given size, is durable (ok), or it was given up.
 func (r *Replica[W]) SnapshotReceived(m *raft.InstallSnapshot, bytes int64, ok bool) {
-	r.saving = false
+	r.savingSnapshot = false
 	if !ok {
 		r.check = true
 		return
 	}
 	if m.Meta.Index > r.snapshot.Index {
-		r.saved(m.Meta, bytes)
+		r.setSnapshot(m.Meta, bytes)
 	}
 	r.receive(m)
 }
 
-// SnapshotDone answers TakeSnapshot: its data, so many bytes, is durable (ok) or was
-// given up.
+// SnapshotDone reports the end of ApplyTask.TakeSnapshot: its data, of the given size, is
+// durable (ok), or it was given up.
 func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, bytes int64, ok bool) {
-	r.saving = false
+	r.savingSnapshot = false
 	if !ok {
-		r.pause, r.check = snapshotRetryTicks, true
+		r.snapshotPause, r.check = snapshotRetryTicks, true
 		return
 	}
 	if meta.Index <= r.snapshot.Index {
 		return
 	}
-	r.saved(meta, bytes)
-	r.obsolete = r.needless()
+	r.setSnapshot(meta, bytes)
+	r.obsolete = r.compactionIndex()
 	r.compactLog()
 }
 
-// compactLog drops what is obsolete of the log. What is not on the own disk yet stays
-// until it is: the state, and so a snapshot, may be ahead of that.
+// compactLog drops the obsolete entries. Those that are not on the own disk yet stay until
+// they are: the state machine, and so a snapshot, may be ahead of the own disk.
 func (r *Replica[W]) compactLog() {
 	if to := min(r.obsolete, r.core.Durable()); to > r.compacted {
 		r.compacted, r.compact = to, to
@@ -174,33 +176,34 @@ func (r *Replica[W]) compactLog() {
 	}
 }
 
-// saved takes note of a new last snapshot.
-func (r *Replica[W]) saved(meta raft.SnapshotMeta, bytes int64) {
+// setSnapshot records the newest durable snapshot.
+func (r *Replica[W]) setSnapshot(meta raft.SnapshotMeta, bytes int64) {
 	r.snapshot, r.snapshotBytes = meta, bytes
-	r.sinceBytes = int64(r.core.BytesBetween(meta.Index+1, r.handed))
+	r.bytesSinceSnapshot = int64(r.core.BytesBetween(meta.Index+1, r.applying))
 	r.core.LimitLog(int(r.MaxAppliedBytes()))
 }
 
-// MaxAppliedBytes bounds the applied part of the log, in the measure of raft.Entry.Size;
-// 0: it has no bound. Beyond it new entries wait until a snapshot is done.
+// MaxAppliedBytes bounds the applied part of the log, in the measure of raft.Entry.Size.
+// 0 means no bound. Beyond it new entries wait until a snapshot is done.
 func (r *Replica[W]) MaxAppliedBytes() int64 {
 	return r.policy.maxApplied(r.snapshotBytes, r.maxPendingBytes)
 }
 
-// Leader is whom this replica follows, itself if it leads, raft.None if unknown.
+// Leader is the leader of the present term, raft.None if it is not known.
 func (r *Replica[W]) Leader() raft.NodeID { return r.core.Leader() }
 
-// Status returns a picture of the replica.
+// Status returns the state of the replica.
 func (r *Replica[W]) Status() Status {
 	return Status{
 		Status: r.core.Status(), LogBytes: int64(r.core.LogBytes()),
 		Snapshot: r.snapshot, Pending: r.submits.len(), Alarm: r.comparison.alarm,
-		Diverged: slices.Sorted(maps.Keys(r.comparison.odd)),
+		Diverged: slices.Sorted(maps.Keys(r.comparison.divergedPeers)),
 	}
 }
 
-// handOut matches committed entries with those who wait for them.
-func (r *Replica[W]) handOut(entries []raft.Entry) []Command[W] {
+// takeCommitted turns committed entries into commands for the state machine, each with the
+// Submit that waits for it. Submits whose place another entry took are completed.
+func (r *Replica[W]) takeCommitted(entries []raft.Entry) []Command[W] {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -212,61 +215,66 @@ func (r *Replica[W]) handOut(entries []raft.Entry) []Command[W] {
 				c.Waiter, c.HasWaiter = s.waiter, true
 				return
 			}
-			r.end(s.waiter, r.notLeader())
+			r.complete(s.waiter, r.notLeader())
 		})
-		r.handed = e.Index
-		r.sinceBytes += int64(e.Size())
+		r.applying = e.Index
+		r.bytesSinceSnapshot += int64(e.Size())
 		commands = append(commands, c)
 	}
 	return commands
 }
 
-// onRestore ends the Submits that a snapshot decides. One whose place it covers may
-// have been executed, unless its term is later than the last that the snapshot
-// holds; one behind it, of an earlier term, never will be.
+// onRestore completes the Submits whose outcome a snapshot from the leader decides:
+//
+//   - index and term are not beyond the snapshot's: the operation may have been executed;
+//   - the index is covered, the term is later than the snapshot's: it was not executed,
+//     since terms never fall along a log;
+//   - the index is behind the snapshot, the term is earlier than its term: it never will be
+//     executed, for the same reason.
 func (r *Replica[W]) onRestore(meta raft.SnapshotMeta) {
-	r.handed, r.sinceBytes = meta.Index, 0
+	r.applying, r.bytesSinceSnapshot = meta.Index, 0
 	r.submits.committed(meta.Index, meta.Term, func(s submit[W]) {
 		if s.index <= meta.Index && s.term <= meta.Term {
-			r.end(s.waiter, ErrUnknown)
+			r.complete(s.waiter, ErrUnknown)
 			return
 		}
-		r.end(s.waiter, r.notLeader())
+		r.complete(s.waiter, r.notLeader())
 	})
 }
 
-// offer takes note of a snapshot that begins to arrive.
-func (r *Replica[W]) offer(o Offer[W]) {
-	if len(r.offers) >= maxOffers {
-		r.end(o.Waiter, ErrBusy)
+// offer queues a snapshot that begins to arrive, for answerSnapshotOffers.
+func (r *Replica[W]) offer(o SnapshotOffer[W]) {
+	if len(r.snapshotOffers) >= maxSnapshotOffers {
+		r.complete(o.Waiter, ErrBusy)
 		return
 	}
-	r.offers = append(r.offers, o)
+	r.snapshotOffers = append(r.snapshotOffers, o)
 }
 
-// answerOffers says of snapshots that arrive, in their order, what to do with them.
-func (r *Replica[W]) answerOffers() {
-	for len(r.offers) > 0 {
-		m, err := r.offers[0].Message, error(nil)
+// answerSnapshotOffers completes the offers in their order, until one must wait for the
+// snapshot that is being saved.
+func (r *Replica[W]) answerSnapshotOffers() {
+	for len(r.snapshotOffers) > 0 {
+		m, err := r.snapshotOffers[0].Message, error(nil)
 		switch {
 		case CheckSnapshot(m) != nil:
 			err = CheckSnapshot(m)
 		case m.Meta.Index <= r.core.Status().Commit:
-			err = ErrNotNeeded // the answer to the message tells the leader so
-		case r.saving:
+			err = ErrSnapshotNotNeeded // the core's reply to the message will tell the leader
+		case r.savingSnapshot:
 			return
 		default:
-			r.saving = true
+			r.savingSnapshot = true
 		}
-		r.end(r.offers[0].Waiter, err)
-		r.offers = r.offers[1:]
+		r.complete(r.snapshotOffers[0].Waiter, err)
+		r.snapshotOffers = r.snapshotOffers[1:]
 	}
 }
 
-// CheckSnapshot refuses a snapshot from beyond the term of its sender. That can be had
-// by a leader that was deposed: its successor's snapshot is stored already, and the
-// message that says so not yet handled. Those who still follow it could not take it,
-// for no log has an entry of a term that its node has not reached.
+// CheckSnapshot refuses a snapshot of a later term than its sender's. An old leader can
+// have one: it has stored its successor's snapshot, and not yet handled the message that
+// tells of the new term. Members of the old term cannot take such a snapshot, since no log
+// may hold an entry of a term that its node has not reached.
 func CheckSnapshot(m *raft.InstallSnapshot) error {
 	if m.Meta.Term > m.Term {
 		return fmt.Errorf("snapshot %s is of a later term than its sender, which is in %d", m.Meta, m.Term)
@@ -274,64 +282,70 @@ func CheckSnapshot(m *raft.InstallSnapshot) error {
 	return nil
 }
 
-// wantSnapshot begins a snapshot when the applied log behind the last one has outgrown
-// its bound.
-func (r *Replica[W]) wantSnapshot() *raft.SnapshotMeta {
-	if r.policy.MaxRaftState < 0 || r.saving || r.pause > 0 || r.handed <= r.snapshot.Index {
+// snapshotDue returns the meta of a snapshot to take, if the applied log behind the last
+// one has outgrown its bound.
+func (r *Replica[W]) snapshotDue() *raft.SnapshotMeta {
+	if r.policy.MaxRaftState < 0 || r.savingSnapshot || r.snapshotPause > 0 || r.applying <= r.snapshot.Index {
 		return nil
 	}
-	most := r.policy.maxLog(r.snapshotBytes)
-	if r.sinceBytes <= most-spread(r.id, r.snapshot.Index, most) {
+	limit := r.policy.maxLog(r.snapshotBytes)
+	if r.bytesSinceSnapshot <= limit-spread(r.id, r.snapshot.Index, limit) {
 		return nil
 	}
-	term, ok := r.core.TermAt(r.handed)
+	term, ok := r.core.TermAt(r.applying)
 	if !ok {
 		return nil
 	}
-	r.saving = true
-	return &raft.SnapshotMeta{Index: r.handed, Term: term, Configuration: r.core.ConfigurationAt(r.handed)}
+	r.savingSnapshot = true
+	return &raft.SnapshotMeta{Index: r.applying, Term: term, Configuration: r.core.ConfigurationAt(r.applying)}
 }
 
-// askReads asks for one index per mode for all reads of a turn.
-func (r *Replica[W]) askReads(reads []ReadRequest[W], now raft.Instant) {
-	var byMode [2][]W
+// beginReads asks the core for one index for all reads of a turn that have the same mode.
+func (r *Replica[W]) beginReads(reads []ReadRequest[W], now raft.Instant) {
+	var byIndex, byLease []W
 	for i, q := range reads {
-		if r.waitingReads+i >= maxWaiting {
-			r.end(q.Waiter, ErrBusy)
-			continue
+		switch {
+		case r.waitingReads+i >= maxWaiting:
+			r.complete(q.Waiter, ErrBusy)
+		case q.Mode == raft.ReadByLease:
+			byLease = append(byLease, q.Waiter)
+		default:
+			byIndex = append(byIndex, q.Waiter)
 		}
-		byMode[q.Mode] = append(byMode[q.Mode], q.Waiter)
 	}
-	for mode, waiters := range byMode {
-		if len(waiters) == 0 {
-			continue
-		}
-		id, err := r.core.ReadIndex(now, raft.ReadMode(mode))
-		if err != nil {
-			if err = ErrBusy; r.core.Leader() == raft.None {
-				err = r.notLeader()
-			}
-			for _, w := range waiters {
-				r.end(w, err)
-			}
-			continue
-		}
-		r.asked[id] = waiters
-		r.waitingReads += len(waiters)
+	r.readIndex(byIndex, raft.ReadByIndex, now)
+	r.readIndex(byLease, raft.ReadByLease, now)
+}
+
+func (r *Replica[W]) readIndex(waiters []W, mode raft.ReadMode, now raft.Instant) {
+	if len(waiters) == 0 {
+		return
 	}
+	id, err := r.core.ReadIndex(now, mode)
+	if err != nil {
+		if err = ErrBusy; r.core.Leader() == raft.None {
+			err = r.notLeader()
+		}
+		for _, w := range waiters {
+			r.complete(w, err)
+		}
+		return
+	}
+	r.indexReads[id] = waiters
+	r.waitingReads += len(waiters)
 }
 
 func (r *Replica[W]) endReads(reads []raft.ReadState) {
 	for _, read := range reads {
-		waiters := r.asked[read.ID]
-		delete(r.asked, read.ID)
+		waiters := r.indexReads[read.ID]
+		delete(r.indexReads, read.ID)
 		for _, w := range waiters {
 			if read.OK {
-				r.ready = append(r.ready, readyRead[W]{read.Index, w})
+				r.readyReads = append(r.readyReads, readyRead[W]{read.Index, w})
 				continue
 			}
 			r.waitingReads--
-			r.end(w, r.notLeader())
+			r.complete(w, r.notLeader())
 		}
 	}
 	if len(reads) > 0 {
@@ -340,30 +354,33 @@ func (r *Replica[W]) endReads(reads []raft.ReadState) {
 }
 
 func (r *Replica[W]) releaseReads() {
-	kept := r.ready[:0]
-	for _, read := range r.ready {
+	kept := r.readyReads[:0]
+	for _, read := range r.readyReads {
 		if read.index <= r.applied {
 			r.waitingReads--
-			r.end(read.waiter, nil)
+			r.complete(read.waiter, nil)
 		} else {
 			kept = append(kept, read)
 		}
 	}
-	clear(r.ready[len(kept):])
-	r.ready = kept
+	clear(r.readyReads[len(kept):])
+	r.readyReads = kept
 }
 
-func (r *Replica[W]) end(w W, err error) { r.fates = append(r.fates, Fate[W]{w, err}) }
+func (r *Replica[W]) complete(w W, err error) {
+	r.completions = append(r.completions, Completion[W]{w, err})
+}
 
 func (r *Replica[W]) notLeader() error {
 	leader := r.core.Leader()
 	if r.core.Role() == raft.Leader {
-		leader = raft.None // its own loss of a place says nothing of who leads next
+		leader = raft.None // "not the leader" must not name this replica as the leader
 	}
 	return &NotLeaderError{Leader: leader}
 }
 
-// Drain returns everybody who still waits, for a shell that stops with ev not taken.
+// Drain returns all who still wait, those in ev included: events that a shell which stops
+// has not given to Turn.
 func (r *Replica[W]) Drain(ev Events[W]) []W {
 	waiters := r.submits.drain()
 	for _, s := range ev.Submits {
@@ -372,19 +389,19 @@ func (r *Replica[W]) Drain(ev Events[W]) []W {
 	for _, q := range ev.Reads {
 		waiters = append(waiters, q.Waiter)
 	}
-	for _, o := range append(r.offers, ev.Offers...) {
+	for _, o := range append(r.snapshotOffers, ev.SnapshotOffers...) {
 		waiters = append(waiters, o.Waiter)
 	}
-	for id, asked := range r.asked {
-		waiters = append(waiters, asked...)
-		delete(r.asked, id)
+	for id, reading := range r.indexReads {
+		waiters = append(waiters, reading...)
+		delete(r.indexReads, id)
 	}
-	for _, read := range r.ready {
+	for _, read := range r.readyReads {
 		waiters = append(waiters, read.waiter)
 	}
-	for _, f := range r.fates {
-		waiters = append(waiters, f.Waiter)
+	for _, c := range r.completions {
+		waiters = append(waiters, c.Waiter)
 	}
-	r.offers, r.ready, r.fates = nil, nil, nil
+	r.snapshotOffers, r.readyReads, r.completions = nil, nil, nil
 	return waiters
 }

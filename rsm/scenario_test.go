@@ -294,7 +294,7 @@ func TestLeaseReadsAskNobody(t *testing.T) {
 		leader := c.leaseholder()
 		atOnce := func(id raft.NodeID) bool {
 			answers := make(chan error, 1)
-			c.nodes[id].ReadFunc(rsm.ReadLease, func(err error) { answers <- err })
+			c.nodes[id].ReadFunc(raft.ReadByLease, func(err error) { answers <- err })
 			select {
 			case err := <-answers:
 				if err != nil {
@@ -322,7 +322,7 @@ func TestLeaseReadsAskNobody(t *testing.T) {
 		c.incAt(next)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := c.nodes[leader].Read(ctx, rsm.ReadLease); err == nil {
+		if err := c.nodes[leader].Read(ctx, raft.ReadByLease); err == nil {
 			t.Error("a leader answers by its lease although another has been elected")
 		}
 	})
@@ -341,7 +341,7 @@ func TestLeaseReadsWaitForWhatIsCommitted(t *testing.T) {
 			t.Fatalf("another replica holds %d", got)
 		}
 		read := make(chan error, 1)
-		c.nodes[leader].ReadFunc(rsm.ReadLease, func(err error) { read <- err })
+		c.nodes[leader].ReadFunc(raft.ReadByLease, func(err error) { read <- err })
 		time.Sleep(100 * time.Millisecond)
 		select {
 		case err := <-read:

@@ -6,27 +6,27 @@ import (
 	"balsa.example/raft"
 )
 
-// sharedLease is a Node's Lease, and how far its state machine is, for whoever wants to
-// read: the loop sets the one, the apply goroutine the other.
+// sharedLease is a Node's Lease and applied index, for the goroutines of readers. The loop
+// sets the lease, the apply goroutine the index.
 type sharedLease struct {
-	lease   atomic.Pointer[Lease] // nil: there is none
+	lease   atomic.Pointer[Lease] // nil: there is no lease
 	applied atomic.Uint64
 }
 
-// set makes l the lease. Its two parts belong together: the commit index of another lease
-// might lack what was acknowledged by others meanwhile.
+// set makes l the lease. Its two fields are replaced together: with the commit index of an
+// older lease, reads could miss what another leader acknowledged in between.
 func (s *sharedLease) set(l Lease) {
 	switch old := s.lease.Load(); {
 	case l.Until == 0:
 		s.lease.Store(nil)
 	case old == nil || *old != l:
-		fresh := l // or each call would allocate
+		fresh := l // a copy that escapes, so that other calls do not allocate
 		s.lease.Store(&fresh)
 	}
 }
 
-// serves is Lease.Serves for a read that was asked for before the call. The clock is read
-// after the lease: what it shows is a time at which that one was known.
+// serves is Lease.Serves for a read that began before the call. The clock is read after the
+// lease was loaded.
 func (s *sharedLease) serves(now func() raft.Instant) bool {
 	l := s.lease.Load()
 	return l != nil && l.Serves(now(), raft.Index(s.applied.Load()))

@@ -4,17 +4,17 @@ package rsm
 
 import "balsa.example/raft"
 
-// submits are those who wait for the entry that they proposed, by place. A place
-// is an index and a term: the same index may have been proposed in several terms
-// by a leader that lost its entries and came back.
+// submits are the Submits whose entries are not known to be committed or replaced. An entry
+// is identified by its index and term: a leader that loses its entries and is elected again
+// proposes other entries at the same indexes.
 type submits[W any] struct {
-	// terms are the terms that this replica led and in which somebody waits still, by
-	// rising term: rarely more than one.
+	// terms has one element for each term in which this replica led and of which a Submit
+	// still waits, in rising order. There is rarely more than one.
 	terms []submitsOfTerm[W]
-	count int
+	count int // of all terms
 }
 
-// submitsOfTerm are those of one term, by rising index.
+// submitsOfTerm are the Submits of one term, by rising index.
 type submitsOfTerm[W any] struct {
 	term raft.Term
 	list []submit[W]
@@ -35,10 +35,12 @@ func (s *submits[W]) add(term raft.Term, index raft.Index, w W) {
 	s.count++
 }
 
-// committed removes those whose fate the commit of an entry of the given term at
-// index decides, and calls end for each: all at or below index, and all of earlier
-// terms wherever they are. Behind a committed entry no log that ever leads holds one
-// of an earlier term, because terms never fall along a log.
+// committed says that the entry at index is committed and has the given term. It removes
+// the Submits whose outcome that decides, and calls end for each:
+//
+//   - those at or below index: the committed log up to there is known;
+//   - those of an earlier term, at any index: terms never fall along a log, so no entry of
+//     an earlier term can follow the committed one.
 func (s *submits[W]) committed(index raft.Index, term raft.Term, end func(submit[W])) {
 	kept := s.terms[:0]
 	for _, t := range s.terms {
@@ -49,7 +51,7 @@ func (s *submits[W]) committed(index raft.Index, term raft.Term, end func(submit
 		}
 		clear(t.list[:n])
 		s.count -= n
-		// The last list keeps its space for those to come.
+		// The list of the last term stays even when it is empty, to reuse its memory.
 		if t.list = t.list[n:]; len(t.list) > 0 || t.term == s.terms[len(s.terms)-1].term {
 			kept = append(kept, t)
 		}

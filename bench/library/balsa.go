@@ -82,7 +82,7 @@ func (r *balsaReplica) put(ctx context.Context, key string, value []byte) error 
 }
 
 func (r *balsaReplica) get(ctx context.Context, key string) error {
-	if err := r.node.Read(ctx, rsm.ReadIndex); err != nil {
+	if err := r.node.Read(ctx, raft.ReadByIndex); err != nil {
 		return err
 	}
 	r.table.get(key)

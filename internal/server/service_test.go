@@ -21,7 +21,7 @@ type fakeNode struct {
 	store     *kv.Store
 	submitErr error
 	readErr   error
-	modes     []rsm.ReadMode
+	modes     []raft.ReadMode
 	submitted int
 	hold      bool     // keep results back until release
 	held      []func() // what release calls
@@ -48,7 +48,7 @@ func (n *fakeNode) release() {
 	n.held = nil
 }
 
-func (n *fakeNode) ReadFunc(mode rsm.ReadMode, done func(error)) {
+func (n *fakeNode) ReadFunc(mode raft.ReadMode, done func(error)) {
 	n.modes = append(n.modes, mode)
 	done(n.readErr)
 }
@@ -186,7 +186,7 @@ func TestServiceReadsAsFreshAsAsked(t *testing.T) {
 	for _, c := range []api.Request_Consistency{api.Request_LINEARIZABLE, api.Request_LEASE, api.Request_LOCAL} {
 		ask(t, s, &api.Request{Kind: api.Request_GET, Key: []byte("k"), Consistency: c})
 	}
-	if len(node.modes) != 2 || node.modes[0] != rsm.ReadIndex || node.modes[1] != rsm.ReadLease {
+	if len(node.modes) != 2 || node.modes[0] != raft.ReadByIndex || node.modes[1] != raft.ReadByLease {
 		t.Errorf("the replica was asked for %v", node.modes)
 	}
 	node.readErr = rsm.ErrWrongLeader

@@ -91,7 +91,7 @@ func TestShutdownWaitsForNoSnapshot(t *testing.T) {
 	}()
 	// The replica stops although the snapshots wait, and only then does the disk go on.
 	eventually(t, "the replica does not stop", func() bool {
-		return errors.Is(node.Read(t.Context(), rsm.ReadIndex), rsm.ErrStopped)
+		return errors.Is(node.Read(t.Context(), raft.ReadByIndex), rsm.ErrStopped)
 	})
 	close(disks[follower].released)
 	<-aborted

@@ -15,7 +15,7 @@ import (
 // Replica is what a Handler needs of an rsm.Node.
 type Replica interface {
 	SubmitFunc(op kv.Op, done func(kv.Result, error))
-	ReadFunc(mode rsm.ReadMode, done func(error))
+	ReadFunc(mode raft.ReadMode, done func(error))
 }
 
 // Handler answers requests: it checks them, hands them to the replica, and says truly
@@ -111,13 +111,13 @@ func operation(req *api.Request) kv.Op {
 // get answers from the store as soon as it is fresh enough. Reads leave no trace in
 // the log.
 func (h *Handler) get(req *api.Request, key string, reply func(*api.Reply)) {
-	id, mode := req.Id, rsm.ReadIndex
+	id, mode := req.Id, raft.ReadByIndex
 	switch req.Consistency {
 	case api.Request_LOCAL:
 		reply(h.outcome(id, h.Store.Get(key)))
 		return
 	case api.Request_LEASE:
-		mode = rsm.ReadLease
+		mode = raft.ReadByLease
 	}
 	h.Replica.ReadFunc(mode, func(err error) {
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"balsa.example/api"
 	"balsa.example/internal/service"
 	"balsa.example/kv"
-	"balsa.example/rsm"
+	"balsa.example/raft"
 )
 
 // slow is a replica that takes its time.
@@ -18,7 +18,7 @@ func (s *slow) SubmitFunc(_ kv.Op, done func(kv.Result, error)) {
 	s.finish = append(s.finish, func() { done(kv.Result{}, nil) })
 }
 
-func (s *slow) ReadFunc(_ rsm.ReadMode, done func(error)) {
+func (s *slow) ReadFunc(_ raft.ReadMode, done func(error)) {
 	s.finish = append(s.finish, func() { done(nil) })
 }
 

@@ -101,7 +101,7 @@ func (n *node) receiveSnapshot(m *raft.InstallSnapshot, data []byte, broken bool
 	n.offer(m, func(err error) {
 		n.after(1, func() {
 			switch {
-			case errors.Is(err, rsm.ErrNotNeeded):
+			case errors.Is(err, rsm.ErrSnapshotNotNeeded):
 				n.receive(m)
 				done(nil)
 			case err != nil:

@@ -9,7 +9,6 @@ import (
 	"balsa.example/clerk"
 	"balsa.example/kv"
 	"balsa.example/raft"
-	"balsa.example/rsm"
 )
 
 // client is a program that does operations, some at a time, by one Clerk: each is a pure
@@ -321,9 +320,9 @@ func (w *world) greet(n *node) {
 }
 
 // read asks a node for a read, of which only the checker wants to know.
-func (w *world) read(n *node) { w.readBy(n, pick(w.rand, rsm.ReadIndex, rsm.ReadLease)) }
+func (w *world) read(n *node) { w.readBy(n, pick(w.rand, raft.ReadByIndex, raft.ReadByLease)) }
 
-func (w *world) readBy(n *node, mode rsm.ReadMode) {
+func (w *world) readBy(n *node, mode raft.ReadMode) {
 	n.awake(func() {
 		if n.up() {
 			n.read(&waiter{mode: mode, done: func(kv.Result, error) {}})

@@ -447,7 +447,7 @@ func (k *checker) readEnded(n *node, x *waiter) {
 	if n.applier.Index() < x.floor {
 		k.w.failf("stale read", "%s reads at %d; %d was committed before (mode %d)", n.id, n.applier.Index(), x.floor, x.mode)
 	}
-	if x.mode == rsm.ReadLease && x.asked == k.w.events {
+	if x.mode == raft.ReadByLease && x.asked == k.w.events {
 		k.counts.LeaseReads++
 		if term := k.views[n.id].hard.Term; term < k.reigning {
 			k.w.failf("leases overlap", "%s reads by its lease of term %d, and %s leads term %d",

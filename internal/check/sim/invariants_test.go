@@ -146,7 +146,7 @@ func TestInvariantsCanFail(t *testing.T) {
 		}},
 		{"leases overlap", func(w *world, l, _ *node) {
 			w.check.reigning++
-			w.check.ended(l, &waiter{read: true, mode: rsm.ReadLease, asked: w.events}, nil)
+			w.check.ended(l, &waiter{read: true, mode: raft.ReadByLease, asked: w.events}, nil)
 		}},
 		{"waiters", func(w *world, l, _ *node) {
 			x := &waiter{read: true, done: func(kv.Result, error) {}}

@@ -79,7 +79,7 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	for _, h := range e.Snapshots {
 		n.after(n.w.upTo(n.w.mix.Loop)+1, func() { n.sendSnapshot(h) })
 	}
-	for _, f := range e.Fates {
+	for _, f := range e.Completions {
 		n.end(f.Waiter, kv.Result{}, f.Err)
 	}
 	for _, id := range e.ShutOut {
@@ -111,7 +111,7 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 
 // empty tells whether nothing but a tick has happened.
 func empty(ev *rsm.Events[*waiter]) bool {
-	return ev.Persisted == 0 && ev.Applied == 0 && len(ev.Messages)+len(ev.Submits)+len(ev.Reads)+len(ev.Offers)+len(ev.Unreachable)+len(ev.Calls) == 0
+	return ev.Persisted == 0 && ev.Applied == 0 && len(ev.Messages)+len(ev.Submits)+len(ev.Reads)+len(ev.SnapshotOffers)+len(ev.Unreachable)+len(ev.Calls) == 0
 }
 
 func (n *node) submit(data []byte, x *waiter) {
@@ -123,7 +123,7 @@ func (n *node) submit(data []byte, x *waiter) {
 func (n *node) read(x *waiter) {
 	x.read, x.floor = true, n.w.check.lastCommitted()
 	n.await(x)
-	if x.mode == rsm.ReadLease && n.lease.Serves(n.now(), n.applier.Index()) {
+	if x.mode == raft.ReadByLease && n.lease.Serves(n.now(), n.applier.Index()) {
 		x.asked = n.w.events
 		n.end(x, kv.Result{}, nil)
 		return
@@ -135,7 +135,7 @@ func (n *node) read(x *waiter) {
 func (n *node) offer(m *raft.InstallSnapshot, answer func(error)) {
 	x := &waiter{offer: true, done: func(_ kv.Result, err error) { answer(err) }}
 	n.await(x)
-	n.inbox.Offers = append(n.inbox.Offers, rsm.Offer[*waiter]{Message: m, Waiter: x})
+	n.inbox.SnapshotOffers = append(n.inbox.SnapshotOffers, rsm.SnapshotOffer[*waiter]{Message: m, Waiter: x})
 	n.wake()
 }
 

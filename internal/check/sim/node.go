@@ -54,10 +54,10 @@ type node struct {
 	applyBusy  bool
 }
 
-// waiter is somebody who waits for a Submit, a Read or an Offer.
+// waiter is somebody who waits for a Submit, a Read or a SnapshotOffer.
 type waiter struct {
 	number uint64 // in the order of asking
-	mode   rsm.ReadMode
+	mode   raft.ReadMode
 	done   func(kv.Result, error)
 	offer  bool // waits for what to do with a snapshot
 	// Of reads: how far the cluster had committed when it was asked for.

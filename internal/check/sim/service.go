@@ -46,7 +46,7 @@ func (a asked) SubmitFunc(op kv.Op, done func(kv.Result, error)) {
 	a.node.submit(kv.Codec{}.Append(nil, op), x)
 }
 
-func (a asked) ReadFunc(mode rsm.ReadMode, done func(error)) {
+func (a asked) ReadFunc(mode raft.ReadMode, done func(error)) {
 	a.node.read(&waiter{mode: mode, attempt: a.attempt, done: func(_ kv.Result, err error) { done(err) }})
 }
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"balsa.example/raft"
-	"balsa.example/rsm"
 )
 
 // Strike is one fault that comes at a time. All of a run's are drawn before it begins,
@@ -194,7 +193,7 @@ func (w *world) pause(n *node, s Strike) bool {
 		return false
 	}
 	n.pause()
-	w.readBy(n, rsm.ReadLease) // the first to be served when it goes on
+	w.readBy(n, raft.ReadByLease) // the first to be served when it goes on
 	n.after0(s.For, n.resume)
 	return true
 }

@@ -48,7 +48,7 @@ var fixed = []mutant{
 	{name: "probe-wants-all", edit: edit{"raft/leader.go",
 		"if p.match+1 >= p.next || p.waiting && p.match > p.prev {", "if p.match+1 >= p.next {"}},
 	{name: "snapshot-retried-at-once", edit: edit{"rsm/replica.go",
-		"r.pause, r.check = snapshotRetryTicks, true", "r.pause, r.check = 0, true"}},
+		"r.snapshotPause, r.check = snapshotRetryTicks, true", "r.snapshotPause, r.check = 0, true"}},
 }
 
 // more are mutants of bug classes that the list above had left out.

@@ -2,6 +2,7 @@ package rsm_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -77,7 +78,7 @@ func TestLeasesOfUnequalMembers(t *testing.T) {
 func leaseRead(c *cluster, id raft.NodeID) bool {
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Microsecond)
 	defer cancel()
-	return c.nodes[id].Read(ctx, rsm.ReadLease) == nil
+	return c.nodes[id].Read(ctx, raft.ReadByLease) == nil
 }
 
 // writeBy adds one at whichever of these replicas leads first, with result want.
@@ -110,4 +111,31 @@ func TestLeaseEndsWhileTheMachineIsSuspended(t *testing.T) {
 			t.Error("its lease outlives a second of suspension")
 		}
 	})
+}
+
+// A replica that has stopped or failed answers no read, though its lease would last.
+func TestNoLeaseReadsAfterTheEnd(t *testing.T) {
+	end := map[string]func(c *cluster, leader raft.NodeID){
+		"stopped": func(c *cluster, leader raft.NodeID) { c.stop(leader) },
+		"failed": func(c *cluster, leader raft.NodeID) {
+			c.disks[leader].mu.Lock()
+			c.disks[leader].err = errors.New("the disk is gone")
+			c.disks[leader].mu.Unlock()
+			c.nodes[leader].SubmitFunc(1, func(int64, error) {})
+		},
+	}
+	for name, end := range end {
+		run(t, 3, -1, func(t *testing.T, c *cluster) {
+			leader := c.leaseholder()
+			n := c.nodes[leader]
+			if err := n.Read(t.Context(), raft.ReadByLease); err != nil {
+				t.Fatal(err)
+			}
+			end(c, leader)
+			<-n.Done()
+			if err := n.Read(t.Context(), raft.ReadByLease); !errors.Is(err, rsm.ErrStopped) {
+				t.Errorf("a replica that has %s reads: %v", name, err)
+			}
+		})
+	}
 }

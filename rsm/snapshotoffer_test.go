@@ -9,9 +9,9 @@ import (
 	"balsa.example/raft"
 )
 
-// One snapshot is saved at a time, and who offers another hears of it when it is its turn,
-// or when the replica stops.
-func TestOffersAreAnsweredOneAtATime(t *testing.T) {
+// One snapshot is saved at a time. Further offers are completed when it is their turn, or
+// when the replica stops.
+func TestSnapshotOffersAreAnsweredOneAtATime(t *testing.T) {
 	cfg := raft.Config{ID: 2, HeartbeatTicks: 5, ElectionTimeoutTicks: 50, Rand: rand.New(rand.NewPCG(1, 2))}
 	state := raft.State{
 		HardState: raft.HardState{Term: 5},
@@ -21,9 +21,9 @@ func TestOffersAreAnsweredOneAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	offer := func(who string, index raft.Index, term raft.Term) Offer[string] {
+	offer := func(waiter string, index raft.Index, term raft.Term) SnapshotOffer[string] {
 		meta := raft.SnapshotMeta{Index: index, Term: term, Configuration: state.Snapshot.Configuration}
-		return Offer[string]{&raft.InstallSnapshot{Header: raft.Header{From: 1, To: 2, Term: 5}, Meta: meta}, who}
+		return SnapshotOffer[string]{&raft.InstallSnapshot{Header: raft.Header{From: 1, To: 2, Term: 5}, Meta: meta}, waiter}
 	}
 	first := offer("first", 20, 5)
 	received := func(ok bool) Events[string] {
@@ -31,18 +31,18 @@ func TestOffersAreAnsweredOneAtATime(t *testing.T) {
 	}
 	for i, step := range []struct {
 		ev   Events[string]
-		want []Fate[string]
+		want []Completion[string]
 	}{
-		{Events[string]{Offers: []Offer[string]{offer("old", 10, 4), first, offer("second", 20, 5)}},
-			[]Fate[string]{{"old", ErrNotNeeded}, {"first", nil}}},
-		{Events[string]{Offers: []Offer[string]{offer("third", 30, 5)}}, nil},
-		{received(false), []Fate[string]{{"second", nil}}},
-		{received(true), []Fate[string]{{"third", nil}}},
-		{Events[string]{Offers: []Offer[string]{offer("fourth", 40, 5)}}, nil},
+		{Events[string]{SnapshotOffers: []SnapshotOffer[string]{offer("old", 10, 4), first, offer("second", 20, 5)}},
+			[]Completion[string]{{"old", ErrSnapshotNotNeeded}, {"first", nil}}},
+		{Events[string]{SnapshotOffers: []SnapshotOffer[string]{offer("third", 30, 5)}}, nil},
+		{received(false), []Completion[string]{{"second", nil}}},
+		{received(true), []Completion[string]{{"third", nil}}},
+		{Events[string]{SnapshotOffers: []SnapshotOffer[string]{offer("fourth", 40, 5)}}, nil},
 	} {
 		e := r.Turn(step.ev, raft.Instant(i+1))
-		if !reflect.DeepEqual(e.Fates, step.want) || len(e.Refused) > 0 {
-			t.Errorf("step %d: fates %v, refused %v; want %v", i, e.Fates, e.Refused, step.want)
+		if !reflect.DeepEqual(e.Completions, step.want) || len(e.Refused) > 0 {
+			t.Errorf("step %d: completions %v, refused %v; want %v", i, e.Completions, e.Refused, step.want)
 		}
 		if failed := i == 2; e.Check != failed {
 			t.Errorf("step %d: a check of the storage is wanted: %t", i, e.Check)
@@ -51,11 +51,11 @@ func TestOffersAreAnsweredOneAtATime(t *testing.T) {
 	if index := r.Status().Snapshot.Index; index != 20 || r.snapshotBytes != 77 {
 		t.Errorf("the newest snapshot is said to be %d, of %d bytes", index, r.snapshotBytes)
 	}
-	ev := Events[string]{Offers: []Offer[string]{offer("fifth", 50, 5)}}
+	ev := Events[string]{SnapshotOffers: []SnapshotOffer[string]{offer("fifth", 50, 5)}}
 	if got, want := r.Drain(ev), []string{"fourth", "fifth"}; !reflect.DeepEqual(got, want) {
-		t.Errorf("those who still wait are %q, want %q", got, want)
+		t.Errorf("%q still wait; want %q", got, want)
 	}
-	if err := CheckSnapshot(offer("", 60, 6).Message); err == nil || errors.Is(err, ErrNotNeeded) {
+	if err := CheckSnapshot(offer("", 60, 6).Message); err == nil || errors.Is(err, ErrSnapshotNotNeeded) {
 		t.Errorf("a snapshot of a later term than its sender: %v", err)
 	}
 }

@@ -169,30 +169,3 @@ func TestStopBreaksOffASnapshot(t *testing.T) {
 		}
 	})
 }
-
-// Who was stopped, or has failed, answers no read, though its lease would last.
-func TestNoLeaseReadsAfterTheEnd(t *testing.T) {
-	end := map[string]func(c *cluster, leader raft.NodeID){
-		"stopped": func(c *cluster, leader raft.NodeID) { c.stop(leader) },
-		"failed": func(c *cluster, leader raft.NodeID) {
-			c.disks[leader].mu.Lock()
-			c.disks[leader].err = errors.New("the disk is gone")
-			c.disks[leader].mu.Unlock()
-			c.nodes[leader].SubmitFunc(1, func(int64, error) {})
-		},
-	}
-	for name, end := range end {
-		run(t, 3, -1, func(t *testing.T, c *cluster) {
-			leader := c.leaseholder()
-			n := c.nodes[leader]
-			if err := n.Read(t.Context(), rsm.ReadLease); err != nil {
-				t.Fatal(err)
-			}
-			end(c, leader)
-			<-n.Done()
-			if err := n.Read(t.Context(), rsm.ReadLease); !errors.Is(err, rsm.ErrStopped) {
-				t.Errorf("a replica that has %s reads: %v", name, err)
-			}
-		})
-	}
-}

@@ -20,11 +20,11 @@ func failf(format string, args ...any) {
 // the comparisons are cheap enough to stay on in production.
 func (r *Raft) checkInvariants() {
 	l := &r.log
-	if !(r.applied <= r.handed && r.handed <= r.commit && r.commit <= l.last()) {
-		failf("%s: applied %d <= handed out %d <= committed %d <= last %d", r.id, r.applied, r.handed, r.commit, l.last())
+	if !(r.applied <= r.applying && r.applying <= r.commit && r.commit <= l.last()) {
+		failf("%s: applied %d <= applying %d <= committed %d <= last %d", r.id, r.applied, r.applying, r.commit, l.last())
 	}
-	if !(l.stable <= l.saved && l.saved <= l.last()) {
-		failf("%s: durable %d <= saved %d <= last %d", r.id, l.stable, l.saved, l.last())
+	if !(l.stable <= l.persisting && l.persisting <= l.last()) {
+		failf("%s: durable %d <= persisting %d <= last %d", r.id, l.stable, l.persisting, l.last())
 	}
 	if l.base > r.commit {
 		failf("%s: log begins after %d, committed %d", r.id, l.base, r.commit)

@@ -22,7 +22,7 @@ func TestReadsThatWaitAreBounded(t *testing.T) {
 	}
 	check := func(r *Raft) {
 		t.Helper()
-		if n := len(r.reads) + len(r.earlyReads) + len(r.forwardedReads); n > maxReads {
+		if n := len(r.reads) + len(r.deferredReads) + len(r.forwardedReads); n > maxReads {
 			t.Errorf("%d reads wait at a %s", n, r.role)
 		}
 		if n := len(r.roundTimes.times); n > maxRoundTimes {
@@ -61,8 +61,8 @@ func TestAnswersThatWaitForTheDiskAreBounded(t *testing.T) {
 		r.Tick(0)
 		r.Effects()
 	}
-	if n := len(r.held); n > 4 {
-		t.Fatalf("%d messages are held", n)
+	if n := len(r.pendingDurable); n > 4 {
+		t.Fatalf("%d messages wait", n)
 	}
 	r.Persisted(r.seq)
 	for _, m := range r.Effects().Messages {

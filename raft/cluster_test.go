@@ -35,7 +35,7 @@ type options struct {
 	tick     time.Duration
 	heart    int           // Config.HeartbeatTicks
 	election int           // Config.ElectionTimeoutTicks
-	lease    time.Duration // Config.Silence
+	lease    time.Duration // Config.LeaseDuration
 	inflight int           // Config.MaxInflightAppends
 	batch    int           // Config.MaxAppendBytes
 	drift    float64
@@ -178,7 +178,7 @@ func (c *cluster) start(id NodeID) {
 	n.life++
 	cfg := Config{
 		ID: id, HeartbeatTicks: c.opt.heart, ElectionTimeoutTicks: c.opt.election,
-		Silence: Nanos(c.opt.lease), MaxClockDrift: 2 * c.opt.drift / (1 + c.opt.drift), Now: c.clock(n),
+		LeaseDuration: Nanos(c.opt.lease), MaxClockDrift: 2 * c.opt.drift / (1 + c.opt.drift), Now: c.clock(n),
 		MaxInflightAppends: c.opt.inflight, MaxAppendBytes: c.opt.batch,
 		Rand: rand.New(rand.NewPCG(c.opt.seed, uint64(n.life)<<8|uint64(id))),
 	}

@@ -2,7 +2,7 @@ package raft
 
 import "fmt"
 
-// Rand is the source of the core's randomness: election timeouts, and Config.Names where
+// Rand is the source of the core's randomness: election timeouts, and Config.FirstID where
 // that is not given. *math/rand/v2.Rand is one.
 type Rand interface {
 	IntN(n int) int
@@ -40,20 +40,22 @@ type Config struct {
 	// started with apart; beyond it the follower takes more with each heartbeat, as it has
 	// room again (default 64 MiB).
 	MaxUnappliedBytes int
-	// Silence, if above 0, lets this node serve lease reads where it leads, and is what it
-	// promises where it follows (AppendEntriesReply.Silence). Members need not agree on it:
-	// a lease counts what each of them has promised.
-	Silence Nanos
+	// LeaseDuration is the lease that this node grants to a leader with each acknowledgement
+	// (AppendEntriesReply.LeaseGrant); 0 means none. A node whose LeaseDuration is above 0
+	// also serves lease reads while it leads. Members need not agree on it: a leader counts
+	// what each of them has granted.
+	LeaseDuration Nanos
 	// MaxClockDrift is the largest share by which the rates of two members' clocks may
 	// differ: a leader counts on so much less of a promise.
 	MaxClockDrift float64
 	// Now is what the clock shows at the start, or less.
 	Now  Instant
 	Rand Rand
-	// Names is a number that no other life of this node has had, nor one near it: from there
-	// on it counts its ReadIDs and Campaigns, and safety rests on none of these coming again
-	// after a restart. Default: drawn from Rand, which then must not repeat itself either.
-	Names uint64
+	// FirstID is where this node begins to count its ReadIDs and Campaigns. No id may come
+	// again after a restart of the node, or a late answer could be taken for one to a new
+	// question. So FirstID must be far from that of every earlier run: a random number will
+	// do. 0 means one drawn from Rand, which then must not repeat itself either.
+	FirstID uint64
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -84,8 +86,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("raft: Config.ID is zero")
 	case c.Rand == nil:
 		return c, fmt.Errorf("raft: Config.Rand is nil")
-	case c.Silence > maxSilence:
-		return c, fmt.Errorf("raft: Config.Silence of %d ns is more than a hundred years", c.Silence)
+	case c.LeaseDuration > maxLeaseDuration:
+		return c, fmt.Errorf("raft: Config.LeaseDuration of %d ns is more than a hundred years", c.LeaseDuration)
 	case c.MaxClockDrift < 0 || c.MaxClockDrift >= 1:
 		return c, fmt.Errorf("raft: Config.MaxClockDrift of %v is not a fraction", c.MaxClockDrift)
 	case c.ElectionTimeoutTicks <= c.HeartbeatTicks:

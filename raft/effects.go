@@ -45,10 +45,10 @@ func (e *Effects) Empty() bool {
 		e.Restore == nil && len(e.Committed) == 0 && len(e.Reads) == 0 && len(e.ShutOut) == 0
 }
 
-// held is a message that waits until the hard state it was sent under is durable: one of
-// each kind for each peer.
-type held struct {
-	seq     uint64 // the Persist to wait for
+// pendingMessage is a message that may leave only when the hard state that it was sent
+// under is durable.
+type pendingMessage struct {
+	seq     uint64 // the Persist that holds that hard state
 	message Message
 }
 
@@ -63,19 +63,20 @@ func (r *Raft) send(m Message) {
 		failf("%s sends to %s", r.id, h.To)
 	}
 	if seq := r.hardStateSeq(); seq > r.persistedSeq && m.Kind() != KindRequestVote {
-		r.hold(seq, m)
+		r.sendWhenDurable(seq, m)
 		return
 	}
 	r.outbox = append(r.outbox, m)
 }
 
-// hold keeps m back. It replaces what was held of its kind for the same peer: the newest
-// of a kind says all that the earlier ones did, and a disk may hang for ever.
-func (r *Raft) hold(seq uint64, m Message) {
-	r.held = slices.DeleteFunc(r.held, func(h held) bool {
-		return h.message.Kind() == m.Kind() && h.message.Head().To == m.Head().To
+// sendWhenDurable keeps m back until the Persist seq is durable. At most one message of
+// each kind waits for each peer, because a disk may hang for ever: m replaces the one
+// before it, as the newest message of a kind says all that the earlier ones did.
+func (r *Raft) sendWhenDurable(seq uint64, m Message) {
+	r.pendingDurable = slices.DeleteFunc(r.pendingDurable, func(p pendingMessage) bool {
+		return p.message.Kind() == m.Kind() && p.message.Head().To == m.Head().To
 	})
-	r.held = append(r.held, held{seq, m})
+	r.pendingDurable = append(r.pendingDurable, pendingMessage{seq, m})
 }
 
 // hardStateSeq is the Seq of the Persist that holds the present hard state. It may
@@ -84,7 +85,7 @@ func (r *Raft) hardStateSeq() uint64 {
 	if r.hardStateDirty {
 		return r.seq + 1
 	}
-	return r.hardStateSavedSeq
+	return r.hardStatePersistingSeq
 }
 
 // setHardState changes term and vote. Paper, figure 2.
@@ -95,7 +96,7 @@ func (r *Raft) setHardState(term Term, vote NodeID) {
 		return
 	}
 	if vote != r.vote {
-		r.sinceVote, r.voteTook = 0, 0
+		r.sinceVote, r.votePersistTicks = 0, 0
 	}
 	r.term, r.vote = term, vote
 	r.hardStateDirty = true
@@ -120,19 +121,19 @@ func (r *Raft) Effects() Effects {
 }
 
 func (r *Raft) takePersist() *Persist {
-	entries := r.log.unsaved()
+	entries := r.log.unpersisted()
 	if !r.hardStateDirty && len(entries) == 0 && r.logReset == nil {
 		return nil
 	}
 	r.seq++
 	p := &Persist{Seq: r.seq, Snapshot: r.logReset, Entries: entries}
 	if r.hardStateDirty {
-		p.HardState = &HardState{Term: r.term, Vote: r.vote, Silence: r.silence, LostLog: r.lostLog}
+		p.HardState = &HardState{Term: r.term, Vote: r.vote, LeaseGrant: r.leaseGrant, LostLog: r.lostLog}
 		r.hardStateDirty = false
-		r.hardStateSavedSeq = r.seq
+		r.hardStatePersistingSeq = r.seq
 	}
 	r.logReset = nil
-	r.log.saving(r.seq)
+	r.log.startPersist(r.seq)
 	return p
 }
 
@@ -146,11 +147,11 @@ func (r *Raft) takePersist() *Persist {
 func (r *Raft) takeCommitted() (restore *SnapshotMeta, committed []Entry) {
 	restore, r.restore = r.restore, nil
 	if restore != nil {
-		r.handed = restore.Index
+		r.applying = restore.Index
 	}
-	if r.commit > r.handed {
-		committed = r.log.slice(r.handed+1, r.commit)
-		r.handed = r.commit
+	if r.commit > r.applying {
+		committed = r.log.slice(r.applying+1, r.commit)
+		r.applying = r.commit
 	}
 	return restore, committed
 }
@@ -165,15 +166,15 @@ func (r *Raft) Persisted(seq uint64) {
 	r.persistedSeq = seq
 	r.log.persisted(seq)
 	n := 0
-	for n < len(r.held) && r.held[n].seq <= seq {
-		if m := r.held[n].message; m.Head().Term == r.term { // else nobody waits for it
+	for n < len(r.pendingDurable) && r.pendingDurable[n].seq <= seq {
+		if m := r.pendingDurable[n].message; m.Head().Term == r.term { // else nobody waits for it
 			r.outbox = append(r.outbox, m)
 		}
 		n++
 	}
-	r.held = r.held[n:]
+	r.pendingDurable = r.pendingDurable[n:]
 	if saved && r.vote != None {
-		r.voteSaved()
+		r.onVoteDurable()
 	}
 	switch r.role {
 	case Leader:
@@ -185,7 +186,7 @@ func (r *Raft) Persisted(seq uint64) {
 
 // Applied reports that the state machine reflects everything up to index.
 func (r *Raft) Applied(index Index) {
-	assertf(index <= r.handed, "%s: applied %d of %d handed out", r.id, index, r.handed)
+	assertf(index <= r.applying, "%s: applied %d of %d handed out", r.id, index, r.applying)
 	if index <= r.applied {
 		return
 	}

@@ -2,7 +2,7 @@ package raft
 
 import "balsa.example/raft/quorum"
 
-// refusesElection tells whether to leave a vote request unanswered, and its term
+// ignoresVoteRequest tells whether to leave a vote request unanswered, and its term
 // unnoticed, because this node hears from a leader (thesis 4.2.3, 6.4.1): a server
 // that was cut off, or has been removed, must not depose a leader that works, and a
 // leader's lease stands on its followers not electing anyone else meanwhile.
@@ -10,8 +10,8 @@ import "balsa.example/raft/quorum"
 // What counts is the time since a leader was heard, not whether one is known. The
 // schedule: F acknowledges leader L of term 2, and then gets a late PreVoteReply
 // from X, which is in term 7. F enters term 7 and knows no leader, but has promised
-// L its silence; if it voted for X now, both would serve reads.
-func (r *Raft) refusesElection(m Message) bool {
+// L a lease; if it voted for X now, both would serve reads.
+func (r *Raft) ignoresVoteRequest(m Message) bool {
 	switch m := m.(type) {
 	case *PreVote:
 	case *RequestVote:
@@ -21,17 +21,17 @@ func (r *Raft) refusesElection(m Message) bool {
 	default:
 		return false
 	}
-	return r.role == Leader || r.sinceLeader < r.cfg.ElectionTimeoutTicks || r.silent()
+	return r.role == Leader || r.sinceLeader < r.cfg.ElectionTimeoutTicks || r.leaseGranted()
 }
 
 // tickElection begins an election when the time has come, and repeats what may be lost.
 func (r *Raft) tickElection() {
 	switch {
 	case r.lostLog > 0:
-	case r.silent() && r.hurried:
-		r.electionTimeout++ // those who hurry hurry from the end of the silence
-	case r.silent():
-	case r.electionElapsed >= r.electionTimeout && r.isVoter() && r.diskIdle() && !r.awaitsOutcome(r.id):
+	case r.leaseGranted() && r.timeoutShortened:
+		r.electionTimeout++ // a short timeout counts from the end of the lease
+	case r.leaseGranted():
+	case r.electionElapsed >= r.electionTimeout && r.isVoter() && r.diskIdle() && !r.awaitsVoteOutcome(r.id):
 		r.startPreVote()
 	case r.electionElapsed%r.cfg.HeartbeatTicks == 0:
 		r.askPreVotes()
@@ -44,24 +44,24 @@ func (r *Raft) tickElection() {
 // of others would be lost to one whose disk hangs.
 func (r *Raft) diskIdle() bool { return max(r.seq, r.hardStateSeq()) <= r.persistedSeq }
 
-// awaitsOutcome tells whether this node has just voted for somebody else than except, who
+// awaitsVoteOutcome tells whether this node has just voted for somebody else than except, who
 // may win yet: within an election timeout after the vote was durable, or within as long
 // again as its own disk took for that, since the candidate needs other disks, too.
-func (r *Raft) awaitsOutcome(except NodeID) bool {
+func (r *Raft) awaitsVoteOutcome(except NodeID) bool {
 	switch r.vote {
 	case None, except:
 		return false
 	case r.id:
 		return r.role == Candidate
 	default:
-		return r.sinceVote < max(r.cfg.ElectionTimeoutTicks, r.voteTook)
+		return r.sinceVote < max(r.cfg.ElectionTimeoutTicks, r.votePersistTicks)
 	}
 }
 
-// maxVoteWait bounds, in election timeouts, for how long a vote is waited for, if the own disk
+// maxVoteWaitTimeouts bounds, in election timeouts, for how long a vote is waited for, if the own disk
 // took long for it: a disk that hung for an hour says nothing of the others', and the
 // candidate may be gone.
-const maxVoteWait = 20
+const maxVoteWaitTimeouts = 20
 
 // startPreVote asks whether an election could be won before disturbing anyone
 // with a new term (thesis 9.6). A candidate asks so beside its campaign, whose votes may
@@ -109,7 +109,7 @@ func (r *Raft) startElection(transfer bool) {
 	r.setHardState(r.term+1, None)
 	r.setHardState(r.term, r.id)
 	r.role = Candidate
-	r.steppedAside = false // a split vote must not leave both as they are
+	r.yielded = false // a split vote must not leave both as they are
 	r.votes = map[NodeID]bool{}
 	r.campaign++
 	r.byTransfer = transfer
@@ -132,12 +132,12 @@ func (r *Raft) askVotes() {
 	}
 }
 
-// voteSaved is called when the vote of this term is durable: for others it leaves only
+// onVoteDurable is called when the vote of this term is durable: for others it leaves only
 // now, and the own one counts. From now on there is something to wait for.
-func (r *Raft) voteSaved() {
+func (r *Raft) onVoteDurable() {
 	r.electionElapsed = 0
 	if r.leader == None { // else the outcome is known
-		r.sinceVote, r.voteTook = 0, min(r.sinceVote, maxVoteWait*r.cfg.ElectionTimeoutTicks)
+		r.sinceVote, r.votePersistTicks = 0, min(r.sinceVote, maxVoteWaitTimeouts*r.cfg.ElectionTimeoutTicks)
 	}
 	if r.votes != nil {
 		r.votes[r.id] = true
@@ -174,20 +174,20 @@ func (r *Raft) upToDate(lastIndex Index, lastTerm Term) bool {
 // would tell of a time that is over: the question will be repeated.
 func (r *Raft) onPreVote(m *PreVote) {
 	upToDate := r.upToDate(m.LastIndex, m.LastTerm)
-	if r.role == PreCandidate && upToDate && !r.steppedAside && r.ranksBehind(m) {
+	if r.role == PreCandidate && upToDate && !r.yielded && r.ranksBelow(m) {
 		// Both would become candidates, and neither might win. It is done once only: the
 		// other may be one who cannot hear the answers.
 		r.becomeFollower(r.term, None)
-		r.steppedAside = true
+		r.yielded = true
 	}
-	if r.awaitsOutcome(m.From) || r.hardStateSeq() > r.persistedSeq {
+	if r.awaitsVoteOutcome(m.From) || r.hardStateSeq() > r.persistedSeq {
 		return
 	}
 	r.send(&PreVoteReply{Header: Header{To: m.From}, Granted: upToDate})
 }
 
-// ranksBehind orders pre-candidates: by their logs, and where those are equal by id.
-func (r *Raft) ranksBehind(m *PreVote) bool {
+// ranksBelow orders pre-candidates: by their logs, and where those are equal by id.
+func (r *Raft) ranksBelow(m *PreVote) bool {
 	return m.LastIndex != r.log.last() || m.LastTerm != r.log.lastTerm() || m.From < r.id
 }
 
@@ -229,32 +229,34 @@ func (r *Raft) countVotes() {
 		r.becomeLeader()
 	case r.role == Candidate && r.loses(r.votes):
 		r.becomeFollower(r.term, None)
-		r.hurryElection(r.cfg.ElectionTimeoutTicks) // a split vote, and no leader to wait for
+		r.shortenElectionTimeout(r.cfg.ElectionTimeoutTicks) // a split vote, and no leader to wait for
 	}
 }
 
-// hurryElection lets an election begin within so many ticks from now, unless a leader
-// is heard first. The ticks are random, so that not all who hurry begin together.
-func (r *Raft) hurryElection(within int) {
+// shortenElectionTimeout lets an election begin within so many ticks from now, unless a
+// leader is heard first. The timeout is random, so that not all nodes that shorten theirs
+// begin together.
+func (r *Raft) shortenElectionTimeout(within int) {
 	r.electionTimeout = min(r.electionTimeout, r.electionElapsed+1+r.cfg.Rand.IntN(within))
-	r.hurried = true
+	r.timeoutShortened = true
 }
 
 // Unreachable says that the connection to a member broke: what was sent was probably
 // lost, and the member may be dead. A leader probes instead of sending on. Who
 // follows that member stops trusting it, and soon asks for pre-votes; they are
-// granted only by others who do not hear from it either. A follower keeps the silence
-// that it has promised.
+// granted only by others who do not hear from it either. A lease that the follower has
+// granted stays in force.
 func (r *Raft) Unreachable(id NodeID) {
 	if p := r.peer(id); p != nil && p.state == replicate {
 		p.becomeProbe(p.match + 1)
 	}
 	if r.role == Follower && r.leader == id {
 		r.sinceLeader = r.cfg.ElectionTimeoutTicks
-		r.hurryElection(max(1, r.cfg.ElectionTimeoutTicks/hurryShare))
+		r.shortenElectionTimeout(max(1, r.cfg.ElectionTimeoutTicks/shortTimeoutDivisor))
 	}
 }
 
-// hurryShare is the part of an election timeout over which those who lost their
-// leader spread their elections: wide enough that few collide.
-const hurryShare = 5
+// shortTimeoutDivisor: followers that lost the connection to their leader begin their
+// elections within ElectionTimeoutTicks / shortTimeoutDivisor. That is soon, and still
+// spread enough that few elections collide.
+const shortTimeoutDivisor = 5

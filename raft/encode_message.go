@@ -112,7 +112,7 @@ func (c *messageCoder) layout(m Message) {
 	case *AppendEntriesReply:
 		number(c, &m.Match)
 		number(c, &m.Round)
-		number(c, &m.Silence)
+		number(c, &m.LeaseGrant)
 	case *AppendEntriesReject:
 		number(c, &m.PrevIndex)
 		number(c, &m.ConflictTerm)

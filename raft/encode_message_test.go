@@ -35,7 +35,7 @@ func exampleMessages() []Message {
 			{Term: 10, Index: 11, Kind: EntryCommand, Data: []byte("data")},
 			{Term: 12, Index: 13, Kind: EntryConfiguration, Data: []byte{1}},
 		}},
-		&AppendEntriesReply{Header: h, Match: 4, Round: 5, Silence: 6},
+		&AppendEntriesReply{Header: h, Match: 4, Round: 5, LeaseGrant: 6},
 		&AppendEntriesReject{Header: h, PrevIndex: 4, ConflictTerm: 5, ConflictIndex: 6, Round: 7},
 		&InstallSnapshot{Header: h, Meta: SnapshotMeta{Index: 4, Term: 5, Configuration: Configuration{
 			Voters: quorum.Joint{Incoming: quorum.Majority{1, 2}, Outgoing: quorum.Majority{3}}, Learners: []NodeID{6},

@@ -8,8 +8,8 @@ func (r *Raft) follow(leader NodeID) {
 		r.becomeFollower(r.term, leader)
 	}
 	r.electionElapsed, r.sinceLeader = 0, 0
-	r.sinceVote, r.voteTook = r.cfg.ElectionTimeoutTicks, 0 // what the vote came to is known
-	if r.hurried {
+	r.sinceVote, r.votePersistTicks = r.cfg.ElectionTimeoutTicks, 0 // what the vote came to is known
+	if r.timeoutShortened {
 		r.resetElectionTimer()
 	}
 }
@@ -62,7 +62,7 @@ func (r *Raft) congested(prev Index, entries []Entry) bool {
 	case r.applied >= r.commit:
 		return false
 	}
-	return r.log.bytes(max(r.applied, r.log.loaded)+1, prev)+sizeOf(entries) > r.cfg.MaxUnappliedBytes
+	return r.log.bytes(max(r.applied, r.log.loadedTo)+1, prev)+sizeOf(entries) > r.cfg.MaxUnappliedBytes
 }
 
 // skipCommitted drops the part of m at or below commit. It equals what is here
@@ -120,10 +120,10 @@ func (r *Raft) commitTo(index Index) {
 	r.commit = max(r.commit, min(index, r.matched))
 }
 
-// acknowledge promises what is durable here and equal to the leader's log, and silence.
+// acknowledge tells the leader how much of its log is durable here, and grants it a lease.
 func (r *Raft) acknowledge() {
 	r.acknowledged = min(r.matched, r.log.stable)
-	r.send(&AppendEntriesReply{Header: Header{To: r.leader}, Match: r.acknowledged, Round: r.seenRound, Silence: r.promiseSilence()})
+	r.send(&AppendEntriesReply{Header: Header{To: r.leader}, Match: r.acknowledged, Round: r.seenRound, LeaseGrant: r.grantLease()})
 }
 
 // acknowledgeDurable is called when writes have ended.
@@ -146,16 +146,16 @@ func (r *Raft) onInstallSnapshot(m *InstallSnapshot) {
 		r.matched = max(r.matched, meta.Index)
 		r.commitTo(meta.Index)
 	default:
-		r.restart(meta)
+		r.resetToSnapshot(meta)
 	}
 	r.acknowledge()
 }
 
-// restart begins the log anew behind a snapshot.
-func (r *Raft) restart(meta SnapshotMeta) {
-	r.log.restart(meta)
+// resetToSnapshot begins the log anew behind a snapshot.
+func (r *Raft) resetToSnapshot(meta SnapshotMeta) {
+	r.log.resetToSnapshot(meta)
 	r.confs = configurations{{meta.Index, meta.Configuration}}
 	r.commit, r.matched = meta.Index, meta.Index
-	r.handed, r.appliedBytes = meta.Index, 0
+	r.applying, r.appliedBytes = meta.Index, 0
 	r.logReset, r.restore = &meta, &meta
 }

@@ -226,8 +226,8 @@ func (k *checker) sending(n *node, m Message) {
 // answer of an earlier term may speak of entries that are overwritten by now.
 func (k *checker) acknowledging(n *node, m *AppendEntriesReply) {
 	d := &n.disk
-	if m.Silence > d.hard.Silence {
-		k.c.failf("%s promises %d ns of silence; on disk are %d", n.id, m.Silence, d.hard.Silence)
+	if m.LeaseGrant > d.hard.LeaseGrant {
+		k.c.failf("%s grants a lease of %d ns; on disk are %d", n.id, m.LeaseGrant, d.hard.LeaseGrant)
 	}
 	if m.Term < n.raft.term || m.Match <= d.snapshot.Index {
 		return

@@ -37,9 +37,9 @@ func (r *Raft) tickLeader() {
 		r.roundWanted, r.heartbeatElapsed = true, 0
 		for _, p := range r.peers {
 			switch {
-			case p.state == probe && p.waiting: // the probe, or its answer, may be lost
-				p.next, p.waiting = p.prev+1, false
-			case p.state == snapshot && p.waiting: // it was not stored: try again
+			case p.state == probe && p.probeSent: // the probe, or its answer, may be lost
+				p.next, p.probeSent = p.probePrev+1, false
+			case p.state == snapshot && p.snapshotFailed: // it was not stored: try again
 				p.becomeProbe(p.match + 1)
 			}
 		}
@@ -101,7 +101,7 @@ func (r *Raft) sendAppends(p *progress) {
 func (p *progress) maySend(cfg *Config) bool {
 	switch p.state {
 	case probe:
-		return !p.waiting
+		return !p.probeSent
 	case replicate:
 		return !p.window.full(cfg)
 	default:
@@ -120,20 +120,20 @@ func (r *Raft) sendAppend(p *progress, prev Index, entries []Entry) {
 	p.sentRound = r.round
 	last := prev + Index(len(entries))
 	switch {
-	case p.state == probe && !p.waiting:
-		p.prev, p.waiting, p.next = prev, true, last+1
+	case p.state == probe && !p.probeSent:
+		p.probePrev, p.probeSent, p.next = prev, true, last+1
 	case p.state == replicate && len(entries) > 0:
 		p.next = last + 1
 		p.window.add(last, r.log.bytes(prev+1, last))
 	}
 }
 
-// heard takes note that p still follows in this term.
-func (r *Raft) heard(p *progress, round Round) {
+// recordAck takes note that p still follows in this term.
+func (r *Raft) recordAck(p *progress, round Round) {
 	p.active = true
-	if round > p.round {
+	if round > p.ackedRound {
 		assertf(round <= r.round, "%s: %s acknowledges round %d of %d", r.id, p.id, round, r.round)
-		p.round = round
+		p.ackedRound = round
 		r.finishReads()
 	}
 }
@@ -144,15 +144,15 @@ func (r *Raft) onAppendEntriesReply(m *AppendEntriesReply) {
 		return // not a member any more
 	}
 	if m.Match > r.log.last() {
-		r.deposed()
+		r.stepDown()
 		return
 	}
 	if p.state == lost {
 		r.shutOut(p)
 		return
 	}
-	r.heard(p, m.Round)
-	p.endDoubt(m)
+	r.recordAck(p, m.Round)
+	p.clearSuspicion(m)
 	r.extendLease(p, m)
 	advanced := m.Match > p.match
 	if advanced {
@@ -165,7 +165,7 @@ func (r *Raft) onAppendEntriesReply(m *AppendEntriesReply) {
 		// the peer has no room for it (see congested) and gets it again with the next heartbeat.
 		// Any part of it will do: an answer to all of it can be later than the next heartbeat,
 		// always, where the network or the disk is that slow, and by then there is more.
-		if p.match+1 >= p.next || p.waiting && p.match > p.prev {
+		if p.match+1 >= p.next || p.probeSent && p.match > p.probePrev {
 			p.becomeReplicate()
 		}
 	case replicate:
@@ -191,16 +191,16 @@ func (r *Raft) onAppendEntriesReject(m *AppendEntriesReject) {
 		r.shutOut(p)
 		return
 	}
-	r.heard(p, m.Round)
+	r.recordAck(p, m.Round)
 	switch {
-	case p.hasLost(m):
-		r.doubt(p)
+	case p.provesLoss(m):
+		r.suspect(p)
 		return
 	case m.PrevIndex <= p.match: // overtaken by what was acknowledged since
 		return
 	case p.state == snapshot:
 		return
-	case p.state == probe && (!p.waiting || m.PrevIndex != p.prev): // not the probe under way
+	case p.state == probe && (!p.probeSent || m.PrevIndex != p.probePrev): // not the probe under way
 		return
 	}
 	next := m.ConflictIndex
@@ -220,7 +220,7 @@ func (r *Raft) maybeCommit() {
 		return
 	}
 	r.commit = index
-	r.releaseEarlyReads()
+	r.startDeferredReads()
 }
 
 // durableAt is how much of the leader's log a member has on disk. The leader's own
@@ -229,7 +229,7 @@ func (r *Raft) durableAt(id NodeID) Index {
 	if id == r.id {
 		return r.log.stable
 	}
-	if p := r.peer(id); p != nil && p.counts() {
+	if p := r.peer(id); p != nil && p.trusted() {
 		return p.match
 	}
 	return 0
@@ -249,15 +249,15 @@ func (r *Raft) SnapshotSent(to NodeID, index Index, ok bool) {
 	}
 	switch {
 	case !ok:
-		p.waiting = true // for the next heartbeat
+		p.snapshotFailed = true // for the next heartbeat
 	case index > r.log.last():
-		r.deposed()
+		r.stepDown()
 	default:
 		p.becomeProbe(index + 1)
 	}
 }
 
-// deposed is called when a peer has more from this leader than it has itself. It can
+// stepDown is called when a peer has more from this leader than it has itself. It can
 // be so once: a later leader's snapshot was stored here, and sent on to the peer,
 // before the message about it was stepped. That message tells the later term.
-func (r *Raft) deposed() { r.becomeFollower(r.term, None) }
+func (r *Raft) stepDown() { r.becomeFollower(r.term, None) }

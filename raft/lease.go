@@ -2,51 +2,54 @@ package raft
 
 import "math"
 
-// A lease lets a leader read without asking anybody. It stands on what each follower
-// promises with its acknowledgement of a round: to give nobody its vote, itself included,
-// for so long (thesis 6.4.1). The leader counts from when it sent the round, on its own
-// clock, and on less by the drift between the clocks. As an election needs a vote of each
-// quorum, nobody else leads before the promises of a quorum have run out.
+// A lease lets a leader answer reads without a round of messages (thesis 6.4.1). Each
+// follower grants it with its acknowledgement of a round: for the time of the grant the
+// follower gives no other node its vote, and does not campaign itself. An election needs a
+// vote of every quorum, so no other node can lead until the grants of a quorum have ended.
+// The leader counts a grant from when it sent the round, by its own clock, and shortens it
+// by the drift between the two clocks.
 //
-// The promise is in the message, so members need not have equal settings; and it is in the
-// hard state before it is made, so a restart keeps it, whatever the settings are then.
+// The length of the grant travels in the message, so members may have different settings.
+// It is in the follower's hard state before it is sent, so a restart keeps the grant,
+// whatever the settings are then.
 
-// promiseSilence makes the promise of an acknowledgement that is sent now.
-func (r *Raft) promiseSilence() Nanos {
-	if r.cfg.Silence > r.silence {
-		failf("%s promises %d ns of silence, its hard state holds %d", r.id, r.cfg.Silence, r.silence)
+// grantLease starts the lease that an acknowledgement sent now grants, and returns its
+// length.
+func (r *Raft) grantLease() Nanos {
+	if r.cfg.LeaseDuration > r.leaseGrant {
+		failf("%s grants a lease of %d ns, its hard state holds %d", r.id, r.cfg.LeaseDuration, r.leaseGrant)
 	}
-	r.silentUntil = max(r.silentUntil, r.now+Instant(r.cfg.Silence))
-	return r.cfg.Silence
+	r.leaseGrantedUntil = max(r.leaseGrantedUntil, r.now+Instant(r.cfg.LeaseDuration))
+	return r.cfg.LeaseDuration
 }
 
-// silent tells whether a promise is in force.
-func (r *Raft) silent() bool { return r.now < r.silentUntil }
+// leaseGranted tells whether a lease that this node has granted is in force.
+func (r *Raft) leaseGranted() bool { return r.now < r.leaseGrantedUntil }
 
-// shrinkSilence forgets a promise that an earlier life made, with other settings, when it
-// has run out: the next restart need not keep it any more.
-func (r *Raft) shrinkSilence() {
-	if !r.silent() {
-		r.setSilence(r.cfg.Silence)
-	}
-}
-
-func (r *Raft) setSilence(n Nanos) {
-	if n != r.silence {
-		r.silence, r.hardStateDirty = n, true
+// shrinkLeaseGrant forgets a lease that was granted before a restart, with other settings,
+// when it has ended: the next restart need not keep it any more.
+func (r *Raft) shrinkLeaseGrant() {
+	if !r.leaseGranted() {
+		r.setLeaseGrant(r.cfg.LeaseDuration)
 	}
 }
 
-// extendLease notes what p has promised when it acknowledged a round.
+func (r *Raft) setLeaseGrant(n Nanos) {
+	if n != r.leaseGrant {
+		r.leaseGrant, r.hardStateDirty = n, true
+	}
+}
+
+// extendLease notes the lease that p granted when it acknowledged a round.
 func (r *Raft) extendLease(p *progress, m *AppendEntriesReply) {
-	if sent, ok := r.roundTimes.sentAt(m.Round); ok && m.Silence > 0 {
-		sure := float64(m.Silence) * (1 - r.cfg.MaxClockDrift)
-		p.silentUntil = max(p.silentUntil, sent+Instant(min(sure, maxSilence)))
+	if sent, ok := r.roundTimes.sentAt(m.Round); ok && m.LeaseGrant > 0 {
+		sure := float64(m.LeaseGrant) * (1 - r.cfg.MaxClockDrift)
+		p.leaseUntil = max(p.leaseUntil, sent+Instant(min(sure, maxLeaseDuration)))
 	}
 }
 
-// maxSilence keeps sums of instants far from their limit: a hundred years.
-const maxSilence = 100 * 365 * 24 * 3600 * 1e9
+// maxLeaseDuration keeps sums of instants far from their limit: a hundred years.
+const maxLeaseDuration = 100 * 365 * 24 * 3600 * 1e9
 
 // leaseHolds tells whether nobody else can have been elected by now.
 func (r *Raft) leaseHolds() bool { return r.now < r.leaseUntil() }
@@ -60,11 +63,11 @@ func (r *Raft) Lease() Instant {
 	return r.leaseUntil()
 }
 
-// leaseUntil is until when a quorum of voters is silent; the leader itself is as long as
-// it leads. A TimeoutNow releases the followers from their promises, for the rest of the
-// term: a late one, or one sent to another, may still come.
+// leaseUntil is when the grants of a quorum of voters end. The leader's own grant lasts as
+// long as it leads. After a TimeoutNow there is no lease for the rest of the term: that
+// message lets its receiver campaign at once, however late it arrives.
 func (r *Raft) leaseUntil() Instant {
-	if r.cfg.Silence == 0 || r.transfer.timeoutNowSent {
+	if r.cfg.LeaseDuration == 0 || r.transfer.timeoutNowSent {
 		return 0
 	}
 	return Instant(r.configuration().Voters.QuorumValue(func(id NodeID) uint64 {
@@ -72,7 +75,7 @@ func (r *Raft) leaseUntil() Instant {
 			return math.MaxInt64
 		}
 		if p := r.peer(id); p != nil {
-			return uint64(p.silentUntil)
+			return uint64(p.leaseUntil)
 		}
 		return 0
 	}))

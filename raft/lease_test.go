@@ -9,10 +9,10 @@ import (
 const ms = Instant(time.Millisecond)
 
 // leaseCore is node 1 of three with a setting of its own, at what its clock shows.
-func leaseCore(t *testing.T, silence Instant, now Instant, hard HardState) *Raft {
+func leaseCore(t *testing.T, duration Instant, now Instant, hard HardState) *Raft {
 	t.Helper()
 	r, err := New(Config{
-		ID: 1, Silence: Nanos(silence), MaxClockDrift: 0.1, Now: now, Rand: rand.New(rand.NewPCG(1, 1)),
+		ID: 1, LeaseDuration: Nanos(duration), MaxClockDrift: 0.1, Now: now, Rand: rand.New(rand.NewPCG(1, 1)),
 	}, State{HardState: hard, Snapshot: SnapshotMeta{Configuration: NewConfiguration(1, 2, 3)}})
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func votes(t *testing.T, r *Raft, now Instant) bool {
 	return false
 }
 
-// The leader's own settings say nothing of how long its followers stay silent.
+// The leader's own settings say nothing of how long a lease its followers grant.
 func TestLeaseIsWhatFollowersPromise(t *testing.T) {
 	for _, test := range []struct {
 		promised [2]Instant
@@ -59,9 +59,9 @@ func TestLeaseIsWhatFollowersPromise(t *testing.T) {
 		r.Tick(sent)
 		settle(r)
 		r.Clock(sent + 7*ms)
-		for k, silence := range test.promised {
+		for k, grant := range test.promised {
 			step(t, r, &AppendEntriesReply{
-				Header: Header{From: NodeID(k + 2), To: 1, Term: r.term}, Match: r.log.last(), Round: r.round, Silence: Nanos(silence),
+				Header: Header{From: NodeID(k + 2), To: 1, Term: r.term}, Match: r.log.last(), Round: r.round, LeaseGrant: Nanos(grant),
 			})
 		}
 		want := test.want
@@ -78,8 +78,8 @@ func TestLeaseIsWhatFollowersPromise(t *testing.T) {
 // was sent. The latest are known.
 func TestLeaseInATermOfManyRounds(t *testing.T) {
 	r := elect(t, leaseCore(t, 500*ms, 0, HardState{}))
-	say := func(from NodeID, round Round, silence Instant) {
-		step(t, r, &AppendEntriesReply{Header: Header{From: from, To: 1, Term: r.term}, Match: r.log.last(), Round: round, Silence: Nanos(silence)})
+	say := func(from NodeID, round Round, grant Instant) {
+		step(t, r, &AppendEntriesReply{Header: Header{From: from, To: 1, Term: r.term}, Match: r.log.last(), Round: round, LeaseGrant: Nanos(grant)})
 	}
 	answer := func(round Round) { say(2, round, 500*ms) }
 	var last Instant
@@ -99,31 +99,31 @@ func TestLeaseInATermOfManyRounds(t *testing.T) {
 	}
 }
 
-// Silence is counted by the clock from when the acknowledgement is made: not from the last
+// A lease that was granted is counted by the clock from when the acknowledgement is made: not from the last
 // tick, which may be long ago, and not in ticks, of which many may come at once.
-func TestSilenceIsKeptByTheClock(t *testing.T) {
+func TestLeaseGrantIsKeptByTheClock(t *testing.T) {
 	r := leaseCore(t, 500*ms, 0, HardState{})
 	settle(r)
 	r.Tick(10 * ms)
 	r.Clock(5000 * ms)
 	step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, Round: 1})
 	if votes(t, r, 5499*ms) {
-		t.Error("it breaks its silence")
+		t.Error("it votes before the lease ends")
 	}
 	if !votes(t, r, 5500*ms) {
-		t.Error("it is silent for longer than it promised")
+		t.Error("it gives no vote after the lease has ended")
 	}
 }
 
 // Connections to the leader break, which lets elections begin at once: but not before the
-// end of the silence.
-func TestSilenceOutlivesConnections(t *testing.T) {
+// end of the lease.
+func TestLeaseGrantOutlivesConnections(t *testing.T) {
 	r := leaseCore(t, 500*ms, 0, HardState{})
 	settle(r)
 	step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, Round: 1})
 	r.Unreachable(2)
 	if votes(t, r, 499*ms) {
-		t.Error("it breaks its silence")
+		t.Error("it votes before the lease ends")
 	}
 	if !votes(t, r, 500*ms) {
 		t.Error("no election when it is over")
@@ -132,34 +132,34 @@ func TestSilenceOutlivesConnections(t *testing.T) {
 
 // Whatever a node is told to promise in its next life, it keeps what it may have promised
 // in those before, by a clock that begins anew.
-func TestSilenceOutlivesARestart(t *testing.T) {
-	for _, silence := range []Instant{0, 100 * ms, 500 * ms, 900 * ms} {
+func TestLeaseGrantOutlivesARestart(t *testing.T) {
+	for _, duration := range []Instant{0, 100 * ms, 500 * ms, 900 * ms} {
 		const start = 7000 * ms
-		r := leaseCore(t, silence, start, HardState{Term: 1, Silence: Nanos(500 * ms)})
+		r := leaseCore(t, duration, start, HardState{Term: 1, LeaseGrant: Nanos(500 * ms)})
 		if votes(t, r, start+499*ms) {
-			t.Errorf("with a setting of %v it breaks its silence", time.Duration(silence))
+			t.Errorf("with a setting of %v it votes before the lease ends", time.Duration(duration))
 		}
 		if !votes(t, r, start+500*ms) {
-			t.Errorf("with a setting of %v it is silent for ever", time.Duration(silence))
+			t.Errorf("with a setting of %v it never votes again", time.Duration(duration))
 		}
 	}
 }
 
 // A promise of an earlier life is kept in the hard state as long as it is in force: there
 // may be another restart. Then it is forgotten.
-func TestLongerSilenceIsForgottenWhenItIsOver(t *testing.T) {
-	r := leaseCore(t, 100*ms, 0, HardState{Term: 1, Silence: Nanos(500 * ms)})
+func TestLongerLeaseGrantIsForgottenWhenItIsOver(t *testing.T) {
+	r := leaseCore(t, 100*ms, 0, HardState{Term: 1, LeaseGrant: Nanos(500 * ms)})
 	r.Tick(499 * ms)
 	if p := r.Effects().Persist; p != nil {
 		t.Fatalf("after 499 ms it writes %+v", p.HardState)
 	}
 	r.Tick(500 * ms)
-	if p := r.Effects().Persist; p == nil || p.HardState == nil || p.HardState.Silence != Nanos(100*ms) {
+	if p := r.Effects().Persist; p == nil || p.HardState == nil || p.HardState.LeaseGrant != Nanos(100*ms) {
 		t.Errorf("after 500 ms it does not write that 100 ms will do: %+v", p)
 	}
 }
 
-// No acknowledgement promises more silence than the disk knows of.
+// No acknowledgement grants a longer lease than the disk knows of.
 func TestPromiseIsDurableBeforeItIsMade(t *testing.T) {
 	r := leaseCore(t, 500*ms, 0, HardState{Term: 1})
 	step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, Round: 1})
@@ -167,12 +167,12 @@ func TestPromiseIsDurableBeforeItIsMade(t *testing.T) {
 	if len(e.Messages) > 0 {
 		t.Fatalf("%s leaves before the promise is durable", e.Messages[0])
 	}
-	if e.Persist == nil || e.Persist.HardState == nil || e.Persist.HardState.Silence != Nanos(500*ms) {
+	if e.Persist == nil || e.Persist.HardState == nil || e.Persist.HardState.LeaseGrant != Nanos(500*ms) {
 		t.Fatalf("it is not to be written: %+v", e.Persist)
 	}
 	r.Persisted(e.Persist.Seq)
 	e = r.Effects()
-	if len(e.Messages) != 1 || e.Messages[0].(*AppendEntriesReply).Silence != Nanos(500*ms) {
+	if len(e.Messages) != 1 || e.Messages[0].(*AppendEntriesReply).LeaseGrant != Nanos(500*ms) {
 		t.Errorf("no promise: %v", e.Messages)
 	}
 }

@@ -5,7 +5,7 @@ import "sort"
 // log is the replicated log in memory: the entries after base. Slices of it that
 // were handed out stay valid.
 //
-// base <= stable <= saved <= last
+// base <= stable <= persisting <= last
 type log struct {
 	// base is the index of the entry before the first one held, baseTerm its term.
 	base     Index
@@ -13,16 +13,16 @@ type log struct {
 	entries  blocks
 	// end is the index of the last entry, or base.
 	end Index
-	// saved is the highest index that a Persist holds, stable the highest that is
+	// persisting is the highest index that a Persist holds, stable the highest that is
 	// durable, each in its present form.
-	saved, stable Index
-	// loaded is up to where the log still is the one that newLog was given.
-	loaded Index
+	persisting, stable Index
+	// loadedTo is up to where the log still is the one that newLog was given.
+	loadedTo Index
 	// writes are the Persists on their way to disk, oldest first.
 	writes []logWrite
 	// Sums of Entry.Size: over all entries, over those that no Persist holds yet, and over
 	// those in writes, the ones that were replaced since included.
-	size, unsavedBytes, writingBytes int
+	size, unpersistedBytes, persistingBytes int
 }
 
 // logWrite remembers which part of the present log the Persist seq made durable.
@@ -39,14 +39,14 @@ type logWrite struct {
 func newLog(s State) log {
 	l := emptyLog(s.Snapshot)
 	l.append(s.Entries)
-	l.saved, l.stable, l.loaded, l.unsavedBytes = l.end, l.end, l.end, 0
+	l.persisting, l.stable, l.loadedTo, l.unpersistedBytes = l.end, l.end, l.end, 0
 	return l
 }
 
 // emptyLog goes on behind a snapshot.
 func emptyLog(m SnapshotMeta) log {
 	return log{
-		base: m.Index, baseTerm: m.Term, end: m.Index, saved: m.Index, stable: m.Index,
+		base: m.Index, baseTerm: m.Term, end: m.Index, persisting: m.Index, stable: m.Index,
 		entries: blocks{start: m.Index + 1},
 	}
 }
@@ -131,40 +131,40 @@ func (l *log) append(entries []Entry) {
 		l.end, term = e.Index, e.Term
 	}
 	size := l.entries.append(entries)
-	l.size, l.unsavedBytes = l.size+size, l.unsavedBytes+size
+	l.size, l.unpersistedBytes = l.size+size, l.unpersistedBytes+size
 }
 
 // truncate drops the entries from i on.
 func (l *log) truncate(i Index) {
 	l.size -= l.bytes(i, l.end)
-	l.unsavedBytes -= l.bytes(max(i, l.saved+1), l.end)
+	l.unpersistedBytes -= l.bytes(max(i, l.persisting+1), l.end)
 	l.entries.truncate(i)
 	l.end = i - 1
-	l.saved, l.stable, l.loaded = min(l.saved, i-1), min(l.stable, i-1), min(l.loaded, i-1)
+	l.persisting, l.stable, l.loadedTo = min(l.persisting, i-1), min(l.stable, i-1), min(l.loadedTo, i-1)
 	for k := range l.writes {
 		l.writes[k].last = min(l.writes[k].last, i-1)
 	}
 }
 
-// unsaved returns the entries that no Persist holds yet.
-func (l *log) unsaved() []Entry { return l.slice(l.saved+1, l.end) }
+// unpersisted returns the entries that no Persist holds yet.
+func (l *log) unpersisted() []Entry { return l.slice(l.persisting+1, l.end) }
 
-// saving says that the Persist seq holds everything up to the last entry.
-func (l *log) saving(seq uint64) {
-	l.saved = l.end
-	l.writes = append(l.writes, logWrite{seq, l.saved, l.unsavedBytes})
-	l.writingBytes, l.unsavedBytes = l.writingBytes+l.unsavedBytes, 0
+// startPersist says that the Persist seq holds everything up to the last entry.
+func (l *log) startPersist(seq uint64) {
+	l.persisting = l.end
+	l.writes = append(l.writes, logWrite{seq, l.persisting, l.unpersistedBytes})
+	l.persistingBytes, l.unpersistedBytes = l.persistingBytes+l.unpersistedBytes, 0
 }
 
 // unstableBytes is what waits for the disk.
-func (l *log) unstableBytes() int { return l.unsavedBytes + l.writingBytes }
+func (l *log) unstableBytes() int { return l.unpersistedBytes + l.persistingBytes }
 
 // persisted says that the Persists up to seq are durable.
 func (l *log) persisted(seq uint64) {
 	n := 0
 	for n < len(l.writes) && l.writes[n].seq <= seq {
 		l.stable = max(l.stable, l.writes[n].last)
-		l.writingBytes -= l.writes[n].bytes
+		l.persistingBytes -= l.writes[n].bytes
 		n++
 	}
 	l.writes = l.writes[n:]
@@ -179,16 +179,16 @@ func (l *log) compact(i Index) {
 	l.base, l.baseTerm = i, t
 }
 
-// restart empties the log, so that it goes on behind a snapshot. The snapshot is
+// resetToSnapshot empties the log, so that it goes on behind a snapshot. The snapshot is
 // durable already, and storage lets it win over whatever log it finds beside it. What is
 // on its way to disk is of the log before.
-func (l *log) restart(m SnapshotMeta) {
-	writes, bytes := l.writes, l.writingBytes
+func (l *log) resetToSnapshot(m SnapshotMeta) {
+	writes, bytes := l.writes, l.persistingBytes
 	*l = emptyLog(m)
 	for k := range writes {
 		writes[k].last = 0
 	}
-	l.writes, l.writingBytes = writes, bytes
+	l.writes, l.persistingBytes = writes, bytes
 }
 
 // lastOfTerm returns the highest index not above limit whose term is not above t.

@@ -89,7 +89,7 @@ func TestLogBehavesLikeAPlainOne(t *testing.T) {
 				p.base, p.entries = at, slices.Clone(p.held(at+1, p.last()))
 			case 5:
 				m := SnapshotMeta{Index: p.last() + 5, Term: term}
-				l.restart(m)
+				l.resetToSnapshot(m)
 				*p = plainLog{base: m.Index, baseTerm: m.Term}
 			default:
 				if p.base < p.last() {

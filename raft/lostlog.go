@@ -28,41 +28,41 @@ var ErrLostLog = errors.New("raft: entries that were acknowledged are not on thi
 // that began after the reject had come, nobody had been elected when it was sent: some
 // voter would have been in the later term already.
 
-// hasLost tells whether m proves that p has lost what it had acknowledged, if this node was
+// provesLoss tells whether m proves that p has lost what it had acknowledged, if this node was
 // the only leader then.
-func (p *progress) hasLost(m *AppendEntriesReject) bool {
+func (p *progress) provesLoss(m *AppendEntriesReject) bool {
 	endsBefore := m.ConflictTerm == 0 && m.ConflictIndex <= p.match
 	return m.Round > p.matchRound && (m.PrevIndex <= p.match || endsBefore)
 }
 
 // doubt has p count for nothing until it is known whether this node still led, and then
 // shuts it out.
-func (r *Raft) doubt(p *progress) {
+func (r *Raft) suspect(p *progress) {
 	switch {
-	case p.doubted == 0:
-		p.doubted, r.roundWanted = r.round+1, true
-		p.silentUntil = 0
-	case r.acknowledgedRound() >= p.doubted:
+	case p.suspectedRound == 0:
+		p.suspectedRound, r.roundWanted = r.round+1, true
+		p.leaseUntil = 0
+	case r.acknowledgedRound() >= p.suspectedRound:
 		r.shutOut(p)
 	}
 }
 
-// endDoubt takes an acknowledgement that was sent since p was doubted: if p has all again, a
+// clearSuspicion takes an acknowledgement that was sent since p was suspectedRound: if p has all again, a
 // snapshot that was under way has given it back.
-func (p *progress) endDoubt(m *AppendEntriesReply) {
-	if m.Round >= p.doubted && m.Match >= p.match {
-		p.doubted = 0
+func (p *progress) clearSuspicion(m *AppendEntriesReply) {
+	if m.Round >= p.suspectedRound && m.Match >= p.match {
+		p.suspectedRound = 0
 	}
 }
 
 // counts tells whether what p has acknowledged is known to be there.
-func (p *progress) counts() bool { return p.state != lost && p.doubted == 0 }
+func (p *progress) trusted() bool { return p.state != lost && p.suspectedRound == 0 }
 
 // shutOut has p count for nothing, and tells it so as long as it answers.
 func (r *Raft) shutOut(p *progress) {
 	if p.state != lost {
-		p.state, p.waiting, p.window = lost, false, window{}
-		p.active, p.wasActive, p.silentUntil = false, false, 0
+		p.state, p.probeSent, p.snapshotFailed, p.window = lost, false, false, window{}
+		p.active, p.wasActive, p.leaseUntil = false, false, 0
 		r.shutOuts = append(r.shutOuts, p.id)
 		if r.transfer.to == p.id {
 			r.giveUpTransfer()

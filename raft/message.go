@@ -54,12 +54,12 @@ func (k MessageKind) String() string {
 	return fmt.Sprintf("MessageKind(%d)", uint8(k))
 }
 
-// IsRequest tells whether a message of this kind is counted as an RPC in the way
-// of the seed's tests: requests are, answers are not.
+// IsRequest tells whether a message of this kind is a request. The others are answers to
+// one; StateHash, which may be either, counts as an answer.
 func (k MessageKind) IsRequest() bool {
 	switch k {
 	case KindPreVoteReply, KindRequestVoteReply, KindAppendEntriesReply, KindAppendEntriesReject, KindReadIndexReply, KindLogLost,
-		KindStateHash: // of a few, most tell
+		KindStateHash:
 		return false
 	default:
 		return true
@@ -122,11 +122,11 @@ type AppendEntriesReply struct {
 	Header
 	Match Index
 	Round Round
-	// Silence is how long, by its own clock and from when it took notice of Round or later,
-	// the sender gives nobody its vote, itself included (thesis 6.4.1). Only a TimeoutNow
-	// of the leader who gets this promise ends it early; a restart does not. 0: it
-	// promises nothing.
-	Silence Nanos
+	// LeaseGrant is the lease that the sender grants its leader, in nanoseconds: for so long
+	// it gives no other node its vote, and does not campaign itself (thesis 6.4.1). The
+	// sender counts by its own clock, from when it received Round or later. A restart does
+	// not end the lease; a TimeoutNow of that leader does. 0 grants nothing.
+	LeaseGrant Nanos
 }
 
 // AppendEntriesReject says that the sender's log does not hold the entry named by
@@ -243,8 +243,8 @@ func (m *AppendEntries) String() string {
 
 func (m *AppendEntriesReply) String() string {
 	s := fmt.Sprintf("%s match=%d round=%d", m.prefix(m.Kind()), m.Match, m.Round)
-	if m.Silence > 0 {
-		s += fmt.Sprintf(" silence=%gms", float64(m.Silence)/1e6)
+	if m.LeaseGrant > 0 {
+		s += fmt.Sprintf(" lease-grant=%gms", float64(m.LeaseGrant)/1e6)
 	}
 	return s
 }

@@ -48,12 +48,12 @@ const (
 // So does a leader that has committed nothing yet: it may be the only one who can be elected.
 func (r *Raft) watchOwnDisk() {
 	w := &r.ownDisk
-	overdue := r.measureOwnDisk()
+	overdue := r.compareDisks()
 	if w.full++; !r.logFull() {
 		w.full, w.wasFull = 0, false
 	}
 	if !w.wasFull && w.full == fullLogTimeouts*r.cfg.ElectionTimeoutTicks {
-		overdue, w.full = r.ahead(r.commit), 0
+		overdue, w.full = r.votersAhead(r.commit), 0
 	}
 	if len(overdue) == 0 || w.pause > 0 || r.transfer.to != None || !r.committedOwnTerm() {
 		return
@@ -64,8 +64,8 @@ func (r *Raft) watchOwnDisk() {
 	}
 }
 
-// measureOwnDisk returns those whose disks are better, when that is known.
-func (r *Raft) measureOwnDisk() []*progress {
+// compareDisks returns those whose disks are better, when that is known.
+func (r *Raft) compareDisks() []*progress {
 	w := &r.ownDisk
 	fresh := r.log.last() > w.last
 	w.last = r.log.last()
@@ -79,17 +79,17 @@ func (r *Raft) measureOwnDisk() []*progress {
 	w.age++
 	if w.age < ownDiskShare*w.look {
 		if w.age == w.look {
-			w.ahead = r.ahead(w.mark)
+			w.ahead = r.votersAhead(w.mark)
 		}
 		return nil
 	}
 	better := slices.DeleteFunc(w.ahead, func(p *progress) bool { return !p.recentlyActive() })
-	w.look, w.ahead = w.age, r.ahead(w.mark)
+	w.look, w.ahead = w.age, r.votersAhead(w.mark)
 	return better
 }
 
 // ahead returns the voters that are there and have everything up to index on disk.
-func (r *Raft) ahead(index Index) (peers []*progress) {
+func (r *Raft) votersAhead(index Index) (peers []*progress) {
 	for _, p := range r.peers {
 		if p.match >= index && p.recentlyActive() && r.configuration().Voters.Contains(p.id) {
 			peers = append(peers, p)

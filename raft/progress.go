@@ -27,22 +27,25 @@ type progress struct {
 	state progressState
 	match Index
 	next  Index
-	// prev is, when probing, the PrevIndex that the probe under way asks about, and
-	// waiting tells that there is one. In the state snapshot waiting tells that sending
-	// it has failed, and is tried again with the next heartbeat.
-	prev    Index
-	waiting bool
+	// probeSent tells, in the state probe, that a probe is under way, and probePrev is its
+	// PrevIndex.
+	probeSent bool
+	probePrev Index
+	// snapshotFailed tells, in the state snapshot, that sending it has failed: the next
+	// heartbeat tries again.
+	snapshotFailed bool
 	// window is what was sent in the state replicate and is not acknowledged.
 	window window
 	// active: heard from since the last quorum check; wasActive: between the two before.
 	active, wasActive bool
 	// matchRound is the last round that was begun when match was acknowledged.
 	matchRound Round
-	// doubted, if above 0, is the round that a quorum has to acknowledge before p is shut out.
-	doubted Round
-	// round is the highest acknowledged, silentUntil what was promised with any.
-	round       Round
-	silentUntil Instant
+	// suspectedRound, if above 0, is the round that a quorum has to acknowledge before p is shut out.
+	suspectedRound Round
+	// ackedRound is the highest acknowledged. leaseUntil is how long p has granted a lease, by
+	// the leader's clock.
+	ackedRound Round
+	leaseUntil Instant
 	// sentRound is the highest that was sent.
 	sentRound Round
 }
@@ -53,17 +56,17 @@ func (p *progress) recentlyActive() bool { return p.active || p.wasActive }
 
 // becomeProbe looks for the agreement of the logs from next on downwards.
 func (p *progress) becomeProbe(next Index) {
-	p.state, p.next, p.waiting = probe, max(next, p.match+1), false
-	p.window = window{}
+	p.state, p.next = probe, max(next, p.match+1)
+	p.probeSent, p.snapshotFailed, p.window = false, false, window{}
 }
 
 func (p *progress) becomeReplicate() {
-	p.state, p.waiting = replicate, false
+	p.state, p.probeSent, p.snapshotFailed = replicate, false, false
 	p.next = max(p.next, p.match+1)
 }
 
 func (p *progress) becomeSnapshot() {
-	p.state, p.waiting, p.window = snapshot, false, window{}
+	p.state, p.probeSent, p.snapshotFailed, p.window = snapshot, false, false, window{}
 }
 
 // window bounds what is under way to a peer, in appends and in bytes.

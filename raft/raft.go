@@ -39,12 +39,12 @@ type Raft struct {
 	now Instant // the latest that Clock, Tick or ReadIndex told
 
 	// The hard state (paper, figure 2), and where its durability stands.
-	term              Term
-	vote              NodeID
-	silence           Nanos  // HardState.Silence
-	lostLog           Index  // HardState.LostLog
-	hardStateDirty    bool   // changed since the last Persist that holds one
-	hardStateSavedSeq uint64 // the last Persist that holds one
+	term                   Term
+	vote                   NodeID
+	leaseGrant             Nanos  // HardState.LeaseGrant
+	lostLog                Index  // HardState.LostLog
+	hardStateDirty         bool   // changed since the last Persist that holds one
+	hardStatePersistingSeq uint64 // the last Persist that holds one
 
 	role   Role
 	leader NodeID // whom this node follows in term; None if not known
@@ -53,29 +53,29 @@ type Raft struct {
 
 	log   log
 	confs configurations
-	// applied <= handed <= commit: what the state machine reflects, what it was given,
-	// what may be given to it.
-	commit, handed, applied Index
+	// applied <= applying <= commit: what the state machine reflects, what Effects has given
+	// to it, what may be given to it.
+	commit, applying, applied Index
 	// appliedBytes is the size of the log up to and with applied, and maxAppliedBytes its
 	// bound; 0: none.
 	appliedBytes, maxAppliedBytes int
 
 	// Elections.
-	electionElapsed int  // ticks since the last word from a leader, or the last campaign
-	electionTimeout int  // randomised anew for each campaign, in ticks
-	hurried         bool // electionTimeout is shorter than that
-	sinceLeader     int  // ticks since the last word from a leader, of any term
+	electionElapsed  int  // ticks since the last word from a leader, or the last campaign
+	electionTimeout  int  // randomised anew for each campaign, in ticks
+	timeoutShortened bool // see shortenElectionTimeout
+	sinceLeader      int  // ticks since the last word from a leader, of any term
 	// sinceVote counts ticks from when the last vote was given, and again from when it was
-	// durable; the first count is voteTook.
-	sinceVote, voteTook int
-	preVotes            map[NodeID]bool
+	// durable; the first count is votePersistTicks.
+	sinceVote, votePersistTicks int
+	preVotes                    map[NodeID]bool
 	// votes are those for this node in its term, its own when that is durable; nil: it is no
 	// candidate of the term, or the term has a leader. They outlast the role of candidate.
-	votes        map[NodeID]bool
-	silentUntil  Instant  // no vote for anybody before, by what was promised
-	campaign     Campaign // the name of the latest one
-	byTransfer   bool     // that one's cause is a TimeoutNow
-	steppedAside bool     // for another pre-candidate, since the last campaign or leader
+	votes             map[NodeID]bool
+	leaseGrantedUntil Instant  // no vote for anybody before
+	campaign          Campaign // the name of the latest one
+	byTransfer        bool     // that one's cause is a TimeoutNow
+	yielded           bool     // for another pre-candidate, since the last campaign or leader
 
 	// As follower: how far the log is known to equal the leader's in this term, what
 	// was acknowledged of it, and the latest round seen.
@@ -92,7 +92,7 @@ type Raft struct {
 	ownDisk          diskWatch
 	transfer         transfer
 	reads            []pendingRead // waiting for a round, oldest first
-	earlyReads       []pendingRead // waiting for the first commit of this term
+	deferredReads    []pendingRead // waiting for the first commit of this term
 
 	// As anyone who asked the leader for a read index.
 	nextReadID     ReadID
@@ -101,7 +101,7 @@ type Raft struct {
 	// Towards the shell.
 	seq, persistedSeq uint64
 	outbox            []Message
-	held              []held
+	pendingDurable    []pendingMessage
 	snapshotsWanted   []Header
 	shutOuts          []NodeID
 	readsDone         []ReadState
@@ -128,24 +128,24 @@ func New(cfg Config, s State) (*Raft, error) {
 	}
 	r := &Raft{
 		id: cfg.ID, cfg: cfg,
-		term: s.HardState.Term, vote: s.HardState.Vote, silence: s.HardState.Silence, now: cfg.Now,
+		term: s.HardState.Term, vote: s.HardState.Vote, leaseGrant: s.HardState.LeaseGrant, now: cfg.Now,
 		log: newLog(s), confs: confs,
-		commit: s.Snapshot.Index, handed: s.Snapshot.Index, applied: s.Snapshot.Index,
+		commit: s.Snapshot.Index, applying: s.Snapshot.Index, applied: s.Snapshot.Index,
 	}
-	names := cfg.Names
-	if names == 0 {
-		names = cfg.Rand.Uint64()
+	first := cfg.FirstID
+	if first == 0 {
+		first = cfg.Rand.Uint64()
 	}
-	r.nextReadID, r.campaign = ReadID(names), Campaign(names)
+	r.nextReadID, r.campaign = ReadID(first), Campaign(first)
 	if s.Snapshot.Term > r.term {
 		// A snapshot that arrives is durable before the message about it raises the
 		// term, and a crash may come in between.
 		r.setHardState(s.Snapshot.Term, None)
 	}
-	// It may have promised its silence just before it ended, whatever it is told to promise
-	// in this life. If there was no promise it may vote at once.
-	r.silentUntil = cfg.Now + Instant(r.silence)
-	r.setSilence(max(r.silence, cfg.Silence))
+	// This node may have granted a lease just before it stopped, longer than its settings say
+	// now. If it granted none it may vote at once.
+	r.leaseGrantedUntil = cfg.Now + Instant(r.leaseGrant)
+	r.setLeaseGrant(max(r.leaseGrant, cfg.LeaseDuration))
 	r.sinceLeader, r.sinceVote = cfg.ElectionTimeoutTicks, cfg.ElectionTimeoutTicks
 	r.resetElectionTimer()
 	r.checkInvariants()
@@ -235,7 +235,7 @@ func (r *Raft) Step(m Message) error {
 // anything left to handle (paper, 5.1).
 func (r *Raft) settleTerm(m Message) bool {
 	h := m.Head()
-	if r.refusesElection(m) {
+	if r.ignoresVoteRequest(m) {
 		return false
 	}
 	switch {
@@ -266,14 +266,14 @@ func (r *Raft) answerStale(m Message) {
 	}
 }
 
-// Clock says what the clock shows. A shell calls it before it hands over what came since
-// the last time: how long a promise of silence lasts is counted from here.
+// Clock tells the core what the clock shows. A shell calls it before it hands over what came
+// in since the last time: the leases that the core grants are counted from here.
 func (r *Raft) Clock(now Instant) { r.now = max(r.now, now) }
 
 // Tick says that one tick has passed and what the clock shows.
 func (r *Raft) Tick(now Instant) {
 	r.Clock(now)
-	r.shrinkSilence()
+	r.shrinkLeaseGrant()
 	r.electionElapsed++
 	r.sinceLeader++
 	r.sinceVote++
@@ -344,7 +344,7 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 		r.resetElectionTimer()
 	}
 	if term > r.term || leader != None {
-		r.votes, r.steppedAside = nil, false
+		r.votes, r.yielded = nil, false
 	}
 	r.leaveLeadership()
 	r.setHardState(term, vote)
@@ -361,7 +361,7 @@ func (r *Raft) leaveLeadership() {
 
 // resetElectionTimer begins to wait for a leader. A sole voter has nobody to wait for.
 func (r *Raft) resetElectionTimer() {
-	r.electionElapsed, r.hurried = 0, false
+	r.electionElapsed, r.timeoutShortened = 0, false
 	r.electionTimeout = r.cfg.ElectionTimeoutTicks + r.cfg.Rand.IntN(r.cfg.ElectionTimeoutTicks)
 	if len(r.otherVoters()) == 0 {
 		r.electionTimeout = 1

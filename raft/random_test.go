@@ -141,7 +141,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 
 // unequal settings are what members have in the midst of a change of them.
 func (c *chaos) unequal(cfg *Config) {
-	cfg.Silence *= Nanos(c.rand.IntN(4))
+	cfg.LeaseDuration *= Nanos(c.rand.IntN(4))
 	cfg.ElectionTimeoutTicks = 10 * (1 + c.rand.IntN(3))
 }
 
@@ -281,8 +281,8 @@ func (c *chaos) transfer(to NodeID) {
 }
 
 // shun cuts a follower off from its leader alone, so that it looks for votes, while
-// the others crash and come back and hear from the leader no more. Their promises of
-// silence must outlive that as long as the leader reads by its lease. Nobody writes
+// the others crash and come back and hear from the leader no more. The leases that
+// they have granted must outlive that as long as the leader reads by its lease. Nobody writes
 // meanwhile, or the follower's log would be too short to win.
 func (c *chaos) shun(id NodeID) {
 	leaders := c.leaders()

@@ -38,7 +38,7 @@ func (r *Raft) ReadIndex(now Instant, mode ReadMode) (ReadID, error) {
 	if r.role != Leader && r.leader == None {
 		return 0, ErrNoLeader
 	}
-	if len(r.reads)+len(r.earlyReads)+len(r.forwardedReads) >= maxReads {
+	if len(r.reads)+len(r.deferredReads)+len(r.forwardedReads) >= maxReads {
 		return 0, ErrManyReads
 	}
 	r.nextReadID++
@@ -58,7 +58,7 @@ func (r *Raft) ReadIndex(now Instant, mode ReadMode) (ReadID, error) {
 }
 
 func (r *Raft) onReadIndex(m *ReadIndex) {
-	if len(r.reads)+len(r.earlyReads) >= maxReads {
+	if len(r.reads)+len(r.deferredReads) >= maxReads {
 		return // it is asked again
 	}
 	r.startRead(pendingRead{id: m.ID, from: m.From})
@@ -69,7 +69,7 @@ func (r *Raft) onReadIndex(m *ReadIndex) {
 // committed entries reach, and the read waits for that (thesis 6.4, step 1).
 func (r *Raft) startRead(read pendingRead) {
 	if !r.committedOwnTerm() {
-		r.earlyReads = append(r.earlyReads, read)
+		r.deferredReads = append(r.deferredReads, read)
 		return
 	}
 	read.index, read.round = r.commit, r.round+1
@@ -80,9 +80,9 @@ func (r *Raft) startRead(read pendingRead) {
 // committedOwnTerm: the last committed entry is of the term of this leader.
 func (r *Raft) committedOwnTerm() bool { return r.log.matches(r.commit, r.term) }
 
-func (r *Raft) releaseEarlyReads() {
-	early := r.earlyReads
-	r.earlyReads = nil
+func (r *Raft) startDeferredReads() {
+	early := r.deferredReads
+	r.deferredReads = nil
 	for _, read := range early {
 		r.startRead(read)
 	}
@@ -109,7 +109,7 @@ func (r *Raft) acknowledgedRound() Round {
 			return uint64(r.round)
 		}
 		if p := r.peer(id); p != nil {
-			return uint64(p.round)
+			return uint64(p.ackedRound)
 		}
 		return 0
 	}))
@@ -126,14 +126,14 @@ func (r *Raft) answerRead(read pendingRead) {
 // failReads ends the reads of a leader that leads no more. Those that others asked
 // for run out on their side.
 func (r *Raft) failReads() {
-	for _, reads := range [][]pendingRead{r.reads, r.earlyReads} {
+	for _, reads := range [][]pendingRead{r.reads, r.deferredReads} {
 		for _, read := range reads {
 			if read.from == r.id {
 				r.readsDone = append(r.readsDone, ReadState{ID: read.id})
 			}
 		}
 	}
-	r.reads, r.earlyReads = nil, nil
+	r.reads, r.deferredReads = nil, nil
 }
 
 // onReadIndexReply ends a read that this node asked for, and all that it asked for

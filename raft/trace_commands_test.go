@@ -41,7 +41,7 @@ func (t *trace) cluster() {
 		if err != nil {
 			t.fail("%v", err)
 		}
-		t.opt.Silence = Nanos(d)
+		t.opt.LeaseDuration = Nanos(d)
 	}
 	if batch := t.value("batch"); batch != "" {
 		t.opt.MaxAppendBytes = int(t.number(batch))

@@ -241,8 +241,8 @@ func persistLine(p Persist) string {
 		} else {
 			parts = append(parts, fmt.Sprintf("term %d vote %s", h.Term, h.Vote))
 		}
-		if h.Silence > 0 {
-			parts = append(parts, fmt.Sprintf("silence %v", time.Duration(h.Silence)))
+		if h.LeaseGrant > 0 {
+			parts = append(parts, fmt.Sprintf("lease grant %v", time.Duration(h.LeaseGrant)))
 		}
 	}
 	for _, e := range p.Entries {

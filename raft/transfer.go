@@ -51,7 +51,7 @@ func (r *Raft) TransferLeadership(to NodeID) error {
 // maySucceed tells whether p is there, and lacks no more than can be under way to it: it
 // must be brought up to date within an election timeout.
 func (r *Raft) maySucceed(p *progress) bool {
-	return p.recentlyActive() && p.counts() && p.state != snapshot && p.next > r.log.base &&
+	return p.recentlyActive() && p.trusted() && p.state != snapshot && p.next > r.log.base &&
 		r.log.bytes(p.match+1, r.log.last()) <= r.cfg.MaxInflightBytes
 }
 
@@ -92,7 +92,7 @@ func (r *Raft) maybeSendTimeoutNow() {
 		return
 	}
 	p := r.peer(r.transfer.to)
-	if p == nil || !p.counts() || p.match < r.log.last() || r.transfer.elapsed < r.transfer.due {
+	if p == nil || !p.trusted() || p.match < r.log.last() || r.transfer.elapsed < r.transfer.due {
 		return
 	}
 	r.transfer.due = r.transfer.elapsed + r.cfg.HeartbeatTicks

@@ -82,10 +82,10 @@ func (e Entry) String() string {
 type HardState struct {
 	Term Term
 	Vote NodeID
-	// Silence is the longest that a leader may still count on, after any acknowledgement
-	// of this node, that it gives nobody its vote (see AppendEntriesReply.Silence). It
-	// shrinks only when all longer promises have run out.
-	Silence Nanos
+	// LeaseGrant is the longest lease that this node may have granted and that may still be
+	// in force (see AppendEntriesReply.LeaseGrant). It shrinks only when every longer lease
+	// has ended.
+	LeaseGrant Nanos
 	// LostLog, if above 0, says that the log lacks entries up to there that this node had
 	// acknowledged: it must not take part any more.
 	LostLog Index

@@ -137,10 +137,10 @@ func (c *Config[Op, Result]) raftConfig() raft.Config {
 		MaxUnstableBytes:     int(c.MaxPendingBytes),
 		MaxUnappliedBytes:    int(c.MaxPendingBytes),
 		Rand:                 rand.New(rand.NewPCG(c.Seed, uint64(c.ID))),
-		Names:                rand.Uint64(), // never by Seed, which a restart may repeat
+		FirstID:              rand.Uint64(), // never by Seed, which a restart may repeat
 	}
 	if c.LeaseReads {
-		rc.Silence, rc.MaxClockDrift = raft.Nanos(c.ElectionTimeout), c.MaxClockDrift
+		rc.LeaseDuration, rc.MaxClockDrift = raft.Nanos(c.ElectionTimeout), c.MaxClockDrift
 	}
 	return rc
 }

@@ -34,7 +34,7 @@ func (s *MemoryStorage) MarshalBinary() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := []byte(memoryMagic)
-	for _, v := range []uint64{uint64(s.hard.Term), uint64(s.hard.Vote), uint64(s.hard.Silence), uint64(s.hard.LostLog)} {
+	for _, v := range []uint64{uint64(s.hard.Term), uint64(s.hard.Vote), uint64(s.hard.LeaseGrant), uint64(s.hard.LostLog)} {
 		b = binary.AppendUvarint(b, v)
 	}
 	b = raft.AppendSnapshotMeta(b, s.snapshot)
@@ -98,7 +98,7 @@ func (r *memoryReader) storage() *MemoryStorage {
 	s := new(MemoryStorage)
 	s.hard = raft.HardState{
 		Term: raft.Term(r.number()), Vote: raft.NodeID(r.number()),
-		Silence: raft.Nanos(r.number()), LostLog: raft.Index(r.number()),
+		LeaseGrant: raft.Nanos(r.number()), LostLog: raft.Index(r.number()),
 	}
 	if r.err == nil {
 		s.snapshot, r.rest, r.err = raft.DecodeSnapshotMeta(r.rest)

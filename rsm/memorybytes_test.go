@@ -34,7 +34,7 @@ func filled(t testing.TB) *rsm.MemoryStorage {
 	for i := range raft.Index(9) {
 		entries = append(entries, raft.Entry{Term: raft.Term(1 + i/4), Index: i + 1, Kind: raft.EntryCommand, Data: []byte{byte(i), 0xff}})
 	}
-	must(s.Save([]raft.Persist{{Seq: 1, HardState: &raft.HardState{Term: 7, Vote: 2, Silence: 1000, LostLog: 3}, Entries: entries}}))
+	must(s.Save([]raft.Persist{{Seq: 1, HardState: &raft.HardState{Term: 7, Vote: 2, LeaseGrant: 1000, LostLog: 3}, Entries: entries}}))
 	meta := raft.SnapshotMeta{Index: 5, Term: 2, Configuration: conf}
 	must(s.SaveSnapshot(meta, func(w io.Writer) error { _, err := io.WriteString(w, "state at 5"); return err }))
 	must(s.Compact(3))

@@ -184,7 +184,7 @@ func (g *plausible) save() step {
 	for range 1 + g.choose(3) {
 		var p raft.Persist
 		if g.choose(3) == 0 {
-			p.HardState = &raft.HardState{Term: m.hard.Term + raft.Term(g.choose(2)), Vote: raft.NodeID(g.choose(4)), Silence: raft.Nanos(g.choose(3)), LostLog: raft.Index(g.choose(2))}
+			p.HardState = &raft.HardState{Term: m.hard.Term + raft.Term(g.choose(2)), Vote: raft.NodeID(g.choose(4)), LeaseGrant: raft.Nanos(g.choose(3)), LostLog: raft.Index(g.choose(2))}
 		}
 		if g.choose(4) > 0 {
 			first := m.last() + 1

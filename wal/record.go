@@ -61,7 +61,7 @@ func appendEntries(buf []byte, entries []raft.Entry) []byte {
 }
 
 func appendCarry(buf []byte, p position) []byte {
-	return appendNumbers(buf, recordCarry, uint64(p.hard.Term), uint64(p.hard.Vote), uint64(p.hard.Silence), uint64(p.hard.LostLog),
+	return appendNumbers(buf, recordCarry, uint64(p.hard.Term), uint64(p.hard.Vote), uint64(p.hard.LeaseGrant), uint64(p.hard.LostLog),
 		uint64(p.last), uint64(p.lastTerm), uint64(p.mark))
 }
 
@@ -96,7 +96,7 @@ func decodeNumbers(b []byte, numbers ...*uint64) error {
 }
 
 func decodeCarry(b []byte) (p position, err error) {
-	err = decodeNumbers(b, (*uint64)(&p.hard.Term), (*uint64)(&p.hard.Vote), (*uint64)(&p.hard.Silence), (*uint64)(&p.hard.LostLog),
+	err = decodeNumbers(b, (*uint64)(&p.hard.Term), (*uint64)(&p.hard.Vote), (*uint64)(&p.hard.LeaseGrant), (*uint64)(&p.hard.LostLog),
 		(*uint64)(&p.last), (*uint64)(&p.lastTerm), (*uint64)(&p.mark))
 	return p, err
 }

@@ -175,7 +175,7 @@ func (r *replay) record(t recordType, content []byte, continued bool) error {
 		r.base, r.baseTerm, r.entries = raft.Index(index), raft.Term(term), nil
 		return r.pos.reset(r.base, r.baseTerm)
 	case recordHardState:
-		return decodeNumbers(content, (*uint64)(&r.pos.hard.Term), (*uint64)(&r.pos.hard.Vote), (*uint64)(&r.pos.hard.Silence), (*uint64)(&r.pos.hard.LostLog))
+		return decodeNumbers(content, (*uint64)(&r.pos.hard.Term), (*uint64)(&r.pos.hard.Vote), (*uint64)(&r.pos.hard.LeaseGrant), (*uint64)(&r.pos.hard.LostLog))
 	case recordEntries:
 		entries, err := decodeEntries(content)
 		if err != nil {

@@ -77,7 +77,7 @@ func (l *Log) encode(ps []raft.Persist, carry bool) (position, error) {
 		}
 		if p.HardState != nil {
 			pos.hard = *p.HardState
-			buf = appendNumbers(buf, recordHardState, uint64(pos.hard.Term), uint64(pos.hard.Vote), uint64(pos.hard.Silence), uint64(pos.hard.LostLog))
+			buf = appendNumbers(buf, recordHardState, uint64(pos.hard.Term), uint64(pos.hard.Vote), uint64(pos.hard.LeaseGrant), uint64(pos.hard.LostLog))
 		}
 		if len(p.Entries) > 0 {
 			if err := pos.append(p.Entries); err != nil {

@@ -20,14 +20,14 @@ type replica = rsm.Replica[*waiter]
 type checker struct {
 	w *world
 
-	views     []view // by id
-	leaders   map[raft.Term]raft.NodeID
-	reigning  raft.Term // the highest that had a leader
-	votes     map[ballot]raft.NodeID
-	facts     map[place]fact
-	committed []committed // from index 1 on
-	truth     *kv.Store
-	silence   silence
+	views       []view // by id
+	leaders     map[raft.Term]raft.NodeID
+	reigning    raft.Term // the highest that had a leader
+	votes       map[ballot]raft.NodeID
+	facts       map[place]fact
+	committed   []committed // from index 1 on
+	truth       *kv.Store
+	leaseGrants leaseGrants
 
 	waiters  uint64
 	installs int
@@ -89,7 +89,7 @@ type committed struct {
 func newChecker(w *world) checker {
 	return checker{
 		w: w, views: make([]view, w.mix.Nodes()+1), truth: kv.NewStore(),
-		silence: newSilence(w.mix.Nodes()), leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, facts: map[place]fact{},
+		leaseGrants: newLeaseGrants(w.mix.Nodes()), leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, facts: map[place]fact{},
 	}
 }
 
@@ -143,7 +143,7 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	for _, m := range e.Messages {
 		k.promise(n, v, m)
 	}
-	k.silence.lease(n, s.Term, e.Lease)
+	k.leaseGrants.lease(n, s.Term, e.Lease)
 	if e.TakeSnapshot != nil {
 		k.snapshot(n, v, e.TakeSnapshot.Index, s.Snapshot.Index)
 	}
@@ -353,7 +353,7 @@ func (k *checker) commit(e raft.Entry, in raft.Term) {
 func (k *checker) promise(n *node, v *view, m raft.Message) {
 	h, d := m.Head(), &n.disk.model
 	if r, ok := m.(*raft.RequestVote); ok {
-		k.silence.campaign(n, r)
+		k.leaseGrants.campaign(n, r)
 		return // a question, which promises nothing
 	}
 	if h.Term > d.hard.Term {
@@ -363,12 +363,12 @@ func (k *checker) promise(n *node, v *view, m raft.Message) {
 	case *raft.RequestVoteReply:
 		if m.Granted {
 			k.vote(n, h.Term, h.To)
-			k.silence.vote(n, ballot{h.To, h.Term})
+			k.leaseGrants.vote(n, ballot{h.To, h.Term})
 		}
 	case *raft.TimeoutNow:
-		k.silence.timeoutNow(m)
+		k.leaseGrants.timeoutNow(m)
 	case *raft.AppendEntriesReply:
-		k.silence.promise(n, m)
+		k.leaseGrants.grant(n, m)
 		if h.Term < v.hard.Term || m.Match <= d.snapshot.Index {
 			return // of entries that may be overwritten since, or that the snapshot holds
 		}

@@ -233,7 +233,7 @@ func (m *Mix) raftConfig(id raft.NodeID, r *rand.Rand) raft.Config {
 		MaxPendingBytes: m.MaxPendingBytes, MaxUnappliedBytes: m.MaxUnapplied, MaxUnstableBytes: m.MaxUnstable, MaxAppendBytes: m.MaxAppendBytes, MaxInflightAppends: m.MaxInflight,
 	}
 	if leases {
-		c.Silence, c.MaxClockDrift = raft.Nanos(timeout), m.MaxClockDrift
+		c.LeaseDuration, c.MaxClockDrift = raft.Nanos(timeout), m.MaxClockDrift
 	}
 	return c
 }

@@ -18,7 +18,7 @@ package main
 // transfer in one term that revives the lease, a TimeoutNow of an earlier term that is obeyed
 // (both: trace transfer), a term of more than a
 // thousand rounds (TestLeaseInATermOfManyRounds), a promise of an earlier life that the
-// next one forgets too early (TestLongerSilenceIsForgottenWhenItIsOver), a deposed leader that passes on what its
+// next one forgets too early (TestLongerLeaseGrantIsForgottenWhenItIsOver), a deposed leader that passes on what its
 // successor's snapshot holds, before the message about that, and hears nothing else from
 // the successor meanwhile (deposed and CheckSnapshot guard against it at both ends: raft's
 // random faults and rsm's review test); a lease too long by one of the two ticks that may
@@ -46,7 +46,7 @@ var fixed = []mutant{
 	{name: "submit-behind-later-term", edit: edit{"rsm/submits.go",
 		"(t.list[n].index <= index || t.term < term)", "t.list[n].index <= index"}},
 	{name: "probe-wants-all", edit: edit{"raft/leader.go",
-		"if p.match+1 >= p.next || p.waiting && p.match > p.prev {", "if p.match+1 >= p.next {"}},
+		"if p.match+1 >= p.next || p.probeSent && p.match > p.probePrev {", "if p.match+1 >= p.next {"}},
 	{name: "snapshot-retried-at-once", edit: edit{"rsm/replica.go",
 		"r.snapshotPause, r.check = snapshotRetryTicks, true", "r.snapshotPause, r.check = 0, true"}},
 }
@@ -66,7 +66,7 @@ var more = []mutant{
 	{name: "append-before-snapshot", edit: edit{"raft/follower.go",
 		"	for prev < commit && len(entries) > 0 {\n", "	for false {\n"}},
 	{name: "probe-not-repeated", edit: edit{"raft/leader.go",
-		"				p.next, p.waiting = p.prev+1, false\n", ""}},
+		"				p.next, p.probeSent = p.probePrev+1, false\n", ""}},
 	{name: "snapshot-not-repeated", edit: edit{"raft/leader.go",
 		"				p.becomeProbe(p.match + 1)\n			}\n		}\n	}\n", "			}\n		}\n	}\n"}},
 	{name: "restored-index-as-asked", edit: edit{"rsm/apply.go",

@@ -27,6 +27,7 @@ const policy = `
 	raft < rsm, transport, wal
 	NONE < internal/wake < rsm, transport, wal, clerk, internal/check/memnet, internal/sink, internal/server
 	NONE < internal/ratelog < transport, internal/metrics, internal/server
+	NONE < vfs < wal, internal/check/crashfs
 	NONE < internal/fair < transport, internal/metrics
 	kv, api, internal/certs < clerk < clerk/lock
 	kv, api, clerk, raft, internal/check/memnet < clerk/clerktest

@@ -155,7 +155,6 @@ func (l *Log) prepareStep() (done bool, err error) {
 		if l.zeros == nil {
 			l.zeros = make([]byte, min(fillStep, l.opts.SegmentSize))
 		}
-		clear(l.zeros) // a vfs.File may write to what it is given
 		n := min(int64(len(l.zeros)), target-l.next.size)
 		if err := l.next.extend(l.zeros[:n]); err != nil {
 			return false, errors.Join(err, l.discardNext())
@@ -168,11 +167,11 @@ func (l *Log) prepareStep() (done bool, err error) {
 // checkSpace fails if the disk has no room for a segment and as much again for the
 // rest of the node. Not to know is no failure.
 func (l *Log) checkSpace() error {
-	usage, err := l.dir.fs.GetDiskUsage(l.dir.path)
-	if err != nil || usage.AvailBytes >= 2*uint64(l.opts.SegmentSize) {
+	available, err := l.dir.fs.Available(l.dir.path)
+	if err != nil || available >= 2*uint64(l.opts.SegmentSize) {
 		return nil
 	}
-	return fmt.Errorf("the disk has only %d bytes left", usage.AvailBytes)
+	return fmt.Errorf("the disk has only %d bytes left", available)
 }
 
 // discardNext gives up the next segment, since a failed sync leaves it in doubt. It

@@ -8,15 +8,14 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
 )
 
 // Save, SaveSnapshot, Compact, OpenSnapshot and Stats at once, with the background
 // goroutine at work. Meant for -race.
 func TestConcurrentUse(t *testing.T) {
-	opts := testOptions(vfs.NewMem(), 1)
+	opts := testOptions(crashfs.NewMem(), 1)
 	opts.Inline, opts.SegmentSize = false, 16<<10
 	l := mustCreate(t, opts)
 	const last = 600
@@ -114,7 +113,7 @@ func checkIndexes(l *Log) error {
 
 // Two snapshots under way at once: the newer one stays, whichever ends first.
 func TestSnapshotsOvertakeEachOther(t *testing.T) {
-	l := mustCreate(t, testOptions(vfs.NewMem(), 1))
+	l := mustCreate(t, testOptions(crashfs.NewMem(), 1))
 	defer l.Close()
 	err := l.SaveSnapshot(raft.SnapshotMeta{Index: 5}, func(w io.Writer) error {
 		if err := l.SaveSnapshot(raft.SnapshotMeta{Index: 7}, writeIndexes(7)); err != nil {
@@ -139,7 +138,7 @@ func TestSnapshotsOvertakeEachOther(t *testing.T) {
 }
 
 func TestReaderOutlivesItsSnapshot(t *testing.T) {
-	l := mustCreate(t, testOptions(vfs.NewMem(), 1))
+	l := mustCreate(t, testOptions(crashfs.NewMem(), 1))
 	for i := raft.Index(1); i <= 2; i++ {
 		if err := l.SaveSnapshot(raft.SnapshotMeta{Index: i}, writeIndexes(i)); err != nil {
 			t.Fatal(err)
@@ -166,7 +165,7 @@ func TestReaderOutlivesItsSnapshot(t *testing.T) {
 // index, which the log has not reached, may come in between.
 func TestCompactBeforeTheReset(t *testing.T) {
 	for _, reset := range []bool{false, true} {
-		opts := testOptions(vfs.NewMem(), 1)
+		opts := testOptions(crashfs.NewMem(), 1)
 		l := mustCreate(t, opts)
 		m := newModel(testConf)
 		meta := raft.SnapshotMeta{Index: 30, Term: 2}
@@ -200,7 +199,7 @@ func TestCompactBeforeTheReset(t *testing.T) {
 
 // Compaction removes whole segments, and the hard state survives it.
 func TestCompactRemovesSegments(t *testing.T) {
-	opts := testOptions(vfs.NewMem(), 1)
+	opts := testOptions(crashfs.NewMem(), 1)
 	l := mustCreate(t, opts)
 	if err := l.Save([]raft.Persist{{HardState: &raft.HardState{Term: 7, Vote: 3}}}); err != nil {
 		t.Fatal(err)

@@ -5,18 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 // damagedLog is a log in memory to be damaged, with what it held before.
 type damagedLog struct {
-	mem   *vfs.MemFS
+	mem   *crashfs.Mem
 	files map[string][]byte
 	whole contents
 }
@@ -25,7 +26,7 @@ type damagedLog struct {
 // size of which the log depends.
 func newDamagedLog(t *testing.T, size int) *damagedLog {
 	t.Helper()
-	mem := vfs.NewCrashableMem()
+	mem := crashfs.NewCrashableMem()
 	opts := testOptions(mem, 1)
 	l := mustCreate(t, opts)
 	m := newModel(testConf)
@@ -55,30 +56,25 @@ func readFiles(t *testing.T, fs vfs.FS) map[string][]byte {
 	}
 	files := make(map[string][]byte)
 	for _, name := range names {
-		f, err := fs.Open(fs.PathJoin(testDir, name))
-		if err != nil {
+		if files[name], err = vfs.ReadFile(fs, filepath.Join(testDir, name)); err != nil {
 			t.Fatal(err)
 		}
-		if files[name], err = io.ReadAll(f); err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
 	}
 	return files
 }
 
 // with returns a copy in which the file has the given content; nil removes it.
-func (d *damagedLog) with(t *testing.T, name string, content []byte) *vfs.MemFS {
+func (d *damagedLog) with(t *testing.T, name string, content []byte) *crashfs.Mem {
 	t.Helper()
-	fs := d.mem.CrashClone(vfs.CrashCloneCfg{})
-	path := fs.PathJoin(testDir, name)
+	fs := d.mem.CrashClone(crashfs.Crash{})
+	path := filepath.Join(testDir, name)
 	if content == nil {
 		if err := fs.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 		return fs
 	}
-	f, err := fs.Create(path, writeCategory)
+	f, err := fs.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +86,7 @@ func (d *damagedLog) with(t *testing.T, name string, content []byte) *vfs.MemFS 
 }
 
 // mustRefuse demands that Open reports damage in the file and changes nothing.
-func mustRefuse(t *testing.T, fs *vfs.MemFS, file, what string) {
+func mustRefuse(t *testing.T, fs *crashfs.Mem, file, what string) {
 	t.Helper()
 	before := readFiles(t, fs)
 	l, err := Open(testDir, testOptions(fs, 2), testID)
@@ -285,7 +281,7 @@ func TestSnapshotReaderReportsDamage(t *testing.T) {
 	name := d.names(snapshotSuffix)[0]
 	l := mustOpen(t, testOptions(d.mem, 2))
 	defer l.Close()
-	d.mem = d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: seeded(1)})
+	d.mem = d.mem.CrashClone(crashfs.Crash{UnsyncedPercent: 100, Rand: seeded(1)})
 	bad := d.with(t, name, flipped(d.files[name], len(d.files[name])-100))
 	l.dir.fs = bad
 	_, r, err := l.OpenSnapshot()
@@ -311,7 +307,7 @@ func TestDamagedIdentityIsRefused(t *testing.T) {
 
 // An old snapshot put in the place of the newest is not taken for it.
 func TestOlderSnapshotIsNotFallenBackTo(t *testing.T) {
-	opts := testOptions(vfs.NewMem(), 1)
+	opts := testOptions(crashfs.NewMem(), 1)
 	l := mustCreate(t, opts)
 	old := readFiles(t, opts.FS)[snapshotName(0)]
 	save := func(first raft.Index) {
@@ -328,11 +324,11 @@ func TestOlderSnapshotIsNotFallenBackTo(t *testing.T) {
 	}
 	save(3)
 	mustClose(t, l)
-	mem := opts.FS.(*vfs.MemFS)
-	if err := mem.Remove(mem.PathJoin(testDir, snapshotName(2))); err != nil {
+	mem := opts.FS.(*crashfs.Mem)
+	if err := mem.Remove(filepath.Join(testDir, snapshotName(2))); err != nil {
 		t.Fatal(err)
 	}
-	f, err := mem.Create(mem.PathJoin(testDir, snapshotName(0)), writeCategory)
+	f, err := mem.Create(filepath.Join(testDir, snapshotName(0)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,20 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 // crasher pulls the plug before every write, sync, create, rename and remove, in
 // the sense that it recovers a clone of what the disk may hold at this moment.
 type crasher struct {
 	t      *testing.T
-	mem    *vfs.MemFS
+	mem    *crashfs.Mem
 	random *rand.Rand
 	// before and after are the models of the step under way; nil is "not created".
 	before, after *model
@@ -27,8 +29,8 @@ type crasher struct {
 }
 
 func newCrasher(t *testing.T, seed uint64) (*crasher, vfs.FS) {
-	c := &crasher{t: t, mem: vfs.NewCrashableMem(), random: seeded(seed)}
-	return c, errorfs.Wrap(c.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	c := &crasher{t: t, mem: crashfs.NewCrashableMem(), random: seeded(seed)}
+	return c, crashfs.Inject(c.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			c.crash()
 		}
@@ -40,7 +42,7 @@ func (c *crasher) crash() {
 	c.t.Helper()
 	for _, percent := range []int{0, 50, 100} {
 		c.crashes++
-		disk := c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.random})
+		disk := c.mem.CrashClone(crashfs.Crash{UnsyncedPercent: percent, Rand: c.random})
 		if err := c.removeSome(disk, percent); err != nil {
 			c.t.Fatal(err)
 		}
@@ -52,14 +54,14 @@ func (c *crasher) crash() {
 
 // removeSome lets some removals be durable that were not synced: a crash clone has
 // none of them. Names that were given up in a rename stay: a rename is atomic.
-func (c *crasher) removeSome(disk *vfs.MemFS, percent int) error {
+func (c *crasher) removeSome(disk *crashfs.Mem, percent int) error {
 	names, err := disk.List(testDir)
 	if err != nil {
 		return nil // the directory is not there yet
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		path := disk.PathJoin(testDir, name)
+		path := filepath.Join(testDir, name)
 		if _, err := c.mem.Stat(path); err == nil || isTemp(name) || c.random.IntN(100) >= percent {
 			continue
 		}
@@ -70,7 +72,7 @@ func (c *crasher) removeSome(disk *vfs.MemFS, percent int) error {
 	return nil
 }
 
-func (c *crasher) recover(disk *vfs.MemFS) error {
+func (c *crasher) recover(disk *crashfs.Mem) error {
 	opts := testOptions(disk, 99)
 	if ok, err := Exists(disk, testDir); err != nil {
 		return err
@@ -101,14 +103,14 @@ func (c *crasher) recover(disk *vfs.MemFS) error {
 }
 
 // recoverTwice crashes at every operation of a recovery.
-func (c *crasher) recoverTwice(disk *vfs.MemFS, allowed []*model) error {
-	first := disk.CrashClone(vfs.CrashCloneCfg{})
+func (c *crasher) recoverTwice(disk *crashfs.Mem, allowed []*model) error {
+	first := disk.CrashClone(crashfs.Crash{})
 	var failed error
-	fs := errorfs.Wrap(first, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	fs := crashfs.Inject(first, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || failed != nil {
 			return nil
 		}
-		opts := testOptions(first.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: c.random}), 98)
+		opts := testOptions(first.CrashClone(crashfs.Crash{UnsyncedPercent: 50, Rand: c.random}), 98)
 		l, m, err := checkContents(opts, allowed...)
 		if err == nil {
 			err = checkGoesOn(l, m, opts)
@@ -228,17 +230,17 @@ func TestCrashAtEveryOperationOfRandomSteps(t *testing.T) {
 // A process that is killed leaves its last write in the memory of the kernel. Who
 // restarts and promises what it reads there must have made it durable first.
 func TestKillThenPowerLoss(t *testing.T) {
-	opts := testOptions(vfs.NewCrashableMem(), 1)
+	opts := testOptions(crashfs.NewCrashableMem(), 1)
 	l := mustCreate(t, opts)
 	mustClose(t, l)
 
 	for op := range 200 {
-		disk := opts.FS.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{})
+		disk := opts.FS.(*crashfs.Mem).CrashClone(crashfs.Crash{})
 		killed := &killer{left: op}
 		m := newModel(testConf)
 		m.hard = raft.HardState{Term: 1}
 		steps := script()
-		l, err := Open(testDir, testOptions(errorfs.Wrap(disk, killed), 2), testID)
+		l, err := Open(testDir, testOptions(crashfs.Inject(disk, killed), 2), testID)
 		for i := 0; i < len(steps) && err == nil; i++ {
 			if steps[i].kind == stepReopen {
 				break
@@ -254,7 +256,7 @@ func TestKillThenPowerLoss(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lost := disk.CrashClone(vfs.CrashCloneCfg{})
+		lost := disk.CrashClone(crashfs.Crash{})
 		l = mustOpen(t, testOptions(lost, 5))
 		if kept, err := loadAll(l); err != nil || !kept.equal(seen) {
 			t.Fatalf("killed at operation %d: saw %s\nkept %s (%v)", op, seen, kept, err)

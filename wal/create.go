@@ -3,17 +3,17 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"os"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"io/fs"
+	"path/filepath"
 
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 // Exists tells whether dir holds a log that Open would open.
-func Exists(fs vfs.FS, dir string) (bool, error) {
-	_, err := fs.Stat(fs.PathJoin(dir, identityName))
-	if errors.Is(err, os.ErrNotExist) {
+func Exists(fsys vfs.FS, dir string) (bool, error) {
+	_, err := fsys.Stat(filepath.Join(dir, identityName))
+	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	return err == nil, err
@@ -28,7 +28,7 @@ func Create(dir string, opts Options, id Identity, conf raft.Configuration) (err
 	if id.NodeID == raft.None {
 		return errors.New("wal: create: the node has no id")
 	}
-	if err := makeDirectory(opts.FS, dir); err != nil {
+	if err := vfs.MakeDir(opts.FS, dir); err != nil {
 		return fmt.Errorf("wal: create: %w", err)
 	}
 	d, err := openDirectory(opts.FS, dir)
@@ -73,7 +73,7 @@ func (d *directory) clear() error {
 		names = append(names, snapshotName(index))
 	}
 	for _, name := range l.temps {
-		if name != identityName+tempSuffix {
+		if name != identityName+vfs.TempSuffix {
 			names = append(names, name)
 		}
 	}
@@ -96,14 +96,14 @@ func (d *directory) populate(opts Options, id Identity, conf raft.Configuration)
 		return err
 	}
 	meta := raft.SnapshotMeta{Configuration: conf}
-	temp := snapshotName(0) + tempSuffix
+	temp := snapshotName(0) + vfs.TempSuffix
 	if _, err := d.writeSnapshot(temp, opts, id, meta, always, nil); err != nil {
 		return err
 	}
 	if err := d.publish(temp, snapshotName(0)); err != nil {
 		return err
 	}
-	return d.publish(identityName+tempSuffix, identityName)
+	return d.publish(identityName+vfs.TempSuffix, identityName)
 }
 
 // createFirstSegment writes segment 1, whose one frame says that nothing was yet.
@@ -116,5 +116,5 @@ func (d *directory) createFirstSegment(opts Options, id Identity) error {
 	if err := d.writeTemp(segmentName(1), append(h.encode(), frame...)); err != nil {
 		return err
 	}
-	return d.publish(segmentName(1)+tempSuffix, segmentName(1))
+	return d.publish(segmentName(1)+vfs.TempSuffix, segmentName(1))
 }

@@ -4,15 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 const (
@@ -20,9 +20,6 @@ const (
 	identityName   = "IDENTITY"
 	segmentSuffix  = ".log"
 	snapshotSuffix = ".snap"
-	tempSuffix     = ".tmp"
-
-	writeCategory vfs.DiskWriteCategory = "balsa-wal"
 )
 
 // segmentName is the name of segment seq: 16 hexadecimal digits, .log.
@@ -45,7 +42,7 @@ func parseName(name, suffix string) (n uint64, ok bool) {
 
 // isTemp tells whether name is that of a temporary file of this package.
 func isTemp(name string) bool {
-	stem, ok := strings.CutSuffix(name, tempSuffix)
+	stem, ok := strings.CutSuffix(name, vfs.TempSuffix)
 	if !ok {
 		return false
 	}
@@ -68,45 +65,20 @@ type directory struct {
 	path string
 
 	mu     sync.Mutex // a file may not be synced twice at a time
-	handle vfs.File
+	handle vfs.Dir
 }
 
-func openDirectory(fs vfs.FS, path string) (*directory, error) {
-	handle, err := fs.OpenDir(path)
+func openDirectory(fsys vfs.FS, path string) (*directory, error) {
+	handle, err := fsys.OpenDir(path)
 	if err != nil {
 		return nil, fmt.Errorf("open directory: %w", err)
 	}
-	return &directory{fs: fs, path: path, handle: handle}, nil
-}
-
-// makeDirectory creates path, with parents, so that it survives a crash.
-func makeDirectory(fs vfs.FS, path string) error {
-	parents := []string{fs.PathDir(path)}
-	for {
-		p := parents[len(parents)-1]
-		if _, err := fs.Stat(p); err == nil || fs.PathDir(p) == p {
-			break
-		}
-		parents = append(parents, fs.PathDir(p))
-	}
-	if err := fs.MkdirAll(path, 0o700); err != nil {
-		return fmt.Errorf("make directory: %w", err)
-	}
-	for _, p := range slices.Backward(parents) {
-		d, err := openDirectory(fs, p)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(d.sync(), d.close()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return &directory{fs: fsys, path: path, handle: handle}, nil
 }
 
 func (d *directory) close() error { return d.handle.Close() }
 
-func (d *directory) join(name string) string { return d.fs.PathJoin(d.path, name) }
+func (d *directory) join(name string) string { return filepath.Join(d.path, name) }
 
 // sync makes the names of the directory durable as they are now.
 func (d *directory) sync() error {
@@ -152,43 +124,17 @@ func (d *directory) list() (listing, error) {
 			l.temps = append(l.temps, name)
 		}
 		l.identity = l.identity || name == identityName
-		l.identityTemp = l.identityTemp || name == identityName+tempSuffix
+		l.identityTemp = l.identityTemp || name == identityName+vfs.TempSuffix
 	}
 	return l, nil
 }
 
 // read returns all of a file.
-func (d *directory) read(name string) ([]byte, error) {
-	f, err := d.fs.Open(d.join(name))
-	if err != nil {
-		return nil, fmt.Errorf("open: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("stat %s: %w", name, err)
-	}
-	b := make([]byte, info.Size())
-	if _, err := io.ReadFull(f, b); err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	return b, nil
-}
+func (d *directory) read(name string) ([]byte, error) { return vfs.ReadFile(d.fs, d.join(name)) }
 
 // writeTemp writes the file name.tmp, all of it durable but its name.
 func (d *directory) writeTemp(name string, content []byte) error {
-	f, err := d.fs.Create(d.join(name+tempSuffix), writeCategory)
-	if err != nil {
-		return fmt.Errorf("create: %w", err)
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name+tempSuffix, err)
-	}
-	return nil
+	return vfs.WriteTemp(d.fs, d.join(name), content)
 }
 
 // publish gives the file temp its durable, final name.
@@ -201,7 +147,7 @@ func (d *directory) publish(temp, name string) error {
 
 // remove deletes a file; that it is gone already is no error.
 func (d *directory) remove(name string) error {
-	if err := d.fs.Remove(d.join(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := d.fs.Remove(d.join(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove: %w", err)
 	}
 	return nil

@@ -11,10 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 // failing fails the operation numbered at, or all from there on.
@@ -42,8 +43,8 @@ func TestErrorAtEveryOperation(t *testing.T) {
 		t.Run(fmt.Sprint("forever ", forever), func(t *testing.T) {
 			for at := 0; ; at++ {
 				f := &failing{at: at, forever: forever}
-				mem := vfs.NewCrashableMem()
-				before, after, err := runWithErrors(errorfs.Wrap(mem, f))
+				mem := crashfs.NewCrashableMem()
+				before, after, err := runWithErrors(crashfs.Inject(mem, f))
 				if err != nil {
 					t.Fatalf("operation %d fails: %v", at, err)
 				}
@@ -115,7 +116,7 @@ func (s step) repeat(l *Log) error {
 }
 
 func TestFailedWriteOfASnapshotChangesNothing(t *testing.T) {
-	opts := testOptions(vfs.NewMem(), 1)
+	opts := testOptions(crashfs.NewMem(), 1)
 	l := mustCreate(t, opts)
 	cause := errors.New("no more data")
 	err := l.SaveSnapshot(raft.SnapshotMeta{Index: 9, Term: 1}, func(w io.Writer) error {
@@ -131,7 +132,7 @@ func TestFailedWriteOfASnapshotChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name := range readFiles(t, opts.FS) {
-		if strings.HasSuffix(name, tempSuffix) {
+		if strings.HasSuffix(name, vfs.TempSuffix) {
 			t.Errorf("%s is left", name)
 		}
 	}
@@ -144,7 +145,7 @@ func TestFailedWriteOfASnapshotChangesNothing(t *testing.T) {
 // A write callback that does not pass on the writer's error gets it all the same.
 func TestSwallowedErrorOfASnapshotIsNotLost(t *testing.T) {
 	full := atomic.Bool{}
-	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+	fs := crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if full.Load() && op.Kind == errorfs.OpFileWrite {
 			return syscall.ENOSPC
 		}
@@ -171,7 +172,7 @@ func TestSwallowedErrorOfASnapshotIsNotLost(t *testing.T) {
 func TestLowSpaceIsReportedAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var full atomic.Bool
-		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		fs := crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 			if full.Load() && (op.Kind == errorfs.OpCreate || op.Kind == errorfs.OpFileWrite) {
 				return syscall.ENOSPC
 			}
@@ -213,7 +214,7 @@ func TestLowSpaceIsReportedAndEnds(t *testing.T) {
 }
 
 func TestSpaceIsAskedForBeforeItIsUsedUp(t *testing.T) {
-	opts := testOptions(&smallDisk{FS: vfs.NewMem(), avail: 2*2048 - 1}, 1)
+	opts := testOptions(&smallDisk{FS: crashfs.NewMem(), avail: 2*2048 - 1}, 1)
 	l := mustCreate(t, opts)
 	defer l.Close()
 	if !l.LowSpace() {
@@ -233,16 +234,14 @@ type smallDisk struct {
 	avail uint64
 }
 
-func (d *smallDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
-	return vfs.DiskUsage{AvailBytes: d.avail}, nil
-}
+func (d *smallDisk) Available(string) (uint64, error) { return d.avail, nil }
 
 // A failed sync of the segment being prepared stops nothing; it is given up.
 func TestFailedPreparationFallsBack(t *testing.T) {
 	var l *Log
-	mem := vfs.NewCrashableMem()
+	mem := crashfs.NewCrashableMem()
 	syncs, failures := 0, 0
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	fs := crashfs.Inject(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind != errorfs.OpFileSyncData || l == nil || l.next == nil || !strings.HasSuffix(op.Path, segmentName(l.next.seq)) {
 			return nil
 		}
@@ -265,7 +264,7 @@ func TestFailedPreparationFallsBack(t *testing.T) {
 	if failures < 5 {
 		t.Fatalf("only %d failures", failures)
 	}
-	disk := testOptions(mem.CrashClone(vfs.CrashCloneCfg{}), 2)
+	disk := testOptions(mem.CrashClone(crashfs.Crash{}), 2)
 	mustClose(t, l)
 	l, m, err := checkContents(disk, m)
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"io"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 var fuzzHeader = header{magic: segmentMagic, Identity: testID, number: 1, salt: 0xa5a5a5a5a5a5a5a5}
@@ -115,8 +115,8 @@ func FuzzHeader(f *testing.F) {
 
 // writeImage returns the file of a snapshot.
 func writeImage(h header, meta raft.SnapshotMeta, data []byte) ([]byte, error) {
-	fs := vfs.NewMem()
-	f, err := fs.Create("image", writeCategory)
+	fs := crashfs.NewMem()
+	f, err := fs.Create("image")
 	if err != nil {
 		return nil, err
 	}
@@ -127,5 +127,5 @@ func writeImage(h header, meta raft.SnapshotMeta, data []byte) ([]byte, error) {
 	if err := w.finish(); err != nil {
 		return nil, err
 	}
-	return fs.UnsafeGetFileDataBuffer("image")
+	return vfs.ReadFile(fs, "image")
 }

@@ -10,10 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"balsa.example/internal/wake"
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 // DefaultSegmentSize is the length of a segment in bytes if Options do not say.
@@ -40,7 +39,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.FS == nil {
-		o.FS = vfs.Default
+		o.FS = vfs.OS
 	}
 	if o.SegmentSize <= 0 {
 		o.SegmentSize = DefaultSegmentSize

@@ -7,10 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"pgregory.net/rapid"
 
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
 )
 
@@ -27,7 +27,7 @@ var _ storage = (*Log)(nil)
 
 func TestLogEqualsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		opts := testOptions(vfs.NewMem(), 1)
+		opts := testOptions(crashfs.NewMem(), 1)
 		opts.SegmentSize = int64(rapid.SampledFrom([]int{512, 2048, 8192}).Draw(t, "segment"))
 		if err := Create(testDir, opts, testID, testConf); err != nil {
 			t.Fatal(err)
@@ -104,7 +104,7 @@ func TestLogOnDisk(t *testing.T) {
 func TestOnSyncHearsOfEverySyncOfASave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const writeTime, syncTime = 3 * time.Second, 2 * time.Second
-		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		fs := crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 			switch {
 			case !strings.HasSuffix(op.Path, segmentSuffix):
 			case op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData:
@@ -155,7 +155,7 @@ func TestOnSyncHearsOfEverySyncOfASave(t *testing.T) {
 // A huge batch has a buffer of its size, which the next huge one uses again, and which
 // small ones do not keep.
 func TestBuffersOfHugeBatchesAreNotKept(t *testing.T) {
-	l := mustCreate(t, testOptions(vfs.NewMem(), 1))
+	l := mustCreate(t, testOptions(crashfs.NewMem(), 1))
 	defer mustClose(t, l)
 	if _, err := l.Load(); err != nil {
 		t.Fatal(err)

@@ -9,9 +9,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 // model is the naive log: what Load has to return, without any file.

@@ -153,7 +153,7 @@ func (l *Log) rewrite(s span) error {
 	file := l.cur.file
 	if s.seq != l.cur.seq {
 		var err error
-		if file, err = l.dir.fs.OpenReadWrite(l.dir.join(segmentName(s.seq)), writeCategory); err != nil {
+		if file, err = l.dir.fs.OpenReadWrite(l.dir.join(segmentName(s.seq))); err != nil {
 			return fmt.Errorf("open segment: %w", err)
 		}
 		defer file.Close()

@@ -5,22 +5,23 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 func TestCreateRefusesADirectoryInUse(t *testing.T) {
-	opts := testOptions(vfs.NewMem(), 1)
+	opts := testOptions(crashfs.NewMem(), 1)
 	mustClose(t, mustCreate(t, opts))
 	before := readFiles(t, opts.FS)
 	if err := Create(testDir, opts, testID, testConf); !errors.Is(err, ErrExists) {
 		t.Fatalf("got %v", err)
 	}
-	if err := opts.FS.Remove(opts.FS.PathJoin(testDir, identityName)); err != nil {
+	if err := opts.FS.Remove(filepath.Join(testDir, identityName)); err != nil {
 		t.Fatal(err)
 	}
 	if err := Create(testDir, opts, testID, testConf); !errors.Is(err, ErrExists) {
@@ -35,13 +36,13 @@ func TestCreateRefusesADirectoryInUse(t *testing.T) {
 }
 
 func TestCreateLeavesForeignFilesAlone(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := crashfs.NewMem()
 	if err := fs.MkdirAll(testDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	foreign := []string{"notes.txt", "db.tmp", "12.log", "MANIFEST-000001", "000000000000000G.log", "x.snap.tmp"}
 	for _, name := range foreign {
-		f, err := fs.Create(fs.PathJoin(testDir, name), writeCategory)
+		f, err := fs.Create(filepath.Join(testDir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +59,7 @@ func TestCreateLeavesForeignFilesAlone(t *testing.T) {
 }
 
 func TestOpenOfNothing(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := crashfs.NewMem()
 	if _, err := Open(testDir, testOptions(fs, 1), testID); !errors.Is(err, ErrNotCreated) {
 		t.Fatalf("got %v", err)
 	}
@@ -68,7 +69,7 @@ func TestOpenOfNothing(t *testing.T) {
 }
 
 func TestOpenByAnotherNode(t *testing.T) {
-	opts := testOptions(vfs.NewMem(), 1)
+	opts := testOptions(crashfs.NewMem(), 1)
 	mustClose(t, mustCreate(t, opts))
 	for _, id := range []Identity{{ClusterID: 0xc1, NodeID: 2}, {ClusterID: 0xc2, NodeID: 1}} {
 		_, err := Open(testDir, opts, id)
@@ -122,10 +123,10 @@ func TestOtherFormatIsNamed(t *testing.T) {
 }
 
 func TestDirectoryIsLocked(t *testing.T) {
-	for name, fs := range map[string]vfs.FS{"memory": vfs.NewMem(), "disk": vfs.Default} {
+	for name, fs := range map[string]vfs.FS{"memory": crashfs.NewMem(), "disk": vfs.OS} {
 		t.Run(name, func(t *testing.T) {
 			dir, opts := testDir, testOptions(fs, 1)
-			if fs == vfs.Default {
+			if fs == vfs.OS {
 				dir = t.TempDir()
 			}
 			if err := Create(dir, opts, testID, testConf); err != nil {
@@ -151,11 +152,11 @@ func TestDirectoryIsLocked(t *testing.T) {
 }
 
 func TestTemporaryFilesAreRemoved(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := crashfs.NewMem()
 	opts := testOptions(fs, 1)
 	mustClose(t, mustCreate(t, opts))
-	for _, name := range []string{identityName + tempSuffix, segmentName(2) + tempSuffix, "0000000000000007-1.snap.tmp"} {
-		f, err := fs.Create(fs.PathJoin(testDir, name), writeCategory)
+	for _, name := range []string{identityName + vfs.TempSuffix, segmentName(2) + vfs.TempSuffix, "0000000000000007-1.snap.tmp"} {
+		f, err := fs.Create(filepath.Join(testDir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,14 +164,14 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 	}
 	mustClose(t, mustOpen(t, opts))
 	for name := range readFiles(t, fs) {
-		if strings.HasSuffix(name, tempSuffix) {
+		if strings.HasSuffix(name, vfs.TempSuffix) {
 			t.Errorf("%s is left", name)
 		}
 	}
 }
 
 func TestClosedLogRefusesEverything(t *testing.T) {
-	l := mustCreate(t, testOptions(vfs.NewMem(), 1))
+	l := mustCreate(t, testOptions(crashfs.NewMem(), 1))
 	mustClose(t, l)
 	mustClose(t, l)
 	_, err := l.Load()
@@ -192,7 +193,7 @@ func TestImpossibleSaveIsRefused(t *testing.T) {
 		"unstored snapshot": {{Snapshot: meta}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opts := testOptions(vfs.NewMem(), 1)
+			opts := testOptions(crashfs.NewMem(), 1)
 			l := mustCreate(t, opts)
 			m := newModel(testConf)
 			for _, s := range []step{
@@ -221,7 +222,7 @@ func TestImpossibleSaveIsRefused(t *testing.T) {
 }
 
 func TestCompactBeyondTheSnapshotIsRefused(t *testing.T) {
-	l := mustCreate(t, testOptions(vfs.NewMem(), 1))
+	l := mustCreate(t, testOptions(crashfs.NewMem(), 1))
 	defer l.Close()
 	if err := l.Save([]raft.Persist{{Entries: entries(1, 1, 1)}}); err != nil {
 		t.Fatal(err)
@@ -233,7 +234,7 @@ func TestCompactBeyondTheSnapshotIsRefused(t *testing.T) {
 
 // Load of a log that was only created: the configuration and nothing else.
 func TestNewLogHoldsTheConfiguration(t *testing.T) {
-	opts := testOptions(vfs.NewMem(), 1)
+	opts := testOptions(crashfs.NewMem(), 1)
 	l := mustCreate(t, opts)
 	defer l.Close()
 	got, err := loadAll(l)

@@ -3,10 +3,10 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"balsa.example/vfs"
 )
 
 // To remove a large file at once stops every sync on the file system for as long as it
@@ -25,13 +25,13 @@ const (
 // directory. It returns the temporary name that the file is left with, which is then for
 // shrink; empty if it is gone. Nobody may read the file.
 func (l *Log) retire(name string) (temp string, err error) {
-	if l.opts.Inline || l.opts.FS != vfs.Default || l.checkSpace() != nil {
+	if l.opts.Inline || l.opts.FS != vfs.OS || l.checkSpace() != nil {
 		return "", l.dir.remove(name) // there is no hurry to be avoided, or there is one
 	}
-	temp = name + tempSuffix
+	temp = name + vfs.TempSuffix
 	err = l.dir.fs.Rename(l.dir.join(name), l.dir.join(temp))
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist):
 		return "", nil
 	case err != nil:
 		return "", fmt.Errorf("rename: %w", err)
@@ -76,8 +76,7 @@ func (l *Log) removeDoomed() {
 // empty cuts a file down to less than a step. Each cut is synced, or the file system
 // would collect them.
 func (l *Log) empty(temp string) error {
-	path := l.dir.join(temp)
-	f, err := l.dir.fs.OpenReadWrite(path, writeCategory)
+	f, err := l.dir.fs.OpenReadWrite(l.dir.join(temp))
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
@@ -89,7 +88,7 @@ func (l *Log) empty(temp string) error {
 	pause := time.NewTicker(shrinkPause)
 	defer pause.Stop()
 	for size := info.Size() - shrinkStep; size > 0; size -= shrinkStep {
-		if err := os.Truncate(path, size); err != nil {
+		if err := f.Truncate(size); err != nil {
 			return fmt.Errorf("cut: %w", err)
 		}
 		if err := f.Sync(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 // Large files are removed little by little, on a real file system only, and never while
@@ -55,7 +56,7 @@ func TestOldFilesAreRemovedLittleByLittle(t *testing.T) {
 	l.shrinking.Wait()
 	left := names(t, dir)
 	for _, name := range left {
-		if strings.HasSuffix(name, tempSuffix) {
+		if strings.HasSuffix(name, vfs.TempSuffix) {
 			t.Errorf("%s is left", name)
 		}
 	}
@@ -64,7 +65,7 @@ func TestOldFilesAreRemovedLittleByLittle(t *testing.T) {
 	}
 	last := snapshotName(10)
 	temp, err := l.retire(last)
-	if err != nil || temp != last+tempSuffix || slices.Contains(names(t, dir), last) {
+	if err != nil || temp != last+vfs.TempSuffix || slices.Contains(names(t, dir), last) {
 		t.Fatalf("%s was retired as %q: %v", last, temp, err)
 	}
 	if err := l.empty(temp); err != nil {

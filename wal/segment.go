@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"balsa.example/vfs"
 )
 
 // segment is a file of the log that is open for writing.
@@ -28,7 +28,7 @@ func (d *directory) createSegment(id Identity, seq uint64, random io.Reader) (*s
 	if err := d.writeTemp(name, h.encode()); err != nil {
 		return nil, fmt.Errorf("create segment: %w", err)
 	}
-	if err := d.publish(name+tempSuffix, name); err != nil {
+	if err := d.publish(name+vfs.TempSuffix, name); err != nil {
 		return nil, fmt.Errorf("create segment: %w", err)
 	}
 	return d.openSegment(h, headerSize, headerSize)
@@ -54,7 +54,7 @@ func drawSalt(random io.Reader) (uint64, error) {
 }
 
 func (d *directory) openSegment(h header, used, size int64) (*segment, error) {
-	f, err := d.fs.OpenReadWrite(d.join(segmentName(h.number)), writeCategory)
+	f, err := d.fs.OpenReadWrite(d.join(segmentName(h.number)))
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
@@ -97,7 +97,6 @@ func (s *segment) extend(zeros []byte) error {
 func (s *segment) wipe() error {
 	zeros := make([]byte, min(fillStep, s.size-s.used))
 	for off := s.used; off < s.size; off += int64(len(zeros)) {
-		clear(zeros) // a vfs.File may write to what it is given
 		if _, err := s.file.WriteAt(zeros[:min(int64(len(zeros)), s.size-off)], off); err != nil {
 			return fmt.Errorf("wipe segment %d: %w", s.seq, err)
 		}

@@ -9,9 +9,8 @@ import (
 	"io"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 // A snapshot file is a header, the encoded SnapshotMeta as chunk 0, the data in

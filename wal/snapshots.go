@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"sync"
 
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 // SaveSnapshot stores the snapshot whose data write produces. It may be called
@@ -22,7 +23,7 @@ func (l *Log) SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) 
 		return nil
 	}
 	// Each call has its own temporary file, since write may take as long as it likes.
-	temp := fmt.Sprintf("%016x-%d%s%s", uint64(meta.Index), l.tempNumber.Add(1), snapshotSuffix, tempSuffix)
+	temp := fmt.Sprintf("%016x-%d%s%s", uint64(meta.Index), l.tempNumber.Add(1), snapshotSuffix, vfs.TempSuffix)
 	size, err := l.dir.writeSnapshot(temp, l.opts, l.id, meta, l.snapshotsUrgent, write)
 	if err == nil {
 		err = l.install(temp, snapshotInfo{index: meta.Index, size: size})
@@ -144,7 +145,7 @@ func (d *directory) writeSnapshot(temp string, opts Options, id Identity, meta r
 	if err != nil {
 		return 0, err
 	}
-	f, err := d.fs.Create(d.join(temp), writeCategory)
+	f, err := d.fs.Create(d.join(temp))
 	if err != nil {
 		return 0, fmt.Errorf("create: %w", err)
 	}
@@ -163,7 +164,7 @@ func (d *directory) writeSnapshot(temp string, opts Options, id Identity, meta r
 func (d *directory) openSnapshot(id Identity, index raft.Index) (raft.SnapshotMeta, *snapshotReader, error) {
 	file := d.join(snapshotName(index))
 	f, err := d.fs.Open(file)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return raft.SnapshotMeta{}, nil, &CorruptionError{File: file, Reason: "the file is missing"}
 	} else if err != nil {
 		return raft.SnapshotMeta{}, nil, err
@@ -182,7 +183,7 @@ func (d *directory) verifySnapshot(id Identity, index raft.Index) (meta raft.Sna
 		return meta, 0, err
 	}
 	if _, err = io.Copy(io.Discard, r); err == nil {
-		var info os.FileInfo
+		var info fs.FileInfo
 		if info, err = d.fs.Stat(d.join(snapshotName(index))); err == nil {
 			size = info.Size()
 		}

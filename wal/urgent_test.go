@@ -6,9 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
 )
 
@@ -39,7 +39,7 @@ func TestUrgentSnapshotsDoNotRest(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				fs := errorfs.Wrap(vfs.NewMem(), slowSyncs(sync))
+				fs := crashfs.Inject(crashfs.NewMem(), slowSyncs(sync))
 				opts, id := Options{FS: fs, SegmentSize: 1 << 10}, Identity{ClusterID: 1, NodeID: 1}
 				if err := Create("wal", opts, id, raft.NewConfiguration(1)); err != nil {
 					t.Fatal(err)

@@ -13,10 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"balsa.example/api"
 	"balsa.example/clerk"
+	"balsa.example/internal/check/crashfs"
 )
 
 // patience bounds every wait of these tests. It is never used up by one that passes.
@@ -54,7 +53,7 @@ func newTestCluster(t *testing.T, n int, dir string) *testCluster {
 			Logger: testLogger(t), segmentSize: 1 << 20,
 		}
 		if dir == "" {
-			cfg.FS = vfs.NewMem()
+			cfg.FS = crashfs.NewMem()
 		}
 		c.configs = append(c.configs, cfg)
 	}

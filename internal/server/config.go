@@ -7,9 +7,8 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"balsa.example/kv"
+	"balsa.example/vfs"
 )
 
 // The defaults of the fields of Config.
@@ -81,7 +80,7 @@ type Config struct {
 // withDefaults fills in what was left out, and refuses what cannot work.
 func (c Config) withDefaults() (Config, error) {
 	if c.FS == nil {
-		c.FS = vfs.Default
+		c.FS = vfs.OS
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
 	"balsa.example/api"
+	"balsa.example/internal/check/crashfs"
 )
 
 func TestThreeServersKeepTheirDataAcrossRestarts(t *testing.T) {
@@ -108,7 +108,7 @@ func TestServerWithEmptiedDirectoryIsRefused(t *testing.T) {
 			} else {
 				c.stop(2)
 			}
-			c.configs[2].FS = vfs.NewMem()
+			c.configs[2].FS = crashfs.NewMem()
 			n3 := c.start(2)
 			select {
 			case <-n3.Failed():

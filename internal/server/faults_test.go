@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"balsa.example/api"
+	"balsa.example/internal/check/crashfs"
 )
 
 func TestStartRefusesADirectoryThatIsNotItsOwn(t *testing.T) {
@@ -132,7 +132,7 @@ func TestServerWhoseDiskFailsStops(t *testing.T) {
 	t.Parallel()
 	c := newTestCluster(t, 1, "")
 	var broken atomic.Bool
-	c.configs[0].FS = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+	c.configs[0].FS = crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if broken.Load() && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
 			return errorfs.ErrInjected
 		}
@@ -160,11 +160,11 @@ func TestServerWhoseDiskFailsStops(t *testing.T) {
 func TestServerWithAFullDiskServesReadsAndRecovers(t *testing.T) {
 	t.Parallel()
 	c := newTestCluster(t, 1, "")
-	mem := vfs.NewMem()
+	mem := crashfs.NewMem()
 	c.configs[0].FS = mem
 	c.startAll()
 	c.put("a", "1", 0)
-	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20})
+	mem.SetAvailable(1 << 20)
 	replica := c.servers[0].front.replica.Load()
 	put := &api.Request{Kind: api.Request_PUT, Key: []byte("b"), Value: make([]byte, 64<<10)}
 	awaitPut := func(want api.Reply_Code) {
@@ -180,7 +180,7 @@ func TestServerWithAFullDiskServesReadsAndRecovers(t *testing.T) {
 	}
 	awaitPut(api.Reply_BUSY)
 	c.wants("a", "1")
-	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30})
+	mem.SetAvailable(1 << 30)
 	awaitPut(api.Reply_OK)
 }
 

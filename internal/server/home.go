@@ -5,15 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	iofs "io/fs"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"balsa.example/internal/birth"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/vfs"
 	"balsa.example/wal"
 )
 
@@ -48,11 +48,11 @@ func openHome(cfg Config, self Member) (*home, error) {
 	if err := inspect(cfg, self); err != nil {
 		return nil, err
 	}
-	if err := makeDir(cfg.FS, cfg.DataDir); err != nil {
+	if err := vfs.MakeDir(cfg.FS, cfg.DataDir); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
-	lock, err := cfg.FS.Lock(cfg.FS.PathJoin(cfg.DataDir, lockName))
-	if errors.Is(err, iofs.ErrPermission) {
+	lock, err := cfg.FS.Lock(filepath.Join(cfg.DataDir, lockName))
+	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	} else if err != nil {
 		return nil, fmt.Errorf("%w: %s: another process runs on it (%w)", ErrInUse, cfg.DataDir, err)
@@ -68,7 +68,7 @@ func openHome(cfg Config, self Member) (*home, error) {
 // inspect refuses a directory that cannot be this member's, touching nothing.
 func inspect(cfg Config, self Member) error {
 	names, err := cfg.FS.List(cfg.DataDir)
-	if errors.Is(err, iofs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		names = nil
 	} else if err != nil {
 		return fmt.Errorf("read data directory: %w", err)
@@ -81,7 +81,7 @@ func inspect(cfg Config, self Member) error {
 	if err != nil || ledger != nil {
 		return err
 	}
-	ours := []string{lockName, ledgerName + tempSuffix, "lost+found"} // the last is of a mounted file system
+	ours := []string{lockName, ledgerName + vfs.TempSuffix, "lost+found"} // the last is of a mounted file system
 	strange := func(name string) bool { return !slices.Contains(ours, name) }
 	switch i := slices.IndexFunc(names, strange); {
 	case slices.Contains(names, walName):
@@ -116,7 +116,7 @@ func (h *home) open(self Member) (err error) {
 // openLog opens the log, which is made when the cluster is born. Before it is there this
 // server has promised nothing; from then on it takes part.
 func (h *home) openLog() error {
-	path := h.cfg.FS.PathJoin(h.dir, walName)
+	path := filepath.Join(h.dir, walName)
 	options := wal.Options{FS: h.cfg.FS, Logger: h.cfg.Logger, SegmentSize: h.cfg.segmentSize, OnSync: h.cfg.onSync}
 	identity := h.ledger.Identity()
 	exists, err := wal.Exists(h.cfg.FS, path)
@@ -145,7 +145,7 @@ func (h *home) openLog() error {
 
 // condemn marks the directory as one that must not be used any more.
 func (h *home) condemn(why error) error {
-	return writeFile(h.cfg.FS, h.dir, divergedName, []byte(why.Error()+"\n"))
+	return vfs.WriteFile(h.cfg.FS, filepath.Join(h.dir, divergedName), []byte(why.Error()+"\n"))
 }
 
 // stats describes the log; zero before there is one.
@@ -163,26 +163,4 @@ func (h *home) close() error {
 		err = log.Close()
 	}
 	return errors.Join(err, h.lock.Close())
-}
-
-// makeDir makes a directory, parents included, that survives a crash. The name of one
-// that is there may not be durable yet: its maker may have been killed.
-func makeDir(fs vfs.FS, dir string) error {
-	parent := fs.PathDir(dir)
-	if _, err := fs.Stat(dir); err == nil {
-		err := syncDir(fs, parent)
-		if errors.Is(err, iofs.ErrPermission) {
-			return nil // then it was made by somebody else
-		}
-		return err
-	}
-	if parent != dir {
-		if err := makeDir(fs, parent); err != nil {
-			return err
-		}
-	}
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return syncDir(fs, parent)
 }

@@ -4,25 +4,25 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
+	"balsa.example/vfs"
 	"balsa.example/wal"
 )
 
 // A process that was killed may have made the data directory and not synced its name.
 func TestDataDirectoryKeepsItsNameAfterAKill(t *testing.T) {
-	mem := vfs.NewCrashableMem()
+	mem := crashfs.NewCrashableMem()
 	if err := mem.MkdirAll("a/data", 0o700); err != nil { // and here it was killed
 		t.Fatal(err)
 	}
-	if err := makeDir(mem, "a"); err != nil { // the state that makeDir leaves: one level unsynced
+	if err := vfs.MakeDir(mem, "a"); err != nil { // the state that MakeDir leaves: one level unsynced
 		t.Fatal(err)
 	}
-	if err := makeDir(mem, "a/data"); err != nil {
+	if err := vfs.MakeDir(mem, "a/data"); err != nil {
 		t.Fatal(err)
 	}
-	lost := mem.CrashClone(vfs.CrashCloneCfg{})
+	lost := mem.CrashClone(crashfs.Crash{})
 	if _, err := lost.Stat("a/data"); err != nil {
 		t.Errorf("after a power loss: %v", err)
 	}
@@ -35,14 +35,15 @@ func TestHomeRefusesTheLogOfAnotherIncarnation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{FS: vfs.NewMem(), DataDir: "data", Cluster: cluster}
+	mem := crashfs.NewMem()
+	cfg := Config{FS: mem, DataDir: "data", Cluster: cluster}
 	member := cluster.Members[0]
 	h, err := openHome(cfg, member)
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := h.ledger.Identity()
-	if err := errors.Join(h.close(), cfg.FS.RemoveAll("data/wal")); err != nil {
+	if err := errors.Join(h.close(), mem.RemoveAll("data/wal")); err != nil {
 		t.Fatal(err)
 	}
 	other := wal.Identity{ClusterID: id.ClusterID, NodeID: member.ID, Incarnation: secondLife}

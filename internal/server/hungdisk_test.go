@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"balsa.example/internal/check/crashfs"
 )
 
 // hungDisk is a disk whose syncs of the log do not end while it hangs.
@@ -32,7 +33,7 @@ func TestShutdownWithAHungDisk(t *testing.T) {
 	disks := make([]*hungDisk, 3)
 	for i := range c.configs {
 		disks[i] = new(hungDisk)
-		c.configs[i].FS = errorfs.Wrap(vfs.NewMem(), disks[i])
+		c.configs[i].FS = crashfs.Inject(crashfs.NewMem(), disks[i])
 		c.configs[i].stopTimeout = 200 * time.Millisecond
 	}
 	c.startAll()

@@ -7,17 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
-	iofs "io/fs"
+	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"balsa.example/internal/birth"
 	"balsa.example/raft"
+	"balsa.example/vfs"
 	"balsa.example/wal"
 )
 
@@ -37,8 +36,6 @@ var (
 // ledgerName is the file in the data directory.
 const ledgerName = "MEMBERS"
 
-const tempSuffix = ".tmp"
-
 // The file begins with ledgerMagic and the version of its format.
 const (
 	ledgerMagic   = "balsa members "
@@ -49,8 +46,7 @@ const (
 // certificate of its cluster, and whether it ever took part (see package birth). Its
 // methods may be called by several goroutines.
 //
-// The file is small and rewritten as a whole: temporary file, sync, rename, sync
-// of the directory.
+// The file is small, and rewritten as a whole (vfs.WriteFile).
 type Ledger struct {
 	fs      vfs.FS
 	dir     string
@@ -70,10 +66,10 @@ type Ledger struct {
 //
 // It syncs the directory: a process that was killed between renaming the file and
 // that sync has left a ledger that can be read, and that a power loss takes back.
-func OpenLedger(fs vfs.FS, dir string, cluster *Cluster, node raft.NodeID) (*Ledger, error) {
-	path := fs.PathJoin(dir, ledgerName)
-	data, err := readFile(fs, path)
-	if errors.Is(err, iofs.ErrNotExist) {
+func OpenLedger(fsys vfs.FS, dir string, cluster *Cluster, node raft.NodeID) (*Ledger, error) {
+	path := filepath.Join(dir, ledgerName)
+	data, err := vfs.ReadFile(fsys, path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
@@ -88,24 +84,24 @@ func OpenLedger(fs vfs.FS, dir string, cluster *Cluster, node raft.NodeID) (*Led
 	if f.group != cluster.Group {
 		return nil, fmt.Errorf("%w: %s was made for other members or another token than this server was given", ErrForeign, dir)
 	}
-	if err := syncDir(fs, dir); err != nil {
-		return nil, fmt.Errorf("sync %s: %w", dir, err)
+	if err := vfs.SyncDir(fsys, dir); err != nil {
+		return nil, err
 	}
-	l := newLedger(fs, dir, cluster, f.record)
+	l := newLedger(fsys, dir, cluster, f.record)
 	l.active = f.active
 	return l, nil
 }
 
 // CreateLedger makes the ledger of a new data directory. A cluster of one begins with it.
-func CreateLedger(fs vfs.FS, dir string, cluster *Cluster, node raft.NodeID, incarnation birth.Incarnation) (*Ledger, error) {
-	l := newLedger(fs, dir, cluster, birth.Record{Self: node, Incarnation: incarnation})
+func CreateLedger(fsys vfs.FS, dir string, cluster *Cluster, node raft.NodeID, incarnation birth.Incarnation) (*Ledger, error) {
+	l := newLedger(fsys, dir, cluster, birth.Record{Self: node, Incarnation: incarnation})
 	l.birth.Begin(draw())
 	return l, l.save()
 }
 
-func newLedger(fs vfs.FS, dir string, cluster *Cluster, r birth.Record) *Ledger {
+func newLedger(fsys vfs.FS, dir string, cluster *Cluster, r birth.Record) *Ledger {
 	b := birth.New(cluster.IDs(), r)
-	return &Ledger{fs: fs, dir: dir, cluster: cluster, turn: make(chan struct{}, 1), birth: b, saved: b.Record()}
+	return &Ledger{fs: fsys, dir: dir, cluster: cluster, turn: make(chan struct{}, 1), birth: b, saved: b.Record()}
 }
 
 // draw returns a number that nobody has ever drawn: the identity of a cluster.
@@ -179,8 +175,9 @@ func (l *Ledger) save() error {
 	if l.failed != nil {
 		return l.failed
 	}
-	if err := writeFile(l.fs, l.dir, ledgerName, l.format()); err != nil {
-		l.failed = fmt.Errorf("write %s: %w", l.fs.PathJoin(l.dir, ledgerName), err)
+	path := filepath.Join(l.dir, ledgerName)
+	if err := vfs.WriteFile(l.fs, path, l.format()); err != nil {
+		l.failed = fmt.Errorf("write %s: %w", path, err)
 		return l.failed
 	}
 	l.saved = l.birth.Record()
@@ -266,41 +263,4 @@ func (f *ledgerFile) parseLine(i int, line string) error {
 		f.record.Certificate.Members[id] = birth.Incarnation(append(incarnation, make([]byte, 16)...))
 	}
 	return err
-}
-
-func readFile(fs vfs.FS, path string) ([]byte, error) {
-	f, err := fs.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
-}
-
-// writeFile replaces a file as a whole and returns when that is durable.
-func writeFile(fs vfs.FS, dir, name string, data []byte) error {
-	temp := fs.PathJoin(dir, name+tempSuffix)
-	f, err := fs.Create(temp, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := fs.Rename(temp, fs.PathJoin(dir, name)); err != nil {
-		return err
-	}
-	return syncDir(fs, dir)
-}
-
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

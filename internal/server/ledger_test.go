@@ -3,14 +3,16 @@ package server
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"balsa.example/internal/birth"
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
+	"balsa.example/vfs"
 )
 
 var (
@@ -89,7 +91,7 @@ func begin(t *testing.T, ledgers ...*Ledger) {
 }
 
 func TestLedgerRemembersItsCluster(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := crashfs.NewMem()
 	var all []*Ledger
 	for _, name := range []string{"n1", "n2", "n3"} {
 		all = append(all, makeLedger(t, fs, name))
@@ -117,7 +119,7 @@ func TestLedgerRemembersItsCluster(t *testing.T) {
 func TestNoTwoBirthsAreAlike(t *testing.T) {
 	seen := map[uint64]bool{}
 	for range 100 {
-		fs := vfs.NewMem()
+		fs := crashfs.NewMem()
 		begin(t, makeLedger(t, fs, "n1"), makeLedger(t, fs, "n2"), makeLedger(t, fs, "n3"))
 		seen[reopen(t, fs, "n2").Identity().ClusterID] = true
 	}
@@ -127,7 +129,7 @@ func TestNoTwoBirthsAreAlike(t *testing.T) {
 }
 
 func TestLedgerRemembersActivation(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := crashfs.NewMem()
 	makeLedger(t, fs, "n2")
 	l := reopen(t, fs, "n2")
 	if l.Active() {
@@ -144,8 +146,8 @@ func TestLedgerRemembersActivation(t *testing.T) {
 // TestLedgerKeepsPromisesAcrossCrashes loses power before every operation on the
 // file system. What a call promised by returning nil must be there afterwards.
 func TestLedgerKeepsPromisesAcrossCrashes(t *testing.T) {
-	mem := vfs.NewCrashableMem()
-	if err := errors.Join(mem.MkdirAll("n2", 0o700), syncDir(mem, "")); err != nil {
+	mem := crashfs.NewCrashableMem()
+	if err := errors.Join(mem.MkdirAll("n2", 0o700), vfs.SyncDir(mem, "")); err != nil {
 		t.Fatal(err)
 	}
 	born := founder(firstLife)
@@ -156,7 +158,7 @@ func TestLedgerKeepsPromisesAcrossCrashes(t *testing.T) {
 	crashes := 0
 	crash := func() {
 		crashes++
-		l, err := openLedger(t, mem.CrashClone(vfs.CrashCloneCfg{}), "n2")
+		l, err := openLedger(t, mem.CrashClone(crashfs.Crash{}), "n2")
 		switch {
 		case err != nil:
 			t.Fatalf("crash %d: %v", crashes, err)
@@ -170,7 +172,7 @@ func TestLedgerKeepsPromisesAcrossCrashes(t *testing.T) {
 			t.Fatalf("crash %d: the activation is forgotten", crashes)
 		}
 	}
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(errorfs.Op) error { crash(); return nil }))
+	fs := crashfs.Inject(mem, errorfs.InjectorFunc(func(errorfs.Op) error { crash(); return nil }))
 	l, err := CreateLedger(fs, "n2", trioCluster(t, "t"), NodeID("t", "n2"), firstLife)
 	created = err == nil
 	_, _, err = l.Hear(founder(firstLife))
@@ -186,7 +188,7 @@ func TestLedgerKeepsPromisesAcrossCrashes(t *testing.T) {
 
 func TestLedgerPromisesNothingAfterAFailedWrite(t *testing.T) {
 	var fail errorfs.Injector
-	l := makeLedger(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+	l := makeLedger(t, crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if fail == nil {
 			return nil
 		}
@@ -208,7 +210,7 @@ func TestLedgerPromisesNothingAfterAFailedWrite(t *testing.T) {
 // and a founder would then draw another cluster.
 func TestLedgerTellsNothingThatIsNotOnDisk(t *testing.T) {
 	broken := false
-	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(errorfs.Op) error {
+	fs := crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(errorfs.Op) error {
 		if broken {
 			return errorfs.ErrInjected
 		}
@@ -232,7 +234,7 @@ func TestLedgerTellsNothingThatIsNotOnDisk(t *testing.T) {
 }
 
 func TestOpenLedgerRefuses(t *testing.T) {
-	good := string(makeLedger(t, vfs.NewMem(), "n2").format())
+	good := string(makeLedger(t, crashfs.NewMem(), "n2").format())
 	for _, test := range []struct {
 		name, content string
 		token, member string
@@ -249,8 +251,8 @@ func TestOpenLedgerRefuses(t *testing.T) {
 		{"another kind of file", "hello\n", "t", "n2", ErrDamaged},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			fs := vfs.NewMem()
-			if err := errors.Join(fs.MkdirAll("data", 0o700), writeFile(fs, "data", ledgerName, []byte(test.content))); err != nil {
+			fs := crashfs.NewMem()
+			if err := errors.Join(fs.MkdirAll("data", 0o700), vfs.WriteFile(fs, filepath.Join("data", ledgerName), []byte(test.content))); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := OpenLedger(fs, "data", trioCluster(t, test.token), NodeID(test.token, test.member)); !errors.Is(err, test.want) {

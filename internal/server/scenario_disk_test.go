@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
 	"balsa.example/wal"
 )
@@ -29,7 +29,7 @@ const walDir = "wal"
 // disk is the part of a server that a crash leaves: the files of its log. When the
 // power fails, what was not synced is lost.
 type disk struct {
-	mem     *vfs.MemFS
+	mem     *crashfs.Mem
 	options wal.Options
 	id      wal.Identity
 	random  *rand.Rand
@@ -42,7 +42,7 @@ type disk struct {
 func newDisk(id raft.NodeID, conf raft.Configuration, segmentSize int64, slow bool, seed uint64) (*disk, error) {
 	d := &disk{
 		slow:    slow,
-		mem:     vfs.NewCrashableMem(),
+		mem:     crashfs.NewCrashableMem(),
 		options: wal.Options{SegmentSize: segmentSize},
 		id:      wal.Identity{ClusterID: 1, NodeID: id},
 		random:  rand.New(rand.NewPCG(seed, uint64(id))),
@@ -56,7 +56,7 @@ func newDisk(id raft.NodeID, conf raft.Configuration, segmentSize int64, slow bo
 func (d *disk) open() (*slowLog, error) {
 	d.plug = &plug{mem: d.mem, random: d.random, pulled: make(chan struct{})}
 	options := d.options
-	options.FS = errorfs.Wrap(d.mem, d.plug)
+	options.FS = crashfs.Inject(d.mem, d.plug)
 	var err error
 	d.log, err = wal.Open(walDir, options, d.id)
 	l := &slowLog{Log: d.log}
@@ -111,10 +111,10 @@ var errPowerLost = errors.New("power lost")
 // which was taken at that moment.
 type plug struct {
 	mu     sync.Mutex
-	mem    *vfs.MemFS
+	mem    *crashfs.Mem
 	random *rand.Rand
 	left   int           // writes until it is pulled; 0: it is not going to be
-	clone  *vfs.MemFS    // what the disk held then; nil while there is power
+	clone  *crashfs.Mem  // what the disk held then; nil while there is power
 	pulled chan struct{} // closed then
 }
 
@@ -126,7 +126,7 @@ func (p *plug) pullSoon() {
 }
 
 // pull pulls the plug unless it is out, and returns what was on the disk.
-func (p *plug) pull() *vfs.MemFS {
+func (p *plug) pull() *crashfs.Mem {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pullLocked()
@@ -136,7 +136,7 @@ func (p *plug) pull() *vfs.MemFS {
 func (p *plug) pullLocked() {
 	if p.clone == nil {
 		kept := []int{0, 50, 100}[p.random.IntN(3)]
-		p.clone = p.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: kept, RNG: p.random})
+		p.clone = p.mem.CrashClone(crashfs.Crash{UnsyncedPercent: kept, Rand: p.random})
 		close(p.pulled)
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/wake"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -41,10 +41,10 @@ func (s *hungSnapshots) String() string { return "hung snapshots" }
 // It is not parallel to others, since it looks for a goroutine that others may have, too.
 func TestShutdownWaitsForNoSnapshot(t *testing.T) {
 	c := newTestCluster(t, 3, "")
-	disks, mem := make([]*hungSnapshots, 3), vfs.NewMem()
+	disks, mem := make([]*hungSnapshots, 3), crashfs.NewMem()
 	for i := range c.configs {
 		disks[i] = &hungSnapshots{began: wake.New(), released: make(chan struct{})}
-		c.configs[i].FS = errorfs.Wrap(mem, disks[i])
+		c.configs[i].FS = crashfs.Inject(mem, disks[i])
 		c.configs[i].MaxRaftState = 5 << 20
 		c.configs[i].stopTimeout = patience
 	}

@@ -7,13 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"balsa.example/clerk"
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/vfs"
 )
 
 // Two clusters are begun apart with the same names and the same token. They have
@@ -106,9 +107,9 @@ func TestACopiedDirectoryIsShutOut(t *testing.T) {
 // A directory of a version whose clusters had no identity is refused, with its reason.
 func TestStartRefusesADirectoryOfAnOlderFormat(t *testing.T) {
 	c := newTestCluster(t, 1, "")
-	fs := vfs.NewMem()
+	fs := crashfs.NewMem()
 	c.configs[0].FS = fs
-	if err := errors.Join(fs.MkdirAll("n1", 0o700), writeFile(fs, "n1", ledgerName, []byte("balsa members 1\nself 1 2 3 active\n"))); err != nil {
+	if err := errors.Join(fs.MkdirAll("n1", 0o700), vfs.WriteFile(fs, filepath.Join("n1", ledgerName), []byte("balsa members 1\nself 1 2 3 active\n"))); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Start(c.configs[0])

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/rsm/rsmtest"
+	"balsa.example/vfs"
 	"balsa.example/wal"
 )
 
@@ -23,7 +23,7 @@ func TestMemoryStorage(t *testing.T) {
 }
 
 func TestWAL(t *testing.T) {
-	for name, fs := range map[string]vfs.FS{"disk": vfs.Default, "memory": vfs.NewMem()} {
+	for name, fs := range map[string]vfs.FS{"disk": vfs.OS, "memory": crashfs.NewMem()} {
 		t.Run(name, func(t *testing.T) {
 			rsmtest.TestStorage(t, func(dir string, conf raft.Configuration) (rsm.Storage, error) {
 				opts, id := wal.Options{FS: fs, SegmentSize: 8 << 10}, wal.Identity{ClusterID: 1, NodeID: 1}

@@ -14,16 +14,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"balsa.example/vfs"
 )
 
 // memFS is a file system in memory that can lose what was not synced, sector by
 // sector, and fail at any operation. Unlike Pebble's MemFS it does so in the same way
-// whenever it is given the same chance. It has files in directories that exist
-// because somebody asks for them, and what package wal needs, no more: other methods
-// panic, by the nil interface.
+// whenever it is given the same chance. Directories exist as soon as they are named.
 type memFS struct {
-	vfs.FS
 	rand   *rand.Rand
 	files  map[string]*memNode // by path, as a running process sees them
 	synced map[string]*memNode // as a crash may leave them
@@ -183,13 +180,9 @@ func (fs *memFS) rename(c nameChange) {
 	fs.changed = append(fs.changed, c)
 }
 
-func (fs *memFS) PathJoin(elem ...string) string { return path.Join(elem...) }
-func (fs *memFS) PathDir(p string) string        { return path.Dir(p) }
-func (fs *memFS) PathBase(p string) string       { return path.Base(p) }
-
 func (fs *memFS) MkdirAll(string, os.FileMode) error { return nil }
 
-func (fs *memFS) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
+func (fs *memFS) Create(name string) (vfs.File, error) {
 	if err := fs.change(true); err != nil {
 		return nil, err
 	}
@@ -198,18 +191,18 @@ func (fs *memFS) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) 
 	return &memFile{fs: fs, node: n, name: name}, nil
 }
 
-func (fs *memFS) Open(name string, _ ...vfs.OpenOption) (vfs.File, error) {
+func (fs *memFS) Open(name string) (vfs.File, error) {
 	if n := fs.files[name]; n != nil {
 		return &memFile{fs: fs, node: n, name: name}, nil
 	}
 	return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
 }
 
-func (fs *memFS) OpenReadWrite(name string, _ vfs.DiskWriteCategory, _ ...vfs.OpenOption) (vfs.File, error) {
+func (fs *memFS) OpenReadWrite(name string) (vfs.File, error) {
 	return fs.Open(name)
 }
 
-func (fs *memFS) OpenDir(name string) (vfs.File, error) {
+func (fs *memFS) OpenDir(name string) (vfs.Dir, error) {
 	return &memFile{fs: fs, name: name}, nil
 }
 
@@ -246,18 +239,18 @@ func (fs *memFS) List(dir string) (names []string, err error) {
 }
 
 // Stat finds files, and takes for a directory whatever is none.
-func (fs *memFS) Stat(name string) (vfs.FileInfo, error) {
+func (fs *memFS) Stat(name string) (os.FileInfo, error) {
 	if n := fs.files[name]; n != nil {
 		return fileInfo{path.Base(name), int64(len(n.data))}, nil
 	}
 	return nil, &os.PathError{Op: "stat", Path: name, Err: os.ErrNotExist}
 }
 
-func (fs *memFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+func (fs *memFS) Available(string) (uint64, error) {
 	if fs.full {
-		return vfs.DiskUsage{}, nil
+		return 0, nil
 	}
-	return vfs.DiskUsage{AvailBytes: 1 << 40, TotalBytes: 1 << 40}, nil
+	return 1 << 40, nil
 }
 
 func (fs *memFS) Lock(name string) (io.Closer, error) {
@@ -280,7 +273,6 @@ func (l lock) Close() error {
 
 // memFile is an open file, or if it has no node an open directory.
 type memFile struct {
-	vfs.File
 	fs   *memFS
 	node *memNode
 	name string
@@ -355,10 +347,10 @@ func (f *memFile) Sync() error {
 
 func (f *memFile) SyncData() error { return f.Sync() }
 
-// SyncTo may do nothing: it promises nothing.
-func (f *memFile) SyncTo(int64) (bool, error) { return false, nil }
+// Truncate is not supported: a log that does its background work at once needs none.
+func (f *memFile) Truncate(int64) error { return errors.ErrUnsupported }
 
-func (f *memFile) Stat() (vfs.FileInfo, error) {
+func (f *memFile) Stat() (os.FileInfo, error) {
 	return fileInfo{path.Base(f.name), int64(len(f.node.data))}, nil
 }
 
@@ -367,13 +359,12 @@ type fileInfo struct {
 	size int64
 }
 
-func (i fileInfo) Name() string           { return i.name }
-func (i fileInfo) Size() int64            { return i.size }
-func (i fileInfo) Mode() os.FileMode      { return 0o600 }
-func (i fileInfo) ModTime() time.Time     { return time.Time{} }
-func (i fileInfo) IsDir() bool            { return false }
-func (i fileInfo) Sys() any               { return nil }
-func (i fileInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }
+func (i fileInfo) Name() string       { return i.name }
+func (i fileInfo) Size() int64        { return i.size }
+func (i fileInfo) Mode() os.FileMode  { return 0o600 }
+func (i fileInfo) ModTime() time.Time { return time.Time{} }
+func (i fileInfo) IsDir() bool        { return false }
+func (i fileInfo) Sys() any           { return nil }
 
 // damage says what has become of a file.
 type damage uint8

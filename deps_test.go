@@ -1,0 +1,58 @@
+package balsa_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// dependencies lists what a user of each public package compiles besides the standard
+// library: the modules, this one left out. A package that is not in the table may not be
+// imported by one that is.
+const dependencies = `
+	raft        -
+	raft/quorum -
+	rsm         golang.org/x/sys
+	wal         golang.org/x/sys
+	transport   -
+	vfs         golang.org/x/sys
+`
+
+// testsOnly are modules that no program of balsa contains.
+var testsOnly = []string{
+	"github.com/cockroachdb/pebble/v2", "github.com/anishathalye/porcupine", "pgregory.net/rapid",
+}
+
+func TestPublicPackagesNeedLittle(t *testing.T) {
+	for line := range strings.Lines(strings.TrimSpace(dependencies)) {
+		fields := strings.Fields(line)
+		name, want := fields[0], fields[1:]
+		if want[0] == "-" {
+			want = nil
+		}
+		if got := modulesOf(t, name); !slices.Equal(got, want) {
+			t.Errorf("%s needs the modules %q, and the table says %q", name, got, want)
+		}
+	}
+}
+
+func TestProgramsContainNoTestModules(t *testing.T) {
+	for _, module := range modulesOf(t, "cmd/balsa") {
+		if slices.Contains(testsOnly, module) {
+			t.Errorf("cmd/balsa contains %s", module)
+		}
+	}
+}
+
+// modulesOf returns the paths of the modules that a package needs, without this one.
+func modulesOf(t *testing.T, name string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", "./"+name).Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", name, err)
+	}
+	modules := strings.Fields(string(out))
+	slices.Sort(modules)
+	return slices.Compact(modules)
+}

@@ -1,0 +1,139 @@
+// Package crashfs tests what writes files: with files in memory that can lose what was not
+// synced, and with errors at any operation. Both are Pebble's (package vfs of
+// github.com/cockroachdb/pebble/v2), behind balsa's [vfs.FS]. Only tests import this package,
+// so that what ships has no part of Pebble.
+package crashfs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"slices"
+
+	pebble "github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"balsa.example/vfs"
+)
+
+// Mem is a file system in memory.
+type Mem struct {
+	adapter
+	mem *pebble.MemFS
+}
+
+// NewMem returns an empty file system that cannot crash.
+func NewMem() *Mem { return newMem(pebble.NewMem()) }
+
+// NewCrashableMem returns an empty file system that keeps track of what was synced.
+func NewCrashableMem() *Mem { return newMem(pebble.NewCrashableMem()) }
+
+func newMem(mem *pebble.MemFS) *Mem { return &Mem{adapter: adapter{mem}, mem: mem} }
+
+// Crash says what a crash leaves.
+type Crash struct {
+	// UnsyncedPercent is the probability that a block or a name that was not synced is there
+	// after the crash. Above 0 it takes Rand.
+	UnsyncedPercent int
+	Rand            *rand.Rand
+}
+
+// CrashClone returns what would be there after a crash. The file system itself goes on.
+func (m *Mem) CrashClone(c Crash) *Mem {
+	return newMem(m.mem.CrashClone(pebble.CrashCloneCfg{UnsyncedDataPercent: c.UnsyncedPercent, RNG: c.Rand}))
+}
+
+// SetAvailable sets how many bytes may still be written, as [vfs.FS] Available tells.
+func (m *Mem) SetAvailable(bytes uint64) {
+	m.mem.TestingSetDiskUsage(pebble.DiskUsage{AvailBytes: bytes})
+}
+
+// RemoveAll removes a file or a directory with all that is in it.
+func (m *Mem) RemoveAll(name string) error { return m.mem.RemoveAll(name) }
+
+// String lists all files.
+func (m *Mem) String() string { return m.mem.String() }
+
+// Inject returns fsys, which is of this package, with the errors that the injector gives for
+// each of its operations.
+func Inject(fsys vfs.FS, injector errorfs.Injector) vfs.FS {
+	return adapter{errorfs.Wrap(fsys.(interface{ pebbleFS() pebble.FS }).pebbleFS(), injector)}
+}
+
+// adapter makes a vfs.FS of Pebble's.
+type adapter struct{ fs pebble.FS }
+
+func (a adapter) pebbleFS() pebble.FS { return a.fs }
+
+func (a adapter) Create(name string) (vfs.File, error) {
+	return wrap(a.fs.Create(name, pebble.WriteCategoryUnspecified))
+}
+
+func (a adapter) Open(name string) (vfs.File, error) { return wrap(a.fs.Open(name)) }
+
+// OpenReadWrite looks first, since Pebble's would make the file.
+func (a adapter) OpenReadWrite(name string) (vfs.File, error) {
+	if _, err := a.fs.Stat(name); err != nil {
+		return nil, err
+	}
+	return wrap(a.fs.OpenReadWrite(name, pebble.WriteCategoryUnspecified))
+}
+
+func (a adapter) OpenDir(name string) (vfs.Dir, error) {
+	d, err := a.fs.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (a adapter) Rename(oldName, newName string) error { return a.fs.Rename(oldName, newName) }
+
+func (a adapter) Remove(name string) error { return a.fs.Remove(name) }
+
+func (a adapter) MkdirAll(name string, perm fs.FileMode) error { return a.fs.MkdirAll(name, perm) }
+
+func (a adapter) List(name string) ([]string, error) { return a.fs.List(name) }
+
+func (a adapter) Stat(name string) (fs.FileInfo, error) {
+	info, err := a.fs.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	return info, nil
+}
+
+func (a adapter) Lock(name string) (io.Closer, error) { return a.fs.Lock(name) }
+
+func (a adapter) Available(name string) (uint64, error) {
+	usage, err := a.fs.GetDiskUsage(name)
+	return usage.AvailBytes, err
+}
+
+// file makes a vfs.File of Pebble's.
+type file struct{ pebble.File }
+
+func wrap(f pebble.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return file{f}, nil
+}
+
+// Write hands on a copy: Pebble's may change what it is given.
+func (f file) Write(p []byte) (int, error) { return f.File.Write(slices.Clone(p)) }
+
+// WriteAt hands on a copy, as Write does.
+func (f file) WriteAt(p []byte, off int64) (int, error) { return f.File.WriteAt(slices.Clone(p), off) }
+
+func (f file) Stat() (fs.FileInfo, error) {
+	info, err := f.File.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return info, nil
+}
+
+// Truncate is not supported, since Pebble's files lack it.
+func (f file) Truncate(int64) error { return errors.ErrUnsupported }

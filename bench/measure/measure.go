@@ -1,5 +1,5 @@
-// Package measure puts a load on a running system, and tells what it did and what
-// processor time it cost.
+// Package measure puts a load on a running system. It reports the operations and their
+// latencies, and the processor time that they cost.
 package measure
 
 import (

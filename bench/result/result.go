@@ -1,5 +1,5 @@
-// Package result is what a comparison of systems came to: the samples, what is made of
-// them, and how that is shown.
+// Package result holds the samples of a comparison of systems, and makes tables and
+// charts of them.
 package result
 
 import (

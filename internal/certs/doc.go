@@ -4,11 +4,11 @@
 //	files ──► parse ──► good? ──yes──► serves from now on
 //	                      └───no────► the last good one serves on, and the log says why
 //
-// Files are looked at before each handshake and every few seconds. They are taken as one
-// whole, so they may be replaced one by one and in any order: a certificate without its
-// key, a file half written, or a certificate that leads to none of the authorities
-// changes nothing.
+// Files are looked at before each handshake and every few seconds. They are taken together
+// or not at all, so they may be replaced one by one and in any order. A certificate
+// without its key, a file half written, or a certificate that leads to none of the
+// authorities changes nothing.
 //
-// A Source holds the material, a Material is it at one moment. Where a cluster has no
-// certificates, a shared secret makes them (secret.go).
+// A Source reads the files again and again. A Material is what they held at one moment.
+// Where a cluster has no certificates, both are made from a shared secret (secret.go).
 package certs

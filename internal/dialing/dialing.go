@@ -1,4 +1,5 @@
-// Package dialing connects by TCP to whatever stands behind a name at the moment.
+// Package dialing connects by TCP to a name, which it looks up again at each attempt: the
+// address behind a name may change.
 package dialing
 
 import (

@@ -4,9 +4,9 @@
 //	/health         200 while the member can serve, else 503 with the reason
 //	/debug/pprof/*  profiles of the process, if that is wanted
 //
-// Most figures are read when somebody asks for them, so they cost nothing in
-// between: the member gives a Sample (sample.go). What would be over by then is
-// counted as it happens: syncs of the log (syncs.go), and requests (requests.go).
+// Most figures are read when somebody asks for them, so they cost nothing in between:
+// the member gives a Sample (sample.go). Events are counted as they happen: syncs of the
+// log (syncs.go), and requests (requests.go).
 //
-// The package knows nothing of what it shows; internal/server fills it in.
+// The package knows neither logs nor stores nor peers. internal/server fills in the figures.
 package metrics

@@ -1,11 +1,11 @@
-// Package sink writes what is for people without ever waiting for them. Whoever reads a
-// server's log may be gone, slow or stopped, and the disk that it goes to may be full:
-// none of that may stop, slow down or end the server.
+// Package sink writes the lines of a server's log without ever waiting for their reader.
+// That reader may be gone, slow or stopped, and the disk that the lines go to may be full.
+// Nothing of that may stop, slow down or end the server.
 //
 //	log lines ──► Write (never waits) ──► queue, at most MaxQueue bytes ──► one goroutine ──► pipe, file, terminal
 //
-// What has no room in the queue is dropped and counted, and a note in its place says how
-// much that was.
+// Lines that find no room in the queue are dropped and counted. A note in their place says
+// how many they were.
 package sink
 
 import (

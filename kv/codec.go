@@ -24,15 +24,15 @@ const (
 
 var errTruncatedOp = errors.New("kv: truncated operation")
 
-// Codec is the byte form of an Op. Decode undoes Append for every Op, but that a nil
-// and an empty Value are one, and so are all kinds that this program does not know, and an
-// Attempt that it does not know is AnyAttempt.
+// Codec is the byte form of an Op. Decode undoes Append for every Op, with three
+// exceptions: an empty Value becomes nil, an unknown Kind becomes 0, and an unknown Attempt
+// becomes AnyAttempt.
 type Codec struct{}
 
 // Append appends the encoding of op to dst.
 func (Codec) Append(dst []byte, op Op) []byte {
-	// An unknown kind is written as 0, which DoOp refuses. Written as it is, it would
-	// stop every replica at Decode; no caller's mistake may do that.
+	// An unknown kind is written as 0, which DoOp refuses. Written as it is, it would stop
+	// every replica at Decode, because of one caller's mistake.
 	var kind byte
 	if op.Kind.valid() {
 		kind = byte(op.Kind)
@@ -43,7 +43,7 @@ func (Codec) Append(dst []byte, op Op) []byte {
 	if op.Attempt.valid() {
 		kind |= byte(op.Attempt) << attemptShift
 	}
-	dst = slices.Grow(dst, 2+3*binary.MaxVarintLen32+len(op.Key)+len(op.Value)) // enough but for huge numbers
+	dst = slices.Grow(dst, 2+3*binary.MaxVarintLen32+len(op.Key)+len(op.Value)) // enough unless numbers are huge
 	dst = append(dst, opFormat, kind)
 	dst = binary.AppendUvarint(dst, op.Version)
 	dst = binary.AppendUvarint(dst, op.UnchangedSince)
@@ -54,9 +54,9 @@ func (Codec) Append(dst []byte, op Op) []byte {
 
 // Decode reads one operation, which is all of data.
 //
-// Key and Value alias data, and with it perhaps a whole network frame or log segment in
-// memory. So DoOp copies what it keeps, and only that: gets and refused puts copy
-// nothing. Nobody may write to data while the Op is in use.
+// Key and Value share the memory of data, which may be a whole network frame or log
+// segment. So DoOp copies what it keeps; a Get or a refused Put copies nothing. Nobody may
+// write to data while the Op is in use.
 func (Codec) Decode(data []byte) (Op, error) {
 	if len(data) < 2 {
 		return Op{}, errTruncatedOp
@@ -91,6 +91,6 @@ func (Codec) Decode(data []byte) (Op, error) {
 	return op, nil
 }
 
-// Alias returns b as a string that shares its memory: for a key that is looked at and not
-// kept. Nobody may write to b while the string is in use.
+// Alias returns b as a string that shares its memory, for a key that is not kept. Nobody
+// may write to b while the string is in use.
 func Alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -15,17 +15,17 @@
 // creation, so 1 at first, and 0 where there is no such key. A deleted key that comes
 // back starts again at version 1. That is etcd's data model.
 //
-// An operation is conditional unless it says otherwise: it takes effect only where the
-// key is at the version that the operation names (0: absent). That does not yet let a
-// client send it twice and have it happen once, since a key that others delete and
-// create again comes by the same versions again. For that an operation can also demand
-// that the key be unchanged since a revision: see Op.UnchangedSince, and tombs for what
-// a store remembers of deleted keys. Refusals are Results too, the same on every replica.
+// An operation is conditional unless it says otherwise: it takes effect only if the key
+// has the version that the operation names (0: absent). That is not enough to send an
+// operation twice and have it happen once, since a key that others delete and create again
+// goes through the same versions again. So an operation can also demand that the key is
+// unchanged since a revision: see Op.UnchangedSince, and marks for what a store remembers
+// of deleted keys. Refusals are Results too, the same on every replica.
 //
 // # What it does not do
 //
-// The package is pure: no clock, chance, goroutine, file or socket. The one lock in it
-// lets a server read while operations are executed (see Store). It knows nothing of
-// Raft either; *Store is a rsm.StateMachine[Op, Result] and Codec a rsm.Codec[Op] by
+// The package is pure: it has no clock, randomness, goroutine, file or socket. Its one lock
+// lets a server read while operations are executed (see Store). It does not import rsm:
+// *Store implements rsm.StateMachine[Op, Result] and Codec implements rsm.Codec[Op] by
 // their methods alone.
 package kv

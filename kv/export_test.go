@@ -1,10 +1,10 @@
 package kv
 
-// Held returns how many records s keeps for images alone.
-func Held(s *Store) (n int) {
+// Retained returns how many records s retains for images alone.
+func Retained(s *Store) (n int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for o := s.state.images.first; o != nil; o = o.next {
+	for v := s.state.images.oldest; v != nil; v = v.next {
 		n++
 	}
 	return n

@@ -8,20 +8,20 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// image is a state as it was at one revision. It shares the slots, and each slot keeps
-// for it what it held then; so to take one costs O(1), a Put while one is in use costs
-// an allocation, and only for the first change of its key.
+// image is a state as it was at one revision. It shares the slots, and each slot retains
+// for it the record of that revision. So to take an image costs O(1). While one is in use,
+// the first Put of each key costs an allocation.
 type image struct {
 	store *Store
-	of    *state // whose images know of this one
+	of    *state // the state that the image was taken of
 	totals
-	// order has all slots of the revision, and nobody changes it. The original of it
+	// order has all slots of the revision. It is a copy on write: the state's own tree
 	// copies a path of nodes when a key is created or deleted.
 	order  *btree.Map[string, *slot]
 	closed bool
 }
 
-// chunk is how many slots are handled under one locking, so that operations do not wait.
+// chunk is how many slots are read under one lock, so that operations do not wait long.
 const chunk = 64
 
 var errClosed = errors.New("kv: image is closed")
@@ -58,7 +58,7 @@ func (im *image) scan(from string, yield func(key string, r *record) bool) {
 	flush()
 }
 
-// read copies what slots held.
+// read copies the records of slots at the image's revision.
 func (im *image) read(slots []*slot, to []record) {
 	im.store.mu.RLock()
 	defer im.store.mu.RUnlock()
@@ -67,71 +67,73 @@ func (im *image) read(slots []*slot, to []record) {
 	}
 }
 
-// Close lets go of what is kept for the image alone. It may be called more than once.
+// Close frees the versions that were retained for this image alone. It may be called more
+// than once.
 func (im *image) Close() error {
 	if im.closed {
 		return nil
 	}
 	im.closed = true
 	im.store.mu.Lock()
-	im.of.images.end(im.revision)
+	im.of.images.remove(im.revision)
 	im.store.mu.Unlock()
 	for more := true; more; {
 		im.store.mu.Lock()
-		more = im.of.images.forget(chunk)
+		more = im.of.images.release(chunk)
 		im.store.mu.Unlock()
 	}
 	return nil
 }
 
-// images are those of one state that are in use. Its Store's lock guards them.
+// images are the images of one state that are in use, and the versions retained for them.
+// The Store's lock guards it.
 type images struct {
 	// revisions are in rising order: each image is taken after the one before.
 	revisions []uint64
-	// first and last are the ends of the queue of all that was replaced and may belong to
-	// an image still, by the revision that replaced it. A list, since an array of so many
-	// would stop the store whenever it grows.
-	first, last *older
+	// oldest and newest are the ends of the queue of retained versions, in the order of the
+	// revisions that replaced them. It is a linked list because a slice of that length
+	// would stop the store while it grows.
+	oldest, newest *version
 }
 
-// keep is called before a slot changes. What it holds belongs to an image unless it is
-// newer than all of them.
-func (is *images) keep(s *slot) {
+// retain is called before a slot changes. It retains the slot's record, unless that is
+// newer than all images.
+func (is *images) retain(s *slot) {
 	if n := len(is.revisions); n == 0 || s.modRevision > is.revisions[n-1] {
 		return
 	}
-	o := &older{record: s.record, before: s.before, slot: s}
-	s.before = o
-	if is.first == nil {
-		is.first = o
+	v := &version{record: s.record, before: s.before, slot: s}
+	s.before = v
+	if is.oldest == nil {
+		is.oldest = v
 	} else {
-		is.last.next = o
+		is.newest.next = v
 	}
-	is.last = o
+	is.newest = v
 }
 
-// end is the end of one image.
-func (is *images) end(revision uint64) {
+// remove ends the use of one image.
+func (is *images) remove(revision uint64) {
 	i := slices.Index(is.revisions, revision)
 	is.revisions = slices.Delete(is.revisions, i, i+1)
 }
 
-// forget frees up to n records that were replaced before the oldest image was taken, and
+// release frees up to n versions that were replaced before the oldest image was taken, and
 // tells whether there may be more.
-func (is *images) forget(n int) bool {
-	for ; n > 0 && is.first != nil; n-- {
-		if len(is.revisions) > 0 && is.first.replacedAt() > is.revisions[0] {
+func (is *images) release(n int) bool {
+	for ; n > 0 && is.oldest != nil; n-- {
+		if len(is.revisions) > 0 && is.oldest.replacedAt() > is.revisions[0] {
 			return false
 		}
-		is.first = is.first.cut()
+		is.oldest = is.oldest.remove()
 	}
-	if is.first == nil {
-		is.last = nil
+	if is.oldest == nil {
+		is.newest = nil
 	}
-	return is.first != nil
+	return is.oldest != nil
 }
 
-// Entry is one key with all that it holds. Its Value must not be written to.
+// Entry is one key with its value, version and revisions. Its Value must not be written to.
 type Entry struct {
 	Key            string
 	Value          []byte

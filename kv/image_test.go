@@ -77,8 +77,8 @@ func TestImagesStayAsTheyWere(t *testing.T) {
 			if len(moments) > 0 {
 				replaced = len(ops) - moments[0].ops
 			}
-			if held := kv.Held(s); held > replaced {
-				t.Fatalf("%d records are kept, and at most %d were replaced", held, replaced)
+			if retained := kv.Retained(s); retained > replaced {
+				t.Fatalf("%d records are retained, and at most %d were replaced", retained, replaced)
 			}
 		}
 		for _, m := range moments {
@@ -102,8 +102,8 @@ func TestOverlappingImagesKeepNoMoreThanTheyShow(t *testing.T) {
 		}
 		last = image
 		s.DoOp(anyVersion(del(passing, 0)))
-		if held := kv.Held(s); held > 2 {
-			t.Fatalf("after %d rounds that replaced 2 records each %d are kept for 1 image", i+1, held)
+		if retained := kv.Retained(s); retained > 2 {
+			t.Fatalf("after %d rounds that replaced 2 records each %d are retained for 1 image", i+1, retained)
 		}
 	}
 }
@@ -135,7 +135,7 @@ func TestAnImageOutlivesItsState(t *testing.T) {
 		t.Errorf("the image shows something else, or %v", err)
 	}
 	image.(io.Closer).Close()
-	if held := kv.Held(s); held != 0 {
-		t.Errorf("%d records are kept for no image", held)
+	if retained := kv.Retained(s); retained != 0 {
+		t.Errorf("%d records are retained for no image", retained)
 	}
 }

@@ -36,35 +36,38 @@ type Op struct {
 	Key  string
 	// Value is what Put installs. Nil and empty are the same value.
 	Value []byte
-	// Version is what the key must be at for Put and Delete to take effect, 0 meaning
-	// that there is no such key. Get, and Unconditional, ignore it.
+	// Version is the version that the key must have for Put and Delete to take effect; 0:
+	// the key must be absent. Get ignores it, and so does an Unconditional operation.
 	Version uint64
 	// Unconditional lets Put and Delete take effect at any version.
 	Unconditional bool
-	// UnchangedSince, if not 0, is a store revision: Put and Delete take effect only if
-	// the key was neither put nor deleted at a later one. Sent twice with one
-	// revision that the store had reached before, an operation happens at most once.
+	// UnchangedSince, if not 0, is a revision of the store: Put and Delete take effect only
+	// if the key was neither put nor deleted at a later one. An operation that is sent
+	// twice, with the same revision, happens at most once if the store had reached that
+	// revision before.
 	UnchangedSince uint64
-	// Attempt says whether a Put or Delete with UnchangedSince is sent for the first time, or
-	// again.
+	// Attempt says whether a Put or Delete with UnchangedSince is sent for the first time
+	// or again.
 	Attempt Attempt
 }
 
-// Attempt tells the attempts of one operation apart. Together they happen at most once:
-// of a FirstAttempt and any Resends that all carry one UnchangedSince, which the store had
-// reached before the first of them was sent, at most one takes effect, in whatever order
-// they arrive. A Resend is refused if the FirstAttempt took effect, since that changed the
-// key; a FirstAttempt that comes after a Resend finds its trace.
+// Attempt tells the attempts of one operation apart. At most one of them takes effect, in
+// whatever order they arrive, if there is one FirstAttempt, all others are Resends, and all
+// carry the same UnchangedSince, which the store had reached before the first was sent:
+//
+//  1. A Resend that comes after the FirstAttempt took effect is refused, since the key has
+//     changed.
+//  2. A FirstAttempt that comes after a Resend finds the mark that the Resend has set.
 type Attempt uint8
 
 const (
 	// AnyAttempt demands UnchangedSince.
 	AnyAttempt Attempt = iota
-	// FirstAttempt demands UnchangedSince only if a Resend for the key, or for one of the
-	// few that share its trace, was executed or refused at that revision or later. So it
-	// may carry an old revision.
+	// FirstAttempt demands UnchangedSince only if a Resend was executed or refused at that
+	// revision or later, for the key or for another one with the same mark. So it may carry
+	// an old revision.
 	FirstAttempt
-	// Resend demands UnchangedSince, and leaves the trace, be it executed or refused.
+	// Resend demands UnchangedSince, and sets the mark, be it executed or refused.
 	Resend
 )
 
@@ -77,15 +80,15 @@ type Limits struct {
 	MaxValueBytes int
 }
 
-// DefaultLimits are in force where nothing else was asked for. Keys are kept small
-// because every replica holds all of them in memory.
+// DefaultLimits apply where none are set. The limit of keys is low because every replica
+// holds all keys in memory.
 var DefaultLimits = Limits{MaxKeyBytes: 64 << 10, MaxValueBytes: 3 << 19} // 64 KiB, 1.5 MiB
 
 // Validate says whether op may be submitted under limits: nil, or an error that names
 // the field and wraps ErrUnknownKind, ErrEmptyKey or ErrTooLarge.
 //
-// It belongs at the server's edge. DoOp does not look at limits, because they are a
-// setting of each server: replicas with different settings would diverge over it.
+// The server calls it before Submit. DoOp ignores limits: each server has its own settings,
+// so that replicas would diverge.
 func (op Op) Validate(limits Limits) error {
 	maxKey, maxValue := limits.MaxKeyBytes, limits.MaxValueBytes
 	if maxKey == 0 {

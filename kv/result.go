@@ -14,10 +14,9 @@ var (
 	// above 0 of one. Nothing changed.
 	ErrNoKey = errors.New("kv: no such key")
 
-	// ErrChanged refuses a Put or Delete that was to happen only if the key is unchanged
-	// since a revision, and that nothing else speaks against. The key was changed later;
-	// or, if it is absent, it or another key whose hash is alike was deleted later.
-	// Nothing changed.
+	// ErrChanged refuses a Put or Delete whose UnchangedSince is too low, although the
+	// version matches. The key was changed later. Or the key is absent, and it or another
+	// key with the same mark was deleted later. Nothing changed.
 	ErrChanged = errors.New("kv: key has changed")
 
 	// ErrTooLarge refuses an operation whose key or value is over the server's Limits.
@@ -32,8 +31,8 @@ var (
 	ErrUnknownKind = errors.New("kv: unknown kind of operation")
 )
 
-// Code is the compact form of a Result's outcome. The numbers are part of the wire
-// format: they never change meaning.
+// Code is the outcome of an operation as a number. The numbers are part of the wire
+// format and never change their meaning.
 type Code uint8
 
 const (
@@ -99,8 +98,8 @@ type Result struct {
 	ModRevision    uint64
 	// Revision is the store's.
 	Revision uint64
-	// DeleteRevision, of a Put or Delete that was refused, is when the key was deleted last,
-	// 0 if never. It may be too high: keys whose hash is alike share it.
+	// DeleteRevision is set if a Put or Delete was refused: the revision of the key's last
+	// Delete, 0 if there was none. It may be too high, since keys share marks.
 	DeleteRevision uint64
 }
 

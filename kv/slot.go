@@ -6,44 +6,45 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// slot is the place of a key in a store, for as long as the key exists. What is in it
-// changes with each Put, so that a Put looks the key up once and leaves the indexes as
-// they are.
+// slot is the place of a key in a store, for as long as the key exists. A Put replaces the
+// record in it, so that it looks the key up once and leaves the indexes as they are.
 type slot struct {
 	key string
-	// record is what the key holds now. After a Delete, when only images have the slot
-	// still, its version is 0.
+	// record is what the key holds now. Its version is 0 after a Delete, when the slot is
+	// in images only.
 	record
-	// before is what the slot held when images were taken that are in use still,
-	// newest first.
-	before *older
+	// before is the newest of the earlier versions that images still need.
+	before *version
 }
 
-// older is a record that was replaced or deleted, and still belongs to an image.
-type older struct {
+// version is a record that was replaced or deleted, and that an image still needs. It is
+// in two lists: of its slot, from the newest to the oldest, and of all slots, in the order
+// in which the versions were replaced.
+type version struct {
 	record
-	before *older // what the slot held before it
 	slot   *slot
-	next   *older // of any slot: what was replaced after it
+	before *version // the next older one of the slot
+	next   *version // the next one of any slot
 }
 
-// replacedAt is the revision at which o's slot got something else.
-func (o *older) replacedAt() uint64 {
-	revision := o.slot.modRevision
-	for newer := o.slot.before; newer != o; newer = newer.before {
+// replacedAt returns the revision at which v's slot got its next record.
+func (v *version) replacedAt() uint64 {
+	revision := v.slot.modRevision
+	for newer := v.slot.before; newer != v; newer = newer.before {
 		revision = newer.modRevision
 	}
 	return revision
 }
 
-// cut takes o, which is the oldest there is, from its slot and returns the next.
-func (o *older) cut() *older {
-	link := &o.slot.before
-	for *link != o {
+// remove takes v, the oldest version of its slot, out of the slot's list. It returns the
+// next version of any slot.
+func (v *version) remove() *version {
+	link := &v.slot.before
+	for *link != v {
 		link = &(*link).before
 	}
 	*link = nil
-	return o.next
+	return v.next
 }
 
 // record is what a key holds from one revision on. The bytes of its value never change:
@@ -53,13 +54,13 @@ type record struct {
 	version        uint64
 	createRevision uint64
 	modRevision    uint64
-	// sum is what the record adds to totals.sum: kept, since to compute it again would
-	// read the whole value.
+	// sum is the record's hash, which is part of totals.sum. It is kept because to compute
+	// it again would read the whole value.
 	sum uint64
 }
 
-// at returns what the slot held at a revision, the zero record if nothing. Of a revision
-// whose image is not in use (see images) it may say anything.
+// at returns what the slot held at the revision of an image that is in use: the zero
+// record if nothing. For other revisions its result has no meaning.
 func (s *slot) at(revision uint64) record {
 	r, before := &s.record, s.before
 	for r.modRevision > revision {
@@ -71,9 +72,9 @@ func (s *slot) at(revision uint64) record {
 	return *r
 }
 
-// replace puts r into the slot. What was there stays for the images that it belongs to.
+// replace puts r into the slot. The record before it is retained for images that need it.
 func (s *slot) replace(r record, images *images) {
-	images.keep(s)
+	images.retain(s)
 	s.record = r
 }
 

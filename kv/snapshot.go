@@ -13,16 +13,16 @@ import (
 // A snapshot is a stream of bytes, the same for the same state:
 //
 //	header   magic(7) format(1) revision(uvarint) keys(uvarint) hash(8, little endian)
-//	         tombs(uvarint)
-//	each tomb that holds a revision
+//	         marks(uvarint)
+//	each mark that is not 0
 //	         number(uvarint) revision(uvarint)                 in ascending order
 //	each key key length(uvarint) key
 //	         create revision(uvarint) mod revision - create revision(uvarint)
 //	         version(uvarint) value length(uvarint) value      in ascending order
 //	footer   xxHash64 of all the above (8, little endian)
 //
-// The hash is that of Store.Hash, the footer is about the bytes: the one finds what
-// went wrong in memory, the other what went wrong on disks and wires.
+// The hash is Store.Hash, which finds faults of memory. The footer is a checksum of the
+// bytes, which finds faults of disks and networks.
 const (
 	snapshotMagic  = "balsakv"
 	snapshotFormat = 1
@@ -32,22 +32,22 @@ const (
 )
 
 var (
-	// ErrBadSnapshot refuses a stream that is no snapshot, or no whole one: damaged,
-	// truncated, or with something behind it.
+	// ErrBadSnapshot refuses a stream that is no snapshot, or a damaged or truncated one, or
+	// one that is followed by other bytes.
 	ErrBadSnapshot = errors.New("kv: bad snapshot")
 
-	// ErrNewerSnapshot refuses a snapshot of a format that this program is too old for.
+	// ErrNewerSnapshot refuses a snapshot of a format that this program does not know yet.
 	ErrNewerSnapshot = errors.New("kv: snapshot was written by a newer program")
 
-	// ErrMemory is what writing an image fails with if its records do not add up to the
-	// hash that was kept while they were installed: the memory of this process, or the
-	// program, is at fault, and no snapshot of such a state should be kept.
+	// ErrMemory is the error of writing an image if the hashes of its records do not add up
+	// to the hash of the state. Then the memory of this process, or the program, is faulty,
+	// and the snapshot must not be used.
 	ErrMemory = errors.New("kv: state does not match its hash")
 )
 
-// Snapshot returns an image of the present state: an io.WriterTo that writes it out in
-// key order with bounded buffers while operations go on. It never fails. The image is an
-// io.Closer: until it is closed the store keeps what it has to show.
+// Snapshot returns an image of the present state, which writes it in the order of the keys,
+// with bounded buffers, while operations go on. Snapshot never fails. The image is an
+// io.Closer: until it is closed the store retains the versions that it needs.
 func (s *Store) Snapshot() (io.WriterTo, error) { return s.image(), nil }
 
 // WriteTo writes the snapshot. It may be called again, and writes the same bytes again.
@@ -63,15 +63,15 @@ func (im *image) WriteTo(w io.Writer) (written int64, err error) {
 	head = binary.AppendUvarint(head, im.revision)
 	head = binary.AppendUvarint(head, uint64(im.order.Len()))
 	head = binary.LittleEndian.AppendUint64(head, im.hash())
-	head = binary.AppendUvarint(head, uint64(im.tombs.inUse()))
+	head = binary.AppendUvarint(head, uint64(im.marksInUse()))
 	buf.Write(head)
 
 	check := totals{revision: im.revision}
 	var scratch []byte
-	for i, revision := range &im.tombs {
-		if revision != 0 {
-			check.sum += im.tombs.hash(i)
-			scratch = binary.AppendUvarint(scratch, uint64(i))
+	for number := range lastMark + 1 {
+		if revision := *im.mark(number); revision != 0 {
+			check.sum += markHash(number, revision)
+			scratch = binary.AppendUvarint(scratch, uint64(number))
 			scratch = binary.AppendUvarint(scratch, revision)
 		}
 	}
@@ -114,9 +114,9 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Restore replaces the state by the one that an image wrote. It reads r to its end. The
-// new state is built aside: an error (ErrBadSnapshot, ErrNewerSnapshot, or r's own) has
-// changed nothing, and until the end readers see the old state.
+// Restore replaces the state by that of a snapshot. It reads r to its end. Readers see the
+// old state until the new one is complete. After an error (ErrBadSnapshot,
+// ErrNewerSnapshot, or r's own) nothing has changed.
 func (s *Store) Restore(r io.Reader) error {
 	st, err := readSnapshot(r)
 	if err != nil {
@@ -134,7 +134,7 @@ func readSnapshot(r io.Reader) (*state, error) {
 	if err := sr.header(&st.revision, &keys, &hash); err != nil {
 		return nil, err
 	}
-	if err := sr.tombs(st); err != nil {
+	if err := sr.marks(st); err != nil {
 		return nil, err
 	}
 	last := ""

@@ -9,12 +9,12 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// maxRevision bounds what a snapshot may claim, so that counting on from there cannot
+// maxRevision is the highest revision that a snapshot may have, so that later ones cannot
 // overflow.
 const maxRevision = 1 << 62
 
-// snapshotReader reads the parts of a snapshot in order. It trusts none of them: what it
-// allocates is bounded by twice what it has read, plus streamBytes.
+// snapshotReader reads the parts of a snapshot in order. It trusts no length: it allocates
+// at most twice the bytes that it has read, plus streamBytes.
 type snapshotReader struct {
 	r      *bufio.Reader
 	digest *xxhash.Digest // of the bytes read
@@ -49,8 +49,8 @@ func (s *snapshotReader) header(revision, keys, hash *uint64) error {
 	return err
 }
 
-// tombs reads the tombs of st, which has its revision already.
-func (s *snapshotReader) tombs(st *state) error {
+// marks reads the marks of st, whose revision has been read before.
+func (s *snapshotReader) marks(st *state) error {
 	count, err := s.uvarint()
 	if err != nil {
 		return err
@@ -65,12 +65,11 @@ func (s *snapshotReader) tombs(st *state) error {
 		if err != nil {
 			return err
 		}
-		if number < next || number >= uint64(len(st.tombs)) || revision < earliest(number) || revision > st.revision {
-			return fmt.Errorf("%w: tomb %d of revision %d, where %d or a later one may be, in a store at %d",
+		if number < next || number > lastMark || revision < lowestMark(int(number)) || revision > st.revision {
+			return fmt.Errorf("%w: mark %d of revision %d, where %d or a later one may be, in a store at %d",
 				ErrBadSnapshot, number, revision, next, st.revision)
 		}
-		st.tombs[number] = revision
-		st.sum += st.tombs.hash(int(number))
+		st.setMark(int(number), revision)
 		next = number + 1
 	}
 	return nil
@@ -104,7 +103,7 @@ func (s *snapshotReader) slot(last string, storeRevision uint64) (*slot, error) 
 	return r, err
 }
 
-// footer compares the checksum and wants nothing behind it.
+// footer compares the checksum, and demands that the stream ends there.
 func (s *snapshotReader) footer() error {
 	sum := s.digest.Sum64()
 	var b [8]byte
@@ -122,8 +121,8 @@ func (s *snapshotReader) footer() error {
 	return nil
 }
 
-// bytes reads a length and as many bytes, in steps: a length that lies must not make us
-// allocate what never comes. Nothing gives nil.
+// bytes reads a length and that many bytes, nil if the length is 0. It allocates in steps,
+// since the length may be wrong.
 func (s *snapshotReader) bytes() ([]byte, error) {
 	size, err := s.uvarint()
 	if err != nil || size == 0 {

@@ -159,7 +159,7 @@ func TestRestoreFailureChangesNothing(t *testing.T) {
 		{"an error of the stream", io.MultiReader(bytes.NewReader(good[:40]), iotest.ErrReader(broken)), broken, ""},
 		{"an error behind the end", io.MultiReader(bytes.NewReader(good), iotest.ErrReader(broken)), broken, ""},
 		{"a length that lies", bytes.NewReader(append(append(bytes.Clone(good[:18]), 0), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)), kv.ErrBadSnapshot, "truncated"},
-		{"a count of tombs that lies", bytes.NewReader(append(bytes.Clone(good[:18]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)), kv.ErrBadSnapshot, "truncated"},
+		{"a count of marks that lies", bytes.NewReader(append(bytes.Clone(good[:18]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)), kv.ErrBadSnapshot, "truncated"},
 		{"a length over 64 bits", bytes.NewReader(append(bytes.Clone(good[:18]), bytes.Repeat([]byte{0xff}, 10)...)), kv.ErrBadSnapshot, "64 bits"},
 	}
 	for _, tt := range tests {
@@ -232,7 +232,7 @@ func TestRestoreRefusesStatesThatCannotBe(t *testing.T) {
 func TestRestoreRefusesTombsThatCannotBe(t *testing.T) {
 	tests := []struct {
 		name  string
-		tombs []uint64 // number, revision, number, ...
+		marks []uint64 // number, revision, number, ...
 	}{
 		{"out of order", []uint64{5, 3, 4, 4}},
 		{"one twice", []uint64{5, 3, 5, 4}},
@@ -245,12 +245,12 @@ func TestRestoreRefusesTombsThatCannotBe(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			data := append([]byte("balsakv\x01"), 9, 0)
 			data = append(data, make([]byte, 8)...)
-			data = append(data, byte(len(tt.tombs)/2))
-			for _, v := range tt.tombs {
+			data = append(data, byte(len(tt.marks)/2))
+			for _, v := range tt.marks {
 				data = binary.AppendUvarint(data, v)
 			}
 			err := kv.NewStore().Restore(bytes.NewReader(resealed(append(data, make([]byte, 8)...))))
-			if !errors.Is(err, kv.ErrBadSnapshot) || !strings.Contains(err.Error(), "tomb") {
+			if !errors.Is(err, kv.ErrBadSnapshot) || !strings.Contains(err.Error(), "mark") {
 				t.Errorf("got %v", err)
 			}
 		})

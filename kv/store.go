@@ -14,20 +14,21 @@ import (
 // ordered one.
 //
 // DoOp, Snapshot and Restore are for one goroutine, the one that executes the log. All
-// other methods may be called by any goroutine meanwhile. The lock serves those readers
-// and images, and the writer holds it only to change what they may see, never while it
-// copies a value or hashes. The alternative without a lock, to publish a clone of an
-// index after each operation, makes each put copy a path of index nodes: see
-// BenchmarkPublishedClone for what that costs.
+// other methods may be called by any goroutine meanwhile.
+//
+// The lock is for these readers and for images. The writer holds it only while it changes
+// what they can see, never while it copies or hashes a value. Without a lock the writer
+// would publish a clone of an index after each operation, so that each Put copies a path of
+// index nodes: BenchmarkPublishedClone shows what that costs.
 type Store struct {
 	mu    sync.RWMutex
 	state *state
 }
 
-// state is what Restore replaces.
+// state is all that a Store holds. Restore replaces it as a whole.
 type state struct {
 	totals
-	// slots finds a key. Most operations need nothing else.
+	// slots finds a key. Most operations need no other index.
 	slots map[string]*slot
 	// order has the same slots in the order of their keys.
 	order  *btree.Map[string, *slot]
@@ -39,9 +40,10 @@ type totals struct {
 	revision uint64
 	// bytes is the size of all keys and values.
 	bytes int64
-	// sum is the sum of the hashes of all records and of all tombs, modulo 2^64.
-	sum   uint64
-	tombs tombs
+	// sum is the sum of the hashes of all records and of all marks, modulo 2^64.
+	sum uint64
+
+	deleteMarks, resendMarks marks
 }
 
 // firstRevision is the revision of an empty store, as in etcd.
@@ -58,9 +60,8 @@ func newState() *state {
 	}
 }
 
-// DoOp executes op. It is total: an operation that makes no sense is refused, the same
-// way everywhere, and changes nothing. It keeps no part of op.Key and
-// op.Value.
+// DoOp executes op. An operation that makes no sense is refused, in the same way on each
+// replica, and changes nothing. DoOp keeps no reference to op.Key and op.Value.
 func (s *Store) DoOp(op Op) Result {
 	if !op.Kind.valid() {
 		return Result{Code: CodeUnknownKind, Revision: s.state.revision}
@@ -74,11 +75,11 @@ func (s *Store) DoOp(op Op) Result {
 		return s.state.describe(old)
 	}
 	if op.Attempt == Resend {
-		s.leaveTrace(op.Key)
+		s.markResend(op.Key)
 	}
 	if code := s.state.condition(op, old); code != CodeOK {
 		r := s.state.describe(old)
-		r.Code, r.Value, r.DeleteRevision = code, nil, s.state.tombs[tombOf(op.Key)]
+		r.Code, r.Value, r.DeleteRevision = code, nil, s.state.deleteMarks.of(op.Key)
 		return r
 	}
 	switch {
@@ -91,8 +92,8 @@ func (s *Store) DoOp(op Op) Result {
 	}
 }
 
-// condition tells whether a Put or Delete may change the key that holds old, nil
-// meaning absent.
+// condition returns CodeOK if a Put or Delete may change the key, else why not. old is the
+// key's slot, nil if the key is absent.
 func (st *state) condition(op Op, old *slot) Code {
 	switch {
 	case old == nil && (op.Kind == Delete || op.Version > 0 && !op.Unconditional):
@@ -105,27 +106,25 @@ func (st *state) condition(op Op, old *slot) Code {
 	return CodeOK
 }
 
-// guarded tells whether op demands its UnchangedSince.
+// guarded tells whether op is executed only if its key is unchanged since a revision. A
+// FirstAttempt is not, unless a Resend has come before it: see Attempt.
 func (st *state) guarded(op Op) bool {
 	return op.UnchangedSince > 0 &&
-		(op.Attempt != FirstAttempt || st.tombs[resendOf(op.Key)] >= op.UnchangedSince)
+		(op.Attempt != FirstAttempt || st.resendMarks.of(op.Key) >= op.UnchangedSince)
 }
 
-// leaveTrace notes that a Resend for the key came at the present revision.
-func (s *Store) leaveTrace(key string) {
-	st, tomb := s.state, resendOf(key)
+// markResend notes that a Resend for the key came at the present revision.
+func (s *Store) markResend(key string) {
 	s.mu.Lock()
-	st.sum -= st.tombs.hash(tomb)
-	st.tombs[tomb] = st.revision
-	st.sum += st.tombs.hash(tomb)
+	s.state.setMark(firstResendMark+markOf(key), s.state.revision)
 	s.mu.Unlock()
 }
 
-// lastChange returns the revision of the last change of the key that holds old, nil
-// meaning absent; of an absent one perhaps a later revision.
+// lastChange returns the revision of the last change of a key. old is the key's slot, nil
+// if the key is absent; then the revision may be too high (see marks).
 func (st *state) lastChange(key string, old *slot) uint64 {
 	if old == nil {
-		return st.tombs[tombOf(key)]
+		return st.deleteMarks.of(key)
 	}
 	return old.modRevision
 }
@@ -169,31 +168,31 @@ func (s *Store) update(sl *slot, op Op) Result {
 }
 
 func (s *Store) delete(sl *slot) Result {
-	st, revision, tomb := s.state, s.state.revision+1, tombOf(sl.key)
-	sum, size := sl.sum+st.tombs.hash(tomb), sl.size(sl.key)
+	st, revision := s.state, s.state.revision+1
+	sum, size, mark := sl.sum, sl.size(sl.key), markOf(sl.key)
 
 	s.mu.Lock()
 	delete(st.slots, sl.key)
 	st.order.Delete(sl.key)
 	sl.replace(record{modRevision: revision}, &st.images)
-	st.tombs[tomb] = revision
+	st.setMark(mark, revision)
 	st.revision = revision
-	st.sum += st.tombs.hash(tomb) - sum
+	st.sum -= sum
 	st.bytes -= size
 	s.mu.Unlock()
 
 	return Result{Revision: revision}
 }
 
-// changed is the result of a Put that has filled the slot.
+// changed returns the result of a Put that has filled the slot.
 func (st *state) changed(sl *slot) Result {
 	r := st.describe(sl)
 	r.Value = nil
 	return r
 }
 
-// Get returns what DoOp of a Get would, without the log: a key that is absent gives
-// CodeNoKey. Whether that is fresh enough is for the caller to know.
+// Get returns what DoOp of a Get would, without the log: CodeNoKey if the key is absent.
+// The caller knows whether the state is fresh enough.
 func (s *Store) Get(key string) Result {
 	if key == "" {
 		return Result{Code: CodeEmptyKey, Revision: s.Revision()}
@@ -203,7 +202,7 @@ func (s *Store) Get(key string) Result {
 	return s.state.describe(s.state.slots[key])
 }
 
-// describe is the result of having found a slot, nil meaning that there is no such key.
+// describe returns the result of a Get that found a slot, nil if the key is absent.
 func (st *state) describe(sl *slot) Result {
 	if sl == nil {
 		return Result{Code: CodeNoKey, Revision: st.revision}
@@ -239,14 +238,14 @@ func (s *Store) Bytes() int64 {
 	return s.state.bytes
 }
 
-// Hash returns a hash of the whole state. Replicas that executed the same operations
-// have the same hash; those whose states differ in anything, the revision included,
-// have different ones but for a chance of 2^-64.
+// Hash returns a hash of the whole state, its revision included. Replicas that executed
+// the same operations have the same hash. States that differ have the same hash with
+// probability 2^-64.
 //
-// It is kept as a sum over the records and tombs, so that a put costs the hashing of what
-// it replaces and of what it installs, and that a snapshot can be checked against it
-// record by record, both when it is written and when it is restored. It guards against
-// faults, not against somebody who chooses keys and values to collide.
+// The hash is kept as a sum over the records and marks. So a Put hashes only the record
+// that it replaces and the one that it installs, and a snapshot is checked record by
+// record when it is written and when it is restored. The hash guards against faults, not
+// against somebody who chooses keys and values to collide.
 func (s *Store) Hash() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

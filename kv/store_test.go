@@ -36,7 +36,6 @@ func since(op kv.Op, revision uint64) kv.Op {
 	return op
 }
 
-// equal compares results; nil and empty values are one.
 func first(op kv.Op, revision uint64) kv.Op {
 	op.Attempt = kv.FirstAttempt
 	return since(op, revision)
@@ -47,6 +46,7 @@ func resend(op kv.Op, revision uint64) kv.Op {
 	return since(op, revision)
 }
 
+// equal compares results. A nil value and an empty one are equal.
 func equal(a, b kv.Result) bool {
 	if !bytes.Equal(a.Value, b.Value) {
 		return false
@@ -257,8 +257,8 @@ func TestAscendIsOrderedBoundedAndOfOneMoment(t *testing.T) {
 	for range s.Ascend("", "") {
 		break
 	}
-	if held := kv.Held(s); held != 0 {
-		t.Errorf("after iterations that ended, %d records are kept", held)
+	if retained := kv.Retained(s); retained != 0 {
+		t.Errorf("after iterations that ended, %d records are retained", retained)
 	}
 }
 

@@ -31,7 +31,7 @@ func (e *tlsError) Is(target error) bool { return target == ErrTLS }
 
 func (e *tlsError) Unwrap() error { return e.err }
 
-// diagnosePlain looks at the first bytes that a server says to a client without TLS.
+// diagnosePlain looks at the first bytes that a server sends to a client without TLS.
 func diagnosePlain(b []byte) error {
 	if certs.IsTLS(b) {
 		return &tlsError{what: "the server speaks TLS: its endpoint must begin with https://"}
@@ -39,9 +39,9 @@ func diagnosePlain(b []byte) error {
 	return nil
 }
 
-// diagnose makes an ErrTLS of why a handshake failed. It is nil where the network failed, or
-// where nothing did: that may be otherwise the next time. shows tells whether the client
-// has a certificate.
+// diagnose returns an ErrTLS that says why a handshake failed. It returns nil if the
+// handshake did not fail, or because of the network: the next one may succeed. shows tells
+// whether the client has a certificate.
 func diagnose(err error, shows bool) error {
 	var (
 		unknown  x509.UnknownAuthorityError
@@ -74,8 +74,8 @@ func diagnose(err error, shows bool) error {
 	return &tlsError{what, err}
 }
 
-// diagnoseAlert tells what the alert of a server means. Package tls tells alerts apart by
-// their texts alone.
+// diagnoseAlert says what the alert of a server means. Package tls gives alerts no type,
+// only a text.
 func diagnoseAlert(alert string, shows bool) string {
 	switch is := func(text string) bool { return strings.Contains(alert, text) }; {
 	case !shows && (is("certificate required") || is("bad certificate") || is("handshake failure")):
@@ -91,47 +91,49 @@ func diagnoseAlert(alert string, shows bool) string {
 	}
 }
 
-// misfits are the servers that one operation has found to disagree with this client about
-// TLS, by address. More attempts do not change that, but other servers may be in order.
-type misfits map[string]*tlsError
+// tlsFailures are the servers whose TLS does not fit this client's, as one operation has
+// found, by address. Another attempt at the same server fails too, but one at another
+// server may succeed.
+type tlsFailures map[string]*tlsError
 
-// note takes note of how an attempt at a server ended. A misfit stays one until it answers:
-// an attempt that was cut short in the middle of a handshake says nothing.
-func (m *misfits) note(address string, err error) {
-	unfit := new(tlsError)
+// note notes how an attempt at a server ended. A failure is kept until the server answers:
+// another error, as of a handshake that was cut short, says nothing about TLS.
+func (f *tlsFailures) note(address string, err error) {
+	failure := new(tlsError)
 	switch {
 	case err == nil:
-		delete(*m, address)
-	case errors.As(err, &unfit):
-		if *m == nil {
-			*m = make(misfits) // mostly there is none
+		delete(*f, address)
+	case errors.As(err, &failure):
+		if *f == nil {
+			*f = make(tlsFailures) // most operations need none
 		}
-		(*m)[address] = unfit
+		(*f)[address] = failure
 	}
 }
 
-// verdict is an error if all of so many servers are misfits.
-func (m misfits) verdict(servers int) error {
-	if len(m) == 0 || len(m) < servers {
+// ofAll returns an error if all servers have failed, of which there are so many.
+func (f tlsFailures) ofAll(servers int) error {
+	if len(f) == 0 || len(f) < servers {
 		return nil
 	}
-	return m.describe()
+	return f.describe()
 }
 
-// describe tells of one of the misfits, and how many others there are.
-func (m misfits) describe() error {
-	all := slices.Sorted(maps.Keys(m))
+// describe returns the failure of one server, and how many others have failed.
+func (f tlsFailures) describe() error {
+	all := slices.Sorted(maps.Keys(f))
 	more := ""
 	if len(all) > 1 {
 		more = fmt.Sprintf(" and %d more", len(all)-1)
 	}
-	return fmt.Errorf("%s%s: %w: %w", all[0], more, ErrUnavailable, m[all[0]])
+	return fmt.Errorf("%s%s: %w: %w", all[0], more, ErrUnavailable, f[all[0]])
 }
 
-// besides adds the misfits to the reason why an operation was not done, unless it is one.
-func (m misfits) besides(reason error) error {
-	if len(m) == 0 || reason == nil || errors.Is(reason, ErrTLS) {
+// addTo adds the failures to the reason why an operation was not done, unless the reason is
+// one of them.
+func (f tlsFailures) addTo(reason error) error {
+	if len(f) == 0 || reason == nil || errors.Is(reason, ErrTLS) {
 		return reason
 	}
-	return fmt.Errorf("%w; %w", reason, m.describe())
+	return fmt.Errorf("%w; %w", reason, f.describe())
 }

@@ -16,7 +16,7 @@
 //
 // # What an error means
 //
-// An operation goes on, from server to server, until its fate is known or its context
+// An operation goes on, from server to server, until its outcome is known or its context
 // ends: give it a context that does. Then one of three things is true.
 //
 //   - The error is nil: it was executed.

@@ -163,7 +163,7 @@ func (e *every) observe(s *state, format string, args ...any) {
 func (s *state) fork() *state {
 	c, route := *s, *s.route
 	c.route, c.op.route = &route, &route
-	c.op.fate.reached = slices.Clone(c.op.fate.reached)
+	c.op.attempts.reached = slices.Clone(c.op.attempts.reached)
 	return &c
 }
 
@@ -196,7 +196,7 @@ func (e *every) visit(s *state) {
 	next := s.fork()
 	if s.step.Action == Wait {
 		e.observe(next, "waited")
-		e.step(next, next.op.Woke())
+		e.step(next, next.op.WaitDone())
 	} else {
 		e.observe(next, "lost")
 		e.step(next, next.op.Lost(true))

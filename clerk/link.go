@@ -15,57 +15,59 @@ import (
 	"balsa.example/internal/wake"
 )
 
-// Bounds of one batch, and of what may wait for the next ones: beyond the latter
-// callers wait themselves. Bytes are those of keys and values plus callOverhead. For
-// batches beyond 32 KiB gRPC takes, and clears, a buffer of 1 MiB.
+// Bounds of one batch and of the queue. When the queue is full, callers wait until it has
+// room. Bytes are those of keys and values, plus callOverhead for each call. A batch stays
+// below 32 KiB, because gRPC allocates and clears a buffer of 1 MiB for a larger one.
 const (
 	maxBatchBytes = 31 << 10
 	maxQueueCalls = 4 << 10
 	maxQueueBytes = 4 << 20
-	callOverhead  = 48 // at least what a request takes on the wire besides key and value
+	callOverhead  = 48 // at least the bytes of a request on the wire without key and value
 )
 
 var errNoAnswer = errors.New("no answer in time")
 
-// link is the way to one server: a queue of calls, and a stream that carries them
-// while one is up. Two goroutines serve all calls: run sends, receive hands out replies.
+// link connects to one server: it has a queue of calls, and a stream that carries them
+// while the server can be reached. Two goroutines serve all calls: run sends requests,
+// receive hands out replies.
 //
-// A call is queued, then sent, then over; if its time is up while it is sent it is late in
-// between. Only while it is sent or late is it in the map; when the stream breaks those are
-// lost, and the queued ones certainly never left.
+// The states of a call are queued, sent and over. If its time is up when it is sent, it is
+// late before it is over. While it is sent or late it is in the map sent. When the stream
+// breaks, the calls of the map may have been executed, and the queued ones were certainly
+// never sent.
 type link struct {
-	net    *network
-	conn   *grpc.ClientConn
-	hands  *handshake
-	watch  *watch
-	node   atomic.Uint64 // as the server's last Hello said
-	wake   wake.Signal   // the queue may have become non-empty
-	asking atomic.Bool   // see ask
+	net       *network
+	conn      *grpc.ClientConn
+	handshake *handshake
+	watchdog  *watchdog
+	node      atomic.Uint64 // the node id in the server's last Hello
+	wake      wake.Signal   // the queue may have become non-empty
+	pinging   atomic.Bool   // see ping
 
 	mu         sync.Mutex
-	queue      []*call // dead ones included, until they are drained
+	queue      []*call // with calls that are over, until they are drained
 	queueBytes int
-	sent       map[uint64]*call // late ones too
-	unborn     bool             // the stream is to a server without a cluster, which executes nothing on it
-	others     int              // answers awaited besides those to calls
+	sent       map[uint64]*call // by id of the request; late ones too
+	noCluster  bool             // the stream's server is in no cluster yet, so that it executes nothing
+	unary      int              // unary requests that wait for an answer
 	lastID     uint64
-	room       chan struct{} // closed when the queue has shrunk; nil if nobody waits
+	room       chan struct{} // closed when the queue has shrunk; nil if nobody waits for that
 	closed     bool
 }
 
-// call is one request on its way, and who waits for its reply.
+// call is one request under way.
 type call struct {
 	link    *link
 	req     *api.Request
 	bytes   int
-	reached uint64      // when it was sent; guarded by link.mu
+	reached uint64      // the store's revision when the call was sent, as far as known; guarded by link.mu
 	state   callState   // guarded by link.mu
-	done    chan result // capacity 1: whoever ends the call never waits
+	done    chan result // capacity 1, so that to end the call never blocks
 	timer   *time.Timer // runs expire
 
 	// Of a late call, guarded by link.mu:
-	reply *api.Reply       // what came before Then
-	take  func(*api.Reply) // what Then was given
+	reply *api.Reply       // if it came before Then was called
+	take  func(*api.Reply) // the argument of Then
 }
 
 type callState uint8
@@ -73,7 +75,7 @@ type callState uint8
 const (
 	queued callState = iota
 	sent
-	late // given up for lack of time, but its reply is still wanted
+	late // its time is up, but its reply is still wanted
 	over // answered, failed, or given up by its caller
 )
 
@@ -92,7 +94,7 @@ func newCall() *call {
 // newLink returns a link without its conn.
 func newLink(n *network) *link {
 	l := &link{net: n, wake: wake.New(), sent: make(map[uint64]*call)}
-	l.watch = newWatch(l.unanswered, l.ask)
+	l.watchdog = newWatchdog(l.unanswered, l.ping)
 	return l
 }
 
@@ -104,8 +106,8 @@ func (l *link) call(ctx context.Context, req *api.Request, timeout time.Duration
 		return Answer{}, notSent(err)
 	}
 	r, free := l.wait(ctx, c)
-	// A call is used again only if nothing is left of it: one that was given up may still
-	// be in the queue, and if the timer cannot be stopped expire is about to look at it.
+	// A call is used again only if nothing refers to it. One that was given up may still be
+	// in the queue, and if the timer cannot be stopped, expire is about to run.
 	if c.timer.Stop() && free {
 		c.req = nil
 		l.net.calls.Put(c)
@@ -113,9 +115,9 @@ func (l *link) call(ctx context.Context, req *api.Request, timeout time.Duration
 	return r.answer, r.err
 }
 
-// wait waits for the end of a call, and tells whether c is free to be used for another.
+// wait waits for the end of a call, and tells whether c may be used for another one.
 func (l *link) wait(ctx context.Context, c *call) (r result, free bool) {
-	if ctx.Done() == nil { // no need for a select, which costs more
+	if ctx.Done() == nil { // a select would cost more
 		return <-c.done, true
 	}
 	select {
@@ -137,20 +139,20 @@ func (c *call) expire() {
 		c.done <- result{err: notSent(errNoAnswer)}
 	case sent:
 		c.state = late
-		c.done <- result{Answer{Reached: c.reached, Later: c}, l.lost(errNoAnswer)}
+		c.done <- result{Answer{Reached: c.reached, Pending: c}, l.lost(errNoAnswer)}
 	}
 }
 
-// lost is why a call that was sent gets no reply: its fate is unknown, unless nobody was
-// there to execute it. Caller holds mu.
+// lost returns the error of a call that was sent and gets no reply. It may have been
+// executed, unless the server is in no cluster. Caller holds mu.
 func (l *link) lost(err error) error {
-	if l.unborn {
+	if l.noCluster {
 		return notSent(err)
 	}
 	return err
 }
 
-// Then implements Later.
+// Then implements PendingReply.
 func (c *call) Then(take func(*api.Reply)) {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
@@ -160,7 +162,7 @@ func (c *call) Then(take func(*api.Reply)) {
 	}
 }
 
-// Stop implements Later.
+// Stop implements PendingReply.
 func (c *call) Stop() {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
@@ -170,20 +172,20 @@ func (c *call) Stop() {
 	}
 }
 
-// patienceOf returns how long a caller will wait for an answer.
-func patienceOf(ctx context.Context, timeout time.Duration) time.Duration {
+// timeLeft returns how long a caller will wait for an answer.
+func timeLeft(ctx context.Context, timeout time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		return min(timeout, time.Until(deadline))
 	}
 	return timeout
 }
 
-// enqueue puts the call in the queue, and waits for room if need be.
+// enqueue puts the call in the queue. It waits until there is room.
 func (l *link) enqueue(ctx context.Context, c *call, req *api.Request, timeout time.Duration) error {
 	c.link, c.bytes = l, len(req.Key)+len(req.Value)+callOverhead
 	var late <-chan time.Time
 	for start := time.Now(); ; {
-		room, err := l.tryEnqueue(c, req, patienceOf(ctx, timeout), timeout-time.Since(start))
+		room, err := l.tryEnqueue(c, req, timeLeft(ctx, timeout), timeout-time.Since(start))
 		if err != nil {
 			return err
 		}
@@ -206,9 +208,10 @@ func (l *link) enqueue(ctx context.Context, c *call, req *api.Request, timeout t
 	}
 }
 
-// tryEnqueue puts the call in the queue, where it stays for the time left at most. If
-// there is no room it returns a channel that is closed when there may be.
-func (l *link) tryEnqueue(c *call, req *api.Request, patience, left time.Duration) (room <-chan struct{}, err error) {
+// tryEnqueue puts the call in the queue, and ends it when the time left is over. The server
+// is told how long the caller waits. If there is no room, tryEnqueue returns a channel that
+// is closed when there may be.
+func (l *link) tryEnqueue(c *call, req *api.Request, callerWaits, left time.Duration) (room <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -220,13 +223,13 @@ func (l *link) tryEnqueue(c *call, req *api.Request, patience, left time.Duratio
 		}
 		return l.room, nil
 	}
-	l.push(c, req, patience)
+	l.push(c, req, callerWaits)
 	c.timer.Reset(left)
 	return nil, nil
 }
 
-// push adds a call to the queue, with a request of its own: ids differ from one
-// attempt to the next. Caller holds mu.
+// push adds a call to the queue, with its own copy of the request: each attempt has its own
+// id. Caller holds mu.
 func (l *link) push(c *call, req *api.Request, timeout time.Duration) {
 	l.lastID++
 	c.state = queued
@@ -236,7 +239,7 @@ func (l *link) push(c *call, req *api.Request, timeout time.Duration) {
 	l.queueBytes += c.bytes
 }
 
-// abandon ends a call that its caller does not want to wait for any more.
+// abandon ends a call whose caller does not wait any more.
 func (l *link) abandon(c *call, why error) (r result, free bool) {
 	l.mu.Lock()
 	state, reached := c.state, c.reached
@@ -254,47 +257,43 @@ func (l *link) abandon(c *call, why error) (r result, free bool) {
 		return result{err: notSent(why)}, false
 	case sent:
 		return result{Answer{Reached: reached}, why}, true
-	default: // ended at this very moment
+	default: // it has ended meanwhile
 		return <-c.done, true
 	}
 }
 
-// drain takes the next batch off the queue, and counts it as sent from here on. It is
-// nil if nothing waits.
+// drain takes the next batch off the queue; its calls are sent from here on. It returns nil
+// if no call is queued.
 func (l *link) drain() *api.RequestBatch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var (
-		batch api.RequestBatch
-		bytes int
-		taken int
-
-		reached = l.net.reached.Load()
-	)
-	for _, c := range l.queue {
-		if c.state == queued {
-			full := bytes+c.bytes > maxBatchBytes
-			if full && len(batch.Requests) > 0 {
-				break
-			}
-			c.state, c.reached = sent, reached
-			l.sent[c.req.Id] = c
-			batch.Requests = append(batch.Requests, c.req)
-			bytes += c.bytes
-		}
-		l.queueBytes -= c.bytes
-		taken++
+	var batch api.RequestBatch
+	bytes, reached := 0, l.net.reached.Load()
+	fits := func(c *call) bool {
+		return c.state != queued || len(batch.Requests) == 0 || bytes+c.bytes <= maxBatchBytes
 	}
-	l.shrink(taken)
+	taken := 0
+	for ; taken < len(l.queue) && fits(l.queue[taken]); taken++ {
+		c := l.queue[taken]
+		l.queueBytes -= c.bytes
+		if c.state != queued { // it has ended in the queue
+			continue
+		}
+		c.state, c.reached = sent, reached
+		l.sent[c.req.Id] = c
+		batch.Requests = append(batch.Requests, c.req)
+		bytes += c.bytes
+	}
+	l.dropQueued(taken)
 	if len(batch.Requests) == 0 {
 		return nil
 	}
 	return &batch
 }
 
-// shrink drops the first n calls of the queue and tells those who wait for room.
+// dropQueued drops the first n calls of the queue, and wakes the callers that wait for room.
 // Caller holds mu.
-func (l *link) shrink(n int) {
+func (l *link) dropQueued(n int) {
 	kept := copy(l.queue, l.queue[n:])
 	clear(l.queue[kept:])
 	l.queue = l.queue[:kept]
@@ -304,7 +303,8 @@ func (l *link) shrink(n int) {
 	}
 }
 
-// deliver hands replies to those who wait for them. Others have been given up.
+// deliver hands replies to the calls that wait for them. Calls that were given up are not in
+// the map.
 func (l *link) deliver(replies []*api.Reply) {
 	revision := uint64(0)
 	for _, r := range replies {
@@ -323,7 +323,7 @@ func (l *link) deliver(replies []*api.Reply) {
 		c.state = over
 		switch {
 		case was == sent: // after that c may be used for another call
-			c.done <- result{answer: Answer{Reply: r, Reached: c.reached}} // has room: see call.done
+			c.done <- result{answer: Answer{Reply: r, Reached: c.reached}}
 		case c.take != nil:
 			c.take(r)
 		default:
@@ -332,8 +332,7 @@ func (l *link) deliver(replies []*api.Reply) {
 	}
 }
 
-// fail ends all calls: those that were sent have an unknown fate, unless nobody was there
-// to execute them.
+// fail ends all calls. Those that were sent may have been executed: see lost.
 func (l *link) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -352,14 +351,14 @@ func (l *link) fail(err error) {
 		}
 	}
 	l.queueBytes = 0
-	l.shrink(len(l.queue))
+	l.dropQueued(len(l.queue))
 }
 
-// run serves the link until ctx ends. A stream is opened when there is something to
-// send; gRPC paces the attempts to connect, and fails them at once between.
+// run serves the link until ctx ends. It opens a stream when a call is queued. gRPC decides
+// when to connect, and until the next attempt a stream fails at once.
 func (l *link) run(ctx context.Context) {
 	for l.awaitWork(ctx, nil) {
-		l.fail(l.exchange(ctx))
+		l.fail(l.runStream(ctx))
 	}
 	l.mu.Lock()
 	l.closed = true
@@ -381,8 +380,9 @@ func (l *link) awaitWork(ctx context.Context, broken <-chan struct{}) bool {
 	}
 }
 
-// exchange opens a stream and sends what gets queued, until it breaks. It returns why.
-func (l *link) exchange(parent context.Context) error {
+// runStream opens a stream and sends the calls that are queued, until the stream breaks. It
+// returns why it broke.
+func (l *link) runStream(parent context.Context) error {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	stream, err := l.open(ctx, cancel)
@@ -395,21 +395,21 @@ func (l *link) exchange(parent context.Context) error {
 		defer close(broken)
 		cause = l.receive(stream)
 	}()
-	for more := true; more; more = l.awaitWork(ctx, broken) {
-		runtime.Gosched() // let all callers that are ready queue their calls: they share a batch
-		if err := l.sendQueued(stream.Send); err != nil {
-			break // the cause is what the receiver sees
-		}
+	for sending := true; sending; {
+		runtime.Gosched()                // let all callers that are ready queue their calls: they share a batch
+		err := l.sendQueued(stream.Send) // if it fails, the receiver gets the cause
+		sending = err == nil && l.awaitWork(ctx, broken)
 	}
 	cancel()
 	<-broken
 	return fmt.Errorf("stream broke: %w", cause)
 }
 
-// sendQueued sends what is in the queue. What is there still after an error never left.
+// sendQueued sends the calls of the queue. Calls that are still in the queue after an error
+// were never sent.
 func (l *link) sendQueued(send func(*api.RequestBatch) error) error {
 	for batch := l.drain(); batch != nil; batch = l.drain() {
-		l.watch.begin()
+		l.watchdog.begin()
 		if err := send(batch); err != nil {
 			return err
 		}
@@ -417,19 +417,19 @@ func (l *link) sendQueued(send func(*api.RequestBatch) error) error {
 	return nil
 }
 
-// open opens a stream and waits until its server has said who it is. Nothing is sent
-// before, so that no request reaches a wrong cluster.
+// open opens a stream and waits for the server's Hello. No request is sent before, so that
+// none reaches another cluster.
 func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_ExchangeClient, error) {
 	timer := time.AfterFunc(connectTimeout, cancel)
 	defer timer.Stop()
-	defer l.awaiting()()
+	defer l.awaitUnary()()
 	stream, err := api.NewKVClient(l.conn).Exchange(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", l.hands.explain(err))
+		return nil, fmt.Errorf("connect: %w", l.handshake.explain(err))
 	}
 	first, err := stream.Recv()
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", l.hands.explain(err))
+		return nil, fmt.Errorf("connect: %w", l.handshake.explain(err))
 	}
 	if first.Hello == nil {
 		return nil, errors.New("connect: server said no Hello")
@@ -438,7 +438,7 @@ func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_Exch
 		return nil, err
 	}
 	l.mu.Lock()
-	l.unborn = first.Hello.ClusterId == 0
+	l.noCluster = first.Hello.ClusterId == 0
 	l.mu.Unlock()
 	l.node.Store(first.Hello.NodeId)
 	l.deliver(first.Replies)

@@ -4,32 +4,32 @@ package clerk
 
 import "balsa.example/api"
 
-// Op is the life of one operation: it says which server to ask, when to wait and how
-// long, and when the operation is over with what verdict. It does nothing itself. Its
-// shell does what a Step says and tells what came of it:
+// Op is the state machine of one operation: it says which server to ask, when to wait and
+// for how long, and when the operation is over with what verdict. It does nothing itself.
+// Its shell does what a Step says, and tells the Op the result:
 //
 //	step := op.Start()
 //	for step.Action != End {
 //	    Ask:  send the request    -> op.Reply(reply), or op.Lost(sent)
-//	    Wait: let the time pass   -> op.Woke()
+//	    Wait: let the time pass   -> op.WaitDone()
 //	    a reply to a lost Ask     -> op.Late(attempt, reply)
 //	    at any time, to give up   -> op.Cancel(sent)
 //	}
 //	op.Outcome()
 //
-// What a Clerk can know is this table. "Clear" means that no earlier attempt of the
-// operation was executed, nor will be: all of them were answered so, or never left.
-// "Doubt" means that one may have been, or may yet be: its reply was lost or said UNKNOWN.
-// Put and Delete are the conditional ones. "Excluded": see fate.excludes.
+// The table says what a Clerk can know. An attempt is "in doubt" if it may have been
+// executed, or may be yet: its reply was lost or said UNKNOWN. All others were refused, or
+// never sent. Put and Delete are the conditional ones. "Excluded" is the result of
+// attempts.excludedBy.
 //
-//	                              clear                 doubt
+//	                              none in doubt         one in doubt
 //	Get      any answer           that answer           -
 //	         lost                 ask again             -
 //	Put,     OK                   done                  done
 //	Delete   VERSION_MISMATCH     ErrVersion            ErrMaybe, or ErrVersion if excluded
 //	         NO_KEY               ErrNoKey              ErrMaybe, or ErrNoKey if excluded
 //	         CHANGED              ask again             ErrMaybe, or, if excluded, ask again
-//	                                                    and be clear
+//	                                                    with none in doubt
 //	         TOO_LARGE, INVALID   that                  ErrMaybe
 //	         lost                 ask again, in doubt   ask again
 //	Set,     any answer           that answer           -
@@ -38,60 +38,85 @@ import "balsa.example/api"
 //	         UNAVAILABLE, unsent
 //	         context ended        its error             its error and ErrMaybe
 //
-// Why a refused resend leaves a doubt. Our own Put at version v moves the key to v+1,
-// so the resend of an executed Put meets VERSION_MISMATCH, exactly as if another client
-// had won; that of an executed Delete meets NO_KEY. What can be known better: see fate.
+// # Why a refused resend leaves a doubt
 //
-// Why resends say since when the key must be unchanged. A version does not mean one
-// state of the key, since a key that others delete and create again counts from 1:
-// (1) our Put at version 0 is executed and its reply lost; (2) another client deletes the
-// key; (3) the resend creates it a second time. Or (1) our Delete at version 1 is executed;
-// (2) another client creates the key; (3) the resend deletes that. So step 3 demands that
-// the key be unchanged since a revision that the store had reached before the first attempt
-// was sent. Whatever is executed changes the key at a later one.
+// Our own Put at version v moves the key to v+1. So the resend of an executed Put gets
+// VERSION_MISMATCH, as if another client had won. The resend of an executed Delete gets
+// NO_KEY. See attempts for when more can be known.
 //
-// Why the first attempt carries that revision too. It may be the one that comes late: (1)
-// our Put at version 0 is delayed on a broken stream; (2) the resend is executed; (3) another
-// client deletes the key; (4) the first attempt arrives. A resend leaves a trace in the
-// store, and behind the trace a first attempt of an earlier revision demands what a resend
-// does. Without a trace it demands nothing, so that a Clerk whose revision is old need not
-// ask twice. Behind a trace it may be CHANGED: then it was not executed, and we ask again
-// with the revision of that reply.
+// # Why a resend says since when the key must be unchanged
 //
-// Why late replies count. A server that is slower than Pace.AttemptNanos answers after
-// we have asked again; the resend then meets our own change. Whoever reads both replies
-// knows better than ErrMaybe: see Late.
+// A version alone does not identify a state of the key, since a key that is deleted and
+// created again counts from 1:
 //
-// Why Set and Remove are not sent again. A second one might undo what another client wrote
-// in between.
+//  1. Our Put at version 0 is executed, and its reply is lost.
+//  2. Another client deletes the key.
+//  3. The resend creates the key a second time.
+//
+// The same with a Delete:
+//
+//  1. Our Delete at version 1 is executed, and its reply is lost.
+//  2. Another client creates the key.
+//  3. The resend deletes that key.
+//
+// So the resend demands that the key is unchanged since a revision that the store had
+// reached before the first attempt was sent. An executed attempt changes the key at a
+// later revision.
+//
+// # Why the first attempt carries that revision too
+//
+// It may arrive after the resend:
+//
+//  1. Our Put at version 0 is delayed on a broken stream.
+//  2. The resend is executed.
+//  3. Another client deletes the key.
+//  4. The first attempt arrives.
+//
+// The store notes at which revision a resend came. If that is not below the revision of the
+// first attempt, the first attempt demands what a resend does. Otherwise it demands
+// nothing, so that a Clerk with an old revision need not ask twice. If the answer is
+// CHANGED, the first attempt was not executed, and we ask again with the revision of that
+// reply.
+//
+// # Why late replies count
+//
+// A server that is slower than Pace.AttemptNanos answers after we have asked again, and the
+// resend finds our own change. Both replies together say that we were executed: see Late.
+//
+// # Why Set and Remove are not sent again
+//
+// The second one might undo what another client has written in between.
 type Op struct {
 	route *Route
 	rand  Rand
 	pace  Pace
 
-	read  bool
-	local bool // a LOCAL read
-	again bool // conditional: may be sent again when in doubt
-	fate  fate // of the attempts, where again is true
+	read      bool
+	local     bool     // a LOCAL read
+	retryable bool     // conditional: may be sent again while an attempt is in doubt
+	attempts  attempts // if retryable
 
-	server  int    // asked last
-	attempt int    // number of the last Ask, from 0 on
-	since   uint64 // what that Ask carries
-	reached uint64 // what the store had reached when it left, if that is known
-	asking  bool   // the last Step was an Ask
-	hint    int    // whom the newest usable hint means; -1: none
-	resume  int    // whom to ask after a Wait
-	tried   uint64 // set of servers asked since the last Wait
-	lost    uint64 // those of them that gave no answer
-	waits   int    // Waits so far
+	// The last Ask: its server, its number (from 0 on), what it carries, and the revision
+	// that the store is known to have reached when it was sent.
+	server         int
+	attempt        int
+	unchangedSince uint64
+	reached        uint64
+
+	asking bool   // the last Step was an Ask
+	hint   int    // the server that the newest usable hint names; -1: none
+	resume int    // the server to ask after a Wait
+	tried  uint64 // set of the servers asked since the last Wait
+	lost   uint64 // those of them that gave no answer
+	waits  int    // number of Waits so far
 
 	outcome Outcome
 }
 
-// emptyRevision is where every store begins.
+// emptyRevision is the revision of an empty store.
 const emptyRevision = 1
 
-// Rand is where an Op takes its jitter from. *math/rand/v2.Rand is one.
+// Rand is an Op's source of jitter. *math/rand/v2.Rand is one.
 type Rand interface{ Uint64() uint64 }
 
 // Pace is how fast an Op goes. All are in nanoseconds and above 0.
@@ -104,8 +129,8 @@ type Pace struct {
 	MaxWaitNanos int64
 }
 
-// patience is how many times AttemptNanos a write that cannot be sent again waits for
-// its answer. A late answer is all that it can hope for.
+// patience is how many times AttemptNanos a write that cannot be sent again waits for its
+// answer: without one it ends in ErrMaybe.
 const patience = 5
 
 // Action is what a Step wants done.
@@ -156,15 +181,16 @@ type Outcome struct {
 // NewOp returns the Op of a request, of which only what it asks for is read.
 func NewOp(route *Route, rand Rand, pace Pace, req *api.Request) Op {
 	read := req.GetKind() == api.Request_GET
-	again := !read && req.GetConditional()
 	return Op{
-		route:   route,
-		rand:    rand,
-		pace:    pace,
-		read:    read,
-		local:   read && req.GetConsistency() == api.Request_LOCAL,
-		again:   again,
-		fate:    fate{remove: req.GetKind() == api.Request_DELETE, version: req.GetVersion(), since: emptyRevision},
+		route:     route,
+		rand:      rand,
+		pace:      pace,
+		read:      read,
+		local:     read && req.GetConsistency() == api.Request_LOCAL,
+		retryable: !read && req.GetConditional(),
+		attempts: attempts{
+			remove: req.GetKind() == api.Request_DELETE, version: req.GetVersion(), unchangedSince: emptyRevision,
+		},
 		attempt: -1,
 		hint:    -1,
 	}
@@ -181,12 +207,12 @@ func (o *Op) Start() Step {
 // Outcome is valid once a Step said End.
 func (o *Op) Outcome() Outcome { return o.outcome }
 
-// Sent says that the store had reached a revision when the present attempt left. It comes
-// before Reply, Lost or Cancel, and may be left out.
+// Sent says that the store had reached a revision when the present attempt was sent. It is
+// called before Reply, Lost or Cancel, or not at all.
 func (o *Op) Sent(reached uint64) {
 	o.reached = max(o.reached, reached)
-	if o.again && o.fate.clear() {
-		o.fate.since = max(o.fate.since, reached)
+	if o.retryable && o.attempts.noneInDoubt() {
+		o.attempts.unchangedSince = max(o.attempts.unchangedSince, reached)
 	}
 }
 
@@ -199,14 +225,14 @@ func (o *Op) Reply(r *api.Reply) Step {
 		return o.end(Answered, r)
 	case api.Reply_VERSION_MISMATCH, api.Reply_NO_KEY:
 		o.route.served(o.server, o.local)
-		if !o.fate.excludes(r) {
+		if !o.attempts.excludedBy(r) {
 			return o.end(Maybe, r)
 		}
 		return o.end(Answered, r)
 	case api.Reply_CHANGED:
 		return o.changed(r)
 	case api.Reply_TOO_LARGE, api.Reply_INVALID:
-		if !o.fate.clear() { // by a server that allows more
+		if !o.attempts.noneInDoubt() { // another server may have a higher limit, and have executed it
 			return o.end(Maybe, r)
 		}
 		return o.end(Answered, r)
@@ -217,79 +243,79 @@ func (o *Op) Reply(r *api.Reply) Step {
 	case api.Reply_UNAVAILABLE:
 		o.route.failed(o.server)
 		return o.next()
-	default: // UNKNOWN, and whatever a newer server may say
+	default: // UNKNOWN, and codes of newer servers
 		return o.Lost(true)
 	}
 }
 
-// Lost says that no answer came in time. Unless the request certainly never left, sent
-// is true.
+// Lost says that no answer came in time. sent is false only if the request was certainly
+// never sent.
 func (o *Op) Lost(sent bool) Step {
 	o.lost |= 1 << o.server
 	o.route.failed(o.server)
 	if sent && !o.read {
-		if !o.again {
+		if !o.retryable {
 			return o.end(Maybe, nil)
 		}
-		o.fate.lost(o.attempt, o.reached)
+		o.attempts.lost(o.attempt, o.reached)
 	}
 	o.asking = false
-	if step, ok := o.settled(); ok {
+	if step, ok := o.resolved(); ok {
 		return step
 	}
 	return o.next()
 }
 
-// Woke says that the wait is over.
-func (o *Op) Woke() Step {
+// WaitDone says that the time of a Wait is over.
+func (o *Op) WaitDone() Step {
 	o.tried, o.lost = 0, 0
 	return o.ask(o.resume)
 }
 
-// Cancel ends the operation without an answer. As in Lost, sent is true if an attempt
-// is under way that may have left.
+// Cancel ends the operation without an answer. sent is true if the present attempt may
+// have been sent, as in Lost.
 func (o *Op) Cancel(sent bool) Step {
-	if sent && !o.read && !o.again {
+	if sent && !o.read && !o.retryable {
 		return o.end(Maybe, nil)
 	}
-	if sent && o.again {
-		o.fate.lost(o.attempt, o.reached)
+	if sent && o.retryable {
+		o.attempts.lost(o.attempt, o.reached)
 	}
 	o.asking = false
-	switch step, ok := o.settled(); {
+	switch step, ok := o.resolved(); {
 	case ok && step.Action == End:
 		return step
-	case !ok && !o.fate.clear():
+	case !ok && !o.attempts.noneInDoubt():
 		return o.end(Maybe, nil)
 	}
 	return o.end(Dropped, nil)
 }
 
-// Late takes the answer to an attempt that was lost before. If ok is true the Step takes the
-// place of the present one, else that goes on.
+// Late takes the answer to an attempt that was lost before. If ok is true, the returned
+// Step replaces the present one. Otherwise the present one goes on.
 func (o *Op) Late(attempt int, r *api.Reply) (step Step, ok bool) {
 	o.route.Reached(r.GetRevision())
 	final := r.GetCode() == api.Reply_OK || o.read && r.GetCode() == api.Reply_NO_KEY
 	switch {
 	case final:
 		return o.end(Answered, r), true
-	case o.read || o.fate.bit(attempt) == 0:
-		return Step{}, false // nothing new
+	case o.read || o.attempts.bit(attempt) == 0:
+		return Step{}, false // it tells nothing new
 	}
 	switch r.GetCode() {
 	case api.Reply_VERSION_MISMATCH, api.Reply_NO_KEY, api.Reply_CHANGED:
-		o.fate.settle(attempt)
-		o.fate.refuse(r, o.attempt)
+		o.attempts.notExecuted(attempt)
+		o.attempts.refusedLate(r, o.attempt)
 	case api.Reply_TOO_LARGE, api.Reply_INVALID, api.Reply_WRONG_LEADER, api.Reply_BUSY, api.Reply_UNAVAILABLE:
-		o.fate.settle(attempt)
+		o.attempts.notExecuted(attempt)
 	}
-	return o.settled()
+	return o.resolved()
 }
 
-// settled tells whether a late refusal has shown the fate of all attempts, that under way
-// included. Then nothing is left to wait for.
-func (o *Op) settled() (step Step, ok bool) {
-	r, all := o.fate.refusal, o.fate
+// resolved tells whether a late refusal has shown that no attempt was executed or will be,
+// the present one included. Then step says how to go on.
+func (o *Op) resolved() (step Step, ok bool) {
+	r, all := o.attempts.refusal, o.attempts
 	if r == nil {
 		return Step{}, false
 	}
@@ -297,36 +323,38 @@ func (o *Op) settled() (step Step, ok bool) {
 		all.lost(o.attempt, o.reached)
 	}
 	switch {
-	case !all.excludes(r):
+	case !all.excludedBy(r):
 		return Step{}, false
 	case r.GetCode() == api.Reply_CHANGED:
-		return o.afresh(r), true
+		return o.restart(r), true
 	default:
 		return o.end(Answered, r), true
 	}
 }
 
-// changed takes the answer that the key was changed at a revision above since.
+// changed takes the answer that the key was changed at a revision above unchangedSince.
 func (o *Op) changed(r *api.Reply) Step {
-	if !o.again || r.GetRevision() <= o.since { // not an answer to what we asked
+	if !o.retryable || r.GetRevision() <= o.unchangedSince { // not an answer to what we asked
 		return o.Lost(true)
 	}
 	o.route.served(o.server, o.local)
-	if !o.fate.excludes(r) {
+	if !o.attempts.excludedBy(r) {
 		return o.end(Maybe, r)
 	}
-	return o.afresh(r)
+	return o.restart(r)
 }
 
-// afresh asks again when r has shown that no attempt was executed, nor will be.
-func (o *Op) afresh(r *api.Reply) Step {
-	o.fate.open = 0 // ask begins anew
-	o.fate.since = max(o.fate.since, r.GetRevision())
+// restart asks again with a new FIRST attempt, when r has shown that no attempt was
+// executed or will be.
+func (o *Op) restart(r *api.Reply) Step {
+	o.attempts.inDoubt = 0
+	o.attempts.unchangedSince = max(o.attempts.unchangedSince, r.GetRevision())
 	return o.ask(o.server)
 }
 
-// redirect goes where the hint leads, at once if that server was not asked in this
-// round: two servers that take each other for the leader must not keep us running.
+// redirect asks the server that the hint names. If that server was asked before in this
+// round, it is asked after the next Wait, since two servers may name each other as leader
+// for a long time.
 func (o *Op) redirect(hint *api.Leader) Step {
 	h := o.route.follow(hint)
 	if h < 0 || h == o.server || o.lost&(1<<h) != 0 {
@@ -341,8 +369,8 @@ func (o *Op) redirect(hint *api.Leader) Step {
 	return o.next()
 }
 
-// next asks a server not asked in this round, or ends the round with a wait. The one
-// after it begins with the newest hint.
+// next asks a server that was not asked in this round, or ends the round with a Wait. The
+// next round begins with the server of the newest hint.
 func (o *Op) next() Step {
 	n := o.route.Len()
 	for i := 1; i < n; i++ {
@@ -364,19 +392,19 @@ func (o *Op) ask(server int) Step {
 	o.reached = o.route.revision
 	step := Step{Action: Ask, Server: server, Nanos: o.pace.AttemptNanos, Attempt: o.attempt}
 	switch {
-	case o.again && o.fate.clear():
-		o.fate.begin(o.attempt)
-		o.fate.since = max(o.fate.since, o.route.revision)
+	case o.retryable && o.attempts.noneInDoubt():
+		o.attempts.begin(o.attempt)
+		o.attempts.unchangedSince = max(o.attempts.unchangedSince, o.route.revision)
 		step.Kind = api.Request_FIRST
-	case o.again:
+	case o.retryable:
 		step.Kind = api.Request_RESEND
 	case !o.read:
 		step.Nanos *= patience
 	}
-	if o.again {
-		step.UnchangedSince = o.fate.since
+	if o.retryable {
+		step.UnchangedSince = o.attempts.unchangedSince
 	}
-	o.since = step.UnchangedSince
+	o.unchangedSince = step.UnchangedSince
 	return step
 }
 

@@ -78,7 +78,7 @@ func code(c api.Reply_Code) func(*Op) Step {
 // key was deleted right before it was created last.
 func found(c api.Reply_Code, version uint64, created, modified int64) func(*Op) Step {
 	return func(o *Op) Step {
-		at := func(revision int64) uint64 { return uint64(int64(o.fate.since) + revision) }
+		at := func(revision int64) uint64 { return uint64(int64(o.attempts.unchangedSince) + revision) }
 		return o.Reply(&api.Reply{
 			Code: c, Version: version, CreateRevision: at(created), ModRevision: at(modified),
 			DeleteRevision: at(created - 1), Revision: at(10),
@@ -89,7 +89,7 @@ func found(c api.Reply_Code, version uint64, created, modified int64) func(*Op) 
 // absent is a refusal since there is no key any more.
 func absent(c api.Reply_Code) func(*Op) Step {
 	return func(o *Op) Step {
-		return o.Reply(&api.Reply{Code: c, DeleteRevision: o.fate.since + 5, Revision: o.fate.since + 10})
+		return o.Reply(&api.Reply{Code: c, DeleteRevision: o.attempts.unchangedSince + 5, Revision: o.attempts.unchangedSince + 10})
 	}
 }
 
@@ -102,7 +102,7 @@ func play(t *testing.T, req *api.Request, names ...string) string {
 	step := op.Start()
 	for i, name := range names {
 		if step.Action == Wait {
-			step = op.Woke()
+			step = op.WaitDone()
 		}
 		if step.Action == End {
 			t.Fatalf("%v: over after %d", names, i)
@@ -322,7 +322,7 @@ func TestServersThatHintAtEachOtherAreAskedOncePerRound(t *testing.T) {
 		if len(asked) != 3 || asked[0]+asked[1]+asked[2] != 3 {
 			t.Fatalf("round %d: asked %v", round, asked)
 		}
-		step = op.Woke()
+		step = op.WaitDone()
 	}
 }
 
@@ -335,7 +335,7 @@ func TestHintAtAServerThatIsSilentIsNotFollowed(t *testing.T) {
 	if fmt.Sprint(asked) != "[0 1 2]" || step.Action != Wait {
 		t.Fatalf("asked %v, then %+v", asked, step)
 	}
-	if step = op.Woke(); step.Server == 1 {
+	if step = op.WaitDone(); step.Server == 1 {
 		t.Error("the next round starts at the silent server")
 	}
 	if route.leader == 1 {
@@ -352,7 +352,7 @@ func TestRoundStartsAtTheNewestHint(t *testing.T) {
 	if step := op.Reply(hint(0, "s2:1")); step.Action != Wait {
 		t.Fatalf("%+v", step)
 	}
-	if step := op.Woke(); step.Server != 2 {
+	if step := op.WaitDone(); step.Server != 2 {
 		t.Errorf("%+v", step)
 	}
 }
@@ -366,7 +366,7 @@ func TestWaitsGrowWithJitter(t *testing.T) {
 		if step.Action != Wait || step.Nanos > want || step.Nanos < want/2 {
 			t.Errorf("wait %d: %+v, want up to %d", i, step, want)
 		}
-		op.Woke()
+		op.WaitDone()
 	}
 }
 
@@ -379,7 +379,7 @@ func TestBusyLeaderIsAskedAgain(t *testing.T) {
 		if step := op.Reply(&api.Reply{Code: api.Reply_BUSY}); step.Action != Wait {
 			t.Fatalf("%+v", step)
 		}
-		if step := op.Woke(); step.Server != 1 {
+		if step := op.WaitDone(); step.Server != 1 {
 			t.Fatalf("%+v", step)
 		}
 	}

@@ -19,16 +19,16 @@ import (
 const (
 	// connectTimeout bounds how long a server may take to say Hello.
 	connectTimeout = 2 * time.Second
-	// dialTimeout bounds an attempt to connect, and maxRedial the time between two (gRPC
-	// adds up to a fifth): a server that is back is used again within 1.5 s.
+	// dialTimeout bounds an attempt to connect. maxRedial, and up to a fifth more, is the time
+	// between two attempts. So a server that can be reached again is used within 1.5 s.
 	dialTimeout = time.Second
 	maxRedial   = 250 * time.Millisecond
 	// maxReplyBatch bounds what a server may send at once, in bytes.
 	maxReplyBatch = 4 << 20
 	// maxHeaderBytes bounds the headers of what a server answers.
 	maxHeaderBytes = 16 << 10
-	// windowBytes is how much a server may send before it is read here. It is fixed, since
-	// gRPC sends a ping with almost each message where it has to find out.
+	// windowBytes is how many bytes a server may send before they are read. It is fixed,
+	// since gRPC sends a ping with almost each message to find out a good window itself.
 	windowBytes = 4 << 20
 )
 
@@ -46,7 +46,7 @@ type network struct {
 	cluster uint64 // of the first Hello that named one; 0 before
 	closed  bool
 
-	reached atomic.Uint64 // the newest revision that a Hello or a reply told
+	reached atomic.Uint64 // the highest revision in any Hello or reply
 }
 
 func newNetwork(dial func(context.Context, string) (net.Conn, error), security security) *network {
@@ -70,18 +70,18 @@ func (n *network) link(address string) (*link, error) {
 		return l, nil
 	}
 	l := newLink(n)
-	l.hands = newHandshake(n.security)
-	// passthrough leaves names to the dialer, which resolves them anew each time.
+	l.handshake = newHandshake(n.security)
+	// With passthrough the dialer looks names up, each time that it connects.
 	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			l.hands.note(nil)
+			l.handshake.note(nil)
 			conn, err := n.dial(ctx, address)
 			if err != nil {
 				return nil, err
 			}
-			return l.watch.over(conn), nil
+			return l.watchdog.watch(conn), nil
 		}),
-		grpc.WithTransportCredentials(l.hands),
+		grpc.WithTransportCredentials(l.handshake),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReplyBatch), grpc.ForceCodecV2(api.Codec())),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxRedial},
@@ -102,9 +102,9 @@ func (n *network) link(address string) (*link, error) {
 	return l, nil
 }
 
-// admit takes note of a server's cluster, and refuses one that is not the cluster
-// met first: two clusters have no history in common. A server whose cluster has not begun
-// names none; it executes nothing, and ends the stream when it has one.
+// admit notes the cluster of the first server, and refuses servers of other clusters: two
+// clusters have no history in common. A server that is in no cluster yet names none. It
+// executes nothing, and ends the stream when it is in one.
 func (n *network) admit(h *api.Hello) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -121,8 +121,8 @@ func (n *network) admit(h *api.Hello) error {
 	return nil
 }
 
-// sameCluster refuses a server of another cluster than that of the first Hello. Caller
-// holds mu.
+// sameCluster refuses a server whose cluster is not that of the first Hello. Caller holds
+// mu.
 func (n *network) sameCluster(name string, cluster uint64) error {
 	if n.cluster != 0 && cluster != n.cluster {
 		return fmt.Errorf("%w: server %s is of cluster %016x, and this client began with cluster %016x", ErrOtherCluster, name, cluster, n.cluster)

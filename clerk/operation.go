@@ -9,21 +9,23 @@ import (
 	"balsa.example/api"
 )
 
-// operation is the shell of one Op: it sends requests, lets time pass, and tells the Op what
-// came of it.
+// operation is the shell of one Op: it sends requests, lets time pass, and tells the Op the
+// results.
 type operation struct {
-	clerk   *Clerk
-	ctx     context.Context
-	req     *api.Request // of the present Ask
-	op      Op
-	step    Step
-	address string // whom the present Ask asks
-	ended   error  // why the operation was given up
-	reason  error  // why the last attempt did not end it
-	unfit   misfits
+	clerk       *Clerk
+	ctx         context.Context
+	req         *api.Request // of the present Ask
+	op          Op
+	step        Step
+	address     string // of the server that the present Ask asks
+	ended       error  // why the operation was given up
+	reason      error  // why the last attempt did not end it
+	tlsFailures tlsFailures
 
-	late   chan lateReply // nil until a reply may come late
-	laters []Later        // those whose replies may; at most maxLate
+	// pending are the lost attempts that may still be answered, at most maxLate. late is
+	// where their replies arrive; nil while there are none.
+	pending []PendingReply
+	late    chan lateReply
 }
 
 // lateReply is the reply to an attempt that was lost before.
@@ -34,7 +36,7 @@ type lateReply struct {
 
 // maxLate is how many lost attempts of an operation may still be answered. Each sends at
 // most one lateReply, so that none waits for room.
-const maxLate = lastOpen + 1
+const maxLate = lastBit + 1
 
 // do runs an operation to its end.
 func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
@@ -49,10 +51,10 @@ func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
 	for o.step.Action != End {
 		o.proceed()
 	}
-	for _, l := range o.laters {
-		l.Stop()
+	for _, p := range o.pending {
+		p.Stop()
 	}
-	return conclude(o.req, o.op.Outcome(), o.ended, o.unfit.besides(o.reason))
+	return conclude(o.req, o.op.Outcome(), o.ended, o.tlsFailures.addTo(o.reason))
 }
 
 // decide lets the Op choose its next step. It is the only use of the Route.
@@ -70,8 +72,8 @@ func (o *operation) take(step Step) {
 	}
 }
 
-// attemptOf returns the request as the step wants it sent. It leaves req alone, which an
-// earlier attempt may still read.
+// attemptOf returns the request as the step wants it sent. It does not change req, since an
+// earlier attempt may still read it.
 func attemptOf(req *api.Request, step Step) *api.Request {
 	if req.UnchangedSince == step.UnchangedSince && req.Attempt == step.Kind {
 		return req
@@ -125,7 +127,7 @@ func (o *operation) wait() {
 	for {
 		select {
 		case <-timer.C:
-			o.decide(o.op.Woke)
+			o.decide(o.op.WaitDone)
 			return
 		case l := <-o.late:
 			if o.tell(l) {
@@ -156,7 +158,7 @@ func (o *operation) askWhileLate() {
 	for {
 		select {
 		case d := <-done:
-			if o.takeLate() { // what came before
+			if o.takeLate() { // late replies that came before this one
 				d.answer.stop()
 				return
 			}
@@ -174,7 +176,7 @@ func (o *operation) askWhileLate() {
 }
 
 // takeLate tells the Op of the late replies that have come. It returns true if one of them
-// took the place of the present step.
+// replaced the present step.
 func (o *operation) takeLate() bool {
 	for {
 		select {
@@ -188,8 +190,7 @@ func (o *operation) takeLate() bool {
 	}
 }
 
-// tell tells the Op of a late reply. It returns true if that took the place of the
-// present step.
+// tell tells the Op of a late reply. It returns true if that replaced the present step.
 func (o *operation) tell(l lateReply) (replaced bool) {
 	o.clerk.mu.Lock()
 	defer o.clerk.mu.Unlock()
@@ -201,9 +202,9 @@ func (o *operation) tell(l lateReply) (replaced bool) {
 	return replaced
 }
 
-// finish tells the Op what became of the present attempt.
+// finish tells the Op the result of the present attempt.
 func (o *operation) finish(answer Answer, err error) {
-	o.unfit.note(o.address, err)
+	o.tlsFailures.note(o.address, err)
 	if err == nil {
 		o.reason = refusal(o.address, answer.Reply)
 		o.decide(func() Step {
@@ -216,8 +217,8 @@ func (o *operation) finish(answer Answer, err error) {
 	sent := !errors.Is(err, ErrNotSent)
 	if o.ended = o.clerk.ended(o.ctx); o.ended == nil {
 		o.reason = fmt.Errorf("%s: %w: %w", o.address, ErrUnavailable, err)
-		if o.ended = o.unfit.verdict(o.clerk.servers()); o.ended != nil {
-			o.reason = nil // ended tells it
+		if o.ended = o.tlsFailures.ofAll(o.clerk.servers()); o.ended != nil {
+			o.reason = nil // ended says it
 		}
 	}
 	o.await(answer)
@@ -230,16 +231,16 @@ func (o *operation) finish(answer Answer, err error) {
 	})
 }
 
-// await has a reply that comes late come to late.
+// await lets the reply to a lost attempt, if it comes, arrive at late.
 func (o *operation) await(answer Answer) {
-	if answer.Later == nil || len(o.laters) == maxLate {
+	if answer.Pending == nil || len(o.pending) == maxLate {
 		answer.stop()
 		return
 	}
 	if o.late == nil {
 		o.late = make(chan lateReply, maxLate)
 	}
-	o.laters = append(o.laters, answer.Later)
+	o.pending = append(o.pending, answer.Pending)
 	attempt, late := o.step.Attempt, o.late
-	answer.Later.Then(func(r *api.Reply) { late <- lateReply{attempt, r} })
+	answer.Pending.Then(func(r *api.Reply) { late <- lateReply{attempt, r} })
 }

@@ -168,7 +168,7 @@ func TestVerdictsAreTrue(t *testing.T) {
 				break
 			}
 			if step.Action == Wait {
-				step = op.Woke()
+				step = op.WaitDone()
 				continue
 			}
 			var a bool

@@ -9,50 +9,50 @@ import (
 	"balsa.example/api"
 )
 
-// Caller carries one request to one server. The Clerk's own is a gRPC stream per
-// server; a test may put anything in its place. It is used concurrently.
+// Caller carries one request to one server. The Clerk's own one has a gRPC stream per
+// server; a test may replace it. It is used concurrently.
 type Caller interface {
 	// Call sends req to the server at address and returns its answer. It gives up when
 	// ctx ends or timeout has passed. An error that wraps ErrNotSent says that the
-	// request certainly never left, any other that it may have been executed. Call does
-	// not change req, and may read it after it has returned.
+	// request was certainly never sent; after any other error it may have been executed.
+	// Call does not change req, and may read it after it has returned.
 	Call(ctx context.Context, address string, req *api.Request, timeout time.Duration) (Answer, error)
 
-	// Node returns the node id that the server at address gave as its own, or 0 if that
-	// is not known.
+	// Node returns the node id of the server at address, as that server has told it; 0: not
+	// known.
 	Node(address string) uint64
 
-	// Close ends all calls and returns when nothing is left of them.
+	// Close ends all calls. When it returns, no goroutine of the Caller runs any more.
 	Close() error
 }
 
-// Answer is what came of a Call.
+// Answer is the result of a Call.
 type Answer struct {
 	Reply *api.Reply // nil with an error
-	// Reached is a revision that the store had reached before the request left, the
-	// newest known; 0 if none is.
+	// Reached is the newest revision that the store is known to have reached before the
+	// request was sent; 0: none is known.
 	Reached uint64
-	// Later, with an error other than ErrNotSent, is where the reply may still come. It may
-	// be nil.
-	Later Later
+	// Pending, with an error other than ErrNotSent, is where the reply may still come. It
+	// may be nil.
+	Pending PendingReply
 }
 
-// stop says that nobody waits for a late reply.
+// stop says that the reply is not wanted any more.
 func (a Answer) stop() {
-	if a.Later != nil {
-		a.Later.Stop()
+	if a.Pending != nil {
+		a.Pending.Stop()
 	}
 }
 
-// Later is a reply that was given up, and may come all the same.
-type Later interface {
-	// Then has the reply given to take when it comes, once at most. Take does not block.
+// PendingReply is a reply that did not come in time and may still come.
+type PendingReply interface {
+	// Then calls take with the reply when it comes, once at most. take does not block.
 	Then(take func(*api.Reply))
-	// Stop says that nobody wants the reply any more.
+	// Stop says that the reply is not wanted any more.
 	Stop()
 }
 
-// check refuses what no server would take.
+// check refuses requests that no server would accept.
 func (c *Clerk) check(req *api.Request) error {
 	switch {
 	case len(req.Key) == 0:
@@ -65,7 +65,7 @@ func (c *Clerk) check(req *api.Request) error {
 	return nil
 }
 
-// ended returns why the operation should be given up, nil if it should not.
+// ended returns why the operation should be given up, nil if it should go on.
 func (c *Clerk) ended(ctx context.Context) error {
 	select {
 	case <-c.done:
@@ -75,14 +75,14 @@ func (c *Clerk) ended(ctx context.Context) error {
 	}
 }
 
-// servers is how many are known.
+// servers returns how many servers are known.
 func (c *Clerk) servers() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.route.Len()
 }
 
-// learn tells the Route who is who before it follows a hint.
+// learn tells the Route the node ids of its servers, before it follows a hint.
 func (c *Clerk) learn(r *api.Reply) {
 	if r.Leader == nil {
 		return
@@ -92,7 +92,7 @@ func (c *Clerk) learn(r *api.Reply) {
 	}
 }
 
-// refusal says why a reply does not end an operation, nil if it does.
+// refusal returns why a reply does not end an operation, nil if it does.
 func refusal(address string, r *api.Reply) error {
 	var why error
 	switch r.Code {
@@ -110,7 +110,7 @@ func refusal(address string, r *api.Reply) error {
 	return fmt.Errorf("%s: %w", address, annotate(why, r.Message))
 }
 
-// answer is the error that a final reply stands for.
+// answer returns the error that a final reply stands for.
 func answer(req *api.Request, r *api.Reply) error {
 	switch r.Code {
 	case api.Reply_OK:
@@ -136,7 +136,7 @@ func annotate(err error, message string) error {
 	return fmt.Errorf("%w: %s", err, message)
 }
 
-// conclude turns an Outcome into what the user gets.
+// conclude returns the result of an operation to its caller.
 func conclude(req *api.Request, out Outcome, ended, reason error) (*api.Reply, error) {
 	switch out.Verdict {
 	case Answered:
@@ -155,7 +155,7 @@ func conclude(req *api.Request, out Outcome, ended, reason error) (*api.Reply, e
 	}
 }
 
-// failure says which operation failed.
+// failure adds to an error which operation failed.
 func failure(req *api.Request, err error) error {
 	kind, key := strings.ToLower(req.Kind.String()), req.Key
 	if len(key) > 64 {

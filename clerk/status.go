@@ -9,7 +9,7 @@ import (
 	"balsa.example/api"
 )
 
-// Admin is what a Caller may offer besides calls. The Clerk's own does.
+// Admin is an interface that a Caller may implement too. The Clerk's own does.
 type Admin interface {
 	Status(ctx context.Context, address string) (*api.StatusReply, error)
 	TransferLeadership(ctx context.Context, address string, target uint64) (*api.TransferLeadershipReply, error)
@@ -17,14 +17,14 @@ type Admin interface {
 
 var errNoAdmin = errors.New("not offered by this Caller")
 
-// ServerStatus is what one server said of itself, or why it did not.
+// ServerStatus is the status that one server reports, or the error of asking for it.
 type ServerStatus struct {
 	Endpoint string
 	Status   *api.StatusReply
 	Err      error
 }
 
-// Status asks the server at endpoint about itself.
+// Status asks the server at endpoint for its status.
 func (c *Clerk) Status(ctx context.Context, endpoint string) (*api.StatusReply, error) {
 	address, admin, err := c.admin(endpoint)
 	if err != nil {
@@ -54,8 +54,9 @@ func (c *Clerk) StatusAll(ctx context.Context) []ServerStatus {
 	return all
 }
 
-// TransferLeadership makes the leader, which must be the server at endpoint, hand over to
-// the member target, or to one of its choice if target is 0. It returns when that leads.
+// TransferLeadership makes the leader, which must be the server at endpoint, transfer
+// leadership to the member target, or to a member of its choice if target is 0. It returns
+// when that member leads.
 func (c *Clerk) TransferLeadership(ctx context.Context, endpoint string, target uint64) (*api.TransferLeadershipReply, error) {
 	address, admin, err := c.admin(endpoint)
 	if err != nil {
@@ -92,10 +93,10 @@ func (n *network) Status(ctx context.Context, address string) (*api.StatusReply,
 	if err != nil {
 		return nil, err
 	}
-	defer l.awaiting()()
+	defer l.awaitUnary()()
 	reply, err := api.NewKVClient(l.conn).Status(ctx, &api.StatusRequest{})
 	if err != nil {
-		return nil, l.hands.explain(err)
+		return nil, l.handshake.explain(err)
 	}
 	return reply, nil
 }
@@ -106,11 +107,11 @@ func (n *network) TransferLeadership(ctx context.Context, address string, target
 	if err != nil {
 		return nil, err
 	}
-	defer l.awaiting()()
+	defer l.awaitUnary()()
 	kv := api.NewKVClient(l.conn)
 	about, err := kv.Status(ctx, &api.StatusRequest{})
 	if err != nil {
-		return nil, l.hands.explain(err)
+		return nil, l.handshake.explain(err)
 	}
 	n.mu.Lock()
 	err = n.sameCluster(about.Name, about.ClusterId)
@@ -120,7 +121,7 @@ func (n *network) TransferLeadership(ctx context.Context, address string, target
 	}
 	reply, err := kv.TransferLeadership(ctx, &api.TransferLeadershipRequest{TargetId: target})
 	if err != nil {
-		return nil, l.hands.explain(err)
+		return nil, l.handshake.explain(err)
 	}
 	return reply, nil
 }

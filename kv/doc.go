@@ -5,7 +5,7 @@
 //	client ──► Op ──────► server ──────────────► Raft log ─────────────► DoOp ──► Result
 //	                                                                      │
 //	                 Get (any goroutine)        ◄── a slot for each key ◄─┤
-//	                 Snapshot ──► image.WriteTo ◄── as they were then ◄───┘
+//	                 Snapshot ──► image.WriteTo ◄── each slot as it was ◄─┘
 //
 // # What a store holds
 //

@@ -114,12 +114,12 @@ func Call(ctx context.Context, net *memnet.Network, client string, to raft.NodeI
 		err   error
 	}
 	done := make(chan result, 1)
-	l := new(later)
+	pending := new(pendingReply)
 	go func() {
 		reply, err := memnet.Call(context.WithoutCancel(ctx), net, client, to, handle)
 		done <- result{reply, err}
 		if err == nil {
-			l.come(reply)
+			pending.come(reply)
 		}
 	}()
 	select {
@@ -129,39 +129,39 @@ func Call(ctx context.Context, net *memnet.Network, client string, to raft.NodeI
 		}
 		return clerk.Answer{Reply: r.reply}, r.err
 	case <-ctx.Done():
-		return clerk.Answer{Later: l}, ctx.Err()
+		return clerk.Answer{Pending: pending}, ctx.Err()
 	}
 }
 
-// later is a clerk.Later.
-type later struct {
+// pendingReply implements clerk.PendingReply.
+type pendingReply struct {
 	mu    sync.Mutex
 	reply *api.Reply
 	take  func(*api.Reply)
 }
 
-func (l *later) come(r *api.Reply) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.reply = r
-	if l.take != nil {
-		l.take(r)
+func (p *pendingReply) come(r *api.Reply) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reply = r
+	if p.take != nil {
+		p.take(r)
 	}
 }
 
-// Then implements clerk.Later.
-func (l *later) Then(take func(*api.Reply)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.take = take
-	if l.reply != nil {
-		take(l.reply)
+// Then implements clerk.PendingReply.
+func (p *pendingReply) Then(take func(*api.Reply)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.take = take
+	if p.reply != nil {
+		take(p.reply)
 	}
 }
 
-// Stop implements clerk.Later.
-func (l *later) Stop() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.take = nil
+// Stop implements clerk.PendingReply.
+func (p *pendingReply) Stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.take = nil
 }

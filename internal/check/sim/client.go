@@ -183,7 +183,7 @@ func (o *operation) do(step clerk.Step) {
 	case clerk.Wait:
 		w.after(time.Duration(step.Nanos), func() {
 			if o.turn == turn {
-				o.do(o.op.Woke())
+				o.do(o.op.WaitDone())
 			}
 		})
 	case clerk.End:

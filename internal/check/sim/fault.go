@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Fault is a kind of fault. Some are rates that hold throughout the safety phase,
-// the others strike at times: see Strike.
+// Fault is a kind of fault. Some are rates that hold throughout the safety phase. The
+// others are injected at certain times: see Injection.
 type Fault uint8
 
 const (
@@ -17,15 +17,15 @@ const (
 	ClientLoss
 	FullQueue // of pending entries: ErrBusy
 
-	Partition // symmetric, any split
-	OneWay    // one node hears nobody, or nobody hears it
-	Bridge    // two groups that share one node
-	Link      // two nodes cannot talk to each other
-	Flap      // a link comes and goes
-	Desertion // a leader loses its followers one by one, and they elect another
-	Kill      // of a process: what it wrote stays
-	PowerLoss // any part of what was not synced is lost
-	Blackout  // power loss of all nodes at once
+	Partition     // symmetric, any split
+	OneWay        // one node hears nobody, or nobody hears it
+	Bridge        // two groups that share one node
+	Link          // two nodes cannot talk to each other
+	Flap          // a link comes and goes
+	LoseFollowers // a leader loses its followers one by one, and they elect another
+	Kill          // of a process: what it wrote stays
+	PowerLoss     // any part of what was not synced is lost
+	Blackout      // power loss of all nodes at once
 	InstallCrash
 	Reset // connections break, and both ends hear of it
 	IOError
@@ -43,7 +43,7 @@ const (
 
 var faultNames = [numFaults]string{
 	"loss", "duplicate", "reorder", "delay", "client-loss", "full-queue",
-	"partition", "one-way", "bridge", "link", "flap", "desertion", "kill", "power-loss", "blackout", "install-crash", "reset",
+	"partition", "one-way", "bridge", "link", "flap", "lose-followers", "kill", "power-loss", "blackout", "install-crash", "reset",
 	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer", "hung-disk",
 }
 
@@ -54,8 +54,8 @@ func (f Fault) String() string {
 	return fmt.Sprintf("Fault(%d)", uint8(f))
 }
 
-// strikes tells whether f is one that comes at a time.
-func (f Fault) strikes() bool { return f >= Partition }
+// scheduled tells whether f is injected at certain times.
+func (f Fault) scheduled() bool { return f >= Partition }
 
 // AllFaults returns every kind.
 func AllFaults() (all []Fault) {

@@ -58,7 +58,8 @@ type Mix struct {
 	Loop          time.Duration // how late a process gets to its events, at most
 
 	Faults []Fault
-	Calm   time.Duration // between two strikes, on average
+	// InjectionInterval is the time between two injections, on average.
+	InjectionInterval time.Duration
 }
 
 // unlimited bytes are never reached.
@@ -88,32 +89,32 @@ func (m *Mix) has(f Fault) bool { return slices.Contains(m.Faults, f) }
 // drawMix draws from what is allowed.
 func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	m := Mix{
-		Voters:          pick(r, 1, 3, 3, 3, 3, 5, 5, 5, 7),
-		Learners:        pick(r, 0, 0, 0, 1, 2),
-		WAL:             r.IntN(4) == 0,
-		Tick:            10 * time.Millisecond,
-		ElectionTimeout: milliseconds(pick(r, 250, 500, 500, 1000)),
-		Snapshots:       rsm.SnapshotPolicy{MaxRaftState: pick[int64](r, -1, 0, 300, 1000, 1000, 10000)},
-		MaxPendingBytes: unlimited,
-		MaxUnapplied:    pick(r, unlimited, 3_000, 20_000), // followers take so much with each heartbeat
-		MaxUnstable:     pick(r, unlimited, unlimited, 3_000, 20_000),
-		MaxAppendBytes:  pick(r, 1<<20, 1<<20, 100, 1000),
-		MaxInflight:     pick(r, 256, 256, 1, 4),
-		MaxClockDrift:   pick(r, 0.1, 0.2),
-		Clients:         1 + r.IntN(8),
-		Streams:         pick(r, 1, 1, 2, 4),
-		Keys:            1 + r.IntN(6),
-		Reads:           pick(r, 0.4, 0.4, 0.4, 0.9, 0.99),
-		Padding:         pick(r, 0, 30, 30, 400, 5000),
-		Attempt:         milliseconds(pick(r, 300, 1000, 1000)),
-		Deadline:        milliseconds(pick(r, 1000, 3000, 10000)),
-		Latency:         pick(r, 200*time.Microsecond, time.Millisecond, 5*time.Millisecond, 40*time.Millisecond),
-		Ordered:         true,
-		DiskWrite:       pick(r, 100*time.Microsecond, time.Millisecond, 10*time.Millisecond, 60*time.Millisecond),
-		SnapshotWrite:   pick(r, time.Millisecond, 20*time.Millisecond, 400*time.Millisecond),
-		Apply:           pick(r, 0, 100*time.Microsecond, 5*time.Millisecond, 80*time.Millisecond, 500*time.Millisecond),
-		Loop:            pick(r, 0, 0, 100*time.Microsecond, 3*time.Millisecond),
-		Calm:            milliseconds(pick(r, 200, 500, 1500, 5000)),
+		Voters:            pick(r, 1, 3, 3, 3, 3, 5, 5, 5, 7),
+		Learners:          pick(r, 0, 0, 0, 1, 2),
+		WAL:               r.IntN(4) == 0,
+		Tick:              10 * time.Millisecond,
+		ElectionTimeout:   milliseconds(pick(r, 250, 500, 500, 1000)),
+		Snapshots:         rsm.SnapshotPolicy{MaxRaftState: pick[int64](r, -1, 0, 300, 1000, 1000, 10000)},
+		MaxPendingBytes:   unlimited,
+		MaxUnapplied:      pick(r, unlimited, 3_000, 20_000), // followers take so much with each heartbeat
+		MaxUnstable:       pick(r, unlimited, unlimited, 3_000, 20_000),
+		MaxAppendBytes:    pick(r, 1<<20, 1<<20, 100, 1000),
+		MaxInflight:       pick(r, 256, 256, 1, 4),
+		MaxClockDrift:     pick(r, 0.1, 0.2),
+		Clients:           1 + r.IntN(8),
+		Streams:           pick(r, 1, 1, 2, 4),
+		Keys:              1 + r.IntN(6),
+		Reads:             pick(r, 0.4, 0.4, 0.4, 0.9, 0.99),
+		Padding:           pick(r, 0, 30, 30, 400, 5000),
+		Attempt:           milliseconds(pick(r, 300, 1000, 1000)),
+		Deadline:          milliseconds(pick(r, 1000, 3000, 10000)),
+		Latency:           pick(r, 200*time.Microsecond, time.Millisecond, 5*time.Millisecond, 40*time.Millisecond),
+		Ordered:           true,
+		DiskWrite:         pick(r, 100*time.Microsecond, time.Millisecond, 10*time.Millisecond, 60*time.Millisecond),
+		SnapshotWrite:     pick(r, time.Millisecond, 20*time.Millisecond, 400*time.Millisecond),
+		Apply:             pick(r, 0, 100*time.Microsecond, 5*time.Millisecond, 80*time.Millisecond, 500*time.Millisecond),
+		Loop:              pick(r, 0, 0, 100*time.Microsecond, 3*time.Millisecond),
+		InjectionInterval: milliseconds(pick(r, 200, 500, 1500, 5000)),
 	}
 	m.MaxUnapplied = max(m.MaxUnapplied, 20*m.Padding) // or clients outrun whoever has a backlog
 	m.MaxUnstable = max(m.MaxUnstable, 20*m.Padding)
@@ -191,7 +192,7 @@ func (m *Mix) fits(f Fault) bool {
 	switch f {
 	case Corrupt: // a minority may lose its disk for good
 		return m.Voters >= 3 && m.WAL
-	case Partition, OneWay, Link, Flap, Desertion, InstallCrash, Reset, Transfer:
+	case Partition, OneWay, Link, Flap, LoseFollowers, InstallCrash, Reset, Transfer:
 		return m.Voters >= 3
 	case Bridge:
 		return m.Voters >= 5

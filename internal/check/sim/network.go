@@ -11,7 +11,7 @@ import (
 // direction of each link is open or cut by itself.
 type network struct {
 	w    *world
-	cut  [][]int // by from and to: how many strikes cut it
+	cut  [][]int // by from and to: how many injections cut it
 	last [][]Instant
 	// clientCut nodes cannot be reached by clients.
 	clientCut []int
@@ -161,7 +161,7 @@ func (t *network) part(a, b raft.NodeID, end Instant) {
 }
 
 // cutLinks cuts links of a node, or around it.
-func (w *world) cutLinks(n *node, s Strike) bool {
+func (w *world) cutLinks(n *node, s Injection) bool {
 	t, pairs := &w.net, w.net.pairs(n.id, s)
 	shift := func(by int) {
 		for _, p := range pairs {
@@ -185,8 +185,8 @@ func (w *world) cutLinks(n *node, s Strike) bool {
 	return true
 }
 
-// pairs are the directions, from and to, in which a strike on a node cuts links.
-func (t *network) pairs(id raft.NodeID, s Strike) (pairs [][2]raft.NodeID) {
+// pairs are the directions, from and to, in which an injection cuts the links of a node.
+func (t *network) pairs(id raft.NodeID, s Injection) (pairs [][2]raft.NodeID) {
 	side := func(n raft.NodeID) bool { return s.Split>>n&1 == 1 }
 	cuts := func(a, b raft.NodeID) bool {
 		switch s.Fault {

@@ -34,12 +34,12 @@ type node struct {
 	forgetful      bool // its disk has gone back
 
 	// Of the process.
-	replica *replica
-	lease   rsm.Lease
-	store   *kv.Store
-	applier rsm.Applier[kv.Op, kv.Result, *waiter]
-	start0  time.Duration // what the local clock showed at the start
-	waiting map[*waiter]bool
+	replica   *replica
+	lease     rsm.Lease
+	store     *kv.Store
+	applier   rsm.Applier[kv.Op, kv.Result, *waiter]
+	bootClock time.Duration // what the local clock showed at the start
+	waiting   map[*waiter]bool
 
 	inbox       rsm.Events[*waiter]
 	turning     bool // in the midst of a turn
@@ -78,8 +78,8 @@ func newNode(w *world, id raft.NodeID) *node {
 
 func (n *node) up() bool { return n.replica != nil }
 
-// after0 lets f happen whatever becomes of the node.
-func (n *node) after0(d time.Duration, f func()) { n.w.after(d, f) }
+// afterAlways lets f happen whatever becomes of the node.
+func (n *node) afterAlways(d time.Duration, f func()) { n.w.after(d, f) }
 
 // after lets f happen in this life of the node, when it is not paused.
 func (n *node) after(d time.Duration, f func()) {
@@ -119,7 +119,7 @@ func (c *clock) setRate(now Instant, rate float64) {
 func (c *clock) real(d time.Duration) time.Duration { return time.Duration(float64(d) / c.rate) }
 
 // now is what rsm.Node's now is.
-func (n *node) now() raft.Instant { return raft.Instant(n.clock.read(n.w.now)-n.start0) + 1 }
+func (n *node) now() raft.Instant { return raft.Instant(n.clock.read(n.w.now)-n.bootClock) + 1 }
 
 // start is rsm.Start, after a look at the disk.
 func (n *node) start() {
@@ -133,7 +133,7 @@ func (n *node) start() {
 	}
 	n.lives++
 	n.store, n.lease = kv.NewStore(), rsm.Lease{}
-	n.start0 = n.clock.read(n.w.now)
+	n.bootClock = n.clock.read(n.w.now)
 	n.inbox, n.diskTasks, n.diskSteps, n.applyTasks = rsm.Events[*waiter]{}, nil, nil, nil
 	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
 	n.freeAt = 0
@@ -173,7 +173,7 @@ func (n *node) refuse(err error) {
 		n.w.failf("durability", "%s: %v", n.id, err)
 	default:
 		n.disk.crash(n.w.chance(0.5))
-		n.after0(milliseconds(100)+n.w.upTo(time.Second), n.start)
+		n.afterAlways(milliseconds(100)+n.w.upTo(time.Second), n.start)
 	}
 }
 
@@ -213,7 +213,7 @@ func (n *node) fail(err error) {
 		n.w.failf("waiters", "%s stops, and forgets %d who wait", n.id, len(n.waiting))
 	}
 	n.crash(false)
-	n.after0(n.w.upTo(2*time.Second), n.start)
+	n.afterAlways(n.w.upTo(2*time.Second), n.start)
 }
 
 // heal ends what ails the node.
@@ -222,7 +222,7 @@ func (n *node) heal() {
 	n.hungUntil = 0
 	n.disk.heal()
 	n.resume()
-	n.after0(n.w.upTo(milliseconds(500)), n.start)
+	n.afterAlways(n.w.upTo(milliseconds(500)), n.start)
 }
 
 func (n *node) pause() {

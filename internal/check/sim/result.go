@@ -9,19 +9,19 @@ import (
 
 // Result is what became of a run.
 type Result struct {
-	Seed      uint64
-	Violation *Violation // nil: all was well
-	Hash      uint64     // of the trace
-	Simulated time.Duration
-	Recovery  time.Duration // from the end of the faults to some work done
-	CatchUp   time.Duration // from there until all nodes had caught up
-	Events    uint64
-	Mix       Mix
-	Strikes   []Strike
-	Faults    FaultCounts
-	Counts    Counts
-	Outcomes  Outcomes
-	Last      []string // lines of the trace, if there was a violation
+	Seed       uint64
+	Violation  *Violation // nil: all was well
+	Hash       uint64     // of the trace
+	Simulated  time.Duration
+	Recovery   time.Duration // from the end of the faults to some work done
+	CatchUp    time.Duration // from there until all nodes had caught up
+	Events     uint64
+	Mix        Mix
+	Injections []Injection
+	Faults     FaultCounts
+	Counts     Counts
+	Outcomes   Outcomes
+	Last       []string // lines of the trace, if there was a violation
 }
 
 // Outcomes counts operations by how they ended.
@@ -40,7 +40,7 @@ const shownLines = 200
 func (w *world) result(v *Violation) Result {
 	r := Result{
 		Seed: w.opt.Seed, Violation: v, Hash: w.trace.hash, Simulated: w.now, Recovery: w.recovery, CatchUp: w.catchUp, Events: w.events,
-		Mix: w.mix, Strikes: w.strikes, Faults: w.faults, Counts: w.check.counts,
+		Mix: w.mix, Injections: w.injections, Faults: w.faults, Counts: w.check.counts,
 	}
 	r.Counts.Installs = w.check.installs
 	for _, rec := range w.records {

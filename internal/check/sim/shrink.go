@@ -2,7 +2,7 @@ package sim
 
 import "slices"
 
-// Shrink makes a failing run smaller: it leaves out kinds of faults and single strikes
+// Shrink makes a failing run smaller: it leaves out kinds of faults and single injections
 // as long as the same invariant breaks, in at most so many runs. To leave out something
 // changes what chance brings from there on, so the smaller run may fail in its own way,
 // and may fail by another mistake. Progress, if not nil, is told of each success.
@@ -19,8 +19,8 @@ func Shrink(opt Options, runs int, progress func(Result)) (Options, Result) {
 	}
 	if s.opt.Keep == nil {
 		s.opt.Keep = []int{}
-		for i, strike := range s.best.Strikes {
-			if strike.At <= s.best.Violation.At && !slices.Contains(s.opt.Without, strike.Fault) {
+		for i, injection := range s.best.Injections {
+			if injection.At <= s.best.Violation.At && !slices.Contains(s.opt.Without, injection.Fault) {
 				s.opt.Keep = append(s.opt.Keep, i)
 			}
 		}
@@ -58,7 +58,7 @@ func (s *shrinker) try(smaller Options) bool {
 	return true
 }
 
-// leaveOut tries to do without each group of so many strikes.
+// leaveOut tries to do without each group of so many injections.
 func (s *shrinker) leaveOut(size int) {
 	for from := 0; from < len(s.opt.Keep); {
 		to := min(from+size, len(s.opt.Keep))

@@ -21,7 +21,7 @@ type Options struct {
 	Faults []Fault
 	// Disk, if not 0, says which disk the nodes have instead of letting the seed decide.
 	Disk Disk
-	// Keep, if not nil, leaves only these of the strikes that the seed draws, by
+	// Keep, if not nil, leaves only these of the injections that the seed draws, by
 	// number, and Without takes out kinds of faults that it draws: how a failing run is
 	// made smaller.
 	Keep    []int
@@ -56,24 +56,24 @@ func (v *Violation) Error() string {
 
 // world is one run: a cluster, its network, its disks, its clients and its fate.
 type world struct {
-	opt      Options
-	mix      Mix
-	rand     *rand.Rand
-	now      Instant
-	queue    queue
-	trace    trace
-	nodes    []*node
-	net      network
-	clients  []*client
-	records  []*record
-	check    checker
-	healed   bool // no more faults
-	closing  bool // no more operations
-	strikes  []Strike
-	faults   FaultCounts
-	events   uint64
-	recovery time.Duration // from the end of the faults to some work done
-	catchUp  time.Duration // from there until all nodes had caught up
+	opt        Options
+	mix        Mix
+	rand       *rand.Rand
+	now        Instant
+	queue      queue
+	trace      trace
+	nodes      []*node
+	net        network
+	clients    []*client
+	records    []*record
+	check      checker
+	healed     bool // no more faults
+	closing    bool // no more operations
+	injections []Injection
+	faults     FaultCounts
+	events     uint64
+	recovery   time.Duration // from the end of the faults to some work done
+	catchUp    time.Duration // from there until all nodes had caught up
 
 	diverging *node // whose state is another than that of its peers, by a mistake; see diverge
 	spread    bool  // another has taken its state over
@@ -105,7 +105,7 @@ func newWorld(opt Options) *world {
 	for id := range w.mix.Clients {
 		w.clients = append(w.clients, newClient(w, id))
 	}
-	w.drawStrikes()
+	w.drawInjections()
 	for _, f := range opt.Without {
 		w.mix.leaveOut(f)
 	}
@@ -149,14 +149,14 @@ func RunTwice(opt Options) Result {
 
 func (w *world) run() {
 	for _, n := range w.nodes {
-		n.after0(w.upTo(w.mix.ElectionTimeout), n.start)
+		n.afterAlways(w.upTo(w.mix.ElectionTimeout), n.start)
 	}
 	for _, c := range w.clients {
 		for range w.mix.Streams {
 			w.after(w.upTo(time.Second), c.next)
 		}
 	}
-	w.scheduleStrikes()
+	w.scheduleInjections()
 	w.runUntil(w.opt.Duration, nil)
 	w.heal()
 	w.converge()

@@ -37,7 +37,7 @@ func main() {
 		seed     = flag.Uint64("seed", 0, "run this seed alone")
 		faults   = flag.String("faults", "", "let seeds draw only from these faults, separated by commas, or from none: "+fmt.Sprint(sim.AllFaults()))
 		without  = flag.String("without", "", "leave out these of the faults that a seed draws")
-		keep     = flag.String("keep", "", "leave out all strikes but those of these numbers; none: -")
+		keep     = flag.String("keep", "", "leave out all injections but those of these numbers; none: -")
 		disk     = flag.String("disk", "", "model or wal, instead of what the seed draws")
 		trace    = flag.Bool("trace", false, "with --seed: print every event")
 		picture  = flag.String("picture", "", "draw a history that is not linearizable into this HTML file")
@@ -100,7 +100,7 @@ func (s *settings) read(faults, without, keep, disk string) (err error) {
 	for _, n := range strings.Split(keep, ",") {
 		i, err := strconv.Atoi(n)
 		if err != nil {
-			return fmt.Errorf("read the number of a strike: %w", err)
+			return fmt.Errorf("read the number of an injection: %w", err)
 		}
 		s.opt.Keep = append(s.opt.Keep, i)
 	}
@@ -168,9 +168,9 @@ func (s *settings) report(opt sim.Options, r sim.Result) {
 	}
 	fmt.Printf("\nseed %d: %v\n", r.Seed, r.Violation)
 	fmt.Printf("%+v\n", r.Mix)
-	for i, strike := range r.Strikes {
-		if strike.At <= r.Violation.At && opt.Strikes(i) {
-			fmt.Printf("%12.6f  strike %d: %s\n", strike.At.Seconds(), i, strike)
+	for i, injection := range r.Injections {
+		if injection.At <= r.Violation.At && opt.Injects(i) {
+			fmt.Printf("%12.6f  injection %d: %s\n", injection.At.Seconds(), i, injection)
 		}
 	}
 	for _, l := range r.Last {

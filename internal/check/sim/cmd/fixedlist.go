@@ -1,42 +1,64 @@
 package main
 
-// fixed are bugs that balsa itself has had, as they were.
+// fixed are bugs that balsa itself has had, put back as they were.
 //
-// Some have no mutant, because the simulation cannot see them, and have tests of their
-// own. What is lost is only time: a failed snapshot that was offered again without a pause
-// (raft's trace snapshot_catch_up), a lost forwarded read that was not asked for again, a
-// broken connection that let nobody look for another leader, a transfer asked for again
-// and again that put off CheckQuorum (trace check_quorum), or that held up writes (trace
-// transfer), a restarted follower that
-// took nothing more before it had replayed its log (TestFollowerThatReplaysTakesMore),
-// sizes of a shortened block (TestSizeOfABlockThatWasShortened). It is in a shell that the
-// simulator stands in for: a Stop that waits for a snapshot, lease reads after it, a lease
-// that is known later than what leaves with it (package rsm); the data directory's name
-// and incarnation, limits of memory, handshakes and queues (packages server and
-// transport); what decoders let pass, since simulated messages are not encoded (their fuzz
-// tests). Or seeds meet it too rarely: a second
-// transfer in one term that revives the lease, a TimeoutNow of an earlier term that is obeyed
-// (both: trace transfer), a term of more than a
-// thousand rounds (TestLeaseInATermOfManyRounds), a promise of an earlier life that the
-// next one forgets too early (TestLongerLeaseGrantIsForgottenWhenItIsOver), a deposed leader that passes on what its
-// successor's snapshot holds, before the message about that, and hears nothing else from
-// the successor meanwhile (deposed and CheckSnapshot guard against it at both ends: raft's
-// random faults and rsm's review test); a lease too long by one of the two ticks that may
-// come at once, which is over before a vote can come (rsm's lease test); a follower whose
-// storage a failed snapshot has stopped, and who needs nothing else of it (rsm's
-// TestReplicaStopsWithItsStorage); a repeated request for a vote that puts off elections
-// (TestARepeatedRequestPutsNothingOff: one run in four thousand); what waits for the disk
-// replacing what waits for another peer (TestHeldMessagesOfOthersStay); a vote waited for as
-// long as a disk once hung (TestElectionAfterADiskHung); a leader that hands over before it
-// has committed anything, or to one with an equal disk, and full followers that hold up the
-// reads of a new leader (owndisk_test.go).
+// # Bugs that balsa has had and that are not here
 //
-// An image of another index than its snapshot's cannot be had any more, since an own and
-// a received snapshot are never saved at the same time; what saves them so is found.
+// The test or the trace that finds a bug is in brackets.
 //
-// Of the known bug classes two are out of reach for now: there are no membership changes,
-// so none can come too early, no restart can forget a joint configuration, and no learner
-// is asked for its vote; and no run needs a snapshot that does not fit into memory.
+// Bugs that only cost time, so that they break no invariant of the simulation:
+//
+//   - A snapshot that failed is offered again without a pause (raft's trace snapshot_catch_up).
+//   - A forwarded read that was lost is not asked for again.
+//   - A broken connection does not make the member look for another leader.
+//   - A transfer that is asked for again and again puts off CheckQuorum (trace check_quorum),
+//     or holds up writes (trace transfer).
+//   - A restarted follower takes no entries before it has replayed its log
+//     (TestFollowerThatReplaysTakesMore).
+//   - The bytes of a log block that was shortened are wrong (TestSizeOfABlockThatWasShortened).
+//
+// Bugs in code that the simulator replaces by its own:
+//
+//   - The runner: a Stop that waits for a snapshot; lease reads after Stop; a lease that
+//     becomes known after the messages of the same turn have left (package rsm).
+//   - The service: the name and incarnation of a data directory, bounds of memory,
+//     handshakes, queues (packages server and transport).
+//   - Decoders that accept bad input: simulated messages are not encoded (fuzz tests).
+//
+// Bugs whose situation seeds make too rarely:
+//
+//   - A second transfer in a term makes a lease valid again (trace transfer).
+//   - A TimeoutNow of an earlier term is obeyed (trace transfer).
+//   - A term has more than a thousand rounds (TestLeaseInATermOfManyRounds).
+//   - A lease grant of an earlier process is forgotten before it is over
+//     (TestLongerLeaseGrantIsForgottenWhenItIsOver).
+//   - A leader that has stepped down sends a snapshot of its successor as its own. It has
+//     stored that snapshot, has not handled the message about it yet, and gets no other
+//     message of the successor. Both ends guard against it (raft's TestRandomFaults;
+//     rsm.CheckSnapshot).
+//   - A lease is too long by one of two ticks that come at once, and is over before a vote
+//     can come (rsm's lease_test.go).
+//   - A failed snapshot has stopped the storage of a follower that does not use its storage
+//     for anything else (rsm's TestReplicaStopsWithItsStorage).
+//   - A repeated request for a vote puts off elections (TestARepeatedRequestPutsNothingOff;
+//     one run in four thousand).
+//   - A message that waits for the disk replaces one that waits for another peer
+//     (TestHeldMessagesOfOthersStay).
+//   - A candidate waits for votes as long as its disk once hung
+//     (TestElectionAfterADiskHung).
+//   - A leader with a slow disk hands over before it has committed anything, or to a member
+//     with an equally slow disk; full followers hold up the reads of a new leader
+//     (owndisk_test.go).
+//
+// A bug that cannot come back: a snapshot whose image is of another index than its metadata
+// says. It needs two snapshots that are saved at the same time, and the mutants
+// snapshots-at-once and snapshot-beside-a-received stand for that.
+//
+// # Known bug classes of other systems that are not here
+//
+//   - Membership changes that begin too early, a joint configuration that is forgotten at a
+//     restart, a learner whose vote is needed: there are no membership changes yet.
+//   - A snapshot that does not fit into memory: no run is that large.
 var fixed = []mutant{
 	{name: "reads-put-off-heartbeats", edit: edit{"raft/leader.go",
 		"		r.roundWanted, r.heartbeatElapsed = true, 0\n", "		r.roundWanted = true\n"},
@@ -51,7 +73,7 @@ var fixed = []mutant{
 		"r.snapshotPause, r.check = snapshotRetryTicks, true", "r.snapshotPause, r.check = 0, true"}},
 }
 
-// more are mutants of bug classes that the list above had left out.
+// more are further mutants of the kind of mutantlist.go.
 var more = []mutant{
 	{name: "lease-ignores-drift", edit: edit{"raft/lease.go",
 		" * (1 - r.cfg.MaxClockDrift)", ""}},

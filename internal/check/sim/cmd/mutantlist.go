@@ -1,7 +1,12 @@
 package main
 
-// mutants are bugs that real Raft systems had, or nearly. The number is that of the
-// list of bug classes in docs, where there is one.
+// mutants are known bugs, one each, that the simulation must find. Some are bugs that other
+// Raft systems had. Others take out one guard, one condition or one call of balsa's code, so
+// that the list covers the rules of each part: elections, the log, commits, snapshots, reads
+// and leases, Submit, the Clerk, the store, the log on disk.
+//
+// fixedlist.go adds bugs that balsa itself has had, and shelllist.go bugs in the shell of
+// the Clerk, which other tests find.
 var mutants = []mutant{
 	{name: "ack-before-disk", edit: edit{"raft/follower.go",
 		"r.acknowledged = min(r.matched, r.log.stable)", "r.acknowledged = r.matched"}},

@@ -1,6 +1,6 @@
 package main
 
-// shell are bugs in the shell of the Clerk, which the simulator stands in for. They are
+// shell are bugs in the shell of the Clerk, which the simulator replaces by its own. They are
 // found by the tests of package clerk that run the shell in virtual time.
 var shell = []mutant{
 	{name: "shell-lost-with-the-stream-is-unsent", edit: edit{"clerk/link.go",

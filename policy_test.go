@@ -38,7 +38,9 @@ const policy = `
 	NONE < internal/certs < transport
 	NONE < internal/certs/certstest
 	raft < internal/birth
-	internal/service, wal, transport, internal/metrics, internal/birth < internal/server
+	internal/birth, rsm, wal < internal/datadir # rsm for its errors
+	internal/datadir, transport < member
+	internal/service, member, internal/metrics < internal/server
 	internal/server, clerk, api < cmd/balsa
 	NONE < internal/loadgen, internal/sink < cmd/balsa
 	clerk < internal/check/history < internal/check/torture

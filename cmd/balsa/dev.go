@@ -118,7 +118,7 @@ func (o devOptions) configs() ([]server.Config, error) {
 			DataDir:      filepath.Join(o.dataDir, m.Name),
 			Cluster:      cluster,
 			ListenClient: []*url.URL{client},
-			ListenPeer:   m.PeerURL,
+			ListenPeer:   cluster.PeerURL(m.Name),
 			Pprof:        o.pprof,
 			Descriptors:  server.DescriptorLimit() / o.nodes, // they share a process
 			Version:      thisBuild().Version,

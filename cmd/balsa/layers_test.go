@@ -110,7 +110,7 @@ func TestServeWithoutFlagsIsAClusterOfOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.DataDir != "default.balsa" || len(cfg.Cluster.Members) != 1 || cfg.Cluster.Members[0].PeerURL.String() != cfg.ListenPeer.String() {
+	if cfg.DataDir != "default.balsa" || len(cfg.Cluster.Members) != 1 || cfg.Cluster.PeerURL("default").String() != cfg.ListenPeer.String() {
 		t.Errorf("got %+v", cfg)
 	}
 	if cfg.ListenMetrics != nil || cfg.Pprof {
@@ -169,7 +169,7 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 		{says: "--name default is not in", args: []string{"--initial-cluster=n1=http://h:1"}},
 		{says: "--initial-advertise-peer-urls is http://h:2", args: []string{
 			"--name=n1", "--initial-cluster=n1=http://h:1", "--initial-advertise-peer-urls=http://h:2"}},
-		{says: "--initial-cluster: initial cluster: member n1: bad configuration: nobody can connect to http://:1",
+		{says: "--initial-cluster: bad configuration: initial cluster: member n1: nobody can connect to http://:1",
 			args: []string{"--name=n1", "--initial-cluster=n1=http://:1"}},
 		{says: "--initial-cluster: ", args: []string{"--name=n1", "--initial-cluster=n1=http://0.0.0.0:1"}},
 		{says: "--initial-cluster: ", args: []string{"--name=n1", "--initial-cluster=n1=http://h:1,n2=http://[::]:1"}},

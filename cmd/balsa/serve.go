@@ -263,8 +263,8 @@ func (o *serveOptions) checkAdvertised(cluster *server.Cluster) error {
 	if err != nil {
 		return usageError("--initial-advertise-peer-urls: %w", err)
 	}
-	if u.String() != self.PeerURL.String() {
-		return usageError("--initial-advertise-peer-urls is %s, but --initial-cluster says %s for %s", u, self.PeerURL, o.name)
+	if self := cluster.PeerURL(self.Name); u.String() != self.String() {
+		return usageError("--initial-advertise-peer-urls is %s, but --initial-cluster says %s for %s", u, self, o.name)
 	}
 	return nil
 }

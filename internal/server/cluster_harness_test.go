@@ -47,7 +47,7 @@ func newTestCluster(t *testing.T, n int, dir string) *testCluster {
 	for i, m := range cluster.Members {
 		cfg := Config{
 			Name: m.Name, Cluster: cluster, DataDir: filepath.Join(dir, m.Name),
-			ListenPeer: m.PeerURL, ListenClient: []*url.URL{{Scheme: "http", Host: endpoints[i]}},
+			ListenPeer: cluster.PeerURL(m.Name), ListenClient: []*url.URL{{Scheme: "http", Host: endpoints[i]}},
 			PeerListener: peers[i], ClientListeners: clients[i : i+1],
 			HeartbeatInterval: 25 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond,
 			Logger: testLogger(t), segmentSize: 1 << 20,
@@ -206,7 +206,7 @@ func (c *testCluster) awaitPeer(i, other int, wanted func(*api.Peer) bool) {
 func memberList(c *Cluster) string {
 	var parts []string
 	for _, m := range c.Members {
-		parts = append(parts, m.Name+"="+m.PeerURL.String())
+		parts = append(parts, m.Name+"="+c.PeerURL(m.Name).String())
 	}
 	return strings.Join(parts, ",")
 }

@@ -134,17 +134,17 @@ func (c Config) check() error {
 }
 
 func (c Config) checkAddresses() error {
-	if err := c.ClientTLS.check("client", c.ListenClient...); err != nil {
+	if err := checkTLS(c.ClientTLS, clientSide, c.ListenClient...); err != nil {
 		return err
 	}
 	peers := []*url.URL{c.ListenPeer}
 	for _, m := range c.Cluster.Members {
-		peers = append(peers, m.PeerURL)
+		peers = append(peers, c.Cluster.PeerURL(m.Name))
 	}
-	if err := c.PeerTLS.check("peer", peers...); err != nil {
+	if err := checkTLS(c.PeerTLS, peerSide, peers...); err != nil {
 		return err
 	}
-	if c.ClusterSecretFile != "" && c.PeerTLS.enabled() {
+	if c.ClusterSecretFile != "" && c.PeerTLS.Enabled() {
 		return fmt.Errorf("%w: there are a cluster secret and certificates of peers: one of the two protects the peer port", ErrConfig)
 	}
 	for _, u := range c.ListenMetrics {
@@ -154,11 +154,6 @@ func (c Config) checkAddresses() error {
 	}
 	if c.Pprof && len(c.ListenMetrics) == 0 {
 		return fmt.Errorf("%w: profiles are served where metrics are, and there is no address for metrics (--listen-metrics-urls)", ErrConfig)
-	}
-	for _, m := range c.Cluster.Members {
-		if err := CheckDialable(m.PeerURL); err != nil {
-			return fmt.Errorf("initial cluster: member %s: %w", m.Name, err)
-		}
 	}
 	for _, u := range c.AdvertiseClient {
 		if err := CheckDialable(u); err != nil {

@@ -22,8 +22,8 @@ func (s *Server) clientCredentials() credentials.TransportCredentials {
 		return insecure.NewCredentials()
 	}
 	var allows func(*x509.Certificate) error
-	if s.cfg.ClientTLS.hasList() {
-		allows = s.cfg.ClientTLS.allows
+	if s.cfg.ClientTLS.HasList() {
+		allows = s.cfg.ClientTLS.Allows
 	}
 	conf := s.clientTLS.Server(s.cfg.ClientTLS.ClientAuth, allows, protocolHTTP2)
 	return &gate{TransportCredentials: credentials.NewTLS(conf), conf: conf, refused: s.turnedAway}

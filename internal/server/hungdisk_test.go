@@ -17,7 +17,7 @@ import (
 type hungDisk struct{ hang atomic.Pointer[chan struct{}] }
 
 func (d *hungDisk) MaybeError(op errorfs.Op) error {
-	if hang := d.hang.Load(); hang != nil && strings.Contains(op.Path, walName) && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+	if hang := d.hang.Load(); hang != nil && strings.Contains(op.Path, "wal") && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 		<-*hang
 	}
 	return nil

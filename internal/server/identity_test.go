@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"balsa.example/internal/birth"
 	"balsa.example/internal/certs"
 	"balsa.example/internal/certs/certstest"
+	"balsa.example/internal/datadir"
 	"balsa.example/raft"
 	"balsa.example/transport"
 )
@@ -29,7 +29,7 @@ func TestAClientsCertificateSpeaksForNoMember(t *testing.T) {
 	c.startAll()
 	c.put("a", "1", 0)
 	victim, spoken := c.servers[0], c.configs[1]
-	known := c.servers[1].home.ledger.Record()
+	known := recordOf(t, spoken)
 	for name, leaf := range map[string]certstest.Leaf{
 		"a client":             {CN: "client"},
 		"a client of the host": {CN: "client", Hosts: []string{"127.0.0.1"}},
@@ -51,41 +51,6 @@ func TestAClientsCertificateSpeaksForNoMember(t *testing.T) {
 	log.await(t, "certificate does not name the member")
 	if !strings.Contains(log.String(), "address=127.0.0.1:") {
 		t.Errorf("no address in %s", &log)
-	}
-}
-
-func TestWhomACertificateNames(t *testing.T) {
-	cluster, err := ParseCluster("t", "n1=https://10.0.0.1:1,n2=https://db2.example.com:1,n3=https://10.0.0.3:1,n4=https://10.0.0.3:2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ip := func(s string) []net.IP { return []net.IP{net.ParseIP(s)} }
-	for member, tests := range map[string][]struct {
-		cert x509.Certificate
-		want bool
-	}{
-		"n1": {
-			{x509.Certificate{DNSNames: []string{"n1"}}, true},
-			{x509.Certificate{IPAddresses: ip("10.0.0.1")}, true},
-			{x509.Certificate{IPAddresses: ip("10.0.0.2"), DNSNames: []string{"n2"}}, false},
-			{x509.Certificate{}, false},
-		},
-		"n2": {
-			{x509.Certificate{DNSNames: []string{"db2.example.com"}}, true},
-			{x509.Certificate{DNSNames: []string{"*.example.com"}}, true},
-			{x509.Certificate{DNSNames: []string{"db1.example.com", "example.com"}}, false},
-		},
-		"n3": {
-			{x509.Certificate{IPAddresses: ip("10.0.0.3")}, false}, // or n4's
-			{x509.Certificate{IPAddresses: ip("10.0.0.3"), DNSNames: []string{"n3"}}, true},
-		},
-	} {
-		m, _ := cluster.Named(member)
-		for _, test := range tests {
-			if err := cluster.certifies(&test.cert, m); (err == nil) != test.want {
-				t.Errorf("%s: names %v, %v: %v", member, test.cert.DNSNames, test.cert.IPAddresses, err)
-			}
-		}
 	}
 }
 
@@ -178,6 +143,19 @@ func refuse(t *testing.T, c *secured, pair certstest.Pair, plain bool) {
 	}
 }
 
+// recordOf is what the directory of a member says of itself.
+func recordOf(t *testing.T, cfg Config) birth.Record {
+	t.Helper()
+	self, _ := cfg.Cluster.Named(cfg.Name)
+	file, err := datadir.OpenMemberFile(cfg.FS, cfg.DataDir, datadir.Owner{
+		ID: self.ID, Group: cfg.Cluster.Group, Members: cfg.Cluster.IDs(), Name: cfg.Cluster.NameOf,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file.Record()
+}
+
 // forge speaks to the victim as another member would, with all that this one knows, and
 // is refused for the reason given without being told anything.
 func forge(t *testing.T, spoken Config, victim *Server, known birth.Record, why string, change func(*transport.Config)) {
@@ -190,7 +168,7 @@ func forge(t *testing.T, spoken Config, victim *Server, known birth.Record, why 
 			return nil
 		},
 		Listen: "127.0.0.1:0",
-		Peers:  map[raft.NodeID]string{victim.self.ID: victim.self.PeerURL.Host},
+		Peers:  map[raft.NodeID]string{victim.self.ID: victim.self.Address},
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	change(&cfg)
@@ -229,7 +207,7 @@ func TestASecretProtectsThePeerPort(t *testing.T) {
 	c.startAll()
 	c.put("a", "1", 0)
 	victim, spoken := c.servers[0], c.configs[1]
-	known := c.servers[1].home.ledger.Record()
+	known := recordOf(t, spoken)
 
 	forge(t, spoken, victim, known, "the other side speaks TLS", func(*transport.Config) {})
 	for why, known := range map[string]struct{ file, name string }{
@@ -240,7 +218,7 @@ func TestASecretProtectsThePeerPort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		forge(t, spoken, victim, c.servers[1].home.ledger.Record(), why, func(cfg *transport.Config) {
+		forge(t, spoken, victim, recordOf(t, spoken), why, func(cfg *transport.Config) {
 			cfg.ClientTLS = source.Dialer()
 		})
 	}
@@ -266,7 +244,12 @@ func TestAnOpenPeerPortIsWarnedOf(t *testing.T) {
 	for address, want := range map[string]bool{"127.0.0.1:0": false, "0.0.0.0:0": true} {
 		var log lockedLog
 		c := newTestCluster(t, 1, "")
-		c.configs[0].ListenPeer = &url.URL{Scheme: "http", Host: address}
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.configs[0].PeerListener.Close()
+		c.configs[0].PeerListener = listener
 		c.configs[0].Logger = slog.New(slog.NewTextHandler(&log, nil))
 		c.startAll()
 		if got := strings.Contains(log.String(), "the peer port is not protected"); got != want {

@@ -10,6 +10,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/internal/metrics"
+	"balsa.example/member"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 )
@@ -56,7 +57,7 @@ func (s *Server) health() error {
 
 // sample reads the figures of this moment.
 func (s *Server) sample() metrics.Sample {
-	disk := s.home.stats()
+	disk := s.member.LogStats()
 	sample := metrics.Sample{
 		Name:    s.self.Name,
 		Version: s.cfg.Version,
@@ -81,7 +82,7 @@ func (s *Server) sample() metrics.Sample {
 // sampleClients reads what clients take up, and how often that was too much.
 func (s *Server) sampleClients(sample *metrics.Sample) {
 	c := s.front.clients
-	connections, handshakes := c.slots.Stats(), s.transport.Handshakes()
+	connections, handshakes := c.slots.Stats(), s.member.Transport().Handshakes()
 	sample.Requests, sample.RequestBytes = c.requests.things.Load(), c.requests.bytes.Load()
 	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), c.streams.things.Load(), c.unfinished.Load()
 	sample.Surplus = []metrics.Surplus{
@@ -116,9 +117,9 @@ func (r *Replica) sample() (*metrics.Replica, rsm.Status) {
 }
 
 // samplePeer describes a member as the transport and, if it leads, the replica see it.
-func (s *Server) samplePeer(m Member, known rsm.Status) metrics.Peer {
+func (s *Server) samplePeer(m member.Spec, known rsm.Status) metrics.Peer {
 	p := metrics.Peer{Name: m.Name, Diverged: slices.Contains(known.Diverged, m.ID)}
-	if seen, ok := s.transport.Peer(m.ID); ok {
+	if seen, ok := s.member.Transport().Peer(m.ID); ok {
 		p.Connected, p.Dropped, p.LastActive = seen.Connected, seen.Dropped, seen.LastActive
 		p.BytesIn, p.BytesOut = seen.BytesIn, seen.BytesOut
 	}

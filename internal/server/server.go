@@ -14,19 +14,14 @@ import (
 	"google.golang.org/grpc"
 
 	"balsa.example/api"
-	"balsa.example/internal/birth"
 	"balsa.example/internal/certs"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/ratelog"
-	"balsa.example/internal/wake"
-	"balsa.example/raft"
-	"balsa.example/rsm"
-	"balsa.example/transport"
+	"balsa.example/member"
+	"balsa.example/wal"
 )
 
 const (
-	// admissionLogInterval is how often a waiting server says whom it waits for.
-	admissionLogInterval = 10 * time.Second
 	// handoverTimeout, drainTimeout and flushTimeout bound the steps of Shutdown.
 	handoverTimeout = time.Second
 	drainTimeout    = time.Second
@@ -39,28 +34,23 @@ const (
 type Server struct {
 	cfg       Config
 	shares    descriptors
-	self      Member
+	self      member.Spec
 	log       *slog.Logger
 	started   time.Time
-	home      *home
-	transport *transport.Transport
+	member    *member.Member
 	front     *front
-	// clientTLS and peerTLS are the certificates of the two sides; nil without TLS.
-	clientTLS, peerTLS *certs.Source
-	turnedAway         *ratelog.Logger // clients, by TLS
-	grpc               *grpc.Server
-	metrics            *metrics.Server // nil if nobody is to listen
-	syncs              *metrics.Syncs
+	clientTLS *certs.Source // nil without TLS
+
+	turnedAway *ratelog.Logger // clients, by TLS
+	grpc       *grpc.Server
+	metrics    *metrics.Server // nil if nobody is to listen
+	syncs      *metrics.Syncs
 
 	ctx    context.Context // ends when Shutdown begins
 	cancel context.CancelFunc
 	work   sync.WaitGroup // of serve
 	ran    chan struct{}  // closed when run has returned
 
-	met      wake.Signal             // set when another member was heard
-	refusals chan *transport.Refusal // by members that do not talk to this one
-
-	born     chan struct{} // closed when the cluster has begun
 	ready    chan struct{} // closed when requests are served
 	stopOnce sync.Once     // of Shutdown
 	stopped  chan struct{} // closed when nothing of the server runs any more
@@ -86,19 +76,16 @@ func Start(cfg Config) (*Server, error) {
 	}
 	self, _ := cfg.Cluster.Named(cfg.Name)
 	s := &Server{
-		cfg:      cfg,
-		shares:   shares,
-		self:     self,
-		log:      slog.New(naming{cfg.Logger.Handler(), cfg.Cluster, self.ID}).With("member", self.Name),
-		started:  time.Now(),
-		syncs:    metrics.NewSyncs(),
-		met:      wake.New(),
-		refusals: make(chan *transport.Refusal, 16),
-		born:     make(chan struct{}),
-		ran:      make(chan struct{}),
-		ready:    make(chan struct{}),
-		stopped:  make(chan struct{}),
-		failed:   make(chan struct{}),
+		cfg:     cfg,
+		shares:  shares,
+		self:    self,
+		log:     cfg.Cluster.Logger(cfg.Logger, self.ID),
+		started: time.Now(),
+		syncs:   metrics.NewSyncs(),
+		ran:     make(chan struct{}),
+		ready:   make(chan struct{}),
+		stopped: make(chan struct{}),
+		failed:  make(chan struct{}),
 	}
 	s.cfg.Logger = s.log
 	s.turnedAway = ratelog.New(s.log, refusalLines, refusalPeriod)
@@ -108,7 +95,7 @@ func Start(cfg Config) (*Server, error) {
 		slog.Group("settings", s.cfg.Settings...))
 	if err := s.assemble(); err != nil {
 		s.cancel()
-		return nil, s.cfg.Cluster.errorWithNames(err)
+		return nil, s.cfg.Cluster.ErrorWithNames(err)
 	}
 	go s.run()
 	return s, nil
@@ -150,7 +137,7 @@ func (s *Server) Err() error {
 
 func (s *Server) fail(err error) {
 	s.once.Do(func() {
-		s.err = s.cfg.Cluster.errorWithNames(err)
+		s.err = s.cfg.Cluster.ErrorWithNames(err)
 		close(s.failed)
 	})
 }
@@ -171,7 +158,7 @@ func (s *Server) assemble() (err error) {
 	if err := s.cfg.listen(); err != nil {
 		return err
 	}
-	if s.home, err = openHome(s.cfg, s.self); err != nil {
+	if err := s.join(); err != nil {
 		return err
 	}
 	limits := s.cfg.Clients.withDefaults()
@@ -181,15 +168,14 @@ func (s *Server) assemble() (err error) {
 		limits.Connections = s.shares.clients
 	}
 	s.front = newFront(&api.Hello{
-		ClusterId: s.home.ledger.Identity().ClusterID,
+		ClusterId: s.member.ClusterID(),
 		NodeId:    uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
 	}, newClients(limits, s.log))
 	s.front.status, s.front.names = s.status, s.cfg.Cluster.WithNames
-	if s.transport, err = s.newTransport(); err != nil {
-		return errors.Join(err, s.home.close())
-	}
 	s.grpc = s.front.newGRPCServer(s.clientCredentials())
-	s.watchTLS()
+	if s.clientTLS != nil {
+		s.work.Go(func() { s.clientTLS.Watch(s.ctx) })
+	}
 	s.serveMetrics()
 	for _, l := range s.cfg.ClientListeners {
 		s.work.Go(func() { s.serve(s.front.clients.listener(l)) })
@@ -198,42 +184,25 @@ func (s *Server) assemble() (err error) {
 	return nil
 }
 
-func (s *Server) newTransport() (*transport.Transport, error) {
+// join opens the data directory, and connects to the other members.
+func (s *Server) join() error {
 	attributes, err := s.attributes()
 	if err != nil {
-		return nil, fmt.Errorf("encode attributes: %w", err)
+		return fmt.Errorf("encode attributes: %w", err)
 	}
-	cfg := transport.Config{
-		ID:         s.self.ID,
-		Name:       s.self.Name,
-		Group:      s.cfg.Cluster.Group,
-		Members:    s.cfg.Cluster.Names(),
-		Attributes: attributes,
-		Card:       func() []byte { return birth.AppendRecord(nil, s.home.ledger.Record()) },
-		Listener:   s.cfg.PeerListener,
-		Peers:      s.peerAddresses(),
-		Admit:      s.admit,
-		OnRefused:  s.refused,
-		OnPeerDown: s.peerDown,
-		Logger:     s.log,
-		Limits:     transport.Limits{Silence: s.cfg.ElectionTimeout + peerSilence, Strangers: s.shares.handshakes},
+	s.member, err = member.Open(member.Config{
+		Name: s.self.Name, Cluster: s.cfg.Cluster.Cluster, Dir: s.cfg.DataDir, MustExist: s.cfg.Join,
+		Listener: s.cfg.PeerListener, TLS: member.TLS(s.cfg.PeerTLS), SecretFile: s.cfg.ClusterSecretFile,
+		ElectionTimeout: s.cfg.ElectionTimeout, MaxHandshakes: s.shares.handshakes, Attributes: attributes,
+		Log:       wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync},
+		OnWaiting: func(text string) { s.front.setWaiting(text) },
+		Logger:    s.log,
+	})
+	if errors.Is(err, member.ErrEmpty) {
+		return fmt.Errorf("%w: initial cluster state is \"existing\", but %s is empty: adding members to a running cluster is not supported yet",
+			ErrConfig, s.cfg.DataDir)
 	}
-	s.securePeers(&cfg)
-	return transport.New(cfg)
-}
-
-// peerSilence is how much longer than an election timeout a peer may be silent. It is so
-// that peers that can reach each other are connected within an election timeout and a
-// second (see transport.Limits.Silence), and that a short timeout leaves a connection
-// enough time to be made.
-const peerSilence = 500 * time.Millisecond
-
-func (s *Server) peerAddresses() map[raft.NodeID]string {
-	addresses := make(map[raft.NodeID]string)
-	for _, m := range s.cfg.Cluster.Others(s.self.ID) {
-		addresses[m.ID] = m.PeerURL.Host
-	}
-	return addresses
+	return err
 }
 
 // serve answers clients on l until the gRPC server stops.
@@ -243,27 +212,21 @@ func (s *Server) serve(l net.Listener) {
 	}
 }
 
-// peerDown is transport.Config.OnPeerDown.
-func (s *Server) peerDown(id raft.NodeID) {
-	if r := s.front.replica.Load(); r != nil {
-		r.Node.Unreachable(id)
-	}
-}
-
 // run brings the replica up, and watches it.
 func (s *Server) run() {
 	defer close(s.ran)
-	if err := s.begin(); err != nil {
+	if err := s.member.AwaitAdmission(s.ctx); err != nil {
 		if s.ctx.Err() == nil {
 			s.fail(err)
 		}
 		return
 	}
-	log := s.home.log.Load()
+	s.front.begin(s.member.ClusterID())
+	log := s.member.Log()
 	replica, err := NewReplica(ReplicaConfig{
 		ID:                s.self.ID,
 		Storage:           log,
-		Transport:         s.transport,
+		Transport:         s.member.Transport(),
 		MaxRaftState:      s.cfg.MaxRaftState,
 		HeartbeatInterval: s.cfg.HeartbeatInterval,
 		ElectionTimeout:   s.cfg.ElectionTimeout,
@@ -274,51 +237,23 @@ func (s *Server) run() {
 		LowSpace:          log.LowSpace,
 	})
 	if err != nil {
-		s.fail(fmt.Errorf("start replica: %w", s.explainLostLog(err)))
+		s.fail(fmt.Errorf("start replica: %w", s.member.Explain(err)))
 		return
 	}
-	s.transport.Start(replica.Node)
+	s.member.Start(replica.Node)
 	s.front.serve(replica)
 	s.work.Go(func() { s.yieldWhenFull(replica) })
 	close(s.ready)
 	s.log.Info("ready to serve client requests", "endpoints", urlList(s.cfg.AdvertiseClient))
 	select {
 	case <-replica.Node.Done():
-		err := replica.Node.Err()
-		if errors.Is(err, rsm.ErrDiverged) {
-			err = errors.Join(err, s.home.condemn(err))
+		if err := replica.Node.Err(); err != nil {
+			s.fail(fmt.Errorf("replica stopped: %w", s.member.Explain(err)))
 		}
-		err = s.explainLostLog(err)
-		if err != nil {
-			s.fail(fmt.Errorf("replica stopped: %w", err))
-		}
+	case <-s.member.Failed():
+		s.fail(s.member.Err())
 	case <-s.ctx.Done():
 	}
-}
-
-// explainLostLog adds to raft.ErrLostLog what is to be done.
-func (s *Server) explainLostLog(err error) error {
-	if !errors.Is(err, raft.ErrLostLog) {
-		return err
-	}
-	return fmt.Errorf("%w This server takes no part any more: do not start it from %s, or another copy of it, again. The others go on without it, as if its disk were lost", err, s.cfg.DataDir)
-}
-
-// begin returns when this server is of a cluster and has a log.
-func (s *Server) begin() error {
-	if s.home.log.Load() == nil {
-		if err := s.awaitBirth(); err != nil {
-			return err
-		}
-		cluster := s.home.ledger.Identity().ClusterID
-		s.log.Info("the cluster has begun", "cluster", fmt.Sprintf("%016x", cluster))
-		if err := s.home.openLog(); err != nil {
-			return err
-		}
-		s.front.begin(cluster)
-	}
-	close(s.born)
-	return nil
 }
 
 func urlList(urls []*url.URL) string {

@@ -47,7 +47,7 @@ func (s *Server) stop(ctx context.Context) {
 	await(ctx, drained, drainTimeout)
 	closed := make(chan struct{})
 	go func() {
-		s.transport.Close()
+		s.member.Disconnect()
 		close(closed)
 	}()
 	// A snapshot that arrives may wait for one that is being written, which Stop breaks off.
@@ -63,7 +63,7 @@ func (s *Server) stop(ctx context.Context) {
 
 	s.work.Wait()
 	s.closeMetrics() // the last, so that operators see how the server stops
-	if err := s.home.close(); err != nil {
+	if err := s.member.Close(); err != nil {
 		s.log.Warn("close data directory", "error", err)
 	}
 }

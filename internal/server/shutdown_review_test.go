@@ -70,7 +70,7 @@ func TestShutdownWaitsForNoSnapshot(t *testing.T) {
 	sent := make(chan error, 1)
 	go func() { // again and again, as a leader does: a connection may fail
 		for {
-			err := c.servers[leader].transport.SendSnapshot(t.Context(), offer, strings.NewReader("anything"))
+			err := c.servers[leader].member.Transport().SendSnapshot(t.Context(), offer, strings.NewReader("anything"))
 			if err == nil || stopping.Load() {
 				sent <- err
 				return
@@ -96,7 +96,7 @@ func TestShutdownWaitsForNoSnapshot(t *testing.T) {
 	close(disks[follower].released)
 	<-aborted
 	c.servers[follower] = nil
-	files, err := mem.List(filepath.Join(c.configs[follower].DataDir, walName))
+	files, err := mem.List(filepath.Join(c.configs[follower].DataDir, "wal"))
 	if err != nil {
 		t.Fatal(err)
 	}

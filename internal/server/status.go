@@ -112,8 +112,8 @@ func (s *Server) status() *api.StatusReply {
 	if r := s.front.replica.Load(); r != nil {
 		reply = r.Status()
 	}
-	reply.Name, reply.ClusterId, reply.ServerVersion = s.self.Name, s.home.ledger.Identity().ClusterID, s.cfg.Version
-	disk := s.home.stats()
+	reply.Name, reply.ClusterId, reply.ServerVersion = s.self.Name, s.member.ClusterID(), s.cfg.Version
+	disk := s.member.LogStats()
 	reply.SnapshotBytes = uint64(disk.SnapshotBytes)
 	reply.DataBytes = uint64(disk.LogBytes + disk.SnapshotBytes)
 	reply.UptimeMs = uint64(s.uptime().Milliseconds())
@@ -127,7 +127,7 @@ func (s *Server) peers(progress []*api.Peer) []*api.Peer {
 	var peers []*api.Peer
 	for _, m := range s.cfg.Cluster.Others(s.self.ID) {
 		p := &api.Peer{NodeId: uint64(m.ID), Name: m.Name}
-		if seen, ok := s.transport.Peer(m.ID); ok {
+		if seen, ok := s.member.Transport().Peer(m.ID); ok {
 			p.Connected = seen.Connected
 			p.ClientUrls = attributesOf(seen).GetClientUrls()
 		}
@@ -148,7 +148,7 @@ func (s *Server) leader(id raft.NodeID) *api.Leader {
 		return nil
 	}
 	hint := &api.Leader{NodeId: uint64(id), Name: m.Name}
-	if seen, ok := s.transport.Peer(id); ok {
+	if seen, ok := s.member.Transport().Peer(id); ok {
 		hint.ClientUrls = attributesOf(seen).GetClientUrls()
 	}
 	return hint

@@ -41,7 +41,7 @@ func newSecured(t *testing.T) *secured {
 	for i := range c.configs {
 		cfg := &c.configs[i]
 		d := certstest.Write(t, c.member(c.ca, cfg.Name), c.ca.PEM)
-		cfg.Cluster, cfg.ListenPeer = cluster, cluster.Members[i].PeerURL
+		cfg.Cluster, cfg.ListenPeer = cluster, cluster.PeerURL(cluster.Members[i].Name)
 		cfg.ListenClient[0].Scheme = "https"
 		cfg.ClientTLS = TLS{CertFile: d.Cert, KeyFile: d.Key, CAFile: d.CA, ClientAuth: true}
 		cfg.PeerTLS = cfg.ClientTLS
@@ -210,7 +210,7 @@ func TestConfigRefusesHalfTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := test.tls.check("client", u); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), test.says) {
+		if err := checkTLS(test.tls, "client", u); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%+v on %s: %v", test.tls, test.url, err)
 		}
 	}
@@ -223,7 +223,7 @@ func TestASecretAndCertificatesExclude(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Cluster, cfg.ListenPeer, cfg.PeerTLS = cluster, cluster.Members[0].PeerURL, TLS{CertFile: "c", KeyFile: "k"}
+	cfg.Cluster, cfg.ListenPeer, cfg.PeerTLS = cluster, cluster.PeerURL("n1"), TLS{CertFile: "c", KeyFile: "k"}
 	if _, err := Start(cfg); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "one of the two") {
 		t.Errorf("got %v", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -109,11 +108,11 @@ func TestStartRefusesADirectoryOfAnOlderFormat(t *testing.T) {
 	c := newTestCluster(t, 1, "")
 	fs := crashfs.NewMem()
 	c.configs[0].FS = fs
-	if err := errors.Join(fs.MkdirAll("n1", 0o700), vfs.WriteFile(fs, filepath.Join("n1", ledgerName), []byte("balsa members 1\nself 1 2 3 active\n"))); err != nil {
+	if err := errors.Join(fs.MkdirAll("n1", 0o700), vfs.WriteFile(fs, "n1/MEMBERS", []byte("balsa members 1\nself 1 2 3 active\n"))); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Start(c.configs[0])
-	if !errors.Is(err, ErrOlderFormat) || !strings.Contains(err.Error(), ledgerName) {
+	if !errors.Is(err, ErrOlderFormat) || !strings.Contains(err.Error(), "MEMBERS") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package server
+package member
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 )
 
 func TestLogsShowMembersByName(t *testing.T) {
-	cluster, err := ParseCluster("t", "a=http://h:1,b=http://h:2")
+	cluster, err := NewCluster("t", map[string]string{"a": "h:1", "b": "h:2"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,15 +31,15 @@ func TestLogsShowMembersByName(t *testing.T) {
 }
 
 func TestErrorsShowMembersByName(t *testing.T) {
-	cluster, err := ParseCluster("t", "a=http://h:1,b=http://h:2")
+	cluster, err := NewCluster("t", map[string]string{"a": "h:1", "b": "h:2"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = cluster.errorWithNames(fmt.Errorf("%w: it is of %s", ErrForeign, NodeID("t", "b")))
+	err = cluster.ErrorWithNames(fmt.Errorf("%w: it is of %s", ErrForeign, NodeID("t", "b")))
 	if want := ErrForeign.Error() + ": it is of b"; err.Error() != want || !errors.Is(err, ErrForeign) {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if err := cluster.errorWithNames(nil); err != nil {
+	if err := cluster.ErrorWithNames(nil); err != nil {
 		t.Errorf("no error becomes %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package server
+package datadir
 
 import (
 	"bytes"
@@ -20,37 +20,24 @@ import (
 	"balsa.example/wal"
 )
 
-// Errors of a data directory that is not what this server needs. Nothing has been
-// changed on disk when one of them is returned.
-var (
-	// ErrForeign: the directory belongs to another cluster or to another member.
-	ErrForeign = errors.New("data directory belongs to another server")
-	// ErrDamaged: a file is missing or its content is not what was written.
-	ErrDamaged = errors.New("data directory is damaged")
-	// ErrNewerFormat: the directory was written by a newer version of balsa.
-	ErrNewerFormat = errors.New("data directory has a newer format")
-	// ErrOlderFormat: the directory was written by a version of balsa that is too old.
-	ErrOlderFormat = errors.New("data directory has an older format, which this version cannot use")
-)
+// memberFileName is the file in the data directory.
+const memberFileName = "MEMBERS"
 
-// ledgerName is the file in the data directory.
-const ledgerName = "MEMBERS"
-
-// The file begins with ledgerMagic and the version of its format.
+// The file begins with memberFileMagic and the version of its format.
 const (
-	ledgerMagic   = "balsa members "
-	ledgerVersion = 2
+	memberFileMagic   = "balsa members "
+	memberFileVersion = 2
 )
 
-// Ledger is what a server durably remembers of who is who: its own identity, the
+// MemberFile is what a server durably remembers of who is who: its own identity, the
 // certificate of its cluster, and whether it ever took part (see package birth). Its
 // methods may be called by several goroutines.
 //
 // The file is small, and rewritten as a whole (vfs.WriteFile).
-type Ledger struct {
-	fs      vfs.FS
-	dir     string
-	cluster *Cluster
+type MemberFile struct {
+	fs    vfs.FS
+	dir   string
+	owner Owner
 
 	// turn is held while the fields below are read or written, disk included. It is a
 	// channel so that waiting for it counts as idle in a synctest bubble.
@@ -61,47 +48,47 @@ type Ledger struct {
 	failed error
 }
 
-// OpenLedger opens the ledger in dir, or returns nil if dir has none. The error is
-// ErrForeign where the ledger is not that of the given cluster and node.
+// OpenMemberFile opens the file in dir, or returns nil if dir has none. The error is
+// ErrForeign where the file is not that of the given cluster and node.
 //
 // It syncs the directory: a process that was killed between renaming the file and
-// that sync has left a ledger that can be read, and that a power loss takes back.
-func OpenLedger(fsys vfs.FS, dir string, cluster *Cluster, node raft.NodeID) (*Ledger, error) {
-	path := filepath.Join(dir, ledgerName)
+// that sync has left a file that can be read, and that a power loss takes back.
+func OpenMemberFile(fsys vfs.FS, dir string, o Owner) (*MemberFile, error) {
+	path := filepath.Join(dir, memberFileName)
 	data, err := vfs.ReadFile(fsys, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	f, err := parseLedger(data)
+	f, err := parseMemberFile(data)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	if f.record.Self != node {
-		return nil, fmt.Errorf("%w: %s is of member %s, and this server is %s", ErrForeign, dir, cluster.nameOf(f.record.Self), cluster.nameOf(node))
+	if f.record.Self != o.ID {
+		return nil, fmt.Errorf("%w: %s is of member %s, and this server is %s", ErrForeign, dir, o.Name(f.record.Self), o.Name(o.ID))
 	}
-	if f.group != cluster.Group {
+	if f.group != o.Group {
 		return nil, fmt.Errorf("%w: %s was made for other members or another token than this server was given", ErrForeign, dir)
 	}
 	if err := vfs.SyncDir(fsys, dir); err != nil {
 		return nil, err
 	}
-	l := newLedger(fsys, dir, cluster, f.record)
+	l := newMemberFile(fsys, dir, o, f.record)
 	l.active = f.active
 	return l, nil
 }
 
-// CreateLedger makes the ledger of a new data directory. A cluster of one begins with it.
-func CreateLedger(fsys vfs.FS, dir string, cluster *Cluster, node raft.NodeID, incarnation birth.Incarnation) (*Ledger, error) {
-	l := newLedger(fsys, dir, cluster, birth.Record{Self: node, Incarnation: incarnation})
+// CreateMemberFile makes the file of a new data directory. A cluster of one begins with it.
+func CreateMemberFile(fsys vfs.FS, dir string, o Owner, incarnation birth.Incarnation) (*MemberFile, error) {
+	l := newMemberFile(fsys, dir, o, birth.Record{Self: o.ID, Incarnation: incarnation})
 	l.birth.Begin(draw())
 	return l, l.save()
 }
 
-func newLedger(fsys vfs.FS, dir string, cluster *Cluster, r birth.Record) *Ledger {
-	b := birth.New(cluster.IDs(), r)
-	return &Ledger{fs: fsys, dir: dir, cluster: cluster, turn: make(chan struct{}, 1), birth: b, saved: b.Record()}
+func newMemberFile(fsys vfs.FS, dir string, o Owner, r birth.Record) *MemberFile {
+	b := birth.New(o.Members, r)
+	return &MemberFile{fs: fsys, dir: dir, owner: o, turn: make(chan struct{}, 1), birth: b, saved: b.Record()}
 }
 
 // draw returns a number that nobody has ever drawn: the identity of a cluster.
@@ -112,7 +99,7 @@ func draw() uint64 {
 }
 
 // Record returns what this server says of itself, all of it durable.
-func (l *Ledger) Record() birth.Record {
+func (l *MemberFile) Record() birth.Record {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
 	return l.saved
@@ -120,7 +107,7 @@ func (l *Ledger) Record() birth.Record {
 
 // Identity returns whose log this directory holds; ClusterID is 0 before the cluster is
 // born.
-func (l *Ledger) Identity() wal.Identity {
+func (l *MemberFile) Identity() wal.Identity {
 	r := l.Record()
 	id := wal.Identity{NodeID: r.Self, Incarnation: r.Incarnation}
 	if r.Certificate != nil {
@@ -130,7 +117,7 @@ func (l *Ledger) Identity() wal.Identity {
 }
 
 // Awaited returns the members without whom the cluster cannot begin.
-func (l *Ledger) Awaited() []raft.NodeID {
+func (l *MemberFile) Awaited() []raft.NodeID {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
 	return l.birth.Awaited()
@@ -139,7 +126,7 @@ func (l *Ledger) Awaited() []raft.NodeID {
 // Hear takes what another member says of itself, and returns the verdict when what follows
 // from it is durable, and whether anything does. After an error nothing may be told to
 // anybody.
-func (l *Ledger) Hear(r birth.Record) (v birth.Verdict, changed bool, err error) {
+func (l *MemberFile) Hear(r birth.Record) (v birth.Verdict, changed bool, err error) {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
 	if l.failed != nil {
@@ -152,14 +139,14 @@ func (l *Ledger) Hear(r birth.Record) (v birth.Verdict, changed bool, err error)
 }
 
 // Active tells whether this server may have taken part in its cluster (see Activate).
-func (l *Ledger) Active() bool {
+func (l *MemberFile) Active() bool {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
 	return l.active
 }
 
 // Activate remembers durably that this server has a log, and takes part in the cluster.
-func (l *Ledger) Activate() error {
+func (l *MemberFile) Activate() error {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
 	if l.active {
@@ -171,11 +158,11 @@ func (l *Ledger) Activate() error {
 
 // save writes the whole ledger. After an error nobody knows what is on the disk,
 // so the error stays: nothing is promised any more.
-func (l *Ledger) save() error {
+func (l *MemberFile) save() error {
 	if l.failed != nil {
 		return l.failed
 	}
-	path := filepath.Join(l.dir, ledgerName)
+	path := filepath.Join(l.dir, memberFileName)
 	if err := vfs.WriteFile(l.fs, path, l.format()); err != nil {
 		l.failed = fmt.Errorf("write %s: %w", path, err)
 		return l.failed
@@ -186,15 +173,15 @@ func (l *Ledger) save() error {
 
 // format gives the file's text: a header, one line of self, one of the founder's
 // directory, those of the certificate if there is one, and the CRC-32C of all that.
-func (l *Ledger) format() []byte {
+func (l *MemberFile) format() []byte {
 	r := l.birth.Record()
 	state := "waiting"
 	if l.active {
 		state = "active"
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s%d\n", ledgerMagic, ledgerVersion)
-	fmt.Fprintf(&b, "self %016x %x of %016x %s\n", uint64(r.Self), r.Incarnation, l.cluster.Group, state)
+	fmt.Fprintf(&b, "%s%d\n", memberFileMagic, memberFileVersion)
+	fmt.Fprintf(&b, "self %016x %x of %016x %s\n", uint64(r.Self), r.Incarnation, l.owner.Group, state)
 	fmt.Fprintf(&b, "founder %x\n", r.Founder)
 	if c := r.Certificate; c != nil {
 		fmt.Fprintf(&b, "cluster %016x\n", c.Cluster)
@@ -208,22 +195,22 @@ func (l *Ledger) format() []byte {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ledgerFile is what the file says.
-type ledgerFile struct {
+// fields is what the file says.
+type fields struct {
 	record birth.Record
 	group  uint64
 	active bool
 }
 
-// parseLedger is the inverse of format.
-func parseLedger(data []byte) (f ledgerFile, err error) {
+// parseMemberFile is the inverse of format.
+func parseMemberFile(data []byte) (f fields, err error) {
 	text := string(data)
 	header, _, _ := strings.Cut(text, "\n")
-	if version, ok := strings.CutPrefix(header, ledgerMagic); ok && version != fmt.Sprint(ledgerVersion) {
-		if n, err := strconv.Atoi(version); err == nil && n < ledgerVersion {
-			return f, fmt.Errorf("%w: it says %q, and this version knows %d", ErrOlderFormat, header, ledgerVersion)
+	if version, ok := strings.CutPrefix(header, memberFileMagic); ok && version != fmt.Sprint(memberFileVersion) {
+		if n, err := strconv.Atoi(version); err == nil && n < memberFileVersion {
+			return f, fmt.Errorf("%w: it says %q, and this version knows %d", ErrOlderFormat, header, memberFileVersion)
 		}
-		return f, fmt.Errorf("%w: it says %q, and this version knows %d", ErrNewerFormat, header, ledgerVersion)
+		return f, fmt.Errorf("%w: it says %q, and this version knows %d", ErrNewerFormat, header, memberFileVersion)
 	}
 	crcAt := strings.LastIndex(strings.TrimSuffix(text, "\n"), "\n") + 1
 	if text[crcAt:] != fmt.Sprintf("crc %08x\n", crc32.Checksum(data[:crcAt], castagnoli)) {
@@ -241,7 +228,7 @@ func parseLedger(data []byte) (f ledgerFile, err error) {
 	return f, nil
 }
 
-func (f *ledgerFile) parseLine(i int, line string) error {
+func (f *fields) parseLine(i int, line string) error {
 	var incarnation []byte
 	var err error
 	switch {

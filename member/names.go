@@ -1,4 +1,4 @@
-package server
+package member
 
 import (
 	"context"
@@ -16,6 +16,12 @@ type naming struct {
 	slog.Handler
 	cluster *Cluster
 	self    raft.NodeID
+}
+
+// Logger returns a logger of the member self that shows members by their names, wherever
+// their ids stand: in messages, values and errors.
+func (c *Cluster) Logger(log *slog.Logger, self raft.NodeID) *slog.Logger {
+	return slog.New(naming{log.Handler(), c, self}).With("member", c.NameOf(self))
 }
 
 // Handle and WithAttrs are slog.Handler's.
@@ -86,8 +92,8 @@ type namedError struct {
 func (e *namedError) Error() string { return e.text }
 func (e *namedError) Unwrap() error { return e.error }
 
-// errorWithNames is err with a text that shows members by their names; nil if err is.
-func (c *Cluster) errorWithNames(err error) error {
+// ErrorWithNames is err with a text that shows members by their names; nil if err is.
+func (c *Cluster) ErrorWithNames(err error) error {
 	if err == nil {
 		return nil
 	}

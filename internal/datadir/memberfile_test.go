@@ -1,4 +1,4 @@
-package server
+package datadir
 
 import (
 	"errors"
@@ -20,37 +20,35 @@ var (
 	secondLife = birth.Incarnation{0xb2}
 )
 
-// trio is a cluster of which these tests open ledgers; n1 is the founder.
-func trioCluster(t *testing.T, token string) *Cluster {
-	t.Helper()
-	c, err := ParseCluster(token, "n1=http://h:1,n2=http://h:2,n3=http://h:3")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+// The members of the cluster of these tests; n1 is the founder.
+var ids = map[string]raft.NodeID{"n1": 1, "n2": 2, "n3": 3}
+
+// owner is the member of a name, in a group of members.
+func owner(name string, group uint64) Owner {
+	return Owner{ID: ids[name], Group: group, Members: []raft.NodeID{1, 2, 3}, Name: raft.NodeID.String}
 }
 
-// makeLedger makes the ledger of a member in its first life.
-func makeLedger(t *testing.T, fs vfs.FS, name string) *Ledger {
+// makeFile makes the file of a member in its first life.
+func makeFile(t *testing.T, fs vfs.FS, name string) *MemberFile {
 	t.Helper()
 	if err := fs.MkdirAll(name, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l, err := CreateLedger(fs, name, trioCluster(t, "t"), NodeID("t", name), firstLife)
+	l, err := CreateMemberFile(fs, name, owner(name, 7), firstLife)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
-func openLedger(t *testing.T, fs vfs.FS, name string) (*Ledger, error) {
+func openFile(t *testing.T, fs vfs.FS, name string) (*MemberFile, error) {
 	t.Helper()
-	return OpenLedger(fs, name, trioCluster(t, "t"), NodeID("t", name))
+	return OpenMemberFile(fs, name, owner(name, 7))
 }
 
-func reopen(t *testing.T, fs vfs.FS, name string) *Ledger {
+func reopen(t *testing.T, fs vfs.FS, name string) *MemberFile {
 	t.Helper()
-	l, err := openLedger(t, fs, name)
+	l, err := openFile(t, fs, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,10 +57,10 @@ func reopen(t *testing.T, fs vfs.FS, name string) *Ledger {
 
 // founder is what n1 says of itself before the cluster begins.
 func founder(life birth.Incarnation) birth.Record {
-	return birth.Record{Self: NodeID("t", "n1"), Incarnation: life, Founder: life}
+	return birth.Record{Self: ids["n1"], Incarnation: life, Founder: life}
 }
 
-func hear(t *testing.T, l *Ledger, r birth.Record) birth.Verdict {
+func hear(t *testing.T, l *MemberFile, r birth.Record) birth.Verdict {
 	t.Helper()
 	v, _, err := l.Hear(r)
 	if err != nil {
@@ -71,30 +69,30 @@ func hear(t *testing.T, l *Ledger, r birth.Record) birth.Verdict {
 	return v
 }
 
-// begin lets ledgers hear each other until their cluster has begun.
-func begin(t *testing.T, ledgers ...*Ledger) {
+// begin lets files hear each other until their cluster has begun.
+func begin(t *testing.T, files ...*MemberFile) {
 	t.Helper()
 	for range 3 {
-		for _, l := range ledgers {
-			for _, other := range ledgers {
+		for _, l := range files {
+			for _, other := range files {
 				if l != other {
 					hear(t, l, other.Record())
 				}
 			}
 		}
 	}
-	for _, l := range ledgers {
+	for _, l := range files {
 		if l.Record().Certificate == nil {
 			t.Fatal("the cluster has not begun")
 		}
 	}
 }
 
-func TestLedgerRemembersItsCluster(t *testing.T) {
+func TestMemberFileRemembersItsCluster(t *testing.T) {
 	fs := crashfs.NewMem()
-	var all []*Ledger
+	var all []*MemberFile
 	for _, name := range []string{"n1", "n2", "n3"} {
-		all = append(all, makeLedger(t, fs, name))
+		all = append(all, makeFile(t, fs, name))
 	}
 	if hear(t, all[1], founder(firstLife)); hear(t, reopen(t, fs, "n2"), founder(secondLife)) != birth.OtherFounder {
 		t.Error("after a restart n2 has forgotten for whom it waits")
@@ -120,7 +118,7 @@ func TestNoTwoBirthsAreAlike(t *testing.T) {
 	seen := map[uint64]bool{}
 	for range 100 {
 		fs := crashfs.NewMem()
-		begin(t, makeLedger(t, fs, "n1"), makeLedger(t, fs, "n2"), makeLedger(t, fs, "n3"))
+		begin(t, makeFile(t, fs, "n1"), makeFile(t, fs, "n2"), makeFile(t, fs, "n3"))
 		seen[reopen(t, fs, "n2").Identity().ClusterID] = true
 	}
 	if len(seen) != 100 {
@@ -128,9 +126,9 @@ func TestNoTwoBirthsAreAlike(t *testing.T) {
 	}
 }
 
-func TestLedgerRemembersActivation(t *testing.T) {
+func TestMemberFileRemembersActivation(t *testing.T) {
 	fs := crashfs.NewMem()
-	makeLedger(t, fs, "n2")
+	makeFile(t, fs, "n2")
 	l := reopen(t, fs, "n2")
 	if l.Active() {
 		t.Fatal("active before Activate")
@@ -143,27 +141,27 @@ func TestLedgerRemembersActivation(t *testing.T) {
 	}
 }
 
-// TestLedgerKeepsPromisesAcrossCrashes loses power before every operation on the
+// TestMemberFileKeepsPromisesAcrossCrashes loses power before every operation on the
 // file system. What a call promised by returning nil must be there afterwards.
-func TestLedgerKeepsPromisesAcrossCrashes(t *testing.T) {
+func TestMemberFileKeepsPromisesAcrossCrashes(t *testing.T) {
 	mem := crashfs.NewCrashableMem()
 	if err := errors.Join(mem.MkdirAll("n2", 0o700), vfs.SyncDir(mem, "")); err != nil {
 		t.Fatal(err)
 	}
 	born := founder(firstLife)
 	born.Certificate = &birth.Certificate{Cluster: 7, Members: map[raft.NodeID]birth.Incarnation{
-		NodeID("t", "n1"): firstLife, NodeID("t", "n2"): firstLife, NodeID("t", "n3"): firstLife,
+		ids["n1"]: firstLife, ids["n2"]: firstLife, ids["n3"]: firstLife,
 	}}
 	var created, bound, certified, active bool
 	crashes := 0
 	crash := func() {
 		crashes++
-		l, err := openLedger(t, mem.CrashClone(crashfs.Crash{}), "n2")
+		l, err := openFile(t, mem.CrashClone(crashfs.Crash{}), "n2")
 		switch {
 		case err != nil:
 			t.Fatalf("crash %d: %v", crashes, err)
 		case l == nil && created:
-			t.Fatalf("crash %d: the ledger is gone", crashes)
+			t.Fatalf("crash %d: the file is gone", crashes)
 		case bound && l.Record().Founder != firstLife:
 			t.Fatalf("crash %d: the founder is forgotten", crashes)
 		case certified && l.Identity().ClusterID != 7:
@@ -173,7 +171,7 @@ func TestLedgerKeepsPromisesAcrossCrashes(t *testing.T) {
 		}
 	}
 	fs := crashfs.Inject(mem, errorfs.InjectorFunc(func(errorfs.Op) error { crash(); return nil }))
-	l, err := CreateLedger(fs, "n2", trioCluster(t, "t"), NodeID("t", "n2"), firstLife)
+	l, err := CreateMemberFile(fs, "n2", owner("n2", 7), firstLife)
 	created = err == nil
 	_, _, err = l.Hear(founder(firstLife))
 	bound = err == nil
@@ -186,9 +184,9 @@ func TestLedgerKeepsPromisesAcrossCrashes(t *testing.T) {
 	}
 }
 
-func TestLedgerPromisesNothingAfterAFailedWrite(t *testing.T) {
+func TestMemberFilePromisesNothingAfterAFailedWrite(t *testing.T) {
 	var fail errorfs.Injector
-	l := makeLedger(t, crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+	l := makeFile(t, crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if fail == nil {
 			return nil
 		}
@@ -208,7 +206,7 @@ func TestLedgerPromisesNothingAfterAFailedWrite(t *testing.T) {
 
 // What could not be written is not told: this server forgets it when it is started again,
 // and a founder would then draw another cluster.
-func TestLedgerTellsNothingThatIsNotOnDisk(t *testing.T) {
+func TestMemberFileTellsNothingThatIsNotOnDisk(t *testing.T) {
 	broken := false
 	fs := crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(errorfs.Op) error {
 		if broken {
@@ -217,12 +215,12 @@ func TestLedgerTellsNothingThatIsNotOnDisk(t *testing.T) {
 		return nil
 	}))
 	waiting := func(name string) birth.Record {
-		return birth.Record{Self: NodeID("t", name), Incarnation: firstLife, Founder: firstLife}
+		return birth.Record{Self: ids[name], Incarnation: firstLife, Founder: firstLife}
 	}
-	n1, n2 := makeLedger(t, fs, "n1"), makeLedger(t, fs, "n2")
+	n1, n2 := makeFile(t, fs, "n1"), makeFile(t, fs, "n2")
 	hear(t, n1, waiting("n2"))
 	broken = true
-	for l, other := range map[*Ledger]birth.Record{n1: waiting("n3"), n2: waiting("n1")} {
+	for l, other := range map[*MemberFile]birth.Record{n1: waiting("n3"), n2: waiting("n1")} {
 		before := fmt.Sprintf("%+v", l.Record())
 		if _, _, err := l.Hear(other); err == nil {
 			t.Error("a write that failed was no error")
@@ -233,29 +231,30 @@ func TestLedgerTellsNothingThatIsNotOnDisk(t *testing.T) {
 	}
 }
 
-func TestOpenLedgerRefuses(t *testing.T) {
-	good := string(makeLedger(t, crashfs.NewMem(), "n2").format())
+func TestMemberFileRefuses(t *testing.T) {
+	good := string(makeFile(t, crashfs.NewMem(), "n2").format())
 	for _, test := range []struct {
 		name, content string
-		token, member string
+		member        string
+		group         uint64
 		want          error
 	}{
-		{"another cluster", good, "u", "n2", ErrForeign},
-		{"another member", good, "t", "n1", ErrForeign},
-		{"an older format", "balsa members 1\nwhatever\n", "t", "n2", ErrOlderFormat},
-		{"a newer format", "balsa members 3\nwhatever\n", "t", "n2", ErrNewerFormat},
-		{"a strange format", "balsa members x\nwhatever\n", "t", "n2", ErrNewerFormat},
-		{"a flipped bit", strings.Replace(good, "waiting", "waitinh", 1), "t", "n2", ErrDamaged},
-		{"a short file", good[:len(good)/2], "t", "n2", ErrDamaged},
-		{"an empty file", "", "t", "n2", ErrDamaged},
-		{"another kind of file", "hello\n", "t", "n2", ErrDamaged},
+		{"another cluster", good, "n2", 8, ErrForeign},
+		{"another member", good, "n1", 7, ErrForeign},
+		{"an older format", "balsa members 1\nwhatever\n", "n2", 7, ErrOlderFormat},
+		{"a newer format", "balsa members 3\nwhatever\n", "n2", 7, ErrNewerFormat},
+		{"a strange format", "balsa members x\nwhatever\n", "n2", 7, ErrNewerFormat},
+		{"a flipped bit", strings.Replace(good, "waiting", "waitinh", 1), "n2", 7, ErrDamaged},
+		{"a short file", good[:len(good)/2], "n2", 7, ErrDamaged},
+		{"an empty file", "", "n2", 7, ErrDamaged},
+		{"another kind of file", "hello\n", "n2", 7, ErrDamaged},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fs := crashfs.NewMem()
-			if err := errors.Join(fs.MkdirAll("data", 0o700), vfs.WriteFile(fs, filepath.Join("data", ledgerName), []byte(test.content))); err != nil {
+			if err := errors.Join(fs.MkdirAll("data", 0o700), vfs.WriteFile(fs, filepath.Join("data", memberFileName), []byte(test.content))); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := OpenLedger(fs, "data", trioCluster(t, test.token), NodeID(test.token, test.member)); !errors.Is(err, test.want) {
+			if _, err := OpenMemberFile(fs, "data", owner(test.member, test.group)); !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 		})

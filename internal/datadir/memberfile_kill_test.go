@@ -1,4 +1,4 @@
-package server
+package datadir
 
 import (
 	"errors"
@@ -24,13 +24,13 @@ func killAfter(ops int) errorfs.Injector {
 
 // A server that was killed finds its last, never synced, write in the memory of the
 // kernel. What it promises because of that must survive a power loss.
-func TestLedgerKeepsWhatItFoundAfterAKill(t *testing.T) {
+func TestMemberFileKeepsWhatItFoundAfterAKill(t *testing.T) {
 	for ops := range 20 {
 		mem := crashfs.NewCrashableMem()
 		if err := errors.Join(mem.MkdirAll("n2", 0o700), vfs.SyncDir(mem, "")); err != nil {
 			t.Fatal(err)
 		}
-		makeLedger(t, mem, "n2")
+		makeFile(t, mem, "n2")
 		l := reopen(t, crashfs.Inject(mem, killAfter(100)), "n2")
 		l.fs = crashfs.Inject(mem, killAfter(ops))
 		_, _, err := l.Hear(founder(firstLife))

@@ -1,0 +1,94 @@
+package datadir
+
+import (
+	"errors"
+	"testing"
+
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/vfs"
+	"balsa.example/wal"
+)
+
+// A process that was killed may have made the data directory and not synced its name.
+func TestDataDirectoryKeepsItsNameAfterAKill(t *testing.T) {
+	mem := crashfs.NewCrashableMem()
+	if err := mem.MkdirAll("a/data", 0o700); err != nil { // and here it was killed
+		t.Fatal(err)
+	}
+	if err := vfs.MakeDir(mem, "a"); err != nil { // the state that MakeDir leaves: one level unsynced
+		t.Fatal(err)
+	}
+	if err := vfs.MakeDir(mem, "a/data"); err != nil {
+		t.Fatal(err)
+	}
+	lost := mem.CrashClone(crashfs.Crash{})
+	if _, err := lost.Stat("a/data"); err != nil {
+		t.Errorf("after a power loss: %v", err)
+	}
+}
+
+// The log of another incarnation of the same member, an empty one maybe, does not belong
+// to this directory: it lacks what this incarnation has promised.
+func TestTheLogOfAnotherIncarnationIsRefused(t *testing.T) {
+	fs := crashfs.NewMem()
+	cfg := Config{Path: "data", Owner: alone, Log: wal.Options{FS: fs}}
+	d, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := d.Members.Identity()
+	if err := errors.Join(d.Close(), fs.RemoveAll("data/wal")); err != nil {
+		t.Fatal(err)
+	}
+	id.Incarnation = secondLife
+	if err := wal.Create("data/wal", cfg.Log, id, raft.NewConfiguration(1)); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := Open(cfg); !errors.Is(err, ErrDamaged) {
+		t.Errorf("an empty log of another incarnation: %v", err)
+		if err == nil {
+			d.Close()
+		}
+	}
+}
+
+// alone owns a directory without waiting for others: its cluster has one member.
+var alone = Owner{ID: 1, Members: []raft.NodeID{1}, Name: raft.NodeID.String}
+
+func TestADirectoryThatMustExist(t *testing.T) {
+	fs := crashfs.NewMem()
+	cfg := Config{Path: "data", Owner: alone, Log: wal.Options{FS: fs}, MustExist: true}
+	if _, err := Open(cfg); !errors.Is(err, ErrEmpty) {
+		t.Fatalf("a new directory: %v", err)
+	}
+	if _, err := fs.Stat("data"); err == nil {
+		t.Error("it was made")
+	}
+	cfg.MustExist = false
+	d, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	cfg.MustExist = true
+	if d, err = Open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+}
+
+func TestACondemnedDirectoryIsRefused(t *testing.T) {
+	cfg := Config{Path: "data", Owner: alone, Log: wal.Options{FS: crashfs.NewMem()}}
+	d, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.Condemn(rsm.ErrDiverged), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(cfg); !errors.Is(err, rsm.ErrDiverged) {
+		t.Errorf("opened: %v", err)
+	}
+}

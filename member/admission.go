@@ -1,0 +1,212 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"balsa.example/internal/birth"
+	"balsa.example/raft"
+	"balsa.example/transport"
+)
+
+// logInterval is how often a member that waits says for whom.
+const logInterval = 10 * time.Second
+
+// ErrNotAdmitted: the other members do not let this server into the cluster, and never will.
+var ErrNotAdmitted = errors.New("this server is not admitted to the cluster")
+
+// What a member is told that is refused, besides the transport's own codes.
+const (
+	codeOtherCluster = transport.OwnCode + iota
+	codeReplaced
+	codeOtherFounder
+)
+
+// admit is transport.Config.Admit. It hears what another member says of itself, and
+// returns when what follows from it is durable.
+func (m *Member) admit(from raft.NodeID, card []byte) error {
+	r, err := birth.DecodeRecord(from, card)
+	if err != nil {
+		return err
+	}
+	v, changed, err := m.dir.Members.Hear(r)
+	if err != nil {
+		m.fail(err)
+		return err
+	}
+	if changed || v == birth.Unborn {
+		m.met.Set()
+	}
+	switch {
+	case v == birth.SelfReplaced:
+		m.fail(m.errReplaced(m.cfg.Cluster.NameOf(from)))
+	case v == birth.OtherFounder && m.founds():
+		m.fail(m.errOtherFounder(m.cfg.Cluster.NameOf(from)))
+	}
+	return m.refusal(r, v)
+}
+
+// refusal is what another member is told, nil if it is accepted.
+func (m *Member) refusal(other birth.Record, v birth.Verdict) error {
+	self, name := m.self.Name, m.cfg.Cluster.NameOf(other.Self)
+	switch v {
+	case birth.Accepted:
+		return nil
+	case birth.Unborn:
+		return &transport.Refusal{Code: transport.Later, Reason: "the cluster has not begun"}
+	case birth.OtherCluster:
+		return &transport.Refusal{Code: codeOtherCluster, Reason: fmt.Sprintf(
+			"%s is of cluster %016x, and %s of cluster %016x: these were begun apart, and share nothing but names",
+			name, other.Certificate.Cluster, self, m.dir.Members.Identity().ClusterID)}
+	case birth.OtherReplaced:
+		return &transport.Refusal{Code: codeReplaced, Reason: fmt.Sprintf("the cluster knows %s by another data directory", name)}
+	case birth.SelfReplaced:
+		return fmt.Errorf("the cluster knows %s by another data directory", self)
+	default:
+		return &transport.Refusal{Code: codeOtherFounder, Reason: fmt.Sprintf(
+			"one of %s and %s waits for another data directory of %s", self, name, m.cfg.Cluster.Members[0].Name)}
+	}
+}
+
+// founds tells whether this server is the one that begins the cluster.
+func (m *Member) founds() bool { return m.self.ID == m.cfg.Cluster.Members[0].ID }
+
+func (m *Member) errReplaced(by string) error {
+	return fmt.Errorf("%w: member %s has a new data directory %s, but %s knows it by an earlier one, and a member that "+
+		"forgot what it promised could lose acknowledged writes; bring back the original directory (or correct the addresses, if %s is of another cluster)", ErrNotAdmitted, m.self.Name, m.cfg.Dir, by, by)
+}
+
+func (m *Member) errOtherFounder(by string) error {
+	return fmt.Errorf("%w: member %s has a new data directory %s, but %s waits for an earlier one to begin the cluster; bring that back, "+
+		"or, if the cluster has never served, empty the directories of all its members", ErrNotAdmitted, m.self.Name, m.cfg.Dir, by)
+}
+
+// admission counts the members that refuse a server whose cluster has not begun: they were
+// told another cluster than this server, for instance one of which it is no member.
+type admission struct {
+	others  []Spec
+	refused map[raft.NodeID]string // the reason
+}
+
+// refuse takes note that a member refuses this one.
+func (a *admission) refuse(by raft.NodeID, reason string) { a.refused[by] = reason }
+
+// verdict is ErrNotAdmitted when a majority of the others refuse: they may well be right.
+// Those that have admitted this member since do not count.
+func (a *admission) verdict(admitted func(raft.NodeID) bool) error {
+	maps.DeleteFunc(a.refused, func(id raft.NodeID, _ string) bool { return admitted(id) })
+	if len(a.refused) <= len(a.others)/2 {
+		return nil
+	}
+	var reasons []string
+	for _, other := range a.others {
+		if reason, ok := a.refused[other.ID]; ok {
+			reasons = append(reasons, fmt.Sprintf("%s says: %s", other.Name, reason))
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrNotAdmitted, strings.Join(reasons, "; "))
+}
+
+// refused is transport.Config.OnRefused.
+func (m *Member) refused(r *transport.Refusal) {
+	select {
+	case m.refusals <- r:
+	case <-m.ctx.Done():
+	case <-m.begun: // then it is the other that must give way; the transport logs refusals
+	}
+}
+
+// AwaitAdmission returns when the cluster has begun and this member has its log: at once,
+// if it has taken part before. A new directory waits until all initial members have been
+// reached once, with Config.OnWaiting told for whom. It is called once.
+func (m *Member) AwaitAdmission(ctx context.Context) error {
+	if m.dir.Log() == nil {
+		if err := m.awaitBegin(ctx); err != nil {
+			return m.cfg.Cluster.ErrorWithNames(err)
+		}
+		m.log.Info("the cluster has begun", "cluster", fmt.Sprintf("%016x", m.ClusterID()))
+		if err := m.dir.OpenLog(); err != nil {
+			return m.cfg.Cluster.ErrorWithNames(err)
+		}
+	}
+	close(m.begun)
+	return nil
+}
+
+// awaitBegin returns when the cluster has begun.
+func (m *Member) awaitBegin(ctx context.Context) error {
+	a := &admission{m.cfg.Cluster.Others(m.self.ID), map[raft.NodeID]string{}}
+	report := time.NewTicker(logInterval)
+	defer report.Stop()
+	last, said := m.dir.Members.Record(), ""
+	for {
+		now := m.dir.Members.Record()
+		if now.Founder != last.Founder || now.Certificate != last.Certificate {
+			m.transport.DialNow() // there is news for the others
+		}
+		if last = now; now.Certificate != nil {
+			return nil
+		}
+		if waiting := m.waiting(); waiting != said {
+			said = waiting
+			m.cfg.OnWaiting(waiting)
+			m.log.Info(waiting)
+		}
+		select {
+		case <-m.met.C():
+		case r := <-m.refusals:
+			m.log.Warn("refused by a member", "by", r.By, "reason", r.Reason)
+			if err := m.weigh(a, r); err != nil {
+				return err
+			}
+		case <-report.C:
+			m.log.Info(said)
+		case <-m.failed:
+			return m.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// admitted tells whether another member talks to this one, and has not refused it since.
+func (m *Member) admitted(id raft.NodeID) bool {
+	peer, ok := m.transport.Peer(id)
+	return ok && peer.Admitted
+}
+
+// weigh returns an error if this member can never get into its cluster, being refused so.
+func (m *Member) weigh(a *admission, r *transport.Refusal) error {
+	switch {
+	case r.Code == codeReplaced:
+		return m.errReplaced(m.cfg.Cluster.NameOf(r.By))
+	case r.Code == codeOtherFounder && m.founds():
+		return m.errOtherFounder(m.cfg.Cluster.NameOf(r.By))
+	case r.Code == transport.NotMember || r.Code == transport.OtherGroup:
+		a.refuse(r.By, r.Reason)
+	}
+	return a.verdict(m.admitted)
+}
+
+// waiting says for whom this member waits before its cluster can begin.
+func (m *Member) waiting() string {
+	const rule = "new data directory: the cluster begins when all members have been reached once"
+	founder := m.cfg.Cluster.Members[0]
+	var names []string
+	for _, id := range m.dir.Members.Awaited() {
+		names = append(names, m.cfg.Cluster.NameOf(id))
+	}
+	switch {
+	case m.founds() || slices.Contains(names, founder.Name):
+		return fmt.Sprintf("%s; waiting for %s", rule, strings.Join(names, ", "))
+	case len(names) > 0:
+		return fmt.Sprintf("%s by %s; not seen from here: %s", rule, founder.Name, strings.Join(names, ", "))
+	default:
+		return fmt.Sprintf("%s by %s; waiting for it", rule, founder.Name)
+	}
+}

@@ -1,0 +1,108 @@
+package member
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"balsa.example/internal/certs"
+	"balsa.example/wal"
+)
+
+// Config says who a member is, where it keeps what it must not forget, and how it talks to
+// the others. Name, Cluster and Dir are required.
+type Config struct {
+	// Name is this member's, one of those in Cluster.
+	Name    string
+	Cluster *Cluster
+	// Dir is the data directory, made if it does not exist. It belongs to this member for
+	// ever: see package member.
+	Dir string
+	// MustExist refuses an empty Dir: the member has taken part before.
+	MustExist bool
+
+	// Listen is the host and port to listen on. Default: the member's address in Cluster.
+	// Listener is used instead if not nil; Close closes it.
+	Listen   string
+	Listener net.Listener
+	// TLS protects the connections between members, with certificates from files.
+	TLS TLS
+	// SecretFile protects them in place of certificates: a file that holds a secret of at
+	// least 32 random characters, which all members know and nobody else. Nobody but the
+	// owner may read it (chmod 600).
+	SecretFile string
+
+	// ElectionTimeout is that of the replica. A connection on which nothing has arrived for
+	// so long and half a second is given up. Default 500 ms.
+	ElectionTimeout time.Duration
+	// MaxHandshakes bounds the connections whose other end is not known yet. Default 64.
+	MaxHandshakes int
+	// Attributes are told to the other members (transport.PeerStatus.Attributes), as they
+	// are. At most 32 KiB.
+	Attributes []byte
+
+	// Log are the options of the log; the file system in it is that of the whole directory.
+	Log wal.Options
+	// OnWaiting, if not nil, is told what AwaitAdmission waits for, when that changes.
+	OnWaiting func(text string)
+	// Logger gets news for operators. Default: none. Cluster.Logger makes one that shows
+	// members by their names.
+	Logger *slog.Logger
+}
+
+// TLS names the files of a member's certificate, in PEM. They may be renewed while the
+// member runs. The zero value means no TLS.
+type TLS struct {
+	CertFile string
+	KeyFile  string
+	// CAFile holds the certificates that those of the other members must lead to. Empty:
+	// the system's.
+	CAFile string
+	// ClientAuth demands a certificate of every member that connects, too. Without it
+	// whoever reaches the port can speak for a member.
+	ClientAuth bool
+	// AllowedCNs and AllowedHostnames let in only members whose certificate has one of
+	// these common names, or is good for one of these hosts. They replace the rule that a
+	// certificate names its member. Both empty: no such list.
+	AllowedCNs, AllowedHostnames []string
+}
+
+// proves tells whether who connects has to prove which member it is.
+func (c *Config) proves() bool { return c.TLS.ClientAuth || c.SecretFile != "" }
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.OnWaiting == nil {
+		c.OnWaiting = func(string) {}
+	}
+	if c.ElectionTimeout == 0 {
+		c.ElectionTimeout = 500 * time.Millisecond
+	}
+	return c, c.check()
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.Name == "":
+		return fmt.Errorf("%w: name is empty", ErrConfig)
+	case c.Dir == "":
+		return fmt.Errorf("%w: data directory is empty", ErrConfig)
+	case c.Cluster == nil || len(c.Cluster.Members) == 0:
+		return fmt.Errorf("%w: the cluster has no members", ErrConfig)
+	case c.ElectionTimeout < 0:
+		return fmt.Errorf("%w: election timeout is %s", ErrConfig, c.ElectionTimeout)
+	}
+	if err := certs.TLS(c.TLS).Check(); err != nil {
+		return fmt.Errorf("%w: %s %w", ErrConfig, peerSide, err)
+	}
+	if c.SecretFile != "" && certs.TLS(c.TLS).Enabled() {
+		return fmt.Errorf("%w: there are a cluster secret and certificates of peers: one of the two protects the peer port", ErrConfig)
+	}
+	if _, ok := c.Cluster.Named(c.Name); !ok {
+		return fmt.Errorf("%w: name %q is not in the initial cluster (%v)", ErrConfig, c.Name, c.Cluster.Names())
+	}
+	return nil
+}

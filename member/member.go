@@ -1,0 +1,236 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"balsa.example/internal/birth"
+	"balsa.example/internal/certs"
+	"balsa.example/internal/datadir"
+	"balsa.example/internal/wake"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/transport"
+	"balsa.example/wal"
+)
+
+// Errors of a data directory that is not what the member needs. Nothing has been changed
+// on disk when Open returns one of them.
+var (
+	// ErrInUse: another process uses the directory.
+	ErrInUse = datadir.ErrInUse
+	// ErrEmpty: the directory holds nothing, and Config.MustExist wants a member's.
+	ErrEmpty = datadir.ErrEmpty
+	// ErrForeign: the directory belongs to another cluster or to another member.
+	ErrForeign = datadir.ErrForeign
+	// ErrDamaged: a file is missing or its content is not what was written.
+	ErrDamaged = datadir.ErrDamaged
+	// ErrNewerFormat: the directory was written by a newer version of balsa.
+	ErrNewerFormat = datadir.ErrNewerFormat
+	// ErrOlderFormat: the directory was written by a version of balsa that is too old.
+	ErrOlderFormat = datadir.ErrOlderFormat
+)
+
+// Receiver is what a Member delivers to. An rsm.Node is one.
+type Receiver interface {
+	transport.Receiver
+	// Unreachable says that the connection to a member broke.
+	Unreachable(id raft.NodeID)
+}
+
+// Member is one member of a cluster: its data directory, its connections to the others,
+// and the proof of who it is. What it replicates is for an rsm.Node on top of it.
+type Member struct {
+	cfg       Config
+	self      Spec
+	log       *slog.Logger
+	dir       *datadir.Dir
+	transport *transport.Transport
+	tls       *certs.Source // nil without TLS
+	receiver  atomic.Pointer[Receiver]
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	met      wake.Signal             // set when another member was heard
+	refusals chan *transport.Refusal // by members that do not talk to this one
+	begun    chan struct{}           // closed when the cluster has begun
+
+	failed chan struct{}
+	once   sync.Once // guards failed and err
+	err    error
+}
+
+// Open listens, opens the data directory, and begins to talk to the other members. On
+// error nothing runs, and a directory that is not this member's is as it was.
+func Open(cfg Config) (*Member, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, errors.Join(err, closeListener(cfg.Listener))
+	}
+	self, _ := cfg.Cluster.Named(cfg.Name)
+	m := &Member{
+		cfg: cfg, self: self, log: cfg.Logger,
+		met:      wake.New(),
+		refusals: make(chan *transport.Refusal, 16),
+		begun:    make(chan struct{}),
+		failed:   make(chan struct{}),
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	if err := m.open(); err != nil {
+		m.cancel()
+		return nil, cfg.Cluster.ErrorWithNames(errors.Join(err, closeListener(m.cfg.Listener)))
+	}
+	return m, nil
+}
+
+func closeListener(l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	return l.Close()
+}
+
+// open opens the port, then the data directory, then connects. The port comes first: one
+// that is in use must not leave a new directory behind.
+func (m *Member) open() (err error) {
+	if err := m.openTLS(); err != nil {
+		return err
+	}
+	if m.cfg.Listener == nil {
+		address := m.cfg.Listen
+		if address == "" {
+			address = m.self.Address
+		}
+		if m.cfg.Listener, err = net.Listen("tcp", address); err != nil {
+			return fmt.Errorf("listen for peers: %w", err)
+		}
+	}
+	m.dir, err = datadir.Open(datadir.Config{
+		Path: m.cfg.Dir, MustExist: m.cfg.MustExist, Log: m.cfg.Log,
+		Owner: datadir.Owner{ID: m.self.ID, Group: m.cfg.Cluster.Group, Members: m.cfg.Cluster.IDs(), Name: m.cfg.Cluster.NameOf},
+	})
+	if err != nil {
+		return err
+	}
+	if m.transport, err = m.connect(); err != nil {
+		return errors.Join(err, m.dir.Close())
+	}
+	if m.tls != nil {
+		m.work.Go(func() { m.tls.Watch(m.ctx) })
+	}
+	return nil
+}
+
+// silence is how much longer than an election timeout a peer may be silent. It is so that
+// peers that can reach each other are connected within an election timeout and a second
+// (see transport.Limits.Silence), and that a short timeout leaves a connection enough
+// time to be made.
+const silence = 500 * time.Millisecond
+
+func (m *Member) connect() (*transport.Transport, error) {
+	addresses := make(map[raft.NodeID]string)
+	for _, other := range m.cfg.Cluster.Others(m.self.ID) {
+		addresses[other.ID] = other.Address
+	}
+	cfg := transport.Config{
+		ID:         m.self.ID,
+		Name:       m.self.Name,
+		Group:      m.cfg.Cluster.Group,
+		Members:    m.cfg.Cluster.Names(),
+		Attributes: m.cfg.Attributes,
+		Card:       func() []byte { return birth.AppendRecord(nil, m.dir.Members.Record()) },
+		Listener:   m.cfg.Listener,
+		Peers:      addresses,
+		Admit:      m.admit,
+		OnRefused:  m.refused,
+		OnPeerDown: m.peerDown,
+		Logger:     m.log,
+		Limits:     transport.Limits{Silence: m.cfg.ElectionTimeout + silence, Strangers: m.cfg.MaxHandshakes},
+	}
+	m.secure(&cfg)
+	return transport.New(cfg)
+}
+
+// peerDown is transport.Config.OnPeerDown.
+func (m *Member) peerDown(id raft.NodeID) {
+	if r := m.receiver.Load(); r != nil {
+		(*r).Unreachable(id)
+	}
+}
+
+// Self is this member.
+func (m *Member) Self() Spec { return m.self }
+
+// ClusterID is the identity that was drawn when the cluster began; 0 before.
+func (m *Member) ClusterID() uint64 { return m.dir.Members.Identity().ClusterID }
+
+// Log is the member's log and its snapshots; nil before AwaitAdmission has returned.
+func (m *Member) Log() *wal.Log { return m.dir.Log() }
+
+// LogStats describes the log; zero before there is one.
+func (m *Member) LogStats() wal.Stats { return m.dir.Stats() }
+
+// Transport carries messages to the other members.
+func (m *Member) Transport() *transport.Transport { return m.transport }
+
+// Start delivers what arrives from other members to r from now on.
+func (m *Member) Start(r Receiver) {
+	m.receiver.Store(&r)
+	m.transport.Start(r)
+}
+
+// Failed is closed when this member cannot go on: its disk has failed, or the others do
+// not admit it. Err tells why.
+func (m *Member) Failed() <-chan struct{} { return m.failed }
+
+// Err is why the member failed, nil if it did not.
+func (m *Member) Err() error {
+	select {
+	case <-m.failed:
+		return m.err
+	default:
+		return nil
+	}
+}
+
+func (m *Member) fail(err error) {
+	m.once.Do(func() {
+		m.err = m.cfg.Cluster.ErrorWithNames(err)
+		close(m.failed)
+	})
+}
+
+// Explain is for the error with which the replica of this member ended. It adds what is
+// to be done, and marks the data directory of a replica that diverged, so that nobody
+// uses it again.
+func (m *Member) Explain(err error) error {
+	switch {
+	case errors.Is(err, rsm.ErrDiverged):
+		err = errors.Join(err, m.dir.Condemn(err))
+	case errors.Is(err, raft.ErrLostLog):
+		err = fmt.Errorf("%w This server takes no part any more: do not start it from %s, or another copy of it, again. The others go on without it, as if its disk were lost", err, m.cfg.Dir)
+	}
+	return m.cfg.Cluster.ErrorWithNames(err)
+}
+
+// Disconnect ends all connections. When it returns nothing is delivered any more.
+func (m *Member) Disconnect() {
+	m.cancel()
+	m.transport.Close()
+	m.work.Wait()
+}
+
+// Close ends all connections, closes the log, and lets the data directory go. A replica on
+// it must have stopped, or be about to fail.
+func (m *Member) Close() error {
+	m.Disconnect()
+	return m.dir.Close()
+}

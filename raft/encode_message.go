@@ -25,7 +25,7 @@ func AppendMessage(dst []byte, m Message) []byte {
 }
 
 // DecodeMessage is the inverse of AppendMessage: b is the whole encoding of one message
-// of the given kind. The Data of decoded entries aliases b, which must not be written to
+// of the given kind. The Data of decoded messages and entries aliases b, which must not be written to
 // any more. Whatever b holds, DecodeMessage allocates no more than a small multiple of
 // len(b).
 //
@@ -47,6 +47,10 @@ func DecodeMessage(kind MessageKind, b []byte) (Message, error) {
 	}
 	return m, nil
 }
+
+// DecodeAliases tells whether a decoded message of this kind may alias what it was decoded
+// from (see DecodeMessage).
+func (k MessageKind) DecodeAliases() bool { return k == KindAppendEntries || k == KindPropose }
 
 // newMessage returns an empty message of a kind, or nil if there is no such kind.
 func newMessage(kind MessageKind) Message {
@@ -77,6 +81,10 @@ func newMessage(kind MessageKind) Message {
 		return new(LogLost)
 	case KindStateHash:
 		return new(StateHash)
+	case KindPropose:
+		return new(Propose)
+	case KindProposeReply:
+		return new(ProposeReply)
 	default:
 		return nil
 	}
@@ -132,6 +140,14 @@ func (c *messageCoder) layout(m Message) {
 		number(c, &m.Index)
 		c.bool(&m.Known)
 		number(c, &m.Hash)
+	case *Propose:
+		number(c, &m.ID)
+		number(c, &m.Round)
+		c.bytes(&m.Data)
+	case *ProposeReply:
+		number(c, &m.ID)
+		number(c, &m.Index)
+		number(c, &m.Refusal)
 	default:
 		failf("no layout for %T", m)
 	}
@@ -177,6 +193,21 @@ func (c *messageCoder) bool(v *bool) {
 		c.err = fmt.Errorf("raft: bool of value %d", c.buf[0])
 	default:
 		*v, c.buf = c.buf[0] == 1, c.buf[1:]
+	}
+}
+
+// bytes is a byte string after its length.
+func (c *messageCoder) bytes(v *[]byte) {
+	n := uint64(len(*v))
+	number(c, &n)
+	switch {
+	case c.encoding:
+		c.buf = append(c.buf, *v...)
+	case c.err != nil:
+	case n > uint64(len(c.buf)):
+		c.err = errTruncated
+	case n > 0:
+		*v, c.buf = c.buf[:n:n], c.buf[n:]
 	}
 }
 

@@ -18,7 +18,7 @@ var messageKinds = []MessageKind{
 	KindPreVote, KindPreVoteReply, KindRequestVote, KindRequestVoteReply,
 	KindAppendEntries, KindAppendEntriesReply, KindAppendEntriesReject,
 	KindInstallSnapshot, KindTimeoutNow, KindReadIndex, KindReadIndexReply, KindLogLost,
-	KindStateHash,
+	KindStateHash, KindPropose, KindProposeReply,
 }
 
 // exampleMessages has one message of each kind, with no field at its zero value and no
@@ -45,6 +45,8 @@ func exampleMessages() []Message {
 		&ReadIndexReply{Header: h, ID: 4, Index: 5},
 		&LogLost{Header: h, Match: 4},
 		&StateHash{Header: h, Index: 4, Known: true, Hash: 5},
+		&Propose{Header: h, ID: 4, Round: 5, Data: []byte("data")},
+		&ProposeReply{Header: h, ID: 4, Index: 5, Refusal: RefusedBusy},
 	}
 }
 

@@ -38,13 +38,16 @@ const (
 	KindReadIndexReply      MessageKind = 11
 	KindLogLost             MessageKind = 12
 	KindStateHash           MessageKind = 13
+	KindPropose             MessageKind = 14
+	KindProposeReply        MessageKind = 15
 
-	numMessageKinds = 14
+	numMessageKinds = 16
 )
 
 var messageKindNames = [numMessageKinds]string{
 	"none", "PreVote", "PreVoteReply", "RequestVote", "RequestVoteReply", "AppendEntries", "AppendEntriesReply",
 	"AppendEntriesReject", "InstallSnapshot", "TimeoutNow", "ReadIndex", "ReadIndexReply", "LogLost", "StateHash",
+	"Propose", "ProposeReply",
 }
 
 func (k MessageKind) String() string {
@@ -59,7 +62,7 @@ func (k MessageKind) String() string {
 func (k MessageKind) IsRequest() bool {
 	switch k {
 	case KindPreVoteReply, KindRequestVoteReply, KindAppendEntriesReply, KindAppendEntriesReject, KindReadIndexReply, KindLogLost,
-		KindStateHash:
+		KindProposeReply, KindStateHash:
 		return false
 	default:
 		return true

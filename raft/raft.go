@@ -400,6 +400,18 @@ func (r *Raft) Last() Index    { return r.log.last() }
 func (r *Raft) Commit() Index  { return r.commit }
 func (r *Raft) Durable() Index { return r.log.stable }
 
+// Round returns the latest round of the leader of the current term that this node has begun,
+// as that leader, or has seen.
+func (r *Raft) Round() Round {
+	if r.role == Leader {
+		return r.round
+	}
+	return r.seenRound
+}
+
+// ElectionTimeoutTicks is that of the Config.
+func (r *Raft) ElectionTimeoutTicks() int { return r.cfg.ElectionTimeoutTicks }
+
 // Status returns a picture of the node.
 func (r *Raft) Status() Status {
 	s := Status{

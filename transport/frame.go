@@ -96,8 +96,8 @@ func newFrameReader(conn io.Reader, maxPayload int) *frameReader {
 }
 
 // read returns the next frame. io.EOF says that the connection was closed between
-// two frames. The payload is valid until the next read, except that an
-// AppendEntries has one for itself, which its entries may alias.
+// two frames. The payload is valid until the next read, except that a message
+// which may alias its payload has one for itself.
 func (f *frameReader) read() (kind byte, payload []byte, err error) {
 	b, err := f.r.Peek(frameHeaderSize)
 	if err != nil {
@@ -113,7 +113,7 @@ func (f *frameReader) read() (kind byte, payload []byte, err error) {
 	}
 	f.r.Discard(frameHeaderSize)
 	kind = f.header[4]
-	if payload, err = f.payload(int(size), kind == byte(raft.KindAppendEntries)); err != nil {
+	if payload, err = f.payload(int(size), raft.MessageKind(kind).DecodeAliases()); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}

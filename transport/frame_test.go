@@ -31,7 +31,7 @@ func framesOf(r io.Reader, maxPayload int) *frameReader {
 func TestFramesCarryMessagesOfAllSizes(t *testing.T) {
 	ms := examples()
 	for _, size := range []int{1, readBuffer - 40, readBuffer, readBuffer + 1, readAhead, 2*readAhead + 5} {
-		ms = append(ms, benchmarkAppend(1, size), &raft.TimeoutNow{})
+		ms = append(ms, benchmarkAppend(1, size), &raft.TimeoutNow{}, &raft.Propose{Data: benchmarkAppend(1, size).Entries[0].Data}, &raft.TimeoutNow{})
 	}
 	var wire []byte
 	for _, m := range ms {

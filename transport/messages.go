@@ -89,7 +89,7 @@ func (w *writer) drain() error {
 
 func (w *writer) add(m raft.Message) {
 	w.count++
-	size := sizeOf(m)
+	size := raft.MessageSize(m)
 	w.size += size
 	start := len(w.buf)
 	w.buf = appendMessageFrame(slices.Grow(w.buf, size), m)

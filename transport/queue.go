@@ -25,25 +25,11 @@ func newQueue(l Limits) queue {
 	return queue{maxBytes: l.QueueBytes, maxMessages: l.QueueMessages, ready: wake.New()}
 }
 
-// messageOverhead is what a message counts for beyond its entries, in bytes.
-const messageOverhead = 64
-
-// sizeOf is about what m takes, in memory and on the wire.
-func sizeOf(m raft.Message) int {
-	n := messageOverhead
-	if m, ok := m.(*raft.AppendEntries); ok {
-		for _, e := range m.Entries {
-			n += e.Size()
-		}
-	}
-	return n
-}
-
 // put appends the messages that there is room for and returns the number of the others.
 func (q *queue) put(ms []raft.Message) (dropped int) {
 	q.mu.Lock()
 	for _, m := range ms {
-		n := sizeOf(m)
+		n := raft.MessageSize(m)
 		if !q.isOpen || q.count > 0 && (q.count >= q.maxMessages || q.bytes+n > q.maxBytes) {
 			dropped++
 			continue

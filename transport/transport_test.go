@@ -293,7 +293,7 @@ func TestQueueIsBounded(t *testing.T) {
 	put(2, small, big) // no bytes left
 	batch := q.take(nil)
 	put(1, small) // taken is not done
-	q.done(1, sizeOf(big))
+	q.done(1, raft.MessageSize(big))
 	put(1, small, small, small, small)
 	if got := q.take(batch); !slices.Equal(got, []raft.Message{small, small, small}) {
 		t.Errorf("took %v", got)

@@ -182,10 +182,13 @@ func (n *Network) count(m raft.Message) {
 	if m.Kind().IsRequest() {
 		n.counts.Requests++
 	}
-	if m, ok := m.(*raft.AppendEntries); ok {
+	switch m := m.(type) {
+	case *raft.AppendEntries:
 		for _, e := range m.Entries {
 			n.counts.Bytes += uint64(len(e.Data))
 		}
+	case *raft.Propose:
+		n.counts.Bytes += uint64(len(m.Data))
 	}
 }
 

@@ -15,13 +15,17 @@ import (
 // bounds says of each list, map and queue of a replica and its shell what keeps it from
 // growing without end. Those of the core are in package raft.
 var bounds = map[string]string{
-	"Replica.submits.terms":  "maxWaiting, in all lists together: TestWaitingIsBounded",
-	"Replica.indexReads":     "maxWaiting, with readyReads: TestWaitingIsBounded",
-	"Replica.readyReads":     "maxWaiting, with indexReads",
-	"Replica.snapshotOffers": "maxSnapshotOffers: TestWaitingIsBounded",
-	"Replica.snapshotsSent":  "the members",
-	"Replica.completions":    "of one turn: what Events had, and what waits",
-	"Replica.refused":        "of one turn: Events.Messages",
+	"Replica.forwards.list":    "maxWaiting, with submits, and maxForwardBytes: TestForwardsAreBounded",
+	"Replica.proposals.recent": "maxProposals: TestForwardsAreBounded",
+	"Replica.proposals.older":  "maxProposals",
+	"Replica.replies":          "of one turn: one for each of Events.Messages",
+	"Replica.submits.terms":    "maxWaiting, in all lists together: TestWaitingIsBounded",
+	"Replica.indexReads":       "maxWaiting, with readyReads: TestWaitingIsBounded",
+	"Replica.readyReads":       "maxWaiting, with indexReads",
+	"Replica.snapshotOffers":   "maxSnapshotOffers: TestWaitingIsBounded",
+	"Replica.snapshotsSent":    "the members",
+	"Replica.completions":      "of one turn: what Events had, and what waits",
+	"Replica.refused":          "of one turn: Events.Messages",
 
 	"Replica.comparison.hashes":        "the members",
 	"Replica.comparison.divergedPeers": "the members",

@@ -200,7 +200,7 @@ func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {
 	data := n.cfg.Codec.Append(nil, op)
 	err := ErrTooLarge
 	if len(data) <= n.cfg.MaxOpBytes {
-		err = n.inbox.addSubmit(Submission[waiter[Result]]{data, done})
+		err = n.inbox.addSubmit(Submission[waiter[Result]]{Data: data, Waiter: done})
 	}
 	if err != nil {
 		var zero Result

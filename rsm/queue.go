@@ -109,7 +109,7 @@ func addTo[W, T any](b *inbox[W], list *[]T, x T, bytes int) error {
 }
 
 func (b *inbox[W]) addMessage(m raft.Message) {
-	bytes := messageBytes(m)
+	bytes := raft.MessageSize(m)
 	b.mu.Lock()
 	if !b.closed && len(b.events.Messages) < maxInboxMessages && b.messageBytes < maxInboxBytes {
 		b.events.Messages = append(b.events.Messages, m)
@@ -117,18 +117,6 @@ func (b *inbox[W]) addMessage(m raft.Message) {
 	}
 	b.mu.Unlock()
 	b.wake.Set()
-}
-
-// messageBytes is about what m takes in memory.
-func messageBytes(m raft.Message) int {
-	const other = 64
-	bytes := other
-	if m, ok := m.(*raft.AppendEntries); ok {
-		for i := range m.Entries {
-			bytes += m.Entries[i].Size()
-		}
-	}
-	return bytes
 }
 
 // addUnreachable adds a hint, unless there is one for this member already.

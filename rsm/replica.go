@@ -24,7 +24,9 @@ type Replica[W any] struct {
 	// maxPendingBytes is raft.Config.MaxPendingBytes.
 	maxPendingBytes int64
 
-	submits submits[W]
+	submits   submits[W]
+	forwards  forwards[W]
+	proposals proposals
 
 	indexReads   map[raft.ReadID][]W // the core has not yet named their index
 	readyReads   []readyRead[W]      // their index is known but not applied
@@ -50,6 +52,7 @@ type Replica[W any] struct {
 	comparison comparison
 
 	// For the next Effects.
+	replies     []raft.Message // leave first
 	messages    []raft.Message
 	compact     raft.Index
 	check       bool // DiskTask.Check
@@ -76,6 +79,9 @@ type readyRead[W any] struct {
 // NewReplica returns a replica that begins from s. Its state machine must reflect
 // s.Snapshot. snapshotBytes is the size of that snapshot's data.
 func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshotBytes int64) (*Replica[W], error) {
+	if cfg.FirstID == 0 && cfg.Rand != nil {
+		cfg.FirstID = cfg.Rand.Uint64()
+	}
 	core, err := raft.New(cfg, s)
 	if err != nil {
 		return nil, err
@@ -85,6 +91,7 @@ func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshot
 		indexReads: map[raft.ReadID][]W{}, snapshotsSent: map[raft.NodeID]raft.Index{},
 		applying: s.Snapshot.Index, applied: s.Snapshot.Index,
 	}
+	r.forwards.nextID = raft.ProposalID(cfg.FirstID >> 1) // it never comes to its largest value
 	r.setSnapshot(s.Snapshot, snapshotBytes)
 	return r, nil
 }
@@ -94,8 +101,11 @@ func (r *Replica[W]) submit(s Submission[W]) {
 	case r.comparison.alarm:
 		r.complete(s.Waiter, ErrAlarm)
 		return
-	case r.submits.len() >= maxWaiting:
+	case r.submits.len()+len(r.forwards.list) >= maxWaiting:
 		r.complete(s.Waiter, ErrBusy)
+		return
+	case s.Forward && r.core.Role() != raft.Leader:
+		r.forward(s)
 		return
 	}
 	switch index, err := r.core.Propose(s.Data); err {
@@ -111,12 +121,17 @@ func (r *Replica[W]) submit(s Submission[W]) {
 }
 
 func (r *Replica[W]) receive(m raft.Message) {
-	if m, ok := m.(*raft.StateHash); ok {
+	switch m := m.(type) {
+	case *raft.StateHash:
 		r.onStateHash(m)
-		return
-	}
-	if err := r.core.Step(m); err != nil {
-		r.refused = append(r.refused, err)
+	case *raft.Propose:
+		r.onPropose(m)
+	case *raft.ProposeReply:
+		r.onProposeReply(m)
+	default:
+		if err := r.core.Step(m); err != nil {
+			r.refused = append(r.refused, err)
+		}
 	}
 }
 
@@ -196,7 +211,7 @@ func (r *Replica[W]) Leader() raft.NodeID { return r.core.Leader() }
 func (r *Replica[W]) Status() Status {
 	return Status{
 		Status: r.core.Status(), LogBytes: int64(r.core.LogBytes()),
-		Snapshot: r.snapshot, Pending: r.submits.len(), Alarm: r.comparison.alarm,
+		Snapshot: r.snapshot, Pending: r.submits.len() + len(r.forwards.list), Alarm: r.comparison.alarm,
 		Diverged: slices.Sorted(maps.Keys(r.comparison.divergedPeers)),
 	}
 }
@@ -382,7 +397,7 @@ func (r *Replica[W]) notLeader() error {
 // Drain returns all who still wait, those in ev included: events that a shell which stops
 // has not given to Turn.
 func (r *Replica[W]) Drain(ev Events[W]) []W {
-	waiters := r.submits.drain()
+	waiters := append(r.submits.drain(), r.forwards.drain()...)
 	for _, s := range ev.Submits {
 		waiters = append(waiters, s.Waiter)
 	}

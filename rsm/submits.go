@@ -2,14 +2,17 @@
 
 package rsm
 
-import "balsa.example/raft"
+import (
+	"slices"
+
+	"balsa.example/raft"
+)
 
 // submits are the Submits whose entries are not known to be committed or replaced. An entry
 // is identified by its index and term: a leader that loses its entries and is elected again
 // proposes other entries at the same indexes.
 type submits[W any] struct {
-	// terms has one element for each term in which this replica led and of which a Submit
-	// still waits, in rising order. There is rarely more than one.
+	// terms has one element for each term of which a Submit still waits, in rising order. There is rarely more than one.
 	terms []submitsOfTerm[W]
 	count int // of all terms
 }
@@ -26,12 +29,23 @@ type submit[W any] struct {
 	waiter W
 }
 
+// add keeps both lists in order: an entry that another leader has proposed may be told of
+// late (see forward.go).
 func (s *submits[W]) add(term raft.Term, index raft.Index, w W) {
-	if n := len(s.terms); n == 0 || s.terms[n-1].term != term {
-		s.terms = append(s.terms, submitsOfTerm[W]{term: term})
+	i := len(s.terms)
+	for i > 0 && s.terms[i-1].term > term {
+		i--
 	}
-	latest := &s.terms[len(s.terms)-1]
-	latest.list = append(latest.list, submit[W]{term, index, w})
+	if i == 0 || s.terms[i-1].term != term {
+		s.terms = slices.Insert(s.terms, i, submitsOfTerm[W]{term: term})
+		i++
+	}
+	t := &s.terms[i-1]
+	j := len(t.list)
+	for j > 0 && t.list[j-1].index > index {
+		j--
+	}
+	t.list = slices.Insert(t.list, j, submit[W]{term, index, w})
 	s.count++
 }
 

@@ -32,6 +32,16 @@ func TestSubmitsEndByPlaceAndTerm(t *testing.T) {
 	}
 }
 
+func TestSubmitsAreAddedInAnyOrder(t *testing.T) {
+	var s submits[string]
+	for _, sub := range []submit[string]{{3, 5, "3/5"}, {1, 4, "1/4"}, {3, 4, "3/4"}, {2, 6, "2/6"}, {1, 3, "1/3"}, {3, 6, "3/6"}, {1, 9, "1/9"}} {
+		s.add(sub.term, sub.index, sub.waiter)
+	}
+	if got, want := s.drain(), []string{"1/3", "1/4", "1/9", "2/6", "3/4", "3/5", "3/6"}; !slices.Equal(got, want) {
+		t.Errorf("in order %q, want %q", got, want)
+	}
+}
+
 // Many who wait from an earlier term cost each commit nothing.
 func TestEarlierSubmitsAreNotScanned(t *testing.T) {
 	var s submits[int]

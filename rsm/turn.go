@@ -36,9 +36,12 @@ func (ev *Events[W]) reset() {
 
 // Submission is an operation to propose. On a replica that is not the leader it is completed
 // with ErrWrongLeader at once.
+//
+// With Forward, it is sent to the leader then, if one is known (see forward.go).
 type Submission[W any] struct {
-	Data   []byte
-	Waiter W
+	Data    []byte
+	Waiter  W
+	Forward bool
 }
 
 // ReadRequest asks to be told when the state machine reflects every operation that was
@@ -101,6 +104,8 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 		r.snapshotPause = max(0, r.snapshotPause-1)
 		r.core.Tick(now)
 		r.compare()
+		r.tickForwards()
+		r.tickProposals()
 	}
 	if ev.Persisted > 0 {
 		r.core.Persisted(ev.Persisted)
@@ -130,6 +135,7 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 
 func (r *Replica[W]) effects() Effects[W] {
 	core := r.core.Effects()
+	r.noteLeadership()
 	if core.Restore != nil {
 		r.onRestore(*core.Restore)
 	}
@@ -141,13 +147,24 @@ func (r *Replica[W]) effects() Effects[W] {
 	r.answerSnapshotOffers()
 	e := Effects[W]{
 		Lease:    Lease{r.core.Lease(), r.core.Commit()},
-		Messages: append(core.Messages, r.messages...), Snapshots: core.Snapshots,
+		Messages: r.takeMessages(core.Messages), Snapshots: core.Snapshots,
 		DiskTask:    DiskTask{core.Persist, r.compact, r.check},
 		ApplyTask:   ApplyTask[W]{core.Restore, r.comparison.hashWanted, commands, r.snapshotDue()},
 		Completions: r.completions, Refused: r.refused, ShutOut: core.ShutOut, Diverged: r.comparison.newlyDiverged, Failure: r.failure(),
 		SnapshotUrgent: r.snapshotUrgent(),
 	}
-	r.messages, r.comparison.hashWanted, r.comparison.newlyDiverged = nil, 0, nil
+	r.comparison.hashWanted, r.comparison.newlyDiverged = 0, nil
 	r.compact, r.check, r.completions, r.refused = 0, false, nil, nil
 	return e
+}
+
+// takeMessages returns all messages to be sent, those of the core included. A ProposeReply
+// leaves before the AppendEntries that carries the entry which it names.
+func (r *Replica[W]) takeMessages(core []raft.Message) []raft.Message {
+	all := append(core, r.messages...)
+	if len(r.replies) > 0 {
+		all = append(r.replies, all...)
+	}
+	r.replies, r.messages = nil, nil
+	return all
 }

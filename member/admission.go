@@ -22,12 +22,12 @@ var ErrNotAdmitted = errors.New("this server is not admitted to the cluster")
 
 // What a member is told that is refused, besides the transport's own codes.
 const (
-	codeOtherCluster = transport.OwnCode + iota
+	codeOtherCluster = transport.CodeApplication + iota
 	codeReplaced
 	codeOtherFounder
 )
 
-// admit is transport.Config.Admit. It hears what another member says of itself, and
+// admit is transport.Handshake.Admit. It hears what another member says of itself, and
 // returns when what follows from it is durable.
 func (m *Member) admit(from raft.NodeID, card []byte) error {
 	r, err := birth.DecodeRecord(from, card)
@@ -58,7 +58,7 @@ func (m *Member) refusal(other birth.Record, v birth.Verdict) error {
 	case birth.Accepted:
 		return nil
 	case birth.Unborn:
-		return &transport.Refusal{Code: transport.Later, Reason: "the cluster has not begun"}
+		return &transport.Refusal{Code: transport.CodeNotYet, Reason: "the cluster has not begun"}
 	case birth.OtherCluster:
 		return &transport.Refusal{Code: codeOtherCluster, Reason: fmt.Sprintf(
 			"%s is of cluster %016x, and %s of cluster %016x: these were begun apart, and share nothing but names",
@@ -112,7 +112,7 @@ func (a *admission) verdict(admitted func(raft.NodeID) bool) error {
 	return fmt.Errorf("%w: %s", ErrNotAdmitted, strings.Join(reasons, "; "))
 }
 
-// refused is transport.Config.OnRefused.
+// refused is transport.Handshake.OnRefused.
 func (m *Member) refused(r *transport.Refusal) {
 	select {
 	case m.refusals <- r:
@@ -187,7 +187,7 @@ func (m *Member) weigh(a *admission, r *transport.Refusal) error {
 		return m.errReplaced(m.cfg.Cluster.NameOf(r.By))
 	case r.Code == codeOtherFounder && m.founds():
 		return m.errOtherFounder(m.cfg.Cluster.NameOf(r.By))
-	case r.Code == transport.NotMember || r.Code == transport.OtherGroup:
+	case r.Code == transport.CodeNotMember || r.Code == transport.CodeOtherGroup:
 		a.refuse(r.By, r.Reason)
 	}
 	return a.verdict(m.admitted)

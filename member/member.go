@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"balsa.example/internal/birth"
@@ -37,13 +36,6 @@ var (
 	ErrOlderFormat = datadir.ErrOlderFormat
 )
 
-// Receiver is what a Member delivers to. An rsm.Node is one.
-type Receiver interface {
-	transport.Receiver
-	// Unreachable says that the connection to a member broke.
-	Unreachable(id raft.NodeID)
-}
-
 // Member is one member of a cluster: its data directory, its connections to the others,
 // and the proof of who it is. What it replicates is for an rsm.Node on top of it.
 type Member struct {
@@ -53,7 +45,6 @@ type Member struct {
 	dir       *datadir.Dir
 	transport *transport.Transport
 	tls       *certs.Source // nil without TLS
-	receiver  atomic.Pointer[Receiver]
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -129,11 +120,11 @@ func (m *Member) open() (err error) {
 	return nil
 }
 
-// silence is how much longer than an election timeout a peer may be silent. It is so that
-// peers that can reach each other are connected within an election timeout and a second
-// (see transport.Limits.Silence), and that a short timeout leaves a connection enough
-// time to be made.
-const silence = 500 * time.Millisecond
+// keepaliveMargin is how much longer than an election timeout the keepalive timeout of a
+// connection is. With it peers that can reach each other are connected within an election
+// timeout and a second (see transport.Limits.KeepaliveTimeout), and a short election timeout
+// leaves a connection enough time to be made.
+const keepaliveMargin = 500 * time.Millisecond
 
 func (m *Member) connect() (*transport.Transport, error) {
 	addresses := make(map[raft.NodeID]string)
@@ -141,29 +132,26 @@ func (m *Member) connect() (*transport.Transport, error) {
 		addresses[other.ID] = other.Address
 	}
 	cfg := transport.Config{
-		ID:         m.self.ID,
-		Name:       m.self.Name,
-		Group:      m.cfg.Cluster.Group,
-		Members:    m.cfg.Cluster.Names(),
-		Attributes: m.cfg.Attributes,
-		Card:       func() []byte { return birth.AppendRecord(nil, m.dir.Members.Record()) },
-		Listener:   m.cfg.Listener,
-		Peers:      addresses,
-		Admit:      m.admit,
-		OnRefused:  m.refused,
-		OnPeerDown: m.peerDown,
-		Logger:     m.log,
-		Limits:     transport.Limits{Silence: m.cfg.ElectionTimeout + silence, Strangers: m.cfg.MaxHandshakes},
+		ID:       m.self.ID,
+		Group:    m.cfg.Cluster.Group,
+		Listener: m.cfg.Listener,
+		Peers:    addresses,
+		Handshake: transport.Handshake{
+			Name:       m.self.Name,
+			Members:    m.cfg.Cluster.Names(),
+			Attributes: m.cfg.Attributes,
+			Card:       func() []byte { return birth.AppendRecord(nil, m.dir.Members.Record()) },
+			Admit:      m.admit,
+			OnRefused:  m.refused,
+		},
+		Logger: m.log,
+		Limits: transport.Limits{
+			KeepaliveTimeout: m.cfg.ElectionTimeout + keepaliveMargin,
+			MaxHandshakes:    m.cfg.MaxHandshakes,
+		},
 	}
 	m.secure(&cfg)
 	return transport.New(cfg)
-}
-
-// peerDown is transport.Config.OnPeerDown.
-func (m *Member) peerDown(id raft.NodeID) {
-	if r := m.receiver.Load(); r != nil {
-		(*r).Unreachable(id)
-	}
 }
 
 // Self is this member.
@@ -181,11 +169,8 @@ func (m *Member) LogStats() wal.Stats { return m.dir.Stats() }
 // Transport carries messages to the other members.
 func (m *Member) Transport() *transport.Transport { return m.transport }
 
-// Start delivers what arrives from other members to r from now on.
-func (m *Member) Start(r Receiver) {
-	m.receiver.Store(&r)
-	m.transport.Start(r)
-}
+// Start delivers what arrives from other members to r, an rsm.Node, from now on.
+func (m *Member) Start(r transport.Receiver) { m.transport.Start(r) }
 
 // Failed is closed when this member cannot go on: its disk has failed, or the others do
 // not admit it. Err tells why.

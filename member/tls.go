@@ -52,8 +52,7 @@ func (m *Member) secure(cfg *transport.Config) {
 	if m.tls == nil {
 		return
 	}
-	cfg.ServerTLS = m.tls.Server(m.cfg.proves(), nil)
-	cfg.ClientTLS = m.tls.Dialer()
+	cfg.TLS = m.tls.Peer(m.cfg.proves())
 	cfg.Authorize = m.authorize
 }
 
@@ -120,5 +119,5 @@ func (m *Member) Certificates() (Certificates, bool) {
 		return Certificates{}, false
 	}
 	expiry := m.tls.Expiry()
-	return Certificates{expiry.Certificate, expiry.Authorities, m.tls.Stale(), m.transport.Refused()}, true
+	return Certificates{expiry.Certificate, expiry.Authorities, m.tls.Stale(), m.transport.Stats().Unauthenticated}, true
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"time"
@@ -14,68 +13,69 @@ import (
 	"balsa.example/raft"
 )
 
-// Receiver is what a Transport delivers to: an rsm.Receiver.
-type Receiver interface {
-	// Receive takes a message that arrived. It must not block.
-	Receive(m raft.Message)
-	// ReceiveSnapshot stores a snapshot and returns when it is durable.
-	ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error
-}
-
-// Config says who a node is, whom it talks to, and how. The functions in it are
-// called from goroutines of the Transport, without locks; they must not call Close
-// and should return soon.
+// Config says which node this is, where its peers are, and how they talk. ID, Peers and one
+// of Listen and Listener are required.
+//
+// The functions in it are called from goroutines of the Transport, without locks. They must
+// not call Close, and should return soon.
 type Config struct {
-	// ID is this node, and Name what it is called in what people read, at most 256 bytes.
-	ID   raft.NodeID
-	Name string
-	// Group must be the same at both ends of a connection. Members are the names of the
-	// nodes that belong to it, for people to compare when it is not.
-	Group   uint64
-	Members []string
-	// Attributes are told to every peer (PeerStatus.Attributes), as they are. At
-	// most 32 KiB.
-	Attributes []byte
-
-	// Card, if not nil, returns what this node shows in each handshake, for the other side's
-	// Admit. At most 28 KiB.
-	Card func() []byte
-	// Admit, if not nil, decides by the card of every node of this group that shows up, be
-	// it that it dialed or was dialed. The text of its error is told to that node, and of a
-	// *Refusal the code too. With Later the other side decides all the same.
-	Admit func(from raft.NodeID, card []byte) error
-
-	// Listen is the TCP address to listen on. Listener is used instead if not nil;
-	// the Transport closes it.
+	// ID is this node.
+	ID raft.NodeID
+	// Peers maps the other nodes to their addresses (host:port). An entry for ID is
+	// ignored. AddPeer and RemovePeer change it later.
+	Peers map[raft.NodeID]string
+	// Listen is the TCP address to listen on. If Listener is not nil it is used instead,
+	// and Close closes it.
 	Listen   string
 	Listener net.Listener
-	// Peers maps the other nodes to their addresses. An entry for ID is ignored.
-	Peers map[raft.NodeID]string
 
-	// ServerTLS, if not nil, makes connections from peers TLS, and ClientTLS those
-	// to peers. For mutual TLS the one sets ClientAuth and ClientCAs, the other
-	// RootCAs and Certificates. A missing ClientTLS.ServerName is taken from the
-	// peer's address.
-	ServerTLS, ClientTLS *tls.Config
-	// Authorize, if not nil, decides whether the other end of a TLS connection is node
-	// id, by the certificates that it has shown. Before that nothing is told about this
-	// node: not to who dials, and not to who was dialed.
+	// Group keeps clusters apart: both ends of a connection must have the same one.
+	Group uint64
+	// TLS, if not nil, protects all connections, in both directions. For mutual TLS it
+	// has Certificates, RootCAs, ClientCAs, and ClientAuth as RequireAndVerifyClientCert;
+	// without ClientAuth whoever reaches the port can speak for a node. A missing
+	// ServerName is taken from the peer's address. A GetConfigForClient overrides it for
+	// connections that are accepted, as always in package tls.
+	TLS *tls.Config
+	// Authorize, if not nil, decides whether the other end of a TLS connection is node id,
+	// by the certificates that it has shown. Before that it is told nothing about this
+	// node, whichever of the two has dialed. If Authorize is nil, every certificate that
+	// TLS accepts is good for every node.
 	Authorize func(id raft.NodeID, state tls.ConnectionState) error
-	// Dial, if not nil, replaces dialing.Dial.
+	// Handshake is what nodes tell each other and decide when they connect. The zero value
+	// admits every peer.
+	Handshake Handshake
+
+	// Dial, if not nil, makes the connections in place of TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
-
-	// OnRefused is called when a peer refuses this node for a new reason.
-	OnRefused func(r *Refusal)
-	// OnPeerUp is called when a peer has admitted this node on a new connection.
-	OnPeerUp func(id raft.NodeID)
-	// OnPeerDown is called when the connections of a peer that was up are closed or
-	// reset by the other side: mostly its process has ended. It is called once for
-	// both connections of a pair, until one of them is up again.
-	OnPeerDown func(id raft.NodeID)
-
 	// Logger defaults to slog.Default.
 	Logger *slog.Logger
 	Limits Limits
+
+	// onPeerUp, for tests, is called when a peer has admitted this node on a new connection.
+	onPeerUp func(id raft.NodeID)
+}
+
+// Handshake is what a node tells its peers when they connect, beyond its ID and Group, and
+// what it makes of what they tell. All of it is optional.
+type Handshake struct {
+	// Name is what this node is called in what people read, at most 256 bytes.
+	Name string
+	// Members are the names of the nodes of the Group. They are part of the reason when a
+	// node of another Group is refused, so that people can compare.
+	Members []string
+	// Attributes are told to every peer as they are (PeerStatus.Attributes). At most 32 KiB.
+	Attributes []byte
+
+	// Card returns what this node shows for the other side's Admit. At most 28 KiB.
+	Card func() []byte
+	// Admit decides by its Card about every node of this Group that connects, whichever of
+	// the two has dialed. The text of an error is told to that node; so is the Code, if
+	// the error is a *Refusal. With CodeNotYet the other side decides about this node all
+	// the same.
+	Admit func(from raft.NodeID, card []byte) error
+	// OnRefused is called when a peer refuses this node for a new reason.
+	OnRefused func(r *Refusal)
 }
 
 // Limits bounds what a Transport holds and how long it waits. A zero field stands
@@ -87,50 +87,52 @@ type Limits struct {
 	// message of any size up to MaxFrame fits into an empty queue. 32 MiB and 4096.
 	QueueBytes    int
 	QueueMessages int
-	// Silence bounds how long nothing may arrive on a connection, and how long an attempt
-	// to connect may take, before it is given up. Both sides of a connection keep to the
-	// shorter of theirs. 1 s; at least 500 ms.
+	// KeepaliveTimeout is how long nothing may arrive on a connection, and how long an
+	// attempt to connect may take, before it is given up. Both sides of a connection keep
+	// to the shorter of theirs. 1 s; at least 500 ms.
 	//
-	// Two nodes that can reach each other are connected within Silence + RedialMax + what a
-	// connection takes to be made, whatever the network did before.
-	Silence time.Duration
-	// Handshake bounds how long a node that has dialed may take to say who it is. 5 s.
-	Handshake time.Duration
+	// Two nodes that can reach each other are connected within KeepaliveTimeout + RedialMax +
+	// what a connection takes to be made, whatever the network did before.
+	KeepaliveTimeout time.Duration
+	// HandshakeTimeout is how long a node that has dialed may take to say which one it is. 5 s.
+	HandshakeTimeout time.Duration
 	// RedialMin and RedialMax are the first and the longest time between two attempts to
 	// connect, each shortened by up to a half at random. 20 ms and 250 ms.
 	RedialMin time.Duration
 	RedialMax time.Duration
-	// Strangers bounds how many accepted connections may be in the handshake at once. The
-	// source address that has most loses its oldest one to a newcomer. 64.
-	Strangers int
+	// MaxHandshakes bounds the accepted connections that may be in the handshake at once. At
+	// the bound a new one takes the place of the oldest one from the source address that
+	// has most. 64.
+	MaxHandshakes int
 }
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
-		MaxFrame:      cmp.Or(l.MaxFrame, 64<<20),
-		QueueBytes:    cmp.Or(l.QueueBytes, 32<<20),
-		QueueMessages: cmp.Or(l.QueueMessages, 4096),
-		Silence:       cmp.Or(l.Silence, time.Second),
-		Handshake:     cmp.Or(l.Handshake, 5*time.Second),
-		RedialMin:     cmp.Or(l.RedialMin, 20*time.Millisecond),
-		RedialMax:     cmp.Or(l.RedialMax, 250*time.Millisecond),
-		Strangers:     cmp.Or(l.Strangers, 64),
+		MaxFrame:         cmp.Or(l.MaxFrame, 64<<20),
+		QueueBytes:       cmp.Or(l.QueueBytes, 32<<20),
+		QueueMessages:    cmp.Or(l.QueueMessages, 4096),
+		KeepaliveTimeout: cmp.Or(l.KeepaliveTimeout, time.Second),
+		HandshakeTimeout: cmp.Or(l.HandshakeTimeout, 5*time.Second),
+		RedialMin:        cmp.Or(l.RedialMin, 20*time.Millisecond),
+		RedialMax:        cmp.Or(l.RedialMax, 250*time.Millisecond),
+		MaxHandshakes:    cmp.Or(l.MaxHandshakes, 64),
 	}
 }
 
 // prepare checks c and fills in defaults.
 func (c Config) prepare() (Config, error) {
+	h := &c.Handshake
 	switch {
 	case c.ID == raft.None:
 		return c, fmt.Errorf("transport: ID is missing")
-	case len(c.Name) > nameMax:
-		return c, fmt.Errorf("transport: Name has %d bytes, at most %d are allowed", len(c.Name), nameMax)
-	case len(c.Attributes) > attributesMax:
-		return c, fmt.Errorf("transport: Attributes are %d bytes, at most %d are allowed", len(c.Attributes), attributesMax)
+	case len(h.Name) > nameMax:
+		return c, fmt.Errorf("transport: Handshake.Name has %d bytes, at most %d are allowed", len(h.Name), nameMax)
+	case len(h.Attributes) > attributesMax:
+		return c, fmt.Errorf("transport: Handshake.Attributes are %d bytes, at most %d are allowed", len(h.Attributes), attributesMax)
 	case c.Listen == "" && c.Listener == nil:
 		return c, fmt.Errorf("transport: Listen and Listener are missing")
-	case c.Limits.Silence != 0 && c.Limits.Silence < silenceMin:
-		return c, fmt.Errorf("transport: Limits.Silence is %v, at least %v is needed", c.Limits.Silence, silenceMin)
+	case c.Limits.KeepaliveTimeout != 0 && c.Limits.KeepaliveTimeout < keepaliveTimeoutMin:
+		return c, fmt.Errorf("transport: Limits.KeepaliveTimeout is %v, at least %v is needed", c.Limits.KeepaliveTimeout, keepaliveTimeoutMin)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

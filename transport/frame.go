@@ -3,7 +3,6 @@ package transport
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -19,14 +18,14 @@ import (
 //	crc     uint32, little endian: CRC-32C of length, kind and payload
 //	payload
 //
-// The kind of a raft message is its raft.MessageKind; the others follow. A layout
-// that changes gets a new kind, or the wire a new major version.
+// The kind of a raft message is its raft.MessageKind; those below are of this package. A
+// layout that changes gets a new kind, or the protocol a new major version (handshake.go).
 const (
 	frameHello   = 0x80
 	frameWelcome = 0x81
 	frameConfirm = 0x82
 
-	frameAlive = 0x83 // from either side, between other frames: see line
+	frameKeepalive = 0x83 // from either side, between other frames: see connection
 
 	frameSnapshotChunk  = 0x90 // a piece of the data
 	frameSnapshotEnd    = 0x91 // length and checksum of all data
@@ -34,10 +33,6 @@ const (
 
 	frameHeaderSize = 4 + 1 + 4
 )
-
-// ErrCorrupt says that what came over a connection is not what was sent, or was
-// not sent by a balsa node.
-var ErrCorrupt = errors.New("transport: corrupt frame")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"cmp"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,15 +17,17 @@ import (
 // The handshake:
 //
 //	dialer                              acceptor
-//	preamble, hello (who, whom, what) ─►
-//	                                   ◄─ preamble, welcome (who, and a verdict)
-//	confirm (a verdict) ──────────────►
+//	preamble, hello (from, to, purpose) ►
+//	                                   ◄─ preamble, welcome (from, verdict)
+//	confirm (verdict) ──────────────────►
 //
-// Each side decides about the other (see judge). A verdict is a Code and, if that is not
-// accepted, a reason; whoever gets another one than accepted or Later hangs up.
-// The preamble is the magic and the major and minor wire version. A node refuses
-// every major version but its own; a minor version only adds frames that are sent
-// to those who know them. The dialer does not wait after its confirm.
+// Each side decides about the other (see checkIdentity). A verdict is a Code and, if that is
+// not accepted, a reason. A side that gets another verdict than accepted or CodeNotYet hangs
+// up. The dialer does not wait after its confirm.
+//
+// The preamble is the magic and the major and minor version of the protocol. A node refuses
+// every major version but its own. A minor version only adds frames that are sent to nodes
+// that know them.
 const (
 	magic        = "balsa-p\n"
 	majorVersion = 3
@@ -35,58 +36,14 @@ const (
 
 	// helloMax bounds the payload of a handshake's frames, in bytes.
 	helloMax = 64 << 10
-	// attributesMax bounds Config.Attributes, in bytes, cardMax what Config.Card returns, and
-	// nameMax Config.Name.
+	// attributesMax bounds Handshake.Attributes, in bytes, cardMax what Handshake.Card
+	// returns, and nameMax Handshake.Name.
 	attributesMax = 32 << 10
 	cardMax       = 28 << 10
 	nameMax       = 256
 	// reasonMax bounds the text of a refusal, in bytes.
 	reasonMax = 1 << 10
 )
-
-// ErrRefused says that the other node refused the connection or the snapshot; its
-// reason follows. Every *Refusal is an ErrRefused.
-var ErrRefused = errors.New("transport: refused")
-
-// errMismatch is the refusal of a connection by the rules of the handshake.
-var errMismatch = errors.New("transport: handshake")
-
-// Code is a verdict in numbers, for programs to act on.
-type Code uint64
-
-const (
-	accepted Code = iota
-	// Mismatch: the rules of the handshake are against it, or Config.Admit without a code.
-	Mismatch
-	// Later: nothing is against it, but the time has not come.
-	Later
-	// NotMember: whoever dialed is not among the peers of whom it dialed.
-	NotMember
-	// OtherGroup: the two were told different groups.
-	OtherGroup
-	// Twice: another process speaks for the same node, and lives.
-	Twice
-
-	// OwnCode is the first of those that Config.Admit may use as it likes.
-	OwnCode Code = 64
-)
-
-// Refusal is why a node does not talk to another.
-type Refusal struct {
-	By     raft.NodeID // who refuses; Admit leaves it out
-	Code   Code
-	Reason string
-}
-
-func (r *Refusal) Error() string {
-	if r.By == raft.None {
-		return "transport: " + r.Reason
-	}
-	return fmt.Sprintf("transport: refused by %s: %s", r.By, r.Reason)
-}
-
-// Is makes every Refusal an ErrRefused.
-func (r *Refusal) Is(target error) bool { return target == ErrRefused }
 
 // purpose is what a connection is for.
 type purpose uint64
@@ -96,12 +53,12 @@ const (
 	forSnapshot purpose = 2
 )
 
-// identity is how a node introduces itself.
+// identity is what a node tells of itself.
 type identity struct {
 	group      uint64
 	id         raft.NodeID
 	name       []byte
-	boot       [16]byte // drawn by each process
+	process    processID
 	card       []byte
 	attributes []byte
 }
@@ -110,7 +67,7 @@ func (c *coder) identity(v *identity) {
 	number(c, &v.group)
 	number(c, &v.id)
 	c.bytes(&v.name)
-	c.fixed(v.boot[:])
+	c.fixed(v.process[:])
 	c.bytes(&v.card)
 	c.bytes(&v.attributes)
 }
@@ -123,11 +80,11 @@ func (v identity) String() string {
 	return string(v.name[:min(len(v.name), nameMax)])
 }
 
-// introduction is how this node introduces itself now.
-func (t *Transport) introduction() identity {
+// currentIdentity is the identity of this node, with the Card of this moment.
+func (t *Transport) currentIdentity() identity {
 	self := t.self
-	if t.cfg.Card != nil {
-		self.card = t.cfg.Card()
+	if t.cfg.Handshake.Card != nil {
+		self.card = t.cfg.Handshake.Card()
 	}
 	return self
 }
@@ -162,12 +119,12 @@ func verdictOf(err error) verdict {
 		return verdict{}
 	}
 	if r := new(Refusal); errors.As(err, &r) && r.By == raft.None {
-		return verdict{code: max(r.Code, Mismatch), reason: reasonFor(errors.New(r.Reason))}
+		return verdict{code: max(r.Code, CodeMismatch), reason: reasonFor(errors.New(r.Reason))}
 	}
-	return verdict{code: Mismatch, reason: reasonFor(err)}
+	return verdict{code: CodeMismatch, reason: reasonFor(err)}
 }
 
-// err is the inverse of verdictOf, at the other side: by is who decided.
+// err is the inverse of verdictOf, on the other side: by is the node that decided.
 func (v verdict) err(by raft.NodeID) error {
 	if v.code == accepted {
 		return nil
@@ -175,14 +132,7 @@ func (v verdict) err(by raft.NodeID) error {
 	return &Refusal{By: by, Code: v.code, Reason: string(v.reason)}
 }
 
-// isLater tells whether err is a Refusal that only says Later.
-func isLater(err error) bool {
-	r := new(Refusal)
-	return errors.As(err, &r) && r.Code == Later
-}
-
-// welcome is the acceptor's answer. Of a node that refuses it tells the id and the name
-// alone.
+// welcome is the acceptor's answer. A node that refuses tells only its id and its name.
 type welcome struct {
 	from    identity
 	verdict verdict
@@ -198,7 +148,7 @@ func appendPreamble(dst []byte) []byte {
 	return append(append(dst, magic...), majorVersion, minorVersion)
 }
 
-// readPreamble checks the other side's preamble.
+// readPreamble checks the preamble of the other side.
 func readPreamble(f *frameReader) error {
 	if b, _ := f.r.Peek(2); certs.IsTLS(b) {
 		return fmt.Errorf("%w: the other side speaks TLS: it has certificates or a cluster secret, and this side has not", errMismatch)
@@ -211,7 +161,7 @@ func readPreamble(f *frameReader) error {
 		return fmt.Errorf("%w: not a balsa peer", errMismatch)
 	}
 	if major, minor := b[len(magic)], b[len(magic)+1]; major != majorVersion {
-		return fmt.Errorf("%w: peer speaks wire version %d.%d, this node %d.%d", errMismatch, major, minor, majorVersion, minorVersion)
+		return fmt.Errorf("%w: the peer speaks version %d.%d of the protocol, this node %d.%d", errMismatch, major, minor, majorVersion, minorVersion)
 	}
 	f.r.Discard(preambleSize)
 	return nil
@@ -252,10 +202,10 @@ func reasonFor(err error) []byte {
 	return []byte(text[:min(len(text), reasonMax)])
 }
 
-// introduce does the dialer's part of the handshake with node id. The caller has
+// dialHandshake does the dialer's part of the handshake with node id. The caller has
 // set a deadline.
-func (t *Transport) introduce(conn net.Conn, f *frameReader, id raft.NodeID, what purpose) (identity, error) {
-	h := hello{purpose: what, to: id, from: t.introduction()}
+func (t *Transport) dialHandshake(conn net.Conn, f *frameReader, id raft.NodeID, what purpose) (identity, error) {
+	h := hello{purpose: what, to: id, from: t.currentIdentity()}
 	b := appendLayout(appendPreamble(nil), frameHello, func(c *coder) { c.hello(&h) })
 	if _, err := conn.Write(b); err != nil {
 		return identity{}, fmt.Errorf("write hello: %w", err)
@@ -268,10 +218,10 @@ func (t *Transport) introduce(conn net.Conn, f *frameReader, id raft.NodeID, wha
 		return identity{}, fmt.Errorf("read welcome: %w", err)
 	}
 	theirs := w.verdict.err(id)
-	if theirs != nil && !isLater(theirs) {
+	if theirs != nil && !isNotYet(theirs) {
 		return w.from, theirs
 	}
-	ours := t.judge(conn, w.from, id)
+	ours := t.checkIdentity(conn, w.from, id)
 	if theirs != nil {
 		return w.from, cmp.Or(ours, theirs)
 	}
@@ -282,50 +232,44 @@ func (t *Transport) introduce(conn net.Conn, f *frameReader, id raft.NodeID, wha
 	return w.from, ours
 }
 
-// judge decides whether who, which should be node id, is one to talk to.
-func (t *Transport) judge(conn net.Conn, who identity, id raft.NodeID) error {
+// checkIdentity decides whether this node talks to remote, which should be node id.
+func (t *Transport) checkIdentity(conn net.Conn, remote identity, id raft.NodeID) error {
 	switch {
-	case who.group != t.self.group:
-		return t.refuseGroup(who)
-	case who.id != id:
-		return fmt.Errorf("%w: this is %s, not %s", errMismatch, who, id)
+	case remote.group != t.self.group:
+		return t.refuseGroup(remote)
+	case remote.id != id:
+		return fmt.Errorf("%w: this is %s, not %s", errMismatch, remote, id)
 	}
-	if t.cfg.Admit != nil {
-		if err := t.cfg.Admit(who.id, who.card); err != nil {
+	if t.cfg.Handshake.Admit != nil {
+		if err := t.cfg.Handshake.Admit(remote.id, remote.card); err != nil {
 			return err
 		}
 	}
 	if p := t.peer(id); p != nil {
-		return p.judgeProcess(conn, who)
+		return p.checkProcess(conn, remote)
 	}
 	return nil
 }
 
-// newBoot draws a process's number.
-func newBoot() (boot [16]byte) {
-	rand.Read(boot[:])
-	return boot
-}
-
-// receive does the acceptor's part of the handshake and returns the peer that
-// dialed and what for. An error names the other side as far as it is known, and
-// has been told to it if it was ours.
-func (t *Transport) receive(conn net.Conn, f *frameReader) (*peer, hello, error) {
+// acceptHandshake does the acceptor's part of the handshake and returns the peer that dialed
+// and its hello, as far as they are known. If this node refuses the other, the other has been
+// told the error.
+func (t *Transport) acceptHandshake(conn net.Conn, f *frameReader) (*peer, hello, error) {
 	var h hello
-	if err := t.greet(conn); err != nil {
+	if err := t.acceptTLS(conn); err != nil {
 		return nil, h, err
 	}
 	if err := readPreamble(f); err != nil {
 		if errors.Is(err, errMismatch) {
-			t.answer(conn, err)
+			t.writeWelcome(conn, err)
 		}
 		return nil, h, err
 	}
 	if err := readFrame(f, frameHello, func(c *coder) { c.hello(&h) }); err != nil {
 		return nil, h, fmt.Errorf("read hello: %w", err)
 	}
-	p, ours := t.judgeHello(conn, h)
-	if err := t.answer(conn, ours); err != nil || ours != nil {
+	p, ours := t.checkHello(conn, h)
+	if err := t.writeWelcome(conn, ours); err != nil || ours != nil {
 		return p, h, errors.Join(ours, err)
 	}
 	var theirs verdict
@@ -335,46 +279,47 @@ func (t *Transport) receive(conn net.Conn, f *frameReader) (*peer, hello, error)
 	return p, h, theirs.err(h.from.id)
 }
 
-func (t *Transport) judgeHello(conn net.Conn, h hello) (*peer, error) {
+func (t *Transport) checkHello(conn net.Conn, h hello) (*peer, error) {
 	p := t.peer(h.from.id)
-	switch { // what is told so far is no secret: who is a member
+	switch { // what these reasons tell is no secret: the names of the members
 	case h.from.group != t.self.group:
 		return p, t.refuseGroup(h.from)
 	case h.to != t.self.id:
 		return p, fmt.Errorf("%w: this is %s, not %s", errMismatch, t.self, h.to)
 	case p == nil:
-		return p, t.refuseStranger(h.from)
+		return p, t.refuseNonMember(h.from)
 	case h.purpose != forMessages && h.purpose != forSnapshot:
 		return p, fmt.Errorf("%w: unknown purpose %d", errMismatch, h.purpose)
 	}
 	if err := t.authorize(conn, h.from.id); err != nil {
 		return p, err
 	}
-	return p, t.judge(conn, h.from, h.from.id)
+	return p, t.checkIdentity(conn, h.from, h.from.id)
 }
 
 // refuseGroup refuses a node that was told another group.
-func (t *Transport) refuseGroup(who identity) error {
-	if len(t.cfg.Members) > 0 && !slices.Contains(t.cfg.Members, who.String()) {
-		return t.refuseStranger(who)
+func (t *Transport) refuseGroup(remote identity) error {
+	if len(t.cfg.Handshake.Members) > 0 && !slices.Contains(t.cfg.Handshake.Members, remote.String()) {
+		return t.refuseNonMember(remote)
 	}
-	return &Refusal{Code: OtherGroup, Reason: fmt.Sprintf("%s was told other members or another token than %s: %s",
-		who, t.self, strings.Join(t.cfg.Members, ", "))}
+	return &Refusal{Code: CodeOtherGroup, Reason: fmt.Sprintf("%s was told other members or another token than %s: %s",
+		remote, t.self, strings.Join(t.cfg.Handshake.Members, ", "))}
 }
 
-// refuseStranger refuses a node that is no member.
-func (t *Transport) refuseStranger(who identity) error {
-	return &Refusal{Code: NotMember, Reason: fmt.Sprintf("%s is no member of the cluster of %s: %s",
-		who, t.self, strings.Join(t.cfg.Members, ", "))}
+// refuseNonMember refuses a node that is no member.
+func (t *Transport) refuseNonMember(remote identity) error {
+	return &Refusal{Code: CodeNotMember, Reason: fmt.Sprintf("%s is no member of the cluster of %s: %s",
+		remote, t.self, strings.Join(t.cfg.Handshake.Members, ", "))}
 }
 
-// answer sends the welcome. A refusal tells nothing of this node but its id and name:
-// whoever asks may be anybody. After it answer waits for the other side to close: closing
-// first could reset the connection before the reason is read.
-func (t *Transport) answer(conn net.Conn, ours error) error {
+// writeWelcome tells the other side the verdict, nil for accepted. A refusal tells nothing of
+// this node but its id and name, since the other side may be anybody. After it writeWelcome
+// waits for the other side to close: closing first could reset the connection before the
+// other side has read the reason.
+func (t *Transport) writeWelcome(conn net.Conn, ours error) error {
 	w := welcome{from: identity{id: t.self.id, name: t.self.name}, verdict: verdictOf(ours)}
-	if ours == nil || isLater(ours) {
-		w.from = t.introduction()
+	if ours == nil || isNotYet(ours) {
+		w.from = t.currentIdentity()
 	}
 	b := appendLayout(appendPreamble(nil), frameWelcome, func(c *coder) { c.welcome(&w) })
 	if _, err := conn.Write(b); err != nil {

@@ -47,18 +47,18 @@ func TestRefusals(t *testing.T) {
 			event:    "refused by n2: transport: handshake: this is n3, not n2",
 		},
 		"not admitted by acceptor": {
-			acceptor: func(c *Config) { quiet(c); c.Admit = evil },
+			acceptor: func(c *Config) { quiet(c); c.Handshake.Admit = evil },
 			event:    "refused by n2: disk was replaced",
 		},
 		"not admitted by dialer": {
-			dialer:    func(c *Config) { c.Admit = evil },
+			dialer:    func(c *Config) { c.Handshake.Admit = evil },
 			acceptor:  quiet,
 			lastError: "disk was replaced",
 			accepts:   "refused by n1: disk was replaced",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
+			withPipeNet(t, func(t *testing.T, w *pipeNet) {
 				change := func(f func(*Config)) func(*Config) {
 					return func(c *Config) {
 						delete(c.Peers, 3)
@@ -90,10 +90,10 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Two nodes may say Later to each other, in silence, and still see each other's cards.
+// Two nodes may say CodeNotYet to each other, in silence, and still see each other's cards.
 // Once there is news and they dial, they are connected at once.
 func TestLater(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		var ready atomic.Bool
 		var seen [3]atomic.Int64
 		both := make(chan struct{}) // listen, so that no dial is refused
@@ -103,10 +103,10 @@ func TestLater(t *testing.T) {
 				<-both
 				return w.dial(ctx, address)
 			}
-			c.Admit = func(from raft.NodeID, card []byte) error {
+			c.Handshake.Admit = func(from raft.NodeID, card []byte) error {
 				seen[card[0]].Add(1)
 				if !ready.Load() {
-					return &Refusal{Code: Later, Reason: "not yet"}
+					return &Refusal{Code: CodeNotYet, Reason: "not yet"}
 				}
 				return nil
 			}
@@ -139,28 +139,28 @@ func TestLater(t *testing.T) {
 
 // Admit may give its refusal a code, and OnRefused at the other side gets it.
 func TestRefusalsHaveCodes(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		codes := make(chan Code, 1)
 		w.up(2, func(c *Config) {
 			c.Peers = map[raft.NodeID]string{1: "nowhere"}
-			c.Admit = func(raft.NodeID, []byte) error { return &Refusal{Code: OwnCode + 7, Reason: "no"} }
+			c.Handshake.Admit = func(raft.NodeID, []byte) error { return &Refusal{Code: CodeApplication + 7, Reason: "no"} }
 		})
 		w.up(1, func(c *Config) {
 			delete(c.Peers, 3)
-			c.OnRefused = func(r *Refusal) {
+			c.Handshake.OnRefused = func(r *Refusal) {
 				if r.By == 2 && r.Reason == "no" {
 					codes <- r.Code
 				}
 			}
 		})
-		if code := <-codes; code != OwnCode+7 {
+		if code := <-codes; code != CodeApplication+7 {
 			t.Errorf("code %d", code)
 		}
 	})
 }
 
 func TestOtherMajorVersionIsRefused(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a := w.up(1)
 		conn, err := w.dial(t.Context(), "n1")
 		if err != nil {
@@ -179,7 +179,7 @@ func TestOtherMajorVersionIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn.Close()
-		want := fmt.Sprintf("peer speaks wire version %d.%d, this node %d.%d", majorVersion+1, minorVersion, majorVersion, minorVersion)
+		want := fmt.Sprintf("the peer speaks version %d.%d of the protocol, this node %d.%d", majorVersion+1, minorVersion, majorVersion, minorVersion)
 		if !strings.Contains(string(got.verdict.reason), want) || !strings.Contains(a.logged(), want) {
 			t.Errorf("told %q, logged %s", got.verdict.reason, a.logged())
 		}
@@ -208,7 +208,7 @@ func TestStrangersAreSentAway(t *testing.T) {
 		"long hello":       {string(appendFrame(appendPreamble(nil), frameHello, make([]byte, helloMax+1)))[:frameHeaderSize+preambleSize], "at most 65536"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
+			withPipeNet(t, func(t *testing.T, w *pipeNet) {
 				a := w.up(1, func(c *Config) { c.Peers = nil })
 				conn, err := w.dial(t.Context(), "n1")
 				if err != nil {
@@ -230,8 +230,8 @@ func TestStrangersAreSentAway(t *testing.T) {
 }
 
 func TestStrangersAreLimitedInNumber(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		a := w.up(1, func(c *Config) { c.Limits.Strangers = 2 })
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
+		a := w.up(1, func(c *Config) { c.Limits.MaxHandshakes = 2 })
 		for range 3 {
 			conn, err := w.dial(t.Context(), "n1")
 			if err != nil {
@@ -242,7 +242,7 @@ func TestStrangersAreLimitedInNumber(t *testing.T) {
 		if !strings.Contains(a.logged(), "there are too many") {
 			t.Errorf("logged: %s", a.logged())
 		}
-		if s := a.Handshakes(); s.Taken != 2 || s.Evicted != 1 {
+		if s := a.Stats(); s.Handshakes != 2 || s.Evicted != 1 {
 			t.Errorf("%+v", s)
 		}
 		time.Sleep(time.Minute) // they time out and make room
@@ -257,7 +257,7 @@ func TestStrangersAreLimitedInNumber(t *testing.T) {
 // TestSilentStrangersKeepNoMemberOut: they hold as many connections as there may be, and
 // connect again whenever they are cut off.
 func TestSilentStrangersKeepNoMemberOut(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a := w.up(1)
 		ctx, cancel := context.WithCancel(t.Context())
 		var silent sync.WaitGroup
@@ -290,7 +290,7 @@ func TestSilentStrangersKeepNoMemberOut(t *testing.T) {
 }
 
 func TestUnknownPurposeIsRefused(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		w.up(1)
 		conn, err := w.dial(t.Context(), "n1")
 		if err != nil {
@@ -298,7 +298,7 @@ func TestUnknownPurposeIsRefused(t *testing.T) {
 		}
 		defer conn.Close()
 		stranger := &Transport{self: identity{group: group, id: 2}}
-		_, err = stranger.introduce(conn, newFrameReader(conn, helloMax), 1, 3)
+		_, err = stranger.dialHandshake(conn, newFrameReader(conn, helloMax), 1, 3)
 		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "unknown purpose 3") {
 			t.Errorf("got %v", err)
 		}
@@ -319,7 +319,7 @@ func (l exhausted) Accept() (net.Conn, error) {
 }
 
 func TestAcceptGoesOnWhenDescriptorsRunOut(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a := w.up(1, func(c *Config) { c.Listener = exhausted{c.Listener, time.Now().Add(time.Minute)} })
 		w.up(2)
 		time.Sleep(2 * time.Minute)
@@ -344,15 +344,15 @@ func TestARefusalTellsNothing(t *testing.T) {
 		"another directory": {group: group, id: 2, card: []byte{77}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
-				w.up(1, func(c *Config) { c.Admit = admit })
+			withPipeNet(t, func(t *testing.T, w *pipeNet) {
+				w.up(1, func(c *Config) { c.Handshake.Admit = admit })
 				conn, err := w.dial(t.Context(), "n1")
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer conn.Close()
 				stranger := &Transport{self: from}
-				told, err := stranger.introduce(conn, newFrameReader(conn, helloMax), 1, forMessages)
+				told, err := stranger.dialHandshake(conn, newFrameReader(conn, helloMax), 1, forMessages)
 				if !errors.Is(err, ErrRefused) {
 					t.Errorf("got %v", err)
 				}
@@ -370,12 +370,12 @@ func TestNothingIsToldBeforeProof(t *testing.T) {
 	ca := newAuthority(t)
 	secretive := func(c *Config) {
 		ca.mutual(c)
-		c.Card = func() []byte { t.Error("the card was shown"); return nil }
-		c.Admit = func(raft.NodeID, []byte) error { t.Error("judged"); return nil }
+		c.Handshake.Card = func() []byte { t.Error("the card was shown"); return nil }
+		c.Handshake.Admit = func(raft.NodeID, []byte) error { t.Error("judged"); return nil }
 		c.Authorize = func(raft.NodeID, tls.ConnectionState) error { return errors.New("names somebody else") }
 	}
 	a, b := upTCP(t, 1, secretive), upTCP(t, 2, secretive)
-	c := upTCP(t, 3, ca.mutual, func(c *Config) { c.Card = func() []byte { return []byte("card") } }) // believes everybody
+	c := upTCP(t, 3, ca.mutual, func(c *Config) { c.Handshake.Card = func() []byte { return []byte("card") } }) // believes everybody
 	a.AddPeer(2, b.Addr().String())
 	a.AddPeer(3, "127.0.0.1:1")
 	c.AddPeer(1, a.Addr().String())
@@ -397,7 +397,7 @@ func TestNothingIsToldBeforeProof(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	}
-	if a.Refused() < 2 {
-		t.Errorf("%d connections were refused", a.Refused())
+	if a.Stats().Unauthenticated < 2 {
+		t.Errorf("%d connections were refused", a.Stats().Unauthenticated)
 	}
 }

@@ -14,26 +14,26 @@ import (
 // wait.
 const flushBytes = 256 << 10
 
-// write sends what is queued over l until that ends, and returns why.
-func (p *peer) write(l *line) error {
-	defer l.close()
+// write sends the queued messages over c until c ends, and returns why.
+func (p *peer) write(c *connection) error {
+	defer c.close()
 	ended := make(chan error, 1)
-	// The peer only says that it lives, so that the end of reading is the first sign that
-	// it is gone.
+	// The peer sends only keepalive frames on this connection, so the end of reading is the
+	// first sign that the peer is gone.
 	p.t.work.Go(func() {
-		kind, _, err := l.read()
+		kind, _, err := c.read()
 		if err == nil {
 			err = fmt.Errorf("%w: frame of kind %d out of turn", ErrCorrupt, kind)
 		}
-		l.hangUp()
+		c.hangUp()
 		ended <- err
 	})
-	w := writer{peer: p, line: l}
+	w := writer{peer: p, conn: c}
 	for {
 		select {
 		case <-p.queue.ready.C():
 			if err := w.drain(); err != nil {
-				l.hangUp()
+				c.hangUp()
 				return cause(err, <-ended)
 			}
 		case err := <-ended:
@@ -44,8 +44,8 @@ func (p *peer) write(l *line) error {
 
 var errClosedHere = errors.New("closed by this node")
 
-// cause picks of several errors of one connection the one that came from outside:
-// whoever of two goroutines fails second only sees the connection closed.
+// cause picks of the errors that the goroutines of one connection met the one that came from
+// outside. A goroutine that fails second only sees that the connection was closed.
 func cause(errs ...error) error {
 	for _, err := range errs {
 		if !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
@@ -58,7 +58,7 @@ func cause(errs ...error) error {
 // writer turns messages into frames and many frames into one write.
 type writer struct {
 	peer  *peer
-	line  *line
+	conn  *connection
 	batch []raft.Message
 	buf   []byte
 	// count and size are of the messages in buf, as the queue counts.
@@ -104,7 +104,7 @@ func (w *writer) flush() error {
 	if w.count == 0 {
 		return nil
 	}
-	if err := w.line.write(w.buf); err != nil {
+	if err := w.conn.write(w.buf); err != nil {
 		return fmt.Errorf("write messages: %w", err)
 	}
 	w.peer.bytesOut.Add(uint64(len(w.buf)))
@@ -117,34 +117,34 @@ func (w *writer) flush() error {
 	return nil
 }
 
-// receiveMessages delivers what the peer sends over l until that ends.
-func (p *peer) receiveMessages(l *line, remote identity) {
+// receiveMessages delivers what the peer sends over c until c ends.
+func (p *peer) receiveMessages(c *connection, remote identity) {
 	p.mu.Lock()
-	if len(p.rivals(l.boot)) > 0 { // another process of the peer has connected meanwhile
+	if len(p.otherProcesses(c.process)) > 0 { // another process of the peer has connected meanwhile
 		p.mu.Unlock()
-		l.hangUp()
+		c.hangUp()
 		return
 	}
 	old := p.in
-	p.in, p.remote, p.alive = l, remote, true
+	p.in, p.remote, p.up = c, remote, true
 	out := p.out
 	p.mu.Unlock()
-	if old != nil { // its dialer has given it up, or it would not have dialed again
+	if old != nil { // the peer has given it up, or it would not have dialed again
 		old.hangUp()
 	}
 	p.inbound.Reset()
-	p.heard()
+	p.noteActivity()
 	switch {
 	case out == nil:
-		p.dialNow() // who can dial can be dialed, probably
-	case out.quiet():
-		out.hangUp() // to an address or a process that is no more, probably
+		p.dialNow() // the network works, at least in the other direction
+	case out.isIdle():
+		out.hangUp() // it leads to an address or a process that is gone, probably
 	}
 
-	err := p.deliver(l)
+	err := p.deliver(c)
 
 	p.mu.Lock()
-	current := p.in == l
+	current := p.in == c
 	if current {
 		p.in = nil
 	}
@@ -153,14 +153,14 @@ func (p *peer) receiveMessages(l *line, remote identity) {
 		if !errors.Is(err, io.EOF) {
 			warn(p.inbound, "connection from peer lost", err)
 		}
-		p.lost(err)
+		p.reportDown(err)
 	}
 }
 
 // deliver reads messages and hands them to the receiver.
-func (p *peer) deliver(l *line) error {
+func (p *peer) deliver(c *connection) error {
 	for {
-		kind, payload, err := l.read()
+		kind, payload, err := c.read()
 		if err != nil {
 			return err
 		}
@@ -173,7 +173,7 @@ func (p *peer) deliver(l *line) error {
 		}
 		p.bytesIn.Add(uint64(frameHeaderSize + len(payload)))
 		if r := p.t.receiver.Load(); r != nil {
-			(*r).Receive(m)
+			r.Receive(m)
 		}
 	}
 }

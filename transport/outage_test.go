@@ -14,21 +14,21 @@ import (
 	"balsa.example/raft"
 )
 
-// wires is two nodes on a network that drops packets and tells nobody. Node 1 is a host of
+// lossyNet is two nodes on a network that drops packets and tells nobody. Node 1 is a host of
 // the address a; node 2 is one of b, or of c when it has moved. Their names are n1 and n2.
-type wires struct {
+type lossyNet struct {
 	t       *testing.T
 	net     *memtcp.Net
-	silence map[raft.NodeID]time.Duration
+	timeout map[raft.NodeID]time.Duration
 	address map[raft.NodeID]string
 	hosts   map[raft.NodeID]*memtcp.Host
 	nodes   map[raft.NodeID]*node
 }
 
-func onWires(t *testing.T, silence1, silence2 time.Duration, test func(t *testing.T, w *wires)) {
+func withLossyNet(t *testing.T, timeout1, timeout2 time.Duration, test func(t *testing.T, w *lossyNet)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &wires{
-			t: t, net: memtcp.New(), silence: map[raft.NodeID]time.Duration{1: silence1, 2: silence2},
+		w := &lossyNet{
+			t: t, net: memtcp.New(), timeout: map[raft.NodeID]time.Duration{1: timeout1, 2: timeout2},
 			address: map[raft.NodeID]string{}, hosts: map[raft.NodeID]*memtcp.Host{}, nodes: map[raft.NodeID]*node{},
 		}
 		w.start(1, "a")
@@ -41,7 +41,7 @@ func onWires(t *testing.T, silence1, silence2 time.Duration, test func(t *testin
 }
 
 // start boots the host of a node at an address.
-func (w *wires) start(id raft.NodeID, address string) *node {
+func (w *lossyNet) start(id raft.NodeID, address string) *node {
 	w.t.Helper()
 	h := w.net.Host(address)
 	w.net.Name(id.String(), address)
@@ -51,7 +51,7 @@ func (w *wires) start(id raft.NodeID, address string) *node {
 		ID: id, Group: group, Listener: h.Listen("1"),
 		Peers: map[raft.NodeID]string{1: "n1:1", 2: "n2:1"}, Dial: h.Dial,
 		Logger: slog.New(slog.NewTextHandler(&n.log, nil)),
-		Limits: Limits{Silence: w.silence[id]},
+		Limits: Limits{KeepaliveTimeout: w.timeout[id]},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -66,17 +66,17 @@ func (w *wires) start(id raft.NodeID, address string) *node {
 }
 
 // crash ends a node's host.
-func (w *wires) crash(id raft.NodeID) {
+func (w *lossyNet) crash(id raft.NodeID) {
 	w.hosts[id].Crash()
 	w.nodes[id].Close()
 }
 
-func (w *wires) cut(from, to raft.NodeID)  { w.net.Cut(w.address[from], w.address[to]) }
-func (w *wires) mend(from, to raft.NodeID) { w.net.Mend(w.address[from], w.address[to]) }
+func (w *lossyNet) cut(from, to raft.NodeID)  { w.net.Cut(w.address[from], w.address[to]) }
+func (w *lossyNet) mend(from, to raft.NodeID) { w.net.Mend(w.address[from], w.address[to]) }
 
 // talk lets both nodes speak for d, or until each has heard what the other has said since
 // the call. It tells how long that took.
-func (w *wires) talk(d time.Duration) (took time.Duration, heard bool) {
+func (w *lossyNet) talk(d time.Duration) (took time.Duration, heard bool) {
 	w.nodes[1].took()
 	w.nodes[2].took()
 	start := time.Now()
@@ -95,37 +95,37 @@ func (w *wires) talk(d time.Duration) (took time.Duration, heard bool) {
 }
 
 // outages is what a network may do to two nodes. Each returns when it does it no more.
-var outages = map[string]func(w *wires, busy bool, d time.Duration){
-	"drops all": func(w *wires, busy bool, d time.Duration) {
+var outages = map[string]func(w *lossyNet, busy bool, d time.Duration){
+	"drops all": func(w *lossyNet, busy bool, d time.Duration) {
 		w.cut(1, 2)
 		w.cut(2, 1)
 		w.last(busy, d)
 		w.mend(1, 2)
 		w.mend(2, 1)
 	},
-	"drops one way": func(w *wires, busy bool, d time.Duration) {
+	"drops one way": func(w *lossyNet, busy bool, d time.Duration) {
 		w.cut(1, 2)
 		w.last(busy, d)
 		w.mend(1, 2)
 	},
-	"one host restarts": func(w *wires, busy bool, d time.Duration) {
+	"one host restarts": func(w *lossyNet, busy bool, d time.Duration) {
 		w.crash(2)
 		w.last(busy, d)
 		w.start(2, w.address[2])
 	},
-	"one host moves": func(w *wires, busy bool, d time.Duration) {
+	"one host moves": func(w *lossyNet, busy bool, d time.Duration) {
 		w.crash(2)
 		w.last(busy, d)
 		w.start(2, "c")
 	},
-	"both hosts move": func(w *wires, busy bool, d time.Duration) {
+	"both hosts move": func(w *lossyNet, busy bool, d time.Duration) {
 		w.crash(2)
 		w.crash(1)
 		w.last(busy, d)
 		w.start(1, "d")
 		w.start(2, "c")
 	},
-	"the name points to nobody first": func(w *wires, busy bool, d time.Duration) {
+	"the name points to nobody first": func(w *lossyNet, busy bool, d time.Duration) {
 		w.crash(2)
 		w.net.Name("n2", "nowhere")
 		w.last(busy, d)
@@ -134,7 +134,7 @@ var outages = map[string]func(w *wires, busy bool, d time.Duration){
 }
 
 // last lets d pass, in which the nodes speak, or do not.
-func (w *wires) last(busy bool, d time.Duration) {
+func (w *lossyNet) last(busy bool, d time.Duration) {
 	if !busy {
 		time.Sleep(d)
 		return
@@ -147,18 +147,18 @@ func (w *wires) last(busy bool, d time.Duration) {
 }
 
 // Two nodes that can reach each other talk within an election timeout and a second,
-// whatever the network did, for as long as it did. The server's Silence is the election
-// timeout and half a second (see server.peerSilence), so half a second is left.
+// whatever the network did, for as long as it did. The server's KeepaliveTimeout is the
+// election timeout and half a second, so half a second is left.
 func TestPeersTalkSoonAfterAnyOutage(t *testing.T) {
 	const ms = time.Millisecond
-	for _, silence := range [][2]time.Duration{{550 * ms, 550 * ms}, {1000 * ms, 1000 * ms}, {5500 * ms, 5500 * ms}, {1000 * ms, 5500 * ms}} {
+	for _, timeout := range [][2]time.Duration{{550 * ms, 550 * ms}, {1000 * ms, 1000 * ms}, {5500 * ms, 5500 * ms}, {1000 * ms, 5500 * ms}} {
 		for name, outage := range outages {
-			t.Run(fmt.Sprintf("%v %s", silence, name), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%v %s", timeout, name), func(t *testing.T) {
 				t.Parallel()
 				for i, d := range []time.Duration{90 * ms, 430 * ms, 970 * ms, 1310 * ms, 5230 * ms, 28 * time.Second, time.Minute, 10 * time.Minute} {
-					onWires(t, silence[0], silence[1], func(t *testing.T, w *wires) {
+					withLossyNet(t, timeout[0], timeout[1], func(t *testing.T, w *lossyNet) {
 						outage(w, i%2 == 0, d+time.Duration(i)*37*ms)
-						bound := min(silence[0], silence[1]) + 500*ms
+						bound := min(timeout[0], timeout[1]) + 500*ms
 						if took, ok := w.talk(time.Hour); took > bound || !ok {
 							t.Errorf("after %v: they talk after %v, want %v", d, took, bound)
 						}
@@ -171,7 +171,7 @@ func TestPeersTalkSoonAfterAnyOutage(t *testing.T) {
 
 // While nothing gets through, nothing is held up, and both sides know it.
 func TestOutageIsNoticedAndBlocksNothing(t *testing.T) {
-	onWires(t, time.Second, 2*time.Second, func(t *testing.T, w *wires) {
+	withLossyNet(t, time.Second, 2*time.Second, func(t *testing.T, w *lossyNet) {
 		a, b := w.nodes[1], w.nodes[2]
 		w.cut(2, 1) // what n1 says arrives, and the answers do not
 		start := time.Now()
@@ -191,7 +191,7 @@ func TestOutageIsNoticedAndBlocksNothing(t *testing.T) {
 }
 
 func TestSlowConnectionIsKept(t *testing.T) {
-	onWires(t, time.Second, time.Second, func(t *testing.T, w *wires) {
+	withLossyNet(t, time.Second, time.Second, func(t *testing.T, w *lossyNet) {
 		a, b := w.nodes[1], w.nodes[2]
 		w.net.Rate(100 << 10)
 		a.Send([]raft.Message{benchmarkAppend(1, 4<<20)}) // takes 40 s
@@ -212,7 +212,7 @@ func TestSlowConnectionIsKept(t *testing.T) {
 // Nobody waits long for a snapshot whose other end has vanished.
 func TestSnapshotEndsWithItsNetwork(t *testing.T) {
 	for _, cut := range [][2]raft.NodeID{{1, 2}, {2, 1}} {
-		onWires(t, time.Second, time.Second, func(t *testing.T, w *wires) {
+		withLossyNet(t, time.Second, time.Second, func(t *testing.T, w *lossyNet) {
 			received := make(chan error, 1)
 			w.nodes[2].snapshot = func(_ *raft.InstallSnapshot, r io.Reader) error {
 				_, err := io.Copy(io.Discard, r)

@@ -27,7 +27,7 @@ type peer struct {
 	log    *slog.Logger
 	ctx    context.Context // ends when the peer is removed, or with the Transport
 	cancel context.CancelFunc
-	kick   wake.Signal // dial now, do not wait any longer
+	wake   wake.Signal // dial now, without a pause
 	queue  queue
 
 	// sending holds a token while a snapshot is sent to the peer, receiving while
@@ -41,24 +41,25 @@ type peer struct {
 
 	mu      sync.Mutex
 	address string
-	// redial ends the attempt to connect for messages that is under way.
-	redial context.CancelFunc
+	// cancelDial ends the attempt to connect for messages that is under way.
+	cancelDial context.CancelFunc
 	// out and in are the connections for messages; snapshotIn is the latest for a
 	// snapshot from the peer. All nil while there is none.
-	out, in, snapshotIn *line
+	out, in, snapshotIn *connection
 	admitted            bool
 	lastError           string
 	lastRefusal         string
 	remote              identity
-	// alive is set while a connection of the peer is up and its loss would be news.
-	alive bool
+	// up is set when a connection for messages begins, and unset when the peer is reported
+	// to be down.
+	up bool
 }
 
 func newPeer(t *Transport, id raft.NodeID, address string) *peer {
 	log := t.log.With("peer", id)
 	p := &peer{
 		t: t, id: id, address: address, log: log,
-		kick:      wake.New(),
+		wake:      wake.New(),
 		queue:     newQueue(t.cfg.Limits),
 		sending:   make(chan struct{}, 1),
 		receiving: make(chan struct{}, 1),
@@ -105,11 +106,11 @@ func (p *peer) move(address string) {
 // dialNow dials without a pause. An attempt that has not found the peer yet begins
 // anew: it may be on its way to an address that the peer has left.
 func (p *peer) dialNow() {
-	p.kick.Set()
+	p.wake.Set()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.redial != nil {
-		p.redial()
+	if p.cancelDial != nil {
+		p.cancelDial()
 	}
 }
 
@@ -124,45 +125,45 @@ func (p *peer) run() {
 	limits := p.t.cfg.Limits
 	wait := limits.RedialMin
 	for p.ctx.Err() == nil {
-		l, remote, err := p.dial(p.ctx, forMessages)
-		if err == nil && !p.connected(l, remote) {
-			l.close()
+		c, remote, err := p.dial(p.ctx, forMessages)
+		if err == nil && !p.connected(c, remote) {
+			c.close()
 			err = errors.New("another process of the peer has connected meanwhile")
 		}
 		if err == nil {
-			up := time.Now()
-			err = p.write(l)
+			begin := time.Now()
+			err = p.write(c)
 			p.disconnected(err)
-			if time.Since(up) > limits.RedialMax { // else it may be lost again as soon as it is up
+			if time.Since(begin) > limits.RedialMax { // else it may be lost again as soon as it is up
 				wait = limits.RedialMin
 			}
 		} else {
 			p.failed(err)
 		}
-		pause(p.ctx, p.kick.C(), wait-rand.N(wait/2+1))
+		pause(p.ctx, p.wake.C(), wait-rand.N(wait/2+1))
 		wait = min(2*wait, limits.RedialMax)
 	}
 }
 
-// dial connects to the peer and introduces this node. The attempt takes no longer than
-// a connection may be silent; a name is resolved in each one.
-func (p *peer) dial(ctx context.Context, what purpose) (*line, identity, error) {
-	deadline := time.Now().Add(p.t.cfg.Limits.Silence)
+// dial connects to the peer and does the handshake. An attempt takes no longer than
+// Limits.KeepaliveTimeout, and resolves the host of the address again.
+func (p *peer) dial(ctx context.Context, what purpose) (*connection, identity, error) {
+	deadline := time.Now().Add(p.t.cfg.Limits.KeepaliveTimeout)
 	raw, address, err := p.connect(ctx, deadline, what)
 	if err != nil {
 		return nil, identity{}, fmt.Errorf("dial %s: %w", p.id, err)
 	}
-	e := &ear{Conn: raw}
-	conn := net.Conn(e)
-	if p.t.cfg.ClientTLS != nil {
-		conn = tls.Client(e, clientTLS(p.t.cfg.ClientTLS, address))
+	m := &monitor{Conn: raw}
+	conn := net.Conn(m)
+	if p.t.cfg.TLS != nil {
+		conn = tls.Client(m, clientTLS(p.t.cfg.TLS, address))
 	}
 	stop := closeWith(ctx, conn)
 	conn.SetDeadline(deadline)
 	f := newFrameReader(conn, helloMax)
 	var remote identity
-	if err = p.t.meet(conn, p.id); err == nil {
-		remote, err = p.t.introduce(conn, f, p.id, what)
+	if err = p.t.dialTLS(conn, p.id); err == nil {
+		remote, err = p.t.dialHandshake(conn, f, p.id, what)
 	}
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -172,7 +173,7 @@ func (p *peer) dial(ctx context.Context, what purpose) (*line, identity, error) 
 		return nil, remote, err
 	}
 	conn.SetDeadline(time.Time{})
-	return newLine(ctx, p, conn, e, f, remote.boot), remote, nil
+	return newConnection(ctx, p, conn, m, f, remote.process), remote, nil
 }
 
 // connect dials the peer's address. For messages, dialNow may end the attempt.
@@ -182,49 +183,36 @@ func (p *peer) connect(ctx context.Context, deadline time.Time, what purpose) (n
 	p.mu.Lock()
 	address := p.address
 	if what == forMessages {
-		p.redial = cancel
+		p.cancelDial = cancel
 	}
 	p.mu.Unlock()
 	conn, err := p.t.cfg.Dial(ctx, address)
 	return conn, address, err
 }
 
-// clientTLS names the server that is dialed, unless c does.
-func clientTLS(c *tls.Config, address string) *tls.Config {
-	if c.ServerName != "" {
-		return c
-	}
-	c = c.Clone()
-	c.ServerName = address
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		c.ServerName = host
-	}
-	return c
-}
-
-// connected takes note that messages can be sent to the peer, unless another process of
+// connected notes that messages can be sent to the peer, unless another process of
 // it has connected meanwhile.
-func (p *peer) connected(l *line, remote identity) bool {
+func (p *peer) connected(c *connection, remote identity) bool {
 	p.mu.Lock()
-	if len(p.rivals(l.boot)) > 0 {
+	if len(p.otherProcesses(c.process)) > 0 {
 		p.mu.Unlock()
 		return false
 	}
-	p.out, p.admitted, p.alive = l, true, true
+	p.out, p.admitted, p.up = c, true, true
 	p.remote, p.lastError, p.lastRefusal = remote, "", ""
 	p.mu.Unlock()
 	p.outbound.Reset()
 	p.refusals.Reset()
-	p.heard()
+	p.noteActivity()
 	p.queue.open()
-	p.log.Info("connected to peer", "address", l.conn.RemoteAddr())
-	if p.t.cfg.OnPeerUp != nil {
-		p.t.cfg.OnPeerUp(p.id)
+	p.log.Info("connected to peer", "address", c.conn.RemoteAddr())
+	if p.t.cfg.onPeerUp != nil {
+		p.t.cfg.onPeerUp(p.id)
 	}
 	return true
 }
 
-// disconnected takes note that the connection has ended with err.
+// disconnected notes that the connection has ended with err.
 func (p *peer) disconnected(err error) {
 	p.dropped.Add(uint64(p.queue.close()))
 	p.mu.Lock()
@@ -233,11 +221,11 @@ func (p *peer) disconnected(err error) {
 	p.mu.Unlock()
 	if p.ctx.Err() == nil {
 		warn(p.outbound, "connection to peer lost", err)
-		p.lost(err)
+		p.reportDown(err)
 	}
 }
 
-// failed takes note that no connection could be made.
+// failed notes that no connection could be made.
 func (p *peer) failed(err error) {
 	if p.ctx.Err() != nil || errors.Is(err, context.Canceled) { // by dialNow
 		return
@@ -249,16 +237,16 @@ func (p *peer) failed(err error) {
 		p.refused(r)
 		return
 	}
-	if isLater(err) {
+	if isNotYet(err) {
 		return
 	}
 	warn(p.outbound, "cannot connect to peer", err)
-	p.lost(err)
+	p.reportDown(err)
 }
 
-// refused takes note that the peer does not want to talk to this node, or not yet.
+// refused notes that the peer does not want to talk to this node, or not yet.
 func (p *peer) refused(r *Refusal) {
-	if r.Code == Later {
+	if r.Code == CodeNotYet {
 		return
 	}
 	p.mu.Lock()
@@ -267,22 +255,23 @@ func (p *peer) refused(r *Refusal) {
 	p.lastRefusal = r.Reason
 	p.mu.Unlock()
 	warn(p.refusals, "refused by peer", r)
-	if isNew && p.t.cfg.OnRefused != nil {
-		p.t.cfg.OnRefused(r)
+	if isNew && p.t.cfg.Handshake.OnRefused != nil {
+		p.t.cfg.Handshake.OnRefused(r)
 	}
 }
 
-// lost tells that the peer is down if err, the end of a connection, says so.
-func (p *peer) lost(err error) {
+// reportDown tells the receiver that the peer is unreachable, if err, the end of a connection,
+// says so.
+func (p *peer) reportDown(err error) {
 	if !closedByPeer(err) {
 		return
 	}
 	p.mu.Lock()
-	news := p.alive
-	p.alive = false
+	wasUp := p.up
+	p.up = false
 	p.mu.Unlock()
-	if news && p.t.cfg.OnPeerDown != nil {
-		p.t.cfg.OnPeerDown(p.id)
+	if r := p.t.receiver.Load(); wasUp && r != nil && r.unreachable != nil {
+		r.unreachable(p.id)
 	}
 }
 
@@ -297,5 +286,5 @@ func closedByPeer(err error) bool {
 	return false
 }
 
-// heard takes note of a sign of life.
-func (p *peer) heard() { p.lastActive.Store(time.Now().UnixNano()) }
+// noteActivity notes that the peer has been heard of.
+func (p *peer) noteActivity() { p.lastActive.Store(time.Now().UnixNano()) }

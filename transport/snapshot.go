@@ -68,20 +68,20 @@ func (t *Transport) SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, d
 }
 
 func (p *peer) sendSnapshot(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error {
-	l, _, err := p.dial(ctx, forSnapshot)
+	c, _, err := p.dial(ctx, forSnapshot)
 	if err != nil {
 		return err
 	}
-	defer l.close()
+	defer c.close()
 	result := make(chan error, 1)
 	go func() {
-		err := awaitResult(l)
-		l.hangUp() // nothing more is wanted: a blocked write ends
+		err := awaitResult(c)
+		c.hangUp() // nothing more is wanted: a blocked write ends
 		result <- err
 	}()
-	failure := p.writeSnapshot(l, m, data)
+	failure := p.writeSnapshot(c, m, data)
 	if failure != nil {
-		l.hangUp()
+		c.hangUp()
 	}
 	verdict := <-result
 	if failure == nil || verdict == nil || errors.Is(verdict, ErrRefused) {
@@ -91,9 +91,9 @@ func (p *peer) sendSnapshot(ctx context.Context, m *raft.InstallSnapshot, data i
 }
 
 // writeSnapshot sends the announcement, all data and the end.
-func (p *peer) writeSnapshot(l *line, m *raft.InstallSnapshot, data io.Reader) error {
+func (p *peer) writeSnapshot(c *connection, m *raft.InstallSnapshot, data io.Reader) error {
 	buf := appendMessageFrame(make([]byte, 0, frameHeaderSize+snapshotChunk), m)
-	if err := p.writeStream(l, buf); err != nil {
+	if err := p.writeStream(c, buf); err != nil {
 		return err
 	}
 	var end snapshotEnd
@@ -106,7 +106,7 @@ func (p *peer) writeSnapshot(l *line, m *raft.InstallSnapshot, data io.Reader) e
 			end.length += uint64(n)
 			frame := buf[:frameHeaderSize+n]
 			finishFrame(frame, 0, frameSnapshotChunk)
-			if err := p.writeStream(l, frame); err != nil {
+			if err := p.writeStream(c, frame); err != nil {
 				return err
 			}
 		}
@@ -118,11 +118,11 @@ func (p *peer) writeSnapshot(l *line, m *raft.InstallSnapshot, data io.Reader) e
 		}
 	}
 	end.crc = uint64(crc)
-	return p.writeStream(l, appendLayout(nil, frameSnapshotEnd, func(c *coder) { c.snapshotEnd(&end) }))
+	return p.writeStream(c, appendLayout(nil, frameSnapshotEnd, func(c *coder) { c.snapshotEnd(&end) }))
 }
 
-func (p *peer) writeStream(l *line, b []byte) error {
-	if err := l.write(b); err != nil {
+func (p *peer) writeStream(c *connection, b []byte) error {
+	if err := c.write(b); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	p.bytesOut.Add(uint64(len(b)))
@@ -130,8 +130,8 @@ func (p *peer) writeStream(l *line, b []byte) error {
 }
 
 // awaitResult waits for what the receiver says in the end.
-func awaitResult(l *line) error {
-	kind, payload, err := l.read()
+func awaitResult(c *connection) error {
+	kind, payload, err := c.read()
 	switch {
 	case err == io.EOF:
 		return fmt.Errorf("await result: %w", io.ErrUnexpectedEOF)
@@ -140,17 +140,17 @@ func awaitResult(l *line) error {
 	case kind != frameSnapshotResult:
 		return fmt.Errorf("%w: frame of kind %d in a snapshot's result", ErrCorrupt, kind)
 	case len(payload) > 0:
-		return &Refusal{By: l.peer.id, Code: Mismatch, Reason: string(payload)}
+		return &Refusal{By: c.peer.id, Code: CodeMismatch, Reason: string(payload)}
 	}
 	return nil
 }
 
-// receiveSnapshot takes the snapshot that the peer sends over l. A new one supersedes
+// receiveSnapshot takes the snapshot that the peer sends over c. A new one supersedes
 // one that is still arriving: its sender has given that up.
-func (p *peer) receiveSnapshot(l *line) {
+func (p *peer) receiveSnapshot(c *connection) {
 	p.mu.Lock()
 	old := p.snapshotIn
-	p.snapshotIn = l
+	p.snapshotIn = c
 	p.mu.Unlock()
 	if old != nil {
 		old.hangUp()
@@ -158,21 +158,21 @@ func (p *peer) receiveSnapshot(l *line) {
 	defer func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.snapshotIn == l {
+		if p.snapshotIn == c {
 			p.snapshotIn = nil
 		}
 	}()
 	select {
 	case p.receiving <- struct{}{}:
 		defer func() { <-p.receiving }()
-	case <-l.ctx.Done(): // superseded while it waited for one that is still being stored
+	case <-c.ctx.Done(): // superseded while it waited for one that is still being stored
 		return
 	}
 
-	l.frames.maxPayload = snapshotFrameMax
-	m, err := p.readAnnouncement(l)
+	c.frames.maxPayload = snapshotFrameMax
+	m, err := p.readAnnouncement(c)
 	if err == nil {
-		err = p.storeSnapshot(m, &snapshotReader{line: l})
+		err = p.storeSnapshot(m, &snapshotReader{conn: c})
 	}
 	if p.ctx.Err() != nil {
 		return
@@ -180,13 +180,13 @@ func (p *peer) receiveSnapshot(l *line) {
 	if err != nil {
 		p.log.Warn("snapshot from peer not stored", "error", err)
 	}
-	if l.write(appendFrame(nil, frameSnapshotResult, reasonFor(err))) == nil {
-		linger(l.conn)
+	if c.write(appendFrame(nil, frameSnapshotResult, reasonFor(err))) == nil {
+		linger(c.conn)
 	}
 }
 
-func (p *peer) readAnnouncement(l *line) (*raft.InstallSnapshot, error) {
-	kind, payload, err := l.read()
+func (p *peer) readAnnouncement(c *connection) (*raft.InstallSnapshot, error) {
+	kind, payload, err := c.read()
 	if err != nil {
 		return nil, fmt.Errorf("read announcement: %w", err)
 	}
@@ -207,13 +207,13 @@ func (p *peer) storeSnapshot(m *raft.InstallSnapshot, data io.Reader) error {
 	if r == nil {
 		return errors.New("not started yet")
 	}
-	return (*r).ReceiveSnapshot(m, data)
+	return r.ReceiveSnapshot(m, data)
 }
 
 // snapshotReader is the data of a snapshot that arrives. It ends with io.EOF only
 // after all of it, checked.
 type snapshotReader struct {
-	line  *line
+	conn  *connection
 	chunk []byte // not yet read
 	got   snapshotEnd
 	err   error
@@ -233,14 +233,14 @@ func (s *snapshotReader) Read(b []byte) (int, error) {
 
 // next returns the next chunk, which is valid until the next call.
 func (s *snapshotReader) next() ([]byte, error) {
-	kind, payload, err := s.line.read()
+	kind, payload, err := s.conn.read()
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
 		return nil, fmt.Errorf("snapshot cut short after %d bytes: %w", s.got.length, err)
 	}
-	s.line.peer.bytesIn.Add(uint64(frameHeaderSize + len(payload)))
+	s.conn.peer.bytesIn.Add(uint64(frameHeaderSize + len(payload)))
 	switch kind {
 	case frameSnapshotChunk:
 		s.got.length += uint64(len(payload))

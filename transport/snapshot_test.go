@@ -34,7 +34,7 @@ func storing(err error) (func(*raft.InstallSnapshot, io.Reader) error, <-chan []
 
 func TestSnapshotArrivesWhole(t *testing.T) {
 	for _, size := range []int{0, 1, snapshotChunk - 1, snapshotChunk, snapshotChunk + 1, 10*snapshotChunk + 3} {
-		inWorld(t, func(t *testing.T, w *world) {
+		withPipeNet(t, func(t *testing.T, w *pipeNet) {
 			a, b := w.up(1), w.listening(2)
 			image := bytes.Repeat([]byte("balsa"), size/5+1)[:size]
 			b.snapshot = func(m *raft.InstallSnapshot, data io.Reader) error {
@@ -65,7 +65,7 @@ func TestSnapshotIsRefused(t *testing.T) {
 		"at the end":   {func(_ *raft.InstallSnapshot, r io.Reader) error { io.Copy(io.Discard, r); return full }, 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
+			withPipeNet(t, func(t *testing.T, w *pipeNet) {
 				a, b := w.up(1), w.listening(2)
 				b.snapshot = tc.receive
 				b.Start(b)
@@ -87,7 +87,7 @@ func TestSnapshotIsRefused(t *testing.T) {
 }
 
 func TestSnapshotCannotBeSent(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a := w.up(1)
 		send := func() error { return a.SendSnapshot(t.Context(), offer, strings.NewReader("x")) }
 		if err := send(); err == nil || !strings.Contains(err.Error(), "connection refused") {
@@ -137,7 +137,7 @@ func TestSnapshotCutShortIsNoEnd(t *testing.T) {
 		"data fails":      {&trickle{5, broken}, func(_, _ *node, _ func()) {}, broken},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
+			withPipeNet(t, func(t *testing.T, w *pipeNet) {
 				a, b := w.up(1), w.listening(2)
 				received := make(chan error, 1)
 				b.snapshot = func(_ *raft.InstallSnapshot, r io.Reader) error {
@@ -161,7 +161,7 @@ func TestSnapshotCutShortIsNoEnd(t *testing.T) {
 }
 
 func TestSlowReceiverIsWaitedFor(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a, b := w.up(1), w.listening(2)
 		b.snapshot = func(_ *raft.InstallSnapshot, r io.Reader) error {
 			io.Copy(io.Discard, r)
@@ -176,14 +176,14 @@ func TestSlowReceiverIsWaitedFor(t *testing.T) {
 }
 
 func TestStuckSnapshotIsGivenUp(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		l := w.listen("n2")
 		a := w.up(1)
-		w.puppetAccepts(l, 2) // for messages
+		w.rawAccept(l, 2) // for messages
 		done := make(chan error)
 		start := time.Now()
 		go func() { done <- a.SendSnapshot(t.Context(), offer, bytes.NewReader(make([]byte, 1e6))) }()
-		p := w.puppetAccepts(l, 2)
+		p := w.rawAccept(l, 2)
 		io.CopyN(io.Discard, p, 1000)
 		if err := <-done; err == nil || time.Since(start) > time.Minute {
 			t.Errorf("sender: %v after %v", err, time.Since(start))
@@ -195,7 +195,7 @@ func TestStuckSnapshotIsGivenUp(t *testing.T) {
 			received <- err
 			return err
 		}
-		p = w.puppetDials(a, 2, forSnapshot)
+		p = w.rawDial(a, 2, forSnapshot)
 		defer p.Close()
 		go io.Copy(io.Discard, p)
 		p.Write(appendMessageFrame(nil, &raft.InstallSnapshot{Header: raft.Header{From: 2, To: 1}}))
@@ -207,7 +207,7 @@ func TestStuckSnapshotIsGivenUp(t *testing.T) {
 }
 
 func TestOneSnapshotToAPeerAtATime(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a, b := w.up(1), w.listening(2)
 		b.snapshot, _ = storing(nil)
 		b.Start(b)
@@ -227,12 +227,12 @@ func TestOneSnapshotToAPeerAtATime(t *testing.T) {
 }
 
 func TestNewSnapshotSupersedesAnAbandonedOne(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		b := w.listening(2)
 		var stored <-chan []byte
 		b.snapshot, stored = storing(nil)
 		b.Start(b)
-		abandoned := w.puppetDials(b, 1, forSnapshot)
+		abandoned := w.rawDial(b, 1, forSnapshot)
 		defer abandoned.Close()
 		abandoned.Write(appendMessageFrame(nil, offer))
 		synctest.Wait()
@@ -250,17 +250,17 @@ func TestNewSnapshotSupersedesAnAbandonedOne(t *testing.T) {
 // TestSupersededSnapshotsDoNotWait: while one is stored for long, whoever speaks for its
 // sender may begin others, but only the last of them waits.
 func TestSupersededSnapshotsDoNotWait(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		b := w.listening(2)
 		release := make(chan struct{})
 		b.snapshot = func(*raft.InstallSnapshot, io.Reader) error { <-release; return nil }
 		b.Start(b)
-		first := w.puppetDials(b, 1, forSnapshot)
+		first := w.rawDial(b, 1, forSnapshot)
 		first.Write(appendMessageFrame(nil, offer))
 		synctest.Wait()
 		before := runtime.NumGoroutine()
 		for range 20 {
-			defer w.puppetDials(b, 1, forSnapshot).Close()
+			defer w.rawDial(b, 1, forSnapshot).Close()
 		}
 		synctest.Wait()
 		if n := runtime.NumGoroutine() - before; n > 4 {
@@ -289,15 +289,15 @@ func TestCorruptSnapshotsAreRefused(t *testing.T) {
 		"flipped bit":        {announce, append(bytes.Clone(chunk[:len(chunk)-1]), 'A')},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
+			withPipeNet(t, func(t *testing.T, w *pipeNet) {
 				b := w.listening(2)
 				var stored <-chan []byte
 				b.snapshot, stored = storing(nil)
 				b.Start(b)
-				p := w.puppetDials(b, 1, forSnapshot)
+				p := w.rawDial(b, 1, forSnapshot)
 				defer p.Close()
 				go p.Write(bytes.Join(wire, nil))
-				err := awaitResult(p.lives(t))
+				err := awaitResult(p.keepAlive(t))
 				if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "corrupt") || len(stored) != 0 {
 					t.Errorf("got %v, %d stored", err, len(stored))
 				}

@@ -21,7 +21,7 @@ import (
 	"balsa.example/raft"
 )
 
-// The tests here are about what pipes do not show: real sockets, TLS, and load.
+// The tests here are about what pipeNet do not show: real sockets, TLS, and load.
 
 // tcpNode is a node on a loopback socket. What happens to it comes out of channels.
 type tcpNode struct {
@@ -43,14 +43,15 @@ func (n *tcpNode) ReceiveSnapshot(_ *raft.InstallSnapshot, data io.Reader) error
 	return err
 }
 
+func (n *tcpNode) Unreachable(id raft.NodeID) { n.downs <- id }
+
 func upTCP(t testing.TB, id raft.NodeID, changes ...func(*Config)) *tcpNode {
 	t.Helper()
 	n := &tcpNode{messages: make(chan raft.Message, 10_000), ups: make(chan raft.NodeID, 100), downs: make(chan raft.NodeID, 100)}
 	c := Config{
 		ID: id, Listen: "127.0.0.1:0",
-		OnPeerUp:   func(id raft.NodeID) { n.ups <- id },
-		OnPeerDown: func(id raft.NodeID) { n.downs <- id },
-		Logger:     slog.New(slog.DiscardHandler),
+		onPeerUp: func(id raft.NodeID) { n.ups <- id },
+		Logger:   slog.New(slog.DiscardHandler),
 	}
 	for _, change := range changes {
 		change(&c)
@@ -203,9 +204,10 @@ func (a *authority) node() tls.Certificate {
 
 // mutual is the TLS configuration of a node for both directions.
 func (a *authority) mutual(c *Config) {
-	certs := []tls.Certificate{a.node()}
-	c.ServerTLS = &tls.Config{Certificates: certs, ClientCAs: a.pool, ClientAuth: tls.RequireAndVerifyClientCert}
-	c.ClientTLS = &tls.Config{Certificates: certs, RootCAs: a.pool}
+	c.TLS = &tls.Config{
+		Certificates: []tls.Certificate{a.node()}, RootCAs: a.pool,
+		ClientCAs: a.pool, ClientAuth: tls.RequireAndVerifyClientCert,
+	}
 }
 
 func TestMutualTLS(t *testing.T) {
@@ -230,9 +232,9 @@ func TestWithoutCertificateNobodyGetsIn(t *testing.T) {
 		want   string
 	}{
 		"no TLS":            {func(*Config) {}, "the other side speaks TLS"},
-		"no certificate":    {func(c *Config) { ca.mutual(c); c.ClientTLS.Certificates = nil }, "certificate required"},
-		"other authority":   {func(c *Config) { ca.mutual(c); c.ClientTLS.Certificates = []tls.Certificate{other.node()} }, ""},
-		"server not proven": {func(c *Config) { ca.mutual(c); c.ClientTLS.RootCAs = other.pool }, "unknown authority"},
+		"no certificate":    {func(c *Config) { ca.mutual(c); c.TLS.Certificates = nil }, "certificate required"},
+		"other authority":   {func(c *Config) { ca.mutual(c); c.TLS.Certificates = []tls.Certificate{other.node()} }, ""},
+		"server not proven": {func(c *Config) { ca.mutual(c); c.TLS.RootCAs = other.pool }, "unknown authority"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := upTCP(t, 1, tc.change), upTCP(t, 2, ca.mutual)
@@ -285,7 +287,7 @@ func BenchmarkSnapshot(b *testing.B) {
 // Silent connections and half-open handshakes of TLS keep no member out.
 func TestSilentStrangersKeepNoMemberOutOfTLS(t *testing.T) {
 	ca := newAuthority(t)
-	a := upTCP(t, 1, ca.mutual, func(c *Config) { c.Limits.Handshake = time.Minute }) // nobody is timed out here
+	a := upTCP(t, 1, ca.mutual, func(c *Config) { c.Limits.HandshakeTimeout = time.Minute }) // nobody is timed out here
 	for i := range 200 {
 		conn, err := net.Dial("tcp", a.Addr().String())
 		if err != nil {
@@ -300,7 +302,7 @@ func TestSilentStrangersKeepNoMemberOutOfTLS(t *testing.T) {
 	meet(t, a, b)
 	b.Send([]raft.Message{&raft.TimeoutNow{Header: raft.Header{From: 2, To: 1}}})
 	within(t, a.messages)
-	if s := a.Handshakes(); s.Evicted < 100 || s.Taken > s.Max {
+	if s := a.Stats(); s.Evicted < 100 || s.Handshakes > s.MaxHandshakes {
 		t.Errorf("%+v", s)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -19,15 +20,6 @@ import (
 	"balsa.example/raft"
 )
 
-var (
-	// ErrUnknownPeer says that a snapshot is for a node that is not a peer.
-	ErrUnknownPeer = errors.New("transport: unknown peer")
-	// ErrBusy says that a snapshot is on its way to that peer already.
-	ErrBusy = errors.New("transport: another snapshot is being sent to this peer")
-	// ErrClosed says that the Transport was closed, or the peer removed.
-	ErrClosed = errors.New("transport: closed")
-)
-
 // Transport connects a node with its peers.
 type Transport struct {
 	cfg      Config
@@ -37,12 +29,13 @@ type Transport struct {
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	work     sync.WaitGroup // every goroutine
-	receiver atomic.Pointer[Receiver]
+	receiver atomic.Pointer[started]
 	// handshakes has a place for each accepted connection whose peer is not known yet.
-	handshakes *fair.Slots
-	strangers  *ratelog.Logger
-	twins      *ratelog.Logger
-	unproven   atomic.Uint64 // connections that did not prove who is at the other end
+	handshakes   *fair.Slots
+	unidentified *ratelog.Logger // about those connections
+	duplicates   *ratelog.Logger // about other processes that speak for this node
+	// unauthenticated counts connections that did not prove which node is at the other end.
+	unauthenticated atomic.Uint64
 
 	mu     sync.RWMutex
 	closed bool
@@ -62,17 +55,17 @@ func New(cfg Config) (*Transport, error) {
 		}
 	}
 	t := &Transport{
-		cfg:        cfg,
-		self:       identity{group: cfg.Group, id: cfg.ID, name: []byte(cfg.Name), boot: newBoot(), attributes: cfg.Attributes},
-		log:        cfg.Logger,
-		listener:   cfg.Listener,
-		handshakes: fair.NewSlots(cfg.Limits.Strangers, 0),
-		strangers:  newWarnings(cfg.Logger),
-		twins:      newWarnings(cfg.Logger),
-		peers:      make(map[raft.NodeID]*peer),
+		cfg:          cfg,
+		self:         identity{group: cfg.Group, id: cfg.ID, name: []byte(cfg.Handshake.Name), process: newProcessID(), attributes: cfg.Handshake.Attributes},
+		log:          cfg.Logger,
+		listener:     cfg.Listener,
+		handshakes:   fair.NewSlots(cfg.Limits.MaxHandshakes, 0),
+		unidentified: newWarnings(cfg.Logger),
+		duplicates:   newWarnings(cfg.Logger),
+		peers:        make(map[raft.NodeID]*peer),
 	}
 	t.handshakes.OnSurplus = func(newcomer string) {
-		warn(t.strangers, "connection in handshake closed", errors.New("there are too many"), "newcomer", newcomer)
+		warn(t.unidentified, "connection in handshake closed", errors.New("there are too many"), "newcomer", newcomer)
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	for id, address := range cfg.Peers {
@@ -82,8 +75,35 @@ func New(cfg Config) (*Transport, error) {
 	return t, nil
 }
 
-// Start delivers what arrives from now on to r.
-func (t *Transport) Start(r Receiver) { t.receiver.Store(&r) }
+// Receiver is what a Transport delivers to: an rsm.Receiver. It may have a third method, as
+// an rsm.Node does:
+//
+//	Unreachable(id raft.NodeID)
+//
+// That one is called when the other side closes or resets the connections of a peer that was
+// up, mostly because its process has ended: once for both connections of a pair, until one
+// of them is up again. It must not block.
+type Receiver interface {
+	// Receive takes a message that arrived. It must not block.
+	Receive(m raft.Message)
+	// ReceiveSnapshot stores a snapshot and returns when it is durable.
+	ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error
+}
+
+// started is what Start was given.
+type started struct {
+	Receiver
+	unreachable func(id raft.NodeID) // nil if the Receiver has no such method
+}
+
+// Start delivers what arrives from now on to r, and tells it which peers are unreachable.
+func (t *Transport) Start(r Receiver) {
+	s := &started{Receiver: r}
+	if u, ok := r.(interface{ Unreachable(id raft.NodeID) }); ok {
+		s.unreachable = u.Unreachable
+	}
+	t.receiver.Store(s)
+}
 
 // Addr is the address that the Transport listens on.
 func (t *Transport) Addr() net.Addr { return t.listener.Addr() }
@@ -180,10 +200,6 @@ func (t *Transport) Peers() []PeerStatus {
 	return all
 }
 
-// Refused counts the connections that failed in the handshake of TLS, or whose certificate
-// was not one of the node that it was to prove.
-func (t *Transport) Refused() uint64 { return t.unproven.Load() }
-
 // Peer returns the state of one peer.
 func (t *Transport) Peer(id raft.NodeID) (PeerStatus, bool) {
 	if p := t.peer(id); p != nil {
@@ -192,8 +208,23 @@ func (t *Transport) Peer(id raft.NodeID) (PeerStatus, bool) {
 	return PeerStatus{}, false
 }
 
-// Handshakes tells of accepted connections whose peer is not known yet.
-func (t *Transport) Handshakes() fair.Stats { return t.handshakes.Stats() }
+// Stats are figures about connections whose handshake has not ended, or has failed.
+type Stats struct {
+	// Handshakes is the number of accepted connections whose peer is not known yet. At most
+	// MaxHandshakes, as in Limits.
+	Handshakes, MaxHandshakes int
+	// Evicted counts connections that were closed in the handshake, to make room for others.
+	Evicted uint64
+	// Unauthenticated counts connections, accepted or dialed, that failed in the handshake of
+	// TLS or that Config.Authorize refused.
+	Unauthenticated uint64
+}
+
+// Stats returns the figures of this moment.
+func (t *Transport) Stats() Stats {
+	s := t.handshakes.Stats()
+	return Stats{s.Taken, s.Max, s.Evicted, t.unauthenticated.Load()}
+}
 
 // Send implements rsm.Transport. Messages to unknown and to unconnected peers are
 // dropped, and so are those that a peer's queue has no room for.
@@ -223,60 +254,60 @@ func (t *Transport) accept() {
 			return
 		case err != nil:
 			// Out of descriptors, mostly. Others may become free.
-			warn(t.strangers, "accept peer connection", err)
+			warn(t.unidentified, "accept peer connection", err)
 			pause(t.ctx, nil, t.cfg.Limits.RedialMax)
 			continue
 		}
-		// Whoever is silent gives way to newcomers, so that members always get in.
+		// Silent connections give way to new ones, so that members always get in.
 		slot := t.handshakes.Take(fair.Source(conn.RemoteAddr()), func() { hangUp(conn) })
 		t.work.Go(func() { t.serve(conn, slot) })
 	}
 }
 
-// serve does all there is to do with an accepted connection. slot is its place among
-// those whose peer is not known.
+// serve does the handshake on an accepted connection, and then receives messages or a
+// snapshot. slot is its place among the connections whose peer is not known.
 func (t *Transport) serve(raw net.Conn, slot *fair.Slot) {
-	e := &ear{Conn: raw}
-	conn := net.Conn(e)
-	if t.cfg.ServerTLS != nil {
-		conn = tls.Server(e, t.cfg.ServerTLS)
+	m := &monitor{Conn: raw}
+	conn := net.Conn(m)
+	if t.cfg.TLS != nil {
+		conn = tls.Server(m, t.cfg.TLS)
 	}
 	defer conn.Close()
 	stop := closeWith(t.ctx, conn)
 	defer stop()
 
-	conn.SetDeadline(time.Now().Add(t.cfg.Limits.Handshake))
+	conn.SetDeadline(time.Now().Add(t.cfg.Limits.HandshakeTimeout))
 	f := newFrameReader(conn, helloMax)
-	p, h, err := t.receive(conn, f)
+	p, h, err := t.acceptHandshake(conn, f)
 	if !slot.Leave() {
 		return // another one has its place
 	}
 	if err != nil {
-		t.turnedAway(conn, p, h, err)
+		t.handshakeFailed(conn, p, h, err)
 		return
 	}
 	conn.SetDeadline(time.Time{})
-	l := newLine(p.ctx, p, conn, e, f, h.from.boot) // p.ctx ends with t.ctx, too
-	defer l.close()
+	c := newConnection(p.ctx, p, conn, m, f, h.from.process) // p.ctx ends with t.ctx, too
+	defer c.close()
 	if h.purpose == forSnapshot {
-		p.receiveSnapshot(l)
+		p.receiveSnapshot(c)
 	} else {
 		f.maxPayload = t.cfg.Limits.MaxFrame
-		p.receiveMessages(l, h.from)
+		p.receiveMessages(c, h.from)
 	}
 }
 
-// turnedAway reports why an accepted connection did not get through the handshake.
-func (t *Transport) turnedAway(conn net.Conn, p *peer, h hello, err error) {
+// handshakeFailed logs why an accepted connection did not get through the handshake.
+func (t *Transport) handshakeFailed(conn net.Conn, p *peer, h hello, err error) {
 	if t.ctx.Err() != nil {
 		return
 	}
 	const what = "connection from peer failed"
 	r := new(Refusal)
 	switch {
-	case isLater(err):
+	case isNotYet(err):
 	case p == nil:
-		t.strangers.WarnChange(fair.Source(conn.RemoteAddr())+" "+err.Error(), what,
+		t.unidentified.WarnChange(fair.Source(conn.RemoteAddr())+" "+err.Error(), what,
 			"peer", h.from.id, "address", conn.RemoteAddr(), "error", err)
 	case errors.As(err, &r) && r.By != raft.None:
 		p.refused(r)
@@ -306,13 +337,13 @@ func hangUp(conn net.Conn) {
 	conn.Close()
 }
 
-// pause waits for d, or less if ctx ends or there is something in kick.
-func pause(ctx context.Context, kick <-chan struct{}, d time.Duration) {
+// pause waits for d, or less if ctx ends or wake delivers.
+func pause(ctx context.Context, wake <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-kick:
+	case <-wake:
 	case <-ctx.Done():
 	}
 }

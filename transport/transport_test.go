@@ -16,7 +16,7 @@ import (
 )
 
 func TestMessagesArriveInOrder(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a, b := w.up(1), w.up(2)
 		time.Sleep(time.Second)
 		a.say(2, 1, 2, 3)
@@ -40,7 +40,7 @@ func TestMessagesArriveInOrder(t *testing.T) {
 }
 
 func TestPeersKnowEachOtherBeforeTheyStart(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a, b := w.listening(1), w.listening(2)
 		time.Sleep(time.Second)
 		s := a.status(2)
@@ -66,7 +66,7 @@ func TestPeersKnowEachOtherBeforeTheyStart(t *testing.T) {
 }
 
 func TestRestartedPeerIsFoundAgain(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a, b := w.up(1), w.up(2)
 		time.Sleep(time.Second)
 		a.took()
@@ -87,7 +87,7 @@ func TestRestartedPeerIsFoundAgain(t *testing.T) {
 			t.Errorf("%d warnings in ten minutes with two peers away", n)
 		}
 
-		b = w.up(2, func(c *Config) { c.Attributes = []byte("another life") })
+		b = w.up(2, func(c *Config) { c.Handshake.Attributes = []byte("another life") })
 		synctest.Wait() // b dials, and that makes a dial at once
 		a.say(2, 3)
 		if got := b.hears(); got != "3" {
@@ -100,14 +100,14 @@ func TestRestartedPeerIsFoundAgain(t *testing.T) {
 }
 
 func TestStuckPeerNeverBlocksSend(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		const room = 1 << 20
 		l := w.listen("n2")
 		a := w.up(1, func(c *Config) {
 			c.Limits.QueueBytes = room
-			c.Limits.Silence = 3 * time.Second
+			c.Limits.KeepaliveTimeout = 3 * time.Second
 		})
-		stuck := w.puppetAccepts(l, 2)
+		stuck := w.rawAccept(l, 2)
 		defer stuck.Close()
 		synctest.Wait()
 
@@ -142,14 +142,14 @@ func TestStuckPeerNeverBlocksSend(t *testing.T) {
 }
 
 func TestQueuedMessagesGoOutTogether(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		var writes atomic.Int64
 		dial := func(ctx context.Context, address string) (net.Conn, error) {
 			conn, err := w.dial(ctx, address)
 			return countingConn{conn, &writes}, err
 		}
 		a, b := w.up(1, func(c *Config) { c.Dial = dial; delete(c.Peers, 3) }), w.up(2)
-		time.Sleep(time.Second + beat/2)
+		time.Sleep(time.Second + keepaliveInterval/2)
 		writes.Store(0)
 		a.say(2, make([]raft.Term, 1000)...)
 		if _, got := b.took(); len(got) != 1000 || writes.Load() != 1 {
@@ -184,9 +184,9 @@ func TestCorruptFrameEndsTheConnection(t *testing.T) {
 		"another receiver": {appendMessageFrame(nil, &raft.TimeoutNow{Header: raft.Header{From: 2, To: 3}}), "from n2 to n3"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
+			withPipeNet(t, func(t *testing.T, w *pipeNet) {
 				a := w.up(1, func(c *Config) { c.Limits.MaxFrame = 1000 })
-				p := w.puppetDials(a, 2, forMessages)
+				p := w.rawDial(a, 2, forMessages)
 				defer p.Close()
 				p.Write(timeout)
 				p.Write(tc.wire)
@@ -205,19 +205,19 @@ func TestCorruptFrameEndsTheConnection(t *testing.T) {
 }
 
 func TestHalfAFrameDoesNotWaitForEver(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a := w.up(1)
-		p := w.puppetDials(a, 2, forMessages)
+		p := w.rawDial(a, 2, forMessages)
 		defer p.Close()
 		wire := appendMessageFrame(nil, benchmarkAppend(1, 100))
-		l := p.lives(t)
-		go io.Copy(io.Discard, p) // or nothing is said: a pipe has no room
+		c := p.keepAlive(t)
+		go io.Copy(io.Discard, p) // a pipe has no room: the other side could not write
 		time.Sleep(time.Hour)     // to be idle is no fault
 		if !a.status(2).Inbound {
 			t.Error("an idle connection was closed")
 		}
-		l.turn <- struct{}{} // a half frame is the last thing that it says
-		defer func() { <-l.turn }()
+		c.writing <- struct{}{} // nothing follows the half frame
+		defer func() { <-c.writing }()
 		p.Write(wire[:50])
 		time.Sleep(time.Minute)
 		if a.status(2).Inbound {
@@ -227,7 +227,7 @@ func TestHalfAFrameDoesNotWaitForEver(t *testing.T) {
 }
 
 func TestOversizedMessageIsDroppedAlone(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a, b := w.up(1, func(c *Config) { c.Limits.MaxFrame = 1000 }), w.up(2)
 		time.Sleep(time.Second)
 		a.say(2, 1)
@@ -243,7 +243,7 @@ func TestOversizedMessageIsDroppedAlone(t *testing.T) {
 }
 
 func TestPeersComeMoveAndGo(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		alone := func(c *Config) { c.Peers = nil }
 		a, b := w.up(1, alone), w.up(2, alone)
 		b.AddPeer(1, "n1")
@@ -309,7 +309,7 @@ func TestQueueIsBounded(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	for want, c := range map[string]Config{
 		"ID":         {Listen: "127.0.0.1:0"},
-		"Attributes": {ID: 1, Listen: "127.0.0.1:0", Attributes: make([]byte, attributesMax+1)},
+		"Attributes": {ID: 1, Listen: "127.0.0.1:0", Handshake: Handshake{Attributes: make([]byte, attributesMax+1)}},
 		"Listener":   {ID: 1},
 		"listen for": {ID: 1, Listen: "256.0.0.1:0"},
 	} {

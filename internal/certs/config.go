@@ -57,6 +57,14 @@ func (m *Material) show(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	return m.Certificate, nil
 }
 
+// Peer returns a configuration for both directions: it is Dialer's for connecting, and that
+// of Server for accepting connections.
+func (s *Source) Peer(demand bool) *tls.Config {
+	c := s.Dialer()
+	c.GetConfigForClient = s.Server(demand, nil).GetConfigForClient
+	return c
+}
+
 // Dialer returns a configuration for connecting to servers whose certificates must lead
 // to the authorities. Each handshake takes the Material of its moment. Whom a certificate
 // names is for the caller to check.

@@ -44,7 +44,7 @@ func TestAClientsCertificateSpeaksForNoMember(t *testing.T) {
 			pool := x509.NewCertPool()
 			pool.AppendCertsFromPEM(c.ca.PEM)
 			forge(t, spoken, victim, known, "does not name the member", func(c *transport.Config) {
-				c.ClientTLS = &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool}
+				c.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool}
 			})
 		})
 	}
@@ -162,10 +162,13 @@ func forge(t *testing.T, spoken Config, victim *Server, known birth.Record, why 
 	t.Helper()
 	member, _ := spoken.Cluster.Named(spoken.Name)
 	cfg := transport.Config{
-		ID: member.ID, Group: spoken.Cluster.Group, Card: func() []byte { return birth.AppendRecord(nil, known) },
-		Admit: func(_ raft.NodeID, card []byte) error {
-			t.Errorf("the forger was shown %x", card)
-			return nil
+		ID: member.ID, Group: spoken.Cluster.Group,
+		Handshake: transport.Handshake{
+			Card: func() []byte { return birth.AppendRecord(nil, known) },
+			Admit: func(_ raft.NodeID, card []byte) error {
+				t.Errorf("the forger was shown %x", card)
+				return nil
+			},
 		},
 		Listen: "127.0.0.1:0",
 		Peers:  map[raft.NodeID]string{victim.self.ID: victim.self.Address},
@@ -219,7 +222,7 @@ func TestASecretProtectsThePeerPort(t *testing.T) {
 			t.Fatal(err)
 		}
 		forge(t, spoken, victim, recordOf(t, spoken), why, func(cfg *transport.Config) {
-			cfg.ClientTLS = source.Dialer()
+			cfg.TLS = source.Dialer()
 		})
 	}
 	for why, change := range map[string]func(*tls.Config){
@@ -231,9 +234,9 @@ func TestASecretProtectsThePeerPort(t *testing.T) {
 			t.Fatal(err)
 		}
 		forge(t, spoken, victim, known, why, func(cfg *transport.Config) {
-			cfg.ClientTLS = source.Dialer()
-			cfg.ClientTLS.VerifyConnection = nil
-			change(cfg.ClientTLS)
+			cfg.TLS = source.Dialer()
+			cfg.TLS.VerifyConnection = nil
+			change(cfg.TLS)
 		})
 	}
 	c.put("a", "2", 1)

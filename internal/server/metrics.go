@@ -82,7 +82,7 @@ func (s *Server) sample() metrics.Sample {
 // sampleClients reads what clients take up, and how often that was too much.
 func (s *Server) sampleClients(sample *metrics.Sample) {
 	c := s.front.clients
-	connections, handshakes := c.slots.Stats(), s.member.Transport().Handshakes()
+	connections, handshakes := c.slots.Stats(), s.member.Transport().Stats()
 	sample.Requests, sample.RequestBytes = c.requests.things.Load(), c.requests.bytes.Load()
 	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), c.streams.things.Load(), c.unfinished.Load()
 	sample.Surplus = []metrics.Surplus{

@@ -25,18 +25,18 @@ var (
 	_ Receiver      = rsm.Receiver(nil)
 )
 
-// world is a bubble of virtual time in which nodes talk through pipes. As a bubble
+// pipeNet is a bubble of virtual time in which nodes talk through pipeNet. As a bubble
 // ends only when its goroutines have, each test is also one of Close.
-type world struct {
+type pipeNet struct {
 	t         *testing.T
 	mu        sync.Mutex
 	listeners map[string]*pipeListener
 	nodes     []*node
 }
 
-func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
+func withPipeNet(t *testing.T, f func(t *testing.T, w *pipeNet)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, listeners: make(map[string]*pipeListener)}
+		w := &pipeNet{t: t, listeners: make(map[string]*pipeListener)}
 		defer func() {
 			for _, n := range w.nodes {
 				n.Close()
@@ -46,16 +46,16 @@ func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
 	})
 }
 
-// pipeListener hands out the far ends of pipes. Its name is its address.
+// pipeListener hands out the far ends of pipeNet. Its name is its address.
 type pipeListener struct {
-	w      *world
+	w      *pipeNet
 	name   string
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func (w *world) listen(name string) *pipeListener {
+func (w *pipeNet) listen(name string) *pipeListener {
 	l := &pipeListener{w: w, name: name, conns: make(chan net.Conn), closed: make(chan struct{})}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -81,7 +81,7 @@ func (l *pipeListener) Addr() net.Addr  { return l }
 func (l *pipeListener) Network() string { return "pipe" }
 func (l *pipeListener) String() string  { return l.name }
 
-func (w *world) dial(ctx context.Context, address string) (net.Conn, error) {
+func (w *pipeNet) dial(ctx context.Context, address string) (net.Conn, error) {
 	w.mu.Lock()
 	l := w.listeners[address]
 	w.mu.Unlock()
@@ -126,6 +126,8 @@ func (n *node) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error {
 	return n.snapshot(m, data)
 }
 
+func (n *node) Unreachable(id raft.NodeID) { n.event("down %s", id) }
+
 // took returns what has happened since it was called last, once all is quiet.
 func (n *node) took() (events string, messages []raft.Message) {
 	synctest.Wait()
@@ -157,9 +159,14 @@ func (l *lockedBuffer) Write(b []byte) (int, error) {
 const group = 0xba15a
 
 // config is the configuration of node id in a cluster of three at the addresses n1 to n3.
-func (w *world) config(id raft.NodeID) Config {
+func (w *pipeNet) config(id raft.NodeID) Config {
 	return Config{
-		ID: id, Group: group, Members: []string{"n1", "n2", "n3"}, Card: func() []byte { return []byte{byte(id)} }, Attributes: []byte("attributes of " + id.String()),
+		ID: id, Group: group,
+		Handshake: Handshake{
+			Members:    []string{"n1", "n2", "n3"},
+			Card:       func() []byte { return []byte{byte(id)} },
+			Attributes: []byte("attributes of " + id.String()),
+		},
 		Listener: w.listen(id.String()),
 		Peers:    map[raft.NodeID]string{1: "n1", 2: "n2", 3: "n3"},
 		Dial:     w.dial,
@@ -167,21 +174,20 @@ func (w *world) config(id raft.NodeID) Config {
 }
 
 // up starts a node whose configuration may be changed first.
-func (w *world) up(id raft.NodeID, changes ...func(*Config)) *node {
+func (w *pipeNet) up(id raft.NodeID, changes ...func(*Config)) *node {
 	n := w.listening(id, changes...)
 	n.Start(n)
 	return n
 }
 
 // listening makes a node without starting it.
-func (w *world) listening(id raft.NodeID, changes ...func(*Config)) *node {
+func (w *pipeNet) listening(id raft.NodeID, changes ...func(*Config)) *node {
 	w.t.Helper()
 	n := &node{}
 	c := w.config(id)
 	c.Logger = slog.New(slog.NewTextHandler(&n.log, nil))
-	c.OnPeerUp = func(id raft.NodeID) { n.event("up %s", id) }
-	c.OnPeerDown = func(id raft.NodeID) { n.event("down %s", id) }
-	c.OnRefused = func(r *Refusal) { n.event("refused by %s: %s", r.By, r.Reason) }
+	c.onPeerUp = func(id raft.NodeID) { n.event("up %s", id) }
+	c.Handshake.OnRefused = func(r *Refusal) { n.event("refused by %s: %s", r.By, r.Reason) }
 	for _, change := range changes {
 		change(&c)
 	}
@@ -219,54 +225,54 @@ func (n *node) hears() string {
 	return strings.Join(terms, " ")
 }
 
-// puppet is a connection that the test drives by hand, past the handshake.
-type puppet struct {
+// rawPeer is a connection that the test drives by hand, past the handshake.
+type rawPeer struct {
 	net.Conn
-	ear    *ear
-	frames *frameReader
-	of     *peer // as the node that it talks to
+	monitor *monitor
+	frames  *frameReader
+	of      *peer // as the node that it talks to
 }
 
-// newPuppet takes conn over for node id of the cluster, to talk to a node.
-func newPuppet(conn net.Conn, id, to raft.NodeID) (*puppet, *Transport) {
-	e := &ear{Conn: conn}
+// newRawPeer takes conn over for node id of the cluster, to talk to a node.
+func newRawPeer(conn net.Conn, id, to raft.NodeID) (*rawPeer, *Transport) {
+	m := &monitor{Conn: conn}
 	t := &Transport{
 		self: identity{group: group, id: id}, cfg: Config{Limits: Limits{}.withDefaults()},
 		peers: map[raft.NodeID]*peer{1: {}, 2: {}, 3: {}},
 	}
-	return &puppet{e, e, newFrameReader(e, 1<<20), &peer{t: t, id: to}}, t
+	return &rawPeer{m, m, newFrameReader(m, 1<<20), &peer{t: t, id: to}}, t
 }
 
-// lives makes the puppet say so from now on, until the other side hangs up.
-func (p *puppet) lives(t *testing.T) *line {
-	l := newLine(t.Context(), p.of, p.Conn, p.ear, p.frames, [16]byte{})
-	t.Cleanup(l.close)
-	return l
+// keepAlive makes the rawPeer write keepalive frames until the other side hangs up.
+func (p *rawPeer) keepAlive(t *testing.T) *connection {
+	c := newConnection(t.Context(), p.of, p.Conn, p.monitor, p.frames, processID{})
+	t.Cleanup(c.close)
+	return c
 }
 
-// puppetDials connects to n as node id would.
-func (w *world) puppetDials(n *node, id raft.NodeID, what purpose) *puppet {
+// rawDial connects to n as node id would.
+func (w *pipeNet) rawDial(n *node, id raft.NodeID, what purpose) *rawPeer {
 	w.t.Helper()
 	conn, err := w.dial(context.Background(), n.self.id.String())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p, t := newPuppet(conn, id, n.self.id)
-	if _, err := t.introduce(conn, p.frames, n.self.id, what); err != nil {
+	p, t := newRawPeer(conn, id, n.self.id)
+	if _, err := t.dialHandshake(conn, p.frames, n.self.id, what); err != nil {
 		w.t.Fatal(err)
 	}
 	return p
 }
 
-// puppetAccepts waits for a node to dial id, and lets it in.
-func (w *world) puppetAccepts(l *pipeListener, id raft.NodeID) *puppet {
+// rawAccept waits for a node to dial id, and lets it in.
+func (w *pipeNet) rawAccept(l *pipeListener, id raft.NodeID) *rawPeer {
 	w.t.Helper()
 	conn, err := l.Accept()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p, t := newPuppet(conn, id, 0)
-	_, h, err := t.receive(conn, p.frames)
+	p, t := newRawPeer(conn, id, 0)
+	_, h, err := t.acceptHandshake(conn, p.frames)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -275,7 +281,7 @@ func (w *world) puppetAccepts(l *pipeListener, id raft.NodeID) *puppet {
 }
 
 // gone tells whether the other side has hung up.
-func (p *puppet) gone() bool {
+func (p *rawPeer) gone() bool {
 	p.SetReadDeadline(time.Now().Add(time.Millisecond))
 	_, err := io.Copy(io.Discard, p.Conn)
 	return !errors.Is(err, context.DeadlineExceeded) && !isTimeout(err)

@@ -43,7 +43,7 @@ type Command[W any] struct {
 type Applier[Op, Result, W any] struct {
 	Machine StateMachine[Op, Result]
 	Codec   Codec[Op]
-	// Open is Storage.OpenSnapshot.
+	// Open is Snapshots.OpenSnapshot.
 	Open func() (raft.SnapshotMeta, io.ReadCloser, error)
 	// End tells a waiter its result or error.
 	End func(W, Result, error)
@@ -62,26 +62,31 @@ type Applier[Op, Result, W any] struct {
 // Index is the index of the last entry that the state reflects.
 func (a *Applier[Op, Result, W]) Index() raft.Index { return a.index }
 
-// Load restores the snapshot that Storage.Load returned, and returns the size of its data.
-// It is an error if the newest snapshot is another one.
-func (a *Applier[Op, Result, W]) Load(meta raft.SnapshotMeta) (bytes int64, err error) {
-	if meta.Index == 0 {
-		return 0, nil
+// Load loads the log behind the newest snapshot, and then restores that snapshot. It returns
+// the size of the snapshot's data. The log comes first since loading it is usually faster
+// and finds damage.
+func (a *Applier[Op, Result, W]) Load(log interface {
+	Load(from raft.SnapshotMeta) (raft.State, error)
+}) (s raft.State, snapshotBytes int64, err error) {
+	meta, data, err := a.Open()
+	if err != nil {
+		return s, 0, fmt.Errorf("open the newest snapshot: %w", err)
 	}
-	if bytes, err = a.restore(meta); err != nil {
-		return 0, err
+	defer data.Close()
+	if s, err = log.Load(meta); err != nil {
+		return s, 0, fmt.Errorf("load the log: %w", err)
 	}
-	if a.index != meta.Index {
-		return 0, fmt.Errorf("storage loads snapshot %s but opens %d", meta, a.index)
+	if meta.Index > 0 {
+		snapshotBytes, err = a.restoreFrom(meta, data)
 	}
-	return bytes, nil
+	return s, snapshotBytes, err
 }
 
 // Apply performs a task, and returns the image to be saved if one was asked for. After an
 // error the state must not be used any more.
 func (a *Applier[Op, Result, W]) Apply(t ApplyTask[W]) (*Image, error) {
 	if t.Restore != nil && t.Restore.Index > a.index {
-		if _, err := a.restore(*t.Restore); err != nil {
+		if err := a.restore(*t.Restore); err != nil {
 			a.Drop(t)
 			return nil, err
 		}
@@ -146,16 +151,21 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 }
 
 // restore replaces the machine's state by the newest snapshot, which must be at least want.
-// It returns the size of the snapshot's data.
-func (a *Applier[Op, Result, W]) restore(want raft.SnapshotMeta) (bytes int64, err error) {
+func (a *Applier[Op, Result, W]) restore(want raft.SnapshotMeta) error {
 	meta, data, err := a.Open()
 	if err != nil {
-		return 0, fmt.Errorf("open snapshot %s: %w", want, err)
+		return fmt.Errorf("open snapshot %s: %w", want, err)
 	}
 	defer data.Close()
 	if meta.Index < want.Index {
-		return 0, fmt.Errorf("open snapshot %s: the newest is %s", want, meta)
+		return fmt.Errorf("open snapshot %s: the newest is %s", want, meta)
 	}
+	_, err = a.restoreFrom(meta, data)
+	return err
+}
+
+// restoreFrom returns the size of data.
+func (a *Applier[Op, Result, W]) restoreFrom(meta raft.SnapshotMeta, data io.Reader) (bytes int64, err error) {
 	counted := &countingReader{r: data}
 	if err := a.Machine.Restore(counted); err != nil {
 		return 0, fmt.Errorf("restore snapshot %s: %w", meta, err)
@@ -188,7 +198,7 @@ func (a *Applier[Op, Result, W]) image(meta raft.SnapshotMeta) *Image {
 	return im
 }
 
-// Image is an image of a StateMachine, to be written by Storage.SaveSnapshot and then closed.
+// Image is an image of a StateMachine, to be written by Snapshots.SaveSnapshot and then closed.
 type Image struct {
 	Meta  raft.SnapshotMeta
 	Bytes int64 // its size, after Write

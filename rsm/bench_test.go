@@ -66,9 +66,10 @@ func (forgetful) Save([]raft.Persist) error { return nil }
 func startTrio(b *testing.B) (leader *rsm.Node[int64, int64]) {
 	wires, ids := &Wires{}, []raft.NodeID{1, 2, 3}
 	for _, id := range ids {
+		storage := forgetful{rsm.NewMemoryStorage(raft.NewConfiguration(ids...))}
 		node, err := rsm.Start(rsm.Config[int64, int64]{
 			ID: id, Machine: &Tally{}, Codec: Varint{}, Transport: wires,
-			Storage: forgetful{rsm.NewMemoryStorage(raft.NewConfiguration(ids...))}, LeaseReads: true,
+			Log: storage, Snapshots: storage, LeaseReads: true,
 		})
 		if err != nil {
 			b.Fatal(err)

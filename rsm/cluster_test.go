@@ -185,7 +185,7 @@ func run(t *testing.T, n int, maxRaftState int64, f func(t *testing.T, c *cluste
 func (c *cluster) start(id raft.NodeID) {
 	end, machine, suspended := c.net.Node(id), &counter{}, c.suspended[id]
 	cfg := rsm.Config[int64, int64]{
-		ID: id, Machine: machine, Codec: codec{}, Storage: c.disks[id], Transport: end,
+		ID: id, Machine: machine, Codec: codec{}, Log: c.disks[id], Snapshots: c.disks[id], Transport: end,
 		MaxRaftState: c.maxRaftState, Seed: uint64(id), LeaseReads: c.leases,
 		Clock: func() time.Duration { return time.Since(c.began) + time.Duration(suspended.Load()) },
 	}

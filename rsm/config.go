@@ -10,13 +10,14 @@ import (
 	"balsa.example/raft"
 )
 
-// Config says how to run a replica. ID, Machine, Codec, Storage and Transport are
+// Config says how to run a replica. ID, Machine, Codec, Log, Snapshots and Transport are
 // required; the rest has defaults.
 type Config[Op, Result any] struct {
 	ID        raft.NodeID
 	Machine   StateMachine[Op, Result]
 	Codec     Codec[Op]
-	Storage   Storage
+	Log       Log
+	Snapshots Snapshots // often the same value as Log
 	Transport Transport
 
 	// MaxRaftState is how many bytes of log since the last snapshot trigger the next one, at
@@ -99,8 +100,8 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 	switch {
 	case c.ID == raft.None:
 		return c, errors.New("rsm: Config.ID is zero")
-	case c.Machine == nil || c.Codec == nil || c.Storage == nil || c.Transport == nil:
-		return c, errors.New("rsm: Config needs Machine, Codec, Storage and Transport")
+	case c.Machine == nil || c.Codec == nil || c.Log == nil || c.Snapshots == nil || c.Transport == nil:
+		return c, errors.New("rsm: Config needs Machine, Codec, Log, Snapshots and Transport")
 	case c.HeartbeatInterval < ticksPerHeartbeat*time.Microsecond*100:
 		return c, fmt.Errorf("rsm: Config.HeartbeatInterval of %v is too short", c.HeartbeatInterval)
 	case c.ElectionTimeout < 2*c.HeartbeatInterval:

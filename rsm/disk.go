@@ -12,10 +12,10 @@ import (
 type DiskTask struct {
 	// Persist is that of raft.Effects. Report its Seq with Events.Persisted.
 	Persist *raft.Persist
-	// Compact, if not 0, is the argument of a call of Storage.Compact.
+	// Compact, if not 0, is the argument of a call of Log.Compact.
 	Compact raft.Index
 	// Check asks for a Save, even an empty one, after a snapshot could not be stored or
-	// opened. If the Storage has failed for good, Save tells. A replica that only waits for a
+	// opened. If the disk has failed for good, Save tells. A replica that only waits for a
 	// snapshot would otherwise not learn of it, and wait for ever.
 	Check bool
 }
@@ -23,7 +23,7 @@ type DiskTask struct {
 // Empty tells whether there is nothing to do.
 func (t *DiskTask) Empty() bool { return t.Persist == nil && t.Compact == 0 && !t.Check }
 
-// DiskStep is one call of a Storage: Compact if Compact is not 0, else Save.
+// DiskStep is one call of a Log: Compact if Compact is not 0, else Save.
 type DiskStep struct {
 	Persists []raft.Persist
 	Compact  raft.Index

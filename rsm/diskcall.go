@@ -8,7 +8,7 @@ import (
 	"balsa.example/raft"
 )
 
-// diskCall measures the present call of Storage while it lasts, since a disk that hangs
+// diskCall measures the present call of the Log while it lasts, since a disk that hangs
 // returns no error.
 type diskCall struct {
 	since atomic.Int64 // the raft.Instant at which the present call began; 0: there is none

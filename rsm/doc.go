@@ -3,15 +3,15 @@
 // cut off meanwhile, as long as a majority of the replicas can talk.
 //
 //	Submit(op) ─► Replica ─┬─► Transport.Send ──► other replicas
-//	                │      └─► Storage.Save       (at the same time)
+//	                │      └─► Log.Save           (at the same time)
 //	                ▼
 //	          committed by a majority
 //	                ▼
 //	result ◄── StateMachine.DoOp(op)              (on every replica)
 //
-// To use it, write a [StateMachine] and a [Codec], bring a [Storage] and a
-// [Transport], and [Start] a [Node] for each replica; the example replicates a
-// counter. [MemoryStorage] serves tests.
+// To use it, write a [StateMachine] and a [Codec], bring a [Log], [Snapshots] and a
+// [Transport], and [Start] a [Node] for each replica. The example replicates a counter.
+// [MemoryStorage] is a Log and Snapshots for tests.
 //
 // # What Submit promises
 //

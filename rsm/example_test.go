@@ -63,9 +63,9 @@ func (w *Wires) SendSnapshot(_ context.Context, m *raft.InstallSnapshot, data io
 func Example() {
 	wires, ids := &Wires{}, []raft.NodeID{1, 2, 3}
 	for _, id := range ids {
+		storage := rsm.NewMemoryStorage(raft.NewConfiguration(ids...))
 		node, err := rsm.Start(rsm.Config[int64, int64]{
-			ID: id, Machine: &Tally{}, Codec: Varint{}, Transport: wires,
-			Storage: rsm.NewMemoryStorage(raft.NewConfiguration(ids...)),
+			ID: id, Machine: &Tally{}, Codec: Varint{}, Log: storage, Snapshots: storage, Transport: wires,
 		})
 		if err != nil {
 			fmt.Println(err)

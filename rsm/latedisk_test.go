@@ -87,7 +87,7 @@ func TestHungDiskIsTold(t *testing.T) {
 		net := memnet.New(1)
 		defer net.Close()
 		n, err := rsm.Start(rsm.Config[int64, int64]{
-			ID: 1, Machine: &counter{}, Codec: codec{}, Storage: disk, Transport: net.Node(1),
+			ID: 1, Machine: &counter{}, Codec: codec{}, Log: disk, Snapshots: disk, Transport: net.Node(1),
 			Logger: slog.New(slog.NewTextHandler(&out, nil)),
 		})
 		if err != nil {
@@ -135,7 +135,7 @@ func TestStopWithAHungDisk(t *testing.T) {
 		net := memnet.New(1)
 		defer net.Close()
 		n, err := rsm.Start(rsm.Config[int64, int64]{
-			ID: 1, Machine: &counter{}, Codec: codec{}, Storage: disk, Transport: net.Node(1),
+			ID: 1, Machine: &counter{}, Codec: codec{}, Log: disk, Snapshots: disk, Transport: net.Node(1),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -184,7 +184,7 @@ func startOpaque(t *testing.T, disk rsm.Storage, maxRaftState, maxPending int64)
 	net := memnet.New(1)
 	t.Cleanup(func() { net.Close() })
 	n, err := rsm.Start(rsm.Config[[]byte, int]{
-		ID: 1, Machine: &opaque{}, Codec: raw{}, Storage: disk, Transport: net.Node(1),
+		ID: 1, Machine: &opaque{}, Codec: raw{}, Log: disk, Snapshots: disk, Transport: net.Node(1),
 		MaxRaftState: maxRaftState, MaxPendingBytes: maxPending, MaxOpBytes: 1 << 20,
 	})
 	if err != nil {
@@ -208,9 +208,10 @@ func TestTooLargeOperation(t *testing.T) {
 			}
 		}
 	})
+	storage := rsm.NewMemoryStorage(raft.NewConfiguration(1))
 	for _, bytes := range []int{-1, rsm.MaxOpBytesLimit + 1} {
 		_, err := rsm.Start(rsm.Config[[]byte, int]{
-			ID: 1, Machine: &opaque{}, Codec: raw{}, Storage: rsm.NewMemoryStorage(raft.NewConfiguration(1)),
+			ID: 1, Machine: &opaque{}, Codec: raw{}, Log: storage, Snapshots: storage,
 			Transport: memnet.New(1).Node(1), MaxOpBytes: bytes,
 		})
 		if err == nil || !strings.Contains(err.Error(), "MaxOpBytes") {

@@ -53,7 +53,7 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	n.lease.set(e.Lease)
 	if e.SnapshotUrgent != n.expediting {
 		n.expediting = e.SnapshotUrgent
-		if x, ok := n.cfg.Storage.(Expediter); ok {
+		if x, ok := n.cfg.Snapshots.(Expediter); ok {
 			x.ExpediteSnapshots(n.expediting)
 		}
 	}
@@ -109,7 +109,7 @@ func (n *Node[Op, Result]) runDisk() {
 		}
 		for _, step := range DiskSteps(n.disk.take()) {
 			n.diskCall.begin(n.now())
-			seq, err := step.Do(n.cfg.Storage)
+			seq, err := step.Do(n.cfg.Log)
 			n.diskCall.end()
 			if err != nil {
 				n.fail(err)
@@ -178,7 +178,7 @@ func (n *Node[Op, Result]) endSnapshot(image *Image, err error) {
 // saveSnapshot saves an own or a received snapshot. The Replica sees to it that there is one
 // at a time.
 func (n *Node[Op, Result]) saveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
-	return n.cfg.Storage.SaveSnapshot(meta, func(w io.Writer) error {
+	return n.cfg.Snapshots.SaveSnapshot(meta, func(w io.Writer) error {
 		u := &untilStopped{ctx: n.ctx, w: w}
 		return cmp.Or(write(u), u.err) // also where write ignores the error of a Write
 	})
@@ -230,7 +230,7 @@ func (n *Node[Op, Result]) sendSnapshot(h raft.Header) {
 }
 
 func (n *Node[Op, Result]) streamSnapshot(h raft.Header) (raft.SnapshotMeta, error) {
-	meta, data, err := n.cfg.Storage.OpenSnapshot()
+	meta, data, err := n.cfg.Snapshots.OpenSnapshot()
 	if err != nil {
 		return meta, err
 	}

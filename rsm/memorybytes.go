@@ -15,7 +15,8 @@ import (
 //	8 bytes   memoryMagic, which ends with the version of the format
 //	          hard state: term, vote, silence, lost log
 //	          snapshot: meta (raft.AppendSnapshotMeta), length of the data, data
-//	          log: index before the first entry, number of entries, entries (raft.AppendEntry)
+//	          log: index and term before the first entry with the configuration that the storage
+//	          was created with (raft.AppendSnapshotMeta), number of entries, entries (raft.AppendEntry)
 //	4 bytes   CRC-32C of all bytes before, little endian
 //
 // Numbers are unsigned varints.
@@ -40,7 +41,7 @@ func (s *MemoryStorage) MarshalBinary() ([]byte, error) {
 	b = raft.AppendSnapshotMeta(b, s.snapshot)
 	b = binary.AppendUvarint(b, uint64(len(s.data)))
 	b = append(b, s.data...)
-	b = binary.AppendUvarint(b, uint64(s.base))
+	b = raft.AppendSnapshotMeta(b, s.base)
 	b = binary.AppendUvarint(b, uint64(len(s.entries)))
 	for _, e := range s.entries {
 		b = raft.AppendEntry(b, e)
@@ -104,14 +105,16 @@ func (r *memoryReader) storage() *MemoryStorage {
 		s.snapshot, r.rest, r.err = raft.DecodeSnapshotMeta(r.rest)
 	}
 	s.data = r.bytes(r.number())
-	s.base = raft.Index(r.number())
+	if r.err == nil {
+		s.base, r.rest, r.err = raft.DecodeSnapshotMeta(r.rest)
+	}
 	for i := range r.number() {
 		if r.err != nil {
 			break
 		}
 		var e raft.Entry
 		e, r.rest, r.err = raft.DecodeEntry(r.rest)
-		if want := s.base + raft.Index(i) + 1; r.err == nil && e.Index != want {
+		if want := s.base.Index + raft.Index(i) + 1; r.err == nil && e.Index != want {
 			r.err = fmt.Errorf("entry %d where %d belongs", e.Index, want)
 		}
 		s.entries = append(s.entries, e)

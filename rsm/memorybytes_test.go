@@ -45,11 +45,11 @@ func filled(t testing.TB) *rsm.MemoryStorage {
 func contents(t *testing.T, s *rsm.MemoryStorage) (raft.State, raft.SnapshotMeta, string, int64) {
 	t.Helper()
 	logBytes := s.LogBytes() // Load may drop a log that the snapshot replaces
-	state, err := s.Load()
+	meta, r, err := s.OpenSnapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta, r, err := s.OpenSnapshot()
+	state, err := s.Load(meta)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 // disk, network and goroutines:
 //
 //	loop     owns the Replica: takes events, and performs or hands on their effects
-//	disk     the only caller of Storage.Save and Compact
+//	disk     the only caller of the Log
 //	apply    the only caller of the StateMachine
 //	         and one for each snapshot that is written or sent
 //
@@ -50,7 +50,7 @@ type Node[Op, Result any] struct {
 	snapshotErrors sync.Map
 
 	expediting bool // what an Expediter was told last; owned by the loop
-	// diskCall is the present call of cfg.Storage by the disk goroutine.
+	// diskCall is the present call of cfg.Log by the disk goroutine.
 	diskCall diskCall
 }
 
@@ -58,16 +58,12 @@ type Node[Op, Result any] struct {
 // result.
 type waiter[Result any] = func(Result, error)
 
-// Start restores the state from cfg.Storage and runs the replica until Stop, or
-// until its storage fails (see Done).
+// Start restores the newest snapshot and loads the log behind it. It then runs the replica
+// until Stop, or until the log or the state machine fails (see Done).
 func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
-	}
-	state, err := cfg.Storage.Load()
-	if err != nil {
-		return nil, fmt.Errorf("load the log: %w", err)
 	}
 	n := &Node[Op, Result]{
 		cfg: cfg, start: time.Now(), clockStart: cfg.Clock(),
@@ -76,7 +72,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	n.inbox.wake, n.disk.wake, n.apply.wake = wake.New(), wake.New(), wake.New()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.applier = Applier[Op, Result, waiter[Result]]{
-		Machine: cfg.Machine, Codec: cfg.Codec, Open: cfg.Storage.OpenSnapshot,
+		Machine: cfg.Machine, Codec: cfg.Codec, Open: cfg.Snapshots.OpenSnapshot,
 		End: func(done waiter[Result], result Result, err error) { done(result, err) },
 		Restored: func(meta raft.SnapshotMeta) {
 			cfg.Logger.Info("snapshot restored", "id", cfg.ID, "index", meta.Index, "term", meta.Term)
@@ -89,7 +85,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 			}
 		})
 	}
-	bytes, err := n.applier.Load(state.Snapshot)
+	state, bytes, err := n.applier.Load(cfg.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -155,9 +151,9 @@ func (n *Node[Op, Result]) stopping() bool { return n.ctx.Err() != nil }
 
 // Stop ends the replica and returns when none of its goroutines is left. Pending Submits get
 // ErrStopped at once, except those that the StateMachine is executing. Stop waits for the
-// present calls of Storage and StateMachine, however long they take: to not wait for a disk
-// that hangs, call it in a goroutine. Stop closes neither the Storage nor the Transport.
-// Close the Transport before, so that nothing more is received, and the Storage after.
+// present calls of Log, Snapshots and StateMachine, however long they take: to not wait for a
+// disk that hangs, call it in a goroutine. Stop closes none of them, nor the Transport. Close
+// the Transport before, so that nothing more is received, and Log and Snapshots after.
 func (n *Node[Op, Result]) Stop() {
 	n.shutdown()
 	<-n.done

@@ -35,7 +35,7 @@ func TestFailedSnapshotIsNotRetriedAtOnce(t *testing.T) {
 		net := memnet.New(1)
 		defer net.Close()
 		n, err := rsm.Start(rsm.Config[int64, int64]{
-			ID: 1, Machine: &counter{}, Codec: codec{}, Storage: disk, Transport: net.Node(1), MaxRaftState: 100,
+			ID: 1, Machine: &counter{}, Codec: codec{}, Log: disk, Snapshots: disk, Transport: net.Node(1), MaxRaftState: 100,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -78,7 +78,7 @@ func TestFailedOfferOfASnapshotIsNotRepeatedAtOnce(t *testing.T) {
 		net.Transport = c.ends[leader]
 		c.machines[leader] = &counter{}
 		n, err := rsm.Start(rsm.Config[int64, int64]{
-			ID: leader, Machine: c.machines[leader], Codec: codec{}, Storage: c.disks[leader], Transport: net, MaxRaftState: 100,
+			ID: leader, Machine: c.machines[leader], Codec: codec{}, Log: c.disks[leader], Snapshots: c.disks[leader], Transport: net, MaxRaftState: 100,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -147,7 +147,7 @@ func TestStopBreaksOffASnapshot(t *testing.T) {
 		net := memnet.New(1)
 		defer net.Close()
 		n, err := rsm.Start(rsm.Config[int64, int64]{
-			ID: 1, Machine: &endless{}, Codec: codec{}, Storage: disk, Transport: net.Node(1), MaxRaftState: 100,
+			ID: 1, Machine: &endless{}, Codec: codec{}, Log: disk, Snapshots: disk, Transport: net.Node(1), MaxRaftState: 100,
 		})
 		if err != nil {
 			t.Fatal(err)

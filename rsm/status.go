@@ -21,7 +21,7 @@ type Status struct {
 	// Diverged are the other members whose state was found to differ from that of a
 	// majority, in rising order. See ErrDiverged.
 	Diverged []raft.NodeID
-	// DiskWait is how long the present call of Storage.Save or Compact has taken so far. If
+	// DiskWait is how long the present call of Log.Save or Compact has taken so far. If
 	// it is much longer than a sync takes, the disk hangs.
 	DiskWait time.Duration
 }

@@ -223,7 +223,7 @@ func TestCompactRemovesSegments(t *testing.T) {
 	mustClose(t, l)
 	l = mustOpen(t, opts)
 	defer l.Close()
-	st, err := l.Load()
+	st, err := load(l)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -156,11 +156,12 @@ func (l *Log) Identity() Identity { return l.id }
 // refuse new writes. It turns false by itself when a later attempt succeeds.
 func (l *Log) LowSpace() bool { return l.low.Load() }
 
-// Load returns what Open found. It can be called once.
+// Load is part of rsm.Log. It returns what Open found, and can be called once. from must be
+// the newest snapshot, as OpenSnapshot names it.
 //
 // A snapshot that was received, but whose Persist was not yet saved when the crash
 // came, is in the State although HardState.Term may be lower than its term.
-func (l *Log) Load() (raft.State, error) {
+func (l *Log) Load(from raft.SnapshotMeta) (raft.State, error) {
 	if err := l.usable(); err != nil {
 		return raft.State{}, err
 	}
@@ -170,6 +171,9 @@ func (l *Log) Load() (raft.State, error) {
 		return raft.State{}, errors.New("wal: loaded twice")
 	}
 	st := *l.loaded
+	if from.Index != st.Snapshot.Index || from.Term != st.Snapshot.Term {
+		return raft.State{}, fmt.Errorf("wal: load the log behind %s: the newest snapshot is %s", from, st.Snapshot)
+	}
 	l.loaded = nil
 	return st, nil
 }

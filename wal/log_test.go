@@ -16,7 +16,7 @@ import (
 
 // storage is rsm.Storage, which this package cannot name.
 type storage interface {
-	Load() (raft.State, error)
+	Load(from raft.SnapshotMeta) (raft.State, error)
 	Save(ps []raft.Persist) error
 	SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error
 	OpenSnapshot() (raft.SnapshotMeta, io.ReadCloser, error)
@@ -157,7 +157,7 @@ func TestOnSyncHearsOfEverySyncOfASave(t *testing.T) {
 func TestBuffersOfHugeBatchesAreNotKept(t *testing.T) {
 	l := mustCreate(t, testOptions(crashfs.NewMem(), 1))
 	defer mustClose(t, l)
-	if _, err := l.Load(); err != nil {
+	if _, err := load(l); err != nil {
 		t.Fatal(err)
 	}
 	index := raft.Index(0)

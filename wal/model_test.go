@@ -286,8 +286,18 @@ func (m *model) contents() contents {
 	return contents{State: m.load(), Meta: m.snapshot, Data: m.data}
 }
 
+// load loads the log behind the newest snapshot.
+func load(l storage) (raft.State, error) {
+	meta, r, err := l.OpenSnapshot()
+	if err != nil {
+		return raft.State{}, err
+	}
+	defer r.Close()
+	return l.Load(meta)
+}
+
 func loadAll(l *Log) (c contents, err error) {
-	if c.State, err = l.Load(); err != nil {
+	if c.State, err = load(l); err != nil {
 		return c, err
 	}
 	meta, r, err := l.OpenSnapshot()

@@ -174,7 +174,7 @@ func TestClosedLogRefusesEverything(t *testing.T) {
 	l := mustCreate(t, testOptions(crashfs.NewMem(), 1))
 	mustClose(t, l)
 	mustClose(t, l)
-	_, err := l.Load()
+	_, err := l.Load(raft.SnapshotMeta{})
 	errs := []error{err, l.Save(nil), l.Compact(0), l.SaveSnapshot(raft.SnapshotMeta{Index: 1}, func(io.Writer) error { return nil })}
 	_, _, err = l.OpenSnapshot()
 	for i, err := range append(errs, err) {
@@ -244,7 +244,7 @@ func TestNewLogHoldsTheConfiguration(t *testing.T) {
 	if want := newModel(testConf).contents(); !got.equal(want) {
 		t.Fatalf("got %s, want %s", got, want)
 	}
-	if _, err := l.Load(); err == nil {
+	if _, err := load(l); err == nil {
 		t.Fatal("loaded twice")
 	}
 }

@@ -63,7 +63,7 @@ func startBalsa(id raft.NodeID, dir string, conf raft.Configuration, network tra
 		return nil, errors.Join(err, r.log.Close())
 	}
 	r.node, err = rsm.Start(rsm.Config[putOp, struct{}]{
-		ID: id, Machine: balsaMachine{r.table}, Codec: putCodec{}, Storage: r.log, Transport: r.transport,
+		ID: id, Machine: balsaMachine{r.table}, Codec: putCodec{}, Log: r.log, Snapshots: r.log, Transport: r.transport,
 		MaxRaftState: -1, Logger: network.Logger,
 	})
 	if err != nil {

@@ -11,26 +11,32 @@ import (
 	"balsa.example/rsm"
 )
 
-// OpenStorage opens the Storage that a member keeps in dir. The first call with a dir, which
-// is empty then, makes that of a new member of a cluster with configuration conf. A
-// Storage that is an io.Closer is closed before dir is opened again.
-type OpenStorage func(dir string, conf raft.Configuration) (rsm.Storage, error)
+// An opener opens what a member keeps in dir. The first call with a dir, which is empty then,
+// makes that of a new member of a cluster with configuration conf. A value that is an
+// io.Closer is closed before dir is opened again.
+type (
+	OpenStorage   func(dir string, conf raft.Configuration) (rsm.Storage, error)
+	OpenLog       func(dir string, conf raft.Configuration) (rsm.Log, error)
+	OpenSnapshots func(dir string, conf raft.Configuration) (rsm.Snapshots, error)
+)
 
 // patience is how long a call may take that should return at once.
 const patience = 30 * time.Second
 
-// TestStorage checks that what open opens is an rsm.Storage. Each check is a subtest.
+// TestStorage checks that what open opens is an rsm.Storage, whose log begins behind its
+// newest snapshot. Each check is a subtest.
 func TestStorage(t *testing.T, open OpenStorage) {
-	for _, c := range []struct {
-		name  string
-		check func(s *storage)
-	}{
+	run(t, func(s *storage) (err error) {
+		both, err := open(s.dir, s.conf)
+		s.log, s.snapshots = both, both
+		return err
+	}, []check{
 		{"ANewMemberIsEmpty", (*storage).newMember},
 		{"SavedIsFound", (*storage).saved},
 		{"EntriesReplaceThoseBehind", (*storage).replaced},
 		{"OneSaveTakesSeveralPersists", (*storage).several},
 		{"NothingToSaveIsNoError", (*storage).nothing},
-		{"SnapshotsAreFound", (*storage).snapshots},
+		{"SnapshotsAreFound", (*storage).savedSnapshots},
 		{"ASnapshotThatFailsChangesNothing", (*storage).failedSnapshot},
 		{"AnOpenSnapshotStaysReadable", (*storage).openSnapshot},
 		{"TheLogGoesOnBehindItsSnapshot", (*storage).behindSnapshot},
@@ -40,48 +46,113 @@ func TestStorage(t *testing.T, open OpenStorage) {
 		{"CompactKeepsWhatIsBehind", (*storage).compacted},
 		{"SaveDoesNotWaitForASnapshot", (*storage).saveBesideSnapshot},
 		{"LikeAModel", (*storage).likeModel},
-	} {
+	})
+}
+
+// TestLog checks that what open opens is an rsm.Log for a machine that keeps its own state:
+// there are no snapshots, and the log begins at any position. Each check is a subtest.
+func TestLog(t *testing.T, open OpenLog) {
+	run(t, func(s *storage) (err error) {
+		s.log, err = open(s.dir, s.conf)
+		return err
+	}, []check{
+		{"ANewMemberIsEmpty", (*storage).newMember},
+		{"SavedIsFound", (*storage).saved},
+		{"EntriesReplaceThoseBehind", (*storage).replaced},
+		{"OneSaveTakesSeveralPersists", (*storage).several},
+		{"NothingToSaveIsNoError", (*storage).nothing},
+		{"TheLogGoesOnBehindAPosition", (*storage).behindPosition},
+		{"APositionAheadReplacesTheLog", (*storage).aheadPosition},
+		{"AContradictedLogIsReplaced", (*storage).contradictedPosition},
+		{"APersistRestartsTheLog", (*storage).restartedPosition},
+		{"CompactKeepsWhatIsBehind", (*storage).compactedPosition},
+	})
+}
+
+// TestSnapshots checks that what open opens is an rsm.Snapshots. Each check is a subtest.
+func TestSnapshots(t *testing.T, open OpenSnapshots) {
+	run(t, func(s *storage) (err error) {
+		s.snapshots, err = open(s.dir, s.conf)
+		return err
+	}, []check{
+		{"SnapshotsAreFound", (*storage).savedSnapshots},
+		{"ASnapshotThatFailsChangesNothing", (*storage).failedSnapshot},
+		{"AnOpenSnapshotStaysReadable", (*storage).openSnapshot},
+	})
+}
+
+type check struct {
+	name string
+	f    func(*storage)
+}
+
+func run(t *testing.T, open func(*storage) error, checks []check) {
+	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
 			s := &storage{T: t, open: open, dir: t.TempDir(), conf: raft.NewConfiguration(1, 2, 3)}
 			s.reopen()
 			defer s.close()
-			c.check(s)
+			c.f(s)
 		})
 	}
 }
 
-// storage is a Storage under test.
+// storage is a Storage under test, or only one part of it: the other is nil.
 type storage struct {
 	*testing.T
-	open  OpenStorage
-	dir   string
-	conf  raft.Configuration
-	now   rsm.Storage
-	state raft.State // what Load returned
-	seq   uint64
+	open      func(*storage) error // sets log and snapshots
+	dir       string
+	conf      raft.Configuration
+	log       rsm.Log
+	snapshots rsm.Snapshots
+	position  raft.SnapshotMeta // where the log is loaded from if there are no snapshots
+	state     raft.State        // what Load returned
+	seq       uint64
 }
 
 // reopen is a restart.
 func (s *storage) reopen() {
 	s.Helper()
 	s.close()
-	var err error
-	if s.now, err = s.open(s.dir, s.conf); err != nil {
+	if err := s.open(s); err != nil {
 		s.Fatalf("open: %v", err)
 	}
-	if s.state, err = s.now.Load(); err != nil {
+	if s.log == nil {
+		return
+	}
+	if err := s.load(); err != nil {
 		s.Fatalf("Load: %v", err)
 	}
 	s.seq = 0
 }
 
+func (s *storage) load() (err error) {
+	from := s.position
+	if s.snapshots != nil {
+		meta, r, err := s.snapshots.OpenSnapshot()
+		if err != nil {
+			return err
+		}
+		if err := r.Close(); err != nil {
+			return err
+		}
+		from = meta
+	}
+	s.state, err = s.log.Load(from)
+	return err
+}
+
 func (s *storage) close() {
-	if c, ok := s.now.(io.Closer); ok {
+	var opened any = s.log
+	if s.log == nil {
+		opened = s.snapshots
+	}
+	if c, ok := opened.(io.Closer); ok {
 		if err := c.Close(); err != nil {
 			s.Errorf("Close: %v", err)
 		}
 	}
-	s.now = nil
+	s.log, s.snapshots = nil, nil
 }
 
 // persist numbers a Persist.
@@ -93,10 +164,13 @@ func (s *storage) persist(p raft.Persist) raft.Persist {
 
 func (s *storage) save(ps ...raft.Persist) {
 	s.Helper()
+	if s.log == nil {
+		return
+	}
 	for i := range ps {
 		ps[i] = s.persist(ps[i])
 	}
-	if err := s.now.Save(ps); err != nil {
+	if err := s.log.Save(ps); err != nil {
 		s.Fatalf("Save: %v", err)
 	}
 }
@@ -115,13 +189,23 @@ func hard(term raft.Term, vote raft.NodeID) raft.Persist {
 	return raft.Persist{HardState: &raft.HardState{Term: term, Vote: vote}}
 }
 
+func (s *storage) compact(index raft.Index) {
+	s.Helper()
+	if s.log == nil {
+		return
+	}
+	if err := s.log.Compact(index); err != nil {
+		s.Fatalf("Compact: %v", err)
+	}
+}
+
 func (s *storage) meta(index raft.Index, term raft.Term) raft.SnapshotMeta {
 	return raft.SnapshotMeta{Index: index, Term: term, Configuration: s.conf}
 }
 
 func (s *storage) saveSnapshot(m raft.SnapshotMeta, data string) {
 	s.Helper()
-	err := s.now.SaveSnapshot(m, func(w io.Writer) error {
+	err := s.snapshots.SaveSnapshot(m, func(w io.Writer) error {
 		_, err := io.WriteString(w, data)
 		return err
 	})
@@ -135,6 +219,9 @@ func (s *storage) saveSnapshot(m raft.SnapshotMeta, data string) {
 func (s *storage) want(h raft.HardState, index raft.Index, term raft.Term, terms ...raft.Term) {
 	s.Helper()
 	s.reopen()
+	if s.log == nil {
+		return
+	}
 	if s.state.HardState != h {
 		s.Errorf("the hard state is %+v, want %+v", s.state.HardState, h)
 	}
@@ -158,7 +245,7 @@ func equal(a, b []raft.Entry) bool {
 // wantSnapshot checks what OpenSnapshot opens.
 func (s *storage) wantSnapshot(index raft.Index, data string) {
 	s.Helper()
-	m, r, err := s.now.OpenSnapshot()
+	m, r, err := s.snapshots.OpenSnapshot()
 	if err != nil {
 		s.Fatalf("OpenSnapshot: %v", err)
 	}

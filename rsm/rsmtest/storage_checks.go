@@ -12,7 +12,9 @@ import (
 )
 
 func (s *storage) newMember() {
-	s.wantSnapshot(0, "")
+	if s.snapshots != nil {
+		s.wantSnapshot(0, "")
+	}
 	s.want(raft.HardState{}, 0, 0)
 }
 
@@ -44,13 +46,13 @@ func (s *storage) several() {
 }
 
 func (s *storage) nothing() {
-	if err := s.now.Save(nil); err != nil {
+	if err := s.log.Save(nil); err != nil {
 		s.Errorf("Save of nothing: %v", err)
 	}
 	s.want(raft.HardState{}, 0, 0)
 }
 
-func (s *storage) snapshots() {
+func (s *storage) savedSnapshots() {
 	s.save(hard(2, 0), entries(1, 1, 1, 2))
 	s.saveSnapshot(s.meta(2, 1), "two")
 	s.wantSnapshot(2, "two")
@@ -66,7 +68,7 @@ func (s *storage) failedSnapshot() {
 	s.save(hard(1, 0), entries(1, 1, 1))
 	s.saveSnapshot(s.meta(1, 1), "one")
 	broken := errors.New("broken")
-	err := s.now.SaveSnapshot(s.meta(2, 1), func(w io.Writer) error {
+	err := s.snapshots.SaveSnapshot(s.meta(2, 1), func(w io.Writer) error {
 		if _, err := io.WriteString(w, "half of tw"); err != nil {
 			return err
 		}
@@ -84,7 +86,7 @@ func (s *storage) openSnapshot() {
 	s.save(hard(1, 0), entries(1, 1, 1))
 	long := strings.Repeat("one ", 200_000)
 	s.saveSnapshot(s.meta(1, 1), long)
-	_, r, err := s.now.OpenSnapshot()
+	_, r, err := s.snapshots.OpenSnapshot()
 	if err != nil {
 		s.Fatalf("OpenSnapshot: %v", err)
 	}
@@ -94,9 +96,7 @@ func (s *storage) openSnapshot() {
 		s.Fatalf("read a snapshot: %v", err)
 	}
 	s.saveSnapshot(s.meta(2, 1), "two")
-	if err := s.now.Compact(2); err != nil {
-		s.Fatalf("Compact: %v", err)
-	}
+	s.compact(2)
 	rest, err := io.ReadAll(r)
 	if err != nil || string(head[:])+string(rest) != long {
 		s.Errorf("a snapshot that was open when a newer one came has %d bytes (%v), want %d", 4+len(rest), err, len(long))
@@ -148,14 +148,10 @@ func (s *storage) restarted() {
 func (s *storage) compacted() {
 	s.save(hard(1, 1), entries(1, 1, 1, 1, 1, 1, 1))
 	s.saveSnapshot(s.meta(5, 1), "five")
-	if err := s.now.Compact(3); err != nil {
-		s.Fatalf("Compact: %v", err)
-	}
+	s.compact(3)
 	s.save(entries(7, 1))
 	s.want(raft.HardState{Term: 1, Vote: 1}, 5, 1, 1, 1)
-	if err := s.now.Compact(5); err != nil {
-		s.Fatalf("Compact: %v", err)
-	}
+	s.compact(5)
 	s.save(entries(8, 1))
 	s.want(raft.HardState{Term: 1, Vote: 1}, 5, 1, 1, 1, 1)
 }
@@ -165,7 +161,7 @@ func (s *storage) saveBesideSnapshot() {
 	s.save(hard(1, 0), entries(1, 1))
 	begun, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- s.now.SaveSnapshot(s.meta(1, 1), func(w io.Writer) error {
+		done <- s.snapshots.SaveSnapshot(s.meta(1, 1), func(w io.Writer) error {
 			close(begun)
 			<-finish
 			_, err := io.WriteString(w, "one")
@@ -174,7 +170,7 @@ func (s *storage) saveBesideSnapshot() {
 	}()
 	<-begun
 	saved := make(chan error, 1)
-	go func() { saved <- s.now.Save([]raft.Persist{s.persist(entries(2, 1))}) }()
+	go func() { saved <- s.log.Save([]raft.Persist{s.persist(entries(2, 1))}) }()
 	select {
 	case err := <-saved:
 		if err != nil {
@@ -206,9 +202,7 @@ func (s *storage) likeModel() {
 			s.saveSnapshot(meta, strings.Repeat("x", r.IntN(5000)))
 			m.snapshot = meta
 		case n < 10:
-			if err := s.now.Compact(m.snapshot.Index); err != nil {
-				s.Fatalf("Compact: %v", err)
-			}
+			s.compact(m.snapshot.Index)
 		default:
 			s.reopen()
 			m.compare(s)

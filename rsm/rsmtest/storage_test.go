@@ -22,6 +22,22 @@ func TestMemoryStorage(t *testing.T) {
 	})
 }
 
+func TestMemoryParts(t *testing.T) {
+	disks := map[string]*rsm.MemoryStorage{}
+	open := func(dir string, conf raft.Configuration) *rsm.MemoryStorage {
+		if disks[dir] == nil {
+			disks[dir] = rsm.NewMemoryStorage(conf)
+		}
+		return disks[dir]
+	}
+	t.Run("Log", func(t *testing.T) {
+		rsmtest.TestLog(t, func(dir string, conf raft.Configuration) (rsm.Log, error) { return open(dir, conf), nil })
+	})
+	t.Run("Snapshots", func(t *testing.T) {
+		rsmtest.TestSnapshots(t, func(dir string, conf raft.Configuration) (rsm.Snapshots, error) { return open(dir, conf), nil })
+	})
+}
+
 func TestWAL(t *testing.T) {
 	for name, fs := range map[string]vfs.FS{"disk": vfs.OS, "memory": crashfs.NewMem()} {
 		t.Run(name, func(t *testing.T) {

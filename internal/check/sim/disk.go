@@ -70,10 +70,10 @@ func (r randomBytes) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// open is what a starting process does. An error means that the node must not run.
-func (d *disk) open() (raft.State, error) {
+// open is what a starting process does first. An error means that the node must not run.
+func (d *disk) open() error {
 	if d.fs == nil {
-		return d.load(), nil
+		return nil
 	}
 	if d.w.mix.has(PowerLoss) && !d.w.healed && d.w.chance(0.1) { // a crash in the midst of recovery
 		d.fs.failAfter(20, true)
@@ -84,14 +84,31 @@ func (d *disk) open() (raft.State, error) {
 		err = errCrashed
 	}
 	d.fs.faultIn = -1
+	if err == nil {
+		d.log = log
+	}
+	return err
+}
+
+// loadNewest loads the log behind its newest snapshot.
+func loadNewest(l *wal.Log) (raft.State, error) {
+	meta, r, err := l.OpenSnapshot()
 	if err != nil {
 		return raft.State{}, err
 	}
-	s, err := log.Load()
+	defer r.Close()
+	return l.Load(meta)
+}
+
+// Load is part of rsm.Log. It compares what is found with what must be.
+func (d *disk) Load(from raft.SnapshotMeta) (raft.State, error) {
+	if d.fs == nil {
+		return d.load(), nil
+	}
+	s, err := d.log.Load(from)
 	if err != nil {
 		return s, err
 	}
-	d.log = log
 	if len(d.maybe) == 0 {
 		d.maybe = []model{d.model}
 	}

@@ -79,8 +79,8 @@ func (m *model) compact(i raft.Index) {
 	m.base, m.baseTerm = i, term
 }
 
-// load is what a restart finds. A snapshot that is newer than the log, or that the
-// log contradicts, replaces the log.
+// load is rsm.Log.Load from the newest snapshot. One that is newer than the log, or that
+// the log contradicts, replaces the log.
 func (m *model) load() raft.State {
 	at := m.snapshot.Index
 	if term, ok := m.termInLog(at); !ok || term != m.snapshot.Term {

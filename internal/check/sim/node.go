@@ -126,18 +126,7 @@ func (n *node) start() {
 	if n.up() || n.fatal {
 		return
 	}
-	state, err := n.disk.open()
-	if err != nil {
-		n.refuse(err)
-		return
-	}
-	n.lives++
-	n.store, n.lease = kv.NewStore(), rsm.Lease{}
-	n.bootClock = n.clock.read(n.w.now)
-	n.inbox, n.diskTasks, n.diskSteps, n.applyTasks = rsm.Events[*waiter]{}, nil, nil, nil
-	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
-	n.freeAt = 0
-	n.waiting = map[*waiter]bool{}
+	n.store = kv.NewStore()
 	n.applier = rsm.Applier[kv.Op, kv.Result, *waiter]{
 		Machine: n.store, Codec: kv.Codec{}, Open: n.disk.openSnapshot, End: n.end, Restored: n.restored,
 		Applied: func(e raft.Entry, r kv.Result) { n.w.check.applied(n, e, r) },
@@ -145,10 +134,23 @@ func (n *node) start() {
 			n.after(0, func() { n.call(func(r *replica) { r.StateHashed(index, hash) }) })
 		},
 	}
-	bytes, err := n.applier.Load(state.Snapshot)
-	if err != nil {
-		n.w.failf("restart", "%s: %v", n.id, err)
+	var state raft.State
+	var bytes int64
+	err := n.disk.open()
+	if err == nil {
+		state, bytes, err = n.applier.Load(n.disk)
 	}
+	if err != nil {
+		n.refuse(err)
+		return
+	}
+	n.lives++
+	n.lease = rsm.Lease{}
+	n.bootClock = n.clock.read(n.w.now)
+	n.inbox, n.diskTasks, n.diskSteps, n.applyTasks = rsm.Events[*waiter]{}, nil, nil, nil
+	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
+	n.freeAt = 0
+	n.waiting = map[*waiter]bool{}
 	n.replica, err = rsm.NewReplica[*waiter](n.w.mix.raftConfig(n.id, n.w.rand), state, n.w.mix.Snapshots, bytes)
 	if err != nil {
 		n.w.failf("restart", "%s: %v", n.id, err)
@@ -171,6 +173,8 @@ func (n *node) refuse(err error) {
 		n.fatal = true // what it holds may be less than it promised
 	case errors.As(err, &corrupt), errors.Is(err, errLost), errors.Is(err, wal.ErrNotCreated):
 		n.w.failf("durability", "%s: %v", n.id, err)
+	case !errors.Is(err, errIO) && !errors.Is(err, errFull) && !errors.Is(err, errCrashed):
+		n.w.failf("restart", "%s: %v", n.id, err)
 	default:
 		n.disk.crash(n.w.chance(0.5))
 		n.afterAlways(milliseconds(100)+n.w.upTo(time.Second), n.start)

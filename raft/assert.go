@@ -2,10 +2,10 @@ package raft
 
 import "fmt"
 
-// assertf panics if a thing that must be true is not. Asserts are always on.
+// assertf panics if an invariant does not hold. Assertions are always on.
 //
-// Its arguments are boxed even where all is well; on paths that run for every entry
-// or message an if around failf spares that.
+// The arguments are allocated even if the invariant holds. Code that runs for every entry or
+// message calls failf within an if instead.
 func assertf(ok bool, format string, args ...any) {
 	if !ok {
 		failf(format, args...)
@@ -16,8 +16,8 @@ func failf(format string, args ...any) {
 	panic("raft: invariant broken: " + fmt.Sprintf(format, args...))
 }
 
-// checkInvariants holds after every event. Each line is a sentence of the design;
-// the comparisons are cheap enough to stay on in production.
+// checkInvariants is called after every event. The comparisons are cheap enough to stay on in
+// production.
 func (r *Raft) checkInvariants() {
 	l := &r.log
 	if !(r.applied <= r.applying && r.applying <= r.commit && r.commit <= l.last()) {
@@ -32,16 +32,16 @@ func (r *Raft) checkInvariants() {
 	if l.lastTerm() > r.term {
 		failf("%s: last entry of term %d in term %d", r.id, l.lastTerm(), r.term)
 	}
-	if r.role == Leader && (r.leader != r.id || r.vote != r.id) {
-		failf("%s: leads for %s, voted for %s", r.id, r.leader, r.vote)
+	if r.role == Leader && (r.leaderID != r.id || r.vote != r.id) {
+		failf("%s: leads for %s, voted for %s", r.id, r.leaderID, r.vote)
 	}
-	if r.role == Candidate && (r.leader != None || r.vote != r.id) {
-		failf("%s: candidate under %s, voted for %s", r.id, r.leader, r.vote)
+	if r.role == Candidate && (r.leaderID != None || r.vote != r.id) {
+		failf("%s: candidate under %s, voted for %s", r.id, r.leaderID, r.vote)
 	}
-	if r.role != Leader && len(r.reads) > 0 {
-		failf("%s: %s holds %d reads", r.id, r.role, len(r.reads))
+	if r.role != Leader && len(r.leader.reads) > 0 {
+		failf("%s: %s holds %d reads", r.id, r.role, len(r.leader.reads))
 	}
-	if r.matched > l.last() {
-		failf("%s: matched %d of %d", r.id, r.matched, l.last())
+	if r.follower.matched > l.last() {
+		failf("%s: matched %d of %d", r.id, r.follower.matched, l.last())
 	}
 }

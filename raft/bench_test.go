@@ -22,7 +22,7 @@ func benchmarkLeader(b *testing.B, batch, size int) {
 	acks := [2]AppendEntriesReply{}
 	answer := func() {
 		for i := range acks {
-			acks[i] = AppendEntriesReply{Header: Header{From: NodeID(2 + i), To: 1, Term: r.term}, Match: r.log.last(), Round: r.round}
+			acks[i] = AppendEntriesReply{Header: Header{From: NodeID(2 + i), To: 1, Term: r.term}, Match: r.log.last(), Round: r.leader.round}
 			step(b, r, &acks[i])
 		}
 	}
@@ -88,7 +88,7 @@ func BenchmarkReadIndex(b *testing.B) {
 	r := elect(b, newCore(b, 1, 3, State{}))
 	answer := func() {
 		for id := NodeID(2); id <= 3; id++ {
-			step(b, r, &AppendEntriesReply{Header: Header{From: id, To: 1, Term: r.term}, Match: r.log.last(), Round: r.round})
+			step(b, r, &AppendEntriesReply{Header: Header{From: id, To: 1, Term: r.term}, Match: r.log.last(), Round: r.leader.round})
 		}
 	}
 	answer()

@@ -22,10 +22,10 @@ func TestReadsThatWaitAreBounded(t *testing.T) {
 	}
 	check := func(r *Raft) {
 		t.Helper()
-		if n := len(r.reads) + len(r.deferredReads) + len(r.forwardedReads); n > maxReads {
+		if n := len(r.leader.reads) + len(r.leader.deferredReads) + len(r.follower.forwardedReads); n > maxReads {
 			t.Errorf("%d reads wait at a %s", n, r.role)
 		}
-		if n := len(r.roundTimes.times); n > maxRoundTimes {
+		if n := len(r.leader.roundTimes.times); n > maxRoundTimes {
 			t.Errorf("%d rounds are remembered", n)
 		}
 	}
@@ -61,10 +61,10 @@ func TestAnswersThatWaitForTheDiskAreBounded(t *testing.T) {
 		r.Tick(0)
 		r.Effects()
 	}
-	if n := len(r.pendingDurable); n > 4 {
+	if n := len(r.persist.pendingDurable); n > 4 {
 		t.Fatalf("%d messages wait", n)
 	}
-	r.Persisted(r.seq)
+	r.Persisted(r.persist.lastSeq)
 	for _, m := range r.Effects().Messages {
 		if reply, ok := m.(*AppendEntriesReply); ok && reply.Round != 10_000 {
 			t.Errorf("%s instead of the newest round", reply)

@@ -90,7 +90,7 @@ func TestFollowerThatAppliesSlowlyHoldsALimitedLog(t *testing.T) {
 	}
 
 	// The leader stays in touch, and tries again with heartbeats, an append at a time.
-	before, rounds := s.sent, s.follower.seenRound
+	before, rounds := s.sent, s.follower.follower.seenRound
 	const heartbeats = 20
 	for range heartbeats {
 		s.heartbeat()
@@ -98,7 +98,7 @@ func TestFollowerThatAppliesSlowlyHoldsALimitedLog(t *testing.T) {
 	if s.most > limit || s.follower.Leader() != 1 || s.leader.Role() != Leader {
 		t.Errorf("%d bytes to apply, %s follows %s", s.most, s.follower.id, s.follower.Leader())
 	}
-	if got := s.follower.seenRound - rounds; got < heartbeats {
+	if got := s.follower.follower.seenRound - rounds; got < heartbeats {
 		t.Errorf("the follower heard of %d rounds in %d heartbeats", got, heartbeats)
 	}
 	if got := s.sent - before; got == 0 || got > (heartbeats+1)*each {

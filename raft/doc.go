@@ -1,6 +1,6 @@
-// Package raft is the Raft consensus protocol as a pure value: events go in,
-// effects come out. It has no goroutine, clock, socket, file or lock, so that the
-// same code runs under a real shell (package rsm) and under a simulated one.
+// Package raft is the Raft consensus protocol as a pure value: events go in, effects come
+// out. It has no goroutine, clock, socket, file or lock, so that the same code runs under a
+// real shell (package rsm) and under a simulated one.
 //
 //	            Tick, Step, Propose, ReadIndex, ...
 //	                          │
@@ -15,23 +15,39 @@
 //	   │                          │
 //	Persisted(seq)           Applied(index)       back in as events
 //
-// A shell calls any number of event methods, then Effects once, and carries the
-// effects out; what comes in while the disk is busy is batched by that alone.
-// Nothing in Effects waits for anything else in the same Effects: the core itself
-// holds back every message whose promise is not durable yet, until the shell
-// reports the write with Persisted. Storage and apply are always asynchronous.
+// A shell calls any number of event methods, then Effects once, and carries the effects out.
+// Storage and apply are always asynchronous: a shell need not wait for one before it sends,
+// applies, or hands in the next events. What comes in while the disk is busy forms the next
+// batch. The core keeps back every message whose promise is not durable yet, until the shell
+// reports the write with Persisted. The order that remains for a shell to keep is on
+// [Effects].
 //
-// The sources are named where each rule stands: "paper" is Ongaro and Ousterhout,
-// In Search of an Understandable Consensus Algorithm (extended version); "thesis"
-// is Ongaro, Consensus: Bridging Theory and Practice.
+// The source of each rule stands beside it. "Paper" is Ongaro and Ousterhout, In Search of an
+// Understandable Consensus Algorithm (extended version); "thesis" is Ongaro, Consensus:
+// Bridging Theory and Practice.
 //
-// Where to read what: [Raft.Step] is the door for messages, and handlers in
-// raft.go the index of the protocol by role and message. election.go has votes,
-// leader.go the sending and follower.go the receiving side of replication,
-// progress.go what a leader knows of one peer, read.go linearizable reads, lease.go the
-// lease, lostlog.go members that have forgotten what they acknowledged, transfer.go the
-// handing over of leadership, log.go the log in memory.
+// Beyond the paper are these, each with its source in its file: pre-votes, check-quorum,
+// leases, forwarded reads, transfer of leadership, a leader that leaves its own slow disk, and
+// the detection of a member whose disk has lost what it had acknowledged.
 //
-// A broken invariant panics: a node that is wrong about its own state must stop
-// before it makes others wrong.
+// Where to read what:
+//
+//	step.go           the events Step and Tick; the index of the protocol by role and message
+//	follower.go       the state of a follower; the receiving side of replication
+//	candidate.go      the state of a candidate; pre-votes and campaigns
+//	leader.go         the state of a leader; proposals, heartbeats, commit
+//	replicate.go      the sending side of replication; progress.go: what is known of one peer
+//	election.go       when elections begin; who gets a vote
+//	read.go           linearizable reads; lease.go: leases
+//	transfer.go       transfer of leadership; owndisk.go: away from a slow disk
+//	lostlog.go        members that have lost what they acknowledged
+//	log.go            the log in memory; blocks.go: how it is stored; limits.go: its bounds
+//	configuration.go  the memberships in force along the log
+//	persist.go        what is on its way to disk, and the messages that wait for that
+//	effects.go        what the core wants done
+//	encode.go         encoding of entries and metas; encode_message.go: of messages
+//	status.go         what can be asked of a node
+//
+// A broken invariant panics: a node that is wrong about its own state must stop before it
+// makes others wrong.
 package raft

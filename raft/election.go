@@ -2,15 +2,104 @@ package raft
 
 import "balsa.example/raft/quorum"
 
-// ignoresVoteRequest tells whether to leave a vote request unanswered, and its term
-// unnoticed, because this node hears from a leader (thesis 4.2.3, 6.4.1): a server
-// that was cut off, or has been removed, must not depose a leader that works, and a
-// leader's lease stands on its followers not electing anyone else meanwhile.
+// electionTimer counts, in ticks, what elections wait for.
+type electionTimer struct {
+	// elapsed counts from the last word of a leader, or from the last campaign or vote of this
+	// node; on a leader from its last quorum check. At timeout an election begins.
+	elapsed int
+	// timeout is drawn anew for each election, between one and two ElectionTimeoutTicks.
+	// timeoutShortened tells that shortenElectionTimeout has lowered it since.
+	timeout          int
+	timeoutShortened bool
+	// sinceLeader counts from the last word of a leader, of whatever term.
+	sinceLeader int
+	// sinceVote counts from when the last vote was given, and again from 0 when that vote was
+	// durable. votePersist is how long the disk took for the vote.
+	sinceVote, votePersist int
+}
+
+func (t *electionTimer) tick() {
+	t.elapsed++
+	t.sinceLeader++
+	t.sinceVote++
+}
+
+const (
+	// shortTimeoutDivisor: followers that lost the connection to their leader begin their
+	// elections within ElectionTimeoutTicks / shortTimeoutDivisor. That is soon, and still
+	// spread enough that few elections collide.
+	shortTimeoutDivisor = 5
+	// maxVoteWaitTimeouts bounds, in election timeouts, how long a voter waits for the outcome
+	// of its vote because its own disk took long for it. A disk that hung for an hour says
+	// nothing of the disks of others, and the candidate may be gone.
+	maxVoteWaitTimeouts = 20
+)
+
+// resetElectionTimer begins to wait for a leader. A sole voter need not wait for another one.
+func (r *Raft) resetElectionTimer() {
+	t := &r.timer
+	t.elapsed, t.timeoutShortened = 0, false
+	t.timeout = r.cfg.ElectionTimeoutTicks + r.cfg.Rand.IntN(r.cfg.ElectionTimeoutTicks)
+	if len(r.otherVoters()) == 0 {
+		t.timeout = 1
+	}
+}
+
+// shortenElectionTimeout lets an election begin within so many ticks from now, unless a
+// leader is heard first. The timeout is random, so that not all nodes that shorten theirs
+// begin together.
+func (r *Raft) shortenElectionTimeout(within int) {
+	t := &r.timer
+	t.timeout = min(t.timeout, t.elapsed+1+r.cfg.Rand.IntN(within))
+	t.timeoutShortened = true
+}
+
+// tickElection begins an election when its time has come. Between elections it repeats the
+// requests of a campaign, which may be lost.
+func (r *Raft) tickElection() {
+	t := &r.timer
+	switch {
+	case r.lostLog > 0:
+	case r.leaseGranted() && t.timeoutShortened:
+		t.timeout++ // a short timeout counts from the end of the lease
+	case r.leaseGranted():
+	case t.elapsed >= t.timeout && r.isVoter() && r.persist.diskIdle() && !r.awaitsVoteOutcome(r.id):
+		// A node whose disk is busy starts no election: its own vote would wait behind the
+		// write, and if the disk hangs the votes of the others would be lost to it.
+		r.startPreVote()
+	case t.elapsed%r.cfg.HeartbeatTicks == 0:
+		r.askPreVotes()
+		r.askVotes()
+	}
+}
+
+// Unreachable tells the core that the connection to a member broke: what was sent was
+// probably lost, and the member may be dead. A leader probes that member instead of sending
+// more. A follower of that member soon asks for pre-votes; other voters grant them only if
+// they have not heard from the leader for an election timeout, or lost the connection as
+// well. A lease that the follower has granted stays in force.
+func (r *Raft) Unreachable(id NodeID) {
+	if p := r.peer(id); p != nil && p.state == replicate {
+		p.becomeProbe(p.match + 1)
+	}
+	if r.role == Follower && r.leaderID == id {
+		r.timer.sinceLeader = r.cfg.ElectionTimeoutTicks
+		r.shortenElectionTimeout(max(1, r.cfg.ElectionTimeoutTicks/shortTimeoutDivisor))
+	}
+}
+
+// ignoresVoteRequest tells whether to leave a request for a vote or pre-vote unanswered, and
+// its term unnoticed, because this node hears from a leader (thesis 4.2.3, 6.4.1). A server
+// that was cut off, or has been removed, must not depose a leader that works. And the lease
+// of a leader rests on its followers, that they elect no other node meanwhile.
 //
-// What counts is the time since a leader was heard, not whether one is known. The
-// schedule: F acknowledges leader L of term 2, and then gets a late PreVoteReply
-// from X, which is in term 7. F enters term 7 and knows no leader, but has promised
-// L a lease; if it voted for X now, both would serve reads.
+// What counts is the time since a leader was heard, not whether one is known. A bad schedule
+// otherwise:
+//
+//  1. F acknowledges an append of L, the leader of term 2, and grants it a lease.
+//  2. F gets a late PreVoteReply from X, which is in term 7. F enters term 7, in which it
+//     knows no leader.
+//  3. F votes for X. X leads term 7, and L still serves reads by its lease.
 func (r *Raft) ignoresVoteRequest(m Message) bool {
 	switch m := m.(type) {
 	case *PreVote:
@@ -21,32 +110,57 @@ func (r *Raft) ignoresVoteRequest(m Message) bool {
 	default:
 		return false
 	}
-	return r.role == Leader || r.sinceLeader < r.cfg.ElectionTimeoutTicks || r.leaseGranted()
+	return r.role == Leader || r.timer.sinceLeader < r.cfg.ElectionTimeoutTicks || r.leaseGranted()
 }
 
-// tickElection begins an election when the time has come, and repeats what may be lost.
-func (r *Raft) tickElection() {
-	switch {
-	case r.lostLog > 0:
-	case r.leaseGranted() && r.timeoutShortened:
-		r.electionTimeout++ // a short timeout counts from the end of the lease
-	case r.leaseGranted():
-	case r.electionElapsed >= r.electionTimeout && r.isVoter() && r.diskIdle() && !r.awaitsVoteOutcome(r.id):
-		r.startPreVote()
-	case r.electionElapsed%r.cfg.HeartbeatTicks == 0:
-		r.askPreVotes()
-		r.askVotes()
+// onPreVote answers whether the sender would get this node's vote in the next term. There
+// is no answer while this node waits for the outcome of a vote that it has given. Nor is
+// there one while its hard state is not durable: the answer would have to wait for the disk,
+// and be out of date by then. The sender repeats the question.
+func (r *Raft) onPreVote(m *PreVote) {
+	upToDate := r.upToDate(m.LastIndex, m.LastTerm)
+	if r.role == PreCandidate && upToDate && !r.candidate.yielded && r.ranksBelow(m) {
+		// Both would become candidates, and split the votes. A node yields only once, because
+		// the other one may be unable to receive the answers.
+		r.becomeFollower(r.term, None)
+		r.candidate.yielded = true
 	}
+	if r.awaitsVoteOutcome(m.From) || !r.persist.hardStateDurable() {
+		return
+	}
+	r.send(&PreVoteReply{Header: Header{To: m.From}, Granted: upToDate})
 }
 
-// diskIdle tells whether nothing is on its way to disk. Who has a write under way starts
-// no election: its own vote would wait behind that write, and while it waits the votes
-// of others would be lost to one whose disk hangs.
-func (r *Raft) diskIdle() bool { return max(r.seq, r.hardStateSeq()) <= r.persistedSeq }
+// onRequestVote gives at most one vote in a term, and only to a candidate whose log holds
+// everything committed (paper, 5.2 and 5.4.1).
+func (r *Raft) onRequestVote(m *RequestVote) {
+	free := r.vote == m.From || (r.vote == None && r.leaderID == None)
+	granted := free && r.upToDate(m.LastIndex, m.LastTerm)
+	if granted {
+		if r.vote == None { // else the request is repeated, and the vote was given before
+			r.timer.elapsed = 0
+		}
+		r.setHardState(r.term, m.From)
+	}
+	r.send(&RequestVoteReply{Header: Header{To: m.From}, Campaign: m.Campaign, Granted: granted})
+}
 
-// awaitsVoteOutcome tells whether this node has just voted for somebody else than except, who
-// may win yet: within an election timeout after the vote was durable, or within as long
-// again as its own disk took for that, since the candidate needs other disks, too.
+// upToDate tells whether a log with this last entry is at least as up to date as this node's
+// (paper, 5.4.1).
+func (r *Raft) upToDate(lastIndex Index, lastTerm Term) bool {
+	own := r.log.lastTerm()
+	return lastTerm > own || (lastTerm == own && lastIndex >= r.log.last())
+}
+
+// ranksBelow orders two pre-candidates, of which m's has the log that is at least as up to
+// date: by their logs, and by their ids where the logs are equal.
+func (r *Raft) ranksBelow(m *PreVote) bool {
+	return m.LastIndex != r.log.last() || m.LastTerm != r.log.lastTerm() || m.From < r.id
+}
+
+// awaitsVoteOutcome tells whether this node has given its vote to another one than except,
+// which may still win. It waits for an election timeout after the vote was durable, or for as
+// long as its own disk took for the vote: the disks of the other voters may be as slow.
 func (r *Raft) awaitsVoteOutcome(except NodeID) bool {
 	switch r.vote {
 	case None, except:
@@ -54,104 +168,22 @@ func (r *Raft) awaitsVoteOutcome(except NodeID) bool {
 	case r.id:
 		return r.role == Candidate
 	default:
-		return r.sinceVote < max(r.cfg.ElectionTimeoutTicks, r.votePersistTicks)
+		return r.timer.sinceVote < max(r.cfg.ElectionTimeoutTicks, r.timer.votePersist)
 	}
 }
 
-// maxVoteWaitTimeouts bounds, in election timeouts, for how long a vote is waited for, if the own disk
-// took long for it: a disk that hung for an hour says nothing of the others', and the
-// candidate may be gone.
-const maxVoteWaitTimeouts = 20
-
-// startPreVote asks whether an election could be won before disturbing anyone
-// with a new term (thesis 9.6). A candidate asks so beside its campaign, whose votes may
-// still be on their way to the voters' disks: what comes first decides.
-func (r *Raft) startPreVote() {
-	r.becomeFollower(r.term, None)
-	r.resetElectionTimer()
-	r.role = PreCandidate
-	r.preVotes = map[NodeID]bool{r.id: true}
-	if r.wins(r.preVotes) {
-		r.startElection(false)
-		return
-	}
-	r.askPreVotes()
-}
-
-// askPreVotes asks those who have not answered. It is repeated like a heartbeat:
-// who still trusts the old leader does not answer, and stops trusting it soon. Who owes an
-// answer to the campaign beside is asked for that alone: it may be the vote that decides.
-func (r *Raft) askPreVotes() {
-	if r.role != PreCandidate {
-		return
-	}
-	for _, id := range r.otherVoters() {
-		_, voted := r.votes[id]
-		if _, answered := r.preVotes[id]; !answered && (voted || r.votes == nil) {
-			r.send(&PreVote{Header: Header{To: id}, LastIndex: r.log.last(), LastTerm: r.log.lastTerm()})
-		}
-	}
-}
-
-// startElection enters a new term as its candidate (paper, 5.2). The requests leave at
-// once, so that the voters' disks work while the own one does. The own vote counts when
-// it is durable, and only then can the node lead: else a crash could make it vote twice
-// in the term.
-//
-// Such a crash can make it campaign twice in one term, with a log that was truncated in
-// between, so each campaign has a name, and counts only votes that were given to it. The
-// schedule: X asks for votes in term 6, and crashes before it has written that; V's vote
-// is under way. X restarts in term 4, and the leader of term 5 truncates its log; X asks
-// for votes in term 6 again. V's vote, given to the longer log, must not elect the shorter.
-func (r *Raft) startElection(transfer bool) {
-	r.becomeFollower(r.term, None)
-	r.resetElectionTimer()
-	r.setHardState(r.term+1, None)
-	r.setHardState(r.term, r.id)
-	r.role = Candidate
-	r.yielded = false // a split vote must not leave both as they are
-	r.votes = map[NodeID]bool{}
-	r.campaign++
-	r.byTransfer = transfer
-	r.askVotes()
-}
-
-// askVotes repeats the requests of a campaign that is not decided. A vote takes the
-// voter a sync, however long that is, so no timeout ends the campaign.
-func (r *Raft) askVotes() {
-	if r.votes == nil {
-		return
-	}
-	for _, id := range r.otherVoters() {
-		if _, answered := r.votes[id]; !answered {
-			r.send(&RequestVote{
-				Header: Header{To: id}, LastIndex: r.log.last(), LastTerm: r.log.lastTerm(),
-				Campaign: r.campaign, Transfer: r.byTransfer,
-			})
-		}
-	}
-}
-
-// onVoteDurable is called when the vote of this term is durable: for others it leaves only
-// now, and the own one counts. From now on there is something to wait for.
+// onVoteDurable is called when the vote of this term is durable. Only now does it leave, or
+// count if it is the node's own, so the wait for the outcome begins now.
 func (r *Raft) onVoteDurable() {
-	r.electionElapsed = 0
-	if r.leader == None { // else the outcome is known
-		r.sinceVote, r.votePersistTicks = 0, min(r.sinceVote, maxVoteWaitTimeouts*r.cfg.ElectionTimeoutTicks)
+	t := &r.timer
+	t.elapsed = 0
+	if r.leaderID == None { // else the outcome is known
+		t.sinceVote, t.votePersist = 0, min(t.sinceVote, maxVoteWaitTimeouts*r.cfg.ElectionTimeoutTicks)
 	}
-	if r.votes != nil {
-		r.votes[r.id] = true
+	if r.candidate.votes != nil {
+		r.candidate.votes[r.id] = true
 		r.countVotes()
 	}
-}
-
-func (r *Raft) otherVoters() (ids []NodeID) {
-	for _, id := range r.configuration().Voters.IDs() {
-		if id != r.id {
-			ids = append(ids, id)
-		}
-	}
-	return ids
 }
 
 func (r *Raft) wins(votes map[NodeID]bool) bool {
@@ -161,102 +193,3 @@ func (r *Raft) wins(votes map[NodeID]bool) bool {
 func (r *Raft) loses(votes map[NodeID]bool) bool {
 	return r.configuration().Voters.VoteResult(votes) == quorum.VoteLost
 }
-
-// upToDate tells whether a log that ends so is at least as up to date as this
-// node's (paper, 5.4.1).
-func (r *Raft) upToDate(lastIndex Index, lastTerm Term) bool {
-	own := r.log.lastTerm()
-	return lastTerm > own || (lastTerm == own && lastIndex >= r.log.last())
-}
-
-// onPreVote answers whether a candidate of the next term would get this vote. Who has
-// just voted waits for what comes of that, and an answer that had to wait for the disk
-// would tell of a time that is over: the question will be repeated.
-func (r *Raft) onPreVote(m *PreVote) {
-	upToDate := r.upToDate(m.LastIndex, m.LastTerm)
-	if r.role == PreCandidate && upToDate && !r.yielded && r.ranksBelow(m) {
-		// Both would become candidates, and neither might win. It is done once only: the
-		// other may be one who cannot hear the answers.
-		r.becomeFollower(r.term, None)
-		r.yielded = true
-	}
-	if r.awaitsVoteOutcome(m.From) || r.hardStateSeq() > r.persistedSeq {
-		return
-	}
-	r.send(&PreVoteReply{Header: Header{To: m.From}, Granted: upToDate})
-}
-
-// ranksBelow orders pre-candidates: by their logs, and where those are equal by id.
-func (r *Raft) ranksBelow(m *PreVote) bool {
-	return m.LastIndex != r.log.last() || m.LastTerm != r.log.lastTerm() || m.From < r.id
-}
-
-func (r *Raft) onPreVoteReply(m *PreVoteReply) {
-	r.preVotes[m.From] = m.Granted
-	switch {
-	case r.wins(r.preVotes):
-		r.startElection(false)
-	case r.loses(r.preVotes):
-		r.becomeFollower(r.term, None)
-	}
-}
-
-// onRequestVote gives at most one vote in a term, and only to a log that holds
-// everything committed (paper, 5.2 and 5.4.1).
-func (r *Raft) onRequestVote(m *RequestVote) {
-	free := r.vote == m.From || (r.vote == None && r.leader == None)
-	granted := free && r.upToDate(m.LastIndex, m.LastTerm)
-	if granted {
-		if r.vote == None { // to a request that is repeated this vote was given before
-			r.electionElapsed = 0
-		}
-		r.setHardState(r.term, m.From)
-	}
-	r.send(&RequestVoteReply{Header: Header{To: m.From}, Campaign: m.Campaign, Granted: granted})
-}
-
-func (r *Raft) onRequestVoteReply(m *RequestVoteReply) {
-	if r.votes == nil || m.Campaign != r.campaign {
-		return // an answer to an earlier campaign, or the term has a leader
-	}
-	r.votes[m.From] = m.Granted
-	r.countVotes()
-}
-
-func (r *Raft) countVotes() {
-	switch {
-	case r.wins(r.votes) && r.votes[r.id]:
-		r.becomeLeader()
-	case r.role == Candidate && r.loses(r.votes):
-		r.becomeFollower(r.term, None)
-		r.shortenElectionTimeout(r.cfg.ElectionTimeoutTicks) // a split vote, and no leader to wait for
-	}
-}
-
-// shortenElectionTimeout lets an election begin within so many ticks from now, unless a
-// leader is heard first. The timeout is random, so that not all nodes that shorten theirs
-// begin together.
-func (r *Raft) shortenElectionTimeout(within int) {
-	r.electionTimeout = min(r.electionTimeout, r.electionElapsed+1+r.cfg.Rand.IntN(within))
-	r.timeoutShortened = true
-}
-
-// Unreachable says that the connection to a member broke: what was sent was probably
-// lost, and the member may be dead. A leader probes instead of sending on. Who
-// follows that member stops trusting it, and soon asks for pre-votes; they are
-// granted only by others who do not hear from it either. A lease that the follower has
-// granted stays in force.
-func (r *Raft) Unreachable(id NodeID) {
-	if p := r.peer(id); p != nil && p.state == replicate {
-		p.becomeProbe(p.match + 1)
-	}
-	if r.role == Follower && r.leader == id {
-		r.sinceLeader = r.cfg.ElectionTimeoutTicks
-		r.shortenElectionTimeout(max(1, r.cfg.ElectionTimeoutTicks/shortTimeoutDivisor))
-	}
-}
-
-// shortTimeoutDivisor: followers that lost the connection to their leader begin their
-// elections within ElectionTimeoutTicks / shortTimeoutDivisor. That is soon, and still
-// spread enough that few elections collide.
-const shortTimeoutDivisor = 5

@@ -1,15 +1,55 @@
 package raft
 
-// follow takes m.From as the leader of the present term. There is only one, so a
-// candidate that hears from it has lost.
+// followerState is what a node keeps while it follows one leader, or none, in one term.
+type followerState struct {
+	// matched: the log up to there is known to equal the leader's. acknowledged is what of that
+	// the leader was told to be durable here.
+	matched, acknowledged Index
+	// seenRound is the latest round of the leader.
+	seenRound Round
+	// forwardedReads wait for the leader's answer, oldest first.
+	forwardedReads []forwardedRead
+}
+
+// becomeFollower enters a term, or steps back to following within the term. leader is None
+// if it is not known.
+func (r *Raft) becomeFollower(term Term, leader NodeID) {
+	newTerm := term > r.term
+	if newTerm || r.leaderID != leader {
+		r.failForwardedReads()
+		r.follower = followerState{}
+		if leader != None {
+			r.leaderChanges++
+		}
+	}
+	if r.role != Follower || leader != None {
+		r.resetElectionTimer()
+	}
+	if newTerm || leader != None {
+		r.candidate = candidateState{} // its campaign is over
+	}
+	r.candidate.preVotes = nil
+	r.failReads()
+	r.leader = leaderState{}
+	vote := r.vote
+	if newTerm {
+		vote = None
+	}
+	r.setHardState(term, vote)
+	r.role, r.leaderID = Follower, leader
+}
+
+// follow takes another node as the leader of the present term. A term has only one leader, so
+// a candidate that hears from it has lost (paper, 5.2).
 func (r *Raft) follow(leader NodeID) {
-	if r.role != Follower || r.leader != leader {
-		assertf(r.leader == None || r.leader == leader, "%s: term %d has leaders %s and %s", r.id, r.term, r.leader, leader)
+	if r.role != Follower || r.leaderID != leader {
+		assertf(r.leaderID == None || r.leaderID == leader, "%s: term %d has leaders %s and %s", r.id, r.term, r.leaderID, leader)
 		r.becomeFollower(r.term, leader)
 	}
-	r.electionElapsed, r.sinceLeader = 0, 0
-	r.sinceVote, r.votePersistTicks = r.cfg.ElectionTimeoutTicks, 0 // what the vote came to is known
-	if r.timeoutShortened {
+	t := &r.timer
+	t.elapsed, t.sinceLeader = 0, 0
+	t.sinceVote, t.votePersist = r.cfg.ElectionTimeoutTicks, 0 // the outcome of the vote is known
+	if t.timeoutShortened {
 		r.resetElectionTimer()
 	}
 }
@@ -17,8 +57,9 @@ func (r *Raft) follow(leader NodeID) {
 // onAppendEntries is AppendEntries RPC, receiver implementation (paper, figure 2).
 func (r *Raft) onAppendEntries(m *AppendEntries) {
 	r.follow(m.From)
-	newRound := m.Round > r.seenRound
-	r.seenRound = max(r.seenRound, m.Round)
+	f := &r.follower
+	newRound := m.Round > f.seenRound
+	f.seenRound = max(f.seenRound, m.Round)
 
 	prev, term, entries := skipCommitted(m, r.commit)
 	if prev >= r.commit && !r.log.matches(prev, term) {
@@ -26,53 +67,36 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 		return
 	}
 	if r.congested(prev, entries) {
-		entries = nil // as if this were a heartbeat; the leader will send them again
+		entries = nil // the leader will send them again
 	}
 	r.appendFromLeader(entries)
-	r.matched = max(r.matched, prev+Index(len(entries)))
-	if m.Commit >= r.commit { // the leader has at least what is committed here
-		r.matched = max(r.matched, r.commit)
+	f.matched = max(f.matched, prev+Index(len(entries)))
+	if m.Commit >= r.commit { // then the leader has all that is committed here
+		f.matched = max(f.matched, r.commit)
 	}
 	r.commitTo(m.Commit)
 
-	// What it adds is acknowledged when it is on disk. A round needs no disk.
-	if newRound || len(m.Entries) == 0 || r.matched <= r.log.stable {
+	// New entries are acknowledged when they are on disk (acknowledgeDurable), a new round
+	// at once.
+	if newRound || len(m.Entries) == 0 || f.matched <= r.log.stable {
 		r.acknowledge()
 	}
 }
 
-// congested tells whether entries behind prev are more than this node wants to hold.
-// Without a bound the log would grow until memory ends. Each reason passes by itself:
+// skipCommitted drops those entries of m that are at or below commit, and returns the others
+// with the index and term of the entry before them. The dropped entries equal those of this
+// node (log matching, paper 5.3), which may have compacted them. They must never lead to a
+// truncation: a late append would then take back entries that were acknowledged.
 //
-//   - the disk is behind by MaxUnstableBytes, and has to catch up;
-//   - the log that was applied is full (see LimitLog), and has to be compacted. What a
-//     new leader needs to commit the first entry of its term is taken all the same: it
-//     could serve no reads without (thesis 6.4);
-//   - the state machine is behind by MaxUnappliedBytes, because it is slow or restores
-//     a snapshot. That counts only while there is something committed to apply: what is
-//     here and not committed may need more entries to become so. The log that this node
-//     started with is there anyway, and does not count: a majority may need more before
-//     it has replayed that.
-func (r *Raft) congested(prev Index, entries []Entry) bool {
-	switch {
-	case len(entries) == 0:
-		return false
-	case r.diskBehind(sizeOf(entries)), r.logFull() && r.log.lastTerm() == r.term:
-		return true
-	case r.applied >= r.commit:
-		return false
-	}
-	return r.log.bytes(max(r.applied, r.log.loadedTo)+1, prev)+sizeOf(entries) > r.cfg.MaxUnappliedBytes
-}
-
-// skipCommitted drops the part of m at or below commit. It equals what is here
-// (log matching), may be compacted away here, and must never be the cause of a
-// truncation: a delayed append would otherwise take back what was acknowledged.
+// A leader can lack entries that are committed here. The schedule:
 //
-// A leader can lack what is committed here in one case. The schedule: leader C of
-// term 3 commits entry 10 of term 1; follower E, still in term 2, stores C's snapshot
-// at 10, and crashes before it hears of term 3; restarted, it hears from the deposed
-// leader B of term 2. So E claims no more to be equal than what B has sent.
+//  1. C, the leader of term 3, commits entry 10 of term 1.
+//  2. E, a follower still in term 2, stores C's snapshot at 10, and crashes before it hears of
+//     term 3.
+//  3. E restarts, and hears from B, the deposed leader of term 2.
+//
+// So onAppendEntries takes no more than what m itself holds to be equal to the leader's log,
+// unless the leader says that it has committed as much.
 func skipCommitted(m *AppendEntries, commit Index) (prev Index, term Term, entries []Entry) {
 	prev, term, entries = m.PrevIndex, m.PrevTerm, m.Entries
 	for prev < commit && len(entries) > 0 {
@@ -81,8 +105,9 @@ func skipCommitted(m *AppendEntries, commit Index) (prev Index, term Term, entri
 	return prev, term, entries
 }
 
-// appendFromLeader adds what is new, and removes what conflicts with it, an entry
-// of the same index and another term (paper, figure 2, steps 3 and 4).
+// appendFromLeader appends the entries that are new. It first removes those that conflict
+// with them: the first entry of the same index and another term, and all behind it (paper,
+// figure 2, AppendEntries steps 3 and 4).
 func (r *Raft) appendFromLeader(entries []Entry) {
 	for len(entries) > 0 && r.log.matches(entries[0].Index, entries[0].Term) {
 		entries = entries[1:]
@@ -92,7 +117,7 @@ func (r *Raft) appendFromLeader(entries []Entry) {
 	}
 	if first := entries[0].Index; first <= r.log.last() {
 		assertf(first > r.commit, "%s: entry %d conflicts below the commit index %d", r.id, first, r.commit)
-		assertf(first > r.matched, "%s: entry %d conflicts below the leader's own %d", r.id, first, r.matched)
+		assertf(first > r.follower.matched, "%s: entry %d conflicts, but the log equals the leader's up to %d", r.id, first, r.follower.matched)
 		r.log.truncate(first)
 		r.confs.truncate(first)
 	}
@@ -101,12 +126,13 @@ func (r *Raft) appendFromLeader(entries []Entry) {
 	assertf(err == nil, "%s: %v", r.id, err)
 }
 
-// reject tells the leader how far back to look (paper, 5.3).
+// reject tells the leader how far back to look for the last entry that the logs share
+// (paper, the end of 5.3).
 func (r *Raft) reject(m *AppendEntries) {
-	reject := &AppendEntriesReject{Header: Header{To: m.From}, PrevIndex: m.PrevIndex, Round: r.seenRound}
+	reject := &AppendEntriesReject{Header: Header{To: m.From}, PrevIndex: m.PrevIndex, Round: r.follower.seenRound}
 	if term, ok := r.log.term(m.PrevIndex); ok {
 		reject.ConflictTerm = term
-		// Below the commit index there is no conflict to look for.
+		// Up to the commit index the logs do not differ.
 		reject.ConflictIndex = max(r.log.firstOfTerm(term), r.commit+1)
 	} else {
 		reject.ConflictIndex = r.log.last() + 1
@@ -114,36 +140,37 @@ func (r *Raft) reject(m *AppendEntries) {
 	r.send(reject)
 }
 
-// commitTo follows the leader's commit index, as far as this log is known to equal
-// the leader's (paper, figure 2, step 5: the index of the last new entry).
+// commitTo raises the commit index to the leader's, as far as this log is known to equal the
+// leader's (paper, figure 2, AppendEntries step 5: the index of the last new entry).
 func (r *Raft) commitTo(index Index) {
-	r.commit = max(r.commit, min(index, r.matched))
+	r.commit = max(r.commit, min(index, r.follower.matched))
 }
 
 // acknowledge tells the leader how much of its log is durable here, and grants it a lease.
 func (r *Raft) acknowledge() {
-	r.acknowledged = min(r.matched, r.log.stable)
-	r.send(&AppendEntriesReply{Header: Header{To: r.leader}, Match: r.acknowledged, Round: r.seenRound, LeaseGrant: r.grantLease()})
+	f := &r.follower
+	f.acknowledged = min(f.matched, r.log.stable)
+	r.send(&AppendEntriesReply{Header: Header{To: r.leaderID}, Match: f.acknowledged, Round: f.seenRound, LeaseGrant: r.grantLease()})
 }
 
-// acknowledgeDurable is called when writes have ended.
+// acknowledgeDurable tells the leader of entries that have become durable.
 func (r *Raft) acknowledgeDurable() {
-	if r.leader != None && min(r.matched, r.log.stable) > r.acknowledged {
+	if f := &r.follower; r.leaderID != None && min(f.matched, r.log.stable) > f.acknowledged {
 		r.acknowledge()
 	}
 }
 
-// onInstallSnapshot takes over a snapshot whose data is durable here already
-// (paper, figure 13). The log goes on behind it; if the log holds the snapshot's
-// last entry anyway, only the commit index moves.
+// onInstallSnapshot takes over a snapshot whose data is durable here already (paper, figure
+// 13). If the log holds the last entry that the snapshot covers, the log stays as it is, and
+// only the commit index moves.
 func (r *Raft) onInstallSnapshot(m *InstallSnapshot) {
 	r.follow(m.From)
-	meta := m.Meta
+	f, meta := &r.follower, m.Meta
 	switch {
 	case meta.Index <= r.commit:
-		r.matched = max(r.matched, meta.Index)
+		f.matched = max(f.matched, meta.Index)
 	case r.log.matches(meta.Index, meta.Term):
-		r.matched = max(r.matched, meta.Index)
+		f.matched = max(f.matched, meta.Index)
 		r.commitTo(meta.Index)
 	default:
 		r.resetToSnapshot(meta)
@@ -151,11 +178,12 @@ func (r *Raft) onInstallSnapshot(m *InstallSnapshot) {
 	r.acknowledge()
 }
 
-// resetToSnapshot begins the log anew behind a snapshot.
+// resetToSnapshot replaces the log by an empty one behind a snapshot, and the state machine by
+// the snapshot.
 func (r *Raft) resetToSnapshot(meta SnapshotMeta) {
 	r.log.resetToSnapshot(meta)
 	r.confs = configurations{{meta.Index, meta.Configuration}}
-	r.commit, r.matched = meta.Index, meta.Index
-	r.applying, r.appliedBytes = meta.Index, 0
-	r.logReset, r.restore = &meta, &meta
+	r.commit, r.applying, r.follower.matched = meta.Index, meta.Index, meta.Index
+	r.appliedBytes = 0
+	r.persist.logReset, r.effects.Restore = &meta, &meta
 }

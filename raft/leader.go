@@ -1,28 +1,91 @@
 package raft
 
-import "balsa.example/raft/quorum"
+import (
+	"slices"
 
-// becomeLeader opens a reign: every peer is probed, and an empty entry of the new
-// term commits what earlier terms left (paper, 5.4.2 and section 8).
+	"balsa.example/raft/quorum"
+)
+
+// leaderState is what a node keeps while it leads.
+type leaderState struct {
+	peers            []*progress // the other members, by id
+	heartbeatElapsed int         // ticks since the last heartbeat
+	// round is the latest that was begun. roundWanted tells that the next Effects begins
+	// another one.
+	round       Round
+	roundWanted bool
+	roundTimes  roundTimes
+	// pendingBytes is the size of the entries that are not applied.
+	pendingBytes int
+	ownDisk      diskWatch
+	transfer     transfer
+	// reads wait for a quorum to acknowledge a round, oldest first; deferredReads wait for the
+	// first commit of this term.
+	reads, deferredReads []pendingRead
+}
+
+// becomeLeader begins to lead the term. Every peer is probed. An empty entry of the new term
+// commits what earlier terms left (paper, 5.4.2 and section 8).
 func (r *Raft) becomeLeader() {
-	assertf(r.leader == None && r.vote == r.id && r.persistedSeq >= r.hardStateSeq(), "%s: leads from %s", r.id, r.role)
-	r.role, r.leader, r.votes, r.preVotes = Leader, r.id, nil, nil
+	assertf(r.leaderID == None && r.vote == r.id && r.persist.hardStateDurable(), "%s: leads from %s", r.id, r.role)
+	r.role, r.leaderID = Leader, r.id
 	r.leaderChanges++
-	r.electionElapsed, r.heartbeatElapsed = 0, 0
-	r.round, r.roundWanted = 0, true
+	r.timer.elapsed = 0
+	r.candidate = candidateState{}
+	r.leader = leaderState{
+		roundWanted:  true,
+		pendingBytes: r.log.bytes(r.applied+1, r.log.last()),
+		ownDisk:      diskWatch{fullBefore: r.logFull()},
+	}
 	for _, id := range r.configuration().Members() {
 		if id != r.id {
-			r.peers = append(r.peers, &progress{id: id, next: r.log.last() + 1, active: true})
+			r.leader.peers = append(r.leader.peers, &progress{id: id, next: r.log.last() + 1, active: true})
 		}
 	}
-	r.pendingBytes = r.log.bytes(r.applied+1, r.log.last())
-	r.ownDisk.wasFull = r.logFull()
 	r.appendOwn(EntryNoop, nil)
 }
 
+// stepDown is called when a peer has more of the log than this leader has itself. That can
+// happen once: a later leader's snapshot was stored on this node, and sent on to the peer,
+// before the message about it was stepped here. That message tells of the later term.
+func (r *Raft) stepDown() { r.becomeFollower(r.term, None) }
+
+// onSecondLeader: a term has at most one leader (election safety; paper, figure 3).
+func (r *Raft) onSecondLeader(m Message) {
+	assertf(false, "%s leads term %d and hears from another leader: %s", r.id, r.term, m)
+}
+
+// Propose appends an operation to the leader's log and returns its index. That index and the
+// present term name the operation for good; another entry at that index means that the
+// operation is lost. The core keeps data, which must not be written to any more.
+//
+// It returns ErrNotLeader, ErrTooLarge, ErrTransferring or ErrBusy.
+func (r *Raft) Propose(data []byte) (Index, error) {
+	switch pending := r.leader.pendingBytes; {
+	case r.role != Leader:
+		return 0, ErrNotLeader
+	case len(data) > r.cfg.MaxEntryBytes:
+		return 0, ErrTooLarge
+	case r.leader.transfer.to != None:
+		return 0, ErrTransferring
+	case pending+len(data) > r.cfg.MaxPendingBytes && pending > 0, r.diskBehind(len(data)), r.logFull():
+		return 0, ErrBusy
+	}
+	return r.appendOwn(EntryCommand, data), nil
+}
+
+// appendOwn appends an entry to the leader's own log. A leader never overwrites or deletes
+// entries of its log (paper, 5.3).
+func (r *Raft) appendOwn(kind EntryKind, data []byte) Index {
+	e := Entry{Term: r.term, Index: r.log.last() + 1, Kind: kind, Data: data}
+	r.log.append([]Entry{e})
+	r.leader.pendingBytes += e.Size()
+	return e.Index
+}
+
 func (r *Raft) tickLeader() {
-	if r.electionElapsed >= r.cfg.ElectionTimeoutTicks {
-		r.electionElapsed = 0
+	if r.timer.elapsed >= r.cfg.ElectionTimeoutTicks {
+		r.timer.elapsed = 0
 		if !r.quorumActive() {
 			r.becomeFollower(r.term, None)
 			return
@@ -30,190 +93,47 @@ func (r *Raft) tickLeader() {
 	}
 	r.tickTransfer()
 	r.watchOwnDisk()
-	r.heartbeatElapsed++
-	if r.heartbeatElapsed >= r.cfg.HeartbeatTicks {
-		// Rounds for reads do not put this off: they would put off what is tried again
-		// here for as long as somebody reads.
-		r.roundWanted, r.heartbeatElapsed = true, 0
-		for _, p := range r.peers {
-			switch {
-			case p.state == probe && p.probeSent: // the probe, or its answer, may be lost
-				p.next, p.probeSent = p.probePrev+1, false
-			case p.state == snapshot && p.snapshotFailed: // it was not stored: try again
-				p.becomeProbe(p.match + 1)
-			}
+	l := &r.leader
+	l.heartbeatElapsed++
+	if l.heartbeatElapsed >= r.cfg.HeartbeatTicks {
+		// Only a heartbeat resets heartbeatElapsed. If the rounds of reads did as well, nothing
+		// would be sent again while there are reads.
+		l.roundWanted, l.heartbeatElapsed = true, 0
+		for _, p := range l.peers {
+			p.retry()
 		}
 	}
 }
 
-// quorumActive is CheckQuorum: a leader that hears from no majority steps down, so
-// that its clients look elsewhere (thesis 6.2). Whoever was heard right after one check
-// counts at the next, so it may take two election timeouts to notice.
+// quorumActive is CheckQuorum: a leader that hears from no majority steps down, so that its
+// clients look for another one (thesis 6.2). A peer heard right after one check still counts
+// at the next, so it may take two election timeouts to notice.
 func (r *Raft) quorumActive() bool {
-	heard := map[NodeID]bool{r.id: true}
-	for _, p := range r.peers {
-		heard[p.id] = p.active
+	active := map[NodeID]bool{r.id: true}
+	for _, p := range r.leader.peers {
+		active[p.id] = p.active
 		p.active, p.wasActive = false, p.active
 	}
-	return r.configuration().Voters.VoteResult(heard) == quorum.VoteWon
+	return r.configuration().Voters.VoteResult(active) == quorum.VoteWon
 }
 
-// flushLeader sends what waits: entries within each peer's window, and to everybody
-// a round if one is wanted.
+// flushLeader sends what waits: to each peer the entries that fit into its window, and to all
+// a new round if one is wanted.
 func (r *Raft) flushLeader() {
-	if r.roundWanted {
-		r.roundWanted = false
-		r.round++
-		r.roundTimes.add(r.round, r.now)
-		r.finishReads() // a single voter acknowledges itself
+	if l := &r.leader; l.roundWanted {
+		l.roundWanted = false
+		l.round++
+		l.roundTimes.add(l.round, r.now)
+		r.finishReads() // a sole voter needs no acknowledgement
 	}
-	for _, p := range r.peers {
+	for _, p := range r.leader.peers {
 		r.sendAppends(p)
 	}
 	r.maybeSendTimeoutNow()
 }
 
-// sendAppends sends p what it may get now. A round that p has not seen goes along,
-// or alone in an empty append.
-func (r *Raft) sendAppends(p *progress) {
-	if p.state != snapshot && p.state != lost && p.next <= r.log.base {
-		p.becomeSnapshot()
-		r.snapshotsWanted = append(r.snapshotsWanted, Header{From: r.id, To: p.id, Term: r.term})
-	}
-	sent := false
-	for p.next <= r.log.last() && p.maySend(&r.cfg) {
-		entries := r.log.sliceBytes(p.next, r.cfg.MaxAppendBytes)
-		r.sendAppend(p, p.next-1, entries)
-		sent = true
-	}
-	if sent || p.sentRound == r.round {
-		return
-	}
-	switch p.state {
-	case snapshot, lost: // any prev will do that the log still knows
-		r.sendAppend(p, r.log.base, nil)
-	default:
-		r.sendAppend(p, p.next-1, nil)
-	}
-}
-
-// maySend tells whether entries may go now.
-func (p *progress) maySend(cfg *Config) bool {
-	switch p.state {
-	case probe:
-		return !p.probeSent
-	case replicate:
-		return !p.window.full(cfg)
-	default:
-		return false
-	}
-}
-
-func (r *Raft) sendAppend(p *progress, prev Index, entries []Entry) {
-	term, ok := r.log.term(prev)
-	if !ok {
-		failf("%s: no term for %d before %s's next %d; the log is %d to %d", r.id, prev, p.id, p.next, r.log.base+1, r.log.last())
-	}
-	r.send(&AppendEntries{
-		Header: Header{To: p.id}, PrevIndex: prev, PrevTerm: term, Entries: entries, Commit: r.commit, Round: r.round,
-	})
-	p.sentRound = r.round
-	last := prev + Index(len(entries))
-	switch {
-	case p.state == probe && !p.probeSent:
-		p.probePrev, p.probeSent, p.next = prev, true, last+1
-	case p.state == replicate && len(entries) > 0:
-		p.next = last + 1
-		p.window.add(last, r.log.bytes(prev+1, last))
-	}
-}
-
-// recordAck takes note that p still follows in this term.
-func (r *Raft) recordAck(p *progress, round Round) {
-	p.active = true
-	if round > p.ackedRound {
-		assertf(round <= r.round, "%s: %s acknowledges round %d of %d", r.id, p.id, round, r.round)
-		p.ackedRound = round
-		r.finishReads()
-	}
-}
-
-func (r *Raft) onAppendEntriesReply(m *AppendEntriesReply) {
-	p := r.peer(m.From)
-	if p == nil {
-		return // not a member any more
-	}
-	if m.Match > r.log.last() {
-		r.stepDown()
-		return
-	}
-	if p.state == lost {
-		r.shutOut(p)
-		return
-	}
-	r.recordAck(p, m.Round)
-	p.clearSuspicion(m)
-	r.extendLease(p, m)
-	advanced := m.Match > p.match
-	if advanced {
-		p.match, p.matchRound = m.Match, r.round
-		p.window.release(m.Match)
-	}
-	switch p.state {
-	case probe:
-		// The logs agree. If nothing is there of what was sent along it is not on disk yet, or
-		// the peer has no room for it (see congested) and gets it again with the next heartbeat.
-		// Any part of it will do: an answer to all of it can be later than the next heartbeat,
-		// always, where the network or the disk is that slow, and by then there is more.
-		if p.match+1 >= p.next || p.probeSent && p.match > p.probePrev {
-			p.becomeReplicate()
-		}
-	case replicate:
-		p.next = max(p.next, p.match+1)
-	case snapshot:
-		if p.match >= r.log.base {
-			p.becomeProbe(p.match + 1)
-		}
-	}
-	if advanced {
-		r.maybeCommit()
-	}
-}
-
-// onAppendEntriesReject goes back to where the logs may agree: to the end of the
-// follower's log, or past a whole term that differs (paper, 5.3).
-func (r *Raft) onAppendEntriesReject(m *AppendEntriesReject) {
-	p := r.peer(m.From)
-	if p == nil {
-		return
-	}
-	if p.state == lost {
-		r.shutOut(p)
-		return
-	}
-	r.recordAck(p, m.Round)
-	switch {
-	case p.provesLoss(m):
-		r.suspect(p)
-		return
-	case m.PrevIndex <= p.match: // overtaken by what was acknowledged since
-		return
-	case p.state == snapshot:
-		return
-	case p.state == probe && (!p.probeSent || m.PrevIndex != p.probePrev): // not the probe under way
-		return
-	}
-	next := m.ConflictIndex
-	if m.ConflictTerm != 0 {
-		if last := r.log.lastOfTerm(m.ConflictTerm, m.PrevIndex); last > r.log.base && r.log.matches(last, m.ConflictTerm) {
-			next = last + 1
-		}
-	}
-	p.becomeProbe(min(next, m.PrevIndex))
-}
-
-// maybeCommit commits what a majority has on disk, if it is of the leader's own
-// term: an older entry on a majority can still be replaced (paper, 5.4.2, figure 8).
+// maybeCommit commits what a majority has on disk, if it is of the leader's own term: an older
+// entry can still be replaced, even if a majority has it (paper, 5.4.2, figure 8).
 func (r *Raft) maybeCommit() {
 	index := r.configuration().Voters.CommittedIndex(r.durableAt)
 	if index <= r.commit || !r.log.matches(index, r.term) {
@@ -223,8 +143,8 @@ func (r *Raft) maybeCommit() {
 	r.startDeferredReads()
 }
 
-// durableAt is how much of the leader's log a member has on disk. The leader's own
-// disk counts like any other (thesis 10.2.1).
+// durableAt is how much of the leader's log a member has on disk. The leader's own disk counts
+// like any other (thesis 10.2.1).
 func (r *Raft) durableAt(id NodeID) Index {
 	if id == r.id {
 		return r.log.stable
@@ -235,29 +155,21 @@ func (r *Raft) durableAt(id NodeID) Index {
 	return 0
 }
 
-// onSecondLeader: election safety (paper, figure 3) makes it impossible.
-func (r *Raft) onSecondLeader(m Message) {
-	assertf(false, "%s leads term %d and hears from another leader: %s", r.id, r.term, m)
-}
-
-// SnapshotSent answers Effects.Snapshots: the peer has stored the snapshot that ends
-// at index, or (ok false) has not.
-func (r *Raft) SnapshotSent(to NodeID, index Index, ok bool) {
-	p := r.peer(to)
-	if p == nil || p.state != snapshot {
-		return
+// peer returns what the leader knows of a member. It is nil if this node does not lead, or id
+// is not another member.
+func (r *Raft) peer(id NodeID) *progress {
+	i, ok := slices.BinarySearchFunc(r.leader.peers, id, func(p *progress, id NodeID) int {
+		switch {
+		case p.id < id:
+			return -1
+		case p.id > id:
+			return 1
+		default:
+			return 0
+		}
+	})
+	if !ok {
+		return nil
 	}
-	switch {
-	case !ok:
-		p.snapshotFailed = true // for the next heartbeat
-	case index > r.log.last():
-		r.stepDown()
-	default:
-		p.becomeProbe(index + 1)
-	}
+	return r.leader.peers[i]
 }
-
-// stepDown is called when a peer has more from this leader than it has itself. It can
-// be so once: a later leader's snapshot was stored here, and sent on to the peer,
-// before the message about it was stepped. That message tells the later term.
-func (r *Raft) stepDown() { r.becomeFollower(r.term, None) }

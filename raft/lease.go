@@ -36,26 +36,28 @@ func (r *Raft) shrinkLeaseGrant() {
 
 func (r *Raft) setLeaseGrant(n Nanos) {
 	if n != r.leaseGrant {
-		r.leaseGrant, r.hardStateDirty = n, true
+		r.leaseGrant, r.persist.hardStateDirty = n, true
 	}
 }
 
 // extendLease notes the lease that p granted when it acknowledged a round.
 func (r *Raft) extendLease(p *progress, m *AppendEntriesReply) {
-	if sent, ok := r.roundTimes.sentAt(m.Round); ok && m.LeaseGrant > 0 {
+	if sent, ok := r.leader.roundTimes.sentAt(m.Round); ok && m.LeaseGrant > 0 {
 		sure := float64(m.LeaseGrant) * (1 - r.cfg.MaxClockDrift)
 		p.leaseUntil = max(p.leaseUntil, sent+Instant(min(sure, maxLeaseDuration)))
 	}
 }
 
-// maxLeaseDuration keeps sums of instants far from their limit: a hundred years.
+// maxLeaseDuration is a hundred years in nanoseconds. It keeps sums of instants from
+// overflowing.
 const maxLeaseDuration = 100 * 365 * 24 * 3600 * 1e9
 
-// leaseHolds tells whether nobody else can have been elected by now.
+// leaseHolds tells whether no other node can have been elected by now.
 func (r *Raft) leaseHolds() bool { return r.now < r.leaseUntil() }
 
-// Lease returns until when nobody else can be elected, while this node leads and knows
-// all that was committed before it did; 0 if it cannot tell.
+// Lease returns the instant before which no other node can be elected. It is 0, no lease,
+// unless this node leads and has committed an entry of its own term: before that it may not
+// know all that is committed.
 func (r *Raft) Lease() Instant {
 	if r.role != Leader || !r.committedOwnTerm() {
 		return 0
@@ -67,7 +69,7 @@ func (r *Raft) Lease() Instant {
 // long as it leads. After a TimeoutNow there is no lease for the rest of the term: that
 // message lets its receiver campaign at once, however late it arrives.
 func (r *Raft) leaseUntil() Instant {
-	if r.cfg.LeaseDuration == 0 || r.transfer.timeoutNowSent {
+	if r.cfg.LeaseDuration == 0 || r.leader.transfer.timeoutNowSent {
 		return 0
 	}
 	return Instant(r.configuration().Voters.QuorumValue(func(id NodeID) uint64 {
@@ -81,8 +83,8 @@ func (r *Raft) leaseUntil() Instant {
 	}))
 }
 
-// maxRoundTimes bounds how many rounds are remembered; a round answered later than
-// that renews no lease.
+// maxRoundTimes bounds for how many rounds it is remembered when they were sent. An older
+// round renews no lease.
 const maxRoundTimes = 1024
 
 // roundTimes remembers when the latest rounds were sent.

@@ -61,7 +61,7 @@ func TestLeaseIsWhatFollowersPromise(t *testing.T) {
 		r.Clock(sent + 7*ms)
 		for k, grant := range test.promised {
 			step(t, r, &AppendEntriesReply{
-				Header: Header{From: NodeID(k + 2), To: 1, Term: r.term}, Match: r.log.last(), Round: r.round, LeaseGrant: Nanos(grant),
+				Header: Header{From: NodeID(k + 2), To: 1, Term: r.term}, Match: r.log.last(), Round: r.leader.round, LeaseGrant: Nanos(grant),
 			})
 		}
 		want := test.want
@@ -87,14 +87,14 @@ func TestLeaseInATermOfManyRounds(t *testing.T) {
 		last = n * ms
 		r.Tick(last)
 		settle(r)
-		say(3, r.round, 0) // or it would step down
+		say(3, r.leader.round, 0) // or it would step down
 	}
-	for round := Round(1); round+maxRoundTimes < r.round; round += 100 {
+	for round := Round(1); round+maxRoundTimes < r.leader.round; round += 100 {
 		if answer(round); r.Lease() != 0 {
-			t.Fatalf("round %d of %d renews the lease until %v", round, r.round, time.Duration(r.Lease()))
+			t.Fatalf("round %d of %d renews the lease until %v", round, r.leader.round, time.Duration(r.Lease()))
 		}
 	}
-	if answer(r.round); r.Lease() != last+450*ms {
+	if answer(r.leader.round); r.Lease() != last+450*ms {
 		t.Errorf("the last round, sent at %v, renews the lease until %v", time.Duration(last), time.Duration(r.Lease()))
 	}
 }

@@ -5,82 +5,90 @@ import (
 	"fmt"
 )
 
-// ErrLostLog: the disk does not hold what this member has acknowledged, so it is an old
-// copy, or was damaged in a way that nothing shows. Votes and acknowledgements of such a
-// member are worth nothing: it takes no part any more.
+// ErrLostLog: the disk does not hold entries that this member has acknowledged. An old copy
+// of the disk may have been put back, or the disk has lost data without an error. Votes and
+// acknowledgements of such a member are worth nothing, so it takes no part any more.
 var ErrLostLog = errors.New("raft: entries that were acknowledged are not on this disk any more")
 
-// A member that was stopped, got an old copy of its disk, and was started again, has
-// forgotten promises without knowing. Its leader can know:
+// A member whose disk was replaced by an old copy while it was stopped does not know that it
+// has lost entries. Its leader can know. A reject proves the loss if all of these hold:
 //
-//	A reject proves it if it refuses an entry that its sender had acknowledged to this
-//	leader, or says that its log ends before that, and was sent after it saw a round that
-//	the leader began after that, and while nobody had been elected in a later term.
+//   - It refuses an entry that its sender had acknowledged to this leader, or says that its
+//     sender's log ends before such an entry. In one term a follower never truncates what it
+//     has acknowledged, and finds it again after a restart.
+//   - It was sent after the acknowledgement. The reject tells the round that its sender had
+//     seen; it must be one that the leader began after the acknowledgement had come.
+//   - No node had been elected in a later term when it was sent. A later leader's snapshot may
+//     replace what was acknowledged.
 //
-// In one term a follower never truncates what it has acknowledged, and a restart finds it.
-// A reject that was sent before the acknowledgement, and is late, proves nothing; its round
-// tells. What such a member votes before a leader meets it so, nobody can know.
+// The third is not known at once. The schedule:
 //
-// A later leader's snapshot may replace what was acknowledged. The schedule: E acknowledges
-// 9 of term 2 to leader B; D is elected in term 4, and sends E its snapshot at 10 of term 1;
-// E stores that, and crashes before the message has raised its term; restarted in term 2 it
-// refuses B's 10. So the member is in doubt first. When a quorum has acknowledged a round
-// that began after the reject had come, nobody had been elected when it was sent: some
-// voter would have been in the later term already.
+//  1. E acknowledges entry 9 of term 2 to B, the leader of term 2.
+//  2. D is elected in term 4, and sends E its snapshot at entry 10 of term 1.
+//  3. E stores the snapshot, and crashes before the message about it has raised its term.
+//  4. E restarts in term 2, and refuses an append of B whose PrevIndex is 10.
+//
+// So the member is only suspected first. If a quorum then acknowledges a round that began after
+// the reject had come, no node had been elected before: some voter of that quorum would have
+// been in the later term already. Then the member is shut out.
+//
+// No one can know which votes such a member gives before a leader notices.
 
-// provesLoss tells whether m proves that p has lost what it had acknowledged, if this node was
-// the only leader then.
+// provesLoss tells whether m proves that p has lost entries that it had acknowledged, provided
+// that no later leader had been elected when m was sent.
 func (p *progress) provesLoss(m *AppendEntriesReject) bool {
 	endsBefore := m.ConflictTerm == 0 && m.ConflictIndex <= p.match
 	return m.Round > p.matchRound && (m.PrevIndex <= p.match || endsBefore)
 }
 
-// doubt has p count for nothing until it is known whether this node still led, and then
-// shuts it out.
+// suspect lets the acknowledgements of p count for nothing until it is known whether this node
+// still led when p rejected, and then shuts p out.
 func (r *Raft) suspect(p *progress) {
 	switch {
 	case p.suspectedRound == 0:
-		p.suspectedRound, r.roundWanted = r.round+1, true
+		p.suspectedRound, r.leader.roundWanted = r.leader.round+1, true
 		p.leaseUntil = 0
 	case r.acknowledgedRound() >= p.suspectedRound:
 		r.shutOut(p)
 	}
 }
 
-// clearSuspicion takes an acknowledgement that was sent since p was suspectedRound: if p has all again, a
-// snapshot that was under way has given it back.
+// clearSuspicion takes an acknowledgement. If p sent it after it came under suspicion, and has
+// all that it had acknowledged, a snapshot that was under way has given that back.
 func (p *progress) clearSuspicion(m *AppendEntriesReply) {
 	if m.Round >= p.suspectedRound && m.Match >= p.match {
 		p.suspectedRound = 0
 	}
 }
 
-// counts tells whether what p has acknowledged is known to be there.
+// trusted tells whether p surely has on disk what it has acknowledged.
 func (p *progress) trusted() bool { return p.state != lost && p.suspectedRound == 0 }
 
-// shutOut has p count for nothing, and tells it so as long as it answers.
+// shutOut lets p count for nothing from now on, and tells it so. It is called again whenever p
+// answers: the message may be lost.
 func (r *Raft) shutOut(p *progress) {
 	if p.state != lost {
-		p.state, p.probeSent, p.snapshotFailed, p.window = lost, false, false, window{}
+		p.become(lost)
 		p.active, p.wasActive, p.leaseUntil = false, false, 0
-		r.shutOuts = append(r.shutOuts, p.id)
-		if r.transfer.to == p.id {
+		r.effects.ShutOut = append(r.effects.ShutOut, p.id)
+		if r.leader.transfer.to == p.id {
 			r.giveUpTransfer()
 		}
 	}
 	r.send(&LogLost{Header: Header{To: p.id}, Match: p.match})
 }
 
-// onLogLost ends this member's part, for good: the hard state remembers.
+// onLogLost ends the part of this member for good: its hard state remembers.
 func (r *Raft) onLogLost(m *LogLost) {
 	if m.Match > r.lostLog {
-		r.lostLog, r.hardStateDirty = m.Match, true
+		r.lostLog, r.persist.hardStateDirty = m.Match, true
 	}
 }
 
-// Failure is why this node has to stop, once that is durable; else nil.
+// Failure returns an ErrLostLog if this node has to stop because it has lost entries, and
+// otherwise nil. It returns nil until the hard state that says so is durable.
 func (r *Raft) Failure() error {
-	if r.lostLog == 0 || r.hardStateSeq() > r.persistedSeq {
+	if r.lostLog == 0 || !r.persist.hardStateDurable() {
 		return nil
 	}
 	return lostLogError(r.lostLog, r.log.last())

@@ -61,7 +61,7 @@ func TestLateRejectProvesNothing(t *testing.T) {
 	}
 	settle(r)
 	from := Header{From: 2, To: 1, Term: r.term}
-	asked := r.round
+	asked := r.leader.round
 	step(t, r, &AppendEntriesReply{Header: from, Match: r.log.last(), Round: asked})
 	step(t, r, &AppendEntriesReject{Header: from, PrevIndex: 3, ConflictIndex: 2, Round: asked})
 	if p := r.peer(2); p.state == lost {
@@ -69,9 +69,9 @@ func TestLateRejectProvesNothing(t *testing.T) {
 	}
 	r.Tick(0)
 	settle(r)
-	step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 2, Round: r.round})
+	step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 2, Round: r.leader.round})
 	settle(r) // a round that shows whether this node led then
-	step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 2, Round: r.round})
+	step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 2, Round: r.leader.round})
 	e := r.Effects()
 	if p := r.peer(2); p.state != lost || !slices.Equal(e.ShutOut, []NodeID{2}) {
 		t.Errorf("it is %s, and told are %v", p.state, e.ShutOut)
@@ -123,7 +123,7 @@ func TestTransferToAMemberThatForgotItsLogIsGivenUp(t *testing.T) {
 	r := elect(t, newCore(t, 1, 3, State{}))
 	settle(r)
 	from := Header{From: 2, To: 1, Term: r.term}
-	step(t, r, &AppendEntriesReply{Header: from, Match: r.log.last(), Round: r.round})
+	step(t, r, &AppendEntriesReply{Header: from, Match: r.log.last(), Round: r.leader.round})
 	if _, err := r.Propose([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestTransferToAMemberThatForgotItsLogIsGivenUp(t *testing.T) {
 	}
 	settle(r)
 	for range 2 { // the first puts it in doubt
-		step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 1, Round: r.round})
+		step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 1, Round: r.leader.round})
 		settle(r)
 	}
 	if p := r.peer(2); p.state != lost {
@@ -166,7 +166,7 @@ func TestSnapshotOfALaterLeaderIsNoLoss(t *testing.T) {
 			propose()
 		}
 		from := Header{From: 2, To: 1, Term: r.term}
-		step(t, r, &AppendEntriesReply{Header: from, Match: 4, Round: r.round})
+		step(t, r, &AppendEntriesReply{Header: from, Match: 4, Round: r.leader.round})
 		propose()
 		propose()
 		f := newCore(t, 2, 5, State{
@@ -195,9 +195,9 @@ func TestSnapshotOfALaterLeaderIsNoLoss(t *testing.T) {
 			t.Errorf("snapshot at %d: a healthy member is %s after %d rejects", past, p.state, rejects)
 		}
 		for _, id := range []NodeID{3, 4} {
-			step(t, r, &AppendEntriesReply{Header: Header{From: id, To: 1, Term: r.term}, Match: 1, Round: r.round})
+			step(t, r, &AppendEntriesReply{Header: Header{From: id, To: 1, Term: r.term}, Match: 1, Round: r.leader.round})
 		}
-		if step(t, r, &AppendEntriesReply{Header: Header{From: 3, To: 1, Term: r.term}, Match: 4, Round: r.round}); r.commit == 4 {
+		if step(t, r, &AppendEntriesReply{Header: Header{From: 3, To: 1, Term: r.term}, Match: 4, Round: r.leader.round}); r.commit == 4 {
 			t.Errorf("snapshot at %d: an acknowledgement in doubt commits", past)
 		}
 		talk(3)

@@ -5,92 +5,95 @@ import (
 	"slices"
 )
 
-// diskWatch lets a leader notice that its own disk is worse than a follower's: it takes one
-// entry at a time, and compares how long each disk takes for that.
+// diskWatch lets a leader notice that its own disk is slower than a follower's. It watches one
+// entry at a time, and compares how long each disk takes for it. Ages are in ticks.
 type diskWatch struct {
-	// mark is the entry, 0 if there is none; age counts the ticks since it was appended. last
-	// is where the log ended at the last tick.
-	mark, last Index
-	age        int
-	// look is the age at which it is noted in ahead who has the entry on disk already.
-	look  int
-	ahead []*progress
-	// full counts the ticks since the log became full (see LimitLog) under this leader;
-	// wasFull tells that it was so before.
-	full    int
-	wasFull bool
-	// pause counts the ticks until this node may hand over again. It outlasts the reign.
-	pause int
+	// watched is the entry, 0 if there is none, and age counts from when it was appended.
+	watched Index
+	age     int
+	// compareAge is the age at which ahead is taken: the voters that have the entry on disk.
+	compareAge int
+	ahead      []*progress
+	// last is where the log ended at the last tick.
+	last Index
+	// fullFor counts the ticks since the log became full (see LimitLog) under this leader.
+	// fullBefore tells that it was full already when this node became leader.
+	fullFor    int
+	fullBefore bool
 }
 
 const (
-	// ownDiskShare is how many times as long as a follower's the own disk takes if it is
-	// worse. A write may wait for the one before it, so that disks of equal speed differ by
-	// a factor of two.
-	ownDiskShare = 3
-	// fullLogTimeouts is after how many election timeouts a log that waits for its snapshot
-	// is a reason to hand over. A snapshot takes long on a healthy disk too, and the
-	// followers write theirs at about the same time.
+	// slowDiskFactor is how many times as long as a follower's disk the own one takes if it is
+	// slower. A write may have to wait for the one before it, so that disks of equal speed
+	// differ by a factor of two.
+	slowDiskFactor = 3
+	// fullLogTimeouts is after how many election timeouts a log that is full is a reason for a
+	// transfer. A snapshot may take long on a healthy disk as well, and the followers write
+	// theirs at about the same time.
 	fullLogTimeouts = 4
-	// ownDiskPause is how many election timeouts pass after a leader has begun to hand over
-	// because of its disk until this node does so again: if nobody could take over, or the
-	// others are no better, writes shall not be held up over and over.
-	ownDiskPause = 10
+	// diskTransferPauseTimeouts is how many election timeouts pass from one transfer because of
+	// the own disk to the next. A transfer holds up writes, and it may fail: there may be no
+	// voter that could take over, or none with a better disk.
+	diskTransferPauseTimeouts = 10
 )
 
-// watchOwnDisk hands leadership over when the own disk is overdue and another voter's
-// is not. A leader does not need its own disk to commit (thesis 10.2.1), but while that
-// hangs the cluster bears one failure less, and what waits for it has a bound.
+// watchOwnDisk transfers leadership when the own disk is overdue and another voter's is not. A
+// leader does not need its own disk to commit (thesis 10.2.1). But while its disk hangs the
+// cluster tolerates one failure less, and the entries that wait for that disk have a bound.
 //
-// Overdue is an entry that others had on disk within an election timeout, and that is not
-// on the own one after three; or, where nobody had it so soon, within three and not after nine,
-// and so on. Where all disks are equally slow that does not happen, and leadership stays.
-// So does a leader that has committed nothing yet: it may be the only one who can be elected.
+// The own disk is overdue if it does not have the watched entry after three election timeouts,
+// and other voters had it after one. If no voter had it after one, the next comparison is
+// between three and nine, and so on. So no transfer begins where all disks are equally slow.
+//
+// A leader that has committed nothing in its term makes no transfer: it may be the only voter
+// that can be elected.
 func (r *Raft) watchOwnDisk() {
-	w := &r.ownDisk
-	overdue := r.compareDisks()
-	if w.full++; !r.logFull() {
-		w.full, w.wasFull = 0, false
+	w := &r.leader.ownDisk
+	better := r.compareDisks()
+	if w.fullFor++; !r.logFull() {
+		w.fullFor, w.fullBefore = 0, false
 	}
-	if !w.wasFull && w.full == fullLogTimeouts*r.cfg.ElectionTimeoutTicks {
-		overdue, w.full = r.votersAhead(r.commit), 0
+	if !w.fullBefore && w.fullFor == fullLogTimeouts*r.cfg.ElectionTimeoutTicks {
+		better, w.fullFor = r.votersAhead(r.commit), 0
 	}
-	if len(overdue) == 0 || w.pause > 0 || r.transfer.to != None || !r.committedOwnTerm() {
+	if len(better) == 0 || r.diskTransferPauseTicks > 0 || r.leader.transfer.to != None || !r.committedOwnTerm() {
 		return
 	}
-	best := slices.MaxFunc(overdue, func(a, b *progress) int { return cmp.Compare(a.match, b.match) })
+	best := slices.MaxFunc(better, func(a, b *progress) int { return cmp.Compare(a.match, b.match) })
 	if r.TransferLeadership(best.id) == nil {
-		w.pause = ownDiskPause * r.cfg.ElectionTimeoutTicks
+		r.diskTransferPauseTicks = diskTransferPauseTimeouts * r.cfg.ElectionTimeoutTicks
 	}
 }
 
-// compareDisks returns those whose disks are better, when that is known.
+// compareDisks returns the voters whose disks have shown to be better than the own one.
 func (r *Raft) compareDisks() []*progress {
-	w := &r.ownDisk
-	fresh := r.log.last() > w.last
+	w := &r.leader.ownDisk
+	appended := r.log.last() > w.last
 	w.last = r.log.last()
-	if w.mark <= r.log.stable {
-		w.mark, w.age, w.look, w.ahead = 0, 0, r.cfg.ElectionTimeoutTicks, nil
-		if fresh || r.diskBehind(1) { // only of a fresh one the age is known
-			w.mark = w.last
+	if w.watched <= r.log.stable {
+		w.watched, w.age, w.compareAge, w.ahead = 0, 0, r.cfg.ElectionTimeoutTicks, nil
+		// An entry of the last tick is new enough that its age is known. If the disk is so far
+		// behind that no entry may be appended, an older one has to do.
+		if appended || r.diskBehind(1) {
+			w.watched = w.last
 		}
 		return nil
 	}
 	w.age++
-	if w.age < ownDiskShare*w.look {
-		if w.age == w.look {
-			w.ahead = r.votersAhead(w.mark)
+	if w.age < slowDiskFactor*w.compareAge {
+		if w.age == w.compareAge {
+			w.ahead = r.votersAhead(w.watched)
 		}
 		return nil
 	}
 	better := slices.DeleteFunc(w.ahead, func(p *progress) bool { return !p.recentlyActive() })
-	w.look, w.ahead = w.age, r.votersAhead(w.mark)
+	w.compareAge, w.ahead = w.age, r.votersAhead(w.watched)
 	return better
 }
 
-// ahead returns the voters that are there and have everything up to index on disk.
+// votersAhead returns the other voters that answer and have everything up to index on disk.
 func (r *Raft) votersAhead(index Index) (peers []*progress) {
-	for _, p := range r.peers {
+	for _, p := range r.leader.peers {
 		if p.match >= index && p.recentlyActive() && r.configuration().Voters.Contains(p.id) {
 			peers = append(peers, p)
 		}

@@ -15,7 +15,7 @@ func TestHeldMessagesOfOthersStay(t *testing.T) {
 		step(t, r, &AppendEntries{Header: Header{From: from, To: 1, Term: 4}})
 	}
 	r.Effects()
-	r.Persisted(r.seq)
+	r.Persisted(r.persist.lastSeq)
 	told := map[NodeID]int{}
 	for _, m := range r.Effects().Messages {
 		if m.Kind() == KindAppendEntriesReject {

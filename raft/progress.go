@@ -4,13 +4,14 @@ package raft
 type progressState uint8
 
 const (
-	// probe: it is not known where the logs agree; one append at a time looks for it.
+	// probe: it is not known where the logs agree. One append at a time looks for that.
 	probe progressState = iota
 	// replicate: appends follow each other without waiting, within the window.
 	replicate
 	// snapshot: a snapshot is on its way, and entries wait for it.
 	snapshot
-	// lost: it has lost entries that it had acknowledged, and counts for nothing.
+	// lost: the peer has lost entries that it had acknowledged, and counts for nothing (see
+	// ErrLostLog).
 	lost
 )
 
@@ -18,10 +19,10 @@ func (s progressState) String() string {
 	return [...]string{"probe", "replicate", "snapshot", "lost"}[s]
 }
 
-// progress is what a leader knows of one other member.
+// progress is what a leader knows of one peer.
 //
-// match < next: everything up to match is known to be durable there; next is the
-// first entry that has not been sent, or is to be sent again.
+// match < next: everything up to match is known to be durable there; next is the first entry
+// that has not been sent, or is to be sent again.
 type progress struct {
 	id    NodeID
 	state progressState
@@ -40,33 +41,57 @@ type progress struct {
 	active, wasActive bool
 	// matchRound is the last round that was begun when match was acknowledged.
 	matchRound Round
-	// suspectedRound, if above 0, is the round that a quorum has to acknowledge before p is shut out.
+	// suspectedRound, if above 0, says that p may have lost entries (see suspect): p is shut
+	// out if a quorum acknowledges this round and p still lacks them.
 	suspectedRound Round
-	// ackedRound is the highest acknowledged. leaseUntil is how long p has granted a lease, by
-	// the leader's clock.
-	ackedRound Round
+	// sentRound is the highest that was sent to p, ackedRound the highest that p acknowledged.
+	sentRound, ackedRound Round
+	// leaseUntil is how long p has granted a lease, by the leader's clock.
 	leaseUntil Instant
-	// sentRound is the highest that was sent.
-	sentRound Round
 }
 
-// recentlyActive does not change with the quorum check itself: just after it nobody has
-// been heard, and everybody is still there.
+// recentlyActive tells whether p was heard from lately. Right after a quorum check no peer is
+// active, so what was so before the check counts as well.
 func (p *progress) recentlyActive() bool { return p.active || p.wasActive }
+
+// become enters a state with nothing under way.
+func (p *progress) become(s progressState) {
+	p.state, p.probeSent, p.snapshotFailed, p.window = s, false, false, window{}
+}
 
 // becomeProbe looks for the agreement of the logs from next on downwards.
 func (p *progress) becomeProbe(next Index) {
-	p.state, p.next = probe, max(next, p.match+1)
-	p.probeSent, p.snapshotFailed, p.window = false, false, window{}
+	p.become(probe)
+	p.next = max(next, p.match+1)
 }
 
 func (p *progress) becomeReplicate() {
-	p.state, p.probeSent, p.snapshotFailed = replicate, false, false
+	p.become(replicate)
 	p.next = max(p.next, p.match+1)
 }
 
-func (p *progress) becomeSnapshot() {
-	p.state, p.probeSent, p.snapshotFailed, p.window = snapshot, false, false, window{}
+func (p *progress) becomeSnapshot() { p.become(snapshot) }
+
+// maySend tells whether entries may go to p now.
+func (p *progress) maySend(cfg *Config) bool {
+	switch p.state {
+	case probe:
+		return !p.probeSent
+	case replicate:
+		return !p.window.full(cfg)
+	default:
+		return false
+	}
+}
+
+// retry is called with each heartbeat, and repeats what has failed or may be lost.
+func (p *progress) retry() {
+	switch {
+	case p.state == probe && p.probeSent: // the probe or its answer may be lost
+		p.next, p.probeSent = p.probePrev+1, false
+	case p.state == snapshot && p.snapshotFailed:
+		p.becomeProbe(p.match + 1)
+	}
 }
 
 // window bounds what is under way to a peer, in appends and in bytes.

@@ -1,11 +1,14 @@
 package raft
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Role is the part that a node plays in its term (Raft paper, figure 4).
 type Role uint8
 
-// PreCandidate is the state of asking for pre-votes (thesis 9.6).
+// PreCandidate is a node that asks for pre-votes (thesis 9.6); it has not changed its term.
 const (
 	Follower Role = iota
 	PreCandidate
@@ -22,30 +25,94 @@ func (r Role) String() string {
 	return fmt.Sprintf("Role(%d)", uint8(r))
 }
 
-// Status is a picture of the core at one moment.
+// Status is the state of a node at one moment.
 type Status struct {
 	ID            NodeID
 	Role          Role
 	Term          Term
-	Vote          NodeID
-	Leader        NodeID // None if not known
-	Transferring  NodeID // whom leadership is being handed to, or None
-	LeaderChanges uint64 // since the node started: leaders found, itself included
-	Commit        Index
-	Applied       Index
-	FirstIndex    Index // of the log in memory; LastIndex+1 if it is empty
-	LastIndex     Index
-	DurableIndex  Index
+	Vote          NodeID // for whom this node voted in Term, or None
+	Leader        NodeID // itself if it leads, None if not known
+	Transferring  NodeID // to whom this leader transfers leadership, or None
+	LeaderChanges uint64 // how often a leader was found since the node started, itself included
+	Commit        Index  // everything up to here is known to be committed
+	Applied       Index  // the state machine reflects everything up to here
+	FirstIndex    Index  // of the log in memory; LastIndex+1 if it is empty
+	LastIndex     Index  // of the log in memory
+	DurableIndex  Index  // everything up to here is on this node's disk
 	Configuration Configuration
-	// Peers is what a leader knows of the others; nil on any other role.
+	// Peers is what a leader knows of the other members; nil in any other role.
 	Peers []PeerStatus
 }
 
 // PeerStatus is what a leader knows of one other member.
 type PeerStatus struct {
-	ID     NodeID
-	State  string // probe, replicate, snapshot or lost (see ErrLostLog)
-	Match  Index
-	Next   Index
-	Active bool // heard from since the last quorum check, or between the two before
+	ID NodeID
+	// State is "probe", "replicate", "snapshot" or "lost" (see ErrLostLog).
+	State string
+	Match Index // everything up to here is known to be on the member's disk
+	Next  Index // the next entry to send
+	// Active tells that the member was heard from within the last election timeout or two.
+	Active bool
 }
+
+// Status returns the state of the node.
+func (r *Raft) Status() Status {
+	s := Status{
+		ID: r.id, Role: r.role, Term: r.term, Vote: r.vote,
+		Leader: r.leaderID, Transferring: r.leader.transfer.to, LeaderChanges: r.leaderChanges,
+		Commit: r.commit, Applied: r.applied,
+		FirstIndex: r.log.base + 1, LastIndex: r.log.last(), DurableIndex: r.log.stable,
+		Configuration: r.configuration(),
+	}
+	s.Peers = slices.Grow(s.Peers, len(r.leader.peers))
+	for _, p := range r.leader.peers {
+		s.Peers = append(s.Peers, PeerStatus{ID: p.id, State: p.state.String(), Match: p.match, Next: p.next, Active: p.recentlyActive()})
+	}
+	return s
+}
+
+// Term returns the current term, Role the part that the node plays in it, and Leader whom it
+// follows: itself if it leads, None if it knows no leader.
+func (r *Raft) Term() Term     { return r.term }
+func (r *Raft) Role() Role     { return r.role }
+func (r *Raft) Leader() NodeID { return r.leaderID }
+
+// Last is the index of the last entry of the log, Commit that of the last one known to be
+// committed, and Durable that of the last one on this node's disk.
+func (r *Raft) Last() Index    { return r.log.last() }
+func (r *Raft) Commit() Index  { return r.commit }
+func (r *Raft) Durable() Index { return r.log.stable }
+
+// Round returns the latest round of the leader of the current term that this node has begun,
+// as that leader, or has seen.
+func (r *Raft) Round() Round {
+	if r.role == Leader {
+		return r.leader.round
+	}
+	return r.follower.seenRound
+}
+
+// ElectionTimeoutTicks returns Config.ElectionTimeoutTicks, or the default that stands for 0.
+func (r *Raft) ElectionTimeoutTicks() int { return r.cfg.ElectionTimeoutTicks }
+
+// ConfigurationAt returns the configuration in force at an index that is not below the last
+// compaction, for the SnapshotMeta of a snapshot there.
+func (r *Raft) ConfigurationAt(i Index) Configuration { return r.confs.at(i) }
+
+// TermAt returns the term of the entry at i. It is false if the log neither holds that entry
+// nor begins right after it.
+func (r *Raft) TermAt(i Index) (Term, bool) { return r.log.term(i) }
+
+// FirstIndexWithin returns the lowest index such that the log holds everything from there up
+// to and with last, and this has at most maxBytes, in the measure of Entry.Size. It is last+1
+// if not even last fits.
+func (r *Raft) FirstIndexWithin(maxBytes int, last Index) Index {
+	return r.log.firstWithin(maxBytes, last)
+}
+
+// BytesBetween is the size of those entries from lo to hi, both included, that the log holds,
+// in the measure of Entry.Size.
+func (r *Raft) BytesBetween(lo, hi Index) int { return r.log.bytes(lo, hi) }
+
+// LogBytes is the size of all entries that the log holds, in the measure of Entry.Size.
+func (r *Raft) LogBytes() int { return r.log.size }

@@ -108,7 +108,7 @@ func (t *trace) campaign() {
 	for range 30 {
 		t.now += Instant(10 * time.Millisecond)
 		n.raft.Tick(t.now)
-		elapsed := n.raft.electionElapsed == 0
+		elapsed := n.raft.timer.elapsed == 0
 		t.effects(n)
 		if elapsed {
 			return

@@ -217,8 +217,8 @@ func (t *trace) writeAll(n *traceNode) {
 func (t *trace) showRole(n *traceNode) {
 	r := n.raft
 	line := fmt.Sprintf("is %s in term %d", r.role, r.term)
-	if r.role == Follower && r.leader != None {
-		line = fmt.Sprintf("follows %s in term %d", r.leader, r.term)
+	if r.role == Follower && r.leaderID != None {
+		line = fmt.Sprintf("follows %s in term %d", r.leaderID, r.term)
 	}
 	if line != n.shown {
 		t.printf("  %s %s", n.id, line)

@@ -1,29 +1,31 @@
 package raft
 
-// transfer is the handing over of leadership (thesis 3.10): the leader takes no
-// more proposals, brings its successor up to date, and tells it to start an
-// election at once. It is given up after an election timeout.
+// transfer is a transfer of leadership (thesis 3.10). The leader takes no more proposals,
+// brings its successor up to date, and tells it to start an election at once. If that takes
+// longer than an election timeout, the leader gives the transfer up.
 type transfer struct {
-	to NodeID
-	// elapsed counts the ticks since it began, and due is the one at which TimeoutNow is
-	// sent next; it may be lost.
-	elapsed, due int
-	// timeoutNowSent is true from then on for the whole term, even if the transfer was
-	// given up.
+	to NodeID // None: no transfer is going on
+	// elapsed counts the ticks since it began. TimeoutNow, which may be lost, is sent (again)
+	// when elapsed reaches sendAt.
+	elapsed, sendAt int
+	// timeoutNowSent stays true for the rest of the term, even if the transfer was given up.
 	timeoutNowSent bool
 	// pause counts the ticks until another may begin, after one that was given up.
 	pause int
 }
 
-// transferPause is how many election timeouts pass after a transfer was given up until
-// another may begin: while one goes on no proposals are taken, and nobody shall be able to
-// stop them by asking again and again.
-const transferPause = 10
+// transferPauseTimeouts is how many election timeouts pass after a transfer was given up until
+// another one may begin. During a transfer no proposals are taken, so repeated requests for one
+// would stop all writes.
+const transferPauseTimeouts = 10
 
-// TransferLeadership begins to hand leadership to a voter, or with None to the one
-// whose log is furthest. That it succeeded shows when another leader is known; that it was
-// given up, when Status says nothing of it any more. To ask again for what is going on
-// changes nothing.
+// TransferLeadership begins to transfer leadership to a voter, or with None to the one that
+// has most of the log. It has succeeded when another leader is known. It was given up, after an
+// election timeout, when Status.Transferring is None and this node still leads. A call for the
+// voter to which a transfer is going on changes nothing.
+//
+// It returns ErrNotLeader, ErrNotVoter, ErrTransferring (to another voter), ErrTransferFailed
+// or ErrNotCaughtUp.
 func (r *Raft) TransferLeadership(to NodeID) error {
 	if r.role != Leader {
 		return ErrNotLeader
@@ -34,22 +36,23 @@ func (r *Raft) TransferLeadership(to NodeID) error {
 	if to == r.id || !r.configuration().Voters.Contains(to) {
 		return ErrNotVoter
 	}
-	switch p := r.peer(to); {
-	case r.transfer.to == to:
+	t := &r.leader.transfer
+	switch {
+	case t.to == to:
 		return nil
-	case r.transfer.to != None:
+	case t.to != None:
 		return ErrTransferring
-	case r.transfer.pause > 0:
+	case t.pause > 0:
 		return ErrTransferFailed
-	case !r.maySucceed(p):
+	case !r.maySucceed(r.peer(to)):
 		return ErrNotCaughtUp
 	}
-	r.transfer.to, r.transfer.elapsed, r.transfer.due = to, 0, 0
+	t.to, t.elapsed, t.sendAt = to, 0, 0
 	return nil
 }
 
-// maySucceed tells whether p is there, and lacks no more than can be under way to it: it
-// must be brought up to date within an election timeout.
+// maySucceed tells whether p answers, and lacks no more of the log than may be under way to it:
+// the leader must be able to bring it up to date within an election timeout.
 func (r *Raft) maySucceed(p *progress) bool {
 	return p.recentlyActive() && p.trusted() && p.state != snapshot && p.next > r.log.base &&
 		r.log.bytes(p.match+1, r.log.last()) <= r.cfg.MaxInflightBytes
@@ -57,7 +60,7 @@ func (r *Raft) maySucceed(p *progress) bool {
 
 func (r *Raft) bestSuccessor() NodeID {
 	var best *progress
-	for _, p := range r.peers {
+	for _, p := range r.leader.peers {
 		switch {
 		case !r.configuration().Voters.Contains(p.id) || !r.maySucceed(p):
 		case best == nil, p.match > best.match, p.match == best.match && p.active && !best.active:
@@ -70,9 +73,9 @@ func (r *Raft) bestSuccessor() NodeID {
 	return best.id
 }
 
-// tickTransfer gives up a transfer that takes too long, and ends the pause after that.
+// tickTransfer gives up a transfer that takes too long, and counts the pause after that.
 func (r *Raft) tickTransfer() {
-	t := &r.transfer
+	t := &r.leader.transfer
 	if t.to == None {
 		t.pause = max(0, t.pause-1)
 		return
@@ -83,24 +86,26 @@ func (r *Raft) tickTransfer() {
 }
 
 func (r *Raft) giveUpTransfer() {
-	r.transfer.to, r.transfer.pause = None, transferPause*r.cfg.ElectionTimeoutTicks
+	t := &r.leader.transfer
+	t.to, t.pause = None, transferPauseTimeouts*r.cfg.ElectionTimeoutTicks
 }
 
-// maybeSendTimeoutNow tells the successor to begin once it has everything.
+// maybeSendTimeoutNow tells the successor to start an election once it has all of the log.
 func (r *Raft) maybeSendTimeoutNow() {
-	if r.transfer.to == None {
+	t := &r.leader.transfer
+	if t.to == None {
 		return
 	}
-	p := r.peer(r.transfer.to)
-	if p == nil || !p.trusted() || p.match < r.log.last() || r.transfer.elapsed < r.transfer.due {
+	p := r.peer(t.to)
+	if p == nil || !p.trusted() || p.match < r.log.last() || t.elapsed < t.sendAt {
 		return
 	}
-	r.transfer.due = r.transfer.elapsed + r.cfg.HeartbeatTicks
-	r.transfer.timeoutNowSent = true
+	t.sendAt = t.elapsed + r.cfg.HeartbeatTicks
+	t.timeoutNowSent = true
 	r.send(&TimeoutNow{Header: Header{To: p.id}})
 }
 
-// onTimeoutNow starts an election without asking for pre-votes: the leader wants it.
+// onTimeoutNow starts an election without pre-votes: the leader itself asks for it.
 func (r *Raft) onTimeoutNow(m *TimeoutNow) {
 	if r.isVoter() {
 		r.startElection(true)

@@ -42,6 +42,7 @@ const policy = `
 	internal/datadir, transport < member
 	internal/service, member, internal/metrics < internal/server
 	internal/server, clerk, api < cmd/balsa
+	internal/server, clerk, internal/inproc < embed
 	NONE < internal/loadgen, internal/sink < cmd/balsa
 	clerk < internal/check/history < internal/check/torture
 	clerk < internal/check/torture

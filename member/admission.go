@@ -134,6 +134,7 @@ func (m *Member) AwaitAdmission(ctx context.Context) error {
 			return m.cfg.Cluster.ErrorWithNames(err)
 		}
 	}
+	m.waits.Store(nil)
 	close(m.begun)
 	return nil
 }
@@ -154,6 +155,7 @@ func (m *Member) awaitBegin(ctx context.Context) error {
 		}
 		if waiting := m.waiting(); waiting != said {
 			said = waiting
+			m.waits.Store(&waiting)
 			m.cfg.OnWaiting(waiting)
 			m.log.Info(waiting)
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"balsa.example/internal/birth"
@@ -53,6 +54,7 @@ type Member struct {
 	met      wake.Signal             // set when another member was heard
 	refusals chan *transport.Refusal // by members that do not talk to this one
 	begun    chan struct{}           // closed when the cluster has begun
+	waits    atomic.Pointer[string]  // Waiting
 
 	failed chan struct{}
 	once   sync.Once // guards failed and err
@@ -156,6 +158,17 @@ func (m *Member) connect() (*transport.Transport, error) {
 
 // Self is this member.
 func (m *Member) Self() Spec { return m.self }
+
+// Cluster is the cluster as this member was told it.
+func (m *Member) Cluster() *Cluster { return m.cfg.Cluster }
+
+// Waiting says what AwaitAdmission waits for; empty if it does not wait.
+func (m *Member) Waiting() string {
+	if text := m.waits.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
 
 // ClusterID is the identity that was drawn when the cluster began; 0 before.
 func (m *Member) ClusterID() uint64 { return m.dir.Members.Identity().ClusterID }

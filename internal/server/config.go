@@ -71,6 +71,9 @@ type Config struct {
 	ClientListeners  []net.Listener
 	PeerListener     net.Listener
 	MetricsListeners []net.Listener
+	// InProcess, if not nil, serves clients too, besides those on ListenClient, of which
+	// there may be none then. The server closes it.
+	InProcess net.Listener
 
 	stopTimeout time.Duration // of Shutdown, whatever hangs; 0: defaultStopTimeout
 	segmentSize int64         // of the log, in bytes; 0: package wal's default
@@ -114,7 +117,7 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: data directory is empty", ErrConfig)
 	case c.Cluster == nil || len(c.Cluster.Members) == 0:
 		return fmt.Errorf("%w: initial cluster is empty", ErrConfig)
-	case len(c.ListenClient) == 0 || c.ListenPeer == nil:
+	case len(c.ListenClient) == 0 && c.InProcess == nil || c.ListenPeer == nil:
 		return fmt.Errorf("%w: no address to listen on", ErrConfig)
 	case c.MaxRaftState < -1:
 		return fmt.Errorf("%w: max raft state is %d bytes; it must be positive, 0 for a limit that grows with the snapshots, or -1 for none", ErrConfig, c.MaxRaftState)

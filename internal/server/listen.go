@@ -22,6 +22,9 @@ func (c *Config) listen() (err error) {
 	if err := listenAll(&c.ClientListeners, c.ListenClient); err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
 	}
+	if c.InProcess != nil {
+		c.ClientListeners, c.InProcess = append(c.ClientListeners, c.InProcess), nil
+	}
 	if err := listenAll(&c.MetricsListeners, c.ListenMetrics); err != nil {
 		return fmt.Errorf("listen for requests of metrics: %w", err)
 	}
@@ -44,8 +47,10 @@ func listenAll(listeners *[]net.Listener, urls []*url.URL) error {
 }
 
 func (c *Config) closeListeners() {
-	if c.PeerListener != nil {
-		c.PeerListener.Close()
+	for _, l := range []net.Listener{c.PeerListener, c.InProcess} {
+		if l != nil {
+			l.Close()
+		}
 	}
 	for _, l := range slices.Concat(c.ClientListeners, c.MetricsListeners) {
 		l.Close()

@@ -1,0 +1,144 @@
+package embed
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"runtime/debug"
+	"time"
+
+	"balsa.example/internal/inproc"
+	"balsa.example/internal/server"
+	"balsa.example/member"
+)
+
+// ErrConfig is every error about a Config. It is found before anything on disk is touched.
+var ErrConfig = member.ErrConfig
+
+// Config says how to run a server. Only Dir is required: then it is a cluster of one that
+// opens no port, and only Server.Clerk reaches it. Addresses are URLs: http means plain TCP,
+// https TLS.
+type Config struct {
+	// Name is the server's in InitialCluster. Default: "default".
+	Name string
+	// Dir is the data directory, made if it does not exist.
+	Dir string
+	// InitialCluster has all servers of the cluster, with the addresses where they find each
+	// other, as name=url,name=url. All servers must be given the same one. Empty: this
+	// server alone.
+	InitialCluster string
+	// InitialClusterToken tells clusters apart whose servers have the same names. Default:
+	// "balsa-cluster", as that of "balsa serve".
+	InitialClusterToken string
+	// MustExist refuses an empty Dir: the server has taken part before.
+	MustExist bool
+
+	// ListenClientURLs are the addresses to serve clients on. A cluster of one may have none.
+	ListenClientURLs []string
+	// AdvertiseClientURLs are what clients are told. Default: ListenClientURLs.
+	AdvertiseClientURLs []string
+	// ListenPeerURL is the address to hear other servers on. Default: that in InitialCluster.
+	ListenPeerURL string
+	// ListenMetricsURLs are the addresses to serve /metrics and /health on, over plain HTTP.
+	ListenMetricsURLs []string
+
+	// ClientTLS protects the connections of clients, and PeerTLS those between servers.
+	ClientTLS, PeerTLS member.TLS
+	// ClusterSecretFile protects the connections between servers in place of PeerTLS: see
+	// member.Config.SecretFile.
+	ClusterSecretFile string
+
+	// HeartbeatInterval and ElectionTimeout default to 50 ms and 500 ms.
+	HeartbeatInterval, ElectionTimeout time.Duration
+	// MaxRaftState is how many bytes of log make a snapshot due. 0: 64 MiB, or half of the
+	// last snapshot where that is more. -1: never.
+	MaxRaftState int64
+	// LeaseReads lets the leader answer reads of consistency LEASE alone, trusting the rates
+	// of clocks.
+	LeaseReads bool
+
+	// Logger gets what "balsa serve" writes to its log. Default: none.
+	Logger *slog.Logger
+}
+
+const (
+	defaultName  = "default"
+	defaultToken = "balsa-cluster"
+	// memoryHost stands in an address for a port that is not opened.
+	memoryHost = "embedded.invalid:1"
+)
+
+// server makes of c what a server takes.
+func (c Config) server() (cfg server.Config, err error) {
+	if c.Name == "" {
+		c.Name = defaultName
+	}
+	if c.InitialClusterToken == "" {
+		c.InitialClusterToken = defaultToken
+	}
+	cfg = server.Config{
+		Name: c.Name, DataDir: c.Dir, Join: c.MustExist,
+		ClientTLS: server.TLS(c.ClientTLS), PeerTLS: server.TLS(c.PeerTLS), ClusterSecretFile: c.ClusterSecretFile,
+		HeartbeatInterval: c.HeartbeatInterval, ElectionTimeout: c.ElectionTimeout,
+		MaxRaftState: c.MaxRaftState, LeaseReads: c.LeaseReads,
+		Version: version(), Logger: c.Logger,
+	}
+	switch alone := c.InitialCluster == ""; {
+	case alone:
+		c.InitialCluster = c.Name + "=http://" + memoryHost
+		// Nobody connects, so there is nothing to protect.
+		cfg.PeerListener, cfg.PeerTLS, cfg.ClusterSecretFile = inproc.Listen(), server.TLS{}, ""
+		c.ListenPeerURL = ""
+	case len(c.ListenClientURLs) == 0:
+		return cfg, fmt.Errorf("%w: a server of a cluster of several needs ListenClientURLs: the others send clients there", ErrConfig)
+	}
+	if len(c.ListenClientURLs) == 0 && cfg.ClientTLS.Enabled() {
+		return cfg, fmt.Errorf("%w: there is ClientTLS, but ListenClientURLs is empty", ErrConfig)
+	}
+	if cfg.Cluster, err = server.ParseCluster(c.InitialClusterToken, c.InitialCluster); err != nil {
+		return cfg, err
+	}
+	return cfg, c.addresses(&cfg)
+}
+
+func (c Config) addresses(cfg *server.Config) (err error) {
+	if cfg.ListenPeer = cfg.Cluster.PeerURL(c.Name); cfg.ListenPeer == nil {
+		return fmt.Errorf("%w: name %q is not in the initial cluster (%v)", ErrConfig, c.Name, cfg.Cluster.Names())
+	}
+	if c.ListenPeerURL != "" {
+		if cfg.ListenPeer, err = server.ParseURL(c.ListenPeerURL); err != nil {
+			return fmt.Errorf("ListenPeerURL: %w", err)
+		}
+	}
+	if cfg.ListenClient, err = parseURLs("ListenClientURLs", c.ListenClientURLs); err != nil {
+		return err
+	}
+	if cfg.AdvertiseClient, err = parseURLs("AdvertiseClientURLs", c.AdvertiseClientURLs); err != nil {
+		return err
+	}
+	cfg.ListenMetrics, err = parseURLs("ListenMetricsURLs", c.ListenMetricsURLs)
+	return err
+}
+
+func parseURLs(field string, raw []string) (urls []*url.URL, err error) {
+	for _, r := range raw {
+		u, err := server.ParseURL(r)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", field, err)
+		}
+		urls = append(urls, u)
+	}
+	return urls, nil
+}
+
+// version is that of this module in the program it is built into.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range append(info.Deps, &info.Main) {
+			if m.Path == "balsa.example" {
+				return m.Version
+			}
+		}
+	}
+	return ""
+}

@@ -92,13 +92,14 @@ func BenchmarkEncode(b *testing.B) {
 		es[i].Data = make([]byte, 256)
 	}
 	ps := []raft.Persist{{Entries: es}}
-	l := &Log{cur: &segment{stamp: newStamp(0xa5a5a5a5a5a5a5a5, 1)}}
+	w := newLog(nil, Options{}.withDefaults(), nil).writer
+	w.mu.segment = &segment{stamp: newStamp(0xa5a5a5a5a5a5a5a5, 1)}
 	b.SetBytes(100 * 256)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := l.encode(ps, false); err != nil {
+		if _, err := w.encode(ps, false); err != nil {
 			b.Fatal(err)
 		}
-		l.buf = l.cur.stamp.finish(l.buf, 1)
+		w.mu.buf = w.mu.segment.stamp.finish(w.mu.buf, 1)
 	}
 }

@@ -77,7 +77,7 @@ func TestConcurrentUse(t *testing.T) {
 	if err := l.Compact(last); err != nil {
 		t.Fatal(err)
 	}
-	l.doChores()
+	l.background.work()
 	if s := l.Stats(); s.Segments > 2 || s.SnapshotIndex != last {
 		t.Fatalf("got %+v", s)
 	}

@@ -112,7 +112,7 @@ func (d *directory) createFirstSegment(opts Options, id Identity) error {
 	if err != nil {
 		return err
 	}
-	frame := newStamp(h.salt, 1).finish(appendCarry(make([]byte, frameHeaderSize), position{}), 1)
+	frame := newStamp(h.salt, 1).finish(appendCheckpoint(make([]byte, frameHeaderSize), position{}), 1)
 	if err := d.writeTemp(segmentName(1), append(h.encode(), frame...)); err != nil {
 		return err
 	}

@@ -94,10 +94,10 @@ func runWithErrors(fs vfs.FS) (before, after *model, err error) {
 			}
 			return before, after, l.Close()
 		case stepSnapshot:
-			if l.usable() != nil {
+			if l.failure.get() != nil {
 				return before, after, l.Close()
 			}
-			if again := s.repeat(l); again != nil && l.usable() == nil && !errors.Is(again, errorfs.ErrInjected) {
+			if again := s.repeat(l); again != nil && l.failure.get() == nil && !errors.Is(again, errorfs.ErrInjected) {
 				return nil, nil, fmt.Errorf("a snapshot fails again: %w", again)
 			} else if again != nil {
 				return before, after, l.Close()
@@ -242,7 +242,7 @@ func TestFailedPreparationFallsBack(t *testing.T) {
 	mem := crashfs.NewCrashableMem()
 	syncs, failures := 0, 0
 	fs := crashfs.Inject(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind != errorfs.OpFileSyncData || l == nil || l.next == nil || !strings.HasSuffix(op.Path, segmentName(l.next.seq)) {
+		if op.Kind != errorfs.OpFileSyncData || l == nil || l.spare.mu.segment == nil || !strings.HasSuffix(op.Path, segmentName(l.spare.mu.segment.seq)) {
 			return nil
 		}
 		if syncs++; syncs%3 == 0 {

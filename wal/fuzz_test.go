@@ -25,8 +25,8 @@ func checkReplay(t *testing.T, r *replay) {
 			t.Fatalf("entry %d of %d after %d has index %d", i, len(r.entries), r.base, e.Index)
 		}
 	}
-	if r.pos.mark > r.pos.last {
-		t.Fatalf("compacted at %d, the last entry is %d", r.pos.mark, r.pos.last)
+	if r.pos.compacted > r.pos.last {
+		t.Fatalf("compacted at %d, the last entry is %d", r.pos.compacted, r.pos.last)
 	}
 	if r.pos.last < r.begin {
 		return // no snapshot goes with it

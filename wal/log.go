@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"balsa.example/internal/wake"
 	"balsa.example/raft"
 	"balsa.example/vfs"
 )
@@ -20,20 +17,20 @@ const DefaultSegmentSize = 16 << 20
 
 // Options of a log. The zero value is good.
 type Options struct {
-	// FS is where all files are; nil means the operating system's.
+	// FS holds all files; nil means the operating system's.
 	FS vfs.FS
 	// SegmentSize is the length in bytes at which a segment is sealed and the next
 	// begun. One batch that is larger gets a larger segment.
 	SegmentSize int64
-	// Logger gets the rare news; nil means none.
+	// Logger gets the rare messages; nil means none.
 	Logger *slog.Logger
-	// Rand gives salts; nil means crypto/rand.
+	// Rand gives the salts; nil means crypto/rand.
 	Rand io.Reader
-	// Inline does the background work (next segment, removal of old ones) at the end
-	// of the Save or Compact that causes it, so that a run can be repeated exactly.
+	// Inline does the background work (preparing the next segment, removing old ones) at
+	// the end of the Save or Compact that causes it, so that a run can be repeated exactly.
 	Inline bool
-	// OnSync, if not nil, is told of each sync that a Save has waited for: how long it
-	// took, and how many bytes were written before it. It must not call the Log.
+	// OnSync, if not nil, is called after each sync that a Save has waited for, with the
+	// time it took and the bytes written before it. It must not call the Log.
 	OnSync func(took time.Duration, bytes int)
 }
 
@@ -57,68 +54,51 @@ func (o Options) withDefaults() Options {
 }
 
 // Log is the durable log and the snapshots of one node. It implements rsm.Storage.
+// All methods may be called at once.
 //
-// All methods may be called at once. The locks, in the order in which they may be
-// taken: saving, installing, chores, filling, mu. None is held while a caller's
-// function runs, but for Options.OnSync, which runs under saving.
+// Each part has a lock of its own. A part takes another's lock only by calling it, and
+// calls go down this list alone:
+//
+//	Log ─► writer      the segment that is written: Save
+//	    ─► background  prepares the spare segment, removes segments
+//	    ─► snapshots   the snapshot files
+//	          └─► spare, remover
+//	                └─► liveSegments, failure, directory
+//
+// No lock is held while a caller's function runs, but for Options.OnSync, which runs
+// under the writer's.
 type Log struct {
-	dir    *directory
-	opts   Options
-	id     Identity
+	*base
 	unlock io.Closer
+	loaded loaded
 
-	// saving is held by Save from begin to end. It guards the fields of the writer.
-	saving sync.Mutex
-	pos    position
-	seq    uint64   // of the last frame
-	cur    *segment // where the next frame goes; replaced under filling too
-	buf    []byte   // the frame at hand; kept for the next
-
-	// filling is held while a piece of the next segment is written, never longer.
-	filling sync.Mutex
-	next    *segment // nil, or prepared and unused
-	// nextSize is the size of next, or 0: for a look without waiting.
-	nextSize atomic.Int64
-	zeros    []byte
-
-	// installing is held while snapshot files get or lose their names.
-	installing sync.Mutex
-	tempNumber atomic.Uint64
-	urgent     atomic.Bool // see ExpediteSnapshots
-
-	// chores is held by who does the background work.
-	chores  sync.Mutex
-	wake    wake.Signal
-	quit    chan struct{}
-	workers sync.WaitGroup
-	// doomed are files without a name, for removeDoomed; shrinking counts them.
-	doomed    chan string
-	shrinking sync.WaitGroup
-	low       atomic.Bool
-
-	// mu guards what follows. Nothing slow happens under it.
-	mu       sync.Mutex
-	failed   error
-	closed   bool
-	loaded   *raft.State
-	segments []segmentInfo // oldest first, the last is cur
-	compact  raft.Index    // what Compact asked for
-	snapshot snapshotInfo
-	readers  map[raft.Index]int // how many read a snapshot
+	writer     *writer
+	background *background
+	snapshots  *snapshots
+	spare      *spare
+	remover    *remover
+	live       *liveSegments
 }
 
-// segmentInfo is what is known of a live segment.
-type segmentInfo struct {
-	seq uint64
-	// before is the last index of the log when the segment was begun.
-	before raft.Index
-	// used and size are in bytes; see segment.
-	used, size int64
+// base is what the parts of a Log share. Only failure and directory change, and have locks.
+type base struct {
+	dir     *directory
+	opts    Options
+	id      Identity
+	failure failure
 }
 
-type snapshotInfo struct {
-	index raft.Index
-	size  int64
+// newLog puts the parts together. What they hold is set by recovery.
+func newLog(d *directory, opts Options, unlock io.Closer) *Log {
+	b := &base{dir: d, opts: opts}
+	live, remover := &liveSegments{}, newRemover(b)
+	spare, snapshots := &spare{base: b, live: live}, newSnapshots(b, remover)
+	return &Log{
+		base: b, unlock: unlock,
+		writer:     &writer{base: b, live: live, spare: spare, snapshots: snapshots},
+		background: newBackground(b, live, spare, remover),
+		snapshots:  snapshots, spare: spare, remover: remover, live: live,
+	}
 }
 
 // Stats is for status pages.
@@ -134,27 +114,19 @@ type Stats struct {
 
 // Stats returns the present figures.
 func (l *Log) Stats() Stats {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := Stats{
-		Segments:      len(l.segments),
-		SnapshotIndex: l.snapshot.index,
-		SnapshotBytes: l.snapshot.size,
-		LowSpace:      l.low.Load(),
-	}
-	for _, info := range l.segments {
-		s.LogBytes += info.used
-	}
+	snapshot := l.snapshots.newest()
+	s := Stats{SnapshotIndex: snapshot.index, SnapshotBytes: snapshot.size, LowSpace: l.LowSpace()}
+	s.Segments, s.LogBytes = l.live.size()
 	return s
 }
 
 // Identity returns what Create was given.
 func (l *Log) Identity() Identity { return l.id }
 
-// LowSpace tells that the next segment could not be prepared, most likely because
-// the disk is full. There is room for some more in the present one: the time to
-// refuse new writes. It turns false by itself when a later attempt succeeds.
-func (l *Log) LowSpace() bool { return l.low.Load() }
+// LowSpace tells that the next segment could not be prepared, most likely because the
+// disk is full. The present segment has some room left: it is time to refuse new
+// writes. LowSpace turns false by itself when a later attempt succeeds.
+func (l *Log) LowSpace() bool { return l.background.lowSpace.Load() }
 
 // Load is part of rsm.Log. It returns what Open found, and can be called once. from must be
 // the newest snapshot, as OpenSnapshot names it.
@@ -162,86 +134,69 @@ func (l *Log) LowSpace() bool { return l.low.Load() }
 // A snapshot that was received, but whose Persist was not yet saved when the crash
 // came, is in the State although HardState.Term may be lower than its term.
 func (l *Log) Load(from raft.SnapshotMeta) (raft.State, error) {
-	if err := l.usable(); err != nil {
+	if err := l.failure.get(); err != nil {
 		return raft.State{}, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.loaded == nil {
-		return raft.State{}, errors.New("wal: loaded twice")
+	return l.loaded.take(from)
+}
+
+// Save makes all of ps durable with one write and one sync, together or not at
+// all. After an error the log is stopped: each later call returns the same one.
+func (l *Log) Save(ps []raft.Persist) error {
+	if err := l.writer.save(ps); err != nil {
+		return err
 	}
-	st := *l.loaded
-	if from.Index != st.Snapshot.Index || from.Term != st.Snapshot.Term {
-		return raft.State{}, fmt.Errorf("wal: load the log behind %s: the newest snapshot is %s", from, st.Snapshot)
+	if l.background.hasWork() {
+		l.background.wake()
 	}
-	l.loaded = nil
-	return st, nil
+	return nil
 }
 
 // Compact allows the space of entries up to and with index to be reclaimed: whole
 // segments are removed, soon. A durable snapshot must cover the entries.
 func (l *Log) Compact(index raft.Index) error {
-	l.mu.Lock()
-	err, covered := l.failed, l.snapshot.index
-	if err == nil && index <= covered {
-		l.compact = max(l.compact, index)
-	}
-	l.mu.Unlock()
-	if err != nil {
+	if err := l.failure.get(); err != nil {
 		return err
 	}
-	if index > covered {
-		return fmt.Errorf("wal: compact at %d: the newest snapshot is of index %d", index, covered)
+	if newest := l.snapshots.newest().index; index > newest {
+		return fmt.Errorf("wal: compact at %d: the newest snapshot is of index %d", index, newest)
 	}
-	l.kick()
+	l.live.compact(index)
+	l.background.wake()
 	return nil
 }
 
+// SaveSnapshot stores the snapshot whose data write produces. It may be called
+// while Save, or another SaveSnapshot, is under way. At or below the index of the
+// newest snapshot it returns nil, maybe without a call to write. If the disk is
+// full or write fails, nothing has changed and the log goes on.
+func (l *Log) SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
+	return l.snapshots.save(meta, write)
+}
+
+// OpenSnapshot opens the newest snapshot. The reader verifies what it reads: of a
+// damaged file it returns a *CorruptionError, and only the io.EOF at the end says
+// that all was well. It is not affected by newer snapshots, nor by Close.
+func (l *Log) OpenSnapshot() (raft.SnapshotMeta, io.ReadCloser, error) {
+	return l.snapshots.open()
+}
+
+// ExpediteSnapshots is rsm.Expediter's: urgent snapshots are written without rests, those
+// that are being written already too.
+func (l *Log) ExpediteSnapshots(urgent bool) { l.snapshots.urgent.Store(urgent) }
+
 // Close releases the directory. What was saved is durable already.
 func (l *Log) Close() error {
-	l.mu.Lock()
-	closed := l.closed
-	l.closed, l.failed = true, ErrClosed
-	l.mu.Unlock()
-	if closed {
+	if !l.failure.close() {
 		return nil
 	}
-	close(l.quit)
-	l.workers.Wait()
-	l.saving.Lock()
-	defer l.saving.Unlock()
-	l.installing.Lock()
-	defer l.installing.Unlock()
-	l.chores.Lock()
-	defer l.chores.Unlock()
+	l.background.stop()
+	l.remover.stop()
+	l.snapshots.stop()
 	return l.release()
 }
 
 // release closes every file.
 func (l *Log) release() error {
-	var errs []error
-	for _, s := range []*segment{l.cur, l.next} {
-		if s != nil {
-			errs = append(errs, s.file.Close())
-		}
-	}
-	return errors.Join(append(errs, l.dir.close(), l.unlock.Close())...)
-}
-
-// usable returns the error that stopped the log, if any.
-func (l *Log) usable() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failed
-}
-
-// fail stops the log for good: from here on nothing may be promised.
-func (l *Log) fail(err error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.failed == nil {
-		l.failed = fmt.Errorf("wal: stopped: %w", err)
-		l.opts.Logger.Error("log stopped", "dir", l.dir.path, "err", err)
-	}
-	return l.failed
+	return errors.Join(l.writer.close(), l.spare.close(), l.dir.close(), l.unlock.Close())
 }

@@ -167,17 +167,17 @@ func TestBuffersOfHugeBatchesAreNotKept(t *testing.T) {
 		if err := l.Save([]raft.Persist{p}); err != nil {
 			t.Fatal(err)
 		}
-		if cap(l.buf) == 0 {
+		if cap(l.writer.mu.buf) == 0 {
 			return nil
 		}
-		return &l.buf[:1][0]
+		return &l.writer.mu.buf[:1][0]
 	}
 	save(2 * maxKeptBuffer)
 	if first, second := save(2*maxKeptBuffer), save(2*maxKeptBuffer); first != second {
 		t.Error("each of two huge batches made a buffer")
 	}
 	save(10)
-	if save(10); cap(l.buf) > maxKeptBuffer {
-		t.Errorf("small batches keep a buffer of %d bytes", cap(l.buf))
+	if save(10); cap(l.writer.mu.buf) > maxKeptBuffer {
+		t.Errorf("small batches keep a buffer of %d bytes", cap(l.writer.mu.buf))
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
 
@@ -28,21 +27,17 @@ func Open(dir string, opts Options, id Identity) (*Log, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	l := &Log{dir: d, opts: opts, unlock: unlock, wake: wake.New(), quit: make(chan struct{}),
-		doomed: make(chan string, maxDoomed), readers: map[raft.Index]int{}}
+	l := newLog(d, opts, unlock)
 	if err := l.recover(id); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log: %w", err), l.release())
 	}
-	if !opts.Inline {
-		l.workers.Add(2)
-		go l.removeDoomed()
-		go l.work()
-	}
-	l.kick() // there may be a trim to finish
+	l.remover.start()
+	l.background.start()
+	l.background.wake() // there may be segments to remove
 	return l, nil
 }
 
-// recover reads what is there, and then repairs what a crash left behind.
+// recover reads the directory, and then repairs what a crash left behind.
 func (l *Log) recover(want Identity) error {
 	var err error
 	if l.id, err = l.dir.readIdentity(want); err != nil {
@@ -68,10 +63,9 @@ func (l *Log) recover(want Identity) error {
 	if err != nil {
 		return err
 	}
-	l.loaded = &raft.State{HardState: r.pos.hard, Snapshot: meta, Entries: entries}
-	l.pos, l.seq = r.pos, r.seq
-	l.segments, l.compact = r.segments, r.pos.mark
-	l.snapshot = snapshotInfo{index: newest, size: size}
+	l.loaded.set(raft.State{HardState: r.pos.hard, Snapshot: meta, Entries: entries})
+	l.live.set(r.segments, r.pos.compacted)
+	l.snapshots.setNewest(snapshotInfo{index: newest, size: size})
 	return l.repair(&r, files, meta, stale)
 }
 
@@ -96,17 +90,18 @@ func (d *directory) readIdentity(want Identity) (Identity, error) {
 // repair is the part of recovery that writes. A crash in the midst of it leaves
 // what the next recovery can read as well as this one could.
 func (l *Log) repair(r *replay, files listing, meta raft.SnapshotMeta, stale bool) error {
-	if err := l.reopen(r); err != nil {
+	current, err := l.reopen(r)
+	if err != nil {
 		return err
 	}
 	if r.torn {
 		l.opts.Logger.Info("cut off a write that a crash interrupted",
-			"file", l.dir.join(segmentName(l.cur.seq)), "offset", l.cur.used)
-		if err := l.cur.wipe(); err != nil {
+			"file", l.dir.join(segmentName(current.seq)), "offset", current.used)
+		if err := current.wipe(); err != nil {
 			return err
 		}
 	}
-	if err := l.rewrite(r.lastFrame); err != nil {
+	if err := l.rewrite(r.lastFrame, current); err != nil {
 		return err
 	}
 	// A snapshot may have got its name just before the crash.
@@ -124,34 +119,35 @@ func (l *Log) repair(r *replay, files listing, meta raft.SnapshotMeta, stale boo
 		}
 	}
 	if stale {
-		l.opts.Logger.Info("the snapshot replaces the log", "snapshot", meta.String(), "last", l.pos.last)
-		return l.save([]raft.Persist{{Snapshot: &meta}})
+		l.opts.Logger.Info("the snapshot replaces the log", "snapshot", meta.String(), "last", r.pos.last)
+		return l.writer.save([]raft.Persist{{Snapshot: &meta}})
 	}
 	return nil
 }
 
 // reopen opens the segment where the log ends, and the one prepared behind it.
-func (l *Log) reopen(r *replay) (err error) {
-	if l.cur, err = l.dir.openSegment(r.tail.header, r.tail.used, r.tail.size); err != nil {
-		return err
+func (l *Log) reopen(r *replay) (current *segment, err error) {
+	if current, err = l.dir.openSegment(r.tail.header, r.tail.used, r.tail.size); err != nil {
+		return nil, err
 	}
-	if r.spare == nil {
-		return nil
+	l.writer.set(r.pos, r.seq, current)
+	var next *segment
+	if r.spare != nil {
+		if next, err = l.dir.openSegment(r.spare.header, r.spare.used, r.spare.size); err != nil {
+			return nil, err
+		}
 	}
-	if l.next, err = l.dir.openSegment(r.spare.header, r.spare.used, r.spare.size); err != nil {
-		return err
-	}
-	l.nextSize.Store(l.next.size)
-	return nil
+	l.spare.set(current.seq, next)
+	return current, nil
 }
 
-// rewrite writes the last frame again, where it is, and syncs it. If the program
+// rewrite writes the last frame again, in its place, and syncs it. If the program
 // was killed, or a sync failed, between its write and its sync, then what was read
 // may be in memory only, and a plain sync of pages that once failed to be written
 // may do nothing.
-func (l *Log) rewrite(s span) error {
-	file := l.cur.file
-	if s.seq != l.cur.seq {
+func (l *Log) rewrite(s span, current *segment) error {
+	file := current.file
+	if s.seq != current.seq {
 		var err error
 		if file, err = l.dir.fs.OpenReadWrite(l.dir.join(segmentName(s.seq))); err != nil {
 			return fmt.Errorf("open segment: %w", err)

@@ -14,16 +14,16 @@ type position struct {
 	// last and lastTerm name the last entry, or what the log was reset to.
 	last     raft.Index
 	lastTerm raft.Term
-	// mark is the highest index that the log was compacted at or reset to: covered by
+	// compacted is the highest index that the log was compacted at or reset to: covered by
 	// a snapshot, and so committed and never replaced. It is at most last.
-	mark raft.Index
+	compacted raft.Index
 }
 
 func (p *position) reset(index raft.Index, term raft.Term) error {
-	if index < p.mark {
-		return fmt.Errorf("reset to index %d below the compaction at %d", index, p.mark)
+	if index < p.compacted {
+		return fmt.Errorf("reset to index %d below the compaction at %d", index, p.compacted)
 	}
-	p.last, p.lastTerm, p.mark = index, term, index
+	p.last, p.lastTerm, p.compacted = index, term, index
 	return nil
 }
 
@@ -32,8 +32,8 @@ func (p *position) append(entries []raft.Entry) error {
 		return errors.New("no entries in a record of entries")
 	}
 	first := entries[0].Index
-	if first <= p.mark || first > p.last+1 {
-		return fmt.Errorf("entry %d cannot follow entry %d and compaction at %d", first, p.last, p.mark)
+	if first <= p.compacted || first > p.last+1 {
+		return fmt.Errorf("entry %d cannot follow entry %d and compaction at %d", first, p.last, p.compacted)
 	}
 	for i, e := range entries {
 		if e.Index != first+raft.Index(i) {
@@ -46,9 +46,9 @@ func (p *position) append(entries []raft.Entry) error {
 }
 
 func (p *position) compact(index raft.Index) error {
-	if index <= p.mark || index > p.last {
-		return fmt.Errorf("compaction at %d after one at %d and entry %d", index, p.mark, p.last)
+	if index <= p.compacted || index > p.last {
+		return fmt.Errorf("compaction at %d after one at %d and entry %d", index, p.compacted, p.last)
 	}
-	p.mark = index
+	p.compacted = index
 	return nil
 }

@@ -12,9 +12,9 @@ import (
 type recordType byte
 
 const (
-	// recordCarry opens the first frame of a segment: the position that the segments
+	// recordCheckpoint opens the first frame of a segment: the position that the segments
 	// before it lead to.
-	recordCarry recordType = 1
+	recordCheckpoint recordType = 1
 	// recordReset drops all entries: the next index and the term before it.
 	recordReset recordType = 2
 	// recordHardState replaces the hard state.
@@ -60,9 +60,9 @@ func appendEntries(buf []byte, entries []raft.Entry) []byte {
 	return closeRecord(buf, start)
 }
 
-func appendCarry(buf []byte, p position) []byte {
-	return appendNumbers(buf, recordCarry, uint64(p.hard.Term), uint64(p.hard.Vote), uint64(p.hard.LeaseGrant), uint64(p.hard.LostLog),
-		uint64(p.last), uint64(p.lastTerm), uint64(p.mark))
+func appendCheckpoint(buf []byte, p position) []byte {
+	return appendNumbers(buf, recordCheckpoint, uint64(p.hard.Term), uint64(p.hard.Vote), uint64(p.hard.LeaseGrant), uint64(p.hard.LostLog),
+		uint64(p.last), uint64(p.lastTerm), uint64(p.compacted))
 }
 
 var errRecordTruncated = errors.New("a record ends early")
@@ -95,9 +95,9 @@ func decodeNumbers(b []byte, numbers ...*uint64) error {
 	return nil
 }
 
-func decodeCarry(b []byte) (p position, err error) {
+func decodeCheckpoint(b []byte) (p position, err error) {
 	err = decodeNumbers(b, (*uint64)(&p.hard.Term), (*uint64)(&p.hard.Vote), (*uint64)(&p.hard.LeaseGrant), (*uint64)(&p.hard.LostLog),
-		(*uint64)(&p.last), (*uint64)(&p.lastTerm), (*uint64)(&p.mark))
+		(*uint64)(&p.last), (*uint64)(&p.lastTerm), (*uint64)(&p.compacted))
 	return p, err
 }
 

@@ -141,8 +141,8 @@ func (r *replay) frame(s stamp, f frame) (sealed bool, err error) {
 	}
 	r.seq = f.seq
 	b := s.payload(f)
-	if first != (len(b) > 0 && recordType(b[0]) == recordCarry) {
-		return false, errors.New("the first frame of a segment, and no other, begins with a carry")
+	if first != (len(b) > 0 && recordType(b[0]) == recordCheckpoint) {
+		return false, errors.New("the first frame of a segment, and no other, begins with a checkpoint")
 	}
 	for len(b) > 0 {
 		t, content, rest, err := nextRecord(b)
@@ -165,8 +165,8 @@ func (r *replay) frame(s stamp, f frame) (sealed bool, err error) {
 // record applies one record. Continued says that batches before it were read.
 func (r *replay) record(t recordType, content []byte, continued bool) error {
 	switch t {
-	case recordCarry:
-		return r.carry(content, continued)
+	case recordCheckpoint:
+		return r.checkpoint(content, continued)
 	case recordReset:
 		var index, term uint64
 		if err := decodeNumbers(content, &index, &term); err != nil {
@@ -193,17 +193,17 @@ func (r *replay) record(t recordType, content []byte, continued bool) error {
 	}
 }
 
-// carry begins the replay, or else must say what the replay has found so far.
-func (r *replay) carry(content []byte, continued bool) error {
-	p, err := decodeCarry(content)
+// checkpoint begins the replay, or else must say what the replay has found so far.
+func (r *replay) checkpoint(content []byte, continued bool) error {
+	p, err := decodeCheckpoint(content)
 	if err != nil {
 		return err
 	}
-	if p.mark > p.last {
-		return fmt.Errorf("the carry says compacted at %d, and last entry %d", p.mark, p.last)
+	if p.compacted > p.last {
+		return fmt.Errorf("the checkpoint says compacted at %d, and last entry %d", p.compacted, p.last)
 	}
 	if continued && p != r.pos {
-		return fmt.Errorf("the carry says %+v after %+v", p, r.pos)
+		return fmt.Errorf("the checkpoint says %+v after %+v", p, r.pos)
 	}
 	if !continued {
 		r.pos, r.begin, r.base, r.baseTerm = p, p.last, p.last, p.lastTerm
@@ -230,8 +230,8 @@ func (r *replay) after(m raft.SnapshotMeta, file string) (entries []raft.Entry, 
 		return &CorruptionError{File: file, Reason: fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case m.Index < r.pos.mark:
-		return nil, false, corrupt("the newest snapshot is of index %d, but the log was compacted at %d", m.Index, r.pos.mark)
+	case m.Index < r.pos.compacted:
+		return nil, false, corrupt("the newest snapshot is of index %d, but the log was compacted at %d", m.Index, r.pos.compacted)
 	case m.Index < r.begin:
 		return nil, false, corrupt("the newest snapshot is of index %d, but the log begins after %d", m.Index, r.begin)
 	case m.Index == r.base && m.Term != r.baseTerm:

@@ -6,135 +6,172 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 
 	"balsa.example/raft"
 	"balsa.example/vfs"
 )
 
-// SaveSnapshot stores the snapshot whose data write produces. It may be called
-// while Save, or another SaveSnapshot, is under way. At or below the index of the
-// newest snapshot it returns nil, maybe without a call to write. If the disk is
-// full or write fails, nothing has changed and the log goes on.
-func (l *Log) SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
-	if err := l.usable(); err != nil {
+// snapshots keeps the snapshot files, of which the newest counts.
+type snapshots struct {
+	*base
+	remover *remover
+
+	// namesMu is held while snapshot files get or lose their names.
+	namesMu    sync.Mutex
+	tempNumber atomic.Uint64
+	urgent     atomic.Bool // see ExpediteSnapshots
+
+	mu struct { // held for no I/O
+		sync.Mutex
+		newest  snapshotInfo
+		readers map[raft.Index]int // how many read a snapshot
+	}
+}
+
+type snapshotInfo struct {
+	index raft.Index
+	size  int64
+}
+
+func newSnapshots(b *base, r *remover) *snapshots {
+	s := &snapshots{base: b, remover: r}
+	s.mu.readers = map[raft.Index]int{}
+	return s
+}
+
+// stop returns when no file gets or loses its name any more. The log is closed by then.
+func (s *snapshots) stop() {
+	s.namesMu.Lock()
+	defer s.namesMu.Unlock()
+}
+
+// newest describes the newest snapshot.
+func (s *snapshots) newest() snapshotInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.newest
+}
+
+func (s *snapshots) setNewest(info snapshotInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.newest = info
+}
+
+// save is SaveSnapshot.
+func (s *snapshots) save(meta raft.SnapshotMeta, write func(io.Writer) error) error {
+	if err := s.failure.get(); err != nil {
 		return err
 	}
-	if meta.Index <= l.newest() {
+	if meta.Index <= s.newest().index {
 		return nil
 	}
 	// Each call has its own temporary file, since write may take as long as it likes.
-	temp := fmt.Sprintf("%016x-%d%s%s", uint64(meta.Index), l.tempNumber.Add(1), snapshotSuffix, vfs.TempSuffix)
-	size, err := l.dir.writeSnapshot(temp, l.opts, l.id, meta, l.snapshotsUrgent, write)
+	temp := fmt.Sprintf("%016x-%d%s%s", uint64(meta.Index), s.tempNumber.Add(1), snapshotSuffix, vfs.TempSuffix)
+	size, err := s.dir.writeSnapshot(temp, s.opts, s.id, meta, s.isUrgent, write)
 	if err == nil {
-		err = l.install(temp, snapshotInfo{index: meta.Index, size: size})
+		err = s.install(temp, snapshotInfo{index: meta.Index, size: size})
 	}
 	if err == nil {
 		return nil
 	}
 	if errors.Is(err, errDirectoryInDoubt) {
-		return l.fail(err)
+		return s.base.stop(err)
 	}
-	if removeErr := l.dir.remove(temp); removeErr != nil {
-		l.opts.Logger.Warn("cannot remove a temporary file", "dir", l.dir.path, "err", removeErr)
+	if removeErr := s.dir.remove(temp); removeErr != nil {
+		s.opts.Logger.Warn("cannot remove a temporary file", "dir", s.dir.path, "err", removeErr)
 	}
 	return fmt.Errorf("wal: save snapshot %s: %w", meta, err)
 }
 
-// ExpediteSnapshots is rsm.Expediter's: urgent snapshots are written without rests, those
-// that are being written already too.
-func (l *Log) ExpediteSnapshots(urgent bool) { l.urgent.Store(urgent) }
-
-func (l *Log) snapshotsUrgent() bool { return l.urgent.Load() || l.opts.Inline }
-
-func (l *Log) newest() raft.Index {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.snapshot.index
-}
+func (s *snapshots) isUrgent() bool { return s.urgent.Load() || s.opts.Inline }
 
 // install makes the finished file temp the newest snapshot, and removes the one before.
-func (l *Log) install(temp string, s snapshotInfo) error {
-	l.installing.Lock()
-	defer l.installing.Unlock()
-	if err := l.usable(); err != nil {
+func (s *snapshots) install(temp string, info snapshotInfo) error {
+	s.namesMu.Lock()
+	defer s.namesMu.Unlock()
+	if err := s.failure.get(); err != nil {
 		return err
 	}
-	before := l.newest()
-	if s.index <= before { // another call was faster
-		return l.dir.remove(temp)
+	before := s.newest().index
+	if info.index <= before { // another call was faster
+		return s.dir.remove(temp)
 	}
-	if err := l.dir.publish(temp, snapshotName(s.index)); err != nil {
+	if err := s.dir.publish(temp, snapshotName(info.index)); err != nil {
 		return err
 	}
-	l.mu.Lock()
-	l.snapshot = s
-	l.mu.Unlock()
-	return l.removeSnapshot(before)
+	s.setNewest(info)
+	return s.remove(before)
 }
 
-// removeSnapshot removes one that is not the newest any more. Only a directory in doubt
+// remove removes a snapshot that is not the newest any more. Only a directory in doubt
 // is an error.
-func (l *Log) removeSnapshot(index raft.Index) error {
-	l.mu.Lock()
-	read := l.readers[index] > 0 // who has it open goes on to read it
-	l.mu.Unlock()
+func (s *snapshots) remove(index raft.Index) error {
 	var temp string
 	var err error
-	if read {
-		err = l.dir.remove(snapshotName(index))
+	if s.isRead(index) { // its readers go on to read it
+		err = s.dir.remove(snapshotName(index))
 	} else {
-		temp, err = l.retire(snapshotName(index))
+		temp, err = s.remover.unname(snapshotName(index))
 	}
 	if err != nil {
-		l.opts.Logger.Warn("cannot remove an old snapshot", "dir", l.dir.path, "err", err)
+		s.opts.Logger.Warn("cannot remove an old snapshot", "dir", s.dir.path, "err", err)
 	}
 	if temp == "" {
 		return nil
 	}
-	if err := l.dir.sync(); err != nil {
+	if err := s.dir.sync(); err != nil {
 		return err
 	}
-	l.shrink(temp)
+	s.remover.remove(temp)
 	return nil
 }
 
-// OpenSnapshot opens the newest snapshot. The reader verifies what it reads: of a
-// damaged file it returns a *CorruptionError, and only the io.EOF at the end says
-// that all was well. It is not affected by newer snapshots, nor by Close.
-func (l *Log) OpenSnapshot() (raft.SnapshotMeta, io.ReadCloser, error) {
-	l.installing.Lock() // so that the newest is not removed before it is open
-	defer l.installing.Unlock()
-	if err := l.usable(); err != nil {
+func (s *snapshots) isRead(index raft.Index) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.readers[index] > 0
+}
+
+// open is OpenSnapshot.
+func (s *snapshots) open() (raft.SnapshotMeta, io.ReadCloser, error) {
+	s.namesMu.Lock() // so that the newest is not removed before it is open
+	defer s.namesMu.Unlock()
+	if err := s.failure.get(); err != nil {
 		return raft.SnapshotMeta{}, nil, err
 	}
-	index := l.newest()
-	meta, r, err := l.dir.openSnapshot(l.id, index)
+	index := s.newest().index
+	meta, r, err := s.dir.openSnapshot(s.id, index)
 	if err != nil {
 		return raft.SnapshotMeta{}, nil, fmt.Errorf("wal: open snapshot: %w", err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.readers[index]++
-	return meta, &countedReader{snapshotReader: r, log: l, index: index}, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.readers[index]++
+	return meta, &countedReader{snapshotReader: r, snapshots: s, index: index}, nil
 }
 
-// countedReader is a snapshotReader that its Log knows of.
+// closed is called when a reader of the snapshot of index is closed.
+func (s *snapshots) closed(index raft.Index) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.readers[index]--; s.mu.readers[index] == 0 {
+		delete(s.mu.readers, index)
+	}
+}
+
+// countedReader is a snapshotReader that is counted in snapshots.readers.
 type countedReader struct {
 	*snapshotReader
-	log   *Log
-	index raft.Index
-	once  sync.Once
+	snapshots *snapshots
+	index     raft.Index
+	once      sync.Once
 }
 
 // Close ends the reading. It may be called more than once.
 func (r *countedReader) Close() error {
-	r.once.Do(func() {
-		r.log.mu.Lock()
-		defer r.log.mu.Unlock()
-		if r.log.readers[r.index]--; r.log.readers[r.index] == 0 {
-			delete(r.log.readers, r.index)
-		}
-	})
+	r.once.Do(func() { r.snapshots.closed(r.index) })
 	return r.snapshotReader.Close()
 }
 

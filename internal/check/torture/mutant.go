@@ -14,26 +14,26 @@ import (
 // without which it would notice by itself what is missing, and no other. Acknowledged
 // writes are in the memory of the kernel only.
 const (
-	syncFile = "wal/save.go"
-	withSync = `	if err := l.write(); err != nil {
+	syncFile = "wal/writer.go"
+	withSync = `	if err := w.write(); err != nil {
 		return err
 	}
-	l.pos = pos
+	w.mu.pos = pos
 `
-	withoutSync = `	if l.cur.empty() {
-		if err := l.write(); err != nil {
+	withoutSync = `	if w.mu.segment.empty() {
+		if err := w.write(); err != nil {
 			return err
 		}
 	} else {
-		l.buf = l.cur.stamp.finish(l.buf, l.seq+1)
-		if _, err := l.cur.file.WriteAt(l.buf, l.cur.used); err != nil {
+		w.mu.buf = w.mu.segment.stamp.finish(w.mu.buf, w.mu.seq+1)
+		if _, err := w.mu.segment.file.WriteAt(w.mu.buf, w.mu.segment.used); err != nil {
 			return err
 		}
-		l.cur.used += int64(len(l.buf))
-		l.cur.size = max(l.cur.size, l.cur.used)
-		l.seq++
+		w.mu.segment.used += int64(len(w.mu.buf))
+		w.mu.segment.size = max(w.mu.segment.size, w.mu.segment.used)
+		w.mu.seq++
 	}
-	l.pos = pos
+	w.mu.pos = pos
 `
 )
 

@@ -45,7 +45,7 @@ func TestOldFilesAreRemovedLittleByLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	save(2)
-	l.shrinking.Wait()
+	l.remover.pending.Wait()
 	if read, err := io.ReadAll(reader); err != nil || !bytes.Equal(read, content) {
 		t.Errorf("%d bytes of the old snapshot were read: %v", len(read), err)
 	}
@@ -53,7 +53,7 @@ func TestOldFilesAreRemovedLittleByLittle(t *testing.T) {
 	for index := range raft.Index(8) {
 		save(3 + index)
 	}
-	l.shrinking.Wait()
+	l.remover.pending.Wait()
 	left := names(t, dir)
 	for _, name := range left {
 		if strings.HasSuffix(name, vfs.TempSuffix) {
@@ -64,11 +64,11 @@ func TestOldFilesAreRemovedLittleByLittle(t *testing.T) {
 		t.Errorf("there are %v, want %s and none before", left, want)
 	}
 	last := snapshotName(10)
-	temp, err := l.retire(last)
+	temp, err := l.remover.unname(last)
 	if err != nil || temp != last+vfs.TempSuffix || slices.Contains(names(t, dir), last) {
-		t.Fatalf("%s was retired as %q: %v", last, temp, err)
+		t.Fatalf("%s was renamed to %q: %v", last, temp, err)
 	}
-	if err := l.empty(temp); err != nil {
+	if err := l.remover.shrink(temp); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(filepath.Join(dir, temp)); err != nil || info.Size() == 0 || info.Size() > shrinkStep {

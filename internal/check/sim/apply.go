@@ -24,7 +24,7 @@ func (n *node) addApply(t rsm.ApplyTask[*waiter]) {
 func (n *node) applyNext() {
 	delay := n.w.upTo(n.w.mix.Apply) + 1
 	if len(n.applyTasks) > 0 && n.applyTasks[0].Restore != nil && !n.w.healed && n.w.chance(0.3) {
-		delay += n.w.upTo(3 * time.Second) // a large state; meanwhile a newer one may arrive
+		delay += n.w.upTo(3 * time.Second) // as if the state were large: a newer snapshot may arrive meanwhile
 	}
 	n.after(delay, func() {
 		if len(n.applyTasks) == 0 {
@@ -46,7 +46,7 @@ func (n *node) applyNext() {
 	})
 }
 
-// restored follows what the Applier does.
+// restored is called by the Applier after a Restore.
 func (n *node) restored(meta raft.SnapshotMeta) {
 	n.w.trace.numbers(n.w.now, n.id, "restored", uint64(meta.Term), uint64(meta.Index))
 	n.w.check.restored(n, meta)
@@ -63,7 +63,7 @@ func (n *node) saveImage(image *rsm.Image) {
 	})
 }
 
-// saveSnapshot is rsm.Node's. The Replica sees to it that there is one at a time.
+// saveSnapshot does what rsm.Node's does. The Replica must begin one at a time only.
 func (n *node) saveSnapshot(s snapshotSaving, done func(error)) {
 	if n.disk.snapping != nil {
 		n.w.failf("one snapshot at a time", "%s saves %s and %s", n.id, n.disk.snapping.meta, s.meta)
@@ -95,8 +95,8 @@ func (n *node) sendSnapshot(h raft.Header) {
 
 var errStream = errors.New("the stream broke")
 
-// receiveSnapshot is rsm.Node's: it stores the data before the core hears of it.
-// Broken says that the stream ends early.
+// receiveSnapshot does what rsm.Node's does: it stores the data before it tells the core.
+// If broken is true, the stream ends early.
 func (n *node) receiveSnapshot(m *raft.InstallSnapshot, data []byte, broken bool, done func(error)) {
 	n.offer(m, func(err error) {
 		n.after(1, func() {
@@ -132,8 +132,8 @@ func (n *node) install(m *raft.InstallSnapshot, data []byte, broken bool, done f
 	})
 }
 
-// lateness is how long a thread may have to wait until it can tell what it has done,
-// while others see it done already: mostly not at all.
+// lateness draws how long a goroutine is delayed between the end of its work and the message
+// that says so, while other goroutines see the work done. Mostly it is 0.
 func (n *node) lateness() time.Duration {
 	if !n.w.chance(0.2) {
 		return 0
@@ -154,8 +154,8 @@ func copyStream(out io.Writer, data []byte, broken bool) error {
 	return nil
 }
 
-// crashInstalled is a crash, if one is due, when a snapshot is stored and the core has
-// not heard of it.
+// crashInstalled crashes the node, if that is due, between the storage of a snapshot and the
+// message to the core about it. It tells whether it did.
 func (n *node) crashInstalled() bool {
 	if !n.crashAtInstall {
 		return false

@@ -11,27 +11,27 @@ import (
 	"balsa.example/raft"
 )
 
-// client is a program that does operations, some at a time, by one Clerk: each is a pure
-// machine whose shell this is (see Clerk.do), and all share one Route.
+// client is a program that does some concurrent operations by one Clerk. It is the shell of
+// their state machines, as Clerk.do is in a real program. All share one Route.
 type client struct {
 	w       *world
 	id      int
 	route   *clerk.Route
 	servers map[string]raft.NodeID
-	known   map[string]uint64 // versions seen, 0: none
+	known   map[string]uint64 // the last known version of each key; 0: none
 	busy    int               // operations under way
-	reached uint64            // the newest store revision that this process was told
+	reached uint64            // the highest store revision that a server has told this process
 }
 
-// operation is one under way.
+// operation is one operation under way.
 type operation struct {
 	client *client
 	record *record
 	req    *api.Request
 	op     clerk.Op
 	step   clerk.Step
-	turn   int  // counts steps: what belongs to an earlier one comes too late
-	left   bool // the request of the present Ask may have left
+	turn   int  // number of the present step; events of earlier steps are ignored
+	sent   bool // the request of the present Ask may have been sent
 	over   bool
 }
 
@@ -45,7 +45,8 @@ func newClient(w *world, id int) *client {
 	return c
 }
 
-// begin is a new process of the client. Some must find the others by hints.
+// begin starts a new process of the client. Some clients know a part of the servers only,
+// and find the others by hints.
 func (c *client) begin() {
 	w := c.w
 	c.known, c.reached = map[string]uint64{}, 0
@@ -53,14 +54,14 @@ func (c *client) begin() {
 	for _, i := range w.rand.Perm(w.mix.Nodes()) {
 		endpoints = append(endpoints, address(raft.NodeID(i+1)))
 	}
-	if n := w.mix.Learners + w.mix.Voters/2 + 1; w.chance(0.3) { // a voter among those will keep its disk
+	if n := w.mix.Learners + w.mix.Voters/2 + 1; w.chance(0.3) { // at least one voter among them keeps its disk
 		endpoints = endpoints[:n]
 	}
 	var err error
 	if c.route, err = clerk.NewRoute(endpoints, false); err != nil {
 		w.failf("simulator", "%v", err)
 	}
-	// The first server that it meets tells a revision that the store has reached.
+	// The Hello of the first server tells a revision that the store has reached.
 	if len(w.nodes) > 0 && w.chance(0.5) {
 		if n := w.node(c.servers[c.route.Server(0)]); n.up() {
 			c.hello(n)
@@ -68,7 +69,7 @@ func (c *client) begin() {
 	}
 }
 
-// hello is the first thing that a node says on a new connection.
+// hello is the Hello of a node on a new connection.
 func (c *client) hello(n *node) { c.reached = max(c.reached, n.store.Revision()) }
 
 // next begins an operation, unless the run is about to end.
@@ -91,15 +92,15 @@ func (c *client) next() {
 	o.op = clerk.NewOp(c.route, w.rand, pace, o.req)
 	w.after(w.mix.Deadline, func() {
 		if !o.over {
-			o.record.doubt = o.record.doubt || o.left
-			o.do(o.op.Cancel(o.left))
+			o.record.doubt = o.record.doubt || o.sent
+			o.do(o.op.Cancel(o.sent))
 		}
 	})
 	o.do(o.op.Start())
 }
 
-// draw makes a request. Keys that begin with p are only put, with versions; those with
-// d see everything.
+// draw draws a request. Keys that begin with p get conditional Puts only; those that begin
+// with d get all kinds of writes.
 func (c *client) draw() *api.Request {
 	w := c.w
 	keys := w.mix.Keys
@@ -136,13 +137,13 @@ func (c *client) draw() *api.Request {
 	return req
 }
 
-// eager tells whether the client is one of those that now hardly think.
+// eager tells whether the client has almost no think time now.
 func (c *client) eager() bool {
 	w := c.w
 	return c.id < w.mix.Eager && w.now >= w.opt.Duration-w.mix.EagerFor
 }
 
-// reads is the share of reads.
+// reads returns the client's share of reads.
 func (c *client) reads() float64 {
 	if c.eager() {
 		return c.w.mix.EagerReads
@@ -150,7 +151,7 @@ func (c *client) reads() float64 {
 	return c.w.mix.Reads
 }
 
-// think is how long the client waits before the next operation. An eager one waits less
+// think draws how long the client waits before the next operation. An eager one waits less
 // than a tick.
 func (c *client) think() time.Duration {
 	if c.eager() {
@@ -161,11 +162,12 @@ func (c *client) think() time.Duration {
 
 const (
 	eagerPause = 8 * time.Millisecond
-	// eagerKeys are keys more, so that the histories of single keys stay short.
+	// eagerKeys is how many more keys eager clients use, so that the history of each key
+	// stays short.
 	eagerKeys = 16
 )
 
-// guess is mostly the version that the key should be at.
+// guess returns the expected version for a conditional write, mostly the last known one.
 func (c *client) guess(key string) uint64 {
 	if c.w.chance(0.05) {
 		return c.known[key] + uint64(c.w.rand.IntN(3))
@@ -175,7 +177,7 @@ func (c *client) guess(key string) uint64 {
 
 func (o *operation) do(step clerk.Step) {
 	o.turn++
-	o.step, o.left = step, false
+	o.step, o.sent = step, false
 	turn, w := o.turn, o.client.w
 	switch step.Action {
 	case clerk.Ask:
@@ -191,7 +193,7 @@ func (o *operation) do(step clerk.Step) {
 	}
 }
 
-// ask sends the request to a server, unless that is known to be in vain.
+// ask sends the request to a server, unless the connection fails at once.
 func (o *operation) ask(turn int) {
 	c, w := o.client, o.client.w
 	to := w.node(c.servers[c.route.Server(o.step.Server)])
@@ -204,7 +206,7 @@ func (o *operation) ask(turn int) {
 		})
 		return
 	}
-	o.left = true
+	o.sent = true
 	if to.up() && w.chance(0.2) { // over a new connection
 		c.hello(to)
 	}
@@ -228,7 +230,7 @@ func (o *operation) ask(turn int) {
 	req := o.stamped(a)
 	number := o.step.Attempt
 	latency := w.net.latency()
-	if w.chance(w.mix.ClientLoss) { // it comes when the client has long asked again
+	if w.chance(w.mix.ClientLoss) { // it arrives after the client has asked again
 		latency += w.upTo(4 * w.mix.Attempt)
 	}
 	w.after(latency, func() { o.arrive(to, req, a, number, turn) })
@@ -246,8 +248,8 @@ func (o *operation) arrive(to *node, req *api.Request, a attempt, number, turn i
 	})
 }
 
-// stamped is the request with the number of the attempt in its value, so that it shows
-// which attempt was executed.
+// stamped returns the request with the number of the attempt in its value. So the value
+// shows which attempt was executed.
 func (o *operation) stamped(a attempt) *api.Request {
 	if o.req.Kind == api.Request_GET {
 		return o.req
@@ -291,7 +293,7 @@ func (o *operation) reply(from *node, r *api.Reply, number, turn int) {
 	})
 }
 
-// end is the end of the operation: the client thinks for a while.
+// end ends the operation. The client begins the next one after its think time.
 func (o *operation) end() {
 	c, w := o.client, o.client.w
 	o.over = true
@@ -307,9 +309,9 @@ func (o *operation) end() {
 	w.after(c.think(), c.next)
 }
 
-// greet has clients ask a node that has just started, be it the leader or not: answers
-// to those who asked in its earlier life may still be under way.
-func (w *world) greet(n *node) {
+// readAfterStart sends reads to a node that has just started, leader or not: answers to
+// reads of its earlier process may still be under way.
+func (w *world) readAfterStart(n *node) {
 	for range 6 {
 		w.after(w.upTo(milliseconds(400)), func() {
 			if !w.closing {
@@ -319,7 +321,7 @@ func (w *world) greet(n *node) {
 	}
 }
 
-// read asks a node for a read, of which only the checker wants to know.
+// read sends a node a read whose result only the checker sees.
 func (w *world) read(n *node) { w.readBy(n, pick(w.rand, raft.ReadByIndex, raft.ReadByLease)) }
 
 func (w *world) readBy(n *node, mode raft.ReadMode) {
@@ -330,22 +332,22 @@ func (w *world) readBy(n *node, mode raft.ReadMode) {
 	})
 }
 
-// askDeposed has a client ask those who still take themselves for leaders although
-// another was elected: nobody is likelier to give a stale answer.
-func (w *world) askDeposed() {
+// readFromOldLeaders sends reads to nodes that still believe to lead although another was
+// elected: they are the likeliest to give a stale answer.
+func (w *world) readFromOldLeaders() {
 	if w.closing {
 		return
 	}
 	found := false
 	for _, n := range w.nodes {
 		v := &w.check.views[n.id]
-		if !n.up() || v.role != raft.Leader || v.hard.Term >= w.check.reigning {
+		if !n.up() || v.role != raft.Leader || v.hard.Term >= w.check.leaderTerm {
 			continue
 		}
 		found = true
 		w.read(n)
 	}
 	if found {
-		w.after(w.upTo(milliseconds(5)), w.askDeposed)
+		w.after(w.upTo(milliseconds(5)), w.readFromOldLeaders)
 	}
 }

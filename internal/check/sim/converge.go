@@ -9,28 +9,28 @@ import (
 	"balsa.example/raft"
 )
 
-// elections is how long so many take at most, by the slowest clock.
+// elections returns the longest time that n elections take, by the slowest clock.
 func (w *world) elections(n int) time.Duration {
 	return time.Duration(n) * 2 * 2 * w.mix.ElectionTimeout
 }
 
-// converge demands progress within a bounded time, and that nobody stays behind while
-// clients go on. Then it lets the clients finish, and demands that all nodes come to rest
-// in the same state.
+// converge demands progress within a bounded time, and that no node stays behind while
+// clients go on. Then it lets the clients finish, and demands that all nodes reach the same
+// state.
 func (w *world) converge() {
 	start := w.net.lastArrival()
 	if !w.runUntil(start+2*time.Second+w.elections(4), w.progress()) {
 		w.failf("no progress", "in %v after all faults ended: %s", w.now-start, w.describe())
 	}
 	w.recovery = max(0, w.now-start)
-	w.absence()
+	w.followerAbsence()
 	w.oneDiskHangs()
 	w.minorityFails()
 	w.catchUpAll()
-	w.oneForgets()
-	w.streams(start)
+	w.oldDiskReturns()
+	w.leaderStreams(start)
 	w.closing = true
-	w.lastBlow()
+	w.isolateLeader()
 	quiet := func() bool {
 		for _, c := range w.clients {
 			if c.busy > 0 {
@@ -44,8 +44,8 @@ func (w *world) converge() {
 	}
 }
 
-// progress tells whether some write and some other operations that were begun after now
-// have been done.
+// progress returns a function that tells whether at least five operations which began after
+// this call have completed, one of them a write.
 func (w *world) progress() func() bool {
 	before := len(w.records)
 	return func() bool {
@@ -60,9 +60,9 @@ func (w *world) progress() func() bool {
 	}
 }
 
-// absence lets the connections to a follower break, and come back soon: it has to catch up
-// with clients that may not pause.
-func (w *world) absence() {
+// followerAbsence cuts a follower off for a short time. It has to catch up while clients go
+// on.
+func (w *world) followerAbsence() {
 	l := w.leader()
 	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || w.mix.Eager == 0 && w.chance(0.5) {
 		return
@@ -74,8 +74,8 @@ func (w *world) absence() {
 	w.isolate(n, milliseconds(100)+w.upTo(time.Second))
 }
 
-// oneDiskHangs demands progress while the disk of one voter, often the leader's, hangs and
-// all else is well: what a majority has on disk is executed, whosever disk is late.
+// oneDiskHangs demands progress while the disk of one voter, often the leader's, hangs, and
+// there is no other fault: what a majority has on disk is executed, whichever disk is late.
 func (w *world) oneDiskHangs() {
 	l := w.leader()
 	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() {
@@ -86,7 +86,7 @@ func (w *world) oneDiskHangs() {
 		n = w.nodes[w.rand.IntN(w.mix.Voters)]
 	}
 	start := w.now
-	w.trace.text(w.now, n.id, "hang", "its disk does not answer any more")
+	w.trace.text(w.now, n.id, "hang", "its disk hangs")
 	n.hungUntil = w.now + time.Hour
 	if !w.runUntil(start+2*time.Second+w.elections(2), w.progress()) {
 		w.failf("no progress with a hung disk", "%s has one, for %v: %s", n.id, w.now-start, w.describe())
@@ -100,15 +100,16 @@ func (w *world) anyFatal() bool {
 	return slices.ContainsFunc(w.nodes, func(n *node) bool { return n.fatal })
 }
 
-// lastBlow may cut off the leader, with what is under way then, until another leads:
-// few operations come after that, for which those that are lost could wait.
-func (w *world) lastBlow() {
+// isolateLeader may cut off the leader, with its operations under way, until another node
+// leads. Few operations follow, so that an operation which waits for a later one to learn
+// its outcome would wait for ever.
+func (w *world) isolateLeader() {
 	if l := w.leader(); l != nil && w.mix.Voters >= 3 && w.opt.anyFault() && w.chance(0.4) {
 		w.isolate(l, 4*w.mix.ElectionTimeout)
 	}
 }
 
-// isolate cuts all links of a node for so long.
+// isolate cuts all links of a node for a time.
 func (w *world) isolate(n *node, d time.Duration) {
 	shift := func(by int) {
 		for _, other := range w.nodes {
@@ -119,21 +120,21 @@ func (w *world) isolate(n *node, d time.Duration) {
 	shift(1)
 	for _, other := range w.nodes {
 		if other != n && w.chance(0.8) {
-			w.hearOf(other, n.id)
+			w.connectionBroke(other, n.id)
 		}
 	}
 	w.runUntil(w.now+d, nil)
 	shift(-1)
 }
 
-// hearOf lets a node hear that its connection to another broke.
-func (w *world) hearOf(n *node, peer raft.NodeID) {
+// connectionBroke tells a node that its connection to a peer broke.
+func (w *world) connectionBroke(n *node, peer raft.NodeID) {
 	if n.up() {
 		n.after(w.net.latency(), func() { n.unreachable(peer) })
 	}
 }
 
-// catchUpAll demands that no node stays behind for as long as clients go on.
+// catchUpAll demands that no node stays behind while clients go on.
 func (w *world) catchUpAll() {
 	start, mark := w.now, w.check.lastCommitted()
 	reached := func() bool {
@@ -145,10 +146,10 @@ func (w *world) catchUpAll() {
 	w.catchUp = w.now - start
 }
 
-// streams demands that a leader does not probe for ever: that it sends what is new as it
-// comes to all who are there, not only with heartbeats and each time with what came before.
-// Or a snapshot, which with a small limit of the log may be all that a slow one ever gets.
-func (w *world) streams(noDelays Instant) {
+// leaderStreams demands that the leader goes on from probing each follower to streaming new
+// entries to it, or a snapshot: with a small limit of the log a slow follower may get nothing
+// but snapshots.
+func (w *world) leaderStreams(noDelays Instant) {
 	w.runUntil(max(w.now, noDelays), nil)
 	l, beyond, end := w.leader(), map[raft.NodeID]bool{}, w.now+2*time.Second
 	if l == nil {
@@ -156,7 +157,7 @@ func (w *world) streams(noDelays Instant) {
 		return
 	}
 	for _, n := range w.nodes {
-		w.hearOf(l, n.id) // connections break, and are back at once: it has to probe
+		w.connectionBroke(l, n.id) // the leader has to probe
 	}
 	term := l.replica.Status().Term
 	w.runUntil(end, func() bool {
@@ -167,7 +168,7 @@ func (w *world) streams(noDelays Instant) {
 		}
 		return false
 	})
-	full := w.mix.MaxUnapplied < unlimited // who may have no room for more
+	full := w.mix.MaxUnapplied < unlimited // a follower may have no room for more entries
 	if full || w.leader() != l || l.replica.Status().Term != term {
 		return
 	}
@@ -178,5 +179,5 @@ func (w *world) streams(noDelays Instant) {
 	}
 }
 
-// anyFault tells whether there are to be faults at all.
+// anyFault tells whether the run may have faults at all.
 func (o *Options) anyFault() bool { return len(o.Faults) > 0 }

@@ -9,8 +9,8 @@ import (
 	"balsa.example/wal"
 )
 
-// disk is the storage of one node, with its faults. What it does it does at the end
-// of the time that it takes; a crash before then finds it in the midst of it.
+// disk is the storage of one node, with its faults. An operation takes time, and its effect
+// comes at the end. A crash before that interrupts the operation.
 type disk struct {
 	w     *world
 	id    raft.NodeID
@@ -20,20 +20,21 @@ type disk struct {
 
 	saving   []raft.Persist  // under way
 	snapping *snapshotSaving // under way
-	// may be, in a disk with a real log, is what the crash may have left: one of them.
-	maybe []model
+	// possible, with a real log, is what the log may hold after a crash: one of these.
+	possible []model
 
-	// doubtful are snapshots whose saving met an error: a crash may find them or not.
-	doubtful []func(*model)
+	// failedSnapshots are snapshots whose saving failed. After a crash they may be there or
+	// not.
+	failedSnapshots []func(*model)
 
 	full     bool
 	failNext bool   // the next write
 	damage   damage // at rest
-	// previous is what was durable before the last Save.
+	// previous was durable before the last Save.
 	previous model
 }
 
-// snapshotSaving is a SaveSnapshot.
+// snapshotSaving is a SaveSnapshot under way.
 type snapshotSaving struct {
 	meta  raft.SnapshotMeta
 	write func(io.Writer) error
@@ -60,7 +61,7 @@ func (d *disk) walOptions() wal.Options {
 	return wal.Options{FS: d.fs, SegmentSize: 8 << 10, Rand: randomBytes{d.w}, Inline: true}
 }
 
-// randomBytes gives the run's chance to who wants bytes.
+// randomBytes reads random bytes that follow from the seed.
 type randomBytes struct{ w *world }
 
 func (r randomBytes) Read(p []byte) (int, error) {
@@ -70,12 +71,12 @@ func (r randomBytes) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// open is what a starting process does first. An error means that the node must not run.
+// open opens the disk when a process starts. After an error the node must not run.
 func (d *disk) open() error {
 	if d.fs == nil {
 		return nil
 	}
-	if d.w.mix.has(PowerLoss) && !d.w.healed && d.w.chance(0.1) { // a crash in the midst of recovery
+	if d.w.mix.has(PowerLoss) && !d.w.healed && d.w.chance(0.1) { // a crash during recovery
 		d.fs.failAfter(20, true)
 	}
 	log, err := wal.Open(walDir, d.walOptions(), d.identity())
@@ -109,37 +110,37 @@ func (d *disk) Load(from raft.SnapshotMeta) (raft.State, error) {
 	if err != nil {
 		return s, err
 	}
-	if len(d.maybe) == 0 {
-		d.maybe = []model{d.model}
+	if len(d.possible) == 0 {
+		d.possible = []model{d.model}
 	}
-	for i := range d.maybe {
-		if d.maybe[i].equal(s) {
-			d.model, d.maybe = d.maybe[i], nil
+	for i := range d.possible {
+		if d.possible[i].equal(s) {
+			d.model, d.possible = d.possible[i], nil
 			return s, nil
 		}
 	}
 	switch {
-	case d.damage == flipped, d.damage == hollowed && !d.previous.equal(s):
+	case d.damage == bitFlipped, d.damage == sectorZeroed && !d.previous.equal(s):
 		return s, fmt.Errorf("%w: loaded %d entries after %s of term %d", errUndetected, len(s.Entries), s.Snapshot, s.HardState.Term)
 	}
 	return s, fmt.Errorf("%w: loaded term %d vote %s, snapshot %s, %d entries after it; expected %v",
 		errLost, s.HardState.Term, s.HardState.Vote, s.Snapshot, len(s.Entries), d.candidates())
 }
 
-// errLost: a restart did not find what was durable, or found more.
+// errLost: a restart did not find what was durable.
 var errLost = fmt.Errorf("the disk does not hold what was saved")
 
-// errUndetected: so it is, and that is because of damage that shows.
+// errUndetected: the same, because of damage that the log should have detected.
 var errUndetected = fmt.Errorf("damage at rest was taken for a write that a crash interrupted")
 
 func (d *disk) candidates() (s []string) {
-	for i := range d.maybe {
-		s = append(s, d.maybe[i].String())
+	for i := range d.possible {
+		s = append(s, d.possible[i].String())
 	}
 	return s
 }
 
-// error is what the next write meets, if anything.
+// error returns the error that is injected into the next write, nil if none is.
 func (d *disk) error() error {
 	switch {
 	case d.failNext:
@@ -193,7 +194,7 @@ func (d *disk) saveWAL(ps []raft.Persist) error {
 	if d.fs.full {
 		d.w.injected(DiskFull)
 	}
-	d.maybe = []model{before, d.model}
+	d.possible = []model{before, d.model}
 	d.model = before
 	return err
 }
@@ -232,8 +233,8 @@ func (d *disk) finishSnapshot() error {
 	if d.fs.full {
 		d.w.injected(DiskFull)
 	}
-	if d.fs.failed > failed { // and not because the log had stopped before
-		d.doubtful = append(d.doubtful, func(m *model) { m.saveSnapshot(s.meta, data.Bytes()) })
+	if d.fs.failed > failed { // else the log had stopped before
+		d.failedSnapshots = append(d.failedSnapshots, func(m *model) { m.saveSnapshot(s.meta, data.Bytes()) })
 	}
 	return err
 }
@@ -254,8 +255,8 @@ func (d *disk) Compact(i raft.Index) error {
 	return d.log.Compact(i)
 }
 
-// crash ends the process that uses the disk, perhaps in the midst of writing. A
-// power loss takes any part of what was not synced.
+// crash ends the process that uses the disk, perhaps during a write. After a power loss any
+// part of what was not synced is missing.
 func (d *disk) crash(powerLoss bool) {
 	if d.fs == nil {
 		d.crashModel()
@@ -284,43 +285,43 @@ func (d *disk) crashModel() {
 	d.saving, d.snapping = nil, nil
 }
 
-// crashWriting lets the process die at some operation of what it is writing, and
-// notes what may be found after that.
+// crashWriting lets the process crash at some operation of the write under way, and notes
+// what the log may hold after that.
 func (d *disk) crashWriting() {
-	if len(d.maybe) == 0 {
-		d.maybe = []model{d.model}
+	if len(d.possible) == 0 {
+		d.possible = []model{d.model}
 	}
-	for _, change := range d.doubtful {
-		d.eitherOr(errIO, change)
+	for _, change := range d.failedSnapshots {
+		d.mayHave(errIO, change)
 	}
-	d.doubtful = nil
+	d.failedSnapshots = nil
 	d.fs.failAfter(12, true)
 	if s := d.snapping; s != nil {
 		var data bytes.Buffer
-		// The log's writer may run when this one has written a part, or all.
+		// The crash may come when a part of the snapshot was written, or all of it.
 		err := d.log.SaveSnapshot(s.meta, func(w io.Writer) error { return s.write(io.MultiWriter(w, &data)) })
-		d.eitherOr(err, func(m *model) { m.saveSnapshot(s.meta, bytes.Clone(data.Bytes())) })
+		d.mayHave(err, func(m *model) { m.saveSnapshot(s.meta, bytes.Clone(data.Bytes())) })
 	}
 	if ps := d.saving; len(ps) > 0 {
 		err := d.log.Save(ps)
-		d.eitherOr(err, func(m *model) {
+		d.mayHave(err, func(m *model) {
 			for _, p := range ps {
-				_ = m.save(p) // out of order after a snapshot that failed: will not match
+				_ = m.save(p) // an error: the snapshot before it failed, so this model does not match
 			}
 		})
 	}
 	d.saving, d.snapping = nil, nil
 }
 
-// eitherOr adds to what may be found the same with a change. Without an error the
-// change is there for sure.
-func (d *disk) eitherOr(err error, change func(*model)) {
-	for _, m := range d.maybe[:len(d.maybe):len(d.maybe)] {
+// mayHave adds to each possible state the same state with a change. Without an error the
+// change is certain.
+func (d *disk) mayHave(err error, change func(*model)) {
+	for _, m := range d.possible[:len(d.possible):len(d.possible)] {
 		change(&m)
-		d.maybe = append(d.maybe, m)
+		d.possible = append(d.possible, m)
 	}
 	if err == nil {
-		d.maybe = d.maybe[len(d.maybe)/2:]
+		d.possible = d.possible[len(d.possible)/2:]
 	}
 }
 
@@ -336,5 +337,5 @@ func (d *disk) heal() {
 	d.setFull(false)
 }
 
-// rot changes what lies on the disk.
+// rot damages the disk.
 func (d *disk) rot() { d.damage = d.fs.rot() }

@@ -7,10 +7,10 @@ import (
 	"balsa.example/rsm"
 )
 
-// diverge lets the state of one node become another than that of its peers, by a mistake
-// that nothing else would notice, and demands that it finds out and stops, and nobody else.
-// It comes last in a run: no check of what clients see is made after it. All that is before
-// it shows that nobody stops without such a mistake.
+// diverge changes the state of one node, in a way that nothing else would notice. It demands
+// that this node detects that its state differs from that of its peers, and stops, and that
+// no other node does. It comes last in a run, since no check of what clients see is made
+// after it. The run before it shows that no node stops without such a change.
 func (w *world) diverge() {
 	up := 0
 	for _, n := range w.nodes[:w.mix.Voters] {
@@ -18,7 +18,7 @@ func (w *world) diverge() {
 			up++
 		}
 	}
-	if up < 3 || up <= w.mix.Voters/2+1 { // a majority must be left
+	if up < 3 || up <= w.mix.Voters/2+1 { // a majority must remain
 		return
 	}
 	n := w.nodes[w.rand.IntN(w.mix.Nodes())]
@@ -42,14 +42,14 @@ func (w *world) diverge() {
 	}
 }
 
-// same tells whether the state of a node is what it should be: a snapshot from its leader
-// takes a mistake away, too.
+// same tells whether the state of a node is the right one again: a snapshot from the leader
+// replaces a wrong state.
 func (k *checker) same(n *node) bool {
 	i := n.applier.Index()
 	return i > 0 && i <= k.lastCommitted() && n.store.Hash() == k.committed[i-1].hash
 }
 
-// diverged is the end of a node that finds its state another than that of a majority.
+// diverged ends a node which finds that its state differs from that of a majority.
 func (n *node) diverged() {
 	if n != n.w.diverging && !n.w.spread {
 		n.w.failf("false alarm", "%s finds that its state differs from that of a majority", n.id)

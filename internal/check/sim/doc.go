@@ -1,7 +1,6 @@
-// Package sim runs whole clusters in a simulated world: the same Raft core, Replica,
-// Applier, service, key/value store, Clerk machine and log that a real server runs, over
-// simulated clocks, disks and networks that fail in every way that real ones do, and some
-// more.
+// Package sim runs whole clusters in a simulated world. The Raft core, Replica, Applier,
+// service, key/value store, Clerk machine and log are those of a real server. The clocks,
+// disks and networks are simulated, and fail in the ways in which real ones do.
 //
 //	           one event heap, one PRNG, no goroutine
 //	                          │
@@ -12,15 +11,18 @@
 //	                          │
 //	         checker: invariants after every step, and the truth
 //
-// A seed decides everything: how the cluster is made, its load, which faults it meets
-// and when (Mix, Injection). The same seed gives the same run, event for event, which the
-// hash of its trace shows. A run has a safety phase with faults, and after it all faults
-// end: then the cluster must make progress, every client must get its answer, and all
-// nodes must come to rest in one state.
+// A seed decides everything: the size of the cluster, its load, its faults and their times
+// (Mix, Injection). The same seed gives the same run, event for event, which the hash of its
+// trace shows. A run has two phases. In the safety phase faults are injected. Then all faults
+// end: the cluster must make progress, every client must get its answer, and all nodes must
+// reach the same state.
 //
-// Where to read what: node.go, loop.go and apply.go are the shell of a node, in the
-// steps of rsm.Node; disk.go, model.go and memfs.go its storage; service.go brings
-// it requests; client.go is the shell of a Clerk; mix.go, fault.go and injection.go say what
-// goes wrong. What must hold is in invariants.go, and what clients may see in record.go
-// and history.go.
+//	node.go, loop.go, apply.go       the shell of a node, in the steps of rsm.Node
+//	disk.go, model.go, memfs.go      the storage of a node
+//	service.go                       how a node gets requests
+//	client.go                        the shell of a Clerk
+//	mix.go, fault.go, injection.go   the faults
+//	converge.go, minority.go, ...    what is demanded when the faults have ended
+//	invariants.go, leasegrants.go    what must hold after each step
+//	record.go, history.go            what clients may see
 package sim

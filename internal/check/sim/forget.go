@@ -7,11 +7,11 @@ import (
 	"balsa.example/raft"
 )
 
-// oneForgets puts an old image of a follower's disk back, after the follower has
-// acknowledged more to a leader that goes on. The leader must notice and the follower stop.
-// It reaches nobody else meanwhile: what it would vote for another, nobody could know for
-// wrong. Then it is gone for good.
-func (w *world) oneForgets() {
+// oldDiskReturns replaces a follower's disk by an old image of it, after the follower has
+// acknowledged more to a leader that goes on to lead. The leader must notice that, and the
+// follower must stop. Meanwhile the follower cannot reach other nodes, since they could not
+// know that its votes are wrong. The follower does not return.
+func (w *world) oldDiskReturns() {
 	l := w.leader()
 	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || w.anyFatal() || w.chance(0.8) {
 		return
@@ -27,7 +27,7 @@ func (w *world) oneForgets() {
 	if !w.runUntil(w.now+2*time.Second, acknowledged) {
 		return
 	}
-	w.trace.text(w.now, n.id, "forget", "its disk is as it was: %s", &image)
+	w.trace.text(w.now, n.id, "old disk", "it holds %s", &image)
 	for _, other := range w.nodes {
 		if other != n && other != l {
 			w.net.cut[n.id][other.id]++
@@ -35,21 +35,22 @@ func (w *world) oneForgets() {
 		}
 	}
 	n.crash(false)
-	n.fatal = true                                         // so that nobody starts it
-	w.runUntil(w.net.lastArrival()+milliseconds(100), nil) // its acknowledgements have come: nobody copies that fast
-	n.disk.model, n.fatal, n.forgetful = image, false, true
+	n.fatal = true                                         // so that it is not started
+	w.runUntil(w.net.lastArrival()+milliseconds(100), nil) // its acknowledgements arrive: a real disk is not replaced faster
+	n.disk.model, n.fatal, n.oldDisk = image, false, true
 	n.start()
-	// A snapshot that was on its way already may give it all back before anybody can tell.
+	// A snapshot that is under way already may restore all entries before the leader can
+	// notice.
 	restores := w.check.counts.Restores
 	noticed := func() bool { return n.fatal || w.check.counts.Restores > restores }
 	if !w.runUntil(w.now+time.Second+w.elections(1), noticed) && len(w.peersOf(l, term)) > 0 {
-		w.failf("forgetful member unnoticed", "%s goes on: %s", n.id, w.describe())
+		w.failf("old disk unnoticed", "%s goes on: %s", n.id, w.describe())
 	}
 	n.fatal = true
 	n.crash(false)
 }
 
-// peersOf is what l knows of the others, if it leads that term still.
+// peersOf returns what l knows of its peers, if it still leads in the term.
 func (w *world) peersOf(l *node, term raft.Term) []raft.PeerStatus {
 	if !l.up() {
 		return nil

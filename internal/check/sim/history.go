@@ -13,15 +13,15 @@ import (
 	"balsa.example/clerk"
 )
 
-// Both checks of this file see only what clients saw, and not the truth.
+// Both checks of this file use only what clients have observed.
 
-// seen tells whether the operation says anything about the store.
+// seen tells whether the operation shows a state of the store.
 func (r *record) seen() bool {
 	return r.verdict == clerk.Answered && r.req.Consistency != api.Request_LOCAL
 }
 
-// revisions checks the history in the order of the store's revisions, which each
-// answer carries. All keys are in one order.
+// revisions checks the history in the order of the store's revisions, which each answer
+// carries. This order is one for all keys.
 func (k *checker) revisions() {
 	var all []*record
 	for _, r := range k.w.records {
@@ -29,13 +29,13 @@ func (k *checker) revisions() {
 			all = append(all, r)
 		}
 	}
-	// A write is at the front of its revision; reads and refusals are behind it.
+	// The write that made a revision comes first, then reads and refusals at that revision.
 	slices.SortStableFunc(all, func(a, b *record) int {
 		return cmp.Or(cmp.Compare(a.reply.Revision, b.reply.Revision), cmp.Compare(a.effect(), b.effect()))
 	})
 	h := replay{w: k.w, keys: map[string]*replayedKey{}, writes: map[uint64]*record{}, read: map[uint64]*record{}}
 	for len(all) > 0 {
-		// Those of one revision that change nothing may be in any order.
+		// Operations at one revision that change nothing may be in any order.
 		n := 1
 		for all[0].effect() == 1 && n < len(all) && all[n].reply.Revision == all[0].reply.Revision {
 			n++
@@ -48,7 +48,7 @@ func (k *checker) revisions() {
 	}
 }
 
-// effect is 0 if the operation made the revision that its answer carries.
+// effect returns 0 if the operation made the revision that its answer carries, else 1.
 func (r *record) effect() int {
 	if r.write() && r.reply.Code == api.Reply_OK {
 		return 0
@@ -56,20 +56,20 @@ func (r *record) effect() int {
 	return 1
 }
 
-// replay goes through the history by revision. A revision that no answer claims was
-// made by a write whose answer was lost.
+// replay goes through the history by revision. A revision that no answer carries as its own
+// was made by a write whose answer was lost.
 type replay struct {
 	w      *world
-	latest *record // the one called latest, of those before
+	latest *record // of the records so far, the one that was called last
 	keys   map[string]*replayedKey
-	writes map[uint64]*record // that were answered, by revision
-	read   map[uint64]*record // the first to see what was written at a revision
+	writes map[uint64]*record // writes that were answered, by revision
+	read   map[uint64]*record // the first read of the value that was written at a revision
 }
 
-// replayedKey is the latest write of a key that was answered.
+// replayedKey is a key with its latest write that was answered.
 type replayedKey struct{ write *record }
 
-// realTime: no operation is ordered before one that had ended when it began.
+// realTime checks that no operation is ordered after one that began after its end.
 func (h *replay) realTime(group []*record) {
 	for _, r := range group {
 		if h.latest != nil && r.returned < h.latest.called {
@@ -83,7 +83,7 @@ func (h *replay) realTime(group []*record) {
 	}
 }
 
-// content: each answer shows the key as the latest write left it.
+// content checks that an answer shows the key as the latest write left it.
 func (h *replay) content(r *record) {
 	key := h.keys[r.key]
 	if key == nil {
@@ -129,18 +129,18 @@ func (h *replay) content(r *record) {
 	}
 }
 
-// lostWrite tells whether there is a write of unknown fate on a key.
+// lostWrite tells whether there is a write of unknown outcome on a key.
 func (h *replay) lostWrite(key string, kind api.Request_Kind) bool {
 	return slices.ContainsFunc(h.w.records, func(r *record) bool {
 		return r.key == key && r.req.Kind == kind && !r.seen()
 	})
 }
 
-// maxOpen is how many writes of unknown fate a key may have for its search to end soon.
+// maxOpen is how many writes of unknown outcome a key may have, so that the search ends soon.
 const maxOpen = 6
 
-// linearizable checks each key with porcupine. Many writes of unknown fate make its
-// search explode: such keys are left to revisions.
+// linearizable checks each key with porcupine. With many writes of unknown outcome on a key
+// its search takes exponential time: such keys are checked by revisions only.
 func (k *checker) linearizable() {
 	byKey := map[string][]porcupine.Operation{}
 	open := map[string]int{}
@@ -187,7 +187,7 @@ func (k *checker) picture(ops []porcupine.Operation) {
 
 // register is the state of one key; version 0: absent.
 type register struct {
-	writer  uint64 // whose value it is
+	writer  uint64 // id of the operation that wrote the value
 	version uint64
 }
 
@@ -198,9 +198,9 @@ var registerModel = porcupine.Model{
 	Step:              func(state, in, _ any) (bool, any) { return stepRegister(state.(register), in.(*record)) },
 }
 
-// stepRegister says whether r could have its outcome when the key was as state, and how
-// it is then. A write of unknown fate that was never executed stands at the end, where no
-// one looks.
+// stepRegister tells whether r can have had its outcome in a state of the key, and returns
+// the next state. A write of unknown outcome that was never executed is ordered at the end,
+// after all reads.
 func stepRegister(state register, r *record) (bool, register) {
 	code := r.reply.GetCode()
 	unknown := r.verdict != clerk.Answered

@@ -12,20 +12,19 @@ import (
 
 type replica = rsm.Replica[*waiter]
 
-// checker sees the whole cluster, and checks after every step what Raft promises
-// (paper, figure 3), what this implementation promises about disks, leases and
-// Submits, and that all replicas execute the same. Its own state machine executes each
-// entry once, when some leader first commits it: that run is the truth that all else
-// is compared with.
+// checker sees the whole cluster. After every step it checks the properties of Raft (paper,
+// figure 3), the promises of this implementation about disks, leases and Submits, and that
+// all replicas execute the same. Its own state machine, truth, executes each entry once, when
+// a leader commits it first. All replicas are compared with it.
 type checker struct {
 	w *world
 
 	views       []view // by id
 	leaders     map[raft.Term]raft.NodeID
-	reigning    raft.Term // the highest that had a leader
+	leaderTerm  raft.Term // the highest that had a leader
 	votes       map[ballot]raft.NodeID
-	facts       map[place]fact
-	committed   []committed // from index 1 on
+	entries     map[entryID]entry // all that were ever in a log
+	committed   []committed       // from index 1 on
 	truth       *kv.Store
 	leaseGrants leaseGrants
 
@@ -34,7 +33,7 @@ type checker struct {
 	counts   Counts
 }
 
-// Counts tell how much happened in a run.
+// Counts says how often things happened in a run.
 type Counts struct {
 	Elections, Commands, Applied, Restores, Installs, Snapshots int
 	Reads, LeaseReads, Starts                                   int
@@ -42,7 +41,7 @@ type Counts struct {
 	Divergences int
 }
 
-// view is what is known of one node in its present life.
+// view is what is known of one process of a node.
 type view struct {
 	hard     raft.HardState
 	role     raft.Role
@@ -50,10 +49,10 @@ type view struct {
 	base     raft.Index // of the entry before log[0]
 	baseTerm raft.Term
 	log      []raft.Entry // durable or not
-	// image is the last snapshot that was begun, and when.
-	image   raft.Index
-	imageAt Instant
-	handed  raft.Index // to the state machine
+	// image is the index of the last snapshot that was begun, at imageAt.
+	image    raft.Index
+	imageAt  Instant
+	applying raft.Index // the last that was given to the state machine
 	// seen is the status after the last turn, lastTerm the last entry's term then, and full and late tell whether the log that
 	// was applied, or not on disk, was at its bound then.
 	seen       raft.Status
@@ -66,19 +65,20 @@ type ballot struct {
 	term  raft.Term
 }
 
-// place names an entry. Log matching says that it fixes all that is before it.
-type place struct {
+// entryID identifies an entry. By log matching it identifies all entries before it too.
+type entryID struct {
 	index raft.Index
 	term  raft.Term
 }
 
-type fact struct {
+type entry struct {
 	prevTerm raft.Term
 	kind     raft.EntryKind
 	data     []byte
 }
 
-// committed is an entry, the term in which it was committed, and what came of it.
+// committed is an entry, the term in which it was committed, its result, and the hash of
+// the state after it.
 type committed struct {
 	entry  raft.Entry
 	in     raft.Term
@@ -89,7 +89,7 @@ type committed struct {
 func newChecker(w *world) checker {
 	return checker{
 		w: w, views: make([]view, w.mix.Nodes()+1), truth: kv.NewStore(),
-		leaseGrants: newLeaseGrants(w.mix.Nodes()), leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, facts: map[place]fact{},
+		leaseGrants: newLeaseGrants(w.mix.Nodes()), leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, entries: map[entryID]entry{},
 	}
 }
 
@@ -107,16 +107,16 @@ func (v *view) term(i raft.Index) (raft.Term, bool) {
 	return 0, false
 }
 
-// started begins a life of a node.
+// started notes that a process of a node has started.
 func (k *checker) started(n *node, s raft.State) {
 	k.counts.Starts++
 	k.views[n.id] = view{
 		hard: s.HardState, commit: s.Snapshot.Index,
 		base: s.Snapshot.Index, baseTerm: s.Snapshot.Term, log: slices.Clone(s.Entries),
-		handed: s.Snapshot.Index, seen: raft.Status{LastIndex: s.Snapshot.Index + raft.Index(len(s.Entries))},
+		applying: s.Snapshot.Index, seen: raft.Status{LastIndex: s.Snapshot.Index + raft.Index(len(s.Entries))},
 	}
 	k.logMatching(n, s.Entries)
-	k.w.greet(n)
+	k.w.readAfterStart(n)
 }
 
 func (k *checker) stopped(n *node) { k.views[n.id].role = raft.Follower }
@@ -139,7 +139,7 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	k.commitIndex(n, v, &s.Status)
 	v.role = s.Role
 	k.bounds(n, v, &s)
-	k.handedOut(n, v, e, s.Commit)
+	k.appliedAtOnce(n, v, e, s.Commit)
 	for _, m := range e.Messages {
 		k.promise(n, v, m)
 	}
@@ -149,7 +149,8 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	}
 }
 
-// snapshot: one that failed is not tried again at once, since it costs a lot.
+// snapshot checks that after a failed snapshot the next one is not begun at once, since
+// each is expensive.
 func (k *checker) snapshot(n *node, v *view, index, newest raft.Index) {
 	const pause = 300 * time.Millisecond // 100 ticks of the fastest clock take longer
 	if v.image > newest && k.w.now < v.imageAt+pause {
@@ -159,9 +160,10 @@ func (k *checker) snapshot(n *node, v *view, index, newest raft.Index) {
 	k.counts.Snapshots++
 }
 
-// bounds: who holds as much of the applied log as it may, or of what waits for its disk,
-// takes nothing more before there is less of it, whatever is slow. What a new leader needs to
-// commit its first entry is taken all the same, though not beyond what waits for the disk.
+// bounds checks the bounds of the log. A node whose applied log is at its bound takes no more
+// entries until it is shorter. The same holds for the entries that wait for the disk. One
+// exception: what a new leader needs to commit its first entry is taken although the applied
+// log is at its bound.
 func (k *checker) bounds(n *node, v *view, s *rsm.Status) {
 	grown := s.LastIndex > v.seen.LastIndex && len(v.log) > 0 && v.log[len(v.log)-1].Kind != raft.EntryNoop
 	if v.full && s.FirstIndex == v.seen.FirstIndex && v.lastTerm == s.Term && grown || v.late && s.DurableIndex == v.seen.DurableIndex && grown {
@@ -178,7 +180,7 @@ func (k *checker) bounds(n *node, v *view, s *rsm.Status) {
 	}
 }
 
-// bytes is the size of the entries lo to hi.
+// bytes returns the size of the entries lo to hi.
 func (v *view) bytes(lo, hi raft.Index) (size int) {
 	for i := lo; i <= hi; i++ {
 		size += v.log[i-v.base-1].Size()
@@ -186,20 +188,22 @@ func (v *view) bytes(lo, hi raft.Index) (size int) {
 	return size
 }
 
-// handedOut: what is committed is given to the state machine at once, whosever disk is late.
-func (k *checker) handedOut(n *node, v *view, e *rsm.Effects[*waiter], commit raft.Index) {
+// appliedAtOnce checks that committed entries are given to the state machine at once,
+// whichever disk is late.
+func (k *checker) appliedAtOnce(n *node, v *view, e *rsm.Effects[*waiter], commit raft.Index) {
 	if e.Restore != nil {
-		v.handed = e.Restore.Index
+		v.applying = e.Restore.Index
 	}
 	if c := e.Commands; len(c) > 0 {
-		v.handed = c[len(c)-1].Entry.Index
+		v.applying = c[len(c)-1].Entry.Index
 	}
-	if v.handed != commit {
-		k.w.failf("executed at once", "%s has committed %d, and executes up to %d", n.id, commit, v.handed)
+	if v.applying != commit {
+		k.w.failf("executed at once", "%s has committed %d, and executes up to %d", n.id, commit, v.applying)
 	}
 }
 
-// hardState: a term never falls, and a vote is never taken back within its term.
+// hardState checks that the term never decreases, and that the vote never changes within a
+// term.
 func (k *checker) hardState(n *node, v *view, s *raft.Status) {
 	was := v.hard
 	if s.Term < was.Term || s.Term == was.Term && was.Vote != raft.None && was.Vote != s.Vote {
@@ -208,7 +212,7 @@ func (k *checker) hardState(n *node, v *view, s *raft.Status) {
 	v.hard = raft.HardState{Term: s.Term, Vote: s.Vote}
 }
 
-// persisting follows what becomes of a node's log.
+// persisting follows the changes of a node's log.
 func (k *checker) persisting(n *node, v *view, p *raft.Persist) {
 	if p.Snapshot != nil {
 		v.base, v.baseTerm, v.log = p.Snapshot.Index, p.Snapshot.Term, nil
@@ -230,8 +234,8 @@ func (k *checker) persisting(n *node, v *view, p *raft.Persist) {
 	k.logMatching(n, p.Entries)
 }
 
-// logMatching: an index and a term fix an entry and the term of the one before it, and so
-// by induction all before it (paper, figure 3).
+// logMatching checks that an index and a term identify an entry and the term of the entry
+// before it, and so by induction all entries before it (paper, figure 3).
 func (k *checker) logMatching(n *node, entries []raft.Entry) {
 	v := &k.views[n.id]
 	for _, e := range entries {
@@ -239,10 +243,10 @@ func (k *checker) logMatching(n *node, entries []raft.Entry) {
 		if !ok {
 			k.w.failf("log order", "%s has %d with nothing before it", n.id, e.Index)
 		}
-		at := place{e.Index, e.Term}
-		known, ok := k.facts[at]
+		id := entryID{e.Index, e.Term}
+		known, ok := k.entries[id]
 		if !ok {
-			k.facts[at] = fact{prev, e.Kind, e.Data}
+			k.entries[id] = entry{prev, e.Kind, e.Data}
 		} else if known.prevTerm != prev || known.kind != e.Kind || !bytes.Equal(known.data, e.Data) {
 			k.w.failf("log matching", "%s holds %s behind term %d; elsewhere it is %s %q behind term %d",
 				n.id, e, prev, known.kind, known.data, known.prevTerm)
@@ -250,8 +254,9 @@ func (k *checker) logMatching(n *node, entries []raft.Entry) {
 	}
 }
 
-// elected: a term has one leader, and that holds all that was committed in earlier
-// terms (paper, figure 3). By log matching it is enough to look at the last of it.
+// elected checks that a term has one leader, and that its log has all entries that were
+// committed in earlier terms (paper, figure 3). By log matching it is enough to look at the
+// last of them.
 func (k *checker) elected(n *node, v *view, term raft.Term) {
 	if other, ok := k.leaders[term]; ok {
 		k.w.failf("election safety", "%s and %s lead term %d", other, n.id, term)
@@ -260,10 +265,10 @@ func (k *checker) elected(n *node, v *view, term raft.Term) {
 		k.w.failf("election safety", "%s leads term %d, and is a learner", n.id, term)
 	}
 	k.leaders[term] = n.id
-	k.reigning = max(k.reigning, term)
+	k.leaderTerm = max(k.leaderTerm, term)
 	k.counts.Elections++
 	k.w.trace.numbers(k.w.now, n.id, "leads", uint64(term), uint64(v.last()))
-	k.w.after(1, k.w.askDeposed)
+	k.w.after(1, k.w.readFromOldLeaders)
 	for i := len(k.committed); i > 0; i-- {
 		c := &k.committed[i-1]
 		if c.in >= term {
@@ -276,7 +281,7 @@ func (k *checker) elected(n *node, v *view, term raft.Term) {
 	}
 }
 
-// votedForItself: a leader's own vote is durable. It tells nobody of it, but counts it.
+// votedForItself checks that the leader's own vote, which it has counted, is durable.
 func (k *checker) votedForItself(n *node, term raft.Term) {
 	if n.disk.hard.Term < term {
 		k.w.failf("promise", "%s leads term %d, and its own vote is not on disk", n.id, term)
@@ -284,7 +289,8 @@ func (k *checker) votedForItself(n *node, term raft.Term) {
 	k.vote(n, term, n.id)
 }
 
-// commitIndex: it never falls, and what two nodes commit at an index is the same.
+// commitIndex checks that the commit index never decreases, and that two nodes commit the
+// same entry at an index.
 func (k *checker) commitIndex(n *node, v *view, s *raft.Status) {
 	if s.Commit < v.commit {
 		k.w.failf("commit monotonic", "%s goes back from %d to %d", n.id, v.commit, s.Commit)
@@ -306,11 +312,11 @@ func (k *checker) commitIndex(n *node, v *view, s *raft.Status) {
 	v.commit = s.Commit
 }
 
-// committing notes what a leader commits first, and demands that a quorum has it on
-// disk, and that the last of it is of the leader's own term (paper, 5.4.2).
+// committing notes entries that a leader is the first to commit. It checks that a quorum has
+// them on disk, and that the last of them is of the leader's own term (paper, 5.4.2).
 func (k *checker) committing(n *node, v *view, s *raft.Status) {
 	in := s.Term
-	if s.Role != raft.Leader { // it has just lost its place
+	if s.Role != raft.Leader { // it has just stepped down
 		in, _ = v.term(s.Commit)
 	}
 	for i := k.lastCommitted() + 1; i <= s.Commit; i++ {
@@ -332,7 +338,7 @@ func (k *checker) committing(n *node, v *view, s *raft.Status) {
 	}
 }
 
-// commit executes an entry for the truth.
+// commit executes an entry on truth.
 func (k *checker) commit(e raft.Entry, in raft.Term) {
 	c := committed{entry: e, in: in}
 	if e.Kind == raft.EntryCommand {
@@ -348,13 +354,13 @@ func (k *checker) commit(e raft.Entry, in raft.Term) {
 	k.committed = append(k.committed, c)
 }
 
-// promise: no message leaves before what it promises is on disk (paper, figure 2).
-// What a crash would leave now is the disk's model.
+// promise checks that no message leaves before what it promises is on disk (paper,
+// figure 2), which is what a crash would leave now.
 func (k *checker) promise(n *node, v *view, m raft.Message) {
 	h, d := m.Head(), &n.disk.model
 	if r, ok := m.(*raft.RequestVote); ok {
 		k.leaseGrants.campaign(n, r)
-		return // a question, which promises nothing
+		return // it promises nothing
 	}
 	if h.Term > d.hard.Term {
 		k.w.failf("promise", "%s speaks in term %d, on disk is %d: %s", n.id, h.Term, d.hard.Term, m)
@@ -370,7 +376,7 @@ func (k *checker) promise(n *node, v *view, m raft.Message) {
 	case *raft.AppendEntriesReply:
 		k.leaseGrants.grant(n, m)
 		if h.Term < v.hard.Term || m.Match <= d.snapshot.Index {
-			return // of entries that may be overwritten since, or that the snapshot holds
+			return // the entries may have been overwritten since, or are in the snapshot
 		}
 		onDisk, ok := d.term(m.Match)
 		inMemory, held := v.term(m.Match)
@@ -380,7 +386,7 @@ func (k *checker) promise(n *node, v *view, m raft.Message) {
 	}
 }
 
-// vote: each node votes once in a term, whatever crashes come in between.
+// vote checks that each node votes once in a term, also if it crashes in between.
 func (k *checker) vote(n *node, term raft.Term, candidate raft.NodeID) {
 	b := ballot{n.id, term}
 	if was, ok := k.votes[b]; ok && was != candidate {
@@ -392,8 +398,8 @@ func (k *checker) vote(n *node, term raft.Term, candidate raft.NodeID) {
 	}
 }
 
-// applied: each node executes what is committed, once and in order, and gets the same
-// result and the same state as everybody.
+// applied checks that each node executes committed entries, and gets the same result and the
+// same state as all others.
 func (k *checker) applied(n *node, e raft.Entry, r kv.Result) {
 	k.counts.Applied++
 	if e.Index > k.lastCommitted() {
@@ -414,14 +420,14 @@ func (k *checker) applied(n *node, e raft.Entry, r kv.Result) {
 	}
 }
 
-// restored: a snapshot holds what was committed up to its index.
+// restored checks that a snapshot holds what was committed up to its index.
 func (k *checker) restored(n *node, m raft.SnapshotMeta) {
 	k.counts.Restores++
 	if m.Index > k.lastCommitted() || k.committed[m.Index-1].entry.Term != m.Term {
 		k.w.failf("state machine safety", "%s restores snapshot %s, which was not committed", n.id, m)
 	}
 	if hash, want := n.store.Hash(), k.committed[m.Index-1].hash; hash != want {
-		if k.w.diverging != nil { // by a snapshot of the one that made a mistake
+		if k.w.diverging != nil { // a snapshot of the node that has diverged
 			k.w.spread = true
 			return
 		}
@@ -429,7 +435,7 @@ func (k *checker) restored(n *node, m raft.SnapshotMeta) {
 	}
 }
 
-// ended checks what is said to somebody who waits.
+// ended checks the result that a waiter gets.
 func (k *checker) ended(n *node, x *waiter, err error) {
 	switch {
 	case x.offer:
@@ -440,8 +446,8 @@ func (k *checker) ended(n *node, x *waiter, err error) {
 	}
 }
 
-// readEnded: a read reflects all that was committed, anywhere, when it was asked for.
-// One that is served at once stands on a lease: then nobody else may lead.
+// readEnded checks that a read reflects all that was committed anywhere when it began. A read
+// that is served at once is served by a lease: then no other node may lead.
 func (k *checker) readEnded(n *node, x *waiter) {
 	k.counts.Reads++
 	if n.applier.Index() < x.floor {
@@ -449,14 +455,15 @@ func (k *checker) readEnded(n *node, x *waiter) {
 	}
 	if x.mode == raft.ReadByLease && x.asked == k.w.events {
 		k.counts.LeaseReads++
-		if term := k.views[n.id].hard.Term; term < k.reigning {
+		if term := k.views[n.id].hard.Term; term < k.leaderTerm {
 			k.w.failf("leases overlap", "%s reads by its lease of term %d, and %s leads term %d",
-				n.id, term, k.leaders[k.reigning], k.reigning)
+				n.id, term, k.leaders[k.leaderTerm], k.leaderTerm)
 		}
 	}
 }
 
-// converged tells whether all nodes that have a disk are at rest in one state.
+// converged tells whether all nodes that have a disk are in the same state, and none waits
+// for anything.
 func (k *checker) converged() bool {
 	for _, n := range k.w.nodes {
 		if n.fatal {

@@ -145,7 +145,7 @@ func TestInvariantsCanFail(t *testing.T) {
 			w.check.ended(f, &waiter{read: true, floor: w.check.lastCommitted() + 1}, nil)
 		}},
 		{"leases overlap", func(w *world, l, _ *node) {
-			w.check.reigning++
+			w.check.leaderTerm++
 			w.check.ended(l, &waiter{read: true, mode: raft.ReadByLease, asked: w.events}, nil)
 		}},
 		{"waiters", func(w *world, l, _ *node) {

@@ -43,7 +43,7 @@ func (s *leaseGrants) grant(n *node, m *raft.AppendEntriesReply) {
 	s.until[n.id] = max(s.until[n.id], from+time.Duration(m.LeaseGrant))
 }
 
-// hears notes when a round arrived first.
+// hears notes when a round arrived for the first time.
 func (s *leaseGrants) hears(n *node, m raft.Message) {
 	a, ok := m.(*raft.AppendEntries)
 	h := &s.heard[n.id]
@@ -58,7 +58,7 @@ func (s *leaseGrants) hears(n *node, m raft.Message) {
 	}
 }
 
-// campaign is a vote for oneself.
+// campaign checks the vote of a candidate for itself.
 func (s *leaseGrants) campaign(n *node, m *raft.RequestVote) {
 	b := ballot{n.id, m.Term}
 	if m.Transfer && !s.ordered[b] {
@@ -73,14 +73,15 @@ func (s *leaseGrants) timeoutNow(m *raft.TimeoutNow) {
 	s.over[m.Term] = true
 }
 
-// lease is what a leader reads by.
+// lease checks the lease by which a leader serves reads.
 func (s *leaseGrants) lease(n *node, term raft.Term, l rsm.Lease) {
 	if l.Until > 0 && s.over[term] {
 		n.w.failf("lease after transfer", "%s has a lease in term %d, in which it has sent a TimeoutNow", n.id, term)
 	}
 }
 
-// vote is one of n for b. One of the same term was given before, and leaves late.
+// vote checks a vote of n for b. A vote in the term of the lease was given before the lease,
+// and is sent late.
 func (s *leaseGrants) vote(n *node, b ballot) {
 	if rest := s.until[n.id] - n.clock.read(n.w.now); rest > 0 && !s.ordered[b] && b.term > s.term[n.id] {
 		n.w.failf("lease grant", "%s votes for %s in term %d, %v before the end of the lease that it has granted", n.id, b.voter, b.term, rest)

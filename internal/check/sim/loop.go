@@ -9,7 +9,7 @@ import (
 	"balsa.example/rsm"
 )
 
-// tick is the ticker of rsm.Node's loop: at most one tick waits, others are lost.
+// tick is the ticker of rsm.Node's loop: at most one tick waits, as in a time.Ticker.
 func (n *node) tick() {
 	life := n.lives
 	n.w.after(n.clock.real(n.w.mix.Tick), func() {
@@ -21,7 +21,7 @@ func (n *node) tick() {
 	n.awake(n.wake)
 }
 
-// wake lets the loop take its turn, soon.
+// wake schedules a turn of the loop.
 func (n *node) wake() {
 	if n.turning || n.turnDue {
 		return
@@ -64,7 +64,7 @@ func (n *node) turn() {
 	}
 }
 
-// perform carries out effects, in the order of rsm.Node.
+// perform executes effects, in the order of rsm.Node.
 func (n *node) perform(e rsm.Effects[*waiter]) {
 	n.lease = e.Lease
 	for _, m := range e.Messages {
@@ -83,7 +83,7 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 		n.end(f.Waiter, kv.Result{}, f.Err)
 	}
 	for _, id := range e.ShutOut {
-		if !n.w.node(id).forgetful {
+		if !n.w.node(id).oldDisk {
 			n.w.failf("lost log", "%s shuts out %s, whose disk has not gone back", n.id, id)
 		}
 	}
@@ -96,7 +96,7 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	case errors.Is(e.Failure, rsm.ErrDiverged):
 		n.after(1, n.diverged)
 	case e.Failure != nil:
-		if !n.forgetful {
+		if !n.oldDisk {
 			n.w.failf("lost log", "%s fails, and its disk has not gone back: %v", n.id, e.Failure)
 		}
 		n.after(1, func() {
@@ -109,7 +109,7 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	}
 }
 
-// empty tells whether nothing but a tick has happened.
+// empty tells whether there is no event, apart from a tick.
 func empty(ev *rsm.Events[*waiter]) bool {
 	return ev.Persisted == 0 && ev.Applied == 0 && len(ev.Messages)+len(ev.Submits)+len(ev.Reads)+len(ev.SnapshotOffers)+len(ev.Unreachable)+len(ev.Calls) == 0
 }
@@ -145,7 +145,7 @@ func (n *node) await(x *waiter) {
 	n.waiting[x] = true
 }
 
-// end gives a waiter what it waits for. Each must get it once.
+// end gives a waiter its result, which each must get once.
 func (n *node) end(x *waiter, result kv.Result, err error) {
 	if !n.waiting[x] {
 		n.w.failf("waiters", "%s ends one twice, with %v", n.id, err)
@@ -161,7 +161,7 @@ func (n *node) receive(m raft.Message) {
 	n.wake()
 }
 
-// unreachable says that the connection to a peer broke.
+// unreachable tells the replica that the connection to a peer broke.
 func (n *node) unreachable(peer raft.NodeID) {
 	n.inbox.Unreachable = append(n.inbox.Unreachable, peer)
 	n.wake()
@@ -181,7 +181,7 @@ func (n *node) addDisk(t rsm.DiskTask) {
 	}
 }
 
-// diskNext does the next step, or looks for more of them.
+// diskNext does the next step of the disk goroutine.
 func (n *node) diskNext() {
 	if len(n.diskSteps) == 0 {
 		n.diskSteps, n.diskTasks = rsm.DiskSteps(n.diskTasks), nil
@@ -212,11 +212,11 @@ func (n *node) diskNext() {
 	})
 }
 
-// afterDisk does f after d, or when the disk hangs no more.
+// afterDisk calls f after d, and not while the disk hangs.
 func (n *node) afterDisk(d time.Duration, f func()) {
 	n.after(d, func() {
 		if left := n.hungUntil - n.w.now; left > 0 {
-			n.afterDisk(min(left, milliseconds(100)), f) // it may be repaired before
+			n.afterDisk(min(left, milliseconds(100)), f) // the fault may end before
 			return
 		}
 		f()

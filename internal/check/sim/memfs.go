@@ -17,32 +17,33 @@ import (
 	"balsa.example/vfs"
 )
 
-// memFS is a file system in memory that can lose what was not synced, sector by
-// sector, and fail at any operation. Unlike Pebble's MemFS it does so in the same way
-// whenever it is given the same chance. Directories exist as soon as they are named.
+// memFS is a file system in memory that can lose what was not synced, sector by sector, and
+// fail at any operation. Unlike Pebble's MemFS it is deterministic: the same random numbers
+// give the same faults. Directories need not be created.
 type memFS struct {
 	rand   *rand.Rand
 	files  map[string]*memNode // by path, as a running process sees them
 	synced map[string]*memNode // as a crash may leave them
-	// changed is what was done to names since their directory was synced, in order.
+	// changed are the changes of names since their directory was synced, in order.
 	changed []nameChange
 	locked  map[string]bool
 
 	full bool // no space is left
-	// faultIn counts the changing operations down to the one that is to fail; below 0:
-	// none is. Dead is set when a crash came by it: nothing has any effect any more.
+	// faultIn is the number of changing operations before the one that fails; below 0: none
+	// fails. If crash is true it is not an error but a crash, which sets dead: no operation
+	// has any effect any more.
 	faultIn int
-	crash   bool // what comes is a crash, not an error
+	crash   bool
 	dead    bool
-	fired   bool
-	failed  int // operations that met an error
+	fired   bool // the fault has come
+	failed  int  // number of operations that got an error
 }
 
-// nameChange sets a name, or removes it if node is nil; and a rename is one change.
+// nameChange sets a name, or removes it if node is nil. A rename is one change.
 type nameChange struct {
-	name  string
-	node  *memNode
-	unset string // the old name of a rename
+	name    string
+	node    *memNode
+	oldName string // of a rename
 }
 
 const sectorSize = 512
@@ -63,7 +64,7 @@ func newMemFS(r *rand.Rand) *memFS {
 	return &memFS{rand: r, files: map[string]*memNode{}, synced: map[string]*memNode{}, locked: map[string]bool{}, faultIn: -1}
 }
 
-// failAfter lets some changing operation within the next n fail, or the process die at it.
+// failAfter lets one of the next n changing operations fail, or the process crash at it.
 func (fs *memFS) failAfter(n int, crash bool) {
 	fs.faultIn, fs.crash, fs.fired = fs.rand.IntN(n), crash, false
 }
@@ -91,8 +92,8 @@ func (fs *memFS) change(takesSpace bool) error {
 	return errIO
 }
 
-// restart forgets the process that used the file system. After a power loss each
-// sector and name that was not synced is as it was, or as it was to be, by chance.
+// restart is called when the process that used the file system has ended. After a power loss
+// each sector and each name that was not synced is, at random, the old one or the new one.
 func (fs *memFS) restart(powerLoss bool) {
 	clear(fs.locked)
 	fs.dead, fs.faultIn = false, -1
@@ -117,8 +118,8 @@ func (fs *memFS) restart(powerLoss bool) {
 }
 
 func (c nameChange) apply(names map[string]*memNode) {
-	if c.unset != "" {
-		delete(names, c.unset)
+	if c.oldName != "" {
+		delete(names, c.oldName)
 	}
 	if c.node == nil {
 		delete(names, c.name)
@@ -165,9 +166,9 @@ func (n *memNode) sync() {
 	clear(n.dirty)
 }
 
-// giveUp is what a failed sync leaves: some sectors are taken for written although they
-// are not, as Linux does, and another sync would say that all is well.
-func (n *memNode) giveUp(r *rand.Rand) {
+// failedSync marks some dirty sectors as clean although they were not written, as Linux does
+// after a failed sync. The next sync succeeds without writing them.
+func (n *memNode) failedSync(r *rand.Rand) {
 	for _, s := range slices.Sorted(maps.Keys(n.dirty)) {
 		if r.IntN(2) == 0 {
 			delete(n.dirty, s)
@@ -225,7 +226,7 @@ func (fs *memFS) Rename(from, to string) error {
 	if err := fs.change(false); err != nil {
 		return err
 	}
-	fs.rename(nameChange{name: to, node: n, unset: from})
+	fs.rename(nameChange{name: to, node: n, oldName: from})
 	return nil
 }
 
@@ -238,7 +239,7 @@ func (fs *memFS) List(dir string) (names []string, err error) {
 	return names, nil
 }
 
-// Stat finds files, and takes for a directory whatever is none.
+// Stat finds files, not directories.
 func (fs *memFS) Stat(name string) (os.FileInfo, error) {
 	if n := fs.files[name]; n != nil {
 		return fileInfo{path.Base(name), int64(len(n.data))}, nil
@@ -271,7 +272,7 @@ func (l lock) Close() error {
 	return nil
 }
 
-// memFile is an open file, or if it has no node an open directory.
+// memFile is an open file, or an open directory if node is nil.
 type memFile struct {
 	fs   *memFS
 	node *memNode
@@ -312,7 +313,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	if err != nil && !f.fs.fired {
 		return 0, err
 	}
-	if err != nil { // an error or a crash in the midst of it
+	if err != nil { // an error or a crash during the write
 		f.fs.fired = false
 		// Sectors are written as a whole or not at all.
 		end := (int(off) + f.fs.rand.IntN(len(p)+1)) / sectorSize * sectorSize
@@ -325,7 +326,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 func (f *memFile) Sync() error {
 	if err := f.fs.change(false); err != nil {
 		if f.node != nil && !f.fs.dead {
-			f.node.giveUp(f.fs.rand)
+			f.node.failedSync(f.fs.rand)
 		}
 		return err
 	}
@@ -366,26 +367,26 @@ func (i fileInfo) ModTime() time.Time { return time.Time{} }
 func (i fileInfo) IsDir() bool        { return false }
 func (i fileInfo) Sys() any           { return nil }
 
-// damage says what has become of a file.
+// damage is a kind of damage of a file.
 type damage uint8
 
 const (
 	none damage = iota
-	// flipped: one bit is another, which no crash does.
-	flipped
-	// hollowed: a sector is empty, and a write begins behind it. Only of the last write
-	// can that be what a crash left. Where none begins behind it, the log cannot know:
-	// small writes that are gone and the rest of the last look like one large write that
-	// lacks its front.
-	hollowed
-	// cut: the end is missing, as it may be after a crash.
-	cut
+	// bitFlipped: one bit has changed. No crash does that.
+	bitFlipped
+	// sectorZeroed: a sector is zero, and another write begins after it. A crash can do that
+	// to the last write only. If no write begins after the sector the damage counts as
+	// endMissing, because the log cannot detect it: the rest of the last write looks like a
+	// large write that was interrupted.
+	sectorZeroed
+	// endMissing: the end is missing, as it may be after a crash.
+	endMissing
 )
 
-// frameMagic is at the front of each write of a log.
+// frameMagic is at the beginning of each write of a log.
 var frameMagic = []byte("fram")
 
-// rot changes one file: so may what lies on disks.
+// rot damages one file, as a disk may.
 func (fs *memFS) rot() (d damage) {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(fs.files)) {
@@ -398,18 +399,18 @@ func (fs *memFS) rot() (d damage) {
 	switch fs.rand.IntN(6) {
 	case 0:
 		n.data = n.data[:at]
-		d = cut
+		d = endMissing
 	case 1, 2:
 		at -= at % sectorSize
 		end := min(at+sectorSize, len(n.data))
 		clear(n.data[at:end])
-		d = cut
+		d = endMissing
 		if bytes.Contains(n.data[end:], frameMagic) {
-			d = hollowed
+			d = sectorZeroed
 		}
 	default:
 		n.data[at] ^= 1 << fs.rand.IntN(8)
-		d = flipped
+		d = bitFlipped
 	}
 	n.synced = slices.Clone(n.data)
 	clear(n.dirty)

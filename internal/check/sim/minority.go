@@ -7,11 +7,11 @@ import (
 )
 
 // minorityFails demands progress while a majority of the voters is up, healthy, and
-// connected pairwise, for as long as that lasts and whatever the network does to the others:
-// each hears and reaches any part of the cluster, and some end and come back.
+// connected pairwise. The network does anything to the other nodes: each of them receives
+// from and reaches any part of the cluster, and some crash and restart.
 //
-// Their disks work. A leader among them that keeps a majority's attention by one whose disk
-// hangs, and commits nothing, is not deposed as things are.
+// The disks of the minority work. Otherwise a leader among them could keep its majority by a
+// member whose disk hangs, commit nothing, and go on to lead: that is a known limit.
 func (w *world) minorityFails() {
 	if w.mix.Voters < 3 || !w.opt.anyFault() || w.anyFatal() || w.chance(0.6) {
 		return
@@ -31,8 +31,8 @@ func (w *world) minorityFails() {
 	}
 }
 
-// failExcept cuts links of all nodes but the healthy ones among themselves, each direction by
-// chance, and does more to those that are not healthy. The result ends what it began.
+// failExcept cuts links at random, in each direction separately, except those between
+// healthy nodes. It also crashes some nodes that are not healthy. undo restores the links.
 func (w *world) failExcept(healthy []bool) (undo func()) {
 	var cut [][2]raft.NodeID
 	for _, a := range w.nodes {

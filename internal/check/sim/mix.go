@@ -9,17 +9,17 @@ import (
 	"balsa.example/rsm"
 )
 
-// Mix is what a seed draws: the cluster, its load, and which faults it meets how
-// often. In each run some faults are absent and some are strong (swarm testing),
-// since faults that are always there hide what others would show.
+// Mix is what a seed draws: the cluster, its load, and the faults with their rates. In each
+// run some faults are absent and some are frequent (swarm testing), since a fault that is
+// always there hides the effects of others.
 type Mix struct {
 	Voters   int
 	Learners int  // nodes behind the voters, which only receive
 	WAL      bool // the real log on a simulated file system, else a modelled disk
 
 	Tick            time.Duration
-	ElectionTimeout time.Duration // the longest of any node
-	Unequal         bool          // each node draws its own settings, and anew at each start
+	ElectionTimeout time.Duration // the longest of all nodes
+	Unequal         bool          // each node draws its own settings, again at each start
 	Snapshots       rsm.SnapshotPolicy
 	MaxPendingBytes int
 	MaxUnapplied    int
@@ -30,47 +30,47 @@ type Mix struct {
 	MaxClockDrift   float64
 
 	Clients  int
-	Streams  int // operations of a client at a time
+	Streams  int // concurrent operations of a client
 	Keys     int
-	Reads    float64       // their share
+	Reads    float64       // their share of all operations
 	Padding  int           // bytes of a value, at most
-	Think    time.Duration // of a client, on average
+	Think    time.Duration // between two operations, on average
 	Attempt  time.Duration // how long a client waits for an answer
 	Deadline time.Duration // of an operation
-	// Eager clients hardly think at all in the last EagerFor before the faults end, and
-	// from there on. Their share of reads is EagerReads, and these want no lease.
+	// So many clients are eager: from EagerFor before the end of the faults on they have
+	// almost no think time. Their share of reads is EagerReads, none of them by lease.
 	Eager      int
 	EagerFor   time.Duration
 	EagerReads float64
 
-	Distance   time.Duration // a message takes so long at least, and faults have no part in it
-	Latency    time.Duration // on top, at most, mostly
-	SpikeShare float64       // of messages that take up to SpikeTo
+	Distance   time.Duration // the least time that a message takes, also without faults
+	Latency    time.Duration // the most that is added to it, without a spike
+	SpikeShare float64       // the share of messages that take up to SpikeTo
 	SpikeTo    time.Duration
 	Loss       float64
 	ClientLoss float64
 	Duplicate  float64
-	Ordered    bool // links keep the order
+	Ordered    bool // links keep the order of messages
 
 	DiskWrite     time.Duration // of a save, at most
 	SnapshotWrite time.Duration
 	Apply         time.Duration
-	Loop          time.Duration // how late a process gets to its events, at most
+	Loop          time.Duration // how long an event waits until its process handles it, at most
 
 	Faults []Fault
 	// InjectionInterval is the time between two injections, on average.
 	InjectionInterval time.Duration
 }
 
-// unlimited bytes are never reached.
+// unlimited is a bound that no run reaches, in bytes.
 const unlimited = 64 << 20
 
 func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
 
-// Nodes is how many there are, voters and learners.
+// Nodes returns the number of voters and learners.
 func (m *Mix) Nodes() int { return m.Voters + m.Learners }
 
-// configuration is that of the cluster.
+// configuration returns the configuration of the cluster.
 func (m *Mix) configuration() raft.Configuration {
 	var ids []raft.NodeID
 	for i := range m.Nodes() {
@@ -96,7 +96,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		ElectionTimeout:   milliseconds(pick(r, 250, 500, 500, 1000)),
 		Snapshots:         rsm.SnapshotPolicy{MaxRaftState: pick[int64](r, -1, 0, 300, 1000, 1000, 10000)},
 		MaxPendingBytes:   unlimited,
-		MaxUnapplied:      pick(r, unlimited, 3_000, 20_000), // followers take so much with each heartbeat
+		MaxUnapplied:      pick(r, unlimited, 3_000, 20_000), // a follower accepts as much with each heartbeat
 		MaxUnstable:       pick(r, unlimited, unlimited, 3_000, 20_000),
 		MaxAppendBytes:    pick(r, 1<<20, 1<<20, 100, 1000),
 		MaxInflight:       pick(r, 256, 256, 1, 4),
@@ -116,7 +116,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Loop:              pick(r, 0, 0, 100*time.Microsecond, 3*time.Millisecond),
 		InjectionInterval: milliseconds(pick(r, 200, 500, 1500, 5000)),
 	}
-	m.MaxUnapplied = max(m.MaxUnapplied, 20*m.Padding) // or clients outrun whoever has a backlog
+	m.MaxUnapplied = max(m.MaxUnapplied, 20*m.Padding) // else a node with a backlog never catches up
 	m.MaxUnstable = max(m.MaxUnstable, 20*m.Padding)
 	m.Think = time.Duration(m.Clients*m.Streams) * time.Second / time.Duration(pick(r, 10, 20, 20, 40, 150))
 	m.Eager, m.EagerReads = pick(r, 0, 0, 0, 0, 1, 2), pick(r, 0.1, 0.5, 1, 1, 1)
@@ -132,14 +132,14 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	return m
 }
 
-// farApart puts members on different continents, where an answer takes longer than a
-// heartbeat, with clients that write all the time, and limits that are made for that.
+// farApart puts members on different continents: an answer takes longer than a heartbeat.
+// Clients write all the time, and the limits are as large as that needs.
 func (m *Mix) farApart() {
 	m.Distance = 30 * time.Millisecond
 	m.MaxUnapplied, m.MaxUnstable, m.MaxAppendBytes, m.MaxInflight = unlimited, unlimited, 1<<20, 256
 	m.ElectionTimeout, m.Attempt, m.Deadline = time.Second, time.Second, max(m.Deadline, 3*time.Second)
 	m.Clients, m.Streams, m.Reads, m.Think = 8, 4, min(m.Reads, 0.4), 100*time.Millisecond
-	m.Keys = 12 // 32 operations at a time on one key are more than porcupine can decide
+	m.Keys = 12 // porcupine cannot decide 32 concurrent operations on one key
 }
 
 func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
@@ -169,7 +169,7 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 	}
 }
 
-// leaveOut takes away a kind of fault that has been drawn.
+// leaveOut removes a kind of fault that was drawn.
 func (m *Mix) leaveOut(f Fault) {
 	switch f {
 	case Loss:
@@ -200,7 +200,7 @@ func (m *Mix) fits(f Fault) bool {
 	return true
 }
 
-// drawRate draws how fast a clock runs: often as slow or as fast as any may.
+// drawRate draws the rate of a clock, often the lowest or the highest that is allowed.
 func (m *Mix) drawRate(chance uint64) float64 {
 	lowest, highest := m.rates()
 	switch chance % 4 {
@@ -212,8 +212,8 @@ func (m *Mix) drawRate(chance uint64) float64 {
 	return lowest + float64(chance>>2%1024)/1023*(highest-lowest)
 }
 
-// rates returns between which rates the clocks of nodes may run. With leases no two
-// may differ by more than what the leases are told to expect.
+// rates returns the lowest and the highest rate of the nodes' clocks. With leases they
+// differ by no more than MaxClockDrift allows.
 func (m *Mix) rates() (lowest, highest float64) {
 	if !m.LeaseReads {
 		return 0.5, 2
@@ -221,7 +221,7 @@ func (m *Mix) rates() (lowest, highest float64) {
 	return 1 - m.MaxClockDrift/2, 1 + m.MaxClockDrift/2
 }
 
-// raftConfig is what rsm.Config makes for the core, for one life of a node.
+// raftConfig returns the configuration of the core, for one process of a node.
 func (m *Mix) raftConfig(id raft.NodeID, r *rand.Rand) raft.Config {
 	timeout, leases := m.ElectionTimeout, m.LeaseReads
 	if m.Unequal {

@@ -7,8 +7,8 @@ import (
 	"balsa.example/raft"
 )
 
-// model is what is durable on a node's disk, by the contract of rsm.Storage. It is
-// the disk of most runs; where the disk is a real log it says what must be found there.
+// model is what is durable on a node's disk, by the contract of rsm.Storage. In most runs it
+// is the disk. In the others the disk is a real log, and the model says what it must hold.
 type model struct {
 	hard     raft.HardState
 	base     raft.Index // of the entry before entries[0]
@@ -20,7 +20,7 @@ type model struct {
 
 func (m *model) last() raft.Index { return m.base + raft.Index(len(m.entries)) }
 
-// term returns the term of the durable entry at i, which a snapshot may stand for.
+// term returns the term of the durable entry at i, or that of the snapshot at i.
 func (m *model) term(i raft.Index) (raft.Term, bool) {
 	switch {
 	case i == m.base:
@@ -33,7 +33,7 @@ func (m *model) term(i raft.Index) (raft.Term, bool) {
 	return 0, false
 }
 
-// save makes p durable. An error is a mistake of who asked.
+// save makes p durable. An error is a mistake of the caller.
 func (m *model) save(p raft.Persist) error {
 	if s := p.Snapshot; s != nil {
 		if s.Index > m.snapshot.Index {
@@ -55,7 +55,7 @@ func (m *model) save(p raft.Persist) error {
 		return fmt.Errorf("persist %d has entry %d for a log of %d to %d", p.Seq, first, m.base+1, m.last())
 	}
 	keep := int(first - m.base - 1)
-	if keep < len(m.entries) { // others may hold a copy of what is replaced
+	if keep < len(m.entries) { // copies of the model share the array
 		m.entries = m.entries[:keep:keep]
 	}
 	m.entries = append(m.entries, p.Entries...)
@@ -69,7 +69,7 @@ func (m *model) saveSnapshot(meta raft.SnapshotMeta, data []byte) {
 	}
 }
 
-// compact drops the log up to and with i.
+// compact drops the log up to i, i included.
 func (m *model) compact(i raft.Index) {
 	if i <= m.base || i > m.last() {
 		return
@@ -79,8 +79,8 @@ func (m *model) compact(i raft.Index) {
 	m.base, m.baseTerm = i, term
 }
 
-// load is rsm.Log.Load from the newest snapshot. One that is newer than the log, or that
-// the log contradicts, replaces the log.
+// load is rsm.Log.Load from the newest snapshot. A snapshot replaces the log if the log ends
+// before it, or has an entry of another term at its index.
 func (m *model) load() raft.State {
 	at := m.snapshot.Index
 	if term, ok := m.termInLog(at); !ok || term != m.snapshot.Term {

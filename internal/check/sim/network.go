@@ -7,13 +7,13 @@ import (
 	"balsa.example/raft"
 )
 
-// network carries messages between nodes, and calls of clients to them. Each
-// direction of each link is open or cut by itself.
+// network carries messages between nodes, and requests of clients. Each direction of each
+// link is open or cut separately.
 type network struct {
 	w    *world
 	cut  [][]int // by from and to: how many injections cut it
 	last [][]Instant
-	// clientCut nodes cannot be reached by clients.
+	// Clients cannot reach a node whose clientCut is above 0.
 	clientCut []int
 	sent      uint64
 }
@@ -35,8 +35,8 @@ func (t *network) healAll() {
 	clear(t.clientCut)
 }
 
-// lastArrival is when all messages will have come that are under way now. Until then a
-// delay goes on: what was sent after it, in order, comes after it.
+// lastArrival returns when all messages that are under way now will have arrived. Until then
+// a spike delays later messages too, where links keep the order.
 func (t *network) lastArrival() Instant {
 	last := t.w.now
 	for _, from := range t.last {
@@ -47,7 +47,7 @@ func (t *network) lastArrival() Instant {
 
 func (t *network) connected(from, to raft.NodeID) bool { return t.cut[from][to] == 0 }
 
-// latency draws how long something is under way.
+// latency draws how long a message takes.
 func (t *network) latency() time.Duration {
 	m := &t.w.mix
 	d := m.Distance + 1 + t.w.upTo(m.Latency)
@@ -102,12 +102,12 @@ func (t *network) deliverLater(m raft.Message) {
 	})
 }
 
-// breakOff is when the sender of a snapshot gives up at the latest.
+// breakOff is the longest time that the sender of a snapshot waits for an answer.
 const breakOff = 6 * time.Second
 
-// sendSnapshot streams a snapshot. The stream breaks if the link is cut meanwhile or
-// one of the two dies; then the sender learns of it, and the receiver has stored
-// nothing. But if only the answer is lost, the receiver has.
+// sendSnapshot streams a snapshot. The stream breaks if the link is cut or one of the nodes
+// crashes. Then the sender gets an error, and the receiver has not stored the snapshot. If
+// only the answer is lost, the receiver has stored it.
 func (t *network) sendSnapshot(from *node, m *raft.InstallSnapshot, data []byte, done func(error)) {
 	w, to, life := t.w, t.w.node(m.To), from.lives
 	over := false
@@ -123,7 +123,7 @@ func (t *network) sendSnapshot(from *node, m *raft.InstallSnapshot, data []byte,
 			end(milliseconds(10)+w.upTo(time.Second), errStream)
 			return
 		case from.lives != life && w.chance(0.5):
-			return // it died before it had sent anything
+			return // the sender crashed before it had sent anything
 		}
 		broken := from.lives != life || w.chance(w.mix.Loss/2)
 		w.trace.message(w.now, m.To, "gets", m)
@@ -133,24 +133,24 @@ func (t *network) sendSnapshot(from *node, m *raft.InstallSnapshot, data []byte,
 			}
 			end(t.latency(), err)
 		})
-		// The connection to a process that dies, or answers too late, ends too.
+		// The connection also ends if the receiver crashes, or answers too late.
 		w.after(breakOff-w.upTo(time.Second), func() { end(1, errStream) })
 	})
 }
 
-// reset breaks the connections to a node, and lets the others hear of it, most of
-// them, as a transport does.
+// reset breaks the connections to a node. Most of the other nodes are told, as a transport
+// does.
 func (t *network) reset(id raft.NodeID) {
 	w := t.w
 	for _, n := range w.nodes {
 		if n.id == id || !n.up() || !t.connected(id, n.id) || w.chance(0.2) {
 			continue
 		}
-		w.hearOf(n, id)
+		w.connectionBroke(n, id)
 	}
 }
 
-// part cuts the link of two nodes until a time.
+// part cuts the link between two nodes until a time.
 func (t *network) part(a, b raft.NodeID, end Instant) {
 	shift := func(by int) {
 		t.cut[a][b] += by
@@ -160,7 +160,7 @@ func (t *network) part(a, b raft.NodeID, end Instant) {
 	t.w.meanwhile(end-t.w.now, func() { shift(-1) })
 }
 
-// cutLinks cuts links of a node, or around it.
+// cutLinks injects the faults that cut links of a node, or between other nodes.
 func (w *world) cutLinks(n *node, s Injection) bool {
 	t, pairs := &w.net, w.net.pairs(n.id, s)
 	shift := func(by int) {
@@ -179,19 +179,19 @@ func (w *world) cutLinks(n *node, s Injection) bool {
 	w.meanwhile(s.For, func() { shift(-1) })
 	if s.Split&(1<<43) == 0 { // by a firewall that resets connections
 		for _, p := range pairs {
-			w.hearOf(w.node(p[1]), p[0])
+			w.connectionBroke(w.node(p[1]), p[0])
 		}
 	}
 	return true
 }
 
-// pairs are the directions, from and to, in which an injection cuts the links of a node.
+// pairs returns the directions, from and to, that an injection at a node cuts.
 func (t *network) pairs(id raft.NodeID, s Injection) (pairs [][2]raft.NodeID) {
 	side := func(n raft.NodeID) bool { return s.Split>>n&1 == 1 }
 	cuts := func(a, b raft.NodeID) bool {
 		switch s.Fault {
 		case Partition:
-			if s.Split&(1<<40) == 0 { // isolate one
+			if s.Split&(1<<40) == 0 { // isolate the node
 				return a == id || b == id
 			}
 			return side(a) != side(b)
@@ -214,7 +214,7 @@ func (t *network) pairs(id raft.NodeID, s Injection) (pairs [][2]raft.NodeID) {
 	return pairs
 }
 
-// flap cuts and restores again and again.
+// flap cuts and restores links again and again until end.
 func (t *network) flap(shift func(int), end Instant) {
 	w := t.w
 	if w.now >= end {

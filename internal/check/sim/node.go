@@ -13,36 +13,36 @@ import (
 	"balsa.example/wal"
 )
 
-// node is the simulated shell of one replica: what rsm.Node is in a real process,
-// step by step, with events in the place of goroutines. A process that is paused does
-// nothing; one that is down has no replica.
+// node is the simulated shell of one replica. It does what rsm.Node does in a real process,
+// step by step, with events in place of goroutines. A process that is paused does nothing;
+// one that is down has no replica.
 type node struct {
 	w     *world
 	id    raft.NodeID
 	disk  *disk
 	clock clock
-	lives int  // counts starts and ends
+	lives int  // number of starts and crashes: a process is identified by it
 	fatal bool // the disk is damaged, or lost for good
 
 	// Of the host.
 	paused         bool
-	stalled        []func() // what happened while it was paused
-	slow           bool     // at everything
+	stalled        []func() // the events that wait for the end of the pause
+	slow           bool     // every event of the process waits
 	slowDisk       bool
 	hungUntil      Instant // no write of the disk ends before
 	crashAtInstall bool
-	forgetful      bool // its disk has gone back
+	oldDisk        bool // its disk was replaced by an old image
 
 	// Of the process.
 	replica   *replica
 	lease     rsm.Lease
 	store     *kv.Store
 	applier   rsm.Applier[kv.Op, kv.Result, *waiter]
-	bootClock time.Duration // what the local clock showed at the start
+	bootClock time.Duration // the local clock at the start of the process
 	waiting   map[*waiter]bool
 
 	inbox       rsm.Events[*waiter]
-	turning     bool // in the midst of a turn
+	turning     bool // a turn is being done
 	turnDue     bool // a turn is scheduled
 	tickPending bool
 	freeAt      Instant
@@ -54,16 +54,16 @@ type node struct {
 	applyBusy  bool
 }
 
-// waiter is somebody who waits for a Submit, a Read or a SnapshotOffer.
+// waiter waits for the result of a Submit, a read or a SnapshotOffer.
 type waiter struct {
 	number uint64 // in the order of asking
 	mode   raft.ReadMode
 	done   func(kv.Result, error)
-	offer  bool // waits for what to do with a snapshot
-	// Of reads: how far the cluster had committed when it was asked for.
+	offer  bool // of a snapshot
+	// Of reads: the last index that was committed anywhere when the read began.
 	read    bool
 	floor   raft.Index
-	asked   uint64 // the turn
+	asked   uint64 // number of the event in which the read was taken
 	attempt attempt
 }
 
@@ -78,10 +78,10 @@ func newNode(w *world, id raft.NodeID) *node {
 
 func (n *node) up() bool { return n.replica != nil }
 
-// afterAlways lets f happen whatever becomes of the node.
+// afterAlways calls f after d, also if the node crashes before.
 func (n *node) afterAlways(d time.Duration, f func()) { n.w.after(d, f) }
 
-// after lets f happen in this life of the node, when it is not paused.
+// after calls f after d, unless the process has ended, and not while it is paused.
 func (n *node) after(d time.Duration, f func()) {
 	life := n.lives
 	n.w.after(d, func() {
@@ -91,7 +91,7 @@ func (n *node) after(d time.Duration, f func()) {
 	})
 }
 
-// awake does f now, or when the pause ends.
+// awake calls f now, or when the pause ends.
 func (n *node) awake(f func()) {
 	if n.paused {
 		n.stalled = append(n.stalled, f)
@@ -100,7 +100,7 @@ func (n *node) awake(f func()) {
 	f()
 }
 
-// clock is a local one that runs at its own rate.
+// clock is a local clock with its own rate.
 type clock struct {
 	rate  float64
 	since Instant
@@ -115,13 +115,13 @@ func (c *clock) setRate(now Instant, rate float64) {
 	c.shown, c.since, c.rate = c.read(now), now, rate
 }
 
-// real is how much time passes while the clock counts d.
+// real returns how much time passes while the clock counts d.
 func (c *clock) real(d time.Duration) time.Duration { return time.Duration(float64(d) / c.rate) }
 
-// now is what rsm.Node's now is.
+// now is rsm.Node's now.
 func (n *node) now() raft.Instant { return raft.Instant(n.clock.read(n.w.now)-n.bootClock) + 1 }
 
-// start is rsm.Start, after a look at the disk.
+// start does what rsm.Start does, if the disk can be opened.
 func (n *node) start() {
 	if n.up() || n.fatal {
 		return
@@ -161,8 +161,8 @@ func (n *node) start() {
 	n.after(n.w.upTo(n.clock.real(n.w.mix.Tick)), n.tick)
 }
 
-// refuse is the end of a node whose disk is not in order. Only damage that was done to
-// it may be the reason, or an error that will pass.
+// refuse handles a disk that cannot be opened. It is a violation, unless the disk was
+// damaged, or the error is an injected one that passes.
 func (n *node) refuse(err error) {
 	n.w.trace.text(n.w.now, n.id, "refuse", "%v", err)
 	var corrupt *wal.CorruptionError
@@ -170,7 +170,7 @@ func (n *node) refuse(err error) {
 	case errors.Is(err, errUndetected):
 		n.w.failf("corruption undetected", "%s: %v", n.id, err)
 	case n.disk.damage != none:
-		n.fatal = true // what it holds may be less than it promised
+		n.fatal = true // entries that it has acknowledged may be lost
 	case errors.As(err, &corrupt), errors.Is(err, errLost), errors.Is(err, wal.ErrNotCreated):
 		n.w.failf("durability", "%s: %v", n.id, err)
 	case !errors.Is(err, errIO) && !errors.Is(err, errFull) && !errors.Is(err, errCrashed):
@@ -181,7 +181,7 @@ func (n *node) refuse(err error) {
 	}
 }
 
-// crash ends the process at once.
+// crash ends the process.
 func (n *node) crash(powerLoss bool) {
 	if !n.up() {
 		return
@@ -192,13 +192,13 @@ func (n *node) crash(powerLoss bool) {
 	n.replica, n.store, n.waiting = nil, nil, nil
 	n.stalled, n.paused = nil, false
 	n.disk.crash(powerLoss)
-	if !powerLoss { // a dead host says nothing
+	if !powerLoss { // after a power loss the host does not close its connections
 		n.w.net.reset(n.id)
 	}
 }
 
-// fail is what rsm.Node does after an error of its storage: it stops, and tells
-// everybody who waits. The process ends then.
+// fail does what rsm.Node does after an error of its storage: it stops, and all waiters get
+// an error. Then the process ends.
 func (n *node) fail(err error) {
 	n.w.trace.text(n.w.now, n.id, "fail", "%v", err)
 	if !errors.Is(err, errIO) && !errors.Is(err, errFull) {
@@ -220,7 +220,7 @@ func (n *node) fail(err error) {
 	n.afterAlways(n.w.upTo(2*time.Second), n.start)
 }
 
-// heal ends what ails the node.
+// heal ends the faults of the node.
 func (n *node) heal() {
 	n.slow, n.slowDisk, n.crashAtInstall = false, false, false
 	n.hungUntil = 0
@@ -235,8 +235,7 @@ func (n *node) pause() {
 	}
 }
 
-// resume lets a process go on. All that it missed comes at once, in any order of its
-// parts but in the order of each.
+// resume ends a pause. All events that have waited happen now, in their order.
 func (n *node) resume() {
 	if !n.paused {
 		return

@@ -5,8 +5,8 @@ import "time"
 // Instant is virtual time since the start of a run.
 type Instant = time.Duration
 
-// event is something to be done at a time. Events of the same time are done in the
-// order in which they were added, so that a run has one order only.
+// event is a function that is called at a time. Events of the same time are in the order in
+// which they were added, so that a run has one order only.
 type event struct {
 	at  Instant
 	seq uint64

@@ -13,8 +13,8 @@ import (
 	"balsa.example/rsm"
 )
 
-// record is the history of one operation: what the client knows of it, and beside
-// that the truth.
+// record is the history of one operation: what the client has observed, and what really
+// happened.
 type record struct {
 	id       int
 	client   int
@@ -25,12 +25,12 @@ type record struct {
 	verdict  clerk.Verdict // 0: still under way
 	reply    *api.Reply
 	attempts int
-	doubt    bool   // an attempt that may have left got no answer
-	reached  uint64 // a store revision that the client knew of before it was in doubt
+	doubt    bool   // an attempt that may have been sent got no answer
+	reached  uint64 // the store revision that the client knew before an attempt was in doubt
 	done     bool   // a reply has said OK
 
-	// The truth.
-	executed []execution // where it took effect
+	// What really happened.
+	executed []execution // the attempts that took effect
 	logged   []int       // attempts that are committed
 	refused  []int       // attempts that were certainly not executed
 }
@@ -54,7 +54,7 @@ func (r *record) String() string {
 
 func (r *record) write() bool { return r.req.Kind != api.Request_GET }
 
-// execute notes the truth about the operation that an entry holds.
+// execute notes the result of the attempt that a committed entry holds.
 func (k *checker) execute(op kv.Op, index raft.Index, result kv.Result) {
 	r := k.w.records[binary.LittleEndian.Uint64(op.Value)]
 	number := int(binary.LittleEndian.Uint16(op.Value[8:]))
@@ -70,8 +70,8 @@ func (k *checker) execute(op kv.Op, index raft.Index, result kv.Result) {
 	}
 }
 
-// submitEnded: ErrWrongLeader and ErrBusy say that this attempt is not executed and
-// never will be.
+// submitEnded checks that an attempt which ended with ErrWrongLeader or ErrBusy is never
+// executed.
 func (k *checker) submitEnded(n *node, x *waiter, err error) {
 	if !errors.Is(err, rsm.ErrWrongLeader) && !errors.Is(err, rsm.ErrBusy) {
 		return
@@ -83,22 +83,22 @@ func (k *checker) submitEnded(n *node, x *waiter, err error) {
 	r.refused = append(r.refused, x.attempt.number)
 }
 
-// ended notes what the client gets.
+// ended notes the outcome that the client gets.
 func (r *record) ended(w *world, out clerk.Outcome) {
 	r.returned, r.verdict, r.reply = w.now, out.Verdict, out.Reply
 	w.trace.numbers(w.now, raft.None, "outcome", uint64(r.id), uint64(out.Verdict), uint64(out.Reply.GetCode()))
 	if w.diverging != nil {
 		return
 	}
-	if out.Verdict == clerk.Maybe && r.needless() {
-		w.failf("needless ErrMaybe", "the replies tell more: %s", r)
+	if out.Verdict == clerk.Maybe && r.falseMaybe() {
+		w.failf("false ErrMaybe", "the replies tell more: %s", r)
 	}
 	if out.Verdict == clerk.Answered && out.Reply.Code == api.Reply_OK && r.write() && len(r.executed) == 0 {
 		w.failf("acknowledged but not committed", "%s", r)
 	}
 }
 
-// told notes a reply that the client has got.
+// told notes a reply that the client has received.
 func (r *record) told(reply *api.Reply) {
 	switch reply.Code {
 	case api.Reply_UNKNOWN:
@@ -108,28 +108,29 @@ func (r *record) told(reply *api.Reply) {
 	}
 }
 
-// needless tells whether an ErrMaybe says less than the replies. What a key that is refused
-// tells is put here as plainly as can be; all of it is compared in package clerk's tests.
-func (r *record) needless() bool {
+// falseMaybe tells whether the client could have known more than ErrMaybe says. Of the
+// refusals because of the key it knows the simple cases; the tests of package clerk check
+// all of them.
+func (r *record) falseMaybe() bool {
 	if !r.doubt || r.done || !r.write() {
 		return true
 	}
 	k, put := r.reply, r.req.Kind == api.Request_PUT
 	switch {
-	case !r.req.Conditional || k == nil || k.Revision == 0: // nothing is told of the key
+	case !r.req.Conditional || k == nil || k.Revision == 0: // the reply does not describe the key
 		return false
-	case k.Version == 0: // it was not deleted since, and a Put would be there
+	case k.Version == 0: // the key was not deleted since, so that a Put would be visible
 		return k.DeleteRevision <= r.reached
-	case k.ModRevision <= r.reached: // it was not changed since
+	case k.ModRevision <= r.reached: // the key was not changed since
 		return true
-	case put: // it is not beyond the version expected, and was not deleted since
+	case put: // the key is not beyond the expected version, and was not deleted since
 		return k.Version <= r.req.Version && min(k.CreateRevision, k.DeleteRevision) <= r.reached
-	default: // it was not deleted since
+	default: // the key was not deleted since
 		return min(k.CreateRevision, k.DeleteRevision) <= r.reached
 	}
 }
 
-// ending judges the whole history, when nothing is under way any more.
+// ending checks the whole history, when no operation is under way any more.
 func (k *checker) ending() {
 	for _, r := range k.w.records {
 		if r.verdict != 0 && r.write() {
@@ -140,7 +141,7 @@ func (k *checker) ending() {
 	k.linearizable()
 }
 
-// verdict: what a Clerk says of a write is true.
+// verdict checks that the outcome of a write is true.
 func (k *checker) verdict(r *record) {
 	n := len(r.executed)
 	ok := r.reply.GetCode() == api.Reply_OK

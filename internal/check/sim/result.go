@@ -7,13 +7,13 @@ import (
 	"balsa.example/clerk"
 )
 
-// Result is what became of a run.
+// Result is the result of a run.
 type Result struct {
 	Seed       uint64
-	Violation  *Violation // nil: all was well
+	Violation  *Violation // nil: no invariant was violated
 	Hash       uint64     // of the trace
 	Simulated  time.Duration
-	Recovery   time.Duration // from the end of the faults to some work done
+	Recovery   time.Duration // from the end of the faults until operations complete
 	CatchUp    time.Duration // from there until all nodes had caught up
 	Events     uint64
 	Mix        Mix
@@ -26,7 +26,7 @@ type Result struct {
 
 // Outcomes counts operations by how they ended.
 type Outcomes struct {
-	Done    int // executed, or refused by what the store holds
+	Done    int // executed, or refused because of the key's version
 	Maybe   int
 	Dropped int
 }

@@ -7,14 +7,14 @@ import (
 	"balsa.example/wal"
 )
 
-// rotCopies damages copies of the disk, one after the other, and demands of each what is
-// demanded of a damaged disk: that the damage is detected, or has harmed nothing. Many
-// kinds are tried so, and no node is lost.
+// rotCopies damages copies of the disk, one after the other. Of each it demands that the
+// damage is detected, or has changed nothing. So many kinds of damage are tried, and no node
+// is lost.
 func (d *disk) rotCopies(n int) {
-	if d.log == nil || len(d.maybe) > 0 || len(d.doubtful) > 0 || d.fs.dead {
+	if d.log == nil || len(d.possible) > 0 || len(d.failedSnapshots) > 0 || d.fs.dead {
 		return
 	}
-	now, previous := d.model, d.previous // to compare is to load, which may let a snapshot replace the log
+	now, previous := d.model, d.previous // equal loads the model, which may replace its log by the snapshot
 	for range n {
 		fs := d.fs.copy()
 		damage := fs.rot()
@@ -29,7 +29,7 @@ func (d *disk) rotCopies(n int) {
 		if err != nil || now.equal(s) {
 			continue
 		}
-		if damage == flipped || damage == hollowed && !previous.equal(s) {
+		if damage == bitFlipped || damage == sectorZeroed && !previous.equal(s) {
 			d.w.failf("corruption undetected", "a copy of the disk of %s loads %d entries after %s of term %d; it held %s",
 				d.id, len(s.Entries), s.Snapshot, s.HardState.Term, d.model.String())
 		}

@@ -11,7 +11,7 @@ import (
 	"balsa.example/rsm"
 )
 
-// attempt names one sending of one operation.
+// attempt is one attempt of one operation.
 type attempt struct {
 	record *record
 	number int
@@ -30,7 +30,7 @@ func (n *node) handle(req *api.Request, a attempt, reply func(*api.Reply)) {
 	})
 }
 
-// asked is the replica of a node, asked for an attempt.
+// asked is the replica of a node as the service sees it, for the request of one attempt.
 type asked struct {
 	node    *node
 	attempt attempt

@@ -3,9 +3,9 @@ package sim
 import "slices"
 
 // Shrink makes a failing run smaller: it leaves out kinds of faults and single injections
-// as long as the same invariant breaks, in at most so many runs. To leave out something
-// changes what chance brings from there on, so the smaller run may fail in its own way,
-// and may fail by another mistake. Progress, if not nil, is told of each success.
+// as long as the same invariant is violated, in at most so many runs. What is left out
+// changes all that is drawn later, so the smaller run may fail because of another bug.
+// progress, if not nil, is called for each smaller run that fails.
 func Shrink(opt Options, runs int, progress func(Result)) (Options, Result) {
 	s := shrinker{opt: opt, runs: runs, progress: progress}
 	s.best = Run(opt)
@@ -41,7 +41,7 @@ type shrinker struct {
 	progress func(Result)
 }
 
-// try takes a smaller run if it breaks the same invariant.
+// try takes a smaller run if it violates the same invariant.
 func (s *shrinker) try(smaller Options) bool {
 	if s.runs <= 0 {
 		return false

@@ -17,13 +17,13 @@ type Options struct {
 	Seed uint64
 	// Duration is how long faults go on, in virtual time. Default 20 s.
 	Duration time.Duration
-	// Faults are those that may be drawn; nil means all.
+	// Faults are the kinds of faults that may be drawn; nil means all.
 	Faults []Fault
-	// Disk, if not 0, says which disk the nodes have instead of letting the seed decide.
+	// Disk, if not 0, is the kind of disk of the nodes. If it is 0, the seed decides.
 	Disk Disk
 	// Keep, if not nil, leaves only these of the injections that the seed draws, by
-	// number, and Without takes out kinds of faults that it draws: how a failing run is
-	// made smaller.
+	// number. Without leaves out kinds of faults that it draws. Both make a failing run
+	// smaller.
 	Keep    []int
 	Without []Fault
 	// Picture, if not empty, names a file for a picture, in HTML, of a history that is
@@ -31,7 +31,7 @@ type Options struct {
 	Picture string
 	// Trace, if not nil, gets every event as a line of text.
 	Trace io.Writer
-	// Edit, if not nil, may change what was drawn.
+	// Edit, if not nil, may change the Mix that was drawn.
 	Edit func(*Mix)
 }
 
@@ -54,7 +54,7 @@ func (v *Violation) Error() string {
 	return fmt.Sprintf("%s at %.6f s: %s", v.Invariant, v.At.Seconds(), v.Detail)
 }
 
-// world is one run: a cluster, its network, its disks, its clients and its fate.
+// world is one run: a cluster, its network, its disks, its clients and its faults.
 type world struct {
 	opt        Options
 	mix        Mix
@@ -72,11 +72,11 @@ type world struct {
 	injections []Injection
 	faults     FaultCounts
 	events     uint64
-	recovery   time.Duration // from the end of the faults to some work done
+	recovery   time.Duration // from the end of the faults until operations complete
 	catchUp    time.Duration // from there until all nodes had caught up
 
-	diverging *node // whose state is another than that of its peers, by a mistake; see diverge
-	spread    bool  // another has taken its state over
+	diverging *node // the node whose state is made different from that of its peers: see diverge
+	spread    bool  // another node has restored a snapshot of that state
 }
 
 func newWorld(opt Options) *world {
@@ -94,7 +94,7 @@ func newWorld(opt Options) *world {
 	if opt.Disk != 0 {
 		w.mix.WAL = opt.Disk == WALDisk
 	}
-	if w.mix.has(Corrupt) && !w.mix.WAL { // the model has nothing to detect it by
+	if w.mix.has(Corrupt) && !w.mix.WAL { // the model cannot detect it
 		w.mix.Faults = slices.DeleteFunc(w.mix.Faults, func(f Fault) bool { return f == Corrupt })
 	}
 	w.check = newChecker(w)
@@ -113,7 +113,7 @@ func newWorld(opt Options) *world {
 	return w
 }
 
-// Run runs one seed to its end, or to the first violation.
+// Run runs one seed to its end, or until an invariant is violated.
 func Run(opt Options) (r Result) {
 	w := newWorld(opt)
 	defer func() {
@@ -123,7 +123,7 @@ func Run(opt Options) (r Result) {
 			return
 		}
 		v, ok := p.(*Violation)
-		if !ok { // an assertion of the code under test, or a mistake of the simulator
+		if !ok { // an assertion of the code under test, or a bug of the simulator
 			text := fmt.Sprint(p)
 			name, _, _ := strings.Cut(text, ":")
 			if name == "raft" {
@@ -164,8 +164,8 @@ func (w *world) run() {
 	w.diverge()
 }
 
-// heal ends all faults but for clocks, and the slow disk of a sole voter, which nodes must
-// live with, and brings up what is down.
+// heal ends all faults and starts the nodes that are down. Clocks keep their rates, and a
+// sole voter its slow disk, since a cluster must work with these.
 func (w *world) heal() {
 	w.healed = true
 	w.trace.text(w.now, raft.None, "heal", "all faults end")
@@ -174,7 +174,7 @@ func (w *world) heal() {
 	m.Reads = min(m.Reads, 0.5)
 	m.Loss, m.ClientLoss, m.Duplicate, m.SpikeShare = 0, 0, 0, 0
 	m.Latency = min(m.Latency, 5*time.Millisecond)
-	if m.Voters > 1 { // where each entry waits for two disks, and clients may have sent more
+	if m.Voters > 1 { // each entry waits for two disks, and a backlog may have grown
 		m.DiskWrite = min(m.DiskWrite, 5*time.Millisecond)
 	}
 	m.SnapshotWrite = min(m.SnapshotWrite, 20*time.Millisecond)
@@ -192,8 +192,8 @@ func (w *world) describe() string {
 	return b.String()
 }
 
-// runUntil lets events happen until a time or until enough is true, which is asked
-// now and then; it tells whether that was so.
+// runUntil lets events happen until a time, or until enough returns true; it tells whether
+// enough did. enough is called after every 64 events.
 func (w *world) runUntil(end Instant, enough func() bool) bool {
 	for i := 0; len(w.queue.heap) > 0 && w.queue.heap[0].at <= end; i++ {
 		if enough != nil && i%64 == 0 && enough() {
@@ -210,7 +210,7 @@ func (w *world) runUntil(end Instant, enough func() bool) bool {
 
 func (w *world) after(d time.Duration, do func()) { w.queue.add(w.now+max(d, 0), do) }
 
-// upTo draws a time between nothing and limit.
+// upTo draws a duration from 0 to limit.
 func (w *world) upTo(limit time.Duration) time.Duration {
 	if limit <= 0 {
 		return 0

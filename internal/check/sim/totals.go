@@ -76,7 +76,7 @@ func (t *Totals) String() string {
 		t.Outcomes.Done, t.Outcomes.Maybe, t.Outcomes.Dropped, t.Recovery, t.CatchUp, t.Counts, t.Faults)
 }
 
-// cpuTime is what the process has used, of all processors.
+// cpuTime is the processor time of the process.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -85,8 +85,7 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// Empty says what did not happen in runs that were to be full of everything, and so
-// proved nothing.
+// Empty returns what happened too seldom in the runs, so that they prove nothing.
 func (t *Totals) Empty() (problems []string) {
 	complain := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	for f, n := range t.Faults {

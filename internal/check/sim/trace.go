@@ -8,8 +8,8 @@ import (
 	"balsa.example/raft"
 )
 
-// trace remembers the last things that happened, for people, and a hash over all
-// of them, for comparison: equal runs have equal hashes.
+// trace keeps the last events as lines to read, and a hash over all events: equal runs have
+// equal hashes.
 type trace struct {
 	hash  uint64
 	count uint64
@@ -20,10 +20,10 @@ type trace struct {
 // tracedLines is how many of the last lines are kept.
 const tracedLines = 1 << 11
 
-// line is formatted only when somebody wants to read it.
+// line is one event. It is formatted only when it is printed.
 type line struct {
 	at      Instant
-	node    raft.NodeID // None: the world
+	node    raft.NodeID // None: of no node
 	verb    string
 	message raft.Message
 	args    [3]uint64
@@ -31,11 +31,11 @@ type line struct {
 }
 
 func (l *line) String() string {
-	who := "  "
+	node := "  "
 	if l.node != raft.None {
-		who = l.node.String()
+		node = l.node.String()
 	}
-	s := fmt.Sprintf("%12.6f  %s  %-10s", l.at.Seconds(), who, l.verb)
+	s := fmt.Sprintf("%12.6f  %s  %-10s", l.at.Seconds(), node, l.verb)
 	switch {
 	case l.message != nil:
 		return s + " " + l.message.String()
@@ -71,7 +71,7 @@ func (t *trace) add(l line) {
 	}
 }
 
-// numbers notes an event of a node, with whatever numbers tell it from others.
+// numbers adds an event of a node with the numbers that identify it.
 func (t *trace) numbers(at Instant, node raft.NodeID, verb string, args ...uint64) {
 	l := line{at: at, node: node, verb: verb}
 	copy(l.args[:], args)
@@ -81,8 +81,7 @@ func (t *trace) numbers(at Instant, node raft.NodeID, verb string, args ...uint6
 	t.add(l)
 }
 
-// text notes an event in words, which must not hold anything that changes from run
-// to run.
+// text adds an event as text, which must be the same in each run of the seed.
 func (t *trace) text(at Instant, node raft.NodeID, verb, format string, args ...any) {
 	l := line{at: at, node: node, verb: verb, text: fmt.Sprintf(format, args...)}
 	for i := range len(l.text) {

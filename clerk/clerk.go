@@ -16,7 +16,7 @@ type Clerk struct {
 	pace     Pace
 	done     chan struct{} // closed by Close
 
-	mu     sync.Mutex // guards all below; held only while an Op decides
+	mu     sync.Mutex // guards the fields below; held only while an Op decides
 	route  *Route
 	rand   Rand
 	closed bool
@@ -34,9 +34,8 @@ type KV struct {
 	CreateRevision, ModRevision, Revision uint64
 }
 
-// New returns a Clerk for the cluster that the endpoints belong to: some of its
-// servers, the rest are found. An endpoint is host:port or http(s)://host:port. New
-// makes no connection yet.
+// New returns a Clerk for a cluster. The endpoints are some of its servers; the Clerk finds
+// the others. An endpoint is host:port or http(s)://host:port. New makes no connection yet.
 func New(endpoints []string, opts ...Option) (*Clerk, error) {
 	cfg := config{
 		maxBytes: DefaultMaxBytes,

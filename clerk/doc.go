@@ -23,20 +23,20 @@
 //   - The error matches ErrMaybe: it may have been executed, or may be yet.
 //   - Any other error: it was not executed and never will be.
 //
-// If the context ended the error matches the context's error as well. No write is executed
-// twice. A Put or Delete whose reply was lost is sent again, in a way that only one attempt
-// can take effect, whatever others do to the key, and however late an attempt arrives.
-// ErrMaybe comes only if the resend is refused, as it would be after our own success, or if
-// the context ends; and then only if nothing that was sent or received tells more
-// (docs/semantics.md says what that means). Set and Remove are not sent again: they might
-// undo what another client wrote in between. After ErrMaybe, Get tells what is there.
+// If the context ended, the error matches the context's error as well. No write is executed
+// twice. A Put or Delete whose reply was lost is sent again. Only one of its attempts can take
+// effect, whatever other clients do to the key, and however late an attempt arrives. It ends
+// in ErrMaybe only if the resend is refused, as it would be after our own success, or if the
+// context ends; and only if the messages that were sent and received do not tell more
+// (see docs/semantics.md). Set and Remove are not sent again, since that might undo what
+// another client wrote in between. After ErrMaybe, a Get shows the present value.
 //
 // # How it works
 //
-// Op is a machine without clock, network or goroutines that decides whom to ask, when
-// to wait, and what is known in the end; see its table. A Clerk runs one for each
-// operation. Underneath, each server has one stream that all concurrent operations
-// share: requests that wait while one batch is sent go together in the next one.
+// Op is a state machine without clock, network or goroutines. It decides which server to ask,
+// when to wait, and what is known in the end; see its table. A Clerk runs one for each
+// operation. All concurrent operations share one stream to each server: the requests that
+// wait while a batch is sent make the next batch.
 //
 // A Clerk is safe for concurrent use, and one is enough for a program.
 package clerk

@@ -17,8 +17,8 @@ const (
 	tlsScheme                 // https://
 )
 
-// parseEndpoint takes an endpoint, host:port or a URL of it, apart. The address it
-// returns is host:port in lower case, so that equal endpoints are equal strings.
+// parseEndpoint parses an endpoint, host:port or a URL with it. The address it returns is
+// host:port in lower case, so that equal endpoints are equal strings.
 func parseEndpoint(endpoint string) (address string, s scheme, err error) {
 	rest := endpoint
 	if before, after, ok := strings.Cut(endpoint, "://"); ok {

@@ -31,12 +31,12 @@ var (
 	// ErrNoEndpoints: New was given no endpoint.
 	ErrNoEndpoints = errors.New("no endpoints given")
 
-	// ErrTLS: this client and the server do not agree about TLS: one of the two speaks
-	// none, or does not take the other's certificate. The text says which. An operation
-	// ends with it at once if that is so of all servers, without having been executed.
+	// ErrTLS: this client and the server do not agree about TLS. One of them does not use
+	// TLS, or does not accept the other's certificate; the text says which. If that is so of
+	// all servers, an operation ends with this error at once, and was not executed.
 	ErrTLS = errors.New("no agreement about TLS")
 
-	// ErrNotSent is for a Caller to wrap: the request certainly did not leave.
+	// ErrNotSent is for a Caller to wrap: the request was certainly not sent.
 	ErrNotSent = errors.New("not sent")
 )
 
@@ -53,18 +53,19 @@ var (
 	// could not serve the request.
 	ErrUnavailable = errors.New("server unavailable")
 
-	// ErrOtherCluster: the server asked last is of another cluster than the first one that
-	// the Clerk met. It was sent nothing: a Clerk stays with one cluster for its lifetime.
-	// It comes together with ErrUnavailable.
+	// ErrOtherCluster: the server asked last belongs to another cluster than the first server
+	// that the Clerk connected to. No request was sent to it: a Clerk uses one cluster for
+	// its lifetime. It comes together with ErrUnavailable.
 	ErrOtherCluster = errors.New("another cluster")
 )
 
-// errChanged is told of with an ErrMaybe, and where the context ended right after it.
+// errChanged is the last attempt's error of an ErrMaybe, or of an operation whose context
+// ended right after it.
 var errChanged = errors.New("the key has changed")
 
 var errTooManyEndpoints = fmt.Errorf("more than %d endpoints", maxServers)
 
-// VersionError is an ErrVersion that tells where the key is.
+// VersionError is an ErrVersion that tells the key's version.
 type VersionError struct {
 	// Expected is the version that was given, Current the key's.
 	Expected, Current uint64
@@ -80,11 +81,11 @@ func (e *VersionError) Error() string {
 // Is makes the error match ErrVersion.
 func (e *VersionError) Is(target error) bool { return target == ErrVersion }
 
-// maybeError is an ErrMaybe with what happened last, which may be unknown. What is
-// told need not match errors.Is: a refused resend is not an ErrVersion.
+// maybeError is an ErrMaybe with the result of the last attempt. errors.Is does not match
+// that result: a refused resend is not an ErrVersion.
 type maybeError struct {
 	ended error  // why the operation was given up, if it was
-	last  string // what the last attempt met, if anything
+	last  string // the error of the last attempt; empty if there was none
 }
 
 func (e *maybeError) Error() string {
@@ -101,7 +102,7 @@ func (e *maybeError) Unwrap() []error {
 // droppedError says that an operation was given up and not executed.
 type droppedError struct {
 	ended  error // the context's error, or ErrClosed
-	reason error // what the last attempt met, nil if there was none
+	reason error // the error of the last attempt, nil if there was none
 }
 
 func (e *droppedError) Error() string {

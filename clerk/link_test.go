@@ -34,8 +34,8 @@ func TestCopiesOfARequestAreWhole(t *testing.T) {
 	}
 }
 
-// Of two batches the second never left when the first could not be sent: its call may
-// safely be made again elsewhere.
+// If the first of two batches cannot be sent, the second was certainly not sent either, so
+// that its call may safely be made again at another server.
 func TestWhatIsQueuedBehindAFailedBatchIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(nil, nil)

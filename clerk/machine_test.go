@@ -41,11 +41,16 @@ var (
 // seenRevision is the revision that a Route of these tables has seen.
 const seenRevision = 100
 
-// events are what can come of an attempt, by name. The mismatches are with a key changed
-// since the operation began, with one that was not, with such a one below the expected
-// version, and with a key created since. The changes are of a key at the expected version,
-// of such a one that was created since, and of one that is no more. There was time for all
-// that since then.
+// events are the results that an attempt can have, by name. "Since" is since the operation
+// began; the store has had enough revisions since then for all of them.
+//
+//	mismatch    the key was changed since, and is above the expected version
+//	unchanged   the key is above the expected version, and was not changed since
+//	behind      the key was changed since, and is below the expected version
+//	another     the key was created since, and is below the expected version
+//	changed     the key is at the expected version, and was changed since
+//	recreated   the key is at the expected version, and was created since
+//	gone        the key was deleted since
 var events = map[string]func(*Op) Step{
 	"ok":          code(api.Reply_OK),
 	"nokey":       absent(api.Reply_NO_KEY),
@@ -74,8 +79,8 @@ func code(c api.Reply_Code) func(*Op) Step {
 	return func(o *Op) Step { return o.Reply(&api.Reply{Code: c}) }
 }
 
-// found is a refusal by a key as it describes it, by revisions since the operation began. The
-// key was deleted right before it was created last.
+// found returns a refusal that describes the key, by revisions since the operation began.
+// The key was deleted right before it was created.
 func found(c api.Reply_Code, version uint64, created, modified int64) func(*Op) Step {
 	return func(o *Op) Step {
 		at := func(revision int64) uint64 { return uint64(int64(o.attempts.unchangedSince) + revision) }
@@ -86,15 +91,14 @@ func found(c api.Reply_Code, version uint64, created, modified int64) func(*Op) 
 	}
 }
 
-// absent is a refusal since there is no key any more.
+// absent returns a refusal because the key was deleted.
 func absent(c api.Reply_Code) func(*Op) Step {
 	return func(o *Op) Step {
 		return o.Reply(&api.Reply{Code: c, DeleteRevision: o.attempts.unchangedSince + 5, Revision: o.attempts.unchangedSince + 10})
 	}
 }
 
-// play feeds an operation with events, waiting where it wants to, and returns how it
-// ended: "" if it did not.
+// play feeds an operation with events, and returns how it ended; "" if it did not end.
 func play(t *testing.T, req *api.Request, names ...string) string {
 	route := newTestRoute(t, 3)
 	route.revision = seenRevision
@@ -185,7 +189,7 @@ func TestVerdicts(t *testing.T) {
 }
 
 // TestVerdictsOfAllSequences compares every sequence of up to four events with what the
-// table in machine.go says, put as plainly as can be.
+// table in machine.go says, in the simplest form.
 func TestVerdictsOfAllSequences(t *testing.T) {
 	const length = 4
 	var names []string
@@ -215,20 +219,20 @@ func TestVerdictsOfAllSequences(t *testing.T) {
 	}
 }
 
-// expect is the verdict on a sequence of which no shorter part has one.
+// expect returns the verdict on a sequence, none of whose beginnings has one.
 func expect(op string, seq []string) string {
 	if len(seq) == 0 {
 		return ""
 	}
-	read, again := op == "get", op == "put" || op == "create" || op == "erase"
+	read, retryable := op == "get", op == "put" || op == "create" || op == "erase"
 	isChange := func(event string) bool { return strings.Contains("changed recreated gone", event) }
 	ambiguous := func(event string) bool {
-		return !read && (strings.Contains("lost unknown future nonsense cancel", event) || isChange(event) && !again)
+		return !read && (strings.Contains("lost unknown future nonsense cancel", event) || isChange(event) && !retryable)
 	}
 	doubt := false
 	for _, e := range seq[:len(seq)-1] {
 		doubt = doubt || ambiguous(e)
-		if isChange(e) && again { // did not end it
+		if isChange(e) && retryable { // it did not end the operation
 			doubt = false
 		}
 	}
@@ -255,7 +259,7 @@ func expect(op string, seq []string) string {
 		}
 		return sure("VERSION_MISMATCH")
 	case "changed", "recreated", "gone":
-		if again && doubt && !excluded[last] || !again && !read {
+		if retryable && doubt && !excluded[last] || !retryable && !read {
 			return "maybe"
 		}
 		return ""
@@ -265,7 +269,7 @@ func expect(op string, seq []string) string {
 		}
 		return sure("dropped")
 	default:
-		if ambiguous(last) && !again {
+		if ambiguous(last) && !retryable {
 			return "maybe"
 		}
 		return ""

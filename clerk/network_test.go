@@ -16,8 +16,8 @@ import (
 	"balsa.example/clerk/clerktest"
 )
 
-// bubble runs a test in virtual time, with n fake servers at s1:1, s2:1, ... of which
-// all serve the same store.
+// bubble runs a test in virtual time, with n fake servers at s1:1, s2:1, ... which all serve
+// the same store.
 func bubble(t *testing.T, n int, test func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk)) {
 	synctest.Test(t, func(t *testing.T) {
 		st := clerktest.New(1)
@@ -88,7 +88,7 @@ func TestOperationsGoThrough(t *testing.T) {
 func TestConcurrentCallsShareBatches(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, _ *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		const calls = clerk.MaxQueueCalls + 1000 // the last ones must wait for room
-		servers[0].greeting = 100 * time.Millisecond
+		servers[0].helloDelay = 100 * time.Millisecond
 		var wg sync.WaitGroup
 		for i := range calls {
 			wg.Go(func() {
@@ -305,8 +305,8 @@ func TestAnotherClusterIsNotAsked(t *testing.T) {
 	})
 }
 
-// A Clerk stays with the cluster that it met first, even if nothing else is left, and if the
-// other one has taken its servers' addresses. It says what is wrong, and where.
+// A Clerk stays with the first cluster that it has connected to, even if servers of another
+// cluster have taken over all addresses. Its error says which server is of which cluster.
 func TestAClerkDoesNotMoveToAnotherCluster(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		if _, err := ck.Set(within(t, time.Second), "k", nil); err != nil {
@@ -333,7 +333,8 @@ func TestAClerkDoesNotMoveToAnotherCluster(t *testing.T) {
 	})
 }
 
-// A server whose cluster has not begun names none. That is no cluster to stay with.
+// A server whose cluster has not begun names no cluster, so that the Clerk may connect to
+// another one afterwards.
 func TestAClerkWaitsForItsClusterToBegin(t *testing.T) {
 	bubble(t, 2, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		s := servers[0]
@@ -399,7 +400,7 @@ func TestStatus(t *testing.T) {
 }
 
 // A server whose cluster has not begun executes nothing, and ends its streams when the
-// cluster begins. What was on its way then was certainly not executed.
+// cluster begins. Requests under way then were certainly not executed.
 func TestWhatAServerWithoutAClusterGotIsSentAgain(t *testing.T) {
 	f := &fakeServer{hello: &api.Hello{NodeId: 1}}
 	f.handle = func(*api.Request) *api.Reply {

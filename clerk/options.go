@@ -16,8 +16,8 @@ const (
 	DefaultAttemptTimeout = time.Second
 )
 
-// Backoff after all servers were asked in vain: about as long as an election in the
-// end, so that a new leader is found soon.
+// Backoff after all servers were asked in vain. It grows to about the time of an election, so
+// that a new leader is found soon.
 const (
 	firstWait = 10 * time.Millisecond
 	maxWait   = 250 * time.Millisecond

@@ -18,7 +18,7 @@ type oracle struct {
 	late     []lateAttempt
 }
 
-// lateAttempt is one that was given up and may arrive yet, or whose reply may.
+// lateAttempt is an attempt that was given up, and that may still arrive, or its reply.
 type lateAttempt struct {
 	number int
 	req    *api.Request
@@ -52,7 +52,7 @@ func (o *oracle) others(kind kv.OpKind, key string) {
 	o.store.DoOp(kv.Op{Kind: kind, Key: key, Unconditional: true})
 }
 
-// bring makes the key be at a version, as the operation may expect it.
+// bring brings the key to a version, as the operation may expect it.
 func (o *oracle) bring(version uint64) {
 	if o.store.Get(oracleKey).Version > version {
 		o.others(kv.Delete, oracleKey)
@@ -62,8 +62,8 @@ func (o *oracle) bring(version uint64) {
 	}
 }
 
-// interfere lets others do something, and a late attempt, or a late reply, arrive. It
-// returns what the Op makes of that, as Op.Late does.
+// interfere lets other clients change a key, or a late attempt or a late reply arrive. It
+// returns the result of Op.Late, if that was called.
 func (o *oracle) interfere(t *rapid.T, route *Route, version uint64, op *Op) (step Step, ok bool) {
 	switch rapid.SampledFrom([]string{
 		"nothing", "put", "delete", "bring", "other key", "late", "late", "late", "learn",
@@ -100,8 +100,8 @@ func (o *oracle) interfere(t *rapid.T, route *Route, version uint64, op *Op) (st
 	return Step{}, false
 }
 
-// attempt decides what becomes of one attempt and tells the Op. Ambiguous says whether
-// the Op cannot know.
+// attempt decides what happens to one attempt, and tells the Op the result. ambiguous says
+// that the Op cannot know whether it was executed.
 func (o *oracle) attempt(t *rapid.T, op *Op, req *api.Request, number int) (step Step, ambiguous bool) {
 	what := rapid.SampledFrom([]string{
 		"answered", "answered", "reply lost", "late", "late", "late reply", "request lost", "unsent", "refused", "unknown", "unknown late",
@@ -139,8 +139,8 @@ func (o *oracle) attempt(t *rapid.T, op *Op, req *api.Request, number int) (step
 	}
 }
 
-// TestVerdictsAreTrue lets the oracle judge what operations say of themselves, whatever
-// happens to their attempts and whatever others do.
+// TestVerdictsAreTrue compares the verdicts of operations with what the oracle knows,
+// whatever happens to their attempts and whatever other clients do.
 func TestVerdictsAreTrue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := &oracle{store: kv.NewStore()}
@@ -188,7 +188,7 @@ type zero struct{}
 
 func (zero) Uint64() uint64 { return 0 }
 
-// judge compares an Outcome with the truth.
+// judge compares an Outcome with what really happened.
 func (o *oracle) judge(t *rapid.T, op *Op, req *api.Request, ambiguous bool, executedByEnd int) {
 	out := op.Outcome()
 	said := fmt.Sprint(out.Verdict, " ", out.Reply.GetCode())

@@ -14,8 +14,8 @@ import (
 	"balsa.example/internal/check/memtcp"
 )
 
-// far is one server on a network that drops packets and tells nobody.
-type far struct {
+// remote is one server on a network that drops packets without an error.
+type remote struct {
 	*fakeServer
 	t      *testing.T
 	net    *memtcp.Net
@@ -25,21 +25,22 @@ type far struct {
 }
 
 // boot starts the server's host at an address.
-func (f *far) boot(address string) {
+func (f *remote) boot(address string) {
 	f.host = f.net.Host(address)
 	f.net.Name("server", address)
 	f.fakeServer = &fakeServer{hello: &api.Hello{ClusterId: 7, NodeId: 1}, handle: f.store.Execute, listen: f.host.Listen("1")}
 	f.start(f.t)
 }
 
-func (f *far) crash() {
+func (f *remote) crash() {
 	f.host.Crash()
 	f.grpc.Stop()
 }
 
-func onWires(t *testing.T, test func(t *testing.T, f *far, ck *clerk.Clerk), opts ...clerk.Option) {
+// onNetwork runs a test with a Clerk that is connected to a remote server.
+func onNetwork(t *testing.T, test func(t *testing.T, f *remote, ck *clerk.Clerk), opts ...clerk.Option) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &far{t: t, net: memtcp.New(), store: clerktest.New(1)}
+		f := &remote{t: t, net: memtcp.New(), store: clerktest.New(1)}
 		t.Cleanup(f.store.Close)
 		t.Cleanup(f.net.Close)
 		f.client = f.net.Host("client")
@@ -56,38 +57,38 @@ func onWires(t *testing.T, test func(t *testing.T, f *far, ck *clerk.Clerk), opt
 	})
 }
 
-var outages = map[string]func(f *far, wait func()){
-	"drops all": func(f *far, wait func()) {
+var outages = map[string]func(f *remote, wait func()){
+	"drops all": func(f *remote, wait func()) {
 		f.net.Cut("client", "a")
 		f.net.Cut("a", "client")
 		wait()
 		f.net.Mend("client", "a")
 		f.net.Mend("a", "client")
 	},
-	"drops requests": func(f *far, wait func()) {
+	"drops requests": func(f *remote, wait func()) {
 		f.net.Cut("client", "a")
 		wait()
 		f.net.Mend("client", "a")
 	},
-	"drops replies": func(f *far, wait func()) {
+	"drops replies": func(f *remote, wait func()) {
 		f.net.Cut("a", "client")
 		wait()
 		f.net.Mend("a", "client")
 	},
-	"restarts": func(f *far, wait func()) {
+	"restarts": func(f *remote, wait func()) {
 		f.crash()
 		wait()
 		f.boot("a")
 	},
-	"moves": func(f *far, wait func()) {
+	"moves": func(f *remote, wait func()) {
 		f.crash()
 		wait()
 		f.boot("b")
 	},
 }
 
-// A server that can be reached again is used again within 1.5 s, whatever the network did,
-// for as long as it did. The Clerk's own pauses come on top: see maxWait.
+// A server that can be reached again is used again within 1.5 s, whatever the outage was and
+// however long it took. The Clerk's own pauses come on top: see maxWait.
 func TestServerIsUsedSoonAfterAnyOutage(t *testing.T) {
 	const bound = 1500*time.Millisecond + 250*time.Millisecond
 	for name, outage := range outages {
@@ -95,7 +96,7 @@ func TestServerIsUsedSoonAfterAnyOutage(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, busy %t", name, busy), func(t *testing.T) {
 				t.Parallel()
 				for _, d := range []time.Duration{300 * time.Millisecond, 970 * time.Millisecond, 2300 * time.Millisecond, 28 * time.Second, 5 * time.Minute} {
-					onWires(t, func(t *testing.T, f *far, ck *clerk.Clerk) {
+					onNetwork(t, func(t *testing.T, f *remote, ck *clerk.Clerk) {
 						outage(f, func() {
 							if !busy {
 								time.Sleep(d)
@@ -118,9 +119,9 @@ func TestServerIsUsedSoonAfterAnyOutage(t *testing.T) {
 	}
 }
 
-// A server that takes its time, and a connection that does, are waited for.
+// The Clerk does not close the connection to a slow server, nor a slow connection.
 func TestSlowServerIsKept(t *testing.T) {
-	onWires(t, func(t *testing.T, f *far, ck *clerk.Clerk) {
+	onNetwork(t, func(t *testing.T, f *remote, ck *clerk.Clerk) {
 		f.handle = func(r *api.Request) *api.Reply {
 			time.Sleep(20 * time.Second)
 			return f.store.Execute(r)
@@ -144,9 +145,9 @@ func TestSlowServerIsKept(t *testing.T) {
 	}, clerk.WithAttemptTimeout(time.Minute))
 }
 
-// Who asks for a server's status gets through a dead connection, too.
+// Status too gives up a dead connection and makes a new one.
 func TestStatusGivesUpADeadConnection(t *testing.T) {
-	onWires(t, func(t *testing.T, f *far, ck *clerk.Clerk) {
+	onNetwork(t, func(t *testing.T, f *remote, ck *clerk.Clerk) {
 		f.crash()
 		f.boot("b")
 		start := time.Now()

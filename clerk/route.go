@@ -8,23 +8,23 @@ import (
 	"balsa.example/api"
 )
 
-// maxServers bounds how many servers a Route knows, hinted ones included: an Op
+// maxServers is how many servers a Route knows at most, those from hints included. An Op
 // keeps sets of them in one word.
 const maxServers = 64
 
-// Route is what a Clerk remembers from one operation to the next: the servers, which
-// of them was seen to lead, and how far the store has come. Its servers are numbered
-// from 0 and never forgotten, so a number stays good.
+// Route is what a Clerk remembers from one operation to the next: the servers, the leader, and
+// the store's revision. Servers are numbered from 0 and are never removed, so a number stays
+// valid.
 //
-// It is not safe for concurrent use, and all Ops of a Route count as use of it.
+// A Route, and all Ops that use it, must not be used concurrently.
 type Route struct {
 	servers []string // host:port, no two equal
 	nodes   []uint64 // the node id that servers[i] gave as its own; 0: not known
 	secure  bool     // servers are reached by TLS
 
-	leader   int    // whom to ask first
-	nearest  int    // whom to ask first for a LOCAL read
-	revision uint64 // the newest that the store is known to have reached
+	leader   int    // the server to ask first
+	nearest  int    // the server to ask first for a LOCAL read
+	revision uint64 // the highest that the store is known to have reached
 }
 
 // NewRoute returns a Route of 1 to 64 endpoints, each host:port or
@@ -67,7 +67,7 @@ func (r *Route) Server(i int) string { return r.servers[i] }
 // Secure tells whether the servers are reached by TLS.
 func (r *Route) Secure() bool { return r.secure }
 
-// Learn notes that the server gave node as its id. 0 is ignored.
+// Learn notes the node id that a server has told. 0 is ignored.
 func (r *Route) Learn(server int, node uint64) {
 	if node != 0 {
 		r.nodes[server] = node
@@ -77,8 +77,8 @@ func (r *Route) Learn(server int, node uint64) {
 // Reached notes a revision that the store has reached.
 func (r *Route) Reached(revision uint64) { r.revision = max(r.revision, revision) }
 
-// follow returns the server that a hint means: the one known to be that node, else the
-// one at that address, which is added if it is new. -1: the hint leads nowhere.
+// follow returns the server that a hint names: the one with that node id if it is known, else
+// the one at that address, which is added if it is new. -1: the hint names no usable server.
 func (r *Route) follow(hint *api.Leader) int {
 	if hint == nil {
 		return -1
@@ -92,7 +92,7 @@ func (r *Route) follow(hint *api.Leader) int {
 	for _, url := range hint.GetClientUrls() {
 		address, s, err := parseEndpoint(url)
 		if err != nil || s != anyScheme && (s == tlsScheme) != r.secure {
-			continue // a hint must not talk a Clerk out of TLS
+			continue // a hint must not make a Clerk give up TLS
 		}
 		if i := slices.Index(r.servers, address); i >= 0 {
 			return i
@@ -113,7 +113,7 @@ func (r *Route) add(address string) int {
 	return len(r.servers) - 1
 }
 
-// served notes that the server executed an operation, so it is one to begin with.
+// served notes that the server has answered an operation. The next one asks it first.
 func (r *Route) served(server int, local bool) {
 	if local {
 		r.nearest = server
@@ -122,8 +122,8 @@ func (r *Route) served(server int, local bool) {
 	}
 }
 
-// failed notes that the server did not do what was asked, so that others do not begin
-// with it too. It leaves alone what has been learned since.
+// failed notes that the server did not answer an operation, so that the next ones do not ask
+// it first. If another server has been noted meanwhile, that stays.
 func (r *Route) failed(server int) {
 	next := (server + 1) % len(r.servers)
 	if r.leader == server {

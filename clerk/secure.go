@@ -14,10 +14,10 @@ import (
 	"balsa.example/internal/certs"
 )
 
-// security gives the TLS configuration of the next connection, nil for none at all.
+// security returns the TLS configuration of the next connection, nil for plain TCP.
 type security func() *tls.Config
 
-// newSecurity returns what the options ask for; nil if they say nothing of TLS.
+// newSecurity returns the security that the options ask for, nil if none is about TLS.
 func (o *config) newSecurity() (security, error) {
 	switch {
 	case o.tls != nil:
@@ -33,7 +33,7 @@ func (o *config) newSecurity() (security, error) {
 	}
 }
 
-// plainOrDefault is for who says nothing of TLS: the endpoints do.
+// plainOrDefault is for options without TLS: the endpoints decide.
 func plainOrDefault(secure bool) security {
 	if secure {
 		return func() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }
@@ -41,28 +41,29 @@ func plainOrDefault(secure bool) security {
 	return func() *tls.Config { return nil }
 }
 
-// handshake is the credentials of one link, in gRPC's words: plain or TLS. It remembers
-// why the two ends do not get along, which gRPC tells as text only, and late.
+// handshake makes the connections of one link plain or TLS: gRPC calls this credentials. It
+// keeps the TLS error of the last attempt, since gRPC returns it as text only, and late.
 type handshake struct {
 	credentials.TransportCredentials
 	security security
 
 	mu  sync.Mutex
-	why error // an ErrTLS, of the last attempt to connect; nil if it was not that
+	why error // the ErrTLS of the last attempt to connect; nil if it had another error
 }
 
 func newHandshake(s security) *handshake {
 	h := &handshake{TransportCredentials: insecure.NewCredentials(), security: s}
 	if conf := s(); conf != nil {
-		h.TransportCredentials = credentials.NewTLS(conf) // for what it says of itself
+		h.TransportCredentials = credentials.NewTLS(conf) // for its Info
 	}
 	return h
 }
 
-// Clone is credentials.TransportCredentials': what a copy learns is of the same link.
+// Clone implements credentials.TransportCredentials. A copy is for the same link, so that it
+// shares the error.
 func (h *handshake) Clone() credentials.TransportCredentials { return h }
 
-// ClientHandshake is credentials.TransportCredentials'.
+// ClientHandshake implements credentials.TransportCredentials.
 func (h *handshake) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conf := h.security()
 	if conf == nil {
@@ -75,19 +76,20 @@ func (h *handshake) ClientHandshake(ctx context.Context, authority string, raw n
 		h.note(diagnose(err, shows))
 		return nil, nil, err
 	}
-	// With TLS 1.3 a server judges the client's certificate after the client has finished.
+	// With TLS 1.3 a server verifies the client's certificate after the client's handshake has
+	// ended.
 	return &firstRead{Conn: conn, judge: func(_ []byte, err error) { h.note(diagnose(err, shows)) }}, info, nil
 }
 
-// note sets why the attempt to connect failed; nil: not for a reason of TLS.
+// note sets the TLS error of an attempt to connect; nil: there was none.
 func (h *handshake) note(why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.why = why
 }
 
-// explain returns the reason of TLS for err, the failure of something on the link, if
-// there is one.
+// explain returns the TLS error that caused err, an error of the link; err itself if there is
+// none.
 func (h *handshake) explain(err error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,10 +99,11 @@ func (h *handshake) explain(err error) error {
 	return err
 }
 
-// firstRead shows what the first read from a connection yields. One goroutine reads.
+// firstRead passes the result of the first read from a connection to judge. One goroutine
+// reads.
 type firstRead struct {
 	net.Conn
-	judge func(b []byte, err error) // nil after the first
+	judge func(b []byte, err error) // nil after the first read
 }
 
 func (c *firstRead) Read(b []byte) (int, error) {

@@ -17,9 +17,9 @@ import (
 
 // The shell of the Clerk (its operations, links and streams) runs here as it ships, in
 // virtual time, against servers whose store knows how often each write was executed. The
-// simulator has a shell of its own, and so cannot see this one.
+// simulator replaces this shell by its own, so that it cannot find bugs in this one.
 
-// world is three servers that lead in turns, and what they do to requests.
+// world is three servers that lead in turns, and handle requests in random ways.
 type world struct {
 	t       *testing.T
 	store   *clerktest.Service
@@ -28,9 +28,9 @@ type world struct {
 	random  *rand.Rand
 	leader  int
 	deletes int // executed
-	// fates are what may become of a request that the leader gets.
-	fates []func(*world, *api.Request) *api.Reply
-	late  sync.WaitGroup
+	// outcomes are the ways in which the leader may handle a request.
+	outcomes []outcome
+	late     sync.WaitGroup
 }
 
 func (w *world) intN(n int) int {
@@ -39,10 +39,10 @@ func (w *world) intN(n int) int {
 	return w.random.IntN(n)
 }
 
-// upTo is a random time.
+// upTo draws a duration up to d.
 func (w *world) upTo(d time.Duration) time.Duration { return time.Duration(w.intN(int(d))) }
 
-// execute does what a request says, and counts.
+// execute executes a request, and counts the deletes.
 func (w *world) execute(r *api.Request) *api.Reply {
 	reply := w.store.Execute(r)
 	if r.Kind == api.Request_DELETE && reply.Code == api.Reply_OK {
@@ -53,21 +53,22 @@ func (w *world) execute(r *api.Request) *api.Reply {
 	return reply
 }
 
-// lead is what server number self does with a request.
+// lead returns how server number self handles a request.
 func (w *world) lead(self int) func(*api.Request) *api.Reply {
 	return func(r *api.Request) *api.Reply {
 		w.mu.Lock()
 		leader := w.leader
-		fate := w.fates[w.random.IntN(len(w.fates))]
+		handle := w.outcomes[w.random.IntN(len(w.outcomes))]
 		w.mu.Unlock()
 		if leader != self {
 			return refuse(leader + 1)(r)
 		}
-		return fate(w, r)
+		return handle(w, r)
 	}
 }
 
-// What may become of a request:
+// outcome is a way to handle a request; it returns nil if no reply is sent.
+type outcome func(*world, *api.Request) *api.Reply
 
 func answered(w *world, r *api.Request) *api.Reply { return w.execute(r) }
 
@@ -85,13 +86,13 @@ func unknown(w *world, r *api.Request) *api.Reply {
 	return &api.Reply{Code: api.Reply_UNKNOWN}
 }
 
-// slow keeps the stream waiting, longer perhaps than the client waits.
+// slow takes a time, which may be longer than the client waits.
 func slow(w *world, r *api.Request) *api.Reply {
 	time.Sleep(w.upTo(2 * impatience))
 	return w.execute(r)
 }
 
-// delayed executes the request when its client has long asked again.
+// delayed executes the request after its client has asked again, and sends no reply.
 func delayed(w *world, r *api.Request) *api.Reply {
 	r = &api.Request{
 		Kind: r.Kind, Key: append([]byte(nil), r.Key...), Value: append([]byte(nil), r.Value...), Conditional: r.Conditional,
@@ -108,9 +109,9 @@ func delayed(w *world, r *api.Request) *api.Reply {
 const impatience = 200 * time.Millisecond
 
 // inWorld runs a test in a world that follows from seed.
-func inWorld(t *testing.T, seed uint64, fates []func(*world, *api.Request) *api.Reply, test func(t *testing.T, w *world, dial clerk.Option)) {
+func inWorld(t *testing.T, seed uint64, outcomes []outcome, test func(t *testing.T, w *world, dial clerk.Option)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, store: clerktest.New(seed), random: rand.New(rand.NewPCG(seed, 1)), fates: fates}
+		w := &world{t: t, store: clerktest.New(seed), random: rand.New(rand.NewPCG(seed, 1)), outcomes: outcomes}
 		defer w.store.Close()
 		byAddress := map[string]*fakeServer{}
 		for i := range 3 {
@@ -125,7 +126,7 @@ func inWorld(t *testing.T, seed uint64, fates []func(*world, *api.Request) *api.
 	})
 }
 
-// settle waits for what servers have received and not looked at, when all Clerks are closed.
+// settle waits until servers have handled all requests, when all Clerks are closed.
 func (w *world) settle() {
 	time.Sleep(time.Minute)
 	w.late.Wait()
@@ -139,7 +140,7 @@ func (w *world) clerk(dial clerk.Option) *clerk.Clerk {
 	return ck
 }
 
-// tally is what the Clerks said of the writes of one test.
+// tally is the outcomes of the writes of one test, as the Clerks reported them.
 type tally struct {
 	mu    sync.Mutex
 	puts  map[string]error // by value
@@ -147,8 +148,8 @@ type tally struct {
 	maybe int              // deletes
 }
 
-// writes lets clients put and delete two keys, which come by the same versions again and
-// again, until ctx ends. Each has the patience that it draws.
+// writes lets clients put and delete two keys, which go through the same versions again and
+// again, until ctx ends. The deadlines of operations are random.
 func (w *world) writes(ctx context.Context, clerks []*clerk.Clerk, clients int) *tally {
 	all := &tally{puts: map[string]error{}}
 	var wg sync.WaitGroup
@@ -194,7 +195,7 @@ func (a *tally) deleted(err error) {
 	}
 }
 
-// judge compares what the Clerks said with what the store knows, and returns how many
+// judge compares what the Clerks reported with what the store executed. It returns how many
 // writes succeeded, and how many ended in ErrMaybe.
 func (w *world) judge(all *tally) (succeeded, maybes int) {
 	w.settle()
@@ -223,14 +224,14 @@ func (w *world) judge(all *tally) (succeeded, maybes int) {
 func TestShellTellsTheTruth(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			inWorld(t, seed, []func(*world, *api.Request) *api.Reply{
+			inWorld(t, seed, []outcome{
 				answered, answered, answered, answered, answered, answered, answered, answered, answered, answered,
 				busy, requestLost, replyLost, unknown, slow, slow, delayed,
 			}, func(t *testing.T, w *world, dial clerk.Option) {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
-				var strikes sync.WaitGroup
-				strikes.Go(func() {
+				var faults sync.WaitGroup
+				faults.Go(func() {
 					for ctx.Err() == nil {
 						time.Sleep(w.upTo(100 * time.Millisecond))
 						w.servers[w.intN(3)].cutStreams()
@@ -244,7 +245,7 @@ func TestShellTellsTheTruth(t *testing.T) {
 				})
 				clerks := []*clerk.Clerk{w.clerk(dial), w.clerk(dial)}
 				all := w.writes(ctx, clerks, 8)
-				strikes.Wait()
+				faults.Wait()
 				for _, ck := range clerks {
 					ck.Close()
 				}
@@ -258,14 +259,14 @@ func TestShellTellsTheTruth(t *testing.T) {
 	}
 }
 
-// TestShellSaysMaybeOnlyIfLost: leaders change, servers are busy, slow to greet and slow
-// to answer, and cannot be reached; but what has left is answered, before the operation is
-// given up. So no write ends in ErrMaybe.
+// TestShellSaysMaybeOnlyIfLost: leaders change, servers are busy, slow to send their Hello,
+// slow to answer, or cannot be reached. But each request that is sent is answered before
+// its operation is given up, so no write may end in ErrMaybe.
 func TestShellSaysMaybeOnlyIfLost(t *testing.T) {
-	inWorld(t, 1, []func(*world, *api.Request) *api.Reply{answered, answered, answered, busy, slow},
+	inWorld(t, 1, []outcome{answered, answered, answered, busy, slow},
 		func(t *testing.T, w *world, dial clerk.Option) {
 			for _, f := range w.servers {
-				f.greeting = impatience * 3 / 2 // calls that wait for it never leave
+				f.helloDelay = impatience * 3 / 2 // calls that wait for the Hello are never sent
 			}
 			for round := range 30 {
 				w.mu.Lock()

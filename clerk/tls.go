@@ -19,9 +19,9 @@ func LoadTLS(caFile, certFile, keyFile string) (*tls.Config, error) {
 	return m.Client(), nil
 }
 
-// WithTLSFiles is WithTLS with files as LoadTLS takes them, which are read again at each
-// connection: they may be renewed while the Clerk is in use, one by one. Until they fit
-// together the last ones that did are used.
+// WithTLSFiles is WithTLS with the files of LoadTLS, which are read again at each connection.
+// They may be renewed while the Clerk is in use, one by one: as long as they do not fit
+// together, the last ones that did are used.
 func WithTLSFiles(caFile, certFile, keyFile string) Option {
 	return func(o *config) { o.tlsFiles = &certs.Files{CA: caFile, Cert: certFile, Key: keyFile} }
 }

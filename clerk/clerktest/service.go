@@ -1,5 +1,5 @@
-// Package clerktest runs Clerks against one server in memory, over a network that
-// loses requests and replies if asked to. It is the single server of Lab 2: no Raft.
+// Package clerktest runs Clerks against one server in memory, over a network that can lose
+// requests and replies. It is the single server of Lab 2, without Raft.
 package clerktest
 
 import (
@@ -16,11 +16,11 @@ import (
 	"balsa.example/raft"
 )
 
-// server is the id of the only one.
+// server is the id of the only server.
 const server raft.NodeID = 1
 
-// Service is a kv.Store that Clerks reach over a memnet.Network. Its use is in tests,
-// in the virtual time of testing/synctest.
+// Service is a kv.Store that Clerks reach over a memnet.Network. It is for tests in the
+// virtual time of testing/synctest.
 type Service struct {
 	Net *memnet.Network
 
@@ -39,7 +39,7 @@ func New(seed uint64) *Service {
 // Close ends the network.
 func (s *Service) Close() { s.Net.Close() }
 
-// Clerk returns a Clerk of the client of this name, which decides its jitter too.
+// Clerk returns the Clerk of a client. The client's name determines its jitter too.
 func (s *Service) Clerk(client string) *clerk.Clerk {
 	ck, err := clerk.New([]string{"server:1"},
 		clerk.WithCaller(&caller{s, client}), clerk.WithRand(newJitter(client)))
@@ -56,7 +56,7 @@ func (s *Service) Puts(value string) int {
 	return s.puts[value]
 }
 
-// Execute does what req asks for, as a server's leader would.
+// Execute executes a request, as a leader does.
 func (s *Service) Execute(req *api.Request) *api.Reply {
 	op := kv.Op{
 		Kind: kinds[req.Kind], Key: string(req.Key), Value: req.Value,
@@ -85,7 +85,7 @@ var codes = map[kv.Code]api.Reply_Code{
 	kv.CodeChanged: api.Reply_CHANGED,
 }
 
-// caller is one client's way over the network.
+// caller connects one client to the service.
 type caller struct {
 	service *Service
 	client  string
@@ -103,8 +103,8 @@ func (c *caller) Node(string) uint64 { return uint64(server) }
 // Close implements clerk.Caller.
 func (c *caller) Close() error { return nil }
 
-// Call is clerk.Caller's Call over a network in memory: handle answers as server to. A
-// request that its caller does not wait for any more goes on, and may be executed late.
+// Call is clerk.Caller's Call over a network in memory. handle is the server with the id to. A
+// request goes on after its caller has given up, and may be executed late.
 func Call(ctx context.Context, net *memnet.Network, client string, to raft.NodeID, timeout time.Duration,
 	handle func(context.Context) (*api.Reply, error)) (clerk.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)

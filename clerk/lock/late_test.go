@@ -9,11 +9,11 @@ import (
 	"balsa.example/clerk/lock"
 )
 
-// lateStore is one key whose Puts can be held up: the caller's context ends, and the Put
-// is executed when arrive is called.
+// lateStore is one key whose Puts can be delayed: the caller's context ends, and the Put is
+// executed when arrive is called.
 type lateStore struct {
 	kv     clerk.KV
-	cancel context.CancelFunc // set while Puts are held up
+	cancel context.CancelFunc // set while Puts are delayed
 	late   []func()
 }
 
@@ -40,13 +40,13 @@ func (s *lateStore) Put(ctx context.Context, _ string, value []byte, version uin
 	return clerk.KV{}, errors.Join(clerk.ErrMaybe, ctx.Err())
 }
 
-// holdUp runs do with a context that ends during its first Put.
-func (s *lateStore) holdUp(t *testing.T, do func(context.Context) error) {
+// delay runs do with a context that ends during its first Put, and delays that Put.
+func (s *lateStore) delay(t *testing.T, do func(context.Context) error) {
 	t.Helper()
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(t.Context())
 	if err := do(ctx); !errors.Is(err, clerk.ErrMaybe) || !errors.Is(err, context.Canceled) {
-		t.Fatalf("held up: %v", err)
+		t.Fatalf("delayed: %v", err)
 	}
 	s.cancel = nil
 }
@@ -72,7 +72,7 @@ func TestLateReleaseDoesNotFreeWhatWasAcquiredAgain(t *testing.T) {
 	if err := l.Acquire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.holdUp(t, l.Release)
+	s.delay(t, l.Release)
 	if err := l.Acquire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestLateReleaseDoesNotFreeWhatWasAcquiredAgain(t *testing.T) {
 func TestLateAcquireDoesNotTakeWhatWasReleased(t *testing.T) {
 	var s lateStore
 	l := lock.New(&s, "l")
-	s.holdUp(t, l.Acquire)
+	s.delay(t, l.Acquire)
 	if err := l.Release(t.Context()); !errors.Is(err, lock.ErrNotHeld) {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestAcquireThatArrivedIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var s lateStore
 			l := lock.New(&s, "l")
-			s.holdUp(t, l.Acquire)
+			s.delay(t, l.Acquire)
 			s.arrive()
 			before := s.kv.Version
 			if err := finish.do(l, t.Context()); err != nil {

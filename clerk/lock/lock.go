@@ -1,11 +1,11 @@
-// Package lock makes mutual exclusion out of a Clerk's Get and Put.
+// Package lock is mutual exclusion by a Clerk's Get and Put.
 //
-// A lock is a key: free if it is absent or its value empty, else held by the owner that
-// the value names. Taking and releasing it are Puts at the version just read, so that of
-// several owners that find it free one succeeds. The key is never deleted, and its version
-// only grows: a Put that arrives late finds it changed and does nothing.
+// A lock is a key. It is free if the key is absent or its value empty, else it is held by the
+// owner that the value names. Acquire and Release are Puts at the version just read, so that
+// only one of several owners that find the lock free gets it. The key is never deleted, so
+// that its version only grows: a Put that arrives late is refused.
 //
-// There is no lease. The lock of an owner that vanishes stays held until someone writes
+// There is no lease. If an owner ends without Release, the lock is held until somebody writes
 // an empty value to the key.
 package lock
 
@@ -22,13 +22,13 @@ import (
 // ErrNotHeld: Release found the lock free or held by another.
 var ErrNotHeld = errors.New("lock is not held")
 
-// Store is what a lock needs of a Clerk.
+// Store is the part of a Clerk that a lock needs.
 type Store interface {
 	Get(ctx context.Context, key string, opts ...clerk.ReadOption) (clerk.KV, error)
 	Put(ctx context.Context, key string, value []byte, version uint64) (clerk.KV, error)
 }
 
-// How long to wait before looking again at a lock that another holds.
+// How long to wait before a lock that another owner holds is read again.
 const (
 	firstWait = 5 * time.Millisecond
 	maxWait   = 100 * time.Millisecond
@@ -41,10 +41,10 @@ type Lock struct {
 	key   string
 	owner string // what the key's value is while we hold it
 
-	// While unsure, a Put of ours at version at may have been executed, or may be yet. It
-	// is settled once the key is seen past that version.
-	unsure bool
-	at     uint64
+	// If inDoubt, our Put at the version doubtAt may have been executed, or may be yet. The
+	// doubt ends when the key is read at a higher version.
+	inDoubt bool
+	doubtAt uint64
 }
 
 // New returns a handle of the lock kept under key. It belongs to a new owner.
@@ -63,10 +63,10 @@ func (l *Lock) Acquire(ctx context.Context) error {
 			return l.failed("acquire", err)
 		}
 		held := string(kv.Value)
-		if held == l.owner && !l.unsure {
-			return nil // an earlier Put of ours did it, though it could not say so
+		if held == l.owner && !l.inDoubt {
+			return nil // by an earlier Put of ours that ended in ErrMaybe
 		}
-		if held == "" || held == l.owner { // free, or a late Put may yet free it
+		if held == "" || held == l.owner { // free, or a late Put of ours may still free it
 			if done, err := l.write(ctx, l.owner, kv.Version); done || err != nil {
 				return l.failed("acquire", err)
 			}
@@ -92,10 +92,11 @@ func (l *Lock) Release(ctx context.Context) error {
 		held := string(kv.Value)
 		if held == l.owner {
 			result = nil
-		} else if held != "" || !l.unsure {
+		} else if held != "" || !l.inDoubt {
 			return result
 		}
-		// Of a free lock too, if a late Put of ours may take it: a new version stops that.
+		// A free lock is written too, if a late Put of ours may still take it: the new version
+		// prevents that.
 		if done, err := l.write(ctx, "", kv.Version); done {
 			return result
 		} else if err != nil {
@@ -104,28 +105,28 @@ func (l *Lock) Release(ctx context.Context) error {
 	}
 }
 
-// read returns the lock's key as it is; an absent one is free, at version 0.
+// read reads the lock's key. An absent key is a free lock at version 0.
 func (l *Lock) read(ctx context.Context) (clerk.KV, error) {
 	kv, err := l.store.Get(ctx, l.key)
 	if errors.Is(err, clerk.ErrNoKey) {
 		err = nil
 	}
-	if err == nil && kv.Version > l.at {
-		l.unsure = false
+	if err == nil && kv.Version > l.doubtAt {
+		l.inDoubt = false
 	}
 	return kv, err
 }
 
-// write puts a value at a version. Done means that it certainly took effect. If it is
-// neither done nor failed, the key must be read again.
+// write puts a value at a version. done means that it certainly took effect. If it is neither
+// done nor failed, the key must be read again.
 func (l *Lock) write(ctx context.Context, value string, version uint64) (done bool, err error) {
 	_, err = l.store.Put(ctx, l.key, []byte(value), version)
 	switch {
 	case err == nil:
-		l.unsure = false
+		l.inDoubt = false
 		return true, nil
 	case errors.Is(err, clerk.ErrMaybe):
-		l.unsure, l.at = true, version
+		l.inDoubt, l.doubtAt = true, version
 		if ctx.Err() == nil {
 			err = nil
 		}
@@ -135,19 +136,19 @@ func (l *Lock) write(ctx context.Context, value string, version uint64) (done bo
 	return false, err
 }
 
-// failed says what could not be done, and whether it may have been done nevertheless.
+// failed adds to an error what failed, and ErrMaybe if a Put is in doubt.
 func (l *Lock) failed(what string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case l.unsure && !errors.Is(err, clerk.ErrMaybe):
+	case l.inDoubt && !errors.Is(err, clerk.ErrMaybe):
 		return fmt.Errorf("%s lock %q: %w: %w", what, l.key, clerk.ErrMaybe, err)
 	default:
 		return fmt.Errorf("%s lock %q: %w", what, l.key, err)
 	}
 }
 
-// sleep waits for about d, so that owners do not look all at once.
+// sleep waits for d with jitter, so that owners do not all read at once.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d/2 + rand.N(d))
 	defer timer.Stop()

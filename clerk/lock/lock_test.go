@@ -14,7 +14,7 @@ import (
 	"balsa.example/clerk/lock"
 )
 
-// section is what a lock protects. It notices two owners inside at once.
+// section is what a lock protects. It detects two owners inside at the same time.
 type section struct {
 	mu      sync.Mutex
 	inside  int
@@ -88,7 +88,7 @@ func TestImpatientClients(t *testing.T) {
 		service.Net.LongReordering(true)
 		end := time.Now().Add(5 * time.Minute)
 		var protected section
-		var gaveUp, unsure int
+		var gaveUp, maybes int
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		for c := range 4 {
@@ -103,12 +103,12 @@ func TestImpatientClients(t *testing.T) {
 						mu.Lock()
 						gaveUp++
 						if errors.Is(err, clerk.ErrMaybe) {
-							unsure++
+							maybes++
 						}
 						mu.Unlock()
 					}
 					if err == nil || i%3 == 0 {
-						_ = l.Release(ctx) // may fail; the next Acquire or Release sorts it out
+						_ = l.Release(ctx) // may fail; the next Acquire or Release finds out
 					}
 					cancel()
 				}
@@ -121,8 +121,8 @@ func TestImpatientClients(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if protected.entered < 100 || gaveUp < 100 || unsure < 10 {
-			t.Errorf("held %d times, gave up %d times, unsure %d times", protected.entered, gaveUp, unsure)
+		if protected.entered < 100 || gaveUp < 100 || maybes < 10 {
+			t.Errorf("held %d times, gave up %d times, ErrMaybe %d times", protected.entered, gaveUp, maybes)
 		}
 		if err := lock.New(service.Clerk("last"), "l").Acquire(t.Context()); err != nil {
 			t.Errorf("the lock is stuck: %v", err)

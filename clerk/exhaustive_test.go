@@ -12,8 +12,8 @@ import (
 	"balsa.example/kv"
 )
 
-// keyState is a store as far as one key is concerned, and what an operation did to it. It
-// does what kv.Store does, and can be copied: TestKeyStateIsTheStore compares them.
+// keyState is the part of a store that concerns one key, and how often an operation changed
+// it. It does what kv.Store does, and can be copied: TestKeyStateIsTheStore compares them.
 type keyState struct {
 	revision                   uint64
 	version, created, modified uint64 // 0: there is no key
@@ -21,7 +21,7 @@ type keyState struct {
 	executed                   int // how often the operation took effect
 }
 
-// others are what other clients can do: each is a revision.
+// others are the changes that other clients can make. Each is a revision.
 var others = []func(*keyState) bool{
 	(*keyState).put,
 	(*keyState).delete,
@@ -48,16 +48,16 @@ func (k *keyState) delete() bool {
 	return true
 }
 
-// attempt is one that was sent.
+// attempt is one attempt that was sent.
 type attempt struct {
-	since uint64
-	kind  api.Request_Attempt
-	under bool // it may arrive yet
+	unchangedSince uint64
+	kind           api.Request_Attempt
+	underWay       bool // it may still arrive
 }
 
 // do executes or refuses an attempt.
 func (k *keyState) do(remove bool, version uint64, a attempt) *api.Reply {
-	guarded := a.kind != api.Request_FIRST || k.resent >= a.since
+	guarded := a.kind != api.Request_FIRST || k.resent >= a.unchangedSince
 	if a.kind == api.Request_RESEND {
 		k.resent = k.revision
 	}
@@ -71,7 +71,7 @@ func (k *keyState) do(remove bool, version uint64, a attempt) *api.Reply {
 		code = api.Reply_NO_KEY
 	case k.version != version:
 		code = api.Reply_VERSION_MISMATCH
-	case guarded && last > a.since:
+	case guarded && last > a.unchangedSince:
 		code = api.Reply_CHANGED
 	case remove:
 		k.executed++
@@ -87,13 +87,14 @@ func (k *keyState) do(remove bool, version uint64, a attempt) *api.Reply {
 	return r
 }
 
-// maxAttempts is how often an operation of every may ask.
+// maxAttempts is how many attempts an operation may make in a search.
 const maxAttempts = 2
 
-// every goes through all that can happen to an operation: to each of its attempts, in
-// every order, while others use the key, until the store is at a revision. It finds out
-// what those who see all that the operation sent and received can know of its fate.
-type every struct {
+// search goes through all executions of an operation: all that can happen to each of its
+// attempts, in every order, while others change the key, until the store is at a revision.
+// It finds what can be known of the operation's outcome by an observer of all that the
+// operation sent and received.
+type search struct {
 	t       testing.TB
 	remove  bool
 	version uint64
@@ -105,28 +106,28 @@ type every struct {
 	all []observed // by id, from 1 on
 }
 
-// observed is one thing that an operation observes, after all those before it.
+// observed is one observation of an operation, with all those before it.
 type observed struct {
-	before int // an id; 0: nothing
+	before int // id of the one before; 0: none
 	what   string
 }
 
-func newEvery(t testing.TB, remove bool, version uint64) *every {
-	return &every{
+func newSearch(t testing.TB, remove bool, version uint64) *search {
+	return &search{
 		t: t, remove: remove, version: version, until: *everyUntil,
 		seen: map[node]bool{}, classes: map[int]*class{}, ids: map[observed]int{}, all: make([]observed, 1),
 	}
 }
 
-// story is all that was observed.
-func (e *every) story(id int) string {
+// story returns all observations up to one, as text.
+func (e *search) story(id int) string {
 	if id == 0 {
 		return ""
 	}
 	return e.story(e.all[id].before) + e.all[id].what + "; "
 }
 
-// node is all there is at one moment. What the Op is follows from what it has observed.
+// node is one state of an execution. The state of the Op follows from what it has observed.
 type node struct {
 	key      keyState
 	sent     [maxAttempts]attempt
@@ -136,7 +137,7 @@ type node struct {
 // class is all executions in which the operation observes the same.
 type class struct {
 	verdict string
-	yes, no bool // it takes effect in some, in some not
+	yes, no bool // whether the operation takes effect in some of them, and in some not
 }
 
 // state is a node with its Op.
@@ -147,8 +148,8 @@ type state struct {
 	step  Step
 }
 
-// observe adds to what the operation has observed.
-func (e *every) observe(s *state, format string, args ...any) {
+// observe adds an observation of the operation.
+func (e *search) observe(s *state, format string, args ...any) {
 	o := observed{s.observed, fmt.Sprintf(format, args...)}
 	id := e.ids[o]
 	if id == 0 {
@@ -172,8 +173,8 @@ func told(r *api.Reply) string {
 		r.Code, r.Version, r.CreateRevision, r.ModRevision, r.DeleteRevision, r.Revision)
 }
 
-// visit goes through all that can follow.
-func (e *every) visit(s *state) {
+// visit goes through all that can follow a state.
+func (e *search) visit(s *state) {
 	if e.seen[s.node] || s.key.revision > e.until {
 		return
 	}
@@ -188,7 +189,7 @@ func (e *every) visit(s *state) {
 		}
 	}
 	for i, a := range s.sent {
-		if a.under {
+		if a.underWay {
 			e.arrive(s, i, false)
 			e.arrive(s, i, true)
 		}
@@ -206,9 +207,9 @@ func (e *every) visit(s *state) {
 	e.step(given, given.op.Cancel(s.step.Action == Ask))
 }
 
-// step goes on with what the Op wants next. An attempt is sent, when the store has reached a
-// revision that the operation comes to know, or not.
-func (e *every) step(s *state, step Step) {
+// step does what the Op's next step says. When an attempt is sent, the operation gets to know
+// the revision of the store, or does not.
+func (e *search) step(s *state, step Step) {
 	s.step = step
 	switch {
 	case step.Action != Ask:
@@ -228,9 +229,9 @@ func (e *every) step(s *state, step Step) {
 }
 
 // arrive lets an attempt arrive, and perhaps its reply come back.
-func (e *every) arrive(s *state, i int, reply bool) {
+func (e *search) arrive(s *state, i int, reply bool) {
 	next := s.fork()
-	next.sent[i].under = false
+	next.sent[i].underWay = false
 	r := next.key.do(e.remove, e.version, s.sent[i])
 	switch {
 	case !reply:
@@ -248,8 +249,9 @@ func (e *every) arrive(s *state, i int, reply bool) {
 	}
 }
 
-// end notes the fate of the operation in this execution, and in those that can follow.
-func (e *every) end(s *state) {
+// end notes whether the operation took effect in this execution, and in those that can
+// follow.
+func (e *search) end(s *state) {
 	out := s.op.Outcome()
 	verdict := map[Verdict]string{Maybe: "maybe", Dropped: "no", Answered: "no"}[out.Verdict]
 	if out.Verdict == Answered && out.Reply.Code == api.Reply_OK {
@@ -274,15 +276,15 @@ func (e *every) end(s *state) {
 	}
 }
 
-// later tells whether an attempt under way can be executed yet, when others change the
+// later tells whether an attempt under way can still be executed, when others change the
 // key some times.
 func later(k keyState, sent [maxAttempts]attempt, remove bool, version uint64, changes int) bool {
 	for i, a := range sent {
-		if !a.under {
+		if !a.underWay {
 			continue
 		}
 		next, rest := k, sent
-		rest[i].under = false
+		rest[i].underWay = false
 		if next.do(remove, version, a); next.executed > 0 || later(next, rest, remove, version, changes) {
 			return true
 		}
@@ -297,7 +299,7 @@ func later(k keyState, sent [maxAttempts]attempt, remove bool, version uint64, c
 
 // begin starts the operation in every state of the store, with every revision that the
 // Clerk may know.
-func (e *every) begin() {
+func (e *search) begin() {
 	stores := map[keyState]bool{}
 	var past func(keyState)
 	past = func(k keyState) {
@@ -337,8 +339,8 @@ func (c *class) truth() string {
 	}
 }
 
-// everyUntil is deep enough for an old key to be put, deleted and created again by the
-// operation and others. Each revision more takes four times as long.
+// everyUntil is high enough for an old key to be put, deleted and created again by the
+// operation and others. Each further revision takes four times as long.
 var everyUntil = flag.Uint64("every", 5, "at which store revision TestEveryVerdictIsTheBest ends")
 
 // TestEveryVerdictIsTheBest: the Clerk says maybe if and only if the operation took, or may
@@ -346,7 +348,7 @@ var everyUntil = flag.Uint64("every", 5, "at which store revision TestEveryVerdi
 func TestEveryVerdictIsTheBest(t *testing.T) {
 	for _, remove := range []bool{false, true} {
 		for version := range uint64(3) {
-			e := newEvery(t, remove, version)
+			e := newSearch(t, remove, version)
 			e.begin()
 			maybes := 0
 			for observed, c := range e.classes {
@@ -379,11 +381,11 @@ func TestKeyStateIsTheStore(t *testing.T) {
 				o.others(kv.Put, "other")
 			default:
 				a := attempt{
-					since: rapid.Uint64Range(1, 20).Draw(t, "since"),
-					kind:  api.Request_Attempt(rapid.IntRange(1, 2).Draw(t, "attempt")),
+					unchangedSince: rapid.Uint64Range(1, 20).Draw(t, "since"),
+					kind:           api.Request_Attempt(rapid.IntRange(1, 2).Draw(t, "attempt")),
 				}
 				remove, version := rapid.Bool().Draw(t, "remove"), rapid.Uint64Range(0, 3).Draw(t, "version")
-				req := &api.Request{Kind: api.Request_PUT, Conditional: true, Version: version, UnchangedSince: a.since, Attempt: a.kind}
+				req := &api.Request{Kind: api.Request_PUT, Conditional: true, Version: version, UnchangedSince: a.unchangedSince, Attempt: a.kind}
 				if remove {
 					req.Kind = api.Request_DELETE
 				}

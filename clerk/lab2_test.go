@@ -97,7 +97,7 @@ func TestPutConcurrentReliable(t *testing.T) {
 	})
 }
 
-// TestMemPutManyClientsReliable bounds what a Clerk holds on to between operations.
+// TestMemPutManyClientsReliable bounds the memory that a Clerk keeps between operations.
 func TestMemPutManyClientsReliable(t *testing.T) {
 	const clients, valueBytes, maxBytesEach = 5_000, 1_000, 1_000
 	service(t, 3, true, func(t *testing.T, s *clerktest.Service) {
@@ -146,7 +146,7 @@ func TestUnreliableNet(t *testing.T) {
 			if _, err := h.Put(ctx, 0, ck, "k", value, version); err != nil && !errors.Is(err, clerk.ErrMaybe) {
 				t.Fatal(err)
 			}
-			// Nobody else writes, so that even a Put of unknown fate was executed.
+			// Nobody else writes, so that even a Put of unknown outcome was executed.
 			kv, err := h.Get(ctx, 0, ck, "k")
 			if err != nil || kv.Version != version+1 || string(kv.Value) != value || s.Puts(value) != 1 {
 				t.Fatalf("after put at version %d: %+v, %v, executed %d times", version, kv, err, s.Puts(value))
@@ -159,8 +159,8 @@ func TestUnreliableNet(t *testing.T) {
 	})
 }
 
-// TestPutConcurrentUnreliable is UnreliableNet with rivals, where ErrMaybe may mean
-// either.
+// TestPutConcurrentUnreliable is TestUnreliableNet with concurrent clients, so that a Put
+// which ends in ErrMaybe may or may not have been executed.
 func TestPutConcurrentUnreliable(t *testing.T) {
 	service(t, 5, false, func(t *testing.T, s *clerktest.Service) {
 		h := history.New()

@@ -17,18 +17,18 @@ import (
 // fakeServer is one server of a fake cluster, on its own in-memory listener.
 type fakeServer struct {
 	api.UnimplementedKVServer
-	hello    *api.Hello
-	handle   func(*api.Request) *api.Reply // nil: no reply
-	listen   net.Listener
-	dial     func(ctx context.Context, address string) (net.Conn, error)
-	grpc     *grpc.Server
-	greeting time.Duration // before Hello
-	mu       sync.Mutex
-	batches  []int // sizes of the request batches
-	streams  int
-	cut      context.CancelFunc // ends the streams
-	options  []grpc.ServerOption
-	cutting  context.Context
+	hello      *api.Hello
+	handle     func(*api.Request) *api.Reply // nil: no reply
+	listen     net.Listener
+	dial       func(ctx context.Context, address string) (net.Conn, error)
+	grpc       *grpc.Server
+	helloDelay time.Duration
+	mu         sync.Mutex
+	batches    []int // sizes of the request batches
+	streams    int
+	cut        context.CancelFunc // ends the streams
+	options    []grpc.ServerOption
+	cutting    context.Context
 }
 
 func (f *fakeServer) start(t testing.TB) {
@@ -64,7 +64,7 @@ func (f *fakeServer) Exchange(stream api.KV_ExchangeServer) error {
 	f.streams++
 	cutting := f.cutting
 	f.mu.Unlock()
-	time.Sleep(f.greeting)
+	time.Sleep(f.helloDelay)
 	if err := stream.Send(&api.ReplyBatch{Hello: f.hello}); err != nil {
 		return err
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 // TestAtMostOnceWhileOthersDelete lets clients create and delete one key over a network
-// that loses and delays, where the key comes by the same versions again and again.
+// that loses and delays messages, so that the key goes through the same versions again and
+// again.
 func TestAtMostOnceWhileOthersDelete(t *testing.T) {
 	service(t, 6, false, func(t *testing.T, s *clerktest.Service) {
 		const clients = 5
@@ -60,8 +61,8 @@ func TestAtMostOnceWhileOthersDelete(t *testing.T) {
 	})
 }
 
-// TestFirstWriteOfAClerkIsSentAgain is about a Clerk that knows of no revision but that of
-// the first Hello: its first request is lost, and the resend executed all the same.
+// TestFirstWriteOfAClerkIsSentAgain: a Clerk knows no revision but that of the first Hello.
+// Its first request is lost, and the resend is executed.
 func TestFirstWriteOfAClerkIsSentAgain(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		before := st.Execute(&api.Request{Kind: api.Request_PUT, Key: []byte("k")})
@@ -80,8 +81,8 @@ func TestFirstWriteOfAClerkIsSentAgain(t *testing.T) {
 	})
 }
 
-// TestOldRevisionCostsNoRequest: the key has come to its version since this Clerk heard of
-// the store last, and nothing is lost.
+// TestOldRevisionCostsNoRequest: the key has got its version after the last reply to this
+// Clerk, and no message is lost.
 func TestOldRevisionCostsNoRequest(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		ctx := within(t, time.Second)
@@ -100,8 +101,8 @@ func TestOldRevisionCostsNoRequest(t *testing.T) {
 }
 
 // TestLostFirstAttemptOfANewClerk: a new Clerk, whose first Hello came from a server that is
-// behind, loses its first attempt. The key was never deleted, so that it knows better than
-// ErrMaybe.
+// behind, loses its first attempt. The key was never deleted, so that more can be known than
+// ErrMaybe says.
 func TestLostFirstAttemptOfANewClerk(t *testing.T) {
 	for name, hello := range map[string]uint64{"unknown": 0, "empty": 1, "old": 3} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +130,7 @@ func TestLostFirstAttemptOfANewClerk(t *testing.T) {
 }
 
 // TestLateReplySettlesAnOperation: a server is slower than the Clerk waits. Its reply comes
-// when the Clerk has asked again, and the resend meets the Clerk's own change.
+// after the Clerk has asked again, and the resend finds the Clerk's own change.
 func TestLateReplySettlesAnOperation(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 		slow := true

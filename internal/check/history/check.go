@@ -8,12 +8,12 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// checkTimeout bounds the judgement of a test's history. In a synctest bubble, where
-// the clock stands while the checker works, it never ends.
+// checkTimeout bounds the check of a test's history. In a synctest bubble the clock stands
+// while the checker works, so that there the check has no bound.
 const checkTimeout = 20 * time.Second
 
 // Check fails a test (t is its testing.TB) if the history is wrong, has fewer than
-// least operations, or leaves more than a tenth of them in doubt.
+// least operations, or if more than a tenth of them have an unknown outcome.
 func (h *History) Check(t interface {
 	Helper()
 	Errorf(format string, args ...any)
@@ -23,17 +23,17 @@ func (h *History) Check(t interface {
 	if len(ops) < least {
 		t.Errorf("only %d operations, want %d", len(ops), least)
 	}
-	if _, doubts := decide(ops); doubts*10 > len(ops) {
-		t.Errorf("the fate of %d of %d operations is unknown", doubts, len(ops))
+	if _, maybes := resolveMaybes(ops); maybes*10 > len(ops) {
+		t.Errorf("%d of %d operations have an unknown outcome", maybes, len(ops))
 	}
 	if err := Check(ops, checkTimeout); err != nil {
 		t.Errorf("history of %d operations: %v", len(ops), err)
 	}
 }
 
-// Check tells what is wrong with a history, or nil. It takes about timeout at most;
-// a history that it could not decide within that is wrong too. Keys must not have
-// been deleted, and no two Puts of a key have the same value.
+// Check returns why a history is wrong, nil if it is right. It takes about timeout at most; a
+// history that it cannot decide in that time is wrong too. Keys must not have been deleted,
+// and no two Puts of a key may have the same value.
 func Check(ops []Op, timeout time.Duration) error {
 	if err := checkRevisions(ops); err != nil {
 		return err
@@ -41,12 +41,12 @@ func Check(ops []Op, timeout time.Duration) error {
 	if err := checkVersions(ops); err != nil {
 		return err
 	}
-	decided, _ := decide(ops)
-	narrowed, err := narrow(decided)
+	resolved, _ := resolveMaybes(ops)
+	postponed, err := postponeCalls(resolved)
 	if err != nil {
 		return fmt.Errorf("history is not linearizable: %w", err)
 	}
-	result, info := porcupine.CheckOperationsVerbose(model, operations(narrowed), timeout)
+	result, info := porcupine.CheckOperationsVerbose(model, operations(postponed), timeout)
 	switch result {
 	case porcupine.Ok:
 		return nil
@@ -57,42 +57,38 @@ func Check(ops []Op, timeout time.Duration) error {
 	}
 }
 
-// NotLinearizableError is a history without an order.
+// NotLinearizableError says that no order of the operations explains a history.
 type NotLinearizableError struct {
 	info porcupine.LinearizationInfo
 }
 
 func (e *NotLinearizableError) Error() string { return "history is not linearizable" }
 
-// Visualize writes a page that shows where the order breaks.
+// Visualize writes a page that shows the longest order that was found.
 func (e *NotLinearizableError) Visualize(path string) error {
 	return porcupine.VisualizePath(model, e.info, path)
 }
 
-// checkVersions finds a version of a key that two acknowledged writes made. It
+// checkVersions checks that no two acknowledged writes made the same version of a key. It
 // assumes that keys are not deleted.
 func checkVersions(ops []Op) error {
-	type made struct {
-		key     string
-		version uint64
-	}
-	by := map[made]Op{}
+	by := map[keyVersion]Op{}
 	for _, op := range ops {
 		if op.Kind != Put || op.Outcome != OK {
 			continue
 		}
-		m := made{op.Key, op.made()}
-		if other, twice := by[m]; twice {
-			return fmt.Errorf("version %d of %q was written twice: %s and %s", m.version, m.key, other, op)
+		v := keyVersion{op.Key, op.resultVersion()}
+		if other, twice := by[v]; twice {
+			return fmt.Errorf("version %d of %q was written twice: %s and %s", v.version, v.key, other, op)
 		}
-		by[m] = op
+		by[v] = op
 	}
 	return nil
 }
 
-// checkRevisions is a second opinion, near-linear at any size and across keys: the
-// store's revisions order all acknowledged writes, and that order must not
-// contradict real time. Writes whose revision was not told are left out.
+// checkRevisions is a second, independent check, which takes near-linear time and goes across
+// keys: the store's revisions order all acknowledged writes, and that order must not
+// contradict real time. Writes whose answer has no revision are left out.
 func checkRevisions(ops []Op) error {
 	var writes []Op
 	for _, op := range ops {
@@ -147,9 +143,8 @@ var model = porcupine.Model{
 	DescribeOperation: func(in, _ any) string { return in.(Op).String() },
 }
 
-// step tells whether a key in this state could answer op so, and what it is then.
-// The fate of a Maybe is open: where it was never executed it stands at the end,
-// after everything that was seen.
+// step tells whether op can have its outcome in a state of the key, and returns the next
+// state. A Maybe that was never executed is ordered at the end, after all that was observed.
 func step(state register, op Op) (bool, register) {
 	if op.Kind == Get {
 		if state.version == 0 {

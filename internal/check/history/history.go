@@ -1,6 +1,5 @@
-// Package history records what clients of a key/value service did and saw, and
-// checks that it could have happened one operation at a time: that the history is
-// linearizable, with every write at most once.
+// Package history records the operations of clients of a key/value service, and checks that
+// they are linearizable, with every write executed at most once.
 package history
 
 import (
@@ -27,15 +26,15 @@ type Op struct {
 	Client       int
 	Kind         Kind
 	Key          string
-	Value        string // written by a Put, seen by a Get
-	Version      uint64 // demanded by a Put, seen by a Get
-	Revision     uint64 // the key's mod revision, where the answer told it
+	Value        string // that a Put writes, or a Get returns
+	Version      uint64 // that a Put expects, or a Get returns
+	Revision     uint64 // the key's mod revision, if the answer has it
 	Outcome      Outcome
 	Call, Return int64
 }
 
-// made is the version that a Put makes if it is executed, or that a Get saw.
-func (o Op) made() uint64 {
+// resultVersion is the version that a Put makes if it is executed, or that a Get returned.
+func (o Op) resultVersion() uint64 {
 	if o.Kind == Put {
 		return o.Version + 1
 	}
@@ -69,15 +68,15 @@ func (o Outcome) String() string {
 	return [...]string{"ok", "no key", "version mismatch", "maybe"}[o]
 }
 
-// never is when a write of unknown fate is over.
+// never is the return time of a write of unknown outcome.
 const never = 1 << 62
 
-// History gathers operations of many clients at once.
+// History records operations of many concurrent clients.
 type History struct {
 	start time.Time
 	mu    sync.Mutex
 	ops   []Op
-	// failed counts the operations that certainly had no effect and saw nothing.
+	// failed counts the operations that certainly had no effect and returned nothing.
 	failed int
 }
 
@@ -98,7 +97,7 @@ func (h *History) Len() int {
 	return len(h.ops)
 }
 
-// Maybes counts the recorded Puts of unknown fate.
+// Maybes counts the recorded Puts of unknown outcome.
 func (h *History) Maybes() (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

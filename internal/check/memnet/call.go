@@ -23,11 +23,11 @@ const (
 	giveUpLongMax = 7000 * time.Millisecond
 )
 
-// Call runs fn as server to would for client: the request travels there, fn runs if
-// the server is up, and what it returned travels back. Any of this may fail with
-// ErrUnreachable or ErrLost, after a while. The context that fn gets ends with ctx
-// and with the server's life; it goes on when the call fails for another reason, as
-// the server of a client that hangs up would not notice either.
+// Call is a call of client to the server with the id to, which is handled by fn: a request is
+// sent, fn runs if the server is up, and its result is sent back. Call may fail with
+// ErrUnreachable or ErrLost, after a while. The context of fn ends with ctx and when the
+// server stops. If the call fails for another reason fn goes on, since a server does not
+// notice that its client has given up.
 func Call[T any](ctx context.Context, n *Network, client string, to raft.NodeID, fn func(context.Context) (T, error)) (T, error) {
 	n.mu.Lock()
 	n.counts.Requests++
@@ -38,19 +38,19 @@ func Call[T any](ctx context.Context, n *Network, client string, to raft.NodeID,
 		result T
 		err    error
 	}
-	err := n.exchange(ctx, hop{call: true, client: client, to: to}, func(ctx context.Context, _ *life) {
+	err := n.exchange(ctx, hop{call: true, client: client, to: to}, func(ctx context.Context, _ *session) {
 		reply.result, reply.err = fn(ctx)
 	})
 	if err != nil {
 		var none T
-		return none, err // fn may be running still: reply is not ours to read
+		return none, err // fn may still be running, and write to reply
 	}
 	return reply.result, reply.err
 }
 
-// exchange carries a request along h, runs handle there, and carries the reply
-// back. Only if it returns nil has handle returned.
-func (n *Network) exchange(ctx context.Context, h hop, handle func(context.Context, *life)) error {
+// exchange sends a request along h, runs handle at its end, and sends the reply back. handle
+// has returned only if exchange returns nil.
+func (n *Network) exchange(ctx context.Context, h hop, handle func(context.Context, *session)) error {
 	f := n.draw(h)
 	if !f.reachable {
 		return n.fail(ctx, f.giveUp, ErrUnreachable)
@@ -80,18 +80,18 @@ func (n *Network) exchange(ctx context.Context, h hop, handle func(context.Conte
 	return nil
 }
 
-// fate is what chance has in store for one call.
-type fate struct {
+// outcome is the random faults and delays of one call.
+type outcome struct {
 	reachable                bool
 	losesRequest, losesReply bool
 	requestDelay, replyDelay time.Duration
 	giveUp                   time.Duration
 }
 
-func (n *Network) draw(h hop) fate {
+func (n *Network) draw(h hop) outcome {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	f := fate{
+	f := outcome{
 		reachable:    n.up[h.to] != nil && n.faults.passes(h),
 		losesRequest: n.faults.loses(n.rand),
 		losesReply:   n.faults.loses(n.rand),
@@ -106,9 +106,9 @@ func (n *Network) draw(h hop) fate {
 	return f
 }
 
-// begin starts handle at the server h leads to, and returns its life, nil if there
-// is none any more, and a channel that is closed when handle has returned.
-func (n *Network) begin(ctx context.Context, h hop, handle func(context.Context, *life)) (*life, <-chan struct{}) {
+// begin starts handle at the server at the end of h. It returns that server's session, nil if
+// there is none any more, and a channel that is closed when handle has returned.
+func (n *Network) begin(ctx context.Context, h hop, handle func(context.Context, *session)) (*session, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	to := n.up[h.to]
@@ -132,9 +132,9 @@ func (n *Network) begin(ctx context.Context, h hop, handle func(context.Context,
 	return to, done
 }
 
-// await waits for done. It fails with ErrLost if meanwhile the server stops or its
-// reply would not get through.
-func (n *Network) await(ctx context.Context, back hop, server *life, done <-chan struct{}) error {
+// await waits for done. It fails with ErrLost if meanwhile the server stops, or the way back
+// is cut.
+func (n *Network) await(ctx context.Context, back hop, server *session, done <-chan struct{}) error {
 	for {
 		ok, changed := n.connected(back, server)
 		if !ok {
@@ -154,13 +154,13 @@ func (n *Network) await(ctx context.Context, back hop, server *life, done <-chan
 
 // connected tells whether a message passes h, and that server, if not nil, is up.
 // The channel is closed when this may have changed.
-func (n *Network) connected(h hop, server *life) (bool, <-chan struct{}) {
+func (n *Network) connected(h hop, server *session) (bool, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return (server == nil || n.up[server.id] == server) && n.faults.passes(h), n.changed
 }
 
-// fail returns err after d, the time in which the caller learns of it.
+// fail returns err after d.
 func (n *Network) fail(ctx context.Context, d time.Duration, err error) error {
 	n.mu.Lock()
 	n.counts.Lost++

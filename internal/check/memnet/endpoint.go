@@ -10,25 +10,25 @@ import (
 	"balsa.example/raft"
 )
 
-// Receiver is what an Endpoint delivers to: an rsm.Receiver.
+// Receiver receives what an Endpoint delivers. It is an rsm.Receiver.
 type Receiver interface {
 	Receive(m raft.Message)
 	ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error
 }
 
-// Endpoint is the network card of one server, and an rsm.Transport. A server that
-// restarts takes a new one for the same id, so that what is left of its earlier
-// life cannot speak for the new one.
+// Endpoint connects one server to the network. It is an rsm.Transport. A server that restarts
+// takes a new Endpoint for the same id, so that messages of the earlier process are not sent
+// for the new one.
 type Endpoint struct {
 	net *Network
 	id  raft.NodeID
 
-	mu   sync.Mutex
-	life *life // nil while stopped
+	mu      sync.Mutex
+	session *session // nil while stopped
 }
 
-// life is the time of an Endpoint between Start and Stop.
-type life struct {
+// session is an Endpoint between Start and Stop.
+type session struct {
 	id         raft.NodeID
 	receiver   Receiver
 	ctx        context.Context
@@ -41,10 +41,10 @@ func (n *Network) Node(id raft.NodeID) *Endpoint {
 	return &Endpoint{net: n, id: id}
 }
 
-// Start lets r receive what arrives from now on, messages sent before included. It
-// panics if a server of this id runs already.
+// Start lets r receive what arrives from now on, also messages that were sent before. It
+// panics if a server with this id runs already.
 func (e *Endpoint) Start(r Receiver) {
-	l := &life{id: e.id, receiver: r}
+	l := &session{id: e.id, receiver: r}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 
 	e.net.mu.Lock()
@@ -60,25 +60,25 @@ func (e *Endpoint) Start(r Receiver) {
 	}
 
 	e.mu.Lock()
-	e.life = l
+	e.session = l
 	e.mu.Unlock()
 }
 
-// Stop takes the server off the network, as a crash does: messages to it vanish,
-// calls to it fail, snapshots in both directions break off. When Stop returns, the
-// receiver is not being called and will not be. The handlers of calls are told by
-// their contexts, but not waited for.
+// Stop takes the server off the network, as a crash does: messages to it are lost, calls to
+// it fail, snapshots in both directions break off. When Stop returns, the receiver is not
+// called any more. The contexts of handlers of calls end, but Stop does not wait for these
+// handlers.
 func (e *Endpoint) Stop() {
 	e.mu.Lock()
-	l := e.life
-	e.life = nil
+	l := e.session
+	e.session = nil
 	e.mu.Unlock()
 	if l != nil {
 		e.net.stop(l)
 	}
 }
 
-func (n *Network) stop(l *life) {
+func (n *Network) stop(l *session) {
 	n.mu.Lock()
 	if n.up[l.id] == l {
 		delete(n.up, l.id)
@@ -89,13 +89,13 @@ func (n *Network) stop(l *life) {
 	l.deliveries.Wait()
 }
 
-func (e *Endpoint) current() *life {
+func (e *Endpoint) current() *session {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.life
+	return e.session
 }
 
-// Send implements rsm.Transport. Messages of a stopped endpoint vanish.
+// Send implements rsm.Transport. Messages of a stopped endpoint are lost.
 func (e *Endpoint) Send(ms []raft.Message) {
 	if l := e.current(); l != nil {
 		e.net.send(l, ms)
@@ -124,7 +124,7 @@ func (e *Endpoint) SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, da
 	e.net.mu.Unlock()
 
 	var refusal error
-	err = e.net.exchange(ctx, nodeHop(e.id, m.To), func(ctx context.Context, to *life) {
+	err = e.net.exchange(ctx, nodeHop(e.id, m.To), func(ctx context.Context, to *session) {
 		refusal = to.receiver.ReceiveSnapshot(m, &stream{ctx: ctx, data: bytes.NewReader(image)})
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ func nodeHop(from, to raft.NodeID) hop { return hop{from: from, to: to} }
 
 func (h hop) back() hop { return hop{call: h.call, client: h.client, from: h.to, to: h.from} }
 
-// faults is what is wrong with a network at a time.
+// faults are the present faults of a network.
 type faults struct {
 	latency    time.Duration
 	unreliable bool
@@ -56,7 +56,7 @@ func (f *faults) heal() {
 	f.reach = make(map[string]map[raft.NodeID]bool)
 }
 
-// passes tells whether the way of h is open.
+// passes tells whether messages pass h.
 func (f *faults) passes(h hop) bool {
 	if f.disconnected[h.from] || f.disconnected[h.to] {
 		return false
@@ -68,12 +68,12 @@ func (f *faults) passes(h hop) bool {
 	return f.group[h.from] == f.group[h.to] && !f.cut[h]
 }
 
-// loses decides whether a message is lost by chance.
+// loses draws whether a message is lost.
 func (f *faults) loses(r *rand.Rand) bool {
 	return f.unreliable && r.Float64() < unreliableLoss
 }
 
-// delay decides how long a message travels.
+// delay draws how long a message takes.
 func (f *faults) delay(r *rand.Rand, reply bool) time.Duration {
 	d := f.latency
 	if f.unreliable {
@@ -85,7 +85,7 @@ func (f *faults) delay(r *rand.Rand, reply bool) time.Duration {
 	return d
 }
 
-// change applies a change of the faults and lets calls in progress notice.
+// change applies a change of the faults, and wakes the calls in progress.
 func (n *Network) change(apply func(*faults)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

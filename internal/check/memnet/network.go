@@ -7,9 +7,9 @@
 //	                      │  one queue, ordered by arrival │
 //	client "a" ── Call ──►┘  latency, loss, cuts, delays   └─► handler  ── Endpoint 3
 //
-// Every fault can be changed at any time. What a message meets is looked up twice,
-// when it leaves and when it arrives, so that a cut also stops what is in flight.
-// One PRNG, made from the seed, decides all that is left to chance.
+// Every fault can be changed at any time. Faults apply to a message twice, when it is sent and
+// when it arrives, so that a cut also stops messages under way. One PRNG, made from the seed,
+// decides all that is random.
 package memnet
 
 import (
@@ -36,7 +36,7 @@ type Counts struct {
 	Messages uint64
 	// Bytes is the size of the data of entries and snapshots.
 	Bytes uint64
-	// Lost is the number of messages that a fault or a stopped server swallowed.
+	// Lost is the number of messages that were lost by a fault or at a stopped server.
 	Lost uint64
 }
 
@@ -53,10 +53,10 @@ type Network struct {
 	rand   *rand.Rand
 	seq    uint64
 	queue  eventQueue
-	up     map[raft.NodeID]*life
+	up     map[raft.NodeID]*session
 	faults faults
-	// changed is closed and replaced whenever a fault or a server comes or goes, so
-	// that calls in progress look again.
+	// changed is closed and replaced when a fault or a server is added or removed, so that
+	// calls in progress check again.
 	changed chan struct{}
 	counts  Counts
 }
@@ -68,7 +68,7 @@ func New(seed uint64) *Network {
 		start:   time.Now(),
 		wake:    wake.New(),
 		rand:    rand.New(rand.NewPCG(seed, 0x6d656d6e6574)),
-		up:      make(map[raft.NodeID]*life),
+		up:      make(map[raft.NodeID]*session),
 		faults:  newFaults(),
 		changed: make(chan struct{}),
 	}
@@ -82,14 +82,14 @@ func New(seed uint64) *Network {
 func (n *Network) Close() {
 	n.mu.Lock()
 	n.closed = true
-	var lives []*life
+	var sessions []*session
 	for _, l := range n.up {
-		lives = append(lives, l)
+		sessions = append(sessions, l)
 	}
 	n.mu.Unlock()
 
 	n.cancel()
-	for _, l := range lives {
+	for _, l := range sessions {
 		n.stop(l)
 	}
 	n.work.Wait()
@@ -128,10 +128,10 @@ func (n *Network) dispatch() {
 	}
 }
 
-// next takes the next message whose time has come and that the faults let through,
-// with its receiver, whose delivery is begun. If there is none it returns how long
-// the first one has to wait, 0 if nothing is on its way.
-func (n *Network) next() (raft.Message, *life, time.Duration) {
+// next takes the next message that has arrived and that no fault stops. It returns the message
+// and its receiver, and counts the delivery as begun. If there is none it returns the time
+// until the next arrival, 0 if no message is under way.
+func (n *Network) next() (raft.Message, *session, time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for len(n.queue) > 0 {
@@ -149,8 +149,8 @@ func (n *Network) next() (raft.Message, *life, time.Duration) {
 	return nil, nil, 0
 }
 
-// send queues the messages that the faults let through.
-func (n *Network) send(l *life, ms []raft.Message) {
+// send queues the messages that no fault stops.
+func (n *Network) send(l *session, ms []raft.Message) {
 	n.mu.Lock()
 	if n.up[l.id] != l {
 		n.mu.Unlock()

@@ -236,11 +236,11 @@ func TestStoppedServerHearsAndSaysNothing(t *testing.T) {
 		old.Send([]raft.Message{&raft.PreVote{Header: raft.Header{From: 2, To: 1}}})
 		time.Sleep(time.Second)
 		if c.boxes[1].take() != nil {
-			t.Error("the earlier life spoke for the later one")
+			t.Error("the earlier session sent for the later one")
 		}
 		old.Stop()
 		if !c.arrived(1, 2) {
-			t.Error("the earlier life stopped the later one")
+			t.Error("the earlier session stopped the later one")
 		}
 	})
 }

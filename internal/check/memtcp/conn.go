@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// half is one direction of a connection. A goroutine (carry) moves what was written to
-// the other side.
-type half struct {
+// direction is one direction of a connection. A goroutine (transmit) moves the bytes that
+// were written to the other side.
+type direction struct {
 	from, to *Host
 	queue    []byte // written, and not arrived yet
 	arrived  []byte // arrived, and not read yet
 	unacked  bool   // the latest that arrived is not acknowledged
-	fin      bool   // nothing more is written
-	finished bool   // and that has arrived
-	deaf     bool   // the reader has closed its side
+	fin      bool   // the writer has closed its side
+	finished bool   // and the reader has got all before that
+	closed   bool   // the reader has closed its side
 	reset    bool
 }
 
@@ -25,7 +25,7 @@ type half struct {
 type conn struct {
 	host          *Host
 	local, remote endpoint
-	in, out       *half
+	in, out       *direction
 	closed        bool
 	readBy        time.Time
 	writeBy       time.Time
@@ -33,19 +33,20 @@ type conn struct {
 
 // connect makes a connection. Caller holds mu.
 func (n *Net) connect(a, b *Host, port string) (near, far *conn) {
-	out, in := &half{from: a, to: b}, &half{from: b, to: a}
+	out, in := &direction{from: a, to: b}, &direction{from: b, to: a}
 	dialed, dialer := endpoint(net.JoinHostPort(b.address, port)), endpoint(net.JoinHostPort(a.address, "0"))
 	near = &conn{host: a, local: dialer, remote: dialed, in: in, out: out}
 	far = &conn{host: b, local: dialed, remote: dialer, in: out, out: in}
 	a.conns[near], b.conns[far] = true, true
-	for _, h := range []*half{out, in} {
-		n.running.Go(func() { n.carry(h) })
+	for _, h := range []*direction{out, in} {
+		n.running.Go(func() { n.transmit(h) })
 	}
 	return near, far
 }
 
-// carry brings what is written on h to its other side, until all has arrived or cannot.
-func (n *Net) carry(h *half) {
+// transmit moves what is written to the other side, until all has arrived or the connection
+// is reset.
+func (n *Net) transmit(h *direction) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	resend := firstResend
@@ -76,21 +77,21 @@ func (n *Net) open() bool {
 	}
 }
 
-// sleep releases the lock for d, less if nothing more can be done for h.
-func (n *Net) sleep(h *half, d time.Duration) {
+// sleep releases the lock for d, for less if the connection is reset.
+func (n *Net) sleep(h *direction, d time.Duration) {
 	for until := time.Now().Add(d); time.Now().Before(until) && !h.reset && n.open(); {
 		n.wait(until)
 	}
 }
 
-// send sends one packet, and tells whether it was acknowledged. A machine that does not
-// know the connection answers with a reset.
-func (n *Net) send(h *half) bool {
+// send sends one packet, and tells whether it was acknowledged. A host that does not know the
+// connection answers with a reset.
+func (n *Net) send(h *direction) bool {
 	if !h.from.up || !n.passes(h.from.address, h.to.address) {
 		return false
 	}
 	acked := n.passes(h.to.address, h.from.address)
-	if !h.to.up || h.deaf {
+	if !h.to.up || h.closed {
 		h.reset = n.hosts[h.to.address] != nil && acked
 		n.broadcast()
 		return false
@@ -155,11 +156,11 @@ func (c *conn) Write(b []byte) (written int, err error) {
 	}
 }
 
-// Close ends the connection. What was written still goes out, and then the other side
-// learns of the end.
+// Close closes the connection. Bytes that were written are still sent, and then the other side
+// reads io.EOF.
 func (c *conn) Close() error {
 	c.host.net.change(func() {
-		c.closed, c.out.fin, c.in.deaf = true, true, true
+		c.closed, c.out.fin, c.in.closed = true, true, true
 		delete(c.host.conns, c)
 	})
 	return nil

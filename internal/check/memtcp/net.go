@@ -1,7 +1,7 @@
-// Package memtcp is TCP in memory, for tests: hosts with addresses and names, and a
-// network that really drops packets. Nobody is told when it does. As in TCP, a sender
-// repeats what is not acknowledged, and waits twice as long each time: after a long
-// outage a connection stays silent for about as long again.
+// Package memtcp is TCP in memory, for tests: hosts with addresses and names, and a network
+// that drops packets without an error. As in TCP, a sender repeats what is not acknowledged,
+// and waits twice as long each time: after a long outage a connection stays silent for about
+// as long again.
 //
 //	n := memtcp.New()
 //	a, b := n.Host("10.0.0.1"), n.Host("10.0.0.2")
@@ -65,7 +65,7 @@ func (n *Net) Close() {
 	n.running.Wait()
 }
 
-// change does something under the lock that others may wait for.
+// change makes a change under the lock, and wakes all that wait for one.
 func (n *Net) change(f func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -78,8 +78,8 @@ func (n *Net) broadcast() {
 	n.changed = make(chan struct{})
 }
 
-// wait releases the lock until anything has changed, or it is time. The zero time never
-// comes.
+// wait releases the lock until anything has changed, or until a time; the zero time stands for
+// no time.
 func (n *Net) wait(until time.Time) {
 	var late <-chan time.Time
 	if !until.IsZero() {
@@ -96,20 +96,20 @@ func (n *Net) wait(until time.Time) {
 	n.mu.Lock()
 }
 
-// Name lets name stand for address from now on, for those who dial.
+// Name makes a name resolve to an address from now on.
 func (n *Net) Name(name, address string) { n.change(func() { n.names[name] = address }) }
 
-// Cut drops what goes from one address to another from now on; Mend lets it through.
+// Cut drops all packets from one address to another from now on; Mend ends that.
 func (n *Net) Cut(from, to string)  { n.change(func() { n.dropped[[2]string{from, to}] = true }) }
 func (n *Net) Mend(from, to string) { n.change(func() { delete(n.dropped, [2]string{from, to}) }) }
 
-// Rate bounds each direction of each connection to so many bytes a second; 0: no bound.
+// Rate limits each direction of each connection to a number of bytes a second; 0: no limit.
 func (n *Net) Rate(bytes int) { n.change(func() { n.rate = bytes }) }
 
-// passes tells whether packets get from one address to another. Caller holds mu.
+// passes tells whether packets pass from one address to another. Caller holds mu.
 func (n *Net) passes(from, to string) bool { return !n.dropped[[2]string{from, to}] }
 
-// Host is a machine at one address.
+// Host is a host at one address.
 type Host struct {
 	net       *Net
 	address   string
@@ -118,7 +118,7 @@ type Host struct {
 	conns     map[*conn]bool
 }
 
-// Host starts a machine at an address. One that was there is gone.
+// Host starts a host at an address. A host that is there crashes.
 func (n *Net) Host(address string) *Host {
 	h := &Host{net: n, address: address, up: true, listeners: make(map[string]*listener), conns: make(map[*conn]bool)}
 	n.change(func() {
@@ -130,8 +130,8 @@ func (n *Net) Host(address string) *Host {
 	return h
 }
 
-// Crash ends the machine: its connections are forgotten, and nobody is told. Whoever
-// sends to its address gets no answer until there is a machine again.
+// Crash ends the host and its connections, without a packet to the other sides. Packets to its
+// address get no answer until there is a host again.
 func (h *Host) Crash() {
 	h.net.change(func() {
 		h.crash()
@@ -152,7 +152,7 @@ func (h *Host) crash() {
 	clear(h.listeners)
 }
 
-// listener is a port that a host listens on.
+// listener is a port on which a host listens.
 type listener struct {
 	host    *Host
 	port    string

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// pair is a connection between two machines.
+// pair runs a test with a connection between two hosts.
 func pair(t *testing.T, test func(t *testing.T, n *Net, near, far net.Conn)) {
 	synctest.Test(t, func(t *testing.T) {
 		n := New()
@@ -32,7 +32,7 @@ func pair(t *testing.T, test func(t *testing.T, n *Net, near, far net.Conn)) {
 	})
 }
 
-// arrival writes a byte on one side, and tells how long it takes to the other.
+// arrival writes a byte on one side, and returns how long it takes to the other.
 func arrival(t *testing.T, from, to net.Conn) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -84,7 +84,7 @@ func TestSenderBacksOff(t *testing.T) {
 	}
 }
 
-func TestNobodyIsToldOfACrash(t *testing.T) {
+func TestACrashSendsNoPacket(t *testing.T) {
 	pair(t, func(t *testing.T, n *Net, near, far net.Conn) {
 		n.hosts["b"].Crash()
 		near.SetReadDeadline(time.Now().Add(time.Hour))
@@ -98,7 +98,7 @@ func TestNobodyIsToldOfACrash(t *testing.T) {
 		near.Write([]byte("x"))
 		n.Host("b")
 		if _, err := near.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("from the machine that is back: %v", err)
+			t.Errorf("from the host that is back: %v", err)
 		}
 	})
 }
@@ -107,7 +107,7 @@ func TestDial(t *testing.T) {
 	pair(t, func(t *testing.T, n *Net, _, _ net.Conn) {
 		a := n.Host("c")
 		if _, err := a.Dial(t.Context(), "b:2"); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("a port that nobody listens on: %v", err)
+			t.Errorf("a port without a listener: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()

@@ -103,8 +103,8 @@ func TestVerdictIsThatOfTheBareChecker(t *testing.T) {
 	for range 20_000 {
 		ops := randomHistory(random)
 		want := porcupine.CheckOperations(model, operations(ops))
-		decided, _ := decide(ops)
-		narrowed, err := narrow(decided)
+		decided, _ := resolveMaybes(ops)
+		narrowed, err := postponeCalls(decided)
 		got := err == nil && porcupine.CheckOperations(model, operations(narrowed))
 		if got != want {
 			t.Fatalf("linearizable is %v, want %v (%v):\n%s", got, want, err, describe(ops))

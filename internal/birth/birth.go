@@ -6,66 +6,64 @@ import (
 	"balsa.example/raft"
 )
 
-// Incarnation is drawn at random when a data directory is made, so that one made anew,
-// for the same member, is another one. It is not zero.
+// Incarnation identifies a data directory. It is drawn at random when the directory is made, so
+// that a new directory of the same member has another one. It is not zero.
 type Incarnation = [16]byte
 
-// Certificate is what a cluster is born with. There is one at most for each directory of
-// the founder, and it never changes.
+// Certificate is the identity of a cluster: a random number, and its members with their
+// directories. Each directory of the founder makes one at most, and it never changes.
 type Certificate struct {
 	// Cluster is drawn at random: no two births have the same. It is not zero.
 	Cluster uint64
-	// Members has every initial member, each with the one directory that counts.
+	// Members has every initial member with its data directory.
 	Members map[raft.NodeID]Incarnation
 }
 
-// Record is what a data directory says of itself, and durably remembers. Founder and
-// Certificate are set once and never change.
+// Record is the state of a data directory, which it stores durably and sends to other members.
+// Founder and Certificate are set once and never change.
 type Record struct {
 	Self        raft.NodeID
 	Incarnation Incarnation
-	// Founder is the founder's directory that this one waits for: it takes no certificate
-	// but from there. Zero: it has met none yet. That of the founder is its own.
+	// Founder is the founder's directory to which this one is bound: it accepts no certificate
+	// of another one. Zero: it is not bound yet. The founder's directory is bound to itself.
 	Founder Incarnation
-	// Certificate is nil before the cluster is born.
+	// Certificate is nil before the cluster has begun.
 	Certificate *Certificate
 }
 
-// Verdict is what one member thinks of another.
+// Verdict is one member's decision about another.
 type Verdict int
 
 const (
-	// Accepted: both are of the same cluster.
+	// Accepted: both belong to the same cluster.
 	Accepted Verdict = iota
-	// Unborn: the cluster has not begun, as far as one of the two can tell, and nothing is
-	// against it.
+	// Unborn: the cluster has not begun, as far as one of the two knows. It may begin.
 	Unborn
-	// OtherCluster: they are of different clusters.
+	// OtherCluster: they belong to different clusters.
 	OtherCluster
-	// OtherReplaced: the cluster knows the other member by another directory.
+	// OtherReplaced: the cluster has another directory for the other member.
 	OtherReplaced
-	// SelfReplaced: the cluster knows this member by another directory.
+	// SelfReplaced: the cluster has another directory for this member.
 	SelfReplaced
-	// OtherFounder: one of the two is the founder, and the other waits for another
-	// directory of the founder.
+	// OtherFounder: one of the two is the founder, and the other is bound to another directory
+	// of the founder.
 	OtherFounder
 )
 
-// Birth is one member on its way into its cluster. The events are Begin and Hear. Both
-// tell whether the Record has changed: then it must be durable before anything else
-// leaves this member.
+// Birth is the state machine of one member until its cluster begins. Its events are Begin and
+// Hear. Both tell whether the Record has changed: then it must be durable before this member
+// sends anything.
 type Birth struct {
 	members []raft.NodeID // all that the cluster begins with, the founder first
 	record  Record
-	// bound has the directories of others that wait for this one, if it is the founder's.
+	// bound has the directories that are bound to this one, if it is the founder's.
 	bound map[raft.NodeID]Incarnation
-	// seen has the members that were heard.
+	// seen has the members whose Record has arrived.
 	seen map[raft.NodeID]bool
 }
 
-// New continues from a Record, which is that of a new directory if it has neither a
-// Founder nor a Certificate. Members are the initial members in an order on which all
-// agree; the first one is the founder.
+// New continues from a Record. A new directory has neither a Founder nor a Certificate. members
+// are the initial members, in the same order on all of them; the first one is the founder.
 func New(members []raft.NodeID, r Record) *Birth {
 	b := &Birth{members: members, record: r, bound: map[raft.NodeID]Incarnation{}, seen: map[raft.NodeID]bool{}}
 	if b.founds() {
@@ -74,7 +72,7 @@ func New(members []raft.NodeID, r Record) *Birth {
 	return b
 }
 
-// Record returns what this member says of itself.
+// Record returns the Record that this member sends to others.
 func (b *Birth) Record() Record { return b.record }
 
 // founds tells whether this member is the founder.
@@ -83,7 +81,7 @@ func (b *Birth) founds() bool { return b.record.Self == b.members[0] }
 // Begin is the first event. The number fresh was drawn at random and has never been used.
 func (b *Birth) Begin(fresh uint64) (changed bool) { return b.found(fresh) }
 
-// Hear takes what another member says of itself. The number fresh is as in Begin.
+// Hear takes the Record of another member. The number fresh is as in Begin.
 func (b *Birth) Hear(r Record, fresh uint64) (v Verdict, changed bool) {
 	b.seen[r.Self] = true
 	switch {
@@ -96,7 +94,7 @@ func (b *Birth) Hear(r Record, fresh uint64) (v Verdict, changed bool) {
 	}
 }
 
-// compare judges another member by the certificate.
+// compare decides about another member by the certificate.
 func (b *Birth) compare(r Record) Verdict {
 	switch own := b.record.Certificate; {
 	case r.Certificate != nil && r.Certificate.Cluster != own.Cluster:
@@ -108,12 +106,12 @@ func (b *Birth) compare(r Record) Verdict {
 	}
 }
 
-// take makes the certificate of another member its own, if this directory is in it.
+// take accepts the certificate of another member, if this directory is in it.
 func (b *Birth) take(c *Certificate) (v Verdict, changed bool) {
 	if c.Members[b.record.Self] != b.record.Incarnation {
 		return SelfReplaced, false
 	}
-	// Whoever wrote this directory into a certificate has heard that it is bound to him.
+	// A founder's directory puts only directories into a certificate that are bound to it.
 	if c.Members[b.members[0]] != b.record.Founder {
 		return OtherFounder, false
 	}
@@ -121,7 +119,7 @@ func (b *Birth) take(c *Certificate) (v Verdict, changed bool) {
 	return Accepted, true
 }
 
-// wait handles the word of one unborn member to another.
+// wait handles a Record while neither member knows of a certificate.
 func (b *Birth) wait(r Record, fresh uint64) (v Verdict, changed bool) {
 	none := Incarnation{}
 	switch founder := b.members[0]; {
@@ -143,7 +141,7 @@ func (b *Birth) wait(r Record, fresh uint64) (v Verdict, changed bool) {
 	}
 }
 
-// found lets the cluster begin, if this is the founder and all others wait for it.
+// found makes the certificate, if this is the founder and all others are bound to it.
 func (b *Birth) found(fresh uint64) bool {
 	if !b.founds() || b.record.Certificate != nil {
 		return false
@@ -160,8 +158,8 @@ func (b *Birth) found(fresh uint64) bool {
 	return true
 }
 
-// Awaited returns the members that have to be heard before the cluster can begin, in the
-// order of New.
+// Awaited returns the members whose Record must arrive before the cluster can begin, in the order
+// of New.
 func (b *Birth) Awaited() []raft.NodeID {
 	return slices.DeleteFunc(slices.Clone(b.members), func(id raft.NodeID) bool {
 		_, bound := b.bound[id]

@@ -1,4 +1,4 @@
-// Package birth decides how a cluster begins: once, with an identity that no other
+// Package birth decides how a cluster begins (its bootstrap): once, with an identity that no other
 // cluster has, and with one data directory for each member.
 //
 // It is a pure state machine: see Birth. Why the rules are right is in docs/semantics.md,
@@ -17,6 +17,6 @@
 //	        │ ── the certificate ───────────►│
 //	takes part                           takes part
 //
-// Each step is on disk before others are told of it. What a directory has said stays true,
-// so messages may be lost, doubled, or arrive in any order and at any time.
+// Each step is on disk before a message about it is sent. What such a message says stays true, so
+// that messages may be lost, duplicated, or arrive in any order and at any time.
 package birth

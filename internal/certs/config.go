@@ -6,10 +6,9 @@ import (
 	"errors"
 )
 
-// Server returns a configuration for accepting connections. Each handshake takes the
-// Material of its moment. With demand, a certificate is demanded of who connects, and
-// must lead to the authorities; authorize, if not nil, decides about it further. protocols
-// are those of ALPN, if any.
+// Server returns a configuration for accepting connections. Each handshake uses the current
+// Material. With demand, the client must have a certificate that the authorities have issued,
+// and authorize, if not nil, must accept it too. protocols are those of ALPN, if any.
 func (s *Source) Server(demand bool, authorize func(*x509.Certificate) error, protocols ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -25,7 +24,7 @@ func (m *Material) server(demand bool, authorize func(*x509.Certificate) error) 
 	c := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{*m.Certificate},
-		// A session that is resumed would be judged by the authorities of its beginning.
+		// A resumed session would be verified by the authorities of its beginning.
 		SessionTicketsDisabled: true,
 	}
 	if !demand {
@@ -38,19 +37,19 @@ func (m *Material) server(demand bool, authorize func(*x509.Certificate) error) 
 	return c
 }
 
-// Client returns a configuration for one connection to a server whose certificate must be
-// good for the host that is dialed.
+// Client returns a configuration for one connection to a server, whose certificate must be valid
+// for the host that is dialed.
 func (m *Material) Client() *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: m.Authorities}
 	if m.Certificate != nil {
-		c.GetClientCertificate = m.show
+		c.GetClientCertificate = m.clientCertificate
 	}
 	return c
 }
 
-// show gives the own certificate to a server that asks for one, whatever authorities the
-// server names: its refusal tells more than no certificate at all.
-func (m *Material) show(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+// clientCertificate returns the own certificate for a server that asks for one, whatever
+// authorities the server names: the error of its refusal tells more than that of no certificate.
+func (m *Material) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if m.Certificate == nil {
 		return new(tls.Certificate), nil
 	}
@@ -65,16 +64,16 @@ func (s *Source) Peer(demand bool) *tls.Config {
 	return c
 }
 
-// Dialer returns a configuration for connecting to servers whose certificates must lead
-// to the authorities. Each handshake takes the Material of its moment. Whom a certificate
-// names is for the caller to check.
+// Dialer returns a configuration for connecting to servers whose certificates must have been
+// issued by the authorities. Each handshake uses the current Material. The caller checks the
+// names in the certificate.
 func (s *Source) Dialer() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetClientCertificate: func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return s.good.Load().show(r)
+			return s.good.Load().clientCertificate(r)
 		},
-		InsecureSkipVerify: true, // VerifyConnection verifies, with the authorities of the moment
+		InsecureSkipVerify: true, // VerifyConnection verifies, with the current authorities
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			return s.Current().verifyServer(cs)
 		},

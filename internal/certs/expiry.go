@@ -7,40 +7,39 @@ import (
 	"time"
 )
 
-// Warnings begin warnAhead before a certificate expires; for one that is made for less
-// than a day, which something renews all the time, when half of its life is over.
-// They are repeated every remindEvery, and on the last day and after it every
-// remindLate.
+// Warnings begin warnAhead before a certificate expires. A certificate that is valid for less
+// than a day is renewed automatically all the time: for it they begin when half of that time is
+// over. They are repeated every remindEvery, and on the last day and later every remindLate.
 const (
 	warnAhead   = 14 * 24 * time.Hour
 	remindEvery = 24 * time.Hour
 	remindLate  = time.Hour
 )
 
-// notice is when it was last said that something expires.
+// notice is the time of the last warning that a certificate expires.
 type notice struct{ at time.Time }
 
 // Expiry is when the first of several certificates expires; zero if none ever does.
 type Expiry struct {
-	// Certificate is of the own certificate and the intermediate ones that come with
-	// it, Authorities of those trusted.
+	// Certificate is of the own certificate and the intermediate ones, Authorities of the
+	// trusted authorities.
 	Certificate, Authorities time.Time
 }
 
-// Expiry tells when what serves expires.
+// Expiry returns when the certificates in use expire.
 func (s *Source) Expiry() Expiry {
 	m := s.good.Load()
 	var e Expiry
-	if first := earliest(m.chain()); first != nil && first.NotAfter != ever {
+	if first := earliest(m.chain()); first != nil && first.NotAfter != noExpiry {
 		e.Certificate = first.NotAfter
 	}
-	if first := earliest(m.authorities); first != nil && first.NotAfter != ever {
+	if first := earliest(m.authorities); first != nil && first.NotAfter != noExpiry {
 		e.Authorities = first.NotAfter
 	}
 	return e
 }
 
-// chain is the own certificate and those that come with it.
+// chain returns the own certificate and the intermediate ones.
 func (m *Material) chain() []*x509.Certificate {
 	if m.Certificate == nil {
 		return nil
@@ -65,7 +64,7 @@ func earliest(certs []*x509.Certificate) *x509.Certificate {
 	return first
 }
 
-// warnOfExpiry says what expires soon or has expired, from time to time.
+// warnOfExpiry logs from time to time which certificates expire soon or have expired.
 func (s *Source) warnOfExpiry(m *Material, now time.Time) {
 	level, wait := slog.LevelWarn, remindEvery
 	var due []*x509.Certificate
@@ -95,7 +94,7 @@ func (s *Source) warnOfExpiry(m *Material, now time.Time) {
 	}
 }
 
-// warnFrom is from when on it is said that a certificate expires.
+// warnFrom returns when the warnings about a certificate begin.
 func warnFrom(c *x509.Certificate) time.Time {
 	if life := c.NotAfter.Sub(c.NotBefore); life < 24*time.Hour {
 		return c.NotAfter.Add(-life / 2)

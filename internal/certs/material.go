@@ -17,19 +17,19 @@ type Files struct {
 	// Cert holds the certificate, intermediate ones after it, and Key its private key.
 	// Both empty: no certificate.
 	Cert, Key string
-	// CA holds the certificates that those of the other side must lead to. Empty: the
-	// system's are trusted.
+	// CA holds the authorities that must have issued the certificates of the other side.
+	// Empty: those of the system.
 	CA string
-	// Chained says that the certificate itself must lead to CA too: so it is where all
-	// members show each other theirs.
+	// Chained says that they must have issued the own certificate too, as among members of
+	// a cluster.
 	Chained bool
-	// Usages are what the certificate must be good for.
+	// Usages are the extended key usages that the certificate must have.
 	Usages []x509.ExtKeyUsage
-	// Accept, if not nil, decides about the certificate further.
+	// Accept, if not nil, must accept the certificate too.
 	Accept func(*x509.Certificate) error
 }
 
-// Material is what the files held at one moment. It does not change.
+// Material is the content of the files at one moment. It does not change.
 type Material struct {
 	Certificate *tls.Certificate // nil: none
 	Authorities *x509.CertPool   // nil: the system's
@@ -57,7 +57,7 @@ func (f Files) paths() []string {
 	return paths
 }
 
-// parse makes Material of the contents of the files, if they fit together.
+// parse makes a Material of the contents of the files, if they fit together.
 func (f Files) parse(contents [][]byte, now time.Time) (*Material, error) {
 	if (f.Cert == "") != (f.Key == "") {
 		return nil, errors.New("certificate and key go together")
@@ -174,7 +174,7 @@ func (m *Material) checkChain(now time.Time) error {
 	return err
 }
 
-// checkTime is nil while the certificate is valid.
+// checkTime returns an error if the certificate is not valid at a time.
 func (m *Material) checkTime(now time.Time) error {
 	if m.Certificate == nil {
 		return nil
@@ -190,7 +190,7 @@ func (m *Material) checkTime(now time.Time) error {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// Describe says whom a certificate names, shortened where that is long.
+// Describe returns the names in a certificate, shortened if there are many.
 func Describe(cert *x509.Certificate) string {
 	var names []string
 	if cert.Subject.CommonName != "" {

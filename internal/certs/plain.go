@@ -6,17 +6,17 @@ import (
 	"fmt"
 )
 
-// alert is what a server says in TLS that understands nothing: a fatal alert,
-// unexpected_message.
+// alert is a fatal TLS alert, unexpected_message: the answer to a client that does not speak
+// TLS.
 var alert = []byte{recordAlert, 3, 3, 0, 2, 2, 10}
 
-// The types of the records that a connection of TLS begins with, on either side.
+// The types of the records with which a TLS connection begins, on either side.
 const (
 	recordAlert     = 21
 	recordHandshake = 22
 )
 
-// IsTLS tells whether what begins so is TLS. It takes two bytes to see.
+// IsTLS tells whether the first bytes of a connection are TLS. It needs two bytes.
 func IsTLS(b []byte) bool {
 	return len(b) >= 2 && (b[0] == recordAlert || b[0] == recordHandshake) && b[1] == 3
 }
@@ -27,8 +27,9 @@ func Plain(err error) bool {
 	return errors.As(err, &header) && !IsTLS(header.RecordHeader[:])
 }
 
-// RefusePlain answers somebody who does not speak TLS in a way that tells that there is TLS
-// here, if that is why a handshake of a server failed with err. It returns err, and says so.
+// RefusePlain is for a server whose handshake failed with err. If the client does not speak TLS,
+// it sends a TLS alert, which tells the client that this server does, and returns err with that
+// reason.
 func RefusePlain(err error) error {
 	var header tls.RecordHeaderError
 	if !errors.As(err, &header) || !Plain(err) {

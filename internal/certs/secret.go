@@ -19,15 +19,13 @@ import (
 	"time"
 )
 
-// A shared secret stands for an authority: the authority's key is derived from it, so
-// whoever knows the secret, and nobody else, can issue certificates that the others take.
-// Each process issues one to itself, with the name of its member and a key that never
-// leaves its memory. So TLS proves both sides to each other, as with certificates from
-// files: with fresh randomness, bound to both names and to that connection alone, which is
-// encrypted too.
+// The key of an authority is derived from the shared secret, so that only a process which knows
+// the secret can issue certificates that the others accept. Each process issues one to itself,
+// with the name of its member and a key that never leaves its memory. So TLS authenticates both
+// sides, as with certificates from files, and encrypts the connection.
 //
-// Who is connected to can test guesses of the secret at leisure, so it has to be random:
-// minSecretBytes of text hold at least 128 bits.
+// A process that gets a connection can test guesses of the secret offline, so the secret must be
+// random: minSecretBytes of text hold at least 128 bits.
 const (
 	minSecretBytes = 32
 	maxSecretBytes = 1 << 10
@@ -37,8 +35,8 @@ const (
 // secretInfo separates the key from others that may be derived from the secret.
 const secretInfo = "balsa cluster secret: key of the authority, version 1"
 
-// OpenSecret reads the secrets of a file, one a line. The first one issues the certificate
-// of the member of that name, all are taken from others.
+// OpenSecret reads the secrets of a file, one in a line. The first one issues the certificate of
+// the member; certificates of other members may be issued by any of them.
 func OpenSecret(side, path, member string, log *slog.Logger) (*Source, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -56,7 +54,7 @@ func OpenSecret(side, path, member string, log *slog.Logger) (*Source, error) {
 	})
 }
 
-// readSecret reads a file that nobody else may read or change.
+// readSecret reads a file that no other user may read or change.
 func readSecret(paths []string) ([][]byte, error) {
 	info, err := os.Stat(paths[0])
 	if err != nil {
@@ -100,14 +98,14 @@ func materialOf(content []byte, member string, key *ecdsa.PrivateKey) (*Material
 	return m, nil
 }
 
-// Clocks are not what these certificates rest on.
+// These certificates do not depend on clocks.
 var (
-	always = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
-	ever   = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	noBeginning = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	noExpiry    = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 )
 
-// secretAuthority derives the authority that a secret stands for. It is the same wherever
-// the secret is.
+// secretAuthority derives the authority of a secret. All processes with the secret derive the
+// same one.
 func secretAuthority(secret []byte) (*x509.Certificate, ed25519.PrivateKey, error) {
 	seed, err := hkdf.Key(sha256.New, secret, nil, secretInfo, ed25519.SeedSize)
 	if err != nil {
@@ -116,7 +114,7 @@ func secretAuthority(secret []byte) (*x509.Certificate, ed25519.PrivateKey, erro
 	key := ed25519.NewKeyFromSeed(seed)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "balsa cluster secret"},
-		NotBefore: always, NotAfter: ever,
+		NotBefore: noBeginning, NotAfter: noExpiry,
 		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -134,7 +132,7 @@ func issue(member string, key *ecdsa.PrivateKey, ca *x509.Certificate, caKey ed2
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: member}, NotBefore: always, NotAfter: ever,
+		SerialNumber: serial, Subject: pkix.Name{CommonName: member}, NotBefore: noBeginning, NotAfter: noExpiry,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}

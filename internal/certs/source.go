@@ -14,22 +14,21 @@ import (
 )
 
 const (
-	// maxFileBytes bounds each file: the CAs of the whole world take 250 KiB.
+	// maxFileBytes bounds each file. All public CAs together take 250 KiB.
 	maxFileBytes = 4 << 20
-	// pollEvery is how often Watch looks at the files.
+	// pollEvery is how often Watch reads the files.
 	pollEvery = 5 * time.Second
-	// patience bounds how long handshakes wait for one reading of the files: a disk that
-	// hangs must not keep anybody out. Both ends of a connection may have such a disk, and
-	// a server gives an attempt to connect little more than this.
-	patience = 500 * time.Millisecond
-	// logEvery is the least time between two lines about files that are not good, and
-	// repeatEvery when one that has not changed is said again.
+	// readTimeout bounds how long a handshake waits until the files are read: a disk that
+	// hangs must not prevent connections. Both ends of a connection may have such a disk,
+	// and a server allows little more time for a handshake.
+	readTimeout = 500 * time.Millisecond
+	// logEvery is the least time between two lines of the log about files that are not
+	// valid, and repeatEvery the time until the same line is repeated.
 	logEvery    = time.Second
 	repeatEvery = 10 * time.Minute
 )
 
-// Source is the Material of one side of a process: the last that was good. It may be
-// used by many goroutines.
+// Source is the last valid Material of one side of a process. It is safe for concurrent use.
 type Source struct {
 	side  string // for the log: client, peer
 	what  string // for the log: whether it is TLS files or something else
@@ -39,15 +38,15 @@ type Source struct {
 	read  func(paths []string) ([][]byte, error) // readAll, or a test's
 
 	good  atomic.Pointer[Material]
-	stale atomic.Bool // the files are not what serves
+	stale atomic.Bool // the files are not the ones in use
 
 	mu      sync.Mutex
-	reading chan struct{} // closed when the look at the files that is under way ends; nil: none is
+	reading chan struct{} // closed when the present reading of the files ends; nil: there is none
 	since   time.Time     // when that began
 
-	// The rest is used by that look alone.
-	last    [][]byte // what was taken last
-	bad     string   // why the files are not taken, as logged last
+	// The rest is used by that reading alone.
+	last    [][]byte // the contents that are in use
+	bad     string   // why the files are not valid, as logged last
 	badAt   time.Time
 	expires notice
 }
@@ -72,10 +71,10 @@ func open(s *Source) (*Source, error) {
 	return s, nil
 }
 
-// Current looks at the files and returns the last good Material.
+// Current reads the files and returns the last valid Material.
 func (s *Source) Current() *Material {
-	done, since := s.look()
-	timer := time.NewTimer(patience - time.Since(since))
+	done, since := s.startReading()
+	timer := time.NewTimer(readTimeout - time.Since(since))
 	defer timer.Stop()
 	select {
 	case <-done:
@@ -84,28 +83,28 @@ func (s *Source) Current() *Material {
 	return s.good.Load()
 }
 
-// Stale tells whether the files differ from what serves, because they do not fit together
-// or cannot be read.
+// Stale tells whether the files differ from the Material in use, because they do not fit
+// together or cannot be read.
 func (s *Source) Stale() bool { return s.stale.Load() }
 
-// Watch looks at the files from time to time until ctx ends, so that the log tells what
-// has changed, and what will expire, without anybody connecting.
+// Watch reads the files from time to time until ctx ends, so that the log reports changes and
+// certificates that expire also while there are no connections.
 func (s *Source) Watch(ctx context.Context) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			s.look()
+			s.startReading()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// look begins to read the files, unless that is under way, and returns what is closed
-// when it ends, and when it began.
-func (s *Source) look() (done <-chan struct{}, since time.Time) {
+// startReading begins to read the files, unless that is under way. It returns a channel that is
+// closed when the reading ends, and when it began.
+func (s *Source) startReading() (done <-chan struct{}, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reading == nil {
@@ -122,7 +121,7 @@ func (s *Source) look() (done <-chan struct{}, since time.Time) {
 	return s.reading, s.since
 }
 
-// refresh takes the files if they have changed and are good.
+// refresh uses the files if they have changed and are valid.
 func (s *Source) refresh(now time.Time) {
 	contents, err := s.read(s.paths)
 	if err == nil && sameContents(contents, s.last) {
@@ -138,7 +137,7 @@ func (s *Source) refresh(now time.Time) {
 		m, err = s.parse(contents, now)
 	}
 	if err == nil && s.good.Load().checkTime(now) == nil {
-		err = m.checkTime(now) // else one is as bad as the other
+		err = m.checkTime(now) // if the old certificate is not valid either, the new one is used
 	}
 	if err != nil {
 		s.rejected(err, now)
@@ -159,7 +158,7 @@ func (s *Source) accepted() {
 	s.bad, s.badAt = "", time.Time{}
 }
 
-// rejected says why the files are not taken, when that is new, and from time to time.
+// rejected logs why the files are not used: when the reason is new, and from time to time.
 func (s *Source) rejected(err error, now time.Time) {
 	s.stale.Store(true)
 	since := now.Sub(s.badAt)
@@ -170,7 +169,7 @@ func (s *Source) rejected(err error, now time.Time) {
 	s.log.Warn(s.what+": not usable as they are now; the last good ones serve on", "side", s.side, "error", err, "certificate", s.good.Load().name())
 }
 
-// changed names the files that differ from those taken last.
+// changed returns the names of the files that differ from those in use.
 func (s *Source) changed(contents [][]byte) string {
 	var names []string
 	for i, path := range s.paths {

@@ -225,7 +225,7 @@ func TestFilesThatCannotBeReadNow(t *testing.T) {
 				t.Error("nothing serves")
 			}
 		}
-		if took := time.Since(start); took > patience { // together: a handshake begins with little more time
+		if took := time.Since(start); took > readTimeout { // together: a handshake begins with little more time
 			t.Errorf("took %s", took)
 		}
 		close(hang)

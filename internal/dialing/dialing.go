@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Dial connects to host:port. A host that is a name is looked up each time (see names), and each of
-// its addresses gets an equal share of the time that ctx leaves: one at which nobody
-// answers, as after a move, does not use up what the others need. (A net.Dialer gives
-// 2 s to the first.)
+// Dial connects to host:port. A host that is a name is looked up each time (see names). Each of
+// its addresses gets an equal share of the time that ctx leaves, so that an address without an
+// answer, as after a move, does not use up the time of the others. (A net.Dialer gives 2 s to
+// the first.)
 func Dial(ctx context.Context, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -27,7 +27,7 @@ func Dial(ctx context.Context, address string) (net.Conn, error) {
 	})
 }
 
-// inTurn dials hosts until one answers. Its error is the last one's.
+// inTurn dials hosts until one answers. Its error is that of the last host.
 func inTurn(ctx context.Context, hosts []string, dial func(ctx context.Context, host string) (net.Conn, error)) (net.Conn, error) {
 	err := errors.New("the name has no address")
 	for i, host := range hosts {

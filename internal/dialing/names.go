@@ -14,19 +14,19 @@ const (
 	// lookupTimeout bounds a look-up. A resolver waits 5 s for each name server that is
 	// down, twice, and asks three at most.
 	lookupTimeout = 30 * time.Second
-	// lookupKept is how long the result of a look-up that was too slow for an attempt to
-	// connect serves others: one that waits for it may have no time left to connect.
+	// lookupKept is how long a result is kept if its look-up was too slow for an attempt to
+	// connect: the next attempt uses it, and has time left to connect.
 	lookupKept = time.Second
 )
 
-// names looks up hosts. A look-up goes on when the attempt to connect that began it has
-// ended, and the next attempt waits for the same one: else a first name server that is
-// down, of two, would keep every attempt from hearing the second.
+// names looks up hosts. A look-up goes on when the attempt to connect that began it has ended,
+// and the next attempt waits for the same look-up. Otherwise, if the first of two name servers
+// is down, each attempt would end before the second one is asked.
 type names struct {
 	lookup func(ctx context.Context, host string) ([]string, error)
 
 	mu      sync.Mutex
-	present map[string]*lookup // by host: those under way, and those kept
+	present map[string]*lookup // by host: look-ups under way, and those kept
 }
 
 // lookup is one look-up of a host.
@@ -34,12 +34,12 @@ type lookup struct {
 	done  chan struct{} // closed when the fields below are set
 	hosts []string
 	err   error
-	slow  bool // an attempt had no time to wait for it; guarded by names.mu
+	slow  bool // an attempt ended before it; guarded by names.mu
 }
 
 var resolver = &names{lookup: net.DefaultResolver.LookupHost, present: make(map[string]*lookup)}
 
-// of returns the addresses of host.
+// of returns the addresses of a host.
 func (n *names) of(ctx context.Context, host string) ([]string, error) {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return []string{host}, nil
@@ -58,7 +58,7 @@ func (n *names) of(ctx context.Context, host string) ([]string, error) {
 	}
 }
 
-// begin begins a look-up, unless there is one.
+// begin begins a look-up of a host, unless there is one.
 func (n *names) begin(host string) *lookup {
 	n.mu.Lock()
 	defer n.mu.Unlock()

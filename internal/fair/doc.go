@@ -1,11 +1,11 @@
-// Package fair shares what strangers may take up of a server: connections, streams,
-// requests in progress. Each is bounded; and when there is no room left, no client and
-// no address keeps out another that has less.
+// Package fair shares the resources of a server among its clients: connections, streams,
+// requests in progress. Each is bounded. When a resource is used up, no client and no address
+// keeps out another one that has less of it.
 //
-//	Slots     a bounded number of places, such as connections: a newcomer for whom
-//	          there is none takes the place of whoever has most (slots.go)
+//	Slots     a bounded number of slots, such as connections: when all are taken, a
+//	          newcomer gets a slot of the source that has most (slots.go)
 //	Listener  a net.Listener whose connections take Slots (listener.go)
 //
 // A source is where a client connects from: an IPv4 address or the /64 of an IPv6 one.
-// Many clients may share an address, so a share binds only while there is contention.
+// Many clients may share an address, so the shares apply only when all slots are taken.
 package fair

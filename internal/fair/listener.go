@@ -2,8 +2,8 @@ package fair
 
 import "net"
 
-// Listener accepts connections for which there are Slots. It closes all others at once,
-// so that their clients need not wait to be heard.
+// Listener accepts connections for which there are Slots. It closes all others at once, so that
+// their clients need not wait for an answer.
 type Listener struct {
 	net.Listener
 	Slots *Slots
@@ -25,20 +25,20 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Conn is a connection that has a Slot until it is closed.
+// Conn is a connection that holds a Slot until it is closed.
 type Conn struct {
 	net.Conn
 	slot *Slot
 }
 
-// Slot is the connection's place.
+// Slot returns the connection's slot.
 func (c *Conn) Slot() *Slot { return c.slot }
 
-// CloseWrite closes one direction of the connection, if it can be closed alone.
+// CloseWrite closes the direction in which this side writes: see the function CloseWrite.
 func (c *Conn) CloseWrite() error { return CloseWrite(c.Conn) }
 
-// CloseWrite closes the direction of a connection in which this side writes. Where that
-// is not possible it does nothing.
+// CloseWrite closes the direction of a connection in which this side writes. If that is not
+// possible it does nothing.
 func CloseWrite(c net.Conn) error {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Slots is a bounded number of places. Sources share them: when all are taken, a newcomer
-// gets one of the source that has most.
+// Slots is a bounded number of slots, which sources share. When all are taken, a newcomer gets
+// a slot of the source that has most:
 //
-//	newcomer's source would still have less  ─► the place that was idle longest is freed
-//	it would have as much as anybody         ─► the same, if that was idle for long enough,
-//	                                            else the newcomer is refused
+//	the newcomer's source would still have less  ─► the slot that was idle longest is freed
+//	it would have as many as that source         ─► the same, if that slot was idle for long
+//	                                                enough; else the newcomer is refused
 type Slots struct {
-	// OnSurplus is called for each newcomer who was refused, or for whom another place was
-	// freed. May be nil.
+	// OnSurplus, if not nil, is called for each newcomer that was refused, or for which a
+	// slot was freed.
 	OnSurplus func(newcomer string)
 
 	max   int
@@ -29,22 +29,22 @@ type Slots struct {
 	refused, evicted atomic.Uint64
 }
 
-// Slot is one place that is taken.
+// Slot is one slot that is taken.
 type Slot struct {
 	slots  *Slots
 	source string
 	evict  func()
-	used   atomic.Int64 // when it was used last, Unix nanoseconds
+	used   atomic.Int64 // time of the last use, Unix nanoseconds
 }
 
-// NewSlots returns max places. One that was used within the time quiet is not freed for
-// a source that has as many.
+// NewSlots returns max slots. A slot that was used within the time quiet is not freed for a
+// source that would have as many.
 func NewSlots(max int, quiet time.Duration) *Slots {
 	return &Slots{max: max, quiet: quiet, sources: make(map[string]map[*Slot]struct{})}
 }
 
-// Take takes a place for a source, nil if there is none for it. evict is called, once at
-// most, when somebody else gets the place; it must not block.
+// Take takes a slot for a source, nil if there is none for it. evict is called, once at most,
+// when the slot is freed for another source; it must not block.
 func (s *Slots) Take(source string, evict func()) *Slot {
 	slot := &Slot{slots: s, source: source, evict: evict}
 	slot.Used()
@@ -65,7 +65,7 @@ func (s *Slots) Take(source string, evict func()) *Slot {
 	return slot
 }
 
-// enter puts slot in, in the place of victim if that is not nil.
+// enter adds slot, in the place of victim if that is not nil.
 func (s *Slots) enter(slot *Slot) (victim *Slot, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *Slots) enter(slot *Slot) (victim *Slot, ok bool) {
 	return victim, true
 }
 
-// victim is the place to free for a newcomer, nil if there is none. Caller holds mu.
+// victim returns the slot to free for a newcomer, nil if there is none. Caller holds mu.
 func (s *Slots) victim(newcomer *Slot) (victim *Slot) {
 	most := 0
 	for _, of := range s.sources {
@@ -108,7 +108,7 @@ func (s *Slots) victim(newcomer *Slot) (victim *Slot) {
 	return victim
 }
 
-// remove frees the place of slot, and tells whether it still had one. Caller holds mu.
+// remove frees a slot, and tells whether it was still taken. Caller holds mu.
 func (s *Slots) remove(slot *Slot) bool {
 	of := s.sources[slot.source]
 	if _, ok := of[slot]; !ok {
@@ -122,20 +122,20 @@ func (s *Slots) remove(slot *Slot) bool {
 	return true
 }
 
-// Used says that the place is in use at this moment.
+// Used says that the slot is in use now.
 func (s *Slot) Used() { s.used.Store(time.Now().UnixNano()) }
 
-// Leave frees the place. It returns false if the place was lost before, or left.
+// Leave frees the slot. It returns false if the slot was freed before.
 func (s *Slot) Leave() bool {
 	s.slots.mu.Lock()
 	defer s.slots.mu.Unlock()
 	return s.slots.remove(s)
 }
 
-// Stats is what became of those who wanted places.
+// Stats counts slots, and the newcomers that got none.
 type Stats struct {
 	Max, Taken int
-	// Refused never got one; Evicted lost theirs to somebody else.
+	// Refused newcomers got no slot. Evicted is how many slots were freed for newcomers.
 	Refused, Evicted uint64
 }
 
@@ -146,7 +146,7 @@ func (s *Slots) Stats() Stats {
 	return Stats{Max: s.max, Taken: s.taken, Refused: s.refused.Load(), Evicted: s.evicted.Load()}
 }
 
-// Source is the source that a connection from an address counts for.
+// Source returns the source of a connection from an address.
 func Source(a net.Addr) string {
 	if a == nil {
 		return ""

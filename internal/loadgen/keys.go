@@ -9,7 +9,7 @@ import (
 // keyPrefix begins every key, so that they are easily found and removed.
 const keyPrefix = "bench/"
 
-// zipfExponent makes one key in 10,000 get about a seventh of all operations.
+// zipfExponent gives the first of 10,000 keys about a seventh of all operations.
 const zipfExponent = 1.1
 
 func minKeySize(keys int) int { return len(keyPrefix) + len(strconv.Itoa(keys-1)) }
@@ -26,12 +26,12 @@ func Key(i, size int) string {
 	return string(b)
 }
 
-// chooser picks keys and operations for one caller.
+// chooser draws keys and operations for one caller.
 type chooser struct {
 	load *Load
 	rand *rand.Rand
 	zipf *rand.Zipf
-	next *atomic.Int64 // of Sequential, all callers'
+	next *atomic.Int64 // of Sequential, shared by all callers
 }
 
 func newChooser(load *Load, caller int, next *atomic.Int64) chooser {

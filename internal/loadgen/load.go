@@ -1,21 +1,20 @@
-// Package loadgen puts load on a key/value system and measures how it bears it.
+// Package loadgen puts load on a key/value system and measures throughput and latencies.
 //
 //	Load ──► Generator.Run ──► caller ─┬─► System.Put, System.Get
 //	                           caller ─┤         │
 //	                           caller ─┘         ▼
 //	         Report ◄── percentiles ◄── HDR histograms of the latencies
 //
-// The package knows nothing of balsa: whatever implements System can be measured by
-// it, so that different systems bear exactly the same load.
+// The package does not import the rest of balsa. It measures anything that implements System,
+// so that different systems get exactly the same load.
 //
 // # What is measured
 //
 // Without a rate each caller sends its next operation when the last one has ended (a
-// closed loop), and a latency is the time of the call. With a rate, operations have
-// appointed times, which do not move when the system stalls, and a latency counts from
-// the appointed time: what waits for a free caller is the system's doing too.
-// Operations that failed are counted by kind; their latencies are not in the
-// histograms.
+// closed loop), and a latency is the time of the call. With a rate each operation has a
+// scheduled time (an open loop), which does not move when the system stalls. A latency then
+// counts from the scheduled time, so that the wait for a free caller is included. Operations
+// that failed are counted by kind; their latencies are not in the histograms.
 package loadgen
 
 import (
@@ -24,16 +23,16 @@ import (
 	"time"
 )
 
-// System is what load is put on. It is called by many goroutines at a time.
+// System is the system under load. It is called by many goroutines at a time.
 type System interface {
 	// Put sets a key. The value may be kept, but not written to.
 	Put(ctx context.Context, key string, value []byte) error
-	// Get reads a key. That there is no such key is an answer, not an error.
+	// Get reads a key. An absent key is not an error.
 	Get(ctx context.Context, key string) error
 }
 
-// Load says what callers do, for how long. Callers, Keys, KeySize, and one of
-// Duration and Ops are required.
+// Load says what callers do, and for how long. Callers, Keys, KeySize, and one of Duration
+// and Ops are required.
 type Load struct {
 	Callers int `json:"callers"`
 	// Reads is the share of Gets among the operations, from 0 to 1.
@@ -59,15 +58,15 @@ type Load struct {
 type Distribution string
 
 const (
-	// Uniform chooses all keys with the same chance.
+	// Uniform chooses all keys with the same probability.
 	Uniform Distribution = "uniform"
-	// Zipf chooses key k with a chance proportional to 1/(k+1)^1.1: few are hot.
+	// Zipf chooses key k with a probability proportional to 1/(k+1)^1.1: few keys are hot.
 	Zipf Distribution = "zipf"
-	// Sequential goes round all keys in order, all callers together.
+	// Sequential goes through all keys in order, again and again, all callers together.
 	Sequential Distribution = "sequential"
 )
 
-// maxCallers: more goroutines than these would measure themselves.
+// maxCallers: with more goroutines the generator itself would be the bottleneck.
 const maxCallers = 100_000
 
 // Validate returns nil, or an error that names the field.

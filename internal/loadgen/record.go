@@ -18,7 +18,7 @@ const (
 )
 
 // The histograms hold nanoseconds from under a microsecond to ten minutes, to three
-// digits. What is beyond counts as ten minutes.
+// digits. A longer time counts as ten minutes.
 const (
 	lowestLatency = time.Microsecond
 	longest       = 10 * time.Minute
@@ -29,19 +29,19 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(int64(lowestLatency), int64(longest), digits)
 }
 
-// numShards is enough that callers on a few processors seldom meet at one, and few
-// enough that a thousand callers need not a histogram each.
+// numShards is so high that callers on a few processors seldom contend for one shard, and so
+// low that a thousand callers do not take a thousand histograms.
 const numShards = 8
 
 // recorder counts operations.
 type recorder struct {
 	shards [numShards]shard
 
-	mu    sync.Mutex // never held together with a shard's by anyone but collect
-	total tally      // what collect took out of the shards
+	mu    sync.Mutex // only collect holds it together with a shard's
+	total tally      // what collect has moved out of the shards
 }
 
-// shard counts for some of the callers.
+// shard counts the operations of some callers.
 type shard struct {
 	mu sync.Mutex
 	tally
@@ -78,8 +78,7 @@ func (s *shard) add(k kind, took time.Duration, failure string) {
 	_ = s.latency[k].RecordValue(int64(min(max(took, 0), longest)))
 }
 
-// collect moves what the shards have counted to the total, and returns the latencies
-// of it.
+// collect moves the counts of the shards to the total, and returns their latencies.
 func (r *recorder) collect() *hdrhistogram.Histogram {
 	recent := newHistogram()
 	r.mu.Lock()

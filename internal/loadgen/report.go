@@ -12,7 +12,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Report is what came of a load.
+// Report is the result of a load.
 type Report struct {
 	Load Load `json:"load"`
 	// Elapsed is the time from the start to the end of the last operation.
@@ -25,7 +25,7 @@ type Report struct {
 	Errors map[string]int64 `json:"errors"`
 }
 
-// Summary is about operations of one kind that succeeded.
+// Summary is the result of one kind of operations, of those that succeeded.
 type Summary struct {
 	Ops       int64   `json:"ops"`
 	PerSecond float64 `json:"ops_per_second"`
@@ -34,7 +34,7 @@ type Summary struct {
 	histogram *hdrhistogram.Histogram
 }
 
-// Latency is a distribution of latencies in a few numbers, each right to three digits.
+// Latency is a distribution of latencies in a few numbers, each exact to three digits.
 type Latency struct {
 	Mean time.Duration `json:"mean_ns"`
 	P50  time.Duration `json:"p50_ns"`
@@ -61,7 +61,7 @@ func summarize(h *hdrhistogram.Histogram, elapsed time.Duration) *Summary {
 	return s
 }
 
-// Ops is the number of operations that succeeded, and Failed of those that did not.
+// Ops is the number of operations that succeeded.
 func (r *Report) Ops() (n int64) {
 	for _, s := range []*Summary{r.Puts, r.Gets} {
 		if s != nil {
@@ -79,7 +79,7 @@ func (r *Report) Failed() (n int64) {
 	return n
 }
 
-// WriteText writes the report for people to read.
+// WriteText writes the report as text.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	for _, part := range []struct {
@@ -132,8 +132,7 @@ func writeBars(b *strings.Builder, h *hdrhistogram.Histogram) {
 	b.WriteByte('\n')
 }
 
-// bar draws n to the eighth of a character, in barWidth for most. What is there is
-// seen, however little.
+// bar draws n to an eighth of a character; most is barWidth long. Any n above 0 is visible.
 func bar(n, most int64) string {
 	eighths := int((n*barWidth*8 + most - 1) / most)
 	b := strings.Repeat("█", eighths/8)
@@ -143,7 +142,7 @@ func bar(n, most int64) string {
 	return b
 }
 
-// steps counts the histogram's values up to each limit and above the one before.
+// steps counts the histogram's values between each limit and the one before.
 func steps(h *hdrhistogram.Histogram) (counts []int64, limits []time.Duration) {
 	limit, factor := lowestLatency, 0
 	var n int64

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// errorPause keeps a caller from hammering a system that refuses at once.
+// errorPause is how long a caller waits after an error, since a system may refuse at once.
 const errorPause = 10 * time.Millisecond
 
 // Generator runs loads on a system.
 type Generator struct {
-	// Systems are ways to the same system, connections for instance; the callers are
-	// dealt out among them.
+	// Systems are several connections to the same system; the callers are distributed among
+	// them.
 	Systems []System
 	// Classify names the kind of an error. Default: all are "error".
 	Classify func(error) string
@@ -23,11 +23,11 @@ type Generator struct {
 	Interval time.Duration
 }
 
-// Progress is a picture of a run.
+// Progress is the progress of a run.
 type Progress struct {
-	// Elapsed is the time since the start, and Since since the last picture.
+	// Elapsed is the time since the start, and Since since the last Progress.
 	Elapsed, Since time.Duration
-	// Ops have succeeded since the last picture, with these latencies.
+	// Ops have succeeded since the last Progress, with these latencies.
 	Ops      int64
 	P50, P99 time.Duration
 	// Done and Failed count since the start.
@@ -46,9 +46,9 @@ type run struct {
 	record  *recorder
 }
 
-// Run puts load on the systems and reports what came of it. When ctx ends, so do the
-// operations in progress, which are not counted, and the report is of what was done
-// until then. The error is of a load that makes no sense.
+// Run puts load on the systems and reports the result. When ctx ends, the operations in
+// progress end too and are not counted; the report is of those before. Run returns an error
+// only if the load is not valid.
 func (g *Generator) Run(ctx context.Context, load Load) (*Report, error) {
 	if err := load.Validate(); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (r *run) do(ctx context.Context, s System, k kind, key string) error {
 	return s.Put(ctx, key, r.value)
 }
 
-// kindOf is empty for no error.
+// kindOf returns the kind of an error, empty for nil.
 func (r *run) kindOf(err error) string {
 	switch {
 	case err == nil:
@@ -170,7 +170,7 @@ func (r *run) observe() (stop func()) {
 	}
 }
 
-// sleep waits for d, and tells whether ctx lasted as long.
+// sleep waits for d. It returns false if ctx has ended before.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true

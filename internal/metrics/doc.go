@@ -2,11 +2,12 @@
 //
 //	/metrics        figures, in the text format of Prometheus
 //	/health         200 while the member can serve, else 503 with the reason
-//	/debug/pprof/*  profiles of the process, if that is wanted
+//	/debug/pprof/*  profiles of the process, if enabled
 //
-// Most figures are read when somebody asks for them, so they cost nothing in between:
-// the member gives a Sample (sample.go). Events are counted as they happen: syncs of the
-// log (syncs.go), and requests (requests.go).
+// Most figures are read at each scrape, so that they cost nothing in between: the member
+// returns a Sample (sample.go). Events are counted as they happen: syncs of the log
+// (syncs.go), and requests (requests.go).
 //
-// The package knows neither logs nor stores nor peers. internal/server fills in the figures.
+// The package imports neither the log nor the store nor the transport. internal/server fills
+// in the figures.
 package metrics

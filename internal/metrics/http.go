@@ -23,14 +23,14 @@ import (
 
 const (
 	// readTimeout and writeTimeout bound one request and its answer; a profile may take
-	// as much longer as it was asked to. idleTimeout is how long a connection is kept
-	// for the next request.
+	// longer by the duration that it was asked for. idleTimeout is how long a connection is
+	// kept for the next request.
 	readTimeout  = 5 * time.Second
 	writeTimeout = 30 * time.Second
 	idleTimeout  = 2 * time.Minute
 	// maxScrapes bounds the scrapes in progress; more get 503.
 	maxScrapes = 4
-	// quietConnection is how long a connection must have been idle before it gives way to a
+	// quietConnection is how long a connection must have been idle before it is closed for a
 	// new one from the same address.
 	quietConnection = 5 * time.Second
 	// surplusPeriod is the least time between two lines of the log about surplus connections.
@@ -39,21 +39,21 @@ const (
 	maxRequestHeader = 16 << 10
 )
 
-// Config says what to show. Sample, Health and Logger are required. The former two are
+// Config says what to serve. Sample, Health and Logger are required. Sample and Health are
 // called from many goroutines.
 type Config struct {
 	Sample func() Sample
 	// Health returns nil if the member can serve, else why not.
 	Health func() error
-	// Collectors are shown beside the Sample.
+	// Collectors are served in addition to the Sample.
 	Collectors []prometheus.Collector
 	Pprof      bool
 	Logger     *slog.Logger
-	// Connections is how many there may be at once. 32.
+	// Connections is how many there may be at once. Default: 32.
 	Connections int
 }
 
-// Handler answers for the paths named in the package's documentation.
+// Handler serves the paths that the package's documentation names.
 func Handler(cfg Config) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -92,7 +92,7 @@ func writeHealth(w http.ResponseWriter, why error) {
 	json.NewEncoder(w).Encode(answer)
 }
 
-// errorLog is for packages that know no slog.
+// errorLog is for packages that do not use slog.
 func (c Config) errorLog() *log.Logger { return slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn) }
 
 // Server serves a Handler.
@@ -100,8 +100,8 @@ type Server struct {
 	http   *http.Server
 	slots  *fair.Slots        // of connections
 	cancel context.CancelFunc // of all requests
-	// serving are the goroutines that accept, connections those that answer. The
-	// latter only ever begin in the former.
+	// serving are the goroutines that accept connections, connections those that answer.
+	// The latter are started only by the former.
 	serving, connections sync.WaitGroup
 }
 
@@ -132,7 +132,7 @@ func Serve(cfg Config, listeners ...net.Listener) *Server {
 	for _, l := range listeners {
 		s.serving.Go(func() {
 			if err := s.http.Serve(&fair.Listener{Listener: l, Slots: s.slots}); !errors.Is(err, http.ErrServerClosed) {
-				// The member goes on: its clients need it more than its operators.
+				// The member goes on, since its clients can do without metrics.
 				cfg.Logger.Error("metrics are not served any more", "address", l.Addr(), "error", err)
 			}
 		})
@@ -150,8 +150,8 @@ func (s *Server) connState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// Close ends all connections, and returns when no goroutine of the Server is left. A
-// scrape in progress is cut off.
+// Close closes all connections, and returns when no goroutine of the Server is left. A scrape
+// in progress is cut off.
 func (s *Server) Close() {
 	s.cancel()
 	s.http.Close()

@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// timedOneIn is which part of the requests is timed, chosen at random. To read the
-// clock twice and to file the result costs more than all else here.
+// timedOneIn: one request in so many is timed, chosen at random. To read the clock twice and to
+// record the result costs more than all else here.
 const timedOneIn = 16
 
 var requestsTotal = prometheus.NewDesc("balsa_requests_total",
@@ -50,7 +50,7 @@ func NewRequests(kinds, codes []string) *Requests {
 	return r
 }
 
-// Begin returns where to count a request of the given kind, and whether to time it.
+// Begin returns the counters for a request of the given kind, and whether to time it.
 func (r *Requests) Begin(kind int) (k *Kind, timed bool) {
 	return r.kinds[bounded(kind, len(r.kinds))], rand.Uint32()%timedOneIn == 0
 }
@@ -61,7 +61,7 @@ func (k *Kind) Count(code int) { k.counts[bounded(code, len(k.counts))].Add(1) }
 // Time says how long a request that is to be timed took.
 func (k *Kind) Time(took time.Duration) { k.duration.Observe(took.Seconds()) }
 
-// bounded is i, or the last of n if there is no i.
+// bounded returns i, or n-1 if i is not below n.
 func bounded(i, n int) int {
 	if i < 0 || i >= n {
 		return n - 1
@@ -77,7 +77,7 @@ func (r *Requests) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What never was is left out.
+// Collect implements prometheus.Collector. Counters that are 0 are left out.
 func (r *Requests) Collect(ch chan<- prometheus.Metric) {
 	for _, k := range r.kinds {
 		seen := false

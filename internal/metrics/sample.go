@@ -6,33 +6,34 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Sample is what a member knows of itself at one moment. Sizes are in bytes.
+// Sample is the figures of a member at one moment. Sizes are in bytes.
 type Sample struct {
 	Name, Version string
 
-	// Replica is nil while the member takes no part in the cluster.
+	// Replica is nil until the member takes part in the cluster.
 	Replica *Replica
 	Disk    Disk
 	Peers   []Peer
-	// TLS is of the sides that have it.
+	// TLS has an element for each side that uses TLS.
 	TLS []TLS
 
-	// Requests in progress, and the bytes they count for.
+	// Requests in progress, and their bytes.
 	Requests, RequestBytes int64
 
-	// Lines of the log for people: those that had no room in the queue, and those in it.
+	// LogDropped is how many lines of the server's log had no room in the queue, and
+	// LogWaiting how many are in it.
 	LogDropped uint64
 	LogWaiting int
 
 	// Clients is how many connections there are, Streams how many streams on them, and
-	// UnfinishedBytes what has come of messages that are not whole.
+	// UnfinishedBytes how many bytes of incomplete messages have arrived.
 	Clients, Streams, UnfinishedBytes int64
 	Surplus                           []Surplus
 }
 
-// Surplus is how often a bound on what strangers take up was exceeded.
+// Surplus is how often clients have exceeded a limit of the server.
 type Surplus struct {
-	Of    string // what there was too much of
+	Of    string // what is limited
 	Count uint64
 }
 
@@ -52,7 +53,7 @@ type Replica struct {
 	Alarm                     bool          // the replicas' states differ, and no majority agrees
 }
 
-// Disk is what the data directory holds.
+// Disk is the content of the data directory.
 type Disk struct {
 	LogBytes      int64
 	Segments      int
@@ -68,12 +69,12 @@ type Peer struct {
 	BytesIn, BytesOut uint64
 	Dropped           uint64
 	LastActive        time.Time // zero if never
-	// MatchIndex is how far the peer's log is known to be durable and equal; 0 unless
-	// this member leads.
+	// MatchIndex is the index up to which the peer's log is known to be durable and equal to
+	// the leader's; 0 unless this member leads.
 	MatchIndex uint64
 	// Lost: this member leads, and the peer has lost entries that it had acknowledged.
 	Lost bool
-	// Diverged: its state was found to differ from that of a majority.
+	// Diverged: the peer's state differs from that of a majority.
 	Diverged bool
 }
 
@@ -83,11 +84,11 @@ type TLS struct {
 	// Expires is when the first certificate of its own chain expires, AuthoritiesExpire
 	// the first of those that it trusts; zero if none does.
 	Expires, AuthoritiesExpire time.Time
-	Stale                      bool // the files are not what serves
+	Stale                      bool // the files are not the ones in use
 	Refused                    uint64
 }
 
-// figure is one line of a Sample, or of a part of it.
+// figure is one metric of a Sample, or of a part of it.
 type figure[T any] struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
@@ -129,23 +130,23 @@ var memberFigures = []figure[Sample]{
 		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.IsLeader) }),
 	gauge("server_requests_in_progress", "Requests of clients whose replies have not been handed to the network.",
 		func(s *Sample) int64 { return s.Requests }),
-	gauge("server_requests_in_progress_bytes", "What these requests count for against the bound on memory.",
+	gauge("server_requests_in_progress_bytes", "Bytes of these requests, and of their replies.",
 		func(s *Sample) int64 { return s.RequestBytes }),
 	gauge("server_client_connections", "Connections of clients.", func(s *Sample) int64 { return s.Clients }),
 	gauge("server_client_streams", "Streams on these connections.", func(s *Sample) int64 { return s.Streams }),
-	gauge("server_unfinished_bytes", "What has come of messages of clients that are not whole yet.",
+	gauge("server_unfinished_bytes", "Bytes of incomplete messages of clients that have arrived.",
 		func(s *Sample) int64 { return s.UnfinishedBytes }),
 
-	counter("log_dropped_lines_total", "Lines of the log for people that were not written: whoever reads it was gone or too slow.",
+	counter("log_dropped_lines_total", "Lines of the server's log that were dropped: its reader has ended or is too slow.",
 		func(s *Sample) uint64 { return s.LogDropped }),
-	gauge("log_waiting_lines", "Lines of the log for people that wait to be written.",
+	gauge("log_waiting_lines", "Lines of the server's log that wait to be written.",
 		func(s *Sample) int { return s.LogWaiting }),
 
 	gauge("wal_bytes", "Size of the log on disk.", func(s *Sample) int64 { return s.Disk.LogBytes }),
 	gauge("wal_segments", "Files of the log on disk.", func(s *Sample) int { return s.Disk.Segments }),
-	gauge("wal_low_space", "1 while the disk has no room for more log: writes are refused.",
+	gauge("wal_low_space", "1 while the disk has no space for more log: writes are refused.",
 		func(s *Sample) int { return yes(s.Disk.LowSpace) }),
-	gauge("snapshot_index", "Index of the log that the newest snapshot on disk stands for.",
+	gauge("snapshot_index", "Index of the last log entry that the newest snapshot on disk holds.",
 		func(s *Sample) uint64 { return s.Disk.SnapshotIndex }),
 	gauge("snapshot_bytes", "Size of the newest snapshot on disk.", func(s *Sample) int64 { return s.Disk.SnapshotBytes }),
 }
@@ -161,16 +162,16 @@ var replicaFigures = []figure[Replica]{
 	gauge("server_last_index", "Index of the last entry of the log.", func(r *Replica) uint64 { return r.LastIndex }),
 	gauge("server_log_bytes", "Size of the log in memory, which makes a snapshot due.",
 		func(r *Replica) int64 { return r.LogBytes }),
-	gauge("wal_wait_seconds", "How long the write or sync of the log that is under way has taken so far: it grows while the disk hangs.",
+	gauge("wal_wait_seconds", "How long the present write or sync of the log has taken so far: it grows while the disk hangs.",
 		func(r *Replica) float64 { return r.DiskWait.Seconds() }),
-	gauge("server_state_alarm", "1 if the states of the replicas differ and no majority agrees, so that no writes are taken, else 0.",
+	gauge("server_state_alarm", "1 if the states of the replicas differ and no majority agrees, so that writes are refused, else 0.",
 		func(r *Replica) int {
 			if r.Alarm {
 				return 1
 			}
 			return 0
 		}),
-	gauge("server_pending_writes", "Writes whose fate is not known yet.", func(r *Replica) int { return r.PendingWrites }),
+	gauge("server_pending_writes", "Writes whose outcome is not known yet.", func(r *Replica) int { return r.PendingWrites }),
 
 	gauge("store_keys", "Keys in the store.", func(r *Replica) int { return r.Keys }),
 	gauge("store_bytes", "Size of the keys and values in the store.", func(r *Replica) int64 { return r.StoreBytes }),
@@ -180,7 +181,7 @@ var replicaFigures = []figure[Replica]{
 var peerFigures = []figure[Peer]{
 	gauge("peer_connected", "1 if messages can be sent to the peer.",
 		func(p *Peer) int { return yes(p.Connected) }, "peer"),
-	gauge("peer_last_active_timestamp_seconds", "When the peer was last heard of, in Unix time; 0 if never.",
+	gauge("peer_last_active_timestamp_seconds", "When a message of the peer last arrived, in Unix time; 0 if never.",
 		lastActive, "peer"),
 	counter("peer_received_bytes_total", "Messages and snapshots received from the peer.",
 		func(p *Peer) uint64 { return p.BytesIn }, "peer"),
@@ -188,16 +189,16 @@ var peerFigures = []figure[Peer]{
 		func(p *Peer) uint64 { return p.BytesOut }, "peer"),
 	counter("peer_dropped_messages_total", "Messages to the peer that were not sent: there was no connection, or its queue was full.",
 		func(p *Peer) uint64 { return p.Dropped }, "peer"),
-	gauge("peer_match_index", "How far the peer's log is known to equal this leader's; 0 unless this member leads.",
+	gauge("peer_match_index", "Index up to which the peer's log is known to equal this leader's; 0 unless this member leads.",
 		func(p *Peer) uint64 { return p.MatchIndex }, "peer"),
 	gauge("peer_lost", "1 if this member leads and the peer has lost entries that it had acknowledged, so that it is shut out, else 0.",
 		func(p *Peer) int { return yes(p.Lost) }, "peer"),
-	gauge("peer_diverged", "1 if the peer's state was found to differ from that of a majority, else 0.",
+	gauge("peer_diverged", "1 if the peer's state differs from that of a majority, else 0.",
 		func(p *Peer) int { return yes(p.Diverged) }, "peer"),
 }
 
 var surplusFigures = []figure[Surplus]{
-	counter("server_surplus_total", "What was refused or closed since it exceeded a bound, by what there was too much of.",
+	counter("server_surplus_total", "How often something of a client was refused or closed because a limit was exceeded, by what is limited.",
 		func(s *Surplus) uint64 { return s.Count }, "of"),
 }
 
@@ -208,9 +209,9 @@ var tlsFigures = []figure[TLS]{
 		func(t *TLS) float64 { return unixSeconds(t.Expires) }, "side"),
 	gauge("tls_authority_expiry_timestamp_seconds", "When the first of the authorities that the side trusts expires, in Unix time; 0 if none does.",
 		func(t *TLS) float64 { return unixSeconds(t.AuthoritiesExpire) }, "side"),
-	gauge("tls_files_stale", "1 while the side's TLS files do not fit together or cannot be read, and the last good ones serve.",
+	gauge("tls_files_stale", "1 while the side's TLS files do not fit together or cannot be read, so that the last good ones are in use.",
 		func(t *TLS) int { return yes(t.Stale) }, "side"),
-	counter("tls_refused_connections_total", "Connections that have failed in the TLS handshake, or whose certificate was not one that may speak.",
+	counter("tls_refused_connections_total", "Connections that failed in the TLS handshake, or whose certificate was not admitted.",
 		func(t *TLS) uint64 { return t.Refused }, "side"),
 }
 
@@ -222,9 +223,9 @@ func unixSeconds(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1e3
 }
 
-var info = prometheus.NewDesc("balsa_server_info", "Always 1; the labels say who this member is.", []string{"name", "version"}, nil)
+var info = prometheus.NewDesc("balsa_server_info", "Always 1; the labels are the name and version of this member.", []string{"name", "version"}, nil)
 
-// sampler is a prometheus.Collector that takes a Sample whenever it is asked.
+// sampler is a prometheus.Collector that takes a Sample at each scrape.
 type sampler func() Sample
 
 // Describe implements prometheus.Collector.

@@ -6,14 +6,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Syncs measures the syncs of the log. A write waits for those of a majority, so they
-// are the first thing to look at when writes are slow. It is a prometheus.Collector.
+// Syncs measures the syncs of the log. A write waits for the syncs of a majority, so look at
+// them first when writes are slow. It is a prometheus.Collector.
 type Syncs struct {
 	durations prometheus.Histogram
 	written   prometheus.Counter
 }
 
-// NewSyncs returns a Syncs that has seen nothing yet.
+// NewSyncs returns a Syncs without observations.
 func NewSyncs() *Syncs {
 	return &Syncs{
 		durations: prometheus.NewHistogram(prometheus.HistogramOpts{

@@ -1,11 +1,11 @@
-// Package sink writes the lines of a server's log without ever waiting for their reader.
-// That reader may be gone, slow or stopped, and the disk that the lines go to may be full.
-// Nothing of that may stop, slow down or end the server.
+// Package sink writes the lines of a server's log without waiting for their reader. The reader
+// may have ended, or be slow or stopped, and the disk of a log file may be full. None of that
+// may stop, slow down or end the server.
 //
 //	log lines ──► Write (never waits) ──► queue, at most MaxQueue bytes ──► one goroutine ──► pipe, file, terminal
 //
-// Lines that find no room in the queue are dropped and counted. A note in their place says
-// how many they were.
+// Lines that have no room in the queue are dropped and counted. A note in their place says how
+// many were dropped.
 package sink
 
 import (
@@ -16,12 +16,12 @@ import (
 	"balsa.example/internal/wake"
 )
 
-// MaxQueue bounds the bytes that wait to be written. As many more may be in the hands of
-// the goroutine that writes.
+// MaxQueue bounds the bytes that wait to be written. The goroutine that writes may hold as
+// many again.
 const MaxQueue = 1 << 20
 
-// A write that fails is tried again, first after minRetry, and after twice the last pause
-// from then on: the reader of a named pipe may come back, and a disk may get room.
+// A write that fails is tried again after minRetry, then each time after twice the last pause,
+// up to maxRetry: a named pipe may get a reader again, and a disk may get space.
 const (
 	minRetry = 10 * time.Millisecond
 	maxRetry = time.Second
@@ -30,22 +30,22 @@ const (
 // Writer is an io.Writer that never waits and never fails. Each Write counts as one line.
 type Writer struct {
 	to   io.Writer
-	wake wake.Signal   // there is something to take
+	wake wake.Signal   // the queue may have become non-empty
 	quit chan struct{} // closed by Close
-	done chan struct{} // closed when nothing is written any more
+	done chan struct{} // closed when run has returned
 
 	mu      sync.Mutex
 	note    func(lines uint64) []byte
 	queue   []byte
 	queued  int    // lines in queue
 	taken   int    // lines that are being written
-	missing uint64 // lines that had no room after those in queue
-	dropped uint64 // all that ever had no room
+	missing uint64 // lines that were dropped after those in queue
+	dropped uint64 // all lines that were dropped
 	closed  bool
 }
 
-// New returns a Writer to to. The note says that so many lines are missing in its place.
-// Close must be called in the end.
+// New returns a Writer that writes to to. note returns the line that stands in the place of
+// dropped lines. Close must be called in the end.
 func New(to io.Writer, note func(lines uint64) []byte) *Writer {
 	w := &Writer{
 		to: to, note: note,
@@ -66,7 +66,8 @@ func (w *Writer) SetNote(note func(lines uint64) []byte) {
 func (w *Writer) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// After a line that had no room the others wait for the note, which stands in its place.
+	// After one line was dropped the next ones are dropped too, until the note is written: it
+	// stands in the right place then.
 	if w.closed || w.missing > 0 || len(w.queue)+len(line) > MaxQueue {
 		w.missing++
 		w.dropped++
@@ -78,14 +79,15 @@ func (w *Writer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Stats tells how many lines were dropped so far, and how many wait.
+// Stats returns how many lines were dropped so far, and how many wait to be written.
 func (w *Writer) Stats() (dropped uint64, waiting int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.dropped, w.queued + w.taken
 }
 
-// Close takes no more lines, and gives those in the queue so much time to be written.
+// Close accepts no more lines, and waits for those in the queue to be written, for within at
+// most.
 func (w *Writer) Close(within time.Duration) {
 	w.mu.Lock()
 	first := !w.closed
@@ -102,7 +104,7 @@ func (w *Writer) Close(within time.Duration) {
 	}
 }
 
-// run writes until Close, and then what is left.
+// run writes until Close, and then the rest of the queue.
 func (w *Writer) run() {
 	defer close(w.done)
 	for {
@@ -132,8 +134,8 @@ func (w *Writer) take() []byte {
 	return lines
 }
 
-// deliver writes lines, for as long as it takes. After Close the first failure ends it,
-// and so it returns false.
+// deliver writes lines, however long that takes. It returns false if a write fails after
+// Close.
 func (w *Writer) deliver(lines []byte) bool {
 	for pause := minRetry; len(lines) > 0; pause = min(2*pause, maxRetry) {
 		n, err := w.to.Write(lines)
@@ -151,7 +153,7 @@ func (w *Writer) deliver(lines []byte) bool {
 	return true
 }
 
-// wait tells whether the pause passed before Close.
+// wait waits for the pause. It returns false if Close comes before its end.
 func (w *Writer) wait(pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

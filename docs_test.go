@@ -217,3 +217,34 @@ func TestAnchorsAreThoseOfGitHub(t *testing.T) {
 		t.Errorf("anchors are %v", p.anchors)
 	}
 }
+
+// TestGlossaryNamesThingsThatExist looks for what is in its second column, word for word,
+// in the sources.
+func TestGlossaryNamesThingsThatExist(t *testing.T) {
+	words := map[string]bool{}
+	for _, text := range files(t, ".go", ".proto") {
+		for _, word := range strings.FieldsFunc(strings.ReplaceAll(text, `\t`, " "), func(r rune) bool {
+			return r != '_' && r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		}) {
+			words[word] = true
+		}
+	}
+	rows := 0
+	for line := range strings.Lines(files(t, ".md")["docs/glossary.md"]) {
+		cells := strings.Split(line, " | ")
+		if len(cells) < 3 {
+			continue
+		}
+		rows++
+		for _, m := range regexp.MustCompile("`-*([^`]+)`").FindAllStringSubmatch(cells[1], -1) {
+			for part := range strings.SplitSeq(m[1], ".") {
+				if !words[part] && !words["--"+part] {
+					t.Errorf("docs/glossary.md: there is no %s", m[1])
+				}
+			}
+		}
+	}
+	if rows < 50 {
+		t.Errorf("%d rows", rows)
+	}
+}

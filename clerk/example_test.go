@@ -45,6 +45,30 @@ func Example() {
 	// true true put "greeting": version does not match: key is at 2, not 1
 }
 
+// What the errors of a conditional write say.
+func ExampleNew() {
+	ctx := context.Background()
+	ck, err := clerk.New([]string{"127.0.0.1:23790", "127.0.0.1:23791", "127.0.0.1:23792"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ck.Close()
+
+	kv, err := ck.Get(ctx, "greeting")
+	if err != nil {
+		log.Fatal(err)
+	}
+	kv, err = ck.Put(ctx, "greeting", []byte("salut"), kv.Version) // only if it is as we read it
+	switch {
+	case err == nil:
+		fmt.Println("done, now at version", kv.Version)
+	case errors.Is(err, clerk.ErrVersion):
+		fmt.Println("another client was faster; nothing changed")
+	case errors.Is(err, clerk.ErrMaybe):
+		fmt.Println("it may have happened: nobody can know better")
+	}
+}
+
 // A counter that any number of clients may add to. After ErrMaybe it is not known
 // whether the addition took effect; only the program can say if that matters.
 func ExampleClerk_Put() {

@@ -25,13 +25,15 @@ const policy = `
 	NONE < raft/quorum, kv, api
 	raft/quorum < raft
 	raft < rsm, transport, wal
-	NONE < internal/wake < rsm, transport, wal, clerk, internal/check/memnet, internal/sink, internal/server
-	NONE < internal/ratelog < transport, internal/metrics, internal/server
+	NONE < internal/wake < rsm, transport, wal, clerk, internal/check/memnet, internal/sink, internal/frontend/native, internal/server
+	NONE < internal/ratelog < transport, internal/metrics, internal/frontend/native, internal/server
 	NONE < vfs < wal, internal/check/crashfs
 	NONE < internal/fair < transport, internal/metrics
 	kv, api, internal/certs < clerk < clerk/lock
 	kv, api, clerk, raft, internal/check/memnet < clerk/clerktest
-	rsm, kv, api < internal/service
+	rsm, kv, api < internal/frontend/native/translate < internal/frontend/native/nodetest # for tests
+	internal/frontend/native/translate < internal/replica
+	internal/replica, internal/metrics, internal/certs < internal/frontend/native
 	NONE < internal/check/memtcp # for tests
 	NONE < internal/dialing < transport, clerk
 	internal/dialing < internal/inproc
@@ -40,7 +42,7 @@ const policy = `
 	raft < internal/birth
 	internal/birth, rsm, wal < internal/datadir # rsm for its errors
 	internal/datadir, transport < member
-	internal/service, member, internal/metrics < internal/server
+	internal/frontend/native, member < internal/server
 	internal/server, clerk, api < cmd/balsa
 	internal/server, clerk, internal/inproc < embed
 	NONE < internal/loadgen, internal/sink < cmd/balsa
@@ -52,7 +54,7 @@ const policy = `
 
 	# The shells of tests: a network in memory, and the simulator.
 	raft, rsm < internal/check/memnet
-	clerk, internal/service, wal < internal/check/sim < internal/check/sim/cmd
+	clerk, internal/frontend/native/translate, wal < internal/check/sim < internal/check/sim/cmd
 
 	# The real shell and the simulated one run the same pure code, not each other's.
 	internal/server !< internal/check/sim
@@ -68,7 +70,7 @@ const policy = `
 	pure internal/birth:
 	pure rsm/*
 	pure clerk/*
-	pure internal/service/*
+	pure internal/frontend/native/translate/*
 
 	# A server's goroutines read the store while DoOp runs, and a lock costs less than
 	# to publish a copy of the index after every operation: see kv.Store.

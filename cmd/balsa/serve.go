@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"balsa.example/internal/frontend/native"
 	"balsa.example/internal/server"
 )
 
@@ -25,7 +26,7 @@ type serveOptions struct {
 	leaseReads                     bool
 	client, peer                   server.TLS
 	secretFile                     string
-	clients                        server.ClientLimits
+	clients                        native.ClientLimits
 	logging                        logging
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"balsa.example/internal/frontend/native"
 	"balsa.example/kv"
 	"balsa.example/vfs"
 )
@@ -53,7 +54,7 @@ type Config struct {
 	// others. Members need not agree on it.
 	LeaseReads bool
 	Limits     kv.Limits
-	Clients    ClientLimits
+	Clients    native.ClientLimits
 	// Descriptors is how many the server may have open. Default: as many as the process.
 	Descriptors int
 
@@ -127,8 +128,8 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: election timeout %s must be at least 5 times the heartbeat interval %s",
 			ErrConfig, c.ElectionTimeout, c.HeartbeatInterval)
 	}
-	if err := c.Clients.withDefaults().check(); err != nil {
-		return err
+	if err := c.Clients.WithDefaults().Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if _, ok := c.Cluster.Named(c.Name); !ok {
 		return fmt.Errorf("%w: name %q is not in the initial cluster (%v)", ErrConfig, c.Name, c.Cluster.Names())

@@ -40,6 +40,6 @@ func (c Config) shareDescriptors(limit int) (descriptors, error) {
 		return d, fmt.Errorf("%w: this server may have %d open files (RLIMIT_NOFILE, ulimit -n); it needs at least %d",
 			ErrConfig, limit, limit-left+minStrangers)
 	}
-	d.clients = min(left, c.Clients.withDefaults().Connections)
+	d.clients = min(left, c.Clients.WithDefaults().Connections)
 	return d, nil
 }

@@ -16,7 +16,7 @@ func TestServerWhoseStateDivergesStopsForGood(t *testing.T) {
 	c := newTestCluster(t, 3, "")
 	c.startAll()
 	odd := c.leader()
-	replica := c.servers[odd].front.replica.Load()
+	replica := c.servers[odd].grpcServer.Replica()
 	mistake := func(kv.Result, error) { // on the goroutine that executes
 		replica.Store.DoOp(kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true})
 	}

@@ -143,7 +143,7 @@ func TestServerWhoseDiskFailsStops(t *testing.T) {
 	broken.Store(true)
 	s := c.servers[0]
 	put := &api.Request{Kind: api.Request_PUT, Key: []byte("b")}
-	reply, err := s.front.replica.Load().Do(t.Context(), put)
+	reply, err := s.grpcServer.Replica().Do(t.Context(), put)
 	if err != nil || reply.Code != api.Reply_UNKNOWN {
 		t.Errorf("a put that could not be synced: %v, %v", reply, err)
 	}
@@ -165,7 +165,7 @@ func TestServerWithAFullDiskServesReadsAndRecovers(t *testing.T) {
 	c.startAll()
 	c.put("a", "1", 0)
 	mem.SetAvailable(1 << 20)
-	replica := c.servers[0].front.replica.Load()
+	replica := c.servers[0].grpcServer.Replica()
 	put := &api.Request{Kind: api.Request_PUT, Key: []byte("b"), Value: make([]byte, 64<<10)}
 	awaitPut := func(want api.Reply_Code) {
 		t.Helper()

@@ -15,6 +15,7 @@ import (
 	"balsa.example/internal/certs"
 	"balsa.example/internal/certs/certstest"
 	"balsa.example/internal/datadir"
+	"balsa.example/internal/frontend/native"
 	"balsa.example/raft"
 	"balsa.example/transport"
 )
@@ -79,6 +80,9 @@ func TestListsOfWhoIsAllowed(t *testing.T) {
 	log.await(t, "none of those allowed (apps.example.com)")
 }
 
+// loggedRefusals is how many refusals of clients are logged in a period.
+const loggedRefusals = 10
+
 // A client that is refused is in the log, with its address and the reason, but not each
 // of a thousand.
 func TestRefusedClientsAreLogged(t *testing.T) {
@@ -100,11 +104,11 @@ func TestRefusedClientsAreLogged(t *testing.T) {
 	for range 30 {
 		refuse(t, c, certstest.Pair{}, true)
 	}
-	for deadline := time.Now().Add(patience); s.turnedAway.Count() < 34 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); s.grpcServer.RefusedByTLS() < 34 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 	}
 	n := strings.Count(log.String(), "client refused")
-	if s.turnedAway.Count() < 34 || n < 4 || n > 2*refusalLines || !strings.Contains(log.String(), "address=127.0.0.1:") {
-		t.Errorf("%d refused, %d lines: %s", s.turnedAway.Count(), n, &log)
+	if s.grpcServer.RefusedByTLS() < 34 || n < 4 || n > 2*loggedRefusals || !strings.Contains(log.String(), "address=127.0.0.1:") {
+		t.Errorf("%d refused, %d lines: %s", s.grpcServer.RefusedByTLS(), n, &log)
 	}
 }
 
@@ -125,7 +129,7 @@ func refuse(t *testing.T, c *secured, pair certstest.Pair, plain bool) {
 		}
 		return
 	}
-	conf := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocolHTTP2}}
+	conf := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{native.ProtocolHTTP2}}
 	if pair.Cert != nil {
 		cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
 		if err != nil {

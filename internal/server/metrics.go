@@ -3,13 +3,11 @@ package server
 import (
 	"errors"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"balsa.example/api"
 	"balsa.example/internal/metrics"
+	"balsa.example/internal/replica"
 	"balsa.example/member"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -20,11 +18,10 @@ func (s *Server) serveMetrics() {
 	if len(s.cfg.MetricsListeners) == 0 {
 		return
 	}
-	s.front.requests = newRequests()
 	s.metrics = metrics.Serve(metrics.Config{
 		Sample:      s.sample,
 		Health:      s.health,
-		Collectors:  []prometheus.Collector{s.syncs, s.front.requests},
+		Collectors:  []prometheus.Collector{s.syncs, s.requests},
 		Pprof:       s.cfg.Pprof,
 		Connections: s.shares.metrics,
 		Logger:      s.log,
@@ -41,15 +38,15 @@ func (s *Server) closeMetrics() {
 // health is nil if this server takes part in the cluster and knows a leader, else why
 // it cannot serve.
 func (s *Server) health() error {
-	replica := s.front.replica.Load()
+	r := s.grpcServer.Replica()
 	switch {
 	case s.Err() != nil:
 		return s.Err()
 	case s.ctx.Err() != nil:
 		return errors.New("server is stopping")
-	case replica == nil:
-		return errors.New(*s.front.waiting.Load())
-	case replica.Node.Status().Leader == raft.None:
+	case r == nil:
+		return errors.New(s.grpcServer.Waiting())
+	case r.Node.Status().Leader == raft.None:
 		return errors.New("no leader is known")
 	}
 	return nil
@@ -67,10 +64,11 @@ func (s *Server) sample() metrics.Sample {
 		},
 	}
 	sample.LogDropped, sample.LogWaiting = s.cfg.LogStats()
-	s.sampleClients(&sample)
+	s.grpcServer.Sample(&sample)
+	sample.Surplus = append(sample.Surplus, metrics.Surplus{Of: "handshakes", Count: s.member.Transport().Stats().Evicted})
 	var known rsm.Status
-	if r := s.front.replica.Load(); r != nil {
-		sample.Replica, known = r.sample()
+	if r := s.grpcServer.Replica(); r != nil {
+		sample.Replica, known = sampleReplica(r)
 	}
 	for _, m := range s.cfg.Cluster.Others(s.self.ID) {
 		sample.Peers = append(sample.Peers, s.samplePeer(m, known))
@@ -79,24 +77,8 @@ func (s *Server) sample() metrics.Sample {
 	return sample
 }
 
-// sampleClients reads what clients take up, and how often that was too much.
-func (s *Server) sampleClients(sample *metrics.Sample) {
-	c := s.front.clients
-	connections, handshakes := c.slots.Stats(), s.member.Transport().Stats()
-	sample.Requests, sample.RequestBytes = c.requests.things.Load(), c.requests.bytes.Load()
-	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), c.streams.things.Load(), c.unfinished.Load()
-	sample.Surplus = []metrics.Surplus{
-		{Of: "connections", Count: connections.Refused + connections.Evicted},
-		{Of: "streams", Count: c.lost.streams.Count()},
-		{Of: "requests", Count: c.lost.requests.Count()},
-		{Of: "unfinished", Count: c.lost.unfinished.Count()},
-		{Of: "stalled", Count: c.lost.stalled.Count()},
-		{Of: "handshakes", Count: handshakes.Evicted},
-	}
-}
-
-// sample reads the replica's figures, and what it knows of the others if it leads.
-func (r *Replica) sample() (*metrics.Replica, rsm.Status) {
+// sampleReplica reads a replica's figures, and what it knows of the others if it leads.
+func sampleReplica(r *replica.Replica) (*metrics.Replica, rsm.Status) {
 	st := r.Node.Status()
 	return &metrics.Replica{
 		HasLeader:     st.Leader != raft.None,
@@ -125,42 +107,7 @@ func (s *Server) samplePeer(m member.Spec, known rsm.Status) metrics.Peer {
 	}
 	if i := slices.IndexFunc(known.Peers, func(k raft.PeerStatus) bool { return k.ID == m.ID }); i >= 0 {
 		peer := known.Peers[i]
-		p.MatchIndex, p.Lost = uint64(peer.Match), progress[peer.State] == api.Peer_LOST
+		p.MatchIndex, p.Lost = uint64(peer.Match), peer.State == "lost"
 	}
 	return p
-}
-
-// newRequests names the kinds and the codes of the API: put, version_mismatch.
-func newRequests() *metrics.Requests {
-	return metrics.NewRequests(lowerNames(api.Request_Kind_name), lowerNames(api.Reply_Code_name))
-}
-
-// lowerNames lists the names of an enumeration by number, up to the first gap.
-func lowerNames(names map[int32]string) []string {
-	var all []string
-	for i := range int32(len(names)) {
-		name, ok := names[i]
-		if !ok {
-			break
-		}
-		all = append(all, strings.ToLower(name))
-	}
-	return all
-}
-
-// measured is reply, with the request counted when it is answered.
-func measured(requests *metrics.Requests, kind api.Request_Kind, reply func(*api.Reply)) func(*api.Reply) {
-	k, timed := requests.Begin(int(kind))
-	if timed {
-		untimed, start := reply, time.Now()
-		reply = func(r *api.Reply) {
-			k.Time(time.Since(start))
-			untimed(r)
-		}
-	}
-	counted := reply // a copy that never changes is kept without a box of its own
-	return func(r *api.Reply) {
-		k.Count(int(r.Code))
-		counted(r)
-	}
 }

@@ -17,8 +17,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-
-	"balsa.example/api"
 )
 
 // newMeteredCluster is a testCluster that shows its metrics at the addresses returned.
@@ -236,24 +234,5 @@ func TestBadMetricsConfigurationIsRefused(t *testing.T) {
 		if _, err := Start(test.cfg); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("got %v, want %q", err, test.says)
 		}
-	}
-}
-
-func TestRequestsAreCountedByName(t *testing.T) {
-	requests := newRequests()
-	replied := 0
-	for range 100 { // so that some are timed
-		measured(requests, api.Request_PUT, func(*api.Reply) { replied++ })(&api.Reply{Code: api.Reply_VERSION_MISMATCH})
-	}
-	if replied != 100 {
-		t.Errorf("%d replies to 100 requests", replied)
-	}
-	for i, want := range []string{"kind_unspecified", "get", "put", "delete"} {
-		if got := lowerNames(api.Request_Kind_name)[i]; got != want {
-			t.Errorf("kind %d is %q, want %q", i, got, want)
-		}
-	}
-	if names := lowerNames(api.Reply_Code_name); len(names) != len(api.Reply_Code_name) {
-		t.Errorf("the codes have a gap after %q", names)
 	}
 }

@@ -11,12 +11,11 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"balsa.example/api"
 	"balsa.example/internal/certs"
+	"balsa.example/internal/frontend/native"
 	"balsa.example/internal/metrics"
-	"balsa.example/internal/ratelog"
+	"balsa.example/internal/replica"
 	"balsa.example/member"
 	"balsa.example/wal"
 )
@@ -32,19 +31,19 @@ const (
 
 // Server is one running member of a cluster.
 type Server struct {
-	cfg       Config
-	shares    descriptors
-	self      member.Spec
-	log       *slog.Logger
-	started   time.Time
-	member    *member.Member
-	front     *front
-	clientTLS *certs.Source // nil without TLS
-
-	turnedAway *ratelog.Logger // clients, by TLS
-	grpc       *grpc.Server
-	metrics    *metrics.Server // nil if nobody is to listen
-	syncs      *metrics.Syncs
+	cfg     Config
+	shares  descriptors
+	self    member.Spec
+	log     *slog.Logger
+	started time.Time
+	member  *member.Member
+	// grpcServer is what clients talk to.
+	grpcServer *native.Server
+	clientTLS  *certs.Source // nil without TLS
+	// metrics and requests are nil if nobody is to listen.
+	metrics  *metrics.Server
+	requests *metrics.Requests
+	syncs    *metrics.Syncs
 
 	ctx    context.Context // ends when Shutdown begins
 	cancel context.CancelFunc
@@ -88,7 +87,6 @@ func Start(cfg Config) (*Server, error) {
 		failed:  make(chan struct{}),
 	}
 	s.cfg.Logger = s.log
-	s.turnedAway = ratelog.New(s.log, refusalLines, refusalPeriod)
 	s.cfg.onSync = s.syncs.Observe
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.log.Info("server starts", "version", s.cfg.Version, "data_dir", s.cfg.DataDir, "members", s.cfg.Cluster,
@@ -161,26 +159,31 @@ func (s *Server) assemble() (err error) {
 	if err := s.join(); err != nil {
 		return err
 	}
-	limits := s.cfg.Clients.withDefaults()
+	limits := s.cfg.Clients.WithDefaults()
 	if limits.Connections > s.shares.clients {
 		s.log.Info("fewer client connections than wanted, for want of open files (ulimit -n)",
 			"most", s.shares.clients, "wanted", limits.Connections, "files", s.cfg.Descriptors)
 		limits.Connections = s.shares.clients
 	}
-	s.front = newFront(&api.Hello{
-		ClusterId: s.member.ClusterID(),
-		NodeId:    uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
-	}, newClients(limits, s.log))
-	s.front.status, s.front.names = s.status, s.cfg.Cluster.WithNames
-	s.grpc = s.front.newGRPCServer(s.clientCredentials())
+	if len(s.cfg.MetricsListeners) > 0 {
+		s.requests = native.NewRequests()
+	}
+	s.grpcServer = native.New(native.Config{
+		Hello: &api.Hello{
+			ClusterId: s.member.ClusterID(),
+			NodeId:    uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
+		},
+		Limits: limits, TLS: s.clientTLSConfig(), Requests: s.requests, Logger: s.log,
+		Status: s.status, Names: s.cfg.Cluster.WithNames,
+	})
 	if s.clientTLS != nil {
 		s.work.Go(func() { s.clientTLS.Watch(s.ctx) })
 	}
 	s.serveMetrics()
 	for _, l := range s.cfg.ClientListeners {
-		s.work.Go(func() { s.serve(s.front.clients.listener(l)) })
+		s.work.Go(func() { s.serve(l) })
 	}
-	s.work.Go(func() { s.front.clients.watch(s.ctx) })
+	s.work.Go(func() { s.grpcServer.Watch(s.ctx) })
 	return nil
 }
 
@@ -195,7 +198,7 @@ func (s *Server) join() error {
 		Listener: s.cfg.PeerListener, TLS: member.TLS(s.cfg.PeerTLS), SecretFile: s.cfg.ClusterSecretFile,
 		ElectionTimeout: s.cfg.ElectionTimeout, MaxHandshakes: s.shares.handshakes, Attributes: attributes,
 		Log:       wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync},
-		OnWaiting: func(text string) { s.front.setWaiting(text) },
+		OnWaiting: func(text string) { s.grpcServer.SetWaiting(text) },
 		Logger:    s.log,
 	})
 	if errors.Is(err, member.ErrEmpty) {
@@ -207,7 +210,7 @@ func (s *Server) join() error {
 
 // serve answers clients on l until the gRPC server stops.
 func (s *Server) serve(l net.Listener) {
-	if err := s.grpc.Serve(l); err != nil && s.ctx.Err() == nil {
+	if err := s.grpcServer.Serve(l); err != nil && s.ctx.Err() == nil {
 		s.fail(fmt.Errorf("serve clients on %s: %w", l.Addr(), err))
 	}
 }
@@ -221,9 +224,9 @@ func (s *Server) run() {
 		}
 		return
 	}
-	s.front.begin(s.member.ClusterID())
+	s.grpcServer.Begin(s.member.ClusterID())
 	log := s.member.Log()
-	replica, err := NewReplica(ReplicaConfig{
+	replica, err := replica.New(replica.Config{
 		ID:                s.self.ID,
 		Storage:           log,
 		Transport:         s.member.Transport(),
@@ -241,7 +244,7 @@ func (s *Server) run() {
 		return
 	}
 	s.member.Start(replica.Node)
-	s.front.serve(replica)
+	s.grpcServer.Start(replica)
 	s.work.Go(func() { s.yieldWhenFull(replica) })
 	close(s.ready)
 	s.log.Info("ready to serve client requests", "endpoints", urlList(s.cfg.AdvertiseClient))

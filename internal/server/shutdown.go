@@ -37,11 +37,11 @@ func (s *Server) stop(ctx context.Context) {
 	s.cancel()
 	<-s.ran // from here on it is settled whether there is a replica
 	s.handOver(ctx)
-	s.front.drain()
+	s.grpcServer.Drain()
 
 	drained := make(chan struct{})
 	go func() {
-		s.grpc.GracefulStop()
+		s.grpcServer.GracefulStop()
 		close(drained)
 	}()
 	await(ctx, drained, drainTimeout)
@@ -52,14 +52,13 @@ func (s *Server) stop(ctx context.Context) {
 	}()
 	// A snapshot that arrives may wait for one that is being written, which Stop breaks off.
 	await(ctx, closed, flushTimeout)
-	if replica := s.front.replica.Load(); replica != nil {
+	if replica := s.grpcServer.Replica(); replica != nil {
 		replica.Stop() // which answers what is still in progress
 	}
 	<-closed
 	await(ctx, drained, flushTimeout)
-	s.grpc.Stop()
+	s.grpcServer.Stop()
 	<-drained
-	s.front.wait()
 
 	s.work.Wait()
 	s.closeMetrics() // the last, so that operators see how the server stops
@@ -77,7 +76,7 @@ func (s *Server) Abort() {
 
 // handOver lets another member lead, so that clients need not wait for an election.
 func (s *Server) handOver(ctx context.Context) {
-	replica := s.front.replica.Load()
+	replica := s.grpcServer.Replica()
 	if replica == nil || len(s.cfg.Cluster.Members) == 1 || replica.Node.Status().Role != raft.Leader {
 		return
 	}

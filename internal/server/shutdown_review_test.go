@@ -60,7 +60,7 @@ func TestShutdownWaitsForNoSnapshot(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("no snapshot was begun")
 	}
-	node := c.servers[follower].front.replica.Load().Node
+	node := c.servers[follower].grpcServer.Replica().Node
 	s := node.Status()
 	offer := &raft.InstallSnapshot{
 		Header: raft.Header{From: c.servers[leader].self.ID, To: c.servers[follower].self.ID, Term: s.Term},

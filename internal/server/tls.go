@@ -1,11 +1,13 @@
 package server
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net/url"
 
 	"balsa.example/internal/certs"
+	"balsa.example/internal/frontend/native"
 	"balsa.example/internal/metrics"
 )
 
@@ -44,13 +46,25 @@ func (s *Server) openTLS() (err error) {
 	return nil
 }
 
+// clientTLSConfig is what the client port speaks; nil for plain TCP.
+func (s *Server) clientTLSConfig() *tls.Config {
+	if s.clientTLS == nil {
+		return nil
+	}
+	var allows func(*x509.Certificate) error
+	if s.cfg.ClientTLS.HasList() {
+		allows = s.cfg.ClientTLS.Allows
+	}
+	return s.clientTLS.Server(s.cfg.ClientTLS.ClientAuth, allows, native.ProtocolHTTP2)
+}
+
 // sampleTLS describes the certificates of the sides that have some.
 func (s *Server) sampleTLS() (all []metrics.TLS) {
 	if s.clientTLS != nil {
 		expiry := s.clientTLS.Expiry()
 		all = append(all, metrics.TLS{
 			Side: clientSide, Expires: expiry.Certificate, AuthoritiesExpire: expiry.Authorities,
-			Stale: s.clientTLS.Stale(), Refused: s.turnedAway.Count(),
+			Stale: s.clientTLS.Stale(), Refused: s.grpcServer.RefusedByTLS(),
 		})
 	}
 	if c, ok := s.member.Certificates(); ok {

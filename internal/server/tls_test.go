@@ -3,23 +3,15 @@ package server
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
-	"net"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc/credentials"
-
 	"balsa.example/clerk"
-	"balsa.example/internal/certs"
 	"balsa.example/internal/certs/certstest"
-	"balsa.example/internal/ratelog"
 )
 
 // secured is a cluster on loopback in which each member has a certificate of its own.
@@ -226,65 +218,5 @@ func TestASecretAndCertificatesExclude(t *testing.T) {
 	cfg.Cluster, cfg.ListenPeer, cfg.PeerTLS = cluster, cluster.PeerURL("n1"), TLS{CertFile: "c", KeyFile: "k"}
 	if _, err := Start(cfg); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "one of the two") {
 		t.Errorf("got %v", err)
-	}
-}
-
-// Of whoever connects little is kept before the handshake is over, and a long chain of
-// certificates gets through.
-func TestAHandshakeIsShort(t *testing.T) {
-	ca := certstest.NewCA(t, "ca")
-	d := certstest.Write(t, ca.Issue(certstest.Leaf{CN: "n", Hosts: []string{"n"}}), ca.PEM)
-	source, err := certs.Open(clientSide, certs.Files{Cert: d.Cert, Key: d.Key, CA: d.CA}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := source.Server(true, nil, protocolHTTP2)
-	serve := func(client func(net.Conn)) error {
-		near, far := net.Pipe()
-		go func() {
-			defer far.Close()
-			client(far)
-		}()
-		g := &gate{TransportCredentials: credentials.NewTLS(conf), conf: conf, refused: ratelog.New(slog.New(slog.DiscardHandler), refusalLines, refusalPeriod)}
-		conn, _, err := g.ServerHandshake(near)
-		if err == nil {
-			_, err = io.CopyN(io.Discard, conn, 4*maxHandshakeBytes)
-		}
-		near.Close()
-		return err
-	}
-
-	sent := 0
-	err = serve(func(conn net.Conn) { // a ClientHello of 64,000 bytes, of which the last never comes
-		message := append([]byte{1, 0, 0xfa, 0}, make([]byte, 63_999)...)
-		for part := range slices.Chunk(message, 16_000) {
-			n, err := conn.Write(append([]byte{22, 3, 1, byte(len(part) >> 8), byte(len(part))}, part...))
-			if sent += n; err != nil {
-				return
-			}
-		}
-	})
-	if !errors.Is(err, errLongHandshake) || sent > maxHandshakeBytes+lingerBytes {
-		t.Errorf("after %d bytes: %v", sent, err)
-	}
-
-	pair := ca.Issue(certstest.Leaf{CN: "client"})
-	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for size := 0; size < 16<<10; size += len(cert.Certificate[0]) {
-		cert.Certificate = append(cert.Certificate, cert.Certificate[0])
-	}
-	err = serve(func(conn net.Conn) {
-		c := tls.Client(conn, &tls.Config{
-			Certificates: []tls.Certificate{cert}, RootCAs: source.Current().Authorities, ServerName: "n", NextProtos: []string{protocolHTTP2},
-		})
-		if _, err := c.Write(make([]byte, 4*maxHandshakeBytes)); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Errorf("a client with a long chain: %v", err)
 	}
 }

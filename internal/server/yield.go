@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"balsa.example/internal/replica"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 )
@@ -21,7 +22,7 @@ const (
 
 // yieldWhenFull lets another member lead when the disk is almost full. A leader refuses
 // writes then, but a majority may have room: to those a full follower is no hindrance.
-func (s *Server) yieldWhenFull(replica *Replica) {
+func (s *Server) yieldWhenFull(replica *replica.Replica) {
 	if len(s.cfg.Cluster.Members) == 1 {
 		return
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"balsa.example/api"
-	"balsa.example/internal/service"
+	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -19,7 +19,7 @@ type attempt struct {
 
 // handle answers a request as a server does.
 func (n *node) handle(req *api.Request, a attempt, reply func(*api.Reply)) {
-	h := service.Handler{Replica: asked{n, a}, Store: n.store, Leader: func(id raft.NodeID) *api.Leader {
+	h := translate.Handler{Replica: asked{n, a}, Store: n.store, Leader: func(id raft.NodeID) *api.Leader {
 		return &api.Leader{NodeId: uint64(id), ClientUrls: []string{"http://" + address(id)}}
 	}}
 	h.Handle(req, func(r *api.Reply) {

@@ -1,0 +1,251 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"balsa.example/api"
+	"balsa.example/internal/frontend/native/nodetest"
+	"balsa.example/kv"
+)
+
+// puppet is the other end of an exchange.
+type puppet struct {
+	x        *exchange
+	requests chan *api.RequestBatch
+	replies  chan *api.ReplyBatch // unbuffered: a client that does not read blocks the sender
+	draining chan struct{}
+	cancel   context.CancelFunc
+	ended    chan error
+}
+
+func exchangeWith(t *testing.T, h handler) *puppet {
+	return exchangeAs(t, h, quietClients().join(nil, nil, ""))
+}
+
+// exchangeAs is one of several streams of a client.
+func exchangeAs(t *testing.T, h handler, as *client) *puppet {
+	c := &puppet{
+		requests: make(chan *api.RequestBatch, 1),
+		replies:  make(chan *api.ReplyBatch),
+		draining: make(chan struct{}),
+		ended:    make(chan error, 1),
+	}
+	c.x = newExchange(h, &as.requests)
+	ctx, cancel := context.WithCancel(t.Context())
+	c.cancel = cancel
+	go c.x.receive(ctx, func() (*api.RequestBatch, error) {
+		select {
+		case b, ok := <-c.requests:
+			if !ok {
+				return nil, io.EOF
+			}
+			return b, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+	go func() {
+		defer cancel() // as gRPC does when a handler returns
+		c.ended <- c.x.send(ctx, c.draining, func(b *api.ReplyBatch) error {
+			select {
+			case c.replies <- b:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	return c
+}
+
+// quietClients are clients within the default bounds, of whom nothing is logged.
+func quietClients() *clients { return newClients(ClientLimits{}, slog.New(slog.DiscardHandler)) }
+
+// quietConfig has the default bounds, and logs nothing.
+func quietConfig(hello *api.Hello) Config {
+	return Config{Hello: hello, Logger: slog.New(slog.DiscardHandler)}
+}
+
+func (c *puppet) ask(ids ...uint64) {
+	c.requests <- batchOf(ids)
+}
+
+func (c *puppet) read(n int) (ids []uint64) {
+	for len(ids) < n {
+		for _, r := range (<-c.replies).Replies {
+			ids = append(ids, r.Id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// idle fails the test if anything is still counted as in progress.
+func (c *puppet) idle(t *testing.T) {
+	t.Helper()
+	synctest.Wait()
+	for name, f := range map[string]*flow{"server": c.x.account.server, "source": c.x.account.source, "client": c.x.account.client} {
+		if n, b := f.things.Load(), f.bytes.Load(); n != 0 || b != 0 {
+			t.Errorf("the %s still counts %d requests, %d bytes", name, n, b)
+		}
+	}
+}
+
+func TestExchangeAnswersAllBeforeItEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, node := nodetest.New()
+		node.Hold = true
+		c := exchangeWith(t, &h)
+		c.ask(1, 2)
+		c.ask(3)
+		close(c.requests)
+		synctest.Wait()
+		select {
+		case err := <-c.ended:
+			t.Fatalf("the stream ended with %v before its replies", err)
+		default:
+		}
+		go node.Release()
+		if ids := c.read(3); !slices.Equal(ids, []uint64{1, 2, 3}) {
+			t.Errorf("replies %v", ids)
+		}
+		if err := <-c.ended; err != nil {
+			t.Errorf("the stream ended with %v", err)
+		}
+		c.idle(t)
+	})
+}
+
+func TestExchangeLetsGoWhenTheClientVanishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, node := nodetest.New()
+		node.Hold = true
+		c := exchangeWith(t, &h)
+		c.ask(1, 2, 3)
+		synctest.Wait()
+		c.cancel()
+		if err := <-c.ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the stream ended with %v", err)
+		}
+		node.Release() // replies that nobody wants any more
+		c.idle(t)
+	})
+}
+
+func TestExchangeRefusesTooMuchAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, node := nodetest.New()
+		node.Hold = true
+		c := exchangeWith(t, &h)
+		c.x.account.client.max.things = 2
+		c.ask(1, 2, 3)
+		busy := (<-c.replies).Replies
+		if len(busy) != 1 || busy[0].Id != 3 || busy[0].Code != api.Reply_BUSY || !strings.Contains(busy[0].Message, "client") {
+			t.Errorf("got %v, want BUSY for request 3", busy)
+		}
+		c.x.account.server.max.bytes = 1
+		c.x.account.client.max.things = 3
+		c.ask(4)
+		if busy := (<-c.replies).Replies; len(busy) != 1 || busy[0].Id != 4 || !strings.Contains(busy[0].Message, "server") {
+			t.Errorf("got %v, want BUSY for request 4", busy)
+		}
+		if node.Submitted != 2 {
+			t.Errorf("%d requests reached the replica, want 2", node.Submitted)
+		}
+		go node.Release()
+		c.read(2)
+		c.idle(t)
+		close(c.requests)
+		<-c.ended
+	})
+}
+
+func TestExchangeStopsReadingFromAClientThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, node := nodetest.New()
+		c := exchangeWith(t, &h)
+		sent := 0
+		for range 1000 {
+			select {
+			case c.requests <- batchOf(make([]uint64, 100)):
+				sent++
+			default:
+			}
+			synctest.Wait()
+		}
+		if most := maxUnsentReplies/100 + 20; sent > most || sent < 2 {
+			t.Errorf("%d batches were read, want at most %d", sent, most)
+		}
+		if len(c.read(sent*100)) != sent*100 || node.Submitted != sent*100 {
+			t.Errorf("%d requests executed of %d", node.Submitted, sent*100)
+		}
+		close(c.requests)
+		if err := <-c.ended; err != nil {
+			t.Error(err)
+		}
+		c.idle(t)
+	})
+}
+
+func batchOf(ids []uint64) *api.RequestBatch {
+	batch := &api.RequestBatch{}
+	for _, id := range ids {
+		batch.Requests = append(batch.Requests, &api.Request{Id: id, Kind: api.Request_PUT, Key: []byte("k")})
+	}
+	return batch
+}
+
+func TestExchangeDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, node := nodetest.New()
+		node.Hold = true
+		c := exchangeWith(t, &h)
+		c.ask(1)
+		synctest.Wait()
+		close(c.draining)
+		synctest.Wait()
+		go node.Release()
+		if ids := c.read(1); ids[0] != 1 {
+			t.Errorf("replies %v", ids)
+		}
+		if err := <-c.ended; status.Code(err) != codes.Unavailable {
+			t.Errorf("the stream ended with %v", err)
+		}
+		c.idle(t)
+	})
+}
+
+func TestExchangeKeepsBatchesSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, node := nodetest.New()
+		value := make([]byte, maxBatchBytes/2)
+		node.Store.DoOp(kv.Op{Kind: kv.Put, Key: "k", Value: value, Unconditional: true})
+		c := exchangeWith(t, &h)
+		batch := &api.RequestBatch{}
+		for id := range uint64(10) {
+			batch.Requests = append(batch.Requests, &api.Request{Id: id, Kind: api.Request_GET, Key: []byte("k")})
+		}
+		c.requests <- batch
+		close(c.requests)
+		for n := 0; n < 10; {
+			replies := (<-c.replies).Replies
+			n += len(replies)
+			if len(replies) > 1 {
+				t.Errorf("%d replies of %d bytes in one batch", len(replies), len(value))
+			}
+		}
+		if err := <-c.ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,25 @@
+package native
+
+import (
+	"testing"
+
+	"balsa.example/api"
+	"balsa.example/internal/frontend/native/translate"
+	"balsa.example/internal/replica"
+	"balsa.example/kv"
+)
+
+func TestHelloTellsTheRevisionOnceThereIsAStore(t *testing.T) {
+	f := New(quietConfig(&api.Hello{NodeId: 5, Name: "n5"}))
+	if h := f.greeting(); h.Revision != 0 || h.NodeId != 5 {
+		t.Errorf("before there is a replica: %v", h)
+	}
+	store := kv.NewStore()
+	f.Start(&replica.Replica{Handler: translate.Handler{Store: store}})
+	for want := uint64(1); want < 4; want++ {
+		if h := f.greeting(); h.Revision != want || h.Name != "n5" {
+			t.Errorf("at revision %d: %v", want, h)
+		}
+		store.DoOp(kv.Op{Kind: kv.Put, Key: "k", Unconditional: true})
+	}
+}

@@ -1,0 +1,363 @@
+package native
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"os"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// cutConn gives out what it holds in pieces of any size.
+type cutConn struct {
+	net.Conn
+	data   []byte
+	random *rand.Rand
+}
+
+func (c *cutConn) Read(b []byte) (int, error) {
+	if len(c.data) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, c.data[:1+c.random.IntN(min(len(c.data), 1+c.random.IntN(300)))])
+	c.data = c.data[n:]
+	return n, nil
+}
+
+func (c *cutConn) Write(b []byte) (int, error) { return len(b), nil }
+func (c *cutConn) Close() error                { return nil }
+
+// talk writes what a client may send, and knows how much of messages is unfinished.
+type talk struct {
+	*http2.Framer
+	out        bytes.Buffer
+	random     *rand.Rand
+	unfinished map[uint32]int // bytes that have been sent of the stream's message
+	rest       map[uint32]int // bytes of it to come
+	next       uint32
+}
+
+func newTalk(random *rand.Rand) *talk {
+	t := &talk{random: random, unfinished: map[uint32]int{}, rest: map[uint32]int{}, next: 1}
+	t.out.WriteString(http2.ClientPreface)
+	t.Framer = http2.NewFramer(&t.out, nil)
+	t.WriteSettings()
+	return t
+}
+
+func headers() []byte {
+	var b bytes.Buffer
+	e := hpack.NewEncoder(&b)
+	for _, h := range [][2]string{
+		{":method", "POST"}, {":scheme", "http"}, {":path", "/balsa.v1.KV/Exchange"}, {":authority", "a"},
+		{"content-type", "application/grpc"}, {"te", "trailers"},
+	} {
+		e.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
+	}
+	return b.Bytes()
+}
+
+// step sends one frame.
+func (t *talk) step() {
+	streams := make([]uint32, 0, len(t.unfinished))
+	for s := uint32(1); s < t.next; s += 2 {
+		if _, ok := t.unfinished[s]; ok {
+			streams = append(streams, s)
+		}
+	}
+	switch n := t.random.IntN(20); {
+	case n == 0 && len(streams) < 50 || len(streams) == 0:
+		t.WriteHeaders(http2.HeadersFrameParam{StreamID: t.next, BlockFragment: headers(), EndHeaders: true})
+		t.unfinished[t.next] = 0
+		t.next += 2
+	case n == 1:
+		t.WritePing(false, [8]byte{1})
+	case n == 2:
+		s := streams[t.random.IntN(len(streams))]
+		t.WriteRSTStream(s, http2.ErrCodeCancel)
+		delete(t.unfinished, s)
+		delete(t.rest, s)
+	default:
+		t.data(streams[t.random.IntN(len(streams))])
+	}
+}
+
+// data sends some bytes of a stream: the rest of a message, a whole one, the begin of one.
+func (t *talk) data(s uint32) {
+	var payload []byte
+	for range t.random.IntN(4) {
+		if t.unfinished[s] == 0 {
+			size := t.random.IntN(2000)
+			payload = binary.BigEndian.AppendUint32(append(payload, 0), uint32(size))
+			t.unfinished[s], t.rest[s] = prefixSize, size
+		}
+		n := min(t.rest[s], t.random.IntN(3000))
+		payload = append(payload, make([]byte, n)...)
+		t.unfinished[s] += n
+		if t.rest[s] -= n; t.rest[s] == 0 {
+			t.unfinished[s] = 0
+		} else {
+			break
+		}
+	}
+	end := t.random.IntN(20) == 0
+	if t.random.IntN(3) == 0 {
+		t.WriteDataPadded(s, end, payload, make([]byte, t.random.IntN(200)))
+	} else {
+		t.WriteData(s, end, payload)
+	}
+	if end {
+		delete(t.unfinished, s)
+		delete(t.rest, s)
+	}
+}
+
+func (t *talk) size() (size int64) {
+	for _, n := range t.unfinished {
+		size += int64(n)
+	}
+	return size
+}
+
+func TestIntakeCountsUnfinishedMessages(t *testing.T) {
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		c := quietClients()
+		said := newTalk(random)
+		conn := &cutConn{random: random}
+		in := newIntake(conn, c.join(conn, nil, "a"))
+		for range 300 {
+			said.step()
+			conn.data = bytes.Clone(said.out.Bytes())
+			said.out.Reset()
+			if _, err := io.Copy(io.Discard, in); err != nil {
+				t.Fatal(err)
+			}
+			if want, have := said.size(), c.unfinished.Load(); have != want {
+				t.Fatalf("seed %d: %d bytes are counted, of %d", seed, have, want)
+			}
+		}
+		bringing := 0
+		for _, m := range in.streams {
+			if !m.last {
+				bringing++
+			}
+		}
+		if bringing > len(said.unfinished) {
+			t.Errorf("%d streams may bring more, of %d", bringing, len(said.unfinished))
+		}
+		// What the server ends is over, too.
+		answer := http2.NewFramer(in, nil)
+		for _, s := range slices.Collect(maps.Keys(in.streams)) {
+			if s%4 == 1 {
+				answer.WriteRSTStream(s, http2.ErrCodeNo)
+			} else {
+				answer.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: headers(), EndHeaders: true, EndStream: true})
+			}
+		}
+		if n := c.unfinished.Load(); n != 0 || len(in.streams) != 0 {
+			t.Errorf("seed %d: %d bytes, %d streams are left", seed, n, len(in.streams))
+		}
+		in.Close()
+	}
+}
+
+func FuzzIntake(f *testing.F) {
+	f.Add([]byte(http2.ClientPreface+"\x00\x00\x06\x01\x00\x00\x00\x00\x01headers\x00\x00\x04\x00\x08\x00\x00\x00\x01\x02abc"), uint64(1))
+	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
+		c := quietClients()
+		conn := &cutConn{data: data, random: rand.New(rand.NewPCG(seed, 1))}
+		in := newIntake(conn, c.join(conn, nil, "a"))
+		_, err := io.Copy(io.Discard, in)
+		if err != nil && !errors.Is(err, errIntake) {
+			t.Error(err)
+		}
+		if n := c.unfinished.Load(); n < 0 || n > int64(len(data)) || n != in.size {
+			t.Errorf("%d bytes are counted of %d", n, len(data))
+		}
+		in.Close()
+		if n := c.unfinished.Load(); n != 0 {
+			t.Errorf("%d bytes are counted of a connection that is closed", n)
+		}
+	})
+}
+
+// A client begins messages of 4 MiB on as many streams as it may have, and finishes none.
+// Its connection is closed when it has the bound's worth; others are served meanwhile.
+func TestUnfinishedMessagesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTown(t)
+		defer c.close()
+		f := c.leader()
+		const bound, messages, size = 8 << 20, 10, 2 << 20
+		f.clients.limits.UnfinishedBytes = bound
+		ck := c.clerk()
+		defer ck.Close()
+		for range 3 {
+			conn, err := c.doors[f.cfg.Hello.NodeId-1].DialContext(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			go io.Copy(io.Discard, conn)
+			_, err = conn.Write([]byte(http2.ClientPreface))
+			fr := http2.NewFramer(conn, nil)
+			fr.WriteSettings()
+			most := int64(0)
+			for s := uint32(1); s < 2*messages && err == nil; s += 2 {
+				fr.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: headers(), EndHeaders: true})
+				prefix := binary.BigEndian.AppendUint32([]byte{0}, 4<<20-5)
+				for n := 0; n < size && err == nil; n += len(prefix) {
+					err = fr.WriteData(s, false, prefix)
+					prefix = make([]byte, 16<<10)
+					time.Sleep(time.Millisecond) // for the window to be opened
+					most = max(most, f.clients.unfinished.Load())
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				if _, err := ck.Set(ctx, "k", make([]byte, 1<<20)); err != nil {
+					t.Errorf("another client's write: %v", err)
+				}
+				cancel()
+			}
+			if err == nil {
+				t.Error("the connection is still open")
+			}
+			if slack := int64(64 << 10); most > bound+slack || most < bound/2 {
+				t.Errorf("up to %d bytes were kept, the bound is %d", most, bound)
+			}
+			conn.Close()
+			synctest.Wait()
+		}
+		if n := f.clients.unfinished.Load(); n != 0 {
+			t.Errorf("%d bytes are counted in the end", n)
+		}
+		if n := f.clients.lost.unfinished.Count(); n != 3 {
+			t.Errorf("%d connections were closed", n)
+		}
+	})
+}
+
+// A client begins a message and says nothing more.
+func TestAnUnfinishedMessageHasItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTown(t)
+		defer c.close()
+		f := c.leader()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go f.clients.watch(ctx)
+		conn, err := c.doors[f.cfg.Hello.NodeId-1].DialContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.Write([]byte(http2.ClientPreface))
+		fr := http2.NewFramer(conn, conn)
+		fr.WriteSettings()
+		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headers(), EndHeaders: true})
+		fr.WriteData(1, false, []byte{0, 0, 0, 0, 9, 1, 2, 3})
+		began := time.Now()
+		for err == nil {
+			var frame http2.Frame
+			if frame, err = fr.ReadFrame(); err == nil {
+				if ping, ok := frame.(*http2.PingFrame); ok && !ping.IsAck() {
+					fr.WritePing(true, ping.Data)
+				}
+			}
+		}
+		if d, want := time.Since(began), f.clients.limits.Stall; d < want || d > want+2*clientCheck {
+			t.Errorf("the connection was closed after %v, want %v", d, want)
+		}
+		if n := f.clients.unfinished.Load(); n != 0 {
+			t.Errorf("%d bytes are counted in the end", n)
+		}
+	})
+}
+
+// A client sends headers that are larger than anybody needs, on streams or without an end.
+func TestLargeHeadersAreRefused(t *testing.T) {
+	var b bytes.Buffer
+	e := hpack.NewEncoder(&b)
+	e.WriteField(hpack.HeaderField{Name: "x", Value: string(bytes.Repeat([]byte("a"), 2*maxHeaderBytes))})
+	large := append(headers(), b.Bytes()...)
+	for _, endless := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newTown(t)
+			defer c.close()
+			f := c.leader()
+			conn, err := c.doors[f.cfg.Hello.NodeId-1].DialContext(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(time.Minute))
+			conn.Write([]byte(http2.ClientPreface))
+			fr := http2.NewFramer(conn, conn)
+			fr.WriteSettings()
+			go func() {
+				fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: large[:1<<14], EndHeaders: false})
+				fr.WriteContinuation(1, !endless, large[1<<14:])
+				for err := error(nil); endless && err == nil; {
+					err = fr.WriteContinuation(1, false, b.Bytes()[:1<<14])
+				}
+			}()
+			for err == nil {
+				var frame http2.Frame
+				frame, err = fr.ReadFrame()
+				if _, ok := frame.(*http2.RSTStreamFrame); ok {
+					break
+				}
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("endless %t: the headers were taken", endless)
+			}
+			if n := f.clients.streams.things.Load(); n != 0 {
+				t.Errorf("endless %t: %d streams are served", endless, n)
+			}
+		})
+	}
+}
+
+// One connection opens as many streams as it likes.
+func TestStreamsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTown(t)
+		defer c.close()
+		f := c.leader()
+		conn, err := c.doors[f.cfg.Hello.NodeId-1].DialContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Write([]byte(http2.ClientPreface))
+		fr := http2.NewFramer(conn, nil)
+		fr.WriteSettings()
+		go io.Copy(io.Discard, conn)
+		for s := uint32(1); s < 4000; s += 2 {
+			if err := fr.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: headers(), EndHeaders: true}); err != nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+			if n, most := f.clients.streams.things.Load(), int64(f.clients.limits.Streams); n > most {
+				t.Fatalf("%d streams, the bound is %d", n, most)
+			}
+		}
+		if n := f.clients.streams.things.Load(); n != int64(f.clients.limits.Streams) {
+			t.Errorf("%d streams", n)
+		}
+		conn.Close()
+		synctest.Wait()
+		if n := f.clients.streams.things.Load(); n != 0 {
+			t.Errorf("%d streams are left", n)
+		}
+	})
+}

@@ -1,0 +1,178 @@
+package replica_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"balsa.example/internal/replica"
+	"balsa.example/raft"
+)
+
+// stopBound is how long Stop may take: the write to the disk that is in progress, and the
+// snapshots, of which each takes slowSnapshot to begin.
+const (
+	stopBound    = 100 * time.Millisecond
+	slowSnapshot = 30 * time.Millisecond
+)
+
+// moments are when a server may be stopped. Each brings one about.
+var moments = []struct {
+	name  string
+	await func(c *trio, load *sync.WaitGroup)
+}{
+	{"BeforeTheFirstElection", func(c *trio, _ *sync.WaitGroup) {
+		c.sleep(time.Second)
+	}},
+	{"UnderLoad", func(c *trio, _ *sync.WaitGroup) {
+		c.leader()
+		c.sleep(500 * time.Millisecond)
+	}},
+	{"InAnElection", func(c *trio, _ *sync.WaitGroup) {
+		c.net.Disconnect(c.leader())
+		c.sleep(1500 * time.Millisecond)
+		if c.random.IntN(2) == 0 {
+			c.net.Heal()
+			c.sleep(20 * time.Millisecond)
+		}
+	}},
+	{"WithASnapshotOnItsWay", func(c *trio, _ *sync.WaitGroup) {
+		behind := c.others(c.leader())[0]
+		c.net.Disconnect(behind)
+		time.Sleep(400 * time.Millisecond)
+		c.net.Connect(behind)
+		c.sleep(250 * time.Millisecond)
+	}},
+	{"InATransferOfLeadership", func(c *trio, load *sync.WaitGroup) {
+		leader := c.leader()
+		time.Sleep(100 * time.Millisecond)
+		node := c.server(leader).replica.Node
+		load.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = node.TransferLeadership(ctx, raft.None) // whatever it comes to, it must end
+		})
+		c.sleep(30 * time.Millisecond)
+	}},
+	{"AfterARestart", func(c *trio, _ *sync.WaitGroup) {
+		c.leader()
+		c.sleep(300 * time.Millisecond)
+		id := c.ids[c.random.IntN(3)]
+		m := c.server(id)
+		m.replica.Stop()
+		m.end.Stop()
+		c.off(id, true)
+		c.sleep(800 * time.Millisecond)
+		c.start(id)
+		c.sleep(100 * time.Millisecond)
+	}},
+}
+
+// sleep lets up to d pass.
+func (c *trio) sleep(d time.Duration) { time.Sleep(time.Duration(c.random.Int64N(int64(d)))) }
+
+// Servers may be stopped at any time: Stop returns soon, each request is answered once and
+// truly, and nothing is left.
+func TestStopAtAnyTime(t *testing.T) {
+	const runs = 7 // of each moment
+	for _, moment := range moments {
+		for i := range runs {
+			t.Run(fmt.Sprint(moment.name, i), func(t *testing.T) {
+				t.Parallel()
+				seed := nextSeed(t.Name())
+				t.Cleanup(func() {
+					if t.Failed() {
+						t.Logf("seed %d", seed)
+					}
+				})
+				synctest.Test(t, func(t *testing.T) { stopAt(t, seed, moment.await) })
+			})
+		}
+	}
+}
+
+func stopAt(t *testing.T, seed uint64, await func(*trio, *sync.WaitGroup)) {
+	c := newTrio(t, seed, 4000, 4000)
+	defer c.close()
+	c.net.SetLatency(time.Duration(c.random.Int64N(int64(10 * time.Millisecond))))
+	c.net.Reliable(c.random.IntN(2) == 0)
+	c.start(c.ids...)
+	slow := func() { time.Sleep(slowSnapshot) }
+	for _, m := range c.servers {
+		m.storage.saveSnapshot.Store(&slow)
+	}
+
+	j := &journal{t: t}
+	ctx, cancel := context.WithCancel(context.Background())
+	var load sync.WaitGroup
+	for i := range uint64(4) {
+		load.Go(func() { j.client(ctx, seed+i, c.replicas) })
+	}
+	await(c, &load)
+
+	victims := c.random.Perm(len(c.ids))[:1+c.random.IntN(len(c.ids))]
+	for _, i := range victims {
+		c.stopInSomeWay(j, c.ids[i], &load)
+	}
+	time.Sleep(500 * time.Millisecond) // what is left goes on
+	cancel()
+	load.Wait()
+	for _, id := range c.ids {
+		if m := c.server(id); m.replica != nil {
+			c.stopInSomeWay(j, id, &load)
+		}
+	}
+	load.Wait()
+	j.settled(nil)
+
+	c.net.Heal()
+	c.net.Reliable(true)
+	c.net.SetLatency(time.Millisecond)
+	for _, id := range c.ids {
+		c.off(id, c.random.IntN(2) == 0)
+	}
+	c.start(c.ids...)
+	c.converge()
+	j.check(c.server(1).replica.Store)
+	t.Log(j.count())
+}
+
+func (c *trio) replicas() (all []*replica.Replica) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range c.ids {
+		if r := c.servers[id].replica; r != nil {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// stopInSomeWay begins to stop a server: once or twice, by one or by two, with its network
+// or without. Clients that do not know go on to ask it.
+func (c *trio) stopInSomeWay(j *journal, id raft.NodeID, stopping *sync.WaitGroup) {
+	m := c.server(id)
+	endFirst, times := c.random.IntN(2) == 0, 1+c.random.IntN(2)
+	stop := func() {
+		began := time.Now()
+		if endFirst {
+			m.end.Stop()
+		}
+		m.replica.Stop()
+		if d := time.Since(began); d > stopBound {
+			c.t.Errorf("to stop server %s took %v", id, d)
+		}
+		j.settled(m.replica)
+	}
+	for range 1 + c.random.IntN(2) {
+		stopping.Go(func() {
+			for range times {
+				stop()
+			}
+			m.end.Stop()
+		})
+	}
+}

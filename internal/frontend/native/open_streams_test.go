@@ -42,6 +42,12 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 				conn.Write([]byte(http2.ClientPreface))
 				fr := http2.NewFramer(conn, conn)
 				fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+				writing := make(chan struct{}, 1) // a Framer writes one frame at a time
+				write := func(frame func()) {
+					writing <- struct{}{}
+					defer func() { <-writing }()
+					frame()
+				}
 				began, ended := time.Now(), make(chan time.Time, 1)
 				go func() {
 					for {
@@ -51,7 +57,7 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 							return
 						}
 						if ping, ok := frame.(*http2.PingFrame); ok && !ping.IsAck() {
-							go fr.WritePing(true, ping.Data)
+							go write(func() { fr.WritePing(true, ping.Data) })
 						}
 					}
 				}()
@@ -63,8 +69,10 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 				}
 				message := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(ask))), ask...)
 				for s := uint32(1); s < 2*streams; s += 2 {
-					fr.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: headers(), EndHeaders: true})
-					fr.WriteData(s, true, message)
+					write(func() {
+						fr.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: headers(), EndHeaders: true})
+						fr.WriteData(s, true, message)
+					})
 				}
 				synctest.Wait()
 				if n := f.clients.streams.things.Load(); n != streams {

@@ -7,7 +7,7 @@ import (
 
 // BenchmarkLeader measures one turn of a leader with two followers: proposals, the
 // answers to what they send, and the effects, with disk and state machine at once.
-// All of the leader's own work for so many operations is in it, and nothing else.
+// It has all of the leader's own work for so many operations, and nothing else.
 func BenchmarkLeader(b *testing.B) {
 	for _, batch := range []int{1, 16, 256} {
 		for _, size := range []int{16, 1024} {

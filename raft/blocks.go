@@ -3,15 +3,15 @@ package raft
 // blockEntries is how many entries a full block has.
 const blockEntries = 1 << 12
 
-// blocks is an array of entries, of rising index without a gap, in pieces of equal
-// length. One array would be copied as a whole whenever it is full and whenever
-// entries in front go: with a million entries everything waits 100 ms for that.
+// blocks is a list of entries, of rising index without a gap, in blocks of equal length. A single
+// slice would be copied as a whole whenever it is full, and whenever entries are dropped in
+// front. With a million entries each such copy takes 100 ms.
 //
-// All blocks but the last are full. Slices of them that were handed out stay valid,
-// because nothing in the arrays behind them is ever overwritten.
+// All blocks but the last are full. A slice of a block stays valid, because no entry in the
+// array behind it is ever overwritten.
 type blocks struct {
-	// start is the index of the first entry of the first block. Those of it that were
-	// dropped are zero.
+	// start is the index of the first entry of the first block. Dropped entries of that block
+	// are zero.
 	start Index
 	list  []block
 }
@@ -21,9 +21,9 @@ type block struct {
 	size    int // the sum of Entry.Size
 }
 
-// find returns in which block the entry at i is, and where in it.
+// find returns the block that the entry at i is in, and its position there.
 func (b *blocks) find(i Index) (k, n int) {
-	at := uint(i - b.start) // unsigned divides faster
+	at := uint(i - b.start) // dividing an unsigned number is faster
 	return int(at / blockEntries), int(at % blockEntries)
 }
 
@@ -32,7 +32,7 @@ func (b *blocks) at(i Index) *Entry {
 	return &b.list[k].entries[n]
 }
 
-// from returns the entries of one block from lo on, up to hi at most.
+// from returns the entries from lo on that are in the same block, up to hi at most.
 func (b *blocks) from(lo, hi Index) []Entry {
 	k, n := b.find(lo)
 	es := b.list[k].entries[n:]
@@ -40,8 +40,8 @@ func (b *blocks) from(lo, hi Index) []Entry {
 	return es[:m:m]
 }
 
-// slice returns the entries lo to hi, both included. It copies them where they are not in
-// one block.
+// slice returns the entries lo to hi, both included. If they are not in one block, it copies
+// them.
 func (b *blocks) slice(lo, hi Index) []Entry {
 	if lo > hi {
 		return nil
@@ -101,8 +101,8 @@ func (b *blocks) append(entries []Entry) (size int) {
 	return size
 }
 
-// truncate drops the entries from i on, which is one of them. The next append copies what
-// is left of the last block, if any is.
+// truncate drops the entry at i, which must exist, and all behind it. The next append copies
+// what is left of the last block.
 func (b *blocks) truncate(i Index) {
 	k, n := b.find(i)
 	if n > 0 {
@@ -115,8 +115,9 @@ func (b *blocks) truncate(i Index) {
 	b.list = b.list[:k]
 }
 
-// drop drops the entries before i, all at most. What stays of the first block is copied, so
-// that the memory of all that goes is free: slices.Clone of an empty rest would keep it.
+// drop drops the entries before i, which is at most the index after the last one. It copies what
+// stays of the first block, so that the memory of the dropped entries is freed. (slices.Clone of
+// an empty slice would keep the array.)
 func (b *blocks) drop(i Index) {
 	k, n := b.find(i)
 	b.start += Index(k * blockEntries)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Reads wait for a quorum, a leader or a first commit that does not come. The bounds hold
-// on a leader, for reads of its own and of others, and on who asks a leader.
+// Reads wait for a quorum, a leader or a first commit that does not come. Their number is bounded
+// on a leader, for its own reads and those of others, and on a node that asks a leader.
 func TestReadsThatWaitAreBounded(t *testing.T) {
 	read := func(r *Raft) {
 		refused := 0
@@ -48,8 +48,8 @@ func TestReadsThatWaitAreBounded(t *testing.T) {
 	check(follower)
 }
 
-// A follower whose disk hangs hears from a leader, and from candidates, for ever. What it
-// wants to answer waits for the disk, and must not grow.
+// A follower whose disk hangs gets messages of a leader, and of candidates, for ever. Its answers
+// wait for the disk, and must not grow in number.
 func TestAnswersThatWaitForTheDiskAreBounded(t *testing.T) {
 	r := newCore(t, 1, 3, State{})
 	for i := range 10_000 {

@@ -44,8 +44,8 @@ type options struct {
 	faults        faults
 }
 
-// faults is the mix of what goes wrong by itself. Durations are upper bounds of
-// uniform draws, shares are probabilities.
+// faults are those that happen by chance. Durations are upper bounds of uniform draws, shares
+// are probabilities.
 type faults struct {
 	delay     time.Duration // of a message
 	slow      time.Duration // of a message that is slow, by share
@@ -55,8 +55,8 @@ type faults struct {
 	write     time.Duration // of a sync of the disk
 	apply     time.Duration // of handing a batch to the state machine
 	busy      time.Duration // between an event and the shell's call of Effects
-	// crashStored is the share of snapshots whose receiver crashes when it has stored
-	// the data, and does not know of it yet.
+	// crashStored is the share of snapshots whose receiver crashes between storing the data and
+	// stepping the message.
 	crashStored float64
 }
 
@@ -64,21 +64,22 @@ type faults struct {
 type node struct {
 	id   NodeID
 	raft *Raft // nil while the node is down
-	// life counts the starts. Events that belong to an earlier life are void.
+	// life counts the starts. Events of an earlier life are ignored.
 	life    int
 	disk    disk
-	woken   bool // a call of Effects is on the heap
+	woken   bool // a call of Effects is scheduled
 	rate    float64
-	applies []apply // handed over by Effects, oldest first
+	applies []apply // from Effects, not carried out yet; oldest first
 	applied Index
 	saving  bool // a snapshot is being written
 	reads   map[ReadID]readCall
 	seen    observed
-	// forgetful: an old copy of the disk was put back, so that others may shut it out.
+	// forgetful tells that an old copy of the disk was put back, so that a leader may shut the
+	// node out.
 	forgetful bool
 }
 
-// apply is one thing for the state machine to do: take over a snapshot, or entries.
+// apply is either a snapshot to restore, or entries to apply.
 type apply struct {
 	restore *SnapshotMeta
 	entries []Entry
@@ -120,7 +121,7 @@ func newCluster(t testing.TB, opt options) *cluster {
 
 func (c *cluster) node(id NodeID) *node { return c.nodes[id-1] }
 
-// failf ends the test with what is needed to see the failure again.
+// failf ends the test and prints the options that repeat the failure.
 func (c *cluster) failf(format string, args ...any) {
 	c.t.Helper()
 	c.t.Fatalf("at %v, seed %d: "+format, append([]any{c.now, c.opt.seed}, args...)...)
@@ -217,7 +218,7 @@ func (c *cluster) crash(id NodeID) {
 	n.life++
 }
 
-// in runs an event of a node's present life.
+// in schedules an event that is ignored if the node has crashed before.
 func (c *cluster) in(n *node, d time.Duration, run func()) {
 	life := n.life
 	c.after(d, func() {
@@ -236,7 +237,7 @@ func (c *cluster) tick(n *node) {
 	c.in(n, time.Duration(float64(c.opt.tick)/n.rate), func() { c.tick(n) })
 }
 
-// stepped follows every event at a node: check it, and see to its effects.
+// stepped is called after every event at a node. It checks the node, and schedules its effects.
 func (c *cluster) stepped(n *node) {
 	c.t.Helper()
 	c.steps++
@@ -248,7 +249,7 @@ func (c *cluster) stepped(n *node) {
 	c.wake(n)
 }
 
-// wake has the shell call Effects soon, once for all that happens before.
+// wake schedules one call of Effects, for all events until then.
 func (c *cluster) wake(n *node) {
 	if n.woken {
 		return
@@ -295,7 +296,7 @@ func (c *cluster) effects(n *node) {
 	}
 }
 
-// save makes durable what waits, all of it with one sync.
+// save starts a sync, which makes all queued writes durable.
 func (c *cluster) save(n *node) {
 	if n.disk.syncing > 0 || len(n.disk.queue) == 0 {
 		return
@@ -317,7 +318,7 @@ func (c *cluster) save(n *node) {
 	})
 }
 
-// makeDurable takes the oldest write to the disk.
+// makeDurable makes the oldest queued write durable.
 func (c *cluster) makeDurable(n *node) {
 	p := n.disk.queue[0]
 	n.disk.queue = n.disk.queue[1:]
@@ -327,7 +328,7 @@ func (c *cluster) makeDurable(n *node) {
 	}
 }
 
-// apply has the state machine do what is first in line.
+// apply carries out the oldest apply.
 func (c *cluster) apply(n *node) {
 	c.in(n, c.upTo(c.opt.faults.apply), func() {
 		a := n.applies[0]
@@ -351,7 +352,7 @@ func (c *cluster) apply(n *node) {
 	})
 }
 
-// takeSnapshot writes a snapshot of the state machine, and then cuts the log.
+// takeSnapshot writes a snapshot of the state machine, and then compacts the log.
 func (c *cluster) takeSnapshot(n *node) {
 	if n.raft == nil || n.saving || n.applied <= n.disk.snapshot.Index {
 		return
@@ -374,7 +375,7 @@ func (c *cluster) takeSnapshot(n *node) {
 	})
 }
 
-// propose hands data to a node, and tells where it would be.
+// propose proposes data at a node, and returns the index.
 func (c *cluster) propose(id NodeID, data string) (Index, Term, bool) {
 	n := c.node(id)
 	if n.raft == nil {
@@ -404,7 +405,7 @@ func (c *cluster) read(id NodeID, mode ReadMode) {
 	c.stepped(n)
 }
 
-// events is a heap of what is to happen, by time and then by order of arrival.
+// events is a heap of the scheduled events, by time and then by order of arrival.
 type events struct {
 	heap []event
 	seq  uint64

@@ -1,7 +1,7 @@
 package raft
 
-// configurations are those in force along the log: the first at or below its base,
-// and one for each EntryConfiguration after. A node uses the latest in its log,
+// configurations are those in force along the log, by rising index: one in force at the log's
+// base, and one for each EntryConfiguration behind it. A node uses the latest one in its log,
 // committed or not (paper, section 6).
 type configurations []configurationAt
 
@@ -26,7 +26,7 @@ func (c configurations) at(i Index) Configuration {
 	return c[k].configuration
 }
 
-// append takes note of the configurations among entries.
+// append adds the configurations among entries.
 func (c *configurations) append(entries []Entry) error {
 	for _, e := range entries {
 		if e.Kind != EntryConfiguration {
@@ -41,14 +41,14 @@ func (c *configurations) append(entries []Entry) error {
 	return nil
 }
 
-// truncate forgets those from i on.
+// truncate drops those from i on.
 func (c *configurations) truncate(i Index) {
 	for len(*c) > 1 && (*c)[len(*c)-1].index >= i {
 		*c = (*c)[:len(*c)-1]
 	}
 }
 
-// compact forgets those that a later one at or below i replaces.
+// compact drops those that a later one at or below i replaces.
 func (c *configurations) compact(i Index) {
 	for len(*c) > 1 && (*c)[1].index <= i {
 		*c = (*c)[1:]

@@ -2,8 +2,8 @@ package raft
 
 import "testing"
 
-// A node uses the latest configuration in its log, committed or not, and goes back to
-// the one before when that entry is taken back.
+// A node uses the latest configuration in its log, committed or not, and returns to
+// the one before when that entry is truncated.
 func TestConfigurationsFollowTheLog(t *testing.T) {
 	a, b, c := NewConfiguration(1), NewConfiguration(1, 2), NewConfiguration(1, 2, 3)
 	entry := func(i Index, conf Configuration) Entry {
@@ -44,7 +44,7 @@ func TestConfigurationsFollowTheLog(t *testing.T) {
 	}
 }
 
-// The same at a follower whose leader takes a configuration back.
+// The same at a follower, when its leader replaces the entry of a configuration.
 func TestConfigurationOfAnOverwrittenEntryIsForgotten(t *testing.T) {
 	r := newCore(t, 2, 3, State{HardState: HardState{Term: 1}})
 	data := AppendConfiguration(nil, NewConfiguration(1, 2, 3, 4))

@@ -2,14 +2,14 @@ package raft
 
 import "testing"
 
-// slowFollower is a leader of three, of which 3 has everything at once, and the follower
-// 2, whose state machine does not move unless told to.
+// slowFollower is a cluster of three: leader 1; follower 2, whose state machine applies only when
+// a test says so; and node 3, which is not there, but acknowledges everything at once.
 type slowFollower struct {
 	t                *testing.T
 	leader, follower *Raft
-	handed           Index
-	sent             int // bytes of entries to the follower
-	most             int // bytes that the follower had to apply
+	toApply          Index // what the follower's Effects have returned up to
+	sent             int   // bytes of entries to the follower
+	most             int   // bytes that the follower had to apply
 }
 
 func newSlowFollower(t *testing.T, appendBytes, maxUnappliedBytes int) *slowFollower {
@@ -18,7 +18,7 @@ func newSlowFollower(t *testing.T, appendBytes, maxUnappliedBytes int) *slowFoll
 	return s
 }
 
-// exchange lets all messages go to and fro until there are no more.
+// exchange delivers messages in both directions until there are no more.
 func (s *slowFollower) exchange() {
 	s.t.Helper()
 	for range 1000 {
@@ -45,7 +45,7 @@ func (s *slowFollower) exchange() {
 	s.t.Fatal("leader and follower talk without end")
 }
 
-// answers takes the follower's effects, with its disk at once and its state machine not.
+// answers carries out the follower's effects, with a disk that takes no time, and applies nothing.
 func (s *slowFollower) answers() (sent []Message) {
 	for {
 		e := s.follower.Effects()
@@ -57,7 +57,7 @@ func (s *slowFollower) answers() (sent []Message) {
 			s.follower.Persisted(e.Persist.Seq)
 		}
 		if n := len(e.Committed); n > 0 {
-			s.handed = e.Committed[n-1].Index
+			s.toApply = e.Committed[n-1].Index
 		}
 		s.most = max(s.most, s.follower.log.bytes(s.follower.applied+1, s.follower.log.last()))
 	}
@@ -83,7 +83,7 @@ func TestFollowerThatAppliesSlowlyHoldsALimitedLog(t *testing.T) {
 	const each, limit = 3000, 10_000
 	s := newSlowFollower(t, each, limit)
 	s.exchange()
-	s.follower.Applied(s.handed)
+	s.follower.Applied(s.toApply)
 	s.propose(100)
 	if s.most > limit {
 		t.Errorf("the follower has %d bytes to apply, its limit is %d", s.most, limit)
@@ -107,9 +107,9 @@ func TestFollowerThatAppliesSlowlyHoldsALimitedLog(t *testing.T) {
 
 	for s.follower.applied < s.leader.log.last() {
 		applied := s.follower.applied
-		s.follower.Applied(s.handed)
+		s.follower.Applied(s.toApply)
 		s.heartbeat()
-		if s.follower.applied == applied && s.handed == applied {
+		if s.follower.applied == applied && s.toApply == applied {
 			t.Fatalf("the follower stays at %d of %d", applied, s.leader.log.last())
 		}
 	}
@@ -126,8 +126,9 @@ func commands(term Term, first Index, n, bytes int) (es []Entry) {
 	return es
 }
 
-// What is not committed may need more entries to become so: a limit on it would be for
-// ever. And an append beyond the limit by itself is taken by who has nothing else to do.
+// Entries that are not committed do not count for the limit: they may need more entries to become
+// so, and the follower would be stuck. And a follower that has nothing to apply takes an append of
+// any size.
 func TestFollowerTakesWhatItMayNeed(t *testing.T) {
 	r := newCore(t, 2, 3, State{HardState: HardState{Term: 1}})
 	r.cfg.MaxUnappliedBytes = 1000
@@ -160,7 +161,7 @@ func TestFollowerThatReplaysTakesMore(t *testing.T) {
 	s.exchange()
 	for range 100 {
 		s.propose(1)
-		s.follower.Applied(s.handed)
+		s.follower.Applied(s.toApply)
 	}
 	replay := s.follower.log.slice(1, s.follower.log.last())
 	s.follower = newCore(t, 2, 3, State{HardState: HardState{Term: s.leader.Term()}, Entries: replay})
@@ -176,7 +177,8 @@ func TestFollowerThatReplaysTakesMore(t *testing.T) {
 	}
 }
 
-// Of the log that a follower started with only what is still there does not count.
+// Of the log that a follower was started with, only the part that was not replaced since does not
+// count for the limit.
 func TestFollowerCountsWhatReplacesItsLog(t *testing.T) {
 	r := newCore(t, 2, 3, State{HardState: HardState{Term: 1}, Entries: commands(1, 1, 100, 0)})
 	r.cfg.MaxUnappliedBytes = 1000

@@ -2,16 +2,16 @@ package raft
 
 import "fmt"
 
-// disk is what a node finds again after a crash: a log and, beside it, the newest
-// snapshot. It keeps to the contract of rsm.Storage.
+// disk is what a node finds after a crash: a log and the newest snapshot. It fulfils the contract
+// of Persist and State.
 type disk struct {
 	hard     HardState
 	base     Index // the entry before the first one of the log
 	baseTerm Term
 	entries  []Entry
 	snapshot SnapshotMeta
-	// seq is the last Persist of this life that was written, queue what was handed
-	// over since, of which the sync under way covers the first.
+	// seq is the last Persist that was written since the node was started. queue are the later
+	// ones, of which the sync under way covers the first.
 	seq     uint64
 	queue   []Persist
 	syncing int

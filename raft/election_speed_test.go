@@ -39,8 +39,8 @@ func TestElectionsAtAnyDiskSpeed(t *testing.T) {
 	}
 }
 
-// Disks of a minority that hang for good, or are far slower than those of the others, do
-// not keep the others from electing one of theirs: who cannot write wins no votes for long.
+// The disks of a minority hang for ever, or are far slower than those of the others. The others
+// still elect one of theirs: a node whose disk hangs does not keep the votes that it was given.
 func TestElectionsBesideDisksThatHang(t *testing.T) {
 	const timeout, hung = 500 * time.Millisecond, time.Hour
 	var took []time.Duration
@@ -103,8 +103,8 @@ func measureElection(t *testing.T, seed uint64, sync, trip time.Duration) (took 
 	return took
 }
 
-// A candidate that hears no answer asks again and again. Who has voted for it does not wait for
-// it any longer than for one that asks once.
+// A candidate that gets no answer repeats its requests. A node that has voted for it does not wait
+// longer for the outcome than if the candidate had asked once.
 func TestARepeatedRequestPutsNothingOff(t *testing.T) {
 	r := newCore(t, 1, 3, State{})
 	m := &RequestVote{Header: Header{From: 2, To: 1, Term: 1}, Campaign: 7}
@@ -120,7 +120,7 @@ func TestARepeatedRequestPutsNothingOff(t *testing.T) {
 	t.Error("it waits for the candidate for ever")
 }
 
-// leader is the one of the highest term.
+// leader returns the leader of the highest term.
 func (c *cluster) leader() (leader *node) {
 	for _, n := range c.nodes {
 		if n.raft != nil && n.raft.Role() == Leader && (leader == nil || n.raft.Term() > leader.raft.Term()) {

@@ -22,8 +22,8 @@ func AppendEntry(dst []byte, e Entry) []byte {
 	return append(dst, e.Data...)
 }
 
-// DecodeEntry reads one entry from the front of b and returns the rest. The
-// entry's Data aliases b.
+// DecodeEntry reads one entry from the front of b and returns the rest of b. The entry's Data
+// aliases b. It returns an error if b ends early or the kind of the entry is unknown.
 func DecodeEntry(b []byte) (e Entry, rest []byte, err error) {
 	if len(b) == 0 {
 		return e, nil, errTruncated
@@ -61,7 +61,8 @@ func AppendConfiguration(dst []byte, c Configuration) []byte {
 	return dst
 }
 
-// DecodeConfiguration reads one configuration from the front of b and returns the rest.
+// DecodeConfiguration reads one configuration from the front of b and returns the rest of b. It
+// returns an error if b ends early. Voters are sorted, each once, whatever their order in b.
 func DecodeConfiguration(b []byte) (c Configuration, rest []byte, err error) {
 	var lists [3][]NodeID
 	rest = b
@@ -70,7 +71,7 @@ func DecodeConfiguration(b []byte) (c Configuration, rest []byte, err error) {
 		if n, rest, err = decodeUvarint(rest); err != nil {
 			return c, nil, err
 		}
-		if n > uint64(len(rest)) { // every id takes a byte at least
+		if n > uint64(len(rest)) { // each id takes at least one byte
 			return c, nil, errTruncated
 		}
 		for range n {
@@ -80,7 +81,6 @@ func DecodeConfiguration(b []byte) (c Configuration, rest []byte, err error) {
 			lists[i] = append(lists[i], NodeID(id))
 		}
 	}
-	// Whoever wrote it: quorums are counted and searched in sets that are sorted.
 	c.Voters = quorum.Joint{Incoming: quorum.NewMajority(lists[0]...), Outgoing: quorum.NewMajority(lists[1]...)}
 	c.Learners = lists[2]
 	return c, rest, nil
@@ -93,7 +93,8 @@ func AppendSnapshotMeta(dst []byte, m SnapshotMeta) []byte {
 	return AppendConfiguration(dst, m.Configuration)
 }
 
-// DecodeSnapshotMeta reads one snapshot meta from the front of b and returns the rest.
+// DecodeSnapshotMeta reads one snapshot meta from the front of b and returns the rest of b. It
+// returns an error if b ends early.
 func DecodeSnapshotMeta(b []byte) (m SnapshotMeta, rest []byte, err error) {
 	var index, term uint64
 	if index, rest, err = decodeUvarint(b); err != nil {

@@ -25,9 +25,9 @@ func AppendMessage(dst []byte, m Message) []byte {
 }
 
 // DecodeMessage is the inverse of AppendMessage: b is the whole encoding of one message
-// of the given kind. The Data of decoded messages and entries aliases b, which must not be written to
-// any more. Whatever b holds, DecodeMessage allocates no more than a small multiple of
-// len(b).
+// of the given kind. The Data of decoded messages and entries aliases b, which must not be
+// written to any more (see DecodeAliases). Whatever b holds, DecodeMessage allocates no more than
+// a small multiple of len(b).
 //
 // It returns an error if the kind is unknown, if b ends early or has bytes left over,
 // or if a bool or the kind of an entry has no such value. It does not judge what the

@@ -2,8 +2,8 @@ package raft
 
 import "slices"
 
-// checker knows the whole cluster and checks after every event what Raft promises
-// (paper, figure 3), and what this core promises about durability.
+// checker sees the whole cluster. It checks after every event the properties of Raft (paper,
+// figure 3), and that what a node promises is on its disk.
 type checker struct {
 	c       *cluster
 	leaders map[Term]NodeID
@@ -41,7 +41,7 @@ type fact struct {
 	data     string
 }
 
-// observed is what was last seen of one node in its present life.
+// observed is what was last seen of one node since it was started.
 type observed struct {
 	hard   HardState
 	commit Index
@@ -83,7 +83,7 @@ func (k *checker) step(n *node) {
 	n.seen.commit = r.commit
 }
 
-// log checks log matching: what is new in a node's log against every log seen.
+// log checks log matching (paper, 5.3): the new part of a node's log against all logs seen.
 func (k *checker) log(n *node) {
 	l := &n.raft.log
 	if l.base < n.seen.base {
@@ -201,10 +201,10 @@ func (k *checker) vote(voter NodeID, term Term, candidate NodeID) {
 func (k *checker) sending(n *node, m Message) {
 	h, d := m.Head(), &n.disk
 	if m.Kind() == KindRequestVote {
-		return // a question, which promises nothing
+		return // a request, which promises nothing
 	}
 	if h.Term > d.hard.Term {
-		k.c.failf("%s speaks in term %d, on disk is %d: %s", n.id, h.Term, d.hard.Term, m)
+		k.c.failf("%s sends in term %d, on disk is %d: %s", n.id, h.Term, d.hard.Term, m)
 	}
 	voted := func(candidate NodeID) {
 		k.vote(n.id, h.Term, candidate)
@@ -222,8 +222,8 @@ func (k *checker) sending(n *node, m Message) {
 	}
 }
 
-// acknowledging checks that the log is on disk as far as it is acknowledged. An
-// answer of an earlier term may speak of entries that are overwritten by now.
+// acknowledging checks that the log is on disk as far as it is acknowledged. An answer of an
+// earlier term may be about entries that were overwritten since.
 func (k *checker) acknowledging(n *node, m *AppendEntriesReply) {
 	d := &n.disk
 	if m.LeaseGrant > d.hard.LeaseGrant {

@@ -20,7 +20,7 @@ func TestBasicAgree3B(t *testing.T) {
 	}
 }
 
-// Each command crosses to each peer once.
+// Each command is sent to each peer once.
 func TestRPCBytes3B(t *testing.T) {
 	const servers = 3
 	l := newLab(t, servers, false, 0)
@@ -159,7 +159,7 @@ func TestRejoin3B(t *testing.T) {
 	}
 }
 
-// Twice 50 entries conflict, and the leader must back up over them quickly.
+// Twice 50 entries conflict, and the leader must find the last common entry quickly.
 func TestBackup3B(t *testing.T) {
 	l := newLab(t, 5, false, 0)
 	l.one(5, true)

@@ -63,7 +63,7 @@ func TestPersist33C(t *testing.T) {
 	l.one(3, true)
 }
 
-// pause is mostly a moment, now and then half an election.
+// pause is mostly short, and sometimes half an election timeout.
 func (l *lab) pause() {
 	limit := 13 * time.Millisecond
 	if l.chance(0.1) {

@@ -119,7 +119,7 @@ func (l *lab) restartAll() {
 	}
 }
 
-// leaders returns the connected servers that believe that they lead.
+// leaders returns the connected servers in the role of leader.
 func (l *lab) leaders() (ids []NodeID) {
 	for _, n := range l.nodes {
 		if n.raft != nil && !l.down[n.id] && n.raft.Role() == Leader {
@@ -175,8 +175,8 @@ func (l *lab) newCommand() string {
 	return fmt.Sprintf("%d:%d", l.command, l.rand.IntN(1<<30))
 }
 
-// whereApplied returns the place of a command, if any state machine has it, and
-// on how many servers it is applied.
+// whereApplied returns the index of a command, if any server has applied it, and on how many
+// servers it is applied.
 func (l *lab) whereApplied(command string) (Index, int) {
 	committed := l.check.committed
 	for i := len(committed) - 1; i >= 0; i-- {
@@ -197,7 +197,7 @@ func (l *lab) appliedAt(index Index) (count int) {
 	return count
 }
 
-// propose gives command to whoever takes it among the connected.
+// propose proposes command at the first of the connected servers that takes it.
 func (l *lab) propose(command string) bool {
 	ok := false
 	for _, id := range l.leaders() {
@@ -208,8 +208,8 @@ func (l *lab) propose(command string) bool {
 	return ok
 }
 
-// one has one new command agreed on and applied by so many servers, and returns its
-// index. Without retry it is proposed once only.
+// one proposes a new command until so many servers have applied it, and returns its index.
+// Without retry it proposes the command once.
 func (l *lab) one(servers int, retry bool) Index {
 	l.t.Helper()
 	return l.agree(l.newCommand(), servers, retry)
@@ -235,7 +235,7 @@ func (l *lab) agree(command string, servers int, retry bool) Index {
 	return 0
 }
 
-// never checks that nobody has applied command.
+// never checks that no server has applied command.
 func (l *lab) never(command string) {
 	l.t.Helper()
 	if index, n := l.whereApplied(command); n > 0 {

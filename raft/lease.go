@@ -4,10 +4,10 @@ import "math"
 
 // A lease lets a leader answer reads without a round of messages (thesis 6.4.1). Each
 // follower grants it with its acknowledgement of a round: for the time of the grant the
-// follower gives no other node its vote, and does not campaign itself. An election needs a
-// vote of every quorum, so no other node can lead until the grants of a quorum have ended.
-// The leader counts a grant from when it sent the round, by its own clock, and shortens it
-// by the drift between the two clocks.
+// follower gives no other node its vote, and does not campaign itself. Any two quorums share a
+// voter, so no other node can be elected until the grants of a quorum have ended. The leader
+// counts a grant from when it sent the round, by its own clock, and shortens it by the drift
+// between the two clocks.
 //
 // The length of the grant travels in the message, so members may have different settings.
 // It is in the follower's hard state before it is sent, so a restart keeps the grant,

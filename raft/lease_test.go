@@ -8,7 +8,7 @@ import (
 
 const ms = Instant(time.Millisecond)
 
-// leaseCore is node 1 of three with a setting of its own, at what its clock shows.
+// leaseCore returns node 1 of three, with the LeaseDuration given, when its clock shows now.
 func leaseCore(t *testing.T, duration Instant, now Instant, hard HardState) *Raft {
 	t.Helper()
 	r, err := New(Config{
@@ -20,8 +20,8 @@ func leaseCore(t *testing.T, duration Instant, now Instant, hard HardState) *Raf
 	return r
 }
 
-// votes tells whether r, when its clock shows now, would elect somebody: itself, or who
-// asks. However many ticks come, only the clock counts.
+// votes tells whether r, when its clock shows now, would campaign or give a vote. However many
+// ticks come, only the clock counts.
 func votes(t *testing.T, r *Raft, now Instant) bool {
 	t.Helper()
 	r.Clock(now)
@@ -74,8 +74,8 @@ func TestLeaseIsWhatFollowersPromise(t *testing.T) {
 	}
 }
 
-// A round is answered after a thousand others of its term: nobody knows any more when it
-// was sent. The latest are known.
+// A round is answered after a thousand others of its term: the leader does not remember when it
+// was sent. It remembers the latest.
 func TestLeaseInATermOfManyRounds(t *testing.T) {
 	r := elect(t, leaseCore(t, 500*ms, 0, HardState{}))
 	say := func(from NodeID, round Round, grant Instant) {
@@ -99,8 +99,8 @@ func TestLeaseInATermOfManyRounds(t *testing.T) {
 	}
 }
 
-// A lease that was granted is counted by the clock from when the acknowledgement is made: not from the last
-// tick, which may be long ago, and not in ticks, of which many may come at once.
+// A lease that was granted is counted by the clock, from when the acknowledgement is made: not
+// from the last tick, which may be long ago, and not in ticks, of which many may come at once.
 func TestLeaseGrantIsKeptByTheClock(t *testing.T) {
 	r := leaseCore(t, 500*ms, 0, HardState{})
 	settle(r)
@@ -130,8 +130,8 @@ func TestLeaseGrantOutlivesConnections(t *testing.T) {
 	}
 }
 
-// Whatever a node is told to promise in its next life, it keeps what it may have promised
-// in those before, by a clock that begins anew.
+// Whatever the settings are after a restart, a node keeps the lease that it may have granted
+// before, by a clock that begins anew.
 func TestLeaseGrantOutlivesARestart(t *testing.T) {
 	for _, duration := range []Instant{0, 100 * ms, 500 * ms, 900 * ms} {
 		const start = 7000 * ms
@@ -145,7 +145,7 @@ func TestLeaseGrantOutlivesARestart(t *testing.T) {
 	}
 }
 
-// A promise of an earlier life is kept in the hard state as long as it is in force: there
+// The hard state keeps a lease that was granted before a restart as long as it is in force: there
 // may be another restart. Then it is forgotten.
 func TestLongerLeaseGrantIsForgottenWhenItIsOver(t *testing.T) {
 	r := leaseCore(t, 100*ms, 0, HardState{Term: 1, LeaseGrant: Nanos(500 * ms)})

@@ -2,8 +2,8 @@ package raft
 
 import "sort"
 
-// log is the replicated log in memory: the entries after base. Slices of it that
-// were handed out stay valid.
+// log is the replicated log in memory: the entries after base. A slice of it stays valid: the
+// entries in it are never overwritten.
 //
 // base <= stable <= persisting <= last
 type log struct {
@@ -13,23 +13,25 @@ type log struct {
 	entries  blocks
 	// end is the index of the last entry, or base.
 	end Index
-	// persisting is the highest index that a Persist holds, stable the highest that is
-	// durable, each in its present form.
+	// persisting is the index up to which Effects has returned the log in a Persist, and stable
+	// that up to which the log is on disk. Entries that were replaced since do not count.
 	persisting, stable Index
-	// loadedTo is up to where the log still is the one that newLog was given.
+	// loadedTo is the index up to which the log still is the one that newLog was given.
 	loadedTo Index
-	// writes are the Persists on their way to disk, oldest first.
+	// writes are the Persists that are on their way to disk, oldest first.
 	writes []logWrite
-	// Sums of Entry.Size: over all entries, over those that no Persist holds yet, and over
-	// those in writes, the ones that were replaced since included.
+	// These are sums of Entry.Size: over all entries, over those after persisting, and over
+	// those in writes, including entries that were replaced since.
 	size, unpersistedBytes, persistingBytes int
 }
 
-// logWrite remembers which part of the present log the Persist seq made durable.
-// A later truncation lowers last: the entries were replaced meanwhile, and the end
-// of the old write must not count for the new ones. The schedule: follower F gets
-// 5 of term 1 (write A), then 5 of term 2 (write B); A's end means nothing for the
-// 5 that F holds now, and acknowledging it would promise what only B makes true.
+// logWrite remembers which part of the present log is on disk when the Persist seq is: that up
+// to last. A truncation lowers last, because the entries behind it are replaced, and the end of
+// the old write says nothing of the new entries. A bad schedule otherwise:
+//
+//  1. Follower F gets entry 5 of term 1, and begins to write it (write A).
+//  2. A new leader replaces entry 5 by one of term 2 (write B).
+//  3. A ends, and F acknowledges entry 5. The one of term 2 is not on its disk.
 type logWrite struct {
 	seq   uint64
 	last  Index
@@ -43,7 +45,7 @@ func newLog(s State) log {
 	return l
 }
 
-// emptyLog goes on behind a snapshot.
+// emptyLog returns a log without entries, whose first one will be the one after a snapshot.
 func emptyLog(m SnapshotMeta) log {
 	return log{
 		base: m.Index, baseTerm: m.Term, end: m.Index, persisting: m.Index, stable: m.Index,
@@ -58,7 +60,7 @@ func (l *log) lastTerm() Term {
 	return t
 }
 
-// term returns the term of the entry at i, if it is known: base <= i <= last.
+// term returns the term of the entry at i, if base <= i <= last.
 func (l *log) term(i Index) (Term, bool) {
 	switch {
 	case i == l.base:
@@ -70,6 +72,7 @@ func (l *log) term(i Index) (Term, bool) {
 	}
 }
 
+// matches tells whether the entry at i is known to be of term t.
 func (l *log) matches(i Index, t Term) bool {
 	have, ok := l.term(i)
 	return ok && have == t
@@ -83,8 +86,8 @@ func (l *log) slice(lo, hi Index) []Entry {
 	return l.entries.slice(lo, hi)
 }
 
-// sliceBytes returns entries from lo on, at least one if there is one, as long as
-// they fit into maxBytes.
+// sliceBytes returns as many entries from lo on as fit into maxBytes, but at least one if the log
+// has one.
 func (l *log) sliceBytes(lo Index, maxBytes int) []Entry {
 	hi, size := lo-1, 0
 	for hi < l.end {
@@ -146,20 +149,20 @@ func (l *log) truncate(i Index) {
 	}
 }
 
-// unpersisted returns the entries that no Persist holds yet.
+// unpersisted returns the entries that Effects has not returned in a Persist yet.
 func (l *log) unpersisted() []Entry { return l.slice(l.persisting+1, l.end) }
 
-// startPersist says that the Persist seq holds everything up to the last entry.
+// startPersist notes that the Persist seq holds the unpersisted entries.
 func (l *log) startPersist(seq uint64) {
 	l.persisting = l.end
 	l.writes = append(l.writes, logWrite{seq, l.persisting, l.unpersistedBytes})
 	l.persistingBytes, l.unpersistedBytes = l.persistingBytes+l.unpersistedBytes, 0
 }
 
-// unstableBytes is what waits for the disk.
+// unstableBytes is the size of the entries that are not on disk, as far as is known.
 func (l *log) unstableBytes() int { return l.unpersistedBytes + l.persistingBytes }
 
-// persisted says that the Persists up to seq are durable.
+// persisted notes that the Persists up to seq are durable.
 func (l *log) persisted(seq uint64) {
 	n := 0
 	for n < len(l.writes) && l.writes[n].seq <= seq {
@@ -179,9 +182,10 @@ func (l *log) compact(i Index) {
 	l.base, l.baseTerm = i, t
 }
 
-// resetToSnapshot empties the log, so that it goes on behind a snapshot. The snapshot is
-// durable already, and storage lets it win over whatever log it finds beside it. What is
-// on its way to disk is of the log before.
+// resetToSnapshot empties the log, so that its next entry is the one after a snapshot. The
+// snapshot is on disk already, and after a restart it counts more than the log beside it. The
+// writes that are under way hold entries of the old log, so they make nothing of the new one
+// durable.
 func (l *log) resetToSnapshot(m SnapshotMeta) {
 	writes, bytes := l.writes, l.persistingBytes
 	*l = emptyLog(m)
@@ -206,8 +210,8 @@ func (l *log) firstOfTerm(t Term) Index {
 	return l.search(l.end, func(have Term) bool { return have >= t })
 }
 
-// search returns the lowest index held up to limit whose term fits, or the one behind
-// limit. Behind one that fits all do.
+// search returns the lowest index up to limit that the log holds and whose term fits, or limit+1.
+// If the term of an entry fits, those of all later ones do.
 func (l *log) search(limit Index, fits func(Term) bool) Index {
 	first := l.base + 1
 	return first + Index(sort.Search(int(limit-l.base), func(i int) bool {

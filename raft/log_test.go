@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// plainLog is the log said naively.
+// plainLog is a naive implementation of log.
 type plainLog struct {
 	base     Index
 	baseTerm Term
@@ -25,7 +25,7 @@ func (p *plainLog) lastTerm() Term {
 	return p.entries[len(p.entries)-1].Term
 }
 
-// held are the entries lo to hi, of those that there are.
+// held returns those of the entries lo to hi that the log has.
 func (p *plainLog) held(lo, hi Index) []Entry {
 	lo, hi = max(lo, p.base+1), min(hi, p.last())
 	if lo > hi {
@@ -34,7 +34,7 @@ func (p *plainLog) held(lo, hi Index) []Entry {
 	return p.entries[lo-p.base-1 : hi-p.base]
 }
 
-// grow makes entries that go on behind the last one.
+// grow makes entries that follow the last one.
 func (p *plainLog) grow(n int, term Term) []Entry {
 	es := make([]Entry, n)
 	for i := range es {
@@ -44,8 +44,8 @@ func (p *plainLog) grow(n int, term Term) []Entry {
 	return es
 }
 
-// handedOut is a slice of the log that somebody has, and what it was.
-type handedOut struct{ slice, was []Entry }
+// sharedSlice is a slice that the log has returned, and a copy of its entries at that time.
+type sharedSlice struct{ slice, was []Entry }
 
 func sameEntries(a, b []Entry) bool {
 	return slices.EqualFunc(a, b, func(x, y Entry) bool {
@@ -53,8 +53,8 @@ func sameEntries(a, b []Entry) bool {
 	})
 }
 
-// TestLogBehavesLikeAPlainOne appends, truncates, compacts and restarts around the bounds
-// of blocks, and compares all that a log can tell.
+// TestLogBehavesLikeAPlainOne appends, truncates, compacts and resets around the bounds of
+// blocks, and compares the answers of all methods.
 func TestLogBehavesLikeAPlainOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		some := rapid.SampledFrom([]int{0, 1, 2, 100, blockEntries - 1, blockEntries, blockEntries + 1, 2*blockEntries + 3})
@@ -69,7 +69,7 @@ func TestLogBehavesLikeAPlainOne(t *testing.T) {
 		p := &plainLog{base: first.Index, baseTerm: first.Term}
 		l := newLog(State{Snapshot: first, Entries: p.grow(some.Draw(t, "before"), 1)})
 		term := Term(1)
-		var out []handedOut
+		var out []sharedSlice
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			switch rapid.IntRange(0, 7).Draw(t, "step") {
 			case 0, 1, 2:
@@ -96,14 +96,14 @@ func TestLogBehavesLikeAPlainOne(t *testing.T) {
 					lo := index(p.base+1, p.last(), "lo")
 					hi := index(lo, p.last(), "hi")
 					slice := l.slice(lo, hi)
-					out = append(out, handedOut{slice, slices.Clone(slice)})
+					out = append(out, sharedSlice{slice, slices.Clone(slice)})
 				}
 			}
 			compareLogs(t, &l, p, index)
 		}
 		for _, h := range out {
 			if !sameEntries(h.slice, h.was) {
-				t.Fatal("entries that were handed out have changed")
+				t.Fatal("entries of a slice that the log returned have changed")
 			}
 		}
 	})
@@ -155,7 +155,7 @@ func compareLogs(t *rapid.T, l *log, p *plainLog, index func(lo, hi Index, label
 	}
 }
 
-// What a log costs does not depend on how long it is: no step of it waits for a copy of all.
+// The cost of a step does not depend on the length of the log: no step copies all of it.
 func TestALongLogIsNotCopied(t *testing.T) {
 	const entries = 40 * blockEntries
 	grow := func(l *log, n int) {
@@ -185,7 +185,8 @@ func TestALongLogIsNotCopied(t *testing.T) {
 	}
 }
 
-// A block that was shortened in front, and then behind, knows its size when it is full again.
+// A block from which entries were dropped in front, and then truncated behind, has the right
+// size when it is full again.
 func TestSizeOfABlockThatWasShortened(t *testing.T) {
 	p := &plainLog{}
 	l := newLog(State{})

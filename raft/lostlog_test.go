@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// An old copy of a follower's disk is put back while its leader goes on. The leader finds
-// out with its next heartbeats, tells the follower, and does not count it; the follower
-// stops, and starts no more.
+// An old copy of a follower's disk is put back while its leader goes on. The leader notices with
+// its next heartbeats, tells the follower, and does not count it any more. The follower fails,
+// and cannot be started again.
 func TestMemberThatForgotItsLogIsShutOut(t *testing.T) {
 	c := newCluster(t, options{nodes: 3, seed: 1, tick: 10 * time.Millisecond, heart: 5, election: 50, faults: faults{delay: time.Millisecond, write: time.Millisecond}})
 	c.runUntil(10*time.Second, func() bool { return c.leader() != nil })
@@ -50,8 +50,8 @@ func TestMemberThatForgotItsLogIsShutOut(t *testing.T) {
 	}
 }
 
-// A reject that was under way when its sender acknowledged more proves nothing: only one
-// that answers a round which the leader began after the acknowledgement does.
+// A reject that was under way when its sender acknowledged more proves no loss. One that answers
+// a round which the leader began after the acknowledgement does.
 func TestLateRejectProvesNothing(t *testing.T) {
 	r := elect(t, newCore(t, 1, 3, State{}))
 	for range 5 {
@@ -81,9 +81,9 @@ func TestLateRejectProvesNothing(t *testing.T) {
 	}
 }
 
-// Whose disk is in order is never shut out: not by messages that come late, twice and in
-// any order, not when it restarts, takes snapshots, or learns only. The cluster fails the
-// test if anybody is.
+// A member whose disk is in order is never shut out: not by messages that come late, twice and in
+// any order, not when it restarts, takes snapshots, or is a learner. The checker fails the test if
+// a member is.
 func TestHealthyMembersAreNotShutOut(t *testing.T) {
 	rejects := 0
 	for seed := range uint64(20) {
@@ -117,8 +117,8 @@ func TestHealthyMembersAreNotShutOut(t *testing.T) {
 	}
 }
 
-// Leadership is not handed to a member that turns out to have forgotten its log, and writes
-// do not wait for that any longer.
+// During a transfer the successor turns out to have lost its log. The leader gives the transfer up
+// at once, so that writes do not wait for it.
 func TestTransferToAMemberThatForgotItsLogIsGivenUp(t *testing.T) {
 	r := elect(t, newCore(t, 1, 3, State{}))
 	settle(r)
@@ -135,7 +135,7 @@ func TestTransferToAMemberThatForgotItsLogIsGivenUp(t *testing.T) {
 		r.Tick(0)
 	}
 	settle(r)
-	for range 2 { // the first puts it in doubt
+	for range 2 { // after the first it is only suspected
 		step(t, r, &AppendEntriesReject{Header: from, PrevIndex: r.log.last(), ConflictIndex: 1, Round: r.leader.round})
 		settle(r)
 	}
@@ -146,15 +146,15 @@ func TestTransferToAMemberThatForgotItsLogIsGivenUp(t *testing.T) {
 		t.Errorf("a write: %v", err)
 	}
 	if err := r.TransferLeadership(2); err == nil {
-		t.Error("leadership is handed to it")
+		t.Error("leadership is transferred to it")
 	}
 }
 
-// Leader 1 of term 2 is deposed without knowing, and 2, of term 2 still, has stored the
-// snapshot of a later leader in place of what it had acknowledged: it has lost nothing. Only
-// when a quorum has acknowledged a later round the leader can know that it was otherwise.
+// Node 1 leads term 2, and does not know yet of a later leader. Node 2, still in term 2, has stored
+// that leader's snapshot in place of entries that it had acknowledged, so it has lost nothing.
+// Node 1 can exclude that only when a quorum has acknowledged a round that began after the reject.
 func TestSnapshotOfALaterLeaderIsNoLoss(t *testing.T) {
-	for _, past := range []Index{3, 5} { // the snapshot ends before, or behind, what was acknowledged
+	for _, past := range []Index{3, 5} { // the snapshot ends before or behind the acknowledged entries
 		r := elect(t, newCore(t, 1, 5, State{HardState: HardState{Term: 1}}))
 		propose := func() {
 			if _, err := r.Propose([]byte("x")); err != nil {

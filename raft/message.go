@@ -2,25 +2,25 @@ package raft
 
 import "fmt"
 
-// Header opens every message. Term is always the sender's current term when it
-// sent the message.
+// Header is part of every message. From and To name the sender and the receiver. Term is the
+// current term of the sender, unless the message type says otherwise.
 type Header struct {
 	From, To NodeID
 	Term     Term
 }
 
-// Head gives access to the header of any Message.
+// Head returns the header of a message.
 func (h *Header) Head() *Header { return h }
 
-// Message is what nodes say to each other: one type for each thing said. A message
-// is immutable once sent; it may be lost, delayed, repeated and overtaken.
+// Message is one of the message types below, as a pointer. A message must not be changed once
+// it was sent. It may be lost, delayed, repeated and overtaken by others.
 type Message interface {
 	Head() *Header
 	Kind() MessageKind
 	fmt.Stringer
 }
 
-// MessageKind is the index of a message type, for dispatch and for the wire.
+// MessageKind numbers the message types, for dispatch and for the wire.
 type MessageKind uint8
 
 // The kinds. Their numbers are part of the wire format and never change.
@@ -69,8 +69,8 @@ func (k MessageKind) IsRequest() bool {
 	}
 }
 
-// PreVote asks whether its receiver would vote for the sender in term Term+1,
-// without either of them moving to that term (thesis 9.6).
+// PreVote asks whether its receiver would vote for the sender in term Term+1. Neither of them
+// enters that term (thesis 9.6). LastIndex and LastTerm are those of the sender's last entry.
 type PreVote struct {
 	Header
 	LastIndex Index
@@ -83,31 +83,33 @@ type PreVoteReply struct {
 	Granted bool
 }
 
-// Campaign names one candidacy of one node. Names are not used again, not even by a
-// restarted node in the same term.
+// Campaign names one candidacy of one node. No name is used twice, not even by a node that is
+// restarted in the same term (see Config.FirstID).
 type Campaign uint64
 
-// RequestVote asks for a vote in term Term (Raft paper, figure 2). It promises nothing,
-// and may leave before the candidate's own disk knows of the term.
+// RequestVote asks for a vote in term Term (Raft paper, figure 2). LastIndex and LastTerm are
+// those of the sender's last entry. It promises nothing, so it may leave before the term is on
+// the candidate's own disk.
 type RequestVote struct {
 	Header
 	LastIndex Index
 	LastTerm  Term
 	Campaign  Campaign
-	// Transfer is set when the leader itself asked for this election (TimeoutNow):
-	// it is granted even by those who have heard of a leader just now (thesis 3.10).
+	// Transfer is set when the leader itself asked for this election with a TimeoutNow. Then
+	// even voters that have just heard from that leader give their vote (thesis 3.10).
 	Transfer bool
 }
 
-// RequestVoteReply answers the RequestVote of a campaign; if Granted, the vote is durable.
+// RequestVoteReply answers the RequestVote of a campaign. If Granted, the vote is on the sender's
+// disk.
 type RequestVoteReply struct {
 	Header
 	Campaign Campaign
 	Granted  bool
 }
 
-// AppendEntries replicates entries and, empty, is the heartbeat (Raft paper,
-// figure 2).
+// AppendEntries replicates entries (Raft paper, figure 2). Without entries it is a heartbeat, or
+// carries a round.
 type AppendEntries struct {
 	Header
 	// PrevIndex and PrevTerm name the entry before Entries[0].
@@ -119,8 +121,8 @@ type AppendEntries struct {
 	Round  Round
 }
 
-// AppendEntriesReply says that the sender's durable log equals the leader's up to
-// and with Match, and acknowledges Round. It also answers an InstallSnapshot.
+// AppendEntriesReply says that the log on the sender's disk equals the leader's up to and with
+// Match. It acknowledges Round, and grants a lease. It also answers an InstallSnapshot.
 type AppendEntriesReply struct {
 	Header
 	Match Index
@@ -132,12 +134,13 @@ type AppendEntriesReply struct {
 	LeaseGrant Nanos
 }
 
-// AppendEntriesReject says that the sender's log does not hold the entry named by
-// PrevIndex, PrevTerm of an AppendEntries, and how far back to look (Raft paper,
-// 5.3, the last paragraph on backtracking).
+// AppendEntriesReject says that the sender's log does not hold the entry that an AppendEntries
+// named by PrevIndex and PrevTerm, and how far back to look for one that it does hold (Raft
+// paper, the end of 5.3). Round is the latest that the sender has seen. It also answers an
+// AppendEntries or InstallSnapshot of an older term; then only Term matters.
 type AppendEntriesReject struct {
 	Header
-	// PrevIndex is the one refused.
+	// PrevIndex is that of the AppendEntries.
 	PrevIndex Index
 	// ConflictTerm is the term of the sender's entry at PrevIndex, and ConflictIndex
 	// the first index it holds of that term. If its log ends before PrevIndex,
@@ -147,10 +150,9 @@ type AppendEntriesReject struct {
 	Round         Round
 }
 
-// InstallSnapshot offers the state at Meta to a follower whose next entry the
-// leader no longer has (Raft paper, section 7). The data travels beside the
-// messages; the receiving shell steps this message into its core only when all of
-// it is durable on its own disk.
+// InstallSnapshot gives the snapshot of Meta to a follower whose next entry the leader no longer
+// has (Raft paper, section 7). The data of the snapshot travels beside the messages. The shell
+// that receives it steps this message only when all of the data is on its disk.
 type InstallSnapshot struct {
 	Header
 	Meta SnapshotMeta
@@ -161,14 +163,15 @@ type TimeoutNow struct {
 	Header
 }
 
-// LogLost tells its receiver that it has lost entries up to Match that it had acknowledged
-// to the sender, its leader (see ErrLostLog).
+// LogLost is sent by a leader to a member that had acknowledged entries up to Match, and has lost
+// some of them (see ErrLostLog).
 type LogLost struct {
 	Header
 	Match Index
 }
 
-// ReadID names one ReadIndex call. Ids are not reused, not even by a restarted node.
+// ReadID names one ReadIndex call of one node. No id is used twice, not even by a node that was
+// restarted (see Config.FirstID).
 type ReadID uint64
 
 // ReadIndex asks the leader for an index at which a read by the sender is
@@ -186,13 +189,13 @@ type ReadIndexReply struct {
 	Index Index
 }
 
-// StateHash is what the state machines say to each other: what the sender's is at an
-// index, or that it wants to know what the others' are. The core takes no part in that, and
-// it promises nothing: its Term is 0.
+// StateHash compares state machines: it tells the hash of the sender's state after the entry at
+// Index, or asks for that of the receiver. The core has no part in that: package rsm sends and
+// handles this message. Its Term is 0.
 type StateHash struct {
 	Header
 	Index Index
-	Known bool // false: a question
+	Known bool // Hash is that of the sender; false: this is a question
 	Hash  uint64
 }
 

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// What waits for the disk replaces what waits for the same peer alone: each of two
-// pre-candidates of an earlier term hears of the present one.
-func TestHeldMessagesOfOthersStay(t *testing.T) {
+// A message that waits for the disk replaces one to the same peer alone: each of two nodes that
+// send appends of an earlier term gets an answer of the present term.
+func TestPendingMessagesToOtherPeersStay(t *testing.T) {
 	r := newCore(t, 1, 3, State{})
 	step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 5}, Round: 1})
 	for _, from := range []NodeID{2, 3, 2} {
@@ -45,15 +45,15 @@ func (c *cluster) awaitLeader(limit time.Duration) *node {
 	return c.leader()
 }
 
-// hangs is a disk that hangs until a time, and is quick otherwise.
+// hangs are disks that hang until a time, and are fast after it.
 type hangs map[NodeID]time.Duration
 
 func (h hangs) sync(c *cluster, id NodeID) time.Duration {
 	return max(time.Millisecond, h[id]-c.now)
 }
 
-// A disk hung for a minute, and works again. What its owner voted for meanwhile has been
-// decided long ago, or has died: nobody waits for that for another minute.
+// A disk hung for a minute, and works again. The elections in which its node has voted meanwhile
+// are decided or given up. The node does not wait another minute for their outcome.
 func TestElectionAfterADiskHung(t *testing.T) {
 	for _, inTime := range []bool{true, false} {
 		for seed := range uint64(5) {
@@ -97,9 +97,9 @@ func TestElectionAfterADiskHung(t *testing.T) {
 	}
 }
 
-// Only n1 reaches everybody, and its disk is slow. It is the only one who can be elected, so
-// that it must not hand over to one who cannot before anything is committed, over and over.
-func TestHandoverOfTheOnlyOneWhoCanLead(t *testing.T) {
+// Only n1 reaches all others, and its disk is slow. No other node can be elected. So n1 must not
+// transfer leadership again and again before it has committed anything.
+func TestTransferByTheOnlyNodeThatCanLead(t *testing.T) {
 	c := diskCluster(t, 5, 1, func(_ *cluster, id NodeID) time.Duration {
 		if id == 2 || id == 3 {
 			return time.Millisecond
@@ -116,7 +116,7 @@ func TestHandoverOfTheOnlyOneWhoCanLead(t *testing.T) {
 	}
 }
 
-// Where all disks are equally slow, to a tenth, leadership stays.
+// If the speeds of all disks differ by at most a tenth, leadership stays where it is.
 func TestEquallySlowDisks(t *testing.T) {
 	for _, sync := range []time.Duration{150 * time.Millisecond, 300 * time.Millisecond, 700 * time.Millisecond, 3 * time.Second} {
 		for _, every := range []time.Duration{400 * time.Millisecond, time.Second} {
@@ -140,8 +140,8 @@ func TestEquallySlowDisks(t *testing.T) {
 	}
 }
 
-// The snapshots of all members take very long, so that all logs become full. Writes have to
-// wait for that, reads do not, whoever leads; and leadership does not wander.
+// The snapshots of all members take very long, so that all logs become full. Writes have to wait
+// for that, but reads do not, under any leader. And leadership does not move again and again.
 func TestFullLogs(t *testing.T) {
 	c := diskCluster(t, 3, 1, func(*cluster, NodeID) time.Duration { return time.Millisecond })
 	for _, n := range c.nodes {

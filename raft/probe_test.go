@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// A probe that was lost is sent again with the heartbeat, also where reads ask for
-// rounds all the time. The schedule: a follower comes back after its snapshot failed,
-// and clients read without pause; it was left alone for as long as they did.
+// A lost probe is sent again with the next heartbeat, even if reads ask for rounds all the time.
+// The bad schedule: a follower comes back after its snapshot has failed, and clients read
+// without pause. The leader sent it nothing for as long as they did.
 func TestReadsDoNotPutOffProbes(t *testing.T) {
 	cfg := Config{ID: 1, HeartbeatTicks: 3, Rand: rand.New(rand.NewPCG(1, 1))}
 	r, err := New(cfg, State{Snapshot: SnapshotMeta{Configuration: NewConfiguration(1, 2, 3)}})
@@ -51,9 +51,9 @@ func TestReadsDoNotPutOffProbes(t *testing.T) {
 	}
 }
 
-// A probe ends also where each answer takes longer than a heartbeat, over a slow network
-// or from a slow disk, and clients write all the time. The schedule: each heartbeat sends
-// the probe again with what came since, and an answer tells of the one before.
+// A probe ends even if each answer takes longer than a heartbeat, because of a slow network or a
+// slow disk, and clients write all the time. The bad schedule: each heartbeat repeats the probe
+// with the entries that came since, and each answer is to the probe before.
 func TestProbesEndWithLateAnswers(t *testing.T) {
 	const heartbeat, late, ticks = 5, 6, 200
 	for _, slow := range []string{"network", "disk"} {

@@ -18,7 +18,7 @@ var (
 )
 
 // TestRandomFaults mixes all faults, differently for each seed. After a while all
-// of them end, and the cluster must agree and make progress.
+// of them end; then the cluster must agree and make progress.
 func TestRandomFaults(t *testing.T) {
 	first, count := *flagFirst, *flagSeeds
 	if *flagSeed != 0 {
@@ -34,7 +34,7 @@ func TestRandomFaults(t *testing.T) {
 	sum.demand(t)
 }
 
-// totals guard against runs in which nothing happened.
+// totals count what happened in all runs, so that a test fails if something never did.
 type totals struct {
 	simulated                                                                         time.Duration
 	steps, commands, elections, reads, restores, ahead, crashes, cuts, moved, shunned int
@@ -59,7 +59,7 @@ func (s totals) String() string {
 		s.simulated.Round(time.Second), s.steps, s.commands, s.elections, s.reads, s.restores, s.ahead, s.crashes, s.cuts, s.moved, s.shunned)
 }
 
-// demand fails if a kind of event never came.
+// demand fails the test if a kind of event never happened.
 func (s totals) demand(t *testing.T) {
 	if *flagSeed != 0 {
 		return
@@ -71,7 +71,7 @@ func (s totals) demand(t *testing.T) {
 	}
 }
 
-// chaos is a cluster with something going on at random.
+// chaos is a cluster with random work and random faults.
 type chaos struct {
 	*cluster
 	client                   time.Duration // between two things that clients do
@@ -101,8 +101,8 @@ func runRandom(t *testing.T, seed uint64) (c *chaos) {
 	return c
 }
 
-// newChaos draws a mix of faults: in each run some are absent and some are strong,
-// since faults that are always there hide what others would show.
+// newChaos draws a mix of faults. In each run some are absent and some are strong: faults that
+// are always present hide what others would show.
 func newChaos(t *testing.T, seed uint64) *chaos {
 	c := &chaos{cluster: &cluster{}}
 	opt := options{seed: seed, tick: 10 * time.Millisecond}
@@ -139,14 +139,14 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 	return c
 }
 
-// unequal settings are what members have in the midst of a change of them.
+// unequal draws settings that differ between members, as while an operator changes them.
 func (c *chaos) unequal(cfg *Config) {
 	cfg.LeaseDuration *= Nanos(c.rand.IntN(4))
 	cfg.ElectionTimeoutTicks = 10 * (1 + c.rand.IntN(3))
 }
 
-// someConfiguration has all nodes vote, or now and then one that only learns, or two
-// sets of voters that decide together.
+// someConfiguration draws a configuration: mostly all nodes vote; in some one is a learner, or
+// there are two sets of voters.
 func someConfiguration(rng *rand.Rand, nodes int) Configuration {
 	var ids []NodeID
 	for id := range NodeID(nodes) {
@@ -169,7 +169,7 @@ func someConfiguration(rng *rand.Rand, nodes int) Configuration {
 
 func (c *chaos) someone() NodeID { return NodeID(1 + c.rand.IntN(len(c.nodes))) }
 
-// workLater has clients propose and read, at whoever leads or at anyone.
+// workLater schedules a client that proposes or reads, at a leader or at any node.
 func (c *chaos) workLater() {
 	c.after(c.upTo(c.client), func() {
 		if !c.done {
@@ -204,7 +204,7 @@ func (c *chaos) work() {
 	}
 }
 
-// disturbLater has something happen to the cluster at random times.
+// disturbLater schedules a random fault.
 func (c *chaos) disturbLater() {
 	c.after(c.upTo(c.calm), func() {
 		if !c.healed {
@@ -255,8 +255,8 @@ func (c *chaos) disturb() {
 	}
 }
 
-// transfer asks whoever leads to hand over, or tells it that a peer is unreachable.
-// Then it reads at the old leader, which perhaps does not hear of the new one.
+// transfer asks a leader to transfer leadership, or tells it that a peer is unreachable. Then it
+// reads at the old leader, which may not hear of the new one.
 func (c *chaos) transfer(to NodeID) {
 	for _, n := range c.leaders() {
 		if c.chance(0.3) {
@@ -280,10 +280,10 @@ func (c *chaos) transfer(to NodeID) {
 	}
 }
 
-// shun cuts a follower off from its leader alone, so that it looks for votes, while
-// the others crash and come back and hear from the leader no more. The leases that
-// they have granted must outlive that as long as the leader reads by its lease. Nobody writes
-// meanwhile, or the follower's log would be too short to win.
+// shun cuts one follower off from its leader, so that it looks for votes. The other nodes crash,
+// are restarted, and hear from the leader no more. The leases that they have granted must outlive
+// that as long as the leader reads by its lease. There are no proposals meanwhile, or the log of
+// the follower would be too short to win.
 func (c *chaos) shun(id NodeID) {
 	leaders := c.leaders()
 	if len(leaders) != 1 || leaders[0].id == id || c.stillUntil > c.now {
@@ -318,7 +318,7 @@ func (c *chaos) shun(id NodeID) {
 
 func (c *chaos) someMode() ReadMode { return ReadMode(c.rand.IntN(2)) }
 
-// leaders returns the nodes that believe that they lead.
+// leaders returns the nodes in the role of leader.
 func (c *chaos) leaders() (nodes []*node) {
 	for _, n := range c.nodes {
 		if n.raft != nil && n.raft.Role() == Leader {
@@ -328,9 +328,9 @@ func (c *chaos) leaders() (nodes []*node) {
 	return nodes
 }
 
-// healAndConverge ends all faults. Within a few election timeouts there must be a
-// leader, and a new command must be applied everywhere. When the clients stop, too,
-// all nodes have the same log, and nobody waits for a read.
+// healAndConverge ends all faults. Within a few election timeouts there must be a leader, and all
+// nodes must apply a new command. When the clients have stopped as well, all nodes must have the
+// same log, and no read may wait.
 func (c *chaos) healAndConverge() {
 	c.healed = true
 	c.net.heal()
@@ -360,8 +360,7 @@ func (c *chaos) backlog() time.Duration {
 	return time.Duration(last-c.check.lastCommitted()) * trip
 }
 
-// quiet tells whether all nodes have the same log, all of it applied, and nobody
-// waits for a read.
+// quiet tells whether all nodes have the same log and have applied all of it, and no read waits.
 func (c *chaos) quiet() bool {
 	last := c.check.lastCommitted()
 	for _, n := range c.nodes {

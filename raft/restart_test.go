@@ -22,7 +22,8 @@ func newCore(t testing.TB, id NodeID, n int, s State) *Raft {
 	return r
 }
 
-// settle has everything durable and applied at once, and returns what was sent.
+// settle carries out the effects of r, with a disk and a state machine that take no time, until
+// there are none. It returns the messages.
 func settle(r *Raft) (sent []Message) {
 	for {
 		e := r.Effects()
@@ -42,8 +43,8 @@ func settle(r *Raft) (sent []Message) {
 	}
 }
 
-// A snapshot is durable at its receiver before the message about it is stepped. A
-// crash in between leaves a snapshot of a later term than the hard state.
+// A snapshot is durable at its receiver before the message about it is stepped. After a crash in
+// between, the snapshot is of a later term than the hard state.
 func TestRestartWithSnapshotOfLaterTerm(t *testing.T) {
 	r := newCore(t, 1, 3, State{
 		HardState: HardState{Term: 1, Vote: 2},
@@ -57,10 +58,14 @@ func TestRestartWithSnapshotOfLaterTerm(t *testing.T) {
 	}
 }
 
-// The same crash where only the commit of the snapshot is of a later term. In a
-// cluster of five, A of term 1 gives entry 10 to C alone; B leads term 3 without it;
-// C leads term 4 and commits 10; E stores C's snapshot, crashes before it knows of
-// term 4, and restarts in term 3 with more committed than its leader has.
+// The same crash, but the entry at the end of the snapshot is of an earlier term. The schedule, in
+// a cluster of five:
+//
+//  1. A, the leader of term 1, sends entry 10 to C alone.
+//  2. B leads term 3 without entry 10.
+//  3. C leads term 4, and commits entry 10.
+//  4. E stores C's snapshot, crashes before it knows of term 4, and restarts in term 3. More is
+//     committed at E than B, its leader, has.
 func TestRestartWithSnapshotThatTheLeaderDoesNotHave(t *testing.T) {
 	const b, e = 2, 5
 	for _, test := range []struct {
@@ -105,9 +110,9 @@ func TestRestartWithSnapshotThatTheLeaderDoesNotHave(t *testing.T) {
 	}
 }
 
-// The newest snapshot of a leader that does not know yet that it is deposed can be
-// its successor's. A peer that gets it has more than the leader, which must not take
-// that for a broken invariant.
+// The newest snapshot of a leader that does not know of a later term yet can be its successor's.
+// A peer that gets this snapshot has more than the leader. The leader must not take that for a
+// broken invariant.
 func TestLeaderThatSendsItsSuccessorsSnapshotStepsDown(t *testing.T) {
 	meta := SnapshotMeta{Index: 10, Term: 1, Configuration: NewConfiguration(1, 2, 3)}
 	deposed := func() (leader *Raft, m *InstallSnapshot) {
@@ -140,8 +145,8 @@ func TestLeaderThatSendsItsSuccessorsSnapshotStepsDown(t *testing.T) {
 	}
 }
 
-// A write that was under way when a snapshot replaced the log says nothing about the
-// entries behind the snapshot.
+// The end of a write that was under way when a snapshot replaced the log makes no entry behind
+// the snapshot durable.
 func TestWriteFromBeforeASnapshotAcknowledgesNothing(t *testing.T) {
 	r := newCore(t, 2, 3, State{HardState: HardState{Term: 2}})
 	var entries []Entry

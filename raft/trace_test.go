@@ -77,7 +77,7 @@ type traceNode struct {
 	commit  Index
 }
 
-// nodeRand makes node n time out after 9+n ticks, and its read ids readable.
+// nodeRand makes node n time out after 9+n ticks, and its read ids short.
 type nodeRand struct {
 	id   NodeID
 	life int
@@ -88,7 +88,7 @@ func (r nodeRand) Uint64() uint64 { return uint64(r.id)*100 + uint64(r.life)*10 
 
 func (t *trace) printf(format string, args ...any) { fmt.Fprintf(&t.out, format+"\n", args...) }
 
-// fail shows a script's mistake in its output.
+// fail reports a mistake in the script as its output.
 func (t *trace) fail(format string, args ...any) { panic("script: " + fmt.Sprintf(format, args...)) }
 
 // Arguments.

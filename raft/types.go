@@ -7,26 +7,28 @@ import (
 	"balsa.example/raft/quorum"
 )
 
-// NodeID names one member of a cluster; zero (None) names nobody.
+// NodeID names one member of a cluster; zero (None) names no member.
 type NodeID = quorum.NodeID
 
 // Index is a position in the log; the first entry is at 1.
 type Index = quorum.Index
 
-// None is the NodeID of nobody.
+// None is the NodeID that names no member.
 const None NodeID = 0
 
-// Term numbers the reigns of leaders (Raft paper, 5.1). Zero is before all.
+// Term numbers the terms (Raft paper, 5.1), each of which has at most one leader. The first is
+// 1; a node that has heard of none is in term 0.
 type Term uint64
 
-// Round numbers the leader's calls for acknowledgement within its term. An answer
-// that carries round r proves that its sender still followed this leader after
-// round r was sent; reads, leases and CheckQuorum stand on that.
+// Round numbers the rounds of a leader within its term: in each round it sends an
+// AppendEntries, empty if need be, to all members. An answer that carries round r proves that
+// its sender still followed this leader after the leader had begun round r. Reads and leases
+// rest on that.
 type Round uint64
 
-// Instant is a reading of the local monotonic clock, in nanoseconds from a point
-// of the shell's choice. The core compares instants of its own node only. The clock must
-// go on while the machine is suspended, or a leader that sleeps keeps its lease.
+// Instant is a reading of a node's own monotonic clock, in nanoseconds from a point of the
+// shell's choice. The core compares only instants of one node and one run. The clock must go on
+// while the machine is suspended; otherwise a leader would keep its lease over that time.
 type Instant int64
 
 // Nanos is a length of time in nanoseconds, by the clock of one node.
@@ -53,8 +55,8 @@ func (k EntryKind) String() string {
 
 var entryKindNames = [...]string{"noop", "command", "configuration"}
 
-// Entry is one position of the log. Once handed to the core, or by the core to a
-// shell, its Data is never written to again.
+// Entry is one entry of the log. Its Data is shared by the core and the shell, and must not be
+// written to.
 type Entry struct {
 	Term  Term
 	Index Index
@@ -62,11 +64,11 @@ type Entry struct {
 	Data  []byte
 }
 
-// entryOverhead is what an entry is counted for beyond its data, in bytes: about
-// what it costs on disk and on the wire.
+// entryOverhead is what an entry counts for beyond its data, in bytes: about what it takes on
+// disk and on the wire.
 const entryOverhead = 24
 
-// Size is what the entry counts for in every byte bound of this module.
+// Size is what the entry counts for in every bound on entries, in bytes: its data and 24.
 func (e Entry) Size() int { return len(e.Data) + entryOverhead }
 
 func (e Entry) String() string {
@@ -76,9 +78,8 @@ func (e Entry) String() string {
 	return fmt.Sprintf("%d/%d %s", e.Term, e.Index, e.Kind)
 }
 
-// HardState is what a node must remember besides its log (Raft paper, figure 2:
-// currentTerm and votedFor). It never goes back: Term only grows, and within a
-// term Vote changes only from None.
+// HardState is what a node must have on disk besides its log (Raft paper, figure 2:
+// currentTerm and votedFor). Term never falls, and within a term Vote changes only from None.
 type HardState struct {
 	Term Term
 	Vote NodeID
@@ -86,19 +87,19 @@ type HardState struct {
 	// in force (see AppendEntriesReply.LeaseGrant). It shrinks only when every longer lease
 	// has ended.
 	LeaseGrant Nanos
-	// LostLog, if above 0, says that the log lacks entries up to there that this node had
-	// acknowledged: it must not take part any more.
+	// LostLog, if above 0, says that this node had acknowledged entries up to this index and
+	// has lost some of them: it must not take part any more (see ErrLostLog).
 	LostLog Index
 }
 
-// Configuration is the membership of a cluster: voters, who decide, and learners,
-// who only receive.
+// Configuration is the membership of a cluster: voters, which elect and commit, and learners,
+// which only receive the log (thesis 4.2.1).
 type Configuration struct {
 	Voters   quorum.Joint
 	Learners []NodeID
 }
 
-// NewConfiguration returns the configuration in which ids vote and nobody learns.
+// NewConfiguration returns the configuration whose voters are ids, without learners.
 func NewConfiguration(ids ...NodeID) Configuration {
 	return Configuration{Voters: quorum.Joint{Incoming: quorum.NewMajority(ids...)}}
 }
@@ -110,16 +111,17 @@ func (c Configuration) Members() []NodeID {
 	return slices.Compact(ids)
 }
 
-// Equal tells whether both name the same members in the same parts.
+// Equal tells whether c and d have the same voters, in each of the two sets, and the same
+// learners in the same order.
 func (c Configuration) Equal(d Configuration) bool {
 	return slices.Equal(c.Voters.Incoming, d.Voters.Incoming) &&
 		slices.Equal(c.Voters.Outgoing, d.Voters.Outgoing) &&
 		slices.Equal(c.Learners, d.Learners)
 }
 
-// SnapshotMeta says what a snapshot stands for: the state after every entry up to
-// and with Index, whose term was Term, under the Configuration in force there.
-// Index 0 is the empty state in which a cluster begins.
+// SnapshotMeta says which state a snapshot holds: that after every entry up to and with Index,
+// whose term is Term. Configuration is the one in force at Index. Index 0 is the empty state in
+// which a cluster begins.
 type SnapshotMeta struct {
 	Index         Index
 	Term          Term
@@ -130,29 +132,29 @@ func (m SnapshotMeta) String() string {
 	return fmt.Sprintf("%d/%d", m.Term, m.Index)
 }
 
-// State is what a node finds on its disk at start, and what New begins from.
+// State is what a node finds on its disk when it starts. New begins from it.
 type State struct {
 	HardState HardState
 	// Snapshot is the newest durable snapshot. A new cluster begins with one at
 	// Index 0 that holds only the Configuration.
 	Snapshot SnapshotMeta
-	// Entries is the log after Snapshot.Index, without a gap. Entries at or below
-	// Snapshot.Index have been left out.
+	// Entries is the log after Snapshot.Index, without a gap. Storage leaves out the entries at
+	// or below Snapshot.Index. The log counts only if it holds the entry at Snapshot.Index with
+	// Snapshot.Term, or began right after it; otherwise Entries is empty.
 	Entries []Entry
 }
 
-// Persist is one change of the durable state. It takes effect as a whole or not
-// at all, and in the order of Seq. Its parts apply in the order of the fields.
+// Persist is one change of the state on disk. A crash must leave all of it or nothing, and
+// nothing of a later one without it. Within it, the fields take effect in their order.
 type Persist struct {
 	// Seq numbers the Persists of one run of a node from 1, without gaps.
 	Seq uint64
-	// Snapshot, if not nil, restarts the log: every entry held so far is dropped
-	// and the next one has index Snapshot.Index+1. The snapshot itself, its data
-	// included, is durable already (see rsm.Storage.SaveSnapshot).
+	// Snapshot, if not nil, empties the log: every entry is dropped, and the next one has index
+	// Snapshot.Index+1. The snapshot itself, its data included, is durable already.
 	Snapshot *SnapshotMeta
 	// HardState, if not nil, replaces the one before.
 	HardState *HardState
-	// Entries, if any, are consecutive and replace everything from
-	// Entries[0].Index on. They leave no gap to what is before them.
+	// Entries, if any, are consecutive and replace everything from Entries[0].Index on. There is
+	// no gap between them and the entries before.
 	Entries []Entry
 }

@@ -1,9 +1,9 @@
-// Package quorum is the arithmetic of majorities: who has won a vote, and what a
-// majority has stored. It knows nothing of messages, logs or time.
+// Package quorum is the arithmetic of majorities: whether a vote is won, and what a majority has
+// stored. It knows nothing of messages, logs or time.
 //
-// All of it is joint from the first day: a configuration is a pair of voter sets
-// (Raft paper, section 6), and a decision needs a majority of each. Outside of a
-// membership change the outgoing set is empty and decides nothing.
+// All of it is for joint consensus (Raft paper, section 6): a configuration is a pair of voter
+// sets, and a decision needs a majority of each. Outside of a membership change the outgoing set
+// is empty and decides nothing.
 package quorum
 
 import (
@@ -12,12 +12,11 @@ import (
 	"strings"
 )
 
-// NodeID names one member of a cluster. Zero names nobody.
+// NodeID names one member of a cluster. Zero names no member.
 type NodeID uint64
 
-// String gives the one fixed form of a NodeID: 16 hexadecimal digits for the
-// hashed ids of real clusters, "n3" for the small ids of tests and examples, and "none"
-// for nobody.
+// String returns the one written form of a NodeID: 16 hexadecimal digits, as real clusters have
+// random or hashed ids; "n3" for ids below 65536, as tests and examples have; and "none" for 0.
 func (id NodeID) String() string {
 	switch {
 	case id == 0:
@@ -67,9 +66,9 @@ func (v VoteResult) String() string {
 	return [...]string{"pending", "lost", "won"}[v]
 }
 
-// VoteResult tells how an election stands when votes holds the answers so far. A
-// voter without an answer is missing from votes. The empty set is won by
-// everybody, so that it is neutral in a Joint.
+// VoteResult returns the state of an election. votes holds the answers so far; a voter that has
+// not answered is missing from it. With an empty m the election is won, so that an empty set is
+// neutral in a Joint.
 func (m Majority) VoteResult(votes map[NodeID]bool) VoteResult {
 	if len(m) == 0 {
 		return VoteWon
@@ -93,13 +92,13 @@ func (m Majority) VoteResult(votes map[NodeID]bool) VoteResult {
 	}
 }
 
-// quorumValue is the largest v such that a majority of m has value(id) >= v. For
-// the empty set it is the largest possible value, which is neutral in a Joint.
+// quorumValue is the largest v such that value(id) >= v for a majority of m. For the empty set it
+// is the largest possible value, which is neutral in a Joint.
 func (m Majority) quorumValue(value func(NodeID) uint64) uint64 {
 	if len(m) == 0 {
 		return ^uint64(0)
 	}
-	var few [7]uint64 // clusters of up to seven need no allocation
+	var few [7]uint64 // sets of up to seven voters need no allocation
 	values := few[:0]
 	for _, id := range m {
 		values = append(values, value(id))
@@ -134,8 +133,8 @@ func (j Joint) IDs() Majority {
 	return NewMajority(append(slices.Clone([]NodeID(j.Incoming)), j.Outgoing...)...)
 }
 
-// VoteResult tells how an election stands: won when won in both sets, lost when
-// lost in either.
+// VoteResult returns the state of an election: won when won in both sets, lost when lost in
+// either.
 func (j Joint) VoteResult(votes map[NodeID]bool) VoteResult {
 	in, out := j.Incoming.VoteResult(votes), j.Outgoing.VoteResult(votes)
 	switch {
@@ -148,13 +147,13 @@ func (j Joint) VoteResult(votes map[NodeID]bool) VoteResult {
 	}
 }
 
-// CommittedIndex is the highest index stored by a majority of both sets.
+// CommittedIndex is the highest index stored by a majority of each set.
 func (j Joint) CommittedIndex(match func(NodeID) Index) Index {
 	return min(j.Incoming.CommittedIndex(match), j.Outgoing.CommittedIndex(match))
 }
 
-// QuorumValue is the largest v such that a majority of both sets has
-// value(id) >= v. Leases and read rounds count with it.
+// QuorumValue is the largest v such that value(id) >= v for a majority of each set. Package raft
+// counts acknowledged rounds and leases with it.
 func (j Joint) QuorumValue(value func(NodeID) uint64) uint64 {
 	return min(j.Incoming.quorumValue(value), j.Outgoing.quorumValue(value))
 }

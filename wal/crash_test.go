@@ -26,16 +26,24 @@ type crasher struct {
 	crashes       int
 	// nested is how many of the recoveries, in percent, are crashed in their turn.
 	nested int
+	// own is that of the models.
+	own bool
 }
 
-func newCrasher(t *testing.T, seed uint64) (*crasher, vfs.FS) {
-	c := &crasher{t: t, mem: crashfs.NewCrashableMem(), random: seeded(seed)}
+func newCrasher(t *testing.T, seed uint64, own bool) (*crasher, vfs.FS) {
+	c := &crasher{t: t, mem: crashfs.NewCrashableMem(), random: seeded(seed), own: own}
 	return c, crashfs.Inject(c.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			c.crash()
 		}
 		return nil
 	}))
+}
+
+func (c *crasher) newModel() *model {
+	m := newModel(testConf)
+	m.own = c.own
+	return m
 }
 
 func (c *crasher) crash() {
@@ -73,7 +81,7 @@ func (c *crasher) removeSome(disk *crashfs.Mem, percent int) error {
 }
 
 func (c *crasher) recover(disk *crashfs.Mem) error {
-	opts := testOptions(disk, 99)
+	opts := c.after.options(disk, 99)
 	if ok, err := Exists(disk, testDir); err != nil {
 		return err
 	} else if !ok {
@@ -110,7 +118,7 @@ func (c *crasher) recoverTwice(disk *crashfs.Mem, allowed []*model) error {
 		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || failed != nil {
 			return nil
 		}
-		opts := testOptions(first.CrashClone(crashfs.Crash{UnsyncedPercent: 50, Rand: c.random}), 98)
+		opts := c.after.options(first.CrashClone(crashfs.Crash{UnsyncedPercent: 50, Rand: c.random}), 98)
 		l, m, err := checkContents(opts, allowed...)
 		if err == nil {
 			err = checkGoesOn(l, m, opts)
@@ -118,7 +126,7 @@ func (c *crasher) recoverTwice(disk *crashfs.Mem, allowed []*model) error {
 		failed = err
 		return nil
 	}))
-	l, err := Open(testDir, testOptions(fs, 97), testID)
+	l, err := open(testDir, c.after.options(fs, 97), testID, c.after.snapshot)
 	if err != nil {
 		return err
 	}
@@ -128,16 +136,19 @@ func (c *crasher) recoverTwice(disk *crashfs.Mem, allowed []*model) error {
 // run does the steps with a crash at every operation, Create and Open included.
 func (c *crasher) run(fs vfs.FS, next func() (step, bool)) {
 	c.t.Helper()
-	opts := testOptions(fs, 1)
-	c.after = newModel(testConf)
+	c.after = c.newModel()
+	opts := c.after.options(fs, 1)
 	if err := Create(testDir, opts, testID, testConf); err != nil {
 		c.t.Fatal(err)
 	}
 	c.before = c.after
-	l, err := Open(testDir, opts, testID)
+	l, err := open(testDir, opts, testID, raft.SnapshotMeta{})
 	for s, ok := next(); ok && err == nil; s, ok = next() {
 		c.after = c.before.clone()
 		s.onModel(c.after)
+		if s.kind == stepReopen {
+			s.meta = c.after.snapshot
+		}
 		l, err = s.onLog(l, testDir, opts, testID)
 		c.before = c.after
 	}
@@ -165,7 +176,7 @@ func entries(first raft.Index, term raft.Term, sizes ...int) []raft.Entry {
 	return es
 }
 
-// script visits every kind of change, and rolls and trims segments.
+// script visits every kind of change, and rolls and removes segments.
 func script() []step {
 	meta := func(i raft.Index, term raft.Term) raft.SnapshotMeta {
 		return raft.SnapshotMeta{Index: i, Term: term, Configuration: testConf}
@@ -196,25 +207,29 @@ func script() []step {
 }
 
 func TestCrashAtEveryOperation(t *testing.T) {
-	c, fs := newCrasher(t, 1)
-	c.nested = 100
-	steps := script()
-	c.run(fs, func() (s step, ok bool) {
-		if len(steps) == 0 {
-			return s, false
-		}
-		s, steps = steps[0], steps[1:]
-		return s, true
-	})
-	t.Logf("%d crashes", c.crashes)
+	for _, own := range []bool{false, true} {
+		t.Run(fmt.Sprint("own state ", own), func(t *testing.T) {
+			c, fs := newCrasher(t, 1, own)
+			c.nested = 100
+			steps := script()
+			c.run(fs, func() (s step, ok bool) {
+				if len(steps) == 0 {
+					return s, false
+				}
+				s, steps = steps[0], steps[1:]
+				return s, true
+			})
+			t.Logf("%d crashes", c.crashes)
+		})
+	}
 }
 
 func TestCrashAtEveryOperationOfRandomSteps(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			c, fs := newCrasher(t, seed)
+			c, fs := newCrasher(t, seed, seed >= 5)
 			c.nested = 5
-			g := plausible{choose: seeded(seed + 100).IntN, m: newModel(testConf)}
+			g := plausible{choose: seeded(seed + 100).IntN, m: c.newModel()}
 			left := 40
 			c.run(fs, func() (step, bool) {
 				if left--; left < 0 && len(g.pending) == 0 {

@@ -39,19 +39,18 @@ func (f *failing) MaybeError(op errorfs.Op) error {
 // Whichever operation fails: what was acknowledged is there after a restart, and
 // after a power loss; what failed is there as a whole or not at all.
 func TestErrorAtEveryOperation(t *testing.T) {
-	for _, forever := range []bool{false, true} {
-		t.Run(fmt.Sprint("forever ", forever), func(t *testing.T) {
+	for _, c := range []struct{ forever, own bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+		t.Run(fmt.Sprintf("forever %t, own state %t", c.forever, c.own), func(t *testing.T) {
 			for at := 0; ; at++ {
-				f := &failing{at: at, forever: forever}
+				f := &failing{at: at, forever: c.forever}
 				mem := crashfs.NewCrashableMem()
-				before, after, err := runWithErrors(crashfs.Inject(mem, f))
+				before, after, err := runWithErrors(crashfs.Inject(mem, f), c.own)
 				if err != nil {
 					t.Fatalf("operation %d fails: %v", at, err)
 				}
-				c := crasher{t: t, mem: mem, random: seeded(uint64(at)), before: before, after: after}
-				c.crash()
+				(&crasher{t: t, mem: mem, random: seeded(uint64(at)), before: before, after: after, own: c.own}).crash()
 				if before != nil {
-					if _, _, err := checkContents(testOptions(mem, 3), before, after); err != nil {
+					if _, _, err := checkContents(after.options(mem, 3), before, after); err != nil {
 						t.Fatalf("operation %d fails, then a restart: %v", at, err)
 					}
 				}
@@ -66,20 +65,24 @@ func TestErrorAtEveryOperation(t *testing.T) {
 
 // runWithErrors does the script as far as it goes. Before is what was acknowledged,
 // and after what may be there too.
-func runWithErrors(fs vfs.FS) (before, after *model, err error) {
-	opts := testOptions(fs, 1)
+func runWithErrors(fs vfs.FS, own bool) (before, after *model, err error) {
 	after = newModel(testConf)
+	after.own = own
+	opts := after.options(fs, 1)
 	if err := Create(testDir, opts, testID, testConf); err != nil {
 		return nil, after, nil
 	}
 	before = after
-	l, err := Open(testDir, opts, testID)
+	l, err := open(testDir, opts, testID, raft.SnapshotMeta{})
 	if err != nil {
 		return before, after, nil
 	}
 	for _, s := range script() {
 		after = before.clone()
 		s.onModel(after)
+		if s.kind == stepReopen {
+			s.meta = after.snapshot
+		}
 		reopened, err := s.onLog(l, testDir, opts, testID)
 		if err == nil {
 			l, before = reopened, after

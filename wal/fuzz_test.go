@@ -32,7 +32,7 @@ func checkReplay(t *testing.T, r *replay) {
 		return // no snapshot goes with it
 	}
 	m := raft.SnapshotMeta{Index: r.pos.last, Term: r.pos.lastTerm}
-	if rest, _, err := r.after(m, ""); err != nil || len(rest) != 0 {
+	if rest, _, err := r.after(m); err != nil || len(rest) != 0 {
 		t.Fatalf("entries after the last: %v, %v", rest, err)
 	}
 }

@@ -22,6 +22,11 @@ type Options struct {
 	// SegmentSize is the length in bytes at which a segment is sealed and the next
 	// begun. One batch that is larger gets a larger segment.
 	SegmentSize int64
+	// NoSnapshots says that the log keeps no snapshots, since the state machine makes its
+	// state durable by itself. SaveSnapshot fails then. The log cannot check what such a
+	// machine says of its state: Load, Compact and a Persist with a Snapshot believe it. The
+	// machine must have the state on disk before it names its position. Save fails before Load.
+	NoSnapshots bool
 	// Logger gets the rare messages; nil means none.
 	Logger *slog.Logger
 	// Rand gives the salts; nil means crypto/rand.
@@ -59,7 +64,9 @@ func (o Options) withDefaults() Options {
 // Each part has a lock of its own. A part takes another's lock only by calling it, and
 // calls go down this list alone:
 //
-//	Log ─► writer      the segment that is written: Save
+//	Log ─► loader      what Open found: Load
+//	          └─► writer
+//	    ─► writer      the segment that is written: Save
 //	    ─► background  prepares the spare segment, removes segments
 //	    ─► snapshots   the snapshot files
 //	          └─► spare, remover
@@ -70,8 +77,8 @@ func (o Options) withDefaults() Options {
 type Log struct {
 	*base
 	unlock io.Closer
-	loaded loaded
 
+	loader     *loader
 	writer     *writer
 	background *background
 	snapshots  *snapshots
@@ -93,9 +100,10 @@ func newLog(d *directory, opts Options, unlock io.Closer) *Log {
 	b := &base{dir: d, opts: opts}
 	live, remover := &liveSegments{}, newRemover(b)
 	spare, snapshots := &spare{base: b, live: live}, newSnapshots(b, remover)
+	w := &writer{base: b, live: live, spare: spare, snapshots: snapshots}
 	return &Log{
 		base: b, unlock: unlock,
-		writer:     &writer{base: b, live: live, spare: spare, snapshots: snapshots},
+		loader: &loader{base: b, writer: w}, writer: w,
 		background: newBackground(b, live, spare, remover),
 		snapshots:  snapshots, spare: spare, remover: remover, live: live,
 	}
@@ -128,21 +136,29 @@ func (l *Log) Identity() Identity { return l.id }
 // writes. LowSpace turns false by itself when a later attempt succeeds.
 func (l *Log) LowSpace() bool { return l.background.lowSpace.Load() }
 
-// Load is part of rsm.Log. It returns what Open found, and can be called once. from must be
-// the newest snapshot, as OpenSnapshot names it.
+// Load returns the hard state, and the entries behind from, which is where the state machine
+// begins. It can be called once.
 //
-// A snapshot that was received, but whose Persist was not yet saved when the crash
-// came, is in the State although HardState.Term may be lower than its term.
-func (l *Log) Load(from raft.SnapshotMeta) (raft.State, error) {
-	if err := l.failure.get(); err != nil {
-		return raft.State{}, err
-	}
-	return l.loaded.take(from)
-}
+// from is the newest snapshot, as OpenSnapshot names it, and nothing else is accepted. With
+// Options.NoSnapshots it is the position of the state machine:
+//
+//   - If the log does not hold from.Index with from.Term, then the log is replaced by an empty
+//     one behind from. That is durable when Load returns.
+//   - If from.Index is below what the log was compacted to, or restarted from, the machine has
+//     lost its state. That is an error, and changes nothing.
+//   - If from.Index is 0, the machine is new: State.Snapshot has the configuration that Create
+//     was given.
+//
+// HardState.Term may be lower than the snapshot's term: a crash came when a snapshot of the
+// leader had been stored, and its Persist had not.
+func (l *Log) Load(from raft.SnapshotMeta) (raft.State, error) { return l.loader.load(from) }
 
 // Save makes all of ps durable with one write and one sync, together or not at
 // all. After an error the log is stopped: each later call returns the same one.
 func (l *Log) Save(ps []raft.Persist) error {
+	if l.opts.NoSnapshots && l.loader.pending() {
+		return errors.New("wal: save before load: the log may not be the one that follows the state machine")
+	}
 	if err := l.writer.save(ps); err != nil {
 		return err
 	}
@@ -153,12 +169,13 @@ func (l *Log) Save(ps []raft.Persist) error {
 }
 
 // Compact allows the space of entries up to and with index to be reclaimed: whole
-// segments are removed, soon. A durable snapshot must cover the entries.
+// segments are removed, soon. The newest snapshot must cover the entries, or it is an
+// error. With Options.NoSnapshots the state that the machine has on disk must cover them.
 func (l *Log) Compact(index raft.Index) error {
 	if err := l.failure.get(); err != nil {
 		return err
 	}
-	if newest := l.snapshots.newest().index; index > newest {
+	if newest := l.snapshots.newest().index; !l.opts.NoSnapshots && index > newest {
 		return fmt.Errorf("wal: compact at %d: the newest snapshot is of index %d", index, newest)
 	}
 	l.live.compact(index)

@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"balsa.example/raft"
 )
 
 // Open opens the log in dir, made by Create. The incarnation in id is not looked
 // at; Log.Identity tells it. Open verifies the newest snapshot and all of the log
 // before it changes anything: of a damaged one it returns a *CorruptionError, of a
-// wrong one an *IdentityError.
+// wrong one an *IdentityError. What depends on a state machine's own state
+// (Options.NoSnapshots) is checked by Load.
 func Open(dir string, opts Options, id Identity) (*Log, error) {
 	opts = opts.withDefaults()
 	if ok, err := Exists(opts.FS, dir); err != nil {
@@ -55,18 +54,30 @@ func (l *Log) recover(want Identity) error {
 	if err != nil {
 		return err
 	}
-	r := replay{dir: l.dir, id: l.id}
+	r := &replay{dir: l.dir, id: l.id}
 	if err := r.run(files.segments); err != nil {
 		return err
 	}
-	entries, stale, err := r.after(meta, l.dir.join(snapshotName(newest)))
-	if err != nil {
-		return err
+	if l.opts.NoSnapshots && newest > 0 {
+		return fmt.Errorf("%s holds a snapshot of index %d, and Options.NoSnapshots says that there are none", l.dir.path, newest)
 	}
-	l.loaded.set(raft.State{HardState: r.pos.hard, Snapshot: meta, Entries: entries})
+	if !l.opts.NoSnapshots {
+		if _, _, err := r.after(meta); err != nil {
+			return &CorruptionError{File: l.dir.join(snapshotName(newest)), Reason: err.Error()}
+		}
+	}
 	l.live.set(r.segments, r.pos.compacted)
 	l.snapshots.setNewest(snapshotInfo{index: newest, size: size})
-	return l.repair(&r, files, meta, stale)
+	if err := l.repair(r, files); err != nil {
+		return err
+	}
+	if !l.opts.NoSnapshots {
+		if _, err := begin(r, meta, l.writer); err != nil {
+			return err
+		}
+	}
+	l.loader.set(r, meta)
+	return nil
 }
 
 func (d *directory) readIdentity(want Identity) (Identity, error) {
@@ -89,7 +100,7 @@ func (d *directory) readIdentity(want Identity) (Identity, error) {
 
 // repair is the part of recovery that writes. A crash in the midst of it leaves
 // what the next recovery can read as well as this one could.
-func (l *Log) repair(r *replay, files listing, meta raft.SnapshotMeta, stale bool) error {
+func (l *Log) repair(r *replay, files listing) error {
 	current, err := l.reopen(r)
 	if err != nil {
 		return err
@@ -117,10 +128,6 @@ func (l *Log) repair(r *replay, files listing, meta raft.SnapshotMeta, stale boo
 		if err := l.dir.remove(snapshotName(index)); err != nil {
 			return err
 		}
-	}
-	if stale {
-		l.opts.Logger.Info("the snapshot replaces the log", "snapshot", meta.String(), "last", r.pos.last)
-		return l.writer.save([]raft.Persist{{Snapshot: &meta}})
 	}
 	return nil
 }

@@ -172,8 +172,7 @@ func (r *replay) record(t recordType, content []byte, continued bool) error {
 		if err := decodeNumbers(content, &index, &term); err != nil {
 			return err
 		}
-		r.base, r.baseTerm, r.entries = raft.Index(index), raft.Term(term), nil
-		return r.pos.reset(r.base, r.baseTerm)
+		return r.restart(raft.SnapshotMeta{Index: raft.Index(index), Term: raft.Term(term)})
 	case recordHardState:
 		return decodeNumbers(content, (*uint64)(&r.pos.hard.Term), (*uint64)(&r.pos.hard.Vote), (*uint64)(&r.pos.hard.LeaseGrant), (*uint64)(&r.pos.hard.LostLog))
 	case recordEntries:
@@ -191,6 +190,12 @@ func (r *replay) record(t recordType, content []byte, continued bool) error {
 	default:
 		return fmt.Errorf("unknown record type %d", t)
 	}
+}
+
+// restart replaces the log by an empty one behind m.
+func (r *replay) restart(m raft.SnapshotMeta) error {
+	r.base, r.baseTerm, r.entries = m.Index, m.Term, nil
+	return r.pos.reset(m.Index, m.Term)
 }
 
 // checkpoint begins the replay, or else must say what the replay has found so far.
@@ -223,19 +228,17 @@ func (r *replay) append(entries []raft.Entry) error {
 	return nil
 }
 
-// after returns the entries that follow snapshot m, of the given file. Stale says
-// that the log does not lead up to m and so is to be reset to it.
-func (r *replay) after(m raft.SnapshotMeta, file string) (entries []raft.Entry, stale bool, err error) {
-	corrupt := func(format string, args ...any) error {
-		return &CorruptionError{File: file, Reason: fmt.Sprintf(format, args...)}
-	}
+// after returns the entries that follow a durable state, which is a snapshot or a state
+// machine's own. It fails if entries are missing between the state and the log. Contradicts
+// says that the log does not lead up to the state, and so has to be replaced.
+func (r *replay) after(m raft.SnapshotMeta) (entries []raft.Entry, contradicts bool, err error) {
 	switch {
 	case m.Index < r.pos.compacted:
-		return nil, false, corrupt("the newest snapshot is of index %d, but the log was compacted at %d", m.Index, r.pos.compacted)
+		return nil, false, fmt.Errorf("the durable state is of index %d, but the log was compacted at %d", m.Index, r.pos.compacted)
 	case m.Index < r.begin:
-		return nil, false, corrupt("the newest snapshot is of index %d, but the log begins after %d", m.Index, r.begin)
+		return nil, false, fmt.Errorf("the durable state is of index %d, but the log begins after %d", m.Index, r.begin)
 	case m.Index == r.base && m.Term != r.baseTerm:
-		return nil, false, corrupt("the snapshot's term is %d, the log begins after term %d", m.Term, r.baseTerm)
+		return nil, false, fmt.Errorf("the durable state is of term %d, but the log begins after term %d", m.Term, r.baseTerm)
 	case m.Index > r.pos.last:
 		return nil, true, nil
 	case m.Index > r.base && r.entries[m.Index-r.base-1].Term != m.Term:

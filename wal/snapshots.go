@@ -64,6 +64,9 @@ func (s *snapshots) save(meta raft.SnapshotMeta, write func(io.Writer) error) er
 	if err := s.failure.get(); err != nil {
 		return err
 	}
+	if s.opts.NoSnapshots {
+		return fmt.Errorf("wal: save snapshot %s: Options.NoSnapshots says that there are none", meta)
+	}
 	if meta.Index <= s.newest().index {
 		return nil
 	}

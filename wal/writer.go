@@ -96,7 +96,7 @@ func (w *writer) encode(ps []raft.Persist, checkpoint bool) (position, error) {
 	empty := len(buf)
 	for _, p := range ps {
 		if m := p.Snapshot; m != nil {
-			if m.Index > newest {
+			if m.Index > newest && !w.opts.NoSnapshots {
 				return pos, fmt.Errorf("reset to snapshot %s: the newest stored one is of index %d", m, newest)
 			}
 			if err := pos.reset(m.Index, m.Term); err != nil {

@@ -41,12 +41,28 @@ func TestMemoryParts(t *testing.T) {
 func TestWAL(t *testing.T) {
 	for name, fs := range map[string]vfs.FS{"disk": vfs.OS, "memory": crashfs.NewMem()} {
 		t.Run(name, func(t *testing.T) {
-			rsmtest.TestStorage(t, func(dir string, conf raft.Configuration) (rsm.Storage, error) {
-				opts, id := wal.Options{FS: fs, SegmentSize: 8 << 10}, wal.Identity{ClusterID: 1, NodeID: 1}
+			open := func(dir string, conf raft.Configuration, opts wal.Options) (*wal.Log, error) {
+				opts.FS, opts.SegmentSize = fs, 8<<10
+				id := wal.Identity{ClusterID: 1, NodeID: 1}
 				if err := wal.Create(dir, opts, id, conf); err != nil && !errors.Is(err, wal.ErrExists) {
 					return nil, err
 				}
 				return wal.Open(dir, opts, id)
+			}
+			t.Run("Storage", func(t *testing.T) {
+				rsmtest.TestStorage(t, func(dir string, conf raft.Configuration) (rsm.Storage, error) {
+					return open(dir, conf, wal.Options{})
+				})
+			})
+			t.Run("Log", func(t *testing.T) {
+				rsmtest.TestLog(t, func(dir string, conf raft.Configuration) (rsm.Log, error) {
+					return open(dir, conf, wal.Options{NoSnapshots: true})
+				})
+			})
+			t.Run("Snapshots", func(t *testing.T) {
+				rsmtest.TestSnapshots(t, func(dir string, conf raft.Configuration) (rsm.Snapshots, error) {
+					return open(dir, conf, wal.Options{})
+				})
 			})
 		})
 	}

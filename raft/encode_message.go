@@ -128,6 +128,8 @@ func (c *messageCoder) layout(m Message) {
 		number(c, &m.Round)
 	case *InstallSnapshot:
 		c.snapshotMeta(&m.Meta)
+		number(c, &m.Stream)
+		number(c, &m.Offset)
 	case *TimeoutNow:
 	case *ReadIndex:
 		number(c, &m.ID)

@@ -39,7 +39,7 @@ func exampleMessages() []Message {
 		&AppendEntriesReject{Header: h, PrevIndex: 4, ConflictTerm: 5, ConflictIndex: 6, Round: 7},
 		&InstallSnapshot{Header: h, Meta: SnapshotMeta{Index: 4, Term: 5, Configuration: Configuration{
 			Voters: quorum.Joint{Incoming: quorum.Majority{1, 2}, Outgoing: quorum.Majority{3}}, Learners: []NodeID{6},
-		}}},
+		}}, Stream: 7, Offset: 8},
 		&TimeoutNow{Header: h},
 		&ReadIndex{Header: h, ID: 4},
 		&ReadIndexReply{Header: h, ID: 4, Index: 5},

@@ -156,6 +156,10 @@ type AppendEntriesReject struct {
 type InstallSnapshot struct {
 	Header
 	Meta SnapshotMeta
+	// Stream names the bytes of the data, so that a transfer that broke off can be resumed.
+	// 0: it cannot. Offset is where in the stream the data begins that travels with this
+	// message. The core uses neither.
+	Stream, Offset uint64
 }
 
 // TimeoutNow tells its receiver to start an election at once (thesis 3.10).

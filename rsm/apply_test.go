@@ -36,6 +36,18 @@ func (s *sum) Decode(b []byte) (int, error) {
 	return int(b[0]), nil
 }
 
+// fixedSnapshot is a Snapshots with one snapshot, or with an error.
+type fixedSnapshot struct {
+	index raft.Index
+	err   error
+}
+
+func (s fixedSnapshot) OpenSnapshot() (raft.SnapshotMeta, io.ReadCloser, error) {
+	return raft.SnapshotMeta{Index: s.index}, io.NopCloser(strings.NewReader("d")), s.err
+}
+
+func (s fixedSnapshot) SaveSnapshot(raft.SnapshotMeta, func(io.Writer) error) error { return s.err }
+
 // commands returns entries of one operation each from first on; somebody waits for all.
 func commands(first raft.Index, data ...string) (cs []Command[string]) {
 	for i, d := range data {
@@ -81,11 +93,9 @@ func TestApplierTellsEachWaiterOnce(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var ends []string
 			machine := &sum{}
+			snapshots := fixedSnapshot{index: tt.newest, err: tt.open}
 			a := Applier[int, int, string]{
-				Machine: machine, Codec: machine,
-				Open: func() (raft.SnapshotMeta, io.ReadCloser, error) {
-					return raft.SnapshotMeta{Index: tt.newest}, io.NopCloser(strings.NewReader("d")), tt.open
-				},
+				Machine: WithSnapshots(machine, snapshots), Codec: machine,
 				End: func(w string, n int, err error) { ends = append(ends, fmt.Sprintf("%s: %d %v", w, n, err)) },
 			}
 			var err error
@@ -104,8 +114,8 @@ func TestApplierTellsEachWaiterOnce(t *testing.T) {
 
 // An image is of exactly the state that its meta names, or there is none.
 func TestApplierTakesAnImageOfOneStateOnly(t *testing.T) {
-	machine := &sum{}
-	a := Applier[int, int, string]{Machine: machine, Codec: machine, End: func(string, int, error) {}}
+	machine, storage := &sum{}, NewMemoryStorage(raft.NewConfiguration(1))
+	a := Applier[int, int, string]{Machine: WithSnapshots(machine, storage), Codec: machine, End: func(string, int, error) {}}
 	for _, tt := range []struct {
 		index raft.Index
 		want  string
@@ -115,16 +125,20 @@ func TestApplierTakesAnImageOfOneStateOnly(t *testing.T) {
 		if first == 1 {
 			task.Commands = commands(1, "\x01", "\x01")
 		}
-		image, err := a.Apply(task)
+		checkpoint, err := a.Apply(task)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var out strings.Builder
-		if err := image.Write(&out); out.String() != tt.want || (err == nil) != (tt.want != "") {
-			t.Errorf("image of %d at %d: %q, %v", tt.index, a.Index(), out.String(), err)
+		written, err := checkpoint.Work(t.Context())
+		if written != int64(len(tt.want)) || (err == nil) != (tt.want != "") {
+			t.Errorf("checkpoint of %d at %d: %d bytes, %v", tt.index, a.Index(), written, err)
 		}
-		if err := image.Close(); err != nil {
-			t.Error(err)
+		meta, data, err := storage.OpenSnapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(data); err != nil || string(b) != "image" || meta.Index != 2 {
+			t.Errorf("after a checkpoint of %d the newest snapshot is %s of %q, %v", tt.index, meta, b, err)
 		}
 	}
 }

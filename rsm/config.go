@@ -10,14 +10,15 @@ import (
 	"balsa.example/raft"
 )
 
-// Config says how to run a replica. ID, Machine, Codec, Log, Snapshots and Transport are
-// required; the rest has defaults.
+// Config says how to run a replica. ID, Codec, Log and Transport are required, and either
+// Machine and Snapshots, or Durable. The rest has defaults.
 type Config[Op, Result any] struct {
 	ID        raft.NodeID
 	Machine   StateMachine[Op, Result]
 	Codec     Codec[Op]
 	Log       Log
 	Snapshots Snapshots // often the same value as Log
+	Durable   DurableMachine[Op, Result]
 	Transport Transport
 
 	// MaxRaftState is how many bytes of log since the last snapshot trigger the next one, at
@@ -100,8 +101,12 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 	switch {
 	case c.ID == raft.None:
 		return c, errors.New("rsm: Config.ID is zero")
-	case c.Machine == nil || c.Codec == nil || c.Log == nil || c.Snapshots == nil || c.Transport == nil:
-		return c, errors.New("rsm: Config needs Machine, Codec, Log, Snapshots and Transport")
+	case c.Codec == nil || c.Log == nil || c.Transport == nil:
+		return c, errors.New("rsm: Config needs Codec, Log and Transport")
+	case c.Durable == nil && (c.Machine == nil || c.Snapshots == nil):
+		return c, errors.New("rsm: Config needs Machine and Snapshots, or Durable")
+	case c.Durable != nil && (c.Machine != nil || c.Snapshots != nil):
+		return c, errors.New("rsm: Config.Durable takes the place of Machine and Snapshots: all of them are set")
 	case c.HeartbeatInterval < ticksPerHeartbeat*time.Microsecond*100:
 		return c, fmt.Errorf("rsm: Config.HeartbeatInterval of %v is too short", c.HeartbeatInterval)
 	case c.ElectionTimeout < 2*c.HeartbeatInterval:
@@ -119,6 +124,18 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 }
 
 func (c *Config[Op, Result]) tick() time.Duration { return c.HeartbeatInterval / ticksPerHeartbeat }
+
+// machine returns the machine as one that is durable, and what else it implements.
+func (c *Config[Op, Result]) machine() (m DurableMachine[Op, Result], h Hasher, x Expediter) {
+	if m = c.Durable; m != nil {
+		h, _ = m.(Hasher)
+		x, _ = m.(Expediter)
+		return m, h, x
+	}
+	h, _ = c.Machine.(Hasher)
+	x, _ = c.Snapshots.(Expediter)
+	return WithSnapshots(c.Machine, c.Snapshots), h, x
+}
 
 func (c *Config[Op, Result]) snapshotPolicy() SnapshotPolicy {
 	if c.MaxRaftState != 0 {

@@ -42,8 +42,8 @@ func (a *Applier[Op, Result, W]) reportHash() {
 		return
 	}
 	a.hashWanted = 0
-	if machine, ok := a.Machine.(Hasher); ok && a.Hashed != nil {
-		a.Hashed(index, machine.Hash())
+	if a.Hasher != nil && a.Hashed != nil {
+		a.Hashed(index, a.Hasher.Hash())
 	}
 }
 

@@ -112,8 +112,9 @@ func (oneByte) Decode(data []byte) (uint64, error) { return uint64(data[0]), nil
 // of a task too; of the past it knows none.
 func TestApplierTellsHashes(t *testing.T) {
 	var told []string
+	machine := new(summed)
 	a := Applier[uint64, uint64, int]{
-		Machine: new(summed), Codec: oneByte{},
+		Machine: WithSnapshots(machine, NewMemoryStorage(raft.NewConfiguration(1))), Hasher: machine, Codec: oneByte{},
 		Hashed: func(index raft.Index, hash uint64) { told = append(told, fmt.Sprint(index, "=", hash)) },
 	}
 	next := raft.Index(1)

@@ -1,11 +1,6 @@
 package rsm
 
 import (
-	"cmp"
-	"context"
-	"errors"
-	"io"
-	"log/slog"
 	"runtime"
 	"time"
 
@@ -53,8 +48,8 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	n.lease.set(e.Lease)
 	if e.SnapshotUrgent != n.expediting {
 		n.expediting = e.SnapshotUrgent
-		if x, ok := n.cfg.Snapshots.(Expediter); ok {
-			x.ExpediteSnapshots(n.expediting)
+		if n.expediter != nil {
+			n.expediter.ExpediteSnapshots(n.expediting)
 		}
 	}
 	if len(e.Messages) > 0 {
@@ -66,9 +61,7 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	if !e.ApplyTask.Empty() {
 		n.apply.add(e.ApplyTask)
 	}
-	for _, h := range e.Snapshots {
-		n.others.Go(func() { n.sendSnapshot(h) })
-	}
+	n.startTransfers(&e)
 	var zero Result
 	for _, c := range e.Completions {
 		c.Waiter(zero, c.Err)
@@ -141,102 +134,14 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 		n.applier.Drop(task)
 		return
 	}
-	image, err := n.applier.Apply(task)
+	checkpoint, err := n.applier.Apply(task)
 	if err != nil {
 		n.fail(err)
 		return
 	}
 	n.lease.applied.Store(uint64(n.applier.Index()))
 	n.inbox.addApplied(n.applier.Index())
-	if image != nil {
-		n.saveImage(image)
+	if checkpoint != nil {
+		n.checkpoint(checkpoint)
 	}
-}
-
-// saveImage saves an image of the state machine in the background.
-func (n *Node[Op, Result]) saveImage(image *Image) {
-	n.others.Go(func() {
-		err := n.saveSnapshot(image.Meta, image.Write)
-		n.endSnapshot(image, errors.Join(err, image.Close()))
-	})
-}
-
-func (n *Node[Op, Result]) endSnapshot(image *Image, err error) {
-	log := n.cfg.Logger.With("id", n.cfg.ID, "index", image.Meta.Index)
-	if err != nil {
-		log.Warn("snapshot given up", "error", err)
-	} else {
-		log.Info("snapshot saved", "bytes", image.Bytes)
-	}
-	n.inbox.call(func(r *Replica[waiter[Result]]) {
-		if r != nil {
-			r.SnapshotDone(image.Meta, image.Bytes, err == nil)
-		}
-	})
-}
-
-// saveSnapshot saves an own or a received snapshot. The Replica sees to it that there is one
-// at a time.
-func (n *Node[Op, Result]) saveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
-	return n.cfg.Snapshots.SaveSnapshot(meta, func(w io.Writer) error {
-		u := &untilStopped{ctx: n.ctx, w: w}
-		return cmp.Or(write(u), u.err) // also where write ignores the error of a Write
-	})
-}
-
-// untilStopped fails when the node stops, so that Stop does not wait until a large snapshot
-// is written.
-type untilStopped struct {
-	ctx context.Context
-	w   io.Writer
-	err error
-}
-
-func (u *untilStopped) Write(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		u.err = ErrStopped
-		return 0, u.err
-	}
-	return u.w.Write(p)
-}
-
-// sendSnapshot streams the newest snapshot to a peer. It reports a failure to the core only
-// after an election timeout, since the core then tries again at once.
-func (n *Node[Op, Result]) sendSnapshot(h raft.Header) {
-	meta, err := n.streamSnapshot(h)
-	if n.stopping() {
-		return
-	}
-	log := n.cfg.Logger.With("id", n.cfg.ID, "to", h.To, "index", meta.Index)
-	if err != nil {
-		level := slog.LevelWarn
-		if before, _ := n.snapshotErrors.Swap(h.To, err.Error()); before == err.Error() {
-			level = slog.LevelDebug // the same error repeats while the member is away
-		}
-		log.Log(n.ctx, level, "snapshot not sent", "error", err)
-		select {
-		case <-time.After(n.cfg.ElectionTimeout):
-		case <-n.stop:
-		}
-	} else {
-		n.snapshotErrors.Delete(h.To)
-		log.Info("snapshot sent")
-	}
-	n.inbox.call(func(r *Replica[waiter[Result]]) {
-		if r != nil {
-			r.SnapshotSent(h.To, meta.Index, err == nil)
-		}
-	})
-}
-
-func (n *Node[Op, Result]) streamSnapshot(h raft.Header) (raft.SnapshotMeta, error) {
-	meta, data, err := n.cfg.Snapshots.OpenSnapshot()
-	if err != nil {
-		return meta, err
-	}
-	m := &raft.InstallSnapshot{Header: h, Meta: meta}
-	if err = CheckSnapshot(m); err == nil {
-		err = n.cfg.Transport.SendSnapshot(n.ctx, m, data)
-	}
-	return meta, errors.Join(err, data.Close())
 }

@@ -2,9 +2,7 @@ package rsm
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +16,7 @@ import (
 //
 //	loop     owns the Replica: takes events, and performs or hands on their effects
 //	disk     the only caller of the Log
-//	apply    the only caller of the StateMachine
+//	apply    executes the committed entries on the StateMachine
 //	         and one for each snapshot that is written or sent
 //
 // They talk through queues. A goroutine takes all that its queue holds at once, so that what
@@ -34,6 +32,7 @@ type Node[Op, Result any] struct {
 	apply queue[ApplyTask[waiter[Result]]]
 
 	applier Applier[Op, Result, waiter[Result]] // owned by the apply goroutine
+	machine DurableMachine[Op, Result]          // cfg.Durable, or cfg.Machine with cfg.Snapshots
 
 	stop     chan struct{} // closed to end all goroutines
 	done     chan struct{} // closed when all goroutines have ended
@@ -49,7 +48,12 @@ type Node[Op, Result any] struct {
 	// text of that error.
 	snapshotErrors sync.Map
 
-	expediting bool // what an Expediter was told last; owned by the loop
+	// streams are the states that are kept open after their transfer to a member broke off.
+	// Owned by the loop.
+	streams map[raft.NodeID]*StateStream
+
+	expediter  Expediter // nil: there is none
+	expediting bool      // what it was told last; owned by the loop
 	// diskCall is the present call of cfg.Log by the disk goroutine.
 	diskCall diskCall
 }
@@ -58,8 +62,9 @@ type Node[Op, Result any] struct {
 // result.
 type waiter[Result any] = func(Result, error)
 
-// Start restores the newest snapshot and loads the log behind it. It then runs the replica
-// until Stop, or until the log or the state machine fails (see Done).
+// Start opens the durable state of the machine, which is its newest snapshot or its own, and
+// loads the log behind it. It then runs the replica until Stop, or until the log or the
+// machine fails (see Done).
 func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -67,12 +72,14 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	}
 	n := &Node[Op, Result]{
 		cfg: cfg, start: time.Now(), clockStart: cfg.Clock(),
-		stop: make(chan struct{}), done: make(chan struct{}),
+		stop: make(chan struct{}), done: make(chan struct{}), streams: map[raft.NodeID]*StateStream{},
 	}
+	var hasher Hasher
+	n.machine, hasher, n.expediter = cfg.machine()
 	n.inbox.wake, n.disk.wake, n.apply.wake = wake.New(), wake.New(), wake.New()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.applier = Applier[Op, Result, waiter[Result]]{
-		Machine: cfg.Machine, Codec: cfg.Codec, Open: cfg.Snapshots.OpenSnapshot,
+		Machine: n.machine, Codec: cfg.Codec, Hasher: hasher,
 		End: func(done waiter[Result], result Result, err error) { done(result, err) },
 		Restored: func(meta raft.SnapshotMeta) {
 			cfg.Logger.Info("snapshot restored", "id", cfg.ID, "index", meta.Index, "term", meta.Term)
@@ -93,7 +100,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := cfg.Machine.(Hasher); ok {
+	if hasher != nil {
 		n.replica.CompareStates()
 	}
 	n.lease.applied.Store(uint64(n.applier.Index()))
@@ -116,6 +123,9 @@ func (n *Node[Op, Result]) logStart(s raft.State) {
 // told by the apply goroutine.
 func (n *Node[Op, Result]) finish() {
 	n.loop.Wait()
+	for id := range n.streams {
+		n.closeStream(id)
+	}
 	ev := n.inbox.close()
 	var zero Result
 	for _, done := range n.replica.Drain(ev) {
@@ -235,39 +245,6 @@ func (n *Node[Op, Result]) ReadFunc(mode raft.ReadMode, done func(error)) {
 // Receive is part of Receiver. Messages that arrive faster than they are handled are
 // dropped.
 func (n *Node[Op, Result]) Receive(m raft.Message) { n.inbox.addMessage(m) }
-
-// ReceiveSnapshot is part of Receiver.
-func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error {
-	answer := make(chan error, 1)
-	w := func(_ Result, err error) { answer <- err }
-	if err := n.inbox.addSnapshotOffer(SnapshotOffer[waiter[Result]]{m, w}); err != nil {
-		return err
-	}
-	switch err := <-answer; {
-	case errors.Is(err, ErrSnapshotNotNeeded):
-		_, err := io.Copy(io.Discard, data)
-		n.inbox.addMessage(m)
-		return err
-	case err != nil:
-		return err
-	}
-	log := n.cfg.Logger.With("id", n.cfg.ID, "from", m.From, "index", m.Meta.Index)
-	log.Info("snapshot arrives")
-	var bytes int64
-	err := n.saveSnapshot(m.Meta, func(w io.Writer) (err error) {
-		bytes, err = io.Copy(w, data)
-		return err
-	})
-	if err == nil {
-		log.Info("snapshot received", "bytes", bytes)
-	}
-	n.inbox.call(func(r *Replica[waiter[Result]]) {
-		if r != nil {
-			r.SnapshotReceived(m, bytes, err == nil)
-		}
-	})
-	return err
-}
 
 // Unreachable is for a Transport to say that its connection to a member broke. It is a hint
 // that the member may be dead. If that was the leader, its followers look for a new one at

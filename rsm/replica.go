@@ -36,14 +36,16 @@ type Replica[W any] struct {
 	// given those up to applying.
 	applied, applying raft.Index
 
-	snapshot           raft.SnapshotMeta // the newest durable snapshot
-	snapshotBytes      int64             // the size of its data
+	// A snapshot is here a durable state of either kind of machine.
+	snapshot           raft.SnapshotMeta // the newest one
+	snapshotBytes      int64             // what was written for it
 	bytesSinceSnapshot int64             // the size of the entries behind it up to applying
 	savingSnapshot     bool              // one is being saved, own or received: one at a time
 	snapshotOffers     []SnapshotOffer[W]
 	// snapshotsSent has for each member a lower bound of the index of the snapshot that was
 	// sent to it last.
 	snapshotsSent map[raft.NodeID]raft.Index
+	keptStreams   map[raft.NodeID]keptStream
 	snapshotPause int // ticks until the next own snapshot, after one that failed
 	// Entries up to obsolete are needed no more; those up to compacted were dropped.
 	// compacted <= obsolete.
@@ -52,12 +54,14 @@ type Replica[W any] struct {
 	comparison comparison
 
 	// For the next Effects.
-	replies     []raft.Message // leave first
-	messages    []raft.Message
-	compact     raft.Index
-	check       bool // DiskTask.Check
-	completions []Completion[W]
-	refused     []error
+	replies  []raft.Message // leave first
+	messages []raft.Message
+	compact  raft.Index
+	check    bool // DiskTask.Check
+	// closeStreams is Effects.CloseStreams.
+	closeStreams []raft.NodeID
+	completions  []Completion[W]
+	refused      []error
 }
 
 // Bounds on what waits at a time. maxWaiting is for Submits and for reads, each.
@@ -77,7 +81,7 @@ type readyRead[W any] struct {
 }
 
 // NewReplica returns a replica that begins from s. Its state machine must reflect
-// s.Snapshot. snapshotBytes is the size of that snapshot's data.
+// s.Snapshot. snapshotBytes is what DurableMachine.Open returned.
 func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshotBytes int64) (*Replica[W], error) {
 	if cfg.FirstID == 0 && cfg.Rand != nil {
 		cfg.FirstID = cfg.Rand.Uint64()
@@ -88,7 +92,7 @@ func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshot
 	}
 	r := &Replica[W]{
 		core: core, id: cfg.ID, policy: p, maxPendingBytes: int64(cfg.MaxPendingBytes),
-		indexReads: map[raft.ReadID][]W{}, snapshotsSent: map[raft.NodeID]raft.Index{},
+		indexReads: map[raft.ReadID][]W{}, snapshotsSent: map[raft.NodeID]raft.Index{}, keptStreams: map[raft.NodeID]keptStream{},
 		applying: s.Snapshot.Index, applied: s.Snapshot.Index,
 	}
 	r.forwards.nextID = raft.ProposalID(cfg.FirstID >> 1) // it never comes to its largest value
@@ -139,12 +143,6 @@ func (r *Replica[W]) onApplied(index raft.Index) {
 	r.core.Applied(min(index, r.applying))
 	r.applied = max(r.applied, index)
 	r.releaseReads()
-}
-
-// SnapshotSent answers one of Effects.Snapshots.
-func (r *Replica[W]) SnapshotSent(to raft.NodeID, index raft.Index, ok bool) {
-	r.check = r.check || !ok
-	r.core.SnapshotSent(to, index, ok)
 }
 
 // TransferLeadership begins to hand leadership over.

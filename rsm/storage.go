@@ -86,8 +86,13 @@ type Transport interface {
 	// all that comes after it waits.
 	Send(ms []raft.Message)
 
-	// SendSnapshot streams data to m.To and returns when its receiver has stored all
-	// of it (its ReceiveSnapshot returned nil), or with the reason why not.
+	// SendSnapshot streams data to m.To. It returns nil when the receiver has stored all of it
+	// (its ReceiveSnapshot returned nil), and otherwise why it has not.
+	//
+	// If m.Stream is not 0, data is an io.Seeker too, and a Transport may resume a transfer
+	// that broke off: it asks the receiver, if that is a ResumingReceiver, from which offset on
+	// it lacks the stream; it seeks data there; and it sets Offset in the copy of m that it
+	// delivers. A Transport that does not do so sends data from the beginning, with Offset 0.
 	SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error
 }
 
@@ -99,4 +104,14 @@ type Receiver interface {
 	// ReceiveSnapshot stores a snapshot that arrives and returns when it is durable.
 	// An error, be it from data or from the disk, has changed nothing.
 	ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error
+}
+
+// ResumingReceiver is a Receiver that may have a part of a stream already. A Node is one.
+type ResumingReceiver interface {
+	Receiver
+
+	// SnapshotOffset returns how much of the stream m.Stream is stored: the data of
+	// ReceiveSnapshot may begin there. It is called before ReceiveSnapshot, by any goroutine,
+	// with the message as its sender made it.
+	SnapshotOffset(m *raft.InstallSnapshot) int64
 }

@@ -76,10 +76,13 @@ type Effects[W any] struct {
 	// Lease replaces the lease of the turn before. A shell makes it known before it performs
 	// the other effects.
 	Lease Lease
-	// Messages and Snapshots are those of raft.Effects. Messages go first: the network works
-	// while the own disk does (thesis 10.2.1).
-	Messages  []raft.Message
-	Snapshots []raft.Header
+	// Messages are those of raft.Effects. They go first: the network works while the own disk
+	// does (thesis 10.2.1).
+	Messages []raft.Message
+	// Snapshots are states to send. CloseStreams are members whose kept stream is to be closed
+	// before (see Transfer).
+	Snapshots    []Transfer
+	CloseStreams []raft.NodeID
 	DiskTask
 	ApplyTask[W]
 	Completions []Completion[W]
@@ -104,6 +107,7 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 		r.snapshotPause = max(0, r.snapshotPause-1)
 		r.core.Tick(now)
 		r.compare()
+		r.giveUpStreams()
 		r.tickForwards()
 		r.tickProposals()
 	}
@@ -139,22 +143,20 @@ func (r *Replica[W]) effects() Effects[W] {
 	if core.Restore != nil {
 		r.onRestore(*core.Restore)
 	}
-	for _, h := range core.Snapshots {
-		r.snapshotsSent[h.To] = r.snapshot.Index
-	}
+	transfers := r.transfers(core.Snapshots)
 	commands := r.takeCommitted(core.Committed)
 	r.endReads(core.Reads)
 	r.answerSnapshotOffers()
 	e := Effects[W]{
 		Lease:    Lease{r.core.Lease(), r.core.Commit()},
-		Messages: r.takeMessages(core.Messages), Snapshots: core.Snapshots,
+		Messages: r.takeMessages(core.Messages), Snapshots: transfers, CloseStreams: r.closeStreams,
 		DiskTask:    DiskTask{core.Persist, r.compact, r.check},
 		ApplyTask:   ApplyTask[W]{core.Restore, r.comparison.hashWanted, commands, r.snapshotDue()},
 		Completions: r.completions, Refused: r.refused, ShutOut: core.ShutOut, Diverged: r.comparison.newlyDiverged, Failure: r.failure(),
 		SnapshotUrgent: r.snapshotUrgent(),
 	}
 	r.comparison.hashWanted, r.comparison.newlyDiverged = 0, nil
-	r.compact, r.check, r.completions, r.refused = 0, false, nil, nil
+	r.compact, r.check, r.completions, r.refused, r.closeStreams = 0, false, nil, nil, nil
 	return e
 }
 

@@ -102,6 +102,11 @@ func (e *Endpoint) Send(ms []raft.Message) {
 	}
 }
 
+// resuming is rsm.ResumingReceiver.
+type resuming interface {
+	SnapshotOffset(m *raft.InstallSnapshot) int64
+}
+
 // SendSnapshot implements rsm.Transport. It reads all of data before anything is
 // sent; one round trip later the receiver has it.
 func (e *Endpoint) SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error {
@@ -125,7 +130,11 @@ func (e *Endpoint) SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, da
 
 	var refusal error
 	err = e.net.exchange(ctx, nodeHop(e.id, m.To), func(ctx context.Context, to *session) {
-		refusal = to.receiver.ReceiveSnapshot(m, &stream{ctx: ctx, data: bytes.NewReader(image)})
+		m := *m
+		if r, ok := to.receiver.(resuming); ok && m.Stream != 0 {
+			m.Offset = min(uint64(r.SnapshotOffset(&m)), uint64(len(image)))
+		}
+		refusal = to.receiver.ReceiveSnapshot(&m, &stream{ctx: ctx, data: bytes.NewReader(image[m.Offset:])})
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"time"
@@ -33,14 +34,14 @@ func (n *node) applyNext() {
 		}
 		t := n.applyTasks[0]
 		n.applyTasks = n.applyTasks[1:]
-		image, err := n.applier.Apply(t)
+		checkpoint, err := n.applier.Apply(t)
 		if err != nil {
 			n.w.failf("apply", "%s: %v", n.id, err)
 		}
 		n.inbox.Applied = max(n.inbox.Applied, n.applier.Index())
 		n.wake()
-		if image != nil {
-			n.saveImage(image)
+		if checkpoint != nil {
+			n.checkpoint(checkpoint)
 		}
 		n.applyNext()
 	})
@@ -52,39 +53,73 @@ func (n *node) restored(meta raft.SnapshotMeta) {
 	n.w.check.restored(n, meta)
 }
 
-func (n *node) saveImage(image *rsm.Image) {
-	n.saveSnapshot(snapshotSaving{image.Meta, image.Write}, func(err error) {
-		image.Close()
+// checkpoint is rsm.Node's.
+func (n *node) checkpoint(c *rsm.Checkpoint) {
+	var written int64
+	work := func() (err error) {
+		written, err = c.Work(context.Background())
+		return err
+	}
+	n.saveState(stateSaving{c.Position, work}, func(err error) {
 		if errors.Is(err, kv.ErrMemory) {
-			n.w.failf("image", "%s: %s: %v", n.id, image.Meta, err)
+			n.w.failf("image", "%s: %s: %v", n.id, c.Position, err)
 		}
-		n.w.trace.text(n.w.now, n.id, "snapshot", "%s saved: %t", image.Meta, err == nil)
-		n.call(func(r *replica) { r.SnapshotDone(image.Meta, image.Bytes, err == nil) })
+		n.w.trace.text(n.w.now, n.id, "snapshot", "%s saved: %t", c.Position, err == nil)
+		n.after(n.lateness(), func() {
+			n.call(func(r *replica) { r.SnapshotDone(c.Position, written, err == nil) })
+		})
 	})
 }
 
-// saveSnapshot does what rsm.Node's does. The Replica must begin one at a time only.
-func (n *node) saveSnapshot(s snapshotSaving, done func(error)) {
+// saveState does what saves a state, at the end of the time that it takes. The Replica sees
+// to it that there is one at a time.
+func (n *node) saveState(s stateSaving, done func(error)) {
 	if n.disk.snapping != nil {
 		n.w.failf("one snapshot at a time", "%s saves %s and %s", n.id, n.disk.snapping.meta, s.meta)
 	}
 	n.disk.snapping = &s
-	n.afterDisk(n.diskDelay(n.w.mix.SnapshotWrite), func() { done(n.disk.finishSnapshot()) })
+	n.afterDisk(n.diskDelay(n.w.mix.SnapshotWrite), func() { done(n.disk.finishState()) })
 }
 
-// sendSnapshot streams the newest snapshot to a peer.
-func (n *node) sendSnapshot(h raft.Header) {
-	meta, reader, err := n.disk.openSnapshot()
-	m := &raft.InstallSnapshot{Header: h, Meta: meta}
+// startTransfers is rsm.Node's.
+func (n *node) startTransfers(e *rsm.Effects[*waiter]) {
+	for _, id := range e.CloseStreams {
+		delete(n.streams, id)
+	}
+	for _, t := range e.Snapshots {
+		stream := n.streams[t.To]
+		delete(n.streams, t.To)
+		if !t.Resume {
+			stream = nil
+		}
+		n.after(n.w.upTo(n.w.mix.Loop)+1, func() { n.sendState(t.Header, stream) })
+	}
+}
+
+// sendState streams the state to a peer: on an open stream, or if that is nil on a new one.
+func (n *node) sendState(h raft.Header, stream *rsm.StateStream) {
+	var err error
+	if stream == nil {
+		stream = new(rsm.StateStream)
+		*stream, err = n.machine.OpenState()
+	} else if _, err := stream.Data.(io.Seeker).Seek(0, io.SeekStart); err != nil {
+		n.w.failf("stream", "%s: %v", n.id, err)
+	}
+	m := &raft.InstallSnapshot{Header: h, Meta: stream.Position, Stream: stream.ID}
 	var data []byte
 	if err == nil {
-		data, err = io.ReadAll(reader)
-		reader.Close()
+		data, err = io.ReadAll(stream.Data)
 	}
 	err = cmp.Or(err, rsm.CheckSnapshot(m))
 	sent := func(err error) {
-		n.w.trace.text(n.w.now, n.id, "sent", "snapshot %s to %s: %t", meta, h.To, err == nil)
-		n.call(func(r *replica) { r.SnapshotSent(h.To, meta.Index, err == nil) })
+		n.w.trace.text(n.w.now, n.id, "sent", "snapshot %s to %s: %t", m.Meta, h.To, err == nil)
+		n.call(func(r *replica) {
+			kept := err != nil && stream.ID != 0
+			if kept {
+				n.streams[h.To] = stream
+			}
+			r.SnapshotSent(h.To, m.Meta.Index, err == nil, kept)
+		})
 	}
 	if err != nil {
 		sent(err)
@@ -120,13 +155,16 @@ func (n *node) install(m *raft.InstallSnapshot, data []byte, broken bool, done f
 		n.w.injected(InstallCrash)
 		n.after(n.w.upTo(2*n.w.mix.SnapshotWrite+milliseconds(5)), func() { n.crashAndRestart(n.w.chance(0.5)) })
 	}
-	write := func(out io.Writer) error { return copyStream(out, data, broken) }
-	n.saveSnapshot(snapshotSaving{m.Meta, write}, func(err error) {
+	if m.Offset > 0 {
+		n.w.check.counts.Resumed++
+	}
+	work := func() error { return n.machine.ReceiveState(m.Meta, m.Stream, int64(m.Offset), arriving(data, broken)) }
+	n.saveState(stateSaving{m.Meta, work}, func(err error) {
 		if err == nil && n.crashInstalled() {
 			return
 		}
 		n.after(n.lateness(), func() {
-			n.call(func(r *replica) { r.SnapshotReceived(m, int64(len(data)), err == nil) })
+			n.call(func(r *replica) { r.SnapshotReceived(m, int64(m.Offset)+int64(len(data)), err == nil) })
 			done(err)
 		})
 	})
@@ -141,18 +179,17 @@ func (n *node) lateness() time.Duration {
 	return n.w.upTo(n.w.upTo(2 * n.w.mix.ElectionTimeout))
 }
 
-func copyStream(out io.Writer, data []byte, broken bool) error {
+// arriving is what arrives of data: all of it, or half and then an error.
+func arriving(data []byte, broken bool) io.Reader {
 	if broken {
-		data = data[:len(data)/2]
+		return io.MultiReader(bytes.NewReader(data[:len(data)/2]), brokenStream{})
 	}
-	if _, err := io.Copy(out, bytes.NewReader(data)); err != nil {
-		return err
-	}
-	if broken {
-		return errStream
-	}
-	return nil
+	return bytes.NewReader(data)
 }
+
+type brokenStream struct{}
+
+func (brokenStream) Read([]byte) (int, error) { return 0, errStream }
 
 // crashInstalled crashes the node, if that is due, between the storage of a snapshot and the
 // message to the core about it. It tells whether it did.

@@ -18,8 +18,12 @@ type disk struct {
 	fs    *memFS   // nil: there is only the model
 	log   *wal.Log // open
 
-	saving   []raft.Persist  // under way
-	snapping *snapshotSaving // under way
+	saving   []raft.Persist // under way
+	snapping *stateSaving   // under way
+	crashing bool           // snapping is interrupted by a crash
+	// files are those of a durableStore, nil if the node has none. The state of such a node is
+	// there, and model.snapshot is its position, without data.
+	files *memFS
 	// possible, with a real log, is what the log may hold after a crash: one of these.
 	possible []model
 
@@ -34,10 +38,10 @@ type disk struct {
 	previous model
 }
 
-// snapshotSaving is a SaveSnapshot under way.
-type snapshotSaving struct {
-	meta  raft.SnapshotMeta
-	write func(io.Writer) error
+// stateSaving is the work of a checkpoint, or a ReceiveState.
+type stateSaving struct {
+	meta raft.SnapshotMeta
+	work func() error
 }
 
 const walDir = "/wal"
@@ -45,6 +49,9 @@ const walDir = "/wal"
 func newDisk(w *world, id raft.NodeID) *disk {
 	d := &disk{w: w, id: id}
 	conf := w.mix.configuration()
+	if w.mix.durable(id) {
+		d.files = newMemFS(w.rand)
+	}
 	d.snapshot = raft.SnapshotMeta{Configuration: conf}
 	if w.mix.WAL {
 		d.fs = newMemFS(w.rand)
@@ -103,8 +110,14 @@ func loadNewest(l *wal.Log) (raft.State, error) {
 
 // Load is part of rsm.Log. It compares what is found with what must be.
 func (d *disk) Load(from raft.SnapshotMeta) (raft.State, error) {
+	if from.Index < d.snapshot.Index {
+		return raft.State{}, fmt.Errorf("%w: the state begins at %s; what was durable is at %s", errLost, from, d.snapshot)
+	}
+	if d.files != nil && from.Index > 0 {
+		d.model.saveSnapshot(from, nil)
+	}
 	if d.fs == nil {
-		return d.load(), nil
+		return d.load()
 	}
 	s, err := d.log.Load(from)
 	if err != nil {
@@ -199,22 +212,49 @@ func (d *disk) saveWAL(ps []raft.Persist) error {
 	return err
 }
 
-// finishSnapshot ends the SaveSnapshot under way.
-func (d *disk) finishSnapshot() error {
+// finishState ends the saving of a state that is under way.
+func (d *disk) finishState() error {
 	s := d.snapping
 	d.snapping = nil
-	if s == nil {
+	switch {
+	case s == nil:
 		return errIO
+	case d.files == nil:
+		return s.work()
 	}
+	if d.failNext && d.w.chance(0.5) {
+		d.failNext = false
+		d.w.injected(IOError)
+		d.files.failAfter(8, false)
+	}
+	err := s.work()
+	d.files.faultIn = -1
+	if err != nil && d.files.full {
+		d.w.injected(DiskFull)
+	}
+	return err
+}
+
+// nowDurable says that the state of a durableStore is durable at meta.
+func (d *disk) nowDurable(meta raft.SnapshotMeta) {
+	d.model.saveSnapshot(meta, nil)
+	d.previous.saveSnapshot(meta, nil)
+}
+
+// SaveSnapshot is part of rsm.Snapshots.
+func (d *disk) SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
 	var data bytes.Buffer
+	if d.crashing {
+		return d.crashSnapshot(meta, write)
+	}
 	if d.fs == nil {
 		if err := d.error(); err != nil {
 			return err
 		}
-		if err := s.write(&data); err != nil {
+		if err := write(&data); err != nil {
 			return err
 		}
-		d.model.saveSnapshot(s.meta, data.Bytes())
+		d.model.saveSnapshot(meta, data.Bytes())
 		return nil
 	}
 	if d.failNext && d.w.chance(0.5) {
@@ -223,23 +263,40 @@ func (d *disk) finishSnapshot() error {
 		d.fs.failAfter(8, false)
 	}
 	failed := d.fs.failed
-	err := d.log.SaveSnapshot(s.meta, func(w io.Writer) error { return s.write(io.MultiWriter(w, &data)) })
+	err := d.log.SaveSnapshot(meta, func(w io.Writer) error { return write(io.MultiWriter(w, &data)) })
 	d.fs.faultIn = -1
 	if err == nil {
-		d.model.saveSnapshot(s.meta, data.Bytes())
-		d.previous.saveSnapshot(s.meta, data.Bytes())
+		d.model.saveSnapshot(meta, data.Bytes())
+		d.previous.saveSnapshot(meta, data.Bytes())
 		return nil
 	}
 	if d.fs.full {
 		d.w.injected(DiskFull)
 	}
 	if d.fs.failed > failed { // else the log had stopped before
-		d.failedSnapshots = append(d.failedSnapshots, func(m *model) { m.saveSnapshot(s.meta, data.Bytes()) })
+		d.failedSnapshots = append(d.failedSnapshots, func(m *model) { m.saveSnapshot(meta, data.Bytes()) })
 	}
 	return err
 }
 
-func (d *disk) openSnapshot() (raft.SnapshotMeta, io.ReadCloser, error) {
+// crashSnapshot is SaveSnapshot that a crash interrupts.
+func (d *disk) crashSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
+	var data bytes.Buffer
+	if d.fs == nil {
+		err := write(&data)
+		if err == nil {
+			d.model.saveSnapshot(meta, data.Bytes())
+		}
+		return err
+	}
+	// The crash may come when a part of the snapshot was written, or all of it.
+	err := d.log.SaveSnapshot(meta, func(w io.Writer) error { return write(io.MultiWriter(w, &data)) })
+	d.mayHave(err, func(m *model) { m.saveSnapshot(meta, bytes.Clone(data.Bytes())) })
+	return err
+}
+
+// OpenSnapshot is part of rsm.Snapshots.
+func (d *disk) OpenSnapshot() (raft.SnapshotMeta, io.ReadCloser, error) {
 	if d.fs == nil {
 		return d.snapshot, io.NopCloser(bytes.NewReader(d.data)), nil
 	}
@@ -258,6 +315,9 @@ func (d *disk) Compact(i raft.Index) error {
 // crash ends the process that uses the disk, perhaps during a write. After a power loss any
 // part of what was not synced is missing.
 func (d *disk) crash(powerLoss bool) {
+	if d.files != nil {
+		d.crashState(powerLoss)
+	}
 	if d.fs == nil {
 		d.crashModel()
 		return
@@ -276,13 +336,27 @@ func (d *disk) crashModel() {
 			d.w.failf("storage", "%s: %v", d.id, err)
 		}
 	}
-	if s := d.snapping; s != nil && d.w.chance(0.5) {
-		var data bytes.Buffer
-		if err := s.write(&data); err == nil {
-			d.model.saveSnapshot(s.meta, data.Bytes())
-		}
+	if d.snapping != nil && d.w.chance(0.5) {
+		d.interrupt()
 	}
 	d.saving, d.snapping = nil, nil
+}
+
+// interrupt does the saving of a state that is under way, which a crash interrupts.
+func (d *disk) interrupt() {
+	d.crashing = true
+	_ = d.snapping.work()
+	d.crashing = false
+}
+
+// crashState ends the process that uses the files of a durableStore.
+func (d *disk) crashState(powerLoss bool) {
+	if d.snapping != nil {
+		d.files.failAfter(12, true)
+		d.interrupt()
+		d.snapping = nil
+	}
+	d.files.restart(powerLoss)
 }
 
 // crashWriting lets the process crash at some operation of the write under way, and notes
@@ -296,11 +370,8 @@ func (d *disk) crashWriting() {
 	}
 	d.failedSnapshots = nil
 	d.fs.failAfter(12, true)
-	if s := d.snapping; s != nil {
-		var data bytes.Buffer
-		// The crash may come when a part of the snapshot was written, or all of it.
-		err := d.log.SaveSnapshot(s.meta, func(w io.Writer) error { return s.write(io.MultiWriter(w, &data)) })
-		d.mayHave(err, func(m *model) { m.saveSnapshot(s.meta, bytes.Clone(data.Bytes())) })
+	if d.snapping != nil {
+		d.interrupt()
 	}
 	if ps := d.saving; len(ps) > 0 {
 		err := d.log.Save(ps)
@@ -327,8 +398,10 @@ func (d *disk) mayHave(err error, change func(*model)) {
 
 func (d *disk) setFull(full bool) {
 	d.full = full
-	if d.fs != nil {
-		d.fs.full = full
+	for _, fs := range []*memFS{d.fs, d.files} {
+		if fs != nil {
+			fs.full = full
+		}
 	}
 }
 

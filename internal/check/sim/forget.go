@@ -17,7 +17,7 @@ func (w *world) oldDiskReturns() {
 		return
 	}
 	n := w.nodes[int(l.id)%w.mix.Voters]
-	if n == l || n.disk.fs != nil || !n.up() {
+	if n == l || n.disk.fs != nil || n.disk.files != nil || !n.up() {
 		return
 	}
 	term, image := l.replica.Status().Term, n.disk.model

@@ -39,6 +39,8 @@ type Counts struct {
 	Reads, LeaseReads, Starts                                   int
 	// Divergences that were noticed.
 	Divergences int
+	// Resumed are states that went on arriving where an earlier transfer had broken off.
+	Resumed int
 }
 
 // view is what is known of one process of a node.

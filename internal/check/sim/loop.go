@@ -76,9 +76,7 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	if !e.ApplyTask.Empty() {
 		n.addApply(e.ApplyTask)
 	}
-	for _, h := range e.Snapshots {
-		n.after(n.w.upTo(n.w.mix.Loop)+1, func() { n.sendSnapshot(h) })
-	}
+	n.startTransfers(&e)
 	for _, f := range e.Completions {
 		n.end(f.Waiter, kv.Result{}, f.Err)
 	}

@@ -16,6 +16,9 @@ type Mix struct {
 	Voters   int
 	Learners int  // nodes behind the voters, which only receive
 	WAL      bool // the real log on a simulated file system, else a modelled disk
+	// Durable are the nodes whose machine keeps its own state (rsm.DurableMachine), as a set of
+	// bits by id. The others have snapshots, and so have all nodes with a real log.
+	Durable uint64
 
 	Tick            time.Duration
 	ElectionTimeout time.Duration // the longest of all nodes
@@ -69,6 +72,9 @@ func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choic
 
 // Nodes returns the number of voters and learners.
 func (m *Mix) Nodes() int { return m.Voters + m.Learners }
+
+// durable tells whether the machine of a node keeps its own state.
+func (m *Mix) durable(id raft.NodeID) bool { return !m.WAL && m.Durable>>id&1 == 1 }
 
 // configuration returns the configuration of the cluster.
 func (m *Mix) configuration() raft.Configuration {
@@ -129,6 +135,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		m.farApart()
 	}
 	m.drawFaults(r, allowed)
+	m.Durable = pick(r, 0, 0, ^uint64(0), r.Uint64())
 	return m
 }
 

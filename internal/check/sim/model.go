@@ -36,7 +36,7 @@ func (m *model) term(i raft.Index) (raft.Term, bool) {
 // save makes p durable. An error is a mistake of the caller.
 func (m *model) save(p raft.Persist) error {
 	if s := p.Snapshot; s != nil {
-		if s.Index > m.snapshot.Index {
+		if s.Index > m.snapshot.Index { // of a durableStore this is its position
 			return fmt.Errorf("persist %d begins the log after snapshot %s; the newest is %s", p.Seq, s, m.snapshot)
 		}
 		m.base, m.baseTerm, m.entries = s.Index, s.Term, nil
@@ -81,12 +81,15 @@ func (m *model) compact(i raft.Index) {
 
 // load is rsm.Log.Load from the newest snapshot. A snapshot replaces the log if the log ends
 // before it, or has an entry of another term at its index.
-func (m *model) load() raft.State {
+func (m *model) load() (raft.State, error) {
 	at := m.snapshot.Index
+	if at < m.base {
+		return raft.State{}, fmt.Errorf("%w: the state is at %s, the log begins behind %d", errLost, m.snapshot, m.base)
+	}
 	if term, ok := m.termInLog(at); !ok || term != m.snapshot.Term {
 		m.base, m.baseTerm, m.entries = at, m.snapshot.Term, nil
 	}
-	return raft.State{HardState: m.hard, Snapshot: m.snapshot, Entries: slices.Clone(m.entries[at-m.base:])}
+	return raft.State{HardState: m.hard, Snapshot: m.snapshot, Entries: slices.Clone(m.entries[at-m.base:])}, nil
 }
 
 func (m *model) termInLog(i raft.Index) (raft.Term, bool) {
@@ -101,8 +104,8 @@ func (m *model) termInLog(i raft.Index) (raft.Term, bool) {
 
 // equal tells whether a loaded state is what the model would load.
 func (m *model) equal(s raft.State) bool {
-	want := m.load()
-	return s.HardState == want.HardState && s.Snapshot.Index == want.Snapshot.Index && s.Snapshot.Term == want.Snapshot.Term &&
+	want, err := m.load()
+	return err == nil && s.HardState == want.HardState && s.Snapshot.Index == want.Snapshot.Index && s.Snapshot.Term == want.Snapshot.Term &&
 		slices.EqualFunc(s.Entries, want.Entries, func(a, b raft.Entry) bool {
 			return a.Term == b.Term && a.Index == b.Index && a.Kind == b.Kind && string(a.Data) == string(b.Data)
 		})

@@ -125,9 +125,16 @@ func (t *network) sendSnapshot(from *node, m *raft.InstallSnapshot, data []byte,
 		case from.lives != life && w.chance(0.5):
 			return // the sender crashed before it had sent anything
 		}
-		broken := from.lives != life || w.chance(w.mix.Loss/2)
+		broken := from.lives != life || w.chance(w.mix.Loss/2) || m.Stream != 0 && !w.healed && w.chance(0.6)
 		w.trace.message(w.now, m.To, "gets", m)
-		to.receiveSnapshot(m, data, broken, func(err error) {
+		m := *m
+		if m.Stream != 0 {
+			m.Offset = uint64(to.machine.StateOffset(m.Meta, m.Stream))
+		}
+		if m.Offset > uint64(len(data)) {
+			w.failf("stream", "%s wants stream %x from %d, which has %d bytes", m.To, m.Stream, m.Offset, len(data))
+		}
+		to.receiveSnapshot(&m, data[m.Offset:], broken, func(err error) {
 			if !t.connected(m.To, m.From) {
 				err = errStream
 			}

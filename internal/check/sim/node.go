@@ -37,6 +37,8 @@ type node struct {
 	replica   *replica
 	lease     rsm.Lease
 	store     *kv.Store
+	machine   rsm.DurableMachine[kv.Op, kv.Result] // store, with what makes it durable
+	streams   map[raft.NodeID]*rsm.StateStream     // see rsm.Node
 	applier   rsm.Applier[kv.Op, kv.Result, *waiter]
 	bootClock time.Duration // the local clock at the start of the process
 	waiting   map[*waiter]bool
@@ -126,9 +128,14 @@ func (n *node) start() {
 	if n.up() || n.fatal {
 		return
 	}
-	n.store = kv.NewStore()
+	n.store, n.streams = kv.NewStore(), map[raft.NodeID]*rsm.StateStream{}
+	if n.disk.files != nil {
+		n.machine = &durableStore{Store: n.store, d: n.disk}
+	} else {
+		n.machine = rsm.WithSnapshots(n.store, n.disk)
+	}
 	n.applier = rsm.Applier[kv.Op, kv.Result, *waiter]{
-		Machine: n.store, Codec: kv.Codec{}, Open: n.disk.openSnapshot, End: n.end, Restored: n.restored,
+		Machine: n.machine, Hasher: n.store, Codec: kv.Codec{}, End: n.end, Restored: n.restored,
 		Applied: func(e raft.Entry, r kv.Result) { n.w.check.applied(n, e, r) },
 		Hashed: func(index raft.Index, hash uint64) {
 			n.after(0, func() { n.call(func(r *replica) { r.StateHashed(index, hash) }) })

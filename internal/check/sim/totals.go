@@ -66,6 +66,7 @@ func (c *Counts) add(d Counts) {
 	c.LeaseReads += d.LeaseReads
 	c.Starts += d.Starts
 	c.Divergences += d.Divergences
+	c.Resumed += d.Resumed
 }
 
 func (t *Totals) String() string {
@@ -103,6 +104,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"snapshots restored", c.Restores, t.Seeds}, {"snapshots installed", c.Installs, t.Seeds / 4},
 		{"reads", c.Reads, 10 * t.Seeds}, {"lease reads", c.LeaseReads, t.Seeds / 2},
 		{"divergences noticed", c.Divergences, t.Seeds / 4},
+		{"resumed streams", c.Resumed, t.Seeds / 60},
 	} {
 		if x.n < x.atLeast {
 			complain("only %d %s in %d seeds", x.n, x.name, t.Seeds)

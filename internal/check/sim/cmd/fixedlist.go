@@ -92,7 +92,7 @@ var more = []mutant{
 	{name: "snapshot-not-repeated", edit: edit{"raft/progress.go",
 		"		p.becomeProbe(p.match + 1)\n	}\n}\n", "	}\n}\n"}},
 	{name: "restored-index-as-asked", edit: edit{"rsm/apply.go",
-		"	a.index = meta.Index\n	if a.Restored", "	a.index = want.Index\n	if a.Restored"}},
+		"	a.restored(position)\n	return nil\n", "	a.restored(want)\n	return nil\n"}},
 	{name: "store-ignores-since", edit: edit{"kv/store.go",
 		"	case st.guarded(op) && st.lastChange(op.Key, old) > op.UnchangedSince:\n", "	case false:\n"}},
 	{name: "store-resend-leaves-no-trace", edit: edit{"kv/store.go",

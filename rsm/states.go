@@ -1,0 +1,171 @@
+package rsm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"balsa.example/raft"
+)
+
+// This file is how a Node stores, sends and receives states of its machine.
+
+// checkpoint does the work of a checkpoint in the background.
+func (n *Node[Op, Result]) checkpoint(c *Checkpoint) {
+	n.others.Go(func() {
+		written, err := c.Work(n.ctx)
+		log := n.cfg.Logger.With("id", n.cfg.ID, "index", c.Position.Index)
+		switch {
+		case errors.Is(err, ErrMachineFailed):
+			n.fail(err)
+			return
+		case err != nil:
+			log.Warn("snapshot given up", "error", err)
+		default:
+			log.Info("snapshot saved", "bytes", written)
+		}
+		n.inbox.call(func(r *Replica[waiter[Result]]) {
+			if r != nil {
+				r.SnapshotDone(c.Position, written, err == nil)
+			}
+		})
+	})
+}
+
+// SnapshotOffset is part of ResumingReceiver.
+func (n *Node[Op, Result]) SnapshotOffset(m *raft.InstallSnapshot) int64 {
+	return n.machine.StateOffset(m.Meta, m.Stream)
+}
+
+// ReceiveSnapshot is part of Receiver.
+func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error {
+	answer := make(chan error, 1)
+	w := func(_ Result, err error) { answer <- err }
+	if err := n.inbox.addSnapshotOffer(SnapshotOffer[waiter[Result]]{m, w}); err != nil {
+		return err
+	}
+	switch err := <-answer; {
+	case errors.Is(err, ErrSnapshotNotNeeded):
+		_, err := io.Copy(io.Discard, data)
+		n.inbox.addMessage(m)
+		return err
+	case err != nil:
+		return err
+	}
+	log := n.cfg.Logger.With("id", n.cfg.ID, "from", m.From, "index", m.Meta.Index)
+	log.Info("snapshot arrives", "offset", m.Offset)
+	counted := &countingReader{r: &untilDone{ctx: n.ctx, r: data}}
+	err := n.machine.ReceiveState(m.Meta, m.Stream, int64(m.Offset), counted)
+	bytes := int64(m.Offset) + counted.n
+	switch {
+	case errors.Is(err, ErrMachineFailed):
+		n.fail(err)
+	case err == nil:
+		log.Info("snapshot received", "bytes", bytes)
+	}
+	n.inbox.call(func(r *Replica[waiter[Result]]) {
+		if r != nil {
+			r.SnapshotReceived(m, bytes, err == nil)
+		}
+	})
+	return err
+}
+
+// startTransfers begins what a turn wants sent, and closes streams that nobody wants any more.
+func (n *Node[Op, Result]) startTransfers(e *Effects[waiter[Result]]) {
+	for _, id := range e.CloseStreams {
+		n.closeStream(id)
+	}
+	for _, t := range e.Snapshots {
+		stream := n.streams[t.To]
+		if !t.Resume {
+			n.closeStream(t.To)
+			stream = nil
+		}
+		delete(n.streams, t.To)
+		n.others.Go(func() { n.sendState(t.Header, stream) })
+	}
+}
+
+func (n *Node[Op, Result]) closeStream(to raft.NodeID) {
+	if s := n.streams[to]; s != nil {
+		if err := s.Data.Close(); err != nil {
+			n.cfg.Logger.Warn("a stream of the state was not closed", "id", n.cfg.ID, "error", err)
+		}
+		delete(n.streams, to)
+	}
+}
+
+// sendState streams the state to a member: on an open stream, or if that is nil on a new
+// one. It reports a failure to the core only after an election timeout, since the core then
+// tries again at once.
+func (n *Node[Op, Result]) sendState(h raft.Header, stream *StateStream) {
+	stream, err := n.streamState(h, stream)
+	index := raft.Index(0)
+	if stream != nil {
+		index = stream.Position.Index
+	}
+	n.logSent(h.To, index, err)
+	if err != nil {
+		select {
+		case <-time.After(n.cfg.ElectionTimeout):
+		case <-n.stop:
+		}
+	}
+	kept := err != nil && stream != nil && stream.ID != 0
+	if stream != nil && !kept {
+		if closeErr := stream.Data.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	n.inbox.call(func(r *Replica[waiter[Result]]) {
+		switch {
+		case r != nil && kept:
+			n.closeStream(h.To)
+			n.streams[h.To] = stream
+			fallthrough
+		case r != nil:
+			r.SnapshotSent(h.To, index, err == nil, kept)
+		case kept:
+			stream.Data.Close()
+		}
+	})
+}
+
+// streamState returns the stream that it has sent or tried to send, nil if none can be
+// opened.
+func (n *Node[Op, Result]) streamState(h raft.Header, stream *StateStream) (*StateStream, error) {
+	if stream == nil {
+		s, err := n.machine.OpenState()
+		if err != nil {
+			return nil, err
+		}
+		stream = &s
+	} else if _, err := stream.Data.(io.Seeker).Seek(0, io.SeekStart); err != nil {
+		return stream, err
+	}
+	m := &raft.InstallSnapshot{Header: h, Meta: stream.Position, Stream: stream.ID}
+	if err := CheckSnapshot(m); err != nil {
+		return stream, err
+	}
+	return stream, n.cfg.Transport.SendSnapshot(n.ctx, m, stream.Data)
+}
+
+func (n *Node[Op, Result]) logSent(to raft.NodeID, index raft.Index, err error) {
+	if n.stopping() {
+		return
+	}
+	log := n.cfg.Logger.With("id", n.cfg.ID, "to", to, "index", index)
+	if err == nil {
+		n.snapshotErrors.Delete(to)
+		log.Info("snapshot sent")
+		return
+	}
+	level := slog.LevelWarn
+	if before, _ := n.snapshotErrors.Swap(to, err.Error()); before == err.Error() {
+		level = slog.LevelDebug // the same error repeats while the member is away
+	}
+	log.Log(context.Background(), level, "snapshot not sent", "error", err)
+}

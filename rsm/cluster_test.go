@@ -151,6 +151,7 @@ type cluster struct {
 	maxRaftState int64
 	leases       bool
 	settings     func(*rsm.Config[int64, int64]) // of one replica, if not nil
+	receiver     func(*node) rsm.Receiver        // in front of one that starts, if not nil
 	suspended    map[raft.NodeID]*atomic.Int64   // how long machines were, in ns
 	began        time.Time
 	ops          int
@@ -199,7 +200,11 @@ func (c *cluster) start(id raft.NodeID) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	end.Start(n)
+	if c.receiver != nil {
+		end.Start(c.receiver(n))
+	} else {
+		end.Start(n)
+	}
 	c.nodes[id], c.machines[id], c.ends[id] = n, machine, end
 }
 

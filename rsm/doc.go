@@ -13,6 +13,10 @@
 // [Transport], and [Start] a [Node] for each replica. The example replicates a counter.
 // [MemoryStorage] is a Log and Snapshots for tests.
 //
+// A StateMachine has snapshots: copies of its state, kept by a [Snapshots]. A
+// [DurableMachine] keeps its own state on a disk, and tells the replica up to which entry it
+// is durable.
+//
 // # What Submit promises
 //
 // What Submit takes is what DoOp gets, and what DoOp returned on the replica that

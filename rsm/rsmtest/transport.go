@@ -37,6 +37,7 @@ func TestTransport(t *testing.T, network MakeNetwork) {
 		{"ALargeOperationArrives", (*wires).largeOperation},
 		{"SendDoesNotWaitForWhoIsGone", (*wires).sendToNobody},
 		{"ASnapshotArrivesWhole", (*wires).snapshot},
+		{"AStreamGoesOnWhereItBrokeOffOrBeginsAnew", (*wires).snapshotResumed},
 		{"ASnapshotThatIsNotStoredIsAnError", (*wires).snapshotRefused},
 		{"ASnapshotWhoseSourceFailsIsNotStored", (*wires).snapshotBroken},
 		{"ASnapshotEndsWithItsContext", (*wires).snapshotCancelled},
@@ -73,6 +74,20 @@ type receiver struct {
 	store  func(io.Reader) ([]byte, error) // what becomes of a snapshot
 	stored []byte
 	meta   raft.SnapshotMeta
+	offset uint64 // where in its stream stored begins
+	// part is a stream of which partBytes are there already.
+	part      uint64
+	partBytes int64
+}
+
+// SnapshotOffset makes it an rsm.ResumingReceiver.
+func (r *receiver) SnapshotOffset(m *raft.InstallSnapshot) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m.Stream == r.part {
+		return r.partBytes
+	}
+	return 0
 }
 
 func (r *receiver) Receive(m raft.Message) {
@@ -92,7 +107,7 @@ func (r *receiver) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) erro
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stored, r.meta = b, m.Meta
+	r.stored, r.meta, r.offset = b, m.Meta, m.Offset
 	return nil
 }
 
@@ -255,6 +270,32 @@ func (w *wires) snapshot() {
 		got, meta := w.at[2].snapshot()
 		if !bytes.Equal(got, data) || meta.Index != m.Meta.Index || meta.Term != 4 || !meta.Configuration.Equal(m.Meta.Configuration) {
 			w.Errorf("%d bytes of %s of %v arrive, want %d of %s", len(got), meta, meta.Configuration, len(data), m.Meta)
+		}
+	}
+}
+
+// snapshotResumed sends streams to a receiver that has a part of one. A Transport need not
+// resume it, but must not mistake one stream for another.
+func (w *wires) snapshotResumed() {
+	w.connect()
+	data, r := []byte("what a follower lacks"), w.at[2]
+	r.mu.Lock()
+	r.part, r.partBytes = 7, 5
+	r.mu.Unlock()
+	for i, stream := range []uint64{7, 8} {
+		most := []uint64{5, 0}[i]
+		m := offer(raft.Index(10 + i))
+		m.Stream = stream
+		if err := w.stream(context.Background(), m, bytes.NewReader(data)); err != nil {
+			w.Fatalf("SendSnapshot of stream %d: %v", stream, err)
+		}
+		r.mu.Lock()
+		if r.offset != 0 && r.offset != most || string(r.stored) != string(data[r.offset:]) {
+			w.Errorf("of stream %d arrives %q as what begins at %d", stream, r.stored, r.offset)
+		}
+		r.mu.Unlock()
+		if m.Offset != 0 {
+			w.Error("SendSnapshot changes the message of its caller")
 		}
 	}
 }

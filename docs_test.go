@@ -248,3 +248,44 @@ func TestGlossaryNamesThingsThatExist(t *testing.T) {
 		t.Errorf("%d rows", rows)
 	}
 }
+
+// TestArchitectureNamesEveryPackage: whoever looks for a room finds it in the tables.
+func TestArchitectureNamesEveryPackage(t *testing.T) {
+	_, sources, err := readModule(os.DirFS("."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := files(t, ".md")["docs/architecture.md"]
+	seen := map[string]bool{}
+	for _, f := range sources {
+		if !f.test && f.pkg != "." && !seen[f.pkg] && !strings.Contains(text, "(../"+f.pkg+")") {
+			t.Errorf("docs/architecture.md does not link to %s", f.pkg)
+		}
+		seen[f.pkg] = true
+	}
+}
+
+// TestRoomsAreDrawnAsTheyAre: each arrow of the picture is an import.
+func TestRoomsAreDrawnAsTheyAre(t *testing.T) {
+	module, sources, err := readModule(os.DirFS("."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	imports := map[string]bool{}
+	for _, f := range sources {
+		for _, name := range f.imports {
+			if !f.test {
+				imports[f.pkg+" "+strings.TrimPrefix(strings.TrimPrefix(name, module), "/")] = true
+			}
+		}
+	}
+	arrows := regexp.MustCompile(`data-imports="([^"]+)"`).FindAllStringSubmatch(files(t, ".svg")["docs/pictures/rooms.svg"], -1)
+	if len(arrows) < 10 {
+		t.Fatalf("%d arrows", len(arrows))
+	}
+	for _, arrow := range arrows {
+		if !imports[arrow[1]] {
+			t.Errorf("docs/pictures/rooms.svg has an arrow %q, which is no import", arrow[1])
+		}
+	}
+}

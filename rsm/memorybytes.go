@@ -13,7 +13,7 @@ import (
 // The binary form of a MemoryStorage:
 //
 //	8 bytes   memoryMagic, which ends with the version of the format
-//	          hard state: term, vote, silence, lost log
+//	          hard state: term, vote, lease grant, lost log
 //	          snapshot: meta (raft.AppendSnapshotMeta), length of the data, data
 //	          log: index and term before the first entry with the configuration that the storage
 //	          was created with (raft.AppendSnapshotMeta), number of entries, entries (raft.AppendEntry)

@@ -91,7 +91,7 @@ func TestCommittedIndex(t *testing.T) {
 	}
 }
 
-// The empty majority is neutral: with it, a Joint is its other half.
+// The empty majority is neutral: a Joint with one behaves like its other majority.
 func TestEmptySetIsNeutral(t *testing.T) {
 	if got := (Joint{}).QuorumValue(func(NodeID) uint64 { return 1 }); got != ^uint64(0) {
 		t.Errorf("quorum value %d of nobody", got)
@@ -101,8 +101,8 @@ func TestEmptySetIsNeutral(t *testing.T) {
 	}
 }
 
-// The definitions, word for word, of what the package computes by counting and by
-// sorting: enumerate the sets of voters that are a majority.
+// The package computes by counting and by sorting. The functions below compute the same straight
+// from the definitions: they enumerate the sets of voters that are a majority.
 
 // majorities returns every subset of m that has more than half of it.
 func majorities(m Majority) (all []Majority) {
@@ -142,7 +142,7 @@ func naiveVoteResult(m Majority, votes map[NodeID]bool) VoteResult {
 	return result
 }
 
-// naiveValue is the best that all of some majority have.
+// naiveValue is the largest v such that all voters of some majority have a value of at least v.
 func naiveValue(m Majority, value func(NodeID) uint64) uint64 {
 	if len(m) == 0 {
 		return ^uint64(0)
@@ -203,7 +203,7 @@ func TestAgainstTheDefinitions(t *testing.T) {
 	})
 }
 
-// Two decisions share a voter: no majorities of one set are disjoint.
+// Any two majorities of one set share a voter.
 func TestMajoritiesIntersect(t *testing.T) {
 	for n := 1; n <= 7; n++ {
 		var m Majority

@@ -14,7 +14,7 @@ const TempSuffix = ".tmp"
 
 // WriteFile writes a file so that it survives a crash: when WriteFile returns nil, name holds
 // content. A crash before leaves the file that had the name before, or none if there was none.
-// After an error of the last step, the sync of the directory, nobody knows which of both a
+// After an error of the last step, the sync of the directory, it is unknown which of the two a
 // crash would leave.
 //
 //  1. the content goes to a temporary file;

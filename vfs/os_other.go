@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// Here nobody has written them yet, so balsa cannot run.
+// Locks and free space are not implemented for other systems, so balsa cannot run there.
 func lock(*os.File) error { return errors.ErrUnsupported }
 
 func unlock(*os.File) error { return errors.ErrUnsupported }

@@ -74,10 +74,10 @@ func (b *background) run() {
 	}
 }
 
-// hasWork is a quick look whether there is something to do after a Save.
+// hasWork tells, without waiting, whether a Save has made work.
 func (b *background) hasWork() bool {
 	if b.lowSpace.Load() && !b.opts.Inline {
-		return false // the timer sees to it
+		return false // run tries again by itself
 	}
 	return b.spare.late()
 }

@@ -20,9 +20,9 @@ func Exists(fsys vfs.FS, dir string) (bool, error) {
 }
 
 // Create makes the log of a new node in dir, which is made too if need be: no
-// entries, and a snapshot at index 0 that holds conf. Until it returns nil, or a
-// crash came at its very end, there is no log and Create can be called again. It
-// returns ErrExists rather than touch files of a log.
+// entries, and a snapshot at index 0 that holds conf. After an error or a crash
+// Create can be called again: there is no log, or, if the crash came at the very end, the
+// whole log. Create returns ErrExists rather than touch files of a log.
 func Create(dir string, opts Options, id Identity, conf raft.Configuration) (err error) {
 	opts = opts.withDefaults()
 	if id.NodeID == raft.None {
@@ -50,7 +50,7 @@ func Create(dir string, opts Options, id Identity, conf raft.Configuration) (err
 }
 
 // clear removes what an interrupted Create left behind, and refuses anything else.
-// While a Create is at work, and only then, IDENTITY.tmp is there and IDENTITY is not.
+// While a Create is at work, and only then, there is IDENTITY.tmp and no IDENTITY.
 func (d *directory) clear() error {
 	l, err := d.list()
 	if err != nil {
@@ -106,7 +106,7 @@ func (d *directory) populate(opts Options, id Identity, conf raft.Configuration)
 	return d.publish(identityName+vfs.TempSuffix, identityName)
 }
 
-// createFirstSegment writes segment 1, whose one frame says that nothing was yet.
+// createFirstSegment writes segment 1. Its one frame is the checkpoint of an empty log.
 func (d *directory) createFirstSegment(opts Options, id Identity) error {
 	h, err := newSegmentHeader(id, 1, opts.Rand)
 	if err != nil {

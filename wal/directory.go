@@ -99,7 +99,7 @@ func (d *directory) lock() (io.Closer, error) {
 	return l, nil
 }
 
-// listing is what a directory holds of ours, numbers ascending.
+// listing is what a directory holds of this package, numbers ascending.
 type listing struct {
 	identity     bool
 	identityTemp bool

@@ -1,11 +1,14 @@
-// Package wal keeps what one node must not forget: its log and its snapshots, in
-// the files of one directory. A *Log implements rsm.Storage.
+// Package wal keeps what one member of a cluster must not forget: its log and its snapshots,
+// in the files of one directory. A *Log implements rsm.Log and rsm.Snapshots.
+//
+// Create makes the log of a new member, once. Open opens it at every start. The other methods
+// are called by rsm.
 //
 //	IDENTITY               cluster, node, incarnation; its presence means "created"
 //	LOCK                   held while a process uses the directory
 //	0000000000000007.log   segment 7: sealed, full
 //	0000000000000008.log   segment 8: the one being written
-//	0000000000000009.log   segment 9: zero-filled ahead of time, unused as yet
+//	0000000000000009.log   segment 9: filled with zeros ahead of time, not used yet
 //	0000000000004e20.snap  the newest snapshot, of index 20000
 //	*.tmp                  being written; of no value after a crash
 //
@@ -16,10 +19,12 @@
 //	frame     magic, length, batch sequence, CRCs | record | record | ... | padding
 //	snapshot  header | meta | chunk | ... | chunk | footer
 //
-// One Save is one frame, one write and one sync, and so takes effect as a whole
-// or not at all. The first frame of a segment repeats what the segments before it
-// amount to, so that those can be removed when a snapshot covers their entries.
+// One Save is one frame, one write and one sync, and so takes effect as a whole or not at all.
+// The first frame of a segment begins with a checkpoint: the position that the segments before
+// it lead to. So those can be removed when a durable state covers their entries.
 //
-// How a torn write is told from damage, and what cannot be told apart, is the
-// subject of DESIGN.md.
+// A state machine that keeps its own durable state has no snapshots here: see
+// Options.NoSnapshots.
+//
+// DESIGN.md says how a torn write is told from damage, and what cannot be told apart.
 package wal

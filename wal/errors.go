@@ -19,8 +19,8 @@ var (
 	// ErrClosed is returned by every method after Close.
 	ErrClosed = errors.New("wal: closed")
 
-	// errDirectoryInDoubt marks a failed sync of the directory: nobody can know which
-	// of its names are durable, so the log stops.
+	// errDirectoryInDoubt marks a failed sync of the directory: it is unknown which of its
+	// names are durable, so the log stops.
 	errDirectoryInDoubt = errors.New("directory in doubt")
 )
 

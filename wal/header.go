@@ -9,11 +9,11 @@ import (
 	"balsa.example/raft"
 )
 
-// Identity says whose log this is. It is stamped into every file.
+// Identity says which member a log belongs to. Every file holds it.
 type Identity struct {
 	ClusterID uint64
 	NodeID    raft.NodeID
-	// Incarnation is chosen at random by who calls Create. It tells a directory from
+	// Incarnation is chosen at random by the caller of Create. It tells a directory from
 	// the one that the same node had before its disk was emptied.
 	Incarnation [16]byte
 }

@@ -12,8 +12,8 @@ import (
 	"balsa.example/vfs"
 )
 
-// DefaultSegmentSize is the length of a segment in bytes if Options do not say.
-const DefaultSegmentSize = 16 << 20
+// defaultSegmentSize is the length of a segment in bytes if Options do not say.
+const defaultSegmentSize = 16 << 20
 
 // Options of a log. The zero value is good.
 type Options struct {
@@ -44,7 +44,7 @@ func (o Options) withDefaults() Options {
 		o.FS = vfs.OS
 	}
 	if o.SegmentSize <= 0 {
-		o.SegmentSize = DefaultSegmentSize
+		o.SegmentSize = defaultSegmentSize
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -12,7 +12,7 @@ import (
 type recordType byte
 
 const (
-	// recordCheckpoint opens the first frame of a segment: the position that the segments
+	// recordCheckpoint opens the first frame of a segment. It is the position that the segments
 	// before it lead to.
 	recordCheckpoint recordType = 1
 	// recordReset drops all entries: the next index and the term before it.
@@ -21,7 +21,7 @@ const (
 	recordHardState recordType = 3
 	// recordEntries holds consecutive entries that replace all from the first on.
 	recordEntries recordType = 4
-	// recordCompact says up to which index a durable snapshot made entries needless.
+	// recordCompact says up to which index a durable state covers the entries.
 	recordCompact recordType = 5
 	// recordSeal closes a segment: the log goes on in the next.
 	recordSeal recordType = 6

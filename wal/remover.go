@@ -51,8 +51,8 @@ func (r *remover) stop() {
 	r.workers.Wait()
 }
 
-// atOnce tells whether there is no need to go slowly: nobody waits in a run that is
-// repeated, and a file system of the tests is fast.
+// atOnce tells whether files are removed at once: in an Inline run, whose order must not
+// depend on a goroutine, and on the file systems of tests, which need no pauses.
 func (r *remover) atOnce() bool { return r.opts.Inline || r.opts.FS != vfs.OS }
 
 // unname takes a file's name away. It returns the temporary name that the file is left

@@ -63,8 +63,8 @@ func (d *directory) openSegment(h header, used, size int64) (*segment, error) {
 
 func (s *segment) empty() bool { return s.used == headerSize }
 
-// write puts b at the end of what is used, and syncs it, which took that long. After
-// an error nobody knows what is on the disk.
+// write puts b at the end of what is used, and syncs the file. It returns how long the sync
+// took. After an error it is unknown what the disk holds.
 func (s *segment) write(b []byte) (syncTook time.Duration, err error) {
 	if _, err := s.file.WriteAt(b, s.used); err != nil {
 		return 0, fmt.Errorf("write to segment %d: %w", s.seq, err)
@@ -91,9 +91,9 @@ func (s *segment) extend(zeros []byte) error {
 	return nil
 }
 
-// wipe writes zeros over all that stands behind the last frame, and syncs them, so
-// that the rest of an interrupted write is never seen behind a later one. If a crash
-// interrupts wipe, what remains still looks like an interrupted write.
+// wipe writes zeros over all that follows the last frame, and syncs them. So the rest of an
+// interrupted write is never found behind a later one. If a crash interrupts wipe, the
+// bytes that remain still look like an interrupted write.
 func (s *segment) wipe() error {
 	zeros := make([]byte, min(fillStep, s.size-s.used))
 	for off := s.used; off < s.size; off += int64(len(zeros)) {

@@ -22,12 +22,13 @@ import (
 const (
 	chunkHeaderSize = 8
 	maxChunk        = 128 << 10
-	// snapshotSyncStep is how much of a snapshot may wait in memory for the disk. After
-	// each step the writer rests as long as the step took: a snapshot gets half of the disk
-	// and of a processor at most, and nobody waits behind much of it.
+	// snapshotSyncStep is how many bytes of a snapshot may wait in memory for the disk. After
+	// each step the writer rests as long as the step took. So a snapshot gets half of the disk
+	// and of a processor at most, and a Save never waits behind more than a step.
 	snapshotSyncStep = 256 << 10
 	longestRest      = 100 * time.Millisecond
-	// urgentSyncStep is that of a snapshot for which everybody waits. It does not rest.
+	// urgentSyncStep is the step of an urgent snapshot, for which new entries wait. Its writer
+	// does not rest.
 	urgentSyncStep = 4 << 20
 )
 
@@ -39,7 +40,7 @@ func (s stamp) chunkCRC(n uint64, length uint32, b []byte) uint32 {
 	return crc32.Update(s.crc(h[:]), castagnoli, b)
 }
 
-// snapshotWriter writes the file of one snapshot. Its first error is its last.
+// snapshotWriter writes the file of one snapshot. After its first error it writes nothing more.
 type snapshotWriter struct {
 	f        vfs.File
 	stamp    stamp
@@ -53,7 +54,7 @@ type snapshotWriter struct {
 	err      error
 }
 
-// always is for snapshots that are small, or that everybody waits for.
+// always is for snapshots that are small.
 func always() bool { return true }
 
 func newSnapshotWriter(f vfs.File, h header, meta raft.SnapshotMeta, urgent func() bool) *snapshotWriter {

@@ -82,7 +82,7 @@ func (w *writer) append(ps []raft.Persist) error {
 }
 
 // encode puts the payload of a frame for ps into w.mu.buf, and returns the position
-// it leads to. A checkpoint opens a segment. If there is nothing to say, w.mu.buf is empty.
+// it leads to. A checkpoint opens a segment. If ps are empty, so is w.mu.buf.
 func (w *writer) encode(ps []raft.Persist, checkpoint bool) (position, error) {
 	pos := w.mu.pos
 	newest, compacted := w.snapshots.newest().index, w.live.compacted()
@@ -119,7 +119,7 @@ func (w *writer) encode(ps []raft.Persist, checkpoint bool) (position, error) {
 		w.mu.buf = buf[:0]
 		return pos, nil
 	}
-	if compacted > pos.compacted && compacted <= pos.last { // else a reset to a snapshot is to come first
+	if compacted > pos.compacted && compacted <= pos.last { // else the log is about to be reset to a snapshot
 		pos.compacted = compacted
 		buf = appendNumbers(buf, recordCompact, uint64(compacted))
 	}
@@ -130,7 +130,7 @@ func (w *writer) encode(ps []raft.Persist, checkpoint bool) (position, error) {
 	return pos, nil
 }
 
-// size is about what ps take in a frame.
+// size returns about how many bytes ps take in a frame.
 func size(ps []raft.Persist) (bytes int) {
 	for _, p := range ps {
 		for i := range p.Entries {

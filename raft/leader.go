@@ -27,7 +27,7 @@ type leaderState struct {
 // becomeLeader begins to lead the term. Every peer is probed. An empty entry of the new term
 // commits what earlier terms left (paper, 5.4.2 and section 8).
 func (r *Raft) becomeLeader() {
-	assertf(r.leaderID == None && r.vote == r.id && r.persist.hardStateDurable(), "%s: leads from %s", r.id, r.role)
+	assertf(r.leaderID == None && r.vote == r.id && r.candidate.votes[r.id], "%s: leads from %s", r.id, r.role)
 	r.role, r.leaderID = Leader, r.id
 	r.leaderChanges++
 	r.timer.elapsed = 0

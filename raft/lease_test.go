@@ -159,6 +159,29 @@ func TestLongerLeaseGrantIsForgottenWhenItIsOver(t *testing.T) {
 	}
 }
 
+// A candidate forgets such a lease, and is elected before its disk knows that. Its vote is on
+// disk, which is enough to lead.
+func TestCandidateThatForgetsALeaseIsElected(t *testing.T) {
+	r := leaseCore(t, 100*ms, 0, HardState{Term: 1, LeaseGrant: Nanos(500 * ms)})
+	from := Header{From: 2, To: 1, Term: 1}
+	step(t, r, &AppendEntries{Header: from, Round: 1})
+	step(t, r, &TimeoutNow{Header: from})
+	campaign := Campaign(0)
+	for _, m := range settle(r) {
+		if m, ok := m.(*RequestVote); ok {
+			campaign = m.Campaign
+		}
+	}
+	r.Tick(500 * ms)
+	if p := r.Effects().Persist; p == nil || p.HardState == nil || p.HardState.LeaseGrant != Nanos(100*ms) {
+		t.Fatalf("it forgets no lease: %+v", p)
+	}
+	step(t, r, &RequestVoteReply{Header: Header{From: 2, To: 1, Term: 2}, Campaign: campaign, Granted: true})
+	if r.role != Leader {
+		t.Errorf("it is a %s", r.role)
+	}
+}
+
 // No acknowledgement grants a longer lease than the disk knows of.
 func TestPromiseIsDurableBeforeItIsMade(t *testing.T) {
 	r := leaseCore(t, 500*ms, 0, HardState{Term: 1})

@@ -20,7 +20,7 @@ var mutants = []mutant{
 		"free := r.vote == m.From || (r.vote == None && r.leaderID == None)", "free := true"}},
 	{name: "leads-before-own-vote-is-durable", edit: edit{"raft/candidate.go",
 		"case r.wins(votes) && votes[r.id]:", "case r.wins(votes):"},
-		also: []edit{{"raft/leader.go", " && r.persist.hardStateDurable(), ", ", "}}},
+		also: []edit{{"raft/leader.go", " && r.candidate.votes[r.id], ", ", "}}},
 	{name: "vote-for-anyone", edit: edit{"raft/election.go",
 		"return lastTerm > own || (lastTerm == own && lastIndex >= r.log.last())", "return lastTerm+own >= 0"}},
 	{name: "longer-log-wins", edit: edit{"raft/election.go",

@@ -78,7 +78,12 @@ func (n *node) saveState(s stateSaving, done func(error)) {
 		n.w.failf("one snapshot at a time", "%s saves %s and %s", n.id, n.disk.snapping.meta, s.meta)
 	}
 	n.disk.snapping = &s
-	n.afterDisk(n.diskDelay(n.w.mix.SnapshotWrite), func() { done(n.disk.finishState()) })
+	finish := func() { done(n.disk.finishState()) }
+	if n.disk.files != nil && n.w.mix.StateDisk {
+		n.after(n.w.mix.SnapshotWrite/4+n.w.upTo(n.w.mix.SnapshotWrite)+1, finish)
+		return
+	}
+	n.afterDisk(n.diskDelay(n.w.mix.SnapshotWrite), finish)
 }
 
 // startTransfers is rsm.Node's.

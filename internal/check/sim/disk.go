@@ -65,7 +65,7 @@ func newDisk(w *world, id raft.NodeID) *disk {
 func (d *disk) identity() wal.Identity { return wal.Identity{ClusterID: 1, NodeID: d.id} }
 
 func (d *disk) walOptions() wal.Options {
-	return wal.Options{FS: d.fs, SegmentSize: 8 << 10, Rand: randomBytes{d.w}, Inline: true}
+	return wal.Options{FS: d.fs, SegmentSize: 8 << 10, Rand: randomBytes{d.w}, Inline: true, NoSnapshots: d.files != nil}
 }
 
 // randomBytes reads random bytes that follow from the seed.
@@ -98,8 +98,11 @@ func (d *disk) open() error {
 	return err
 }
 
-// loadNewest loads the log behind its newest snapshot.
-func loadNewest(l *wal.Log) (raft.State, error) {
+// loadBehindState loads a log behind the state of the node.
+func (d *disk) loadBehindState(l *wal.Log) (raft.State, error) {
+	if d.files != nil {
+		return l.Load(d.snapshot)
+	}
 	meta, r, err := l.OpenSnapshot()
 	if err != nil {
 		return raft.State{}, err
@@ -114,7 +117,13 @@ func (d *disk) Load(from raft.SnapshotMeta) (raft.State, error) {
 		return raft.State{}, fmt.Errorf("%w: the state begins at %s; what was durable is at %s", errLost, from, d.snapshot)
 	}
 	if d.files != nil && from.Index > 0 {
-		d.model.saveSnapshot(from, nil)
+		if from.Index > d.last() {
+			d.w.check.counts.AheadOfLog++
+		}
+		d.nowDurable(from)
+		for i := range d.possible {
+			d.possible[i].saveSnapshot(from, nil)
+		}
 	}
 	if d.fs == nil {
 		return d.load()

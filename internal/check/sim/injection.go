@@ -212,6 +212,13 @@ func (w *world) slowDisk(n *node, s Injection) bool {
 
 func (w *world) hangDisk(n *node, s Injection) bool {
 	n.hungUntil = w.now + 2*s.For
+	if w.chance(0.3) { // what others have committed meanwhile is executed, and not in the own log
+		w.meanwhile(2*s.For-1, func() {
+			if n.hungUntil > w.now {
+				n.crashAndRestart(w.chance(0.5))
+			}
+		})
+	}
 	return true
 }
 

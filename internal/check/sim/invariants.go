@@ -41,6 +41,8 @@ type Counts struct {
 	Divergences int
 	// Resumed are states that went on arriving where an earlier transfer had broken off.
 	Resumed int
+	// AheadOfLog are restarts with a durable state that is ahead of the own log.
+	AheadOfLog int
 }
 
 // view is what is known of one process of a node.

@@ -17,8 +17,10 @@ type Mix struct {
 	Learners int  // nodes behind the voters, which only receive
 	WAL      bool // the real log on a simulated file system, else a modelled disk
 	// Durable are the nodes whose machine keeps its own state (rsm.DurableMachine), as a set of
-	// bits by id. The others have snapshots, and so have all nodes with a real log.
+	// bits by id. The others have snapshots.
 	Durable uint64
+	// StateDisk: these keep it on a disk of its own, which does not hang with that of the log.
+	StateDisk bool
 
 	Tick            time.Duration
 	ElectionTimeout time.Duration // the longest of all nodes
@@ -74,7 +76,7 @@ func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choic
 func (m *Mix) Nodes() int { return m.Voters + m.Learners }
 
 // durable tells whether the machine of a node keeps its own state.
-func (m *Mix) durable(id raft.NodeID) bool { return !m.WAL && m.Durable>>id&1 == 1 }
+func (m *Mix) durable(id raft.NodeID) bool { return m.Durable>>id&1 == 1 }
 
 // configuration returns the configuration of the cluster.
 func (m *Mix) configuration() raft.Configuration {
@@ -136,6 +138,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	}
 	m.drawFaults(r, allowed)
 	m.Durable = pick(r, 0, 0, ^uint64(0), r.Uint64())
+	m.StateDisk = r.IntN(2) == 0
 	return m
 }
 

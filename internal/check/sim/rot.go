@@ -24,7 +24,7 @@ func (d *disk) rotCopies(n int) {
 		if err != nil {
 			continue
 		}
-		s, err := loadNewest(log)
+		s, err := d.loadBehindState(log)
 		log.Close() // only closes files
 		if err != nil || now.equal(s) {
 			continue

@@ -67,6 +67,7 @@ func (c *Counts) add(d Counts) {
 	c.Starts += d.Starts
 	c.Divergences += d.Divergences
 	c.Resumed += d.Resumed
+	c.AheadOfLog += d.AheadOfLog
 }
 
 func (t *Totals) String() string {
@@ -105,6 +106,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"reads", c.Reads, 10 * t.Seeds}, {"lease reads", c.LeaseReads, t.Seeds / 2},
 		{"divergences noticed", c.Divergences, t.Seeds / 4},
 		{"resumed streams", c.Resumed, t.Seeds / 60},
+		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
 	} {
 		if x.n < x.atLeast {
 			complain("only %d %s in %d seeds", x.n, x.name, t.Seeds)

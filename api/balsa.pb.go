@@ -441,9 +441,10 @@ type Request struct {
 	Key  []byte       `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// value is what a PUT installs.
 	Value []byte `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
-	// conditional makes a PUT or DELETE succeed only if the key is at version.
-	Conditional bool `protobuf:"varint,5,opt,name=conditional,proto3" json:"conditional,omitempty"`
-	// version is the one expected by a conditional PUT or DELETE. 0 means absent.
+	// unconditional lets a PUT or DELETE succeed at any version of the key.
+	Unconditional bool `protobuf:"varint,5,opt,name=unconditional,proto3" json:"unconditional,omitempty"`
+	// version is the one that the key must have for a PUT or DELETE that is not
+	// unconditional. 0 means absent.
 	Version     uint64              `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
 	Consistency Request_Consistency `protobuf:"varint,7,opt,name=consistency,proto3,enum=balsa.v1.Request_Consistency" json:"consistency,omitempty"`
 	// timeout_ms is how long, in milliseconds, the client will wait for the reply. A
@@ -517,9 +518,9 @@ func (x *Request) GetValue() []byte {
 	return nil
 }
 
-func (x *Request) GetConditional() bool {
+func (x *Request) GetUnconditional() bool {
 	if x != nil {
-		return x.Conditional
+		return x.Unconditional
 	}
 	return false
 }
@@ -1358,13 +1359,13 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"\vbalsa.proto\x12\bbalsa.v1\"=\n" +
 	"\fRequestBatch\x12-\n" +
-	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\x85\x04\n" +
+	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\x89\x04\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x16.balsa.v1.Request.KindR\x04kind\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\x12 \n" +
-	"\vconditional\x18\x05 \x01(\bR\vconditional\x12\x18\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\x12$\n" +
+	"\runconditional\x18\x05 \x01(\bR\runconditional\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\x04R\aversion\x12?\n" +
 	"\vconsistency\x18\a \x01(\x0e2\x1d.balsa.v1.Request.ConsistencyR\vconsistency\x12\x1d\n" +
 	"\n" +

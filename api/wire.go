@@ -35,7 +35,7 @@ func sizeRequest(r *Request) int {
 		return 0
 	}
 	return sizeNumber(r.Id) + sizeNumber(uint64(r.Kind)) + sizeBytes(r.Key) + sizeBytes(r.Value) +
-		sizeNumber(protowire.EncodeBool(r.Conditional)) + sizeNumber(r.Version) + sizeNumber(uint64(r.Consistency)) +
+		sizeNumber(protowire.EncodeBool(r.Unconditional)) + sizeNumber(r.Version) + sizeNumber(uint64(r.Consistency)) +
 		sizeNumber(uint64(r.TimeoutMs)) + sizeNumber(r.UnchangedSince) + sizeNumber(uint64(r.Attempt))
 }
 
@@ -47,7 +47,7 @@ func appendRequest(dst []byte, r *Request) []byte {
 	dst = appendNumber(dst, 2, uint64(r.Kind))
 	dst = appendBytes(dst, 3, r.Key)
 	dst = appendBytes(dst, 4, r.Value)
-	dst = appendNumber(dst, 5, protowire.EncodeBool(r.Conditional))
+	dst = appendNumber(dst, 5, protowire.EncodeBool(r.Unconditional))
 	dst = appendNumber(dst, 6, r.Version)
 	dst = appendNumber(dst, 7, uint64(r.Consistency))
 	dst = appendNumber(dst, 8, uint64(r.TimeoutMs))
@@ -98,7 +98,7 @@ func decodeRequest(data []byte, r *Request) error {
 		case f.is(4, protowire.BytesType):
 			r.Value = f.bytes
 		case f.is(5, protowire.VarintType):
-			r.Conditional = protowire.DecodeBool(f.value)
+			r.Unconditional = protowire.DecodeBool(f.value)
 		case f.is(6, protowire.VarintType):
 			r.Version = f.value
 		case f.is(7, protowire.VarintType):

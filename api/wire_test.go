@@ -25,7 +25,7 @@ func octets(t *rapid.T) []byte {
 func drawRequest(t *rapid.T) *Request {
 	return &Request{
 		Id: number(t), Kind: Request_Kind(number(t)), Key: octets(t), Value: octets(t),
-		Conditional: rapid.Bool().Draw(t, "conditional"), Version: number(t),
+		Unconditional: rapid.Bool().Draw(t, "unconditional"), Version: number(t),
 		Consistency: Request_Consistency(number(t)), TimeoutMs: uint32(number(t)), UnchangedSince: number(t),
 		Attempt: Request_Attempt(number(t)),
 	}

@@ -65,7 +65,7 @@ func TestAtMostOnceWhileOthersDelete(t *testing.T) {
 // Its first request is lost, and the resend is executed.
 func TestFirstWriteOfAClerkIsSentAgain(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
-		before := st.Execute(&api.Request{Kind: api.Request_PUT, Key: []byte("k")})
+		before := st.Execute(&api.Request{Kind: api.Request_PUT, Key: []byte("k"), Unconditional: true})
 		servers[0].hello.Revision = before.Revision
 		lost := 0
 		servers[0].handle = func(r *api.Request) *api.Reply {
@@ -89,7 +89,7 @@ func TestOldRevisionCostsNoRequest(t *testing.T) {
 		if _, err := ck.Get(ctx, "k"); !errors.Is(err, clerk.ErrNoKey) {
 			t.Fatal(err)
 		}
-		st.Execute(&api.Request{Kind: api.Request_PUT, Key: []byte("k")})
+		st.Execute(&api.Request{Kind: api.Request_PUT, Key: []byte("k"), Unconditional: true})
 		start := time.Now()
 		if err := ck.Delete(ctx, "k", 1); err != nil {
 			t.Error(err)
@@ -108,10 +108,10 @@ func TestLostFirstAttemptOfANewClerk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, 1, func(t *testing.T, st *clerktest.Service, servers []*fakeServer, ck *clerk.Clerk) {
 				for range 9 { // others
-					st.Execute(&api.Request{Kind: api.Request_PUT, Key: []byte("other")})
+					st.Execute(&api.Request{Kind: api.Request_PUT, Key: []byte("other"), Unconditional: true})
 				}
 				for range 3 {
-					st.Execute(&api.Request{Kind: api.Request_PUT, Key: []byte("k")})
+					st.Execute(&api.Request{Kind: api.Request_PUT, Key: []byte("k"), Unconditional: true})
 				}
 				servers[0].hello.Revision = hello
 				requests := 0

@@ -106,13 +106,13 @@ func (c *Clerk) Get(ctx context.Context, key string, opts ...ReadOption) (KV, er
 
 // Put sets the key's value if it is at version; 0 creates the key.
 func (c *Clerk) Put(ctx context.Context, key string, value []byte, version uint64) (KV, error) {
-	return c.put(ctx, key, value, &api.Request{Conditional: true, Version: version})
+	return c.put(ctx, key, value, &api.Request{Version: version})
 }
 
 // Set sets the key's value whatever its version. After a lost reply it is not sent
 // again and ends in ErrMaybe, so prefer Put where the version is known.
 func (c *Clerk) Set(ctx context.Context, key string, value []byte) (KV, error) {
-	return c.put(ctx, key, value, &api.Request{})
+	return c.put(ctx, key, value, &api.Request{Unconditional: true})
 }
 
 func (c *Clerk) put(ctx context.Context, key string, value []byte, req *api.Request) (KV, error) {
@@ -131,7 +131,7 @@ func (c *Clerk) put(ctx context.Context, key string, value []byte, req *api.Requ
 // Delete removes the key if it is at version.
 func (c *Clerk) Delete(ctx context.Context, key string, version uint64) error {
 	_, err := c.do(ctx, &api.Request{
-		Kind: api.Request_DELETE, Key: []byte(key), Conditional: true, Version: version,
+		Kind: api.Request_DELETE, Key: []byte(key), Version: version,
 	})
 	return err
 }
@@ -139,7 +139,7 @@ func (c *Clerk) Delete(ctx context.Context, key string, version uint64) error {
 // Remove removes the key whatever its version. Like Set, it is not sent again after a
 // lost reply.
 func (c *Clerk) Remove(ctx context.Context, key string) error {
-	_, err := c.do(ctx, &api.Request{Kind: api.Request_DELETE, Key: []byte(key)})
+	_, err := c.do(ctx, &api.Request{Kind: api.Request_DELETE, Key: []byte(key), Unconditional: true})
 	return err
 }
 

@@ -315,7 +315,7 @@ func (e *search) begin() {
 			if e.remove {
 				kind = api.Request_DELETE
 			}
-			s.op = NewOp(s.route, zero{}, testPace, &api.Request{Kind: kind, Conditional: true, Version: e.version})
+			s.op = NewOp(s.route, zero{}, testPace, &api.Request{Kind: kind, Version: e.version})
 			e.step(s, s.op.Start())
 		}
 		for _, other := range others {
@@ -385,7 +385,7 @@ func TestKeyStateIsTheStore(t *testing.T) {
 					kind:           api.Request_Attempt(rapid.IntRange(1, 2).Draw(t, "attempt")),
 				}
 				remove, version := rapid.Bool().Draw(t, "remove"), rapid.Uint64Range(0, 3).Draw(t, "version")
-				req := &api.Request{Kind: api.Request_PUT, Conditional: true, Version: version, UnchangedSince: a.unchangedSince, Attempt: a.kind}
+				req := &api.Request{Kind: api.Request_PUT, Version: version, UnchangedSince: a.unchangedSince, Attempt: a.kind}
 				if remove {
 					req.Kind = api.Request_DELETE
 				}

@@ -233,7 +233,7 @@ func (l *link) tryEnqueue(c *call, req *api.Request, callerWaits, left time.Dura
 func (l *link) push(c *call, req *api.Request, timeout time.Duration) {
 	l.lastID++
 	c.state = queued
-	c.req = copyOf(req)
+	c.req = req.Copy()
 	c.req.Id, c.req.TimeoutMs = l.lastID, uint32(max(1, timeout.Milliseconds()))
 	l.queue = append(l.queue, c)
 	l.queueBytes += c.bytes

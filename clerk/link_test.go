@@ -2,37 +2,12 @@ package clerk
 
 import (
 	"errors"
-	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"balsa.example/api"
 )
-
-func TestCopiesOfARequestAreWhole(t *testing.T) {
-	req := &api.Request{Key: []byte("key"), Value: []byte("value")}
-	v := reflect.ValueOf(req).Elem()
-	for i := range v.NumField() {
-		switch f := v.Field(i); {
-		case !v.Type().Field(i).IsExported():
-		case f.CanUint():
-			f.SetUint(uint64(i))
-		case f.CanInt():
-			f.SetInt(int64(i))
-		case f.Kind() == reflect.Bool:
-			f.SetBool(true)
-		}
-		if v.Type().Field(i).IsExported() && v.Field(i).IsZero() {
-			t.Errorf("field %s is of no known kind", v.Type().Field(i).Name)
-		}
-	}
-	if got := copyOf(req); !proto.Equal(got, req) {
-		t.Errorf("got %v, want %v", got, req)
-	}
-}
 
 // If the first of two batches cannot be sent, the second was certainly not sent either, so
 // that its call may safely be made again at another server.

@@ -187,7 +187,7 @@ func NewOp(route *Route, rand Rand, pace Pace, req *api.Request) Op {
 		pace:      pace,
 		read:      read,
 		local:     read && req.GetConsistency() == api.Request_LOCAL,
-		retryable: !read && req.GetConditional(),
+		retryable: !read && !req.GetUnconditional(),
 		attempts: attempts{
 			remove: req.GetKind() == api.Request_DELETE, version: req.GetVersion(), unchangedSince: emptyRevision,
 		},

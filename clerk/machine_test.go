@@ -30,11 +30,11 @@ func newTestOp(t testing.TB, route *Route, req *api.Request) Op {
 // The operations of the tables.
 var (
 	get     = &api.Request{Kind: api.Request_GET}
-	put     = &api.Request{Kind: api.Request_PUT, Conditional: true, Version: 5}
-	create  = &api.Request{Kind: api.Request_PUT, Conditional: true}
-	erase   = &api.Request{Kind: api.Request_DELETE, Conditional: true, Version: 5}
-	set     = &api.Request{Kind: api.Request_PUT}
-	remove  = &api.Request{Kind: api.Request_DELETE}
+	put     = &api.Request{Kind: api.Request_PUT, Version: 5}
+	create  = &api.Request{Kind: api.Request_PUT}
+	erase   = &api.Request{Kind: api.Request_DELETE, Version: 5}
+	set     = &api.Request{Kind: api.Request_PUT, Unconditional: true}
+	remove  = &api.Request{Kind: api.Request_DELETE, Unconditional: true}
 	allReqs = map[string]*api.Request{"get": get, "put": put, "create": create, "erase": erase, "set": set, "remove": remove}
 )
 

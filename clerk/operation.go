@@ -78,25 +78,9 @@ func attemptOf(req *api.Request, step Step) *api.Request {
 	if req.UnchangedSince == step.UnchangedSince && req.Attempt == step.Kind {
 		return req
 	}
-	c := copyOf(req)
+	c := req.Copy()
 	c.UnchangedSince, c.Attempt = step.UnchangedSince, step.Kind
 	return c
-}
-
-// copyOf returns a copy of a request, which shares the key and the value.
-func copyOf(req *api.Request) *api.Request {
-	return &api.Request{
-		Id:             req.Id,
-		Kind:           req.Kind,
-		Key:            req.Key,
-		Value:          req.Value,
-		Conditional:    req.Conditional,
-		Version:        req.Version,
-		Consistency:    req.Consistency,
-		TimeoutMs:      req.TimeoutMs,
-		UnchangedSince: req.UnchangedSince,
-		Attempt:        req.Attempt,
-	}
 }
 
 // proceed does what the present step says, and goes on to the next.

@@ -1,6 +1,7 @@
 package clerk_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -94,10 +95,8 @@ func slow(w *world, r *api.Request) *api.Reply {
 
 // delayed executes the request after its client has asked again, and sends no reply.
 func delayed(w *world, r *api.Request) *api.Reply {
-	r = &api.Request{
-		Kind: r.Kind, Key: append([]byte(nil), r.Key...), Value: append([]byte(nil), r.Value...), Conditional: r.Conditional,
-		Version: r.Version, UnchangedSince: r.UnchangedSince, Attempt: r.Attempt,
-	}
+	r = r.Copy()
+	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
 	w.late.Go(func() {
 		time.Sleep(w.upTo(10 * impatience))
 		w.execute(r)

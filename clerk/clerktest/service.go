@@ -3,6 +3,7 @@
 package clerktest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,26 +13,28 @@ import (
 	"balsa.example/api"
 	"balsa.example/clerk"
 	"balsa.example/internal/check/memnet"
-	"balsa.example/kv"
+	"balsa.example/internal/frontend/native/nodetest"
+	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/raft"
 )
 
 // server is the id of the only server.
 const server raft.NodeID = 1
 
-// Service is a kv.Store that Clerks reach over a memnet.Network. It is for tests in the
+// Service is a store that Clerks reach over a memnet.Network. It is for tests in the
 // virtual time of testing/synctest.
 type Service struct {
 	Net *memnet.Network
 
-	mu    sync.Mutex
-	store *kv.Store
-	puts  map[string]int
+	mu      sync.Mutex
+	handler translate.Handler // of a nodetest.Node, which replies at once
+	puts    map[string]int
 }
 
 // New starts a Service whose network follows from seed. Close ends it.
 func New(seed uint64) *Service {
-	s := &Service{Net: memnet.New(seed), store: kv.NewStore(), puts: make(map[string]int)}
+	s := &Service{Net: memnet.New(seed), puts: make(map[string]int)}
+	s.handler, _ = nodetest.New()
 	s.Net.Node(server).Start(nil) // no replica will send to it
 	return s
 }
@@ -57,32 +60,16 @@ func (s *Service) Puts(value string) int {
 }
 
 // Execute executes a request, as a leader does.
-func (s *Service) Execute(req *api.Request) *api.Reply {
-	op := kv.Op{
-		Kind: kinds[req.Kind], Key: string(req.Key), Value: req.Value,
-		Version: req.Version, Unconditional: !req.Conditional, UnchangedSince: req.UnchangedSince,
-		Attempt: kv.Attempt(req.Attempt),
-	}
+func (s *Service) Execute(req *api.Request) (reply *api.Reply) {
+	req = req.Copy()
+	req.Key = bytes.Clone(req.Key) // the store keeps it
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.store.DoOp(op)
-	if r.Code == kv.CodeOK && op.Kind == kv.Put {
-		s.puts[string(op.Value)]++
+	s.handler.Handle(req, func(r *api.Reply) { reply = r })
+	if reply.Code == api.Reply_OK && req.Kind == api.Request_PUT {
+		s.puts[string(req.Value)]++
 	}
-	return &api.Reply{
-		Id: req.Id, Code: codes[r.Code], Value: r.Value, Version: r.Version,
-		CreateRevision: r.CreateRevision, ModRevision: r.ModRevision, Revision: r.Revision,
-		DeleteRevision: r.DeleteRevision,
-	}
-}
-
-var kinds = map[api.Request_Kind]kv.OpKind{
-	api.Request_GET: kv.Get, api.Request_PUT: kv.Put, api.Request_DELETE: kv.Delete,
-}
-
-var codes = map[kv.Code]api.Reply_Code{
-	kv.CodeOK: api.Reply_OK, kv.CodeVersion: api.Reply_VERSION_MISMATCH, kv.CodeNoKey: api.Reply_NO_KEY,
-	kv.CodeChanged: api.Reply_CHANGED,
+	return reply
 }
 
 // caller connects one client to the service.

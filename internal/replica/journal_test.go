@@ -74,11 +74,11 @@ func (j *journal) next(random *rand.Rand) *asked {
 	case n == 1 && len(j.doomed) > 0:
 		put := j.doomed[0]
 		j.doomed = j.doomed[1:]
-		put.deleted = &asked{req: &api.Request{Kind: api.Request_DELETE, Key: put.req.Key, Conditional: true, Version: 1}}
+		put.deleted = &asked{req: &api.Request{Kind: api.Request_DELETE, Key: put.req.Key, Version: 1}}
 		return put.deleted
 	default:
 		key := strconv.AppendInt(nil, int64(len(j.asked)), 10)
-		return &asked{req: &api.Request{Kind: api.Request_PUT, Key: key, Value: key, Conditional: true}}
+		return &asked{req: &api.Request{Kind: api.Request_PUT, Key: key, Value: key}}
 	}
 }
 

@@ -20,7 +20,7 @@ func TestDoEndsWithItsContext(t *testing.T) {
 	r := &replica.Replica{Handler: h}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := r.Do(ctx, &api.Request{Kind: api.Request_PUT, Key: []byte("k")}); !errors.Is(err, context.Canceled) {
+	if _, err := r.Do(ctx, &api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte("k")}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -51,7 +51,7 @@ func TestOnlyALeaderIsBusyForLackOfSpace(t *testing.T) {
 				}
 				defer r.Stop()
 				time.Sleep(3 * time.Second) // elected, if that can be
-				reply, err := r.Do(context.Background(), &api.Request{Kind: api.Request_PUT, Key: []byte("k")})
+				reply, err := r.Do(context.Background(), &api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte("k")})
 				if err != nil || reply.Code != test.want {
 					t.Errorf("the answer is %v, %v; want %v", reply, err, test.want)
 				}

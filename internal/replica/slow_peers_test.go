@@ -46,7 +46,7 @@ func (c *trio) mustPutFast(leader raft.NodeID, key string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	began := time.Now()
-	reply, err := c.server(leader).replica.Do(ctx, &api.Request{Kind: api.Request_PUT, Key: []byte(key), Value: make([]byte, 100)})
+	reply, err := c.server(leader).replica.Do(ctx, &api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte(key), Value: make([]byte, 100)})
 	if d := time.Since(began); err != nil || reply.Code != api.Reply_OK || d > latePut {
 		c.t.Fatalf("put %s took %v: %v, %v", key, d, reply, err)
 	}

@@ -82,7 +82,7 @@ func TestNewClusterWaitsForAllMembers(t *testing.T) {
 		t.Fatal("n1 takes part without n3")
 	case <-time.After(50 * time.Millisecond): // this can only miss a fault, not make one up
 	}
-	n1.grpcServer.Handle(&api.Request{Kind: api.Request_PUT, Key: []byte("a")}, func(r *api.Reply) {
+	n1.grpcServer.Handle(&api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte("a")}, func(r *api.Reply) {
 		if r.Code != api.Reply_UNAVAILABLE || !strings.Contains(r.Message, "waiting for n3") {
 			t.Errorf("a put meanwhile: %v", r)
 		}

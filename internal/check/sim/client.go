@@ -121,13 +121,13 @@ func (c *client) draw() *api.Request {
 			req.Consistency = api.Request_LOCAL
 		}
 	case dice < 75 || key[0] == 'p':
-		req.Kind, req.Conditional, req.Version = api.Request_PUT, true, c.guess(key)
+		req.Kind, req.Version = api.Request_PUT, c.guess(key)
 	case dice < 84:
-		req.Kind = api.Request_PUT
+		req.Kind, req.Unconditional = api.Request_PUT, true
 	case dice < 95:
-		req.Kind, req.Conditional, req.Version = api.Request_DELETE, true, c.guess(key)
+		req.Kind, req.Version = api.Request_DELETE, c.guess(key)
 	default:
-		req.Kind = api.Request_DELETE
+		req.Kind, req.Unconditional = api.Request_DELETE, true
 	}
 	if req.Kind != api.Request_GET {
 		req.Value = binary.LittleEndian.AppendUint64(nil, uint64(len(w.records)))
@@ -256,10 +256,9 @@ func (o *operation) stamped(a attempt) *api.Request {
 	}
 	value := append([]byte(nil), o.req.Value...)
 	binary.LittleEndian.PutUint16(value[8:], uint16(a.number))
-	return &api.Request{
-		Kind: o.req.Kind, Key: o.req.Key, Value: value, Version: o.req.Version,
-		Conditional: o.req.Conditional, UnchangedSince: o.step.UnchangedSince, Attempt: o.step.Kind,
-	}
+	req := o.req.Copy()
+	req.Value, req.UnchangedSince, req.Attempt = value, o.step.UnchangedSince, o.step.Kind
+	return req
 }
 
 func (o *operation) reply(from *node, r *api.Reply, number, turn int) {

@@ -212,9 +212,9 @@ func stepRegister(state register, r *record) (bool, register) {
 	}
 	isDelete := r.req.Kind == api.Request_DELETE
 	switch {
-	case state.version == 0 && (isDelete || r.req.Conditional && r.req.Version > 0):
+	case state.version == 0 && (isDelete || !r.req.Unconditional && r.req.Version > 0):
 		return unknown || code == api.Reply_NO_KEY, state
-	case r.req.Conditional && r.req.Version != state.version:
+	case !r.req.Unconditional && r.req.Version != state.version:
 		return unknown || code == api.Reply_VERSION_MISMATCH && r.reply.Version == state.version, state
 	case isDelete:
 		return unknown || code == api.Reply_OK, register{}

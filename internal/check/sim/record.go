@@ -45,7 +45,7 @@ type execution struct {
 
 func (r *record) String() string {
 	s := fmt.Sprintf("operation %d of client %d: %s %s", r.id, r.client, r.req.Kind, r.key)
-	if r.req.Conditional {
+	if !r.req.Unconditional {
 		s += fmt.Sprintf(" at version %d", r.req.Version)
 	}
 	return s + fmt.Sprintf(", %v to %v, %d attempts, verdict %d %s version %d modified %d revision %d, executed %v", r.called, r.returned, r.attempts,
@@ -117,7 +117,7 @@ func (r *record) falseMaybe() bool {
 	}
 	k, put := r.reply, r.req.Kind == api.Request_PUT
 	switch {
-	case !r.req.Conditional || k == nil || k.Revision == 0: // the reply does not describe the key
+	case r.req.Unconditional || k == nil || k.Revision == 0: // the reply does not describe the key
 		return false
 	case k.Version == 0: // the key was not deleted since, so that a Put would be visible
 		return k.DeleteRevision <= r.reached

@@ -44,12 +44,14 @@ func benchmarkHandle(b *testing.B, s handler, node *nodetest.Node) {
 		name string
 		of   func(i int) *api.Request
 	}{
-		{"put", func(i int) *api.Request { return &api.Request{Kind: api.Request_PUT, Key: key[i], Value: value} }},
+		{"put", func(i int) *api.Request {
+			return &api.Request{Kind: api.Request_PUT, Unconditional: true, Key: key[i], Value: value}
+		}},
 		{"get", func(i int) *api.Request { return &api.Request{Kind: api.Request_GET, Key: key[i]} }},
 	} {
 		b.Run(request.name, func(b *testing.B) {
 			for i := range keys {
-				s.Handle(&api.Request{Kind: api.Request_PUT, Key: key[i], Value: value}, func(*api.Reply) {})
+				s.Handle(&api.Request{Kind: api.Request_PUT, Unconditional: true, Key: key[i], Value: value}, func(*api.Reply) {})
 			}
 			replies := 0
 			b.ReportAllocs()

@@ -200,7 +200,7 @@ func TestExchangeStopsReadingFromAClientThatDoesNotRead(t *testing.T) {
 func batchOf(ids []uint64) *api.RequestBatch {
 	batch := &api.RequestBatch{}
 	for _, id := range ids {
-		batch.Requests = append(batch.Requests, &api.Request{Id: id, Kind: api.Request_PUT, Key: []byte("k")})
+		batch.Requests = append(batch.Requests, &api.Request{Id: id, Kind: api.Request_PUT, Unconditional: true, Key: []byte("k")})
 	}
 	return batch
 }

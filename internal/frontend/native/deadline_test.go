@@ -157,7 +157,7 @@ func TestAnswersThatNobodyWaitsForHoldNothingUp(t *testing.T) {
 				patience := time.Duration(1+i) * 4 * time.Millisecond
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
 				defer cancel()
-				req := &api.Request{Kind: api.Request_PUT, Key: []byte("k")}
+				req := &api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte("k")}
 				if i%2 == 0 {
 					req.Kind = api.Request_GET
 				}

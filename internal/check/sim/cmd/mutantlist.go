@@ -155,7 +155,7 @@ var mutants = []mutant{
 	{name: "clerk-always-first", edit: edit{"clerk/machine.go",
 		"		step.Kind = api.Request_RESEND\n", "		step.Kind = api.Request_FIRST\n"}},
 	{name: "clerk-resends-set", edit: edit{"clerk/machine.go",
-		"retryable: !read && req.GetConditional(),", "retryable: !read,"}},
+		"retryable: !read && !req.GetUnconditional(),", "retryable: !read,"}},
 	{name: "clerk-excludes-too-much", edit: edit{"clerk/attempts.go",
 		"		return r.GetVersion() > a.version\n", "		return false\n"}},
 	{name: "clerk-excludes-what-was-replaced", edit: edit{"clerk/attempts.go",

@@ -79,9 +79,9 @@ func (h *Handler) check(req *api.Request, op kv.Op) *api.Reply {
 		return invalid(req.Id, fmt.Sprintf("consistency is unknown: %d", req.Consistency))
 	case !knownAttempt:
 		return invalid(req.Id, fmt.Sprintf("attempt is unknown: %d", req.Attempt))
-	case req.Version != 0 && !req.Conditional:
+	case req.Version != 0 && req.Unconditional:
 		// Taken literally this would overwrite what the client meant to protect.
-		return invalid(req.Id, "version is set, but conditional is not")
+		return invalid(req.Id, "version is set, and unconditional, too")
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func invalid(id uint64, message string) *api.Reply {
 func operation(req *api.Request) kv.Op {
 	op := kv.Op{
 		Key: kv.Alias(req.Key), Value: req.Value,
-		Version: req.Version, Unconditional: !req.Conditional, UnchangedSince: req.UnchangedSince,
+		Version: req.Version, Unconditional: req.Unconditional, UnchangedSince: req.UnchangedSince,
 		Attempt: kv.Attempt(req.Attempt),
 	}
 	switch req.Kind {

@@ -33,23 +33,23 @@ func ask(t *testing.T, h translate.Handler, req *api.Request) (reply *api.Reply)
 
 func TestHandlerExecutes(t *testing.T) {
 	h, _ := nodetest.New()
-	put := func(version uint64, conditional bool) *api.Request {
-		return &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Value: []byte("v"), Version: version, Conditional: conditional}
+	put := func(version uint64, unconditional bool) *api.Request {
+		return &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Value: []byte("v"), Version: version, Unconditional: unconditional}
 	}
 	get := &api.Request{Kind: api.Request_GET, Key: []byte("k")}
 	remove := func(version uint64) *api.Request {
-		return &api.Request{Kind: api.Request_DELETE, Key: []byte("k"), Version: version, Conditional: true}
+		return &api.Request{Kind: api.Request_DELETE, Key: []byte("k"), Version: version}
 	}
 	unchanged := func(since uint64) *api.Request {
-		req := put(0, true)
+		req := put(0, false)
 		req.UnchangedSince = since
 		return req
 	}
 	unchangedSince := func(revision uint64) *api.Request {
-		return &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Version: 3, Conditional: true, UnchangedSince: revision}
+		return &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Version: 3, UnchangedSince: revision}
 	}
 	first := func(version, since uint64) *api.Request {
-		req := put(version, true)
+		req := put(version, false)
 		req.UnchangedSince, req.Attempt = since, api.Request_FIRST
 		return req
 	}
@@ -58,11 +58,11 @@ func TestHandlerExecutes(t *testing.T) {
 		want *api.Reply
 	}{
 		{get, &api.Reply{Code: api.Reply_NO_KEY, Revision: 1}},
-		{put(1, true), &api.Reply{Code: api.Reply_NO_KEY, Revision: 1}},
-		{put(0, true), &api.Reply{Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2}},
-		{put(0, true), &api.Reply{Code: api.Reply_VERSION_MISMATCH, Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2}},
-		{put(1, true), &api.Reply{Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
-		{put(0, false), &api.Reply{Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
+		{put(1, false), &api.Reply{Code: api.Reply_NO_KEY, Revision: 1}},
+		{put(0, false), &api.Reply{Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2}},
+		{put(0, false), &api.Reply{Code: api.Reply_VERSION_MISMATCH, Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2}},
+		{put(1, false), &api.Reply{Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3}},
+		{put(0, true), &api.Reply{Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
 		{get, &api.Reply{Value: []byte("v"), Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
 		{remove(2), &api.Reply{Code: api.Reply_VERSION_MISMATCH, Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
 		{unchangedSince(3), &api.Reply{Code: api.Reply_CHANGED, Version: 3, CreateRevision: 2, ModRevision: 4, Revision: 4}},
@@ -94,7 +94,7 @@ func TestHandlerTellsTheFate(t *testing.T) {
 	} {
 		h, node := nodetest.New()
 		node.SubmitErr, node.ReadErr = test.err, test.err
-		write := ask(t, h, &api.Request{Kind: api.Request_PUT, Key: []byte("k")})
+		write := ask(t, h, &api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte("k")})
 		read := ask(t, h, &api.Request{Kind: api.Request_GET, Key: []byte("k")})
 		if write.Code != test.write || read.Code != test.read {
 			t.Errorf("%v: a write gets %s, want %s; a read %s, want %s", test.err, write.Code, test.write, read.Code, test.read)
@@ -116,7 +116,7 @@ func TestHandlerRefusesNonsense(t *testing.T) {
 		{"an unknown kind", &api.Request{Kind: 99, Key: []byte("k")}, api.Reply_INVALID, "kind"},
 		{"no key", &api.Request{Kind: api.Request_GET}, api.Reply_INVALID, "key"},
 		{"an unknown consistency", &api.Request{Kind: api.Request_GET, Key: []byte("k"), Consistency: 9}, api.Reply_INVALID, "consistency"},
-		{"a version without condition", &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Version: 3}, api.Reply_INVALID, "conditional"},
+		{"a version without condition", &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Version: 3, Unconditional: true}, api.Reply_INVALID, "unconditional"},
 		{"a large key", &api.Request{Kind: api.Request_GET, Key: make([]byte, 11)}, api.Reply_TOO_LARGE, "key has 11 bytes, the limit is 10"},
 		{"a large value", &api.Request{Kind: api.Request_PUT, Key: []byte("k"), Value: make([]byte, 21)}, api.Reply_TOO_LARGE, "value has 21 bytes, the limit is 20"},
 	} {
@@ -152,7 +152,7 @@ func TestHandlerRefusesWritesWhenTheDiskIsAlmostFull(t *testing.T) {
 	h, node := nodetest.New()
 	full := true
 	h.LowSpace = func() bool { return full }
-	put := &api.Request{Kind: api.Request_PUT, Key: []byte("k")}
+	put := &api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte("k")}
 	if r := ask(t, h, put); r.Code != api.Reply_BUSY || node.Submitted != 0 {
 		t.Errorf("a put gets %v", r)
 	}

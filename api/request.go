@@ -1,0 +1,18 @@
+package api
+
+// Copy returns a copy of r, which shares the key and the value with it. (A Request cannot be
+// assigned, and proto.Clone copies the value.)
+func (r *Request) Copy() *Request {
+	return &Request{
+		Id:             r.Id,
+		Kind:           r.Kind,
+		Key:            r.Key,
+		Value:          r.Value,
+		Unconditional:  r.Unconditional,
+		Version:        r.Version,
+		Consistency:    r.Consistency,
+		TimeoutMs:      r.TimeoutMs,
+		UnchangedSince: r.UnchangedSince,
+		Attempt:        r.Attempt,
+	}
+}

@@ -26,58 +26,60 @@ const (
 	replyOverhead = 48
 	// maxUnsentReplies stops the reading of a stream whose client does not read.
 	maxUnsentReplies = 1 << 10
-	// uncountedWait is how long a stream may keep what there is no room to count.
+	// uncountedWait is how long a stream may keep a batch that is over a bound, and so is
+	// not counted.
 	uncountedWait = 2 * time.Second
-	// keptAnswers is for how many answers a stream keeps space while it does not need it.
+	// keptAnswers is the capacity, in answers, that a stream keeps while it needs less.
 	keptAnswers = 1 << 8
 )
 
-// handler is a Service as a stream sees it.
+// handler answers requests: reply is called once, from any goroutine, and does not block.
 type handler interface {
 	Handle(req *api.Request, reply func(*api.Reply))
 }
 
-// exchange is one client's stream. There is a goroutine that receives requests and
-// starts them, and one that sends the replies; what happens in between happens on
-// the replica's goroutines, which only ever append to unsent.
-type exchange struct {
+// clientStream is one stream of a client. One goroutine receives requests and starts them
+// (receive), another sends the replies (send). The replica's goroutines append replies to
+// unsent, and do nothing else here.
+type clientStream struct {
 	handler handler
 	account *account
-	wake    wake.Signal // unsent, ended or over has changed
-	room    wake.Signal // unsent has been taken
+	wake    wake.Signal // for send: unsent or ended has changed
+	room    wake.Signal // for receive: send has taken all of unsent
 
-	// sending is since when a batch of replies is being handed to the network, in Unix
-	// nanoseconds; 0 while none is.
-	sending atomic.Int64
+	// sendingSince is when send handed the present batch of replies to gRPC, in Unix
+	// nanoseconds; 0 while it hands over none.
+	sendingSince atomic.Int64
 
 	mu      sync.Mutex
 	unsent  []answer
-	pending int   // requests that have no reply yet
+	pending int   // requests without a reply so far
 	ended   error // why no more requests come; nil while they may
-	over    bool  // nobody will send any more
+	closed  bool  // send has returned: replies are dropped
 }
 
-// answer is a reply and what its request counts for. What is not counted must take little
-// memory: a request that was refused has a refusal that all share in place of a reply, and
-// its id in place of a cost.
+// answer is a reply, and the bytes for which its request counts.
+//
+// A request over a bound is refused and counts for nothing, so its answer must take little
+// memory. It shares one reply (refusalOf) with all others, and cost is its id.
 type answer struct {
 	reply *api.Reply
 	cost  int64
 }
 
-// refusalOf says whose bound was exceeded, by verdict.
+// refusalOf is the shared reply to requests over a bound, by verdict.
 var refusalOf = [...]*api.Reply{
 	overClient: translate.Busy(0, "this client has too many requests in progress"),
 	overServer: translate.Busy(0, "this server has too many requests in progress"),
 }
 
-// isRefusal tells whether the request was not counted.
+// isRefusal tells whether the request was refused, and so counts for nothing.
 func (a answer) isRefusal() bool {
 	return a.reply == refusalOf[overClient] || a.reply == refusalOf[overServer]
 }
 
-func newExchange(h handler, a *account) *exchange {
-	return &exchange{
+func newClientStream(h handler, a *account) *clientStream {
+	return &clientStream{
 		handler: h,
 		account: a,
 		wake:    wake.New(),
@@ -85,46 +87,47 @@ func newExchange(h handler, a *account) *exchange {
 	}
 }
 
-// errStreamBusy ends a stream whose client reads too slowly for what it asks, when there
-// is no room to wait for it.
+// errStreamBusy ends a stream whose client does not read its replies, when its batch cannot
+// wait because it is over a bound.
 var errStreamBusy = status.Error(codes.ResourceExhausted, "the replies are not read, and there is too much in progress to wait for that")
 
-// receive starts what comes in until the client has no more, or ctx ends. It returns
-// errStreamBusy if the client should be sent away.
-func (x *exchange) receive(ctx context.Context, recv func() (*api.RequestBatch, error)) error {
+// receive starts the requests that come in, until the client sends no more or ctx ends. It
+// returns errStreamBusy if the connection should be closed.
+func (s *clientStream) receive(ctx context.Context, recv func() (*api.RequestBatch, error)) error {
 	for {
 		batch, err := recv()
 		if err == nil {
-			err = x.startAll(ctx, batch)
+			err = s.startBatch(ctx, batch)
 		}
 		if err != nil {
-			x.end(err)
+			s.end(err)
 			return err
 		}
 	}
 }
 
-// startAll starts the requests of a batch. While the client reads too few replies the
-// batch, which stays in memory, counts as in progress, and so does what gRPC may receive of
-// the next one. If that is too much, what is left of the batch is refused.
-func (x *exchange) startAll(ctx context.Context, batch *api.RequestBatch) error {
+// startBatch starts the requests of a batch, and waits whenever too many replies are unsent.
+// While it waits, the batch stays in memory, so it counts as in progress, and so does what
+// gRPC may receive of the next batch. If that is over a bound, the rest of the batch is
+// refused.
+func (s *clientStream) startBatch(ctx context.Context, batch *api.RequestBatch) error {
 	for i, req := range batch.Requests {
-		x.start(req)
-		if x.hasRoom() {
+		s.start(req)
+		if s.hasRoom() {
 			continue
 		}
 		kept := int64(streamWindow)
 		for _, req := range batch.Requests {
 			kept += costOf(req)
 		}
-		if v := x.account.grow(kept); v != allowed {
+		if v := s.account.grow(kept); v != allowed {
 			for _, req := range batch.Requests[i+1:] {
-				x.refuse(req.Id, v)
+				s.refuse(req.Id, v)
 			}
-			return x.awaitRoom(ctx, time.After(uncountedWait)) // a client that reads needs no longer
+			return s.awaitRoom(ctx, time.After(uncountedWait)) // enough for a client that reads
 		}
-		err := x.awaitRoom(ctx, nil)
-		x.account.shrink(kept)
+		err := s.awaitRoom(ctx, nil)
+		s.account.shrink(kept)
 		if err != nil {
 			return err
 		}
@@ -133,68 +136,70 @@ func (x *exchange) startAll(ctx context.Context, batch *api.RequestBatch) error 
 }
 
 // start hands one request to the handler, or refuses it.
-func (x *exchange) start(req *api.Request) {
+func (s *clientStream) start(req *api.Request) {
 	cost := costOf(req)
-	if v := x.account.enter(cost); v != allowed {
-		x.refuse(req.Id, v)
+	if v := s.account.enter(cost); v != allowed {
+		s.refuse(req.Id, v)
 		return
 	}
-	x.await()
-	t := newTicket()
-	t.exchange, t.cost = x, cost
-	x.handler.Handle(req, t.reply)
+	s.expect()
+	r := newRequest()
+	r.stream, r.cost = s, cost
+	s.handler.Handle(req, r.reply)
 }
 
 // refuse answers a request that is not counted.
-func (x *exchange) refuse(id uint64, v verdict) {
-	x.await()
-	x.put(answer{refusalOf[v], int64(id)})
+func (s *clientStream) refuse(id uint64, v verdict) {
+	s.expect()
+	s.queue(answer{refusalOf[v], int64(id)})
 }
 
-// await takes note of a request that will be answered.
-func (x *exchange) await() {
-	x.mu.Lock()
-	x.pending++
-	x.mu.Unlock()
+// expect counts a request that will get a reply.
+func (s *clientStream) expect() {
+	s.mu.Lock()
+	s.pending++
+	s.mu.Unlock()
 }
 
 // costOf is what a request counts for, in bytes.
 func costOf(req *api.Request) int64 { return int64(len(req.Key) + len(req.Value) + requestOverhead) }
 
-// ticket is what a request in progress leaves with the handler. It is used again.
-type ticket struct {
-	exchange *exchange
-	cost     int64
-	reply    func(*api.Reply) // redeem, made once
+// request is one request in progress: where its reply goes, and what it counts for. Its
+// memory is used again.
+type request struct {
+	stream *clientStream
+	cost   int64
+	reply  func(*api.Reply) // finish: a method value, which would be allocated at each use
 }
 
-var tickets sync.Pool
+var requestPool sync.Pool
 
-func newTicket() *ticket {
-	if t, ok := tickets.Get().(*ticket); ok {
-		return t
+func newRequest() *request {
+	if r, ok := requestPool.Get().(*request); ok {
+		return r
 	}
-	t := new(ticket)
-	t.reply = t.redeem
-	return t
+	r := new(request)
+	r.reply = r.finish
+	return r
 }
 
-// redeem takes the one reply to a request.
-func (t *ticket) redeem(r *api.Reply) {
-	x, cost := t.exchange, t.cost
-	t.exchange = nil
-	tickets.Put(t)
-	x.put(x.weigh(r, cost))
+// finish takes the one reply to the request.
+func (r *request) finish(reply *api.Reply) {
+	s, cost := r.stream, r.cost
+	r.stream = nil
+	requestPool.Put(r)
+	s.queue(s.countValue(reply, cost))
 }
 
-// weigh lets the value of a read count as in progress too, until the client has taken
-// it. Where that is too much the read gets BUSY: it left no trace and can be repeated.
-func (x *exchange) weigh(r *api.Reply, cost int64) answer {
+// countValue lets the value of a read count as in progress, too, until the client has taken
+// it. If that is over a bound the read gets BUSY instead: it changed nothing and can be
+// repeated.
+func (s *clientStream) countValue(r *api.Reply, cost int64) answer {
 	value := int64(len(r.Value))
 	if value == 0 {
 		return answer{r, cost}
 	}
-	switch x.account.grow(value) {
+	switch s.account.grow(value) {
 	case overClient:
 		return answer{translate.Busy(r.Id, "this client has too many replies waiting to be read"), cost}
 	case overServer:
@@ -203,49 +208,49 @@ func (x *exchange) weigh(r *api.Reply, cost int64) answer {
 	return answer{r, cost + value}
 }
 
-// said is the reply to be sent.
-func (a answer) said() *api.Reply {
+// message is the reply as it is sent.
+func (a answer) message() *api.Reply {
 	if a.isRefusal() {
 		return translate.Busy(uint64(a.cost), a.reply.Message)
 	}
 	return a.reply
 }
 
-// put queues a reply. It never blocks: the replica's goroutines call it.
-func (x *exchange) put(a answer) {
-	x.mu.Lock()
-	x.pending--
-	over := x.over
-	if !over {
-		x.unsent = append(x.unsent, a)
+// queue adds an answer to unsent. It never blocks: the replica's goroutines call it.
+func (s *clientStream) queue(a answer) {
+	s.mu.Lock()
+	s.pending--
+	closed := s.closed
+	if !closed {
+		s.unsent = append(s.unsent, a)
 	}
-	x.mu.Unlock()
-	if over {
-		x.settle(a)
+	s.mu.Unlock()
+	if closed {
+		s.release(a)
 		return
 	}
-	x.wake.Set()
+	s.wake.Set()
 }
 
-// settle uncounts a request whose reply has left, or never will.
-func (x *exchange) settle(a answer) {
+// release ends the counting of a request, when its reply was sent or dropped.
+func (s *clientStream) release(a answer) {
 	if !a.isRefusal() {
-		x.account.leave(a.cost)
+		s.account.leave(a.cost)
 	}
 }
 
-// hasRoom tells whether the client has taken enough replies to be asked for more.
-func (x *exchange) hasRoom() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return len(x.unsent) < maxUnsentReplies
+// hasRoom tells whether so few replies are unsent that more requests can be started.
+func (s *clientStream) hasRoom() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.unsent) < maxUnsentReplies
 }
 
-// awaitRoom waits until the client has taken enough replies, or it is late, or ctx ends.
-func (x *exchange) awaitRoom(ctx context.Context, late <-chan time.Time) error {
-	for !x.hasRoom() {
+// awaitRoom waits for hasRoom, until late or until ctx ends.
+func (s *clientStream) awaitRoom(ctx context.Context, late <-chan time.Time) error {
+	for !s.hasRoom() {
 		select {
-		case <-x.room.C():
+		case <-s.room.C():
 		case <-late:
 			return errStreamBusy
 		case <-ctx.Done():
@@ -255,29 +260,29 @@ func (x *exchange) awaitRoom(ctx context.Context, late <-chan time.Time) error {
 	return nil
 }
 
-// end says that no more requests come.
-func (x *exchange) end(reason error) {
-	x.mu.Lock()
-	if x.ended == nil {
-		x.ended = reason
+// end notes why no more requests come.
+func (s *clientStream) end(reason error) {
+	s.mu.Lock()
+	if s.ended == nil {
+		s.ended = reason
 	}
-	x.mu.Unlock()
-	x.wake.Set()
+	s.mu.Unlock()
+	s.wake.Set()
 }
 
 // send sends replies until all requests are answered and either no more come or
 // draining is closed. It returns the status with which the stream ends.
-func (x *exchange) send(ctx context.Context, draining <-chan struct{}, send func(*api.ReplyBatch) error) error {
-	defer x.abandon()
+func (s *clientStream) send(ctx context.Context, draining <-chan struct{}, send func(*api.ReplyBatch) error) error {
+	defer s.close()
 	var answers []answer
 	for drained := false; ; {
-		runtime.Gosched() // let all who have replies ready queue them: they share a batch
+		runtime.Gosched() // goroutines that have replies ready queue them first: they share a batch
 		var pending int
 		var ended error
-		answers, pending, ended = x.take(answers)
+		answers, pending, ended = s.take(answers)
 		if len(answers) > 0 {
-			x.room.Set()
-			if err := x.sendAll(answers, send); err != nil {
+			s.room.Set()
+			if err := s.sendAll(answers, send); err != nil {
 				return err
 			}
 			continue
@@ -292,7 +297,7 @@ func (x *exchange) send(ctx context.Context, draining <-chan struct{}, send func
 			return status.Error(codes.Unavailable, "server is stopping")
 		}
 		select {
-		case <-x.wake.C():
+		case <-s.wake.C():
 		case <-draining:
 			draining, drained = nil, true
 		case <-ctx.Done():
@@ -301,38 +306,38 @@ func (x *exchange) send(ctx context.Context, draining <-chan struct{}, send func
 	}
 }
 
-// take returns all that is unsent. It uses the space of those who were taken before.
-func (x *exchange) take(before []answer) (answers []answer, pending int, ended error) {
+// take returns all unsent answers. The slice that was taken before becomes the next unsent.
+func (s *clientStream) take(before []answer) (answers []answer, pending int, ended error) {
 	clear(before)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if cap(before) > keptAnswers && len(x.unsent) < cap(before)/8 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cap(before) > keptAnswers && len(s.unsent) < cap(before)/8 {
 		before = nil
 	}
-	answers, x.unsent = x.unsent, before[:0]
-	return answers, x.pending, x.ended
+	answers, s.unsent = s.unsent, before[:0]
+	return answers, s.pending, s.ended
 }
 
 // sendAll sends answers in batches of limited size.
-func (x *exchange) sendAll(answers []answer, send func(*api.ReplyBatch) error) error {
+func (s *clientStream) sendAll(answers []answer, send func(*api.ReplyBatch) error) error {
 	for len(answers) > 0 {
-		n := fitting(answers)
+		n := batchLen(answers)
 		batch := &api.ReplyBatch{Replies: make([]*api.Reply, n)}
 		for i, a := range answers[:n] {
-			batch.Replies[i] = a.said()
+			batch.Replies[i] = a.message()
 		}
-		x.sending.Store(time.Now().UnixNano())
+		s.sendingSince.Store(time.Now().UnixNano())
 		err := send(batch)
-		if err == nil && large(answers[:n]) {
+		if err == nil && isLarge(answers[:n]) {
 			err = send(&api.ReplyBatch{})
 		}
-		x.sending.Store(0)
+		s.sendingSince.Store(0)
 		for _, a := range answers[:n] {
-			x.settle(a)
+			s.release(a)
 		}
 		if err != nil {
 			for _, a := range answers[n:] {
-				x.settle(a)
+				s.release(a)
 			}
 			return err
 		}
@@ -341,8 +346,8 @@ func (x *exchange) sendAll(answers []answer, send func(*api.ReplyBatch) error) e
 	return nil
 }
 
-// fitting returns how many of the answers make the next batch, at least one.
-func fitting(answers []answer) int {
+// batchLen returns how many of the answers make the next batch, at least one.
+func batchLen(answers []answer) int {
 	size := 0
 	for i, a := range answers {
 		size += len(a.reply.Value) + replyOverhead
@@ -353,18 +358,18 @@ func fitting(answers []answer) int {
 	return len(answers)
 }
 
-// large tells whether a batch is more than gRPC may keep of a stream. gRPC takes it at once
-// all the same, but nothing behind it before its bytes have left; so an empty batch is sent
-// behind it, and what it holds counts until then.
-func large(answers []answer) bool { return len(answers[0].reply.Value) > streamWindow/2 }
+// isLarge tells whether a batch is more than gRPC buffers for a stream. gRPC accepts such a
+// batch at once, but the next one only when the bytes of this one have left. So an empty
+// batch is sent behind it: when gRPC accepts that, the large one no longer takes memory.
+func isLarge(answers []answer) bool { return len(answers[0].reply.Value) > streamWindow/2 }
 
-// abandon lets go of all replies, those to come included.
-func (x *exchange) abandon() {
-	x.mu.Lock()
-	answers := x.unsent
-	x.unsent, x.over = nil, true
-	x.mu.Unlock()
+// close drops all unsent replies, and those that come later.
+func (s *clientStream) close() {
+	s.mu.Lock()
+	answers := s.unsent
+	s.unsent, s.closed = nil, true
+	s.mu.Unlock()
 	for _, a := range answers {
-		x.settle(a)
+		s.release(a)
 	}
 }

@@ -12,16 +12,16 @@ import (
 
 // One message can hold a million requests of a few bytes: what waits for a client that
 // does not read must not grow by all of them.
-func TestExchangeStopsInTheMidstOfABatch(t *testing.T) {
+func TestClientStreamStopsInTheMidstOfABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := nodetest.New()
-		c := exchangeWith(t, &h)
+		c := openStream(t, &h)
 		const n = 8 * maxUnsentReplies
 		c.ask(make([]uint64, n)...)
 		synctest.Wait()
-		c.x.mu.Lock()
-		unsent := len(c.x.unsent)
-		c.x.mu.Unlock()
+		c.stream.mu.Lock()
+		unsent := len(c.stream.unsent)
+		c.stream.mu.Unlock()
 		if unsent > 2*maxUnsentReplies {
 			t.Errorf("%d replies wait for a client that does not read", unsent)
 		}
@@ -35,11 +35,11 @@ func TestExchangeStopsInTheMidstOfABatch(t *testing.T) {
 }
 
 // Values that were read count until the client has taken them.
-func TestExchangeBoundsTheBytesOfReplies(t *testing.T) {
+func TestClientStreamBoundsTheBytesOfReplies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, node := nodetest.New()
 		node.Store.DoOp(kv.Op{Kind: kv.Put, Key: "k", Value: make([]byte, 1<<20), Unconditional: true})
-		c := exchangeWith(t, &h)
+		c := openStream(t, &h)
 		const n = 2 * maxClientBytes >> 20
 		batch := &api.RequestBatch{}
 		for id := range uint64(n) {
@@ -47,7 +47,7 @@ func TestExchangeBoundsTheBytesOfReplies(t *testing.T) {
 		}
 		c.requests <- batch
 		synctest.Wait()
-		if b := c.x.account.client.bytes.Load(); b > maxClientBytes || b < maxClientBytes/2 {
+		if b := c.stream.account.client.bytes.Load(); b > maxClientBytes || b < maxClientBytes/2 {
 			t.Errorf("%d bytes are counted for a client that does not read", b)
 		}
 		got := map[api.Reply_Code]int{}
@@ -73,18 +73,18 @@ func TestRefusalsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, node := nodetest.New()
 		node.Hold = true
-		c := exchangeWith(t, &h)
-		c.x.account.client.max.things = 1
+		c := openStream(t, &h)
+		c.stream.account.client.max.items = 1
 		const n = 8 * maxUnsentReplies
 		c.ask(make([]uint64, n)...)
 		synctest.Wait()
-		c.x.mu.Lock()
-		unsent := len(c.x.unsent)
-		c.x.mu.Unlock()
+		c.stream.mu.Lock()
+		unsent := len(c.stream.unsent)
+		c.stream.mu.Unlock()
 		if unsent > maxUnsentReplies {
 			t.Errorf("%d refusals wait for a client that does not read", unsent)
 		}
-		if b := c.x.account.client.bytes.Load(); b < streamWindow {
+		if b := c.stream.account.client.bytes.Load(); b < streamWindow {
 			t.Errorf("%d bytes are counted for a stream that waits", b)
 		}
 		c.read(n - 1)
@@ -104,18 +104,18 @@ func TestStreamThatCannotBeCountedEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, node := nodetest.New()
 		node.Hold = true
-		c := exchangeWith(t, &h)
+		c := openStream(t, &h)
 		c.ask(1, 2)
 		synctest.Wait()
-		c.x.account.server.max.bytes = 1
+		c.stream.account.server.max.bytes = 1
 		c.ask(3)
 		synctest.Wait() // its refusal is being sent, and nobody reads it
 		c.ask(make([]uint64, 8*maxUnsentReplies)...)
 		time.Sleep(uncountedWait + time.Second)
 		synctest.Wait()
-		c.x.mu.Lock()
-		ended := c.x.ended
-		c.x.mu.Unlock()
+		c.stream.mu.Lock()
+		ended := c.stream.ended
+		c.stream.mu.Unlock()
 		if ended != errStreamBusy {
 			t.Errorf("the stream takes more requests, or ended with %v", ended)
 		}

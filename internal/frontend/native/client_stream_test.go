@@ -18,9 +18,9 @@ import (
 	"balsa.example/kv"
 )
 
-// puppet is the other end of an exchange.
-type puppet struct {
-	x        *exchange
+// streamClient is the client of a clientStream.
+type streamClient struct {
+	stream   *clientStream
 	requests chan *api.RequestBatch
 	replies  chan *api.ReplyBatch // unbuffered: a client that does not read blocks the sender
 	draining chan struct{}
@@ -28,22 +28,22 @@ type puppet struct {
 	ended    chan error
 }
 
-func exchangeWith(t *testing.T, h handler) *puppet {
-	return exchangeAs(t, h, quietClients().join(nil, nil, ""))
+func openStream(t *testing.T, h handler) *streamClient {
+	return openStreamOf(t, h, quietClients().add(nil, nil, ""))
 }
 
-// exchangeAs is one of several streams of a client.
-func exchangeAs(t *testing.T, h handler, as *client) *puppet {
-	c := &puppet{
+// openStreamOf opens one of several streams of a client.
+func openStreamOf(t *testing.T, h handler, as *client) *streamClient {
+	c := &streamClient{
 		requests: make(chan *api.RequestBatch, 1),
 		replies:  make(chan *api.ReplyBatch),
 		draining: make(chan struct{}),
 		ended:    make(chan error, 1),
 	}
-	c.x = newExchange(h, &as.requests)
+	c.stream = newClientStream(h, &as.requests)
 	ctx, cancel := context.WithCancel(t.Context())
 	c.cancel = cancel
-	go c.x.receive(ctx, func() (*api.RequestBatch, error) {
+	go c.stream.receive(ctx, func() (*api.RequestBatch, error) {
 		select {
 		case b, ok := <-c.requests:
 			if !ok {
@@ -56,7 +56,7 @@ func exchangeAs(t *testing.T, h handler, as *client) *puppet {
 	})
 	go func() {
 		defer cancel() // as gRPC does when a handler returns
-		c.ended <- c.x.send(ctx, c.draining, func(b *api.ReplyBatch) error {
+		c.ended <- c.stream.send(ctx, c.draining, func(b *api.ReplyBatch) error {
 			select {
 			case c.replies <- b:
 				return nil
@@ -76,11 +76,11 @@ func quietConfig(hello *api.Hello) Config {
 	return Config{Hello: hello, Logger: slog.New(slog.DiscardHandler)}
 }
 
-func (c *puppet) ask(ids ...uint64) {
+func (c *streamClient) ask(ids ...uint64) {
 	c.requests <- batchOf(ids)
 }
 
-func (c *puppet) read(n int) (ids []uint64) {
+func (c *streamClient) read(n int) (ids []uint64) {
 	for len(ids) < n {
 		for _, r := range (<-c.replies).Replies {
 			ids = append(ids, r.Id)
@@ -91,21 +91,21 @@ func (c *puppet) read(n int) (ids []uint64) {
 }
 
 // idle fails the test if anything is still counted as in progress.
-func (c *puppet) idle(t *testing.T) {
+func (c *streamClient) idle(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
-	for name, f := range map[string]*flow{"server": c.x.account.server, "source": c.x.account.source, "client": c.x.account.client} {
-		if n, b := f.things.Load(), f.bytes.Load(); n != 0 || b != 0 {
+	for name, f := range map[string]*limiter{"server": c.stream.account.server, "source": c.stream.account.source, "client": c.stream.account.client} {
+		if n, b := f.items.Load(), f.bytes.Load(); n != 0 || b != 0 {
 			t.Errorf("the %s still counts %d requests, %d bytes", name, n, b)
 		}
 	}
 }
 
-func TestExchangeAnswersAllBeforeItEnds(t *testing.T) {
+func TestClientStreamAnswersAllBeforeItEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, node := nodetest.New()
 		node.Hold = true
-		c := exchangeWith(t, &h)
+		c := openStream(t, &h)
 		c.ask(1, 2)
 		c.ask(3)
 		close(c.requests)
@@ -126,11 +126,11 @@ func TestExchangeAnswersAllBeforeItEnds(t *testing.T) {
 	})
 }
 
-func TestExchangeLetsGoWhenTheClientVanishes(t *testing.T) {
+func TestClientStreamLetsGoWhenTheClientVanishes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, node := nodetest.New()
 		node.Hold = true
-		c := exchangeWith(t, &h)
+		c := openStream(t, &h)
 		c.ask(1, 2, 3)
 		synctest.Wait()
 		c.cancel()
@@ -142,19 +142,19 @@ func TestExchangeLetsGoWhenTheClientVanishes(t *testing.T) {
 	})
 }
 
-func TestExchangeRefusesTooMuchAtOnce(t *testing.T) {
+func TestClientStreamRefusesTooMuchAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, node := nodetest.New()
 		node.Hold = true
-		c := exchangeWith(t, &h)
-		c.x.account.client.max.things = 2
+		c := openStream(t, &h)
+		c.stream.account.client.max.items = 2
 		c.ask(1, 2, 3)
 		busy := (<-c.replies).Replies
 		if len(busy) != 1 || busy[0].Id != 3 || busy[0].Code != api.Reply_BUSY || !strings.Contains(busy[0].Message, "client") {
 			t.Errorf("got %v, want BUSY for request 3", busy)
 		}
-		c.x.account.server.max.bytes = 1
-		c.x.account.client.max.things = 3
+		c.stream.account.server.max.bytes = 1
+		c.stream.account.client.max.items = 3
 		c.ask(4)
 		if busy := (<-c.replies).Replies; len(busy) != 1 || busy[0].Id != 4 || !strings.Contains(busy[0].Message, "server") {
 			t.Errorf("got %v, want BUSY for request 4", busy)
@@ -170,10 +170,10 @@ func TestExchangeRefusesTooMuchAtOnce(t *testing.T) {
 	})
 }
 
-func TestExchangeStopsReadingFromAClientThatDoesNotRead(t *testing.T) {
+func TestClientStreamStopsReadingFromAClientThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, node := nodetest.New()
-		c := exchangeWith(t, &h)
+		c := openStream(t, &h)
 		sent := 0
 		for range 1000 {
 			select {
@@ -205,11 +205,11 @@ func batchOf(ids []uint64) *api.RequestBatch {
 	return batch
 }
 
-func TestExchangeDrains(t *testing.T) {
+func TestClientStreamDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, node := nodetest.New()
 		node.Hold = true
-		c := exchangeWith(t, &h)
+		c := openStream(t, &h)
 		c.ask(1)
 		synctest.Wait()
 		close(c.draining)
@@ -225,12 +225,12 @@ func TestExchangeDrains(t *testing.T) {
 	})
 }
 
-func TestExchangeKeepsBatchesSmall(t *testing.T) {
+func TestClientStreamKeepsBatchesSmall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, node := nodetest.New()
 		value := make([]byte, maxBatchBytes/2)
 		node.Store.DoOp(kv.Op{Kind: kv.Put, Key: "k", Value: value, Unconditional: true})
-		c := exchangeWith(t, &h)
+		c := openStream(t, &h)
 		batch := &api.RequestBatch{}
 		for id := range uint64(10) {
 			batch.Requests = append(batch.Requests, &api.Request{Id: id, Kind: api.Request_GET, Key: []byte("k")})

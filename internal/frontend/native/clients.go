@@ -15,8 +15,8 @@ import (
 )
 
 // ClientLimits bounds what clients may take up of a server. A zero field stands for its
-// default. A client is one connection; those of one source address (package fair) share
-// what there is with the others, but only when it gets scarce.
+// default. A client is one connection. When room gets scarce, the clients of one source
+// address (package fair) share it with those of the others.
 type ClientLimits struct {
 	// Connections to the client port, and streams of one connection. 4096 (less where the
 	// process may have few descriptors) and 128. All streams: twice as many as connections,
@@ -25,7 +25,7 @@ type ClientLimits struct {
 	// Requests in progress, and the bytes for which they and their replies count.
 	// 131,072 and 256 MiB.
 	Requests, RequestBytes int64
-	// UnfinishedBytes of messages of which the rest has not come yet. 64 MiB.
+	// UnfinishedBytes bounds all messages of which a part has come, but not all. 64 MiB.
 	UnfinishedBytes int64
 	// Stall is how long a client may leave replies unread, or a message unfinished, before
 	// it loses its connection. 30 s.
@@ -69,47 +69,47 @@ const (
 	// maxClientRequests and maxClientBytes bound what one client has in progress.
 	maxClientRequests = 16 << 10
 	maxClientBytes    = 32 << 20
-	// quietClient is how long a connection must have asked nothing before it gives way to
-	// a new one from the same address.
+	// quietClient is how long a connection must have sent no request before it is closed in
+	// favour of a new one from the same address.
 	quietClient = 5 * time.Second
-	// clientCheck is how often clients are looked at that may have stalled.
+	// clientCheck is how often the server looks for clients that have stalled.
 	clientCheck = time.Second
 )
 
-// clients are the connections to the client port, and what all of them have in progress.
+// clients are the connections to the client port, and the limiters that they share.
 type clients struct {
 	limits   ClientLimits
 	slots    *fair.Slots
-	requests flow
-	streams  flow
-	// unfinished is the size of all messages of which a part has come.
+	requests limiter
+	streams  limiter
+	// unfinished is the size in bytes of all unfinished messages.
 	unfinished atomic.Int64
 
-	lost clientLosses
+	surplus surplus
 
 	mu      sync.Mutex
 	sources map[string]*source
 	all     map[*client]struct{}
 }
 
-// clientLosses logs and counts what clients lose to the bounds.
-type clientLosses struct {
-	requests, streams                *ratelog.Logger // refused
-	unfinished, stalled, connections *ratelog.Logger // connections closed
+// surplus logs and counts what was refused or closed because it was over a bound.
+type surplus struct {
+	requests, streams                *ratelog.Logger // those refused
+	unfinished, stalled, connections *ratelog.Logger // connections closed, and why
 }
 
-// lossPeriod is the least time between two lines of the log about one kind of loss.
-const lossPeriod = 10 * time.Second
+// surplusPeriod is the least time between two lines of the log about one kind of surplus.
+const surplusPeriod = 10 * time.Second
 
-func newClientLosses(log *slog.Logger) clientLosses {
-	kind := func() *ratelog.Logger { return ratelog.New(log, 1, lossPeriod) }
-	return clientLosses{requests: kind(), streams: kind(), unfinished: kind(), stalled: kind(), connections: kind()}
+func newSurplus(log *slog.Logger) surplus {
+	kind := func() *ratelog.Logger { return ratelog.New(log, 1, surplusPeriod) }
+	return surplus{requests: kind(), streams: kind(), unfinished: kind(), stalled: kind(), connections: kind()}
 }
 
-// source is an address from which there are clients.
+// source is an address from which clients are connected.
 type source struct {
 	clients           int // guarded by clients.mu
-	requests, streams flow
+	requests, streams limiter
 	unfinished        atomic.Int64
 }
 
@@ -117,16 +117,16 @@ func newClients(l ClientLimits, log *slog.Logger) *clients {
 	l = l.WithDefaults()
 	c := &clients{
 		limits:   l,
-		lost:     newClientLosses(log),
+		surplus:  newSurplus(log),
 		slots:    fair.NewSlots(l.Connections, quietClient),
-		requests: flow{max: bound{l.Requests, l.RequestBytes}},
-		streams:  flow{max: bound{things: int64(max(2*l.Connections, l.Streams))}},
+		requests: limiter{max: bound{l.Requests, l.RequestBytes}},
+		streams:  limiter{max: bound{items: int64(max(2*l.Connections, l.Streams))}},
 		sources:  make(map[string]*source),
 		all:      make(map[*client]struct{}),
 	}
 	c.requests.even, c.streams.even = c.requests.max.over(int64(l.Connections)), c.streams.max.over(int64(l.Connections))
 	c.slots.OnSurplus = func(newcomer string) {
-		c.lost.connections.Warn("too many client connections: one was closed", "most", l.Connections, "newcomer", newcomer)
+		c.surplus.connections.Warn("too many client connections: one was closed", "most", l.Connections, "newcomer", newcomer)
 	}
 	return c
 }
@@ -135,26 +135,26 @@ func newClients(l ClientLimits, log *slog.Logger) *clients {
 type client struct {
 	net.Conn
 	clients           *clients
-	slot              *fair.Slot // nil for one that takes none
-	name              string     // of its source
+	slot              *fair.Slot // nil if it was not accepted by a listener of clients
+	name              string     // the name of its source
 	source            *source
 	requests, streams account
-	held              held // streams
+	open              openStreams
 
-	// unfinished is the size of its messages of which a part has come; progress is when
-	// the last part came, in Unix nanoseconds.
+	// unfinished is the size in bytes of its unfinished messages. progress is when the last
+	// part of one came, in Unix nanoseconds.
 	unfinished, progress atomic.Int64
 
-	intake    atomic.Pointer[intake] // nil before the handshake of TLS is over
-	exchanges map[*exchange]struct{} // guarded by clients.mu
-	left      sync.Once
+	tracked       atomic.Pointer[trackedConn] // nil until the handshake of TLS is over
+	clientStreams map[*clientStream]struct{}  // guarded by clients.mu
+	removed       sync.Once
 }
 
-// join takes a new connection in.
-func (c *clients) join(conn net.Conn, slot *fair.Slot, name string) *client {
+// add makes a client of a new connection.
+func (c *clients) add(conn net.Conn, slot *fair.Slot, name string) *client {
 	cl := &client{
 		Conn: conn, clients: c, slot: slot, name: name,
-		exchanges: make(map[*exchange]struct{}),
+		clientStreams: make(map[*clientStream]struct{}),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,21 +166,21 @@ func (c *clients) join(conn net.Conn, slot *fair.Slot, name string) *client {
 	cl.source.clients++
 	c.all[cl] = struct{}{}
 	cl.requests = account{
-		client: &flow{max: bound{maxClientRequests, maxClientBytes}}, source: &cl.source.requests, server: &c.requests,
+		client: &limiter{max: bound{maxClientRequests, maxClientBytes}}, source: &cl.source.requests, server: &c.requests,
 		refused: func() {
-			c.lost.requests.Warn("too many requests in progress: some were refused", "client", name)
+			c.surplus.requests.Warn("too many requests in progress: some were refused", "client", name)
 		},
 	}
 	cl.streams = account{
-		client: &flow{max: bound{things: int64(c.limits.Streams)}}, source: &cl.source.streams, server: &c.streams,
-		refused: func() { c.lost.streams.Warn("too many streams: some were refused", "client", name) },
+		client: &limiter{max: bound{items: int64(c.limits.Streams)}}, source: &cl.source.streams, server: &c.streams,
+		refused: func() { c.surplus.streams.Warn("too many streams: some were refused", "client", name) },
 	}
-	cl.held.account = &cl.streams
+	cl.open.account = &cl.streams
 	return cl
 }
 
-// leave forgets a connection that was closed.
-func (cl *client) leave() {
+// remove forgets a connection that was closed.
+func (cl *client) remove() {
 	c := cl.clients
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,25 +193,26 @@ func (cl *client) leave() {
 // Close implements net.Conn.
 func (cl *client) Close() error {
 	err := cl.Conn.Close()
-	cl.left.Do(cl.leave)
+	cl.removed.Do(cl.remove)
 	return err
 }
 
 // CloseWrite closes one direction of the connection, if it can be closed alone.
 func (cl *client) CloseWrite() error { return fair.CloseWrite(cl.Conn) }
 
-// hangUp closes the connection, and what is counted of it.
-func (cl *client) hangUp() {
-	if in := cl.intake.Load(); in != nil {
-		in.settle()
+// disconnect closes the connection. Its unfinished messages and streams count no more, even
+// before gRPC notices.
+func (cl *client) disconnect() {
+	if in := cl.tracked.Load(); in != nil {
+		in.uncount()
 	}
 	if cl.Conn != nil {
 		cl.Close()
 	}
 }
 
-// grow takes note of bytes more, or fewer, in unfinished messages.
-func (cl *client) grow(bytes int64) {
+// addUnfinished adds to the bytes of unfinished messages, or takes from them.
+func (cl *client) addUnfinished(bytes int64) {
 	if bytes > 0 {
 		cl.progress.Store(time.Now().UnixNano())
 	}
@@ -220,28 +221,29 @@ func (cl *client) grow(bytes int64) {
 	cl.clients.unfinished.Add(bytes)
 }
 
-// shed closes the connection that has most in unfinished messages, of the source that
-// has most, until all of them are within the bound.
-func (c *clients) shed() {
+// limitUnfinished closes connections until all unfinished messages are within the bound: each
+// time the one with the most bytes of the source with the most bytes.
+func (c *clients) limitUnfinished() {
 	for c.unfinished.Load() > c.limits.UnfinishedBytes {
 		c.mu.Lock()
-		var worst *client
+		var largest *client
 		for cl := range c.all {
-			if worst == nil || heavier(cl, worst) {
-				worst = cl
+			if largest == nil || holdsMore(cl, largest) {
+				largest = cl
 			}
 		}
 		c.mu.Unlock()
-		if worst == nil || worst.unfinished.Load() == 0 {
+		if largest == nil || largest.unfinished.Load() == 0 {
 			return
 		}
-		c.lost.unfinished.Warn("too many bytes of unfinished messages: a connection was closed",
-			"most", c.limits.UnfinishedBytes, "client", worst.name)
-		worst.hangUp()
+		c.surplus.unfinished.Warn("too many bytes of unfinished messages: a connection was closed",
+			"most", c.limits.UnfinishedBytes, "client", largest.name)
+		largest.disconnect()
 	}
 }
 
-func heavier(a, b *client) bool {
+// holdsMore tells whether a is to be closed before b.
+func holdsMore(a, b *client) bool {
 	if x, y := a.source.unfinished.Load(), b.source.unfinished.Load(); x != y {
 		return x > y
 	}
@@ -262,6 +264,7 @@ func (c *clients) watch(ctx context.Context) {
 	}
 }
 
+// closeStalled closes the connections of clients that have stalled for ClientLimits.Stall.
 func (c *clients) closeStalled() {
 	since := time.Now().Add(-c.limits.Stall).UnixNano()
 	var stalled []*client
@@ -273,24 +276,24 @@ func (c *clients) closeStalled() {
 	}
 	c.mu.Unlock()
 	for _, cl := range stalled {
-		cl.stalled()
+		cl.closeStalled()
 	}
 }
 
-// stalled closes the connection of a client that has.
-func (cl *client) stalled() {
-	cl.clients.lost.stalled.Warn("a client does not read, or finish a message: its connection was closed", "client", cl.name)
-	cl.hangUp()
+// closeStalled closes the connection of a client that has stalled, and says so.
+func (cl *client) closeStalled() {
+	cl.clients.surplus.stalled.Warn("a client does not read, or finish a message: its connection was closed", "client", cl.name)
+	cl.disconnect()
 }
 
-// stalledSince tells whether nothing has moved since a time that should have. Caller
-// holds clients.mu.
+// stalledSince tells whether the client has an unfinished message or unread replies, of which
+// nothing has moved since a time in Unix nanoseconds. Caller holds clients.mu.
 func (cl *client) stalledSince(since int64) bool {
-	if cl.unfinished.Load() > 0 && cl.progress.Load() < since || cl.held.stalledSince(time.Unix(0, since)) {
+	if cl.unfinished.Load() > 0 && cl.progress.Load() < since || cl.open.stalledSince(time.Unix(0, since)) {
 		return true
 	}
-	for x := range cl.exchanges {
-		if began := x.sending.Load(); began != 0 && began < since {
+	for s := range cl.clientStreams {
+		if began := s.sendingSince.Load(); began != 0 && began < since {
 			return true
 		}
 	}

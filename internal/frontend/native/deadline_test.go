@@ -25,36 +25,36 @@ const stuckClose = 5*time.Second + deadlineSlack
 
 // Whatever the network does, an operation of a Clerk ends with its context, and nothing
 // of it is left when the Clerk is closed.
-func TestOperationsEndWithTheirContextInAnyWeather(t *testing.T) {
+func TestOperationsEndWithTheirContextOnAnyNetwork(t *testing.T) {
 	for _, test := range []struct {
-		name    string
-		weather conditions
-		alone   bool // the servers do not reach each other
-		fails   bool // no operation can complete
-		large   bool // the values are, more than the buffers on the way hold
+		name      string
+		linkState conditions
+		alone     bool // the servers do not reach each other
+		fails     bool // no operation can complete
+		large     bool // the values are, more than the buffers on the way hold
 	}{
 		{name: "fine"},
-		{name: "nobody answers", weather: conditions{deaf: true, stallsThere: true, stallsReturn: true}, fails: true},
-		{name: "connections are refused and streams stall", weather: conditions{refuses: true, stallsThere: true}, fails: true},
-		{name: "requests stall", weather: conditions{stallsThere: true}, fails: true},
-		{name: "large requests stall", weather: conditions{stallsThere: true}, large: true, fails: true},
-		{name: "replies stall", weather: conditions{stallsReturn: true}, fails: true},
-		{name: "all takes ten seconds", weather: conditions{delay: 10 * time.Second}, fails: true},
-		{name: "all takes a tenth of a second", weather: conditions{delay: 100 * time.Millisecond}},
+		{name: "nobody answers", linkState: conditions{hangs: true, stallsThere: true, stallsReturn: true}, fails: true},
+		{name: "connections are refused and streams stall", linkState: conditions{refuses: true, stallsThere: true}, fails: true},
+		{name: "requests stall", linkState: conditions{stallsThere: true}, fails: true},
+		{name: "large requests stall", linkState: conditions{stallsThere: true}, large: true, fails: true},
+		{name: "replies stall", linkState: conditions{stallsReturn: true}, fails: true},
+		{name: "all takes ten seconds", linkState: conditions{delay: 10 * time.Second}, fails: true},
+		{name: "all takes a tenth of a second", linkState: conditions{delay: 100 * time.Millisecond}},
 		{name: "nobody leads", alone: true, fails: true},
 	} {
 		for _, before := range []bool{true, false} { // it began before there was a connection
 			t.Run(fmt.Sprintf("%s, from the start %t", test.name, before), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					c := newTown(t)
+					c := newNetwork(t)
 					defer c.close()
 					c.leader()
 					ck := c.clerk()
 					if !before {
 						c.connect(ck)
 					}
-					c.weather.set(test.weather)
+					c.linkState.set(test.linkState)
 					if test.alone {
 						c.net.Partition([]raft.NodeID{1}, []raft.NodeID{2}, []raft.NodeID{3})
 					}
@@ -62,7 +62,7 @@ func TestOperationsEndWithTheirContextInAnyWeather(t *testing.T) {
 					if test.large {
 						size, closing = 300<<10, stuckClose
 					}
-					c.impatient(ck, size, test.fails)
+					c.operateWithDeadlines(ck, size, test.fails)
 					began := time.Now()
 					if err := ck.Close(); err != nil {
 						t.Error(err)
@@ -77,7 +77,7 @@ func TestOperationsEndWithTheirContextInAnyWeather(t *testing.T) {
 }
 
 // connect lets a Clerk have a stream to each server.
-func (c *town) connect(ck *clerk.Clerk) {
+func (c *network) connect(ck *clerk.Clerk) {
 	c.t.Helper()
 	for i := range 6 {
 		if _, err := ck.Set(c.t.Context(), fmt.Sprint("early", i), nil); err != nil {
@@ -89,7 +89,7 @@ func (c *town) connect(ck *clerk.Clerk) {
 
 // impatient lets many clients of a Clerk do one operation each, with deadlines of up to
 // three seconds, or until they change their minds.
-func (c *town) impatient(ck *clerk.Clerk, size int, fails bool) {
+func (c *network) operateWithDeadlines(ck *clerk.Clerk, size int, fails bool) {
 	var clients sync.WaitGroup
 	var completed atomic.Int64
 	const n = 90
@@ -147,7 +147,7 @@ func operate(ctx context.Context, ck *clerk.Clerk, i int, value []byte) (err err
 // hold up the goroutine that gives it.
 func TestAnswersThatNobodyWaitsForHoldNothingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTown(t)
+		c := newNetwork(t)
 		defer c.close()
 		leader := c.leader().Replica()
 		c.net.Disconnect(raft.NodeID(leader.Node.Status().ID))

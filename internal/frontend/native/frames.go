@@ -2,35 +2,35 @@ package native
 
 import "encoding/binary"
 
-// Of HTTP/2 (RFC 9113) what is needed to follow a connection.
+// The parts of HTTP/2 (RFC 9113) that are needed to follow a connection.
 const (
 	frameData    = 0x0
 	frameHeaders = 0x1
 	frameReset   = 0x3
 
 	flagEndStream = 0x1 // of DATA and HEADERS
-	flagPadded    = 0x8 // of DATA: a length first, and so many bytes at the end, are not data
+	flagPadded    = 0x8 // of DATA: the payload begins with a length, and ends with so many bytes of padding
 
 	frameHeaderSize = 9
 )
 
-// frame is a frame of which a part has come.
+// frame is the frame of which a part has come.
 type frame struct {
 	kind   byte
 	flags  byte
 	stream uint32
 	left   int // bytes of the payload that have not come
-	pad    int // at the end of the payload
+	pad    int // bytes of padding at the end of the payload
 }
 
-// ends tells whether the frame is the last of its stream from whoever sent it.
+// ends tells whether the frame is the last that its sender sends on the stream.
 func (f frame) ends() bool {
 	return (f.kind == frameData || f.kind == frameHeaders) && f.flags&flagEndStream != 0
 }
 
-// frames finds the frames in what goes over one direction of a connection, cut in any
-// way.
-type frames struct {
+// frameScanner finds the frames in the bytes of one direction of a connection, which may be
+// cut into pieces at any place.
+type frameScanner struct {
 	skip   int // bytes before the first frame
 	header [frameHeaderSize]byte
 	have   int // bytes of header
@@ -38,9 +38,9 @@ type frames struct {
 	padded bool // the length of the padding comes next
 }
 
-// scan follows b. It calls yield for each piece of a payload, without padding, and in any
-// case when a frame has come to its end: then nothing of it is left.
-func (s *frames) scan(b []byte, yield func(f frame, payload []byte)) {
+// scan takes the next bytes. It calls yield for each piece of a payload, without padding,
+// and at the end of each frame, where left is 0.
+func (s *frameScanner) scan(b []byte, yield func(f frame, payload []byte)) {
 	n := min(s.skip, len(b))
 	s.skip -= n
 	b = b[n:]
@@ -64,7 +64,7 @@ func (s *frames) scan(b []byte, yield func(f frame, payload []byte)) {
 	}
 }
 
-func (s *frames) begin() {
+func (s *frameScanner) begin() {
 	h := s.header[:]
 	s.frame = frame{
 		kind: h[3], flags: h[4],
@@ -75,7 +75,7 @@ func (s *frames) begin() {
 }
 
 // payload takes what b has of the payload, and returns the rest of b.
-func (s *frames) payload(b []byte, yield func(f frame, payload []byte)) (rest []byte) {
+func (s *frameScanner) payload(b []byte, yield func(f frame, payload []byte)) (rest []byte) {
 	f := &s.frame
 	if s.padded && f.left > 0 {
 		f.pad, s.padded = int(b[0]), false

@@ -30,20 +30,20 @@ const (
 	// maxMessageBytes bounds one message from a client: a largest request, and room
 	// for others in its batch.
 	maxMessageBytes = 4 << 20
-	// streamWindow is how much gRPC may receive on a stream before it is read; for the rest
-	// of a larger message it makes room when that is waited for. connWindow is the same for
-	// a connection, whose streams do not wait for each other.
+	// streamWindow is how many bytes gRPC receives on a stream ahead of its reader. While
+	// the reader waits for a larger message gRPC receives the rest. connWindow is the same
+	// for a connection, whose streams do not wait for each other.
 	streamWindow = 64 << 10
 	connWindow   = 1 << 20
-	// maxHeaderBytes bounds the headers of a stream, and connectTimeout how long it may take
-	// until a connection speaks TLS and HTTP/2.
+	// maxHeaderBytes bounds the headers of a stream. connectTimeout bounds the handshakes of
+	// TLS and HTTP/2.
 	maxHeaderBytes = 16 << 10
 	connectTimeout = 5 * time.Second
 	// minPingInterval is how often clients may ping. grpc-go's own default of five
 	// minutes would cut off clients that watch their connections.
 	minPingInterval = 5 * time.Second
-	// idlePing is after which silence the server pings, and pingTimeout how long it
-	// waits, so that vanished clients do not hold streams for ever.
+	// After idlePing of silence the server pings, and after pingTimeout without an answer it
+	// closes the connection: a client that vanished must not hold streams for ever.
 	idlePing    = 30 * time.Second
 	pingTimeout = 10 * time.Second
 )
@@ -106,7 +106,7 @@ func New(cfg Config) *Server {
 // newGRPCServer serves s and the standard health service.
 func (s *Server) newGRPCServer() *grpc.Server {
 	g := grpc.NewServer(
-		grpc.Creds(introducer{s.credentials(), s.clients}),
+		grpc.Creds(clientCredentials{s.credentials(), s.clients}),
 		grpc.ConnectionTimeout(connectTimeout),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
@@ -114,8 +114,8 @@ func (s *Server) newGRPCServer() *grpc.Server {
 		grpc.MaxConcurrentStreams(uint32(s.clients.limits.Streams)),
 		grpc.UnaryInterceptor(s.clients.unary),
 		grpc.StreamInterceptor(s.clients.stream),
-		// Windows of a fixed size: to find one out, gRPC sends a ping with each message that
-		// comes when no ping is under way, and the other side answers it.
+		// Windows of a fixed size save pings: to adapt a window gRPC sends one with each
+		// message that comes while none is under way.
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
@@ -211,47 +211,48 @@ func (s *Server) Handle(req *api.Request, reply func(*api.Reply)) {
 	}
 }
 
-// Exchange is api.KVServer's: it sends from this goroutine and receives in another.
-// That one ends when this one has returned, which ends the stream; wait waits for it.
+// Exchange implements api.KVServer. It sends replies in this goroutine and receives requests
+// in another, which ends after Exchange has returned. Stop waits for it.
 func (s *Server) Exchange(stream api.KV_ExchangeServer) error {
 	hello := s.greeting()
 	h, end := handler(s), s.draining
 	if hello.ClusterId == 0 {
-		h, end = unborn{s}, s.begun
+		h, end = withoutCluster{s}, s.begun
 	}
-	cl, leave := s.clients.of(stream.Context())
-	defer leave()
-	x := newExchange(h, &cl.requests)
-	cl.began(x)
-	defer cl.over(x)
+	cl, done := s.clients.clientOf(stream.Context())
+	defer done()
+	cs := newClientStream(h, &cl.requests)
+	cl.addStream(cs)
+	defer cl.removeStream(cs)
 	if err := stream.Send(&api.ReplyBatch{Hello: hello}); err != nil {
 		return err
 	}
 	s.receivers.Go(func() {
-		if x.receive(stream.Context(), stream.Recv) == errStreamBusy {
-			cl.stalled() // send may hang, and what gRPC keeps for the client counts nowhere
+		if cs.receive(stream.Context(), stream.Recv) == errStreamBusy {
+			cl.closeStalled() // send may hang, and what gRPC buffers for the client counts nowhere
 		}
 	})
-	err := x.send(stream.Context(), end, stream.Send)
+	err := cs.send(stream.Context(), end, stream.Send)
 	if hello.ClusterId == 0 && err != nil && !s.isDraining() {
 		return status.Error(codes.Unavailable, "the cluster has begun, connect again")
 	}
 	return err
 }
 
-// unborn serves a stream whose client was told of no cluster: nothing, and only until
-// there is one. The client may be of another cluster, so it must connect again and see.
-type unborn struct{ *Server }
+// withoutCluster refuses the requests of a stream that was opened before the cluster began.
+// Its Hello named no cluster, so the client may belong to another one. The stream ends when
+// the cluster begins, and the client must connect again.
+type withoutCluster struct{ *Server }
 
-// Handle is handler's.
-func (u unborn) Handle(req *api.Request, reply func(*api.Reply)) {
+// Handle implements handler.
+func (u withoutCluster) Handle(req *api.Request, reply func(*api.Reply)) {
 	if u.cfg.Requests != nil {
 		reply = measured(u.cfg.Requests, req.Kind, reply)
 	}
 	reply(translate.Unavailable(req.Id, u.Waiting()))
 }
 
-// greeting is the Hello of a stream that begins now.
+// greeting is the Hello of a stream that is opened now.
 func (s *Server) greeting() *api.Hello {
 	hello := &api.Hello{
 		ClusterId: s.cluster.Load(), NodeId: s.cfg.Hello.NodeId, Name: s.cfg.Hello.Name, ServerVersion: s.cfg.Hello.ServerVersion,
@@ -262,12 +263,12 @@ func (s *Server) greeting() *api.Hello {
 	return hello
 }
 
-// Status is api.KVServer's.
+// Status implements api.KVServer.
 func (s *Server) Status(context.Context, *api.StatusRequest) (*api.StatusReply, error) {
 	return s.cfg.Status(), nil
 }
 
-// TransferLeadership is api.KVServer's.
+// TransferLeadership implements api.KVServer.
 func (s *Server) TransferLeadership(ctx context.Context, req *api.TransferLeadershipRequest) (*api.TransferLeadershipReply, error) {
 	r := s.replica.Load()
 	if r == nil {

@@ -6,11 +6,11 @@ import (
 )
 
 // fill lets a client have as much as it gets, in things of that many bytes.
-func (cl *client) fill(bytes int64) (things int64) {
+func (cl *client) fill(bytes int64) (items int64) {
 	for cl.requests.enter(bytes) == allowed {
-		things++
+		items++
 	}
-	return things
+	return items
 }
 
 func TestGreedyClientsLeaveRoomForOthers(t *testing.T) {
@@ -30,19 +30,19 @@ func TestGreedyClientsLeaveRoomForOthers(t *testing.T) {
 			c := quietClients()
 			var all []*client
 			for i := range tc.greedy {
-				all = append(all, c.join(nil, nil, fmt.Sprint("greedy", i%tc.sources)))
+				all = append(all, c.add(nil, nil, fmt.Sprint("greedy", i%tc.sources)))
 			}
 			for range 3 { // what one gives up another takes
 				for _, cl := range all {
 					cl.fill(tc.bytes)
 				}
 			}
-			if n, b := c.requests.things.Load(), c.requests.bytes.Load(); n > c.limits.Requests || b > c.limits.RequestBytes {
+			if n, b := c.requests.items.Load(), c.requests.bytes.Load(); n > c.limits.Requests || b > c.limits.RequestBytes {
 				t.Errorf("%d things of %d bytes in progress", n, b)
 			}
-			least := min(c.requests.even.things, c.requests.even.bytes/300)
+			least := min(c.requests.even.items, c.requests.even.bytes/300)
 			for _, of := range []string{"another", "greedy0"} {
-				if n := c.join(nil, nil, of).fill(300); n < least {
+				if n := c.add(nil, nil, of).fill(300); n < least {
 					t.Errorf("a newcomer from %s gets %d requests in", of, n)
 				}
 			}
@@ -62,10 +62,10 @@ func TestGreedyClientsLeaveRoomForLargeRequestsOfOthers(t *testing.T) {
 				c := quietClients()
 				for _, bytes := range pieces {
 					for i := range c.limits.Connections / len(pieces) {
-						c.join(nil, nil, fmt.Sprint("greedy", i%addresses)).fill(bytes)
+						c.add(nil, nil, fmt.Sprint("greedy", i%addresses)).fill(bytes)
 					}
 				}
-				if c.join(nil, nil, "another").requests.enter(1<<20+requestOverhead) != allowed {
+				if c.add(nil, nil, "another").requests.enter(1<<20+requestOverhead) != allowed {
 					t.Errorf("a large request is refused: %d bytes of %d are in progress", c.requests.bytes.Load(), c.limits.RequestBytes)
 				}
 			})
@@ -76,14 +76,14 @@ func TestGreedyClientsLeaveRoomForLargeRequestsOfOthers(t *testing.T) {
 func TestOneAddressGetsMostOfWhatThereIs(t *testing.T) {
 	c := quietClients()
 	for range 100 {
-		c.join(nil, nil, "a").fill(1 << 20)
+		c.add(nil, nil, "a").fill(1 << 20)
 	}
 	if b := c.requests.bytes.Load(); b < c.limits.RequestBytes*7/10 {
 		t.Errorf("one address alone gets %d bytes of %d", b, c.limits.RequestBytes)
 	}
 	n := int64(0)
 	for range 3 * c.limits.Connections / 2 { // each with one stream
-		if c.join(nil, nil, "a").streams.enter(0) == allowed {
+		if c.add(nil, nil, "a").streams.enter(0) == allowed {
 			n++
 		}
 	}
@@ -94,17 +94,17 @@ func TestOneAddressGetsMostOfWhatThereIs(t *testing.T) {
 
 func TestAccountsAreEvenInTheEnd(t *testing.T) {
 	c := quietClients()
-	cl := c.join(nil, nil, "a")
+	cl := c.add(nil, nil, "a")
 	n := cl.fill(1 << 20)
 	for range n {
 		cl.requests.leave(1 << 20)
 	}
-	for name, f := range map[string]*flow{"client": cl.requests.client, "source": cl.requests.source, "server": cl.requests.server} {
-		if n, b := f.things.Load(), f.bytes.Load(); n != 0 || b != 0 {
+	for name, f := range map[string]*limiter{"client": cl.requests.client, "source": cl.requests.source, "server": cl.requests.server} {
+		if n, b := f.items.Load(), f.bytes.Load(); n != 0 || b != 0 {
 			t.Errorf("%s: %d things, %d bytes", name, n, b)
 		}
 	}
-	if c.lost.requests.Count() != 1 {
-		t.Errorf("%d refusals are counted", c.lost.requests.Count())
+	if c.surplus.requests.Count() != 1 {
+		t.Errorf("%d refusals are counted", c.surplus.requests.Count())
 	}
 }

@@ -13,11 +13,13 @@ import (
 	"balsa.example/internal/fair"
 )
 
-// How gRPC's connections and streams become those of clients: the listener makes a client
-// of each connection, the introducer tells gRPC which client's it is, and whoever serves a
-// stream asks for it (of).
+// A client is one connection, and gRPC calls handlers without it. So the client travels:
+//
+//  1. listener.Accept makes a client of each connection.
+//  2. clientCredentials hand it to gRPC, as part of what the handshake found.
+//  3. An interceptor, or the handler of a stream, takes it from the context (clientOf).
 
-// listener accepts clients of whom there may be only so many.
+// listener accepts connections up to ClientLimits.Connections.
 type listener struct {
 	fair.Listener
 	clients *clients
@@ -35,85 +37,85 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	placed := conn.(*fair.Conn)
 	setUserTimeout(placed.Conn, pingTimeout)
-	return l.clients.join(conn, placed.Slot(), fair.Source(conn.RemoteAddr())), nil
+	return l.clients.add(conn, placed.Slot(), fair.Source(conn.RemoteAddr())), nil
 }
 
-// introducer is credentials that tell whose connection it is.
-type introducer struct {
+// clientCredentials wrap credentials so that gRPC knows the client of a connection.
+type clientCredentials struct {
 	credentials.TransportCredentials
 	clients *clients
 }
 
-// introduced is what it tells.
-type introduced struct {
+// clientAuthInfo is what gRPC keeps of a handshake.
+type clientAuthInfo struct {
 	credentials.AuthInfo
 	client *client
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
-func (i introducer) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (c clientCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	cl, ok := raw.(*client)
-	if !ok { // of another listener
-		cl = i.clients.join(raw, nil, fair.Source(raw.RemoteAddr()))
+	if !ok { // a test serves on a listener of its own
+		cl = c.clients.add(raw, nil, fair.Source(raw.RemoteAddr()))
 	}
-	conn, info, err := i.TransportCredentials.ServerHandshake(cl)
+	conn, info, err := c.TransportCredentials.ServerHandshake(cl)
 	if err != nil {
 		cl.Close()
 		return nil, nil, err
 	}
-	return newIntake(conn, cl), introduced{info, cl}, nil
+	return newTrackedConn(conn, cl), clientAuthInfo{info, cl}, nil
 }
 
 // Clone implements credentials.TransportCredentials.
-func (i introducer) Clone() credentials.TransportCredentials {
-	return introducer{i.TransportCredentials.Clone(), i.clients}
+func (c clientCredentials) Clone() credentials.TransportCredentials {
+	return clientCredentials{c.TransportCredentials.Clone(), c.clients}
 }
 
-// of returns the client whose stream it is. leave must be called in the end.
-func (c *clients) of(ctx context.Context) (cl *client, leave func()) {
+// clientOf returns the client of a stream or call. done must be called when that has ended.
+func (c *clients) clientOf(ctx context.Context) (cl *client, done func()) {
 	if p, ok := peer.FromContext(ctx); ok {
-		if is, ok := p.AuthInfo.(introduced); ok {
-			return is.client, func() {}
+		if info, ok := p.AuthInfo.(clientAuthInfo); ok {
+			return info.client, func() {}
 		}
 	}
-	cl = c.join(nil, nil, "") // not by gRPC
-	return cl, cl.leave
+	cl = c.add(nil, nil, "") // the handler was called without gRPC
+	return cl, cl.remove
 }
 
-// errTooManyStreams refuses one.
+// errTooManyStreams refuses a stream or call.
 var errTooManyStreams = status.Error(codes.ResourceExhausted, "this server has too many streams")
 
 // unary is a grpc.UnaryServerInterceptor.
 func (c *clients) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, serve grpc.UnaryHandler) (any, error) {
-	cl, leave := c.of(ctx)
-	defer leave()
-	if !cl.held.enter() {
+	cl, done := c.clientOf(ctx)
+	defer done()
+	if !cl.open.enter() {
 		return nil, errTooManyStreams
 	}
-	defer cl.held.leave()
+	defer cl.open.leave()
 	return serve(ctx, req)
 }
 
 // stream is a grpc.StreamServerInterceptor.
 func (c *clients) stream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, serve grpc.StreamHandler) error {
-	cl, leave := c.of(s.Context())
-	defer leave()
-	if !cl.held.enter() {
+	cl, done := c.clientOf(s.Context())
+	defer done()
+	if !cl.open.enter() {
 		return errTooManyStreams
 	}
-	defer cl.held.leave()
+	defer cl.open.leave()
 	return serve(srv, s)
 }
 
-// began and over take note of a stream that can stall.
-func (cl *client) began(x *exchange) {
+// addStream lets closeStalled look at a stream, until removeStream.
+func (cl *client) addStream(s *clientStream) {
 	cl.clients.mu.Lock()
 	defer cl.clients.mu.Unlock()
-	cl.exchanges[x] = struct{}{}
+	cl.clientStreams[s] = struct{}{}
 }
 
-func (cl *client) over(x *exchange) {
+func (cl *client) removeStream(s *clientStream) {
 	cl.clients.mu.Lock()
 	defer cl.clients.mu.Unlock()
-	delete(cl.exchanges, x)
+	delete(cl.clientStreams, s)
 }

@@ -21,28 +21,28 @@ import (
 	"balsa.example/rsm"
 )
 
-// town is three servers in a bubble of virtual time: replicas on a network in memory, each
-// with its real gRPC face, which clients reach over roads of any weather.
-type town struct {
-	t        testing.TB
-	net      *memnet.Network // among the servers
-	replicas []*replica.Replica
-	ends     []*memnet.Endpoint
-	fronts   []*Server
-	doors    []*bufconn.Listener
-	weather  weather
-	serving  sync.WaitGroup
-	pumps    sync.WaitGroup
+// network is three servers in virtual time: replicas on a network in memory, each with its
+// real gRPC server. Clients reach them over connections whose faults a test chooses.
+type network struct {
+	t         testing.TB
+	net       *memnet.Network // among the servers
+	replicas  []*replica.Replica
+	ends      []*memnet.Endpoint
+	servers   []*Server
+	listeners []*bufconn.Listener
+	linkState linkState
+	serving   sync.WaitGroup
+	copiers   sync.WaitGroup
 }
 
-func newTown(t testing.TB) *town {
-	c := &town{t: t, net: memnet.New(1), weather: weather{changed: make(chan struct{})}}
+func newNetwork(t testing.TB) *network {
+	c := &network{t: t, net: memnet.New(1), linkState: linkState{changed: make(chan struct{})}}
 	for id := raft.NodeID(1); id <= 3; id++ {
 		end := c.net.Node(id)
 		r, err := replica.New(replica.Config{
 			ID: id, Storage: rsm.NewMemoryStorage(raft.NewConfiguration(1, 2, 3)), Transport: end, MaxRaftState: -1, Seed: 1,
 			Leader: func(id raft.NodeID) *api.Leader {
-				return &api.Leader{NodeId: uint64(id), ClientUrls: []string{"http://" + doorOf(int(id))}}
+				return &api.Leader{NodeId: uint64(id), ClientUrls: []string{"http://" + addressOf(int(id))}}
 			},
 		})
 		if err != nil {
@@ -51,19 +51,19 @@ func newTown(t testing.TB) *town {
 		end.Start(r.Node)
 		f := New(quietConfig(&api.Hello{ClusterId: 7, NodeId: uint64(id)}))
 		f.Start(r)
-		door := bufconn.Listen(64 << 10)
-		c.serving.Go(func() { _ = f.grpc.Serve(door) })
-		c.replicas, c.ends, c.fronts = append(c.replicas, r), append(c.ends, end), append(c.fronts, f)
-		c.doors = append(c.doors, door)
+		l := bufconn.Listen(64 << 10)
+		c.serving.Go(func() { _ = f.grpc.Serve(l) })
+		c.replicas, c.ends, c.servers = append(c.replicas, r), append(c.ends, end), append(c.servers, f)
+		c.listeners = append(c.listeners, l)
 	}
 	return c
 }
 
-func doorOf(n int) string { return fmt.Sprintf("server-%d:1", n) }
+func addressOf(n int) string { return fmt.Sprintf("server-%d:1", n) }
 
 // close ends the servers as Abort does, and fails the test if they still count anything.
-func (c *town) close() {
-	for i, f := range c.fronts {
+func (c *network) close() {
+	for i, f := range c.servers {
 		f.Drain()
 		c.ends[i].Stop()
 		c.replicas[i].Stop()
@@ -71,27 +71,27 @@ func (c *town) close() {
 	}
 	c.idle()
 	c.serving.Wait()
-	c.pumps.Wait()
+	c.copiers.Wait()
 	c.net.Close()
 }
 
 // idle fails the test if a server still counts anything as in progress.
-func (c *town) idle() {
+func (c *network) idle() {
 	c.t.Helper()
-	for i, f := range c.fronts {
-		if n, b := f.clients.requests.things.Load(), f.clients.requests.bytes.Load(); n != 0 || b != 0 {
+	for i, f := range c.servers {
+		if n, b := f.clients.requests.items.Load(), f.clients.requests.bytes.Load(); n != 0 || b != 0 {
 			c.t.Errorf("server %d still counts %d requests, %d bytes", i+1, n, b)
 		}
 	}
 }
 
 // leader waits until a server leads.
-func (c *town) leader() *Server {
+func (c *network) leader() *Server {
 	c.t.Helper()
 	for range 1000 {
 		for i, r := range c.replicas {
 			if r.Node.Leads() {
-				return c.fronts[i]
+				return c.servers[i]
 			}
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -100,35 +100,35 @@ func (c *town) leader() *Server {
 	return nil
 }
 
-// clerk returns a Clerk with its real network, over these roads.
-func (c *town) clerk() *clerk.Clerk {
-	ck, err := clerk.New([]string{doorOf(1), doorOf(2), doorOf(3)}, clerk.WithDialer(c.dial))
+// clerk returns a Clerk whose real network runs over such connections.
+func (c *network) clerk() *clerk.Clerk {
+	ck, err := clerk.New([]string{addressOf(1), addressOf(2), addressOf(3)}, clerk.WithDialer(c.dial))
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	return ck
 }
 
-func (c *town) dial(ctx context.Context, address string) (net.Conn, error) {
+func (c *network) dial(ctx context.Context, address string) (net.Conn, error) {
 	var n int
 	if _, err := fmt.Sscanf(address, "server-%d:1", &n); err != nil {
 		return nil, err
 	}
-	switch w := c.weather.get(); {
+	switch w := c.linkState.get(); {
 	case w.refuses:
 		return nil, errors.New("connection refused")
-	case w.deaf:
+	case w.hangs:
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	far, err := c.doors[n-1].DialContext(ctx)
+	far, err := c.listeners[n-1].DialContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// Between the client and the road there is a socket's buffer, too.
+	// A socket's buffer lies between the client and the faults.
 	l := bufconn.Listen(64 << 10)
 	accepted := make(chan net.Conn, 1)
-	c.pumps.Go(func() {
+	c.copiers.Go(func() {
 		mid, _ := l.Accept()
 		accepted <- mid
 	})
@@ -137,33 +137,33 @@ func (c *town) dial(ctx context.Context, address string) (net.Conn, error) {
 		return nil, err
 	}
 	mid := <-accepted
-	r := &road{Conn: near, weather: &c.weather, closed: make(chan struct{})}
-	c.pumps.Go(func() { r.pump(far, mid, true) })
-	c.pumps.Go(func() { r.pump(mid, far, false) })
+	r := &clientConn{Conn: near, linkState: &c.linkState, closed: make(chan struct{})}
+	c.copiers.Go(func() { r.copyBytes(far, mid, true) })
+	c.copiers.Go(func() { r.copyBytes(mid, far, false) })
 	return r, nil
 }
 
-// conditions are what a road is like.
+// conditions are the faults of connections.
 type conditions struct {
-	refuses, deaf             bool // no new connections: refused at once, or never answered
+	refuses, hangs            bool // no new connections: refused at once, or never answered
 	stallsThere, stallsReturn bool // what is under way waits, for as long as this lasts
 	delay                     time.Duration
 }
 
-// weather is the conditions of all roads now.
-type weather struct {
+// linkState holds the conditions of all connections now.
+type linkState struct {
 	mu      sync.Mutex
 	now     conditions
 	changed chan struct{}
 }
 
-func (w *weather) get() conditions {
+func (w *linkState) get() conditions {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.now
 }
 
-func (w *weather) set(now conditions) {
+func (w *linkState) set(now conditions) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now = now
@@ -171,22 +171,22 @@ func (w *weather) set(now conditions) {
 	w.changed = make(chan struct{})
 }
 
-// road is a client's connection. As over TCP, bytes arrive late or not at all, but never
+// clientConn is a client's connection. As over TCP, bytes arrive late or not at all, but never
 // without those before.
-type road struct {
-	net.Conn // the client's end
-	weather  *weather
-	once     sync.Once
-	closed   chan struct{}
+type clientConn struct {
+	net.Conn  // the client's end
+	linkState *linkState
+	once      sync.Once
+	closed    chan struct{}
 }
 
-func (r *road) Close() error {
+func (r *clientConn) Close() error {
 	r.once.Do(func() { close(r.closed) })
 	return r.Conn.Close()
 }
 
 // pump carries one direction until either end is closed.
-func (r *road) pump(dst, src net.Conn, there bool) {
+func (r *clientConn) copyBytes(dst, src net.Conn, there bool) {
 	defer dst.Close()
 	defer src.Close()
 	buf := make([]byte, 32<<10)
@@ -201,12 +201,12 @@ func (r *road) pump(dst, src net.Conn, there bool) {
 	}
 }
 
-// pass waits until the weather lets through, and tells whether the client is still there.
-func (r *road) pass(there bool) bool {
+// pass waits until the conditions let a piece through. It is false if the client has closed.
+func (r *clientConn) pass(there bool) bool {
 	for {
-		r.weather.mu.Lock()
-		now, changed := r.weather.now, r.weather.changed
-		r.weather.mu.Unlock()
+		r.linkState.mu.Lock()
+		now, changed := r.linkState.now, r.linkState.changed
+		r.linkState.mu.Unlock()
 		var late <-chan time.Time
 		if stalls := there && now.stallsThere || !there && now.stallsReturn; !stalls {
 			timer := time.NewTimer(now.delay)
@@ -223,7 +223,7 @@ func (r *road) pass(there bool) bool {
 	}
 }
 
-// fakeStream is a client's stream as a handler sees it.
+// fakeStream is a client's stream as gRPC shows it to Server.Exchange.
 type fakeStream struct {
 	grpc.ServerStream
 	ctx      context.Context

@@ -5,64 +5,66 @@ import (
 	"time"
 )
 
-// held are the streams of a client. One counts until its end is on the wire: its handler is
-// done earlier, and what it has said stays in memory while the client takes nothing.
-type held struct {
+// openStreams counts the streams of a client. A stream counts until its end was written to
+// the connection. Its handler returns earlier, but its replies stay in memory while the
+// client does not read them.
+type openStreams struct {
 	account *account
 
 	mu       sync.Mutex
-	handlers int       // streams that are being served
-	open     int       // streams that have not ended on the wire
-	counted  int       // in account
-	since    time.Time // when a stream ended last, while more are open than served; else zero
+	handlers int       // streams whose handler runs
+	open     int       // streams whose end was not written
+	counted  int       // streams that count in account
+	since    time.Time // the last end of a stream, while open > handlers; else zero
 }
 
-// enter counts a stream that is to be served, unless that is too much.
-func (h *held) enter() bool {
-	if h.account.enter(0) != allowed {
+// enter counts a stream before its handler runs, unless that is over a bound.
+func (o *openStreams) enter() bool {
+	if o.account.enter(0) != allowed {
 		return false
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.handlers++
-	h.counted++
-	h.settle(false)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.handlers++
+	o.counted++
+	o.recount(false)
 	return true
 }
 
-// leave says that a stream has been served.
-func (h *held) leave() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.handlers--
-	h.settle(false)
+// leave notes that a handler has returned.
+func (o *openStreams) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.handlers--
+	o.recount(false)
 }
 
-// are says how many streams are open.
-func (h *held) are(open int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	fewer := open < h.open
-	h.open = open
-	h.settle(fewer)
+// setOpen notes how many streams are open.
+func (o *openStreams) setOpen(open int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	fewer := open < o.open
+	o.open = open
+	o.recount(fewer)
 }
 
-// settle counts no more than there are. Caller holds mu.
-func (h *held) settle(progress bool) {
-	for ; h.counted > max(h.handlers, h.open); h.counted-- {
-		h.account.leave(0)
+// recount lets streams that have ended count no more. Caller holds mu.
+func (o *openStreams) recount(progress bool) {
+	for ; o.counted > max(o.handlers, o.open); o.counted-- {
+		o.account.leave(0)
 	}
 	switch {
-	case h.open <= h.handlers:
-		h.since = time.Time{}
-	case progress || h.since.IsZero():
-		h.since = time.Now()
+	case o.open <= o.handlers:
+		o.since = time.Time{}
+	case progress || o.since.IsZero():
+		o.since = time.Now()
 	}
 }
 
-// stalledSince tells whether streams are open that nobody serves, and none has ended since.
-func (h *held) stalledSince(t time.Time) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return !h.since.IsZero() && h.since.Before(t)
+// stalledSince tells whether streams are open whose handlers have returned, and none of
+// them has ended since t.
+func (o *openStreams) stalledSince(t time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.since.IsZero() && o.since.Before(t)
 }

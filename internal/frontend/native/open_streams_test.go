@@ -20,7 +20,7 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 	for key, least := range map[string]int64{"large": maxClientBytes - 4*value, "small": 0} {
 		t.Run(key, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newTown(t)
+				c := newNetwork(t)
 				defer c.close()
 				f := c.leader()
 				ctx, cancel := context.WithCancel(t.Context())
@@ -34,7 +34,7 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 				}
 				ck.Close()
 				synctest.Wait()
-				conn, err := c.doors[f.cfg.Hello.NodeId-1].DialContext(ctx)
+				conn, err := c.listeners[f.cfg.Hello.NodeId-1].DialContext(ctx)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -75,7 +75,7 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 					})
 				}
 				synctest.Wait()
-				if n := f.clients.streams.things.Load(); n != streams {
+				if n := f.clients.streams.items.Load(); n != streams {
 					t.Errorf("%d streams are counted, of %d", n, streams)
 				}
 				if n := f.clients.requests.bytes.Load(); n < least || n > maxClientBytes {
@@ -85,7 +85,7 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 					t.Errorf("the connection was closed after %v, want %v", d, want)
 				}
 				synctest.Wait()
-				if n, b := f.clients.streams.things.Load(), f.clients.requests.bytes.Load(); n != 0 || b != 0 {
+				if n, b := f.clients.streams.items.Load(), f.clients.requests.bytes.Load(); n != 0 || b != 0 {
 					t.Errorf("%d streams and %d bytes are counted in the end", n, b)
 				}
 			})
@@ -94,31 +94,31 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 }
 
 // trailers is a connection whose other side acts on the end of a stream as soon as it has it.
-type trailers struct {
-	cutConn
+type eagerConn struct {
+	chunkedConn
 	act func()
 }
 
-func (c *trailers) Write(b []byte) (int, error) { c.act(); return len(b), nil }
+func (c *eagerConn) Write(b []byte) (int, error) { c.act(); return len(b), nil }
 
 // A client with as many streams as it may have begins another when one has ended.
 func TestAStreamHasEndedWhenTheClientKnows(t *testing.T) {
 	c := quietClients()
-	conn := &trailers{}
-	cl := c.join(conn, nil, "a")
-	in := newIntake(conn, cl)
-	cl.held.are(c.limits.Streams)
+	conn := &eagerConn{}
+	cl := c.add(conn, nil, "a")
+	in := newTrackedConn(conn, cl)
+	cl.open.setOpen(c.limits.Streams)
 	for range c.limits.Streams {
-		cl.held.enter()
+		cl.open.enter()
 	}
 	for s := range c.limits.Streams {
 		in.streams[uint32(2*s+1)] = new(message)
 	}
 	conn.act = func() {
-		if !cl.held.enter() {
+		if !cl.open.enter() {
 			t.Error("the stream in its place was refused")
 		}
 	}
-	cl.held.leave()
+	cl.open.leave()
 	http2.NewFramer(in, nil).WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headers(), EndHeaders: true, EndStream: true})
 }

@@ -12,14 +12,14 @@ import (
 func (s *Server) Sample(sample *metrics.Sample) {
 	c := s.clients
 	connections := c.slots.Stats()
-	sample.Requests, sample.RequestBytes = c.requests.things.Load(), c.requests.bytes.Load()
-	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), c.streams.things.Load(), c.unfinished.Load()
+	sample.Requests, sample.RequestBytes = c.requests.items.Load(), c.requests.bytes.Load()
+	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), c.streams.items.Load(), c.unfinished.Load()
 	sample.Surplus = append(sample.Surplus,
 		metrics.Surplus{Of: "connections", Count: connections.Refused + connections.Evicted},
-		metrics.Surplus{Of: "streams", Count: c.lost.streams.Count()},
-		metrics.Surplus{Of: "requests", Count: c.lost.requests.Count()},
-		metrics.Surplus{Of: "unfinished", Count: c.lost.unfinished.Count()},
-		metrics.Surplus{Of: "stalled", Count: c.lost.stalled.Count()},
+		metrics.Surplus{Of: "streams", Count: c.surplus.streams.Count()},
+		metrics.Surplus{Of: "requests", Count: c.surplus.requests.Count()},
+		metrics.Surplus{Of: "unfinished", Count: c.surplus.unfinished.Count()},
+		metrics.Surplus{Of: "stalled", Count: c.surplus.stalled.Count()},
 	)
 }
 

@@ -34,10 +34,10 @@ func abandonStreams(t *testing.T, stuck bool) {
 		maxRequests = 3000 // of the server; fewer than are asked
 		share       = maxRequests * shareFactor / (shareFactor + 1)
 	)
-	c := newTown(t)
+	c := newNetwork(t)
 	defer c.close()
 	f := c.leader()
-	f.clients.requests.max.things = maxRequests
+	f.clients.requests.max.items = maxRequests
 	if stuck {
 		c.net.Partition([]raft.NodeID{1}, []raft.NodeID{2}, []raft.NodeID{3})
 	}
@@ -60,7 +60,7 @@ func abandonStreams(t *testing.T, stuck bool) {
 	for range 50 {
 		time.Sleep(10 * time.Millisecond)
 		synctest.Wait() // nobody is about to be refused, who is counted at first
-		most = max(most, f.clients.requests.things.Load())
+		most = max(most, f.clients.requests.items.Load())
 	}
 	if most > maxRequests || stuck && most < share-10 {
 		t.Errorf("%d requests were in progress, the bound is %d, of which one address gets %d", most, maxRequests, share)
@@ -133,7 +133,7 @@ func visit(f *Server, random *rand.Rand) (seen map[api.Reply_Code]int) {
 func TestClientsThatStopReadingHoldUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const idlers, asked = 4, 100
-		c := newTown(t)
+		c := newNetwork(t)
 		defer c.close()
 		f := c.leader()
 		ck := c.clerk()
@@ -149,7 +149,7 @@ func TestClientsThatStopReadingHoldUpNobody(t *testing.T) {
 		put("large", 1<<20)
 		var leave []func()
 		for range idlers {
-			conn, err := grpc.NewClient("passthrough:///"+doorOf(int(f.cfg.Hello.NodeId)), grpc.WithContextDialer(c.dial),
+			conn, err := grpc.NewClient("passthrough:///"+addressOf(int(f.cfg.Hello.NodeId)), grpc.WithContextDialer(c.dial),
 				grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(api.Codec())))
 			if err != nil {
 				t.Fatal(err)
@@ -183,7 +183,7 @@ func TestClientsThatStopReadingHoldUpNobody(t *testing.T) {
 		defer cancel()
 		go f.clients.watch(ctx)
 		time.Sleep(f.clients.limits.Stall + 2*clientCheck)
-		if n := f.clients.lost.stalled.Count(); n != idlers {
+		if n := f.clients.surplus.stalled.Count(); n != idlers {
 			t.Errorf("%d of %d clients that do not read were sent away", n, idlers)
 		}
 		c.idle()

@@ -20,7 +20,7 @@ func (s *Server) credentials() credentials.TransportCredentials {
 	if s.cfg.TLS == nil {
 		return insecure.NewCredentials()
 	}
-	return &gate{TransportCredentials: credentials.NewTLS(s.cfg.TLS), conf: s.cfg.TLS, refused: s.refused}
+	return &tlsCredentials{TransportCredentials: credentials.NewTLS(s.cfg.TLS), conf: s.cfg.TLS, refused: s.refused}
 }
 
 // RefusedByTLS is how many clients were refused in the handshake of TLS.
@@ -29,22 +29,22 @@ func (s *Server) RefusedByTLS() uint64 { return s.refused.Count() }
 // ProtocolHTTP2 is what gRPC speaks in TLS: Config.TLS must offer it.
 const ProtocolHTTP2 = "h2"
 
-// gate is TLS that tells whom it refuses, and why.
-type gate struct {
+// tlsCredentials are TLS credentials that log which clients they refuse, and why.
+type tlsCredentials struct {
 	credentials.TransportCredentials
 	conf    *tls.Config
 	refused *ratelog.Logger
 }
 
-// Clone is credentials.TransportCredentials'.
-func (g *gate) Clone() credentials.TransportCredentials { return g }
+// Clone implements credentials.TransportCredentials.
+func (c *tlsCredentials) Clone() credentials.TransportCredentials { return c }
 
-// ServerHandshake is credentials.TransportCredentials'. gRPC has set a deadline.
-func (g *gate) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	opening := &opening{Conn: raw, left: maxHandshakeBytes}
-	conn := tls.Server(opening, g.conf)
+// ServerHandshake implements credentials.TransportCredentials. gRPC has set a deadline.
+func (c *tlsCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	limited := &handshakeConn{Conn: raw, left: maxHandshakeBytes}
+	conn := tls.Server(limited, c.conf)
 	err := conn.Handshake()
-	opening.over = true
+	limited.over = true
 	if err == nil && conn.ConnectionState().NegotiatedProtocol != ProtocolHTTP2 {
 		err = errors.New("the client does not offer HTTP/2 (ALPN)")
 	}
@@ -55,45 +55,46 @@ func (g *gate) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 		}, nil
 	}
 	err = certs.RefusePlain(err)
-	g.refused.Warn("client refused", "address", raw.RemoteAddr(), "reason", err)
+	c.refused.Warn("client refused", "address", raw.RemoteAddr(), "reason", err)
 	linger(raw)
 	return nil, nil, err
 }
 
-// maxHandshakeBytes bounds what a client may send before the handshake of TLS is over. Package
-// tls keeps 64 KiB of an unfinished message, and more of a certificate, of whoever connects.
+// maxHandshakeBytes bounds what a client may send before the handshake of TLS is over. Without
+// it package tls would keep 64 KiB of an unfinished message, and more of a certificate.
 const maxHandshakeBytes = 24 << 10
 
-// opening is a connection from which only so much can be read before the handshake is over.
-type opening struct {
+// handshakeConn is a connection from which at most left bytes can be read before the handshake
+// is over.
+type handshakeConn struct {
 	net.Conn
 	left int
-	over bool // set before anybody else reads
+	over bool // set before gRPC reads
 }
 
 var errLongHandshake = fmt.Errorf("the client sent %d bytes, and the handshake is not over", maxHandshakeBytes)
 
 // Read implements net.Conn.
-func (o *opening) Read(b []byte) (int, error) {
-	if o.over {
-		return o.Conn.Read(b)
+func (h *handshakeConn) Read(b []byte) (int, error) {
+	if h.over {
+		return h.Conn.Read(b)
 	}
-	if o.left == 0 {
+	if h.left == 0 {
 		return 0, errLongHandshake
 	}
-	n, err := o.Conn.Read(b[:min(len(b), o.left)])
-	o.left -= n
+	n, err := h.Conn.Read(b[:min(len(b), h.left)])
+	h.left -= n
 	return n, err
 }
 
-// lingerMax bounds how long, and lingerBytes for how much, linger waits.
+// linger waits for at most lingerMax and reads at most lingerBytes.
 const (
 	lingerMax   = 500 * time.Millisecond
 	lingerBytes = 64 << 10
 )
 
-// linger closes the connection when the client has: closing it first would reset it, if
-// something that the client has sent is unread, and the alert could be lost.
+// linger closes the connection after the client has. To close it first, while bytes of the
+// client are unread, would reset it, and the client might not get the alert.
 func linger(conn net.Conn) {
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite() // behind the alert
@@ -104,7 +105,7 @@ func linger(conn net.Conn) {
 	conn.Close()
 }
 
-// Bounds of what is logged about clients that are refused: so many lines in so much time.
+// At most refusalLines lines about refused clients are logged per refusalPeriod.
 const (
 	refusalLines  = 10
 	refusalPeriod = 10 * time.Second

@@ -8,156 +8,158 @@ import (
 	"time"
 )
 
-// intake is a client's connection as gRPC reads and writes it, TLS taken off. It follows
-// the frames of HTTP/2 and the messages in them, since gRPC tells nobody of a message
-// before it is whole, and keeps what has come of it: up to 4 MiB on each stream.
-type intake struct {
+// trackedConn is a client's connection as gRPC reads and writes it, without TLS. gRPC tells
+// of a message only when all of it has come, and keeps up to 4 MiB of each stream until then.
+// So trackedConn follows the frames of HTTP/2, and the messages in them, and counts the
+// bytes of unfinished messages.
+type trackedConn struct {
 	net.Conn
 	client *client
 
 	mu      sync.Mutex
-	in, out frames
-	streams map[uint32]*message // those that have not ended on the wire
-	size    int64               // of all unfinished messages
+	in, out frameScanner
+	streams map[uint32]*message // those whose end was not written
+	size    int64               // bytes of all unfinished messages
 	closed  bool
 }
 
-// message is how much of the message that arrives on a stream has come.
+// message is the message that arrives on a stream.
 type message struct {
 	prefix [prefixSize]byte
-	have   int  // bytes of prefix and content
-	size   int  // of both, once prefix is known
-	last   bool // nothing more comes: the client waits for the end of the stream
+	have   int  // bytes of prefix and content that have come
+	size   int  // bytes of both, once the prefix has come
+	last   bool // no message follows: the client has ended its side of the stream
 }
 
-// prefixSize is the length of what gRPC puts before a message: a flag and its size.
+// prefixSize is the length in bytes of what gRPC puts before a message: a flag and its size.
 const prefixSize = 5
 
-// errIntake ends a connection that breaks the rules in a way that gRPC does not mind.
-var errIntake = errors.New("too many streams at once")
+// errTooManyOpen ends a connection with more streams than HTTP/2 allows it, which gRPC itself
+// tolerates.
+var errTooManyOpen = errors.New("too many streams at once")
 
-func newIntake(conn net.Conn, c *client) *intake {
-	i := &intake{
+func newTrackedConn(conn net.Conn, c *client) *trackedConn {
+	t := &trackedConn{
 		Conn: conn, client: c, streams: make(map[uint32]*message),
-		in: frames{skip: len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")},
+		in: frameScanner{skip: len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")},
 	}
-	c.intake.Store(i)
-	return i
+	c.tracked.Store(t)
+	return t
 }
 
 // Read implements net.Conn.
-func (i *intake) Read(b []byte) (int, error) {
-	n, err := i.Conn.Read(b)
+func (t *trackedConn) Read(b []byte) (int, error) {
+	n, err := t.Conn.Read(b)
 	if n == 0 {
 		return n, err
 	}
-	i.mu.Lock()
-	data, whole := i.follow(b[:n])
-	if data && i.size > 0 {
-		i.client.progress.Store(time.Now().UnixNano())
+	t.mu.Lock()
+	data, whole := t.track(b[:n])
+	if data && t.size > 0 {
+		t.client.progress.Store(time.Now().UnixNano())
 	}
-	crowded := len(i.streams) > 2*i.client.clients.limits.Streams
-	i.mu.Unlock()
-	if crowded {
-		return 0, errIntake
+	tooMany := len(t.streams) > 2*t.client.clients.limits.Streams
+	t.mu.Unlock()
+	if tooMany {
+		return 0, errTooManyOpen
 	}
-	if whole && i.client.slot != nil {
-		i.client.slot.Used()
+	if whole && t.client.slot != nil {
+		t.client.slot.Used()
 	}
 	if data {
-		i.client.clients.shed()
+		t.client.clients.limitUnfinished()
 	}
 	return n, err
 }
 
-// Write implements net.Conn. A stream has ended before the client can know, and begin another
-// in its place.
-func (i *intake) Write(b []byte) (int, error) {
-	i.out.scan(b, func(f frame, _ []byte) {
+// Write implements net.Conn. It notes the end of a stream before it writes it, since the
+// client may begin another stream as soon as it reads that end.
+func (t *trackedConn) Write(b []byte) (int, error) {
+	t.out.scan(b, func(f frame, _ []byte) {
 		if f.left == 0 && (f.kind == frameReset || f.ends()) {
-			i.mu.Lock()
-			i.forget(f.stream)
-			i.mu.Unlock()
+			t.mu.Lock()
+			t.forget(f.stream)
+			t.mu.Unlock()
 		}
 	})
-	return i.Conn.Write(b)
+	return t.Conn.Write(b)
 }
 
 // Close implements net.Conn.
-func (i *intake) Close() error {
-	i.settle()
-	return i.Conn.Close()
+func (t *trackedConn) Close() error {
+	t.uncount()
+	return t.Conn.Close()
 }
 
-// settle counts nothing of this connection any more.
-func (i *intake) settle() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.grow(-i.size)
-	i.closed = true
-	i.client.held.are(0)
+// uncount lets nothing of this connection count any more.
+func (t *trackedConn) uncount() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.grow(-t.size)
+	t.closed = true
+	t.client.open.setOpen(0)
 }
 
-// follow takes note of what was read. It tells whether there was a part of a message, and
-// whether one became whole. Caller holds mu.
-func (i *intake) follow(b []byte) (data, whole bool) {
+// track counts what was read. It tells whether there was a part of a message, and whether a
+// message became whole. Caller holds mu.
+func (t *trackedConn) track(b []byte) (data, whole bool) {
 	size := int64(0)
-	i.in.scan(b, func(f frame, payload []byte) {
-		m := i.streams[f.stream]
+	t.in.scan(b, func(f frame, payload []byte) {
+		m := t.streams[f.stream]
 		switch {
 		case f.kind == frameHeaders && m == nil && f.left == 0:
-			i.streams[f.stream] = new(message)
-			i.count()
+			t.streams[f.stream] = new(message)
+			t.count()
 		case f.kind == frameData && m != nil && !m.last:
 			before := m.have
-			whole = m.arrive(payload) || whole
+			whole = m.add(payload) || whole
 			data = data || len(payload) > 0
 			size += int64(m.have - before)
 		}
 		switch {
 		case f.left > 0:
 		case f.kind == frameReset:
-			i.forget(f.stream)
+			t.forget(f.stream)
 		case f.ends():
-			i.finish(f.stream)
+			t.finish(f.stream)
 		}
 	})
-	i.grow(size)
+	t.grow(size)
 	return data, whole
 }
 
-// finish takes note that a stream brings no more. Caller holds mu.
-func (i *intake) finish(stream uint32) {
-	if m := i.streams[stream]; m != nil {
-		i.grow(-int64(m.have))
+// finish notes that the client has ended its side of a stream. Caller holds mu.
+func (t *trackedConn) finish(stream uint32) {
+	if m := t.streams[stream]; m != nil {
+		t.grow(-int64(m.have))
 		m.have, m.last = 0, true
 	}
 }
 
-// forget drops a stream that has ended. Caller holds mu.
-func (i *intake) forget(stream uint32) {
-	i.finish(stream)
-	delete(i.streams, stream)
-	i.count()
+// forget removes a stream that has ended. Caller holds mu.
+func (t *trackedConn) forget(stream uint32) {
+	t.finish(stream)
+	delete(t.streams, stream)
+	t.count()
 }
 
 // count tells the client how many streams there are. Caller holds mu.
-func (i *intake) count() {
-	if !i.closed {
-		i.client.held.are(len(i.streams))
+func (t *trackedConn) count() {
+	if !t.closed {
+		t.client.open.setOpen(len(t.streams))
 	}
 }
 
 // grow counts bytes of unfinished messages. Caller holds mu.
-func (i *intake) grow(bytes int64) {
-	if bytes != 0 && !i.closed {
-		i.size += bytes
-		i.client.grow(bytes)
+func (t *trackedConn) grow(bytes int64) {
+	if bytes != 0 && !t.closed {
+		t.size += bytes
+		t.client.addUnfinished(bytes)
 	}
 }
 
-// arrive counts what has come on the stream, and tells whether a message became whole.
-func (m *message) arrive(data []byte) (whole bool) {
+// add counts data that has come on the stream, and tells whether a message became whole.
+func (m *message) add(data []byte) (whole bool) {
 	for len(data) > 0 {
 		if m.have < prefixSize {
 			n := copy(m.prefix[m.have:], data)

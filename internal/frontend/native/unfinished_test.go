@@ -20,13 +20,13 @@ import (
 )
 
 // cutConn gives out what it holds in pieces of any size.
-type cutConn struct {
+type chunkedConn struct {
 	net.Conn
 	data   []byte
 	random *rand.Rand
 }
 
-func (c *cutConn) Read(b []byte) (int, error) {
+func (c *chunkedConn) Read(b []byte) (int, error) {
 	if len(c.data) == 0 {
 		return 0, io.EOF
 	}
@@ -35,11 +35,11 @@ func (c *cutConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func (c *cutConn) Write(b []byte) (int, error) { return len(b), nil }
-func (c *cutConn) Close() error                { return nil }
+func (c *chunkedConn) Write(b []byte) (int, error) { return len(b), nil }
+func (c *chunkedConn) Close() error                { return nil }
 
 // talk writes what a client may send, and knows how much of messages is unfinished.
-type talk struct {
+type frameWriter struct {
 	*http2.Framer
 	out        bytes.Buffer
 	random     *rand.Rand
@@ -48,8 +48,8 @@ type talk struct {
 	next       uint32
 }
 
-func newTalk(random *rand.Rand) *talk {
-	t := &talk{random: random, unfinished: map[uint32]int{}, rest: map[uint32]int{}, next: 1}
+func newFrameWriter(random *rand.Rand) *frameWriter {
+	t := &frameWriter{random: random, unfinished: map[uint32]int{}, rest: map[uint32]int{}, next: 1}
 	t.out.WriteString(http2.ClientPreface)
 	t.Framer = http2.NewFramer(&t.out, nil)
 	t.WriteSettings()
@@ -69,7 +69,7 @@ func headers() []byte {
 }
 
 // step sends one frame.
-func (t *talk) step() {
+func (t *frameWriter) step() {
 	streams := make([]uint32, 0, len(t.unfinished))
 	for s := uint32(1); s < t.next; s += 2 {
 		if _, ok := t.unfinished[s]; ok {
@@ -94,7 +94,7 @@ func (t *talk) step() {
 }
 
 // data sends some bytes of a stream: the rest of a message, a whole one, the begin of one.
-func (t *talk) data(s uint32) {
+func (t *frameWriter) data(s uint32) {
 	var payload []byte
 	for range t.random.IntN(4) {
 		if t.unfinished[s] == 0 {
@@ -123,20 +123,20 @@ func (t *talk) data(s uint32) {
 	}
 }
 
-func (t *talk) size() (size int64) {
+func (t *frameWriter) size() (size int64) {
 	for _, n := range t.unfinished {
 		size += int64(n)
 	}
 	return size
 }
 
-func TestIntakeCountsUnfinishedMessages(t *testing.T) {
+func TestTrackedConnCountsUnfinishedMessages(t *testing.T) {
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		c := quietClients()
-		said := newTalk(random)
-		conn := &cutConn{random: random}
-		in := newIntake(conn, c.join(conn, nil, "a"))
+		said := newFrameWriter(random)
+		conn := &chunkedConn{random: random}
+		in := newTrackedConn(conn, c.add(conn, nil, "a"))
 		for range 300 {
 			said.step()
 			conn.data = bytes.Clone(said.out.Bytes())
@@ -173,14 +173,14 @@ func TestIntakeCountsUnfinishedMessages(t *testing.T) {
 	}
 }
 
-func FuzzIntake(f *testing.F) {
+func FuzzTrackedConn(f *testing.F) {
 	f.Add([]byte(http2.ClientPreface+"\x00\x00\x06\x01\x00\x00\x00\x00\x01headers\x00\x00\x04\x00\x08\x00\x00\x00\x01\x02abc"), uint64(1))
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
 		c := quietClients()
-		conn := &cutConn{data: data, random: rand.New(rand.NewPCG(seed, 1))}
-		in := newIntake(conn, c.join(conn, nil, "a"))
+		conn := &chunkedConn{data: data, random: rand.New(rand.NewPCG(seed, 1))}
+		in := newTrackedConn(conn, c.add(conn, nil, "a"))
 		_, err := io.Copy(io.Discard, in)
-		if err != nil && !errors.Is(err, errIntake) {
+		if err != nil && !errors.Is(err, errTooManyOpen) {
 			t.Error(err)
 		}
 		if n := c.unfinished.Load(); n < 0 || n > int64(len(data)) || n != in.size {
@@ -197,7 +197,7 @@ func FuzzIntake(f *testing.F) {
 // Its connection is closed when it has the bound's worth; others are served meanwhile.
 func TestUnfinishedMessagesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTown(t)
+		c := newNetwork(t)
 		defer c.close()
 		f := c.leader()
 		const bound, messages, size = 8 << 20, 10, 2 << 20
@@ -205,7 +205,7 @@ func TestUnfinishedMessagesAreBounded(t *testing.T) {
 		ck := c.clerk()
 		defer ck.Close()
 		for range 3 {
-			conn, err := c.doors[f.cfg.Hello.NodeId-1].DialContext(t.Context())
+			conn, err := c.listeners[f.cfg.Hello.NodeId-1].DialContext(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -241,7 +241,7 @@ func TestUnfinishedMessagesAreBounded(t *testing.T) {
 		if n := f.clients.unfinished.Load(); n != 0 {
 			t.Errorf("%d bytes are counted in the end", n)
 		}
-		if n := f.clients.lost.unfinished.Count(); n != 3 {
+		if n := f.clients.surplus.unfinished.Count(); n != 3 {
 			t.Errorf("%d connections were closed", n)
 		}
 	})
@@ -250,13 +250,13 @@ func TestUnfinishedMessagesAreBounded(t *testing.T) {
 // A client begins a message and says nothing more.
 func TestAnUnfinishedMessageHasItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTown(t)
+		c := newNetwork(t)
 		defer c.close()
 		f := c.leader()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go f.clients.watch(ctx)
-		conn, err := c.doors[f.cfg.Hello.NodeId-1].DialContext(t.Context())
+		conn, err := c.listeners[f.cfg.Hello.NodeId-1].DialContext(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -292,10 +292,10 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 	large := append(headers(), b.Bytes()...)
 	for _, endless := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newTown(t)
+			c := newNetwork(t)
 			defer c.close()
 			f := c.leader()
-			conn, err := c.doors[f.cfg.Hello.NodeId-1].DialContext(t.Context())
+			conn, err := c.listeners[f.cfg.Hello.NodeId-1].DialContext(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -321,7 +321,7 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("endless %t: the headers were taken", endless)
 			}
-			if n := f.clients.streams.things.Load(); n != 0 {
+			if n := f.clients.streams.items.Load(); n != 0 {
 				t.Errorf("endless %t: %d streams are served", endless, n)
 			}
 		})
@@ -331,10 +331,10 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 // One connection opens as many streams as it likes.
 func TestStreamsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTown(t)
+		c := newNetwork(t)
 		defer c.close()
 		f := c.leader()
-		conn, err := c.doors[f.cfg.Hello.NodeId-1].DialContext(t.Context())
+		conn, err := c.listeners[f.cfg.Hello.NodeId-1].DialContext(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -347,16 +347,16 @@ func TestStreamsAreBounded(t *testing.T) {
 				break
 			}
 			time.Sleep(time.Millisecond)
-			if n, most := f.clients.streams.things.Load(), int64(f.clients.limits.Streams); n > most {
+			if n, most := f.clients.streams.items.Load(), int64(f.clients.limits.Streams); n > most {
 				t.Fatalf("%d streams, the bound is %d", n, most)
 			}
 		}
-		if n := f.clients.streams.things.Load(); n != int64(f.clients.limits.Streams) {
+		if n := f.clients.streams.items.Load(); n != int64(f.clients.limits.Streams) {
 			t.Errorf("%d streams", n)
 		}
 		conn.Close()
 		synctest.Wait()
-		if n := f.clients.streams.things.Load(); n != 0 {
+		if n := f.clients.streams.items.Load(); n != 0 {
 			t.Errorf("%d streams are left", n)
 		}
 	})

@@ -20,10 +20,10 @@ import (
 type journal struct {
 	t testing.TB
 
-	mu       sync.Mutex
-	asked    []*asked
-	readable []*asked // puts of keys that nobody deletes, acknowledged
-	doomed   []*asked // other puts, acknowledged, that nobody has deleted yet
+	mu        sync.Mutex
+	asked     []*asked
+	readable  []*asked // puts of keys that nobody deletes, acknowledged
+	undeleted []*asked // other puts, acknowledged, whose delete was not sent yet
 }
 
 // asked is one request.
@@ -71,9 +71,9 @@ func (j *journal) next(random *rand.Rand) *asked {
 	case n == 0 && len(j.readable) > 0:
 		put := j.readable[random.IntN(len(j.readable))]
 		return &asked{req: &api.Request{Kind: api.Request_GET, Key: put.req.Key}}
-	case n == 1 && len(j.doomed) > 0:
-		put := j.doomed[0]
-		j.doomed = j.doomed[1:]
+	case n == 1 && len(j.undeleted) > 0:
+		put := j.undeleted[0]
+		j.undeleted = j.undeleted[1:]
 		put.deleted = &asked{req: &api.Request{Kind: api.Request_DELETE, Key: put.req.Key, Version: 1}}
 		return put.deleted
 	default:
@@ -92,7 +92,7 @@ func (j *journal) answer(a *asked, reply *api.Reply) {
 	if a.req.Id%2 == 0 {
 		j.readable = append(j.readable, a)
 	} else {
-		j.doomed = append(j.doomed, a)
+		j.undeleted = append(j.undeleted, a)
 	}
 }
 
@@ -127,7 +127,7 @@ func (j *journal) check(state *kv.Store) {
 	defer j.mu.Unlock()
 	for _, a := range j.asked {
 		if len(a.replies) != 1 {
-			continue // settled tells
+			continue // settled reports it
 		}
 		if lie := a.lie(state.Get(string(a.req.Key)).Version > 0); lie != "" {
 			j.t.Errorf("%v got %v, but %s", a.req, a.replies[0], lie)

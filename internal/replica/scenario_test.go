@@ -137,13 +137,13 @@ func TestSnapshotUnreliableRecoverConcurrentPartitionLinearizable4C(t *testing.T
 // come and go, and then all servers must agree.
 func (s scenario) run(t *testing.T) {
 	s.keys = max(s.keys, 1)
-	c := s.inBubble(t, func(c *cluster) {
+	c := s.inBubble(t, func(c *scenarioRun) {
 		c.net.SetLatency(max(s.latency, time.Millisecond))
 		c.net.Reliable(!s.unreliable)
 		for round := range rounds {
 			s.round(c, round)
 		}
-		c.converge()
+		c.awaitSameState()
 		last := s.clients + 1
 		for k, ck := 0, c.clerk(last); k < s.keys; k++ {
 			c.get(last, ck, keyName(k))
@@ -167,7 +167,7 @@ func (s scenario) maybeShare() int {
 	return 10
 }
 
-func (s scenario) round(c *cluster, round int) {
+func (s scenario) round(c *scenarioRun, round int) {
 	var partitioner sync.WaitGroup
 	clientsDone, partitionsDone := make(chan struct{}), make(chan struct{})
 	for number := range s.clients {
@@ -181,7 +181,8 @@ func (s scenario) round(c *cluster, round int) {
 	close(partitionsDone)
 	partitioner.Wait()
 	if s.restarts { // in the midst of operations, and of a partition
-		c.crash(round%2 == 0)
+		c.killAll(round%2 == 0)
+		c.crashes += len(c.ids)
 		time.Sleep(outage)
 	}
 	c.net.Heal()
@@ -194,15 +195,15 @@ func (s scenario) round(c *cluster, round int) {
 
 // partitioner splits the servers in two again and again. The first time it leaves the
 // leader with a minority until there is another.
-func (c *cluster) partitioner(round int, done <-chan struct{}) {
+func (c *scenarioRun) partitioner(round int, done <-chan struct{}) {
 	random := rand.New(rand.NewPCG(c.seed, uint64(round)))
-	leader, term := c.leader(0)
+	leader, term := c.leaderAfter(0)
 	minority := c.others(leader)
 	random.Shuffle(len(minority), func(i, k int) { minority[i], minority[k] = minority[k], minority[i] })
 	minority = append(minority[:len(c.ids)/2-1], leader)
 	c.net.Partition(minority)
 	c.partitions++
-	c.leader(term)
+	c.leaderAfter(term)
 	for {
 		select {
 		case <-done:
@@ -223,20 +224,20 @@ func (c *cluster) partitioner(round int, done <-chan struct{}) {
 }
 
 // inBubble runs a cluster in virtual time.
-func (s scenario) inBubble(t *testing.T, f func(c *cluster)) (c *cluster) {
+func (s scenario) inBubble(t *testing.T, f func(c *scenarioRun)) (c *scenarioRun) {
 	t.Helper()
 	t.Parallel()
 	seed := nextSeed(t.Name())
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("again, in another order of goroutines: go test ./internal/server -run '^%s$' -seed %d", t.Name(), seed)
+			t.Logf("again, in another order of goroutines: go test ./internal/replica -run '^%s$' -seed %d", t.Name(), seed)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		c = newCluster(t, s, seed)
+		c = startScenario(t, s, seed)
 		defer c.close()
 		f(c)
-		c.time = time.Since(c.began)
+		c.took = time.Since(c.began)
 	})
 	return c
 }
@@ -260,7 +261,7 @@ func nextSeed(name string) uint64 {
 }
 
 // checkFaults fails a run in which the faults did not happen that the scenario is about.
-func (s scenario) checkFaults(t *testing.T, c *cluster) {
+func (s scenario) checkFaults(t *testing.T, c *scenarioRun) {
 	counts := c.net.Counts()
 	if share := float64(counts.Lost) / float64(counts.Messages); s.unreliable && share < 0.03 {
 		t.Errorf("the network lost %d messages of %d", counts.Lost, counts.Messages)
@@ -282,9 +283,9 @@ func (s scenario) checkFaults(t *testing.T, c *cluster) {
 // checkLog fails if a log was too long, or a server took no snapshot. What a leader without
 // a majority cannot commit no snapshot can replace, and a record on disk is longer than
 // its entry: while there are faults there may be twice as much on disk.
-func (c *cluster) checkLog(t *testing.T) {
+func (c *scenarioRun) checkLog(t *testing.T) {
 	t.Helper()
-	if n := len(c.snapshots); n != len(c.ids) {
+	if n := len(c.snapshotAt); n != len(c.ids) {
 		t.Errorf("only %d servers had snapshots", n)
 	}
 	if s := c.seen; s.logBytes > maxLogBytes || s.restBytes > maxLogBytes || s.storedBytes > 2*maxLogBytes {
@@ -293,11 +294,11 @@ func (c *cluster) checkLog(t *testing.T) {
 }
 
 // pass prints the closing line of the Lab's tests: time, servers, RPCs, operations.
-func (c *cluster) pass(t *testing.T) {
+func (c *scenarioRun) pass(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	t.Logf("  ... Passed -- %4.1f  %d %5d %4d", c.time.Seconds(), len(c.ids), c.net.Counts().Requests, c.history.Len())
+	t.Logf("  ... Passed -- %4.1f  %d %5d %4d", c.took.Seconds(), len(c.ids), c.net.Counts().Requests, c.history.Len())
 	t.Logf("%d ErrMaybe, %d terms, %d snapshots sent, log up to %d bytes, %d on disk, %d in the end",
-		c.history.Maybes(), len(c.leaders), c.sent.Load(), c.seen.logBytes, c.seen.storedBytes, c.seen.restBytes)
+		c.history.Maybes(), len(c.leaders), c.snapshots.Load(), c.seen.logBytes, c.seen.storedBytes, c.seen.restBytes)
 }

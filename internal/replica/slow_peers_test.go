@@ -26,11 +26,11 @@ const (
 )
 
 // peersInBubble runs a test with a leader that serves, and one follower to be held up.
-func peersInBubble(t *testing.T, test func(t *testing.T, c *trio, leader, slow raft.NodeID)) {
+func peersInBubble(t *testing.T, test func(t *testing.T, c *cluster, leader, slow raft.NodeID)) {
 	t.Parallel()
 	seed := nextSeed(t.Name())
 	synctest.Test(t, func(t *testing.T) {
-		c := newTrio(t, seed, maxRaftState, maxRaftState)
+		c := newCluster(t, options{servers: 3, seed: seed, maxRaftState: maxRaftState, segmentSize: maxRaftState})
 		defer c.close()
 		c.start(c.ids...)
 		leader := c.leader()
@@ -41,7 +41,7 @@ func peersInBubble(t *testing.T, test func(t *testing.T, c *trio, leader, slow r
 }
 
 // mustPutFast puts at the leader, which is not to wait for more than one follower.
-func (c *trio) mustPutFast(leader raft.NodeID, key string) {
+func (c *cluster) mustPutFast(leader raft.NodeID, key string) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -59,7 +59,7 @@ func (c *trio) mustPutFast(leader raft.NodeID, key string) {
 
 // keepServing puts and gets for d, and fails the test if the leader slows down, loses its
 // place, or keeps what only the slow server lacks.
-func (c *trio) keepServing(leader raft.NodeID, d time.Duration) {
+func (c *cluster) keepServing(leader raft.NodeID, d time.Duration) {
 	c.t.Helper()
 	term := c.server(leader).replica.Node.Status().Term
 	for began, i := time.Now(), 0; time.Since(began) < d; i++ {
@@ -76,7 +76,7 @@ func (c *trio) keepServing(leader raft.NodeID, d time.Duration) {
 }
 
 // putMany makes more messages than may be on the way to one follower.
-func (c *trio) putMany(leader raft.NodeID) {
+func (c *cluster) putMany(leader raft.NodeID) {
 	c.t.Helper()
 	for i := range maxUnconfirmedAppends + 50 {
 		c.mustPutFast(leader, fmt.Sprint(i%10))
@@ -86,7 +86,7 @@ func (c *trio) putMany(leader raft.NodeID) {
 // A follower reads neither messages nor snapshots: the leader sends it a bounded amount and
 // serves on, and when it reads again it takes all that waited, and the rest.
 func TestLeaderServesBesideAFollowerThatDoesNotRead(t *testing.T) {
-	peersInBubble(t, func(t *testing.T, c *trio, leader, slow raft.NodeID) {
+	peersInBubble(t, func(t *testing.T, c *cluster, leader, slow raft.NodeID) {
 		r := c.server(slow).receiver
 		r.hold()
 		c.putMany(leader)
@@ -109,7 +109,7 @@ func TestLeaderServesBesideAFollowerThatDoesNotRead(t *testing.T) {
 // A snapshot that its receiver does not take holds nothing else up, and is the only one on
 // its way.
 func TestLeaderServesBesideASnapshotThatIsStuck(t *testing.T) {
-	peersInBubble(t, func(t *testing.T, c *trio, leader, slow raft.NodeID) {
+	peersInBubble(t, func(t *testing.T, c *cluster, leader, slow raft.NodeID) {
 		c.net.Disconnect(slow)
 		c.keepServing(leader, time.Second) // and trim the log
 		r := c.server(slow).receiver
@@ -134,7 +134,7 @@ func TestLeaderServesBesideASnapshotThatIsStuck(t *testing.T) {
 // A follower whose disk takes seconds for each write confirms late, which only it suffers
 // from: what it has not written stays bounded, and in the end it has all.
 func TestLeaderServesBesideAFollowerWithASlowDisk(t *testing.T) {
-	peersInBubble(t, func(t *testing.T, c *trio, leader, slow raft.NodeID) {
+	peersInBubble(t, func(t *testing.T, c *cluster, leader, slow raft.NodeID) {
 		wait := func() { time.Sleep(3 * time.Second) }
 		m := c.server(slow)
 		m.storage.save.Store(&wait)
@@ -151,7 +151,7 @@ func TestLeaderServesBesideAFollowerWithASlowDisk(t *testing.T) {
 // A follower that takes long to restore a snapshot applies nothing meanwhile, yet votes and
 // confirms: it is a majority with the leader.
 func TestFollowerThatRestoresForLongStillConfirms(t *testing.T) {
-	peersInBubble(t, func(t *testing.T, c *trio, leader, slow raft.NodeID) {
+	peersInBubble(t, func(t *testing.T, c *cluster, leader, slow raft.NodeID) {
 		c.net.Disconnect(slow)
 		c.keepServing(leader, time.Second)
 		restore := make(chan struct{})

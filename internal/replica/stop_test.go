@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"balsa.example/internal/replica"
 	"balsa.example/raft"
 )
 
@@ -22,16 +21,16 @@ const (
 // moments are when a server may be stopped. Each brings one about.
 var moments = []struct {
 	name  string
-	await func(c *trio, load *sync.WaitGroup)
+	await func(c *cluster, load *sync.WaitGroup)
 }{
-	{"BeforeTheFirstElection", func(c *trio, _ *sync.WaitGroup) {
+	{"BeforeTheFirstElection", func(c *cluster, _ *sync.WaitGroup) {
 		c.sleep(time.Second)
 	}},
-	{"UnderLoad", func(c *trio, _ *sync.WaitGroup) {
+	{"UnderLoad", func(c *cluster, _ *sync.WaitGroup) {
 		c.leader()
 		c.sleep(500 * time.Millisecond)
 	}},
-	{"InAnElection", func(c *trio, _ *sync.WaitGroup) {
+	{"InAnElection", func(c *cluster, _ *sync.WaitGroup) {
 		c.net.Disconnect(c.leader())
 		c.sleep(1500 * time.Millisecond)
 		if c.random.IntN(2) == 0 {
@@ -39,14 +38,14 @@ var moments = []struct {
 			c.sleep(20 * time.Millisecond)
 		}
 	}},
-	{"WithASnapshotOnItsWay", func(c *trio, _ *sync.WaitGroup) {
+	{"WithASnapshotOnItsWay", func(c *cluster, _ *sync.WaitGroup) {
 		behind := c.others(c.leader())[0]
 		c.net.Disconnect(behind)
 		time.Sleep(400 * time.Millisecond)
 		c.net.Connect(behind)
 		c.sleep(250 * time.Millisecond)
 	}},
-	{"InATransferOfLeadership", func(c *trio, load *sync.WaitGroup) {
+	{"InATransferOfLeadership", func(c *cluster, load *sync.WaitGroup) {
 		leader := c.leader()
 		time.Sleep(100 * time.Millisecond)
 		node := c.server(leader).replica.Node
@@ -57,7 +56,7 @@ var moments = []struct {
 		})
 		c.sleep(30 * time.Millisecond)
 	}},
-	{"AfterARestart", func(c *trio, _ *sync.WaitGroup) {
+	{"AfterARestart", func(c *cluster, _ *sync.WaitGroup) {
 		c.leader()
 		c.sleep(300 * time.Millisecond)
 		id := c.ids[c.random.IntN(3)]
@@ -72,7 +71,7 @@ var moments = []struct {
 }
 
 // sleep lets up to d pass.
-func (c *trio) sleep(d time.Duration) { time.Sleep(time.Duration(c.random.Int64N(int64(d)))) }
+func (c *cluster) sleep(d time.Duration) { time.Sleep(time.Duration(c.random.Int64N(int64(d)))) }
 
 // Servers may be stopped at any time: Stop returns soon, each request is answered once and
 // truly, and nothing is left.
@@ -94,8 +93,8 @@ func TestStopAtAnyTime(t *testing.T) {
 	}
 }
 
-func stopAt(t *testing.T, seed uint64, await func(*trio, *sync.WaitGroup)) {
-	c := newTrio(t, seed, 4000, 4000)
+func stopAt(t *testing.T, seed uint64, await func(*cluster, *sync.WaitGroup)) {
+	c := newCluster(t, options{servers: 3, seed: seed, maxRaftState: 4000, segmentSize: 4000})
 	defer c.close()
 	c.net.SetLatency(time.Duration(c.random.Int64N(int64(10 * time.Millisecond))))
 	c.net.Reliable(c.random.IntN(2) == 0)
@@ -140,20 +139,9 @@ func stopAt(t *testing.T, seed uint64, await func(*trio, *sync.WaitGroup)) {
 	t.Log(j.count())
 }
 
-func (c *trio) replicas() (all []*replica.Replica) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, id := range c.ids {
-		if r := c.servers[id].replica; r != nil {
-			all = append(all, r)
-		}
-	}
-	return all
-}
-
 // stopInSomeWay begins to stop a server: once or twice, by one or by two, with its network
 // or without. Clients that do not know go on to ask it.
-func (c *trio) stopInSomeWay(j *journal, id raft.NodeID, stopping *sync.WaitGroup) {
+func (c *cluster) stopInSomeWay(j *journal, id raft.NodeID, stopping *sync.WaitGroup) {
 	m := c.server(id)
 	endFirst, times := c.random.IntN(2) == 0, 1+c.random.IntN(2)
 	stop := func() {

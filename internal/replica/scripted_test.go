@@ -1,6 +1,6 @@
 package replica_test
 
-// The scenarios of 4B and 4C in which a script takes the place of random clients.
+// The scenarios of 4B and 4C with a script in place of random clients.
 
 import (
 	"errors"
@@ -26,7 +26,7 @@ func speed(t *testing.T, snapshots bool) {
 	)
 	var rpcs, messages float64
 	var took time.Duration
-	c := scenario{servers: 3, snapshots: snapshots}.inBubble(t, func(c *cluster) {
+	c := scenario{servers: 3, snapshots: snapshots}.inBubble(t, func(c *scenarioRun) {
 		ck := c.clerk(0)
 		c.get(0, ck, "x") // waits for a leader
 		before, start := c.net.Counts(), time.Now()
@@ -40,7 +40,7 @@ func speed(t *testing.T, snapshots bool) {
 		if kv := c.get(0, ck, "x"); kv.Version != puts || string(kv.Value) != fmt.Sprint(puts-1) {
 			t.Errorf("after %d puts: %+v", puts, kv)
 		}
-		c.converge()
+		c.awaitSameState()
 	})
 	t.Logf("%.2f ms, %.3f RPCs and %.3f messages for each Put", float64(took.Microseconds())/puts/1000, rpcs, messages)
 	if took > puts*maxTime {
@@ -59,11 +59,11 @@ func speed(t *testing.T, snapshots bool) {
 // TestOnePartition4B: there is progress where the majority is, none elsewhere, and what
 // was asked for there completes when the partition ends.
 func TestOnePartition4B(t *testing.T) {
-	c := scenario{servers: 5}.inBubble(t, func(c *cluster) {
+	c := scenario{servers: 5}.inBubble(t, func(c *scenarioRun) {
 		c.net.Reliable(false)
 		ck, a, b := c.clerk(0), c.clerk(1), c.clerk(2)
 		c.increase(0, ck, "1", "13")
-		old, term := c.leader(0)
+		old, term := c.leaderAfter(0)
 		minority := []raft.NodeID{old, c.others(old)[0]}
 		majority := c.others(minority...)
 		c.net.Partition(minority, majority)
@@ -80,7 +80,7 @@ func TestOnePartition4B(t *testing.T) {
 			c.get(2, b, "1")
 			completed.Add(1)
 		})
-		c.leader(term)
+		c.leaderAfter(term)
 		for i := range 20 {
 			c.increase(0, ck, "1", fmt.Sprint("14-", i))
 		}
@@ -95,7 +95,7 @@ func TestOnePartition4B(t *testing.T) {
 			t.Errorf("the operations in the minority took %v after the partition", d)
 		}
 		c.increase(0, ck, "1", "16")
-		c.converge()
+		c.awaitSameState()
 	})
 	if n := c.net.Counts().Lost; n < 20 {
 		t.Errorf("the network lost %d messages", n)
@@ -105,7 +105,7 @@ func TestOnePartition4B(t *testing.T) {
 }
 
 // increase puts at the present version, as the only client who does, and reads what it put.
-func (c *cluster) increase(client int, ck *clerk.Clerk, key, value string) {
+func (c *scenarioRun) increase(client int, ck *clerk.Clerk, key, value string) {
 	version := c.get(client, ck, key).Version
 	if err := c.put(client, ck, key, value, version); err != nil && !errors.Is(err, clerk.ErrMaybe) {
 		c.t.Errorf("put %s=%s at version %d: %v", key, value, version, err)
@@ -119,10 +119,10 @@ func (c *cluster) increase(client int, ck *clerk.Clerk, key, value string) {
 // catches up by a snapshot.
 func TestSnapshotRPC4C(t *testing.T) {
 	const puts = 200 // over maxLogBytes together
-	c := scenario{servers: 3, snapshots: true}.inBubble(t, func(c *cluster) {
+	c := scenario{servers: 3, snapshots: true}.inBubble(t, func(c *scenarioRun) {
 		ck := c.clerk(0)
 		c.mustPut(0, ck, "a", "A", 0)
-		leader, _ := c.leader(0)
+		leader, _ := c.leaderAfter(0)
 		lagging, other := c.others(leader)[0], c.others(leader)[1]
 		last := c.running()[lagging].Node.Status().LastIndex
 		c.net.Disconnect(lagging)
@@ -136,7 +136,7 @@ func TestSnapshotRPC4C(t *testing.T) {
 				t.Errorf("server %s has the log from %d on, and a snapshot at %d", id, s.FirstIndex, s.Snapshot.Index)
 			}
 		}
-		if n := c.sent.Load(); n != 0 {
+		if n := c.snapshots.Load(); n != 0 {
 			t.Errorf("%d snapshots were sent already", n)
 		}
 
@@ -146,7 +146,7 @@ func TestSnapshotRPC4C(t *testing.T) {
 		c.mustPut(0, ck, "c", "C", 0)
 		c.mustPut(0, ck, "d", "D", 0)
 		c.net.Connect(other)
-		if c.sent.Load() == 0 {
+		if c.snapshots.Load() == 0 {
 			t.Error("no snapshot was sent")
 		}
 		// And now with it and the one that missed those.
@@ -158,7 +158,7 @@ func TestSnapshotRPC4C(t *testing.T) {
 				t.Errorf("%s holds %q", key, got)
 			}
 		}
-		c.converge()
+		c.awaitSameState()
 	})
 	c.checkLog(t)
 	c.history.Check(t, puts)
@@ -172,7 +172,7 @@ func TestSnapshotSize4C(t *testing.T) {
 		maxSnapshotBytes = 500
 	)
 	var largest int64
-	c := scenario{servers: 3, snapshots: true}.inBubble(t, func(c *cluster) {
+	c := scenario{servers: 3, snapshots: true}.inBubble(t, func(c *scenarioRun) {
 		ck := c.clerk(0)
 		for i := range ops / 2 {
 			c.mustPut(0, ck, "x", fmt.Sprint(i), uint64(i))
@@ -180,7 +180,7 @@ func TestSnapshotSize4C(t *testing.T) {
 				t.Errorf("x holds %s, want %d", got, i)
 			}
 		}
-		c.converge()
+		c.awaitSameState()
 		for id, m := range c.servers {
 			s := m.replica.Node.Status()
 			if s.Snapshot.Index < ops/4 {

@@ -26,7 +26,7 @@ func address(id raft.NodeID) string { return fmt.Sprintf("server-%d:1", uint64(i
 const impatience = 300 * time.Millisecond
 
 // clerk returns a Clerk for the client of this number.
-func (c *cluster) clerk(client int) *clerk.Clerk {
+func (c *scenarioRun) clerk(client int) *clerk.Clerk {
 	timeout := clerk.DefaultAttemptTimeout
 	if client%2 == 1 {
 		timeout = impatience
@@ -47,7 +47,7 @@ func (c *cluster) clerk(client int) *clerk.Clerk {
 
 // caller is one client's way over the network to the servers.
 type caller struct {
-	cluster *cluster
+	cluster *scenarioRun
 	client  string
 }
 
@@ -71,7 +71,7 @@ func (c *caller) Close() error { return nil }
 
 // get and put are a Clerk's operations, recorded in the history. They must complete.
 
-func (c *cluster) get(client int, ck *clerk.Clerk, key string) clerk.KV {
+func (c *scenarioRun) get(client int, ck *clerk.Clerk, key string) clerk.KV {
 	ctx, cancel := context.WithTimeout(c.ctx, opTimeout)
 	defer cancel()
 	kv, err := c.history.Get(ctx, client, ck, key)
@@ -81,7 +81,7 @@ func (c *cluster) get(client int, ck *clerk.Clerk, key string) clerk.KV {
 	return kv
 }
 
-func (c *cluster) put(client int, ck *clerk.Clerk, key, value string, version uint64) error {
+func (c *scenarioRun) put(client int, ck *clerk.Clerk, key, value string, version uint64) error {
 	ctx, cancel := context.WithTimeout(c.ctx, opTimeout)
 	defer cancel()
 	_, err := c.history.Put(ctx, client, ck, key, value, version)
@@ -92,7 +92,7 @@ func (c *cluster) put(client int, ck *clerk.Clerk, key, value string, version ui
 }
 
 // mustPut is put where nothing can go wrong.
-func (c *cluster) mustPut(client int, ck *clerk.Clerk, key, value string, version uint64) {
+func (c *scenarioRun) mustPut(client int, ck *clerk.Clerk, key, value string, version uint64) {
 	c.t.Helper()
 	if err := c.put(client, ck, key, value, version); err != nil {
 		c.t.Fatal(err)
@@ -100,7 +100,7 @@ func (c *cluster) mustPut(client int, ck *clerk.Clerk, key, value string, versio
 }
 
 // client repeats until done is closed: Put at the last version seen, Get, remember.
-func (c *cluster) client(number, round, keys int, done <-chan struct{}) {
+func (c *scenarioRun) client(number, round, keys int, done <-chan struct{}) {
 	ck := c.clerk(number)
 	random := rand.New(rand.NewPCG(c.seed, uint64(1000*round+number)))
 	versions := make([]uint64, keys)
@@ -113,7 +113,7 @@ func (c *cluster) client(number, round, keys int, done <-chan struct{}) {
 
 // reader repeats Get until done is closed. It stays with a leader that lost its
 // majority as long as that answers, where others leave it because of their Puts.
-func (c *cluster) reader(number, keys int, done <-chan struct{}) {
+func (c *scenarioRun) reader(number, keys int, done <-chan struct{}) {
 	ck := c.clerk(number)
 	for i := 0; !c.over(done); i++ {
 		c.get(number, ck, keyName(i%keys))
@@ -121,7 +121,7 @@ func (c *cluster) reader(number, keys int, done <-chan struct{}) {
 }
 
 // over tells whether done is closed or the cluster is.
-func (c *cluster) over(done <-chan struct{}) bool {
+func (c *scenarioRun) over(done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true

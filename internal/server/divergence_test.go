@@ -13,7 +13,7 @@ import (
 // TestServerWhoseStateDivergesStopsForGood: its peers go on, and it does not start again.
 func TestServerWhoseStateDivergesStopsForGood(t *testing.T) {
 	t.Parallel()
-	c := newTestCluster(t, 3, "")
+	c := newTestCluster(t, options{servers: 3})
 	c.startAll()
 	odd := c.leader()
 	replica := c.servers[odd].grpcServer.Replica()

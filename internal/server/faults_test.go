@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,12 +19,12 @@ import (
 func TestStartRefusesADirectoryThatIsNotItsOwn(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c := newTestCluster(t, 1, dir)
+	c := newTestCluster(t, options{servers: 1, dir: dir})
 	c.startAll()
 	c.put("a", "1", 0)
 	home := c.configs[0].DataDir
 
-	second := newTestCluster(t, 1, dir).configs[0]
+	second := newTestCluster(t, options{servers: 1, dir: dir}).configs[0]
 	if _, err := Start(second); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second process on the directory: %v", err)
 	}
@@ -89,7 +88,7 @@ func listing(t *testing.T, dir string) string {
 func TestStartRefusesADamagedLog(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c := newTestCluster(t, 1, dir)
+	c := newTestCluster(t, options{servers: 1, dir: dir})
 	c.startAll()
 	c.put("a", "1", 0)
 	c.put("b", "2", 0)
@@ -130,7 +129,7 @@ func flipBit(t *testing.T, dir string) (path string) {
 
 func TestServerWhoseDiskFailsStops(t *testing.T) {
 	t.Parallel()
-	c := newTestCluster(t, 1, "")
+	c := newTestCluster(t, options{servers: 1})
 	var broken atomic.Bool
 	c.configs[0].FS = crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if broken.Load() && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
@@ -159,7 +158,7 @@ func TestServerWhoseDiskFailsStops(t *testing.T) {
 
 func TestServerWithAFullDiskServesReadsAndRecovers(t *testing.T) {
 	t.Parallel()
-	c := newTestCluster(t, 1, "")
+	c := newTestCluster(t, options{servers: 1})
 	mem := crashfs.NewMem()
 	c.configs[0].FS = mem
 	c.startAll()
@@ -187,7 +186,7 @@ func TestServerWithAFullDiskServesReadsAndRecovers(t *testing.T) {
 func TestStartTellsThatAPortIsInUse(t *testing.T) {
 	dir := t.TempDir()
 	for _, side := range []string{"peers", "clients"} {
-		c := newTestCluster(t, 1, dir)
+		c := newTestCluster(t, options{servers: 1, dir: dir})
 		cfg := c.configs[0]
 		if side == "peers" {
 			cfg.PeerListener = nil // while the test's own still listens there
@@ -201,23 +200,5 @@ func TestStartTellsThatAPortIsInUse(t *testing.T) {
 		if _, err := os.Stat(cfg.DataDir); err == nil {
 			t.Errorf("%s: the data directory was made", side)
 		}
-	}
-}
-
-func TestShutdownLeavesNoGoroutine(t *testing.T) {
-	before := runtime.NumGoroutine()
-	c := newTestCluster(t, 3, "")
-	c.startAll()
-	c.put("a", "1", 0)
-	for i := range c.servers {
-		c.stop(i) // the last ones without a majority
-	}
-	c.clerk.Close()
-	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; {
-		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<20)
-			t.Fatalf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
-		}
-		time.Sleep(time.Millisecond) // gRPC's own end a moment later
 	}
 }

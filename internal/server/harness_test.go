@@ -15,11 +15,20 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/clerk"
+	"balsa.example/internal/certs/certstest"
 	"balsa.example/internal/check/crashfs"
 )
 
 // patience bounds every wait of these tests. It is never used up by one that passes.
 const patience = 20 * time.Second
+
+// options say what a testCluster is made of.
+type options struct {
+	servers int
+	dir     string // where the data directories are; empty: in memory
+	tls     bool   // mutual TLS on all ports, each member with a certificate of its own
+	metrics bool
+}
 
 // testCluster is a cluster on loopback sockets.
 type testCluster struct {
@@ -27,18 +36,32 @@ type testCluster struct {
 	configs []Config
 	servers []*Server // nil where stopped
 	clerk   *clerk.Clerk
+
+	endpoints []string // for clients
+	metrics   []string // URLs, if options.metrics
+	// With options.tls: the authority, and the files of each member.
+	ca   *certstest.CA
+	dirs []certstest.Dir
 }
 
-// newTestCluster prepares a cluster of n, with its data in files if dir is not empty,
-// else in memory. Nothing runs yet.
-func newTestCluster(t *testing.T, n int, dir string) *testCluster {
-	c := &testCluster{t: t, servers: make([]*Server, n)}
-	var members, endpoints []string
+// newTestCluster prepares a cluster. Nothing runs yet.
+func newTestCluster(t *testing.T, o options) *testCluster {
+	t.Helper()
+	c := &testCluster{t: t, servers: make([]*Server, o.servers)}
+	scheme := "http"
+	if o.tls {
+		scheme, c.ca = "https", certstest.NewCA(t, "ca")
+	}
+	var members []string
 	var clients, peers []net.Listener
-	for i := range n {
+	for i := range o.servers {
 		clients, peers = append(clients, listenAny(t)), append(peers, listenAny(t))
-		members = append(members, fmt.Sprintf("n%d=http://%s", i+1, peers[i].Addr()))
-		endpoints = append(endpoints, clients[i].Addr().String())
+		members = append(members, fmt.Sprintf("n%d=%s://%s", i+1, scheme, peers[i].Addr()))
+		endpoint := clients[i].Addr().String()
+		if o.tls {
+			endpoint = "https://" + endpoint
+		}
+		c.endpoints = append(c.endpoints, endpoint)
 	}
 	cluster, err := ParseCluster("test", strings.Join(members, ","))
 	if err != nil {
@@ -46,22 +69,65 @@ func newTestCluster(t *testing.T, n int, dir string) *testCluster {
 	}
 	for i, m := range cluster.Members {
 		cfg := Config{
-			Name: m.Name, Cluster: cluster, DataDir: filepath.Join(dir, m.Name),
-			ListenPeer: cluster.PeerURL(m.Name), ListenClient: []*url.URL{{Scheme: "http", Host: endpoints[i]}},
+			Name: m.Name, Cluster: cluster, DataDir: filepath.Join(o.dir, m.Name),
+			ListenPeer: cluster.PeerURL(m.Name), ListenClient: []*url.URL{{Scheme: scheme, Host: clients[i].Addr().String()}},
 			PeerListener: peers[i], ClientListeners: clients[i : i+1],
 			HeartbeatInterval: 25 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond,
 			Logger: testLogger(t), segmentSize: 1 << 20,
 		}
-		if dir == "" {
+		if o.dir == "" {
 			cfg.FS = crashfs.NewMem()
+		}
+		if o.tls {
+			d := certstest.Write(t, c.issue(c.ca, m.Name), c.ca.PEM)
+			cfg.ClientTLS = TLS{CertFile: d.Cert, KeyFile: d.Key, CAFile: d.CA, ClientAuth: true}
+			cfg.PeerTLS = cfg.ClientTLS
+			c.dirs = append(c.dirs, d)
+		}
+		if o.metrics {
+			l := listenAny(t)
+			u := &url.URL{Scheme: "http", Host: l.Addr().String()}
+			cfg.ListenMetrics, cfg.MetricsListeners = []*url.URL{u}, []net.Listener{l}
+			c.metrics = append(c.metrics, u.String())
 		}
 		c.configs = append(c.configs, cfg)
 	}
-	if c.clerk, err = clerk.New(endpoints); err != nil {
-		t.Fatal(err)
-	}
+	c.clerk = c.firstClerk()
 	t.Cleanup(c.close)
 	return c
+}
+
+// firstClerk returns a Clerk that all servers let in.
+func (c *testCluster) firstClerk() *clerk.Clerk {
+	c.t.Helper()
+	if c.ca != nil {
+		return c.newClerk(c.ca.Issue(certstest.Leaf{CN: "client"}), c.ca.PEM)
+	}
+	ck, err := clerk.New(c.endpoints)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return ck
+}
+
+// newClerk returns a Clerk with a certificate.
+func (c *testCluster) newClerk(pair certstest.Pair, ca []byte) *clerk.Clerk {
+	c.t.Helper()
+	d := certstest.Write(c.t, pair, ca)
+	conf, err := clerk.LoadTLS(d.CA, d.Cert, d.Key)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ck, err := clerk.New(c.endpoints, clerk.WithTLS(conf))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return ck
+}
+
+// issue makes a certificate for a member.
+func (c *testCluster) issue(ca *certstest.CA, name string) certstest.Pair {
+	return ca.Issue(certstest.Leaf{CN: name, Hosts: []string{"127.0.0.1"}})
 }
 
 func listenAny(t *testing.T) net.Listener {

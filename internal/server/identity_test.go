@@ -24,7 +24,7 @@ import (
 // that is forged with it does not arrive, and the refusal tells nothing.
 func TestAClientsCertificateSpeaksForNoMember(t *testing.T) {
 	t.Parallel()
-	c := newSecured(t)
+	c := newTestCluster(t, options{servers: 3, tls: true})
 	var log lockedLog
 	c.configs[0].Logger = slog.New(slog.NewTextHandler(&log, nil))
 	c.startAll()
@@ -57,7 +57,7 @@ func TestAClientsCertificateSpeaksForNoMember(t *testing.T) {
 
 func TestListsOfWhoIsAllowed(t *testing.T) {
 	t.Parallel()
-	c := newSecured(t)
+	c := newTestCluster(t, options{servers: 3, tls: true})
 	for i := range c.configs {
 		pair := c.ca.Issue(certstest.Leaf{CN: "balsa-peer", Hosts: []string{"127.0.0.1"}}) // names no member
 		c.dirs[i].Put(c.dirs[i].Cert, pair.Cert)
@@ -87,7 +87,7 @@ const loggedRefusals = 10
 // of a thousand.
 func TestRefusedClientsAreLogged(t *testing.T) {
 	t.Parallel()
-	c := newSecured(t)
+	c := newTestCluster(t, options{servers: 3, tls: true})
 	var log lockedLog
 	c.configs[0].Logger = slog.New(slog.NewTextHandler(&log, nil))
 	s := c.start(0)
@@ -113,7 +113,7 @@ func TestRefusedClientsAreLogged(t *testing.T) {
 }
 
 // refuse connects to the first server, which does not let it in.
-func refuse(t *testing.T, c *secured, pair certstest.Pair, plain bool) {
+func refuse(t *testing.T, c *testCluster, pair certstest.Pair, plain bool) {
 	t.Helper()
 	address := c.configs[0].ListenClient[0].Host
 	if plain {
@@ -199,7 +199,7 @@ func forge(t *testing.T, spoken Config, victim *Server, known birth.Record, why 
 // Without certificates a secret that all members share protects the peer port.
 func TestASecretProtectsThePeerPort(t *testing.T) {
 	t.Parallel()
-	c := newTestCluster(t, 3, "")
+	c := newTestCluster(t, options{servers: 3})
 	secret := func(content string) string {
 		path := filepath.Join(t.TempDir(), "secret")
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -250,7 +250,7 @@ func TestASecretProtectsThePeerPort(t *testing.T) {
 func TestAnOpenPeerPortIsWarnedOf(t *testing.T) {
 	for address, want := range map[string]bool{"127.0.0.1:0": false, "0.0.0.0:0": true} {
 		var log lockedLog
-		c := newTestCluster(t, 1, "")
+		c := newTestCluster(t, options{servers: 1})
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
 			t.Fatal(err)
@@ -269,7 +269,7 @@ func TestAnOpenPeerPortIsWarnedOf(t *testing.T) {
 // as soon as it has another one, without a restart.
 func TestAnExpiredPeerIsRefusedUntilItIsRenewed(t *testing.T) {
 	t.Parallel()
-	c := newSecured(t)
+	c := newTestCluster(t, options{servers: 3, tls: true})
 	expired := c.ca.Issue(certstest.Leaf{CN: "n2", NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
 	c.dirs[1].Put(c.dirs[1].Cert, expired.Cert)
 	c.dirs[1].Put(c.dirs[1].Key, expired.Key)
@@ -284,7 +284,7 @@ func TestAnExpiredPeerIsRefusedUntilItIsRenewed(t *testing.T) {
 	logs[0].await(t, "certificate has expired or is not yet valid")
 	logs[1].await(t, "a TLS certificate has expired: others refuse it")
 	logs[1].await(t, "tls: ") // what the others say
-	pair := c.member(c.ca, "n2")
+	pair := c.issue(c.ca, "n2")
 	c.dirs[1].Put(c.dirs[1].Cert, pair.Cert)
 	c.dirs[1].Put(c.dirs[1].Key, pair.Key)
 	for _, s := range c.servers {

@@ -17,7 +17,7 @@ import (
 func TestServerWithAnOldCopyOfItsDirectoryStopsForGood(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c := newTestCluster(t, 3, dir)
+	c := newTestCluster(t, options{servers: 3, dir: dir})
 	for i := range c.configs { // a slow machine shall not change the leader
 		c.configs[i].ElectionTimeout = 3 * time.Second
 	}

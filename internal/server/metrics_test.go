@@ -19,18 +19,6 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// newMeteredCluster is a testCluster that shows its metrics at the addresses returned.
-func newMeteredCluster(t *testing.T, n int) (c *testCluster, urls []string) {
-	c = newTestCluster(t, n, "")
-	for i := range c.configs {
-		l := listenAny(t)
-		u := &url.URL{Scheme: "http", Host: l.Addr().String()}
-		c.configs[i].ListenMetrics, c.configs[i].MetricsListeners = []*url.URL{u}, []net.Listener{l}
-		urls = append(urls, u.String())
-	}
-	return c, urls
-}
-
 // fetch returns the status and the body of a page.
 func fetch(t *testing.T, url string) (int, []byte) {
 	t.Helper()
@@ -82,7 +70,7 @@ func (f figures) of(name string, labels ...string) float64 {
 
 func TestMetricsShowWhatTheServersDo(t *testing.T) {
 	t.Parallel()
-	c, urls := newMeteredCluster(t, 3)
+	c := newTestCluster(t, options{servers: 3, metrics: true})
 	for i := range c.configs { // so long that a slow machine does not elect anybody else meanwhile
 		c.configs[i].ElectionTimeout = time.Second
 	}
@@ -96,7 +84,7 @@ func TestMetricsShowWhatTheServersDo(t *testing.T) {
 
 	leader := c.leader()
 	status := c.servers[leader].status()
-	led := scrape(t, urls[leader])
+	led := scrape(t, c.metrics[leader])
 	for name, want := range map[string]float64{
 		"server_admitted": 1, "server_has_leader": 1, "server_is_leader": 1, "server_term": float64(status.Term),
 		"server_commit_index": float64(status.CommitIndex), "server_applied_index": float64(status.AppliedIndex),
@@ -119,7 +107,7 @@ func TestMetricsShowWhatTheServersDo(t *testing.T) {
 	}
 	answered := 0.0
 	for i, s := range c.servers {
-		f := scrape(t, urls[i])
+		f := scrape(t, c.metrics[i])
 		answered += max(0, f.of("requests_total", "ok", "put"))
 		for _, other := range c.servers {
 			peer := other.self.Name
@@ -147,7 +135,7 @@ func TestMetricsShowWhatTheServersDo(t *testing.T) {
 	if answered < puts {
 		t.Errorf("%v of %d puts are counted", answered, puts)
 	}
-	_, body := fetch(t, urls[leader]+"/metrics")
+	_, body := fetch(t, c.metrics[leader]+"/metrics")
 	problems, err := promlint.New(bytes.NewReader(body)).Lint()
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%v, %v", problems, err)
@@ -156,14 +144,14 @@ func TestMetricsShowWhatTheServersDo(t *testing.T) {
 
 func TestHealthIsGoodWhileThereIsALeader(t *testing.T) {
 	t.Parallel()
-	c, urls := newMeteredCluster(t, 3)
+	c := newTestCluster(t, options{servers: 3, metrics: true})
 	// await waits for an answer with the code and text.
 	await := func(code int, text string) {
 		t.Helper()
 		var got int
 		var body []byte
 		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-			if got, body = fetch(t, urls[0]+"/health"); got == code && strings.Contains(string(body), text) {
+			if got, body = fetch(t, c.metrics[0]+"/health"); got == code && strings.Contains(string(body), text) {
 				return
 			}
 		}
@@ -171,7 +159,7 @@ func TestHealthIsGoodWhileThereIsALeader(t *testing.T) {
 	}
 	c.start(0)
 	await(http.StatusServiceUnavailable, "waiting for n2, n3")
-	if f := scrape(t, urls[0]); f.of("server_admitted") != 0 || f.of("server_has_leader") != 0 || f.of("server_term") != -1 {
+	if f := scrape(t, c.metrics[0]); f.of("server_admitted") != 0 || f.of("server_has_leader") != 0 || f.of("server_term") != -1 {
 		t.Errorf("while it waits: %v", f)
 	}
 	c.start(1)
@@ -180,10 +168,10 @@ func TestHealthIsGoodWhileThereIsALeader(t *testing.T) {
 	c.stop(1)
 	c.stop(2)
 	await(http.StatusServiceUnavailable, `"reason":"no leader is known"`)
-	if f := scrape(t, urls[0]); f.of("server_admitted") != 1 || f.of("server_has_leader") != 0 || f.of("server_is_leader") != 0 {
+	if f := scrape(t, c.metrics[0]); f.of("server_admitted") != 1 || f.of("server_has_leader") != 0 || f.of("server_is_leader") != 0 {
 		t.Errorf("without a leader: %v", f)
 	}
-	if code, body := fetch(t, urls[0]+"/debug/pprof/"); code != http.StatusNotFound {
+	if code, body := fetch(t, c.metrics[0]+"/debug/pprof/"); code != http.StatusNotFound {
 		t.Errorf("there are profiles, and nobody asked for them: %d %s", code, body)
 	}
 	c.start(1)
@@ -195,19 +183,19 @@ func TestHealthIsGoodWhileThereIsALeader(t *testing.T) {
 		t.Errorf("while it stops: %v", err)
 	}
 	c.stop(0)
-	if _, err := http.Get(urls[0] + "/health"); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := http.Get(c.metrics[0] + "/health"); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("after it stopped: %v", err)
 	}
 }
 
 func TestMetricsPortInUseLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	c, urls := newMeteredCluster(t, 1)
+	c := newTestCluster(t, options{servers: 1, metrics: true})
 	cfg := c.configs[0]
 	cfg.MetricsListeners = nil // it is open already: by the test
 	peer, client := cfg.PeerListener.Addr().String(), cfg.ClientListeners[0].Addr().String()
 	_, err := Start(cfg)
-	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "metrics") || !strings.Contains(err.Error(), strings.TrimPrefix(urls[0], "http://")) {
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "metrics") || !strings.Contains(err.Error(), strings.TrimPrefix(c.metrics[0], "http://")) {
 		t.Errorf("got %v", err)
 	}
 	if names, err := cfg.FS.List(""); err != nil || len(names) > 0 {
@@ -223,7 +211,7 @@ func TestMetricsPortInUseLeavesNothingBehind(t *testing.T) {
 }
 
 func TestBadMetricsConfigurationIsRefused(t *testing.T) {
-	c := newTestCluster(t, 1, "")
+	c := newTestCluster(t, options{servers: 1})
 	tls, plain := c.configs[0], c.configs[0]
 	tls.ListenMetrics = []*url.URL{{Scheme: "https", Host: "127.0.0.1:0"}}
 	plain.Pprof = true

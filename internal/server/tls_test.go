@@ -14,59 +14,9 @@ import (
 	"balsa.example/internal/certs/certstest"
 )
 
-// secured is a cluster on loopback in which each member has a certificate of its own.
-type secured struct {
-	*testCluster
-	ca        *certstest.CA
-	dirs      []certstest.Dir
-	endpoints []string
-}
-
-// newSecured prepares a cluster of three with mutual TLS on all ports. Nothing runs yet.
-func newSecured(t *testing.T) *secured {
-	t.Helper()
-	c := &secured{testCluster: newTestCluster(t, 3, ""), ca: certstest.NewCA(t, "ca")}
-	cluster, err := ParseCluster("test", strings.ReplaceAll(memberList(c.configs[0].Cluster), "http:", "https:"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range c.configs {
-		cfg := &c.configs[i]
-		d := certstest.Write(t, c.member(c.ca, cfg.Name), c.ca.PEM)
-		cfg.Cluster, cfg.ListenPeer = cluster, cluster.PeerURL(cluster.Members[i].Name)
-		cfg.ListenClient[0].Scheme = "https"
-		cfg.ClientTLS = TLS{CertFile: d.Cert, KeyFile: d.Key, CAFile: d.CA, ClientAuth: true}
-		cfg.PeerTLS = cfg.ClientTLS
-		c.dirs = append(c.dirs, d)
-		c.endpoints = append(c.endpoints, cfg.ListenClient[0].String())
-	}
-	c.clerk.Close()
-	c.clerk = c.newClerk(c.ca.Issue(certstest.Leaf{CN: "client"}), c.ca.PEM)
-	return c
-}
-
-// member issues a certificate for a member.
-func (c *secured) member(ca *certstest.CA, name string) certstest.Pair {
-	return ca.Issue(certstest.Leaf{CN: name, Hosts: []string{"127.0.0.1"}})
-}
-
-func (c *secured) newClerk(pair certstest.Pair, ca []byte) *clerk.Clerk {
-	c.t.Helper()
-	d := certstest.Write(c.t, pair, ca)
-	conf, err := clerk.LoadTLS(d.CA, d.Cert, d.Key)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	ck, err := clerk.New(c.endpoints, clerk.WithTLS(conf))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return ck
-}
-
 func TestServersAndClientsTalkTLS(t *testing.T) {
 	t.Parallel()
-	c := newSecured(t)
+	c := newTestCluster(t, options{servers: 3, tls: true})
 	c.startAll()
 	c.put("a", "1", 0)
 	c.wants("a", "1")
@@ -93,7 +43,7 @@ func TestServersAndClientsTalkTLS(t *testing.T) {
 // Each file is seen half written and alone.
 func TestEverythingIsRenewedUnderLoad(t *testing.T) {
 	t.Parallel()
-	c := newSecured(t)
+	c := newTestCluster(t, options{servers: 3, tls: true})
 	var log lockedLog
 	for i := range c.configs {
 		c.configs[i].Logger = slog.New(slog.NewTextHandler(&log, nil))
@@ -129,7 +79,7 @@ func TestEverythingIsRenewedUnderLoad(t *testing.T) {
 	replace(ca, func(int) []byte { return both }, "the bundle")
 	renewed := make([]certstest.Pair, len(c.dirs))
 	for i, cfg := range c.configs {
-		renewed[i] = c.member(next, cfg.Name)
+		renewed[i] = c.issue(next, cfg.Name)
 	}
 	replace(func(d certstest.Dir) string { return d.Key }, func(i int) []byte { return renewed[i].Key }, "the keys")
 	replace(func(d certstest.Dir) string { return d.Cert }, func(i int) []byte { return renewed[i].Cert }, "the certificates")
@@ -209,7 +159,7 @@ func TestConfigRefusesHalfTLS(t *testing.T) {
 }
 
 func TestASecretAndCertificatesExclude(t *testing.T) {
-	cfg := newTestCluster(t, 1, "").configs[0]
+	cfg := newTestCluster(t, options{servers: 1}).configs[0]
 	cfg.ClusterSecretFile = "secret"
 	cluster, err := ParseCluster("test", "n1=https://127.0.0.1:1")
 	if err != nil {

@@ -50,7 +50,7 @@ func TestClientsAreToldWhatIsWrongWithTLS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newTestCluster(t, 1, "")
+			c := newTestCluster(t, options{servers: 1})
 			if tc.server.CN != "" {
 				d := certstest.Write(t, ca.Issue(tc.server), ca.PEM)
 				c.configs[0].ListenClient[0].Scheme = "https"
@@ -98,8 +98,8 @@ func clerkFor(t *testing.T, ca []byte, pair certstest.Pair, endpoints ...string)
 // and says in the end what is wrong with the rest.
 func TestAClerkGoesOnFromAServerThatDoesNotFit(t *testing.T) {
 	t.Parallel()
-	c := newSecured(t)
-	misfit := newTestCluster(t, 1, "") // without TLS
+	c := newTestCluster(t, options{servers: 3, tls: true})
+	misfit := newTestCluster(t, options{servers: 1}) // without TLS
 	misfit.startAll()
 	c.startAll()
 	wrong := "https://" + misfit.configs[0].ListenClient[0].Host
@@ -126,7 +126,7 @@ func TestAClerkGoesOnFromAServerThatDoesNotFit(t *testing.T) {
 // The files of a client may be renewed while its Clerk is in use.
 func TestAClerkReadsItsFilesAgain(t *testing.T) {
 	t.Parallel()
-	c := newSecured(t)
+	c := newTestCluster(t, options{servers: 3, tls: true})
 	late := certstest.Leaf{CN: "alice", NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)}
 	c.startAll()
 	d := certstest.Write(t, c.ca.Issue(late), c.ca.PEM)

@@ -21,7 +21,7 @@ import (
 // one among the members of the other is refused, by both, who name each other.
 func TestTwoClustersWithTheSameNamesNeverMix(t *testing.T) {
 	t.Parallel()
-	prod, stage := newTestCluster(t, 3, ""), newTestCluster(t, 3, "")
+	prod, stage := newTestCluster(t, options{servers: 3}), newTestCluster(t, options{servers: 3})
 	prod.startAll()
 	stage.startAll()
 	prod.put("a", "1", 0)
@@ -65,7 +65,7 @@ func TestTwoClustersWithTheSameNamesNeverMix(t *testing.T) {
 func TestACopiedDirectoryIsShutOut(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c := newTestCluster(t, 3, dir)
+	c := newTestCluster(t, options{servers: 3, dir: dir})
 	c.startAll()
 	c.put("a", "1", 0)
 	c.stop(2)
@@ -105,7 +105,7 @@ func TestACopiedDirectoryIsShutOut(t *testing.T) {
 
 // A directory of a version whose clusters had no identity is refused, with its reason.
 func TestStartRefusesADirectoryOfAnOlderFormat(t *testing.T) {
-	c := newTestCluster(t, 1, "")
+	c := newTestCluster(t, options{servers: 1})
 	fs := crashfs.NewMem()
 	c.configs[0].FS = fs
 	if err := errors.Join(fs.MkdirAll("n1", 0o700), vfs.WriteFile(fs, "n1/MEMBERS", []byte("balsa members 1\nself 1 2 3 active\n"))); err != nil {

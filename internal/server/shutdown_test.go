@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -40,7 +41,7 @@ func (s *hungSnapshots) String() string { return "hung snapshots" }
 //
 // It is not parallel to others, since it looks for a goroutine that others may have, too.
 func TestShutdownWaitsForNoSnapshot(t *testing.T) {
-	c := newTestCluster(t, 3, "")
+	c := newTestCluster(t, options{servers: 3})
 	disks, mem := make([]*hungSnapshots, 3), crashfs.NewMem()
 	for i := range c.configs {
 		disks[i] = &hungSnapshots{began: wake.New(), released: make(chan struct{})}
@@ -117,5 +118,64 @@ func eventually(t *testing.T, otherwise string, is func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatal(otherwise)
 		}
+	}
+}
+
+// hungDisk is a disk whose syncs of the log do not end while it hangs.
+type hungDisk struct{ hang atomic.Pointer[chan struct{}] }
+
+func (d *hungDisk) MaybeError(op errorfs.Op) error {
+	if hang := d.hang.Load(); hang != nil && strings.Contains(op.Path, "wal") && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+		<-*hang
+	}
+	return nil
+}
+
+func (d *hungDisk) String() string { return "hung disk" }
+
+// A server stops in the time that is documented although a write of its disk does not end,
+// and says so. The others go on meanwhile.
+func TestShutdownWithAHungDisk(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	disks := make([]*hungDisk, 3)
+	for i := range c.configs {
+		disks[i] = new(hungDisk)
+		c.configs[i].FS = crashfs.Inject(crashfs.NewMem(), disks[i])
+		c.configs[i].stopTimeout = 200 * time.Millisecond
+	}
+	c.startAll()
+	c.put("a", "1", 0)
+	leader := c.leader()
+	repair := make(chan struct{})
+	disks[leader].hang.Store(&repair)
+	c.put("a", "2", 1)
+	s := c.servers[leader]
+	s.Shutdown(context.Background())
+	if !errors.Is(s.Err(), ErrHangs) {
+		t.Errorf("the server says that it has stopped with %v", s.Err())
+	}
+	c.put("a", "3", 2)
+	disks[leader].hang.Store(nil)
+	close(repair)
+	s.Shutdown(context.Background()) // so that the test leaves nothing behind
+	c.servers[leader] = nil
+}
+
+func TestShutdownLeavesNoGoroutine(t *testing.T) {
+	before := runtime.NumGoroutine()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	c.put("a", "1", 0)
+	for i := range c.servers {
+		c.stop(i) // the last ones without a majority
+	}
+	c.clerk.Close()
+	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
+		}
+		time.Sleep(time.Millisecond) // gRPC's own end a moment later
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 func TestThreeServersKeepTheirDataAcrossRestarts(t *testing.T) {
 	t.Parallel()
-	c := newTestCluster(t, 3, t.TempDir())
+	c := newTestCluster(t, options{servers: 3, dir: t.TempDir()})
 	c.startAll()
 	c.put("a", "1", 0)
 	c.put("a", "2", 1)
@@ -33,7 +33,7 @@ func TestThreeServersKeepTheirDataAcrossRestarts(t *testing.T) {
 
 func TestServiceGoesOnWithoutOneServer(t *testing.T) {
 	t.Parallel()
-	c := newTestCluster(t, 3, "")
+	c := newTestCluster(t, options{servers: 3})
 	c.startAll()
 	c.put("a", "1", 0)
 	leader := c.leader()
@@ -48,7 +48,7 @@ func TestServiceGoesOnWithoutOneServer(t *testing.T) {
 
 func TestLeaderThatStopsHandsOver(t *testing.T) {
 	t.Parallel()
-	c := newTestCluster(t, 3, "")
+	c := newTestCluster(t, options{servers: 3})
 	c.startAll()
 	c.put("a", "1", 0)
 	old := c.servers[c.leader()]
@@ -60,7 +60,7 @@ func TestLeaderThatStopsHandsOver(t *testing.T) {
 
 func TestNewClusterWaitsForAllMembers(t *testing.T) {
 	t.Parallel()
-	c := newTestCluster(t, 3, "")
+	c := newTestCluster(t, options{servers: 3})
 	n1 := c.start(0)
 	c.start(1)
 	// n1 and n2 would be a majority, but n3 could not tell later if one of them came
@@ -98,7 +98,7 @@ func TestServerWithEmptiedDirectoryIsRefused(t *testing.T) {
 	for _, allRestart := range []bool{false, true} {
 		t.Run(fmt.Sprintf("all restart %t", allRestart), func(t *testing.T) {
 			t.Parallel()
-			c := newTestCluster(t, 3, "")
+			c := newTestCluster(t, options{servers: 3})
 			c.startAll()
 			c.put("a", "1", 0)
 			if allRestart {
@@ -133,7 +133,7 @@ func TestServersOfDifferentClustersDoNotMix(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newTestCluster(t, 3, "")
+			c := newTestCluster(t, options{servers: 3})
 			list, wrong := memberList(c.configs[0].Cluster), c.configs[2]
 			if test.members != "" {
 				wrong.Name = "n4"
@@ -166,7 +166,7 @@ func TestServersOfDifferentClustersDoNotMix(t *testing.T) {
 
 func TestLeadershipGoesWhereItIsSent(t *testing.T) {
 	t.Parallel()
-	c := newTestCluster(t, 3, "")
+	c := newTestCluster(t, options{servers: 3})
 	for i := range c.configs { // so long that a slow machine does not elect anybody else meanwhile
 		c.configs[i].ElectionTimeout = time.Second
 	}
@@ -193,7 +193,7 @@ func TestLeadershipGoesWhereItIsSent(t *testing.T) {
 
 func TestHealthFollowsTheLifeOfAServer(t *testing.T) {
 	t.Parallel()
-	c := newTestCluster(t, 3, "")
+	c := newTestCluster(t, options{servers: 3})
 	s := c.start(0)
 	check := func(want healthpb.HealthCheckResponse_ServingStatus) {
 		t.Helper()

@@ -11,8 +11,8 @@ type candidateState struct {
 	votes map[NodeID]bool
 	// byTransfer tells that a TimeoutNow began that campaign.
 	byTransfer bool
-	// yielded tells that the node has given way to another pre-candidate since the last
-	// campaign or leader (see onPreVote).
+	// yielded tells that the node has given way to another pre-candidate (see onPreVote). It
+	// stays true until the node campaigns, enters a new term, or follows a leader.
 	yielded bool
 }
 

@@ -31,7 +31,7 @@ func (r *Raft) becomeLeader() {
 	r.role, r.leaderID = Leader, r.id
 	r.leaderChanges++
 	r.timer.elapsed = 0
-	r.candidate = candidateState{}
+	r.candidate = candidateState{yielded: r.candidate.yielded}
 	r.leader = leaderState{
 		roundWanted:  true,
 		pendingBytes: r.log.bytes(r.applied+1, r.log.last()),

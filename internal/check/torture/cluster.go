@@ -19,18 +19,18 @@ import (
 	"balsa.example/clerk"
 )
 
-// member is one `balsa serve` process, and where it lives.
+// member is one `balsa serve` process with its addresses and its directory.
 type member struct {
 	index        int
 	name         string
 	client, peer string // host:port that it listens on; others come through proxies
 	dir, log     string
-	disk         *disk // what dir is on, if it is its own
+	disk         *disk // the member's own file system, which holds dir; nil if it has none
 	process      *exec.Cmd
 	reader       *logReader    // of its output
 	exited       chan struct{} // closed when the process has ended
 	paused       bool
-	killed       bool // the process has ended, or will, because the rig wants it to
+	killed       bool // the rig has ended the process
 }
 
 // cluster is the processes under torture, and the network between them.
@@ -38,27 +38,28 @@ type cluster struct {
 	binary  string
 	members []*member
 	flags   []string
-	wiring  // is one of these, the other is nil:
+	wiring  // one of network and netns; the other is nil
 	network *network
 	netns   *netns
 }
 
-// wiring is how the members and their clients reach each other.
+// wiring connects the members and their clients.
 type wiring interface {
-	// listen is where m listens, and client what clients are told.
+	// listen returns the addresses on which m listens, and client the one that it advertises
+	// to clients.
 	listen(m *member) (client, peer string)
 	client(m *member) string
 	// seenBy is m's --initial-cluster.
 	seenBy(m *member) string
-	// endpoints are where clients reach the members.
+	// endpoints are the addresses at which clients reach the members.
 	endpoints() []string
-	// command is a command that runs where m lives.
+	// command returns a command that runs on m's machine.
 	command(m *member, name string, args ...string) *exec.Cmd
 	close()
 }
 
-// newCluster lays out n members in dir, on free ports of the loopback interface; on
-// disks of their own, if wanted.
+// newCluster prepares n members in dir, on free ports of the loopback interface; with a file
+// system for each member, if disks is true.
 func newCluster(binary, dir string, n int, flags []string, seed uint64, disks bool) (*cluster, error) {
 	c := &cluster{binary: binary, flags: flags}
 	ports := rand.New(rand.NewPCG(seed, uint64(os.Getpid())))
@@ -87,8 +88,8 @@ func newCluster(binary, dir string, n int, flags []string, seed uint64, disks bo
 	return c, err
 }
 
-// newFarCluster lays out n members in dir, on machines of their own.
-func newFarCluster(binary, dir string, n int, flags []string) (*cluster, error) {
+// newNetnsCluster prepares n members in dir, each in a network namespace of its own.
+func newNetnsCluster(binary, dir string, n int, flags []string) (*cluster, error) {
 	c := &cluster{binary: binary, flags: flags}
 	for i := range n {
 		name := fmt.Sprintf("n%d", i+1)
@@ -100,8 +101,8 @@ func newFarCluster(binary, dir string, n int, flags []string) (*cluster, error) 
 	return c, err
 }
 
-// freeAddress finds a port that is not taken, and takes it. It is below those that the
-// kernel gives to outgoing connections: one of them could get the port while its server
+// freeAddress finds a port that is not taken, and takes it. The port is below those that the
+// kernel uses for outgoing connections: such a connection could take the port while its server
 // is down.
 func freeAddress(rng *rand.Rand, taken map[string]bool) (string, error) {
 	var err error
@@ -119,7 +120,7 @@ func freeAddress(rng *rand.Rand, taken map[string]bool) (string, error) {
 	return "", fmt.Errorf("find a free port: %w", err)
 }
 
-// direct is where the rig itself reaches the members, past the proxies.
+// direct returns the addresses at which the rig itself reaches the members, without proxies.
 func (c *cluster) direct() (all []string) {
 	for _, m := range c.members {
 		all = append(all, m.client)
@@ -127,8 +128,8 @@ func (c *cluster) direct() (all []string) {
 	return all
 }
 
-// close ends what is left: processes, proxies and mounts. It returns what did not end
-// as it should. The images of the disks stay if they are to be looked at.
+// close ends processes, proxies and mounts. It returns an error for each that did not end as it
+// should. The images of the disks are kept if keepDisks is true.
 func (c *cluster) close(keepDisks bool) error {
 	var errs []error
 	for _, m := range c.members {
@@ -175,7 +176,7 @@ func (c *cluster) start(m *member) error {
 	}
 	m.process, m.reader, m.exited, m.killed = cmd, reader, make(chan struct{}), false
 	go func(exited chan struct{}) {
-		_ = cmd.Wait() // how it ended is in its log, and in what it does not answer
+		_ = cmd.Wait() // how it ended is in its log
 		reader.close()
 		close(exited)
 	}(m.exited)
@@ -222,8 +223,8 @@ func (m *member) stop(within time.Duration) bool {
 func (m *member) pause()  { _ = m.process.Process.Signal(syscall.SIGSTOP); m.paused = true }
 func (m *member) resume() { _ = m.process.Process.Signal(syscall.SIGCONT); m.paused = false }
 
-// leader asks all members until one of them leads; of two that think so, the one of
-// the later term does.
+// leader asks all members until one of them leads. If two of them say that they lead, it is the
+// one of the higher term.
 func (c *cluster) leader(ctx context.Context, ck *clerk.Clerk) (*member, error) {
 	for {
 		var leader *member
@@ -256,8 +257,9 @@ func (c *cluster) but(out ...*member) (rest []*member) {
 	return rest
 }
 
-// fallen is an error for each member that has stopped by itself, with its last word.
-func (c *cluster) fallen() error {
+// stoppedByThemselves is an error for each member that has stopped by itself, with the last line
+// of its log.
+func (c *cluster) stoppedByThemselves() error {
 	var errs []error
 	for _, m := range c.members {
 		if m.process != nil && !m.killed && !m.running() {

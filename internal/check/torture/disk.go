@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// diskSize is the size of a member's file system in bytes: room for the log's three
-// segments of 16 MiB at most, two more to spare, and snapshots.
+// diskSize is the size of a member's file system in bytes: enough for at most three segments of
+// the log of 16 MiB, two spare ones, and snapshots.
 const diskSize = 128 << 20
 
 // errNoDisks says that this machine does not let the rig make file systems.
@@ -47,5 +47,5 @@ func (d *disk) remove() error {
 	return errors.Join(os.Remove(d.mount), os.Remove(d.image))
 }
 
-// free makes room again on a disk that was filled.
+// free frees the space of a disk that was filled.
 func (d *disk) free() error { return os.Remove(d.ballast) }

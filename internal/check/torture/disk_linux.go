@@ -42,8 +42,8 @@ func (d *disk) attach() error {
 	return nil
 }
 
-// detach unmounts the disk, if it is mounted. The kernel may need a moment to let go
-// of what a killed process had open.
+// detach unmounts the disk, if it is mounted. The kernel may need a moment to close the files of a
+// killed process.
 func (d *disk) detach() (err error) {
 	if !d.mounted {
 		return nil
@@ -64,9 +64,8 @@ func (d *disk) detach() (err error) {
 	return fmt.Errorf("unmount %s: %w", d.mount, err)
 }
 
-// cutPower makes the file system forget what is not on the disk yet: whatever was
-// written and not synced. From now on its operations fail; detach and attach turn
-// the power on again.
+// cutPower makes the file system lose all that was written and not synced. From now on its
+// operations fail; detach and attach turn the power on again.
 func (d *disk) cutPower() error {
 	return d.ioctl("shut down", fsIocShutdown, goingNoLogFlush)
 }
@@ -85,7 +84,7 @@ func (d *disk) thaw() error {
 	return d.ioctl("thaw", fiThaw, 0)
 }
 
-// ioctl asks something of the file system.
+// ioctl calls ioctl on the file system.
 func (d *disk) ioctl(what string, request uintptr, arg uint32) error {
 	root, err := os.Open(d.mount)
 	if err != nil {
@@ -98,7 +97,7 @@ func (d *disk) ioctl(what string, request uintptr, arg uint32) error {
 	return nil
 }
 
-// fill takes all the space that there is.
+// fill uses up all free space.
 func (d *disk) fill() error {
 	f, err := os.OpenFile(d.ballast, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -16,10 +16,11 @@ const (
 	kindFull    = "full disk" // see kindFullStops
 )
 
-// fault is one thing to be done to the cluster. It returns when writes are back.
+// fault is one fault of the cluster.
 type fault struct {
 	kind string // as far as it is known before
-	do   func() error
+	// do injects the fault, and returns when writes are possible again.
+	do func() error
 }
 
 // schedule returns the faults of the run, in an order that the seed decides.
@@ -84,8 +85,8 @@ func (t *torture) faults() error {
 	return nil
 }
 
-// done takes note of a fault that is over, and how long writes were away; took is 0
-// where that says nothing.
+// done notes a fault that is over, and how long writes were not possible; took is 0 if that has no
+// meaning.
 func (t *torture) done(kind string, took time.Duration, format string, args ...any) {
 	t.report.count(kind)
 	what := fmt.Sprintf(format, args...)
@@ -102,7 +103,7 @@ func (t *torture) leader() (*member, error) {
 	return t.c.leader(ctx, t.ck)
 }
 
-// killLeader kills the leader, waits for writes to be back, and starts it again.
+// killLeader kills the leader, waits until writes are possible again, and restarts it.
 func (t *torture) killLeader() error {
 	leader, err := t.leader()
 	if err != nil {
@@ -119,8 +120,8 @@ func (t *torture) killLeader() error {
 	return t.c.start(leader)
 }
 
-// pauseLeader stops the leader's process for longer than an election takes; when it
-// goes on it must not believe that it still leads.
+// pauseLeader stops the leader's process for longer than an election takes. When the process goes
+// on, it must not act as the leader.
 func (t *torture) pauseLeader() error {
 	leader, err := t.leader()
 	if err != nil {
@@ -135,8 +136,8 @@ func (t *torture) pauseLeader() error {
 	return err
 }
 
-// catchUp keeps a follower down until the others have cut the log behind what it
-// has, so that only a snapshot can bring it back.
+// catchUp keeps a follower down until the others have compacted the log beyond its last index, so
+// that it needs a snapshot.
 func (t *torture) catchUp() error {
 	leader, err := t.leader()
 	if err != nil {

@@ -18,12 +18,12 @@ const (
 )
 
 const (
-	// bulkValue is the size of the values that use up what a full disk has left in its
-	// log, in bytes, and bulkMost how much of them must do.
+	// bulkValue is the size of the values, in bytes, that use up the space that the log has
+	// reserved on a full disk. bulkMost bytes of them must be enough.
 	bulkValue = 256 << 10
 	bulkMost  = 96 << 20
-	// bulkPatience is how long a write may take, a change of leaders included.
-	bulkPatience = 2 * time.Second
+	// bulkTimeout is how long a write may take, a change of leaders included.
+	bulkTimeout = 2 * time.Second
 	// fullHeld is how long the disk stays full after that.
 	fullHeld = 2 * time.Second
 )
@@ -31,10 +31,10 @@ const (
 // errNoSpaceText is how ENOSPC reads in a log.
 const errNoSpaceText = "no space left on device"
 
-// fullDisk takes all space from a follower or the leader, under load. A leader must hand
-// over to a member that has room. A follower goes on as long as the segments that snapshots
-// free make room for what the leader sends; when they do not it stops, says why, and
-// catches up when it is started with room again. The others serve on.
+// fullDisk fills the disk of a follower or of the leader, under load. A leader must transfer
+// leadership to a member that has space. A follower goes on as long as the segments that
+// snapshots free are enough for the leader's entries. When they are not, it stops, logs why, and
+// catches up when it is started with space again. The others go on.
 func (t *torture) fullDisk(ofLeader bool) error {
 	leader, err := t.leader()
 	if err != nil {
@@ -66,7 +66,7 @@ func (t *torture) bulk(m *member) error {
 	const key = "bulk"
 	var version uint64
 	for written := 0; written < bulkMost && m.running(); written += bulkValue {
-		ctx, cancel := context.WithTimeout(t.ctx, bulkPatience)
+		ctx, cancel := context.WithTimeout(t.ctx, bulkTimeout)
 		kv, err := t.ck.Put(ctx, key, bytes.Repeat([]byte{byte(written / bulkValue)}, bulkValue), version)
 		cancel()
 		t.load.note(kv, err)
@@ -76,7 +76,7 @@ func (t *torture) bulk(m *member) error {
 			version = kv.Version
 		case errors.As(err, &mismatch):
 			version = mismatch.Current
-		case errors.Is(err, clerk.ErrMaybe): // at the next try its version will tell
+		case errors.Is(err, clerk.ErrMaybe): // the next Put finds out the version
 		default:
 			return err
 		}
@@ -84,7 +84,7 @@ func (t *torture) bulk(m *member) error {
 	return nil
 }
 
-// holdsOut wants m to keep up on its full disk.
+// holdsOut checks that m keeps up on its full disk.
 func (t *torture) holdsOut(m *member, at time.Time) error {
 	if err := t.healthy(); err != nil {
 		return fmt.Errorf("%s did not stop on a full disk: %w", m.name, err)
@@ -101,7 +101,7 @@ func (t *torture) holdsOut(m *member, at time.Time) error {
 	return nil
 }
 
-// stopped wants m to have said why it stopped.
+// stopped checks that m has logged why it stopped.
 func (t *torture) stopped(m *member, at time.Time) error {
 	if code := m.process.ProcessState.ExitCode(); code != 1 {
 		return fmt.Errorf("%s stopped on a full disk with exit code %d, want 1", m.name, code)
@@ -125,7 +125,7 @@ func (t *torture) stopped(m *member, at time.Time) error {
 	return nil
 }
 
-// served wants the others not to mind, and returns the longest time without a write.
+// served checks that the others go on, and returns the longest time without a write.
 func (t *torture) served(m *member, at time.Time) (time.Duration, error) {
 	if _, err := t.load.resumed(t.ctx, time.Now(), t.o.within); err != nil {
 		return 0, fmt.Errorf("with the disk of %s full: %w", m.name, err)

@@ -15,18 +15,18 @@ const (
 )
 
 const (
-	// hungStall is how long writes may be away while one disk hangs.
+	// hungStall is the longest time without a write while one disk hangs.
 	hungStall = 2 * time.Second
-	// hungLeads is after how long another member must lead.
+	// hungLeads is the time within which another member must lead.
 	hungLeads = 4 * time.Second
 	hungMost  = 12 * time.Second
 )
 
-// slowDiskText is how a server says in its log that its disk hangs.
+// slowDiskText is what a server logs when its disk hangs.
 const slowDiskText = "the disk is slow"
 
 // hungDisk freezes the file system of the leader or of a follower, so that no write and no
-// sync ends. The others go on, another leads, and the server says what it waits for.
+// sync ends. The others go on, another one leads, and the server logs that its disk is slow.
 func (t *torture) hungDisk(ofLeader bool) error {
 	leader, err := t.leader()
 	if err != nil {
@@ -69,7 +69,7 @@ func (t *torture) whileHung(m *member, at time.Time, before float64, kind string
 	return nil
 }
 
-// throughput is how many operations end in a second, for so long.
+// throughput returns the operations per second, measured for d.
 func (t *torture) throughput(d time.Duration) float64 {
 	from, at := t.load.done.Load(), time.Now()
 	t.sleep(d)

@@ -13,11 +13,11 @@ import (
 	"balsa.example/internal/check/history"
 )
 
-// judgeTimeout is how long the judgement of one epoch may take.
+// judgeTimeout bounds the check of one epoch.
 const judgeTimeout = 2 * time.Minute
 
-// judge takes the history of each epoch, writes it down, and checks it while the
-// next one runs. It holds one at a time.
+// judge writes the history of each epoch to a file, and checks it while the next epoch runs. It
+// holds one history at a time.
 type judge struct {
 	dir     string
 	working sync.WaitGroup
@@ -26,21 +26,21 @@ type judge struct {
 
 	mu     sync.Mutex
 	totals totals
-	err    error // the first that was wrong
+	err    error // the first violation
 }
 
 // totals are counts of operations.
 type totals struct {
-	Operations int // whose outcome is of use, or unknown
+	Operations int // that returned a result, or have an unknown outcome
 	Writes     int // acknowledged
-	Maybes     int // of unknown fate
+	Maybes     int // of unknown outcome
 	Failed     int // certainly not executed
 	Epochs     int
 }
 
 func newJudge(dir string) *judge { return &judge{dir: dir} }
 
-// take judges an epoch, after the one before. It returns what was wrong with those.
+// take checks an epoch, when the one before is checked. It returns the first error so far.
 func (j *judge) take(epoch int, h *history.History) error {
 	if err := j.wait(); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (j *judge) take(epoch int, h *history.History) error {
 	return nil
 }
 
-// wait waits for the judgement under way, and returns what was wrong so far.
+// wait waits for the check under way, and returns the first error so far.
 func (j *judge) wait() error {
 	j.working.Wait()
 	j.mu.Lock()
@@ -88,8 +88,7 @@ func (t *totals) count(ops []history.Op) {
 	}
 }
 
-// check judges the history of an epoch alone, and that its writes came after all of
-// earlier epochs.
+// check checks the history of one epoch, and that its writes come after all of earlier epochs.
 func (j *judge) check(ops []history.Op) error {
 	before := j.revision
 	for _, op := range ops {
@@ -104,8 +103,8 @@ func (j *judge) check(ops []history.Op) error {
 	return history.Check(ops, judgeTimeout)
 }
 
-// write leaves the history in a file, one line for each operation: client, call and
-// return in nanoseconds since the epoch began, what it was.
+// write writes the history to a file, one line for each operation: client, call and return in
+// nanoseconds since the beginning of the epoch, operation and result.
 func (j *judge) write(epoch int, ops []history.Op) (err error) {
 	f, err := os.Create(filepath.Join(j.dir, fmt.Sprintf("history-%03d.txt.gz", epoch)))
 	if err != nil {

@@ -26,7 +26,7 @@ type link struct {
 	// Guarded by p.mu. ends[up] is the side that bytes going up come from; ends[down],
 	// the target, is nil until it was reached.
 	ends    [2]*net.TCPConn
-	lost    [2]bool // bytes of this direction were swallowed
+	lost    [2]bool // bytes of this direction were dropped
 	damaged bool
 }
 
@@ -66,7 +66,7 @@ func hangUp(conn *net.TCPConn, how ending) {
 	_ = conn.Close()
 }
 
-// pump passes on what comes from one side until it has closed or the link is over.
+// pump forwards bytes from one side until it has closed or the link is over.
 func (l *link) pump(d direction) {
 	from, to := l.ends[d], l.ends[1-d]
 	buf := make([]byte, pieceSize)
@@ -82,27 +82,27 @@ func (l *link) pump(d direction) {
 	}
 }
 
-// pass sends b on as the weather is, and tells whether the link goes on.
+// pass forwards b, impaired, and tells whether the link goes on.
 func (l *link) pass(d direction, to *net.TCPConn, b []byte) bool {
 	for first := true; len(b) > 0; {
-		w, changed := l.p.look(l, d, len(b))
-		if w.hole[d] {
+		i, changed := l.p.impair(l, d, len(b))
+		if i.blackHole[d] {
 			return true
 		}
-		if pause := l.p.pause(w, first); pause > 0 {
+		if pause := l.p.pause(i, first); pause > 0 {
 			switch l.wait(pause, changed) {
 			case linkOver:
 				return false
-			case weatherChanged:
+			case impairmentChanged:
 				continue
 			}
 		}
 		first = false
 		n := len(b)
-		if w.trickle > 0 {
-			n = min(n, w.trickle)
+		if i.trickle > 0 {
+			n = min(n, i.trickle)
 		}
-		l.p.ship(l, d, b[:n])
+		l.p.count(l, d, b[:n])
 		if _, err := to.Write(b[:n]); err != nil {
 			l.end(endingOf(err))
 			return false
@@ -112,20 +112,20 @@ func (l *link) pass(d direction, to *net.TCPConn, b []byte) bool {
 	return true
 }
 
-// closed passes on that the side that d comes from has closed or reset; in a hole
-// nobody hears of it.
+// closed forwards the close or reset of the side that d comes from, unless there is a black
+// hole.
 func (l *link) closed(d direction, to *net.TCPConn, err error) {
 	for {
-		w, changed := l.p.look(l, d, 0)
-		if w.hole[d] {
-			<-l.over // when the hole ends, at the latest
+		i, changed := l.p.impair(l, d, 0)
+		if i.blackHole[d] {
+			<-l.over // when the black hole ends, at the latest
 			return
 		}
-		pause := l.p.pause(w, true)
+		pause := l.p.pause(i, true)
 		if pause == 0 {
 			break
 		}
-		if why := l.wait(pause, changed); why != weatherChanged {
+		if why := l.wait(pause, changed); why != impairmentChanged {
 			break
 		}
 	}
@@ -135,7 +135,7 @@ func (l *link) closed(d direction, to *net.TCPConn, err error) {
 	l.end(endingOf(err))
 }
 
-// endingOf tells how the other side is to learn of an error.
+// endingOf returns how an error of one side ends the other side.
 func endingOf(err error) ending {
 	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return reset
@@ -148,7 +148,7 @@ type woken int
 
 const (
 	timePassed woken = iota
-	weatherChanged
+	impairmentChanged
 	linkOver
 )
 
@@ -159,7 +159,7 @@ func (l *link) wait(d time.Duration, changed <-chan struct{}) woken {
 	case <-timer.C:
 		return timePassed
 	case <-changed:
-		return weatherChanged
+		return impairmentChanged
 	case <-l.over:
 		return linkOver
 	}

@@ -17,16 +17,15 @@ import (
 // operationTimeout is how long a client tries.
 const operationTimeout = 10 * time.Second
 
-// load is clients that read and write some shared keys all the time, and one that
-// writes a key of its own, the pulse, and notes when its writes were acknowledged.
+// load is clients that read and write some shared keys all the time, and one client, the probe,
+// that writes a key of its own and notes when its writes are acknowledged.
 //
-// It runs in epochs, each with keys of its own: a history is judged, written away and
-// forgotten when its epoch is over, so that a run of any length can be judged and has
-// its place in memory.
+// It runs in epochs, each with its own keys. When an epoch is over, its history is checked,
+// written to a file and freed, so that a run of any length fits into memory.
 type load struct {
 	ctx    context.Context // ends the operations at once
 	o      options
-	clerks []*clerk.Clerk // of the pulse, of the clients, and of the bulk writer
+	clerks []*clerk.Clerk // of the probe, of the clients, and of the bulk writer
 	judge  *judge
 
 	epoch   int
@@ -36,23 +35,23 @@ type load struct {
 	running sync.WaitGroup
 
 	mu     sync.Mutex
-	acked  []time.Time // of the pulse, in the last while
-	newest map[string]seen
+	acked  []time.Time // when the probe's latest writes were acknowledged
+	newest map[string]observed
 	bad    error // an error that no fault explains
 }
 
-// seen is the newest of a key that a client was told of.
-type seen struct {
+// observed is the newest version of a key that a client has observed.
+type observed struct {
 	version uint64
 	value   string
 }
 
-// ackedKept bounds load.acked: minutes of them.
+// ackedKept bounds the length of load.acked: some minutes.
 const ackedKept = 1 << 16
 
 // startLoad runs clients, each with a Clerk of its own, until stop.
 func startLoad(ctx context.Context, endpoints []string, o options) (*load, error) {
-	l := &load{ctx: ctx, o: o, judge: newJudge(o.dir), newest: make(map[string]seen)}
+	l := &load{ctx: ctx, o: o, judge: newJudge(o.dir), newest: make(map[string]observed)}
 	for range o.clients + 2 {
 		ck, err := clerk.New(endpoints)
 		if err != nil {
@@ -73,7 +72,7 @@ func (l *load) begin() {
 		l.running.Go(func() {
 			switch {
 			case client == 0:
-				l.pulse(ck)
+				l.probe(ck)
 			case client <= l.o.clients:
 				l.client(client, ck)
 			case l.o.bulk > 0:
@@ -83,11 +82,11 @@ func (l *load) begin() {
 	}
 }
 
-// end ends an epoch: the operations under way come to their ends, ck has one more look
-// at every key, and the history goes to the judge. It returns what was found so far.
+// end ends an epoch: it waits for the operations under way, reads every key once more with ck,
+// and gives the history to the judge. It returns the errors so far.
 func (l *load) end(ck *clerk.Clerk) error {
 	if !l.goesOn() {
-		return nil // it has ended badly before
+		return nil // it has ended with an error before
 	}
 	close(l.quit)
 	l.running.Wait()
@@ -96,15 +95,15 @@ func (l *load) end(ck *clerk.Clerk) error {
 	for k := range l.o.keys {
 		l.note(l.history.Get(ctx, len(l.clerks), ck, l.key(k)))
 	}
-	l.note(l.history.Get(ctx, len(l.clerks), ck, l.pulseKey()))
+	l.note(l.history.Get(ctx, len(l.clerks), ck, l.probeKey()))
 	l.mu.Lock()
 	bad := l.bad
 	l.mu.Unlock()
 	return errors.Join(bad, l.judge.take(l.epoch, l.history))
 }
 
-// rotate begins a new epoch if this one is large enough to be judged. It is called
-// when no fault is active: what is under way ends soon.
+// rotate begins a new epoch if this one is long enough. It is called while there is no fault, so
+// that the operations under way end soon.
 func (l *load) rotate(ck *clerk.Clerk) error {
 	if l.history.Len() < l.o.window {
 		return nil
@@ -116,7 +115,7 @@ func (l *load) rotate(ck *clerk.Clerk) error {
 	return nil
 }
 
-// stop ends the load, and returns what was wrong with it from begin to end.
+// stop ends the load, and returns all errors.
 func (l *load) stop(ck *clerk.Clerk) error {
 	err := l.end(ck)
 	for _, ck := range l.clerks {
@@ -130,9 +129,9 @@ func (l *load) stop(ck *clerk.Clerk) error {
 
 func (l *load) key(k int) string { return fmt.Sprintf("e%d-k%d", l.epoch, k) }
 
-func (l *load) pulseKey() string { return fmt.Sprintf("e%d-pulse", l.epoch) }
+func (l *load) probeKey() string { return fmt.Sprintf("e%d-probe", l.epoch) }
 
-// client repeats: read a key, or write it at the last version seen.
+// client reads a key, or writes it at the last known version, again and again.
 func (l *load) client(client int, ck *clerk.Clerk) {
 	rng := rand.New(rand.NewPCG(uint64(client), uint64(l.epoch)))
 	versions := map[string]uint64{}
@@ -161,8 +160,8 @@ func (l *load) client(client int, ck *clerk.Clerk) {
 	}
 }
 
-// rest waits after an operation that was due: for a while, and so that all clients
-// together keep to the rate. It returns when the next is due.
+// rest waits after an operation, so that all clients together keep to the rate. It returns when
+// the next operation is due.
 func (l *load) rest(due time.Time) time.Time {
 	if l.o.rate > 0 {
 		due = due.Add(time.Duration(l.o.clients) * time.Second / time.Duration(l.o.rate))
@@ -179,20 +178,20 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// pulse writes one key for as long as the epoch runs: the time from a fault to its
-// next acknowledgement is how long writes were away.
-func (l *load) pulse(ck *clerk.Clerk) {
+// probe writes one key as long as the epoch runs. The time from a fault to its next
+// acknowledgement is how long writes were not possible.
+func (l *load) probe(ck *clerk.Clerk) {
 	version := uint64(0)
 	for n := 0; l.goesOn(); n++ {
 		ctx, cancel := context.WithTimeout(l.ctx, operationTimeout)
-		kv, err := l.history.Put(ctx, 0, ck, l.pulseKey(), fmt.Sprint(n), version)
+		kv, err := l.history.Put(ctx, 0, ck, l.probeKey(), fmt.Sprint(n), version)
 		if errors.Is(err, clerk.ErrMaybe) || errors.Is(err, clerk.ErrVersion) {
-			kv, err = l.history.Get(ctx, 0, ck, l.pulseKey())
+			kv, err = l.history.Get(ctx, 0, ck, l.probeKey())
 			if errors.Is(err, clerk.ErrNoKey) {
 				err = nil
 			}
 		} else if err == nil {
-			l.beat()
+			l.noteAck()
 		}
 		cancel()
 		l.note(kv, err)
@@ -204,8 +203,8 @@ func (l *load) pulse(ck *clerk.Clerk) {
 	}
 }
 
-// bulk writes large values to a key of its own, so that the log begins new segments and
-// is cut all the time. They are in no history, but verify looks for the last of them.
+// bulk writes large values to a key of its own, so that the log begins new segments and is
+// compacted all the time. They are in no history, but verify looks for the last of them.
 func (l *load) bulk(ck *clerk.Clerk) {
 	key := fmt.Sprintf("e%d-bulk", l.epoch)
 	version := uint64(0)
@@ -226,7 +225,7 @@ func (l *load) bulk(ck *clerk.Clerk) {
 	}
 }
 
-func (l *load) beat() {
+func (l *load) noteAck() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.acked) == ackedKept {
@@ -244,12 +243,12 @@ func (l *load) note(kv clerk.KV, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if kv.Version > l.newest[kv.Key].version {
-		l.newest[kv.Key] = seen{kv.Version, string(kv.Value)}
+		l.newest[kv.Key] = observed{kv.Version, string(kv.Value)}
 	}
 }
 
-// explain notes an error that a fault does not explain. Versions move under the
-// clients, fates get lost, and servers go away; nothing else may happen.
+// explain notes an error that no fault explains. Other clients may have changed a key, outcomes
+// may be unknown, and servers may be away; no other error may happen.
 func (l *load) explain(err error) {
 	for _, known := range []error{clerk.ErrVersion, clerk.ErrNoKey, clerk.ErrMaybe, context.DeadlineExceeded} {
 		if err == nil || l.ctx.Err() != nil || errors.Is(err, known) {

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// What happens to those who read the servers' logs, as the report calls it.
+// The faults of the readers of the servers' logs, as the report names them.
 const (
 	kindLogStops = "log readers stop"
 	kindLogEnds  = "log readers end"
 )
 
-// pipeSize is at least what a pipe has room for.
+// pipeSize is at least the size of a pipe's buffer.
 const pipeSize = 64 << 10
 
-// logReader takes what a process writes from a pipe to its log.
+// logReader copies the output of a process from a pipe to its log file.
 type logReader struct {
 	r, w *os.File
 	log  *os.File
-	done chan struct{} // closed when nothing is read any more
+	done chan struct{} // closed when run has returned
 
 	mu      sync.Mutex
 	stopped chan struct{} // closed when reading goes on; nil while it does
@@ -61,7 +61,7 @@ func (l *logReader) run() {
 	}
 }
 
-// stop reads no more, and fills the pipe, so that the next line of the server has no room.
+// stop stops reading, and fills the pipe, so that the next line of the server does not fit.
 func (l *logReader) stop() {
 	l.mu.Lock()
 	l.stopped = make(chan struct{})
@@ -78,18 +78,19 @@ func (l *logReader) goOn() {
 	}
 }
 
-// end is as if the reader's process had ended.
+// end closes the pipe, as if the reader's process had ended.
 func (l *logReader) end() { l.r.Close() }
 
-// close is called when the process that writes has ended, and returns when all is in its log.
+// close is called when the process that writes has ended. It returns when all output is in the log
+// file.
 func (l *logReader) close() {
 	l.goOn()
 	l.w.Close()
 	<-l.done
 }
 
-// logFault stops or ends those who read the logs, and gives the servers much to say: the
-// leader is killed. Nobody may notice but those readers.
+// logFault stops or ends the readers of the logs, and then kills the leader, so that the servers
+// have much to log. Clients must not notice that the readers are missing.
 func (t *torture) logFault(ends bool) error {
 	leader, err := t.leader()
 	if err != nil {

@@ -1,14 +1,14 @@
-// Command torture runs a cluster of `balsa serve` processes, does to them what happens to
-// processes, disks and networks, and checks that clients saw nothing of it: no
-// acknowledged write lost, none executed twice, no stale read, and writes back soon.
+// Command torture runs a cluster of `balsa serve` processes, injects faults of processes, disks and
+// networks, and checks the histories of clients: no acknowledged write is lost, none is executed
+// twice, no read is stale, and writes are possible again soon.
 //
 //	go run ./internal/check/torture --kills 10
 //	go run ./internal/check/torture --kills 20 --network 30 --pauses 5
 //	go run ./internal/check/torture --kills 0 --power-losses 20 --full-disk 3 --hung-disk 4
 //	go run ./internal/check/torture --netns --outages 30
 //
-// It ends with one line that says so, or what was wrong, and leaves logs, histories and
-// a report in a folder. The faults come in an order that the seed decides.
+// It ends with one line that says so, or what was wrong, and leaves logs, histories and a report
+// in a folder. The seed decides the order of the faults.
 //
 // kill -9 leaves what was written to the page cache, and so proves nothing about syncs.
 // Power losses do: each server has an ext4 file system of its own, which is shut down
@@ -51,7 +51,7 @@ type options struct {
 	catchUp, restart       bool
 	withoutSync            bool
 
-	given []string // the flags that were given, but for dir and seed
+	given []string // the flags that were given, without dir and seed
 }
 
 func (o *options) register(f *flag.FlagSet) {
@@ -97,8 +97,8 @@ func (o *options) serveFlags() []string {
 	}, strings.Fields(o.flags)...)
 }
 
-// settle makes sense of the flags that were given.
-func (o *options) settle(f *flag.FlagSet) error {
+// validate checks the flags, and sets the defaults that depend on others.
+func (o *options) validate(f *flag.FlagSet) error {
 	given := make(map[string]bool)
 	f.Visit(func(f *flag.Flag) {
 		given[f.Name] = true
@@ -142,7 +142,7 @@ func main() {
 	var o options
 	o.register(flag.CommandLine)
 	flag.Parse()
-	if err := o.settle(flag.CommandLine); err != nil {
+	if err := o.validate(flag.CommandLine); err != nil {
 		fmt.Fprintf(os.Stderr, "torture: %v\n", err)
 		os.Exit(2)
 	}

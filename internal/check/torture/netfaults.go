@@ -20,15 +20,15 @@ const (
 
 var networkKinds = []string{kindCut, kindReset, kindDelay, kindHole, kindTrickle, kindCorrupt, kindIsolated}
 
-// networkFault does one fault to a part of the network. When it is over, writes must
-// be back soon.
+// networkFault injects one fault into a part of the network. When it has ended, writes must
+// resume soon.
 func (t *torture) networkFault() error {
 	leader, err := t.leader()
 	if err != nil {
 		return err
 	}
 	kind := networkKinds[t.rng.IntN(len(networkKinds))]
-	at := t.somewhere(leader)
+	at := t.drawScope(leader)
 	switch kind {
 	case kindCut:
 		return t.hangUp(kind, at, cut)
@@ -39,39 +39,39 @@ func (t *torture) networkFault() error {
 	case kindIsolated:
 		return t.isolate(leader)
 	default:
-		return t.storm(kind, at, t.forecast(kind))
+		return t.impair(kind, at, t.drawImpairment(kind))
 	}
 }
 
-// somewhere chooses a part of the network, half of the time around the leader.
-func (t *torture) somewhere(leader *member) place {
+// drawScope chooses a part of the network, half of the time around the leader.
+func (t *torture) drawScope(leader *member) scope {
 	m := leader
 	if t.rng.IntN(2) == 0 {
 		m = t.c.members[t.rng.IntN(len(t.c.members))]
 	}
-	places := []place{t.c.network.clientsOf(m)}
+	scopes := []scope{t.c.network.clientsOf(m)}
 	if others := t.c.but(m); len(others) > 0 {
 		other := others[t.rng.IntN(len(others))]
 		n := t.c.network
-		places = append(places, n.link(m, other), n.link(other, m), n.pair(m, other), n.from(m), n.to(m), n.peersOf(m), n.allOf(m))
+		scopes = append(scopes, n.link(m, other), n.link(other, m), n.pair(m, other), n.from(m), n.to(m), n.peersOf(m), n.allOf(m))
 	}
-	return places[t.rng.IntN(len(places))]
+	return scopes[t.rng.IntN(len(scopes))]
 }
 
-// forecast chooses how bad the weather is.
-func (t *torture) forecast(kind string) weather {
+// drawImpairment chooses an impairment of a kind.
+func (t *torture) drawImpairment(kind string) impairment {
 	switch kind {
 	case kindDelay:
-		return weather{delay: t.between(time.Millisecond, 100*time.Millisecond), jitter: t.between(time.Millisecond, 100*time.Millisecond)}
+		return impairment{delay: t.between(time.Millisecond, 100*time.Millisecond), jitter: t.between(time.Millisecond, 100*time.Millisecond)}
 	case kindTrickle:
-		return weather{trickle: 1 + t.rng.IntN(64)}
+		return impairment{trickle: 1 + t.rng.IntN(64)}
 	default:
-		return weather{hole: [][2]bool{{true, true}, {true, true}, {true, false}, {false, true}}[t.rng.IntN(4)]}
+		return impairment{blackHole: [][2]bool{{true, true}, {true, true}, {true, false}, {false, true}}[t.rng.IntN(4)]}
 	}
 }
 
-// hangUp ends all connections of a place; they may be made anew at once.
-func (t *torture) hangUp(kind string, at place, how ending) error {
+// hangUp ends all connections of a scope. They may be made anew at once.
+func (t *torture) hangUp(kind string, at scope, how ending) error {
 	began := time.Now()
 	at.endAll(how)
 	took, err := t.load.resumed(t.ctx, began, t.o.heal)
@@ -82,35 +82,35 @@ func (t *torture) hangUp(kind string, at place, how ending) error {
 	return nil
 }
 
-// storm has bad weather somewhere for a while. Nothing need work meanwhile: where the
-// leader cannot be reached by clients, no other member can do its work.
-func (t *torture) storm(kind string, at place, w weather) error {
+// impair impairs a part of the network for a while. Nothing need work meanwhile: if clients
+// cannot reach the leader, no other member can take its scope.
+func (t *torture) impair(kind string, at scope, i impairment) error {
 	began := time.Now()
-	at.set(w)
+	at.set(i)
 	t.sleep(t.between(300*time.Millisecond, 3*time.Second))
-	at.set(weather{})
+	at.set(impairment{})
 	healed := time.Now()
 	took, err := t.load.resumed(t.ctx, healed, t.o.heal)
 	if err != nil {
-		return fmt.Errorf("after a %s, %s, at %s: %w", kind, w, at.name, err)
+		return fmt.Errorf("after a %s, %s, at %s: %w", kind, i, at.name, err)
 	}
 	t.report.stalled(kind, t.load.stalled(began))
-	t.done(kind, took, "%s, %s, for %v", at.name, w, healed.Sub(began).Round(time.Millisecond))
+	t.done(kind, took, "%s, %s, for %v", at.name, i, healed.Sub(began).Round(time.Millisecond))
 	return nil
 }
 
-// isolate lets nothing through between the leader and the others, who must elect
-// another one, while clients reach them all.
+// isolate cuts the leader off from the others, which must elect another one. Clients reach all
+// of them.
 func (t *torture) isolate(leader *member) error {
 	at := t.c.network.peersOf(leader)
 	began := time.Now()
-	at.set(weather{hole: [2]bool{true, true}})
+	at.set(impairment{blackHole: [2]bool{true, true}})
 	took, err := t.load.resumed(t.ctx, began, 2*t.o.within)
 	if err != nil {
 		return fmt.Errorf("while %s was isolated: %w", leader.name, err)
 	}
 	t.sleep(t.between(0, 2*time.Second))
-	at.set(weather{})
+	at.set(impairment{})
 	if _, err := t.load.resumed(t.ctx, time.Now(), t.o.heal); err != nil {
 		return fmt.Errorf("after %s was isolated: %w", leader.name, err)
 	}
@@ -118,8 +118,8 @@ func (t *torture) isolate(leader *member) error {
 	return nil
 }
 
-// corrupt flips a bit of what the leader says to another member, or that one to it.
-// The receiver must notice and give up the connection.
+// corrupt flips a bit in a message of the leader to another member, or of that member to the
+// leader. The receiver must detect that and close the connection.
 func (t *torture) corrupt(leader *member) error {
 	others := t.c.but(leader)
 	if len(others) == 0 {

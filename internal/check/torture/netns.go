@@ -18,22 +18,22 @@ const (
 	peerPort   = 23800
 )
 
-// netns is a network of the kernel: each member has a machine (a network namespace), the
-// rig with its clients another one, and a router is between them all. What the router
-// drops is gone without a word, as with a switch that fails or a machine that vanishes.
+// netns is a network of the kernel: each member has a machine (a network namespace), the rig with
+// its clients has another one, and a router is between them. The router drops packets without an
+// error, as a broken switch does, or the network of a machine that vanishes.
 //
 //	n1: 10.1.0.2 ─┐
-//	n2: 10.2.0.2 ─┼─ router ─ 10.0.0.2: clients, and who answers for the names n1.test ...
+//	n2: 10.2.0.2 ─┼─ router ─ 10.0.0.2: clients, and the name server of n1.test ...
 //	n3: 10.3.0.2 ─┘
 //
-// The namespaces end with the rig, which has come into its own by enterNetns.
+// The namespaces end with the rig, which runs in its own one (see enterNetns).
 type netns struct {
 	members []*member
 	router  *exec.Cmd // a process that keeps the router's namespace
 	hosts   []*exec.Cmd
 	at      []int // the last number of each member's address
 	names   *resolver
-	rules   []string // that drop packets at present
+	rules   []string // the present rules that drop packets
 }
 
 // newNetns makes the machines and the wires between them.
@@ -113,8 +113,8 @@ func (n *netns) wire(i int, host *exec.Cmd) error {
 
 func hostName(m *member) string { return m.name + ".test" }
 
-// move gives m's machine the next address, behind the same name. Its former one is
-// nobody's from now on: what is sent there is lost.
+// move gives m's machine the next address, under the same name. Packets to the former address are
+// lost from now on.
 func (n *netns) move(m *member) error {
 	i := m.index
 	if former := n.at[i]; former > 1 {
@@ -143,7 +143,7 @@ func oneWay(a, b *member) string {
 func allFrom(m *member) string { return fmt.Sprintf("iif r%d", m.index+1) }
 func allTo(m *member) string   { return fmt.Sprintf("to 10.%d.0.0/24", m.index+1) }
 
-// drop makes the router follow rules, until heal.
+// drop adds rules to the router, until heal.
 func (n *netns) drop(rules ...string) error {
 	var lines []string
 	for _, rule := range rules {
@@ -153,7 +153,7 @@ func (n *netns) drop(rules ...string) error {
 	return ip(n.router, lines...)
 }
 
-// heal lets everything through.
+// heal removes all rules.
 func (n *netns) heal() error {
 	var lines []string
 	for _, rule := range n.rules {

@@ -33,7 +33,7 @@ func enterNetns(ctx context.Context, o options) (int, error) {
 		return 0, fmt.Errorf("%w: this is not root", errNoNetns)
 	}
 	args := os.Args[1:]
-	if o.binary == "" { // no module could be fetched inside
+	if o.binary == "" { // inside, go build could not fetch modules
 		dir, err := os.MkdirTemp("", "balsa-torture-build-")
 		if err != nil {
 			return 0, err

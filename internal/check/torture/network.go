@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// network is a proxy for each directed pair of members, and one for the clients of
-// each: no connection gets by.
+// network has a proxy for each ordered pair of members, and one for the clients of each member.
+// All connections go through them.
 type network struct {
 	members []*member
-	peers   map[[2]int]*proxy // {who dials, who is dialed}
+	peers   map[[2]int]*proxy // by index of the member that dials, and of the one that is dialed
 	clients []*proxy
 }
 
@@ -39,7 +39,7 @@ func newNetwork(members []*member, seed uint64) (*network, error) {
 	return n, nil
 }
 
-// seenBy is m's --initial-cluster: the others are where m's proxies to them are.
+// seenBy is m's --initial-cluster, with the addresses of m's proxies to the others.
 func (n *network) seenBy(m *member) string {
 	var parts []string
 	for _, to := range n.members {
@@ -52,18 +52,18 @@ func (n *network) seenBy(m *member) string {
 	return strings.Join(parts, ",")
 }
 
-// client is where clients reach m, and what m tells them.
+// client is the address at which clients reach m, and which m advertises.
 func (n *network) client(m *member) string { return n.clients[m.index].address() }
 
-// listen is where m listens, behind the proxies.
+// listen returns the addresses on which m listens, behind the proxies.
 func (n *network) listen(m *member) (client, peer string) { return m.client, m.peer }
 
-// command runs what it is told on this machine, as all members do.
+// command implements wiring: all members run on this machine.
 func (n *network) command(_ *member, name string, args ...string) *exec.Cmd {
 	return exec.Command(name, args...)
 }
 
-// endpoints are where clients reach the members.
+// endpoints are the addresses at which clients reach the members.
 func (n *network) endpoints() (all []string) {
 	for _, p := range n.clients {
 		all = append(all, p.address())
@@ -84,25 +84,25 @@ func (n *network) close() {
 	}
 }
 
-// place is a part of the network that a fault is at.
-type place struct {
+// scope is the part of the network that a fault affects.
+type scope struct {
 	name    string
 	proxies []*proxy
 }
 
-// link is what from sends to to.
-func (n *network) link(from, to *member) place {
-	return place{from.name + ">" + to.name, []*proxy{n.peers[[2]int{from.index, to.index}]}}
+// link is the connections from one member to another.
+func (n *network) link(from, to *member) scope {
+	return scope{from.name + ">" + to.name, []*proxy{n.peers[[2]int{from.index, to.index}]}}
 }
 
-// pair is what two members send to each other.
-func (n *network) pair(a, b *member) place {
-	return place{a.name + "<>" + b.name, append(n.link(a, b).proxies, n.link(b, a).proxies...)}
+// pair is the connections of two members with each other.
+func (n *network) pair(a, b *member) scope {
+	return scope{a.name + "<>" + b.name, append(n.link(a, b).proxies, n.link(b, a).proxies...)}
 }
 
-// peersOf is what connects m with all other members.
-func (n *network) peersOf(m *member) place {
-	p := place{name: "peers of " + m.name}
+// peersOf is the connections of m with all other members.
+func (n *network) peersOf(m *member) scope {
+	p := scope{name: "peers of " + m.name}
 	for _, other := range n.members {
 		if other != m {
 			p.proxies = append(p.proxies, n.pair(m, other).proxies...)
@@ -111,9 +111,9 @@ func (n *network) peersOf(m *member) place {
 	return p
 }
 
-// from is what m sends to all others, and to what all others send to it.
-func (n *network) from(m *member) place {
-	p := place{name: "all that " + m.name + " sends"}
+// from is the connections that m makes to all others, and to those that all others make to it.
+func (n *network) from(m *member) scope {
+	p := scope{name: "connections from " + m.name}
 	for _, other := range n.members {
 		if other != m {
 			p.proxies = append(p.proxies, n.link(m, other).proxies...)
@@ -122,8 +122,8 @@ func (n *network) from(m *member) place {
 	return p
 }
 
-func (n *network) to(m *member) place {
-	p := place{name: "all that " + m.name + " hears"}
+func (n *network) to(m *member) scope {
+	p := scope{name: "connections to " + m.name}
 	for _, other := range n.members {
 		if other != m {
 			p.proxies = append(p.proxies, n.link(other, m).proxies...)
@@ -132,41 +132,41 @@ func (n *network) to(m *member) place {
 	return p
 }
 
-func (n *network) clientsOf(m *member) place {
-	return place{"clients of " + m.name, []*proxy{n.clients[m.index]}}
+func (n *network) clientsOf(m *member) scope {
+	return scope{"clients of " + m.name, []*proxy{n.clients[m.index]}}
 }
 
-// allOf is all that reaches m or comes from it.
-func (n *network) allOf(m *member) place {
-	return place{"all of " + m.name, append(n.peersOf(m).proxies, n.clients[m.index])}
+// allOf is all connections of m, those of its clients included.
+func (n *network) allOf(m *member) scope {
+	return scope{"all of " + m.name, append(n.peersOf(m).proxies, n.clients[m.index])}
 }
 
-func (p place) set(w weather) {
+func (p scope) set(i impairment) {
 	for _, proxy := range p.proxies {
-		proxy.set(w)
+		proxy.set(i)
 	}
 }
 
-func (p place) endAll(how ending) {
+func (p scope) endAll(how ending) {
 	for _, proxy := range p.proxies {
 		proxy.endAll(how)
 	}
 }
 
-func (w weather) String() string {
+func (i impairment) String() string {
 	switch {
-	case w.hole == [2]bool{true, true}:
+	case i.blackHole == [2]bool{true, true}:
 		return "both ways"
-	case w.hole[up]:
+	case i.blackHole[up]:
 		return "only up"
-	case w.hole[down]:
+	case i.blackHole[down]:
 		return "only down"
-	case w.trickle > 0:
-		return fmt.Sprintf("%d bytes in %v", w.trickle, tick)
-	case w.delay+w.jitter > 0:
+	case i.trickle > 0:
+		return fmt.Sprintf("%d bytes in %v", i.trickle, tick)
+	case i.delay+i.jitter > 0:
 		round := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
-		return fmt.Sprintf("%v and up to %v more", round(w.delay), round(w.jitter))
+		return fmt.Sprintf("%v and up to %v more", round(i.delay), round(i.jitter))
 	default:
-		return "fair"
+		return "no impairment"
 	}
 }

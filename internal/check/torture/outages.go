@@ -26,12 +26,13 @@ const (
 var outageKinds = []string{outageSwitch, outageMoved, outageAway, outageOne, outageMute, outagePair, outageAll}
 
 const (
-	// connectSlack is how much longer than an election timeout servers may take to be
-	// connected when they can reach each other.
+	// Servers that can reach each other must be connected within an election timeout and
+	// connectSlack.
 	connectSlack = time.Second
-	// electionTimeouts is how many an election may take.
+	// electionTimeouts is how many election timeouts an election may take.
 	electionTimeouts = 3
-	// clerkSlack is what a Clerk may take to notice: an attempt under way, and a pause.
+	// clerkSlack is how long a Clerk may take to find the new leader: the attempt under way, and
+	// a pause.
 	clerkSlack = clerk.DefaultAttemptTimeout + 250*time.Millisecond
 	// noticeTimeouts is how many election timeouts pass at most before an election begins.
 	noticeTimeouts = 2
@@ -81,7 +82,7 @@ func (t *torture) outage(kind string, d time.Duration) error {
 	if elects {
 		within += electionTimeouts * t.o.election
 	}
-	if err := t.led(healed, within); err != nil {
+	if err := t.followOneLeader(healed, within); err != nil {
 		return fmt.Errorf("after %v of %s, %s: %w", d.Round(time.Millisecond), kind, namesOf(victims), err)
 	}
 	if elects {
@@ -121,7 +122,8 @@ func (t *torture) outageVictims(kind string, leader *member) []*member {
 	}
 }
 
-// breakDown begins an outage. A machine that vanishes says no last word.
+// breakDown begins an outage. The packets of a machine that vanishes are dropped before its
+// processes are killed, so that its connections are not closed.
 func (t *torture) breakDown(kind string, victims []*member) error {
 	var rules []string
 	switch kind {
@@ -155,8 +157,8 @@ func vanishes(kind string) bool {
 	return kind == outageAway || kind == outageMoved || kind == outageAll
 }
 
-// repair ends an outage. Machines that have vanished are there again, some at other
-// addresses, and their servers start.
+// repair ends an outage. Machines that have vanished return, some of them with other addresses, and
+// their servers are started.
 func (t *torture) repair(kind string, victims []*member) error {
 	for i, m := range victims {
 		if kind == outageMoved || kind == outageAll && i%2 == 0 {
@@ -189,7 +191,7 @@ func (t *torture) connected(healed time.Time, within time.Duration) (time.Durati
 	)
 	for _, m := range t.c.members {
 		watching.Go(func() {
-			took, err := t.reaches(m, healed, within)
+			took, err := t.connectedFrom(m, healed, within)
 			mu.Lock()
 			defer mu.Unlock()
 			slowest = max(slowest, took)
@@ -203,20 +205,20 @@ func (t *torture) connected(healed time.Time, within time.Duration) (time.Durati
 	return slowest, errors.Join(errs...)
 }
 
-// reaches is connected for what m says.
-func (t *torture) reaches(m *member, healed time.Time, within time.Duration) (took time.Duration, err error) {
-	ck, err := clerk.New([]string{m.client}) // that knows of no connection of before
+// connectedFrom is connected for the connections that m reports.
+func (t *torture) connectedFrom(m *member, healed time.Time, within time.Duration) (took time.Duration, err error) {
+	ck, err := clerk.New([]string{m.client}) // without connections from before the outage
 	if err != nil {
 		return 0, err
 	}
 	defer ck.Close()
 	whole := false
-	for patient := healed.Add(t.o.rejoin); ; t.sleep(20 * time.Millisecond) {
-		misses := t.misses(ck, m)
+	for deadline := healed.Add(t.o.rejoin); ; t.sleep(20 * time.Millisecond) {
+		missing := t.missingConnections(ck, m)
 		switch now := time.Since(healed); {
-		case misses == nil && !whole:
+		case missing == nil && !whole:
 			took, whole = now, true
-		case misses != nil:
+		case missing != nil:
 			whole = false
 		}
 		switch {
@@ -224,23 +226,23 @@ func (t *torture) reaches(m *member, healed time.Time, within time.Duration) (to
 			return 0, t.ctx.Err()
 		case whole && time.Since(healed) > within:
 			return took, nil
-		case time.Now().After(patient):
-			return 0, fmt.Errorf("%s is not connected with all others: %w", m.name, misses)
+		case time.Now().After(deadline):
+			return 0, fmt.Errorf("%s is not connected with all others: %w", m.name, missing)
 		}
 	}
 }
 
-// led waits until all servers follow the same leader, and so hear from it: who is
-// connected may not know yet that the other side is gone.
-func (t *torture) led(healed time.Time, within time.Duration) error {
-	ck, err := clerk.New(t.c.direct()) // that knows of no connection of before
+// followOneLeader waits until all servers follow the same leader. To be connected is not enough: a
+// server may not know yet that the other side of a connection is gone.
+func (t *torture) followOneLeader(healed time.Time, within time.Duration) error {
+	ck, err := clerk.New(t.c.direct()) // without connections from before the outage
 	if err != nil {
 		return err
 	}
 	defer ck.Close()
 	for {
 		asked := time.Since(healed)
-		err := t.discord(ck)
+		err := t.leadersDiffer(ck)
 		switch {
 		case err == nil:
 			return nil
@@ -251,8 +253,8 @@ func (t *torture) led(healed time.Time, within time.Duration) error {
 	}
 }
 
-// discord says who follows whom, unless all follow one leader.
-func (t *torture) discord(ck *clerk.Clerk) error {
+// leadersDiffer returns an error unless all servers follow one leader.
+func (t *torture) leadersDiffer(ck *clerk.Clerk) error {
 	ctx, cancel := context.WithTimeout(t.ctx, time.Second)
 	defer cancel()
 	var leader uint64
@@ -270,8 +272,8 @@ func (t *torture) discord(ck *clerk.Clerk) error {
 	return nil
 }
 
-// misses says whom m does not reach; nil if it reaches all.
-func (t *torture) misses(ck *clerk.Clerk, m *member) error {
+// missingConnections returns an error for each member to which m has no connection.
+func (t *torture) missingConnections(ck *clerk.Clerk, m *member) error {
 	ctx, cancel := context.WithTimeout(t.ctx, 500*time.Millisecond)
 	defer cancel()
 	s, err := ck.Status(ctx, m.client)

@@ -31,7 +31,7 @@ func TestNetnsStandsAlone(t *testing.T) {
 		if err := f.Parse(args); err != nil {
 			t.Fatal(err)
 		}
-		return o, o.settle(f)
+		return o, o.validate(f)
 	}
 	if o, err := settled("--netns", "--outages=3", "--pauses=1"); err != nil || o.kills != 0 || o.pauses != 1 || o.catchUp || o.restart {
 		t.Errorf("%+v, %v", o, err)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The kinds of power losses, by whose power is lost.
+// The kinds of power losses, by the members that lose power.
 const (
 	powerOfOne      = "power loss of a follower"
 	powerOfLeader   = "power loss of the leader"
@@ -17,8 +17,8 @@ const (
 
 var powerLosses = []string{powerOfOne, powerOfLeader, powerOfMajority, powerOfAll}
 
-// powerLoss has the disks of some members forget all that was not synced, and kills
-// their processes. When they are back all that was acknowledged must be there.
+// powerLoss makes the disks of some members lose all that was not synced, and kills their
+// processes. When they run again, all acknowledged writes must be there.
 func (t *torture) powerLoss(kind string) error {
 	leader, err := t.leader()
 	if err != nil {
@@ -31,14 +31,14 @@ func (t *torture) powerLoss(kind string) error {
 			return err
 		}
 	}
-	// For a moment the servers may find that their disks fail: they must not say otherwise.
+	// For a moment the servers run on failing disks: they must not acknowledge anything then.
 	t.sleep(t.between(0, 20*time.Millisecond))
 	for _, m := range victims {
 		m.kill()
 	}
 	minority := 2*len(victims) < len(t.c.members)
 	within := t.o.within
-	if !minority { // nobody can serve before they are back
+	if !minority { // there is no majority before they run again
 		if at, err = t.powerOn(victims); err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (t *torture) powerLoss(kind string) error {
 	return nil
 }
 
-// victims chooses who loses power.
+// victims chooses the members that lose power.
 func (t *torture) victims(kind string, leader *member) []*member {
 	others := t.c.but(leader)
 	t.rng.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
@@ -76,8 +76,8 @@ func (t *torture) victims(kind string, leader *member) []*member {
 	}
 }
 
-// powerOn mounts the disks again, which replays their journals, and starts the
-// servers. It returns when all disks were there.
+// powerOn mounts the disks again, which replays their journals, and starts the servers. It
+// returns when all disks were mounted.
 func (t *torture) powerOn(victims []*member) (at time.Time, err error) {
 	for _, m := range victims {
 		if err := errors.Join(m.disk.detach(), m.disk.attach()); err != nil {

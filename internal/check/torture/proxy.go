@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// direction is a way through a proxy.
+// direction is a direction of a connection through a proxy.
 type direction int
 
 const (
-	up   direction = iota // from who dialed to the target
+	up   direction = iota // from the side that dialed to the target
 	down                  // back
 )
 
-// weather is what a proxy does to all bytes that pass until it changes. The zero
-// weather is fair. After a delay or between two trickles order is kept: TCP does so.
-type weather struct {
-	// hole swallows what goes in a direction, and that a side has closed; the
-	// connection stays up. When it ends those that lost bytes are reset, as by a host
-	// that has forgotten them: what came after the gap would not be what was sent.
-	hole [2]bool
+// impairment is what a proxy does to all bytes that pass. The zero value does nothing. The
+// order of bytes is always kept, as by TCP.
+type impairment struct {
+	// blackHole drops the bytes of a direction, and the close of a side; the connection
+	// stays open. When it ends, connections that have lost bytes are reset, since the
+	// stream would have a gap.
+	blackHole [2]bool
 	// Each piece waits for delay and up to jitter more.
 	delay, jitter time.Duration
-	// trickle is how many bytes pass in a tick; 0 sets no bound.
+	// trickle is how many bytes pass in a tick; 0: no limit.
 	trickle int
 }
 
@@ -37,16 +37,16 @@ const (
 	pieceSize   = 64 << 10
 )
 
-// counts is what a proxy has seen so far.
+// counts are the counters of a proxy.
 type counts struct {
-	links     int   // up now
-	damaged   int   // of those, with a byte that is not what was sent
-	corrupted int   // bytes changed
+	links     int   // open now
+	damaged   int   // of those, with a corrupted byte
+	corrupted int   // bytes
 	passed    int64 // bytes
-	swallowed int64 // bytes
+	dropped   int64 // bytes
 }
 
-// proxy passes TCP connections on to a target, and does to them what networks do.
+// proxy forwards TCP connections to a target, and impairs them as networks do.
 // It has at most maxLinks connections, and two goroutines and 128 KiB for each.
 type proxy struct {
 	target   string
@@ -55,31 +55,31 @@ type proxy struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 
-	mu      sync.Mutex // never held while something waits
-	weather weather
-	changed chan struct{} // closed and replaced when the weather changes
-	news    chan struct{} // closed and replaced when counts change
-	counts  counts
-	armed   int // bytes still to corrupt, one in a link
-	links   map[*link]struct{}
-	rng     *rand.Rand
-	closed  bool
+	mu            sync.Mutex // never held during a wait
+	impairment    impairment
+	changed       chan struct{} // closed and replaced when the impairment changes
+	countsChanged chan struct{} // closed and replaced when counts change
+	counts        counts
+	toCorrupt     int // bytes still to corrupt, one in a link
+	links         map[*link]struct{}
+	rng           *rand.Rand
+	closed        bool
 }
 
-// newProxy listens on a free port of the loopback interface. The seed decides on
-// jitter and which bits flip.
+// newProxy listens on a free port of the loopback interface. The seed decides the jitter and
+// which bits are flipped.
 func newProxy(target string, seed uint64) (*proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen for a proxy of %s: %w", target, err)
 	}
 	p := &proxy{
-		target:   target,
-		listener: l,
-		changed:  make(chan struct{}),
-		news:     make(chan struct{}),
-		links:    make(map[*link]struct{}),
-		rng:      rand.New(rand.NewPCG(seed, 1)),
+		target:        target,
+		listener:      l,
+		changed:       make(chan struct{}),
+		countsChanged: make(chan struct{}),
+		links:         make(map[*link]struct{}),
+		rng:           rand.New(rand.NewPCG(seed, 1)),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.running.Go(p.accept)
@@ -88,25 +88,26 @@ func newProxy(target string, seed uint64) (*proxy, error) {
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
-// set changes the weather, and resets the links that lost bytes to a hole now gone.
-func (p *proxy) set(w weather) {
+// set sets the impairment, and resets the links that have lost bytes to a black hole that
+// ends.
+func (p *proxy) set(i impairment) {
 	p.mu.Lock()
-	p.weather = w
+	p.impairment = i
 	close(p.changed)
 	p.changed = make(chan struct{})
-	var doomed []*link
+	var lossy []*link
 	for l := range p.links {
-		if l.lost[up] && !w.hole[up] || l.lost[down] && !w.hole[down] {
-			doomed = append(doomed, l)
+		if l.lost[up] && !i.blackHole[up] || l.lost[down] && !i.blackHole[down] {
+			lossy = append(lossy, l)
 		}
 	}
 	p.mu.Unlock()
-	for _, l := range doomed {
+	for _, l := range lossy {
 		l.end(reset)
 	}
 }
 
-// endAll ends every link that there is; new ones may follow.
+// endAll ends all present links; new ones may follow.
 func (p *proxy) endAll(how ending) {
 	p.mu.Lock()
 	var all []*link
@@ -119,12 +120,11 @@ func (p *proxy) endAll(how ending) {
 	}
 }
 
-// corrupt flips a bit in the next piece that goes up in each of n links, or takes that
-// back if n is 0.
+// corrupt flips a bit in the next piece that goes up, in each of n links. 0 cancels that.
 func (p *proxy) corrupt(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.armed = n
+	p.toCorrupt = n
 }
 
 // now returns the counts.
@@ -138,20 +138,20 @@ func (p *proxy) now() counts {
 func (p *proxy) await(ctx context.Context, wanted func(counts) bool) error {
 	for {
 		p.mu.Lock()
-		c, news := p.counts, p.news
+		c, changed := p.counts, p.countsChanged
 		p.mu.Unlock()
 		if wanted(c) {
 			return nil
 		}
 		select {
-		case <-news:
+		case <-changed:
 		case <-ctx.Done():
 			return fmt.Errorf("proxy of %s at %+v: %w", p.target, c, ctx.Err())
 		}
 	}
 }
 
-// close ends everything, and returns when nothing runs any more.
+// close ends all links. When it returns, no goroutine of the proxy runs any more.
 func (p *proxy) close() {
 	p.mu.Lock()
 	p.closed = true
@@ -170,7 +170,7 @@ func (p *proxy) accept() {
 			p.running.Go(func() { p.serve(conn.(*net.TCPConn)) })
 		case p.ctx.Err() != nil:
 			return
-		default: // out of files, most likely: try again
+		default: // out of file descriptors, most likely: try again
 			select {
 			case <-time.After(tick):
 			case <-p.ctx.Done():
@@ -180,8 +180,8 @@ func (p *proxy) accept() {
 	}
 }
 
-// serve passes one connection on until it has ended. A target that is not there
-// shows as a reset.
+// serve forwards one connection until it has ended. If the target cannot be reached, the
+// connection is reset.
 func (p *proxy) serve(near *net.TCPConn) {
 	l := &link{p: p, over: make(chan struct{})}
 	l.ends[up] = near
@@ -215,7 +215,7 @@ func (p *proxy) admit(l *link) bool {
 	}
 	p.links[l] = struct{}{}
 	p.counts.links++
-	p.tell()
+	p.notifyCounts()
 	return true
 }
 
@@ -227,55 +227,55 @@ func (p *proxy) forget(l *link) {
 	if l.damaged {
 		p.counts.damaged--
 	}
-	p.tell()
+	p.notifyCounts()
 }
 
-// tell wakes those who await; mu is held.
-func (p *proxy) tell() {
-	close(p.news)
-	p.news = make(chan struct{})
+// notifyCounts wakes all calls of await. Caller holds mu.
+func (p *proxy) notifyCounts() {
+	close(p.countsChanged)
+	p.countsChanged = make(chan struct{})
 }
 
-// look returns the weather for a piece of n bytes, or for the news that a side has
-// closed (0), and when to look again. What falls into a hole is counted here, together
-// with the look, so that set cannot miss it.
-func (p *proxy) look(l *link, d direction, n int) (weather, <-chan struct{}) {
+// impair returns the impairment for a piece of n bytes, or for the close of a side (n is 0), and
+// a channel that is closed when the impairment changes. Dropped bytes are counted under the
+// same lock, so that set cannot miss them.
+func (p *proxy) impair(l *link, d direction, n int) (impairment, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.weather.hole[d] {
+	if p.impairment.blackHole[d] {
 		l.lost[d] = true
-		p.counts.swallowed += int64(n)
-		p.tell()
+		p.counts.dropped += int64(n)
+		p.notifyCounts()
 	}
-	w := p.weather
-	w.hole[d] = w.hole[d] || l.lost[d] // nothing comes after what was lost: set is about to reset the link
-	return w, p.changed
+	i := p.impairment
+	i.blackHole[d] = i.blackHole[d] || l.lost[d] // after a loss nothing may pass: set is about to reset the link
+	return i, p.changed
 }
 
-// pause is how long a piece waits; the first of what was read at once has the delay.
-func (p *proxy) pause(w weather, first bool) (d time.Duration) {
+// pause returns how long a piece waits. Of the pieces of one read only the first has the delay.
+func (p *proxy) pause(i impairment, first bool) (d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if first && w.delay+w.jitter > 0 {
-		d = w.delay + time.Duration(p.rng.Int64N(int64(w.jitter)+1))
+	if first && i.delay+i.jitter > 0 {
+		d = i.delay + time.Duration(p.rng.Int64N(int64(i.jitter)+1))
 	}
-	if w.trickle > 0 {
+	if i.trickle > 0 {
 		d += tick
 	}
 	return d
 }
 
-// ship counts a piece that is about to pass, and corrupts it if that is asked for.
-func (p *proxy) ship(l *link, d direction, piece []byte) {
+// count counts a piece that is about to pass, and corrupts it if corrupt has asked for that.
+func (p *proxy) count(l *link, d direction, piece []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counts.passed += int64(len(piece))
-	if d == up && p.armed > 0 && !l.damaged {
+	if d == up && p.toCorrupt > 0 && !l.damaged {
 		piece[p.rng.IntN(len(piece))] ^= 1 << p.rng.IntN(8)
 		l.damaged = true
-		p.armed--
+		p.toCorrupt--
 		p.counts.corrupted++
 		p.counts.damaged++
 	}
-	p.tell()
+	p.notifyCounts()
 }

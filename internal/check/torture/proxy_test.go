@@ -148,23 +148,23 @@ func TestProxyOfNothingResets(t *testing.T) {
 
 func TestBlackHoleOfOneDirection(t *testing.T) {
 	r := newRoute(t)
-	r.p.set(weather{hole: [2]bool{up: true}})
+	r.p.set(impairment{blackHole: [2]bool{up: true}})
 	r.send(t, r.near, "into the hole")
-	r.await(t, func(c counts) bool { return c.swallowed == int64(len("into the hole")) })
+	r.await(t, func(c counts) bool { return c.dropped == int64(len("into the hole")) })
 	r.send(t, r.far, "still heard")
 	r.want(t, r.near, "still heard")
 	r.near.CloseWrite() // not heard of either
 	r.send(t, r.far, "still up")
 	r.want(t, r.near, "still up")
-	r.p.set(weather{})
+	r.p.set(impairment{})
 	wantEnd(t, r.far, "", syscall.ECONNRESET)
 	r.await(t, func(c counts) bool { return c.links == 0 })
 }
 
 func TestBlackHoleThatSwallowedNothingEndsWithoutTrace(t *testing.T) {
 	r := newRoute(t)
-	r.p.set(weather{hole: [2]bool{true, true}})
-	r.p.set(weather{})
+	r.p.set(impairment{blackHole: [2]bool{true, true}})
+	r.p.set(impairment{})
 	r.send(t, r.near, "as before")
 	r.want(t, r.far, "as before")
 }
@@ -172,10 +172,10 @@ func TestBlackHoleThatSwallowedNothingEndsWithoutTrace(t *testing.T) {
 // A connection that lost bytes one way passes none after the gap.
 func TestBlackHoleLeavesNoGap(t *testing.T) {
 	r := newRoute(t)
-	r.p.set(weather{hole: [2]bool{true, true}})
+	r.p.set(impairment{blackHole: [2]bool{true, true}})
 	r.send(t, r.near, "lost")
-	r.await(t, func(c counts) bool { return c.swallowed == 4 })
-	r.p.set(weather{hole: [2]bool{down: true}})
+	r.await(t, func(c counts) bool { return c.dropped == 4 })
+	r.p.set(impairment{blackHole: [2]bool{down: true}})
 	wantEnd(t, r.far, "", syscall.ECONNRESET)
 	wantEnd(t, r.near, "", syscall.ECONNRESET)
 }
@@ -183,22 +183,22 @@ func TestBlackHoleLeavesNoGap(t *testing.T) {
 func TestDelay(t *testing.T) {
 	r := newRoute(t)
 	const delay = 30 * time.Millisecond
-	r.p.set(weather{delay: delay, jitter: delay})
+	r.p.set(impairment{delay: delay, jitter: delay})
 	began := time.Now()
 	r.send(t, r.near, "late")
 	r.want(t, r.far, "late")
 	if took := time.Since(began); took < delay {
 		t.Errorf("took %v, want %v at least", took, delay)
 	}
-	r.p.set(weather{delay: time.Hour})
+	r.p.set(impairment{delay: time.Hour})
 	r.send(t, r.near, "no later")
-	r.p.set(weather{}) // ends the wait
+	r.p.set(impairment{}) // ends the wait
 	r.want(t, r.far, "no later")
 }
 
 func TestTrickle(t *testing.T) {
 	r := newRoute(t)
-	r.p.set(weather{trickle: 2})
+	r.p.set(impairment{trickle: 2})
 	began := time.Now()
 	r.send(t, r.near, "drop by drop")
 	r.want(t, r.far, "drop by drop")
@@ -250,11 +250,11 @@ func TestProxyIsBounded(t *testing.T) {
 // close waits for all goroutines, so that it returns is what matters; what they wait
 // for is each kind of wait that there is.
 func TestCloseLeavesNothing(t *testing.T) {
-	for _, w := range []weather{
+	for _, w := range []impairment{
 		{},
 		{delay: time.Hour},
 		{trickle: 1},
-		{hole: [2]bool{true, true}},
+		{blackHole: [2]bool{true, true}},
 	} {
 		r := newRoute(t)
 		r.p.set(w)

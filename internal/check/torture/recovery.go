@@ -11,7 +11,7 @@ import (
 	"balsa.example/clerk"
 )
 
-// errLost says that something is gone that a client was told of.
+// errLost says that a write is missing which a client has observed.
 var errLost = errors.New("an acknowledged write is lost")
 
 // resumed waits until a write is acknowledged that was sent after at, and returns how
@@ -19,7 +19,7 @@ var errLost = errors.New("an acknowledged write is lost")
 func (l *load) resumed(ctx context.Context, at time.Time, within time.Duration) (time.Duration, error) {
 	for ctx.Err() == nil {
 		l.mu.Lock()
-		// The first after the fault may have been under way already; the second was not.
+		// The first one after the fault may have been sent before it, the second one was not.
 		i, _ := slices.BinarySearchFunc(l.acked, at, time.Time.Compare)
 		took := time.Since(at)
 		found := len(l.acked) >= i+2
@@ -50,20 +50,19 @@ func (l *load) stalled(at time.Time) (longest time.Duration) {
 	return longest
 }
 
-// verify looks whether all that any client was told of by now is there: no key is older
-// than it was seen to be.
+// verify checks that no key is older than clients have observed it.
 func (l *load) verify(ctx context.Context, ck *clerk.Clerk) error {
 	l.mu.Lock()
-	told := maps.Clone(l.newest)
+	newest := maps.Clone(l.newest)
 	l.mu.Unlock()
-	for _, key := range slices.Sorted(maps.Keys(told)) {
+	for _, key := range slices.Sorted(maps.Keys(newest)) {
 		attempt, cancel := context.WithTimeout(ctx, operationTimeout)
 		kv, err := ck.Get(attempt, key)
 		cancel()
-		want := told[key]
+		want := newest[key]
 		switch {
 		case err != nil && !errors.Is(err, clerk.ErrNoKey):
-			return fmt.Errorf("look whether all is there: %w", err)
+			return fmt.Errorf("verify acknowledged writes: %w", err)
 		case kv.Version < want.version:
 			return fmt.Errorf("%w: %q is at version %d, and was at %d", errLost, key, kv.Version, want.version)
 		case kv.Version == want.version && string(kv.Value) != want.value:

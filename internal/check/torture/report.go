@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// report is what a run leaves in report.json and, for people, report.txt.
+// report is the result of a run, in report.json and, as text, in report.txt.
 type report struct {
 	Verdict string
 	Command string // repeats the run
@@ -21,17 +21,16 @@ type report struct {
 	Nodes   int
 	Faults  map[string]int // by kind
 	totals
-	// Recovery is how long writes were away after a fault, by kind: from the fault to the
-	// acknowledgement of a write that was sent after it. After a fault of a majority it is
-	// counted from when the servers were started again, after others of the network from
-	// when it was well again.
+	// Recovery is how long writes were not possible after a fault, by kind: from the fault to
+	// the acknowledgement of a write that was sent after it. After a fault of a majority it
+	// counts from the restart of the servers, after faults of the network from their end.
 	Recovery map[string]spread
 	// Stalled is the longest time without an acknowledged write during a fault, in
 	// milliseconds, by kind.
 	Stalled map[string]float64
 	// Reconnected is how long after an outage all servers were connected with each other.
 	Reconnected spread
-	// CorruptFrames is how many frames the servers say to have found damaged.
+	// CorruptFrames is how many corrupt frames the servers have logged.
 	CorruptFrames int
 	Took          string
 
@@ -99,7 +98,7 @@ func (s spread) String() string {
 	return fmt.Sprintf("%.0f to %.0f ms, median %.0f, p99 %.0f", s.Min, s.Max, s.Median, s.P99)
 }
 
-// close works out the figures.
+// close computes the figures.
 func (r *report) close(verdict error, sums totals, took time.Duration) {
 	r.Verdict = "ok"
 	if verdict != nil {
@@ -128,7 +127,7 @@ func (r *report) write(dir string) error {
 func (r *report) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%s\n\n", r.Verdict, r.Command)
-	fmt.Fprintf(&b, "%d servers, %s; %d operations in %d epochs, %d writes acknowledged, %d of unknown fate, %d failed\n\n",
+	fmt.Fprintf(&b, "%d servers, %s; %d operations in %d epochs, %d writes acknowledged, %d of unknown outcome, %d failed\n\n",
 		r.Nodes, r.Took, r.Operations, r.Epochs, r.Writes, r.Maybes, r.Failed)
 	fmt.Fprintf(&b, "%-28s %5s %8s %8s %8s %8s %8s\n", "milliseconds without writes", "count", "min", "median", "p99", "max", "stalled")
 	for _, kind := range slices.Sorted(maps.Keys(r.Faults)) {
@@ -145,14 +144,14 @@ func (r *report) text() string {
 	return b.String()
 }
 
-// progress is the faults so far, and how long writes were away after the last.
+// progress returns the faults so far, and the recovery after the last one.
 func (r *report) progress() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return fmt.Sprintf("last recovery %v; %s", r.last.Round(time.Millisecond), r.tally())
 }
 
-// tally is the faults so far, in short.
+// tally returns the number of faults so far, by kind.
 func (r *report) tally() string {
 	var parts []string
 	for _, kind := range slices.Sorted(maps.Keys(r.Faults)) {
@@ -164,7 +163,7 @@ func (r *report) tally() string {
 	return strings.Join(parts, ", ")
 }
 
-// line is the verdict of a run that went well.
+// line is the last line of a run without a violation.
 func (r *report) line() string {
 	after := ""
 	if s, ok := r.Recovery[kindKill]; ok {
@@ -173,6 +172,6 @@ func (r *report) line() string {
 	if r.Reconnected.Count > 0 {
 		after += "; all servers connected again after an outage in " + r.Reconnected.String()
 	}
-	return fmt.Sprintf("ok: %d operations, %d writes, %d of unknown fate; %s%s; nothing lost, nothing twice (%s)",
+	return fmt.Sprintf("ok: %d operations, %d writes, %d of unknown outcome; %s%s; nothing lost, nothing twice (%s)",
 		r.Operations, r.Writes, r.Maybes, r.tally(), after, r.Took)
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// resolverAddress is where the rig answers for names, in its own network.
+// resolverAddress is the address of the rig's name server, in its own network.
 const resolverAddress = "10.0.0.2"
 
 // resolver is a DNS server that knows a few names. Its answers may not be kept.
@@ -40,7 +40,7 @@ func newResolver(address string) (*resolver, error) {
 	return r, nil
 }
 
-// set lets name stand for address from now on.
+// set makes a name resolve to an address from now on.
 func (r *resolver) set(name, address string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,7 +52,7 @@ func (r *resolver) close() {
 	r.done.Wait()
 }
 
-// Of RFC 1035, section 4.1: what the rig needs.
+// From RFC 1035, section 4.1.
 const (
 	dnsHeader    = 12
 	dnsTypeA     = 1
@@ -61,7 +61,7 @@ const (
 	dnsFirstName = 0xc00c // the name in the question
 )
 
-// answer returns the reply to a query with one question; nil if it is none.
+// answer returns the reply to a query with one question; nil if the query is not valid.
 func (r *resolver) answer(query []byte) []byte {
 	var labels []string
 	end := dnsHeader

@@ -19,16 +19,16 @@ type torture struct {
 	o      options
 	c      *cluster
 	rng    *rand.Rand
-	ck     *clerk.Clerk // reaches the servers past the proxies
+	ck     *clerk.Clerk // reaches the servers without proxies
 	load   *load
 	report *report
 	began  time.Time
 }
 
-// progressEvery is how often the run says where it is.
+// progressEvery is how often the run prints its progress.
 const progressEvery = 10 * time.Second
 
-// run does all that the options ask for, and leaves nothing but the folder.
+// run does all that the options ask for. It leaves only the folder.
 func run(ctx context.Context, o options) (err error) {
 	if o.dir == "" {
 		if o.dir, err = os.MkdirTemp("", "balsa-torture-"); err != nil {
@@ -52,12 +52,12 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	fmt.Printf("seed %d, folder %s\n", o.seed, o.dir)
 	t := &torture{ctx: ctx, o: o, rng: rand.New(rand.NewPCG(o.seed, 0)), report: newReport(o), began: time.Now()}
-	err = t.clean()
+	err = t.runAndCleanUp()
 	return errors.Join(err, t.finish(err))
 }
 
-// clean is run with nothing left over, be it that it fails or panics.
-func (t *torture) clean() (err error) {
+// runAndCleanUp runs, and ends all processes and mounts, also if the run fails or panics.
+func (t *torture) runAndCleanUp() (err error) {
 	defer func() {
 		if t.ctx.Err() != nil {
 			err = errors.New("interrupted")
@@ -66,7 +66,7 @@ func (t *torture) clean() (err error) {
 		err = errors.Join(err, t.c.close(failed))
 	}()
 	if t.o.netns {
-		t.c, err = newFarCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags())
+		t.c, err = newNetnsCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags())
 	} else {
 		t.c, err = newCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags(), t.o.seed, t.o.needsDisks())
 	}
@@ -76,7 +76,7 @@ func (t *torture) clean() (err error) {
 	return t.run()
 }
 
-// run does all faults under load, and then checks what the clients saw.
+// run injects all faults under load, and then checks the histories of the clients.
 func (t *torture) run() (err error) {
 	for _, m := range t.c.members {
 		if err := t.c.start(m); err != nil {
@@ -93,14 +93,14 @@ func (t *torture) run() (err error) {
 	if t.load, err = startLoad(t.ctx, t.c.endpoints(), t.o); err != nil {
 		return err
 	}
-	quiet := t.tellProgress()
+	stopProgress := t.printProgress()
 	err = t.faults()
-	quiet()
-	fallen := t.c.fallen()
+	stopProgress()
+	stopped := t.c.stoppedByThemselves()
 	loadErr := t.load.stop(t.ck)
 	t.report.CorruptFrames = t.c.mentions("corrupt frame")
 	if err != nil || loadErr != nil {
-		return fmt.Errorf("under load: %w", errors.Join(err, fallen, loadErr))
+		return fmt.Errorf("under load: %w", errors.Join(err, stopped, loadErr))
 	}
 	if err := t.converge(); err != nil {
 		return err
@@ -118,8 +118,8 @@ func (t *torture) waitReady() error {
 	return nil
 }
 
-// tellProgress prints a line now and then, until the result is called.
-func (t *torture) tellProgress() (stop func()) {
+// printProgress prints a line every progressEvery, until stop is called.
+func (t *torture) printProgress() (stop func()) {
 	quit, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// position is where a server stands.
+// position is how far a server is.
 type position struct {
 	FirstIndex, Applied, Snapshot uint64
 	Revision, Hash, HashIndex     uint64
@@ -52,7 +52,8 @@ func (t *torture) healthy() error {
 	return nil
 }
 
-// converge waits until all servers stand at the same place, with the same state.
+// converge waits until all servers have applied the same index, and checks that their states are
+// equal.
 func (t *torture) converge() error {
 	ctx, cancel := context.WithTimeout(t.ctx, 20*time.Second)
 	defer cancel()
@@ -81,7 +82,7 @@ func (t *torture) converge() error {
 	return nil
 }
 
-// check judges the run, after all faults.
+// check checks the whole run, after all faults.
 func (t *torture) check() error {
 	if err := t.load.verify(t.ctx, t.ck); err != nil {
 		return err
@@ -91,7 +92,7 @@ func (t *torture) check() error {
 	case sums.Writes < 50*(t.report.faults()+1):
 		return fmt.Errorf("only %d writes: that proves nothing", sums.Writes)
 	case sums.Maybes*10 > sums.Operations:
-		return fmt.Errorf("%d of %d operations have an unknown fate: that proves little", sums.Maybes, sums.Operations)
+		return fmt.Errorf("%d of %d operations have an unknown outcome: that proves little", sums.Maybes, sums.Operations)
 	case t.report.Faults[kindCorrupt] > 0 && t.report.CorruptFrames == 0:
 		return errors.New("frames were corrupted, and no server says that it noticed")
 	}

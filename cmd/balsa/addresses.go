@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// The ports that dev, serve and the client commands agree on, so that they find each
-// other without flags. etcd's own are left to etcd.
+// The default ports of dev, serve and the client commands, so that they find each other without
+// flags. They differ from etcd's.
 const (
 	defaultBasePort = 23790 // clients of the first server; the next servers follow
 	peerPortOffset  = 10    // from a server's client port to its peer port

@@ -10,11 +10,11 @@ import (
 	"balsa.example/internal/sink"
 )
 
-// lastWords is how long a server that has stopped waits until its last lines are written.
-const lastWords = time.Second
+// logDrainTimeout is how long a server that has stopped waits until its last lines are written.
+const logDrainTimeout = time.Second
 
-// server makes run a command that never waits for those who read what it prints, and
-// does not notice if they end. Only the wait for its last lines is theirs: see lastWords.
+// server makes run a command that never waits for the readers of its output, and goes on if they
+// end. It waits for them only at its end, for logDrainTimeout.
 func (p *program) server(run func(*cobra.Command) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, _ []string) error {
 		stderr := p.stderr
@@ -32,7 +32,7 @@ func plainNote(lines uint64) []byte {
 	return fmt.Appendf(nil, "balsa: %d lines are missing here: they were not read fast enough\n", lines)
 }
 
-// finish prints what err says, and returns the exit code.
+// finish prints err, and returns the exit code.
 func (p *program) finish(err error) int {
 	if p.log == nil {
 		err = p.result.close(err)
@@ -41,7 +41,7 @@ func (p *program) finish(err error) int {
 		fmt.Fprintln(p.stderr, "balsa:", oneLine(err))
 	}
 	if p.log != nil {
-		deadline := time.Now().Add(lastWords)
+		deadline := time.Now().Add(logDrainTimeout)
 		p.out.Close(time.Until(deadline))
 		p.log.Close(time.Until(deadline))
 	}

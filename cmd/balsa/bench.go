@@ -19,7 +19,7 @@ const (
 	defaultBenchDuration = 10 * time.Second
 	// fillCallers write the keys before they are read.
 	fillCallers = 64
-	// maxClerks is more connections than any benchmark of one machine makes good use of.
+	// maxClerks bounds --connections: a benchmark on one machine has no use for more.
 	maxClerks = 1024
 )
 
@@ -62,7 +62,7 @@ const benchExitHelp = `Exit codes:
   6  no operation succeeded, or no server could be reached in time
   7  done, but the result could not be printed: the disk is full, or the reader has ended`
 
-// benchCommand is one of bench's commands, with a share of reads.
+// benchCommand returns one of bench's commands, with a share of reads.
 func (p *program) benchCommand(name string, reads float64, short, long string) *cobra.Command {
 	o := benchOptions{}
 	o.load.Reads = reads
@@ -139,7 +139,7 @@ func (p *program) runBench(ctx context.Context, o *benchOptions) error {
 		}
 	}
 	g.Observe = p.showProgress
-	report, err := o.runUntil(ctx, g, o.load, func(err error) bool { // so would be all others
+	report, err := o.runUntil(ctx, g, o.load, func(err error) bool { // all operations would fail so
 		return errors.Is(err, clerk.ErrTooLarge) || errors.Is(err, clerk.ErrInvalid)
 	})
 	if err != nil {
@@ -210,7 +210,7 @@ func (p *program) fillKeys(ctx context.Context, g *loadgen.Generator, o *benchOp
 	return err
 }
 
-// runUntil runs a load to its end, or to an error of an operation that ends it all.
+// runUntil runs a load to its end, or until an operation fails with a fatal error.
 func (o *benchOptions) runUntil(ctx context.Context, g *loadgen.Generator, load loadgen.Load, fatal func(error) bool) (*loadgen.Report, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -232,7 +232,7 @@ func (o *benchOptions) runUntil(ctx context.Context, g *loadgen.Generator, load 
 	return report, nil
 }
 
-// showProgress prints one line.
+// showProgress prints one line about the progress.
 func (p *program) showProgress(now loadgen.Progress) {
 	perSecond := float64(now.Ops) / now.Since.Seconds()
 	p50, p99 := "-", "-"
@@ -243,7 +243,7 @@ func (p *program) showProgress(now loadgen.Progress) {
 		loadgen.Thousands(int64(perSecond+0.5)), p50, p99, loadgen.Thousands(now.Failed))
 }
 
-// clerkSystem is a Clerk as something to put load on.
+// clerkSystem is a Clerk as a loadgen.System.
 type clerkSystem struct {
 	*clerk.Clerk
 	options []clerk.ReadOption
@@ -262,11 +262,11 @@ func (s clerkSystem) Get(ctx context.Context, key string) error {
 	return err
 }
 
-// kindMaybe are writes whose fate is unknown.
+// kindMaybe is the kind of writes whose outcome is unknown.
 const kindMaybe = "maybe"
 
-// kindOf names what a Clerk says, the most telling part first: a context's end comes
-// with the reason why the operation was not done before.
+// kindOf names the kind of a Clerk's error. If the context has ended, the kind is the reason why
+// the operation was not done before.
 func kindOf(err error) string {
 	for _, kind := range []struct {
 		err  error

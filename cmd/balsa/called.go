@@ -10,8 +10,8 @@ import (
 // cached is the folder in which the go tool keeps a program that "go run" has built.
 var cached = regexp.MustCompile(`^[0-9a-f]{64}-d$`)
 
-// calledAs is how to call this program once more from the same folder, given how it was
-// called this time. "go run" calls it by the name of a temporary file.
+// calledAs returns the command that runs this program again from the same folder. name is how it
+// was called this time; "go run" calls it by the name of a temporary file.
 func calledAs(name string) string {
 	dir := filepath.Dir(name)
 	if cached.MatchString(filepath.Base(dir)) || strings.Contains(dir, "go-build") && filepath.Base(dir) == "exe" {

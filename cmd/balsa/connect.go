@@ -15,7 +15,7 @@ import (
 
 const defaultTimeout = 5 * time.Second
 
-// connection is the part of the command line that says where the cluster is.
+// connection is the flags that say how to reach the cluster.
 type connection struct {
 	flags             *pflag.FlagSet
 	endpoints         []string
@@ -61,8 +61,8 @@ func (n *connection) open(ctx context.Context, p *program) (*clerk.Clerk, contex
 	return ck, ctx, cancel, nil
 }
 
-// explain turns what a Clerk says of an operation on key into an error with an exit
-// code and with what to do.
+// explain turns a Clerk's error of an operation on key into one with an exit code and with what to
+// do about it.
 func (n *connection) explain(verb, key string, err error) error {
 	var version *clerk.VersionError
 	switch {
@@ -77,7 +77,7 @@ func (n *connection) explain(verb, key string, err error) error {
 	case errors.Is(err, clerk.ErrVersion):
 		return withCode(exitVersion, "%s %q: %w; nothing changed", verb, short(key), bare(err))
 	case errors.Is(err, clerk.ErrTooLarge), errors.Is(err, clerk.ErrInvalid), errors.Is(err, clerk.ErrEmptyKey):
-		return usageError("%w", err) // says which operation, and a long key in short
+		return usageError("%w", err) // it has the operation and the key already
 	case errors.Is(err, clerk.ErrTLS):
 		return withCode(exitUnavailable, "%s %q: %w; see --endpoints, --cacert, --cert and --key", verb, short(key), bare(err))
 	case errors.Is(err, context.DeadlineExceeded):
@@ -88,7 +88,7 @@ func (n *connection) explain(verb, key string, err error) error {
 	}
 }
 
-// bare is a Clerk's error without the operation and the key that it begins with.
+// bare returns a Clerk's error without the operation and the key with which it begins.
 func bare(err error) error {
 	if inner := errors.Unwrap(err); inner != nil {
 		return inner
@@ -96,7 +96,7 @@ func bare(err error) error {
 	return err
 }
 
-// short is a key for a message.
+// short returns a key for a message, shortened if it is long.
 func short(key string) string {
 	if len(key) > 64 {
 		return key[:64] + "..."

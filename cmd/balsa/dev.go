@@ -87,7 +87,7 @@ func (p *program) runDev(ctx context.Context, o devOptions, settings []any) erro
 	return err
 }
 
-// configs gives the configuration of each server.
+// configs returns the configuration of each server.
 func (o devOptions) configs() ([]server.Config, error) {
 	if o.nodes != 1 && o.nodes != 3 && o.nodes != 5 {
 		return nil, usageError("--nodes is %d; it must be 1, 3 or 5", o.nodes)
@@ -131,7 +131,7 @@ func (o devOptions) configs() ([]server.Config, error) {
 	return configs, nil
 }
 
-// metricsURLs gives an address for the metrics of each server; nil if none are wanted.
+// metricsURLs returns an address for the metrics of each server; nil if there are none.
 func (o devOptions) metricsURLs() ([]*url.URL, error) {
 	if o.metrics == "" {
 		return nil, nil
@@ -190,7 +190,7 @@ Ctrl-C stops all; the data stays.
 `, calledAs(p.name))
 }
 
-// watch returns nil when ctx ends, or what made a server fail.
+// watch returns nil when ctx ends, or the error of the first server that fails.
 func watch(ctx context.Context, servers []*server.Server) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var watchers sync.WaitGroup
@@ -216,7 +216,7 @@ func watch(ctx context.Context, servers []*server.Server) error {
 	}
 }
 
-// abortAll stops servers all at once: nobody is left to hand leadership to.
+// abortAll stops all servers at once, without a transfer of leadership: none is left to lead.
 func abortAll(servers []*server.Server) {
 	var stopping sync.WaitGroup
 	for _, s := range servers {

@@ -11,7 +11,7 @@ import (
 	"balsa.example/rsm"
 )
 
-// The exit codes. They are part of the interface: scripts rely on them.
+// The exit codes. They are part of the interface, since scripts use them.
 const (
 	exitOK          = 0
 	exitError       = 1
@@ -20,9 +20,9 @@ const (
 	exitVersion     = 4 // the key is at another version
 	exitMaybe       = 5 // whether the write happened is not known
 	exitUnavailable = 6 // no server could answer in time; nothing was written
-	exitUnreported  = 7 // done, but what was to be printed could not be written
+	exitUnreported  = 7 // done, but the result could not be printed
 	exitDiverged    = 8 // a server whose state differs from that of a majority
-	exitLostLog     = 9 // a server that has lost what it had acknowledged
+	exitLostLog     = 9 // a server that has lost entries which it had acknowledged
 )
 
 // exitMeanings says what they mean in general.
@@ -47,15 +47,15 @@ func exitHelp(codes ...int) string {
 	return text.String()
 }
 
-// serverExitHelp is that of commands that run servers.
+// serverExitHelp is exitHelp of the commands that run servers.
 const serverExitHelp = `Exit codes:
   0  stopped by SIGINT, SIGTERM or SIGHUP
   1  it could not start or go on; the last line says why
   2  wrong usage or configuration; nothing was changed
   8  its state differs from that of a majority: it must be rebuilt
-  9  its disk has lost what it had acknowledged: it must be rebuilt`
+  9  its disk has lost entries that it had acknowledged: it must be rebuilt`
 
-// exitCoder is an error that knows its exit code.
+// exitCoder is an error with an exit code.
 type exitCoder struct {
 	code int
 	err  error
@@ -70,7 +70,7 @@ func withCode(code int, format string, args ...any) error {
 
 func usageError(format string, args ...any) error { return withCode(exitUsage, format, args...) }
 
-// exitCode tells with which code the program ends after err.
+// exitCode returns the program's exit code for err.
 func exitCode(err error) int {
 	var coded *exitCoder
 	switch {

@@ -14,10 +14,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// layer sets the flags that the command line left alone: from the environment, and
-// where that says nothing, from the configuration file. A flag --some-thing is
-// BALSA_SOME_THING there; those that mean the same in etcd may be ETCD_SOME_THING
-// too.
+// layer sets the flags that the command line does not set: from the environment, else from the
+// configuration file. A flag --some-thing is BALSA_SOME_THING in the environment. A flag that means
+// the same in etcd may be ETCD_SOME_THING too.
 func layer(flags *pflag.FlagSet, env func(string) (string, bool), file map[string]string) error {
 	var errs []error
 	set := func(f *pflag.Flag, value, source string) {
@@ -49,14 +48,14 @@ func layer(flags *pflag.FlagSet, env func(string) (string, bool), file map[strin
 	return errors.Join(errs...)
 }
 
-// keysOf lists what a configuration file may say.
+// keysOf returns the keys that a configuration file may have.
 func keysOf(flags *pflag.FlagSet) []string {
 	keys := slices.Collect(maps.Keys(transportSections))
 	flags.VisitAll(func(f *pflag.Flag) { keys = append(keys, f.Name) })
 	return keys
 }
 
-// sharedWithEtcd marks a flag that means what it means in etcd.
+// sharedWithEtcd is the annotation of a flag that means the same in etcd.
 const sharedWithEtcd = "etcd"
 
 func envNames(f *pflag.Flag) []string {
@@ -68,8 +67,8 @@ func envNames(f *pflag.Flag) []string {
 	return names
 }
 
-// transportSections are the two nested parts of etcd's configuration file, and what
-// their keys are called as flags.
+// transportSections are the two nested sections of etcd's configuration file, and the flags that
+// their keys stand for.
 var transportSections = map[string]map[string]string{
 	"client-transport-security": {
 		"cert-file": "cert-file", "key-file": "key-file",
@@ -83,8 +82,8 @@ var transportSections = map[string]map[string]string{
 	},
 }
 
-// readConfigFile reads a YAML file with the keys of etcd's, which are the names of
-// the flags, into one value for each flag.
+// readConfigFile reads a YAML file with the keys of etcd's file, which are the names of flags, into
+// one value for each flag.
 func readConfigFile(path string) (map[string]string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -108,8 +107,8 @@ func readConfigFile(path string) (map[string]string, error) {
 	return values, nil
 }
 
-// decodeMapping reads the one document of a file, which must be a mapping; an empty file
-// says nothing.
+// decodeMapping reads the one document of a file, which must be a mapping. An empty file has no
+// keys.
 func decodeMapping(data []byte) (map[string]yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
@@ -127,7 +126,7 @@ func decodeMapping(data []byte) (map[string]yaml.Node, error) {
 	return mapping(document.Content[0], "the file")
 }
 
-// mapping takes a node for keys and values.
+// mapping returns the keys and values of a node.
 func mapping(node *yaml.Node, what string) (map[string]yaml.Node, error) {
 	if node.Tag == "!!null" {
 		return nil, nil
@@ -166,8 +165,8 @@ func readSection(values map[string]string, name string, section map[string]strin
 	return nil
 }
 
-// readScalar takes one value as text. A list of texts becomes what its flag takes:
-// the texts with commas between them.
+// readScalar reads one value as text. A list of texts becomes one text with commas, as flags take
+// it.
 func readScalar(values map[string]string, flag, key string, node *yaml.Node) error {
 	if _, twice := values[flag]; twice {
 		return fmt.Errorf("line %d: %s is set twice", node.Line, key)

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/grpclog"
 )
 
-// logging is the part of the command line that says what to log and how.
+// logging is the flags that say what to log and how.
 type logging struct{ level, format string }
 
 func (l *logging) addFlags(flags *pflag.FlagSet, level string) {
@@ -20,8 +20,8 @@ func (l *logging) addFlags(flags *pflag.FlagSet, level string) {
 	flags.StringVar(&l.format, "log-format", "text", "how to log: text or json")
 }
 
-// start begins the log of a server. What others in this process log goes there too:
-// package log, gRPC, and whoever logs to slog's default.
+// start begins the log of a server. Lines of package log, of gRPC and of slog's default logger go
+// there too.
 func (l *logging) start(p *program) (*slog.Logger, error) {
 	handler, err := l.handler(p.stderr)
 	if err != nil {
@@ -54,7 +54,7 @@ func (l *logging) handler(w io.Writer) (slog.Handler, error) {
 	}
 }
 
-// note is the line of the log that stands for lines that are missing.
+// note returns the line of the log that stands for dropped lines.
 func (l *logging) note(lines uint64) []byte {
 	var line bytes.Buffer
 	if handler, err := l.handler(&line); err == nil {
@@ -65,8 +65,7 @@ func (l *logging) note(lines uint64) []byte {
 	return line.Bytes()
 }
 
-// grpcErrors is where gRPC's own log goes: what it calls errors are warnings here, and
-// the rest is of no use to operators.
+// grpcErrors takes gRPC's own log. Its errors become warnings; the rest is of no use to operators.
 type grpcErrors struct{}
 
 func (grpcErrors) Write(line []byte) (int, error) {

@@ -16,10 +16,10 @@ import (
 )
 
 func main() {
-	ignoreReaders()
+	ignoreWriteSignals()
 	captureGRPC()
 	ends := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		ends = append(ends, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
@@ -31,9 +31,9 @@ func main() {
 // helpWidth is how many columns the help may take.
 const helpWidth = 100
 
-// program is one run of the command, with all that it takes from its surroundings.
+// program is one run of the command, with its inputs and outputs.
 type program struct {
-	name           string // that it was called by
+	name           string // by which it was called
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) (string, bool)

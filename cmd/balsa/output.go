@@ -12,7 +12,7 @@ import (
 	"balsa.example/clerk"
 )
 
-// output is the format of what a command prints: text or json. It is a flag.
+// output is the format in which a command prints its result: text or json. It is a flag.
 type output string
 
 func (o *output) addFlag(c *cobra.Command) {
@@ -35,11 +35,11 @@ func (o *output) Set(s string) error {
 
 func (o *output) isJSON() bool { return *o == "json" }
 
-// result is a standard output that remembers whether all of it could be written. That
-// it could not must not look as if the command had not been executed.
+// result is a standard output that keeps the first error of a write. Such an error must not look as
+// if the command had not been executed.
 type result struct {
 	to     io.Writer
-	failed error // the first time
+	failed error // of the first write that failed
 }
 
 func (r *result) Write(b []byte) (int, error) {
@@ -50,8 +50,8 @@ func (r *result) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// close makes of a command's error what it exits with. Some file systems tell only when a
-// file is closed that it could not be written.
+// close closes the output, and returns the error with which the command ends. Some file systems
+// report the error of a write only when the file is closed.
 func (r *result) close(err error) error {
 	if f, ok := r.to.(io.Closer); ok {
 		if err := f.Close(); r.failed == nil {
@@ -74,7 +74,7 @@ func writeJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// keyJSON is a key as -o json shows it. What is not UTF-8 comes in base64 instead.
+// keyJSON is a key in the format of -o json. Bytes that are not UTF-8 are in base64.
 type keyJSON struct {
 	Key            *string `json:"key,omitempty"`
 	KeyBase64      string  `json:"key_base64,omitempty"`

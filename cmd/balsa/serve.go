@@ -127,7 +127,7 @@ read them, and profiles too with --enable-pprof, so keep it away from strangers.
 	return c
 }
 
-// settings are the flags that have a value, wherever that is from.
+// settings returns the flags that have a value, whatever its source.
 func settings(flags *pflag.FlagSet) (all []any) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if value := f.Value.String(); value != "" && value != "[]" {
@@ -137,7 +137,7 @@ func settings(flags *pflag.FlagSet) (all []any) {
 	return all
 }
 
-// load brings the three sources of values together.
+// load merges the three sources of values.
 func (o *serveOptions) load(flags *pflag.FlagSet, env func(string) (string, bool)) (server.Config, error) {
 	if o.configFile == "" {
 		o.configFile, _ = env("BALSA_CONFIG_FILE")

@@ -2,5 +2,5 @@
 
 package main
 
-// ignoreReaders has nothing to do where readers send no signals.
-func ignoreReaders() {}
+// ignoreWriteSignals does nothing: there are no signals for writes here.
+func ignoreWriteSignals() {}

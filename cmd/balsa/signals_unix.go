@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// ignoreReaders makes a write fail, and nothing else, when whoever reads has ended
-// (SIGPIPE), or when it goes to a terminal that is not to be written to from the
-// background (SIGTTOU): Go ends a program at the former, the system stops it at the latter.
-func ignoreReaders() { signal.Ignore(syscall.SIGPIPE, syscall.SIGTTOU) }
+// ignoreWriteSignals ignores the signals of two kinds of writes, so that such a write only fails:
+// to a pipe whose reader has ended (SIGPIPE; Go would end the program), and from the background to
+// a terminal that does not allow that (SIGTTOU; the system would stop the program).
+func ignoreWriteSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGTTOU) }

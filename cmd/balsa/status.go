@@ -15,7 +15,7 @@ import (
 	"balsa.example/clerk"
 )
 
-// nodeStatus is one server as status shows it.
+// nodeStatus is the status of one server in the output.
 type nodeStatus struct {
 	Name          string   `json:"name,omitempty"`
 	ID            string   `json:"id,omitempty"`
@@ -23,7 +23,7 @@ type nodeStatus struct {
 	Endpoint      string   `json:"endpoint"`
 	Error         string   `json:"error,omitempty"` // why it did not answer
 	Role          string   `json:"role,omitempty"`
-	Waiting       string   `json:"waiting,omitempty"` // what for, if it takes no part yet
+	Waiting       string   `json:"waiting,omitempty"` // for what, if it does not take part yet
 	Term          uint64   `json:"term"`
 	Leader        string   `json:"leader,omitempty"`
 	Commit        uint64   `json:"commit"`
@@ -41,8 +41,8 @@ type nodeStatus struct {
 	Version       string   `json:"version,omitempty"`
 	Reaches       []string `json:"reaches"`
 	Misses        []string `json:"misses"`
-	Lost          []string `json:"lost"`     // who have lost what they had acknowledged to this leader
-	Diverged      []string `json:"diverged"` // whose state differs from that of a majority
+	Lost          []string `json:"lost"`     // members that have lost entries which they had acknowledged to this leader
+	Diverged      []string `json:"diverged"` // members whose state differs from that of a majority
 }
 
 func (p *program) status() *cobra.Command {
@@ -127,7 +127,7 @@ func (n *connection) verdict(nodes []nodeStatus) error {
 	return nil
 }
 
-// survey asks all servers of the Clerk, and then those that the answers tell of.
+// survey asks all servers of the Clerk, and then other members that the answers mention.
 func survey(ctx context.Context, ck *clerk.Clerk) []nodeStatus {
 	answers := ck.StatusAll(ctx)
 	var more sync.WaitGroup
@@ -153,8 +153,7 @@ func survey(ctx context.Context, ck *clerk.Clerk) []nodeStatus {
 	return nodes
 }
 
-// unasked returns the members that are mentioned in answers, but are not the source
-// of one, answered or not.
+// unasked returns the members that the answers mention and that were not asked.
 func unasked(answers []clerk.ServerStatus) []*api.Peer {
 	asked := make(map[string]bool)
 	known := make(map[uint64]bool)
@@ -271,10 +270,10 @@ func writeTable(w io.Writer, nodes []nodeStatus) error {
 	return writeWaits(w, nodes)
 }
 
-// outMember is a member that stops for good, by what others say of it.
+// outMember is a member that has stopped for good, as others report.
 type outMember struct{ name, role, why string }
 
-// shutOut lists these members, each once.
+// shutOut returns these members, each once.
 func shutOut(nodes []nodeStatus) (outs []outMember) {
 	add := func(names []string, role, why string) {
 		for _, name := range names {
@@ -290,8 +289,8 @@ func shutOut(nodes []nodeStatus) (outs []outMember) {
 	return outs
 }
 
-// writeWaits names the servers that take no part yet, those that raise an alarm, and those
-// whose disk hangs, or nearly.
+// writeWaits writes a line for each server that does not take part yet, raises an alarm, or whose
+// disk hangs.
 func writeWaits(w io.Writer, nodes []nodeStatus) error {
 	const notable = 1000 // ms
 	for _, n := range nodes {

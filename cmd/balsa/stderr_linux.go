@@ -5,12 +5,11 @@ import (
 	"syscall"
 )
 
-// detachStderr returns the standard error for a server to log to. Where that is a pipe,
-// it does away with the last way in which a reader that has stopped could hold the server
-// up: Go's runtime writes the text of a panic to file descriptor 2 itself, and waits. The
-// pipe is opened once more, so as not to wait, which changes nothing for others who write
-// to it; what has no room of a panic's text is lost then. This is not possible with
-// sockets, nor without /proc.
+// detachStderr returns the standard error for a server to log to. Go's runtime writes the text of a
+// panic to file descriptor 2 itself, and would wait for a reader that has stopped. So if the
+// standard error is a pipe, it is opened again as non-blocking, which does not affect other
+// processes that write to it. The part of a panic's text that does not fit into the pipe is lost
+// then. This is not possible with sockets, nor without /proc.
 func detachStderr() *os.File {
 	var s syscall.Stat_t
 	if err := syscall.Fstat(2, &s); err != nil || s.Mode&syscall.S_IFMT != syscall.S_IFIFO {

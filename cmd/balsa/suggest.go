@@ -10,10 +10,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// didYouMean ends an error about a word that is not known, if one of the known ones is
-// much like it.
+// didYouMean returns the end of an error about an unknown word: a suggestion, if a known word is
+// similar.
 func didYouMean(word string, known []string) string {
-	const longest = 64 // what is longer is no slip of the fingers
+	const longest = 64 // a longer word is not a typing error
 	if len(word) > longest {
 		return ""
 	}
@@ -29,7 +29,7 @@ func didYouMean(word string, known []string) string {
 	return "; did you mean " + best + "?"
 }
 
-// distance counts the slips between two words: letters that are missing, added, wrong, or
+// distance counts the typing errors between two words: letters that are missing, added, wrong, or
 // swapped with the next one (optimal string alignment).
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
@@ -55,8 +55,7 @@ func distance(a, b string) int {
 	return rows[len(a)][len(b)]
 }
 
-// subcommandOnly is for commands that only have others below them: what comes next would
-// have been one of these.
+// subcommandOnly is for commands that only have subcommands: an argument is an unknown one.
 func subcommandOnly(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -71,7 +70,7 @@ func subcommandOnly(c *cobra.Command, args []string) error {
 	return usageError(`unknown command %q for %q%s; see "%s --help"`, args[0], c.CommandPath(), didYouMean(args[0], known), c.CommandPath())
 }
 
-// helpTopic refuses what there is no help about.
+// helpTopic refuses unknown topics of the help command.
 func helpTopic(c *cobra.Command, args []string) error {
 	about, rest, err := c.Root().Find(args)
 	if err != nil {
@@ -103,7 +102,7 @@ func flagError(c *cobra.Command, err error) error {
 	}
 }
 
-// kindsOfValues says what a flag of each type takes.
+// kindsOfValues says what values a flag of each type takes.
 var kindsOfValues = map[string]string{
 	"bool":        "true or false",
 	"duration":    "a duration such as 500ms, 5s or 2m",
@@ -115,12 +114,12 @@ var kindsOfValues = map[string]string{
 	"stringSlice": "a list with commas between its parts",
 }
 
-// invalidValue says that the value that a flag was given by some source is not of its kind.
+// invalidValue is the error of a flag's value that is not of its type, from some source.
 func invalidValue(source string, f *pflag.Flag, value string, err error) error {
 	kind, ok := kindsOfValues[f.Value.Type()]
 	switch {
 	case !ok:
-		return usageError("%s: invalid value %q: %w", source, value, err) // a type of our own says it well
+		return usageError("%s: invalid value %q: %w", source, value, err) // our own types have errors that say enough
 	case errors.Is(err, strconv.ErrRange):
 		return usageError("%s: invalid value %q: out of range; it must be %s", source, value, kind)
 	default:
@@ -128,12 +127,12 @@ func invalidValue(source string, f *pflag.Flag, value string, err error) error {
 	}
 }
 
-// kubernetes ends the names of variables that Kubernetes makes up for a service called
-// balsa: they are nobody's mistake.
+// kubernetes are the suffixes of the variables that Kubernetes sets for a service called balsa, which
+// are not mistakes.
 var kubernetes = []string{"_SERVICE_HOST", "_SERVICE_PORT", "_PORT", "_TCP", "_TCP_ADDR", "_TCP_PORT", "_TCP_PROTO"}
 
-// strayVariables returns a warning for each variable of the environment that looks like
-// one of balsa's and is none.
+// strayVariables returns a warning for each variable of the environment that begins like balsa's
+// and is none of them.
 func strayVariables(environ []string) (warnings []string) {
 	known := []string{"BALSA_CONFIG_FILE"}
 	collect := func(f *pflag.Flag) { known = append(known, envNames(f)[0]) }

@@ -71,13 +71,13 @@ func within[T any](t *testing.T, what string, result <-chan T) T {
 	}
 }
 
-// outputWorld is a state of those who read what a server writes.
-type outputWorld struct {
+// outputReader is a state of the readers of a server's output.
+type outputReader struct {
 	name string
-	// give gives cmd its output, and returns what to do once it has started, and how to
-	// read all of the output in the end; nil if nobody does.
+	// give sets cmd's output. started is called when cmd has started; read reads all of the
+	// output in the end; nil: it is not read.
 	give func(t *testing.T, cmd *exec.Cmd) (started func(), read func() string)
-	// waits tells that lines are kept for better times.
+	// waits tells that lines wait in the queue.
 	waits bool
 }
 
@@ -113,7 +113,7 @@ func fullPipe(t *testing.T, cmd *exec.Cmd) (r, w *os.File) {
 	return r, w
 }
 
-var outputWorlds = []outputWorld{
+var outputReaders = []outputReader{
 	{"the reader has ended", func(t *testing.T, cmd *exec.Cmd) (func(), func() string) {
 		r, w := fullPipe(t, cmd) // full, so that no line gets out before its reader ends
 		return func() { w.Close(); r.Close() }, nil
@@ -137,7 +137,7 @@ var outputWorlds = []outputWorld{
 		cmd.Stdout, cmd.Stderr = full, full
 		return func() { full.Close() }, nil
 	}, true},
-	{"nobody was ever there", func(t *testing.T, cmd *exec.Cmd) (func(), func() string) {
+	{"the output is closed", func(t *testing.T, cmd *exec.Cmd) (func(), func() string) {
 		// sh closes them; what the process opens next must not get their numbers.
 		cmd.Args = append([]string{"sh", "-c", `exec "$0" "$@" 1>&- 2>&-`}, append([]string{cmd.Path}, cmd.Args[1:]...)...)
 		cmd.Path = "/bin/sh"
@@ -145,12 +145,12 @@ var outputWorlds = []outputWorld{
 	}, false},
 }
 
-// TestNoReaderOfTheOutputStopsAServer runs real servers whose log nobody takes, and
-// demands that they serve, say so, and end when they are asked to.
+// TestNoReaderOfTheOutputStopsAServer runs real servers whose log is not read. They must serve,
+// count the dropped lines, and stop when asked to.
 func TestNoReaderOfTheOutputStopsAServer(t *testing.T) {
-	for _, world := range outputWorlds {
+	for _, reader := range outputReaders {
 		for _, command := range []string{"serve", "dev"} {
-			t.Run(command+", "+world.name, func(t *testing.T) {
+			t.Run(command+", "+reader.name, func(t *testing.T) {
 				base := freePorts(t, 30)
 				args := []string{command, "--log-level", "debug", "--data-dir", filepath.Join(t.TempDir(), "data"),
 					"--listen-metrics-urls", loopback(base + 20)}
@@ -159,14 +159,14 @@ func TestNoReaderOfTheOutputStopsAServer(t *testing.T) {
 				} else {
 					args = append(args, "--listen-client-urls", loopback(base), "--listen-peer-urls", loopback(base+10))
 				}
-				checkOutputWorld(t, world, process(t, args...), base)
+				checkOutputReader(t, reader, process(t, args...), base)
 			})
 		}
 	}
 }
 
-func checkOutputWorld(t *testing.T, world outputWorld, cmd *exec.Cmd, base int) {
-	started, read := world.give(t, cmd)
+func checkOutputReader(t *testing.T, reader outputReader, cmd *exec.Cmd, base int) {
+	started, read := reader.give(t, cmd)
 	ended := start(t, cmd)
 	started()
 	put := func(value string) {
@@ -178,7 +178,7 @@ func checkOutputWorld(t *testing.T, world outputWorld, cmd *exec.Cmd, base int) 
 	}
 	put("1")
 	waiting := figureOf(t, base+20, "balsa_log_waiting_lines")
-	if dropped := figureOf(t, base+20, "balsa_log_dropped_lines_total"); (waiting > 0) != world.waits || dropped != 0 {
+	if dropped := figureOf(t, base+20, "balsa_log_dropped_lines_total"); (waiting > 0) != reader.waits || dropped != 0 {
 		t.Errorf("%d lines wait and %d are dropped", waiting, dropped)
 	}
 	put("2")
@@ -194,7 +194,7 @@ func checkOutputWorld(t *testing.T, world outputWorld, cmd *exec.Cmd, base int) 
 	}
 	if read != nil {
 		if text := within(t, "the output", text); !strings.Contains(text, "ready to serve client requests") {
-			t.Errorf("those who came back read %q", strings.TrimLeft(text, "#"))
+			t.Errorf("the reader read %q in the end", strings.TrimLeft(text, "#"))
 		}
 	}
 }
@@ -242,8 +242,8 @@ func TestWhatDevPrintsWorks(t *testing.T) {
 	}
 }
 
-// Go's runtime writes the text of a panic itself. Whoever should read it must not keep a
-// server half alive.
+// Go's runtime writes the text of a panic itself. A stopped reader must not keep the server from
+// ending.
 func TestAPanicEndsAServerWhoeverReads(t *testing.T) {
 	cmd := process(t)
 	cmd.Env = append(cmd.Env, runAs+"=panic")

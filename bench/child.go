@@ -14,8 +14,8 @@ import (
 	"balsa.example/internal/loadgen"
 )
 
-// Each contender runs in a process of its own, so that none has to live with another's
-// garbage or goroutines, and so that its processor time can be told:
+// Each contender runs in its own process, so that it does not share a garbage collector or a
+// scheduler with others, and so that its processor time can be measured:
 //
 //	this process ──► stdin:  order, order, ...  ──► child: cluster + load
 //	             ◄── stdout: answer, answer, ... ◄──
@@ -28,13 +28,13 @@ type order struct {
 	Warmup time.Duration
 }
 
-// answer is what came of an order.
+// answer is the result of an order.
 type answer struct {
 	Sample result.Sample
 	Error  string // empty: none
 }
 
-// serve is the child: it runs a contender and the loads that it is ordered to.
+// serve is the child process: it runs a contender, and the loads that are ordered.
 func serve(comparison, name, program, dir string) error {
 	signal.Ignore(os.Interrupt) // Ctrl-C reaches all processes; the parent ends this one
 	c, err := find(comparison, name)

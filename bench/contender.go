@@ -15,7 +15,7 @@ import (
 // contender is a system that takes part in a comparison.
 type contender struct {
 	comparison, name string
-	program          string // what to build for it: a package, or none
+	program          string // the package to build for it; empty: none
 	open             func(ctx context.Context, program, dir string, log io.Writer) (measure.Cluster, error)
 }
 
@@ -43,7 +43,7 @@ func inProcess(open func(dir string, log io.Writer) (*library.Cluster, error)) f
 	}
 }
 
-// opened keeps a nil pointer from becoming a cluster that is not nil.
+// opened returns an interface that is nil after an error; a nil pointer in it would not be nil.
 func opened[C measure.Cluster](c C, err error) (measure.Cluster, error) {
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func allNames() (names []string) {
 	return names
 }
 
-// checkNames refuses what nobody is called.
+// checkNames refuses unknown names.
 func checkNames(what string, names, known []string) error {
 	for _, n := range names {
 		if !slices.Contains(known, n) {

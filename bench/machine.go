@@ -17,14 +17,14 @@ import (
 	"balsa.example/bench/result"
 )
 
-// modules are what the versions are of.
+// modules are the modules of the systems whose versions are reported.
 var modules = map[string]string{
 	"etcd":       "go.etcd.io/etcd/server/v3",
 	"dragonboat": "github.com/lni/dragonboat/v4",
 	"hashicorp":  "github.com/hashicorp/raft",
 }
 
-// describeMachine tells what results depend on. The disk is that of dir.
+// describeMachine describes the machine, on which results depend, and the disk of dir.
 func describeMachine(dir string) (m result.Machine, err error) {
 	m = result.Machine{CPU: "unknown", CPUs: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()}
 	if model, ok := fileField("/proc/cpuinfo", "model name"); ok {
@@ -38,8 +38,8 @@ func describeMachine(dir string) (m result.Machine, err error) {
 	return m, err
 }
 
-// versions are those that this program was built with, and so the ones it builds. A
-// module that only a tool comes from is not in the program, and is asked of go list.
+// versions returns the versions of the modules with which this program was built, which it also
+// builds. A module that is only a tool is not in the program; go list tells its version.
 func versions() map[string]string {
 	found := map[string]string{}
 	info, ok := debug.ReadBuildInfo()
@@ -61,7 +61,7 @@ func versions() map[string]string {
 	return found
 }
 
-// fileField returns what stands behind a name and a colon in a file of /proc.
+// fileField returns the value after a name and a colon in a file of /proc.
 func fileField(path, name string) (string, bool) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -76,7 +76,7 @@ func fileField(path, name string) (string, bool) {
 	return "", false
 }
 
-// loadAverage is that of the last minute; 0 where it is not known.
+// loadAverage returns the load average of the last minute; 0: not known.
 func loadAverage() (one float64) {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err == nil {
@@ -100,7 +100,7 @@ func checkDisk(dir string) error {
 	return nil
 }
 
-// syncTime is the median time of appending 512 bytes to a file and syncing it.
+// syncTime measures the median time to append 512 bytes to a file and sync it.
 func syncTime(dir string) (_ time.Duration, err error) {
 	const times = 100
 	path := filepath.Join(dir, "sync")

@@ -86,7 +86,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		return o, err
 	}
 	if f.NArg() > 0 {
-		return o, fmt.Errorf("what is %q?", f.Arg(0))
+		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	if o.quick {
 		o.rounds, o.duration, o.warmup = 1, 500*time.Millisecond, 200*time.Millisecond
@@ -105,8 +105,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	return o, errors.Join(o.checkScale(f, *only), checkNames("systems", o.systems, allNames()), checkNames("compare", o.comparisons, []string{"library", "service"}))
 }
 
-// run does what the command line says. When ctx ends it shows what was measured until
-// then.
+// run executes the command line. When ctx ends it shows the measurements so far.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
@@ -134,8 +133,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return errors.Join(err, show(results, o.out, stdout))
 }
 
-// workplace makes a directory for programs and data, on a disk, and has f use it.
-func (o options) workplace(f func(dir string) error) error {
+// withWorkDir calls f with a directory for programs and data, on a disk, and removes it afterwards.
+func (o options) withWorkDir(f func(dir string) error) error {
 	dir, err := os.MkdirTemp(o.dir, "balsa-bench-")
 	if err != nil {
 		return err
@@ -144,14 +143,14 @@ func (o options) workplace(f func(dir string) error) error {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
 	if err := f(dir); err != nil {
-		return err // the logs in dir are wanted
+		return err // the directory stays, because of the logs in it
 	}
 	return os.RemoveAll(dir)
 }
 
 // comparison makes the comparisons.
 func comparison(ctx context.Context, o options, stderr io.Writer) (results *result.Results, err error) {
-	err = o.workplace(func(dir string) error {
+	err = o.withWorkDir(func(dir string) error {
 		programs, err := o.build(ctx, dir, stderr)
 		if err != nil {
 			return err
@@ -213,7 +212,7 @@ func show(results *result.Results, out string, stdout io.Writer) error {
 	return results.WriteTable(stdout)
 }
 
-// writeAll writes what was measured, and the tables and charts of it, to a directory.
+// writeAll writes measurements, and the tables and charts of them, to a directory.
 func writeAll(out, dataName string, data func(io.Writer) error, tableName string, table func(io.Writer) error, figures map[string]chart.Figure) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"balsa.example/bench/result"
 )
 
-// child is a contender's process, seen from its parent.
+// child is a contender's process, in its parent.
 type child struct {
 	contender
 	process *exec.Cmd
@@ -60,7 +60,7 @@ func start(ctx context.Context, c contender, program, dir string) (*child, error
 	return k, nil
 }
 
-// run orders a load and waits for what comes of it.
+// run orders a load and waits for its result.
 func (k *child) run(ctx context.Context, o order) (result.Sample, error) {
 	if err := json.NewEncoder(k.in).Encode(o); err != nil {
 		return result.Sample{}, fmt.Errorf("%s %s: order: %w (see %s)", k.comparison, k.name, err, k.log)
@@ -68,7 +68,7 @@ func (k *child) run(ctx context.Context, o order) (result.Sample, error) {
 	return k.answer(ctx)
 }
 
-// answer reads the next answer. When ctx ends first, nothing more can be asked.
+// answer reads the next answer. If ctx ends first, the child cannot be used any more.
 func (k *child) answer(ctx context.Context) (result.Sample, error) {
 	var a answer
 	read := make(chan error, 1)

@@ -25,7 +25,7 @@ type plan struct {
 
 const keySize = 16
 
-// load is one case as a load; seed differs from round to round.
+// load returns the load of a case; the seed differs from round to round.
 func (p plan) load(c result.Case, seed uint64) loadgen.Load {
 	l := loadgen.Load{
 		Callers: c.Callers, Keys: p.keys, KeySize: keySize, ValueSize: p.valueSize,
@@ -55,9 +55,9 @@ func (p plan) cases(comparison string) (all []result.Case) {
 	return all
 }
 
-// compare measures the systems of one comparison, and adds to results. All are up all
-// the time and take turns, so that what changes on the machine changes for all; who
-// begins moves on from round to round.
+// compare measures the systems of one comparison, and adds to results. All systems run all the time
+// and take turns, so that changes of the machine affect all of them. Each round begins with another
+// system.
 func (p plan) compare(ctx context.Context, comparison string, programs map[string]string, dir string, results *result.Results, progress io.Writer) (err error) {
 	var children []*child
 	defer func() {
@@ -92,7 +92,7 @@ func (p plan) compare(ctx context.Context, comparison string, programs map[strin
 	return nil
 }
 
-// line is a sample as it is shown while others are still to come.
+// line returns a sample as a line of the progress.
 func (p plan) line(round int, c result.Case, system string, s result.Sample) string {
 	perOp := time.Duration(0)
 	if ops := s.Report.Ops(); ops > 0 {

@@ -16,7 +16,7 @@ import (
 	"balsa.example/bench/scale"
 )
 
-// forScale are the flags that have a meaning with -scale.
+// forScale are the flags that may be given with -scale.
 var forScale = []string{"scale", "quick", "only", "out", "dir", "draw"}
 
 // checkScale refuses flags that would be ignored, and compiles -only.
@@ -61,7 +61,7 @@ func runScale(ctx context.Context, o options, stdout, stderr io.Writer) error {
 }
 
 func measureScale(ctx context.Context, o options, stderr io.Writer) (report *scale.Report, err error) {
-	err = o.workplace(func(dir string) error {
+	err = o.withWorkDir(func(dir string) error {
 		program := filepath.Join(dir, "balsa")
 		if err := buildProgram(ctx, balsaProgram, program, stderr); err != nil {
 			return err

@@ -13,7 +13,7 @@ import (
 	"balsa.example/wal"
 )
 
-// clusterID is any number: there is no other cluster around.
+// clusterID is any number: there is only one cluster.
 const clusterID = 1
 
 var errNoSnapshots = errors.New("snapshots are turned off")
@@ -95,7 +95,7 @@ func (r *balsaReplica) close() error {
 	return r.log.Close()
 }
 
-// putOp is what is submitted.
+// putOp is the operation that is submitted.
 type putOp struct {
 	key   string
 	value []byte

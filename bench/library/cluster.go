@@ -1,6 +1,6 @@
-// Package library runs consensus libraries inside this process: three replicas of
-// one table each, with files that are synced and TCP over loopback between them, and
-// no clients' network. What differs is the library.
+// Package library runs consensus libraries inside this process: three replicas of a table, with
+// synced files and TCP over loopback between them, and without a network for clients. Only the
+// library differs.
 package library
 
 import (
@@ -36,10 +36,10 @@ type Cluster struct {
 	replicas []replica
 
 	mu     sync.RWMutex
-	leader replica // nil: to be found
+	leader replica // nil: not known
 }
 
-// open puts together what start makes of each member.
+// open makes a cluster of the replicas that start returns.
 func open(dir string, start func(member int, dir string) (replica, error)) (*Cluster, error) {
 	c := &Cluster{}
 	for i := range members {
@@ -55,7 +55,7 @@ func open(dir string, start func(member int, dir string) (replica, error)) (*Clu
 	return c, nil
 }
 
-// Systems returns what loads are put on.
+// Systems returns the cluster itself.
 func (c *Cluster) Systems(callers int) ([]loadgen.System, error) { return []loadgen.System{c}, nil }
 
 // CPU is the time used by other processes than this one: none.
@@ -79,7 +79,7 @@ func (c *Cluster) Get(ctx context.Context, key string) error {
 	return c.do(func(r replica) error { return r.get(ctx, key) })
 }
 
-// do asks the leader, and looks for another after an error.
+// do asks the leader, and after an error finds the next leader.
 func (c *Cluster) do(ask func(replica) error) error {
 	c.mu.RLock()
 	r := c.leader

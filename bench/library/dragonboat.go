@@ -69,7 +69,7 @@ func (r *dragonboatReplica) leads() bool {
 	return err == nil && known && leader == r.id
 }
 
-// put and get need a context with a deadline: the library insists on one.
+// put and get need a context with a deadline: the library demands one.
 
 func (r *dragonboatReplica) put(ctx context.Context, key string, value []byte) error {
 	_, err := r.host.SyncPropose(ctx, r.session, command(key, value))

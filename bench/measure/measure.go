@@ -14,18 +14,18 @@ import (
 
 // Cluster is a running system.
 type Cluster interface {
-	// Systems are what so many callers put their load on.
+	// Systems returns the systems for so many callers.
 	Systems(callers int) ([]loadgen.System, error)
 	// CPU is the processor time used by other processes than this one.
 	CPU() (time.Duration, error)
 	Close() error
 }
 
-// grace is how long a load may take beyond its duration.
+// grace is how much longer than its duration a load may take.
 const grace = time.Minute
 
-// Load runs a load, after a warmup with the same load. A load without a duration may
-// take as long as ctx lets it. The kinds of errors are those that classify names.
+// Load runs a load, after a warmup with the same load. A load without a duration is bounded by ctx
+// only. classify names the kinds of errors.
 func Load(ctx context.Context, c Cluster, load loadgen.Load, warmup time.Duration, classify func(error) string) (sample result.Sample, err error) {
 	systems, err := c.Systems(load.Callers)
 	if err != nil {
@@ -61,7 +61,7 @@ func Run(ctx context.Context, c Cluster, g *loadgen.Generator, load loadgen.Load
 	return result.Sample{Report: *report, CPU: after - before}, err
 }
 
-// ProcessorTime is that of the clients, in this process, and of the servers, wherever.
+// ProcessorTime is the processor time of the clients, in this process, and of the servers.
 func ProcessorTime(c Cluster) (time.Duration, error) {
 	self, err := usage.Self()
 	if err != nil {

@@ -23,7 +23,7 @@ type Results struct {
 	Series  []*Series `json:"series"`
 }
 
-// Machine is what a result depends on besides the systems.
+// Machine is the machine of a result, on which it depends.
 type Machine struct {
 	CPU  string `json:"cpu"`
 	CPUs int    `json:"cpus"`
@@ -36,7 +36,7 @@ type Machine struct {
 	Versions map[string]string `json:"versions"` // of the systems
 }
 
-// Case is one thing to measure.
+// Case is what a series measures.
 type Case struct {
 	Comparison string `json:"comparison"` // library or service
 	Operation  string `json:"operation"`  // put or get
@@ -115,7 +115,7 @@ func (r *Results) of(comparison string) (all []*Series) {
 // Spread is a median and the extremes around it.
 type Spread struct{ Median, Low, High float64 }
 
-// SpreadOf is of the values that are there; zero if none is.
+// SpreadOf returns the spread of values; zero if there are none.
 func SpreadOf(values []float64) Spread {
 	if len(values) == 0 {
 		return Spread{}
@@ -129,7 +129,7 @@ func SpreadOf(values []float64) Spread {
 	return Spread{median, values[0], values[len(values)-1]}
 }
 
-// over is the spread of what f makes of each sample with operations in it.
+// over returns the spread of f of each sample that has operations.
 func (s *Series) over(f func(Sample, *loadgen.Summary) float64) Spread {
 	var values []float64
 	for _, sample := range s.Samples {
@@ -161,8 +161,8 @@ func (s *Series) failed() (n int64) {
 	return n
 }
 
-// ratio is how many times the throughput of s the baseline reached, round by round:
-// what disturbed a round disturbed both.
+// ratio returns the throughput of the baseline divided by that of s, of each round: a disturbance
+// of a round affects both.
 func ratio(baseline, s *Series) Spread {
 	var values []float64
 	for i := range min(len(baseline.Samples), len(s.Samples)) {

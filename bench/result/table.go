@@ -14,8 +14,8 @@ import (
 
 var columns = []string{"callers", "system", "ops/s", "lowest – highest", "p50", "p99", "p99.9", "CPU/op", "balsa is"}
 
-// WriteTable writes what was measured where, and one table for each comparison and
-// operation, in Markdown that is easily read as it is.
+// WriteTable writes the machine, and one table for each comparison and operation, in Markdown that
+// is also readable as text.
 func (r *Results) WriteTable(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", r.Machine)
@@ -31,7 +31,7 @@ func (r *Results) WriteTable(w io.Writer) error {
 	return err
 }
 
-// String is the machine in a sentence, and who it was compared on in another.
+// String describes the machine in one sentence, and the versions of the systems in another.
 func (m Machine) String() string {
 	var versions []string
 	for _, name := range slices.Sorted(maps.Keys(m.Versions)) {
@@ -96,7 +96,7 @@ func (s *Series) name() string {
 }
 
 // WriteRows writes a table in Markdown, whose first row is the names of the columns.
-// It aligns all columns to the right but those whose names are in words.
+// It aligns all columns to the right, except those whose names are in words.
 func WriteRows(b *strings.Builder, rows [][]string, words ...string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {

@@ -25,32 +25,32 @@ const (
 	tookName = "time"
 )
 
-// clock collects what a load does in each tick, and which phases it went through.
-type clock struct {
-	mu    sync.Mutex
-	ticks []tick
-	spans []span // used by one goroutine
+// timeline records the operations of a load in each tick, and its phases.
+type timeline struct {
+	mu     sync.Mutex
+	ticks  []tick
+	phases []phase // used by one goroutine
 }
 
-// span is when a phase was.
-type span struct {
+// phase is a named part of a timeline.
+type phase struct {
 	name     string
 	from, to time.Time
 }
 
-func (c *clock) observe(p loadgen.Progress) {
+func (c *timeline) observe(p loadgen.Progress) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ticks = append(c.ticks, tick{time.Now(), p.Since, p.Ops})
 }
 
-func (c *clock) all() []tick {
+func (c *timeline) all() []tick {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ticks[:len(c.ticks):len(c.ticks)]
 }
 
-// catchUp measures a load while a follower that was away for too long gets a snapshot.
+// catchUp measures a load while a follower catches up by a snapshot.
 func (s *session) catchUp(ctx context.Context) error {
 	s.series.Axis = "while"
 	s.series.Columns = []Column{{rateName, PerSecond, "", ""}, {cpuName, Seconds, "", ""}, {tookName, Seconds, "", ""}}
@@ -80,7 +80,7 @@ func (s *session) underLoad(ctx context.Context, b *service.Balsa) error {
 	if err != nil {
 		return err
 	}
-	c := &clock{}
+	c := &timeline{}
 	g.Interval, g.Observe = tickInterval, c.observe
 	loading, stop := context.WithCancel(ctx)
 	defer stop()
@@ -89,7 +89,7 @@ func (s *session) underLoad(ctx context.Context, b *service.Balsa) error {
 	reports := make(chan *loadgen.Report, 1)
 	go func() {
 		report, err := g.Run(loading, load)
-		if err != nil { // a load that makes no sense
+		if err != nil { // the load is not valid
 			panic(err)
 		}
 		reports <- report
@@ -101,31 +101,30 @@ func (s *session) underLoad(ctx context.Context, b *service.Balsa) error {
 	row.fail(report.Errors)
 	row.Add(tookName, report.Elapsed.Seconds())
 	row.Add(rateName, float64(report.Ops())/report.Elapsed.Seconds())
-	s.series.Traces = throughput(c.all(), c.spans)
+	s.series.Traces = throughput(c.all(), c.phases)
 	return err
 }
 
-// throughput has a line for each name of a span, of at most about a hundred points
-// together.
-func throughput(ticks []tick, spans []span) (traces []Trace) {
+// throughput returns a line for each name of a phase, with about a hundred points at most in all.
+func throughput(ticks []tick, phases []phase) (traces []Trace) {
 	every := max(1, (len(ticks)+99)/100)
 	step := time.Duration(every) * tickInterval
-	for k, first := range spans {
-		if slices.ContainsFunc(spans[:k], func(s span) bool { return s.name == first.name }) {
+	for k, first := range phases {
+		if slices.ContainsFunc(phases[:k], func(s phase) bool { return s.name == first.name }) {
 			continue
 		}
 		t := Trace{Panel: "puts per second", Line: first.name, Unit: PerSecond, XLabel: "seconds", Step: step.Seconds()}
 		for i := 0; i+every <= len(ticks); i += every {
-			t.Values = append(t.Values, rateDuring(first.name, ticks[i:i+every], spans[k:]))
+			t.Values = append(t.Values, rateDuring(first.name, ticks[i:i+every], phases[k:]))
 		}
 		traces = append(traces, t)
 	}
 	return traces
 }
 
-// rateDuring is 0, which is not drawn, outside all spans of a name.
-func rateDuring(name string, ticks []tick, spans []span) (sum float64) {
-	for _, s := range spans {
+// rateDuring returns 0, which is not drawn, outside all phases of a name.
+func rateDuring(name string, ticks []tick, phases []phase) (sum float64) {
+	for _, s := range phases {
 		if rate, ok := rateBetween(ticks, s.from, s.to); ok && s.name == name {
 			sum += rate
 		}
@@ -133,7 +132,7 @@ func rateDuring(name string, ticks []tick, spans []span) (sum float64) {
 	return sum
 }
 
-func (s *session) phases(ctx context.Context, b *service.Balsa, c *clock) error {
+func (s *session) phases(ctx context.Context, b *service.Balsa, c *timeline) error {
 	leader, err := b.Leader(ctx)
 	if err != nil {
 		return err
@@ -143,7 +142,7 @@ func (s *session) phases(ctx context.Context, b *service.Balsa, c *clock) error 
 	}
 	for round := range s.rounds {
 		follower := (leader + 1 + round%(b.Members()-1)) % b.Members()
-		if err := s.absence(ctx, b, c, leader, follower); err != nil {
+		if err := s.followerAbsence(ctx, b, c, leader, follower); err != nil {
 			return err
 		}
 	}
@@ -157,8 +156,8 @@ func (s *session) phases(ctx context.Context, b *service.Balsa, c *clock) error 
 	return err
 }
 
-// absence lets a follower be away for too long, and come back.
-func (s *session) absence(ctx context.Context, b *service.Balsa, c *clock, leader, follower int) error {
+// followerAbsence ends a follower until the log is compacted beyond its last index, and restarts it.
+func (s *session) followerAbsence(ctx context.Context, b *service.Balsa, c *timeline, leader, follower int) error {
 	var gone *api.StatusReply
 	for _, phase := range []struct {
 		name string
@@ -171,7 +170,7 @@ func (s *session) absence(ctx context.Context, b *service.Balsa, c *clock, leade
 			}
 			return err
 		}},
-		{oneDown, func() error { return errors.Join(pause(ctx, s.phase/2), logCut(ctx, b, leader, gone.LastIndex)) }},
+		{oneDown, func() error { return errors.Join(pause(ctx, s.phase/2), logCompacted(ctx, b, leader, gone.LastIndex)) }},
 		{catching, func() error { return errors.Join(b.Restart(follower), b.CaughtUp(ctx, follower)) }},
 	} {
 		if err := s.during(phase.name, b, c, phase.do); err != nil {
@@ -181,9 +180,8 @@ func (s *session) absence(ctx context.Context, b *service.Balsa, c *clock, leade
 	return nil
 }
 
-// during measures what callers do while a phase lasts. A phase without a name is not
-// measured.
-func (s *session) during(name string, b *service.Balsa, c *clock, do func() error) error {
+// during measures the callers during a phase. A phase without a name is not measured.
+func (s *session) during(name string, b *service.Balsa, c *timeline, do func() error) error {
 	used, err := measure.ProcessorTime(b)
 	if err != nil {
 		return err
@@ -197,7 +195,7 @@ func (s *session) during(name string, b *service.Balsa, c *clock, do func() erro
 	if err != nil || name == "" {
 		return err
 	}
-	c.spans = append(c.spans, span{name, began, began.Add(took)})
+	c.phases = append(c.phases, phase{name, began, began.Add(took)})
 	row := s.series.Row(name, 0)
 	row.Add(tookName, took.Seconds())
 	if rate, ok := rateBetween(c.all(), began, began.Add(took)); ok {
@@ -210,8 +208,8 @@ func (s *session) during(name string, b *service.Balsa, c *clock, do func() erro
 	return nil
 }
 
-// logCut waits until the leader's log begins behind an index.
-func logCut(ctx context.Context, b *service.Balsa, leader int, index uint64) error {
+// logCompacted waits until the leader's log begins after an index.
+func logCompacted(ctx context.Context, b *service.Balsa, leader int, index uint64) error {
 	for {
 		status, err := b.Status(ctx, leader)
 		if err == nil && status.FirstIndex > index {

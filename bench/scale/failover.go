@@ -24,13 +24,13 @@ const (
 	callName  = "longest put"
 	timesName = "times"
 
-	// writers put all the time, so that the gap does not depend on the fate of one.
+	// writers put all the time, so that the gap does not depend on a single put.
 	writers = 10
-	// retryPause keeps a writer from hammering what refuses at once.
+	// retryPause is how long a writer waits after an error, since a server may refuse at once.
 	retryPause = time.Millisecond
 	// settled is how long puts must be acknowledged again before an event is over.
 	settled = time.Second
-	// fresh is how long puts may pause and still go on.
+	// fresh is the longest pause of puts that does not count as an interruption.
 	fresh = 200 * time.Millisecond
 	// eventLimit is how long no put may be acknowledged.
 	eventLimit = 20 * time.Second
@@ -82,7 +82,7 @@ func (s *session) summarize(event string, gaps, puts []float64) {
 	})
 }
 
-// write has callers put until ctx ends; ended waits for them.
+// write lets callers put until ctx ends; ended waits for them.
 func write(ctx context.Context, b *service.Balsa) (acknowledged *calls, failures map[string]int, ended func()) {
 	acknowledged, failures = &calls{}, map[string]int{}
 	var mu sync.Mutex // guards failures until ended returns
@@ -109,7 +109,7 @@ func write(ctx context.Context, b *service.Balsa) (acknowledged *calls, failures
 	return acknowledged, failures, all.Wait
 }
 
-// events lets the events happen in turns.
+// events makes the events happen in turns.
 func (s *session) events(ctx context.Context, b *service.Balsa, acknowledged *calls, gaps, puts map[string][]float64) error {
 	for n := range s.sizes.events {
 		for _, event := range []string{quiet, killed, stopped} {
@@ -127,13 +127,13 @@ func (s *session) events(ctx context.Context, b *service.Balsa, acknowledged *ca
 	return nil
 }
 
-// event lets one event happen, and starts the server again that it ended.
+// event makes one event happen, and restarts the server that it has ended.
 func (s *session) event(ctx context.Context, b *service.Balsa, event string, acknowledged *calls) (gap, put time.Duration, err error) {
 	leader, err := b.Leader(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	acknowledged.take() // what was before
+	acknowledged.take() // drop the calls before the event
 	at := time.Now()
 	switch event {
 	case killed:
@@ -144,7 +144,7 @@ func (s *session) event(ctx context.Context, b *service.Balsa, event string, ack
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := goesOn(ctx, acknowledged); err != nil {
+	if err := awaitPuts(ctx, acknowledged); err != nil {
 		return 0, 0, err
 	}
 	all := acknowledged.take()
@@ -158,8 +158,8 @@ func (s *session) event(ctx context.Context, b *service.Balsa, event string, ack
 	return gap, longestCall(all, at), err
 }
 
-// goesOn waits until puts have been acknowledged for some time, without a pause.
-func goesOn(ctx context.Context, acknowledged *calls) error {
+// awaitPuts waits until puts have been acknowledged for some time, without a pause.
+func awaitPuts(ctx context.Context, acknowledged *calls) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, eventLimit, fmt.Errorf("puts did not go on within %s", eventLimit))
 	defer cancel()
 	for since := time.Now(); time.Since(since) < settled; {

@@ -100,7 +100,7 @@ func TestThroughputHasFewPoints(t *testing.T) {
 		for i := range ticks {
 			all = append(all, tick{at(100 * (i + 1)), 100 * time.Millisecond, 50})
 		}
-		traces := throughput(all, []span{{"whole", at(0), at(100 * ticks)}})
+		traces := throughput(all, []phase{{"whole", at(0), at(100 * ticks)}})
 		if len(traces) != 1 || len(traces[0].Values) != points || slices.ContainsFunc(traces[0].Values, func(v float64) bool { return v < 499 || v > 501 }) {
 			t.Errorf("%d ticks are %v", ticks, traces)
 		}
@@ -115,7 +115,7 @@ func TestThroughputOfPhases(t *testing.T) {
 	for i := range 5 {
 		all = append(all, tick{at(100 * (i + 1)), 100 * time.Millisecond, int64(10 * (i + 1))})
 	}
-	traces := throughput(all, []span{{"first", at(0), at(230)}, {"second", at(270), at(500)}})
+	traces := throughput(all, []phase{{"first", at(0), at(230)}, {"second", at(270), at(500)}})
 	if len(traces) != 2 || traces[0].Line != "first" || !slices.Equal(traces[0].Values, []float64{100, 200, 0, 0, 0}) || !slices.Equal(traces[1].Values, []float64{0, 0, 0, 400, 500}) {
 		t.Errorf("%+v", traces)
 	}

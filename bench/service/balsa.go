@@ -22,17 +22,15 @@ type Balsa struct {
 	reads   []clerk.ReadOption // of the loads
 }
 
-// Metrics is a flag whose value is filled in: an address of each server's own.
+// Metrics is a flag whose value StartBalsa fills in: an address for each server.
 const Metrics = "--listen-metrics-urls"
 
-// OpenBalsa starts a cluster as it takes part in a comparison, and waits until it
-// answers.
+// OpenBalsa starts a cluster for a comparison, and waits until it answers.
 func OpenBalsa(ctx context.Context, program, dir string) (*Balsa, error) {
 	return StartBalsa(ctx, program, dir, members)
 }
 
-// StartBalsa starts a cluster of n servers with more flags than the necessary ones,
-// and waits until it answers.
+// StartBalsa starts a cluster of n servers with additional flags, and waits until it answers.
 func StartBalsa(ctx context.Context, program, dir string, n int, flags ...string) (*Balsa, error) {
 	b := &Balsa{program: program, flags: flags}
 	var err error
@@ -58,7 +56,7 @@ func (b *Balsa) arguments(m *member, all []*member) []string {
 	return args
 }
 
-// Reading is the same cluster, whose loads make gets with these options.
+// Reading returns the same cluster, with options for the gets of its loads.
 func (b *Balsa) Reading(options ...clerk.ReadOption) *Balsa {
 	c := *b
 	c.reads = options

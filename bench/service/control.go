@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// pollInterval is how exactly waiting tells when something happened.
+	// pollInterval is the precision of the times that are measured by polling.
 	pollInterval = 5 * time.Millisecond
 	// pollTimeout bounds one question while waiting.
 	pollTimeout = time.Second
@@ -88,8 +88,8 @@ func (b *Balsa) Metric(ctx context.Context, i int, name string) (float64, error)
 	return 0, errors.Join(lines.Err(), fmt.Errorf("%s shows no metric %s", b.members[i].name, name))
 }
 
-// Status asks server i about itself. It makes a connection of its own, since one that
-// has met a server that was down waits before it tries again.
+// Status asks server i for its status. It makes a new connection, since one that has failed waits
+// before it connects again.
 func (b *Balsa) Status(ctx context.Context, i int) (*api.StatusReply, error) {
 	ck, err := clerk.New([]string{b.members[i].client})
 	if err != nil {
@@ -152,7 +152,7 @@ func (b *Balsa) Ready(ctx context.Context) error {
 	})
 }
 
-// poll waits until done says so.
+// poll waits until done returns true.
 func poll(ctx context.Context, what string, done func() bool) error {
 	for !done() {
 		select {
@@ -164,7 +164,7 @@ func poll(ctx context.Context, what string, done func() bool) error {
 	return nil
 }
 
-// KindOf names what a Clerk's error says, the most telling part first.
+// KindOf names the kind of a Clerk's error.
 func KindOf(err error) string {
 	for _, kind := range []struct {
 		err  error

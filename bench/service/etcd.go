@@ -17,8 +17,8 @@ type Etcd struct {
 	client *clientv3.Client
 }
 
-// OpenEtcd starts a cluster and waits until it answers. Etcd's defaults stand, but
-// that its database may grow beyond 2 GiB, which a long run needs.
+// OpenEtcd starts a cluster and waits until it answers. It uses etcd's defaults, except that the
+// database may grow beyond 2 GiB, which a long run needs.
 func OpenEtcd(ctx context.Context, program, dir string) (*Etcd, error) {
 	p, err := launch(program, dir, members, func(m *member, all []*member) []string {
 		return append(commonFlags(m, all), "--log-level", "error", "--quota-backend-bytes", "8589934592")
@@ -61,8 +61,8 @@ func findEtcdLeader(ctx context.Context, endpoints []string) (string, error) {
 	}
 }
 
-// Systems returns one client, which talks to the leader. That serves etcd best: more
-// clients, or one that takes turns among the servers, cost it processor time.
+// Systems returns one client, which talks to the leader. That is best for etcd: more clients, or one
+// that takes turns among the servers, cost processor time.
 func (e *Etcd) Systems(int) ([]loadgen.System, error) {
 	return []loadgen.System{etcdSystem{e.client}}, nil
 }

@@ -60,7 +60,7 @@ func (m *member) start(program string, args []string) error {
 	if err != nil {
 		return fmt.Errorf("open the log of %s: %w", m.name, err)
 	}
-	defer log.Close() // the process has its own
+	defer log.Close() // the process has its own descriptor
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -95,7 +95,7 @@ func (m *member) runs() bool {
 	}
 }
 
-// used is the processor time of all processes that the member was.
+// used returns the processor time of all processes of the member, also those that have ended.
 func (m *member) used() (time.Duration, error) {
 	now, err := usage.Of(m.process.Process.Pid)
 	if err != nil {
@@ -107,7 +107,7 @@ func (m *member) used() (time.Duration, error) {
 	return m.spent + now, nil
 }
 
-// endpoints are where clients find the servers.
+// endpoints are the client addresses of the servers.
 func (p *processes) endpoints() (all []string) {
 	for _, m := range p.members {
 		all = append(all, m.client)

@@ -55,8 +55,8 @@ func (Codec) Append(dst []byte, op Op) []byte {
 // Decode reads one operation, which is all of data.
 //
 // Key and Value share the memory of data, which may be a whole network frame or log
-// segment. So DoOp copies what it keeps; a Get or a refused Put copies nothing. Nobody may
-// write to data while the Op is in use.
+// segment. So DoOp copies what it keeps; a Get or a refused Put copies nothing. The caller must
+// not write to data while the Op is in use.
 func (Codec) Decode(data []byte) (Op, error) {
 	if len(data) < 2 {
 		return Op{}, errTruncatedOp
@@ -91,6 +91,6 @@ func (Codec) Decode(data []byte) (Op, error) {
 	return op, nil
 }
 
-// Alias returns b as a string that shares its memory, for a key that is not kept. Nobody
-// may write to b while the string is in use.
+// Alias returns b as a string that shares its memory, for a key that is not kept. The
+// caller must not write to b while the string is in use.
 func Alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -304,7 +304,7 @@ func FuzzRestore(f *testing.F) {
 
 func TestCorruptedMemoryGetsIntoNoSnapshot(t *testing.T) {
 	s := filled(20)
-	s.Get("key 7").Value[0] ^= 1 // which nobody may do
+	s.Get("key 7").Value[0] ^= 1 // which is not allowed
 	image, _ := s.Snapshot()
 	if _, err := image.WriteTo(io.Discard); !errors.Is(err, kv.ErrMemory) {
 		t.Errorf("got %v, want %v", err, kv.ErrMemory)

@@ -263,8 +263,8 @@ func TestAPanicEndsAServerWhoeverReads(t *testing.T) {
 	}
 }
 
-// A server that has much to say, here of the variables that it does not know, says what is
-// missing once somebody reads again.
+// A server that logs much, here warnings of unknown variables, writes how many lines were dropped when
+// its output is read again.
 func TestWhatIsDroppedOfALogIsToldWhenItFlowsAgain(t *testing.T) {
 	base := freePorts(t, 30)
 	cmd := process(t, "serve", "--data-dir", filepath.Join(t.TempDir(), "data"), "--listen-metrics-urls", loopback(base+2),

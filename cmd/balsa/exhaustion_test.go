@@ -37,7 +37,7 @@ func limited(t *testing.T, descriptors int, args ...string) (cmd *exec.Cmd, outp
 	return cmd, output
 }
 
-// freeAddresses are of ports that nobody uses.
+// freeAddresses returns addresses with free ports.
 func freeAddresses(t *testing.T, n int) (all []string) {
 	base := freePorts(t, n)
 	for i := range n {
@@ -46,7 +46,7 @@ func freeAddresses(t *testing.T, n int) (all []string) {
 	return all
 }
 
-// leak opens connections that nobody closes.
+// leak opens connections and does not close them.
 func leak(t *testing.T, address string, n int) []net.Conn {
 	t.Helper()
 	var all []net.Conn

@@ -142,8 +142,8 @@ func (w *world) clusters() map[uint64]*Certificate {
 	return all
 }
 
-// check is what must hold always: whoever has a certificate is in it; it names all
-// members; and two clusters have not one directory in common. So there is a second
+// check is what must always hold: a directory that has a certificate is in it; a certificate has all
+// members; and two clusters have no directory in common. So there is a second
 // cluster only when every member has lost its first directory.
 func (w *world) check() error {
 	for _, d := range w.dirs {
@@ -226,8 +226,8 @@ func TestExploringFindsMistakes(t *testing.T) {
 	}
 }
 
-// Whatever was lost and whoever crashed before, a cluster none of whose directories was
-// emptied begins when its members hear each other.
+// Whatever messages were lost and whatever members crashed before, a cluster begins when its members
+// exchange messages, if none of its directories was emptied.
 func TestAClusterBeginsOnceAllHearEachOther(t *testing.T) {
 	for _, members := range []int{2, 3, 4} {
 		visited, err := explore(newWorld(members, 1), sound, func(w *world) error {

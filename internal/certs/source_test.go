@@ -204,7 +204,7 @@ func TestLogIsBounded(t *testing.T) {
 	})
 }
 
-// A disk that hangs keeps nobody out.
+// A disk that hangs prevents no connection.
 func TestFilesThatCannotBeReadNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca := certstest.NewCA(t, "ca")

@@ -18,7 +18,7 @@ const (
 	FullQueue // of pending entries: ErrBusy
 
 	Partition     // symmetric, any split
-	OneWay        // one node hears nobody, or nobody hears it
+	OneWay        // all messages to a node are lost, or all from it
 	Bridge        // two groups that share one node
 	Link          // two nodes cannot talk to each other
 	Flap          // a link comes and goes

@@ -35,133 +35,135 @@ func quiet(t *testing.T) *world {
 	return w
 }
 
+// violations break each invariant once.
+var violations = []struct {
+	invariant string
+	breakIt   func(w *world, leader, follower *node)
+}{
+	{"hard state", func(w *world, l, _ *node) {
+		w.check.hardState(l, w.check.view(l), &raft.Status{Term: 0})
+	}},
+	{"hard state", func(w *world, l, f *node) {
+		v := w.check.view(l)
+		w.check.hardState(l, v, &raft.Status{Term: v.hard.Term, Vote: f.id})
+	}},
+	{"log order", func(w *world, l, _ *node) {
+		last := w.check.view(l).last()
+		w.check.persisting(l, w.check.view(l), &raft.Persist{Entries: []raft.Entry{{Index: last + 2, Term: 9}}})
+	}},
+	{"log order", func(w *world, _, f *node) {
+		v := w.check.view(f)
+		w.check.persisting(f, v, &raft.Persist{Entries: []raft.Entry{{Index: v.commit, Term: 9}}})
+	}},
+	{"leader append-only", func(w *world, l, _ *node) {
+		v := w.check.view(l)
+		v.commit--
+		w.check.persisting(l, v, &raft.Persist{Entries: []raft.Entry{{Index: v.last(), Term: 9}}})
+	}},
+	{"log matching", func(w *world, l, _ *node) {
+		e := w.check.committed[5].entry
+		e.Data = []byte("something else")
+		w.check.logMatching(l, []raft.Entry{e})
+	}},
+	{"log matching", func(w *world, _, f *node) {
+		v := w.check.view(f)
+		v.log[4].Term = 77
+		w.check.logMatching(f, []raft.Entry{w.check.committed[5].entry})
+	}},
+	{"election safety", func(w *world, l, f *node) {
+		w.check.elected(f, w.check.view(f), w.check.view(l).hard.Term)
+	}},
+	{"leader completeness", func(w *world, _, f *node) {
+		v := w.check.view(f)
+		v.log = v.log[:len(v.log)-1]
+		w.check.elected(f, v, 99)
+	}},
+	{"commit monotonic", func(w *world, _, f *node) {
+		w.check.commitIndex(f, w.check.view(f), &raft.Status{Commit: 1})
+	}},
+	{"commit", func(w *world, _, f *node) {
+		w.check.commitIndex(f, w.check.view(f), &raft.Status{Commit: w.check.lastCommitted() + 1})
+	}},
+	{"state machine safety", func(w *world, _, f *node) {
+		v := w.check.view(f)
+		v.commit -= 2
+		v.log[len(v.log)-1].Term++
+		w.check.commitIndex(f, v, &raft.Status{Commit: v.commit + 2})
+	}},
+	{"figure 8", func(w *world, l, _ *node) {
+		commitOneMore(w, l, l.disk.hard.Term+1)
+	}},
+	{"durability", func(w *world, l, _ *node) {
+		commitOneMore(w, l, w.check.view(l).hard.Term)
+	}},
+	{"promise", func(w *world, l, f *node) {
+		w.check.promise(l, w.check.view(l), &raft.AppendEntries{Header: raft.Header{From: l.id, To: f.id, Term: 99}})
+	}},
+	{"promise", func(w *world, l, f *node) {
+		v := w.check.view(f)
+		f.disk.entries = f.disk.entries[:3]
+		w.check.promise(f, v, &raft.AppendEntriesReply{Header: raft.Header{From: f.id, To: l.id, Term: v.hard.Term}, Match: v.last()})
+	}},
+	{"promise", func(w *world, l, f *node) {
+		h := raft.Header{From: f.id, To: f.id, Term: f.disk.hard.Term}
+		delete(w.check.votes, ballot{f.id, h.Term})
+		w.check.promise(f, w.check.view(f), &raft.RequestVoteReply{Header: h, Granted: true})
+	}},
+	{"one vote", func(w *world, l, f *node) {
+		m := &raft.RequestVoteReply{Header: raft.Header{From: f.id, To: f.id, Term: 0}, Granted: true}
+		w.check.votes[ballot{f.id, 0}] = l.id
+		w.check.promise(f, w.check.view(f), m)
+	}},
+	{"apply", func(w *world, _, f *node) {
+		w.check.applied(f, raft.Entry{Index: w.check.lastCommitted() + 1}, kv.Result{})
+	}},
+	{"state machine safety", func(w *world, _, f *node) {
+		e := w.check.committed[3].entry
+		e.Term++
+		w.check.applied(f, e, kv.Result{})
+	}},
+	{"equal results", func(w *world, _, f *node) {
+		c := w.check.committed[len(w.check.committed)-1]
+		c.result.Version++
+		w.check.applied(f, c.entry, c.result)
+	}},
+	{"equal states", func(w *world, _, f *node) {
+		c := w.check.committed[len(w.check.committed)-1]
+		f.store.DoOp(kv.Op{Kind: kv.Put, Key: "x", Unconditional: true})
+		w.check.applied(f, c.entry, c.result)
+	}},
+	{"equal states", func(w *world, _, f *node) {
+		w.check.restored(f, raft.SnapshotMeta{Index: 3, Term: w.check.committed[2].entry.Term})
+	}},
+	{"state machine safety", func(w *world, _, f *node) {
+		w.check.restored(f, raft.SnapshotMeta{Index: 3, Term: 99})
+	}},
+	{"stale read", func(w *world, _, f *node) {
+		w.check.ended(f, &waiter{read: true, floor: w.check.lastCommitted()}, nil)
+		w.check.ended(f, &waiter{read: true, floor: w.check.lastCommitted() + 1}, nil)
+	}},
+	{"leases overlap", func(w *world, l, _ *node) {
+		w.check.leaderTerm++
+		w.check.ended(l, &waiter{read: true, mode: raft.ReadByLease, asked: w.events}, nil)
+	}},
+	{"waiters", func(w *world, l, _ *node) {
+		x := &waiter{read: true, done: func(kv.Result, error) {}}
+		l.await(x)
+		l.end(x, kv.Result{}, nil)
+		l.end(x, kv.Result{}, nil)
+	}},
+	{"executed twice", func(w *world, _, _ *node) { executeAgain(w, false) }},
+	{"refused but executed", func(w *world, _, _ *node) { executeAgain(w, true) }},
+	{"refused but executed", func(w *world, l, _ *node) {
+		r := someWrite(w)
+		w.check.ended(l, &waiter{attempt: attempt{r, r.logged[0]}}, rsm.ErrWrongLeader)
+	}},
+}
+
 // A checker that cannot fail proves nothing. Each case shows one of them a world in
 // which its invariant is broken.
 func TestInvariantsCanFail(t *testing.T) {
-	tests := []struct {
-		invariant string
-		breakIt   func(w *world, leader, follower *node)
-	}{
-		{"hard state", func(w *world, l, _ *node) {
-			w.check.hardState(l, w.check.view(l), &raft.Status{Term: 0})
-		}},
-		{"hard state", func(w *world, l, f *node) {
-			v := w.check.view(l)
-			w.check.hardState(l, v, &raft.Status{Term: v.hard.Term, Vote: f.id})
-		}},
-		{"log order", func(w *world, l, _ *node) {
-			last := w.check.view(l).last()
-			w.check.persisting(l, w.check.view(l), &raft.Persist{Entries: []raft.Entry{{Index: last + 2, Term: 9}}})
-		}},
-		{"log order", func(w *world, _, f *node) {
-			v := w.check.view(f)
-			w.check.persisting(f, v, &raft.Persist{Entries: []raft.Entry{{Index: v.commit, Term: 9}}})
-		}},
-		{"leader append-only", func(w *world, l, _ *node) {
-			v := w.check.view(l)
-			v.commit--
-			w.check.persisting(l, v, &raft.Persist{Entries: []raft.Entry{{Index: v.last(), Term: 9}}})
-		}},
-		{"log matching", func(w *world, l, _ *node) {
-			e := w.check.committed[5].entry
-			e.Data = []byte("something else")
-			w.check.logMatching(l, []raft.Entry{e})
-		}},
-		{"log matching", func(w *world, _, f *node) {
-			v := w.check.view(f)
-			v.log[4].Term = 77
-			w.check.logMatching(f, []raft.Entry{w.check.committed[5].entry})
-		}},
-		{"election safety", func(w *world, l, f *node) {
-			w.check.elected(f, w.check.view(f), w.check.view(l).hard.Term)
-		}},
-		{"leader completeness", func(w *world, _, f *node) {
-			v := w.check.view(f)
-			v.log = v.log[:len(v.log)-1]
-			w.check.elected(f, v, 99)
-		}},
-		{"commit monotonic", func(w *world, _, f *node) {
-			w.check.commitIndex(f, w.check.view(f), &raft.Status{Commit: 1})
-		}},
-		{"commit", func(w *world, _, f *node) {
-			w.check.commitIndex(f, w.check.view(f), &raft.Status{Commit: w.check.lastCommitted() + 1})
-		}},
-		{"state machine safety", func(w *world, _, f *node) {
-			v := w.check.view(f)
-			v.commit -= 2
-			v.log[len(v.log)-1].Term++
-			w.check.commitIndex(f, v, &raft.Status{Commit: v.commit + 2})
-		}},
-		{"figure 8", func(w *world, l, _ *node) {
-			commitOneMore(w, l, l.disk.hard.Term+1)
-		}},
-		{"durability", func(w *world, l, _ *node) {
-			commitOneMore(w, l, w.check.view(l).hard.Term)
-		}},
-		{"promise", func(w *world, l, f *node) {
-			w.check.promise(l, w.check.view(l), &raft.AppendEntries{Header: raft.Header{From: l.id, To: f.id, Term: 99}})
-		}},
-		{"promise", func(w *world, l, f *node) {
-			v := w.check.view(f)
-			f.disk.entries = f.disk.entries[:3]
-			w.check.promise(f, v, &raft.AppendEntriesReply{Header: raft.Header{From: f.id, To: l.id, Term: v.hard.Term}, Match: v.last()})
-		}},
-		{"promise", func(w *world, l, f *node) {
-			h := raft.Header{From: f.id, To: f.id, Term: f.disk.hard.Term}
-			delete(w.check.votes, ballot{f.id, h.Term})
-			w.check.promise(f, w.check.view(f), &raft.RequestVoteReply{Header: h, Granted: true})
-		}},
-		{"one vote", func(w *world, l, f *node) {
-			m := &raft.RequestVoteReply{Header: raft.Header{From: f.id, To: f.id, Term: 0}, Granted: true}
-			w.check.votes[ballot{f.id, 0}] = l.id
-			w.check.promise(f, w.check.view(f), m)
-		}},
-		{"apply", func(w *world, _, f *node) {
-			w.check.applied(f, raft.Entry{Index: w.check.lastCommitted() + 1}, kv.Result{})
-		}},
-		{"state machine safety", func(w *world, _, f *node) {
-			e := w.check.committed[3].entry
-			e.Term++
-			w.check.applied(f, e, kv.Result{})
-		}},
-		{"equal results", func(w *world, _, f *node) {
-			c := w.check.committed[len(w.check.committed)-1]
-			c.result.Version++
-			w.check.applied(f, c.entry, c.result)
-		}},
-		{"equal states", func(w *world, _, f *node) {
-			c := w.check.committed[len(w.check.committed)-1]
-			f.store.DoOp(kv.Op{Kind: kv.Put, Key: "x", Unconditional: true})
-			w.check.applied(f, c.entry, c.result)
-		}},
-		{"equal states", func(w *world, _, f *node) {
-			w.check.restored(f, raft.SnapshotMeta{Index: 3, Term: w.check.committed[2].entry.Term})
-		}},
-		{"state machine safety", func(w *world, _, f *node) {
-			w.check.restored(f, raft.SnapshotMeta{Index: 3, Term: 99})
-		}},
-		{"stale read", func(w *world, _, f *node) {
-			w.check.ended(f, &waiter{read: true, floor: w.check.lastCommitted()}, nil)
-			w.check.ended(f, &waiter{read: true, floor: w.check.lastCommitted() + 1}, nil)
-		}},
-		{"leases overlap", func(w *world, l, _ *node) {
-			w.check.leaderTerm++
-			w.check.ended(l, &waiter{read: true, mode: raft.ReadByLease, asked: w.events}, nil)
-		}},
-		{"waiters", func(w *world, l, _ *node) {
-			x := &waiter{read: true, done: func(kv.Result, error) {}}
-			l.await(x)
-			l.end(x, kv.Result{}, nil)
-			l.end(x, kv.Result{}, nil)
-		}},
-		{"executed twice", func(w *world, _, _ *node) { executeAgain(w, false) }},
-		{"refused but executed", func(w *world, _, _ *node) { executeAgain(w, true) }},
-		{"refused but executed", func(w *world, l, _ *node) {
-			r := someWrite(w)
-			w.check.ended(l, &waiter{attempt: attempt{r, r.logged[0]}}, rsm.ErrWrongLeader)
-		}},
-	}
-	for _, tt := range tests {
+	for _, tt := range violations {
 		t.Run(tt.invariant, func(t *testing.T) {
 			w := quiet(t)
 			leader := w.leader()

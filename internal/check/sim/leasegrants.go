@@ -7,9 +7,9 @@ import (
 	"balsa.example/rsm"
 )
 
-// leaseGrants checks what leases stand on: a node that has granted a leader a lease gives
-// nobody its vote until the lease ends by the clock of that node, whatever restarts and
-// settings come between. Only an election that the leader asked for is excepted.
+// leaseGrants checks what leases stand on: a node that has granted a leader a lease votes
+// for no candidate until the lease ends by the clock of that node, also if it restarts or its
+// settings change in between. Only an election that the leader asked for is excepted.
 type leaseGrants struct {
 	until   []time.Duration    // of each node, by its clock
 	heard   []heard            // by each node

@@ -104,7 +104,7 @@ func (t *torture) minorityWithin() time.Duration {
 	return (noticeTimeouts+electionTimeouts)*t.o.election + clerkSlack
 }
 
-// outageVictims chooses whom an outage is about: half of the time the leader, if one.
+// outageVictims chooses the members of an outage. If it is one, it is the leader half of the time.
 func (t *torture) outageVictims(kind string, leader *member) []*member {
 	others := t.c.but(leader)
 	t.rng.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })

@@ -75,7 +75,7 @@ func TestResolver(t *testing.T) {
 	}
 }
 
-// What was acknowledged while nobody waited for it counts from when it was.
+// An acknowledgement that came before the call of resumed counts from when it came.
 func TestResumedMayBeAskedLate(t *testing.T) {
 	at := time.Now().Add(-time.Hour)
 	l := &load{acked: []time.Time{at.Add(-time.Second), at.Add(time.Second), at.Add(2 * time.Second)}}

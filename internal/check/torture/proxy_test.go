@@ -258,7 +258,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	} {
 		r := newRoute(t)
 		r.p.set(w)
-		go r.near.Write(make([]byte, 8<<20)) // more than buffers hold: nobody reads it
+		go r.near.Write(make([]byte, 8<<20)) // more than the buffers hold, and it is not read
 		r.near.CloseWrite()
 		r.p.close()
 		r.await(t, func(c counts) bool { return c.links == 0 })

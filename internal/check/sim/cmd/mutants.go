@@ -16,18 +16,18 @@ import (
 	"time"
 )
 
-// A mutant is a known bug, put back: a piece of text in a file, replaced. It is built
-// with go build -overlay, so that no file of the checkout changes.
+// A mutant is a known bug that is put into the code: a piece of text in a file is replaced. It is
+// built with go build -overlay, so that no file of the checkout changes.
 type mutant struct {
 	name string
 	edit
-	// also are further places, where a bug has more than one, or where something else
-	// guards against what it does.
+	// also are further edits: a bug may have several places, or another guard against its
+	// effect.
 	also []edit
-	// args restrict the runs where the bug needs something that few seeds have.
+	// args restrict the runs, if the bug needs something that few seeds have.
 	args []string
-	// tests, of a bug in what the simulator stands in for, are those that must find it: a
-	// package, and a pattern for -run.
+	// tests are the tests that must find a bug in code that the simulator replaces: a package,
+	// and a pattern for -run.
 	tests [2]string
 }
 
@@ -95,7 +95,7 @@ func (m *mutant) build(ctx context.Context, root, dir string) (binary string, er
 	return binary, nil
 }
 
-// find is what became of a mutant.
+// find is the result of a mutant.
 type find struct {
 	seeds     uint64 // needed; 0: it survives all
 	invariant string
@@ -162,8 +162,8 @@ func (m *mutant) test(ctx context.Context, root, dir string) find {
 
 func tail(out []byte) []byte { return out[max(0, len(out)-2000):] }
 
-// hunters go through the mutants, some at a time; each mutant has one, so that the number
-// of seeds that it takes is always the same.
+// hunters go through the mutants, some at a time. Each mutant is hunted by one of them, so that the
+// number of seeds that it takes is always the same.
 type hunters struct {
 	root         string
 	first, seeds uint64
@@ -176,8 +176,8 @@ type hunters struct {
 	finds   []find // of those that are done, in any order
 }
 
-// runMutants tells for each mutant whose name matches how many seeds it takes to
-// find it. It returns the exit code: 0 if all were found.
+// runMutants prints for each mutant whose name matches how many seeds it takes to find it. It
+// returns the exit code: 0 if all were found.
 func runMutants(pattern string, first, seeds uint64, workers int) int {
 	match, err := regexp.Compile(pattern)
 	if err != nil {
@@ -194,7 +194,7 @@ func runMutants(pattern string, first, seeds uint64, workers int) int {
 		fmt.Fprintf(os.Stderr, "no mutant matches %q\n", pattern)
 		return 2
 	}
-	fmt.Printf("%-32s %6s %6s  %s\n", "mutant", "seeds", "time", "found by")
+	fmt.Printf("%-40s %6s %6s  %s\n", "mutant", "seeds", "time", "found by")
 	var all sync.WaitGroup
 	for range workers {
 		all.Go(h.work)
@@ -229,11 +229,11 @@ func (h *hunters) row(m *mutant, f find) {
 	seconds := fmt.Sprintf("%.0fs", f.took.Seconds())
 	switch {
 	case f.err != nil:
-		fmt.Printf("%-32s %6s %6s  %v\n", m.name, "?", seconds, f.err)
+		fmt.Printf("%-40s %6s %6s  %v\n", m.name, "?", seconds, f.err)
 	case f.seeds == 0:
-		fmt.Printf("%-32s %6s %6s  SURVIVES %d seeds\n", m.name, "-", seconds, h.seeds)
+		fmt.Printf("%-40s %6s %6s  SURVIVES %d seeds\n", m.name, "-", seconds, h.seeds)
 	default:
-		fmt.Printf("%-32s %6d %6s  %s\n", m.name, f.seeds, seconds, f.invariant)
+		fmt.Printf("%-40s %6d %6s  %s\n", m.name, f.seeds, seconds, f.invariant)
 	}
 }
 

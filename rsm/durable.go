@@ -13,7 +13,8 @@ import (
 // DurableMachine is the second kind of state machine: one that keeps its own state on a disk,
 // and knows its position, which is the last entry that the state on the disk reflects. There
 // are no snapshots of such a machine. Config.Durable takes one, in place of Machine and
-// Snapshots.
+// Snapshots. It may be a Hasher too, and an Expediter, which is then asked to speed up its
+// checkpoints.
 //
 // A replica uses the position so:
 //

@@ -257,7 +257,7 @@ var mutants = []mutant{
 	{name: "wal-snapshot-not-synced", args: []string{"--disk", "wal"}, edit: edit{"wal/snapshot.go",
 		"		w.err = w.f.Sync()\n", "		w.err = nil\n"}},
 	{name: "wal-ignores-newer-snapshot", args: []string{"--disk", "wal"}, edit: edit{"wal/load.go",
-		"err != nil || !contradicts {", "err != nil || true {"}},
+		"err != nil || !contradicts {", "err != nil || !contradicts || true {"}},
 	{name: "wal-removes-too-much", args: []string{"--disk", "wal"}, edit: edit{"wal/live.go",
 		"s.mu.list[1].before <= s.mu.compacted", "s.mu.list[0].before <= s.mu.compacted"}},
 	{name: "wal-not-wiped", args: []string{"--disk", "wal"}, edit: edit{"wal/open.go",

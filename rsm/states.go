@@ -73,7 +73,7 @@ func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Read
 	return err
 }
 
-// startTransfers begins what a turn wants sent, and closes streams that nobody wants any more.
+// startTransfers begins the transfers of a turn, and closes the kept streams that it gives up.
 func (n *Node[Op, Result]) startTransfers(e *Effects[waiter[Result]]) {
 	for _, id := range e.CloseStreams {
 		n.closeStream(id)

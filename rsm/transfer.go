@@ -53,8 +53,8 @@ func (r *Replica[W]) transfers(headers []raft.Header) (ts []Transfer) {
 	return ts
 }
 
-// giveUpStreams names the kept streams that nobody has asked for in a while. Those who do
-// not lead send none.
+// giveUpStreams closes kept streams after keepStreamTicks without a transfer, and all of them
+// when this replica does not lead, since only a leader sends states.
 func (r *Replica[W]) giveUpStreams() {
 	for _, id := range slices.Sorted(maps.Keys(r.keptStreams)) {
 		s := r.keptStreams[id]

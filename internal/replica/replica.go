@@ -19,7 +19,7 @@ type Config struct {
 	Storage   rsm.Storage
 	Transport rsm.Transport
 
-	MaxRaftState      int64 // rsm.Config's, in bytes; 0: one that grows with the snapshots; -1: never
+	MaxRaftState      int64 // bytes of log; see rsm.Config
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration
 	LeaseReads        bool
@@ -30,8 +30,8 @@ type Config struct {
 	// Leader describes a member to clients, for the hint that comes with
 	// WRONG_LEADER. May be nil.
 	Leader func(raft.NodeID) *api.Leader
-	// LowSpace tells that the disk is about to be full: then a leader says BUSY to writes,
-	// while reads go on. May be nil.
+	// LowSpace tells that the disk is almost full. A leader then answers writes with BUSY,
+	// and reads as ever. May be nil.
 	LowSpace func() bool
 }
 
@@ -78,8 +78,8 @@ func New(cfg Config) (*Replica, error) {
 // progress are answered with UNKNOWN.
 func (r *Replica) Stop() { r.Node.Stop() }
 
-// Do is Handle for callers that want to wait. When ctx ends first the error is its
-// own, and whether the request was executed is unknown.
+// Do is Handle for callers that wait. If ctx ends first the error is that of ctx, and
+// whether the request was executed is unknown.
 func (r *Replica) Do(ctx context.Context, req *api.Request) (*api.Reply, error) {
 	replies := make(chan *api.Reply, 1)
 	r.Handle(req, func(reply *api.Reply) { replies <- reply })

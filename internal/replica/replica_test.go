@@ -25,7 +25,7 @@ func TestDoEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// nowhere is a network with nobody on it.
+// nowhere is a network without other members.
 type nowhere struct{ rsm.Transport }
 
 func (nowhere) Send([]raft.Message) {}

@@ -158,7 +158,7 @@ func (s scenario) run(t *testing.T) {
 }
 
 // maybeShare is such that at most one operation in so many may end in ErrMaybe. An
-// unreliable network loses a fifth of the attempts, and whoever has to send a Put again
+// unreliable network loses a fifth of the attempts, and a client that sends a Put again
 // on a key that all write to has most likely lost the race, and cannot know.
 func (s scenario) maybeShare() int {
 	if s.unreliable {

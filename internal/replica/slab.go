@@ -6,15 +6,16 @@ import (
 	"balsa.example/api"
 )
 
-// slab hands out replies of which it allocates many at once.
+// slab allocates replies, slabReplies of them at once.
 type slab struct {
 	mu   sync.Mutex
 	free []api.Reply
 }
 
-// slabReplies is how many: so many may stay in memory for the sake of one.
+// slabReplies is also how many replies one that is in use can keep in memory.
 const slabReplies = 64
 
+// take returns an empty reply.
 func (s *slab) take() *api.Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -24,7 +24,7 @@ var progress = map[string]api.Peer_Progress{
 	"lost":      api.Peer_LOST,
 }
 
-// alarmText is for people.
+// alarmText says what is wrong, for people; empty if nothing is.
 func alarmText(alarm bool) string {
 	if !alarm {
 		return ""
@@ -32,9 +32,10 @@ func alarmText(alarm bool) string {
 	return rsm.ErrAlarm.Error()
 }
 
-// Status describes the replica, without what only the network around it knows.
+// Status describes the replica. The server around it adds what the network knows of the
+// other members.
 func (r *Replica) Status() *api.StatusReply {
-	st, hashed := r.picture()
+	st, hashed := r.statusWithHash()
 	reply := &api.StatusReply{
 		NodeId:         uint64(st.ID),
 		Role:           roles[st.Role],
@@ -63,7 +64,7 @@ func (r *Replica) Status() *api.StatusReply {
 	}
 	for _, id := range st.Diverged {
 		i := slices.IndexFunc(reply.Peers, func(p *api.Peer) bool { return p.NodeId == uint64(id) })
-		if i < 0 { // it does not lead
+		if i < 0 { // this replica is not leader, and knows no progress
 			i, reply.Peers = len(reply.Peers), append(reply.Peers, &api.Peer{NodeId: uint64(id)})
 		}
 		reply.Peers[i].Diverged = true
@@ -78,23 +79,24 @@ type stateHash struct {
 	index          raft.Index // 0: entries were applied meanwhile
 }
 
-// pictureAttempts is how often picture tries to catch the store between changes.
-const pictureAttempts = 4
+// hashAttempts is how often statusWithHash tries to read the store between two changes.
+const hashAttempts = 4
 
-// picture returns the replica's status with a hash that belongs to it. A store under
-// load may give no such moment; the revision is right all the same, and the hash is
-// that of the revision or 0.
-func (r *Replica) picture() (rsm.Status, stateHash) {
+// statusWithHash returns the replica's status, and the store's hash at its commit index. A
+// store under load may change in between at each attempt. Then the index is 0, and the hash
+// is that of the revision, or 0.
+func (r *Replica) statusWithHash() (rsm.Status, stateHash) {
 	var after rsm.Status
 	var h stateHash
-	for range pictureAttempts {
+	for range hashAttempts {
 		before := r.Node.Status()
 		h = stateHash{revision: r.Store.Revision(), hash: r.Store.Hash()}
 		if r.Store.Revision() != h.revision {
 			h.hash = 0
 		}
 		after = r.Node.Status()
-		// What is not committed is not applied either: so nothing was in between.
+		// Entries beyond the commit index are never applied. So if all up to it were applied
+		// before the hash was read, the store did not change meanwhile.
 		if h.hash != 0 && before.Applied == after.Commit {
 			h.index = after.Commit
 			break

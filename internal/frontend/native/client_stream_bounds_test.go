@@ -109,7 +109,7 @@ func TestStreamThatCannotBeCountedEnds(t *testing.T) {
 		synctest.Wait()
 		c.stream.account.server.max.bytes = 1
 		c.ask(3)
-		synctest.Wait() // its refusal is being sent, and nobody reads it
+		synctest.Wait() // its refusal is being sent, and is not read
 		c.ask(make([]uint64, 8*maxUnsentReplies)...)
 		time.Sleep(uncountedWait + time.Second)
 		synctest.Wait()

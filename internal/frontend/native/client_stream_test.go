@@ -137,7 +137,7 @@ func TestClientStreamLetsGoWhenTheClientVanishes(t *testing.T) {
 		if err := <-c.ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("the stream ended with %v", err)
 		}
-		node.Release() // replies that nobody wants any more
+		node.Release() // replies to a client that has gone
 		c.idle(t)
 	})
 }

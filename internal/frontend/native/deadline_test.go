@@ -143,7 +143,7 @@ func operate(ctx context.Context, ck *clerk.Clerk, i int, value []byte) (err err
 	return err
 }
 
-// Requests whose callers have gone are answered once, to nobody: a second answer would
+// A request whose caller has gone is answered once all the same. A second answer would
 // hold up the goroutine that gives it.
 func TestAnswersThatNobodyWaitsForHoldNothingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"balsa.example/api"
 	"balsa.example/internal/frontend/native/translate"
@@ -56,7 +57,7 @@ type Config struct {
 	Status func() *api.StatusReply
 	// Names puts the names of members into a text that has their ids; may be nil.
 	Names func(text string) string
-	// Requests counts and times requests; nil if nobody is to see it.
+	// Requests counts and times requests; nil: they are not counted.
 	Requests *metrics.Requests
 	Logger   *slog.Logger
 }
@@ -254,9 +255,8 @@ func (u withoutCluster) Handle(req *api.Request, reply func(*api.Reply)) {
 
 // greeting is the Hello of a stream that is opened now.
 func (s *Server) greeting() *api.Hello {
-	hello := &api.Hello{
-		ClusterId: s.cluster.Load(), NodeId: s.cfg.Hello.NodeId, Name: s.cfg.Hello.Name, ServerVersion: s.cfg.Hello.ServerVersion,
-	}
+	hello := proto.Clone(s.cfg.Hello).(*api.Hello)
+	hello.ClusterId = s.cluster.Load()
 	if r := s.replica.Load(); r != nil {
 		hello.Revision = r.Store.Revision()
 	}

@@ -38,26 +38,28 @@ func (b bound) times(n int64) bound { return bound{b.items * n, b.bytes * n} }
 func (b bound) exceeds(most bound) bool { return b.items > most.items || b.bytes > most.bytes }
 
 // add changes the counts, and returns them.
-func (f *limiter) add(items, bytes int64) bound {
-	return bound{f.items.Add(items), f.bytes.Add(bytes)}
+func (l *limiter) add(items, bytes int64) bound {
+	return bound{l.items.Add(items), l.bytes.Add(bytes)}
 }
 
 // within tells whether now is within the bound. One item always is, however large.
-func (f *limiter) within(now bound) bool {
-	return now.items <= 1 || !now.exceeds(f.max)
+func (l *limiter) within(now bound) bool {
+	return now.items <= 1 || !now.exceeds(l.max)
 }
 
 // account is where the items of one client count: for the client, for the address that it
 // connects from, and for the server. The address has no bound of its own.
 //
-// All that the client has and all that its address has may be three times what the server
-// has left: the more ask for much, the less each gets (dynamic thresholds: Choudhury and
-// Hahne, IEEE/ACM Transactions on Networking 6(2), 1998). So one address alone gets three
-// quarters of the bound. The last quarter is for clients that have no more than an even
-// share, and for one large item at a time of a client whose address has little.
+// These rules share the bound of the server (dynamic thresholds: Choudhury and Hahne, IEEE/ACM
+// Transactions on Networking 6(2), 1998):
 //
-// A client gets its even share unless its address has far more than is left: many clients
-// of one address, small as they are, must not add up to everything.
+//  1. What a client and its address have may together be shareFactor times what the server
+//     has left. The more clients want much, the less each gets. One address alone gets three
+//     quarters of the bound.
+//  2. The last quarter is for clients that have no more than an even share, and for one large
+//     item at a time of a client whose address has little.
+//  3. A client gets its even share, unless its address has evenFactor times what is left:
+//     many small clients of one address must not take everything.
 type account struct {
 	client, source, server *limiter
 	refused                func() // called for each item that is refused; may be nil

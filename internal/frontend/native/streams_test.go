@@ -59,7 +59,7 @@ func abandonStreams(t *testing.T, stuck bool) {
 	most := int64(0)
 	for range 50 {
 		time.Sleep(10 * time.Millisecond)
-		synctest.Wait() // nobody is about to be refused, who is counted at first
+		synctest.Wait() // a request that is refused counts for a moment: wait until it does not
 		most = max(most, f.clients.requests.items.Load())
 	}
 	if most > maxRequests || stuck && most < share-10 {

@@ -16,8 +16,8 @@ import (
 	"balsa.example/internal/ratelog"
 )
 
-// Of whoever connects little is kept before the handshake is over, and a long chain of
-// certificates gets through.
+// Before the handshake is over, little of a connection is kept in memory. A long chain of
+// certificates gets through all the same.
 func TestAHandshakeIsShort(t *testing.T) {
 	ca := certstest.NewCA(t, "ca")
 	d := certstest.Write(t, ca.Issue(certstest.Leaf{CN: "n", Hosts: []string{"n"}}), ca.PEM)

@@ -284,7 +284,7 @@ func TestAnUnfinishedMessageHasItsTime(t *testing.T) {
 	})
 }
 
-// A client sends headers that are larger than anybody needs, on streams or without an end.
+// A client sends headers that are too large, on streams or without an end.
 func TestLargeHeadersAreRefused(t *testing.T) {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)

@@ -18,15 +18,15 @@ type Replica interface {
 	ReadFunc(mode raft.ReadMode, done func(error))
 }
 
-// Handler answers requests: it checks them, hands them to the replica, and says truly
-// what became of them.
+// Handler answers requests. It checks a request, hands it to the replica, and replies what
+// became of it.
 type Handler struct {
 	Replica Replica
 	Store   *kv.Store
 	Limits  kv.Limits
-	// Leader describes a member to clients; nil where nothing is known of it.
+	// Leader describes a member to clients; nil if the member is unknown.
 	Leader func(raft.NodeID) *api.Leader
-	// LowSpace tells that the disk is about to be full; may be nil.
+	// LowSpace tells that the disk is almost full; may be nil.
 	LowSpace func() bool
 	// NewReply returns an empty Reply; may be nil.
 	NewReply func() *api.Reply
@@ -39,8 +39,8 @@ func (h *Handler) newReply() *api.Reply {
 	return h.NewReply()
 }
 
-// Handle answers one request: reply is called exactly once, from this goroutine or
-// from one of the replica's, and must not block.
+// Handle answers one request. It calls reply exactly once, in this goroutine or in one of
+// the replica's. reply must not block.
 func (h *Handler) Handle(req *api.Request, reply func(*api.Reply)) {
 	op := operation(req)
 	if refusal := h.check(req, op); refusal != nil {
@@ -150,8 +150,8 @@ func (h *Handler) outcome(id uint64, r kv.Result) *api.Reply {
 	return reply
 }
 
-// writeFailed is the reply to a write without a result. Only two errors of Submit
-// say that it was not executed; all others leave that open.
+// writeFailed is the reply to a write without a result. Three errors of Submit say that the
+// write was not executed. All others leave that open.
 func (h *Handler) writeFailed(id uint64, err error) *api.Reply {
 	switch {
 	case errors.Is(err, rsm.ErrWrongLeader):

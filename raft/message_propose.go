@@ -5,8 +5,8 @@ import "fmt"
 // ProposalID names one Propose of one node. IDs are not reused, not even by a restarted node.
 type ProposalID uint64
 
-// Propose asks the leader of Term to propose an operation for the sender. The core takes no
-// part in that: package rsm handles it (see its forward.go). It promises nothing.
+// Propose asks the leader of Term to propose an operation of the sender. It promises nothing.
+// The core does not handle it: package rsm does, see its forward.go.
 type Propose struct {
 	Header // Term is that of the receiver's leadership, as the sender knows it.
 	ID     ProposalID
@@ -30,13 +30,13 @@ type Refusal uint64
 const (
 	// NotRefused: the operation was proposed.
 	NotRefused Refusal = iota
-	// RefusedNotLeader: the receiver leads Term no more.
+	// RefusedNotLeader: the receiver does not lead Term any more, or hands leadership over.
 	RefusedNotLeader
-	// RefusedBusy is ErrBusy or ErrTransferring.
+	// RefusedBusy is ErrBusy.
 	RefusedBusy
 	// RefusedTooLarge is ErrTooLarge.
 	RefusedTooLarge
-	// RefusedAlarm: the receiver takes no operations at all, since states differ.
+	// RefusedAlarm: the receiver takes no operations, since the states of replicas differ.
 	RefusedAlarm
 )
 

@@ -77,6 +77,9 @@ func (r *Raft) Term() Term     { return r.term }
 func (r *Raft) Role() Role     { return r.role }
 func (r *Raft) Leader() NodeID { return r.leaderID }
 
+// Transferring returns the voter to which this leader transfers leadership, or None.
+func (r *Raft) Transferring() NodeID { return r.leader.transfer.to }
+
 // Last is the index of the last entry of the log, Commit that of the last one known to be
 // committed, and Durable that of the last one on this node's disk.
 func (r *Raft) Last() Index    { return r.log.last() }

@@ -42,8 +42,8 @@ type Applier[Op, Result, W any] struct {
 	Machine DurableMachine[Op, Result]
 	Codec   Codec[Op]
 	Hasher  Hasher // nil: the machine is none
-	// End tells a waiter its result or error.
-	End func(W, Result, error)
+	// End tells a waiter the entry that held its operation, and the result or error.
+	End func(W, EntryID, Result, error)
 	// Restored, where not nil, is called after each restored snapshot, and Applied after each
 	// entry, with the result if that is a command.
 	Restored func(raft.SnapshotMeta)
@@ -107,7 +107,7 @@ func (a *Applier[Op, Result, W]) Drop(t ApplyTask[W]) {
 	var zero Result
 	for _, c := range t.Commands {
 		if c.HasWaiter {
-			a.End(c.Waiter, zero, ErrStopped)
+			a.End(c.Waiter, EntryID{c.Entry.Index, c.Entry.Term}, zero, ErrStopped)
 		}
 	}
 }
@@ -120,7 +120,7 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 	switch {
 	case e.Index <= a.index:
 		if c.HasWaiter {
-			a.End(c.Waiter, result, ErrUnknown)
+			a.End(c.Waiter, EntryID{e.Index, e.Term}, result, ErrUnknown)
 		}
 		return nil
 	case e.Index != a.index+1:
@@ -139,7 +139,7 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 		a.Applied(*e, result)
 	}
 	if c.HasWaiter {
-		a.End(c.Waiter, result, nil)
+		a.End(c.Waiter, EntryID{e.Index, e.Term}, result, nil)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func TestApplierTellsEachWaiterOnce(t *testing.T) {
 			snapshots := fixedSnapshot{index: tt.newest, err: tt.open}
 			a := Applier[int, int, string]{
 				Machine: WithSnapshots(machine, snapshots), Codec: machine,
-				End: func(w string, n int, err error) { ends = append(ends, fmt.Sprintf("%s: %d %v", w, n, err)) },
+				End: func(w string, _ EntryID, n int, err error) { ends = append(ends, fmt.Sprintf("%s: %d %v", w, n, err)) },
 			}
 			var err error
 			for _, task := range tt.tasks {
@@ -115,7 +115,7 @@ func TestApplierTellsEachWaiterOnce(t *testing.T) {
 // An image is of exactly the state that its meta names, or there is none.
 func TestApplierTakesAnImageOfOneStateOnly(t *testing.T) {
 	machine, storage := &sum{}, NewMemoryStorage(raft.NewConfiguration(1))
-	a := Applier[int, int, string]{Machine: WithSnapshots(machine, storage), Codec: machine, End: func(string, int, error) {}}
+	a := Applier[int, int, string]{Machine: WithSnapshots(machine, storage), Codec: machine, End: func(string, EntryID, int, error) {}}
 	for _, tt := range []struct {
 		index raft.Index
 		want  string

@@ -15,7 +15,8 @@ import (
 // bounds says of each list, map and queue of a replica and its shell what keeps it from
 // growing without end. Those of the core are in package raft.
 var bounds = map[string]string{
-	"Replica.forwards.list":    "maxWaiting, with submits, and maxForwardBytes: TestForwardsAreBounded",
+	"Node.leadership.changed":  "0",
+	"Replica.forwards.list":    "maxForwards and maxForwardBytes: TestForwardsAreBounded",
 	"Replica.proposals.recent": "maxProposals: TestForwardsAreBounded",
 	"Replica.proposals.older":  "maxProposals",
 	"Replica.replies":          "of one turn: one for each of Events.Messages",
@@ -101,6 +102,7 @@ func TestInboxIsBounded(t *testing.T) {
 	fill("reads", func() int { return len(ev.Reads) }, maxInboxWaiters, func() error { return b.addRead(ReadRequest[int]{}) })
 	fill("offers", func() int { return len(ev.SnapshotOffers) }, maxInboxWaiters, func() error { return b.addSnapshotOffer(SnapshotOffer[int]{}) })
 	fill("calls", func() int { return len(ev.Calls) }, maxInboxWaiters, func() error { return b.ask(func(*Replica[int]) {}) })
+	fill("messages", func() int { return len(ev.Messages) }, maxInboxMessages/2, func() error { b.addMessage(&raft.Propose{}); return nil })
 	fill("messages", func() int { return len(ev.Messages) }, maxInboxMessages, func() error { b.addMessage(&raft.ReadIndex{}); return nil })
 	id := raft.NodeID(0)
 	fill("unreachable", func() int { return len(ev.Unreachable) }, maxInboxUnreachable, func() error { id++; b.addUnreachable(id); return nil })
@@ -119,6 +121,7 @@ func TestInboxBytesAreBounded(t *testing.T) {
 		add  func(*inbox[int])
 	}{
 		{"messages", func(b *inbox[int]) { b.addMessage(&raft.AppendEntries{Entries: []raft.Entry{{Data: data}}}) }},
+		{"forwards", func(b *inbox[int]) { b.addMessage(&raft.Propose{Data: data}) }},
 		{"submits", func(b *inbox[int]) { _ = b.addSubmit(Submission[int]{Data: data}) }},
 	} {
 		b := &inbox[int]{wake: wake.New()}
@@ -133,6 +136,9 @@ func TestInboxBytesAreBounded(t *testing.T) {
 			if b.addMessage(&raft.ReadIndex{}); len(b.events.Messages) != 1 {
 				t.Error("operations keep out a message")
 			}
+		}
+		if c.name == "forwards" && (n-1)*large > maxInboxBytes/2 {
+			t.Errorf("%d MiB of %s wait, more than half", n, c.name)
 		}
 		b.take(Events[int]{})
 		if c.add(b); len(b.events.Messages)+len(b.events.Submits) != 1 {

@@ -27,11 +27,29 @@
 //	ErrWrongLeader   not executed, and never will be: ask another replica
 //	ErrBusy          not executed, and never will be: ask again later
 //	ErrTooLarge      not executed, and never will be: it is larger than Config.MaxOpBytes
+//	ErrAlarm         not executed, and never will be: see [Hasher]
 //	anything else    unknown: the replica stopped, a snapshot replaced the operation's part
-//	                 of the log, or the context ended
+//	                 of the log, a leader did not answer, or the context ended
 //
 // A Submit that was accepted waits until its outcome is known, also on a replica that is cut
 // off from the others.
+//
+// SubmitEntry is the same, and tells the index and term of the log entry that held the
+// operation.
+//
+// # On any replica
+//
+// Submit works on the leader only. [Node.SubmitAnywhere] works on any replica: it waits until
+// a leader is known, forwards the operation, and tries again as long as it was certainly not
+// executed. An operation is executed at most once, and errors mean the same as with Submit.
+// ErrUnknown is more frequent: a leader may fail between getting the operation and saying so.
+//
+// [Node.Read] works on any replica too: a follower asks the leader up to where the log was
+// committed, and waits until its own state machine has executed that. After it returned nil
+// the state machine of that replica may be read. [Node.ReadAnywhere] also waits until a leader
+// is known, and tries again where the leader changed.
+//
+// [Node.AwaitLeader] waits until a leader is known, and names it.
 //
 // # How it is made
 //

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -59,33 +58,41 @@ func (w *Wires) SendSnapshot(_ context.Context, m *raft.InstallSnapshot, data io
 	return errors.New("nobody there")
 }
 
-// Three replicas of a counter.
-func Example() {
-	wires, ids := &Wires{}, []raft.NodeID{1, 2, 3}
+// startTallies starts replicas 1 to n of a counter. stop ends them.
+func startTallies(n int) (nodes []*rsm.Node[int64, int64], stop func()) {
+	var ids []raft.NodeID
+	for i := range n {
+		ids = append(ids, raft.NodeID(i+1))
+	}
+	wires := &Wires{}
 	for _, id := range ids {
 		storage := rsm.NewMemoryStorage(raft.NewConfiguration(ids...))
 		node, err := rsm.Start(rsm.Config[int64, int64]{
 			ID: id, Machine: &Tally{}, Codec: Varint{}, Log: storage, Snapshots: storage, Transport: wires,
 		})
 		if err != nil {
-			fmt.Println(err)
-			return
+			panic(err)
 		}
-		defer node.Stop()
 		wires.nodes.Store(id, node)
+		nodes = append(nodes, node)
 	}
-	for sum, ask := int64(0), ids[0]; sum < 42; {
-		node, _ := wires.to(ask)
-		result, err := node.Submit(context.Background(), 21)
-		if errors.Is(err, rsm.ErrWrongLeader) { // or not elected yet
-			ask = ask%3 + 1
-			time.Sleep(time.Millisecond)
-			continue
+	return nodes, func() {
+		for _, node := range nodes {
+			node.Stop()
 		}
-		sum = result
+	}
+}
+
+// Three replicas of a counter. Any of them can be asked, from the beginning on.
+func Example() {
+	nodes, stop := startTallies(3)
+	defer stop()
+	for _, node := range nodes {
+		sum, _, err := node.SubmitAnywhere(context.Background(), 14)
 		fmt.Println(sum, err)
 	}
 	// Output:
-	// 21 <nil>
+	// 14 <nil>
+	// 28 <nil>
 	// 42 <nil>
 }

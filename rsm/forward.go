@@ -7,38 +7,45 @@ import "balsa.example/raft"
 // A replica that does not lead can forward a Submit to the leader:
 //
 //  1. It sends the operation to the leader of its term, in a Propose.
-//  2. The leader proposes it, and names the entry that holds it, by index and term, in a
-//     ProposeReply. That leaves before the AppendEntries with the entry, so that it mostly
-//     arrives before the entry is executed.
+//  2. The leader proposes it. Its ProposeReply names the entry, by index and term. The reply
+//     leaves before the AppendEntries with the entry, so that it mostly arrives before the
+//     entry is executed.
 //  3. The replica waits for that entry as for one of its own. The result is what its own
 //     state machine returns, so that no result has to be encoded.
 //
 // Messages may be lost, repeated, delayed and reordered. An operation is executed at most
 // once all the same, since the leader recognizes a repeated Propose: see proposals.go. A
-// replica that gets no answer asks again, with the same message. If there is still none, or
-// if the entry was executed before the answer came, the outcome is ErrUnknown.
+// replica that gets no answer sends the same message again. If there is still no answer, or
+// if the entry was executed before the answer came, the Submit ends with ErrUnknown.
 
-// forwards are the operations that were sent to a leader and are not answered.
+// forwards are the operations that were sent to a leader which has not answered yet.
 type forwards[W any] struct {
 	nextID raft.ProposalID
-	list   []forward[W] // by rising ID, so the oldest first
-	bytes  int          // of the operations in list
+	list   []forward[W] // by rising ID: the oldest is first
+	bytes  int          // the size of the operations in list
 }
 
 type forward[W any] struct {
 	message *raft.Propose
 	waiter  W
-	ticks   int // since it was sent first
+	ticks   int // since message was sent first
 }
 
-// maxForwardBytes bounds the operations that wait for an answer; one more may be larger.
-const maxForwardBytes = 64 << 20
-
-// How long an answer is waited for, and how often it is asked for meanwhile, in election
-// timeouts. By then there is another leader, if there can be one.
+// Bounds on forwards. All that is under way has room in the queue of a Transport and in the
+// inbox of the leader, which leave half to it: see transport.Limits and maxInboxMessages. An
+// operation that is refused is better than one that is lost on its way, whose outcome is
+// unknown. A single operation may be larger.
 const (
+	maxForwards     = 1 << 11
+	maxForwardBytes = 16 << 20
+)
+
+const (
+	// forwardTimeouts is for how many election timeouts a replica waits for an answer. After
+	// that there is another leader, if there can be one.
 	forwardTimeouts = 2
-	asksPerTimeout  = 2
+	// sendsPerTimeout is how often it sends the Propose in an election timeout.
+	sendsPerTimeout = 2
 )
 
 func (f *forwards[W]) add(m *raft.Propose, w W) {
@@ -48,7 +55,7 @@ func (f *forwards[W]) add(m *raft.Propose, w W) {
 	f.bytes += len(m.Data)
 }
 
-// answered removes the operation that m answers, if there is one.
+// answered removes the operation that m answers, and returns its waiter.
 func (f *forwards[W]) answered(m *raft.ProposeReply) (w W, ok bool) {
 	for i := range f.list {
 		asked := f.list[i].message
@@ -60,7 +67,7 @@ func (f *forwards[W]) answered(m *raft.ProposeReply) (w W, ok bool) {
 		}
 		w = f.list[i].waiter
 		f.bytes -= len(asked.Data)
-		// Answers come mostly in order, so there is little before this one to be moved.
+		// Answers mostly come in order, so that few elements have to be moved.
 		copy(f.list[1:i+1], f.list[:i])
 		f.dropFirst(1)
 		return w, true
@@ -86,9 +93,11 @@ func (f *forwards[W]) drain() (waiters []W) {
 func (r *Replica[W]) forward(s Submission[W]) {
 	f, leader := &r.forwards, r.core.Leader()
 	switch {
-	case leader == raft.None:
+	case leader == raft.None, r.core.Round() == 0:
+		// Before it has seen a round of the leader, which may have sent only a snapshot so far,
+		// its Propose would count as old.
 		r.complete(s.Waiter, r.notLeader())
-	case f.bytes > 0 && f.bytes+len(s.Data) > maxForwardBytes:
+	case len(f.list) >= maxForwards, f.bytes > 0 && f.bytes+len(s.Data) > maxForwardBytes:
 		r.complete(s.Waiter, ErrBusy)
 	default:
 		m := &raft.Propose{Header: raft.Header{From: r.id, To: leader, Term: r.core.Term()}, Round: r.core.Round(), Data: s.Data}
@@ -97,12 +106,12 @@ func (r *Replica[W]) forward(s Submission[W]) {
 	}
 }
 
-// tickForwards asks again for answers that are late, and gives up on those that are too late.
-// It asks the leader that was asked first, even if there is another since: no other knows
-// whether it has proposed the operation.
+// tickForwards sends again what is not answered, and gives up what has waited for too long. A
+// Propose goes to the same receiver again, even if another replica leads since: only that
+// receiver knows whether it has proposed the operation.
 func (r *Replica[W]) tickForwards() {
 	f, timeout := &r.forwards, r.core.ElectionTimeoutTicks()
-	again, over := timeout/asksPerTimeout, 0
+	interval, over := timeout/sendsPerTimeout, 0
 	for i := range f.list {
 		late := &f.list[i]
 		late.ticks++
@@ -111,7 +120,7 @@ func (r *Replica[W]) tickForwards() {
 			f.bytes -= len(late.message.Data)
 			r.complete(late.waiter, ErrUnknown)
 			over++
-		case late.ticks%again == 0:
+		case late.ticks%interval == 0:
 			r.messages = append(r.messages, late.message)
 		}
 	}
@@ -129,8 +138,8 @@ func (r *Replica[W]) onProposeReply(m *raft.ProposeReply) {
 		r.awaitEntry(m.Term, m.Index, w)
 	case raft.RefusedNotLeader:
 		err := &NotLeaderError{Leader: r.core.Leader()}
-		if err.Leader == m.From && r.core.Term() == m.Term { // who has just said that it does not lead
-			err.Leader = raft.None
+		if err.Leader == m.From && r.core.Term() == m.Term {
+			err.Leader = raft.None // this replica has not noticed yet that it does not lead any more
 		}
 		r.complete(w, err)
 	case raft.RefusedBusy:
@@ -144,8 +153,8 @@ func (r *Replica[W]) onProposeReply(m *raft.ProposeReply) {
 	}
 }
 
-// awaitEntry has w wait for the entry of a term that another replica has proposed at index,
-// unless its outcome is known already.
+// awaitEntry has w wait for an entry that another replica has proposed, unless the outcome of
+// that entry is known already.
 func (r *Replica[W]) awaitEntry(term raft.Term, index raft.Index, w W) {
 	lastTerm, _ := r.core.TermAt(r.applying)
 	entryTerm, held := r.core.TermAt(index)
@@ -153,10 +162,9 @@ func (r *Replica[W]) awaitEntry(term raft.Term, index raft.Index, w W) {
 	case index > r.applying && lastTerm <= term:
 		r.submits.add(term, index, w)
 	case index > r.applying, held && entryTerm != term:
-		// Behind an entry of a later term, or in the place of the one that is committed at
-		// index, it never will be.
+		// It was replaced: terms never fall along a log, and a committed entry stays.
 		r.complete(w, r.notLeader())
-	default: // it was executed, and its result is gone, or a snapshot covers index
+	default: // it was executed, and its result is not kept; or a snapshot covers index
 		r.complete(w, ErrUnknown)
 	}
 }

@@ -227,6 +227,16 @@ func TestForwardWithoutALeader(t *testing.T) {
 	g.want("a", "not the leader; no leader is known", 0)
 }
 
+// A leader of which it knows only by a snapshot would take its Propose for an old one.
+func TestForwardBeforeTheFirstRound(t *testing.T) {
+	g := newGroup(t)
+	g.one(2, Events[string]{Messages: []raft.Message{&raft.InstallSnapshot{
+		Header: raft.Header{From: 1, To: 2, Term: 5}, Meta: raft.SnapshotMeta{Index: 9, Term: 5, Configuration: raft.NewConfiguration(1, 2, 3)},
+	}}})
+	g.one(2, Events[string]{Submits: []Submission[string]{{Data: []byte("a"), Waiter: "a", Forward: true}}})
+	g.want("a", "not the leader; the leader is n1", 0)
+}
+
 // Copies of a Propose are proposed once, whenever they come.
 func TestForwardedOnce(t *testing.T) {
 	g := newGroup(t)
@@ -302,8 +312,8 @@ func TestForwardWithoutAnswer(t *testing.T) {
 	if want := forwardTimeouts * g.replicas[2].core.ElectionTimeoutTicks(); ticks != want {
 		t.Errorf("after %d ticks, want %d", ticks, want)
 	}
-	if len(g.sent) != forwardTimeouts*asksPerTimeout {
-		t.Errorf("it was sent %d times, want %d", len(g.sent), forwardTimeouts*asksPerTimeout)
+	if len(g.sent) != forwardTimeouts*sendsPerTimeout {
+		t.Errorf("it was sent %d times, want %d", len(g.sent), forwardTimeouts*sendsPerTimeout)
 	}
 	if f := &g.replicas[2].forwards; f.bytes != 0 || len(f.list) != 0 {
 		t.Errorf("%d bytes of %d operations wait", f.bytes, len(f.list))
@@ -425,8 +435,8 @@ func TestForwardToOneWhoWasDeposed(t *testing.T) {
 // A refusal is remembered: a copy that comes when there is room is not proposed.
 func TestForwardRefused(t *testing.T) {
 	for outcome, hinder := range map[string]func(r *Replica[string]){
-		ErrBusy.Error():  func(r *Replica[string]) { _ = r.core.TransferLeadership(2) },
-		ErrAlarm.Error(): func(r *Replica[string]) { r.comparison.alarm = true },
+		"not the leader; no leader is known": func(r *Replica[string]) { _ = r.core.TransferLeadership(2) },
+		ErrAlarm.Error():                     func(r *Replica[string]) { r.comparison.alarm = true },
 	} {
 		g := newGroup(t)
 		g.elect(1)
@@ -447,6 +457,12 @@ func TestForwardRefused(t *testing.T) {
 	}
 	g := newGroup(t)
 	g.elect(1)
+	g.filter = func(m raft.Message) bool { _, is := m.(*raft.AppendEntries); return !is }
+	for i := range 3 { // more than MaxPendingBytes, which nobody acknowledges
+		op := fmt.Sprint(i)
+		g.turn(2, Events[string]{Submits: []Submission[string]{{Data: make([]byte, 1<<19), Waiter: op, Forward: true}}})
+	}
+	g.want("2", ErrBusy.Error(), 0)
 	large := make([]byte, 9<<20) // above the default of raft.Config.MaxEntryBytes
 	g.turn(2, Events[string]{Submits: []Submission[string]{{Data: large, Waiter: "large", Forward: true}}})
 	g.want("large", ErrTooLarge.Error(), 0)
@@ -526,8 +542,8 @@ func TestForwardsAreBounded(t *testing.T) {
 		t.Errorf("%d MiB of 100 are refused", n)
 	}
 	r.forwards.drain()
-	if n := busy(nil, maxWaiting+10); n != 10 {
-		t.Errorf("%d of %d are refused", n, maxWaiting+10)
+	if n := busy(nil, maxForwards+10); n != 10 {
+		t.Errorf("%d of %d are refused", n, maxForwards+10)
 	}
 
 	leader := g.replicas[1]

@@ -27,7 +27,7 @@ func TestLeaseIsKnownBeforeMessagesLeave(t *testing.T) {
 	var want, sent bool
 	check := func() {
 		t.Helper()
-		if got := n.lease.serves(now); got != want {
+		if _, got := n.lease.serves(now); got != want {
 			t.Errorf("the lease serves: %t, want %t", got, want)
 		}
 	}
@@ -48,7 +48,7 @@ func TestLeaseIsKnownBeforeMessagesLeave(t *testing.T) {
 		outcomes := 0
 		n.perform(Effects[waiter[int]]{
 			Lease: step.lease, Messages: []raft.Message{&raft.AppendEntries{}},
-			Completions: []Completion[waiter[int]]{{Waiter: func(int, error) { outcomes++; check() }}},
+			Completions: []Completion[waiter[int]]{{Waiter: func(outcome[int]) { outcomes++; check() }}},
 		})
 		if !sent || outcomes != 1 {
 			t.Fatalf("sent: %t, outcomes: %d", sent, outcomes)
@@ -62,11 +62,11 @@ func TestReadersSeeWholeLeases(t *testing.T) {
 	var s sharedLease
 	s.applied.Store(5)
 	s.set(Lease{Until: 100, Commit: 9})
-	if s.serves(func() raft.Instant { s.set(Lease{Until: 200, Commit: 5}); return 50 }) {
+	if _, ok := s.serves(func() raft.Instant { s.set(Lease{Until: 200, Commit: 5}); return 50 }); ok {
 		t.Error("the end of one lease went with the commit index of another")
 	}
 	s.set(Lease{Until: 100, Commit: 5})
-	if s.serves(func() raft.Instant { s.set(Lease{Until: 200, Commit: 5}); return 150 }) {
+	if _, ok := s.serves(func() raft.Instant { s.set(Lease{Until: 200, Commit: 5}); return 150 }); ok {
 		t.Error("a lease was over when its read was answered")
 	}
 }

@@ -21,7 +21,8 @@ func (n *Node[Op, Result]) runLoop() {
 	ticker := time.NewTicker(n.cfg.tick())
 	defer ticker.Stop()
 	defer n.lease.set(Lease{}) // a stopped replica answers no reads
-	var last raft.Status
+	defer n.leadership.set(leadership{})
+	var last leadership
 	var ev Events[waiter[Result]]
 	for {
 		ticked := false
@@ -62,9 +63,8 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 		n.apply.add(e.ApplyTask)
 	}
 	n.startTransfers(&e)
-	var zero Result
 	for _, c := range e.Completions {
-		c.Waiter(zero, c.Err)
+		c.Waiter(outcome[Result]{entry: EntryID{Index: c.Index}, err: c.Err})
 	}
 	for _, id := range e.ShutOut {
 		n.cfg.Logger.Error("a member has lost entries that it had acknowledged, and is shut out: was an old copy of its directory put back?",
@@ -81,15 +81,18 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	}
 }
 
-// logChanges logs a change of term, role or leader, and updates Leads.
-func (n *Node[Op, Result]) logChanges(last *raft.Status) {
-	term, role, leader := n.replica.core.Term(), n.replica.core.Role(), n.replica.core.Leader()
-	if term == last.Term && role == last.Role && leader == last.Leader {
+// logChanges tells those who wait of a change of the leadership, and logs one of term, role or
+// leader.
+func (n *Node[Op, Result]) logChanges(last *leadership) {
+	now := leadershipOf(n.replica.core)
+	n.leadership.set(now)
+	now.transferring = raft.None
+	if now == *last {
 		return
 	}
-	last.Term, last.Role, last.Leader = term, role, leader
-	n.leads.Store(role == raft.Leader)
-	n.cfg.Logger.Info("raft state", "id", n.cfg.ID, "term", term, "role", role, "leader", leader)
+	*last = now
+	n.leads.Store(now.role == raft.Leader)
+	n.cfg.Logger.Info("raft state", "id", n.cfg.ID, "term", now.term, "role", now.role, "leader", now.leader)
 }
 
 // runDisk performs the tasks of the disk queue.

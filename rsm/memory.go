@@ -9,8 +9,9 @@ import (
 	"balsa.example/raft"
 )
 
-// MemoryStorage is a Storage that is lost with the process. It serves tests and examples,
-// and shows what a Storage has to do.
+// MemoryStorage is a Storage that is lost with the process, unless it is written to bytes
+// (MarshalBinary) and read back. It serves tests and examples, and shows what a Storage has to
+// do.
 type MemoryStorage struct {
 	mu       sync.Mutex
 	hard     raft.HardState

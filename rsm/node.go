@@ -2,7 +2,6 @@ package rsm
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,16 +33,17 @@ type Node[Op, Result any] struct {
 	applier Applier[Op, Result, waiter[Result]] // owned by the apply goroutine
 	machine DurableMachine[Op, Result]          // cfg.Durable, or cfg.Machine with cfg.Snapshots
 
-	stop     chan struct{} // closed to end all goroutines
-	done     chan struct{} // closed when all goroutines have ended
-	ctx      context.Context
-	cancel   context.CancelFunc
-	loop     sync.WaitGroup // the loop
-	others   sync.WaitGroup // all other goroutines
-	failure  atomic.Pointer[error]
-	leads    atomic.Bool
-	lease    sharedLease
-	stopOnce sync.Once
+	stop       chan struct{} // closed to end all goroutines
+	done       chan struct{} // closed when all goroutines have ended
+	ctx        context.Context
+	cancel     context.CancelFunc
+	loop       sync.WaitGroup // the loop
+	others     sync.WaitGroup // all other goroutines
+	failure    atomic.Pointer[error]
+	leads      atomic.Bool
+	leadership leadershipWatch
+	lease      sharedLease
+	stopOnce   sync.Once
 	// snapshotErrors has for each member to which the last snapshot could not be sent the
 	// text of that error.
 	snapshotErrors sync.Map
@@ -57,10 +57,6 @@ type Node[Op, Result any] struct {
 	// diskCall is the present call of cfg.Log by the disk goroutine.
 	diskCall diskCall
 }
-
-// waiter is called at the end of a Submit, a Read or a SnapshotOffer. Only a Submit has a
-// result.
-type waiter[Result any] = func(Result, error)
 
 // Start opens the durable state of the machine, which is its newest snapshot or its own, and
 // loads the log behind it. It then runs the replica until Stop, or until the log or the
@@ -80,7 +76,9 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.applier = Applier[Op, Result, waiter[Result]]{
 		Machine: n.machine, Codec: cfg.Codec, Hasher: hasher,
-		End: func(done waiter[Result], result Result, err error) { done(result, err) },
+		End: func(done waiter[Result], entry EntryID, result Result, err error) {
+			done(outcome[Result]{result, entry, err})
+		},
 		Restored: func(meta raft.SnapshotMeta) {
 			cfg.Logger.Info("snapshot restored", "id", cfg.ID, "index", meta.Index, "term", meta.Term)
 		},
@@ -127,9 +125,8 @@ func (n *Node[Op, Result]) finish() {
 		n.closeStream(id)
 	}
 	ev := n.inbox.close()
-	var zero Result
 	for _, done := range n.replica.Drain(ev) {
-		done(zero, ErrStopped)
+		done(outcome[Result]{err: ErrStopped})
 	}
 	for _, task := range n.apply.close() {
 		n.applier.Drop(task)
@@ -180,68 +177,6 @@ func (n *Node[Op, Result]) Err() error {
 	return nil
 }
 
-// Submit replicates op and returns what DoOp returned for it on this replica. It
-// returns when the outcome of op is known or ctx ends. See the package comment for what its
-// errors mean.
-func (n *Node[Op, Result]) Submit(ctx context.Context, op Op) (Result, error) {
-	type outcome struct {
-		result Result
-		err    error
-	}
-	ch := make(chan outcome, 1)
-	n.SubmitFunc(op, func(result Result, err error) { ch <- outcome{result, err} })
-	select {
-	case o := <-ch:
-		return o.result, o.err
-	case <-ctx.Done():
-		var zero Result
-		return zero, ctx.Err()
-	}
-}
-
-// SubmitFunc is Submit without waiting: done is called exactly once, with what
-// Submit would return, from a goroutine of the node or from this one. It must not
-// block.
-func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {
-	data := n.cfg.Codec.Append(nil, op)
-	err := ErrTooLarge
-	if len(data) <= n.cfg.MaxOpBytes {
-		err = n.inbox.addSubmit(Submission[waiter[Result]]{Data: data, Waiter: done})
-	}
-	if err != nil {
-		var zero Result
-		done(zero, err)
-	}
-}
-
-// Read returns nil when the state machine of this replica reflects every operation that any
-// replica acknowledged before Read was called. The mode says what that stands on: see
-// raft.ReadMode. An error says nothing about the state: ErrWrongLeader where no leader is
-// known or it changed, ErrBusy, ErrStopped, or ctx's. Any replica can be asked; a follower
-// asks the leader.
-func (n *Node[Op, Result]) Read(ctx context.Context, mode raft.ReadMode) error {
-	ch := make(chan error, 1)
-	n.ReadFunc(mode, func(err error) { ch <- err })
-	select {
-	case err := <-ch:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// ReadFunc is Read without waiting, as SubmitFunc is Submit.
-func (n *Node[Op, Result]) ReadFunc(mode raft.ReadMode, done func(error)) {
-	if mode == raft.ReadByLease && n.lease.serves(n.leaseTime) {
-		done(nil)
-		return
-	}
-	w := func(_ Result, err error) { done(err) }
-	if err := n.inbox.addRead(ReadRequest[waiter[Result]]{mode, w}); err != nil {
-		done(err)
-	}
-}
-
 // Receive is part of Receiver. Messages that arrive faster than they are handled are
 // dropped.
 func (n *Node[Op, Result]) Receive(m raft.Message) { n.inbox.addMessage(m) }
@@ -250,43 +185,6 @@ func (n *Node[Op, Result]) Receive(m raft.Message) { n.inbox.addMessage(m) }
 // that the member may be dead. If that was the leader, its followers look for a new one at
 // once, rather than after the election timeout.
 func (n *Node[Op, Result]) Unreachable(id raft.NodeID) { n.inbox.addUnreachable(id) }
-
-// TransferLeadership hands leadership to the given replica, or with raft.None to the one
-// whose log is the most complete. It returns nil when another leader is known,
-// raft.ErrTransferFailed when the transfer was given up after an election timeout, or ctx's
-// error.
-func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeID) error {
-	started := make(chan error, 1)
-	err := n.inbox.ask(func(r *Replica[waiter[Result]]) {
-		if r == nil {
-			started <- ErrStopped
-			return
-		}
-		started <- r.TransferLeadership(to)
-	})
-	if err == nil {
-		err = <-started
-	}
-	if err != nil {
-		return fmt.Errorf("transfer leadership: %w", err)
-	}
-	tick := time.NewTicker(n.cfg.tick())
-	defer tick.Stop()
-	for {
-		if s, ok := n.status(); !ok {
-			return ErrStopped
-		} else if s.Leader != raft.None && s.Leader != n.cfg.ID {
-			return nil
-		} else if s.Role == raft.Leader && s.Transferring == raft.None {
-			return fmt.Errorf("transfer leadership: %w", raft.ErrTransferFailed)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
 
 // Leads tells whether the replica led at the end of its loop's last turn. It costs nothing,
 // while Status has to ask the loop.

@@ -4,27 +4,27 @@ package rsm
 
 import "balsa.example/raft"
 
-// proposals are the operations that other replicas have forwarded to this one in a term that
-// it led, so that each is proposed at most once:
+// proposals are the operations that other replicas have forwarded to this one in the latest
+// term that it led. They are remembered so that each is proposed at most once:
 //
 //   - A Propose names a term, and only the leader of that term proposes it. A node leads a
 //     term once: it does not come back after it stepped down, and not after a restart. So a
 //     memory of the latest term that was led is enough.
-//   - A Propose is named by its sender and its ID. A copy of one that is known gets the
-//     answer that the first got.
-//   - Old names are forgotten, in generations. A Propose carries the latest round of the
-//     leader that its sender had seen. So a Propose that arrived before a generation began
-//     carries at most the round that the leader was at then. One with so old a round may be
-//     a copy of a Propose that was forgotten, and is neither proposed nor answered.
-//
-// To be refused as well is an answer that is remembered: a copy must not be proposed after
-// its sender was told that the operation never will be.
+//   - A Propose is named by its sender and its ID. A copy of a Propose that is remembered
+//     gets the same answer as the first. A refusal is such an answer too: a copy must not
+//     be proposed after the sender was told that the operation never will be.
+//   - The oldest are forgotten. A Propose carries the latest round of the leader that its
+//     sender had seen, and nobody has seen a round before it began. So what arrived before
+//     some moment carries the leader's round at that moment, or an earlier one. A Propose
+//     with so early a round may be a copy of one that is forgotten: it is neither
+//     proposed nor answered.
 type proposals struct {
-	term raft.Term // the latest that this replica has led since its start
-	// recent and older are the two latest generations, by name.
+	term raft.Term // the latest that this replica has led since its start; 0: none
+	// recent and older are the two latest generations. A new generation begins with no
+	// names, and the one before older is forgotten.
 	recent, older map[proposalName]proposalAnswer
-	recentSince   raft.Round // where the leader was when recent began
-	oldestRound   raft.Round // a Propose of an earlier round may have been forgotten
+	recentSince   raft.Round // the leader's round when recent began
+	oldestRound   raft.Round // what carries an earlier round may be forgotten
 	ticks         int        // since recent began
 }
 
@@ -38,11 +38,12 @@ type proposalAnswer struct {
 	refusal raft.Refusal
 }
 
-// maxProposals bounds a generation. A generation is also over after proposalTimeouts election
-// timeouts: no sender asks for longer.
 const (
-	maxProposals     = 1 << 16
-	proposalTimeouts = forwardTimeouts
+	// maxProposals bounds the names of a generation.
+	maxProposals = 1 << 16
+	// generationTimeouts is the length of a generation in election timeouts. No sender sends
+	// a Propose again for longer than that, if its election timeout is the same.
+	generationTimeouts = forwardTimeouts
 )
 
 // find returns the answer that the first copy of m got.
@@ -54,10 +55,10 @@ func (p *proposals) find(m *raft.Propose) (a proposalAnswer, known bool) {
 	return a, known
 }
 
-// mayBeForgotten tells whether an earlier copy of m, which is not known, may have been.
+// mayBeForgotten tells whether m, which is not known, may be a copy of a Propose that was.
 func (p *proposals) mayBeForgotten(m *raft.Propose) bool { return m.Round < p.oldestRound }
 
-// begin begins a new generation. round is where the leader is.
+// begin begins a new generation. round is the leader's latest.
 func (p *proposals) begin(round raft.Round) {
 	if len(p.older) > 0 {
 		p.oldestRound = p.recentSince + 1
@@ -65,20 +66,20 @@ func (p *proposals) begin(round raft.Round) {
 	p.older, p.recent, p.recentSince, p.ticks = p.recent, map[proposalName]proposalAnswer{}, round, 0
 }
 
-// noteLeadership begins anew in a term that this replica has begun to lead.
+// noteLeadership forgets the proposals of an earlier term when this replica leads a new one.
 func (r *Replica[W]) noteLeadership() {
 	if term := r.core.Term(); r.core.Role() == raft.Leader && r.proposals.term != term {
 		r.proposals = proposals{term: term, recent: map[proposalName]proposalAnswer{}, recentSince: r.core.Round()}
 	}
 }
 
-// tickProposals ends a generation that is over.
+// tickProposals begins a new generation when it is time.
 func (r *Replica[W]) tickProposals() {
 	p := &r.proposals
 	if r.core.Role() != raft.Leader {
 		return
 	}
-	if p.ticks++; p.ticks >= proposalTimeouts*r.core.ElectionTimeoutTicks() {
+	if p.ticks++; p.ticks >= generationTimeouts*r.core.ElectionTimeoutTicks() {
 		p.begin(r.core.Round())
 	}
 }
@@ -87,7 +88,7 @@ func (r *Replica[W]) tickProposals() {
 func (r *Replica[W]) onPropose(m *raft.Propose) {
 	p := &r.proposals
 	if m.Term != p.term {
-		return // of what was proposed in earlier terms nothing is remembered
+		return // it is not known what was proposed in an earlier term
 	}
 	answer, known := p.find(m)
 	leads := r.core.Role() == raft.Leader && r.core.Term() == m.Term
@@ -95,7 +96,7 @@ func (r *Replica[W]) onPropose(m *raft.Propose) {
 	case known:
 	case p.mayBeForgotten(m):
 		return
-	case !leads: // it never leads that term again
+	case !leads: // it never leads this term again, and has not proposed m
 		answer.refusal = raft.RefusedNotLeader
 	case !r.roomForProposal():
 		return
@@ -108,8 +109,8 @@ func (r *Replica[W]) onPropose(m *raft.Propose) {
 	})
 }
 
-// roomForProposal makes room for one more name. A generation that is full is over, if those
-// who ask know of a new round since it began.
+// roomForProposal tells whether one more can be remembered. When a generation is full a new one
+// begins early, unless the round is still the same: then too much would count as forgotten.
 func (r *Replica[W]) roomForProposal() bool {
 	p := &r.proposals
 	if len(p.recent) >= maxProposals && r.core.Round() > p.recentSince {
@@ -125,11 +126,11 @@ func (r *Replica[W]) propose(data []byte) proposalAnswer {
 	switch index, err := r.core.Propose(data); err {
 	case nil:
 		return proposalAnswer{index: index}
-	case raft.ErrBusy, raft.ErrTransferring:
+	case raft.ErrBusy:
 		return proposalAnswer{refusal: raft.RefusedBusy}
 	case raft.ErrTooLarge:
 		return proposalAnswer{refusal: raft.RefusedTooLarge}
-	default:
+	default: // raft.ErrTransferring: another replica is about to lead
 		return proposalAnswer{refusal: raft.RefusedNotLeader}
 	}
 }

@@ -108,10 +108,15 @@ func addTo[W, T any](b *inbox[W], list *[]T, x T, bytes int) error {
 	return nil
 }
 
+// addMessage drops a message for which there is no room. Operations that members forward take
+// up no more than half, so that they do not keep out what keeps the cluster going.
 func (b *inbox[W]) addMessage(m raft.Message) {
-	bytes := raft.MessageSize(m)
+	bytes, maxMessages, maxBytes := raft.MessageSize(m), maxInboxMessages, maxInboxBytes
+	if m.Kind() == raft.KindPropose {
+		maxMessages, maxBytes = maxMessages/2, maxBytes/2
+	}
 	b.mu.Lock()
-	if !b.closed && len(b.events.Messages) < maxInboxMessages && b.messageBytes < maxInboxBytes {
+	if !b.closed && len(b.events.Messages) < maxMessages && b.messageBytes < maxBytes {
 		b.events.Messages = append(b.events.Messages, m)
 		b.messageBytes += bytes
 	}

@@ -54,7 +54,7 @@ type Replica[W any] struct {
 	comparison comparison
 
 	// For the next Effects.
-	replies  []raft.Message // leave first
+	replies  []raft.Message // sent before all other messages
 	messages []raft.Message
 	compact  raft.Index
 	check    bool // DiskTask.Check
@@ -112,12 +112,12 @@ func (r *Replica[W]) submit(s Submission[W]) {
 		r.forward(s)
 		return
 	}
-	switch index, err := r.core.Propose(s.Data); err {
-	case nil:
+	switch index, err := r.core.Propose(s.Data); {
+	case err == nil:
 		r.submits.add(r.core.Term(), index, s.Waiter)
-	case raft.ErrBusy, raft.ErrTransferring:
+	case err == raft.ErrBusy, err == raft.ErrTransferring && !s.Forward:
 		r.complete(s.Waiter, ErrBusy)
-	case raft.ErrTooLarge:
+	case err == raft.ErrTooLarge:
 		r.complete(s.Waiter, ErrTooLarge)
 	default:
 		r.complete(s.Waiter, r.notLeader())
@@ -371,7 +371,7 @@ func (r *Replica[W]) releaseReads() {
 	for _, read := range r.readyReads {
 		if read.index <= r.applied {
 			r.waitingReads--
-			r.complete(read.waiter, nil)
+			r.completions = append(r.completions, Completion[W]{Waiter: read.waiter, Index: read.index})
 		} else {
 			kept = append(kept, read)
 		}
@@ -381,7 +381,7 @@ func (r *Replica[W]) releaseReads() {
 }
 
 func (r *Replica[W]) complete(w W, err error) {
-	r.completions = append(r.completions, Completion[W]{w, err})
+	r.completions = append(r.completions, Completion[W]{Waiter: w, Err: err})
 }
 
 func (r *Replica[W]) notLeader() error {

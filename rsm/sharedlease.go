@@ -25,9 +25,12 @@ func (s *sharedLease) set(l Lease) {
 	}
 }
 
-// serves is Lease.Serves for a read that began before the call. The clock is read after the
-// lease was loaded.
-func (s *sharedLease) serves(now func() raft.Instant) bool {
+// serves is Lease.Serves for a read that began before the call, and returns the Commit of the
+// lease. The clock is read after the lease was loaded.
+func (s *sharedLease) serves(now func() raft.Instant) (commit raft.Index, ok bool) {
 	l := s.lease.Load()
-	return l != nil && l.Serves(now(), raft.Index(s.applied.Load()))
+	if l == nil || !l.Serves(now(), raft.Index(s.applied.Load())) {
+		return 0, false
+	}
+	return l.Commit, true
 }

@@ -34,10 +34,10 @@ func TestSnapshotOffersAreAnsweredOneAtATime(t *testing.T) {
 		want []Completion[string]
 	}{
 		{Events[string]{SnapshotOffers: []SnapshotOffer[string]{offer("old", 10, 4), first, offer("second", 20, 5)}},
-			[]Completion[string]{{"old", ErrSnapshotNotNeeded}, {"first", nil}}},
+			[]Completion[string]{{Waiter: "old", Err: ErrSnapshotNotNeeded}, {Waiter: "first", Err: nil}}},
 		{Events[string]{SnapshotOffers: []SnapshotOffer[string]{offer("third", 30, 5)}}, nil},
-		{received(false), []Completion[string]{{"second", nil}}},
-		{received(true), []Completion[string]{{"third", nil}}},
+		{received(false), []Completion[string]{{Waiter: "second", Err: nil}}},
+		{received(true), []Completion[string]{{Waiter: "third", Err: nil}}},
 		{Events[string]{SnapshotOffers: []SnapshotOffer[string]{offer("fourth", 40, 5)}}, nil},
 	} {
 		e := r.Turn(step.ev, raft.Instant(i+1))

@@ -42,7 +42,7 @@ func (n *Node[Op, Result]) SnapshotOffset(m *raft.InstallSnapshot) int64 {
 // ReceiveSnapshot is part of Receiver.
 func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error {
 	answer := make(chan error, 1)
-	w := func(_ Result, err error) { answer <- err }
+	w := func(o outcome[Result]) { answer <- o.err }
 	if err := n.inbox.addSnapshotOffer(SnapshotOffer[waiter[Result]]{m, w}); err != nil {
 		return err
 	}

@@ -78,7 +78,9 @@ type Expediter interface {
 // soon and in order. It should tell [Node.Unreachable] when the connection to a member
 // breaks: without that a new leader is found an election timeout later. And it should
 // notice by itself, within about an election timeout, when nothing comes through a
-// connection any more: a kernel takes minutes for that.
+// connection any more: a kernel takes minutes for that. Operations that members forward
+// (raft.KindPropose) should not take up all of a queue: the other messages keep the cluster
+// going.
 type Transport interface {
 	// Send hands over messages, each to its Head().To, and returns at once. Those
 	// that cannot go soon are dropped: Raft will say it again. It must be able to carry

@@ -37,7 +37,8 @@ func (ev *Events[W]) reset() {
 // Submission is an operation to propose. On a replica that is not the leader it is completed
 // with ErrWrongLeader at once.
 //
-// With Forward, it is sent to the leader then, if one is known (see forward.go).
+// With Forward, such a replica sends it to the leader, if one is known (see forward.go). And a
+// leader that hands leadership over refuses it with ErrWrongLeader, not with ErrBusy.
 type Submission[W any] struct {
 	Data    []byte
 	Waiter  W
@@ -69,6 +70,7 @@ type SnapshotOffer[W any] struct {
 type Completion[W any] struct {
 	Waiter W
 	Err    error
+	Index  raft.Index // of a Read without error: the state machine reflects the log up to there
 }
 
 // Effects is what a Replica wants done.

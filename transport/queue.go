@@ -30,7 +30,7 @@ func (q *queue) put(ms []raft.Message) (dropped int) {
 	q.mu.Lock()
 	for _, m := range ms {
 		n := raft.MessageSize(m)
-		if !q.isOpen || q.count > 0 && (q.count >= q.maxMessages || q.bytes+n > q.maxBytes) {
+		if !q.isOpen || !q.hasRoom(m, n) {
 			dropped++
 			continue
 		}
@@ -43,6 +43,18 @@ func (q *queue) put(ms []raft.Message) (dropped int) {
 		q.ready.Set()
 	}
 	return dropped
+}
+
+// hasRoom tells whether m, of n bytes, may wait here. An operation that is forwarded may only
+// while less than half is taken, so that it does not keep out what keeps the cluster going.
+func (q *queue) hasRoom(m raft.Message, n int) bool {
+	switch {
+	case q.count == 0:
+		return true
+	case m.Kind() == raft.KindPropose && (q.count >= q.maxMessages/2 || q.bytes >= q.maxBytes/2):
+		return false
+	}
+	return q.count < q.maxMessages && q.bytes+n <= q.maxBytes
 }
 
 // take returns all messages, and their place in batch's array. They count as

@@ -306,6 +306,21 @@ func TestQueueIsBounded(t *testing.T) {
 	put(0, small, small, small)
 }
 
+// Operations that are forwarded leave half of a queue to other messages, in number and bytes.
+func TestForwardsLeaveRoomInAQueue(t *testing.T) {
+	for bytes, want := range map[int]int{0: 5, 300: 2} {
+		q := newQueue(Limits{QueueBytes: 1000, QueueMessages: 10})
+		q.open()
+		m := &raft.Propose{Data: make([]byte, bytes)}
+		if forwards := 10 - q.put(slices.Repeat([]raft.Message{m}, 10)); forwards != want {
+			t.Errorf("%d of %d bytes each wait, want %d", forwards, bytes, want)
+		}
+		if dropped := q.put([]raft.Message{&raft.TimeoutNow{}, &raft.TimeoutNow{}}); dropped != 0 {
+			t.Errorf("%d others are dropped", dropped)
+		}
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	for want, c := range map[string]Config{
 		"ID":         {Listen: "127.0.0.1:0"},

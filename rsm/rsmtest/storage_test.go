@@ -38,6 +38,26 @@ func TestMemoryParts(t *testing.T) {
 	})
 }
 
+// A member that is started from the bytes of its storage finds all that it saved.
+func TestMemoryStorageFromBytes(t *testing.T) {
+	disks := map[string]*rsm.MemoryStorage{}
+	rsmtest.TestStorage(t, func(dir string, conf raft.Configuration) (rsm.Storage, error) {
+		now := rsm.NewMemoryStorage(conf)
+		if before := disks[dir]; before != nil {
+			b, err := before.MarshalBinary()
+			if err != nil {
+				return nil, err
+			}
+			now = new(rsm.MemoryStorage)
+			if err := now.UnmarshalBinary(b); err != nil {
+				return nil, err
+			}
+		}
+		disks[dir] = now
+		return now, nil
+	})
+}
+
 func TestWAL(t *testing.T) {
 	for name, fs := range map[string]vfs.FS{"disk": vfs.OS, "memory": crashfs.NewMem()} {
 		t.Run(name, func(t *testing.T) {

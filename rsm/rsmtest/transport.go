@@ -151,6 +151,7 @@ func messages() []raft.Message {
 		&raft.PreVote{}, &raft.PreVoteReply{}, &raft.RequestVote{}, &raft.RequestVoteReply{},
 		&raft.AppendEntries{}, &raft.AppendEntriesReply{}, &raft.AppendEntriesReject{},
 		&raft.TimeoutNow{}, &raft.ReadIndex{}, &raft.ReadIndexReply{},
+		&raft.LogLost{}, &raft.StateHash{}, &raft.Propose{}, &raft.ProposeReply{},
 	} {
 		n := uint64(1)
 		fill(reflect.ValueOf(m).Elem(), &n)

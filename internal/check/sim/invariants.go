@@ -37,6 +37,9 @@ type checker struct {
 type Counts struct {
 	Elections, Commands, Applied, Restores, Installs, Snapshots int
 	Reads, LeaseReads, Starts                                   int
+	// Forwards are operations that a node forwarded and whose result it told, UnknownForwards
+	// those whose outcome it did not know.
+	Forwards, UnknownForwards int
 	// Divergences that were noticed.
 	Divergences int
 	// Resumed are states that went on arriving where an earlier transfer had broken off.
@@ -133,6 +136,9 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	}
 	s := n.replica.Status()
 	k.hardState(n, v, &s.Status)
+	if s.Role == raft.Leader && v.role != raft.Leader && k.leaders[s.Term] == n.id {
+		k.w.failf("election safety", "%s leads term %d again", n.id, s.Term) // package rsm rests on it: proposals.go
+	}
 	if s.Role == raft.Leader && k.leaders[s.Term] != n.id {
 		k.elected(n, v, s.Term)
 		k.votedForItself(n, s.Term)
@@ -365,6 +371,9 @@ func (k *checker) promise(n *node, v *view, m raft.Message) {
 	if r, ok := m.(*raft.RequestVote); ok {
 		k.leaseGrants.campaign(n, r)
 		return // it promises nothing
+	}
+	if _, ok := m.(*raft.Propose); ok {
+		return // a question too
 	}
 	if h.Term > d.hard.Term {
 		k.w.failf("promise", "%s speaks in term %d, on disk is %d: %s", n.id, h.Term, d.hard.Term, m)

@@ -112,9 +112,10 @@ func empty(ev *rsm.Events[*waiter]) bool {
 	return ev.Persisted == 0 && ev.Applied == 0 && len(ev.Messages)+len(ev.Submits)+len(ev.Reads)+len(ev.SnapshotOffers)+len(ev.Unreachable)+len(ev.Calls) == 0
 }
 
-func (n *node) submit(data []byte, x *waiter) {
+func (n *node) submit(data []byte, x *waiter, forward bool) {
+	x.forwarded = forward && n.w.check.views[n.id].role != raft.Leader
 	n.await(x)
-	n.inbox.Submits = append(n.inbox.Submits, rsm.Submission[*waiter]{Data: data, Waiter: x})
+	n.inbox.Submits = append(n.inbox.Submits, rsm.Submission[*waiter]{Data: data, Waiter: x, Forward: forward})
 	n.wake()
 }
 
@@ -141,6 +142,14 @@ func (n *node) await(x *waiter) {
 	n.w.check.waiters++
 	x.number = n.w.check.waiters
 	n.waiting[x] = true
+}
+
+// executed is rsm.Applier.End.
+func (n *node) executed(x *waiter, entry rsm.EntryID, result kv.Result, err error) {
+	if err == nil {
+		n.w.check.executed(n, x, entry)
+	}
+	n.end(x, result, err)
 }
 
 // end gives a waiter its result, which each must get once.

@@ -42,6 +42,7 @@ type Mix struct {
 	Think    time.Duration // between two operations, on average
 	Attempt  time.Duration // how long a client waits for an answer
 	Deadline time.Duration // of an operation
+	Forward  float64       // the share of writes that a follower forwards; it refuses the others
 	// So many clients are eager: from EagerFor before the end of the faults on they have
 	// almost no think time. Their share of reads is EagerReads, none of them by lease.
 	Eager      int
@@ -139,6 +140,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	m.drawFaults(r, allowed)
 	m.Durable = pick(r, 0, 0, ^uint64(0), r.Uint64())
 	m.StateDisk = r.IntN(2) == 0
+	m.Forward = pick(r, 0, 0, 0.3, 1)
 	return m
 }
 

@@ -67,6 +67,8 @@ type waiter struct {
 	floor   raft.Index
 	asked   uint64 // number of the event in which the read was taken
 	attempt attempt
+	// forwarded tells that it was asked of a node that was to forward it.
+	forwarded bool
 }
 
 func newNode(w *world, id raft.NodeID) *node {
@@ -135,7 +137,7 @@ func (n *node) start() {
 		n.machine = rsm.WithSnapshots(n.store, n.disk)
 	}
 	n.applier = rsm.Applier[kv.Op, kv.Result, *waiter]{
-		Machine: n.machine, Hasher: n.store, Codec: kv.Codec{}, End: n.end, Restored: n.restored,
+		Machine: n.machine, Hasher: n.store, Codec: kv.Codec{}, End: n.executed, Restored: n.restored,
 		Applied: func(e raft.Entry, r kv.Result) { n.w.check.applied(n, e, r) },
 		Hashed: func(index raft.Index, hash uint64) {
 			n.after(0, func() { n.call(func(r *replica) { r.StateHashed(index, hash) }) })

@@ -70,9 +70,31 @@ func (k *checker) execute(op kv.Op, index raft.Index, result kv.Result) {
 	}
 }
 
+// executed checks that the result for an attempt, and the entry that is named with it, are those
+// of that attempt.
+func (k *checker) executed(n *node, x *waiter, entry rsm.EntryID) {
+	if x.forwarded {
+		k.counts.Forwards++
+	}
+	c := &k.committed[entry.Index-1]
+	if c.entry.Term != entry.Term || !x.attempt.in(c.entry) {
+		k.w.failf("result of another entry", "%s tells the result of %s, of %+v, to attempt %d of %s", n.id, c.entry, entry, x.attempt.number, x.attempt.record)
+	}
+}
+
+// in tells whether an entry holds the attempt.
+func (a attempt) in(e raft.Entry) bool {
+	op, err := kv.Codec{}.Decode(e.Data)
+	return err == nil && len(op.Value) >= 10 &&
+		binary.LittleEndian.Uint64(op.Value) == uint64(a.record.id) && int(binary.LittleEndian.Uint16(op.Value[8:])) == a.number
+}
+
 // submitEnded checks that an attempt which ended with ErrWrongLeader or ErrBusy is never
 // executed.
 func (k *checker) submitEnded(n *node, x *waiter, err error) {
+	if errors.Is(err, rsm.ErrUnknown) && x.forwarded {
+		k.counts.UnknownForwards++
+	}
 	if !errors.Is(err, rsm.ErrWrongLeader) && !errors.Is(err, rsm.ErrBusy) {
 		return
 	}

@@ -43,7 +43,8 @@ func (a asked) SubmitFunc(op kv.Op, done func(kv.Result, error)) {
 		}
 		done(r, err)
 	}}
-	a.node.submit(kv.Codec{}.Append(nil, op), x)
+	w := a.node.w
+	a.node.submit(kv.Codec{}.Append(nil, op), x, w.chance(w.mix.Forward))
 }
 
 func (a asked) ReadFunc(mode raft.ReadMode, done func(error)) {

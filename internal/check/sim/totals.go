@@ -65,6 +65,8 @@ func (c *Counts) add(d Counts) {
 	c.Reads += d.Reads
 	c.LeaseReads += d.LeaseReads
 	c.Starts += d.Starts
+	c.Forwards += d.Forwards
+	c.UnknownForwards += d.UnknownForwards
 	c.Divergences += d.Divergences
 	c.Resumed += d.Resumed
 	c.AheadOfLog += d.AheadOfLog
@@ -107,6 +109,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"divergences noticed", c.Divergences, t.Seeds / 4},
 		{"resumed streams", c.Resumed, t.Seeds / 60},
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
+		{"operations forwarded", c.Forwards, 5 * t.Seeds},
 	} {
 		if x.n < x.atLeast {
 			complain("only %d %s in %d seeds", x.n, x.name, t.Seeds)
@@ -114,6 +117,9 @@ func (t *Totals) Empty() (problems []string) {
 	}
 	if t.Outcomes.Maybe*10 > t.Outcomes.Total() {
 		complain("%d of %d operations have an unknown outcome", t.Outcomes.Maybe, t.Outcomes.Total())
+	}
+	if c.UnknownForwards > c.Forwards {
+		complain("%d operations that were forwarded have an unknown outcome, and only %d a result", c.UnknownForwards, c.Forwards)
 	}
 	return problems
 }

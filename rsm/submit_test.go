@@ -1,0 +1,242 @@
+package rsm_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"balsa.example/raft"
+	"balsa.example/rsm"
+)
+
+func TestSubmitEntryTellsTheEntry(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		leader := c.nodes[c.leader()]
+		before := leader.Status()
+		for i := range raft.Index(3) {
+			_, entry, err := leader.SubmitEntry(t.Context(), 1)
+			if want := (rsm.EntryID{Index: before.LastIndex + i + 1, Term: before.Term}); err != nil || entry != want {
+				t.Errorf("%v, %v, want %v", entry, err, want)
+			}
+		}
+	})
+}
+
+// Whoever is asked serves, from before the first election on, each operation once.
+func TestSubmitAnywhere(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		sums, entries := map[int64]bool{}, map[rsm.EntryID]bool{}
+		for _, id := range c.ids {
+			for range 50 {
+				wg.Go(func() {
+					sum, entry, err := c.nodes[id].SubmitAnywhere(t.Context(), 1)
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					sums[sum], entries[entry] = true, true
+				})
+			}
+		}
+		wg.Wait()
+		c.ops += 150
+		c.everywhere(150)
+		if len(sums) != 150 || len(entries) != 150 {
+			t.Errorf("%d results, %d entries", len(sums), len(entries))
+		}
+	})
+}
+
+// While leadership is handed over nobody is turned away.
+func TestSubmitAnywhereDuringTransfers(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		c.leader()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		var done atomic.Int64
+		for _, id := range c.ids {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					if _, _, err := c.nodes[id].SubmitAnywhere(t.Context(), 1); err != nil {
+						t.Errorf("at %s: %v", id, err)
+					}
+					done.Add(1)
+				}
+			})
+		}
+		transfers := 0
+		for ctx.Err() == nil {
+			time.Sleep(100 * time.Millisecond)
+			leader, err := c.nodes[1].AwaitLeader(ctx)
+			if err == nil && c.nodes[leader].TransferLeadership(ctx, raft.None) == nil {
+				transfers++
+			}
+		}
+		wg.Wait()
+		c.ops += int(done.Load())
+		c.everywhere(done.Load())
+		if transfers < 10 {
+			t.Errorf("only %d transfers", transfers)
+		}
+		t.Logf("%d transfers", transfers)
+	})
+}
+
+// On a network that loses and reorders messages, with leaders that are cut off, each error
+// tells truly whether the operation was executed.
+func TestSubmitAnywhereIsTruthful(t *testing.T) {
+	run(t, 5, -1, func(t *testing.T, c *cluster) {
+		c.net.Reliable(false)
+		c.net.LongReordering(true)
+		var done, unknown atomic.Int64
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		for _, id := range c.ids {
+			for range 4 {
+				wg.Go(func() {
+					for ctx.Err() == nil {
+						switch _, _, err := c.nodes[id].SubmitAnywhere(ctx, 1); {
+						case err == nil:
+							done.Add(1)
+						case !errors.Is(err, rsm.ErrWrongLeader) && !errors.Is(err, rsm.ErrBusy):
+							unknown.Add(1)
+						}
+					}
+				})
+			}
+		}
+		for ctx.Err() == nil {
+			time.Sleep(2 * time.Second)
+			leader := c.leader()
+			c.net.Disconnect(leader)
+			time.Sleep(2 * time.Second)
+			c.net.Connect(leader)
+		}
+		wg.Wait()
+		c.net.Reliable(true)
+		c.net.LongReordering(false)
+		c.ops += int(done.Load())
+		sum, _, err := c.nodes[1].SubmitAnywhere(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.everywhere(sum)
+		t.Logf("%d done, %d unknown, sum %d", done.Load(), unknown.Load(), sum)
+		if least, most := done.Load()+1, done.Load()+1+unknown.Load(); sum < least || sum > most {
+			t.Errorf("the sum is %d, want %d to %d", sum, least, most)
+		}
+		if done.Load() < 100 {
+			t.Errorf("only %d are done", done.Load())
+		}
+	})
+}
+
+// Without a leader it waits, until ctx ends: then it is certain that nothing was executed.
+func TestSubmitAnywhereWithoutALeader(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		c.inc()
+		one := c.others(c.leader())[0]
+		c.net.Disconnect(one)
+		time.Sleep(5 * time.Second) // it knows no leader any more
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _, err := c.nodes[one].SubmitAnywhere(ctx, 1)
+		if !errors.Is(err, rsm.ErrWrongLeader) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a submit: %v", err)
+		}
+		if _, err = c.nodes[one].ReadAnywhere(ctx, raft.ReadByIndex); !errors.Is(err, rsm.ErrWrongLeader) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a read: %v", err)
+		}
+		stopped := make(chan error)
+		go func() {
+			_, _, err := c.nodes[one].SubmitAnywhere(t.Context(), 1)
+			stopped <- err
+		}()
+		synctest.Wait()
+		n := c.nodes[one]
+		c.stop(one)
+		if err := <-stopped; !errors.Is(err, rsm.ErrWrongLeader) || !errors.Is(err, rsm.ErrStopped) {
+			t.Errorf("a submit at one that stops: %v", err)
+		}
+		if _, err := n.AwaitLeader(t.Context()); !errors.Is(err, rsm.ErrStopped) {
+			t.Errorf("at one that has stopped: %v", err)
+		}
+		c.everywhere(1)
+	})
+}
+
+func TestReadAnywhere(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		_, entry, err := c.nodes[1].SubmitAnywhere(t.Context(), 1) // there is no leader yet
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range c.ids {
+			index, err := c.nodes[id].ReadAnywhere(t.Context(), raft.ReadByIndex)
+			if err != nil || index < entry.Index || c.machines[id].get() != 1 {
+				t.Errorf("at %s: %d, %v, and reads %d; the operation is at %d", id, index, err, c.machines[id].get(), entry.Index)
+			}
+		}
+		leader := c.leaseholder()
+		index, err := c.nodes[leader].ReadAnywhere(t.Context(), raft.ReadByLease)
+		if err != nil || index < entry.Index {
+			t.Errorf("by a lease: %d, %v", index, err)
+		}
+	})
+}
+
+func TestAwaitLeader(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		leaders := map[raft.NodeID]bool{}
+		for _, id := range c.ids {
+			leader, err := c.nodes[id].AwaitLeader(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaders[leader] = true
+		}
+		leader := c.leader()
+		if len(leaders) != 1 || !leaders[leader] {
+			t.Errorf("they know %v, and %s leads", leaders, leader)
+		}
+		one := c.others(leader)[0]
+		c.net.Disconnect(one)
+		time.Sleep(5 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if leader, err := c.nodes[one].AwaitLeader(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("one that is cut off: %s, %v", leader, err)
+		}
+		c.net.Connect(one)
+		if got, err := c.nodes[one].AwaitLeader(t.Context()); err != nil || got == raft.None {
+			t.Errorf("one that is back: %s, %v", got, err)
+		}
+	})
+}
+
+// A transfer that is given up ends with an error, when it is given up.
+func TestTransferLeadershipFails(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		c.inc()
+		leader := c.leader()
+		to := c.others(leader)[0]
+		c.net.Disconnect(to)
+		began := time.Now()
+		err := c.nodes[leader].TransferLeadership(t.Context(), to)
+		if took := time.Since(began); !errors.Is(err, raft.ErrTransferFailed) || took < 400*time.Millisecond || took > 600*time.Millisecond {
+			t.Errorf("after %v: %v", took, err)
+		}
+		if err := c.nodes[leader].TransferLeadership(t.Context(), 99); !errors.Is(err, raft.ErrNotVoter) {
+			t.Errorf("to nobody: %v", err)
+		}
+	})
+}

@@ -26,7 +26,7 @@ const policy = `
 	raft/quorum < raft
 	raft < rsm, transport, wal
 	NONE < internal/wake < rsm, transport, wal, clerk, internal/check/memnet, internal/sink, internal/frontend/native, internal/server
-	NONE < internal/ratelog < transport, internal/metrics, internal/frontend/native, internal/server
+	NONE < internal/ratelog < transport, internal/metrics, internal/frontend/native, internal/server, internal/certs
 	NONE < vfs < wal, internal/check/crashfs
 	NONE < internal/fair < transport, internal/metrics
 	kv, api, internal/certs < clerk < clerk/lock

@@ -28,8 +28,10 @@ const (
 	frameKeepalive = 0x83 // from either side, between other frames: see connection
 
 	frameSnapshotChunk  = 0x90 // a piece of the data
-	frameSnapshotEnd    = 0x91 // length and checksum of all data
+	frameSnapshotEnd    = 0x91 // length of the stream, checksum of the chunks
 	frameSnapshotResult = 0x93 // from the receiver: done, or why not
+	frameSnapshotKept   = 0x94 // from the receiver: up to which offset it has the stream
+	frameSnapshotBegin  = 0x95 // the offset at which the chunks begin
 
 	frameHeaderSize = 4 + 1 + 4
 )

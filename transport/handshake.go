@@ -30,7 +30,7 @@ import (
 // that know them.
 const (
 	magic        = "balsa-p\n"
-	majorVersion = 3
+	majorVersion = 4
 	minorVersion = 0
 	preambleSize = len(magic) + 2
 

@@ -199,7 +199,7 @@ func TestOtherMajorVersionIsRefused(t *testing.T) {
 	})
 }
 
-func TestStrangersAreSentAway(t *testing.T) {
+func TestBadHandshakesEndTheConnection(t *testing.T) {
 	for name, tc := range map[string]struct{ say, log string }{
 		"another protocol": {"GET / HTTP/1.1\r\n\r\n", "not a balsa peer"},
 		"silence":          {"", "timeout"},
@@ -229,7 +229,7 @@ func TestStrangersAreSentAway(t *testing.T) {
 	}
 }
 
-func TestStrangersAreLimitedInNumber(t *testing.T) {
+func TestHandshakesAreBounded(t *testing.T) {
 	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a := w.up(1, func(c *Config) { c.Limits.MaxHandshakes = 2 })
 		for range 3 {
@@ -254,9 +254,9 @@ func TestStrangersAreLimitedInNumber(t *testing.T) {
 	})
 }
 
-// TestSilentStrangersKeepNoMemberOut: they hold as many connections as there may be, and
+// TestSilentConnectionsKeepNoMemberOut: they hold as many connections as there may be, and
 // connect again whenever they are cut off.
-func TestSilentStrangersKeepNoMemberOut(t *testing.T) {
+func TestSilentConnectionsKeepNoMemberOut(t *testing.T) {
 	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a := w.up(1)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -297,8 +297,8 @@ func TestUnknownPurposeIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		stranger := &Transport{self: identity{group: group, id: 2}}
-		_, err = stranger.dialHandshake(conn, newFrameReader(conn, helloMax), 1, 3)
+		other := &Transport{self: identity{group: group, id: 2}}
+		_, err = other.dialHandshake(conn, newFrameReader(conn, helloMax), 1, 3)
 		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "unknown purpose 3") {
 			t.Errorf("got %v", err)
 		}
@@ -351,8 +351,8 @@ func TestARefusalTellsNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				stranger := &Transport{self: from}
-				told, err := stranger.dialHandshake(conn, newFrameReader(conn, helloMax), 1, forMessages)
+				other := &Transport{self: from}
+				told, err := other.dialHandshake(conn, newFrameReader(conn, helloMax), 1, forMessages)
 				if !errors.Is(err, ErrRefused) {
 					t.Errorf("got %v", err)
 				}

@@ -103,7 +103,7 @@ func TestSnapshotCannotBeSent(t *testing.T) {
 		}
 		a.RemovePeer(2)
 		if err := send(); !errors.Is(err, ErrUnknownPeer) {
-			t.Errorf("to a stranger: %v", err)
+			t.Errorf("to a node that is no peer: %v", err)
 		}
 	})
 }
@@ -234,6 +234,7 @@ func TestNewSnapshotSupersedesAnAbandonedOne(t *testing.T) {
 		b.Start(b)
 		abandoned := w.rawDial(b, 1, forSnapshot)
 		defer abandoned.Close()
+		go io.Copy(io.Discard, abandoned)
 		abandoned.Write(appendMessageFrame(nil, offer))
 		synctest.Wait()
 		a := w.up(1)
@@ -256,6 +257,7 @@ func TestSupersededSnapshotsDoNotWait(t *testing.T) {
 		b.snapshot = func(*raft.InstallSnapshot, io.Reader) error { <-release; return nil }
 		b.Start(b)
 		first := w.rawDial(b, 1, forSnapshot)
+		go io.Copy(io.Discard, first)
 		first.Write(appendMessageFrame(nil, offer))
 		synctest.Wait()
 		before := runtime.NumGoroutine()
@@ -277,6 +279,9 @@ func TestCorruptSnapshotsAreRefused(t *testing.T) {
 	end := func(length, crc uint64) []byte {
 		return appendLayout(nil, frameSnapshotEnd, func(c *coder) { c.snapshotEnd(&snapshotEnd{length, crc}) })
 	}
+	stream := *offer
+	stream.Stream = 7
+	resumable := appendMessageFrame(nil, &stream)
 	for name, wire := range map[string][][]byte{
 		"no announcement":    {chunk},
 		"other announcement": {appendMessageFrame(nil, &raft.TimeoutNow{Header: offer.Header})},
@@ -286,6 +291,10 @@ func TestCorruptSnapshotsAreRefused(t *testing.T) {
 		"wrong checksum":     {announce, chunk, end(4, 0)},
 		"a chunk missing":    {announce, end(4, 0x7f6bbcbf)},
 		"bad end":            {announce, chunk, appendFrame(nil, frameSnapshotEnd, nil)},
+		"no begin":           {resumable, chunk},
+		"bad begin":          {resumable, appendFrame(nil, frameSnapshotBegin, nil)},
+		"another begin":      {resumable, appendOffset(nil, frameSnapshotBegin, 1), chunk, end(5, 0x7f6bbcbf)},
+		"a begin too many":   {announce, appendOffset(nil, frameSnapshotBegin, 0), chunk, end(4, 0x7f6bbcbf)},
 		"flipped bit":        {announce, append(bytes.Clone(chunk[:len(chunk)-1]), 'A')},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -297,7 +306,7 @@ func TestCorruptSnapshotsAreRefused(t *testing.T) {
 				p := w.rawDial(b, 1, forSnapshot)
 				defer p.Close()
 				go p.Write(bytes.Join(wire, nil))
-				err := awaitResult(p.keepAlive(t))
+				err := awaitResult(p.keepAlive(t), make(chan uint64, 1))
 				if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "corrupt") || len(stored) != 0 {
 					t.Errorf("got %v, %d stored", err, len(stored))
 				}

@@ -285,7 +285,7 @@ func BenchmarkSnapshot(b *testing.B) {
 }
 
 // Silent connections and half-open handshakes of TLS keep no member out.
-func TestSilentStrangersKeepNoMemberOutOfTLS(t *testing.T) {
+func TestSilentConnectionsKeepNoMemberOutOfTLS(t *testing.T) {
 	ca := newAuthority(t)
 	a := upTCP(t, 1, ca.mutual, func(c *Config) { c.Limits.HandshakeTimeout = time.Minute }) // nobody is timed out here
 	for i := range 200 {

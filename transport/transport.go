@@ -75,8 +75,8 @@ func New(cfg Config) (*Transport, error) {
 	return t, nil
 }
 
-// Receiver is what a Transport delivers to: an rsm.Receiver. It may have a third method, as
-// an rsm.Node does:
+// Receiver is what a Transport delivers to: an rsm.Receiver, which may be an
+// rsm.ResumingReceiver. It may have one more method, as an rsm.Node does:
 //
 //	Unreachable(id raft.NodeID)
 //
@@ -93,7 +93,8 @@ type Receiver interface {
 // started is what Start was given.
 type started struct {
 	Receiver
-	unreachable func(id raft.NodeID) // nil if the Receiver has no such method
+	unreachable func(id raft.NodeID)                // nil if the Receiver has no such method
+	offset      func(m *raft.InstallSnapshot) int64 // the same
 }
 
 // Start delivers what arrives from now on to r, and tells it which peers are unreachable.
@@ -101,6 +102,11 @@ func (t *Transport) Start(r Receiver) {
 	s := &started{Receiver: r}
 	if u, ok := r.(interface{ Unreachable(id raft.NodeID) }); ok {
 		s.unreachable = u.Unreachable
+	}
+	if o, ok := r.(interface {
+		SnapshotOffset(m *raft.InstallSnapshot) int64
+	}); ok {
+		s.offset = o.SnapshotOffset
 	}
 	t.receiver.Store(s)
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"balsa.example/internal/ratelog"
 )
 
 const (
@@ -45,9 +47,8 @@ type Source struct {
 	since   time.Time     // when that began
 
 	// The rest is used by that reading alone.
-	last    [][]byte // the contents that are in use
-	bad     string   // why the files are not valid, as logged last
-	badAt   time.Time
+	last    [][]byte        // the contents that are in use
+	invalid *ratelog.Logger // says why the files are not valid
 	expires notice
 }
 
@@ -57,6 +58,7 @@ func Open(side string, f Files, log *slog.Logger) (*Source, error) {
 }
 
 func open(s *Source) (*Source, error) {
+	s.invalid = ratelog.New(s.log, 1, logEvery).RepeatAfter(repeatEvery)
 	contents, err := s.read(s.paths)
 	if err != nil {
 		return nil, err
@@ -140,7 +142,7 @@ func (s *Source) refresh(now time.Time) {
 		err = m.checkTime(now) // if the old certificate is not valid either, the new one is used
 	}
 	if err != nil {
-		s.rejected(err, now)
+		s.rejected(err)
 		s.warnOfExpiry(s.good.Load(), now)
 		return
 	}
@@ -155,18 +157,14 @@ func (s *Source) refresh(now time.Time) {
 
 func (s *Source) accepted() {
 	s.stale.Store(false)
-	s.bad, s.badAt = "", time.Time{}
+	s.invalid.Reset()
 }
 
 // rejected logs why the files are not used: when the reason is new, and from time to time.
-func (s *Source) rejected(err error, now time.Time) {
+func (s *Source) rejected(err error) {
 	s.stale.Store(true)
-	since := now.Sub(s.badAt)
-	if !s.badAt.IsZero() && (since < logEvery || err.Error() == s.bad && since < repeatEvery) {
-		return
-	}
-	s.bad, s.badAt = err.Error(), now
-	s.log.Warn(s.what+": not usable as they are now; the last good ones serve on", "side", s.side, "error", err, "certificate", s.good.Load().name())
+	s.invalid.WarnChange(err.Error(), s.what+": not usable as they are now; the last good ones serve on",
+		"side", s.side, "error", err, "certificate", s.good.Load().name())
 }
 
 // changed returns the names of the files that differ from those in use.

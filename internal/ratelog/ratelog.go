@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// repeatAfter is when WarnChange logs a state again that has not changed.
-const repeatAfter = time.Minute
+// defaultRepeat is when WarnChange logs a state again that has not changed.
+const defaultRepeat = time.Minute
 
 // Logger logs the warnings of one kind, and counts them. A line says in not_logged how many
 // warnings before it were left out.
@@ -17,6 +17,7 @@ type Logger struct {
 	log    *slog.Logger
 	lines  int
 	period time.Duration
+	repeat time.Duration
 
 	mu     sync.Mutex
 	count  uint64
@@ -30,7 +31,14 @@ type Logger struct {
 
 // New returns a Logger of at most so many lines in each period.
 func New(log *slog.Logger, lines int, period time.Duration) *Logger {
-	return &Logger{log: log, lines: lines, period: period}
+	return &Logger{log: log, lines: lines, period: period, repeat: defaultRepeat}
+}
+
+// RepeatAfter sets when WarnChange logs a state again that has not changed, in place of a
+// minute. It returns l.
+func (l *Logger) RepeatAfter(d time.Duration) *Logger {
+	l.repeat = d
+	return l
 }
 
 // Warn logs a warning, if the rate allows it. The arguments are those of slog.Logger.Warn.
@@ -44,11 +52,11 @@ func (l *Logger) Warn(msg string, args ...any) {
 }
 
 // WarnChange is Warn for something that lasts: it logs a state again only when that has
-// changed, or after a minute.
+// changed, or after a minute (see RepeatAfter).
 func (l *Logger) WarnChange(state, msg string, args ...any) {
 	l.mu.Lock()
 	now := time.Now()
-	if state == l.state && !l.at.IsZero() && now.Sub(l.at) < repeatAfter {
+	if state == l.state && !l.at.IsZero() && now.Sub(l.at) < l.repeat {
 		l.count++
 		l.left++
 		l.mu.Unlock()

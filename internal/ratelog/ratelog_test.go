@@ -73,7 +73,14 @@ func TestAStateIsLoggedWhenItChanges(t *testing.T) {
 		l.Reset()
 		warn("b")
 		expect("no change, but a Reset", "msg=down state=b")
-		if l.Count() != 64 {
+		l.RepeatAfter(time.Hour)
+		time.Sleep(time.Hour - time.Second)
+		warn("b")
+		expect("no change for less than an hour", "")
+		time.Sleep(time.Second)
+		warn("b")
+		expect("no change for an hour", "msg=down state=b not_logged=1")
+		if l.Count() != 66 {
 			t.Errorf("%d counted", l.Count())
 		}
 	})

@@ -21,6 +21,8 @@ type Endpoint struct {
 	Start func(r rsm.Receiver)
 	// Close ends the endpoint. When it returns nothing is delivered any more.
 	Close func()
+	// Resumes says that it resumes a stream that broke off: see rsm.ResumingReceiver.
+	Resumes bool
 }
 
 // MakeNetwork returns endpoints of these members, each of which can reach the others.
@@ -34,14 +36,16 @@ func TestTransport(t *testing.T, network MakeNetwork) {
 		check func(w *wires)
 	}{
 		{"EachMessageArrivesAsItWas", (*wires).everyMessage},
+		{"TheSliceIsTheCallersAfterSend", (*wires).sliceIsReused},
 		{"ALargeOperationArrives", (*wires).largeOperation},
-		{"SendDoesNotWaitForWhoIsGone", (*wires).sendToNobody},
+		{"SendDoesNotWaitForAMemberThatIsGone", (*wires).sendToNobody},
 		{"ASnapshotArrivesWhole", (*wires).snapshot},
 		{"AStreamGoesOnWhereItBrokeOffOrBeginsAnew", (*wires).snapshotResumed},
 		{"ASnapshotThatIsNotStoredIsAnError", (*wires).snapshotRefused},
 		{"ASnapshotWhoseSourceFailsIsNotStored", (*wires).snapshotBroken},
 		{"ASnapshotEndsWithItsContext", (*wires).snapshotCancelled},
 		{"MessagesGoBesideASnapshot", (*wires).messagesBesideSnapshot},
+		{"SnapshotsGoToSeveralMembersAtOnce", (*wires).severalSnapshots},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &wires{T: t, ends: network(t, 1, 2, 3), at: map[raft.NodeID]*receiver{}}
@@ -198,6 +202,42 @@ func (w *wires) everyMessage() {
 			w.Errorf("%s arrives as %s", m, got)
 		}
 	}
+	for _, id := range []raft.NodeID{1, 3} {
+		select {
+		case m := <-w.at[id].arrived:
+			w.Errorf("%s arrives at %s", m, id)
+		default:
+		}
+	}
+}
+
+// sliceIsReused: the caller overwrites the slice as soon as Send has returned.
+func (w *wires) sliceIsReused() {
+	w.connect()
+	ms := make([]raft.Message, 1)
+	for term := range raft.Term(1000) {
+		ms[0] = &raft.ReadIndex{Header: raft.Header{From: 1, To: 2, Term: term + 1}}
+		w.ends[1].Send(ms)
+		ms[0] = &raft.TimeoutNow{Header: raft.Header{From: 1, To: 2, Term: 1}}
+	}
+	last := &raft.ReadIndexReply{Header: raft.Header{From: 1, To: 2, Term: 1}}
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for end := time.After(patience); ; {
+		select {
+		case m := <-w.at[2].arrived:
+			if m.Kind() == raft.KindTimeoutNow {
+				w.Fatal("a message arrives that was put into the slice after Send")
+			}
+			if m.Kind() == last.Kind() {
+				return
+			}
+		case <-again.C:
+			w.ends[1].Send([]raft.Message{last})
+		case <-end:
+			w.Fatal("messages do not arrive")
+		}
+	}
 }
 
 func (w *wires) largeOperation() {
@@ -276,7 +316,7 @@ func (w *wires) snapshot() {
 }
 
 // snapshotResumed sends streams to a receiver that has a part of one. A Transport need not
-// resume it, but must not mistake one stream for another.
+// resume it, unless it says that it does, and must not mistake one stream for another.
 func (w *wires) snapshotResumed() {
 	w.connect()
 	data, r := []byte("what a follower lacks"), w.at[2]
@@ -291,6 +331,9 @@ func (w *wires) snapshotResumed() {
 			w.Fatalf("SendSnapshot of stream %d: %v", stream, err)
 		}
 		r.mu.Lock()
+		if most > 0 && w.ends[1].Resumes != (r.offset == most) {
+			w.Errorf("a Transport that resumes: %t; it begins at %d", w.ends[1].Resumes, r.offset)
+		}
 		if r.offset != 0 && r.offset != most || string(r.stored) != string(data[r.offset:]) {
 			w.Errorf("of stream %d arrives %q as what begins at %d", stream, r.stored, r.offset)
 		}
@@ -378,5 +421,26 @@ func (w *wires) messagesBesideSnapshot() {
 	release()
 	if err := <-done; err != nil {
 		w.Errorf("SendSnapshot: %v", err)
+	}
+}
+
+// severalSnapshots: a leader may have to send one to each of the others.
+func (w *wires) severalSnapshots() {
+	w.connect()
+	w.send(&raft.ReadIndex{Header: raft.Header{From: 1, To: 3, Term: 1}})
+	done := make(chan error, 2)
+	for _, id := range []raft.NodeID{2, 3} {
+		m := offer(10)
+		m.To = id
+		begun, release := w.holds(id)
+		defer release()
+		go func() { done <- w.stream(context.Background(), m, bytes.NewReader(make([]byte, 1<<20))) }()
+		select {
+		case <-begun:
+		case err := <-done:
+			w.Fatalf("SendSnapshot to %s: %v", id, err)
+		case <-time.After(patience):
+			w.Fatalf("a snapshot to %s waits for one to another member", id)
+		}
 	}
 }

@@ -18,7 +18,7 @@ func TestMemnet(t *testing.T) {
 		ends := map[raft.NodeID]rsmtest.Endpoint{}
 		for _, id := range ids {
 			e := network.Node(id)
-			ends[id] = rsmtest.Endpoint{Transport: e, Start: func(r rsm.Receiver) { e.Start(r) }, Close: e.Stop}
+			ends[id] = rsmtest.Endpoint{Transport: e, Start: func(r rsm.Receiver) { e.Start(r) }, Close: e.Stop, Resumes: true}
 		}
 		return ends
 	})
@@ -40,7 +40,7 @@ func TestTCP(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ends[id] = rsmtest.Endpoint{Transport: e, Start: func(r rsm.Receiver) { e.Start(r) }, Close: func() { e.Close() }}
+			ends[id] = rsmtest.Endpoint{Transport: e, Start: func(r rsm.Receiver) { e.Start(r) }, Close: e.Close, Resumes: true}
 		}
 		return ends
 	})

@@ -85,11 +85,15 @@ type Transport interface {
 	// Send hands over messages, each to its Head().To, and returns at once. Those
 	// that cannot go soon are dropped: Raft will say it again. It must be able to carry
 	// one operation of MaxOpBytesLimit in a message; else such a one is sent for ever, and
-	// all that comes after it waits.
+	// all that comes after it waits. One goroutine calls Send. The slice is the caller's again
+	// when it returns; the messages are never changed.
 	Send(ms []raft.Message)
 
 	// SendSnapshot streams data to m.To. It returns nil when the receiver has stored all of it
-	// (its ReceiveSnapshot returned nil), and otherwise why it has not.
+	// (its ReceiveSnapshot returned nil), and otherwise why it has not. It must end when ctx
+	// does, and must never let the receiver take a part for the whole: an error of data is one
+	// of the receiver's data, too. Snapshots to several members may be on their way at the
+	// same time, one to each.
 	//
 	// If m.Stream is not 0, data is an io.Seeker too, and a Transport may resume a transfer
 	// that broke off: it asks the receiver, if that is a ResumingReceiver, from which offset on
@@ -98,13 +102,15 @@ type Transport interface {
 	SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error
 }
 
-// Receiver is what a Transport delivers to. A Node is one.
+// Receiver is what a Transport delivers to. A Node is one. Several goroutines may call its
+// methods at the same time.
 type Receiver interface {
 	// Receive takes a message that arrived. It does not block.
 	Receive(m raft.Message)
 
-	// ReceiveSnapshot stores a snapshot that arrives and returns when it is durable.
-	// An error, be it from data or from the disk, has changed nothing.
+	// ReceiveSnapshot stores a snapshot that arrives and returns when it is durable. data ends
+	// with io.EOF only behind the whole snapshot. An error, be it from data or from the disk,
+	// has changed nothing, except that a ResumingReceiver keeps what has arrived.
 	ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error
 }
 

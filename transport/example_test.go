@@ -72,8 +72,8 @@ func ExampleConfig_tls() {
 	authorities.AppendCertsFromPEM(ca)
 	config := transport.Config{
 		ID:     1,
-		Listen: "0.0.0.0:2380",
-		Peers:  map[raft.NodeID]string{1: "n1.internal:2380", 2: "n2.internal:2380", 3: "n3.internal:2380"},
+		Listen: "0.0.0.0:23800",
+		Peers:  map[raft.NodeID]string{1: "n1.internal:23800", 2: "n2.internal:23800", 3: "n3.internal:23800"},
 		TLS: &tls.Config{
 			Certificates: []tls.Certificate{cert},
 			RootCAs:      authorities,

@@ -62,6 +62,21 @@ const MaxOpBytesLimit = 32 << 20
 const ticksPerHeartbeat = 5
 
 func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
+	c.setDefaults()
+	switch {
+	case c.ID == raft.None:
+		return c, errors.New("rsm: Config.ID is zero")
+	case c.Codec == nil || c.Log == nil || c.Transport == nil:
+		return c, errors.New("rsm: Config needs Codec, Log and Transport")
+	case c.Durable == nil && (c.Machine == nil || c.Snapshots == nil):
+		return c, errors.New("rsm: Config needs Machine and Snapshots, or Durable")
+	case c.Durable != nil && (c.Machine != nil || c.Snapshots != nil):
+		return c, errors.New("rsm: Config.Durable takes the place of Machine and Snapshots: all of them are set")
+	}
+	return c, c.checkSettings()
+}
+
+func (c *Config[Op, Result]) setDefaults() {
 	orDuration := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
@@ -98,29 +113,32 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 			c.Logger.Warn("no lease reads: this system has no clock that goes on while it is suspended", "id", c.ID)
 		}
 	}
+}
+
+// Check tells what is wrong with the settings in c, nil if nothing is. ID, Log, Snapshots and
+// Transport may still be missing. Start checks too; Check is for programs that have to know
+// before they make a directory.
+func (c Config[Op, Result]) Check() error {
+	c.setDefaults()
+	return c.checkSettings()
+}
+
+func (c *Config[Op, Result]) checkSettings() error {
 	switch {
-	case c.ID == raft.None:
-		return c, errors.New("rsm: Config.ID is zero")
-	case c.Codec == nil || c.Log == nil || c.Transport == nil:
-		return c, errors.New("rsm: Config needs Codec, Log and Transport")
-	case c.Durable == nil && (c.Machine == nil || c.Snapshots == nil):
-		return c, errors.New("rsm: Config needs Machine and Snapshots, or Durable")
-	case c.Durable != nil && (c.Machine != nil || c.Snapshots != nil):
-		return c, errors.New("rsm: Config.Durable takes the place of Machine and Snapshots: all of them are set")
 	case c.HeartbeatInterval < ticksPerHeartbeat*time.Microsecond*100:
-		return c, fmt.Errorf("rsm: Config.HeartbeatInterval of %v is too short", c.HeartbeatInterval)
+		return fmt.Errorf("rsm: Config.HeartbeatInterval of %v is too short", c.HeartbeatInterval)
 	case c.ElectionTimeout < 2*c.HeartbeatInterval:
-		return c, fmt.Errorf("rsm: Config.ElectionTimeout of %v is less than two heartbeats of %v", c.ElectionTimeout, c.HeartbeatInterval)
+		return fmt.Errorf("rsm: Config.ElectionTimeout of %v is less than two heartbeats of %v", c.ElectionTimeout, c.HeartbeatInterval)
 	case c.MaxRaftState < -1:
-		return c, fmt.Errorf("rsm: Config.MaxRaftState of %d is less than -1, which means never", c.MaxRaftState)
+		return fmt.Errorf("rsm: Config.MaxRaftState of %d is less than -1, which means never", c.MaxRaftState)
 	case c.MaxOpBytes < 0 || c.MaxOpBytes > MaxOpBytesLimit:
-		return c, fmt.Errorf("rsm: Config.MaxOpBytes of %d is not between 1 and %d", c.MaxOpBytes, MaxOpBytesLimit)
+		return fmt.Errorf("rsm: Config.MaxOpBytes of %d is not between 1 and %d", c.MaxOpBytes, MaxOpBytesLimit)
 	case c.MaxPendingBytes < 0:
-		return c, fmt.Errorf("rsm: Config.MaxPendingBytes of %d is negative", c.MaxPendingBytes)
+		return fmt.Errorf("rsm: Config.MaxPendingBytes of %d is negative", c.MaxPendingBytes)
 	case c.MaxClockDrift < 0 || c.MaxClockDrift >= 1:
-		return c, fmt.Errorf("rsm: Config.MaxClockDrift of %v is not a fraction", c.MaxClockDrift)
+		return fmt.Errorf("rsm: Config.MaxClockDrift of %v is not a fraction", c.MaxClockDrift)
 	}
-	return c, nil
+	return nil
 }
 
 func (c *Config[Op, Result]) tick() time.Duration { return c.HeartbeatInterval / ticksPerHeartbeat }

@@ -45,6 +45,7 @@ const policy = `
 	internal/frontend/native, member < internal/server
 	internal/server, clerk, api < cmd/balsa
 	internal/server, clerk, internal/inproc < embed
+	member < . < examples/bank
 	NONE < internal/loadgen, internal/sink < cmd/balsa
 	clerk < internal/check/history < internal/check/torture
 	clerk < internal/check/torture

@@ -1,0 +1,208 @@
+package balsa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"balsa.example/member"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/wal"
+)
+
+// ErrHangs: Stop has not waited for a call of the disk or of the state machine that did not
+// end. The process should end.
+var ErrHangs = errors.New("stopped without waiting for the disk, which does not answer")
+
+// Node is one member of a cluster, with its replica of the state machine. Its methods may
+// be called by any goroutine.
+type Node[Op, Result any] struct {
+	cfg    Config[Op, Result]
+	log    *slog.Logger
+	member *member.Member
+	node   atomic.Pointer[rsm.Node[Op, Result]] // nil before ready
+
+	ctx      context.Context // ends when Stop begins
+	cancel   context.CancelFunc
+	ready    chan struct{} // closed when node is there
+	failed   chan struct{} // closed when the member cannot go on
+	failOnce sync.Once     // guards failed and err
+	err      error
+	ran      chan struct{} // closed when run has returned
+	stopOnce sync.Once
+	stopped  chan struct{} // closed when nothing runs any more
+}
+
+// Start runs a member. When it returns, the member listens for the others. It takes part
+// when Ready is closed: at once if its directory has taken part before, else when all
+// members have been reached once. On error nothing runs.
+func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
+	cfg, cluster, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	self, _ := cluster.Named(cfg.Name)
+	n := &Node[Op, Result]{
+		cfg: cfg, log: cluster.Logger(cfg.Logger, self.ID),
+		ready: make(chan struct{}), failed: make(chan struct{}), ran: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.member, err = member.Open(member.Config{
+		Name: cfg.Name, Cluster: cluster, Dir: cfg.Dir, MustExist: cfg.MustExist,
+		Listen: cfg.Listen, Listener: cfg.listener, TLS: cfg.TLS, SecretFile: cfg.SecretFile,
+		ElectionTimeout: cfg.ElectionTimeout,
+		Log:             wal.Options{Logger: n.log, NoSnapshots: cfg.Durable != nil},
+		Logger:          n.log,
+	})
+	if err != nil {
+		n.cancel()
+		return nil, err
+	}
+	go n.run()
+	return n, nil
+}
+
+// run brings the replica up, and watches it.
+func (n *Node[Op, Result]) run() {
+	defer close(n.ran)
+	if err := n.member.AwaitAdmission(n.ctx); err != nil {
+		if n.ctx.Err() == nil {
+			n.fail(err)
+		}
+		return
+	}
+	cfg := n.cfg.settings()
+	cfg.ID, cfg.Logger = n.member.Self().ID, n.log
+	cfg.Log, cfg.Transport = n.member.Log(), n.member.Transport()
+	if cfg.Durable == nil {
+		cfg.Snapshots = n.member.Log()
+	}
+	node, err := rsm.Start(cfg)
+	if err != nil {
+		n.fail(fmt.Errorf("start replica: %w", n.member.Explain(err)))
+		return
+	}
+	n.member.Start(node)
+	n.node.Store(node)
+	close(n.ready)
+	select {
+	case <-node.Done():
+		if err := node.Err(); err != nil {
+			n.fail(fmt.Errorf("replica stopped: %w", n.member.Explain(err)))
+		}
+	case <-n.member.Failed():
+		n.fail(n.member.Err())
+	case <-n.ctx.Done():
+	}
+}
+
+func (n *Node[Op, Result]) fail(err error) {
+	n.failOnce.Do(func() {
+		n.err = err
+		close(n.failed)
+		n.log.Error("cannot go on", "error", err)
+	})
+}
+
+// Ready is closed when the member takes part in its cluster.
+func (n *Node[Op, Result]) Ready() <-chan struct{} { return n.ready }
+
+// Failed is closed when the member cannot go on: its disk has failed, the others do not
+// admit it, or its state has diverged from theirs. Err tells why. Stop it then.
+func (n *Node[Op, Result]) Failed() <-chan struct{} { return n.failed }
+
+// Err is why the member failed, nil if it did not.
+func (n *Node[Op, Result]) Err() error {
+	select {
+	case <-n.failed:
+		return n.err
+	default:
+		return nil
+	}
+}
+
+// Replica is the replica of the state machine, for all that a Node does not offer itself;
+// nil before Ready.
+func (n *Node[Op, Result]) Replica() *rsm.Node[Op, Result] { return n.node.Load() }
+
+// replica waits until there is one.
+func (n *Node[Op, Result]) replica(ctx context.Context) (*rsm.Node[Op, Result], error) {
+	select {
+	case <-n.ready:
+		return n.node.Load(), nil
+	case <-n.failed:
+		return nil, n.err
+	case <-n.ctx.Done():
+		return nil, rsm.ErrStopped
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// The steps of Stop, and all of it, take no longer than this.
+const (
+	handoverTimeout   = time.Second
+	disconnectTimeout = time.Second
+	stopTimeout       = 6 * time.Second
+)
+
+// Stop ends the member. A leader first hands over, so that the others need no election.
+// Operations in progress end with rsm.ErrStopped. When Stop returns, nothing of the member
+// runs any more, and its directory is free, unless a call of the disk or of the state
+// machine hangs: then it returns ErrHangs after six seconds.
+func (n *Node[Op, Result]) Stop() error {
+	n.stopOnce.Do(func() {
+		go func() {
+			n.stop()
+			close(n.stopped)
+		}()
+	})
+	select {
+	case <-n.stopped:
+		return nil
+	case <-time.After(stopTimeout):
+		return ErrHangs
+	}
+}
+
+func (n *Node[Op, Result]) stop() {
+	n.cancel()
+	<-n.ran // from here on it is settled whether there is a replica
+	node := n.node.Load()
+	if node != nil {
+		n.handOver(node)
+	}
+	disconnected := make(chan struct{})
+	go func() {
+		n.member.Disconnect()
+		close(disconnected)
+	}()
+	// A snapshot that arrives may wait for one that is being written, which Stop breaks off.
+	select {
+	case <-disconnected:
+	case <-time.After(disconnectTimeout):
+	}
+	if node != nil {
+		node.Stop()
+	}
+	<-disconnected
+	if err := n.member.Close(); err != nil {
+		n.log.Warn("close data directory", "error", err)
+	}
+}
+
+func (n *Node[Op, Result]) handOver(node *rsm.Node[Op, Result]) {
+	if s := node.Status(); s.Role != raft.Leader || len(n.cfg.Members) == 1 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handoverTimeout)
+	defer cancel()
+	if err := node.TransferLeadership(ctx, raft.None); err != nil {
+		n.log.Info("stopping as leader, nobody took over", "error", err)
+	}
+}

@@ -1,0 +1,87 @@
+package balsa
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"balsa.example/member"
+	"balsa.example/rsm"
+)
+
+// Config says how to run a member. Name, Members, Dir, Codec, and Machine or
+// Durable, are required.
+type Config[Op, Result any] struct {
+	// Name is this member's, one of those in Members.
+	Name string
+	// Members has the names of all members, and the host and port where each finds the
+	// others. All members must be given the same names.
+	Members map[string]string
+	// Dir is the data directory, made if it does not exist. It belongs to this member for
+	// ever: the others do not admit one whose directory was emptied.
+	Dir string
+	// Machine is what is replicated, in the state of a new cluster: it is brought up to
+	// date from Dir. A machine that keeps its own durable state is Durable instead.
+	Machine rsm.StateMachine[Op, Result]
+	Durable rsm.DurableMachine[Op, Result]
+	// Codec turns operations into bytes and back.
+	Codec rsm.Codec[Op]
+
+	// Token tells clusters apart whose members have the same names. May be empty.
+	Token string
+	// MustExist refuses an empty Dir: the member has taken part before.
+	MustExist bool
+	// Listen is the host and port to listen on. Default: the own address in Members.
+	Listen string
+	// SecretFile encrypts what members tell each other, and lets in nobody else: a file,
+	// readable by its owner alone, with a secret that all members share and that has at
+	// least 32 random characters. TLS does the same with certificates, which members
+	// demand of each other. One of the two is needed wherever others can reach the network.
+	SecretFile string
+	TLS        member.TLS
+
+	// The following are rsm.Config's, with the same defaults.
+	HeartbeatInterval, ElectionTimeout time.Duration
+	MaxRaftState                       int64
+	MaxOpBytes                         int
+	LeaseReads                         bool
+
+	// Logger gets news for operators. Default: none.
+	Logger *slog.Logger
+
+	listener net.Listener // in place of Listen, in tests
+}
+
+func (c Config[Op, Result]) withDefaults() (Config[Op, Result], *member.Cluster, error) {
+	if c.Codec == nil || (c.Machine == nil) == (c.Durable == nil) {
+		return c, nil, fmt.Errorf("%w: Codec is needed, and Machine or Durable", member.ErrConfig)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	cluster, err := member.NewCluster(c.Token, c.Members)
+	if err != nil {
+		return c, nil, err
+	}
+	if _, ok := cluster.Named(c.Name); !ok {
+		return c, nil, fmt.Errorf("%w: name %q is not in Members (%v)", member.ErrConfig, c.Name, cluster.Names())
+	}
+	if err := c.settings().Check(); err != nil {
+		return c, nil, fmt.Errorf("%w: %w", member.ErrConfig, err)
+	}
+	if c.TLS.CertFile != "" {
+		c.TLS.ClientAuth = true
+	}
+	return c, cluster, nil
+}
+
+// settings is the configuration of the replica, without what it stands on.
+func (c Config[Op, Result]) settings() rsm.Config[Op, Result] {
+	return rsm.Config[Op, Result]{
+		Machine: c.Machine, Durable: c.Durable, Codec: c.Codec,
+		HeartbeatInterval: c.HeartbeatInterval, ElectionTimeout: c.ElectionTimeout,
+		MaxRaftState: c.MaxRaftState, MaxOpBytes: c.MaxOpBytes, LeaseReads: c.LeaseReads,
+		Logger: c.Logger,
+	}
+}

@@ -1,0 +1,100 @@
+package balsa
+
+import (
+	"context"
+	"fmt"
+
+	"balsa.example/raft"
+	"balsa.example/rsm"
+)
+
+// Submit replicates op, and returns what DoOp returned for it on this member. Any member
+// takes it, and forwards it to the leader; while none is known it waits. It returns when
+// the outcome is known, or when ctx ends. After rsm.ErrWrongLeader, rsm.ErrBusy,
+// rsm.ErrTooLarge and rsm.ErrAlarm op was not executed, and never will be; after any other
+// error it may be. See package rsm.
+func (n *Node[Op, Result]) Submit(ctx context.Context, op Op) (result Result, err error) {
+	node, err := n.replica(ctx)
+	if err != nil {
+		return result, err
+	}
+	result, _, err = node.SubmitAnywhere(ctx, op)
+	return result, err
+}
+
+// Read returns nil when this member's state machine reflects every operation that was
+// acknowledged, by any member, before Read was called. Then the program may look at the
+// state itself, with the locks that keep DoOp off.
+func (n *Node[Op, Result]) Read(ctx context.Context) error {
+	node, err := n.replica(ctx)
+	if err != nil {
+		return err
+	}
+	mode := raft.ReadByIndex
+	if n.cfg.LeaseReads {
+		mode = raft.ReadByLease
+	}
+	_, err = node.ReadAnywhere(ctx, mode)
+	return err
+}
+
+// TransferLeadership hands leadership to the member of that name, or to the one that has
+// most of the log if name is empty. It must be called at the leader.
+func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, name string) error {
+	to := raft.None
+	if name != "" {
+		m, ok := n.member.Cluster().Named(name)
+		if !ok {
+			return fmt.Errorf("transfer leadership: there is no member %q", name)
+		}
+		to = m.ID
+	}
+	node, err := n.replica(ctx)
+	if err != nil {
+		return err
+	}
+	return node.TransferLeadership(ctx, to)
+}
+
+// Status is a picture of a member at one moment.
+type Status struct {
+	// Replica is empty before Ready.
+	Replica rsm.Status
+	Name    string
+	// Leader is the name of the leader; empty if none is known.
+	Leader string
+	// Waiting says what a member with a new directory waits for; empty after that.
+	Waiting string
+	// ClusterID is the identity that was drawn when the cluster began; 0 before.
+	ClusterID uint64
+	Peers     []Peer // the other members, by name
+}
+
+// Peer is another member as this one sees it.
+type Peer struct {
+	Name, Address string
+	// Connected: messages can be sent to it.
+	Connected bool
+	// LastError is why the last attempt to connect failed; empty while Connected.
+	LastError string
+}
+
+// Status returns the present state. It asks no other member.
+func (n *Node[Op, Result]) Status() Status {
+	cluster := n.member.Cluster()
+	s := Status{Name: n.cfg.Name, ClusterID: n.member.ClusterID(), Waiting: n.member.Waiting()}
+	if node := n.node.Load(); node != nil {
+		s.Replica = node.Status()
+		if leader := s.Replica.Leader; leader != raft.None {
+			s.Leader = cluster.NameOf(leader)
+		}
+	}
+	for _, m := range cluster.Others(n.member.Self().ID) {
+		p := Peer{Name: m.Name, Address: m.Address}
+		if seen, ok := n.member.Transport().Peer(m.ID); ok {
+			p.Connected, p.LastError = seen.Connected, seen.LastError
+		}
+		s.Peers = append(s.Peers, p)
+	}
+	return s
+}

@@ -29,7 +29,7 @@ func DecodeEntry(b []byte) (e Entry, rest []byte, err error) {
 		return e, nil, errTruncated
 	}
 	e.Kind = EntryKind(b[0])
-	if e.Kind > EntryConfiguration {
+	if e.Kind >= numEntryKinds {
 		return e, nil, fmt.Errorf("raft: unknown entry kind %d", b[0])
 	}
 	var term, index, size uint64

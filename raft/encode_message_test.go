@@ -112,7 +112,7 @@ func fill(t *rapid.T, v reflect.Value) {
 	case reflect.Uint64:
 		v.SetUint(rapid.Uint64().Draw(t, "number"))
 	case reflect.Uint8:
-		v.SetUint(uint64(rapid.IntRange(0, int(EntryConfiguration)).Draw(t, "byte")))
+		v.SetUint(uint64(rapid.IntRange(0, int(numEntryKinds)-1).Draw(t, "byte")))
 	default:
 		panic("no generator for " + v.Type().String())
 	}

@@ -77,7 +77,7 @@ func TestTruncatedEncodingsAreRefused(t *testing.T) {
 }
 
 func TestUnknownEntryKindIsRefused(t *testing.T) {
-	b := AppendEntry(nil, Entry{Term: 1, Index: 1, Kind: EntryConfiguration + 1})
+	b := AppendEntry(nil, Entry{Term: 1, Index: 1, Kind: numEntryKinds})
 	if e, _, err := DecodeEntry(b); err == nil {
 		t.Errorf("decoded as %v", e)
 	}

@@ -60,7 +60,12 @@ func (r *Raft) onSecondLeader(m Message) {
 // operation is lost. The core keeps data, which must not be written to any more.
 //
 // It returns ErrNotLeader, ErrTooLarge, ErrTransferring or ErrBusy.
-func (r *Raft) Propose(data []byte) (Index, error) {
+func (r *Raft) Propose(data []byte) (Index, error) { return r.propose(EntryCommand, data) }
+
+// ProposeForwarded is Propose for an operation that another node took (see EntryForwarded).
+func (r *Raft) ProposeForwarded(data []byte) (Index, error) { return r.propose(EntryForwarded, data) }
+
+func (r *Raft) propose(kind EntryKind, data []byte) (Index, error) {
 	switch pending := r.leader.pendingBytes; {
 	case r.role != Leader:
 		return 0, ErrNotLeader
@@ -71,7 +76,7 @@ func (r *Raft) Propose(data []byte) (Index, error) {
 	case pending+len(data) > r.cfg.MaxPendingBytes && pending > 0, r.diskBehind(len(data)), r.logFull():
 		return 0, ErrBusy
 	}
-	return r.appendOwn(EntryCommand, data), nil
+	return r.appendOwn(kind, data), nil
 }
 
 // appendOwn appends an entry to the leader's own log. A leader never overwrites or deletes

@@ -44,6 +44,11 @@ const (
 	EntryCommand
 	// EntryConfiguration holds a Configuration (see AppendConfiguration).
 	EntryConfiguration
+	// EntryForwarded is an operation that another node than the leader took. The shell puts
+	// before it what that node calls it.
+	EntryForwarded
+
+	numEntryKinds
 )
 
 func (k EntryKind) String() string {
@@ -53,7 +58,7 @@ func (k EntryKind) String() string {
 	return fmt.Sprintf("EntryKind(%d)", uint8(k))
 }
 
-var entryKindNames = [...]string{"noop", "command", "configuration"}
+var entryKindNames = [numEntryKinds]string{"noop", "command", "configuration", "forwarded"}
 
 // Entry is one entry of the log. Its Data is shared by the core and the shell, and must not be
 // written to.

@@ -126,8 +126,8 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 	case e.Index != a.index+1:
 		return fmt.Errorf("apply entry %d on a state at %d", e.Index, a.index)
 	}
-	if e.Kind == raft.EntryCommand {
-		op, err := a.Codec.Decode(e.Data)
+	if data, ok := Operation(*e); ok {
+		op, err := a.Codec.Decode(data)
 		if err != nil {
 			return fmt.Errorf("decode the operation at %d: %w", e.Index, err)
 		}

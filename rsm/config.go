@@ -168,7 +168,7 @@ func (c *Config[Op, Result]) raftConfig() raft.Config {
 		ID:                   c.ID,
 		HeartbeatTicks:       ticksPerHeartbeat,
 		ElectionTimeoutTicks: electionTicks,
-		MaxEntryBytes:        c.MaxOpBytes,
+		MaxEntryBytes:        c.MaxOpBytes + maxNameBytes,
 		MaxPendingBytes:      int(c.MaxPendingBytes),
 		MaxUnstableBytes:     int(c.MaxPendingBytes),
 		MaxUnappliedBytes:    int(c.MaxPendingBytes),

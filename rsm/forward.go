@@ -2,21 +2,67 @@
 
 package rsm
 
-import "balsa.example/raft"
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"balsa.example/raft"
+)
 
 // A replica that does not lead can forward a Submit to the leader:
 //
-//  1. It sends the operation to the leader of its term, in a Propose.
-//  2. The leader proposes it. Its ProposeReply names the entry, by index and term. The reply
-//     leaves before the AppendEntries with the entry, so that it mostly arrives before the
-//     entry is executed.
-//  3. The replica waits for that entry as for one of its own. The result is what its own
-//     state machine returns, so that no result has to be encoded.
+//  1. It sends the operation to the leader of its term, in a Propose, under a name that no
+//     other operation has.
+//  2. The leader proposes it. The entry holds the name, so that the replica knows its own
+//     operation when that is committed. The result is what its own state machine returns, so
+//     that no result has to be encoded.
+//  3. The leader's ProposeReply says that it has proposed the operation, with index and term
+//     of the entry, or that it never will. From then on the replica waits for that entry as
+//     for one of its own.
 //
 // Messages may be lost, repeated, delayed and reordered. An operation is executed at most
 // once all the same, since the leader recognizes a repeated Propose: see proposals.go. A
-// replica that gets no answer sends the same message again. If there is still no answer, or
-// if the entry was executed before the answer came, the Submit ends with ErrUnknown.
+// replica that gets no answer sends the same message again. It needs the answer only if the
+// leader refuses, or is slow: an entry that is committed tells of itself, and an entry of a
+// later term tells that the leader that was asked will commit nothing any more. So the
+// outcome is ErrUnknown only where a snapshot takes the place of the entries, or where there
+// is neither an answer nor another leader for long.
+
+// Operation returns the operation in an entry, as a Codec takes it; false if the entry holds
+// none.
+func Operation(e raft.Entry) (data []byte, ok bool) {
+	if e.Kind == raft.EntryCommand {
+		return e.Data, true
+	}
+	_, data, ok = cutName(e)
+	return data, ok
+}
+
+// maxNameBytes is how much longer an entry is than the operation that was forwarded.
+const maxNameBytes = 2 * binary.MaxVarintLen64
+
+// appendName returns the data of an entry of kind EntryForwarded: the name as two unsigned
+// varints, and the operation.
+func appendName(name proposalName, op []byte) []byte {
+	data := make([]byte, 0, maxNameBytes+len(op))
+	data = binary.AppendUvarint(data, uint64(name.from))
+	data = binary.AppendUvarint(data, uint64(name.id))
+	return append(data, op...)
+}
+
+// cutName is the inverse of appendName; false if e is of another kind.
+func cutName(e raft.Entry) (name proposalName, op []byte, ok bool) {
+	if e.Kind != raft.EntryForwarded {
+		return name, nil, false
+	}
+	from, n := binary.Uvarint(e.Data)
+	id, m := binary.Uvarint(e.Data[max(n, 0):])
+	if n <= 0 || m <= 0 {
+		return name, nil, false
+	}
+	return proposalName{raft.NodeID(from), raft.ProposalID(id)}, e.Data[n+m:], true
+}
 
 // forwards are the operations that were sent to a leader which has not answered yet.
 type forwards[W any] struct {
@@ -42,8 +88,8 @@ const (
 
 const (
 	// forwardTimeouts is for how many election timeouts a replica waits for an answer. After
-	// that there is another leader, if there can be one.
-	forwardTimeouts = 2
+	// that there is another leader, and it has committed an entry, if that is possible.
+	forwardTimeouts = 4
 	// sendsPerTimeout is how often it sends the Propose in an election timeout.
 	sendsPerTimeout = 2
 )
@@ -57,22 +103,48 @@ func (f *forwards[W]) add(m *raft.Propose, w W) {
 
 // answered removes the operation that m answers, and returns its waiter.
 func (f *forwards[W]) answered(m *raft.ProposeReply) (w W, ok bool) {
-	for i := range f.list {
-		asked := f.list[i].message
-		if asked.ID < m.ID {
-			continue
-		}
-		if asked.ID != m.ID || asked.To != m.From || asked.Term != m.Term {
-			return w, false
-		}
-		w = f.list[i].waiter
-		f.bytes -= len(asked.Data)
-		// Answers mostly come in order, so that few elements have to be moved.
-		copy(f.list[1:i+1], f.list[:i])
-		f.dropFirst(1)
-		return w, true
+	if i := f.find(m.ID); i >= 0 && f.list[i].message.To == m.From && f.list[i].message.Term == m.Term {
+		return f.remove(i), true
 	}
 	return w, false
+}
+
+// take removes the operation of an ID, whose entry is committed, and returns its waiter.
+func (f *forwards[W]) take(id raft.ProposalID) (w W, ok bool) {
+	if i := f.find(id); i >= 0 {
+		return f.remove(i), true
+	}
+	return w, false
+}
+
+// find returns where the operation of an ID is in the list, or -1.
+func (f *forwards[W]) find(id raft.ProposalID) int {
+	i, ok := slices.BinarySearchFunc(f.list, id, func(x forward[W], id raft.ProposalID) int { return cmp.Compare(x.message.ID, id) })
+	if !ok {
+		return -1
+	}
+	return i
+}
+
+func (f *forwards[W]) remove(i int) W {
+	w := f.list[i].waiter
+	f.bytes -= len(f.list[i].message.Data)
+	// Operations are mostly done in order, so that few elements have to be moved.
+	copy(f.list[1:i+1], f.list[:i])
+	f.dropFirst(1)
+	return w
+}
+
+// dropTerms removes the operations that leaders of terms up to last were asked for, and calls
+// end for each.
+func (f *forwards[W]) dropTerms(last raft.Term, end func(W)) {
+	n := 0
+	for n < len(f.list) && f.list[n].message.Term <= last { // the term of a replica never falls
+		f.bytes -= len(f.list[n].message.Data)
+		end(f.list[n].waiter)
+		n++
+	}
+	f.dropFirst(n)
 }
 
 // dropFirst removes the first n of the list.
@@ -153,18 +225,13 @@ func (r *Replica[W]) onProposeReply(m *raft.ProposeReply) {
 	}
 }
 
-// awaitEntry has w wait for an entry that another replica has proposed, unless the outcome of
-// that entry is known already.
+// awaitEntry has w wait for an entry that another replica has proposed.
 func (r *Replica[W]) awaitEntry(term raft.Term, index raft.Index, w W) {
 	lastTerm, _ := r.core.TermAt(r.applying)
-	entryTerm, held := r.core.TermAt(index)
-	switch {
-	case index > r.applying && lastTerm <= term:
+	if index > r.applying && lastTerm <= term {
 		r.submits.add(term, index, w)
-	case index > r.applying, held && entryTerm != term:
-		// It was replaced: terms never fall along a log, and a committed entry stays.
-		r.complete(w, r.notLeader())
-	default: // it was executed, and its result is not kept; or a snapshot covers index
-		r.complete(w, ErrUnknown)
+		return
 	}
+	// It was replaced: if it had been committed, its name would have told that before.
+	r.complete(w, r.notLeader())
 }

@@ -88,11 +88,12 @@ func (g *group) perform(id raft.NodeID, e Effects[string]) {
 		}
 	}
 	for _, c := range e.Commands {
+		op, _ := Operation(c.Entry)
 		if int(c.Entry.Index) > len(g.executed) {
-			g.executed = append(g.executed, string(c.Entry.Data))
+			g.executed = append(g.executed, string(op))
 		}
 		if c.HasWaiter {
-			if c.Waiter != string(c.Entry.Data) {
+			if c.Waiter != string(op) {
 				g.t.Errorf("%s gets the result of %s", c.Waiter, c.Entry)
 			}
 			g.end(c.Waiter, "executed")
@@ -283,7 +284,7 @@ func TestForwardIsSentAgain(t *testing.T) {
 			g.elect(1)
 			g.filter = func(m raft.Message) bool {
 				_, entries := m.(*raft.AppendEntries)
-				return loss(m) && (!entries || m.Head().To != 2) // or it executes it before the answer
+				return loss(m) && (!entries || m.Head().To != 2) // or it is executed before it is sent again
 			}
 			g.forward(2, "a")
 			if g.outcome["a"] != "" {
@@ -320,7 +321,7 @@ func TestForwardWithoutAnswer(t *testing.T) {
 	}
 }
 
-// The entry was executed before the answer came: nobody can tell the result.
+// The entry is executed before the answer comes: it has the name of the operation.
 func TestForwardAnsweredLate(t *testing.T) {
 	g := newGroup(t)
 	g.elect(1)
@@ -328,9 +329,66 @@ func TestForwardAnsweredLate(t *testing.T) {
 	g.forward(2, "a")
 	g.settle(1)
 	g.filter = nil
+	g.want("a", "executed", 1)
 	g.deliver(last[*raft.ProposeReply](g))
-	g.want("a", ErrUnknown.Error(), 1)
-	g.deliver(last[*raft.ProposeReply](g)) // and once more
+	g.want("a", "executed", 1)
+}
+
+// A leader that is gone answers nothing. When the next one has committed an entry it is
+// certain what became of the operation, whether it had got through or not.
+func TestForwardToALeaderThatIsGone(t *testing.T) {
+	for _, arrived := range []bool{false, true} {
+		g := newGroup(t)
+		g.elect(1)
+		g.filter = func(m raft.Message) bool {
+			_, is := m.(*raft.Propose)
+			return is && arrived // and what follows from it is lost
+		}
+		g.forward(2, "a")
+		g.filter = nil
+		if out, ok := g.outcome["a"]; ok {
+			t.Fatalf("it ends early: %s", out)
+		}
+		g.depose(1, 3, true)
+		g.settle(3)
+		g.want("a", "not the leader; the leader is n3", 0)
+	}
+}
+
+// A snapshot that takes the place of entries hides what became of an operation.
+func TestForwardUnderASnapshot(t *testing.T) {
+	g := newGroup(t)
+	g.elect(1)
+	g.filter = loses[*raft.Propose]
+	g.forward(2, "a")
+	r := g.replicas[2]
+	r.onRestore(raft.SnapshotMeta{Index: 100, Term: r.core.Term() - 1})
+	if len(r.forwards.list) != 1 {
+		t.Fatal("a snapshot of an earlier term cannot hold it")
+	}
+	r.onRestore(raft.SnapshotMeta{Index: 200, Term: r.core.Term()})
+	if len(r.forwards.list) != 0 || len(r.completions) != 1 || r.completions[0].Err != ErrUnknown {
+		t.Errorf("%d wait, and %v", len(r.forwards.list), r.completions)
+	}
+}
+
+func TestNamesOfForwardedOperations(t *testing.T) {
+	name := proposalName{1<<64 - 1, 1<<64 - 2}
+	e := raft.Entry{Kind: raft.EntryForwarded, Data: appendName(name, []byte("op"))}
+	if len(e.Data) > len("op")+maxNameBytes {
+		t.Errorf("a name takes %d bytes", len(e.Data)-2)
+	}
+	if got, op, ok := cutName(e); !ok || got != name || string(op) != "op" {
+		t.Errorf("got %v, %q, %t", got, op, ok)
+	}
+	for cut := range len(e.Data) - 2 {
+		if _, _, ok := cutName(raft.Entry{Kind: e.Kind, Data: e.Data[:cut]}); ok {
+			t.Errorf("%d bytes are a name", cut)
+		}
+	}
+	if _, ok := Operation(raft.Entry{Kind: raft.EntryNoop}); ok {
+		t.Error("a no-op is an operation")
+	}
 }
 
 // The entry lost its place to one of another leader: certainly not executed, whether the

@@ -101,7 +101,7 @@ func (r *Replica[W]) onPropose(m *raft.Propose) {
 	case !r.roomForProposal():
 		return
 	default:
-		answer = r.propose(m.Data)
+		answer = r.propose(m)
 		p.recent[proposalName{m.From, m.ID}] = answer
 	}
 	r.replies = append(r.replies, &raft.ProposeReply{
@@ -119,11 +119,11 @@ func (r *Replica[W]) roomForProposal() bool {
 	return len(p.recent) < maxProposals
 }
 
-func (r *Replica[W]) propose(data []byte) proposalAnswer {
+func (r *Replica[W]) propose(m *raft.Propose) proposalAnswer {
 	if r.comparison.alarm {
 		return proposalAnswer{refusal: raft.RefusedAlarm}
 	}
-	switch index, err := r.core.Propose(data); err {
+	switch index, err := r.core.ProposeForwarded(appendName(proposalName{m.From, m.ID}, m.Data)); err {
 	case nil:
 		return proposalAnswer{index: index}
 	case raft.ErrBusy:

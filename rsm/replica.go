@@ -230,6 +230,14 @@ func (r *Replica[W]) takeCommitted(entries []raft.Entry) []Command[W] {
 			}
 			r.complete(s.waiter, r.notLeader())
 		})
+		if name, _, ok := cutName(e); ok && name.from == r.id {
+			if w, ok := r.forwards.take(name.id); ok {
+				c.Waiter, c.HasWaiter = w, true
+			}
+		}
+		// Terms never fall along a log. So what a leader of an earlier term was asked for is
+		// before e, where its name was seen, or it never will be committed.
+		r.forwards.dropTerms(e.Term-1, func(w W) { r.complete(w, r.notLeader()) })
 		r.applying = e.Index
 		r.bytesSinceSnapshot += int64(e.Size())
 		commands = append(commands, c)
@@ -253,6 +261,8 @@ func (r *Replica[W]) onRestore(meta raft.SnapshotMeta) {
 		}
 		r.complete(s.waiter, r.notLeader())
 	})
+	// What a leader of that term or an earlier one was asked for may be in the snapshot.
+	r.forwards.dropTerms(meta.Term, func(w W) { r.complete(w, ErrUnknown) })
 }
 
 // offer queues a snapshot that begins to arrive, for answerSnapshotOffers.

@@ -351,9 +351,9 @@ func (k *checker) committing(n *node, v *view, s *raft.Status) {
 // commit executes an entry on truth.
 func (k *checker) commit(e raft.Entry, in raft.Term) {
 	c := committed{entry: e, in: in}
-	if e.Kind == raft.EntryCommand {
+	if data, ok := rsm.Operation(e); ok {
 		k.counts.Commands++
-		op, err := kv.Codec{}.Decode(e.Data)
+		op, err := kv.Codec{}.Decode(data)
 		if err != nil {
 			k.w.failf("codec", "%v", err)
 		}

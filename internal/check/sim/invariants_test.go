@@ -215,7 +215,8 @@ func someWrite(w *world) *record {
 func executeAgain(w *world, refused bool) {
 	r := someWrite(w)
 	e := r.executed[0]
-	op, err := kv.Codec{}.Decode(w.check.committed[e.index-1].entry.Data)
+	data, _ := rsm.Operation(w.check.committed[e.index-1].entry)
+	op, err := kv.Codec{}.Decode(data)
 	if err != nil {
 		panic(err)
 	}

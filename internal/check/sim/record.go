@@ -84,7 +84,8 @@ func (k *checker) executed(n *node, x *waiter, entry rsm.EntryID) {
 
 // in tells whether an entry holds the attempt.
 func (a attempt) in(e raft.Entry) bool {
-	op, err := kv.Codec{}.Decode(e.Data)
+	data, _ := rsm.Operation(e)
+	op, err := kv.Codec{}.Decode(data)
 	return err == nil && len(op.Value) >= 10 &&
 		binary.LittleEndian.Uint64(op.Value) == uint64(a.record.id) && int(binary.LittleEndian.Uint16(op.Value[8:])) == a.number
 }

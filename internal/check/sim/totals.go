@@ -107,7 +107,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"snapshots restored", c.Restores, t.Seeds}, {"snapshots installed", c.Installs, t.Seeds / 4},
 		{"reads", c.Reads, 10 * t.Seeds}, {"lease reads", c.LeaseReads, t.Seeds / 2},
 		{"divergences noticed", c.Divergences, t.Seeds / 4},
-		{"resumed streams", c.Resumed, t.Seeds / 60},
+		{"resumed streams", c.Resumed, t.Seeds / 200},
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},
 	} {

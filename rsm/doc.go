@@ -42,7 +42,8 @@
 // Submit works on the leader only. [Node.SubmitAnywhere] works on any replica: it waits until
 // a leader is known, forwards the operation, and tries again as long as it was certainly not
 // executed. An operation is executed at most once, and errors mean the same as with Submit.
-// ErrUnknown is more frequent: a leader may fail between getting the operation and saying so.
+// It is known what became of an operation as soon as this replica sees its entry committed,
+// or one of a later term; ErrUnknown where it sees neither, nor an answer, for long.
 //
 // [Node.Read] works on any replica too: a follower asks the leader up to where the log was
 // committed, and waits until its own state machine has executed that. After it returned nil

@@ -27,7 +27,7 @@ var (
 	ErrStopped = errors.New("replica stopped")
 	// ErrUnknown: a snapshot from the leader replaced the part of the log that the
 	// operation's entry was in, before this replica saw what became of it. Or the leader to
-	// which the operation was forwarded did not answer, or too late (see SubmitAnywhere).
+	// which the operation was forwarded did not answer, and no other led (see SubmitAnywhere).
 	// Unknown whether executed.
 	ErrUnknown = errors.New("outcome unknown")
 )

@@ -66,8 +66,8 @@ func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {
 // another replica, it forwards op to it; the result is that of DoOp on this replica all the
 // same. It tries again as long as op ends with ErrWrongLeader, and so was not executed.
 //
-// op is executed at most once. ErrUnknown is more frequent than with Submit: the leader may fail,
-// or become unreachable, after it got op and before its answer came. If ctx ends or the replica
+// op is executed at most once. The error is ErrUnknown also where the leader that was asked does
+// not answer, and none of a later term commits anything, for four election timeouts. If ctx ends or the replica
 // stops while SubmitAnywhere waits for a leader, the error is ErrWrongLeader too: op was not
 // executed, and never will be.
 func (n *Node[Op, Result]) SubmitAnywhere(ctx context.Context, op Op) (Result, EntryID, error) {

@@ -64,22 +64,22 @@ func (forgetful) Save([]raft.Persist) error { return nil }
 
 // startTrio returns the leader of three replicas that run until b ends.
 func startTrio(b *testing.B) (leader *rsm.Node[int64, int64]) {
-	wires, ids := &Wires{}, []raft.NodeID{1, 2, 3}
+	network, ids := &Network{}, []raft.NodeID{1, 2, 3}
 	for _, id := range ids {
 		storage := forgetful{rsm.NewMemoryStorage(raft.NewConfiguration(ids...))}
 		node, err := rsm.Start(rsm.Config[int64, int64]{
-			ID: id, Machine: &Tally{}, Codec: Varint{}, Transport: wires,
+			ID: id, Machine: &Tally{}, Codec: Varint{}, Transport: network,
 			Log: storage, Snapshots: storage, LeaseReads: true,
 		})
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Cleanup(node.Stop)
-		wires.nodes.Store(id, node)
+		network.nodes.Store(id, node)
 	}
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		for _, id := range ids {
-			node, _ := wires.to(id)
+			node, _ := network.to(id)
 			switch _, err := node.Submit(b.Context(), 1); {
 			case err == nil:
 				return node

@@ -66,7 +66,7 @@ func ExampleNode_ReadAnywhere() {
 // The storage of a replica, in bytes: here it outlives the replica.
 func ExampleMemoryStorage_MarshalBinary() {
 	start := func(s *rsm.MemoryStorage) (*rsm.Node[int64, int64], error) {
-		return rsm.Start(rsm.Config[int64, int64]{ID: 1, Machine: &Tally{}, Codec: Varint{}, Transport: &Wires{}, Log: s, Snapshots: s})
+		return rsm.Start(rsm.Config[int64, int64]{ID: 1, Machine: &Tally{}, Codec: Varint{}, Transport: &Network{}, Log: s, Snapshots: s})
 	}
 	before := rsm.NewMemoryStorage(raft.NewConfiguration(1))
 	node, err := start(before)

@@ -31,29 +31,29 @@ type Varint struct{}
 func (Varint) Append(dst []byte, add int64) []byte { return binary.AppendVarint(dst, add) }
 func (Varint) Decode(b []byte) (int64, error)      { add, _ := binary.Varint(b); return add, nil }
 
-// Wires is a network of replicas in one process. A message to one that is not there
-// yet is lost, as on any network.
-type Wires struct{ nodes sync.Map }
+// Network connects replicas in one process. A message to a replica that has not started yet
+// is lost, as on any network.
+type Network struct{ nodes sync.Map }
 
-func (w *Wires) to(id raft.NodeID) (*rsm.Node[int64, int64], bool) {
-	n, ok := w.nodes.Load(id)
+func (n *Network) to(id raft.NodeID) (*rsm.Node[int64, int64], bool) {
+	node, ok := n.nodes.Load(id)
 	if !ok {
 		return nil, false
 	}
-	return n.(*rsm.Node[int64, int64]), true
+	return node.(*rsm.Node[int64, int64]), true
 }
 
-func (w *Wires) Send(ms []raft.Message) {
+func (n *Network) Send(ms []raft.Message) {
 	for _, m := range ms {
-		if n, ok := w.to(m.Head().To); ok {
-			n.Receive(m)
+		if node, ok := n.to(m.Head().To); ok {
+			node.Receive(m)
 		}
 	}
 }
 
-func (w *Wires) SendSnapshot(_ context.Context, m *raft.InstallSnapshot, data io.Reader) error {
-	if n, ok := w.to(m.To); ok {
-		return n.ReceiveSnapshot(m, data)
+func (n *Network) SendSnapshot(_ context.Context, m *raft.InstallSnapshot, data io.Reader) error {
+	if node, ok := n.to(m.To); ok {
+		return node.ReceiveSnapshot(m, data)
 	}
 	return errors.New("nobody there")
 }
@@ -64,16 +64,16 @@ func startTallies(n int) (nodes []*rsm.Node[int64, int64], stop func()) {
 	for i := range n {
 		ids = append(ids, raft.NodeID(i+1))
 	}
-	wires := &Wires{}
+	network := &Network{}
 	for _, id := range ids {
 		storage := rsm.NewMemoryStorage(raft.NewConfiguration(ids...))
 		node, err := rsm.Start(rsm.Config[int64, int64]{
-			ID: id, Machine: &Tally{}, Codec: Varint{}, Log: storage, Snapshots: storage, Transport: wires,
+			ID: id, Machine: &Tally{}, Codec: Varint{}, Log: storage, Snapshots: storage, Transport: network,
 		})
 		if err != nil {
 			panic(err)
 		}
-		wires.nodes.Store(id, node)
+		network.nodes.Store(id, node)
 		nodes = append(nodes, node)
 	}
 	return nodes, func() {

@@ -1,7 +1,6 @@
 package rsm
 
 import (
-	"context"
 	"io"
 
 	"balsa.example/raft"
@@ -67,59 +66,4 @@ type Expediter interface {
 	// ExpediteSnapshots says whether snapshots are urgent from now on, the one that is being
 	// written included. One goroutine calls it. It does not block.
 	ExpediteSnapshots(urgent bool)
-}
-
-// Transport carries messages to other replicas. transport is the real one, and
-// rsmtest.TestTransport checks anybody's.
-//
-// It must deliver what it delivers as it was, and to whom it was sent; and it must let
-// messages pass beside a snapshot, which takes minutes. It may lose, repeat, delay and
-// reorder messages: Raft expects that, but keeps its speed only where they mostly arrive
-// soon and in order. It should tell [Node.Unreachable] when the connection to a member
-// breaks: without that a new leader is found an election timeout later. And it should
-// notice by itself, within about an election timeout, when nothing comes through a
-// connection any more: a kernel takes minutes for that. Operations that members forward
-// (raft.KindPropose) should not take up all of a queue: the other messages keep the cluster
-// going.
-type Transport interface {
-	// Send hands over messages, each to its Head().To, and returns at once. Those
-	// that cannot go soon are dropped: Raft will say it again. It must be able to carry
-	// one operation of MaxOpBytesLimit in a message; else such a one is sent for ever, and
-	// all that comes after it waits. One goroutine calls Send. The slice is the caller's again
-	// when it returns; the messages are never changed.
-	Send(ms []raft.Message)
-
-	// SendSnapshot streams data to m.To. It returns nil when the receiver has stored all of it
-	// (its ReceiveSnapshot returned nil), and otherwise why it has not. It must end when ctx
-	// does, and must never let the receiver take a part for the whole: an error of data is one
-	// of the receiver's data, too. Snapshots to several members may be on their way at the
-	// same time, one to each.
-	//
-	// If m.Stream is not 0, data is an io.Seeker too, and a Transport may resume a transfer
-	// that broke off: it asks the receiver, if that is a ResumingReceiver, from which offset on
-	// it lacks the stream; it seeks data there; and it sets Offset in the copy of m that it
-	// delivers. A Transport that does not do so sends data from the beginning, with Offset 0.
-	SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error
-}
-
-// Receiver is what a Transport delivers to. A Node is one. Several goroutines may call its
-// methods at the same time.
-type Receiver interface {
-	// Receive takes a message that arrived. It does not block.
-	Receive(m raft.Message)
-
-	// ReceiveSnapshot stores a snapshot that arrives and returns when it is durable. data ends
-	// with io.EOF only behind the whole snapshot. An error, be it from data or from the disk,
-	// has changed nothing, except that a ResumingReceiver keeps what has arrived.
-	ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) error
-}
-
-// ResumingReceiver is a Receiver that may have a part of a stream already. A Node is one.
-type ResumingReceiver interface {
-	Receiver
-
-	// SnapshotOffset returns how much of the stream m.Stream is stored: the data of
-	// ReceiveSnapshot may begin there. It is called before ReceiveSnapshot, by any goroutine,
-	// with the message as its sender made it.
-	SnapshotOffset(m *raft.InstallSnapshot) int64
 }

@@ -37,7 +37,7 @@ func TestReplicaStopsWithItsStorage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := &brittle{MemoryStorage: rsm.NewMemoryStorage(raft.NewConfiguration(1))}
 		n, err := rsm.Start(rsm.Config[int64, int64]{
-			ID: 1, Machine: new(Tally), Codec: Varint{}, Log: storage, Snapshots: storage, Transport: new(Wires), MaxRaftState: 1, Seed: 1,
+			ID: 1, Machine: new(Tally), Codec: Varint{}, Log: storage, Snapshots: storage, Transport: new(Network), MaxRaftState: 1, Seed: 1,
 		})
 		if err != nil {
 			t.Fatal(err)

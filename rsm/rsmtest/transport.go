@@ -28,43 +28,46 @@ type Endpoint struct {
 // MakeNetwork returns endpoints of these members, each of which can reach the others.
 type MakeNetwork func(t testing.TB, ids ...raft.NodeID) map[raft.NodeID]Endpoint
 
-// TestTransport checks that what network makes are rsm.Transports. Each check is a subtest.
+// transportChecks are the rules that rsm.Transport lists.
+var transportChecks = []struct {
+	name  string
+	check func(*network)
+}{
+	{"EachMessageArrivesAsItWas", (*network).everyMessage},
+	{"TheSliceIsTheCallersAfterSend", (*network).sliceIsReused},
+	{"ALargeOperationArrives", (*network).largeOperation},
+	{"SendDoesNotWaitForAMemberThatIsGone", (*network).sendToNobody},
+	{"ASnapshotArrivesWhole", (*network).snapshot},
+	{"AStreamGoesOnWhereItBrokeOffOrBeginsAnew", (*network).snapshotResumed},
+	{"ASnapshotThatIsNotStoredIsAnError", (*network).snapshotRefused},
+	{"ASnapshotWhoseSourceFailsIsNotStored", (*network).snapshotBroken},
+	{"ASnapshotEndsWithItsContext", (*network).snapshotCancelled},
+	{"MessagesGoBesideASnapshot", (*network).messagesBesideSnapshot},
+	{"SnapshotsGoToSeveralMembersAtOnce", (*network).severalSnapshots},
+}
+
+// TestTransport checks that what newNetwork makes are rsm.Transports. Each check is a subtest.
 // Messages may get lost, so they are sent until they arrive.
-func TestTransport(t *testing.T, network MakeNetwork) {
-	for _, c := range []struct {
-		name  string
-		check func(w *wires)
-	}{
-		{"EachMessageArrivesAsItWas", (*wires).everyMessage},
-		{"TheSliceIsTheCallersAfterSend", (*wires).sliceIsReused},
-		{"ALargeOperationArrives", (*wires).largeOperation},
-		{"SendDoesNotWaitForAMemberThatIsGone", (*wires).sendToNobody},
-		{"ASnapshotArrivesWhole", (*wires).snapshot},
-		{"AStreamGoesOnWhereItBrokeOffOrBeginsAnew", (*wires).snapshotResumed},
-		{"ASnapshotThatIsNotStoredIsAnError", (*wires).snapshotRefused},
-		{"ASnapshotWhoseSourceFailsIsNotStored", (*wires).snapshotBroken},
-		{"ASnapshotEndsWithItsContext", (*wires).snapshotCancelled},
-		{"MessagesGoBesideASnapshot", (*wires).messagesBesideSnapshot},
-		{"SnapshotsGoToSeveralMembersAtOnce", (*wires).severalSnapshots},
-	} {
+func TestTransport(t *testing.T, newNetwork MakeNetwork) {
+	for _, c := range transportChecks {
 		t.Run(c.name, func(t *testing.T) {
-			w := &wires{T: t, ends: network(t, 1, 2, 3), at: map[raft.NodeID]*receiver{}}
-			for id, e := range w.ends {
-				w.at[id] = &receiver{arrived: make(chan raft.Message, 1024), store: io.ReadAll}
-				e.Start(w.at[id])
+			n := &network{T: t, ends: newNetwork(t, 1, 2, 3), at: map[raft.NodeID]*receiver{}}
+			for id, e := range n.ends {
+				n.at[id] = &receiver{arrived: make(chan raft.Message, 1024), store: io.ReadAll}
+				e.Start(n.at[id])
 			}
 			defer func() {
-				for _, e := range w.ends {
+				for _, e := range n.ends {
 					e.Close()
 				}
 			}()
-			c.check(w)
+			c.check(n)
 		})
 	}
 }
 
-// wires are a network under test.
-type wires struct {
+// network is a network under test.
+type network struct {
 	*testing.T
 	ends map[raft.NodeID]Endpoint
 	at   map[raft.NodeID]*receiver
@@ -128,9 +131,9 @@ func (r *receiver) snapshot() ([]byte, raft.SnapshotMeta) {
 }
 
 // send sends m until it arrives, and returns what did.
-func (w *wires) send(m raft.Message) raft.Message {
-	w.Helper()
-	from, to := w.ends[m.Head().From], w.at[m.Head().To]
+func (n *network) send(m raft.Message) raft.Message {
+	n.Helper()
+	from, to := n.ends[m.Head().From], n.at[m.Head().To]
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for end := time.After(patience); ; {
@@ -142,7 +145,7 @@ func (w *wires) send(m raft.Message) raft.Message {
 			}
 		case <-again.C:
 		case <-end:
-			w.Fatalf("%s does not arrive", m.Kind())
+			n.Fatalf("%s does not arrive", m.Kind())
 		}
 	}
 }
@@ -191,33 +194,33 @@ func fill(v reflect.Value, n *uint64) {
 	}
 }
 
-func (w *wires) everyMessage() {
+func (n *network) everyMessage() {
 	for _, m := range messages() {
 		if entries, ok := m.(*raft.AppendEntries); ok {
 			for i := range entries.Entries { // as they follow each other in a log
 				entries.Entries[i].Index, entries.Entries[i].Term = entries.PrevIndex+1+raft.Index(i), 7
 			}
 		}
-		if got := w.send(m); !reflect.DeepEqual(got, m) {
-			w.Errorf("%s arrives as %s", m, got)
+		if got := n.send(m); !reflect.DeepEqual(got, m) {
+			n.Errorf("%s arrives as %s", m, got)
 		}
 	}
 	for _, id := range []raft.NodeID{1, 3} {
 		select {
-		case m := <-w.at[id].arrived:
-			w.Errorf("%s arrives at %s", m, id)
+		case m := <-n.at[id].arrived:
+			n.Errorf("%s arrives at %s", m, id)
 		default:
 		}
 	}
 }
 
 // sliceIsReused: the caller overwrites the slice as soon as Send has returned.
-func (w *wires) sliceIsReused() {
-	w.connect()
+func (n *network) sliceIsReused() {
+	n.connect()
 	ms := make([]raft.Message, 1)
 	for term := range raft.Term(1000) {
 		ms[0] = &raft.ReadIndex{Header: raft.Header{From: 1, To: 2, Term: term + 1}}
-		w.ends[1].Send(ms)
+		n.ends[1].Send(ms)
 		ms[0] = &raft.TimeoutNow{Header: raft.Header{From: 1, To: 2, Term: 1}}
 	}
 	last := &raft.ReadIndexReply{Header: raft.Header{From: 1, To: 2, Term: 1}}
@@ -225,37 +228,37 @@ func (w *wires) sliceIsReused() {
 	defer again.Stop()
 	for end := time.After(patience); ; {
 		select {
-		case m := <-w.at[2].arrived:
+		case m := <-n.at[2].arrived:
 			if m.Kind() == raft.KindTimeoutNow {
-				w.Fatal("a message arrives that was put into the slice after Send")
+				n.Fatal("a message arrives that was put into the slice after Send")
 			}
 			if m.Kind() == last.Kind() {
 				return
 			}
 		case <-again.C:
-			w.ends[1].Send([]raft.Message{last})
+			n.ends[1].Send([]raft.Message{last})
 		case <-end:
-			w.Fatal("messages do not arrive")
+			n.Fatal("messages do not arrive")
 		}
 	}
 }
 
-func (w *wires) largeOperation() {
+func (n *network) largeOperation() {
 	data := bytes.Repeat([]byte("12345678"), rsm.MaxOpBytesLimit/8)
 	m := &raft.AppendEntries{
 		Header:  raft.Header{From: 1, To: 3, Term: 1},
 		Entries: []raft.Entry{{Term: 1, Index: 1, Kind: raft.EntryCommand, Data: data}},
 	}
-	got, ok := w.send(m).(*raft.AppendEntries)
+	got, ok := n.send(m).(*raft.AppendEntries)
 	if !ok || len(got.Entries) != 1 || !bytes.Equal(got.Entries[0].Data, data) {
-		w.Error("an operation of MaxOpBytesLimit does not arrive as it was")
+		n.Error("an operation of MaxOpBytesLimit does not arrive as it was")
 	}
 }
 
 // sendToNobody: what cannot go is dropped, whatever it comes to.
-func (w *wires) sendToNobody() {
-	w.ends[2].Close()
-	w.ends[2] = Endpoint{Close: func() {}}
+func (n *network) sendToNobody() {
+	n.ends[2].Close()
+	n.ends[2] = Endpoint{Close: func() {}}
 	m := &raft.AppendEntries{
 		Header:  raft.Header{From: 1, To: 2, Term: 1},
 		Entries: []raft.Entry{{Term: 1, Index: 1, Data: make([]byte, 64<<10)}},
@@ -264,15 +267,15 @@ func (w *wires) sendToNobody() {
 	go func() {
 		defer close(done)
 		for range 4096 { // 256 MiB
-			w.ends[1].Send([]raft.Message{m, &raft.ReadIndex{Header: raft.Header{From: 1, To: 99, Term: 1}}})
+			n.ends[1].Send([]raft.Message{m, &raft.ReadIndex{Header: raft.Header{From: 1, To: 99, Term: 1}}})
 		}
 	}()
 	select {
 	case <-done:
 	case <-time.After(patience):
-		w.Fatal("Send waits for a member that is gone")
+		n.Fatal("Send waits for a member that is gone")
 	}
-	w.send(&raft.ReadIndex{Header: raft.Header{From: 1, To: 3, Term: 1}}) // the others hear on
+	n.send(&raft.ReadIndex{Header: raft.Header{From: 1, To: 3, Term: 1}}) // the others hear on
 }
 
 func offer(index raft.Index) *raft.InstallSnapshot {
@@ -283,43 +286,43 @@ func offer(index raft.Index) *raft.InstallSnapshot {
 }
 
 // connect waits until the two members of offer are connected.
-func (w *wires) connect() {
-	w.Helper()
-	w.send(&raft.ReadIndex{Header: raft.Header{From: 1, To: 2, Term: 1}})
+func (n *network) connect() {
+	n.Helper()
+	n.send(&raft.ReadIndex{Header: raft.Header{From: 1, To: 2, Term: 1}})
 }
 
 // stream sends a snapshot.
-func (w *wires) stream(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error {
-	w.Helper()
+func (n *network) stream(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error {
+	n.Helper()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err := w.ends[1].SendSnapshot(ctx, m, data)
+	err := n.ends[1].SendSnapshot(ctx, m, data)
 	if errors.Is(err, context.DeadlineExceeded) {
-		w.Error("SendSnapshot does not end")
+		n.Error("SendSnapshot does not end")
 	}
 	return err
 }
 
-func (w *wires) snapshot() {
-	w.connect()
+func (n *network) snapshot() {
+	n.connect()
 	for i, size := range []int{0, 1, 5 << 20} {
 		data := bytes.Repeat([]byte{byte(i), 2, 3, 4, 5}, size/5+min(size, 1))
 		m := offer(raft.Index(10 + i))
-		if err := w.stream(context.Background(), m, bytes.NewReader(data)); err != nil {
-			w.Fatalf("SendSnapshot of %d bytes: %v", len(data), err)
+		if err := n.stream(context.Background(), m, bytes.NewReader(data)); err != nil {
+			n.Fatalf("SendSnapshot of %d bytes: %v", len(data), err)
 		}
-		got, meta := w.at[2].snapshot()
+		got, meta := n.at[2].snapshot()
 		if !bytes.Equal(got, data) || meta.Index != m.Meta.Index || meta.Term != 4 || !meta.Configuration.Equal(m.Meta.Configuration) {
-			w.Errorf("%d bytes of %s of %v arrive, want %d of %s", len(got), meta, meta.Configuration, len(data), m.Meta)
+			n.Errorf("%d bytes of %s of %v arrive, want %d of %s", len(got), meta, meta.Configuration, len(data), m.Meta)
 		}
 	}
 }
 
 // snapshotResumed sends streams to a receiver that has a part of one. A Transport need not
 // resume it, unless it says that it does, and must not mistake one stream for another.
-func (w *wires) snapshotResumed() {
-	w.connect()
-	data, r := []byte("what a follower lacks"), w.at[2]
+func (n *network) snapshotResumed() {
+	n.connect()
+	data, r := []byte("what a follower lacks"), n.at[2]
 	r.mu.Lock()
 	r.part, r.partBytes = 7, 5
 	r.mu.Unlock()
@@ -327,32 +330,32 @@ func (w *wires) snapshotResumed() {
 		most := []uint64{5, 0}[i]
 		m := offer(raft.Index(10 + i))
 		m.Stream = stream
-		if err := w.stream(context.Background(), m, bytes.NewReader(data)); err != nil {
-			w.Fatalf("SendSnapshot of stream %d: %v", stream, err)
+		if err := n.stream(context.Background(), m, bytes.NewReader(data)); err != nil {
+			n.Fatalf("SendSnapshot of stream %d: %v", stream, err)
 		}
 		r.mu.Lock()
-		if most > 0 && w.ends[1].Resumes != (r.offset == most) {
-			w.Errorf("a Transport that resumes: %t; it begins at %d", w.ends[1].Resumes, r.offset)
+		if most > 0 && n.ends[1].Resumes != (r.offset == most) {
+			n.Errorf("a Transport that resumes: %t; it begins at %d", n.ends[1].Resumes, r.offset)
 		}
 		if r.offset != 0 && r.offset != most || string(r.stored) != string(data[r.offset:]) {
-			w.Errorf("of stream %d arrives %q as what begins at %d", stream, r.stored, r.offset)
+			n.Errorf("of stream %d arrives %q as what begins at %d", stream, r.stored, r.offset)
 		}
 		r.mu.Unlock()
 		if m.Offset != 0 {
-			w.Error("SendSnapshot changes the message of its caller")
+			n.Error("SendSnapshot changes the message of its caller")
 		}
 	}
 }
 
-func (w *wires) snapshotRefused() {
-	w.connect()
-	w.at[2].keeps(func(r io.Reader) ([]byte, error) { return nil, errors.New("no room") })
-	if err := w.stream(context.Background(), offer(10), bytes.NewReader(make([]byte, 1<<20))); err == nil {
-		w.Error("SendSnapshot returns nil, and the receiver has not stored it")
+func (n *network) snapshotRefused() {
+	n.connect()
+	n.at[2].keeps(func(r io.Reader) ([]byte, error) { return nil, errors.New("no room") })
+	if err := n.stream(context.Background(), offer(10), bytes.NewReader(make([]byte, 1<<20))); err == nil {
+		n.Error("SendSnapshot returns nil, and the receiver has not stored it")
 	}
-	w.at[2].keeps(io.ReadAll)
-	if err := w.stream(context.Background(), offer(11), bytes.NewReader(make([]byte, 1<<20))); err != nil {
-		w.Errorf("the next one: %v", err)
+	n.at[2].keeps(io.ReadAll)
+	if err := n.stream(context.Background(), offer(11), bytes.NewReader(make([]byte, 1<<20))); err != nil {
+		n.Errorf("the next one: %v", err)
 	}
 }
 
@@ -370,24 +373,24 @@ func (r brokenReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (w *wires) snapshotBroken() {
-	w.connect()
+func (n *network) snapshotBroken() {
+	n.connect()
 	broken := errors.New("cannot read it")
 	half := brokenReader{bytes.NewReader(make([]byte, 1<<20)), broken}
-	if err := w.stream(context.Background(), offer(10), half); err == nil {
-		w.Error("SendSnapshot returns nil, and its source has failed")
+	if err := n.stream(context.Background(), offer(10), half); err == nil {
+		n.Error("SendSnapshot returns nil, and its source has failed")
 	}
-	if got, meta := w.at[2].snapshot(); meta.Index != 0 {
-		w.Errorf("%d bytes of a snapshot that broke off are taken for all of it", len(got))
+	if got, meta := n.at[2].snapshot(); meta.Index != 0 {
+		n.Errorf("%d bytes of a snapshot that broke off are taken for all of it", len(got))
 	}
 }
 
 // holds lets the receiver of a snapshot take all of it, and store nothing before the result
 // is called. Begun is closed when it has arrived.
-func (w *wires) holds(id raft.NodeID) (begun chan struct{}, release func()) {
+func (n *network) holds(id raft.NodeID) (begun chan struct{}, release func()) {
 	begun = make(chan struct{})
 	released := make(chan struct{})
-	w.at[id].keeps(func(r io.Reader) ([]byte, error) {
+	n.at[id].keeps(func(r io.Reader) ([]byte, error) {
 		b, err := io.ReadAll(r)
 		close(begun)
 		<-released
@@ -396,51 +399,51 @@ func (w *wires) holds(id raft.NodeID) (begun chan struct{}, release func()) {
 	return begun, func() { close(released) }
 }
 
-func (w *wires) snapshotCancelled() {
-	w.connect()
+func (n *network) snapshotCancelled() {
+	n.connect()
 	ctx, cancel := context.WithCancel(context.Background())
-	begun, release := w.holds(2)
+	begun, release := n.holds(2)
 	defer release()
 	go func() { <-begun; cancel() }()
-	if err := w.stream(ctx, offer(10), bytes.NewReader(make([]byte, 1<<20))); err == nil {
-		w.Error("SendSnapshot returns nil after its context has ended")
+	if err := n.stream(ctx, offer(10), bytes.NewReader(make([]byte, 1<<20))); err == nil {
+		n.Error("SendSnapshot returns nil after its context has ended")
 	}
 }
 
 // messagesBesideSnapshot: a snapshot takes minutes, and heartbeats may not wait for it.
-func (w *wires) messagesBesideSnapshot() {
-	w.connect()
-	begun, release := w.holds(2)
+func (n *network) messagesBesideSnapshot() {
+	n.connect()
+	begun, release := n.holds(2)
 	done := make(chan error, 1)
-	go func() { done <- w.stream(context.Background(), offer(10), bytes.NewReader(make([]byte, 1<<20))) }()
+	go func() { done <- n.stream(context.Background(), offer(10), bytes.NewReader(make([]byte, 1<<20))) }()
 	<-begun
 	for term := range raft.Term(20) {
-		w.send(&raft.ReadIndexReply{Header: raft.Header{From: 1, To: 2, Term: term + 1}})
-		w.send(&raft.ReadIndexReply{Header: raft.Header{From: 2, To: 1, Term: term + 1}})
+		n.send(&raft.ReadIndexReply{Header: raft.Header{From: 1, To: 2, Term: term + 1}})
+		n.send(&raft.ReadIndexReply{Header: raft.Header{From: 2, To: 1, Term: term + 1}})
 	}
 	release()
 	if err := <-done; err != nil {
-		w.Errorf("SendSnapshot: %v", err)
+		n.Errorf("SendSnapshot: %v", err)
 	}
 }
 
 // severalSnapshots: a leader may have to send one to each of the others.
-func (w *wires) severalSnapshots() {
-	w.connect()
-	w.send(&raft.ReadIndex{Header: raft.Header{From: 1, To: 3, Term: 1}})
+func (n *network) severalSnapshots() {
+	n.connect()
+	n.send(&raft.ReadIndex{Header: raft.Header{From: 1, To: 3, Term: 1}})
 	done := make(chan error, 2)
 	for _, id := range []raft.NodeID{2, 3} {
 		m := offer(10)
 		m.To = id
-		begun, release := w.holds(id)
+		begun, release := n.holds(id)
 		defer release()
-		go func() { done <- w.stream(context.Background(), m, bytes.NewReader(make([]byte, 1<<20))) }()
+		go func() { done <- n.stream(context.Background(), m, bytes.NewReader(make([]byte, 1<<20))) }()
 		select {
 		case <-begun:
 		case err := <-done:
-			w.Fatalf("SendSnapshot to %s: %v", id, err)
+			n.Fatalf("SendSnapshot to %s: %v", id, err)
 		case <-time.After(patience):
-			w.Fatalf("a snapshot to %s waits for one to another member", id)
+			n.Fatalf("a snapshot to %s waits for one to another member", id)
 		}
 	}
 }

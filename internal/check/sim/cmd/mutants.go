@@ -37,10 +37,12 @@ type edit struct {
 	new  string
 }
 
+func (m *mutant) edits() []edit { return append([]edit{m.edit}, m.also...) }
+
 // apply returns the texts of the files with the bug in them, by name.
 func (m *mutant) apply(root string) (map[string]string, error) {
 	texts := map[string]string{}
-	for _, e := range append([]edit{m.edit}, m.also...) {
+	for _, e := range m.edits() {
 		text, ok := texts[e.file]
 		if !ok {
 			data, err := os.ReadFile(filepath.Join(root, e.file))

@@ -123,7 +123,7 @@ func (m *Member) refused(r *transport.Refusal) {
 
 // AwaitAdmission returns when the cluster has begun and this member has its log: at once,
 // if it has taken part before. A new directory waits until all initial members have been
-// reached once, with Config.OnWaiting told for whom. It is called once.
+// reached once, and Waiting says for whom. It is called once.
 func (m *Member) AwaitAdmission(ctx context.Context) error {
 	if m.dir.Log() == nil {
 		if err := m.awaitBegin(ctx); err != nil {
@@ -156,7 +156,6 @@ func (m *Member) awaitBegin(ctx context.Context) error {
 		if waiting := m.waiting(); waiting != said {
 			said = waiting
 			m.waits.Store(&waiting)
-			m.cfg.OnWaiting(waiting)
 			m.log.Info(waiting)
 		}
 		select {

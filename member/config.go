@@ -44,8 +44,6 @@ type Config struct {
 
 	// Log are the options of the log; the file system in it is that of the whole directory.
 	Log wal.Options
-	// OnWaiting, if not nil, is told what AwaitAdmission waits for, when that changes.
-	OnWaiting func(text string)
 	// Logger gets news for operators. Default: none. Cluster.Logger makes one that shows
 	// members by their names.
 	Logger *slog.Logger
@@ -74,9 +72,6 @@ func (c *Config) proves() bool { return c.TLS.ClientAuth || c.SecretFile != "" }
 func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.OnWaiting == nil {
-		c.OnWaiting = func(string) {}
 	}
 	if c.ElectionTimeout == 0 {
 		c.ElectionTimeout = 500 * time.Millisecond

@@ -80,9 +80,6 @@ func TestListsOfWhoIsAllowed(t *testing.T) {
 	log.await(t, "none of those allowed (apps.example.com)")
 }
 
-// loggedRefusals is how many refusals of clients are logged in a period.
-const loggedRefusals = 10
-
 // A client that is refused is in the log, with its address and the reason, but not each
 // of a thousand.
 func TestRefusedClientsAreLogged(t *testing.T) {
@@ -107,7 +104,7 @@ func TestRefusedClientsAreLogged(t *testing.T) {
 	for deadline := time.Now().Add(patience); s.grpcServer.RefusedByTLS() < 34 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 	}
 	n := strings.Count(log.String(), "client refused")
-	if s.grpcServer.RefusedByTLS() < 34 || n < 4 || n > 2*loggedRefusals || !strings.Contains(log.String(), "address=127.0.0.1:") {
+	if s.grpcServer.RefusedByTLS() < 34 || n < 4 || n > 2*native.RefusalLines || !strings.Contains(log.String(), "address=127.0.0.1:") {
 		t.Errorf("%d refused, %d lines: %s", s.grpcServer.RefusedByTLS(), n, &log)
 	}
 }

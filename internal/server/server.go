@@ -174,7 +174,7 @@ func (s *Server) assemble() (err error) {
 			NodeId:    uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
 		},
 		Limits: limits, TLS: s.clientTLSConfig(), Requests: s.requests, Logger: s.log,
-		Status: s.status, Names: s.cfg.Cluster.WithNames,
+		Status: s.status, Waiting: s.member.Waiting, Names: s.cfg.Cluster.WithNames,
 	})
 	if s.clientTLS != nil {
 		s.work.Go(func() { s.clientTLS.Watch(s.ctx) })
@@ -197,9 +197,8 @@ func (s *Server) join() error {
 		Name: s.self.Name, Cluster: s.cfg.Cluster.Cluster, Dir: s.cfg.DataDir, MustExist: s.cfg.Join,
 		Listener: s.cfg.PeerListener, TLS: member.TLS(s.cfg.PeerTLS), SecretFile: s.cfg.ClusterSecretFile,
 		ElectionTimeout: s.cfg.ElectionTimeout, MaxHandshakes: s.shares.handshakes, Attributes: attributes,
-		Log:       wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync},
-		OnWaiting: func(text string) { s.grpcServer.SetWaiting(text) },
-		Logger:    s.log,
+		Log:    wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync},
+		Logger: s.log,
 	})
 	if errors.Is(err, member.ErrEmpty) {
 		return fmt.Errorf("%w: initial cluster state is \"existing\", but %s is empty: adding members to a running cluster is not supported yet",

@@ -57,6 +57,9 @@ type Config struct {
 	Status func() *api.StatusReply
 	// Names puts the names of members into a text that has their ids; may be nil.
 	Names func(text string) string
+	// Waiting says what the server waits for before it can start its replica; empty if for
+	// nothing. nil: it waits for nothing.
+	Waiting func() string
 	// Requests counts and times requests; nil: they are not counted.
 	Requests *metrics.Requests
 	Logger   *slog.Logger
@@ -76,7 +79,6 @@ type Server struct {
 	begun     chan struct{} // closed when cluster is set, or never will be
 	beginOnce sync.Once
 	replica   atomic.Pointer[replica.Replica] // nil until the server takes part
-	waiting   atomic.Pointer[string]          // what for, while replica is nil
 	draining  chan struct{}                   // closed when no new requests are taken
 	drainOnce sync.Once
 	receivers sync.WaitGroup
@@ -91,14 +93,13 @@ func New(cfg Config) *Server {
 		cfg:      cfg,
 		clients:  newClients(cfg.Limits, cfg.Logger),
 		health:   health.NewServer(),
-		refused:  ratelog.New(cfg.Logger, refusalLines, refusalPeriod),
+		refused:  ratelog.New(cfg.Logger, RefusalLines, refusalPeriod),
 		begun:    make(chan struct{}),
 		draining: make(chan struct{}),
 	}
 	if cfg.Hello.ClusterId != 0 {
 		s.Begin(cfg.Hello.ClusterId)
 	}
-	s.SetWaiting("the server is starting")
 	s.setServing(false)
 	s.grpc = s.newGRPCServer()
 	return s
@@ -147,11 +148,15 @@ func (s *Server) Stop() {
 // Health is the standard health service.
 func (s *Server) Health() healthpb.HealthServer { return s.health }
 
-// SetWaiting says why there is no replica yet.
-func (s *Server) SetWaiting(reason string) { s.waiting.Store(&reason) }
-
-// Waiting is what the server waits for until Start.
-func (s *Server) Waiting() string { return *s.waiting.Load() }
+// Waiting is why there is no replica before Start.
+func (s *Server) Waiting() string {
+	if s.cfg.Waiting != nil {
+		if text := s.cfg.Waiting(); text != "" {
+			return text
+		}
+	}
+	return "the server is starting"
+}
 
 // Begin tells clients from now on of which cluster the server is.
 func (s *Server) Begin(cluster uint64) {

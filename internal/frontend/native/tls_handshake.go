@@ -105,8 +105,8 @@ func linger(conn net.Conn) {
 	conn.Close()
 }
 
-// At most refusalLines lines about refused clients are logged per refusalPeriod.
+// At most RefusalLines lines about refused clients are logged per refusalPeriod.
 const (
-	refusalLines  = 10
+	RefusalLines  = 10
 	refusalPeriod = 10 * time.Second
 )

@@ -32,7 +32,7 @@ func TestAHandshakeIsShort(t *testing.T) {
 			defer far.Close()
 			client(far)
 		}()
-		g := &tlsCredentials{TransportCredentials: credentials.NewTLS(conf), conf: conf, refused: ratelog.New(slog.New(slog.DiscardHandler), refusalLines, refusalPeriod)}
+		g := &tlsCredentials{TransportCredentials: credentials.NewTLS(conf), conf: conf, refused: ratelog.New(slog.New(slog.DiscardHandler), RefusalLines, refusalPeriod)}
 		conn, _, err := g.ServerHandshake(near)
 		if err == nil {
 			_, err = io.CopyN(io.Discard, conn, 4*maxHandshakeBytes)

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// bounds says of each list, map and channel of the packages that face strangers what keeps
+// bounds says of each list, map and channel of the packages that anybody can connect to what keeps
 // it from growing without end. A test that it names shows that.
 var bounds = map[string]string{
 	"internal/frontend/native clients.sources":      "the connections: TestListenerClosesSurplusAtOnce",

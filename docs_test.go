@@ -144,6 +144,28 @@ func TestCommentsNamePagesThatExist(t *testing.T) {
 	}
 }
 
+// TestCommentsNameFilesAndTestsThatExist: a file or a test that a comment names is often in
+// another folder, so any folder will do.
+func TestCommentsNameFilesAndTestsThatExist(t *testing.T) {
+	all := files(t, ".go")
+	exists := map[string]bool{"pkg.go": true} // the host pkg.go.dev
+	for name, text := range all {
+		exists[path.Base(name)] = true
+		for _, m := range regexp.MustCompile(`(?m)^func (?:\([^)]*\) )?(Test\w+)`).FindAllStringSubmatch(text, -1) {
+			exists[m[1]] = true
+		}
+	}
+	comment := regexp.MustCompile(`(?m)^\s*//.*$`)
+	mention := regexp.MustCompile(`\b(\w+\.go|Test[A-Z]\w+)\b`)
+	for name, text := range all {
+		for _, m := range mention.FindAllString(strings.Join(comment.FindAllString(text, -1), "\n"), -1) {
+			if !exists[m] {
+				t.Errorf("%s: there is no %s", name, m)
+			}
+		}
+	}
+}
+
 // TestSnippetsAreCompiled: each Go snippet of a page names a file that the compiler
 // reads, and its lines stand there in the same order. A line of three dots stands for
 // any that are left out.

@@ -100,7 +100,7 @@ reached by the first one in the order of names. So the first start needs all of 
 
 With --listen-metrics-urls it answers GET /metrics, for Prometheus, and GET /health:
 200 while it knows a leader, else 503 with the reason. Whoever reaches that port can
-read them, and profiles too with --enable-pprof, so keep it away from strangers.
+read them, and profiles too with --enable-pprof, so keep it in a network of your own.
 
 ` + serverExitHelp,
 		Example: `  balsa serve

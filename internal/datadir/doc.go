@@ -2,7 +2,7 @@
 // process uses it at a time, and the member's log.
 //
 //	LOCK      held while a process uses the directory
-//	MEMBERS   who this member is, and the certificate of its cluster (MemberFile)
+//	MEMBERS   the identity of this member, and the certificate of its cluster (MemberFile)
 //	wal/      the log and the snapshots (package wal), once the cluster has begun
 //	DIVERGED  this member's state was found to differ from that of a majority: the
 //	          content of the directory must not be used any more

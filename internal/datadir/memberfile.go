@@ -156,7 +156,7 @@ func (l *MemberFile) Activate() error {
 	return l.save()
 }
 
-// save writes the whole ledger. After an error nobody knows what is on the disk,
+// save writes the whole file. After an error nobody knows what is on the disk,
 // so the error stays: nothing is promised any more.
 func (l *MemberFile) save() error {
 	if l.failed != nil {

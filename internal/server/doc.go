@@ -8,9 +8,9 @@
 //
 // The life of a Server (server.go) has three parts:
 //
-//  1. Start opens the sockets, then the data directory (home.go). What is wrong with
+//  1. Start opens the sockets, then the data directory (package datadir). What is wrong with
 //     either is found before anything on disk has changed.
 //  2. With a new data directory it waits for its cluster to begin, which takes all
-//     members (admission.go, ledger.go, package birth). Meanwhile requests get UNAVAILABLE.
+//     members (package member). Meanwhile requests get UNAVAILABLE.
 //  3. The replica runs, until Shutdown (shutdown.go) or until its disk fails.
 package server

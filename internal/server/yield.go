@@ -51,7 +51,7 @@ func (s *Server) yieldWhenFull(replica *replica.Replica) {
 	}
 }
 
-// successor is one of those who have all that is committed, at random. Of equals the core
+// successor is one of the members that have all that is committed, at random. Of equals the core
 // takes the first: two full servers could hand over to each other for ever.
 func successor(leader rsm.Status) raft.NodeID {
 	var fit []raft.NodeID

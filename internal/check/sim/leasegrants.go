@@ -12,21 +12,21 @@ import (
 // settings change in between. Only an election that the leader asked for is excepted.
 type leaseGrants struct {
 	until   []time.Duration    // of each node, by its clock
-	heard   []heard            // by each node
+	arrived []arrivals         // at each node
 	term    []raft.Term        // of the leader to which each node granted its lease
 	ordered map[ballot]bool    // campaigns by TimeoutNow: the candidate, and its term
 	over    map[raft.Term]bool // the leader of this term has sent a TimeoutNow
 }
 
-// heard is when the rounds of a term arrived, by the node's clock: what an acknowledgement
-// grants counts from there, however long it waits for a disk.
-type heard struct {
+// arrivals are when the rounds of a term arrived, by the node's clock: what an acknowledgement
+// grants counts from then, however long it waits for a disk.
+type arrivals struct {
 	term raft.Term
 	at   map[raft.Round]time.Duration
 }
 
 func newLeaseGrants(nodes int) leaseGrants {
-	return leaseGrants{make([]time.Duration, nodes+1), make([]heard, nodes+1), make([]raft.Term, nodes+1), map[ballot]bool{}, map[raft.Term]bool{}}
+	return leaseGrants{make([]time.Duration, nodes+1), make([]arrivals, nodes+1), make([]raft.Term, nodes+1), map[ballot]bool{}, map[raft.Term]bool{}}
 }
 
 func (s *leaseGrants) grant(n *node, m *raft.AppendEntriesReply) {
@@ -35,7 +35,7 @@ func (s *leaseGrants) grant(n *node, m *raft.AppendEntriesReply) {
 	}
 	s.term[n.id] = m.Term
 	from := n.clock.read(n.w.now)
-	if h := &s.heard[n.id]; h.term == m.Term {
+	if h := &s.arrived[n.id]; h.term == m.Term {
 		if at, ok := h.at[m.Round]; ok {
 			from = at
 		}
@@ -43,15 +43,15 @@ func (s *leaseGrants) grant(n *node, m *raft.AppendEntriesReply) {
 	s.until[n.id] = max(s.until[n.id], from+time.Duration(m.LeaseGrant))
 }
 
-// hears notes when a round arrived for the first time.
-func (s *leaseGrants) hears(n *node, m raft.Message) {
+// arrives notes when a round arrived for the first time.
+func (s *leaseGrants) arrives(n *node, m raft.Message) {
 	a, ok := m.(*raft.AppendEntries)
-	h := &s.heard[n.id]
+	h := &s.arrived[n.id]
 	if !ok || a.Term < h.term {
 		return
 	}
 	if a.Term > h.term {
-		*h = heard{a.Term, map[raft.Round]time.Duration{}}
+		*h = arrivals{a.Term, map[raft.Round]time.Duration{}}
 	}
 	if _, again := h.at[a.Round]; !again {
 		h.at[a.Round] = n.clock.read(n.w.now)

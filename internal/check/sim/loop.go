@@ -163,7 +163,7 @@ func (n *node) end(x *waiter, result kv.Result, err error) {
 }
 
 func (n *node) receive(m raft.Message) {
-	n.w.check.leaseGrants.hears(n, m)
+	n.w.check.leaseGrants.arrives(n, m)
 	n.inbox.Messages = append(n.inbox.Messages, m)
 	n.wake()
 }

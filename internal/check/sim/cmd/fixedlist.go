@@ -43,7 +43,7 @@ package main
 //   - A repeated request for a vote puts off elections (TestARepeatedRequestPutsNothingOff;
 //     one run in four thousand).
 //   - A message that waits for the disk replaces one that waits for another peer
-//     (TestHeldMessagesOfOthersStay).
+//     (TestPendingMessagesToOtherPeersStay).
 //   - A candidate waits for votes as long as its disk once hung
 //     (TestElectionAfterADiskHung).
 //   - A leader with a slow disk hands over before it has committed anything, or to a member

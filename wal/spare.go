@@ -57,17 +57,13 @@ func (s *spare) close() error {
 func (s *spare) ready() bool { return s.size.Load() >= s.opts.SegmentSize }
 
 // late tells whether there is something to prepare.
-func (s *spare) late() bool { return s.size.Load() < s.target() }
+func (s *spare) late() bool { return s.size.Load() < s.target(s.live.last()) }
 
-// target is how large the spare segment should be by now, in bytes; 0 means
-// that there should be none yet.
-func (s *spare) target() int64 {
-	if s.failure.get() != nil {
-		return 0
-	}
-	current := s.live.last()
+// target is how large the spare segment should be while the writer is at current, in bytes;
+// 0 means that there should be none yet.
+func (s *spare) target(current segmentInfo) int64 {
 	switch {
-	case current.empty():
+	case s.failure.get() != nil, current.empty():
 		return 0
 	case current.size < s.opts.SegmentSize: // it has no zeros: the sooner it is left the better
 		return s.opts.SegmentSize
@@ -104,12 +100,16 @@ func (s *spare) prepare() error {
 func (s *spare) prepareStep() (done bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	target := s.target()
+	// The writer may move on meanwhile. So it is looked at once: a target that was set for one
+	// segment must not make a spare for the next one, which has no frame yet. Recovery takes
+	// two segments without a frame for damage.
+	current := s.live.last()
+	target := s.target(current)
 	if s.size.Load() >= target {
 		return true, nil
 	}
 	if s.mu.segment == nil {
-		if s.live.last().seq != s.mu.newest {
+		if current.seq != s.mu.newest {
 			return true, nil // the writer has taken one, and is about to move there
 		}
 		if err := s.checkSpace(); err != nil {

@@ -442,7 +442,7 @@ type Request struct {
 	// value is what a PUT installs.
 	Value []byte `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
 	// unconditional lets a PUT or DELETE succeed at any version of the key.
-	Unconditional bool `protobuf:"varint,5,opt,name=unconditional,proto3" json:"unconditional,omitempty"`
+	Unconditional bool `protobuf:"varint,11,opt,name=unconditional,proto3" json:"unconditional,omitempty"`
 	// version is the one that the key must have for a PUT or DELETE that is not
 	// unconditional. 0 means absent.
 	Version     uint64              `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
@@ -1359,13 +1359,13 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"\vbalsa.proto\x12\bbalsa.v1\"=\n" +
 	"\fRequestBatch\x12-\n" +
-	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\x89\x04\n" +
+	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\x8f\x04\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x16.balsa.v1.Request.KindR\x04kind\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\fR\x03key\x12\x14\n" +
 	"\x05value\x18\x04 \x01(\fR\x05value\x12$\n" +
-	"\runconditional\x18\x05 \x01(\bR\runconditional\x12\x18\n" +
+	"\runconditional\x18\v \x01(\bR\runconditional\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\x04R\aversion\x12?\n" +
 	"\vconsistency\x18\a \x01(\x0e2\x1d.balsa.v1.Request.ConsistencyR\vconsistency\x12\x1d\n" +
 	"\n" +
@@ -1387,7 +1387,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x03ANY\x10\x00\x12\t\n" +
 	"\x05FIRST\x10\x01\x12\n" +
 	"\n" +
-	"\x06RESEND\x10\x02\"^\n" +
+	"\x06RESEND\x10\x02J\x04\b\x05\x10\x06\"^\n" +
 	"\n" +
 	"ReplyBatch\x12%\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.balsa.v1.HelloR\x05hello\x12)\n" +

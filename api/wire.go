@@ -47,12 +47,12 @@ func appendRequest(dst []byte, r *Request) []byte {
 	dst = appendNumber(dst, 2, uint64(r.Kind))
 	dst = appendBytes(dst, 3, r.Key)
 	dst = appendBytes(dst, 4, r.Value)
-	dst = appendNumber(dst, 5, protowire.EncodeBool(r.Unconditional))
 	dst = appendNumber(dst, 6, r.Version)
 	dst = appendNumber(dst, 7, uint64(r.Consistency))
 	dst = appendNumber(dst, 8, uint64(r.TimeoutMs))
 	dst = appendNumber(dst, 9, r.UnchangedSince)
-	return appendNumber(dst, 10, uint64(r.Attempt))
+	dst = appendNumber(dst, 10, uint64(r.Attempt))
+	return appendNumber(dst, 11, protowire.EncodeBool(r.Unconditional))
 }
 
 const (
@@ -97,8 +97,6 @@ func decodeRequest(data []byte, r *Request) error {
 			r.Key = f.bytes
 		case f.is(4, protowire.BytesType):
 			r.Value = f.bytes
-		case f.is(5, protowire.VarintType):
-			r.Unconditional = protowire.DecodeBool(f.value)
 		case f.is(6, protowire.VarintType):
 			r.Version = f.value
 		case f.is(7, protowire.VarintType):
@@ -109,6 +107,8 @@ func decodeRequest(data []byte, r *Request) error {
 			r.UnchangedSince = f.value
 		case f.is(10, protowire.VarintType):
 			r.Attempt = Request_Attempt(f.value)
+		case f.is(11, protowire.VarintType):
+			r.Unconditional = protowire.DecodeBool(f.value)
 		}
 		return nil
 	})

@@ -83,6 +83,21 @@ func decodesAsProto(t interface{ Fatalf(string, ...any) }, data []byte, kind pro
 	}
 }
 
+// Number 5 said once that a write is conditional. It must not come to mean the opposite: the
+// write of an old client would overwrite what it was to protect.
+func TestFieldOfTheOppositeMeaningIsIgnored(t *testing.T) {
+	request := protowire.AppendVarint(protowire.AppendTag(nil, 5, protowire.VarintType), 1)
+	data := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), request)
+	got := new(RequestBatch)
+	if err := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Requests) != 1 || got.Requests[0].Unconditional {
+		t.Errorf("%x is %v", data, got)
+	}
+	decodesAsProto(t, data, got)
+}
+
 func TestCodecLeavesOtherMessagesAlone(t *testing.T) {
 	m := &StatusRequest{}
 	data, err := Codec().Marshal(m)

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"time"
 
@@ -119,6 +120,29 @@ func (l Limits) withDefaults() Limits {
 	}
 }
 
+// check refuses what no Transport could work with.
+func (l Limits) check() error {
+	if l.KeepaliveTimeout != 0 && l.KeepaliveTimeout < keepaliveTimeoutMin {
+		return fmt.Errorf("transport: Limits.KeepaliveTimeout is %v, at least %v is needed", l.KeepaliveTimeout, keepaliveTimeoutMin)
+	}
+	if uint64(max(l.MaxFrame, 0)) > math.MaxUint32 {
+		return fmt.Errorf("transport: Limits.MaxFrame is %d, at most %d is possible", l.MaxFrame, uint32(math.MaxUint32))
+	}
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxFrame", int64(l.MaxFrame)}, {"QueueBytes", int64(l.QueueBytes)}, {"QueueMessages", int64(l.QueueMessages)},
+		{"HandshakeTimeout", int64(l.HandshakeTimeout)}, {"RedialMin", int64(l.RedialMin)}, {"RedialMax", int64(l.RedialMax)},
+		{"MaxHandshakes", int64(l.MaxHandshakes)},
+	} {
+		if f.value < 0 {
+			return fmt.Errorf("transport: Limits.%s is negative", f.name)
+		}
+	}
+	return nil
+}
+
 // prepare checks c and fills in defaults.
 func (c Config) prepare() (Config, error) {
 	h := &c.Handshake
@@ -131,8 +155,9 @@ func (c Config) prepare() (Config, error) {
 		return c, fmt.Errorf("transport: Handshake.Attributes are %d bytes, at most %d are allowed", len(h.Attributes), attributesMax)
 	case c.Listen == "" && c.Listener == nil:
 		return c, fmt.Errorf("transport: Listen and Listener are missing")
-	case c.Limits.KeepaliveTimeout != 0 && c.Limits.KeepaliveTimeout < keepaliveTimeoutMin:
-		return c, fmt.Errorf("transport: Limits.KeepaliveTimeout is %v, at least %v is needed", c.Limits.KeepaliveTimeout, keepaliveTimeoutMin)
+	}
+	if err := c.Limits.check(); err != nil {
+		return c, err
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

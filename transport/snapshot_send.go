@@ -125,7 +125,7 @@ func (p *peer) writeChunks(c *connection, offset uint64, data io.Reader) error {
 	sent := snapshotEnd{length: offset}
 	buf := make([]byte, frameHeaderSize+snapshotChunk)
 	for {
-		n, err := io.ReadFull(data, buf[frameHeaderSize:])
+		n, err := fill(data, buf[frameHeaderSize:])
 		if n > 0 {
 			frame := buf[:frameHeaderSize+n]
 			sent.add(frame[frameHeaderSize:])
@@ -134,13 +134,24 @@ func (p *peer) writeChunks(c *connection, offset uint64, data io.Reader) error {
 				return err
 			}
 		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+		if err == io.EOF {
 			return p.writeStream(c, appendLayout(nil, frameSnapshotEnd, func(c *coder) { c.snapshotEnd(&sent) }))
 		}
 		if err != nil {
 			return fmt.Errorf("read snapshot to send: %w", err)
 		}
 	}
+}
+
+// fill reads until b is full or r fails. Only io.EOF is the end of the data: io.ReadFull could
+// not tell it from an io.ErrUnexpectedEOF of r itself, which says that data is missing.
+func fill(r io.Reader, b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var k int
+		k, err = r.Read(b[n:])
+		n += k
+	}
+	return n, err
 }
 
 func (p *peer) writeStream(c *connection, b []byte) error {

@@ -135,6 +135,7 @@ func TestSnapshotCutShortIsNoEnd(t *testing.T) {
 		"receiver closes": {&trickle{100, io.EOF}, func(_, b *node, _ func()) { b.Close() }, io.ErrUnexpectedEOF},
 		"peer is removed": {&trickle{100, io.EOF}, func(a, _ *node, _ func()) { a.RemovePeer(2) }, ErrClosed},
 		"data fails":      {&trickle{5, broken}, func(_, _ *node, _ func()) {}, broken},
+		"data ends early": {&trickle{5, io.ErrUnexpectedEOF}, func(_, _ *node, _ func()) {}, io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withPipeNet(t, func(t *testing.T, w *pipeNet) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"math"
 	"net"
 	"slices"
 	"strings"
@@ -327,6 +328,16 @@ func TestConfigIsChecked(t *testing.T) {
 		"Attributes": {ID: 1, Listen: "127.0.0.1:0", Handshake: Handshake{Attributes: make([]byte, attributesMax+1)}},
 		"Listener":   {ID: 1},
 		"listen for": {ID: 1, Listen: "256.0.0.1:0"},
+
+		"Limits.MaxFrame":         {ID: 1, Listen: "127.0.0.1:0", Limits: Limits{MaxFrame: math.MaxInt}},
+		"Limits.MaxFrame is neg":  {ID: 1, Listen: "127.0.0.1:0", Limits: Limits{MaxFrame: -1}},
+		"Limits.QueueBytes":       {ID: 1, Listen: "127.0.0.1:0", Limits: Limits{QueueBytes: -1}},
+		"Limits.QueueMessages":    {ID: 1, Listen: "127.0.0.1:0", Limits: Limits{QueueMessages: -1}},
+		"Limits.KeepaliveTimeout": {ID: 1, Listen: "127.0.0.1:0", Limits: Limits{KeepaliveTimeout: -1}},
+		"Limits.HandshakeTimeout": {ID: 1, Listen: "127.0.0.1:0", Limits: Limits{HandshakeTimeout: -1}},
+		"Limits.RedialMin":        {ID: 1, Listen: "127.0.0.1:0", Limits: Limits{RedialMin: -time.Second}},
+		"Limits.RedialMax":        {ID: 1, Listen: "127.0.0.1:0", Limits: Limits{RedialMax: -time.Second}},
+		"Limits.MaxHandshakes":    {ID: 1, Listen: "127.0.0.1:0", Limits: Limits{MaxHandshakes: -1}},
 	} {
 		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)

@@ -123,8 +123,11 @@ func TestLockIsHeldOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := vfs.OS.Lock(name); err == nil {
-		t.Error("a second lock under the same name")
+	if _, err := vfs.OS.Lock(name); !errors.Is(err, vfs.ErrLocked) {
+		t.Errorf("a second lock under the same name: %v", err)
+	}
+	if _, err := vfs.OS.Lock(filepath.Join(dir, "none", "LOCK")); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, vfs.ErrLocked) {
+		t.Errorf("a lock that cannot be made: %v", err)
 	}
 	link := filepath.Join(dir, "link")
 	if err := os.Symlink(dir, link); err != nil {
@@ -155,11 +158,13 @@ func TestLockIsHeldOnce(t *testing.T) {
 func TestLockAmongProcesses(t *testing.T) {
 	name := os.Getenv("VFS_TEST_LOCK")
 	if name != "" { // this is the child
-		_, err := vfs.OS.Lock(name)
-		if err != nil {
+		switch _, err := vfs.OS.Lock(name); {
+		case err == nil:
+			os.Exit(0) // without Close
+		case errors.Is(err, vfs.ErrLocked):
 			os.Exit(3)
 		}
-		os.Exit(0) // without Close
+		os.Exit(4)
 	}
 	name = filepath.Join(t.TempDir(), "LOCK")
 	child := func() int {

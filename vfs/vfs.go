@@ -29,9 +29,13 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 )
+
+// ErrLocked is the error of FS.Lock for a file that is locked already.
+var ErrLocked = errors.New("file is locked already")
 
 // FS is a file system. Names are paths as in package path/filepath. All methods may be
 // called at once. Errors about a name that does not exist match [fs.ErrNotExist].
@@ -57,7 +61,8 @@ type FS interface {
 	// Stat describes a file or a directory.
 	Stat(name string) (fs.FileInfo, error)
 	// Lock makes the file name if it is missing, and locks it until the result is closed or
-	// the process ends. It fails at once if the file is locked, by this process or another.
+	// the process ends. It fails at once, with an error that matches ErrLocked, if the file is
+	// locked, by this process or another.
 	Lock(name string) (io.Closer, error)
 	// Available returns how many bytes may still be written to the file system that name
 	// is in.

@@ -71,10 +71,10 @@ func Open(cfg Config) (*Dir, error) {
 	}
 	var err error
 	d.lock, err = d.fs.Lock(filepath.Join(cfg.Path, lockName))
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("lock data directory: %w", err)
-	} else if err != nil {
+	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("%w: %s: another process runs on it (%w)", ErrInUse, cfg.Path, err)
+	} else if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
 	if err := d.open(); err != nil {
 		return nil, errors.Join(err, d.Close())

@@ -2,6 +2,8 @@ package datadir
 
 import (
 	"errors"
+	"io"
+	"syscall"
 	"testing"
 
 	"balsa.example/internal/check/crashfs"
@@ -90,5 +92,35 @@ func TestACondemnedDirectoryIsRefused(t *testing.T) {
 	}
 	if _, err := Open(cfg); !errors.Is(err, rsm.ErrDiverged) {
 		t.Errorf("opened: %v", err)
+	}
+}
+
+// lockless is a file system whose Lock fails.
+type lockless struct {
+	vfs.FS
+	err error
+}
+
+func (l lockless) Lock(string) (io.Closer, error) { return nil, l.err }
+
+// Only a lock that another process holds means that the directory is in use: who reads that
+// looks for a process, and not for a full disk.
+func TestALockThatCannotBeMadeIsNotHeld(t *testing.T) {
+	for err, inUse := range map[error]bool{
+		vfs.ErrLocked: true, syscall.ENOSPC: false, syscall.EROFS: false, syscall.EMFILE: false, syscall.ENOLCK: false,
+	} {
+		_, got := Open(Config{Path: "data", Owner: alone, Log: wal.Options{FS: lockless{crashfs.NewMem(), err}}})
+		if !errors.Is(got, err) || errors.Is(got, ErrInUse) != inUse {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+	cfg := Config{Path: "data", Owner: alone, Log: wal.Options{FS: crashfs.NewMem()}}
+	d, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := Open(cfg); !errors.Is(err, ErrInUse) {
+		t.Errorf("a second one: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"slices"
+	"syscall"
 
 	pebble "github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -104,7 +105,13 @@ func (a adapter) Stat(name string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-func (a adapter) Lock(name string) (io.Closer, error) { return a.fs.Lock(name) }
+func (a adapter) Lock(name string) (io.Closer, error) {
+	l, err := a.fs.Lock(name)
+	if errors.Is(err, syscall.EAGAIN) {
+		err = vfs.ErrLocked
+	}
+	return l, err
+}
 
 func (a adapter) Available(name string) (uint64, error) {
 	usage, err := a.fs.GetDiskUsage(name)

@@ -256,7 +256,7 @@ func (fs *memFS) Available(string) (uint64, error) {
 
 func (fs *memFS) Lock(name string) (io.Closer, error) {
 	if fs.locked[name] {
-		return nil, errors.New("locked")
+		return nil, vfs.ErrLocked
 	}
 	fs.locked[name] = true
 	return lock{fs, name}, nil

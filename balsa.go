@@ -40,7 +40,9 @@ type Node[Op, Result any] struct {
 
 // Start runs a member. When it returns, the member listens for the others. It takes part
 // when Ready is closed: at once if its directory has taken part before, else when all
-// members have been reached once. On error nothing runs.
+// members have been reached once. On error nothing runs. The error is member.ErrConfig for a
+// mistake in cfg, one of the other errors of package member for a directory that is not this
+// member's or not in order, and rsm.ErrDiverged for that of a replica that diverged.
 func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	cfg, cluster, err := cfg.withDefaults()
 	if err != nil {
@@ -56,7 +58,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 		Name: cfg.Name, Cluster: cluster, Dir: cfg.Dir, MustExist: cfg.MustExist,
 		Listen: cfg.Listen, Listener: cfg.listener, TLS: cfg.TLS, SecretFile: cfg.SecretFile,
 		ElectionTimeout: cfg.ElectionTimeout,
-		Log:             wal.Options{Logger: n.log, NoSnapshots: cfg.Durable != nil},
+		Log:             wal.Options{FS: cfg.fs, Logger: n.log, NoSnapshots: cfg.Durable != nil},
 		Logger:          n.log,
 	})
 	if err != nil {
@@ -92,12 +94,17 @@ func (n *Node[Op, Result]) run() {
 	close(n.ready)
 	select {
 	case <-node.Done():
-		if err := node.Err(); err != nil {
-			n.fail(fmt.Errorf("replica stopped: %w", n.member.Explain(err)))
-		}
+		n.ended(node)
 	case <-n.member.Failed():
 		n.fail(n.member.Err())
 	case <-n.ctx.Done():
+	}
+}
+
+// ended notes why a replica that has stopped failed, if it did.
+func (n *Node[Op, Result]) ended(node *rsm.Node[Op, Result]) {
+	if err := node.Err(); err != nil && n.Err() == nil {
+		n.fail(fmt.Errorf("replica stopped: %w", n.member.Explain(err)))
 	}
 }
 
@@ -130,8 +137,12 @@ func (n *Node[Op, Result]) Err() error {
 // nil before Ready.
 func (n *Node[Op, Result]) Replica() *rsm.Node[Op, Result] { return n.node.Load() }
 
-// replica waits until there is one.
+// replica waits until there is one. After a failure it says why, rather than what the
+// replica would: that it has stopped.
 func (n *Node[Op, Result]) replica(ctx context.Context) (*rsm.Node[Op, Result], error) {
+	if err := n.Err(); err != nil {
+		return nil, err
+	}
 	select {
 	case <-n.ready:
 		return n.node.Load(), nil
@@ -165,7 +176,7 @@ func (n *Node[Op, Result]) Stop() error {
 	select {
 	case <-n.stopped:
 		return nil
-	case <-time.After(stopTimeout):
+	case <-time.After(n.cfg.stopTimeout):
 		return ErrHangs
 	}
 }
@@ -189,6 +200,7 @@ func (n *Node[Op, Result]) stop() {
 	}
 	if node != nil {
 		node.Stop()
+		n.ended(node) // it may have failed since run has stopped to watch it
 	}
 	<-disconnected
 	if err := n.member.Close(); err != nil {
@@ -197,7 +209,7 @@ func (n *Node[Op, Result]) stop() {
 }
 
 func (n *Node[Op, Result]) handOver(node *rsm.Node[Op, Result]) {
-	if s := node.Status(); s.Role != raft.Leader || len(n.cfg.Members) == 1 {
+	if s := node.Status(); s.Role != raft.Leader || len(n.member.Cluster().Members) == 1 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handoverTimeout)

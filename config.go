@@ -8,6 +8,7 @@ import (
 
 	"balsa.example/member"
 	"balsa.example/rsm"
+	"balsa.example/vfs"
 )
 
 // Config says how to run a member. Name, Members, Dir, Codec, and Machine or
@@ -34,10 +35,12 @@ type Config[Op, Result any] struct {
 	MustExist bool
 	// Listen is the host and port to listen on. Default: the own address in Members.
 	Listen string
-	// SecretFile encrypts what members tell each other, and lets in nobody else: a file,
-	// readable by its owner alone, with a secret that all members share and that has at
-	// least 32 random characters. TLS does the same with certificates, which members
-	// demand of each other. One of the two is needed wherever others can reach the network.
+	// SecretFile encrypts what members tell each other, and lets in nobody else: a file with
+	// a secret that all members share and that has at least 32 random characters. Only its
+	// owner may change the file, and nobody outside its group may read it (chmod 600). TLS
+	// does the same with certificates, which members demand of each other, so that CAFile is
+	// needed, and each certificate names its member. One of the two is needed wherever others
+	// can reach the network. Both kinds of files may be renewed while the member runs.
 	SecretFile string
 	TLS        member.TLS
 
@@ -50,7 +53,10 @@ type Config[Op, Result any] struct {
 	// Logger gets news for operators. Default: none.
 	Logger *slog.Logger
 
-	listener net.Listener // in place of Listen, in tests
+	// For tests.
+	listener    net.Listener  // in place of Listen
+	fs          vfs.FS        // in place of the operating system's
+	stopTimeout time.Duration // in place of the six seconds of Stop
 }
 
 func (c Config[Op, Result]) withDefaults() (Config[Op, Result], *member.Cluster, error) {
@@ -59,6 +65,9 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], *member.Cluster,
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.stopTimeout == 0 {
+		c.stopTimeout = stopTimeout
 	}
 	cluster, err := member.NewCluster(c.Token, c.Members)
 	if err != nil {

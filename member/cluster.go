@@ -19,6 +19,12 @@ import (
 // found before anything on disk is touched.
 var ErrConfig = errors.New("bad configuration")
 
+// maxName and maxAttributes are what package transport can tell another member, in bytes.
+const (
+	maxName       = 256
+	maxAttributes = 32 << 10
+)
+
 // Spec is one initial member of a cluster.
 type Spec struct {
 	ID   raft.NodeID
@@ -65,6 +71,9 @@ func (c *Cluster) check() error {
 	for _, m := range c.Members {
 		if m.Name == "" {
 			return fmt.Errorf("%w: a member of the cluster has no name", ErrConfig)
+		}
+		if len(m.Name) > maxName {
+			return fmt.Errorf("%w: the name %.32q... of a member has %d bytes, at most %d are allowed", ErrConfig, m.Name, len(m.Name), maxName)
 		}
 		if err := CheckDialable(m.Address); err != nil {
 			return fmt.Errorf("%w: member %s: %w", ErrConfig, m.Name, err)

@@ -54,6 +54,7 @@ func TestNewClusterRefuses(t *testing.T) {
 	}{
 		{nil, "no members"},
 		{map[string]string{"": "h:1"}, "has no name"},
+		{map[string]string{strings.Repeat("a", maxName+1): "h:1"}, "257 bytes"},
 		{map[string]string{"a": "h"}, "host and a port"},
 		{map[string]string{"a": "h:"}, "host and a port"},
 		{map[string]string{"a": ":1"}, "it names no host"},

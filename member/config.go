@@ -29,8 +29,8 @@ type Config struct {
 	// TLS protects the connections between members, with certificates from files.
 	TLS TLS
 	// SecretFile protects them in place of certificates: a file that holds a secret of at
-	// least 32 random characters, which all members know and nobody else. Nobody but the
-	// owner may read it (chmod 600).
+	// least 32 random characters, which all members know and nobody else. Only its owner may
+	// change the file, and nobody outside its group may read it (chmod 600).
 	SecretFile string
 
 	// ElectionTimeout is that of the replica. A connection on which nothing has arrived for
@@ -89,6 +89,10 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: the cluster has no members", ErrConfig)
 	case c.ElectionTimeout < 0:
 		return fmt.Errorf("%w: election timeout is %s", ErrConfig, c.ElectionTimeout)
+	case len(c.Attributes) > maxAttributes:
+		return fmt.Errorf("%w: attributes have %d bytes, at most %d are allowed", ErrConfig, len(c.Attributes), maxAttributes)
+	case c.MaxHandshakes < 0:
+		return fmt.Errorf("%w: max handshakes is %d", ErrConfig, c.MaxHandshakes)
 	}
 	if err := certs.TLS(c.TLS).Check(); err != nil {
 		return fmt.Errorf("%w: %s %w", ErrConfig, peerSide, err)

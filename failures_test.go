@@ -1,0 +1,458 @@
+package balsa
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"balsa.example/internal/certs/certstest"
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/member"
+	"balsa.example/rsm"
+)
+
+// patience is how long a test waits for what must come.
+const patience = time.Minute
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// alone is the configuration of a cluster of one.
+func alone(t *testing.T) Config[int, int] {
+	l := listen(t)
+	return Config[int, int]{
+		Name: "n1", Members: map[string]string{"n1": l.Addr().String()}, Dir: filepath.Join(t.TempDir(), "data"),
+		Codec: JSON[int]{}, Machine: &counter{}, listener: l,
+	}
+}
+
+func start(t *testing.T, cfg Config[int, int]) *Node[int, int] {
+	t.Helper()
+	n, err := Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Stop() })
+	return n
+}
+
+// await waits for a channel to be closed.
+func await(t *testing.T, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		t.Fatalf("waited in vain: %s", what)
+	}
+}
+
+// descriptors is how many files and sockets this process has open; 0 where nothing tells.
+func descriptors() int {
+	files, _ := os.ReadDir("/proc/self/fd")
+	return len(files)
+}
+
+// settles waits until neither goroutines nor open files are more than before.
+func settles(t *testing.T, goroutines, files int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > goroutines || descriptors() > files; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines and %d files where %d and %d were:\n%s", runtime.NumGoroutine(), descriptors(), goroutines, files, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
+
+func TestAFailedStartLeavesNothingBehind(t *testing.T) {
+	good := alone(t)
+	n := start(t, good)
+	if _, err := n.Submit(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	good.listener = nil
+	damaged := filepath.Join(t.TempDir(), "damaged")
+	if err := os.CopyFS(damaged, os.DirFS(good.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(damaged, "MEMBERS"), []byte("balsa members 2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	logless := filepath.Join(t.TempDir(), "logless")
+	if err := os.CopyFS(logless, os.DirFS(good.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(logless, "wal")); err != nil {
+		t.Fatal(err)
+	}
+	open := filepath.Join(t.TempDir(), "secret")
+	if err := errors.Join(os.WriteFile(open, []byte(strings.Repeat("s", 40)), 0o600), os.Chmod(open, 0o604)); err != nil {
+		t.Fatal(err)
+	}
+	ca := certstest.NewCA(t, "ca")
+	stranger := certstest.Write(t, ca.Issue(certstest.Leaf{CN: "n2"}), ca.PEM)
+	busy := listen(t)
+	defer busy.Close()
+
+	for name, tc := range map[string]struct {
+		change func(*Config[int, int])
+		want   error // nil: any
+	}{
+		"a port in use":         {func(c *Config[int, int]) { c.Dir, c.Listen = c.Dir+"2", busy.Addr().String() }, nil},
+		"an empty directory":    {func(c *Config[int, int]) { c.Dir, c.MustExist = c.Dir+"2", true }, member.ErrEmpty},
+		"a file in its place":   {func(c *Config[int, int]) { c.Dir = open }, nil},
+		"damaged":               {func(c *Config[int, int]) { c.Dir = damaged }, member.ErrDamaged},
+		"without its log":       {func(c *Config[int, int]) { c.Dir = logless }, member.ErrDamaged},
+		"another token":         {func(c *Config[int, int]) { c.Token = "other" }, member.ErrForeign},
+		"another member's":      {func(c *Config[int, int]) { c.Name, c.Members = "n2", map[string]string{"n2": "127.0.0.1:1"} }, member.ErrForeign},
+		"a secret for all":      {func(c *Config[int, int]) { c.SecretFile = open }, member.ErrConfig},
+		"another's certificate": {func(c *Config[int, int]) { c.TLS = tlsOf(stranger) }, member.ErrConfig},
+		"a key that is none": {func(c *Config[int, int]) {
+			c.TLS = member.TLS{CertFile: stranger.Cert, KeyFile: stranger.CA, CAFile: stranger.CA}
+		}, member.ErrConfig},
+		"a long name": {func(c *Config[int, int]) {
+			c.Name = strings.Repeat("n", 257)
+			c.Dir, c.Members = c.Dir+"2", map[string]string{c.Name: "127.0.0.1:1"}
+		}, member.ErrConfig},
+	} {
+		t.Run(name, func(t *testing.T) {
+			goroutines, files := runtime.NumGoroutine(), descriptors()
+			cfg := good
+			cfg.listener = listen(t)
+			if tc.change(&cfg); cfg.Listen != "" {
+				cfg.listener.Close()
+				cfg.listener = nil
+			}
+			n, err := Start(cfg)
+			if err == nil {
+				n.Stop()
+			}
+			if err == nil || tc.want != nil && !errors.Is(err, tc.want) {
+				t.Errorf("got %v", err)
+			}
+			if _, err := os.Stat(good.Dir + "2"); err == nil {
+				t.Error("a directory was made")
+			}
+			settles(t, goroutines, files)
+		})
+	}
+	good.Machine = &counter{}
+	n = start(t, good) // the directory is free, and as it was
+	if sum, err := n.Submit(t.Context(), 1); err != nil || sum != 2 {
+		t.Errorf("%d, %v", sum, err)
+	}
+	good.listener = listen(t)
+	if _, err := Start(good); !errors.Is(err, member.ErrInUse) {
+		t.Errorf("a second one on the directory: %v", err)
+	}
+}
+
+// faultyDisk is a disk whose writes to the log hang while there is a channel, and then fail
+// if there is an error.
+type faultyDisk struct {
+	hang atomic.Pointer[chan struct{}]
+	fail atomic.Pointer[error]
+}
+
+func (d *faultyDisk) MaybeError(op errorfs.Op) error {
+	if !strings.Contains(op.Path, "wal") || op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+		return nil
+	}
+	if hang := d.hang.Load(); hang != nil {
+		<-*hang
+	}
+	if err := d.fail.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (d *faultyDisk) String() string { return "faulty disk" }
+
+var errDisk = errors.New("the disk is on fire")
+
+// onFaultyDisk starts a cluster of one.
+func onFaultyDisk(t *testing.T) (*Node[int, int], *faultyDisk) {
+	disk := new(faultyDisk)
+	cfg := alone(t)
+	cfg.Dir, cfg.fs, cfg.stopTimeout = "data", crashfs.Inject(crashfs.NewMem(), disk), 200*time.Millisecond
+	n := start(t, cfg)
+	if _, err := n.Submit(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	return n, disk
+}
+
+func TestAMemberWhoseDiskFailsSaysWhy(t *testing.T) {
+	goroutines, files := runtime.NumGoroutine(), descriptors()
+	n, disk := onFaultyDisk(t)
+	err := errDisk
+	disk.fail.Store(&err)
+	if _, err := n.Submit(t.Context(), 1); err == nil {
+		t.Error("an operation is acknowledged that is not on the disk")
+	}
+	await(t, "Failed", n.Failed())
+	if !errors.Is(n.Err(), errDisk) {
+		t.Errorf("failed with %v", n.Err())
+	}
+	for range 20 { // it is Ready as well, so that a select has a choice
+		if _, err := n.Submit(t.Context(), 1); !errors.Is(err, errDisk) {
+			t.Fatalf("Submit: %v", err)
+		}
+		if err := n.Read(t.Context()); !errors.Is(err, errDisk) {
+			t.Fatalf("Read: %v", err)
+		}
+	}
+	if err := n.Stop(); err != nil {
+		t.Error(err)
+	}
+	settles(t, goroutines, files)
+}
+
+func TestStopDoesNotWaitForADiskThatHangs(t *testing.T) {
+	goroutines, files := runtime.NumGoroutine(), descriptors()
+	n, disk := onFaultyDisk(t)
+	repair := make(chan struct{})
+	disk.hang.Store(&repair)
+	submitted := make(chan error, 1)
+	go func() {
+		_, err := n.Submit(context.Background(), 1)
+		submitted <- err
+	}()
+	for n.Status().Replica.DiskWait == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	var work sync.WaitGroup
+	for range 2 {
+		work.Go(func() {
+			if err := n.Stop(); !errors.Is(err, ErrHangs) {
+				t.Errorf("Stop: %v", err)
+			}
+		})
+	}
+	work.Wait()
+	if err := <-submitted; !errors.Is(err, rsm.ErrStopped) {
+		t.Errorf("Submit: %v", err)
+	}
+	n.Status()
+	// The disk answers at last, with an error that nobody watches for any more.
+	err := errDisk
+	disk.fail.Store(&err)
+	close(repair)
+	await(t, "the end of Stop", n.stopped)
+	if err := n.Stop(); err != nil {
+		t.Errorf("Stop again: %v", err)
+	}
+	if !errors.Is(n.Err(), errDisk) {
+		t.Errorf("a failure while it stops is not told: %v", n.Err())
+	}
+	settles(t, goroutines, files)
+}
+
+// Stop comes at any moment of a start, twice at once, while all methods are being called.
+func TestStopAtAnyMoment(t *testing.T) {
+	goroutines, files := runtime.NumGoroutine(), descriptors()
+	c := newTrio(t, nil)
+	c.add("n1", 1, 1)
+	for i := range 8 {
+		n := c.nodes["n3"]
+		if i%4 == 3 {
+			await(t, "Ready", n.Ready())
+		}
+		var work sync.WaitGroup
+		for range 2 {
+			work.Go(func() {
+				for {
+					_, err := n.Submit(context.Background(), 0)
+					if errors.Is(err, rsm.ErrStopped) {
+						return
+					}
+				}
+			})
+			work.Go(func() {
+				for !errors.Is(n.Read(context.Background()), rsm.ErrStopped) {
+				}
+			})
+			work.Go(func() {
+				for !errors.Is(n.TransferLeadership(context.Background(), "n1"), rsm.ErrStopped) {
+				}
+			})
+			work.Go(func() {
+				for n.ctx.Err() == nil {
+					n.Status()
+				}
+			})
+		}
+		time.Sleep(time.Duration(3*i) * time.Millisecond)
+		for range 2 {
+			work.Go(func() {
+				if err := n.Stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		work.Wait()
+		if err := n.Err(); err != nil {
+			t.Fatal(err)
+		}
+		c.start("n3")
+	}
+	for name := range c.nodes {
+		c.stop(name)
+	}
+	settles(t, goroutines, files)
+}
+
+// hashedCounter tells a wrong state when it is told to.
+type hashedCounter struct {
+	counter
+	wrong atomic.Bool
+}
+
+func (c *hashedCounter) Hash() uint64 {
+	if c.wrong.Load() {
+		return 1 << 40
+	}
+	return uint64(c.value())
+}
+
+func TestADirectoryOfAReplicaThatDivergedIsCondemned(t *testing.T) {
+	c := newTrio(t, nil)
+	c.add("n1", 1, 1)
+	machines := map[string]*hashedCounter{}
+	var odd string
+	for _, name := range []string{"n1", "n2", "n3"} { // again, with another kind of machine
+		c.stop(name)
+	}
+	for _, name := range []string{"n1", "n2", "n3"} {
+		cfg := c.configs[name]
+		cfg.HeartbeatInterval, cfg.ElectionTimeout = 10*time.Millisecond, 250*time.Millisecond
+		machines[name] = &hashedCounter{}
+		cfg.Machine = machines[name]
+		c.nodes[name] = start(t, cfg)
+		odd = name
+	}
+	machines[odd].wrong.Store(true)
+	await(t, "Failed", c.nodes[odd].Failed())
+	if err := c.nodes[odd].Err(); !errors.Is(err, rsm.ErrDiverged) {
+		t.Errorf("failed with %v", err)
+	}
+	c.stop(odd)
+	cfg := c.configs[odd]
+	cfg.Machine = &hashedCounter{}
+	if _, err := Start(cfg); !errors.Is(err, rsm.ErrDiverged) {
+		t.Errorf("it starts again: %v", err)
+	}
+	c.add("n1", 1, 2)
+}
+
+func tlsOf(d certstest.Dir) member.TLS {
+	return member.TLS{CertFile: d.Cert, KeyFile: d.Key, CAFile: d.CA}
+}
+
+// TLS is mutual: a certificate of the right authority that names another member lets nobody
+// in. Files that are renewed are used without a restart.
+func TestCertificatesNameTheirMembers(t *testing.T) {
+	ca := certstest.NewCA(t, "ca")
+	dirs := map[string]certstest.Dir{}
+	c := newTrio(t, func(cfg *Config[int, int]) {
+		dirs[cfg.Name] = certstest.Write(t, ca.Issue(certstest.Leaf{CN: cfg.Name}), ca.PEM)
+		cfg.TLS = tlsOf(dirs[cfg.Name])
+	})
+	c.add("n1", 1, 1)
+
+	// All get certificates of a new authority, while they trust both.
+	next := certstest.NewCA(t, "next ca")
+	both := append(append([]byte{}, ca.PEM...), next.PEM...)
+	for _, d := range dirs {
+		d.Put(d.CA, both)
+	}
+	for name, d := range dirs {
+		pair := next.Issue(certstest.Leaf{CN: name})
+		d.Put(d.Key, pair.Key)
+		d.Put(d.Cert, pair.Cert)
+	}
+	for _, d := range dirs {
+		d.Put(d.CA, next.PEM)
+	}
+	c.stop("n3")
+	c.start("n3")
+	c.add("n3", 1, 2)
+	if certificates, ok := c.nodes["n1"].member.Certificates(); !ok || certificates.Stale {
+		t.Errorf("certificates: %+v, %t", certificates, ok)
+	}
+
+	// n3 is gone, and another process speaks for it, with a certificate of n2.
+	c.stop("n3")
+	cfg := c.configs["n3"]
+	cfg.TLS = tlsOf(certstest.Write(t, next.Issue(certstest.Leaf{CN: "n2"}), next.PEM))
+	if _, err := Start(cfg); !errors.Is(err, member.ErrConfig) {
+		t.Fatalf("n3 starts with a certificate of n2: %v", err)
+	}
+	cfg.TLS.AllowedCNs = []string{"n1", "n2"} // which is its own business
+	cfg.Machine = &counter{}
+	n := start(t, cfg)
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		certificates, _ := c.nodes["n1"].member.Certificates()
+		if peers := n.Status().Peers; certificates.Refused > 0 && peers[0].LastError != "" && peers[1].LastError != "" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nobody refuses it: %+v", n.Status().Peers)
+		}
+	}
+	for _, p := range n.Status().Peers {
+		if p.Connected {
+			t.Errorf("it is connected to %s", p.Name)
+		}
+	}
+	c.add("n1", 1, 3)
+}
+
+// A copy of a directory is another process of the same member: it is kept out while the
+// first one lives.
+func TestACopiedDirectoryIsShutOut(t *testing.T) {
+	c := newTrio(t, nil)
+	c.add("n1", 1, 1)
+	c.stop("n3")
+	cfg := c.configs["n3"]
+	cfg.Dir += " copy"
+	if err := os.CopyFS(cfg.Dir, os.DirFS(c.configs["n3"].Dir)); err != nil {
+		t.Fatal(err)
+	}
+	c.start("n3")
+	c.add("n3", 1, 2)
+	l := listen(t)
+	cfg.Listen, cfg.Machine = l.Addr().String(), &counter{}
+	l.Close()
+	twin := start(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if _, err := twin.Submit(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the copy: %v", err)
+	}
+	for _, p := range twin.Status().Peers {
+		if p.Connected || !strings.Contains(p.LastError, "twice") {
+			t.Errorf("the copy and %s: %+v", p.Name, p)
+		}
+	}
+	c.add("n3", 1, 3)
+}

@@ -140,6 +140,13 @@ func (s *Server) fail(err error) {
 	})
 }
 
+// ended notes why a replica that has stopped failed, if it did.
+func (s *Server) ended(r *replica.Replica) {
+	if err := r.Node.Err(); err != nil && s.Err() == nil {
+		s.fail(fmt.Errorf("replica stopped: %w", s.member.Explain(err)))
+	}
+}
+
 func (s *Server) uptime() time.Duration { return time.Since(s.started) }
 
 // assemble opens sockets, then the data directory, then puts the parts together.
@@ -249,9 +256,7 @@ func (s *Server) run() {
 	s.log.Info("ready to serve client requests", "endpoints", urlList(s.cfg.AdvertiseClient))
 	select {
 	case <-replica.Node.Done():
-		if err := replica.Node.Err(); err != nil {
-			s.fail(fmt.Errorf("replica stopped: %w", s.member.Explain(err)))
-		}
+		s.ended(replica)
 	case <-s.member.Failed():
 		s.fail(s.member.Err())
 	case <-s.ctx.Done():

@@ -53,7 +53,8 @@ func (s *Server) stop(ctx context.Context) {
 	// A snapshot that arrives may wait for one that is being written, which Stop breaks off.
 	await(ctx, closed, flushTimeout)
 	if replica := s.grpcServer.Replica(); replica != nil {
-		replica.Stop() // which answers what is still in progress
+		replica.Stop()   // which answers what is still in progress
+		s.ended(replica) // it may have failed since run has stopped to watch it
 	}
 	<-closed
 	await(ctx, drained, flushTimeout)

@@ -15,6 +15,7 @@ import (
 
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/wake"
+	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 )
@@ -160,6 +161,47 @@ func TestShutdownWithAHungDisk(t *testing.T) {
 	close(repair)
 	s.Shutdown(context.Background()) // so that the test leaves nothing behind
 	c.servers[leader] = nil
+}
+
+// failingDisk is a hungDisk that fails once it answers again.
+type failingDisk struct {
+	hungDisk
+	err error
+}
+
+func (d *failingDisk) MaybeError(op errorfs.Op) error {
+	if d.hang.Load() == nil {
+		return nil
+	}
+	d.hungDisk.MaybeError(op)
+	if strings.Contains(op.Path, "wal") && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+		return d.err
+	}
+	return nil
+}
+
+// A replica that fails while the server stops is not forgotten: the process ends with an
+// error, and the directory of one that diverged is condemned.
+func TestAFailureDuringShutdownIsTold(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 1})
+	disk := &failingDisk{err: errors.New("the disk is on fire")}
+	c.configs[0].FS = crashfs.Inject(crashfs.NewMem(), disk)
+	c.startAll()
+	c.put("a", "1", 0)
+	repair := make(chan struct{})
+	disk.hang.Store(&repair)
+	s := c.servers[0]
+	s.grpcServer.Replica().Node.SubmitFunc(kv.Op{Kind: kv.Put, Key: "b", Unconditional: true}, func(kv.Result, error) {})
+	eventually(t, "nothing is written", func() bool { return s.grpcServer.Replica().Node.Status().DiskWait > 0 })
+	go s.Abort()
+	<-s.ran // nobody watches the replica any more
+	close(repair)
+	s.Abort()
+	if !errors.Is(s.Err(), disk.err) {
+		t.Errorf("the server stopped with %v", s.Err())
+	}
+	c.servers[0] = nil
 }
 
 func TestShutdownLeavesNoGoroutine(t *testing.T) {

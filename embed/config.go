@@ -83,20 +83,20 @@ func (c Config) server() (cfg server.Config, err error) {
 		MaxRaftState: c.MaxRaftState, LeaseReads: c.LeaseReads,
 		Version: version(), Logger: c.Logger,
 	}
-	switch alone := c.InitialCluster == ""; {
-	case alone:
+	if c.InitialCluster == "" {
 		c.InitialCluster = c.Name + "=http://" + memoryHost
 		// Nobody connects, so there is nothing to protect.
 		cfg.PeerListener, cfg.PeerTLS, cfg.ClusterSecretFile = inproc.Listen(), server.TLS{}, ""
 		c.ListenPeerURL = ""
-	case len(c.ListenClientURLs) == 0:
-		return cfg, fmt.Errorf("%w: a server of a cluster of several needs ListenClientURLs: the others send clients there", ErrConfig)
 	}
 	if len(c.ListenClientURLs) == 0 && cfg.ClientTLS.Enabled() {
 		return cfg, fmt.Errorf("%w: there is ClientTLS, but ListenClientURLs is empty", ErrConfig)
 	}
 	if cfg.Cluster, err = server.ParseCluster(c.InitialClusterToken, c.InitialCluster); err != nil {
 		return cfg, err
+	}
+	if len(cfg.Cluster.Members) > 1 && len(c.ListenClientURLs) == 0 {
+		return cfg, fmt.Errorf("%w: a server of a cluster of several needs ListenClientURLs: the others send clients there", ErrConfig)
 	}
 	return cfg, c.addresses(&cfg)
 }

@@ -3,7 +3,7 @@
 //
 //	s, err := embed.Start(embed.Config{Dir: "data"}) // a cluster of one
 //	...
-//	defer s.Stop()
+//	defer s.Stop(ctx)
 //	ck, err := s.Clerk() // a client that needs no socket
 //
 // A Server is one member. It can be a cluster of its own, or one of several whose others run

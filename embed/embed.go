@@ -9,6 +9,10 @@ import (
 	"balsa.example/internal/server"
 )
 
+// ErrHangs is Server.Err after a Stop that did not wait for a call of the disk that did not
+// end. The process should end.
+var ErrHangs = server.ErrHangs
+
 // Server is one running server.
 type Server struct {
 	server *server.Server
@@ -19,7 +23,10 @@ type Server struct {
 }
 
 // Start runs a server. When it returns, the server listens; requests are answered when
-// Ready is closed. On error nothing runs. Stop must be called in the end.
+// Ready is closed. On error nothing runs. The error is ErrConfig for a mistake in cfg, one of
+// the other errors of package member for a directory that is not this server's or not in
+// order, and rsm.ErrDiverged for that of a replica that diverged. Stop must be called in the
+// end.
 func Start(cfg Config) (*Server, error) {
 	c, err := cfg.server()
 	if err != nil {
@@ -61,13 +68,15 @@ func (s *Server) Err() error { return s.server.Err() }
 
 // Stop stops the server: a leader hands over first, requests in progress are answered, then
 // all is closed. It takes about three seconds at most. When ctx ends it hurries. If the disk
-// hangs, it returns after six seconds, and Err is not nil.
+// hangs, it returns after six seconds, and Err is ErrHangs. It may be called again, and at any
+// time.
 func (s *Server) Stop(ctx context.Context) { s.server.Shutdown(ctx) }
 
 // Clerk returns a client whose connection to this server goes through memory. Where the
 // cluster has other servers, and one of them leads, it reaches that by its address. A
 // server with ClientTLS wants TLS here as well: give the options that a client elsewhere
-// would be given. Close the Clerk before Stop.
+// would be given. Close the Clerk before Stop: after it, and while the server is not Ready, the
+// Clerk's calls wait until their context ends.
 func (s *Server) Clerk(options ...clerk.Option) (*clerk.Clerk, error) {
 	dial := s.memory.Dialer(s.own...)
 	return clerk.New([]string{s.endpoint}, append([]clerk.Option{clerk.WithDialer(dial)}, options...)...)

@@ -61,17 +61,10 @@ func TestAServerAloneNeedsNoPort(t *testing.T) {
 
 // Three servers in one process: each one's Clerk is served, whoever leads.
 func TestEachServerOfSeveralHasAClerk(t *testing.T) {
-	listen := func() net.Listener {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
 	var peers, clients []net.Listener
 	var members, endpoints []string
 	for i := range 3 {
-		peers, clients = append(peers, listen()), append(clients, listen())
+		peers, clients = append(peers, listen(t)), append(clients, listen(t))
 		members = append(members, fmt.Sprintf("n%d=http://%s", i+1, peers[i].Addr()))
 		endpoints = append(endpoints, fmt.Sprintf("http://%s", clients[i].Addr()))
 	}

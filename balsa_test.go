@@ -195,6 +195,16 @@ func TestLeadershipIsTransferred(t *testing.T) {
 	if err := c.nodes[leader].TransferLeadership(t.Context(), to); err != nil {
 		t.Fatal(err)
 	}
+	for known := leader; known != to; { // by way of none, perhaps
+		now, err := c.nodes[leader].AwaitLeaderChange(t.Context(), known)
+		if err != nil || now == known {
+			t.Fatalf("after %q: %q, %v", known, now, err)
+		}
+		known = now
+	}
+	if _, err := c.nodes[to].AwaitLeaderChange(t.Context(), "n4"); err == nil {
+		t.Error("a stranger is taken for the leader")
+	}
 	c.add(leader, 1, 2)
 	if got := c.nodes[to].Status().Leader; got != to {
 		t.Errorf("%s leads, not %s", got, to)

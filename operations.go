@@ -38,6 +38,30 @@ func (n *Node[Op, Result]) Read(ctx context.Context) error {
 	return err
 }
 
+// AwaitLeaderChange waits until the leader that this member knows is another one than known,
+// and returns its name; an empty name stands for no leader. Called with what it returned last
+// it tells a program when to begin and to end what only the leader should do. Another member
+// may lead already when it returns: what must not be done twice belongs into an operation.
+func (n *Node[Op, Result]) AwaitLeaderChange(ctx context.Context, known string) (leader string, err error) {
+	from := raft.None
+	if known != "" {
+		m, ok := n.member.Cluster().Named(known)
+		if !ok {
+			return "", fmt.Errorf("await change of leader: there is no member %q", known)
+		}
+		from = m.ID
+	}
+	node, err := n.replica(ctx)
+	if err != nil {
+		return "", err
+	}
+	id, err := node.AwaitLeaderChange(ctx, from)
+	if err != nil || id == raft.None {
+		return "", err
+	}
+	return n.member.Cluster().NameOf(id), nil
+}
+
 // TransferLeadership hands leadership to the member of that name, or to the one that has
 // most of the log if name is empty. It must be called at the leader.
 func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, name string) error {

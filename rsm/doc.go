@@ -50,7 +50,8 @@
 // the state machine of that replica may be read. [Node.ReadAnywhere] also waits until a leader
 // is known, and tries again where the leader changed.
 //
-// [Node.AwaitLeader] waits until a leader is known, and names it.
+// [Node.AwaitLeader] waits until a leader is known, and names it. [Node.AwaitLeaderChange]
+// waits until that is another one, or none.
 //
 // # How it is made
 //

@@ -77,6 +77,18 @@ func (n *Node[Op, Result]) AwaitLeader(ctx context.Context) (leader raft.NodeID,
 	return leader, err
 }
 
+// AwaitLeaderChange waits until the leader that this replica knows is another one than known,
+// and returns that; raft.None stands for no leader. The error is ctx's, or ErrStopped. Called
+// with what it returned last it tells of changes, of which it may miss those that last a
+// moment.
+func (n *Node[Op, Result]) AwaitLeaderChange(ctx context.Context, known raft.NodeID) (leader raft.NodeID, err error) {
+	err = n.awaitLeadership(ctx, func(l leadership) bool {
+		leader = l.leader
+		return leader != known
+	})
+	return leader, err
+}
+
 // TransferLeadership hands leadership to the given replica, or with raft.None to the one
 // whose log is the most complete. It returns nil when another leader is known,
 // raft.ErrTransferFailed when the transfer was given up after an election timeout, or ctx's

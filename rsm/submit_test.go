@@ -224,6 +224,44 @@ func TestAwaitLeader(t *testing.T) {
 	})
 }
 
+func TestAwaitLeaderChange(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		leader := c.leader()
+		one := c.others(leader)[0]
+		changes := func(known, want raft.NodeID) {
+			t.Helper()
+			for known != want { // by way of none, perhaps
+				now, err := c.nodes[one].AwaitLeaderChange(t.Context(), known)
+				if err != nil || now == known {
+					t.Fatalf("after %s: %s, %v", known, now, err)
+				}
+				known = now
+			}
+		}
+		changes(raft.None, leader)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if now, err := c.nodes[one].AwaitLeaderChange(ctx, leader); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s leads all the time: %s, %v", leader, now, err)
+		}
+		if err := c.nodes[leader].TransferLeadership(t.Context(), one); err != nil {
+			t.Fatal(err)
+		}
+		changes(leader, one)
+		c.net.Disconnect(one)
+		changes(one, raft.None) // it has lost its quorum
+		c.net.Connect(one)
+		known, err := c.nodes[one].AwaitLeaderChange(t.Context(), raft.None)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, c.nodes[one].Stop)
+		if now, err := c.nodes[one].AwaitLeaderChange(t.Context(), known); !errors.Is(err, rsm.ErrStopped) {
+			t.Errorf("it was stopped: %s, %v", now, err)
+		}
+	})
+}
+
 // A transfer that is given up ends with an error, when it is given up.
 func TestTransferLeadershipFails(t *testing.T) {
 	run(t, 3, -1, func(t *testing.T, c *cluster) {

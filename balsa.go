@@ -116,7 +116,8 @@ func (n *Node[Op, Result]) fail(err error) {
 	})
 }
 
-// Ready is closed when the member takes part in its cluster.
+// Ready is closed when the member takes part in its cluster; never, if it fails before. Nobody
+// needs to wait for it: Submit and Read do.
 func (n *Node[Op, Result]) Ready() <-chan struct{} { return n.ready }
 
 // Failed is closed when the member cannot go on: its disk has failed, the others do not

@@ -2,8 +2,11 @@ package balsa
 
 import "encoding/json"
 
-// JSON is a Codec for operations that encoding/json can carry. A codec of one's own is
-// faster, and its bytes are fewer.
+// JSON is a Codec for operations that encoding/json can carry there and back: DoOp gets what
+// is decoded. So fields that are not exported are lost, and bytes of a string that are not
+// UTF-8 are replaced. An operation that can be encoded and not decoded, because a field is an
+// interface for example, stops every replica. A codec of one's own is faster, and its bytes
+// are fewer.
 type JSON[Op any] struct{}
 
 // Append is part of rsm.Codec. It panics if Op cannot be marshaled, which is a mistake of

@@ -3,6 +3,7 @@ package balsa
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -456,3 +457,49 @@ func TestACopiedDirectoryIsShutOut(t *testing.T) {
 	}
 	c.add("n3", 1, 3)
 }
+
+// A program that waits for nothing but Ready or Failed learns of one of them.
+func TestAMemberIsReadyOrFails(t *testing.T) {
+	cfg := alone(t)
+	n := start(t, cfg)
+	await(t, "Ready", n.Ready())
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if s := n.Status(); s.Replica.Term != 0 || s.Name != "n1" {
+		t.Errorf("status after Stop: %+v", s)
+	}
+	cfg.Machine, cfg.listener = unrestorable{&counter{}}, listen(t)
+	cfg.MaxRaftState = 1
+	cfg.Dir += "2"
+	n = start(t, cfg)
+	for range 10 {
+		if _, err := n.Submit(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n.Status().Replica.Snapshot.Index == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.listener = listen(t)
+	n = start(t, cfg)
+	await(t, "Failed", n.Failed())
+	if err := n.Err(); !errors.Is(err, errRestore) {
+		t.Errorf("failed with %v", err)
+	}
+	select {
+	case <-n.Ready():
+		t.Error("it is ready")
+	default:
+	}
+}
+
+var errRestore = errors.New("cannot restore that")
+
+// unrestorable is a counter whose snapshots are of no use.
+type unrestorable struct{ *counter }
+
+func (unrestorable) Restore(io.Reader) error { return errRestore }

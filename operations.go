@@ -82,7 +82,7 @@ func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, name string) 
 
 // Status is a picture of a member at one moment.
 type Status struct {
-	// Replica is empty before Ready.
+	// Replica is empty before Ready and after Stop.
 	Replica rsm.Status
 	Name    string
 	// Leader is the name of the leader; empty if none is known.

@@ -56,7 +56,8 @@ func run(c server.Config) (_ *Server, err error) {
 }
 
 // Ready is closed when the server answers requests: soon, if its directory has taken part
-// before; else when all servers of the cluster have been reached once.
+// before; else when all servers of the cluster have been reached once; never, if the server
+// fails before.
 func (s *Server) Ready() <-chan struct{} { return s.server.Ready() }
 
 // Failed is closed when the server cannot go on: its disk has failed, or the cluster does

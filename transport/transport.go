@@ -43,7 +43,7 @@ type Transport struct {
 }
 
 // New listens and connects to all peers. Until Start, messages that arrive are
-// dropped and snapshots refused.
+// dropped and snapshots refused. On error nothing runs, and Config.Listener stays open.
 func New(cfg Config) (*Transport, error) {
 	cfg, err := cfg.prepare()
 	if err != nil {

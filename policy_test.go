@@ -30,7 +30,8 @@ const policy = `
 	NONE < vfs < wal, internal/check/crashfs
 	NONE < internal/fair < transport, internal/metrics
 	kv, api, internal/certs < clerk < clerk/lock
-	internal/frontend/native/nodetest, clerk, internal/check/memnet < clerk/clerktest
+	clerk, internal/check/memnet < internal/check/memclerk # for tests
+	internal/frontend/native/nodetest, internal/check/memclerk < clerk/clerktest
 	rsm, kv, api < internal/frontend/native/translate < internal/frontend/native/nodetest # for tests
 	internal/frontend/native/translate < internal/replica
 	internal/replica, internal/metrics, internal/certs < internal/frontend/native

@@ -21,11 +21,10 @@ func service(t *testing.T, seed uint64, reliable bool, test func(t *testing.T, s
 	synctest.Test(t, func(t *testing.T) {
 		s := clerktest.New(seed)
 		defer s.Close()
-		s.Net.Reliable(reliable)
+		s.Reliable(reliable)
 		start := time.Now()
 		test(t, s)
-		c := s.Net.Counts()
-		t.Logf("... Passed -- %.1fs 1 %d", time.Since(start).Seconds(), c.Requests)
+		t.Logf("... Passed -- %.1fs 1 %d", time.Since(start).Seconds(), s.Requests())
 	})
 }
 

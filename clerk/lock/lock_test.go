@@ -44,7 +44,7 @@ func run(t *testing.T, clients int, reliable bool, least int) {
 	synctest.Test(t, func(t *testing.T) {
 		service := clerktest.New(uint64(clients))
 		defer service.Close()
-		service.Net.Reliable(reliable)
+		service.Reliable(reliable)
 		start := time.Now()
 		end := start.Add(20 * time.Second)
 		var protected section
@@ -69,7 +69,7 @@ func run(t *testing.T, clients int, reliable bool, least int) {
 		if protected.entered < least {
 			t.Errorf("the lock was held %d times, want %d", protected.entered, least)
 		}
-		t.Logf("... Passed -- %.1fs 1 %d %d", time.Since(start).Seconds(), service.Net.Counts().Requests, protected.entered)
+		t.Logf("... Passed -- %.1fs 1 %d %d", time.Since(start).Seconds(), service.Requests(), protected.entered)
 	})
 }
 
@@ -84,8 +84,8 @@ func TestImpatientClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := clerktest.New(9)
 		defer service.Close()
-		service.Net.Reliable(false)
-		service.Net.LongReordering(true)
+		service.Reliable(false)
+		service.LongReordering(true)
 		end := time.Now().Add(5 * time.Minute)
 		var protected section
 		var gaveUp, maybes int

@@ -9,7 +9,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/clerk"
-	"balsa.example/clerk/clerktest"
+	"balsa.example/internal/check/memclerk"
 	"balsa.example/raft"
 )
 
@@ -54,7 +54,7 @@ type caller struct {
 // Call implements clerk.Caller.
 func (c *caller) Call(ctx context.Context, address string, req *api.Request, timeout time.Duration) (clerk.Answer, error) {
 	id := raft.NodeID(c.Node(address))
-	return clerktest.Call(ctx, c.cluster.net, c.client, id, timeout,
+	return memclerk.Call(ctx, c.cluster.net, c.client, id, timeout,
 		func(ctx context.Context) (*api.Reply, error) { return c.cluster.serve(ctx, id, req) })
 }
 

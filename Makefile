@@ -11,7 +11,7 @@ check: ## format, vet, staticcheck, go.mod and generated code
 test: ## all tests
 	@bash .ci/run unit
 
-race: ## the concurrent packages' tests under the race detector
+race: ## the tests of all packages with goroutines under the race detector
 	@bash .ci/run race
 
 scenarios: ## the scenarios 4A, 4B and 4C

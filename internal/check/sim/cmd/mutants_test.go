@@ -1,6 +1,12 @@
 package main
 
-import "testing"
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
 
 // TestMutantsStillApply: a bug that cannot be put back any more finds nothing.
 func TestMutantsStillApply(t *testing.T) {
@@ -10,11 +16,24 @@ func TestMutantsStillApply(t *testing.T) {
 			t.Errorf("two mutants are called %s", m.name)
 		}
 		names[m.name] = true
-		if _, err := m.apply("../../../.."); err != nil {
+		if _, err := m.apply(root); err != nil {
 			t.Error(err)
 		}
 		if m.old == m.new || m.old == "" {
 			t.Errorf("mutant %s changes nothing", m.name)
 		}
+	}
+}
+
+// TestReliabilityCountsTheMutants: the page says how many known bugs there are.
+func TestReliabilityCountsTheMutants(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/reliability.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := len(mutants) - len(fixed) - len(shell)
+	want := fmt.Sprintf("| %d known bugs put back: %d in `mutantlist.go`, %d in `fixedlist.go`, %d in `shelllist.go`", len(mutants), own, len(fixed), len(shell))
+	if !strings.Contains(string(page), want) {
+		t.Errorf("docs/reliability.md does not say %q", want)
 	}
 }

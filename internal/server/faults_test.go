@@ -22,14 +22,14 @@ func TestStartRefusesADirectoryThatIsNotItsOwn(t *testing.T) {
 	c := newTestCluster(t, options{servers: 1, dir: dir})
 	c.startAll()
 	c.put("a", "1", 0)
-	home := c.configs[0].DataDir
+	dataDir := c.configs[0].DataDir
 
 	second := newTestCluster(t, options{servers: 1, dir: dir}).configs[0]
 	if _, err := Start(second); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second process on the directory: %v", err)
 	}
 	c.stopAll()
-	before := listing(t, home)
+	before := listing(t, dataDir)
 
 	cluster := c.configs[0].Cluster
 	otherName, err := ParseCluster("test", strings.Replace(memberList(cluster), "n1", "n2", 1))
@@ -61,7 +61,7 @@ func TestStartRefusesADirectoryThatIsNotItsOwn(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
 		}
 	}
-	if after := listing(t, home); after != before {
+	if after := listing(t, dataDir); after != before {
 		t.Errorf("the directory changed:\n%s\nbecame\n%s", before, after)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "new")); err == nil {

@@ -111,7 +111,8 @@ type StreamID = uint64
 type StateStream struct {
 	Position raft.SnapshotMeta
 	ID       StreamID
-	// Data is an io.Seeker too if ID is not 0.
+	// Data is an io.Seeker too if ID is not 0. After an error of Read or Seek the stream is
+	// closed, and the next transfer opens a new one.
 	Data io.ReadCloser
 }
 

@@ -36,6 +36,8 @@ type counterDisk struct {
 	attempts int          // to checkpoint
 	offsets  []int64      // at which received data began
 	closed   int          // streams that were opened and closed
+	opened   int
+	bad      error // of each read of the first stream that was opened, if not nil
 }
 
 type durableState struct {
@@ -99,13 +101,24 @@ func (m *durableCounter) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWo
 func (m *durableCounter) OpenState() (rsm.StateStream, error) {
 	m.disk.mu.Lock()
 	defer m.disk.mu.Unlock()
-	s := m.disk.state
-	return rsm.StateStream{Position: s.position, ID: s.id, Data: &openStream{bytes.NewReader(s.data), m.disk}}, nil
+	s, d := m.disk.state, m.disk
+	d.opened++
+	return rsm.StateStream{Position: s.position, ID: s.id, Data: &openStream{bytes.NewReader(s.data), d, d.opened == 1}}, nil
 }
 
 type openStream struct {
 	*bytes.Reader
-	disk *counterDisk
+	disk  *counterDisk
+	first bool
+}
+
+func (s *openStream) Read(b []byte) (int, error) {
+	s.disk.mu.Lock()
+	defer s.disk.mu.Unlock()
+	if s.first && s.disk.bad != nil {
+		return 0, s.disk.bad
+	}
+	return s.Reader.Read(b)
 }
 
 func (s *openStream) Close() error {
@@ -228,6 +241,33 @@ func TestStreamOfAStateIsResumed(t *testing.T) {
 		}
 		if closed := disks[leader].closed; closed != 1 {
 			t.Errorf("%d streams were closed, want 1", closed)
+		}
+	})
+}
+
+// A stream that cannot be read is given up: another one may be good.
+func TestStreamThatCannotBeReadIsNotResumed(t *testing.T) {
+	runDurable(t, 3, func(t *testing.T, c *cluster, disks map[raft.NodeID]*counterDisk) {
+		leader := c.leader()
+		f := c.others(leader)[0]
+		c.stop(f)
+		for range 100 {
+			c.incAt(leader)
+		}
+		time.Sleep(time.Second)
+		d := disks[leader]
+		d.mu.Lock()
+		d.bad = errors.New("input/output error")
+		d.mu.Unlock()
+		c.start(f)
+		time.Sleep(5 * time.Second)
+		if l, s := c.nodes[leader].Status(), c.nodes[f].Status(); s.Applied < l.Applied {
+			t.Errorf("it is at %d, the leader at %d", s.Applied, l.Applied)
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.opened != 2 || d.closed != 2 {
+			t.Errorf("%d streams were opened and %d closed, want 2", d.opened, d.closed)
 		}
 	})
 }

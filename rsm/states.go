@@ -3,6 +3,7 @@ package rsm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -114,7 +115,7 @@ func (n *Node[Op, Result]) sendState(h raft.Header, stream *StateStream) {
 		case <-n.stop:
 		}
 	}
-	kept := err != nil && stream != nil && stream.ID != 0
+	kept := err != nil && stream != nil && stream.ID != 0 && !errors.Is(err, errUnreadable)
 	if stream != nil && !kept {
 		if closeErr := stream.Data.Close(); err == nil {
 			err = closeErr
@@ -134,6 +135,10 @@ func (n *Node[Op, Result]) sendState(h raft.Header, stream *StateStream) {
 	})
 }
 
+// errUnreadable: the data of a stream cannot be read. A transfer of the same stream would fail
+// again. A new stream may be good.
+var errUnreadable = errors.New("read the state to send")
+
 // streamState returns the stream that it has sent or tried to send, nil if none can be
 // opened.
 func (n *Node[Op, Result]) streamState(h raft.Header, stream *StateStream) (*StateStream, error) {
@@ -144,13 +149,48 @@ func (n *Node[Op, Result]) streamState(h raft.Header, stream *StateStream) (*Sta
 		}
 		stream = &s
 	} else if _, err := stream.Data.(io.Seeker).Seek(0, io.SeekStart); err != nil {
-		return stream, err
+		return stream, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	m := &raft.InstallSnapshot{Header: h, Meta: stream.Position, Stream: stream.ID}
 	if err := CheckSnapshot(m); err != nil {
 		return stream, err
 	}
-	return stream, n.cfg.Transport.SendSnapshot(n.ctx, m, stream.Data)
+	r := &streamReader{data: stream.Data}
+	var data io.Reader = r
+	if stream.ID != 0 {
+		data = seekableStream{r}
+	}
+	err := n.cfg.Transport.SendSnapshot(n.ctx, m, data)
+	if err != nil && r.err != nil {
+		err = fmt.Errorf("%w: %w", errUnreadable, r.err)
+	}
+	return stream, err
+}
+
+// streamReader remembers the error that its data has returned, since that of a Transport does
+// not tell whether the data or the network failed.
+type streamReader struct {
+	data io.Reader
+	err  error // nil also at the end of the data
+}
+
+func (s *streamReader) Read(p []byte) (int, error) {
+	n, err := s.data.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// seekableStream is a streamReader of data that is an io.Seeker.
+type seekableStream struct{ *streamReader }
+
+func (s seekableStream) Seek(offset int64, whence int) (int64, error) {
+	at, err := s.data.(io.Seeker).Seek(offset, whence)
+	if err != nil {
+		s.err = err
+	}
+	return at, err
 }
 
 func (n *Node[Op, Result]) logSent(to raft.NodeID, index raft.Index, err error) {

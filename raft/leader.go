@@ -62,7 +62,8 @@ func (r *Raft) onSecondLeader(m Message) {
 // It returns ErrNotLeader, ErrTooLarge, ErrTransferring or ErrBusy.
 func (r *Raft) Propose(data []byte) (Index, error) { return r.propose(EntryCommand, data) }
 
-// ProposeForwarded is Propose for an operation that another node took (see EntryForwarded).
+// ProposeForwarded is Propose for an operation that another node has forwarded (see
+// EntryForwarded).
 func (r *Raft) ProposeForwarded(data []byte) (Index, error) { return r.propose(EntryForwarded, data) }
 
 func (r *Raft) propose(kind EntryKind, data []byte) (Index, error) {

@@ -115,7 +115,10 @@ func (r *Raft) send(m Message) {
 
 // sendWhenDurable keeps m back until the present hard state is durable. A disk may hang for
 // ever, so of each kind at most one message waits for each peer. m replaces the one before
-// it: the newest message of a kind says all that the earlier ones did.
+// it, which counts as lost. That is safe, as with every message. It rarely costs anything: the
+// newest answer of a kind says all that the earlier ones did. Only an AppendEntries may have
+// held entries that m lacks. They are sent again when the peer rejects m. A leader keeps one
+// back only when it forgets a lease of before its start (see shrinkLeaseGrant).
 func (p *persistState) sendWhenDurable(m Message) {
 	p.pendingDurable = slices.DeleteFunc(p.pendingDurable, func(was pendingMessage) bool {
 		return was.message.Kind() == m.Kind() && was.message.Head().To == m.Head().To
@@ -123,8 +126,8 @@ func (p *persistState) sendWhenDurable(m Message) {
 	p.pendingDurable = append(p.pendingDurable, pendingMessage{p.hardStateSeq(), m})
 }
 
-// sendDurable sends what waited for the Persists that are durable now. Nobody waits for the
-// messages of an older term any more.
+// sendDurable sends what waited for the Persists that are durable now. Messages of an older
+// term are dropped, since no node waits for them any more.
 func (r *Raft) sendDurable() {
 	p := &r.persist
 	n := 0

@@ -44,8 +44,9 @@ const (
 	EntryCommand
 	// EntryConfiguration holds a Configuration (see AppendConfiguration).
 	EntryConfiguration
-	// EntryForwarded is an operation that another node than the leader took. The shell puts
-	// before it what that node calls it.
+	// EntryForwarded is an operation that another node has forwarded to the leader. Its Data
+	// begins with the name that the node has given to the operation. The core does not read it:
+	// see package rsm.
 	EntryForwarded
 
 	numEntryKinds

@@ -23,11 +23,13 @@ import (
 //
 // Messages may be lost, repeated, delayed and reordered. An operation is executed at most
 // once all the same, since the leader recognizes a repeated Propose: see proposals.go. A
-// replica that gets no answer sends the same message again. It needs the answer only if the
-// leader refuses, or is slow: an entry that is committed tells of itself, and an entry of a
-// later term tells that the leader that was asked will commit nothing any more. So the
-// outcome is ErrUnknown only where a snapshot takes the place of the entries, or where there
-// is neither an answer nor another leader for long.
+// replica that gets no answer sends the same message again. It can often do without one:
+//
+//   - When the entry is committed, the replica finds the name in it.
+//   - When an entry of a later term is committed, no further entry of the leader that was
+//     asked ever will be. If none had the name, the operation is never executed.
+//   - If neither happens for forwardTimeouts, or if a snapshot takes the place of entries that
+//     may have had the name, the outcome is ErrUnknown.
 
 // Operation returns the operation in an entry, as a Codec takes it; false if the entry holds
 // none.
@@ -77,10 +79,11 @@ type forward[W any] struct {
 	ticks   int // since message was sent first
 }
 
-// Bounds on forwards. All that is under way has room in the queue of a Transport and in the
-// inbox of the leader, which leave half to it: see transport.Limits and maxInboxMessages. An
-// operation that is refused is better than one that is lost on its way, whose outcome is
-// unknown. A single operation may be larger.
+// Bounds on forwards. A single operation may be larger. A replica refuses an operation rather
+// than to lose it on the way to the leader, where its outcome would be unknown. So what one
+// replica has under way fits into the half of a Transport's queue (see transport.Limits) and of
+// the leader's inbox (see maxInboxMessages) that operations may take up. If many replicas fill
+// that inbox at once, they send again what was dropped.
 const (
 	maxForwards     = 1 << 11
 	maxForwardBytes = 16 << 20
@@ -225,13 +228,14 @@ func (r *Replica[W]) onProposeReply(m *raft.ProposeReply) {
 	}
 }
 
-// awaitEntry has w wait for an entry that another replica has proposed.
+// awaitEntry lets w wait for an entry that another replica has proposed.
 func (r *Replica[W]) awaitEntry(term raft.Term, index raft.Index, w W) {
 	lastTerm, _ := r.core.TermAt(r.applying)
 	if index > r.applying && lastTerm <= term {
 		r.submits.add(term, index, w)
 		return
 	}
-	// It was replaced: if it had been committed, its name would have told that before.
+	// Another entry was committed in its place, or one of a later term before it. If it had been
+	// committed itself, takeCommitted would have found its name, and ended the wait.
 	r.complete(w, r.notLeader())
 }

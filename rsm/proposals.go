@@ -110,7 +110,8 @@ func (r *Replica[W]) onPropose(m *raft.Propose) {
 }
 
 // roomForProposal tells whether one more can be remembered. When a generation is full a new one
-// begins early, unless the round is still the same: then too much would count as forgotten.
+// begins early, but not in the round in which the full one began: oldestRound would be above
+// the leader's own round, so that every new Propose would count as forgotten.
 func (r *Replica[W]) roomForProposal() bool {
 	p := &r.proposals
 	if len(p.recent) >= maxProposals && r.core.Round() > p.recentSince {

@@ -36,7 +36,7 @@ type Replica[W any] struct {
 	// given those up to applying.
 	applied, applying raft.Index
 
-	// A snapshot is here a durable state of either kind of machine.
+	// In these fields, snapshot also means the durable state of a DurableMachine.
 	snapshot           raft.SnapshotMeta // the newest one
 	snapshotBytes      int64             // what was written for it
 	bytesSinceSnapshot int64             // the size of the entries behind it up to applying
@@ -235,8 +235,8 @@ func (r *Replica[W]) takeCommitted(entries []raft.Entry) []Command[W] {
 				c.Waiter, c.HasWaiter = w, true
 			}
 		}
-		// Terms never fall along a log. So what a leader of an earlier term was asked for is
-		// before e, where its name was seen, or it never will be committed.
+		// Terms never fall along a log. So an entry of an earlier term comes before e, where this
+		// loop would have found its name, or it never will be committed.
 		r.forwards.dropTerms(e.Term-1, func(w W) { r.complete(w, r.notLeader()) })
 		r.applying = e.Index
 		r.bytesSinceSnapshot += int64(e.Size())
@@ -250,8 +250,8 @@ func (r *Replica[W]) takeCommitted(entries []raft.Entry) []Command[W] {
 //   - index and term are not beyond the snapshot's: the operation may have been executed;
 //   - the index is covered, the term is later than the snapshot's: it was not executed,
 //     since terms never fall along a log;
-//   - the index is behind the snapshot, the term is earlier than its term: it never will be
-//     executed, for the same reason.
+//   - the index is beyond the snapshot's, the term is earlier: it never will be executed, for
+//     the same reason.
 func (r *Replica[W]) onRestore(meta raft.SnapshotMeta) {
 	r.applying, r.bytesSinceSnapshot = meta.Index, 0
 	r.submits.committed(meta.Index, meta.Term, func(s submit[W]) {

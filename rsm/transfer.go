@@ -25,7 +25,8 @@ type keptStream struct {
 	ticks int // until it is given up
 }
 
-// keepStreamTicks is how long a stream is kept: an open one may keep files from being removed.
+// keepStreamTicks is for how many ticks a stream is kept, two minutes by default. It is bounded
+// because an open stream may keep files of the machine from being removed.
 const keepStreamTicks = 12000
 
 // SnapshotSent reports the end of a Transfer of a state at index: the member has stored it (ok),

@@ -93,8 +93,12 @@ func New(cfg Config, s State) (*Raft, error) {
 }
 
 // validate checks once what the log assumes from then on: indexes without a gap, and terms
-// that never fall.
+// that never fall. And a snapshot of a cluster that has begun names voters: without them the
+// node would follow and never campaign, for good.
 func (s State) validate() error {
+	if s.Snapshot.Index > 0 && !s.Snapshot.Configuration.HasVoters() {
+		return fmt.Errorf("raft: stored snapshot %s has a Configuration without voters", s.Snapshot)
+	}
 	prev, term := s.Snapshot.Index, s.Snapshot.Term
 	for _, e := range s.Entries {
 		if e.Index != prev+1 || e.Term < term {

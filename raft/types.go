@@ -110,6 +110,9 @@ func NewConfiguration(ids ...NodeID) Configuration {
 	return Configuration{Voters: quorum.Joint{Incoming: quorum.NewMajority(ids...)}}
 }
 
+// HasVoters tells whether there are voters at all.
+func (c Configuration) HasVoters() bool { return len(c.Voters.Incoming) > 0 }
+
 // Members returns every voter and learner, sorted, each once.
 func (c Configuration) Members() []NodeID {
 	ids := append([]NodeID(c.Voters.IDs()), c.Learners...)

@@ -188,7 +188,7 @@ func TestWaitingIsBounded(t *testing.T) {
 // offers are snapshots that wait for one that is being saved.
 func offers(n int) (list []SnapshotOffer[int]) {
 	for range n {
-		m := &raft.InstallSnapshot{Header: raft.Header{From: 2, To: 1, Term: 1}, Meta: raft.SnapshotMeta{Index: 1 << 30, Term: 1}}
+		m := &raft.InstallSnapshot{Header: raft.Header{From: 2, To: 1, Term: 1}, Meta: raft.SnapshotMeta{Index: 1 << 30, Term: 1, Configuration: raft.NewConfiguration(1, 2, 3)}}
 		list = append(list, SnapshotOffer[int]{Message: m})
 	}
 	return list

@@ -35,8 +35,9 @@ import (
 // StateOffset are called by any goroutine at any time. Open is called before all others.
 type DurableMachine[Op, Result any] interface {
 	// Open reads what is on the disk and returns its position: index, term and the
-	// configuration in force there. Index 0 is the state before the first entry. written is
-	// about how many bytes the last checkpoint wrote, 0 if that is not known.
+	// configuration in force there, all as Checkpoint or ReceiveState was given them. Index 0 is
+	// the state before the first entry. written is about how many bytes the last checkpoint
+	// wrote, 0 if that is not known.
 	//
 	// The position is at least that of the last Checkpoint whose work returned nil, and of the
 	// last ReceiveState that returned nil, whichever is further; and the state is exactly that

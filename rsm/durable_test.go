@@ -358,6 +358,23 @@ func TestLogCountsOnlyIfItHoldsThePosition(t *testing.T) {
 	}
 }
 
+// A machine that has not kept the configuration of its position is refused, at its start and
+// as the source of a transfer: a member without voters never campaigns.
+func TestPositionWithoutVotersIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &counterDisk{}
+		disk.state = disk.saved(raft.SnapshotMeta{Index: 3, Term: 2}, 3)
+		if n, err := startAlone(t, filledLog(t, 2, 5), disk); err == nil || !strings.Contains(err.Error(), "without voters") {
+			t.Errorf("it starts: %v", err)
+			n.Stop()
+		}
+	})
+	m := &raft.InstallSnapshot{Header: raft.Header{From: 1, To: 2, Term: 2}, Meta: raft.SnapshotMeta{Index: 3, Term: 2}}
+	if err := rsm.CheckSnapshot(m); err == nil || !strings.Contains(err.Error(), "without voters") {
+		t.Errorf("it is sent: %v", err)
+	}
+}
+
 // A machine that has lost its state is refused: the log that would rebuild it is gone.
 func TestPositionBelowTheLogIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -294,13 +294,21 @@ func (r *Replica[W]) answerSnapshotOffers() {
 	}
 }
 
-// CheckSnapshot refuses a snapshot of a later term than its sender's. An old leader can
-// have one: it has stored its successor's snapshot, and not yet handled the message that
-// tells of the new term. Members of the old term cannot take such a snapshot, since no log
-// may hold an entry of a term that its node has not reached.
+// CheckSnapshot refuses two kinds of snapshot, on both sides of a transfer.
+//
+// The first is of a later term than its sender's. An old leader can have one: it has stored its
+// successor's snapshot, and not yet handled the message that tells of the new term. Members of
+// the old term cannot take such a snapshot, since no log may hold an entry of a term that its
+// node has not reached.
+//
+// The second has no voters. A DurableMachine has lost the configuration of its position, and
+// the receiver would never again know who the members are.
 func CheckSnapshot(m *raft.InstallSnapshot) error {
-	if m.Meta.Term > m.Term {
+	switch {
+	case m.Meta.Term > m.Term:
 		return fmt.Errorf("snapshot %s is of a later term than its sender, which is in %d", m.Meta, m.Term)
+	case m.Meta.Index > 0 && !m.Meta.Configuration.HasVoters():
+		return fmt.Errorf("snapshot %s has a Configuration without voters", m.Meta)
 	}
 	return nil
 }

@@ -156,7 +156,7 @@ func (l *Log) Load(from raft.SnapshotMeta) (raft.State, error) { return l.loader
 // Save makes all of ps durable with one write and one sync, together or not at
 // all. After an error the log is stopped: each later call returns the same one.
 func (l *Log) Save(ps []raft.Persist) error {
-	if l.opts.NoSnapshots && l.loader.pending() {
+	if l.opts.NoSnapshots && l.loader.pending() && l.failure.get() == nil {
 		return errors.New("wal: save before load: the log may not be the one that follows the state machine")
 	}
 	if err := l.writer.save(ps); err != nil {

@@ -171,15 +171,19 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 }
 
 func TestClosedLogRefusesEverything(t *testing.T) {
-	l := mustCreate(t, testOptions(crashfs.NewMem(), 1))
-	mustClose(t, l)
-	mustClose(t, l)
-	_, err := l.Load(raft.SnapshotMeta{})
-	errs := []error{err, l.Save(nil), l.Compact(0), l.SaveSnapshot(raft.SnapshotMeta{Index: 1}, func(io.Writer) error { return nil })}
-	_, _, err = l.OpenSnapshot()
-	for i, err := range append(errs, err) {
-		if !errors.Is(err, ErrClosed) {
-			t.Errorf("call %d: %v", i, err)
+	for _, none := range []bool{false, true} {
+		opts := testOptions(crashfs.NewMem(), 1)
+		opts.NoSnapshots = none
+		l := mustCreate(t, opts)
+		mustClose(t, l)
+		mustClose(t, l)
+		_, err := l.Load(raft.SnapshotMeta{})
+		errs := []error{err, l.Save(nil), l.Compact(0), l.SaveSnapshot(raft.SnapshotMeta{Index: 1}, func(io.Writer) error { return nil })}
+		_, _, err = l.OpenSnapshot()
+		for i, err := range append(errs, err) {
+			if !errors.Is(err, ErrClosed) {
+				t.Errorf("NoSnapshots %v: call %d: %v", none, i, err)
+			}
 		}
 	}
 }

@@ -47,7 +47,7 @@ func ParseCluster(token, members string) (*Cluster, error) {
 	}
 	var err error
 	if c.Cluster, err = member.NewCluster(token, addresses); err != nil {
-		return nil, fmt.Errorf("initial cluster: %w", err)
+		return nil, fmt.Errorf("%w: initial cluster: %w", ErrConfig, unconfigured(err))
 	}
 	return c, nil
 }

@@ -46,7 +46,8 @@ func TestParseClusterRefuses(t *testing.T) {
 		{"a=http://h:1,,b=http://h:2", "not of the form"},
 	} {
 		_, err := ParseCluster("token", test.members)
-		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), test.want) {
+		front := ErrConfig.Error() + ": initial cluster: "
+		if !errors.Is(err, ErrConfig) || !strings.HasPrefix(err.Error(), front) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: got %v, want %q", test.members, err, test.want)
 		}
 	}

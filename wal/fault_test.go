@@ -277,3 +277,66 @@ func TestFailedPreparationFallsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A segment whose sync has failed is removed, and not synced again: that would succeed and
+// prove nothing. It also gives its space back.
+func TestFailedSpareIsRemoved(t *testing.T) {
+	spare := segmentName(2)
+	fs := crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, spare) {
+			return syscall.EIO
+		}
+		return nil
+	}))
+	l := mustCreate(t, testOptions(fs, 1))
+	defer l.Close()
+	if !l.LowSpace() {
+		t.Error("the failure is not noticed")
+	}
+	for name := range readFiles(t, fs) {
+		if strings.HasSuffix(name, spare) {
+			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+// After a failed sync of the directory the log promises nothing more, whatever the sync was
+// for: the next one would succeed, although names from before it may not be durable.
+func TestDirectoryInDoubtStopsTheLog(t *testing.T) {
+	snapshot := func(l *Log, index raft.Index) error {
+		return l.SaveSnapshot(raft.SnapshotMeta{Index: index, Term: 1}, func(io.Writer) error { return nil })
+	}
+	for name, work := range map[string]func(l *Log, last raft.Index) error{
+		"a snapshot":          func(l *Log, last raft.Index) error { return snapshot(l, last) },
+		"an obsolete segment": func(l *Log, last raft.Index) error { return l.Compact(last - 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var failing atomic.Bool
+			fs := crashfs.Inject(crashfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if op.Kind == errorfs.OpFileSync && op.Path == testDir && failing.Swap(false) { // once
+					return syscall.EIO
+				}
+				return nil
+			}))
+			l := mustCreate(t, testOptions(fs, 1))
+			defer l.Close()
+			last := raft.Index(20)
+			for i := range last {
+				if err := l.Save([]raft.Persist{{Entries: entries(i+1, 1, 400)}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := snapshot(l, last-1); err != nil {
+				t.Fatal(err)
+			}
+			failing.Store(true)
+			_ = work(l, last) // removal is background work, so Compact does not tell its error
+			if failing.Load() {
+				t.Fatal("the directory was not synced")
+			}
+			if err := l.Save([]raft.Persist{{HardState: &raft.HardState{Term: 2}}}); !errors.Is(err, syscall.EIO) {
+				t.Errorf("the log goes on: %v", err)
+			}
+		})
+	}
+}

@@ -24,6 +24,12 @@ func descriptors() int {
 	return len(files)
 }
 
+// baseline is how many goroutines and files there are, those of the runtime for sockets too.
+func baseline(t *testing.T) (goroutines, files int) {
+	listen(t).Close()
+	return runtime.NumGoroutine(), descriptors()
+}
+
 // settles waits until neither goroutines nor open files are more than before.
 func settles(t *testing.T, goroutines, files int) {
 	t.Helper()
@@ -101,7 +107,7 @@ func TestAPortInUseLeavesNothingBehind(t *testing.T) {
 	busy := listen(t)
 	defer busy.Close()
 	taken := "http://" + busy.Addr().String()
-	goroutines, files := runtime.NumGoroutine(), descriptors()
+	goroutines, files := baseline(t)
 	for name, change := range map[string]func(*Config){
 		"clients": func(c *Config) { c.ListenClientURLs = []string{taken} },
 		"peers":   func(c *Config) { c.ListenPeerURL = taken },
@@ -138,7 +144,7 @@ func TestAPortInUseLeavesNothingBehind(t *testing.T) {
 
 // Stop may come at any time, and more than once. Clerks that are open do not keep it.
 func TestStopAtAnyTime(t *testing.T) {
-	goroutines, files := runtime.NumGoroutine(), descriptors()
+	goroutines, files := baseline(t)
 	for i := range 6 {
 		s, err := Start(Config{Dir: filepath.Join(t.TempDir(), "data")})
 		if err != nil {

@@ -75,6 +75,16 @@ func baseline(t *testing.T) (goroutines, files int) {
 	return runtime.NumGoroutine(), descriptors()
 }
 
+// wantClosed checks that a listener was closed. To count files is not enough: the garbage
+// collector closes those that nothing refers to.
+func wantClosed(t *testing.T, l net.Listener) {
+	t.Helper()
+	if err := l.(*net.TCPListener).SetDeadline(time.Time{}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener on %s is open", l.Addr())
+		l.Close()
+	}
+}
+
 // settles waits until neither goroutines nor open files are more than before.
 func settles(t *testing.T, goroutines, files int) {
 	t.Helper()
@@ -137,15 +147,16 @@ func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 		}, member.ErrConfig},
 		"a long name": {func(c *Config[int, int]) {
 			c.Name = strings.Repeat("n", 257)
-			c.Dir, c.Members = c.Dir+"2", map[string]string{c.Name: "127.0.0.1:1"}
+			c.Dir, c.Members, c.Listen = c.Dir+"2", map[string]string{c.Name: "127.0.0.1:1"}, "127.0.0.1:0"
 		}, member.ErrConfig},
 	} {
 		t.Run(name, func(t *testing.T) {
 			goroutines, files := baseline(t)
 			cfg := good
 			cfg.listener = listen(t)
+			listener := cfg.listener
 			if tc.change(&cfg); cfg.Listen != "" {
-				cfg.listener.Close()
+				listener.Close()
 				cfg.listener = nil
 			}
 			n, err := Start(cfg)
@@ -158,6 +169,7 @@ func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 			if _, err := os.Stat(good.Dir + "2"); err == nil {
 				t.Error("a directory was made")
 			}
+			wantClosed(t, listener)
 			settles(t, goroutines, files)
 		})
 	}

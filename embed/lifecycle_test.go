@@ -30,6 +30,16 @@ func baseline(t *testing.T) (goroutines, files int) {
 	return runtime.NumGoroutine(), descriptors()
 }
 
+// wantClosed checks that a listener was closed. To count files is not enough: the garbage
+// collector closes those that nothing refers to.
+func wantClosed(t *testing.T, l net.Listener) {
+	t.Helper()
+	if err := l.(*net.TCPListener).SetDeadline(time.Time{}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener on %s is open", l.Addr())
+		l.Close()
+	}
+}
+
 // settles waits until neither goroutines nor open files are more than before.
 func settles(t *testing.T, goroutines, files int) {
 	t.Helper()
@@ -124,9 +134,11 @@ func TestAPortInUseLeavesNothingBehind(t *testing.T) {
 		}
 		if name != "peers" { // the other ports are open, and have to be closed again
 			c.PeerListener = listen(t)
+			defer wantClosed(t, c.PeerListener)
 		}
 		if name != "clients" {
 			c.ClientListeners = []net.Listener{listen(t)}
+			defer wantClosed(t, c.ClientListeners[0])
 		}
 		s, err := run(c)
 		if err == nil {

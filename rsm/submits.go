@@ -12,7 +12,8 @@ import (
 // is identified by its index and term: a leader that loses its entries and is elected again
 // proposes other entries at the same indexes.
 type submits[W any] struct {
-	// terms has one element for each term of which a Submit still waits, in rising order. There is rarely more than one.
+	// terms has one element for each term of an entry for which a Submit still waits, in rising
+	// order. There is rarely more than one.
 	terms []submitsOfTerm[W]
 	count int // of all terms
 }

@@ -78,8 +78,9 @@ type Effects[W any] struct {
 	// Lease replaces the lease of the turn before. A shell makes it known before it performs
 	// the other effects.
 	Lease Lease
-	// Messages are those of raft.Effects. They go first: the network works while the own disk
-	// does (thesis 10.2.1).
+	// Messages are those of raft.Effects, and those of this package (StateHash, Propose and
+	// ProposeReply). A shell sends them before it hands on the DiskTask, so that the network
+	// works while the own disk does (thesis 10.2.1).
 	Messages []raft.Message
 	// Snapshots are states to send. CloseStreams are members whose kept stream is to be closed
 	// before (see Transfer).

@@ -18,6 +18,7 @@ const dependencies = `
 	transport   -
 	vfs         golang.org/x/sys
 	member      golang.org/x/sys
+	.           golang.org/x/sys
 	clerk       golang.org/x/net golang.org/x/sys golang.org/x/text google.golang.org/genproto/googleapis/rpc google.golang.org/grpc google.golang.org/protobuf
 	embed       github.com/beorn7/perks github.com/cespare/xxhash/v2 github.com/munnerz/goautoneg github.com/prometheus/client_golang github.com/prometheus/client_model github.com/prometheus/common github.com/prometheus/procfs github.com/tidwall/btree golang.org/x/net golang.org/x/sys golang.org/x/text google.golang.org/genproto/googleapis/rpc google.golang.org/grpc google.golang.org/protobuf
 `

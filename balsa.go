@@ -139,7 +139,8 @@ func (n *Node[Op, Result]) Err() error {
 func (n *Node[Op, Result]) Replica() *rsm.Node[Op, Result] { return n.node.Load() }
 
 // replica waits until there is one. After a failure it says why, rather than what the
-// replica would: that it has stopped.
+// replica would: that it has stopped. If ctx ends before there is one, nothing was asked of
+// anybody, which ErrWrongLeader says, as it does when no leader becomes known in time.
 func (n *Node[Op, Result]) replica(ctx context.Context) (*rsm.Node[Op, Result], error) {
 	if err := n.Err(); err != nil {
 		return nil, err
@@ -152,7 +153,7 @@ func (n *Node[Op, Result]) replica(ctx context.Context) (*rsm.Node[Op, Result], 
 	case <-n.ctx.Done():
 		return nil, rsm.ErrStopped
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("%w: %w", &rsm.NotLeaderError{}, ctx.Err())
 	}
 }
 

@@ -227,8 +227,8 @@ func TestStopEndsWhatWaits(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := n.Submit(ctx, 1); !errors.Is(err, context.Canceled) {
-		t.Errorf("a context that ended: %v", err)
+	if _, err := n.Submit(ctx, 1); !errors.Is(err, context.Canceled) || !errors.Is(err, rsm.ErrWrongLeader) {
+		t.Errorf("a context that ended before anything was asked: %v", err)
 	}
 	ended := make(chan error)
 	go func() {

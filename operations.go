@@ -9,10 +9,10 @@ import (
 )
 
 // Submit replicates op, and returns what DoOp returned for it on this member. Any member
-// takes it, and forwards it to the leader; while none is known it waits. It returns when
-// the outcome is known, or when ctx ends. After rsm.ErrWrongLeader, rsm.ErrBusy,
-// rsm.ErrTooLarge and rsm.ErrAlarm op was not executed, and never will be; after any other
-// error it may be. See package rsm.
+// takes it, and forwards it to the leader; before Ready, and while no leader is known, it
+// waits. It returns when the outcome is known, or when ctx ends. After rsm.ErrWrongLeader,
+// rsm.ErrBusy, rsm.ErrTooLarge and rsm.ErrAlarm op was not executed, and never will be;
+// after any other error it may be. See package rsm.
 func (n *Node[Op, Result]) Submit(ctx context.Context, op Op) (result Result, err error) {
 	node, err := n.replica(ctx)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 const logInterval = 10 * time.Second
 
 // ErrNotAdmitted: the other members do not let this server into the cluster, and never will.
-var ErrNotAdmitted = errors.New("this server is not admitted to the cluster")
+var ErrNotAdmitted = errors.New("this member is not admitted to the cluster")
 
 // What a member is told that is refused, besides the transport's own codes.
 const (
@@ -208,6 +208,6 @@ func (m *Member) waiting() string {
 	case len(names) > 0:
 		return fmt.Sprintf("%s by %s; not seen from here: %s", rule, founder.Name, strings.Join(names, ", "))
 	default:
-		return fmt.Sprintf("%s by %s; waiting for it", rule, founder.Name)
+		return fmt.Sprintf("%s by %s; waiting for %s to say so", rule, founder.Name, founder.Name)
 	}
 }

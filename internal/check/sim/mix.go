@@ -141,6 +141,11 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	m.Durable = pick(r, 0, 0, ^uint64(0), r.Uint64())
 	m.StateDisk = r.IntN(2) == 0
 	m.Forward = pick(r, 0, 0, 0.3, 1)
+	if m.MaxInflight == 1 && m.MaxAppendBytes == 100 {
+		// With one entry in a round trip less is executed than the clients' attempts ask for,
+		// and all that is forwarded is executed, wanted still or not: none would end in time.
+		m.Forward = 0
+	}
 	return m
 }
 

@@ -15,12 +15,14 @@ type network struct {
 	last [][]Instant
 	// Clients cannot reach a node whose clientCut is above 0.
 	clientCut []int
-	sent      uint64
+	// incoming are called when a node crashes: they end the streams that it receives.
+	incoming map[raft.NodeID][]func()
+	sent     uint64
 }
 
 func newNetwork(w *world) network {
 	n := w.mix.Nodes()
-	net := network{w: w, clientCut: make([]int, n+1)}
+	net := network{w: w, clientCut: make([]int, n+1), incoming: map[raft.NodeID][]func(){}}
 	for range n + 1 {
 		net.cut = append(net.cut, make([]int, n+1))
 		net.last = append(net.last, make([]Instant, n+1))
@@ -140,9 +142,19 @@ func (t *network) sendSnapshot(from *node, m *raft.InstallSnapshot, data []byte,
 			}
 			end(t.latency(), err)
 		})
-		// The connection also ends if the receiver crashes, or answers too late.
+		// The connection also ends if the receiver crashes, which the sender notices within an
+		// election timeout, or answers too late.
+		t.incoming[m.To] = append(t.incoming[m.To], func() { end(w.mix.ElectionTimeout, errStream) })
 		w.after(breakOff-w.upTo(time.Second), func() { end(1, errStream) })
 	})
+}
+
+// crashed ends the streams to a node.
+func (t *network) crashed(id raft.NodeID) {
+	for _, end := range t.incoming[id] {
+		end()
+	}
+	delete(t.incoming, id)
 }
 
 // reset breaks the connections to a node. Most of the other nodes are told, as a transport

@@ -201,6 +201,7 @@ func (n *node) crash(powerLoss bool) {
 	n.replica, n.store, n.waiting = nil, nil, nil
 	n.stalled, n.paused = nil, false
 	n.disk.crash(powerLoss)
+	n.w.net.crashed(n.id)
 	if !powerLoss { // after a power loss the host does not close its connections
 		n.w.net.reset(n.id)
 	}

@@ -146,6 +146,11 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		// and all that is forwarded is executed, wanted still or not: none would end in time.
 		m.Forward = 0
 	}
+	if m.Forward > 0 {
+		// A follower that hears the leader and does not reach it answers nothing. A client has
+		// to have the time to ask another.
+		m.Deadline = max(m.Deadline, 3*m.Attempt)
+	}
 	return m
 }
 

@@ -34,7 +34,6 @@ func (b bank) DoOp(t transfer) string {
 	b[t.To] += t.Amount
 	return fmt.Sprintf("%s has %d, %s has %d", t.From, b[t.From], t.To, b[t.To])
 }
-
 func (b bank) Snapshot() (io.WriterTo, error) {
 	image, err := json.Marshal(b)
 	return bytes.NewBuffer(image), err
@@ -42,8 +41,9 @@ func (b bank) Snapshot() (io.WriterTo, error) {
 func (b bank) Restore(r io.Reader) error { clear(b); return json.NewDecoder(r).Decode(&b) }
 
 func main() {
+	name := os.Args[len(os.Args)-1]
 	node, err := balsa.Start(balsa.Config[transfer, string]{
-		Name: os.Args[1], Dir: os.Args[1] + ".bank", Machine: bank{}, Codec: balsa.JSON[transfer]{}, Logger: slog.Default(),
+		Name: name, Dir: name + ".bank", Machine: bank{}, Codec: balsa.JSON[transfer]{}, Logger: slog.Default(),
 		Members: map[string]string{"n1": "127.0.0.1:7401", "n2": "127.0.0.1:7402", "n3": "127.0.0.1:7403"},
 		// SecretFile: "secret", // a random text that all share: TLS, and nobody else gets in
 	})

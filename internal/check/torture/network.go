@@ -102,31 +102,24 @@ func (n *network) pair(a, b *member) scope {
 
 // peersOf is the connections of m with all other members.
 func (n *network) peersOf(m *member) scope {
-	p := scope{name: "peers of " + m.name}
-	for _, other := range n.members {
-		if other != m {
-			p.proxies = append(p.proxies, n.pair(m, other).proxies...)
-		}
-	}
-	return p
+	return n.others(m, "peers of ", func(other *member) scope { return n.pair(m, other) })
 }
 
-// from is the connections that m makes to all others, and to those that all others make to it.
+// from is the connections that m makes to all others, and to is those that they make to m.
 func (n *network) from(m *member) scope {
-	p := scope{name: "connections from " + m.name}
-	for _, other := range n.members {
-		if other != m {
-			p.proxies = append(p.proxies, n.link(m, other).proxies...)
-		}
-	}
-	return p
+	return n.others(m, "connections from ", func(other *member) scope { return n.link(m, other) })
 }
 
 func (n *network) to(m *member) scope {
-	p := scope{name: "connections to " + m.name}
+	return n.others(m, "connections to ", func(other *member) scope { return n.link(other, m) })
+}
+
+// others joins the scopes that with returns for each member but m.
+func (n *network) others(m *member, name string, with func(other *member) scope) scope {
+	p := scope{name: name + m.name}
 	for _, other := range n.members {
 		if other != m {
-			p.proxies = append(p.proxies, n.link(other, m).proxies...)
+			p.proxies = append(p.proxies, with(other).proxies...)
 		}
 	}
 	return p

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +16,7 @@ import (
 
 	"balsa.example/internal/certs/certstest"
 	"balsa.example/internal/check/crashfs"
+	"balsa.example/internal/check/leak"
 	"balsa.example/member"
 	"balsa.example/rsm"
 )
@@ -25,18 +24,9 @@ import (
 // patience is how long a test waits for what must come.
 const patience = time.Minute
 
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
 // alone is the configuration of a cluster of one.
 func alone(t *testing.T) Config[int, int] {
-	l := listen(t)
+	l := leak.Listen(t)
 	return Config[int, int]{
 		Name: "n1", Members: map[string]string{"n1": l.Addr().String()}, Dir: filepath.Join(t.TempDir(), "data"),
 		Codec: JSON[int]{}, Machine: &counter{}, listener: l,
@@ -60,39 +50,6 @@ func await(t *testing.T, what string, c <-chan struct{}) {
 	case <-c:
 	case <-time.After(patience):
 		t.Fatalf("waited in vain: %s", what)
-	}
-}
-
-// descriptors is how many files and sockets this process has open; 0 where nothing tells.
-func descriptors() int {
-	files, _ := os.ReadDir("/proc/self/fd")
-	return len(files)
-}
-
-// baseline is how many goroutines and files there are, those of the runtime for sockets too.
-func baseline(t *testing.T) (goroutines, files int) {
-	listen(t).Close()
-	return runtime.NumGoroutine(), descriptors()
-}
-
-// wantClosed checks that a listener was closed. To count files is not enough: the garbage
-// collector closes those that nothing refers to.
-func wantClosed(t *testing.T, l net.Listener) {
-	t.Helper()
-	if err := l.(*net.TCPListener).SetDeadline(time.Time{}); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("the listener on %s is open", l.Addr())
-		l.Close()
-	}
-}
-
-// settles waits until neither goroutines nor open files are more than before.
-func settles(t *testing.T, goroutines, files int) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > goroutines || descriptors() > files; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<20)
-			t.Fatalf("%d goroutines and %d files where %d and %d were:\n%s", runtime.NumGoroutine(), descriptors(), goroutines, files, stacks[:runtime.Stack(stacks, true)])
-		}
 	}
 }
 
@@ -126,7 +83,7 @@ func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 	}
 	ca := certstest.NewCA(t, "ca")
 	stranger := certstest.Write(t, ca.Issue(certstest.Leaf{CN: "n2"}), ca.PEM)
-	busy := listen(t)
+	busy := leak.Listen(t)
 	defer busy.Close()
 
 	for name, tc := range map[string]struct {
@@ -151,9 +108,9 @@ func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 		}, member.ErrConfig},
 	} {
 		t.Run(name, func(t *testing.T) {
-			goroutines, files := baseline(t)
+			before := leak.Now(t)
 			cfg := good
-			cfg.listener = listen(t)
+			cfg.listener = leak.Listen(t)
 			listener := cfg.listener
 			if tc.change(&cfg); cfg.Listen != "" {
 				listener.Close()
@@ -169,8 +126,8 @@ func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 			if _, err := os.Stat(good.Dir + "2"); err == nil {
 				t.Error("a directory was made")
 			}
-			wantClosed(t, listener)
-			settles(t, goroutines, files)
+			leak.WantClosed(t, listener)
+			before.Settle(t)
 		})
 	}
 	good.Machine = &counter{}
@@ -178,7 +135,7 @@ func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 	if sum, err := n.Submit(t.Context(), 1); err != nil || sum != 2 {
 		t.Errorf("%d, %v", sum, err)
 	}
-	good.listener = listen(t)
+	good.listener = leak.Listen(t)
 	if _, err := Start(good); !errors.Is(err, member.ErrInUse) {
 		t.Errorf("a second one on the directory: %v", err)
 	}
@@ -221,7 +178,7 @@ func onFaultyDisk(t *testing.T) (*Node[int, int], *faultyDisk) {
 }
 
 func TestAMemberWhoseDiskFailsSaysWhy(t *testing.T) {
-	goroutines, files := baseline(t)
+	before := leak.Now(t)
 	n, disk := onFaultyDisk(t)
 	err := errDisk
 	disk.fail.Store(&err)
@@ -243,11 +200,11 @@ func TestAMemberWhoseDiskFailsSaysWhy(t *testing.T) {
 	if err := n.Stop(); err != nil {
 		t.Error(err)
 	}
-	settles(t, goroutines, files)
+	before.Settle(t)
 }
 
 func TestStopDoesNotWaitForADiskThatHangs(t *testing.T) {
-	goroutines, files := baseline(t)
+	before := leak.Now(t)
 	n, disk := onFaultyDisk(t)
 	repair := make(chan struct{})
 	disk.hang.Store(&repair)
@@ -283,12 +240,12 @@ func TestStopDoesNotWaitForADiskThatHangs(t *testing.T) {
 	if !errors.Is(n.Err(), errDisk) {
 		t.Errorf("a failure while it stops is not told: %v", n.Err())
 	}
-	settles(t, goroutines, files)
+	before.Settle(t)
 }
 
 // Stop comes at any moment of a start, twice at once, while all methods are being called.
 func TestStopAtAnyMoment(t *testing.T) {
-	goroutines, files := baseline(t)
+	before := leak.Now(t)
 	c := newTrio(t, nil)
 	c.add("n1", 1, 1)
 	for i := range 8 {
@@ -338,7 +295,7 @@ func TestStopAtAnyMoment(t *testing.T) {
 	for name := range c.nodes {
 		c.stop(name)
 	}
-	settles(t, goroutines, files)
+	before.Settle(t)
 }
 
 // A program that waits for nothing but Ready or Failed learns of one of them.
@@ -352,7 +309,7 @@ func TestAMemberIsReadyOrFails(t *testing.T) {
 	if s := n.Status(); s.Replica.Term != 0 || s.Name != "n1" {
 		t.Errorf("status after Stop: %+v", s)
 	}
-	cfg.Machine, cfg.listener = unrestorable{&counter{}}, listen(t)
+	cfg.Machine, cfg.listener = unrestorable{&counter{}}, leak.Listen(t)
 	cfg.MaxRaftState = 1
 	cfg.Dir += "2"
 	n = start(t, cfg)
@@ -367,7 +324,7 @@ func TestAMemberIsReadyOrFails(t *testing.T) {
 	if err := n.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	cfg.listener = listen(t)
+	cfg.listener = leak.Listen(t)
 	n = start(t, cfg)
 	await(t, "Failed", n.Failed())
 	if err := n.Err(); !errors.Is(err, errRestore) {

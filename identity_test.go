@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"balsa.example/internal/certs/certstest"
+	"balsa.example/internal/check/leak"
 	"balsa.example/member"
 	"balsa.example/rsm"
 )
@@ -129,7 +130,7 @@ func TestACopiedDirectoryIsShutOut(t *testing.T) {
 	}
 	c.start("n3")
 	c.add("n3", 1, 2)
-	l := listen(t)
+	l := leak.Listen(t)
 	cfg.Listen, cfg.Machine = l.Addr().String(), &counter{}
 	l.Close()
 	twin := start(t, cfg)

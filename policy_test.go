@@ -35,7 +35,7 @@ const policy = `
 	rsm, kv, api < internal/frontend/native/translate < internal/frontend/native/nodetest # for tests
 	internal/frontend/native/translate < internal/replica
 	internal/replica, internal/metrics, internal/certs < internal/frontend/native
-	NONE < internal/check/memtcp # for tests
+	NONE < internal/check/memtcp, internal/check/leak # for tests
 	NONE < internal/dialing < transport, clerk
 	internal/dialing < internal/inproc
 	NONE < internal/certs < transport

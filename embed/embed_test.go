@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"balsa.example/clerk"
+	"balsa.example/internal/check/leak"
 	"balsa.example/member"
 )
 
@@ -64,7 +65,7 @@ func TestEachServerOfSeveralHasAClerk(t *testing.T) {
 	var peers, clients []net.Listener
 	var members, endpoints []string
 	for i := range 3 {
-		peers, clients = append(peers, listen(t)), append(clients, listen(t))
+		peers, clients = append(peers, leak.Listen(t)), append(clients, leak.Listen(t))
 		members = append(members, fmt.Sprintf("n%d=http://%s", i+1, peers[i].Addr()))
 		endpoints = append(endpoints, fmt.Sprintf("http://%s", clients[i].Addr()))
 	}

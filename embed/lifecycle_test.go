@@ -9,55 +9,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"balsa.example/internal/check/leak"
 	"balsa.example/member"
 )
-
-// descriptors is how many files and sockets this process has open; 0 where nothing tells.
-func descriptors() int {
-	files, _ := os.ReadDir("/proc/self/fd")
-	return len(files)
-}
-
-// baseline is how many goroutines and files there are, those of the runtime for sockets too.
-func baseline(t *testing.T) (goroutines, files int) {
-	listen(t).Close()
-	return runtime.NumGoroutine(), descriptors()
-}
-
-// wantClosed checks that a listener was closed. To count files is not enough: the garbage
-// collector closes those that nothing refers to.
-func wantClosed(t *testing.T, l net.Listener) {
-	t.Helper()
-	if err := l.(*net.TCPListener).SetDeadline(time.Time{}); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("the listener on %s is open", l.Addr())
-		l.Close()
-	}
-}
-
-// settles waits until neither goroutines nor open files are more than before.
-func settles(t *testing.T, goroutines, files int) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > goroutines || descriptors() > files; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d goroutines and %d files where %d and %d were", runtime.NumGoroutine(), descriptors(), goroutines, files)
-		}
-	}
-}
-
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
 
 func started(t *testing.T, cfg Config) *Server {
 	t.Helper()
@@ -83,7 +42,7 @@ func TestAClusterOfOneNeedsNoAddressForClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		if cfg.InitialCluster != "" {
-			c.PeerListener = listen(t)
+			c.PeerListener = leak.Listen(t)
 		}
 		s, err := run(c)
 		if err != nil {
@@ -114,10 +73,10 @@ func TestAClusterOfOneNeedsNoAddressForClients(t *testing.T) {
 }
 
 func TestAPortInUseLeavesNothingBehind(t *testing.T) {
-	busy := listen(t)
+	busy := leak.Listen(t)
 	defer busy.Close()
 	taken := "http://" + busy.Addr().String()
-	goroutines, files := baseline(t)
+	before := leak.Now(t)
 	for name, change := range map[string]func(*Config){
 		"clients": func(c *Config) { c.ListenClientURLs = []string{taken} },
 		"peers":   func(c *Config) { c.ListenPeerURL = taken },
@@ -133,12 +92,12 @@ func TestAPortInUseLeavesNothingBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 		if name != "peers" { // the other ports are open, and have to be closed again
-			c.PeerListener = listen(t)
-			defer wantClosed(t, c.PeerListener)
+			c.PeerListener = leak.Listen(t)
+			defer leak.WantClosed(t, c.PeerListener)
 		}
 		if name != "clients" {
-			c.ClientListeners = []net.Listener{listen(t)}
-			defer wantClosed(t, c.ClientListeners[0])
+			c.ClientListeners = []net.Listener{leak.Listen(t)}
+			defer leak.WantClosed(t, c.ClientListeners[0])
 		}
 		s, err := run(c)
 		if err == nil {
@@ -151,12 +110,12 @@ func TestAPortInUseLeavesNothingBehind(t *testing.T) {
 			t.Errorf("%s: the directory was made", name)
 		}
 	}
-	settles(t, goroutines, files)
+	before.Settle(t)
 }
 
 // Stop may come at any time, and more than once. Clerks that are open do not keep it.
 func TestStopAtAnyTime(t *testing.T) {
-	goroutines, files := baseline(t)
+	before := leak.Now(t)
 	for i := range 6 {
 		s, err := Start(Config{Dir: filepath.Join(t.TempDir(), "data")})
 		if err != nil {
@@ -187,11 +146,11 @@ func TestStopAtAnyTime(t *testing.T) {
 		ck.Close()
 		s.Stop(t.Context())
 	}
-	settles(t, goroutines, files)
+	before.Settle(t)
 }
 
 func TestMetricsAreServed(t *testing.T) {
-	l := listen(t)
+	l := leak.Listen(t)
 	address := l.Addr().String()
 	c, err := Config{Dir: filepath.Join(t.TempDir(), "data"), ListenMetricsURLs: []string{"http://" + address}}.server()
 	if err != nil {

@@ -40,6 +40,7 @@ const policy = `
 	internal/dialing < internal/inproc
 	NONE < internal/certs < transport
 	NONE < internal/certs/certstest
+	kv < state
 	raft < internal/birth
 	internal/birth, rsm, wal < internal/datadir # rsm for its errors
 	internal/datadir, transport < member

@@ -140,6 +140,8 @@ type Entry struct {
 	Version        uint64
 	CreateRevision uint64
 	ModRevision    uint64
+	// Lease is the lease that the key hangs on, 0 if there is none.
+	Lease int64
 }
 
 // Ascend iterates over the entries with from <= key < to in key order, of the one
@@ -153,7 +155,7 @@ func (s *Store) Ascend(from, to string) iter.Seq[Entry] {
 			if to != "" && key >= to {
 				return false
 			}
-			return yield(Entry{key, r.value, r.version, r.createRevision, r.modRevision})
+			return yield(Entry{Key: key, Value: r.value, Version: r.version, CreateRevision: r.createRevision, ModRevision: r.modRevision})
 		})
 	}
 }

@@ -29,6 +29,34 @@ var (
 	// ErrUnknownKind refuses an operation whose Kind is none of Get, Put and Delete.
 	// Nothing changed.
 	ErrUnknownKind = errors.New("kv: unknown kind of operation")
+
+	// ErrCompacted refuses to read at a revision that compaction has removed, and a
+	// compaction at or below the last one.
+	ErrCompacted = errors.New("kv: revision has been compacted")
+
+	// ErrFutureRevision refuses to read or compact at a revision that the store has not
+	// reached.
+	ErrFutureRevision = errors.New("kv: revision is in the future")
+
+	// ErrDuplicateKey refuses a transaction that could change a key twice. Nothing changed.
+	ErrDuplicateKey = errors.New("kv: a key is changed twice in a transaction")
+
+	// ErrNoLease refuses a put with a lease that does not exist. Nothing changed.
+	ErrNoLease = errors.New("kv: no such lease")
+
+	// ErrLeaseFull refuses a put with a lease that has as many keys as it may have. Nothing
+	// changed.
+	ErrLeaseFull = errors.New("kv: the lease has too many keys")
+
+	// ErrTooManyOps refuses a transaction with too many operations or compares. It comes from
+	// Validate, never from the store.
+	ErrTooManyOps = errors.New("kv: too many operations in a transaction")
+
+	// ErrInvalid refuses an operation that makes no sense. The text names the field.
+	ErrInvalid = errors.New("kv: invalid operation")
+
+	// ErrQuota refuses a write that would let the store grow beyond its quota. Nothing changed.
+	ErrQuota = errors.New("kv: the store is at its quota")
 )
 
 // Code is the outcome of an operation as a number. The numbers are part of the wire
@@ -43,6 +71,15 @@ const (
 	CodeEmptyKey    Code = 4 // ErrEmptyKey
 	CodeUnknownKind Code = 5 // ErrUnknownKind
 	CodeChanged     Code = 6 // ErrChanged
+
+	CodeCompacted      Code = 7  // ErrCompacted
+	CodeFutureRevision Code = 8  // ErrFutureRevision
+	CodeDuplicateKey   Code = 9  // ErrDuplicateKey
+	CodeNoLease        Code = 10 // ErrNoLease
+	CodeLeaseFull      Code = 11 // ErrLeaseFull
+	CodeTooManyOps     Code = 12 // ErrTooManyOps
+	CodeInvalid        Code = 13 // ErrInvalid
+	CodeQuota          Code = 14 // ErrQuota
 )
 
 var codeErrors = [...]error{
@@ -52,6 +89,15 @@ var codeErrors = [...]error{
 	CodeEmptyKey:    ErrEmptyKey,
 	CodeUnknownKind: ErrUnknownKind,
 	CodeChanged:     ErrChanged,
+
+	CodeCompacted:      ErrCompacted,
+	CodeFutureRevision: ErrFutureRevision,
+	CodeDuplicateKey:   ErrDuplicateKey,
+	CodeNoLease:        ErrNoLease,
+	CodeLeaseFull:      ErrLeaseFull,
+	CodeTooManyOps:     ErrTooManyOps,
+	CodeInvalid:        ErrInvalid,
+	CodeQuota:          ErrQuota,
 }
 
 // Err returns the sentinel error that c stands for, nil for CodeOK. A code from a newer

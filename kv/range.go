@@ -1,0 +1,43 @@
+package kv
+
+// RangeOp reads the keys of a span, as they were at one revision.
+type RangeOp struct {
+	Span
+	// Revision is the one to read at; 0: the present one.
+	Revision uint64
+	// Limit is how many keys to return at most; 0: all.
+	Limit int64
+	// MaxBytes ends the result, if not 0, after the key with which its keys and values
+	// exceed so many bytes. RangeResult.More then tells that there is more. It works as
+	// Limit does, and only in the order of keys.
+	MaxBytes int64
+	Sort     Sort
+	Descend  bool
+	// KeysOnly leaves the values out, and CountOnly returns no keys at all.
+	KeysOnly, CountOnly bool
+	// The bounds are inclusive. 0 means none. They and Limit do not change the count.
+	MinMod, MaxMod, MinCreate, MaxCreate uint64
+}
+
+// Sort is what the keys of a range are ordered by, before Limit is applied.
+type Sort uint8
+
+const (
+	SortByKey Sort = iota
+	SortByVersion
+	SortByCreate
+	SortByMod
+	SortByValue
+)
+
+// RangeResult is what a RangeOp found.
+type RangeResult struct {
+	Entries []Entry
+	// Count is how many keys of the span there are at the revision, whatever Limit, MaxBytes
+	// and the bounds on revisions left out.
+	Count int64
+	// More tells that Limit or MaxBytes left something out.
+	More bool
+	// Revision is the store's when the range was read, not the one that was asked for.
+	Revision uint64
+}

@@ -1,0 +1,76 @@
+package state
+
+import "balsa.example/kv"
+
+// Command is one command of the log. Most are an operation on one key and nothing else.
+type Command struct {
+	Op kv.Op
+	// More is what the other commands have. With it Op only counts if More.Kind is KindOp.
+	More *More
+}
+
+// Kind says what a command does.
+type Kind uint8
+
+const (
+	KindOp        Kind = iota + 1 // an operation on one key
+	KindTxn                       // a transaction
+	KindCompact                   // forgets the history below a revision
+	KindGrant                     // makes a lease, or a session
+	KindRevoke                    // ends a lease and deletes its keys
+	KindKeepAlive                 // prolongs leases, many at once
+	KindTick                      // carries time on, and ends leases that are due
+	KindQuota                     // sets the quota
+)
+
+// More is all that a command can be besides an operation on one key.
+type More struct {
+	Kind Kind
+	// Session names the session that the command belongs to, if there is one.
+	Session SessionSeq
+	// Stamp is the leader's clock when it proposed a command of leases or a Tick; else zero.
+	Stamp Stamp
+
+	Txn *kv.Txn // KindTxn
+
+	Revision uint64 // KindCompact: the first one that stays
+
+	Lease     int64   // KindGrant, KindRevoke; never 0
+	TTL       int64   // KindGrant: nanoseconds
+	IsSession bool    // KindGrant
+	Leases    []int64 // KindKeepAlive
+
+	Quota int64 // KindQuota: bytes; 0: none
+}
+
+// Stamp is the time that the log carries: log time for leases, and the leader's wall time for
+// people.
+type Stamp struct {
+	Log  int64 // nanoseconds since the cluster's birth, as far as the log has told
+	Wall int64 // milliseconds since 1970
+}
+
+// SessionSeq names a command of a session. A command that is sent again has the same number,
+// and is executed once. The zero value is no session.
+type SessionSeq struct {
+	ID  int64
+	Seq uint64 // from 1 on
+	// Acked: the client has the outcomes of all commands up to this one.
+	Acked uint64
+}
+
+// Result is the outcome of a command.
+type Result struct {
+	// Result is that of an operation on one key. For all commands it has the code and the
+	// store's revision.
+	kv.Result
+	// Txn is that of a transaction; nil if it was refused.
+	Txn *kv.TxnResult
+	// TTL is of KindGrant and KindKeepAlive: what is left of each lease in nanoseconds, 0 if
+	// there is no such lease.
+	TTL []int64
+	// Replayed tells that the command was executed before: this is what its session has kept of
+	// the outcome. DoneAt is its revision, and the rest may be missing.
+	Replayed bool
+	DoneAt   uint64
+}

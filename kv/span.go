@@ -1,7 +1,5 @@
 package kv
 
-import "strings"
-
 // Span is a set of keys: those with From <= key, and key < To unless To is empty. An empty
 // To means no upper end. So the zero Span is the whole store.
 //
@@ -47,6 +45,3 @@ func (s Span) Overlaps(t Span) bool {
 func (s Span) Covers(t Span) bool {
 	return t.Empty() || s.From <= t.From && (s.To == "" || t.To != "" && t.To <= s.To)
 }
-
-// clone returns a span that shares no memory with s.
-func (s Span) clone() Span { return Span{strings.Clone(s.From), strings.Clone(s.To)} }

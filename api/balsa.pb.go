@@ -80,28 +80,124 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 	return file_balsa_proto_rawDescGZIP(), []int{0}
 }
 
+// Alarm is something that lasts until somebody, or the server, has done something.
+type Alarm int32
+
+const (
+	Alarm_ALARM_UNSPECIFIED Alarm = 0
+	// DIVERGED: the states of the replicas differ and no majority agrees. Writes are refused.
+	Alarm_DIVERGED Alarm = 1
+	// OVER_QUOTA: the store is at its quota. Writes that let it grow are refused, until
+	// deletes and compaction have made room.
+	Alarm_OVER_QUOTA Alarm = 2
+	// LOW_SPACE: the disk of this server is almost full.
+	Alarm_LOW_SPACE Alarm = 3
+)
+
+// Enum value maps for Alarm.
+var (
+	Alarm_name = map[int32]string{
+		0: "ALARM_UNSPECIFIED",
+		1: "DIVERGED",
+		2: "OVER_QUOTA",
+		3: "LOW_SPACE",
+	}
+	Alarm_value = map[string]int32{
+		"ALARM_UNSPECIFIED": 0,
+		"DIVERGED":          1,
+		"OVER_QUOTA":        2,
+		"LOW_SPACE":         3,
+	}
+)
+
+func (x Alarm) Enum() *Alarm {
+	p := new(Alarm)
+	*p = x
+	return p
+}
+
+func (x Alarm) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Alarm) Descriptor() protoreflect.EnumDescriptor {
+	return file_balsa_proto_enumTypes[1].Descriptor()
+}
+
+func (Alarm) Type() protoreflect.EnumType {
+	return &file_balsa_proto_enumTypes[1]
+}
+
+func (x Alarm) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Alarm.Descriptor instead.
+func (Alarm) EnumDescriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{1}
+}
+
 type Request_Kind int32
 
 const (
 	Request_KIND_UNSPECIFIED Request_Kind = 0 // refused with INVALID
 	Request_GET              Request_Kind = 1
-	Request_PUT              Request_Kind = 2
+	Request_PUT              Request_Kind = 2 // call may be put
 	Request_DELETE           Request_Kind = 3
+	Request_RANGE            Request_Kind = 4 // call is range
+	Request_TXN              Request_Kind = 5 // call is txn
+	Request_DELETE_RANGE     Request_Kind = 6 // call is delete_range
+	// COMPACT forgets the history below a revision. call is compact.
+	Request_COMPACT Request_Kind = 7
+	// LEASE_GRANT makes a lease or a session. call is lease: id (0: the server draws one),
+	// ttl_ms, session.
+	Request_LEASE_GRANT Request_Kind = 8
+	// LEASE_REVOKE ends a lease, and deletes its keys in one revision. call is lease: id.
+	Request_LEASE_REVOKE Request_Kind = 9
+	// LEASE_KEEP_ALIVE lets a lease have its whole time to live again. call is lease: id.
+	Request_LEASE_KEEP_ALIVE Request_Kind = 10
+	// LEASE_TIME_TO_LIVE reads how long a lease will live. call is lease: id, keys.
+	Request_LEASE_TIME_TO_LIVE Request_Kind = 11
+	// LEASES lists the leases in the order of their ids. call is lease, or nothing: those
+	// with ids above its id.
+	Request_LEASES Request_Kind = 12
+	// SET_QUOTA sets the size that the store may have. call is quota.
+	Request_SET_QUOTA Request_Kind = 13
 )
 
 // Enum value maps for Request_Kind.
 var (
 	Request_Kind_name = map[int32]string{
-		0: "KIND_UNSPECIFIED",
-		1: "GET",
-		2: "PUT",
-		3: "DELETE",
+		0:  "KIND_UNSPECIFIED",
+		1:  "GET",
+		2:  "PUT",
+		3:  "DELETE",
+		4:  "RANGE",
+		5:  "TXN",
+		6:  "DELETE_RANGE",
+		7:  "COMPACT",
+		8:  "LEASE_GRANT",
+		9:  "LEASE_REVOKE",
+		10: "LEASE_KEEP_ALIVE",
+		11: "LEASE_TIME_TO_LIVE",
+		12: "LEASES",
+		13: "SET_QUOTA",
 	}
 	Request_Kind_value = map[string]int32{
-		"KIND_UNSPECIFIED": 0,
-		"GET":              1,
-		"PUT":              2,
-		"DELETE":           3,
+		"KIND_UNSPECIFIED":   0,
+		"GET":                1,
+		"PUT":                2,
+		"DELETE":             3,
+		"RANGE":              4,
+		"TXN":                5,
+		"DELETE_RANGE":       6,
+		"COMPACT":            7,
+		"LEASE_GRANT":        8,
+		"LEASE_REVOKE":       9,
+		"LEASE_KEEP_ALIVE":   10,
+		"LEASE_TIME_TO_LIVE": 11,
+		"LEASES":             12,
+		"SET_QUOTA":          13,
 	}
 )
 
@@ -116,11 +212,11 @@ func (x Request_Kind) String() string {
 }
 
 func (Request_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_balsa_proto_enumTypes[1].Descriptor()
+	return file_balsa_proto_enumTypes[2].Descriptor()
 }
 
 func (Request_Kind) Type() protoreflect.EnumType {
-	return &file_balsa_proto_enumTypes[1]
+	return &file_balsa_proto_enumTypes[2]
 }
 
 func (x Request_Kind) Number() protoreflect.EnumNumber {
@@ -132,7 +228,8 @@ func (Request_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_balsa_proto_rawDescGZIP(), []int{1, 0}
 }
 
-// Consistency says how fresh the value of a GET must be.
+// Consistency says how fresh the answer to a read must be: to a GET, RANGE,
+// LEASE_TIME_TO_LIVE or LEASES. Writes ignore it.
 type Request_Consistency int32
 
 const (
@@ -173,11 +270,11 @@ func (x Request_Consistency) String() string {
 }
 
 func (Request_Consistency) Descriptor() protoreflect.EnumDescriptor {
-	return file_balsa_proto_enumTypes[2].Descriptor()
+	return file_balsa_proto_enumTypes[3].Descriptor()
 }
 
 func (Request_Consistency) Type() protoreflect.EnumType {
-	return &file_balsa_proto_enumTypes[2]
+	return &file_balsa_proto_enumTypes[3]
 }
 
 func (x Request_Consistency) Number() protoreflect.EnumNumber {
@@ -229,11 +326,11 @@ func (x Request_Attempt) String() string {
 }
 
 func (Request_Attempt) Descriptor() protoreflect.EnumDescriptor {
-	return file_balsa_proto_enumTypes[3].Descriptor()
+	return file_balsa_proto_enumTypes[4].Descriptor()
 }
 
 func (Request_Attempt) Type() protoreflect.EnumType {
-	return &file_balsa_proto_enumTypes[3]
+	return &file_balsa_proto_enumTypes[4]
 }
 
 func (x Request_Attempt) Number() protoreflect.EnumNumber {
@@ -243,6 +340,171 @@ func (x Request_Attempt) Number() protoreflect.EnumNumber {
 // Deprecated: Use Request_Attempt.Descriptor instead.
 func (Request_Attempt) EnumDescriptor() ([]byte, []int) {
 	return file_balsa_proto_rawDescGZIP(), []int{1, 2}
+}
+
+// Sort is what the keys are ordered by, before limit applies. Equal ones are in the order of
+// their keys.
+type Range_Sort int32
+
+const (
+	Range_KEY             Range_Sort = 0
+	Range_VERSION         Range_Sort = 1
+	Range_CREATE_REVISION Range_Sort = 2
+	Range_MOD_REVISION    Range_Sort = 3
+	Range_VALUE           Range_Sort = 4
+)
+
+// Enum value maps for Range_Sort.
+var (
+	Range_Sort_name = map[int32]string{
+		0: "KEY",
+		1: "VERSION",
+		2: "CREATE_REVISION",
+		3: "MOD_REVISION",
+		4: "VALUE",
+	}
+	Range_Sort_value = map[string]int32{
+		"KEY":             0,
+		"VERSION":         1,
+		"CREATE_REVISION": 2,
+		"MOD_REVISION":    3,
+		"VALUE":           4,
+	}
+)
+
+func (x Range_Sort) Enum() *Range_Sort {
+	p := new(Range_Sort)
+	*p = x
+	return p
+}
+
+func (x Range_Sort) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Range_Sort) Descriptor() protoreflect.EnumDescriptor {
+	return file_balsa_proto_enumTypes[5].Descriptor()
+}
+
+func (Range_Sort) Type() protoreflect.EnumType {
+	return &file_balsa_proto_enumTypes[5]
+}
+
+func (x Range_Sort) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Range_Sort.Descriptor instead.
+func (Range_Sort) EnumDescriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{4, 0}
+}
+
+type Compare_Target int32
+
+const (
+	Compare_VERSION         Compare_Target = 0
+	Compare_CREATE_REVISION Compare_Target = 1
+	Compare_MOD_REVISION    Compare_Target = 2
+	Compare_VALUE           Compare_Target = 3
+	Compare_LEASE           Compare_Target = 4
+)
+
+// Enum value maps for Compare_Target.
+var (
+	Compare_Target_name = map[int32]string{
+		0: "VERSION",
+		1: "CREATE_REVISION",
+		2: "MOD_REVISION",
+		3: "VALUE",
+		4: "LEASE",
+	}
+	Compare_Target_value = map[string]int32{
+		"VERSION":         0,
+		"CREATE_REVISION": 1,
+		"MOD_REVISION":    2,
+		"VALUE":           3,
+		"LEASE":           4,
+	}
+)
+
+func (x Compare_Target) Enum() *Compare_Target {
+	p := new(Compare_Target)
+	*p = x
+	return p
+}
+
+func (x Compare_Target) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Compare_Target) Descriptor() protoreflect.EnumDescriptor {
+	return file_balsa_proto_enumTypes[6].Descriptor()
+}
+
+func (Compare_Target) Type() protoreflect.EnumType {
+	return &file_balsa_proto_enumTypes[6]
+}
+
+func (x Compare_Target) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Compare_Target.Descriptor instead.
+func (Compare_Target) EnumDescriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{9, 0}
+}
+
+// Relation: the key's target stands on the left.
+type Compare_Relation int32
+
+const (
+	Compare_EQUAL     Compare_Relation = 0
+	Compare_GREATER   Compare_Relation = 1
+	Compare_LESS      Compare_Relation = 2
+	Compare_NOT_EQUAL Compare_Relation = 3
+)
+
+// Enum value maps for Compare_Relation.
+var (
+	Compare_Relation_name = map[int32]string{
+		0: "EQUAL",
+		1: "GREATER",
+		2: "LESS",
+		3: "NOT_EQUAL",
+	}
+	Compare_Relation_value = map[string]int32{
+		"EQUAL":     0,
+		"GREATER":   1,
+		"LESS":      2,
+		"NOT_EQUAL": 3,
+	}
+)
+
+func (x Compare_Relation) Enum() *Compare_Relation {
+	p := new(Compare_Relation)
+	*p = x
+	return p
+}
+
+func (x Compare_Relation) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Compare_Relation) Descriptor() protoreflect.EnumDescriptor {
+	return file_balsa_proto_enumTypes[7].Descriptor()
+}
+
+func (Compare_Relation) Type() protoreflect.EnumType {
+	return &file_balsa_proto_enumTypes[7]
+}
+
+func (x Compare_Relation) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Compare_Relation.Descriptor instead.
+func (Compare_Relation) EnumDescriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{9, 1}
 }
 
 type Reply_Code int32
@@ -260,7 +522,8 @@ const (
 	Reply_WRONG_LEADER Reply_Code = 3
 	// UNKNOWN: whether it was or will be executed is not known to this server.
 	Reply_UNKNOWN Reply_Code = 4
-	// TOO_LARGE: key or value exceeds the server's limit. Not executed.
+	// TOO_LARGE: key, value or the request exceeds the server's limit, or the answer would.
+	// Not executed.
 	Reply_TOO_LARGE Reply_Code = 5
 	// INVALID: malformed; message names the field. Not executed.
 	Reply_INVALID Reply_Code = 6
@@ -273,21 +536,57 @@ const (
 	// version, create_revision and mod_revision are the key's present ones. Not
 	// executed.
 	Reply_CHANGED Reply_Code = 9
+	// COMPACTED: the revision to read at has been compacted, or the one to compact at
+	// already was. Nothing changed.
+	Reply_COMPACTED Reply_Code = 10
+	// FUTURE_REVISION: the store has not reached the revision. Nothing changed.
+	Reply_FUTURE_REVISION Reply_Code = 11
+	// DUPLICATE_KEY: the transaction could change a key twice. Not executed.
+	Reply_DUPLICATE_KEY Reply_Code = 12
+	// NO_LEASE: there is no such lease, or no longer. Nothing changed.
+	Reply_NO_LEASE Reply_Code = 13
+	// LEASE_FULL: the lease of a put has as many keys as it may have. Nothing changed.
+	Reply_LEASE_FULL Reply_Code = 14
+	// TOO_MANY_OPS: a list of a transaction is longer than the server allows. Not executed.
+	Reply_TOO_MANY_OPS Reply_Code = 15
+	// QUOTA: the store is at its quota. Reads, deletes and compaction go on. Nothing
+	// changed.
+	Reply_QUOTA Reply_Code = 16
+	// LEASE_EXISTS: the lease to grant exists already. Nothing changed.
+	Reply_LEASE_EXISTS Reply_Code = 17
+	// LEASE_TTL: ttl_ms is out of the bounds. Nothing changed.
+	Reply_LEASE_TTL Reply_Code = 18
+	// TOO_MANY_LEASES: there are as many leases or sessions as there may be. Nothing changed.
+	Reply_TOO_MANY_LEASES Reply_Code = 19
+	// SESSION_ENDED: the session has ended, or has forgotten the outcome of this write. It
+	// was not executed now, and never will be; whether it was before is not known.
+	Reply_SESSION_ENDED Reply_Code = 20
 )
 
 // Enum value maps for Reply_Code.
 var (
 	Reply_Code_name = map[int32]string{
-		0: "OK",
-		1: "VERSION_MISMATCH",
-		2: "NO_KEY",
-		3: "WRONG_LEADER",
-		4: "UNKNOWN",
-		5: "TOO_LARGE",
-		6: "INVALID",
-		7: "BUSY",
-		8: "UNAVAILABLE",
-		9: "CHANGED",
+		0:  "OK",
+		1:  "VERSION_MISMATCH",
+		2:  "NO_KEY",
+		3:  "WRONG_LEADER",
+		4:  "UNKNOWN",
+		5:  "TOO_LARGE",
+		6:  "INVALID",
+		7:  "BUSY",
+		8:  "UNAVAILABLE",
+		9:  "CHANGED",
+		10: "COMPACTED",
+		11: "FUTURE_REVISION",
+		12: "DUPLICATE_KEY",
+		13: "NO_LEASE",
+		14: "LEASE_FULL",
+		15: "TOO_MANY_OPS",
+		16: "QUOTA",
+		17: "LEASE_EXISTS",
+		18: "LEASE_TTL",
+		19: "TOO_MANY_LEASES",
+		20: "SESSION_ENDED",
 	}
 	Reply_Code_value = map[string]int32{
 		"OK":               0,
@@ -300,6 +599,17 @@ var (
 		"BUSY":             7,
 		"UNAVAILABLE":      8,
 		"CHANGED":          9,
+		"COMPACTED":        10,
+		"FUTURE_REVISION":  11,
+		"DUPLICATE_KEY":    12,
+		"NO_LEASE":         13,
+		"LEASE_FULL":       14,
+		"TOO_MANY_OPS":     15,
+		"QUOTA":            16,
+		"LEASE_EXISTS":     17,
+		"LEASE_TTL":        18,
+		"TOO_MANY_LEASES":  19,
+		"SESSION_ENDED":    20,
 	}
 )
 
@@ -314,11 +624,11 @@ func (x Reply_Code) String() string {
 }
 
 func (Reply_Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_balsa_proto_enumTypes[4].Descriptor()
+	return file_balsa_proto_enumTypes[8].Descriptor()
 }
 
 func (Reply_Code) Type() protoreflect.EnumType {
-	return &file_balsa_proto_enumTypes[4]
+	return &file_balsa_proto_enumTypes[8]
 }
 
 func (x Reply_Code) Number() protoreflect.EnumNumber {
@@ -327,7 +637,7 @@ func (x Reply_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Reply_Code.Descriptor instead.
 func (Reply_Code) EnumDescriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{4, 0}
+	return file_balsa_proto_rawDescGZIP(), []int{15, 0}
 }
 
 // Progress is how the leader sends entries to a peer.
@@ -370,11 +680,11 @@ func (x Peer_Progress) String() string {
 }
 
 func (Peer_Progress) Descriptor() protoreflect.EnumDescriptor {
-	return file_balsa_proto_enumTypes[5].Descriptor()
+	return file_balsa_proto_enumTypes[9].Descriptor()
 }
 
 func (Peer_Progress) Type() protoreflect.EnumType {
-	return &file_balsa_proto_enumTypes[5]
+	return &file_balsa_proto_enumTypes[9]
 }
 
 func (x Peer_Progress) Number() protoreflect.EnumNumber {
@@ -383,7 +693,7 @@ func (x Peer_Progress) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Peer_Progress.Descriptor instead.
 func (Peer_Progress) EnumDescriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{8, 0}
+	return file_balsa_proto_rawDescGZIP(), []int{27, 0}
 }
 
 // RequestBatch is at most 1 MiB large, or one request that is larger, and has at most
@@ -432,7 +742,8 @@ func (x *RequestBatch) GetRequests() []*Request {
 	return nil
 }
 
-// Request is one operation on one key.
+// Request is one read or one write. GET, PUT and DELETE are operations on one key: they use
+// the fields key to attempt. Every other kind has a message of its own in call.
 type Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// id is chosen by the client: unique among the calls outstanding on the stream.
@@ -456,8 +767,23 @@ type Request struct {
 	// the first included, carries a revision that the store had reached before the first.
 	UnchangedSince uint64          `protobuf:"varint,9,opt,name=unchanged_since,json=unchangedSince,proto3" json:"unchanged_since,omitempty"`
 	Attempt        Request_Attempt `protobuf:"varint,10,opt,name=attempt,proto3,enum=balsa.v1.Request_Attempt" json:"attempt,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// session makes a write exactly once: PUT, DELETE, TXN, DELETE_RANGE, COMPACT, LEASE_GRANT
+	// and LEASE_REVOKE may have it. Without it a write that is sent again is executed again.
+	Session *Session `protobuf:"bytes,12,opt,name=session,proto3" json:"session,omitempty"`
+	// call is what a request of another kind than GET and DELETE says.
+	//
+	// Types that are valid to be assigned to Call:
+	//
+	//	*Request_Put
+	//	*Request_Range
+	//	*Request_Txn
+	//	*Request_DeleteRange
+	//	*Request_Compact
+	//	*Request_Lease
+	//	*Request_Quota
+	Call          isRequest_Call `protobuf_oneof:"call"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Request) Reset() {
@@ -560,6 +886,969 @@ func (x *Request) GetAttempt() Request_Attempt {
 	return Request_ANY
 }
 
+func (x *Request) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Request) GetCall() isRequest_Call {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+func (x *Request) GetPut() *Put {
+	if x != nil {
+		if x, ok := x.Call.(*Request_Put); ok {
+			return x.Put
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetRange() *Range {
+	if x != nil {
+		if x, ok := x.Call.(*Request_Range); ok {
+			return x.Range
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetTxn() *Txn {
+	if x != nil {
+		if x, ok := x.Call.(*Request_Txn); ok {
+			return x.Txn
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetDeleteRange() *DeleteRange {
+	if x != nil {
+		if x, ok := x.Call.(*Request_DeleteRange); ok {
+			return x.DeleteRange
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetCompact() *Compact {
+	if x != nil {
+		if x, ok := x.Call.(*Request_Compact); ok {
+			return x.Compact
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetLease() *Lease {
+	if x != nil {
+		if x, ok := x.Call.(*Request_Lease); ok {
+			return x.Lease
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetQuota() *Quota {
+	if x != nil {
+		if x, ok := x.Call.(*Request_Quota); ok {
+			return x.Quota
+		}
+	}
+	return nil
+}
+
+type isRequest_Call interface {
+	isRequest_Call()
+}
+
+type Request_Put struct {
+	Put *Put `protobuf:"bytes,13,opt,name=put,proto3,oneof"`
+}
+
+type Request_Range struct {
+	Range *Range `protobuf:"bytes,14,opt,name=range,proto3,oneof"`
+}
+
+type Request_Txn struct {
+	Txn *Txn `protobuf:"bytes,15,opt,name=txn,proto3,oneof"`
+}
+
+type Request_DeleteRange struct {
+	DeleteRange *DeleteRange `protobuf:"bytes,16,opt,name=delete_range,json=deleteRange,proto3,oneof"`
+}
+
+type Request_Compact struct {
+	Compact *Compact `protobuf:"bytes,17,opt,name=compact,proto3,oneof"`
+}
+
+type Request_Lease struct {
+	Lease *Lease `protobuf:"bytes,18,opt,name=lease,proto3,oneof"`
+}
+
+type Request_Quota struct {
+	Quota *Quota `protobuf:"bytes,19,opt,name=quota,proto3,oneof"`
+}
+
+func (*Request_Put) isRequest_Call() {}
+
+func (*Request_Range) isRequest_Call() {}
+
+func (*Request_Txn) isRequest_Call() {}
+
+func (*Request_DeleteRange) isRequest_Call() {}
+
+func (*Request_Compact) isRequest_Call() {}
+
+func (*Request_Lease) isRequest_Call() {}
+
+func (*Request_Quota) isRequest_Call() {}
+
+// Session names a write of a session. If it arrives again it is not executed again, and gets
+// the outcome that the session has kept: see Reply.done_at.
+type Session struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// id is that of a lease that was granted as a session.
+	Id int64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// seq numbers the writes of the session, from 1 on. A write that is sent again has the
+	// same number. Writes may arrive in any order.
+	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	// acked: the client has the outcomes of all writes up to this number, or will never ask
+	// for them, so that they can be forgotten. It is below seq.
+	Acked         uint64 `protobuf:"varint,3,opt,name=acked,proto3" json:"acked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_balsa_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Session) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Session) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Session) GetAcked() uint64 {
+	if x != nil {
+		return x.Acked
+	}
+	return 0
+}
+
+// Span is a set of keys: those from one key on, and before another.
+type Span struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	From  []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"` // the first key; empty: from the beginning of the store
+	To    []byte                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`     // the first key that is not in the span
+	// open: the span has no upper end, and to is empty. One of the two must be there, so that
+	// an end that was forgotten does not mean the rest of the store.
+	Open          bool `protobuf:"varint,3,opt,name=open,proto3" json:"open,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Span) Reset() {
+	*x = Span{}
+	mi := &file_balsa_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Span) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Span) ProtoMessage() {}
+
+func (x *Span) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Span.ProtoReflect.Descriptor instead.
+func (*Span) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Span) GetFrom() []byte {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *Span) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Span) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+// Range reads the keys of a span as they were at one revision.
+type Range struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Span  *Span                  `protobuf:"bytes,1,opt,name=span,proto3" json:"span,omitempty"`
+	// revision is the one to read at; 0: the present one. Below the compacted revision:
+	// COMPACTED. Above the present one: FUTURE_REVISION.
+	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// limit is how many keys to return at most; 0: all.
+	Limit uint64 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// max_bytes ends a reply after the key with which keys and values exceed so many bytes.
+	// The server sets it to its own bound (1 MiB) where it is 0 or larger: a range of any size
+	// is read in pages, at the revision of the first reply, each from behind the last key of
+	// the page before.
+	MaxBytes  uint64     `protobuf:"varint,4,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	Sort      Range_Sort `protobuf:"varint,5,opt,name=sort,proto3,enum=balsa.v1.Range_Sort" json:"sort,omitempty"`
+	Descend   bool       `protobuf:"varint,6,opt,name=descend,proto3" json:"descend,omitempty"`
+	KeysOnly  bool       `protobuf:"varint,7,opt,name=keys_only,json=keysOnly,proto3" json:"keys_only,omitempty"`    // no values
+	CountOnly bool       `protobuf:"varint,8,opt,name=count_only,json=countOnly,proto3" json:"count_only,omitempty"` // no keys: RangeReply.count only
+	// Bounds on the revisions of the keys to return, inclusive; 0: none. They do not change
+	// the count.
+	MinModRevision    uint64 `protobuf:"varint,9,opt,name=min_mod_revision,json=minModRevision,proto3" json:"min_mod_revision,omitempty"`
+	MaxModRevision    uint64 `protobuf:"varint,10,opt,name=max_mod_revision,json=maxModRevision,proto3" json:"max_mod_revision,omitempty"`
+	MinCreateRevision uint64 `protobuf:"varint,11,opt,name=min_create_revision,json=minCreateRevision,proto3" json:"min_create_revision,omitempty"`
+	MaxCreateRevision uint64 `protobuf:"varint,12,opt,name=max_create_revision,json=maxCreateRevision,proto3" json:"max_create_revision,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Range) Reset() {
+	*x = Range{}
+	mi := &file_balsa_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Range) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Range) ProtoMessage() {}
+
+func (x *Range) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Range.ProtoReflect.Descriptor instead.
+func (*Range) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Range) GetSpan() *Span {
+	if x != nil {
+		return x.Span
+	}
+	return nil
+}
+
+func (x *Range) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Range) GetLimit() uint64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Range) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *Range) GetSort() Range_Sort {
+	if x != nil {
+		return x.Sort
+	}
+	return Range_KEY
+}
+
+func (x *Range) GetDescend() bool {
+	if x != nil {
+		return x.Descend
+	}
+	return false
+}
+
+func (x *Range) GetKeysOnly() bool {
+	if x != nil {
+		return x.KeysOnly
+	}
+	return false
+}
+
+func (x *Range) GetCountOnly() bool {
+	if x != nil {
+		return x.CountOnly
+	}
+	return false
+}
+
+func (x *Range) GetMinModRevision() uint64 {
+	if x != nil {
+		return x.MinModRevision
+	}
+	return 0
+}
+
+func (x *Range) GetMaxModRevision() uint64 {
+	if x != nil {
+		return x.MaxModRevision
+	}
+	return 0
+}
+
+func (x *Range) GetMinCreateRevision() uint64 {
+	if x != nil {
+		return x.MinCreateRevision
+	}
+	return 0
+}
+
+func (x *Range) GetMaxCreateRevision() uint64 {
+	if x != nil {
+		return x.MaxCreateRevision
+	}
+	return 0
+}
+
+// Put writes a key. It is an operation of a transaction, and what a PUT says beyond its own
+// fields: there key, value and ignore_value are not used, and unchanged_since and attempt of
+// the PUT must be unset.
+type Put struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// lease is the lease that the key hangs on from then on; 0: none. A key that hung on
+	// another one leaves it.
+	Lease int64 `protobuf:"varint,3,opt,name=lease,proto3" json:"lease,omitempty"`
+	// ignore_value and ignore_lease keep the value or the lease of the key, which must exist.
+	IgnoreValue bool `protobuf:"varint,4,opt,name=ignore_value,json=ignoreValue,proto3" json:"ignore_value,omitempty"`
+	IgnoreLease bool `protobuf:"varint,5,opt,name=ignore_lease,json=ignoreLease,proto3" json:"ignore_lease,omitempty"`
+	// prev asks for what the key held before.
+	Prev          bool `protobuf:"varint,6,opt,name=prev,proto3" json:"prev,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Put) Reset() {
+	*x = Put{}
+	mi := &file_balsa_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Put) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Put) ProtoMessage() {}
+
+func (x *Put) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Put.ProtoReflect.Descriptor instead.
+func (*Put) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Put) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Put) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Put) GetLease() int64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
+func (x *Put) GetIgnoreValue() bool {
+	if x != nil {
+		return x.IgnoreValue
+	}
+	return false
+}
+
+func (x *Put) GetIgnoreLease() bool {
+	if x != nil {
+		return x.IgnoreLease
+	}
+	return false
+}
+
+func (x *Put) GetPrev() bool {
+	if x != nil {
+		return x.Prev
+	}
+	return false
+}
+
+// DeleteRange removes all keys of a span, in one revision.
+type DeleteRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Span  *Span                  `protobuf:"bytes,1,opt,name=span,proto3" json:"span,omitempty"`
+	// prev asks for what the keys held.
+	Prev          bool `protobuf:"varint,2,opt,name=prev,proto3" json:"prev,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRange) Reset() {
+	*x = DeleteRange{}
+	mi := &file_balsa_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRange) ProtoMessage() {}
+
+func (x *DeleteRange) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRange.ProtoReflect.Descriptor instead.
+func (*DeleteRange) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteRange) GetSpan() *Span {
+	if x != nil {
+		return x.Span
+	}
+	return nil
+}
+
+func (x *DeleteRange) GetPrev() bool {
+	if x != nil {
+		return x.Prev
+	}
+	return false
+}
+
+// Txn compares, and then executes one of two lists of operations. All that it changes has one
+// revision. No key may be changed twice.
+type Txn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// compares see the store as it was before the transaction, those of nested transactions
+	// too.
+	Compares      []*Compare `protobuf:"bytes,1,rep,name=compares,proto3" json:"compares,omitempty"`
+	Then          []*TxnOp   `protobuf:"bytes,2,rep,name=then,proto3" json:"then,omitempty"` // executed if all compares hold
+	Else          []*TxnOp   `protobuf:"bytes,3,rep,name=else,proto3" json:"else,omitempty"` // executed if one does not
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Txn) Reset() {
+	*x = Txn{}
+	mi := &file_balsa_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Txn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Txn) ProtoMessage() {}
+
+func (x *Txn) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Txn.ProtoReflect.Descriptor instead.
+func (*Txn) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Txn) GetCompares() []*Compare {
+	if x != nil {
+		return x.Compares
+	}
+	return nil
+}
+
+func (x *Txn) GetThen() []*TxnOp {
+	if x != nil {
+		return x.Then
+	}
+	return nil
+}
+
+func (x *Txn) GetElse() []*TxnOp {
+	if x != nil {
+		return x.Else
+	}
+	return nil
+}
+
+// TxnOp is one operation of a transaction. A range sees what the operations before it wrote.
+type TxnOp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Op:
+	//
+	//	*TxnOp_Range
+	//	*TxnOp_Put
+	//	*TxnOp_DeleteRange
+	//	*TxnOp_Txn
+	Op            isTxnOp_Op `protobuf_oneof:"op"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TxnOp) Reset() {
+	*x = TxnOp{}
+	mi := &file_balsa_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TxnOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TxnOp) ProtoMessage() {}
+
+func (x *TxnOp) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TxnOp.ProtoReflect.Descriptor instead.
+func (*TxnOp) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TxnOp) GetOp() isTxnOp_Op {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+func (x *TxnOp) GetRange() *Range {
+	if x != nil {
+		if x, ok := x.Op.(*TxnOp_Range); ok {
+			return x.Range
+		}
+	}
+	return nil
+}
+
+func (x *TxnOp) GetPut() *Put {
+	if x != nil {
+		if x, ok := x.Op.(*TxnOp_Put); ok {
+			return x.Put
+		}
+	}
+	return nil
+}
+
+func (x *TxnOp) GetDeleteRange() *DeleteRange {
+	if x != nil {
+		if x, ok := x.Op.(*TxnOp_DeleteRange); ok {
+			return x.DeleteRange
+		}
+	}
+	return nil
+}
+
+func (x *TxnOp) GetTxn() *Txn {
+	if x != nil {
+		if x, ok := x.Op.(*TxnOp_Txn); ok {
+			return x.Txn
+		}
+	}
+	return nil
+}
+
+type isTxnOp_Op interface {
+	isTxnOp_Op()
+}
+
+type TxnOp_Range struct {
+	Range *Range `protobuf:"bytes,1,opt,name=range,proto3,oneof"`
+}
+
+type TxnOp_Put struct {
+	Put *Put `protobuf:"bytes,2,opt,name=put,proto3,oneof"`
+}
+
+type TxnOp_DeleteRange struct {
+	DeleteRange *DeleteRange `protobuf:"bytes,3,opt,name=delete_range,json=deleteRange,proto3,oneof"`
+}
+
+type TxnOp_Txn struct {
+	Txn *Txn `protobuf:"bytes,4,opt,name=txn,proto3,oneof"`
+}
+
+func (*TxnOp_Range) isTxnOp_Op() {}
+
+func (*TxnOp_Put) isTxnOp_Op() {}
+
+func (*TxnOp_DeleteRange) isTxnOp_Op() {}
+
+func (*TxnOp_Txn) isTxnOp_Op() {}
+
+// Compare is a condition on every key of a span. An absent single key has version, revisions
+// and lease 0; a compare of its value is false. A span of several keys that has none makes
+// any compare true.
+type Compare struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Span     *Span                  `protobuf:"bytes,1,opt,name=span,proto3" json:"span,omitempty"`
+	Target   Compare_Target         `protobuf:"varint,2,opt,name=target,proto3,enum=balsa.v1.Compare_Target" json:"target,omitempty"`
+	Relation Compare_Relation       `protobuf:"varint,3,opt,name=relation,proto3,enum=balsa.v1.Compare_Relation" json:"relation,omitempty"`
+	// number is what the version, a revision or the lease is compared with, value what the
+	// value is.
+	Number        uint64 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	Value         []byte `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Compare) Reset() {
+	*x = Compare{}
+	mi := &file_balsa_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Compare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Compare) ProtoMessage() {}
+
+func (x *Compare) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Compare.ProtoReflect.Descriptor instead.
+func (*Compare) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Compare) GetSpan() *Span {
+	if x != nil {
+		return x.Span
+	}
+	return nil
+}
+
+func (x *Compare) GetTarget() Compare_Target {
+	if x != nil {
+		return x.Target
+	}
+	return Compare_VERSION
+}
+
+func (x *Compare) GetRelation() Compare_Relation {
+	if x != nil {
+		return x.Relation
+	}
+	return Compare_EQUAL
+}
+
+func (x *Compare) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Compare) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// Compact says from which revision on the history stays. All that was current at that
+// revision or later can still be read.
+type Compact struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Compact) Reset() {
+	*x = Compact{}
+	mi := &file_balsa_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Compact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Compact) ProtoMessage() {}
+
+func (x *Compact) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Compact.ProtoReflect.Descriptor instead.
+func (*Compact) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Compact) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// Lease says which lease is meant, and more for some kinds of requests.
+type Lease struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // above 0
+	// ttl_ms, of LEASE_GRANT: how long the lease lives without a LEASE_KEEP_ALIVE.
+	TtlMs uint64 `protobuf:"varint,2,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
+	// session, of LEASE_GRANT: the lease is a session, whose id writes may name.
+	Session bool `protobuf:"varint,3,opt,name=session,proto3" json:"session,omitempty"`
+	// keys, of LEASE_TIME_TO_LIVE, asks for the keys that hang on the lease.
+	Keys          bool `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lease) Reset() {
+	*x = Lease{}
+	mi := &file_balsa_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lease) ProtoMessage() {}
+
+func (x *Lease) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lease.ProtoReflect.Descriptor instead.
+func (*Lease) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Lease) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Lease) GetTtlMs() uint64 {
+	if x != nil {
+		return x.TtlMs
+	}
+	return 0
+}
+
+func (x *Lease) GetSession() bool {
+	if x != nil {
+		return x.Session
+	}
+	return false
+}
+
+func (x *Lease) GetKeys() bool {
+	if x != nil {
+		return x.Keys
+	}
+	return false
+}
+
+// Quota is the size in bytes from which on the store refuses writes that let it grow; 0: none.
+type Quota struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bytes         uint64                 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quota) Reset() {
+	*x = Quota{}
+	mi := &file_balsa_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quota) ProtoMessage() {}
+
+func (x *Quota) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quota.ProtoReflect.Descriptor instead.
+func (*Quota) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Quota) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 // ReplyBatch is at most 16 MiB large; clients need not accept more.
 type ReplyBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -573,7 +1862,7 @@ type ReplyBatch struct {
 
 func (x *ReplyBatch) Reset() {
 	*x = ReplyBatch{}
-	mi := &file_balsa_proto_msgTypes[2]
+	mi := &file_balsa_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +1874,7 @@ func (x *ReplyBatch) String() string {
 func (*ReplyBatch) ProtoMessage() {}
 
 func (x *ReplyBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[2]
+	mi := &file_balsa_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +1887,7 @@ func (x *ReplyBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplyBatch.ProtoReflect.Descriptor instead.
 func (*ReplyBatch) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{2}
+	return file_balsa_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReplyBatch) GetHello() *Hello {
@@ -631,7 +1920,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_balsa_proto_msgTypes[3]
+	mi := &file_balsa_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +1932,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[3]
+	mi := &file_balsa_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +1945,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{3}
+	return file_balsa_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Hello) GetClusterId() uint64 {
@@ -716,13 +2005,30 @@ type Reply struct {
 	// delete_revision, with VERSION_MISMATCH, NO_KEY and CHANGED, is the store revision that
 	// deleted the key last, 0 if it never was. It may be too high: a few keys share it.
 	DeleteRevision uint64 `protobuf:"varint,10,opt,name=delete_revision,json=deleteRevision,proto3" json:"delete_revision,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// done_at, if not 0, says that the write was executed before, at this revision: its
+	// session knows it. The reply is what the session has kept of the outcome.
+	DoneAt uint64 `protobuf:"varint,11,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
+	// incomplete: the write was executed, but result lacks something: its session has not kept
+	// it, or the replies that the client has not read take too much memory.
+	Incomplete bool `protobuf:"varint,12,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
+	// result is what some kinds of requests get beyond the fields above.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*Reply_Prev
+	//	*Reply_Range
+	//	*Reply_Txn
+	//	*Reply_DeleteRange
+	//	*Reply_Lease
+	//	*Reply_Leases
+	Result        isReply_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_balsa_proto_msgTypes[4]
+	mi := &file_balsa_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +2040,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[4]
+	mi := &file_balsa_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +2053,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{4}
+	return file_balsa_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Reply) GetId() uint64 {
@@ -820,6 +2126,682 @@ func (x *Reply) GetDeleteRevision() uint64 {
 	return 0
 }
 
+func (x *Reply) GetDoneAt() uint64 {
+	if x != nil {
+		return x.DoneAt
+	}
+	return 0
+}
+
+func (x *Reply) GetIncomplete() bool {
+	if x != nil {
+		return x.Incomplete
+	}
+	return false
+}
+
+func (x *Reply) GetResult() isReply_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Reply) GetPrev() *Entry {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_Prev); ok {
+			return x.Prev
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetRange() *RangeReply {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_Range); ok {
+			return x.Range
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetTxn() *TxnReply {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_Txn); ok {
+			return x.Txn
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetDeleteRange() *DeleteRangeReply {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_DeleteRange); ok {
+			return x.DeleteRange
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetLease() *LeaseReply {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_Lease); ok {
+			return x.Lease
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetLeases() *LeasesReply {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_Leases); ok {
+			return x.Leases
+		}
+	}
+	return nil
+}
+
+type isReply_Result interface {
+	isReply_Result()
+}
+
+type Reply_Prev struct {
+	Prev *Entry `protobuf:"bytes,13,opt,name=prev,proto3,oneof"` // of a PUT: what the key held before, if asked for and there
+}
+
+type Reply_Range struct {
+	Range *RangeReply `protobuf:"bytes,14,opt,name=range,proto3,oneof"`
+}
+
+type Reply_Txn struct {
+	Txn *TxnReply `protobuf:"bytes,15,opt,name=txn,proto3,oneof"`
+}
+
+type Reply_DeleteRange struct {
+	DeleteRange *DeleteRangeReply `protobuf:"bytes,16,opt,name=delete_range,json=deleteRange,proto3,oneof"`
+}
+
+type Reply_Lease struct {
+	Lease *LeaseReply `protobuf:"bytes,17,opt,name=lease,proto3,oneof"`
+}
+
+type Reply_Leases struct {
+	Leases *LeasesReply `protobuf:"bytes,18,opt,name=leases,proto3,oneof"`
+}
+
+func (*Reply_Prev) isReply_Result() {}
+
+func (*Reply_Range) isReply_Result() {}
+
+func (*Reply_Txn) isReply_Result() {}
+
+func (*Reply_DeleteRange) isReply_Result() {}
+
+func (*Reply_Lease) isReply_Result() {}
+
+func (*Reply_Leases) isReply_Result() {}
+
+// Entry is a key with all that belongs to it.
+type Entry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// version counts the puts since the key was created, from 1 on.
+	Version        uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	CreateRevision uint64 `protobuf:"varint,4,opt,name=create_revision,json=createRevision,proto3" json:"create_revision,omitempty"`
+	ModRevision    uint64 `protobuf:"varint,5,opt,name=mod_revision,json=modRevision,proto3" json:"mod_revision,omitempty"`
+	Lease          int64  `protobuf:"varint,6,opt,name=lease,proto3" json:"lease,omitempty"` // 0: none
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Entry) Reset() {
+	*x = Entry{}
+	mi := &file_balsa_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Entry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Entry) ProtoMessage() {}
+
+func (x *Entry) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Entry.ProtoReflect.Descriptor instead.
+func (*Entry) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Entry) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Entry) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Entry) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Entry) GetCreateRevision() uint64 {
+	if x != nil {
+		return x.CreateRevision
+	}
+	return 0
+}
+
+func (x *Entry) GetModRevision() uint64 {
+	if x != nil {
+		return x.ModRevision
+	}
+	return 0
+}
+
+func (x *Entry) GetLease() int64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
+// RangeReply is what a range found. Reply.revision is that of the store when the range was
+// read, not the one that was asked for.
+type RangeReply struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Entries []*Entry               `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// count is how many keys of the span there are at the revision, whatever limit, max_bytes
+	// and the bounds on revisions left out.
+	Count uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// more: limit or max_bytes left something out.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RangeReply) Reset() {
+	*x = RangeReply{}
+	mi := &file_balsa_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RangeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RangeReply) ProtoMessage() {}
+
+func (x *RangeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RangeReply.ProtoReflect.Descriptor instead.
+func (*RangeReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RangeReply) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *RangeReply) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RangeReply) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// TxnReply is the outcome of a transaction.
+type TxnReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// succeeded tells that all compares held, so that then was executed.
+	Succeeded bool `protobuf:"varint,1,opt,name=succeeded,proto3" json:"succeeded,omitempty"`
+	// replies are those to the executed operations, in their order.
+	Replies       []*OpReply `protobuf:"bytes,2,rep,name=replies,proto3" json:"replies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TxnReply) Reset() {
+	*x = TxnReply{}
+	mi := &file_balsa_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TxnReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TxnReply) ProtoMessage() {}
+
+func (x *TxnReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TxnReply.ProtoReflect.Descriptor instead.
+func (*TxnReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *TxnReply) GetSucceeded() bool {
+	if x != nil {
+		return x.Succeeded
+	}
+	return false
+}
+
+func (x *TxnReply) GetReplies() []*OpReply {
+	if x != nil {
+		return x.Replies
+	}
+	return nil
+}
+
+// OpReply is what one operation of a transaction gave.
+type OpReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Op:
+	//
+	//	*OpReply_Range
+	//	*OpReply_Put
+	//	*OpReply_DeleteRange
+	//	*OpReply_Txn
+	Op            isOpReply_Op `protobuf_oneof:"op"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpReply) Reset() {
+	*x = OpReply{}
+	mi := &file_balsa_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpReply) ProtoMessage() {}
+
+func (x *OpReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpReply.ProtoReflect.Descriptor instead.
+func (*OpReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *OpReply) GetOp() isOpReply_Op {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+func (x *OpReply) GetRange() *RangeReply {
+	if x != nil {
+		if x, ok := x.Op.(*OpReply_Range); ok {
+			return x.Range
+		}
+	}
+	return nil
+}
+
+func (x *OpReply) GetPut() *PutReply {
+	if x != nil {
+		if x, ok := x.Op.(*OpReply_Put); ok {
+			return x.Put
+		}
+	}
+	return nil
+}
+
+func (x *OpReply) GetDeleteRange() *DeleteRangeReply {
+	if x != nil {
+		if x, ok := x.Op.(*OpReply_DeleteRange); ok {
+			return x.DeleteRange
+		}
+	}
+	return nil
+}
+
+func (x *OpReply) GetTxn() *TxnReply {
+	if x != nil {
+		if x, ok := x.Op.(*OpReply_Txn); ok {
+			return x.Txn
+		}
+	}
+	return nil
+}
+
+type isOpReply_Op interface {
+	isOpReply_Op()
+}
+
+type OpReply_Range struct {
+	Range *RangeReply `protobuf:"bytes,1,opt,name=range,proto3,oneof"`
+}
+
+type OpReply_Put struct {
+	Put *PutReply `protobuf:"bytes,2,opt,name=put,proto3,oneof"`
+}
+
+type OpReply_DeleteRange struct {
+	DeleteRange *DeleteRangeReply `protobuf:"bytes,3,opt,name=delete_range,json=deleteRange,proto3,oneof"`
+}
+
+type OpReply_Txn struct {
+	Txn *TxnReply `protobuf:"bytes,4,opt,name=txn,proto3,oneof"`
+}
+
+func (*OpReply_Range) isOpReply_Op() {}
+
+func (*OpReply_Put) isOpReply_Op() {}
+
+func (*OpReply_DeleteRange) isOpReply_Op() {}
+
+func (*OpReply_Txn) isOpReply_Op() {}
+
+// PutReply is the outcome of a put in a transaction.
+type PutReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prev          *Entry                 `protobuf:"bytes,1,opt,name=prev,proto3" json:"prev,omitempty"` // if asked for, and the key existed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutReply) Reset() {
+	*x = PutReply{}
+	mi := &file_balsa_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutReply) ProtoMessage() {}
+
+func (x *PutReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutReply.ProtoReflect.Descriptor instead.
+func (*PutReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PutReply) GetPrev() *Entry {
+	if x != nil {
+		return x.Prev
+	}
+	return nil
+}
+
+// DeleteRangeReply is the outcome of a delete.
+type DeleteRangeReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Deleted       uint64                 `protobuf:"varint,1,opt,name=deleted,proto3" json:"deleted,omitempty"` // how many keys
+	Prev          []*Entry               `protobuf:"bytes,2,rep,name=prev,proto3" json:"prev,omitempty"`        // what they held, in their order, if asked for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRangeReply) Reset() {
+	*x = DeleteRangeReply{}
+	mi := &file_balsa_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRangeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRangeReply) ProtoMessage() {}
+
+func (x *DeleteRangeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRangeReply.ProtoReflect.Descriptor instead.
+func (*DeleteRangeReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *DeleteRangeReply) GetDeleted() uint64 {
+	if x != nil {
+		return x.Deleted
+	}
+	return 0
+}
+
+func (x *DeleteRangeReply) GetPrev() []*Entry {
+	if x != nil {
+		return x.Prev
+	}
+	return nil
+}
+
+// LeaseReply describes a lease after LEASE_GRANT, LEASE_KEEP_ALIVE and LEASE_TIME_TO_LIVE.
+type LeaseReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// ttl_ms is how long the lease will live without another LEASE_KEEP_ALIVE, at least.
+	TtlMs uint64 `protobuf:"varint,2,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
+	// granted_ms is the time to live that it was granted with.
+	GrantedMs uint64 `protobuf:"varint,3,opt,name=granted_ms,json=grantedMs,proto3" json:"granted_ms,omitempty"`
+	Session   bool   `protobuf:"varint,4,opt,name=session,proto3" json:"session,omitempty"`
+	// keys are those that hang on it, if asked for, in their order. more: there are others,
+	// which the reply has no room for.
+	Keys          [][]byte `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
+	More          bool     `protobuf:"varint,6,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseReply) Reset() {
+	*x = LeaseReply{}
+	mi := &file_balsa_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseReply) ProtoMessage() {}
+
+func (x *LeaseReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseReply.ProtoReflect.Descriptor instead.
+func (*LeaseReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *LeaseReply) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *LeaseReply) GetTtlMs() uint64 {
+	if x != nil {
+		return x.TtlMs
+	}
+	return 0
+}
+
+func (x *LeaseReply) GetGrantedMs() uint64 {
+	if x != nil {
+		return x.GrantedMs
+	}
+	return 0
+}
+
+func (x *LeaseReply) GetSession() bool {
+	if x != nil {
+		return x.Session
+	}
+	return false
+}
+
+func (x *LeaseReply) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *LeaseReply) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// LeasesReply lists leases by their ids. more: there are others, above the last one.
+type LeasesReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []int64                `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeasesReply) Reset() {
+	*x = LeasesReply{}
+	mi := &file_balsa_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeasesReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeasesReply) ProtoMessage() {}
+
+func (x *LeasesReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeasesReply.ProtoReflect.Descriptor instead.
+func (*LeasesReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *LeasesReply) GetIds() []int64 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *LeasesReply) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 // Leader is a hint where to go.
 type Leader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -832,7 +2814,7 @@ type Leader struct {
 
 func (x *Leader) Reset() {
 	*x = Leader{}
-	mi := &file_balsa_proto_msgTypes[5]
+	mi := &file_balsa_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +2826,7 @@ func (x *Leader) String() string {
 func (*Leader) ProtoMessage() {}
 
 func (x *Leader) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[5]
+	mi := &file_balsa_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +2839,7 @@ func (x *Leader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leader.ProtoReflect.Descriptor instead.
 func (*Leader) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{5}
+	return file_balsa_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Leader) GetNodeId() uint64 {
@@ -889,7 +2871,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_balsa_proto_msgTypes[6]
+	mi := &file_balsa_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +2883,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[6]
+	mi := &file_balsa_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +2896,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{6}
+	return file_balsa_proto_rawDescGZIP(), []int{25}
 }
 
 type StatusReply struct {
@@ -949,8 +2931,22 @@ type StatusReply struct {
 	Waiting string `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	// alarm is for people: why no writes are taken although a majority is up. Empty if there
 	// is no such reason.
-	Alarm    string `protobuf:"bytes,24,opt,name=alarm,proto3" json:"alarm,omitempty"`
-	UptimeMs uint64 `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
+	Alarm string `protobuf:"bytes,24,opt,name=alarm,proto3" json:"alarm,omitempty"`
+	// compacted_revision is the first revision that can be read.
+	CompactedRevision uint64 `protobuf:"varint,25,opt,name=compacted_revision,json=compactedRevision,proto3" json:"compacted_revision,omitempty"`
+	Leases            uint64 `protobuf:"varint,26,opt,name=leases,proto3" json:"leases,omitempty"`     // sessions included
+	Watchers          uint64 `protobuf:"varint,27,opt,name=watchers,proto3" json:"watchers,omitempty"` // of this server's clients
+	// history_bytes is the size of the history: all revisions that are kept, in the runs files
+	// and in memory. index_bytes is what the index of the keys takes of this server's memory.
+	HistoryBytes uint64 `protobuf:"varint,28,opt,name=history_bytes,json=historyBytes,proto3" json:"history_bytes,omitempty"`
+	Runs         uint64 `protobuf:"varint,29,opt,name=runs,proto3" json:"runs,omitempty"`
+	IndexBytes   uint64 `protobuf:"varint,30,opt,name=index_bytes,json=indexBytes,proto3" json:"index_bytes,omitempty"`
+	// db_bytes is the size that quota_bytes limits; quota_bytes is 0 if there is no quota.
+	DbBytes    uint64 `protobuf:"varint,31,opt,name=db_bytes,json=dbBytes,proto3" json:"db_bytes,omitempty"`
+	QuotaBytes uint64 `protobuf:"varint,32,opt,name=quota_bytes,json=quotaBytes,proto3" json:"quota_bytes,omitempty"`
+	// alarms are what is wrong, for programs.
+	Alarms   []Alarm `protobuf:"varint,33,rep,packed,name=alarms,proto3,enum=balsa.v1.Alarm" json:"alarms,omitempty"`
+	UptimeMs uint64  `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
 	// peers are the other members.
 	Peers         []*Peer `protobuf:"bytes,21,rep,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -959,7 +2955,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_balsa_proto_msgTypes[7]
+	mi := &file_balsa_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +2967,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[7]
+	mi := &file_balsa_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +2980,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{7}
+	return file_balsa_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StatusReply) GetName() string {
@@ -1141,6 +3137,69 @@ func (x *StatusReply) GetAlarm() string {
 	return ""
 }
 
+func (x *StatusReply) GetCompactedRevision() uint64 {
+	if x != nil {
+		return x.CompactedRevision
+	}
+	return 0
+}
+
+func (x *StatusReply) GetLeases() uint64 {
+	if x != nil {
+		return x.Leases
+	}
+	return 0
+}
+
+func (x *StatusReply) GetWatchers() uint64 {
+	if x != nil {
+		return x.Watchers
+	}
+	return 0
+}
+
+func (x *StatusReply) GetHistoryBytes() uint64 {
+	if x != nil {
+		return x.HistoryBytes
+	}
+	return 0
+}
+
+func (x *StatusReply) GetRuns() uint64 {
+	if x != nil {
+		return x.Runs
+	}
+	return 0
+}
+
+func (x *StatusReply) GetIndexBytes() uint64 {
+	if x != nil {
+		return x.IndexBytes
+	}
+	return 0
+}
+
+func (x *StatusReply) GetDbBytes() uint64 {
+	if x != nil {
+		return x.DbBytes
+	}
+	return 0
+}
+
+func (x *StatusReply) GetQuotaBytes() uint64 {
+	if x != nil {
+		return x.QuotaBytes
+	}
+	return 0
+}
+
+func (x *StatusReply) GetAlarms() []Alarm {
+	if x != nil {
+		return x.Alarms
+	}
+	return nil
+}
+
 func (x *StatusReply) GetUptimeMs() uint64 {
 	if x != nil {
 		return x.UptimeMs
@@ -1172,7 +3231,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_balsa_proto_msgTypes[8]
+	mi := &file_balsa_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +3243,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[8]
+	mi := &file_balsa_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +3256,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{8}
+	return file_balsa_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Peer) GetNodeId() uint64 {
@@ -1266,7 +3325,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_balsa_proto_msgTypes[9]
+	mi := &file_balsa_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +3337,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[9]
+	mi := &file_balsa_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +3350,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{9}
+	return file_balsa_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TransferLeadershipRequest) GetTargetId() uint64 {
@@ -1311,7 +3370,7 @@ type TransferLeadershipReply struct {
 
 func (x *TransferLeadershipReply) Reset() {
 	*x = TransferLeadershipReply{}
-	mi := &file_balsa_proto_msgTypes[10]
+	mi := &file_balsa_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +3382,7 @@ func (x *TransferLeadershipReply) String() string {
 func (*TransferLeadershipReply) ProtoMessage() {}
 
 func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[10]
+	mi := &file_balsa_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +3395,7 @@ func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipReply.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{10}
+	return file_balsa_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TransferLeadershipReply) GetLeaderId() uint64 {
@@ -1359,7 +3418,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"\vbalsa.proto\x12\bbalsa.v1\"=\n" +
 	"\fRequestBatch\x12-\n" +
-	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\x8f\x04\n" +
+	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\x90\b\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x16.balsa.v1.Request.KindR\x04kind\x12\x10\n" +
@@ -1372,13 +3431,33 @@ const file_balsa_proto_rawDesc = "" +
 	"timeout_ms\x18\b \x01(\rR\ttimeoutMs\x12'\n" +
 	"\x0funchanged_since\x18\t \x01(\x04R\x0eunchangedSince\x123\n" +
 	"\aattempt\x18\n" +
-	" \x01(\x0e2\x19.balsa.v1.Request.AttemptR\aattempt\":\n" +
+	" \x01(\x0e2\x19.balsa.v1.Request.AttemptR\aattempt\x12+\n" +
+	"\asession\x18\f \x01(\v2\x11.balsa.v1.SessionR\asession\x12!\n" +
+	"\x03put\x18\r \x01(\v2\r.balsa.v1.PutH\x00R\x03put\x12'\n" +
+	"\x05range\x18\x0e \x01(\v2\x0f.balsa.v1.RangeH\x00R\x05range\x12!\n" +
+	"\x03txn\x18\x0f \x01(\v2\r.balsa.v1.TxnH\x00R\x03txn\x12:\n" +
+	"\fdelete_range\x18\x10 \x01(\v2\x15.balsa.v1.DeleteRangeH\x00R\vdeleteRange\x12-\n" +
+	"\acompact\x18\x11 \x01(\v2\x11.balsa.v1.CompactH\x00R\acompact\x12'\n" +
+	"\x05lease\x18\x12 \x01(\v2\x0f.balsa.v1.LeaseH\x00R\x05lease\x12'\n" +
+	"\x05quota\x18\x13 \x01(\v2\x0f.balsa.v1.QuotaH\x00R\x05quota\"\xd9\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\a\n" +
 	"\x03GET\x10\x01\x12\a\n" +
 	"\x03PUT\x10\x02\x12\n" +
 	"\n" +
-	"\x06DELETE\x10\x03\"5\n" +
+	"\x06DELETE\x10\x03\x12\t\n" +
+	"\x05RANGE\x10\x04\x12\a\n" +
+	"\x03TXN\x10\x05\x12\x10\n" +
+	"\fDELETE_RANGE\x10\x06\x12\v\n" +
+	"\aCOMPACT\x10\a\x12\x0f\n" +
+	"\vLEASE_GRANT\x10\b\x12\x10\n" +
+	"\fLEASE_REVOKE\x10\t\x12\x14\n" +
+	"\x10LEASE_KEEP_ALIVE\x10\n" +
+	"\x12\x16\n" +
+	"\x12LEASE_TIME_TO_LIVE\x10\v\x12\n" +
+	"\n" +
+	"\x06LEASES\x10\f\x12\r\n" +
+	"\tSET_QUOTA\x10\r\"5\n" +
 	"\vConsistency\x12\x10\n" +
 	"\fLINEARIZABLE\x10\x00\x12\t\n" +
 	"\x05LEASE\x10\x01\x12\t\n" +
@@ -1387,7 +3466,83 @@ const file_balsa_proto_rawDesc = "" +
 	"\x03ANY\x10\x00\x12\t\n" +
 	"\x05FIRST\x10\x01\x12\n" +
 	"\n" +
-	"\x06RESEND\x10\x02J\x04\b\x05\x10\x06\"^\n" +
+	"\x06RESEND\x10\x02B\x06\n" +
+	"\x04callJ\x04\b\x05\x10\x06\"A\n" +
+	"\aSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n" +
+	"\x05acked\x18\x03 \x01(\x04R\x05acked\">\n" +
+	"\x04Span\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\fR\x02to\x12\x12\n" +
+	"\x04open\x18\x03 \x01(\bR\x04open\"\xfe\x03\n" +
+	"\x05Range\x12\"\n" +
+	"\x04span\x18\x01 \x01(\v2\x0e.balsa.v1.SpanR\x04span\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x04R\x05limit\x12\x1b\n" +
+	"\tmax_bytes\x18\x04 \x01(\x04R\bmaxBytes\x12(\n" +
+	"\x04sort\x18\x05 \x01(\x0e2\x14.balsa.v1.Range.SortR\x04sort\x12\x18\n" +
+	"\adescend\x18\x06 \x01(\bR\adescend\x12\x1b\n" +
+	"\tkeys_only\x18\a \x01(\bR\bkeysOnly\x12\x1d\n" +
+	"\n" +
+	"count_only\x18\b \x01(\bR\tcountOnly\x12(\n" +
+	"\x10min_mod_revision\x18\t \x01(\x04R\x0eminModRevision\x12(\n" +
+	"\x10max_mod_revision\x18\n" +
+	" \x01(\x04R\x0emaxModRevision\x12.\n" +
+	"\x13min_create_revision\x18\v \x01(\x04R\x11minCreateRevision\x12.\n" +
+	"\x13max_create_revision\x18\f \x01(\x04R\x11maxCreateRevision\"N\n" +
+	"\x04Sort\x12\a\n" +
+	"\x03KEY\x10\x00\x12\v\n" +
+	"\aVERSION\x10\x01\x12\x13\n" +
+	"\x0fCREATE_REVISION\x10\x02\x12\x10\n" +
+	"\fMOD_REVISION\x10\x03\x12\t\n" +
+	"\x05VALUE\x10\x04\"\x9d\x01\n" +
+	"\x03Put\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12\x14\n" +
+	"\x05lease\x18\x03 \x01(\x03R\x05lease\x12!\n" +
+	"\fignore_value\x18\x04 \x01(\bR\vignoreValue\x12!\n" +
+	"\fignore_lease\x18\x05 \x01(\bR\vignoreLease\x12\x12\n" +
+	"\x04prev\x18\x06 \x01(\bR\x04prev\"E\n" +
+	"\vDeleteRange\x12\"\n" +
+	"\x04span\x18\x01 \x01(\v2\x0e.balsa.v1.SpanR\x04span\x12\x12\n" +
+	"\x04prev\x18\x02 \x01(\bR\x04prev\"~\n" +
+	"\x03Txn\x12-\n" +
+	"\bcompares\x18\x01 \x03(\v2\x11.balsa.v1.CompareR\bcompares\x12#\n" +
+	"\x04then\x18\x02 \x03(\v2\x0f.balsa.v1.TxnOpR\x04then\x12#\n" +
+	"\x04else\x18\x03 \x03(\v2\x0f.balsa.v1.TxnOpR\x04else\"\xb8\x01\n" +
+	"\x05TxnOp\x12'\n" +
+	"\x05range\x18\x01 \x01(\v2\x0f.balsa.v1.RangeH\x00R\x05range\x12!\n" +
+	"\x03put\x18\x02 \x01(\v2\r.balsa.v1.PutH\x00R\x03put\x12:\n" +
+	"\fdelete_range\x18\x03 \x01(\v2\x15.balsa.v1.DeleteRangeH\x00R\vdeleteRange\x12!\n" +
+	"\x03txn\x18\x04 \x01(\v2\r.balsa.v1.TxnH\x00R\x03txnB\x04\n" +
+	"\x02op\"\xd6\x02\n" +
+	"\aCompare\x12\"\n" +
+	"\x04span\x18\x01 \x01(\v2\x0e.balsa.v1.SpanR\x04span\x120\n" +
+	"\x06target\x18\x02 \x01(\x0e2\x18.balsa.v1.Compare.TargetR\x06target\x126\n" +
+	"\brelation\x18\x03 \x01(\x0e2\x1a.balsa.v1.Compare.RelationR\brelation\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05value\x18\x05 \x01(\fR\x05value\"R\n" +
+	"\x06Target\x12\v\n" +
+	"\aVERSION\x10\x00\x12\x13\n" +
+	"\x0fCREATE_REVISION\x10\x01\x12\x10\n" +
+	"\fMOD_REVISION\x10\x02\x12\t\n" +
+	"\x05VALUE\x10\x03\x12\t\n" +
+	"\x05LEASE\x10\x04\";\n" +
+	"\bRelation\x12\t\n" +
+	"\x05EQUAL\x10\x00\x12\v\n" +
+	"\aGREATER\x10\x01\x12\b\n" +
+	"\x04LESS\x10\x02\x12\r\n" +
+	"\tNOT_EQUAL\x10\x03\"%\n" +
+	"\aCompact\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\\\n" +
+	"\x05Lease\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x15\n" +
+	"\x06ttl_ms\x18\x02 \x01(\x04R\x05ttlMs\x12\x18\n" +
+	"\asession\x18\x03 \x01(\bR\asession\x12\x12\n" +
+	"\x04keys\x18\x04 \x01(\bR\x04keys\"\x1d\n" +
+	"\x05Quota\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"^\n" +
 	"\n" +
 	"ReplyBatch\x12%\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.balsa.v1.HelloR\x05hello\x12)\n" +
@@ -1398,7 +3553,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12%\n" +
 	"\x0eserver_version\x18\x04 \x01(\tR\rserverVersion\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision\"\xdc\x03\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision\"\xf7\a\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x14.balsa.v1.Reply.CodeR\x04code\x12\x18\n" +
@@ -1410,7 +3565,17 @@ const file_balsa_proto_rawDesc = "" +
 	"\brevision\x18\b \x01(\x04R\brevision\x12(\n" +
 	"\x06leader\x18\t \x01(\v2\x10.balsa.v1.LeaderR\x06leader\x12'\n" +
 	"\x0fdelete_revision\x18\n" +
-	" \x01(\x04R\x0edeleteRevision\"\x93\x01\n" +
+	" \x01(\x04R\x0edeleteRevision\x12\x17\n" +
+	"\adone_at\x18\v \x01(\x04R\x06doneAt\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\f \x01(\bR\n" +
+	"incomplete\x12%\n" +
+	"\x04prev\x18\r \x01(\v2\x0f.balsa.v1.EntryH\x00R\x04prev\x12,\n" +
+	"\x05range\x18\x0e \x01(\v2\x14.balsa.v1.RangeReplyH\x00R\x05range\x12&\n" +
+	"\x03txn\x18\x0f \x01(\v2\x12.balsa.v1.TxnReplyH\x00R\x03txn\x12?\n" +
+	"\fdelete_range\x18\x10 \x01(\v2\x1a.balsa.v1.DeleteRangeReplyH\x00R\vdeleteRange\x12,\n" +
+	"\x05lease\x18\x11 \x01(\v2\x14.balsa.v1.LeaseReplyH\x00R\x05lease\x12/\n" +
+	"\x06leases\x18\x12 \x01(\v2\x15.balsa.v1.LeasesReplyH\x00R\x06leases\"\xce\x02\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\x14\n" +
 	"\x10VERSION_MISMATCH\x10\x01\x12\n" +
@@ -1422,13 +3587,65 @@ const file_balsa_proto_rawDesc = "" +
 	"\aINVALID\x10\x06\x12\b\n" +
 	"\x04BUSY\x10\a\x12\x0f\n" +
 	"\vUNAVAILABLE\x10\b\x12\v\n" +
-	"\aCHANGED\x10\t\"V\n" +
+	"\aCHANGED\x10\t\x12\r\n" +
+	"\tCOMPACTED\x10\n" +
+	"\x12\x13\n" +
+	"\x0fFUTURE_REVISION\x10\v\x12\x11\n" +
+	"\rDUPLICATE_KEY\x10\f\x12\f\n" +
+	"\bNO_LEASE\x10\r\x12\x0e\n" +
+	"\n" +
+	"LEASE_FULL\x10\x0e\x12\x10\n" +
+	"\fTOO_MANY_OPS\x10\x0f\x12\t\n" +
+	"\x05QUOTA\x10\x10\x12\x10\n" +
+	"\fLEASE_EXISTS\x10\x11\x12\r\n" +
+	"\tLEASE_TTL\x10\x12\x12\x13\n" +
+	"\x0fTOO_MANY_LEASES\x10\x13\x12\x11\n" +
+	"\rSESSION_ENDED\x10\x14B\b\n" +
+	"\x06result\"\xab\x01\n" +
+	"\x05Entry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\x12'\n" +
+	"\x0fcreate_revision\x18\x04 \x01(\x04R\x0ecreateRevision\x12!\n" +
+	"\fmod_revision\x18\x05 \x01(\x04R\vmodRevision\x12\x14\n" +
+	"\x05lease\x18\x06 \x01(\x03R\x05lease\"a\n" +
+	"\n" +
+	"RangeReply\x12)\n" +
+	"\aentries\x18\x01 \x03(\v2\x0f.balsa.v1.EntryR\aentries\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"U\n" +
+	"\bTxnReply\x12\x1c\n" +
+	"\tsucceeded\x18\x01 \x01(\bR\tsucceeded\x12+\n" +
+	"\areplies\x18\x02 \x03(\v2\x11.balsa.v1.OpReplyR\areplies\"\xce\x01\n" +
+	"\aOpReply\x12,\n" +
+	"\x05range\x18\x01 \x01(\v2\x14.balsa.v1.RangeReplyH\x00R\x05range\x12&\n" +
+	"\x03put\x18\x02 \x01(\v2\x12.balsa.v1.PutReplyH\x00R\x03put\x12?\n" +
+	"\fdelete_range\x18\x03 \x01(\v2\x1a.balsa.v1.DeleteRangeReplyH\x00R\vdeleteRange\x12&\n" +
+	"\x03txn\x18\x04 \x01(\v2\x12.balsa.v1.TxnReplyH\x00R\x03txnB\x04\n" +
+	"\x02op\"/\n" +
+	"\bPutReply\x12#\n" +
+	"\x04prev\x18\x01 \x01(\v2\x0f.balsa.v1.EntryR\x04prev\"Q\n" +
+	"\x10DeleteRangeReply\x12\x18\n" +
+	"\adeleted\x18\x01 \x01(\x04R\adeleted\x12#\n" +
+	"\x04prev\x18\x02 \x03(\v2\x0f.balsa.v1.EntryR\x04prev\"\x94\x01\n" +
+	"\n" +
+	"LeaseReply\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x15\n" +
+	"\x06ttl_ms\x18\x02 \x01(\x04R\x05ttlMs\x12\x1d\n" +
+	"\n" +
+	"granted_ms\x18\x03 \x01(\x04R\tgrantedMs\x12\x18\n" +
+	"\asession\x18\x04 \x01(\bR\asession\x12\x12\n" +
+	"\x04keys\x18\x05 \x03(\fR\x04keys\x12\x12\n" +
+	"\x04more\x18\x06 \x01(\bR\x04more\"3\n" +
+	"\vLeasesReply\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\x03R\x03ids\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"V\n" +
 	"\x06Leader\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
 	"\vclient_urls\x18\x03 \x03(\tR\n" +
 	"clientUrls\"\x0f\n" +
-	"\rStatusRequest\"\xf5\x05\n" +
+	"\rStatusRequest\"\x97\b\n" +
 	"\vStatusReply\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x1d\n" +
@@ -1458,7 +3675,18 @@ const file_balsa_proto_rawDesc = "" +
 	"\fdisk_wait_ms\x18\x16 \x01(\x04R\n" +
 	"diskWaitMs\x12\x18\n" +
 	"\awaiting\x18\x17 \x01(\tR\awaiting\x12\x14\n" +
-	"\x05alarm\x18\x18 \x01(\tR\x05alarm\x12\x1b\n" +
+	"\x05alarm\x18\x18 \x01(\tR\x05alarm\x12-\n" +
+	"\x12compacted_revision\x18\x19 \x01(\x04R\x11compactedRevision\x12\x16\n" +
+	"\x06leases\x18\x1a \x01(\x04R\x06leases\x12\x1a\n" +
+	"\bwatchers\x18\x1b \x01(\x04R\bwatchers\x12#\n" +
+	"\rhistory_bytes\x18\x1c \x01(\x04R\fhistoryBytes\x12\x12\n" +
+	"\x04runs\x18\x1d \x01(\x04R\x04runs\x12\x1f\n" +
+	"\vindex_bytes\x18\x1e \x01(\x04R\n" +
+	"indexBytes\x12\x19\n" +
+	"\bdb_bytes\x18\x1f \x01(\x04R\adbBytes\x12\x1f\n" +
+	"\vquota_bytes\x18  \x01(\x04R\n" +
+	"quotaBytes\x12'\n" +
+	"\x06alarms\x18! \x03(\x0e2\x0f.balsa.v1.AlarmR\x06alarms\x12\x1b\n" +
 	"\tuptime_ms\x18\x14 \x01(\x04R\buptimeMs\x12$\n" +
 	"\x05peers\x18\x15 \x03(\v2\x0e.balsa.v1.PeerR\x05peers\"\xc6\x02\n" +
 	"\x04Peer\x12\x17\n" +
@@ -1489,7 +3717,13 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"\x06LEADER\x10\x02\x12\v\n" +
 	"\aLEARNER\x10\x03\x12\v\n" +
-	"\aWAITING\x10\x042\xda\x01\n" +
+	"\aWAITING\x10\x04*K\n" +
+	"\x05Alarm\x12\x15\n" +
+	"\x11ALARM_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bDIVERGED\x10\x01\x12\x0e\n" +
+	"\n" +
+	"OVER_QUOTA\x10\x02\x12\r\n" +
+	"\tLOW_SPACE\x10\x032\xda\x01\n" +
 	"\x02KV\x12<\n" +
 	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x128\n" +
 	"\x06Status\x12\x17.balsa.v1.StatusRequest\x1a\x15.balsa.v1.StatusReply\x12\\\n" +
@@ -1507,50 +3741,109 @@ func file_balsa_proto_rawDescGZIP() []byte {
 	return file_balsa_proto_rawDescData
 }
 
-var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_balsa_proto_goTypes = []any{
 	(Role)(0),                         // 0: balsa.v1.Role
-	(Request_Kind)(0),                 // 1: balsa.v1.Request.Kind
-	(Request_Consistency)(0),          // 2: balsa.v1.Request.Consistency
-	(Request_Attempt)(0),              // 3: balsa.v1.Request.Attempt
-	(Reply_Code)(0),                   // 4: balsa.v1.Reply.Code
-	(Peer_Progress)(0),                // 5: balsa.v1.Peer.Progress
-	(*RequestBatch)(nil),              // 6: balsa.v1.RequestBatch
-	(*Request)(nil),                   // 7: balsa.v1.Request
-	(*ReplyBatch)(nil),                // 8: balsa.v1.ReplyBatch
-	(*Hello)(nil),                     // 9: balsa.v1.Hello
-	(*Reply)(nil),                     // 10: balsa.v1.Reply
-	(*Leader)(nil),                    // 11: balsa.v1.Leader
-	(*StatusRequest)(nil),             // 12: balsa.v1.StatusRequest
-	(*StatusReply)(nil),               // 13: balsa.v1.StatusReply
-	(*Peer)(nil),                      // 14: balsa.v1.Peer
-	(*TransferLeadershipRequest)(nil), // 15: balsa.v1.TransferLeadershipRequest
-	(*TransferLeadershipReply)(nil),   // 16: balsa.v1.TransferLeadershipReply
+	(Alarm)(0),                        // 1: balsa.v1.Alarm
+	(Request_Kind)(0),                 // 2: balsa.v1.Request.Kind
+	(Request_Consistency)(0),          // 3: balsa.v1.Request.Consistency
+	(Request_Attempt)(0),              // 4: balsa.v1.Request.Attempt
+	(Range_Sort)(0),                   // 5: balsa.v1.Range.Sort
+	(Compare_Target)(0),               // 6: balsa.v1.Compare.Target
+	(Compare_Relation)(0),             // 7: balsa.v1.Compare.Relation
+	(Reply_Code)(0),                   // 8: balsa.v1.Reply.Code
+	(Peer_Progress)(0),                // 9: balsa.v1.Peer.Progress
+	(*RequestBatch)(nil),              // 10: balsa.v1.RequestBatch
+	(*Request)(nil),                   // 11: balsa.v1.Request
+	(*Session)(nil),                   // 12: balsa.v1.Session
+	(*Span)(nil),                      // 13: balsa.v1.Span
+	(*Range)(nil),                     // 14: balsa.v1.Range
+	(*Put)(nil),                       // 15: balsa.v1.Put
+	(*DeleteRange)(nil),               // 16: balsa.v1.DeleteRange
+	(*Txn)(nil),                       // 17: balsa.v1.Txn
+	(*TxnOp)(nil),                     // 18: balsa.v1.TxnOp
+	(*Compare)(nil),                   // 19: balsa.v1.Compare
+	(*Compact)(nil),                   // 20: balsa.v1.Compact
+	(*Lease)(nil),                     // 21: balsa.v1.Lease
+	(*Quota)(nil),                     // 22: balsa.v1.Quota
+	(*ReplyBatch)(nil),                // 23: balsa.v1.ReplyBatch
+	(*Hello)(nil),                     // 24: balsa.v1.Hello
+	(*Reply)(nil),                     // 25: balsa.v1.Reply
+	(*Entry)(nil),                     // 26: balsa.v1.Entry
+	(*RangeReply)(nil),                // 27: balsa.v1.RangeReply
+	(*TxnReply)(nil),                  // 28: balsa.v1.TxnReply
+	(*OpReply)(nil),                   // 29: balsa.v1.OpReply
+	(*PutReply)(nil),                  // 30: balsa.v1.PutReply
+	(*DeleteRangeReply)(nil),          // 31: balsa.v1.DeleteRangeReply
+	(*LeaseReply)(nil),                // 32: balsa.v1.LeaseReply
+	(*LeasesReply)(nil),               // 33: balsa.v1.LeasesReply
+	(*Leader)(nil),                    // 34: balsa.v1.Leader
+	(*StatusRequest)(nil),             // 35: balsa.v1.StatusRequest
+	(*StatusReply)(nil),               // 36: balsa.v1.StatusReply
+	(*Peer)(nil),                      // 37: balsa.v1.Peer
+	(*TransferLeadershipRequest)(nil), // 38: balsa.v1.TransferLeadershipRequest
+	(*TransferLeadershipReply)(nil),   // 39: balsa.v1.TransferLeadershipReply
 }
 var file_balsa_proto_depIdxs = []int32{
-	7,  // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
-	1,  // 1: balsa.v1.Request.kind:type_name -> balsa.v1.Request.Kind
-	2,  // 2: balsa.v1.Request.consistency:type_name -> balsa.v1.Request.Consistency
-	3,  // 3: balsa.v1.Request.attempt:type_name -> balsa.v1.Request.Attempt
-	9,  // 4: balsa.v1.ReplyBatch.hello:type_name -> balsa.v1.Hello
-	10, // 5: balsa.v1.ReplyBatch.replies:type_name -> balsa.v1.Reply
-	4,  // 6: balsa.v1.Reply.code:type_name -> balsa.v1.Reply.Code
-	11, // 7: balsa.v1.Reply.leader:type_name -> balsa.v1.Leader
-	0,  // 8: balsa.v1.StatusReply.role:type_name -> balsa.v1.Role
-	14, // 9: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
-	5,  // 10: balsa.v1.Peer.progress:type_name -> balsa.v1.Peer.Progress
-	6,  // 11: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
-	12, // 12: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
-	15, // 13: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
-	8,  // 14: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
-	13, // 15: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
-	16, // 16: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
-	14, // [14:17] is the sub-list for method output_type
-	11, // [11:14] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	11, // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
+	2,  // 1: balsa.v1.Request.kind:type_name -> balsa.v1.Request.Kind
+	3,  // 2: balsa.v1.Request.consistency:type_name -> balsa.v1.Request.Consistency
+	4,  // 3: balsa.v1.Request.attempt:type_name -> balsa.v1.Request.Attempt
+	12, // 4: balsa.v1.Request.session:type_name -> balsa.v1.Session
+	15, // 5: balsa.v1.Request.put:type_name -> balsa.v1.Put
+	14, // 6: balsa.v1.Request.range:type_name -> balsa.v1.Range
+	17, // 7: balsa.v1.Request.txn:type_name -> balsa.v1.Txn
+	16, // 8: balsa.v1.Request.delete_range:type_name -> balsa.v1.DeleteRange
+	20, // 9: balsa.v1.Request.compact:type_name -> balsa.v1.Compact
+	21, // 10: balsa.v1.Request.lease:type_name -> balsa.v1.Lease
+	22, // 11: balsa.v1.Request.quota:type_name -> balsa.v1.Quota
+	13, // 12: balsa.v1.Range.span:type_name -> balsa.v1.Span
+	5,  // 13: balsa.v1.Range.sort:type_name -> balsa.v1.Range.Sort
+	13, // 14: balsa.v1.DeleteRange.span:type_name -> balsa.v1.Span
+	19, // 15: balsa.v1.Txn.compares:type_name -> balsa.v1.Compare
+	18, // 16: balsa.v1.Txn.then:type_name -> balsa.v1.TxnOp
+	18, // 17: balsa.v1.Txn.else:type_name -> balsa.v1.TxnOp
+	14, // 18: balsa.v1.TxnOp.range:type_name -> balsa.v1.Range
+	15, // 19: balsa.v1.TxnOp.put:type_name -> balsa.v1.Put
+	16, // 20: balsa.v1.TxnOp.delete_range:type_name -> balsa.v1.DeleteRange
+	17, // 21: balsa.v1.TxnOp.txn:type_name -> balsa.v1.Txn
+	13, // 22: balsa.v1.Compare.span:type_name -> balsa.v1.Span
+	6,  // 23: balsa.v1.Compare.target:type_name -> balsa.v1.Compare.Target
+	7,  // 24: balsa.v1.Compare.relation:type_name -> balsa.v1.Compare.Relation
+	24, // 25: balsa.v1.ReplyBatch.hello:type_name -> balsa.v1.Hello
+	25, // 26: balsa.v1.ReplyBatch.replies:type_name -> balsa.v1.Reply
+	8,  // 27: balsa.v1.Reply.code:type_name -> balsa.v1.Reply.Code
+	34, // 28: balsa.v1.Reply.leader:type_name -> balsa.v1.Leader
+	26, // 29: balsa.v1.Reply.prev:type_name -> balsa.v1.Entry
+	27, // 30: balsa.v1.Reply.range:type_name -> balsa.v1.RangeReply
+	28, // 31: balsa.v1.Reply.txn:type_name -> balsa.v1.TxnReply
+	31, // 32: balsa.v1.Reply.delete_range:type_name -> balsa.v1.DeleteRangeReply
+	32, // 33: balsa.v1.Reply.lease:type_name -> balsa.v1.LeaseReply
+	33, // 34: balsa.v1.Reply.leases:type_name -> balsa.v1.LeasesReply
+	26, // 35: balsa.v1.RangeReply.entries:type_name -> balsa.v1.Entry
+	29, // 36: balsa.v1.TxnReply.replies:type_name -> balsa.v1.OpReply
+	27, // 37: balsa.v1.OpReply.range:type_name -> balsa.v1.RangeReply
+	30, // 38: balsa.v1.OpReply.put:type_name -> balsa.v1.PutReply
+	31, // 39: balsa.v1.OpReply.delete_range:type_name -> balsa.v1.DeleteRangeReply
+	28, // 40: balsa.v1.OpReply.txn:type_name -> balsa.v1.TxnReply
+	26, // 41: balsa.v1.PutReply.prev:type_name -> balsa.v1.Entry
+	26, // 42: balsa.v1.DeleteRangeReply.prev:type_name -> balsa.v1.Entry
+	0,  // 43: balsa.v1.StatusReply.role:type_name -> balsa.v1.Role
+	1,  // 44: balsa.v1.StatusReply.alarms:type_name -> balsa.v1.Alarm
+	37, // 45: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
+	9,  // 46: balsa.v1.Peer.progress:type_name -> balsa.v1.Peer.Progress
+	10, // 47: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
+	35, // 48: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
+	38, // 49: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
+	23, // 50: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
+	36, // 51: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
+	39, // 52: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
+	50, // [50:53] is the sub-list for method output_type
+	47, // [47:50] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_balsa_proto_init() }
@@ -1558,13 +3851,42 @@ func file_balsa_proto_init() {
 	if File_balsa_proto != nil {
 		return
 	}
+	file_balsa_proto_msgTypes[1].OneofWrappers = []any{
+		(*Request_Put)(nil),
+		(*Request_Range)(nil),
+		(*Request_Txn)(nil),
+		(*Request_DeleteRange)(nil),
+		(*Request_Compact)(nil),
+		(*Request_Lease)(nil),
+		(*Request_Quota)(nil),
+	}
+	file_balsa_proto_msgTypes[8].OneofWrappers = []any{
+		(*TxnOp_Range)(nil),
+		(*TxnOp_Put)(nil),
+		(*TxnOp_DeleteRange)(nil),
+		(*TxnOp_Txn)(nil),
+	}
+	file_balsa_proto_msgTypes[15].OneofWrappers = []any{
+		(*Reply_Prev)(nil),
+		(*Reply_Range)(nil),
+		(*Reply_Txn)(nil),
+		(*Reply_DeleteRange)(nil),
+		(*Reply_Lease)(nil),
+		(*Reply_Leases)(nil),
+	}
+	file_balsa_proto_msgTypes[19].OneofWrappers = []any{
+		(*OpReply_Range)(nil),
+		(*OpReply_Put)(nil),
+		(*OpReply_DeleteRange)(nil),
+		(*OpReply_Txn)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_balsa_proto_rawDesc), len(file_balsa_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   11,
+			NumEnums:      10,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,7 +20,12 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch b := v.(type) {
 	case *RequestBatch:
 		buf := buffers.Get(sizeRequests(b))
-		*buf = appendRequests((*buf)[:0], b)
+		data, err := appendRequests((*buf)[:0], b)
+		if err != nil {
+			buffers.Put(buf)
+			return nil, err
+		}
+		*buf = data
 		return mem.BufferSlice{mem.NewBuffer(buf, &buffers)}, nil
 	case *ReplyBatch:
 		buf := buffers.Get(sizeReplies(b))

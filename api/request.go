@@ -1,6 +1,6 @@
 package api
 
-// Copy returns a copy of r, which shares the key and the value with it. (A Request cannot be
+// Copy returns a copy of r, which shares the key, the value, the session and the call with it. (A Request cannot be
 // assigned, and proto.Clone copies the value.)
 func (r *Request) Copy() *Request {
 	return &Request{
@@ -14,5 +14,7 @@ func (r *Request) Copy() *Request {
 		TimeoutMs:      r.TimeoutMs,
 		UnchangedSince: r.UnchangedSince,
 		Attempt:        r.Attempt,
+		Session:        r.Session,
+		Call:           r.Call,
 	}
 }

@@ -9,7 +9,10 @@ import (
 
 // A field that Copy left out would be lost on each attempt of a Clerk.
 func TestCopiesOfARequestAreWhole(t *testing.T) {
-	req := &Request{Key: []byte("key"), Value: []byte("value")}
+	req := &Request{
+		Key: []byte("key"), Value: []byte("value"),
+		Session: &Session{Id: 1}, Call: &Request_Lease{Lease: &Lease{Id: 2}},
+	}
 	v := reflect.ValueOf(req).Elem()
 	for i := range v.NumField() {
 		switch f := v.Field(i); {

@@ -11,16 +11,20 @@ import (
 
 // Batches of requests and replies are what the service spends its time on, so they are
 // encoded and decoded by hand: the same bytes as package proto's, at a third of the cost
-// and without an allocation for each request. Everything else is left to package proto.
+// and without an allocation for each request. Everything else is left to package proto: the
+// session and call of a request, and the leader and result of a reply, too.
 
 // appendRequests appends the wire form of b to dst.
-func appendRequests(dst []byte, b *RequestBatch) []byte {
+func appendRequests(dst []byte, b *RequestBatch) ([]byte, error) {
 	for _, r := range b.Requests {
 		dst = protowire.AppendTag(dst, 1, protowire.BytesType)
 		dst = protowire.AppendVarint(dst, uint64(sizeRequest(r)))
-		dst = appendRequest(dst, r)
+		var err error
+		if dst, err = appendRequest(dst, r); err != nil {
+			return nil, err
+		}
 	}
-	return dst
+	return dst, nil
 }
 
 func sizeRequests(b *RequestBatch) (size int) {
@@ -36,12 +40,12 @@ func sizeRequest(r *Request) int {
 	}
 	return sizeNumber(r.Id) + sizeNumber(uint64(r.Kind)) + sizeBytes(r.Key) + sizeBytes(r.Value) +
 		sizeNumber(protowire.EncodeBool(r.Unconditional)) + sizeNumber(r.Version) + sizeNumber(uint64(r.Consistency)) +
-		sizeNumber(uint64(r.TimeoutMs)) + sizeNumber(r.UnchangedSince) + sizeNumber(uint64(r.Attempt))
+		sizeNumber(uint64(r.TimeoutMs)) + sizeNumber(r.UnchangedSince) + sizeNumber(uint64(r.Attempt)) + sizeRest(r.rest())
 }
 
-func appendRequest(dst []byte, r *Request) []byte {
+func appendRequest(dst []byte, r *Request) ([]byte, error) {
 	if r == nil {
-		return dst
+		return dst, nil
 	}
 	dst = appendNumber(dst, 1, r.Id)
 	dst = appendNumber(dst, 2, uint64(r.Kind))
@@ -52,7 +56,40 @@ func appendRequest(dst []byte, r *Request) []byte {
 	dst = appendNumber(dst, 8, uint64(r.TimeoutMs))
 	dst = appendNumber(dst, 9, r.UnchangedSince)
 	dst = appendNumber(dst, 10, uint64(r.Attempt))
-	return appendNumber(dst, 11, protowire.EncodeBool(r.Unconditional))
+	dst = appendNumber(dst, 11, protowire.EncodeBool(r.Unconditional))
+	return appendRest(dst, r.rest())
+}
+
+// rest is the part of r that package proto encodes, as a request of its own; nil if there is
+// none. It comes after all other fields.
+func (r *Request) rest() proto.Message {
+	if r.Session == nil && r.Call == nil {
+		return nil
+	}
+	return &Request{Session: r.Session, Call: r.Call}
+}
+
+func sizeRest(rest proto.Message) int {
+	if rest == nil {
+		return 0
+	}
+	return proto.Size(rest)
+}
+
+func appendRest(dst []byte, rest proto.Message) ([]byte, error) {
+	if rest == nil {
+		return dst, nil
+	}
+	return proto.MarshalOptions{}.MarshalAppend(dst, rest)
+}
+
+// mergeRest reads a field of what package proto decodes. A copy of its bytes is made.
+func mergeRest(f field, to proto.Message, left *parts) error {
+	data := protowire.AppendBytes(protowire.AppendTag(nil, f.number, f.kind), f.bytes)
+	if err := left.takeFrom(data, to.ProtoReflect().Descriptor(), 0); err != nil {
+		return err
+	}
+	return merge(data, to)
 }
 
 const (
@@ -60,8 +97,6 @@ const (
 	// that says nothing takes 2 bytes, in memory it takes a hundred times as much.
 	maxBatchRequests = 1 << 16
 	maxBatchReplies  = 1 << 16
-	// maxBatchURLs is how many addresses of leaders its replies may name.
-	maxBatchURLs = 1 << 16
 )
 
 // decodeRequests reads b from its wire form. Keys and values alias data.
@@ -76,17 +111,19 @@ func decodeRequests(data []byte, b *RequestBatch) error {
 	}
 	array := make([]Request, n)
 	b.Requests = make([]*Request, 0, n)
+	left := parts(maxBatchParts)
 	return fields(data, func(f field) error {
 		if f.number != 1 || f.kind != protowire.BytesType {
 			return nil
 		}
 		r := &array[len(b.Requests)]
 		b.Requests = append(b.Requests, r)
-		return decodeRequest(f.bytes, r)
+		return decodeRequest(f.bytes, r, &left)
 	})
 }
 
-func decodeRequest(data []byte, r *Request) error {
+// decodeRequest reads r, which may have so many parts as left says, and takes them off.
+func decodeRequest(data []byte, r *Request, left *parts) error {
 	return fields(data, func(f field) error {
 		switch {
 		case f.is(1, protowire.VarintType):
@@ -109,6 +146,8 @@ func decodeRequest(data []byte, r *Request) error {
 			r.Attempt = Request_Attempt(f.value)
 		case f.is(11, protowire.VarintType):
 			r.Unconditional = protowire.DecodeBool(f.value)
+		case f.number > 11 && f.kind == protowire.BytesType:
+			return mergeRest(f, r, left)
 		}
 		return nil
 	})
@@ -147,7 +186,8 @@ func sizeReply(r *Reply) int {
 		return 0
 	}
 	size := sizeNumber(r.Id) + sizeNumber(uint64(r.Code)) + sizeBytes(r.Message) + sizeBytes(r.Value) +
-		sizeNumber(r.Version) + sizeNumber(r.CreateRevision) + sizeNumber(r.ModRevision) + sizeNumber(r.Revision) + sizeNumber(r.DeleteRevision)
+		sizeNumber(r.Version) + sizeNumber(r.CreateRevision) + sizeNumber(r.ModRevision) + sizeNumber(r.Revision) + sizeNumber(r.DeleteRevision) +
+		sizeNumber(r.DoneAt) + sizeNumber(protowire.EncodeBool(r.Incomplete)) + sizeRest(r.rest())
 	if r.Leader != nil {
 		size += 1 + protowire.SizeBytes(proto.Size(r.Leader))
 	}
@@ -175,7 +215,18 @@ func appendReply(dst []byte, r *Reply) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return appendNumber(dst, 10, r.DeleteRevision), nil
+	dst = appendNumber(dst, 10, r.DeleteRevision)
+	dst = appendNumber(dst, 11, r.DoneAt)
+	dst = appendNumber(dst, 12, protowire.EncodeBool(r.Incomplete))
+	return appendRest(dst, r.rest())
+}
+
+// rest is what package proto encodes behind all other fields, as Request.rest is.
+func (r *Reply) rest() proto.Message {
+	if r.Result == nil {
+		return nil
+	}
+	return &Reply{Result: r.Result}
 }
 
 // decodeReplies reads b from its wire form. Values are copies: who keeps one of them
@@ -191,7 +242,7 @@ func decodeReplies(data []byte, b *ReplyBatch) error {
 	}
 	array := make([]Reply, n)
 	b.Replies = make([]*Reply, 0, n)
-	urls := maxBatchURLs
+	left := parts(maxBatchParts)
 	return fields(data, func(f field) error {
 		switch {
 		case f.is(1, protowire.BytesType):
@@ -202,14 +253,14 @@ func decodeReplies(data []byte, b *ReplyBatch) error {
 		case f.is(2, protowire.BytesType):
 			r := &array[len(b.Replies)]
 			b.Replies = append(b.Replies, r)
-			return decodeReply(f.bytes, r, &urls)
+			return decodeReply(f.bytes, r, &left)
 		}
 		return nil
 	})
 }
 
-// decodeReply reads r, which may name so many addresses as urls says, and takes them off.
-func decodeReply(data []byte, r *Reply, urls *int) error {
+// decodeReply reads r, which may have so many parts as left says, and takes them off.
+func decodeReply(data []byte, r *Reply, left *parts) error {
 	return fields(data, func(f field) error {
 		switch {
 		case f.is(1, protowire.VarintType):
@@ -232,19 +283,15 @@ func decodeReply(data []byte, r *Reply, urls *int) error {
 		case f.is(8, protowire.VarintType):
 			r.Revision = f.value
 		case f.is(9, protowire.BytesType):
-			if r.Leader == nil {
-				r.Leader = new(Leader)
-			}
-			n, err := count(f.bytes, 3)
-			if *urls -= n; *urls < 0 {
-				return fmt.Errorf("api: the addresses in a batch of replies are over the limit of %d", maxBatchURLs)
-			}
-			if err != nil {
-				return err
-			}
-			return merge(f.bytes, r.Leader)
+			return mergeRest(f, r, left)
 		case f.is(10, protowire.VarintType):
 			r.DeleteRevision = f.value
+		case f.is(11, protowire.VarintType):
+			r.DoneAt = f.value
+		case f.is(12, protowire.VarintType):
+			r.Incomplete = protowire.DecodeBool(f.value)
+		case f.number > 12 && f.kind == protowire.BytesType:
+			return mergeRest(f, r, left)
 		}
 		return nil
 	})
@@ -327,7 +374,8 @@ func appendMessage(dst []byte, number protowire.Number, m proto.Message) ([]byte
 	return proto.MarshalOptions{}.MarshalAppend(dst, m)
 }
 
-// All fields have numbers below 16, and so tags of one byte. Zeros are left out.
+// All fields that are encoded here have numbers below 16, and so tags of one byte. Zeros are
+// left out.
 
 func sizeNumber(v uint64) int {
 	if v == 0 {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"pgregory.net/rapid"
 )
 
@@ -22,38 +23,52 @@ func octets(t *rapid.T) []byte {
 	return rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "bytes")
 }
 
-func drawRequest(t *rapid.T) *Request {
-	return &Request{
-		Id: number(t), Kind: Request_Kind(number(t)), Key: octets(t), Value: octets(t),
-		Unconditional: rapid.Bool().Draw(t, "unconditional"), Version: number(t),
-		Consistency: Request_Consistency(number(t)), TimeoutMs: uint32(number(t)), UnchangedSince: number(t),
-		Attempt: Request_Attempt(number(t)),
+// draw fills a message, with whatever fields it has, and those in it down to a depth.
+func draw[M proto.Message](t *rapid.T, m M, depth int) M {
+	fields := m.ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if depth == 0 && f.Message() != nil || rapid.IntRange(0, 2).Draw(t, "set") == 0 {
+			continue
+		}
+		if !f.IsList() {
+			m.ProtoReflect().Set(f, drawField(t, f, m.ProtoReflect().NewField(f), depth)) // of a oneof the last one stays
+			continue
+		}
+		for list := m.ProtoReflect().Mutable(f).List(); rapid.Bool().Draw(t, "one more"); {
+			list.Append(drawField(t, f, list.NewElement(), depth))
+		}
 	}
+	return m
 }
 
-func drawReply(t *rapid.T) *Reply {
-	r := &Reply{
-		Id: number(t), Code: Reply_Code(number(t)), Message: rapid.String().Draw(t, "message"), Value: octets(t),
-		Version: number(t), CreateRevision: number(t), ModRevision: number(t), Revision: number(t), DeleteRevision: number(t),
+func drawField(t *rapid.T, f protoreflect.FieldDescriptor, fresh protoreflect.Value, depth int) protoreflect.Value {
+	switch f.Kind() {
+	case protoreflect.MessageKind:
+		draw(t, fresh.Message().Interface(), depth-1)
+		return fresh
+	case protoreflect.BoolKind:
+		return protoreflect.ValueOfBool(rapid.Bool().Draw(t, "bool"))
+	case protoreflect.BytesKind:
+		return protoreflect.ValueOfBytes(octets(t))
+	case protoreflect.StringKind:
+		return protoreflect.ValueOfString(rapid.String().Draw(t, "string"))
+	case protoreflect.EnumKind:
+		return protoreflect.ValueOfEnum(protoreflect.EnumNumber(number(t)))
+	case protoreflect.Uint32Kind:
+		return protoreflect.ValueOfUint32(uint32(number(t)))
+	case protoreflect.Int64Kind:
+		return protoreflect.ValueOfInt64(int64(number(t)))
+	case protoreflect.Uint64Kind:
+		return protoreflect.ValueOfUint64(number(t))
 	}
-	if rapid.Bool().Draw(t, "leader") {
-		r.Leader = &Leader{NodeId: number(t), ClientUrls: rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "urls")}
-	}
-	return r
-}
-
-func drawReplies(t *rapid.T) *ReplyBatch {
-	b := &ReplyBatch{Replies: rapid.SliceOfN(rapid.Custom(drawReply), 0, 5).Draw(t, "replies")}
-	if rapid.Bool().Draw(t, "hello") {
-		b.Hello = &Hello{ClusterId: number(t), NodeId: number(t), Name: rapid.String().Draw(t, "name"), Revision: number(t)}
-	}
-	return b
+	t.Fatalf("%s is a %s, which is not drawn yet", f.FullName(), f.Kind())
+	panic("unreachable")
 }
 
 func TestCodecEncodesAsProto(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		requests := &RequestBatch{Requests: rapid.SliceOfN(rapid.Custom(drawRequest), 0, 5).Draw(t, "requests")}
-		for _, m := range []proto.Message{requests, drawReplies(t)} {
+		for _, m := range []proto.Message{draw(t, &RequestBatch{}, 5), draw(t, &ReplyBatch{}, 5)} {
 			want, err := proto.Marshal(m)
 			if err != nil {
 				t.Fatal(err)
@@ -211,6 +226,13 @@ func TestDecodersAllocateLittle(t *testing.T) {
 		"replies of leaders of nothing":    {fill(2<<3|2, 2, 9<<3|2, 0), new(ReplyBatch)},
 		"a leader of addresses of nothing": {nested(2, nested(9, fill(3<<3|2, 0))), new(ReplyBatch)},
 		"leaders of a thousand addresses":  {fill(nested(2, leader)...), new(ReplyBatch)},
+		"operations of nothing":            {nested(1, nested(15, fill(2<<3|2, 0))), new(RequestBatch)},
+		"as many operations as may be":     {nested(1, nested(15, bytes.Repeat([]byte{2<<3 | 2, 0}, maxBatchParts-1))), new(RequestBatch)},
+		"requests of transactions":         {fill(nested(1, nested(15, bytes.Repeat([]byte{1<<3 | 2, 0}, 100)))...), new(RequestBatch)},
+		"entries of nothing":               {nested(2, nested(14, fill(1<<3|2, 0))), new(ReplyBatch)},
+		"as many entries as may be":        {nested(2, nested(14, bytes.Repeat([]byte{1<<3 | 2, 0}, maxBatchParts-1))), new(ReplyBatch)},
+		"keys of nothing":                  {nested(2, nested(17, fill(5<<3|2, 0))), new(ReplyBatch)},
+		"leases of one byte":               {nested(2, nested(18, nested(1, fill(1)))), new(ReplyBatch)},
 		"many hellos":                      {fill(nested(1, []byte{3<<3 | 2, 1, 'n'})...), new(ReplyBatch)},
 		"fields that nobody knows":         {fill(7<<3|2, 0), new(ReplyBatch)},
 	} {
@@ -220,6 +242,26 @@ func TestDecodersAllocateLittle(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		if n := after.TotalAlloc - before.TotalAlloc; n > 12*size {
 			t.Errorf("%s: %d bytes are allocated for %d (error %v)", name, n, len(tc.data), err)
+		}
+	}
+}
+
+// nestedTxns is the wire form of a request of so many transactions, each in the one before.
+func nestedTxns(levels int) []byte {
+	var txn []byte
+	for range levels - 1 {
+		op := protowire.AppendBytes([]byte{4<<3 | 2}, txn)
+		txn = protowire.AppendBytes([]byte{2<<3 | 2}, op)
+	}
+	return protowire.AppendBytes([]byte{1<<3 | 2}, protowire.AppendBytes([]byte{15<<3 | 2}, txn))
+}
+
+func TestNestingIsBounded(t *testing.T) {
+	for levels, ok := range map[int]bool{maxDepth / 2: true, maxDepth/2 + 1: false, 1_000: false} {
+		var b RequestBatch
+		err := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(nestedTxns(levels))}, &b)
+		if (err == nil) != ok {
+			t.Errorf("%d transactions in each other: error %v", levels, err)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func without[T any](v *T, name string, copyOf func(*T) *T) *T {
 func TestOperationHasEachFieldOfTheRequest(t *testing.T) {
 	req := new(api.Request)
 	// These are for the server: which reply is meant, how a read is served, until when.
-	names := fill(t, req, "Id", "Consistency", "TimeoutMs")
+	names := fill(t, req, "Id", "Consistency", "TimeoutMs", "Session", "Call")
 	whole := operation(req)
 	for _, name := range names {
 		if got := operation(without(req, name, (*api.Request).Copy)); reflect.DeepEqual(got, whole) {

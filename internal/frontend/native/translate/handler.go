@@ -79,6 +79,8 @@ func (h *Handler) check(req *api.Request, op kv.Op) *api.Reply {
 		return invalid(req.Id, fmt.Sprintf("consistency is unknown: %d", req.Consistency))
 	case !knownAttempt:
 		return invalid(req.Id, fmt.Sprintf("attempt is unknown: %d", req.Attempt))
+	case req.Session != nil || req.Call != nil:
+		return invalid(req.Id, "session and call are not supported yet")
 	case req.Version != 0 && req.Unconditional:
 		// Taken literally this would overwrite what the client meant to protect.
 		return invalid(req.Id, "version is set, and unconditional, too")

@@ -40,7 +40,7 @@ const policy = `
 	internal/dialing < internal/inproc
 	NONE < internal/certs < transport
 	NONE < internal/certs/certstest
-	kv < state
+	kv < state < internal/check/naive # for tests, and the simulator
 	raft < internal/birth
 	internal/birth, rsm, wal < internal/datadir # rsm for its errors
 	internal/datadir, transport < member

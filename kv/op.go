@@ -1,6 +1,9 @@
 package kv
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // OpKind says what an Op does.
 type OpKind uint8
@@ -73,16 +76,27 @@ const (
 
 func (a Attempt) valid() bool { return a <= Resend }
 
-// Limits bound what one operation may carry, in bytes. A zero field stands for the
-// field of DefaultLimits.
+// Limits bound what one operation may carry. A zero field stands for the field of
+// DefaultLimits.
 type Limits struct {
 	MaxKeyBytes   int
 	MaxValueBytes int
+	// MaxTxnOps is how many compares, and how many operations in each of its lists, a
+	// transaction may have. So may each one that is nested in it.
+	MaxTxnOps int
 }
 
 // DefaultLimits apply where none are set. The limit of keys is low because every replica
 // holds all keys in memory.
-var DefaultLimits = Limits{MaxKeyBytes: 64 << 10, MaxValueBytes: 3 << 19} // 64 KiB, 1.5 MiB
+var DefaultLimits = Limits{MaxKeyBytes: 64 << 10, MaxValueBytes: 3 << 19, MaxTxnOps: 128} // 64 KiB, 1.5 MiB
+
+func (l Limits) orDefaults() Limits {
+	return Limits{
+		MaxKeyBytes:   cmp.Or(l.MaxKeyBytes, DefaultLimits.MaxKeyBytes),
+		MaxValueBytes: cmp.Or(l.MaxValueBytes, DefaultLimits.MaxValueBytes),
+		MaxTxnOps:     cmp.Or(l.MaxTxnOps, DefaultLimits.MaxTxnOps),
+	}
+}
 
 // Validate says whether op may be submitted under limits: nil, or an error that names
 // the field and wraps ErrUnknownKind, ErrEmptyKey or ErrTooLarge.
@@ -90,22 +104,16 @@ var DefaultLimits = Limits{MaxKeyBytes: 64 << 10, MaxValueBytes: 3 << 19} // 64 
 // The server calls it before Submit. DoOp ignores limits: each server has its own settings,
 // so that replicas would diverge.
 func (op Op) Validate(limits Limits) error {
-	maxKey, maxValue := limits.MaxKeyBytes, limits.MaxValueBytes
-	if maxKey == 0 {
-		maxKey = DefaultLimits.MaxKeyBytes
-	}
-	if maxValue == 0 {
-		maxValue = DefaultLimits.MaxValueBytes
-	}
+	limits = limits.orDefaults()
 	switch {
 	case !op.Kind.valid():
 		return fmt.Errorf("kind is %v: %w", op.Kind, ErrUnknownKind)
 	case op.Key == "":
 		return ErrEmptyKey
-	case len(op.Key) > maxKey:
-		return fmt.Errorf("key has %d bytes, the limit is %d: %w", len(op.Key), maxKey, ErrTooLarge)
-	case len(op.Value) > maxValue:
-		return fmt.Errorf("value has %d bytes, the limit is %d: %w", len(op.Value), maxValue, ErrTooLarge)
+	case len(op.Key) > limits.MaxKeyBytes:
+		return tooLarge("key", len(op.Key), limits.MaxKeyBytes)
+	case len(op.Value) > limits.MaxValueBytes:
+		return tooLarge("value", len(op.Value), limits.MaxValueBytes)
 	}
 	return nil
 }

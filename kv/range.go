@@ -19,7 +19,8 @@ type RangeOp struct {
 	MinMod, MaxMod, MinCreate, MaxCreate uint64
 }
 
-// Sort is what the keys of a range are ordered by, before Limit is applied.
+// Sort is what the keys of a range are ordered by, before Limit is applied. Keys that do not
+// differ in it are in the ascending order of keys, whatever Descend says.
 type Sort uint8
 
 const (

@@ -57,6 +57,17 @@ var (
 
 	// ErrQuota refuses a write that would let the store grow beyond its quota. Nothing changed.
 	ErrQuota = errors.New("kv: the store is at its quota")
+
+	// ErrUnreadable says that a value is damaged on the disk of the replica that was asked. A
+	// damaged value is never returned.
+	ErrUnreadable = errors.New("kv: the value cannot be read from the disk")
+
+	// ErrLeaseExists refuses to grant a lease whose number one has that lives. Nothing changed.
+	ErrLeaseExists = errors.New("kv: lease already exists")
+
+	// ErrForgotten refuses a command of a session that has ended, or that keeps the outcome of
+	// this command no longer. The command may have been executed earlier. It was not now.
+	ErrForgotten = errors.New("kv: the outcome of the command is not known any more")
 )
 
 // Code is the outcome of an operation as a number. The numbers are part of the wire
@@ -80,6 +91,9 @@ const (
 	CodeTooManyOps     Code = 12 // ErrTooManyOps
 	CodeInvalid        Code = 13 // ErrInvalid
 	CodeQuota          Code = 14 // ErrQuota
+	CodeUnreadable     Code = 15 // ErrUnreadable
+	CodeLeaseExists    Code = 16 // ErrLeaseExists
+	CodeForgotten      Code = 17 // ErrForgotten
 )
 
 var codeErrors = [...]error{
@@ -98,6 +112,9 @@ var codeErrors = [...]error{
 	CodeTooManyOps:     ErrTooManyOps,
 	CodeInvalid:        ErrInvalid,
 	CodeQuota:          ErrQuota,
+	CodeUnreadable:     ErrUnreadable,
+	CodeLeaseExists:    ErrLeaseExists,
+	CodeForgotten:      ErrForgotten,
 }
 
 // Err returns the sentinel error that c stands for, nil for CodeOK. A code from a newer

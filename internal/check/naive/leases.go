@@ -1,0 +1,95 @@
+package naive
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+
+	"balsa.example/kv"
+)
+
+// lease ends at a log time, unless it is kept alive. A session is a lease that remembers
+// outcomes.
+type lease struct {
+	id, ttl, expiry int64
+	session         bool
+	outcomes        map[uint64]outcome // by sequence number, all above floor
+	floor           uint64             // nothing up to this number is executed any more
+}
+
+// maxTTL is the longest that a lease can be granted for, as in etcd.
+const maxTTL = 9_000_000_000 * 1_000_000_000
+
+// end is when something of a length ends that begins now.
+func (m *Machine) end(ttl int64) int64 {
+	if ttl > math.MaxInt64-m.clock {
+		return math.MaxInt64
+	}
+	return m.clock + ttl
+}
+
+func (m *Machine) grant(id, ttl int64, session bool) kv.Code {
+	switch {
+	case id == 0 || ttl <= 0 || ttl > maxTTL:
+		return kv.CodeInvalid
+	case m.leases[id] != nil:
+		return kv.CodeLeaseExists
+	}
+	m.leases[id] = &lease{id: id, ttl: ttl, expiry: m.end(ttl), session: session, outcomes: map[uint64]outcome{}}
+	return kv.CodeOK
+}
+
+// keepAlive returns what is left of each lease, 0 if there is none. A lease that is due and has
+// not expired yet lives on.
+func (m *Machine) keepAlive(ids []int64) (ttls []int64) {
+	for _, id := range ids {
+		l := m.leases[id]
+		if l == nil {
+			ttls = append(ttls, 0)
+			continue
+		}
+		l.expiry = m.end(l.ttl)
+		ttls = append(ttls, l.ttl)
+	}
+	return ttls
+}
+
+// attached returns the keys that hang on a lease, in their order.
+func (m *Machine) attached(id int64) (keys []string) {
+	for _, e := range m.keys(kv.Span{}, now) {
+		if e.Lease == id {
+			keys = append(keys, e.Key)
+		}
+	}
+	return keys
+}
+
+// revoke ends a lease. All its keys go in one revision. It returns how many.
+func (m *Machine) revoke(id int64) int {
+	keys := m.attached(id)
+	delete(m.leases, id)
+	c := m.begin()
+	for _, key := range keys {
+		c.delete(key)
+	}
+	c.commit()
+	return len(keys)
+}
+
+// tick ends the leases that are due at a time, the earliest first, until it has done enough. The
+// time is that of the Tick itself and not the machine's: its leader had all keep-alives up to
+// then.
+func (m *Machine) tick(at int64) {
+	due := slices.DeleteFunc(slices.Collect(maps.Values(m.leases)), func(l *lease) bool { return l.expiry > at })
+	slices.SortFunc(due, func(a, b *lease) int {
+		return cmp.Or(cmp.Compare(a.expiry, b.expiry), cmp.Compare(a.id, b.id))
+	})
+	spent := 0
+	for _, l := range due {
+		if m.limits.TickBudget > 0 && spent >= m.limits.TickBudget {
+			return
+		}
+		spent += 1 + m.revoke(l.id)
+	}
+}

@@ -1,0 +1,143 @@
+package naive
+
+import (
+	"maps"
+
+	"balsa.example/kv"
+	"balsa.example/state"
+)
+
+// Limits bound what one command does. 0 means no limit.
+type Limits struct {
+	// TickBudget ends a Tick when it has ended so many leases and deleted so many keys, together.
+	TickBudget int
+	// LeaseKeys is how many keys may hang on a lease.
+	LeaseKeys int
+	// Window is how far the numbers of a session reach that are not forgotten, from the highest.
+	Window uint64
+}
+
+// Machine is the naive replicated machine. It forgets no outcome of a session for want of room.
+type Machine struct {
+	store
+	limits Limits
+	leases map[int64]*lease
+	// clock is the log time, and wall the leader's wall time: the latest that a command carried.
+	clock, wall int64
+	quota       int64
+}
+
+// outcome is what a session remembers.
+type outcome struct {
+	result state.Result
+	doneAt uint64
+}
+
+// New returns a machine at revision 1.
+func New(limits Limits) *Machine {
+	return &Machine{store: store{past: map[string][]kv.Event{}}, limits: limits, leases: map[int64]*lease{}}
+}
+
+// DoOp executes a command.
+func (m *Machine) DoOp(c state.Command) state.Result {
+	if c.More == nil {
+		return state.Result{Result: m.do(c.Op)}
+	}
+	m.clock, m.wall = max(m.clock, c.More.Stamp.Log), max(m.wall, c.More.Stamp.Wall)
+	id, seq := c.More.Session.ID, c.More.Session.Seq
+	if id == 0 {
+		return m.execute(c)
+	}
+	l := m.leases[id]
+	if l == nil || !l.session {
+		return m.result(kv.CodeForgotten)
+	}
+	if seq <= max(l.floor, c.More.Session.Acked) {
+		return m.result(kv.CodeForgotten)
+	}
+	l.floor = max(l.floor, c.More.Session.Acked)
+	if m.limits.Window > 0 && seq > m.limits.Window {
+		l.floor = max(l.floor, seq-m.limits.Window)
+	}
+	maps.DeleteFunc(l.outcomes, func(s uint64, _ outcome) bool { return s <= l.floor })
+	if o, done := l.outcomes[seq]; done {
+		o.result.Replayed, o.result.DoneAt = true, o.doneAt
+		return o.result
+	}
+	r := m.execute(c)
+	l.outcomes[seq] = outcome{r, m.Revision()}
+	return r
+}
+
+func (m *Machine) result(code kv.Code) state.Result {
+	return state.Result{Result: kv.Result{Code: code, Revision: m.revision()}}
+}
+
+func (m *Machine) execute(c state.Command) (r state.Result) {
+	code := kv.CodeOK
+	switch c.More.Kind {
+	case state.KindOp:
+		return state.Result{Result: m.do(c.Op)}
+	case state.KindTxn:
+		r.Txn, code = m.txn(c.More.Txn)
+	case state.KindCompact:
+		code = m.compact(c.More.Revision)
+	case state.KindGrant:
+		if code = m.grant(c.More.Lease, c.More.TTL, c.More.IsSession); code == kv.CodeOK {
+			r.TTL = []int64{c.More.TTL}
+		}
+	case state.KindRevoke:
+		if m.leases[c.More.Lease] == nil {
+			return m.result(kv.CodeNoLease)
+		}
+		m.revoke(c.More.Lease)
+	case state.KindKeepAlive:
+		r.TTL = m.keepAlive(c.More.Leases)
+	case state.KindTick:
+		m.tick(c.More.Stamp.Log)
+	case state.KindQuota:
+		m.quota = c.More.Quota
+	default:
+		code = kv.CodeUnknownKind
+	}
+	r.Code, r.Revision = code, m.revision()
+	return r
+}
+
+// Revision returns the store's revision, and Compacted the first one that can be read.
+func (m *Machine) Revision() uint64  { return m.revision() }
+func (m *Machine) Compacted() uint64 { return m.compacted }
+
+// Clock returns the log time.
+func (m *Machine) Clock() int64 { return m.clock }
+
+// Get reads a key.
+func (m *Machine) Get(key string) kv.Result { return m.get(key) }
+
+// Range reads a span.
+func (m *Machine) Range(op kv.RangeOp) (kv.RangeResult, kv.Code) {
+	if op.Revision > 0 {
+		if code := m.readable(op.Revision); code != kv.CodeOK {
+			return kv.RangeResult{Revision: m.revision()}, code
+		}
+	}
+	return *m.begin().ranges(&op), kv.CodeOK
+}
+
+// Events returns the changes of a revision, in their order, whether it was compacted or not.
+// Each has what its key held before.
+func (m *Machine) Events(revision uint64) []kv.Event {
+	if revision < 2 || revision > m.revision() {
+		return nil
+	}
+	return m.revisions[revision-2]
+}
+
+// Lease returns a lease's length, when it ends, and the keys that hang on it.
+func (m *Machine) Lease(id int64) (ttl, expiry int64, keys []string, ok bool) {
+	l := m.leases[id]
+	if l == nil {
+		return 0, 0, nil, false
+	}
+	return l.ttl, l.expiry, m.attached(id), true
+}

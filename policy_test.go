@@ -41,6 +41,7 @@ const policy = `
 	NONE < internal/certs < transport
 	NONE < internal/certs/certstest
 	kv < state < internal/check/naive # for tests, and the simulator
+	kv < kv/watch
 	raft < internal/birth
 	internal/birth, rsm, wal < internal/datadir # rsm for its errors
 	internal/datadir, transport < member
@@ -70,6 +71,7 @@ const policy = `
 	pure raft/quorum:
 	pure raft:
 	pure kv: github.com/tidwall/btree github.com/cespare/xxhash/v2
+	pure kv/watch:
 	pure internal/birth:
 	pure rsm/*
 	pure clerk/*
@@ -78,6 +80,9 @@ const policy = `
 	# A server's goroutines read the store while DoOp runs, and a lock costs less than
 	# to publish a copy of the index after every operation: see kv.Store.
 	allow kv: sync
+
+	# Streams are read by goroutines of their own while events are matched.
+	allow kv/watch: sync
 
 `
 

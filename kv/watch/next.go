@@ -1,0 +1,142 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+
+	"balsa.example/kv"
+)
+
+// Next returns what the client is to be told next. Events are cut between revisions, before
+// they exceed maxBytes bytes. It returns false when there is nothing: then the stream's wake
+// is called when there is. One goroutine at a time may call Next. It may read files.
+//
+// A watcher has moved on when Next returns its events, and not before.
+func (s *Stream) Next(maxBytes int) (*Output, bool) {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for !s.closed {
+		if s.notice() || s.mark() {
+			return &s.out, true
+		}
+		c := s.pop()
+		switch {
+		case c == nil && s.wanted && s.future == 0 && h.matched >= s.progress:
+			s.wanted = false
+			s.begin(Progress, nil, h.matched)
+			return &s.out, true
+		case c == nil:
+			s.woken = false
+			return nil, false
+		case c.next < c.group.from:
+			if s.catchUp(c, maxBytes) {
+				return &s.out, true
+			}
+		default:
+			if s.handOut(c, c.group.ring, h.matched, maxBytes) {
+				return &s.out, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// begin makes out a new Output.
+func (s *Stream) begin(kind Kind, ids []int64, revision uint64) {
+	clear(s.out.Batches)
+	s.out = Output{
+		Kind: kind, IDs: append(s.out.IDs[:0], ids...), Revision: revision, Batches: s.out.Batches[:0],
+	}
+}
+
+// notice takes the next notice, if there is one.
+func (s *Stream) notice() bool {
+	if len(s.notices) == 0 {
+		return false
+	}
+	n := s.notices[0]
+	s.notices[0] = Output{}
+	s.notices = s.notices[1:]
+	s.begin(n.Kind, n.IDs, n.Revision)
+	s.out.Compacted, s.out.Err = n.Compacted, n.Err
+	return true
+}
+
+// mark makes the progress mark of the next idle cursor that is due one. Nothing that its
+// watchers are to be told is on the way, so it need not wait for what others are due.
+func (s *Stream) mark() bool {
+	for ; s.marking && s.markAt < len(s.idleList); s.markAt++ {
+		if c := s.idleList[s.markAt]; c.told < s.hub.matched {
+			c.told = s.hub.matched
+			s.begin(Progress, c.ids, c.told)
+			return true
+		}
+	}
+	s.marking = false
+	return false
+}
+
+// pop takes the next cursor that has something to read. Each gets its turn.
+func (s *Stream) pop() *cursor {
+	for len(s.ready) > 0 {
+		c := s.ready[0]
+		s.ready[0] = nil
+		s.ready = s.ready[1:]
+		if len(c.ids) > 0 {
+			c.state = nowhere
+			return c
+		}
+	}
+	return nil
+}
+
+// handOut hands out batches from the cursor's place on, and moves the cursor on. There are no
+// others up to the revision end. It returns false if none is due.
+func (s *Stream) handOut(c *cursor, batches []*Batch, end uint64, maxBytes int) bool {
+	batches = batches[find(batches, c.next):]
+	if len(batches) == 0 {
+		c.next = max(c.next, end+1)
+		s.hub.place(c)
+		return false
+	}
+	s.begin(Events, c.ids, 0)
+	for size := 0; len(batches) > 0; batches = batches[1:] {
+		if size += batches[0].Size(); size > maxBytes && len(s.out.Batches) > 0 {
+			break
+		}
+		s.out.Batches = append(s.out.Batches, batches[0])
+		c.told = batches[0].Revision
+	}
+	s.out.Revision = c.told
+	if c.next = c.told + 1; len(batches) == 0 {
+		c.next = end + 1
+	}
+	s.hub.place(c)
+	return true
+}
+
+// catchUp hands out what a cursor that is behind is due, from the history. It returns false
+// if that is nothing. Caller holds Hub.mu, which is not held while the history is read.
+func (s *Stream) catchUp(c *cursor, maxBytes int) bool {
+	h := s.hub
+	generation := h.generation
+	c.state = reading
+	h.mu.Unlock()
+	found, err := h.pieces.read(h.history, c.group, c.next, generation, h.limits.PieceBytes)
+	h.mu.Lock()
+	c.state = nowhere
+	_, compacted := h.queue.state()
+	switch {
+	case len(c.ids) == 0: // its watchers were canceled meanwhile
+	case generation != h.generation:
+		h.place(c)
+	case c.next < compacted || errors.Is(err, kv.ErrCompacted):
+		s.end(c, kv.ErrCompacted, compacted)
+	case err != nil:
+		s.end(c, fmt.Errorf("%w: %w", ErrHistory, err), 0)
+	default:
+		return s.handOut(c, found.batches, found.end, maxBytes)
+	}
+	return false
+}

@@ -63,13 +63,16 @@ var bounds = map[string]string{
 	"transport writer.batch":          "queue.messages",
 	"transport writer.buf":            "flushBytes, and one message",
 	"transport frameReader.scratch":   "Limits.MaxFrame, helloMax before the peer is known: TestLongFrameIsRefusedBeforeItIsRead",
-	"transport snapshotReader.chunk":  "snapshotFrameMax",
+	"transport streamReader.chunk":    "streamFrameMax",
 	"transport coder.buf":             "the frame",
 	"transport connection.done":       "0",
 	"transport keepalive.duplicate":   "the frame; it is told in the log and not kept",
 	"transport connection.writing":    "1",
 	"transport peer.sending":          "1",
 	"transport peer.receiving":        "1: TestSupersededSnapshotsDoNotWait",
+	"transport peer.fetching":         "maxFetches: TestFetchesFromAPeerAreBounded",
+	"transport peer.serving":          "maxServedFetches: TestFetchesByAPeerAreBounded",
+	"transport fetchRequest.name":     "fetchNameMax: TestBadFetchesAreRefused",
 
 	"internal/fair Slots.sources": "Slots.max: TestWhoHasMostGivesWayToWhoHasLess",
 

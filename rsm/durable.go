@@ -13,8 +13,8 @@ import (
 // DurableMachine is the second kind of state machine: one that keeps its own state on a disk,
 // and knows its position, which is the last entry that the state on the disk reflects. There
 // are no snapshots of such a machine. Config.Durable takes one, in place of Machine and
-// Snapshots. It may be a Hasher too, and an Expediter, which is then asked to speed up its
-// checkpoints.
+// Snapshots. It may be a Hasher too, an Expediter, which is then asked to speed up its
+// checkpoints, and a FetchingMachine.
 //
 // A replica uses the position so:
 //
@@ -83,6 +83,15 @@ type DurableMachine[Op, Result any] interface {
 	// InstallState replaces the state by the one that ReceiveState stored last, and returns its
 	// position. want is that position or an earlier one. An error stops the replica.
 	InstallState(want raft.SnapshotMeta) (position raft.SnapshotMeta, err error)
+}
+
+// FetchingMachine is a DurableMachine whose stream is short, because ReceiveState fetches the
+// files of the state that it lacks. The stream has to tell ReceiveState the member to ask, and
+// the names.
+type FetchingMachine interface {
+	FileOpener
+	// UseFetcher is called before Open, if the Transport is a Fetcher.
+	UseFetcher(f Fetcher)
 }
 
 // CheckpointWork makes a state durable. See DurableMachine.Checkpoint.

@@ -72,6 +72,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	}
 	var hasher Hasher
 	n.machine, hasher, n.expediter = cfg.machine()
+	n.connectFiles()
 	n.inbox.wake, n.disk.wake, n.apply.wake = wake.New(), wake.New(), wake.New()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.applier = Applier[Op, Result, waiter[Result]]{

@@ -74,6 +74,25 @@ func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Read
 	return err
 }
 
+// connectFiles gives a machine that fetches files what it fetches them by.
+func (n *Node[Op, Result]) connectFiles() {
+	machine, fetches := n.machine.(FetchingMachine)
+	if f, ok := n.cfg.Transport.(Fetcher); ok && fetches {
+		machine.UseFetcher(f)
+	}
+}
+
+// errNoFiles: this member cannot serve a Fetch.
+var errNoFiles = errors.New("the state machine of this member has no files to fetch")
+
+// OpenFile makes a Node a FileOpener. It asks the machine.
+func (n *Node[Op, Result]) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
+	if o, ok := n.machine.(FileOpener); ok {
+		return o.OpenFile(name, offset)
+	}
+	return nil, errNoFiles
+}
+
 // startTransfers begins the transfers of a turn, and closes the kept streams that it gives up.
 func (n *Node[Op, Result]) startTransfers(e *Effects[waiter[Result]]) {
 	for _, id := range e.CloseStreams {

@@ -39,7 +39,8 @@ import (
 //
 //   - lose, repeat, delay and reorder messages: Raft is made for that. It is fast only where
 //     most of them arrive soon and in order;
-//   - resume a stream that broke off, as SendSnapshot says.
+//   - resume a stream that broke off, as SendSnapshot says;
+//   - be a [Fetcher].
 //
 // A Transport SHOULD
 //
@@ -91,4 +92,43 @@ type ResumingReceiver interface {
 	// ReceiveSnapshot may begin there. It is called before ReceiveSnapshot, by any goroutine,
 	// with the message as its sender made it.
 	SnapshotOffset(m *raft.InstallSnapshot) int64
+}
+
+// MaxFileName bounds the name of a file that is fetched, in bytes.
+const MaxFileName = 1 << 10
+
+// Fetcher is a Transport by which the state machine of a member reads files of the state
+// machine of another member. What a name means is up to the state machines. A Node gives it to
+// a [FetchingMachine].
+//
+// A Fetcher MUST
+//
+//   - open the file by the OpenFile of the other member, and give the reader the bytes that
+//     OpenFile's reader gives (AFileArrivesWhole);
+//   - end with io.EOF only behind the last of them, and with another error if they cannot be
+//     read or the connection breaks (AFileThatCannotBeReadBreaksOff);
+//   - return an error that is fs.ErrNotExist where that of OpenFile is
+//     (AFileThatIsNotThereDoesNotExist), and another error for any other reason, also where
+//     the other member is gone, or is no FileOpener (AMemberThatServesNoFilesIsAnError);
+//   - refuse a name longer than MaxFileName, and an offset below 0
+//     (ANameThatIsTooLongIsRefused);
+//   - end with its context, also after it has returned the reader (AFetchEndsWithItsContext);
+//   - close the file at the other member when the reader is closed, and have room for the next
+//     fetch then (AFetchThatIsClosedLetsGoOfTheFile);
+//   - carry two fetches from one member at the same time (TwoFetchesGoAtOnce);
+//   - let messages pass meanwhile (MessagesGoBesideAFetch).
+type Fetcher interface {
+	// Fetch opens a file of the state machine of another member, which need not be the leader,
+	// at an offset in bytes. Any goroutine may call it. The reader is closed after its last use.
+	Fetch(ctx context.Context, from raft.NodeID, name []byte, offset int64) (io.ReadCloser, error)
+}
+
+// FileOpener is a Receiver, or a DurableMachine, with files that other members may fetch. A
+// Node is one, and asks its machine.
+type FileOpener interface {
+	// OpenFile opens a file for another member, at an offset. The reader gives the bytes from
+	// there to the end of the file, which was fixed when OpenFile was called. Any goroutine may
+	// call it, at any time. The error is fs.ErrNotExist if there is no such file. A Read that
+	// takes longer than 10 s may end the fetch.
+	OpenFile(name []byte, offset int64) (io.ReadCloser, error)
 }

@@ -1,10 +1,12 @@
-// Package transport carries Raft messages and snapshots between the nodes of a cluster over
-// TCP, with TLS if wanted. A Transport is an rsm.Transport and delivers to an rsm.Receiver.
+// Package transport carries Raft messages, snapshots and files between the nodes of a cluster
+// over TCP, with TLS if wanted. A Transport is an rsm.Transport and an rsm.Fetcher, and delivers
+// to an rsm.Receiver.
 //
 //	node 1                                     node 2
 //	Send ──► queue ──► ═══ messages ═══════════► Receive
 //	Receive ◄═══════════ messages ═══ ◄── queue ◄── Send
 //	SendSnapshot ──────── one snapshot ────────► ReceiveSnapshot
+//	Fetch ◄────────────── one file ───────────── OpenFile
 //
 // # Use
 //
@@ -20,7 +22,11 @@
 //   - Messages to a peer arrive in order, or not at all. Send never waits: what cannot be sent
 //     soon is dropped, because Raft sends it again. The queue of a peer is bounded in messages
 //     and bytes, and empty while its connection is down.
-//   - Every frame has a checksum; a bad one ends the connection.
+//   - Every frame has a checksum; a bad one ends the connection. A snapshot or a file that
+//     breaks off is never taken for a shorter one.
+//   - One snapshot at a time goes to a peer, and two files at a time come from it. A node serves
+//     up to four fetches of a peer, since it may learn late that some were given up. Each takes
+//     up two buffers of 256 KiB at most. So memory does not grow with the size of files.
 //   - Two nodes that can reach each other are connected within Limits.KeepaliveTimeout +
 //     Limits.RedialMax, whatever the network did before.
 //   - A node that is not in Peers, or is of another Group, is refused. So is a second process
@@ -31,7 +37,7 @@
 //
 // Each ordered pair of nodes has one connection for messages, which the sender dials, at once
 // and again whenever it is lost (peer.go). A snapshot has a connection of its own
-// (snapshot.go). A connection opens with a handshake: both sides say which nodes they are, and
+// (snapshot.go), and so has a fetch (fetch.go). A connection opens with a handshake: both sides say which nodes they are, and
 // either may refuse the other with a reason (handshake.go). Then come frames (frame.go).
 //
 // Both sides of a connection write ten times a second, and give it up when nothing has arrived

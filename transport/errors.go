@@ -3,21 +3,22 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"balsa.example/raft"
 )
 
-// Errors of SendSnapshot, besides those of its context and of its data. The last two are also
-// in PeerStatus.LastError.
+// Errors of SendSnapshot and Fetch, besides those of their context and of the data. The last two
+// are also in PeerStatus.LastError.
 var (
-	// ErrUnknownPeer: the snapshot is for a node that is not a peer.
+	// ErrUnknownPeer: the other node is not a peer.
 	ErrUnknownPeer = errors.New("transport: unknown peer")
-	// ErrBusy: another snapshot is on its way to that peer.
-	ErrBusy = errors.New("transport: another snapshot is being sent to this peer")
-	// ErrClosed: the Transport was closed, or the peer removed.
+	// ErrBusy: another snapshot is on its way to that peer, or two fetches from it.
+	ErrBusy = errors.New("transport: too much is on its way to or from this peer already")
+	// ErrClosed: the Transport or the reader of a fetch was closed, or the peer removed.
 	ErrClosed = errors.New("transport: closed")
-	// ErrRefused: the other node refused the connection or the snapshot. Every *Refusal is
-	// an ErrRefused.
+	// ErrRefused: the other node refused the connection, the snapshot or the fetch. Every
+	// *Refusal is an ErrRefused.
 	ErrRefused = errors.New("transport: refused")
 	// ErrCorrupt: the bytes that came over a connection are not those that were sent, or
 	// were not sent by a balsa node.
@@ -49,6 +50,9 @@ const (
 	CodeOtherGroup
 	// CodeDuplicate: another process, which lives, speaks for the same node.
 	CodeDuplicate
+	// CodeNoSuchFile: the node that was asked has no file of that name. A Refusal with it is
+	// fs.ErrNotExist too.
+	CodeNoSuchFile
 
 	// CodeApplication is the first of those that Handshake.Admit may use as it likes.
 	CodeApplication Code = 64
@@ -62,7 +66,9 @@ func (r *Refusal) Error() string {
 }
 
 // Is makes every Refusal an ErrRefused.
-func (r *Refusal) Is(target error) bool { return target == ErrRefused }
+func (r *Refusal) Is(target error) bool {
+	return target == ErrRefused || target == fs.ErrNotExist && r.Code == CodeNoSuchFile
+}
 
 // isNotYet tells whether err is a Refusal that only says CodeNotYet.
 func isNotYet(err error) bool {

@@ -27,11 +27,15 @@ const (
 
 	frameKeepalive = 0x83 // from either side, between other frames: see connection
 
-	frameSnapshotChunk  = 0x90 // a piece of the data
-	frameSnapshotEnd    = 0x91 // length of the stream, checksum of the chunks
+	frameChunk          = 0x90 // a piece of the data
+	frameEnd            = 0x91 // length of the stream, checksum of the chunks
 	frameSnapshotResult = 0x93 // from the receiver: done, or why not
 	frameSnapshotKept   = 0x94 // from the receiver: up to which offset it has the stream
 	frameSnapshotBegin  = 0x95 // the offset at which the chunks begin
+
+	frameFetch  = 0xa0 // from the node that fetches: name of the file, offset
+	frameOpened = 0xa1 // from the node that has the file: chunks follow
+	frameFailed = 0xa2 // from the same: why no more follows
 
 	frameHeaderSize = 4 + 1 + 4
 )

@@ -67,7 +67,7 @@ func TestFramesCarryMessagesOfAllSizes(t *testing.T) {
 
 func TestAnyFlippedBitIsFound(t *testing.T) {
 	wire := appendMessageFrame(nil, benchmarkAppend(2, 10))
-	wire = appendFrame(wire, frameSnapshotChunk, []byte("chunk"))
+	wire = appendFrame(wire, frameChunk, []byte("chunk"))
 	rapid.Check(t, func(t *rapid.T) {
 		b := bytes.Clone(wire)
 		bit := rapid.IntRange(0, len(b)*8-1).Draw(t, "bit")
@@ -115,7 +115,7 @@ func FuzzFrames(f *testing.F) {
 		all = appendMessageFrame(all, m)
 	}
 	f.Add(all)
-	f.Add(appendFrame(nil, frameSnapshotEnd, []byte{1, 2}))
+	f.Add(appendFrame(nil, frameEnd, []byte{1, 2}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := framesOf(bytes.NewReader(b), 1<<20)
 		for {

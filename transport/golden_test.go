@@ -18,7 +18,7 @@ func TestFramesStayAsTheyAre(t *testing.T) {
 	copy(from.process[:], "0123456789abcdef")
 	stream := *offer
 	stream.Stream = 1 << 40
-	end := snapshotEnd{length: 3}
+	end := streamEnd{length: 3}
 	end.add([]byte("sa"))
 	frames := []struct {
 		name  string
@@ -36,10 +36,13 @@ func TestFramesStayAsTheyAre(t *testing.T) {
 		{"stream", appendMessageFrame(nil, &stream)},
 		{"kept", appendOffset(nil, frameSnapshotKept, 3)},
 		{"begin", appendOffset(nil, frameSnapshotBegin, 3)},
-		{"chunk", appendFrame(nil, frameSnapshotChunk, []byte("sa"))},
-		{"end", appendLayout(nil, frameSnapshotEnd, func(c *coder) { c.snapshotEnd(&end) })},
+		{"chunk", appendFrame(nil, frameChunk, []byte("sa"))},
+		{"end", appendLayout(nil, frameEnd, func(c *coder) { c.streamEnd(&end) })},
 		{"stored", appendFrame(nil, frameSnapshotResult, nil)},
 		{"not-stored", appendFrame(nil, frameSnapshotResult, []byte("disk full"))},
+		{"fetch", fetchFrame("run-7", 3)},
+		{"opened", appendFrame(nil, frameOpened, nil)},
+		{"failed", appendFailed(nil, &Refusal{Code: CodeNoSuchFile, Reason: "no run-7"})},
 	}
 	var got strings.Builder
 	for _, f := range frames {

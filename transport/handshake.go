@@ -31,7 +31,7 @@ import (
 const (
 	magic        = "balsa-p\n"
 	majorVersion = 4
-	minorVersion = 0
+	minorVersion = 1 // 1: fetches
 	preambleSize = len(magic) + 2
 
 	// helloMax bounds the payload of a handshake's frames, in bytes.
@@ -51,6 +51,7 @@ type purpose uint64
 const (
 	forMessages purpose = 1
 	forSnapshot purpose = 2
+	forFetch    purpose = 3 // since 4.1
 )
 
 // identity is what a node tells of itself.
@@ -288,7 +289,7 @@ func (t *Transport) checkHello(conn net.Conn, h hello) (*peer, error) {
 		return p, fmt.Errorf("%w: this is %s, not %s", errMismatch, t.self, h.to)
 	case p == nil:
 		return p, t.refuseNonMember(h.from)
-	case h.purpose != forMessages && h.purpose != forSnapshot:
+	case h.purpose < forMessages || h.purpose > forFetch:
 		return p, fmt.Errorf("%w: unknown purpose %d", errMismatch, h.purpose)
 	}
 	if err := t.authorize(conn, h.from.id); err != nil {

@@ -298,8 +298,8 @@ func TestUnknownPurposeIsRefused(t *testing.T) {
 		}
 		defer conn.Close()
 		other := &Transport{self: identity{group: group, id: 2}}
-		_, err = other.dialHandshake(conn, newFrameReader(conn, helloMax), 1, 3)
-		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "unknown purpose 3") {
+		_, err = other.dialHandshake(conn, newFrameReader(conn, helloMax), 1, forFetch+1)
+		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "unknown purpose 4") {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -33,6 +33,8 @@ type peer struct {
 	// sending holds a token while a snapshot is sent to the peer, receiving while
 	// one arrives from it.
 	sending, receiving chan struct{}
+	// fetching holds a token for each fetch from the peer, serving for each by it.
+	fetching, serving chan struct{}
 
 	outbound, inbound, refusals *ratelog.Logger
 
@@ -63,6 +65,8 @@ func newPeer(t *Transport, id raft.NodeID, address string) *peer {
 		queue:     newQueue(t.cfg.Limits),
 		sending:   make(chan struct{}, 1),
 		receiving: make(chan struct{}, 1),
+		fetching:  make(chan struct{}, maxFetches),
+		serving:   make(chan struct{}, maxServedFetches),
 		outbound:  newWarnings(log),
 		inbound:   newWarnings(log),
 		refusals:  newWarnings(log),

@@ -76,8 +76,8 @@ func stream(id uint64) *raft.InstallSnapshot {
 }
 
 func TestSnapshotGoesOnWhereItBrokeOff(t *testing.T) {
-	image := bytes.Repeat([]byte("balsa"), snapshotChunk)
-	for _, n := range []int{1, snapshotChunk, 2*snapshotChunk + 17, len(image)} {
+	image := bytes.Repeat([]byte("balsa"), chunkBytes)
+	for _, n := range []int{1, chunkBytes, 2*chunkBytes + 17, len(image)} {
 		withKeeper(t, image, n, func(t *testing.T, a *node, k *keeper) {
 			before := a.status(2).BytesOut
 			m := stream(7)
@@ -133,9 +133,9 @@ func TestAReceiverNeedNotResume(t *testing.T) {
 // The end of a resumed stream tells the length of all of it, and the checksum of what was sent.
 func TestTheEndOfAResumedStreamIsChecked(t *testing.T) {
 	image := bytes.Repeat([]byte("balsa"), 1000)
-	right := snapshotEnd{length: 3000}
+	right := streamEnd{length: 3000}
 	right.add(image[3000:])
-	for name, end := range map[string]snapshotEnd{
+	for name, end := range map[string]streamEnd{
 		"a longer stream": {right.length + 1, right.crc}, "other bytes": {right.length, right.crc + 1}, "the rest alone": {2000, right.crc},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,8 +146,8 @@ func TestTheEndOfAResumedStreamIsChecked(t *testing.T) {
 				}
 				defer c.close()
 				wire := appendOffset(appendMessageFrame(nil, stream(7)), frameSnapshotBegin, 3000)
-				wire = appendFrame(wire, frameSnapshotChunk, image[3000:])
-				wire = appendLayout(wire, frameSnapshotEnd, func(c *coder) { c.snapshotEnd(&end) })
+				wire = appendFrame(wire, frameChunk, image[3000:])
+				wire = appendLayout(wire, frameEnd, func(c *coder) { c.streamEnd(&end) })
 				go c.write(wire)
 				if err := awaitResult(c, make(chan uint64, 1)); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "corrupt") {
 					t.Errorf("got %v", err)

@@ -1,9 +1,6 @@
 package transport
 
-import (
-	"fmt"
-	"hash/crc32"
-)
+import "fmt"
 
 // A snapshot has a connection of its own, on which these frames follow the
 // handshake:
@@ -23,34 +20,6 @@ import (
 // The receiver may send its result at any time, and then takes no more. A stream
 // without its end is cut short: the reader gets io.ErrUnexpectedEOF. Keepalive frames go both
 // ways meanwhile (see connection), so that either side may take its time with its disk.
-
-// snapshotChunk is how much data goes into one frame, in bytes.
-const snapshotChunk = 256 << 10
-
-// snapshotFrameMax bounds the payload of every frame of a snapshot, in bytes.
-const snapshotFrameMax = 1 << 20
-
-// snapshotEnd is the payload of the end frame: the length of the stream so far, from its
-// beginning, and the checksum of the chunks of this connection.
-type snapshotEnd struct {
-	length uint64
-	crc    uint64
-}
-
-func (c *coder) snapshotEnd(v *snapshotEnd) {
-	number(c, &v.length)
-	number(c, &v.crc)
-}
-
-// add takes another chunk into account.
-func (v *snapshotEnd) add(chunk []byte) {
-	v.length += uint64(len(chunk))
-	v.crc = uint64(crc32.Update(uint32(v.crc), castagnoli, chunk))
-}
-
-func (v snapshotEnd) String() string {
-	return fmt.Sprintf("%d bytes with checksum %08x", v.length, v.crc)
-}
 
 // appendOffset appends a frame of kind kept or begin.
 func appendOffset(dst []byte, kind byte, offset uint64) []byte {

@@ -3,7 +3,6 @@ package transport
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"balsa.example/raft"
 )
@@ -32,7 +31,7 @@ func (p *peer) receiveSnapshot(c *connection) {
 		return
 	}
 
-	c.frames.maxPayload = snapshotFrameMax
+	c.frames.maxPayload = streamFrameMax
 	err := p.storeSnapshot(c)
 	if p.ctx.Err() != nil {
 		return
@@ -61,7 +60,7 @@ func (p *peer) storeSnapshot(c *connection) error {
 			return err
 		}
 	}
-	return r.ReceiveSnapshot(m, &snapshotReader{conn: c, got: snapshotEnd{length: m.Offset}})
+	return r.ReceiveSnapshot(m, &streamReader{conn: c, got: streamEnd{length: m.Offset}})
 }
 
 // negotiateOffset tells the sender up to where the stream of m is stored here, and returns
@@ -102,55 +101,4 @@ func (p *peer) readAnnouncement(c *connection) (*raft.InstallSnapshot, error) {
 		return nil, fmt.Errorf("%w: %s on a connection for snapshots", ErrCorrupt, decoded.Kind())
 	}
 	return m, p.checkHead(m)
-}
-
-// snapshotReader is the data of a snapshot that arrives. It ends with io.EOF only
-// after all of it, checked.
-type snapshotReader struct {
-	conn  *connection
-	chunk []byte      // not yet read
-	got   snapshotEnd // the stream up to and with chunk
-	err   error
-}
-
-func (s *snapshotReader) Read(b []byte) (int, error) {
-	for len(s.chunk) == 0 && s.err == nil {
-		s.chunk, s.err = s.next()
-	}
-	if len(s.chunk) == 0 && len(b) > 0 {
-		return 0, s.err
-	}
-	n := copy(b, s.chunk)
-	s.chunk = s.chunk[n:]
-	return n, nil
-}
-
-// next returns the next chunk, which is valid until the next call.
-func (s *snapshotReader) next() ([]byte, error) {
-	kind, payload, err := s.conn.read()
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return nil, fmt.Errorf("snapshot cut short after %d bytes: %w", s.got.length, err)
-	}
-	s.conn.peer.bytesIn.Add(uint64(frameHeaderSize + len(payload)))
-	switch kind {
-	case frameSnapshotChunk:
-		s.got.add(payload)
-		return payload, nil
-	case frameSnapshotEnd:
-		var want snapshotEnd
-		c := coder{buf: payload}
-		c.snapshotEnd(&want)
-		if err := c.end(); err != nil {
-			return nil, fmt.Errorf("%w: end of snapshot: %w", ErrCorrupt, err)
-		}
-		if s.got != want {
-			return nil, fmt.Errorf("%w: snapshot is %s, sent were %s", ErrCorrupt, s.got, want)
-		}
-		return nil, io.EOF
-	default:
-		return nil, fmt.Errorf("%w: frame of kind %d in a snapshot", ErrCorrupt, kind)
-	}
 }

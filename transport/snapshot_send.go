@@ -102,7 +102,7 @@ func (p *peer) writeSnapshot(c *connection, m *raft.InstallSnapshot, kept <-chan
 	}
 	begin, err := seek(data, offset)
 	if err != nil {
-		return fmt.Errorf("read snapshot to send: %w", err)
+		return fmt.Errorf("read data to send: %w", err)
 	}
 	if err := p.writeStream(c, appendOffset(nil, frameSnapshotBegin, begin)); err != nil {
 		return err
@@ -118,46 +118,4 @@ func seek(data io.Reader, offset uint64) (uint64, error) {
 	}
 	at, err := s.Seek(int64(offset), io.SeekStart)
 	return uint64(at), err
-}
-
-// writeChunks sends data, which begins at the offset, and the end.
-func (p *peer) writeChunks(c *connection, offset uint64, data io.Reader) error {
-	sent := snapshotEnd{length: offset}
-	buf := make([]byte, frameHeaderSize+snapshotChunk)
-	for {
-		n, err := fill(data, buf[frameHeaderSize:])
-		if n > 0 {
-			frame := buf[:frameHeaderSize+n]
-			sent.add(frame[frameHeaderSize:])
-			finishFrame(frame, 0, frameSnapshotChunk)
-			if err := p.writeStream(c, frame); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			return p.writeStream(c, appendLayout(nil, frameSnapshotEnd, func(c *coder) { c.snapshotEnd(&sent) }))
-		}
-		if err != nil {
-			return fmt.Errorf("read snapshot to send: %w", err)
-		}
-	}
-}
-
-// fill reads until b is full or r fails. Only io.EOF is the end of the data: io.ReadFull could
-// not tell it from an io.ErrUnexpectedEOF of r itself, which says that data is missing.
-func fill(r io.Reader, b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		var k int
-		k, err = r.Read(b[n:])
-		n += k
-	}
-	return n, err
-}
-
-func (p *peer) writeStream(c *connection, b []byte) error {
-	if err := c.write(b); err != nil {
-		return fmt.Errorf("write snapshot: %w", err)
-	}
-	p.bytesOut.Add(uint64(len(b)))
-	return nil
 }

@@ -33,7 +33,7 @@ func storing(err error) (func(*raft.InstallSnapshot, io.Reader) error, <-chan []
 }
 
 func TestSnapshotArrivesWhole(t *testing.T) {
-	for _, size := range []int{0, 1, snapshotChunk - 1, snapshotChunk, snapshotChunk + 1, 10*snapshotChunk + 3} {
+	for _, size := range []int{0, 1, chunkBytes - 1, chunkBytes, chunkBytes + 1, 10*chunkBytes + 3} {
 		withPipeNet(t, func(t *testing.T, w *pipeNet) {
 			a, b := w.up(1), w.listening(2)
 			image := bytes.Repeat([]byte("balsa"), size/5+1)[:size]
@@ -60,8 +60,8 @@ func TestSnapshotIsRefused(t *testing.T) {
 		receive func(*raft.InstallSnapshot, io.Reader) error
 		size    int
 	}{
-		"at once":      {func(*raft.InstallSnapshot, io.Reader) error { return full }, 100 * snapshotChunk},
-		"in the midst": {func(_ *raft.InstallSnapshot, r io.Reader) error { io.CopyN(io.Discard, r, 1e6); return full }, 100 * snapshotChunk},
+		"at once":      {func(*raft.InstallSnapshot, io.Reader) error { return full }, 100 * chunkBytes},
+		"in the midst": {func(_ *raft.InstallSnapshot, r io.Reader) error { io.CopyN(io.Discard, r, 1e6); return full }, 100 * chunkBytes},
 		"at the end":   {func(_ *raft.InstallSnapshot, r io.Reader) error { io.Copy(io.Discard, r); return full }, 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -276,9 +276,9 @@ func TestSupersededSnapshotsDoNotWait(t *testing.T) {
 
 func TestCorruptSnapshotsAreRefused(t *testing.T) {
 	announce := appendMessageFrame(nil, offer)
-	chunk := appendFrame(nil, frameSnapshotChunk, []byte("data"))
+	chunk := appendFrame(nil, frameChunk, []byte("data"))
 	end := func(length, crc uint64) []byte {
-		return appendLayout(nil, frameSnapshotEnd, func(c *coder) { c.snapshotEnd(&snapshotEnd{length, crc}) })
+		return appendLayout(nil, frameEnd, func(c *coder) { c.streamEnd(&streamEnd{length, crc}) })
 	}
 	stream := *offer
 	stream.Stream = 7
@@ -291,7 +291,7 @@ func TestCorruptSnapshotsAreRefused(t *testing.T) {
 		"wrong length":       {announce, chunk, end(5, 0x7f6bbcbf)},
 		"wrong checksum":     {announce, chunk, end(4, 0)},
 		"a chunk missing":    {announce, end(4, 0x7f6bbcbf)},
-		"bad end":            {announce, chunk, appendFrame(nil, frameSnapshotEnd, nil)},
+		"bad end":            {announce, chunk, appendFrame(nil, frameEnd, nil)},
 		"no begin":           {resumable, chunk},
 		"bad begin":          {resumable, appendFrame(nil, frameSnapshotBegin, nil)},
 		"another begin":      {resumable, appendOffset(nil, frameSnapshotBegin, 1), chunk, end(5, 0x7f6bbcbf)},

@@ -43,7 +43,7 @@ type Transport struct {
 }
 
 // New listens and connects to all peers. Until Start, messages that arrive are
-// dropped and snapshots refused. On error nothing runs, and Config.Listener stays open.
+// dropped, and snapshots and fetches refused. On error nothing runs, and Config.Listener stays open.
 func New(cfg Config) (*Transport, error) {
 	cfg, err := cfg.prepare()
 	if err != nil {
@@ -76,7 +76,7 @@ func New(cfg Config) (*Transport, error) {
 }
 
 // Receiver is what a Transport delivers to: an rsm.Receiver, which may be an
-// rsm.ResumingReceiver. It may have one more method, as an rsm.Node does:
+// rsm.ResumingReceiver and an rsm.FileOpener. It may have one more method, as an rsm.Node does:
 //
 //	Unreachable(id raft.NodeID)
 //
@@ -95,6 +95,7 @@ type started struct {
 	Receiver
 	unreachable func(id raft.NodeID)                // nil if the Receiver has no such method
 	offset      func(m *raft.InstallSnapshot) int64 // the same
+	openFile    func(name []byte, offset int64) (io.ReadCloser, error)
 }
 
 // Start delivers what arrives from now on to r, and tells it which peers are unreachable.
@@ -108,6 +109,11 @@ func (t *Transport) Start(r Receiver) {
 	}); ok {
 		s.offset = o.SnapshotOffset
 	}
+	if o, ok := r.(interface {
+		OpenFile(name []byte, offset int64) (io.ReadCloser, error)
+	}); ok {
+		s.openFile = o.OpenFile
+	}
 	t.receiver.Store(s)
 }
 
@@ -115,7 +121,7 @@ func (t *Transport) Start(r Receiver) {
 func (t *Transport) Addr() net.Addr { return t.listener.Addr() }
 
 // Close ends all connections and returns when no goroutine is left, and so when the
-// receiver is not being called any more. Snapshots being sent fail with ErrClosed.
+// receiver is not being called any more. Snapshots being sent, and fetches, fail with ErrClosed.
 func (t *Transport) Close() {
 	t.mu.Lock()
 	t.closed = true
@@ -189,7 +195,7 @@ type PeerStatus struct {
 	LastActive time.Time
 	// Dropped is the number of messages to the peer that were not sent.
 	Dropped uint64
-	// BytesIn and BytesOut count messages and snapshots, with their frames.
+	// BytesIn and BytesOut count messages, snapshots and files, with their frames.
 	BytesIn, BytesOut uint64
 }
 
@@ -271,7 +277,7 @@ func (t *Transport) accept() {
 }
 
 // serve does the handshake on an accepted connection, and then receives messages or a
-// snapshot. slot is its place among the connections whose peer is not known.
+// snapshot, or sends a file. slot is its place among the connections whose peer is not known.
 func (t *Transport) serve(raw net.Conn, slot *fair.Slot) {
 	m := &monitor{Conn: raw}
 	conn := net.Conn(m)
@@ -295,9 +301,12 @@ func (t *Transport) serve(raw net.Conn, slot *fair.Slot) {
 	conn.SetDeadline(time.Time{})
 	c := newConnection(p.ctx, p, conn, m, f, h.from.process) // p.ctx ends with t.ctx, too
 	defer c.close()
-	if h.purpose == forSnapshot {
+	switch h.purpose {
+	case forSnapshot:
 		p.receiveSnapshot(c)
-	} else {
+	case forFetch:
+		p.serveFetch(c)
+	default:
 		f.maxPayload = t.cfg.Limits.MaxFrame
 		p.receiveMessages(c, h.from)
 	}

@@ -44,6 +44,15 @@ var transportChecks = []struct {
 	{"ASnapshotEndsWithItsContext", (*network).snapshotCancelled},
 	{"MessagesGoBesideASnapshot", (*network).messagesBesideSnapshot},
 	{"SnapshotsGoToSeveralMembersAtOnce", (*network).severalSnapshots},
+	{"AFileArrivesWhole", (*network).file},
+	{"AFileThatCannotBeReadBreaksOff", (*network).fileBroken},
+	{"AFileThatIsNotThereDoesNotExist", (*network).fileMissing},
+	{"AMemberThatServesNoFilesIsAnError", (*network).noFiles},
+	{"ANameThatIsTooLongIsRefused", (*network).longName},
+	{"AFetchEndsWithItsContext", (*network).fetchCancelled},
+	{"AFetchThatIsClosedLetsGoOfTheFile", (*network).fetchClosed},
+	{"TwoFetchesGoAtOnce", (*network).twoFetches},
+	{"MessagesGoBesideAFetch", (*network).messagesBesideFetch},
 }
 
 // TestTransport checks that what newNetwork makes are rsm.Transports. Each check is a subtest.
@@ -54,7 +63,11 @@ func TestTransport(t *testing.T, newNetwork MakeNetwork) {
 			n := &network{T: t, ends: newNetwork(t, 1, 2, 3), at: map[raft.NodeID]*receiver{}}
 			for id, e := range n.ends {
 				n.at[id] = &receiver{arrived: make(chan raft.Message, 1024), store: io.ReadAll}
-				e.Start(n.at[id])
+				if id == 3 {
+					e.Start(plainReceiver{n.at[id]})
+				} else {
+					e.Start(n.at[id])
+				}
 			}
 			defer func() {
 				for _, e := range n.ends {
@@ -85,7 +98,12 @@ type receiver struct {
 	// part is a stream of which partBytes are there already.
 	part      uint64
 	partBytes int64
+	// files are what OpenFile opens, by name.
+	files map[string]func(offset int64) (io.ReadCloser, error)
 }
+
+// plainReceiver has only the methods that an rsm.Receiver must have.
+type plainReceiver struct{ rsm.Receiver }
 
 // SnapshotOffset makes it an rsm.ResumingReceiver.
 func (r *receiver) SnapshotOffset(m *raft.InstallSnapshot) int64 {

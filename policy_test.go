@@ -22,7 +22,8 @@ import (
 // Tests are exempt from layers. Tests of pure packages may use goroutines and files,
 // but not the clock, nor chance that no seed repeats.
 const policy = `
-	NONE < raft/quorum, kv, api
+	NONE < raft/quorum, api
+	NONE < kv/index < kv
 	raft/quorum < raft
 	raft < rsm, transport, wal
 	NONE < internal/wake < rsm, transport, wal, clerk, internal/check/memnet, internal/sink, internal/frontend/native, internal/server
@@ -70,6 +71,7 @@ const policy = `
 
 	pure raft/quorum:
 	pure raft:
+	pure kv/index: github.com/cespare/xxhash/v2
 	pure kv: github.com/tidwall/btree github.com/cespare/xxhash/v2
 	pure kv/watch:
 	pure internal/birth:

@@ -1,0 +1,132 @@
+package index
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Check looks for what must always hold inside an index.
+func (x *Index) Check() error {
+	slots, err := x.checkOrder()
+	if err != nil {
+		return err
+	}
+	hashed, crowded := 0, false
+	seen := map[*table]bool{}
+	for _, t := range x.hash.directory {
+		if seen[t] {
+			continue
+		}
+		seen[t] = true
+		crowded = crowded || t.crowded
+		n := 0
+		for _, e := range t.entries {
+			if e == 0 {
+				continue
+			}
+			n++
+			if x.hash.table(e.tag()) != t || tagOf(x.Key(e.slot())) != e.tag() {
+				return fmt.Errorf("slot %d is in the wrong table", e.slot())
+			}
+		}
+		if n != int(t.count) {
+			return fmt.Errorf("a table counts %d of %d entries", t.count, n)
+		}
+		hashed += n
+	}
+	if hashed != len(slots) && !crowded || len(seen) != x.hash.tables {
+		return fmt.Errorf("%d slots are in %d tables of %d, and %d in order", hashed, len(seen), x.hash.tables, len(slots))
+	}
+	live := 0
+	for _, s := range slots {
+		if x.Find(x.Key(s)) != s {
+			return fmt.Errorf("%q is not found", x.Key(s))
+		}
+		if !x.Head(s).Deleted {
+			live++
+		}
+	}
+	if live != x.Keys() {
+		return fmt.Errorf("%d keys of %d", x.Keys(), live)
+	}
+	return x.table.bytes.check(slots, x)
+}
+
+func (k *keys) check(slots []Slot, x *Index) error {
+	used := map[uint32]int{}
+	for _, s := range slots {
+		p := x.table.at(s).key
+		used[uint32(p/keyUnits)] += recordSize(k.get(p))
+	}
+	for i, c := range k.chunks {
+		if c == nil {
+			continue
+		}
+		size := len(c)
+		if uint32(i) == k.active {
+			size = k.used
+		}
+		if used[uint32(i)]+int(k.dead[i]) != size {
+			return fmt.Errorf("chunk %d of keys: %d used, %d dead, of %d", i, used[uint32(i)], k.dead[i], size)
+		}
+	}
+	return nil
+}
+
+// checkOrder returns the slots in their order.
+func (x *Index) checkOrder() (all []Slot, err error) {
+	o := &x.order
+	var before uint32
+	var walk func(number uint32, height int) error
+	walk = func(number uint32, height int) error {
+		l := o.node(number, height)
+		if l.count == 0 {
+			return fmt.Errorf("node %d of height %d is empty", number, height)
+		}
+		for i, s := range l.slots[:l.count] {
+			key := x.Key(s)
+			if len(key) < int(l.prefix) || key[:l.prefix] != x.Key(l.slots[0])[:l.prefix] {
+				return fmt.Errorf("%q has not the %d bytes in common with %q", key, l.prefix, x.Key(l.slots[0]))
+			}
+			if l.heads[i] != headOf(key, int(l.prefix)) {
+				return fmt.Errorf("%q has a wrong head", key)
+			}
+			if i > 0 && strings.Compare(x.Key(l.slots[i-1]), key) >= 0 {
+				return fmt.Errorf("%q is not above %q", key, x.Key(l.slots[i-1]))
+			}
+		}
+		if height == 0 {
+			leaf := o.leaves.at(number)
+			if leaf.before != before || before != 0 && o.leaves.at(before).after != number {
+				return fmt.Errorf("leaf %d has %d before it, not %d", number, leaf.before, before)
+			}
+			before = number
+			all = append(all, l.slots[:l.count]...)
+			return nil
+		}
+		n := o.inner.at(number)
+		for i, child := range n.children[:n.count] {
+			if err := walk(child, height-1); err != nil {
+				return err
+			}
+			if o.node(child, height-1).slots[0] != n.slots[i] {
+				return fmt.Errorf("child %d of node %d has another first key", i, number)
+			}
+		}
+		return nil
+	}
+	if o.root != 0 {
+		if err := walk(o.root, o.height); err != nil {
+			return nil, err
+		}
+		if before != 0 && o.leaves.at(before).after != 0 {
+			return nil, fmt.Errorf("leaf %d is not the last", before)
+		}
+	}
+	for i := range all {
+		if i > 0 && x.Key(all[i-1]) >= x.Key(all[i]) {
+			return nil, fmt.Errorf("%q before %q", x.Key(all[i-1]), x.Key(all[i]))
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,181 @@
+package index_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"balsa.example/kv/index"
+)
+
+// TestCompactionAtEachRevision makes a history in which keys are replaced, deleted and created
+// again, also within one revision of others, and compacts a copy of it at each revision.
+func TestCompactionAtEachRevision(t *testing.T) {
+	for seed := range uint64(4) {
+		history := func() *pair {
+			p := &pair{index.New(), newModel()}
+			rng := rand.New(rand.NewPCG(seed, 0))
+			for range 120 {
+				key := fmt.Sprint(rng.IntN(6))
+				s := p.Find(key)
+				p.change(key, s != 0 && !p.Head(s).Deleted && rng.IntN(3) == 0, rng.IntN(3) == 0)
+			}
+			return p
+		}
+		last := history().revision
+		for compacted := range last + 2 {
+			for _, reload := range []bool{false, true} {
+				p := history()
+				if reload {
+					p.reload()
+				}
+				p.purge(t, compacted, 1)
+				p.check(t)
+				// Later compactions find what this one left.
+				p.purge(t, last+1, 10)
+				p.check(t)
+			}
+		}
+	}
+}
+
+// TestAllGoesWhenAllIsDeleted: nothing waits when nothing comes behind it.
+func TestAllGoesWhenAllIsDeleted(t *testing.T) {
+	p := &pair{index.New(), newModel()}
+	for i := range 1000 {
+		p.change(fmt.Sprint("key", i), false, true)
+		p.change(fmt.Sprint("key", i), false, true)
+	}
+	for i := range 1000 {
+		p.change(fmt.Sprint("key", i), true, true)
+	}
+	p.purge(t, p.revision+1, 100)
+	p.check(t)
+	if len(p.refs) != 0 || p.Keys() != 0 || p.Versions() != 0 {
+		t.Errorf("%d records, %d keys and %d versions are left", len(p.refs), p.Keys(), p.Versions())
+	}
+}
+
+// TestPurgeKeepsToItsBudget: a call does no more than a group beyond its budget, and goes on
+// where the one before ended.
+func TestPurgeKeepsToItsBudget(t *testing.T) {
+	p := &pair{index.New(), newModel()}
+	for range 10 {
+		for i := range 100 {
+			p.change(fmt.Sprint("key", i), false, true)
+		}
+	}
+	calls := 0
+	for more := true; more; calls++ {
+		n := 0
+		more = p.Purge(1<<40, 40, func(index.Ref) { n++ })
+		if n > 64 {
+			t.Fatalf("one call dropped %d records", n)
+		}
+	}
+	if p.Versions() != 0 || calls < 900/64 {
+		t.Errorf("%d versions are left after %d calls", p.Versions(), calls)
+	}
+}
+
+// TestMemory measures what a key takes up beside its bytes, and an older version, by what the
+// index says; BenchmarkMemory shows that it speaks the truth.
+func TestMemory(t *testing.T) {
+	for _, keys := range []int{50_000, 70_000, 100_000, 140_000} {
+		x := index.New()
+		rng := rand.New(rand.NewPCG(1, 2))
+		for i := range keys {
+			x.Insert(fmt.Sprintf("key-%016x", rng.Uint64()), head(uint64(i+2)))
+		}
+		filled := x.Bytes()
+		if each := float64(filled)/float64(keys) - 20; each > 100 {
+			t.Errorf("with %d keys, each takes %.1f bytes beside its own 20", keys, each)
+		}
+		revision := uint64(keys + 2)
+		for range 4 {
+			x.Ascend("", func(s index.Slot) bool {
+				revision++
+				x.Replace(s, head(revision))
+				return true
+			})
+		}
+		if each := float64(x.Bytes()-filled) / float64(4*keys); each > 25 {
+			t.Errorf("with %d keys, each older version takes %.1f bytes", keys, each)
+		}
+		for x.Purge(revision+1, 1000, func(index.Ref) {}) {
+		}
+		if x.Bytes() > filled+100_000 {
+			t.Errorf("with %d keys, %d bytes are in use after all older versions went, and %d before they came", keys, x.Bytes(), filled)
+		}
+	}
+}
+
+// TestMemoryIsUsedAgain: keys that come and go take no more memory than those that are there at
+// a time.
+func TestMemoryIsUsedAgain(t *testing.T) {
+	x := index.New()
+	var first int64
+	revision := uint64(1)
+	for round := range 20 {
+		for i := range 20_000 {
+			revision++
+			x.Insert(fmt.Sprintf("round %d key %d", round, i), head(revision))
+		}
+		for i := range 20_000 {
+			revision++
+			x.Replace(x.Find(fmt.Sprintf("round %d key %d", round, i)), index.Head{Mod: revision, Deleted: true, Ref: index.Ref{Run: 1}})
+		}
+		if round == 0 {
+			first = x.Bytes()
+		}
+		for x.Purge(revision+1, 1000, func(index.Ref) {}) {
+		}
+		if x.Keys() != 0 || x.Bytes() > first*5/4 {
+			t.Fatalf("in round %d there are %d keys in %d bytes, after %d in the first", round, x.Keys(), x.Bytes(), first)
+		}
+	}
+}
+
+// TestKeepsItsOwnCopyOfAKey, so that the caller may use its buffer again.
+func TestKeepsItsOwnCopyOfAKey(t *testing.T) {
+	x := index.New()
+	var b strings.Builder
+	b.WriteString("a key")
+	s := x.Insert(b.String(), head(2))
+	if !strings.HasPrefix(x.Key(s), "a k") || x.Find("a key") != s {
+		t.Errorf("the key is %q", x.Key(s))
+	}
+}
+
+// TestMisuseIsAPanic: what would corrupt an index ends the program.
+func TestMisuseIsAPanic(t *testing.T) {
+	misuse := map[string]func(*index.Index, index.Slot){
+		"a version that is not newer":     func(x *index.Index, s index.Slot) { x.Replace(s, head(5)) },
+		"a revision that is not newer":    func(x *index.Index, _ index.Slot) { x.Insert("other", head(4)) },
+		"a record without a place":        func(x *index.Index, s index.Slot) { x.Replace(s, index.Head{Mod: 6, Version: 1}) },
+		"a tombstone with a version":      func(x *index.Index, s index.Slot) { h := head(6); h.Deleted = true; x.Replace(s, h) },
+		"loading an index that is in use": func(x *index.Index, _ index.Slot) { x.Load() },
+		"loading keys out of order": func(*index.Index, index.Slot) {
+			l := index.New().Load()
+			l.Add("b", head(2), nil)
+			l.Add("a", head(3), nil)
+		},
+		"loading versions out of order": func(*index.Index, index.Slot) {
+			index.New().Load().Add("b", head(2), []index.Version{{Mod: 2, Ref: index.Ref{Run: 1}}})
+		},
+		"loading a version without a place": func(*index.Index, index.Slot) { index.New().Load().Add("b", head(2), []index.Version{{Mod: 1}}) },
+	}
+	for name, f := range misuse {
+		t.Run(name, func(t *testing.T) {
+			x := index.New()
+			s := x.Insert("key", head(5))
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			f(x, s)
+		})
+	}
+}

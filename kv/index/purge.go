@@ -1,0 +1,43 @@
+package index
+
+// tombstone is a key that was deleted at the revision mod.
+type tombstone struct {
+	mod  uint64
+	slot Slot
+}
+
+// removalCost is what the removal of a key counts, in older versions that are dropped.
+const removalCost = 16
+
+// Purge forgets what compaction allows: the versions after which came others before the
+// revision compacted, and the keys that were deleted before it. It tells dropped of each
+// record that the index needs no more, once. It ends when it has done about budget of such
+// steps, and then returns true: there may be more. Up to 31 versions that could go wait for
+// those behind them, with the keys that were deleted meanwhile.
+func (x *Index) Purge(compacted uint64, budget int, dropped func(Ref)) (more bool) {
+	n := x.older.purge(compacted, budget, dropped)
+	for ; x.tombstones.len() > 0 && n < budget; n++ {
+		t := *x.tombstones.at(x.tombstones.first)
+		if t.mod >= compacted {
+			break
+		}
+		if v := x.table.at(t.slot); v.mod == t.mod && v.deleted() {
+			if x.older.has(v.older) {
+				break
+			}
+			dropped(v.ref)
+			x.remove(t.slot)
+			n += removalCost
+		}
+		x.tombstones.drop(x.tombstones.first + 1)
+	}
+	return n >= budget
+}
+
+// remove takes a key out of the index.
+func (x *Index) remove(s Slot) {
+	key := x.table.key(s)
+	x.hash.remove(tagOf(key), s)
+	x.order.remove(s, key)
+	x.table.remove(s)
+}

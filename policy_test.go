@@ -28,7 +28,7 @@ const policy = `
 	raft < rsm, transport, wal
 	NONE < internal/wake < rsm, transport, wal, clerk, internal/check/memnet, internal/sink, internal/frontend/native, internal/server
 	NONE < internal/ratelog < transport, internal/metrics, internal/frontend/native, internal/server, internal/certs
-	NONE < vfs < wal, internal/check/crashfs
+	NONE < vfs < wal, kv/run, internal/check/crashfs
 	NONE < internal/fair < transport, internal/metrics
 	kv, api, internal/certs < clerk < clerk/lock
 	clerk, internal/check/memnet < internal/check/memclerk # for tests
@@ -75,6 +75,7 @@ const policy = `
 	pure kv: github.com/tidwall/btree github.com/cespare/xxhash/v2
 	pure kv/watch:
 	pure internal/birth:
+	pure kv/run/*
 	pure rsm/*
 	pure clerk/*
 	pure internal/frontend/native/translate/*

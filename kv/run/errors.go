@@ -1,0 +1,30 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrGone is returned for a record of a run that was rewritten meanwhile and removed: the
+	// record is elsewhere now, or nowhere.
+	ErrGone = errors.New("run: rewritten and removed")
+	// ErrFailed marks a sync that failed. It is unknown what is durable, so nothing is written any
+	// more.
+	ErrFailed = errors.New("run: the disk is in doubt after a sync that failed")
+
+	errMissing = errors.New("the file is missing")
+	errOther   = errors.New("the records are others than the manifest says")
+)
+
+// CorruptError reports a file that is not what was written.
+type CorruptError struct {
+	// File is the path, and Offset where in the file the damage begins.
+	File   string
+	Offset int64
+	Reason string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("run: %s is corrupt at offset %d: %s", e.File, e.Offset, e.Reason)
+}

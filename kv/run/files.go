@@ -1,0 +1,190 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"balsa.example/vfs"
+)
+
+const (
+	// pieceBytes is what is read or written at once.
+	pieceBytes = 1 << 20
+	// syncBytes is how much is written between two syncs. One sync of all would hold up the syncs of the
+	// log, which wait for the same disk.
+	syncBytes = 4 << 20
+)
+
+// Files are the files of runs in a directory. Its methods need no History, and any goroutine may call
+// them.
+type Files struct {
+	FS  vfs.FS
+	Dir string
+	// Cluster stands in each file. A file of another cluster is corrupt.
+	Cluster uint64
+}
+
+const filePrefix = "run-"
+
+// Path returns the name of a file.
+func (f Files) Path(number uint32) string {
+	return filepath.Join(f.Dir, filePrefix+strconv.FormatUint(uint64(number), 10))
+}
+
+// List returns the numbers of the files in the directory.
+func (f Files) List() (numbers []uint32, err error) {
+	names, err := f.FS.List(f.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("run: list %s: %w", f.Dir, err)
+	}
+	for _, name := range names {
+		rest, ok := strings.CutPrefix(name, filePrefix)
+		if n, err := strconv.ParseUint(rest, 10, 32); ok && err == nil && strconv.FormatUint(n, 10) == rest {
+			numbers = append(numbers, uint32(n))
+		}
+	}
+	return numbers, nil
+}
+
+// Remove removes a file. That it does not exist is no error. A crash may bring it back, as a stray.
+func (f Files) Remove(number uint32) error {
+	if err := f.FS.Remove(f.Path(number)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("run: remove: %w", err)
+	}
+	return nil
+}
+
+// Open opens the bytes of a run. They stay readable, and the same, until the Reader is closed, also
+// when the run is rewritten or removed.
+func (f Files) Open(info Info) (*Reader, error) {
+	file, err := f.open(info.File)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{io.NewSectionReader(file, 0, info.Bytes), file}, nil
+}
+
+// Reader reads the bytes of a run.
+type Reader struct {
+	*io.SectionReader
+	io.Closer
+}
+
+func (f Files) open(number uint32) (vfs.File, error) {
+	file, err := f.FS.Open(f.Path(number))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, f.corrupt(number, 0, errMissing)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("run: open: %w", err)
+	}
+	return file, nil
+}
+
+// readAt fills b. A file that ends before is corrupt.
+func (f Files) readAt(file io.ReaderAt, number uint32, b []byte, offset int64) error {
+	n, err := file.ReadAt(b, offset)
+	switch {
+	case n == len(b):
+		return nil
+	case err == nil || errors.Is(err, io.EOF):
+		return &CorruptError{File: f.Path(number), Offset: offset + int64(n), Reason: "the file ends"}
+	}
+	return fmt.Errorf("run: read %s: %w", f.Path(number), err)
+}
+
+func (f Files) corrupt(number uint32, offset int64, reason error) error {
+	return &CorruptError{File: f.Path(number), Offset: offset, Reason: reason.Error()}
+}
+
+// writer writes a file in order, in pieces.
+type writer struct {
+	file     vfs.File
+	name     string
+	at       int64
+	unsynced int64
+	digest   xxhash.Digest
+	pace     func(bytes int)
+}
+
+// writer opens a file to be written from an offset on, where digest is the hash of what is before. At 0 it
+// makes the file.
+func (f Files) writer(number uint32, at int64, digest xxhash.Digest, pace func(int)) (*writer, error) {
+	open := f.FS.OpenReadWrite
+	if at == 0 {
+		open = f.FS.Create
+	}
+	file, err := open(f.Path(number))
+	if err != nil {
+		return nil, fmt.Errorf("run: open for writing: %w", err)
+	}
+	return &writer{file: file, name: f.Path(number), at: at, digest: digest, pace: pace}, nil
+}
+
+func (w *writer) write(ctx context.Context, b []byte) error {
+	for len(b) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		piece := b[:min(len(b), pieceBytes)]
+		if _, err := w.file.WriteAt(piece, w.at); err != nil {
+			return fmt.Errorf("run: write %s: %w", w.name, err)
+		}
+		w.digest.Write(piece)
+		w.at += int64(len(piece))
+		w.unsynced += int64(len(piece))
+		b = b[len(piece):]
+		if w.unsynced >= syncBytes {
+			if err := w.sync(); err != nil {
+				return err
+			}
+		}
+		if w.pace != nil {
+			w.pace(len(piece))
+		}
+	}
+	return nil
+}
+
+func (w *writer) sync() error {
+	if w.unsynced == 0 {
+		return nil
+	}
+	if err := w.file.SyncData(); err != nil {
+		return fmt.Errorf("%w: sync %s: %w", ErrFailed, w.name, err)
+	}
+	w.unsynced = 0
+	return nil
+}
+
+// close syncs what was written, unless err says that it is of no use, and closes the file.
+func (w *writer) close(err error) error {
+	if err == nil {
+		err = w.sync()
+	}
+	if closeErr := w.file.Close(); closeErr != nil && err == nil {
+		err = fmt.Errorf("run: close %s: %w", w.name, closeErr)
+	}
+	return err
+}
+
+// syncDir makes the names in the directory durable.
+func (f Files) syncDir() error {
+	dir, err := f.FS.OpenDir(f.Dir)
+	if err != nil {
+		return fmt.Errorf("run: open directory: %w", err)
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil {
+		return fmt.Errorf("%w: sync %s: %w", ErrFailed, f.Dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Flush makes the history durable up to a mark, and returns the runs up to there, for a manifest. When the manifest is durable too,
+// Open gives back the history up to the mark. written is what was written, also before an error.
+//
+// It writes in pieces of 1 MiB, and calls pace after each, which may wait. It syncs every 4 MiB. Runs that are full get their
+// footer. After an error it can be called again, unless the error is ErrFailed. Marks never go back.
+func (h *History) Flush(ctx context.Context, to Mark, pace func(bytes int)) (infos []Info, written int64, err error) {
+	if h.failed != nil {
+		return nil, 0, h.failed
+	}
+	targets := h.upTo(to)
+	for _, t := range targets {
+		n, err := h.flushRun(ctx, t, pace)
+		if written += n; err != nil {
+			return nil, written, h.fail(err)
+		}
+	}
+	if err := h.syncNames(); err != nil {
+		return nil, written, h.fail(err)
+	}
+	h.dropMemory()
+	for _, t := range targets {
+		info := t.info
+		info.LiveBytes = t.live.Load()
+		infos = append(infos, info)
+	}
+	return infos, written, nil
+}
+
+// target is a run, and how far it is to be flushed.
+type target struct {
+	*run
+	to   Mark
+	seal bool
+}
+
+// upTo returns the runs up to that of a mark.
+func (h *History) upTo(mark Mark) (targets []target) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, r := range h.mu.runs {
+		switch {
+		case r.header.first > mark.Revision:
+			return targets
+		case r.end != nil && r.end.Revision <= mark.Revision:
+			targets = append(targets, target{run: r, to: *r.end, seal: true})
+		default:
+			targets = append(targets, target{run: r, to: mark})
+		}
+	}
+	return targets
+}
+
+// fail remembers an error after which nothing may be written.
+func (h *History) fail(err error) error {
+	if errors.Is(err, ErrFailed) {
+		h.failed = err
+	}
+	return err
+}
+
+// syncNames makes the names of new files durable.
+func (h *History) syncNames() error {
+	if !h.newNames {
+		return nil
+	}
+	if err := h.files.syncDir(); err != nil {
+		return err
+	}
+	h.newNames = false
+	return nil
+}
+
+// flushRun writes what is missing of a run, and its footer if it is full.
+func (h *History) flushRun(ctx context.Context, t target, pace func(int)) (written int64, err error) {
+	before := t.info.Bytes
+	if t.info.Sealed || !t.seal && int64(t.to.offset) <= before {
+		return 0, nil
+	}
+	written, err = h.write(ctx, t.run, t.mem.Load(), t.to, t.seal, pace)
+	if err == nil {
+		h.unflushed.Add(before - int64(t.to.offset))
+	}
+	return written, err
+}
+
+// write writes a run from memory up to a mark in it, and then its Info tells of that.
+func (h *History) write(ctx context.Context, r *run, mem *memory, to Mark, seal bool, pace func(int)) (written int64, err error) {
+	info := r.info
+	if info.Bytes == 0 {
+		h.newNames = true
+	}
+	w, err := h.files.writer(r.number, info.Bytes, r.digest, pace)
+	if err != nil {
+		return 0, err
+	}
+	for _, b := range mem.pieces(uint32(info.Bytes), to.offset) {
+		if err = w.write(ctx, b); err != nil {
+			break
+		}
+	}
+	if err == nil && seal {
+		var b []byte
+		if b, err = r.footer(mem, to); err == nil {
+			err = w.write(ctx, b)
+		}
+	}
+	written = w.at - info.Bytes
+	if err = w.close(err); err != nil {
+		return written, err
+	}
+	r.digest = w.digest
+	info.Last, info.ChainAfter, info.Records = to.Revision, to.Chain, to.records
+	info.Bytes, info.Checksum, info.Sealed = w.at, w.digest.Sum64(), seal
+	h.mu.Lock()
+	r.info = info
+	h.mu.Unlock()
+	return written, nil
+}
+
+// footer returns what follows the records of a run that ends at a mark.
+func (r *run) footer(mem *memory, end Mark) ([]byte, error) {
+	f := footer{salt: r.salt, first: r.header.first, start: int64(end.offset)}
+	keys := make([]keyed, 0, end.records)
+	var steps []step
+	var rec Record
+	last, next := uint64(0), uint32(stepBytes)
+	for at, b := range mem.records(0, end.offset) {
+		if _, err := rec.decode(b, place(r.salt, at)); err != nil {
+			panic(err) // what was written to memory is trusted
+		}
+		keys = append(keys, keyed{key: rec.Key, offset: at, size: uint32(len(b))})
+		if rec.Mod != last && at >= next {
+			steps = append(steps, step{mod: rec.Mod, offset: at})
+			next = at + stepBytes
+		}
+		last = rec.Mod
+	}
+	f.index(keys, func(k keyed) *Record {
+		rec.decode(mem.at(k.offset, k.size), place(r.salt, k.offset))
+		return &rec
+	})
+	t := trailer{records: end.records, last: end.Revision, chainAfter: end.Chain, indexAt: f.start, stepsAt: f.at()}
+	f.steps(steps)
+	if f.at()+trailerSize > math.MaxUint32 {
+		return nil, fmt.Errorf("run: run %d does not end before 4 GiB", r.number)
+	}
+	b := t.encode(r.salt, f.at())
+	return append(f.b, b[:]...), nil
+}
+
+// dropMemory keeps of the sealed runs only the newest in memory, up to CacheBytes.
+func (h *History) dropMemory() {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	kept := int64(0)
+	for i := len(h.mu.runs) - 1; i >= 0; i-- {
+		r := h.mu.runs[i]
+		mem := r.mem.Load()
+		if mem == nil || !r.info.Sealed {
+			continue
+		}
+		if kept += mem.bytes(); kept > h.opts.CacheBytes {
+			r.mem.Store(nil)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Received returns how many bytes of a run a file holds that Receive has begun to write. They begin with the run's
+// header, and records that are whole; the rest is compared when Receive ends.
+func (f Files) Received(number uint32, info Info) (int64, error) {
+	stat, err := f.FS.Stat(f.Path(number))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("run: stat: %w", err)
+	}
+	file, err := f.open(number)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	_, salt := headerOf(f.Cluster, info).encode()
+	r := reader{files: f, file: file, number: number, salt: salt, at: headerSize, end: min(stat.Size(), info.Bytes)}
+	info.File = number
+	if err := f.checkHeader(file, info); err != nil {
+		return 0, ignoreCorrupt(err)
+	}
+	var rec record
+	for err == nil {
+		err = r.next(&rec)
+	}
+	return r.at, ignoreCorrupt(err)
+}
+
+// ignoreCorrupt is for a file that may end anywhere.
+func ignoreCorrupt(err error) error {
+	if c := new(CorruptError); errors.As(err, &c) || errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// Receive writes the bytes of another member's run to a file of this one, from an offset on, which Received has returned or
+// is 0. It returns the Info of that file, which is durable and has the checksum. If data ends early, or fails, the file keeps what came, so
+// that it can be resumed. If the checksum is wrong the error is a *CorruptError, and the file is removed.
+func (f Files) Receive(ctx context.Context, number uint32, info Info, offset int64, data io.Reader, pace func(bytes int)) (Info, error) {
+	info.File = number
+	digest, err := f.digest(ctx, number, offset)
+	if err != nil {
+		return info, err
+	}
+	w, err := f.writer(number, offset, digest, pace)
+	if err != nil {
+		return info, err
+	}
+	dataErr, err := w.copy(ctx, io.LimitReader(data, info.Bytes-offset))
+	if err = w.close(err); err == nil {
+		err = f.syncDir()
+	}
+	switch {
+	case err != nil:
+		return info, err
+	case w.at < info.Bytes:
+		if dataErr == nil {
+			dataErr = io.ErrUnexpectedEOF
+		}
+		return info, fmt.Errorf("run: receive %s: %d of %d bytes: %w", f.Path(number), w.at, info.Bytes, dataErr)
+	case w.digest.Sum64() != info.Checksum:
+		err := f.corrupt(number, 0, fmt.Errorf("the checksum of what was received is %016x, want %016x", w.digest.Sum64(), info.Checksum))
+		return info, errors.Join(err, f.Remove(number))
+	}
+	return info, nil
+}
+
+// digest returns the hash of the first bytes of a file.
+func (f Files) digest(ctx context.Context, number uint32, bytes int64) (d xxhash.Digest, err error) {
+	d.Reset()
+	if bytes == 0 {
+		return d, nil
+	}
+	file, err := f.open(number)
+	if err != nil {
+		return d, err
+	}
+	defer file.Close()
+	b := make([]byte, min(bytes, pieceBytes))
+	for at := int64(0); at < bytes; at += int64(len(b)) {
+		b = b[:min(bytes-at, int64(len(b)))]
+		if err := errors.Join(ctx.Err(), f.readAt(file, number, b, at)); err != nil {
+			return d, err
+		}
+		d.Write(b)
+	}
+	return d, nil
+}
+
+// copy writes what it reads. An error of data is not one of the file.
+func (w *writer) copy(ctx context.Context, data io.Reader) (dataErr, err error) {
+	b := make([]byte, pieceBytes)
+	for dataErr == nil && err == nil {
+		var n int
+		n, dataErr = io.ReadFull(data, b)
+		err = w.write(ctx, b[:n])
+	}
+	if errors.Is(dataErr, io.EOF) || errors.Is(dataErr, io.ErrUnexpectedEOF) {
+		dataErr = nil
+	}
+	return dataErr, err
+}
+
+// Repair puts a file that was received in the place of a damaged one with the same checksum, so that all Refs stay good. It is the
+// worker's.
+func (h *History) Repair(file, received uint32) error {
+	if h.failed != nil {
+		return h.failed
+	}
+	if err := h.files.FS.Rename(h.files.Path(received), h.files.Path(file)); err != nil {
+		return fmt.Errorf("run: repair: %w", err)
+	}
+	h.open.forget(file)
+	return h.fail(h.files.syncDir())
+}

@@ -1,0 +1,220 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Rewritten is new runs that hold the live records of old ones.
+//
+//  1. Rewrite has written them.
+//  2. The caller makes a manifest durable with Replace of its list.
+//  3. Install lets the new runs take the place of the old.
+//  4. Remove removes the old files.
+//
+// A crash before 2 leaves the new files as strays, and later the old ones. Discard is for the case that 2 fails. All
+// of these are the worker's.
+type Rewritten struct {
+	h     *History
+	old   []*run
+	new   []*run
+	moves []moved
+	keys  []byte // of moves
+}
+
+// moved is a record that has a new place.
+type moved struct {
+	keyAt    int
+	keyLen   int
+	mod      uint64
+	from, to Ref
+}
+
+// Rewrite writes the records of some runs anew that are live. The files are sealed, and follow one another. It asks live for each record,
+// which is good until live returns. The new runs end where old ones did, so that all chain hashes
+// stay known.
+//
+// It writes and paces as Flush does. After an error it has changed nothing, and can be called again, unless the error is ErrFailed.
+func (h *History) Rewrite(ctx context.Context, files []uint32, live func(rec *Record, at Ref) bool, pace func(bytes int)) (*Rewritten, error) {
+	if h.failed != nil {
+		return nil, h.failed
+	}
+	old, err := h.adjacent(files)
+	if err != nil {
+		return nil, err
+	}
+	w := &rewriter{Rewritten: Rewritten{h: h, old: old}, live: live, pace: pace}
+	for i, r := range old {
+		if err := w.run(ctx, r); err != nil {
+			return nil, w.abandon(err)
+		}
+		if size := int64(w.mem.size); i == len(old)-1 || size >= h.opts.RunBytes || size+old[i+1].info.Bytes > maxRunBytes {
+			if err := w.finish(ctx, r); err != nil {
+				return nil, w.abandon(err)
+			}
+		}
+	}
+	if err := h.syncNames(); err != nil {
+		return nil, w.abandon(err)
+	}
+	return &w.Rewritten, nil
+}
+
+// adjacent returns the runs of files, if they can be rewritten together.
+func (h *History) adjacent(files []uint32) ([]*run, error) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if len(files) == 0 {
+		return nil, errors.New("run: rewrite: no files")
+	}
+	at := slices.IndexFunc(h.mu.runs, func(r *run) bool { return r.number == files[0] })
+	if at < 0 || at+len(files) > len(h.mu.runs) {
+		return nil, fmt.Errorf("run: rewrite: files %v are not in the history", files)
+	}
+	old := slices.Clone(h.mu.runs[at : at+len(files)])
+	for i, r := range old {
+		if r.number != files[i] || !r.info.Sealed {
+			return nil, fmt.Errorf("run: rewrite: file %d is not sealed, or files %v do not follow one another", files[i], files)
+		}
+	}
+	return old, nil
+}
+
+// rewriter is a Rewritten in the making.
+type rewriter struct {
+	Rewritten
+	live func(*Record, Ref) bool
+	pace func(int)
+
+	made    *run // that is being made
+	mem     *memory
+	records int64
+	// tail is the last record of mem, so that it can be made the last of its revision.
+	tail     []byte
+	tailAt   uint32
+	tailMod  uint64
+	tailLast bool
+}
+
+// run adds the live records of an old run.
+func (w *rewriter) run(ctx context.Context, old *run) error {
+	if w.made == nil {
+		w.begin(old)
+	}
+	var rec record
+	err := w.h.eachOfFile(old.info, 0, &rec, func() bool {
+		if rec.Mod != w.tailMod {
+			w.endRevision()
+		}
+		if w.live(&rec.Record, rec.at) {
+			w.add(&rec)
+		}
+		return ctx.Err() == nil
+	})
+	w.endRevision()
+	return errors.Join(err, ctx.Err())
+}
+
+// begin begins a new run at the beginning of an old one.
+func (w *rewriter) begin(old *run) {
+	w.made = newRun(w.h.NewFile(), header{cluster: w.h.opts.Cluster, first: old.header.first, chainBefore: old.header.chainBefore, rewritten: true})
+	head, _ := w.made.header.encode()
+	w.mem, w.records = newMemory(w.h.opts.chunkBytes(), head[:]), 0
+}
+
+func (w *rewriter) add(rec *record) {
+	at := w.mem.size
+	w.tail = w.mem.room(len(rec.raw))
+	copy(w.tail, rec.raw)
+	w.tailAt, w.tailMod, w.tailLast = at, rec.Mod, rec.Last
+	sign(w.tail, place(w.made.salt, at))
+	w.records++
+	to := Ref{Run: w.made.number, Offset: at, Size: rec.at.Size}
+	w.moves = append(w.moves, moved{keyAt: len(w.keys), keyLen: len(rec.Key), mod: rec.Mod, from: rec.at, to: to})
+	w.keys = append(w.keys, rec.Key...)
+	w.made.live.Add(int64(len(rec.raw)))
+}
+
+// endRevision marks the last record that is left of a revision.
+func (w *rewriter) endRevision() {
+	if w.tail != nil && !w.tailLast {
+		w.tail[recordHead] |= flagLast
+		sign(w.tail, place(w.made.salt, w.tailAt))
+	}
+	w.tail = nil
+}
+
+// finish writes the new run, which ends where an old one did.
+func (w *rewriter) finish(ctx context.Context, old *run) error {
+	r := w.made
+	end := Mark{Revision: old.info.Last, Chain: old.info.ChainAfter, offset: w.mem.size, records: w.records}
+	w.new, w.made = append(w.new, r), nil
+	_, err := w.h.write(ctx, r, w.mem, end, true, w.pace)
+	r.end = &end
+	return err
+}
+
+// abandon removes what was written, as far as it can, and returns err.
+func (w *rewriter) abandon(err error) error {
+	w.Discard()
+	return w.h.fail(err)
+}
+
+// Discard removes the new files, which are in no manifest. What it cannot remove is a stray.
+func (w *Rewritten) Discard() {
+	for _, r := range w.new {
+		w.h.files.Remove(r.number)
+	}
+}
+
+// Replace returns a manifest's list with the new runs in the place of the old.
+func (w *Rewritten) Replace(infos []Info) []Info {
+	at := slices.IndexFunc(infos, func(i Info) bool { return i.File == w.old[0].number })
+	if at < 0 || at+len(w.old) > len(infos) || !infos[at+len(w.old)-1].Sealed {
+		panic("run: a rewrite is installed in a manifest that does not list the old runs as sealed")
+	}
+	var made []Info
+	for _, r := range w.new {
+		info := r.info
+		info.LiveBytes = r.live.Load()
+		made = append(made, info)
+	}
+	return slices.Concat(infos[:at], made, infos[at+len(w.old):])
+}
+
+// Install lets the new runs take the place of the old, and calls move for each of their records, in the order of revisions. move
+// returns whether the caller had the record at from, and has it at to now. The old runs are still readable by Ref.
+func (w *Rewritten) Install(move func(key []byte, mod uint64, from, to Ref) bool) {
+	h := w.h
+	h.mu.Lock()
+	at := slices.Index(h.mu.runs, w.old[0])
+	h.mu.runs = slices.Concat(h.mu.runs[:at], w.new, h.mu.runs[at+len(w.old):])
+	for _, r := range w.new {
+		h.mu.byFile[r.number] = r
+	}
+	h.mu.Unlock()
+	for _, m := range w.moves {
+		if !move(w.keys[m.keyAt:m.keyAt+m.keyLen], m.mod, m.from, m.to) {
+			h.Dead(m.to)
+		}
+	}
+	w.moves, w.keys = nil, nil
+}
+
+// Remove removes the old files. Whoever reads one goes on to; a later Read of a Ref in it gets ErrGone. After
+// an error it can be called again.
+func (w *Rewritten) Remove() (err error) {
+	h := w.h
+	h.mu.Lock()
+	for _, r := range w.old {
+		delete(h.mu.byFile, r.number)
+	}
+	h.mu.Unlock()
+	for _, r := range w.old {
+		h.open.forget(r.number)
+		err = errors.Join(err, h.files.Remove(r.number))
+	}
+	return err
+}

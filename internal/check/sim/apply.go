@@ -187,14 +187,10 @@ func (n *node) lateness() time.Duration {
 // arriving is what arrives of data: all of it, or half and then an error.
 func arriving(data []byte, broken bool) io.Reader {
 	if broken {
-		return io.MultiReader(bytes.NewReader(data[:len(data)/2]), brokenStream{})
+		return io.MultiReader(bytes.NewReader(data[:len(data)/2]), failing{errStream})
 	}
 	return bytes.NewReader(data)
 }
-
-type brokenStream struct{}
-
-func (brokenStream) Read([]byte) (int, error) { return 0, errStream }
 
 // crashInstalled crashes the node, if that is due, between the storage of a snapshot and the
 // message to the core about it. It tells whether it did.

@@ -20,6 +20,7 @@
 //	node.go, loop.go, apply.go       the shell of a node, in the steps of rsm.Node
 //	disk.go, model.go, memfs.go      the storage of a node
 //	durable.go                       a machine that keeps its own state
+//	fetch.go                         how it reads files of another node's machine
 //	service.go                       how a node gets requests
 //	client.go                        the shell of a Clerk
 //	mix.go, fault.go, injection.go   the faults

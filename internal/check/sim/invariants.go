@@ -44,6 +44,8 @@ type Counts struct {
 	Divergences int
 	// Resumed are states that went on arriving where an earlier transfer had broken off.
 	Resumed int
+	// Fetched are files that a machine began to fetch, and FetchedInPart those that broke off.
+	Fetched, FetchedInPart int
 	// AheadOfLog are restarts with a durable state that is ahead of the own log.
 	AheadOfLog int
 }

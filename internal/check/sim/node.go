@@ -136,6 +136,9 @@ func (n *node) start() {
 	} else {
 		n.machine = rsm.WithSnapshots(n.store, n.disk)
 	}
+	if m, ok := n.machine.(rsm.FetchingMachine); ok {
+		m.UseFetcher(fetcher{n})
+	}
 	n.applier = rsm.Applier[kv.Op, kv.Result, *waiter]{
 		Machine: n.machine, Hasher: n.store, Codec: kv.Codec{}, End: n.executed, Restored: n.restored,
 		Applied: func(e raft.Entry, r kv.Result) { n.w.check.applied(n, e, r) },

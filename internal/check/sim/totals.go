@@ -69,6 +69,8 @@ func (c *Counts) add(d Counts) {
 	c.UnknownForwards += d.UnknownForwards
 	c.Divergences += d.Divergences
 	c.Resumed += d.Resumed
+	c.Fetched += d.Fetched
+	c.FetchedInPart += d.FetchedInPart
 	c.AheadOfLog += d.AheadOfLog
 }
 

@@ -51,7 +51,7 @@ const policy = `
 	internal/server, clerk, internal/inproc < embed
 	member < . < examples/bank
 	NONE < internal/loadgen, internal/sink < cmd/balsa
-	clerk < internal/check/history < internal/check/torture
+	clerk, internal/check/naive < internal/check/history < internal/check/torture
 	clerk < internal/check/torture
 
 	# What checks implementations of others.

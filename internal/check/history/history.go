@@ -1,5 +1,10 @@
 // Package history records the operations of clients of a key/value service, and checks that
 // they are linearizable, with every write executed at most once.
+//
+//	Check        gets and puts of a key, by all orders that the times allow
+//	CheckCalls   all calls, by the store's revisions, against the naive machine
+//	CheckStream  what a watcher was told, against the committed history
+//	CheckLease   when a lease ended, against what clients know
 package history
 
 import (

@@ -41,7 +41,7 @@ func New(limits Limits) *Machine {
 // DoOp executes a command.
 func (m *Machine) DoOp(c state.Command) state.Result {
 	if c.More == nil {
-		return state.Result{Result: m.do(c.Op)}
+		return m.execute(c)
 	}
 	m.clock, m.wall = max(m.clock, c.More.Stamp.Log), max(m.wall, c.More.Stamp.Wall)
 	id, seq := c.More.Session.ID, c.More.Session.Seq
@@ -74,6 +74,9 @@ func (m *Machine) result(code kv.Code) state.Result {
 }
 
 func (m *Machine) execute(c state.Command) (r state.Result) {
+	if c.More == nil {
+		return state.Result{Result: m.do(c.Op)}
+	}
 	code := kv.CodeOK
 	switch c.More.Kind {
 	case state.KindOp:
@@ -102,6 +105,26 @@ func (m *Machine) execute(c state.Command) (r state.Result) {
 	}
 	r.Code, r.Revision = code, m.revision()
 	return r
+}
+
+// Would returns the events that an operation or a transaction would make now, nil for none and for
+// other commands.
+func (m *Machine) Would(c state.Command) []kv.Event {
+	if c.More != nil && c.More.Kind != state.KindOp && c.More.Kind != state.KindTxn {
+		return nil
+	}
+	before, deleted, resent := len(m.revisions), m.deleted, m.resent
+	m.execute(c)
+	m.deleted, m.resent = deleted, resent
+	if len(m.revisions) == before {
+		return nil
+	}
+	events := m.revisions[before]
+	m.revisions = m.revisions[:before]
+	for _, e := range events {
+		m.past[e.Key] = m.past[e.Key][:len(m.past[e.Key])-1]
+	}
+	return events
 }
 
 // Revision returns the store's revision, and Compacted the first one that can be read.

@@ -3,7 +3,6 @@ package naive
 import (
 	"bytes"
 	"cmp"
-	"maps"
 	"slices"
 
 	"balsa.example/kv"
@@ -11,8 +10,12 @@ import (
 
 // keys returns the entries of a span at a revision, in the order of keys.
 func (s *store) keys(span kv.Span, revision uint64) (entries []kv.Entry) {
-	for _, key := range slices.Sorted(maps.Keys(s.past)) {
-		if e, ok := s.at(key, revision); ok && span.Contains(key) {
+	first, _ := slices.BinarySearch(s.order, span.From)
+	for _, key := range s.order[first:] {
+		if !span.Contains(key) {
+			break
+		}
+		if e, ok := s.at(key, revision); ok {
 			entries = append(entries, e)
 		}
 	}

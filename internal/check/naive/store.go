@@ -11,8 +11,10 @@ import (
 
 // store is the keys with all that they ever held.
 type store struct {
-	// past has all changes of each key, in their order, whatever was compacted.
-	past map[string][]kv.Event
+	// past has all changes of each key, in their order, whatever was compacted; order has these
+	// keys in their order.
+	past  map[string][]kv.Event
+	order []string
 	// revisions has all changes in their order: those of revision r at r-2.
 	revisions [][]kv.Event
 	compacted uint64
@@ -69,6 +71,10 @@ func (c *change) add(e kv.Event) kv.Event {
 		e.Prev = &prev
 	}
 	c.events = append(c.events, e)
+	if _, known := c.past[e.Key]; !known {
+		i, _ := slices.BinarySearch(c.order, e.Key)
+		c.order = slices.Insert(c.order, i, e.Key)
+	}
 	c.past[e.Key] = append(c.past[e.Key], e)
 	return e
 }

@@ -99,6 +99,17 @@ var bounds = map[string]string{
 
 	"internal/wake Signal.c": "1",
 
+	"state/lease Table.pages":      "Limits.Leases",
+	"state/lease Table.free":       "Limits.Leases",
+	"state/lease Table.index":      "Limits.Leases: TestLeasesAreBounded",
+	"state/lease expiries.heap":    "Limits.Leases",
+	"state/lease expiries.at":      "Limits.Leases",
+	"state/lease keySet.few":       "fewKeys; all are Limits.KeysPerLease: TestKeysOfALeaseAreBounded",
+	"state/lease session.outcomes": "Limits.Window, SessionBytes and AllOutcomeBytes: TestOutcomeThatFallsOutOfTheWindowIsForgotten, TestResultsOfASessionAreBounded, TestOutcomesOfAllSessionsAreBounded",
+	"state/lease Outcome.Result":   "Limits.OutcomeBytes: TestLargeResultKeepsItsRevisionOnly",
+	"state/lease Ended.Keys":       "Limits.KeysPerLease",
+	"state/lease Image.pages":      "Limits.Leases",
+
 	"kv/watch index.keys":        "Limits.Watchers: TestWhatAHubKeepsIsBounded",
 	"kv/watch node.groups":       "the combinations of filters",
 	"kv/watch group.ring":        "Limits.RingBytes, over all groups: TestWhatAHubKeepsIsBounded",

@@ -42,6 +42,7 @@ const policy = `
 	NONE < internal/certs < transport
 	NONE < internal/certs/certstest
 	kv < state < internal/check/naive # for tests, and the simulator
+	NONE < state/logtime < state/lease < state
 	kv < kv/watch
 	raft < internal/birth
 	internal/birth, rsm, wal < internal/datadir # rsm for its errors
@@ -74,6 +75,8 @@ const policy = `
 	pure kv/index: github.com/cespare/xxhash/v2
 	pure kv: github.com/tidwall/btree github.com/cespare/xxhash/v2
 	pure kv/watch:
+	pure state/logtime:
+	pure state/lease: github.com/tidwall/btree github.com/cespare/xxhash/v2
 	pure internal/birth:
 	pure kv/run/*
 	pure rsm/*

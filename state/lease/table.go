@@ -1,0 +1,252 @@
+package lease
+
+import (
+	"slices"
+
+	"balsa.example/state/logtime"
+)
+
+// Table holds all leases of a cluster, with the keys attached to them and the outcomes of
+// sessions. It is deterministic: the same calls give the same results, state, hash and encoding
+// on every replica. It is total: it refuses what it cannot do, and changes nothing then. One
+// goroutine at a time may use it.
+type Table struct {
+	limits Limits
+	stamp  logtime.Stamp
+
+	pages []*page
+	slots uint32           // used so far, of pages
+	free  []uint32         // slots that are empty again
+	index map[int64]uint32 // id -> slot. Its order is never used
+	next  expiries
+
+	keys         int // attached in all
+	sessions     int
+	outcomeBytes uint64
+
+	sum        uint64 // of the hashes of all leases, keys, sessions and outcomes
+	generation uint64 // of what no image shares
+}
+
+// NewTable returns an empty table at log time 0. The error is ErrLimits.
+func NewTable(limits Limits) (*Table, error) {
+	if err := limits.check(); err != nil {
+		return nil, err
+	}
+	return &Table{limits: limits, index: map[int64]uint32{}}, nil
+}
+
+// Advance is called first for every command that carries a stamp. Neither the clock of the table
+// nor its wall time goes back.
+func (t *Table) Advance(s logtime.Stamp) { t.stamp = logtime.Later(t.stamp, s) }
+
+// Stamp returns the latest stamp. Its Log is the table's clock, which all methods go by.
+func (t *Table) Stamp() logtime.Stamp { return t.stamp }
+
+// Limits returns the limits that the table was made with.
+func (t *Table) Limits() Limits { return t.limits }
+
+// Len returns the number of leases, sessions included.
+func (t *Table) Len() int { return len(t.index) }
+
+// Sessions returns the number of sessions.
+func (t *Table) Sessions() int { return t.sessions }
+
+// OutcomeBytes returns what the outcomes of all sessions count for.
+func (t *Table) OutcomeBytes() uint64 { return t.outcomeBytes }
+
+// Keys returns how many keys are attached in all.
+func (t *Table) Keys() int { return t.keys }
+
+// Grant makes a lease that expires ttl nanoseconds of log time from now, unless it is kept alive.
+// The id is not 0. The id of a session must never have been used before, and never be used again:
+// its proposer draws 63 random bits (see the bad schedules of Begin). The errors are ErrExists,
+// ErrTTL and ErrTooManyLeases.
+func (t *Table) Grant(id, ttl int64, isSession bool) error {
+	_, exists := t.index[id]
+	switch {
+	case exists:
+		return ErrExists
+	case ttl <= 0 || ttl > MaxTTL:
+		return ErrTTL
+	case len(t.index) >= int(t.limits.Leases):
+		return ErrTooManyLeases
+	}
+	r := record{id: id, ttl: ttl, expiry: t.stamp.Log.Add(ttl)}
+	if isSession {
+		r.session = &session{generation: t.generation}
+		r.session.sum = r.session.floorHash(id)
+	}
+	t.insert(r)
+	return nil
+}
+
+// KeepAlive lets each lease live for its whole time to live from now on, and appends to remaining
+// how many nanoseconds that is: 0 for a lease that does not exist. A lease that should have
+// expired but still exists lives on: the leader had its keep-alive before it could expire it.
+func (t *Table) KeepAlive(ids []int64, remaining []int64) []int64 {
+	for _, id := range ids {
+		slot, ok := t.index[id]
+		if !ok {
+			remaining = append(remaining, 0)
+			continue
+		}
+		r := t.own(slot)
+		t.sum -= r.hash()
+		r.expiry = t.stamp.Log.Add(r.ttl)
+		t.sum += r.hash()
+		remaining = append(remaining, r.ttl)
+	}
+	return remaining
+}
+
+// Ended is a lease that was taken out of the table. Its keys are to be deleted, all in one
+// revision.
+type Ended struct {
+	ID      int64
+	Session bool
+	Keys    []string // in the order of their bytes
+}
+
+// Revoke takes a lease out. The error is ErrNotFound.
+func (t *Table) Revoke(id int64) (Ended, error) {
+	slot, ok := t.index[id]
+	if !ok {
+		return Ended{}, ErrNotFound
+	}
+	return t.remove(slot), nil
+}
+
+// Expire takes out leases that were to expire at until or earlier, in the order of expiry and id.
+// It stops when leases and keys together reach budget, so that one command cannot take long, but
+// takes out one lease in any case. until is the stamp of the command that expires, not the
+// table's clock: with another command's later stamp a lease could expire before a keep-alive that
+// the leader already has.
+func (t *Table) Expire(until logtime.Time, budget int) (ended []Ended) {
+	for spent := 0; (spent < budget || len(ended) == 0) && t.Due(until); {
+		e := t.remove(t.next.heap[0].slot)
+		spent += 1 + len(e.Keys)
+		ended = append(ended, e)
+	}
+	return ended
+}
+
+// Due tells whether Expire would take out a lease. Then the one to go first is on top of the heap.
+func (t *Table) Due(until logtime.Time) bool {
+	for len(t.next.heap) > 0 && t.next.heap[0].expiry <= until {
+		top := t.next.heap[0]
+		r := t.record(top.slot)
+		if r.expiry == top.expiry {
+			return true
+		}
+		t.next.postpone(r.expiry)
+	}
+	return false
+}
+
+// Info tells about one lease.
+type Info struct {
+	TTL int64 // as it was granted
+	// Remaining is how much log time is left, 0 if the lease is to be expired next.
+	Remaining int64
+	Session   bool
+	Keys      int
+}
+
+// Lookup returns what is known of a lease, false if it does not exist.
+func (t *Table) Lookup(id int64) (Info, bool) {
+	slot, ok := t.index[id]
+	if !ok {
+		return Info{}, false
+	}
+	r := t.record(slot)
+	return Info{
+		TTL: r.ttl, Remaining: int64(max(0, r.expiry-t.stamp.Log)), Session: r.session != nil, Keys: r.keys.len(),
+	}, true
+}
+
+// KeysOf returns the keys that are attached to a lease, in the order of their bytes.
+func (t *Table) KeysOf(id int64) []string {
+	if slot, ok := t.index[id]; ok {
+		return t.record(slot).keys.all()
+	}
+	return nil
+}
+
+// Leases returns the ids of all leases in ascending order.
+func (t *Table) Leases() []int64 {
+	ids := make([]int64, 0, len(t.index))
+	for _, e := range t.next.heap {
+		ids = append(ids, e.id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Hash covers everything that is replicated. It is the same after the same commands, whatever
+// restarts were between them.
+func (t *Table) Hash() uint64 { return t.sum + frameHash(t.limits, t.stamp) }
+
+func frameHash(l Limits, s logtime.Stamp) uint64 {
+	return mix(hashLimits, uint64(l.Leases)<<32|uint64(l.KeysPerLease), uint64(l.Window)<<32|uint64(l.OutcomeBytes),
+		uint64(l.SessionBytes), l.AllOutcomeBytes) + mix(hashStamp, uint64(s.Log), uint64(s.Wall), 0, 0)
+}
+
+func (t *Table) insert(r record) {
+	slot := t.slots
+	if n := len(t.free); n > 0 {
+		slot, t.free = t.free[n-1], t.free[:n-1]
+	} else if t.slots++; int(slot/pageLen) == len(t.pages) {
+		t.pages = append(t.pages, &page{generation: t.generation})
+	}
+	*t.own(slot) = r
+	t.index[r.id] = slot
+	t.next.add(expiryEntry{r.expiry, r.id, slot})
+	t.sum += r.hash()
+	if r.session != nil {
+		t.sessions++
+		t.sum += r.session.sum
+		t.outcomeBytes += r.session.bytes
+	}
+	if r.keys != nil {
+		t.sum += r.keys.sum
+		t.keys += r.keys.len()
+	}
+}
+
+func (t *Table) remove(slot uint32) Ended {
+	r := *t.record(slot)
+	t.sum -= r.hash()
+	if r.session != nil {
+		t.sessions--
+		t.sum -= r.session.sum
+		t.outcomeBytes -= r.session.bytes
+	}
+	if r.keys != nil {
+		t.sum -= r.keys.sum
+		t.keys -= r.keys.len()
+	}
+	t.next.remove(slot)
+	delete(t.index, r.id)
+	*t.own(slot) = record{}
+	t.free = append(t.free, slot)
+	return Ended{ID: r.id, Session: r.session != nil, Keys: r.keys.all()}
+}
+
+// record returns what is in a slot, to be read.
+func (t *Table) record(slot uint32) *record {
+	return &t.pages[slot/pageLen].records[slot%pageLen]
+}
+
+// own returns what is in a slot, to be changed.
+func (t *Table) own(slot uint32) *record {
+	p := t.pages[slot/pageLen]
+	if p.generation != t.generation {
+		shared := p
+		p = new(page)
+		*p = *shared
+		p.generation = t.generation
+		t.pages[slot/pageLen] = p
+	}
+	return &p.records[slot%pageLen]
+}

@@ -33,7 +33,8 @@ const policy = `
 	kv, api, internal/certs < clerk < clerk/lock
 	clerk, internal/check/memnet < internal/check/memclerk # for tests
 	internal/frontend/native/nodetest, internal/check/memclerk < clerk/clerktest
-	rsm, kv, api < internal/frontend/native/translate < internal/frontend/native/nodetest # for tests
+	rsm, state, api < internal/frontend/native/translate
+	internal/frontend/native/translate, internal/check/naive < internal/frontend/native/nodetest # for tests
 	internal/frontend/native/translate < internal/replica
 	internal/replica, internal/metrics, internal/certs < internal/frontend/native
 	NONE < internal/check/memtcp, internal/check/leak # for tests

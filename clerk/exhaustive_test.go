@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"balsa.example/api"
+	"balsa.example/internal/check/naive"
 	"balsa.example/kv"
 )
 
@@ -367,7 +368,7 @@ func TestEveryVerdictIsTheBest(t *testing.T) {
 // TestKeyStateIsTheStore compares what keyState does with the store.
 func TestKeyStateIsTheStore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		o, k := &oracle{store: kv.NewStore()}, keyState{revision: emptyRevision}
+		o, k := &oracle{store: naive.New(naive.Limits{})}, keyState{revision: emptyRevision}
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			switch what := rapid.IntRange(0, 5).Draw(t, "what"); what {
 			case 0:

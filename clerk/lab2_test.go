@@ -118,6 +118,7 @@ func TestMemPutManyClientsReliable(t *testing.T) {
 			})
 		}
 		wg.Wait()
+		s.Clear()
 		each := (heap() - before) / clients
 		t.Logf("%d bytes each", each)
 		if each > maxBytesEach {

@@ -7,15 +7,15 @@ import (
 	"pgregory.net/rapid"
 
 	"balsa.example/api"
+	"balsa.example/internal/check/naive"
 	"balsa.example/internal/frontend/native/nodetest"
-	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/kv"
 )
 
 // oracle is a store that knows what really happened to each attempt of one operation on
 // one key, while others use the key too.
 type oracle struct {
-	store    *kv.Store
+	store    *naive.Machine
 	executed int // how often the operation took effect
 	late     []lateAttempt
 }
@@ -33,7 +33,7 @@ const oracleKey = "k"
 func (o *oracle) execute(req *api.Request) (reply *api.Reply) {
 	req = req.Copy()
 	req.Key = []byte(oracleKey)
-	h := translate.Handler{Replica: &nodetest.Node{Store: o.store}, Store: o.store}
+	h := (&nodetest.Node{Machine: o.store}).Handler()
 	h.Handle(req, func(r *api.Reply) { reply = r })
 	if reply.Code == api.Reply_OK && req.Kind != api.Request_GET {
 		o.executed++
@@ -43,7 +43,7 @@ func (o *oracle) execute(req *api.Request) (reply *api.Reply) {
 
 // others changes a key whatever its version.
 func (o *oracle) others(kind kv.OpKind, key string) {
-	o.store.DoOp(kv.Op{Kind: kind, Key: key, Unconditional: true})
+	(&nodetest.Node{Machine: o.store}).Do(kv.Op{Kind: kind, Key: key, Unconditional: true})
 }
 
 // bring brings the key to a version, as the operation may expect it.
@@ -137,7 +137,7 @@ func (o *oracle) attempt(t *rapid.T, op *Op, req *api.Request, number int) (step
 // whatever happens to their attempts and whatever other clients do.
 func TestVerdictsAreTrue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		o := &oracle{store: kv.NewStore()}
+		o := &oracle{store: naive.New(naive.Limits{})}
 		expected := rapid.Uint64Range(0, 3).Draw(t, "expected")
 		route := &Route{servers: []string{"a:1", "b:1", "c:1"}, nodes: make([]uint64, 3)}
 		for range rapid.IntRange(0, 4).Draw(t, "past") {

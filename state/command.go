@@ -69,8 +69,9 @@ type Result struct {
 	// TTL is of KindGrant and KindKeepAlive: what is left of each lease in nanoseconds, 0 if
 	// there is no such lease.
 	TTL []int64
-	// Replayed tells that the command was executed before: this is what its session has kept of
-	// the outcome. DoneAt is its revision, and the rest may be missing.
+	// Replayed tells that the command was executed before, at the revision DoneAt. Unless Whole,
+	// its session has kept no more of the outcome than that.
 	Replayed bool
 	DoneAt   uint64
+	Whole    bool
 }

@@ -67,6 +67,13 @@ func (s *Service) Puts(value string) int {
 	return s.puts[value]
 }
 
+// Clear forgets all keys, so that they take no memory.
+func (s *Service) Clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handler, _ = nodetest.New()
+}
+
 // Execute executes a request, as a leader does.
 func (s *Service) Execute(req *api.Request) (reply *api.Reply) {
 	req = req.Copy()

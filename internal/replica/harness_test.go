@@ -279,7 +279,7 @@ func (c *cluster) converge() {
 		c.fresh(id)
 	}
 	for _, id := range c.others(leader) {
-		a, b := c.server(leader).replica.Store, c.server(id).replica.Store
+		a, b := c.server(leader).replica.Keys, c.server(id).replica.Keys
 		if a.Revision() != b.Revision() || a.Hash() != b.Hash() {
 			c.t.Errorf("server %s is at revision %d, hash %x; the leader at %d, %x", id, b.Revision(), b.Hash(), a.Revision(), a.Hash())
 		}

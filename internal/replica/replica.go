@@ -41,6 +41,8 @@ type Replica struct {
 	translate.Handler
 	// Node is also the rsm.Receiver of what other replicas send.
 	Node *rsm.Node[kv.Op, kv.Result]
+	// Keys is the store.
+	Keys *kv.Store
 }
 
 // New restores the store from cfg.Storage and runs it until Stop, or until
@@ -64,14 +66,10 @@ func New(cfg Config) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Replica{
-		Handler: translate.Handler{
-			NewReply: new(slab).take,
-			Replica:  node, Store: store, Limits: cfg.Limits, Leader: cfg.Leader,
-			LowSpace: func() bool { return cfg.LowSpace != nil && cfg.LowSpace() && node.Leads() },
-		},
-		Node: node,
-	}, nil
+	h := translate.OnKeys(node, store)
+	h.NewReply, h.Limits, h.Leader = new(slab).take, cfg.Limits, cfg.Leader
+	h.LowSpace = func() bool { return cfg.LowSpace != nil && cfg.LowSpace() && node.Leads() }
+	return &Replica{Handler: h, Node: node, Keys: store}, nil
 }
 
 // Stop ends the replica and returns when nothing of it runs any more. Writes in

@@ -160,8 +160,8 @@ func TestFollowerThatRestoresForLongStillConfirms(t *testing.T) {
 		m.storage.openSnapshot.Store(&wait)
 		c.net.Connect(slow)
 		c.keepServing(leader, 2*time.Second)
-		if s := m.replica.Node.Status(); s.Commit == 0 || m.replica.Store.Revision() > 10 {
-			t.Errorf("the follower is at %d, its store at revision %d: nothing was restored", s.Commit, m.replica.Store.Revision())
+		if s := m.replica.Node.Status(); s.Commit == 0 || m.replica.Keys.Revision() > 10 {
+			t.Errorf("the follower is at %d, its store at revision %d: nothing was restored", s.Commit, m.replica.Keys.Revision())
 		}
 		third := c.others(leader)[1]
 		c.net.Disconnect(third)

@@ -135,7 +135,7 @@ func stopAt(t *testing.T, seed uint64, await func(*cluster, *sync.WaitGroup)) {
 	}
 	c.start(c.ids...)
 	c.converge()
-	j.check(c.server(1).replica.Store)
+	j.check(c.server(1).replica.Keys)
 	t.Log(j.count())
 }
 

@@ -18,7 +18,7 @@ func TestServerWhoseStateDivergesStopsForGood(t *testing.T) {
 	odd := c.leader()
 	replica := c.servers[odd].grpcServer.Replica()
 	mistake := func(kv.Result, error) { // on the goroutine that executes
-		replica.Store.DoOp(kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true})
+		replica.Keys.DoOp(kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true})
 	}
 	replica.Node.SubmitFunc(kv.Op{Kind: kv.Put, Key: "a", Value: []byte("1")}, mistake)
 	c.put("b", "1", 0)

@@ -92,9 +92,9 @@ func sampleReplica(r *replica.Replica) (*metrics.Replica, rsm.Status) {
 		PendingWrites: st.Pending,
 		DiskWait:      st.DiskWait,
 		Alarm:         st.Alarm,
-		Keys:          r.Store.Len(),
-		StoreBytes:    r.Store.Bytes(),
-		Revision:      r.Store.Revision(),
+		Keys:          r.Keys.Len(),
+		StoreBytes:    r.Keys.Bytes(),
+		Revision:      r.Keys.Revision(),
 	}, st
 }
 

@@ -2,6 +2,7 @@ package naive
 
 import (
 	"maps"
+	"slices"
 
 	"balsa.example/kv"
 	"balsa.example/state"
@@ -61,7 +62,7 @@ func (m *Machine) DoOp(c state.Command) state.Result {
 	}
 	maps.DeleteFunc(l.outcomes, func(s uint64, _ outcome) bool { return s <= l.floor })
 	if o, done := l.outcomes[seq]; done {
-		o.result.Replayed, o.result.DoneAt = true, o.doneAt
+		o.result.Replayed, o.result.DoneAt, o.result.Whole = true, o.doneAt, true
 		return o.result
 	}
 	r := m.execute(c)
@@ -164,3 +165,9 @@ func (m *Machine) Lease(id int64) (ttl, expiry int64, keys []string, ok bool) {
 	}
 	return l.ttl, l.expiry, m.attached(id), true
 }
+
+// IsSession tells whether a lease is a session.
+func (m *Machine) IsSession(id int64) bool { return m.leases[id] != nil && m.leases[id].session }
+
+// Leases returns the ids of all leases, in their order.
+func (m *Machine) Leases() []int64 { return slices.Sorted(maps.Keys(m.leases)) }

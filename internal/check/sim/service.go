@@ -19,9 +19,10 @@ type attempt struct {
 
 // handle answers a request as a server does.
 func (n *node) handle(req *api.Request, a attempt, reply func(*api.Reply)) {
-	h := translate.Handler{Replica: asked{n, a}, Store: n.store, Leader: func(id raft.NodeID) *api.Leader {
+	h := translate.OnKeys(asked{n, a}, n.store)
+	h.Leader = func(id raft.NodeID) *api.Leader {
 		return &api.Leader{NodeId: uint64(id), ClientUrls: []string{"http://" + address(id)}}
-	}}
+	}
 	h.Handle(req, func(r *api.Reply) {
 		if r.Code == api.Reply_INVALID || r.Code == api.Reply_TOO_LARGE {
 			n.w.failf("simulator", "invalid request: %s", r.Message)

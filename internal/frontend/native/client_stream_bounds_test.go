@@ -38,7 +38,7 @@ func TestClientStreamStopsInTheMidstOfABatch(t *testing.T) {
 func TestClientStreamBoundsTheBytesOfReplies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, node := nodetest.New()
-		node.Store.DoOp(kv.Op{Kind: kv.Put, Key: "k", Value: make([]byte, 1<<20), Unconditional: true})
+		node.Do(kv.Op{Kind: kv.Put, Key: "k", Value: make([]byte, 1<<20), Unconditional: true})
 		c := openStream(t, &h)
 		const n = 2 * maxClientBytes >> 20
 		batch := &api.RequestBatch{}

@@ -229,7 +229,7 @@ func TestClientStreamKeepsBatchesSmall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, node := nodetest.New()
 		value := make([]byte, maxBatchBytes/2)
-		node.Store.DoOp(kv.Op{Kind: kv.Put, Key: "k", Value: value, Unconditional: true})
+		node.Do(kv.Op{Kind: kv.Put, Key: "k", Value: value, Unconditional: true})
 		c := openStream(t, &h)
 		batch := &api.RequestBatch{}
 		for id := range uint64(10) {

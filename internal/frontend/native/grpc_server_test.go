@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"balsa.example/api"
-	"balsa.example/internal/frontend/native/translate"
+	"balsa.example/internal/frontend/native/nodetest"
 	"balsa.example/internal/replica"
 	"balsa.example/kv"
 )
@@ -14,12 +14,12 @@ func TestHelloTellsTheRevisionOnceThereIsAStore(t *testing.T) {
 	if h := f.greeting(); h.Revision != 0 || h.NodeId != 5 {
 		t.Errorf("before there is a replica: %v", h)
 	}
-	store := kv.NewStore()
-	f.Start(&replica.Replica{Handler: translate.Handler{Store: store}})
+	h, node := nodetest.New()
+	f.Start(&replica.Replica{Handler: h})
 	for want := uint64(1); want < 4; want++ {
 		if h := f.greeting(); h.Revision != want || h.Name != "n5" {
 			t.Errorf("at revision %d: %v", want, h)
 		}
-		store.DoOp(kv.Op{Kind: kv.Put, Key: "k", Unconditional: true})
+		node.Do(kv.Op{Kind: kv.Put, Key: "k", Unconditional: true})
 	}
 }

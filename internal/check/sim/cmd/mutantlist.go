@@ -206,11 +206,11 @@ var mutants = []mutant{
 
 	// Of the service.
 
-	{name: "unknown-outcome-unavailable", edit: edit{"internal/frontend/native/translate/handler.go",
+	{name: "unknown-outcome-unavailable", edit: edit{"internal/frontend/native/translate/failure.go",
 		"Code: api.Reply_UNKNOWN, Message", "Code: api.Reply_UNAVAILABLE, Message"}},
-	{name: "value-read-before-the-read-index", edit: edit{"internal/frontend/native/translate/handler.go",
-		"	h.Replica.ReadFunc(mode, func(err error) {\n", "	early := h.Store.Get(key)\n	h.Replica.ReadFunc(mode, func(err error) {\n"},
-		also: []edit{{"internal/frontend/native/translate/handler.go", "			return\n		}\n		reply(h.outcome(id, h.Store.Get(key)))\n", "			return\n		}\n		reply(h.outcome(id, early))\n"}}},
+	{name: "value-read-before-the-read-index", edit: edit{"internal/frontend/native/translate/read.go",
+		"	mode, local := freshness(req)\n	if local {\n		reply(", "	early := h.Store.Get(key)\n	mode, local := freshness(req)\n	if local {\n		reply("},
+		also: []edit{{"internal/frontend/native/translate/read.go", "			return\n		}\n		reply(h.result(id, h.Store.Get(key)))\n", "			return\n		}\n		reply(h.result(id, early))\n"}}},
 	{name: "position-before-sync", edit: edit{"internal/check/sim/durable.go",
 		"	return f.Sync()\n", "	return nil\n"}},
 	{name: "position-before-name", edit: edit{"internal/check/sim/durable.go",

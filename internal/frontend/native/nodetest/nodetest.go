@@ -3,40 +3,55 @@ package nodetest
 
 import (
 	"balsa.example/api"
+	"balsa.example/internal/check/naive"
 	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/state"
 )
 
-// Node is a translate.Replica without Raft: it executes at once, or fails as told. It is
-// used by one goroutine at a time.
+// Node is all that a translate.Handler needs, without Raft, over a naive.Machine: it executes
+// at once, or fails as told. It is used by one goroutine at a time.
 type Node struct {
-	Store     *kv.Store
+	Machine   *naive.Machine
+	Now       state.Stamp // of the leader's clock
 	SubmitErr error
 	ReadErr   error
 	Modes     []raft.ReadMode // of the reads so far
 	Submitted int             // writes so far
+	Last      state.Command   // the last one
 	Hold      bool            // keep results of writes back until Release
 	held      []func()        // what Release calls
+	drawn     int64           // the last id of a lease
 }
 
 // New returns a Node with an empty store, and a Handler that asks it.
 func New() (translate.Handler, *Node) {
-	n := &Node{Store: kv.NewStore()}
+	n := &Node{Machine: naive.New(naive.Limits{})}
+	return n.Handler(), n
+}
+
+// Handler returns a Handler that asks the Node.
+func (n *Node) Handler() translate.Handler {
 	leader := func(id raft.NodeID) *api.Leader {
 		return &api.Leader{NodeId: uint64(id), Name: "n2", ClientUrls: []string{"http://h:2"}}
 	}
-	return translate.Handler{Replica: n, Store: n.Store, Leader: leader}, n
+	draw := func() int64 { n.drawn++; return 1000 + n.drawn }
+	return translate.Handler{Replica: n, Store: store{n.Machine}, Time: n, Draw: draw, Leader: leader}
 }
 
+// Do executes an operation on one key.
+func (n *Node) Do(op kv.Op) kv.Result { return n.Machine.DoOp(state.Command{Op: op}).Result }
+
 // SubmitFunc implements translate.Replica.
-func (n *Node) SubmitFunc(op kv.Op, done func(kv.Result, error)) {
+func (n *Node) SubmitFunc(c state.Command, done func(state.Result, error)) {
 	n.Submitted++
+	n.Last = c
 	if n.SubmitErr != nil {
-		done(kv.Result{}, n.SubmitErr)
+		done(state.Result{}, n.SubmitErr)
 		return
 	}
-	finish := func() { done(n.Store.DoOp(op), nil) }
+	finish := func() { done(n.Machine.DoOp(c), nil) }
 	if n.Hold {
 		n.held = append(n.held, finish)
 		return
@@ -56,4 +71,36 @@ func (n *Node) Release() {
 func (n *Node) ReadFunc(mode raft.ReadMode, done func(error)) {
 	n.Modes = append(n.Modes, mode)
 	done(n.ReadErr)
+}
+
+// Stamp implements translate.Timekeeper.
+func (n *Node) Stamp() state.Stamp { return n.Now }
+
+// KeepAlive implements translate.Timekeeper.
+func (n *Node) KeepAlive(id int64, done func(ttl int64, err error)) {
+	c := state.Command{More: &state.More{Kind: state.KindKeepAlive, Stamp: n.Now, Leases: []int64{id}}}
+	n.SubmitFunc(c, func(r state.Result, err error) {
+		if err != nil {
+			done(0, err)
+			return
+		}
+		done(r.TTL[0], nil)
+	})
+}
+
+// store is a naive.Machine as a translate.Store.
+type store struct{ *naive.Machine }
+
+func (s store) Range(op kv.RangeOp) (kv.RangeResult, error) {
+	r, code := s.Machine.Range(op)
+	return r, code.Err()
+}
+
+func (s store) Lease(id int64, keys bool) (translate.LeaseInfo, bool) {
+	ttl, expiry, attached, ok := s.Machine.Lease(id)
+	info := translate.LeaseInfo{TTL: ttl, Remaining: max(0, expiry-s.Clock()), Session: s.IsSession(id)}
+	if keys {
+		info.Keys = attached
+	}
+	return info, ok
 }

@@ -9,27 +9,62 @@ import (
 	"balsa.example/api"
 	"balsa.example/kv"
 	"balsa.example/raft"
-	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // Replica is what a Handler needs of an rsm.Node.
 type Replica interface {
-	SubmitFunc(op kv.Op, done func(kv.Result, error))
+	SubmitFunc(c state.Command, done func(state.Result, error))
 	ReadFunc(mode raft.ReadMode, done func(error))
+}
+
+// Store is what a Handler reads of the replicated machine, as this replica has it.
+type Store interface {
+	Revision() uint64
+	Get(key string) kv.Result
+	Range(op kv.RangeOp) (kv.RangeResult, error)
+	// Lease tells about one lease, with its keys if they are wanted.
+	Lease(id int64, keys bool) (LeaseInfo, bool)
+	// Leases returns the ids of all leases, in their order.
+	Leases() []int64
+}
+
+// LeaseInfo describes a lease. Times are in nanoseconds of log time.
+type LeaseInfo struct {
+	TTL, Remaining int64
+	Session        bool
+	Keys           []string // in their order
+}
+
+// Timekeeper is the leader's clock of leases.
+type Timekeeper interface {
+	// Stamp returns the time that a command gets when it is proposed now.
+	Stamp() state.Stamp
+	// KeepAlive lets a lease live on. ttl is what it has then, 0 if there is no such lease.
+	// Errors are those of Replica.SubmitFunc.
+	KeepAlive(id int64, done func(ttl int64, err error))
 }
 
 // Handler answers requests. It checks a request, hands it to the replica, and replies what
 // became of it.
 type Handler struct {
 	Replica Replica
-	Store   *kv.Store
+	Store   Store
+	Time    Timekeeper
 	Limits  kv.Limits
+	// MinTTL is the shortest time to live of a lease, in nanoseconds. A shorter one is raised
+	// to it.
+	MinTTL int64
+	// Draw returns a random number above 0, the id of a new lease.
+	Draw func() int64
 	// Leader describes a member to clients; nil if the member is unknown.
 	Leader func(raft.NodeID) *api.Leader
 	// LowSpace tells that the disk is almost full; may be nil.
 	LowSpace func() bool
 	// NewReply returns an empty Reply; may be nil.
 	NewReply func() *api.Reply
+	// Background runs a read that takes long, soon, in another goroutine; nil: in this one.
+	Background func(read func())
 }
 
 func (h *Handler) newReply() *api.Reply {
@@ -39,24 +74,49 @@ func (h *Handler) newReply() *api.Reply {
 	return h.NewReply()
 }
 
-// Handle answers one request. It calls reply exactly once, in this goroutine or in one of
-// the replica's. reply must not block.
+// Handle answers one request. It calls reply exactly once, in this goroutine, in one of the
+// replica's, or in the background. reply must not block.
 func (h *Handler) Handle(req *api.Request, reply func(*api.Reply)) {
+	switch req.Kind {
+	case api.Request_RANGE, api.Request_LEASE_TIME_TO_LIVE, api.Request_LEASES:
+		h.query(req, reply)
+	case api.Request_LEASE_KEEP_ALIVE:
+		h.keepAlive(req, reply)
+	case api.Request_TXN, api.Request_DELETE_RANGE, api.Request_COMPACT, api.Request_SET_QUOTA,
+		api.Request_LEASE_GRANT, api.Request_LEASE_REVOKE:
+		h.command(req, reply)
+	default:
+		h.operate(req, reply)
+	}
+}
+
+// operate answers a request for an operation on one key.
+func (h *Handler) operate(req *api.Request, reply func(*api.Reply)) {
 	op := operation(req)
-	if refusal := h.check(req, op); refusal != nil {
-		reply(refusal)
+	if err := h.checkOperation(req, op); err != nil {
+		reply(refusal(req.Id, err))
 		return
 	}
-	if op.Kind == kv.Get {
+	switch {
+	case op.Kind == kv.Get:
 		h.get(req, string(req.Key), reply)
+	case req.Call != nil:
+		h.command(req, reply)
+	default:
+		h.submitOperation(req, op, reply)
+	}
+}
+
+func (h *Handler) submitOperation(req *api.Request, op kv.Op, reply func(*api.Reply)) {
+	if h.noSpaceFor(req, reply) {
 		return
 	}
-	if h.LowSpace != nil && h.LowSpace() {
-		reply(Busy(req.Id, "the disk of this server is almost full"))
-		return
+	c := state.Command{Op: op}
+	if req.Session != nil {
+		c.More = &state.More{Kind: state.KindOp, Session: sessionOf(req)}
 	}
 	id := req.Id // req itself would keep all of its batch in memory
-	h.Replica.SubmitFunc(op, func(r kv.Result, err error) {
+	h.Replica.SubmitFunc(c, func(r state.Result, err error) {
 		if err != nil {
 			reply(h.writeFailed(id, err))
 			return
@@ -65,31 +125,59 @@ func (h *Handler) Handle(req *api.Request, reply func(*api.Reply)) {
 	})
 }
 
-// check returns the refusal of a request that makes no sense, else nil.
-func (h *Handler) check(req *api.Request, op kv.Op) *api.Reply {
-	err := op.Validate(h.Limits)
-	_, knownConsistency := api.Request_Consistency_name[int32(req.Consistency)]
+// checkOperation returns why a request for an operation on one key makes no sense, if so.
+func (h *Handler) checkOperation(req *api.Request, op kv.Op) error {
+	if err := op.Validate(h.Limits); err != nil {
+		return err
+	}
 	_, knownAttempt := api.Request_Attempt_name[int32(req.Attempt)]
+	_, isPut := req.Call.(*api.Request_Put)
 	switch {
-	case errors.Is(err, kv.ErrTooLarge):
-		return &api.Reply{Id: req.Id, Code: api.Reply_TOO_LARGE, Message: err.Error()}
-	case err != nil:
-		return invalid(req.Id, err.Error())
-	case !knownConsistency:
-		return invalid(req.Id, fmt.Sprintf("consistency is unknown: %d", req.Consistency))
 	case !knownAttempt:
-		return invalid(req.Id, fmt.Sprintf("attempt is unknown: %d", req.Attempt))
-	case req.Session != nil || req.Call != nil:
-		return invalid(req.Id, "session and call are not supported yet")
+		return fmt.Errorf("attempt is unknown: %d", req.Attempt)
 	case req.Version != 0 && req.Unconditional:
 		// Taken literally this would overwrite what the client meant to protect.
-		return invalid(req.Id, "version is set, and unconditional, too")
+		return errors.New("version is set, and unconditional, too")
+	case req.Call != nil && !(isPut && op.Kind == kv.Put):
+		return fmt.Errorf("call is set, which is not one of a %s", req.Kind)
+	case op.Kind == kv.Get:
+		return checkRead(req)
+	}
+	return checkSession(req)
+}
+
+// checkRead returns what is wrong with how a read is asked for, if anything.
+func checkRead(req *api.Request) error {
+	_, known := api.Request_Consistency_name[int32(req.Consistency)]
+	switch {
+	case !known:
+		return fmt.Errorf("consistency is unknown: %d", req.Consistency)
+	case req.Session != nil:
+		return fmt.Errorf("session is set, which a %s has none of", req.Kind)
 	}
 	return nil
 }
 
-func invalid(id uint64, message string) *api.Reply {
-	return &api.Reply{Id: id, Code: api.Reply_INVALID, Message: message}
+func checkSession(req *api.Request) error {
+	s := req.Session
+	switch {
+	case s == nil:
+		return nil
+	case s.Id <= 0:
+		return fmt.Errorf("id of session is %d, and must be above 0", s.Id)
+	case s.Seq == 0:
+		return errors.New("seq of session is 0, and must be above")
+	case s.Acked >= s.Seq:
+		return fmt.Errorf("acked of session is %d, and must be below its seq, %d", s.Acked, s.Seq)
+	}
+	return nil
+}
+
+func sessionOf(req *api.Request) state.SessionSeq {
+	if req.Session == nil {
+		return state.SessionSeq{}
+	}
+	return state.SessionSeq{ID: req.Session.Id, Seq: req.Session.Seq, Acked: req.Session.Acked}
 }
 
 // operation is req as the store takes it. Its Key is good as long as req is.
@@ -110,91 +198,12 @@ func operation(req *api.Request) kv.Op {
 	return op
 }
 
-// get answers from the store as soon as it is fresh enough. Reads leave no trace in
-// the log.
-func (h *Handler) get(req *api.Request, key string, reply func(*api.Reply)) {
-	id, mode := req.Id, raft.ReadByIndex
-	switch req.Consistency {
-	case api.Request_LOCAL:
-		reply(h.outcome(id, h.Store.Get(key)))
-		return
-	case api.Request_LEASE:
-		mode = raft.ReadByLease
+// noSpaceFor refuses a write while the disk is almost full. Two kinds are let through: leases
+// would expire for want of a keep-alive, and a compaction makes room.
+func (h *Handler) noSpaceFor(req *api.Request, reply func(*api.Reply)) bool {
+	if h.LowSpace == nil || req.Kind == api.Request_COMPACT || !h.LowSpace() {
+		return false
 	}
-	h.Replica.ReadFunc(mode, func(err error) {
-		if err != nil {
-			reply(h.readFailed(id, err))
-			return
-		}
-		reply(h.outcome(id, h.Store.Get(key)))
-	})
-}
-
-// outcome is the reply to an executed operation.
-func (h *Handler) outcome(id uint64, r kv.Result) *api.Reply {
-	reply := h.newReply()
-	reply.Id, reply.Value, reply.Version = id, r.Value, r.Version
-	reply.CreateRevision, reply.ModRevision, reply.Revision = r.CreateRevision, r.ModRevision, r.Revision
-	reply.DeleteRevision = r.DeleteRevision
-	switch r.Code {
-	case kv.CodeOK:
-	case kv.CodeVersion:
-		reply.Code = api.Reply_VERSION_MISMATCH
-	case kv.CodeNoKey:
-		reply.Code = api.Reply_NO_KEY
-	case kv.CodeChanged:
-		reply.Code = api.Reply_CHANGED
-	case kv.CodeTooLarge:
-		reply.Code, reply.Message = api.Reply_TOO_LARGE, r.Err().Error()
-	default:
-		reply.Code, reply.Message = api.Reply_INVALID, r.Err().Error()
-	}
-	return reply
-}
-
-// writeFailed is the reply to a write without a result. Three errors of Submit say that the
-// write was not executed. All others leave that open.
-func (h *Handler) writeFailed(id uint64, err error) *api.Reply {
-	switch {
-	case errors.Is(err, rsm.ErrWrongLeader):
-		return h.wrongLeader(id, err)
-	case errors.Is(err, rsm.ErrBusy):
-		return Busy(id, err.Error())
-	case errors.Is(err, rsm.ErrAlarm):
-		return Unavailable(id, err.Error())
-	default:
-		return &api.Reply{Id: id, Code: api.Reply_UNKNOWN, Message: err.Error()}
-	}
-}
-
-// readFailed is the reply to a read that could not be made fresh. It was not
-// executed, whatever the error.
-func (h *Handler) readFailed(id uint64, err error) *api.Reply {
-	switch {
-	case errors.Is(err, rsm.ErrWrongLeader):
-		return h.wrongLeader(id, err)
-	case errors.Is(err, rsm.ErrBusy):
-		return Busy(id, err.Error())
-	default:
-		return Unavailable(id, err.Error())
-	}
-}
-
-func (h *Handler) wrongLeader(id uint64, err error) *api.Reply {
-	reply := &api.Reply{Id: id, Code: api.Reply_WRONG_LEADER}
-	var known *rsm.NotLeaderError
-	if errors.As(err, &known) && known.Leader != raft.None && h.Leader != nil {
-		reply.Leader = h.Leader(known.Leader)
-	}
-	return reply
-}
-
-// Busy is the reply to a request that was not executed, since there is too much to do.
-func Busy(id uint64, message string) *api.Reply {
-	return &api.Reply{Id: id, Code: api.Reply_BUSY, Message: message}
-}
-
-// Unavailable is the reply to a request that was not executed and could be elsewhere.
-func Unavailable(id uint64, message string) *api.Reply {
-	return &api.Reply{Id: id, Code: api.Reply_UNAVAILABLE, Message: message}
+	reply(Busy(req.Id, "the disk of this server is almost full"))
+	return true
 }

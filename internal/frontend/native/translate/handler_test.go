@@ -6,16 +6,17 @@ import (
 	"weak"
 
 	"balsa.example/api"
-	"balsa.example/internal/frontend/native/translate"
+	"balsa.example/internal/frontend/native/nodetest"
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/state"
 )
 
 // slow is a replica that takes its time.
 type slow struct{ finish []func() }
 
-func (s *slow) SubmitFunc(_ kv.Op, done func(kv.Result, error)) {
-	s.finish = append(s.finish, func() { done(kv.Result{}, nil) })
+func (s *slow) SubmitFunc(_ state.Command, done func(state.Result, error)) {
+	s.finish = append(s.finish, func() { done(state.Result{Txn: new(kv.TxnResult)}, nil) })
 }
 
 func (s *slow) ReadFunc(_ raft.ReadMode, done func(error)) {
@@ -25,10 +26,17 @@ func (s *slow) ReadFunc(_ raft.ReadMode, done func(error)) {
 // The requests of a batch share its memory, which is not what they count for.
 func TestHandlerHoldsNoRequestThatWaits(t *testing.T) {
 	replica := &slow{}
-	h := &translate.Handler{Replica: replica, Store: kv.NewStore()}
-	for _, kind := range []api.Request_Kind{api.Request_PUT, api.Request_GET} {
+	h, _ := nodetest.New()
+	h.Replica = replica
+	for _, kind := range []api.Request_Kind{api.Request_PUT, api.Request_GET, api.Request_TXN, api.Request_RANGE} {
 		var ids []uint64
 		batch := &[2]api.Request{{Id: 7, Kind: kind, Key: []byte("k")}}
+		switch kind {
+		case api.Request_TXN:
+			batch[0].Call = txnRequest(&api.Txn{}).Call
+		case api.Request_RANGE:
+			batch[0].Call = rangeRequest(&api.Range{Span: everything()}).Call
+		}
 		held := weak.Make(batch)
 		h.Handle(&batch[0], func(r *api.Reply) { ids = append(ids, r.Id) })
 		runtime.GC()

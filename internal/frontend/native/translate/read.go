@@ -1,0 +1,167 @@
+//balsa:pure
+
+package translate
+
+import (
+	"errors"
+	"fmt"
+
+	"balsa.example/api"
+	"balsa.example/kv"
+	"balsa.example/raft"
+)
+
+const (
+	// maxPageBytes and maxPageKeys are what one reply to a RANGE has of keys and values at
+	// most, and one key more.
+	maxPageBytes = 1 << 20
+	maxPageKeys  = 16 << 10
+)
+
+// get answers from the store as soon as it is fresh enough. Reads leave no trace in
+// the log.
+func (h *Handler) get(req *api.Request, key string, reply func(*api.Reply)) {
+	id := req.Id
+	mode, local := freshness(req)
+	if local {
+		reply(h.result(id, h.Store.Get(key)))
+		return
+	}
+	h.Replica.ReadFunc(mode, func(err error) {
+		if err != nil {
+			reply(h.readFailed(id, err))
+			return
+		}
+		reply(h.result(id, h.Store.Get(key)))
+	})
+}
+
+// freshness is how a read is made as fresh as it is to be. local: it is as it is.
+func freshness(req *api.Request) (mode raft.ReadMode, local bool) {
+	if req.Consistency == api.Request_LEASE {
+		return raft.ReadByLease, false
+	}
+	return raft.ReadByIndex, req.Consistency == api.Request_LOCAL
+}
+
+// query answers a read of more than one key's value. It may take long, so that it runs in the
+// background.
+func (h *Handler) query(req *api.Request, reply func(*api.Reply)) {
+	read, err := h.queryOf(req)
+	if err == nil {
+		err = checkRead(req)
+	}
+	if err != nil {
+		reply(refusal(req.Id, err))
+		return
+	}
+	id := req.Id
+	answer := func() {
+		r := h.newReply()
+		r.Id = id
+		read(r)
+		reply(r)
+	}
+	if h.Background != nil {
+		answerSoon := answer
+		answer = func() { h.Background(answerSoon) }
+	}
+	mode, local := freshness(req)
+	if local {
+		answer()
+		return
+	}
+	h.Replica.ReadFunc(mode, func(err error) {
+		if err != nil {
+			reply(h.readFailed(id, err))
+			return
+		}
+		answer()
+	})
+}
+
+// queryOf returns what reads the store into a reply.
+func (h *Handler) queryOf(req *api.Request) (func(*api.Reply), error) {
+	if req.Kind == api.Request_RANGE {
+		op, err := h.pageOf(req.GetRange())
+		return func(r *api.Reply) { h.readRange(op, r) }, err
+	}
+	lease := req.GetLease()
+	switch {
+	case lease == nil && (req.Call != nil || req.Kind == api.Request_LEASE_TIME_TO_LIVE):
+		return nil, errors.New("lease is missing")
+	case req.Kind == api.Request_LEASES:
+		return func(r *api.Reply) { h.readLeases(lease.GetId(), r) }, nil
+	case lease.Id <= 0:
+		return nil, errLeaseID(lease.Id)
+	}
+	id, keys := lease.Id, lease.Keys
+	return func(r *api.Reply) { h.readLease(id, keys, r) }, nil
+}
+
+func errLeaseID(id int64) error { return fmt.Errorf("id of lease is %d, and must be above 0", id) }
+
+// pageOf is a range as it is read: within the bounds of a page.
+func (h *Handler) pageOf(r *api.Range) (*kv.RangeOp, error) {
+	op, err := rangeOf(r)
+	if err != nil {
+		return nil, err
+	}
+	boundPage(op)
+	return op, op.Validate(h.Limits)
+}
+
+func boundPage(op *kv.RangeOp) {
+	if op.Limit == 0 || op.Limit > maxPageKeys {
+		op.Limit = maxPageKeys
+	}
+	if op.MaxBytes == 0 || op.MaxBytes > maxPageBytes {
+		op.MaxBytes = maxPageBytes
+	}
+}
+
+func (h *Handler) readRange(op *kv.RangeOp, reply *api.Reply) {
+	r, err := h.Store.Range(*op)
+	reply.Revision = r.Revision
+	switch code, known := kv.CodeOf(err); {
+	case err == nil:
+		reply.Result = &api.Reply_Range{Range: rangeReply(&r, &room{keys: op.Limit, bytes: op.MaxBytes})}
+	case known:
+		refused(reply, code)
+	default:
+		reply.Code, reply.Message = api.Reply_UNAVAILABLE, err.Error()
+	}
+}
+
+func (h *Handler) readLease(id int64, keys bool, reply *api.Reply) {
+	info, ok := h.Store.Lease(id, keys)
+	if !ok {
+		refused(reply, kv.CodeNoLease)
+		return
+	}
+	lease := &api.LeaseReply{Id: id, TtlMs: msOf(info.Remaining), GrantedMs: msOf(info.TTL), Session: info.Session}
+	left := room{keys: maxPageKeys, bytes: maxPageBytes}
+	for _, key := range info.Keys {
+		if !left.take(len(key)) {
+			break
+		}
+		lease.Keys = append(lease.Keys, bytesOf(key))
+	}
+	lease.More = left.cut
+	reply.Result = &api.Reply_Lease{Lease: lease}
+}
+
+// readLeases lists the leases above one.
+func (h *Handler) readLeases(above int64, reply *api.Reply) {
+	leases := new(api.LeasesReply)
+	for _, id := range h.Store.Leases() {
+		if id <= above {
+			continue
+		}
+		if leases.More = len(leases.Ids) == maxPageKeys; leases.More {
+			break
+		}
+		leases.Ids = append(leases.Ids, id)
+	}
+	reply.Result = &api.Reply_Leases{Leases: leases}
+}

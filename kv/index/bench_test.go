@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"balsa.example/kv/index"
+
+	"github.com/tidwall/btree"
 )
 
 const benchKeys = 1 << 20
@@ -151,4 +154,44 @@ func BenchmarkPurge(b *testing.B) {
 		for x.Purge(1<<40, 1000, func(index.Ref) {}) {
 		}
 	})
+}
+
+// BenchmarkAlternatives measures what the index is made instead of: inserts of a million keys,
+// and the heap that each takes beside its bytes.
+func BenchmarkAlternatives(b *testing.B) {
+	type slot struct {
+		index.Head
+		key   string
+		older *slot
+	}
+	_, keys := benchIndex(b)
+	fill := func(name string, insert func(i int, key string), keep func()) {
+		b.Run(name, func(b *testing.B) {
+			before := heap()
+			b.ResetTimer()
+			for i := range b.N {
+				insert(i%benchKeys, keys[i%benchKeys])
+			}
+			b.StopTimer()
+			if n := min(b.N, benchKeys); n == benchKeys {
+				b.ReportMetric((heap()-before)/benchKeys-20, "B/key")
+			}
+			keep()
+		})
+	}
+	slots, tree := map[string]*slot{}, btree.NewMap[string, *slot](0)
+	fill("map and btree.Map", func(i int, key string) {
+		s := &slot{Head: head(uint64(i + 2)), key: strings.Clone(key)}
+		s.older = slots[s.key]
+		slots[s.key] = s
+		tree.Set(s.key, s)
+	}, func() { slots, tree = map[string]*slot{}, btree.NewMap[string, *slot](0) })
+	x := index.New()
+	less := func(a, b index.Slot) bool { return x.Key(a) < x.Key(b) }
+	ordered := btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
+	fill("BTreeG of slots, behind an index", func(i int, key string) {
+		if x.Find(key) == 0 {
+			ordered.Set(x.Insert(key, head(uint64(i+2))))
+		}
+	}, func() { x, ordered = index.New(), btree.NewBTreeGOptions(less, btree.Options{NoLocks: true}) })
 }

@@ -9,17 +9,22 @@
 //
 //   - A slot for each key (slots.go): the newest version, a link to the older ones, and the
 //     place of the key's bytes (keys.go). Slots and bytes of keys that go are used again.
-//   - A hash table (hash.go) of small tables, one of which splits when it is full.
+//   - A hash table (hash.go) of small tables, one of which splits when it is full. Keys whose
+//     hashes were made to collide are found by the tree.
 //   - A B+ tree (order.go) of slots. Beside each it has four bytes of the key, so that a
 //     search seldom has to look at the keys themselves (list.go).
 //   - The older versions of all keys, in the order in which newer ones took their place
 //     (older.go). What a compaction lets go is at the front. Purge drops it from there without
-//     a look at the keys, since a link to a version that is gone shows that by its number.
+//     a look at the keys, since a link to a version that is gone shows that by its number. Jumps
+//     make an old version of a key that changes all the time quick to find.
 //   - The keys that were deleted, in the order of the revisions, for Purge as well.
 //
 // All of them grow by small pieces and are never copied as a whole, so that no change takes
 // long. None has pointers to follow for the garbage collector. A key takes about 85 bytes
 // beside its own, and an older version 24 (TestMemory).
+//
+// An index is filled by changes in the order of revisions, or by a Loader with keys in their
+// order, which is faster: that is for what files say at a restart.
 //
 // # Compaction
 //

@@ -3,6 +3,7 @@ package index
 import (
 	"fmt"
 	"strings"
+	"unsafe"
 )
 
 // Check looks for what must always hold inside an index.
@@ -56,22 +57,58 @@ func (k *keys) check(slots []Slot, x *Index) error {
 	used := map[uint32]int{}
 	for _, s := range slots {
 		p := x.table.at(s).key
-		used[uint32(p/keyUnits)] += recordSize(k.get(p))
+		used[p.chunk()] += recordSize(k.get(p))
 	}
+	var bytes, waste int64
 	for i, c := range k.chunks {
-		if c == nil {
-			continue
-		}
 		size := len(c)
-		if uint32(i) == k.active {
-			size = k.used
+		bytes += int64(size)
+		waste += int64(k.unused[i])
+		if uint32(i) == k.active && i > 0 {
+			size = k.filled
 		}
-		if used[uint32(i)]+int(k.dead[i]) != size {
-			return fmt.Errorf("chunk %d of keys: %d used, %d dead, of %d", i, used[uint32(i)], k.dead[i], size)
+		if used[uint32(i)]+int(k.unused[i]) != size {
+			return fmt.Errorf("chunk %d of keys: %d used, %d unused, of %d", i, used[uint32(i)], k.unused[i], size)
 		}
+	}
+	if bytes != k.bytes || waste != k.waste {
+		return fmt.Errorf("%d bytes of %d, %d unused of %d", k.bytes, bytes, k.waste, waste)
 	}
 	return nil
 }
+
+// Steps returns how many nodes At looks at.
+func (x *Index) Steps(s Slot, revision uint64) (n int) {
+	var found *node
+	for number := x.table.at(s).older.number(); found == nil && x.older.has(number); n++ {
+		number, found = x.older.step(number, revision)
+	}
+	return n
+}
+
+// Probes returns how many entries of tables have to be looked at for one of the keys, at most.
+func (x *Index) Probes(keys []string) (most int) {
+	for _, key := range keys {
+		t, tag := x.hash.table(tagOf(key)), tagOf(key)
+		n := 0
+		for i := home(tag); t.entries[i] != 0; i = behind(i) {
+			if n++; t.entries[i].tag() == tag {
+				n += 10 // a look at a key
+			}
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// Allocated returns how much memory the index has allocated, with what waits to be used again.
+func (x *Index) Allocated() int64 {
+	idle := x.table.pool.idle*int(unsafe.Sizeof(slot{})) + x.order.leaves.idle*int(unsafe.Sizeof(leaf{})) + x.order.inner.idle*int(unsafe.Sizeof(inner{}))
+	return x.Bytes() + int64(idle)
+}
+
+// KeyMemory returns the bytes that are allocated for keys.
+func (x *Index) KeyMemory() int64 { return x.table.bytes.bytes }
 
 // checkOrder returns the slots in their order.
 func (x *Index) checkOrder() (all []Slot, err error) {

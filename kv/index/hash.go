@@ -1,12 +1,16 @@
 package index
 
 // The hash table is extendible: a directory, which the first bits of a hash lead through, of
-// small tables. A table that is full splits in two, so that growth never moves more than
-// one table's entries at a time.
+// small tables. A table that is full splits in two, and two that have little are merged, so
+// that no change moves more than two tables' entries.
 
 const (
 	tableEntries = 1023
 	tableFull    = tableEntries * 7 / 8
+	// A table with fewer entries than tableSparse is merged with its sibling, if both
+	// together have no more than tableMerged.
+	tableSparse = tableEntries / 4
+	tableMerged = tableEntries / 2
 	// maxAlike bounds the entries of one tag in a table. Keys whose hashes collide on
 	// purpose would make each other slow to find; those above the bound are left out of the
 	// table, and found through the order of keys.
@@ -86,11 +90,9 @@ func (h *hash) split(t *table, tag uint32) bool {
 	}
 	other := &table{depth: t.depth + 1, crowded: t.crowded}
 	h.tables++
-	// The directory's entries for t are in a row; the second half of them is for the other.
-	row := 1 << (h.depth - t.depth)
-	from := int(tag>>(32-h.depth)) &^ (row - 1)
-	for i := from + row/2; i < from+row; i++ {
-		h.directory[i] = other
+	row := h.row(t, tag)
+	for i := range row[len(row)/2:] {
+		row[len(row)/2+i] = other
 	}
 	all := t.entries
 	*t = table{depth: other.depth, crowded: t.crowded}
@@ -105,6 +107,36 @@ func (h *hash) split(t *table, tag uint32) bool {
 		}
 	}
 	return true
+}
+
+// row returns the part of the directory that leads to t, which has a tag.
+func (h *hash) row(t *table, tag uint32) []*table {
+	size := 1 << (h.depth - t.depth)
+	from := int(tag>>(32-h.depth)) &^ (size - 1)
+	return h.directory[from : from+size]
+}
+
+// merge moves all from a table that has a tag to the one that was split from it, if both have
+// little.
+func (h *hash) merge(t *table, tag uint32) {
+	if t.depth == 0 {
+		return
+	}
+	sibling := h.table(tag ^ 1<<(32-t.depth))
+	if sibling.depth != t.depth || sibling.count+t.count > tableMerged || sibling.crowded || t.crowded {
+		return
+	}
+	for _, e := range t.entries {
+		if e != 0 {
+			sibling.insert(e)
+		}
+	}
+	row := h.row(t, tag)
+	for i := range row {
+		row[i] = sibling
+	}
+	sibling.depth--
+	h.tables--
 }
 
 // deepen doubles the directory, unless hashes are too uneven for that to help.
@@ -124,27 +156,32 @@ func (h *hash) deepen() bool {
 // remove takes a slot out, if it is there.
 func (h *hash) remove(tag uint32, s Slot) {
 	t := h.table(tag)
-	i := home(tag)
-	for ; t.entries[i] != newEntry(tag, s); i = behind(i) {
+	if !t.remove(newEntry(tag, s)) {
+		return
+	}
+	if t.count < tableSparse {
+		h.merge(t, tag)
+	}
+}
+
+func (t *table) remove(e entry) bool {
+	i := home(e.tag())
+	for ; t.entries[i] != e; i = behind(i) {
 		if t.entries[i] == 0 {
-			return
+			return false
 		}
 	}
 	t.count--
 	// Entries that asked for the gap, or for a place before it, close up.
-	for gap := i; ; {
-		t.entries[gap] = 0
-		for {
-			if i = behind(i); t.entries[i] == 0 {
-				return
-			}
-			if distance(home(t.entries[i].tag()), i) >= distance(gap, i) {
-				break
-			}
+	gap := i
+	t.entries[gap] = 0
+	for i = behind(i); t.entries[i] != 0; i = behind(i) {
+		if distance(home(t.entries[i].tag()), i) >= distance(gap, i) {
+			t.entries[gap], t.entries[i] = t.entries[i], 0
+			gap = i
 		}
-		t.entries[gap] = t.entries[i]
-		gap = i
 	}
+	return true
 }
 
 // distance is how far i is behind from.

@@ -6,12 +6,8 @@ func (x *Index) at(v *slot, revision uint64) (nodeVersion, *Ref) {
 	if v.mod <= revision {
 		return newNodeVersion(v.mod, v.deleted()), &v.ref
 	}
-	for l := v.older; x.older.has(l); {
-		n := x.older.nodes.at(uint64(l))
-		if n.version.mod() <= revision {
-			return n.version, &n.ref
-		}
-		l = x.older.next(l, n)
+	if n := x.older.find(v.older, revision); n != nil {
+		return n.version, &n.ref
 	}
 	return 0, nil
 }

@@ -66,8 +66,8 @@ func (x *Index) Head(s Slot) Head {
 	return Head{Mod: v.mod, Create: v.create, Version: v.version, Lease: v.lease, Ref: v.ref, Deleted: v.deleted()}
 }
 
-// Key returns the slot's key. The string aliases memory of the index: it is valid until the
-// next change.
+// Key returns the slot's key. The string aliases memory of the index, which is not written
+// again: so it stays as it is, and keeps up to 16 KiB from being freed.
 func (x *Index) Key(s Slot) string { return x.table.key(s) }
 
 // Insert adds a key, of which it keeps a copy, and which Find must not know. The revision of h
@@ -129,7 +129,8 @@ func (x *Index) Keys() int { return x.keys }
 // Versions returns the number of older versions.
 func (x *Index) Versions() int { return x.older.count() }
 
-// Bytes returns how much memory the index has allocated.
+// Bytes returns how much memory the keys and their versions take up. What keys that are gone
+// leave is not counted: the next ones use it again.
 func (x *Index) Bytes() int64 {
 	return x.hash.memory() + x.order.memory() + x.table.memory() + x.older.memory() + x.tombstones.memory()
 }
@@ -139,7 +140,7 @@ func (h *hash) memory() int64 {
 }
 
 func (p *pool[T, P]) memory() int64 {
-	return int64(len(p.chunks))*int64(unsafe.Sizeof([poolChunk]T{})) + int64(cap(p.chunks))*8
+	return int64(int(p.used)-p.idle)*int64(unsafe.Sizeof(*new(T))) + int64(cap(p.chunks))*8
 }
 
 func (q *queue[T]) memory() int64 {

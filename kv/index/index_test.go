@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"balsa.example/kv/index"
@@ -82,7 +83,7 @@ func TestPurgeKeepsToItsBudget(t *testing.T) {
 // TestMemory measures what a key takes up beside its bytes, and an older version, by what the
 // index says; BenchmarkMemory shows that it speaks the truth.
 func TestMemory(t *testing.T) {
-	for _, keys := range []int{50_000, 70_000, 100_000, 140_000} {
+	for _, keys := range []int{30_000, 40_000, 50_000, 60_000} {
 		x := index.New()
 		rng := rand.New(rand.NewPCG(1, 2))
 		for i := range keys {
@@ -117,24 +118,144 @@ func TestMemoryIsUsedAgain(t *testing.T) {
 	x := index.New()
 	var first int64
 	revision := uint64(1)
-	for round := range 20 {
-		for i := range 20_000 {
+	for round := range 8 {
+		for i := range 15_000 {
 			revision++
 			x.Insert(fmt.Sprintf("round %d key %d", round, i), head(revision))
 		}
-		for i := range 20_000 {
+		for i := range 15_000 {
 			revision++
 			x.Replace(x.Find(fmt.Sprintf("round %d key %d", round, i)), index.Head{Mod: revision, Deleted: true, Ref: index.Ref{Run: 1}})
 		}
 		if round == 0 {
-			first = x.Bytes()
+			first = x.Allocated()
 		}
 		for x.Purge(revision+1, 1000, func(index.Ref) {}) {
 		}
-		if x.Keys() != 0 || x.Bytes() > first*5/4 {
-			t.Fatalf("in round %d there are %d keys in %d bytes, after %d in the first", round, x.Keys(), x.Bytes(), first)
+		if x.Keys() != 0 || x.Bytes() > first/10 || x.Allocated() > first*21/20 {
+			t.Fatalf("in round %d there are %d keys in %d of %d bytes, after %d in the first", round, x.Keys(), x.Bytes(), x.Allocated(), first)
 		}
 	}
+}
+
+// TestFewKeysOfManyTakeLittle: where most keys go, the others do not hold up what those had.
+func TestFewKeysOfManyTakeLittle(t *testing.T) {
+	p := &pair{index.New(), newModel()}
+	for i := range 50_000 {
+		p.change(benchKey(i), false, true)
+	}
+	for i := range 50_000 {
+		if i%20 != 0 {
+			p.change(benchKey(i), true, true)
+		}
+	}
+	p.purge(t, p.revision+1, 1000)
+	p.check(t)
+	if each := float64(p.Bytes())/float64(p.Keys()) - 20; each > 150 {
+		t.Errorf("each key takes %.0f bytes beside its own 20", each)
+	}
+}
+
+// TestTombstoneStaysForItsRevision, also one before which nothing is known.
+func TestTombstoneStaysForItsRevision(t *testing.T) {
+	deleted := index.Head{Mod: 7, Deleted: true, Ref: index.Ref{Run: 1}}
+	inserted, loaded := index.New(), index.New()
+	inserted.Insert("key", deleted)
+	l := loaded.Load()
+	l.Add("key", deleted, nil)
+	l.Done()
+	for _, x := range []*index.Index{inserted, loaded} {
+		for compacted := range uint64(8) {
+			x.Purge(compacted, 100, func(r index.Ref) { t.Errorf("compaction at %d dropped %v", compacted, r) })
+			if s := x.Find("key"); s == 0 || x.Head(s) != deleted {
+				t.Fatalf("compaction at %d took the tombstone of 7", compacted)
+			}
+		}
+		n := 0
+		x.Purge(8, 100, func(index.Ref) { n++ })
+		if x.Find("key") != 0 || n != 1 {
+			t.Errorf("compaction at 8 dropped %d records", n)
+		}
+	}
+}
+
+// TestKeysAreMovedTogether: of many keys those that stay hold up little more than their own
+// size, whatever the sizes of those that go and those that come.
+func TestKeysAreMovedTogether(t *testing.T) {
+	p := &pair{index.New(), newModel()}
+	for round := range 6 {
+		key := func(i int) string { // such that chunks are filled to their last byte
+			return fmt.Sprintf("%0*d", 32<<round-2, i)
+		}
+		for i := range 2000 {
+			p.change(key(i), false, true)
+		}
+		for i := range 2000 {
+			if i%7 != 0 {
+				p.change(key(i), true, true)
+			}
+		}
+		p.purge(t, p.revision+1, 50)
+		p.check(t)
+	}
+	var live int64
+	for key := range p.keys {
+		live += int64(len(key))
+	}
+	if most := live*4/3 + live/20 + 64<<10; p.KeyMemory() > most {
+		t.Errorf("%d bytes of keys take %d, want %d at most", live, p.KeyMemory(), most)
+	}
+}
+
+// TestKeyWithManyVersionsIsQuick: old revisions of a key that changes all the time are found in
+// a few steps, before and after a part of them is purged.
+func TestKeyWithManyVersionsIsQuick(t *testing.T) {
+	x := index.New()
+	const last = 200_000
+	for revision := uint64(2); revision <= last; revision++ {
+		if s := x.Find("key"); s != 0 {
+			x.Replace(s, head(revision))
+		} else {
+			x.Insert("key", head(revision))
+		}
+	}
+	s := x.Find("key")
+	for _, compacted := range []uint64{2, 50_000, 123_456, 199_990} {
+		for x.Purge(compacted, 1000, func(index.Ref) {}) {
+		}
+		for revision := compacted; revision <= last; revision += 97 {
+			if mod, _, _ := x.At(s, revision); mod != revision {
+				t.Fatalf("the version at %d is %d", revision, mod)
+			}
+			if n := x.Steps(s, revision); n > 130 {
+				t.Fatalf("%d steps to the version at %d, with all from %d on", n, revision, compacted)
+			}
+		}
+	}
+}
+
+// TestManyMayRead at a time: reading changes nothing.
+func TestManyMayRead(t *testing.T) {
+	p := &pair{index.New(), newModel()}
+	for i := range 3000 {
+		p.change(benchKey(i), false, false)
+		p.change(benchKey(0), false, false)
+	}
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			p.ranges(t, benchKey(7))
+			for i := range 3000 {
+				s := p.Find(benchKey(i))
+				p.At(s, uint64(i))
+				p.Before(p.Find(benchKey(0)), uint64(i))
+				if p.Head(s).Mod == 0 || p.Key(s) != benchKey(i) || p.Bytes() == 0 {
+					t.Errorf("key %d is not as it should be", i)
+				}
+			}
+		})
+	}
+	readers.Wait()
 }
 
 // TestKeepsItsOwnCopyOfAKey, so that the caller may use its buffer again.

@@ -18,23 +18,32 @@ const (
 // no place.
 type keyPlace uint32
 
-// keys has the bytes of all keys, each after its length. New keys go to the end of the last
-// chunk; what a removed key leaves is counted.
+func (p keyPlace) chunk() uint32 { return uint32(p / keyUnits) }
+func (p keyPlace) offset() int   { return int(p % keyUnits * keyUnit) }
+
+// keys has the bytes of all keys, each after its length. New keys go to the end of one chunk,
+// and no byte is written twice. What removed keys leave is unused until the other keys of
+// the chunk are gone too: see Index.tidy.
 type keys struct {
 	chunks [][]byte
-	dead   []uint32 // of each chunk: the bytes that no key uses
-	spare  []uint32 // the numbers of chunks that are empty
+	unused []uint32 // bytes, of each chunk
+	spare  []uint32 // the numbers of chunks that are not allocated
 	active uint32   // the chunk that new keys go to
-	used   int      // the bytes in use there
-	bytes  int64    // of all chunks
+	filled int      // the bytes written there
+
+	bytes int64 // of all chunks
+	waste int64 // the sum of unused
+
+	moving keyPlace // the next key to be moved, 0 for none
+	looked uint32   // the last chunk that was looked at for keys to be moved
 }
 
 // newKeys returns what has no keys. Its chunk 0 stays empty, so that no key is at place 0.
-func newKeys() keys { return keys{chunks: [][]byte{nil}, dead: []uint32{0}, used: keyChunk} }
+func newKeys() keys { return keys{chunks: [][]byte{nil}, unused: []uint32{0}, filled: keyChunk} }
 
-// get returns the key at p. The string is valid until the key is removed or moved.
+// get returns the key at p, which aliases the chunk.
 func (k *keys) get(p keyPlace) string {
-	record := k.chunks[p/keyUnits][p%keyUnits*keyUnit:]
+	record := k.chunks[p.chunk()][p.offset():]
 	if n := record[0]; n < 0x80 {
 		return unsafe.String(&record[1], int(n))
 	}
@@ -56,12 +65,12 @@ func (k *keys) add(key string) keyPlace {
 		put(k.chunks[chunk], key)
 		return keyPlace(chunk * keyUnits)
 	}
-	if k.used+size > keyChunk {
+	if k.filled+size > keyChunk {
 		k.rotate()
 	}
-	place := keyPlace(k.active*keyUnits) + keyPlace(k.used/keyUnit)
-	put(k.chunks[k.active][k.used:], key)
-	k.used += size
+	place := keyPlace(k.active*keyUnits) + keyPlace(k.filled/keyUnit)
+	put(k.chunks[k.active][k.filled:], key)
+	k.filled += size
 	return place
 }
 
@@ -71,10 +80,9 @@ func put(record []byte, key string) {
 
 // rotate makes an empty chunk the active one.
 func (k *keys) rotate() {
-	full := k.active
-	k.dead[full] += uint32(keyChunk - k.used)
-	k.active, k.used = k.chunk(keyChunk), 0
-	k.retire(full)
+	full, rest := k.active, keyChunk-k.filled
+	k.active, k.filled = k.chunk(keyChunk), 0
+	k.discard(full, rest)
 }
 
 // chunk returns the number of an empty chunk.
@@ -90,27 +98,65 @@ func (k *keys) chunk(size int) uint32 {
 		panic("index: more than 16 GiB of keys")
 	}
 	k.chunks = append(k.chunks, make([]byte, size))
-	k.dead = append(k.dead, 0)
+	k.unused = append(k.unused, 0)
 	return uint32(len(k.chunks) - 1)
 }
 
-// remove counts a key's bytes as unused.
-func (k *keys) remove(p keyPlace) {
-	chunk := uint32(p / keyUnits)
-	k.dead[chunk] += uint32(recordSize(k.get(p)))
-	k.retire(chunk)
-}
+func (k *keys) remove(p keyPlace) { k.discard(p.chunk(), recordSize(k.get(p))) }
 
-// retire gives a chunk back in which no byte is used.
-func (k *keys) retire(chunk uint32) {
-	if chunk == k.active || int(k.dead[chunk]) < len(k.chunks[chunk]) || chunk == 0 {
+// discard counts bytes as unused, and gives a chunk back that has no others.
+func (k *keys) discard(chunk uint32, bytes int) {
+	k.unused[chunk] += uint32(bytes)
+	k.waste += int64(bytes)
+	size := len(k.chunks[chunk])
+	if chunk == k.active || int(k.unused[chunk]) < size || size == 0 {
 		return
 	}
-	k.bytes -= int64(len(k.chunks[chunk]))
-	k.chunks[chunk], k.dead[chunk] = nil, 0
+	if k.moving.chunk() == chunk {
+		k.moving = 0
+	}
+	k.bytes -= int64(size)
+	k.waste -= int64(size)
+	k.chunks[chunk], k.unused[chunk] = nil, 0
 	k.spare = append(k.spare, chunk)
 }
 
+// tidy moves keys, about budget in cost at most, out of chunks that have much unused, while
+// more than a quarter of all bytes is. It returns the cost.
+func (x *Index) tidy(budget int) (cost int) {
+	k := &x.table.bytes
+	for ; cost < budget && (k.moving != 0 || k.lookForWaste()); cost += keyCost {
+		p := k.moving
+		key := k.get(p)
+		if s := x.Find(key); s != 0 && x.table.at(s).key == p {
+			x.table.at(s).key = k.add(key)
+			k.remove(p)
+		}
+		if k.moving == p { // the chunk was not given back
+			k.moving += keyPlace(recordSize(key) / keyUnit)
+		}
+	}
+	return cost
+}
+
+// lookForWaste chooses a chunk to move the keys from, and tells whether there is one. The rest
+// behind a chunk's last key is less than a quarter, so that no chunk is chosen for that alone.
+func (k *keys) lookForWaste() bool {
+	for range k.chunks {
+		if k.waste*4 <= k.bytes {
+			return false
+		}
+		if k.looked++; int(k.looked) == len(k.chunks) {
+			k.looked = 0
+		}
+		if c := k.looked; c != k.active && len(k.chunks[c]) == keyChunk && k.unused[c] >= keyChunk/4 {
+			k.moving = keyPlace(c * keyUnits)
+			return true
+		}
+	}
+	return false
+}
+
 func (k *keys) memory() int64 {
-	return k.bytes + int64(cap(k.chunks))*24 + int64(cap(k.dead)+cap(k.spare))*4
+	return k.bytes + int64(cap(k.chunks))*24 + int64(cap(k.unused)+cap(k.spare))*4
 }

@@ -223,7 +223,7 @@ func genKey(t *rapid.T) string {
 	case 1:
 		return strings.Repeat("long/", rapid.IntRange(1, 2000).Draw(t, "length"))
 	case 2:
-		return strings.Repeat("\x00", rapid.IntRange(0, 6).Draw(t, "zeros"))
+		return string(rapid.SliceOfN(rapid.SampledFrom([]byte{0, 'k', 0xff}), 0, 12).Draw(t, "bytes"))
 	default:
 		return fmt.Sprintf("/registry/pods/%d", rapid.IntRange(0, 150).Draw(t, "key"))
 	}
@@ -239,7 +239,7 @@ func TestIndexIsAsItsModel(t *testing.T) {
 				p.change(genKey(t), false, rapid.Bool().Draw(t, "same revision"))
 			},
 			"put many": func(t *rapid.T) {
-				first, n := rapid.IntRange(0, 5000).Draw(t, "first"), rapid.IntRange(1, 400).Draw(t, "count")
+				first, n := rapid.IntRange(0, 5000).Draw(t, "first"), rapid.IntRange(1, 200).Draw(t, "count")
 				step := rapid.SampledFrom([]int{1, 7919}).Draw(t, "step")
 				for i := range n {
 					p.change(fmt.Sprintf("/registry/pods/%d", (first+i*step)%5000), false, true)
@@ -252,6 +252,12 @@ func TestIndexIsAsItsModel(t *testing.T) {
 						p.change(key, true, true)
 						n--
 					}
+				}
+			},
+			"put often": func(t *rapid.T) {
+				key := genKey(t)
+				for range rapid.IntRange(1, 300).Draw(t, "count") {
+					p.change(key, false, false)
 				}
 			},
 			"delete": func(t *rapid.T) {

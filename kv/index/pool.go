@@ -10,6 +10,7 @@ type pool[T any, P link[T]] struct {
 	chunks []*[poolChunk]T
 	used   uint32 // the highest number that was ever given out
 	free   uint32 // the first of the released values, each of which links to the next
+	idle   int    // how many these are
 }
 
 // link is the place in a released value for the number of the next one.
@@ -25,6 +26,7 @@ func (p *pool[T, P]) take() uint32 {
 	if n := p.free; n != 0 {
 		p.free = *P(p.at(n)).link()
 		*p.at(n) = *new(T)
+		p.idle--
 		return n
 	}
 	if p.used++; p.used == 0 {
@@ -41,4 +43,5 @@ func (p *pool[T, P]) release(n uint32) {
 	*v = *new(T)
 	*P(v).link() = p.free
 	p.free = n
+	p.idle++
 }

@@ -110,6 +110,14 @@ var bounds = map[string]string{
 	"state/lease Ended.Keys":       "Limits.KeysPerLease",
 	"state/lease Image.pages":      "Limits.Leases",
 
+	"state/logtime batch.leases":       "Config.MaxKeepAlives: TestKeepAlivesAreBounded",
+	"state/logtime batch.tokens":       "Config.MaxKeepAlives",
+	"state/logtime Tick.Leases":        "Config.MaxKeepAlives",
+	"state/logtime Timekeeper.answers": "of one turn",
+	"state/logtime Effects.Answers":    "of one turn",
+	"state/logtime Answer.Tokens":      "Config.MaxKeepAlives",
+	"state/logtime Answer.Remaining":   "Config.MaxKeepAlives",
+
 	"kv/watch index.keys":        "Limits.Watchers: TestWhatAHubKeepsIsBounded",
 	"kv/watch node.groups":       "the combinations of filters",
 	"kv/watch group.ring":        "Limits.RingBytes, over all groups: TestWhatAHubKeepsIsBounded",

@@ -167,7 +167,7 @@ func TestResultsOfASessionAreBounded(t *testing.T) {
 // needs.
 func TestOutcomesOfAllSessionsAreBounded(t *testing.T) {
 	limits := lease.DefaultLimits()
-	limits.AllOutcomeBytes = 100_000
+	limits.AllOutcomeBytes = 20_000
 	const sessions = 50
 	table := sessionTable(t, limits, sessions+1)
 	greedy := int64(sessions + 1)

@@ -1,11 +1,16 @@
 package lease_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
+	"unsafe"
 
 	"balsa.example/state/lease"
 	"balsa.example/state/logtime"
@@ -226,6 +231,31 @@ func TestExpiryIsInTheOrderOfTimeAndId(t *testing.T) {
 	}
 }
 
+// Leases that are revoked leave a heap of many levels at any place.
+func TestManyLeasesExpireInOrderAfterSomeWereRevoked(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		table := newTable(t, lease.DefaultLimits())
+		expiry := map[int64]int64{}
+		for id := range int64(200) {
+			expiry[id+1] = 1 + rng.Int64N(100)
+			grant(t, table, id+1, expiry[id+1])
+		}
+		for range 150 {
+			id := rng.Int64N(200) + 1
+			table.Revoke(id)
+			delete(expiry, id)
+		}
+		want := slices.SortedFunc(maps.Keys(expiry), func(a, b int64) int {
+			return cmp.Or(cmp.Compare(expiry[a], expiry[b]), cmp.Compare(a, b))
+		})
+		at(table, 100)
+		if ids := expire(table, 1000); !slices.Equal(ids, want) {
+			t.Fatalf("expired in the order %v, want %v", ids, want)
+		}
+	}
+}
+
 func TestOneStepOfExpiryIsBounded(t *testing.T) {
 	table := newTable(t, lease.DefaultLimits())
 	for id := range int64(30) {
@@ -316,13 +346,10 @@ func TestManyKeysOfALeaseAreASet(t *testing.T) {
 func TestTableKeepsItsOwnCopyOfAKey(t *testing.T) {
 	table := newTable(t, lease.DefaultLimits())
 	grant(t, table, 1, 5)
-	batch := make([]byte, 1<<20)
-	key := string(batch[:10])
+	key := strings.Repeat("a batch of commands ", 1000)[20:30]
 	attach(t, table, 1, key)
-	if got := table.KeysOf(1)[0]; got != key {
-		t.Fatalf("key %q", got)
-	} else if &[]byte(got)[0] == &[]byte(key)[0] {
-		t.Error("the table keeps the caller's bytes")
+	if got := table.KeysOf(1)[0]; got != key || unsafe.StringData(got) == unsafe.StringData(key) {
+		t.Errorf("key %q at %p, the caller's is at %p", got, unsafe.StringData(got), unsafe.StringData(key))
 	}
 }
 

@@ -11,3 +11,14 @@ type Event struct {
 	// for it.
 	Prev *Entry
 }
+
+// Entry is one key with its value, version and revisions. Its Value must not be written to.
+type Entry struct {
+	Key            string
+	Value          []byte
+	Version        uint64
+	CreateRevision uint64
+	ModRevision    uint64
+	// Lease is the lease that the key hangs on, 0 if there is none.
+	Lease int64
+}

@@ -133,17 +133,6 @@ func (is *images) release(n int) bool {
 	return is.oldest != nil
 }
 
-// Entry is one key with its value, version and revisions. Its Value must not be written to.
-type Entry struct {
-	Key            string
-	Value          []byte
-	Version        uint64
-	CreateRevision uint64
-	ModRevision    uint64
-	// Lease is the lease that the key hangs on, 0 if there is none.
-	Lease int64
-}
-
 // Ascend iterates over the entries with from <= key < to in key order, of the one
 // revision that the store is at when the iteration begins; an empty to means no upper
 // end. Operations go on meanwhile, and may come from the loop's body.

@@ -15,6 +15,9 @@ type RangeOp struct {
 	Descend  bool
 	// KeysOnly leaves the values out, and CountOnly returns no keys at all.
 	KeysOnly, CountOnly bool
+	// NoCount spares the count where Limit or MaxBytes end the result: Count may then be too
+	// low. It is for readers that go on from page to page.
+	NoCount bool
 	// The bounds are inclusive. 0 means none. They and Limit do not change the count.
 	MinMod, MaxMod, MinCreate, MaxCreate uint64
 }

@@ -65,6 +65,10 @@ var (
 	// ErrLeaseExists refuses to grant a lease whose number one has that lives. Nothing changed.
 	ErrLeaseExists = errors.New("kv: lease already exists")
 
+	// ErrLeaseTTL and ErrTooManyLeases refuse to grant a lease as well.
+	ErrLeaseTTL      = errors.New("kv: time to live of the lease is out of range")
+	ErrTooManyLeases = errors.New("kv: too many leases")
+
 	// ErrForgotten refuses a command of a session that has ended, or that keeps the outcome of
 	// this command no longer. The command may have been executed earlier. It was not now.
 	ErrForgotten = errors.New("kv: the outcome of the command is not known any more")
@@ -94,6 +98,8 @@ const (
 	CodeUnreadable     Code = 15 // ErrUnreadable
 	CodeLeaseExists    Code = 16 // ErrLeaseExists
 	CodeForgotten      Code = 17 // ErrForgotten
+	CodeLeaseTTL       Code = 18 // ErrLeaseTTL
+	CodeTooManyLeases  Code = 19 // ErrTooManyLeases
 )
 
 var codeErrors = [...]error{
@@ -115,6 +121,8 @@ var codeErrors = [...]error{
 	CodeUnreadable:     ErrUnreadable,
 	CodeLeaseExists:    ErrLeaseExists,
 	CodeForgotten:      ErrForgotten,
+	CodeLeaseTTL:       ErrLeaseTTL,
+	CodeTooManyLeases:  ErrTooManyLeases,
 }
 
 // Err returns the sentinel error that c stands for, nil for CodeOK. A code from a newer

@@ -35,20 +35,6 @@ type state struct {
 	images images
 }
 
-// totals is the part of a state that is about all keys together.
-type totals struct {
-	revision uint64
-	// bytes is the size of all keys and values.
-	bytes int64
-	// sum is the sum of the hashes of all records and of all marks, modulo 2^64.
-	sum uint64
-
-	deleteMarks, resendMarks marks
-}
-
-// firstRevision is the revision of an empty store, as in etcd.
-const firstRevision = 1
-
 // NewStore returns an empty store, at revision 1.
 func NewStore() *Store { return &Store{state: newState()} }
 

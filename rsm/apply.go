@@ -51,6 +51,7 @@ type Applier[Op, Result, W any] struct {
 	// Hashed, where not nil, gets the hash that ApplyTask.Hash asks for, if there is a Hasher.
 	Hashed func(raft.Index, uint64)
 
+	failer     Failer     // the Machine, if it is one
 	index      raft.Index // what the machine reflects
 	hashWanted raft.Index // the index at which the hash is wanted, or 0
 }
@@ -70,6 +71,7 @@ func (a *Applier[Op, Result, W]) Load(log interface {
 	if s, err = log.Load(position); err != nil {
 		return s, 0, fmt.Errorf("load the log: %w", err)
 	}
+	a.failer, _ = a.Machine.(Failer)
 	if position.Index > 0 {
 		a.restored(position)
 	}
@@ -132,6 +134,9 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 			return fmt.Errorf("decode the operation at %d: %w", e.Index, err)
 		}
 		result = a.Machine.DoOp(op)
+		if err := a.failed(); err != nil {
+			return fmt.Errorf("execute the operation at %d: %w", e.Index, err)
+		}
 	}
 	a.index = e.Index
 	a.reportHash()
@@ -142,6 +147,14 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 		a.End(c.Waiter, EntryID{e.Index, e.Term}, result, nil)
 	}
 	return nil
+}
+
+// failed is what a Failer says of the operation that was just executed.
+func (a *Applier[Op, Result, W]) failed() error {
+	if a.failer == nil {
+		return nil
+	}
+	return a.failer.Failed()
 }
 
 // install replaces the machine's state by the newest one that was received, which must be at

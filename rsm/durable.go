@@ -13,7 +13,7 @@ import (
 // DurableMachine is the second kind of state machine: one that keeps its own state on a disk,
 // and knows its position, which is the last entry that the state on the disk reflects. There
 // are no snapshots of such a machine. Config.Durable takes one, in place of Machine and
-// Snapshots. It may be a Hasher too, an Expediter, which is then asked to speed up its
+// Snapshots. It may be a Hasher too, a Failer, an Expediter, which is then asked to speed up its
 // checkpoints, and a FetchingMachine.
 //
 // A replica uses the position so:
@@ -107,6 +107,14 @@ type Checkpoint struct {
 // failedWork is the work of a checkpoint that cannot be taken.
 func failedWork(err error) CheckpointWork {
 	return func(context.Context) (int64, error) { return 0, err }
+}
+
+// Failer is a DurableMachine that may be unable to execute an operation as other replicas do,
+// because it cannot read its own disk.
+type Failer interface {
+	// Failed is called after each DoOp. An error stops the replica, and the result counts for
+	// nothing.
+	Failed() error
 }
 
 // ErrMachineFailed is for a DurableMachine whose disk cannot be trusted any more, after a sync

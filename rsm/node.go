@@ -187,6 +187,16 @@ func (n *Node[Op, Result]) Receive(m raft.Message) { n.inbox.addMessage(m) }
 // once, rather than after the election timeout.
 func (n *Node[Op, Result]) Unreachable(id raft.NodeID) { n.inbox.addUnreachable(id) }
 
+// Checkpoint asks for a checkpoint of the state machine soon, although the log has not grown
+// much: a DurableMachine may know that it would free something.
+func (n *Node[Op, Result]) Checkpoint() {
+	n.inbox.call(func(r *Replica[waiter[Result]]) {
+		if r != nil {
+			r.WantCheckpoint()
+		}
+	})
+}
+
 // Leads tells whether the replica led at the end of its loop's last turn. It costs nothing,
 // while Status has to ask the loop.
 func (n *Node[Op, Result]) Leads() bool { return n.leads.Load() }

@@ -44,9 +44,10 @@ type Replica[W any] struct {
 	snapshotOffers     []SnapshotOffer[W]
 	// snapshotsSent has for each member a lower bound of the index of the snapshot that was
 	// sent to it last.
-	snapshotsSent map[raft.NodeID]raft.Index
-	keptStreams   map[raft.NodeID]keptStream
-	snapshotPause int // ticks until the next own snapshot, after one that failed
+	snapshotsSent    map[raft.NodeID]raft.Index
+	keptStreams      map[raft.NodeID]keptStream
+	checkpointWanted bool // see WantCheckpoint
+	snapshotPause    int  // ticks until the next own snapshot, after one that failed
 	// Entries up to obsolete are needed no more; those up to compacted were dropped.
 	// compacted <= obsolete.
 	obsolete, compacted raft.Index
@@ -313,21 +314,24 @@ func CheckSnapshot(m *raft.InstallSnapshot) error {
 	return nil
 }
 
+// WantCheckpoint asks for a checkpoint (a snapshot) soon, although the log has not grown much.
+func (r *Replica[W]) WantCheckpoint() { r.checkpointWanted = true }
+
 // snapshotDue returns the meta of a snapshot to take, if the applied log behind the last
-// one has outgrown its bound.
+// one has outgrown its bound, or somebody wants one.
 func (r *Replica[W]) snapshotDue() *raft.SnapshotMeta {
 	if r.policy.MaxRaftState < 0 || r.savingSnapshot || r.snapshotPause > 0 || r.applying <= r.snapshot.Index {
 		return nil
 	}
 	limit := r.policy.maxLog(r.snapshotBytes)
-	if r.bytesSinceSnapshot <= limit-spread(r.id, r.snapshot.Index, limit) {
+	if r.bytesSinceSnapshot <= limit-spread(r.id, r.snapshot.Index, limit) && !r.checkpointWanted {
 		return nil
 	}
 	term, ok := r.core.TermAt(r.applying)
 	if !ok {
 		return nil
 	}
-	r.savingSnapshot = true
+	r.savingSnapshot, r.checkpointWanted = true, false
 	return &raft.SnapshotMeta{Index: r.applying, Term: term, Configuration: r.core.ConfigurationAt(r.applying)}
 }
 

@@ -1,6 +1,9 @@
 package state
 
-import "balsa.example/kv"
+import (
+	"balsa.example/kv"
+	"balsa.example/state/logtime"
+)
 
 // Command is one command of the log. Most are an operation on one key and nothing else.
 type Command struct {
@@ -29,7 +32,7 @@ type More struct {
 	// Session names the session that the command belongs to, if there is one.
 	Session SessionSeq
 	// Stamp is the leader's clock when it proposed a command of leases or a Tick; else zero.
-	Stamp Stamp
+	Stamp logtime.Stamp
 
 	Txn *kv.Txn // KindTxn
 
@@ -41,13 +44,6 @@ type More struct {
 	Leases    []int64 // KindKeepAlive
 
 	Quota int64 // KindQuota: bytes; 0: none
-}
-
-// Stamp is the time that the log carries: log time for leases, and the leader's wall time for
-// people.
-type Stamp struct {
-	Log  int64 // nanoseconds since the cluster's birth, as far as the log has told
-	Wall int64 // milliseconds since 1970
 }
 
 // SessionSeq names a command of a session. A command that is sent again has the same number,

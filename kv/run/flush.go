@@ -119,6 +119,7 @@ func (h *History) write(ctx context.Context, r *run, mem *memory, to Mark, seal 
 	}
 	r.digest = w.digest
 	info.Last, info.ChainAfter, info.Records = to.Revision, to.Chain, to.records
+	info.RecordBytes = int64(to.offset) - headerSize
 	info.Bytes, info.Checksum, info.Sealed = w.at, w.digest.Sum64(), seal
 	h.mu.Lock()
 	r.info = info

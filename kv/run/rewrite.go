@@ -203,9 +203,8 @@ func (w *Rewritten) Install(move func(key []byte, mod uint64, from, to Ref) bool
 	w.moves, w.keys = nil, nil
 }
 
-// Remove removes the old files. Whoever reads one goes on to; a later Read of a Ref in it gets ErrGone. After
-// an error it can be called again.
-func (w *Rewritten) Remove() (err error) {
+// Forget ends the use of the old files. Whoever reads one goes on to; a later Read of a Ref in it gets ErrGone.
+func (w *Rewritten) Forget() {
 	h := w.h
 	h.mu.Lock()
 	for _, r := range w.old {
@@ -214,7 +213,14 @@ func (w *Rewritten) Remove() (err error) {
 	h.mu.Unlock()
 	for _, r := range w.old {
 		h.open.forget(r.number)
-		err = errors.Join(err, h.files.Remove(r.number))
+	}
+}
+
+// Remove forgets the old files and removes them. After an error it can be called again.
+func (w *Rewritten) Remove() (err error) {
+	w.Forget()
+	for _, r := range w.old {
+		err = errors.Join(err, w.h.files.Remove(r.number))
 	}
 	return err
 }

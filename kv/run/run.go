@@ -17,6 +17,8 @@ type Info struct {
 	// Records is the number of records in the file. LiveBytes is the length of those that nobody has
 	// called dead.
 	Records, LiveBytes int64
+	// RecordBytes is the length of the records in the file.
+	RecordBytes int64
 	// Bytes is the length of the file. If the file is longer, the rest is what a flush left that a
 	// crash interrupted.
 	Bytes int64

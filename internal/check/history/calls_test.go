@@ -10,6 +10,7 @@ import (
 	"balsa.example/internal/check/naive"
 	"balsa.example/kv"
 	"balsa.example/state"
+	"balsa.example/state/logtime"
 )
 
 // service is a service that is right: a naive machine that executes each call at an instant
@@ -272,7 +273,7 @@ func TestEndsOfLeasesAreWhole(t *testing.T) {
 		do(state.More{Kind: state.KindGrant, Lease: 7, TTL: 1}),
 		do(state.More{Kind: state.KindTxn, Txn: &kv.Txn{Then: []kv.TxnOp{leased("a"), leased("b")}}}),
 	}
-	m.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Stamp: state.Stamp{Log: 1}}})
+	m.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Stamp: logtime.Stamp{Log: 1}}})
 	all := [][]kv.Event{m.Events(2), m.Events(3)}
 	if err := CheckCalls(calls, all); err != nil {
 		t.Error(err)

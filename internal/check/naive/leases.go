@@ -31,10 +31,12 @@ func (m *Machine) end(ttl int64) int64 {
 
 func (m *Machine) grant(id, ttl int64, session bool) kv.Code {
 	switch {
-	case id == 0 || ttl <= 0 || ttl > maxTTL:
+	case id == 0:
 		return kv.CodeInvalid
 	case m.leases[id] != nil:
 		return kv.CodeLeaseExists
+	case ttl <= 0 || ttl > maxTTL:
+		return kv.CodeLeaseTTL
 	}
 	m.leases[id] = &lease{id: id, ttl: ttl, expiry: m.end(ttl), session: session, outcomes: map[uint64]outcome{}}
 	return kv.CodeOK

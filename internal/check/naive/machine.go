@@ -23,9 +23,8 @@ type Machine struct {
 	store
 	limits Limits
 	leases map[int64]*lease
-	// clock is the log time, and wall the leader's wall time: the latest that a command carried.
-	clock, wall int64
-	quota       int64
+	clock  int64 // the latest log time that a command carried
+	quota  int64
 }
 
 // outcome is what a session remembers.
@@ -44,7 +43,7 @@ func (m *Machine) DoOp(c state.Command) state.Result {
 	if c.More == nil {
 		return m.execute(c)
 	}
-	m.clock, m.wall = max(m.clock, c.More.Stamp.Log), max(m.wall, c.More.Stamp.Wall)
+	m.clock = max(m.clock, int64(c.More.Stamp.Log))
 	id, seq := c.More.Session.ID, c.More.Session.Seq
 	if id == 0 {
 		return m.execute(c)
@@ -98,7 +97,7 @@ func (m *Machine) execute(c state.Command) (r state.Result) {
 	case state.KindKeepAlive:
 		r.TTL = m.keepAlive(c.More.Leases)
 	case state.KindTick:
-		m.tick(c.More.Stamp.Log)
+		m.tick(int64(c.More.Stamp.Log))
 	case state.KindQuota:
 		m.quota = c.More.Quota
 	default:

@@ -8,6 +8,7 @@ import (
 
 	"balsa.example/kv"
 	"balsa.example/state"
+	"balsa.example/state/logtime"
 )
 
 // script runs commands and compares their answers.
@@ -205,7 +206,7 @@ func TestCompares(t *testing.T) {
 
 // at stamps a command with a log time.
 func at(log int64, m state.More) state.More {
-	m.Stamp = state.Stamp{Log: log, Wall: log}
+	m.Stamp = logtime.Stamp{Log: logtime.Time(log), Wall: log}
 	return m
 }
 
@@ -218,7 +219,7 @@ func TestLeasesEndInLogTime(t *testing.T) {
 		s.want(s.do(at(5, state.More{Kind: state.KindGrant, Lease: id + 1, TTL: 10})), kv.CodeOK, 1)
 	}
 	s.want(s.do(at(6, state.More{Kind: state.KindGrant, Lease: 1, TTL: 10})), kv.CodeLeaseExists, 1)
-	s.want(s.do(state.More{Kind: state.KindGrant, Lease: 9}), kv.CodeInvalid, 1)
+	s.want(s.do(state.More{Kind: state.KindGrant, Lease: 9}), kv.CodeLeaseTTL, 1)
 	for i, key := range []string{"d", "c", "b", "a"} {
 		s.want(leased(key, 1+int64(i%2)), kv.CodeOK, uint64(i+2)) // 1: d b, 2: c a
 	}

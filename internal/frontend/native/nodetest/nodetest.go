@@ -8,13 +8,14 @@ import (
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/state/logtime"
 )
 
 // Node is all that a translate.Handler needs, without Raft, over a naive.Machine: it executes
 // at once, or fails as told. It is used by one goroutine at a time.
 type Node struct {
 	Machine   *naive.Machine
-	Now       state.Stamp // of the leader's clock
+	Now       logtime.Stamp // of the leader's clock
 	SubmitErr error
 	ReadErr   error
 	Modes     []raft.ReadMode // of the reads so far
@@ -74,7 +75,7 @@ func (n *Node) ReadFunc(mode raft.ReadMode, done func(error)) {
 }
 
 // Stamp implements translate.Timekeeper.
-func (n *Node) Stamp() state.Stamp { return n.Now }
+func (n *Node) Stamp() logtime.Stamp { return n.Now }
 
 // KeepAlive implements translate.Timekeeper.
 func (n *Node) KeepAlive(id int64, done func(ttl int64, err error)) {

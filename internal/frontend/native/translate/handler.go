@@ -10,6 +10,7 @@ import (
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/state/logtime"
 )
 
 // Replica is what a Handler needs of an rsm.Node.
@@ -39,7 +40,7 @@ type LeaseInfo struct {
 // Timekeeper is the leader's clock of leases.
 type Timekeeper interface {
 	// Stamp returns the time that a command gets when it is proposed now.
-	Stamp() state.Stamp
+	Stamp() logtime.Stamp
 	// KeepAlive lets a lease live on. ttl is what it has then, 0 if there is no such lease.
 	// Errors are those of Replica.SubmitFunc.
 	KeepAlive(id int64, done func(ttl int64, err error))

@@ -6,6 +6,7 @@ import (
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/state/logtime"
 )
 
 // KeysNode replicates operations on one key.
@@ -51,7 +52,7 @@ func (k KeysOnly) Lease(int64, bool) (LeaseInfo, bool) { return LeaseInfo{}, fal
 func (k KeysOnly) Leases() []int64 { return nil }
 
 // Stamp implements Timekeeper.
-func (k KeysOnly) Stamp() state.Stamp { return state.Stamp{} }
+func (k KeysOnly) Stamp() logtime.Stamp { return logtime.Stamp{} }
 
 // KeepAlive implements Timekeeper.
 func (k KeysOnly) KeepAlive(_ int64, done func(int64, error)) { done(0, nil) }

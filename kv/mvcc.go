@@ -1,0 +1,159 @@
+package kv
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"balsa.example/kv/index"
+	"balsa.example/kv/run"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// MVCC is the store: every change of every key since the last compaction, in the order of
+// revisions. The changes themselves are in a history (package run), the newest in memory and
+// the others in files; an index in memory (package index) says where each of them is.
+//
+// One goroutine, the one that executes the log, calls DoOp, Txn, Compact, ExpireKeys and
+// Load. Any goroutine may read meanwhile. Another one may call Purge and Rewrite.
+//
+// The lock is for these readers. The goroutine that executes the log holds it only while it
+// changes what they can see, never while it copies or hashes a value.
+type MVCC struct {
+	history *run.History
+	leases  Leases
+	// publish is told of every revision; nil while nobody watches.
+	publish Publisher
+
+	// writer is held by whoever changes the index: the goroutine that executes the log for a
+	// whole command, and others for one step of their work. mu is locked inside of it, for what
+	// readers can see.
+	writer sync.Mutex
+	mu     sync.RWMutex
+	index  *index.Index
+	totals
+	chain uint64 // of the history, up to revision
+	keys  int64
+	// live is how many bytes of each run the index refers to.
+	live map[uint32]int64
+	// durable is compacted as the last durable checkpoint has it. The log is replayed from there
+	// after a crash, so what could be read then must stay: Purge goes no further.
+	durable uint64
+	pins    pins
+}
+
+// Leases are the leases that keys hang on.
+type Leases interface {
+	// Room returns how many more keys a lease may have. The error says that there is no such
+	// lease.
+	Room(lease int64) (keys int, err error)
+	// Attach and Detach tell on which lease a key is. Attach is only called where there is room.
+	Attach(lease int64, key string) error
+	Detach(lease int64, key string)
+}
+
+// Publisher learns of each revision, in their order.
+type Publisher interface {
+	// Active tells whether anybody watches. If not, no events are made.
+	Active() bool
+	// Publish gets all events of a revision.
+	Publish(revision uint64, events []Event)
+	// Compacted says that nothing below a revision can be read any more.
+	Compacted(revision uint64)
+}
+
+// NewMVCC returns the empty store over an empty history.
+func NewMVCC(history *run.History, leases Leases) *MVCC {
+	return &MVCC{
+		history: history, leases: leases, index: index.New(), live: map[uint32]int64{},
+		totals: totals{revision: firstRevision},
+	}
+}
+
+// PublishTo tells p of all changes from now on; nil: nobody. It is called before the first
+// command.
+func (s *MVCC) PublishTo(p Publisher) { s.publish = p }
+
+// Bytes is the size of the present records of all keys.
+func (s *MVCC) Bytes() int64 { return s.bytes }
+
+// Revision returns the store's revision.
+func (s *MVCC) Revision() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.revision
+}
+
+// Compacted returns the lowest revision that can be read, 0 if there was no compaction.
+func (s *MVCC) Compacted() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.compacted
+}
+
+// Figures are for people.
+type Figures struct {
+	Revision, Compacted uint64
+	Keys                int64 // that exist now
+	Versions            int64 // older ones in the index
+	Bytes               int64 // of the present records
+	IndexBytes          int64 // memory of the index
+	HistoryBytes        int64 // of all records that the index refers to
+}
+
+// Figures returns figures for people.
+func (s *MVCC) Figures() Figures {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	f := Figures{
+		Revision: s.revision, Compacted: s.compacted, Keys: s.keys, Bytes: s.bytes,
+		Versions: int64(s.index.Versions()), IndexBytes: s.index.Bytes(),
+	}
+	for _, n := range s.live {
+		f.HistoryBytes += n
+	}
+	return f
+}
+
+// Hash returns a hash of the state that the log has led to: the chain over all records since
+// the beginning, the revisions, and the marks. Replicas that executed the same commands have
+// the same hash. It does not depend on what a replica has purged or rewritten.
+func (s *MVCC) Hash() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var b [32]byte
+	binary.LittleEndian.PutUint64(b[0:], s.revision)
+	binary.LittleEndian.PutUint64(b[8:], s.compacted)
+	binary.LittleEndian.PutUint64(b[16:], s.chain)
+	binary.LittleEndian.PutUint64(b[24:], s.sum)
+	return xxhash.Sum64(b[:])
+}
+
+// Limits of what is read at once under the lock, so that operations do not wait long.
+const scanChunk = 256
+
+// read returns a record. ref is where it was; a rewrite may have moved it since. The record
+// shares memory with the history, and must not be written to.
+func (s *MVCC) read(key string, mod uint64, ref index.Ref) (run.Record, error) {
+	for {
+		rec, err := s.history.Read(run.Ref(ref))
+		if !errors.Is(err, run.ErrGone) {
+			if err == nil && rec.Mod != mod {
+				err = fmt.Errorf("kv: the record of %q at revision %d is of revision %d", key, mod, rec.Mod)
+			}
+			return rec, err
+		}
+		s.mu.RLock()
+		next, ok := s.index.Version(s.index.Find(key), mod)
+		s.mu.RUnlock()
+		if !ok {
+			return run.Record{}, ErrCompacted
+		}
+		if next == ref {
+			return run.Record{}, err
+		}
+		ref = next
+	}
+}

@@ -1,0 +1,81 @@
+package kv
+
+import "balsa.example/kv/index"
+
+// Compact forgets the history below a revision, which stays readable, with all that happened
+// at it and later. That is how every replica sees it from then on. The memory and the files of
+// what is forgotten are freed by Purge and by rewriting runs, on each replica in its own time.
+func (s *MVCC) Compact(revision uint64) Code {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	switch {
+	case revision <= s.compacted:
+		return CodeCompacted
+	case revision > s.revision:
+		return CodeFutureRevision
+	}
+	s.mu.Lock()
+	s.compacted = revision
+	s.mu.Unlock()
+	if s.publish != nil {
+		s.publish.Compacted(revision)
+	}
+	return CodeOK
+}
+
+// Durable says that a checkpoint at which the store was compacted at a revision is durable.
+func (s *MVCC) Durable(compacted uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.durable = compacted
+}
+
+// Purge takes up to about budget versions out of the index that compaction allows to forget,
+// and tells whether there may be more. What a reader can see stays until it has ended, and what
+// the replay of the log after a crash will need stays until a checkpoint is durable.
+func (s *MVCC) Purge(budget int) (more bool) {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.index.Purge(s.pins.oldest(s.durable), budget, func(ref index.Ref) {
+		s.live[ref.Run] -= int64(ref.Size)
+	})
+}
+
+// Live tells whether the index refers to a record.
+func (s *MVCC) Live(key string, mod uint64, ref index.Ref) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	at, ok := s.index.Version(s.index.Find(key), mod)
+	return ok && at == ref
+}
+
+// Move says that a record is at another place from now on. It returns false if the index does
+// not refer to it any more.
+func (s *MVCC) Move(key string, mod uint64, from, to index.Ref) bool {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.index.Move(key, mod, from, to) {
+		return false
+	}
+	s.live[from.Run] -= int64(from.Size)
+	s.live[to.Run] += int64(to.Size)
+	return true
+}
+
+// DurablyCompacted returns what Durable was told last.
+func (s *MVCC) DurablyCompacted() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.durable
+}
+
+// LiveBytes returns how many bytes of each run the index refers to.
+func (s *MVCC) LiveBytes(run uint32) int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.live[run]
+}

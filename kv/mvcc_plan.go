@@ -1,0 +1,213 @@
+package kv
+
+import (
+	"bytes"
+	"cmp"
+
+	"balsa.example/kv/index"
+)
+
+// plan is what a transaction will do, found out before its first write. So a transaction
+// that is refused has changed nothing.
+type plan struct {
+	succeeded bool
+	steps     []step
+}
+
+// step is one operation of a plan.
+type step struct {
+	op      *TxnOp
+	slots   []index.Slot // that a DeleteOp will remove
+	nested  *plan
+	changed bool   // a PutOp or DeleteOp that changes something
+	value   []byte // of a PutOp with IgnoreValue: what the key has
+}
+
+// planner makes the plan of a transaction with all its nested ones.
+type planner struct {
+	s       *MVCC
+	changes int
+	removed map[index.Slot]bool
+	leases  map[int64]int // new keys of each lease
+}
+
+// plan returns the plan of t, or why t is refused. An error is one of the disk.
+func (p *planner) plan(t *Txn) (*plan, Code, error) {
+	succeeded, err := p.s.holds(t.If)
+	if err != nil {
+		return nil, CodeOK, err
+	}
+	pl := &plan{succeeded: succeeded}
+	ops := t.Then
+	if !succeeded {
+		ops = t.Else
+	}
+	pl.steps = make([]step, len(ops))
+	for i := range ops {
+		st := &pl.steps[i]
+		st.op = &ops[i]
+		if code, err := p.step(st); code != CodeOK || err != nil {
+			return nil, code, err
+		}
+	}
+	return pl, CodeOK, nil
+}
+
+func (p *planner) step(st *step) (code Code, err error) {
+	switch op := st.op; {
+	case op.Put != nil:
+		st.changed = true
+		return p.put(st)
+	case op.Delete != nil:
+		p.delete(st)
+		return CodeOK, nil
+	case op.Range != nil:
+		if r := op.Range.Revision; r != 0 {
+			return p.s.readable(r), nil
+		}
+		return CodeOK, nil
+	case op.Txn != nil:
+		st.nested, code, err = p.plan(op.Txn)
+		return code, err
+	}
+	return CodeInvalid, nil
+}
+
+func (p *planner) put(st *step) (Code, error) {
+	op := st.op.Put
+	p.changes++
+	old := p.s.head(p.s.index.Find(op.Key))
+	if old.Deleted && (op.IgnoreValue || op.IgnoreLease) {
+		return CodeNoKey, nil
+	}
+	if op.IgnoreValue {
+		rec, err := p.s.read(op.Key, old.Mod, old.Ref)
+		if err != nil {
+			return CodeOK, err
+		}
+		st.value = rec.Value
+	}
+	return p.lease(op, old), nil
+}
+
+// lease refuses to put a key that its lease cannot take.
+func (p *planner) lease(op *PutOp, old index.Head) Code {
+	if op.Lease == 0 || op.IgnoreLease {
+		return CodeOK
+	}
+	room, err := p.s.leases.Room(op.Lease)
+	if err != nil {
+		return CodeNoLease
+	}
+	if p.leases == nil {
+		p.leases = map[int64]int{}
+	}
+	if old.Lease == op.Lease {
+		return CodeOK
+	}
+	if p.leases[op.Lease]++; p.leases[op.Lease] > room {
+		return CodeLeaseFull
+	}
+	return CodeOK
+}
+
+func (p *planner) delete(st *step) {
+	p.s.eachKey(st.op.Delete.Span, func(slot index.Slot) {
+		if p.removed[slot] {
+			return
+		}
+		if p.removed == nil {
+			p.removed = map[index.Slot]bool{}
+		}
+		p.removed[slot] = true
+		st.slots = append(st.slots, slot)
+	})
+	st.changed = len(st.slots) > 0
+	p.changes += len(st.slots)
+}
+
+// eachKey calls do with the slot of each key of a span that exists. Only the goroutine that
+// writes calls it, so it needs no lock.
+func (s *MVCC) eachKey(span Span, do func(index.Slot)) {
+	if key, ok := span.One(); ok {
+		if slot := s.index.Find(key); slot != 0 && !s.index.Head(slot).Deleted {
+			do(slot)
+		}
+		return
+	}
+	s.index.Ascend(span.From, func(slot index.Slot) bool {
+		if span.To != "" && s.index.Key(slot) >= span.To {
+			return false
+		}
+		if !s.index.Head(slot).Deleted {
+			do(slot)
+		}
+		return true
+	})
+}
+
+// holds tells whether all compares hold. An error is one of the disk.
+func (s *MVCC) holds(compares []Compare) (bool, error) {
+	for i := range compares {
+		if ok, err := s.compare(&compares[i]); !ok || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (s *MVCC) compare(c *Compare) (bool, error) {
+	if key, ok := c.One(); ok {
+		return s.compareKey(c, key, s.head(s.index.Find(key)))
+	}
+	ok, err := true, error(nil)
+	s.index.Ascend(c.From, func(slot index.Slot) bool {
+		key := s.index.Key(slot)
+		if c.To != "" && key >= c.To {
+			return false
+		}
+		if h := s.index.Head(slot); !h.Deleted {
+			ok, err = s.compareKey(c, key, h)
+		}
+		return ok && err == nil
+	})
+	return ok, err
+}
+
+func (s *MVCC) compareKey(c *Compare, key string, h index.Head) (bool, error) {
+	var order int
+	switch c.Target {
+	case TargetVersion:
+		order = cmp.Compare(h.Version, c.Number)
+	case TargetCreate:
+		order = cmp.Compare(h.Create, c.Number)
+	case TargetMod:
+		mod := h.Mod
+		if h.Deleted {
+			mod = 0
+		}
+		order = cmp.Compare(mod, c.Number)
+	case TargetLease:
+		order = cmp.Compare(h.Lease, int64(c.Number))
+	case TargetValue:
+		if h.Deleted {
+			return false, nil
+		}
+		rec, err := s.read(key, h.Mod, h.Ref)
+		if err != nil {
+			return false, err
+		}
+		order = bytes.Compare(rec.Value, c.Value)
+	}
+	switch c.Relation {
+	case Equal:
+		return order == 0, nil
+	case NotEqual:
+		return order != 0, nil
+	case Greater:
+		return order > 0, nil
+	case Less:
+		return order < 0, nil
+	}
+	return false, nil
+}

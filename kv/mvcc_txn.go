@@ -1,0 +1,129 @@
+package kv
+
+import "balsa.example/kv/index"
+
+// Txn executes a transaction. A transaction that is refused has changed nothing. An error is
+// one of the disk: then this replica cannot tell what the others do or answer, and must stop. wall is the
+// leader's wall time, for people.
+func (s *MVCC) Txn(t *Txn, wall int64) (TxnResult, error) {
+	if code := t.Check(); code != CodeOK {
+		return TxnResult{Code: code, Revision: s.revision}, nil
+	}
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	p := planner{s: s}
+	pl, code, err := p.plan(t)
+	if err != nil || code != CodeOK {
+		return TxnResult{Code: code, Revision: s.revision}, err
+	}
+	x := executor{s: s, w: s.begin(p.changes, wall), at: s.revision}
+	r := x.run(pl)
+	return r, x.err
+}
+
+// executor executes a plan.
+type executor struct {
+	s   *MVCC
+	w   revisionWriter
+	at  uint64 // the store's revision, as the operations see it: the new one after the first change
+	err error  // of the disk: a part of the result is missing
+}
+
+func (x *executor) run(pl *plan) TxnResult {
+	r := TxnResult{Succeeded: pl.succeeded, Responses: make([]OpResult, len(pl.steps))}
+	for i := range pl.steps {
+		st := &pl.steps[i]
+		if st.changed {
+			x.at = x.w.revision
+		}
+		switch {
+		case st.op.Put != nil:
+			r.Responses[i].Put = x.put(st)
+		case st.op.Delete != nil:
+			r.Responses[i].Delete = x.delete(st)
+		case st.op.Range != nil:
+			r.Responses[i].Range = x.rangeKeys(st.op.Range)
+		default:
+			nested := x.run(st.nested)
+			r.Responses[i].Txn = &nested
+		}
+	}
+	r.Revision = x.at
+	return r
+}
+
+func (x *executor) put(st *step) *PutResult {
+	op, r := st.op.Put, &PutResult{Revision: x.at}
+	slot := x.s.index.Find(op.Key)
+	old := x.s.head(slot)
+	value, lease := op.Value, op.Lease
+	if op.IgnoreValue {
+		value = st.value
+	}
+	if op.Prev && !old.Deleted {
+		prev := x.prev(op.Key, old)
+		r.Prev = &prev
+	}
+	if op.IgnoreLease {
+		lease = old.Lease
+	}
+	x.w.write(slot, op.Key, value, lease, false)
+	return r
+}
+
+func (x *executor) delete(st *step) *DeleteResult {
+	r := &DeleteResult{Deleted: int64(len(st.slots)), Revision: x.at}
+	for _, slot := range st.slots {
+		key := x.s.index.Key(slot)
+		if st.op.Delete.Prev {
+			prev := x.prev(key, x.s.index.Head(slot))
+			r.Prev = append(r.Prev, prev)
+		}
+		x.w.write(slot, key, nil, 0, true)
+	}
+	return r
+}
+
+// prev returns what a key holds.
+func (x *executor) prev(key string, h index.Head) Entry {
+	rec, err := x.s.read(key, h.Mod, h.Ref)
+	if err != nil {
+		x.err = err
+		return Entry{Key: key, Version: h.Version, CreateRevision: h.Create, ModRevision: h.Mod, Lease: h.Lease}
+	}
+	return entryOf(&rec)
+}
+
+func (x *executor) rangeKeys(op *RangeOp) *RangeResult {
+	at := x.at
+	if op.Revision != 0 {
+		at = op.Revision
+	}
+	r, err := x.s.rangeAt(op, at)
+	if err != nil {
+		x.err = err
+	}
+	r.Revision = x.at
+	return &r
+}
+
+// DeleteKeys removes keys in one revision, as the end of a lease does: those of them that
+// exist. It returns how many.
+func (s *MVCC) DeleteKeys(keys []string, wall int64) int {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	var slots []index.Slot
+	for _, key := range keys {
+		if slot := s.index.Find(key); slot != 0 && !s.index.Head(slot).Deleted {
+			slots = append(slots, slot)
+		}
+	}
+	if len(slots) == 0 {
+		return 0
+	}
+	w := s.begin(len(slots), wall)
+	for _, slot := range slots {
+		w.write(slot, s.index.Key(slot), nil, 0, true)
+	}
+	return len(slots)
+}

@@ -1,0 +1,123 @@
+package kv
+
+import (
+	"unsafe"
+
+	"balsa.example/kv/index"
+	"balsa.example/kv/run"
+)
+
+// revisionWriter writes the changes of one revision.
+type revisionWriter struct {
+	s        *MVCC
+	revision uint64
+	wall     int64
+	changes  int // that are still to come; the last one ends the revision
+	events   []Event
+}
+
+// begin returns the writer of the next revision, which has a number of changes, at least 1.
+func (s *MVCC) begin(changes int, wall int64) revisionWriter {
+	return revisionWriter{s: s, revision: s.revision + 1, wall: wall, changes: changes}
+}
+
+// write puts or deletes one key. slot is the key's, 0 if the index does not know it. The
+// revision becomes visible with its last change.
+func (w *revisionWriter) write(slot index.Slot, key string, value []byte, lease int64, deleted bool) index.Head {
+	s := w.s
+	var old index.Head // of a key that does not exist it is empty but for Ref and Mod
+	if slot != 0 {
+		old = s.index.Head(slot)
+	} else {
+		old.Deleted = true
+	}
+	h := index.Head{Mod: w.revision, Deleted: deleted}
+	switch {
+	case deleted:
+	case old.Deleted:
+		h.Create, h.Version, h.Lease = w.revision, 1, lease
+	default:
+		h.Create, h.Version, h.Lease = old.Create, old.Version+1, lease
+	}
+	w.changes--
+	ref := s.history.Append(&run.Record{
+		Key: bytesOf(key), Value: value, Mod: h.Mod, Create: h.Create, Version: h.Version, Lease: h.Lease,
+		Wall: w.wall, Deleted: deleted, Last: w.changes == 0,
+	})
+	h.Ref = index.Ref(ref)
+
+	s.mu.Lock()
+	if slot == 0 {
+		s.index.Insert(key, h)
+	} else {
+		s.index.Replace(slot, h)
+	}
+	s.account(old, h)
+	if deleted {
+		s.setMark(markOf(key), w.revision)
+	}
+	if w.changes == 0 {
+		s.revision, s.chain = w.revision, s.history.Chain()
+	}
+	s.mu.Unlock()
+
+	if old.Lease != h.Lease {
+		s.moveLease(key, old.Lease, h.Lease)
+	}
+	if s.publish != nil && s.publish.Active() {
+		w.event(key, old, h)
+	}
+	return h
+}
+
+// account keeps the totals when a key's newest version is replaced. The old version counts
+// for its run until it is purged.
+func (s *MVCC) account(old, h index.Head) {
+	if !old.Deleted {
+		s.keys--
+		s.bytes -= int64(old.Ref.Size)
+	}
+	if !h.Deleted {
+		s.keys++
+		s.bytes += int64(h.Ref.Size)
+	}
+	s.live[h.Ref.Run] += int64(h.Ref.Size)
+}
+
+func (s *MVCC) moveLease(key string, from, to int64) {
+	if from != 0 {
+		s.leases.Detach(from, key)
+	}
+	if to != 0 {
+		_ = s.leases.Attach(to, key) // there was room when the command began
+	}
+}
+
+// event adds the event of a change, and publishes all of the revision with the last one.
+func (w *revisionWriter) event(key string, old, h index.Head) {
+	e := Event{Deleted: h.Deleted}
+	if rec, err := w.s.history.Read(run.Ref(h.Ref)); err == nil { // it is in memory
+		e.Entry = entryOf(&rec)
+	}
+	if !old.Deleted {
+		if rec, err := w.s.read(key, old.Mod, old.Ref); err == nil {
+			prev := entryOf(&rec)
+			e.Prev = &prev
+		}
+	}
+	w.events = append(w.events, e)
+	if w.changes == 0 {
+		w.s.publish.Publish(w.revision, w.events)
+	}
+}
+
+// entryOf returns the entry of a record, with whose memory it shares the key and the value.
+func entryOf(rec *run.Record) Entry {
+	return Entry{
+		Key: Alias(rec.Key), Value: rec.Value, Version: rec.Version,
+		CreateRevision: rec.Create, ModRevision: rec.Mod, Lease: rec.Lease,
+	}
+}
+
+// bytesOf returns the bytes of a string, which must not be written to.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

@@ -1,0 +1,83 @@
+package rsm_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"balsa.example/internal/check/memnet"
+	"balsa.example/rsm"
+)
+
+// A machine may want a checkpoint although the log is short.
+func TestCheckpointOnRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &counterDisk{}
+		n, err := startAlone(t, filledLog(t, 1, 3), disk) // far below MaxRaftState
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Stop()
+		time.Sleep(3 * time.Second)
+		if got := disk.index(); got != 0 {
+			t.Fatalf("checkpoint at %d, though nobody wanted one", got)
+		}
+		n.Checkpoint()
+		time.Sleep(time.Second)
+		if got, want := disk.index(), n.Status().Applied; got != want {
+			t.Errorf("checkpoint at %d, want one at %d", got, want)
+		}
+		attempts := disk.attempts
+		time.Sleep(3 * time.Second)
+		if disk.attempts != attempts {
+			t.Errorf("%d checkpoints for one wish", disk.attempts)
+		}
+	})
+}
+
+// blindCounter cannot execute an operation that adds 13.
+type blindCounter struct {
+	durableCounter
+	err error
+}
+
+var errBlind = errors.New("cannot read its disk")
+
+func (m *blindCounter) DoOp(n int64) int64 {
+	if n == 13 {
+		m.err = errBlind
+	}
+	return m.durableCounter.DoOp(n)
+}
+
+func (m *blindCounter) Failed() error { return m.err }
+
+// A machine that cannot tell what other replicas do stops its replica, and the result is
+// given to nobody.
+func TestMachineThatFailsStopsTheReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := memnet.New(1)
+		defer net.Close()
+		n, err := rsm.Start(rsm.Config[int64, int64]{
+			ID: 1, Durable: &blindCounter{durableCounter: durableCounter{disk: &counterDisk{}}}, Codec: codec{},
+			Log: filledLog(t, 1, 3), Transport: net.Node(1), MaxRaftState: -1,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Stop()
+		time.Sleep(3 * time.Second)
+		if _, err := n.Submit(context.Background(), 1); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := n.Submit(context.Background(), 13); err == nil {
+			t.Errorf("the result is %d", got)
+		}
+		<-n.Done()
+		if err := n.Err(); !errors.Is(err, errBlind) {
+			t.Errorf("the replica failed with %v", err)
+		}
+	})
+}

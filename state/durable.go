@@ -1,0 +1,153 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"balsa.example/kv"
+	"balsa.example/kv/run"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/state/lease"
+	"balsa.example/vfs"
+)
+
+// Config says where a Machine keeps its state. FS and Dir are required.
+type Config struct {
+	FS  vfs.FS
+	Dir string // is made if it is missing
+	// Cluster stands in all files: those of another cluster are refused.
+	Cluster uint64
+	ID      raft.NodeID
+	// Pace is called while files are written, with the number of bytes. It may wait. May be nil.
+	Pace func(bytes int)
+	// Publisher is told of all changes. May be nil.
+	Publisher kv.Publisher
+	// RunBytes and CacheBytes are those of run.Options.
+	RunBytes, CacheBytes int64
+}
+
+// New returns a Machine. Open has to be called before anything else.
+func New(cfg Config) *Machine {
+	m := &Machine{cfg: cfg}
+	m.ctx, m.interrupt = context.WithCancel(context.Background())
+	m.files = files{
+		fs: cfg.FS, dir: cfg.Dir, cluster: cfg.Cluster, pins: map[string]int{}, pinned: map[*manifest]int{},
+		doomed: map[string]bool{},
+	}
+	return m
+}
+
+func (m *Machine) runOptions() run.Options {
+	return run.Options{
+		FS: m.cfg.FS, Dir: m.cfg.Dir, Cluster: m.cfg.Cluster, RunBytes: m.cfg.RunBytes, CacheBytes: m.cfg.CacheBytes,
+	}
+}
+
+// Open is part of rsm.DurableMachine.
+func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) {
+	f := &m.files
+	if err := vfs.MakeDir(f.fs, f.dir); err != nil {
+		return position, 0, fmt.Errorf("make the directory of the state: %w", err)
+	}
+	// A name that a crash has left may not be durable yet.
+	if err := f.syncDir(); err != nil {
+		return position, 0, err
+	}
+	mf, err := f.read()
+	if err != nil {
+		return position, 0, err
+	}
+	if mf == nil {
+		mf = &manifest{}
+	} else {
+		f.current = mf
+	}
+	if err := m.load(mf); err != nil {
+		return position, 0, err
+	}
+	return mf.position, 0, f.removeOld(nil)
+}
+
+// load makes the state of a manifest the present one.
+func (m *Machine) load(mf *manifest) error {
+	p := new(present)
+	history, err := run.Open(m.runOptions(), mf.runs, mf.nextFile)
+	if err != nil {
+		return err
+	}
+	if mf.small.number == 0 {
+		p.leases.table, err = lease.NewTable(lease.DefaultLimits())
+		p.keys = kv.NewMVCC(history, &p.leases)
+		p.times.gap = firstGap
+	} else {
+		err = m.loadSmall(p, mf, history)
+	}
+	if err != nil {
+		return errors.Join(err, history.Close())
+	}
+	p.history = history
+	p.keys.PublishTo(m.cfg.Publisher)
+	if hash := p.hash(); mf.small.number != 0 && hash != mf.hash {
+		err := fmt.Errorf("%w: the state at %s has hash %016x, the manifest says %016x", errManifest, mf.position, hash, mf.hash)
+		return errors.Join(err, history.Close())
+	}
+	m.present.Store(p)
+	return nil
+}
+
+func (m *Machine) loadSmall(p *present, mf *manifest, history *run.History) error {
+	b, err := m.files.readSmall(mf.small)
+	if err != nil {
+		return err
+	}
+	s, leases, err := decodeSmall(b)
+	if err != nil {
+		return err
+	}
+	p.leases.table = leases
+	p.quota.Store(s.quota)
+	p.times.timesImage = s.times
+	p.keys, err = kv.OpenMVCC(history, s.totals, &p.leases)
+	return err
+}
+
+// Checkpoint is part of rsm.DurableMachine.
+func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
+	p := m.present.Load()
+	mark, small, hash := p.history.Mark(), p.small(), p.hash()
+	return func(ctx context.Context) (written int64, err error) {
+		m.files.work.Lock()
+		defer m.files.work.Unlock()
+		if r := m.files.received; r != nil {
+			return 0, fmt.Errorf("checkpoint at %s: a state at %s was received meanwhile", position, r.position)
+		}
+		runs, written, err := p.history.Flush(ctx, mark, m.cfg.Pace)
+		if err != nil {
+			return written, failed(err)
+		}
+		mf := &manifest{position: position, hash: hash, compacted: small.totals.Compacted(), runs: runs}
+		mf.small.number = p.history.NewFile()
+		mf.small.bytes, mf.small.checksum, err = m.files.write(smallName(mf.small.number), small)
+		if err != nil {
+			return written, err
+		}
+		written += mf.small.bytes
+		mf.nextFile = p.history.NextFile()
+		if err := m.files.publish(mf); err != nil {
+			return written, err
+		}
+		p.keys.Durable(mf.compacted)
+		return written, m.files.removeOld(p.inUse())
+	}
+}
+
+// inUse returns the files of the history, whatever manifest names them.
+func (p *present) inUse() map[string]bool {
+	names := map[string]bool{}
+	for _, info := range p.history.Runs() {
+		names[runName(info.File)] = true
+	}
+	return names
+}

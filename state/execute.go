@@ -1,0 +1,198 @@
+package state
+
+import (
+	"errors"
+
+	"balsa.example/kv"
+	"balsa.example/state/lease"
+)
+
+// expiryBudget bounds how many leases and keys one Tick removes, about 10 ms of work. A lease
+// with more keys goes in one revision all the same.
+const expiryBudget = 1000
+
+// DoOp executes a command. What makes no sense is refused, in the same way on each replica.
+func (m *Machine) DoOp(c Command) Result {
+	p := m.present.Load()
+	if c.More == nil {
+		return Result{Result: p.operation(c.Op)}
+	}
+	r, err := p.more(c)
+	if err != nil {
+		m.failure.CompareAndSwap(nil, &err)
+	}
+	return r
+}
+
+// operation executes an operation on one key.
+func (p *present) operation(op kv.Op) kv.Result {
+	if quota := p.quota.Load(); quota > 0 && op.Kind == kv.Put && p.keys.Bytes()+putBytes(op.Key, op.Value) > quota {
+		return kv.Result{Code: kv.CodeQuota, Revision: p.keys.Revision()}
+	}
+	return p.keys.DoOp(op, p.times.wall)
+}
+
+// more executes a command that is more than an operation on one key. The error is one of the
+// disk.
+func (p *present) more(c Command) (Result, error) {
+	m := c.More
+	if m.Stamp.Log != 0 {
+		p.advance(m)
+	}
+	if m.Session.ID == 0 {
+		return p.execute(c)
+	}
+	a := lease.Attempt{Session: m.Session.ID, Seq: m.Session.Seq, Acked: m.Session.Acked}
+	p.leases.mu.Lock()
+	verdict, outcome := p.leases.table.Begin(a)
+	p.leases.mu.Unlock()
+	switch verdict {
+	case lease.Unknown:
+		return p.refusal(kv.CodeForgotten), nil
+	case lease.Replay:
+		return replayed(outcome), nil
+	}
+	r, err := p.execute(c)
+	if err != nil {
+		return r, err
+	}
+	p.leases.mu.Lock()
+	p.leases.table.Finish(a, r.Revision, appendResult(nil, r))
+	p.leases.mu.Unlock()
+	return r, nil
+}
+
+func (p *present) refusal(code kv.Code) Result {
+	return Result{Result: kv.Result{Code: code, Revision: p.keys.Revision()}}
+}
+
+// replayed is what the session has kept of an outcome.
+func replayed(o lease.Outcome) Result {
+	var r Result
+	if o.Whole {
+		r, _ = decodeResult(o.Result)
+	}
+	r.Replayed, r.DoneAt, r.Whole = true, o.Revision, o.Whole
+	return r
+}
+
+func (p *present) execute(c Command) (Result, error) {
+	m := c.More
+	switch m.Kind {
+	case KindOp:
+		return Result{Result: p.operation(c.Op)}, nil
+	case KindTxn:
+		return p.txn(m.Txn)
+	case KindCompact:
+		return p.compact(m.Revision), nil
+	case KindGrant:
+		return p.grant(m), nil
+	case KindRevoke:
+		return p.revoke(m.Lease), nil
+	case KindKeepAlive:
+		p.leases.mu.Lock()
+		defer p.leases.mu.Unlock()
+		r := p.refusal(kv.CodeOK)
+		r.TTL = p.leases.table.KeepAlive(m.Leases, nil)
+		return r, nil
+	case KindTick:
+		return p.tick(m), nil
+	case KindQuota:
+		p.quota.Store(m.Quota)
+		return p.refusal(kv.CodeOK), nil
+	}
+	return p.refusal(kv.CodeUnknownKind), nil
+}
+
+func (p *present) txn(t *kv.Txn) (Result, error) {
+	if t == nil {
+		return p.refusal(kv.CodeInvalid), nil
+	}
+	if quota := p.quota.Load(); quota > 0 {
+		if n := txnBytes(t); n > 0 && p.keys.Bytes()+n > quota {
+			return p.refusal(kv.CodeQuota), nil
+		}
+	}
+	tr, err := p.keys.Txn(t, p.times.wall)
+	r := Result{Result: kv.Result{Code: tr.Code, Revision: tr.Revision}}
+	if tr.Code == kv.CodeOK {
+		r.Txn = &tr
+	}
+	return r, err
+}
+
+// advance carries log time on.
+func (p *present) advance(m *More) {
+	p.leases.mu.Lock()
+	p.leases.table.Advance(m.Stamp)
+	p.leases.mu.Unlock()
+	p.times.add(m.Stamp, p.keys.Revision())
+}
+
+func (p *present) grant(m *More) Result {
+	if m.Lease == 0 {
+		return p.refusal(kv.CodeInvalid)
+	}
+	p.leases.mu.Lock()
+	err := p.leases.table.Grant(m.Lease, m.TTL, m.IsSession)
+	p.leases.mu.Unlock()
+	r := p.refusal(leaseCode(err))
+	if err == nil {
+		r.TTL = []int64{m.TTL}
+	}
+	return r
+}
+
+func leaseCode(err error) kv.Code {
+	switch {
+	case err == nil:
+		return kv.CodeOK
+	case errors.Is(err, lease.ErrExists):
+		return kv.CodeLeaseExists
+	case errors.Is(err, lease.ErrTooManyLeases):
+		return kv.CodeTooManyLeases
+	case errors.Is(err, lease.ErrNotFound):
+		return kv.CodeNoLease
+	}
+	return kv.CodeLeaseTTL
+}
+
+func (p *present) revoke(id int64) Result {
+	p.leases.mu.Lock()
+	ended, err := p.leases.table.Revoke(id)
+	p.leases.mu.Unlock()
+	if err == nil {
+		p.keys.DeleteKeys(ended.Keys, p.times.wall)
+	}
+	return p.refusal(leaseCode(err))
+}
+
+// tick ends the leases that are due by the leader's clock. The keys of each go in one revision.
+func (p *present) tick(m *More) Result {
+	p.leases.mu.Lock()
+	ended := p.leases.table.Expire(m.Stamp.Log, expiryBudget)
+	p.leases.mu.Unlock()
+	for i := range ended {
+		p.keys.DeleteKeys(ended[i].Keys, p.times.wall)
+	}
+	return p.refusal(kv.CodeOK)
+}
+
+// putBytes is about what a put adds to the store at most.
+func putBytes(key string, value []byte) int64 { return int64(len(key) + len(value)) }
+
+// txnBytes is what all puts of a transaction add to the store at most, whichever list is
+// executed.
+func txnBytes(t *kv.Txn) (n int64) {
+	for _, ops := range [][]kv.TxnOp{t.Then, t.Else} {
+		for i := range ops {
+			switch op := &ops[i]; {
+			case op.Put != nil:
+				n += putBytes(op.Put.Key, op.Put.Value)
+			case op.Txn != nil:
+				n += txnBytes(op.Txn)
+			}
+		}
+	}
+	return n
+}

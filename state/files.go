@@ -1,0 +1,237 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"balsa.example/kv/run"
+	"balsa.example/rsm"
+	"balsa.example/vfs"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// files is the durable state of a Machine: a directory with
+//
+//	MANIFEST   the newest manifest, which says which of the others count
+//	run-N      records of the history (package run)
+//	small-N    the state that has no revisions
+//
+// A file that the manifest does not name is what a crash has left, and is removed. One number is
+// given to one file only.
+type files struct {
+	fs      vfs.FS
+	dir     string
+	cluster uint64
+
+	// work is held by what writes files: a checkpoint, a state that is received, a rewrite. Each of
+	// them ends with a new manifest.
+	work sync.Mutex
+	// received is a state of another member that is durable and not installed yet.
+	received *manifest
+	// fetched has the numbers of the files that are received, by the names that members call them.
+	fetched map[string]uint32
+
+	mu sync.Mutex
+	// current is the newest durable manifest.
+	current *manifest
+	// pins count the streams that are open for each file that must stay for them.
+	pins map[string]int
+	// pinned are the manifests of these streams.
+	pinned map[*manifest]int
+	// doomed are files that are removed when no stream needs them any more.
+	doomed map[string]bool
+}
+
+const (
+	manifestName = "MANIFEST"
+	smallPrefix  = "small-"
+)
+
+func (f *files) path(name string) string { return filepath.Join(f.dir, name) }
+
+func smallName(number uint32) string { return smallPrefix + strconv.FormatUint(uint64(number), 10) }
+
+func runName(number uint32) string { return filepath.Base(run.Files{}.Path(number)) }
+
+// names returns the files that a manifest needs.
+func (m *manifest) names() map[string]bool {
+	names := map[string]bool{smallName(m.small.number): true}
+	for i := range m.runs {
+		names[runName(m.runs[i].File)] = true
+	}
+	return names
+}
+
+// failed makes an error of a sync one that stops the replica: it is not known what is durable.
+func failed(err error) error {
+	if err == nil || !errors.Is(err, run.ErrFailed) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", rsm.ErrMachineFailed, err)
+}
+
+// write makes a file with a content durable, but not its name.
+func (f *files) write(name string, content io.WriterTo) (size int64, checksum uint64, err error) {
+	file, err := f.fs.Create(f.path(name))
+	if err != nil {
+		return 0, 0, fmt.Errorf("create %s: %w", name, err)
+	}
+	digest := xxhash.New()
+	size, err = content.WriteTo(io.MultiWriter(file, digest))
+	if err != nil {
+		err = fmt.Errorf("write %s: %w", name, err)
+	} else if err = file.Sync(); err != nil {
+		err = fmt.Errorf("%w: sync %s: %w", rsm.ErrMachineFailed, name, err)
+	}
+	if closeErr := file.Close(); err == nil && closeErr != nil {
+		err = fmt.Errorf("close %s: %w", name, closeErr)
+	}
+	return size, digest.Sum64(), err
+}
+
+func (f *files) syncDir() error {
+	if err := vfs.SyncDir(f.fs, f.dir); err != nil {
+		return fmt.Errorf("%w: %w", rsm.ErrMachineFailed, err)
+	}
+	return nil
+}
+
+// publish makes a manifest the newest one. The files that it names are durable; their names need
+// not be. Then it removes the files that nothing needs any more.
+func (f *files) publish(m *manifest) error {
+	const temp = manifestName + vfs.TempSuffix
+	if _, _, err := f.write(temp, bytes.NewReader(m.encode(f.cluster))); err != nil {
+		return err
+	}
+	if err := f.syncDir(); err != nil { // a manifest must not be there before the files that it names
+		return err
+	}
+	if err := f.fs.Rename(f.path(temp), f.path(manifestName)); err != nil {
+		return fmt.Errorf("rename the manifest: %w", err)
+	}
+	if err := f.syncDir(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.current = m
+	f.mu.Unlock()
+	return nil
+}
+
+// read returns the newest manifest, nil if there is none.
+func (f *files) read() (*manifest, error) {
+	b, err := vfs.ReadFile(f.fs, f.path(manifestName))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return decodeManifest(b, f.cluster)
+}
+
+// readSmall returns the content of a small file.
+func (f *files) readSmall(s smallFile) ([]byte, error) {
+	b, err := vfs.ReadFile(f.fs, f.path(smallName(s.number)))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) != s.bytes || xxhash.Sum64(b) != s.checksum {
+		return nil, fmt.Errorf("%w: %s", errSmall, f.path(smallName(s.number)))
+	}
+	return b, nil
+}
+
+// removeOld removes the files that are neither in a manifest nor needed by a stream. The history
+// may still use others: they are in keep.
+func (f *files) removeOld(keep map[string]bool) error {
+	names, err := f.fs.List(f.dir)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", f.dir, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	current := map[string]bool{}
+	if f.current != nil {
+		current = f.current.names()
+	}
+	for _, name := range names {
+		ours := strings.HasPrefix(name, smallPrefix) || strings.HasPrefix(name, runName(0)[:4]) || strings.HasSuffix(name, vfs.TempSuffix)
+		switch {
+		case !ours || current[name] || keep[name]:
+		case f.pins[name] > 0:
+			f.doomed[name] = true
+		default:
+			if err := f.fs.Remove(f.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("remove %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// pin keeps the files of the newest manifest until unpin. It returns nil if there is none.
+func (f *files) pin() *manifest {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.current == nil {
+		return nil
+	}
+	f.pinned[f.current]++
+	for name := range f.current.names() {
+		f.pins[name]++
+	}
+	return f.current
+}
+
+// unpin removes the files that were to be removed meanwhile.
+func (f *files) unpin(m *manifest) (err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pinned[m]--; f.pinned[m] == 0 {
+		delete(f.pinned, m)
+	}
+	for name := range m.names() {
+		if f.pins[name]--; f.pins[name] > 0 {
+			continue
+		}
+		delete(f.pins, name)
+		if f.doomed[name] {
+			delete(f.doomed, name)
+			err = errors.Join(err, f.fs.Remove(f.path(name)))
+		}
+	}
+	return err
+}
+
+// find returns the run of a name in the newest manifest, or in one that a stream needs.
+func (f *files) find(name []byte) (run.Info, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for mf := range f.pinned {
+		if info, ok := mf.find(name); ok {
+			return info, true
+		}
+	}
+	if f.current == nil {
+		return run.Info{}, false
+	}
+	return f.current.find(name)
+}
+
+func (m *manifest) find(name []byte) (run.Info, bool) {
+	for i := range m.runs {
+		if bytes.Equal(fileName(&m.runs[i]), name) {
+			return m.runs[i], true
+		}
+	}
+	return run.Info{}, false
+}

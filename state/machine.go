@@ -1,0 +1,127 @@
+package state
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"balsa.example/kv"
+	"balsa.example/kv/run"
+	"balsa.example/rsm"
+	"balsa.example/state/lease"
+)
+
+// Machine is the replicated machine of the service. It is an rsm.DurableMachine[Command,
+// Result]: see there which goroutine calls what. All methods that read may be called by any
+// goroutine at any time.
+type Machine struct {
+	cfg     Config
+	fetcher rsm.Fetcher // nil: no state can be received
+
+	// present is the state that commands are executed on. InstallState replaces it as a whole.
+	present atomic.Pointer[present]
+	files   files
+	failure atomic.Pointer[error]
+
+	// ctx ends with Interrupt.
+	ctx       context.Context
+	interrupt context.CancelFunc
+}
+
+// Interrupt ends what takes long: files of other members that are fetched, runs that are
+// rewritten. It is called before the replica is stopped.
+func (m *Machine) Interrupt() { m.interrupt() }
+
+// Close closes all files. Nobody may be using the Machine any more.
+func (m *Machine) Close() error {
+	m.interrupt()
+	if p := m.present.Load(); p != nil {
+		return p.history.Close()
+	}
+	return nil
+}
+
+// present is all replicated state.
+type present struct {
+	history *run.History
+	keys    *kv.MVCC
+	leases  guardedLeases
+	quota   atomic.Int64
+	times   times
+}
+
+// guardedLeases lets readers see the leases while commands are executed.
+type guardedLeases struct {
+	mu    sync.Mutex
+	table *lease.Table
+}
+
+func (g *guardedLeases) Room(id int64) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.table.Room(id)
+}
+
+func (g *guardedLeases) Attach(id int64, key string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.table.Attach(id, key)
+}
+
+func (g *guardedLeases) Detach(id int64, key string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.table.Detach(id, key)
+}
+
+// Hash is part of rsm.Hasher.
+func (m *Machine) Hash() uint64 { return m.present.Load().hash() }
+
+func (p *present) hash() uint64 {
+	p.leases.mu.Lock()
+	leases := p.leases.table.Hash()
+	p.leases.mu.Unlock()
+	return mix(p.keys.Hash(), leases, uint64(p.quota.Load()))
+}
+
+// Failed is part of rsm.Failer: it tells why the last command could not be executed as on the
+// other replicas.
+func (m *Machine) Failed() error {
+	if err := m.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Get reads a key as it is now on this replica.
+func (m *Machine) Get(key string) kv.Result { return m.present.Load().keys.Get(key) }
+
+// Range reads a span on this replica: see kv.MVCC.Range.
+func (m *Machine) Range(op kv.RangeOp) (kv.RangeResult, error) {
+	return m.present.Load().keys.Range(op)
+}
+
+// Revision returns the store's revision on this replica.
+func (m *Machine) Revision() uint64 { return m.present.Load().keys.Revision() }
+
+// Lease tells about one lease, as this replica knows it, and its keys if they are wanted.
+func (m *Machine) Lease(id int64, keys bool) (info lease.Info, attached []string, ok bool) {
+	g := &m.present.Load().leases
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if info, ok = g.table.Lookup(id); ok && keys {
+		attached = g.table.KeysOf(id)
+	}
+	return info, attached, ok
+}
+
+// Leases returns the ids of all leases in rising order.
+func (m *Machine) Leases() []int64 {
+	g := &m.present.Load().leases
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.table.Leases()
+}
+
+// Figures returns figures of this replica, for people.
+func (m *Machine) Figures() kv.Figures { return m.present.Load().keys.Figures() }

@@ -1,0 +1,109 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"balsa.example/kv/run"
+	"balsa.example/raft"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// manifest is the durable state at one position: which files it consists of. The file MANIFEST
+// holds the newest one, and is replaced as a whole:
+//
+//	magic "BALSAMAN", format (4 bytes), cluster (8 bytes), fields, xxhash64 of all before
+type manifest struct {
+	position raft.SnapshotMeta
+	// hash is Machine.Hash at the position.
+	hash      uint64
+	compacted uint64
+	small     smallFile
+	nextFile  uint32
+	runs      []run.Info
+}
+
+// smallFile is the file with the state that has no revisions.
+type smallFile struct {
+	number   uint32
+	bytes    int64
+	checksum uint64
+}
+
+const (
+	manifestMagic  = "BALSAMAN"
+	manifestFormat = 1
+	manifestHead   = len(manifestMagic) + 4 + 8
+)
+
+var errManifest = errors.New("state: the manifest is damaged")
+
+func (m *manifest) encode(cluster uint64) []byte {
+	b := []byte(manifestMagic)
+	b = binary.LittleEndian.AppendUint32(b, manifestFormat)
+	b = binary.LittleEndian.AppendUint64(b, cluster)
+	b = raft.AppendSnapshotMeta(b, m.position)
+	e := encoder{b}
+	for _, v := range []uint64{
+		m.hash, m.compacted, uint64(m.small.number), uint64(m.small.bytes), m.small.checksum, uint64(m.nextFile), uint64(len(m.runs)),
+	} {
+		e.number(v)
+	}
+	for i := range m.runs {
+		e.run(&m.runs[i])
+	}
+	return binary.LittleEndian.AppendUint64(e.b, xxhash.Sum64(e.b))
+}
+
+func (e *encoder) run(r *run.Info) {
+	for _, v := range []uint64{
+		uint64(r.File), r.First, r.Last, uint64(r.Records), uint64(r.LiveBytes), uint64(r.RecordBytes), uint64(r.Bytes), r.Checksum, r.ChainBefore, r.ChainAfter,
+	} {
+		e.number(v)
+	}
+	e.flags(r.Sealed, r.Rewritten)
+}
+
+// decodeManifest believes nothing before the checksum is checked.
+func decodeManifest(b []byte, cluster uint64) (*manifest, error) {
+	end := len(b) - 8
+	switch {
+	case end < manifestHead || string(b[:len(manifestMagic)]) != manifestMagic,
+		xxhash.Sum64(b[:end]) != binary.LittleEndian.Uint64(b[end:]):
+		return nil, errManifest
+	}
+	b = b[len(manifestMagic):end]
+	if format := binary.LittleEndian.Uint32(b); format != manifestFormat {
+		return nil, fmt.Errorf("state: the manifest has format %d, this program reads %d", format, manifestFormat)
+	}
+	if c := binary.LittleEndian.Uint64(b[4:]); c != cluster {
+		return nil, fmt.Errorf("state: the manifest is of cluster %016x, not %016x", c, cluster)
+	}
+	m := new(manifest)
+	var err error
+	if m.position, b, err = raft.DecodeSnapshotMeta(b[12:]); err != nil {
+		return nil, fmt.Errorf("%w: %w", errManifest, err)
+	}
+	d := decoder{b: b}
+	m.hash, m.compacted = d.number(), d.number()
+	m.small = smallFile{uint32(d.number()), int64(d.number()), d.number()}
+	m.nextFile = uint32(d.number())
+	m.runs = make([]run.Info, d.count(10))
+	for i := range m.runs {
+		d.run(&m.runs[i])
+	}
+	if d.err != nil || len(d.b) > 0 {
+		return nil, errManifest
+	}
+	return m, nil
+}
+
+func (d *decoder) run(r *run.Info) {
+	r.File, r.First, r.Last = uint32(d.number()), d.number(), d.number()
+	r.Records, r.LiveBytes, r.RecordBytes, r.Bytes = int64(d.number()), int64(d.number()), int64(d.number()), int64(d.number())
+	r.Checksum, r.ChainBefore, r.ChainAfter = d.number(), d.number(), d.number()
+	flags := d.byte()
+	r.Sealed, r.Rewritten = flags&1 != 0, flags&2 != 0
+}

@@ -1,0 +1,204 @@
+package state
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+
+	"balsa.example/kv/run"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// A member that lacks the log that it needs takes the whole manifest of another one. The stream
+// between them has only that and the small file:
+//
+//	sender's id (8 bytes), length (8 bytes), manifest, small file
+//
+// The receiver then fetches the runs that it lacks, file by file, by their checksums. So it never
+// joins its own runs with those of another member: of its own it uses only files that the
+// sender's manifest names, with the same bytes.
+
+// maxSmallStream bounds what the receiver of a stream takes into memory.
+const maxSmallStream = 1 << 30
+
+const streamHead = 16
+
+// OpenState is part of rsm.DurableMachine. The files of the manifest stay until the stream is
+// closed.
+func (m *Machine) OpenState() (rsm.StateStream, error) {
+	mf := m.files.pin()
+	if mf == nil {
+		return rsm.StateStream{Data: io.NopCloser(bytes.NewReader(nil))}, nil
+	}
+	small, err := m.files.readSmall(mf.small)
+	if err != nil {
+		return rsm.StateStream{}, errors.Join(err, m.files.unpin(mf))
+	}
+	b := mf.encode(m.cfg.Cluster)
+	head := binary.LittleEndian.AppendUint64(nil, uint64(m.cfg.ID))
+	head = binary.LittleEndian.AppendUint64(head, uint64(len(b)))
+	data := io.MultiReader(bytes.NewReader(head), bytes.NewReader(b), bytes.NewReader(small))
+	return rsm.StateStream{Position: mf.position, Data: &pinnedStream{Reader: data, m: m, mf: mf}}, nil
+}
+
+// pinnedStream keeps the files of a manifest until it is closed.
+type pinnedStream struct {
+	io.Reader
+	m    *Machine
+	mf   *manifest
+	once sync.Once
+	err  error
+}
+
+func (s *pinnedStream) Close() error {
+	s.once.Do(func() { s.err = s.m.files.unpin(s.mf) })
+	return s.err
+}
+
+// fileName is how members call a run: by what is in it.
+func fileName(i *run.Info) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, i.Checksum)
+	return binary.LittleEndian.AppendUint64(b, uint64(i.Bytes))
+}
+
+// UseFetcher is part of rsm.FetchingMachine.
+func (m *Machine) UseFetcher(f rsm.Fetcher) { m.fetcher = f }
+
+// OpenFile opens a run for another member, from an offset on. The error is fs.ErrNotExist if no
+// manifest that is in use has it.
+func (m *Machine) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
+	info, ok := m.files.find(name)
+	if !ok {
+		return nil, fmt.Errorf("run %x: %w", name, fs.ErrNotExist)
+	}
+	r, err := m.present.Load().history.Files().Open(info)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.Seek(offset, io.SeekStart); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// StateOffset is part of rsm.DurableMachine. The stream is short; what takes long is resumed by
+// the files that are there.
+func (m *Machine) StateOffset(raft.SnapshotMeta, rsm.StreamID) int64 { return 0 }
+
+// ReceiveState is part of rsm.DurableMachine.
+func (m *Machine) ReceiveState(position raft.SnapshotMeta, _ rsm.StreamID, offset int64, data io.Reader) error {
+	if offset != 0 {
+		return fmt.Errorf("receive state %s: its data begins at %d, want 0", position, offset)
+	}
+	m.files.work.Lock()
+	defer m.files.work.Unlock()
+	from, mf, small, err := m.readStream(data)
+	if err != nil {
+		return fmt.Errorf("receive state %s: %w", position, err)
+	}
+	if mf.position.Index != position.Index || mf.position.Term != position.Term {
+		return fmt.Errorf("receive state %s: the manifest is at %s", position, mf.position)
+	}
+	p := m.present.Load()
+	for i := range mf.runs {
+		if err := m.obtain(p, from, &mf.runs[i]); err != nil {
+			return fmt.Errorf("receive state %s: %w", position, failed(err))
+		}
+	}
+	mf.small.number = p.history.NewFile()
+	mf.small.bytes, mf.small.checksum, err = m.files.write(smallName(mf.small.number), bytes.NewReader(small))
+	if err != nil {
+		return err
+	}
+	mf.nextFile = p.history.NextFile()
+	if err := m.files.publish(mf); err != nil {
+		return err
+	}
+	m.files.received, m.files.fetched = mf, nil
+	return nil
+}
+
+// readStream reads a stream, and checks all of it.
+func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, small []byte, err error) {
+	b, err := io.ReadAll(io.LimitReader(data, maxSmallStream+1))
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	if len(b) < streamHead || len(b) > maxSmallStream {
+		return 0, nil, nil, fmt.Errorf("the stream has %d bytes: %w", len(b), errManifest)
+	}
+	from = raft.NodeID(binary.LittleEndian.Uint64(b))
+	length := binary.LittleEndian.Uint64(b[8:])
+	if b = b[streamHead:]; length > uint64(len(b)) {
+		return 0, nil, nil, errManifest
+	}
+	if mf, err = decodeManifest(b[:length], m.cfg.Cluster); err != nil {
+		return 0, nil, nil, err
+	}
+	small = b[length:]
+	if int64(len(small)) != mf.small.bytes || xxhash.Sum64(small) != mf.small.checksum {
+		return 0, nil, nil, errSmall
+	}
+	_, _, err = decodeSmall(small)
+	return from, mf, small, err
+}
+
+// obtain gives a run of the sender a file of this member, and sets info.File to its number.
+func (m *Machine) obtain(p *present, from raft.NodeID, info *run.Info) error {
+	f := &m.files
+	name := string(fileName(info))
+	if own, ok := f.find([]byte(name)); ok && own.Sealed && info.Sealed {
+		info.File = own.File
+		return nil
+	}
+	number, begun := f.fetched[name]
+	if !begun {
+		if f.fetched == nil {
+			f.fetched = map[string]uint32{}
+		}
+		number = p.history.NewFile()
+		f.fetched[name] = number
+	}
+	files := p.history.Files()
+	have, err := files.Received(number, *info)
+	if err != nil {
+		return err
+	}
+	if m.fetcher == nil {
+		return errors.New("no way to fetch files of other members")
+	}
+	data, err := m.fetcher.Fetch(m.ctx, from, []byte(name), have)
+	if err != nil {
+		return fmt.Errorf("fetch run %x of %s: %w", name, from, err)
+	}
+	defer data.Close()
+	info.File = number
+	_, err = files.Receive(m.ctx, number, *info, have, data, nil)
+	return err
+}
+
+// InstallState is part of rsm.DurableMachine.
+func (m *Machine) InstallState(want raft.SnapshotMeta) (raft.SnapshotMeta, error) {
+	m.files.work.Lock()
+	defer m.files.work.Unlock()
+	mf := m.files.received
+	if mf == nil || mf.position.Index < want.Index {
+		return raft.SnapshotMeta{}, fmt.Errorf("install the state at %s: no such state was received", want)
+	}
+	old := m.present.Load()
+	if err := m.load(mf); err != nil {
+		return raft.SnapshotMeta{}, err
+	}
+	m.files.received = nil
+	if err := old.history.Close(); err != nil {
+		return raft.SnapshotMeta{}, err
+	}
+	return mf.position, m.files.removeOld(nil)
+}

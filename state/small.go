@@ -1,0 +1,105 @@
+package state
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"balsa.example/kv"
+	"balsa.example/state/lease"
+	"balsa.example/state/logtime"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// small is an image of the state that has no revisions. It is taken between two commands, in a
+// time that does not grow with the store, and written while later ones are executed. Its file is
+//
+//	magic "BALSASML", format (4 bytes), length of the fields (4 bytes), fields, leases
+//
+// The manifest has its checksum.
+type small struct {
+	totals kv.Totals
+	quota  int64
+	times  timesImage
+	leases *lease.Image
+}
+
+const (
+	smallMagic  = "BALSASML"
+	smallFormat = 1
+	smallHead   = len(smallMagic) + 4 + 4
+)
+
+var errSmall = errors.New("state: the file with leases and totals is damaged")
+
+// WriteTo writes the file.
+func (s *small) WriteTo(w io.Writer) (int64, error) {
+	e := encoder{s.totals.Append(nil)}
+	e.number(uint64(s.quota))
+	e.number(uint64(s.times.gap))
+	e.number(uint64(s.times.wall))
+	e.number(uint64(len(s.times.marks)))
+	for _, m := range s.times.marks {
+		e.number(uint64(m.At))
+		e.number(m.Revision)
+	}
+	b := append([]byte(smallMagic), 0, 0, 0, 0, 0, 0, 0, 0)
+	binary.LittleEndian.PutUint32(b[len(smallMagic):], smallFormat)
+	binary.LittleEndian.PutUint32(b[len(smallMagic)+4:], uint32(len(e.b)))
+	n, err := w.Write(append(b, e.b...))
+	if err != nil {
+		return int64(n), err
+	}
+	m, err := s.leases.WriteTo(w)
+	return int64(n) + m, err
+}
+
+// decodeSmall reads the file, whose checksum was checked.
+func decodeSmall(b []byte) (s small, leases *lease.Table, err error) {
+	if len(b) < smallHead || string(b[:len(smallMagic)]) != smallMagic {
+		return s, nil, errSmall
+	}
+	format, length := binary.LittleEndian.Uint32(b[len(smallMagic):]), binary.LittleEndian.Uint32(b[len(smallMagic)+4:])
+	if format != smallFormat {
+		return s, nil, fmt.Errorf("state: the file with leases and totals has format %d, this program reads %d", format, smallFormat)
+	}
+	b = b[smallHead:]
+	if uint64(length) > uint64(len(b)) {
+		return s, nil, errSmall
+	}
+	fields, b := b[:length], b[length:]
+	if s.totals, fields, err = kv.DecodeTotals(fields); err != nil {
+		return s, nil, err
+	}
+	d := decoder{b: fields}
+	s.quota, s.times.gap, s.times.wall = int64(d.number()), logtime.Time(d.number()), int64(d.number())
+	s.times.marks = make([]timeMark, d.count(2))
+	for i := range s.times.marks {
+		s.times.marks[i] = timeMark{logtime.Time(d.number()), d.number()}
+	}
+	if d.err != nil {
+		return s, nil, errSmall
+	}
+	leases, err = lease.Decode(bufio.NewReader(bytes.NewReader(b)))
+	return s, leases, err
+}
+
+// small takes an image of the state that has no revisions.
+func (p *present) small() *small {
+	p.leases.mu.Lock()
+	defer p.leases.mu.Unlock()
+	return &small{totals: p.keys.Totals(), quota: p.quota.Load(), times: p.times.image(), leases: p.leases.table.Image()}
+}
+
+// mix is a hash of numbers.
+func mix(numbers ...uint64) uint64 {
+	var b []byte
+	for _, n := range numbers {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	return xxhash.Sum64(b)
+}

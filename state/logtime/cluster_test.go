@@ -329,7 +329,7 @@ func TestManyLeasesThatExpireAtOnceGoInSteps(t *testing.T) {
 // expiry.
 func TestNoLeaseIsEarlyUnderFaults(t *testing.T) {
 	ended := 0
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			w := newWorld(t, seed, 3)
 			w.refuses = true

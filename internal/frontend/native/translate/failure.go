@@ -27,6 +27,8 @@ var codes = map[kv.Code]api.Reply_Code{
 	kv.CodeQuota:          api.Reply_QUOTA,
 	kv.CodeUnreadable:     api.Reply_UNAVAILABLE,
 	kv.CodeLeaseExists:    api.Reply_LEASE_EXISTS,
+	kv.CodeLeaseTTL:       api.Reply_LEASE_TTL,
+	kv.CodeTooManyLeases:  api.Reply_TOO_MANY_LEASES,
 	kv.CodeForgotten:      api.Reply_SESSION_ENDED,
 }
 

@@ -2,6 +2,7 @@ package state
 
 import (
 	"balsa.example/kv"
+	"balsa.example/state/lease"
 	"balsa.example/state/logtime"
 )
 
@@ -46,14 +47,8 @@ type More struct {
 	Quota int64 // KindQuota: bytes; 0: none
 }
 
-// SessionSeq names a command of a session. A command that is sent again has the same number,
-// and is executed once. The zero value is no session.
-type SessionSeq struct {
-	ID  int64
-	Seq uint64 // from 1 on
-	// Acked: the client has the outcomes of all commands up to this one.
-	Acked uint64
-}
+// SessionSeq names a command of a session.
+type SessionSeq = lease.SessionSeq
 
 // Result is the outcome of a command.
 type Result struct {

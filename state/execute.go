@@ -42,9 +42,8 @@ func (p *present) more(c Command) (Result, error) {
 	if m.Session.ID == 0 {
 		return p.execute(c)
 	}
-	a := lease.Attempt{Session: m.Session.ID, Seq: m.Session.Seq, Acked: m.Session.Acked}
 	p.leases.mu.Lock()
-	verdict, outcome := p.leases.table.Begin(a)
+	verdict, outcome := p.leases.table.Begin(m.Session)
 	p.leases.mu.Unlock()
 	switch verdict {
 	case lease.Unknown:
@@ -57,7 +56,7 @@ func (p *present) more(c Command) (Result, error) {
 		return r, err
 	}
 	p.leases.mu.Lock()
-	p.leases.table.Finish(a, r.Revision, appendResult(nil, r))
+	p.leases.table.Finish(m.Session, r.Revision, appendResult(nil, r))
 	p.leases.mu.Unlock()
 	return r, nil
 }

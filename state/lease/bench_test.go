@@ -126,7 +126,7 @@ func BenchmarkCommandOfASession(b *testing.B) {
 	b.ReportAllocs()
 	result := make([]byte, 30)
 	for i := range b.N {
-		a := lease.Attempt{Session: int64(i%1000) + 1, Seq: uint64(i/1000) + 1}
+		a := lease.SessionSeq{ID: int64(i%1000) + 1, Seq: uint64(i/1000) + 1}
 		a.Acked = a.Seq - min(a.Seq, 5)
 		if a.Acked == a.Seq {
 			a.Acked = 0

@@ -36,7 +36,7 @@ func filledWith(t testing.TB, leases int64) *lease.Table {
 		}
 		if id%3 == 0 {
 			for seq := uint64(3); seq < 6; seq++ {
-				execute(t, table, lease.Attempt{Session: id * id, Seq: seq, Acked: 1}, make([]byte, id*int64(seq)*6))
+				execute(t, table, lease.SessionSeq{ID: id * id, Seq: seq, Acked: 1}, make([]byte, id*int64(seq)*6))
 			}
 		}
 	}
@@ -90,7 +90,7 @@ func TestImageIsWrittenWhileTheTableChanges(t *testing.T) {
 		for i, id := range ids {
 			table.Attach(id, fmt.Sprint("round ", round))
 			table.Detach(id, "key 1")
-			if a := (lease.Attempt{Session: id, Seq: uint64(10 + round), Acked: uint64(3 + round)}); i%2 == 0 {
+			if a := (lease.SessionSeq{ID: id, Seq: uint64(10 + round), Acked: uint64(3 + round)}); i%2 == 0 {
 				if verdict, _ := table.Begin(a); verdict == lease.Execute {
 					table.Finish(a, 1, []byte("x"))
 				}

@@ -99,8 +99,8 @@ func (m *model) attach(id int64, key string) error {
 	return nil
 }
 
-func (m *model) begin(a lease.Attempt) (lease.Verdict, lease.Outcome) {
-	l := m.leases[a.Session]
+func (m *model) begin(a lease.SessionSeq) (lease.Verdict, lease.Outcome) {
+	l := m.leases[a.ID]
 	if l == nil || !l.isSession || a.Seq <= l.floor || a.Seq <= a.Acked {
 		return lease.Unknown, lease.Outcome{}
 	}
@@ -130,8 +130,8 @@ func (l *modelLease) bytes() (n uint64) {
 	return n
 }
 
-func (m *model) finish(a lease.Attempt, revision uint64, result []byte) {
-	l := m.leases[a.Session]
+func (m *model) finish(a lease.SessionSeq, revision uint64, result []byte) {
+	l := m.leases[a.ID]
 	o := lease.Outcome{Revision: revision}
 	if len(result) <= int(m.limits.OutcomeBytes) {
 		o.Whole, o.Result = true, result
@@ -258,7 +258,7 @@ func (p *pair) step() {
 }
 
 func (p *pair) command(id int64) {
-	a := lease.Attempt{Session: id, Seq: rapid.Uint64Range(0, 20).Draw(p.t, "seq")}
+	a := lease.SessionSeq{ID: id, Seq: rapid.Uint64Range(0, 20).Draw(p.t, "seq")}
 	a.Acked = a.Seq - min(a.Seq, rapid.Uint64Range(0, 8).Draw(p.t, "unacked"))
 	result := bytes.Repeat([]byte{byte(a.Seq)}, rapid.IntRange(1, 45).Draw(p.t, "size"))
 	verdict, o := p.table.Begin(a)

@@ -37,10 +37,10 @@ type Outcome struct {
 	Result []byte
 }
 
-// Attempt names a command of a session. All copies of the command have the same Attempt, but for
-// Acked.
-type Attempt struct {
-	Session int64
+// SessionSeq names a command of a session. All copies of the command have the same ID and Seq. The
+// zero value is no session.
+type SessionSeq struct {
+	ID int64 // of the session's lease
 	// Seq is the number of the command, from 1 on. A client gives no number to two commands.
 	Seq uint64
 	// Acked says that the client has the outcomes of all commands up to it, and sends none of
@@ -48,7 +48,7 @@ type Attempt struct {
 	Acked uint64
 }
 
-// Verdict says what to do with an Attempt.
+// Verdict says what to do with a command of a session.
 type Verdict uint8
 
 const (
@@ -85,8 +85,8 @@ const (
 //     otherwise its second copy could succeed.
 //  6. An outcome outlives its result. To make room the results go first, and the revisions stay,
 //     since a revision is enough not to execute again.
-func (t *Table) Begin(a Attempt) (Verdict, Outcome) {
-	slot, ok := t.index[a.Session]
+func (t *Table) Begin(a SessionSeq) (Verdict, Outcome) {
+	slot, ok := t.index[a.ID]
 	if !ok {
 		return Unknown, Outcome{}
 	}
@@ -107,8 +107,8 @@ func (t *Table) Begin(a Attempt) (Verdict, Outcome) {
 // Finish remembers the outcome of a command for which Begin said Execute. It keeps a copy of
 // result, or the revision alone where the limits say so. If the session has ended meanwhile, by
 // the command itself, nothing is kept.
-func (t *Table) Finish(a Attempt, revision uint64, result []byte) {
-	slot, ok := t.index[a.Session]
+func (t *Table) Finish(a SessionSeq, revision uint64, result []byte) {
+	slot, ok := t.index[a.ID]
 	if !ok || t.record(slot).session == nil {
 		return
 	}
@@ -122,7 +122,7 @@ func (t *Table) Finish(a Attempt, revision uint64, result []byte) {
 		o.Whole, o.Result = true, bytes.Clone(result)
 	}
 	s.outcomes = slices.Insert(s.outcomes, at, o)
-	t.count(a.Session, s, o, 1)
+	t.count(a.ID, s, o, 1)
 	t.makeRoom(slot, s)
 }
 

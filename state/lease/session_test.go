@@ -21,7 +21,7 @@ func sessionTable(t testing.TB, limits lease.Limits, n int64) *lease.Table {
 }
 
 // execute demands that a command is executed, and finishes it at revision 100 + its number.
-func execute(t testing.TB, table *lease.Table, a lease.Attempt, result []byte) {
+func execute(t testing.TB, table *lease.Table, a lease.SessionSeq, result []byte) {
 	t.Helper()
 	if verdict, _ := table.Begin(a); verdict != lease.Execute {
 		t.Fatalf("Begin(%+v) says %v", a, verdict)
@@ -29,7 +29,7 @@ func execute(t testing.TB, table *lease.Table, a lease.Attempt, result []byte) {
 	table.Finish(a, 100+a.Seq, result)
 }
 
-func wantReplay(t testing.TB, table *lease.Table, a lease.Attempt, result []byte) {
+func wantReplay(t testing.TB, table *lease.Table, a lease.SessionSeq, result []byte) {
 	t.Helper()
 	verdict, o := table.Begin(a)
 	if verdict != lease.Replay || o.Revision != 100+a.Seq || o.Whole != (result != nil) || !bytes.Equal(o.Result, result) {
@@ -37,7 +37,7 @@ func wantReplay(t testing.TB, table *lease.Table, a lease.Attempt, result []byte
 	}
 }
 
-func wantUnknown(t testing.TB, table *lease.Table, a lease.Attempt) {
+func wantUnknown(t testing.TB, table *lease.Table, a lease.SessionSeq) {
 	t.Helper()
 	if verdict, o := table.Begin(a); verdict != lease.Unknown || o.Revision != 0 {
 		t.Errorf("Begin(%+v) says %v, %+v", a, verdict, o)
@@ -46,36 +46,36 @@ func wantUnknown(t testing.TB, table *lease.Table, a lease.Attempt) {
 
 func TestResentCommandIsAnsweredWithItsOwnOutcome(t *testing.T) {
 	table := sessionTable(t, lease.DefaultLimits(), 1)
-	execute(t, table, lease.Attempt{Session: 1, Seq: 1}, []byte("one"))
-	execute(t, table, lease.Attempt{Session: 1, Seq: 3}, []byte("three"))
-	execute(t, table, lease.Attempt{Session: 1, Seq: 2}, []byte{})
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 1}, []byte("one"))
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 3}, []byte("three"))
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 2}, []byte{})
 	for range 2 {
-		wantReplay(t, table, lease.Attempt{Session: 1, Seq: 1}, []byte("one"))
-		wantReplay(t, table, lease.Attempt{Session: 1, Seq: 3}, []byte("three"))
-		wantReplay(t, table, lease.Attempt{Session: 1, Seq: 2}, []byte{})
+		wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 1}, []byte("one"))
+		wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 3}, []byte("three"))
+		wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 2}, []byte{})
 		table = decode(t, encode(t, table.Image()))
 	}
 }
 
 func TestConfirmedCommandIsNeverExecutedAgain(t *testing.T) {
 	table := sessionTable(t, lease.DefaultLimits(), 1)
-	execute(t, table, lease.Attempt{Session: 1, Seq: 1}, []byte("one"))
-	execute(t, table, lease.Attempt{Session: 1, Seq: 5, Acked: 4}, []byte("five"))
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 1}, []byte("one"))
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 5, Acked: 4}, []byte("five"))
 	for range 2 {
 		for seq := range uint64(5) {
-			wantUnknown(t, table, lease.Attempt{Session: 1, Seq: seq})
+			wantUnknown(t, table, lease.SessionSeq{ID: 1, Seq: seq})
 		}
-		wantReplay(t, table, lease.Attempt{Session: 1, Seq: 5}, []byte("five"))
+		wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 5}, []byte("five"))
 		table = decode(t, encode(t, table.Image()))
 	}
-	wantUnknown(t, table, lease.Attempt{Session: 1, Seq: 8, Acked: 8})
-	execute(t, table, lease.Attempt{Session: 1, Seq: 6}, nil) // the refusal confirmed nothing
+	wantUnknown(t, table, lease.SessionSeq{ID: 1, Seq: 8, Acked: 8})
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 6}, nil) // the refusal confirmed nothing
 }
 
 func TestCommandOfAnEndedSessionIsNeverExecuted(t *testing.T) {
 	table := sessionTable(t, lease.DefaultLimits(), 3)
 	for id := range int64(3) {
-		execute(t, table, lease.Attempt{Session: id + 1, Seq: 1}, nil)
+		execute(t, table, lease.SessionSeq{ID: id + 1, Seq: 1}, nil)
 	}
 	if _, err := table.Revoke(1); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestCommandOfAnEndedSessionIsNeverExecuted(t *testing.T) {
 	table.EndSessions()
 	for id := range int64(3) {
 		for seq := range uint64(3) {
-			wantUnknown(t, table, lease.Attempt{Session: id + 1, Seq: seq})
+			wantUnknown(t, table, lease.SessionSeq{ID: id + 1, Seq: seq})
 		}
 	}
 }
@@ -97,7 +97,7 @@ func TestRestoreEndsSessionsAndKeepsTheirLeases(t *testing.T) {
 	table := sessionTable(t, lease.DefaultLimits(), 2)
 	grant(t, table, 3, 10)
 	attach(t, table, 1, "k")
-	execute(t, table, lease.Attempt{Session: 1, Seq: 1}, []byte("x"))
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 1}, []byte("x"))
 	before := table.Image()
 	data := encode(t, before)
 	table.EndSessions()
@@ -121,44 +121,44 @@ func TestOutcomeThatFallsOutOfTheWindowIsForgotten(t *testing.T) {
 	table := sessionTable(t, lease.DefaultLimits(), 1)
 	window := uint64(table.Limits().Window)
 	for seq := uint64(2); seq <= window; seq++ {
-		execute(t, table, lease.Attempt{Session: 1, Seq: seq}, nil)
+		execute(t, table, lease.SessionSeq{ID: 1, Seq: seq}, nil)
 	}
-	execute(t, table, lease.Attempt{Session: 1, Seq: window + 1}, nil)
-	wantUnknown(t, table, lease.Attempt{Session: 1, Seq: 1})
-	wantReplay(t, table, lease.Attempt{Session: 1, Seq: 2}, []byte{})
-	execute(t, table, lease.Attempt{Session: 1, Seq: window + 2}, nil)
-	wantUnknown(t, table, lease.Attempt{Session: 1, Seq: 2})
-	execute(t, table, lease.Attempt{Session: 1, Seq: 1 << 63}, nil)
-	wantUnknown(t, table, lease.Attempt{Session: 1, Seq: window + 2})
-	wantReplay(t, table, lease.Attempt{Session: 1, Seq: 1 << 63}, []byte{})
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: window + 1}, nil)
+	wantUnknown(t, table, lease.SessionSeq{ID: 1, Seq: 1})
+	wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 2}, []byte{})
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: window + 2}, nil)
+	wantUnknown(t, table, lease.SessionSeq{ID: 1, Seq: 2})
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 1 << 63}, nil)
+	wantUnknown(t, table, lease.SessionSeq{ID: 1, Seq: window + 2})
+	wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 1 << 63}, []byte{})
 }
 
 func TestLargeResultKeepsItsRevisionOnly(t *testing.T) {
 	table := sessionTable(t, lease.DefaultLimits(), 1)
 	limit := int(table.Limits().OutcomeBytes)
-	execute(t, table, lease.Attempt{Session: 1, Seq: 1}, make([]byte, limit))
-	execute(t, table, lease.Attempt{Session: 1, Seq: 2}, make([]byte, limit+1))
-	wantReplay(t, table, lease.Attempt{Session: 1, Seq: 1}, make([]byte, limit))
-	wantReplay(t, table, lease.Attempt{Session: 1, Seq: 2}, nil)
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 1}, make([]byte, limit))
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 2}, make([]byte, limit+1))
+	wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 1}, make([]byte, limit))
+	wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 2}, nil)
 }
 
 func TestResultsOfASessionAreBounded(t *testing.T) {
 	table := sessionTable(t, lease.DefaultLimits(), 1)
 	result := make([]byte, 1000)
 	for seq := range uint64(1024) {
-		execute(t, table, lease.Attempt{Session: 1, Seq: seq + 1}, result)
+		execute(t, table, lease.SessionSeq{ID: 1, Seq: seq + 1}, result)
 		if n := table.OutcomeBytes(); n > uint64(table.Limits().SessionBytes) {
 			t.Fatalf("%d outcomes take up %d bytes", seq+1, n)
 		}
 	}
 	for seq := uint64(1); seq <= 1024; seq++ { // none is forgotten; the latest have their results
 		want := result
-		if verdict, o := table.Begin(lease.Attempt{Session: 1, Seq: seq}); !o.Whole && seq <= 1024 && verdict == lease.Replay {
+		if verdict, o := table.Begin(lease.SessionSeq{ID: 1, Seq: seq}); !o.Whole && seq <= 1024 && verdict == lease.Replay {
 			want = nil
 		}
-		wantReplay(t, table, lease.Attempt{Session: 1, Seq: seq}, want)
+		wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: seq}, want)
 	}
-	if _, o := table.Begin(lease.Attempt{Session: 1, Seq: 1}); o.Whole {
+	if _, o := table.Begin(lease.SessionSeq{ID: 1, Seq: 1}); o.Whole {
 		t.Error("the oldest result is there still")
 	}
 }
@@ -172,21 +172,21 @@ func TestOutcomesOfAllSessionsAreBounded(t *testing.T) {
 	table := sessionTable(t, limits, sessions+1)
 	greedy := int64(sessions + 1)
 	for seq := range uint64(100) {
-		execute(t, table, lease.Attempt{Session: greedy, Seq: seq + 1}, make([]byte, 2000))
+		execute(t, table, lease.SessionSeq{ID: greedy, Seq: seq + 1}, make([]byte, 2000))
 	}
 	for seq := range uint64(40) {
 		for id := range int64(sessions) {
-			execute(t, table, lease.Attempt{Session: id + 1, Seq: seq + 1}, make([]byte, 500))
-			wantReplayed(t, table, lease.Attempt{Session: id + 1, Seq: seq + 1})
+			execute(t, table, lease.SessionSeq{ID: id + 1, Seq: seq + 1}, make([]byte, 500))
+			wantReplayed(t, table, lease.SessionSeq{ID: id + 1, Seq: seq + 1})
 			if n := table.OutcomeBytes(); n > limits.AllOutcomeBytes+sessions*overhead {
 				t.Fatalf("outcomes take up %d bytes", n)
 			}
 		}
 	}
-	wantUnknown(t, table, lease.Attempt{Session: 1, Seq: 1})
+	wantUnknown(t, table, lease.SessionSeq{ID: 1, Seq: 1})
 }
 
-func wantReplayed(t testing.TB, table *lease.Table, a lease.Attempt) {
+func wantReplayed(t testing.TB, table *lease.Table, a lease.SessionSeq) {
 	t.Helper()
 	if verdict, o := table.Begin(a); verdict != lease.Replay || o.Revision != 100+a.Seq {
 		t.Fatalf("Begin(%+v) says %v, %+v", a, verdict, o)
@@ -195,7 +195,7 @@ func wantReplayed(t testing.TB, table *lease.Table, a lease.Attempt) {
 
 func TestCommandThatEndsItsOwnSessionLeavesNothing(t *testing.T) {
 	table := sessionTable(t, lease.DefaultLimits(), 1)
-	a := lease.Attempt{Session: 1, Seq: 1}
+	a := lease.SessionSeq{ID: 1, Seq: 1}
 	if verdict, _ := table.Begin(a); verdict != lease.Execute {
 		t.Fatal(verdict)
 	}
@@ -209,26 +209,26 @@ func TestCommandThatEndsItsOwnSessionLeavesNothing(t *testing.T) {
 func TestFinishWithoutBeginKeepsTheWindow(t *testing.T) {
 	table := sessionTable(t, smallLimits, 1)
 	for _, seq := range []uint64{0, 7, 1 << 60} {
-		table.Finish(lease.Attempt{Session: 1, Seq: seq}, 5, nil)
+		table.Finish(lease.SessionSeq{ID: 1, Seq: seq}, 5, nil)
 	}
-	execute(t, table, lease.Attempt{Session: 1, Seq: 2}, []byte("first"))
-	table.Finish(lease.Attempt{Session: 1, Seq: 2}, 9, []byte("second"))
-	wantReplay(t, table, lease.Attempt{Session: 1, Seq: 2}, []byte("first"))
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 2}, []byte("first"))
+	table.Finish(lease.SessionSeq{ID: 1, Seq: 2}, 9, []byte("second"))
+	wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 2}, []byte("first"))
 	decode(t, encode(t, table.Image()))
 }
 
 func TestFinishKeepsItsOwnCopyOfAResult(t *testing.T) {
 	table := sessionTable(t, smallLimits, 1)
 	result := []byte("result")
-	execute(t, table, lease.Attempt{Session: 1, Seq: 1}, result)
+	execute(t, table, lease.SessionSeq{ID: 1, Seq: 1}, result)
 	copy(result, "other ")
-	wantReplay(t, table, lease.Attempt{Session: 1, Seq: 1}, []byte("result"))
+	wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 1}, []byte("result"))
 }
 
 func Example() {
 	table, _ := lease.NewTable(lease.DefaultLimits())
 	table.Grant(7, 5e9, true)
-	put := lease.Attempt{Session: 7, Seq: 1}
+	put := lease.SessionSeq{ID: 7, Seq: 1}
 	for range 2 { // the command is twice in the log
 		switch verdict, outcome := table.Begin(put); verdict {
 		case lease.Execute:

@@ -197,10 +197,10 @@ func TestUnknownLeasesAreNoPanic(t *testing.T) {
 	if _, ok := table.Lookup(2); ok || table.KeysOf(2) != nil {
 		t.Error("Lookup or KeysOf find a lease 2")
 	}
-	if verdict, _ := table.Begin(lease.Attempt{Session: 2, Seq: 1}); verdict != lease.Unknown {
+	if verdict, _ := table.Begin(lease.SessionSeq{ID: 2, Seq: 1}); verdict != lease.Unknown {
 		t.Errorf("Begin: %v", verdict)
 	}
-	table.Finish(lease.Attempt{Session: 2, Seq: 1}, 1, nil)
+	table.Finish(lease.SessionSeq{ID: 2, Seq: 1}, 1, nil)
 }
 
 // A key that is put without its lease, or deleted and created again, must outlive the lease, after
@@ -366,7 +366,7 @@ func TestHashTellsEverythingApart(t *testing.T) {
 	with := func(f func(*lease.Table)) func(*lease.Table) {
 		return func(table *lease.Table) { table.Grant(1, 5, true); f(table) }
 	}
-	done := func(a lease.Attempt, revision uint64, result []byte) func(*lease.Table) {
+	done := func(a lease.SessionSeq, revision uint64, result []byte) func(*lease.Table) {
 		return with(func(table *lease.Table) { table.Begin(a); table.Finish(a, revision, result) })
 	}
 	note("nothing", func(*lease.Table) {})
@@ -378,13 +378,13 @@ func TestHashTellsEverythingApart(t *testing.T) {
 	note("another time to live", func(table *lease.Table) { table.Grant(1, 6, false) })
 	note("a key", with(func(table *lease.Table) { table.Attach(1, "k") }))
 	note("another key", with(func(table *lease.Table) { table.Attach(1, "l") }))
-	note("an outcome", done(lease.Attempt{Session: 1, Seq: 1}, 5, []byte("x")))
-	note("another result", done(lease.Attempt{Session: 1, Seq: 1}, 5, []byte("y")))
-	note("no result", done(lease.Attempt{Session: 1, Seq: 1}, 5, nil))
-	note("a result too large", done(lease.Attempt{Session: 1, Seq: 1}, 5, make([]byte, 5000)))
-	note("another revision", done(lease.Attempt{Session: 1, Seq: 1}, 6, []byte("x")))
-	note("another number", done(lease.Attempt{Session: 1, Seq: 2}, 5, []byte("x")))
-	note("a floor", done(lease.Attempt{Session: 1, Seq: 2, Acked: 1}, 5, []byte("x")))
+	note("an outcome", done(lease.SessionSeq{ID: 1, Seq: 1}, 5, []byte("x")))
+	note("another result", done(lease.SessionSeq{ID: 1, Seq: 1}, 5, []byte("y")))
+	note("no result", done(lease.SessionSeq{ID: 1, Seq: 1}, 5, nil))
+	note("a result too large", done(lease.SessionSeq{ID: 1, Seq: 1}, 5, make([]byte, 5000)))
+	note("another revision", done(lease.SessionSeq{ID: 1, Seq: 1}, 6, []byte("x")))
+	note("another number", done(lease.SessionSeq{ID: 1, Seq: 2}, 5, []byte("x")))
+	note("a floor", done(lease.SessionSeq{ID: 1, Seq: 2, Acked: 1}, 5, []byte("x")))
 }
 
 func TestLimitsThatCannotHoldAreRefused(t *testing.T) {

@@ -18,8 +18,8 @@ func (t Time) Add(d int64) Time {
 // Stamp is the time that a leader gives a command when it proposes it.
 type Stamp struct {
 	Log Time
-	// Wall is the leader's wall clock since 1970 in UTC, in the unit of the caller. It is for
-	// people, and no lease goes by it.
+	// Wall is the leader's wall clock, in nanoseconds since 1970 in UTC. It is for people, and no
+	// lease goes by it.
 	Wall int64
 }
 

@@ -2,9 +2,10 @@ package run
 
 import "fmt"
 
-// Append adds a record to the history, and returns where it is. Its Mod is that of the record before, or a later one if that
-// was the last of its revision. Key and Value are copied, once, and then alias the copy, which
-// is never changed. A record takes less than 1 GiB, and a revision less than 3 GiB.
+// Append adds a record to the history, and returns where it is. Its Mod is that of the record
+// before, or a later one if that was the last of its revision. Key and Value are copied, once, and
+// then alias the copy, which is never changed. A record takes less than 1 GiB, and a revision less
+// than 3 GiB.
 //
 // What was appended is in memory alone, until Flush.
 func (h *History) Append(rec *Record) Ref {

@@ -15,8 +15,8 @@ import (
 	"balsa.example/vfs"
 )
 
-// A file that is damaged in any place is seen: by a scrub, always; by each who reads, before anything is served. No damage
-// is taken for another state of the history.
+// A file that is damaged in any place is seen: by a scrub, always; by each who reads, before
+// anything is served. No damage is taken for another state of the history.
 func TestDamageIsFound(t *testing.T) {
 	mem := newMem(t)
 	w, err := newWorld(testOptions(mem), 3)
@@ -35,8 +35,8 @@ func TestDamageIsFound(t *testing.T) {
 	}
 }
 
-// damages returns the files that a disk may make of one: with each byte of head, footer and records changed, each
-// record zeroed, swapped with another, the end cut off, or another file in its place.
+// damages returns the files that a disk may make of one: with each byte of head, footer and records
+// changed, each record zeroed, swapped with another, the end cut off, or another file in its place.
 func damages(w *world, mem *crashfs.Mem, i int) map[string][]byte {
 	info := w.durable.infos[i]
 	good := fileOf(mem, w, info)
@@ -140,13 +140,14 @@ func (w *world) checkDamagedLoad(h *History, want []Record, path string) error {
 	return nil
 }
 
-// An index whose hashes are right, and that says something else than the records, is found by a scrub.
+// An index whose hashes are right, and that says something else than the records, is found by a
+// scrub.
 func TestVerifyComparesTheIndexWithTheRecords(t *testing.T) {
-	for _, broken := range []func(keys []keyed) []keyed{
-		func(keys []keyed) []keyed { return keys[1:] },
-		func(keys []keyed) []keyed { return append(keys, keys[0]) },
-		func(keys []keyed) []keyed { keys[0].size++; return keys },
-		func(keys []keyed) []keyed { return keys },
+	for _, broken := range []func(keys []Entry) []Entry{
+		func(keys []Entry) []Entry { return keys[1:] },
+		func(keys []Entry) []Entry { return append(keys, keys[0]) },
+		func(keys []Entry) []Entry { keys[0].At.Size++; return keys },
+		func(keys []Entry) []Entry { return keys },
 	} {
 		mem := newMem(t)
 		files, info, sound := brokenIndex(mem, broken)
@@ -158,23 +159,21 @@ func TestVerifyComparesTheIndexWithTheRecords(t *testing.T) {
 }
 
 // brokenIndex writes a run with three records, of which the index has what broken makes of them.
-func brokenIndex(mem *crashfs.Mem, broken func([]keyed) []keyed) (files Files, info Info, sound bool) {
+func brokenIndex(mem *crashfs.Mem, broken func([]Entry) []Entry) (files Files, info Info, sound bool) {
 	files = Files{FS: mem, Dir: testDir, Cluster: 0xc1}
 	head, salt := header{cluster: 0xc1, first: 1}.encode()
 	m := newMemory(4096, head[:])
-	var keys []keyed
-	var records []Record
+	var keys []Entry
 	chain := uint64(0)
 	for i := range 3 {
 		rec, at := Record{Key: []byte{'k', byte(i)}, Mod: uint64(i + 1), Last: true}, m.size
 		chain = link(chain, rec.encode(m.room(rec.size()), place(salt, at)))
-		keys = append(keys, keyed{key: rec.Key, offset: at, size: m.size - at})
-		records = append(records, rec)
+		keys = append(keys, *entryOf(&rec, Ref{Run: 1, Offset: at, Size: m.size - at}))
 	}
 	f := footer{salt: salt, first: 1, start: int64(m.size)}
 	before := fmt.Sprint(keys)
 	keys = broken(keys)
-	f.index(slices.Clone(keys), func(k keyed) *Record { return &records[k.key[1]] })
+	f.index(keys)
 	tr := trailer{records: 3, last: 3, chainAfter: chain, indexAt: f.start, stepsAt: f.at()}
 	f.steps(nil)
 	end := tr.encode(salt, f.at())

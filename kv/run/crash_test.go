@@ -49,7 +49,8 @@ func (w *world) script(step func()) error {
 	return flush()
 }
 
-// A crash at any operation leaves what the manifest says, whatever part of the unsynced data is there.
+// A crash at any operation leaves what the manifest says, whatever part of the unsynced data is
+// there.
 func TestCrashAtEveryOperation(t *testing.T) {
 	for seed := range uint64(4) {
 		mem, crashes := newMem(t), 0
@@ -114,7 +115,8 @@ func goesOn(h *History) error {
 	return errors.Join(err, h.Close())
 }
 
-// Whichever operation fails: the manifest holds, and unless a sync failed the work can be done again.
+// Whichever operation fails: the manifest holds, and unless a sync failed the work can be done
+// again.
 func TestErrorAtEveryOperation(t *testing.T) {
 	for _, forever := range []bool{false, true} {
 		for at := 0; ; at++ {
@@ -132,8 +134,8 @@ func TestErrorAtEveryOperation(t *testing.T) {
 	}
 }
 
-// runWithError does the script with an error at one operation, or from there on. It returns how often the error came, and
-// whether the script was done.
+// runWithError does the script with an error at one operation, or from there on. It returns how
+// often the error came, and whether the script was done.
 func runWithError(t *testing.T, at int, forever bool) (hits int, done bool, _ error) {
 	mem, n, healed, syncFailed := newMem(t), 0, false, false
 	fsys := crashfs.Inject(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {

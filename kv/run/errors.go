@@ -6,8 +6,8 @@ import (
 )
 
 var (
-	// ErrGone is returned for a record of a run that was rewritten meanwhile and removed: the
-	// record is elsewhere now, or nowhere.
+	// ErrGone is returned for a record of a run that was rewritten meanwhile and removed: the record
+	// is elsewhere now, or nowhere.
 	ErrGone = errors.New("run: rewritten and removed")
 	// ErrFailed marks a sync that failed. It is unknown what is durable, so nothing is written any
 	// more.

@@ -18,13 +18,13 @@ import (
 const (
 	// pieceBytes is what is read or written at once.
 	pieceBytes = 1 << 20
-	// syncBytes is how much is written between two syncs. One sync of all would hold up the syncs of the
-	// log, which wait for the same disk.
+	// syncBytes is how much is written between two syncs. One sync of all would hold up the syncs of
+	// the log, which wait for the same disk.
 	syncBytes = 4 << 20
 )
 
-// Files are the files of runs in a directory. Its methods need no History, and any goroutine may call
-// them.
+// Files are the files of runs in a directory. Its methods need no History, and any goroutine may
+// call them.
 type Files struct {
 	FS  vfs.FS
 	Dir string
@@ -115,8 +115,8 @@ type writer struct {
 	pace     func(bytes int)
 }
 
-// writer opens a file to be written from an offset on, where digest is the hash of what is before. At 0 it
-// makes the file.
+// writer opens a file to be written from an offset on, where digest is the hash of what is before.
+// At 0 it makes the file.
 func (f Files) writer(number uint32, at int64, digest xxhash.Digest, pace func(int)) (*writer, error) {
 	open := f.FS.OpenReadWrite
 	if at == 0 {

@@ -7,11 +7,13 @@ import (
 	"math"
 )
 
-// Flush makes the history durable up to a mark, and returns the runs up to there, for a manifest. When the manifest is durable too,
-// Open gives back the history up to the mark. written is what was written, also before an error.
+// Flush makes the history durable up to a mark, and returns the runs up to there, for a manifest.
+// When the manifest is durable too, Open gives back the history up to the mark. written is what was
+// written, also before an error.
 //
-// It writes in pieces of 1 MiB, and calls pace after each, which may wait. It syncs every 4 MiB. Runs that are full get their
-// footer. After an error it can be called again, unless the error is ErrFailed. Marks never go back.
+// It writes in pieces of 1 MiB, and calls pace after each, which may wait. It syncs every 4 MiB.
+// Runs that are full get their footer. After an error it can be called again, unless the error is
+// ErrFailed. Marks never go back.
 func (h *History) Flush(ctx context.Context, to Mark, pace func(bytes int)) (infos []Info, written int64, err error) {
 	if h.failed != nil {
 		return nil, 0, h.failed
@@ -130,27 +132,10 @@ func (h *History) write(ctx context.Context, r *run, mem *memory, to Mark, seal 
 // footer returns what follows the records of a run that ends at a mark.
 func (r *run) footer(mem *memory, end Mark) ([]byte, error) {
 	f := footer{salt: r.salt, first: r.header.first, start: int64(end.offset)}
-	keys := make([]keyed, 0, end.records)
-	var steps []step
-	var rec Record
-	last, next := uint64(0), uint32(stepBytes)
-	for at, b := range mem.records(0, end.offset) {
-		if _, err := rec.decode(b, place(r.salt, at)); err != nil {
-			panic(err) // what was written to memory is trusted
-		}
-		keys = append(keys, keyed{key: rec.Key, offset: at, size: uint32(len(b))})
-		if rec.Mod != last && at >= next {
-			steps = append(steps, step{mod: rec.Mod, offset: at})
-			next = at + stepBytes
-		}
-		last = rec.Mod
-	}
-	f.index(keys, func(k keyed) *Record {
-		rec.decode(mem.at(k.offset, k.size), place(r.salt, k.offset))
-		return &rec
-	})
+	entries := mem.entries(r.number, end.offset, end.records)
+	f.index(entries)
 	t := trailer{records: end.records, last: end.Revision, chainAfter: end.Chain, indexAt: f.start, stepsAt: f.at()}
-	f.steps(steps)
+	f.steps(entries)
 	if f.at()+trailerSize > math.MaxUint32 {
 		return nil, fmt.Errorf("run: run %d does not end before 4 GiB", r.number)
 	}

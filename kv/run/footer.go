@@ -4,6 +4,7 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -26,12 +27,6 @@ const (
 	// stepBytes is about how far apart the offsets are at which a scan may begin.
 	stepBytes = 256 << 10
 )
-
-// keyed is a record of a run that is about to be sealed. The key aliases the run's memory.
-type keyed struct {
-	key          []byte
-	offset, size uint32
-}
 
 // footer builds what follows the records of a sealed run: the index in blocks, the steps, the
 // trailer. A block begins like a record: with a hash and a length.
@@ -61,18 +56,11 @@ func (f *footer) finish(block int) {
 	binary.LittleEndian.PutUint64(b, xxhash.Sum64(b[8:])^footerPlace(f.salt, f.start+int64(block)))
 }
 
-// index appends the blocks of the index. The records are sorted by key and then by offset, which
-// is by revision.
-func (f *footer) index(records []keyed, decode func(keyed) *Record) {
-	slices.SortFunc(records, func(a, b keyed) int {
-		if c := bytes.Compare(a.key, b.key); c != 0 {
-			return c
-		}
-		return int(int64(a.offset) - int64(b.offset))
-	})
+// index appends the blocks of the index.
+func (f *footer) index(entries []Entry) {
 	var last []byte
 	block := -1
-	for _, k := range records {
+	for _, i := range sortEntries(entries) {
 		if block >= 0 && len(f.b)-block >= blockBytes {
 			f.finish(block)
 			block = -1
@@ -80,8 +68,8 @@ func (f *footer) index(records []keyed, decode func(keyed) *Record) {
 		if block < 0 {
 			block, last = f.begin(), nil
 		}
-		f.entry(last, decode(k), k)
-		last = k.key
+		f.entry(last, &entries[i])
+		last = entries[i].Key
 	}
 	if block >= 0 {
 		f.finish(block)
@@ -89,22 +77,67 @@ func (f *footer) index(records []keyed, decode func(keyed) *Record) {
 }
 
 // entry appends one entry, of whose key only what differs from the entry before.
-func (f *footer) entry(last []byte, r *Record, k keyed) {
-	shared := 0
-	for shared < len(last) && shared < len(k.key) && last[shared] == k.key[shared] {
-		shared++
-	}
+func (f *footer) entry(last []byte, e *Entry) {
+	shared := commonPrefix(last, e.Key)
 	f.b = binary.AppendUvarint(f.b, uint64(shared))
-	f.b = binary.AppendUvarint(f.b, uint64(len(k.key)-shared))
-	f.b = append(f.b, k.key[shared:]...)
+	f.b = binary.AppendUvarint(f.b, uint64(len(e.Key)-shared))
+	f.b = append(f.b, e.Key[shared:]...)
 	flags := byte(0)
-	if r.Deleted {
+	if e.Deleted {
 		flags = flagDeleted
 	}
 	f.b = append(f.b, flags)
-	for _, v := range [...]uint64{r.Mod - f.first, r.Mod - r.Create, r.Version, uint64(r.Lease), uint64(k.offset), uint64(k.size)} {
+	for _, v := range [...]uint64{e.Mod - f.first, e.Mod - e.Create, e.Version, uint64(e.Lease), uint64(e.At.Offset), uint64(e.At.Size)} {
 		f.b = binary.AppendUvarint(f.b, v)
 	}
+}
+
+// sortEntries returns the order of entries by key. Those with the same key stay in the order that
+// they have, which is by revision.
+func sortEntries(entries []Entry) []uint32 {
+	if len(entries) == 0 {
+		return nil
+	}
+	// Eight bytes behind what all keys share decide nearly all comparisons, without a look at the
+	// keys, which are all over the memory.
+	type item struct {
+		head uint64
+		i    uint32
+	}
+	shared := entries[0].Key
+	for i := range entries {
+		shared = shared[:commonPrefix(shared, entries[i].Key)]
+	}
+	items := make([]item, len(entries))
+	for i := range entries {
+		var head [8]byte
+		copy(head[:], entries[i].Key[len(shared):])
+		items[i] = item{binary.BigEndian.Uint64(head[:]), uint32(i)}
+	}
+	slices.SortFunc(items, func(a, b item) int {
+		if c := cmp.Compare(a.head, b.head); c != 0 {
+			return c
+		}
+		if c := bytes.Compare(entries[a.i].Key, entries[b.i].Key); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.i, b.i)
+	})
+	order := make([]uint32, len(items))
+	for n, item := range items {
+		order[n] = item.i
+	}
+	return order
+}
+
+func commonPrefix(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
 }
 
 // entries reads the entries of one block, whose hash was checked.
@@ -115,8 +148,8 @@ type entries struct {
 	Entry
 }
 
-// next makes Entry the next one. Its Key is good until the call after. It returns false at the end, with an
-// error if the block is malformed.
+// next makes Entry the next one. Its Key is good until the call after. It returns false at the end,
+// with an error if the block is malformed.
 func (e *entries) next() (bool, error) {
 	if len(e.b) == 0 {
 		return false, nil
@@ -154,24 +187,25 @@ func (e *entries) uvarint() (uint64, bool) {
 	return v, true
 }
 
-// step is a record that a scan may begin with: the first one of its revision.
-type step struct {
-	mod    uint64
-	offset uint32
-}
-
-// steps appends the block of steps, and then nothing but the trailer follows.
-func (f *footer) steps(steps []step) {
+// steps appends the block of steps, which are where a scan may begin: records that are the first of
+// their revision. The entries are in the order of revisions.
+func (f *footer) steps(entries []Entry) {
 	block := f.begin()
-	for _, s := range steps {
-		f.b = binary.AppendUvarint(f.b, s.mod-f.first)
-		f.b = binary.AppendUvarint(f.b, uint64(s.offset))
+	last, next := uint64(0), uint32(stepBytes)
+	for i := range entries {
+		e := &entries[i]
+		if e.Mod != last && e.At.Offset >= next {
+			f.b = binary.AppendUvarint(f.b, e.Mod-f.first)
+			f.b = binary.AppendUvarint(f.b, uint64(e.At.Offset))
+			next = e.At.Offset + stepBytes
+		}
+		last = e.Mod
 	}
 	f.finish(block)
 }
 
-// findStep returns where to begin to read for the records from a revision on: an offset of
-// the block of steps, or start.
+// findStep returns where to begin to read for the records from a revision on: an offset of the block
+// of steps, or start.
 func findStep(b []byte, first, from uint64, start int64) (offset int64, err error) {
 	offset = start
 	for len(b) > 0 {
@@ -193,7 +227,8 @@ func findStep(b []byte, first, from uint64, start int64) (offset int64, err erro
 
 var errBlock = errors.New("wrong hash of a block of the index")
 
-// blockLen returns the length of the block that b begins with. It is not to be believed before checkBlock was happy.
+// blockLen returns the length of the block that b begins with. It is not to be believed before
+// checkBlock was happy.
 func blockLen(b []byte) (int64, error) {
 	n := int64(binary.LittleEndian.Uint32(b[8:])) + recordHead
 	if n == recordHead {
@@ -209,6 +244,10 @@ func checkBlock(b []byte, salt uint64, offset int64) ([]byte, error) {
 		return nil, errBlock
 	}
 	return b[recordHead:], nil
+}
+
+func entryOf(r *Record, at Ref) *Entry {
+	return &Entry{Key: r.Key, Mod: r.Mod, Create: r.Create, Version: r.Version, Lease: r.Lease, Deleted: r.Deleted, At: at}
 }
 
 // hash returns a hash of all that the entry says but the file.

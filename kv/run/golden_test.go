@@ -39,8 +39,8 @@ func goldenHistory(t *testing.T, mem *crashfs.Mem) []Info {
 	return infos
 }
 
-// TestFormatIsThatOfTheGoldenFiles: a change of the format needs another number in the header. With BALSA_REWRITE=1 the test
-// writes the files.
+// TestFormatIsThatOfTheGoldenFiles: a change of the format needs another number in the header. With
+// BALSA_REWRITE=1 the test writes the files.
 func TestFormatIsThatOfTheGoldenFiles(t *testing.T) {
 	mem := newMem(t)
 	infos := goldenHistory(t, mem)
@@ -63,7 +63,8 @@ func TestFormatIsThatOfTheGoldenFiles(t *testing.T) {
 	}
 }
 
-// TestReplicasHaveTheSameFiles: two that append the same records have the same runs, whenever they flush or restart.
+// TestReplicasHaveTheSameFiles: two that append the same records have the same runs, whenever they
+// flush or restart.
 func TestReplicasHaveTheSameFiles(t *testing.T) {
 	a, b := newMem(t), newMem(t)
 	wa, err := newWorld(testOptions(a), 5)

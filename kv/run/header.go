@@ -19,8 +19,8 @@ const (
 	headerSize  = 64
 	trailerSize = 64
 
-	// headerRewritten marks a run whose dead records are gone: its records do not give its
-	// chain hash any more.
+	// headerRewritten marks a run whose dead records are gone: its records do not give its chain
+	// hash any more.
 	headerRewritten = 1 << 0
 )
 
@@ -29,8 +29,8 @@ const (
 //	0 magic | 8 format u32 | 12 flags u32 | 16 cluster u64 | 24 first revision u64
 //	32 chain hash before u64 | 40 zeros | 56 hash u64
 //
-// All of it is known before the file is read: from the options and the manifest. So it is
-// compared, not believed.
+// All of it is known before the file is read: from the options and the manifest. So it is compared,
+// not believed.
 type header struct {
 	cluster, first, chainBefore uint64
 	rewritten                   bool

@@ -11,8 +11,8 @@ import (
 	"balsa.example/vfs"
 )
 
-// Options are the same for all replicas but FS and Dir. With another RunBytes a replica is right as well, but its
-// files are no others'.
+// Options are the same for all replicas but FS and Dir. With another RunBytes a replica is right as
+// well, but its files are no others'.
 type Options struct {
 	FS      vfs.FS
 	Dir     string // exists
@@ -54,8 +54,8 @@ func (o *Options) chunkBytes() int { return int(min(max(o.RunBytes/8, minChunk),
 
 // History is the records of a store, in the order of revisions.
 //
-// One goroutine at a time appends, which is Append and Mark. One at a time does the work in the background: Flush,
-// Rewrite, what Rewrite returns, and Repair. Any goroutine reads.
+// One goroutine at a time appends, which is Append and Mark. One at a time does the work in the
+// background: Flush, Rewrite, what Rewrite returns, and Repair. Any goroutine reads.
 type History struct {
 	opts  Options
 	files Files
@@ -173,15 +173,15 @@ func (h *History) Files() Files { return h.files }
 // Revision is that of the last record. Only the appender may ask.
 func (h *History) Revision() uint64 { return h.last }
 
-// Chain is the chain hash after the last record. It tells two histories apart, deletes included, and does not depend on
-// what was compacted. Only the appender may ask.
+// Chain is the chain hash after the last record. It tells two histories apart, deletes included, and
+// does not depend on what was compacted. Only the appender may ask.
 func (h *History) Chain() uint64 { return h.chain }
 
 // Mark returns the end of the last complete revision. Only the appender may ask.
 func (h *History) Mark() Mark { return h.mark }
 
-// UnflushedBytes is how much memory holds what no Flush has made durable. Its bound is the caller's: the log has the
-// same records, and is bounded.
+// UnflushedBytes is how much memory holds what no Flush has made durable. Its bound is the caller's:
+// the log has the same records, and is bounded.
 func (h *History) UnflushedBytes() int64 { return h.unflushed.Load() }
 
 // NextFile is the number that the next file will have.
@@ -199,8 +199,8 @@ func (h *History) NewFile() uint32 {
 	return h.mu.next - 1
 }
 
-// Runs describes what is durable of each run, with the live bytes as they are now. It is for choosing what to
-// rewrite, and for people; a manifest lists what Flush returns.
+// Runs describes what is durable of each run, with the live bytes as they are now. It is for
+// choosing what to rewrite, and for people; a manifest lists what Flush returns.
 func (h *History) Runs() []Info {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -226,8 +226,8 @@ func (h *History) lookup(file uint32) *run {
 	return h.mu.byFile[file]
 }
 
-// Strays returns the numbers of the files that the history does not use: what a crash left, and what Receive has
-// begun.
+// Strays returns the numbers of the files that the history does not use: what a crash left, and what
+// Receive has begun.
 func (h *History) Strays() ([]uint32, error) {
 	numbers, err := h.files.List()
 	if err != nil {

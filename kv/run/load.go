@@ -3,8 +3,6 @@ package run
 import (
 	"bytes"
 	"container/heap"
-	"fmt"
-	"slices"
 )
 
 const (
@@ -14,10 +12,10 @@ const (
 	minAhead = 4 * blockBytes
 )
 
-// Load yields what the index of a store must know of each record that Open has found, sorted by key and then by revision. It
-// reads no values of sealed runs, only their indexes. An Entry, with its Key, is good until yield returns. If yield
-// returns false Load ends, with no error. From then on all these records count as live, but for those that the caller
-// calls Dead.
+// Load yields what the index of a store must know of each record that Open has found, sorted by key
+// and then by revision. It reads no values of sealed runs, only their indexes. An Entry, with its
+// Key, is good until yield returns. If yield returns false Load ends, with no error. From then on
+// all these records count as live, but for those that the caller calls Dead.
 //
 // It is called after Open, before the first Append.
 func (h *History) Load(yield func(*Entry) bool) error {
@@ -158,8 +156,8 @@ func (c *fileCursor) block() error {
 	return nil
 }
 
-// want returns the next n bytes. They stay as they are until entries has read them, since a new buffer is made
-// for what follows.
+// want returns the next n bytes. They stay as they are until entries has read them, since a new
+// buffer is made for what follows.
 func (c *fileCursor) want(n int64) ([]byte, error) {
 	if n <= int64(len(c.buf)) {
 		return c.buf[:n], nil
@@ -181,29 +179,20 @@ func (c *fileCursor) want(n int64) ([]byte, error) {
 	return b[:n], nil
 }
 
-// memoryCursor has the entries of a run in memory, sorted.
+// memoryCursor has the entries of a run in memory.
 type memoryCursor struct {
 	entries []Entry
-	at      int
+	order   []uint32 // what is left
 }
 
 func newMemoryCursor(p part) *memoryCursor {
-	c := &memoryCursor{at: -1}
-	var rec Record
-	for at, b := range p.mem.records(0, p.end) {
-		if _, err := rec.decode(b, place(p.salt, at)); err != nil {
-			panic(fmt.Errorf("run: run %d in memory, offset %d: %w", p.number, at, err))
-		}
-		c.entries = append(c.entries, Entry{Key: rec.Key, Mod: rec.Mod, Create: rec.Create, Version: rec.Version,
-			Lease: rec.Lease, Deleted: rec.Deleted, At: Ref{Run: p.number, Offset: at, Size: uint32(len(b))}})
-	}
-	slices.SortStableFunc(c.entries, func(a, b Entry) int { return bytes.Compare(a.Key, b.Key) })
-	return c
+	entries := p.mem.entries(p.number, p.end, p.info.Records)
+	return &memoryCursor{entries, append([]uint32{0}, sortEntries(entries)...)}
 }
 
-func (c *memoryCursor) entry() *Entry { return &c.entries[c.at] }
+func (c *memoryCursor) entry() *Entry { return &c.entries[c.order[0]] }
 
 func (c *memoryCursor) next() (bool, error) {
-	c.at++
-	return c.at < len(c.entries), nil
+	c.order = c.order[1:]
+	return len(c.order) > 0, nil
 }

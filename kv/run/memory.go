@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// memory holds a run in the form of its file, in chunks that are filled one after the other and never
-// moved. What was written is not changed, so that any goroutine may alias it. free and size are the
-// writer's.
+// memory holds a run in the form of its file, in chunks that are filled one after the other and
+// never moved. What was written is not changed, so that any goroutine may alias it. free and size
+// are the writer's.
 type memory struct {
 	list       atomic.Pointer[[]chunk]
 	chunkBytes int
@@ -17,8 +17,8 @@ type memory struct {
 	size       uint32 // what was written
 }
 
-// chunk is a part of the file from start on. Its length is that of its memory, and the file goes on in the
-// next chunk, whose start says how much of this one is in use. No record is in two chunks.
+// chunk is a part of the file from start on. Its length is that of its memory, and the file goes on
+// in the next chunk, whose start says how much of this one is in use. No record is in two chunks.
 type chunk struct {
 	start uint32
 	b     []byte
@@ -92,7 +92,27 @@ func (m *memory) records(from, to uint32) iter.Seq2[uint32, []byte] {
 	}
 }
 
-// startOf returns an offset from which on all records of a revision and the later ones are, if they are before end.
+// entries returns what an index says of the records up to an offset, in the order of revisions. The
+// keys alias the memory.
+func (m *memory) entries(run uint32, end uint32, records int64) []Entry {
+	entries := make([]Entry, 0, records)
+	var rec Record
+	for at, b := range m.records(0, end) {
+		rec.mustParse(b)
+		entries = append(entries, *entryOf(&rec, Ref{Run: run, Offset: at, Size: uint32(len(b))}))
+	}
+	return entries
+}
+
+// mustParse parses what was written to memory, which is trusted.
+func (r *Record) mustParse(b []byte) {
+	if err := r.parse(b); err != nil {
+		panic(err)
+	}
+}
+
+// startOf returns an offset from which on all records of a revision and the later ones are, if they
+// are before end.
 func (m *memory) startOf(revision uint64, end uint32) uint32 {
 	list := *m.list.Load()
 	i := sort.Search(len(list), func(i int) bool {

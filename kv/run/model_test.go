@@ -9,8 +9,8 @@ import (
 	"balsa.example/internal/check/crashfs"
 )
 
-// Whatever is done in whatever order: the history is what was appended, less what was rewritten away; and after a crash it
-// is what the manifest says.
+// Whatever is done in whatever order: the history is what was appended, less what was rewritten
+// away; and after a crash it is what the manifest says.
 func TestHistoryEqualsAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		mem := newMem(quiet{})

@@ -8,7 +8,8 @@ import (
 	"balsa.example/vfs"
 )
 
-// openFiles keeps files open for reading: those in use, and of the others the ones used last, up to max in all.
+// openFiles keeps files open for reading: those in use, and of the others the ones used last, up to
+// max in all.
 type openFiles struct {
 	files Files
 	max   int

@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// Read returns a record. It is what was appended, or an error: a record that is damaged is never returned, but
-// a *CorruptError; and ErrGone if the run was rewritten and removed since the caller got the Ref, who then looks it up again. Key
-// and Value must not be written to.
+// Read returns a record. It is what was appended, or an error: a record that is damaged is never
+// returned, but a *CorruptError; and ErrGone if the run was rewritten and removed since the caller
+// got the Ref, who then looks it up again. Key and Value must not be written to.
 func (h *History) Read(ref Ref) (rec Record, err error) {
 	h.mu.RLock()
 	r := h.mu.byFile[ref.Run]
@@ -55,9 +55,9 @@ func (h *History) get(number uint32) (*openFile, error) {
 	return file, err
 }
 
-// Scan yields the records from a revision on, in order, up to the last revision that was complete when Scan was called, or a
-// later one. A record, and what its Key and Value alias, is good until yield returns. If yield returns false Scan ends, with no
-// error.
+// Scan yields the records from a revision on, in order, up to the last revision that was complete
+// when Scan was called, or a later one. A record, and what its Key and Value alias, is good until
+// yield returns. If yield returns false Scan ends, with no error.
 //
 // Runs below the revision are not read. Appends, flushes and rewrites may go on meanwhile. Before an
 // error some records of a revision may have been yielded, and others not.
@@ -136,12 +136,8 @@ func (s *scan) record() bool {
 
 // memory yields the records in memory.
 func (s *scan) memory(p part) {
-	for at, b := range p.mem.records(p.mem.startOf(s.from, p.end), p.end) {
-		// What was written to memory is trusted.
-		if _, err := s.rec.decode(b, place(p.salt, at)); err != nil {
-			panic(err)
-		}
-		if !s.record() {
+	for _, b := range p.mem.records(p.mem.startOf(s.from, p.end), p.end) {
+		if s.rec.mustParse(b); !s.record() {
 			return
 		}
 	}

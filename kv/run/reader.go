@@ -95,8 +95,8 @@ func (f Files) checkHeader(file io.ReaderAt, info Info) error {
 	return nil
 }
 
-// records returns a reader of the records of a run from about a revision on. It may begin with records
-// of earlier ones.
+// records returns a reader of the records of a run from about a revision on. It may begin with
+// records of earlier ones.
 func (f Files) records(file io.ReaderAt, info Info, from uint64) (*reader, error) {
 	_, salt := headerOf(f.Cluster, info).encode()
 	r := &reader{files: f, file: file, number: info.File, salt: salt, at: headerSize, end: info.Bytes}

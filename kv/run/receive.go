@@ -10,8 +10,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Received returns how many bytes of a run a file holds that Receive has begun to write. They begin with the run's
-// header, and records that are whole; the rest is compared when Receive ends.
+// Received returns how many bytes of a run a file holds that Receive has begun to write. They begin
+// with the run's header, and records that are whole; the rest is compared when Receive ends.
 func (f Files) Received(number uint32, info Info) (int64, error) {
 	stat, err := f.FS.Stat(f.Path(number))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -46,9 +46,10 @@ func ignoreCorrupt(err error) error {
 	return err
 }
 
-// Receive writes the bytes of another member's run to a file of this one, from an offset on, which Received has returned or
-// is 0. It returns the Info of that file, which is durable and has the checksum. If data ends early, or fails, the file keeps what came, so
-// that it can be resumed. If the checksum is wrong the error is a *CorruptError, and the file is removed.
+// Receive writes the bytes of another member's run to a file of this one, from an offset on, which
+// Received has returned or is 0. It returns the Info of that file, which is durable and has the
+// checksum. If data ends early, or fails, the file keeps what came, so that it can be resumed. If
+// the checksum is wrong the error is a *CorruptError, and the file is removed.
 func (f Files) Receive(ctx context.Context, number uint32, info Info, offset int64, data io.Reader, pace func(bytes int)) (Info, error) {
 	info.File = number
 	digest, err := f.digest(ctx, number, offset)
@@ -114,8 +115,8 @@ func (w *writer) copy(ctx context.Context, data io.Reader) (dataErr, err error) 
 	return dataErr, err
 }
 
-// Repair puts a file that was received in the place of a damaged one with the same checksum, so that all Refs stay good. It is the
-// worker's.
+// Repair puts a file that was received in the place of a damaged one with the same checksum, so that
+// all Refs stay good. It is the worker's.
 func (h *History) Repair(file, received uint32) error {
 	if h.failed != nil {
 		return h.failed

@@ -17,8 +17,8 @@ type Ref struct{ Run, Offset, Size uint32 }
 // Record is one change of one key.
 type Record struct {
 	Key, Value []byte
-	// Mod is the revision of the change, Create the one that created the key, and Version the
-	// number of changes since, this one included.
+	// Mod is the revision of the change, Create the one that created the key, and Version the number
+	// of changes since, this one included.
 	Mod, Create, Version uint64
 	Lease                int64
 	// Wall is in milliseconds since 1970. It is for people; nothing is decided by it.
@@ -41,8 +41,8 @@ const (
 	knownFlags  = flagDeleted | flagLast
 )
 
-// place is what the stored hash of anything at an offset is XORed with. So bytes that are whole,
-// but were written for another place or another file, are seen. The salt is the file's own.
+// place is what the stored hash of anything at an offset is XORed with. So bytes that are whole, but
+// were written for another place or another file, are seen. The salt is the file's own.
 func place(salt uint64, offset uint32) uint64 {
 	x := (salt ^ uint64(offset)) * 0x9e3779b97f4a7c15
 	return x ^ x>>29
@@ -89,8 +89,8 @@ var (
 	errMalformed = errors.New("a record has a right hash and no form")
 )
 
-// recordLen returns the length of the record that b begins with, of which at most limit bytes are there.
-// It is not to be believed before decode was happy.
+// recordLen returns the length of the record that b begins with, of which at most limit bytes are
+// there. It is not to be believed before decode was happy.
 func recordLen(b []byte, limit int64) (int, error) {
 	if len(b) < recordHead || limit < minRecord {
 		return 0, errCut
@@ -114,9 +114,14 @@ func (r *Record) decode(b []byte, place uint64) (hash uint64, err error) {
 	if binary.LittleEndian.Uint64(b) != hash^place {
 		return 0, errHash
 	}
+	return hash, r.parse(b)
+}
+
+// parse is decode without a look at the hash, for bytes that were never out of memory.
+func (r *Record) parse(b []byte) error {
 	flags := b[recordHead]
 	if flags&^knownFlags != 0 {
-		return 0, errFlags
+		return errFlags
 	}
 	r.Deleted, r.Last = flags&flagDeleted != 0, flags&flagLast != 0
 	rest := b[recordHead+1:]
@@ -124,16 +129,16 @@ func (r *Record) decode(b []byte, place uint64) (hash uint64, err error) {
 	for _, v := range [...]*uint64{&r.Mod, &sinceCreate, &r.Version, &lease, &wall, &keyLen} {
 		var n int
 		if *v, n = binary.Uvarint(rest); n <= 0 {
-			return 0, errMalformed
+			return errMalformed
 		}
 		rest = rest[n:]
 	}
 	if keyLen > uint64(len(rest)) {
-		return 0, errMalformed
+		return errMalformed
 	}
 	r.Create, r.Lease, r.Wall = r.Mod-sinceCreate, int64(lease), unzigzag(wall)
 	r.Key, r.Value = rest[:keyLen:keyLen], rest[keyLen:len(rest):len(rest)]
-	return hash, nil
+	return nil
 }
 
 func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }

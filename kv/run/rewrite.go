@@ -14,8 +14,8 @@ import (
 //  3. Install lets the new runs take the place of the old.
 //  4. Remove removes the old files.
 //
-// A crash before 2 leaves the new files as strays, and later the old ones. Discard is for the case that 2 fails. All
-// of these are the worker's.
+// A crash before 2 leaves the new files as strays, and later the old ones. Discard is for the case
+// that 2 fails. All of these are the worker's.
 type Rewritten struct {
 	h     *History
 	old   []*run
@@ -32,11 +32,12 @@ type moved struct {
 	from, to Ref
 }
 
-// Rewrite writes the records of some runs anew that are live. The files are sealed, and follow one another. It asks live for each record,
-// which is good until live returns. The new runs end where old ones did, so that all chain hashes
-// stay known.
+// Rewrite writes the records of some runs anew that are live. The files are sealed, and follow one
+// another. It asks live for each record, which is good until live returns. The new runs end where
+// old ones did, so that all chain hashes stay known.
 //
-// It writes and paces as Flush does. After an error it has changed nothing, and can be called again, unless the error is ErrFailed.
+// It writes and paces as Flush does. After an error it has changed nothing, and can be called again,
+// unless the error is ErrFailed.
 func (h *History) Rewrite(ctx context.Context, files []uint32, live func(rec *Record, at Ref) bool, pace func(bytes int)) (*Rewritten, error) {
 	if h.failed != nil {
 		return nil, h.failed
@@ -184,8 +185,9 @@ func (w *Rewritten) Replace(infos []Info) []Info {
 	return slices.Concat(infos[:at], made, infos[at+len(w.old):])
 }
 
-// Install lets the new runs take the place of the old, and calls move for each of their records, in the order of revisions. move
-// returns whether the caller had the record at from, and has it at to now. The old runs are still readable by Ref.
+// Install lets the new runs take the place of the old, and calls move for each of their records, in
+// the order of revisions. move returns whether the caller had the record at from, and has it at to
+// now. The old runs are still readable by Ref.
 func (w *Rewritten) Install(move func(key []byte, mod uint64, from, to Ref) bool) {
 	h := w.h
 	h.mu.Lock()
@@ -203,7 +205,8 @@ func (w *Rewritten) Install(move func(key []byte, mod uint64, from, to Ref) bool
 	w.moves, w.keys = nil, nil
 }
 
-// Forget ends the use of the old files. Whoever reads one goes on to; a later Read of a Ref in it gets ErrGone.
+// Forget ends the use of the old files. Whoever reads one goes on to; a later Read of a Ref in it
+// gets ErrGone.
 func (w *Rewritten) Forget() {
 	h := w.h
 	h.mu.Lock()

@@ -11,8 +11,8 @@ import (
 type Info struct {
 	// File is the number of the file, this member's own. Ref.Run names it.
 	File uint32
-	// First and Last are the first and the last revision that the run covers. After a rewrite
-	// there may be no record of either.
+	// First and Last are the first and the last revision that the run covers. After a rewrite there
+	// may be no record of either.
 	First, Last uint64
 	// Records is the number of records in the file. LiveBytes is the length of those that nobody has
 	// called dead.
@@ -51,8 +51,8 @@ type run struct {
 	complete atomic.Uint32
 	live     atomic.Int64
 
-	// end is nil while records are appended. info is what the file has durably. History.mu
-	// guards both.
+	// end is nil while records are appended. info is what the file has durably. History.mu guards
+	// both.
 	end  *Mark
 	info Info
 	// digest is the hash of the file's bytes so far. It is the worker's.

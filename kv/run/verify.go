@@ -10,8 +10,9 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Verify reads a whole run from its file and checks all of it: the header, each record, their chain hash, the footer, and that the index
-// says what the records say. It calls pace after each piece, which may wait. What it finds is a *CorruptError.
+// Verify reads a whole run from its file and checks all of it: the header, each record, their chain
+// hash, the footer, and that the index says what the records say. It calls pace after each piece,
+// which may wait. What it finds is a *CorruptError.
 func (f Files) Verify(ctx context.Context, info Info, pace func(bytes int)) error {
 	file, err := f.open(info.File)
 	if err != nil {
@@ -177,8 +178,4 @@ func (v *verifier) entries(b []byte, at int64) error {
 		b, at = b[n:], at+n
 	}
 	return nil
-}
-
-func entryOf(r *Record, at Ref) *Entry {
-	return &Entry{Key: r.Key, Mod: r.Mod, Create: r.Create, Version: r.Version, Lease: r.Lease, Deleted: r.Deleted, At: at}
 }

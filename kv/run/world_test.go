@@ -108,14 +108,14 @@ func (w *world) rewrite(at, n int, step func()) error {
 		files = append(files, i.File)
 	}
 	byRef := w.byRef()
-	var seen int
+	kept := map[int]bool{}
 	rw, err := w.h.Rewrite(context.Background(), files, func(rec *Record, ref Ref) bool {
 		i, ok := byRef[ref]
 		if !ok || !bytes.Equal(rec.Key, w.records[i].Key) {
 			panic(fmt.Sprintf("asked for %v", ref))
 		}
-		seen++
-		return !w.dead[i]
+		kept[i] = !w.dead[i]
+		return kept[i]
 	}, nil)
 	if err != nil {
 		return err
@@ -128,18 +128,19 @@ func (w *world) rewrite(at, n int, step func()) error {
 		rewritten[f] = true
 	}
 	for i, ref := range w.refs[:before.count] {
-		if ref == (Ref{}) || rewritten[ref.Run] && w.dead[i] {
+		if ref == (Ref{}) || rewritten[ref.Run] && !kept[i] {
 			w.durable.dropped[i] = true
 		}
 	}
 	step()
+	w.kill(10)
 	rw.Install(func(key []byte, mod uint64, from, to Ref) bool {
 		i := byRef[from]
 		if !bytes.Equal(key, w.records[i].Key) || mod != w.records[i].Mod {
 			panic(fmt.Sprintf("moved %q %d from %v", key, mod, from))
 		}
 		w.refs[i] = to
-		return true
+		return !w.dead[i]
 	})
 	for i, ref := range w.refs {
 		if rewritten[ref.Run] {

@@ -3,6 +3,7 @@ package run
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 var (
@@ -13,18 +14,22 @@ var (
 	// more.
 	ErrFailed = errors.New("run: the disk is in doubt after a sync that failed")
 
-	errMissing = errors.New("the file is missing")
+	errMissing = fmt.Errorf("the file is missing: %w", fs.ErrNotExist)
+	errEnds    = errors.New("the file ends")
 	errOther   = errors.New("the records are others than the manifest says")
 )
 
-// CorruptError reports a file that is not what was written.
+// CorruptError reports a file that is not what was written. If the file is missing it matches
+// [fs.ErrNotExist].
 type CorruptError struct {
 	// File is the path, and Offset where in the file the damage begins.
 	File   string
 	Offset int64
-	Reason string
+	Reason error
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("run: %s is corrupt at offset %d: %s", e.File, e.Offset, e.Reason)
+	return fmt.Sprintf("run: %s is corrupt at offset %d: %v", e.File, e.Offset, e.Reason)
 }
+
+func (e *CorruptError) Unwrap() error { return e.Reason }

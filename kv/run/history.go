@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -67,6 +68,7 @@ type History struct {
 		// byFile are those in runs, and those that were rewritten and not removed yet.
 		byFile map[uint32]*run
 		next   uint32
+		closed bool
 	}
 	unflushed atomic.Int64
 
@@ -236,5 +238,15 @@ func (h *History) Strays() ([]uint32, error) {
 	return slices.DeleteFunc(numbers, func(n uint32) bool { return h.lookup(n) != nil }), nil
 }
 
-// Close closes the files. Nobody may be using the history.
-func (h *History) Close() error { return h.open.close() }
+// Close ends the history. Whoever reads a record goes on to; later calls of Read and Scan return
+// ErrGone. Neither the appender nor the worker may be at work.
+func (h *History) Close() error {
+	h.mu.Lock()
+	numbers := slices.Collect(maps.Keys(h.mu.byFile))
+	h.mu.runs, h.mu.byFile, h.mu.closed = nil, nil, true
+	h.mu.Unlock()
+	for _, n := range numbers {
+		h.open.forget(n)
+	}
+	return nil
+}

@@ -20,7 +20,10 @@ const (
 // It is called after Open, before the first Append.
 func (h *History) Load(yield func(*Entry) bool) error {
 	var m merge
-	runs := h.parts(0)
+	runs, err := h.parts(0)
+	if err != nil {
+		return err
+	}
 	ahead := min(max(loadBytes/int64(len(runs)+1), minAhead), pieceBytes)
 	for _, p := range runs {
 		p.live.Store(0)

@@ -2,7 +2,6 @@ package run
 
 import (
 	"container/list"
-	"errors"
 	"sync"
 
 	"balsa.example/vfs"
@@ -113,17 +112,6 @@ func (o *openFiles) forget(number uint32) {
 	if idle {
 		f.Close()
 	}
-}
-
-func (o *openFiles) close() (err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, f := range o.mu.byFile {
-		err = errors.Join(err, f.Close())
-	}
-	clear(o.mu.byFile)
-	o.mu.idle.Init()
-	return err
 }
 
 // closeAll closes files that were only read, so that no error matters.

@@ -49,10 +49,14 @@ func (h *History) readFile(ref Ref, bytes int64) ([]byte, error) {
 // get opens the file of a run, which may have been removed since it was looked up.
 func (h *History) get(number uint32) (*openFile, error) {
 	file, err := h.open.get(number)
-	if err != nil && h.lookup(number) == nil {
-		return nil, ErrGone
+	if h.lookup(number) != nil {
+		return file, err
 	}
-	return file, err
+	if err == nil {
+		h.open.forget(number)
+		h.open.put(file)
+	}
+	return nil, ErrGone
 }
 
 // Scan yields the records from a revision on, in order, up to the last revision that was complete
@@ -66,7 +70,7 @@ func (h *History) Scan(from uint64, yield func(*Record) bool) error {
 	for {
 		err := s.runs()
 		// The runs that are left were rewritten and removed. The new ones hold the same revisions.
-		if !errors.Is(err, ErrGone) {
+		if !errors.Is(err, ErrGone) || s.closed {
 			return err
 		}
 	}
@@ -78,11 +82,18 @@ type scan struct {
 	yield func(*Record) bool
 	rec   record
 	done  bool
+	// closed: the history was closed.
+	closed bool
 }
 
 // runs yields from the runs that there are now.
 func (s *scan) runs() error {
-	for _, p := range s.h.parts(s.from) {
+	parts, err := s.h.parts(s.from)
+	if err != nil {
+		s.closed = true
+		return err
+	}
+	for _, p := range parts {
 		if err := s.run(p); err != nil || s.done {
 			return err
 		}
@@ -102,9 +113,12 @@ type part struct {
 }
 
 // parts returns the runs that may have records from a revision on.
-func (h *History) parts(from uint64) (parts []part) {
+func (h *History) parts(from uint64) (parts []part, err error) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	if h.mu.closed {
+		return nil, ErrGone
+	}
 	for _, r := range h.mu.runs {
 		if r.end != nil && r.end.Revision < from {
 			continue
@@ -115,7 +129,7 @@ func (h *History) parts(from uint64) (parts []part) {
 		}
 		parts = append(parts, p)
 	}
-	return parts
+	return parts, nil
 }
 
 func (s *scan) run(p part) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -116,8 +117,15 @@ func TestOpenFilesAreBounded(t *testing.T) {
 	if most := o.most.Load(); most < 3 || most > 4 {
 		t.Errorf("%d files were open at once", most)
 	}
-	if err := w.h.Close(); err != nil || o.open.Load() != 0 {
-		t.Errorf("after Close %d files are open, %v", o.open.Load(), err)
+	err := w.h.Scan(0, func(*Record) bool {
+		if err := w.h.Close(); err != nil {
+			t.Error(err)
+		}
+		return true
+	})
+	_, readErr := w.h.Read(w.refs[0])
+	if !errors.Is(err, ErrGone) || !errors.Is(readErr, ErrGone) || o.open.Load() != 0 {
+		t.Errorf("after Close %d files are open; scan: %v, read: %v", o.open.Load(), err, readErr)
 	}
 }
 
@@ -371,6 +379,9 @@ func TestReceive(t *testing.T) {
 		if at, err = files.Received(40, info); err != nil || at > part || part > 100 && at <= before {
 			t.Fatalf("of %d bytes %d are good, before %d; %v", part, at, before, err)
 		}
+	}
+	if _, err := files.Open(Info{File: 39}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is missing: %v", err)
 	}
 	info.File = 40
 	if err := files.Verify(ctx, info, nil); err != nil {

@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -172,4 +176,57 @@ func BenchmarkVerify(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkSyncBesideFlush is how long a small write with a sync takes, such as the log's, while
+// runs are flushed to the same disk: without a pace, and at 64 MiB a second.
+func BenchmarkSyncBesideFlush(b *testing.B) {
+	b.Run("no flush", func(b *testing.B) { syncBeside(b, false, nil) })
+	b.Run("flush", func(b *testing.B) { syncBeside(b, true, nil) })
+	b.Run("paced", func(b *testing.B) {
+		syncBeside(b, true, func(bytes int) { time.Sleep(time.Duration(bytes) * time.Second / (64 << 20)) })
+	})
+}
+
+func syncBeside(b *testing.B, flush bool, pace func(int)) {
+	h, _ := benchHistory(b, 0, -1)
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	if flush {
+		wg.Go(func() {
+			value := bytes.Repeat([]byte("v"), 4096)
+			for mod := uint64(2); !stop.Load(); {
+				for ; h.UnflushedBytes() < 64<<20; mod++ {
+					h.Append(&Record{Key: benchKey(int(mod)), Value: value, Mod: mod, Create: mod, Version: 1, Last: true})
+				}
+				if _, _, err := h.Flush(context.Background(), h.Mark(), pace); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	f, err := vfs.OS.Create(filepath.Join(b.TempDir(), "log"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	took := make([]time.Duration, b.N)
+	b.ResetTimer()
+	for i := range took {
+		start := time.Now()
+		if _, err := f.WriteAt(make([]byte, 4096), int64(i%1024)*4096); err != nil {
+			b.Fatal(err)
+		}
+		if err := f.SyncData(); err != nil {
+			b.Fatal(err)
+		}
+		took[i] = time.Since(start)
+	}
+	stop.Store(true)
+	wg.Wait()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+	b.ReportMetric(float64(took[len(took)-1].Microseconds()), "max-us")
 }

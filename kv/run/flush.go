@@ -18,7 +18,10 @@ func (h *History) Flush(ctx context.Context, to Mark, pace func(bytes int)) (inf
 	if h.failed != nil {
 		return nil, 0, h.failed
 	}
-	targets := h.upTo(to)
+	targets, err := h.upTo(to)
+	if err != nil {
+		return nil, 0, err
+	}
 	for _, t := range targets {
 		n, err := h.flushRun(ctx, t, pace)
 		if written += n; err != nil {
@@ -45,20 +48,23 @@ type target struct {
 }
 
 // upTo returns the runs up to that of a mark.
-func (h *History) upTo(mark Mark) (targets []target) {
+func (h *History) upTo(mark Mark) (targets []target, err error) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	if h.mu.closed {
+		return nil, ErrGone
+	}
 	for _, r := range h.mu.runs {
 		switch {
 		case r.header.first > mark.Revision:
-			return targets
+			return targets, nil
 		case r.end != nil && r.end.Revision <= mark.Revision:
 			targets = append(targets, target{run: r, to: *r.end, seal: true})
 		default:
 			targets = append(targets, target{run: r, to: mark})
 		}
 	}
-	return targets
+	return targets, nil
 }
 
 // fail remembers an error after which nothing may be written.

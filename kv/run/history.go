@@ -238,8 +238,8 @@ func (h *History) Strays() ([]uint32, error) {
 	return slices.DeleteFunc(numbers, func(n uint32) bool { return h.lookup(n) != nil }), nil
 }
 
-// Close ends the history. Whoever reads a record goes on to; later calls of Read and Scan return
-// ErrGone. Neither the appender nor the worker may be at work.
+// Close ends the history. Whoever reads a record goes on to; later calls of Read, Scan and Flush
+// return ErrGone. Neither the appender nor the worker may be at work.
 func (h *History) Close() error {
 	h.mu.Lock()
 	numbers := slices.Collect(maps.Keys(h.mu.byFile))

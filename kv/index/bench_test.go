@@ -87,6 +87,13 @@ func BenchmarkSeek(b *testing.B) {
 	}
 }
 
+func BenchmarkCount(b *testing.B) {
+	x, keys := benchIndex(b)
+	for i := range b.N {
+		x.Count(keys[i*7919%benchKeys], "")
+	}
+}
+
 // BenchmarkLoad loads a million keys, and reports how much of the heap each takes beside its
 // bytes.
 func BenchmarkLoad(b *testing.B) {

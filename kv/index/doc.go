@@ -12,7 +12,8 @@
 //   - A hash table (hash.go) of small tables, one of which splits when it is full. Keys whose
 //     hashes were made to collide are found by the tree.
 //   - A B+ tree (order.go) of slots. Beside each it has four bytes of the key, so that a
-//     search seldom has to look at the keys themselves (list.go).
+//     search seldom has to look at the keys themselves (list.go). Its nodes count the keys below
+//     them, so that Count need not.
 //   - The older versions of all keys, in the order in which newer ones took their place
 //     (older.go). What a compaction lets go is at the front. Purge drops it from there without
 //     a look at the keys, since a link to a version that is gone shows that by its number. Jumps

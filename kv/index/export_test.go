@@ -137,6 +137,14 @@ func (x *Index) checkOrder() (all []Slot, err error) {
 			if leaf.before != before || before != 0 && o.leaves.at(before).after != number {
 				return fmt.Errorf("leaf %d has %d before it, not %d", number, leaf.before, before)
 			}
+			for i, s := range leaf.slots[:leaf.count] {
+				if x.Head(s).Deleted != (leaf.deleted>>i&1 == 1) {
+					return fmt.Errorf("leaf %d does not know whether %q is deleted", number, x.Key(s))
+				}
+			}
+			if leaf.deleted>>leaf.count != 0 {
+				return fmt.Errorf("leaf %d has bits behind its last slot", number)
+			}
 			before = number
 			all = append(all, l.slots[:l.count]...)
 			return nil
@@ -145,6 +153,9 @@ func (x *Index) checkOrder() (all []Slot, err error) {
 		for i, child := range n.children[:n.count] {
 			if err := walk(child, height-1); err != nil {
 				return err
+			}
+			if live := o.live(child, height-1); live != n.live[i] {
+				return fmt.Errorf("child %d of node %d has %d keys, not %d", i, number, live, n.live[i])
 			}
 			if o.node(child, height-1).slots[0] != n.slots[i] {
 				return fmt.Errorf("child %d of node %d has another first key", i, number)

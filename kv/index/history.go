@@ -1,8 +1,12 @@
 package index
 
-// at returns the newest version of v whose revision is not above the given one, and what
+// at returns the newest version of a slot whose revision is not above the given one, and what
 // there is to change of it: nil if there is none.
-func (x *Index) at(v *slot, revision uint64) (nodeVersion, *Ref) {
+func (x *Index) at(s Slot, revision uint64) (nodeVersion, *Ref) {
+	if s == 0 {
+		return 0, nil
+	}
+	v := x.table.at(s)
 	if v.mod <= revision {
 		return newNodeVersion(v.mod, v.deleted()), &v.ref
 	}
@@ -13,10 +17,10 @@ func (x *Index) at(v *slot, revision uint64) (nodeVersion, *Ref) {
 }
 
 // At returns the version that a key had at a revision, which can be a tombstone. If there is
-// none, ref.Run is 0. Whether the revision is below the compacted one is for the caller to
+// none, as of slot 0, ref.Run is 0. Whether the revision is below the compacted one is for the caller to
 // know: then At may return a version or none.
 func (x *Index) At(s Slot, revision uint64) (mod uint64, ref Ref, deleted bool) {
-	version, r := x.at(x.table.at(s), revision)
+	version, r := x.at(s, revision)
 	if r == nil {
 		return 0, Ref{}, false
 	}
@@ -25,7 +29,7 @@ func (x *Index) At(s Slot, revision uint64) (mod uint64, ref Ref, deleted bool) 
 
 // Version returns where the version of exactly the revision mod is, and whether there is one.
 func (x *Index) Version(s Slot, mod uint64) (Ref, bool) {
-	version, r := x.at(x.table.at(s), mod)
+	version, r := x.at(s, mod)
 	if r == nil || version.mod() != mod {
 		return Ref{}, false
 	}
@@ -49,7 +53,7 @@ func (x *Index) Move(key string, mod uint64, from, to Ref) bool {
 	if s == 0 || to.Run == 0 {
 		return false
 	}
-	version, r := x.at(x.table.at(s), mod)
+	version, r := x.at(s, mod)
 	if r == nil || version.mod() != mod || *r != from {
 		return false
 	}

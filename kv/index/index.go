@@ -89,6 +89,9 @@ func (x *Index) Replace(s Slot, h Head) {
 	if !v.deleted() {
 		x.keys--
 	}
+	if h.Deleted != v.deleted() {
+		x.order.setDeleted(x.table.key(s), h.Deleted)
+	}
 	x.older.push(v, newNodeVersion(v.mod, v.deleted()), v.ref, h.Mod)
 	x.set(v, h)
 	x.follow(s, h)

@@ -258,6 +258,21 @@ func TestManyMayRead(t *testing.T) {
 	readers.Wait()
 }
 
+// TestSlotZeroHasNothing, so that what Find returns may be asked without a look.
+func TestSlotZeroHasNothing(t *testing.T) {
+	empty, other := index.New(), index.New()
+	other.Insert("key", head(2))
+	for _, x := range []*index.Index{empty, other} {
+		s := x.Find("none")
+		_, at, _ := x.At(s, 5)
+		_, ok := x.Version(s, 0)
+		before, _ := x.Before(s, 5)
+		if s != 0 || at.Run != 0 || ok || before.Run != 0 {
+			t.Errorf("a key that is not there has %v and %v", at, before)
+		}
+	}
+}
+
 // TestKeepsItsOwnCopyOfAKey, so that the caller may use its buffer again.
 func TestKeepsItsOwnCopyOfAKey(t *testing.T) {
 	x := index.New()

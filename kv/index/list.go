@@ -3,7 +3,7 @@ package index
 import "strings"
 
 // fanout is the most slots in a node, such that a leaf takes 512 bytes.
-const fanout = 62
+const fanout = 61
 
 // list has slots in the order of their keys.
 type list struct {
@@ -14,6 +14,8 @@ type list struct {
 	// first, and spare a look at the keys.
 	heads [fanout]uint32
 	slots [fanout]Slot
+	// deleted has a bit for each slot of a leaf whose key is deleted. Inner nodes have none.
+	deleted uint64
 }
 
 // maxPrefix bounds what is counted as common.
@@ -103,6 +105,8 @@ func (l *list) insert(t *slots, place int, s Slot, key string) {
 	}
 	copy(l.heads[place+1:], l.heads[place:l.count])
 	copy(l.slots[place+1:], l.slots[place:l.count])
+	low := uint64(1)<<place - 1
+	l.deleted = l.deleted&^low<<1 | l.deleted&low
 	l.count++
 	l.put(t, place, s, key)
 }
@@ -138,12 +142,16 @@ func (l *list) shared(t *slots) int {
 func (l *list) remove(place int) {
 	copy(l.heads[place:], l.heads[place+1:l.count])
 	copy(l.slots[place:], l.slots[place+1:l.count])
+	low := uint64(1)<<place - 1
+	l.deleted = l.deleted>>1&^low | l.deleted&low
 	l.count--
 }
 
 // moveTail moves the slots from a place on to the end of another list, which they follow.
 func (l *list) moveTail(t *slots, place int, to *list) {
 	copy(to.slots[to.count:], l.slots[place:l.count])
+	to.deleted |= l.deleted >> place << to.count
+	l.deleted &= 1<<place - 1
 	to.count += l.count - uint16(place)
 	l.count = uint16(place)
 	if prefix := l.shared(t); prefix != int(l.prefix) {

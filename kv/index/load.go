@@ -100,6 +100,9 @@ func (o *order) build(last Slot) {
 		l := o.leaves.at(number)
 		for ; s <= last && l.count < fanout; s++ {
 			l.slots[l.count] = s
+			if o.table.at(s).deleted() {
+				l.deleted |= 1 << l.count
+			}
 			l.count++
 		}
 		l.setPrefix(o.table, l.shared(o.table))
@@ -121,7 +124,7 @@ func (o *order) buildAbove(level []uint32) (above []uint32) {
 		number := o.inner.take()
 		n := o.inner.at(number)
 		for i, child := range children {
-			n.children[i] = child
+			n.children[i], n.live[i] = child, o.live(child, o.height)
 			n.slots[i] = o.node(child, o.height).slots[0]
 		}
 		n.count = uint16(len(children))

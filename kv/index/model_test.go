@@ -128,6 +128,9 @@ func (p *pair) check(t fataler) {
 	if !slices.Equal(up, names) || !slices.Equal(down, names) {
 		t.Fatalf("keys are %q up and %q down, want %q", up, down, names)
 	}
+	if len(names) > 0 {
+		p.span(t, names[len(names)/3], names[len(names)*2/3])
+	}
 	live, older := 0, 0
 	for key, versions := range p.keys {
 		s, newest := p.Find(key), versions[len(versions)-1]
@@ -271,12 +274,34 @@ func TestIndexIsAsItsModel(t *testing.T) {
 			},
 			"reload": func(*rapid.T) { p.reload() },
 			"range":  func(t *rapid.T) { p.ranges(t, genKey(t)) },
+			"span":   func(t *rapid.T) { p.span(t, genKey(t), genKey(t)) },
 			"":       func(t *rapid.T) { p.check(t) },
 		})
 	})
 }
 
-// ranges compares ranges from and below a key, which ends after a few.
+// span compares all between two keys.
+func (p *pair) span(t fataler, from, to string) {
+	var got, want []string
+	live := 0
+	for _, key := range slices.Sorted(maps.Keys(p.keys)) {
+		if key >= from && (key < to || to == "") {
+			want = append(want, key)
+			if versions := p.keys[key]; !versions[len(versions)-1].Deleted {
+				live++
+			}
+		}
+	}
+	p.Span(from, to, func(s index.Slot) bool { got = append(got, p.Key(s)); return true })
+	if !slices.Equal(got, want) {
+		t.Fatalf("from %q to %q are %q, want %q", from, to, got, want)
+	}
+	if n := p.Count(from, to); n != live {
+		t.Fatalf("from %q to %q are %d keys, want %d", from, to, n, live)
+	}
+}
+
+// ranges compares ranges from and below a key, which end after a few.
 func (p *pair) ranges(t fataler, key string) {
 	var up, down, wantUp, wantDown []string
 	for _, k := range slices.Sorted(maps.Keys(p.keys)) {

@@ -1,5 +1,7 @@
 package index
 
+import "math/bits"
+
 // The order of keys is a B+ tree. A leaf has slots in the order of their keys, and an inner
 // node has the first slot below each of its children. Nodes are numbered, and have no
 // pointers.
@@ -20,6 +22,7 @@ type leaf struct {
 type inner struct {
 	list
 	children [fanout]uint32
+	live     [fanout]uint32 // how many keys below each child are not deleted
 }
 
 func (l *leaf) link() *uint32  { return &l.after }
@@ -31,6 +34,56 @@ func (o *order) node(number uint32, height int) *list {
 		return &o.leaves.at(number).list
 	}
 	return &o.inner.at(number).list
+}
+
+// live returns how many keys below a node are not deleted.
+func (o *order) live(number uint32, height int) (live uint32) {
+	if height == 0 {
+		l := o.leaves.at(number)
+		return uint32(int(l.count) - bits.OnesCount64(l.deleted))
+	}
+	n := o.inner.at(number)
+	for _, below := range n.live[:n.count] {
+		live += below
+	}
+	return live
+}
+
+// setDeleted notes that a key was deleted, or that it is there again.
+func (o *order) setDeleted(key string, deleted bool) {
+	number := o.root
+	for h := o.height; h > 0; h-- {
+		n := o.inner.at(number)
+		place := n.child(o.table, key)
+		if deleted {
+			n.live[place]--
+		} else {
+			n.live[place]++
+		}
+		number = n.children[place]
+	}
+	l := o.leaves.at(number)
+	place, _ := l.search(o.table, key)
+	l.deleted ^= 1 << place
+}
+
+// liveBelow returns how many keys below the given one are not deleted.
+func (o *order) liveBelow(key string) (live int) {
+	number := o.root
+	for h := o.height; h > 0; h-- {
+		n := o.inner.at(number)
+		place := n.child(o.table, key)
+		for _, below := range n.live[:place] {
+			live += int(below)
+		}
+		number = n.children[place]
+	}
+	if number == 0 {
+		return 0
+	}
+	l := o.leaves.at(number)
+	place, _ := l.search(o.table, key)
+	return live + place - bits.OnesCount64(l.deleted&(1<<place-1))
 }
 
 // seek returns the leaf that has the first key not below the given one, and its place there.
@@ -66,41 +119,6 @@ func (o *order) find(key string) Slot {
 }
 
 func (o *order) memory() int64 { return o.leaves.memory() + o.inner.memory() }
-
-// Ascend yields the slots whose keys are not below from, in the order of the keys, until yield
-// returns false.
-func (x *Index) Ascend(from string, yield func(Slot) bool) {
-	number, place, _ := x.order.seek(from)
-	for number != 0 {
-		l := x.order.leaves.at(number)
-		for _, s := range l.slots[place:l.count] {
-			if !yield(s) {
-				return
-			}
-		}
-		number, place = l.after, 0
-	}
-}
-
-// Descend yields the slots whose keys are below the given one, from the last to the first,
-// until yield returns false. All keys are below the empty one.
-func (x *Index) Descend(below string, yield func(Slot) bool) {
-	number, place, _ := x.order.seek(below)
-	if below == "" {
-		number, place = x.order.last()
-	}
-	for number != 0 {
-		l := x.order.leaves.at(number)
-		for place--; place >= 0; place-- {
-			if !yield(l.slots[place]) {
-				return
-			}
-		}
-		if number = l.before; number != 0 {
-			place = int(x.order.leaves.at(number).count)
-		}
-	}
-}
 
 // last returns the last leaf, and the place behind its last key.
 func (o *order) last() (leaf uint32, place int) {

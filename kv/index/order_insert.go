@@ -16,7 +16,7 @@ func (o *order) grow(right uint32) {
 	n := o.inner.at(root)
 	for i, child := range []uint32{o.root, right} {
 		first := o.node(child, o.height).slots[0]
-		n.children[i] = child
+		n.children[i], n.live[i] = child, o.live(child, o.height)
 		n.insert(o.table, i, first, o.table.key(first))
 	}
 	o.root = root
@@ -37,8 +37,12 @@ func (o *order) insertBelow(number uint32, height int, last bool, s Slot, key st
 		n.put(o.table, place, first, key)
 	}
 	if split == 0 {
+		if !o.table.at(s).deleted() {
+			n.live[place]++
+		}
 		return 0
 	}
+	n.live[place] = o.live(n.children[place], height-1)
 	place++
 	if n.count == fanout {
 		right = o.splitInner(number, last)
@@ -49,7 +53,8 @@ func (o *order) insertBelow(number uint32, height int, last bool, s Slot, key st
 	}
 	first := o.node(split, height-1).slots[0]
 	copy(n.children[place+1:], n.children[place:n.count])
-	n.children[place] = split
+	copy(n.live[place+1:], n.live[place:n.count])
+	n.children[place], n.live[place] = split, o.live(split, height-1)
 	n.insert(o.table, place, first, o.table.key(first))
 	return right
 }
@@ -65,6 +70,9 @@ func (o *order) insertInLeaf(number uint32, s Slot, key string) (right uint32) {
 		}
 	}
 	l.insert(o.table, place, s, key)
+	if o.table.at(s).deleted() {
+		l.deleted |= 1 << place
+	}
 	return right
 }
 
@@ -94,6 +102,7 @@ func (o *order) splitInner(number uint32, last bool) (right uint32) {
 	n, r := o.inner.at(number), o.inner.at(right)
 	at := splitAt(last)
 	copy(r.children[:], n.children[at:])
+	copy(r.live[:], n.live[at:])
 	n.moveTail(o.table, at, &r.list)
 	return right
 }

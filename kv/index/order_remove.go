@@ -7,7 +7,7 @@ const (
 	joined = fanout * 3 / 4
 )
 
-// remove takes out a slot, whose key is still in the table.
+// remove takes out a slot whose key is deleted, and still in the table.
 func (o *order) remove(s Slot, key string) {
 	o.removeBelow(o.root, o.height, key)
 	for o.height > 0 && o.inner.at(o.root).count == 1 {
@@ -26,8 +26,8 @@ func (o *order) removeBelow(number uint32, height int, key string) {
 	if height == 0 {
 		l := o.leaves.at(number)
 		place, found := l.search(o.table, key)
-		if !found {
-			panic("index: a key that is not in its order")
+		if !found || l.deleted>>place&1 == 0 {
+			panic("index: a key that is not in its order, or not deleted")
 		}
 		l.remove(place)
 		return
@@ -64,7 +64,9 @@ func (o *order) join(n *inner, place, height int) bool {
 	if height > 0 {
 		left, right := o.inner.at(number), o.inner.at(next)
 		copy(left.children[to.count:], right.children[:from.count])
+		copy(left.live[to.count:], right.live[:from.count])
 	}
+	n.live[place] += n.live[place+1]
 	from.moveTail(o.table, 0, to)
 	if first := to.slots[0]; to.count > 0 && first != n.slots[place] {
 		n.put(o.table, place, first, o.table.key(first))
@@ -77,6 +79,7 @@ func (o *order) join(n *inner, place, height int) bool {
 func (o *order) removeChild(n *inner, place, height int) {
 	number := n.children[place]
 	copy(n.children[place:], n.children[place+1:n.count])
+	copy(n.live[place:], n.live[place+1:n.count])
 	n.remove(place)
 	if height > 0 {
 		o.inner.release(number)

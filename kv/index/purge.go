@@ -8,7 +8,7 @@ type tombstone struct {
 
 // keyCost is what the removal of a key counts, or the move of its bytes, in older versions
 // that are dropped.
-const keyCost = 16
+const keyCost = 32
 
 // Purge forgets what compaction allows: the versions after which came others before the
 // revision compacted, and the keys that were deleted before it. It tells dropped of each

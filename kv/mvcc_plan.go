@@ -135,10 +135,7 @@ func (s *MVCC) eachKey(span Span, do func(index.Slot)) {
 		}
 		return
 	}
-	s.index.Ascend(span.From, func(slot index.Slot) bool {
-		if span.To != "" && s.index.Key(slot) >= span.To {
-			return false
-		}
+	s.index.Span(span.From, span.To, func(slot index.Slot) bool {
 		if !s.index.Head(slot).Deleted {
 			do(slot)
 		}
@@ -161,13 +158,9 @@ func (s *MVCC) compare(c *Compare) (bool, error) {
 		return s.compareKey(c, key, s.head(s.index.Find(key)))
 	}
 	ok, err := true, error(nil)
-	s.index.Ascend(c.From, func(slot index.Slot) bool {
-		key := s.index.Key(slot)
-		if c.To != "" && key >= c.To {
-			return false
-		}
+	s.index.Span(c.From, c.To, func(slot index.Slot) bool {
 		if h := s.index.Head(slot); !h.Deleted {
-			ok, err = s.compareKey(c, key, h)
+			ok, err = s.compareKey(c, s.index.Key(slot), h)
 		}
 		return ok && err == nil
 	})

@@ -209,23 +209,19 @@ func (g *gatherer) scan(from string, chunk *[]row) (next string, more bool) {
 	seen := 0
 	g.s.mu.RLock()
 	defer g.s.mu.RUnlock()
-	g.s.index.Ascend(from, func(slot index.Slot) bool {
-		key := g.s.index.Key(slot)
-		if g.op.To != "" && key >= g.op.To {
-			return false
-		}
+	g.s.index.Span(from, g.op.To, func(slot index.Slot) bool {
 		if seen++; seen > scanChunk {
-			next, more = strings.Clone(key), true
+			next, more = strings.Clone(g.s.index.Key(slot)), true
 			return false
 		}
-		r, ok := g.s.row(slot, key, g.at)
+		r, ok := g.s.row(slot, "", g.at) // the key is read if it is wanted
 		switch {
 		case !ok:
 		case g.op.CountOnly || g.more:
 			g.count++
 		default:
 			g.count++
-			r.Key = strings.Clone(key)
+			r.Key = strings.Clone(g.s.index.Key(slot))
 			*chunk = append(*chunk, r)
 		}
 		return true

@@ -23,6 +23,7 @@ var bounds = map[string]string{
 	"internal/frontend/native clientStream.unsent":  "maxUnsentReplies, and those in progress: TestClientStreamStopsInTheMidstOfABatch, TestClientStreamBoundsTheBytesOfReplies, TestRefusalsAreBounded, TestStreamThatCannotBeCountedEnds",
 	"internal/frontend/native trackedConn.streams":  "twice ClientLimits.Streams; the bytes are ClientLimits.UnfinishedBytes: TestUnfinishedMessagesAreBounded, FuzzTrackedConn",
 	"internal/replica slab.free":                    "slabReplies",
+	"internal/replica readers.waiting":              "the requests in progress, of which ranges count for their pages: TestRangesCountForTheirPagesBeforeTheyAreRead",
 	"internal/server Cluster.urls":                  "the members",
 	"internal/server Config.ListenClient":           "the configuration",
 	"internal/server Config.AdvertiseClient":        "the configuration",

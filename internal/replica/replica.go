@@ -43,6 +43,8 @@ type Replica struct {
 	Node *rsm.Node[kv.Op, kv.Result]
 	// Keys is the store.
 	Keys *kv.Store
+
+	readers readers
 }
 
 // New restores the store from cfg.Storage and runs it until Stop, or until
@@ -69,12 +71,17 @@ func New(cfg Config) (*Replica, error) {
 	h := translate.OnKeys(node, store)
 	h.NewReply, h.Limits, h.Leader = new(slab).take, cfg.Limits, cfg.Leader
 	h.LowSpace = func() bool { return cfg.LowSpace != nil && cfg.LowSpace() && node.Leads() }
-	return &Replica{Handler: h, Node: node, Keys: store}, nil
+	r := &Replica{Handler: h, Node: node, Keys: store}
+	r.Background = r.readers.run
+	return r, nil
 }
 
 // Stop ends the replica and returns when nothing of it runs any more. Writes in
 // progress are answered with UNKNOWN.
-func (r *Replica) Stop() { r.Node.Stop() }
+func (r *Replica) Stop() {
+	r.Node.Stop()
+	r.readers.wait()
+}
 
 // Do is Handle for callers that wait. If ctx ends first the error is that of ctx, and
 // whether the request was executed is unknown.

@@ -58,13 +58,14 @@ type clientStream struct {
 	closed  bool  // send has returned: replies are dropped
 }
 
-// answer is a reply, and the bytes for which its request counts.
+// answer is a reply, the bytes for which it and its request count, and those of the reply alone.
 //
 // A request over a bound is refused and counts for nothing, so its answer must take little
 // memory. It shares one reply (refusalOf) with all others, and cost is its id.
 type answer struct {
 	reply *api.Reply
 	cost  int64
+	size  int64
 }
 
 // refusalOf is the shared reply to requests over a bound, by verdict.
@@ -137,21 +138,21 @@ func (s *clientStream) startBatch(ctx context.Context, batch *api.RequestBatch) 
 
 // start hands one request to the handler, or refuses it.
 func (s *clientStream) start(req *api.Request) {
-	cost := costOf(req)
-	if v := s.account.enter(cost); v != allowed {
+	cost, expected := costOf(req), expectedOf(req)
+	if v := s.account.enter(cost + expected); v != allowed {
 		s.refuse(req.Id, v)
 		return
 	}
 	s.expect()
 	r := newRequest()
-	r.stream, r.cost = s, cost
+	r.stream, r.kind, r.cost, r.expected = s, req.Kind, cost, expected
 	s.handler.Handle(req, r.reply)
 }
 
 // refuse answers a request that is not counted.
 func (s *clientStream) refuse(id uint64, v verdict) {
 	s.expect()
-	s.queue(answer{refusalOf[v], int64(id)})
+	s.queue(answer{refusalOf[v], int64(id), 0})
 }
 
 // expect counts a request that will get a reply.
@@ -161,15 +162,14 @@ func (s *clientStream) expect() {
 	s.mu.Unlock()
 }
 
-// costOf is what a request counts for, in bytes.
-func costOf(req *api.Request) int64 { return int64(len(req.Key) + len(req.Value) + requestOverhead) }
-
 // request is one request in progress: where its reply goes, and what it counts for. Its
 // memory is used again.
 type request struct {
-	stream *clientStream
-	cost   int64
-	reply  func(*api.Reply) // finish: a method value, which would be allocated at each use
+	stream   *clientStream
+	kind     api.Request_Kind
+	cost     int64
+	expected int64            // what its reply counts for until it is there
+	reply    func(*api.Reply) // finish: a method value, which would be allocated at each use
 }
 
 var requestPool sync.Pool
@@ -185,27 +185,44 @@ func newRequest() *request {
 
 // finish takes the one reply to the request.
 func (r *request) finish(reply *api.Reply) {
-	s, cost := r.stream, r.cost
+	s, a := r.stream, r.countReply(reply)
 	r.stream = nil
 	requestPool.Put(r)
-	s.queue(s.countValue(reply, cost))
+	s.queue(a)
 }
 
-// countValue lets the value of a read count as in progress, too, until the client has taken
-// it. If that is over a bound the read gets BUSY instead: it changed nothing and can be
-// repeated.
-func (s *clientStream) countValue(r *api.Reply, cost int64) answer {
-	value := int64(len(r.Value))
-	if value == 0 {
-		return answer{r, cost}
+// countReply lets what a reply holds count as in progress, too, until the client has taken it.
+// If that is over a bound a read gets BUSY instead: it changed nothing and can be repeated. A
+// write that was executed says so, and leaves out what is large.
+func (r *request) countReply(reply *api.Reply) answer {
+	account, size := r.stream.account, costOfReply(reply)
+	if size <= r.expected {
+		if size < r.expected {
+			account.shrink(r.expected - size)
+		}
+		return answer{reply, r.cost + size, size}
 	}
-	switch s.account.grow(value) {
-	case overClient:
-		return answer{translate.Busy(r.Id, "this client has too many replies waiting to be read"), cost}
-	case overServer:
-		return answer{translate.Busy(r.Id, "this server has too many replies waiting to be read"), cost}
+	v := account.grow(size - r.expected)
+	switch {
+	case v == allowed:
+		return answer{reply, r.cost + size, size}
+	case !isRead(r.kind):
+		translate.Shorten(reply)
+	case v == overClient:
+		reply = translate.Busy(reply.Id, "this client has too many replies waiting to be read")
+	default:
+		reply = translate.Busy(reply.Id, "this server has too many replies waiting to be read")
 	}
-	return answer{r, cost + value}
+	return answer{reply, r.cost + r.expected, costOfReply(reply)}
+}
+
+// isRead tells whether requests of a kind change nothing.
+func isRead(kind api.Request_Kind) bool {
+	switch kind {
+	case api.Request_GET, api.Request_RANGE, api.Request_LEASE_TIME_TO_LIVE, api.Request_LEASES:
+		return true
+	}
+	return false
 }
 
 // message is the reply as it is sent.
@@ -350,7 +367,7 @@ func (s *clientStream) sendAll(answers []answer, send func(*api.ReplyBatch) erro
 func batchLen(answers []answer) int {
 	size := 0
 	for i, a := range answers {
-		size += len(a.reply.Value) + replyOverhead
+		size += int(a.size) + replyOverhead
 		if i > 0 && size > maxBatchBytes {
 			return i
 		}
@@ -361,7 +378,7 @@ func batchLen(answers []answer) int {
 // isLarge tells whether a batch is more than gRPC buffers for a stream. gRPC accepts such a
 // batch at once, but the next one only when the bytes of this one have left. So an empty
 // batch is sent behind it: when gRPC accepts that, the large one no longer takes memory.
-func isLarge(answers []answer) bool { return len(answers[0].reply.Value) > streamWindow/2 }
+func isLarge(answers []answer) bool { return answers[0].size > streamWindow/2 }
 
 // close drops all unsent replies, and those that come later.
 func (s *clientStream) close() {

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// maxPageBytes and maxPageKeys are what one reply to a RANGE has of keys and values at
+	// MaxPageBytes and MaxPageKeys are what one reply to a RANGE has of keys and values at
 	// most, and one key more.
-	maxPageBytes = 1 << 20
-	maxPageKeys  = 16 << 10
+	MaxPageBytes = 1 << 20
+	MaxPageKeys  = 16 << 10
 )
 
 // get answers from the store as soon as it is fresh enough. Reads leave no trace in
@@ -112,11 +112,11 @@ func (h *Handler) pageOf(r *api.Range) (*kv.RangeOp, error) {
 }
 
 func boundPage(op *kv.RangeOp) {
-	if op.Limit == 0 || op.Limit > maxPageKeys {
-		op.Limit = maxPageKeys
+	if op.Limit == 0 || op.Limit > MaxPageKeys {
+		op.Limit = MaxPageKeys
 	}
-	if op.MaxBytes == 0 || op.MaxBytes > maxPageBytes {
-		op.MaxBytes = maxPageBytes
+	if op.MaxBytes == 0 || op.MaxBytes > MaxPageBytes {
+		op.MaxBytes = MaxPageBytes
 	}
 }
 
@@ -140,7 +140,7 @@ func (h *Handler) readLease(id int64, keys bool, reply *api.Reply) {
 		return
 	}
 	lease := &api.LeaseReply{Id: id, TtlMs: msOf(info.Remaining), GrantedMs: msOf(info.TTL), Session: info.Session}
-	left := room{keys: maxPageKeys, bytes: maxPageBytes}
+	left := room{keys: MaxPageKeys, bytes: MaxPageBytes}
 	for _, key := range info.Keys {
 		if !left.take(len(key)) {
 			break
@@ -158,7 +158,7 @@ func (h *Handler) readLeases(above int64, reply *api.Reply) {
 		if id <= above {
 			continue
 		}
-		if leases.More = len(leases.Ids) == maxPageKeys; leases.More {
+		if leases.More = len(leases.Ids) == MaxPageKeys; leases.More {
 			break
 		}
 		leases.Ids = append(leases.Ids, id)

@@ -94,6 +94,19 @@ func opReply(r *kv.OpResult, left *room) *api.OpReply {
 // bytesOf returns s as bytes that share its memory. They must not be written to.
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
+// Shorten takes what is large out of the reply to a write that was executed.
+func Shorten(r *api.Reply) {
+	switch result := r.Result.(type) {
+	case *api.Reply_Txn:
+		r.Result = &api.Reply_Txn{Txn: &api.TxnReply{Succeeded: result.Txn.GetSucceeded()}}
+	case *api.Reply_DeleteRange:
+		r.Result = &api.Reply_DeleteRange{DeleteRange: &api.DeleteRangeReply{Deleted: result.DeleteRange.GetDeleted()}}
+	default:
+		r.Result = nil
+	}
+	r.Incomplete = true
+}
+
 // outcome is the reply to an executed command, without the addition of its kind.
 func (h *Handler) outcome(id uint64, r state.Result) *api.Reply {
 	reply := h.result(id, r.Result)

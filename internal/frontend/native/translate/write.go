@@ -15,10 +15,10 @@ import (
 
 const (
 	nsPerMs = 1_000_000
-	// maxTxnReplyBytes and maxTxnReplyKeys are what one reply to a transaction has of keys and
+	// MaxTxnReplyBytes and MaxTxnReplyKeys are what one reply to a transaction has of keys and
 	// values at most, and one key more.
-	maxTxnReplyBytes = 8 << 20
-	maxTxnReplyKeys  = 32 << 10
+	MaxTxnReplyBytes = 8 << 20
+	MaxTxnReplyKeys  = 32 << 10
 	// totalOpsFactor times Limits.MaxTxnOps is how many compares and operations a transaction
 	// may have with all that are nested in it.
 	totalOpsFactor = 32
@@ -101,7 +101,7 @@ func (h *Handler) txnCommand(t *api.Txn) (*state.More, addition, error) {
 	}, err
 }
 
-func roomOfTxn() *room { return &room{keys: maxTxnReplyKeys, bytes: maxTxnReplyBytes} }
+func roomOfTxn() *room { return &room{keys: MaxTxnReplyKeys, bytes: MaxTxnReplyBytes} }
 
 // checkTxn bounds the ranges of a transaction, and returns why it may not be submitted, if so.
 func (h *Handler) checkTxn(txn *kv.Txn) error {

@@ -149,8 +149,8 @@ const (
 	Request_DELETE_RANGE     Request_Kind = 6 // call is delete_range
 	// COMPACT forgets the history below a revision. call is compact.
 	Request_COMPACT Request_Kind = 7
-	// LEASE_GRANT makes a lease or a session. call is lease: id (0: the server draws one),
-	// ttl_ms, session.
+	// LEASE_GRANT makes a lease or a session. call is lease: id (0: the server draws one,
+	// unless the request is of a session), ttl_ms, session.
 	Request_LEASE_GRANT Request_Kind = 8
 	// LEASE_REVOKE ends a lease, and deletes its keys in one revision. call is lease: id.
 	Request_LEASE_REVOKE Request_Kind = 9
@@ -520,7 +520,8 @@ const (
 	Reply_NO_KEY Reply_Code = 2
 	// WRONG_LEADER: certainly not executed; leader is a hint.
 	Reply_WRONG_LEADER Reply_Code = 3
-	// UNKNOWN: whether it was or will be executed is not known to this server.
+	// UNKNOWN: whether it was or will be executed is not known to this server. With done_at:
+	// it was executed, but the outcome is not known.
 	Reply_UNKNOWN Reply_Code = 4
 	// TOO_LARGE: key, value or the request exceeds the server's limit, or the answer would.
 	// Not executed.
@@ -1148,10 +1149,10 @@ type Range struct {
 	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	// limit is how many keys to return at most; 0: all.
 	Limit uint64 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
-	// max_bytes ends a reply after the key with which keys and values exceed so many bytes.
-	// The server sets it to its own bound (1 MiB) where it is 0 or larger: a range of any size
-	// is read in pages, at the revision of the first reply, each from behind the last key of
-	// the page before.
+	// max_bytes ends a reply after the key with which keys and values reach so many bytes.
+	// The server sets it to its own bound (1 MiB) where it is 0 or larger, and limit to 16,384
+	// keys: a range of any size is read in pages, at the revision of the first reply, each from
+	// behind the last key of the page before.
 	MaxBytes  uint64     `protobuf:"varint,4,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
 	Sort      Range_Sort `protobuf:"varint,5,opt,name=sort,proto3,enum=balsa.v1.Range_Sort" json:"sort,omitempty"`
 	Descend   bool       `protobuf:"varint,6,opt,name=descend,proto3" json:"descend,omitempty"`
@@ -1736,7 +1737,8 @@ func (x *Compact) GetRevision() uint64 {
 type Lease struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // above 0
-	// ttl_ms, of LEASE_GRANT: how long the lease lives without a LEASE_KEEP_ALIVE.
+	// ttl_ms, of LEASE_GRANT: how long the lease lives without a LEASE_KEEP_ALIVE. The server
+	// raises it to 1.5 election timeouts, and tells what it became.
 	TtlMs uint64 `protobuf:"varint,2,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
 	// session, of LEASE_GRANT: the lease is a session, whose id writes may name.
 	Session bool `protobuf:"varint,3,opt,name=session,proto3" json:"session,omitempty"`
@@ -2005,11 +2007,12 @@ type Reply struct {
 	// delete_revision, with VERSION_MISMATCH, NO_KEY and CHANGED, is the store revision that
 	// deleted the key last, 0 if it never was. It may be too high: a few keys share it.
 	DeleteRevision uint64 `protobuf:"varint,10,opt,name=delete_revision,json=deleteRevision,proto3" json:"delete_revision,omitempty"`
-	// done_at, if not 0, says that the write was executed before, at this revision: its
-	// session knows it. The reply is what the session has kept of the outcome.
+	// done_at, if not 0, says that the write was executed before, at this revision of the
+	// store: its session knows it. The reply is the one of that time. If code is UNKNOWN, the
+	// session has kept nothing but the revision.
 	DoneAt uint64 `protobuf:"varint,11,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
-	// incomplete: the write was executed, but result lacks something: its session has not kept
-	// it, or the replies that the client has not read take too much memory.
+	// incomplete: the write was executed, but result lacks keys and values. They are larger than
+	// a reply may be, or the client has too many replies that it has not read.
 	Incomplete bool `protobuf:"varint,12,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
 	// result is what some kinds of requests get beyond the fields above.
 	//
@@ -2664,7 +2667,8 @@ func (x *DeleteRangeReply) GetPrev() []*Entry {
 type LeaseReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// ttl_ms is how long the lease will live without another LEASE_KEEP_ALIVE, at least.
+	// ttl_ms is how long the lease will live without another LEASE_KEEP_ALIVE, as of the last
+	// time in the log of the server that answers.
 	TtlMs uint64 `protobuf:"varint,2,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
 	// granted_ms is the time to live that it was granted with.
 	GrantedMs uint64 `protobuf:"varint,3,opt,name=granted_ms,json=grantedMs,proto3" json:"granted_ms,omitempty"`

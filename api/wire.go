@@ -11,8 +11,9 @@ import (
 
 // Batches of requests and replies are what the service spends its time on, so they are
 // encoded and decoded by hand: the same bytes as package proto's, at a third of the cost
-// and without an allocation for each request. Everything else is left to package proto: the
-// session and call of a request, and the leader and result of a reply, too.
+// and without an allocation for each request. So are sessions, and the results of ranges
+// (wire_range.go). Everything else is left to package proto: the call of a request, and the
+// leader and other results of a reply, too.
 
 // appendRequests appends the wire form of b to dst.
 func appendRequests(dst []byte, b *RequestBatch) ([]byte, error) {
@@ -40,7 +41,8 @@ func sizeRequest(r *Request) int {
 	}
 	return sizeNumber(r.Id) + sizeNumber(uint64(r.Kind)) + sizeBytes(r.Key) + sizeBytes(r.Value) +
 		sizeNumber(protowire.EncodeBool(r.Unconditional)) + sizeNumber(r.Version) + sizeNumber(uint64(r.Consistency)) +
-		sizeNumber(uint64(r.TimeoutMs)) + sizeNumber(r.UnchangedSince) + sizeNumber(uint64(r.Attempt)) + sizeRest(r.rest())
+		sizeNumber(uint64(r.TimeoutMs)) + sizeNumber(r.UnchangedSince) + sizeNumber(uint64(r.Attempt)) +
+		sizeRequestRest(r)
 }
 
 func appendRequest(dst []byte, r *Request) ([]byte, error) {
@@ -57,30 +59,26 @@ func appendRequest(dst []byte, r *Request) ([]byte, error) {
 	dst = appendNumber(dst, 9, r.UnchangedSince)
 	dst = appendNumber(dst, 10, uint64(r.Attempt))
 	dst = appendNumber(dst, 11, protowire.EncodeBool(r.Unconditional))
-	return appendRest(dst, r.rest())
-}
-
-// rest is the part of r that package proto encodes, as a request of its own; nil if there is
-// none. It comes after all other fields.
-func (r *Request) rest() proto.Message {
-	if r.Session == nil && r.Call == nil {
-		return nil
+	if r.Session != nil {
+		dst = protowire.AppendTag(dst, 12, protowire.BytesType)
+		dst = protowire.AppendVarint(dst, uint64(sizeSession(r.Session)))
+		dst = appendSession(dst, r.Session)
 	}
-	return &Request{Session: r.Session, Call: r.Call}
-}
-
-func sizeRest(rest proto.Message) int {
-	if rest == nil {
-		return 0
-	}
-	return proto.Size(rest)
-}
-
-func appendRest(dst []byte, rest proto.Message) ([]byte, error) {
-	if rest == nil {
+	if r.Call == nil {
 		return dst, nil
 	}
-	return proto.MarshalOptions{}.MarshalAppend(dst, rest)
+	return proto.MarshalOptions{}.MarshalAppend(dst, &Request{Call: r.Call})
+}
+
+// sizeRequestRest is the size of what only some requests have.
+func sizeRequestRest(r *Request) (size int) {
+	if r.Session != nil {
+		size += 1 + protowire.SizeBytes(sizeSession(r.Session))
+	}
+	if r.Call != nil {
+		size += proto.Size(&Request{Call: r.Call})
+	}
+	return size
 }
 
 // mergeRest reads a field of what package proto decodes. A copy of its bytes is made.
@@ -146,7 +144,12 @@ func decodeRequest(data []byte, r *Request, left *parts) error {
 			r.Attempt = Request_Attempt(f.value)
 		case f.is(11, protowire.VarintType):
 			r.Unconditional = protowire.DecodeBool(f.value)
-		case f.number > 11 && f.kind == protowire.BytesType:
+		case f.is(12, protowire.BytesType):
+			if r.Session == nil {
+				r.Session = new(Session)
+			}
+			return decodeSession(f.bytes, r.Session)
+		case f.number > 12 && f.kind == protowire.BytesType:
 			return mergeRest(f, r, left)
 		}
 		return nil
@@ -187,7 +190,7 @@ func sizeReply(r *Reply) int {
 	}
 	size := sizeNumber(r.Id) + sizeNumber(uint64(r.Code)) + sizeBytes(r.Message) + sizeBytes(r.Value) +
 		sizeNumber(r.Version) + sizeNumber(r.CreateRevision) + sizeNumber(r.ModRevision) + sizeNumber(r.Revision) + sizeNumber(r.DeleteRevision) +
-		sizeNumber(r.DoneAt) + sizeNumber(protowire.EncodeBool(r.Incomplete)) + sizeRest(r.rest())
+		sizeNumber(r.DoneAt) + sizeNumber(protowire.EncodeBool(r.Incomplete)) + sizeResult(r)
 	if r.Leader != nil {
 		size += 1 + protowire.SizeBytes(proto.Size(r.Leader))
 	}
@@ -218,15 +221,28 @@ func appendReply(dst []byte, r *Reply) ([]byte, error) {
 	dst = appendNumber(dst, 10, r.DeleteRevision)
 	dst = appendNumber(dst, 11, r.DoneAt)
 	dst = appendNumber(dst, 12, protowire.EncodeBool(r.Incomplete))
-	return appendRest(dst, r.rest())
+	switch result := r.Result.(type) {
+	case nil:
+		return dst, nil
+	case *Reply_Range:
+		dst = protowire.AppendTag(dst, 14, protowire.BytesType)
+		dst = protowire.AppendVarint(dst, uint64(sizeRange(result.Range)))
+		return appendRange(dst, result.Range), nil
+	default:
+		return proto.MarshalOptions{}.MarshalAppend(dst, &Reply{Result: result})
+	}
 }
 
-// rest is what package proto encodes behind all other fields, as Request.rest is.
-func (r *Reply) rest() proto.Message {
-	if r.Result == nil {
-		return nil
+// sizeResult is the size of what only some replies have.
+func sizeResult(r *Reply) int {
+	switch result := r.Result.(type) {
+	case nil:
+		return 0
+	case *Reply_Range:
+		return 1 + protowire.SizeBytes(sizeRange(result.Range))
+	default:
+		return proto.Size(&Reply{Result: result})
 	}
-	return &Reply{Result: r.Result}
 }
 
 // decodeReplies reads b from its wire form. Values are copies: who keeps one of them
@@ -290,6 +306,13 @@ func decodeReply(data []byte, r *Reply, left *parts) error {
 			r.DoneAt = f.value
 		case f.is(12, protowire.VarintType):
 			r.Incomplete = protowire.DecodeBool(f.value)
+		case f.is(14, protowire.BytesType):
+			result, ok := r.Result.(*Reply_Range)
+			if !ok {
+				result = &Reply_Range{Range: new(RangeReply)}
+				r.Result = result
+			}
+			return decodeRange(f.bytes, result.Range, left)
 		case f.number > 12 && f.kind == protowire.BytesType:
 			return mergeRest(f, r, left)
 		}

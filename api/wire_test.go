@@ -290,3 +290,27 @@ func BenchmarkCodec(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRangeReply encodes and decodes a range of 100 keys with 256 bytes each.
+func BenchmarkRangeReply(b *testing.B) {
+	r := new(RangeReply)
+	for range 100 {
+		r.Entries = append(r.Entries, &Entry{Key: make([]byte, 20), Value: make([]byte, 256), Version: 3, CreateRevision: 1 << 20, ModRevision: 1 << 21})
+	}
+	batch := &ReplyBatch{Replies: []*Reply{{Id: 1, Revision: 1 << 22, Result: &Reply_Range{Range: r}}}}
+	for name, codec := range map[string]encoding.CodecV2{"api": Codec(), "proto": encoding.GetCodecV2("proto")} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				data, err := codec.Marshal(batch)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := codec.Unmarshal(data, new(ReplyBatch)); err != nil {
+					b.Fatal(err)
+				}
+				data.Free()
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"balsa.example/kv/index"
+	"balsa.example/kv/run"
 )
 
 // DoOp executes an operation on one key. An operation that makes no sense is refused, in the
@@ -108,12 +109,33 @@ func (s *MVCC) GetEntry(key string) (Result, error) {
 		case err != nil:
 			return Result{Code: CodeUnreadable, Revision: r.Revision}, err
 		}
-		r.Version, r.CreateRevision, r.ModRevision = rec.Version, rec.Create, rec.Mod
-		if r.Value = rec.Value; len(r.Value) == 0 {
-			r.Value = nil
-		}
-		return r, nil
+		return found(r, &rec), nil
 	}
+}
+
+// TryGet is Get where no disk is needed. Else it returns false.
+func (s *MVCC) TryGet(key string) (Result, bool) {
+	if key == "" {
+		return s.Get(key), true
+	}
+	r, h := s.present(key)
+	if h.Deleted {
+		return r, true
+	}
+	rec, ok := s.history.ReadMemory(run.Ref(h.Ref))
+	if !ok || rec.Mod != h.Mod {
+		return Result{}, false
+	}
+	return found(r, &rec), true
+}
+
+// found is the result of a Get that has read a record.
+func found(r Result, rec *run.Record) Result {
+	r.Version, r.CreateRevision, r.ModRevision = rec.Version, rec.Create, rec.Mod
+	if len(rec.Value) > 0 {
+		r.Value = rec.Value
+	}
+	return r
 }
 
 // present returns what a key holds at the last complete revision.

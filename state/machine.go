@@ -96,6 +96,9 @@ func (m *Machine) Failed() error {
 // Get reads a key as it is now on this replica.
 func (m *Machine) Get(key string) kv.Result { return m.present.Load().keys.Get(key) }
 
+// TryGet is Get where no disk is needed. Else it returns false.
+func (m *Machine) TryGet(key string) (kv.Result, bool) { return m.present.Load().keys.TryGet(key) }
+
 // Range reads a span on this replica: see kv.MVCC.Range.
 func (m *Machine) Range(op kv.RangeOp) (kv.RangeResult, error) {
 	return m.present.Load().keys.Range(op)
@@ -122,6 +125,3 @@ func (m *Machine) Leases() []int64 {
 	defer g.mu.Unlock()
 	return g.table.Leases()
 }
-
-// Figures returns figures of this replica, for people.
-func (m *Machine) Figures() kv.Figures { return m.present.Load().keys.Figures() }

@@ -32,6 +32,24 @@ func (h *History) Read(ref Ref) (rec Record, err error) {
 	return rec, nil
 }
 
+// ReadMemory returns a record if that needs no disk, and false else.
+func (h *History) ReadMemory(ref Ref) (rec Record, ok bool) {
+	r := h.lookup(ref.Run)
+	if r == nil {
+		return rec, false
+	}
+	mem := r.mem.Load()
+	if mem == nil {
+		return rec, false
+	}
+	b := mem.at(ref.Offset, ref.Size)
+	if b == nil {
+		return rec, false
+	}
+	_, err := rec.decode(b, place(r.salt, ref.Offset))
+	return rec, err == nil
+}
+
 // readFile reads the bytes of a record from a file of a length.
 func (h *History) readFile(ref Ref, bytes int64) ([]byte, error) {
 	if int64(ref.Offset)+int64(ref.Size) > bytes {

@@ -1,0 +1,34 @@
+package state
+
+import "balsa.example/kv"
+
+// Figures are those of one replica, for people. Sizes are in bytes.
+type Figures struct {
+	kv.Figures
+	Leases, Sessions int // Leases has the sessions, too
+	Quota            int64
+	// Runs and RunBytes are the files of the history.
+	Runs     int
+	RunBytes int64
+}
+
+// Figures returns figures of this replica.
+func (m *Machine) Figures() Figures {
+	p := m.present.Load()
+	f := Figures{Figures: p.keys.Figures(), Quota: p.quota.Load()}
+	p.leases.mu.Lock()
+	f.Leases, f.Sessions = p.leases.table.Len(), p.leases.table.Sessions()
+	p.leases.mu.Unlock()
+	for _, r := range p.history.Runs() {
+		f.Runs++
+		f.RunBytes += r.Bytes
+	}
+	return f
+}
+
+// quotaReserve is the part of a quota with which a store is said to be at it: the next put may
+// be larger than what is left.
+const quotaReserve = 64
+
+// AtQuota tells whether little is left of the quota, so that puts may be refused.
+func (f Figures) AtQuota() bool { return f.Quota > 0 && f.Bytes > f.Quota-f.Quota/quotaReserve }

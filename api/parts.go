@@ -39,14 +39,15 @@ func (p *parts) takeFrom(data []byte, of protoreflect.MessageDescriptor, depth i
 	return fields(data, func(f field) error {
 		known := of.Fields().ByNumber(f.number)
 		switch {
-		case known == nil || f.kind != protowire.BytesType:
-			return p.take(1)
-		case known.Message() != nil:
+		case known == nil:
+			return nil
+		case known.Message() != nil && f.kind == protowire.BytesType:
 			return errors.Join(p.take(1), p.takeFrom(f.bytes, known.Message(), depth+1))
-		case known.IsPacked():
+		case known.IsPacked() && f.kind == protowire.BytesType:
 			return p.take(len(f.bytes))
-		default:
+		case known.IsList():
 			return p.take(1)
 		}
+		return nil
 	})
 }

@@ -192,6 +192,8 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 		{says: "--heartbeat-interval", args: []string{"--heartbeat-interval=0"}},
 		{says: "--max-raft-state", args: []string{"--max-raft-state=-2"}},
 		{says: "--max-client-connections", args: []string{"--max-client-connections=0"}},
+		{says: "--max-request-bytes", args: []string{"--max-request-bytes=0"}},
+		{says: "--max-txn-ops", args: []string{"--max-txn-ops=0"}},
 		{says: "--client-stall-timeout", args: []string{"--client-stall-timeout=0s"}},
 	} {
 		_, err := loadServe(t, test.args, test.env, test.file)

@@ -10,6 +10,7 @@ import (
 
 	"balsa.example/internal/frontend/native"
 	"balsa.example/internal/server"
+	"balsa.example/kv"
 )
 
 // serveOptions are the flags of serve, as given.
@@ -27,6 +28,7 @@ type serveOptions struct {
 	client, peer                   server.TLS
 	secretFile                     string
 	clients                        native.ClientLimits
+	limits                         kv.Limits
 	logging                        logging
 }
 
@@ -62,6 +64,8 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.StringSliceVar(&o.peer.AllowedHostnames, "peer-cert-allowed-hostname", nil,
 		"take every certificate that is good for one of these hosts for a member's")
 	f.IntVar(&o.clients.Streams, "max-concurrent-streams", 128, "streams of one client connection")
+	f.IntVar(&o.limits.MaxValueBytes, "max-request-bytes", kv.DefaultLimits.MaxValueBytes, "bytes of a value, and of all that a transaction writes")
+	f.IntVar(&o.limits.MaxTxnOps, "max-txn-ops", kv.DefaultLimits.MaxTxnOps, "compares of a transaction, and operations in each of its lists")
 	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })
 
 	f.Int64Var(&o.maxRaftState, "max-raft-state", 0,
@@ -167,6 +171,7 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		MaxRaftState:      o.maxRaftState,
 		LeaseReads:        o.leaseReads,
 		Clients:           o.clients,
+		Limits:            o.limits,
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
 		ElectionTimeout:   time.Duration(o.electionMills) * time.Millisecond,
 		Version:           thisBuild().Version,
@@ -176,6 +181,8 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		return cfg, usageError("--heartbeat-interval and --election-timeout must be above 0 milliseconds")
 	case o.clients.Connections == 0 || o.clients.Streams == 0 || o.clients.RequestBytes == 0 || o.clients.UnfinishedBytes == 0 || o.clients.Stall == 0:
 		return cfg, usageError("--max-client-connections, --max-concurrent-streams, --max-pending-bytes, --max-unfinished-bytes and --client-stall-timeout must be above 0")
+	case o.limits.MaxValueBytes == 0 || o.limits.MaxTxnOps == 0:
+		return cfg, usageError("--max-request-bytes and --max-txn-ops must be above 0")
 	case o.maxRaftState < -1:
 		return cfg, usageError("--max-raft-state must be positive, 0 for a limit that grows with the snapshots, or -1 for never")
 	case o.name == "":

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -128,7 +129,7 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: election timeout %s must be at least 5 times the heartbeat interval %s",
 			ErrConfig, c.ElectionTimeout, c.HeartbeatInterval)
 	}
-	if err := c.Clients.WithDefaults().Check(); err != nil {
+	if err := errors.Join(c.Clients.WithDefaults().Check(), native.CheckLimits(c.Limits)); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if _, ok := c.Cluster.Named(c.Name); !ok {

@@ -1,0 +1,52 @@
+package native
+
+import (
+	"bytes"
+	"testing"
+
+	"google.golang.org/grpc/mem"
+
+	"balsa.example/api"
+	"balsa.example/internal/frontend/native/nodetest"
+	"balsa.example/kv"
+)
+
+// Whatever limits are allowed, the largest request that they allow can arrive.
+func TestTheLargestRequestsArrive(t *testing.T) {
+	limits := kv.Limits{MaxValueBytes: maxRequestBytes, MaxTxnOps: maxTxnOps}
+	if err := CheckLimits(limits); err != nil {
+		t.Fatal(err)
+	}
+	most := make([]*api.TxnOp, maxTxnOps)
+	for i := range most {
+		most[i] = rangeIn(&api.Range{Span: oneKey})
+	}
+	wide := new(api.Txn) // as many operations as there may be in all
+	for range 31 {
+		wide.Then = append(wide.Then, &api.TxnOp{Op: &api.TxnOp_Txn{Txn: &api.Txn{Then: most}}})
+	}
+	for name, req := range map[string]*api.Request{
+		"a put":         {Kind: api.Request_PUT, Unconditional: true, Key: bytes.Repeat([]byte("k"), 64<<10), Value: make([]byte, maxRequestBytes)},
+		"a transaction": txnOf(wide),
+	} {
+		data, err := api.Codec().Marshal(&api.RequestBatch{Requests: []*api.Request{req}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var batch api.RequestBatch
+		if err := api.Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(data.Materialize())}, &batch); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if data.Len() > maxMessageBytes || costOf(req)+expectedOf(req) > maxClientBytes {
+			t.Errorf("%s has %d bytes, and counts for %d", name, data.Len(), costOf(req)+expectedOf(req))
+		}
+		h, _ := nodetest.New()
+		h.Limits = limits
+		h.Handle(batch.Requests[0], func(r *api.Reply) {
+			if r.Code != api.Reply_OK {
+				t.Errorf("%s gets %s %s", name, r.Code, r.Message)
+			}
+		})
+	}
+}

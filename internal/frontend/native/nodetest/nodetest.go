@@ -92,6 +92,8 @@ func (n *Node) KeepAlive(id int64, done func(ttl int64, err error)) {
 // store is a naive.Machine as a translate.Store.
 type store struct{ *naive.Machine }
 
+func (s store) TryGet(key string) (kv.Result, bool) { return s.Get(key), true }
+
 func (s store) Range(op kv.RangeOp) (kv.RangeResult, error) {
 	r, code := s.Machine.Range(op)
 	return r, code.Err()

@@ -464,8 +464,8 @@ func TestHandlerRefusesCallsThatMakeNoSense(t *testing.T) {
 		{withPut(nil, func(r *api.Request) { r.Kind = api.Request_DELETE }), api.Reply_INVALID, "call is set"},
 		{withPut(&api.Put{Lease: 1, IgnoreLease: true}, same), api.Reply_INVALID, "ignore lease"},
 		{leaseRequest(api.Request_LEASE_GRANT, &api.Lease{Id: -1, TtlMs: 1}), api.Reply_INVALID, "id of lease is -1"},
-		{leaseRequest(api.Request_LEASE_GRANT, &api.Lease{}), api.Reply_INVALID, "ttl_ms of lease is 0"},
-		{leaseRequest(api.Request_LEASE_GRANT, &api.Lease{TtlMs: 1 << 63}), api.Reply_INVALID, "ttl_ms of lease is 9223372036854775808"},
+		{leaseRequest(api.Request_LEASE_GRANT, &api.Lease{}), api.Reply_LEASE_TTL, "ttl_ms of lease is 0"},
+		{leaseRequest(api.Request_LEASE_GRANT, &api.Lease{TtlMs: 1 << 63}), api.Reply_LEASE_TTL, "ttl_ms of lease is 9223372036854775808"},
 		{inSession(leaseRequest(api.Request_LEASE_GRANT, &api.Lease{TtlMs: 1}), 1), api.Reply_INVALID, "id of lease is 0, and session is set"},
 		{leaseRequest(api.Request_LEASE_REVOKE, nil), api.Reply_INVALID, "id of lease is 0"},
 		{leaseRequest(api.Request_LEASE_TIME_TO_LIVE, &api.Lease{}), api.Reply_INVALID, "id of lease is 0"},
@@ -573,5 +573,33 @@ func TestKeepAlivesAndCompactionGoOnWhenTheDiskIsAlmostFull(t *testing.T) {
 	}
 	if r := ask(t, h, txnRequest(&api.Txn{})); r.Code != api.Reply_BUSY {
 		t.Errorf("a transaction gets %v", r)
+	}
+}
+
+// onDisk is a store that has nothing in memory.
+type onDisk struct{ translate.Store }
+
+func (onDisk) TryGet(string) (kv.Result, bool) { return kv.Result{}, false }
+
+// The replica's goroutines never wait for the disk.
+func TestGetsFromTheDiskRunInTheBackground(t *testing.T) {
+	h, _ := nodetest.New()
+	ask(t, h, put("k", "v"))
+	h.Store = onDisk{h.Store}
+	want(t, h, &api.Request{Kind: api.Request_GET, Key: []byte("k")}, &api.Reply{Value: []byte("v"), Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2})
+	var later []func()
+	h.Background = func(read func()) { later = append(later, read) }
+	var replies []*api.Reply
+	for _, consistency := range []api.Request_Consistency{api.Request_LINEARIZABLE, api.Request_LEASE, api.Request_LOCAL} {
+		h.Handle(&api.Request{Kind: api.Request_GET, Key: []byte("k"), Consistency: consistency}, func(r *api.Reply) { replies = append(replies, r) })
+	}
+	if len(replies) != 0 || len(later) != 3 {
+		t.Fatalf("%d replies, %d reads wait", len(replies), len(later))
+	}
+	for _, read := range later {
+		read()
+	}
+	if len(replies) != 3 || string(replies[2].Value) != "v" {
+		t.Errorf("replies %v", replies)
 	}
 }

@@ -23,6 +23,8 @@ type Replica interface {
 type Store interface {
 	Revision() uint64
 	Get(key string) kv.Result
+	// TryGet is Get where no disk is needed. Else it returns false.
+	TryGet(key string) (kv.Result, bool)
 	Range(op kv.RangeOp) (kv.RangeResult, error)
 	// Lease tells about one lease, with its keys if they are wanted.
 	Lease(id int64, keys bool) (LeaseInfo, bool)

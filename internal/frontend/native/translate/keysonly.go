@@ -40,6 +40,9 @@ func (k KeysOnly) SubmitFunc(c state.Command, done func(state.Result, error)) {
 // ReadFunc implements Replica.
 func (k KeysOnly) ReadFunc(mode raft.ReadMode, done func(error)) { k.Node.ReadFunc(mode, done) }
 
+// TryGet implements Store.
+func (k KeysOnly) TryGet(key string) (kv.Result, bool) { return k.Store.Get(key), true }
+
 // Range implements Store.
 func (k KeysOnly) Range(kv.RangeOp) (kv.RangeResult, error) {
 	return kv.RangeResult{Revision: k.Store.Revision()}, kv.ErrUnknownKind

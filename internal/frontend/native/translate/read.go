@@ -24,7 +24,7 @@ func (h *Handler) get(req *api.Request, key string, reply func(*api.Reply)) {
 	id := req.Id
 	mode, local := freshness(req)
 	if local {
-		reply(h.result(id, h.Store.Get(key)))
+		h.answerGet(id, key, reply)
 		return
 	}
 	h.Replica.ReadFunc(mode, func(err error) {
@@ -32,8 +32,20 @@ func (h *Handler) get(req *api.Request, key string, reply func(*api.Reply)) {
 			reply(h.readFailed(id, err))
 			return
 		}
-		reply(h.result(id, h.Store.Get(key)))
+		h.answerGet(id, key, reply)
 	})
+}
+
+// answerGet reads a key: at once if it is in memory, else in the background.
+func (h *Handler) answerGet(id uint64, key string, reply func(*api.Reply)) {
+	if r, ok := h.Store.TryGet(key); ok || h.Background == nil {
+		if !ok {
+			r = h.Store.Get(key)
+		}
+		reply(h.result(id, r))
+		return
+	}
+	h.Background(func() { reply(h.result(id, h.Store.Get(key))) })
 }
 
 // freshness is how a read is made as fresh as it is to be. local: it is as it is.
@@ -63,8 +75,8 @@ func (h *Handler) query(req *api.Request, reply func(*api.Reply)) {
 		reply(r)
 	}
 	if h.Background != nil {
-		answerSoon := answer
-		answer = func() { h.Background(answerSoon) }
+		now := answer
+		answer = func() { h.Background(now) }
 	}
 	mode, local := freshness(req)
 	if local {

@@ -235,7 +235,7 @@ func (h *Handler) grantCommand(req *api.Request, l *api.Lease) (*state.More, add
 		// A draw of each attempt would not be the one that the session remembers.
 		return nil, nil, errors.New("id of lease is 0, and session is set: draw the id yourself")
 	case l.GetTtlMs() == 0 || l.TtlMs > math.MaxInt64/nsPerMs:
-		return nil, nil, fmt.Errorf("ttl_ms of lease is %d, and must be 1 to %d", l.GetTtlMs(), int64(math.MaxInt64/nsPerMs))
+		return nil, nil, fmt.Errorf("ttl_ms of lease is %d, and must be 1 to %d: %w", l.GetTtlMs(), int64(math.MaxInt64/nsPerMs), kv.ErrLeaseTTL)
 	}
 	id := l.Id
 	if id == 0 {

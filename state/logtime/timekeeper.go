@@ -115,7 +115,10 @@ const fractions = 16
 func (k *Timekeeper[Token]) period() Instant { return Instant(k.cfg.ElectionTimeout / 4) }
 func (k *Timekeeper[Token]) pause() Instant  { return Instant(k.cfg.ElectionTimeout / fractions) }
 
-// BecameLeader begins a leadership, also where the one before ended without word.
+// BecameLeader begins a leadership, also where the one before ended without word. Each term that the
+// node leads is a leadership of its own. A shell that only compares whether the node leads may miss
+// that it lost a term and won a later one; then the clock would go on with what it counted in between,
+// and leases that another leader granted could end early.
 func (k *Timekeeper[Token]) BecameLeader(now Instant, v View) {
 	k.LostLeadership()
 	k.clock.BecameLeader(now, v.Now)
@@ -146,7 +149,7 @@ func (k *Timekeeper[Token]) KeepAlive(lease int64, token Token) error {
 }
 
 // Stamp returns the stamp for another command that needs one, a Grant for example, if the node
-// leads. A stamp is for one command, which is proposed at once.
+// leads. A stamp is for one command, which is proposed at once, and in the term that it was taken in.
 func (k *Timekeeper[Token]) Stamp(now Instant, wall int64) (Stamp, bool) {
 	log, ok := k.clock.Now(now)
 	return Stamp{Log: log, Wall: wall}, ok

@@ -56,6 +56,7 @@ func (s *MVCC) rangeAt(op *RangeOp, at uint64) (r RangeResult, err error) {
 		return s.rangeOne(op, key, at)
 	}
 	g := gatherer{s: s, op: op, at: at}
+	g.countAtOnce()
 	if err := g.gather(); err != nil {
 		return r, err
 	}
@@ -171,9 +172,24 @@ type gatherer struct {
 	op    *RangeOp
 	at    uint64
 	rows  []row
-	count int64
 	bytes int64 // of the rows' records
 	more  bool  // there are more rows than are wanted
+	count int64
+	// counted tells that count is known before any row is.
+	counted bool
+}
+
+// countAtOnce counts the keys without a look at each, where rows are left out that would have
+// to be looked at for that alone. The index can do so for its newest versions only.
+func (g *gatherer) countAtOnce() {
+	if g.op.NoCount || !g.op.CountOnly && g.op.Limit == 0 && g.op.MaxBytes == 0 {
+		return
+	}
+	g.s.mu.RLock()
+	defer g.s.mu.RUnlock()
+	if g.s.index.Newest() <= g.at {
+		g.count, g.counted = int64(g.s.index.Count(g.op.From, g.op.To)), true
+	}
 }
 
 // sorted tells whether the rows are wanted in another order than that of keys.
@@ -187,6 +203,9 @@ func (g *gatherer) full() bool {
 
 // gather finds all rows that are wanted, in the order of keys, and counts all there are.
 func (g *gatherer) gather() error {
+	if g.counted && g.op.CountOnly {
+		return nil
+	}
 	from, chunk := g.op.From, make([]row, 0, scanChunk)
 	for more := true; more; {
 		chunk = chunk[:0]
@@ -196,7 +215,7 @@ func (g *gatherer) gather() error {
 				return err
 			}
 		}
-		if g.more && g.op.NoCount {
+		if g.more && (g.op.NoCount || g.counted) {
 			return nil
 		}
 	}
@@ -215,12 +234,10 @@ func (g *gatherer) scan(from string, chunk *[]row) (next string, more bool) {
 			return false
 		}
 		r, ok := g.s.row(slot, "", g.at) // the key is read if it is wanted
-		switch {
-		case !ok:
-		case g.op.CountOnly || g.more:
+		if ok && !g.counted {
 			g.count++
-		default:
-			g.count++
+		}
+		if ok && !g.op.CountOnly && !g.more {
 			r.Key = strings.Clone(g.s.index.Key(slot))
 			*chunk = append(*chunk, r)
 		}

@@ -126,6 +126,9 @@ func (x *Index) follow(s Slot, h Head) {
 	}
 }
 
+// Newest returns the highest revision of all versions that the index was given.
+func (x *Index) Newest() uint64 { return x.newest }
+
 // Keys returns the number of keys, without those that are deleted.
 func (x *Index) Keys() int { return x.keys }
 

@@ -107,22 +107,28 @@ func (b *background) failed(what string, err error) {
 	b.opts.Logger.Warn(what, "dir", b.dir.path, "err", err)
 }
 
-// removeObsolete removes the segments all of whose entries are compacted, oldest first.
+// removeObsolete removes the segments all of whose entries are compacted, oldest first, or
+// keeps their files to be used again.
 // Each removal is durable before the next, so that no crash leaves a gap.
 func (b *background) removeObsolete() error {
 	for b.failure.get() == nil {
-		seq, ok := b.live.obsolete()
+		info, ok := b.live.obsolete()
 		if !ok {
 			break
 		}
-		temp, err := b.remover.unname(segmentName(seq))
+		keep := b.spare.hasRoomFor(info)
+		temp, err := b.remover.unname(segmentName(info.seq), keep)
 		if err != nil {
 			return err
 		}
 		if err := b.dir.sync(); err != nil {
 			return err
 		}
-		b.remover.remove(temp)
+		if keep && temp != "" {
+			b.spare.keep(temp)
+		} else {
+			b.remover.remove(temp)
+		}
 		b.live.removeOldest()
 	}
 	return nil

@@ -2,6 +2,10 @@ package wal
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,4 +106,84 @@ func BenchmarkEncode(b *testing.B) {
 		}
 		w.mu.buf = w.mu.segment.stamp.finish(w.mu.buf, 1)
 	}
+}
+
+// steadyBench is a log that is compacted all the time.
+type steadyBench struct {
+	*Log
+	size   int
+	first  raft.Index
+	logged int64
+	took   []time.Duration
+	// written is how many bytes this process has given to the kernel to write.
+	written int64
+}
+
+func newSteadyBench(b *testing.B, size int, noReuse bool) *steadyBench {
+	opts := Options{NoSnapshots: true, noReuse: noReuse}
+	dir := filepath.Join(b.TempDir(), "wal")
+	if err := Create(dir, opts, testID, testConf); err != nil {
+		b.Fatal(err)
+	}
+	l, err := open(dir, opts, testID, raft.SnapshotMeta{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { l.Close() })
+	return &steadyBench{Log: l, size: size}
+}
+
+// save saves so many bytes.
+func (s *steadyBench) save(b *testing.B, bytes int) {
+	before := bytesWritten()
+	for n := 0; n < bytes; n += s.size {
+		s.first++
+		begin := time.Now()
+		if err := s.Save([]raft.Persist{{Entries: entries(s.first, 1, s.size)}}); err != nil {
+			b.Fatal(err)
+		}
+		s.took, s.logged = append(s.took, time.Since(begin)), s.logged+int64(s.size)
+		if s.first%raft.Index(64<<20/s.size) == 0 {
+			if err := s.Compact(s.first - 1); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	s.written += bytesWritten() - before
+}
+
+func (s *steadyBench) report(b *testing.B, name string) {
+	slices.Sort(s.took)
+	b.ReportMetric(float64(s.written)/float64(s.logged), name+"-written/byte")
+	for q, of := range map[string]int{"p50": 500, "p99": 990, "p999": 999} {
+		b.ReportMetric(float64(s.took[len(s.took)*of/1000].Microseconds()), name+"-"+q+"-us")
+	}
+}
+
+// BenchmarkReuse compares a log that uses the files of its segments again with one that does
+// not. They take turns, so that both see the same disk.
+func BenchmarkReuse(b *testing.B) {
+	for _, size := range []int{4 << 10, 32 << 10, 256 << 10} {
+		b.Run(fmt.Sprintf("%d bytes", size), func(b *testing.B) {
+			reuse, zeros := newSteadyBench(b, size, false), newSteadyBench(b, size, true)
+			for _, s := range []*steadyBench{reuse, zeros} {
+				s.save(b, 160<<20)
+				*s = steadyBench{Log: s.Log, size: size, first: s.first}
+			}
+			for b.Loop() {
+				reuse.save(b, 4<<20)
+				zeros.save(b, 4<<20)
+			}
+			reuse.report(b, "reuse")
+			zeros.report(b, "zeros")
+		})
+	}
+}
+
+// bytesWritten is how many bytes this process has given to the kernel to write.
+func bytesWritten() (n int64) {
+	b, _ := os.ReadFile("/proc/self/io")
+	_, rest, _ := strings.Cut(string(b), "wchar: ")
+	fmt.Sscan(rest, &n)
+	return n
 }

@@ -119,8 +119,11 @@ func segmentFrames(t *testing.T, name string, img []byte) (s stamp, frames []fra
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = newStamp(h.salt, h.number)
-	for off := headerSize; ; {
+	s, off, err := readStamp(h, img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
 		f, err := s.read(img, off)
 		if err == errEnd {
 			return s, frames

@@ -8,14 +8,15 @@
 //	LOCK                   held while a process uses the directory
 //	0000000000000007.log   segment 7: sealed, full
 //	0000000000000008.log   segment 8: the one being written
-//	0000000000000009.log   segment 9: filled with zeros ahead of time, not used yet
+//	0000000000000009.log   segment 9: prepared ahead of time, not used yet
+//	0000000000000003.log.tmp   was segment 3; its file waits to be used again
 //	0000000000004e20.snap  the newest snapshot, of index 20000
-//	*.tmp                  being written; of no value after a crash
+//	*.tmp                  other such names: being written; of no value after a crash
 //
 // Every file begins with the same 64-byte header (see header). A segment goes on
 // with frames, a snapshot with chunks:
 //
-//	segment   header | frame | frame | ... | frame | zeros
+//	segment   header | frame | frame | ... | frame | zeros, or what the file held before
 //	frame     magic, length, batch sequence, CRCs | record | record | ... | padding
 //	snapshot  header | meta | chunk | ... | chunk | footer
 //

@@ -13,8 +13,14 @@ import (
 	"balsa.example/vfs"
 )
 
-// oldFiles is a directory that the program of November 2026 wrote, with formatSteps.
-const oldFiles = "testdata/format2"
+// oldFiles are directories that programs of before wrote, with these steps.
+var oldFiles = []struct {
+	dir   string
+	steps func() []step
+}{
+	{"testdata/format2", formatSteps},
+	{"testdata/format3", reusedSteps},
+}
 
 // formatSteps write every kind of record, and end with sealed segments, a spare one, and a
 // snapshot.
@@ -38,14 +44,32 @@ func formatSteps() []step {
 	}
 }
 
+// reusedSteps end with segments whose files were used before, sealed and spare ones.
+func reusedSteps() (steps []step) {
+	for i := raft.Index(1); i < 24; i++ {
+		steps = append(steps, step{kind: stepSave, persists: []raft.Persist{{HardState: &raft.HardState{Term: 1}, Entries: entries(i, 1, 500)}}})
+		if i%8 == 0 {
+			meta := raft.SnapshotMeta{Index: i, Term: 1, Configuration: raft.NewConfiguration(1, 2, 5)}
+			steps = append(steps, step{kind: stepSnapshot, meta: meta}, step{kind: stepCompact, index: i})
+		}
+	}
+	return steps
+}
+
 // What an older program of the same format wrote is read, and gone on with.
 func TestOldFilesAreRead(t *testing.T) {
+	for _, old := range oldFiles {
+		t.Run(old.dir, func(t *testing.T) { checkOldFiles(t, old.dir, old.steps()) })
+	}
+}
+
+func checkOldFiles(t *testing.T, from string, steps []step) {
 	dir := filepath.Join(t.TempDir(), "wal")
-	if err := os.CopyFS(dir, os.DirFS(oldFiles)); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
 	want := newModel(testConf)
-	for _, s := range formatSteps() {
+	for _, s := range steps {
 		s.onModel(want)
 	}
 	opts := testOptions(vfs.OS, 2)
@@ -73,9 +97,15 @@ func TestOldFilesAreRead(t *testing.T) {
 // With the same salts the same steps write the same bytes as ever. If this fails, the format
 // is another: it needs another formatVersion, and old files must be refused or read.
 func TestFormatIsUnchanged(t *testing.T) {
+	for _, old := range oldFiles {
+		t.Run(old.dir, func(t *testing.T) { checkFormat(t, old.dir, old.steps()) })
+	}
+}
+
+func checkFormat(t *testing.T, oldFiles string, steps []step) {
 	opts := testOptions(crashfs.NewMem(), 7)
 	l := mustCreate(t, opts)
-	for _, s := range formatSteps() {
+	for _, s := range steps {
 		if _, err := s.onLog(l, testDir, opts, testID); err != nil {
 			t.Fatal(err)
 		}

@@ -23,15 +23,19 @@ const (
 // frame; and payloads are masked with its salt, so that no word of a written
 // frame is zero and a hole in it can be seen (see DESIGN.md).
 type stamp struct {
-	salt uint64
-	seed uint32
+	salt  uint64
+	seed  uint32
+	magic uint32 // of frames
+	// old has the checksum of each sector of a file that is used again, as it was before; nil if
+	// the file was zeros. The writer does without.
+	old []uint32
 }
 
 func newStamp(salt, number uint64) stamp {
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:], salt)
 	binary.LittleEndian.PutUint64(b[8:], number)
-	return stamp{salt: salt, seed: crc32.Update(0, castagnoli, b[:])}
+	return stamp{salt: salt, seed: crc32.Update(0, castagnoli, b[:]), magic: frameMagic}
 }
 
 func (s stamp) crc(b []byte) uint32 { return crc32.Update(s.seed, castagnoli, b) }
@@ -56,7 +60,7 @@ func (s stamp) finish(buf []byte, seq uint64) []byte {
 	}
 	payload := buf[frameHeaderSize:]
 	s.mask(payload, payload)
-	binary.LittleEndian.PutUint32(buf, frameMagic)
+	binary.LittleEndian.PutUint32(buf, s.magic)
 	binary.LittleEndian.PutUint32(buf[4:], uint32(length))
 	binary.LittleEndian.PutUint64(buf[8:], seq)
 	binary.LittleEndian.PutUint32(buf[16:], s.crc(payload))
@@ -81,7 +85,7 @@ func (s stamp) payload(f frame) []byte {
 
 // What stands where a frame was expected, if not a frame.
 var (
-	errEnd  = errors.New("zeros to the end")
+	errEnd  = errors.New("nothing was written from here on")
 	errTorn = errors.New("a write that a crash interrupted")
 )
 
@@ -94,7 +98,7 @@ func (d damage) Error() string { return string(d) }
 // damage. DESIGN.md gives the reasons for each verdict.
 func (s stamp) read(img []byte, off int) (frame, error) {
 	rest := img[off:]
-	if allZero(rest) {
+	if s.untouched(img, off) {
 		return frame{}, errEnd
 	}
 	f, ok := s.readHeader(rest)
@@ -109,13 +113,13 @@ func (s stamp) read(img []byte, off int) (frame, error) {
 			return f, nil
 		}
 	}
-	return frame{}, judgePayload(img, off, f.end)
+	return frame{}, s.judgePayload(img, off, f.end)
 }
 
 // readHeader decodes a frame's header, if b begins with a valid one.
 func (s stamp) readHeader(b []byte) (frame, bool) {
 	if len(b) < frameHeaderSize ||
-		binary.LittleEndian.Uint32(b) != frameMagic ||
+		binary.LittleEndian.Uint32(b) != s.magic ||
 		binary.LittleEndian.Uint32(b[20:]) != s.crc(b[:20]) {
 		return frame{}, false
 	}
@@ -127,7 +131,7 @@ func (s stamp) readHeader(b []byte) (frame, bool) {
 // part of it was never written and no frame follows.
 func (s stamp) judgeHeader(img []byte, off int) error {
 	end := off + frameHeaderSize
-	if end <= len(img) && !hasHole(img[:end], off) {
+	if end <= len(img) && !s.hasHole(img, off, end) {
 		return damage("wrong checksum of a frame header")
 	}
 	for o := off + wordSize; o+frameHeaderSize <= len(img); o += wordSize {
@@ -140,28 +144,16 @@ func (s stamp) judgeHeader(img []byte, off int) error {
 
 // judgePayload says what it means that the frame from off to end has a valid header
 // and a wrong checksum: torn, if it is the last one and a part was never written.
-func judgePayload(img []byte, off, end int) error {
+func (s stamp) judgePayload(img []byte, off, end int) error {
 	switch {
 	case end > len(img):
 		return errTorn
-	case !allZero(img[end:]):
+	case !s.untouched(img, end):
 		return damage("wrong checksum of a frame that others follow")
-	case !hasHole(img[:end], off):
+	case !s.hasHole(img, off, end):
 		return damage("wrong checksum of a frame that was written in full")
 	}
 	return errTorn
-}
-
-// hasHole tells whether img[off:] has nothing but zeros in one of the sectors it touches.
-func hasHole(img []byte, off int) bool {
-	for off < len(img) {
-		next := min((off/sectorSize+1)*sectorSize, len(img))
-		if allZero(img[off:next]) {
-			return true
-		}
-		off = next
-	}
-	return false
 }
 
 func allZero(b []byte) bool {

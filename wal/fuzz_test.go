@@ -60,9 +60,13 @@ func FuzzReplay(f *testing.F) {
 func FuzzSegment(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var r replay
-		if _, err := r.segment(fuzzHeader, append(fuzzHeader.encode(), data...)); err == nil {
-			checkReplay(t, &r)
+		reused := fuzzHeader
+		reused.reused = true
+		for _, h := range []header{fuzzHeader, reused} {
+			var r replay
+			if _, err := r.segment(h, append(h.encode(), data...)); err == nil {
+				checkReplay(t, &r)
+			}
 		}
 	})
 }

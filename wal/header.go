@@ -20,6 +20,8 @@ type Identity struct {
 
 const (
 	formatVersion = 2
+	// reusedVersion is that of a segment whose file is used again. Older programs know none.
+	reusedVersion = 3
 	headerSize    = 64
 )
 
@@ -46,12 +48,30 @@ type header struct {
 	number uint64
 	// salt is drawn for each file anew and mixed into all its checksums.
 	salt uint64
+	// reused says that the file was a segment before, and has a table behind the header.
+	reused bool
+}
+
+func (h header) version() uint32 {
+	if h.reused {
+		return reusedVersion
+	}
+	return formatVersion
+}
+
+// stamp is that of the file, without what a table says.
+func (h header) stamp() stamp {
+	s := newStamp(h.salt, h.number)
+	if h.reused { // unlike that of frames which the file held before
+		s.magic ^= uint32(h.salt)
+	}
+	return s
 }
 
 func (h header) encode() []byte {
 	b := make([]byte, headerSize)
 	copy(b, h.magic)
-	binary.LittleEndian.PutUint32(b[8:], formatVersion)
+	binary.LittleEndian.PutUint32(b[8:], h.version())
 	binary.LittleEndian.PutUint64(b[16:], h.ClusterID)
 	binary.LittleEndian.PutUint64(b[24:], uint64(h.NodeID))
 	copy(b[32:48], h.Incarnation[:])
@@ -80,7 +100,10 @@ func decodeHeader(file, magic string, b []byte) (header, error) {
 	if binary.LittleEndian.Uint32(b[12:]) != headerCRC(b) {
 		return corrupt("wrong checksum of the header")
 	}
-	switch v := binary.LittleEndian.Uint32(b[8:]); {
+	v := binary.LittleEndian.Uint32(b[8:])
+	reused := v == reusedVersion && magic == segmentMagic
+	switch {
+	case reused:
 	case v > formatVersion:
 		return header{}, fmt.Errorf("%w: %s has format %d, known is %d", ErrNewerFormat, file, v, formatVersion)
 	case v < formatVersion:
@@ -94,6 +117,7 @@ func decodeHeader(file, magic string, b []byte) (header, error) {
 		},
 		number: binary.LittleEndian.Uint64(b[48:]),
 		salt:   binary.LittleEndian.Uint64(b[56:]),
+		reused: reused,
 	}
 	copy(h.Incarnation[:], b[32:48])
 	return h, nil

@@ -21,12 +21,12 @@ type segmentInfo struct {
 	seq uint64
 	// before is the last index of the log when the segment was begun.
 	before raft.Index
-	// used and size are in bytes; see segment.
-	used, size int64
+	// begin, used and size are in bytes; see segment.
+	begin, used, size int64
 }
 
 // empty tells whether the segment has no frame.
-func (i segmentInfo) empty() bool { return i.used == headerSize }
+func (i segmentInfo) empty() bool { return i.used == i.begin }
 
 func (s *liveSegments) set(list []segmentInfo, compacted raft.Index) {
 	s.mu.Lock()
@@ -82,14 +82,14 @@ func (s *liveSegments) compacted() raft.Index {
 
 // obsolete returns the oldest segment if no entry in it is needed: all that were
 // alive when the next one was begun are compacted.
-func (s *liveSegments) obsolete() (seq uint64, ok bool) {
+func (s *liveSegments) obsolete() (info segmentInfo, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// The next one must have a durable frame, which repeats the hard state.
 	if len(s.mu.list) < 2 || s.mu.list[1].empty() {
-		return 0, false
+		return info, false
 	}
-	return s.mu.list[0].seq, s.mu.list[1].before <= s.mu.compacted
+	return s.mu.list[0], s.mu.list[1].before <= s.mu.compacted
 }
 
 // removeOldest drops the oldest segment from the list.

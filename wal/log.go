@@ -34,6 +34,8 @@ type Options struct {
 	// Inline does the background work (preparing the next segment, removing old ones) at
 	// the end of the Save or Compact that causes it, so that a run can be repeated exactly.
 	Inline bool
+	// noReuse, for tests, says that no file is used again.
+	noReuse bool
 	// OnSync, if not nil, is called after each sync that a Save has waited for, with the
 	// time it took and the bytes written before it. It must not call the Log.
 	OnSync func(took time.Duration, bytes int)

@@ -120,6 +120,9 @@ func (l *Log) repair(r *replay, files listing) error {
 		return err
 	}
 	for _, name := range files.temps {
+		if l.spare.adopt(name) {
+			continue
+		}
 		if err := l.dir.remove(name); err != nil {
 			return err
 		}
@@ -134,13 +137,13 @@ func (l *Log) repair(r *replay, files listing) error {
 
 // reopen opens the segment where the log ends, and the one prepared behind it.
 func (l *Log) reopen(r *replay) (current *segment, err error) {
-	if current, err = l.dir.openSegment(r.tail.header, r.tail.used, r.tail.size); err != nil {
+	if current, err = l.dir.openSegment(r.tail.header, r.tail.begin, r.tail.used, r.tail.size); err != nil {
 		return nil, err
 	}
 	l.writer.set(r.pos, r.seq, current)
 	var next *segment
 	if r.spare != nil {
-		if next, err = l.dir.openSegment(r.spare.header, r.spare.used, r.spare.size); err != nil {
+		if next, err = l.dir.openSegment(r.spare.header, r.spare.begin, r.spare.used, r.spare.size); err != nil {
 			return nil, err
 		}
 	}

@@ -110,7 +110,7 @@ func TestOtherFormatIsNamed(t *testing.T) {
 		if len(img) == 0 {
 			continue // LOCK
 		}
-		for version, want := range map[uint32]error{formatVersion + 1: ErrNewerFormat, formatVersion - 1: ErrOlderFormat} {
+		for version, want := range map[uint32]error{reusedVersion + 1: ErrNewerFormat, formatVersion - 1: ErrOlderFormat} {
 			img = bytes.Clone(img)
 			binary.LittleEndian.PutUint32(img[8:], version)
 			binary.LittleEndian.PutUint32(img[12:], headerCRC(img))

@@ -57,9 +57,9 @@ func (r *remover) atOnce() bool { return r.opts.Inline || r.opts.FS != vfs.OS }
 
 // unname takes a file's name away. It returns the temporary name that the file is left
 // with, which is for remove; or nothing, if the file is removed already, because the disk
-// is short of space. Nobody may read the file.
-func (r *remover) unname(name string) (temp string, err error) {
-	if r.atOnce() || r.checkSpace() != nil {
+// is short of space. If keep is set, the file is not removed. Nobody may read the file.
+func (r *remover) unname(name string, keep bool) (temp string, err error) {
+	if !keep && (r.atOnce() || r.checkSpace() != nil) {
 		return "", r.dir.remove(name)
 	}
 	temp = name + vfs.TempSuffix

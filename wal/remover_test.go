@@ -20,7 +20,7 @@ func TestOldFilesAreRemovedLittleByLittle(t *testing.T) {
 	if err := Create(dir, Options{}, testID, testConf); err != nil {
 		t.Fatal(err)
 	}
-	l, err := Open(dir, Options{SegmentSize: 64 << 10}, testID)
+	l, err := Open(dir, Options{SegmentSize: 64 << 10, noReuse: true}, testID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestOldFilesAreRemovedLittleByLittle(t *testing.T) {
 		t.Errorf("there are %v, want %s and none before", left, want)
 	}
 	last := snapshotName(10)
-	temp, err := l.remover.unname(last)
+	temp, err := l.remover.unname(last, false)
 	if err != nil || temp != last+vfs.TempSuffix || slices.Contains(names(t, dir), last) {
 		t.Fatalf("%s was renamed to %q: %v", last, temp, err)
 	}

@@ -35,8 +35,8 @@ type replay struct {
 
 // tail is a segment as found, for the writer to go on with.
 type tail struct {
-	header     header
-	used, size int64
+	header            header
+	begin, used, size int64
 }
 
 // span is a stretch of a segment.
@@ -85,28 +85,31 @@ func (r *replay) run(seqs []uint64) error {
 
 // segment reads one segment. If it fails, it says at which offset.
 func (r *replay) segment(h header, img []byte) (off int, err error) {
-	stamp := newStamp(h.salt, h.number)
-	info := segmentInfo{seq: h.number, before: r.pos.last, size: int64(len(img))}
-	for off = headerSize; ; {
+	stamp, begin, err := readStamp(h, img)
+	if err != nil {
+		return headerSize, err
+	}
+	info := segmentInfo{seq: h.number, before: r.pos.last, begin: int64(begin), size: int64(len(img))}
+	for off = begin; ; {
 		f, err := stamp.read(img, off)
 		if err == errEnd || err == errTorn {
-			if off == headerSize && len(r.segments) == 0 {
+			if off == begin && len(r.segments) == 0 {
 				return off, errors.New("the first segment has no frame")
 			}
 			r.torn = err == errTorn
-			r.tail = &tail{header: h, used: int64(off), size: int64(len(img))}
+			r.tail = &tail{header: h, begin: int64(begin), used: int64(off), size: int64(len(img))}
 			break
 		} else if err != nil {
 			return off, err
 		}
-		sealed, err := r.frame(stamp, f)
+		sealed, err := r.frame(stamp, f, off == begin)
 		if err != nil {
 			return off, err
 		}
 		off = f.end
 		r.lastFrame = span{seq: h.number, off: int64(f.off), end: int64(f.end)}
 		if sealed {
-			if !allZero(img[off:]) {
+			if !stamp.untouched(img, off) {
 				return off, errors.New("data after the seal")
 			}
 			break
@@ -119,23 +122,37 @@ func (r *replay) segment(h header, img []byte) (off int, err error) {
 
 // unused reads a segment behind the tail: one may be there, prepared and without a frame.
 func (r *replay) unused(h header, img []byte) error {
-	if !allZero(img[headerSize:]) {
+	file := r.dir.join(segmentName(h.number))
+	stamp, begin, err := readStamp(h, img)
+	if err != nil {
+		return &CorruptionError{File: file, Offset: headerSize, Reason: err.Error()}
+	}
+	if !stamp.untouched(img, begin) {
 		return &CorruptionError{
 			File:   r.dir.join(segmentName(r.tail.header.number)),
 			Offset: r.tail.used,
 			Reason: fmt.Sprintf("no frame here and no seal before, but segment %d has data", h.number),
 		}
 	}
-	if r.spare != nil || r.tail.used == headerSize {
-		return &CorruptionError{File: r.dir.join(segmentName(h.number)), Reason: "a segment behind an unused one"}
+	if r.spare != nil || r.tail.used == r.tail.begin {
+		return &CorruptionError{File: file, Reason: "a segment behind an unused one"}
 	}
-	r.spare = &tail{header: h, used: headerSize, size: int64(len(img))}
+	r.spare = &tail{header: h, begin: int64(begin), used: int64(begin), size: int64(len(img))}
 	return nil
 }
 
-// frame applies one batch.
-func (r *replay) frame(s stamp, f frame) (sealed bool, err error) {
-	first, continued := f.off == headerSize, len(r.segments) > 0 || f.off > headerSize
+// readStamp returns the stamp of a segment, and where its first frame is.
+func readStamp(h header, img []byte) (s stamp, begin int, err error) {
+	if s = h.stamp(); !h.reused {
+		return s, headerSize, nil
+	}
+	s.old, err = s.readTable(img)
+	return s, reusedBegin(len(s.old)), err
+}
+
+// frame applies one batch. First says that it is the first one of its segment.
+func (r *replay) frame(s stamp, f frame, first bool) (sealed bool, err error) {
+	continued := len(r.segments) > 0 || !first
 	if continued && f.seq != r.seq+1 {
 		return false, fmt.Errorf("batch %d follows batch %d", f.seq, r.seq)
 	}

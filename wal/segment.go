@@ -14,8 +14,12 @@ type segment struct {
 	seq   uint64
 	stamp stamp
 	file  vfs.File
-	// used is where the next frame goes. What the file has from there to size is zeros.
+	// begin is where the first frame is.
+	begin int64
+	// used is where the next frame goes. What the file has from there to size is zeros, or from
+	// the next sector on what the file held before it was used again.
 	used, size int64
+	reused     bool
 }
 
 // createSegment makes a durable, empty segment.
@@ -31,7 +35,7 @@ func (d *directory) createSegment(id Identity, seq uint64, random io.Reader) (*s
 	if err := d.publish(name+vfs.TempSuffix, name); err != nil {
 		return nil, fmt.Errorf("create segment: %w", err)
 	}
-	return d.openSegment(h, headerSize, headerSize)
+	return d.openSegment(h, headerSize, headerSize, headerSize)
 }
 
 func newSegmentHeader(id Identity, seq uint64, random io.Reader) (header, error) {
@@ -53,19 +57,32 @@ func drawSalt(random io.Reader) (uint64, error) {
 	return binary.LittleEndian.Uint64(b[:]), nil
 }
 
-func (d *directory) openSegment(h header, used, size int64) (*segment, error) {
+func (d *directory) openSegment(h header, begin, used, size int64) (*segment, error) {
 	f, err := d.fs.OpenReadWrite(d.join(segmentName(h.number)))
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
-	return &segment{seq: h.number, stamp: newStamp(h.salt, h.number), file: f, used: used, size: size}, nil
+	return &segment{seq: h.number, stamp: h.stamp(), file: f, begin: begin, used: used, size: size, reused: h.reused}, nil
 }
 
-func (s *segment) empty() bool { return s.used == headerSize }
+func (s *segment) empty() bool { return s.used == s.begin }
 
-// write puts b at the end of what is used, and syncs the file. It returns how long the sync
-// took. After an error it is unknown what the disk holds.
-func (s *segment) write(b []byte) (syncTook time.Duration, err error) {
+// pad appends zeros to the end of the sector to a frame, if there is something else. So the
+// next frame begins in zeros.
+func (s *segment) pad(frame []byte) []byte {
+	end := s.used + int64(len(frame))
+	if !s.reused || end >= s.size {
+		return frame
+	}
+	next := min((end+sectorSize-1)/sectorSize*sectorSize, s.size)
+	var zeros [sectorSize]byte
+	return append(frame, zeros[:next-end]...)
+}
+
+// write puts b at the end of what is used, and syncs the file. The first n bytes of b are a
+// frame, and zeros may follow. It returns how long the sync took. After an error it is unknown
+// what the disk holds.
+func (s *segment) write(b []byte, n int) (syncTook time.Duration, err error) {
 	if _, err := s.file.WriteAt(b, s.used); err != nil {
 		return 0, fmt.Errorf("write to segment %d: %w", s.seq, err)
 	}
@@ -74,7 +91,7 @@ func (s *segment) write(b []byte) (syncTook time.Duration, err error) {
 		return 0, fmt.Errorf("sync segment %d: %w", s.seq, err)
 	}
 	syncTook = time.Since(start)
-	s.used += int64(len(b))
+	s.used += int64(n)
 	s.size = max(s.size, s.used)
 	return syncTook, nil
 }

@@ -116,7 +116,7 @@ func (s *snapshots) remove(index raft.Index) error {
 	if s.isRead(index) { // its readers go on to read it
 		err = s.dir.remove(snapshotName(index))
 	} else {
-		temp, err = s.remover.unname(snapshotName(index))
+		temp, err = s.remover.unname(snapshotName(index), false)
 	}
 	if err != nil {
 		s.opts.Logger.Warn("cannot remove an old snapshot", "dir", s.dir.path, "err", err)

@@ -16,18 +16,20 @@ const (
 	fillAhead = 2
 )
 
-// spare is the segment that follows the one being written. It is made and filled with
-// zeros ahead of its use: a write over blocks that were written before needs no commit of
-// the file system's journal.
+// spare is the segment that follows the one being written. It is made ahead of its use, of a
+// file that is used again (reuse.go) or of zeros: a write over blocks that were written before
+// needs no commit of the file system's journal.
 type spare struct {
 	*base
 	live *liveSegments
 
-	mu struct { // held while a piece is written, never longer
+	mu struct { // held while a piece is written, or a file read that is used again
 		sync.Mutex
 		segment *segment // nil, or prepared and unused
 		newest  uint64   // number of the newest segment that was made
 		zeros   []byte
+		// reusable are temporary names of files that may be used again, at most maxReusable.
+		reusable []string
 	}
 	// size is the size of the segment, or 0: for a look without waiting.
 	size atomic.Int64
@@ -111,6 +113,9 @@ func (s *spare) prepareStep() (done bool, err error) {
 	if s.mu.segment == nil {
 		if current.seq != s.mu.newest {
 			return true, nil // the writer has taken one, and is about to move there
+		}
+		if len(s.mu.reusable) > 0 {
+			return false, s.reuse()
 		}
 		if err := s.checkSpace(); err != nil {
 			return false, err

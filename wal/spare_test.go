@@ -33,7 +33,7 @@ func TestNoSpareBehindASegmentWithoutAFrame(t *testing.T) {
 			}
 		})
 		time.Sleep(2 * time.Millisecond)
-		both.Go(func() { l.live.append(segmentInfo{seq: next.seq, used: next.used, size: next.size}) })
+		both.Go(func() { l.live.append(segmentInfo{seq: next.seq, begin: next.begin, used: next.used, size: next.size}) })
 		time.Sleep(2 * time.Millisecond)
 		l.live.mu.Unlock()
 		l.live.mu.Lock()

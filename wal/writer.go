@@ -143,11 +143,13 @@ func size(ps []raft.Persist) (bytes int) {
 // write finishes the payload in w.mu.buf and makes it the last frame of the segment.
 func (w *writer) write() error {
 	w.mu.buf = w.mu.segment.stamp.finish(w.mu.buf, w.mu.seq+1)
-	took, err := w.mu.segment.write(w.mu.buf)
+	n := len(w.mu.buf)
+	w.mu.buf = w.mu.segment.pad(w.mu.buf)
+	took, err := w.mu.segment.write(w.mu.buf, n)
 	if err != nil {
 		return err
 	}
-	w.opts.OnSync(took, len(w.mu.buf))
+	w.opts.OnSync(took, n)
 	w.mu.seq++
 	return nil
 }
@@ -185,6 +187,6 @@ func (w *writer) roll() error {
 		w.opts.Logger.Warn("cannot close a sealed segment", "segment", sealed.seq, "err", err)
 	}
 	w.mu.segment = next
-	w.live.append(segmentInfo{seq: next.seq, before: w.mu.pos.last, used: next.used, size: next.size})
+	w.live.append(segmentInfo{seq: next.seq, before: w.mu.pos.last, begin: next.begin, used: next.used, size: next.size})
 	return nil
 }

@@ -383,8 +383,18 @@ const (
 	endMissing
 )
 
-// frameMagic is at the beginning of each write of a log.
-var frameMagic = []byte("fram")
+// frameMagic returns what is at the beginning of each write of a log's file. In a file that is
+// used again it is another one, so that writes of before are not among them.
+func frameMagic(file []byte) []byte {
+	const headerSize, version, salt = 64, 8, 56 // in wal/header.go
+	magic := []byte("fram")
+	if len(file) >= headerSize && file[version] == 3 {
+		for i := range magic {
+			magic[i] ^= file[salt+i]
+		}
+	}
+	return magic
+}
 
 // rot damages one file, as a disk may.
 func (fs *memFS) rot() (d damage) {
@@ -403,9 +413,10 @@ func (fs *memFS) rot() (d damage) {
 	case 1, 2:
 		at -= at % sectorSize
 		end := min(at+sectorSize, len(n.data))
+		magic := frameMagic(n.data)
 		clear(n.data[at:end])
 		d = endMissing
-		if bytes.Contains(n.data[end:], frameMagic) {
+		if bytes.Contains(n.data[end:], magic) {
 			d = sectorZeroed
 		}
 	default:

@@ -35,6 +35,7 @@ const policy = `
 	internal/frontend/native/nodetest, internal/check/memclerk < clerk/clerktest
 	rsm, state, api < internal/frontend/native/translate
 	internal/frontend/native/translate, internal/check/naive < internal/frontend/native/nodetest # for tests
+	rsm, kv, kv/watch, api < internal/frontend/native/translate < internal/frontend/native/nodetest # for tests
 	internal/frontend/native/translate < internal/replica
 	internal/replica, internal/metrics, internal/certs < internal/frontend/native
 	NONE < internal/check/memtcp, internal/check/leak # for tests

@@ -641,6 +641,73 @@ func (Reply_Code) EnumDescriptor() ([]byte, []int) {
 	return file_balsa_proto_rawDescGZIP(), []int{15, 0}
 }
 
+type WatchUpdate_Kind int32
+
+const (
+	// EVENTS: batches has what happened.
+	WatchUpdate_EVENTS WatchUpdate_Kind = 0
+	// CREATED: there is a watcher now. revision is the store's; a watcher of the next
+	// revision begins behind it. It comes before anything else about the watcher.
+	WatchUpdate_CREATED WatchUpdate_Kind = 1
+	// REFUSED: the watcher was not made, as code and message say. If the id is in use, the
+	// watcher that has it goes on.
+	WatchUpdate_REFUSED WatchUpdate_Kind = 2
+	// PROGRESS: the watchers have got every event up to revision. Without ids it answers
+	// WatchRequest.progress, and is true of all watchers of the stream: it comes when each
+	// has got what had happened when the request came. With ids it comes from time to time,
+	// to watchers to whom nothing happens.
+	WatchUpdate_PROGRESS WatchUpdate_Kind = 3
+	// CANCELED: the watchers have ended. The code is OK if the client asked for it, COMPACTED
+	// if events that they have not got are compacted, UNAVAILABLE if they can go on at another
+	// server.
+	WatchUpdate_CANCELED WatchUpdate_Kind = 4
+)
+
+// Enum value maps for WatchUpdate_Kind.
+var (
+	WatchUpdate_Kind_name = map[int32]string{
+		0: "EVENTS",
+		1: "CREATED",
+		2: "REFUSED",
+		3: "PROGRESS",
+		4: "CANCELED",
+	}
+	WatchUpdate_Kind_value = map[string]int32{
+		"EVENTS":   0,
+		"CREATED":  1,
+		"REFUSED":  2,
+		"PROGRESS": 3,
+		"CANCELED": 4,
+	}
+)
+
+func (x WatchUpdate_Kind) Enum() *WatchUpdate_Kind {
+	p := new(WatchUpdate_Kind)
+	*p = x
+	return p
+}
+
+func (x WatchUpdate_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WatchUpdate_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_balsa_proto_enumTypes[9].Descriptor()
+}
+
+func (WatchUpdate_Kind) Type() protoreflect.EnumType {
+	return &file_balsa_proto_enumTypes[9]
+}
+
+func (x WatchUpdate_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WatchUpdate_Kind.Descriptor instead.
+func (WatchUpdate_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{27, 0}
+}
+
 // Progress is how the leader sends entries to a peer.
 type Peer_Progress int32
 
@@ -681,11 +748,11 @@ func (x Peer_Progress) String() string {
 }
 
 func (Peer_Progress) Descriptor() protoreflect.EnumDescriptor {
-	return file_balsa_proto_enumTypes[9].Descriptor()
+	return file_balsa_proto_enumTypes[10].Descriptor()
 }
 
 func (Peer_Progress) Type() protoreflect.EnumType {
-	return &file_balsa_proto_enumTypes[9]
+	return &file_balsa_proto_enumTypes[10]
 }
 
 func (x Peer_Progress) Number() protoreflect.EnumNumber {
@@ -694,7 +761,7 @@ func (x Peer_Progress) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Peer_Progress.Descriptor instead.
 func (Peer_Progress) EnumDescriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{27, 0}
+	return file_balsa_proto_rawDescGZIP(), []int{33, 0}
 }
 
 // RequestBatch is at most 1 MiB large, or one request that is larger, and has at most
@@ -2806,6 +2873,442 @@ func (x *LeasesReply) GetMore() bool {
 	return false
 }
 
+// WatchRequest is at most 1 MiB large. It is executed in the order of its fields.
+type WatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// require_leader ends all watchers of the stream, from now on, with UNAVAILABLE when the
+	// server has known no leader for three election timeouts: it may miss what happens.
+	RequireLeader bool           `protobuf:"varint,1,opt,name=require_leader,json=requireLeader,proto3" json:"require_leader,omitempty"`
+	Create        []*WatchCreate `protobuf:"bytes,2,rep,name=create,proto3" json:"create,omitempty"`
+	// cancel ends watchers, by id. One that has ended already is ignored.
+	Cancel []uint64 `protobuf:"varint,3,rep,packed,name=cancel,proto3" json:"cancel,omitempty"`
+	// progress asks for a PROGRESS of the whole stream.
+	Progress      bool `protobuf:"varint,4,opt,name=progress,proto3" json:"progress,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRequest) Reset() {
+	*x = WatchRequest{}
+	mi := &file_balsa_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRequest) ProtoMessage() {}
+
+func (x *WatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
+func (*WatchRequest) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *WatchRequest) GetRequireLeader() bool {
+	if x != nil {
+		return x.RequireLeader
+	}
+	return false
+}
+
+func (x *WatchRequest) GetCreate() []*WatchCreate {
+	if x != nil {
+		return x.Create
+	}
+	return nil
+}
+
+func (x *WatchRequest) GetCancel() []uint64 {
+	if x != nil {
+		return x.Cancel
+	}
+	return nil
+}
+
+func (x *WatchRequest) GetProgress() bool {
+	if x != nil {
+		return x.Progress
+	}
+	return false
+}
+
+// WatchCreate asks for a watcher.
+type WatchCreate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// id is chosen by the client, and unique among the watchers of the stream.
+	Id   uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Span *Span  `protobuf:"bytes,2,opt,name=span,proto3" json:"span,omitempty"`
+	// revision is the first one that the watcher wants; 0: the next one. It may lie in the
+	// future. If it has been compacted, the watcher ends with COMPACTED at once.
+	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	NoPut    bool   `protobuf:"varint,4,opt,name=no_put,json=noPut,proto3" json:"no_put,omitempty"`          // no events of puts
+	NoDelete bool   `protobuf:"varint,5,opt,name=no_delete,json=noDelete,proto3" json:"no_delete,omitempty"` // no events of deletes
+	// prev asks for what the keys held before.
+	Prev          bool `protobuf:"varint,6,opt,name=prev,proto3" json:"prev,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchCreate) Reset() {
+	*x = WatchCreate{}
+	mi := &file_balsa_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchCreate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchCreate) ProtoMessage() {}
+
+func (x *WatchCreate) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchCreate.ProtoReflect.Descriptor instead.
+func (*WatchCreate) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *WatchCreate) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *WatchCreate) GetSpan() *Span {
+	if x != nil {
+		return x.Span
+	}
+	return nil
+}
+
+func (x *WatchCreate) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *WatchCreate) GetNoPut() bool {
+	if x != nil {
+		return x.NoPut
+	}
+	return false
+}
+
+func (x *WatchCreate) GetNoDelete() bool {
+	if x != nil {
+		return x.NoDelete
+	}
+	return false
+}
+
+func (x *WatchCreate) GetPrev() bool {
+	if x != nil {
+		return x.Prev
+	}
+	return false
+}
+
+// WatchReply is at most 4 MiB large. What it says of one watcher is in order.
+type WatchReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// hello comes with the first reply of a stream, and is sent at once.
+	Hello         *Hello         `protobuf:"bytes,1,opt,name=hello,proto3" json:"hello,omitempty"`
+	Updates       []*WatchUpdate `protobuf:"bytes,2,rep,name=updates,proto3" json:"updates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchReply) Reset() {
+	*x = WatchReply{}
+	mi := &file_balsa_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchReply) ProtoMessage() {}
+
+func (x *WatchReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchReply.ProtoReflect.Descriptor instead.
+func (*WatchReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *WatchReply) GetHello() *Hello {
+	if x != nil {
+		return x.Hello
+	}
+	return nil
+}
+
+func (x *WatchReply) GetUpdates() []*WatchUpdate {
+	if x != nil {
+		return x.Updates
+	}
+	return nil
+}
+
+// WatchUpdate tells something to one or more watchers.
+type WatchUpdate struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Kind     WatchUpdate_Kind       `protobuf:"varint,1,opt,name=kind,proto3,enum=balsa.v1.WatchUpdate_Kind" json:"kind,omitempty"`
+	Ids      []uint64               `protobuf:"varint,2,rep,packed,name=ids,proto3" json:"ids,omitempty"`
+	Revision uint64                 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"` // of CREATED and PROGRESS
+	Code     Reply_Code             `protobuf:"varint,4,opt,name=code,proto3,enum=balsa.v1.Reply_Code" json:"code,omitempty"`
+	Message  string                 `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"` // for people
+	// compacted, with COMPACTED, is the first revision that can be watched from.
+	Compacted     uint64        `protobuf:"varint,6,opt,name=compacted,proto3" json:"compacted,omitempty"`
+	Batches       []*EventBatch `protobuf:"bytes,7,rep,name=batches,proto3" json:"batches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchUpdate) Reset() {
+	*x = WatchUpdate{}
+	mi := &file_balsa_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchUpdate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchUpdate) ProtoMessage() {}
+
+func (x *WatchUpdate) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchUpdate.ProtoReflect.Descriptor instead.
+func (*WatchUpdate) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *WatchUpdate) GetKind() WatchUpdate_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return WatchUpdate_EVENTS
+}
+
+func (x *WatchUpdate) GetIds() []uint64 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *WatchUpdate) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *WatchUpdate) GetCode() Reply_Code {
+	if x != nil {
+		return x.Code
+	}
+	return Reply_OK
+}
+
+func (x *WatchUpdate) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *WatchUpdate) GetCompacted() uint64 {
+	if x != nil {
+		return x.Compacted
+	}
+	return 0
+}
+
+func (x *WatchUpdate) GetBatches() []*EventBatch {
+	if x != nil {
+		return x.Batches
+	}
+	return nil
+}
+
+// EventBatch is what a watcher gets of one revision, in the order in which it happened.
+type EventBatch struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Events   []*Event               `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	// more: the revision is so large that the rest follows in the next batch of the watcher.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventBatch) Reset() {
+	*x = EventBatch{}
+	mi := &file_balsa_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventBatch) ProtoMessage() {}
+
+func (x *EventBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventBatch.ProtoReflect.Descriptor instead.
+func (*EventBatch) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *EventBatch) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *EventBatch) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *EventBatch) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// Event is one change of one key.
+type Event struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// entry is the key after the change. Of a delete it has the key and, as mod_revision, the
+	// revision of the delete.
+	Entry   *Entry `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	Deleted bool   `protobuf:"varint,2,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// prev is what the key held before, if that was asked for and the key existed.
+	Prev          *Entry `protobuf:"bytes,3,opt,name=prev,proto3" json:"prev,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_balsa_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Event) GetEntry() *Entry {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+func (x *Event) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
+func (x *Event) GetPrev() *Entry {
+	if x != nil {
+		return x.Prev
+	}
+	return nil
+}
+
 // Leader is a hint where to go.
 type Leader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2818,7 +3321,7 @@ type Leader struct {
 
 func (x *Leader) Reset() {
 	*x = Leader{}
-	mi := &file_balsa_proto_msgTypes[24]
+	mi := &file_balsa_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2830,7 +3333,7 @@ func (x *Leader) String() string {
 func (*Leader) ProtoMessage() {}
 
 func (x *Leader) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[24]
+	mi := &file_balsa_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2843,7 +3346,7 @@ func (x *Leader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leader.ProtoReflect.Descriptor instead.
 func (*Leader) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{24}
+	return file_balsa_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Leader) GetNodeId() uint64 {
@@ -2875,7 +3378,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_balsa_proto_msgTypes[25]
+	mi := &file_balsa_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2887,7 +3390,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[25]
+	mi := &file_balsa_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2900,7 +3403,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{25}
+	return file_balsa_proto_rawDescGZIP(), []int{31}
 }
 
 type StatusReply struct {
@@ -2959,7 +3462,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_balsa_proto_msgTypes[26]
+	mi := &file_balsa_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2971,7 +3474,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[26]
+	mi := &file_balsa_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2984,7 +3487,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{26}
+	return file_balsa_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StatusReply) GetName() string {
@@ -3235,7 +3738,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_balsa_proto_msgTypes[27]
+	mi := &file_balsa_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +3750,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[27]
+	mi := &file_balsa_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +3763,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{27}
+	return file_balsa_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Peer) GetNodeId() uint64 {
@@ -3329,7 +3832,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_balsa_proto_msgTypes[28]
+	mi := &file_balsa_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3341,7 +3844,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[28]
+	mi := &file_balsa_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3354,7 +3857,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{28}
+	return file_balsa_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TransferLeadershipRequest) GetTargetId() uint64 {
@@ -3374,7 +3877,7 @@ type TransferLeadershipReply struct {
 
 func (x *TransferLeadershipReply) Reset() {
 	*x = TransferLeadershipReply{}
-	mi := &file_balsa_proto_msgTypes[29]
+	mi := &file_balsa_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3386,7 +3889,7 @@ func (x *TransferLeadershipReply) String() string {
 func (*TransferLeadershipReply) ProtoMessage() {}
 
 func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[29]
+	mi := &file_balsa_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3399,7 +3902,7 @@ func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipReply.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{29}
+	return file_balsa_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TransferLeadershipReply) GetLeaderId() uint64 {
@@ -3643,7 +4146,47 @@ const file_balsa_proto_rawDesc = "" +
 	"\x04more\x18\x06 \x01(\bR\x04more\"3\n" +
 	"\vLeasesReply\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x03R\x03ids\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"V\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\x98\x01\n" +
+	"\fWatchRequest\x12%\n" +
+	"\x0erequire_leader\x18\x01 \x01(\bR\rrequireLeader\x12-\n" +
+	"\x06create\x18\x02 \x03(\v2\x15.balsa.v1.WatchCreateR\x06create\x12\x16\n" +
+	"\x06cancel\x18\x03 \x03(\x04R\x06cancel\x12\x1a\n" +
+	"\bprogress\x18\x04 \x01(\bR\bprogress\"\xa5\x01\n" +
+	"\vWatchCreate\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\"\n" +
+	"\x04span\x18\x02 \x01(\v2\x0e.balsa.v1.SpanR\x04span\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x15\n" +
+	"\x06no_put\x18\x04 \x01(\bR\x05noPut\x12\x1b\n" +
+	"\tno_delete\x18\x05 \x01(\bR\bnoDelete\x12\x12\n" +
+	"\x04prev\x18\x06 \x01(\bR\x04prev\"d\n" +
+	"\n" +
+	"WatchReply\x12%\n" +
+	"\x05hello\x18\x01 \x01(\v2\x0f.balsa.v1.HelloR\x05hello\x12/\n" +
+	"\aupdates\x18\x02 \x03(\v2\x15.balsa.v1.WatchUpdateR\aupdates\"\xc7\x02\n" +
+	"\vWatchUpdate\x12.\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1a.balsa.v1.WatchUpdate.KindR\x04kind\x12\x10\n" +
+	"\x03ids\x18\x02 \x03(\x04R\x03ids\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\x12(\n" +
+	"\x04code\x18\x04 \x01(\x0e2\x14.balsa.v1.Reply.CodeR\x04code\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x12\x1c\n" +
+	"\tcompacted\x18\x06 \x01(\x04R\tcompacted\x12.\n" +
+	"\abatches\x18\a \x03(\v2\x14.balsa.v1.EventBatchR\abatches\"H\n" +
+	"\x04Kind\x12\n" +
+	"\n" +
+	"\x06EVENTS\x10\x00\x12\v\n" +
+	"\aCREATED\x10\x01\x12\v\n" +
+	"\aREFUSED\x10\x02\x12\f\n" +
+	"\bPROGRESS\x10\x03\x12\f\n" +
+	"\bCANCELED\x10\x04\"e\n" +
+	"\n" +
+	"EventBatch\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12'\n" +
+	"\x06events\x18\x02 \x03(\v2\x0f.balsa.v1.EventR\x06events\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"m\n" +
+	"\x05Event\x12%\n" +
+	"\x05entry\x18\x01 \x01(\v2\x0f.balsa.v1.EntryR\x05entry\x12\x18\n" +
+	"\adeleted\x18\x02 \x01(\bR\adeleted\x12#\n" +
+	"\x04prev\x18\x03 \x01(\v2\x0f.balsa.v1.EntryR\x04prev\"V\n" +
 	"\x06Leader\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
@@ -3727,9 +4270,10 @@ const file_balsa_proto_rawDesc = "" +
 	"\bDIVERGED\x10\x01\x12\x0e\n" +
 	"\n" +
 	"OVER_QUOTA\x10\x02\x12\r\n" +
-	"\tLOW_SPACE\x10\x032\xda\x01\n" +
+	"\tLOW_SPACE\x10\x032\x95\x02\n" +
 	"\x02KV\x12<\n" +
-	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x128\n" +
+	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x129\n" +
+	"\x05Watch\x12\x16.balsa.v1.WatchRequest\x1a\x14.balsa.v1.WatchReply(\x010\x01\x128\n" +
 	"\x06Status\x12\x17.balsa.v1.StatusRequest\x1a\x15.balsa.v1.StatusReply\x12\\\n" +
 	"\x12TransferLeadership\x12#.balsa.v1.TransferLeadershipRequest\x1a!.balsa.v1.TransferLeadershipReplyB\x13Z\x11balsa.example/apib\x06proto3"
 
@@ -3745,8 +4289,8 @@ func file_balsa_proto_rawDescGZIP() []byte {
 	return file_balsa_proto_rawDescData
 }
 
-var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
+var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_balsa_proto_goTypes = []any{
 	(Role)(0),                         // 0: balsa.v1.Role
 	(Alarm)(0),                        // 1: balsa.v1.Alarm
@@ -3757,97 +4301,116 @@ var file_balsa_proto_goTypes = []any{
 	(Compare_Target)(0),               // 6: balsa.v1.Compare.Target
 	(Compare_Relation)(0),             // 7: balsa.v1.Compare.Relation
 	(Reply_Code)(0),                   // 8: balsa.v1.Reply.Code
-	(Peer_Progress)(0),                // 9: balsa.v1.Peer.Progress
-	(*RequestBatch)(nil),              // 10: balsa.v1.RequestBatch
-	(*Request)(nil),                   // 11: balsa.v1.Request
-	(*Session)(nil),                   // 12: balsa.v1.Session
-	(*Span)(nil),                      // 13: balsa.v1.Span
-	(*Range)(nil),                     // 14: balsa.v1.Range
-	(*Put)(nil),                       // 15: balsa.v1.Put
-	(*DeleteRange)(nil),               // 16: balsa.v1.DeleteRange
-	(*Txn)(nil),                       // 17: balsa.v1.Txn
-	(*TxnOp)(nil),                     // 18: balsa.v1.TxnOp
-	(*Compare)(nil),                   // 19: balsa.v1.Compare
-	(*Compact)(nil),                   // 20: balsa.v1.Compact
-	(*Lease)(nil),                     // 21: balsa.v1.Lease
-	(*Quota)(nil),                     // 22: balsa.v1.Quota
-	(*ReplyBatch)(nil),                // 23: balsa.v1.ReplyBatch
-	(*Hello)(nil),                     // 24: balsa.v1.Hello
-	(*Reply)(nil),                     // 25: balsa.v1.Reply
-	(*Entry)(nil),                     // 26: balsa.v1.Entry
-	(*RangeReply)(nil),                // 27: balsa.v1.RangeReply
-	(*TxnReply)(nil),                  // 28: balsa.v1.TxnReply
-	(*OpReply)(nil),                   // 29: balsa.v1.OpReply
-	(*PutReply)(nil),                  // 30: balsa.v1.PutReply
-	(*DeleteRangeReply)(nil),          // 31: balsa.v1.DeleteRangeReply
-	(*LeaseReply)(nil),                // 32: balsa.v1.LeaseReply
-	(*LeasesReply)(nil),               // 33: balsa.v1.LeasesReply
-	(*Leader)(nil),                    // 34: balsa.v1.Leader
-	(*StatusRequest)(nil),             // 35: balsa.v1.StatusRequest
-	(*StatusReply)(nil),               // 36: balsa.v1.StatusReply
-	(*Peer)(nil),                      // 37: balsa.v1.Peer
-	(*TransferLeadershipRequest)(nil), // 38: balsa.v1.TransferLeadershipRequest
-	(*TransferLeadershipReply)(nil),   // 39: balsa.v1.TransferLeadershipReply
+	(WatchUpdate_Kind)(0),             // 9: balsa.v1.WatchUpdate.Kind
+	(Peer_Progress)(0),                // 10: balsa.v1.Peer.Progress
+	(*RequestBatch)(nil),              // 11: balsa.v1.RequestBatch
+	(*Request)(nil),                   // 12: balsa.v1.Request
+	(*Session)(nil),                   // 13: balsa.v1.Session
+	(*Span)(nil),                      // 14: balsa.v1.Span
+	(*Range)(nil),                     // 15: balsa.v1.Range
+	(*Put)(nil),                       // 16: balsa.v1.Put
+	(*DeleteRange)(nil),               // 17: balsa.v1.DeleteRange
+	(*Txn)(nil),                       // 18: balsa.v1.Txn
+	(*TxnOp)(nil),                     // 19: balsa.v1.TxnOp
+	(*Compare)(nil),                   // 20: balsa.v1.Compare
+	(*Compact)(nil),                   // 21: balsa.v1.Compact
+	(*Lease)(nil),                     // 22: balsa.v1.Lease
+	(*Quota)(nil),                     // 23: balsa.v1.Quota
+	(*ReplyBatch)(nil),                // 24: balsa.v1.ReplyBatch
+	(*Hello)(nil),                     // 25: balsa.v1.Hello
+	(*Reply)(nil),                     // 26: balsa.v1.Reply
+	(*Entry)(nil),                     // 27: balsa.v1.Entry
+	(*RangeReply)(nil),                // 28: balsa.v1.RangeReply
+	(*TxnReply)(nil),                  // 29: balsa.v1.TxnReply
+	(*OpReply)(nil),                   // 30: balsa.v1.OpReply
+	(*PutReply)(nil),                  // 31: balsa.v1.PutReply
+	(*DeleteRangeReply)(nil),          // 32: balsa.v1.DeleteRangeReply
+	(*LeaseReply)(nil),                // 33: balsa.v1.LeaseReply
+	(*LeasesReply)(nil),               // 34: balsa.v1.LeasesReply
+	(*WatchRequest)(nil),              // 35: balsa.v1.WatchRequest
+	(*WatchCreate)(nil),               // 36: balsa.v1.WatchCreate
+	(*WatchReply)(nil),                // 37: balsa.v1.WatchReply
+	(*WatchUpdate)(nil),               // 38: balsa.v1.WatchUpdate
+	(*EventBatch)(nil),                // 39: balsa.v1.EventBatch
+	(*Event)(nil),                     // 40: balsa.v1.Event
+	(*Leader)(nil),                    // 41: balsa.v1.Leader
+	(*StatusRequest)(nil),             // 42: balsa.v1.StatusRequest
+	(*StatusReply)(nil),               // 43: balsa.v1.StatusReply
+	(*Peer)(nil),                      // 44: balsa.v1.Peer
+	(*TransferLeadershipRequest)(nil), // 45: balsa.v1.TransferLeadershipRequest
+	(*TransferLeadershipReply)(nil),   // 46: balsa.v1.TransferLeadershipReply
 }
 var file_balsa_proto_depIdxs = []int32{
-	11, // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
+	12, // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
 	2,  // 1: balsa.v1.Request.kind:type_name -> balsa.v1.Request.Kind
 	3,  // 2: balsa.v1.Request.consistency:type_name -> balsa.v1.Request.Consistency
 	4,  // 3: balsa.v1.Request.attempt:type_name -> balsa.v1.Request.Attempt
-	12, // 4: balsa.v1.Request.session:type_name -> balsa.v1.Session
-	15, // 5: balsa.v1.Request.put:type_name -> balsa.v1.Put
-	14, // 6: balsa.v1.Request.range:type_name -> balsa.v1.Range
-	17, // 7: balsa.v1.Request.txn:type_name -> balsa.v1.Txn
-	16, // 8: balsa.v1.Request.delete_range:type_name -> balsa.v1.DeleteRange
-	20, // 9: balsa.v1.Request.compact:type_name -> balsa.v1.Compact
-	21, // 10: balsa.v1.Request.lease:type_name -> balsa.v1.Lease
-	22, // 11: balsa.v1.Request.quota:type_name -> balsa.v1.Quota
-	13, // 12: balsa.v1.Range.span:type_name -> balsa.v1.Span
+	13, // 4: balsa.v1.Request.session:type_name -> balsa.v1.Session
+	16, // 5: balsa.v1.Request.put:type_name -> balsa.v1.Put
+	15, // 6: balsa.v1.Request.range:type_name -> balsa.v1.Range
+	18, // 7: balsa.v1.Request.txn:type_name -> balsa.v1.Txn
+	17, // 8: balsa.v1.Request.delete_range:type_name -> balsa.v1.DeleteRange
+	21, // 9: balsa.v1.Request.compact:type_name -> balsa.v1.Compact
+	22, // 10: balsa.v1.Request.lease:type_name -> balsa.v1.Lease
+	23, // 11: balsa.v1.Request.quota:type_name -> balsa.v1.Quota
+	14, // 12: balsa.v1.Range.span:type_name -> balsa.v1.Span
 	5,  // 13: balsa.v1.Range.sort:type_name -> balsa.v1.Range.Sort
-	13, // 14: balsa.v1.DeleteRange.span:type_name -> balsa.v1.Span
-	19, // 15: balsa.v1.Txn.compares:type_name -> balsa.v1.Compare
-	18, // 16: balsa.v1.Txn.then:type_name -> balsa.v1.TxnOp
-	18, // 17: balsa.v1.Txn.else:type_name -> balsa.v1.TxnOp
-	14, // 18: balsa.v1.TxnOp.range:type_name -> balsa.v1.Range
-	15, // 19: balsa.v1.TxnOp.put:type_name -> balsa.v1.Put
-	16, // 20: balsa.v1.TxnOp.delete_range:type_name -> balsa.v1.DeleteRange
-	17, // 21: balsa.v1.TxnOp.txn:type_name -> balsa.v1.Txn
-	13, // 22: balsa.v1.Compare.span:type_name -> balsa.v1.Span
+	14, // 14: balsa.v1.DeleteRange.span:type_name -> balsa.v1.Span
+	20, // 15: balsa.v1.Txn.compares:type_name -> balsa.v1.Compare
+	19, // 16: balsa.v1.Txn.then:type_name -> balsa.v1.TxnOp
+	19, // 17: balsa.v1.Txn.else:type_name -> balsa.v1.TxnOp
+	15, // 18: balsa.v1.TxnOp.range:type_name -> balsa.v1.Range
+	16, // 19: balsa.v1.TxnOp.put:type_name -> balsa.v1.Put
+	17, // 20: balsa.v1.TxnOp.delete_range:type_name -> balsa.v1.DeleteRange
+	18, // 21: balsa.v1.TxnOp.txn:type_name -> balsa.v1.Txn
+	14, // 22: balsa.v1.Compare.span:type_name -> balsa.v1.Span
 	6,  // 23: balsa.v1.Compare.target:type_name -> balsa.v1.Compare.Target
 	7,  // 24: balsa.v1.Compare.relation:type_name -> balsa.v1.Compare.Relation
-	24, // 25: balsa.v1.ReplyBatch.hello:type_name -> balsa.v1.Hello
-	25, // 26: balsa.v1.ReplyBatch.replies:type_name -> balsa.v1.Reply
+	25, // 25: balsa.v1.ReplyBatch.hello:type_name -> balsa.v1.Hello
+	26, // 26: balsa.v1.ReplyBatch.replies:type_name -> balsa.v1.Reply
 	8,  // 27: balsa.v1.Reply.code:type_name -> balsa.v1.Reply.Code
-	34, // 28: balsa.v1.Reply.leader:type_name -> balsa.v1.Leader
-	26, // 29: balsa.v1.Reply.prev:type_name -> balsa.v1.Entry
-	27, // 30: balsa.v1.Reply.range:type_name -> balsa.v1.RangeReply
-	28, // 31: balsa.v1.Reply.txn:type_name -> balsa.v1.TxnReply
-	31, // 32: balsa.v1.Reply.delete_range:type_name -> balsa.v1.DeleteRangeReply
-	32, // 33: balsa.v1.Reply.lease:type_name -> balsa.v1.LeaseReply
-	33, // 34: balsa.v1.Reply.leases:type_name -> balsa.v1.LeasesReply
-	26, // 35: balsa.v1.RangeReply.entries:type_name -> balsa.v1.Entry
-	29, // 36: balsa.v1.TxnReply.replies:type_name -> balsa.v1.OpReply
-	27, // 37: balsa.v1.OpReply.range:type_name -> balsa.v1.RangeReply
-	30, // 38: balsa.v1.OpReply.put:type_name -> balsa.v1.PutReply
-	31, // 39: balsa.v1.OpReply.delete_range:type_name -> balsa.v1.DeleteRangeReply
-	28, // 40: balsa.v1.OpReply.txn:type_name -> balsa.v1.TxnReply
-	26, // 41: balsa.v1.PutReply.prev:type_name -> balsa.v1.Entry
-	26, // 42: balsa.v1.DeleteRangeReply.prev:type_name -> balsa.v1.Entry
-	0,  // 43: balsa.v1.StatusReply.role:type_name -> balsa.v1.Role
-	1,  // 44: balsa.v1.StatusReply.alarms:type_name -> balsa.v1.Alarm
-	37, // 45: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
-	9,  // 46: balsa.v1.Peer.progress:type_name -> balsa.v1.Peer.Progress
-	10, // 47: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
-	35, // 48: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
-	38, // 49: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
-	23, // 50: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
-	36, // 51: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
-	39, // 52: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
-	50, // [50:53] is the sub-list for method output_type
-	47, // [47:50] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	41, // 28: balsa.v1.Reply.leader:type_name -> balsa.v1.Leader
+	27, // 29: balsa.v1.Reply.prev:type_name -> balsa.v1.Entry
+	28, // 30: balsa.v1.Reply.range:type_name -> balsa.v1.RangeReply
+	29, // 31: balsa.v1.Reply.txn:type_name -> balsa.v1.TxnReply
+	32, // 32: balsa.v1.Reply.delete_range:type_name -> balsa.v1.DeleteRangeReply
+	33, // 33: balsa.v1.Reply.lease:type_name -> balsa.v1.LeaseReply
+	34, // 34: balsa.v1.Reply.leases:type_name -> balsa.v1.LeasesReply
+	27, // 35: balsa.v1.RangeReply.entries:type_name -> balsa.v1.Entry
+	30, // 36: balsa.v1.TxnReply.replies:type_name -> balsa.v1.OpReply
+	28, // 37: balsa.v1.OpReply.range:type_name -> balsa.v1.RangeReply
+	31, // 38: balsa.v1.OpReply.put:type_name -> balsa.v1.PutReply
+	32, // 39: balsa.v1.OpReply.delete_range:type_name -> balsa.v1.DeleteRangeReply
+	29, // 40: balsa.v1.OpReply.txn:type_name -> balsa.v1.TxnReply
+	27, // 41: balsa.v1.PutReply.prev:type_name -> balsa.v1.Entry
+	27, // 42: balsa.v1.DeleteRangeReply.prev:type_name -> balsa.v1.Entry
+	36, // 43: balsa.v1.WatchRequest.create:type_name -> balsa.v1.WatchCreate
+	14, // 44: balsa.v1.WatchCreate.span:type_name -> balsa.v1.Span
+	25, // 45: balsa.v1.WatchReply.hello:type_name -> balsa.v1.Hello
+	38, // 46: balsa.v1.WatchReply.updates:type_name -> balsa.v1.WatchUpdate
+	9,  // 47: balsa.v1.WatchUpdate.kind:type_name -> balsa.v1.WatchUpdate.Kind
+	8,  // 48: balsa.v1.WatchUpdate.code:type_name -> balsa.v1.Reply.Code
+	39, // 49: balsa.v1.WatchUpdate.batches:type_name -> balsa.v1.EventBatch
+	40, // 50: balsa.v1.EventBatch.events:type_name -> balsa.v1.Event
+	27, // 51: balsa.v1.Event.entry:type_name -> balsa.v1.Entry
+	27, // 52: balsa.v1.Event.prev:type_name -> balsa.v1.Entry
+	0,  // 53: balsa.v1.StatusReply.role:type_name -> balsa.v1.Role
+	1,  // 54: balsa.v1.StatusReply.alarms:type_name -> balsa.v1.Alarm
+	44, // 55: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
+	10, // 56: balsa.v1.Peer.progress:type_name -> balsa.v1.Peer.Progress
+	11, // 57: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
+	35, // 58: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
+	42, // 59: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
+	45, // 60: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
+	24, // 61: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
+	37, // 62: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
+	43, // 63: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
+	46, // 64: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
+	61, // [61:65] is the sub-list for method output_type
+	57, // [57:61] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_balsa_proto_init() }
@@ -3889,8 +4452,8 @@ func file_balsa_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_balsa_proto_rawDesc), len(file_balsa_proto_rawDesc)),
-			NumEnums:      10,
-			NumMessages:   30,
+			NumEnums:      11,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	KV_Exchange_FullMethodName           = "/balsa.v1.KV/Exchange"
+	KV_Watch_FullMethodName              = "/balsa.v1.KV/Watch"
 	KV_Status_FullMethodName             = "/balsa.v1.KV/Status"
 	KV_TransferLeadership_FullMethodName = "/balsa.v1.KV/TransferLeadership"
 )
@@ -40,6 +41,12 @@ type KVClient interface {
 	// request whose stream ends before its reply arrived may or may not have been
 	// executed.
 	Exchange(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RequestBatch, ReplyBatch], error)
+	// Watch carries all watchers of one client connection. The client makes and ends watchers
+	// whenever it likes, and each gets what happens to the keys of its span: every event once,
+	// in the order of the revisions. A watcher ends with CANCELED, which says why, or with the
+	// stream. Any server will do, also one that lags behind: a watcher that names its first
+	// revision gets nothing below it.
+	Watch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WatchRequest, WatchReply], error)
 	// Status tells about the one server that is asked; it asks no other.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusReply, error)
 	// TransferLeadership asks the leader to hand over, and returns when the target
@@ -67,6 +74,19 @@ func (c *kVClient) Exchange(ctx context.Context, opts ...grpc.CallOption) (grpc.
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type KV_ExchangeClient = grpc.BidiStreamingClient[RequestBatch, ReplyBatch]
+
+func (c *kVClient) Watch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WatchRequest, WatchReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &KV_ServiceDesc.Streams[1], KV_Watch_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRequest, WatchReply]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type KV_WatchClient = grpc.BidiStreamingClient[WatchRequest, WatchReply]
 
 func (c *kVClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -100,6 +120,12 @@ type KVServer interface {
 	// request whose stream ends before its reply arrived may or may not have been
 	// executed.
 	Exchange(grpc.BidiStreamingServer[RequestBatch, ReplyBatch]) error
+	// Watch carries all watchers of one client connection. The client makes and ends watchers
+	// whenever it likes, and each gets what happens to the keys of its span: every event once,
+	// in the order of the revisions. A watcher ends with CANCELED, which says why, or with the
+	// stream. Any server will do, also one that lags behind: a watcher that names its first
+	// revision gets nothing below it.
+	Watch(grpc.BidiStreamingServer[WatchRequest, WatchReply]) error
 	// Status tells about the one server that is asked; it asks no other.
 	Status(context.Context, *StatusRequest) (*StatusReply, error)
 	// TransferLeadership asks the leader to hand over, and returns when the target
@@ -117,6 +143,9 @@ type UnimplementedKVServer struct{}
 
 func (UnimplementedKVServer) Exchange(grpc.BidiStreamingServer[RequestBatch, ReplyBatch]) error {
 	return status.Error(codes.Unimplemented, "method Exchange not implemented")
+}
+func (UnimplementedKVServer) Watch(grpc.BidiStreamingServer[WatchRequest, WatchReply]) error {
+	return status.Error(codes.Unimplemented, "method Watch not implemented")
 }
 func (UnimplementedKVServer) Status(context.Context, *StatusRequest) (*StatusReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
@@ -151,6 +180,13 @@ func _KV_Exchange_Handler(srv interface{}, stream grpc.ServerStream) error {
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type KV_ExchangeServer = grpc.BidiStreamingServer[RequestBatch, ReplyBatch]
+
+func _KV_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(KVServer).Watch(&grpc.GenericServerStream[WatchRequest, WatchReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type KV_WatchServer = grpc.BidiStreamingServer[WatchRequest, WatchReply]
 
 func _KV_Status_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StatusRequest)
@@ -208,6 +244,12 @@ var KV_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Exchange",
 			Handler:       _KV_Exchange_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "Watch",
+			Handler:       _KV_Watch_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},

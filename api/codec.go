@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // registers the codec for everything else
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 )
 
 // Codec is for grpc.ForceServerCodecV2 and grpc.ForceCodecV2: that of package proto, but
@@ -36,6 +37,8 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		}
 		*buf = data
 		return mem.BufferSlice{mem.NewBuffer(buf, &buffers)}, nil
+	case *WatchMessage:
+		return b.buffers(), nil
 	}
 	return c.CodecV2.Marshal(v)
 }
@@ -49,6 +52,8 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		buf := data.MaterializeToBuffer(&buffers)
 		defer buf.Free()
 		return decodeReplies(buf.ReadOnlyData(), b)
+	case *WatchRequest, *WatchReply:
+		return decodeCounted(data.Materialize(), b.(proto.Message))
 	}
 	return c.CodecV2.Unmarshal(data, v)
 }

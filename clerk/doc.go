@@ -31,12 +31,21 @@
 // (see docs/semantics.md). Set and Remove are not sent again, since that might undo what
 // another client wrote in between. After ErrMaybe, a Get shows the present value.
 //
+// # Watching
+//
+// Watch iterates over what happens to a key, or to all keys with a prefix: each event once, in
+// order, and none missing, for as long as the loop wants. See Clerk.Watch, and docs/semantics.md
+// for what is promised.
+//
 // # How it works
 //
 // Op is a state machine without clock, network or goroutines. It decides which server to ask,
 // when to wait, and what is known in the end; see its table. A Clerk runs one for each
 // operation. All concurrent operations share one stream to each server: the requests that
 // wait while a batch is sent make the next batch.
+//
+// Watcher is such a machine for a watch. All watches of a Clerk share another stream to each
+// server.
 //
 // A Clerk is safe for concurrent use, and one is enough for a program.
 package clerk

@@ -19,6 +19,7 @@ type fakeServer struct {
 	api.UnimplementedKVServer
 	hello      *api.Hello
 	handle     func(*api.Request) *api.Reply // nil: no reply
+	watch      func(api.KV_WatchServer) error
 	listen     net.Listener
 	dial       func(ctx context.Context, address string) (net.Conn, error)
 	grpc       *grpc.Server
@@ -97,6 +98,24 @@ func (f *fakeServer) serve(stream api.KV_ExchangeServer) error {
 		if err := stream.Send(&replies); err != nil {
 			return err
 		}
+	}
+}
+
+// Watch ends with cutStreams, too.
+func (f *fakeServer) Watch(stream api.KV_WatchServer) error {
+	f.mu.Lock()
+	cutting := f.cutting
+	f.mu.Unlock()
+	if err := stream.Send(&api.WatchReply{Hello: f.hello}); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- f.watch(stream) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-cutting.Done():
+		return context.Canceled
 	}
 }
 

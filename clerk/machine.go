@@ -410,14 +410,19 @@ func (o *Op) ask(server int) Step {
 
 func (o *Op) wait(resume int) Step {
 	o.resume, o.asking = resume, false
-	nanos := o.pace.WaitNanos
-	for i := 0; i < o.waits && nanos < o.pace.MaxWaitNanos; i++ {
+	nanos := o.pace.wait(o.waits, o.rand)
+	o.waits++
+	return Step{Action: Wait, Nanos: nanos}
+}
+
+// wait returns how long to wait after so many waits before.
+func (p Pace) wait(before int, rand Rand) int64 {
+	nanos := p.WaitNanos
+	for i := 0; i < before && nanos < p.MaxWaitNanos; i++ {
 		nanos *= 2
 	}
-	nanos = min(nanos, o.pace.MaxWaitNanos)
-	o.waits++
-	jitter := int64(o.rand.Uint64() % uint64(nanos/2+1))
-	return Step{Action: Wait, Nanos: nanos - jitter}
+	nanos = min(nanos, p.MaxWaitNanos)
+	return nanos - int64(rand.Uint64()%uint64(nanos/2+1))
 }
 
 func (o *Op) end(v Verdict, r *api.Reply) Step {

@@ -43,6 +43,7 @@ type network struct {
 
 	mu      sync.Mutex
 	links   map[string]*link
+	watches map[string]*watchLink
 	cluster uint64 // of the first Hello that named one; 0 before
 	closed  bool
 
@@ -53,7 +54,7 @@ func newNetwork(dial func(context.Context, string) (net.Conn, error), security s
 	if dial == nil {
 		dial = dialing.Dial
 	}
-	n := &network{dial: dial, security: security, links: make(map[string]*link)}
+	n := &network{dial: dial, security: security, links: make(map[string]*link), watches: make(map[string]*watchLink)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.calls.New = func() any { return newCall() }
 	return n

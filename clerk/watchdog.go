@@ -141,8 +141,18 @@ func (l *link) ping() {
 	}
 	n.running.Go(func() {
 		defer l.pinging.Store(false)
-		ctx, cancel := context.WithTimeout(n.ctx, connectTimeout)
-		defer cancel()
-		_, _ = healthpb.NewHealthClient(l.conn).Check(ctx, &healthpb.HealthCheckRequest{})
+		l.check(n.ctx)
 	})
+}
+
+// pingNow asks the server for any answer, and waits for it: the watchdog does the rest.
+func (l *link) pingNow(ctx context.Context) {
+	defer l.awaitUnary()()
+	l.check(ctx)
+}
+
+func (l *link) check(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	_, _ = healthpb.NewHealthClient(l.conn).Check(ctx, &healthpb.HealthCheckRequest{})
 }

@@ -43,6 +43,8 @@ type Replica struct {
 	Node *rsm.Node[kv.Op, kv.Result]
 	// Keys is the store.
 	Keys *kv.Store
+	// Watches are those who watch; nil if nobody can.
+	Watches *Watches
 
 	readers readers
 }

@@ -190,7 +190,7 @@ func (s *Server) assemble() (err error) {
 	for _, l := range s.cfg.ClientListeners {
 		s.work.Go(func() { s.serve(l) })
 	}
-	s.work.Go(func() { s.grpcServer.Watch(s.ctx) })
+	s.work.Go(func() { s.grpcServer.WatchClients(s.ctx) })
 	return nil
 }
 

@@ -21,14 +21,14 @@ func BenchmarkEvent(b *testing.B) {
 				streams = append(streams, h.NewStream(func() {}))
 			}
 			for i := range bm.receivers {
-				streams[i%bm.streams].Watch(watch.Request{ID: int64(i), Span: kv.Prefix("key")})
+				_ = streams[i%bm.streams].Watch(watch.Request{ID: int64(i), Span: kv.Prefix("key")})
 			}
 			for i := range bm.others {
 				span := kv.Prefix(fmt.Sprintf("other%d/", i))
 				if i%2 == 0 {
 					span = kv.Single(fmt.Sprintf("kez%d", i))
 				}
-				streams[0].Watch(watch.Request{ID: int64(bm.receivers + i), Span: span})
+				_ = streams[0].Watch(watch.Request{ID: int64(bm.receivers + i), Span: span})
 			}
 			events := []kv.Event{{Entry: kv.Entry{Key: "key1", Value: make([]byte, 256)}}}
 			revision := uint64(1)
@@ -59,7 +59,7 @@ func BenchmarkEvent(b *testing.B) {
 // BenchmarkPublish is what the goroutine that executes the log spends.
 func BenchmarkPublish(b *testing.B) {
 	h := watch.New(newStore(watch.Limits{}), 1, 0, watch.Limits{}, func() {})
-	h.NewStream(func() {}).Watch(watch.Request{ID: 1})
+	_ = h.NewStream(func() {}).Watch(watch.Request{ID: 1})
 	events := []kv.Event{{Entry: kv.Entry{Key: "key1", Value: make([]byte, 256)}}}
 	for revision := uint64(2); b.Loop(); revision++ {
 		h.Publish(revision, events)

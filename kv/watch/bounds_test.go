@@ -32,7 +32,7 @@ func TestWhatAHubKeepsIsBounded(t *testing.T) {
 	h := New(history, 1, 0, limits, func() {})
 	s := h.NewStream(func() {})
 	for i := range int64(100) {
-		s.Watch(Request{ID: i, Span: kv.Span{To: fmt.Sprintf("%02d", i)}, Revision: uint64(i%2) * 2})
+		_ = s.Watch(Request{ID: i, Span: kv.Span{To: fmt.Sprintf("%02d", i)}, Revision: uint64(i%2) * 2})
 	}
 	for r := uint64(2); r < 200; r++ {
 		h.Publish(r, history.events)

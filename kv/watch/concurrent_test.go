@@ -74,7 +74,7 @@ func read(c *client, awake wake.Signal, random *rand.Rand, stop chan struct{}) {
 				c.watch(r)
 			}
 			if random.IntN(3) == 0 {
-				c.stream.Cancel(random.Int64N(id + 1))
+				_ = c.stream.Cancel(random.Int64N(id + 1))
 			}
 		}
 		for range random.IntN(8) {

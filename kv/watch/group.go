@@ -32,7 +32,7 @@ type Batch struct {
 	size    int // the bytes for which it counts
 	encoded [faces]struct {
 		once sync.Once
-		data []byte
+		data [][]byte
 	}
 }
 
@@ -45,8 +45,9 @@ const (
 	faces
 )
 
-// Encoded returns what encode makes of the batch. It is made once for all watchers.
-func (b *Batch) Encoded(f Face, encode func(*Batch) []byte) []byte {
+// Encoded returns what encode makes of the batch. It is made once for all watchers, in as many
+// parts as encode likes.
+func (b *Batch) Encoded(f Face, encode func(*Batch) [][]byte) [][]byte {
 	e := &b.encoded[f]
 	e.once.Do(func() { e.data = encode(b) })
 	return e.data

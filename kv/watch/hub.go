@@ -95,9 +95,17 @@ func New(history History, revision, compacted uint64, limits Limits, wake func()
 	return h
 }
 
+// Active tells whether anybody watches. If not, it is enough to publish revisions without
+// their events.
+func (h *Hub) Active() bool {
+	h.queue.mu.Lock()
+	defer h.queue.mu.Unlock()
+	return h.queue.active
+}
+
 // Publish tells of a revision that was executed, and of its events in the order in which
-// they happened. The Hub keeps the events for a while, so they must not change. It costs
-// little when nobody watches.
+// they happened. The Hub keeps the events for a while, so they must not change. Without
+// events it takes them from the history, if somebody has begun to watch meanwhile.
 func (h *Hub) Publish(revision uint64, events []kv.Event) {
 	if h.queue.add(revision, events) {
 		h.wake()

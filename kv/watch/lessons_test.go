@@ -99,11 +99,13 @@ func TestOldWatcherWithoutEventsGetsProgress(t *testing.T) {
 	w := c.watch(watch.Request{ID: 2, Span: kv.Single("quiet"), Revision: 2})
 	c.drain()
 	c.stream.Mark()
-	if c.settle(); !slices.Equal(w.marks, []uint64{s.revision()}) {
+	c.settle()
+	marks := len(w.marks)
+	if marks < 2 || w.marks[marks-1] != s.revision() {
 		t.Errorf("marks %v", w.marks)
 	}
 	c.stream.Mark()
-	if c.settle(); len(w.marks) != 1 {
+	if c.settle(); len(w.marks) != marks {
 		t.Errorf("marks %v: it was told already", w.marks)
 	}
 }
@@ -141,6 +143,16 @@ func TestCompactionWhileTheHistoryIsReadIsTold(t *testing.T) {
 	again := c.watch(watch.Request{ID: 9, Revision: w.lowest})
 	if c.settle(); len(again.got) != 7 {
 		t.Errorf("%d events from the compacted revision on", len(again.got))
+	}
+}
+
+// Compaction removes what is being read only after it has told.
+func TestWhatWasReadDuringACompactionIsNotUsed(t *testing.T) {
+	s, c, w := behind(t)
+	s.after = func() { s.compact(15) }
+	c.drain()
+	if !errors.Is(w.err, kv.ErrCompacted) || w.lowest != 15 || len(w.got) != 0 {
+		t.Errorf("ended with %v, compacted at %d, after %d events", w.err, w.lowest, len(w.got))
 	}
 }
 
@@ -207,6 +219,22 @@ func TestQuietWatcherOutlivesCompactionAndAGap(t *testing.T) {
 	}
 }
 
+// The store makes no events while nobody watches. Somebody may begin to in the midst of a
+// revision.
+func TestEventsThatWereNotMadeComeFromTheHistory(t *testing.T) {
+	s := newStore(watch.Limits{})
+	if s.hub.Active() {
+		t.Error("somebody watches")
+	}
+	s.record("a b")
+	c := newClient(t, s)
+	w := c.watch(watch.Request{ID: 1})
+	s.hub.Publish(s.revision(), nil)
+	if c.settle(); !s.hub.Active() || len(w.got) != 1 {
+		t.Errorf("got %v", w.got)
+	}
+}
+
 func TestFirstRevisionIsAFloor(t *testing.T) {
 	s := newStore(watch.Limits{})
 	s.change("a")
@@ -228,6 +256,39 @@ func TestFirstRevisionIsAFloor(t *testing.T) {
 	s.change("a")
 	if c.settle(); len(w.got) != 0 {
 		t.Errorf("got %v", w.got)
+	}
+}
+
+// What was read of a state is not used for the one that replaces it.
+func TestReplacedHistoryIsReadAgain(t *testing.T) {
+	s := newStore(watch.Limits{})
+	for range 5 {
+		s.change("a")
+	}
+	replace := func() {
+		s.revisions = s.revisions[:2]
+		for range 3 {
+			s.record("b")
+		}
+		s.hub.Reset(s.revision(), 0)
+		s.hub.Match()
+	}
+	c := newClient(t, s)
+	c.watch(watch.Request{ID: 1, Span: kv.Single("quiet")}) // so that the hub is told
+	before := c.watch(watch.Request{ID: 2, Revision: 2})
+	s.after = replace
+	c.settle()
+	if len(before.got) != 5 || before.got[4].events[0].Key != "b" {
+		t.Errorf("got %v", before.got)
+	}
+	delete(c.watchers, 2)
+	replace()
+	s.revisions[4][0].Key = "c"
+	s.hub.Reset(s.revision(), 0)
+	c.drain()
+	after := c.watch(watch.Request{ID: 3, Revision: 2})
+	if c.settle(); len(after.got) != 5 {
+		t.Errorf("got %v", after.got)
 	}
 }
 
@@ -334,9 +395,11 @@ func TestRefusalLeavesTheLiveWatcherAlone(t *testing.T) {
 	if len(other.refused) != 1 || !errors.Is(other.refused[0], watch.ErrTooMany) {
 		t.Errorf("the other stream: %v", other.refused)
 	}
+	busy := errors.New("busy")
+	_ = c.stream.Refuse(0, busy)
 	s.change("a")
-	if c.settle(); w.err != nil || len(w.got) != 1 {
-		t.Errorf("%v, got %v", w.err, w.got)
+	if c.settle(); w.err != nil || len(w.got) != 1 || !errors.Is(c.refused[3], busy) {
+		t.Errorf("%v, got %v, refused with %v", w.err, w.got, c.refused)
 	}
 }
 
@@ -344,9 +407,9 @@ func TestEveryEndHasAReason(t *testing.T) {
 	s := newStore(watch.Limits{})
 	c := newClient(t, s)
 	one, two := c.watch(watch.Request{ID: 1}), c.watch(watch.Request{ID: 2})
-	c.stream.Cancel(1)
-	c.stream.Cancel(1)
-	c.stream.Cancel(7)
+	_ = c.stream.Cancel(1)
+	_ = c.stream.Cancel(1)
+	_ = c.stream.Cancel(7)
 	noLeader := errors.New("no leader")
 	c.stream.CancelAll(noLeader)
 	if c.settle(); !errors.Is(one.err, watch.ErrCanceled) || !errors.Is(two.err, noLeader) {
@@ -365,7 +428,7 @@ func TestClientThatReadsNoAnswersIsFoundOut(t *testing.T) {
 	s := newStore(watch.Limits{StreamWatchers: 10})
 	stream := s.hub.NewStream(func() {})
 	for n := 0; ; n++ {
-		if !stream.Watch(watch.Request{ID: 1}) || !stream.Cancel(1) {
+		if errors.Is(errors.Join(stream.Watch(watch.Request{ID: 1}), stream.Cancel(1)), watch.ErrUnread) {
 			break
 		}
 		if n > 100 {
@@ -373,9 +436,89 @@ func TestClientThatReadsNoAnswersIsFoundOut(t *testing.T) {
 		}
 	}
 	stream.Close()
-	if _, ok := stream.Next(1); ok || !stream.Watch(watch.Request{ID: 1}) {
+	if _, ok := stream.Next(1); ok || !errors.Is(stream.Watch(watch.Request{ID: 1}), watch.ErrClosed) || stream.Refuse(1, nil) != nil {
 		t.Error("a closed stream does something")
 	}
+}
+
+// Whoever begins to watch when nobody did any more gets nothing of before.
+func TestNobodyWatchesInBetween(t *testing.T) {
+	s := newStore(watch.Limits{PendingBytes: 400})
+	c := newClient(t, s)
+	for id := range int64(4) {
+		c.watch(watch.Request{ID: id, Filter: watch.Filter{Prev: id == 1}})
+		for range 3 * id {
+			s.change("a") // up to more than may be pending
+		}
+		// The last watcher may go while what it was to get is matched, and another one come.
+		s.before = func(uint64) {
+			s.before = nil
+			_ = c.stream.Cancel(id)
+			s.change("a")
+			c.watch(watch.Request{ID: 10 + id})
+		}
+		if id == 1 {
+			s.hub.Match()
+		}
+		s.before = nil
+		_ = c.stream.Cancel(id)
+		s.change("a")
+		s.change("a")
+	}
+	c.settle()
+	w := c.watch(watch.Request{ID: 20})
+	s.change("b")
+	if c.settle(); len(w.got) != 1 {
+		t.Errorf("got %v", w.got)
+	}
+}
+
+// A watcher that gets no events is where the store is, also when its first event does not stay
+// in the ring.
+func TestQuietWatcherIsNotBehindWhenTheRingIsSmall(t *testing.T) {
+	s := newStore(watch.Limits{RingBytes: 1})
+	c := newClient(t, s)
+	w := c.watch(watch.Request{ID: 1, Span: kv.Single("quiet")})
+	for range 10 {
+		s.change("a")
+		c.drain()
+	}
+	s.compact(s.revision())
+	s.change("quiet")
+	if c.settle(); w.err != nil || len(w.got) != 1 {
+		t.Errorf("%v, got %v", w.err, w.got)
+	}
+}
+
+// Two watchers of one group that have met are told apart of how far they are, if one of them
+// was told already.
+func TestWatchersThatMeetAreMarkedTogether(t *testing.T) {
+	s := newStore(watch.Limits{})
+	s.change("a")
+	c := newClient(t, s)
+	now := c.watch(watch.Request{ID: 1, Span: kv.Single("quiet")})
+	old := c.watch(watch.Request{ID: 2, Span: kv.Single("quiet"), Revision: 3})
+	c.drain()
+	c.stream.Mark()
+	if c.settle(); len(old.marks) != 1 || len(now.marks) != 1 {
+		t.Errorf("marks %v and %v", now.marks, old.marks)
+	}
+}
+
+// A piece of the history has for a group what the first of its watchers needed, and others need
+// more.
+func TestEarlierWatcherOfAGroupGetsAllOfAPiece(t *testing.T) {
+	s := newStore(watch.Limits{})
+	for range 10 {
+		s.change("a b")
+	}
+	c := newClient(t, s)
+	c.watch(watch.Request{ID: 1, Revision: 2})
+	c.drain()
+	c.watch(watch.Request{ID: 2, Span: kv.Single("a"), Revision: 6})
+	c.drain()
+	c.watch(watch.Request{ID: 3, Span: kv.Single("a"), Revision: 3})
+	c.settle()
 }
 
 // What a key held before an event is fixed, or the watcher is told that it is too late.
@@ -444,7 +587,7 @@ func TestBatchIsSharedByItsGroup(t *testing.T) {
 	for range 3 {
 		stream := s.hub.NewStream(func() {})
 		for id := range int64(4) {
-			stream.Watch(watch.Request{ID: id, Span: kv.Prefix("a")})
+			_ = stream.Watch(watch.Request{ID: id, Span: kv.Prefix("a")})
 		}
 		for range 4 {
 			stream.Next(1)
@@ -459,7 +602,7 @@ func TestBatchIsSharedByItsGroup(t *testing.T) {
 		if !ok || len(out.IDs) != 4 || len(out.Batches) != 1 {
 			t.Fatalf("%+v", out)
 		}
-		out.Batches[0].Encoded(watch.NativeFace, func(*watch.Batch) []byte { encoded++; return nil })
+		out.Batches[0].Encoded(watch.NativeFace, func(*watch.Batch) [][]byte { encoded++; return nil })
 	}
 	if encoded != 1 {
 		t.Errorf("encoded %d times", encoded)
@@ -491,7 +634,7 @@ func TestStreamIsWokenOnce(t *testing.T) {
 	wakes := 0
 	stream := s.hub.NewStream(func() { wakes++ })
 	for id := range int64(10) {
-		stream.Watch(watch.Request{ID: id, Span: kv.Prefix(fmt.Sprint(id % 3))})
+		_ = stream.Watch(watch.Request{ID: id, Span: kv.Prefix(fmt.Sprint(id % 3))})
 	}
 	for range 5 {
 		s.change("1 2")

@@ -9,7 +9,8 @@ import (
 
 // Next returns what the client is to be told next. Events are cut between revisions, before
 // they exceed maxBytes bytes. It returns false when there is nothing: then the stream's wake
-// is called when there is. One goroutine at a time may call Next. It may read files.
+// is called when there is. One goroutine at a time may call Next. It may read files: a part of
+// the history, after which a watcher for whom it has nothing gets a progress mark.
 //
 // A watcher has moved on when Next returns its events, and not before.
 func (s *Stream) Next(maxBytes int) (*Output, bool) {
@@ -116,8 +117,9 @@ func (s *Stream) handOut(c *cursor, batches []*Batch, end uint64, maxBytes int) 
 	return true
 }
 
-// catchUp hands out what a cursor that is behind is due, from the history. It returns false
-// if that is nothing. Caller holds Hub.mu, which is not held while the history is read.
+// catchUp hands out what a cursor that is behind is due, from the history. If that is nothing it
+// tells how far the history was read, which may go on for long. It returns false if the cursor is
+// elsewhere now. Caller holds Hub.mu, which is not held while the history is read.
 func (s *Stream) catchUp(c *cursor, maxBytes int) bool {
 	h := s.hub
 	generation := h.generation
@@ -132,9 +134,14 @@ func (s *Stream) catchUp(c *cursor, maxBytes int) bool {
 	case generation != h.generation:
 		h.place(c)
 	case c.next < compacted || errors.Is(err, kv.ErrCompacted):
-		s.end(c, kv.ErrCompacted, compacted)
+		_ = s.end(c, kv.ErrCompacted, compacted)
 	case err != nil:
-		s.end(c, fmt.Errorf("%w: %w", ErrHistory, err), 0)
+		_ = s.end(c, fmt.Errorf("%w: %w", ErrHistory, err), 0)
+	case find(found.batches, c.next) == len(found.batches):
+		c.next, c.told = found.end+1, found.end
+		s.begin(Progress, c.ids, c.told)
+		h.place(c)
+		return true
 	default:
 		return s.handOut(c, found.batches, found.end, maxBytes)
 	}

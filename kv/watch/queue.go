@@ -37,7 +37,7 @@ type queue struct {
 func (q *queue) add(r uint64, events []kv.Event) (wake bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	consecutive := r == q.published+1
+	complete := r == q.published+1 && len(events) > 0
 	q.published = r
 	if !q.active {
 		return false
@@ -47,7 +47,7 @@ func (q *queue) add(r uint64, events []kv.Event) (wake bool) {
 	for i := range events {
 		size += sizeOf(&events[i])
 	}
-	if q.bytes+size > q.max || !consecutive {
+	if q.bytes+size > q.max || !complete {
 		q.drop()
 		return idle
 	}

@@ -18,6 +18,11 @@ var (
 	ErrTooMany = errors.New("watch: too many watchers")
 	// ErrCanceled ends a watcher whose client has asked for that.
 	ErrCanceled = errors.New("watch: canceled by the client")
+	// ErrClosed refuses a watcher of a stream that was closed.
+	ErrClosed = errors.New("watch: the stream is closed")
+	// ErrUnread says that the client leaves so many answers unread that the stream is to be
+	// closed.
+	ErrUnread = errors.New("watch: the answers are not read")
 	// ErrHistory ends a watcher that is behind, if the history cannot be read.
 	ErrHistory = errors.New("watch: the history cannot be read")
 )
@@ -38,7 +43,7 @@ type Kind uint8
 const (
 	// Created: there is a watcher now. Revision is the store's.
 	Created Kind = iota + 1
-	// Refused: there is no such watcher, because of Err. One that has the id goes on.
+	// Refused: the watcher was not made, because of Err. One that has the id goes on.
 	Refused
 	// Events: Batches are what the watchers are due.
 	Events
@@ -109,24 +114,23 @@ func (s *Stream) rouse() {
 // noticesPerWatcher is how many notices may wait for each watcher that a stream may have.
 const noticesPerWatcher = 4
 
-// notify queues a notice. It returns false if so many wait that the client does not read.
-func (s *Stream) notify(o Output) bool {
+// notify queues a notice. It returns ErrUnread if so many wait that the client does not read.
+func (s *Stream) notify(o Output) error {
 	s.notices = append(s.notices, o)
 	s.rouse()
-	return len(s.notices) <= noticesPerWatcher*s.hub.limits.StreamWatchers
+	if len(s.notices) > noticesPerWatcher*s.hub.limits.StreamWatchers {
+		return ErrUnread
+	}
+	return nil
 }
 
-// Watch makes a watcher, or refuses it: Next tells. It returns false if the client leaves so
-// many answers unread that the stream is to be closed.
-func (s *Stream) Watch(r Request) bool {
+// Watch makes a watcher: Next tells. Any error but ErrUnread says that there is none.
+func (s *Stream) Watch(r Request) error {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s.closed {
-		return true
-	}
 	if err := s.refusal(r); err != nil {
-		return s.notify(Output{Kind: Refused, IDs: []int64{r.ID}, Err: err})
+		return err
 	}
 	era, published, compacted := h.queue.activate()
 	if era != h.era {
@@ -144,18 +148,31 @@ func (s *Stream) Watch(r Request) bool {
 	w := &watcher{}
 	s.watchers[r.ID] = w
 	c.add(r.ID, w)
-	ok := s.notify(Output{Kind: Created, IDs: []int64{r.ID}, Revision: published})
+	err := s.notify(Output{Kind: Created, IDs: []int64{r.ID}, Revision: published})
 	if r.Revision < compacted {
-		return s.end(c, kv.ErrCompacted, compacted) && ok
+		return s.end(c, kv.ErrCompacted, compacted)
 	}
 	h.place(c)
-	return ok
+	return err
+}
+
+// Refuse tells the client that a watcher was not made, because of err. It returns nil or
+// ErrUnread.
+func (s *Stream) Refuse(id int64, err error) error {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	return s.notify(Output{Kind: Refused, IDs: []int64{id}, Err: err})
 }
 
 // refusal tells why a watcher cannot be made.
 func (s *Stream) refusal(r Request) error {
 	limits := s.hub.limits
 	switch {
+	case s.closed:
+		return ErrClosed
 	case s.watchers[r.ID] != nil:
 		return fmt.Errorf("id %d: %w", r.ID, ErrDuplicateID)
 	case r.Span.Empty():
@@ -194,13 +211,13 @@ func (h *Hub) release(g *group) {
 	}
 }
 
-// Cancel ends a watcher, if there is one. It returns what Watch does.
-func (s *Stream) Cancel(id int64) bool {
+// Cancel ends a watcher, if there is one. It returns nil or ErrUnread.
+func (s *Stream) Cancel(id int64) error {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	w := s.watchers[id]
 	if w == nil {
-		return true // it may have ended by itself meanwhile
+		return nil // it may have ended by itself meanwhile
 	}
 	s.forget(id, w)
 	return s.notify(Output{Kind: Canceled, IDs: []int64{id}, Err: ErrCanceled})
@@ -211,7 +228,7 @@ func (s *Stream) CancelAll(err error) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	if ids := s.forgetAll(); len(ids) > 0 {
-		s.notify(Output{Kind: Canceled, IDs: ids, Err: err})
+		_ = s.notify(Output{Kind: Canceled, IDs: ids, Err: err})
 	}
 }
 
@@ -225,7 +242,7 @@ func (s *Stream) Close() {
 }
 
 // end ends the watchers of a cursor, which is nowhere.
-func (s *Stream) end(c *cursor, err error, compacted uint64) bool {
+func (s *Stream) end(c *cursor, err error, compacted uint64) error {
 	ids := slices.Clone(c.ids)
 	for _, id := range ids {
 		s.forget(id, s.watchers[id])

@@ -13,6 +13,7 @@ import (
 	"balsa.example/internal/fair"
 	"balsa.example/internal/ratelog"
 	"balsa.example/kv"
+	"balsa.example/kv/watch"
 )
 
 // ClientLimits bounds what clients may take up of a server. A zero field stands for its
@@ -26,6 +27,8 @@ type ClientLimits struct {
 	// Requests in progress, and the bytes for which they and their replies count.
 	// 131,072 and 256 MiB.
 	Requests, RequestBytes int64
+	// Watchers of all streams. 262,144; of one connection 16,384.
+	Watchers int64
 	// UnfinishedBytes bounds all messages of which a part has come, but not all. 64 MiB.
 	UnfinishedBytes int64
 	// Stall is how long a client may leave replies unread, or a message unfinished, before
@@ -40,6 +43,7 @@ func (l ClientLimits) WithDefaults() ClientLimits {
 		Streams:         cmp.Or(l.Streams, 128),
 		Requests:        cmp.Or(l.Requests, 128<<10),
 		RequestBytes:    cmp.Or(l.RequestBytes, 256<<20),
+		Watchers:        cmp.Or(l.Watchers, int64(watch.DefaultLimits.Watchers)),
 		UnfinishedBytes: cmp.Or(l.UnfinishedBytes, 64<<20),
 		Stall:           cmp.Or(l.Stall, 30*time.Second),
 	}
@@ -56,6 +60,8 @@ func (l ClientLimits) Check() error {
 		return fmt.Errorf("there must be room for 1 request in progress, not %d", l.Requests)
 	case l.RequestBytes < 2*maxMessageBytes:
 		return fmt.Errorf("requests in progress need at least %d bytes, not %d", 2*maxMessageBytes, l.RequestBytes)
+	case l.Watchers < 1:
+		return fmt.Errorf("there must be room for 1 watcher, not %d", l.Watchers)
 	case l.UnfinishedBytes < 2*maxMessageBytes:
 		return fmt.Errorf("unfinished messages need at least %d bytes, not %d", 2*maxMessageBytes, l.UnfinishedBytes)
 	case l.Stall < clientCheck:
@@ -103,6 +109,7 @@ type clients struct {
 	slots    *fair.Slots
 	requests limiter
 	streams  limiter
+	watchers limiter
 	// unfinished is the size in bytes of all unfinished messages.
 	unfinished atomic.Int64
 
@@ -115,7 +122,7 @@ type clients struct {
 
 // surplus logs and counts what was refused or closed because it was over a bound.
 type surplus struct {
-	requests, streams                *ratelog.Logger // those refused
+	requests, streams, watchers      *ratelog.Logger // those refused
 	unfinished, stalled, connections *ratelog.Logger // connections closed, and why
 }
 
@@ -124,14 +131,14 @@ const surplusPeriod = 10 * time.Second
 
 func newSurplus(log *slog.Logger) surplus {
 	kind := func() *ratelog.Logger { return ratelog.New(log, 1, surplusPeriod) }
-	return surplus{requests: kind(), streams: kind(), unfinished: kind(), stalled: kind(), connections: kind()}
+	return surplus{requests: kind(), streams: kind(), watchers: kind(), unfinished: kind(), stalled: kind(), connections: kind()}
 }
 
 // source is an address from which clients are connected.
 type source struct {
-	clients           int // guarded by clients.mu
-	requests, streams limiter
-	unfinished        atomic.Int64
+	clients                     int // guarded by clients.mu
+	requests, streams, watchers limiter
+	unfinished                  atomic.Int64
 }
 
 func newClients(l ClientLimits, log *slog.Logger) *clients {
@@ -142,10 +149,13 @@ func newClients(l ClientLimits, log *slog.Logger) *clients {
 		slots:    fair.NewSlots(l.Connections, quietClient),
 		requests: limiter{max: bound{l.Requests, l.RequestBytes}},
 		streams:  limiter{max: bound{items: int64(max(2*l.Connections, l.Streams))}},
+		watchers: limiter{max: bound{items: l.Watchers}},
 		sources:  make(map[string]*source),
 		all:      make(map[*client]struct{}),
 	}
-	c.requests.even, c.streams.even = c.requests.max.over(int64(l.Connections)), c.streams.max.over(int64(l.Connections))
+	for _, l := range []*limiter{&c.requests, &c.streams, &c.watchers} {
+		l.even = l.max.over(int64(c.limits.Connections))
+	}
 	c.slots.OnSurplus = func(newcomer string) {
 		c.surplus.connections.Warn("too many client connections: one was closed", "most", l.Connections, "newcomer", newcomer)
 	}
@@ -155,27 +165,27 @@ func newClients(l ClientLimits, log *slog.Logger) *clients {
 // client is one connection.
 type client struct {
 	net.Conn
-	clients           *clients
-	slot              *fair.Slot // nil if it was not accepted by a listener of clients
-	name              string     // the name of its source
-	source            *source
-	requests, streams account
-	open              openStreams
+	clients                     *clients
+	slot                        *fair.Slot // nil if it was not accepted by a listener of clients
+	name                        string     // the name of its source
+	source                      *source
+	requests, streams, watchers account
+	open                        openStreams
 
 	// unfinished is the size in bytes of its unfinished messages. progress is when the last
 	// part of one came, in Unix nanoseconds.
 	unfinished, progress atomic.Int64
 
-	tracked       atomic.Pointer[trackedConn] // nil until the handshake of TLS is over
-	clientStreams map[*clientStream]struct{}  // guarded by clients.mu
-	removed       sync.Once
+	tracked atomic.Pointer[trackedConn] // nil until the handshake of TLS is over
+	sending map[*atomic.Int64]struct{}  // of its streams: when they have begun to send; guarded by clients.mu
+	removed sync.Once
 }
 
 // add makes a client of a new connection.
 func (c *clients) add(conn net.Conn, slot *fair.Slot, name string) *client {
 	cl := &client{
 		Conn: conn, clients: c, slot: slot, name: name,
-		clientStreams: make(map[*clientStream]struct{}),
+		sending: make(map[*atomic.Int64]struct{}),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -195,6 +205,10 @@ func (c *clients) add(conn net.Conn, slot *fair.Slot, name string) *client {
 	cl.streams = account{
 		client: &limiter{max: bound{items: int64(c.limits.Streams)}}, source: &cl.source.streams, server: &c.streams,
 		refused: func() { c.surplus.streams.Warn("too many streams: some were refused", "client", name) },
+	}
+	cl.watchers = account{
+		client: &limiter{max: bound{items: int64(watch.DefaultLimits.StreamWatchers)}}, source: &cl.source.watchers, server: &c.watchers,
+		refused: func() { c.surplus.watchers.Warn("too many watchers: some were refused", "client", name) },
 	}
 	cl.open.account = &cl.streams
 	return cl
@@ -313,8 +327,8 @@ func (cl *client) stalledSince(since int64) bool {
 	if cl.unfinished.Load() > 0 && cl.progress.Load() < since || cl.open.stalledSince(time.Unix(0, since)) {
 		return true
 	}
-	for s := range cl.clientStreams {
-		if began := s.sendingSince.Load(); began != 0 && began < since {
+	for sending := range cl.sending {
+		if began := sending.Load(); began != 0 && began < since {
 			return true
 		}
 	}

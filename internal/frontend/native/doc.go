@@ -9,5 +9,8 @@
 // in between they wait in the replica. Every queue on the way is bounded (limiter.go).
 // Beyond a bound requests get BUSY, which says that they were not executed.
 //
+// Watch is a stream of watchers. What they are due waits in the hub (package kv/watch), not in
+// the stream: a client that reads slowly has one message on its way.
+//
 // Package translate checks requests, and turns them into operations and results into replies.
 package native

@@ -133,8 +133,8 @@ func (s *Server) newGRPCServer() *grpc.Server {
 // the limits.
 func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(s.clients.listener(l)) }
 
-// Watch closes the connections of clients that have stalled, until ctx ends.
-func (s *Server) Watch(ctx context.Context) { s.clients.watch(ctx) }
+// WatchClients closes the connections of clients that have stalled, until ctx ends.
+func (s *Server) WatchClients(ctx context.Context) { s.clients.watch(ctx) }
 
 // GracefulStop takes no new streams, and returns when those that there are have ended.
 func (s *Server) GracefulStop() { s.grpc.GracefulStop() }
@@ -228,8 +228,8 @@ func (s *Server) Exchange(stream api.KV_ExchangeServer) error {
 	cl, done := s.clients.clientOf(stream.Context())
 	defer done()
 	cs := newClientStream(h, &cl.requests)
-	cl.addStream(cs)
-	defer cl.removeStream(cs)
+	cl.addStream(&cs.sendingSince)
+	defer cl.removeStream(&cs.sendingSince)
 	if err := stream.Send(&api.ReplyBatch{Hello: hello}); err != nil {
 		return err
 	}
@@ -243,6 +243,33 @@ func (s *Server) Exchange(stream api.KV_ExchangeServer) error {
 		return status.Error(codes.Unavailable, "the cluster has begun, connect again")
 	}
 	return err
+}
+
+// Watch implements api.KVServer. Its goroutines are as those of Exchange.
+func (s *Server) Watch(stream api.KV_WatchServer) error {
+	r := s.replica.Load()
+	switch {
+	case s.isDraining():
+		return status.Error(codes.Unavailable, errStopping.Error())
+	case r == nil || r.Watches == nil:
+		return status.Error(codes.Unavailable, s.Waiting())
+	}
+	cl, done := s.clients.clientOf(stream.Context())
+	defer done()
+	ws := newWatchStream(r.Watches.Hub, &cl.requests, &cl.watchers)
+	cl.addStream(&ws.sendingSince)
+	defer cl.removeStream(&ws.sendingSince)
+	if err := stream.Send(&api.WatchReply{Hello: s.greeting()}); err != nil {
+		ws.close()
+		return err
+	}
+	s.receivers.Go(func() {
+		if ws.receive(stream.Recv) == errAnswersUnread {
+			cl.closeStalled() // send may hang
+		}
+	})
+	around := surroundings{draining: s.draining, leaderless: r.Watches.Leaderless}
+	return ws.send(stream.Context(), around, func(m *api.WatchMessage) error { return stream.SendMsg(m) })
 }
 
 // withoutCluster refuses the requests of a stream that was opened before the cluster began.

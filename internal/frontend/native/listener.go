@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"net"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -107,15 +108,15 @@ func (c *clients) stream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo,
 	return serve(srv, s)
 }
 
-// addStream lets closeStalled look at a stream, until removeStream.
-func (cl *client) addStream(s *clientStream) {
+// addStream lets closeStalled look at when a stream has begun to send, until removeStream.
+func (cl *client) addStream(sendingSince *atomic.Int64) {
 	cl.clients.mu.Lock()
 	defer cl.clients.mu.Unlock()
-	cl.clientStreams[s] = struct{}{}
+	cl.sending[sendingSince] = struct{}{}
 }
 
-func (cl *client) removeStream(s *clientStream) {
+func (cl *client) removeStream(sendingSince *atomic.Int64) {
 	cl.clients.mu.Lock()
 	defer cl.clients.mu.Unlock()
-	delete(cl.clientStreams, s)
+	delete(cl.sending, sendingSince)
 }

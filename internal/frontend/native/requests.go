@@ -19,6 +19,7 @@ func (s *Server) Sample(sample *metrics.Sample) {
 		metrics.Surplus{Of: "connections", Count: connections.Refused + connections.Evicted},
 		metrics.Surplus{Of: "streams", Count: c.surplus.streams.Count()},
 		metrics.Surplus{Of: "requests", Count: c.surplus.requests.Count()},
+		metrics.Surplus{Of: "watchers", Count: c.surplus.watchers.Count()},
 		metrics.Surplus{Of: "unfinished", Count: c.surplus.unfinished.Count()},
 		metrics.Surplus{Of: "stalled", Count: c.surplus.stalled.Count()},
 	)

@@ -196,7 +196,8 @@ func (m *Machine) InstallState(want raft.SnapshotMeta) (raft.SnapshotMeta, error
 	if err := m.load(mf); err != nil {
 		return raft.SnapshotMeta{}, err
 	}
-	m.files.received = nil
+	// The numbers of files go on from those of the state that was received.
+	m.files.received, m.files.fetched = nil, nil
 	if err := old.history.Close(); err != nil {
 		return raft.SnapshotMeta{}, err
 	}

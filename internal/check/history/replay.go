@@ -268,7 +268,7 @@ func (h *replay) execute(c *Call) error {
 		return nil
 	}
 	got := c.Result
-	got.Replayed, got.DoneAt = false, 0
+	got.Replayed, got.DoneAt, got.Whole = false, 0, false
 	got.DeleteRevision, want.DeleteRevision = 0, 0 // clients need not be told
 	if d := naive.Differ(got, want); d != "" {
 		return fmt.Errorf("wrong answer: %s\n%s", c, d)
@@ -315,7 +315,7 @@ func (h *replay) realTime(group []*Call) error {
 		}
 	}
 	for _, c := range group {
-		if h.latest == nil || c.Called > h.latest.Called {
+		if !c.Stale && (h.latest == nil || c.Called > h.latest.Called) {
 			h.latest = c
 		}
 	}

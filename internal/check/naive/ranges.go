@@ -74,3 +74,6 @@ func compare(sort kv.Sort, a, b kv.Entry) int {
 	}
 	return cmp.Compare(a.Key, b.Key)
 }
+
+// At returns all entries at a revision, whatever was compacted.
+func (m *Machine) At(revision uint64) []kv.Entry { return m.keys(kv.Span{}, revision) }

@@ -65,6 +65,10 @@ func (n *node) checkpoint(c *rsm.Checkpoint) {
 			n.w.failf("image", "%s: %s: %v", n.id, c.Position, err)
 		}
 		n.w.trace.text(n.w.now, n.id, "snapshot", "%s saved: %t", c.Position, err == nil)
+		if errors.Is(err, rsm.ErrMachineFailed) {
+			n.fail(err)
+			return
+		}
 		n.after(n.lateness(), func() {
 			n.call(func(r *replica) { r.SnapshotDone(c.Position, written, err == nil) })
 		})
@@ -89,6 +93,9 @@ func (n *node) saveState(s stateSaving, done func(error)) {
 // startTransfers is rsm.Node's.
 func (n *node) startTransfers(e *rsm.Effects[*waiter]) {
 	for _, id := range e.CloseStreams {
+		if s := n.streams[id]; s != nil {
+			n.closeStream(s)
+		}
 		delete(n.streams, id)
 	}
 	for _, t := range e.Snapshots {
@@ -120,8 +127,11 @@ func (n *node) sendState(h raft.Header, stream *rsm.StateStream) {
 		n.w.trace.text(n.w.now, n.id, "sent", "snapshot %s to %s: %t", m.Meta, h.To, err == nil)
 		n.call(func(r *replica) {
 			kept := err != nil && stream.ID != 0
-			if kept {
+			switch {
+			case kept:
 				n.streams[h.To] = stream
+			case stream.Data != nil:
+				n.closeStream(stream)
 			}
 			r.SnapshotSent(h.To, m.Meta.Index, err == nil, kept)
 		})
@@ -131,6 +141,12 @@ func (n *node) sendState(h raft.Header, stream *rsm.StateStream) {
 		return
 	}
 	n.w.net.sendSnapshot(n, m, data, sent)
+}
+
+func (n *node) closeStream(s *rsm.StateStream) {
+	if err := s.Data.Close(); err != nil && !errors.Is(err, errIO) {
+		n.w.failf("stream", "%s: close: %v", n.id, err)
+	}
 }
 
 var errStream = errors.New("the stream broke")
@@ -165,7 +181,11 @@ func (n *node) install(m *raft.InstallSnapshot, data []byte, broken bool, done f
 	}
 	work := func() error { return n.machine.ReceiveState(m.Meta, m.Stream, int64(m.Offset), arriving(data, broken)) }
 	n.saveState(stateSaving{m.Meta, work}, func(err error) {
-		if err == nil && n.crashInstalled() {
+		switch {
+		case err == nil && n.crashInstalled():
+			return
+		case errors.Is(err, rsm.ErrMachineFailed):
+			n.fail(err)
 			return
 		}
 		n.after(n.lateness(), func() {

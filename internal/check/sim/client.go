@@ -7,8 +7,8 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/clerk"
-	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/state"
 )
 
 // client is a program that does some concurrent operations by one Clerk. It is the shell of
@@ -70,7 +70,7 @@ func (c *client) begin() {
 }
 
 // hello is the Hello of a node on a new connection.
-func (c *client) hello(n *node) { c.reached = max(c.reached, n.store.Revision()) }
+func (c *client) hello(n *node) { c.reached = max(c.reached, n.machine.Revision()) }
 
 // next begins an operation, unless the run is about to end.
 func (c *client) next() {
@@ -326,7 +326,7 @@ func (w *world) read(n *node) { w.readBy(n, pick(w.rand, raft.ReadByIndex, raft.
 func (w *world) readBy(n *node, mode raft.ReadMode) {
 	n.awake(func() {
 		if n.up() {
-			n.read(&waiter{mode: mode, done: func(kv.Result, error) {}})
+			n.read(&waiter{mode: mode, done: func(state.Result, error) {}})
 		}
 	})
 }

@@ -37,10 +37,18 @@ func (w *world) converge() {
 				return false
 			}
 		}
+		if slices.ContainsFunc(w.callers, func(c *caller) bool { return c.busy }) {
+			return false
+		}
 		return w.check.converged()
 	}
 	if !w.runUntil(w.now+w.mix.Deadline+5*time.Second+w.elections(4), quiet) {
 		w.failf("no convergence", "after %v without new operations: %s", w.now-start, w.describe())
+	}
+	for _, n := range w.nodes {
+		if !n.fatal {
+			w.check.content(n)
+		}
 	}
 }
 

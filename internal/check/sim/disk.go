@@ -21,7 +21,11 @@ type disk struct {
 	saving   []raft.Persist // under way
 	snapping *stateSaving   // under way
 	crashing bool           // snapping is interrupted by a crash
-	// files are those of a durableStore, nil if the node has none. The state of such a node is
+	// maintaining is a step of the machine's work on its files, under way.
+	maintaining func() (more bool, err error)
+	// partial is a snapshot that arrives.
+	partial partial
+	// files are those of a machine that keeps its own state, nil if the node has none. The state of such a node is
 	// there, and model.snapshot is its position, without data.
 	files *memFS
 	// possible, with a real log, is what the log may hold after a crash: one of these.
@@ -49,7 +53,7 @@ const walDir = "/wal"
 func newDisk(w *world, id raft.NodeID) *disk {
 	d := &disk{w: w, id: id}
 	conf := w.mix.configuration()
-	if w.mix.durable(id) {
+	if w.mix.Durable {
 		d.files = newMemFS(w.rand)
 	}
 	d.snapshot = raft.SnapshotMeta{Configuration: conf}
@@ -238,13 +242,16 @@ func (d *disk) finishState() error {
 	}
 	err := s.work()
 	d.files.faultIn = -1
-	if err != nil && d.files.full {
+	switch {
+	case err == nil:
+		d.nowDurable(s.meta)
+	case d.files.full:
 		d.w.injected(DiskFull)
 	}
 	return err
 }
 
-// nowDurable says that the state of a durableStore is durable at meta.
+// nowDurable says that the state of a machine that keeps its own state is durable at meta.
 func (d *disk) nowDurable(meta raft.SnapshotMeta) {
 	d.model.saveSnapshot(meta, nil)
 	d.previous.saveSnapshot(meta, nil)
@@ -358,13 +365,17 @@ func (d *disk) interrupt() {
 	d.crashing = false
 }
 
-// crashState ends the process that uses the files of a durableStore.
+// crashState ends the process that uses the files of a machine that keeps its own state.
 func (d *disk) crashState(powerLoss bool) {
-	if d.snapping != nil {
+	switch {
+	case d.snapping != nil:
 		d.files.failAfter(12, true)
 		d.interrupt()
-		d.snapping = nil
+	case d.maintaining != nil:
+		d.files.failAfter(12, true)
+		_, _ = d.maintaining()
 	}
+	d.snapping, d.maintaining = nil, nil
 	d.files.restart(powerLoss)
 }
 

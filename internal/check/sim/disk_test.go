@@ -15,13 +15,13 @@ func TestDisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			disks := testDisks{kind: kind, open: map[string]*disk{}}
 			rsmtest.TestStorage(t, func(dir string, conf raft.Configuration) (rsm.Storage, error) {
-				return disks.reopen(dir, conf, 0)
+				return disks.reopen(dir, conf, false)
 			})
 		})
 		t.Run(name+"BehindAPosition", func(t *testing.T) {
 			disks := testDisks{kind: kind, open: map[string]*disk{}}
 			rsmtest.TestLog(t, func(dir string, conf raft.Configuration) (rsm.Log, error) {
-				d, err := disks.reopen(dir, conf, ^uint64(0))
+				d, err := disks.reopen(dir, conf, true)
 				return positionedLog{d}, err
 			})
 		})
@@ -35,7 +35,7 @@ type testDisks struct {
 }
 
 // reopen opens a disk again after the end of its process.
-func (ds *testDisks) reopen(dir string, conf raft.Configuration, durable uint64) (*disk, error) {
+func (ds *testDisks) reopen(dir string, conf raft.Configuration, durable bool) (*disk, error) {
 	d := ds.open[dir]
 	if d == nil {
 		w := newWorld(Options{Seed: 1, Faults: []Fault{}, Disk: ds.kind, Edit: func(m *Mix) {

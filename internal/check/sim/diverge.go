@@ -5,6 +5,7 @@ import (
 
 	"balsa.example/kv"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // diverge changes the state of one node, in a way that nothing else would notice. It demands
@@ -27,7 +28,8 @@ func (w *world) diverge() {
 	}
 	w.trace.text(w.now, n.id, "diverge", "at %d", n.applier.Index())
 	w.diverging = n
-	n.store.DoOp(kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true})
+	for n.machine.DoOp(w.mistake(n)).Code != kv.CodeOK { // a refusal changes nothing
+	}
 	w.closing = false
 	w.mix.Reads, w.mix.EagerReads, w.mix.Think = 0.2, 0.2, min(w.mix.Think, 100*time.Millisecond)
 	for _, c := range w.clients {
@@ -42,11 +44,25 @@ func (w *world) diverge() {
 	}
 }
 
+// mistake is a command that only one node executes. It changes something there.
+func (w *world) mistake(n *node) state.Command {
+	all, err := n.machine.Range(kv.RangeOp{})
+	switch dice := w.rand.IntN(4); {
+	case dice == 0 && err == nil && all.Count > 0:
+		return state.Command{Op: kv.Op{Kind: kv.Delete, Key: pick(w.rand, all.Entries...).Key, Unconditional: true}}
+	case dice == 1:
+		return more(state.More{Kind: state.KindCompact, Revision: n.machine.Revision()})
+	case dice == 2:
+		return more(state.More{Kind: state.KindGrant, Lease: 1 << 40, TTL: 1e9})
+	}
+	return state.Command{Op: kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true}}
+}
+
 // same tells whether the state of a node is the right one again: a snapshot from the leader
 // replaces a wrong state.
 func (k *checker) same(n *node) bool {
 	i := n.applier.Index()
-	return i > 0 && i <= k.lastCommitted() && n.store.Hash() == k.committed[i-1].hash
+	return i > 0 && i <= k.lastCommitted() && n.machine.Hash() == k.committed[i-1].hash
 }
 
 // diverged ends a node which finds that its state differs from that of a majority.

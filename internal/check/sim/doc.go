@@ -6,7 +6,7 @@
 //	                          │
 //	clients ── network ── nodes ── disks            injections
 //	clerk.Op   loses,     rsm.Replica,  a model,    crashes, cuts, pauses,
-//	           repeats,   kv.Store      or package  full and broken disks,
+//	           repeats,   state.Machine or package  full and broken disks,
 //	           reorders                 wal         clocks, ...
 //	                          │
 //	         checker: invariants after every step, and the truth
@@ -19,12 +19,14 @@
 //
 //	node.go, loop.go, apply.go       the shell of a node, in the steps of rsm.Node
 //	disk.go, model.go, memfs.go      the storage of a node
-//	durable.go                       a machine that keeps its own state
+//	machine.go, maintain.go          what is replicated: package state, or a machine with snapshots
 //	fetch.go                         how it reads files of another node's machine
 //	service.go                       how a node gets requests
 //	client.go                        the shell of a Clerk
+//	caller.go, callerops.go          clients of transactions, ranges, leases and sessions
 //	mix.go, fault.go, injection.go   the faults
 //	converge.go, minority.go, ...    what is demanded when the faults have ended
 //	invariants.go, leasegrants.go    what must hold after each step
-//	record.go, history.go            what clients may see
+//	record.go, history.go, calls.go  what clients may see
+//	content.go                       what a node can read
 package sim

@@ -9,14 +9,11 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-
-	"balsa.example/kv"
-	"balsa.example/rsm"
 )
 
 // shelf is a machine with files.
 type shelf struct {
-	rsm.DurableMachine[kv.Op, kv.Result]
+	machine
 	files map[string][]byte
 }
 

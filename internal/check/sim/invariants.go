@@ -5,9 +5,10 @@ import (
 	"slices"
 	"time"
 
-	"balsa.example/kv"
+	"balsa.example/internal/check/naive"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 type replica = rsm.Replica[*waiter]
@@ -25,8 +26,10 @@ type checker struct {
 	votes       map[ballot]raft.NodeID
 	entries     map[entryID]entry // all that were ever in a log
 	committed   []committed       // from index 1 on
-	truth       *kv.Store
+	truth       *naive.Machine
 	leaseGrants leaseGrants
+	// logged and refused are commands of callers that are in the log, and that are certainly not.
+	logged, refused map[string]bool
 
 	waiters  uint64
 	installs int
@@ -40,6 +43,11 @@ type Counts struct {
 	// Forwards are operations that a node forwarded and whose result it told, UnknownForwards
 	// those whose outcome it did not know.
 	Forwards, UnknownForwards int
+	// Calls are those of callers that got an answer, UnknownCalls commands whose outcome they do
+	// not know.
+	Calls, UnknownCalls int
+	// Maintained are steps of machines' work on their files after which there was more to do.
+	Maintained int
 	// Divergences that were noticed.
 	Divergences int
 	// Resumed are states that went on arriving where an earlier transfer had broken off.
@@ -86,19 +94,21 @@ type entry struct {
 	data     []byte
 }
 
-// committed is an entry, the term in which it was committed, its result, and the hash of
-// the state after it.
+// committed is an entry, the term in which it was committed, its result, and the hash of the
+// state after it, as the first node has it that executes it.
 type committed struct {
 	entry  raft.Entry
 	in     raft.Term
 	hash   uint64
-	result kv.Result
+	hashed bool
+	result state.Result
 }
 
 func newChecker(w *world) checker {
 	return checker{
-		w: w, views: make([]view, w.mix.Nodes()+1), truth: kv.NewStore(),
-		leaseGrants: newLeaseGrants(w.mix.Nodes()), leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, entries: map[entryID]entry{},
+		w: w, views: make([]view, w.mix.Nodes()+1), truth: naive.New(truthLimits),
+		leaseGrants: newLeaseGrants(w.mix.Nodes()), logged: map[string]bool{}, refused: map[string]bool{},
+		leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, entries: map[entryID]entry{},
 	}
 }
 
@@ -355,14 +365,20 @@ func (k *checker) commit(e raft.Entry, in raft.Term) {
 	c := committed{entry: e, in: in}
 	if data, ok := rsm.Operation(e); ok {
 		k.counts.Commands++
-		op, err := kv.Codec{}.Decode(data)
+		op, err := state.Codec{}.Decode(data)
 		if err != nil {
 			k.w.failf("codec", "%v", err)
 		}
 		c.result = k.truth.DoOp(op)
-		k.execute(op, e.Index, c.result)
+		if op.More == nil {
+			k.execute(op.Op, e.Index, c.result.Result)
+		} else {
+			if k.refused[string(data)] {
+				k.w.failf("refused but executed", "%s", naive.Text(op))
+			}
+			k.logged[string(data)] = true
+		}
 	}
-	c.hash = k.truth.Hash()
 	k.committed = append(k.committed, c)
 }
 
@@ -415,7 +431,7 @@ func (k *checker) vote(n *node, term raft.Term, candidate raft.NodeID) {
 
 // applied checks that each node executes committed entries, and gets the same result and the
 // same state as all others.
-func (k *checker) applied(n *node, e raft.Entry, r kv.Result) {
+func (k *checker) applied(n *node, e raft.Entry, r state.Result) {
 	k.counts.Applied++
 	if e.Index > k.lastCommitted() {
 		k.w.failf("apply", "%s applies %d, which is not committed", n.id, e.Index)
@@ -424,13 +440,17 @@ func (k *checker) applied(n *node, e raft.Entry, r kv.Result) {
 	if e.Term != c.entry.Term || e.Kind != c.entry.Kind || !bytes.Equal(e.Data, c.entry.Data) {
 		k.w.failf("state machine safety", "%s applies %s; committed is %s", n.id, e, c.entry)
 	}
+	hash := n.machine.Hash()
+	if !c.hashed && k.w.diverging != n {
+		c.hash, c.hashed = hash, true
+	}
 	if k.w.diverging != nil {
 		return
 	}
-	if r.Code != c.result.Code || r.Version != c.result.Version || r.ModRevision != c.result.ModRevision || r.Revision != c.result.Revision {
-		k.w.failf("equal results", "%s gets %+v for %s; elsewhere it is %+v", n.id, r, e, c.result)
+	if d := naive.Differ(r, c.result); d != "" {
+		k.w.failf("equal results", "%s executes %s: %s", n.id, e, d)
 	}
-	if hash := n.store.Hash(); hash != c.hash {
+	if hash != c.hash {
 		k.w.failf("equal states", "%s has state %x at %d; elsewhere it is %x", n.id, hash, e.Index, c.hash)
 	}
 }
@@ -441,13 +461,14 @@ func (k *checker) restored(n *node, m raft.SnapshotMeta) {
 	if m.Index > k.lastCommitted() || k.committed[m.Index-1].entry.Term != m.Term {
 		k.w.failf("state machine safety", "%s restores snapshot %s, which was not committed", n.id, m)
 	}
-	if hash, want := n.store.Hash(), k.committed[m.Index-1].hash; hash != want {
+	if hash, want := n.machine.Hash(), k.committed[m.Index-1].hash; hash != want {
 		if k.w.diverging != nil { // a snapshot of the node that has diverged
 			k.w.spread = true
 			return
 		}
 		k.w.failf("equal states", "%s has state %x from snapshot %s; elsewhere it is %x", n.id, hash, m, want)
 	}
+	k.content(n)
 }
 
 // ended checks the result that a waiter gets.
@@ -477,6 +498,14 @@ func (k *checker) readEnded(n *node, x *waiter) {
 	}
 }
 
+// finalHash is that of the state after all that was committed.
+func (k *checker) finalHash() uint64 {
+	if len(k.committed) == 0 {
+		return 0
+	}
+	return k.committed[len(k.committed)-1].hash
+}
+
 // converged tells whether all nodes that have a disk are in the same state, and none waits
 // for anything.
 func (k *checker) converged() bool {
@@ -484,7 +513,7 @@ func (k *checker) converged() bool {
 		if n.fatal {
 			continue
 		}
-		if !n.up() || len(n.waiting) > 0 || n.applier.Index() != k.lastCommitted() || n.store.Hash() != k.truth.Hash() {
+		if !n.up() || len(n.waiting) > 0 || n.applier.Index() != k.lastCommitted() || n.machine.Hash() != k.finalHash() {
 			return false
 		}
 		s := n.replica.Status()

@@ -10,6 +10,7 @@ import (
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // quiet is a world of three nodes in which nothing goes wrong, after a while.
@@ -115,12 +116,12 @@ var violations = []struct {
 		w.check.promise(f, w.check.view(f), m)
 	}},
 	{"apply", func(w *world, _, f *node) {
-		w.check.applied(f, raft.Entry{Index: w.check.lastCommitted() + 1}, kv.Result{})
+		w.check.applied(f, raft.Entry{Index: w.check.lastCommitted() + 1}, state.Result{})
 	}},
 	{"state machine safety", func(w *world, _, f *node) {
 		e := w.check.committed[3].entry
 		e.Term++
-		w.check.applied(f, e, kv.Result{})
+		w.check.applied(f, e, state.Result{})
 	}},
 	{"equal results", func(w *world, _, f *node) {
 		c := w.check.committed[len(w.check.committed)-1]
@@ -129,7 +130,7 @@ var violations = []struct {
 	}},
 	{"equal states", func(w *world, _, f *node) {
 		c := w.check.committed[len(w.check.committed)-1]
-		f.store.DoOp(kv.Op{Kind: kv.Put, Key: "x", Unconditional: true})
+		f.machine.DoOp(state.Command{Op: kv.Op{Kind: kv.Put, Key: "x", Unconditional: true}})
 		w.check.applied(f, c.entry, c.result)
 	}},
 	{"equal states", func(w *world, _, f *node) {
@@ -147,10 +148,10 @@ var violations = []struct {
 		w.check.ended(l, &waiter{read: true, mode: raft.ReadByLease, asked: w.events}, nil)
 	}},
 	{"waiters", func(w *world, l, _ *node) {
-		x := &waiter{read: true, done: func(kv.Result, error) {}}
+		x := &waiter{read: true, done: func(state.Result, error) {}}
 		l.await(x)
-		l.end(x, kv.Result{}, nil)
-		l.end(x, kv.Result{}, nil)
+		l.end(x, state.Result{}, nil)
+		l.end(x, state.Result{}, nil)
 	}},
 	{"executed twice", func(w *world, _, _ *node) { executeAgain(w, false) }},
 	{"refused but executed", func(w *world, _, _ *node) { executeAgain(w, true) }},
@@ -216,14 +217,14 @@ func executeAgain(w *world, refused bool) {
 	r := someWrite(w)
 	e := r.executed[0]
 	data, _ := rsm.Operation(w.check.committed[e.index-1].entry)
-	op, err := kv.Codec{}.Decode(data)
+	c, err := state.Codec{}.Decode(data)
 	if err != nil {
 		panic(err)
 	}
 	if refused {
 		r.refused, r.logged = r.logged, nil
 	}
-	w.check.execute(op, e.index, e.result)
+	w.check.execute(c.Op, e.index, e.result)
 }
 
 // TestHistoryChecksCanFail changes what clients saw.
@@ -244,19 +245,19 @@ func TestHistoryChecksCanFail(t *testing.T) {
 		{"a write that never was", func(w *world) { r := someWrite(w); r.executed = nil }, []string{"acknowledged but lost"}},
 		{"a write twice", func(w *world) { r := someWrite(w); r.executed = append(r.executed, r.executed[0]) }, []string{"executed twice"}},
 		{"a dropped write", func(w *world) { someWrite(w).verdict = clerk.Dropped }, []string{"dropped but executed"}},
-		{"a wrong version", func(w *world) { someWrite(w).reply.Version++ }, []string{"wrong answer", "wrong answer", "linearizability"}},
-		{"a read of an older version", func(w *world) { aRead(w).reply.Version-- }, []string{"", "wrong answer", "linearizability"}},
+		{"a wrong version", func(w *world) { someWrite(w).reply.Version++ }, []string{"wrong answer", "order of revisions", "linearizability"}},
+		{"a read of an older version", func(w *world) { aRead(w).reply.Version-- }, []string{"", "order of revisions", "linearizability"}},
 		{"a read of another's value", func(w *world) {
 			r := aRead(w)
 			r.reply = &api.Reply{
 				Value: append([]byte{200}, r.reply.Value[1:]...), Version: r.reply.Version,
 				ModRevision: r.reply.ModRevision, Revision: r.reply.Revision,
 			}
-		}, []string{"", "wrong answer", "linearizability"}},
+		}, []string{"", "order of revisions", "linearizability"}},
 		{"a read that saw nothing", func(w *world) {
 			r := aRead(w)
 			r.reply = &api.Reply{Code: api.Reply_NO_KEY, Revision: r.reply.Revision}
-		}, []string{"", "lost write", "linearizability"}},
+		}, []string{"", "order of revisions", "linearizability"}},
 		{"a read of what had gone before it began", func(w *world) {
 			for _, r := range w.records {
 				if !r.write() && r.reply.GetCode() == api.Reply_OK && r.seen() {
@@ -264,13 +265,13 @@ func TestHistoryChecksCanFail(t *testing.T) {
 					return
 				}
 			}
-		}, []string{"", "revision order", "linearizability"}},
+		}, []string{"", "order of revisions", "linearizability"}},
 		{"a write that ended before it began", func(w *world) {
 			r := someWrite(w)
 			r.called, r.returned = 0, 0
 			last := w.records[len(w.records)-1]
 			last.called, last.returned = 0, 0
-		}, []string{"wrong answer", "revision order", ""}},
+		}, []string{"wrong answer", "order of revisions", ""}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -285,7 +286,7 @@ func TestHistoryChecksCanFail(t *testing.T) {
 							}
 						}
 					},
-					w.check.revisions, w.check.linearizable,
+					w.check.replay, w.check.linearizable,
 				}[i]
 				if want == "" {
 					continue // not what this check is about

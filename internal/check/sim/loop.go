@@ -4,9 +4,9 @@ import (
 	"errors"
 	"time"
 
-	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // tick is the ticker of rsm.Node's loop: at most one tick waits, as in a time.Ticker.
@@ -78,7 +78,7 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	}
 	n.startTransfers(&e)
 	for _, f := range e.Completions {
-		n.end(f.Waiter, kv.Result{}, f.Err)
+		n.end(f.Waiter, state.Result{}, f.Err)
 	}
 	for _, id := range e.ShutOut {
 		if !n.w.node(id).oldDisk {
@@ -124,7 +124,7 @@ func (n *node) read(x *waiter) {
 	n.await(x)
 	if x.mode == raft.ReadByLease && n.lease.Serves(n.now(), n.applier.Index()) {
 		x.asked = n.w.events
-		n.end(x, kv.Result{}, nil)
+		n.end(x, state.Result{}, nil)
 		return
 	}
 	n.inbox.Reads = append(n.inbox.Reads, rsm.ReadRequest[*waiter]{Mode: x.mode, Waiter: x})
@@ -132,7 +132,7 @@ func (n *node) read(x *waiter) {
 }
 
 func (n *node) offer(m *raft.InstallSnapshot, answer func(error)) {
-	x := &waiter{offer: true, done: func(_ kv.Result, err error) { answer(err) }}
+	x := &waiter{offer: true, done: func(_ state.Result, err error) { answer(err) }}
 	n.await(x)
 	n.inbox.SnapshotOffers = append(n.inbox.SnapshotOffers, rsm.SnapshotOffer[*waiter]{Message: m, Waiter: x})
 	n.wake()
@@ -145,7 +145,7 @@ func (n *node) await(x *waiter) {
 }
 
 // executed is rsm.Applier.End.
-func (n *node) executed(x *waiter, entry rsm.EntryID, result kv.Result, err error) {
+func (n *node) executed(x *waiter, entry rsm.EntryID, result state.Result, err error) {
 	if err == nil {
 		n.w.check.executed(n, x, entry)
 	}
@@ -153,7 +153,7 @@ func (n *node) executed(x *waiter, entry rsm.EntryID, result kv.Result, err erro
 }
 
 // end gives a waiter its result, which each must get once.
-func (n *node) end(x *waiter, result kv.Result, err error) {
+func (n *node) end(x *waiter, result state.Result, err error) {
 	if !n.waiting[x] {
 		n.w.failf("waiters", "%s ends one twice, with %v", n.id, err)
 	}

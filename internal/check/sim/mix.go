@@ -16,9 +16,9 @@ type Mix struct {
 	Voters   int
 	Learners int  // nodes behind the voters, which only receive
 	WAL      bool // the real log on a simulated file system, else a modelled disk
-	// Durable are the nodes whose machine keeps its own state (rsm.DurableMachine), as a set of
-	// bits by id. The others have snapshots.
-	Durable uint64
+	// Durable: the machine is that of the service, which keeps its own state
+	// (rsm.DurableMachine). In the other runs it is a small one with snapshots.
+	Durable bool
 	// StateDisk: these keep it on a disk of its own, which does not hang with that of the log.
 	StateDisk bool
 
@@ -34,6 +34,7 @@ type Mix struct {
 	LeaseReads      bool
 	MaxClockDrift   float64
 
+	Callers  int // clients of all that the service has besides operations on one key
 	Clients  int
 	Streams  int // concurrent operations of a client
 	Keys     int
@@ -76,9 +77,6 @@ func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choic
 // Nodes returns the number of voters and learners.
 func (m *Mix) Nodes() int { return m.Voters + m.Learners }
 
-// durable tells whether the machine of a node keeps its own state.
-func (m *Mix) durable(id raft.NodeID) bool { return m.Durable>>id&1 == 1 }
-
 // configuration returns the configuration of the cluster.
 func (m *Mix) configuration() raft.Configuration {
 	var ids []raft.NodeID
@@ -110,6 +108,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		MaxAppendBytes:    pick(r, 1<<20, 1<<20, 100, 1000),
 		MaxInflight:       pick(r, 256, 256, 1, 4),
 		MaxClockDrift:     pick(r, 0.1, 0.2),
+		Callers:           pick(r, 0, 1, 2, 4),
 		Clients:           1 + r.IntN(8),
 		Streams:           pick(r, 1, 1, 2, 4),
 		Keys:              1 + r.IntN(6),
@@ -138,7 +137,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		m.farApart()
 	}
 	m.drawFaults(r, allowed)
-	m.Durable = pick(r, 0, 0, ^uint64(0), r.Uint64())
+	m.Durable = r.IntN(4) > 0
 	m.StateDisk = r.IntN(2) == 0
 	m.Forward = pick(r, 0, 0, 0.3, 1)
 	if m.MaxInflight == 1 && m.MaxAppendBytes == 100 {

@@ -36,7 +36,7 @@ func (m *model) term(i raft.Index) (raft.Term, bool) {
 // save makes p durable. An error is a mistake of the caller.
 func (m *model) save(p raft.Persist) error {
 	if s := p.Snapshot; s != nil {
-		if s.Index > m.snapshot.Index { // of a durableStore this is its position
+		if s.Index > m.snapshot.Index { // of a machine that keeps its own state this is its position
 			return fmt.Errorf("persist %d begins the log after snapshot %s; the newest is %s", p.Seq, s, m.snapshot)
 		}
 		m.base, m.baseTerm, m.entries = s.Index, s.Term, nil

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 	"balsa.example/wal"
 )
 
@@ -36,10 +36,9 @@ type node struct {
 	// Of the process.
 	replica   *replica
 	lease     rsm.Lease
-	store     *kv.Store
-	machine   rsm.DurableMachine[kv.Op, kv.Result] // store, with what makes it durable
-	streams   map[raft.NodeID]*rsm.StateStream     // see rsm.Node
-	applier   rsm.Applier[kv.Op, kv.Result, *waiter]
+	machine   machine
+	streams   map[raft.NodeID]*rsm.StateStream // see rsm.Node
+	applier   rsm.Applier[state.Command, state.Result, *waiter]
 	bootClock time.Duration // the local clock at the start of the process
 	waiting   map[*waiter]bool
 
@@ -60,13 +59,16 @@ type node struct {
 type waiter struct {
 	number uint64 // in the order of asking
 	mode   raft.ReadMode
-	done   func(kv.Result, error)
+	done   func(state.Result, error)
 	offer  bool // of a snapshot
 	// Of reads: the last index that was committed anywhere when the read began.
 	read    bool
 	floor   raft.Index
 	asked   uint64 // number of the event in which the read was taken
 	attempt attempt
+	// data is what a Submit is to execute; unique: nothing else that is submitted has these bytes.
+	data   []byte
+	unique bool
 	// forwarded tells that it was asked of a node that was to forward it.
 	forwarded bool
 }
@@ -130,27 +132,19 @@ func (n *node) start() {
 	if n.up() || n.fatal {
 		return
 	}
-	n.store, n.streams = kv.NewStore(), map[raft.NodeID]*rsm.StateStream{}
-	if n.disk.files != nil {
-		n.machine = &durableStore{Store: n.store, d: n.disk}
-	} else {
-		n.machine = rsm.WithSnapshots(n.store, n.disk)
-	}
-	if m, ok := n.machine.(rsm.FetchingMachine); ok {
-		m.UseFetcher(fetcher{n})
-	}
-	n.applier = rsm.Applier[kv.Op, kv.Result, *waiter]{
-		Machine: n.machine, Hasher: n.store, Codec: kv.Codec{}, End: n.executed, Restored: n.restored,
-		Applied: func(e raft.Entry, r kv.Result) { n.w.check.applied(n, e, r) },
+	n.machine, n.streams = n.newMachine(), map[raft.NodeID]*rsm.StateStream{}
+	n.applier = rsm.Applier[state.Command, state.Result, *waiter]{
+		Machine: n.machine, Hasher: n.machine, Codec: state.Codec{}, End: n.executed, Restored: n.restored,
+		Applied: func(e raft.Entry, r state.Result) { n.w.check.applied(n, e, r) },
 		Hashed: func(index raft.Index, hash uint64) {
 			n.after(0, func() { n.call(func(r *replica) { r.StateHashed(index, hash) }) })
 		},
 	}
-	var state raft.State
+	var found raft.State
 	var bytes int64
 	err := n.disk.open()
 	if err == nil {
-		state, bytes, err = n.applier.Load(n.disk)
+		found, bytes, err = n.applier.Load(n.disk)
 	}
 	if err != nil {
 		n.refuse(err)
@@ -163,14 +157,15 @@ func (n *node) start() {
 	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
 	n.freeAt = 0
 	n.waiting = map[*waiter]bool{}
-	n.replica, err = rsm.NewReplica[*waiter](n.w.mix.raftConfig(n.id, n.w.rand), state, n.w.mix.Snapshots, bytes)
+	n.replica, err = rsm.NewReplica[*waiter](n.w.mix.raftConfig(n.id, n.w.rand), found, n.w.mix.Snapshots, bytes)
 	if err != nil {
 		n.w.failf("restart", "%s: %v", n.id, err)
 	}
 	n.replica.CompareStates()
-	n.w.trace.numbers(n.w.now, n.id, "start", uint64(state.HardState.Term), uint64(state.Snapshot.Index), uint64(len(state.Entries)))
-	n.w.check.started(n, state)
+	n.w.trace.numbers(n.w.now, n.id, "start", uint64(found.HardState.Term), uint64(found.Snapshot.Index), uint64(len(found.Entries)))
+	n.w.check.started(n, found)
 	n.after(n.w.upTo(n.clock.real(n.w.mix.Tick)), n.tick)
+	n.maintain()
 }
 
 // refuse handles a disk that cannot be opened. It is a violation, unless the disk was
@@ -201,7 +196,7 @@ func (n *node) crash(powerLoss bool) {
 	n.w.trace.text(n.w.now, n.id, "crash", "power loss %t", powerLoss)
 	n.lives++
 	n.w.check.stopped(n)
-	n.replica, n.store, n.waiting = nil, nil, nil
+	n.replica, n.waiting = nil, nil
 	n.stalled, n.paused = nil, false
 	n.disk.crash(powerLoss)
 	n.w.net.crashed(n.id)
@@ -224,7 +219,7 @@ func (n *node) fail(err error) {
 	// Drain walks a map.
 	slices.SortFunc(waiters, func(a, b *waiter) int { return cmp.Compare(a.number, b.number) })
 	for _, x := range waiters {
-		n.end(x, kv.Result{}, rsm.ErrStopped)
+		n.end(x, state.Result{}, rsm.ErrStopped)
 	}
 	if len(n.waiting) > 0 {
 		n.w.failf("waiters", "%s stops, and forgets %d who wait", n.id, len(n.waiting))

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -77,17 +78,9 @@ func (k *checker) executed(n *node, x *waiter, entry rsm.EntryID) {
 		k.counts.Forwards++
 	}
 	c := &k.committed[entry.Index-1]
-	if c.entry.Term != entry.Term || !x.attempt.in(c.entry) {
-		k.w.failf("result of another entry", "%s tells the result of %s, of %+v, to attempt %d of %s", n.id, c.entry, entry, x.attempt.number, x.attempt.record)
+	if data, _ := rsm.Operation(c.entry); c.entry.Term != entry.Term || !bytes.Equal(data, x.data) {
+		k.w.failf("result of another entry", "%s tells the result of %s, of %+v, to who wants that of %q", n.id, c.entry, entry, x.data)
 	}
-}
-
-// in tells whether an entry holds the attempt.
-func (a attempt) in(e raft.Entry) bool {
-	data, _ := rsm.Operation(e)
-	op, err := kv.Codec{}.Decode(data)
-	return err == nil && len(op.Value) >= 10 &&
-		binary.LittleEndian.Uint64(op.Value) == uint64(a.record.id) && int(binary.LittleEndian.Uint16(op.Value[8:])) == a.number
 }
 
 // submitEnded checks that an attempt which ended with ErrWrongLeader or ErrBusy is never
@@ -100,6 +93,13 @@ func (k *checker) submitEnded(n *node, x *waiter, err error) {
 		return
 	}
 	r := x.attempt.record
+	if r == nil {
+		if x.unique && k.logged[string(x.data)] {
+			k.w.failf("refused but executed", "%s says %v of %q", n.id, err, x.data)
+		}
+		k.refused[string(x.data)] = x.unique
+		return
+	}
 	if slices.Contains(r.logged, x.attempt.number) {
 		k.w.failf("refused but executed", "%s says %v to attempt %d of %s", n.id, err, x.attempt.number, r)
 	}
@@ -160,7 +160,7 @@ func (k *checker) ending() {
 			k.verdict(r)
 		}
 	}
-	k.revisions()
+	k.replay()
 	k.linearizable()
 }
 

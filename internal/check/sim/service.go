@@ -6,9 +6,9 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/internal/frontend/native/translate"
-	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // attempt is one attempt of one operation.
@@ -19,7 +19,7 @@ type attempt struct {
 
 // handle answers a request as a server does.
 func (n *node) handle(req *api.Request, a attempt, reply func(*api.Reply)) {
-	h := translate.OnKeys(asked{n, a}, n.store)
+	h := translate.Handler{Replica: asked{n, a}, Store: stored{n.machine}}
 	h.Leader = func(id raft.NodeID) *api.Leader {
 		return &api.Leader{NodeId: uint64(id), ClientUrls: []string{"http://" + address(id)}}
 	}
@@ -37,19 +37,20 @@ type asked struct {
 	attempt attempt
 }
 
-func (a asked) SubmitFunc(op kv.Op, done func(kv.Result, error)) {
-	x := &waiter{attempt: a.attempt, done: func(r kv.Result, err error) {
+func (a asked) SubmitFunc(c state.Command, done func(state.Result, error)) {
+	x := &waiter{attempt: a.attempt, done: func(r state.Result, err error) {
 		if errors.Is(err, rsm.ErrBusy) {
 			a.node.w.injected(FullQueue)
 		}
 		done(r, err)
 	}}
 	w := a.node.w
-	a.node.submit(kv.Codec{}.Append(nil, op), x, w.chance(w.mix.Forward))
+	x.data = state.Codec{}.Append(nil, c)
+	a.node.submit(x.data, x, w.chance(w.mix.Forward))
 }
 
 func (a asked) ReadFunc(mode raft.ReadMode, done func(error)) {
-	a.node.read(&waiter{mode: mode, attempt: a.attempt, done: func(_ kv.Result, err error) { done(err) }})
+	a.node.read(&waiter{mode: mode, attempt: a.attempt, done: func(_ state.Result, err error) { done(err) }})
 }
 
 func address(id raft.NodeID) string { return fmt.Sprintf("node%d:1", uint64(id)) }

@@ -66,6 +66,10 @@ type world struct {
 	net        network
 	clients    []*client
 	records    []*record
+	callers    []*caller
+	calls      []*call
+	values     int     // that callers have drawn
+	images     []image // of snapshots
 	check      checker
 	healed     bool // no more faults
 	closing    bool // no more operations
@@ -104,6 +108,9 @@ func newWorld(opt Options) *world {
 	}
 	for id := range w.mix.Clients {
 		w.clients = append(w.clients, newClient(w, id))
+	}
+	for id := range w.mix.Callers {
+		w.callers = append(w.callers, &caller{w: w, id: id, at: raft.NodeID(1 + w.rand.IntN(w.mix.Nodes()))})
 	}
 	w.drawInjections()
 	for _, f := range opt.Without {
@@ -155,6 +162,9 @@ func (w *world) run() {
 		for range w.mix.Streams {
 			w.after(w.upTo(time.Second), c.next)
 		}
+	}
+	for _, c := range w.callers {
+		w.after(w.upTo(time.Second), c.next)
 	}
 	w.scheduleInjections()
 	w.runUntil(w.opt.Duration, nil)

@@ -67,6 +67,9 @@ func (c *Counts) add(d Counts) {
 	c.Starts += d.Starts
 	c.Forwards += d.Forwards
 	c.UnknownForwards += d.UnknownForwards
+	c.Calls += d.Calls
+	c.UnknownCalls += d.UnknownCalls
+	c.Maintained += d.Maintained
 	c.Divergences += d.Divergences
 	c.Resumed += d.Resumed
 	c.Fetched += d.Fetched
@@ -112,6 +115,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"resumed streams", c.Resumed, t.Seeds / 200},
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},
+		{"calls answered", c.Calls, 20 * t.Seeds},
 	} {
 		if x.n < x.atLeast {
 			complain("only %d %s in %d seeds", x.n, x.name, t.Seeds)

@@ -69,6 +69,8 @@ var fixed = []mutant{
 		"(t.list[n].index <= index || t.term < term)", "t.list[n].index <= index"}},
 	{name: "probe-reply-must-match-all", edit: edit{"raft/replicate.go",
 		"if p.match+1 >= p.next || p.probeSent && p.match > p.probePrev {", "if p.match+1 >= p.next {"}},
+	{name: "fetched-file-number-again", edit: edit{"state/receive.go",
+		"	m.files.received, m.files.fetched = nil, nil\n", "	m.files.received = nil\n"}},
 	{name: "snapshot-retried-at-once", edit: edit{"rsm/replica.go",
 		"r.snapshotPause, r.check = snapshotRetryTicks, true", "r.snapshotPause, r.check = 0, true"}},
 }

@@ -1,0 +1,59 @@
+package sim
+
+import (
+	"errors"
+
+	"balsa.example/rsm"
+	"balsa.example/state"
+)
+
+// maintain is the goroutine of a server that frees what compaction has forgotten.
+func (n *node) maintain() {
+	m, ok := n.machine.(*state.Machine)
+	if !ok {
+		return
+	}
+	n.after(milliseconds(20)+n.w.upTo(milliseconds(400)), func() {
+		if m.CheckpointWanted() && n.w.chance(0.5) {
+			n.call(func(r *replica) { r.WantCheckpoint() })
+		}
+		if n.disk.snapping != nil || n.disk.maintaining != nil { // they exclude each other
+			n.maintain()
+			return
+		}
+		n.disk.maintaining = m.Maintain
+		n.afterDisk(n.diskDelay(n.w.mix.SnapshotWrite), n.maintained)
+	})
+}
+
+// maintained is called at the end of the time that a step takes.
+func (n *node) maintained() {
+	if n.disk.snapping != nil { // a state was received meanwhile, or a checkpoint begun
+		n.afterDisk(n.diskDelay(n.w.mix.SnapshotWrite), n.maintained)
+		return
+	}
+	more, err := n.disk.finishMaintenance()
+	n.w.trace.text(n.w.now, n.id, "maintain", "more %t, %v", more, err)
+	if errors.Is(err, rsm.ErrMachineFailed) {
+		n.fail(err)
+		return
+	}
+	if more {
+		n.w.check.counts.Maintained++
+	}
+	n.maintain()
+}
+
+// finishMaintenance ends the step under way.
+func (d *disk) finishMaintenance() (more bool, err error) {
+	work := d.maintaining
+	d.maintaining = nil
+	if d.failNext && d.w.chance(0.3) {
+		d.failNext = false
+		d.w.injected(IOError)
+		d.files.failAfter(8, false)
+	}
+	more, err = work()
+	d.files.faultIn = -1
+	return more, err
+}

@@ -42,7 +42,7 @@ type More struct {
 	Lease     int64   // KindGrant, KindRevoke; never 0
 	TTL       int64   // KindGrant: nanoseconds
 	IsSession bool    // KindGrant
-	Leases    []int64 // KindKeepAlive
+	Leases    []int64 // KindKeepAlive, KindTick
 
 	Quota int64 // KindQuota: bytes; 0: none
 }
@@ -57,7 +57,7 @@ type Result struct {
 	kv.Result
 	// Txn is that of a transaction; nil if it was refused.
 	Txn *kv.TxnResult
-	// TTL is of KindGrant and KindKeepAlive: what is left of each lease in nanoseconds, 0 if
+	// TTL is of KindGrant, KindKeepAlive and KindTick: what is left of each lease in nanoseconds, 0 if
 	// there is no such lease.
 	TTL []int64
 	// Replayed tells that the command was executed before, at the revision DoneAt. Unless Whole,

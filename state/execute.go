@@ -166,15 +166,19 @@ func (p *present) revoke(id int64) Result {
 	return p.refusal(leaseCode(err))
 }
 
-// tick ends the leases that are due by the leader's clock. The keys of each go in one revision.
+// tick keeps leases alive, and then ends those that are due by the leader's clock. The keys of
+// each go in one revision.
 func (p *present) tick(m *More) Result {
 	p.leases.mu.Lock()
+	remaining := p.leases.table.KeepAlive(m.Leases, nil)
 	ended := p.leases.table.Expire(m.Stamp.Log, expiryBudget)
 	p.leases.mu.Unlock()
 	for i := range ended {
 		p.keys.DeleteKeys(ended[i].Keys, p.times.wall)
 	}
-	return p.refusal(kv.CodeOK)
+	r := p.refusal(kv.CodeOK)
+	r.TTL = remaining
+	return r
 }
 
 // putBytes is about what a put adds to the store at most.

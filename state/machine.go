@@ -9,6 +9,7 @@ import (
 	"balsa.example/kv/run"
 	"balsa.example/rsm"
 	"balsa.example/state/lease"
+	"balsa.example/state/logtime"
 )
 
 // Machine is the replicated machine of the service. It is an rsm.DurableMachine[Command,
@@ -124,4 +125,15 @@ func (m *Machine) Leases() []int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.table.Leases()
+}
+
+// View is what the leader's Timekeeper sees.
+func (m *Machine) View() logtime.View {
+	p := m.present.Load()
+	revision := p.keys.Revision()
+	p.leases.mu.Lock()
+	defer p.leases.mu.Unlock()
+	t := p.leases.table
+	now := t.Stamp().Log
+	return logtime.View{Now: now, Due: t.Due(now), Running: t.Len() > 0 || p.times.last() < revision}
 }

@@ -16,6 +16,8 @@ type times struct {
 
 type timesImage struct {
 	wall  int64 // of the last stamp, in milliseconds since 1970: for people
+	// stamped is the store's revision at the last stamp. It is not part of the state.
+	stamped uint64
 	marks []timeMark
 	// gap is how much log time lies between two marks, at least.
 	gap logtime.Time
@@ -42,10 +44,17 @@ const (
 	firstGap     = logtime.Time(1e9)
 )
 
+// last returns the revision at the last stamp.
+func (t *times) last() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stamped
+}
+
 func (t *times) add(s logtime.Stamp, revision uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.wall = s.Wall / 1e6
+	t.wall, t.stamped = s.Wall/1e6, revision
 	n := len(t.marks)
 	if n > 0 && (s.Log < t.marks[n-1].At+t.gap || revision == t.marks[n-1].Revision) {
 		return

@@ -95,3 +95,19 @@ func (m *Machine) tick(at int64) {
 		spent += 1 + m.revoke(l.id)
 	}
 }
+
+// NextExpiry and LastExpiry return when the first and the last of the leases end, false if there
+// is none.
+func (m *Machine) NextExpiry() (at int64, ok bool) { return m.expiries(slices.Min[[]int64]) }
+func (m *Machine) LastExpiry() (at int64, ok bool) { return m.expiries(slices.Max[[]int64]) }
+
+func (m *Machine) expiries(choose func([]int64) int64) (at int64, ok bool) {
+	var all []int64
+	for _, l := range m.leases {
+		all = append(all, l.expiry)
+	}
+	if len(all) == 0 {
+		return 0, false
+	}
+	return choose(all), true
+}

@@ -97,6 +97,7 @@ func (m *Machine) execute(c state.Command) (r state.Result) {
 	case state.KindKeepAlive:
 		r.TTL = m.keepAlive(c.More.Leases)
 	case state.KindTick:
+		r.TTL = m.keepAlive(c.More.Leases)
 		m.tick(int64(c.More.Stamp.Log))
 	case state.KindQuota:
 		m.quota = c.More.Quota

@@ -39,6 +39,9 @@ func (n *node) applyNext() {
 			n.w.failf("apply", "%s: %v", n.id, err)
 		}
 		n.inbox.Applied = max(n.inbox.Applied, n.applier.Index())
+		if n.time.term != 0 {
+			n.keepTime()
+		}
 		n.wake()
 		if checkpoint != nil {
 			n.checkpoint(checkpoint)

@@ -10,6 +10,7 @@ import (
 	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/state"
+	"balsa.example/state/logtime"
 )
 
 // caller is a client of all that the service has besides operations on one key. It sends
@@ -104,8 +105,17 @@ func (x *call) try() {
 
 // serve answers a call as a server does.
 func (n *node) serve(x *call, reply func(answer)) {
+	if x.kind() == state.KindKeepAlive {
+		n.keepAlive(x.Command.More.Leases[0], reply)
+		return
+	}
 	if x.Range == nil {
-		data := state.Codec{}.Append(nil, x.command())
+		c, ok := n.stamp(x.command())
+		if !ok {
+			reply(answer{err: rsm.ErrWrongLeader})
+			return
+		}
+		data := state.Codec{}.Append(nil, c)
 		n.submit(data, &waiter{data: data, unique: x.session.ID == 0 && x.unique(), done: func(r state.Result, err error) {
 			reply(answer{result: r, err: err})
 		}}, n.w.chance(n.w.mix.Forward))
@@ -149,7 +159,7 @@ func (x *call) hear(a answer, turn int) {
 	if x.over {
 		return
 	}
-	refused := errors.Is(a.err, rsm.ErrWrongLeader) || errors.Is(a.err, rsm.ErrBusy)
+	refused := errors.Is(a.err, rsm.ErrWrongLeader) || errors.Is(a.err, rsm.ErrBusy) || errors.Is(a.err, logtime.ErrNotLeader)
 	switch {
 	case a.err == nil && a.result.Code == kv.CodeForgotten:
 		// The session has ended, or the command has fallen out of its window.
@@ -170,7 +180,7 @@ func (x *call) again(pause time.Duration) {
 	c, w := x.caller, x.caller.w
 	x.turn++
 	x.asking = false
-	if x.doubt && x.Range == nil && x.session.ID == 0 {
+	if x.doubt && x.Range == nil && x.session.ID == 0 && x.kind() != state.KindKeepAlive {
 		x.end(false)
 		return
 	}
@@ -219,7 +229,19 @@ func (c *caller) learn(x *call) {
 			return
 		}
 		c.leases = append(c.leases, m.Lease)
+	case state.KindKeepAlive:
+		if x.Result.TTL[0] == 0 {
+			c.forget(m.Leases[0])
+		}
 	case state.KindRevoke:
-		c.leases = slices.DeleteFunc(c.leases, func(id int64) bool { return id == m.Lease })
+		c.forget(m.Lease)
 	}
+}
+
+// forget forgets a lease that has ended.
+func (c *caller) forget(id int64) {
+	if id == c.session {
+		c.session = 0
+	}
+	c.leases = slices.DeleteFunc(c.leases, func(l int64) bool { return l == id })
 }

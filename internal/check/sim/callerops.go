@@ -54,7 +54,7 @@ func (c *caller) draw(x *call) {
 		return
 	}
 	x.Command = c.drawCommand()
-	if c.session != 0 && w.chance(0.7) && x.kind() != state.KindGrant {
+	if c.session != 0 && w.chance(0.7) && x.kind() != state.KindGrant && x.kind() != state.KindKeepAlive {
 		c.seq++
 		x.session = state.SessionSeq{ID: c.session, Seq: c.seq, Acked: c.acked}
 		if x.Command.More == nil {
@@ -85,16 +85,24 @@ func (c *caller) drawCommand() state.Command {
 	switch dice := w.rand.IntN(100); {
 	case dice < 8:
 		c.granting++
-		return more(state.More{
-			Kind: state.KindGrant, Lease: int64(c.id+1)<<32 + c.granting, TTL: int64(milliseconds(500) + w.upTo(4*w.mix.ElectionTimeout)),
+		m := state.More{
+			Kind: state.KindGrant, Lease: int64(c.id+1)<<32 + c.granting, TTL: int64(w.mix.ElectionTimeout + w.upTo(6*w.mix.ElectionTimeout)),
 			IsSession: c.session == 0,
-		})
+		}
+		w.check.leaseLives.granted(m.Lease, m.TTL)
+		return more(m)
 	case dice < 12 && len(c.leases) > 0:
 		return more(state.More{Kind: state.KindRevoke, Lease: pick(w.rand, c.leases...)})
-	case dice < 16:
+	case dice < 40 && (c.session != 0 || len(c.leases) > 0):
+		ids := slices.Clone(c.leases)
+		if c.session != 0 {
+			ids = append(ids, c.session)
+		}
+		return more(state.More{Kind: state.KindKeepAlive, Leases: []int64{pick(w.rand, ids...)}})
+	case dice < 44:
 		now := w.check.truth.Revision()
 		return more(state.More{Kind: state.KindCompact, Revision: now - min(now, w.rand.Uint64N(20))})
-	case dice < 30: // of no lease: it comes into the log as kv.Codec writes it, or in a session
+	case dice < 55: // of no lease: it comes into the log as kv.Codec writes it, or in a session
 		return state.Command{
 			Op:   kv.Op{Kind: kv.Put, Key: c.key(), Value: c.value(), Unconditional: true},
 			More: &state.More{Kind: state.KindOp},

@@ -45,6 +45,10 @@ func (w *world) converge() {
 	if !w.runUntil(w.now+w.mix.Deadline+5*time.Second+w.elections(4), quiet) {
 		w.failf("no convergence", "after %v without new operations: %s", w.now-start, w.describe())
 	}
+	w.leasesEnd()
+	if !w.runUntil(w.now+time.Second+w.elections(2), quiet) {
+		w.failf("no convergence", "after the leases have ended: %s", w.describe())
+	}
 	for _, n := range w.nodes {
 		if !n.fatal {
 			w.check.content(n)

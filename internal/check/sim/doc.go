@@ -22,6 +22,7 @@
 //	machine.go, maintain.go          what is replicated: package state, or a machine with snapshots
 //	fetch.go                         how it reads files of another node's machine
 //	service.go                       how a node gets requests
+//	timekeeping.go                   the shell of a leader's time, and what must hold of leases
 //	client.go                        the shell of a Clerk
 //	caller.go, callerops.go          clients of transactions, ranges, leases and sessions
 //	mix.go, fault.go, injection.go   the faults

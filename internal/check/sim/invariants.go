@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"balsa.example/internal/check/history"
 	"balsa.example/internal/check/naive"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -28,6 +29,7 @@ type checker struct {
 	committed   []committed       // from index 1 on
 	truth       *naive.Machine
 	leaseGrants leaseGrants
+	leaseLives  leaseLives
 	// logged and refused are commands of callers that are in the log, and that are certainly not.
 	logged, refused map[string]bool
 
@@ -48,6 +50,8 @@ type Counts struct {
 	Calls, UnknownCalls int
 	// Maintained are steps of machines' work on their files after which there was more to do.
 	Maintained int
+	// Ticks are those that leaders proposed; LeasesEnded counts revoked and expired ones.
+	Ticks, LeasesEnded int
 	// Divergences that were noticed.
 	Divergences int
 	// Resumed are states that went on arriving where an earlier transfer had broken off.
@@ -107,6 +111,7 @@ type committed struct {
 func newChecker(w *world) checker {
 	return checker{
 		w: w, views: make([]view, w.mix.Nodes()+1), truth: naive.New(truthLimits),
+		leaseLives:  leaseLives{map[int64]*history.Lease{}, map[int64]bool{}},
 		leaseGrants: newLeaseGrants(w.mix.Nodes()), logged: map[string]bool{}, refused: map[string]bool{},
 		leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, entries: map[entryID]entry{},
 	}
@@ -369,7 +374,10 @@ func (k *checker) commit(e raft.Entry, in raft.Term) {
 		if err != nil {
 			k.w.failf("codec", "%v", err)
 		}
+		before := k.truth.Clock()
 		c.result = k.truth.DoOp(op)
+		k.stamped(before, k.truth.Clock())
+		k.leasesAfter(op)
 		if op.More == nil {
 			k.execute(op.Op, e.Index, c.result.Result)
 		} else {

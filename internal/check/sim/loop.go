@@ -77,6 +77,7 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 		n.addApply(e.ApplyTask)
 	}
 	n.startTransfers(&e)
+	n.leadership()
 	for _, f := range e.Completions {
 		n.end(f.Waiter, state.Result{}, f.Err)
 	}

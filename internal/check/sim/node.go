@@ -51,6 +51,7 @@ type node struct {
 	diskTasks  []rsm.DiskTask
 	diskSteps  []rsm.DiskStep
 	diskBusy   bool
+	time       timekeeping
 	applyTasks []rsm.ApplyTask[*waiter]
 	applyBusy  bool
 }
@@ -157,7 +158,9 @@ func (n *node) start() {
 	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
 	n.freeAt = 0
 	n.waiting = map[*waiter]bool{}
-	n.replica, err = rsm.NewReplica[*waiter](n.w.mix.raftConfig(n.id, n.w.rand), found, n.w.mix.Snapshots, bytes)
+	config := n.w.mix.raftConfig(n.id, n.w.rand)
+	n.startTimekeeping(time.Duration(config.ElectionTimeoutTicks) * n.w.mix.Tick)
+	n.replica, err = rsm.NewReplica[*waiter](config, found, n.w.mix.Snapshots, bytes)
 	if err != nil {
 		n.w.failf("restart", "%s: %v", n.id, err)
 	}

@@ -161,6 +161,7 @@ func (k *checker) ending() {
 		}
 	}
 	k.replay()
+	k.leases()
 	k.linearizable()
 }
 

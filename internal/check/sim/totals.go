@@ -70,6 +70,8 @@ func (c *Counts) add(d Counts) {
 	c.Calls += d.Calls
 	c.UnknownCalls += d.UnknownCalls
 	c.Maintained += d.Maintained
+	c.Ticks += d.Ticks
+	c.LeasesEnded += d.LeasesEnded
 	c.Divergences += d.Divergences
 	c.Resumed += d.Resumed
 	c.Fetched += d.Fetched
@@ -115,7 +117,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"resumed streams", c.Resumed, t.Seeds / 200},
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},
-		{"calls answered", c.Calls, 20 * t.Seeds},
+		{"calls answered", c.Calls, 20 * t.Seeds}, {"leases ended", c.LeasesEnded, t.Seeds},
 	} {
 		if x.n < x.atLeast {
 			complain("only %d %s in %d seeds", x.n, x.name, t.Seeds)

@@ -288,8 +288,23 @@ var mutants = []mutant{
 		"	if rec.Deleted {\n		h.last, h.whole = rec.Mod, rec.Last\n	} else {\n		h.last, h.chain, h.whole = rec.Mod, link(h.chain, hash), rec.Last\n	}\n"},
 		also: []edit{{"kv/mvcc_write.go", "		s.setMark(markOf(key), w.revision)\n", "		_ = markOf\n"}}},
 
-	// Of leases and sessions.
+	// Of leases, their time, and sessions.
 
+	{name: "log-time-goes-on-in-a-stall", edit: edit{"state/logtime/clock.go",
+		"min(c.reading.Add(int64(now-c.at)), c.executed.Add(c.maxAhead))", "c.reading.Add(int64(now-c.at))"}},
+	{name: "log-time-of-a-deposed-leader", edit: edit{"state/logtime/clock.go",
+		"= true, executed, executed, now\n", "= true, executed, max(executed, c.reading+Time(now-c.at)), now\n"}},
+	{name: "log-time-without-what-was-executed", edit: edit{"state/logtime/timekeeper.go",
+		"	k.clock.Executed(now, v.Now)\n", "	k.clock.advance(now)\n"}},
+	{name: "tick-expires-by-the-latest-stamp", edit: edit{"state/execute.go",
+		"Expire(m.Stamp.Log, expiryBudget)", "Expire(p.leases.table.Stamp().Log, expiryBudget)"}},
+	{name: "tick-expires-before-it-keeps-alive", edit: edit{"state/execute.go",
+		"	remaining := p.leases.table.KeepAlive(m.Leases, nil)\n	ended := p.leases.table.Expire(m.Stamp.Log, expiryBudget)\n",
+		"	ended := p.leases.table.Expire(m.Stamp.Log, expiryBudget)\n	remaining := p.leases.table.KeepAlive(m.Leases, nil)\n"}},
+	{name: "tick-that-failed-not-repeated", edit: edit{"state/logtime/timekeeper.go",
+		"	k.onWay = false\n	if err", "	k.onWay = err != nil\n	if err"}},
+	{name: "tick-for-keep-alives-only", edit: edit{"state/logtime/timekeeper.go",
+		"	case v.Running:\n", "	case v.Running && v.Now == 0:\n"}},
 	{name: "revoke-leaves-keys", edit: edit{"state/execute.go",
 		"		p.keys.DeleteKeys(ended.Keys, p.times.wall)\n", "		p.keys.DeleteKeys(ended.Keys[:len(ended.Keys)/2], p.times.wall)\n"}},
 	{name: "lease-granted-again", edit: edit{"state/lease/table.go",

@@ -58,7 +58,7 @@ type Leases interface {
 type Publisher interface {
 	// Active tells whether anybody watches. If not, no events are made.
 	Active() bool
-	// Publish gets all events of a revision.
+	// Publish gets all events of a revision, or none of them if nobody was watching when it began.
 	Publish(revision uint64, events []Event)
 	// Compacted says that nothing below a revision can be read any more.
 	Compacted(revision uint64)

@@ -13,12 +13,16 @@ type revisionWriter struct {
 	revision uint64
 	wall     int64
 	changes  int // that are still to come; the last one ends the revision
-	events   []Event
+	// watched tells whether events are wanted. That is decided once for the whole revision.
+	watched bool
+	events  []Event
 }
 
 // begin returns the writer of the next revision, which has a number of changes, at least 1.
 func (s *MVCC) begin(changes int, wall int64) revisionWriter {
-	return revisionWriter{s: s, revision: s.revision + 1, wall: wall, changes: changes}
+	w := revisionWriter{s: s, revision: s.revision + 1, wall: wall, changes: changes}
+	w.watched = s.publish != nil && changes > 0 && s.publish.Active()
+	return w
 }
 
 // write puts or deletes one key. slot is the key's, 0 if the index does not know it. The
@@ -34,6 +38,7 @@ func (w *revisionWriter) write(slot index.Slot, key string, value []byte, lease 
 	h := index.Head{Mod: w.revision, Deleted: deleted}
 	switch {
 	case deleted:
+		value = nil // a Delete may have one, which means nothing
 	case old.Deleted:
 		h.Create, h.Version, h.Lease = w.revision, 1, lease
 	default:
@@ -64,8 +69,11 @@ func (w *revisionWriter) write(slot index.Slot, key string, value []byte, lease 
 	if old.Lease != h.Lease {
 		s.moveLease(key, old.Lease, h.Lease)
 	}
-	if s.publish != nil && s.publish.Active() {
+	if w.watched {
 		w.event(key, old, h)
+	}
+	if s.publish != nil && w.changes == 0 {
+		s.publish.Publish(w.revision, w.events)
 	}
 	return h
 }
@@ -93,7 +101,7 @@ func (s *MVCC) moveLease(key string, from, to int64) {
 	}
 }
 
-// event adds the event of a change, and publishes all of the revision with the last one.
+// event adds the event of a change.
 func (w *revisionWriter) event(key string, old, h index.Head) {
 	e := Event{Deleted: h.Deleted}
 	if rec, err := w.s.history.Read(run.Ref(h.Ref)); err == nil { // it is in memory
@@ -106,9 +114,6 @@ func (w *revisionWriter) event(key string, old, h index.Head) {
 		}
 	}
 	w.events = append(w.events, e)
-	if w.changes == 0 {
-		w.s.publish.Publish(w.revision, w.events)
-	}
 }
 
 // entryOf returns the entry of a record, with whose memory it shares the key and the value.

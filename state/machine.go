@@ -127,6 +127,20 @@ func (m *Machine) Leases() []int64 {
 	return g.table.Leases()
 }
 
+// Compacted returns the lowest revision that can be read on this replica, 0 if there was no
+// compaction.
+func (m *Machine) Compacted() uint64 { return m.present.Load().keys.Compacted() }
+
+// Scan reads the history on this replica: see kv.MVCC.Scan.
+func (m *Machine) Scan(from uint64, yield func(revision uint64, events []kv.Event) bool) error {
+	return m.present.Load().keys.Scan(from, yield)
+}
+
+// Previous reads what a key held before a revision: see kv.MVCC.Previous.
+func (m *Machine) Previous(key string, revision uint64) (*kv.Entry, error) {
+	return m.present.Load().keys.Previous(key, revision)
+}
+
 // View is what the leader's Timekeeper sees.
 func (m *Machine) View() logtime.View {
 	p := m.present.Load()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 
 	"balsa.example/internal/check/crashfs"
@@ -177,7 +178,7 @@ func (s *script) command() state.Command {
 	case 11:
 		m.Kind, m.Leases = state.KindKeepAlive, []int64{int64(s.number("lease", 4)), int64(s.number("lease", 4))}
 	case 12:
-		m.Kind = state.KindTick
+		m.Kind, m.Leases = state.KindTick, []int64{int64(s.number("lease", 4))}
 	}
 	if m.Kind >= state.KindGrant {
 		s.clock += int64(s.number("time", 8))
@@ -216,6 +217,41 @@ func (s *script) read() {
 	}
 	if d := naive.DifferRange(got, want); code == kv.CodeOK && d != "" {
 		s.t.Fatalf("%s: %s", naive.Text(op), d)
+	}
+}
+
+// scan compares the history from a revision on, and what keys held before its events.
+func (s *script) scan() {
+	from, upTo := max(s.revision(), 2), s.truth.Revision()
+	next := from
+	err := s.m.Scan(from, func(revision uint64, events []kv.Event) bool {
+		if revision != next {
+			s.t.Fatalf("revision %d is scanned, want %d", revision, next)
+		}
+		next++
+		want := slices.Clone(s.truth.Events(revision))
+		for i := range want {
+			prev, err := s.m.Previous(want[i].Key, revision)
+			if err != nil {
+				s.t.Fatalf("before %s: %v", naive.Text(want[i]), err)
+			}
+			got := want[i]
+			got.Prev = prev
+			if d := naive.DifferEvents([]kv.Event{got}, want[i:i+1]); d != "" {
+				s.t.Fatalf("what was before revision %d: %s", revision, d)
+			}
+			want[i].Prev = nil
+		}
+		if d := naive.DifferEvents(events, want); d != "" {
+			s.t.Fatalf("revision %d: %s", revision, d)
+		}
+		return true
+	})
+	switch compacted := from < s.truth.Compacted(); {
+	case compacted != errors.Is(err, kv.ErrCompacted):
+		s.t.Fatalf("from %d, compacted at %d: %v", from, s.truth.Compacted(), err)
+	case !compacted && (err != nil || next != max(from, upTo+1)):
+		s.t.Fatalf("from %d up to %d, want up to %d: %v", from, next-1, upTo, err)
 	}
 }
 
@@ -299,6 +335,8 @@ func TestMachineIsTheNaiveOne(t *testing.T) {
 				s.transfer()
 			case 4, 5:
 				s.read()
+			case 6:
+				s.scan()
 			default:
 				s.do(s.command())
 			}

@@ -15,10 +15,10 @@ type times struct {
 }
 
 type timesImage struct {
-	wall  int64 // of the last stamp, in milliseconds since 1970: for people
+	wall int64 // of the last stamp, in milliseconds since 1970: for people
 	// stamped is the store's revision at the last stamp. It is not part of the state.
 	stamped uint64
-	marks []timeMark
+	marks   []timeMark
 	// gap is how much log time lies between two marks, at least.
 	gap logtime.Time
 }

@@ -27,13 +27,17 @@ func (k *checker) replay() {
 			calls = append(calls, *x.Call)
 		}
 	}
-	var committed [][]kv.Event
+	if err := history.CheckCalls(calls, k.history()); err != nil {
+		k.w.failf("order of revisions", "%v", err)
+	}
+}
+
+// history returns the events of all revisions from 2 on.
+func (k *checker) history() (committed [][]kv.Event) {
 	for r := uint64(2); r <= k.truth.Revision(); r++ {
 		committed = append(committed, k.truth.Events(r))
 	}
-	if err := history.CheckCalls(calls, committed); err != nil {
-		k.w.failf("order of revisions", "%v", err)
-	}
+	return committed
 }
 
 // call returns an operation of a Clerk as a call, false if it tells nothing.

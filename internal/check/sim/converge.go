@@ -49,6 +49,7 @@ func (w *world) converge() {
 	if !w.runUntil(w.now+time.Second+w.elections(2), quiet) {
 		w.failf("no convergence", "after the leases have ended: %s", w.describe())
 	}
+	w.viewersSeeAll()
 	for _, n := range w.nodes {
 		if !n.fatal {
 			w.check.content(n)

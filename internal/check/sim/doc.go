@@ -29,5 +29,6 @@
 //	converge.go, minority.go, ...    what is demanded when the faults have ended
 //	invariants.go, leasegrants.go    what must hold after each step
 //	record.go, history.go, calls.go  what clients may see
+//	viewer.go                        clients that watch
 //	content.go                       what a node can read
 package sim

@@ -52,6 +52,8 @@ type Counts struct {
 	Maintained int
 	// Ticks are those that leaders proposed; LeasesEnded counts revoked and expired ones.
 	Ticks, LeasesEnded int
+	// Watched are messages to watchers, WatchesCompacted those that ended for that reason.
+	Watched, WatchesCompacted int
 	// Divergences that were noticed.
 	Divergences int
 	// Resumed are states that went on arriving where an earlier transfer had broken off.

@@ -41,6 +41,7 @@ func (n *node) newMachine() machine {
 	}
 	m := state.New(state.Config{
 		FS: n.disk.files, Dir: stateDir, Cluster: 1, ID: n.id, RunBytes: runBytes, CacheBytes: cacheBytes,
+		Publisher: publisher{n},
 	})
 	m.UseFetcher(fetcher{n})
 	return m

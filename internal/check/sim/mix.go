@@ -35,6 +35,7 @@ type Mix struct {
 	MaxClockDrift   float64
 
 	Callers  int // clients of all that the service has besides operations on one key
+	Viewers  int // clients that watch
 	Clients  int
 	Streams  int // concurrent operations of a client
 	Keys     int
@@ -109,6 +110,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		MaxInflight:       pick(r, 256, 256, 1, 4),
 		MaxClockDrift:     pick(r, 0.1, 0.2),
 		Callers:           pick(r, 0, 1, 2, 4),
+		Viewers:           pick(r, 0, 1, 3),
 		Clients:           1 + r.IntN(8),
 		Streams:           pick(r, 1, 1, 2, 4),
 		Keys:              1 + r.IntN(6),
@@ -137,7 +139,9 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		m.farApart()
 	}
 	m.drawFaults(r, allowed)
-	m.Durable = r.IntN(4) > 0
+	if m.Durable = r.IntN(4) > 0; !m.Durable {
+		m.Viewers = 0 // a machine with snapshots has no history on disk
+	}
 	m.StateDisk = r.IntN(2) == 0
 	m.Forward = pick(r, 0, 0, 0.3, 1)
 	if m.MaxInflight == 1 && m.MaxAppendBytes == 100 {

@@ -52,6 +52,7 @@ type node struct {
 	diskSteps  []rsm.DiskStep
 	diskBusy   bool
 	time       timekeeping
+	watch      watching
 	applyTasks []rsm.ApplyTask[*waiter]
 	applyBusy  bool
 }
@@ -166,6 +167,7 @@ func (n *node) start() {
 	}
 	n.replica.CompareStates()
 	n.w.trace.numbers(n.w.now, n.id, "start", uint64(found.HardState.Term), uint64(found.Snapshot.Index), uint64(len(found.Entries)))
+	n.startWatching()
 	n.w.check.started(n, found)
 	n.after(n.w.upTo(n.clock.real(n.w.mix.Tick)), n.tick)
 	n.maintain()

@@ -67,6 +67,7 @@ type world struct {
 	clients    []*client
 	records    []*record
 	callers    []*caller
+	viewers    []*viewer
 	calls      []*call
 	values     int     // that callers have drawn
 	images     []image // of snapshots
@@ -108,6 +109,9 @@ func newWorld(opt Options) *world {
 	}
 	for id := range w.mix.Clients {
 		w.clients = append(w.clients, newClient(w, id))
+	}
+	for range w.mix.Viewers {
+		w.viewers = append(w.viewers, newViewer(w))
 	}
 	for id := range w.mix.Callers {
 		w.callers = append(w.callers, &caller{w: w, id: id, at: raft.NodeID(1 + w.rand.IntN(w.mix.Nodes()))})
@@ -165,6 +169,9 @@ func (w *world) run() {
 	}
 	for _, c := range w.callers {
 		w.after(w.upTo(time.Second), c.next)
+	}
+	for _, v := range w.viewers {
+		w.after(w.upTo(5*time.Second), v.connect)
 	}
 	w.scheduleInjections()
 	w.runUntil(w.opt.Duration, nil)

@@ -137,6 +137,9 @@ func (l *leaseLives) granted(id, ttl int64) {
 	l.lives[id] = &history.Lease{ID: id, TTL: ttl}
 }
 
+// forget forgets a lease that may have several lives.
+func (l *leaseLives) forget(id int64) { delete(l.lives, id) }
+
 // called notes what a call says of leases.
 func (l *leaseLives) called(x *call) {
 	if x.Range != nil || x.Command.More == nil {
@@ -148,8 +151,8 @@ func (l *leaseLives) called(x *call) {
 	}
 	switch code := x.Result.Code; m.Kind {
 	case state.KindGrant:
-		if !x.Known || code == kv.CodeOK {
-			l.lives[m.Lease].Kept = append(l.lives[m.Lease].Kept, at)
+		if life := l.lives[m.Lease]; life != nil && (!x.Known || code == kv.CodeOK) {
+			life.Kept = append(life.Kept, at)
 		}
 	case state.KindRevoke:
 		if life := l.lives[m.Lease]; life != nil && (!x.Known || code == kv.CodeOK) {

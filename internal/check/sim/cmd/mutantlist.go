@@ -288,6 +288,26 @@ var mutants = []mutant{
 		"	if rec.Deleted {\n		h.last, h.whole = rec.Mod, rec.Last\n	} else {\n		h.last, h.chain, h.whole = rec.Mod, link(h.chain, hash), rec.Last\n	}\n"},
 		also: []edit{{"kv/mvcc_write.go", "		s.setMark(markOf(key), w.revision)\n", "		_ = markOf\n"}}},
 
+	// Of watches.
+
+	{name: "watch-splits-a-revision", edit: edit{"kv/mvcc_write.go",
+		"	if s.publish != nil && w.changes == 0 {\n		s.publish.Publish(w.revision, w.events)\n", "	if s.publish != nil {\n		s.publish.Publish(w.revision, w.events)\n		w.events = nil\n"}},
+	{name: "watch-full-queue-loses-events", edit: edit{"kv/watch/queue.go",
+		"	q.gap, q.base = true, q.published\n", "	q.base = q.published\n"}},
+	{name: "watch-another-state-unnoticed", edit: edit{"kv/watch/queue.go",
+		"	q.published, q.compacted = revision, compacted\n	if !q.active {\n		return false\n	}\n	q.drop()\n", "	q.published, q.compacted = revision, compacted\n	if !q.active {\n		return false\n	}\n"}},
+	{name: "watch-skips-a-revision", edit: edit{"kv/watch/next.go",
+		"	if c.next = c.told + 1; len(batches) == 0 {\n", "	if c.next = c.told + 2; len(batches) == 0 {\n"}},
+	{name: "watch-hands-out-again", edit: edit{"kv/watch/next.go",
+		"	if c.next = c.told + 1; len(batches) == 0 {\n", "	if c.next = c.told; len(batches) == 0 {\n"}},
+	{name: "watch-progress-overtakes-events", edit: edit{"kv/watch/next.go",
+		"		c := s.pop()\n		switch {\n		case c == nil && s.wanted &&", "		c := s.pop()\n		switch {\n		case s.wanted &&"}},
+	{name: "watch-compaction-jumps", edit: edit{"kv/mvcc_scan.go",
+		"	if from < compacted {\n		return ErrCompacted\n	}\n", "	if from < compacted {\n		from = compacted\n		s.pins.add(from)\n	}\n"},
+		also: []edit{{"kv/watch/next.go", "	case c.next < compacted || errors.Is(err, kv.ErrCompacted):\n", "	case errors.Is(err, kv.ErrCompacted):\n"}}},
+	{name: "compact-drops-deletes-at-it", edit: edit{"kv/index/purge.go",
+		"		if t.mod >= compacted {\n", "		if t.mod > compacted {\n"}},
+
 	// Of leases, their time, and sessions.
 
 	{name: "log-time-goes-on-in-a-stall", edit: edit{"state/logtime/clock.go",

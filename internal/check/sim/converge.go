@@ -53,6 +53,7 @@ func (w *world) converge() {
 	for _, n := range w.nodes {
 		if !n.fatal {
 			w.check.content(n)
+			n.rotStates(4)
 		}
 	}
 }

@@ -54,6 +54,8 @@ type Counts struct {
 	Ticks, LeasesEnded int
 	// Watched are messages to watchers, WatchesCompacted those that ended for that reason.
 	Watched, WatchesCompacted int
+	// Rotten are copies of a machine's files that could not be read after they were damaged.
+	Rotten int
 	// Divergences that were noticed.
 	Divergences int
 	// Resumed are states that went on arriving where an earlier transfer had broken off.

@@ -2,8 +2,13 @@ package sim
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
+	"slices"
 
+	"balsa.example/internal/check/naive"
+	"balsa.example/kv"
+	"balsa.example/state"
 	"balsa.example/wal"
 )
 
@@ -53,4 +58,56 @@ func (fs *memFS) copy() *memFS {
 		c.synced[name] = of(n)
 	}
 	return c
+}
+
+// rotStates damages copies of the files of a machine, one after the other. Of each it demands that
+// what can be read is right: damage is an error, or has changed nothing that is read.
+func (n *node) rotStates(times int) {
+	if n.disk.files == nil || len(n.disk.files.files) == 0 {
+		return
+	}
+	for range times {
+		fs := n.disk.files.copy()
+		fs.rot()
+		m := state.New(state.Config{FS: fs, Dir: stateDir, Cluster: 1, ID: n.id, RunBytes: runBytes, CacheBytes: -1})
+		if _, _, err := m.Open(); err != nil {
+			n.w.check.counts.Rotten++
+			continue
+		}
+		if err := n.w.check.readable(m); err != nil {
+			n.w.failf("corruption undetected", "a copy of the state of %s: %v", n.id, err)
+		}
+	}
+}
+
+// readable checks all that can be read of a damaged state.
+func (k *checker) readable(m *state.Machine) error {
+	at := m.Revision()
+	got, err := m.Range(kv.RangeOp{})
+	if err != nil {
+		k.counts.Rotten++
+		return nil
+	}
+	entries := k.truth.At(at)
+	if d := naive.DifferRange(got, kv.RangeResult{Entries: entries, Count: int64(len(entries)), Revision: at}); d != "" {
+		return fmt.Errorf("at %d: %s", at, d)
+	}
+	next, wrong := max(m.Compacted(), 2), error(nil)
+	err = m.Scan(next, func(revision uint64, events []kv.Event) bool {
+		want := slices.Clone(k.truth.Events(revision))
+		for i := range want {
+			want[i].Prev = nil
+		}
+		if d := naive.DifferEvents(events, want); d != "" || revision != next {
+			wrong = fmt.Errorf("revision %d, want %d: %s", revision, next, d)
+		}
+		next++
+		return wrong == nil
+	})
+	if err != nil {
+		k.counts.Rotten++
+	} else if wrong == nil && next <= at {
+		wrong = fmt.Errorf("its history ends before revision %d, and the state is at %d", next, at)
+	}
+	return wrong
 }

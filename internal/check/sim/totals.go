@@ -74,6 +74,7 @@ func (c *Counts) add(d Counts) {
 	c.LeasesEnded += d.LeasesEnded
 	c.Watched += d.Watched
 	c.WatchesCompacted += d.WatchesCompacted
+	c.Rotten += d.Rotten
 	c.Divergences += d.Divergences
 	c.Resumed += d.Resumed
 	c.Fetched += d.Fetched
@@ -120,6 +121,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},
 		{"calls answered", c.Calls, 20 * t.Seeds}, {"leases ended", c.LeasesEnded, t.Seeds},
+		{"damaged states noticed", c.Rotten, t.Seeds},
 		{"messages to watchers", c.Watched, 20 * t.Seeds}, {"watches that were compacted", c.WatchesCompacted, t.Seeds / 20},
 	} {
 		if x.n < x.atLeast {

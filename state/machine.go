@@ -141,8 +141,8 @@ func (m *Machine) Previous(key string, revision uint64) (*kv.Entry, error) {
 	return m.present.Load().keys.Previous(key, revision)
 }
 
-// View is what the leader's Timekeeper sees.
-func (m *Machine) View() logtime.View {
+// TimeView is what the leader's Timekeeper sees.
+func (m *Machine) TimeView() logtime.View {
 	p := m.present.Load()
 	revision := p.keys.Revision()
 	p.leases.mu.Lock()

@@ -105,7 +105,7 @@ func (x *call) try() {
 
 // serve answers a call as a server does.
 func (n *node) serve(x *call, reply func(answer)) {
-	if x.kind() == state.KindKeepAlive {
+	if x.kind() == state.KindTick {
 		n.keepAlive(x.Command.More.Leases[0], reply)
 		return
 	}
@@ -185,7 +185,7 @@ func (x *call) again(pause time.Duration) {
 	c, w := x.caller, x.caller.w
 	x.turn++
 	x.asking = false
-	if x.doubt && x.Range == nil && x.session.ID == 0 && x.kind() != state.KindKeepAlive {
+	if x.doubt && x.Range == nil && x.session.ID == 0 && x.kind() != state.KindTick {
 		x.end(false)
 		return
 	}
@@ -234,7 +234,7 @@ func (c *caller) learn(x *call) {
 			return
 		}
 		c.leases = append(c.leases, m.Lease)
-	case state.KindKeepAlive:
+	case state.KindTick:
 		if x.Result.TTL[0] == 0 {
 			c.forget(m.Leases[0])
 		}

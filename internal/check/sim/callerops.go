@@ -54,7 +54,7 @@ func (c *caller) draw(x *call) {
 		return
 	}
 	x.Command = c.drawCommand()
-	if c.session != 0 && w.chance(0.7) && x.kind() != state.KindGrant && x.kind() != state.KindKeepAlive {
+	if c.session != 0 && w.chance(0.7) && x.kind() != state.KindGrant && x.kind() != state.KindTick {
 		c.seq++
 		x.session = state.SessionSeq{ID: c.session, Seq: c.seq, Acked: c.acked}
 		if x.Command.More == nil {
@@ -98,7 +98,7 @@ func (c *caller) drawCommand() state.Command {
 		if c.session != 0 {
 			ids = append(ids, c.session)
 		}
-		return more(state.More{Kind: state.KindKeepAlive, Leases: []int64{pick(w.rand, ids...)}})
+		return more(state.More{Kind: state.KindTick, Leases: []int64{pick(w.rand, ids...)}})
 	case dice < 44:
 		now := w.check.truth.Revision()
 		return more(state.More{Kind: state.KindCompact, Revision: now - min(now, w.rand.Uint64N(20))})

@@ -20,7 +20,7 @@ func (k *checker) replay() {
 		}
 	}
 	for _, x := range k.w.calls {
-		if x.kind() == state.KindKeepAlive {
+		if x.kind() == state.KindTick {
 			continue // its answer tells no revision: see leases
 		}
 		if x.over && (x.Known || x.doubt) || !x.over {

@@ -36,7 +36,7 @@ func (n *node) instant() logtime.Instant { return logtime.Instant(n.now()) }
 func (n *node) view() logtime.View {
 	switch m := n.machine.(type) {
 	case *state.Machine:
-		return m.View()
+		return m.TimeView()
 	case withSnapshots:
 		return m.m.view()
 	}
@@ -158,7 +158,7 @@ func (l *leaseLives) called(x *call) {
 		if life := l.lives[m.Lease]; life != nil && (!x.Known || code == kv.CodeOK) {
 			life.Revoked = append(life.Revoked, at)
 		}
-	case state.KindKeepAlive:
+	case state.KindTick:
 		switch life := l.lives[m.Leases[0]]; {
 		case life == nil:
 		case x.Known && x.Result.TTL[0] == 0:

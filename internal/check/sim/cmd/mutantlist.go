@@ -361,8 +361,8 @@ var mutants = []mutant{
 		" || xxhash.Sum64(b) != s.checksum {", " {"}},
 	{name: "rewrite-drops-what-lives", edit: edit{"state/maintain.go",
 		"		return p.keys.Live(kv.Alias(rec.Key), rec.Mod, index.Ref(at))\n", "		return !rec.Deleted && p.keys.Live(kv.Alias(rec.Key), rec.Mod, index.Ref(at))\n"}},
-	{name: "rewrite-not-published", edit: edit{"state/maintain.go",
-		"	if err := m.files.publish(&mf); err != nil {\n", "	if err := error(nil); err != nil {\n"}},
+	{name: "rewrite-removes-before-the-manifest", edit: edit{"state/maintain.go",
+		"	if err := m.files.publish(&mf); err != nil {\n", "	m.files.current = &mf\n	_ = m.files.removeOld(nil)\n	if err := m.files.publish(&mf); err != nil {\n"}},
 
 	// Of the log on disk.
 

@@ -1,6 +1,10 @@
 package sim
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+
 	"balsa.example/internal/check/naive"
 	"balsa.example/kv"
 	"balsa.example/state"
@@ -16,7 +20,10 @@ func (k *checker) content(n *node) {
 	oldest := uint64(1)
 	switch m := n.machine.(type) {
 	case *state.Machine:
-		oldest = max(oldest, m.Figures().Compacted)
+		oldest = max(oldest, m.Compacted())
+		if err := k.scan(m); err != nil {
+			k.w.failf("content", "%s, of %d to %d: %v", n.id, oldest, now, err)
+		}
 	case withSnapshots:
 		oldest = max(oldest, m.m.Compacted())
 	}
@@ -32,3 +39,31 @@ func (k *checker) content(n *node) {
 		}
 	}
 }
+
+// scan checks the history that a machine has: all events since the last compaction. The error is
+// errUnreadable if the disk is damaged.
+func (k *checker) scan(m *state.Machine) (err error) {
+	next, at := max(m.Compacted(), 2), m.Revision()
+	failed := m.Scan(next, func(revision uint64, events []kv.Event) bool {
+		want := slices.Clone(k.truth.Events(revision))
+		for i := range want {
+			want[i].Prev = nil
+		}
+		if d := naive.DifferEvents(events, want); d != "" || revision != next {
+			err = fmt.Errorf("revision %d in the history, want %d: %s", revision, next, d)
+		}
+		next++
+		return err == nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case failed != nil:
+		return fmt.Errorf("%w: %w", errUnreadable, failed)
+	case next <= at:
+		return fmt.Errorf("the history ends before revision %d, and the state is at %d", next, at)
+	}
+	return nil
+}
+
+var errUnreadable = errors.New("the history cannot be read")

@@ -28,6 +28,7 @@
 //	mix.go, fault.go, injection.go   the faults
 //	converge.go, minority.go, ...    what is demanded when the faults have ended
 //	invariants.go, leasegrants.go    what must hold after each step
+//	truth.go                         that all replicas execute the same, and what is right
 //	record.go, history.go, calls.go  what clients may see
 //	viewer.go                        clients that watch
 //	content.go                       what a node can read

@@ -9,7 +9,6 @@ import (
 	"balsa.example/internal/check/naive"
 	"balsa.example/raft"
 	"balsa.example/rsm"
-	"balsa.example/state"
 )
 
 type replica = rsm.Replica[*waiter]
@@ -36,34 +35,6 @@ type checker struct {
 	waiters  uint64
 	installs int
 	counts   Counts
-}
-
-// Counts says how often things happened in a run.
-type Counts struct {
-	Elections, Commands, Applied, Restores, Installs, Snapshots int
-	Reads, LeaseReads, Starts                                   int
-	// Forwards are operations that a node forwarded and whose result it told, UnknownForwards
-	// those whose outcome it did not know.
-	Forwards, UnknownForwards int
-	// Calls are those of callers that got an answer, UnknownCalls commands whose outcome they do
-	// not know.
-	Calls, UnknownCalls int
-	// Maintained are steps of machines' work on their files after which there was more to do.
-	Maintained int
-	// Ticks are those that leaders proposed; LeasesEnded counts revoked and expired ones.
-	Ticks, LeasesEnded int
-	// Watched are messages to watchers, WatchesCompacted those that ended for that reason.
-	Watched, WatchesCompacted int
-	// Rotten are copies of a machine's files that could not be read after they were damaged.
-	Rotten int
-	// Divergences that were noticed.
-	Divergences int
-	// Resumed are states that went on arriving where an earlier transfer had broken off.
-	Resumed int
-	// Fetched are files that a machine began to fetch, and FetchedInPart those that broke off.
-	Fetched, FetchedInPart int
-	// AheadOfLog are restarts with a durable state that is ahead of the own log.
-	AheadOfLog int
 }
 
 // view is what is known of one process of a node.
@@ -100,16 +71,6 @@ type entry struct {
 	prevTerm raft.Term
 	kind     raft.EntryKind
 	data     []byte
-}
-
-// committed is an entry, the term in which it was committed, its result, and the hash of the
-// state after it, as the first node has it that executes it.
-type committed struct {
-	entry  raft.Entry
-	in     raft.Term
-	hash   uint64
-	hashed bool
-	result state.Result
 }
 
 func newChecker(w *world) checker {
@@ -369,31 +330,6 @@ func (k *checker) committing(n *node, v *view, s *raft.Status) {
 	}
 }
 
-// commit executes an entry on truth.
-func (k *checker) commit(e raft.Entry, in raft.Term) {
-	c := committed{entry: e, in: in}
-	if data, ok := rsm.Operation(e); ok {
-		k.counts.Commands++
-		op, err := state.Codec{}.Decode(data)
-		if err != nil {
-			k.w.failf("codec", "%v", err)
-		}
-		before := k.truth.Clock()
-		c.result = k.truth.DoOp(op)
-		k.stamped(before, k.truth.Clock())
-		k.leasesAfter(op)
-		if op.More == nil {
-			k.execute(op.Op, e.Index, c.result.Result)
-		} else {
-			if k.refused[string(data)] {
-				k.w.failf("refused but executed", "%s", naive.Text(op))
-			}
-			k.logged[string(data)] = true
-		}
-	}
-	k.committed = append(k.committed, c)
-}
-
 // promise checks that no message leaves before what it promises is on disk (paper,
 // figure 2), which is what a crash would leave now.
 func (k *checker) promise(n *node, v *view, m raft.Message) {
@@ -439,48 +375,6 @@ func (k *checker) vote(n *node, term raft.Term, candidate raft.NodeID) {
 	if d := n.disk.hard; d.Term == term && d.Vote != candidate {
 		k.w.failf("promise", "%s votes for %s in term %d, which is not on disk", n.id, candidate, term)
 	}
-}
-
-// applied checks that each node executes committed entries, and gets the same result and the
-// same state as all others.
-func (k *checker) applied(n *node, e raft.Entry, r state.Result) {
-	k.counts.Applied++
-	if e.Index > k.lastCommitted() {
-		k.w.failf("apply", "%s applies %d, which is not committed", n.id, e.Index)
-	}
-	c := &k.committed[e.Index-1]
-	if e.Term != c.entry.Term || e.Kind != c.entry.Kind || !bytes.Equal(e.Data, c.entry.Data) {
-		k.w.failf("state machine safety", "%s applies %s; committed is %s", n.id, e, c.entry)
-	}
-	hash := n.machine.Hash()
-	if !c.hashed && k.w.diverging != n {
-		c.hash, c.hashed = hash, true
-	}
-	if k.w.diverging != nil {
-		return
-	}
-	if d := naive.Differ(r, c.result); d != "" {
-		k.w.failf("equal results", "%s executes %s: %s", n.id, e, d)
-	}
-	if hash != c.hash {
-		k.w.failf("equal states", "%s has state %x at %d; elsewhere it is %x", n.id, hash, e.Index, c.hash)
-	}
-}
-
-// restored checks that a snapshot holds what was committed up to its index.
-func (k *checker) restored(n *node, m raft.SnapshotMeta) {
-	k.counts.Restores++
-	if m.Index > k.lastCommitted() || k.committed[m.Index-1].entry.Term != m.Term {
-		k.w.failf("state machine safety", "%s restores snapshot %s, which was not committed", n.id, m)
-	}
-	if hash, want := n.machine.Hash(), k.committed[m.Index-1].hash; hash != want {
-		if k.w.diverging != nil { // a snapshot of the node that has diverged
-			k.w.spread = true
-			return
-		}
-		k.w.failf("equal states", "%s has state %x from snapshot %s; elsewhere it is %x", n.id, hash, m, want)
-	}
-	k.content(n)
 }
 
 // ended checks the result that a waiter gets.

@@ -55,6 +55,34 @@ func (t *Totals) Add(r Result) {
 	t.Outcomes.Dropped += r.Outcomes.Dropped
 }
 
+// Counts says how often things happened in a run.
+type Counts struct {
+	Elections, Commands, Applied, Restores, Installs, Snapshots int
+	Reads, LeaseReads, Starts                                   int
+	// Forwards are operations that a node forwarded and whose result it told, UnknownForwards
+	// those whose outcome it did not know.
+	Forwards, UnknownForwards int
+	// Calls are those of callers that got an answer, UnknownCalls commands whose outcome they do
+	// not know.
+	Calls, UnknownCalls int
+	// Maintained are steps of machines' work on their files after which there was more to do.
+	Maintained int
+	// Ticks are those that leaders proposed; LeasesEnded counts revoked and expired ones.
+	Ticks, LeasesEnded int
+	// Watched are messages to watchers, WatchesCompacted those that ended for that reason.
+	Watched, WatchesCompacted int
+	// Rotten are copies of a machine's files that could not be read after they were damaged.
+	Rotten int
+	// Divergences that were noticed.
+	Divergences int
+	// Resumed are states that went on arriving where an earlier transfer had broken off.
+	Resumed int
+	// Fetched are files that a machine began to fetch, and FetchedInPart those that broke off.
+	Fetched, FetchedInPart int
+	// AheadOfLog are restarts with a durable state that is ahead of the own log.
+	AheadOfLog int
+}
+
 func (c *Counts) add(d Counts) {
 	c.Elections += d.Elections
 	c.Commands += d.Commands

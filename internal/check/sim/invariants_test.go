@@ -7,7 +7,9 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/clerk"
+	"balsa.example/internal/check/history"
 	"balsa.example/kv"
+	"balsa.example/kv/watch"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/state"
@@ -155,6 +157,33 @@ var violations = []struct {
 	}},
 	{"executed twice", func(w *world, _, _ *node) { executeAgain(w, false) }},
 	{"refused but executed", func(w *world, _, _ *node) { executeAgain(w, true) }},
+	{"content", func(w *world, _, f *node) {
+		f.machine.DoOp(state.Command{Op: kv.Op{Kind: kv.Put, Key: "x", Unconditional: true}})
+		w.check.content(f)
+	}},
+	{"log time", func(w *world, _, _ *node) { w.check.stamped(5, 6+int64(w.mix.ElectionTimeout)) }},
+	{"log time", func(w *world, _, _ *node) { w.check.stamped(3*int64(w.now), 3*int64(w.now)+1) }},
+	{"lease", func(w *world, _, _ *node) {
+		w.check.leaseLives.lives[5] = &history.Lease{
+			ID: 5, TTL: 1e9, Kept: []history.Interval{{Called: 100, Returned: 200}}, Gone: []history.Interval{{Called: 300, Returned: 300}},
+		}
+		w.check.leases()
+	}},
+	{"watch", func(w *world, _, f *node) {
+		v := &viewer{w: w, next: w.check.truth.Revision() + 1}
+		v.begin(2) // of which it was told nothing
+		w.viewers = []*viewer{v}
+		f.watch.hub = watch.New(nil, 1, 0, watchLimits, nil)
+		w.viewersSeeAll()
+	}},
+	{"result of another entry", func(w *world, _, f *node) {
+		c := w.check.committed[len(w.check.committed)-1].entry
+		w.check.executed(f, &waiter{data: []byte("another")}, rsm.EntryID{Index: c.Index, Term: c.Term})
+	}},
+	{"refused but executed", func(w *world, l, _ *node) {
+		w.check.logged["x"] = true
+		w.check.ended(l, &waiter{data: []byte("x"), unique: true}, rsm.ErrWrongLeader)
+	}},
 	{"refused but executed", func(w *world, l, _ *node) {
 		r := someWrite(w)
 		w.check.ended(l, &waiter{attempt: attempt{r, r.logged[0]}}, rsm.ErrWrongLeader)

@@ -306,7 +306,8 @@ var mutants = []mutant{
 		"	if from < compacted {\n		return ErrCompacted\n	}\n", "	if from < compacted {\n		from = compacted\n		s.pins.add(from)\n	}\n"},
 		also: []edit{{"kv/watch/next.go", "	case c.next < compacted || errors.Is(err, kv.ErrCompacted):\n", "	case errors.Is(err, kv.ErrCompacted):\n"}}},
 	{name: "compact-drops-deletes-at-it", edit: edit{"kv/index/purge.go",
-		"		if t.mod >= compacted {\n", "		if t.mod > compacted {\n"}},
+		"		if t.mod >= compacted {\n", "		if t.mod > compacted {\n"},
+		also: []edit{{"kv/index/older.go", "		if *o.groups.at(group) >= compacted {\n", "		if *o.groups.at(group) > compacted {\n"}}},
 
 	// Of leases, their time, and sessions.
 
@@ -353,6 +354,9 @@ var mutants = []mutant{
 		"	mark, small, hash := p.history.Mark(), p.small(), p.hash()\n	return func(ctx context.Context) (written int64, err error) {\n", "	mark := p.history.Mark()\n	return func(ctx context.Context) (written int64, err error) {\n		small, hash := p.small(), p.hash()\n"}},
 	{name: "received-state-not-installed", edit: edit{"state/receive.go",
 		"	m.files.received, m.files.fetched = mf, nil\n", "	m.files.fetched = nil\n"}},
+	{name: "run-of-another-origin-joined", edit: edit{"state/receive.go",
+		"	if own, ok := f.find([]byte(name)); ok && own.Sealed && info.Sealed {\n		info.File = own.File\n",
+		"	own, ok := f.find([]byte(name))\n	for i := 0; f.current != nil && i < len(f.current.runs); i++ {\n		if r := f.current.runs[i]; r.First == info.First && r.Last == info.Last {\n			own, ok = r, true\n		}\n	}\n	if ok && own.Sealed && info.Sealed {\n		*info = own\n"}},
 	{name: "run-damage-unnoticed", edit: edit{"kv/run/record.go",
 		"	if binary.LittleEndian.Uint64(b) != hash^place {\n", "	if binary.LittleEndian.Uint64(b) == 0 && hash == 0 {\n"}},
 	{name: "rewrite-drops-what-lives", edit: edit{"state/maintain.go",

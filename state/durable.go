@@ -120,9 +120,11 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 	return func(ctx context.Context) (written int64, err error) {
 		m.files.work.Lock()
 		defer m.files.work.Unlock()
-		if r := m.files.received; r != nil {
+		if r := m.files.received; r != nil && r.position.Index > position.Index {
 			return 0, fmt.Errorf("checkpoint at %s: a state at %s was received meanwhile", position, r.position)
 		}
+		// The log had what was received, so that nobody will install it.
+		m.files.received = nil
 		runs, written, err := p.history.Flush(ctx, mark, m.cfg.Pace)
 		if err != nil {
 			return written, failed(err)

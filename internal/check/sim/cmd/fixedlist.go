@@ -71,6 +71,8 @@ var fixed = []mutant{
 		"if p.match+1 >= p.next || p.probeSent && p.match > p.probePrev {", "if p.match+1 >= p.next {"}},
 	{name: "fetched-file-number-again", edit: edit{"state/receive.go",
 		"	m.files.received, m.files.fetched = nil, nil\n", "	m.files.received = nil\n"}},
+	{name: "received-state-blocks-checkpoints", edit: edit{"state/durable.go",
+		"r != nil && r.position.Index > position.Index {", "r != nil {"}},
 	{name: "delete-with-a-value", edit: edit{"kv/mvcc_write.go",
 		"		value = nil // a Delete may have one, which means nothing\n", ""}},
 	{name: "snapshot-retried-at-once", edit: edit{"rsm/replica.go",

@@ -1,0 +1,59 @@
+package state_test
+
+import (
+	"context"
+	"io"
+	"testing"
+
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/raft"
+	"balsa.example/state"
+)
+
+// from fetches files of another machine in the same process.
+type from struct{ *state.Machine }
+
+func (f from) Fetch(_ context.Context, _ raft.NodeID, name []byte, offset int64) (io.ReadCloser, error) {
+	return f.OpenFile(name, offset)
+}
+
+func checkpoint(m *state.Machine, index raft.Index) error {
+	_, err := m.Checkpoint(raft.SnapshotMeta{Index: index, Term: 1})(context.Background())
+	return err
+}
+
+// TestAStateThatIsNotInstalled: a follower receives a state, and then gets the same by the log. Its
+// checkpoints go on from there. Before that they would go back.
+func TestAStateThatIsNotInstalled(t *testing.T) {
+	leader, _ := openMachine(t, crashfs.NewCrashableMem())
+	fs := crashfs.NewCrashableMem()
+	follower, _ := openMachine(t, fs)
+	follower.UseFetcher(from{leader})
+	for range 10 {
+		leader.DoOp(set("key", "value"))
+	}
+	if err := checkpoint(leader, 10); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := leader.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := follower.ReceiveState(stream.Position, 0, 0, stream.Data); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Data.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i := raft.Index(1); i <= 12; i++ {
+		follower.DoOp(set("key", "value"))
+		if err := checkpoint(follower, i); (err != nil) != (i < 10) {
+			t.Errorf("checkpoint at %d, with a state at 10 that was received: %v", i, err)
+		}
+	}
+	hash := follower.Hash()
+	opened, position := openMachine(t, fs)
+	if position.Index != 12 || opened.Hash() != hash {
+		t.Errorf("opened at %s with hash %x, want 12 and %x", position, opened.Hash(), hash)
+	}
+}

@@ -24,7 +24,7 @@ import (
 type MVCC struct {
 	history *run.History
 	leases  Leases
-	// publish is told of every revision; nil while nobody watches.
+	// publish is told of every revision; may be nil.
 	publish Publisher
 
 	// writer is held by whoever changes the index: the goroutine that executes the log for a
@@ -59,9 +59,13 @@ type Publisher interface {
 	// Active tells whether anybody watches. If not, no events are made.
 	Active() bool
 	// Publish gets all events of a revision, or none of them if nobody was watching when it began.
+	// They have no Prev, and never change.
 	Publish(revision uint64, events []Event)
 	// Compacted says that nothing below a revision can be read any more.
 	Compacted(revision uint64)
+	// Reset says that another state is there now: that which was opened, or one that was received.
+	// It is at a revision, and nothing below compacted can be read.
+	Reset(revision, compacted uint64)
 }
 
 // NewMVCC returns the empty store over an empty history.

@@ -69,11 +69,8 @@ func (w *revisionWriter) write(slot index.Slot, key string, value []byte, lease 
 	if old.Lease != h.Lease {
 		s.moveLease(key, old.Lease, h.Lease)
 	}
-	if w.watched {
-		w.event(key, old, h)
-	}
-	if s.publish != nil && w.changes == 0 {
-		s.publish.Publish(w.revision, w.events)
+	if s.publish != nil {
+		w.event(ref)
 	}
 	return h
 }
@@ -101,19 +98,20 @@ func (s *MVCC) moveLease(key string, from, to int64) {
 	}
 }
 
-// event adds the event of a change.
-func (w *revisionWriter) event(key string, old, h index.Head) {
-	e := Event{Deleted: h.Deleted}
-	if rec, err := w.s.history.Read(run.Ref(h.Ref)); err == nil { // it is in memory
-		e.Entry = entryOf(&rec)
-	}
-	if !old.Deleted {
-		if rec, err := w.s.read(key, old.Mod, old.Ref); err == nil {
-			prev := entryOf(&rec)
-			e.Prev = &prev
+// event adds the event of a change, and publishes all of the revision with the last one. What the
+// key held before is left to those who want it: it may have to be read from a file.
+func (w *revisionWriter) event(ref run.Ref) {
+	if w.watched {
+		rec, err := w.s.history.Read(ref) // it is in memory
+		if err != nil {
+			w.watched, w.events = false, nil // whoever wants them reads the history
+		} else {
+			w.events = append(w.events, Event{Entry: entryOf(&rec), Deleted: rec.Deleted})
 		}
 	}
-	w.events = append(w.events, e)
+	if w.changes == 0 {
+		w.s.publish.Publish(w.revision, w.events)
+	}
 }
 
 // entryOf returns the entry of a record, with whose memory it shares the key and the value.

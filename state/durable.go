@@ -94,6 +94,9 @@ func (m *Machine) load(mf *manifest) error {
 		return errors.Join(err, history.Close())
 	}
 	m.present.Store(p)
+	if m.cfg.Publisher != nil {
+		m.cfg.Publisher.Reset(p.keys.Revision(), p.keys.Compacted())
+	}
 	return nil
 }
 

@@ -29,20 +29,25 @@ type script struct {
 	saved raft.Index
 	clock int64
 	seqs  map[int64]uint64
+
+	watches watches
 }
 
 var scriptLimits = naive.Limits{TickBudget: 1000, LeaseKeys: 100_000, Window: 1024}
 
 func newScript(t *rapid.T) *script {
 	s := &script{t: t, fs: crashfs.NewCrashableMem(), truth: naive.New(scriptLimits), seqs: map[int64]uint64{}}
+	s.watches.s = s
 	s.m = s.machine(s.fs, 1, nil)
 	return s
 }
 
 func (s *script) machine(fs *crashfs.Mem, id raft.NodeID, from *state.Machine) *state.Machine {
+	hub, history := s.watches.publisher()
 	m := state.New(state.Config{
-		FS: fs, Dir: "state", Cluster: 7, ID: id, RunBytes: 2 << 10, CacheBytes: -1,
+		FS: fs, Dir: "state", Cluster: 7, ID: id, RunBytes: 2 << 10, CacheBytes: -1, Publisher: hub,
 	})
+	history.Machine = m
 	m.UseFetcher(fetcher{from})
 	position, _, err := m.Open()
 	if err != nil {
@@ -51,6 +56,7 @@ func (s *script) machine(fs *crashfs.Mem, id raft.NodeID, from *state.Machine) *
 	if position.Index != s.saved && from == nil {
 		s.t.Fatalf("opened at %d, the last durable checkpoint is at %d", position.Index, s.saved)
 	}
+	s.watches.resume()
 	return m
 }
 

@@ -54,7 +54,6 @@ func (n *node) applyNext() {
 func (n *node) restored(meta raft.SnapshotMeta) {
 	n.w.trace.numbers(n.w.now, n.id, "restored", uint64(meta.Term), uint64(meta.Index))
 	n.w.check.restored(n, meta)
-	n.stateReplaced()
 }
 
 // checkpoint is rsm.Node's.

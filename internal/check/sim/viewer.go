@@ -46,6 +46,11 @@ func (p publisher) Publish(revision uint64, events []kv.Event) {
 	p.n.watch.hub.Publish(revision, events)
 }
 func (p publisher) Compacted(revision uint64) { p.n.watch.hub.Compacted(revision) }
+func (p publisher) Reset(revision, compacted uint64) {
+	if p.n.watch.hub != nil && p.n.up() { // it is made after the state was opened
+		p.n.watch.hub.Reset(revision, compacted)
+	}
+}
 
 // watchLimits are so low that watchers fall behind.
 var watchLimits = watch.Limits{PendingBytes: 3000, RingBytes: 6000, PieceBytes: 1000}
@@ -65,13 +70,6 @@ func (n *node) startWatching() {
 			})
 		}
 	})
-}
-
-// stateReplaced tells the hub that another state was installed.
-func (n *node) stateReplaced() {
-	if m, ok := n.machine.(*state.Machine); ok && n.watch.hub != nil && n.up() {
-		n.watch.hub.Reset(m.Revision(), m.Compacted())
-	}
 }
 
 func newViewer(w *world) *viewer {

@@ -97,6 +97,18 @@ var bounds = map[string]string{
 	"clerk call.done":         "1",
 	"clerk Clerk.done":        "0",
 	"clerk KV.Value":          "maxReplyBatch",
+	"clerk keeper.leases":     "the leases that the program has asked for",
+	"clerk schedule.leases":   "keeper.leases",
+	"clerk Lease.done":        "0",
+	"clerk LeaseInfo.Keys":    "maxReplyBatch",
+	"clerk session.room":      "0",
+	"clerk sessions.opening":  "0",
+	"clerk Tx.reads":          "maxTxKeys: TestTxIsBounded",
+	"clerk Tx.spans":          "maxTxKeys: TestTxIsBounded",
+	"clerk Tx.writes":         "maxTxKeys: TestTxIsBounded",
+	"clerk Tx.order":          "maxTxKeys: TestTxIsBounded",
+	"clerk TxnResult.Results": "maxReplyBatch",
+	"clerk OpResult.KVs":      "maxReplyBatch",
 
 	"internal/wake Signal.c": "1",
 

@@ -8,7 +8,9 @@ import (
 	"balsa.example/api"
 )
 
-// attempts is what is known of the attempts of one conditional Put or Delete. An attempt
+// attempts is what is known of the attempts of one conditional Put or Delete, or of one write
+// of a session, or of a repeatable one. Those two may be sent again at any time: of what
+// follows, only doubt is of interest then. An attempt
 // is in doubt if it may have been executed, or may be executed yet. An attempt that is sent
 // while none is in doubt is the FIRST one. The next ones are RESENDs, until again none is
 // in doubt.
@@ -31,6 +33,7 @@ import (
 type attempts struct {
 	remove  bool   // a Delete
 	version uint64 // v
+	anyTime bool   // not a conditional one: each attempt can be executed
 
 	// unchangedSince is S. The store had reached it before any attempt in doubt was sent.
 	unchangedSince uint64
@@ -63,7 +66,7 @@ func (a *attempts) bit(attempt int) uint64 {
 
 // begin makes an attempt the FIRST one.
 func (a *attempts) begin(attempt int) {
-	*a = attempts{remove: a.remove, version: a.version, unchangedSince: a.unchangedSince, first: attempt}
+	*a = attempts{remove: a.remove, version: a.version, anyTime: a.anyTime, unchangedSince: a.unchangedSince, first: attempt}
 }
 
 // lost puts an attempt in doubt, unless it can never be executed. The store had reached a
@@ -74,8 +77,12 @@ func (a *attempts) lost(attempt int, reached uint64) {
 		return
 	}
 	a.inDoubt |= bit
+	reached = max(reached, a.unchangedSince)
+	if n := len(a.reached); n > 0 {
+		reached = max(reached, a.reached[n-1])
+	}
 	for i := len(a.reached); i <= min(attempt-a.first, lastBit); i++ {
-		a.reached = append(a.reached, max(a.unchangedSince, reached))
+		a.reached = append(a.reached, reached)
 	}
 }
 
@@ -98,7 +105,7 @@ func (a *attempts) canExecute(first bool) bool {
 	switch {
 	case a.remove && a.version == 0:
 		return false
-	case first:
+	case first || a.anyTime:
 		return true
 	default:
 		return a.version < a.unchangedSince
@@ -143,14 +150,20 @@ func (a *attempts) excludedBy(r *api.Reply) bool {
 		return true
 	}
 	first, before := a.inDoubt&1 != 0, a.reachedBefore()
-	detour := a.version - min(a.version, a.unchangedSince-1)
-	if detour > 0 && !first {
+	since := a.unchangedSince
+	if a.anyTime {
+		since = before // others may have changed the key before it
+	}
+	detour := a.version - min(a.version, since-1)
+	if detour > 0 && !first && !a.anyTime {
 		return true // a RESEND is refused after a change by others
 	}
 	// room tells whether n changes, ours the first of them, fit between before and a revision.
 	room := func(n, until uint64) bool { return until >= before+n && until-before-n >= detour }
 	created, deleted := r.GetCreateRevision(), r.GetDeleteRevision()
 	switch {
+	case a.anyTime: // SESSION_ENDED, which does not describe the key
+		return !room(1, r.GetRevision())
 	case a.remove && created == 0:
 		return !room(1, deleted)
 	case a.remove:

@@ -15,6 +15,8 @@ type Clerk struct {
 	maxBytes int
 	pace     Pace
 	done     chan struct{} // closed by Close
+	keeper   *keeper       // of the leases
+	session  *sessions     // nil: writes have none
 
 	mu     sync.Mutex // guards the fields below; held only while an Op decides
 	route  *Route
@@ -32,6 +34,10 @@ type KV struct {
 	// changed the key. Revision is the store's when the operation was executed: the
 	// count of all writes.
 	CreateRevision, ModRevision, Revision uint64
+	// Lease is the id of the lease that the key hangs on; 0: none.
+	Lease int64
+	// Prev is what the key held before a write with WithPrev; nil if it was absent.
+	Prev *KV
 }
 
 // New returns a Clerk for a cluster. The endpoints are some of its servers; the Clerk finds
@@ -68,14 +74,19 @@ func New(endpoints []string, opts ...Option) (*Clerk, error) {
 		}
 		cfg.caller = newNetwork(cfg.dial, security)
 	}
-	return &Clerk{
+	c := &Clerk{
 		caller:   cfg.caller,
 		maxBytes: cfg.maxBytes,
 		pace:     cfg.pace,
 		done:     make(chan struct{}),
 		route:    route,
 		rand:     cfg.rand,
-	}, nil
+	}
+	c.keeper = newKeeper(c)
+	if cfg.sessionTTL > 0 {
+		c.session = newSessions(c, cfg.sessionTTL)
+	}
+	return c, nil
 }
 
 // Close ends the operations in progress, with ErrClosed, and all connections.
@@ -88,14 +99,20 @@ func (c *Clerk) Close() error {
 		return nil
 	}
 	close(c.done)
-	return c.caller.Close()
+	err := c.caller.Close()
+	c.keeper.close()
+	return err
 }
 
 // Get returns what the key holds, or ErrNoKey.
 func (c *Clerk) Get(ctx context.Context, key string, opts ...ReadOption) (KV, error) {
 	req := &api.Request{Kind: api.Request_GET, Key: []byte(key)}
-	for _, opt := range opts {
-		opt(req)
+	if len(opts) > 0 {
+		q := newReading(Key(key), opts)
+		if q.message.Revision != 0 {
+			return c.getAt(ctx, key, q)
+		}
+		req.Consistency = q.consistency
 	}
 	r, err := c.do(ctx, req)
 	if err != nil {
@@ -104,33 +121,47 @@ func (c *Clerk) Get(ctx context.Context, key string, opts ...ReadOption) (KV, er
 	return stamped(key, r.Value, r), nil
 }
 
-// Put sets the key's value if it is at version; 0 creates the key.
-func (c *Clerk) Put(ctx context.Context, key string, value []byte, version uint64) (KV, error) {
-	return c.put(ctx, key, value, &api.Request{Version: version})
+// Put sets the key's value if it is at version; 0 creates the key. With an option, and without
+// a session, it is not sent again after a lost reply, as Set is not.
+func (c *Clerk) Put(ctx context.Context, key string, value []byte, version uint64, opts ...PutOption) (KV, error) {
+	return c.put(ctx, key, value, &api.Request{Version: version}, opts)
 }
 
 // Set sets the key's value whatever its version. After a lost reply it is not sent
-// again and ends in ErrMaybe, so prefer Put where the version is known.
-func (c *Clerk) Set(ctx context.Context, key string, value []byte) (KV, error) {
-	return c.put(ctx, key, value, &api.Request{Unconditional: true})
+// again and ends in ErrMaybe, so prefer Put where the version is known, or use a session.
+func (c *Clerk) Set(ctx context.Context, key string, value []byte, opts ...PutOption) (KV, error) {
+	return c.put(ctx, key, value, &api.Request{Unconditional: true}, opts)
 }
 
-func (c *Clerk) put(ctx context.Context, key string, value []byte, req *api.Request) (KV, error) {
+func (c *Clerk) put(ctx context.Context, key string, value []byte, req *api.Request, opts []PutOption) (KV, error) {
 	req.Kind, req.Key = api.Request_PUT, []byte(key)
 	req.Value = value
 	if len(value) <= c.maxBytes {
 		req.Value = append([]byte(nil), value...) // it may be sent after we have returned
 	}
-	r, err := c.do(ctx, req)
+	if len(opts) > 0 {
+		more := new(api.Put)
+		for _, opt := range opts {
+			opt.put(more)
+		}
+		req.Call = &api.Request_Put{Put: more}
+	}
+	r, err := c.write(ctx, req)
 	if err != nil {
 		return KV{}, err
 	}
-	return stamped(key, value, r), nil
+	kv := stamped(key, value, r)
+	kv.Lease = req.GetPut().GetLease()
+	if prev := r.GetPrev(); prev != nil {
+		before := entry(prev, r.Revision)
+		kv.Prev = &before
+	}
+	return kv, nil
 }
 
 // Delete removes the key if it is at version.
 func (c *Clerk) Delete(ctx context.Context, key string, version uint64) error {
-	_, err := c.do(ctx, &api.Request{
+	_, err := c.write(ctx, &api.Request{
 		Kind: api.Request_DELETE, Key: []byte(key), Version: version,
 	})
 	return err
@@ -139,7 +170,7 @@ func (c *Clerk) Delete(ctx context.Context, key string, version uint64) error {
 // Remove removes the key whatever its version. Like Set, it is not sent again after a
 // lost reply.
 func (c *Clerk) Remove(ctx context.Context, key string) error {
-	_, err := c.do(ctx, &api.Request{Kind: api.Request_DELETE, Key: []byte(key), Unconditional: true})
+	_, err := c.write(ctx, &api.Request{Kind: api.Request_DELETE, Key: []byte(key), Unconditional: true})
 	return err
 }
 

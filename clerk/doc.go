@@ -14,6 +14,37 @@
 // ErrNoKey and change nothing. Set and Remove take effect whatever the version. All
 // operations on all keys, by all Clerks, form one linearizable history.
 //
+// # More than one key
+//
+//	for kv, err := range ck.Range(ctx, clerk.Prefix("users/"), clerk.Limit(100)) { ... }
+//	n, err := ck.Count(ctx, clerk.Prefix("users/"))
+//	n, err = ck.DeleteRange(ctx, clerk.Prefix("tmp/"))
+//
+//	result, err := ck.Txn(ctx).                        // all in one revision
+//		If(clerk.Version("a").Equals(3), clerk.Missing("b")).
+//		Then(clerk.OpPut("b", value)).
+//		Else(clerk.OpGet("a")).
+//		Commit()
+//
+//	err = ck.Update(ctx, func(tx *clerk.Tx) error {    // reads, then writes what follows from it
+//		kv, err := tx.Get("a")
+//		...
+//		tx.Put("b", value)
+//		return err
+//	})
+//
+// The store has one revision, which each change raises. A Range is of one revision, however
+// long it takes. AtRevision reads what there was at an earlier one, until Compact forgets it.
+//
+// # Leases
+//
+//	lease, err := ck.Grant(ctx, 10*time.Second)
+//	_, err = ck.Set(ctx, "workers/7", address, clerk.WithLease(lease.ID()))
+//	<-lease.Done()                                     // lost, or may be at any time
+//
+// The Clerk keeps its leases alive. When one ends, by Revoke or because no server was reached for
+// its time to live, its keys are deleted.
+//
 // # What an error means
 //
 // An operation goes on, from server to server, until its outcome is known or its context
@@ -24,12 +55,19 @@
 //   - Any other error: it was not executed and never will be.
 //
 // If the context ended, the error matches the context's error as well. No write is executed
-// twice. A Put or Delete whose reply was lost is sent again. Only one of its attempts can take
-// effect, whatever other clients do to the key, and however late an attempt arrives. It ends
-// in ErrMaybe only if the resend is refused, as it would be after our own success, or if the
-// context ends; and only if the messages that were sent and received do not tell more
-// (see docs/semantics.md). Set and Remove are not sent again, since that might undo what
-// another client wrote in between. After ErrMaybe, a Get shows the present value.
+// twice. What happens when a reply is lost:
+//
+//   - A write in a session (see WithSession) is sent again, and gets its own outcome. It ends in
+//     ErrMaybe only if the context or the session ends before that.
+//   - A Put or Delete is sent again. Only one of its attempts can take effect, whatever other
+//     clients do to the key, and however late an attempt arrives. It ends in ErrMaybe only if
+//     the resend is refused, as it would be after our own success, or if the context ends; and
+//     only if the messages that were sent and received do not tell more (see docs/semantics.md).
+//   - Reads, Grant, Revoke, KeepAlive and Compact are sent again: to do them twice does no harm.
+//   - Set, Remove, DeleteRange, transactions that write, and a Put with options are not sent
+//     again, since that might undo what another client wrote in between. They end in ErrMaybe.
+//
+// After ErrMaybe, a Get shows the present value.
 //
 // # Watching
 //
@@ -42,7 +80,7 @@
 // Op is a state machine without clock, network or goroutines. It decides which server to ask,
 // when to wait, and what is known in the end; see its table. A Clerk runs one for each
 // operation. All concurrent operations share one stream to each server: the requests that
-// wait while a batch is sent make the next batch.
+// wait while a batch is sent make the next batch. One goroutine keeps all leases alive.
 //
 // Watcher is such a machine for a watch. All watches of a Clerk share another stream to each
 // server.

@@ -3,6 +3,8 @@ package clerk
 import (
 	"errors"
 	"fmt"
+
+	"balsa.example/api"
 )
 
 var (
@@ -39,6 +41,60 @@ var (
 	// ErrNotSent is for a Caller to wrap: the request was certainly not sent.
 	ErrNotSent = errors.New("not sent")
 )
+
+// Refusals of what goes beyond one key. Nothing changed.
+var (
+	// ErrCompacted: the revision to read at is forgotten, or the one to compact at already was.
+	ErrCompacted = errors.New("revision has been compacted")
+
+	// ErrFutureRevision: the store has not reached the revision.
+	ErrFutureRevision = errors.New("revision is in the future")
+
+	// ErrDuplicateKey: the transaction could change a key twice.
+	ErrDuplicateKey = errors.New("transaction changes a key twice")
+
+	// ErrTooManyOps: a list of the transaction is longer than the server allows.
+	ErrTooManyOps = errors.New("too many operations in a transaction")
+
+	// ErrNoLease: there is no such lease, or no longer.
+	ErrNoLease = errors.New("no such lease")
+
+	// ErrLeaseExists: there is a lease with this id.
+	ErrLeaseExists = errors.New("lease exists")
+
+	// ErrLeaseFull: the lease has as many keys as it may have.
+	ErrLeaseFull = errors.New("lease has too many keys")
+
+	// ErrLeaseTTL: the time to live is out of the server's bounds.
+	ErrLeaseTTL = errors.New("time to live out of bounds")
+
+	// ErrTooManyLeases: there are as many leases and sessions as there may be.
+	ErrTooManyLeases = errors.New("too many leases")
+
+	// ErrQuota: the store is at its quota. Reads and deletes go on.
+	ErrQuota = errors.New("store is at its quota")
+)
+
+// errSessionEnded: the write was not executed, since its session has ended or has forgotten the
+// number. It can be sent with another number, or in another session.
+var errSessionEnded = errors.New("session has ended")
+
+// codeErrors are the errors of refusals that need no more words.
+var codeErrors = map[api.Reply_Code]error{
+	api.Reply_NO_KEY:          ErrNoKey,
+	api.Reply_TOO_LARGE:       ErrTooLarge,
+	api.Reply_COMPACTED:       ErrCompacted,
+	api.Reply_FUTURE_REVISION: ErrFutureRevision,
+	api.Reply_DUPLICATE_KEY:   ErrDuplicateKey,
+	api.Reply_TOO_MANY_OPS:    ErrTooManyOps,
+	api.Reply_NO_LEASE:        ErrNoLease,
+	api.Reply_LEASE_EXISTS:    ErrLeaseExists,
+	api.Reply_LEASE_FULL:      ErrLeaseFull,
+	api.Reply_LEASE_TTL:       ErrLeaseTTL,
+	api.Reply_TOO_MANY_LEASES: ErrTooManyLeases,
+	api.Reply_QUOTA:           ErrQuota,
+	api.Reply_SESSION_ENDED:   errSessionEnded,
+}
 
 // The reasons why an operation was still not done when its context ended. They
 // come together with the context's error, never alone.

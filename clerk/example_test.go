@@ -98,3 +98,85 @@ func ExampleClerk_Put() {
 	fmt.Printf("%s\n", kv.Value)
 	// Output: |||
 }
+
+// What is read and written belongs together: nobody else changes it in between.
+func ExampleClerk_Update() {
+	service := clerktest.New(1)
+	defer service.Close()
+	ck, ctx := service.Clerk("example"), context.Background()
+
+	transfer := func(from, to string) error {
+		return ck.Update(ctx, func(tx *clerk.Tx) error {
+			kv, err := tx.Get(from)
+			if err != nil {
+				return err
+			}
+			tx.Delete(from)
+			tx.Put(to, kv.Value)
+			return nil
+		})
+	}
+	if _, err := ck.Set(ctx, "desk/1", []byte("Ada")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(transfer("desk/1", "desk/2"))
+	fmt.Println(errors.Is(transfer("desk/1", "desk/3"), clerk.ErrNoKey))
+	for kv, err := range ck.Range(ctx, clerk.Prefix("desk/")) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s: %s\n", kv.Key, kv.Value)
+	}
+	// Output:
+	// <nil>
+	// true
+	// desk/2: Ada
+}
+
+// A transaction compares, and does one thing or another, all in one revision.
+func ExampleClerk_Txn() {
+	service := clerktest.New(1)
+	defer service.Close()
+	ck, ctx := service.Clerk("example"), context.Background()
+
+	claim := func(who string) *clerk.TxnResult {
+		result, err := ck.Txn(ctx).
+			If(clerk.Missing("owner")).
+			Then(clerk.OpPut("owner", []byte(who)), clerk.OpPut("since/"+who, nil)).
+			Else(clerk.OpGet("owner")).
+			Commit()
+		if err != nil {
+			log.Fatal(err)
+		}
+		return result
+	}
+	fmt.Println(claim("Ada").Succeeded)
+	second := claim("Bob")
+	fmt.Printf("%v, it is %s's\n", second.Succeeded, second.Results[0].KVs[0].Value)
+	// Output:
+	// true
+	// false, it is Ada's
+}
+
+// Keys that hang on a lease go when their owner does.
+func ExampleClerk_Grant() {
+	service := clerktest.New(1)
+	defer service.Close()
+	worker, ctx := service.Clerk("worker"), context.Background()
+
+	lease, err := worker.Grant(ctx, 10*time.Second) // kept alive until Revoke or Close
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err = worker.Set(ctx, "workers/7", []byte("10.0.0.7"), clerk.WithLease(lease.ID())); err != nil {
+		log.Fatal(err)
+	}
+	watcher := service.Clerk("watcher")
+	fmt.Println(watcher.Count(ctx, clerk.Prefix("workers/")))
+	fmt.Println(lease.Revoke(ctx))
+	fmt.Println(watcher.Count(ctx, clerk.Prefix("workers/")))
+	// Output:
+	// 1 <nil>
+	// <nil>
+	// 0 <nil>
+}

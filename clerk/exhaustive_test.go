@@ -3,6 +3,7 @@ package clerk
 import (
 	"flag"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -20,6 +21,29 @@ type keyState struct {
 	version, created, modified uint64 // 0: there is no key
 	deleted, resent            uint64
 	executed                   int // how often the operation took effect
+
+	session sessionState
+}
+
+// sessionState is what a store remembers of the one write of a session.
+type sessionState struct {
+	used  bool // there is a session
+	ended bool // it has ended, or has forgotten the outcome
+	kept  keptOutcome
+}
+
+// keptOutcome is an outcome, without a pointer; the zero one is none.
+type keptOutcome struct {
+	done                                         bool
+	code                                         api.Reply_Code
+	version, created, modified, deleted, reached uint64
+}
+
+func (o keptOutcome) reply() *api.Reply {
+	return &api.Reply{
+		Code: o.code, Version: o.version, CreateRevision: o.created, ModRevision: o.modified,
+		DeleteRevision: o.deleted, Revision: o.reached,
+	}
 }
 
 // others are the changes that other clients can make. Each is a revision.
@@ -28,6 +52,7 @@ var others = []func(*keyState) bool{
 	(*keyState).delete,
 	func(k *keyState) bool { k.revision++; return true },                         // another key
 	func(k *keyState) bool { k.revision++; k.deleted = k.revision; return true }, // one that shares deleted
+	(*keyState).end,
 }
 
 func (k *keyState) put() bool {
@@ -56,8 +81,27 @@ type attempt struct {
 	underWay       bool // it may still arrive
 }
 
-// do executes or refuses an attempt.
+func (k *keyState) end() bool {
+	ends := k.session.used && !k.session.ended
+	k.session.ended = k.session.used
+	return ends
+}
+
+// do executes or refuses an attempt, or returns the outcome that the session has kept.
 func (k *keyState) do(remove bool, version uint64, a attempt) *api.Reply {
+	switch {
+	case !k.session.used:
+		return k.execute(remove, version, a)
+	case k.session.ended:
+		return &api.Reply{Code: api.Reply_SESSION_ENDED, Revision: k.revision}
+	case !k.session.kept.done:
+		r := k.execute(remove, version, attempt{unchangedSince: math.MaxUint64})
+		k.session.kept = keptOutcome{true, r.Code, r.Version, r.CreateRevision, r.ModRevision, r.DeleteRevision, r.Revision}
+	}
+	return k.session.kept.reply()
+}
+
+func (k *keyState) execute(remove bool, version uint64, a attempt) *api.Reply {
 	guarded := a.kind != api.Request_FIRST || k.resent >= a.unchangedSince
 	if a.kind == api.Request_RESEND {
 		k.resent = k.revision
@@ -99,6 +143,7 @@ type search struct {
 	t       testing.TB
 	remove  bool
 	version uint64
+	session bool
 	until   uint64
 	seen    map[node]bool
 	classes map[int]*class
@@ -185,7 +230,7 @@ func (e *search) visit(s *state) {
 		return
 	}
 	for _, other := range others {
-		if next := s.fork(); s.key.revision < e.until && other(&next.key) {
+		if next := s.fork(); other(&next.key) {
 			e.visit(next)
 		}
 	}
@@ -316,7 +361,11 @@ func (e *search) begin() {
 			if e.remove {
 				kind = api.Request_DELETE
 			}
-			s.op = NewOp(s.route, zero{}, testPace, &api.Request{Kind: kind, Version: e.version})
+			req := &api.Request{Kind: kind, Version: e.version}
+			if e.session {
+				req.Session = ofSession
+			}
+			s.op = NewOp(s.route, zero{}, testPace, req)
 			e.step(s, s.op.Start())
 		}
 		for _, other := range others {
@@ -325,7 +374,7 @@ func (e *search) begin() {
 			}
 		}
 	}
-	past(keyState{revision: emptyRevision})
+	past(keyState{revision: emptyRevision, session: sessionState{used: e.session}})
 }
 
 // truth is the best verdict on a class.
@@ -346,10 +395,17 @@ var everyUntil = flag.Uint64("every", 5, "at which store revision TestEveryVerdi
 
 // TestEveryVerdictIsTheBest: the Clerk says maybe if and only if the operation took, or may
 // take, effect in one execution in which it observes the same, and in another not.
-func TestEveryVerdictIsTheBest(t *testing.T) {
+func TestEveryVerdictIsTheBest(t *testing.T) { everyVerdict(t, false, *everyUntil) }
+
+// TestEveryVerdictInASessionIsTheBest: the same of writes of a session, which may end at any
+// time.
+func TestEveryVerdictInASessionIsTheBest(t *testing.T) { everyVerdict(t, true, *everyUntil-1) }
+
+func everyVerdict(t *testing.T, session bool, until uint64) {
 	for _, remove := range []bool{false, true} {
 		for version := range uint64(3) {
 			e := newSearch(t, remove, version)
+			e.session, e.until = session, until
 			e.begin()
 			maybes := 0
 			for observed, c := range e.classes {

@@ -182,7 +182,7 @@ func timeLeft(ctx context.Context, timeout time.Duration) time.Duration {
 
 // enqueue puts the call in the queue. It waits until there is room.
 func (l *link) enqueue(ctx context.Context, c *call, req *api.Request, timeout time.Duration) error {
-	c.link, c.bytes = l, len(req.Key)+len(req.Value)+callOverhead
+	c.link, c.bytes = l, requestBytes(req)
 	var late <-chan time.Time
 	for start := time.Now(); ; {
 		room, err := l.tryEnqueue(c, req, timeLeft(ctx, timeout), timeout-time.Since(start))

@@ -20,20 +20,31 @@ import "balsa.example/api"
 // The table says what a Clerk can know. An attempt is "in doubt" if it may have been
 // executed, or may be yet: its reply was lost or said UNKNOWN. All others were refused, or
 // never sent. Put and Delete are the conditional ones. "Excluded" is the result of
-// attempts.excludedBy.
+// attempts.excludedBy. "Session" is every write of a session, and "repeatable" the writes
+// without one that may be executed twice: see repeatable.
 //
 //	                              none in doubt         one in doubt
-//	Get      any answer           that answer           -
+//	reads    any answer           that answer           -
 //	         lost                 ask again             -
 //	Put,     OK                   done                  done
 //	Delete   VERSION_MISMATCH     ErrVersion            ErrMaybe, or ErrVersion if excluded
 //	         NO_KEY               ErrNoKey              ErrMaybe, or ErrNoKey if excluded
 //	         CHANGED              ask again             ErrMaybe, or, if excluded, ask again
 //	                                                    with none in doubt
-//	         TOO_LARGE, INVALID   that                  ErrMaybe
+//	         other refusals       that                  ErrMaybe
 //	         lost                 ask again, in doubt   ask again
-//	Set,     any answer           that answer           -
-//	Remove   lost                 ErrMaybe at once      -
+//	Session  OK, and refusals     that: it is the       that
+//	         by the store         outcome of the write
+//	         SESSION_ENDED        not executed          ErrMaybe, or not executed if excluded
+//	         forgotten            -                     ErrMaybe
+//	         TOO_LARGE, INVALID,  that                  ErrMaybe
+//	         TOO_MANY_OPS
+//	         lost                 ask again, in doubt   ask again
+//	Repeat-  OK, and refusals     that                  that, and Outcome.Again
+//	able     by the store
+//	         others as a Session
+//	others   any answer           that answer           -
+//	         lost                 ErrMaybe at once      -
 //	all      WRONG_LEADER, BUSY,  ask again             ask again
 //	         UNAVAILABLE, unsent
 //	         context ended        its error             its error and ErrMaybe
@@ -83,9 +94,15 @@ import "balsa.example/api"
 // A server that is slower than Pace.AttemptNanos answers after we have asked again, and the
 // resend finds our own change. Both replies together say that we were executed: see Late.
 //
-// # Why Set and Remove are not sent again
+// # Why Set, Remove and transactions are not sent again
 //
 // The second one might undo what another client has written in between.
+//
+// # Why a write of a session is
+//
+// The store remembers its outcome under its number, and answers each attempt with that. So an
+// answer is true of the write, whichever attempt was executed. SESSION_ENDED says that the
+// outcome is forgotten: no attempt is executed from then on.
 type Op struct {
 	route *Route
 	rand  Rand
@@ -94,7 +111,9 @@ type Op struct {
 	read      bool
 	local     bool     // a LOCAL read
 	retryable bool     // conditional: may be sent again while an attempt is in doubt
-	attempts  attempts // if retryable
+	repeated  bool     // repeatable, or of a session: may be sent again at any time
+	session   bool     // of a session
+	attempts  attempts // if retryable or repeated
 
 	// The last Ask: its server, its number (from 0 on), what it carries, and the revision
 	// that the store is known to have reached when it was sent.
@@ -176,20 +195,29 @@ type Outcome struct {
 	// Reply is the last answer. With Maybe it decides nothing. It is nil if there was
 	// none, or the operation ended without waiting for one.
 	Reply *api.Reply
+	// Again tells, of a write without a session that is Answered, that an earlier attempt may
+	// have been executed, or may be yet. So a refusal may be due to it.
+	Again bool
 }
 
-// NewOp returns the Op of a request, of which only what it asks for is read.
+// NewOp returns the Op of a request, of which only what it asks for is read. If it names a
+// session it is a PUT, DELETE, TXN or DELETE_RANGE: all of these take a revision where they
+// change something.
 func NewOp(route *Route, rand Rand, pace Pace, req *api.Request) Op {
-	read := req.GetKind() == api.Request_GET
+	read, session := reads(req), req.GetSession() != nil
+	repeated := session || repeatable(req.GetKind())
 	return Op{
 		route:     route,
 		rand:      rand,
 		pace:      pace,
 		read:      read,
 		local:     read && req.GetConsistency() == api.Request_LOCAL,
-		retryable: !read && !req.GetUnconditional(),
+		retryable: !read && !repeated && conditional(req),
+		repeated:  !read && repeated,
+		session:   !read && session,
 		attempts: attempts{
-			remove: req.GetKind() == api.Request_DELETE, version: req.GetVersion(), unchangedSince: emptyRevision,
+			remove: req.GetKind() == api.Request_DELETE && !req.GetUnconditional(), version: req.GetVersion(),
+			unchangedSince: emptyRevision, anyTime: repeated,
 		},
 		attempt: -1,
 		hint:    -1,
@@ -211,7 +239,7 @@ func (o *Op) Outcome() Outcome { return o.outcome }
 // called before Reply, Lost or Cancel, or not at all.
 func (o *Op) Sent(reached uint64) {
 	o.reached = max(o.reached, reached)
-	if o.retryable && o.attempts.noneInDoubt() {
+	if (o.retryable || o.repeated) && o.attempts.noneInDoubt() {
 		o.attempts.unchangedSince = max(o.attempts.unchangedSince, reached)
 	}
 }
@@ -219,23 +247,31 @@ func (o *Op) Sent(reached uint64) {
 // Reply takes the answer of the server asked.
 func (o *Op) Reply(r *api.Reply) Step {
 	o.route.Reached(r.GetRevision())
-	switch r.GetCode() {
-	case api.Reply_OK:
+	code := r.GetCode()
+	switch {
+	case code == api.Reply_FUTURE_REVISION && o.local: // another server may have reached it
+		return o.next()
+	case o.session && forgotten(r):
+		return o.end(Maybe, r)
+	case code == api.Reply_OK, o.repeated && ofTheStore(code):
 		o.route.served(o.server, o.local)
 		return o.end(Answered, r)
-	case api.Reply_VERSION_MISMATCH, api.Reply_NO_KEY:
+	case code == api.Reply_VERSION_MISMATCH, code == api.Reply_NO_KEY, o.session && code == api.Reply_SESSION_ENDED:
 		o.route.served(o.server, o.local)
 		if !o.attempts.excludedBy(r) {
 			return o.end(Maybe, r)
 		}
 		return o.end(Answered, r)
-	case api.Reply_CHANGED:
-		return o.changed(r)
-	case api.Reply_TOO_LARGE, api.Reply_INVALID:
+	case ofTheStore(code), ofTheServer(code), code == api.Reply_SESSION_ENDED:
+		o.route.served(o.server, o.local)
 		if !o.attempts.noneInDoubt() { // another server may have a higher limit, and have executed it
 			return o.end(Maybe, r)
 		}
 		return o.end(Answered, r)
+	}
+	switch code {
+	case api.Reply_CHANGED:
+		return o.changed(r)
 	case api.Reply_WRONG_LEADER:
 		return o.redirect(r.GetLeader())
 	case api.Reply_BUSY: // another server would only send us back
@@ -254,7 +290,7 @@ func (o *Op) Lost(sent bool) Step {
 	o.lost |= 1 << o.server
 	o.route.failed(o.server)
 	if sent && !o.read {
-		if !o.retryable {
+		if !o.retryable && !o.repeated {
 			return o.end(Maybe, nil)
 		}
 		o.attempts.lost(o.attempt, o.reached)
@@ -275,10 +311,10 @@ func (o *Op) WaitDone() Step {
 // Cancel ends the operation without an answer. sent is true if the present attempt may
 // have been sent, as in Lost.
 func (o *Op) Cancel(sent bool) Step {
-	if sent && !o.read && !o.retryable {
+	if sent && !o.read && !o.retryable && !o.repeated {
 		return o.end(Maybe, nil)
 	}
-	if sent && o.retryable {
+	if sent && (o.retryable || o.repeated) {
 		o.attempts.lost(o.attempt, o.reached)
 	}
 	o.asking = false
@@ -295,19 +331,24 @@ func (o *Op) Cancel(sent bool) Step {
 // Step replaces the present one. Otherwise the present one goes on.
 func (o *Op) Late(attempt int, r *api.Reply) (step Step, ok bool) {
 	o.route.Reached(r.GetRevision())
-	final := r.GetCode() == api.Reply_OK || o.read && r.GetCode() == api.Reply_NO_KEY
+	final := r.GetCode() == api.Reply_OK || (o.read || o.repeated) && ofTheStore(r.GetCode())
 	switch {
 	case final:
+		o.attempts.notExecuted(attempt)
 		return o.end(Answered, r), true
+	case o.session && forgotten(r):
+		return o.end(Maybe, r), true
 	case o.read || o.attempts.bit(attempt) == 0:
 		return Step{}, false // it tells nothing new
 	}
 	switch r.GetCode() {
-	case api.Reply_VERSION_MISMATCH, api.Reply_NO_KEY, api.Reply_CHANGED:
+	case api.Reply_VERSION_MISMATCH, api.Reply_NO_KEY, api.Reply_CHANGED, api.Reply_SESSION_ENDED:
 		o.attempts.notExecuted(attempt)
 		o.attempts.refusedLate(r, o.attempt)
-	case api.Reply_TOO_LARGE, api.Reply_INVALID, api.Reply_WRONG_LEADER, api.Reply_BUSY, api.Reply_UNAVAILABLE:
-		o.attempts.notExecuted(attempt)
+	default:
+		if certain(r.GetCode()) {
+			o.attempts.notExecuted(attempt)
+		}
 	}
 	return o.resolved()
 }
@@ -398,7 +439,9 @@ func (o *Op) ask(server int) Step {
 		step.Kind = api.Request_FIRST
 	case o.retryable:
 		step.Kind = api.Request_RESEND
-	case !o.read:
+	case o.repeated && o.attempts.noneInDoubt():
+		o.attempts.begin(o.attempt)
+	case !o.read && !o.repeated:
 		step.Nanos *= patience
 	}
 	if o.retryable {
@@ -427,6 +470,6 @@ func (p Pace) wait(before int, rand Rand) int64 {
 
 func (o *Op) end(v Verdict, r *api.Reply) Step {
 	o.asking = false
-	o.outcome = Outcome{Verdict: v, Reply: r}
+	o.outcome = Outcome{Verdict: v, Reply: r, Again: v == Answered && o.repeated && !o.attempts.noneInDoubt()}
 	return Step{Action: End}
 }

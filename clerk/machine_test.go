@@ -35,8 +35,27 @@ var (
 	erase   = &api.Request{Kind: api.Request_DELETE, Version: 5}
 	set     = &api.Request{Kind: api.Request_PUT, Unconditional: true}
 	remove  = &api.Request{Kind: api.Request_DELETE, Unconditional: true}
-	allReqs = map[string]*api.Request{"get": get, "put": put, "create": create, "erase": erase, "set": set, "remove": remove}
+	allReqs = map[string]*api.Request{
+		"get": get, "put": put, "create": create, "erase": erase, "set": set, "remove": remove,
+		"range":   {Kind: api.Request_RANGE},
+		"peek":    {Kind: api.Request_TXN, Call: &api.Request_Txn{Txn: nested(&api.TxnOp{Op: &api.TxnOp_Range{}})}},
+		"txn":     {Kind: api.Request_TXN, Call: &api.Request_Txn{Txn: nested(&api.TxnOp{Op: &api.TxnOp_DeleteRange{DeleteRange: &api.DeleteRange{}}})}},
+		"hang":    {Kind: api.Request_PUT, Version: 5, Call: &api.Request_Put{Put: &api.Put{Lease: 1}}},
+		"sweep":   {Kind: api.Request_DELETE_RANGE},
+		"sput":    {Kind: api.Request_PUT, Version: 5, Session: ofSession},
+		"sset":    {Kind: api.Request_PUT, Unconditional: true, Session: ofSession},
+		"stxn":    {Kind: api.Request_TXN, Session: ofSession, Call: &api.Request_Txn{Txn: nested(&api.TxnOp{Op: &api.TxnOp_Put{Put: &api.Put{}}})}},
+		"compact": {Kind: api.Request_COMPACT},
+		"renew":   {Kind: api.Request_LEASE_KEEP_ALIVE},
+	}
+	ofSession = &api.Session{Id: 1, Seq: 1}
 )
+
+// nested returns a transaction that has op in a transaction of its own.
+func nested(op *api.TxnOp) *api.Txn {
+	inner := &api.Txn{Else: []*api.TxnOp{op}}
+	return &api.Txn{Then: []*api.TxnOp{{Op: &api.TxnOp_Txn{Txn: inner}}}}
+}
 
 // seenRevision is the revision that a Route of these tables has seen.
 const seenRevision = 100
@@ -68,11 +87,16 @@ var events = map[string]func(*Op) Step{
 	"unknown":     code(api.Reply_UNKNOWN),
 	"future":      code(api.Reply_Code(99)),
 	"toolarge":    code(api.Reply_TOO_LARGE),
-	"invalid":     code(api.Reply_INVALID),
-	"lost":        func(o *Op) Step { return o.Lost(true) },
-	"unsent":      func(o *Op) Step { return o.Lost(false) },
-	"cancel":      func(o *Op) Step { return o.Cancel(true) },
-	"cancelidle":  func(o *Op) Step { return o.Cancel(false) },
+	"compacted":   code(api.Reply_COMPACTED),
+	"ended": func(o *Op) Step {
+		return o.Reply(&api.Reply{Code: api.Reply_SESSION_ENDED, Revision: seenRevision + 10})
+	},
+	"forgotten":  func(o *Op) Step { return o.Reply(&api.Reply{Code: api.Reply_UNKNOWN, DoneAt: seenRevision}) },
+	"invalid":    code(api.Reply_INVALID),
+	"lost":       func(o *Op) Step { return o.Lost(true) },
+	"unsent":     func(o *Op) Step { return o.Lost(false) },
+	"cancel":     func(o *Op) Step { return o.Cancel(true) },
+	"cancelidle": func(o *Op) Step { return o.Cancel(false) },
 }
 
 func code(c api.Reply_Code) func(*Op) Step {
@@ -118,6 +142,9 @@ func play(t *testing.T, req *api.Request, names ...string) string {
 	}
 	switch out := op.Outcome(); out.Verdict {
 	case Answered:
+		if out.Again && out.Reply.Code != api.Reply_OK && req.Session == nil {
+			return out.Reply.Code.String() + " again"
+		}
 		return out.Reply.Code.String()
 	case Maybe:
 		return "maybe"
@@ -128,6 +155,7 @@ func play(t *testing.T, req *api.Request, names ...string) string {
 
 func TestVerdicts(t *testing.T) {
 	const mismatched = "VERSION_MISMATCH"
+	const once, sure = "set remove txn hang sweep", "sput sset stxn" // not sent again, and of a session
 	for _, tc := range []struct{ ops, events, want string }{
 		{"get put create erase set remove", "ok", "OK"},
 		{"get put create erase set remove", "nokey", "NO_KEY"},
@@ -175,6 +203,38 @@ func TestVerdicts(t *testing.T) {
 		{"put create erase", "lost changed", ""},
 		{"put create erase", "lost changed cancelidle", "dropped"},
 		{"put create erase", "lost changed lost cancelidle", "maybe"},
+
+		{once, "unavailable ok", "OK"},
+		{once, "lost", "maybe"},
+		{once, "unknown", "maybe"},
+		{once, "compacted", "COMPACTED"},
+
+		// A transaction that changes nothing is a read.
+		{"range peek", "lost unknown compacted", "COMPACTED"},
+		{"range peek", "lost cancel", "dropped"},
+
+		// Of a session: the outcome is that of the write, whichever attempt got it.
+		{sure, "lost unknown ok", "OK"},
+		{sure, "lost unknown mismatch", mismatched},
+		{sure, "lost nokey", "NO_KEY"},
+		{sure, "lost compacted", "COMPACTED"},
+		{sure, "ended", "SESSION_ENDED"},
+		{sure, "wrongleader unsent ended", "SESSION_ENDED"},
+		{sure, "lost ended", "maybe"},
+		{sure, "lost toolarge", "maybe"},
+		{sure, "forgotten", "maybe"},
+		{"set", "forgotten", "maybe"},
+		{"put range compact", "forgotten ok", "OK"},
+		{sure, "lost busy wrongleader", ""},
+		{sure, "lost cancelidle", "maybe"},
+		{sure, "cancel", "maybe"},
+		{sure, "busy cancelidle", "dropped"},
+
+		// Repeatable: a refusal may be due to the first attempt.
+		{"compact renew", "lost ok", "OK"},
+		{"compact renew", "compacted", "COMPACTED"},
+		{"compact renew", "lost compacted", "COMPACTED again"},
+		{"compact renew", "lost wrongleader cancelidle", "maybe"},
 
 		// Given up.
 		{"put create erase set remove", "cancel", "maybe"},
@@ -224,12 +284,14 @@ func expect(op string, seq []string) string {
 	if len(seq) == 0 {
 		return ""
 	}
-	read, retryable := op == "get", op == "put" || op == "create" || op == "erase"
+	read, retryable := op == "get" || op == "range" || op == "peek", op == "put" || op == "create" || op == "erase"
+	session, repeatable := op[0] == 's' && op != "set" && op != "sweep", op == "compact" || op == "renew"
+	repeated := session || repeatable
 	isChange := func(event string) bool { return strings.Contains("changed recreated gone", event) }
 	ambiguous := func(event string) bool {
-		return !read && (strings.Contains("lost unknown future nonsense cancel", event) || isChange(event) && !retryable)
+		return !read && (strings.Contains("lost unknown future nonsense cancel forgotten", event) || isChange(event) && !retryable)
 	}
-	doubt := false
+	doubt := false // for a Session and a repeatable one, too
 	for _, e := range seq[:len(seq)-1] {
 		doubt = doubt || ambiguous(e)
 		if isChange(e) && retryable { // it did not end the operation
@@ -244,9 +306,31 @@ func expect(op string, seq []string) string {
 		}
 		return verdict
 	}
-	switch last := seq[len(seq)-1]; last {
+	last := seq[len(seq)-1]
+	if repeated {
+		refused := map[string]string{
+			"nokey": "NO_KEY", "compacted": "COMPACTED", "mismatch": "VERSION_MISMATCH",
+			"unchanged": "VERSION_MISMATCH", "behind": "VERSION_MISMATCH", "another": "VERSION_MISMATCH",
+		}
+		switch code := refused[last]; {
+		case code != "":
+			if repeatable && doubt {
+				code += " again"
+			}
+			return code
+		case last == "cancel" || session && last == "forgotten":
+			return "maybe"
+		case ambiguous(last):
+			return ""
+		}
+	}
+	switch last {
 	case "ok":
 		return "OK"
+	case "compacted":
+		return sure("COMPACTED")
+	case "ended":
+		return sure("SESSION_ENDED")
 	case "nokey":
 		return sure("NO_KEY")
 	case "toolarge":

@@ -24,7 +24,7 @@ const (
 	dialTimeout = time.Second
 	maxRedial   = 250 * time.Millisecond
 	// maxReplyBatch bounds what a server may send at once, in bytes.
-	maxReplyBatch = 4 << 20
+	maxReplyBatch = 16 << 20
 	// maxHeaderBytes bounds the headers of what a server answers.
 	maxHeaderBytes = 16 << 10
 	// windowBytes is how many bytes a server may send before they are read. It is fixed,

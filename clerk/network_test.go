@@ -79,7 +79,7 @@ func TestOperationsGoThrough(t *testing.T) {
 		if err = ck.Remove(ctx, "k"); !errors.Is(err, clerk.ErrNoKey) {
 			t.Fatalf("remove an absent key: %v", err)
 		}
-		if _, err = ck.Get(ctx, "k", clerk.Lease()); !errors.Is(err, clerk.ErrNoKey) {
+		if _, err = ck.Get(ctx, "k", clerk.ByLease()); !errors.Is(err, clerk.ErrNoKey) {
 			t.Fatalf("get of an absent key: %v", err)
 		}
 	})

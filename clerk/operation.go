@@ -54,7 +54,11 @@ func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
 	for _, p := range o.pending {
 		p.Stop()
 	}
-	return conclude(o.req, o.op.Outcome(), o.ended, o.tlsFailures.addTo(o.reason))
+	out := o.op.Outcome()
+	if out.Again && out.Reply.Code == alreadyDone(req.Kind) {
+		return out.Reply, nil // by an attempt before, or by somebody else: it is done
+	}
+	return conclude(o.req, out, o.ended, o.tlsFailures.addTo(o.reason))
 }
 
 // decide lets the Op choose its next step. It is the only use of the Route.

@@ -6,7 +6,6 @@ import (
 	"net"
 	"time"
 
-	"balsa.example/api"
 	"balsa.example/internal/certs"
 )
 
@@ -31,6 +30,8 @@ type config struct {
 	rand     Rand
 	maxBytes int
 	pace     Pace
+
+	sessionTTL time.Duration // 0: no session
 }
 
 // Option changes how a Clerk works.
@@ -70,18 +71,11 @@ func WithAttemptTimeout(d time.Duration) Option {
 	return func(o *config) { o.pace.AttemptNanos = int64(d) }
 }
 
-// ReadOption says how fresh a Get must be. The default sees every write that was
-// acknowledged before, and trusts no clock.
-type ReadOption func(*api.Request)
-
-// Lease makes a Get cheaper: as fresh, as long as the servers' clocks drift less
-// than they are configured to tolerate.
-func Lease() ReadOption {
-	return func(r *api.Request) { r.Consistency = api.Request_LEASE }
-}
-
-// Local makes a Get ask one server only, which answers with what it has. It may be old, and
-// older than what the same Clerk read before.
-func Local() ReadOption {
-	return func(r *api.Request) { r.Consistency = api.Request_LOCAL }
-}
+// WithSession makes all writes of the Clerk exactly once as long as its session lives. The
+// session is opened by the first write, and kept alive while the Clerk is open. A write whose
+// reply was lost is sent again, whatever it is, and gets its own outcome. So ErrMaybe is left for
+// a write whose context ends, and for one whose session ends in between: when no server can be
+// reached for as long as ttl. After that the Clerk opens another session.
+//
+// A server remembers outcomes, so that a write of a session costs it more than another one.
+func WithSession(ttl time.Duration) Option { return func(o *config) { o.sessionTTL = ttl } }

@@ -3,8 +3,11 @@ package clerk
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"balsa.example/api"
 )
@@ -54,6 +57,12 @@ type PendingReply interface {
 
 // check refuses requests that no server would accept.
 func (c *Clerk) check(req *api.Request) error {
+	if !onKey(req.Kind) {
+		if n := requestBytes(req); n > c.maxBytes {
+			return fmt.Errorf("%w: request has %d bytes, the limit is %d", ErrTooLarge, n, c.maxBytes)
+		}
+		return nil
+	}
 	switch {
 	case len(req.Key) == 0:
 		return ErrEmptyKey
@@ -63,6 +72,19 @@ func (c *Clerk) check(req *api.Request) error {
 		return fmt.Errorf("%w: value has %d bytes, the limit is %d", ErrTooLarge, len(req.Value), c.maxBytes)
 	}
 	return nil
+}
+
+// onKey tells whether a kind of request is an operation on the one key that it names.
+func onKey(k api.Request_Kind) bool {
+	return k == api.Request_GET || k == api.Request_PUT || k == api.Request_DELETE
+}
+
+// requestBytes is about the size of a request on the wire.
+func requestBytes(req *api.Request) int {
+	if req.Call == nil {
+		return len(req.Key) + len(req.Value) + callOverhead
+	}
+	return proto.Size(req)
 }
 
 // ended returns why the operation should be given up, nil if it should go on.
@@ -96,15 +118,18 @@ func (c *Clerk) learn(r *api.Reply) {
 func refusal(address string, r *api.Reply) error {
 	var why error
 	switch r.Code {
-	case api.Reply_OK, api.Reply_VERSION_MISMATCH, api.Reply_NO_KEY, api.Reply_TOO_LARGE, api.Reply_INVALID:
-		return answer(nil, r)
 	case api.Reply_WRONG_LEADER:
 		why = ErrWrongLeader
 	case api.Reply_BUSY:
 		why = ErrBusy
 	case api.Reply_CHANGED:
 		why = errChanged
+	case api.Reply_UNAVAILABLE, api.Reply_UNKNOWN:
+		why = ErrUnavailable
 	default:
+		if final(r.Code) {
+			return answer(nil, r)
+		}
 		why = ErrUnavailable
 	}
 	return fmt.Errorf("%s: %w", address, annotate(why, r.Message))
@@ -120,13 +145,11 @@ func answer(req *api.Request, r *api.Reply) error {
 			Expected: req.GetVersion(), Current: r.Version,
 			CreateRevision: r.CreateRevision, ModRevision: r.ModRevision,
 		}
-	case api.Reply_NO_KEY:
-		return ErrNoKey
-	case api.Reply_TOO_LARGE:
-		return annotate(ErrTooLarge, r.Message)
-	default:
-		return annotate(ErrInvalid, r.Message)
 	}
+	if err := codeErrors[r.Code]; err != nil {
+		return annotate(err, r.Message)
+	}
+	return annotate(ErrInvalid, r.Message)
 }
 
 func annotate(err error, message string) error {
@@ -157,9 +180,35 @@ func conclude(req *api.Request, out Outcome, ended, reason error) (*api.Reply, e
 
 // failure adds to an error which operation failed.
 func failure(req *api.Request, err error) error {
-	kind, key := strings.ToLower(req.Kind.String()), req.Key
-	if len(key) > 64 {
-		return fmt.Errorf("%s %q...: %w", kind, key[:64], err)
+	kind := strings.ToLower(strings.ReplaceAll(req.Kind.String(), "_", " "))
+	switch {
+	case onKey(req.Kind):
+		return fmt.Errorf("%s %s: %w", kind, quote(req.Key), err)
+	case req.GetRange() != nil:
+		return fmt.Errorf("%s %s: %w", kind, quoteSpan(req.GetRange().GetSpan()), err)
+	case req.GetDeleteRange() != nil:
+		return fmt.Errorf("%s %s: %w", kind, quoteSpan(req.GetDeleteRange().GetSpan()), err)
+	case req.GetLease() != nil:
+		return fmt.Errorf("%s %016x: %w", kind, req.GetLease().GetId(), err)
+	default:
+		return fmt.Errorf("%s: %w", kind, err)
 	}
-	return fmt.Errorf("%s %q: %w", kind, key, err)
+}
+
+// quote quotes a key, or the beginning of a long one.
+func quote(key []byte) string {
+	if len(key) > 64 {
+		return strconv.Quote(string(key[:64])) + "..."
+	}
+	return strconv.Quote(string(key))
+}
+
+func quoteSpan(s *api.Span) string {
+	if s.GetOpen() {
+		return "from " + quote(s.GetFrom())
+	}
+	if from := string(s.GetFrom()); string(s.GetTo()) == Key(from).To {
+		return quote(s.GetFrom())
+	}
+	return quote(s.GetFrom()) + " to " + quote(s.GetTo())
 }

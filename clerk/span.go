@@ -29,3 +29,16 @@ func (s Span) Contains(key string) bool { return s.From <= key && (s.To == "" ||
 func (s Span) message() *api.Span {
 	return &api.Span{From: []byte(s.From), To: []byte(s.To), Open: s.To == ""}
 }
+
+// Keys says which keys are meant: one, or all of a span.
+type Keys interface{ string | Span }
+
+// spanOf returns the span that keys stand for.
+func spanOf[K Keys](keys K) Span {
+	switch k := any(keys).(type) {
+	case string:
+		return Key(k)
+	default:
+		return k.(Span)
+	}
+}

@@ -10,9 +10,6 @@ import (
 	"balsa.example/api"
 )
 
-// ErrCompacted is what a CompactedError matches.
-var ErrCompacted = errors.New("revision has been compacted")
-
 // CompactedError ends a watch when events that it has not handed out are compacted.
 type CompactedError struct {
 	// Revision is the first one that can be watched from.
@@ -36,38 +33,40 @@ type Changes struct {
 
 // Event is one change of one key. Values must not be changed: other watches share them.
 type Event struct {
-	// KV is the key after the change. Of a delete it has the key, and the revision.
+	// KV is the key after the change. Of a delete it has the key, and the revision. Prev is what
+	// the key held before, with WithPrev, and if there was such a key.
 	KV
 	Deleted bool
-	// Prev is what the key held before, with Previous, and if there was such a key.
-	Prev *KV
 }
 
-// WatchOption changes what a watch hands out.
-type WatchOption func(*watching)
+// WatchOption changes what a watch hands out. WithPrev is one, too.
+type WatchOption interface{ setWatch(*watching) }
+
+type watchOption func(*watching)
+
+func (o watchOption) setWatch(w *watching) { o(w) }
+
+func (withPrev) setWatch(w *watching) { w.create.Prev = true }
 
 // Since makes a watch begin with the events of a revision, in place of those that come. To go on
 // behind what was read or watched before, it is the revision of that plus one. A watch of all
 // that ever happened begins at revision 1. A revision that the store has not reached yet is fine.
 func Since(revision uint64) WatchOption {
-	return func(w *watching) { w.create.Revision = revision }
+	return watchOption(func(w *watching) { w.create.Revision = revision })
 }
 
-// Previous lets events have Prev.
-func Previous() WatchOption { return func(w *watching) { w.create.Prev = true } }
-
 // NoPuts leaves out events of puts.
-func NoPuts() WatchOption { return func(w *watching) { w.create.NoPut = true } }
+func NoPuts() WatchOption { return watchOption(func(w *watching) { w.create.NoPut = true }) }
 
 // NoDeletes leaves out events of deletes.
-func NoDeletes() WatchOption { return func(w *watching) { w.create.NoDelete = true } }
+func NoDeletes() WatchOption { return watchOption(func(w *watching) { w.create.NoDelete = true }) }
 
 // Progress lets a watch hand out progress marks: Changes without Events. One comes at the
 // beginning of a watch without Since, with the revision behind which it begins. The others come
 // every few seconds, while nothing happens to the keys but to others. A program that notes them
 // can go on from there later with Since, without what it knows, even when the events before are
 // compacted.
-func Progress() WatchOption { return func(w *watching) { w.progress = true } }
+func Progress() WatchOption { return watchOption(func(w *watching) { w.progress = true }) }
 
 // Watch iterates over what happens to the keys of a span, from now on if no option says
 // otherwise. It goes on until the loop ends it, or an error does, which is the last thing that
@@ -95,7 +94,7 @@ func (c *Clerk) Watch(ctx context.Context, span Span, opts ...WatchOption) iter.
 		w := &watching{clerk: c, ctx: ctx, yield: yield}
 		w.create.Span = span.message()
 		for _, opt := range opts {
-			opt(w)
+			opt.setWatch(w)
 		}
 		if err := w.run(); err != nil {
 			yield(Changes{}, fmt.Errorf("watch: %w", err))
@@ -282,19 +281,11 @@ func changes(d Delivery) Changes {
 		c.Events = make([]Event, len(d.Events))
 	}
 	for i, e := range d.Events {
-		c.Events[i] = Event{KV: watched(e.GetEntry(), d.Revision), Deleted: e.GetDeleted()}
+		c.Events[i] = Event{KV: entry(e.GetEntry(), d.Revision), Deleted: e.GetDeleted()}
 		if e.GetPrev() != nil {
-			prev := watched(e.GetPrev(), d.Revision)
-			c.Events[i].Prev = &prev
+			prev := entry(e.GetPrev(), d.Revision)
+			c.Events[i].KV.Prev = &prev
 		}
 	}
 	return c
-}
-
-// watched is an entry at a revision.
-func watched(e *api.Entry, revision uint64) KV {
-	return KV{
-		Key: string(e.GetKey()), Value: e.GetValue(), Version: e.GetVersion(),
-		CreateRevision: e.GetCreateRevision(), ModRevision: e.GetModRevision(), Revision: revision,
-	}
 }

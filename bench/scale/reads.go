@@ -20,7 +20,7 @@ const (
 var consistencies = []struct {
 	name    string
 	options []clerk.ReadOption
-}{{linearizable, nil}, {byLease, []clerk.ReadOption{clerk.Lease()}}, {local, []clerk.ReadOption{clerk.Local()}}}
+}{{linearizable, nil}, {byLease, []clerk.ReadOption{clerk.ByLease()}}, {local, []clerk.ReadOption{clerk.Local()}}}
 
 // readNames are those of the columns for a number of callers.
 func readNames(callers int) (rate, p50, cpu string) {

@@ -1,5 +1,6 @@
 // Package clerktest runs Clerks against one server in memory, over a network that can lose
-// requests and replies. It is the single server of Lab 2, without Raft.
+// requests and replies. It is the single server of Lab 2, without Raft, and does all that a
+// server does: leases end in the virtual time of the test.
 package clerktest
 
 import (
@@ -15,6 +16,8 @@ import (
 	"balsa.example/internal/frontend/native/nodetest"
 	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/raft"
+	"balsa.example/state"
+	"balsa.example/state/logtime"
 )
 
 // server is the id of the only server.
@@ -25,21 +28,29 @@ const server raft.NodeID = 1
 type Service struct {
 	net *memnet.Network
 
+	start   time.Time
 	mu      sync.Mutex
-	handler translate.Handler // of a nodetest.Node, which replies at once
+	node    *nodetest.Node // replies at once
+	handler translate.Handler
 	puts    map[string]int
+	clerks  []*clerk.Clerk
 }
 
 // New starts a Service whose network follows from seed. Close ends it.
 func New(seed uint64) *Service {
-	s := &Service{net: memnet.New(seed), puts: make(map[string]int)}
-	s.handler, _ = nodetest.New()
+	s := &Service{net: memnet.New(seed), start: time.Now(), puts: make(map[string]int)}
+	s.handler, s.node = nodetest.New()
 	s.net.Node(server).Start(nil) // no replica will send to it
 	return s
 }
 
-// Close ends the network.
-func (s *Service) Close() { s.net.Close() }
+// Close closes the Clerks and ends the network.
+func (s *Service) Close() {
+	for _, ck := range s.clerks {
+		_ = ck.Close()
+	}
+	s.net.Close()
+}
 
 // Reliable(false) delays requests and replies by up to 26 ms, and loses one in ten.
 func (s *Service) Reliable(yes bool) { s.net.Reliable(yes) }
@@ -47,16 +58,28 @@ func (s *Service) Reliable(yes bool) { s.net.Reliable(yes) }
 // LongReordering(true) delays two replies in three by 200 to 2,400 ms.
 func (s *Service) LongReordering(yes bool) { s.net.LongReordering(yes) }
 
+// Connected(client, false) cuts a client off.
+func (s *Service) Connected(client string, yes bool) {
+	if yes {
+		s.net.ConnectClient(client, server)
+	} else {
+		s.net.ConnectClient(client)
+	}
+}
+
 // Requests returns how many requests Clerks have sent.
 func (s *Service) Requests() uint64 { return s.net.Counts().Requests }
 
 // Clerk returns the Clerk of a client. The client's name determines its jitter too.
-func (s *Service) Clerk(client string) *clerk.Clerk {
+func (s *Service) Clerk(client string, opts ...clerk.Option) *clerk.Clerk {
 	ck, err := clerk.New([]string{"server:1"},
-		clerk.WithCaller(&caller{s, client}), clerk.WithRand(newJitter(client)))
+		append([]clerk.Option{clerk.WithCaller(&caller{s, client}), clerk.WithRand(newJitter(client))}, opts...)...)
 	if err != nil {
 		panic(err) // the endpoint is well formed
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clerks = append(s.clerks, ck)
 	return ck
 }
 
@@ -71,7 +94,7 @@ func (s *Service) Puts(value string) int {
 func (s *Service) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handler, _ = nodetest.New()
+	s.handler, s.node = nodetest.New()
 }
 
 // Execute executes a request, as a leader does.
@@ -80,11 +103,18 @@ func (s *Service) Execute(req *api.Request) (reply *api.Reply) {
 	req.Key = bytes.Clone(req.Key) // the store keeps it
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.tick()
 	s.handler.Handle(req, func(r *api.Reply) { reply = r })
-	if reply.Code == api.Reply_OK && req.Kind == api.Request_PUT {
+	if reply.Code == api.Reply_OK && req.Kind == api.Request_PUT && reply.DoneAt == 0 {
 		s.puts[string(req.Value)]++
 	}
 	return reply
+}
+
+// tick ends the leases whose time is up. Caller holds mu.
+func (s *Service) tick() {
+	s.node.Now = logtime.Stamp{Log: logtime.Time(time.Since(s.start)), Wall: time.Now().UnixNano()}
+	s.node.Machine.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Stamp: s.node.Now}})
 }
 
 // caller connects one client to the service.

@@ -24,7 +24,7 @@ func (s *lateStore) Get(context.Context, string, ...clerk.ReadOption) (clerk.KV,
 	return s.kv, nil
 }
 
-func (s *lateStore) Put(ctx context.Context, _ string, value []byte, version uint64) (clerk.KV, error) {
+func (s *lateStore) Put(ctx context.Context, _ string, value []byte, version uint64, _ ...clerk.PutOption) (clerk.KV, error) {
 	put := func() (clerk.KV, error) {
 		if version != s.kv.Version {
 			return clerk.KV{}, clerk.ErrVersion

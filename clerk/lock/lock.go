@@ -25,7 +25,7 @@ var ErrNotHeld = errors.New("lock is not held")
 // Store is the part of a Clerk that a lock needs.
 type Store interface {
 	Get(ctx context.Context, key string, opts ...clerk.ReadOption) (clerk.KV, error)
-	Put(ctx context.Context, key string, value []byte, version uint64) (clerk.KV, error)
+	Put(ctx context.Context, key string, value []byte, version uint64, opts ...clerk.PutOption) (clerk.KV, error)
 }
 
 // How long to wait before a lock that another owner holds is read again.

@@ -139,7 +139,7 @@ func readOptions(consistency string) ([]clerk.ReadOption, error) {
 	case "linearizable":
 		return nil, nil
 	case "lease":
-		return []clerk.ReadOption{clerk.Lease()}, nil
+		return []clerk.ReadOption{clerk.ByLease()}, nil
 	case "local":
 		return []clerk.ReadOption{clerk.Local()}, nil
 	default:

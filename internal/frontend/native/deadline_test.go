@@ -136,7 +136,7 @@ func operate(ctx context.Context, ck *clerk.Clerk, i int, value []byte) (err err
 	case 2:
 		err = ck.Remove(ctx, key)
 	case 3:
-		_, err = ck.Get(ctx, key, clerk.Lease())
+		_, err = ck.Get(ctx, key, clerk.ByLease())
 	default:
 		_, err = ck.Set(ctx, key, value)
 	}

@@ -227,7 +227,7 @@ var mutants = []mutant{
 	{name: "clerk-resend-marked-first", edit: edit{"clerk/machine.go",
 		"		step.Kind = api.Request_RESEND\n", "		step.Kind = api.Request_FIRST\n"}},
 	{name: "clerk-resends-set", edit: edit{"clerk/machine.go",
-		"retryable: !read && !req.GetUnconditional(),", "retryable: !read,"}},
+		"retryable: !read && !repeated && conditional(req),", "retryable: !read && !repeated,"}},
 	{name: "clerk-excludes-too-much", edit: edit{"clerk/attempts.go",
 		"		return r.GetVersion() > a.version\n", "		return false\n"}},
 	{name: "clerk-excludes-a-put-that-was-replaced", edit: edit{"clerk/attempts.go",

@@ -1,0 +1,163 @@
+package clerk
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+
+	"google.golang.org/protobuf/proto"
+
+	"balsa.example/api"
+)
+
+// reading is a range as its options describe it.
+type reading struct {
+	message     *api.Range
+	consistency api.Request_Consistency
+}
+
+func newReading[O RangeOption](span Span, opts []O) *reading {
+	r := &reading{message: &api.Range{Span: span.message()}}
+	for _, opt := range opts {
+		opt.setRange(r)
+	}
+	return r
+}
+
+// Range iterates over the keys of a span, as they were at one revision: the present one, or that
+// of AtRevision. The order is that of the keys, if no option says otherwise. It reads page by
+// page, so that a span of any size takes little memory. An error is the last thing that it
+// yields.
+//
+//	for kv, err := range ck.Range(ctx, clerk.Prefix("users/")) {
+//		if err != nil {
+//			return err
+//		}
+//		...
+//	}
+//
+// If the loop takes so long that the revision is compacted meanwhile, it ends with
+// ErrCompacted. With OrderBy, the keys must fit into one reply: see Limit.
+func (c *Clerk) Range(ctx context.Context, span Span, opts ...RangeOption) iter.Seq2[KV, error] {
+	return func(yield func(KV, error) bool) {
+		for reply, err := range c.pages(ctx, newReading(span, opts)) {
+			if err != nil {
+				yield(KV{}, err)
+				return
+			}
+			for _, e := range reply.GetRange().GetEntries() {
+				if !yield(entry(e, reply.GetRevision()), nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// pages reads page by page.
+func (c *Clerk) pages(ctx context.Context, q *reading) iter.Seq2[*api.Reply, error] {
+	return func(yield func(*api.Reply, error) bool) {
+		for {
+			reply, err := c.page(ctx, q)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			page := reply.GetRange()
+			if !yield(reply, nil) || !page.GetMore() || !q.advance(page.GetEntries(), reply.GetRevision()) {
+				return
+			}
+			if q.message.Sort != api.Range_KEY {
+				yield(nil, failure(q.request(), fmt.Errorf("%w: the keys in this order do not fit into one reply: set a limit", ErrTooLarge)))
+				return
+			}
+		}
+	}
+}
+
+// page reads one page.
+func (c *Clerk) page(ctx context.Context, q *reading) (*api.Reply, error) {
+	return c.do(ctx, q.request())
+}
+
+func (q *reading) request() *api.Request {
+	return &api.Request{
+		Kind: api.Request_RANGE, Consistency: q.consistency, Call: &api.Request_Range{Range: q.message},
+	}
+}
+
+// advance turns to the next page, at the revision of the first one. It returns false if there
+// is none.
+func (q *reading) advance(page []*api.Entry, revision uint64) bool {
+	read := uint64(len(page))
+	if read == 0 || q.message.Limit > 0 && q.message.Limit <= read {
+		return false
+	}
+	next := proto.CloneOf(q.message) // the one before may still be on its way
+	if next.Limit > 0 {
+		next.Limit -= read
+	}
+	if next.Revision == 0 {
+		next.Revision = revision
+	}
+	last := page[read-1].GetKey()
+	if next.Descend {
+		next.Span.To, next.Span.Open = last, false
+	} else {
+		next.Span.From = append(bytes.Clone(last), 0)
+	}
+	q.message = next
+	return true
+}
+
+// Count returns how many keys a span has.
+func (c *Clerk) Count(ctx context.Context, span Span, opts ...ReadOption) (int64, error) {
+	q := newReading(span, opts)
+	q.message.CountOnly = true
+	reply, err := c.page(ctx, q)
+	if err != nil {
+		return 0, err
+	}
+	return int64(reply.GetRange().GetCount()), nil
+}
+
+// getAt is Get at a revision.
+func (c *Clerk) getAt(ctx context.Context, key string, q *reading) (KV, error) {
+	reply, err := c.page(ctx, q)
+	if err != nil {
+		return KV{}, err
+	}
+	found := reply.GetRange().GetEntries()
+	if len(found) == 0 {
+		return KV{}, noKey(key)
+	}
+	return entry(found[0], reply.GetRevision()), nil
+}
+
+func noKey(key string) error {
+	return failure(&api.Request{Kind: api.Request_GET, Key: []byte(key)}, ErrNoKey)
+}
+
+// DeleteRange removes all keys of a span, in one revision, and returns how many there were. Like
+// Remove, it is not sent again after a lost reply without a session.
+func (c *Clerk) DeleteRange(ctx context.Context, span Span) (deleted int64, err error) {
+	reply, err := c.write(ctx, &api.Request{
+		Kind: api.Request_DELETE_RANGE,
+		Call: &api.Request_DeleteRange{DeleteRange: &api.DeleteRange{Span: span.message()}},
+	})
+	if err != nil {
+		return 0, err
+	}
+	return int64(reply.GetDeleteRange().GetDeleted()), nil
+}
+
+// Compact forgets the history below a revision. What was current at the revision or later can
+// still be read. It fails with ErrCompacted if the revision is at or below that of an earlier
+// Compact.
+func (c *Clerk) Compact(ctx context.Context, revision uint64) error {
+	_, err := c.do(ctx, &api.Request{
+		Kind: api.Request_COMPACT, Call: &api.Request_Compact{Compact: &api.Compact{Revision: revision}},
+	})
+	return err
+}

@@ -30,7 +30,8 @@ const policy = `
 	NONE < internal/ratelog < transport, internal/metrics, internal/frontend/native, internal/server, internal/certs
 	NONE < vfs < wal, kv/run, internal/check/crashfs
 	NONE < internal/fair < transport, internal/metrics
-	kv, api, internal/certs < clerk < clerk/lock
+	kv, api, internal/certs < clerk < clerk/lock < clerk/election
+	clerk < clerk/queue
 	clerk, internal/check/memnet < internal/check/memclerk # for tests
 	internal/frontend/native/nodetest, internal/check/memclerk < clerk/clerktest
 	rsm, state, api < internal/frontend/native/translate

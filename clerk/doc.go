@@ -43,7 +43,7 @@
 //	<-lease.Done()                                     // lost, or may be at any time
 //
 // The Clerk keeps its leases alive. When one ends, by Revoke or because no server was reached for
-// its time to live, its keys are deleted.
+// its time to live, its keys are deleted. Packages lock, election and queue are made of these.
 //
 // # What an error means
 //

@@ -1,12 +1,3 @@
-// Package lock is mutual exclusion by a Clerk's Get and Put.
-//
-// A lock is a key. It is free if the key is absent or its value empty, else it is held by the
-// owner that the value names. Acquire and Release are Puts at the version just read, so that
-// only one of several owners that find the lock free gets it. The key is never deleted, so
-// that its version only grows: a Put that arrives late is refused.
-//
-// There is no lease. If an owner ends without Release, the lock is held until somebody writes
-// an empty value to the key.
 package lock
 
 import (
@@ -34,8 +25,16 @@ const (
 	maxWait   = 100 * time.Millisecond
 )
 
-// Lock is one owner's handle of a lock. It is for one goroutine at a time; owners that
-// compete have a Lock each.
+// Lock is one owner's handle of a lock that needs nothing but Get and Put. It is for one
+// goroutine at a time; owners that compete have a Lock each.
+//
+// Such a lock is a key. It is free if the key is absent or its value empty, else it is held by
+// the owner that the value names. Acquire and Release are Puts at the version just read, so that
+// only one of several owners that find the lock free gets it. The key is never deleted, so
+// that its version only grows: a Put that arrives late is refused.
+//
+// There is no lease. If an owner ends without Release, the lock is held until somebody writes
+// an empty value to the key.
 type Lock struct {
 	store Store
 	key   string

@@ -1,0 +1,172 @@
+// Package election lets one of several programs lead.
+//
+//	e := election.New(ck, "scheduler")
+//	if err := e.Campaign(ctx, []byte("host-7")); err != nil { ... }
+//	defer e.Resign(ctx)
+//	for lead := true; lead; {
+//		select {
+//		case <-e.Lost():
+//			lead = false
+//		case job := <-jobs:
+//			...
+//		}
+//	}
+//
+// An election is a lock with a value: see package lock for what is promised, and for the tokens
+// that keep a leader that was deposed, and does not know it yet, from doing harm.
+package election
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"balsa.example/clerk"
+	"balsa.example/clerk/lock"
+)
+
+// ErrNoLeader: nobody leads.
+var ErrNoLeader = errors.New("nobody leads")
+
+// Election is a candidate's handle of an election. It is for one goroutine at a time, but for
+// Lost; candidates that compete have one each.
+type Election struct {
+	clerk   *clerk.Clerk
+	name    string
+	options []lock.Option
+	seat    *lock.Mutex // the last campaign's; nil before the first
+}
+
+// New returns a handle of the election with a name. The options are those of a lock.
+func New(ck *clerk.Clerk, name string, opts ...lock.Option) *Election {
+	return &Election{clerk: ck, name: name, options: opts}
+}
+
+// Campaign waits until this candidate leads, as long as ctx allows. Its value is what others see
+// of it. Who has waited longest is next.
+func (e *Election) Campaign(ctx context.Context, value []byte) error {
+	if e.leads() {
+		return fmt.Errorf("campaign for %q: this candidate leads", e.name)
+	}
+	e.seat = lock.NewMutex(e.clerk, e.name, append(e.options[:len(e.options):len(e.options)], lock.Value(value))...)
+	if err := e.seat.Lock(ctx); err != nil {
+		return fmt.Errorf("campaign for %q: %w", e.name, err)
+	}
+	return nil
+}
+
+// leads tells whether this candidate leads, as far as it knows.
+func (e *Election) leads() bool {
+	if e.seat == nil || e.seat.Lease() == 0 {
+		return false
+	}
+	select {
+	case <-e.seat.Lost():
+		return false
+	default:
+		return true
+	}
+}
+
+// Proclaim changes the value of this candidate, which leads. It is lock.ErrNotHeld if it does not.
+func (e *Election) Proclaim(ctx context.Context, value []byte) error {
+	if !e.leads() {
+		return fmt.Errorf("proclaim for %q: %w", e.name, lock.ErrNotHeld)
+	}
+	r, err := e.clerk.Txn(ctx).
+		If(e.seat.Held()).
+		Then(clerk.OpPut(e.seat.Key(), value, clerk.KeepLease())).
+		Commit()
+	if err == nil && !r.Succeeded {
+		err = lock.ErrNotHeld
+	}
+	if err != nil {
+		return fmt.Errorf("proclaim for %q: %w", e.name, err)
+	}
+	return nil
+}
+
+// Resign lets another candidate lead. It is lock.ErrNotHeld if this one does not lead any more.
+func (e *Election) Resign(ctx context.Context) error {
+	if e.seat == nil {
+		return fmt.Errorf("resign from %q: %w", e.name, lock.ErrNotHeld)
+	}
+	return e.seat.Unlock(ctx)
+}
+
+// Lost is closed when this candidate leads no more, or may not at any time: see lock.Mutex.Lost.
+func (e *Election) Lost() <-chan struct{} {
+	if e.seat == nil {
+		return nil
+	}
+	return e.seat.Lost()
+}
+
+// Token is the fencing token of this candidate's term: see lock.Mutex.Token.
+func (e *Election) Token() uint64 {
+	if e.seat == nil {
+		return 0
+	}
+	return e.seat.Token()
+}
+
+// Leading is a condition for transactions: that this candidate still leads.
+func (e *Election) Leading() clerk.Compare {
+	if e.seat == nil {
+		return clerk.Exists("") // no such key
+	}
+	return e.seat.Held()
+}
+
+// Leader returns the key of the leader, with its value, or ErrNoLeader. Its CreateRevision is
+// the leader's token.
+func (e *Election) Leader(ctx context.Context) (clerk.KV, error) {
+	for kv, err := range e.clerk.Range(ctx, lock.Queue(e.name), clerk.OrderBy(clerk.SortByCreateRevision), clerk.Limit(1)) {
+		if err != nil {
+			err = fmt.Errorf("leader of %q: %w", e.name, err)
+		}
+		return kv, err
+	}
+	return clerk.KV{}, fmt.Errorf("leader of %q: %w", e.name, ErrNoLeader)
+}
+
+// Observe iterates over the leaders, one after the other: the present one, and each new one, or
+// new value, from then on. One that leads for a very short time may be left out. It ends with
+// the error that ends it.
+func (e *Election) Observe(ctx context.Context) iter.Seq2[clerk.KV, error] {
+	return func(yield func(clerk.KV, error) bool) {
+		seen := uint64(0) // ModRevision of the last one
+		for {
+			kv, err := e.Leader(ctx)
+			switch {
+			case errors.Is(err, ErrNoLeader):
+			case err != nil:
+				yield(clerk.KV{}, err)
+				return
+			case kv.ModRevision != seen:
+				seen = kv.ModRevision
+				if !yield(kv, nil) {
+					return
+				}
+			}
+			if err := pause(ctx); err != nil {
+				yield(clerk.KV{}, err)
+				return
+			}
+		}
+	}
+}
+
+// pause waits before the leader is looked for again.
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(100 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

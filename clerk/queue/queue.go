@@ -1,0 +1,86 @@
+// Package queue is a queue in the store: what is put in by some programs is taken out by others,
+// in order, each item by one of them.
+//
+//	q := queue.New(ck, "mails")
+//	err := q.Put(ctx, mail)
+//	...
+//	mail, err := q.Take(ctx)
+//
+// An item that was taken is gone: if who has taken it crashes, nobody else gets it.
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"balsa.example/clerk"
+)
+
+// ErrEmpty: TryTake found nothing.
+var ErrEmpty = errors.New("queue is empty")
+
+// Queue is a handle of a queue. It may be used concurrently.
+type Queue struct {
+	clerk *clerk.Clerk
+	name  string
+}
+
+// New returns a handle of the queue with a name. Its keys begin with the name and "/@".
+func New(ck *clerk.Clerk, name string) *Queue { return &Queue{ck, name} }
+
+func (q *Queue) span() clerk.Span { return clerk.Prefix(q.name + "/@") }
+
+// Put puts an item in, behind all others. If the error matches clerk.ErrMaybe, the item may be in
+// the queue, or get there, once.
+func (q *Queue) Put(ctx context.Context, item []byte) error {
+	key := fmt.Sprintf("%s/@%016x%016x", q.name, rand.Uint64(), rand.Uint64())
+	if _, err := q.clerk.Put(ctx, key, item, 0); err != nil {
+		return fmt.Errorf("put into queue %q: %w", q.name, err)
+	}
+	return nil
+}
+
+// TryTake takes the first item out, or fails with ErrEmpty. If the error matches
+// clerk.ErrMaybe, the item that is returned may be out of the queue: then nobody else gets it.
+func (q *Queue) TryTake(ctx context.Context) ([]byte, error) {
+	for kv, err := range q.clerk.Range(ctx, q.span(), clerk.OrderBy(clerk.SortByCreateRevision), clerk.Limit(8)) {
+		if err == nil {
+			err = q.clerk.Delete(ctx, kv.Key, kv.Version)
+		}
+		if errors.Is(err, clerk.ErrNoKey) && !errors.Is(err, clerk.ErrMaybe) {
+			continue // somebody else has it
+		}
+		if err != nil {
+			err = fmt.Errorf("take from queue %q: %w", q.name, err)
+		}
+		return kv.Value, err
+	}
+	return nil, fmt.Errorf("take from queue %q: %w", q.name, ErrEmpty)
+}
+
+// Take takes the first item out. It waits until there is one, as long as ctx allows. For
+// clerk.ErrMaybe see TryTake.
+func (q *Queue) Take(ctx context.Context) ([]byte, error) {
+	for wait := firstWait; ; wait = min(2*wait, maxWait) {
+		item, err := q.TryTake(ctx)
+		if !errors.Is(err, ErrEmpty) {
+			return item, err
+		}
+		timer := time.NewTimer(wait/2 + rand.N(wait))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, fmt.Errorf("take from queue %q: %w", q.name, ctx.Err())
+		}
+	}
+}
+
+// How long to wait before a queue that was empty is looked at again.
+const (
+	firstWait = 5 * time.Millisecond
+	maxWait   = 100 * time.Millisecond
+)

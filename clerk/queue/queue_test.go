@@ -1,0 +1,90 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"balsa.example/clerk"
+	"balsa.example/clerk/clerktest"
+	"balsa.example/clerk/queue"
+)
+
+func virtual(t *testing.T, seed uint64, reliable bool, test func(*testing.T, *clerktest.Service)) {
+	synctest.Test(t, func(t *testing.T) {
+		s := clerktest.New(seed)
+		defer s.Close()
+		s.Reliable(reliable)
+		test(t, s)
+	})
+}
+
+func TestItemsComeOutInOrder(t *testing.T) {
+	virtual(t, 1, true, func(t *testing.T, s *clerktest.Service) {
+		q := queue.New(s.Clerk("a"), "q")
+		if _, err := q.TryTake(t.Context()); !errors.Is(err, queue.ErrEmpty) {
+			t.Errorf("empty: %v", err)
+		}
+		for i := range 20 {
+			if err := q.Put(t.Context(), []byte(fmt.Sprint(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 20 {
+			if item, err := q.Take(t.Context()); err != nil || string(item) != fmt.Sprint(i) {
+				t.Errorf("item %d: %q, %v", i, item, err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := q.Take(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("empty: %v", err)
+		}
+	})
+}
+
+// TestEachItemIsTakenOnce puts and takes with several clients over a network that loses and
+// delays messages. With sessions nothing is in doubt.
+func TestEachItemIsTakenOnce(t *testing.T) {
+	virtual(t, 2, false, func(t *testing.T, s *clerktest.Service) {
+		s.LongReordering(true)
+		const clients, each = 3, 40
+		var mu sync.Mutex
+		taken := map[string]int{}
+		var wg sync.WaitGroup
+		for c := range clients {
+			q := queue.New(s.Clerk(fmt.Sprint(c), clerk.WithSession(time.Minute)), "q")
+			wg.Go(func() {
+				for i := range each {
+					if err := q.Put(t.Context(), []byte(fmt.Sprint(c, "-", i))); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			wg.Go(func() {
+				for range each {
+					item, err := q.Take(t.Context())
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					taken[string(item)]++
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		for item, n := range taken {
+			if n != 1 {
+				t.Errorf("%s was taken %d times", item, n)
+			}
+		}
+		if len(taken) != clients*each {
+			t.Errorf("%d items of %d were taken", len(taken), clients*each)
+		}
+	})
+}

@@ -1,0 +1,48 @@
+package main
+
+// client are bugs in what a Clerk does beyond one key, and in the recipes that are made of it.
+// They are found by the tests of those packages, against one server in virtual time.
+var client = []mutant{
+	{name: "range-of-many-revisions", edit: edit{"clerk/range.go",
+		"	if next.Revision == 0 {\n", "	if false {\n"}, tests: [2]string{"./clerk", "^TestRange"}},
+	{name: "range-cut-short-without-a-word", edit: edit{"clerk/range.go",
+		"			if q.message.Sort != api.Range_KEY {\n", "			if q.message.Sort != api.Range_KEY && ctx.Err() == nil {\n				return\n			}\n			if ctx.Err() != nil {\n"},
+		tests: [2]string{"./clerk", "^TestRange"}},
+	{name: "update-sees-no-phantoms", edit: edit{"clerk/update.go",
+		"		txn.If(ModRevision(span).Below(tx.revision + 1))\n", "		_ = span\n"}, tests: [2]string{"./clerk", "^TestNoPhantoms|^TestWhatARange"}},
+	{name: "update-sees-no-removal", edit: edit{"clerk/update.go",
+		"			tx.reads[kv.Key] = kv.ModRevision\n", ""}, tests: [2]string{"./clerk", "^TestWhatARange"}},
+	{name: "update-reads-of-many-revisions", edit: edit{"clerk/update.go",
+		", Revision: tx.revision}}", "}}"}, tests: [2]string{"./clerk", "^TestUpdates"}},
+	{name: "update-runs-again-after-maybe", edit: edit{"clerk/update.go",
+		"		if !isRefusal(err, errConflict) && ", "		if !isRefusal(err, errConflict) && !errors.Is(err, ErrMaybe) && "}, tests: [2]string{"./clerk", "^TestUpdates"}},
+	{name: "session-ended-counts-as-not-executed", edit: edit{"clerk/machine.go",
+		"code == api.Reply_NO_KEY, o.session && code == api.Reply_SESSION_ENDED:\n		o.route.served(o.server, o.local)\n		if !o.attempts.excludedBy(r) {\n",
+		"code == api.Reply_NO_KEY, o.session && code == api.Reply_SESSION_ENDED:\n		o.route.served(o.server, o.local)\n		if !o.session && !o.attempts.excludedBy(r) {\n"},
+		tests: [2]string{"./clerk", "^TestVerdicts|^TestEndedSession"}},
+	{name: "session-of-another-number", edit: edit{"clerk/session.go",
+		"	req.Session = name\n	return c.do(ctx, req)\n", "	req.Session = name\n	r, err := c.do(ctx, req)\n	if errors.Is(err, ErrMaybe) {\n		name.Seq++\n		return c.do(ctx, req)\n	}\n	return r, err\n"},
+		tests: [2]string{"./clerk", "Session"}},
+	{name: "session-acks-what-is-under-way", edit: edit{"clerk/session.go",
+		"Acked: s.sequence.acked}", "Acked: n - 1}"}, tests: [2]string{"./clerk", "Session"}},
+	{name: "session-without-bound", edit: edit{"clerk/sequence.go",
+		"	if s.last-s.acked == maxOutstanding {\n", "	if s.last-s.acked == 2*maxOutstanding {\n"}, tests: [2]string{"./clerk", "^TestOutstanding|^TestSequence"}},
+	{name: "clerk-lease-counts-from-the-answer", edit: edit{"clerk/keeper.go",
+		"	ttl, err := k.clerk.KeepAlive(ctx, l.id)\n", "	ttl, err := k.clerk.KeepAlive(ctx, l.id)\n	asked = k.now()\n"}, tests: [2]string{"./clerk", "^TestLoss"}},
+	{name: "clerk-lease-is-never-lost", edit: edit{"clerk/schedule.go",
+		"		if p.until > now {\n", "		if p.until > now-p.ttl {\n"}, tests: [2]string{"./clerk", "^TestLoss|^TestSchedule"}},
+	{name: "lock-on-a-lease-that-ended", edit: edit{"clerk/lock/mutex.go",
+		"		case !ours || m.lease.Lost():\n", "		case !ours && m == nil:\n"}, tests: [2]string{"./clerk/lock", "^TestLease"}},
+	{name: "lock-waits-for-nobody", edit: edit{"clerk/lock/mutex.go",
+		"			before = &kv\n", "			_ = kv\n"}, tests: [2]string{"./clerk/lock", "^TestOneOwner"}},
+	{name: "lock-token-of-the-resend", edit: edit{"clerk/lock/mutex.go",
+		"		m.token = r.Results[0].KVs[0].CreateRevision\n", "		m.token = r.Revision\n"}, tests: [2]string{"./clerk/lock", "^TestOneOwner"}},
+	{name: "lock-without-a-lease", edit: edit{"clerk/lock/mutex.go",
+		"m.value, clerk.WithLease(m.lease.ID()))", "m.value)"}, tests: [2]string{"./clerk/lock", "^TestOneOwner"}},
+	{name: "lock-tried-while-others-wait", edit: edit{"clerk/lock/mutex.go",
+		"func(string) clerk.Span { return Queue(m.name) }", "clerk.Key"}, tests: [2]string{"./clerk/lock", "^TestOneOwner"}},
+	{name: "queue-item-taken-by-two", edit: edit{"clerk/queue/queue.go",
+		"!errors.Is(err, clerk.ErrMaybe) {\n			continue", "!errors.Is(err, clerk.ErrMaybe) {\n			return kv.Value, nil"}, tests: [2]string{"./clerk/queue", "^TestEach"}},
+}
+
+func init() { mutants = append(mutants, client...) }

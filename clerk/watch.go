@@ -85,7 +85,7 @@ func Progress() WatchOption { return watchOption(func(w *watching) { w.progress 
 // a revision together, and none is missing. That holds when servers fail and when the leader
 // changes: the watch goes on at another server from where it was, for as long as it takes. Any
 // server will do, so a watch may lag behind what the Clerk reads; it never goes back. A watch
-// from now on begins behind everything that the Clerk has seen, at the latest.
+// from now on begins behind everything that was acknowledged before.
 //
 // All watches of a Clerk share a stream to each server. A loop that is slow costs no other one
 // anything: what it has not taken stays at the server.
@@ -139,6 +139,11 @@ func (w *watching) run() error {
 		}
 	}()
 	w.ctx = ctx
+	if w.create.Revision == 0 {
+		if err := w.findPresent(); err != nil {
+			return err
+		}
+	}
 	w.decide(func() WatchStep {
 		c := w.clerk
 		w.watcher = NewWatcher(c.route, c.rand, c.pace, w.create.Revision)
@@ -156,6 +161,20 @@ func (w *watching) run() error {
 		}
 	}
 	return refusedWatch(w.watcher.Refusal())
+}
+
+// findPresent lets the Clerk see the store's present revision, below which a watch from now on
+// must not begin. The server that is watched may be far behind, as after a restart.
+func (w *watching) findPresent() error {
+	key := w.create.Span.From
+	if len(key) == 0 {
+		key = []byte{0} // any will do
+	}
+	_, err := w.clerk.do(w.ctx, &api.Request{Kind: api.Request_GET, Key: key})
+	if err != nil && !errors.Is(err, ErrNoKey) {
+		return err
+	}
+	return nil
 }
 
 // endedWatch says that a watch was given up.

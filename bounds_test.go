@@ -19,10 +19,11 @@ import (
 var bounds = map[string]string{
 	"internal/frontend/native clients.sources":     "the connections: TestListenerClosesSurplusAtOnce",
 	"internal/frontend/native clients.all":         "ClientLimits.Connections: TestWhoHasMostGivesWayToWhoHasLess",
-	"internal/frontend/native client.sending":      "ClientLimits.Streams: TestStreamsAreBounded",
 	"internal/frontend/native clientStream.unsent": "maxUnsentReplies, and those in progress: TestClientStreamStopsInTheMidstOfABatch, TestClientStreamBoundsTheBytesOfReplies, TestRefusalsAreBounded, TestStreamThatCannotBeCountedEnds",
 	"internal/frontend/native trackedConn.streams": "twice ClientLimits.Streams; the bytes are ClientLimits.UnfinishedBytes: TestUnfinishedMessagesAreBounded, FuzzTrackedConn",
 	"internal/replica slab.free":                   "slabReplies",
+	"internal/replica pace.done":                   "0",
+	"internal/replica background.ended":            "0",
 	"internal/replica readers.waiting":             "the requests in progress, of which ranges count for their pages: TestRangesCountForTheirPagesBeforeTheyAreRead",
 	"internal/server Cluster.urls":                 "the members",
 	"internal/server Config.ListenClient":          "the configuration",
@@ -37,6 +38,7 @@ var bounds = map[string]string{
 	"internal/server Server.failed":                "0",
 	"internal/server Server.stopped":               "0",
 	"internal/frontend/native Server.draining":     "0",
+	"internal/frontend/native client.sending":      "ClientLimits.Streams: TestStreamsAreBounded",
 
 	"internal/datadir MemberFile.turn": "1",
 	"internal/datadir Owner.Members":   "the members",

@@ -91,7 +91,10 @@ func (n *Node[Op, Result]) logChanges(last *leadership) {
 		return
 	}
 	*last = now
-	n.leads.Store(now.role == raft.Leader)
+	n.leads.Store(0)
+	if now.role == raft.Leader {
+		n.leads.Store(uint64(now.term))
+	}
 	n.cfg.Logger.Info("raft state", "id", n.cfg.ID, "term", now.term, "role", now.role, "leader", now.leader)
 }
 

@@ -40,7 +40,7 @@ type Node[Op, Result any] struct {
 	loop       sync.WaitGroup // the loop
 	others     sync.WaitGroup // all other goroutines
 	failure    atomic.Pointer[error]
-	leads      atomic.Bool
+	leads      atomic.Uint64 // see LeadsIn
 	leadership leadershipWatch
 	lease      sharedLease
 	stopOnce   sync.Once
@@ -199,7 +199,11 @@ func (n *Node[Op, Result]) Checkpoint() {
 
 // Leads tells whether the replica led at the end of its loop's last turn. It costs nothing,
 // while Status has to ask the loop.
-func (n *Node[Op, Result]) Leads() bool { return n.leads.Load() }
+func (n *Node[Op, Result]) Leads() bool { return n.LeadsIn() != 0 }
+
+// LeadsIn returns the term in which the replica led at the end of its loop's last turn, 0 if it
+// did not lead.
+func (n *Node[Op, Result]) LeadsIn() raft.Term { return raft.Term(n.leads.Load()) }
 
 // Status returns the state of the replica. It is empty after the replica stopped, and where
 // too many ask at the same time.

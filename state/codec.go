@@ -57,7 +57,7 @@ func (Codec) Append(dst []byte, c Command) []byte {
 		e.flag(m.IsSession)
 	case KindRevoke:
 		e.number(uint64(m.Lease))
-	case KindKeepAlive, KindTick:
+	case KindTick:
 		e.number(uint64(len(m.Leases)))
 		for _, id := range m.Leases {
 			e.number(uint64(id))
@@ -98,7 +98,7 @@ func (Codec) Decode(data []byte) (c Command, err error) {
 		m.Lease, m.TTL, m.IsSession = int64(d.number()), int64(d.number()), d.flag()
 	case KindRevoke:
 		m.Lease = int64(d.number())
-	case KindKeepAlive, KindTick:
+	case KindTick:
 		m.Leases = make([]int64, d.count(1))
 		for i := range m.Leases {
 			m.Leases[i] = int64(d.number())

@@ -17,14 +17,13 @@ type Command struct {
 type Kind uint8
 
 const (
-	KindOp        Kind = iota + 1 // an operation on one key
-	KindTxn                       // a transaction
-	KindCompact                   // forgets the history below a revision
-	KindGrant                     // makes a lease, or a session
-	KindRevoke                    // ends a lease and deletes its keys
-	KindKeepAlive                 // prolongs leases, many at once
-	KindTick                      // carries time on, and ends leases that are due
-	KindQuota                     // sets the quota
+	KindOp      Kind = iota + 1 // an operation on one key
+	KindTxn                     // a transaction
+	KindCompact                 // forgets the history below a revision
+	KindGrant                   // makes a lease, or a session
+	KindRevoke                  // ends a lease and deletes its keys
+	KindTick                    // keeps leases alive, carries time on, and ends leases that are due
+	KindQuota                   // sets the quota
 )
 
 // More is all that a command can be besides an operation on one key.
@@ -42,7 +41,7 @@ type More struct {
 	Lease     int64   // KindGrant, KindRevoke; never 0
 	TTL       int64   // KindGrant: nanoseconds
 	IsSession bool    // KindGrant
-	Leases    []int64 // KindKeepAlive, KindTick
+	Leases    []int64 // KindTick: those that are kept alive
 
 	Quota int64 // KindQuota: bytes; 0: none
 }
@@ -57,7 +56,7 @@ type Result struct {
 	kv.Result
 	// Txn is that of a transaction; nil if it was refused.
 	Txn *kv.TxnResult
-	// TTL is of KindGrant, KindKeepAlive and KindTick: what is left of each lease in nanoseconds, 0 if
+	// TTL is of KindGrant and KindTick: what is left of each lease in nanoseconds, 0 if
 	// there is no such lease.
 	TTL []int64
 	// Replayed tells that the command was executed before, at the revision DoneAt. Unless Whole,

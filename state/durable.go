@@ -33,7 +33,7 @@ func New(cfg Config) *Machine {
 	m := &Machine{cfg: cfg}
 	m.ctx, m.interrupt = context.WithCancel(context.Background())
 	m.files = files{
-		fs: cfg.FS, dir: cfg.Dir, cluster: cfg.Cluster, pins: map[string]int{}, pinned: map[*manifest]int{},
+		fs: cfg.FS, dir: cfg.Dir, work: make(chan struct{}, 1), cluster: cfg.Cluster, pins: map[string]int{}, pinned: map[*manifest]int{},
 		doomed: map[string]bool{},
 	}
 	return m
@@ -121,8 +121,8 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 	p := m.present.Load()
 	mark, small, hash := p.history.Mark(), p.small(), p.hash()
 	return func(ctx context.Context) (written int64, err error) {
-		m.files.work.Lock()
-		defer m.files.work.Unlock()
+		m.files.begin()
+		defer m.files.end()
 		if r := m.files.received; r != nil && r.position.Index > position.Index {
 			return 0, fmt.Errorf("checkpoint at %s: a state at %s was received meanwhile", position, r.position)
 		}

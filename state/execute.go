@@ -88,12 +88,6 @@ func (p *present) execute(c Command) (Result, error) {
 		return p.grant(m), nil
 	case KindRevoke:
 		return p.revoke(m.Lease), nil
-	case KindKeepAlive:
-		p.leases.mu.Lock()
-		defer p.leases.mu.Unlock()
-		r := p.refusal(kv.CodeOK)
-		r.TTL = p.leases.table.KeepAlive(m.Leases, nil)
-		return r, nil
 	case KindTick:
 		return p.tick(m), nil
 	case KindQuota:

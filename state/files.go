@@ -31,9 +31,10 @@ type files struct {
 	dir     string
 	cluster uint64
 
-	// work is held by what writes files: a checkpoint, a state that is received, a rewrite. Each of
-	// them ends with a new manifest.
-	work sync.Mutex
+	// work holds a token while something writes files: a checkpoint, a state that is received, a
+	// rewrite. Each of them ends with a new manifest. It is no mutex, because whoever has it may
+	// pause.
+	work chan struct{}
 	// received is a state of another member that is durable and not installed yet.
 	received *manifest
 	// fetched has the numbers of the files that are received, by the names that members call them.
@@ -54,6 +55,10 @@ const (
 	manifestName = "MANIFEST"
 	smallPrefix  = "small-"
 )
+
+// begin waits until nothing else writes files. end lets the next one begin.
+func (f *files) begin() { f.work <- struct{}{} }
+func (f *files) end()   { <-f.work }
 
 func (f *files) path(name string) string { return filepath.Join(f.dir, name) }
 

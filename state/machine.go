@@ -33,6 +33,12 @@ type Machine struct {
 // rewritten. It is called before the replica is stopped.
 func (m *Machine) Interrupt() { m.interrupt() }
 
+// Done is closed by Interrupt.
+func (m *Machine) Done() <-chan struct{} { return m.ctx.Done() }
+
+// Interrupted tells whether Interrupt was called.
+func (m *Machine) Interrupted() bool { return m.ctx.Err() != nil }
+
 // Close closes all files. Nobody may be using the Machine any more.
 func (m *Machine) Close() error {
 	m.interrupt()
@@ -119,6 +125,18 @@ func (m *Machine) Lease(id int64, keys bool) (info lease.Info, attached []string
 	return info, attached, ok
 }
 
+// TimeView is what the leader's clock has to know. written tells whether there are revisions since
+// the last stamp.
+func (m *Machine) TimeView() (v logtime.View, written bool) {
+	p := m.present.Load()
+	revision := p.keys.Revision()
+	p.leases.mu.Lock()
+	defer p.leases.mu.Unlock()
+	v.Now = p.leases.table.Stamp().Log
+	v.Running, v.Due = p.leases.table.Len() > 0, p.leases.table.Due(v.Now)
+	return v, p.times.last() < revision
+}
+
 // Leases returns the ids of all leases in rising order.
 func (m *Machine) Leases() []int64 {
 	g := &m.present.Load().leases
@@ -139,15 +157,4 @@ func (m *Machine) Scan(from uint64, yield func(revision uint64, events []kv.Even
 // Previous reads what a key held before a revision: see kv.MVCC.Previous.
 func (m *Machine) Previous(key string, revision uint64) (*kv.Entry, error) {
 	return m.present.Load().keys.Previous(key, revision)
-}
-
-// TimeView is what the leader's Timekeeper sees.
-func (m *Machine) TimeView() logtime.View {
-	p := m.present.Load()
-	revision := p.keys.Revision()
-	p.leases.mu.Lock()
-	defer p.leases.mu.Unlock()
-	t := p.leases.table
-	now := t.Stamp().Log
-	return logtime.View{Now: now, Due: t.Due(now), Running: t.Len() > 0 || p.times.last() < revision}
 }

@@ -35,8 +35,12 @@ func (m *Machine) Maintain() (more bool, err error) {
 	if p.keys.Purge(purgeStep) {
 		return true, nil
 	}
-	m.files.work.Lock()
-	defer m.files.work.Unlock()
+	select {
+	case m.files.work <- struct{}{}:
+		defer m.files.end()
+	default:
+		return false, nil // a checkpoint or a state that arrives
+	}
 	if p = m.present.Load(); m.files.received != nil {
 		return false, nil
 	}

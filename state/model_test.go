@@ -181,10 +181,11 @@ func (s *script) command() state.Command {
 		m.Kind, m.Lease, m.TTL, m.IsSession = state.KindGrant, int64(s.number("lease", 4)), int64(s.number("ttl", 30))-1, s.flag("session")
 	case 10:
 		m.Kind, m.Lease = state.KindRevoke, int64(s.number("lease", 4))
-	case 11:
-		m.Kind, m.Leases = state.KindKeepAlive, []int64{int64(s.number("lease", 4)), int64(s.number("lease", 4))}
-	case 12:
-		m.Kind, m.Leases = state.KindTick, []int64{int64(s.number("lease", 4))}
+	case 11, 12:
+		m.Kind = state.KindTick
+		for range s.number("keep-alives", 2) {
+			m.Leases = append(m.Leases, int64(s.number("lease", 4)))
+		}
 	}
 	if m.Kind >= state.KindGrant {
 		s.clock += int64(s.number("time", 8))

@@ -97,8 +97,8 @@ func (m *Machine) ReceiveState(position raft.SnapshotMeta, _ rsm.StreamID, offse
 	if offset != 0 {
 		return fmt.Errorf("receive state %s: its data begins at %d, want 0", position, offset)
 	}
-	m.files.work.Lock()
-	defer m.files.work.Unlock()
+	m.files.begin()
+	defer m.files.end()
 	from, mf, small, err := m.readStream(data)
 	if err != nil {
 		return fmt.Errorf("receive state %s: %w", position, err)
@@ -186,8 +186,8 @@ func (m *Machine) obtain(p *present, from raft.NodeID, info *run.Info) error {
 
 // InstallState is part of rsm.DurableMachine.
 func (m *Machine) InstallState(want raft.SnapshotMeta) (raft.SnapshotMeta, error) {
-	m.files.work.Lock()
-	defer m.files.work.Unlock()
+	m.files.begin()
+	defer m.files.end()
 	mf := m.files.received
 	if mf == nil || mf.position.Index < want.Index {
 		return raft.SnapshotMeta{}, fmt.Errorf("install the state at %s: no such state was received", want)

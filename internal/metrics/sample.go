@@ -146,9 +146,9 @@ var memberFigures = []figure[Sample]{
 	gauge("wal_segments", "Files of the log on disk.", func(s *Sample) int { return s.Disk.Segments }),
 	gauge("wal_low_space", "1 while the disk has no space for more log: writes are refused.",
 		func(s *Sample) int { return yes(s.Disk.LowSpace) }),
-	gauge("snapshot_index", "Index of the last log entry that the newest snapshot on disk holds.",
+	gauge("snapshot_index", "Index of the last log entry that the newest checkpoint on disk holds.",
 		func(s *Sample) uint64 { return s.Disk.SnapshotIndex }),
-	gauge("snapshot_bytes", "Size of the newest snapshot on disk.", func(s *Sample) int64 { return s.Disk.SnapshotBytes }),
+	gauge("snapshot_bytes", "Size of the history on disk.", func(s *Sample) int64 { return s.Disk.SnapshotBytes }),
 }
 
 var replicaFigures = []figure[Replica]{

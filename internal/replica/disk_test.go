@@ -1,9 +1,9 @@
 package replica_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -15,13 +15,12 @@ import (
 	"balsa.example/wal"
 )
 
-// How long a disk takes for a write, and for a snapshot. The file system in memory
+// How long a disk takes for a write. The file system in memory
 // takes no virtual time at all. A power failure soon finds disks out on which a write
 // may last longer than its answer would travel.
 const (
 	saveTime     = 200 * time.Microsecond
 	longSaveTime = 10 * time.Millisecond // at most
-	snapshotTime = time.Millisecond
 )
 
 const walDir = "wal"
@@ -43,7 +42,7 @@ func newDisk(id raft.NodeID, conf raft.Configuration, segmentSize int64, slow bo
 	d := &disk{
 		slow:    slow,
 		mem:     crashfs.NewCrashableMem(),
-		options: wal.Options{SegmentSize: segmentSize},
+		options: wal.Options{SegmentSize: segmentSize, NoSnapshots: true},
 		id:      wal.Identity{ClusterID: 1, NodeID: id},
 		random:  rand.New(rand.NewPCG(seed, uint64(id))),
 	}
@@ -89,19 +88,18 @@ func (l *slowLog) Save(ps []raft.Persist) error {
 	return l.Log.Save(ps)
 }
 
-func (l *slowLog) SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
-	time.Sleep(snapshotTime)
-	return l.Log.SaveSnapshot(meta, write)
-}
+const stateDir = "state"
 
-// snapshotBytes is the size of the data of the newest snapshot.
-func (l *slowLog) snapshotBytes() (int64, error) {
-	_, r, err := l.OpenSnapshot()
-	if err != nil {
-		return 0, err
+// stateBytes is the size of the files of a server's state.
+func (d *disk) stateBytes() (total int64, err error) {
+	names, err := d.mem.List(stateDir)
+	for _, name := range names {
+		info, statErr := d.mem.Stat(stateDir + "/" + name)
+		if err = cmp.Or(err, statErr); err == nil {
+			total += info.Size()
+		}
 	}
-	defer r.Close()
-	return io.Copy(io.Discard, r)
+	return total, err
 }
 
 var errPowerLost = errors.New("power lost")

@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"balsa.example/api"
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/check/memnet"
 	"balsa.example/internal/replica"
 	"balsa.example/raft"
+	"balsa.example/state"
 )
 
 // options say what a cluster is made of.
@@ -49,6 +51,7 @@ type cluster struct {
 type member struct {
 	disk     *disk // the same after a restart
 	storage  *hookedLog
+	state    *stateDisk
 	receiver *heldReceiver
 	end      *memnet.Endpoint
 	replica  *replica.Replica // nil while the server is down
@@ -83,8 +86,9 @@ func (c *cluster) start(ids ...raft.NodeID) {
 			c.t.Fatalf("open the log of server %s: %v", id, err)
 		}
 		m.storage = &hookedLog{slowLog: log, t: c.t}
+		m.state = &stateDisk{log: m.storage, plug: m.disk.plug}
 		cfg := replica.Config{
-			ID: id, Storage: m.storage, Transport: &transport{m.end, &c.snapshots}, MaxRaftState: c.maxRaftState, Seed: c.seed + c.starts,
+			ID: id, Log: m.storage, State: state.Config{FS: crashfs.Inject(m.disk.mem, m.state), Dir: stateDir, Cluster: 1}, Transport: &transport{m.end, &c.snapshots}, MaxRaftState: c.maxRaftState, Seed: c.seed + c.starts,
 			Leader: func(leader raft.NodeID) *api.Leader {
 				return &api.Leader{NodeId: uint64(leader), ClientUrls: []string{"http://" + address(leader)}}
 			},
@@ -279,7 +283,13 @@ func (c *cluster) converge() {
 		c.fresh(id)
 	}
 	for _, id := range c.others(leader) {
-		a, b := c.server(leader).replica.Keys, c.server(id).replica.Keys
+		a, b := c.server(leader).replica.State, c.server(id).replica.State
+		for range 100 { // time goes on in the log for a moment
+			if a.Hash() == b.Hash() {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
 		if a.Revision() != b.Revision() || a.Hash() != b.Hash() {
 			c.t.Errorf("server %s is at revision %d, hash %x; the leader at %d, %x", id, b.Revision(), b.Hash(), a.Revision(), a.Hash())
 		}

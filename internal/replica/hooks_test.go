@@ -2,48 +2,66 @@ package replica_test
 
 import (
 	"io"
+	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
 	"balsa.example/internal/check/memnet"
 	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
-// hookedLog is the log of a server on a disk that can be slow, or hang. Each hook runs before
-// the method that it is named for; nil at first.
+// hookedLog is the log of a server on a disk that can be slow, or hang. A hook runs before
+// each Save; nil at first.
 type hookedLog struct {
 	*slowLog
-	t            testing.TB
-	save         atomic.Pointer[func()]
-	saveSnapshot atomic.Pointer[func()]
-	openSnapshot atomic.Pointer[func()]
-	closed       atomic.Bool
-}
-
-func (l *hookedLog) enter(what string, hook *atomic.Pointer[func()]) {
-	if l.closed.Load() {
-		l.t.Errorf("%s after the server had stopped", what)
-	}
-	if f := hook.Load(); f != nil {
-		(*f)()
-	}
+	t      testing.TB
+	save   atomic.Pointer[func()]
+	closed atomic.Bool
 }
 
 func (l *hookedLog) Save(ps []raft.Persist) error {
-	l.enter("Save", &l.save)
+	if l.closed.Load() {
+		l.t.Error("Save after the server had stopped")
+	}
+	if f := l.save.Load(); f != nil {
+		(*f)()
+	}
 	return l.slowLog.Save(ps)
 }
 
-func (l *hookedLog) SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) error {
-	l.enter("SaveSnapshot", &l.saveSnapshot)
-	return l.slowLog.SaveSnapshot(meta, write)
+// stateDisk is what the files of a server's state are on, an errorfs.Injector over the plug. A
+// hook runs before each checkpoint, and before a state is read; nil at first.
+type stateDisk struct {
+	log        *hookedLog
+	plug       *plug
+	checkpoint atomic.Pointer[func()]
+	restore    atomic.Pointer[func()]
 }
 
-func (l *hookedLog) OpenSnapshot() (raft.SnapshotMeta, io.ReadCloser, error) {
-	l.enter("OpenSnapshot", &l.openSnapshot)
-	return l.slowLog.OpenSnapshot()
+// MaybeError implements errorfs.Injector.
+func (d *stateDisk) MaybeError(op errorfs.Op) error {
+	if d.log.closed.Load() {
+		d.log.t.Errorf("%s of the state after the server had stopped", op.Path)
+	}
+	var hook *func()
+	switch name := path.Base(op.Path); {
+	case op.Kind == errorfs.OpCreate && strings.HasPrefix(name, "small-"):
+		hook = d.checkpoint.Load()
+	case op.Kind == errorfs.OpOpen && strings.HasPrefix(name, "small-"):
+		hook = d.restore.Load()
+	}
+	if hook != nil {
+		(*hook)()
+	}
+	return d.plug.MaybeError(op)
 }
+
+func (d *stateDisk) String() string { return "state" }
 
 // heldReceiver is a server that may stop reading. What arrives then waits until release.
 type heldReceiver struct {
@@ -110,4 +128,9 @@ func (r *heldReceiver) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Reader) 
 		r.streams.Add(-1)
 	}
 	return r.Receiver.ReceiveSnapshot(m, data)
+}
+
+// OpenFile is part of rsm.FileOpener.
+func (r *heldReceiver) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
+	return r.Receiver.(rsm.FileOpener).OpenFile(name, offset)
 }

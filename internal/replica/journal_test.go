@@ -11,7 +11,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/internal/replica"
-	"balsa.example/kv"
+	"balsa.example/state"
 )
 
 // journal is what the servers were asked, and what they said. Each key is put once, under
@@ -122,14 +122,14 @@ func (j *journal) count() map[api.Reply_Code]int {
 }
 
 // check fails the test for each reply that was not true, given the state in the end.
-func (j *journal) check(state *kv.Store) {
+func (j *journal) check(machine *state.Machine) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, a := range j.asked {
 		if len(a.replies) != 1 {
 			continue // settled reports it
 		}
-		if lie := a.lie(state.Get(string(a.req.Key)).Version > 0); lie != "" {
+		if lie := a.lie(machine.Get(string(a.req.Key)).Version > 0); lie != "" {
 			j.t.Errorf("%v got %v, but %s", a.req, a.replies[0], lie)
 		}
 	}

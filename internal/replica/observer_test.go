@@ -145,7 +145,7 @@ func (c *scenarioRun) awaitSameState() {
 		distinct := map[string]bool{}
 		for id, r := range c.running() {
 			s := r.Node.Status()
-			state[id] = fmt.Sprintf("applied %d revision %d hash %016x", s.Applied, r.Keys.Revision(), r.Keys.Hash())
+			state[id] = fmt.Sprintf("applied %d revision %d hash %016x", s.Applied, r.State.Revision(), r.State.Hash())
 			distinct[state[id]] = true
 		}
 		if len(state) == len(c.ids) && len(distinct) == 1 {

@@ -2,7 +2,10 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"time"
 
 	"balsa.example/api"
@@ -10,13 +13,16 @@ import (
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
-// Config says how to run one replica of the key/value store. ID, Storage and
-// Transport are required; zero fields have the defaults of rsm.Config and kv.
+// Config says how to run one replica of the service. ID, Log, State.FS, State.Dir and Transport
+// are required; zero fields have the defaults of rsm.Config and kv.
 type Config struct {
-	ID        raft.NodeID
-	Storage   rsm.Storage
+	ID  raft.NodeID
+	Log rsm.Log
+	// State says where the state is kept. Its ID and Pace are set by New.
+	State     state.Config
 	Transport rsm.Transport
 
 	MaxRaftState      int64 // bytes of log; see rsm.Config
@@ -33,32 +39,50 @@ type Config struct {
 	// LowSpace tells that the disk is almost full. A leader then answers writes with BUSY,
 	// and reads as ever. May be nil.
 	LowSpace func() bool
+	// Retention says how much history is kept. The zero value keeps all of it.
+	Retention state.Retention
 }
 
-// Replica is one running replica of the key/value store. Its Handler answers requests of
-// the native API.
+// Replica is one running replica of the service. Its Handler answers requests of the native
+// API.
 type Replica struct {
 	translate.Handler
 	// Node is also the rsm.Receiver of what other replicas send.
-	Node *rsm.Node[kv.Op, kv.Result]
-	// Keys is the store.
-	Keys *kv.Store
-	// Watches are those who watch; nil if nobody can.
+	Node *rsm.Node[state.Command, state.Result]
+	// State is the replicated machine.
+	State *state.Machine
+	// Watches are those who watch.
 	Watches *Watches
 
-	readers readers
+	time     *timekeeper
+	upkeep   upkeep
+	readers  readers
+	watching background
 }
 
-// New restores the store from cfg.Storage and runs it until Stop, or until
-// its storage fails (see rsm.Node.Done).
+// New opens the state and runs the replica until Stop, or until its disk fails (see
+// rsm.Node.Done).
 func New(cfg Config) (*Replica, error) {
-	store := kv.NewStore()
-	node, err := rsm.Start(rsm.Config[kv.Op, kv.Result]{
+	cfg.State.ID = cfg.ID
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Replica{}
+	if cfg.ElectionTimeout == 0 {
+		cfg.ElectionTimeout = 500 * time.Millisecond
+	}
+	p := new(pace)
+	cfg.State.Pace = p.pause
+	r.Watches = NewWatches(history{r}, 1, 0)
+	cfg.State.Publisher = r.Watches.Hub
+	r.State = state.New(cfg.State)
+	p.done = r.State.Done()
+	var err error
+	r.Node, err = rsm.Start(rsm.Config[state.Command, state.Result]{
 		ID:                cfg.ID,
-		Machine:           store,
-		Codec:             kv.Codec{},
-		Log:               cfg.Storage,
-		Snapshots:         cfg.Storage,
+		Durable:           machine{r.State, p},
+		Codec:             state.Codec{},
+		Log:               cfg.Log,
 		Transport:         cfg.Transport,
 		MaxRaftState:      cfg.MaxRaftState,
 		HeartbeatInterval: cfg.HeartbeatInterval,
@@ -68,21 +92,42 @@ func New(cfg Config) (*Replica, error) {
 		Logger:            cfg.Logger,
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.State.Close())
 	}
-	h := translate.OnKeys(node, store)
-	h.NewReply, h.Limits, h.Leader = new(slab).take, cfg.Limits, cfg.Leader
-	h.LowSpace = func() bool { return cfg.LowSpace != nil && cfg.LowSpace() && node.Leads() }
-	r := &Replica{Handler: h, Node: node, Keys: store}
+	r.time = newTimekeeper(r, cfg.ElectionTimeout)
+	r.Handler = translate.Handler{
+		Replica: r.Node, Store: store{r.State}, Time: r.time, Limits: cfg.Limits,
+		MinTTL: minTTL(cfg.ElectionTimeout), Draw: drawLease,
+		NewReply: new(slab).take, Leader: cfg.Leader,
+		LowSpace: func() bool { return cfg.LowSpace != nil && cfg.LowSpace() && r.Node.Leads() },
+	}
 	r.Background = r.readers.run
+	r.watching.start(func(ctx context.Context) { r.Watches.Run(ctx, r.Node, cfg.ElectionTimeout) })
+	r.upkeep = upkeep{replica: r, keep: cfg.Retention, log: cfg.Logger.With("id", cfg.ID)}
+	r.upkeep.start(r.upkeep.run)
 	return r, nil
 }
+
+// machine is the state as the Node sees it: checkpoints that are urgent do not pause.
+type machine struct {
+	*state.Machine
+	pace *pace
+}
+
+// ExpediteSnapshots is part of rsm.Expediter.
+func (m machine) ExpediteSnapshots(urgent bool) { m.pace.urgent.Store(urgent) }
 
 // Stop ends the replica and returns when nothing of it runs any more. Writes in
 // progress are answered with UNKNOWN.
 func (r *Replica) Stop() {
+	r.time.stop()
+	r.watching.stop()
+	r.State.Interrupt()
 	r.Node.Stop()
+	r.upkeep.stop()
 	r.readers.wait()
+	// Nothing is written any more, so a file that cannot be closed has no consequence.
+	_ = r.State.Close()
 }
 
 // Do is Handle for callers that wait. If ctx ends first the error is that of ctx, and
@@ -97,3 +142,10 @@ func (r *Replica) Do(ctx context.Context, req *api.Request) (*api.Reply, error) 
 		return nil, ctx.Err()
 	}
 }
+
+// minTTL is the shortest life of a lease: 1.5 election timeouts, as in etcd. Within a shorter one
+// its owner could not renew it at the next leader.
+func minTTL(electionTimeout time.Duration) int64 { return int64(electionTimeout * 3 / 2) }
+
+// drawLease returns an id for a new lease, which is never given out again.
+func drawLease() int64 { return rand.Int64N(math.MaxInt64-1) + 1 }

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"balsa.example/api"
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/frontend/native/nodetest"
 	"balsa.example/internal/replica"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 func TestDoEndsWithItsContext(t *testing.T) {
@@ -43,7 +45,8 @@ func TestOnlyALeaderIsBusyForLackOfSpace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, err := replica.New(replica.Config{
-					ID: 1, Storage: rsm.NewMemoryStorage(raft.NewConfiguration(test.members...)), Transport: nowhere{}, Seed: 1,
+					ID: 1, Log: rsm.NewMemoryStorage(raft.NewConfiguration(test.members...)), Transport: nowhere{}, Seed: 1,
+					State:    state.Config{FS: crashfs.NewMem(), Dir: stateDir},
 					LowSpace: func() bool { return true },
 				})
 				if err != nil {

@@ -157,11 +157,11 @@ func TestFollowerThatRestoresForLongStillConfirms(t *testing.T) {
 		restore := make(chan struct{})
 		wait := func() { <-restore }
 		m := c.server(slow)
-		m.storage.openSnapshot.Store(&wait)
+		m.state.restore.Store(&wait)
 		c.net.Connect(slow)
 		c.keepServing(leader, 2*time.Second)
-		if s := m.replica.Node.Status(); s.Commit == 0 || m.replica.Keys.Revision() > 10 {
-			t.Errorf("the follower is at %d, its store at revision %d: nothing was restored", s.Commit, m.replica.Keys.Revision())
+		if s := m.replica.Node.Status(); s.Commit == 0 || m.replica.State.Revision() > 10 {
+			t.Errorf("the follower is at %d, its store at revision %d: nothing was restored", s.Commit, m.replica.State.Revision())
 		}
 		third := c.others(leader)[1]
 		c.net.Disconnect(third)
@@ -175,7 +175,7 @@ func TestFollowerThatRestoresForLongStillConfirms(t *testing.T) {
 		if d := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || d != time.Second {
 			t.Errorf("a read at a server that is behind returned %v after %v", err, d)
 		}
-		m.storage.openSnapshot.Store(nil)
+		m.state.restore.Store(nil)
 		close(restore)
 		c.keepServing(leader, time.Second)
 		c.net.Heal()

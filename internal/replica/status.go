@@ -49,7 +49,7 @@ func (r *Replica) Status() *api.StatusReply {
 		SnapshotIndex:  uint64(st.Snapshot.Index),
 		DiskWaitMs:     uint64(st.DiskWait.Milliseconds()),
 		Alarm:          alarmText(st.Alarm),
-		Keys:           uint64(r.Keys.Len()),
+		Keys:           uint64(r.State.Figures().Keys),
 		Revision:       hashed.revision,
 		StateHash:      hashed.hash,
 		StateHashIndex: uint64(hashed.index),
@@ -90,8 +90,8 @@ func (r *Replica) statusWithHash() (rsm.Status, stateHash) {
 	var h stateHash
 	for range hashAttempts {
 		before := r.Node.Status()
-		h = stateHash{revision: r.Keys.Revision(), hash: r.Keys.Hash()}
-		if r.Keys.Revision() != h.revision {
+		h = stateHash{revision: r.State.Revision(), hash: r.State.Hash()}
+		if r.State.Revision() != h.revision {
 			h.hash = 0
 		}
 		after = r.Node.Status()

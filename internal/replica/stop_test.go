@@ -101,7 +101,7 @@ func stopAt(t *testing.T, seed uint64, await func(*cluster, *sync.WaitGroup)) {
 	c.start(c.ids...)
 	slow := func() { time.Sleep(slowSnapshot) }
 	for _, m := range c.servers {
-		m.storage.saveSnapshot.Store(&slow)
+		m.state.checkpoint.Store(&slow)
 	}
 
 	j := &journal{t: t}
@@ -135,7 +135,7 @@ func stopAt(t *testing.T, seed uint64, await func(*cluster, *sync.WaitGroup)) {
 	}
 	c.start(c.ids...)
 	c.converge()
-	j.check(c.server(1).replica.Keys)
+	j.check(c.server(1).replica.State)
 	t.Log(j.count())
 }
 

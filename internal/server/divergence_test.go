@@ -8,6 +8,7 @@ import (
 	"balsa.example/api"
 	"balsa.example/kv"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // TestServerWhoseStateDivergesStopsForGood: its peers go on, and it does not start again.
@@ -17,10 +18,10 @@ func TestServerWhoseStateDivergesStopsForGood(t *testing.T) {
 	c.startAll()
 	odd := c.leader()
 	replica := c.servers[odd].grpcServer.Replica()
-	mistake := func(kv.Result, error) { // on the goroutine that executes
-		replica.Keys.DoOp(kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true})
+	mistake := func(state.Result, error) { // on the goroutine that executes
+		replica.State.DoOp(state.Command{Op: kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true}})
 	}
-	replica.Node.SubmitFunc(kv.Op{Kind: kv.Put, Key: "a", Value: []byte("1")}, mistake)
+	replica.Node.SubmitFunc(state.Command{Op: kv.Op{Kind: kv.Put, Key: "a", Value: []byte("1")}}, mistake)
 	c.put("b", "1", 0)
 	select {
 	case <-c.servers[odd].Failed():

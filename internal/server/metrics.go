@@ -60,7 +60,6 @@ func (s *Server) sample() metrics.Sample {
 		Version: s.cfg.Version,
 		Disk: metrics.Disk{
 			LogBytes: disk.LogBytes, Segments: disk.Segments, LowSpace: disk.LowSpace,
-			SnapshotIndex: uint64(disk.SnapshotIndex), SnapshotBytes: disk.SnapshotBytes,
 		},
 	}
 	sample.LogDropped, sample.LogWaiting = s.cfg.LogStats()
@@ -69,6 +68,7 @@ func (s *Server) sample() metrics.Sample {
 	var known rsm.Status
 	if r := s.grpcServer.Replica(); r != nil {
 		sample.Replica, known = sampleReplica(r)
+		sample.Disk.SnapshotIndex, sample.Disk.SnapshotBytes = uint64(known.Snapshot.Index), r.State.Figures().RunBytes
 	}
 	for _, m := range s.cfg.Cluster.Others(s.self.ID) {
 		sample.Peers = append(sample.Peers, s.samplePeer(m, known))
@@ -79,7 +79,7 @@ func (s *Server) sample() metrics.Sample {
 
 // sampleReplica reads a replica's figures, and what it knows of the others if it leads.
 func sampleReplica(r *replica.Replica) (*metrics.Replica, rsm.Status) {
-	st := r.Node.Status()
+	st, state := r.Node.Status(), r.State.Figures()
 	return &metrics.Replica{
 		HasLeader:     st.Leader != raft.None,
 		IsLeader:      st.Role == raft.Leader,
@@ -92,9 +92,9 @@ func sampleReplica(r *replica.Replica) (*metrics.Replica, rsm.Status) {
 		PendingWrites: st.Pending,
 		DiskWait:      st.DiskWait,
 		Alarm:         st.Alarm,
-		Keys:          r.Keys.Len(),
-		StoreBytes:    r.Keys.Bytes(),
-		Revision:      r.Keys.Revision(),
+		Keys:          int(state.Keys),
+		StoreBytes:    state.Bytes,
+		Revision:      state.Revision,
 	}, st
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
 	"balsa.example/member"
+	"balsa.example/state"
 	"balsa.example/wal"
 )
 
@@ -204,7 +206,7 @@ func (s *Server) join() error {
 		Name: s.self.Name, Cluster: s.cfg.Cluster.Cluster, Dir: s.cfg.DataDir, MustExist: s.cfg.Join,
 		Listener: s.cfg.PeerListener, TLS: member.TLS(s.cfg.PeerTLS), SecretFile: s.cfg.ClusterSecretFile,
 		ElectionTimeout: s.cfg.ElectionTimeout, MaxHandshakes: s.shares.handshakes, Attributes: attributes,
-		Log:    wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync},
+		Log:    wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync, NoSnapshots: true},
 		Logger: s.log,
 	})
 	if errors.Is(err, member.ErrEmpty) {
@@ -234,7 +236,8 @@ func (s *Server) run() {
 	log := s.member.Log()
 	replica, err := replica.New(replica.Config{
 		ID:                s.self.ID,
-		Storage:           log,
+		Log:               log,
+		State:             state.Config{FS: s.cfg.FS, Dir: filepath.Join(s.cfg.DataDir, "state"), Cluster: s.member.ClusterID()},
 		Transport:         s.member.Transport(),
 		MaxRaftState:      s.cfg.MaxRaftState,
 		HeartbeatInterval: s.cfg.HeartbeatInterval,

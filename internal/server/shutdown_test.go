@@ -18,6 +18,7 @@ import (
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // hungSnapshots is a disk on which writes of snapshots wait until they are released.
@@ -28,7 +29,7 @@ type hungSnapshots struct {
 }
 
 func (s *hungSnapshots) MaybeError(op errorfs.Op) error {
-	if s.on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, ".snap") {
+	if s.on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, "small-") {
 		s.began.Set()
 		<-s.released
 	}
@@ -192,7 +193,7 @@ func TestAFailureDuringShutdownIsTold(t *testing.T) {
 	repair := make(chan struct{})
 	disk.hang.Store(&repair)
 	s := c.servers[0]
-	s.grpcServer.Replica().Node.SubmitFunc(kv.Op{Kind: kv.Put, Key: "b", Unconditional: true}, func(kv.Result, error) {})
+	s.grpcServer.Replica().Node.SubmitFunc(state.Command{Op: kv.Op{Kind: kv.Put, Key: "b", Unconditional: true}}, func(state.Result, error) {})
 	eventually(t, "nothing is written", func() bool { return s.grpcServer.Replica().Node.Status().DiskWait > 0 })
 	go s.Abort()
 	<-s.ran // nobody watches the replica any more

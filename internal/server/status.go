@@ -13,11 +13,11 @@ func (s *Server) status() *api.StatusReply {
 	reply := &api.StatusReply{NodeId: uint64(s.self.ID), Role: api.Role_WAITING, Waiting: s.grpcServer.Waiting()}
 	if r := s.grpcServer.Replica(); r != nil {
 		reply = r.Status()
+		reply.SnapshotBytes = uint64(r.State.Figures().RunBytes)
 	}
 	reply.Name, reply.ClusterId, reply.ServerVersion = s.self.Name, s.member.ClusterID(), s.cfg.Version
 	disk := s.member.LogStats()
-	reply.SnapshotBytes = uint64(disk.SnapshotBytes)
-	reply.DataBytes = uint64(disk.LogBytes + disk.SnapshotBytes)
+	reply.DataBytes = uint64(disk.LogBytes) + reply.SnapshotBytes
 	reply.UptimeMs = uint64(s.uptime().Milliseconds())
 	reply.Peers = s.peers(reply.Peers)
 	return reply

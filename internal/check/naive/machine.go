@@ -94,8 +94,6 @@ func (m *Machine) execute(c state.Command) (r state.Result) {
 			return m.result(kv.CodeNoLease)
 		}
 		m.revoke(c.More.Lease)
-	case state.KindKeepAlive:
-		r.TTL = m.keepAlive(c.More.Leases)
 	case state.KindTick:
 		r.TTL = m.keepAlive(c.More.Leases)
 		m.tick(int64(c.More.Stamp.Log))

@@ -225,7 +225,7 @@ func TestLeasesEndInLogTime(t *testing.T) {
 	}
 	s.want(s.put("b", "2"), kv.CodeOK, 6) // without a lease from then on
 	s.want(s.do(at(14, state.More{Kind: state.KindTick})), kv.CodeOK, 6)
-	if r := s.do(at(14, state.More{Kind: state.KindKeepAlive, Leases: []int64{3, 8}})); Text(r.TTL) != "[10 0 ]" {
+	if r := s.do(at(14, state.More{Kind: state.KindTick, Leases: []int64{3, 8}})); Text(r.TTL) != "[10 0 ]" {
 		t.Errorf("kept alive for %v", r.TTL)
 	}
 	// The clock of the machine is at 20 by another command, but this Tick is of 14.

@@ -36,7 +36,9 @@ func (n *node) instant() logtime.Instant { return logtime.Instant(n.now()) }
 func (n *node) view() logtime.View {
 	switch m := n.machine.(type) {
 	case *state.Machine:
-		return m.TimeView()
+		v, written := m.TimeView()
+		v.Running = v.Running || written
+		return v
 	case withSnapshots:
 		return m.m.view()
 	}

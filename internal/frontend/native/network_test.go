@@ -15,10 +15,12 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/clerk"
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/check/memnet"
 	"balsa.example/internal/replica"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // network is three servers in virtual time: replicas on a network in memory, each with its
@@ -40,7 +42,8 @@ func newNetwork(t testing.TB) *network {
 	for id := raft.NodeID(1); id <= 3; id++ {
 		end := c.net.Node(id)
 		r, err := replica.New(replica.Config{
-			ID: id, Storage: rsm.NewMemoryStorage(raft.NewConfiguration(1, 2, 3)), Transport: end, MaxRaftState: -1, Seed: 1,
+			ID: id, Log: rsm.NewMemoryStorage(raft.NewConfiguration(1, 2, 3)), Transport: end, MaxRaftState: -1, Seed: 1,
+			State: state.Config{FS: crashfs.NewMem(), Dir: "state"},
 			Leader: func(id raft.NodeID) *api.Leader {
 				return &api.Leader{NodeId: uint64(id), ClientUrls: []string{"http://" + addressOf(int(id))}}
 			},

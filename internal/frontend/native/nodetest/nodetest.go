@@ -75,11 +75,11 @@ func (n *Node) ReadFunc(mode raft.ReadMode, done func(error)) {
 }
 
 // Stamp implements translate.Timekeeper.
-func (n *Node) Stamp() logtime.Stamp { return n.Now }
+func (n *Node) Stamp() (logtime.Stamp, bool) { return n.Now, true }
 
 // KeepAlive implements translate.Timekeeper.
 func (n *Node) KeepAlive(id int64, done func(ttl int64, err error)) {
-	c := state.Command{More: &state.More{Kind: state.KindKeepAlive, Stamp: n.Now, Leases: []int64{id}}}
+	c := state.Command{More: &state.More{Kind: state.KindTick, Stamp: n.Now, Leases: []int64{id}}}
 	n.SubmitFunc(c, func(r state.Result, err error) {
 		if err != nil {
 			done(0, err)

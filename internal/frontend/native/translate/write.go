@@ -10,6 +10,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/kv"
+	"balsa.example/rsm"
 	"balsa.example/state"
 )
 
@@ -39,6 +40,13 @@ func (h *Handler) command(req *api.Request, reply func(*api.Reply)) {
 	}
 	more.Session = sessionOf(req)
 	id := req.Id
+	if more.Kind == state.KindGrant || more.Kind == state.KindRevoke {
+		var leads bool
+		if more.Stamp, leads = h.Time.Stamp(); !leads {
+			reply(h.wrongLeader(id, rsm.ErrWrongLeader))
+			return
+		}
+	}
 	h.Replica.SubmitFunc(state.Command{More: more}, func(r state.Result, err error) {
 		if err != nil {
 			reply(h.writeFailed(id, err))
@@ -242,7 +250,7 @@ func (h *Handler) grantCommand(req *api.Request, l *api.Lease) (*state.More, add
 		id = h.Draw()
 	}
 	more := &state.More{
-		Kind: state.KindGrant, Stamp: h.Time.Stamp(),
+		Kind:  state.KindGrant,
 		Lease: id, TTL: max(int64(l.TtlMs)*nsPerMs, h.MinTTL), IsSession: l.Session,
 	}
 	return more, func(r state.Result, reply *api.Reply) {
@@ -258,7 +266,7 @@ func (h *Handler) revokeCommand(l *api.Lease) (*state.More, addition, error) {
 	if l.GetId() <= 0 {
 		return nil, nil, errLeaseID(l.GetId())
 	}
-	return &state.More{Kind: state.KindRevoke, Stamp: h.Time.Stamp(), Lease: l.Id}, nil, nil
+	return &state.More{Kind: state.KindRevoke, Lease: l.Id}, nil, nil
 }
 
 func quotaCommand(q *api.Quota) (*state.More, addition, error) {

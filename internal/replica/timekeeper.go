@@ -1,0 +1,160 @@
+package replica
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"balsa.example/internal/wake"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/state"
+	"balsa.example/state/logtime"
+)
+
+// timekeeper is the goroutine around a logtime.Timekeeper. It tells it whether the replica leads
+// and what became of its Ticks, and proposes these.
+type timekeeper struct {
+	node  *rsm.Node[state.Command, state.Result]
+	state *state.Machine
+	began time.Time
+	wake  wake.Signal
+	background
+	// idlePeriod is how often time is carried on where there are no leases, but writes. It is less
+	// than an election timeout, so that log time does not stand still between two Ticks.
+	idlePeriod logtime.Instant
+	proposed   logtime.Instant // when the last Tick was; the goroutine's
+
+	mu     sync.Mutex
+	keeper *logtime.Timekeeper[keepAliveDone]
+	term   raft.Term // in which the replica leads; 0: it does not
+}
+
+// keepAliveDone gets what is left of a lease, 0 if there is no such lease.
+type keepAliveDone func(ttl int64, err error)
+
+// maxKeepAlives bounds the keep-alives that wait, those of one Tick included.
+const maxKeepAlives = 1 << 16
+
+func newTimekeeper(r *Replica, electionTimeout time.Duration) *timekeeper {
+	t := &timekeeper{
+		node: r.Node, state: r.State, began: time.Now(), wake: wake.New(),
+		idlePeriod: logtime.Instant(electionTimeout * 3 / 4),
+		keeper: logtime.NewTimekeeper[keepAliveDone](logtime.Config{
+			ElectionTimeout: int64(electionTimeout), MaxKeepAlives: maxKeepAlives,
+		}),
+	}
+	t.start(t.run)
+	return t
+}
+
+func (t *timekeeper) now() logtime.Instant { return logtime.Instant(time.Since(t.began)) }
+
+// Stamp is part of translate.Timekeeper.
+func (t *timekeeper) Stamp() (logtime.Stamp, bool) {
+	view, _ := t.state.TimeView()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.follow(view)
+	return t.keeper.Stamp(t.now(), time.Now().UnixNano())
+}
+
+// follow tells the Timekeeper whether the replica leads. Each term is a leadership of its own.
+func (t *timekeeper) follow(view logtime.View) {
+	term := t.node.LeadsIn()
+	switch {
+	case term == t.term:
+		return
+	case term != 0:
+		t.keeper.BecameLeader(t.now(), view)
+	default:
+		t.keeper.LostLeadership()
+	}
+	t.term = term
+}
+
+// KeepAlive is part of translate.Timekeeper.
+func (t *timekeeper) KeepAlive(lease int64, done func(ttl int64, err error)) {
+	t.mu.Lock()
+	err := t.keeper.KeepAlive(lease, done)
+	t.mu.Unlock()
+	if err != nil {
+		done(0, submitError(err))
+		return
+	}
+	t.wake.Set()
+}
+
+// submitError says it as a Submit does.
+func submitError(err error) error {
+	switch err {
+	case logtime.ErrNotLeader:
+		return rsm.ErrWrongLeader
+	case logtime.ErrBusy:
+		return rsm.ErrBusy
+	}
+	return err
+}
+
+func (t *timekeeper) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			t.end()
+			return
+		case <-t.wake.C():
+		case <-timer.C:
+		}
+		timer.Reset(t.turn())
+	}
+}
+
+// turn lets the Timekeeper decide, and returns when it wants to decide again at the latest.
+func (t *timekeeper) turn() time.Duration {
+	view, written := t.state.TimeView()
+	t.mu.Lock()
+	now := t.now()
+	view.Running = view.Running || written && now-t.proposed >= t.idlePeriod
+	t.follow(view)
+	e := t.keeper.Turn(now, time.Now().UnixNano(), view)
+	t.mu.Unlock()
+	t.answer(e.Answers)
+	if e.Propose != nil {
+		t.proposed = now
+		t.propose(e.Propose)
+	}
+	return time.Duration(e.Wake - now)
+}
+
+func (t *timekeeper) propose(tick *logtime.Tick) {
+	c := state.Command{More: &state.More{Kind: state.KindTick, Stamp: tick.Stamp, Leases: tick.Leases}}
+	t.node.SubmitFunc(c, func(r state.Result, err error) {
+		t.mu.Lock()
+		t.keeper.Done(t.now(), tick.Number, r.TTL, err)
+		t.mu.Unlock()
+		t.wake.Set()
+	})
+}
+
+func (t *timekeeper) answer(answers []logtime.Answer[keepAliveDone]) {
+	for _, a := range answers {
+		for i, done := range a.Tokens {
+			if a.Err != nil {
+				done(0, submitError(a.Err))
+			} else {
+				done(a.Remaining[i], nil)
+			}
+		}
+	}
+}
+
+// end answers all keep-alives that wait.
+func (t *timekeeper) end() {
+	t.mu.Lock()
+	t.keeper.LostLeadership()
+	e := t.keeper.Turn(t.now(), 0, logtime.View{})
+	t.mu.Unlock()
+	t.answer(e.Answers)
+}

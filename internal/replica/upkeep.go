@@ -1,0 +1,95 @@
+package replica
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"balsa.example/kv"
+	"balsa.example/state"
+)
+
+// upkeep is the goroutine that lets the state free what compaction has forgotten, and that lets
+// a leader compact what need not be kept.
+type upkeep struct {
+	replica *Replica
+	keep    state.Retention
+	log     *slog.Logger
+	background
+}
+
+const (
+	// upkeepInterval is how often it looks whether there is something to free.
+	upkeepInterval = time.Second
+	// upkeepRetry is how long it waits after an error: a full disk rarely gets space soon.
+	upkeepRetry = 10 * time.Second
+	// checkpointInterval is how often it asks for a checkpoint at most.
+	checkpointInterval = 10 * time.Second
+)
+
+func (u *upkeep) run(ctx context.Context) {
+	r := u.replica
+	var asked time.Time
+	timer := time.NewTimer(upkeepInterval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.Node.Done():
+			return
+		case <-timer.C:
+		}
+		if r.State.CheckpointWanted() && time.Since(asked) >= checkpointInterval {
+			asked = time.Now()
+			r.Node.Checkpoint()
+		}
+		if revision := r.State.CompactionDue(u.keep); revision != 0 && r.Node.Leads() {
+			u.compact(revision)
+		}
+		wait := upkeepInterval
+		switch more, err := r.State.Maintain(); {
+		case err != nil && r.State.Interrupted():
+			return
+		case err != nil:
+			u.log.Warn("the state was not tidied up", "error", err)
+			wait = upkeepRetry
+		case more:
+			wait = 0
+		}
+		timer.Reset(wait)
+	}
+}
+
+// compact proposes to compact. Where it is refused it will be due again.
+func (u *upkeep) compact(revision uint64) {
+	c := state.Command{More: &state.More{Kind: state.KindCompact, Revision: revision}}
+	u.replica.Node.SubmitFunc(c, func(res state.Result, err error) {
+		if err == nil && res.Code == kv.CodeOK {
+			u.log.Info("history compacted", "revision", revision)
+		}
+	})
+}
+
+// pace lets what is written in the background rest as long as it has worked, so that it gets
+// half of the disk at most, and what waits for the disk never waits long.
+type pace struct {
+	urgent atomic.Bool     // no rest
+	done   <-chan struct{} // closed when nothing rests any more
+	rested time.Time
+}
+
+// longestRest bounds a rest, and tells work from the time between two pieces of work.
+const longestRest = 100 * time.Millisecond
+
+func (p *pace) pause(int) {
+	worked := time.Since(p.rested)
+	if !p.urgent.Load() && worked < longestRest {
+		select {
+		case <-time.After(worked):
+		case <-p.done:
+		}
+	}
+	p.rested = time.Now()
+}

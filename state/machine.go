@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -101,14 +102,29 @@ func (m *Machine) Failed() error {
 }
 
 // Get reads a key as it is now on this replica.
-func (m *Machine) Get(key string) kv.Result { return m.present.Load().keys.Get(key) }
+func (m *Machine) Get(key string) kv.Result {
+	r, _ := reading(m, func(keys *kv.MVCC) (kv.Result, error) { return keys.GetEntry(key) })
+	return r
+}
+
+// reading reads the present state. One that was replaced meanwhile has closed its history: then
+// it reads the next one.
+func reading[T any](m *Machine, read func(*kv.MVCC) (T, error)) (T, error) {
+	for {
+		p := m.present.Load()
+		v, err := read(p.keys)
+		if !errors.Is(err, run.ErrGone) || m.present.Load() == p {
+			return v, err
+		}
+	}
+}
 
 // TryGet is Get where no disk is needed. Else it returns false.
 func (m *Machine) TryGet(key string) (kv.Result, bool) { return m.present.Load().keys.TryGet(key) }
 
 // Range reads a span on this replica: see kv.MVCC.Range.
 func (m *Machine) Range(op kv.RangeOp) (kv.RangeResult, error) {
-	return m.present.Load().keys.Range(op)
+	return reading(m, func(keys *kv.MVCC) (kv.RangeResult, error) { return keys.Range(op) })
 }
 
 // Revision returns the store's revision on this replica.
@@ -156,5 +172,5 @@ func (m *Machine) Scan(from uint64, yield func(revision uint64, events []kv.Even
 
 // Previous reads what a key held before a revision: see kv.MVCC.Previous.
 func (m *Machine) Previous(key string, revision uint64) (*kv.Entry, error) {
-	return m.present.Load().keys.Previous(key, revision)
+	return reading(m, func(keys *kv.MVCC) (*kv.Entry, error) { return keys.Previous(key, revision) })
 }

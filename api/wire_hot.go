@@ -6,8 +6,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Ranges and sessions are encoded by hand, too, since there are many entries in a range, and a
-// session in each write of a Clerk that has one.
+// These are encoded by hand, too: ranges, since there are many entries in one; sessions, since one
+// is in each write of a Clerk that has one; and leases, since there are many keep-alives.
 
 func sizeRange(r *RangeReply) (size int) {
 	if r == nil {
@@ -119,6 +119,86 @@ func decodeSession(data []byte, s *Session) error {
 			s.Seq = f.value
 		case f.is(3, protowire.VarintType):
 			s.Acked = f.value
+		}
+		return nil
+	})
+}
+
+func sizeLease(l *Lease) int {
+	if l == nil {
+		return 0
+	}
+	return sizeNumber(uint64(l.Id)) + sizeNumber(l.TtlMs) + sizeNumber(protowire.EncodeBool(l.Session)) +
+		sizeNumber(protowire.EncodeBool(l.Keys))
+}
+
+func appendLease(dst []byte, l *Lease) []byte {
+	if l == nil {
+		return dst
+	}
+	dst = appendNumber(dst, 1, uint64(l.Id))
+	dst = appendNumber(dst, 2, l.TtlMs)
+	dst = appendNumber(dst, 3, protowire.EncodeBool(l.Session))
+	return appendNumber(dst, 4, protowire.EncodeBool(l.Keys))
+}
+
+func decodeLease(data []byte, l *Lease) error {
+	return fields(data, func(f field) error {
+		switch {
+		case f.is(1, protowire.VarintType):
+			l.Id = int64(f.value)
+		case f.is(2, protowire.VarintType):
+			l.TtlMs = f.value
+		case f.is(3, protowire.VarintType):
+			l.Session = protowire.DecodeBool(f.value)
+		case f.is(4, protowire.VarintType):
+			l.Keys = protowire.DecodeBool(f.value)
+		}
+		return nil
+	})
+}
+
+func sizeLeaseReply(l *LeaseReply) int {
+	if l == nil {
+		return 0
+	}
+	size := sizeNumber(uint64(l.Id)) + sizeNumber(l.TtlMs) + sizeNumber(l.GrantedMs) + sizeNumber(protowire.EncodeBool(l.Session))
+	for _, key := range l.Keys {
+		size += 1 + protowire.SizeBytes(len(key))
+	}
+	return size + sizeNumber(protowire.EncodeBool(l.More))
+}
+
+func appendLeaseReply(dst []byte, l *LeaseReply) []byte {
+	if l == nil {
+		return dst
+	}
+	dst = appendNumber(dst, 1, uint64(l.Id))
+	dst = appendNumber(dst, 2, l.TtlMs)
+	dst = appendNumber(dst, 3, l.GrantedMs)
+	dst = appendNumber(dst, 4, protowire.EncodeBool(l.Session))
+	for _, key := range l.Keys {
+		dst = protowire.AppendBytes(protowire.AppendTag(dst, 5, protowire.BytesType), key)
+	}
+	return appendNumber(dst, 6, protowire.EncodeBool(l.More))
+}
+
+func decodeLeaseReply(data []byte, l *LeaseReply, left *parts) error {
+	return fields(data, func(f field) error {
+		switch {
+		case f.is(1, protowire.VarintType):
+			l.Id = int64(f.value)
+		case f.is(2, protowire.VarintType):
+			l.TtlMs = f.value
+		case f.is(3, protowire.VarintType):
+			l.GrantedMs = f.value
+		case f.is(4, protowire.VarintType):
+			l.Session = protowire.DecodeBool(f.value)
+		case f.is(5, protowire.BytesType):
+			l.Keys = append(l.Keys, bytes.Clone(f.bytes))
+			return left.take(1)
+		case f.is(6, protowire.VarintType):
+			l.More = protowire.DecodeBool(f.value)
 		}
 		return nil
 	})

@@ -67,6 +67,13 @@ func (n *Node[Op, Result]) awaitLeadership(ctx context.Context, enough func(lead
 	}
 }
 
+// Leader returns the leader that this replica knows: itself, if it leads; raft.None if it knows
+// none.
+func (n *Node[Op, Result]) Leader() raft.NodeID {
+	l, _ := n.leadership.get()
+	return l.leader
+}
+
 // AwaitLeader waits until this replica knows a leader, and returns that: itself, if it leads.
 // The error is ctx's, or ErrStopped. When it returns the leader may have changed already.
 func (n *Node[Op, Result]) AwaitLeader(ctx context.Context) (leader raft.NodeID, err error) {

@@ -93,6 +93,7 @@ func (m *Machine) load(mf *manifest) error {
 		err := fmt.Errorf("%w: the state at %s has hash %016x, the manifest says %016x", errManifest, mf.position, hash, mf.hash)
 		return errors.Join(err, history.Close())
 	}
+	p.times.stamped = p.keys.Revision()
 	m.present.Store(p)
 	if m.cfg.Publisher != nil {
 		m.cfg.Publisher.Reset(p.keys.Revision(), p.keys.Compacted())

@@ -15,6 +15,46 @@ func grant(id int64, at logtime.Time, session bool) state.Command {
 	return state.Command{More: &state.More{Kind: state.KindGrant, Lease: id, TTL: int64(second), IsSession: session, Stamp: logtime.Stamp{Log: at}}}
 }
 
+// Time runs while there are leases, and until what was written has a time.
+func TestTimeViewTellsWhetherTimeHasToRun(t *testing.T) {
+	m, _ := openMachine(t, crashfs.NewMem())
+	for _, step := range []struct {
+		name    string
+		c       state.Command
+		want    logtime.View
+		written bool
+	}{
+		{"a tick", tick(second), logtime.View{Now: second}, false},
+		{"a put", set("k", "v"), logtime.View{Now: second}, true},
+		{"a tick after the put", tick(2 * second), logtime.View{Now: 2 * second}, false},
+		{"a lease", grant(1, 2*second, false), logtime.View{Now: 2 * second, Running: true}, false},
+		{"another one", grant(2, 3*second, false), logtime.View{Now: 3 * second, Due: true, Running: true}, false},
+		{"a tick that ends the first", tick(3 * second), logtime.View{Now: 3 * second, Running: true}, false},
+		{"a tick that ends the second", tick(4 * second), logtime.View{Now: 4 * second}, false},
+	} {
+		m.DoOp(step.c)
+		if got, written := m.TimeView(); got != step.want || written != step.written {
+			t.Errorf("after %s: %+v, written %t, want %+v, %t", step.name, got, written, step.want, step.written)
+		}
+	}
+	if _, written := func() (logtime.View, bool) { m, _ := openMachine(t, crashfs.NewMem()); return m.TimeView() }(); written {
+		t.Error("a new store wants a time")
+	}
+}
+
+// A lease that is due and kept alive by the same Tick lives on.
+func TestTicksProlongBeforeTheyExpire(t *testing.T) {
+	m, _ := openMachine(t, crashfs.NewMem())
+	m.DoOp(grant(1, second, false))
+	r := m.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Stamp: logtime.Stamp{Log: 2 * second}, Leases: []int64{1, 2}}})
+	if len(r.TTL) != 2 || r.TTL[0] != int64(second) || r.TTL[1] != 0 {
+		t.Errorf("lives on for %v", r.TTL)
+	}
+	if _, _, ok := m.Lease(1, false); !ok {
+		t.Error("the lease is gone")
+	}
+}
+
 func TestFigures(t *testing.T) {
 	m, _ := openMachine(t, crashfs.NewMem())
 	m.DoOp(grant(1, 1, true))

@@ -94,7 +94,7 @@ func New(cfg Config) (*Replica, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.State.Close())
 	}
-	r.time = newTimekeeper(r, cfg.ElectionTimeout)
+	r.time = newTimekeeper(r.Node, r.State.TimeView, cfg.ElectionTimeout)
 	r.Handler = translate.Handler{
 		Replica: r.Node, Store: store{r.State}, Time: r.time, Limits: cfg.Limits,
 		MinTTL: minTTL(cfg.ElectionTimeout), Draw: drawLease,

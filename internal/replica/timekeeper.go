@@ -15,8 +15,8 @@ import (
 // timekeeper is the goroutine around a logtime.Timekeeper. It tells it whether the replica leads
 // and what became of its Ticks, and proposes these.
 type timekeeper struct {
-	node  *rsm.Node[state.Command, state.Result]
-	state *state.Machine
+	node  clockNode
+	view  func() (v logtime.View, written bool)
 	began time.Time
 	wake  wake.Signal
 	background
@@ -30,15 +30,22 @@ type timekeeper struct {
 	term   raft.Term // in which the replica leads; 0: it does not
 }
 
+// clockNode is what a timekeeper needs of an rsm.Node.
+type clockNode interface {
+	LeadsIn() raft.Term
+	Leader() raft.NodeID
+	SubmitFunc(c state.Command, done func(state.Result, error))
+}
+
 // keepAliveDone gets what is left of a lease, 0 if there is no such lease.
 type keepAliveDone func(ttl int64, err error)
 
 // maxKeepAlives bounds the keep-alives that wait, those of one Tick included.
 const maxKeepAlives = 1 << 16
 
-func newTimekeeper(r *Replica, electionTimeout time.Duration) *timekeeper {
+func newTimekeeper(node clockNode, view func() (v logtime.View, written bool), electionTimeout time.Duration) *timekeeper {
 	t := &timekeeper{
-		node: r.Node, state: r.State, began: time.Now(), wake: wake.New(),
+		node: node, view: view, began: time.Now(), wake: wake.New(),
 		idlePeriod: logtime.Instant(electionTimeout * 3 / 4),
 		keeper: logtime.NewTimekeeper[keepAliveDone](logtime.Config{
 			ElectionTimeout: int64(electionTimeout), MaxKeepAlives: maxKeepAlives,
@@ -51,12 +58,16 @@ func newTimekeeper(r *Replica, electionTimeout time.Duration) *timekeeper {
 func (t *timekeeper) now() logtime.Instant { return logtime.Instant(time.Since(t.began)) }
 
 // Stamp is part of translate.Timekeeper.
-func (t *timekeeper) Stamp() (logtime.Stamp, bool) {
-	view, _ := t.state.TimeView()
+func (t *timekeeper) Stamp() (logtime.Stamp, error) {
+	view, _ := t.view()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.follow(view)
-	return t.keeper.Stamp(t.now(), time.Now().UnixNano())
+	stamp, leads := t.keeper.Stamp(t.now(), time.Now().UnixNano())
+	if !leads {
+		return stamp, t.submitError(logtime.ErrNotLeader)
+	}
+	return stamp, nil
 }
 
 // follow tells the Timekeeper whether the replica leads. Each term is a leadership of its own.
@@ -76,20 +87,24 @@ func (t *timekeeper) follow(view logtime.View) {
 // KeepAlive is part of translate.Timekeeper.
 func (t *timekeeper) KeepAlive(lease int64, done func(ttl int64, err error)) {
 	t.mu.Lock()
+	if t.node.LeadsIn() != t.term {
+		view, _ := t.view()
+		t.follow(view)
+	}
 	err := t.keeper.KeepAlive(lease, done)
 	t.mu.Unlock()
 	if err != nil {
-		done(0, submitError(err))
+		done(0, t.submitError(err))
 		return
 	}
 	t.wake.Set()
 }
 
 // submitError says it as a Submit does.
-func submitError(err error) error {
+func (t *timekeeper) submitError(err error) error {
 	switch err {
 	case logtime.ErrNotLeader:
-		return rsm.ErrWrongLeader
+		return &rsm.NotLeaderError{Leader: t.node.Leader()}
 	case logtime.ErrBusy:
 		return rsm.ErrBusy
 	}
@@ -113,7 +128,7 @@ func (t *timekeeper) run(ctx context.Context) {
 
 // turn lets the Timekeeper decide, and returns when it wants to decide again at the latest.
 func (t *timekeeper) turn() time.Duration {
-	view, written := t.state.TimeView()
+	view, written := t.view()
 	t.mu.Lock()
 	now := t.now()
 	view.Running = view.Running || written && now-t.proposed >= t.idlePeriod
@@ -142,7 +157,7 @@ func (t *timekeeper) answer(answers []logtime.Answer[keepAliveDone]) {
 	for _, a := range answers {
 		for i, done := range a.Tokens {
 			if a.Err != nil {
-				done(0, submitError(a.Err))
+				done(0, t.submitError(a.Err))
 			} else {
 				done(a.Remaining[i], nil)
 			}

@@ -75,7 +75,7 @@ func (n *Node) ReadFunc(mode raft.ReadMode, done func(error)) {
 }
 
 // Stamp implements translate.Timekeeper.
-func (n *Node) Stamp() (logtime.Stamp, bool) { return n.Now, true }
+func (n *Node) Stamp() (logtime.Stamp, error) { return n.Now, n.SubmitErr }
 
 // KeepAlive implements translate.Timekeeper.
 func (n *Node) KeepAlive(id int64, done func(ttl int64, err error)) {

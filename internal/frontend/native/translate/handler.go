@@ -41,9 +41,9 @@ type LeaseInfo struct {
 
 // Timekeeper is the leader's clock of leases.
 type Timekeeper interface {
-	// Stamp returns the time that a command gets when it is proposed now, and false if this
-	// replica does not lead.
-	Stamp() (logtime.Stamp, bool)
+	// Stamp returns the time that a command gets when it is proposed now. The error is one of
+	// Replica.SubmitFunc, if this replica does not lead.
+	Stamp() (logtime.Stamp, error)
 	// KeepAlive lets a lease live on. ttl is what it has then, 0 if there is no such lease.
 	// Errors are those of Replica.SubmitFunc.
 	KeepAlive(id int64, done func(ttl int64, err error))

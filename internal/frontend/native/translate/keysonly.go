@@ -55,7 +55,7 @@ func (k KeysOnly) Lease(int64, bool) (LeaseInfo, bool) { return LeaseInfo{}, fal
 func (k KeysOnly) Leases() []int64 { return nil }
 
 // Stamp implements Timekeeper.
-func (k KeysOnly) Stamp() (logtime.Stamp, bool) { return logtime.Stamp{}, true }
+func (k KeysOnly) Stamp() (logtime.Stamp, error) { return logtime.Stamp{}, nil }
 
 // KeepAlive implements Timekeeper.
 func (k KeysOnly) KeepAlive(_ int64, done func(int64, error)) { done(0, nil) }

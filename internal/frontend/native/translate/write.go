@@ -10,7 +10,6 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/kv"
-	"balsa.example/rsm"
 	"balsa.example/state"
 )
 
@@ -41,9 +40,8 @@ func (h *Handler) command(req *api.Request, reply func(*api.Reply)) {
 	more.Session = sessionOf(req)
 	id := req.Id
 	if more.Kind == state.KindGrant || more.Kind == state.KindRevoke {
-		var leads bool
-		if more.Stamp, leads = h.Time.Stamp(); !leads {
-			reply(h.wrongLeader(id, rsm.ErrWrongLeader))
+		if more.Stamp, err = h.Time.Stamp(); err != nil {
+			reply(h.writeFailed(id, err))
 			return
 		}
 	}

@@ -25,10 +25,10 @@ type Sample struct {
 	LogDropped uint64
 	LogWaiting int
 
-	// Clients is how many connections there are, Streams how many streams on them, and
-	// UnfinishedBytes how many bytes of incomplete messages have arrived.
-	Clients, Streams, UnfinishedBytes int64
-	Surplus                           []Surplus
+	// Clients is how many connections there are, Streams how many streams on them, Watchers how
+	// many watchers those have, and UnfinishedBytes how many bytes of incomplete messages have arrived.
+	Clients, Streams, Watchers, UnfinishedBytes int64
+	Surplus                                     []Surplus
 }
 
 // Surplus is how often clients have exceeded a limit of the server.
@@ -48,7 +48,15 @@ type Replica struct {
 	PendingWrites             int
 	Keys                      int
 	StoreBytes                int64
-	Revision                  uint64
+	Revision, Compacted       uint64
+	Versions                  int64 // older ones, that can still be read
+	IndexBytes                int64 // of memory
+	HistoryBytes              int64 // of all versions
+	Runs                      int   // files of the history
+	RunBytes                  int64 // of these files
+	Leases, Sessions          int
+	Quota                     int64 // 0: none
+	AtQuota                   bool
 	DiskWait                  time.Duration // of the call under way
 	Alarm                     bool          // the replicas' states differ, and no majority agrees
 }
@@ -134,6 +142,7 @@ var memberFigures = []figure[Sample]{
 		func(s *Sample) int64 { return s.RequestBytes }),
 	gauge("server_client_connections", "Connections of clients.", func(s *Sample) int64 { return s.Clients }),
 	gauge("server_client_streams", "Streams on these connections.", func(s *Sample) int64 { return s.Streams }),
+	gauge("server_watchers", "Watchers of clients.", func(s *Sample) int64 { return s.Watchers }),
 	gauge("server_unfinished_bytes", "Bytes of incomplete messages of clients that have arrived.",
 		func(s *Sample) int64 { return s.UnfinishedBytes }),
 
@@ -176,6 +185,18 @@ var replicaFigures = []figure[Replica]{
 	gauge("store_keys", "Keys in the store.", func(r *Replica) int { return r.Keys }),
 	gauge("store_bytes", "Size of the keys and values in the store.", func(r *Replica) int64 { return r.StoreBytes }),
 	gauge("store_revision", "Revision of the store: it grows by one with each change.", func(r *Replica) uint64 { return r.Revision }),
+	gauge("store_compacted_revision", "First revision that can be read; 0 if there was no compaction.",
+		func(r *Replica) uint64 { return r.Compacted }),
+	gauge("store_old_versions", "Older versions of keys that can still be read.", func(r *Replica) int64 { return r.Versions }),
+	gauge("store_index_bytes", "Memory of the index of the keys.", func(r *Replica) int64 { return r.IndexBytes }),
+	gauge("store_history_bytes", "Size of all versions of all keys.", func(r *Replica) int64 { return r.HistoryBytes }),
+	gauge("store_runs", "Files of the history.", func(r *Replica) int { return r.Runs }),
+	gauge("store_run_bytes", "Size of these files.", func(r *Replica) int64 { return r.RunBytes }),
+	gauge("store_quota_bytes", "Size that the store may have; 0: there is no quota.", func(r *Replica) int64 { return r.Quota }),
+	gauge("store_at_quota", "1 while the store is at its quota, so that puts may be refused, else 0.",
+		func(r *Replica) int { return yes(r.AtQuota) }),
+	gauge("lease_leases", "Leases, sessions included.", func(r *Replica) int { return r.Leases }),
+	gauge("lease_sessions", "Leases that are sessions.", func(r *Replica) int { return r.Sessions }),
 }
 
 var peerFigures = []figure[Peer]{

@@ -6,6 +6,7 @@ import (
 	"balsa.example/api"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // roles gives the wire form of each role.
@@ -32,10 +33,22 @@ func alarmText(alarm bool) string {
 	return rsm.ErrAlarm.Error()
 }
 
+// alarms lists what is wrong, for programs.
+func alarms(st rsm.Status, figures state.Figures) (alarms []api.Alarm) {
+	if st.Alarm {
+		alarms = append(alarms, api.Alarm_DIVERGED)
+	}
+	if figures.AtQuota() {
+		alarms = append(alarms, api.Alarm_OVER_QUOTA)
+	}
+	return alarms
+}
+
 // Status describes the replica. The server around it adds what the network knows of the
 // other members.
 func (r *Replica) Status() *api.StatusReply {
 	st, hashed := r.statusWithHash()
+	figures := r.State.Figures()
 	reply := &api.StatusReply{
 		NodeId:         uint64(st.ID),
 		Role:           roles[st.Role],
@@ -49,10 +62,19 @@ func (r *Replica) Status() *api.StatusReply {
 		SnapshotIndex:  uint64(st.Snapshot.Index),
 		DiskWaitMs:     uint64(st.DiskWait.Milliseconds()),
 		Alarm:          alarmText(st.Alarm),
-		Keys:           uint64(r.State.Figures().Keys),
+		Keys:           uint64(figures.Keys),
 		Revision:       hashed.revision,
 		StateHash:      hashed.hash,
 		StateHashIndex: uint64(hashed.index),
+
+		CompactedRevision: figures.Compacted,
+		Leases:            uint64(figures.Leases),
+		HistoryBytes:      uint64(figures.HistoryBytes),
+		Runs:              uint64(figures.Runs),
+		IndexBytes:        uint64(figures.IndexBytes),
+		DbBytes:           uint64(figures.Bytes),
+		QuotaBytes:        uint64(figures.Quota),
+		Alarms:            alarms(st, figures),
 	}
 	for _, p := range st.Peers {
 		reply.Peers = append(reply.Peers, &api.Peer{

@@ -95,6 +95,16 @@ func sampleReplica(r *replica.Replica) (*metrics.Replica, rsm.Status) {
 		Keys:          int(state.Keys),
 		StoreBytes:    state.Bytes,
 		Revision:      state.Revision,
+		Compacted:     state.Compacted,
+		Versions:      state.Versions,
+		IndexBytes:    state.IndexBytes,
+		HistoryBytes:  state.HistoryBytes,
+		Runs:          state.Runs,
+		RunBytes:      state.RunBytes,
+		Leases:        state.Leases,
+		Sessions:      state.Sessions,
+		Quota:         state.Quota,
+		AtQuota:       state.AtQuota(),
 	}, st
 }
 

@@ -297,7 +297,9 @@ func (s *Server) greeting() *api.Hello {
 
 // Status implements api.KVServer.
 func (s *Server) Status(context.Context, *api.StatusRequest) (*api.StatusReply, error) {
-	return s.cfg.Status(), nil
+	reply := s.cfg.Status()
+	reply.Watchers = uint64(s.clients.watchers.items.Load())
+	return reply, nil
 }
 
 // TransferLeadership implements api.KVServer.

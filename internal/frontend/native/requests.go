@@ -15,6 +15,7 @@ func (s *Server) Sample(sample *metrics.Sample) {
 	connections := c.slots.Stats()
 	sample.Requests, sample.RequestBytes = c.requests.items.Load(), c.requests.bytes.Load()
 	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), c.streams.items.Load(), c.unfinished.Load()
+	sample.Watchers = c.watchers.items.Load()
 	sample.Surplus = append(sample.Surplus,
 		metrics.Surplus{Of: "connections", Count: connections.Refused + connections.Evicted},
 		metrics.Surplus{Of: "streams", Count: c.surplus.streams.Count()},

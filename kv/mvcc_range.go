@@ -166,13 +166,24 @@ func (s *MVCC) within(r *row, op *RangeOp) (bool, error) {
 	return op.MinCreate <= r.CreateRevision && (op.MaxCreate == 0 || r.CreateRevision <= op.MaxCreate), nil
 }
 
+// recordOverhead is what a record takes up besides its key and value, at most.
+const recordOverhead = 80
+
+// leastBytes is how many bytes the row has in a result, at least.
+func (r *row) leastBytes(keysOnly bool) int64 {
+	if keysOnly {
+		return int64(len(r.Key))
+	}
+	return max(int64(len(r.Key)), int64(r.ref.Size)-recordOverhead)
+}
+
 // gatherer finds the rows of a range.
 type gatherer struct {
 	s     *MVCC
 	op    *RangeOp
 	at    uint64
 	rows  []row
-	bytes int64 // of the rows' records
+	bytes int64 // that the rows have at least in the result
 	more  bool  // there are more rows than are wanted
 	count int64
 	// counted tells that count is known before any row is.
@@ -256,7 +267,7 @@ func (g *gatherer) add(r *row) error {
 		g.more = true
 	default:
 		g.rows = append(g.rows, *r)
-		g.bytes += int64(r.ref.Size)
+		g.bytes += r.leastBytes(g.op.KeysOnly)
 	}
 	return nil
 }

@@ -7,9 +7,8 @@ type RangeOp struct {
 	Revision uint64
 	// Limit is how many keys to return at most; 0: all.
 	Limit int64
-	// MaxBytes ends the result, if not 0, after the key with which its keys and values
-	// exceed so many bytes. RangeResult.More then tells that there is more. It works as
-	// Limit does, and only in the order of keys.
+	// MaxBytes ends the result, if not 0, after the key with which its keys and values reach so
+	// many bytes. RangeResult.More then tells that there is more. It works as Limit does.
 	MaxBytes int64
 	Sort     Sort
 	Descend  bool

@@ -109,6 +109,9 @@ func (s *script) rangeOp() *kv.RangeOp {
 	if s.flag("limit") {
 		op.Limit = int64(s.number("limit", 4))
 	}
+	if s.flag("bytes") {
+		op.MaxBytes = int64(s.number("bytes", 150))
+	}
 	if s.flag("order") {
 		op.Sort, op.Descend = kv.Sort(s.number("sort", 4)), s.flag("descend")
 	}

@@ -160,9 +160,10 @@ func TestRangesCountWhatTheyLeaveOut(t *testing.T) {
 		"3 false: a":     {MinMod: 4, MinCreate: 2, MaxCreate: 3},
 		"3 true: c":      {Limit: 1, Descend: true},
 		"3 false: c b a": {Sort: kv.SortByMod},
-		"3 false: a c b": {Sort: kv.SortByVersion, Descend: true, Limit: 3, MinMod: 2, MaxMod: 9, MinCreate: 1, MaxBytes: 1},
+		"3 false: a c b": {Sort: kv.SortByVersion, Descend: true, Limit: 3, MinMod: 2, MaxMod: 9, MinCreate: 1},
 		"3 false:":       {CountOnly: true, Limit: 1},
-		"3 true: a":      {MaxBytes: 2},
+		"3 true: a":      {MaxBytes: 3},
+		"3 true: c b":    {MaxBytes: 4, Sort: kv.SortByMod},
 		"1 false: b":     {Span: kv.Span{From: "b", To: "c"}},
 	} {
 		if op.Sort == kv.SortByVersion { // b and c have version 1

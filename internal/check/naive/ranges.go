@@ -47,7 +47,7 @@ func (c *change) ranges(op *kv.RangeOp) *kv.RangeResult {
 	var bytes int64
 	for _, e := range entries {
 		full := op.Limit > 0 && int64(len(r.Entries)) == op.Limit
-		full = full || op.MaxBytes > 0 && op.Sort == kv.SortByKey && bytes > op.MaxBytes
+		full = full || op.MaxBytes > 0 && bytes >= op.MaxBytes
 		if full {
 			r.More = true
 			break

@@ -70,6 +70,9 @@ func (c *caller) drawRange() *kv.RangeOp {
 		op.Limit = 1 + w.rand.Int64N(3)
 	}
 	if w.chance(0.2) {
+		op.MaxBytes = w.rand.Int64N(200)
+	}
+	if w.chance(0.2) {
 		op.Sort = kv.Sort(w.rand.IntN(5))
 	}
 	if now := w.check.truth.Revision(); w.chance(0.3) {

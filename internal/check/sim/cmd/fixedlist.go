@@ -73,6 +73,8 @@ var fixed = []mutant{
 		"	m.files.received, m.files.fetched = nil, nil\n", "	m.files.received = nil\n"}},
 	{name: "received-state-blocks-checkpoints", edit: edit{"state/durable.go",
 		"r != nil && r.position.Index > position.Index {", "r != nil {"}},
+	{name: "range-of-bytes-counts-records", edit: edit{"kv/mvcc_range.go",
+		"		g.bytes += r.leastBytes(g.op.KeysOnly)\n", "		g.bytes += int64(r.ref.Size)\n"}},
 	{name: "delete-with-a-value", edit: edit{"kv/mvcc_write.go",
 		"		value = nil // a Delete may have one, which means nothing\n", ""}},
 	{name: "snapshot-retried-at-once", edit: edit{"rsm/replica.go",

@@ -41,7 +41,7 @@ type watching struct {
 // publisher hands what the machine publishes to the hub.
 type publisher struct{ n *node }
 
-func (publisher) Active() bool { return true }
+func (p publisher) Active() bool { return p.n.watch.hub.Active() }
 func (p publisher) Publish(revision uint64, events []kv.Event) {
 	p.n.watch.hub.Publish(revision, events)
 }

@@ -10,6 +10,7 @@ import (
 	"balsa.example/internal/inproc"
 	"balsa.example/internal/server"
 	"balsa.example/member"
+	"balsa.example/state/logtime"
 )
 
 // ErrConfig is every error about a Config. It is found before anything on disk is touched.
@@ -56,6 +57,10 @@ type Config struct {
 	// LeaseReads lets the leader answer reads of consistency LEASE alone, trusting the rates
 	// of clocks.
 	LeaseReads bool
+	// HistoryAge and HistoryRevisions say how much history is kept for watchers and for reads at
+	// a revision; whichever keeps less decides. 0: 1 hour and 5,000,000 revisions. -1: any.
+	HistoryAge       time.Duration
+	HistoryRevisions int64
 
 	// Logger gets what "balsa serve" writes to its log. Default: none.
 	Logger *slog.Logger
@@ -80,8 +85,14 @@ func (c Config) server() (cfg server.Config, err error) {
 		Name: c.Name, DataDir: c.Dir, Join: c.MustExist,
 		ClientTLS: server.TLS(c.ClientTLS), PeerTLS: server.TLS(c.PeerTLS), ClusterSecretFile: c.ClusterSecretFile,
 		HeartbeatInterval: c.HeartbeatInterval, ElectionTimeout: c.ElectionTimeout,
-		MaxRaftState: c.MaxRaftState, LeaseReads: c.LeaseReads,
+		MaxRaftState: c.MaxRaftState, LeaseReads: c.LeaseReads, Retention: server.DefaultRetention,
 		Version: version(), Logger: c.Logger,
+	}
+	if c.HistoryAge != 0 {
+		cfg.Retention.Age = max(logtime.Time(c.HistoryAge), 0)
+	}
+	if c.HistoryRevisions != 0 {
+		cfg.Retention.Revisions = uint64(max(c.HistoryRevisions, 0))
 	}
 	if c.InitialCluster == "" {
 		c.InitialCluster = c.Name + "=http://" + memoryHost

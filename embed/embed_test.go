@@ -13,7 +13,9 @@ import (
 
 	"balsa.example/clerk"
 	"balsa.example/internal/check/leak"
+	"balsa.example/internal/server"
 	"balsa.example/member"
+	"balsa.example/state"
 )
 
 func newClerk(t *testing.T, s *Server) *clerk.Clerk {
@@ -37,6 +39,24 @@ func get(t *testing.T, ck *clerk.Clerk, key, want string) {
 	t.Helper()
 	if kv, err := ck.Get(t.Context(), key); err != nil || string(kv.Value) != want {
 		t.Fatalf("%s is %q, %v", key, kv.Value, err)
+	}
+}
+
+// TestRetentionHasDefaultsAndAnEnd: 0 is the default of "balsa serve", and -1 no limit.
+func TestRetentionHasDefaultsAndAnEnd(t *testing.T) {
+	for _, test := range []struct {
+		cfg  Config
+		want state.Retention
+	}{
+		{Config{}, server.DefaultRetention},
+		{Config{HistoryAge: -1, HistoryRevisions: -1}, state.Retention{}},
+		{Config{HistoryAge: 3, HistoryRevisions: 4}, state.Retention{Age: 3, Revisions: 4}},
+	} {
+		test.cfg.Dir = "data"
+		got, err := test.cfg.server()
+		if err != nil || got.Retention != test.want {
+			t.Errorf("age %d, revisions %d: got %+v, %v, want %+v", test.cfg.HistoryAge, test.cfg.HistoryRevisions, got.Retention, err, test.want)
+		}
 	}
 }
 

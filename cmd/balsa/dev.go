@@ -120,6 +120,7 @@ func (o devOptions) configs() ([]server.Config, error) {
 			ListenClient: []*url.URL{client},
 			ListenPeer:   cluster.PeerURL(m.Name),
 			Pprof:        o.pprof,
+			Retention:    server.DefaultRetention,
 			Descriptors:  server.DescriptorLimit() / o.nodes, // they share a process
 			Version:      thisBuild().Version,
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"balsa.example/internal/server"
+	"balsa.example/state"
+	"balsa.example/state/logtime"
 )
 
 // loadServe is what serve makes of a command line, an environment and a file.
@@ -70,6 +72,8 @@ initial-cluster-state: existing
 heartbeat-interval: 100
 election-timeout: 1000
 max-raft-state: -1
+history-age: 90m
+history-revisions: 0
 log-level: null
 client-transport-security:
   cert-file: c.pem
@@ -88,6 +92,9 @@ peer-transport-security:
 	}
 	if cfg.Name != "n1" || cfg.DataDir != "/var/lib/n1" || !cfg.Join || len(cfg.Cluster.Members) != 2 || cfg.MaxRaftState != -1 {
 		t.Errorf("got %+v", cfg)
+	}
+	if want := (state.Retention{Age: logtime.Time(90 * time.Minute)}); cfg.Retention != want {
+		t.Errorf("retention %+v, want %+v", cfg.Retention, want)
 	}
 	if cfg.HeartbeatInterval != 100*time.Millisecond || cfg.ElectionTimeout != time.Second {
 		t.Errorf("heartbeat %s, election %s", cfg.HeartbeatInterval, cfg.ElectionTimeout)
@@ -112,6 +119,9 @@ func TestServeWithoutFlagsIsAClusterOfOne(t *testing.T) {
 	}
 	if cfg.DataDir != "default.balsa" || len(cfg.Cluster.Members) != 1 || cfg.Cluster.PeerURL("default").String() != cfg.ListenPeer.String() {
 		t.Errorf("got %+v", cfg)
+	}
+	if cfg.Retention != server.DefaultRetention {
+		t.Errorf("retention %+v", cfg.Retention)
 	}
 	if cfg.ListenMetrics != nil || cfg.Pprof {
 		t.Errorf("it serves metrics on %s, profiles %t", join(cfg.ListenMetrics), cfg.Pprof)
@@ -191,6 +201,7 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 		{says: "--initial-cluster-state", args: []string{"--initial-cluster-state=old"}},
 		{says: "--heartbeat-interval", args: []string{"--heartbeat-interval=0"}},
 		{says: "--max-raft-state", args: []string{"--max-raft-state=-2"}},
+		{says: "--history-age", args: []string{"--history-age=-1s"}},
 		{says: "--max-client-connections", args: []string{"--max-client-connections=0"}},
 		{says: "--max-request-bytes", args: []string{"--max-request-bytes=0"}},
 		{says: "--max-txn-ops", args: []string{"--max-txn-ops=0"}},

@@ -11,6 +11,8 @@ import (
 	"balsa.example/internal/frontend/native"
 	"balsa.example/internal/server"
 	"balsa.example/kv"
+	"balsa.example/state"
+	"balsa.example/state/logtime"
 )
 
 // serveOptions are the flags of serve, as given.
@@ -29,6 +31,8 @@ type serveOptions struct {
 	secretFile                     string
 	clients                        native.ClientLimits
 	limits                         kv.Limits
+	historyAge                     time.Duration
+	historyRevisions               uint64
 	logging                        logging
 }
 
@@ -79,6 +83,10 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.Int64Var(&o.clients.UnfinishedBytes, "max-unfinished-bytes", 64<<20, "bytes of messages from clients of which a part has come")
 	f.DurationVar(&o.clients.Stall, "client-stall-timeout", 30*time.Second,
 		"how long a client may leave replies unread, or a message unfinished")
+	f.DurationVar(&o.historyAge, "history-age", time.Duration(server.DefaultRetention.Age),
+		"how long the history is kept for watchers and reads at a revision; 0: any time")
+	f.Uint64Var(&o.historyRevisions, "history-revisions", server.DefaultRetention.Revisions,
+		"how many revisions of the history are kept; 0: any number")
 	f.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
 	o.logging.addFlags(f, "info")
 	return f
@@ -172,6 +180,7 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		LeaseReads:        o.leaseReads,
 		Clients:           o.clients,
 		Limits:            o.limits,
+		Retention:         state.Retention{Age: logtime.Time(o.historyAge), Revisions: o.historyRevisions},
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
 		ElectionTimeout:   time.Duration(o.electionMills) * time.Millisecond,
 		Version:           thisBuild().Version,
@@ -183,6 +192,8 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		return cfg, usageError("--max-client-connections, --max-concurrent-streams, --max-pending-bytes, --max-unfinished-bytes and --client-stall-timeout must be above 0")
 	case o.limits.MaxValueBytes == 0 || o.limits.MaxTxnOps == 0:
 		return cfg, usageError("--max-request-bytes and --max-txn-ops must be above 0")
+	case o.historyAge < 0:
+		return cfg, usageError("--history-age must be positive, or 0 for any")
 	case o.maxRaftState < -1:
 		return cfg, usageError("--max-raft-state must be positive, 0 for a limit that grows with the snapshots, or -1 for never")
 	case o.name == "":

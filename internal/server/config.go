@@ -10,6 +10,8 @@ import (
 
 	"balsa.example/internal/frontend/native"
 	"balsa.example/kv"
+	"balsa.example/state"
+	"balsa.example/state/logtime"
 	"balsa.example/vfs"
 )
 
@@ -18,6 +20,9 @@ const (
 	DefaultHeartbeatInterval = 50 * time.Millisecond
 	DefaultElectionTimeout   = 500 * time.Millisecond
 )
+
+// DefaultRetention is for those who configure servers. A Config without Retention keeps all history.
+var DefaultRetention = state.Retention{Age: logtime.Time(time.Hour), Revisions: 5_000_000}
 
 // Config says how to run one server. Name, DataDir, Cluster, ListenClient and
 // ListenPeer are required.
@@ -55,7 +60,9 @@ type Config struct {
 	// others. Members need not agree on it.
 	LeaseReads bool
 	Limits     kv.Limits
-	Clients    native.ClientLimits
+	// Retention says how much history the leader lets the cluster keep. Members should agree on it.
+	Retention state.Retention
+	Clients   native.ClientLimits
 	// Descriptors is how many the server may have open. Default: as many as the process.
 	Descriptors int
 
@@ -79,6 +86,7 @@ type Config struct {
 
 	stopTimeout time.Duration // of Shutdown, whatever hangs; 0: defaultStopTimeout
 	segmentSize int64         // of the log, in bytes; 0: package wal's default
+	runBytes    int64         // of the history's files; 0: package kv/run's default
 	onSync      func(took time.Duration, bytes int)
 }
 
@@ -123,6 +131,8 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: no address to listen on", ErrConfig)
 	case c.MaxRaftState < -1:
 		return fmt.Errorf("%w: max raft state is %d bytes; it must be positive, 0 for a limit that grows with the snapshots, or -1 for none", ErrConfig, c.MaxRaftState)
+	case c.Retention.Age < 0:
+		return fmt.Errorf("%w: history age is %s; it must be positive, or 0 for any", ErrConfig, time.Duration(c.Retention.Age))
 	case c.HeartbeatInterval < time.Millisecond:
 		return fmt.Errorf("%w: heartbeat interval is %s; it must be at least 1ms", ErrConfig, c.HeartbeatInterval)
 	case c.ElectionTimeout < 5*c.HeartbeatInterval:

@@ -25,7 +25,7 @@ type serveOptions struct {
 	pprof                          bool
 	cluster, clusterState, token   string
 	heartbeatMillis, electionMills uint
-	maxRaftState                   int64
+	maxRaftState, maxIndexBytes    int64
 	leaseReads                     bool
 	client, peer                   server.TLS
 	secretFile                     string
@@ -72,6 +72,8 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.IntVar(&o.limits.MaxTxnOps, "max-txn-ops", kv.DefaultLimits.MaxTxnOps, "compares of a transaction, and operations in each of its lists")
 	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })
 
+	f.Int64Var(&o.maxIndexBytes, "max-index-bytes", 0,
+		"bytes of memory for the index of all keys, beyond which none are added; 0: half of the memory; -1: any")
 	f.Int64Var(&o.maxRaftState, "max-raft-state", 0,
 		"bytes of log that make a snapshot due; 0: 64 MiB, or half of the last snapshot where that is more; -1: never")
 	f.StringVar(&o.secretFile, "cluster-secret-file", "",
@@ -177,6 +179,7 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		ClusterSecretFile: o.secretFile,
 		Pprof:             o.pprof,
 		MaxRaftState:      o.maxRaftState,
+		MaxIndexBytes:     o.maxIndexBytes,
 		LeaseReads:        o.leaseReads,
 		Clients:           o.clients,
 		Limits:            o.limits,

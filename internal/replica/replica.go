@@ -39,6 +39,9 @@ type Config struct {
 	// LowSpace tells that the disk is almost full. A leader then answers writes with BUSY,
 	// and reads as ever. May be nil.
 	LowSpace func() bool
+	// MaxIndexBytes is how much memory the index of all keys may take. Beyond it a leader answers
+	// what would add to it with BUSY. 0: any.
+	MaxIndexBytes int64
 	// Retention says how much history is kept. The zero value keeps all of it.
 	Retention state.Retention
 }
@@ -101,9 +104,11 @@ func New(cfg Config) (*Replica, error) {
 		NewReply: new(slab).take, Leader: cfg.Leader,
 		LowSpace: func() bool { return cfg.LowSpace != nil && cfg.LowSpace() && r.Node.Leads() },
 	}
+	r.LowMemory = func() bool { return r.upkeep.indexFull.Load() && r.Node.Leads() }
 	r.Background = r.readers.run
 	r.watching.start(func(ctx context.Context) { r.Watches.Run(ctx, r.Node, cfg.ElectionTimeout) })
-	r.upkeep = upkeep{replica: r, keep: cfg.Retention, log: cfg.Logger.With("id", cfg.ID)}
+	r.upkeep.replica, r.upkeep.keep, r.upkeep.maxIndex = r, cfg.Retention, cfg.MaxIndexBytes
+	r.upkeep.log = cfg.Logger.With("id", cfg.ID)
 	r.upkeep.start(r.upkeep.run)
 	return r, nil
 }

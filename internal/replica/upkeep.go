@@ -16,6 +16,10 @@ type upkeep struct {
 	replica *Replica
 	keep    state.Retention
 	log     *slog.Logger
+	// maxIndex is Config.MaxIndexBytes, and indexFull whether the index was larger when it was
+	// looked at last.
+	maxIndex  int64
+	indexFull atomic.Bool
 	background
 }
 
@@ -45,6 +49,7 @@ func (u *upkeep) run(ctx context.Context) {
 			asked = time.Now()
 			r.Node.Checkpoint()
 		}
+		u.watchIndex()
 		if revision := r.State.CompactionDue(u.keep); revision != 0 && r.Node.Leads() {
 			u.compact(revision)
 		}
@@ -59,6 +64,16 @@ func (u *upkeep) run(ctx context.Context) {
 			wait = 0
 		}
 		timer.Reset(wait)
+	}
+}
+
+// watchIndex notes whether the index is as large as it may be. It has room to grow on for until the
+// next look.
+func (u *upkeep) watchIndex() {
+	size := u.replica.State.Figures().IndexBytes
+	full := u.maxIndex > 0 && size > u.maxIndex
+	if full != u.indexFull.Swap(full) {
+		u.log.Warn("memory of the index", "bytes", size, "limit", u.maxIndex, "full", full)
 	}
 }
 

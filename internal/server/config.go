@@ -60,6 +60,9 @@ type Config struct {
 	// others. Members need not agree on it.
 	LeaseReads bool
 	Limits     kv.Limits
+	// MaxIndexBytes is how much memory the index of all keys may take: beyond it nothing is taken
+	// that would add to it. Default: half of the memory that the process may use. Below 0: any.
+	MaxIndexBytes int64
 	// Retention says how much history the leader lets the cluster keep. Members should agree on it.
 	Retention state.Retention
 	Clients   native.ClientLimits
@@ -109,6 +112,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.stopTimeout == 0 {
 		c.stopTimeout = defaultStopTimeout
+	}
+	if c.MaxIndexBytes == 0 {
+		c.MaxIndexBytes = defaultMaxIndexBytes()
 	}
 	if c.Descriptors == 0 {
 		c.Descriptors = DescriptorLimit()

@@ -248,6 +248,7 @@ func (s *Server) run() {
 		Logger:            s.log,
 		Leader:            s.leader,
 		LowSpace:          log.LowSpace,
+		MaxIndexBytes:     s.cfg.MaxIndexBytes,
 	})
 	if err != nil {
 		s.fail(fmt.Errorf("start replica: %w", s.member.Explain(err)))

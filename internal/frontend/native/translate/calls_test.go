@@ -603,3 +603,19 @@ func TestGetsFromTheDiskRunInTheBackground(t *testing.T) {
 		t.Errorf("replies %v", replies)
 	}
 }
+
+func TestKeysAreDeletedAndNoneAddedWhenTheIndexIsAsLargeAsItMayBe(t *testing.T) {
+	h, _ := nodetest.New()
+	ask(t, h, put("k", "v"))
+	h.LowMemory = func() bool { return true }
+	for _, req := range []*api.Request{
+		put("k2", "v"), txnRequest(&api.Txn{}), leaseRequest(api.Request_LEASE_GRANT, &api.Lease{TtlMs: 1000}),
+	} {
+		if r := ask(t, h, req); r.Code != api.Reply_BUSY || !strings.Contains(r.Message, "--max-index-bytes") {
+			t.Errorf("%s gets %v", req.Kind, r)
+		}
+	}
+	if r := ask(t, h, &api.Request{Kind: api.Request_DELETE, Key: []byte("k"), Unconditional: true}); r.Code != api.Reply_OK {
+		t.Errorf("a delete gets %v", r)
+	}
+}

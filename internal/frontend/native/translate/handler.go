@@ -65,6 +65,8 @@ type Handler struct {
 	Leader func(raft.NodeID) *api.Leader
 	// LowSpace tells that the disk is almost full; may be nil.
 	LowSpace func() bool
+	// LowMemory tells that the index has grown as large as it may; may be nil.
+	LowMemory func() bool
 	// NewReply returns an empty Reply; may be nil.
 	NewReply func() *api.Reply
 	// Background runs a read that takes long, soon, in another goroutine; nil: in this one.
@@ -205,9 +207,20 @@ func operation(req *api.Request) kv.Op {
 // noSpaceFor refuses a write while the disk is almost full. Two kinds are let through: leases
 // would expire for want of a keep-alive, and a compaction makes room.
 func (h *Handler) noSpaceFor(req *api.Request, reply func(*api.Reply)) bool {
-	if h.LowSpace == nil || req.Kind == api.Request_COMPACT || !h.LowSpace() {
+	switch {
+	case req.Kind == api.Request_COMPACT:
 		return false
+	case h.LowSpace != nil && h.LowSpace():
+		reply(Busy(req.Id, "the disk of this server is almost full"))
+		return true
+	case grows(req.Kind) && h.LowMemory != nil && h.LowMemory():
+		reply(Busy(req.Id, "the index of all keys has reached the memory that it may take: delete keys, or raise --max-index-bytes"))
+		return true
 	}
-	reply(Busy(req.Id, "the disk of this server is almost full"))
-	return true
+	return false
+}
+
+// grows tells whether requests of a kind can add to the index.
+func grows(kind api.Request_Kind) bool {
+	return kind == api.Request_PUT || kind == api.Request_TXN || kind == api.Request_LEASE_GRANT
 }

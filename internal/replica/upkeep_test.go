@@ -1,0 +1,94 @@
+package replica_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"balsa.example/api"
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/internal/replica"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/state"
+)
+
+// alone runs a cluster of one in virtual time, with a function that asks it.
+func alone(t *testing.T, cfg replica.Config, f func(t *testing.T, r *replica.Replica, ask func(*api.Request) *api.Reply)) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg.ID, cfg.Log, cfg.Transport, cfg.Seed = 1, rsm.NewMemoryStorage(raft.NewConfiguration(1)), nowhere{}, 1
+		cfg.State = state.Config{FS: crashfs.NewMem(), Dir: stateDir, RunBytes: 64 << 10, CacheBytes: -1}
+		r, err := replica.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Stop()
+		time.Sleep(3 * time.Second) // elected
+		f(t, r, func(req *api.Request) *api.Reply {
+			t.Helper()
+			reply, err := r.Do(context.Background(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return reply
+		})
+	})
+}
+
+func set(key string, value []byte) *api.Request {
+	return &api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte(key), Value: value}
+}
+
+// The index stays within its bound, and deletes make room again.
+func TestIndexIsBounded(t *testing.T) {
+	const most = 1 << 20
+	cfg := replica.Config{MaxIndexBytes: most, Retention: state.Retention{Revisions: 1}}
+	alone(t, cfg, func(t *testing.T, r *replica.Replica, ask func(*api.Request) *api.Reply) {
+		n, code := 0, api.Reply_OK
+		for ; code == api.Reply_OK && n < 1<<20; n++ {
+			if n%1000 == 0 {
+				time.Sleep(time.Second) // the size is looked at once a second
+			}
+			code = ask(set(fmt.Sprint("key ", n), nil)).Code
+		}
+		if size := r.State.Figures().IndexBytes; code != api.Reply_BUSY || size < most/2 || size > 2*most {
+			t.Fatalf("put %d: %v; the index has %d bytes", n, code, size)
+		}
+		for i := range n - 1 {
+			req := &api.Request{Kind: api.Request_DELETE, Unconditional: true, Key: fmt.Append(nil, "key ", i)}
+			if reply := ask(req); reply.Code != api.Reply_OK {
+				t.Fatalf("delete: %v", reply)
+			}
+		}
+		time.Sleep(time.Minute) // compacted, made durable, purged
+		if reply := ask(set("again", nil)); reply.Code != api.Reply_OK {
+			t.Errorf("after all was deleted: %v; the index has %d bytes", reply, r.State.Figures().IndexBytes)
+		}
+	})
+}
+
+// What is overwritten leaves the disk while the server runs.
+func TestSpaceComesBack(t *testing.T) {
+	cfg := replica.Config{Retention: state.Retention{Revisions: 100}}
+	alone(t, cfg, func(t *testing.T, r *replica.Replica, ask func(*api.Request) *api.Reply) {
+		value := make([]byte, 1000)
+		for i := range 10_000 {
+			if reply := ask(set(fmt.Sprint(i%200), value)); reply.Code != api.Reply_OK {
+				t.Fatal(reply)
+			}
+			if i%1000 == 0 {
+				time.Sleep(20 * time.Second)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		f := r.State.Figures()
+		if most := int64(1.5 * 300 * 1100); f.RunBytes > most+128<<10 {
+			t.Errorf("the history has %d bytes on disk, for 200 keys and 100 revisions that are kept want at most %d", f.RunBytes, most)
+		}
+		if f.Versions > 1500 {
+			t.Errorf("%d older versions in the index, 100 are kept", f.Versions)
+		}
+	})
+}

@@ -40,25 +40,33 @@ func (n *connection) addFlags(c *cobra.Command) { c.Flags().AddFlagSet(n.newFlag
 
 // open returns a Clerk, and a context that ends after the timeout.
 func (n *connection) open(ctx context.Context, p *program) (*clerk.Clerk, context.Context, context.CancelFunc, error) {
-	if err := layer(n.flags, p.env, nil); err != nil {
+	ck, err := n.connect(p)
+	if err != nil {
 		return nil, nil, nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, n.timeout)
+	return ck, ctx, cancel, nil
+}
+
+// connect returns a Clerk.
+func (n *connection) connect(p *program, options ...clerk.Option) (*clerk.Clerk, error) {
+	if err := layer(n.flags, p.env, nil); err != nil {
+		return nil, err
+	}
 	if n.timeout <= 0 {
-		return nil, nil, nil, usageError("--timeout must be above 0")
+		return nil, usageError("--timeout must be above 0")
 	}
 	if (n.cert == "") != (n.key == "") {
-		return nil, nil, nil, usageError("--cert and --key go together")
+		return nil, usageError("--cert and --key go together")
 	}
-	var options []clerk.Option
 	if n.caCert != "" || n.cert != "" || n.key != "" {
 		options = append(options, clerk.WithTLSFiles(n.caCert, n.cert, n.key))
 	}
 	ck, err := clerk.New(n.endpoints, options...)
 	if err != nil {
-		return nil, nil, nil, usageError("%w", err)
+		return nil, usageError("%w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.timeout)
-	return ck, ctx, cancel, nil
+	return ck, nil
 }
 
 // explain turns a Clerk's error of an operation on key into one with an exit code and with what to

@@ -81,6 +81,7 @@ func TestSuggestions(t *testing.T) {
 		{"PUT a b", "did you mean put?"},
 		{"set a b", "did you mean put?"},
 		{"remove a", "did you mean del?"},
+		{"list", "did you mean ls?"},
 		{"start", "did you mean serve?"},
 		{"bench ptu", `unknown command "ptu" for "balsa bench"; did you mean put?`},
 		{"help statsu", "did you mean status?"},

@@ -76,7 +76,7 @@ const policy = `
 	pure raft/quorum:
 	pure raft:
 	pure kv/index: github.com/cespare/xxhash/v2
-	pure kv: github.com/tidwall/btree github.com/cespare/xxhash/v2
+	pure kv: github.com/cespare/xxhash/v2
 	pure kv/watch:
 	pure state/logtime:
 	pure state/lease: github.com/tidwall/btree github.com/cespare/xxhash/v2
@@ -87,7 +87,7 @@ const policy = `
 	pure internal/frontend/native/translate/*
 
 	# A server's goroutines read the store while DoOp runs, and a lock costs less than
-	# to publish a copy of the index after every operation: see kv.Store.
+	# to publish a copy of the index after every operation.
 	allow kv: sync
 	# A store's records are in files, which package run reads and writes by way of vfs. It has
 	# no goroutine, clock or chance either, so the simulator runs both on a disk of its own.

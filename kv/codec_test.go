@@ -52,7 +52,7 @@ func TestCodecOfUnknownKindIsRefusedOnlyByDoOp(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a caller's mistake would stop every replica: %v", err)
 	}
-	if code := kv.NewStore().DoOp(op).Code; code != kv.CodeUnknownKind {
+	if code := newWorld(t).do(op).Code; code != kv.CodeUnknownKind {
 		t.Errorf("code is %v", code)
 	}
 }
@@ -123,6 +123,6 @@ func FuzzCodec(f *testing.F) {
 		if again, err := (kv.Codec{}).Decode(kv.Codec{}.Append(nil, op)); err != nil || !sameOp(op, again) {
 			t.Fatalf("%+v came back as %+v, %v", op, again, err)
 		}
-		kv.NewStore().DoOp(op)
+		newWorld(t).do(op)
 	})
 }

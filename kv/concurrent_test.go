@@ -1,26 +1,31 @@
 package kv_test
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
-	"io"
+	"strings"
 	"sync"
 	"testing"
 
 	"balsa.example/kv"
+	"balsa.example/kv/run"
 )
 
-// TestReadersSeeOnlyWholeOperations lets readers, ranges and images run beside the
-// writer. Each operation writes its own revision as the value, so that a reader can
-// check whether the fields of what it reads belong together.
+// TestReadersSeeOnlyWholeOperations lets readers, and the work in the background, run beside the
+// writer. Each operation writes its own revision as the value, so that a reader can check whether
+// the fields of what it reads belong together. Most keys are there all the time, and more than a
+// range reads at once.
 func TestReadersSeeOnlyWholeOperations(t *testing.T) {
-	s := kv.NewStore()
+	w := newWorld(t)
+	for i := range concurrentKeys {
+		w.do(put(concurrentKey(i), fmt.Sprint(w.Revision()+1), 0))
+	}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
-	for _, read := range []func(s *kv.Store, i int) error{readKey, readRange, readTotals} {
+	for _, read := range []func(s *kv.Store, i int) error{readKey, readRange, readPast, readHistory, readTotals} {
 		wg.Go(func() {
 			for i := 0; ; i++ {
-				if err := read(s, i); err != nil {
+				if err := read(w.Store, i); err != nil {
 					t.Error(err)
 					return
 				}
@@ -32,15 +37,17 @@ func TestReadersSeeOnlyWholeOperations(t *testing.T) {
 			}
 		})
 	}
-	images := make(chan io.WriterTo)
-	wg.Go(func() { restoreAll(t, images) })
-	writeWithImages(s, images)
-	close(images)
+	work := make(chan checkpoint)
+	wg.Go(func() { freeAndFlush(w, work) })
+	writeAndCompact(w, work)
+	close(work)
 	close(done)
 	wg.Wait()
 }
 
-func concurrentKey(i int) string { return fmt.Sprintf("key %03d", i%200) }
+const concurrentKeys = 700
+
+func concurrentKey(i int) string { return fmt.Sprintf("key %03d", i%concurrentKeys) }
 
 func readKey(s *kv.Store, i int) error {
 	r := s.Get(concurrentKey(i))
@@ -51,54 +58,101 @@ func readKey(s *kv.Store, i int) error {
 }
 
 func readRange(s *kv.Store, _ int) error {
-	last, highest := "", uint64(0)
-	for e := range s.Ascend("", "") {
-		if e.Key <= last || string(e.Value) != fmt.Sprint(e.ModRevision) {
-			return fmt.Errorf("ascend: %+v after %q", e, last)
-		}
-		last, highest = e.Key, max(highest, e.ModRevision)
+	r, err := s.Range(kv.RangeOp{})
+	if err != nil {
+		return err
 	}
-	if highest > s.Revision() {
-		return fmt.Errorf("ascend: revision %d of a store at %d", highest, s.Revision())
+	return ordered(r.Entries, r.Revision)
+}
+
+// readPast reads at an earlier revision, which may have been compacted.
+func readPast(s *kv.Store, i int) error {
+	at := s.Revision()
+	at -= min(at-concurrentKeys-1, uint64(i%300))
+	r, err := s.Range(kv.RangeOp{Revision: at})
+	if errors.Is(err, kv.ErrCompacted) && len(r.Entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return ordered(r.Entries, at)
+}
+
+// ordered demands entries in the order of keys, none of them later than a revision, and all that
+// are there all the time.
+func ordered(entries []kv.Entry, at uint64) error {
+	last, lasting := "", 0
+	for _, e := range entries {
+		if e.Key <= last || string(e.Value) != fmt.Sprint(e.ModRevision) || e.ModRevision > at {
+			return fmt.Errorf("range at %d: %+v after %q", at, e, last)
+		}
+		last = e.Key
+		if strings.HasPrefix(e.Key, "key") {
+			lasting++
+		}
+	}
+	if lasting != concurrentKeys {
+		return fmt.Errorf("range at %d: %d of %d keys", at, lasting, concurrentKeys)
 	}
 	return nil
 }
 
+// readHistory demands each revision from one on, without a gap.
+func readHistory(s *kv.Store, _ int) error {
+	next := max(s.Revision(), 102) - 100
+	var bad error
+	err := s.Scan(next, func(revision uint64, events []kv.Event) bool {
+		if revision != next || len(events) != 1 || events[0].ModRevision != revision {
+			bad = fmt.Errorf("scan: revision %d, want %d: %+v", revision, next, events)
+		}
+		next++
+		return bad == nil
+	})
+	if err != nil && !errors.Is(err, kv.ErrCompacted) {
+		return err
+	}
+	return bad
+}
+
 func readTotals(s *kv.Store, _ int) error {
-	s.Len()
-	s.Bytes()
+	s.Figures()
 	s.Hash()
 	return nil
 }
 
-// restoreAll writes and restores each image, and closes it.
-func restoreAll(t *testing.T, images <-chan io.WriterTo) {
-	for image := range images {
-		var b bytes.Buffer
-		if _, err := image.WriteTo(&b); err != nil {
-			t.Error(err)
+// checkpoint is where the writer was.
+type checkpoint struct {
+	mark      run.Mark
+	compacted uint64
+}
+
+// freeAndFlush does the work in the background: it writes files, and purges what a compaction that
+// is durable has left.
+func freeAndFlush(w *world, work <-chan checkpoint) {
+	for c := range work {
+		w.flushTo(c.mark)
+		w.Durable(c.compacted)
+		for w.Purge(50) {
 		}
-		if err := kv.NewStore().Restore(&b); err != nil {
-			t.Error(err)
-		}
-		image.(io.Closer).Close()
 	}
 }
 
-// writeWithImages puts and deletes keys, and takes an image now and then.
-func writeWithImages(s *kv.Store, images chan<- io.WriterTo) {
+// writeAndCompact puts and deletes keys, and compacts now and then.
+func writeAndCompact(w *world, work chan<- checkpoint) {
 	for i := range 5000 {
-		op := anyVersion(put(concurrentKey(i*7), fmt.Sprint(s.Revision()+1), 0))
-		if i%5 == 0 {
-			op = anyVersion(del(concurrentKey(i*3), 0))
+		w.do(anyVersion(put(concurrentKey(i*13), fmt.Sprint(w.Revision()+1), 0)))
+		switch i % 5 {
+		case 0:
+			w.do(put("brief", fmt.Sprint(w.Revision()+1), 0))
+		case 3:
+			w.do(del("brief", 1))
 		}
-		s.DoOp(op)
-		if i%100 == 0 {
-			image, _ := s.Snapshot()
+		if compacted := w.Revision() - 200; i%100 == 99 && compacted > concurrentKeys {
+			w.Compact(compacted)
 			select {
-			case images <- image:
-			default: // the last one is still being written
-				image.(io.Closer).Close()
+			case work <- checkpoint{w.history.Mark(), compacted}:
+			default: // the last one is still being worked at
 			}
 		}
 	}

@@ -17,7 +17,8 @@ const numMarks = 1024
 //
 // A mark is 0 if there was none. It does not matter whether the key exists.
 //
-// The size of the tables is a compromise. One revision for each deleted key would take
+// The index knows when a key was deleted too, but only until compaction forgets it, and replicas
+// purge their indexes at different times. The size of the tables is a compromise. One revision for each deleted key would take
 // memory without end. One revision for all keys would refuse every conditional creation
 // of a key while other keys are deleted. With a mark for each hash the revision is never
 // too low for a key, and seldom too high.
@@ -28,7 +29,7 @@ func markOf(key string) int { return int(xxhash.Sum64String(key) % numMarks) }
 
 func (m *marks) of(key string) uint64 { return m[markOf(key)] }
 
-// Marks are numbered in snapshots and in the hash of the state: first those of deletes,
+// Marks are numbered in checkpoints and in the hash of the state: first those of deletes,
 // then those of resends.
 const (
 	firstResendMark = numMarks
@@ -58,15 +59,6 @@ func (t *totals) marksInUse() (n int) {
 		}
 	}
 	return n
-}
-
-// lowestMark returns the lowest revision that a mark can hold if it is not 0. A key is
-// created before it is deleted, which takes two revisions. A resend takes none.
-func lowestMark(number int) uint64 {
-	if number < firstResendMark {
-		return firstRevision + 2
-	}
-	return firstRevision
 }
 
 // markHash is what a mark adds to the hash of the state.

@@ -1,7 +1,6 @@
 package kv_test
 
 import (
-	"bytes"
 	"testing"
 
 	"balsa.example/kv"
@@ -66,37 +65,27 @@ func (m *model) do(op kv.Op) kv.Result {
 func TestStoreBehavesLikeTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{keys: map[string]kv.Entry{}, deleted: map[string]uint64{}, resent: map[string]uint64{}, revision: 1}
-		s, twin := kv.NewStore(), kv.NewStore()
+		s, twin := newWorld(t), newWorld(t)
 		steps := rapid.IntRange(1, 60).Draw(t, "steps")
 		for range steps {
 			op := drawOp(t, "a", "b", "c", "ab", "\x00")
-			got, want := s.DoOp(op), m.do(op)
+			got, want := s.do(op), m.do(op)
 			if !equal(got, want) {
 				t.Fatalf("%+v\n got %+v\nwant %+v", op, got, want)
 			}
-			twin.DoOp(op)
+			twin.do(op)
 			if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {
-				var b bytes.Buffer
-				image, _ := s.Snapshot()
-				if _, err := image.WriteTo(&b); err != nil {
-					t.Fatal(err)
-				}
-				s = kv.NewStore()
-				if err := s.Restore(&b); err != nil {
-					t.Fatal(err)
-				}
+				s.restart()
 			}
 		}
-		var bytes int64
-		for key, e := range m.keys {
-			bytes += int64(len(key) + len(e.Value))
+		for key := range m.keys {
 			if got, want := s.Get(key), m.do(get(key)); !equal(got, want) {
 				t.Fatalf("key %q holds %+v, want %+v", key, got, want)
 			}
 		}
-		if s.Len() != len(m.keys) || s.Bytes() != bytes || s.Revision() != m.revision {
-			t.Fatalf("%d keys, %d bytes, revision %d; want %d, %d, %d",
-				s.Len(), s.Bytes(), s.Revision(), len(m.keys), bytes, m.revision)
+		got, want := s.Figures(), twin.Figures()
+		if got.Keys != int64(len(m.keys)) || got.Bytes != want.Bytes || got.Revision != m.revision || got.HistoryBytes != want.HistoryBytes {
+			t.Fatalf("%+v; want %d keys, revision %d, else %+v", got, len(m.keys), m.revision, want)
 		}
 		if s.Hash() != twin.Hash() {
 			t.Fatal("the hash depends on restarts")

@@ -5,16 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"balsa.example/kv"
 	"balsa.example/rsm"
 )
 
-var (
-	_ rsm.StateMachine[kv.Op, kv.Result] = (*kv.Store)(nil)
-	_ rsm.Codec[kv.Op]                   = kv.Codec{}
-)
+var _ rsm.Codec[kv.Op] = kv.Codec{}
 
 func get(key string) kv.Op { return kv.Op{Kind: kv.Get, Key: key} }
 
@@ -162,14 +160,14 @@ var doOpTests = []struct {
 func TestDoOp(t *testing.T) {
 	for _, tt := range doOpTests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := kv.NewStore()
+			s := newWorld(t)
 			for _, op := range tt.before {
-				if err := s.DoOp(op).Err(); err != nil {
+				if err := s.do(op).Err(); err != nil {
 					t.Fatalf("before: %v: %v", op, err)
 				}
 			}
 			hash := s.Hash()
-			got := s.DoOp(tt.op)
+			got := s.do(tt.op)
 			if !equal(got, tt.want) {
 				t.Errorf("result\n got %+v\nwant %+v", got, tt.want)
 			}
@@ -182,56 +180,79 @@ func TestDoOp(t *testing.T) {
 }
 
 func TestStoreGetAnswersLikeDoOp(t *testing.T) {
-	s := kv.NewStore()
-	s.DoOp(put("k", "v", 0))
+	s := newWorld(t)
+	s.do(put("k", "v", 0))
 	for _, key := range []string{"k", "absent", ""} {
-		if got, want := s.Get(key), s.DoOp(get(key)); !equal(got, want) {
+		want := s.do(get(key))
+		if got := s.Get(key); !equal(got, want) {
 			t.Errorf("Get(%q) = %+v, DoOp gives %+v", key, got, want)
+		}
+		if got, ok := s.TryGet(key); !ok || !equal(got, want) {
+			t.Errorf("TryGet(%q) = %+v, %v, DoOp gives %+v", key, got, ok, want)
 		}
 	}
 }
 
+// TestTryGetNeedsNoDisk reads a key whose record is in a file alone.
+func TestTryGetNeedsNoDisk(t *testing.T) {
+	s := newWorld(t)
+	s.do(put("k", "v", 0))
+	s.restart()
+	for i := range 100 { // until the run is sealed
+		s.do(anyVersion(put("other", strings.Repeat("x", 100), uint64(i))))
+	}
+	s.flush()
+	if r, ok := s.TryGet("k"); ok {
+		t.Errorf("the record of a file comes from memory: %+v", r)
+	}
+	if r := s.Get("k"); string(r.Value) != "v" {
+		t.Errorf("Get reads %+v", r)
+	}
+	if r, ok := s.TryGet("absent"); !ok || r.Code != kv.CodeNoKey {
+		t.Errorf("to miss a key takes a disk: %+v, %v", r, ok)
+	}
+}
+
 func TestStoreKeepsItsOwnCopyOfAValue(t *testing.T) {
-	s := kv.NewStore()
+	s := newWorld(t)
 	value := []byte("before")
-	s.DoOp(kv.Op{Kind: kv.Put, Key: "k", Value: value})
+	s.do(kv.Op{Kind: kv.Put, Key: "k", Value: value})
 	copy(value, "after!")
 	if got := s.Get("k").Value; string(got) != "before" {
 		t.Errorf("value became %q with the caller's buffer", got)
 	}
 }
 
-func TestBytesCountsKeysAndValues(t *testing.T) {
-	s := kv.NewStore()
-	steps := []struct {
-		op   kv.Op
-		want int64
+// TestBytesAreThoseOfThePresentRecords: a record has its key, its value, and some bytes that do not
+// depend on them.
+func TestBytesAreThoseOfThePresentRecords(t *testing.T) {
+	s := newWorld(t)
+	s.do(put("k", "", 0))
+	record := s.Bytes() - 1
+	s.do(del("k", 1))
+	for _, step := range []struct {
+		op    kv.Op
+		keys  int64
+		bytes int64 // of keys and values
 	}{
-		{put("abc", "12345", 0), 8},
-		{put("abc", "1", 1), 4},
-		{put("d", "", 0), 5},
-		{put("abc", "refused", 9), 5},
-		{del("abc", 2), 1},
-		{del("d", 1), 0},
-	}
-	for _, step := range steps {
-		s.DoOp(step.op)
-		if got := s.Bytes(); got != step.want {
-			t.Errorf("after %v: %d bytes, want %d", step.op, got, step.want)
+		{put("abc", "12345", 0), 1, 8},
+		{put("abc", "1", 1), 1, 4},
+		{put("d", "", 0), 2, 5},
+		{put("abc", "refused", 9), 2, 5},
+		{del("abc", 2), 1, 1},
+		{del("d", 1), 0, 0},
+	} {
+		s.do(step.op)
+		if got, want := s.Bytes(), step.bytes+step.keys*record; got != want || s.Figures().Keys != step.keys {
+			t.Errorf("after %v: %d bytes in %d keys, want %d in %d", step.op, got, s.Figures().Keys, want, step.keys)
 		}
 	}
 }
 
-func TestAscendIsOrderedBoundedAndOfOneMoment(t *testing.T) {
-	s := kv.NewStore()
+func TestRangeIsOrderedAndBounded(t *testing.T) {
+	s := newWorld(t)
 	for _, key := range []string{"d", "a", "c", "b", "ab"} {
-		s.DoOp(put(key, "v", 0))
-	}
-	keys := func(from, to string) (keys []string) {
-		for e := range s.Ascend(from, to) {
-			keys = append(keys, e.Key)
-		}
-		return keys
+		s.do(put(key, "v", 0))
 	}
 	for _, tt := range []struct {
 		from, to string
@@ -243,28 +264,43 @@ func TestAscendIsOrderedBoundedAndOfOneMoment(t *testing.T) {
 		{"c", "a", nil},
 		{"x", "", nil},
 	} {
-		if got := keys(tt.from, tt.to); !slices.Equal(got, tt.want) {
-			t.Errorf("Ascend(%q, %q) = %q, want %q", tt.from, tt.to, got, tt.want)
+		r, err := s.Range(kv.RangeOp{Span: kv.Span{From: tt.from, To: tt.to}})
+		var got []string
+		for _, e := range r.Entries {
+			got = append(got, e.Key)
+		}
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("from %q to %q: %q, %v; want %q", tt.from, tt.to, got, err, tt.want)
 		}
 	}
+}
 
-	// The loop's body changes what is still to come.
+// TestPagesAreOfOneMoment reads the pages of a range at the revision of the first, while what is
+// still to come changes.
+func TestPagesAreOfOneMoment(t *testing.T) {
+	s := newWorld(t)
+	for _, key := range []string{"d", "a", "c", "b", "ab"} {
+		s.do(put(key, "v", 0))
+	}
 	var got []string
-	for e := range s.Ascend("", "") {
-		s.DoOp(anyVersion(del("b", 0)))
-		s.DoOp(anyVersion(put("bb", "later", 0)))
-		s.DoOp(anyVersion(put("d", "later", 0)))
+	for op := (kv.RangeOp{Limit: 1, Revision: s.Revision()}); ; {
+		r, err := s.Range(op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := r.Entries[0]
 		got = append(got, fmt.Sprintf("%s=%s version %d of %d, %d", e.Key, e.Value, e.Version, e.CreateRevision, e.ModRevision))
+		if !r.More {
+			break
+		}
+		op.From = e.Key + "\x00"
+		s.do(anyVersion(del("b", 0)))
+		s.do(anyVersion(put("bb", "later", 0)))
+		s.do(anyVersion(put("d", "later", 0)))
 	}
 	want := []string{"a=v version 1 of 3, 3", "ab=v version 1 of 6, 6", "b=v version 1 of 5, 5", "c=v version 1 of 4, 4", "d=v version 1 of 2, 2"}
 	if !slices.Equal(got, want) {
 		t.Errorf("while keys change:\n got %q\nwant %q", got, want)
-	}
-	for range s.Ascend("", "") {
-		break
-	}
-	if retained := kv.Retained(s); retained != 0 {
-		t.Errorf("after iterations that ended, %d records are retained", retained)
 	}
 }
 
@@ -283,9 +319,9 @@ func TestHashTellsStatesApart(t *testing.T) {
 	}
 	seen := map[uint64]string{}
 	for name, ops := range histories {
-		s := kv.NewStore()
+		s := newWorld(t)
 		for _, op := range ops {
-			s.DoOp(op)
+			s.do(op)
 		}
 		if other, ok := seen[s.Hash()]; ok {
 			t.Errorf("%q and %q have one hash", name, other)
@@ -326,7 +362,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestCodesAndErrorsMapBothWays(t *testing.T) {
-	for code := kv.CodeOK; code <= kv.CodeChanged; code++ {
+	for code := kv.CodeOK; code <= kv.CodeTooManyLeases; code++ {
 		if back, ok := kv.CodeOf(code.Err()); !ok || back != code {
 			t.Errorf("code %d (%v) comes back as %d, %v", code, code, back, ok)
 		}

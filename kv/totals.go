@@ -25,7 +25,7 @@ type totals struct {
 type Totals struct{ totals }
 
 // Totals returns the present ones. The goroutine that executes the log calls it.
-func (s *MVCC) Totals() Totals { return Totals{s.totals} }
+func (s *Store) Totals() Totals { return Totals{s.totals} }
 
 // Revision and Compacted are the store's.
 func (t *Totals) Revision() uint64  { return t.revision }

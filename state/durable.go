@@ -79,7 +79,7 @@ func (m *Machine) load(mf *manifest) error {
 	}
 	if mf.small.number == 0 {
 		p.leases.table, err = lease.NewTable(lease.DefaultLimits())
-		p.keys = kv.NewMVCC(history, &p.leases)
+		p.keys = kv.NewStore(history, &p.leases)
 		p.times.gap = firstGap
 	} else {
 		err = m.loadSmall(p, mf, history)
@@ -113,7 +113,7 @@ func (m *Machine) loadSmall(p *present, mf *manifest, history *run.History) erro
 	p.leases.table = leases
 	p.quota.Store(s.quota)
 	p.times.timesImage = s.times
-	p.keys, err = kv.OpenMVCC(history, s.totals, &p.leases)
+	p.keys, err = kv.OpenStore(history, s.totals, &p.leases)
 	return err
 }
 

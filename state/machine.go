@@ -52,7 +52,7 @@ func (m *Machine) Close() error {
 // present is all replicated state.
 type present struct {
 	history *run.History
-	keys    *kv.MVCC
+	keys    *kv.Store
 	leases  guardedLeases
 	quota   atomic.Int64
 	times   times
@@ -103,13 +103,13 @@ func (m *Machine) Failed() error {
 
 // Get reads a key as it is now on this replica.
 func (m *Machine) Get(key string) kv.Result {
-	r, _ := reading(m, func(keys *kv.MVCC) (kv.Result, error) { return keys.GetEntry(key) })
+	r, _ := reading(m, func(keys *kv.Store) (kv.Result, error) { return keys.GetEntry(key) })
 	return r
 }
 
 // reading reads the present state. One that was replaced meanwhile has closed its history: then
 // it reads the next one.
-func reading[T any](m *Machine, read func(*kv.MVCC) (T, error)) (T, error) {
+func reading[T any](m *Machine, read func(*kv.Store) (T, error)) (T, error) {
 	for {
 		p := m.present.Load()
 		v, err := read(p.keys)
@@ -122,9 +122,9 @@ func reading[T any](m *Machine, read func(*kv.MVCC) (T, error)) (T, error) {
 // TryGet is Get where no disk is needed. Else it returns false.
 func (m *Machine) TryGet(key string) (kv.Result, bool) { return m.present.Load().keys.TryGet(key) }
 
-// Range reads a span on this replica: see kv.MVCC.Range.
+// Range reads a span on this replica: see kv.Store.Range.
 func (m *Machine) Range(op kv.RangeOp) (kv.RangeResult, error) {
-	return reading(m, func(keys *kv.MVCC) (kv.RangeResult, error) { return keys.Range(op) })
+	return reading(m, func(keys *kv.Store) (kv.RangeResult, error) { return keys.Range(op) })
 }
 
 // Revision returns the store's revision on this replica.
@@ -165,12 +165,12 @@ func (m *Machine) Leases() []int64 {
 // compaction.
 func (m *Machine) Compacted() uint64 { return m.present.Load().keys.Compacted() }
 
-// Scan reads the history on this replica: see kv.MVCC.Scan.
+// Scan reads the history on this replica: see kv.Store.Scan.
 func (m *Machine) Scan(from uint64, yield func(revision uint64, events []kv.Event) bool) error {
 	return m.present.Load().keys.Scan(from, yield)
 }
 
-// Previous reads what a key held before a revision: see kv.MVCC.Previous.
+// Previous reads what a key held before a revision: see kv.Store.Previous.
 func (m *Machine) Previous(key string, revision uint64) (*kv.Entry, error) {
-	return reading(m, func(keys *kv.MVCC) (*kv.Entry, error) { return keys.Previous(key, revision) })
+	return reading(m, func(keys *kv.Store) (*kv.Entry, error) { return keys.Previous(key, revision) })
 }

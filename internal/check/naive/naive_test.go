@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv"
+	"balsa.example/kv/run"
 	"balsa.example/state"
 	"balsa.example/state/logtime"
 )
@@ -294,10 +296,19 @@ func TestUnknownCommandsAreRefused(t *testing.T) {
 	s.want(s.m.DoOp(state.Command{Op: kv.Op{Kind: kv.Put}}), kv.CodeEmptyKey, 1)
 }
 
+// newStore returns the real store, over an empty history. Its operations have no leases.
+func newStore(t *testing.T) *kv.Store {
+	history, err := run.Open(run.Options{FS: crashfs.NewMem()}, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kv.NewStore(history, nil)
+}
+
 // TestSingleOpsAreThoseOfTheStore compares with kv.Store, keys that share marks among them.
 func TestSingleOpsAreThoseOfTheStore(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	m, store := New(Limits{}), kv.NewStore()
+	m, store := New(Limits{}), newStore(t)
 	keys := []string{"a", "b", "c"}
 	for i := 0; len(keys) < 5; i++ {
 		if key := fmt.Sprint("twin", i); mark(key) == mark("a") {
@@ -313,7 +324,7 @@ func TestSingleOpsAreThoseOfTheStore(t *testing.T) {
 		if random.IntN(2) == 0 {
 			op.UnchangedSince = store.Revision() - min(store.Revision(), random.Uint64N(4))
 		}
-		got, want := m.DoOp(state.Command{Op: op}).Result, store.DoOp(op)
+		got, want := m.DoOp(state.Command{Op: op}).Result, store.DoOp(op, 0)
 		if d := differ(got, want); d != "" {
 			t.Fatalf("%+v:\n%s", op, d)
 		}

@@ -8,9 +8,9 @@ import (
 	"io"
 	"time"
 
-	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state/lease"
 )
 
 // addApply is the queue of rsm.Node's apply goroutine.
@@ -64,7 +64,7 @@ func (n *node) checkpoint(c *rsm.Checkpoint) {
 		return err
 	}
 	n.saveState(stateSaving{c.Position, work}, func(err error) {
-		if errors.Is(err, kv.ErrMemory) {
+		if errors.Is(err, lease.ErrMemory) {
 			n.w.failf("image", "%s: %s: %v", n.id, c.Position, err)
 		}
 		n.w.trace.text(n.w.now, n.id, "snapshot", "%s saved: %t", c.Position, err == nil)

@@ -10,7 +10,7 @@ import (
 // until yield returns false or the revision is reached that the store was at when Scan was called.
 // Events have no Prev; they never change, and may be kept. It fails with ErrCompacted if a part of
 // that was compacted before Scan was called. Any goroutine may call it.
-func (s *MVCC) Scan(from uint64, yield func(revision uint64, events []Event) bool) error {
+func (s *Store) Scan(from uint64, yield func(revision uint64, events []Event) bool) error {
 	s.mu.RLock()
 	last, compacted := s.revision, s.compacted
 	if from >= compacted {
@@ -49,7 +49,7 @@ func eventOf(rec *run.Record) Event {
 
 // Previous returns what a key held before the event that changed it at a revision, nil if it was
 // absent. It fails with ErrCompacted if that was compacted. Any goroutine may call it.
-func (s *MVCC) Previous(key string, revision uint64) (*Entry, error) {
+func (s *Store) Previous(key string, revision uint64) (*Entry, error) {
 	s.mu.RLock()
 	if revision < s.compacted || revision == 0 {
 		s.mu.RUnlock()

@@ -5,7 +5,7 @@ import "balsa.example/kv/index"
 // Txn executes a transaction. A transaction that is refused has changed nothing. An error is
 // one of the disk: then this replica cannot tell what the others do or answer, and must stop. wall is the
 // leader's wall time, for people.
-func (s *MVCC) Txn(t *Txn, wall int64) (TxnResult, error) {
+func (s *Store) Txn(t *Txn, wall int64) (TxnResult, error) {
 	if code := t.Check(); code != CodeOK {
 		return TxnResult{Code: code, Revision: s.revision}, nil
 	}
@@ -23,7 +23,7 @@ func (s *MVCC) Txn(t *Txn, wall int64) (TxnResult, error) {
 
 // executor executes a plan.
 type executor struct {
-	s   *MVCC
+	s   *Store
 	w   revisionWriter
 	at  uint64 // the store's revision, as the operations see it: the new one after the first change
 	err error  // of the disk: a part of the result is missing
@@ -109,7 +109,7 @@ func (x *executor) rangeKeys(op *RangeOp) *RangeResult {
 
 // DeleteKeys removes keys in one revision, as the end of a lease does: those of them that
 // exist. It returns how many.
-func (s *MVCC) DeleteKeys(keys []string, wall int64) int {
+func (s *Store) DeleteKeys(keys []string, wall int64) int {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	var slots []index.Slot

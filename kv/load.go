@@ -7,11 +7,11 @@ import (
 	"balsa.example/kv/run"
 )
 
-// OpenMVCC returns the store that a checkpoint holds: its totals, and its history, to which
+// OpenStore returns the store that a checkpoint holds: its totals, and its history, to which
 // nothing was appended yet. The history may have more records than the compaction of the
 // totals has left; they stay out of the index.
-func OpenMVCC(history *run.History, t Totals, leases Leases) (*MVCC, error) {
-	s := NewMVCC(history, leases)
+func OpenStore(history *run.History, t Totals, leases Leases) (*Store, error) {
+	s := NewStore(history, leases)
 	s.totals, s.durable, s.chain = t.totals, t.compacted, history.Chain()
 	if last := history.Revision(); last > t.revision {
 		return nil, fmt.Errorf("kv: the history ends at revision %d, the store was at %d", last, t.revision)
@@ -27,7 +27,7 @@ func OpenMVCC(history *run.History, t Totals, leases Leases) (*MVCC, error) {
 
 // loader fills the index from the entries of all runs, which come by key and revision.
 type loader struct {
-	s      *MVCC
+	s      *Store
 	to     *index.Loader
 	key    []byte // of versions
 	newest index.Head

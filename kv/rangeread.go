@@ -19,7 +19,7 @@ type row struct {
 
 // Range reads a span. Errors: ErrCompacted, ErrFutureRevision, and those of the disk. Any
 // goroutine may call it. It holds the lock for 256 keys at a time.
-func (s *MVCC) Range(op RangeOp) (RangeResult, error) {
+func (s *Store) Range(op RangeOp) (RangeResult, error) {
 	s.mu.RLock()
 	present := s.revision
 	at := present
@@ -40,7 +40,7 @@ func (s *MVCC) Range(op RangeOp) (RangeResult, error) {
 
 // readable tells whether there is a revision to read: CodeOK, CodeCompacted or
 // CodeFutureRevision.
-func (s *MVCC) readable(revision uint64) Code {
+func (s *Store) readable(revision uint64) Code {
 	switch {
 	case revision < s.compacted:
 		return CodeCompacted
@@ -51,7 +51,7 @@ func (s *MVCC) readable(revision uint64) Code {
 }
 
 // rangeAt reads a span at a revision that stays readable meanwhile.
-func (s *MVCC) rangeAt(op *RangeOp, at uint64) (r RangeResult, err error) {
+func (s *Store) rangeAt(op *RangeOp, at uint64) (r RangeResult, err error) {
 	if key, ok := op.One(); ok {
 		return s.rangeOne(op, key, at)
 	}
@@ -86,7 +86,7 @@ func (s *MVCC) rangeAt(op *RangeOp, at uint64) (r RangeResult, err error) {
 }
 
 // rangeOne is rangeAt for a single key.
-func (s *MVCC) rangeOne(op *RangeOp, key string, at uint64) (r RangeResult, err error) {
+func (s *Store) rangeOne(op *RangeOp, key string, at uint64) (r RangeResult, err error) {
 	s.mu.RLock()
 	slot := s.index.Find(key)
 	var found row
@@ -114,7 +114,7 @@ func (s *MVCC) rangeOne(op *RangeOp, key string, at uint64) (r RangeResult, err 
 
 // row returns the row of a slot at a revision, and false if the key did not exist. The lock
 // is held.
-func (s *MVCC) row(slot index.Slot, key string, at uint64) (row, bool) {
+func (s *Store) row(slot index.Slot, key string, at uint64) (row, bool) {
 	h := s.index.Head(slot)
 	if h.Mod <= at {
 		return row{
@@ -127,7 +127,7 @@ func (s *MVCC) row(slot index.Slot, key string, at uint64) (row, bool) {
 }
 
 // complete reads the record of a row, if the row is not whole or its value is wanted.
-func (s *MVCC) complete(r *row, value bool) error {
+func (s *Store) complete(r *row, value bool) error {
 	if r.whole && !value {
 		return nil
 	}
@@ -141,7 +141,7 @@ func (s *MVCC) complete(r *row, value bool) error {
 	return nil
 }
 
-func (s *MVCC) entry(r *row, value bool) (Entry, error) {
+func (s *Store) entry(r *row, value bool) (Entry, error) {
 	if value && r.Value != nil {
 		return r.Entry, nil // read before, to sort
 	}
@@ -153,7 +153,7 @@ func (s *MVCC) entry(r *row, value bool) (Entry, error) {
 }
 
 // within tells whether a row is within the bounds on revisions.
-func (s *MVCC) within(r *row, op *RangeOp) (bool, error) {
+func (s *Store) within(r *row, op *RangeOp) (bool, error) {
 	if op.MinMod > r.ModRevision || op.MaxMod != 0 && r.ModRevision > op.MaxMod {
 		return false, nil
 	}
@@ -179,7 +179,7 @@ func (r *row) leastBytes(keysOnly bool) int64 {
 
 // gatherer finds the rows of a range.
 type gatherer struct {
-	s     *MVCC
+	s     *Store
 	op    *RangeOp
 	at    uint64
 	rows  []row

@@ -9,7 +9,7 @@ import (
 
 // revisionWriter writes the changes of one revision.
 type revisionWriter struct {
-	s        *MVCC
+	s        *Store
 	revision uint64
 	wall     int64
 	changes  int // that are still to come; the last one ends the revision
@@ -19,7 +19,7 @@ type revisionWriter struct {
 }
 
 // begin returns the writer of the next revision, which has a number of changes, at least 1.
-func (s *MVCC) begin(changes int, wall int64) revisionWriter {
+func (s *Store) begin(changes int, wall int64) revisionWriter {
 	w := revisionWriter{s: s, revision: s.revision + 1, wall: wall, changes: changes}
 	w.watched = s.publish != nil && changes > 0 && s.publish.Active()
 	return w
@@ -77,7 +77,7 @@ func (w *revisionWriter) write(slot index.Slot, key string, value []byte, lease 
 
 // account keeps the totals when a key's newest version is replaced. The old version counts
 // for its run until it is purged.
-func (s *MVCC) account(old, h index.Head) {
+func (s *Store) account(old, h index.Head) {
 	if !old.Deleted {
 		s.keys--
 		s.bytes -= int64(old.Ref.Size)
@@ -89,7 +89,7 @@ func (s *MVCC) account(old, h index.Head) {
 	s.live[h.Ref.Run] += int64(h.Ref.Size)
 }
 
-func (s *MVCC) moveLease(key string, from, to int64) {
+func (s *Store) moveLease(key string, from, to int64) {
 	if from != 0 {
 		s.leases.Detach(from, key)
 	}

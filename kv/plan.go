@@ -25,7 +25,7 @@ type step struct {
 
 // planner makes the plan of a transaction with all its nested ones.
 type planner struct {
-	s       *MVCC
+	s       *Store
 	changes int
 	removed map[index.Slot]bool
 	leases  map[int64]int // new keys of each lease
@@ -128,7 +128,7 @@ func (p *planner) delete(st *step) {
 
 // eachKey calls do with the slot of each key of a span that exists. Only the goroutine that
 // writes calls it, so it needs no lock.
-func (s *MVCC) eachKey(span Span, do func(index.Slot)) {
+func (s *Store) eachKey(span Span, do func(index.Slot)) {
 	if key, ok := span.One(); ok {
 		if slot := s.index.Find(key); slot != 0 && !s.index.Head(slot).Deleted {
 			do(slot)
@@ -144,7 +144,7 @@ func (s *MVCC) eachKey(span Span, do func(index.Slot)) {
 }
 
 // holds tells whether all compares hold. An error is one of the disk.
-func (s *MVCC) holds(compares []Compare) (bool, error) {
+func (s *Store) holds(compares []Compare) (bool, error) {
 	for i := range compares {
 		if ok, err := s.compare(&compares[i]); !ok || err != nil {
 			return false, err
@@ -153,7 +153,7 @@ func (s *MVCC) holds(compares []Compare) (bool, error) {
 	return true, nil
 }
 
-func (s *MVCC) compare(c *Compare) (bool, error) {
+func (s *Store) compare(c *Compare) (bool, error) {
 	if key, ok := c.One(); ok {
 		return s.compareKey(c, key, s.head(s.index.Find(key)))
 	}
@@ -167,7 +167,7 @@ func (s *MVCC) compare(c *Compare) (bool, error) {
 	return ok, err
 }
 
-func (s *MVCC) compareKey(c *Compare, key string, h index.Head) (bool, error) {
+func (s *Store) compareKey(c *Compare, key string, h index.Head) (bool, error) {
 	var order int
 	switch c.Target {
 	case TargetVersion:

@@ -5,18 +5,12 @@ import (
 	"testing"
 
 	"balsa.example/kv"
-	"balsa.example/kv/run"
-	"balsa.example/vfs"
 )
 
 // TestCountIsOfTheWholeSpan at the present revision, where the index knows it, and at earlier
 // ones, whatever the limit; also within a transaction that changes the keys before it counts.
 func TestCountIsOfTheWholeSpan(t *testing.T) {
-	h, err := run.Open(run.Options{FS: vfs.OS, Dir: t.TempDir()}, nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := kv.NewMVCC(h, noLeases{})
+	s := newWorld(t)
 	const keys = 700
 	for i := range keys {
 		s.DoOp(kv.Op{Kind: kv.Put, Key: fmt.Sprintf("key%03d", i)}, 0)

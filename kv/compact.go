@@ -5,7 +5,7 @@ import "balsa.example/kv/index"
 // Compact forgets the history below a revision, which stays readable, with all that happened
 // at it and later. That is how every replica sees it from then on. The memory and the files of
 // what is forgotten are freed by Purge and by rewriting runs, on each replica in its own time.
-func (s *MVCC) Compact(revision uint64) Code {
+func (s *Store) Compact(revision uint64) Code {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	switch {
@@ -24,7 +24,7 @@ func (s *MVCC) Compact(revision uint64) Code {
 }
 
 // Durable says that a checkpoint at which the store was compacted at a revision is durable.
-func (s *MVCC) Durable(compacted uint64) {
+func (s *Store) Durable(compacted uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.durable = compacted
@@ -33,7 +33,7 @@ func (s *MVCC) Durable(compacted uint64) {
 // Purge takes up to about budget versions out of the index that compaction allows to forget,
 // and tells whether there may be more. What a reader can see stays until it has ended, and what
 // the replay of the log after a crash will need stays until a checkpoint is durable.
-func (s *MVCC) Purge(budget int) (more bool) {
+func (s *Store) Purge(budget int) (more bool) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	s.mu.Lock()
@@ -44,7 +44,7 @@ func (s *MVCC) Purge(budget int) (more bool) {
 }
 
 // Live tells whether the index refers to a record.
-func (s *MVCC) Live(key string, mod uint64, ref index.Ref) bool {
+func (s *Store) Live(key string, mod uint64, ref index.Ref) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	at, ok := s.index.Version(s.index.Find(key), mod)
@@ -53,7 +53,7 @@ func (s *MVCC) Live(key string, mod uint64, ref index.Ref) bool {
 
 // Move says that a record is at another place from now on. It returns false if the index does
 // not refer to it any more.
-func (s *MVCC) Move(key string, mod uint64, from, to index.Ref) bool {
+func (s *Store) Move(key string, mod uint64, from, to index.Ref) bool {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	s.mu.Lock()
@@ -67,14 +67,14 @@ func (s *MVCC) Move(key string, mod uint64, from, to index.Ref) bool {
 }
 
 // DurablyCompacted returns what Durable was told last.
-func (s *MVCC) DurablyCompacted() uint64 {
+func (s *Store) DurablyCompacted() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.durable
 }
 
 // LiveBytes returns how many bytes of each run the index refers to.
-func (s *MVCC) LiveBytes(run uint32) int64 {
+func (s *Store) LiveBytes(run uint32) int64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.live[run]

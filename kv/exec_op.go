@@ -9,7 +9,7 @@ import (
 
 // DoOp executes an operation on one key. An operation that makes no sense is refused, in the
 // same way on each replica, and changes nothing. wall is the leader's wall time, for people.
-func (s *MVCC) DoOp(op Op, wall int64) Result {
+func (s *Store) DoOp(op Op, wall int64) Result {
 	switch {
 	case !op.Kind.valid():
 		return Result{Code: CodeUnknownKind, Revision: s.revision}
@@ -41,7 +41,7 @@ func (s *MVCC) DoOp(op Op, wall int64) Result {
 }
 
 // head returns the newest version of a slot's key. Of slot 0 it is a deleted one.
-func (s *MVCC) head(slot index.Slot) index.Head {
+func (s *Store) head(slot index.Slot) index.Head {
 	if slot == 0 {
 		return index.Head{Deleted: true}
 	}
@@ -49,7 +49,7 @@ func (s *MVCC) head(slot index.Slot) index.Head {
 }
 
 // condition returns CodeOK if a Put or Delete may change the key, else why not.
-func (s *MVCC) condition(op Op, old index.Head) Code {
+func (s *Store) condition(op Op, old index.Head) Code {
 	switch {
 	case old.Deleted && (op.Kind == Delete || op.Version > 0 && !op.Unconditional):
 		return CodeNoKey
@@ -63,14 +63,14 @@ func (s *MVCC) condition(op Op, old index.Head) Code {
 
 // guarded tells whether op is executed only if its key is unchanged since a revision. A
 // FirstAttempt is not, unless a Resend has come before it: see Attempt.
-func (s *MVCC) guarded(op Op) bool {
+func (s *Store) guarded(op Op) bool {
 	return op.UnchangedSince > 0 &&
 		(op.Attempt != FirstAttempt || s.resendMarks.of(op.Key) >= op.UnchangedSince)
 }
 
 // lastChange returns the revision of the last change of a key. If the key is absent the
 // revision may be too high (see marks).
-func (s *MVCC) lastChange(key string, old index.Head) uint64 {
+func (s *Store) lastChange(key string, old index.Head) uint64 {
 	if old.Deleted {
 		return s.deleteMarks.of(key)
 	}
@@ -78,7 +78,7 @@ func (s *MVCC) lastChange(key string, old index.Head) uint64 {
 }
 
 // describe returns the result of a Get that found h, without the value.
-func (s *MVCC) describe(h index.Head) Result {
+func (s *Store) describe(h index.Head) Result {
 	if h.Deleted {
 		return Result{Code: CodeNoKey, Revision: s.revision}
 	}
@@ -87,13 +87,13 @@ func (s *MVCC) describe(h index.Head) Result {
 
 // Get returns what DoOp of a Get would, without the log: CodeNoKey if the key is absent.
 // The caller knows whether the state is fresh enough.
-func (s *MVCC) Get(key string) Result {
+func (s *Store) Get(key string) Result {
 	r, _ := s.GetEntry(key)
 	return r
 }
 
 // GetEntry is Get, and tells why a record cannot be read.
-func (s *MVCC) GetEntry(key string) (Result, error) {
+func (s *Store) GetEntry(key string) (Result, error) {
 	if key == "" {
 		return Result{Code: CodeEmptyKey, Revision: s.Revision()}, nil
 	}
@@ -114,7 +114,7 @@ func (s *MVCC) GetEntry(key string) (Result, error) {
 }
 
 // TryGet is Get where no disk is needed. Else it returns false.
-func (s *MVCC) TryGet(key string) (Result, bool) {
+func (s *Store) TryGet(key string) (Result, bool) {
 	if key == "" {
 		return s.Get(key), true
 	}
@@ -139,7 +139,7 @@ func found(r Result, rec *run.Record) Result {
 }
 
 // present returns what a key holds at the last complete revision.
-func (s *MVCC) present(key string) (Result, index.Head) {
+func (s *Store) present(key string) (Result, index.Head) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	slot := s.index.Find(key)

@@ -55,6 +55,7 @@ const policy = `
 	internal/server, clerk, internal/inproc < embed
 	member < . < examples/bank
 	NONE < internal/loadgen, internal/sink < cmd/balsa
+	internal/loadgen, clerk < internal/loadgen/clerkload < cmd/balsa
 	clerk, internal/check/naive < internal/check/history < internal/check/torture
 	clerk < internal/check/torture
 

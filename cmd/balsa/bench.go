@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"balsa.example/clerk"
 	"balsa.example/internal/loadgen"
+	"balsa.example/internal/loadgen/clerkload"
 )
 
 const (
@@ -42,14 +44,31 @@ func (p *program) bench() *cobra.Command {
 to the standard error, the result to the standard output. Ctrl-C ends a run early
 with the result of what was done.
 
-The keys are bench/0000000000 and so on; they stay in the store.`,
+The keys are bench/0000000000 and so on; they stay in the store. Leases are revoked
+at the end.`,
 		Args: subcommandOnly,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
-		p.benchCommand("put", 0, "Set keys", `Set keys, whatever their version.`),
-		p.benchCommand("get", 1, "Read keys", `Read keys, after writing each of them once.`),
-		p.benchCommand("mixed", 0.5, "Set and read keys", `Set and read keys by chance, after writing each of them once.`),
+		p.benchCommand("put", loadgen.Load{}, "Set keys", `Set keys, whatever their version.`),
+		p.benchCommand("get", loadgen.Load{Reads: 1}, "Read keys", `Read keys, after writing each of them once.`),
+		p.benchCommand("mixed", loadgen.Load{Reads: 0.5}, "Set and read keys", `Set and read keys by chance, after writing each of them once.`),
+		p.benchCommand("txn", loadgen.Load{Operation: loadgen.Txn}, "Set keys in transactions",
+			`Set keys in transactions of one compare and one put, after writing each key once.
+The compare is that the key exists.`),
+		p.benchCommand("update", loadgen.Load{Operation: loadgen.Update}, "Update keys optimistically",
+			`Read a key and set it if nobody else has meanwhile, else do so again. With few
+--keys, callers are in each other's way. Each key is written once before.`),
+		p.benchCommand("range", loadgen.Load{Operation: loadgen.Range}, "Read ranges of keys",
+			`Read ranges of --range-keys keys each, after writing each key once.`),
+		p.benchCommand("watch", loadgen.Load{}, "Set keys that are watched",
+			`Set keys while --watchers watch all of them. A delivery is one put at one watcher;
+its latency counts from the beginning of the put. Watchers that are behind at the
+end are waited for, for 10 s; "undelivered" is what they were not told by then.
+With --rate, watchers can follow; without, callers take all that the cluster can.`),
+		p.benchCommand("lease", loadgen.Load{Operation: loadgen.KeepAlive}, "Grant leases and keep them alive",
+			`Grant --leases leases of 10 minutes, 64 at a time, and keep them alive: each caller
+one after another. With --rate 3334, 10,000 leases are kept alive each 3 s.`),
 	)
 	return c
 }
@@ -62,10 +81,9 @@ const benchExitHelp = `Exit codes:
   6  no operation succeeded, or no server could be reached in time
   7  done, but the result could not be printed: the disk is full, or the reader has ended`
 
-// benchCommand returns one of bench's commands, with a share of reads.
-func (p *program) benchCommand(name string, reads float64, short, long string) *cobra.Command {
-	o := benchOptions{}
-	o.load.Reads = reads
+// benchCommand returns one of bench's commands; flags complete its load.
+func (p *program) benchCommand(name string, load loadgen.Load, short, long string) *cobra.Command {
+	o := benchOptions{load: load}
 	c := &cobra.Command{
 		Use:   name,
 		Short: short,
@@ -104,21 +122,47 @@ the cluster shows in all that it kept waiting.
 func (o *benchOptions) addFlags(f *pflag.FlagSet, name string) {
 	f.IntVar(&o.load.Callers, "callers", 64, "how many operations to keep in progress")
 	f.IntVar(&o.connections, "connections", 1, "Clerks to share among the callers, each with its own connections")
-	f.IntVar(&o.load.Keys, "keys", 10_000, "number of keys")
-	f.IntVar(&o.load.KeySize, "key-size", 16, "bytes of each key")
-	f.IntVar(&o.load.ValueSize, "value-size", 256, "bytes of each value")
-	f.StringVar(&o.distribution, "distribution", string(loadgen.Uniform), "choice of keys: uniform, zipf or sequential")
+	o.addKeyFlags(f, name)
+	f.StringVar(&o.distribution, "distribution", string(loadgen.Uniform), "choice of "+o.chosen()+": uniform, zipf or sequential")
 	f.DurationVar(&o.load.Duration, "duration", 0, "how long to run (default 10s, unless --ops is given)")
 	f.Int64Var(&o.load.Ops, "ops", 0, "how many operations to run; 0: no limit")
 	f.Float64Var(&o.load.Rate, "rate", 0, "operations per second; 0: as many as possible")
-	if name == "put" {
-		return
-	}
 	if name == "mixed" {
 		f.Float64Var(&o.load.Reads, "read-ratio", o.load.Reads, "share of reads, from 0 to 1")
 	}
-	f.StringVar(&o.consistency, "consistency", "linearizable", "of reads: linearizable, lease or local")
+	if o.load.Reads > 0 || o.load.Operation == loadgen.Range {
+		f.StringVar(&o.consistency, "consistency", "linearizable", "of reads: linearizable, lease or local")
+	}
+}
+
+// addKeyFlags adds the flags about what the operations are on.
+func (o *benchOptions) addKeyFlags(f *pflag.FlagSet, name string) {
+	if o.load.Operation == loadgen.KeepAlive {
+		f.IntVar(&o.load.Keys, "leases", 10_000, "number of leases")
+		o.load.KeySize = 16 // of the key whose read shows that a connection works
+		return
+	}
+	f.IntVar(&o.load.Keys, "keys", 10_000, "number of keys")
+	f.IntVar(&o.load.KeySize, "key-size", 16, "bytes of each key")
+	f.IntVar(&o.load.ValueSize, "value-size", 256, "bytes of each value")
+	switch name {
+	case "put":
+		return
+	case "watch":
+		f.IntVar(&o.load.Watchers, "watchers", 100, "how many watch all keys")
+		return
+	case "range":
+		f.IntVar(&o.load.RangeKeys, "range-keys", 100, "how many keys to read at a time")
+	}
 	f.BoolVar(&o.fill, "fill", true, "write each key once before")
+}
+
+// chosen names what an operation is on.
+func (o *benchOptions) chosen() string {
+	if o.load.Operation == loadgen.KeepAlive {
+		return "leases"
+	}
+	return "keys"
 }
 
 // runBench runs a load and prints its report.
@@ -186,7 +230,7 @@ func (p *program) openBench(ctx context.Context, o *benchOptions) (g *loadgen.Ge
 			return nil, nil, err
 		}
 		clerks = append(clerks, ck)
-		target := clerkSystem{ck, options}
+		target := clerkload.New(ck, options...)
 		key := loadgen.Key(0, o.load.KeySize)
 		err = target.Get(attempt, key)
 		cancel()
@@ -202,7 +246,7 @@ func (p *program) openBench(ctx context.Context, o *benchOptions) (g *loadgen.Ge
 // fillKeys writes each key once, and ends at the first that cannot be written.
 func (p *program) fillKeys(ctx context.Context, g *loadgen.Generator, o *benchOptions) error {
 	load := o.load
-	load.Callers, load.Reads, load.Rate, load.Duration = fillCallers, 0, 0, 0
+	load.Operation, load.Callers, load.Reads, load.Rate, load.Duration = "", fillCallers, 0, 0, 0
 	load.Distribution, load.Ops = loadgen.Sequential, int64(load.Keys)
 	fmt.Fprintf(p.stderr, "writing %s keys\n", loadgen.Thousands(load.Ops))
 	filler := &loadgen.Generator{Systems: g.Systems}
@@ -223,11 +267,11 @@ func (o *benchOptions) runUntil(ctx context.Context, g *loadgen.Generator, load 
 		return kindOf(err)
 	}
 	report, err := g.Run(ctx, load)
-	if err != nil {
-		return nil, usageError("%w", err)
+	if err != nil { // the load is valid, and what it needs cannot be made
+		return nil, o.connection.explain("prepare", "bench/*", err)
 	}
 	if err := first.Load(); err != nil {
-		return nil, o.connection.explain("put", "bench/*", *err)
+		return nil, o.connection.explain(cmp.Or(string(load.Operation), "put"), "bench/*", *err)
 	}
 	return report, nil
 }
@@ -241,25 +285,6 @@ func (p *program) showProgress(now loadgen.Progress) {
 	}
 	fmt.Fprintf(p.stderr, "%5.0fs  %10s/s  p50 %-8s p99 %-8s errors so far %s\n", now.Elapsed.Seconds(),
 		loadgen.Thousands(int64(perSecond+0.5)), p50, p99, loadgen.Thousands(now.Failed))
-}
-
-// clerkSystem is a Clerk as a loadgen.System.
-type clerkSystem struct {
-	*clerk.Clerk
-	options []clerk.ReadOption
-}
-
-func (s clerkSystem) Put(ctx context.Context, key string, value []byte) error {
-	_, err := s.Set(ctx, key, value)
-	return err
-}
-
-func (s clerkSystem) Get(ctx context.Context, key string) error {
-	_, err := s.Clerk.Get(ctx, key, s.options...)
-	if errors.Is(err, clerk.ErrNoKey) {
-		return nil
-	}
-	return err
 }
 
 // kindMaybe is the kind of writes whose outcome is unknown.
@@ -277,6 +302,8 @@ func kindOf(err error) string {
 		{clerk.ErrWrongLeader, "no leader"},
 		{clerk.ErrUnavailable, "unavailable"},
 		{clerk.ErrTooLarge, "too large"},
+		{clerk.ErrNoKey, "no key"},
+		{clerk.ErrNoLease, "no lease"},
 		{clerk.ErrInvalid, "invalid"},
 		{context.DeadlineExceeded, "timeout"},
 	} {

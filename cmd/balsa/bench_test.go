@@ -54,6 +54,7 @@ func TestBench(t *testing.T) {
 	if code != exitOK || !strings.HasPrefix(out, "gets  5 in ") || !strings.Contains(errs, "writing 5 keys\n") {
 		t.Errorf("get as text: %d %q %q", code, out, errs)
 	}
+	checkStoreBenches(t, fmt.Sprintf("%s,%s,%s", endpoints, loopback(base+1), loopback(base+2)))
 	checkInterruptedBench(t, endpoints)
 	code, out, errs = balsa(t, "", "bench", "put", endpoints, "--value-size", "2000000", "--duration", "1h")
 	if code != exitUsage || out != "" || !strings.Contains(errs, "too large") {
@@ -63,6 +64,27 @@ func TestBench(t *testing.T) {
 	stop()
 	if code, out, errs := balsa(t, "", "bench", "put", endpoints, "--timeout", "300ms"); code != exitUnavailable || out != "" || strings.Count(errs, "\n") != 1 {
 		t.Errorf("without servers: %d %q %q", code, out, errs)
+	}
+}
+
+// checkStoreBenches runs the loads that take more than puts and gets.
+func checkStoreBenches(t *testing.T, endpoints string) {
+	t.Helper()
+	keys := []string{endpoints, "--ops", "50", "--keys", "20"}
+	if r := benched(t, append([]string{"bench", "txn"}, keys...)...); r.Txns == nil || r.Txns.Ops != 50 || r.Failed() != 0 {
+		t.Errorf("txn: %+v", r)
+	}
+	if r := benched(t, append([]string{"bench", "update", "--callers", "4"}, keys...)...); r.Updates == nil || r.Updates.Ops != 50 || r.Failed() != 0 {
+		t.Errorf("update: %+v", r)
+	}
+	if r := benched(t, append([]string{"bench", "range", "--range-keys", "20"}, keys...)...); r.Ranges == nil || r.Ranges.Ops != 50 || r.Failed() != 0 {
+		t.Errorf("range: %+v", r)
+	}
+	if r := benched(t, append([]string{"bench", "watch", "--watchers", "3"}, keys...)...); r.Deliveries == nil || r.Deliveries.Ops != 150 || r.Puts.Ops != 50 || r.Failed() != 0 {
+		t.Errorf("watch: %+v", r)
+	}
+	if r := benched(t, "bench", "lease", endpoints, "--leases", "30", "--ops", "50"); r.Grants == nil || r.Grants.Ops != 30 || r.KeepAlives.Ops != 50 || r.Failed() != 0 {
+		t.Errorf("lease: %+v", r)
 	}
 }
 
@@ -94,6 +116,11 @@ func TestBenchWrongUsage(t *testing.T) {
 		{"mixed --read-ratio 2", "read ratio"},
 		{"get --consistency some", "--consistency"},
 		{"get --timeout 0s", "--timeout"},
+		{"range --range-keys 10001", "range"},
+		{"watch --watchers -1", "watchers"},
+		{"watch --value-size 8", "value size"},
+		{"lease --leases 0", "keys"},
+		{"lease --key-size 20", "--key-size"},
 		{"get --endpoints nowhere", "nowhere"},
 	} {
 		code, out, errs := balsa(t, "", append([]string{"bench"}, strings.Fields(test.args)...)...)
@@ -118,6 +145,8 @@ func TestErrorsOfABenchByKind(t *testing.T) {
 		{context.DeadlineExceeded, "timeout"},
 		{clerk.ErrTooLarge, "too large"},
 		{clerk.ErrInvalid, "invalid"},
+		{clerk.ErrNoKey, "no key"},
+		{clerk.ErrNoLease, "no lease"},
 		{errors.New("odd"), "other"},
 	} {
 		if got := kindOf(test.err); got != test.kind {

@@ -29,37 +29,40 @@ func Key(i, size int) string {
 // chooser draws keys and operations for one caller.
 type chooser struct {
 	load *Load
+	keys int // to choose from
 	rand *rand.Rand
 	zipf *rand.Zipf
 	next *atomic.Int64 // of Sequential, shared by all callers
 }
 
 func newChooser(load *Load, caller int, next *atomic.Int64) chooser {
-	c := chooser{load: load, rand: rand.New(rand.NewPCG(load.Seed, uint64(caller))), next: next}
+	c := chooser{load: load, keys: load.Keys, rand: rand.New(rand.NewPCG(load.Seed, uint64(caller))), next: next}
+	if load.Operation == Range {
+		c.keys -= load.RangeKeys - 1 // from a later one there are too few to the end
+	}
 	if load.Distribution == Zipf {
-		c.zipf = rand.NewZipf(c.rand, zipfExponent, 1, uint64(load.Keys-1))
+		c.zipf = rand.NewZipf(c.rand, zipfExponent, 1, uint64(c.keys-1))
 	}
 	return c
 }
 
 func (c *chooser) kind() kind {
-	if c.rand.Float64() < c.load.Reads {
+	if c.load.Operation == "" && c.rand.Float64() < c.load.Reads {
 		return get
 	}
-	return put
+	return operations[c.load.Operation]
 }
 
-func (c *chooser) key() string {
-	var i int
+// key returns the number of a key, or of the first one of a range.
+func (c *chooser) key() int {
 	switch c.load.Distribution {
 	case Zipf:
-		i = int(c.zipf.Uint64())
+		return int(c.zipf.Uint64())
 	case Sequential:
-		i = int((c.next.Add(1) - 1) % int64(c.load.Keys))
+		return int((c.next.Add(1) - 1) % int64(c.keys))
 	default:
-		i = c.rand.IntN(c.load.Keys)
+		return c.rand.IntN(c.keys)
 	}
-	return Key(i, c.load.KeySize)
 }
 
 // value returns n bytes that do not compress.

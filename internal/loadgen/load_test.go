@@ -25,6 +25,11 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"keys", func(l *Load) { l.Keys = 0 }},
 		{"key size is 8 bytes; 1001 keys take at least 10", func(l *Load) { l.KeySize, l.Keys = 8, 1001 }},
 		{"value size", func(l *Load) { l.ValueSize = -1 }},
+		{"operation", func(l *Load) { l.Operation = "dance" }},
+		{"range are 0", func(l *Load) { l.Operation = Range }},
+		{"range are 11", func(l *Load) { l.Operation, l.RangeKeys = Range, 11 }},
+		{"watchers", func(l *Load) { l.Watchers = -1 }},
+		{"with watchers it must be at least 16", func(l *Load) { l.Watchers = 1 }},
 		{"distribution", func(l *Load) { l.Distribution = "normal" }},
 		{"rate", func(l *Load) { l.Rate = -1 }},
 		{"negative", func(l *Load) { l.Timeout = -time.Second }},
@@ -61,7 +66,7 @@ func drawn(d Distribution, keys, n int) map[string]int {
 	c := newChooser(&l, 3, new(atomic.Int64))
 	counts := map[string]int{}
 	for range n {
-		counts[c.key()]++
+		counts[Key(c.key(), 16)]++
 	}
 	return counts
 }

@@ -8,14 +8,25 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// kind is an operation.
+// kind is what is measured: the operations of the callers, and what goes with them.
 type kind int
 
 const (
 	put kind = iota
 	get
+	txn
+	update
+	ranges
+	keepAlive
+	grant   // of the leases, before callers begin
+	deliver // a value to a watcher
 	kinds
+
+	callerKinds = grant // those below are operations of callers
 )
+
+// writes tells whether an operation sets a key, of which watchers are told.
+func (k kind) writes() bool { return k == put || k == txn || k == update }
 
 // The histograms hold nanoseconds from under a microsecond to ten minutes, to three
 // digits. A longer time counts as ten minutes.
@@ -48,12 +59,18 @@ type shard struct {
 }
 
 type tally struct {
-	latency [kinds]*hdrhistogram.Histogram
+	latency [kinds]*hdrhistogram.Histogram // nil: none
 	errors  map[string]int64
 }
 
-func newTally() tally {
-	return tally{[kinds]*hdrhistogram.Histogram{newHistogram(), newHistogram()}, map[string]int64{}}
+func newTally() tally { return tally{errors: map[string]int64{}} }
+
+// of returns the histogram of a kind.
+func (t *tally) of(k kind) *hdrhistogram.Histogram {
+	if t.latency[k] == nil {
+		t.latency[k] = newHistogram()
+	}
+	return t.latency[k]
 }
 
 func newRecorder() *recorder {
@@ -75,10 +92,21 @@ func (s *shard) add(k kind, took time.Duration, failure string) {
 		return
 	}
 	// It cannot fail: the value is within the histogram's bounds.
-	_ = s.latency[k].RecordValue(int64(min(max(took, 0), longest)))
+	_ = s.of(k).RecordValue(int64(min(max(took, 0), longest)))
 }
 
-// collect moves the counts of the shards to the total, and returns their latencies.
+// fail counts n errors of a kind.
+func (s *shard) fail(kind string, n int64) {
+	if n <= 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.errors[kind] += n
+}
+
+// collect moves the counts of the shards to the total, and returns their latencies, of the
+// callers' operations.
 func (r *recorder) collect() *hdrhistogram.Histogram {
 	recent := newHistogram()
 	r.mu.Lock()
@@ -87,8 +115,13 @@ func (r *recorder) collect() *hdrhistogram.Histogram {
 		s := &r.shards[i]
 		s.mu.Lock()
 		for k, h := range s.latency {
-			r.total.latency[k].Merge(h)
-			recent.Merge(h)
+			if h == nil {
+				continue
+			}
+			r.total.of(kind(k)).Merge(h)
+			if kind(k) < callerKinds {
+				recent.Merge(h)
+			}
 			h.Reset()
 		}
 		for name, n := range s.errors {
@@ -108,8 +141,10 @@ func (r *recorder) progress(elapsed, since time.Duration) Progress {
 		Elapsed: elapsed, Since: since, Ops: recent.TotalCount(),
 		P50: time.Duration(recent.ValueAtQuantile(50)), P99: time.Duration(recent.ValueAtQuantile(99)),
 	}
-	for _, h := range r.total.latency {
-		p.Done += h.TotalCount()
+	for _, h := range r.total.latency[:callerKinds] {
+		if h != nil {
+			p.Done += h.TotalCount()
+		}
 	}
 	for _, n := range r.total.errors {
 		p.Failed += n
@@ -121,10 +156,9 @@ func (r *recorder) report(load Load, elapsed time.Duration, interrupted bool) *R
 	r.collect()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return &Report{
-		Load: load, Elapsed: elapsed, Interrupted: interrupted,
-		Puts:   summarize(r.total.latency[put], elapsed),
-		Gets:   summarize(r.total.latency[get], elapsed),
-		Errors: maps.Clone(r.total.errors),
+	report := &Report{Load: load, Elapsed: elapsed, Interrupted: interrupted, Errors: maps.Clone(r.total.errors)}
+	for k, part := range report.parts() {
+		*part.summary = summarize(r.total.latency[k], elapsed)
 	}
+	return report
 }

@@ -18,18 +18,28 @@ type Report struct {
 	// Elapsed is the time from the start to the end of the last operation.
 	Elapsed     time.Duration `json:"elapsed_ns"`
 	Interrupted bool          `json:"interrupted"`
-	// Puts and Gets are the operations that succeeded; nil if there were none.
-	Puts *Summary `json:"puts,omitempty"`
-	Gets *Summary `json:"gets,omitempty"`
+	// The operations that succeeded; nil if there were none.
+	Puts       *Summary `json:"puts,omitempty"`
+	Gets       *Summary `json:"gets,omitempty"`
+	Txns       *Summary `json:"txns,omitempty"`
+	Updates    *Summary `json:"updates,omitempty"`
+	Ranges     *Summary `json:"ranges,omitempty"`
+	KeepAlives *Summary `json:"keep_alives,omitempty"`
+	// Grants made the leases, before the load began.
+	Grants *Summary `json:"grants,omitempty"`
+	// Deliveries are the values that watchers were told. Their latencies count from the time from
+	// which those of the puts count.
+	Deliveries *Summary `json:"deliveries,omitempty"`
 	// Errors counts the others by kind.
 	Errors map[string]int64 `json:"errors"`
 }
 
 // Summary is the result of one kind of operations, of those that succeeded.
 type Summary struct {
-	Ops       int64   `json:"ops"`
-	PerSecond float64 `json:"ops_per_second"`
-	Latency   Latency `json:"latency"`
+	Ops       int64         `json:"ops"`
+	Elapsed   time.Duration `json:"elapsed_ns"` // from the first of them to the last
+	PerSecond float64       `json:"ops_per_second"`
+	Latency   Latency       `json:"latency"`
 
 	histogram *hdrhistogram.Histogram
 }
@@ -45,7 +55,7 @@ type Latency struct {
 }
 
 func summarize(h *hdrhistogram.Histogram, elapsed time.Duration) *Summary {
-	if h.TotalCount() == 0 {
+	if h == nil || h.TotalCount() == 0 {
 		return nil
 	}
 	at := func(q float64) time.Duration { return time.Duration(h.ValueAtQuantile(q)) }
@@ -55,20 +65,53 @@ func summarize(h *hdrhistogram.Histogram, elapsed time.Duration) *Summary {
 			Mean: time.Duration(h.Mean()), P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: at(100),
 		},
 	}
-	if elapsed > 0 {
-		s.PerSecond = float64(s.Ops) / elapsed.Seconds()
-	}
+	s.took(elapsed)
 	return s
 }
 
-// Ops is the number of operations that succeeded.
+// took sets the time that all operations together took.
+func (s *Summary) took(elapsed time.Duration) {
+	if s != nil && elapsed > 0 {
+		s.Elapsed, s.PerSecond = elapsed, float64(s.Ops)/elapsed.Seconds()
+	}
+}
+
+// part is what a report has of one kind.
+type part struct {
+	name    string
+	summary **Summary
+}
+
+func (r *Report) parts() []part {
+	return []part{
+		put: {"puts", &r.Puts}, get: {"gets", &r.Gets}, txn: {"txns", &r.Txns}, update: {"updates", &r.Updates},
+		ranges: {"ranges", &r.Ranges}, keepAlive: {"keep-alives", &r.KeepAlives},
+		grant: {"grants", &r.Grants}, deliver: {"deliveries", &r.Deliveries},
+	}
+}
+
+// Ops is the number of operations of callers that succeeded.
 func (r *Report) Ops() (n int64) {
-	for _, s := range []*Summary{r.Puts, r.Gets} {
-		if s != nil {
+	for _, part := range r.parts()[:callerKinds] {
+		if s := *part.summary; s != nil {
 			n += s.Ops
 		}
 	}
 	return n
+}
+
+// Main is the summary that the load is about: of the deliveries if there were watchers, else of
+// the first operation that callers did. It is nil if nothing succeeded.
+func (r *Report) Main() *Summary {
+	if r.Load.Watchers > 0 {
+		return r.Deliveries
+	}
+	for _, part := range r.parts()[:callerKinds] {
+		if *part.summary != nil {
+			return *part.summary
+		}
+	}
+	return nil
 }
 
 // Failed is the number of operations that did not succeed.
@@ -82,12 +125,9 @@ func (r *Report) Failed() (n int64) {
 // WriteText writes the report as text.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	for _, part := range []struct {
-		name string
-		s    *Summary
-	}{{"puts", r.Puts}, {"gets", r.Gets}} {
-		if part.s != nil {
-			part.s.writeText(&b, part.name, r.Elapsed)
+	for _, part := range r.parts() {
+		if s := *part.summary; s != nil {
+			s.writeText(&b, part.name)
 		}
 	}
 	if r.Ops() == 0 {
@@ -107,8 +147,8 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
-func (s *Summary) writeText(b *strings.Builder, name string, elapsed time.Duration) {
-	fmt.Fprintf(b, "%s  %s in %s, %s/s\n", name, Thousands(s.Ops), Round(elapsed), Thousands(int64(s.PerSecond+0.5)))
+func (s *Summary) writeText(b *strings.Builder, name string) {
+	fmt.Fprintf(b, "%s  %s in %s, %s/s\n", name, Thousands(s.Ops), Round(s.Elapsed), Thousands(int64(s.PerSecond+0.5)))
 	l := s.Latency
 	fmt.Fprintf(b, "  p50 %s  p90 %s  p99 %s  p99.9 %s  max %s\n\n",
 		Round(l.P50), Round(l.P90), Round(l.P99), Round(l.P999), Round(l.Max))

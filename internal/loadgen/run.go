@@ -44,19 +44,30 @@ type run struct {
 	tickets atomic.Int64
 	nextKey atomic.Int64
 	record  *recorder
+	leases  []int64
+	watch   watching
 }
 
 // Run puts load on the systems and reports the result. When ctx ends, the operations in
-// progress end too and are not counted; the report is of those before. Run returns an error
-// only if the load is not valid.
+// progress end too and are not counted; the report is of those before. Run returns an error if
+// the load is not valid, or if its leases or watchers cannot be made.
 func (g *Generator) Run(ctx context.Context, load Load) (*Report, error) {
 	if err := load.Validate(); err != nil {
 		return nil, err
 	}
-	if len(g.Systems) == 0 {
-		return nil, errors.New("no system to put load on")
+	if err := g.fit(load); err != nil {
+		return nil, err
 	}
 	r := &run{Generator: g, load: load, value: value(load.ValueSize, load.Seed), record: newRecorder()}
+	granting, err := r.grantLeases(ctx)
+	defer r.revokeLeases(ctx)
+	if err == nil {
+		err = r.startWatchers(ctx)
+		defer r.stopWatchers()
+	}
+	if err != nil && ctx.Err() == nil {
+		return nil, err
+	}
 	r.start = time.Now()
 	if load.Duration > 0 {
 		r.end = r.start.Add(load.Duration)
@@ -69,8 +80,29 @@ func (g *Generator) Run(ctx context.Context, load Load) (*Report, error) {
 	callers.Wait()
 	elapsed := time.Since(r.start)
 	stop()
-	return r.record.report(load, elapsed, ctx.Err() != nil), nil
+	r.drainWatchers(ctx)
+	delivering := time.Since(r.start)
+	report := r.record.report(load, elapsed, ctx.Err() != nil)
+	report.Grants.took(granting)
+	report.Deliveries.took(delivering)
+	return report, nil
 }
+
+// fit returns an error if the systems cannot do what a load takes.
+func (g *Generator) fit(load Load) error {
+	if len(g.Systems) == 0 {
+		return errors.New("no system to put load on")
+	}
+	for _, s := range g.Systems {
+		if _, ok := s.(Store); !ok && load.needsStore() {
+			return errors.New("the system can only put and get")
+		}
+	}
+	return nil
+}
+
+// store returns the system of a caller or a watcher, of a load for Stores.
+func (r *run) store(i int) Store { return r.Systems[i%len(r.Systems)].(Store) }
 
 // call is one caller, from the first operation to the last.
 func (r *run) call(ctx context.Context, caller int) {
@@ -83,12 +115,15 @@ func (r *run) call(ctx context.Context, caller int) {
 			return
 		}
 		k := choose.kind()
-		err := r.do(ctx, system, k, choose.key())
+		err := r.do(ctx, system, k, choose.key(), begin)
 		took := time.Since(begin)
 		if err != nil && ctx.Err() != nil {
 			return
 		}
 		shard.add(k, took, r.kindOf(err))
+		if k.writes() && err == nil {
+			r.watch.written.Add(1)
+		}
 		if err != nil {
 			sleep(ctx, errorPause)
 		}
@@ -114,16 +149,32 @@ func (r *run) begin(ctx context.Context) (time.Time, bool) {
 	return begin, sleep(ctx, time.Until(begin))
 }
 
-func (r *run) do(ctx context.Context, s System, k kind, key string) error {
-	if r.load.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, r.load.Timeout)
-		defer cancel()
+// bound returns a context that ends with the time of one operation.
+func (r *run) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if r.load.Timeout == 0 {
+		return ctx, func() {}
 	}
-	if k == get {
+	return context.WithTimeout(ctx, r.load.Timeout)
+}
+
+func (r *run) do(ctx context.Context, s System, k kind, i int, begin time.Time) error {
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
+	key := Key(i, r.load.KeySize)
+	switch k {
+	case get:
 		return s.Get(ctx, key)
+	case txn:
+		return s.(Store).Txn(ctx, key, r.stamped(begin))
+	case update:
+		return s.(Store).Update(ctx, key, r.stamped(begin))
+	case ranges:
+		return s.(Store).Range(ctx, key, Key(i+r.load.RangeKeys-1, r.load.KeySize))
+	case keepAlive:
+		return s.(Store).KeepAlive(ctx, r.leases[i])
+	default:
+		return s.Put(ctx, key, r.stamped(begin))
 	}
-	return s.Put(ctx, key, r.value)
 }
 
 // kindOf returns the kind of an error, empty for nil.

@@ -6,6 +6,7 @@
 //
 //	cd bench && go run . -quick
 //	cd bench && go run .
+//	cd bench && go run . -compare service -operations txn,update,range-100,range-10000,watch-1000,lease-10000
 //	cd bench && go run . -draw out/results.json    # table and charts of an earlier run
 //
 // With -scale it measures balsa's service alone instead, and how its cost grows with
@@ -70,6 +71,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.SetOutput(stderr)
 	systems := f.String("systems", strings.Join(allNames(), ","), "systems to compare")
 	comparisons := f.String("compare", "library,service", "comparisons to make")
+	operations := f.String("operations", "put,get", "what to measure: put, get; of services also txn, update, range-N of N keys, watch-N to N watchers, lease-N that keeps N alive")
 	callers := f.String("callers", "1,100,1000", "numbers of callers at a time")
 	f.BoolVar(&o.quick, "quick", false, "one short round, to see that everything works; the figures mean little")
 	f.BoolVar(&o.scale, "scale", false, "measure how the cost of balsa's service grows with the work, instead of comparing")
@@ -94,6 +96,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	if o.rounds < 1 || o.duration <= 0 || o.warmup < 0 {
 		return o, errors.New("-rounds and -duration must be above 0")
 	}
+	o.operations = strings.Split(*operations, ",")
 	o.systems, o.comparisons = strings.Split(*systems, ","), strings.Split(*comparisons, ",")
 	for _, text := range strings.Split(*callers, ",") {
 		n, err := strconv.Atoi(text)
@@ -102,7 +105,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		}
 		o.callers = append(o.callers, n)
 	}
-	return o, errors.Join(o.checkScale(f, *only), checkNames("systems", o.systems, allNames()), checkNames("compare", o.comparisons, []string{"library", "service"}))
+	return o, errors.Join(o.checkScale(f, *only), o.checkOperations(), checkNames("systems", o.systems, allNames()), checkNames("compare", o.comparisons, []string{"library", "service"}))
 }
 
 // run executes the command line. When ctx ends it shows the measurements so far.

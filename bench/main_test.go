@@ -30,7 +30,7 @@ func TestParse(t *testing.T) {
 	if o, err = parse([]string{"-quick", "-systems", "balsa,etcd", "-callers", "7"}, io.Discard); err != nil || o.rounds != 1 || o.duration >= time.Second || len(o.systems) != 2 || o.callers[0] != 7 {
 		t.Errorf("quick: %+v, %v", o, err)
 	}
-	for _, args := range []string{"-systems balsa,zk", "-compare all", "-callers 0", "-callers 1,x", "-rounds 0", "-duration 0s", "extra", "-nonsense"} {
+	for _, args := range []string{"-systems balsa,zk", "-compare all", "-callers 0", "-callers 1,x", "-rounds 0", "-operations scan", "-operations range", "-operations range-x", "-operations watch-0", "-operations txn-5", "-operations range-101 -keys 100", "-duration 0s", "extra", "-nonsense"} {
 		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("%q is understood", args)
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 // plan is what to measure, and how long.
 type plan struct {
 	comparisons, systems []string
+	operations           []string
 	callers              []int
 	rounds               int
 	warmup, duration     time.Duration
@@ -23,18 +26,66 @@ type plan struct {
 	valueSize            int
 }
 
-const keySize = 16
+const (
+	keySize = 16
+	// deliveriesPerSecond is how many values all watchers of a load are told together. Every
+	// system can do that, so that their latencies and processor time can be compared.
+	deliveriesPerSecond = 20_000
+)
+
+// libraryOperations are those that consensus libraries have.
+var libraryOperations = []string{"put", "get"}
+
+// operate completes a load that does an operation: put, get, txn or update; or range-N of N keys
+// each, watch-N of puts to N watchers, lease-N that keeps N leases alive.
+func operate(l *loadgen.Load, operation string) error {
+	name, text, sized := strings.Cut(operation, "-")
+	n := 0
+	if sized {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 {
+			return fmt.Errorf("-operations: %q does not end with a number above 0", operation)
+		}
+	}
+	switch {
+	case operation == "put":
+	case operation == "get":
+		l.Reads = 1
+	case operation == "txn":
+		l.Operation = loadgen.Txn
+	case operation == "update":
+		l.Operation = loadgen.Update
+	case sized && name == "range":
+		l.Operation, l.RangeKeys = loadgen.Range, n
+	case sized && name == "watch":
+		l.Watchers, l.Rate = n, deliveriesPerSecond/float64(n)
+	case sized && name == "lease":
+		l.Operation, l.Keys = loadgen.KeepAlive, n
+	default:
+		return fmt.Errorf("-operations: %q is none of put, get, txn, update, range-N, watch-N, lease-N", operation)
+	}
+	if err := l.Validate(); err != nil {
+		return fmt.Errorf("-operations: %s: %w", operation, err)
+	}
+	return nil
+}
+
+// checkOperations refuses those that are not known, or do not fit the keys.
+func (p plan) checkOperations() (err error) {
+	for _, o := range p.operations {
+		_, wrong := p.load(result.Case{Operation: o, Callers: 1}, 1)
+		err = errors.Join(err, wrong)
+	}
+	return err
+}
 
 // load returns the load of a case; the seed differs from round to round.
-func (p plan) load(c result.Case, seed uint64) loadgen.Load {
+func (p plan) load(c result.Case, seed uint64) (loadgen.Load, error) {
 	l := loadgen.Load{
 		Callers: c.Callers, Keys: p.keys, KeySize: keySize, ValueSize: p.valueSize,
 		Distribution: loadgen.Uniform, Seed: seed, Duration: p.duration,
 	}
-	if c.Operation == "get" {
-		l.Reads = 1
-	}
-	return l
+	return l, operate(&l, c.Operation)
 }
 
 // fill writes every key once.
@@ -47,7 +98,10 @@ func (p plan) fill() loadgen.Load {
 
 // cases lists what is measured in each round of a comparison.
 func (p plan) cases(comparison string) (all []result.Case) {
-	for _, operation := range []string{"put", "get"} {
+	for _, operation := range p.operations {
+		if comparison == "library" && !slices.Contains(libraryOperations, operation) {
+			continue
+		}
 		for _, n := range p.callers {
 			all = append(all, result.Case{Comparison: comparison, Operation: operation, Callers: n})
 		}
@@ -80,7 +134,11 @@ func (p plan) compare(ctx context.Context, comparison string, programs map[strin
 		for _, c := range p.cases(comparison) {
 			for turn := range children {
 				k := children[(turn+round)%len(children)]
-				sample, err := k.run(ctx, order{p.load(c, uint64(round+1)), p.warmup})
+				load, err := p.load(c, uint64(round+1))
+				if err != nil {
+					return err
+				}
+				sample, err := k.run(ctx, order{load, p.warmup})
 				if err != nil {
 					return err
 				}
@@ -94,18 +152,12 @@ func (p plan) compare(ctx context.Context, comparison string, programs map[strin
 
 // line returns a sample as a line of the progress.
 func (p plan) line(round int, c result.Case, system string, s result.Sample) string {
-	perOp := time.Duration(0)
-	if ops := s.Report.Ops(); ops > 0 {
-		perOp = s.CPU / time.Duration(ops)
-	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d/%d  %s %s %4d callers  %-10s", round+1, p.rounds, c.Comparison, c.Operation, c.Callers, system)
-	for _, of := range []*loadgen.Summary{s.Report.Puts, s.Report.Gets} {
-		if of != nil {
-			fmt.Fprintf(&b, " %9s/s  p50 %-8s p99 %-8s", loadgen.Thousands(int64(of.PerSecond)), loadgen.Round(of.Latency.P50), loadgen.Round(of.Latency.P99))
-		}
+	if of := s.Report.Main(); of != nil {
+		fmt.Fprintf(&b, " %9s/s  p50 %-8s p99 %-8s CPU/op %s", loadgen.Thousands(int64(of.PerSecond)),
+			loadgen.Round(of.Latency.P50), loadgen.Round(of.Latency.P99), loadgen.Round(s.CPU/time.Duration(of.Ops)))
 	}
-	fmt.Fprintf(&b, " CPU/op %s", loadgen.Round(perOp))
 	if n := s.Report.Failed(); n > 0 {
 		fmt.Fprintf(&b, "  %d failed: %v", n, s.Report.Errors)
 	}

@@ -3,7 +3,6 @@
 package result
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -39,7 +38,7 @@ type Machine struct {
 // Case is what a series measures.
 type Case struct {
 	Comparison string `json:"comparison"` // library or service
-	Operation  string `json:"operation"`  // put or get
+	Operation  string `json:"operation"`  // put, get, ...: see the loads of bench
 	Callers    int    `json:"callers"`
 }
 
@@ -133,7 +132,7 @@ func SpreadOf(values []float64) Spread {
 func (s *Series) over(f func(Sample, *loadgen.Summary) float64) Spread {
 	var values []float64
 	for _, sample := range s.Samples {
-		if summary := cmp.Or(sample.Report.Puts, sample.Report.Gets); summary != nil {
+		if summary := sample.Report.Main(); summary != nil {
 			values = append(values, f(sample, summary))
 		}
 	}
@@ -148,7 +147,7 @@ func (s *Series) latency(of func(loadgen.Latency) time.Duration) Spread {
 	return s.over(func(_ Sample, l *loadgen.Summary) float64 { return of(l.Latency).Seconds() })
 }
 
-// cpuPerOp is in seconds.
+// cpuPerOp is in seconds; of a load with watchers it is a delivery's.
 func (s *Series) cpuPerOp() Spread {
 	return s.over(func(sample Sample, l *loadgen.Summary) float64 { return sample.CPU.Seconds() / float64(l.Ops) })
 }
@@ -166,8 +165,7 @@ func (s *Series) failed() (n int64) {
 func ratio(baseline, s *Series) Spread {
 	var values []float64
 	for i := range min(len(baseline.Samples), len(s.Samples)) {
-		b, o := baseline.Samples[i].Report, s.Samples[i].Report
-		bs, os := cmp.Or(b.Puts, b.Gets), cmp.Or(o.Puts, o.Gets)
+		bs, os := baseline.Samples[i].Report.Main(), s.Samples[i].Report.Main()
 		if bs != nil && os != nil && os.PerSecond > 0 {
 			values = append(values, bs.PerSecond/os.PerSecond)
 		}

@@ -82,6 +82,17 @@ func TestResultsComeBack(t *testing.T) {
 	}
 }
 
+func TestOperationsInWords(t *testing.T) {
+	for operation, want := range map[string]string{
+		"put": "puts", "get": "linearizable gets", "txn": "txns", "update": "updates", "range-100": "linearizable ranges of 100 keys",
+		"watch-7": "deliveries to 7 watchers", "lease-9": "keep-alives of 9 leases",
+	} {
+		if got := describe(operation); got != want {
+			t.Errorf("%s is %q, want %q", operation, got, want)
+		}
+	}
+}
+
 func TestSpread(t *testing.T) {
 	for _, test := range []struct {
 		values []float64

@@ -46,8 +46,16 @@ func (m Machine) String() string {
 }
 
 func describe(operation string) string {
-	if operation == "get" {
+	name, size, sized := strings.Cut(operation, "-")
+	switch {
+	case name == "get":
 		return "linearizable gets"
+	case sized && name == "range":
+		return "linearizable ranges of " + size + " keys"
+	case sized && name == "watch":
+		return "deliveries to " + size + " watchers"
+	case name == "lease":
+		return "keep-alives of " + size + " leases"
 	}
 	return operation + "s"
 }

@@ -74,10 +74,8 @@ func (s *session) sample(ctx context.Context, b *service.Balsa, load loadgen.Loa
 
 // summary is of the operations of a load of one kind; empty if none succeeded.
 func summary(sample result.Sample) loadgen.Summary {
-	for _, of := range []*loadgen.Summary{sample.Report.Puts, sample.Report.Gets} {
-		if of != nil {
-			return *of
-		}
+	if of := sample.Report.Main(); of != nil {
+		return *of
 	}
 	return loadgen.Summary{}
 }

@@ -8,6 +8,7 @@ import (
 
 	"balsa.example/clerk"
 	"balsa.example/internal/loadgen"
+	"balsa.example/internal/loadgen/clerkload"
 )
 
 // members is how many servers a service has in a comparison.
@@ -42,7 +43,7 @@ func StartBalsa(ctx context.Context, program, dir string, n int, flags ...string
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	if err := (clerkSystem{Clerk: b.clerk}).Get(ctx, "ready"); err != nil {
+	if err := clerkload.New(b.clerk).Get(ctx, "ready"); err != nil {
 		return nil, errors.Join(fmt.Errorf("wait for balsa: %w", err), b.Close())
 	}
 	return b, nil
@@ -66,29 +67,11 @@ func (b *Balsa) Reading(options ...clerk.ReadOption) *Balsa {
 // Systems returns one Clerk: its connection to the leader batches what many callers ask
 // at the same time.
 func (b *Balsa) Systems(int) ([]loadgen.System, error) {
-	return []loadgen.System{clerkSystem{b.clerk, b.reads}}, nil
+	return []loadgen.System{clerkload.New(b.clerk, b.reads...)}, nil
 }
 
 // Close ends clients and servers.
 func (b *Balsa) Close() error {
 	b.clerk.Close()
 	return b.stop()
-}
-
-type clerkSystem struct {
-	*clerk.Clerk
-	reads []clerk.ReadOption
-}
-
-func (s clerkSystem) Put(ctx context.Context, key string, value []byte) error {
-	_, err := s.Set(ctx, key, value)
-	return err
-}
-
-func (s clerkSystem) Get(ctx context.Context, key string) error {
-	_, err := s.Clerk.Get(ctx, key, s.reads...)
-	if errors.Is(err, clerk.ErrNoKey) {
-		return nil
-	}
-	return err
 }

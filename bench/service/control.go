@@ -14,6 +14,7 @@ import (
 	"balsa.example/api"
 	"balsa.example/bench/usage"
 	"balsa.example/clerk"
+	"balsa.example/internal/loadgen/clerkload"
 )
 
 const (
@@ -148,7 +149,7 @@ func (b *Balsa) Ready(ctx context.Context) error {
 		defer ck.Close()
 		ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 		defer cancel()
-		return clerkSystem{Clerk: ck}.Get(ctx, "ready") == nil
+		return clerkload.New(ck).Get(ctx, "ready") == nil
 	})
 }
 

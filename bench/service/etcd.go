@@ -72,15 +72,3 @@ func (e *Etcd) Close() error {
 	e.client.Close()
 	return e.stop()
 }
-
-type etcdSystem struct{ *clientv3.Client }
-
-func (s etcdSystem) Put(ctx context.Context, key string, value []byte) error {
-	_, err := s.Client.Put(ctx, key, string(value))
-	return err
-}
-
-func (s etcdSystem) Get(ctx context.Context, key string) error {
-	_, err := s.Client.Get(ctx, key)
-	return err
-}

@@ -60,6 +60,7 @@ func exercise(t *testing.T, c cluster, p *processes) {
 		})
 	}
 	callers.Wait()
+	exerciseStore(ctx, t, systems)
 	if used, err := c.CPU(); err != nil || used <= 0 {
 		t.Errorf("the servers have used %v, %v", used, err)
 	}
@@ -71,6 +72,30 @@ func exercise(t *testing.T, c cluster, p *processes) {
 		case <-m.exited:
 		default:
 			t.Errorf("%s still runs", m.name)
+		}
+	}
+}
+
+// exerciseStore does every operation of a loadgen.Store a few times.
+func exerciseStore(ctx context.Context, t *testing.T, systems []loadgen.System) {
+	t.Helper()
+	load := loadgen.Load{Callers: 4, Keys: 10, KeySize: 16, ValueSize: 32, Distribution: loadgen.Sequential, Ops: 20, RangeKeys: 5}
+	for _, change := range []func(*loadgen.Load){
+		func(l *loadgen.Load) { l.Watchers = 3 }, // the first: its puts make the keys
+		func(l *loadgen.Load) { l.Operation = loadgen.Txn },
+		func(l *loadgen.Load) { l.Operation = loadgen.Update },
+		func(l *loadgen.Load) { l.Operation = loadgen.Range },
+		func(l *loadgen.Load) { l.Operation = loadgen.KeepAlive },
+	} {
+		l := load
+		change(&l)
+		g := &loadgen.Generator{Systems: systems, Classify: error.Error}
+		r, err := g.Run(ctx, l)
+		if err != nil {
+			t.Fatalf("%+v: %v", l, err)
+		}
+		if r.Ops() != 20 || r.Failed() != 0 || (l.Watchers > 0 && r.Main().Ops != 60) {
+			t.Errorf("%+v: %d operations, errors %v", l, r.Ops(), r.Errors)
 		}
 	}
 }

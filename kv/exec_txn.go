@@ -16,7 +16,7 @@ func (s *Store) Txn(t *Txn, wall int64) (TxnResult, error) {
 	if err != nil || code != CodeOK {
 		return TxnResult{Code: code, Revision: s.revision}, err
 	}
-	x := executor{s: s, w: s.begin(p.changes, wall), at: s.revision}
+	x := executor{s: s, w: s.begin(p.changes, wall), at: s.revision, room: maxResultBytes}
 	r := x.run(pl)
 	return r, x.err
 }
@@ -27,7 +27,14 @@ type executor struct {
 	w   revisionWriter
 	at  uint64 // the store's revision, as the operations see it: the new one after the first change
 	err error  // of the disk: a part of the result is missing
+	// room is how many bytes of keys and values the result may still have. Each replica makes the
+	// result, so it must fit into memory whatever is deleted or read.
+	room int64
 }
+
+// maxResultBytes bounds what a transaction gives back of previous values and of ranges. What is
+// beyond it is left out, with More set. One entry of each range may come on top.
+const maxResultBytes = 16 << 20
 
 func (x *executor) run(pl *plan) TxnResult {
 	r := TxnResult{Succeeded: pl.succeeded, Responses: make([]OpResult, len(pl.steps))}
@@ -75,14 +82,18 @@ func (x *executor) delete(st *step) *DeleteResult {
 	r := &DeleteResult{Deleted: int64(len(st.slots)), Revision: x.at}
 	for _, slot := range st.slots {
 		key := x.s.index.Key(slot)
-		if st.op.Delete.Prev {
+		if st.op.Delete.Prev && x.room > 0 {
 			prev := x.prev(key, x.s.index.Head(slot))
+			x.room -= entryBytes(&prev)
 			r.Prev = append(r.Prev, prev)
 		}
 		x.w.write(slot, key, nil, 0, true)
 	}
+	r.More = st.op.Delete.Prev && len(r.Prev) < len(st.slots)
 	return r
 }
+
+func entryBytes(e *Entry) int64 { return int64(len(e.Key) + len(e.Value)) }
 
 // prev returns what a key holds.
 func (x *executor) prev(key string, h index.Head) Entry {
@@ -99,9 +110,16 @@ func (x *executor) rangeKeys(op *RangeOp) *RangeResult {
 	if op.Revision != 0 {
 		at = op.Revision
 	}
-	r, err := x.s.rangeAt(op, at)
+	bounded := *op
+	if room := max(x.room, 1); op.MaxBytes == 0 || op.MaxBytes > room {
+		bounded.MaxBytes = room
+	}
+	r, err := x.s.rangeAt(&bounded, at)
 	if err != nil {
 		x.err = err
+	}
+	for i := range r.Entries {
+		x.room -= entryBytes(&r.Entries[i])
 	}
 	r.Revision = x.at
 	return &r

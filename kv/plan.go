@@ -27,6 +27,7 @@ type step struct {
 type planner struct {
 	s       *Store
 	changes int
+	bytes   int64 // at least what the records of the keys to delete will take
 	removed map[index.Slot]bool
 	leases  map[int64]int // new keys of each lease
 }
@@ -59,8 +60,7 @@ func (p *planner) step(st *step) (code Code, err error) {
 		st.changed = true
 		return p.put(st)
 	case op.Delete != nil:
-		p.delete(st)
-		return CodeOK, nil
+		return p.delete(st), nil
 	case op.Range != nil:
 		if r := op.Range.Revision; r != 0 {
 			return p.s.readable(r), nil
@@ -111,11 +111,20 @@ func (p *planner) lease(op *PutOp, old index.Head) Code {
 	return CodeOK
 }
 
-func (p *planner) delete(st *step) {
+// maxDeleteBytes bounds the records of what one transaction deletes. All of a revision is in one
+// run, whose offsets have 32 bits. It is some 10 million keys of 40 bytes.
+const maxDeleteBytes = 1 << 30
+
+// deleteOverhead is about what a record of a delete has besides the key.
+const deleteOverhead = 64
+
+// delete refuses to remove more than one revision can hold.
+func (p *planner) delete(st *step) Code {
 	p.s.eachKey(st.op.Delete.Span, func(slot index.Slot) {
-		if p.removed[slot] {
+		if p.removed[slot] || p.bytes > maxDeleteBytes {
 			return
 		}
+		p.bytes += int64(len(p.s.index.Key(slot)) + deleteOverhead)
 		if p.removed == nil {
 			p.removed = map[index.Slot]bool{}
 		}
@@ -124,6 +133,10 @@ func (p *planner) delete(st *step) {
 	})
 	st.changed = len(st.slots) > 0
 	p.changes += len(st.slots)
+	if p.bytes > maxDeleteBytes {
+		return CodeTooLarge
+	}
+	return CodeOK
 }
 
 // eachKey calls do with the slot of each key of a span that exists. Only the goroutine that

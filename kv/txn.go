@@ -96,9 +96,10 @@ type PutResult struct {
 }
 
 // DeleteResult is the outcome of a DeleteOp. Prev are the keys that are gone, in their
-// order, if they were asked for.
+// order, if they were asked for. More tells that they are too many or too large to be all there.
 type DeleteResult struct {
 	Deleted  int64
 	Prev     []Entry
+	More     bool
 	Revision uint64
 }

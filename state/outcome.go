@@ -80,6 +80,7 @@ func (e *encoder) opResult(r *kv.OpResult) {
 		e.number(r.Delete.Revision)
 		e.number(uint64(r.Delete.Deleted))
 		e.entries(r.Delete.Prev)
+		e.flag(r.Delete.More)
 	default:
 		e.b = append(e.b, opTxn)
 		e.txnResult(r.Txn)
@@ -127,7 +128,7 @@ func (d *decoder) opResult(r *kv.OpResult, depth int) {
 			r.Put.Prev = &e
 		}
 	case opDelete:
-		r.Delete = &kv.DeleteResult{Revision: d.number(), Deleted: int64(d.number()), Prev: d.entries()}
+		r.Delete = &kv.DeleteResult{Revision: d.number(), Deleted: int64(d.number()), Prev: d.entries(), More: d.flag()}
 	case opTxn:
 		r.Txn = d.txnResult(depth + 1)
 	default:

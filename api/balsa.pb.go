@@ -3436,8 +3436,8 @@ type StatusReply struct {
 	DiskWaitMs uint64 `protobuf:"varint,22,opt,name=disk_wait_ms,json=diskWaitMs,proto3" json:"disk_wait_ms,omitempty"`
 	// waiting is for people: what a server that is WAITING waits for.
 	Waiting string `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	// alarm is for people: why no writes are taken although a majority is up. Empty if there
-	// is no such reason.
+	// alarm is for people: why no writes are taken although a majority is up, or that files of this
+	// server are damaged. Empty if nothing is wrong.
 	Alarm string `protobuf:"bytes,24,opt,name=alarm,proto3" json:"alarm,omitempty"`
 	// compacted_revision is the first revision that can be read.
 	CompactedRevision uint64 `protobuf:"varint,25,opt,name=compacted_revision,json=compactedRevision,proto3" json:"compacted_revision,omitempty"`

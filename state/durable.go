@@ -36,6 +36,7 @@ func New(cfg Config) *Machine {
 		fs: cfg.FS, dir: cfg.Dir, work: make(chan struct{}, 1), cluster: cfg.Cluster, pins: map[string]int{}, pinned: map[*manifest]int{},
 		doomed: map[string]bool{},
 	}
+	m.scrubs = scrubs{wanted: make(chan struct{}, 1), suspects: map[uint32]bool{}, damaged: map[uint32]bool{}}
 	return m
 }
 
@@ -64,10 +65,23 @@ func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) 
 	} else {
 		f.current = mf
 	}
-	if err := m.load(mf); err != nil {
+	if err := m.loadOrRepair(mf); err != nil {
 		return position, 0, err
 	}
 	return mf.position, 0, f.removeOld(nil)
+}
+
+// loadOrRepair loads a manifest, and repairs runs that it finds damaged meanwhile.
+func (m *Machine) loadOrRepair(mf *manifest) error {
+	for attempts := 0; ; attempts++ {
+		err := m.load(mf)
+		if err == nil || attempts >= len(mf.runs) {
+			return err
+		}
+		if err := m.repairOnOpen(mf, err); err != nil {
+			return err
+		}
+	}
 }
 
 // load makes the state of a manifest the present one.

@@ -19,6 +19,7 @@ func (m *Machine) DoOp(c Command) Result {
 	}
 	r, err := p.more(c)
 	if err != nil {
+		m.repairForRestart(err)
 		m.failure.CompareAndSwap(nil, &err)
 	}
 	return r

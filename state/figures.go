@@ -10,6 +10,9 @@ type Figures struct {
 	// Runs and RunBytes are the files of the history.
 	Runs     int
 	RunBytes int64
+	// Scrubbed and Repaired count since the start; Damaged are the runs that could not be repaired.
+	Scrubbed, Repaired uint64
+	Damaged            int
 }
 
 // Figures returns figures of this replica.
@@ -19,6 +22,9 @@ func (m *Machine) Figures() Figures {
 	p.leases.mu.Lock()
 	f.Leases, f.Sessions = p.leases.table.Len(), p.leases.table.Sessions()
 	p.leases.mu.Unlock()
+	m.scrubs.mu.Lock()
+	f.Scrubbed, f.Repaired, f.Damaged = m.scrubs.scrubbed, m.scrubs.repaired, len(m.scrubs.damaged)
+	m.scrubs.mu.Unlock()
 	for _, r := range p.history.Runs() {
 		f.Runs++
 		f.RunBytes += r.Bytes

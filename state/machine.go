@@ -24,6 +24,7 @@ type Machine struct {
 	present atomic.Pointer[present]
 	files   files
 	failure atomic.Pointer[error]
+	scrubs  scrubs
 
 	// ctx ends with Interrupt.
 	ctx       context.Context
@@ -114,7 +115,7 @@ func reading[T any](m *Machine, read func(*kv.Store) (T, error)) (T, error) {
 		p := m.present.Load()
 		v, err := read(p.keys)
 		if !errors.Is(err, run.ErrGone) || m.present.Load() == p {
-			return v, err
+			return v, m.noticed(err)
 		}
 	}
 }
@@ -167,7 +168,7 @@ func (m *Machine) Compacted() uint64 { return m.present.Load().keys.Compacted() 
 
 // Scan reads the history on this replica: see kv.Store.Scan.
 func (m *Machine) Scan(from uint64, yield func(revision uint64, events []kv.Event) bool) error {
-	return m.present.Load().keys.Scan(from, yield)
+	return m.noticed(m.present.Load().keys.Scan(from, yield))
 }
 
 // Previous reads what a key held before a revision: see kv.Store.Previous.

@@ -49,7 +49,7 @@ func (m *Machine) Maintain() (more bool, err error) {
 		return false, nil
 	}
 	if err := m.rewrite(p, group); err != nil {
-		return false, fmt.Errorf("rewrite runs: %w", failed(err))
+		return false, fmt.Errorf("rewrite runs: %w", failed(m.noticed(err)))
 	}
 	return true, nil
 }

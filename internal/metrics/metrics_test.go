@@ -29,7 +29,7 @@ func example() Sample {
 		Name: "n1", Version: "v1",
 		Replica: &Replica{
 			HasLeader: true, IsLeader: true, LeaderChanges: 3, Term: 5, CommitIndex: 70, AppliedIndex: 69, LastIndex: 71,
-			LogBytes: 700, PendingWrites: 2, Keys: 11, StoreBytes: 1100, Revision: 42,
+			LogBytes: 700, PendingWrites: 2, Keys: 11, StoreBytes: 1100, Revision: 42, RunsScrubbed: 9, RunsRepaired: 3, RunsDamaged: 2,
 		},
 		Disk: Disk{LogBytes: 800, Segments: 2, SnapshotIndex: 60, SnapshotBytes: 600, LowSpace: true},
 		Peers: []Peer{
@@ -125,6 +125,7 @@ func TestScrapeShowsTheSample(t *testing.T) {
 		{"store_keys", 11, nil},
 		{"store_bytes", 1100, nil},
 		{"store_revision", 42, nil},
+		{"store_scrubbed_runs_total", 9, nil}, {"store_repaired_runs_total", 3, nil}, {"store_damaged_runs", 2, nil},
 		{"wal_bytes", 800, nil},
 		{"wal_segments", 2, nil},
 		{"wal_low_space", 1, nil},

@@ -39,26 +39,28 @@ type Surplus struct {
 
 // Replica is the member's part in consensus, and its store.
 type Replica struct {
-	HasLeader, IsLeader       bool
-	LeaderChanges             uint64
-	Term                      uint64
-	CommitIndex, AppliedIndex uint64
-	LastIndex                 uint64
-	LogBytes                  int64 // of the entries in memory
-	PendingWrites             int
-	Keys                      int
-	StoreBytes                int64
-	Revision, Compacted       uint64
-	Versions                  int64 // older ones, that can still be read
-	IndexBytes                int64 // of memory
-	HistoryBytes              int64 // of all versions
-	Runs                      int   // files of the history
-	RunBytes                  int64 // of these files
-	Leases, Sessions          int
-	Quota                     int64 // 0: none
-	AtQuota                   bool
-	DiskWait                  time.Duration // of the call under way
-	Alarm                     bool          // the replicas' states differ, and no majority agrees
+	HasLeader, IsLeader        bool
+	LeaderChanges              uint64
+	Term                       uint64
+	CommitIndex, AppliedIndex  uint64
+	LastIndex                  uint64
+	LogBytes                   int64 // of the entries in memory
+	PendingWrites              int
+	Keys                       int
+	StoreBytes                 int64
+	Revision, Compacted        uint64
+	Versions                   int64 // older ones, that can still be read
+	IndexBytes                 int64 // of memory
+	HistoryBytes               int64 // of all versions
+	Runs                       int   // files of the history
+	RunBytes                   int64 // of these files
+	Leases, Sessions           int
+	Quota                      int64 // 0: none
+	AtQuota                    bool
+	DiskWait                   time.Duration // of the call under way
+	Alarm                      bool          // the replicas' states differ, and no majority agrees
+	RunsScrubbed, RunsRepaired uint64
+	RunsDamaged                int
 }
 
 // Disk is the content of the data directory.
@@ -184,6 +186,11 @@ var replicaFigures = []figure[Replica]{
 
 	gauge("store_keys", "Keys in the store.", func(r *Replica) int { return r.Keys }),
 	gauge("store_bytes", "Size of the keys and values in the store.", func(r *Replica) int64 { return r.StoreBytes }),
+	counter("store_scrubbed_runs_total", "Files of the history that were read and checked.",
+		func(r *Replica) uint64 { return r.RunsScrubbed }),
+	counter("store_repaired_runs_total", "Damaged files of the history that were replaced by those of other members.",
+		func(r *Replica) uint64 { return r.RunsRepaired }),
+	gauge("store_damaged_runs", "Damaged files of the history that could not be replaced.", func(r *Replica) int { return r.RunsDamaged }),
 	gauge("store_revision", "Revision of the store: it grows by one with each change.", func(r *Replica) uint64 { return r.Revision }),
 	gauge("store_compacted_revision", "First revision that can be read; 0 if there was no compaction.",
 		func(r *Replica) uint64 { return r.Compacted }),

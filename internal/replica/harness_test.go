@@ -27,6 +27,7 @@ type options struct {
 	seed         uint64
 	maxRaftState int64 // rsm.Config's
 	segmentSize  int64 // of the log, in bytes
+	runBytes     int64 // of the files of the history; with it, none of them is in memory
 	slowDisks    bool  // writes take anything up to longSaveTime
 }
 
@@ -92,6 +93,9 @@ func (c *cluster) start(ids ...raft.NodeID) {
 			Leader: func(leader raft.NodeID) *api.Leader {
 				return &api.Leader{NodeId: uint64(leader), ClientUrls: []string{"http://" + address(leader)}}
 			},
+		}
+		if c.runBytes > 0 {
+			cfg.State.RunBytes, cfg.State.CacheBytes = c.runBytes, -1
 		}
 		if os.Getenv("BALSA_TEST_LOG") != "" {
 			cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"slices"
 
 	"balsa.example/api"
@@ -26,11 +27,14 @@ var progress = map[string]api.Peer_Progress{
 }
 
 // alarmText says what is wrong, for people; empty if nothing is.
-func alarmText(alarm bool) string {
-	if !alarm {
-		return ""
+func alarmText(alarm bool, damaged int) string {
+	switch {
+	case alarm:
+		return rsm.ErrAlarm.Error()
+	case damaged > 0:
+		return fmt.Sprintf("%d files of its history are damaged, and could not be replaced: its log says why", damaged)
 	}
-	return rsm.ErrAlarm.Error()
+	return ""
 }
 
 // alarms lists what is wrong, for programs.
@@ -61,7 +65,7 @@ func (r *Replica) Status() *api.StatusReply {
 		LogBytes:       uint64(st.LogBytes),
 		SnapshotIndex:  uint64(st.Snapshot.Index),
 		DiskWaitMs:     uint64(st.DiskWait.Milliseconds()),
-		Alarm:          alarmText(st.Alarm),
+		Alarm:          alarmText(st.Alarm, figures.Damaged),
 		Keys:           uint64(figures.Keys),
 		Revision:       hashed.revision,
 		StateHash:      hashed.hash,

@@ -30,19 +30,35 @@ const (
 	upkeepRetry = 10 * time.Second
 	// checkpointInterval is how often it asks for a checkpoint at most.
 	checkpointInterval = 10 * time.Second
+	// firstScrub is when it begins to check files after the start. Then it checks one after the
+	// other, at scrubInterval, or faster where they are many, so that all are in scrubAll.
+	firstScrub    = time.Minute
+	scrubInterval = 5 * time.Minute
+	scrubAll      = 7 * 24 * time.Hour
 )
 
 func (u *upkeep) run(ctx context.Context) {
 	r := u.replica
+	if n := r.State.Figures().Repaired; n > 0 {
+		u.log.Warn("files of the history were damaged at the start and are repaired", "files", n)
+	}
 	var asked time.Time
 	timer := time.NewTimer(upkeepInterval)
 	defer timer.Stop()
+	scrub := time.NewTimer(firstScrub)
+	defer scrub.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.Node.Done():
 			return
+		case <-r.State.ScrubWanted():
+			scrub.Reset(u.scrub())
+			continue
+		case <-scrub.C:
+			scrub.Reset(u.scrub())
+			continue
 		case <-timer.C:
 		}
 		if r.State.CheckpointWanted() && time.Since(asked) >= checkpointInterval {
@@ -75,6 +91,24 @@ func (u *upkeep) watchIndex() {
 	if full != u.indexFull.Swap(full) {
 		u.log.Warn("memory of the index", "bytes", size, "limit", u.maxIndex, "full", full)
 	}
+}
+
+// scrub lets the state read one of its files, and returns how long to wait for the next.
+func (u *upkeep) scrub() time.Duration {
+	done, err := u.replica.State.Scrub()
+	switch {
+	case u.replica.State.Interrupted():
+	case err != nil && done.Damage != nil:
+		u.log.Error("a file of the history is damaged", "damage", done.Damage, "not_repaired", err)
+	case err != nil:
+		u.log.Warn("a file of the history was not checked", "error", err)
+	case done.Damage != nil:
+		u.log.Warn("a file of the history was damaged and is repaired", "damage", done.Damage)
+	}
+	if done.Path == "" { // busy
+		return upkeepInterval
+	}
+	return min(scrubInterval, scrubAll/time.Duration(max(u.replica.State.Figures().Runs, 1)))
 }
 
 // compact proposes to compact. Where it is refused it will be due again.

@@ -105,6 +105,9 @@ func sampleReplica(r *replica.Replica) (*metrics.Replica, rsm.Status) {
 		Sessions:      state.Sessions,
 		Quota:         state.Quota,
 		AtQuota:       state.AtQuota(),
+		RunsScrubbed:  state.Scrubbed,
+		RunsRepaired:  state.Repaired,
+		RunsDamaged:   state.Damaged,
 	}, st
 }
 

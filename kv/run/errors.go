@@ -22,8 +22,9 @@ var (
 // CorruptError reports a file that is not what was written. If the file is missing it matches
 // [fs.ErrNotExist].
 type CorruptError struct {
-	// File is the path, and Offset where in the file the damage begins.
+	// File is the path, Number is that of the file, and Offset where in it the damage begins.
 	File   string
+	Number uint32
 	Offset int64
 	Reason error
 }

@@ -96,13 +96,13 @@ func (f Files) readAt(file io.ReaderAt, number uint32, b []byte, offset int64) e
 	case n == len(b):
 		return nil
 	case err == nil || errors.Is(err, io.EOF):
-		return &CorruptError{File: f.Path(number), Offset: offset + int64(n), Reason: errEnds}
+		return f.corrupt(number, offset+int64(n), errEnds)
 	}
 	return fmt.Errorf("run: read %s: %w", f.Path(number), err)
 }
 
 func (f Files) corrupt(number uint32, offset int64, reason error) error {
-	return &CorruptError{File: f.Path(number), Offset: offset, Reason: reason}
+	return &CorruptError{File: f.Path(number), Number: number, Offset: offset, Reason: reason}
 }
 
 // writer writes a file in order, in pieces.

@@ -121,9 +121,15 @@ func (h *History) Repair(file, received uint32) error {
 	if h.failed != nil {
 		return h.failed
 	}
-	if err := h.files.FS.Rename(h.files.Path(received), h.files.Path(file)); err != nil {
+	err := h.files.Replace(file, received)
+	h.open.forget(file)
+	return h.fail(err)
+}
+
+// Replace puts a file that was received in the place of a damaged one, which no History has open.
+func (f Files) Replace(file, received uint32) error {
+	if err := f.FS.Rename(f.Path(received), f.Path(file)); err != nil {
 		return fmt.Errorf("run: repair: %w", err)
 	}
-	h.open.forget(file)
-	return h.fail(h.files.syncDir())
+	return f.syncDir()
 }

@@ -1,0 +1,255 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+
+	"balsa.example/kv/run"
+	"balsa.example/raft"
+)
+
+// Disks forget. So each member reads all of its sealed runs from time to time, one after the other,
+// though nobody wants what is in them. A damaged one is replaced by the file of a member that has
+// the same run, byte for byte: fetched by its checksum, as when a state is received.
+
+// repairTimeout bounds one attempt to get a run from one member.
+const repairTimeout = 2 * time.Minute
+
+// ErrNoCopy says that a run is damaged and that no other member has the same. Members write runs
+// anew by themselves, and seldom at other times, so that their files are the same mostly.
+var ErrNoCopy = errors.New("state: no other member has the same file")
+
+// Scrubbed tells about a run that Scrub has read. The zero value: none was.
+type Scrubbed struct {
+	Path  string
+	Bytes int64
+	// Damage is a *run.CorruptError, with the offset; nil if the run was in order. It was repaired
+	// unless Scrub returns an error.
+	Damage error
+}
+
+// scrubs is what a Machine knows of damage to its runs. Files are those of the newest manifest; of
+// others nothing is kept.
+type scrubs struct {
+	wanted chan struct{} // has a token when a read has met damage
+
+	mu sync.Mutex
+	// after is where the last run ended: the next one begins behind it.
+	after uint64
+	// suspects are files where a read has met damage that no Scrub has looked at yet.
+	suspects map[uint32]bool
+	// damaged are files that could not be repaired. Every other time one of them is tried again.
+	retry              bool
+	damaged            map[uint32]bool
+	scrubbed, repaired uint64
+}
+
+// ScrubWanted has a token when a read has met damage, so that Scrub should be called now.
+func (m *Machine) ScrubWanted() <-chan struct{} { return m.scrubs.wanted }
+
+// noticed remembers the run in which a read has met damage, and returns the error.
+func (m *Machine) noticed(err error) error {
+	if err == nil {
+		return nil
+	}
+	c := new(run.CorruptError)
+	if !errors.As(err, &c) {
+		return err
+	}
+	s := &m.scrubs
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.damaged[c.Number] {
+		s.suspects[c.Number] = true
+		s.want()
+	}
+	return err
+}
+
+func (s *scrubs) want() {
+	select {
+	case s.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// Scrub reads one sealed run, and repairs it if it is damaged: one where a read has met damage, else
+// now and then one that could not be repaired, else that which was not read for the longest time. It reads none while something else writes files. An
+// error says why the run could not be read or repaired. One goroutine calls it, in turn with
+// Maintain.
+func (m *Machine) Scrub() (s Scrubbed, err error) {
+	select {
+	case m.files.work <- struct{}{}:
+		defer m.files.end()
+	default:
+		return s, nil
+	}
+	info, ok := m.nextScrub()
+	if !ok {
+		return s, nil
+	}
+	history := m.present.Load().history
+	s = Scrubbed{Path: history.Files().Path(info.File), Bytes: info.Bytes}
+	err = history.Files().Verify(m.ctx, info, m.cfg.Pace)
+	if c := new(run.CorruptError); errors.As(err, &c) {
+		s.Damage = c
+		err = m.repair(history, info)
+	} else if err != nil {
+		return s, fmt.Errorf("scrub %s: %w", s.Path, err)
+	}
+	m.scrubs.done(info, s.Damage != nil, err == nil)
+	return s, failed(err)
+}
+
+// nextScrub chooses the run to read.
+func (m *Machine) nextScrub() (run.Info, bool) {
+	if m.files.current == nil || m.files.received != nil {
+		return run.Info{}, false
+	}
+	sealed := slices.DeleteFunc(slices.Clone(m.files.current.runs), func(i run.Info) bool { return !i.Sealed })
+	if len(sealed) == 0 {
+		return run.Info{}, false
+	}
+	s := &m.scrubs
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(sealed)
+	if i := slices.IndexFunc(sealed, func(i run.Info) bool { return s.suspects[i.File] }); i >= 0 {
+		return sealed[i], true
+	}
+	if s.retry = !s.retry; s.retry {
+		if i := slices.IndexFunc(sealed, func(i run.Info) bool { return s.damaged[i.File] }); i >= 0 {
+			return sealed[i], true
+		}
+	}
+	i := max(slices.IndexFunc(sealed, func(i run.Info) bool { return i.Last > s.after }), 0)
+	s.after = sealed[i].Last
+	return sealed[i], true
+}
+
+// forget drops what is known of files that are not there any more.
+func (s *scrubs) forget(there []run.Info) {
+	for _, files := range []map[uint32]bool{s.suspects, s.damaged} {
+		for file := range files {
+			if !slices.ContainsFunc(there, func(i run.Info) bool { return i.File == file }) {
+				delete(files, file)
+			}
+		}
+	}
+}
+
+// done notes what became of a run.
+func (s *scrubs) done(info run.Info, damaged, repaired bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.suspects, info.File)
+	delete(s.damaged, info.File)
+	s.scrubbed++
+	switch {
+	case damaged && repaired:
+		s.repaired++
+	case damaged:
+		s.damaged[info.File] = true
+	}
+	if len(s.suspects) > 0 {
+		s.want()
+	}
+}
+
+// repair replaces a damaged run.
+func (m *Machine) repair(history *run.History, info run.Info) error {
+	number := history.NewFile()
+	err := m.fetchCopy(history.Files(), number, info)
+	if err == nil {
+		err = history.Repair(info.File, number)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("repair %s: %w", history.Files().Path(info.File), err), history.Files().Remove(number))
+	}
+	return nil
+}
+
+// fetchCopy gets a run from the first member that has it, to a file of a number.
+func (m *Machine) fetchCopy(files run.Files, number uint32, info run.Info) error {
+	if m.fetcher == nil {
+		return ErrNoCopy
+	}
+	missing := true
+	var all error
+	for _, from := range m.files.current.position.Configuration.Members() {
+		if from == m.cfg.ID {
+			continue
+		}
+		err := m.fetchCopyOf(files, number, info, from)
+		if err == nil || errors.Is(err, run.ErrFailed) {
+			return err
+		}
+		missing = missing && errors.Is(err, fs.ErrNotExist)
+		all = errors.Join(all, fmt.Errorf("from member %s: %w", from, err))
+	}
+	if missing {
+		return ErrNoCopy
+	}
+	return all
+}
+
+// fetchCopyOf gets a run from one member.
+func (m *Machine) fetchCopyOf(files run.Files, number uint32, info run.Info, from raft.NodeID) error {
+	ctx, cancel := context.WithTimeout(m.ctx, repairTimeout)
+	defer cancel()
+	data, err := m.fetcher.Fetch(ctx, from, fileName(&info), 0)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	_, err = files.Receive(ctx, number, info, 0, data, nil)
+	return err
+}
+
+// repairForRestart repairs the run whose damage has stopped a command halfway. This process cannot go
+// on with that, but the next one executes the same command again.
+func (m *Machine) repairForRestart(err error) {
+	c := new(run.CorruptError)
+	if !errors.As(m.noticed(err), &c) {
+		return
+	}
+	m.files.begin()
+	defer m.files.end()
+	mf, history := m.files.current, m.present.Load().history
+	if mf == nil {
+		return
+	}
+	if i := slices.IndexFunc(mf.runs, func(i run.Info) bool { return i.File == c.Number }); i >= 0 && mf.runs[i].Sealed {
+		_ = m.repair(history, mf.runs[i]) // the error of the command says what is damaged
+	}
+}
+
+// repairOnOpen replaces a damaged run of a manifest that cannot be opened. It returns damage if that
+// is not of a run, or cannot be repaired.
+func (m *Machine) repairOnOpen(mf *manifest, damage error) error {
+	c := new(run.CorruptError)
+	if !errors.As(damage, &c) {
+		return damage
+	}
+	i := slices.IndexFunc(mf.runs, func(i run.Info) bool { return i.File == c.Number })
+	if i < 0 || m.fetcher == nil {
+		return damage
+	}
+	files := run.Files{FS: m.cfg.FS, Dir: m.cfg.Dir, Cluster: m.cfg.Cluster}
+	err := m.fetchCopy(files, mf.nextFile, mf.runs[i])
+	if err == nil {
+		err = files.Replace(c.Number, mf.nextFile)
+	}
+	if err != nil {
+		return errors.Join(damage, fmt.Errorf("repair: %w", failed(err)), files.Remove(mf.nextFile))
+	}
+	m.scrubs.mu.Lock()
+	m.scrubs.repaired++
+	m.scrubs.mu.Unlock()
+	return nil
+}

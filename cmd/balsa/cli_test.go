@@ -281,7 +281,7 @@ func TestWhatIsDoneAndCannotBeToldHasItsOwnExitCode(t *testing.T) {
 	}
 	for _, args := range []string{
 		"put a 1", "put b 1 -o json", "put a 2 --version 1", "get a", "get a -o json", "get --prefix a", "get --from-key a -o json",
-		"get --prefix a --count-only", "ls", "ls -o json", "del a", "del b -o json", "del --prefix a", "del --all -o json",
+		"get --prefix a --count-only", "ls", "ls -o json", "export", "import /dev/null", "import /dev/null -o json", "compact 3", "compact --keep 1 -o json", "del a", "del b -o json", "del --prefix a", "del --all -o json",
 		"status", "status -o json", "bench put --ops 1 --keys 1", "bench get --ops 1 --keys 1 -o json",
 		"version", "version -o json", "--help", "put --help", "completion bash",
 	} {
@@ -304,7 +304,7 @@ func TestWhatIsDoneAndCannotBeToldHasItsOwnExitCode(t *testing.T) {
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	for _, args := range []string{"", "--help", "put --help", "get --help", "ls --help", "del --help", "status --help", "dev --help", "serve --help", "completion bash"} {
+	for _, args := range []string{"", "--help", "put --help", "get --help", "ls --help", "del --help", "compact --help", "export --help", "import --help", "status --help", "dev --help", "serve --help", "completion bash"} {
 		if code, out, errs := balsa(t, "", strings.Fields(args)...); code != exitOK || errs != "" || len(out) < 100 {
 			t.Errorf("%q: %d %q %q", args, code, out, errs)
 		}

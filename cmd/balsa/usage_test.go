@@ -82,6 +82,8 @@ func TestSuggestions(t *testing.T) {
 		{"set a b", "did you mean put?"},
 		{"remove a", "did you mean del?"},
 		{"list", "did you mean ls?"},
+		{"dump", "did you mean export?"},
+		{"load", "did you mean import?"},
 		{"start", "did you mean serve?"},
 		{"bench ptu", `unknown command "ptu" for "balsa bench"; did you mean put?`},
 		{"help statsu", "did you mean status?"},

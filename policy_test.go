@@ -51,7 +51,7 @@ const policy = `
 	internal/birth, rsm, wal < internal/datadir # rsm for its errors
 	internal/datadir, transport < member
 	internal/frontend/native, member < internal/server
-	internal/server, clerk, api < cmd/balsa
+	internal/server, clerk, clerk/lock, clerk/election, api < cmd/balsa
 	internal/server, clerk, internal/inproc < embed
 	member < . < examples/bank
 	NONE < internal/loadgen, internal/sink < cmd/balsa

@@ -112,6 +112,14 @@ func (e *Election) Token() uint64 {
 	return e.seat.Token()
 }
 
+// Key is the key of this candidate while it leads.
+func (e *Election) Key() string {
+	if e.seat == nil {
+		return ""
+	}
+	return e.seat.Key()
+}
+
 // Leading is a condition for transactions: that this candidate still leads.
 func (e *Election) Leading() clerk.Compare {
 	if e.seat == nil {

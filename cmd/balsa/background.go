@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -37,7 +38,7 @@ func (p *program) finish(err error) int {
 	if p.log == nil {
 		err = p.result.close(err)
 	}
-	if err != nil {
+	if silent := new(exitStatus); err != nil && !errors.As(err, silent) {
 		fmt.Fprintln(p.stderr, "balsa:", oneLine(err))
 	}
 	if p.log != nil {

@@ -23,7 +23,7 @@ before it. What was current at REVISION or later can still be read.
 
 With --keep N in place of REVISION, the newest N revisions can still be read. It is no
 error then that nothing is left to forget, so that it can be run again and again.
-` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitUnavailable, exitUnreported) + `
+` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitUnavailable, exitUnreported, exitCompacted) + `
 That REVISION is forgotten already, or not reached yet, is 1.`,
 		Example: `  balsa compact 120000
   balsa compact --keep 10000`,

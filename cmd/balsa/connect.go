@@ -69,30 +69,58 @@ func (n *connection) connect(p *program, options ...clerk.Option) (*clerk.Clerk,
 	return ck, nil
 }
 
+// reach waits until the cluster answers, for the timeout at most. A command that then takes as long
+// as it takes begins with it.
+func (n *connection) reach(ctx context.Context, ck *clerk.Clerk, what string) error {
+	ctx, cancel := context.WithTimeout(ctx, n.timeout)
+	defer cancel()
+	if _, err := ck.Get(ctx, "\x00"); !errors.Is(err, clerk.ErrNoKey) {
+		return n.explainCall(what, err)
+	}
+	return nil
+}
+
 // explain turns a Clerk's error of an operation on key into one with an exit code and with what to
 // do about it.
 func (n *connection) explain(verb, key string, err error) error {
 	var version *clerk.VersionError
+	what := fmt.Sprintf("%s %q", verb, short(key))
 	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, clerk.ErrMaybe):
-		return withCode(exitMaybe, `%s %q: outcome unknown, it may have happened; "balsa get" tells: %w`, verb, short(key), bare(err))
+	case err == nil, errors.Is(err, clerk.ErrMaybe):
+		return n.explainCall(what, err)
 	case errors.Is(err, clerk.ErrNoKey):
 		return withCode(exitNotFound, "key %q does not exist", key)
 	case errors.As(err, &version):
 		return withCode(exitVersion, "key %q is at version %d, not %d; nothing changed", key, version.Current, version.Expected)
+	default:
+		return n.explainCall(what, err)
+	}
+}
+
+// explainCall is explain for what is not about one key. what says what failed.
+func (n *connection) explainCall(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, clerk.ErrMaybe):
+		return withCode(exitMaybe, `%s: outcome unknown, it may have happened; "balsa get" tells: %w`, what, bare(err))
+	case errors.Is(err, clerk.ErrNoLease):
+		return withCode(exitNotFound, "%s: the lease does not exist, or has ended", what)
 	case errors.Is(err, clerk.ErrVersion):
-		return withCode(exitVersion, "%s %q: %w; nothing changed", verb, short(key), bare(err))
+		return withCode(exitVersion, "%s: %w; nothing changed", what, bare(err))
+	case errors.Is(err, clerk.ErrCompacted):
+		return withCode(exitCompacted, "%s: %w", what, bare(err))
 	case errors.Is(err, clerk.ErrTooLarge), errors.Is(err, clerk.ErrInvalid), errors.Is(err, clerk.ErrEmptyKey):
 		return usageError("%w", err) // it has the operation and the key already
+	case errors.Is(err, clerk.ErrLeaseTTL), errors.Is(err, clerk.ErrTooManyOps), errors.Is(err, clerk.ErrDuplicateKey):
+		return usageError("%w", err)
 	case errors.Is(err, clerk.ErrTLS):
-		return withCode(exitUnavailable, "%s %q: %w; see --endpoints, --cacert, --cert and --key", verb, short(key), bare(err))
+		return withCode(exitUnavailable, "%s: %w; see --endpoints, --cacert, --cert and --key", what, bare(err))
 	case errors.Is(err, context.DeadlineExceeded):
-		return withCode(exitUnavailable, "%s %q: not done within %s by %s; is a majority of the servers up? (%w)",
-			verb, short(key), n.timeout, strings.Join(n.endpoints, ","), bare(err))
+		return withCode(exitUnavailable, "%s: not done within %s by %s; is a majority of the servers up? (%w)",
+			what, n.timeout, strings.Join(n.endpoints, ","), bare(err))
 	default:
-		return fmt.Errorf("%s %q: %w", verb, short(key), bare(err))
+		return fmt.Errorf("%s: %w", what, bare(err))
 	}
 }
 

@@ -16,13 +16,17 @@ const (
 	exitOK          = 0
 	exitError       = 1
 	exitUsage       = 2
-	exitNotFound    = 3 // the key does not exist
-	exitVersion     = 4 // the key is at another version
-	exitMaybe       = 5 // whether the write happened is not known
-	exitUnavailable = 6 // no server could answer in time; nothing was written
-	exitUnreported  = 7 // done, but the result could not be printed
-	exitDiverged    = 8 // a server whose state differs from that of a majority
-	exitLostLog     = 9 // a server that has lost entries which it had acknowledged
+	exitNotFound    = 3  // the key does not exist
+	exitVersion     = 4  // the key is at another version
+	exitMaybe       = 5  // whether the write happened is not known
+	exitUnavailable = 6  // no server could answer in time; nothing was written
+	exitUnreported  = 7  // done, but the result could not be printed
+	exitDiverged    = 8  // a server whose state differs from that of a majority
+	exitLostLog     = 9  // a server that has lost entries which it had acknowledged
+	exitCompacted   = 10 // the revision to read or watch from is forgotten
+	exitElse        = 11 // a condition of a transaction did not hold
+	exitLost        = 12 // a lock, or the lead, was lost
+	exitHeld        = 13 // a lock is held by another
 )
 
 // exitMeanings says what they mean in general.
@@ -30,10 +34,14 @@ var exitMeanings = map[int]string{
 	exitOK:          "done",
 	exitError:       "not done, for any other reason; nothing was written",
 	exitUsage:       "wrong usage",
-	exitNotFound:    "the key does not exist",
+	exitNotFound:    "the key, or the lease, does not exist",
 	exitVersion:     "the key is at another version; nothing changed",
 	exitMaybe:       "outcome unknown: the write may have happened",
 	exitUnavailable: "no server could answer in time; nothing was written",
+	exitCompacted:   "the revision is compacted: it is forgotten",
+	exitElse:        "done, but a condition did not hold: the else operations were executed",
+	exitLost:        "the lock was lost, or the lead",
+	exitHeld:        "another one has the lock, or the lead",
 	exitUnreported:  "done, but the result could not be printed: the disk is full, or the reader has ended",
 }
 
@@ -42,7 +50,7 @@ func exitHelp(codes ...int) string {
 	var text strings.Builder
 	text.WriteString("Exit codes:")
 	for _, code := range codes {
-		fmt.Fprintf(&text, "\n  %d  %s", code, exitMeanings[code])
+		fmt.Fprintf(&text, "\n  %-2d %s", code, exitMeanings[code])
 	}
 	return text.String()
 }
@@ -68,14 +76,22 @@ func withCode(code int, format string, args ...any) error {
 	return &exitCoder{code, fmt.Errorf(format, args...)}
 }
 
+// exitStatus is an exit code without an error to print.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
 func usageError(format string, args ...any) error { return withCode(exitUsage, format, args...) }
 
 // exitCode returns the program's exit code for err.
 func exitCode(err error) int {
 	var coded *exitCoder
+	var status exitStatus
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &status):
+		return int(status)
 	case errors.As(err, &coded):
 		return coded.code
 	case errors.Is(err, rsm.ErrDiverged):

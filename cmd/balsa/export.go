@@ -25,7 +25,7 @@ value_base64.
 It reads page by page, however many there are, and --timeout is for each page. Progress
 and at the end the number of keys go to the standard error; the latter with -o json as
 JSON. An export is whole if the exit code is 0.
-` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitUnavailable, exitUnreported),
+` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitUnavailable, exitUnreported, exitCompacted),
 		Example: `  balsa export > all.jsonl
   balsa export users/ --rev 120000 | gzip > users.jsonl.gz`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),

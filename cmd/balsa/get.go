@@ -40,7 +40,7 @@ keys. It reads page by page, however many there are, and --timeout is for each p
   lease         as fresh, if the servers' clocks run at about the same rate; saves a
                 round of messages where the servers run with --lease-reads
   local         what the server that is asked has; may be old, but works without a majority
-` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitNotFound, exitUnavailable, exitUnreported) + `
+` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitNotFound, exitUnavailable, exitUnreported, exitCompacted) + `
 That no key has a prefix is no error.`,
 		Example: `  balsa get greeting
   balsa get greeting -o json

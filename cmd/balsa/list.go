@@ -25,7 +25,7 @@ func (p *program) ls() *cobra.Command {
 were at one revision. With -o json, an object on a line for each key, with its version
 and revisions. It reads page by page, however many there are, and --timeout is for each
 page.
-` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitUnavailable, exitUnreported) + `
+` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitUnavailable, exitUnreported, exitCompacted) + `
 That there are none is no error.`,
 		Example: `  balsa ls
   balsa ls users/ --limit 100

@@ -83,7 +83,8 @@ explains its exit codes.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
-	root.AddCommand(p.dev(), p.serve(), p.put(), p.get(), p.ls(), p.del(), p.compact(), p.export(), p.importer(), p.status(), p.bench(), p.version())
+	root.AddCommand(p.dev(), p.serve(), p.put(), p.get(), p.ls(), p.del(), p.txn(), p.watch(), p.lease(), p.lock(), p.elect(),
+		p.compact(), p.export(), p.importer(), p.status(), p.bench(), p.version())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

@@ -84,11 +84,15 @@ type keyJSON struct {
 	CreateRevision uint64  `json:"create_revision,omitempty"`
 	ModRevision    uint64  `json:"mod_revision,omitempty"`
 	Revision       uint64  `json:"revision,omitempty"`
+	Lease          string  `json:"lease,omitempty"`
 }
 
 func jsonOf(kv clerk.KV, withValue bool) keyJSON {
 	j := keyJSON{
 		Version: kv.Version, CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Revision: kv.Revision,
+	}
+	if kv.Lease != 0 {
+		j.Lease = leaseText(kv.Lease)
 	}
 	j.Key, j.KeyBase64 = textOrBase64([]byte(kv.Key))
 	if withValue {

@@ -140,7 +140,7 @@ func strayVariables(environ []string) (warnings []string) {
 	new(connection).newFlags().VisitAll(collect)
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, "BALSA_") || slices.Contains(known, name) ||
+		if !strings.HasPrefix(name, "BALSA_") || slices.Contains(known, name) || isChildVariable(name) ||
 			strings.Contains(name, "_SERVICE_PORT_") ||
 			slices.ContainsFunc(kubernetes, func(end string) bool { return strings.HasSuffix(name, end) }) {
 			continue

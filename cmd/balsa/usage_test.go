@@ -84,6 +84,8 @@ func TestSuggestions(t *testing.T) {
 		{"list", "did you mean ls?"},
 		{"dump", "did you mean export?"},
 		{"load", "did you mean import?"},
+		{"wacth a", "did you mean watch?"},
+		{"lease grand 5", `unknown command "grand" for "balsa lease"; did you mean grant?`},
 		{"start", "did you mean serve?"},
 		{"bench ptu", `unknown command "ptu" for "balsa bench"; did you mean put?`},
 		{"help statsu", "did you mean status?"},

@@ -51,19 +51,17 @@ func (s *Store) Live(key string, mod uint64, ref index.Ref) bool {
 	return ok && at == ref
 }
 
-// Move says that a record is at another place from now on. It returns false if the index does
-// not refer to it any more.
-func (s *Store) Move(key string, mod uint64, from, to index.Ref) bool {
+// Move says that a record is at another place from now on. It does nothing if the index does not
+// refer to it any more.
+func (s *Store) Move(key string, mod uint64, from, to index.Ref) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.index.Move(key, mod, from, to) {
-		return false
+	if s.index.Move(key, mod, from, to) {
+		s.live[from.Run] -= int64(from.Size)
+		s.live[to.Run] += int64(to.Size)
 	}
-	s.live[from.Run] -= int64(from.Size)
-	s.live[to.Run] += int64(to.Size)
-	return true
 }
 
 // DurablyCompacted returns what Durable was told last.

@@ -60,25 +60,32 @@ func (m *Machine) CheckpointWanted() bool {
 	return p.keys.Compacted() != p.keys.DurablyCompacted()
 }
 
+// used is a run, and how many bytes of its records the index refers to.
+type used struct {
+	run.Info
+	live int64
+}
+
+func (u *used) share() float64 { return float64(u.live) / float64(u.RecordBytes) }
+
 // garbage chooses runs that follow one another, to be written anew as few. Nil: it is not worth it.
 func (p *present) garbage(durable *manifest) []uint32 {
 	if durable == nil {
 		return nil
 	}
-	var runs []run.Info
-	for _, r := range durable.runs {
-		if r.Sealed {
-			r.LiveBytes = p.keys.LiveBytes(r.File)
-			runs = append(runs, r)
-		}
-	}
+	var runs []used
 	var all, live int64
 	worst, share := -1, worthRewriting
-	for i := range runs {
-		all, live = all+runs[i].RecordBytes, live+runs[i].LiveBytes
-		if s := float64(runs[i].LiveBytes) / float64(runs[i].RecordBytes); s < share {
-			worst, share = i, s
+	for _, info := range durable.runs {
+		if !info.Sealed {
+			continue
 		}
+		r := used{info, p.keys.LiveBytes(info.File)}
+		all, live = all+r.RecordBytes, live+r.live
+		if s := r.share(); s < share {
+			worst, share = len(runs), s
+		}
+		runs = append(runs, r)
 	}
 	if worst < 0 || float64(all) <= maxGarbage*float64(live) {
 		return nil
@@ -88,11 +95,10 @@ func (p *present) garbage(durable *manifest) []uint32 {
 
 // neighbours adds to the run that has most garbage those beside it that have much as well, so
 // that the new runs are not small.
-func neighbours(runs []run.Info, at int) []uint32 {
+func neighbours(runs []used, at int) []uint32 {
 	first, last, bytes := at, at, runs[at].Bytes
 	fits := func(i int) bool {
-		return i >= 0 && i < len(runs) && bytes+runs[i].Bytes <= rewriteBytes &&
-			float64(runs[i].LiveBytes) < worthRewriting*float64(runs[i].RecordBytes)
+		return i >= 0 && i < len(runs) && bytes+runs[i].Bytes <= rewriteBytes && runs[i].share() < worthRewriting
 	}
 	for fits(first-1) || fits(last+1) {
 		if fits(first - 1) {
@@ -125,8 +131,8 @@ func (m *Machine) rewrite(p *present, group []uint32) error {
 		w.Discard()
 		return err
 	}
-	w.Install(func(key []byte, mod uint64, from, to run.Ref) bool {
-		return p.keys.Move(kv.Alias(key), mod, index.Ref(from), index.Ref(to))
+	w.Install(func(key []byte, mod uint64, from, to run.Ref) {
+		p.keys.Move(kv.Alias(key), mod, index.Ref(from), index.Ref(to))
 	})
 	w.Forget()
 	return m.files.removeOld(p.inUse())

@@ -59,7 +59,7 @@ func (m *manifest) encode(cluster uint64) []byte {
 
 func (e *encoder) run(r *run.Info) {
 	for _, v := range []uint64{
-		uint64(r.File), r.First, r.Last, uint64(r.Records), uint64(r.LiveBytes), uint64(r.RecordBytes), uint64(r.Bytes), r.Checksum, r.ChainBefore, r.ChainAfter,
+		uint64(r.File), r.First, r.Last, uint64(r.Records), uint64(r.RecordBytes), uint64(r.Bytes), r.Checksum, r.ChainBefore, r.ChainAfter,
 	} {
 		e.number(v)
 	}
@@ -102,7 +102,7 @@ func decodeManifest(b []byte, cluster uint64) (*manifest, error) {
 
 func (d *decoder) run(r *run.Info) {
 	r.File, r.First, r.Last = uint32(d.number()), d.number(), d.number()
-	r.Records, r.LiveBytes, r.RecordBytes, r.Bytes = int64(d.number()), int64(d.number()), int64(d.number()), int64(d.number())
+	r.Records, r.RecordBytes, r.Bytes = int64(d.number()), int64(d.number()), int64(d.number())
 	r.Checksum, r.ChainBefore, r.ChainAfter = d.number(), d.number(), d.number()
 	flags := d.byte()
 	r.Sealed, r.Rewritten = flags&1 != 0, flags&2 != 0

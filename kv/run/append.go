@@ -23,7 +23,6 @@ func (h *History) Append(rec *Record) Ref {
 	}
 	hash := rec.encode(mem.room(size), place(r.salt, at))
 	h.unflushed.Add(int64(size))
-	r.live.Add(int64(size))
 	h.last, h.chain, h.whole = rec.Mod, link(h.chain, hash), rec.Last
 	h.records++
 	if rec.Last {

@@ -33,9 +33,7 @@ func (h *History) Flush(ctx context.Context, to Mark, pace func(bytes int)) (inf
 	}
 	h.dropMemory()
 	for _, t := range targets {
-		info := t.info
-		info.LiveBytes = t.live.Load()
-		infos = append(infos, info)
+		infos = append(infos, t.info)
 	}
 	return infos, written, nil
 }

@@ -201,25 +201,15 @@ func (h *History) NewFile() uint32 {
 	return h.mu.next - 1
 }
 
-// Runs describes what is durable of each run, with the live bytes as they are now. It is for
-// choosing what to rewrite, and for people; a manifest lists what Flush returns.
+// Runs describes what is durable of each run. A manifest lists what Flush returns.
 func (h *History) Runs() []Info {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	infos := make([]Info, 0, len(h.mu.runs))
 	for _, r := range h.mu.runs {
-		info := r.info
-		info.LiveBytes = r.live.Load()
-		infos = append(infos, info)
+		infos = append(infos, r.info)
 	}
 	return infos
-}
-
-// Dead says that a record is of no use any more, so that its bytes do not count as live.
-func (h *History) Dead(ref Ref) {
-	if r := h.lookup(ref.Run); r != nil {
-		r.live.Add(-int64(ref.Size))
-	}
 }
 
 func (h *History) lookup(file uint32) *run {

@@ -14,8 +14,7 @@ const (
 
 // Load yields what the index of a store must know of each record that Open has found, sorted by key
 // and then by revision. It reads no values of sealed runs, only their indexes. An Entry, with its
-// Key, is good until yield returns. If yield returns false Load ends, with no error. From then on
-// all these records count as live, but for those that the caller calls Dead.
+// Key, is good until yield returns. If yield returns false Load ends, with no error.
 //
 // It is called after Open, before the first Append.
 func (h *History) Load(yield func(*Entry) bool) error {
@@ -26,7 +25,6 @@ func (h *History) Load(yield func(*Entry) bool) error {
 	}
 	ahead := min(max(loadBytes/int64(len(runs)+1), minAhead), pieceBytes)
 	for _, p := range runs {
-		p.live.Store(0)
 		c, err := h.cursor(p, ahead)
 		if err == nil {
 			err = m.add(c)
@@ -38,7 +36,6 @@ func (h *History) Load(yield func(*Entry) bool) error {
 	heap.Init(&m)
 	for len(m) > 0 {
 		e := m[0].entry()
-		h.lookup(e.At.Run).live.Add(int64(e.At.Size))
 		if !yield(e) {
 			return nil
 		}

@@ -83,9 +83,6 @@ func (w *world) restarted(h *History) {
 	err := h.Load(func(e *Entry) bool {
 		i := byName[fmt.Sprint(e.Mod, e.Key)]
 		w.refs[i] = e.At
-		if w.dead[i] {
-			h.Dead(e.At)
-		}
 		return true
 	})
 	if err != nil {

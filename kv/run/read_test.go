@@ -264,9 +264,6 @@ type sharedIndex struct {
 func (s *sharedIndex) append(h *History, rec *Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.refs[string(rec.Key)]; ok {
-		h.Dead(old)
-	}
 	s.refs[string(rec.Key)] = h.Append(rec)
 	s.last = rec.Mod
 }
@@ -344,14 +341,12 @@ func (s *sharedIndex) work(t *testing.T, h *History, marks <-chan Mark) {
 	}
 }
 
-func (s *sharedIndex) move(key []byte, _ uint64, from, to Ref) bool {
+func (s *sharedIndex) move(key []byte, _ uint64, from, to Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refs[string(key)] != from {
-		return false
+	if s.refs[string(key)] == from {
+		s.refs[string(key)] = to
 	}
-	s.refs[string(key)] = to
-	return true
 }
 
 // What a run has, it has for whoever has opened it, whatever becomes of the file. What breaks off is

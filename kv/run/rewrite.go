@@ -135,7 +135,6 @@ func (w *rewriter) add(rec *record) {
 	to := Ref{Run: w.made.number, Offset: at, Size: rec.at.Size}
 	w.moves = append(w.moves, moved{keyAt: len(w.keys), keyLen: len(rec.Key), mod: rec.Mod, from: rec.at, to: to})
 	w.keys = append(w.keys, rec.Key...)
-	w.made.live.Add(int64(len(rec.raw)))
 }
 
 // endRevision marks the last record that is left of a revision.
@@ -178,17 +177,15 @@ func (w *Rewritten) Replace(infos []Info) []Info {
 	}
 	var made []Info
 	for _, r := range w.new {
-		info := r.info
-		info.LiveBytes = r.live.Load()
-		made = append(made, info)
+		made = append(made, r.info)
 	}
 	return slices.Concat(infos[:at], made, infos[at+len(w.old):])
 }
 
 // Install lets the new runs take the place of the old, and calls move for each of their records, in
-// the order of revisions. move returns whether the caller had the record at from, and has it at to
-// now. The old runs are still readable by Ref.
-func (w *Rewritten) Install(move func(key []byte, mod uint64, from, to Ref) bool) {
+// the order of revisions: the record is at to as well as at from. The old runs are still readable by
+// Ref.
+func (w *Rewritten) Install(move func(key []byte, mod uint64, from, to Ref)) {
 	h := w.h
 	h.mu.Lock()
 	at := slices.Index(h.mu.runs, w.old[0])
@@ -198,9 +195,7 @@ func (w *Rewritten) Install(move func(key []byte, mod uint64, from, to Ref) bool
 	}
 	h.mu.Unlock()
 	for _, m := range w.moves {
-		if !move(w.keys[m.keyAt:m.keyAt+m.keyLen], m.mod, m.from, m.to) {
-			h.Dead(m.to)
-		}
+		move(w.keys[m.keyAt:m.keyAt+m.keyLen], m.mod, m.from, m.to)
 	}
 	w.moves, w.keys = nil, nil
 }

@@ -14,11 +14,8 @@ type Info struct {
 	// First and Last are the first and the last revision that the run covers. After a rewrite there
 	// may be no record of either.
 	First, Last uint64
-	// Records is the number of records in the file. LiveBytes is the length of those that nobody has
-	// called dead.
-	Records, LiveBytes int64
-	// RecordBytes is the length of the records in the file.
-	RecordBytes int64
+	// Records is the number of records in the file, and RecordBytes their length.
+	Records, RecordBytes int64
 	// Bytes is the length of the file. If the file is longer, the rest is what a flush left that a
 	// crash interrupted.
 	Bytes int64
@@ -49,7 +46,6 @@ type run struct {
 	mem atomic.Pointer[memory]
 	// complete is where the last complete revision in mem ends.
 	complete atomic.Uint32
-	live     atomic.Int64
 
 	// end is nil while records are appended. info is what the file has durably. History.mu guards
 	// both.
@@ -71,7 +67,6 @@ func newRun(number uint32, h header) *run {
 func openedRun(cluster uint64, info Info) *run {
 	r := newRun(info.File, headerOf(cluster, info))
 	r.info = info
-	r.live.Store(info.LiveBytes)
 	return r
 }
 

@@ -258,7 +258,7 @@ var mutants = []mutant{
 	{name: "txn-reads-what-is-compacted", edit: edit{"kv/plan.go",
 		"			return p.s.readable(r), nil\n", "			return CodeOK, nil\n"}},
 	{name: "txn-deletes-twice", edit: edit{"kv/plan.go",
-		"		if p.removed[slot] {\n", "		if false {\n"}},
+		"if p.removed[slot] || p.bytes > maxDeleteBytes {", "if p.bytes > maxDeleteBytes {"}},
 	{name: "txn-compares-a-deleted-revision", edit: edit{"kv/plan.go",
 		"			mod = 0\n", ""}},
 	{name: "put-with-an-ended-lease", edit: edit{"kv/plan.go",

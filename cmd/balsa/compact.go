@@ -24,7 +24,7 @@ before it. What was current at REVISION or later can still be read.
 With --keep N in place of REVISION, the newest N revisions can still be read. It is no
 error then that nothing is left to forget, so that it can be run again and again.
 ` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitUnavailable, exitUnreported, exitCompacted) + `
-That REVISION is forgotten already, or not reached yet, is 1.`,
+That REVISION is forgotten already is 10; that it is not reached yet is 1.`,
 		Example: `  balsa compact 120000
   balsa compact --keep 10000`,
 		Args: func(c *cobra.Command, args []string) error {

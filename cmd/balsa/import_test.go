@@ -176,7 +176,7 @@ func TestCompactFromTheCommandLine(t *testing.T) {
 	}.run(t, endpoints)
 	for _, args := range []string{"compact 2", "get a --rev 2", "ls --rev 2", "export --rev 2"} {
 		code, out, errs := balsa(t, "", append(strings.Fields(args), endpoints)...)
-		if code == exitOK || code == exitUsage || out != "" || !strings.Contains(errs, "compacted") {
+		if code != exitCompacted || out != "" || !strings.Contains(errs, "compacted") {
 			t.Errorf("%s: %d %q %q", args, code, out, errs)
 		}
 	}

@@ -20,7 +20,8 @@ func TestStreamsOfManyGoroutines(t *testing.T) {
 		s := &store{}
 		s.hub = watch.New(s, 1, 0, watch.Limits{PendingBytes: 4000, RingBytes: 3000, PieceBytes: 1000}, published.Set)
 		done := make(chan struct{})
-		go func() {
+		var matcher, group sync.WaitGroup
+		matcher.Go(func() {
 			for {
 				select {
 				case <-published.C():
@@ -29,8 +30,7 @@ func TestStreamsOfManyGoroutines(t *testing.T) {
 					return
 				}
 			}
-		}()
-		var group sync.WaitGroup
+		})
 		stop := make(chan struct{})
 		var clients []*client
 		for i := range uint64(readers) {
@@ -49,6 +49,7 @@ func TestStreamsOfManyGoroutines(t *testing.T) {
 		close(stop)
 		group.Wait()
 		close(done)
+		matcher.Wait() // settle matches too, and only one goroutine at a time may do that
 		for _, c := range clients {
 			c.settle()
 		}

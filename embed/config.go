@@ -51,8 +51,8 @@ type Config struct {
 
 	// HeartbeatInterval and ElectionTimeout default to 50 ms and 500 ms.
 	HeartbeatInterval, ElectionTimeout time.Duration
-	// MaxRaftState is how many bytes of log make a snapshot due. 0: 64 MiB, or half of the
-	// last snapshot where that is more. -1: never.
+	// MaxRaftState is how many bytes of log make a checkpoint of the state due. 0: 64 MiB.
+	// -1: never.
 	MaxRaftState int64
 	// LeaseReads lets the leader answer reads of consistency LEASE alone, trusting the rates
 	// of clocks.

@@ -75,7 +75,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.Int64Var(&o.maxIndexBytes, "max-index-bytes", 0,
 		"bytes of memory for the index of all keys, beyond which none are added; 0: half of the memory; -1: any")
 	f.Int64Var(&o.maxRaftState, "max-raft-state", 0,
-		"bytes of log that make a snapshot due; 0: 64 MiB, or half of the last snapshot where that is more; -1: never")
+		"bytes of log that make a checkpoint of the state due; 0: 64 MiB; -1: never")
 	f.StringVar(&o.secretFile, "cluster-secret-file", "",
 		"file of a random text that all servers share, which protects the peer port without certificates")
 	f.BoolVar(&o.leaseReads, "lease-reads", false,

@@ -171,7 +171,7 @@ var replicaFigures = []figure[Replica]{
 	gauge("server_applied_index", "Index of the last entry that the store reflects.",
 		func(r *Replica) uint64 { return r.AppliedIndex }),
 	gauge("server_last_index", "Index of the last entry of the log.", func(r *Replica) uint64 { return r.LastIndex }),
-	gauge("server_log_bytes", "Size of the log in memory, which makes a snapshot due.",
+	gauge("server_log_bytes", "Size of the log in memory, which makes a checkpoint due.",
 		func(r *Replica) int64 { return r.LogBytes }),
 	gauge("wal_wait_seconds", "How long the present write or sync of the log has taken so far: it grows while the disk hangs.",
 		func(r *Replica) float64 { return r.DiskWait.Seconds() }),

@@ -25,7 +25,7 @@ type Config struct {
 	State     state.Config
 	Transport rsm.Transport
 
-	MaxRaftState      int64 // bytes of log; see rsm.Config
+	MaxRaftState      int64 // bytes of log; see rsm.Config. Default: 64 MiB
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration
 	LeaseReads        bool
@@ -74,6 +74,9 @@ func New(cfg Config) (*Replica, error) {
 	if cfg.ElectionTimeout == 0 {
 		cfg.ElectionTimeout = 500 * time.Millisecond
 	}
+	if cfg.MaxRaftState == 0 {
+		cfg.MaxRaftState = defaultMaxRaftState
+	}
 	p := new(pace)
 	cfg.State.Pace = p.pause
 	r.Watches = NewWatches(history{r}, 1, 0)
@@ -112,6 +115,9 @@ func New(cfg Config) (*Replica, error) {
 	r.upkeep.start(r.upkeep.run)
 	return r, nil
 }
+
+// defaultMaxRaftState is the same whatever the size of the store: a checkpoint writes what is new.
+const defaultMaxRaftState = 64 << 20
 
 // machine is the state as the Node sees it: checkpoints that are urgent do not pause.
 type machine struct {

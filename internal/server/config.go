@@ -51,8 +51,8 @@ type Config struct {
 	ListenMetrics []*url.URL
 	Pprof         bool
 
-	// MaxRaftState is rsm.Config's: bytes of log that make a snapshot due; 0: a limit that
-	// grows with the snapshots; -1: never.
+	// MaxRaftState is rsm.Config's: bytes of log that make a checkpoint of the state due; 0:
+	// 64 MiB; -1: never.
 	MaxRaftState      int64
 	HeartbeatInterval time.Duration
 	ElectionTimeout   time.Duration

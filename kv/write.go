@@ -45,11 +45,11 @@ func (w *revisionWriter) write(slot index.Slot, key string, value []byte, lease 
 		h.Create, h.Version, h.Lease = old.Create, old.Version+1, lease
 	}
 	w.changes--
-	ref := s.history.Append(&run.Record{
+	rec := run.Record{
 		Key: bytesOf(key), Value: value, Mod: h.Mod, Create: h.Create, Version: h.Version, Lease: h.Lease,
 		Wall: w.wall, Deleted: deleted, Last: w.changes == 0,
-	})
-	h.Ref = index.Ref(ref)
+	}
+	h.Ref = index.Ref(s.history.Append(&rec)) // rec then shares the memory of the history
 
 	s.mu.Lock()
 	if slot == 0 {
@@ -70,7 +70,7 @@ func (w *revisionWriter) write(slot index.Slot, key string, value []byte, lease 
 		s.moveLease(key, old.Lease, h.Lease)
 	}
 	if s.publish != nil {
-		w.event(ref)
+		w.event(&rec)
 	}
 	return h
 }
@@ -100,14 +100,9 @@ func (s *Store) moveLease(key string, from, to int64) {
 
 // event adds the event of a change, and publishes all of the revision with the last one. What the
 // key held before is left to those who want it: it may have to be read from a file.
-func (w *revisionWriter) event(ref run.Ref) {
+func (w *revisionWriter) event(rec *run.Record) {
 	if w.watched {
-		rec, err := w.s.history.Read(ref) // it is in memory
-		if err != nil {
-			w.watched, w.events = false, nil // whoever wants them reads the history
-		} else {
-			w.events = append(w.events, Event{Entry: entryOf(&rec), Deleted: rec.Deleted})
-		}
+		w.events = append(w.events, Event{Entry: entryOf(rec), Deleted: rec.Deleted})
 	}
 	if w.changes == 0 {
 		w.s.publish.Publish(w.revision, w.events)

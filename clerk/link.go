@@ -357,7 +357,7 @@ func (l *link) fail(err error) {
 // run serves the link until ctx ends. It opens a stream when a call is queued. gRPC decides
 // when to connect, and until the next attempt a stream fails at once.
 func (l *link) run(ctx context.Context) {
-	for l.awaitWork(ctx, nil) {
+	for awaitWork(ctx, l.wake, nil) {
 		l.fail(l.runStream(ctx))
 	}
 	l.mu.Lock()
@@ -367,15 +367,15 @@ func (l *link) run(ctx context.Context) {
 	l.conn.Close()
 }
 
-// awaitWork waits until something may be in the queue. It returns false when ctx or
-// the stream has ended.
-func (l *link) awaitWork(ctx context.Context, broken <-chan struct{}) bool {
+// awaitWork waits until ready says that there may be something to send. It returns false when ctx
+// or the stream has ended.
+func awaitWork(ctx context.Context, ready wake.Signal, broken <-chan struct{}) bool {
 	select {
 	case <-ctx.Done():
 		return false
 	case <-broken:
 		return false
-	case <-l.wake.C():
+	case <-ready.C():
 		return true
 	}
 }
@@ -398,7 +398,7 @@ func (l *link) runStream(parent context.Context) error {
 	for sending := true; sending; {
 		runtime.Gosched()                // let all callers that are ready queue their calls: they share a batch
 		err := l.sendQueued(stream.Send) // if it fails, the receiver gets the cause
-		sending = err == nil && l.awaitWork(ctx, broken)
+		sending = err == nil && awaitWork(ctx, l.wake, broken)
 	}
 	cancel()
 	<-broken
@@ -420,21 +420,8 @@ func (l *link) sendQueued(send func(*api.RequestBatch) error) error {
 // open opens a stream and waits for the server's Hello. No request is sent before, so that
 // none reaches another cluster.
 func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_ExchangeClient, error) {
-	timer := time.AfterFunc(connectTimeout, cancel)
-	defer timer.Stop()
-	defer l.awaitUnary()()
-	stream, err := api.NewKVClient(l.conn).Exchange(ctx)
+	stream, first, err := greeted(ctx, l, cancel, api.NewKVClient(l.conn).Exchange)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", l.handshake.explain(err))
-	}
-	first, err := stream.Recv()
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", l.handshake.explain(err))
-	}
-	if first.Hello == nil {
-		return nil, errors.New("connect: server said no Hello")
-	}
-	if err := l.net.admit(first.Hello); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
@@ -443,6 +430,26 @@ func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_Exch
 	l.node.Store(first.Hello.NodeId)
 	l.deliver(first.Replies)
 	return stream, nil
+}
+
+// greeted opens a stream of any kind, and waits for its first message, which has the Hello of a
+// server that may be asked.
+func greeted[S interface{ Recv() (M, error) }, M interface{ GetHello() *api.Hello }](
+	ctx context.Context, l *link, cancel context.CancelFunc, open func(context.Context, ...grpc.CallOption) (S, error),
+) (stream S, first M, err error) {
+	timer := time.AfterFunc(connectTimeout, cancel)
+	defer timer.Stop()
+	defer l.awaitUnary()()
+	if stream, err = open(ctx); err == nil {
+		first, err = stream.Recv()
+	}
+	if err != nil {
+		return stream, first, fmt.Errorf("connect: %w", l.handshake.explain(err))
+	}
+	if first.GetHello() == nil {
+		return stream, first, errors.New("connect: server said no Hello")
+	}
+	return stream, first, l.net.admit(first.GetHello())
 }
 
 func (l *link) receive(stream api.KV_ExchangeClient) error {

@@ -227,7 +227,7 @@ func (w *watchLink) fail(err error) {
 
 // run serves the watchers until ctx ends. It opens a stream when one is asked for.
 func (w *watchLink) run(ctx context.Context) {
-	for w.awaitWork(ctx, nil) {
+	for awaitWork(ctx, w.wake, nil) {
 		if w.wanted() {
 			w.fail(w.runStream(ctx))
 		}
@@ -243,17 +243,6 @@ func (w *watchLink) wanted() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.watchers) > 0
-}
-
-func (w *watchLink) awaitWork(ctx context.Context, broken <-chan struct{}) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-broken:
-		return false
-	case <-w.wake.C():
-		return true
-	}
 }
 
 // runStream opens a stream and sends requests, until the stream breaks. It returns why.
@@ -274,7 +263,7 @@ func (w *watchLink) runStream(parent context.Context) error {
 	work.Go(func() { w.watchSilence(ctx) })
 	for sending := true; sending; {
 		err := w.sendAll(stream.Send) // if it fails, the receiver gets the cause
-		sending = err == nil && w.awaitWork(ctx, broken)
+		sending = err == nil && awaitWork(ctx, w.wake, broken)
 	}
 	cancel()
 	<-broken
@@ -293,22 +282,8 @@ func (w *watchLink) sendAll(send func(*api.WatchRequest) error) error {
 
 // open opens a stream and waits for the server's Hello, like link.open.
 func (w *watchLink) open(ctx context.Context, cancel context.CancelFunc) (api.KV_WatchClient, error) {
-	l := w.link
-	timer := time.AfterFunc(connectTimeout, cancel)
-	defer timer.Stop()
-	defer l.awaitUnary()()
-	stream, err := api.NewKVClient(l.conn).Watch(ctx)
+	stream, first, err := greeted(ctx, w.link, cancel, api.NewKVClient(w.link.conn).Watch)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", l.handshake.explain(err))
-	}
-	first, err := stream.Recv()
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", l.handshake.explain(err))
-	}
-	if first.Hello == nil {
-		return nil, errors.New("connect: server said no Hello")
-	}
-	if err := l.net.admit(first.Hello); err != nil {
 		return nil, err
 	}
 	w.deliver(first.Updates)

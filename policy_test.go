@@ -50,6 +50,7 @@ const policy = `
 	raft < internal/birth
 	internal/birth, rsm, wal < internal/datadir # rsm for its errors
 	internal/datadir, transport < member
+	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd
 	internal/frontend/native, member < internal/server
 	internal/server, clerk, clerk/lock, clerk/election, api < cmd/balsa
 	internal/server, clerk, internal/inproc < embed
@@ -86,6 +87,7 @@ const policy = `
 	pure rsm/*
 	pure clerk/*
 	pure internal/frontend/native/translate/*
+	pure internal/frontend/etcd/translate/*
 
 	# A server's goroutines read the store while DoOp runs, and a lock costs less than
 	# to publish a copy of the index after every operation.

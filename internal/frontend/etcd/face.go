@@ -1,0 +1,69 @@
+package etcd
+
+import (
+	"context"
+	"time"
+
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/state"
+	"balsa.example/state/lease"
+)
+
+// Face answers requests of the etcd v3 API at one member. All its methods may be called by any
+// goroutine.
+type Face struct {
+	cfg Config
+}
+
+// Config says what a Face stands on.
+type Config struct {
+	Node Node
+	// ClusterID and MemberID are in the header of each response.
+	ClusterID, MemberID uint64
+	Limits              kv.Limits
+	// ElectionTimeout is that of the member. Requests without a deadline get one by it.
+	ElectionTimeout time.Duration
+}
+
+// New returns a Face.
+func New(cfg Config) *Face { return &Face{cfg: cfg} }
+
+// Node is the member that a Face stands on. Any member will do, whoever leads.
+type Node interface {
+	// Submit executes a command and returns its result. Errors are those of
+	// rsm.Node.SubmitAnywhere: rsm.ErrWrongLeader says that the command was not executed, since
+	// there was no leader in time; rsm.ErrBusy, rsm.ErrAlarm and rsm.ErrTooLarge say so as well.
+	// With any other the outcome is unknown.
+	Submit(ctx context.Context, c state.Command) (state.Result, error)
+	// Read returns when Store has all that any member acknowledged before Read was called.
+	Read(ctx context.Context) error
+	// KeepAlive lets a lease live on. It returns what the lease has left then in nanoseconds, 0 if
+	// there is no such lease.
+	KeepAlive(ctx context.Context, id int64) (ttl int64, err error)
+	// Term is the term of the member, Leader who leads in it, raft.None if that is not known.
+	Term() raft.Term
+	Leader() raft.NodeID
+	Store() Store
+}
+
+// Store is what a member has executed so far.
+type Store interface {
+	Revision() uint64
+	Compacted() uint64
+	Get(key string) kv.Result
+	Range(op kv.RangeOp) (kv.RangeResult, error)
+	Lease(id int64, keys bool) (info lease.Info, attached []string, ok bool)
+	Leases() []int64
+}
+
+// Caller is who sends a request, as the transport knows it.
+type Caller struct {
+	// Token is what the client sent as "token" or "authorization", empty if nothing.
+	Token string
+	// CommonName is that of the client's certificate, which was verified; empty without one, and
+	// always for requests by way of the JSON gateway: its own certificate names nobody.
+	CommonName string
+	// RequireLeader is the metadata "hasleader": without a leader the request is refused.
+	RequireLeader bool
+}

@@ -1,0 +1,71 @@
+package etcd
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// Right is what a caller needs for a method while authentication is on.
+type Right uint8
+
+const (
+	// Admin is for users with the role root. It is the zero value: what nobody thought of is
+	// refused.
+	Admin Right = iota
+	// Anyone is for callers without a user as well.
+	Anyone
+	// User is for every user.
+	User
+	// ByKeys is for users whose roles cover the keys. The method checks that itself.
+	ByKeys
+)
+
+// Method is one method of the API.
+type Method struct {
+	Name       string // as gRPC says it: /package.Service/Method
+	Right      Right
+	NewRequest func() proto.Message
+	// Call answers a unary method; nil for a stream.
+	Call func(*Face, context.Context, *Caller, proto.Message) (proto.Message, error)
+	// Serve answers a stream; nil for a unary method. ClientStreams tells whether the client
+	// sends more than one request.
+	Serve         func(*Face, *Caller, Stream) error
+	ClientStreams bool
+}
+
+// Stream is the stream of one call. One goroutine at a time may send, and one may receive.
+type Stream interface {
+	Context() context.Context
+	// Receive reads the next request into m. It returns io.EOF when the client sends no more.
+	Receive(m proto.Message) error
+	// Send sends a response, which may be used again when it returns.
+	Send(m proto.Message) error
+}
+
+// message is a pointer to T that is a message.
+type message[T any] interface {
+	*T
+	proto.Message
+}
+
+// unary makes a Method of one of Face's.
+func unary[Req, Resp any, PReq message[Req], PResp message[Resp]](
+	name string, right Right, call func(*Face, context.Context, *Caller, PReq) (PResp, error),
+) Method {
+	return Method{
+		Name: name, Right: right,
+		NewRequest: func() proto.Message { return PReq(new(Req)) },
+		Call: func(f *Face, ctx context.Context, c *Caller, req proto.Message) (proto.Message, error) {
+			return call(f, ctx, c, req.(PReq))
+		},
+	}
+}
+
+// stream makes a Method of one of Face's that answers a stream.
+func stream[Req any, PReq message[Req]](name string, right Right, clientStreams bool, serve func(*Face, *Caller, Stream) error) Method {
+	return Method{
+		Name: name, Right: right, Serve: serve, ClientStreams: clientStreams,
+		NewRequest: func() proto.Message { return PReq(new(Req)) },
+	}
+}

@@ -27,7 +27,7 @@ const policy = `
 	raft/quorum < raft
 	raft < rsm, transport, wal
 	NONE < internal/wake < rsm, transport, wal, clerk, internal/check/memnet, internal/sink, internal/frontend/native, internal/server
-	NONE < internal/ratelog < transport, internal/metrics, internal/frontend/native, internal/server, internal/certs
+	NONE < internal/ratelog < transport, internal/metrics, internal/frontend/clients, internal/server, internal/certs
 	NONE < vfs < wal, kv/run, internal/check/crashfs
 	NONE < internal/fair < transport, internal/metrics
 	kv, api, internal/certs < clerk < clerk/lock < clerk/election
@@ -38,7 +38,8 @@ const policy = `
 	internal/frontend/native/translate, internal/check/naive < internal/frontend/native/nodetest # for tests
 	rsm, kv, kv/watch, api < internal/frontend/native/translate < internal/frontend/native/nodetest # for tests
 	internal/frontend/native/translate < internal/replica
-	internal/replica, internal/metrics, internal/certs < internal/frontend/native
+	internal/metrics, internal/certs, kv/watch < internal/frontend/clients # the connections of all faces
+	internal/replica, internal/frontend/clients < internal/frontend/native
 	NONE < internal/check/memtcp, internal/check/leak # for tests
 	NONE < internal/dialing < transport, clerk
 	internal/dialing < internal/inproc

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"balsa.example/internal/frontend/native"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/server"
 	"balsa.example/kv"
 	"balsa.example/state"
@@ -29,7 +29,7 @@ type serveOptions struct {
 	leaseReads                     bool
 	client, peer                   server.TLS
 	secretFile                     string
-	clients                        native.ClientLimits
+	clients                        clients.Limits
 	limits                         kv.Limits
 	historyAge                     time.Duration
 	historyRevisions               uint64

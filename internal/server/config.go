@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native"
 	"balsa.example/kv"
 	"balsa.example/state"
@@ -65,7 +66,7 @@ type Config struct {
 	MaxIndexBytes int64
 	// Retention says how much history the leader lets the cluster keep. Members should agree on it.
 	Retention state.Retention
-	Clients   native.ClientLimits
+	Clients   clients.Limits
 	// Descriptors is how many the server may have open. Default: as many as the process.
 	Descriptors int
 

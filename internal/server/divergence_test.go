@@ -17,7 +17,7 @@ func TestServerWhoseStateDivergesStopsForGood(t *testing.T) {
 	c := newTestCluster(t, options{servers: 3})
 	c.startAll()
 	odd := c.leader()
-	replica := c.servers[odd].grpcServer.Replica()
+	replica := c.servers[odd].native.Replica()
 	mistake := func(state.Result, error) { // on the goroutine that executes
 		replica.State.DoOp(state.Command{Op: kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true}})
 	}

@@ -1,9 +1,9 @@
 // Package server puts one member of a balsa cluster together: sockets, data directory,
-// replica, and the gRPC server that clients talk to.
+// replica, and the port that clients talk to.
 //
-//	clients ══► native.Server ──► replica.Replica ──► wal.Log
-//	                                    │
-//	                                    └──► transport ══► other members
+//	clients ══► clients.Port ──► native.Server ──► replica.Replica ──► wal.Log
+//	                                                     │
+//	                                                     └──► transport ══► other members
 //	operators ══► metrics: figures, health, profiles (HTTP)
 //
 // The life of a Server (server.go) has three parts:

@@ -144,7 +144,7 @@ func TestServerWhoseDiskFailsStops(t *testing.T) {
 	broken.Store(true)
 	s := c.servers[0]
 	put := &api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte("b")}
-	reply, err := s.grpcServer.Replica().Do(t.Context(), put)
+	reply, err := s.native.Replica().Do(t.Context(), put)
 	if err != nil || reply.Code != api.Reply_UNKNOWN {
 		t.Errorf("a put that could not be synced: %v, %v", reply, err)
 	}
@@ -166,7 +166,7 @@ func TestServerWithAFullDiskServesReadsAndRecovers(t *testing.T) {
 	c.startAll()
 	c.put("a", "1", 0)
 	mem.SetAvailable(1 << 20)
-	replica := c.servers[0].grpcServer.Replica()
+	replica := c.servers[0].native.Replica()
 	put := &api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte("b"), Value: make([]byte, 64<<10)}
 	awaitPut := func(want api.Reply_Code) {
 		t.Helper()

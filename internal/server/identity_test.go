@@ -15,7 +15,7 @@ import (
 	"balsa.example/internal/certs"
 	"balsa.example/internal/certs/certstest"
 	"balsa.example/internal/datadir"
-	"balsa.example/internal/frontend/native"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/raft"
 	"balsa.example/transport"
 )
@@ -101,11 +101,11 @@ func TestRefusedClientsAreLogged(t *testing.T) {
 	for range 30 {
 		refuse(t, c, certstest.Pair{}, true)
 	}
-	for deadline := time.Now().Add(patience); s.grpcServer.RefusedByTLS() < 34 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); s.port.RefusedByTLS() < 34 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 	}
 	n := strings.Count(log.String(), "client refused")
-	if s.grpcServer.RefusedByTLS() < 34 || n < 4 || n > 2*native.RefusalLines || !strings.Contains(log.String(), "address=127.0.0.1:") {
-		t.Errorf("%d refused, %d lines: %s", s.grpcServer.RefusedByTLS(), n, &log)
+	if s.port.RefusedByTLS() < 34 || n < 4 || n > 2*clients.RefusalLines || !strings.Contains(log.String(), "address=127.0.0.1:") {
+		t.Errorf("%d refused, %d lines: %s", s.port.RefusedByTLS(), n, &log)
 	}
 }
 
@@ -126,7 +126,7 @@ func refuse(t *testing.T, c *testCluster, pair certstest.Pair, plain bool) {
 		}
 		return
 	}
-	conf := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{native.ProtocolHTTP2}}
+	conf := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{clients.ProtocolHTTP2}}
 	if pair.Cert != nil {
 		cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
 		if err != nil {

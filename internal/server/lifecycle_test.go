@@ -72,7 +72,7 @@ func TestNewClusterWaitsForAllMembers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status.ClusterId == 0 && strings.HasSuffix(n1.grpcServer.Waiting(), "waiting for n3") {
+		if status.ClusterId == 0 && strings.HasSuffix(n1.native.Waiting(), "waiting for n3") {
 			break // it has heard n2
 		}
 		time.Sleep(time.Millisecond)
@@ -82,7 +82,7 @@ func TestNewClusterWaitsForAllMembers(t *testing.T) {
 		t.Fatal("n1 takes part without n3")
 	case <-time.After(50 * time.Millisecond): // this can only miss a fault, not make one up
 	}
-	n1.grpcServer.Handle(&api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte("a")}, func(r *api.Reply) {
+	n1.native.Handle(&api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte("a")}, func(r *api.Reply) {
 		if r.Code != api.Reply_UNAVAILABLE || !strings.Contains(r.Message, "waiting for n3") {
 			t.Errorf("a put meanwhile: %v", r)
 		}
@@ -198,7 +198,7 @@ func TestHealthFollowsTheLifeOfAServer(t *testing.T) {
 	check := func(want healthpb.HealthCheckResponse_ServingStatus) {
 		t.Helper()
 		for _, service := range []string{"", api.KV_ServiceDesc.ServiceName} {
-			got, err := s.grpcServer.Health().Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
+			got, err := s.port.Health().Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
 			if err != nil || got.Status != want {
 				t.Errorf("%q is %v, %v; want %v", service, got, err, want)
 			}

@@ -38,14 +38,14 @@ func (s *Server) closeMetrics() {
 // health is nil if this server takes part in the cluster and knows a leader, else why
 // it cannot serve.
 func (s *Server) health() error {
-	r := s.grpcServer.Replica()
+	r := s.native.Replica()
 	switch {
 	case s.Err() != nil:
 		return s.Err()
 	case s.ctx.Err() != nil:
 		return errors.New("server is stopping")
 	case r == nil:
-		return errors.New(s.grpcServer.Waiting())
+		return errors.New(s.native.Waiting())
 	case r.Node.Status().Leader == raft.None:
 		return errors.New("no leader is known")
 	}
@@ -63,10 +63,10 @@ func (s *Server) sample() metrics.Sample {
 		},
 	}
 	sample.LogDropped, sample.LogWaiting = s.cfg.LogStats()
-	s.grpcServer.Sample(&sample)
+	s.port.Sample(&sample)
 	sample.Surplus = append(sample.Surplus, metrics.Surplus{Of: "handshakes", Count: s.member.Transport().Stats().Evicted})
 	var known rsm.Status
-	if r := s.grpcServer.Replica(); r != nil {
+	if r := s.native.Replica(); r != nil {
 		sample.Replica, known = sampleReplica(r)
 		sample.Disk.SnapshotIndex, sample.Disk.SnapshotBytes = uint64(known.Snapshot.Index), r.State.Figures().RunBytes
 	}

@@ -89,7 +89,7 @@ func TestMetricsShowWhatTheServersDo(t *testing.T) {
 		"server_admitted": 1, "server_has_leader": 1, "server_is_leader": 1, "server_term": float64(status.Term),
 		"server_commit_index": float64(status.CommitIndex), "server_applied_index": float64(status.AppliedIndex),
 		"server_last_index": float64(status.LastIndex), "server_pending_writes": 0,
-		"store_keys": 1, "store_bytes": float64(c.servers[leader].grpcServer.Replica().State.Figures().Bytes), "store_revision": float64(status.Revision), "wal_low_space": 0,
+		"store_keys": 1, "store_bytes": float64(c.servers[leader].native.Replica().State.Figures().Bytes), "store_revision": float64(status.Revision), "wal_low_space": 0,
 		"snapshot_index": 0,
 	} {
 		if got := led.of(name); got != want {

@@ -20,7 +20,7 @@ func TestSpaceOfOldHistoryComesBack(t *testing.T) {
 	for version := range uint64(puts) {
 		c.put("key", value, version)
 	}
-	replica := c.servers[0].grpcServer.Replica()
+	replica := c.servers[0].native.Replica()
 	written, deadline := replica.Node.Status().Applied, time.Now().Add(3*patience)
 	for {
 		bytes, compacted := replica.State.Figures().RunBytes, replica.State.Compacted()

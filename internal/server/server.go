@@ -14,6 +14,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/internal/certs"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
@@ -39,9 +40,10 @@ type Server struct {
 	log     *slog.Logger
 	started time.Time
 	member  *member.Member
-	// grpcServer is what clients talk to.
-	grpcServer *native.Server
-	clientTLS  *certs.Source // nil without TLS
+	// port is where clients connect, native what they talk to there.
+	port      *clients.Port
+	native    *native.Server
+	clientTLS *certs.Source // nil without TLS
 	// metrics and requests are nil if nobody is to listen.
 	metrics  *metrics.Server
 	requests *metrics.Requests
@@ -177,13 +179,14 @@ func (s *Server) assemble() (err error) {
 	if len(s.cfg.MetricsListeners) > 0 {
 		s.requests = native.NewRequests()
 	}
-	s.grpcServer = native.New(native.Config{
+	s.port = clients.New(clients.Config{Limits: limits, TLS: s.clientTLSConfig(), Codec: api.Codec(), Logger: s.log})
+	s.native = native.New(native.Config{
+		Port: s.port,
 		Hello: &api.Hello{
 			ClusterId: s.member.ClusterID(),
 			NodeId:    uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
 		},
-		Limits: limits, TLS: s.clientTLSConfig(), Requests: s.requests, Logger: s.log,
-		Status: s.status, Waiting: s.member.Waiting, Names: s.cfg.Cluster.WithNames,
+		Requests: s.requests, Status: s.status, Waiting: s.member.Waiting, Names: s.cfg.Cluster.WithNames,
 	})
 	if s.clientTLS != nil {
 		s.work.Go(func() { s.clientTLS.Watch(s.ctx) })
@@ -192,7 +195,7 @@ func (s *Server) assemble() (err error) {
 	for _, l := range s.cfg.ClientListeners {
 		s.work.Go(func() { s.serve(l) })
 	}
-	s.work.Go(func() { s.grpcServer.WatchClients(s.ctx) })
+	s.work.Go(func() { s.port.WatchClients(s.ctx) })
 	return nil
 }
 
@@ -216,9 +219,9 @@ func (s *Server) join() error {
 	return err
 }
 
-// serve answers clients on l until the gRPC server stops.
+// serve answers clients on l until the port stops.
 func (s *Server) serve(l net.Listener) {
-	if err := s.grpcServer.Serve(l); err != nil && s.ctx.Err() == nil {
+	if err := s.port.Serve(l); err != nil && s.ctx.Err() == nil {
 		s.fail(fmt.Errorf("serve clients on %s: %w", l.Addr(), err))
 	}
 }
@@ -232,7 +235,7 @@ func (s *Server) run() {
 		}
 		return
 	}
-	s.grpcServer.Begin(s.member.ClusterID())
+	s.native.Begin(s.member.ClusterID())
 	log := s.member.Log()
 	replica, err := replica.New(replica.Config{
 		ID:                s.self.ID,
@@ -255,7 +258,7 @@ func (s *Server) run() {
 		return
 	}
 	s.member.Start(replica.Node)
-	s.grpcServer.Start(replica)
+	s.native.Start(replica)
 	s.work.Go(func() { s.yieldWhenFull(replica) })
 	close(s.ready)
 	s.log.Info("ready to serve client requests", "endpoints", urlList(s.cfg.AdvertiseClient))

@@ -37,11 +37,11 @@ func (s *Server) stop(ctx context.Context) {
 	s.cancel()
 	<-s.ran // from here on it is settled whether there is a replica
 	s.handOver(ctx)
-	s.grpcServer.Drain()
+	s.native.Drain()
 
 	drained := make(chan struct{})
 	go func() {
-		s.grpcServer.GracefulStop()
+		s.port.GracefulStop()
 		close(drained)
 	}()
 	await(ctx, drained, drainTimeout)
@@ -52,14 +52,15 @@ func (s *Server) stop(ctx context.Context) {
 	}()
 	// A snapshot that arrives may wait for one that is being written, which Stop breaks off.
 	await(ctx, closed, flushTimeout)
-	if replica := s.grpcServer.Replica(); replica != nil {
+	if replica := s.native.Replica(); replica != nil {
 		replica.Stop()   // which answers what is still in progress
 		s.ended(replica) // it may have failed since run has stopped to watch it
 	}
 	<-closed
 	await(ctx, drained, flushTimeout)
-	s.grpcServer.Stop()
+	s.port.Stop()
 	<-drained
+	s.native.AwaitStreams()
 
 	s.work.Wait()
 	s.closeMetrics() // the last, so that operators see how the server stops
@@ -77,7 +78,7 @@ func (s *Server) Abort() {
 
 // handOver lets another member lead, so that clients need not wait for an election.
 func (s *Server) handOver(ctx context.Context) {
-	replica := s.grpcServer.Replica()
+	replica := s.native.Replica()
 	if replica == nil || len(s.cfg.Cluster.Members) == 1 || replica.Node.Status().Role != raft.Leader {
 		return
 	}

@@ -63,7 +63,7 @@ func TestShutdownWaitsForNoSnapshot(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("no snapshot was begun")
 	}
-	node := c.servers[follower].grpcServer.Replica().Node
+	node := c.servers[follower].native.Replica().Node
 	s := node.Status()
 	offer := &raft.InstallSnapshot{
 		Header: raft.Header{From: c.servers[leader].self.ID, To: c.servers[follower].self.ID, Term: s.Term},
@@ -193,8 +193,8 @@ func TestAFailureDuringShutdownIsTold(t *testing.T) {
 	repair := make(chan struct{})
 	disk.hang.Store(&repair)
 	s := c.servers[0]
-	s.grpcServer.Replica().Node.SubmitFunc(state.Command{Op: kv.Op{Kind: kv.Put, Key: "b", Unconditional: true}}, func(state.Result, error) {})
-	eventually(t, "nothing is written", func() bool { return s.grpcServer.Replica().Node.Status().DiskWait > 0 })
+	s.native.Replica().Node.SubmitFunc(state.Command{Op: kv.Op{Kind: kv.Put, Key: "b", Unconditional: true}}, func(state.Result, error) {})
+	eventually(t, "nothing is written", func() bool { return s.native.Replica().Node.Status().DiskWait > 0 })
 	go s.Abort()
 	<-s.ran // nobody watches the replica any more
 	close(repair)

@@ -10,8 +10,8 @@ import (
 
 // status is the whole status of a server, be its replica running or not.
 func (s *Server) status() *api.StatusReply {
-	reply := &api.StatusReply{NodeId: uint64(s.self.ID), Role: api.Role_WAITING, Waiting: s.grpcServer.Waiting()}
-	if r := s.grpcServer.Replica(); r != nil {
+	reply := &api.StatusReply{NodeId: uint64(s.self.ID), Role: api.Role_WAITING, Waiting: s.native.Waiting()}
+	if r := s.native.Replica(); r != nil {
 		reply = r.Status()
 		reply.SnapshotBytes = uint64(r.State.Figures().RunBytes)
 	}

@@ -7,7 +7,7 @@ import (
 	"net/url"
 
 	"balsa.example/internal/certs"
-	"balsa.example/internal/frontend/native"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/metrics"
 )
 
@@ -55,7 +55,7 @@ func (s *Server) clientTLSConfig() *tls.Config {
 	if s.cfg.ClientTLS.HasList() {
 		allows = s.cfg.ClientTLS.Allows
 	}
-	return s.clientTLS.Server(s.cfg.ClientTLS.ClientAuth, allows, native.ProtocolHTTP2)
+	return s.clientTLS.Server(s.cfg.ClientTLS.ClientAuth, allows, clients.ProtocolHTTP2)
 }
 
 // sampleTLS describes the certificates of the sides that have some.
@@ -64,7 +64,7 @@ func (s *Server) sampleTLS() (all []metrics.TLS) {
 		expiry := s.clientTLS.Expiry()
 		all = append(all, metrics.TLS{
 			Side: clientSide, Expires: expiry.Certificate, AuthoritiesExpire: expiry.Authorities,
-			Stale: s.clientTLS.Stale(), Refused: s.grpcServer.RefusedByTLS(),
+			Stale: s.clientTLS.Stale(), Refused: s.port.RefusedByTLS(),
 		})
 	}
 	if c, ok := s.member.Certificates(); ok {

@@ -6,13 +6,13 @@ import (
 	"io"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/internal/wake"
 )
@@ -43,13 +43,9 @@ type handler interface {
 // unsent, and do nothing else here.
 type clientStream struct {
 	handler handler
-	account *account
+	account *clients.Account
 	wake    wake.Signal // for send: unsent or ended has changed
 	room    wake.Signal // for receive: send has taken all of unsent
-
-	// sendingSince is when send handed the present batch of replies to gRPC, in Unix
-	// nanoseconds; 0 while it hands over none.
-	sendingSince atomic.Int64
 
 	mu      sync.Mutex
 	unsent  []answer
@@ -70,16 +66,16 @@ type answer struct {
 
 // refusalOf is the shared reply to requests over a bound, by verdict.
 var refusalOf = [...]*api.Reply{
-	overClient: translate.Busy(0, "this client has too many requests in progress"),
-	overServer: translate.Busy(0, "this server has too many requests in progress"),
+	clients.OverClient: translate.Busy(0, "this client has too many requests in progress"),
+	clients.OverServer: translate.Busy(0, "this server has too many requests in progress"),
 }
 
 // isRefusal tells whether the request was refused, and so counts for nothing.
 func (a answer) isRefusal() bool {
-	return a.reply == refusalOf[overClient] || a.reply == refusalOf[overServer]
+	return a.reply == refusalOf[clients.OverClient] || a.reply == refusalOf[clients.OverServer]
 }
 
-func newClientStream(h handler, a *account) *clientStream {
+func newClientStream(h handler, a *clients.Account) *clientStream {
 	return &clientStream{
 		handler: h,
 		account: a,
@@ -117,18 +113,18 @@ func (s *clientStream) startBatch(ctx context.Context, batch *api.RequestBatch) 
 		if s.hasRoom() {
 			continue
 		}
-		kept := int64(streamWindow)
+		kept := int64(clients.StreamWindow)
 		for _, req := range batch.Requests {
 			kept += costOf(req)
 		}
-		if v := s.account.grow(kept); v != allowed {
+		if v := s.account.Grow(kept); v != clients.Allowed {
 			for _, req := range batch.Requests[i+1:] {
 				s.refuse(req.Id, v)
 			}
 			return s.awaitRoom(ctx, time.After(uncountedWait)) // enough for a client that reads
 		}
 		err := s.awaitRoom(ctx, nil)
-		s.account.shrink(kept)
+		s.account.Shrink(kept)
 		if err != nil {
 			return err
 		}
@@ -139,7 +135,7 @@ func (s *clientStream) startBatch(ctx context.Context, batch *api.RequestBatch) 
 // start hands one request to the handler, or refuses it.
 func (s *clientStream) start(req *api.Request) {
 	cost, expected := costOf(req), expectedOf(req)
-	if v := s.account.enter(cost + expected); v != allowed {
+	if v := s.account.Enter(cost + expected); v != clients.Allowed {
 		s.refuse(req.Id, v)
 		return
 	}
@@ -150,7 +146,7 @@ func (s *clientStream) start(req *api.Request) {
 }
 
 // refuse answers a request that is not counted.
-func (s *clientStream) refuse(id uint64, v verdict) {
+func (s *clientStream) refuse(id uint64, v clients.Verdict) {
 	s.expect()
 	s.queue(answer{refusalOf[v], int64(id), 0})
 }
@@ -198,17 +194,17 @@ func (r *request) countReply(reply *api.Reply) answer {
 	account, size := r.stream.account, costOfReply(reply)
 	if size <= r.expected {
 		if size < r.expected {
-			account.shrink(r.expected - size)
+			account.Shrink(r.expected - size)
 		}
 		return answer{reply, r.cost + size, size}
 	}
-	v := account.grow(size - r.expected)
+	v := account.Grow(size - r.expected)
 	switch {
-	case v == allowed:
+	case v == clients.Allowed:
 		return answer{reply, r.cost + size, size}
 	case !isRead(r.kind):
 		translate.Shorten(reply)
-	case v == overClient:
+	case v == clients.OverClient:
 		reply = translate.Busy(reply.Id, "this client has too many replies waiting to be read")
 	default:
 		reply = translate.Busy(reply.Id, "this server has too many replies waiting to be read")
@@ -252,7 +248,7 @@ func (s *clientStream) queue(a answer) {
 // release ends the counting of a request, when its reply was sent or dropped.
 func (s *clientStream) release(a answer) {
 	if !a.isRefusal() {
-		s.account.leave(a.cost)
+		s.account.Leave(a.cost)
 	}
 }
 
@@ -343,12 +339,10 @@ func (s *clientStream) sendAll(answers []answer, send func(*api.ReplyBatch) erro
 		for i, a := range answers[:n] {
 			batch.Replies[i] = a.message()
 		}
-		s.sendingSince.Store(time.Now().UnixNano())
 		err := send(batch)
 		if err == nil && isLarge(answers[:n]) {
 			err = send(&api.ReplyBatch{})
 		}
-		s.sendingSince.Store(0)
 		for _, a := range answers[:n] {
 			s.release(a)
 		}
@@ -378,7 +372,7 @@ func batchLen(answers []answer) int {
 // isLarge tells whether a batch is more than gRPC buffers for a stream. gRPC accepts such a
 // batch at once, but the next one only when the bytes of this one have left. So an empty
 // batch is sent behind it: when gRPC accepts that, the large one no longer takes memory.
-func isLarge(answers []answer) bool { return answers[0].size > streamWindow/2 }
+func isLarge(answers []answer) bool { return answers[0].size > clients.StreamWindow/2 }
 
 // close drops all unsent replies, and those that come later.
 func (s *clientStream) close() {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native/nodetest"
 	"balsa.example/kv"
 )
@@ -40,14 +41,14 @@ func TestClientStreamBoundsTheBytesOfReplies(t *testing.T) {
 		h, node := nodetest.New()
 		node.Do(kv.Op{Kind: kv.Put, Key: "k", Value: make([]byte, 1<<20), Unconditional: true})
 		c := openStream(t, &h)
-		const n = 2 * maxClientBytes >> 20
+		const n = 2 * clients.MaxClientBytes >> 20
 		batch := &api.RequestBatch{}
 		for id := range uint64(n) {
 			batch.Requests = append(batch.Requests, &api.Request{Id: id, Kind: api.Request_GET, Key: []byte("k")})
 		}
 		c.requests <- batch
 		synctest.Wait()
-		if b := c.stream.account.client.bytes.Load(); b > maxClientBytes || b < maxClientBytes/2 {
+		if b := c.stream.account.Client.Count().Bytes; b > clients.MaxClientBytes || b < clients.MaxClientBytes/2 {
 			t.Errorf("%d bytes are counted for a client that does not read", b)
 		}
 		got := map[api.Reply_Code]int{}
@@ -74,7 +75,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		h, node := nodetest.New()
 		node.Hold = true
 		c := openStream(t, &h)
-		c.stream.account.client.max.items = 1
+		c.stream.account.Client.Max.Items = 1
 		const n = 8 * maxUnsentReplies
 		c.ask(make([]uint64, n)...)
 		synctest.Wait()
@@ -84,7 +85,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		if unsent > maxUnsentReplies {
 			t.Errorf("%d refusals wait for a client that does not read", unsent)
 		}
-		if b := c.stream.account.client.bytes.Load(); b < streamWindow {
+		if b := c.stream.account.Client.Count().Bytes; b < clients.StreamWindow {
 			t.Errorf("%d bytes are counted for a stream that waits", b)
 		}
 		c.read(n - 1)
@@ -107,7 +108,7 @@ func TestStreamThatCannotBeCountedEnds(t *testing.T) {
 		c := openStream(t, &h)
 		c.ask(1, 2)
 		synctest.Wait()
-		c.stream.account.server.max.bytes = 1
+		c.stream.account.Server.Max.Bytes = 1
 		c.ask(3)
 		synctest.Wait() // its refusal is being sent, and is not read
 		c.ask(make([]uint64, 8*maxUnsentReplies)...)

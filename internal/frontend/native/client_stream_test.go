@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native/nodetest"
 	"balsa.example/kv"
 )
@@ -29,18 +30,18 @@ type streamClient struct {
 }
 
 func openStream(t *testing.T, h handler) *streamClient {
-	return openStreamOf(t, h, quietClients().add(nil, nil, ""))
+	return openStreamOf(t, h, quietPort().Alone(""))
 }
 
 // openStreamOf opens one of several streams of a client.
-func openStreamOf(t *testing.T, h handler, as *client) *streamClient {
+func openStreamOf(t *testing.T, h handler, as *clients.Client) *streamClient {
 	c := &streamClient{
 		requests: make(chan *api.RequestBatch, 1),
 		replies:  make(chan *api.ReplyBatch),
 		draining: make(chan struct{}),
 		ended:    make(chan error, 1),
 	}
-	c.stream = newClientStream(h, &as.requests)
+	c.stream = newClientStream(h, &as.Requests)
 	ctx, cancel := context.WithCancel(t.Context())
 	c.cancel = cancel
 	go c.stream.receive(ctx, func() (*api.RequestBatch, error) {
@@ -68,12 +69,12 @@ func openStreamOf(t *testing.T, h handler, as *client) *streamClient {
 	return c
 }
 
-// quietClients are clients within the default bounds, of whom nothing is logged.
-func quietClients() *clients { return newClients(ClientLimits{}, slog.New(slog.DiscardHandler)) }
+// quietPort has the default bounds, and logs nothing.
+func quietPort() *clients.Port { return portWith(clients.Limits{}) }
 
-// quietConfig has the default bounds, and logs nothing.
-func quietConfig(hello *api.Hello) Config {
-	return Config{Hello: hello, Logger: slog.New(slog.DiscardHandler)}
+// portWith has other bounds.
+func portWith(l clients.Limits) *clients.Port {
+	return clients.New(clients.Config{Limits: l, Codec: api.Codec(), Logger: slog.New(slog.DiscardHandler)})
 }
 
 func (c *streamClient) ask(ids ...uint64) {
@@ -94,9 +95,9 @@ func (c *streamClient) read(n int) (ids []uint64) {
 func (c *streamClient) idle(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
-	for name, f := range map[string]*limiter{"server": c.stream.account.server, "source": c.stream.account.source, "client": c.stream.account.client} {
-		if n, b := f.items.Load(), f.bytes.Load(); n != 0 || b != 0 {
-			t.Errorf("the %s still counts %d requests, %d bytes", name, n, b)
+	for name, f := range map[string]*clients.Limiter{"server": c.stream.account.Server, "source": c.stream.account.Source, "client": c.stream.account.Client} {
+		if n := f.Count(); n != (clients.Bound{}) {
+			t.Errorf("the %s still counts %d requests, %d bytes", name, n.Items, n.Bytes)
 		}
 	}
 }
@@ -147,14 +148,14 @@ func TestClientStreamRefusesTooMuchAtOnce(t *testing.T) {
 		h, node := nodetest.New()
 		node.Hold = true
 		c := openStream(t, &h)
-		c.stream.account.client.max.items = 2
+		c.stream.account.Client.Max.Items = 2
 		c.ask(1, 2, 3)
 		busy := (<-c.replies).Replies
 		if len(busy) != 1 || busy[0].Id != 3 || busy[0].Code != api.Reply_BUSY || !strings.Contains(busy[0].Message, "client") {
 			t.Errorf("got %v, want BUSY for request 3", busy)
 		}
-		c.stream.account.server.max.bytes = 1
-		c.stream.account.client.max.items = 3
+		c.stream.account.Server.Max.Bytes = 1
+		c.stream.account.Client.Max.Items = 3
 		c.ask(4)
 		if busy := (<-c.replies).Replies; len(busy) != 1 || busy[0].Id != 4 || !strings.Contains(busy[0].Message, "server") {
 			t.Errorf("got %v, want BUSY for request 4", busy)

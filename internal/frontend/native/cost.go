@@ -8,6 +8,9 @@ import (
 // What requests and replies count for is about what they take in memory.
 
 const (
+	// requestOverhead is what a request counts for beyond its key and value, in bytes:
+	// about what it costs in memory.
+	requestOverhead = 256
 	// partOverhead is what a compare, an operation or an operation's reply takes besides its
 	// bytes, and entryOverhead is that of a key that was found.
 	partOverhead  = 256

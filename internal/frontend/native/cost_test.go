@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native/nodetest"
 	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/kv"
@@ -136,7 +137,7 @@ func TestRangesCountForTheirPagesBeforeTheyAreRead(t *testing.T) {
 		var waiting []func()
 		h.Background = func(read func()) { waiting = append(waiting, read) }
 		c := openStream(t, &h)
-		const n = 2 * maxClientBytes / translate.MaxPageBytes
+		const n = 2 * clients.MaxClientBytes / translate.MaxPageBytes
 		batch := &api.RequestBatch{}
 		for id := range uint64(n) {
 			req := rangeOf(&api.Range{Span: everything})
@@ -169,7 +170,7 @@ func TestRepliesToWritesAreShortenedOverABound(t *testing.T) {
 		h, node := nodetest.New()
 		node.Do(kv.Op{Kind: kv.Put, Key: "k", Value: make([]byte, 1<<20), Unconditional: true})
 		c := openStream(t, &h)
-		const n = 2 * maxClientBytes >> 20
+		const n = 2 * clients.MaxClientBytes >> 20
 		batch := &api.RequestBatch{}
 		for id := range uint64(n) {
 			req := txnOf(&api.Txn{Then: []*api.TxnOp{rangeIn(&api.Range{Span: oneKey})}})
@@ -178,7 +179,7 @@ func TestRepliesToWritesAreShortenedOverABound(t *testing.T) {
 		}
 		c.requests <- batch
 		synctest.Wait()
-		if b := c.stream.account.client.bytes.Load(); b > maxClientBytes || b < maxClientBytes/2 {
+		if b := c.stream.account.Client.Count().Bytes; b > clients.MaxClientBytes || b < clients.MaxClientBytes/2 {
 			t.Errorf("%d bytes are counted for a client that does not read", b)
 		}
 		whole, shortened := 0, 0

@@ -1,12 +1,12 @@
-// Package native serves the native API (package api) by gRPC.
+// Package native serves the native API (package api) by gRPC, on a clients.Port.
 //
 //	client ══ Exchange ══► Server ──► one stream: ──► replica.Replica
 //	          (gRPC)         │        batches, its
 //	                         │        requests in progress
-//	                       Status, TransferLeadership, health
+//	                       Status, TransferLeadership
 //
 // Requests take no goroutine each: a stream has one that receives and one that sends, and
-// in between they wait in the replica. Every queue on the way is bounded (limiter.go).
+// in between they wait in the replica. Every queue on the way is bounded (package clients).
 // Beyond a bound requests get BUSY, which says that they were not executed.
 //
 // Watch is a stream of watchers. What they are due waits in the hub (package kv/watch), not in

@@ -2,58 +2,27 @@ package native
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/health"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/internal/metrics"
-	"balsa.example/internal/ratelog"
 	"balsa.example/internal/replica"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 )
 
-const (
-	// maxMessageBytes bounds one message from a client: a largest request, and room
-	// for others in its batch.
-	maxMessageBytes = 4 << 20
-	// streamWindow is how many bytes gRPC receives on a stream ahead of its reader. While
-	// the reader waits for a larger message gRPC receives the rest. connWindow is the same
-	// for a connection, whose streams do not wait for each other.
-	streamWindow = 64 << 10
-	connWindow   = 1 << 20
-	// maxHeaderBytes bounds the headers of a stream. connectTimeout bounds the handshakes of
-	// TLS and HTTP/2.
-	maxHeaderBytes = 16 << 10
-	connectTimeout = 5 * time.Second
-	// minPingInterval is how often clients may ping. grpc-go's own default of five
-	// minutes would cut off clients that watch their connections.
-	minPingInterval = 5 * time.Second
-	// After idlePing of silence the server pings, and after pingTimeout without an answer it
-	// closes the connection: a client that vanished must not hold streams for ever.
-	idlePing    = 30 * time.Second
-	pingTimeout = 10 * time.Second
-)
-
-// Config says how to serve the native API. Hello, Status and Logger are required.
+// Config says how to serve the native API. Port, Hello and Status are required.
 type Config struct {
-	Hello  *api.Hello // but for the revision; the cluster is 0 until it has begun
-	Limits ClientLimits
-	TLS    *tls.Config // nil: plain TCP
+	Port   *clients.Port // on which the API is registered
+	Hello  *api.Hello    // but for the revision; the cluster is 0 until it has begun
 	Status func() *api.StatusReply
 	// Names puts the names of members into a text that has their ids; may be nil.
 	Names func(text string) string
@@ -62,18 +31,13 @@ type Config struct {
 	Waiting func() string
 	// Requests counts and times requests; nil: they are not counted.
 	Requests *metrics.Requests
-	Logger   *slog.Logger
 }
 
-// Server is the gRPC server of the native API. It runs before the replica does: until Start,
+// Server is the native API. It runs before the replica does: until Start,
 // and after Drain, it answers that it cannot serve.
 type Server struct {
 	api.UnimplementedKVServer
-	cfg     Config
-	clients *clients
-	grpc    *grpc.Server
-	health  *health.Server
-	refused *ratelog.Logger // clients, by TLS
+	cfg Config
 
 	cluster   atomic.Uint64 // 0 until it has begun
 	begun     chan struct{} // closed when cluster is set, or never will be
@@ -84,16 +48,13 @@ type Server struct {
 	receivers sync.WaitGroup
 }
 
-// New makes a server. It answers on the listeners that Serve is called with.
+// New registers the native API on the Port.
 func New(cfg Config) *Server {
 	if cfg.Names == nil {
 		cfg.Names = func(text string) string { return text }
 	}
 	s := &Server{
 		cfg:      cfg,
-		clients:  newClients(cfg.Limits, cfg.Logger),
-		health:   health.NewServer(),
-		refused:  ratelog.New(cfg.Logger, RefusalLines, refusalPeriod),
 		begun:    make(chan struct{}),
 		draining: make(chan struct{}),
 	}
@@ -101,52 +62,12 @@ func New(cfg Config) *Server {
 		s.Begin(cfg.Hello.ClusterId)
 	}
 	s.setServing(false)
-	s.grpc = s.newGRPCServer()
+	api.RegisterKVServer(cfg.Port, s)
 	return s
 }
 
-// newGRPCServer serves s and the standard health service.
-func (s *Server) newGRPCServer() *grpc.Server {
-	g := grpc.NewServer(
-		grpc.Creds(clientCredentials{s.credentials(), s.clients}),
-		grpc.ConnectionTimeout(connectTimeout),
-		grpc.MaxHeaderListSize(maxHeaderBytes),
-		grpc.MaxRecvMsgSize(maxMessageBytes),
-		grpc.ForceServerCodecV2(api.Codec()),
-		grpc.MaxConcurrentStreams(uint32(s.clients.limits.Streams)),
-		grpc.UnaryInterceptor(s.clients.unary),
-		grpc.StreamInterceptor(s.clients.stream),
-		// Windows of a fixed size save pings: to adapt a window gRPC sends one with each
-		// message that comes while none is under way.
-		grpc.StaticStreamWindowSize(streamWindow),
-		grpc.StaticConnWindowSize(connWindow),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: idlePing, Timeout: pingTimeout}),
-		grpc.WaitForHandlers(true),
-	)
-	api.RegisterKVServer(g, s)
-	healthpb.RegisterHealthServer(g, s.health)
-	return g
-}
-
-// Serve answers clients on l until the server stops. The clients of all listeners share
-// the limits.
-func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(s.clients.listener(l)) }
-
-// WatchClients closes the connections of clients that have stalled, until ctx ends.
-func (s *Server) WatchClients(ctx context.Context) { s.clients.watch(ctx) }
-
-// GracefulStop takes no new streams, and returns when those that there are have ended.
-func (s *Server) GracefulStop() { s.grpc.GracefulStop() }
-
-// Stop ends all streams, and returns when no goroutine of one is left.
-func (s *Server) Stop() {
-	s.grpc.Stop()
-	s.receivers.Wait()
-}
-
-// Health is the standard health service.
-func (s *Server) Health() healthpb.HealthServer { return s.health }
+// AwaitStreams returns when no goroutine of a stream is left. The Port must have stopped.
+func (s *Server) AwaitStreams() { s.receivers.Wait() }
 
 // Waiting is why there is no replica before Start.
 func (s *Server) Waiting() string {
@@ -174,19 +95,14 @@ func (s *Server) Start(r *replica.Replica) {
 }
 
 func (s *Server) setServing(yes bool) {
-	state := healthpb.HealthCheckResponse_NOT_SERVING
-	if yes {
-		state = healthpb.HealthCheckResponse_SERVING
-	}
-	s.health.SetServingStatus("", state)
-	s.health.SetServingStatus(api.KV_ServiceDesc.ServiceName, state)
+	s.cfg.Port.SetServing(yes, "", api.KV_ServiceDesc.ServiceName)
 }
 
 // Drain refuses requests from now on, and lets each stream end when its requests
 // are answered.
 func (s *Server) Drain() {
 	s.drainOnce.Do(func() {
-		s.health.Shutdown()
+		s.cfg.Port.Drain()
 		close(s.draining)
 		s.beginOnce.Do(func() { close(s.begun) })
 	})
@@ -225,17 +141,15 @@ func (s *Server) Exchange(stream api.KV_ExchangeServer) error {
 	if hello.ClusterId == 0 {
 		h, end = withoutCluster{s}, s.begun
 	}
-	cl, done := s.clients.clientOf(stream.Context())
+	cl, done := s.cfg.Port.ClientOf(stream.Context())
 	defer done()
-	cs := newClientStream(h, &cl.requests)
-	cl.addStream(&cs.sendingSince)
-	defer cl.removeStream(&cs.sendingSince)
+	cs := newClientStream(h, &cl.Requests)
 	if err := stream.Send(&api.ReplyBatch{Hello: hello}); err != nil {
 		return err
 	}
 	s.receivers.Go(func() {
 		if cs.receive(stream.Context(), stream.Recv) == errStreamBusy {
-			cl.closeStalled() // send may hang, and what gRPC buffers for the client counts nowhere
+			cl.CloseStalled() // send may hang, and what gRPC buffers for the client counts nowhere
 		}
 	})
 	err := cs.send(stream.Context(), end, stream.Send)
@@ -254,18 +168,16 @@ func (s *Server) Watch(stream api.KV_WatchServer) error {
 	case r == nil || r.Watches == nil:
 		return status.Error(codes.Unavailable, s.Waiting())
 	}
-	cl, done := s.clients.clientOf(stream.Context())
+	cl, done := s.cfg.Port.ClientOf(stream.Context())
 	defer done()
-	ws := newWatchStream(r.Watches.Hub, &cl.requests, &cl.watchers)
-	cl.addStream(&ws.sendingSince)
-	defer cl.removeStream(&ws.sendingSince)
+	ws := newWatchStream(r.Watches.Hub, &cl.Requests, &cl.Watchers)
 	if err := stream.Send(&api.WatchReply{Hello: s.greeting()}); err != nil {
 		ws.close()
 		return err
 	}
 	s.receivers.Go(func() {
 		if ws.receive(stream.Recv) == errAnswersUnread {
-			cl.closeStalled() // send may hang
+			cl.CloseStalled() // send may hang
 		}
 	})
 	around := surroundings{draining: s.draining, leaderless: r.Watches.Leaderless}
@@ -298,7 +210,7 @@ func (s *Server) greeting() *api.Hello {
 // Status implements api.KVServer.
 func (s *Server) Status(context.Context, *api.StatusRequest) (*api.StatusReply, error) {
 	reply := s.cfg.Status()
-	reply.Watchers = uint64(s.clients.watchers.items.Load())
+	reply.Watchers = uint64(s.cfg.Port.Watchers())
 	return reply, nil
 }
 

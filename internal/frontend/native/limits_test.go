@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native/nodetest"
 	"balsa.example/kv"
 )
@@ -38,7 +39,7 @@ func TestTheLargestRequestsArrive(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if data.Len() > maxMessageBytes || costOf(req)+expectedOf(req) > maxClientBytes {
+		if data.Len() > clients.MaxMessageBytes || costOf(req)+expectedOf(req) > clients.MaxClientBytes {
 			t.Errorf("%s has %d bytes, and counts for %d", name, data.Len(), costOf(req)+expectedOf(req))
 		}
 		h, _ := nodetest.New()

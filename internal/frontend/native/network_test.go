@@ -17,6 +17,8 @@ import (
 	"balsa.example/clerk"
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/check/memnet"
+	"balsa.example/internal/frontend/clients"
+	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -37,7 +39,9 @@ type network struct {
 	copiers   sync.WaitGroup
 }
 
-func newNetwork(t testing.TB) *network {
+func newNetwork(t testing.TB) *network { return newNetworkWith(t, clients.Limits{}) }
+
+func newNetworkWith(t testing.TB, limits clients.Limits) *network {
 	c := &network{t: t, net: memnet.New(1), linkState: linkState{changed: make(chan struct{})}}
 	for id := raft.NodeID(1); id <= 3; id++ {
 		end := c.net.Node(id)
@@ -52,10 +56,10 @@ func newNetwork(t testing.TB) *network {
 			t.Fatal(err)
 		}
 		end.Start(r.Node)
-		f := New(quietConfig(&api.Hello{ClusterId: 7, NodeId: uint64(id)}))
+		f := New(Config{Port: portWith(limits), Hello: &api.Hello{ClusterId: 7, NodeId: uint64(id)}})
 		f.Start(r)
 		l := bufconn.Listen(64 << 10)
-		c.serving.Go(func() { _ = f.grpc.Serve(l) })
+		c.serving.Go(func() { _ = f.cfg.Port.Serve(l) })
 		c.replicas, c.ends, c.servers = append(c.replicas, r), append(c.ends, end), append(c.servers, f)
 		c.listeners = append(c.listeners, l)
 	}
@@ -70,7 +74,8 @@ func (c *network) close() {
 		f.Drain()
 		c.ends[i].Stop()
 		c.replicas[i].Stop()
-		f.Stop()
+		f.cfg.Port.Stop()
+		f.AwaitStreams()
 	}
 	c.idle()
 	c.serving.Wait()
@@ -78,11 +83,20 @@ func (c *network) close() {
 	c.net.Close()
 }
 
+// defaults are the bounds of a newNetwork.
+var defaults = clients.Limits{}.WithDefaults()
+
+// figures are what the clients of a server have in progress.
+func (s *Server) figures() (sample metrics.Sample) {
+	s.cfg.Port.Sample(&sample)
+	return sample
+}
+
 // idle fails the test if a server still counts anything as in progress.
 func (c *network) idle() {
 	c.t.Helper()
 	for i, f := range c.servers {
-		if n, b := f.clients.requests.items.Load(), f.clients.requests.bytes.Load(); n != 0 || b != 0 {
+		if n, b := f.figures().Requests, f.figures().RequestBytes; n != 0 || b != 0 {
 			c.t.Errorf("server %d still counts %d requests, %d bytes", i+1, n, b)
 		}
 	}

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"testing"
@@ -8,16 +9,18 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/protobuf/proto"
 
 	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
 )
 
 // A client asks on many streams, says that it asks no more, and lets nothing come back: it
 // has closed its window. What gRPC keeps for it counts, and it has its time.
 func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 	const value, streams = 1 << 20, 50
-	for key, least := range map[string]int64{"large": maxClientBytes - 4*value, "small": 0} {
+	for key, least := range map[string]int64{"large": clients.MaxClientBytes - 4*value, "small": 0} {
 		t.Run(key, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newNetwork(t)
@@ -25,7 +28,7 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 				f := c.leader()
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				go f.clients.watch(ctx)
+				go f.cfg.Port.WatchClients(ctx)
 				ck := c.clerk()
 				for key, size := range map[string]int{"large": value, "small": 1} {
 					if _, err := ck.Set(ctx, key, make([]byte, size)); err != nil {
@@ -75,17 +78,17 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 					})
 				}
 				synctest.Wait()
-				if n := f.clients.streams.items.Load(); n != streams {
+				if n := f.figures().Streams; n != streams {
 					t.Errorf("%d streams are counted, of %d", n, streams)
 				}
-				if n := f.clients.requests.bytes.Load(); n < least || n > maxClientBytes {
+				if n := f.figures().RequestBytes; n < least || n > clients.MaxClientBytes {
 					t.Errorf("%d bytes are counted, want at least %d", n, least)
 				}
-				if d, want := (<-ended).Sub(began), f.clients.limits.Stall; d < want || d > want+3*clientCheck {
+				if d, want := (<-ended).Sub(began), defaults.Stall; d < want || d > want+3*time.Second {
 					t.Errorf("the connection was closed after %v, want %v", d, want)
 				}
 				synctest.Wait()
-				if n, b := f.clients.streams.items.Load(), f.clients.requests.bytes.Load(); n != 0 || b != 0 {
+				if n, b := f.figures().Streams, f.figures().RequestBytes; n != 0 || b != 0 {
 					t.Errorf("%d streams and %d bytes are counted in the end", n, b)
 				}
 			})
@@ -93,32 +96,15 @@ func TestWhatAClientDoesNotTakeCounts(t *testing.T) {
 	}
 }
 
-// trailers is a connection whose other side acts on the end of a stream as soon as it has it.
-type eagerConn struct {
-	chunkedConn
-	act func()
-}
-
-func (c *eagerConn) Write(b []byte) (int, error) { c.act(); return len(b), nil }
-
-// A client with as many streams as it may have begins another when one has ended.
-func TestAStreamHasEndedWhenTheClientKnows(t *testing.T) {
-	c := quietClients()
-	conn := &eagerConn{}
-	cl := c.add(conn, nil, "a")
-	in := newTrackedConn(conn, cl)
-	cl.open.setOpen(c.limits.Streams)
-	for range c.limits.Streams {
-		cl.open.enter()
+// headers are those with which a client opens a stream.
+func headers() []byte {
+	var b bytes.Buffer
+	e := hpack.NewEncoder(&b)
+	for _, h := range [][2]string{
+		{":method", "POST"}, {":scheme", "http"}, {":path", "/balsa.v1.KV/Exchange"}, {":authority", "a"},
+		{"content-type", "application/grpc"}, {"te", "trailers"},
+	} {
+		e.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
 	}
-	for s := range c.limits.Streams {
-		in.streams[uint32(2*s+1)] = new(message)
-	}
-	conn.act = func() {
-		if !cl.open.enter() {
-			t.Error("the stream in its place was refused")
-		}
-	}
-	cl.open.leave()
-	http2.NewFramer(in, nil).WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headers(), EndHeaders: true, EndStream: true})
+	return b.Bytes()
 }

@@ -8,24 +8,6 @@ import (
 	"balsa.example/internal/metrics"
 )
 
-// Sample adds the figures of the clients: what they have in progress, and how often they were
-// over a bound.
-func (s *Server) Sample(sample *metrics.Sample) {
-	c := s.clients
-	connections := c.slots.Stats()
-	sample.Requests, sample.RequestBytes = c.requests.items.Load(), c.requests.bytes.Load()
-	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), c.streams.items.Load(), c.unfinished.Load()
-	sample.Watchers = c.watchers.items.Load()
-	sample.Surplus = append(sample.Surplus,
-		metrics.Surplus{Of: "connections", Count: connections.Refused + connections.Evicted},
-		metrics.Surplus{Of: "streams", Count: c.surplus.streams.Count()},
-		metrics.Surplus{Of: "requests", Count: c.surplus.requests.Count()},
-		metrics.Surplus{Of: "watchers", Count: c.surplus.watchers.Count()},
-		metrics.Surplus{Of: "unfinished", Count: c.surplus.unfinished.Count()},
-		metrics.Surplus{Of: "stalled", Count: c.surplus.stalled.Count()},
-	)
-}
-
 // NewRequests counts requests by kind and by code of the reply, under the names of the API in
 // lower case: put, version_mismatch.
 func NewRequests() *metrics.Requests {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/raft"
 )
 
@@ -32,20 +33,19 @@ func abandonStreams(t *testing.T, stuck bool) {
 	const (
 		streams     = 2000
 		maxRequests = 3000 // of the server; fewer than are asked
-		share       = maxRequests * shareFactor / (shareFactor + 1)
+		share       = maxRequests * 3 / 4
 	)
-	c := newNetwork(t)
+	c := newNetworkWith(t, clients.Limits{Requests: maxRequests})
 	defer c.close()
 	f := c.leader()
-	f.clients.requests.max.items = maxRequests
 	if stuck {
 		c.net.Partition([]raft.NodeID{1}, []raft.NodeID{2}, []raft.NodeID{3})
 	}
-	var clients sync.WaitGroup
+	var visitors sync.WaitGroup
 	var mu sync.Mutex
 	codes := map[api.Reply_Code]int{}
 	for i := range uint64(streams) {
-		clients.Go(func() {
+		visitors.Go(func() {
 			random := rand.New(rand.NewPCG(i, 0))
 			time.Sleep(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
 			seen := visit(f, random)
@@ -60,12 +60,12 @@ func abandonStreams(t *testing.T, stuck bool) {
 	for range 50 {
 		time.Sleep(10 * time.Millisecond)
 		synctest.Wait() // a request that is refused counts for a moment: wait until it does not
-		most = max(most, f.clients.requests.items.Load())
+		most = max(most, f.figures().Requests)
 	}
 	if most > maxRequests || stuck && most < share-10 {
 		t.Errorf("%d requests were in progress, the bound is %d, of which one address gets %d", most, maxRequests, share)
 	}
-	clients.Wait()
+	visitors.Wait()
 	if stuck && codes[api.Reply_BUSY] == 0 || !stuck && codes[api.Reply_OK] == 0 {
 		t.Errorf("the replies that were read are %v", codes)
 	}
@@ -168,7 +168,7 @@ func TestClientsThatStopReadingHoldUpNobody(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		if b := f.clients.requests.bytes.Load(); b > idlers*maxClientBytes || b < idlers*maxClientBytes/2 {
+		if b := f.figures().RequestBytes; b > idlers*clients.MaxClientBytes || b < idlers*clients.MaxClientBytes/2 {
 			t.Errorf("%d bytes are kept for %d clients that do not read", b, idlers)
 		}
 		for range 100 {
@@ -181,10 +181,12 @@ func TestClientsThatStopReadingHoldUpNobody(t *testing.T) {
 		// They answer pings, but that does not save them.
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go f.clients.watch(ctx)
-		time.Sleep(f.clients.limits.Stall + 2*clientCheck)
-		if n := f.clients.surplus.stalled.Count(); n != idlers {
-			t.Errorf("%d of %d clients that do not read were sent away", n, idlers)
+		go f.cfg.Port.WatchClients(ctx)
+		time.Sleep(defaults.Stall + 2*time.Second)
+		for _, s := range f.figures().Surplus {
+			if s.Of == "stalled" && s.Count != idlers {
+				t.Errorf("%d of %d clients that do not read were sent away", s.Count, idlers)
+			}
 		}
 		c.idle()
 		for _, f := range leave {

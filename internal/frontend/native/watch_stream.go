@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/internal/wake"
 	"balsa.example/kv/watch"
@@ -43,13 +44,10 @@ var (
 type watchStream struct {
 	events *watch.Stream
 	// What the stream sends counts in requests, its watchers in watchers.
-	requests, watchers *account
+	requests, watchers *clients.Account
 	wake               wake.Signal // for send
 	message            api.WatchMessage
 
-	// sendingSince is when send handed the present message to gRPC, in Unix nanoseconds; 0
-	// while it hands over none.
-	sendingSince  atomic.Int64
 	requireLeader atomic.Bool
 
 	mu      sync.Mutex
@@ -58,7 +56,7 @@ type watchStream struct {
 	closed  bool  // send has returned
 }
 
-func newWatchStream(hub *watch.Hub, requests, watchers *account) *watchStream {
+func newWatchStream(hub *watch.Hub, requests, watchers *clients.Account) *watchStream {
 	s := &watchStream{requests: requests, watchers: watchers, wake: wake.New()}
 	s.events = hub.NewStream(s.wake.Set)
 	return s
@@ -121,17 +119,17 @@ func (s *watchStream) watch(r watch.Request) error {
 	if s.closed {
 		return watch.ErrClosed
 	}
-	switch s.watchers.enter(0) {
-	case overClient:
+	switch s.watchers.Enter(0) {
+	case clients.OverClient:
 		return fmt.Errorf("this client: %w", watch.ErrTooMany)
-	case overServer:
+	case clients.OverServer:
 		return fmt.Errorf("this server: %w", watch.ErrTooMany)
 	}
 	err := s.events.Watch(r)
 	if err == nil || errors.Is(err, watch.ErrUnread) {
 		s.counted++
 	} else {
-		s.watchers.leave(0)
+		s.watchers.Leave(0)
 	}
 	return err
 }
@@ -142,7 +140,7 @@ func (s *watchStream) uncount(n int) {
 	defer s.mu.Unlock()
 	s.counted -= n
 	for range n {
-		s.watchers.leave(0)
+		s.watchers.Leave(0)
 	}
 }
 
@@ -210,14 +208,14 @@ func (s *watchStream) close() {
 // sendAll sends what there is. If that is much it returns in between, so that the stream can end,
 // and is called again. What a client has not read yet is in one message at most.
 func (s *watchStream) sendAll(ctx context.Context, send func(*api.WatchMessage) error) error {
-	for s.requests.enter(maxBatchBytes) != allowed {
+	for s.requests.Enter(maxBatchBytes) != clients.Allowed {
 		select {
 		case <-time.After(memoryWait):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	defer s.requests.leave(maxBatchBytes)
+	defer s.requests.Leave(maxBatchBytes)
 	for range maxOutputs {
 		out, ok := s.events.Next(maxBatchBytes)
 		if !ok {
@@ -275,9 +273,7 @@ func (s *watchStream) flush(send func(*api.WatchMessage) error) error {
 	if s.message.Size() == 0 {
 		return nil
 	}
-	s.sendingSince.Store(time.Now().UnixNano())
 	err := send(&s.message)
-	s.sendingSince.Store(0)
 	s.message.Reset()
 	return err
 }

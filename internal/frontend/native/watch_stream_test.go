@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/wake"
 	"balsa.example/kv"
 	"balsa.example/kv/watch"
@@ -94,12 +95,12 @@ type watchClient struct {
 	received   chan error
 }
 
-func openWatchStream(t *testing.T, s *watchedStore, as *client) *watchClient {
+func openWatchStream(t *testing.T, s *watchedStore, as *clients.Client) *watchClient {
 	c := &watchClient{
 		requests: make(chan *api.WatchRequest), replies: make(chan *api.WatchReply),
 		draining: make(chan struct{}), leaderless: make(chan struct{}), ended: make(chan error, 1), received: make(chan error, 1),
 	}
-	c.stream = newWatchStream(s.hub, &as.requests, &as.watchers)
+	c.stream = newWatchStream(s.hub, &as.Requests, &as.Watchers)
 	ctx, cancel := context.WithCancel(t.Context())
 	c.cancel = cancel
 	go func() {
@@ -198,10 +199,10 @@ func expect(t *testing.T, got []string, want ...string) {
 func (c *watchClient) idle(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
-	for name, a := range map[string]*account{"requests": c.stream.requests, "watchers": c.stream.watchers} {
-		for _, l := range []*limiter{a.client, a.source, a.server} {
-			if n, b := l.items.Load(), l.bytes.Load(); n != 0 || b != 0 {
-				t.Errorf("%s: still %d, %d bytes", name, n, b)
+	for name, a := range map[string]*clients.Account{"requests": c.stream.requests, "watchers": c.stream.watchers} {
+		for _, l := range []*clients.Limiter{a.Client, a.Source, a.Server} {
+			if n := l.Count(); n != (clients.Bound{}) {
+				t.Errorf("%s: still %d, %d bytes", name, n.Items, n.Bytes)
 			}
 		}
 	}
@@ -210,7 +211,7 @@ func (c *watchClient) idle(t *testing.T) {
 func TestWatchStreamTellsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietClients().add(nil, nil, ""))
+		c := openWatchStream(t, s, quietPort().Alone(""))
 		s.put([]byte("old"), "a")
 		c.create(allKeys, 1, 2)
 		c.create(&api.Span{From: []byte("b"), To: []byte("c")}, 3)
@@ -239,7 +240,7 @@ func TestCompactedWatcherLearnsWhereToBegin(t *testing.T) {
 		s.put(nil, "a")
 		s.put(nil, "a")
 		s.hub.Compacted(3)
-		c := openWatchStream(t, s, quietClients().add(nil, nil, ""))
+		c := openWatchStream(t, s, quietPort().Alone(""))
 		c.requests <- &api.WatchRequest{Create: []*api.WatchCreate{{Id: 1, Span: allKeys, Revision: 2}}}
 		synctest.Wait()
 		u := (<-c.replies).Updates[1]
@@ -254,7 +255,7 @@ func TestCompactedWatcherLearnsWhereToBegin(t *testing.T) {
 func TestSlowWatcherCostsACursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietClients().add(nil, nil, ""))
+		c := openWatchStream(t, s, quietPort().Alone(""))
 		c.create(allKeys, 1)
 		expect(t, c.told(), "CREATED[1] at 1")
 		const events = 2000
@@ -262,7 +263,7 @@ func TestSlowWatcherCostsACursor(t *testing.T) {
 			s.put(make([]byte, 1000), "a")
 		}
 		synctest.Wait()
-		if n := c.stream.requests.server.bytes.Load(); n != maxBatchBytes {
+		if n := c.stream.requests.Server.Count().Bytes; n != maxBatchBytes {
 			t.Errorf("%d bytes are on their way", n)
 		}
 		if len(c.sizes) > 3 {
@@ -291,7 +292,7 @@ func TestSlowWatcherCostsACursor(t *testing.T) {
 func TestReceiverOfWatchersWaitsForNoSender(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietClients().add(nil, nil, ""))
+		c := openWatchStream(t, s, quietPort().Alone(""))
 		c.create(allKeys, 1)
 		synctest.Wait() // CREATED waits to be read
 		for n := 0; ; n++ {
@@ -316,7 +317,7 @@ func TestReceiverOfWatchersWaitsForNoSender(t *testing.T) {
 func TestWatchersOfALeaderlessServerEndIfAskedTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietClients().add(nil, nil, ""))
+		c := openWatchStream(t, s, quietPort().Alone(""))
 		c.create(allKeys, 1, 2)
 		close(c.leaderless)
 		expect(t, c.told(), "CREATED[1] at 1", "CREATED[2] at 1")
@@ -332,7 +333,7 @@ func TestWatchersOfALeaderlessServerEndIfAskedTo(t *testing.T) {
 func TestWatchersEndWhenTheServerStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietClients().add(nil, nil, ""))
+		c := openWatchStream(t, s, quietPort().Alone(""))
 		c.create(allKeys, 1)
 		expect(t, c.told(), "CREATED[1] at 1")
 		close(c.draining)
@@ -347,8 +348,8 @@ func TestWatchersEndWhenTheServerStops(t *testing.T) {
 func TestWatchersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		clients := newClients(ClientLimits{Watchers: 8, Connections: 4}, quietConfig(nil).Logger)
-		greedy, modest := openWatchStream(t, s, clients.add(nil, nil, "a")), openWatchStream(t, s, clients.add(nil, nil, "b"))
+		port := portWith(clients.Limits{Watchers: 8, Connections: 4})
+		greedy, modest := openWatchStream(t, s, port.Alone("a")), openWatchStream(t, s, port.Alone("b"))
 		greedy.create(allKeys, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 		refused := 0
 		for _, text := range greedy.told() {
@@ -372,7 +373,7 @@ func TestWatchersAreBounded(t *testing.T) {
 func TestLargeRevisionIsSentInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietClients().add(nil, nil, ""))
+		c := openWatchStream(t, s, quietPort().Alone(""))
 		c.create(allKeys, 1)
 		expect(t, c.told(), "CREATED[1] at 1")
 		var keys []string
@@ -408,7 +409,7 @@ func TestLargeRevisionIsSentInParts(t *testing.T) {
 func TestQuietWatchersAreMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietClients().add(nil, nil, ""))
+		c := openWatchStream(t, s, quietPort().Alone(""))
 		c.create(&api.Span{From: []byte("q"), To: []byte("r")}, 1)
 		expect(t, c.told(), "CREATED[1] at 1")
 		s.put(nil, "a")
@@ -435,7 +436,7 @@ func TestBusyStreamEnds(t *testing.T) {
 					s.events = append(s.events, s.events[:1000]...)
 					s.mu.Unlock()
 				}
-				c := openWatchStream(t, s, quietClients().add(nil, nil, ""))
+				c := openWatchStream(t, s, quietPort().Alone(""))
 				go func() {
 					for range c.replies {
 					}

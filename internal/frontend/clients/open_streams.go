@@ -1,4 +1,4 @@
-package native
+package clients
 
 import (
 	"sync"
@@ -9,7 +9,7 @@ import (
 // the connection. Its handler returns earlier, but its replies stay in memory while the
 // client does not read them.
 type openStreams struct {
-	account *account
+	account *Account
 
 	mu       sync.Mutex
 	handlers int       // streams whose handler runs
@@ -20,7 +20,7 @@ type openStreams struct {
 
 // enter counts a stream before its handler runs, unless that is over a bound.
 func (o *openStreams) enter() bool {
-	if o.account.enter(0) != allowed {
+	if o.account.Enter(0) != Allowed {
 		return false
 	}
 	o.mu.Lock()
@@ -51,7 +51,7 @@ func (o *openStreams) setOpen(open int) {
 // recount lets streams that have ended count no more. Caller holds mu.
 func (o *openStreams) recount(progress bool) {
 	for ; o.counted > max(o.handlers, o.open); o.counted-- {
-		o.account.leave(0)
+		o.account.Leave(0)
 	}
 	switch {
 	case o.open <= o.handlers:

@@ -1,4 +1,4 @@
-package native
+package clients
 
 import (
 	"bytes"
@@ -11,12 +11,16 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 )
 
 // cutConn gives out what it holds in pieces of any size.
@@ -60,7 +64,7 @@ func headers() []byte {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
 	for _, h := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", "/balsa.v1.KV/Exchange"}, {":authority", "a"},
+		{":method", "POST"}, {":scheme", "http"}, {":path", "/grpc.health.v1.Health/Watch"}, {":authority", "a"},
 		{"content-type", "application/grpc"}, {"te", "trailers"},
 	} {
 		e.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
@@ -133,10 +137,10 @@ func (t *frameWriter) size() (size int64) {
 func TestTrackedConnCountsUnfinishedMessages(t *testing.T) {
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		c := quietClients()
+		p := quietPort(Limits{})
 		said := newFrameWriter(random)
 		conn := &chunkedConn{random: random}
-		in := newTrackedConn(conn, c.add(conn, nil, "a"))
+		in := newTrackedConn(conn, p.add(conn, nil, "a"))
 		for range 300 {
 			said.step()
 			conn.data = bytes.Clone(said.out.Bytes())
@@ -144,7 +148,7 @@ func TestTrackedConnCountsUnfinishedMessages(t *testing.T) {
 			if _, err := io.Copy(io.Discard, in); err != nil {
 				t.Fatal(err)
 			}
-			if want, have := said.size(), c.unfinished.Load(); have != want {
+			if want, have := said.size(), p.unfinished.Load(); have != want {
 				t.Fatalf("seed %d: %d bytes are counted, of %d", seed, have, want)
 			}
 		}
@@ -166,7 +170,7 @@ func TestTrackedConnCountsUnfinishedMessages(t *testing.T) {
 				answer.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: headers(), EndHeaders: true, EndStream: true})
 			}
 		}
-		if n := c.unfinished.Load(); n != 0 || len(in.streams) != 0 {
+		if n := p.unfinished.Load(); n != 0 || len(in.streams) != 0 {
 			t.Errorf("seed %d: %d bytes, %d streams are left", seed, n, len(in.streams))
 		}
 		in.Close()
@@ -176,18 +180,18 @@ func TestTrackedConnCountsUnfinishedMessages(t *testing.T) {
 func FuzzTrackedConn(f *testing.F) {
 	f.Add([]byte(http2.ClientPreface+"\x00\x00\x06\x01\x00\x00\x00\x00\x01headers\x00\x00\x04\x00\x08\x00\x00\x00\x01\x02abc"), uint64(1))
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
-		c := quietClients()
+		p := quietPort(Limits{})
 		conn := &chunkedConn{data: data, random: rand.New(rand.NewPCG(seed, 1))}
-		in := newTrackedConn(conn, c.add(conn, nil, "a"))
+		in := newTrackedConn(conn, p.add(conn, nil, "a"))
 		_, err := io.Copy(io.Discard, in)
 		if err != nil && !errors.Is(err, errTooManyOpen) {
 			t.Error(err)
 		}
-		if n := c.unfinished.Load(); n < 0 || n > int64(len(data)) || n != in.size {
+		if n := p.unfinished.Load(); n < 0 || n > int64(len(data)) || n != in.size {
 			t.Errorf("%d bytes are counted of %d", n, len(data))
 		}
 		in.Close()
-		if n := c.unfinished.Load(); n != 0 {
+		if n := p.unfinished.Load(); n != 0 {
 			t.Errorf("%d bytes are counted of a connection that is closed", n)
 		}
 	})
@@ -197,20 +201,17 @@ func FuzzTrackedConn(f *testing.F) {
 // Its connection is closed when it has the bound's worth; others are served meanwhile.
 func TestUnfinishedMessagesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newNetwork(t)
-		defer c.close()
-		f := c.leader()
 		const bound, messages, size = 8 << 20, 10, 2 << 20
-		f.clients.limits.UnfinishedBytes = bound
-		ck := c.clerk()
-		defer ck.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		p := open(ctx, Limits{UnfinishedBytes: bound})
+		defer p.close()
+		defer cancel()
+		other, end := p.client(t)
+		defer end()
 		for range 3 {
-			conn, err := c.listeners[f.cfg.Hello.NodeId-1].DialContext(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			conn := p.dial(t)
 			go io.Copy(io.Discard, conn)
-			_, err = conn.Write([]byte(http2.ClientPreface))
+			_, err := conn.Write([]byte(http2.ClientPreface))
 			fr := http2.NewFramer(conn, nil)
 			fr.WriteSettings()
 			most := int64(0)
@@ -221,11 +222,12 @@ func TestUnfinishedMessagesAreBounded(t *testing.T) {
 					err = fr.WriteData(s, false, prefix)
 					prefix = make([]byte, 16<<10)
 					time.Sleep(time.Millisecond) // for the window to be opened
-					most = max(most, f.clients.unfinished.Load())
+					most = max(most, p.unfinished.Load())
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				if _, err := ck.Set(ctx, "k", make([]byte, 1<<20)); err != nil {
-					t.Errorf("another client's write: %v", err)
+				large := &healthpb.HealthCheckRequest{Service: strings.Repeat("k", 1<<20)}
+				if _, err := other.Check(ctx, large); status.Code(err) != codes.NotFound {
+					t.Errorf("another client's call: %v", err)
 				}
 				cancel()
 			}
@@ -238,10 +240,10 @@ func TestUnfinishedMessagesAreBounded(t *testing.T) {
 			conn.Close()
 			synctest.Wait()
 		}
-		if n := f.clients.unfinished.Load(); n != 0 {
+		if n := p.unfinished.Load(); n != 0 {
 			t.Errorf("%d bytes are counted in the end", n)
 		}
-		if n := f.clients.surplus.unfinished.Count(); n != 3 {
+		if n := p.surplus.unfinished.Count(); n != 3 {
 			t.Errorf("%d connections were closed", n)
 		}
 	})
@@ -250,16 +252,11 @@ func TestUnfinishedMessagesAreBounded(t *testing.T) {
 // A client begins a message and says nothing more.
 func TestAnUnfinishedMessageHasItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newNetwork(t)
-		defer c.close()
-		f := c.leader()
 		ctx, cancel := context.WithCancel(t.Context())
+		p := open(ctx, Limits{})
+		defer p.close()
 		defer cancel()
-		go f.clients.watch(ctx)
-		conn, err := c.listeners[f.cfg.Hello.NodeId-1].DialContext(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := p.dial(t)
 		defer conn.Close()
 		conn.Write([]byte(http2.ClientPreface))
 		fr := http2.NewFramer(conn, conn)
@@ -267,7 +264,7 @@ func TestAnUnfinishedMessageHasItsTime(t *testing.T) {
 		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headers(), EndHeaders: true})
 		fr.WriteData(1, false, []byte{0, 0, 0, 0, 9, 1, 2, 3})
 		began := time.Now()
-		for err == nil {
+		for err := error(nil); err == nil; {
 			var frame http2.Frame
 			if frame, err = fr.ReadFrame(); err == nil {
 				if ping, ok := frame.(*http2.PingFrame); ok && !ping.IsAck() {
@@ -275,10 +272,10 @@ func TestAnUnfinishedMessageHasItsTime(t *testing.T) {
 				}
 			}
 		}
-		if d, want := time.Since(began), f.clients.limits.Stall; d < want || d > want+2*clientCheck {
+		if d, want := time.Since(began), p.limits.Stall; d < want || d > want+2*clientCheck {
 			t.Errorf("the connection was closed after %v, want %v", d, want)
 		}
-		if n := f.clients.unfinished.Load(); n != 0 {
+		if n := p.unfinished.Load(); n != 0 {
 			t.Errorf("%d bytes are counted in the end", n)
 		}
 	})
@@ -292,13 +289,11 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 	large := append(headers(), b.Bytes()...)
 	for _, endless := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newNetwork(t)
-			defer c.close()
-			f := c.leader()
-			conn, err := c.listeners[f.cfg.Hello.NodeId-1].DialContext(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			ctx, cancel := context.WithCancel(t.Context())
+			p := open(ctx, Limits{})
+			defer p.close()
+			defer cancel()
+			conn := p.dial(t)
 			defer conn.Close()
 			conn.SetDeadline(time.Now().Add(time.Minute))
 			conn.Write([]byte(http2.ClientPreface))
@@ -311,6 +306,7 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 					err = fr.WriteContinuation(1, false, b.Bytes()[:1<<14])
 				}
 			}()
+			var err error
 			for err == nil {
 				var frame http2.Frame
 				frame, err = fr.ReadFrame()
@@ -321,7 +317,7 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("endless %t: the headers were taken", endless)
 			}
-			if n := f.clients.streams.items.Load(); n != 0 {
+			if n := p.streams.items.Load(); n != 0 {
 				t.Errorf("endless %t: %d streams are served", endless, n)
 			}
 		})
@@ -331,13 +327,11 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 // One connection opens as many streams as it likes.
 func TestStreamsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newNetwork(t)
-		defer c.close()
-		f := c.leader()
-		conn, err := c.listeners[f.cfg.Hello.NodeId-1].DialContext(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		ctx, cancel := context.WithCancel(t.Context())
+		p := open(ctx, Limits{})
+		defer p.close()
+		defer cancel()
+		conn := p.dial(t)
 		conn.Write([]byte(http2.ClientPreface))
 		fr := http2.NewFramer(conn, nil)
 		fr.WriteSettings()
@@ -347,16 +341,16 @@ func TestStreamsAreBounded(t *testing.T) {
 				break
 			}
 			time.Sleep(time.Millisecond)
-			if n, most := f.clients.streams.items.Load(), int64(f.clients.limits.Streams); n > most {
+			if n, most := p.streams.items.Load(), int64(p.limits.Streams); n > most {
 				t.Fatalf("%d streams, the bound is %d", n, most)
 			}
 		}
-		if n := f.clients.streams.items.Load(); n != int64(f.clients.limits.Streams) {
+		if n := p.streams.items.Load(); n != int64(p.limits.Streams) {
 			t.Errorf("%d streams", n)
 		}
 		conn.Close()
 		synctest.Wait()
-		if n := f.clients.streams.items.Load(); n != 0 {
+		if n := p.streams.items.Load(); n != 0 {
 			t.Errorf("%d streams are left", n)
 		}
 	})

@@ -1,4 +1,4 @@
-package native
+package clients
 
 import (
 	"crypto/tls"
@@ -16,15 +16,15 @@ import (
 )
 
 // credentials is what the gRPC server takes connections with.
-func (s *Server) credentials() credentials.TransportCredentials {
-	if s.cfg.TLS == nil {
+func (p *Port) credentials() credentials.TransportCredentials {
+	if p.tls == nil {
 		return insecure.NewCredentials()
 	}
-	return &tlsCredentials{TransportCredentials: credentials.NewTLS(s.cfg.TLS), conf: s.cfg.TLS, refused: s.refused}
+	return &tlsCredentials{TransportCredentials: credentials.NewTLS(p.tls), conf: p.tls, refused: p.refused}
 }
 
 // RefusedByTLS is how many clients were refused in the handshake of TLS.
-func (s *Server) RefusedByTLS() uint64 { return s.refused.Count() }
+func (p *Port) RefusedByTLS() uint64 { return p.refused.Count() }
 
 // ProtocolHTTP2 is what gRPC speaks in TLS: Config.TLS must offer it.
 const ProtocolHTTP2 = "h2"

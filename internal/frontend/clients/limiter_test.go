@@ -1,4 +1,4 @@
-package native
+package clients
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 )
 
 // fill lets a client have as much as it gets, in things of that many bytes.
-func (cl *client) fill(bytes int64) (items int64) {
-	for cl.requests.enter(bytes) == allowed {
+func (cl *Client) fill(bytes int64) (items int64) {
+	for cl.Requests.Enter(bytes) == Allowed {
 		items++
 	}
 	return items
@@ -27,22 +27,22 @@ func TestGreedyClientsLeaveRoomForOthers(t *testing.T) {
 		{"many addresses", 100, 100, 300},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := quietClients()
-			var all []*client
+			p := quietPort(Limits{})
+			var all []*Client
 			for i := range tc.greedy {
-				all = append(all, c.add(nil, nil, fmt.Sprint("greedy", i%tc.sources)))
+				all = append(all, p.add(nil, nil, fmt.Sprint("greedy", i%tc.sources)))
 			}
 			for range 3 { // what one gives up another takes
 				for _, cl := range all {
 					cl.fill(tc.bytes)
 				}
 			}
-			if n, b := c.requests.items.Load(), c.requests.bytes.Load(); n > c.limits.Requests || b > c.limits.RequestBytes {
+			if n, b := p.requests.items.Load(), p.requests.bytes.Load(); n > p.limits.Requests || b > p.limits.RequestBytes {
 				t.Errorf("%d things of %d bytes in progress", n, b)
 			}
-			least := min(c.requests.even.items, c.requests.even.bytes/300)
+			least := min(p.requests.Even.Items, p.requests.Even.Bytes/300)
 			for _, of := range []string{"another", "greedy0"} {
-				if n := c.add(nil, nil, of).fill(300); n < least {
+				if n := p.add(nil, nil, of).fill(300); n < least {
 					t.Errorf("a newcomer from %s gets %d requests in", of, n)
 				}
 			}
@@ -59,14 +59,14 @@ func TestGreedyClientsLeaveRoomForLargeRequestsOfOthers(t *testing.T) {
 			"even shares":                     {30 << 10},
 		} {
 			t.Run(fmt.Sprint(addresses, " addresses, ", name), func(t *testing.T) {
-				c := quietClients()
+				p := quietPort(Limits{})
 				for _, bytes := range pieces {
-					for i := range c.limits.Connections / len(pieces) {
-						c.add(nil, nil, fmt.Sprint("greedy", i%addresses)).fill(bytes)
+					for i := range p.limits.Connections / len(pieces) {
+						p.add(nil, nil, fmt.Sprint("greedy", i%addresses)).fill(bytes)
 					}
 				}
-				if c.add(nil, nil, "another").requests.enter(1<<20+requestOverhead) != allowed {
-					t.Errorf("a large request is refused: %d bytes of %d are in progress", c.requests.bytes.Load(), c.limits.RequestBytes)
+				if p.add(nil, nil, "another").Requests.Enter(1<<20+256) != Allowed {
+					t.Errorf("a large request is refused: %d bytes of %d are in progress", p.requests.bytes.Load(), p.limits.RequestBytes)
 				}
 			})
 		}
@@ -74,37 +74,37 @@ func TestGreedyClientsLeaveRoomForLargeRequestsOfOthers(t *testing.T) {
 }
 
 func TestOneAddressGetsMostOfWhatThereIs(t *testing.T) {
-	c := quietClients()
+	p := quietPort(Limits{})
 	for range 100 {
-		c.add(nil, nil, "a").fill(1 << 20)
+		p.add(nil, nil, "a").fill(1 << 20)
 	}
-	if b := c.requests.bytes.Load(); b < c.limits.RequestBytes*7/10 {
-		t.Errorf("one address alone gets %d bytes of %d", b, c.limits.RequestBytes)
+	if b := p.requests.bytes.Load(); b < p.limits.RequestBytes*7/10 {
+		t.Errorf("one address alone gets %d bytes of %d", b, p.limits.RequestBytes)
 	}
 	n := int64(0)
-	for range 3 * c.limits.Connections / 2 { // each with one stream
-		if c.add(nil, nil, "a").streams.enter(0) == allowed {
+	for range 3 * p.limits.Connections / 2 { // each with one stream
+		if p.add(nil, nil, "a").streams.Enter(0) == Allowed {
 			n++
 		}
 	}
-	if n < int64(c.limits.Connections) {
-		t.Errorf("one address alone gets %d streams, with %d connections", n, c.limits.Connections)
+	if n < int64(p.limits.Connections) {
+		t.Errorf("one address alone gets %d streams, with %d connections", n, p.limits.Connections)
 	}
 }
 
 func TestAccountsAreEvenInTheEnd(t *testing.T) {
-	c := quietClients()
-	cl := c.add(nil, nil, "a")
+	p := quietPort(Limits{})
+	cl := p.add(nil, nil, "a")
 	n := cl.fill(1 << 20)
 	for range n {
-		cl.requests.leave(1 << 20)
+		cl.Requests.Leave(1 << 20)
 	}
-	for name, f := range map[string]*limiter{"client": cl.requests.client, "source": cl.requests.source, "server": cl.requests.server} {
+	for name, f := range map[string]*Limiter{"client": cl.Requests.Client, "source": cl.Requests.Source, "server": cl.Requests.Server} {
 		if n, b := f.items.Load(), f.bytes.Load(); n != 0 || b != 0 {
 			t.Errorf("%s: %d things, %d bytes", name, n, b)
 		}
 	}
-	if c.surplus.requests.Count() != 1 {
-		t.Errorf("%d refusals are counted", c.surplus.requests.Count())
+	if p.surplus.requests.Count() != 1 {
+		t.Errorf("%d refusals are counted", p.surplus.requests.Count())
 	}
 }

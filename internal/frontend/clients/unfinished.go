@@ -1,4 +1,4 @@
-package native
+package clients
 
 import (
 	"encoding/binary"
@@ -14,7 +14,7 @@ import (
 // bytes of unfinished messages.
 type trackedConn struct {
 	net.Conn
-	client *client
+	client *Client
 
 	mu      sync.Mutex
 	in, out frameScanner
@@ -38,7 +38,7 @@ const prefixSize = 5
 // tolerates.
 var errTooManyOpen = errors.New("too many streams at once")
 
-func newTrackedConn(conn net.Conn, c *client) *trackedConn {
+func newTrackedConn(conn net.Conn, c *Client) *trackedConn {
 	t := &trackedConn{
 		Conn: conn, client: c, streams: make(map[uint32]*message),
 		in: frameScanner{skip: len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")},
@@ -58,7 +58,7 @@ func (t *trackedConn) Read(b []byte) (int, error) {
 	if data && t.size > 0 {
 		t.client.progress.Store(time.Now().UnixNano())
 	}
-	tooMany := len(t.streams) > 2*t.client.clients.limits.Streams
+	tooMany := len(t.streams) > 2*t.client.port.limits.Streams
 	t.mu.Unlock()
 	if tooMany {
 		return 0, errTooManyOpen
@@ -67,7 +67,7 @@ func (t *trackedConn) Read(b []byte) (int, error) {
 		t.client.slot.Used()
 	}
 	if data {
-		t.client.clients.limitUnfinished()
+		t.client.port.limitUnfinished()
 	}
 	return n, err
 }

@@ -1,0 +1,77 @@
+package clients
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+)
+
+// ClientOf returns the client of a stream or call. done must be called when that has ended.
+func (p *Port) ClientOf(ctx context.Context) (cl *Client, done func()) {
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(clientAuthInfo); ok {
+			return info.client, func() {}
+		}
+	}
+	cl = p.Alone("") // the handler was called without gRPC
+	return cl, cl.remove
+}
+
+// errTooManyStreams refuses a stream or call.
+var errTooManyStreams = status.Error(codes.ResourceExhausted, "this server has too many streams")
+
+// unary is a grpc.UnaryServerInterceptor.
+func (p *Port) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, serve grpc.UnaryHandler) (any, error) {
+	cl, done := p.ClientOf(ctx)
+	defer done()
+	if !cl.open.enter() {
+		return nil, errTooManyStreams
+	}
+	defer cl.open.leave()
+	return serve(ctx, req)
+}
+
+// stream is a grpc.StreamServerInterceptor.
+func (p *Port) stream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, serve grpc.StreamHandler) error {
+	cl, done := p.ClientOf(s.Context())
+	defer done()
+	if !cl.open.enter() {
+		return errTooManyStreams
+	}
+	defer cl.open.leave()
+	sends := &sender{ServerStream: s}
+	cl.addSender(sends)
+	defer cl.removeSender(sends)
+	return serve(srv, sends)
+}
+
+// sender is a stream that remembers since when it sends a message, so that closeStalled finds
+// clients that do not read.
+type sender struct {
+	grpc.ServerStream
+	since atomic.Int64 // in Unix nanoseconds; 0 while no message is handed to gRPC
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s *sender) SendMsg(m any) error {
+	s.since.Store(time.Now().UnixNano())
+	defer s.since.Store(0)
+	return s.ServerStream.SendMsg(m)
+}
+
+func (cl *Client) addSender(s *sender) {
+	cl.port.mu.Lock()
+	defer cl.port.mu.Unlock()
+	cl.sending[s] = struct{}{}
+}
+
+func (cl *Client) removeSender(s *sender) {
+	cl.port.mu.Lock()
+	defer cl.port.mu.Unlock()
+	delete(cl.sending, s)
+}

@@ -1,0 +1,123 @@
+package clients
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"balsa.example/internal/fair"
+	"balsa.example/kv/watch"
+)
+
+// source is an address from which clients are connected.
+type source struct {
+	clients                     int // guarded by Port.mu
+	requests, streams, watchers Limiter
+	unfinished                  atomic.Int64
+}
+
+// Client is one connection. What it has in progress counts in Requests, its watchers count in
+// Watchers.
+type Client struct {
+	net.Conn
+	port               *Port
+	slot               *fair.Slot // nil if it was not accepted by a listener of the Port
+	name               string     // the name of its source
+	source             *source
+	Requests, Watchers Account
+	streams            Account
+	open               openStreams
+
+	// unfinished is the size in bytes of its unfinished messages. progress is when the last
+	// part of one came, in Unix nanoseconds.
+	unfinished, progress atomic.Int64
+
+	tracked atomic.Pointer[trackedConn] // nil until the handshake of TLS is over
+	sending map[*sender]struct{}        // of its streams; guarded by Port.mu
+	removed sync.Once
+}
+
+// add makes a Client of a new connection.
+func (p *Port) add(conn net.Conn, slot *fair.Slot, name string) *Client {
+	cl := &Client{
+		Conn: conn, port: p, slot: slot, name: name,
+		sending: make(map[*sender]struct{}),
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	cl.source = p.sources[name]
+	if cl.source == nil {
+		cl.source = new(source)
+		p.sources[name] = cl.source
+	}
+	cl.source.clients++
+	p.all[cl] = struct{}{}
+	cl.Requests = Account{
+		Client: &Limiter{Max: Bound{MaxClientRequests, MaxClientBytes}}, Source: &cl.source.requests, Server: &p.requests,
+		Refused: func() {
+			p.surplus.requests.Warn("too many requests in progress: some were refused", "client", name)
+		},
+	}
+	cl.streams = Account{
+		Client: &Limiter{Max: Bound{Items: int64(p.limits.Streams)}}, Source: &cl.source.streams, Server: &p.streams,
+		Refused: func() { p.surplus.streams.Warn("too many streams: some were refused", "client", name) },
+	}
+	cl.Watchers = Account{
+		Client: &Limiter{Max: Bound{Items: int64(watch.DefaultLimits.StreamWatchers)}}, Source: &cl.source.watchers, Server: &p.watchers,
+		Refused: func() { p.surplus.watchers.Warn("too many watchers: some were refused", "client", name) },
+	}
+	cl.open.account = &cl.streams
+	return cl
+}
+
+// Alone returns a Client without a connection: that of a handler which is called without gRPC.
+func (p *Port) Alone(address string) *Client { return p.add(nil, nil, address) }
+
+// remove forgets a connection that was closed.
+func (cl *Client) remove() {
+	p := cl.port
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.all, cl)
+	if cl.source.clients--; cl.source.clients == 0 {
+		delete(p.sources, cl.name)
+	}
+}
+
+// Close implements net.Conn.
+func (cl *Client) Close() error {
+	err := cl.Conn.Close()
+	cl.removed.Do(cl.remove)
+	return err
+}
+
+// CloseWrite closes one direction of the connection, if it can be closed alone.
+func (cl *Client) CloseWrite() error { return fair.CloseWrite(cl.Conn) }
+
+// disconnect closes the connection. Its unfinished messages and streams count no more, even
+// before gRPC notices.
+func (cl *Client) disconnect() {
+	if in := cl.tracked.Load(); in != nil {
+		in.uncount()
+	}
+	if cl.Conn != nil {
+		cl.Close()
+	}
+}
+
+// CloseStalled closes the connection of a client that has stalled, and says so.
+func (cl *Client) CloseStalled() {
+	cl.port.surplus.stalled.Warn("a client does not read, or finish a message: its connection was closed", "client", cl.name)
+	cl.disconnect()
+}
+
+// addUnfinished adds to the bytes of unfinished messages, or takes from them.
+func (cl *Client) addUnfinished(bytes int64) {
+	if bytes > 0 {
+		cl.progress.Store(time.Now().UnixNano())
+	}
+	cl.unfinished.Add(bytes)
+	cl.source.unfinished.Add(bytes)
+	cl.port.unfinished.Add(bytes)
+}

@@ -1,0 +1,67 @@
+package clients
+
+import (
+	"net"
+
+	"google.golang.org/grpc/credentials"
+
+	"balsa.example/internal/fair"
+)
+
+// A client is one connection, and gRPC calls handlers without it. So the client travels:
+//
+//  1. listener.Accept makes a client of each connection.
+//  2. clientCredentials hand it to gRPC, as part of what the handshake found.
+//  3. An interceptor, or the handler of a stream, takes it from the context (Port.ClientOf).
+
+// listener accepts connections up to Limits.Connections.
+type listener struct {
+	fair.Listener
+	port *Port
+}
+
+func (p *Port) listener(l net.Listener) net.Listener {
+	return &listener{fair.Listener{Listener: l, Slots: p.slots}, p}
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	placed := conn.(*fair.Conn)
+	setUserTimeout(placed.Conn, pingTimeout)
+	return l.port.add(conn, placed.Slot(), fair.Source(conn.RemoteAddr())), nil
+}
+
+// clientCredentials wrap credentials so that gRPC knows the client of a connection.
+type clientCredentials struct {
+	credentials.TransportCredentials
+	port *Port
+}
+
+// clientAuthInfo is what gRPC keeps of a handshake.
+type clientAuthInfo struct {
+	credentials.AuthInfo
+	client *Client
+}
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (c clientCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	cl, ok := raw.(*Client)
+	if !ok { // a test serves on a listener of its own
+		cl = c.port.add(raw, nil, fair.Source(raw.RemoteAddr()))
+	}
+	conn, info, err := c.TransportCredentials.ServerHandshake(cl)
+	if err != nil {
+		cl.Close()
+		return nil, nil, err
+	}
+	return newTrackedConn(conn, cl), clientAuthInfo{info, cl}, nil
+}
+
+// Clone implements credentials.TransportCredentials.
+func (c clientCredentials) Clone() credentials.TransportCredentials {
+	return clientCredentials{c.TransportCredentials.Clone(), c.port}
+}

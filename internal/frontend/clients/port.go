@@ -1,0 +1,191 @@
+package clients
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+
+	"balsa.example/internal/fair"
+	"balsa.example/internal/metrics"
+	"balsa.example/internal/ratelog"
+)
+
+const (
+	// MaxMessageBytes bounds one message from a client: a largest request, and room
+	// for others in its batch.
+	MaxMessageBytes = 4 << 20
+	// StreamWindow is how many bytes gRPC receives on a stream ahead of its reader. While
+	// the reader waits for a larger message gRPC receives the rest. connWindow is the same
+	// for a connection, whose streams do not wait for each other.
+	StreamWindow = 64 << 10
+	connWindow   = 1 << 20
+	// maxHeaderBytes bounds the headers of a stream. connectTimeout bounds the handshakes of
+	// TLS and HTTP/2.
+	maxHeaderBytes = 16 << 10
+	connectTimeout = 5 * time.Second
+	// minPingInterval is how often clients may ping. grpc-go's own default of five
+	// minutes would cut off clients that watch their connections.
+	minPingInterval = 5 * time.Second
+	// After idlePing of silence the server pings, and after pingTimeout without an answer it
+	// closes the connection: a client that vanished must not hold streams for ever.
+	idlePing    = 30 * time.Second
+	pingTimeout = 10 * time.Second
+)
+
+// Config says how to serve clients. Logger is required.
+type Config struct {
+	Limits Limits
+	TLS    *tls.Config // nil: plain TCP
+	// Codec is that of all services.
+	Codec  encoding.CodecV2
+	Logger *slog.Logger
+}
+
+// Port is where the clients of one server connect: its connections, the limiters that they
+// share, and the gRPC server on which the faces register their services before Serve.
+type Port struct {
+	limits   Limits
+	slots    *fair.Slots
+	requests Limiter
+	streams  Limiter
+	watchers Limiter
+	// unfinished is the size in bytes of all unfinished messages.
+	unfinished atomic.Int64
+
+	surplus surplus
+	tls     *tls.Config
+	refused *ratelog.Logger // clients, by TLS
+	grpc    *grpc.Server
+	health  *health.Server
+
+	mu      sync.Mutex
+	sources map[string]*source
+	all     map[*Client]struct{}
+}
+
+// surplus logs and counts what was refused or closed because it was over a bound.
+type surplus struct {
+	requests, streams, watchers      *ratelog.Logger // those refused
+	unfinished, stalled, connections *ratelog.Logger // connections closed, and why
+}
+
+// surplusPeriod is the least time between two lines of the log about one kind of surplus.
+const surplusPeriod = 10 * time.Second
+
+func newSurplus(log *slog.Logger) surplus {
+	kind := func() *ratelog.Logger { return ratelog.New(log, 1, surplusPeriod) }
+	return surplus{requests: kind(), streams: kind(), watchers: kind(), unfinished: kind(), stalled: kind(), connections: kind()}
+}
+
+// New makes a Port. It answers on the listeners that Serve is called with, and the standard
+// health service says that it does not serve until SetServing.
+func New(cfg Config) *Port {
+	l := cfg.Limits.WithDefaults()
+	p := &Port{
+		limits:   l,
+		surplus:  newSurplus(cfg.Logger),
+		tls:      cfg.TLS,
+		refused:  ratelog.New(cfg.Logger, RefusalLines, refusalPeriod),
+		health:   health.NewServer(),
+		slots:    fair.NewSlots(l.Connections, quietClient),
+		requests: Limiter{Max: Bound{l.Requests, l.RequestBytes}},
+		streams:  Limiter{Max: Bound{Items: int64(max(2*l.Connections, l.Streams))}},
+		watchers: Limiter{Max: Bound{Items: l.Watchers}},
+		sources:  make(map[string]*source),
+		all:      make(map[*Client]struct{}),
+	}
+	for _, l := range []*Limiter{&p.requests, &p.streams, &p.watchers} {
+		l.Even = l.Max.over(int64(p.limits.Connections))
+	}
+	p.slots.OnSurplus = func(newcomer string) {
+		p.surplus.connections.Warn("too many client connections: one was closed", "most", l.Connections, "newcomer", newcomer)
+	}
+	p.SetServing(false, "")
+	p.grpc = p.newGRPCServer(cfg.Codec)
+	return p
+}
+
+// newGRPCServer serves the standard health service, and what the faces register.
+func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpc.Server {
+	g := grpc.NewServer(
+		grpc.Creds(clientCredentials{p.credentials(), p}),
+		grpc.ConnectionTimeout(connectTimeout),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.MaxRecvMsgSize(MaxMessageBytes),
+		grpc.ForceServerCodecV2(codec),
+		grpc.MaxConcurrentStreams(uint32(p.limits.Streams)),
+		grpc.UnaryInterceptor(p.unary),
+		grpc.StreamInterceptor(p.stream),
+		// Windows of a fixed size save pings: to adapt a window gRPC sends one with each
+		// message that comes while none is under way.
+		grpc.StaticStreamWindowSize(StreamWindow),
+		grpc.StaticConnWindowSize(connWindow),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: idlePing, Timeout: pingTimeout}),
+		grpc.WaitForHandlers(true),
+	)
+	healthpb.RegisterHealthServer(g, p.health)
+	return g
+}
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (p *Port) RegisterService(desc *grpc.ServiceDesc, service any) {
+	p.grpc.RegisterService(desc, service)
+}
+
+// Serve answers clients on l until the Port stops. The clients of all listeners share the
+// limits.
+func (p *Port) Serve(l net.Listener) error { return p.grpc.Serve(p.listener(l)) }
+
+// GracefulStop takes no new streams, and returns when those that there are have ended.
+func (p *Port) GracefulStop() { p.grpc.GracefulStop() }
+
+// Stop ends all streams, and returns when no handler of one runs any more.
+func (p *Port) Stop() { p.grpc.Stop() }
+
+// Health is the standard health service.
+func (p *Port) Health() healthpb.HealthServer { return p.health }
+
+// SetServing says, in the standard health service, whether services are served. The service ""
+// stands for the whole server.
+func (p *Port) SetServing(yes bool, services ...string) {
+	state := healthpb.HealthCheckResponse_NOT_SERVING
+	if yes {
+		state = healthpb.HealthCheckResponse_SERVING
+	}
+	for _, name := range services {
+		p.health.SetServingStatus(name, state)
+	}
+}
+
+// Drain says in the health service that nothing is served any more.
+func (p *Port) Drain() { p.health.Shutdown() }
+
+// Watchers is how many there are.
+func (p *Port) Watchers() int64 { return p.watchers.items.Load() }
+
+// Sample adds the figures of the clients: what they have in progress, and how often they were
+// over a bound.
+func (p *Port) Sample(sample *metrics.Sample) {
+	connections := p.slots.Stats()
+	sample.Requests, sample.RequestBytes = p.requests.items.Load(), p.requests.bytes.Load()
+	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), p.streams.items.Load(), p.unfinished.Load()
+	sample.Watchers = p.watchers.items.Load()
+	sample.Surplus = append(sample.Surplus,
+		metrics.Surplus{Of: "connections", Count: connections.Refused + connections.Evicted},
+		metrics.Surplus{Of: "streams", Count: p.surplus.streams.Count()},
+		metrics.Surplus{Of: "requests", Count: p.surplus.requests.Count()},
+		metrics.Surplus{Of: "watchers", Count: p.surplus.watchers.Count()},
+		metrics.Surplus{Of: "unfinished", Count: p.surplus.unfinished.Count()},
+		metrics.Surplus{Of: "stalled", Count: p.surplus.stalled.Count()},
+	)
+}

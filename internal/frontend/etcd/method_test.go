@@ -1,0 +1,33 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// A Method hands its messages on as what they are.
+func TestMethods(t *testing.T) {
+	refused := errors.New("refused")
+	put := unary("/etcdserverpb.KV/Put", ByKeys, func(_ *Face, _ context.Context, c *Caller, req *pb.PutRequest) (*pb.PutResponse, error) {
+		if string(req.Key) != "a" {
+			return nil, refused
+		}
+		return &pb.PutResponse{Header: &pb.ResponseHeader{Revision: 7}}, nil
+	})
+	req := put.NewRequest()
+	if _, err := put.Call(nil, t.Context(), nil, req); !errors.Is(err, refused) {
+		t.Errorf("an empty request gets %v", err)
+	}
+	req.(*pb.PutRequest).Key = []byte("a")
+	resp, err := put.Call(nil, t.Context(), nil, req)
+	if err != nil || resp.(*pb.PutResponse).Header.Revision != 7 {
+		t.Errorf("the method returns %v, %v", resp, err)
+	}
+	watch := stream[pb.WatchRequest]("/etcdserverpb.Watch/Watch", ByKeys, true, func(*Face, *Caller, Stream) error { return refused })
+	if _, ok := watch.NewRequest().(*pb.WatchRequest); !ok || watch.Call != nil || !watch.ClientStreams || watch.Serve(nil, nil, nil) != refused {
+		t.Errorf("the stream is %+v", watch)
+	}
+}

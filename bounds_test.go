@@ -121,7 +121,7 @@ var bounds = map[string]string{
 	"state/lease expiries.at":      "Limits.Leases",
 	"state/lease keySet.few":       "fewKeys; all are Limits.KeysPerLease: TestKeysOfALeaseAreBounded",
 	"state/lease session.outcomes": "Limits.Window, SessionBytes and AllOutcomeBytes: TestOutcomeThatFallsOutOfTheWindowIsForgotten, TestResultsOfASessionAreBounded, TestOutcomesOfAllSessionsAreBounded",
-	"state/lease Outcome.Result":   "Limits.OutcomeBytes: TestLargeResultKeepsItsRevisionOnly",
+	"state/lease Outcome.Result":   "Limits.OutcomeBytes: TestLargeResultKeepsRevisionAndCode",
 	"state/lease Ended.Keys":       "Limits.KeysPerLease",
 	"state/lease Image.pages":      "Limits.Leases",
 

@@ -521,7 +521,7 @@ const (
 	// WRONG_LEADER: certainly not executed; leader is a hint.
 	Reply_WRONG_LEADER Reply_Code = 3
 	// UNKNOWN: whether it was or will be executed is not known to this server. With done_at:
-	// it was executed, but the outcome is not known.
+	// it was executed, or refused when it was its turn, and it is not known which.
 	Reply_UNKNOWN Reply_Code = 4
 	// TOO_LARGE: key, value or the request exceeds the server's limit, or the answer would.
 	// Not executed.
@@ -2075,11 +2075,14 @@ type Reply struct {
 	// deleted the key last, 0 if it never was. It may be too high: a few keys share it.
 	DeleteRevision uint64 `protobuf:"varint,10,opt,name=delete_revision,json=deleteRevision,proto3" json:"delete_revision,omitempty"`
 	// done_at, if not 0, says that the write was executed before, at this revision of the
-	// store: its session knows it. The reply is the one of that time. If code is UNKNOWN, the
-	// session has kept nothing but the revision.
+	// store: its session knows it. The reply is the one of that time, as far as the session has
+	// kept it: see incomplete. If code is UNKNOWN, it has not kept enough to tell the code.
 	DoneAt uint64 `protobuf:"varint,11,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
-	// incomplete: the write was executed, but result lacks keys and values. They are larger than
-	// a reply may be, or the client has too many replies that it has not read.
+	// incomplete: the write was executed, or refused as code says, but result lacks keys and
+	// values. They are larger than a reply may be, or the client has too many replies that it has
+	// not read. With done_at: the session has kept the code alone, and succeeded of a transaction;
+	// so versions and create_revision, mod_revision, delete_revision are 0 because they are not
+	// known.
 	Incomplete bool `protobuf:"varint,12,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
 	// result is what some kinds of requests get beyond the fields above.
 	//

@@ -38,6 +38,9 @@ type KV struct {
 	Lease int64
 	// Prev is what the key held before a write with WithPrev; nil if it was absent.
 	Prev *KV
+	// Incomplete tells of a write that it was executed, and that not all of its reply could be
+	// had: Prev is missing, and versions and revisions that are 0 are not known.
+	Incomplete bool
 }
 
 // New returns a Clerk for a cluster. The endpoints are some of its servers; the Clerk finds
@@ -152,6 +155,12 @@ func (c *Clerk) put(ctx context.Context, key string, value []byte, req *api.Requ
 	}
 	kv := stamped(key, value, r)
 	kv.Lease = req.GetPut().GetLease()
+	if kv.Incomplete = r.GetIncomplete(); kv.Incomplete && kv.Version == 0 {
+		kv.ModRevision = r.GetDoneAt()
+		if !req.Unconditional {
+			kv.Version = req.Version + 1
+		}
+	}
 	if prev := r.GetPrev(); prev != nil {
 		before := entry(prev, r.Revision)
 		kv.Prev = &before

@@ -123,7 +123,8 @@ var errTooManyEndpoints = fmt.Errorf("more than %d endpoints", maxServers)
 
 // VersionError is an ErrVersion that tells the key's version.
 type VersionError struct {
-	// Expected is the version that was given, Current the key's.
+	// Expected is the version that was given, Current the key's. It is 0, as the revisions are,
+	// if the write was sent again in a session that had no room to remember them.
 	Expected, Current uint64
 	// CreateRevision and ModRevision are the store's revisions that created and last
 	// changed the key.
@@ -131,6 +132,9 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
+	if e.Current == 0 {
+		return fmt.Sprintf("%v: key is not at %d", ErrVersion, e.Expected)
+	}
 	return fmt.Sprintf("%v: key is at %d, not %d", ErrVersion, e.Current, e.Expected)
 }
 

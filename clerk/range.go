@@ -140,7 +140,8 @@ func noKey(key string) error {
 }
 
 // DeleteRange removes all keys of a span, in one revision, and returns how many there were. Like
-// Remove, it is not sent again after a lost reply without a session.
+// Remove, it is not sent again after a lost reply without a session. With one, it returns -1 if
+// it was executed, and the servers had no room to remember how many there were.
 func (c *Clerk) DeleteRange(ctx context.Context, span Span) (deleted int64, err error) {
 	reply, err := c.write(ctx, &api.Request{
 		Kind: api.Request_DELETE_RANGE,
@@ -148,6 +149,9 @@ func (c *Clerk) DeleteRange(ctx context.Context, span Span) (deleted int64, err 
 	})
 	if err != nil {
 		return 0, err
+	}
+	if reply.GetIncomplete() && reply.GetDeleteRange() == nil {
+		return -1, nil
 	}
 	return int64(reply.GetDeleteRange().GetDeleted()), nil
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"balsa.example/api"
 	"balsa.example/clerk"
@@ -242,6 +245,67 @@ func TestSessionThatCannotBeOpened(t *testing.T) {
 		}
 		if n != 1 {
 			t.Errorf("%d sessions", n)
+		}
+	})
+}
+
+// canned is a Caller whose server grants leases, and answers all else with the same reply.
+type canned struct{ reply api.Reply }
+
+func (c *canned) Call(_ context.Context, _ string, req *api.Request, _ time.Duration) (clerk.Answer, error) {
+	if lease := req.GetLease(); lease != nil {
+		return clerk.Answer{Reply: &api.Reply{Result: &api.Reply_Lease{Lease: &api.LeaseReply{Id: lease.Id, TtlMs: 60_000}}}}, nil
+	}
+	return clerk.Answer{Reply: proto.CloneOf(&c.reply)}, nil
+}
+
+func (c *canned) Node(string) uint64 { return 1 }
+func (c *canned) Close() error       { return nil }
+
+// TestOutcomesOfWhichOnlyTheCodeIsKept: what a write came to is known, and what is not known does
+// not look like something else.
+func TestOutcomesOfWhichOnlyTheCodeIsKept(t *testing.T) {
+	service(t, 6, true, func(t *testing.T, _ *clerktest.Service) {
+		c := new(canned)
+		ck, err := clerk.New([]string{"s:1"}, clerk.WithCaller(c), clerk.WithSession(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ck.Close()
+		ctx := t.Context()
+		reply := func(code api.Reply_Code) *api.Reply {
+			proto.Reset(&c.reply)
+			c.reply.Code, c.reply.Revision, c.reply.DoneAt, c.reply.Incomplete = code, 9, 9, true
+			return &c.reply
+		}
+		reply(api.Reply_OK)
+		if kv, err := ck.Put(ctx, "k", nil, 4); err != nil || !kv.Incomplete || kv.Version != 5 || kv.ModRevision != 9 || kv.CreateRevision != 0 {
+			t.Errorf("put: %+v, %v", kv, err)
+		}
+		if kv, err := ck.Set(ctx, "k", nil, clerk.WithPrev()); err != nil || !kv.Incomplete || kv.Version != 0 || kv.ModRevision != 9 {
+			t.Errorf("set: %+v, %v", kv, err)
+		}
+		if err := ck.Delete(ctx, "k", 4); err != nil {
+			t.Errorf("delete: %v", err)
+		}
+		if n, err := ck.DeleteRange(ctx, clerk.Prefix("k")); err != nil || n != -1 {
+			t.Errorf("delete range: %d, %v", n, err)
+		}
+		for _, succeeded := range []bool{true, false} {
+			reply(api.Reply_OK).Result = &api.Reply_Txn{Txn: &api.TxnReply{Succeeded: succeeded}}
+			r, err := ck.Txn(ctx).If(clerk.Missing("k")).Then(clerk.OpPut("k", nil)).Commit()
+			if err != nil || r.Succeeded != succeeded || !r.Incomplete || r.Revision != 9 {
+				t.Errorf("transaction: %+v, %v", r, err)
+			}
+		}
+		reply(api.Reply_VERSION_MISMATCH)
+		_, err = ck.Put(ctx, "k", nil, 4)
+		if !errors.Is(err, clerk.ErrVersion) || errors.Is(err, clerk.ErrMaybe) || !strings.Contains(err.Error(), "key is not at 4") {
+			t.Errorf("put that was refused: %v", err)
+		}
+		reply(api.Reply_NO_KEY)
+		if err := ck.Remove(ctx, "k"); !errors.Is(err, clerk.ErrNoKey) || errors.Is(err, clerk.ErrMaybe) {
+			t.Errorf("remove of no key: %v", err)
 		}
 	})
 }

@@ -67,7 +67,9 @@ type TxnResult struct {
 	Revision uint64
 	// Results are those of the executed operations, in their order.
 	Results []OpResult
-	// Incomplete tells that the reply had no room for all that the operations read.
+	// Incomplete tells that the reply had no room for all that the operations read; or that the
+	// session had no room to remember it, when the transaction was sent again. Then Results may
+	// be empty.
 	Incomplete bool
 }
 

@@ -59,9 +59,22 @@ type Result struct {
 	// TTL is of KindGrant and KindTick: what is left of each lease in nanoseconds, 0 if
 	// there is no such lease.
 	TTL []int64
-	// Replayed tells that the command was executed before, at the revision DoneAt. Unless Whole,
-	// its session has kept no more of the outcome than that.
+	// Replayed tells that the command was executed before, at the revision DoneAt. Kept is how
+	// much of the outcome its session has kept.
 	Replayed bool
 	DoneAt   uint64
-	Whole    bool
+	Kept     Kept
 }
+
+// Kept is how much a session has kept of an outcome.
+type Kept uint8
+
+const (
+	// KeptRevision: it is known that the command was executed, and not what came of it.
+	KeptRevision Kept = iota
+	// KeptCode: the code is known, and whether a transaction has succeeded. All other fields
+	// are zero.
+	KeptCode
+	// KeptResult: nothing is missing.
+	KeptResult
+)

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ type Config struct {
 	Publisher kv.Publisher
 	// RunBytes and CacheBytes are those of run.Options.
 	RunBytes, CacheBytes int64
+	// Limits are those of the leases in a new cluster, the same at all members; the zero value
+	// stands for lease.DefaultLimits.
+	Limits lease.Limits
 }
 
 // New returns a Machine. Open has to be called before anything else.
@@ -92,7 +96,7 @@ func (m *Machine) load(mf *manifest) error {
 		return err
 	}
 	if mf.small.number == 0 {
-		p.leases.table, err = lease.NewTable(lease.DefaultLimits())
+		p.leases.table, err = lease.NewTable(cmp.Or(m.cfg.Limits, lease.DefaultLimits()))
 		p.keys = kv.NewStore(history, &p.leases)
 		p.times.gap = firstGap
 	} else {

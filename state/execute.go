@@ -50,14 +50,14 @@ func (p *present) more(c Command) (Result, error) {
 	case lease.Unknown:
 		return p.refusal(kv.CodeForgotten), nil
 	case lease.Replay:
-		return replayed(outcome), nil
+		return replayed(m.Kind, outcome), nil
 	}
 	r, err := p.execute(c)
 	if err != nil {
 		return r, err
 	}
 	p.leases.mu.Lock()
-	p.leases.table.Finish(m.Session, r.Revision, appendResult(nil, r))
+	p.leases.table.Finish(m.Session, r.Revision, codeByte(r), appendResult(nil, r))
 	p.leases.mu.Unlock()
 	return r, nil
 }
@@ -66,13 +66,18 @@ func (p *present) refusal(code kv.Code) Result {
 	return Result{Result: kv.Result{Code: code, Revision: p.keys.Revision()}}
 }
 
-// replayed is what the session has kept of an outcome.
-func replayed(o lease.Outcome) Result {
+// replayed is what the session has kept of the outcome of a command.
+func replayed(kind Kind, o lease.Outcome) Result {
 	var r Result
-	if o.Whole {
+	switch {
+	case o.Whole:
 		r, _ = decodeResult(o.Result)
+		r.Kept = KeptResult
+	case o.Code != 0:
+		r = resultOfByte(kind, o.Code)
+		r.Kept = KeptCode
 	}
-	r.Replayed, r.DoneAt, r.Whole = true, o.Revision, o.Whole
+	r.Replayed, r.DoneAt = true, o.Revision
 	return r
 }
 

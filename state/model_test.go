@@ -13,6 +13,7 @@ import (
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/state/lease"
 	"balsa.example/state/logtime"
 
 	"pgregory.net/rapid"
@@ -29,6 +30,8 @@ type script struct {
 	saved raft.Index
 	clock int64
 	seqs  map[int64]uint64
+	// limits let sessions keep no more than the code of a transaction, in some scripts.
+	limits lease.Limits
 
 	watches watches
 }
@@ -38,6 +41,9 @@ var scriptLimits = naive.Limits{TickBudget: 1000, LeaseKeys: 100_000, Window: 10
 func newScript(t *rapid.T) *script {
 	s := &script{t: t, fs: crashfs.NewCrashableMem(), truth: naive.New(scriptLimits), seqs: map[int64]uint64{}}
 	s.watches.s = s
+	if s.limits = lease.DefaultLimits(); s.flag("short outcomes") {
+		s.limits.OutcomeBytes = 20
+	}
 	s.m = s.machine(s.fs, 1, nil)
 	return s
 }
@@ -45,7 +51,7 @@ func newScript(t *rapid.T) *script {
 func (s *script) machine(fs *crashfs.Mem, id raft.NodeID, from *state.Machine) *state.Machine {
 	hub, history := s.watches.publisher()
 	m := state.New(state.Config{
-		FS: fs, Dir: "state", Cluster: 7, ID: id, RunBytes: 2 << 10, CacheBytes: -1, Publisher: hub,
+		FS: fs, Dir: "state", Cluster: 7, ID: id, RunBytes: 2 << 10, CacheBytes: -1, Publisher: hub, Limits: s.limits,
 	})
 	history.Machine = m
 	m.UseFetcher(fetcher{from})
@@ -206,10 +212,12 @@ func (s *script) do(c state.Command) {
 	}
 	want := s.truth.DoOp(c)
 	got := s.m.DoOp(decoded)
+	if got.Replayed && (got.Kept == state.KeptRevision || got.Kept == state.KeptCode && s.limits == lease.DefaultLimits()) {
+		s.t.Fatalf("%s: the session has kept too little: %s", naive.Text(c), naive.Text(got))
+	}
 	if err := s.m.Failed(); err != nil {
 		s.t.Fatal(err)
 	}
-	want.Whole = want.Replayed
 	if d := naive.Differ(got, want); d != "" {
 		s.t.Fatalf("%s: %s", naive.Text(c), d)
 	}

@@ -6,10 +6,33 @@ import (
 	"balsa.example/kv"
 )
 
-// The byte form of a Result, as the outcome that a session keeps: a version byte and the fields.
-const resultFormat = 1
+// Of an outcome a session keeps a Result in its byte form, a version byte and the fields; and
+// where that has no room, one byte: the code + 1, and succeededBit for a transaction that has
+// succeeded.
+const (
+	resultFormat = 1
+	succeededBit = 0x80
+)
 
 var errResult = errors.New("state: outcome has an unknown format")
+
+// codeByte is what a session keeps of r in any case. It is never 0.
+func codeByte(r Result) byte {
+	b := byte(r.Code) + 1
+	if r.Txn != nil && r.Txn.Succeeded {
+		b |= succeededBit
+	}
+	return b
+}
+
+// resultOfByte is what a codeByte tells of a command's result.
+func resultOfByte(kind Kind, b byte) (r Result) {
+	r.Code = kv.Code(b&^succeededBit - 1)
+	if kind == KindTxn && r.Code == kv.CodeOK {
+		r.Txn = &kv.TxnResult{Succeeded: b&succeededBit != 0}
+	}
+	return r
+}
 
 // appendResult appends the encoding of r to dst.
 func appendResult(dst []byte, r Result) []byte {

@@ -132,7 +132,7 @@ func BenchmarkCommandOfASession(b *testing.B) {
 			a.Acked = 0
 		}
 		if verdict, _ := table.Begin(a); verdict == lease.Execute {
-			table.Finish(a, 1, result)
+			table.Finish(a, 1, 1, result)
 		}
 	}
 }

@@ -43,8 +43,9 @@ func Decode(r *bufio.Reader) (*Table, error) {
 
 // decoder reads the parts of an image, until the first error.
 type decoder struct {
-	r   *bufio.Reader
-	err error
+	r      *bufio.Reader
+	format byte
+	err    error
 }
 
 // demand fails the decoder unless ok.
@@ -117,10 +118,10 @@ func (d *decoder) bytes(n uint64) (b []byte) {
 }
 
 func (d *decoder) header() (t *Table, leases, hash uint64) {
-	switch format := d.byte(); {
-	case d.err == nil && format > imageFormat:
-		d.err = fmt.Errorf("%w: format %d, this program reads up to %d", ErrNewerImage, format, imageFormat)
-	case format == 0:
+	switch d.format = d.byte(); {
+	case d.err == nil && d.format > imageFormat:
+		d.err = fmt.Errorf("%w: format %d, this program reads up to %d", ErrNewerImage, d.format, imageFormat)
+	case d.format == 0:
 		d.demand(false, "format 0")
 	}
 	l := Limits{
@@ -186,6 +187,9 @@ func (d *decoder) session(id int64, l Limits) *session {
 		d.demand(ahead > last, "outcome %d of session %d after %d", ahead, id, last)
 		last = ahead
 		o := outcome{s.floor + ahead, Outcome{Revision: d.uvarint("revision", math.MaxUint64)}}
+		if d.format > 1 {
+			o.Code = d.byte()
+		}
 		if size := d.uvarint("length of a result", uint64(l.OutcomeBytes)+1); size > 0 {
 			o.Whole, o.Result = true, d.bytes(size-1)
 		}

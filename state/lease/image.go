@@ -25,11 +25,13 @@ import (
 //	a session beside
 //	          floor, number of outcomes
 //	each outcome, by seq
-//	          seq - floor, revision, 0 or the length of the result + 1, result
+//	          seq - floor, revision, code(1 byte), 0 or the length of the result + 1, result
+//
+// Format 1 had no codes. It can still be read.
 //
 // The hash is Table.Hash, which finds faults of memory.
 const (
-	imageFormat = 1
+	imageFormat = 2
 
 	// streamBytes is the size of the buffer between an image and its writer.
 	streamBytes = 16 << 10
@@ -175,6 +177,7 @@ func (e *encoder) session(id int64, s *session) (hash uint64) {
 		hash += o.hash(id)
 		e.uvarint(o.seq - s.floor)
 		e.uvarint(o.Revision)
+		e.bytes(append(e.w.AvailableBuffer(), o.Code))
 		if !o.Whole {
 			e.uvarint(0)
 			continue

@@ -37,12 +37,12 @@ type Limits struct {
 	// Window is how far the sequence numbers of a session reach that are not forgotten, counted
 	// from the highest that was begun. So it is also how many outcomes a session has at most.
 	Window uint32
-	// OutcomeBytes is the longest result that is kept. Of a longer one the revision is kept.
+	// OutcomeBytes is the longest result that is kept. Of a longer one revision and code are.
 	OutcomeBytes uint32
 	// SessionBytes is for all outcomes of a session, each with outcomeOverhead.
 	SessionBytes uint32
 	// AllOutcomeBytes is for the outcomes of all sessions, each with outcomeOverhead. Beyond it
-	// every session still keeps the revision of one outcome.
+	// every session still keeps revision and code of one outcome.
 	AllOutcomeBytes uint64
 }
 
@@ -64,7 +64,7 @@ func (l Limits) check() error {
 	case l.Leases == 0 || l.KeysPerLease == 0 || l.Window == 0:
 		return fmt.Errorf("%w: Leases %d, KeysPerLease %d, Window %d must be at least 1", ErrLimits, l.Leases, l.KeysPerLease, l.Window)
 	case uint64(l.SessionBytes) < uint64(l.Window)*outcomeOverhead:
-		return fmt.Errorf("%w: SessionBytes %d is below the %d that %d revisions take up",
+		return fmt.Errorf("%w: SessionBytes %d is below the %d that %d outcomes without results take up",
 			ErrLimits, l.SessionBytes, uint64(l.Window)*outcomeOverhead, l.Window)
 	}
 	return nil

@@ -130,9 +130,9 @@ func (l *modelLease) bytes() (n uint64) {
 	return n
 }
 
-func (m *model) finish(a lease.SessionSeq, revision uint64, result []byte) {
+func (m *model) finish(a lease.SessionSeq, revision uint64, code byte, result []byte) {
 	l := m.leases[a.ID]
-	o := lease.Outcome{Revision: revision}
+	o := lease.Outcome{Revision: revision, Code: code}
 	if len(result) <= int(m.limits.OutcomeBytes) {
 		o.Whole, o.Result = true, result
 	}
@@ -146,7 +146,7 @@ func (m *model) finish(a lease.SessionSeq, revision uint64, result []byte) {
 	seqs := slices.Sorted(maps.Keys(l.outcomes))
 	for _, seq := range seqs {
 		if o := l.outcomes[seq]; len(o.Result) > 0 && (l.bytes() > uint64(m.limits.SessionBytes) || all() > m.limits.AllOutcomeBytes) {
-			l.outcomes[seq] = lease.Outcome{Revision: o.Revision}
+			l.outcomes[seq] = lease.Outcome{Revision: o.Revision, Code: o.Code}
 		}
 	}
 	for _, seq := range seqs[:len(seqs)-1] {
@@ -268,9 +268,10 @@ func (p *pair) command(id int64) {
 	p.twin.Begin(a)
 	if verdict == lease.Execute {
 		p.revision++
-		p.table.Finish(a, p.revision, result)
-		p.twin.Finish(a, p.revision, result)
-		p.model.finish(a, p.revision, result)
+		code := rapid.Byte().Draw(p.t, "code")
+		p.table.Finish(a, p.revision, code, result)
+		p.twin.Finish(a, p.revision, code, result)
+		p.model.finish(a, p.revision, code, result)
 	}
 }
 

@@ -31,8 +31,11 @@ type outcome struct {
 type Outcome struct {
 	// Revision is that of the store after the command.
 	Revision uint64
+	// Code is the short form of the result, which is kept as long as the outcome. What it means
+	// is the caller's affair. 0: it is not known, since a program of before has kept none.
+	Code byte
 	// Whole tells whether Result is what the command returned. Otherwise the result was too
-	// large to be kept, and is not known any more: the command was done at Revision.
+	// large to be kept, and nothing but Revision and Code is known of it any more.
 	Whole  bool
 	Result []byte
 }
@@ -83,8 +86,9 @@ const (
 //     So ids are drawn at random by the proposer, and a client does not choose them.
 //  5. A refusal is an outcome. A Txn whose compare fails is remembered like one that succeeds;
 //     otherwise its second copy could succeed.
-//  6. An outcome outlives its result. To make room the results go first, and the revisions stay,
-//     since a revision is enough not to execute again.
+//  6. An outcome outlives its result. To make room the results go first. Revision and code stay:
+//     the revision is enough not to execute again, and the code tells the client mostly all that
+//     it needs.
 func (t *Table) Begin(a SessionSeq) (Verdict, Outcome) {
 	slot, ok := t.index[a.ID]
 	if !ok {
@@ -105,9 +109,9 @@ func (t *Table) Begin(a SessionSeq) (Verdict, Outcome) {
 }
 
 // Finish remembers the outcome of a command for which Begin said Execute. It keeps a copy of
-// result, or the revision alone where the limits say so. If the session has ended meanwhile, by
-// the command itself, nothing is kept.
-func (t *Table) Finish(a SessionSeq, revision uint64, result []byte) {
+// result, or only revision and code where the limits say so. If the session has ended meanwhile,
+// by the command itself, nothing is kept.
+func (t *Table) Finish(a SessionSeq, revision uint64, code byte, result []byte) {
 	slot, ok := t.index[a.ID]
 	if !ok || t.record(slot).session == nil {
 		return
@@ -117,7 +121,7 @@ func (t *Table) Finish(a SessionSeq, revision uint64, result []byte) {
 	if found || a.Seq <= s.floor || a.Seq-s.floor > uint64(t.limits.Window) { // no Begin said Execute
 		return
 	}
-	o := outcome{a.Seq, Outcome{Revision: revision}}
+	o := outcome{a.Seq, Outcome{Revision: revision, Code: code}}
 	if len(result) <= int(t.limits.OutcomeBytes) {
 		o.Whole, o.Result = true, bytes.Clone(result)
 	}
@@ -127,8 +131,8 @@ func (t *Table) Finish(a SessionSeq, revision uint64, result []byte) {
 }
 
 // makeRoom keeps the outcomes of a session that has a new one within the limits. Within those of
-// the session there is room for the revisions of a whole window. Where all sessions together have
-// too much, this one keeps no result, and in the end only its latest outcome, as a revision: so
+// the session there is room for a whole window without results. Where all sessions together have
+// too much, this one keeps no result, and in the end only its latest outcome, without result: so
 // other sessions cannot take from it what a client needs that sends one command at a time.
 func (t *Table) makeRoom(slot uint32, s *session) {
 	tooMuch := func() bool {
@@ -220,6 +224,7 @@ func (o *outcome) hash(id int64) uint64 {
 	if o.Whole {
 		kind = hashOutcome
 	}
+	kind |= uint64(o.Code) << 8
 	return mix(kind, uint64(id), o.seq, o.Revision, xxhash.Sum64(o.Result))
 }
 

@@ -26,13 +26,16 @@ func execute(t testing.TB, table *lease.Table, a lease.SessionSeq, result []byte
 	if verdict, _ := table.Begin(a); verdict != lease.Execute {
 		t.Fatalf("Begin(%+v) says %v", a, verdict)
 	}
-	table.Finish(a, 100+a.Seq, result)
+	table.Finish(a, 100+a.Seq, codeOf(a.Seq), result)
 }
+
+// codeOf is the code of a command's outcome.
+func codeOf(seq uint64) byte { return byte(seq) ^ 0x5a }
 
 func wantReplay(t testing.TB, table *lease.Table, a lease.SessionSeq, result []byte) {
 	t.Helper()
 	verdict, o := table.Begin(a)
-	if verdict != lease.Replay || o.Revision != 100+a.Seq || o.Whole != (result != nil) || !bytes.Equal(o.Result, result) {
+	if verdict != lease.Replay || o.Revision != 100+a.Seq || o.Code != codeOf(a.Seq) || o.Whole != (result != nil) || !bytes.Equal(o.Result, result) {
 		t.Errorf("Begin(%+v) says %v, %+v", a, verdict, o)
 	}
 }
@@ -133,7 +136,7 @@ func TestOutcomeThatFallsOutOfTheWindowIsForgotten(t *testing.T) {
 	wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 1 << 63}, []byte{})
 }
 
-func TestLargeResultKeepsItsRevisionOnly(t *testing.T) {
+func TestLargeResultKeepsRevisionAndCode(t *testing.T) {
 	table := sessionTable(t, lease.DefaultLimits(), 1)
 	limit := int(table.Limits().OutcomeBytes)
 	execute(t, table, lease.SessionSeq{ID: 1, Seq: 1}, make([]byte, limit))
@@ -188,7 +191,7 @@ func TestOutcomesOfAllSessionsAreBounded(t *testing.T) {
 
 func wantReplayed(t testing.TB, table *lease.Table, a lease.SessionSeq) {
 	t.Helper()
-	if verdict, o := table.Begin(a); verdict != lease.Replay || o.Revision != 100+a.Seq {
+	if verdict, o := table.Begin(a); verdict != lease.Replay || o.Revision != 100+a.Seq || o.Code != codeOf(a.Seq) {
 		t.Fatalf("Begin(%+v) says %v, %+v", a, verdict, o)
 	}
 }
@@ -200,7 +203,7 @@ func TestCommandThatEndsItsOwnSessionLeavesNothing(t *testing.T) {
 		t.Fatal(verdict)
 	}
 	table.Revoke(1)
-	table.Finish(a, 5, []byte("x"))
+	table.Finish(a, 5, 1, []byte("x"))
 	if table.Hash() != newTable(t, lease.DefaultLimits()).Hash() || table.OutcomeBytes() != 0 {
 		t.Error("something is left")
 	}
@@ -209,10 +212,10 @@ func TestCommandThatEndsItsOwnSessionLeavesNothing(t *testing.T) {
 func TestFinishWithoutBeginKeepsTheWindow(t *testing.T) {
 	table := sessionTable(t, smallLimits, 1)
 	for _, seq := range []uint64{0, 7, 1 << 60} {
-		table.Finish(lease.SessionSeq{ID: 1, Seq: seq}, 5, nil)
+		table.Finish(lease.SessionSeq{ID: 1, Seq: seq}, 5, 1, nil)
 	}
 	execute(t, table, lease.SessionSeq{ID: 1, Seq: 2}, []byte("first"))
-	table.Finish(lease.SessionSeq{ID: 1, Seq: 2}, 9, []byte("second"))
+	table.Finish(lease.SessionSeq{ID: 1, Seq: 2}, 9, codeOf(2), []byte("second"))
 	wantReplay(t, table, lease.SessionSeq{ID: 1, Seq: 2}, []byte("first"))
 	decode(t, encode(t, table.Image()))
 }
@@ -232,7 +235,7 @@ func Example() {
 	for range 2 { // the command is twice in the log
 		switch verdict, outcome := table.Begin(put); verdict {
 		case lease.Execute:
-			table.Finish(put, 42, []byte("version 3"))
+			table.Finish(put, 42, 1, []byte("version 3"))
 			fmt.Println("executed")
 		case lease.Replay:
 			fmt.Printf("was executed at revision %d: %s\n", outcome.Revision, outcome.Result)

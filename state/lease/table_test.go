@@ -200,7 +200,7 @@ func TestUnknownLeasesAreNoPanic(t *testing.T) {
 	if verdict, _ := table.Begin(lease.SessionSeq{ID: 2, Seq: 1}); verdict != lease.Unknown {
 		t.Errorf("Begin: %v", verdict)
 	}
-	table.Finish(lease.SessionSeq{ID: 2, Seq: 1}, 1, nil)
+	table.Finish(lease.SessionSeq{ID: 2, Seq: 1}, 1, 1, nil)
 }
 
 // A key that is put without its lease, or deleted and created again, must outlive the lease, after
@@ -366,8 +366,11 @@ func TestHashTellsEverythingApart(t *testing.T) {
 	with := func(f func(*lease.Table)) func(*lease.Table) {
 		return func(table *lease.Table) { table.Grant(1, 5, true); f(table) }
 	}
+	doneWith := func(a lease.SessionSeq, revision uint64, code byte, result []byte) func(*lease.Table) {
+		return with(func(table *lease.Table) { table.Begin(a); table.Finish(a, revision, code, result) })
+	}
 	done := func(a lease.SessionSeq, revision uint64, result []byte) func(*lease.Table) {
-		return with(func(table *lease.Table) { table.Begin(a); table.Finish(a, revision, result) })
+		return doneWith(a, revision, 1, result)
 	}
 	note("nothing", func(*lease.Table) {})
 	note("a stamp", func(table *lease.Table) { table.Advance(logtime.Stamp{Log: 1}) })
@@ -382,6 +385,8 @@ func TestHashTellsEverythingApart(t *testing.T) {
 	note("another result", done(lease.SessionSeq{ID: 1, Seq: 1}, 5, []byte("y")))
 	note("no result", done(lease.SessionSeq{ID: 1, Seq: 1}, 5, nil))
 	note("a result too large", done(lease.SessionSeq{ID: 1, Seq: 1}, 5, make([]byte, 5000)))
+	note("another code", doneWith(lease.SessionSeq{ID: 1, Seq: 1}, 5, 2, []byte("x")))
+	note("another code of a result too large", doneWith(lease.SessionSeq{ID: 1, Seq: 1}, 5, 2, make([]byte, 5000)))
 	note("another revision", done(lease.SessionSeq{ID: 1, Seq: 1}, 6, []byte("x")))
 	note("another number", done(lease.SessionSeq{ID: 1, Seq: 2}, 5, []byte("x")))
 	note("a floor", done(lease.SessionSeq{ID: 1, Seq: 2, Acked: 1}, 5, []byte("x")))

@@ -23,7 +23,7 @@ type Call struct {
 	// any time after Called, or never.
 	Known bool
 	// Result is the answer. That to a Range has the code and the store's revision. Replayed
-	// tells that its session kept the outcome, and maybe no more than DoneAt.
+	// tells that it is what the session has kept of the outcome.
 	Result           state.Result
 	Called, Returned int64
 }
@@ -59,9 +59,10 @@ func (c *Call) position() uint64 {
 	return c.Result.Revision
 }
 
-// bare tells that the answer says when the command was executed, and not what came of it.
+// bare tells that the answer says when a transaction was executed, and not whether it has made a
+// revision.
 func (c *Call) bare() bool {
-	return c.Result.Replayed && c.kind() == state.KindTxn && c.Result.Txn == nil
+	return c.Result.Replayed && c.Result.Kept != state.KeptResult && c.kind() == state.KindTxn
 }
 
 // made tells whether the answer says that the command has made the revision of its position.
@@ -71,7 +72,7 @@ func (c *Call) made() bool {
 		return false
 	case c.kind() == state.KindOp:
 		return c.Command.Op.Kind != kv.Get
-	case c.kind() == state.KindTxn && c.Result.Txn != nil:
+	case c.kind() == state.KindTxn && !c.bare():
 		return changed(c.Result.Txn)
 	}
 	return false

@@ -90,7 +90,10 @@ func (s *service) call() {
 			c.Result = s.m.DoOp(c.Command)
 		}
 		if c.kind() == state.KindTxn && c.Known && c.Result.Code == kv.CodeOK && s.r.IntN(5) == 0 {
-			c.Result = state.Result{Replayed: true, DoneAt: c.Result.Revision}
+			c.Result = state.Result{
+				Result: kv.Result{Code: c.Result.Code}, Txn: &kv.TxnResult{Succeeded: c.Result.Txn.Succeeded},
+				Replayed: true, DoneAt: c.Result.Revision, Kept: state.KeptCode,
+			}
 		}
 	}
 	if !c.Known {

@@ -10,13 +10,21 @@ import (
 )
 
 // Differ tells how an answer differs from the naive one, "" if it does not. A nil value and an
-// empty one are the same. An outcome that a session has kept may have lost everything but its
-// revision.
+// empty one are the same. Of an outcome a session may have kept the code only.
 func Differ(got, want state.Result) string {
-	if want.Replayed && got.Replayed && got.DoneAt == want.DoneAt && got.Txn == nil && got.Code == kv.CodeOK {
-		return ""
+	if got.Kept == state.KeptCode {
+		return differ(codeOnly(got), codeOnly(want))
 	}
 	return differ(got, want)
+}
+
+// codeOnly is what a session keeps of an outcome in any case.
+func codeOnly(r state.Result) state.Result {
+	kept := state.Result{Result: kv.Result{Code: r.Code}, Replayed: r.Replayed, DoneAt: r.DoneAt}
+	if r.Txn != nil {
+		kept.Txn = &kv.TxnResult{Code: r.Txn.Code, Succeeded: r.Txn.Succeeded}
+	}
+	return kept
 }
 
 // DifferRange compares ranges.

@@ -61,7 +61,7 @@ func (m *Machine) DoOp(c state.Command) state.Result {
 	}
 	maps.DeleteFunc(l.outcomes, func(s uint64, _ outcome) bool { return s <= l.floor })
 	if o, done := l.outcomes[seq]; done {
-		o.result.Replayed, o.result.DoneAt, o.result.Whole = true, o.doneAt, true
+		o.result.Replayed, o.result.DoneAt, o.result.Kept = true, o.doneAt, state.KeptResult
 		return o.result
 	}
 	r := m.execute(c)

@@ -339,9 +339,14 @@ func TestDifferences(t *testing.T) {
 	txn := func(n int) state.Result {
 		return state.Result{Txn: &kv.TxnResult{Responses: make([]kv.OpResult, n)}}
 	}
-	kept := state.Result{Result: kv.Result{Revision: 5}, Replayed: true, DoneAt: 5}
-	whole := kept
-	whole.Version = 3
+	whole := state.Result{Result: kv.Result{Code: kv.CodeVersion, Revision: 5, Version: 3}, Replayed: true, DoneAt: 5, Kept: state.KeptResult}
+	kept := state.Result{Result: kv.Result{Code: kv.CodeVersion}, Replayed: true, DoneAt: 5, Kept: state.KeptCode}
+	revision := state.Result{Replayed: true, DoneAt: 5}
+	other, elsewhere := kept, kept
+	other.Code, elsewhere.DoneAt = kv.CodeNoKey, 6
+	done := func(kept state.Kept, succeeded bool, n int) state.Result {
+		return state.Result{Txn: &kv.TxnResult{Succeeded: succeeded, Responses: make([]kv.OpResult, n)}, Replayed: true, DoneAt: 5, Kept: kept}
+	}
 	for _, test := range []struct {
 		got, want state.Result
 		same      bool
@@ -351,7 +356,12 @@ func TestDifferences(t *testing.T) {
 		{txn(0), txn(1), false},
 		{txn(0), state.Result{}, false},
 		{kept, whole, true},
-		{whole, kept, true},
+		{whole, kept, false},
+		{revision, whole, false},
+		{other, whole, false},
+		{elsewhere, whole, false},
+		{done(state.KeptCode, true, 0), done(state.KeptResult, true, 3), true},
+		{done(state.KeptCode, false, 0), done(state.KeptResult, true, 3), false},
 		{state.Result{}, whole, false},
 		{state.Result{Result: kv.Result{Value: []byte("a")}}, state.Result{Result: kv.Result{Value: []byte("b")}}, false},
 		{state.Result{TTL: []int64{1}}, state.Result{TTL: []int64{2}}, false},

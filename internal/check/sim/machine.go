@@ -14,6 +14,7 @@ import (
 	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/state"
+	"balsa.example/state/lease"
 )
 
 // machine is what is replicated, with what makes it durable.
@@ -39,9 +40,13 @@ func (n *node) newMachine() machine {
 		m := &imaged{w: n.w, Machine: naive.New(truthLimits)}
 		return withSnapshots{rsm.WithSnapshots(m, n.disk), m, n.disk}
 	}
+	limits := lease.DefaultLimits()
+	if n.w.mix.ShortOutcomes {
+		limits.OutcomeBytes = 20
+	}
 	m := state.New(state.Config{
 		FS: n.disk.files, Dir: stateDir, Cluster: 1, ID: n.id, RunBytes: runBytes, CacheBytes: cacheBytes,
-		Publisher: publisher{n},
+		Publisher: publisher{n}, Limits: limits,
 	})
 	m.UseFetcher(fetcher{n})
 	return m

@@ -21,6 +21,8 @@ type Mix struct {
 	Durable bool
 	// StateDisk: these keep it on a disk of its own, which does not hang with that of the log.
 	StateDisk bool
+	// ShortOutcomes: sessions have no room for the result of most transactions, and keep the code.
+	ShortOutcomes bool
 
 	Tick            time.Duration
 	ElectionTimeout time.Duration // the longest of all nodes
@@ -154,6 +156,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		// to have the time to ask another.
 		m.Deadline = max(m.Deadline, 3*m.Attempt)
 	}
+	m.ShortOutcomes = r.IntN(2) == 0
 	return m
 }
 

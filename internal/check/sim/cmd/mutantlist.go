@@ -332,6 +332,8 @@ var mutants = []mutant{
 		"	if s == nil || a.Seq <= s.floor || a.Seq <= a.Acked {\n", "	if s == nil {\n"}},
 	{name: "session-remembers-nothing", edit: edit{"state/lease/session.go",
 		"		verdict, found = Replay, s.outcomes[at].Outcome\n", "		_ = at\n"}},
+	{name: "session-forgets-what-succeeded", edit: edit{"state/outcome.go",
+		"	if r.Txn != nil && r.Txn.Succeeded {\n", "	if r.Txn != nil && r.Txn.Succeeded && len(r.Txn.Responses) > 1 {\n"}},
 	{name: "session-ended-executes", edit: edit{"state/lease/session.go",
 		"	if !ok {\n		return Unknown, Outcome{}\n", "	if !ok {\n		return Execute, Outcome{}\n"}},
 

@@ -376,20 +376,64 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// forgetful is a machine whose sessions keep nothing of an outcome but its revision.
-type forgetful struct{ translate.Replica }
+// forgetful is a machine whose sessions have kept little of all outcomes.
+type forgetful struct {
+	translate.Replica
+	kept state.Result
+}
 
-func (f forgetful) SubmitFunc(_ state.Command, done func(state.Result, error)) {
-	done(state.Result{Replayed: true, DoneAt: 3}, nil)
+func (f *forgetful) SubmitFunc(_ state.Command, done func(state.Result, error)) {
+	f.kept.Replayed, f.kept.DoneAt = true, 3
+	done(f.kept, nil)
 }
 
 // Without its outcome a write that was executed may have been refused.
 func TestForgottenOutcomesAreUnknown(t *testing.T) {
 	h, node := nodetest.New()
-	h.Replica = forgetful{node}
+	h.Replica = &forgetful{Replica: node}
 	for _, req := range []*api.Request{put("k", "v"), txnRequest(&api.Txn{})} {
 		if r := ask(t, h, inSession(req, 1)); r.Code != api.Reply_UNKNOWN || r.DoneAt != 3 {
 			t.Errorf("%s gets %v", req.Kind, r)
+		}
+	}
+}
+
+// A resent command is answered with its code where the session has kept no more.
+func TestOutcomesOfWhichOnlyTheCodeIsKept(t *testing.T) {
+	code := func(code kv.Code) state.Result {
+		return state.Result{Result: kv.Result{Code: code}, Kept: state.KeptCode}
+	}
+	txn := func(succeeded bool) state.Result {
+		r := code(kv.CodeOK)
+		r.Txn = &kv.TxnResult{Succeeded: succeeded}
+		return r
+	}
+	withPrev := &api.Request{Kind: api.Request_PUT, Key: []byte("a"), Call: &api.Request_Put{Put: &api.Put{Prev: true}}}
+	deleteAll := &api.Request{Kind: api.Request_DELETE_RANGE, Call: &api.Request_DeleteRange{DeleteRange: &api.DeleteRange{Span: everything()}}}
+	compact := &api.Request{Kind: api.Request_COMPACT, Call: &api.Request_Compact{Compact: &api.Compact{Revision: 4}}}
+	grant := leaseRequest(api.Request_LEASE_GRANT, &api.Lease{Id: 6, TtlMs: 1000})
+	for i, test := range []struct {
+		req  *api.Request
+		kept state.Result
+		want *api.Reply
+	}{
+		{put("k", "v"), code(kv.CodeOK), &api.Reply{}},
+		{put("k", "v"), code(kv.CodeVersion), &api.Reply{Code: api.Reply_VERSION_MISMATCH}},
+		{put("k", "v"), code(kv.CodeQuota), &api.Reply{Code: api.Reply_QUOTA}},
+		{txnRequest(&api.Txn{}), txn(true), &api.Reply{Result: &api.Reply_Txn{Txn: &api.TxnReply{Succeeded: true}}}},
+		{txnRequest(&api.Txn{}), txn(false), &api.Reply{Result: &api.Reply_Txn{Txn: &api.TxnReply{}}}},
+		{txnRequest(&api.Txn{}), code(kv.CodeNoLease), &api.Reply{Code: api.Reply_NO_LEASE}},
+		{withPrev, txn(true), &api.Reply{}},
+		{withPrev, txn(false), &api.Reply{Code: api.Reply_UNKNOWN, Message: "executed before, and the session has not kept the outcome"}},
+		{deleteAll, txn(true), &api.Reply{}},
+		{compact, code(kv.CodeCompacted), &api.Reply{Code: api.Reply_COMPACTED}},
+		{grant, code(kv.CodeOK), &api.Reply{Result: &api.Reply_Lease{Lease: &api.LeaseReply{Id: 6}}}},
+	} {
+		h, node := nodetest.New()
+		h.Replica = &forgetful{Replica: node, kept: test.kept}
+		test.want.Id, test.want.Revision, test.want.DoneAt, test.want.Incomplete = 7, 3, 3, true
+		if got := ask(t, h, inSession(test.req, 1)); !proto.Equal(got, test.want) {
+			t.Errorf("%d: %v\n got %v\nwant %v", i, test.req, got, test.want)
 		}
 	}
 }

@@ -114,10 +114,19 @@ func (h *Handler) outcome(id uint64, r state.Result) *api.Reply {
 		return reply
 	}
 	reply.DoneAt = r.DoneAt
-	if !r.Whole {
-		reply.Code, reply.Message = api.Reply_UNKNOWN, "executed before, and the session has not kept the outcome"
+	switch r.Kept {
+	case state.KeptRevision:
+		unknownOutcome(reply)
+	case state.KeptCode:
+		reply.Revision, reply.Incomplete = r.DoneAt, true
 	}
 	return reply
+}
+
+// unknownOutcome makes the reply to a write that was executed before, of which the session has
+// not kept enough to tell what came of it.
+func unknownOutcome(reply *api.Reply) {
+	reply.Code, reply.Message = api.Reply_UNKNOWN, "executed before, and the session has not kept the outcome"
 }
 
 // result is the reply to an executed operation on one key.

@@ -92,7 +92,8 @@ func (h *Handler) moreOf(req *api.Request) (*state.More, addition, error) {
 	return nil, nil, fmt.Errorf("call is not one of a %s", req.Kind)
 }
 
-// addition adds to the reply to a write what only its kind of result has.
+// addition adds to the reply to a write what only its kind of result has. If the session has kept
+// the code only, a transaction's result has no responses.
 type addition func(state.Result, *api.Reply)
 
 func (h *Handler) txnCommand(t *api.Txn) (*state.More, addition, error) {
@@ -103,7 +104,7 @@ func (h *Handler) txnCommand(t *api.Txn) (*state.More, addition, error) {
 	return &state.More{Kind: state.KindTxn, Txn: txn}, func(r state.Result, reply *api.Reply) {
 		left := roomOfTxn()
 		reply.Result = &api.Reply_Txn{Txn: txnReply(r.Txn, left)}
-		reply.Incomplete = left.cut
+		reply.Incomplete = reply.Incomplete || left.cut
 	}, err
 }
 
@@ -205,6 +206,12 @@ func (h *Handler) putCommand(req *api.Request, p *api.Put) (*state.More, additio
 // addPut turns the result of putCommand's transaction into that of a put.
 func addPut(r state.Result, reply *api.Reply) {
 	responses := r.Txn.Responses
+	if len(responses) == 0 {
+		if !r.Txn.Succeeded { // at another version, or absent
+			unknownOutcome(reply)
+		}
+		return
+	}
 	entry := new(kv.Entry)
 	if found := responses[len(responses)-1].Range.Entries; len(found) > 0 {
 		entry = &found[0]
@@ -227,6 +234,9 @@ func (h *Handler) deleteCommand(d *api.DeleteRange) (*state.More, addition, erro
 		err = txn.Validate(h.Limits)
 	}
 	return &state.More{Kind: state.KindTxn, Txn: txn}, func(r state.Result, reply *api.Reply) {
+		if len(r.Txn.Responses) == 0 {
+			return
+		}
 		left := roomOfTxn()
 		reply.Result = &api.Reply_DeleteRange{DeleteRange: deleteReply(r.Txn.Responses[0].Delete, left)}
 		reply.Incomplete = left.cut

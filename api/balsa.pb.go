@@ -2084,6 +2084,8 @@ type Reply struct {
 	// so versions and create_revision, mod_revision, delete_revision are 0 because they are not
 	// known.
 	Incomplete bool `protobuf:"varint,12,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
+	// key_lease is the lease that the key hangs on, after the operation; 0: none.
+	KeyLease int64 `protobuf:"varint,19,opt,name=key_lease,json=keyLease,proto3" json:"key_lease,omitempty"`
 	// result is what some kinds of requests get beyond the fields above.
 	//
 	// Types that are valid to be assigned to Result:
@@ -2211,6 +2213,13 @@ func (x *Reply) GetIncomplete() bool {
 		return x.Incomplete
 	}
 	return false
+}
+
+func (x *Reply) GetKeyLease() int64 {
+	if x != nil {
+		return x.KeyLease
+	}
+	return 0
 }
 
 func (x *Reply) GetResult() isReply_Result {
@@ -4063,7 +4072,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12%\n" +
 	"\x0eserver_version\x18\x04 \x01(\tR\rserverVersion\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision\"\xf7\a\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision\"\x94\b\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x14.balsa.v1.Reply.CodeR\x04code\x12\x18\n" +
@@ -4079,7 +4088,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\adone_at\x18\v \x01(\x04R\x06doneAt\x12\x1e\n" +
 	"\n" +
 	"incomplete\x18\f \x01(\bR\n" +
-	"incomplete\x12%\n" +
+	"incomplete\x12\x1b\n" +
+	"\tkey_lease\x18\x13 \x01(\x03R\bkeyLease\x12%\n" +
 	"\x04prev\x18\r \x01(\v2\x0f.balsa.v1.EntryH\x00R\x04prev\x12,\n" +
 	"\x05range\x18\x0e \x01(\v2\x14.balsa.v1.RangeReplyH\x00R\x05range\x12&\n" +
 	"\x03txn\x18\x0f \x01(\v2\x12.balsa.v1.TxnReplyH\x00R\x03txn\x12?\n" +

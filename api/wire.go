@@ -80,6 +80,7 @@ func appendRequest(dst []byte, r *Request) ([]byte, error) {
 const (
 	leaseCall   = 18 // of a request
 	leaseResult = 17 // of a reply
+	keyLease    = 19 // of a reply
 )
 
 // sizeRequestRest is the size of what only some requests have.
@@ -214,6 +215,9 @@ func sizeReply(r *Reply) int {
 	size := sizeNumber(r.Id) + sizeNumber(uint64(r.Code)) + sizeBytes(r.Message) + sizeBytes(r.Value) +
 		sizeNumber(r.Version) + sizeNumber(r.CreateRevision) + sizeNumber(r.ModRevision) + sizeNumber(r.Revision) + sizeNumber(r.DeleteRevision) +
 		sizeNumber(r.DoneAt) + sizeNumber(protowire.EncodeBool(r.Incomplete)) + sizeResult(r)
+	if r.KeyLease != 0 {
+		size += 2 + protowire.SizeVarint(uint64(r.KeyLease))
+	}
 	if r.Leader != nil {
 		size += 1 + protowire.SizeBytes(proto.Size(r.Leader))
 	}
@@ -244,6 +248,10 @@ func appendReply(dst []byte, r *Reply) ([]byte, error) {
 	dst = appendNumber(dst, 10, r.DeleteRevision)
 	dst = appendNumber(dst, 11, r.DoneAt)
 	dst = appendNumber(dst, 12, protowire.EncodeBool(r.Incomplete))
+	if r.KeyLease != 0 {
+		dst = protowire.AppendTag(dst, keyLease, protowire.VarintType)
+		dst = protowire.AppendVarint(dst, uint64(r.KeyLease))
+	}
 	switch result := r.Result.(type) {
 	case nil:
 		return dst, nil
@@ -335,6 +343,8 @@ func decodeReply(data []byte, r *Reply, left *parts) error {
 			r.DoneAt = f.value
 		case f.is(12, protowire.VarintType):
 			r.Incomplete = protowire.DecodeBool(f.value)
+		case f.is(keyLease, protowire.VarintType):
+			r.KeyLease = int64(f.value)
 		case f.is(14, protowire.BytesType):
 			result, ok := r.Result.(*Reply_Range)
 			if !ok {

@@ -154,9 +154,8 @@ func (c *Clerk) put(ctx context.Context, key string, value []byte, req *api.Requ
 		return KV{}, err
 	}
 	kv := stamped(key, value, r)
-	kv.Lease = req.GetPut().GetLease()
 	if kv.Incomplete = r.GetIncomplete(); kv.Incomplete && kv.Version == 0 {
-		kv.ModRevision = r.GetDoneAt()
+		kv.ModRevision, kv.Lease = r.GetDoneAt(), req.GetPut().GetLease()
 		if !req.Unconditional {
 			kv.Version = req.Version + 1
 		}
@@ -190,6 +189,7 @@ func stamped(key string, value []byte, r *api.Reply) KV {
 		Version:        r.Version,
 		CreateRevision: r.CreateRevision,
 		ModRevision:    r.ModRevision,
+		Lease:          r.KeyLease,
 		Revision:       r.Revision,
 	}
 }

@@ -153,8 +153,11 @@ func TestPutOptions(t *testing.T) {
 			t.Errorf("create: %+v, %v", kv, err)
 		}
 		kv, err = ck.Put(t.Context(), "k", []byte("2"), 1, clerk.KeepLease(), clerk.WithPrev())
-		if err != nil || kv.Version != 2 || kv.CreateRevision != 2 || kv.Prev == nil || string(kv.Prev.Value) != "1" || kv.Prev.Lease != lease.ID() {
+		if err != nil || kv.Version != 2 || kv.CreateRevision != 2 || kv.Prev == nil || string(kv.Prev.Value) != "1" || kv.Prev.Lease != lease.ID() || kv.Lease != lease.ID() {
 			t.Errorf("replace: %+v, %v", kv, err)
+		}
+		if kv, err = ck.Get(t.Context(), "k"); err != nil || kv.Lease != lease.ID() {
+			t.Errorf("get: %+v, %v", kv, err)
 		}
 		var wrong *clerk.VersionError
 		if _, err = ck.Put(t.Context(), "k", nil, 1, on); !errors.As(err, &wrong) || wrong.Current != 2 || wrong.Expected != 1 {

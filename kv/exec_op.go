@@ -82,7 +82,7 @@ func (s *Store) describe(h index.Head) Result {
 	if h.Deleted {
 		return Result{Code: CodeNoKey, Revision: s.revision}
 	}
-	return Result{Version: h.Version, CreateRevision: h.Create, ModRevision: h.Mod, Revision: s.revision}
+	return Result{Version: h.Version, CreateRevision: h.Create, ModRevision: h.Mod, Lease: h.Lease, Revision: s.revision}
 }
 
 // Get returns what DoOp of a Get would, without the log: CodeNoKey if the key is absent.
@@ -131,7 +131,7 @@ func (s *Store) TryGet(key string) (Result, bool) {
 
 // found is the result of a Get that has read a record.
 func found(r Result, rec *run.Record) Result {
-	r.Version, r.CreateRevision, r.ModRevision = rec.Version, rec.Create, rec.Mod
+	r.Version, r.CreateRevision, r.ModRevision, r.Lease = rec.Version, rec.Create, rec.Mod, rec.Lease
 	if len(rec.Value) > 0 {
 		r.Value = rec.Value
 	}

@@ -167,6 +167,8 @@ type Result struct {
 	Version        uint64
 	CreateRevision uint64
 	ModRevision    uint64
+	// Lease is the one that the key hangs on, 0 if there is none.
+	Lease int64
 	// Revision is the store's.
 	Revision uint64
 	// DeleteRevision is set if a Put or Delete was refused: the revision of the key's last

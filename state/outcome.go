@@ -10,7 +10,7 @@ import (
 // where that has no room, one byte: the code + 1, and succeededBit for a transaction that has
 // succeeded.
 const (
-	resultFormat = 1
+	resultFormat = 2 // 1 had no lease
 	succeededBit = 0x80
 )
 
@@ -38,7 +38,7 @@ func resultOfByte(kind Kind, b byte) (r Result) {
 func appendResult(dst []byte, r Result) []byte {
 	e := encoder{append(dst, resultFormat, byte(r.Code))}
 	e.bytes(r.Value)
-	for _, v := range []uint64{r.Version, r.CreateRevision, r.ModRevision, r.Revision, r.DeleteRevision} {
+	for _, v := range []uint64{r.Version, r.CreateRevision, r.ModRevision, uint64(r.Lease), r.Revision, r.DeleteRevision} {
 		e.number(v)
 	}
 	e.number(uint64(len(r.TTL)))
@@ -53,14 +53,18 @@ func appendResult(dst []byte, r Result) []byte {
 }
 
 func decodeResult(b []byte) (r Result, err error) {
-	if len(b) < 2 || b[0] != resultFormat {
+	if len(b) < 2 || b[0] == 0 || b[0] > resultFormat {
 		return r, errResult
 	}
 	d := decoder{b: b[2:]}
 	r.Code, r.Value = kv.Code(b[1]), d.bytes()
-	for _, v := range []*uint64{&r.Version, &r.CreateRevision, &r.ModRevision, &r.Revision, &r.DeleteRevision} {
+	for _, v := range []*uint64{&r.Version, &r.CreateRevision, &r.ModRevision} {
 		*v = d.number()
 	}
+	if b[0] > 1 {
+		r.Lease = int64(d.number())
+	}
+	r.Revision, r.DeleteRevision = d.number(), d.number()
 	if n := d.count(1); n > 0 {
 		r.TTL = make([]int64, n)
 		for i := range r.TTL {

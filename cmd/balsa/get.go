@@ -138,8 +138,12 @@ func (p *program) getOne(ctx context.Context, o *getOptions, key string) error {
 		return writeJSON(p.stdout, jsonOf(kv, true))
 	}
 	if o.verbose {
-		if _, err := fmt.Fprintf(p.stderr, "version=%d create_revision=%d mod_revision=%d revision=%d\n",
-			kv.Version, kv.CreateRevision, kv.ModRevision, kv.Revision); err != nil {
+		lease := ""
+		if kv.Lease != 0 {
+			lease = " lease=" + leaseText(kv.Lease)
+		}
+		if _, err := fmt.Fprintf(p.stderr, "version=%d create_revision=%d mod_revision=%d revision=%d%s\n",
+			kv.Version, kv.CreateRevision, kv.ModRevision, kv.Revision, lease); err != nil {
 			return unreported(err)
 		}
 	}

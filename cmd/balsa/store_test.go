@@ -77,6 +77,9 @@ func TestLeasesFromTheCommandLine(t *testing.T) {
 	for _, s := range []step{
 		{[]string{"put", "a", "1", "--lease", id}, "", exitOK, "version=1 revision=2\n", ""},
 		{[]string{"put", "a", "2", "--version", "1", "--lease", id}, "", exitOK, "version=2 revision=3\n", ""},
+		{[]string{"get", "a", "-v"}, "", exitOK, "2\n", "lease=" + id},
+		{[]string{"get", "a", "-o", "json"}, "", exitOK,
+			`{"key":"a","value":"2","version":2,"create_revision":2,"mod_revision":3,"revision":3,"lease":"` + id + `"}` + "\n", ""},
 		{[]string{"put", "b", "1", "--lease", "1"}, "", exitNotFound, "", "lease does not exist"},
 		{[]string{"put", "b", "1", "--lease", "xyz"}, "", exitUsage, "", "--lease"},
 		{[]string{"lease", "ls"}, "", exitOK, id + "\n", ""},

@@ -151,7 +151,7 @@ func (s *store) get(key string) kv.Result {
 	}
 	return kv.Result{
 		Value: e.Value, Version: e.Version, CreateRevision: e.CreateRevision,
-		ModRevision: e.ModRevision, Revision: s.revision(),
+		ModRevision: e.ModRevision, Lease: e.Lease, Revision: s.revision(),
 	}
 }
 

@@ -67,7 +67,7 @@ func (r *record) call() (c history.Call, ok bool) {
 	}
 	c.Result = state.Result{Result: kv.Result{
 		Code: replyCodes[r.reply.Code], Value: r.reply.Value, Version: r.reply.Version,
-		CreateRevision: r.reply.CreateRevision, ModRevision: r.reply.ModRevision, Revision: r.reply.Revision,
+		CreateRevision: r.reply.CreateRevision, ModRevision: r.reply.ModRevision, Lease: r.reply.KeyLease, Revision: r.reply.Revision,
 	}}
 	return c, true
 }

@@ -237,11 +237,12 @@ func TestPutsWithMore(t *testing.T) {
 		{with(1, false, &api.Put{Lease: 9}), &api.Reply{Code: api.Reply_NO_KEY, Revision: 1}},
 		{with(0, false, &api.Put{Lease: 8}), &api.Reply{Code: api.Reply_NO_LEASE, Revision: 1}},
 		{with(0, true, &api.Put{IgnoreLease: true}), &api.Reply{Code: api.Reply_NO_KEY, Revision: 1}},
-		{with(0, false, &api.Put{Lease: 9, Prev: true}), &api.Reply{Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2}},
-		{with(0, false, &api.Put{Lease: 9}), &api.Reply{Code: api.Reply_VERSION_MISMATCH, Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2}},
+		{with(0, false, &api.Put{Lease: 9, Prev: true}), &api.Reply{Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2, KeyLease: 9}},
+		{with(0, false, &api.Put{Lease: 9}), &api.Reply{Code: api.Reply_VERSION_MISMATCH, Version: 1, CreateRevision: 2, ModRevision: 2, Revision: 2, KeyLease: 9}},
 		{with(1, false, &api.Put{IgnoreLease: true, Prev: true}), &api.Reply{
-			Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3, Result: &api.Reply_Prev{Prev: prev},
+			Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3, KeyLease: 9, Result: &api.Reply_Prev{Prev: prev},
 		}},
+		{&api.Request{Kind: api.Request_GET, Key: []byte("k")}, &api.Reply{Value: []byte("v"), Version: 2, CreateRevision: 2, ModRevision: 3, Revision: 3, KeyLease: 9}},
 	} {
 		want(t, h, step.req, step.reply)
 	}

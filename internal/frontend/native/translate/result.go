@@ -134,7 +134,7 @@ func (h *Handler) result(id uint64, r kv.Result) *api.Reply {
 	reply := h.newReply()
 	reply.Id, reply.Value, reply.Version = id, r.Value, r.Version
 	reply.CreateRevision, reply.ModRevision, reply.Revision = r.CreateRevision, r.ModRevision, r.Revision
-	reply.DeleteRevision = r.DeleteRevision
+	reply.DeleteRevision, reply.KeyLease = r.DeleteRevision, r.Lease
 	if r.Code != kv.CodeOK {
 		refused(reply, r.Code)
 	}

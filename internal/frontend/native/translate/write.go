@@ -216,7 +216,7 @@ func addPut(r state.Result, reply *api.Reply) {
 	if found := responses[len(responses)-1].Range.Entries; len(found) > 0 {
 		entry = &found[0]
 	}
-	reply.Version, reply.CreateRevision, reply.ModRevision = entry.Version, entry.CreateRevision, entry.ModRevision
+	reply.Version, reply.CreateRevision, reply.ModRevision, reply.KeyLease = entry.Version, entry.CreateRevision, entry.ModRevision, entry.Lease
 	switch {
 	case !r.Txn.Succeeded && entry.Version == 0:
 		reply.Code = api.Reply_NO_KEY

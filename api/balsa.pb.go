@@ -1673,9 +1673,8 @@ func (*TxnOp_DeleteRange) isTxnOp_Op() {}
 
 func (*TxnOp_Txn) isTxnOp_Op() {}
 
-// Compare is a condition on every key of a span. An absent single key has version, revisions
-// and lease 0; a compare of its value is false. A span of several keys that has none makes
-// any compare true.
+// Compare is a condition on every key of a span. A span without keys is compared as one absent
+// key: that has version, revisions and lease 0, and a compare of its value is false.
 type Compare struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Span     *Span                  `protobuf:"bytes,1,opt,name=span,proto3" json:"span,omitempty"`

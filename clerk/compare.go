@@ -7,7 +7,7 @@ import (
 )
 
 // Compare is a condition of a transaction. Over a span it must hold for every key that the
-// span has: of a span without keys it is true.
+// span has. A span without keys is compared as one absent key.
 type Compare struct{ message *api.Compare }
 
 // Number is a number of a key to compare with another, as in Version("k").Equals(3). An absent

@@ -170,13 +170,17 @@ func (s *Store) compare(c *Compare) (bool, error) {
 	if key, ok := c.One(); ok {
 		return s.compareKey(c, key, s.head(s.index.Find(key)))
 	}
-	ok, err := true, error(nil)
+	found, ok, err := false, true, error(nil)
 	s.index.Span(c.From, c.To, func(slot index.Slot) bool {
 		if h := s.index.Head(slot); !h.Deleted {
+			found = true
 			ok, err = s.compareKey(c, s.index.Key(slot), h)
 		}
 		return ok && err == nil
 	})
+	if !found {
+		return s.compareKey(c, "", index.Head{Deleted: true})
+	}
 	return ok, err
 }
 

@@ -275,6 +275,32 @@ func TestRangeIsOrderedAndBounded(t *testing.T) {
 	}
 }
 
+func TestCompareOfASpanWithoutKeysIsThatOfAnAbsentKey(t *testing.T) {
+	s := newWorld(t)
+	s.do(put("a", "v", 0))
+	s.do(put("c", "v", 0))
+	s.do(del("c", 1))
+	for _, span := range []kv.Span{kv.Single("c"), kv.FromKey("b"), {From: "b", To: "d"}, {From: "z", To: "y"}} {
+		for want, compares := range map[bool][]kv.Compare{
+			true: {
+				{Target: kv.TargetVersion}, {Target: kv.TargetCreate}, {Target: kv.TargetMod}, {Target: kv.TargetLease},
+				{Target: kv.TargetMod, Relation: kv.Less, Number: 1},
+			},
+			false: {
+				{Target: kv.TargetVersion, Relation: kv.Greater}, {Target: kv.TargetLease, Relation: kv.NotEqual},
+				{Target: kv.TargetValue}, {Target: kv.TargetValue, Relation: kv.NotEqual, Value: []byte("v")},
+			},
+		} {
+			for _, c := range compares {
+				c.Span = span
+				if r, err := s.Txn(&kv.Txn{If: []kv.Compare{c}}, 0); r.Succeeded != want || err != nil {
+					t.Errorf("%+v is %t, %v", c, r.Succeeded, err)
+				}
+			}
+		}
+	}
+}
+
 // TestPagesAreOfOneMoment reads the pages of a range at the revision of the first, while what is
 // still to come changes.
 func TestPagesAreOfOneMoment(t *testing.T) {

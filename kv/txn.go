@@ -36,9 +36,8 @@ type DeleteOp struct {
 	Prev bool // asks for what they held
 }
 
-// Compare is a condition on every key of a span. An absent key has version, revisions and
-// lease 0. A compare of values is false for a single key that is absent, and any compare is
-// true for a span of several keys that has none.
+// Compare is a condition on every key of a span. A span without keys is compared as one absent
+// key: that has version, revisions and lease 0, and a compare of its value is false.
 type Compare struct {
 	Span
 	Target   Target

@@ -199,7 +199,9 @@ func TestCompares(t *testing.T) {
 		{kv.Compare{Span: kv.Single("c"), Target: kv.TargetVersion, Relation: kv.Greater}, false},
 		{kv.Compare{Span: kv.Single("c"), Target: kv.TargetValue}, false},
 		{kv.Compare{Span: kv.Single("c"), Target: kv.TargetValue, Relation: kv.NotEqual, Value: []byte("7")}, false},
-		{kv.Compare{Span: kv.Prefix("c"), Target: kv.TargetVersion, Relation: kv.Greater}, true},
+		{kv.Compare{Span: kv.Prefix("c"), Target: kv.TargetVersion, Relation: kv.Greater}, false},
+		{kv.Compare{Span: kv.Prefix("c"), Target: kv.TargetMod}, true},
+		{kv.Compare{Span: kv.Prefix("c"), Target: kv.TargetValue, Relation: kv.NotEqual, Value: []byte("7")}, false},
 	} {
 		if r := s.txn(kv.Txn{If: []kv.Compare{c.Compare}}); r.Txn.Succeeded != c.want {
 			t.Errorf("%s is %t", Text(c.Compare), !c.want)

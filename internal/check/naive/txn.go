@@ -35,7 +35,7 @@ func (m *Machine) plan(t *kv.Txn) *plan {
 // holds tells whether a compare is true.
 func (m *Machine) holds(c kv.Compare) bool {
 	entries := m.keys(c.Span, now)
-	if _, one := c.One(); one && len(entries) == 0 {
+	if len(entries) == 0 {
 		return c.Target != kv.TargetValue && related(c, kv.Entry{})
 	}
 	for _, e := range entries {
@@ -56,7 +56,7 @@ func related(c kv.Compare, e kv.Entry) bool {
 	case kv.TargetMod:
 		order = cmp.Compare(e.ModRevision, c.Number)
 	case kv.TargetLease:
-		order = cmp.Compare(uint64(e.Lease), c.Number)
+		order = cmp.Compare(e.Lease, int64(c.Number))
 	case kv.TargetValue:
 		order = bytes.Compare(e.Value, c.Value)
 	}

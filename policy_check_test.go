@@ -75,7 +75,7 @@ func (r *rules) layers(f source, module string) (problems []string) {
 			problems = append(problems, fmt.Sprintf("%s: %s imports %s, which the policy does not allow", f.name, f.pkg, below))
 		}
 	}
-	return problems
+	return append(problems, banned(f, f.pkg, r.deny[f.pkg], nil)...)
 }
 
 // purity reports what f does that its package or its own word forbids, and notes in

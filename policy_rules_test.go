@@ -13,11 +13,12 @@ type rules struct {
 	pure   map[string][]string        // package -> modules that it may import
 	marked []string                   // packages with pure files
 	allow  map[string][]string        // package -> impure imports it is allowed
+	deny   map[string][]string        // package -> what it may not import, from wherever
 	future []string
 }
 
 func parseRules(text string) (*rules, error) {
-	r := &rules{may: map[string]map[string]bool{}, pure: map[string][]string{}, allow: map[string][]string{}}
+	r := &rules{may: map[string]map[string]bool{}, pure: map[string][]string{}, allow: map[string][]string{}, deny: map[string][]string{}}
 	for line := range strings.Lines(text) {
 		line, _, _ = strings.Cut(line, "#")
 		if line = strings.TrimSpace(line); line == "" {
@@ -40,6 +41,8 @@ func (r *rules) parseLine(line string) error {
 		r.pure[name] = strings.Fields(list)
 	case verb == "allow" && colon:
 		r.allow[name] = append(r.allow[name], strings.Fields(list)...)
+	case verb == "deny" && colon:
+		r.deny[name] = append(r.deny[name], strings.Fields(list)...)
 	case verb == "future" && rest != "":
 		r.future = append(r.future, name)
 	case strings.Contains(line, "!<"):
@@ -154,6 +157,9 @@ func (r *rules) all() []string {
 		set[a] = true
 	}
 	for a := range r.allow {
+		set[a] = true
+	}
+	for a := range r.deny {
 		set[a] = true
 	}
 	for _, a := range slices.Concat(r.marked, r.future) {

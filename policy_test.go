@@ -17,6 +17,7 @@ import (
 //	              import x and y alone
 //	pure a/*      a declares at least one file of its own pure with a //balsa:pure line
 //	allow a: x    a may import x although it is pure; say why
+//	deny a: x     a may not import x, or what is below it; say why
 //	future a      a may be absent still
 //
 // Tests are exempt from layers. Tests of pure packages may use goroutines and files,
@@ -51,7 +52,7 @@ const policy = `
 	raft < internal/birth
 	internal/birth, rsm, wal < internal/datadir # rsm for its errors
 	internal/datadir, transport < member
-	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd
+	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd < internal/frontend/etcd/overgrpc
 	internal/frontend/native, member < internal/server
 	internal/server, clerk, clerk/lock, clerk/election, api < cmd/balsa
 	internal/server, clerk, internal/inproc < embed
@@ -96,6 +97,10 @@ const policy = `
 	# A store's records are in files, which package run reads and writes by way of vfs. It has
 	# no goroutine, clock or chance either, so the simulator runs both on a disk of its own.
 	allow kv: kv/run
+
+	# The transport under the etcd API can be exchanged.
+	deny internal/frontend/etcd: google.golang.org/grpc
+	deny internal/frontend/etcd/translate: google.golang.org/grpc
 
 	# Streams are read by goroutines of their own while events are matched.
 	allow kv/watch: sync
@@ -176,6 +181,9 @@ func TestPolicyCanFail(t *testing.T) {
 			"a may import time, and does not"},
 		{"a module that nobody needs", "a/a.go", `package a; import _ "sync"`, "",
 			"a may import example.com/fine, and does not"},
+		{"what is denied", "", "", "deny c: os\n",
+			"c/c.go: c imports os"},
+		{"what is denied, in a test", "c/c_test.go", `package c; import _ "net/http"`, "deny c: net\n", ""},
 		{"a clock in a pure package", "a/x.go", `package a; import _ "time"`, "",
 			"a/x.go: pure code imports time"},
 		{"a subdirectory of an impure package", "a/x.go", `package a; import _ "net/http"`, "",

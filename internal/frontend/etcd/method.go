@@ -57,6 +57,9 @@ func unary[Req, Resp any, PReq message[Req], PResp message[Resp]](
 		Name: name, Right: right,
 		NewRequest: func() proto.Message { return PReq(new(Req)) },
 		Call: func(f *Face, ctx context.Context, c *Caller, req proto.Message) (proto.Message, error) {
+			if err := f.admit(c); err != nil {
+				return nil, err
+			}
 			return call(f, ctx, c, req.(PReq))
 		},
 	}
@@ -65,7 +68,13 @@ func unary[Req, Resp any, PReq message[Req], PResp message[Resp]](
 // stream makes a Method of one of Face's that answers a stream.
 func stream[Req any, PReq message[Req]](name string, right Right, clientStreams bool, serve func(*Face, *Caller, Stream) error) Method {
 	return Method{
-		Name: name, Right: right, Serve: serve, ClientStreams: clientStreams,
+		Name: name, Right: right, ClientStreams: clientStreams,
 		NewRequest: func() proto.Message { return PReq(new(Req)) },
+		Serve: func(f *Face, c *Caller, s Stream) error {
+			if err := f.admit(c); err != nil {
+				return err
+			}
+			return serve(f, c, s)
+		},
 	}
 }

@@ -18,16 +18,16 @@ func TestMethods(t *testing.T) {
 		return &pb.PutResponse{Header: &pb.ResponseHeader{Revision: 7}}, nil
 	})
 	req := put.NewRequest()
-	if _, err := put.Call(nil, t.Context(), nil, req); !errors.Is(err, refused) {
+	if _, err := put.Call(nil, t.Context(), &Caller{}, req); !errors.Is(err, refused) {
 		t.Errorf("an empty request gets %v", err)
 	}
 	req.(*pb.PutRequest).Key = []byte("a")
-	resp, err := put.Call(nil, t.Context(), nil, req)
+	resp, err := put.Call(nil, t.Context(), &Caller{}, req)
 	if err != nil || resp.(*pb.PutResponse).Header.Revision != 7 {
 		t.Errorf("the method returns %v, %v", resp, err)
 	}
 	watch := stream[pb.WatchRequest]("/etcdserverpb.Watch/Watch", ByKeys, true, func(*Face, *Caller, Stream) error { return refused })
-	if _, ok := watch.NewRequest().(*pb.WatchRequest); !ok || watch.Call != nil || !watch.ClientStreams || watch.Serve(nil, nil, nil) != refused {
+	if _, ok := watch.NewRequest().(*pb.WatchRequest); !ok || watch.Call != nil || !watch.ClientStreams || watch.Serve(nil, &Caller{}, nil) != refused {
 		t.Errorf("the stream is %+v", watch)
 	}
 }

@@ -31,3 +31,46 @@ type Error struct {
 
 // Error implements error.
 func (e *Error) Error() string { return e.Text }
+
+// Errors that etcd has names for: those of its package rpctypes, with the same texts. Only their
+// pointers are compared, so each error of a request is one of them, or is made where it is returned.
+var (
+	ErrEmptyKey                = &Error{InvalidArgument, "etcdserver: key is not provided"}
+	ErrKeyNotFound             = &Error{InvalidArgument, "etcdserver: key not found"}
+	ErrValueProvided           = &Error{InvalidArgument, "etcdserver: value is provided"}
+	ErrLeaseProvided           = &Error{InvalidArgument, "etcdserver: lease is provided"}
+	ErrTooManyOps              = &Error{InvalidArgument, "etcdserver: too many operations in txn request"}
+	ErrDuplicateKey            = &Error{InvalidArgument, "etcdserver: duplicate key given in txn request"}
+	ErrInvalidClientAPIVersion = &Error{InvalidArgument, "etcdserver: invalid client api version"}
+	ErrInvalidSortOption       = &Error{InvalidArgument, "etcdserver: invalid sort option"}
+	ErrCompacted               = &Error{OutOfRange, "etcdserver: mvcc: required revision has been compacted"}
+	ErrFutureRev               = &Error{OutOfRange, "etcdserver: mvcc: required revision is a future revision"}
+	ErrNoSpace                 = &Error{ResourceExhausted, "etcdserver: mvcc: database space exceeded"}
+
+	ErrLeaseNotFound    = &Error{NotFound, "etcdserver: requested lease not found"}
+	ErrLeaseExist       = &Error{FailedPrecondition, "etcdserver: lease already exists"}
+	ErrLeaseTTLTooLarge = &Error{OutOfRange, "etcdserver: too large lease TTL"}
+
+	ErrRequestTooLarge = &Error{InvalidArgument, "etcdserver: request is too large"}
+	ErrTooManyRequests = &Error{ResourceExhausted, "etcdserver: too many requests"}
+
+	ErrNoLeader               = &Error{Unavailable, "etcdserver: no leader"}
+	ErrNotLeader              = &Error{FailedPrecondition, "etcdserver: not leader"}
+	ErrLeaderChanged          = &Error{Unavailable, "etcdserver: leader changed"}
+	ErrStopped                = &Error{Unavailable, "etcdserver: server stopped"}
+	ErrTimeout                = &Error{Unavailable, "etcdserver: request timed out"}
+	ErrTimeoutDueToLeaderFail = &Error{Unavailable, "etcdserver: request timed out, possibly due to previous leader failure"}
+	ErrCorrupt                = &Error{DataLoss, "etcdserver: corrupt cluster"}
+	ErrBadLeaderTransferee    = &Error{FailedPrecondition, "etcdserver: bad leader transferee"}
+
+	ErrCanceled         = &Error{Canceled, "etcdserver: request canceled"}
+	ErrDeadlineExceeded = &Error{DeadlineExceeded, "etcdserver: context deadline exceeded"}
+)
+
+// Errors that etcd has no like of.
+var (
+	ErrLeaseFull     = &Error{ResourceExhausted, "etcdserver: lease has too many keys"}
+	ErrTooManyLeases = &Error{ResourceExhausted, "etcdserver: too many leases"}
+	// ErrUnreadable lets clients ask another member for what is damaged at this one.
+	ErrUnreadable = &Error{Unavailable, "etcdserver: a value is damaged on the disk of this member"}
+)

@@ -1,0 +1,136 @@
+package overgrpc
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"balsa.example/internal/frontend/etcd"
+	"balsa.example/internal/frontend/etcd/translate"
+)
+
+// Server serves a Face. It is registered before there is one, and refuses requests until Start.
+type Server struct {
+	face atomic.Pointer[etcd.Face]
+	// waiting says what there is no Face for yet.
+	waiting func() string
+}
+
+// New returns a Server without a Face. waiting says why there is none; nil: the server is starting.
+func New(waiting func() string) *Server {
+	if waiting == nil {
+		waiting = func() string { return "the server is starting" }
+	}
+	return &Server{waiting: waiting}
+}
+
+// Start lets requests through to f.
+func (s *Server) Start(f *etcd.Face) { s.face.Store(f) }
+
+// Register adds the services of methods to a gRPC server.
+func (s *Server) Register(to grpc.ServiceRegistrar, methods []etcd.Method) {
+	services := map[string]*grpc.ServiceDesc{}
+	for _, m := range methods {
+		service, method, _ := strings.Cut(strings.TrimPrefix(m.Name, "/"), "/")
+		d := services[service]
+		if d == nil {
+			d = &grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil), Metadata: fileOf(m)}
+			services[service] = d
+		}
+		if m.Serve != nil {
+			d.Streams = append(d.Streams, s.stream(method, m))
+		} else {
+			d.Methods = append(d.Methods, s.unary(method, m))
+		}
+	}
+	for _, d := range services {
+		to.RegisterService(d, s)
+	}
+}
+
+// fileOf returns the path of the file that describes a method's service, for reflection.
+func fileOf(m etcd.Method) string {
+	return m.NewRequest().ProtoReflect().Descriptor().ParentFile().Path()
+}
+
+func (s *Server) unary(method string, m etcd.Method) grpc.MethodDesc {
+	call := func(ctx context.Context, req any) (any, error) {
+		f, err := s.ready()
+		if err != nil {
+			return nil, err
+		}
+		c, err := callerOf(ctx)
+		if err != nil {
+			return nil, statusOf(err)
+		}
+		resp, err := m.Call(f, ctx, &c, req.(proto.Message))
+		if err != nil {
+			return nil, statusOf(err)
+		}
+		return resp, nil
+	}
+	handler := func(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+		req := m.NewRequest()
+		if err := decode(req); err != nil {
+			return nil, err
+		}
+		if intercept == nil {
+			return call(ctx, req)
+		}
+		return intercept(ctx, req, &grpc.UnaryServerInfo{Server: srv, FullMethod: m.Name}, call)
+	}
+	return grpc.MethodDesc{MethodName: method, Handler: handler}
+}
+
+func (s *Server) stream(method string, m etcd.Method) grpc.StreamDesc {
+	handler := func(_ any, g grpc.ServerStream) error {
+		f, err := s.ready()
+		if err != nil {
+			return err
+		}
+		c, err := callerOf(g.Context())
+		if err != nil {
+			return statusOf(err)
+		}
+		if err := m.Serve(f, &c, stream{g}); err != nil {
+			return statusOf(err)
+		}
+		return nil
+	}
+	return grpc.StreamDesc{StreamName: method, Handler: handler, ServerStreams: true, ClientStreams: m.ClientStreams}
+}
+
+// ready returns the Face, or the error of a server that has none yet.
+func (s *Server) ready() (*etcd.Face, error) {
+	if f := s.face.Load(); f != nil {
+		return f, nil
+	}
+	return nil, status.Error(codes.Unavailable, "etcdserver: "+s.waiting())
+}
+
+// stream is a grpc.ServerStream as methods see it.
+type stream struct{ grpc.ServerStream }
+
+// Receive implements etcd.Stream.
+func (s stream) Receive(m proto.Message) error { return s.RecvMsg(m) }
+
+// Send implements etcd.Stream.
+func (s stream) Send(m proto.Message) error { return s.SendMsg(m) }
+
+// statusOf is an error as gRPC sends it.
+func statusOf(err error) error {
+	var known *translate.Error
+	if errors.As(err, &known) {
+		return status.Error(codes.Code(known.Code), known.Text)
+	}
+	if _, ok := status.FromError(err); ok {
+		return err // one of gRPC's own, of a stream that has ended
+	}
+	return status.FromContextError(err).Err()
+}

@@ -1,0 +1,39 @@
+package etcd
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"balsa.example/internal/frontend/etcd/translate"
+)
+
+// streamPageBytes is about how large the pages of a streamed range are.
+const streamPageBytes = 1 << 20
+
+// RangeStream reads keys page by page, all at the revision of the first. If that is compacted
+// meanwhile the stream ends with an error, as in etcd.
+func (f *Face) RangeStream(_ *Caller, s Stream) error {
+	r := new(pb.RangeRequest)
+	if err := s.Receive(r); err != nil {
+		return err
+	}
+	op, err := translate.RangeStreamOf(r, f.cfg.Limits)
+	if err != nil {
+		return err
+	}
+	if !r.Serializable {
+		if err := f.fresh(s.Context()); err != nil {
+			return err
+		}
+	}
+	pages := translate.Pages{Op: *op, Bytes: streamPageBytes, Origin: f.origin()}
+	for !pages.Done() {
+		page, err := pages.Next(f.cfg.Node.Store())
+		if err != nil {
+			return translate.ReadFailed(err)
+		}
+		if err := s.Send(page); err != nil {
+			return err
+		}
+	}
+	return nil
+}

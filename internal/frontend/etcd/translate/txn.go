@@ -1,0 +1,206 @@
+//balsa:pure
+
+package translate
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"balsa.example/kv"
+	"balsa.example/state"
+)
+
+// Txn is the transaction that a request asks for. Errors come in the order of etcd's checks: the
+// shape of all of the request, its size, and keys that are changed twice.
+func Txn(r *pb.TxnRequest, limits kv.Limits) (*kv.Txn, error) {
+	if err := checkTxn(r, cmp.Or(limits.MaxTxnOps, kv.DefaultLimits.MaxTxnOps)); err != nil {
+		return nil, err
+	}
+	t, err := txnOf(r)
+	if err != nil {
+		return nil, err
+	}
+	if tooLarge(r, limits) {
+		return nil, ErrRequestTooLarge
+	}
+	if err := t.Validate(limits); err != nil {
+		return nil, invalid(err)
+	}
+	return t, nil
+}
+
+// TxnCommand is the command of a transaction.
+func TxnCommand(t *kv.Txn) state.Command {
+	return state.Command{More: &state.More{Kind: state.KindTxn, Txn: t}}
+}
+
+// checkTxn lets each list have so many operations. What the longest one has is taken off for the
+// transactions that are nested in it.
+func checkTxn(r *pb.TxnRequest, maxOps int) error {
+	most := max(len(r.Compare), len(r.Success), len(r.Failure))
+	if most > maxOps {
+		return ErrTooManyOps
+	}
+	for _, c := range r.Compare {
+		if len(c.GetKey()) == 0 {
+			return ErrEmptyKey
+		}
+	}
+	for _, list := range [][]*pb.RequestOp{r.Success, r.Failure} {
+		for _, op := range list {
+			if err := checkOp(op, maxOps-most); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkOp(op *pb.RequestOp, maxOps int) error {
+	switch op := op.GetRequest().(type) {
+	case *pb.RequestOp_RequestRange:
+		if op.RequestRange != nil {
+			return checkRange(op.RequestRange)
+		}
+	case *pb.RequestOp_RequestPut:
+		if op.RequestPut != nil {
+			return checkPut(op.RequestPut)
+		}
+	case *pb.RequestOp_RequestDeleteRange:
+		if op.RequestDeleteRange != nil {
+			return checkDelete(op.RequestDeleteRange)
+		}
+	case *pb.RequestOp_RequestTxn:
+		if op.RequestTxn != nil {
+			return checkTxn(op.RequestTxn, maxOps)
+		}
+	}
+	return ErrKeyNotFound // the operation is missing, and etcd says it so
+}
+
+func txnOf(r *pb.TxnRequest) (*kv.Txn, error) {
+	t := new(kv.Txn)
+	for i, c := range r.Compare {
+		compare, err := compareOf(c)
+		if err != nil {
+			return nil, &Error{InvalidArgument, fmt.Sprintf("etcdserver: compare[%d]: %v", i, err)}
+		}
+		t.If = append(t.If, compare)
+	}
+	var err error
+	if t.Then, err = opsOf(r.Success); err != nil {
+		return nil, err
+	}
+	t.Else, err = opsOf(r.Failure)
+	return t, err
+}
+
+func opsOf(list []*pb.RequestOp) ([]kv.TxnOp, error) {
+	ops := make([]kv.TxnOp, len(list))
+	for i, op := range list {
+		var err error
+		switch op := op.Request.(type) {
+		case *pb.RequestOp_RequestRange:
+			ops[i].Range = rangeOf(op.RequestRange)
+		case *pb.RequestOp_RequestPut:
+			ops[i].Put = putOf(op.RequestPut)
+		case *pb.RequestOp_RequestDeleteRange:
+			ops[i].Delete = deleteOf(op.RequestDeleteRange)
+		case *pb.RequestOp_RequestTxn:
+			ops[i].Txn, err = txnOf(op.RequestTxn)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return ops, nil
+}
+
+var targets = map[pb.Compare_CompareTarget]kv.Target{
+	pb.Compare_VERSION: kv.TargetVersion,
+	pb.Compare_CREATE:  kv.TargetCreate,
+	pb.Compare_MOD:     kv.TargetMod,
+	pb.Compare_VALUE:   kv.TargetValue,
+	pb.Compare_LEASE:   kv.TargetLease,
+}
+
+var relations = map[pb.Compare_CompareResult]kv.Relation{
+	pb.Compare_EQUAL:     kv.Equal,
+	pb.Compare_GREATER:   kv.Greater,
+	pb.Compare_LESS:      kv.Less,
+	pb.Compare_NOT_EQUAL: kv.NotEqual,
+}
+
+// compareOf takes what the target is compared with as 0, or as no value, where the request has it
+// for another target, as etcd does.
+func compareOf(c *pb.Compare) (kv.Compare, error) {
+	target, knownTarget := targets[c.Target]
+	relation, knownRelation := relations[c.Result]
+	switch {
+	case !knownTarget:
+		return kv.Compare{}, fmt.Errorf("target is unknown: %d", c.Target)
+	case !knownRelation:
+		return kv.Compare{}, fmt.Errorf("result is unknown: %d", c.Result)
+	}
+	compare := kv.Compare{Span: SpanOf(c.Key, c.RangeEnd), Target: target, Relation: relation}
+	switch c.Target {
+	case pb.Compare_VALUE:
+		compare.Value = c.GetValue()
+	case pb.Compare_LEASE:
+		compare.Number = uint64(c.GetLease()) // leases can be below 0
+	case pb.Compare_VERSION:
+		compareNumber(&compare, c.GetVersion())
+	case pb.Compare_CREATE:
+		compareNumber(&compare, c.GetCreateRevision())
+	case pb.Compare_MOD:
+		compareNumber(&compare, c.GetModRevision())
+	}
+	return compare, nil
+}
+
+// compareNumber sets what a version or revision is compared with. Those are never below 0, so one
+// that is below 0 is as good as one that no key ever has.
+func compareNumber(c *kv.Compare, n int64) {
+	if c.Number = uint64(n); n >= 0 {
+		return
+	}
+	switch c.Number = math.MaxUint64; c.Relation {
+	case kv.Greater:
+		c.Relation = kv.NotEqual
+	case kv.Less:
+		c.Relation = kv.Equal
+	}
+}
+
+// TxnResponse is the response to what TxnCommand made.
+func TxnResponse(o Origin, r *state.Result) (*pb.TxnResponse, error) {
+	if err := Refusal(r.Code); err != nil {
+		return nil, err
+	}
+	return txnResponse(o.Header(r.Revision), r.Txn), nil
+}
+
+func txnResponse(h *pb.ResponseHeader, r *kv.TxnResult) *pb.TxnResponse {
+	m := &pb.TxnResponse{Header: h, Succeeded: r.Succeeded, Responses: make([]*pb.ResponseOp, len(r.Responses))}
+	for i := range r.Responses {
+		m.Responses[i] = opResponse(&r.Responses[i])
+	}
+	return m
+}
+
+func opResponse(r *kv.OpResult) *pb.ResponseOp {
+	switch {
+	case r.Range != nil:
+		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: rangeResponse(inner(r.Range.Revision), r.Range)}}
+	case r.Put != nil:
+		put := &pb.PutResponse{Header: inner(r.Put.Revision), PrevKv: prevOf(r.Put)}
+		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{ResponsePut: put}}
+	case r.Delete != nil:
+		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseDeleteRange{ResponseDeleteRange: deleteResponse(inner(r.Delete.Revision), r.Delete)}}
+	}
+	// The header of a nested transaction is there and empty, as in etcd.
+	return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseTxn{ResponseTxn: txnResponse(inner(0), r.Txn)}}
+}

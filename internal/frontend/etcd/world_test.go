@@ -1,0 +1,129 @@
+package etcd_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/internal/frontend/etcd"
+	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/state"
+	"balsa.example/state/lease"
+	"balsa.example/state/logtime"
+)
+
+// node is a member without Raft, over the real machine: it executes at once, or fails as told.
+type node struct {
+	mu      sync.Mutex // of what executes
+	machine *state.Machine
+	now     logtime.Time
+	leader  raft.NodeID
+
+	submitErr, readErr, keepAliveErr error
+	reads                            int
+	// hold, if not nil, lets keep-alives wait until it is closed.
+	hold chan struct{}
+}
+
+// world is a Face over a node.
+type world struct {
+	*etcd.Face
+	node *node
+	any  *etcd.Caller
+}
+
+func newWorld(t testing.TB) *world {
+	m := state.New(state.Config{FS: crashfs.NewMem(), Dir: "state", Cluster: 7, ID: 1})
+	if _, _, err := m.Open(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	n := &node{machine: m, leader: 1, now: 1}
+	return &world{node: n, any: &etcd.Caller{}, Face: etcd.New(etcd.Config{
+		Node: n, ClusterID: 7, MemberID: 8, ElectionTimeout: time.Second,
+	})}
+}
+
+func (n *node) Submit(ctx context.Context, c state.Command) (state.Result, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.submitErr != nil {
+		return state.Result{}, n.submitErr
+	}
+	// As the log carries it, so that nothing shares the memory of a request.
+	c, err := state.Codec{}.Decode(state.Codec{}.Append(nil, c))
+	if err != nil {
+		return state.Result{}, err
+	}
+	return n.machine.DoOp(c), ctx.Err()
+}
+
+func (n *node) Read(context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.reads++
+	return n.readErr
+}
+
+func (n *node) KeepAlive(ctx context.Context, id int64) (int64, error) {
+	n.mu.Lock()
+	hold := n.hold
+	n.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.keepAliveErr != nil {
+		return 0, n.keepAliveErr
+	}
+	r := n.machine.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Leases: []int64{id}, Stamp: logtime.Stamp{Log: n.now}}})
+	return r.TTL[0], nil
+}
+
+// pass lets log time go on, and leases expire.
+func (n *node) pass(d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.now += logtime.Time(d)
+	n.machine.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Stamp: logtime.Stamp{Log: n.now}}})
+}
+
+func (n *node) Term() raft.Term     { return 9 }
+func (n *node) Leader() raft.NodeID { return n.leader }
+func (n *node) Store() etcd.Store   { return n.machine }
+
+var _ etcd.Store = (*state.Machine)(nil)
+
+// refused fails the test unless err is the one that clients know.
+func refused(t testing.TB, err error, want *translate.Error) {
+	t.Helper()
+	var got *translate.Error
+	if !errors.As(err, &got) || *got != *want {
+		t.Errorf("error %v, want %v", err, want)
+	}
+}
+
+// do fails the test where a request is refused.
+func do[Req, Resp any](t testing.TB, w *world, call func(context.Context, *etcd.Caller, Req) (Resp, error), r Req) Resp {
+	t.Helper()
+	resp, err := call(t.Context(), w.any, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+var (
+	_ = lease.MaxTTL
+	_ = kv.CodeOK
+)

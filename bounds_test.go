@@ -125,6 +125,18 @@ var bounds = map[string]string{
 	"state/lease Ended.Keys":       "Limits.KeysPerLease",
 	"state/lease Image.pages":      "Limits.Leases",
 
+	"state/auth User.Hash":        "maxHashBytes: TestTableIsBounded",
+	"state/auth User.Roles":       "MaxRoles: TestTableIsBounded",
+	"state/auth Role.Permissions": "MaxPermissions: TestTableIsBounded",
+	"state/auth Role.read":        "MaxPermissions",
+	"state/auth Role.write":       "MaxPermissions",
+	"state/auth Table.secret":     "maxSecretBytes",
+	"state/auth decoder.b":        "of one image",
+	"state/auth Table.users":      "MaxBytes: TestTableIsBounded",
+	"state/auth Table.roles":      "MaxBytes: TestTableIsBounded",
+	"state/auth Change.Hash":      "maxHashBytes",
+	"state/auth Change.Secret":    "maxSecretBytes",
+
 	"state/logtime batch.leases":       "Config.MaxKeepAlives: TestKeepAlivesAreBounded",
 	"state/logtime batch.tokens":       "Config.MaxKeepAlives",
 	"state/logtime Tick.Leases":        "Config.MaxKeepAlives",

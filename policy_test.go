@@ -48,6 +48,7 @@ const policy = `
 	NONE < internal/certs/certstest
 	rsm, kv < state < internal/check/naive # for tests, and the simulator
 	NONE < state/logtime < state/lease < state
+	kv < state/auth < state
 	kv < kv/watch
 	raft < internal/birth
 	internal/birth, rsm, wal < internal/datadir # rsm for its errors
@@ -84,6 +85,7 @@ const policy = `
 	pure kv/watch:
 	pure state/logtime:
 	pure state/lease: github.com/tidwall/btree github.com/cespare/xxhash/v2
+	pure state/auth: github.com/cespare/xxhash/v2
 	pure internal/birth:
 	pure kv/run/*
 	pure rsm/*

@@ -72,6 +72,29 @@ var (
 	// ErrForgotten refuses a command of a session that has ended, or that keeps the outcome of
 	// this command no longer. The command may have been executed earlier. It was not now.
 	ErrForgotten = errors.New("kv: the outcome of the command is not known any more")
+
+	// ErrPermissionDenied, ErrInvalidToken and ErrNoUser refuse a command or a read while
+	// authentication is on: the user may not do that; the user is gone or has another password
+	// since the token was made; or there is no user at all. Nothing changed.
+	ErrPermissionDenied = errors.New("kv: permission denied")
+	ErrInvalidToken     = errors.New("kv: invalid token")
+	ErrNoUser           = errors.New("kv: user name is empty")
+
+	// The others refuse a change of users and roles (package state/auth). Nothing changed.
+	ErrUserNotFound         = errors.New("kv: user not found")
+	ErrUserExists           = errors.New("kv: user already exists")
+	ErrNoRole               = errors.New("kv: role name is empty")
+	ErrRoleNotFound         = errors.New("kv: role not found")
+	ErrRoleExists           = errors.New("kv: role already exists")
+	ErrRoleNotGranted       = errors.New("kv: role is not granted to the user")
+	ErrPermissionNotGranted = errors.New("kv: permission is not granted to the role")
+	ErrNoRootUser           = errors.New("kv: there is no user root")
+	ErrNoRootRole           = errors.New("kv: the user root does not have the role root")
+	// ErrAuthChange refuses what would leave nobody with the role root while authentication is
+	// on, and a permission for a span that is none.
+	ErrAuthChange = errors.New("kv: invalid change of users and roles")
+	// ErrAuthLimit refuses what is over a limit of package state/auth.
+	ErrAuthLimit = errors.New("kv: too many users, roles or permissions")
 )
 
 // Code is the outcome of an operation as a number. The numbers are part of the wire
@@ -100,6 +123,21 @@ const (
 	CodeForgotten      Code = 17 // ErrForgotten
 	CodeLeaseTTL       Code = 18 // ErrLeaseTTL
 	CodeTooManyLeases  Code = 19 // ErrTooManyLeases
+
+	CodePermissionDenied     Code = 32 // ErrPermissionDenied
+	CodeInvalidToken         Code = 33 // ErrInvalidToken
+	CodeNoUser               Code = 34 // ErrNoUser
+	CodeUserNotFound         Code = 35 // ErrUserNotFound
+	CodeUserExists           Code = 36 // ErrUserExists
+	CodeNoRole               Code = 37 // ErrNoRole
+	CodeRoleNotFound         Code = 38 // ErrRoleNotFound
+	CodeRoleExists           Code = 39 // ErrRoleExists
+	CodeRoleNotGranted       Code = 40 // ErrRoleNotGranted
+	CodePermissionNotGranted Code = 41 // ErrPermissionNotGranted
+	CodeNoRootUser           Code = 42 // ErrNoRootUser
+	CodeNoRootRole           Code = 43 // ErrNoRootRole
+	CodeAuthChange           Code = 44 // ErrAuthChange
+	CodeAuthLimit            Code = 45 // ErrAuthLimit
 )
 
 var codeErrors = [...]error{
@@ -123,12 +161,27 @@ var codeErrors = [...]error{
 	CodeForgotten:      ErrForgotten,
 	CodeLeaseTTL:       ErrLeaseTTL,
 	CodeTooManyLeases:  ErrTooManyLeases,
+
+	CodePermissionDenied:     ErrPermissionDenied,
+	CodeInvalidToken:         ErrInvalidToken,
+	CodeNoUser:               ErrNoUser,
+	CodeUserNotFound:         ErrUserNotFound,
+	CodeUserExists:           ErrUserExists,
+	CodeNoRole:               ErrNoRole,
+	CodeRoleNotFound:         ErrRoleNotFound,
+	CodeRoleExists:           ErrRoleExists,
+	CodeRoleNotGranted:       ErrRoleNotGranted,
+	CodePermissionNotGranted: ErrPermissionNotGranted,
+	CodeNoRootUser:           ErrNoRootUser,
+	CodeNoRootRole:           ErrNoRootRole,
+	CodeAuthChange:           ErrAuthChange,
+	CodeAuthLimit:            ErrAuthLimit,
 }
 
 // Err returns the sentinel error that c stands for, nil for CodeOK. A code from a newer
 // program gives an error that matches none of the sentinels.
 func (c Code) Err() error {
-	if int(c) < len(codeErrors) {
+	if c == CodeOK || int(c) < len(codeErrors) && codeErrors[c] != nil {
 		return codeErrors[c]
 	}
 	return fmt.Errorf("kv: unknown result code %d", uint8(c))

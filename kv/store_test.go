@@ -388,7 +388,13 @@ func TestValidate(t *testing.T) {
 }
 
 func TestCodesAndErrorsMapBothWays(t *testing.T) {
-	for code := kv.CodeOK; code <= kv.CodeTooManyLeases; code++ {
+	for code := kv.CodeOK; code <= kv.CodeAuthLimit; code++ {
+		if code > kv.CodeTooManyLeases && code < kv.CodePermissionDenied {
+			if _, ok := kv.CodeOf(code.Err()); ok || code.Err() == nil {
+				t.Errorf("code %d means nothing, its error is %v", code, code.Err())
+			}
+			continue
+		}
 		if back, ok := kv.CodeOf(code.Err()); !ok || back != code {
 			t.Errorf("code %d (%v) comes back as %d, %v", code, code, back, ok)
 		}

@@ -13,10 +13,14 @@ import (
 // no session and no lease is written as kv.Codec writes it: it begins with kv's format, 1.
 // Every other command is
 //
-//	format(1 byte, moreFormat) kind(1 byte) fields
+//	format(1 byte) kind(1 byte) fields
 //
-// where numbers are uvarints, and bytes have their length before them.
-const moreFormat = 2
+// where numbers are uvarints, and bytes have their length before them. The format is moreFormat,
+// or userFormat: then a user comes before the other fields, or the mark of the cluster itself.
+const (
+	moreFormat = 2
+	userFormat = 3
+)
 
 // maxDepth bounds how deep transactions are nested. Validate refuses deeper ones at the edge,
 // so that none comes into the log.
@@ -37,6 +41,12 @@ func (Codec) Append(dst []byte, c Command) []byte {
 	}
 	m := c.More
 	e := encoder{append(dst, moreFormat, byte(m.Kind))}
+	if m.User != "" || m.UserStamp != 0 || m.Internal {
+		e.b[len(dst)] = userFormat
+		e.text(m.User)
+		e.number(m.UserStamp + 1) // auth.ByCertificate is 0
+		e.flag(m.Internal)
+	}
 	e.number(uint64(m.Session.ID))
 	if m.Session.ID != 0 {
 		e.number(m.Session.Seq)
@@ -64,13 +74,15 @@ func (Codec) Append(dst []byte, c Command) []byte {
 		}
 	case KindQuota:
 		e.number(uint64(m.Quota))
+	case KindAuth:
+		e.change(m.Auth)
 	}
 	return e.b
 }
 
 // Decode reads one command, which is all of data, and shares its memory.
 func (Codec) Decode(data []byte) (c Command, err error) {
-	if len(data) == 0 || data[0] != moreFormat {
+	if len(data) == 0 || data[0] != moreFormat && data[0] != userFormat {
 		c.Op, err = kv.Codec{}.Decode(data)
 		return c, err
 	}
@@ -80,6 +92,9 @@ func (Codec) Decode(data []byte) (c Command, err error) {
 	m := &More{Kind: Kind(data[1])}
 	c.More = m
 	d := decoder{b: data[2:]}
+	if data[0] == userFormat {
+		m.User, m.UserStamp, m.Internal = d.text(), d.number()-1, d.flag()
+	}
 	if m.Session.ID = int64(d.number()); m.Session.ID != 0 {
 		m.Session.Seq, m.Session.Acked = d.number(), d.number()
 	}
@@ -105,6 +120,8 @@ func (Codec) Decode(data []byte) (c Command, err error) {
 		}
 	case KindQuota:
 		m.Quota = int64(d.number())
+	case KindAuth:
+		m.Auth = d.change()
 	default:
 		return c, fmt.Errorf("state: command is of unknown kind %d", m.Kind)
 	}

@@ -2,6 +2,7 @@ package state
 
 import (
 	"balsa.example/kv"
+	"balsa.example/state/auth"
 	"balsa.example/state/lease"
 	"balsa.example/state/logtime"
 )
@@ -24,6 +25,7 @@ const (
 	KindRevoke                  // ends a lease and deletes its keys
 	KindTick                    // keeps leases alive, carries time on, and ends leases that are due
 	KindQuota                   // sets the quota
+	KindAuth                    // changes users and roles
 )
 
 // More is all that a command can be besides an operation on one key.
@@ -33,6 +35,13 @@ type More struct {
 	Session SessionSeq
 	// Stamp is the leader's clock when it proposed a command of leases or a Tick; else zero.
 	Stamp logtime.Stamp
+	// User is the user that the command is from, as the server that the client talks to has
+	// proved it. UserStamp is the one of its token, auth.ByCertificate without a token. They count
+	// while authentication is on: see present.permits.
+	User      string
+	UserStamp uint64
+	// Internal marks a command of the cluster itself, which needs no user. No client can send one.
+	Internal bool
 
 	Txn *kv.Txn // KindTxn
 
@@ -44,6 +53,8 @@ type More struct {
 	Leases    []int64 // KindTick: those that are kept alive
 
 	Quota int64 // KindQuota: bytes; 0: none
+
+	Auth *auth.Change // KindAuth
 }
 
 // SessionSeq names a command of a session.

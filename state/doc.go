@@ -1,3 +1,4 @@
 // Package state is the one replicated machine of the service, composed of small ones: keys
-// (package kv), and leases and sessions.
+// (package kv), leases and sessions (package state/lease), and users and roles (package
+// state/auth). A command names its user, and each replica decides whether that user may do it.
 package state

@@ -10,6 +10,7 @@ import (
 	"balsa.example/kv/run"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state/auth"
 	"balsa.example/state/lease"
 	"balsa.example/vfs"
 )
@@ -99,6 +100,7 @@ func (m *Machine) load(mf *manifest) error {
 		p.leases.table, err = lease.NewTable(cmp.Or(m.cfg.Limits, lease.DefaultLimits()))
 		p.keys = kv.NewStore(history, &p.leases)
 		p.times.gap = firstGap
+		p.users.set(auth.New())
 	} else {
 		err = m.loadSmall(p, mf, history)
 	}
@@ -112,7 +114,9 @@ func (m *Machine) load(mf *manifest) error {
 		return errors.Join(err, history.Close())
 	}
 	p.times.stamped = p.keys.Revision()
-	m.present.Store(p)
+	if old := m.present.Swap(p); old != nil {
+		close(old.users.now.Load().replaced)
+	}
 	if m.cfg.Publisher != nil {
 		m.cfg.Publisher.Reset(p.keys.Revision(), p.keys.Compacted())
 	}
@@ -130,6 +134,7 @@ func (m *Machine) loadSmall(p *present, mf *manifest, history *run.History) erro
 	}
 	p.leases.table = leases
 	p.quota.Store(s.quota)
+	p.users.set(s.users)
 	p.times.timesImage = s.times
 	p.keys, err = kv.OpenStore(history, s.totals, &p.leases)
 	return err

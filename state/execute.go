@@ -15,6 +15,9 @@ const expiryBudget = 1000
 func (m *Machine) DoOp(c Command) Result {
 	p := m.present.Load()
 	if c.More == nil {
+		if p.users.table().Enabled() {
+			return p.refusal(kv.CodeNoUser)
+		}
 		return Result{Result: p.operation(c.Op)}
 	}
 	r, err := p.more(c)
@@ -50,7 +53,7 @@ func (p *present) more(c Command) (Result, error) {
 	case lease.Unknown:
 		return p.refusal(kv.CodeForgotten), nil
 	case lease.Replay:
-		return replayed(m.Kind, outcome), nil
+		return p.replayed(c, outcome), nil
 	}
 	r, err := p.execute(c)
 	if err != nil {
@@ -66,22 +69,29 @@ func (p *present) refusal(code kv.Code) Result {
 	return Result{Result: kv.Result{Code: code, Revision: p.keys.Revision()}}
 }
 
-// replayed is what the session has kept of the outcome of a command.
-func replayed(kind Kind, o lease.Outcome) Result {
+// replayed is what the session has kept of the outcome of a command. A user that may not do it any
+// more learns that it was executed, and not what it returned.
+func (p *present) replayed(c Command, o lease.Outcome) Result {
 	var r Result
 	switch {
 	case o.Whole:
 		r, _ = decodeResult(o.Result)
 		r.Kept = KeptResult
 	case o.Code != 0:
-		r = resultOfByte(kind, o.Code)
+		r = resultOfByte(c.More.Kind, o.Code)
 		r.Kept = KeptCode
+	}
+	if r.Code == kv.CodeOK && p.permits(c) != kv.CodeOK {
+		r = Result{Kept: KeptRevision}
 	}
 	r.Replayed, r.DoneAt = true, o.Revision
 	return r
 }
 
 func (p *present) execute(c Command) (Result, error) {
+	if code := p.permits(c); code != kv.CodeOK {
+		return p.refusal(code), nil
+	}
 	m := c.More
 	switch m.Kind {
 	case KindOp:
@@ -99,6 +109,8 @@ func (p *present) execute(c Command) (Result, error) {
 	case KindQuota:
 		p.quota.Store(m.Quota)
 		return p.refusal(kv.CodeOK), nil
+	case KindAuth:
+		return p.changeUsers(m.Auth), nil
 	}
 	return p.refusal(kv.CodeUnknownKind), nil
 }

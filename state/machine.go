@@ -57,6 +57,7 @@ type present struct {
 	leases  guardedLeases
 	quota   atomic.Int64
 	times   times
+	users   users
 }
 
 // guardedLeases lets readers see the leases while commands are executed.
@@ -90,7 +91,11 @@ func (p *present) hash() uint64 {
 	p.leases.mu.Lock()
 	leases := p.leases.table.Hash()
 	p.leases.mu.Unlock()
-	return mix(p.keys.Hash(), leases, uint64(p.quota.Load()))
+	numbers := []uint64{p.keys.Hash(), leases, uint64(p.quota.Load())}
+	if users := p.users.table(); users.Revision() > 1 { // else as before there were users
+		numbers = append(numbers, users.Hash())
+	}
+	return mix(numbers...)
 }
 
 // Failed is part of rsm.Failer: it tells why the last command could not be executed as on the

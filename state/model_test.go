@@ -13,6 +13,7 @@ import (
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/state/auth"
 	"balsa.example/state/lease"
 	"balsa.example/state/logtime"
 
@@ -171,14 +172,15 @@ func (s *script) command() state.Command {
 		m.Session = state.SessionSeq{ID: id, Seq: max(seq, 1), Acked: max(seq, 3) - 3}
 		s.seqs[id] = max(seq, s.seqs[id])
 	}
-	switch s.number("command", 12) {
+	s.user(m)
+	switch s.number("command", 16) {
 	case 0, 1, 2, 3:
 		m.Kind = state.KindOp
 		c := state.Command{Op: kv.Op{
 			Kind: kv.OpKind(s.number("kind", 2) + 1), Key: s.key(), Value: s.value(), Version: uint64(s.number("version", 3)),
 			Unconditional: s.flag("unconditional"), UnchangedSince: s.revision(), Attempt: kv.Attempt(s.number("attempt", 2)),
 		}}
-		if m.Session.ID != 0 {
+		if m.Session.ID != 0 || m.User != "" {
 			c.More = m
 		}
 		return c
@@ -195,12 +197,77 @@ func (s *script) command() state.Command {
 		for range s.number("keep-alives", 2) {
 			m.Leases = append(m.Leases, int64(s.number("lease", 4)))
 		}
+	case 13:
+		m.Kind, m.Quota = state.KindQuota, 0
+	default:
+		m.Kind, m.Auth = state.KindAuth, s.change()
 	}
-	if m.Kind >= state.KindGrant {
+	if m.Kind >= state.KindGrant && m.Kind <= state.KindTick {
 		s.clock += int64(s.number("time", 8))
 		m.Stamp = logtime.Stamp{Log: logtime.Time(s.clock), Wall: s.clock}
 	}
 	return state.Command{More: m}
+}
+
+// user names a user, if users count most often one whose token is good.
+func (s *script) user(m *state.More) {
+	users, _ := s.m.Auth()
+	if !users.Enabled() && s.number("user while there is none", 5) > 0 {
+		return
+	}
+	if m.User = s.name("user"); m.User == "" {
+		return
+	}
+	switch s.number("stamp", 3) {
+	case 0:
+		m.UserStamp = uint64(s.number("old stamp", int(users.Revision())))
+	case 1:
+		if u := users.User(m.User); u != nil {
+			m.UserStamp = u.Stamp
+		}
+	default:
+		m.UserStamp = auth.ByCertificate
+	}
+	m.Internal = s.number("internal", 20) == 0
+}
+
+func (s *script) name(what string) string {
+	return []string{"root", "a", "root", "b", "a", ""}[s.number(what, 5)]
+}
+
+// change draws a change of users and roles. Users and roles have the same few names.
+func (s *script) change() *auth.Change {
+	if users, _ := s.m.Auth(); users.User("root") == nil && s.flag("root first") {
+		return &auth.Change{Kind: auth.UserAdd, User: "root"}
+	} else if !users.Enabled() && s.flag("enable") {
+		if root := users.User("root"); root != nil && !root.Root() {
+			return &auth.Change{Kind: auth.UserGrant, User: "root", Role: "root"}
+		}
+		return &auth.Change{Kind: auth.Enable, Secret: []byte("secret")}
+	}
+	c := &auth.Change{Kind: auth.ChangeKind(s.number("change", 12)), User: s.name("changed user"), Role: s.name("changed role")}
+	if c.Kind == auth.Disable && s.number("disable", 3) > 0 {
+		c.Kind = auth.RoleGrant
+	}
+	c.Hash, c.NoPassword = []byte(fmt.Sprint("hash", s.index)), s.number("no password", 3) == 0
+	if c.Kind == auth.Enable {
+		c.Secret = []byte("secret")
+	}
+	if c.Kind == auth.RoleGrant || c.Kind == auth.RoleRevoke {
+		c.Permission = s.permission()
+	}
+	return c
+}
+
+func (s *script) permission() auth.Permission {
+	p := auth.Permission{Access: auth.Access(s.number("access", 2)), Key: s.key()}
+	switch s.number("end", 4) {
+	case 0:
+		p.End = "\x00"
+	case 1, 2:
+		p.End = s.key()
+	}
+	return p
 }
 
 // do executes a command on both, after it went through its byte form.
@@ -212,7 +279,7 @@ func (s *script) do(c state.Command) {
 	}
 	want := s.truth.DoOp(c)
 	got := s.m.DoOp(decoded)
-	if got.Replayed && (got.Kept == state.KeptRevision || got.Kept == state.KeptCode && s.limits == lease.DefaultLimits()) {
+	if got.Replayed && got.Kept != want.Kept && (got.Kept == state.KeptRevision || got.Kept == state.KeptCode && s.limits == lease.DefaultLimits()) {
 		s.t.Fatalf("%s: the session has kept too little: %s", naive.Text(c), naive.Text(got))
 	}
 	if err := s.m.Failed(); err != nil {
@@ -221,8 +288,16 @@ func (s *script) do(c state.Command) {
 	if d := naive.Differ(got, want); d != "" {
 		s.t.Fatalf("%s: %s", naive.Text(c), d)
 	}
+	s.sameUsers()
 	s.log = append(s.log, decoded)
 	s.index++
+}
+
+func (s *script) sameUsers() {
+	users, _ := s.m.Auth()
+	if d := s.truth.DifferUsers(users); d != "" {
+		s.t.Fatal(d)
+	}
 }
 
 // read compares a range that is not in the log.
@@ -360,4 +435,54 @@ func TestMachineIsTheNaiveOne(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRightsAreTheNaiveOnes has authentication on from the start, and two users with a few
+// permissions.
+func TestRightsAreTheNaiveOnes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newScript(t)
+		s.populate()
+		for range 120 {
+			switch s.number("step", 20) {
+			case 0:
+				s.checkpoint()
+			case 1:
+				s.crash()
+			case 2:
+				s.transfer()
+			case 3, 4:
+				s.do(s.as("root", state.More{Kind: state.KindAuth, Auth: s.change()}))
+			case 5, 6:
+				s.do(s.as("root", state.More{Kind: state.KindGrant, Lease: int64(s.number("lease", 3) + 1), TTL: 1e9}))
+			case 7, 8:
+				s.do(s.as("a", state.More{Kind: state.KindRevoke, Lease: int64(s.number("lease", 3) + 1)}))
+			case 9, 10:
+				s.do(s.as("root", state.More{Kind: state.KindTxn, Txn: s.txn(0)}))
+			default:
+				s.do(s.as("b", state.More{Kind: state.KindTxn, Txn: s.txn(2)}))
+			}
+		}
+	})
+}
+
+// populate adds users and roles, and switches authentication on.
+func (s *script) populate() {
+	for _, c := range []auth.Change{
+		{Kind: auth.UserAdd, User: "root"}, {Kind: auth.UserGrant, User: "root", Role: "root"},
+		{Kind: auth.UserAdd, User: "a"}, {Kind: auth.RoleAdd, Role: "a"}, {Kind: auth.UserGrant, User: "a", Role: "a"},
+		{Kind: auth.UserAdd, User: "b"}, {Kind: auth.RoleAdd, Role: "b"}, {Kind: auth.UserGrant, User: "b", Role: "b"},
+		{Kind: auth.UserGrant, User: "b", Role: "a"}, {Kind: auth.Enable, Secret: []byte("secret")},
+	} {
+		s.do(state.Command{More: &state.More{Kind: state.KindAuth, Auth: &c}})
+	}
+	for range 8 {
+		c := &auth.Change{Kind: auth.RoleGrant, Role: []string{"a", "b"}[s.number("role", 1)], Permission: s.permission()}
+		s.do(s.as("root", state.More{Kind: state.KindAuth, Auth: c}))
+	}
+}
+
+func (s *script) as(user string, m state.More) state.Command {
+	m.User, m.UserStamp = user, auth.ByCertificate
+	return state.Command{More: &m}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"balsa.example/kv"
+	"balsa.example/state/auth"
 	"balsa.example/state/lease"
 	"balsa.example/state/logtime"
 
@@ -20,17 +21,20 @@ import (
 //
 //	magic "BALSASML", format (4 bytes), length of the fields (4 bytes), fields, leases
 //
+// Users and roles are the last of the fields.
+//
 // The manifest has its checksum.
 type small struct {
 	totals kv.Totals
 	quota  int64
 	times  timesImage
+	users  *auth.Table
 	leases *lease.Image
 }
 
 const (
 	smallMagic  = "BALSASML"
-	smallFormat = 1
+	smallFormat = 2 // format 1 has no users
 	smallHead   = len(smallMagic) + 4 + 4
 )
 
@@ -47,6 +51,7 @@ func (s *small) WriteTo(w io.Writer) (int64, error) {
 		e.number(uint64(m.At))
 		e.number(m.Revision)
 	}
+	e.bytes(s.users.Append(nil))
 	b := append([]byte(smallMagic), 0, 0, 0, 0, 0, 0, 0, 0)
 	binary.LittleEndian.PutUint32(b[len(smallMagic):], smallFormat)
 	binary.LittleEndian.PutUint32(b[len(smallMagic)+4:], uint32(len(e.b)))
@@ -64,8 +69,8 @@ func decodeSmall(b []byte) (s small, leases *lease.Table, err error) {
 		return s, nil, errSmall
 	}
 	format, length := binary.LittleEndian.Uint32(b[len(smallMagic):]), binary.LittleEndian.Uint32(b[len(smallMagic)+4:])
-	if format != smallFormat {
-		return s, nil, fmt.Errorf("state: the file with leases and totals has format %d, this program reads %d", format, smallFormat)
+	if format == 0 || format > smallFormat {
+		return s, nil, fmt.Errorf("state: the file with leases and totals has format %d, this program reads up to %d", format, smallFormat)
 	}
 	b = b[smallHead:]
 	if uint64(length) > uint64(len(b)) {
@@ -81,6 +86,11 @@ func decodeSmall(b []byte) (s small, leases *lease.Table, err error) {
 	for i := range s.times.marks {
 		s.times.marks[i] = timeMark{logtime.Time(d.number()), d.number()}
 	}
+	if s.users = auth.New(); format > 1 {
+		if s.users, err = auth.Decode(d.bytes()); err != nil {
+			return s, nil, err
+		}
+	}
 	if d.err != nil {
 		return s, nil, errSmall
 	}
@@ -92,7 +102,9 @@ func decodeSmall(b []byte) (s small, leases *lease.Table, err error) {
 func (p *present) small() *small {
 	p.leases.mu.Lock()
 	defer p.leases.mu.Unlock()
-	return &small{totals: p.keys.Totals(), quota: p.quota.Load(), times: p.times.image(), leases: p.leases.table.Image()}
+	return &small{
+		totals: p.keys.Totals(), quota: p.quota.Load(), times: p.times.image(), users: p.users.table(), leases: p.leases.table.Image(),
+	}
 }
 
 // mix is a hash of numbers.

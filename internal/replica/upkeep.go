@@ -113,7 +113,7 @@ func (u *upkeep) scrub() time.Duration {
 
 // compact proposes to compact. Where it is refused it will be due again.
 func (u *upkeep) compact(revision uint64) {
-	c := state.Command{More: &state.More{Kind: state.KindCompact, Revision: revision}}
+	c := state.Command{More: &state.More{Kind: state.KindCompact, Revision: revision, Internal: true}}
 	u.replica.Node.SubmitFunc(c, func(res state.Result, err error) {
 		if err == nil && res.Code == kv.CodeOK {
 			u.log.Info("history compacted", "revision", revision)

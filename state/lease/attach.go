@@ -10,6 +10,15 @@ func (t *Table) Room(id int64) (int, error) {
 	return max(0, int(t.limits.KeysPerLease)-t.record(slot).keys.len()), nil
 }
 
+// NextKey returns the first key of a lease from one on, and false if there is none, or no such
+// lease.
+func (t *Table) NextKey(id int64, from string) (key string, ok bool) {
+	if slot, exists := t.index[id]; exists {
+		return t.record(slot).keys.next(from)
+	}
+	return "", false
+}
+
 // Attach notes that a key is on a lease. To attach it again changes nothing. A key is on one
 // lease at most: the caller detaches it from the one before. The errors are ErrNotFound and
 // ErrTooManyKeys.

@@ -102,6 +102,23 @@ func (k *keySet) scan(f func(key string) bool) {
 	}
 }
 
+// next returns the first key from one on.
+func (k *keySet) next(from string) (key string, ok bool) {
+	switch {
+	case k == nil:
+	case k.many != nil:
+		k.many.Ascend(from, func(first string) bool {
+			key, ok = first, true
+			return false
+		})
+	default:
+		if at, _ := slices.BinarySearch(k.few, from); at < len(k.few) {
+			return k.few[at], true
+		}
+	}
+	return key, ok
+}
+
 // clone returns a set that may be changed while others read k.
 func (k *keySet) clone(generation uint64) *keySet {
 	c := &keySet{generation: generation, sum: k.sum, few: slices.Clone(k.few)}

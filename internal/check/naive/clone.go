@@ -20,5 +20,6 @@ func (m *Machine) Clone() *Machine {
 		own.outcomes = maps.Clone(l.outcomes)
 		c.leases[id] = &own
 	}
+	c.users = m.users.clone()
 	return &c
 }

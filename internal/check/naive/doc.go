@@ -7,6 +7,7 @@
 //	store.go    keys, revisions, operations on one key
 //	txn.go      compares, transactions, and what refuses them
 //	ranges.go   ranges at any revision
+//	users.go    users, roles, and what each may do
 //	leases.go   leases in log time
 //	machine.go  commands and sessions
 //	differ.go   whether two answers are the same

@@ -25,6 +25,7 @@ type Machine struct {
 	leases map[int64]*lease
 	clock  int64 // the latest log time that a command carried
 	quota  int64
+	users  users
 }
 
 // outcome is what a session remembers.
@@ -35,7 +36,7 @@ type outcome struct {
 
 // New returns a machine at revision 1.
 func New(limits Limits) *Machine {
-	return &Machine{store: store{past: map[string][]kv.Event{}}, limits: limits, leases: map[int64]*lease{}}
+	return &Machine{store: store{past: map[string][]kv.Event{}}, limits: limits, leases: map[int64]*lease{}, users: newUsers()}
 }
 
 // DoOp executes a command.
@@ -61,6 +62,9 @@ func (m *Machine) DoOp(c state.Command) state.Result {
 	}
 	maps.DeleteFunc(l.outcomes, func(s uint64, _ outcome) bool { return s <= l.floor })
 	if o, done := l.outcomes[seq]; done {
+		if o.result.Code == kv.CodeOK && m.permits(c) != kv.CodeOK {
+			return state.Result{Replayed: true, DoneAt: o.doneAt}
+		}
 		o.result.Replayed, o.result.DoneAt, o.result.Kept = true, o.doneAt, state.KeptResult
 		return o.result
 	}
@@ -74,6 +78,9 @@ func (m *Machine) result(code kv.Code) state.Result {
 }
 
 func (m *Machine) execute(c state.Command) (r state.Result) {
+	if code := m.permits(c); code != kv.CodeOK {
+		return m.result(code)
+	}
 	if c.More == nil {
 		return state.Result{Result: m.do(c.Op)}
 	}
@@ -99,6 +106,8 @@ func (m *Machine) execute(c state.Command) (r state.Result) {
 		m.tick(int64(c.More.Stamp.Log))
 	case state.KindQuota:
 		m.quota = c.More.Quota
+	case state.KindAuth:
+		code = m.users.change(c.More.Auth)
 	default:
 		code = kv.CodeUnknownKind
 	}

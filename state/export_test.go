@@ -1,0 +1,21 @@
+package state
+
+import "bytes"
+
+// SmallFile is the file of a checkpoint at this moment, and DecodeSmallFile reads the auth
+// revision of one.
+func SmallFile(m *Machine) []byte {
+	var b bytes.Buffer
+	if _, err := m.present.Load().small().WriteTo(&b); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+func DecodeSmallFile(b []byte) (authRevision uint64, err error) {
+	s, _, err := decodeSmall(b)
+	if err != nil {
+		return 0, err
+	}
+	return s.users.Revision(), nil
+}

@@ -54,6 +54,8 @@ const policy = `
 	internal/birth, rsm, wal < internal/datadir # rsm for its errors
 	internal/datadir, transport < member
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd < internal/frontend/etcd/overgrpc
+	state < internal/frontend/access < internal/frontend/etcd, internal/frontend/native
+	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd
 	internal/frontend/native, member < internal/server
 	internal/server, clerk, clerk/lock, clerk/election, api < cmd/balsa
 	internal/server, clerk, internal/inproc < embed

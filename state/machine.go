@@ -147,6 +147,14 @@ func (m *Machine) Lease(id int64, keys bool) (info lease.Info, attached []string
 	return info, attached, ok
 }
 
+// NextLeaseKey returns the first key of a lease from one on, and false if there is none.
+func (m *Machine) NextLeaseKey(id int64, from string) (key string, ok bool) {
+	g := &m.present.Load().leases
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.table.NextKey(id, from)
+}
+
 // TimeView is what the leader's clock has to know. written tells whether there are revisions since
 // the last stamp.
 func (m *Machine) TimeView() (v logtime.View, written bool) {

@@ -143,6 +143,33 @@ func (t *Table) Admit(name string, stamp uint64) (*User, kv.Code) {
 	}
 }
 
+// Require tells whether a user may do what is for every user, or for the role root only. Without
+// authentication everybody may do everything.
+func (t *Table) Require(name string, stamp uint64, root bool) kv.Code {
+	return t.decide(name, stamp, func(u *User) bool { return !root || u.Root() })
+}
+
+// Check tells whether a user may read, or write, all keys of a span.
+func (t *Table) Check(name string, stamp uint64, span kv.Span, write bool) kv.Code {
+	return t.decide(name, stamp, func(u *User) bool { return t.Permitted(u, span, write) })
+}
+
+// CheckAll is Check for the keys that next lists: see PermittedAll.
+func (t *Table) CheckAll(name string, stamp uint64, next func(from string) (key string, ok bool), write bool) kv.Code {
+	return t.decide(name, stamp, func(u *User) bool { return t.PermittedAll(u, next, write) })
+}
+
+func (t *Table) decide(name string, stamp uint64, may func(*User) bool) kv.Code {
+	if !t.enabled {
+		return kv.CodeOK
+	}
+	u, code := t.Admit(name, stamp)
+	if code == kv.CodeOK && !may(u) {
+		code = kv.CodePermissionDenied
+	}
+	return code
+}
+
 // Hash covers everything that is replicated.
 func (t *Table) Hash() uint64 {
 	enabled := uint64(0)

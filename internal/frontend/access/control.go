@@ -1,0 +1,184 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"balsa.example/kv"
+	"balsa.example/state/auth"
+)
+
+var (
+	// ErrNotEnabled refuses to authenticate while authentication is off.
+	ErrNotEnabled = errors.New("authentication is not enabled")
+	// ErrFailed is for a wrong name or password alike.
+	ErrFailed = errors.New("authentication failed, invalid user ID or password")
+	// ErrNoPasswordUser refuses the password of a user that has none.
+	ErrNoPasswordUser = errors.New("authentication failed, password was given for no password user")
+	// ErrBusy says that too many passwords wait to be hashed.
+	ErrBusy = errors.New("too many passwords are being checked")
+)
+
+// User is the user of a request. The zero User is none.
+type User struct {
+	Name  string
+	Stamp uint64 // see state.More
+}
+
+// Member is what a Control knows of its member.
+type Member interface {
+	// Read returns when all is executed here that any member acknowledged before.
+	Read(ctx context.Context) error
+	// Auth returns the users and roles as they are here, and a channel that is closed when there
+	// are others.
+	Auth() (*auth.Table, <-chan struct{})
+	// NextLeaseKey returns the first key of a lease from one on, false if there is none.
+	NextLeaseKey(id int64, from string) (key string, ok bool)
+}
+
+// Config says how users are proved.
+type Config struct {
+	Tokens Tokens
+	// BcryptCost is that of new hashes; 0: the default of bcrypt, 10.
+	BcryptCost int
+	// Clock is the time that tokens go by; nil: time.Now.
+	Clock func() time.Time
+}
+
+// Control proves and checks users at one member. Any goroutine may use it.
+type Control struct {
+	member Member
+	cfg    Config
+	hasher hasher
+}
+
+// New returns a Control.
+func New(member Member, cfg Config) *Control {
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	if cfg.Tokens == nil {
+		cfg.Tokens = NewSimple(0)
+	}
+	return &Control{member: member, cfg: cfg, hasher: newHasher(cfg.BcryptCost)}
+}
+
+func (c *Control) table() *auth.Table {
+	t, _ := c.member.Auth()
+	return t
+}
+
+// Enabled tells whether authentication is on at this member.
+func (c *Control) Enabled() bool { return c.table().Enabled() }
+
+// Changed returns a channel that is closed when users or roles have changed at this member.
+func (c *Control) Changed() <-chan struct{} {
+	_, changed := c.member.Auth()
+	return changed
+}
+
+// Identify returns the user that a token proves, or else a certificate, in whose name the common
+// name stands; the zero User if there is neither, or authentication is off. The error is
+// kv.ErrInvalidToken, or one of Member.Read.
+func (c *Control) Identify(ctx context.Context, token, commonName string) (User, error) {
+	t := c.table()
+	switch {
+	case !t.Enabled():
+		return User{}, nil
+	case token == "" && commonName == "":
+		return User{}, nil
+	case token == "":
+		return User{commonName, auth.ByCertificate}, nil
+	}
+	u, ok := c.cfg.Tokens.verify(t, token, c.cfg.Clock())
+	if ok && accepted(t, u) {
+		return u, nil
+	}
+	if err := c.member.Read(ctx); err != nil {
+		return User{}, err
+	}
+	switch t = c.table(); {
+	case !t.Enabled():
+		return User{}, nil
+	default:
+		if u, ok = c.cfg.Tokens.verify(t, token, c.cfg.Clock()); !ok || !accepted(t, u) {
+			return User{}, kv.ErrInvalidToken
+		}
+	}
+	return u, nil
+}
+
+func accepted(t *auth.Table, u User) bool {
+	_, code := t.Admit(u.Name, u.Stamp)
+	return code == kv.CodeOK
+}
+
+// Require refuses a user that there is not, or, for what is only for the role root, that has not
+// that role. The errors are those of codes of package kv, or of Member.Read.
+func (c *Control) Require(ctx context.Context, u User, root bool) error {
+	return c.decide(ctx, func(t *auth.Table) kv.Code { return t.Require(u.Name, u.Stamp, root) })
+}
+
+// decide repeats what is refused after a linearizable read.
+func (c *Control) decide(ctx context.Context, check func(*auth.Table) kv.Code) error {
+	t := c.table()
+	if check(t) == kv.CodeOK {
+		return nil
+	}
+	if err := c.member.Read(ctx); err != nil {
+		return err
+	}
+	return check(c.table()).Err()
+}
+
+// Readable tells whether a user may read all keys of a span, by what this member has executed.
+func (c *Control) Readable(u User, span kv.Span) error {
+	return c.table().Check(u.Name, u.Stamp, span, false).Err()
+}
+
+// Read reads a span for a user. It checks the right before and after: what was written when the
+// right was gone is not shown. The read is a fresh one, so a refusal is final.
+func (c *Control) Read(u User, span kv.Span, read func() error) error {
+	return c.guard(func(t *auth.Table) kv.Code { return t.Check(u.Name, u.Stamp, span, false) }, read)
+}
+
+// Lease reads about a lease, or changes it, for a user that may read all its keys, or write them.
+func (c *Control) Lease(u User, id int64, write bool, do func() error) error {
+	return c.guard(func(t *auth.Table) kv.Code { return c.lease(t, u, id, write) }, do)
+}
+
+func (c *Control) lease(t *auth.Table, u User, id int64, write bool) kv.Code {
+	next := func(from string) (string, bool) { return c.member.NextLeaseKey(id, from) }
+	return t.CheckAll(u.Name, u.Stamp, next, write)
+}
+
+// Leases is Lease for many, of which a user may read all keys.
+func (c *Control) Leases(u User, ids []int64) error {
+	t := c.table()
+	for _, id := range ids {
+		if code := c.lease(t, u, id, false); code != kv.CodeOK {
+			return code.Err()
+		}
+	}
+	return nil
+}
+
+func (c *Control) guard(check func(*auth.Table) kv.Code, do func() error) error {
+	before := c.table()
+	if code := check(before); code != kv.CodeOK {
+		return code.Err()
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	if after := c.table(); after != before || after.Enabled() {
+		return check(after).Err()
+	}
+	return nil
+}
+
+// Root tells whether a user has the role root, or authentication is off.
+func (c *Control) Root(u User) bool {
+	return c.table().Require(u.Name, u.Stamp, true) == kv.CodeOK
+}

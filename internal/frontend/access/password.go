@@ -1,0 +1,105 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+const (
+	// maxWaiting bounds the passwords that wait to be hashed.
+	maxWaiting = 256
+	// maxAttempts is how often a password is checked again that is changed meanwhile.
+	maxAttempts = 8
+)
+
+// hasher hashes a few passwords at a time. Each takes some 50 ms of a processor, and others need
+// those.
+type hasher struct {
+	cost    int
+	waiting chan struct{}
+	running chan struct{}
+	// nobody is the hash that is compared with where there is no user of a name, so that the
+	// answer takes as long.
+	nobody func() []byte
+}
+
+func newHasher(cost int) hasher {
+	cost = cmp.Or(cost, bcrypt.DefaultCost)
+	return hasher{
+		cost: cost,
+		nobody: sync.OnceValue(func() []byte {
+			hash, _ := bcrypt.GenerateFromPassword([]byte("nobody"), cost)
+			return hash
+		}),
+		waiting: make(chan struct{}, maxWaiting),
+		running: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+	}
+}
+
+// do hashes something, when it is its turn.
+func (h *hasher) do(ctx context.Context, hash func() error) error {
+	select {
+	case h.waiting <- struct{}{}:
+		defer func() { <-h.waiting }()
+	default:
+		return ErrBusy
+	}
+	select {
+	case h.running <- struct{}{}:
+		defer func() { <-h.running }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return hash()
+}
+
+// HashPassword returns what is stored of a new password. The error may be one of bcrypt: it takes
+// 72 bytes at most.
+func (c *Control) HashPassword(ctx context.Context, password string) (hash []byte, err error) {
+	err = c.hasher.do(ctx, func() (err error) {
+		hash, err = bcrypt.GenerateFromPassword([]byte(password), c.hasher.cost)
+		return err
+	})
+	return hash, err
+}
+
+// Authenticate returns a token for a user with a password. The errors are ErrNotEnabled,
+// ErrFailed, ErrNoPasswordUser, ErrBusy and those of Member.Read.
+func (c *Control) Authenticate(ctx context.Context, name, password string) (token string, err error) {
+	for range maxAttempts {
+		if err := c.member.Read(ctx); err != nil {
+			return "", err
+		}
+		t := c.table()
+		if !t.Enabled() {
+			return "", ErrNotEnabled
+		}
+		u := t.User(name)
+		if u != nil && u.NoPassword {
+			return "", ErrNoPasswordUser
+		}
+		err := c.hasher.do(ctx, func() error {
+			hash := c.hasher.nobody()
+			if u != nil {
+				hash = u.Hash
+			}
+			return bcrypt.CompareHashAndPassword(hash, []byte(password))
+		})
+		switch {
+		case errors.Is(err, ErrBusy), err != nil && ctx.Err() != nil:
+			return "", err
+		case err != nil, u == nil:
+			return "", ErrFailed
+		}
+		// It may have got another password since.
+		if t = c.table(); t.Enabled() && t.User(name) != nil && t.User(name).Stamp == u.Stamp {
+			return c.cfg.Tokens.issue(t, User{name, u.Stamp}, c.cfg.Clock())
+		}
+	}
+	return "", ErrFailed
+}

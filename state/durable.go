@@ -147,11 +147,9 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 	return func(ctx context.Context) (written int64, err error) {
 		m.files.begin()
 		defer m.files.end()
-		if r := m.files.received; r != nil && r.position.Index > position.Index {
-			return 0, fmt.Errorf("checkpoint at %s: a state at %s was received meanwhile", position, r.position)
+		if err := m.passOver(p, position); err != nil {
+			return 0, err
 		}
-		// The log had what was received, so that nobody will install it.
-		m.files.received = nil
 		runs, written, err := p.history.Flush(ctx, mark, m.cfg.Pace)
 		if err != nil {
 			return written, failed(err)
@@ -170,6 +168,25 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 		p.keys.Durable(mf.compacted)
 		return written, m.files.removeOld(p.inUse())
 	}
+}
+
+// passOver gives up a state that was received, and that nobody will install, since the log had what is in
+// it: a checkpoint of the own state takes its place.
+func (m *Machine) passOver(p *present, position raft.SnapshotMeta) error {
+	r := m.files.received
+	switch {
+	case r == nil:
+		return nil
+	case r.position.Index > position.Index:
+		return fmt.Errorf("checkpoint at %s: a state at %s was received meanwhile", position, r.position)
+	}
+	for _, info := range r.runs {
+		if err := p.history.Adopt(info); err != nil { // the next process opens what was received
+			return fmt.Errorf("%w: checkpoint at %s: the state received at %s has other records: %w", rsm.ErrMachineFailed, position, r.position, err)
+		}
+	}
+	m.files.received = nil
+	return nil
 }
 
 // inUse returns the files of the history, whatever manifest names them.

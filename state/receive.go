@@ -2,11 +2,14 @@ package state
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"slices"
 	"sync"
 
 	"balsa.example/kv/run"
@@ -21,9 +24,11 @@ import (
 //
 //	sender's id (8 bytes), length (8 bytes), manifest, small file
 //
-// The receiver then fetches the runs that it lacks, file by file, by their checksums. So it never
-// joins its own runs with those of another member: of its own it uses only files that the
-// sender's manifest names, with the same bytes.
+// The receiver then fetches the runs that it lacks, file by file, by their checksums. Of its own it
+// uses only files that the sender's manifest names, with the same bytes, and the beginning of the
+// run that it was writing itself: if the sender's run begins with the same header, only what
+// follows is fetched. That guess is made certain by the checksum of the whole. If it was wrong
+// the whole is fetched.
 
 // maxSmallStream bounds what the receiver of a stream takes into memory.
 const maxSmallStream = 1 << 30
@@ -107,6 +112,9 @@ func (m *Machine) ReceiveState(position raft.SnapshotMeta, _ rsm.StreamID, offse
 		return fmt.Errorf("receive state %s: the manifest is at %s", position, mf.position)
 	}
 	p := m.present.Load()
+	if err := m.forgetBegun(p, mf); err != nil {
+		return fmt.Errorf("receive state %s: %w", position, err)
+	}
 	for i := range mf.runs {
 		if err := m.obtain(p, from, &mf.runs[i]); err != nil {
 			return fmt.Errorf("receive state %s: %w", position, failed(err))
@@ -152,12 +160,18 @@ func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, sm
 
 // obtain gives a run of the sender a file of this member, and sets info.File to its number.
 func (m *Machine) obtain(p *present, from raft.NodeID, info *run.Info) error {
-	f := &m.files
-	name := string(fileName(info))
-	if own, ok := f.find([]byte(name)); ok && own.Sealed && info.Sealed {
+	f, files := &m.files, p.history.Files()
+	if own, ok := f.find(fileName(info)); ok && own.Sealed && info.Sealed {
 		info.File = own.File
 		return nil
 	}
+	if own, ok := f.extendedBy(info); ok {
+		err := m.fetch(files, files.Extend, from, info, own.File, own.Bytes)
+		if c := new(run.CorruptError); !errors.As(err, &c) {
+			return err
+		}
+	}
+	name := begunName(info)
 	number, begun := f.fetched[name]
 	if !begun {
 		if f.fetched == nil {
@@ -166,22 +180,65 @@ func (m *Machine) obtain(p *present, from raft.NodeID, info *run.Info) error {
 		number = p.history.NewFile()
 		f.fetched[name] = number
 	}
-	files := p.history.Files()
-	have, err := files.Received(number, *info)
+	return m.fetch(files, files.Receive, from, info, number, 0)
+}
+
+// fetch gets what is missing of a run, of which the first known bytes are certainly there.
+func (m *Machine) fetch(files run.Files, receive receiveFunc, from raft.NodeID, info *run.Info, number uint32, known int64) error {
+	have, err := files.Received(number, *info, known)
 	if err != nil {
 		return err
 	}
 	if m.fetcher == nil {
 		return errors.New("no way to fetch files of other members")
 	}
-	data, err := m.fetcher.Fetch(m.ctx, from, []byte(name), have)
+	name := fileName(info)
+	data, err := m.fetcher.Fetch(m.ctx, from, name, have)
 	if err != nil {
 		return fmt.Errorf("fetch run %x of %s: %w", name, from, err)
 	}
 	defer data.Close()
 	info.File = number
-	_, err = files.Receive(m.ctx, number, *info, have, data, nil)
+	_, err = receive(m.ctx, number, *info, have, data, nil)
 	return err
+}
+
+// receiveFunc is run.Files.Receive or Extend.
+type receiveFunc func(context.Context, uint32, run.Info, int64, io.Reader, func(int)) (run.Info, error)
+
+// extendedBy returns the run of the newest manifest that a run of another member goes on.
+func (f *files) extendedBy(info *run.Info) (own run.Info, ok bool) {
+	if f.current == nil || len(f.current.runs) == 0 {
+		return own, false
+	}
+	own = f.current.runs[len(f.current.runs)-1]
+	return own, info.Extends(own)
+}
+
+// begunName says which file a run goes on in when an earlier transfer has broken off: one of the same
+// records, though there may be more of them now. A run that was written anew is what one member
+// has made of it.
+func begunName(i *run.Info) string {
+	if i.Rewritten {
+		return string(fileName(i))
+	}
+	b := binary.LittleEndian.AppendUint64(nil, i.First)
+	return string(binary.LittleEndian.AppendUint64(b, i.ChainBefore)) + "records"
+}
+
+// forgetBegun removes the files of transfers that broke off, where a manifest does not go on with them.
+func (m *Machine) forgetBegun(p *present, mf *manifest) error {
+	for _, name := range slices.Sorted(maps.Keys(m.files.fetched)) {
+		number := m.files.fetched[name]
+		if slices.ContainsFunc(mf.runs, func(i run.Info) bool { return begunName(&i) == name }) {
+			continue
+		}
+		delete(m.files.fetched, name)
+		if err := p.history.Files().Remove(number); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // InstallState is part of rsm.DurableMachine.

@@ -105,7 +105,7 @@ func FuzzFile(f *testing.F) {
 // readAll reads a file in all ways. Errors are as good as none.
 func readAll(files Files, info Info) {
 	files.Verify(context.Background(), info, nil)
-	files.Received(1, info)
+	files.Received(1, info, 0)
 	opts := testOptions(files.FS)
 	h, err := Open(opts, []Info{info}, 2)
 	if err != nil {

@@ -376,7 +376,7 @@ func TestReceive(t *testing.T) {
 		mem = mem.CrashClone(crashfs.Crash{})
 		files.FS = mem
 		before := at
-		if at, err = files.Received(40, info); err != nil || at > part || part > 100 && at <= before {
+		if at, err = files.Received(40, info, 0); err != nil || at > part || part > 100 && at <= before {
 			t.Fatalf("of %d bytes %d are good, before %d; %v", part, at, before, err)
 		}
 	}

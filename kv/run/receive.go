@@ -10,9 +10,10 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Received returns how many bytes of a run a file holds that Receive has begun to write. They begin
-// with the run's header, and records that are whole; the rest is compared when Receive ends.
-func (f Files) Received(number uint32, info Info) (int64, error) {
+// Received returns how many bytes of a run a file holds that Receive or Extend has begun to write.
+// They begin with the run's header, and records that are whole; the rest is compared when that ends.
+// The first known bytes are not read: they are the file's own, up to the end of a record, or 0.
+func (f Files) Received(number uint32, info Info, known int64) (int64, error) {
 	stat, err := f.FS.Stat(f.Path(number))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -26,7 +27,7 @@ func (f Files) Received(number uint32, info Info) (int64, error) {
 	}
 	defer file.Close()
 	_, salt := headerOf(f.Cluster, info).encode()
-	r := reader{files: f, file: file, number: number, salt: salt, at: headerSize, end: min(stat.Size(), info.Bytes)}
+	r := reader{files: f, file: file, number: number, salt: salt, at: max(known, headerSize), end: min(stat.Size(), info.Bytes)}
 	info.File = number
 	if err := f.checkHeader(file, info); err != nil {
 		return 0, ignoreCorrupt(err)
@@ -51,6 +52,17 @@ func ignoreCorrupt(err error) error {
 // checksum. If data ends early, or fails, the file keeps what came, so that it can be resumed. If
 // the checksum is wrong the error is a *CorruptError, and the file is removed.
 func (f Files) Receive(ctx context.Context, number uint32, info Info, offset int64, data io.Reader, pace func(bytes int)) (Info, error) {
+	info, err := f.Extend(ctx, number, info, offset, data, pace)
+	if c := new(CorruptError); errors.As(err, &c) {
+		err = errors.Join(err, f.Remove(number))
+	}
+	return info, err
+}
+
+// Extend is Receive into a file that a manifest of this member names, as a run that info extends.
+// It writes behind the bytes that the manifest counts, so the manifest holds whatever comes: a file
+// may be longer. Nothing removes the file.
+func (f Files) Extend(ctx context.Context, number uint32, info Info, offset int64, data io.Reader, pace func(bytes int)) (Info, error) {
 	info.File = number
 	digest, err := f.digest(ctx, number, offset)
 	if err != nil {
@@ -73,8 +85,7 @@ func (f Files) Receive(ctx context.Context, number uint32, info Info, offset int
 		}
 		return info, fmt.Errorf("run: receive %s: %d of %d bytes: %w", f.Path(number), w.at, info.Bytes, dataErr)
 	case w.digest.Sum64() != info.Checksum:
-		err := f.corrupt(number, 0, fmt.Errorf("the checksum of what was received is %016x, want %016x", w.digest.Sum64(), info.Checksum))
-		return info, errors.Join(err, f.Remove(number))
+		return info, f.corrupt(number, 0, fmt.Errorf("the checksum of what was received is %016x, want %016x", w.digest.Sum64(), info.Checksum))
 	}
 	return info, nil
 }

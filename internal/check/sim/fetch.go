@@ -25,6 +25,9 @@ func (f fetcher) Fetch(_ context.Context, from raft.NodeID, name []byte, offset 
 		return nil, err
 	}
 	w.check.counts.Fetched++
+	if offset > 0 {
+		w.check.counts.FetchedOn++
+	}
 	if err == nil {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}

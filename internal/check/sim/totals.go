@@ -77,8 +77,9 @@ type Counts struct {
 	Divergences int
 	// Resumed are states that went on arriving where an earlier transfer had broken off.
 	Resumed int
-	// Fetched are files that a machine began to fetch, and FetchedInPart those that broke off.
-	Fetched, FetchedInPart int
+	// Fetched are files that a machine began to fetch, FetchedInPart those that broke off, and
+	// FetchedOn those of which it had the beginning.
+	Fetched, FetchedInPart, FetchedOn int
 	// AheadOfLog are restarts with a durable state that is ahead of the own log.
 	AheadOfLog int
 }
@@ -107,6 +108,7 @@ func (c *Counts) add(d Counts) {
 	c.Resumed += d.Resumed
 	c.Fetched += d.Fetched
 	c.FetchedInPart += d.FetchedInPart
+	c.FetchedOn += d.FetchedOn
 	c.AheadOfLog += d.AheadOfLog
 }
 

@@ -72,7 +72,7 @@ var fixed = []mutant{
 	{name: "fetched-file-number-again", edit: edit{"state/receive.go",
 		"	m.files.received, m.files.fetched = nil, nil\n", "	m.files.received = nil\n"}},
 	{name: "received-state-blocks-checkpoints", edit: edit{"state/durable.go",
-		"r != nil && r.position.Index > position.Index {", "r != nil {"}},
+		"	case r.position.Index > position.Index:\n", "	case position.Index > 0:\n"}},
 	{name: "range-of-bytes-counts-records", edit: edit{"kv/rangeread.go",
 		"		g.bytes += r.leastBytes(g.op.KeysOnly)\n", "		g.bytes += int64(r.ref.Size)\n"}},
 	{name: "delete-with-a-value", edit: edit{"kv/write.go",

@@ -38,6 +38,8 @@ var bounds = map[string]string{
 	"internal/server Server.failed":                 "0",
 	"internal/server Server.stopped":                "0",
 	"internal/frontend/native Server.draining":      "0",
+	"internal/frontend/clients Client.turn":         "1",
+	"internal/frontend/clients openStreams.unread":  "Limits.Streams: TestUnreadResponsesCount",
 	"internal/frontend/clients Client.sending":      "Limits.Streams: TestStreamsAreBounded",
 
 	"internal/datadir MemberFile.turn": "1",

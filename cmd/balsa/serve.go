@@ -67,7 +67,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 		"take every certificate with one of these common names for a member's")
 	f.StringSliceVar(&o.peer.AllowedHostnames, "peer-cert-allowed-hostname", nil,
 		"take every certificate that is good for one of these hosts for a member's")
-	f.IntVar(&o.clients.Streams, "max-concurrent-streams", 128, "streams of one client connection")
+	f.IntVar(&o.clients.Streams, "max-concurrent-streams", 8192, "streams of one client connection")
 	f.IntVar(&o.limits.MaxValueBytes, "max-request-bytes", kv.DefaultLimits.MaxValueBytes, "bytes of a value, and of all that a transaction writes")
 	f.IntVar(&o.limits.MaxTxnOps, "max-txn-ops", kv.DefaultLimits.MaxTxnOps, "compares of a transaction, and operations in each of its lists")
 	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })

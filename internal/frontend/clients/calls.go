@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 // ClientOf returns the client of a stream or call. done must be called when that has ended.
@@ -29,21 +30,26 @@ var errTooManyStreams = status.Error(codes.ResourceExhausted, "this server has t
 func (p *Port) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, serve grpc.UnaryHandler) (any, error) {
 	cl, done := p.ClientOf(ctx)
 	defer done()
-	if !cl.open.enter() {
+	if !cl.open.enter(false) {
 		return nil, errTooManyStreams
 	}
-	defer cl.open.leave()
-	return serve(ctx, req)
+	size := 0
+	defer func() { cl.open.leave(false, size) }()
+	resp, err := serve(ctx, req)
+	if m, ok := resp.(proto.Message); ok && err == nil {
+		size = proto.Size(m)
+	}
+	return resp, err
 }
 
 // stream is a grpc.StreamServerInterceptor.
 func (p *Port) stream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, serve grpc.StreamHandler) error {
 	cl, done := p.ClientOf(s.Context())
 	defer done()
-	if !cl.open.enter() {
+	if !cl.open.enter(true) {
 		return errTooManyStreams
 	}
-	defer cl.open.leave()
+	defer cl.open.leave(true, 0)
 	sends := &sender{ServerStream: s}
 	cl.addSender(sends)
 	defer cl.removeSender(sends)

@@ -14,7 +14,7 @@ import (
 type source struct {
 	clients                     int // guarded by Port.mu
 	requests, streams, watchers Limiter
-	unfinished                  atomic.Int64
+	unfinished, unbegun         atomic.Int64
 }
 
 // Client is one connection. What it has in progress counts in Requests, its watchers count in
@@ -28,10 +28,12 @@ type Client struct {
 	Requests, Watchers Account
 	streams            Account
 	open               openStreams
+	turn               chan struct{} // who holds it looks for room for a call
 
-	// unfinished is the size in bytes of its unfinished messages. progress is when the last
-	// part of one came, in Unix nanoseconds.
-	unfinished, progress atomic.Int64
+	// unfinished is the size in bytes of its unfinished messages, unbegun what its streams
+	// without a message count for. progress is when the last part of a message came, in Unix
+	// nanoseconds.
+	unfinished, unbegun, progress atomic.Int64
 
 	tracked atomic.Pointer[trackedConn] // nil until the handshake of TLS is over
 	sending map[*sender]struct{}        // of its streams; guarded by Port.mu
@@ -42,7 +44,7 @@ type Client struct {
 func (p *Port) add(conn net.Conn, slot *fair.Slot, name string) *Client {
 	cl := &Client{
 		Conn: conn, port: p, slot: slot, name: name,
-		sending: make(map[*sender]struct{}),
+		turn: make(chan struct{}, 1), sending: make(map[*sender]struct{}),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -60,14 +62,14 @@ func (p *Port) add(conn net.Conn, slot *fair.Slot, name string) *Client {
 		},
 	}
 	cl.streams = Account{
-		Client: &Limiter{Max: Bound{Items: int64(p.limits.Streams)}}, Source: &cl.source.streams, Server: &p.streams,
+		Client: &Limiter{Max: Bound{int64(p.limits.Streams), int64(p.limits.Streams) * StreamWindow}}, Source: &cl.source.streams, Server: &p.streams,
 		Refused: func() { p.surplus.streams.Warn("too many streams: some were refused", "client", name) },
 	}
 	cl.Watchers = Account{
 		Client: &Limiter{Max: Bound{Items: int64(watch.DefaultLimits.StreamWatchers)}}, Source: &cl.source.watchers, Server: &p.watchers,
 		Refused: func() { p.surplus.watchers.Warn("too many watchers: some were refused", "client", name) },
 	}
-	cl.open.account = &cl.streams
+	cl.open.client = cl
 	return cl
 }
 
@@ -120,4 +122,13 @@ func (cl *Client) addUnfinished(bytes int64) {
 	cl.unfinished.Add(bytes)
 	cl.source.unfinished.Add(bytes)
 	cl.port.unfinished.Add(bytes)
+}
+
+// addUnbegun adds to what streams without a message count for, or takes from it.
+func (cl *Client) addUnbegun(bytes int64) {
+	if bytes != 0 {
+		cl.unbegun.Add(bytes)
+		cl.source.unbegun.Add(bytes)
+		cl.port.unbegun.Add(bytes)
+	}
 }

@@ -9,8 +9,10 @@
 // bounds. What bounds streams and connections works without the faces:
 //
 //   - Limits.Connections, with a fair share for each source address (package fair);
-//   - Limits.Streams of a connection, and a number of streams of all;
-//   - Limits.UnfinishedBytes of messages of which only a part has come (unfinished.go);
+//   - Limits.Streams of a connection, and a number of streams of all (open_streams.go);
+//   - Limits.UnfinishedBytes of messages of which only a part has come, and of streams on which
+//     none has (unfinished.go);
+//   - requests in progress, for services that are registered Within (within.go);
 //   - Limits.Stall, after which a client that does not read, or does not finish a message, is
 //     sent away (stall.go).
 package clients

@@ -87,6 +87,15 @@ func (a *Account) Grow(bytes int64) Verdict { return a.take(0, bytes) }
 func (a *Account) Shrink(bytes int64) { a.give(0, bytes) }
 
 func (a *Account) take(items, bytes int64) Verdict {
+	v := a.try(items, bytes)
+	if v != Allowed && a.Refused != nil {
+		a.Refused()
+	}
+	return v
+}
+
+// try is take, of which nothing is told.
+func (a *Account) try(items, bytes int64) Verdict {
 	client, source, server := a.Client.add(items, bytes), a.Source.add(items, bytes), a.Server.add(items, bytes)
 	v := Allowed
 	switch {
@@ -97,11 +106,15 @@ func (a *Account) take(items, bytes int64) Verdict {
 	}
 	if v != Allowed {
 		a.give(items, bytes)
-		if a.Refused != nil {
-			a.Refused()
-		}
 	}
 	return v
+}
+
+// add counts one item more, whatever the bounds are.
+func (a *Account) add(bytes int64) {
+	a.Client.add(1, bytes)
+	a.Source.add(1, bytes)
+	a.Server.add(1, bytes)
 }
 
 // unfair tells whether the client has more than its share of what others need.

@@ -13,8 +13,7 @@ import (
 // address (package fair) share it with those of the others.
 type Limits struct {
 	// Connections to the client port, and streams of one connection. 4096 (less where the
-	// process may have few descriptors) and 128. All streams: twice as many as connections,
-	// or as those of one connection where that is more.
+	// process may have few descriptors) and 8192. See streamsOf for those of all connections.
 	Connections, Streams int
 	// Requests in progress, and the bytes for which they and their replies count.
 	// 131,072 and 256 MiB.
@@ -32,7 +31,7 @@ type Limits struct {
 func (l Limits) WithDefaults() Limits {
 	return Limits{
 		Connections:     cmp.Or(l.Connections, 4096),
-		Streams:         cmp.Or(l.Streams, 128),
+		Streams:         cmp.Or(l.Streams, 8192),
 		Requests:        cmp.Or(l.Requests, 128<<10),
 		RequestBytes:    cmp.Or(l.RequestBytes, 256<<20),
 		Watchers:        cmp.Or(l.Watchers, int64(watch.DefaultLimits.Watchers)),
@@ -60,6 +59,13 @@ func (l Limits) Check() error {
 		return fmt.Errorf("a client may stall for at least %s, not %s", clientCheck, l.Stall)
 	}
 	return nil
+}
+
+// streamsOf bounds the streams of all connections: unary calls in progress eight times as many as
+// connections, or as those of one connection where that is more; streams that may bring or send
+// more than one message twice as many as connections.
+func streamsOf(l Limits) Bound {
+	return Bound{int64(max(8*l.Connections, l.Streams)), int64(2*l.Connections) * StreamWindow}
 }
 
 const (

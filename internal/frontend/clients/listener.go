@@ -47,6 +47,9 @@ type clientAuthInfo struct {
 	client *Client
 }
 
+// Unwrap returns what the handshake of TLS has found.
+func (i clientAuthInfo) Unwrap() credentials.AuthInfo { return i.AuthInfo }
+
 // ServerHandshake implements credentials.TransportCredentials.
 func (c clientCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	cl, ok := raw.(*Client)

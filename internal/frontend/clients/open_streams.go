@@ -1,68 +1,121 @@
 package clients
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
 
+// beginCost is what a stream counts for, in bytes, until its first message has come or its handler
+// runs: about what gRPC keeps for it. It counts as an unfinished message does.
+const beginCost = 8 << 10
+
+// smallResponse is the size in bytes of a response that is not worth counting: what is kept of a
+// stream takes as much.
+const smallResponse = 4 << 10
+
 // openStreams counts the streams of a client. A stream counts until its end was written to
 // the connection. Its handler returns earlier, but its replies stay in memory while the
 // client does not read them.
+//
+// A stream on which the client may send more counts for StreamWindow bytes, too: gRPC receives so
+// much ahead. So does one whose handler sends more than one message. A unary call whose request
+// has come does not: of these there may be many.
 type openStreams struct {
-	account *Account
+	client *Client
 
-	mu       sync.Mutex
-	handlers int       // streams whose handler runs
-	open     int       // streams whose end was not written
-	counted  int       // streams that count in account
-	since    time.Time // the last end of a stream, while open > handlers; else zero
+	mu        sync.Mutex
+	now       streamCounts
+	handlers  int       // streams whose handler runs
+	streaming int       // of these, those which are no unary calls
+	counted   int       // streams that count in Client.streams
+	windows   int       // of these, those that count for StreamWindow
+	unbegun   int       // streams that count for beginCost
+	unread    []int64   // sizes of responses that may wait for the client to read them, in order
+	since     time.Time // the last end of a stream, while more are open than handlers run; else zero
+}
+
+// streamCounts are the streams of a connection, as its frames tell.
+type streamCounts struct {
+	open  int // whose end was not written
+	more  int // of these, those on which the client may send more
+	empty int // of these, those that have brought no message so far
 }
 
 // enter counts a stream before its handler runs, unless that is over a bound.
-func (o *openStreams) enter() bool {
-	if o.account.Enter(0) != Allowed {
-		return false
-	}
+func (o *openStreams) enter(streaming bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	all := o.streaming
+	if streaming {
+		all++
+	}
+	windows := max(o.windows, min(o.counted+1, max(all, o.now.more)))
+	if o.client.streams.take(1, int64(windows-o.windows)*StreamWindow) != Allowed {
+		return false
+	}
 	o.handlers++
+	o.streaming = all
 	o.counted++
+	o.windows = windows
 	o.recount(false)
 	return true
 }
 
-// leave notes that a handler has returned.
-func (o *openStreams) leave() {
+// leave notes that a handler has returned, and the size of its response. gRPC keeps that until
+// the client reads. So it counts in Client.Requests, whatever the bounds are: a response cannot be
+// taken back.
+func (o *openStreams) leave(streaming bool, size int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.handlers--
+	if size > smallResponse {
+		i, _ := slices.BinarySearch(o.unread, int64(size))
+		o.unread = slices.Insert(o.unread, i, int64(size))
+		o.client.Requests.add(int64(size))
+	}
+	if streaming {
+		o.streaming--
+	}
 	o.recount(false)
 }
 
-// setOpen notes how many streams are open.
-func (o *openStreams) setOpen(open int) {
+// set notes how many streams there are.
+func (o *openStreams) set(now streamCounts) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	fewer := open < o.open
-	o.open = open
+	fewer := now.open < o.now.open
+	o.now = now
 	o.recount(fewer)
 }
 
 // recount lets streams that have ended count no more. Caller holds mu.
 func (o *openStreams) recount(progress bool) {
-	for ; o.counted > max(o.handlers, o.open); o.counted-- {
-		o.account.Leave(0)
+	counted := min(o.counted, max(o.handlers, o.now.open))
+	windows := min(o.windows, counted, max(o.streaming, o.now.more))
+	o.client.streams.give(int64(o.counted-counted), int64(o.windows-windows)*StreamWindow)
+	o.counted, o.windows = counted, windows
+
+	// Which of the streams have ended is not known: say the ones with the smallest responses.
+	if ended := len(o.unread) - max(0, o.now.open-o.handlers); ended > 0 {
+		for _, size := range o.unread[:ended] {
+			o.client.Requests.Leave(size)
+		}
+		o.unread = slices.Delete(o.unread, 0, ended)
 	}
+	unbegun := max(0, o.now.empty-o.handlers)
+	o.client.addUnbegun(int64(unbegun-o.unbegun) * beginCost)
+	o.unbegun = unbegun
 	switch {
-	case o.open <= o.handlers:
+	case o.now.open <= o.handlers:
 		o.since = time.Time{}
 	case progress || o.since.IsZero():
 		o.since = time.Now()
 	}
 }
 
-// stalledSince tells whether streams are open whose handlers have returned, and none of
-// them has ended since t.
+// stalledSince tells whether streams are open whose handlers do not run, since they have returned
+// or await a first message, and none of them has ended since t.
 func (o *openStreams) stalledSince(t time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

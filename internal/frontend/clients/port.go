@@ -58,8 +58,9 @@ type Port struct {
 	requests Limiter
 	streams  Limiter
 	watchers Limiter
-	// unfinished is the size in bytes of all unfinished messages.
-	unfinished atomic.Int64
+	// unfinished is the size in bytes of all unfinished messages, unbegun what streams without a
+	// message count for.
+	unfinished, unbegun atomic.Int64
 
 	surplus surplus
 	tls     *tls.Config
@@ -98,7 +99,7 @@ func New(cfg Config) *Port {
 		health:   health.NewServer(),
 		slots:    fair.NewSlots(l.Connections, quietClient),
 		requests: Limiter{Max: Bound{l.Requests, l.RequestBytes}},
-		streams:  Limiter{Max: Bound{Items: int64(max(2*l.Connections, l.Streams))}},
+		streams:  Limiter{Max: streamsOf(l)},
 		watchers: Limiter{Max: Bound{Items: l.Watchers}},
 		sources:  make(map[string]*source),
 		all:      make(map[*Client]struct{}),
@@ -178,7 +179,7 @@ func (p *Port) Watchers() int64 { return p.watchers.items.Load() }
 func (p *Port) Sample(sample *metrics.Sample) {
 	connections := p.slots.Stats()
 	sample.Requests, sample.RequestBytes = p.requests.items.Load(), p.requests.bytes.Load()
-	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), p.streams.items.Load(), p.unfinished.Load()
+	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), p.streams.items.Load(), p.unfinished.Load()+p.unbegun.Load()
 	sample.Watchers = p.watchers.items.Load()
 	sample.Surplus = append(sample.Surplus,
 		metrics.Surplus{Of: "connections", Count: connections.Refused + connections.Evicted},

@@ -29,8 +29,12 @@ type openPort struct {
 }
 
 // open returns a Port that serves, and that looks for clients that stall until ctx ends.
-func open(ctx context.Context, l Limits) *openPort {
+func open(ctx context.Context, l Limits) *openPort { return openWith(ctx, l, func(*Port) {}) }
+
+// openWith returns a Port on which services were registered.
+func openWith(ctx context.Context, l Limits, register func(*Port)) *openPort {
 	p := &openPort{Port: quietPort(l), l: bufconn.Listen(64 << 10)}
+	register(p.Port)
 	p.SetServing(true, "")
 	p.serving.Go(func() { _ = p.Serve(p.l) })
 	p.serving.Go(func() { p.WatchClients(ctx) })
@@ -56,10 +60,17 @@ func (p *openPort) dial(t *testing.T) net.Conn {
 // client returns a client of the standard health service, and what closes its connection.
 func (p *openPort) client(t *testing.T) (healthpb.HealthClient, func() error) {
 	t.Helper()
+	conn := p.connect(t)
+	return healthpb.NewHealthClient(conn), conn.Close
+}
+
+// connect returns a connection of gRPC.
+func (p *openPort) connect(t *testing.T) *grpc.ClientConn {
+	t.Helper()
 	conn, err := grpc.NewClient("passthrough:///port", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return p.l.DialContext(ctx) }))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return healthpb.NewHealthClient(conn), conn.Close
+	return conn
 }

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// limitUnfinished closes connections until all unfinished messages are within the bound: each
-// time the one with the most bytes of the source with the most bytes.
+// limitUnfinished closes connections until all unfinished messages, and the streams without one,
+// are within the bound: each time the one with the most bytes of the source with the most bytes.
 func (p *Port) limitUnfinished() {
-	for p.unfinished.Load() > p.limits.UnfinishedBytes {
+	for p.unfinished.Load()+p.unbegun.Load() > p.limits.UnfinishedBytes {
 		p.mu.Lock()
 		var largest *Client
 		for cl := range p.all {
@@ -17,7 +17,7 @@ func (p *Port) limitUnfinished() {
 			}
 		}
 		p.mu.Unlock()
-		if largest == nil || largest.unfinished.Load() == 0 {
+		if largest == nil || largest.held() == 0 {
 			return
 		}
 		p.surplus.unfinished.Warn("too many bytes of unfinished messages: a connection was closed",
@@ -28,11 +28,14 @@ func (p *Port) limitUnfinished() {
 
 // holdsMore tells whether a is to be closed before b.
 func holdsMore(a, b *Client) bool {
-	if x, y := a.source.unfinished.Load(), b.source.unfinished.Load(); x != y {
+	if x, y := a.source.held(), b.source.held(); x != y {
 		return x > y
 	}
-	return a.unfinished.Load() > b.unfinished.Load()
+	return a.held() > b.held()
 }
+
+func (s *source) held() int64  { return s.unfinished.Load() + s.unbegun.Load() }
+func (cl *Client) held() int64 { return cl.unfinished.Load() + cl.unbegun.Load() }
 
 // WatchClients closes the connections of clients that have stalled, until ctx ends.
 func (p *Port) WatchClients(ctx context.Context) {

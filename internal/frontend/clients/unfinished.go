@@ -19,6 +19,7 @@ type trackedConn struct {
 	mu      sync.Mutex
 	in, out frameScanner
 	streams map[uint32]*message // those whose end was not written
+	counts  streamCounts        // of streams
 	size    int64               // bytes of all unfinished messages
 	closed  bool
 }
@@ -28,6 +29,7 @@ type message struct {
 	prefix [prefixSize]byte
 	have   int  // bytes of prefix and content that have come
 	size   int  // bytes of both, once the prefix has come
+	some   bool // a whole one has come
 	last   bool // no message follows: the client has ended its side of the stream
 }
 
@@ -54,7 +56,7 @@ func (t *trackedConn) Read(b []byte) (int, error) {
 		return n, err
 	}
 	t.mu.Lock()
-	data, whole := t.track(b[:n])
+	data, whole, began := t.track(b[:n])
 	if data && t.size > 0 {
 		t.client.progress.Store(time.Now().UnixNano())
 	}
@@ -66,7 +68,7 @@ func (t *trackedConn) Read(b []byte) (int, error) {
 	if whole && t.client.slot != nil {
 		t.client.slot.Used()
 	}
-	if data {
+	if data || began {
 		t.client.port.limitUnfinished()
 	}
 	return n, err
@@ -97,22 +99,29 @@ func (t *trackedConn) uncount() {
 	defer t.mu.Unlock()
 	t.grow(-t.size)
 	t.closed = true
-	t.client.open.setOpen(0)
+	t.client.open.set(streamCounts{})
 }
 
-// track counts what was read. It tells whether there was a part of a message, and whether a
-// message became whole. Caller holds mu.
-func (t *trackedConn) track(b []byte) (data, whole bool) {
+// track counts what was read. It tells whether there was a part of a message, whether a message
+// became whole, and whether a stream began. Caller holds mu.
+func (t *trackedConn) track(b []byte) (data, whole, began bool) {
 	size := int64(0)
 	t.in.scan(b, func(f frame, payload []byte) {
 		m := t.streams[f.stream]
 		switch {
 		case f.kind == frameHeaders && m == nil && f.left == 0:
 			t.streams[f.stream] = new(message)
+			began = true
+			t.counts.open++
+			t.counts.more++
+			t.counts.empty++
 			t.count()
 		case f.kind == frameData && m != nil && !m.last:
 			before := m.have
-			whole = m.add(payload) || whole
+			if m.add(payload) {
+				whole = true
+				t.filled(m)
+			}
 			data = data || len(payload) > 0
 			size += int64(m.have - before)
 		}
@@ -125,28 +134,43 @@ func (t *trackedConn) track(b []byte) (data, whole bool) {
 		}
 	})
 	t.grow(size)
-	return data, whole
+	return data, whole, began
+}
+
+// filled notes that a stream has brought a message, or will bring none. Caller holds mu.
+func (t *trackedConn) filled(m *message) {
+	if !m.some {
+		m.some = true
+		t.counts.empty--
+		t.count()
+	}
 }
 
 // finish notes that the client has ended its side of a stream. Caller holds mu.
 func (t *trackedConn) finish(stream uint32) {
-	if m := t.streams[stream]; m != nil {
+	if m := t.streams[stream]; m != nil && !m.last {
 		t.grow(-int64(m.have))
 		m.have, m.last = 0, true
+		t.counts.more--
+		t.filled(m)
+		t.count()
 	}
 }
 
 // forget removes a stream that has ended. Caller holds mu.
 func (t *trackedConn) forget(stream uint32) {
-	t.finish(stream)
-	delete(t.streams, stream)
-	t.count()
+	if t.streams[stream] != nil {
+		t.finish(stream)
+		delete(t.streams, stream)
+		t.counts.open--
+		t.count()
+	}
 }
 
 // count tells the client how many streams there are. Caller holds mu.
 func (t *trackedConn) count() {
 	if !t.closed {
-		t.client.open.setOpen(len(t.streams))
+		t.client.open.set(t.counts)
 	}
 }
 

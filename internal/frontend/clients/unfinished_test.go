@@ -60,11 +60,14 @@ func newFrameWriter(random *rand.Rand) *frameWriter {
 	return t
 }
 
-func headers() []byte {
+func headers() []byte { return headersOf(healthpb.Health_Watch_FullMethodName) }
+
+// headersOf are those with which a client calls a method.
+func headersOf(method string) []byte {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
 	for _, h := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", "/grpc.health.v1.Health/Watch"}, {":authority", "a"},
+		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", "a"},
 		{"content-type", "application/grpc"}, {"te", "trailers"},
 	} {
 		e.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
@@ -328,7 +331,7 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 func TestStreamsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		p := open(ctx, Limits{})
+		p := open(ctx, Limits{Streams: 128})
 		defer p.close()
 		defer cancel()
 		conn := p.dial(t)
@@ -352,6 +355,41 @@ func TestStreamsAreBounded(t *testing.T) {
 		synctest.Wait()
 		if n := p.streams.items.Load(); n != 0 {
 			t.Errorf("%d streams are left", n)
+		}
+	})
+}
+
+// Clients open streams for unary calls, and send nothing on them.
+func TestStreamsWithoutAMessageAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 2 * MaxMessageBytes / beginCost
+		ctx, cancel := context.WithCancel(t.Context())
+		p := open(ctx, Limits{UnfinishedBytes: most * beginCost})
+		defer p.close()
+		defer cancel()
+		for range 3 {
+			conn := p.dial(t)
+			_, err := conn.Write([]byte(http2.ClientPreface))
+			fr := http2.NewFramer(conn, nil)
+			fr.WriteSettings()
+			go io.Copy(io.Discard, conn)
+			n := 0
+			for ; n < 2*most && err == nil; n++ {
+				err = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*n + 1), BlockFragment: headersOf(healthpb.Health_Check_FullMethodName), EndHeaders: true})
+				if n%100 == 0 {
+					synctest.Wait()
+				}
+			}
+			if err == nil || n < most {
+				t.Errorf("%d streams, then %v", n, err)
+			}
+			synctest.Wait()
+			if b := p.unbegun.Load(); b != 0 {
+				t.Errorf("%d bytes are counted in the end", b)
+			}
+		}
+		if n := p.surplus.unfinished.Count(); n != 3 {
+			t.Errorf("%d connections were closed", n)
 		}
 	})
 }

@@ -1,0 +1,150 @@
+package clients
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// callOverhead is what a call counts for beyond its request, in bytes: about what it costs in
+	// memory.
+	callOverhead = 1 << 10
+	// roomWait is how long a call waits at most until there is room for it, roomPoll how often it
+	// looks.
+	roomWait = 5 * time.Second
+	roomPoll = 5 * time.Millisecond
+)
+
+// Bounds are for the unary calls of a service.
+type Bounds struct {
+	// MessageBytes bounds a message from a client. It is at most MaxMessageBytes.
+	MessageBytes int
+	// Expect is what the response to a request will about take, in bytes. A call counts for that
+	// from the beginning, so that a client does not have more of them in progress than it may have
+	// responses. nil: nothing is expected.
+	Expect func(req proto.Message) int64
+	// TooMany refuses a call for which there was no room in time.
+	TooMany error
+}
+
+// Within returns where services are registered whose unary calls are within bounds. A call counts
+// in its client's Requests. While there is no room, it waits: the callers of one connection are
+// often many, and only they know each other.
+func (p *Port) Within(b Bounds) grpc.ServiceRegistrar { return &within{p, b} }
+
+type within struct {
+	port   *Port
+	bounds Bounds
+}
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (w *within) RegisterService(desc *grpc.ServiceDesc, service any) {
+	d := *desc
+	d.Methods, d.Streams = nil, nil
+	for _, m := range desc.Methods {
+		m.Handler = w.call(m.Handler)
+		d.Methods = append(d.Methods, m)
+	}
+	for _, s := range desc.Streams {
+		serve := s.Handler
+		s.Handler = func(srv any, stream grpc.ServerStream) error {
+			return serve(srv, &limitedStream{stream, w.bounds.MessageBytes})
+		}
+		d.Streams = append(d.Streams, s)
+	}
+	w.port.RegisterService(&d, service)
+}
+
+// methodHandler is the type of grpc.MethodDesc.Handler.
+type methodHandler = func(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error)
+
+// call is serve within the bounds.
+func (w *within) call(serve methodHandler) methodHandler {
+	return func(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+		size := 0
+		limited := func(m any) error {
+			if err := decode(m); err != nil {
+				return err
+			}
+			size = proto.Size(m.(proto.Message))
+			return checkSize(size, w.bounds.MessageBytes)
+		}
+		counted := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			return intercept(ctx, req, info, func(ctx context.Context, req any) (any, error) {
+				cl, done := w.port.ClientOf(ctx)
+				defer done()
+				cost := int64(size)
+				if w.bounds.Expect != nil {
+					cost += w.bounds.Expect(req.(proto.Message))
+				}
+				if !cl.Begin(ctx, cost) {
+					return nil, w.bounds.TooMany
+				}
+				defer cl.End(cost)
+				return handle(ctx, req)
+			})
+		}
+		return serve(srv, ctx, limited, counted)
+	}
+}
+
+// limitedStream refuses messages that are too large.
+type limitedStream struct {
+	grpc.ServerStream
+	max int
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s *limitedStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return checkSize(proto.Size(m.(proto.Message)), s.max)
+}
+
+// checkSize says the same as gRPC does of a message that is too large.
+func checkSize(size, most int) error {
+	if size <= most {
+		return nil
+	}
+	return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", size, most)
+}
+
+// Begin counts a call in progress until End, which gets the same bytes. It waits for room, but not
+// for ever: then, or when ctx ends, it returns false.
+func (cl *Client) Begin(ctx context.Context, bytes int64) bool {
+	bytes += callOverhead
+	if cl.Requests.try(1, bytes) == Allowed {
+		return true
+	}
+	late := time.NewTimer(roomWait)
+	defer late.Stop()
+	select {
+	case cl.turn <- struct{}{}: // one call of the connection looks for room, and the others wait for it
+		defer func() { <-cl.turn }()
+	case <-late.C:
+		cl.Requests.Refused()
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	for cl.Requests.try(1, bytes) != Allowed {
+		select {
+		case <-time.After(roomPoll):
+		case <-late.C:
+			cl.Requests.Refused()
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// End notes that a call is in progress no more.
+func (cl *Client) End(bytes int64) { cl.Requests.Leave(bytes + callOverhead) }

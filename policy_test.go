@@ -55,6 +55,7 @@ const policy = `
 	internal/datadir, transport < member
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd < internal/frontend/etcd/overgrpc
 	state < internal/frontend/access < internal/frontend/etcd, internal/frontend/native
+	state < internal/frontend/access < internal/frontend/etcd, internal/replica
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd
 	internal/frontend/native, member < internal/server
 	internal/server, clerk, clerk/lock, clerk/election, api < cmd/balsa

@@ -562,6 +562,11 @@ const (
 	// SESSION_ENDED: the session has ended, or has forgotten the outcome of this write. It
 	// was not executed now, and never will be; whether it was before is not known.
 	Reply_SESSION_ENDED Reply_Code = 20
+	// PERMISSION_DENIED: the user may not do that. Nothing changed.
+	Reply_PERMISSION_DENIED Reply_Code = 21
+	// UNAUTHENTICATED: the stream has no user, or one that is gone or has another password by
+	// now. Nothing changed.
+	Reply_UNAUTHENTICATED Reply_Code = 22
 )
 
 // Enum value maps for Reply_Code.
@@ -588,29 +593,33 @@ var (
 		18: "LEASE_TTL",
 		19: "TOO_MANY_LEASES",
 		20: "SESSION_ENDED",
+		21: "PERMISSION_DENIED",
+		22: "UNAUTHENTICATED",
 	}
 	Reply_Code_value = map[string]int32{
-		"OK":               0,
-		"VERSION_MISMATCH": 1,
-		"NO_KEY":           2,
-		"WRONG_LEADER":     3,
-		"UNKNOWN":          4,
-		"TOO_LARGE":        5,
-		"INVALID":          6,
-		"BUSY":             7,
-		"UNAVAILABLE":      8,
-		"CHANGED":          9,
-		"COMPACTED":        10,
-		"FUTURE_REVISION":  11,
-		"DUPLICATE_KEY":    12,
-		"NO_LEASE":         13,
-		"LEASE_FULL":       14,
-		"TOO_MANY_OPS":     15,
-		"QUOTA":            16,
-		"LEASE_EXISTS":     17,
-		"LEASE_TTL":        18,
-		"TOO_MANY_LEASES":  19,
-		"SESSION_ENDED":    20,
+		"OK":                0,
+		"VERSION_MISMATCH":  1,
+		"NO_KEY":            2,
+		"WRONG_LEADER":      3,
+		"UNKNOWN":           4,
+		"TOO_LARGE":         5,
+		"INVALID":           6,
+		"BUSY":              7,
+		"UNAVAILABLE":       8,
+		"CHANGED":           9,
+		"COMPACTED":         10,
+		"FUTURE_REVISION":   11,
+		"DUPLICATE_KEY":     12,
+		"NO_LEASE":          13,
+		"LEASE_FULL":        14,
+		"TOO_MANY_OPS":      15,
+		"QUOTA":             16,
+		"LEASE_EXISTS":      17,
+		"LEASE_TTL":         18,
+		"TOO_MANY_LEASES":   19,
+		"SESSION_ENDED":     20,
+		"PERMISSION_DENIED": 21,
+		"UNAUTHENTICATED":   22,
 	}
 )
 
@@ -762,6 +771,134 @@ func (x Peer_Progress) Number() protoreflect.EnumNumber {
 // Deprecated: Use Peer_Progress.Descriptor instead.
 func (Peer_Progress) EnumDescriptor() ([]byte, []int) {
 	return file_balsa_proto_rawDescGZIP(), []int{33, 0}
+}
+
+type Permission_Access int32
+
+const (
+	Permission_READ       Permission_Access = 0
+	Permission_WRITE      Permission_Access = 1
+	Permission_READ_WRITE Permission_Access = 2
+)
+
+// Enum value maps for Permission_Access.
+var (
+	Permission_Access_name = map[int32]string{
+		0: "READ",
+		1: "WRITE",
+		2: "READ_WRITE",
+	}
+	Permission_Access_value = map[string]int32{
+		"READ":       0,
+		"WRITE":      1,
+		"READ_WRITE": 2,
+	}
+)
+
+func (x Permission_Access) Enum() *Permission_Access {
+	p := new(Permission_Access)
+	*p = x
+	return p
+}
+
+func (x Permission_Access) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Permission_Access) Descriptor() protoreflect.EnumDescriptor {
+	return file_balsa_proto_enumTypes[11].Descriptor()
+}
+
+func (Permission_Access) Type() protoreflect.EnumType {
+	return &file_balsa_proto_enumTypes[11]
+}
+
+func (x Permission_Access) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Permission_Access.Descriptor instead.
+func (Permission_Access) EnumDescriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{37, 0}
+}
+
+type UsersChange_Kind int32
+
+const (
+	UsersChange_KIND_UNSPECIFIED UsersChange_Kind = 0 // refused
+	// ENABLE switches authentication on. There must be a user root with the role root.
+	UsersChange_ENABLE UsersChange_Kind = 1
+	// DISABLE switches it off, and makes all tokens invalid.
+	UsersChange_DISABLE          UsersChange_Kind = 2
+	UsersChange_USER_ADD         UsersChange_Kind = 3 // user, password or no_password
+	UsersChange_USER_DELETE      UsersChange_Kind = 4 // user
+	UsersChange_USER_PASSWORD    UsersChange_Kind = 5 // user, password; its tokens are invalid from then on
+	UsersChange_USER_GRANT_ROLE  UsersChange_Kind = 6 // user, role
+	UsersChange_USER_REVOKE_ROLE UsersChange_Kind = 7 // user, role
+	UsersChange_ROLE_ADD         UsersChange_Kind = 8 // role
+	UsersChange_ROLE_DELETE      UsersChange_Kind = 9 // role; it is taken from all users
+	// ROLE_GRANT allows a role the permission, instead of one over the same span.
+	UsersChange_ROLE_GRANT  UsersChange_Kind = 10 // role, permission
+	UsersChange_ROLE_REVOKE UsersChange_Kind = 11 // role, span of permission
+)
+
+// Enum value maps for UsersChange_Kind.
+var (
+	UsersChange_Kind_name = map[int32]string{
+		0:  "KIND_UNSPECIFIED",
+		1:  "ENABLE",
+		2:  "DISABLE",
+		3:  "USER_ADD",
+		4:  "USER_DELETE",
+		5:  "USER_PASSWORD",
+		6:  "USER_GRANT_ROLE",
+		7:  "USER_REVOKE_ROLE",
+		8:  "ROLE_ADD",
+		9:  "ROLE_DELETE",
+		10: "ROLE_GRANT",
+		11: "ROLE_REVOKE",
+	}
+	UsersChange_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"ENABLE":           1,
+		"DISABLE":          2,
+		"USER_ADD":         3,
+		"USER_DELETE":      4,
+		"USER_PASSWORD":    5,
+		"USER_GRANT_ROLE":  6,
+		"USER_REVOKE_ROLE": 7,
+		"ROLE_ADD":         8,
+		"ROLE_DELETE":      9,
+		"ROLE_GRANT":       10,
+		"ROLE_REVOKE":      11,
+	}
+)
+
+func (x UsersChange_Kind) Enum() *UsersChange_Kind {
+	p := new(UsersChange_Kind)
+	*p = x
+	return p
+}
+
+func (x UsersChange_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UsersChange_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_balsa_proto_enumTypes[12].Descriptor()
+}
+
+func (UsersChange_Kind) Type() protoreflect.EnumType {
+	return &file_balsa_proto_enumTypes[12]
+}
+
+func (x UsersChange_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UsersChange_Kind.Descriptor instead.
+func (UsersChange_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{38, 0}
 }
 
 // RequestBatch is at most 1 MiB large, or one request that is larger, and has at most
@@ -3878,6 +4015,529 @@ func (x *TransferLeadershipRequest) GetTargetId() uint64 {
 	return 0
 }
 
+type AuthenticateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Password      string                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthenticateRequest) Reset() {
+	*x = AuthenticateRequest{}
+	mi := &file_balsa_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthenticateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthenticateRequest) ProtoMessage() {}
+
+func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthenticateRequest.ProtoReflect.Descriptor instead.
+func (*AuthenticateRequest) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *AuthenticateRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *AuthenticateRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type AuthenticateReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthenticateReply) Reset() {
+	*x = AuthenticateReply{}
+	mi := &file_balsa_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthenticateReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthenticateReply) ProtoMessage() {}
+
+func (x *AuthenticateReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthenticateReply.ProtoReflect.Descriptor instead.
+func (*AuthenticateReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *AuthenticateReply) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// Permission allows a role to read or write the keys of a span.
+type Permission struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Access        Permission_Access      `protobuf:"varint,1,opt,name=access,proto3,enum=balsa.v1.Permission_Access" json:"access,omitempty"`
+	Span          *Span                  `protobuf:"bytes,2,opt,name=span,proto3" json:"span,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Permission) Reset() {
+	*x = Permission{}
+	mi := &file_balsa_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Permission) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Permission) ProtoMessage() {}
+
+func (x *Permission) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Permission.ProtoReflect.Descriptor instead.
+func (*Permission) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Permission) GetAccess() Permission_Access {
+	if x != nil {
+		return x.Access
+	}
+	return Permission_READ
+}
+
+func (x *Permission) GetSpan() *Span {
+	if x != nil {
+		return x.Span
+	}
+	return nil
+}
+
+// UsersChange is one change of users and roles.
+type UsersChange struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Kind     UsersChange_Kind       `protobuf:"varint,1,opt,name=kind,proto3,enum=balsa.v1.UsersChange_Kind" json:"kind,omitempty"`
+	User     string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Role     string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	Password string                 `protobuf:"bytes,4,opt,name=password,proto3" json:"password,omitempty"`
+	// no_password, of USER_ADD: only a certificate proves the user.
+	NoPassword    bool        `protobuf:"varint,5,opt,name=no_password,json=noPassword,proto3" json:"no_password,omitempty"`
+	Permission    *Permission `protobuf:"bytes,6,opt,name=permission,proto3" json:"permission,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsersChange) Reset() {
+	*x = UsersChange{}
+	mi := &file_balsa_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsersChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsersChange) ProtoMessage() {}
+
+func (x *UsersChange) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsersChange.ProtoReflect.Descriptor instead.
+func (*UsersChange) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *UsersChange) GetKind() UsersChange_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return UsersChange_KIND_UNSPECIFIED
+}
+
+func (x *UsersChange) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *UsersChange) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *UsersChange) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *UsersChange) GetNoPassword() bool {
+	if x != nil {
+		return x.NoPassword
+	}
+	return false
+}
+
+func (x *UsersChange) GetPermission() *Permission {
+	if x != nil {
+		return x.Permission
+	}
+	return nil
+}
+
+type UsersChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// auth_revision counts the changes of users and roles, from 1 on.
+	AuthRevision  uint64 `protobuf:"varint,1,opt,name=auth_revision,json=authRevision,proto3" json:"auth_revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsersChanged) Reset() {
+	*x = UsersChanged{}
+	mi := &file_balsa_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsersChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsersChanged) ProtoMessage() {}
+
+func (x *UsersChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsersChanged.ProtoReflect.Descriptor instead.
+func (*UsersChanged) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *UsersChanged) GetAuthRevision() uint64 {
+	if x != nil {
+		return x.AuthRevision
+	}
+	return 0
+}
+
+// UsersRequest asks for one user, for one role, for all of them, or only whether authentication
+// is on.
+type UsersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	All           bool                   `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsersRequest) Reset() {
+	*x = UsersRequest{}
+	mi := &file_balsa_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsersRequest) ProtoMessage() {}
+
+func (x *UsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsersRequest.ProtoReflect.Descriptor instead.
+func (*UsersRequest) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *UsersRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *UsersRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *UsersRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+type UsersReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Enabled       bool                   `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	AuthRevision  uint64                 `protobuf:"varint,2,opt,name=auth_revision,json=authRevision,proto3" json:"auth_revision,omitempty"`
+	Users         []*UserReply           `protobuf:"bytes,3,rep,name=users,proto3" json:"users,omitempty"`
+	Roles         []*RoleReply           `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsersReply) Reset() {
+	*x = UsersReply{}
+	mi := &file_balsa_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsersReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsersReply) ProtoMessage() {}
+
+func (x *UsersReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsersReply.ProtoReflect.Descriptor instead.
+func (*UsersReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *UsersReply) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *UsersReply) GetAuthRevision() uint64 {
+	if x != nil {
+		return x.AuthRevision
+	}
+	return 0
+}
+
+func (x *UsersReply) GetUsers() []*UserReply {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *UsersReply) GetRoles() []*RoleReply {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+type UserReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Roles         []string               `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
+	NoPassword    bool                   `protobuf:"varint,3,opt,name=no_password,json=noPassword,proto3" json:"no_password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserReply) Reset() {
+	*x = UserReply{}
+	mi := &file_balsa_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserReply) ProtoMessage() {}
+
+func (x *UserReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserReply.ProtoReflect.Descriptor instead.
+func (*UserReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *UserReply) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UserReply) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *UserReply) GetNoPassword() bool {
+	if x != nil {
+		return x.NoPassword
+	}
+	return false
+}
+
+// RoleReply is a role. The role root may do everything, whatever its permissions.
+type RoleReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Permissions   []*Permission          `protobuf:"bytes,2,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoleReply) Reset() {
+	*x = RoleReply{}
+	mi := &file_balsa_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoleReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoleReply) ProtoMessage() {}
+
+func (x *RoleReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoleReply.ProtoReflect.Descriptor instead.
+func (*RoleReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *RoleReply) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RoleReply) GetPermissions() []*Permission {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
 type TransferLeadershipReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	LeaderId      uint64                 `protobuf:"varint,1,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
@@ -3888,7 +4548,7 @@ type TransferLeadershipReply struct {
 
 func (x *TransferLeadershipReply) Reset() {
 	*x = TransferLeadershipReply{}
-	mi := &file_balsa_proto_msgTypes[35]
+	mi := &file_balsa_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3900,7 +4560,7 @@ func (x *TransferLeadershipReply) String() string {
 func (*TransferLeadershipReply) ProtoMessage() {}
 
 func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[35]
+	mi := &file_balsa_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3913,7 +4573,7 @@ func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipReply.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{35}
+	return file_balsa_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TransferLeadershipReply) GetLeaderId() uint64 {
@@ -4071,7 +4731,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12%\n" +
 	"\x0eserver_version\x18\x04 \x01(\tR\rserverVersion\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision\"\x94\b\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision\"\xc0\b\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x14.balsa.v1.Reply.CodeR\x04code\x12\x18\n" +
@@ -4094,7 +4754,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x03txn\x18\x0f \x01(\v2\x12.balsa.v1.TxnReplyH\x00R\x03txn\x12?\n" +
 	"\fdelete_range\x18\x10 \x01(\v2\x1a.balsa.v1.DeleteRangeReplyH\x00R\vdeleteRange\x12,\n" +
 	"\x05lease\x18\x11 \x01(\v2\x14.balsa.v1.LeaseReplyH\x00R\x05lease\x12/\n" +
-	"\x06leases\x18\x12 \x01(\v2\x15.balsa.v1.LeasesReplyH\x00R\x06leases\"\xce\x02\n" +
+	"\x06leases\x18\x12 \x01(\v2\x15.balsa.v1.LeasesReplyH\x00R\x06leases\"\xfa\x02\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\x14\n" +
 	"\x10VERSION_MISMATCH\x10\x01\x12\n" +
@@ -4119,7 +4779,9 @@ const file_balsa_proto_rawDesc = "" +
 	"\fLEASE_EXISTS\x10\x11\x12\r\n" +
 	"\tLEASE_TTL\x10\x12\x12\x13\n" +
 	"\x0fTOO_MANY_LEASES\x10\x13\x12\x11\n" +
-	"\rSESSION_ENDED\x10\x14B\b\n" +
+	"\rSESSION_ENDED\x10\x14\x12\x15\n" +
+	"\x11PERMISSION_DENIED\x10\x15\x12\x13\n" +
+	"\x0fUNAUTHENTICATED\x10\x16B\b\n" +
 	"\x06result\"\xab\x01\n" +
 	"\x05Entry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
@@ -4266,7 +4928,67 @@ const file_balsa_proto_rawDesc = "" +
 	"\bSNAPSHOT\x10\x03\x12\b\n" +
 	"\x04LOST\x10\x04\"8\n" +
 	"\x19TransferLeadershipRequest\x12\x1b\n" +
-	"\ttarget_id\x18\x01 \x01(\x04R\btargetId\"J\n" +
+	"\ttarget_id\x18\x01 \x01(\x04R\btargetId\"E\n" +
+	"\x13AuthenticateRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\")\n" +
+	"\x11AuthenticateReply\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"\x94\x01\n" +
+	"\n" +
+	"Permission\x123\n" +
+	"\x06access\x18\x01 \x01(\x0e2\x1b.balsa.v1.Permission.AccessR\x06access\x12\"\n" +
+	"\x04span\x18\x02 \x01(\v2\x0e.balsa.v1.SpanR\x04span\"-\n" +
+	"\x06Access\x12\b\n" +
+	"\x04READ\x10\x00\x12\t\n" +
+	"\x05WRITE\x10\x01\x12\x0e\n" +
+	"\n" +
+	"READ_WRITE\x10\x02\"\xad\x03\n" +
+	"\vUsersChange\x12.\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1a.balsa.v1.UsersChange.KindR\x04kind\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\x12\x1a\n" +
+	"\bpassword\x18\x04 \x01(\tR\bpassword\x12\x1f\n" +
+	"\vno_password\x18\x05 \x01(\bR\n" +
+	"noPassword\x124\n" +
+	"\n" +
+	"permission\x18\x06 \x01(\v2\x14.balsa.v1.PermissionR\n" +
+	"permission\"\xd2\x01\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06ENABLE\x10\x01\x12\v\n" +
+	"\aDISABLE\x10\x02\x12\f\n" +
+	"\bUSER_ADD\x10\x03\x12\x0f\n" +
+	"\vUSER_DELETE\x10\x04\x12\x11\n" +
+	"\rUSER_PASSWORD\x10\x05\x12\x13\n" +
+	"\x0fUSER_GRANT_ROLE\x10\x06\x12\x14\n" +
+	"\x10USER_REVOKE_ROLE\x10\a\x12\f\n" +
+	"\bROLE_ADD\x10\b\x12\x0f\n" +
+	"\vROLE_DELETE\x10\t\x12\x0e\n" +
+	"\n" +
+	"ROLE_GRANT\x10\n" +
+	"\x12\x0f\n" +
+	"\vROLE_REVOKE\x10\v\"3\n" +
+	"\fUsersChanged\x12#\n" +
+	"\rauth_revision\x18\x01 \x01(\x04R\fauthRevision\"H\n" +
+	"\fUsersRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x10\n" +
+	"\x03all\x18\x03 \x01(\bR\x03all\"\xa1\x01\n" +
+	"\n" +
+	"UsersReply\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\x12#\n" +
+	"\rauth_revision\x18\x02 \x01(\x04R\fauthRevision\x12)\n" +
+	"\x05users\x18\x03 \x03(\v2\x13.balsa.v1.UserReplyR\x05users\x12)\n" +
+	"\x05roles\x18\x04 \x03(\v2\x13.balsa.v1.RoleReplyR\x05roles\"V\n" +
+	"\tUserReply\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05roles\x18\x02 \x03(\tR\x05roles\x12\x1f\n" +
+	"\vno_password\x18\x03 \x01(\bR\n" +
+	"noPassword\"W\n" +
+	"\tRoleReply\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
+	"\vpermissions\x18\x02 \x03(\v2\x14.balsa.v1.PermissionR\vpermissions\"J\n" +
 	"\x17TransferLeadershipReply\x12\x1b\n" +
 	"\tleader_id\x18\x01 \x01(\x04R\bleaderId\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term*I\n" +
@@ -4282,12 +5004,15 @@ const file_balsa_proto_rawDesc = "" +
 	"\bDIVERGED\x10\x01\x12\x0e\n" +
 	"\n" +
 	"OVER_QUOTA\x10\x02\x12\r\n" +
-	"\tLOW_SPACE\x10\x032\x95\x02\n" +
+	"\tLOW_SPACE\x10\x032\xd6\x03\n" +
 	"\x02KV\x12<\n" +
 	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x129\n" +
 	"\x05Watch\x12\x16.balsa.v1.WatchRequest\x1a\x14.balsa.v1.WatchReply(\x010\x01\x128\n" +
 	"\x06Status\x12\x17.balsa.v1.StatusRequest\x1a\x15.balsa.v1.StatusReply\x12\\\n" +
-	"\x12TransferLeadership\x12#.balsa.v1.TransferLeadershipRequest\x1a!.balsa.v1.TransferLeadershipReplyB\x13Z\x11balsa.example/apib\x06proto3"
+	"\x12TransferLeadership\x12#.balsa.v1.TransferLeadershipRequest\x1a!.balsa.v1.TransferLeadershipReply\x12J\n" +
+	"\fAuthenticate\x12\x1d.balsa.v1.AuthenticateRequest\x1a\x1b.balsa.v1.AuthenticateReply\x12<\n" +
+	"\vChangeUsers\x12\x15.balsa.v1.UsersChange\x1a\x16.balsa.v1.UsersChanged\x125\n" +
+	"\x05Users\x12\x16.balsa.v1.UsersRequest\x1a\x14.balsa.v1.UsersReplyB\x13Z\x11balsa.example/apib\x06proto3"
 
 var (
 	file_balsa_proto_rawDescOnce sync.Once
@@ -4301,8 +5026,8 @@ func file_balsa_proto_rawDescGZIP() []byte {
 	return file_balsa_proto_rawDescData
 }
 
-var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
-var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
+var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_balsa_proto_goTypes = []any{
 	(Role)(0),                         // 0: balsa.v1.Role
 	(Alarm)(0),                        // 1: balsa.v1.Alarm
@@ -4315,114 +5040,138 @@ var file_balsa_proto_goTypes = []any{
 	(Reply_Code)(0),                   // 8: balsa.v1.Reply.Code
 	(WatchUpdate_Kind)(0),             // 9: balsa.v1.WatchUpdate.Kind
 	(Peer_Progress)(0),                // 10: balsa.v1.Peer.Progress
-	(*RequestBatch)(nil),              // 11: balsa.v1.RequestBatch
-	(*Request)(nil),                   // 12: balsa.v1.Request
-	(*Session)(nil),                   // 13: balsa.v1.Session
-	(*Span)(nil),                      // 14: balsa.v1.Span
-	(*Range)(nil),                     // 15: balsa.v1.Range
-	(*Put)(nil),                       // 16: balsa.v1.Put
-	(*DeleteRange)(nil),               // 17: balsa.v1.DeleteRange
-	(*Txn)(nil),                       // 18: balsa.v1.Txn
-	(*TxnOp)(nil),                     // 19: balsa.v1.TxnOp
-	(*Compare)(nil),                   // 20: balsa.v1.Compare
-	(*Compact)(nil),                   // 21: balsa.v1.Compact
-	(*Lease)(nil),                     // 22: balsa.v1.Lease
-	(*Quota)(nil),                     // 23: balsa.v1.Quota
-	(*ReplyBatch)(nil),                // 24: balsa.v1.ReplyBatch
-	(*Hello)(nil),                     // 25: balsa.v1.Hello
-	(*Reply)(nil),                     // 26: balsa.v1.Reply
-	(*Entry)(nil),                     // 27: balsa.v1.Entry
-	(*RangeReply)(nil),                // 28: balsa.v1.RangeReply
-	(*TxnReply)(nil),                  // 29: balsa.v1.TxnReply
-	(*OpReply)(nil),                   // 30: balsa.v1.OpReply
-	(*PutReply)(nil),                  // 31: balsa.v1.PutReply
-	(*DeleteRangeReply)(nil),          // 32: balsa.v1.DeleteRangeReply
-	(*LeaseReply)(nil),                // 33: balsa.v1.LeaseReply
-	(*LeasesReply)(nil),               // 34: balsa.v1.LeasesReply
-	(*WatchRequest)(nil),              // 35: balsa.v1.WatchRequest
-	(*WatchCreate)(nil),               // 36: balsa.v1.WatchCreate
-	(*WatchReply)(nil),                // 37: balsa.v1.WatchReply
-	(*WatchUpdate)(nil),               // 38: balsa.v1.WatchUpdate
-	(*EventBatch)(nil),                // 39: balsa.v1.EventBatch
-	(*Event)(nil),                     // 40: balsa.v1.Event
-	(*Leader)(nil),                    // 41: balsa.v1.Leader
-	(*StatusRequest)(nil),             // 42: balsa.v1.StatusRequest
-	(*StatusReply)(nil),               // 43: balsa.v1.StatusReply
-	(*Peer)(nil),                      // 44: balsa.v1.Peer
-	(*TransferLeadershipRequest)(nil), // 45: balsa.v1.TransferLeadershipRequest
-	(*TransferLeadershipReply)(nil),   // 46: balsa.v1.TransferLeadershipReply
+	(Permission_Access)(0),            // 11: balsa.v1.Permission.Access
+	(UsersChange_Kind)(0),             // 12: balsa.v1.UsersChange.Kind
+	(*RequestBatch)(nil),              // 13: balsa.v1.RequestBatch
+	(*Request)(nil),                   // 14: balsa.v1.Request
+	(*Session)(nil),                   // 15: balsa.v1.Session
+	(*Span)(nil),                      // 16: balsa.v1.Span
+	(*Range)(nil),                     // 17: balsa.v1.Range
+	(*Put)(nil),                       // 18: balsa.v1.Put
+	(*DeleteRange)(nil),               // 19: balsa.v1.DeleteRange
+	(*Txn)(nil),                       // 20: balsa.v1.Txn
+	(*TxnOp)(nil),                     // 21: balsa.v1.TxnOp
+	(*Compare)(nil),                   // 22: balsa.v1.Compare
+	(*Compact)(nil),                   // 23: balsa.v1.Compact
+	(*Lease)(nil),                     // 24: balsa.v1.Lease
+	(*Quota)(nil),                     // 25: balsa.v1.Quota
+	(*ReplyBatch)(nil),                // 26: balsa.v1.ReplyBatch
+	(*Hello)(nil),                     // 27: balsa.v1.Hello
+	(*Reply)(nil),                     // 28: balsa.v1.Reply
+	(*Entry)(nil),                     // 29: balsa.v1.Entry
+	(*RangeReply)(nil),                // 30: balsa.v1.RangeReply
+	(*TxnReply)(nil),                  // 31: balsa.v1.TxnReply
+	(*OpReply)(nil),                   // 32: balsa.v1.OpReply
+	(*PutReply)(nil),                  // 33: balsa.v1.PutReply
+	(*DeleteRangeReply)(nil),          // 34: balsa.v1.DeleteRangeReply
+	(*LeaseReply)(nil),                // 35: balsa.v1.LeaseReply
+	(*LeasesReply)(nil),               // 36: balsa.v1.LeasesReply
+	(*WatchRequest)(nil),              // 37: balsa.v1.WatchRequest
+	(*WatchCreate)(nil),               // 38: balsa.v1.WatchCreate
+	(*WatchReply)(nil),                // 39: balsa.v1.WatchReply
+	(*WatchUpdate)(nil),               // 40: balsa.v1.WatchUpdate
+	(*EventBatch)(nil),                // 41: balsa.v1.EventBatch
+	(*Event)(nil),                     // 42: balsa.v1.Event
+	(*Leader)(nil),                    // 43: balsa.v1.Leader
+	(*StatusRequest)(nil),             // 44: balsa.v1.StatusRequest
+	(*StatusReply)(nil),               // 45: balsa.v1.StatusReply
+	(*Peer)(nil),                      // 46: balsa.v1.Peer
+	(*TransferLeadershipRequest)(nil), // 47: balsa.v1.TransferLeadershipRequest
+	(*AuthenticateRequest)(nil),       // 48: balsa.v1.AuthenticateRequest
+	(*AuthenticateReply)(nil),         // 49: balsa.v1.AuthenticateReply
+	(*Permission)(nil),                // 50: balsa.v1.Permission
+	(*UsersChange)(nil),               // 51: balsa.v1.UsersChange
+	(*UsersChanged)(nil),              // 52: balsa.v1.UsersChanged
+	(*UsersRequest)(nil),              // 53: balsa.v1.UsersRequest
+	(*UsersReply)(nil),                // 54: balsa.v1.UsersReply
+	(*UserReply)(nil),                 // 55: balsa.v1.UserReply
+	(*RoleReply)(nil),                 // 56: balsa.v1.RoleReply
+	(*TransferLeadershipReply)(nil),   // 57: balsa.v1.TransferLeadershipReply
 }
 var file_balsa_proto_depIdxs = []int32{
-	12, // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
+	14, // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
 	2,  // 1: balsa.v1.Request.kind:type_name -> balsa.v1.Request.Kind
 	3,  // 2: balsa.v1.Request.consistency:type_name -> balsa.v1.Request.Consistency
 	4,  // 3: balsa.v1.Request.attempt:type_name -> balsa.v1.Request.Attempt
-	13, // 4: balsa.v1.Request.session:type_name -> balsa.v1.Session
-	16, // 5: balsa.v1.Request.put:type_name -> balsa.v1.Put
-	15, // 6: balsa.v1.Request.range:type_name -> balsa.v1.Range
-	18, // 7: balsa.v1.Request.txn:type_name -> balsa.v1.Txn
-	17, // 8: balsa.v1.Request.delete_range:type_name -> balsa.v1.DeleteRange
-	21, // 9: balsa.v1.Request.compact:type_name -> balsa.v1.Compact
-	22, // 10: balsa.v1.Request.lease:type_name -> balsa.v1.Lease
-	23, // 11: balsa.v1.Request.quota:type_name -> balsa.v1.Quota
-	14, // 12: balsa.v1.Range.span:type_name -> balsa.v1.Span
+	15, // 4: balsa.v1.Request.session:type_name -> balsa.v1.Session
+	18, // 5: balsa.v1.Request.put:type_name -> balsa.v1.Put
+	17, // 6: balsa.v1.Request.range:type_name -> balsa.v1.Range
+	20, // 7: balsa.v1.Request.txn:type_name -> balsa.v1.Txn
+	19, // 8: balsa.v1.Request.delete_range:type_name -> balsa.v1.DeleteRange
+	23, // 9: balsa.v1.Request.compact:type_name -> balsa.v1.Compact
+	24, // 10: balsa.v1.Request.lease:type_name -> balsa.v1.Lease
+	25, // 11: balsa.v1.Request.quota:type_name -> balsa.v1.Quota
+	16, // 12: balsa.v1.Range.span:type_name -> balsa.v1.Span
 	5,  // 13: balsa.v1.Range.sort:type_name -> balsa.v1.Range.Sort
-	14, // 14: balsa.v1.DeleteRange.span:type_name -> balsa.v1.Span
-	20, // 15: balsa.v1.Txn.compares:type_name -> balsa.v1.Compare
-	19, // 16: balsa.v1.Txn.then:type_name -> balsa.v1.TxnOp
-	19, // 17: balsa.v1.Txn.else:type_name -> balsa.v1.TxnOp
-	15, // 18: balsa.v1.TxnOp.range:type_name -> balsa.v1.Range
-	16, // 19: balsa.v1.TxnOp.put:type_name -> balsa.v1.Put
-	17, // 20: balsa.v1.TxnOp.delete_range:type_name -> balsa.v1.DeleteRange
-	18, // 21: balsa.v1.TxnOp.txn:type_name -> balsa.v1.Txn
-	14, // 22: balsa.v1.Compare.span:type_name -> balsa.v1.Span
+	16, // 14: balsa.v1.DeleteRange.span:type_name -> balsa.v1.Span
+	22, // 15: balsa.v1.Txn.compares:type_name -> balsa.v1.Compare
+	21, // 16: balsa.v1.Txn.then:type_name -> balsa.v1.TxnOp
+	21, // 17: balsa.v1.Txn.else:type_name -> balsa.v1.TxnOp
+	17, // 18: balsa.v1.TxnOp.range:type_name -> balsa.v1.Range
+	18, // 19: balsa.v1.TxnOp.put:type_name -> balsa.v1.Put
+	19, // 20: balsa.v1.TxnOp.delete_range:type_name -> balsa.v1.DeleteRange
+	20, // 21: balsa.v1.TxnOp.txn:type_name -> balsa.v1.Txn
+	16, // 22: balsa.v1.Compare.span:type_name -> balsa.v1.Span
 	6,  // 23: balsa.v1.Compare.target:type_name -> balsa.v1.Compare.Target
 	7,  // 24: balsa.v1.Compare.relation:type_name -> balsa.v1.Compare.Relation
-	25, // 25: balsa.v1.ReplyBatch.hello:type_name -> balsa.v1.Hello
-	26, // 26: balsa.v1.ReplyBatch.replies:type_name -> balsa.v1.Reply
+	27, // 25: balsa.v1.ReplyBatch.hello:type_name -> balsa.v1.Hello
+	28, // 26: balsa.v1.ReplyBatch.replies:type_name -> balsa.v1.Reply
 	8,  // 27: balsa.v1.Reply.code:type_name -> balsa.v1.Reply.Code
-	41, // 28: balsa.v1.Reply.leader:type_name -> balsa.v1.Leader
-	27, // 29: balsa.v1.Reply.prev:type_name -> balsa.v1.Entry
-	28, // 30: balsa.v1.Reply.range:type_name -> balsa.v1.RangeReply
-	29, // 31: balsa.v1.Reply.txn:type_name -> balsa.v1.TxnReply
-	32, // 32: balsa.v1.Reply.delete_range:type_name -> balsa.v1.DeleteRangeReply
-	33, // 33: balsa.v1.Reply.lease:type_name -> balsa.v1.LeaseReply
-	34, // 34: balsa.v1.Reply.leases:type_name -> balsa.v1.LeasesReply
-	27, // 35: balsa.v1.RangeReply.entries:type_name -> balsa.v1.Entry
-	30, // 36: balsa.v1.TxnReply.replies:type_name -> balsa.v1.OpReply
-	28, // 37: balsa.v1.OpReply.range:type_name -> balsa.v1.RangeReply
-	31, // 38: balsa.v1.OpReply.put:type_name -> balsa.v1.PutReply
-	32, // 39: balsa.v1.OpReply.delete_range:type_name -> balsa.v1.DeleteRangeReply
-	29, // 40: balsa.v1.OpReply.txn:type_name -> balsa.v1.TxnReply
-	27, // 41: balsa.v1.PutReply.prev:type_name -> balsa.v1.Entry
-	27, // 42: balsa.v1.DeleteRangeReply.prev:type_name -> balsa.v1.Entry
-	36, // 43: balsa.v1.WatchRequest.create:type_name -> balsa.v1.WatchCreate
-	14, // 44: balsa.v1.WatchCreate.span:type_name -> balsa.v1.Span
-	25, // 45: balsa.v1.WatchReply.hello:type_name -> balsa.v1.Hello
-	38, // 46: balsa.v1.WatchReply.updates:type_name -> balsa.v1.WatchUpdate
+	43, // 28: balsa.v1.Reply.leader:type_name -> balsa.v1.Leader
+	29, // 29: balsa.v1.Reply.prev:type_name -> balsa.v1.Entry
+	30, // 30: balsa.v1.Reply.range:type_name -> balsa.v1.RangeReply
+	31, // 31: balsa.v1.Reply.txn:type_name -> balsa.v1.TxnReply
+	34, // 32: balsa.v1.Reply.delete_range:type_name -> balsa.v1.DeleteRangeReply
+	35, // 33: balsa.v1.Reply.lease:type_name -> balsa.v1.LeaseReply
+	36, // 34: balsa.v1.Reply.leases:type_name -> balsa.v1.LeasesReply
+	29, // 35: balsa.v1.RangeReply.entries:type_name -> balsa.v1.Entry
+	32, // 36: balsa.v1.TxnReply.replies:type_name -> balsa.v1.OpReply
+	30, // 37: balsa.v1.OpReply.range:type_name -> balsa.v1.RangeReply
+	33, // 38: balsa.v1.OpReply.put:type_name -> balsa.v1.PutReply
+	34, // 39: balsa.v1.OpReply.delete_range:type_name -> balsa.v1.DeleteRangeReply
+	31, // 40: balsa.v1.OpReply.txn:type_name -> balsa.v1.TxnReply
+	29, // 41: balsa.v1.PutReply.prev:type_name -> balsa.v1.Entry
+	29, // 42: balsa.v1.DeleteRangeReply.prev:type_name -> balsa.v1.Entry
+	38, // 43: balsa.v1.WatchRequest.create:type_name -> balsa.v1.WatchCreate
+	16, // 44: balsa.v1.WatchCreate.span:type_name -> balsa.v1.Span
+	27, // 45: balsa.v1.WatchReply.hello:type_name -> balsa.v1.Hello
+	40, // 46: balsa.v1.WatchReply.updates:type_name -> balsa.v1.WatchUpdate
 	9,  // 47: balsa.v1.WatchUpdate.kind:type_name -> balsa.v1.WatchUpdate.Kind
 	8,  // 48: balsa.v1.WatchUpdate.code:type_name -> balsa.v1.Reply.Code
-	39, // 49: balsa.v1.WatchUpdate.batches:type_name -> balsa.v1.EventBatch
-	40, // 50: balsa.v1.EventBatch.events:type_name -> balsa.v1.Event
-	27, // 51: balsa.v1.Event.entry:type_name -> balsa.v1.Entry
-	27, // 52: balsa.v1.Event.prev:type_name -> balsa.v1.Entry
+	41, // 49: balsa.v1.WatchUpdate.batches:type_name -> balsa.v1.EventBatch
+	42, // 50: balsa.v1.EventBatch.events:type_name -> balsa.v1.Event
+	29, // 51: balsa.v1.Event.entry:type_name -> balsa.v1.Entry
+	29, // 52: balsa.v1.Event.prev:type_name -> balsa.v1.Entry
 	0,  // 53: balsa.v1.StatusReply.role:type_name -> balsa.v1.Role
 	1,  // 54: balsa.v1.StatusReply.alarms:type_name -> balsa.v1.Alarm
-	44, // 55: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
+	46, // 55: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
 	10, // 56: balsa.v1.Peer.progress:type_name -> balsa.v1.Peer.Progress
-	11, // 57: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
-	35, // 58: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
-	42, // 59: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
-	45, // 60: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
-	24, // 61: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
-	37, // 62: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
-	43, // 63: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
-	46, // 64: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
-	61, // [61:65] is the sub-list for method output_type
-	57, // [57:61] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	11, // 57: balsa.v1.Permission.access:type_name -> balsa.v1.Permission.Access
+	16, // 58: balsa.v1.Permission.span:type_name -> balsa.v1.Span
+	12, // 59: balsa.v1.UsersChange.kind:type_name -> balsa.v1.UsersChange.Kind
+	50, // 60: balsa.v1.UsersChange.permission:type_name -> balsa.v1.Permission
+	55, // 61: balsa.v1.UsersReply.users:type_name -> balsa.v1.UserReply
+	56, // 62: balsa.v1.UsersReply.roles:type_name -> balsa.v1.RoleReply
+	50, // 63: balsa.v1.RoleReply.permissions:type_name -> balsa.v1.Permission
+	13, // 64: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
+	37, // 65: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
+	44, // 66: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
+	47, // 67: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
+	48, // 68: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
+	51, // 69: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
+	53, // 70: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
+	26, // 71: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
+	39, // 72: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
+	45, // 73: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
+	57, // 74: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
+	49, // 75: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
+	52, // 76: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
+	54, // 77: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
+	71, // [71:78] is the sub-list for method output_type
+	64, // [64:71] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_balsa_proto_init() }
@@ -4464,8 +5213,8 @@ func file_balsa_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_balsa_proto_rawDesc), len(file_balsa_proto_rawDesc)),
-			NumEnums:      11,
-			NumMessages:   36,
+			NumEnums:      13,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,9 @@ const (
 	KV_Watch_FullMethodName              = "/balsa.v1.KV/Watch"
 	KV_Status_FullMethodName             = "/balsa.v1.KV/Status"
 	KV_TransferLeadership_FullMethodName = "/balsa.v1.KV/TransferLeadership"
+	KV_Authenticate_FullMethodName       = "/balsa.v1.KV/Authenticate"
+	KV_ChangeUsers_FullMethodName        = "/balsa.v1.KV/ChangeUsers"
+	KV_Users_FullMethodName              = "/balsa.v1.KV/Users"
 )
 
 // KVClient is the client API for KV service.
@@ -34,6 +37,11 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // KV is served by every server of a cluster, on its client port.
+//
+// While authentication is on, a call has a token in its metadata, as "token", or is made with a
+// certificate whose common name is a user. A stream belongs to the user of its beginning, and
+// goes on when the token has expired. Without a user, or with a token that is not valid, a call
+// ends with UNAUTHENTICATED, and a request of a stream gets Reply.UNAUTHENTICATED.
 type KVClient interface {
 	// Exchange carries all calls of one client connection. The client numbers its
 	// requests and need not wait for one reply before it sends the next; replies
@@ -51,7 +59,19 @@ type KVClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusReply, error)
 	// TransferLeadership asks the leader to hand over, and returns when the target
 	// leads. A server that does not lead refuses with FAILED_PRECONDITION.
+	// With authentication it is for users with the role root.
 	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipReply, error)
+	// Authenticate gives a token for a user and a password, which holds at all servers. It is
+	// refused with UNAUTHENTICATED, and with FAILED_PRECONDITION while authentication is off.
+	Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateReply, error)
+	// ChangeUsers changes users and roles, switches authentication on or off. Any server will do.
+	// With authentication it is for users with the role root. A change that makes no sense is refused
+	// with FAILED_PRECONDITION or INVALID_ARGUMENT, and changes nothing; after UNAVAILABLE it may have
+	// been made.
+	ChangeUsers(ctx context.Context, in *UsersChange, opts ...grpc.CallOption) (*UsersChanged, error)
+	// Users reads users and roles. Everybody may ask whether authentication is on, and every user
+	// about itself and its roles; the rest is for users with the role root.
+	Users(ctx context.Context, in *UsersRequest, opts ...grpc.CallOption) (*UsersReply, error)
 }
 
 type kVClient struct {
@@ -108,11 +128,46 @@ func (c *kVClient) TransferLeadership(ctx context.Context, in *TransferLeadershi
 	return out, nil
 }
 
+func (c *kVClient) Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuthenticateReply)
+	err := c.cc.Invoke(ctx, KV_Authenticate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *kVClient) ChangeUsers(ctx context.Context, in *UsersChange, opts ...grpc.CallOption) (*UsersChanged, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UsersChanged)
+	err := c.cc.Invoke(ctx, KV_ChangeUsers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *kVClient) Users(ctx context.Context, in *UsersRequest, opts ...grpc.CallOption) (*UsersReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UsersReply)
+	err := c.cc.Invoke(ctx, KV_Users_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // KVServer is the server API for KV service.
 // All implementations must embed UnimplementedKVServer
 // for forward compatibility.
 //
 // KV is served by every server of a cluster, on its client port.
+//
+// While authentication is on, a call has a token in its metadata, as "token", or is made with a
+// certificate whose common name is a user. A stream belongs to the user of its beginning, and
+// goes on when the token has expired. Without a user, or with a token that is not valid, a call
+// ends with UNAUTHENTICATED, and a request of a stream gets Reply.UNAUTHENTICATED.
 type KVServer interface {
 	// Exchange carries all calls of one client connection. The client numbers its
 	// requests and need not wait for one reply before it sends the next; replies
@@ -130,7 +185,19 @@ type KVServer interface {
 	Status(context.Context, *StatusRequest) (*StatusReply, error)
 	// TransferLeadership asks the leader to hand over, and returns when the target
 	// leads. A server that does not lead refuses with FAILED_PRECONDITION.
+	// With authentication it is for users with the role root.
 	TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipReply, error)
+	// Authenticate gives a token for a user and a password, which holds at all servers. It is
+	// refused with UNAUTHENTICATED, and with FAILED_PRECONDITION while authentication is off.
+	Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateReply, error)
+	// ChangeUsers changes users and roles, switches authentication on or off. Any server will do.
+	// With authentication it is for users with the role root. A change that makes no sense is refused
+	// with FAILED_PRECONDITION or INVALID_ARGUMENT, and changes nothing; after UNAVAILABLE it may have
+	// been made.
+	ChangeUsers(context.Context, *UsersChange) (*UsersChanged, error)
+	// Users reads users and roles. Everybody may ask whether authentication is on, and every user
+	// about itself and its roles; the rest is for users with the role root.
+	Users(context.Context, *UsersRequest) (*UsersReply, error)
 	mustEmbedUnimplementedKVServer()
 }
 
@@ -152,6 +219,15 @@ func (UnimplementedKVServer) Status(context.Context, *StatusRequest) (*StatusRep
 }
 func (UnimplementedKVServer) TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method TransferLeadership not implemented")
+}
+func (UnimplementedKVServer) Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Authenticate not implemented")
+}
+func (UnimplementedKVServer) ChangeUsers(context.Context, *UsersChange) (*UsersChanged, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangeUsers not implemented")
+}
+func (UnimplementedKVServer) Users(context.Context, *UsersRequest) (*UsersReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Users not implemented")
 }
 func (UnimplementedKVServer) mustEmbedUnimplementedKVServer() {}
 func (UnimplementedKVServer) testEmbeddedByValue()            {}
@@ -224,6 +300,60 @@ func _KV_TransferLeadership_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KV_Authenticate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AuthenticateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KVServer).Authenticate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KV_Authenticate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KVServer).Authenticate(ctx, req.(*AuthenticateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KV_ChangeUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UsersChange)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KVServer).ChangeUsers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KV_ChangeUsers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KVServer).ChangeUsers(ctx, req.(*UsersChange))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KV_Users_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UsersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KVServer).Users(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KV_Users_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KVServer).Users(ctx, req.(*UsersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // KV_ServiceDesc is the grpc.ServiceDesc for KV service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -238,6 +368,18 @@ var KV_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "TransferLeadership",
 			Handler:    _KV_TransferLeadership_Handler,
+		},
+		{
+			MethodName: "Authenticate",
+			Handler:    _KV_Authenticate_Handler,
+		},
+		{
+			MethodName: "ChangeUsers",
+			Handler:    _KV_ChangeUsers_Handler,
+		},
+		{
+			MethodName: "Users",
+			Handler:    _KV_Users_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

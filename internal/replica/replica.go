@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"balsa.example/api"
+	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/kv"
 	"balsa.example/raft"
@@ -42,6 +43,8 @@ type Config struct {
 	// MaxIndexBytes is how much memory the index of all keys may take. Beyond it a leader answers
 	// what would add to it with BUSY. 0: any.
 	MaxIndexBytes int64
+	// Access says how users are proved.
+	Access access.Config
 	// Retention says how much history is kept. The zero value keeps all of it.
 	Retention state.Retention
 }
@@ -54,6 +57,8 @@ type Replica struct {
 	Node *rsm.Node[state.Command, state.Result]
 	// State is the replicated machine.
 	State *state.Machine
+	// Access proves users, and decides what they may read.
+	Access *access.Control
 	// Watches are those who watch.
 	Watches *Watches
 
@@ -104,11 +109,12 @@ func New(cfg Config) (*Replica, error) {
 	r.Handler = translate.Handler{
 		Replica: r.Node, Store: store{r.State}, Time: r.time, Limits: cfg.Limits,
 		MinTTL: minTTL(cfg.ElectionTimeout), Draw: drawLease,
-		NewReply: new(slab).take, Leader: cfg.Leader,
+		NewReply: new(slab).take, Leader: cfg.Leader, Users: r.State,
 		LowSpace: func() bool { return cfg.LowSpace != nil && cfg.LowSpace() && r.Node.Leads() },
 	}
 	r.LowMemory = func() bool { return r.upkeep.indexFull.Load() && r.Node.Leads() }
 	r.Background = r.readers.run
+	r.Access = access.New(member{r.State, r}, cfg.Access)
 	r.watching.start(func(ctx context.Context) { r.Watches.Run(ctx, r.Node, cfg.ElectionTimeout) })
 	r.upkeep.replica, r.upkeep.keep, r.upkeep.maxIndex = r, cfg.Retention, cfg.MaxIndexBytes
 	r.upkeep.log = cfg.Logger.With("id", cfg.ID)

@@ -1,8 +1,11 @@
 package replica
 
 import (
+	"context"
+
 	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/kv"
+	"balsa.example/raft"
 	"balsa.example/state"
 )
 
@@ -13,6 +16,18 @@ type store struct{ *state.Machine }
 func (s store) Lease(id int64, keys bool) (translate.LeaseInfo, bool) {
 	info, attached, ok := s.Machine.Lease(id, keys)
 	return translate.LeaseInfo{TTL: info.TTL, Remaining: info.Remaining, Session: info.Session, Keys: attached}, ok
+}
+
+// member is a Replica as access control sees it.
+type member struct {
+	*state.Machine
+	r *Replica
+}
+
+// Read is part of access.Member.
+func (m member) Read(ctx context.Context) error {
+	_, err := m.r.Node.ReadAnywhere(ctx, raft.ReadByIndex)
+	return err
 }
 
 // history is the state as a watch.Hub reads it.

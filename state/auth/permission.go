@@ -36,6 +36,17 @@ func (p Permission) Span() kv.Span {
 	return kv.Span{From: p.Key, To: p.End}
 }
 
+// PermissionOf is the permission for a span. The whole store begins with its lowest key.
+func PermissionOf(access Access, span kv.Span) Permission {
+	p := Permission{Access: access, Key: max(span.From, openEnd), End: span.To}
+	if _, one := span.One(); one {
+		p.End = ""
+	} else if span.To == "" {
+		p.End = openEnd
+	}
+	return p
+}
+
 // valid tells whether p names keys.
 func (p Permission) valid() bool {
 	return p.Key != "" && p.Access <= ReadWrite && (p.End == "" || p.End == openEnd || p.Key < p.End)

@@ -64,25 +64,23 @@ func New(member Member, cfg Config) *Control {
 	return &Control{member: member, cfg: cfg, hasher: newHasher(cfg.BcryptCost)}
 }
 
-func (c *Control) table() *auth.Table {
+// Table returns the users and roles as they are at this member.
+func (c *Control) Table() *auth.Table {
 	t, _ := c.member.Auth()
 	return t
 }
 
 // Enabled tells whether authentication is on at this member.
-func (c *Control) Enabled() bool { return c.table().Enabled() }
+func (c *Control) Enabled() bool { return c.Table().Enabled() }
 
-// Changed returns a channel that is closed when users or roles have changed at this member.
-func (c *Control) Changed() <-chan struct{} {
-	_, changed := c.member.Auth()
-	return changed
-}
+// Auth is Table with a channel that is closed when there is another one.
+func (c *Control) Auth() (t *auth.Table, replaced <-chan struct{}) { return c.member.Auth() }
 
 // Identify returns the user that a token proves, or else a certificate, in whose name the common
 // name stands; the zero User if there is neither, or authentication is off. The error is
 // kv.ErrInvalidToken, or one of Member.Read.
 func (c *Control) Identify(ctx context.Context, token, commonName string) (User, error) {
-	t := c.table()
+	t := c.Table()
 	switch {
 	case !t.Enabled():
 		return User{}, nil
@@ -98,7 +96,7 @@ func (c *Control) Identify(ctx context.Context, token, commonName string) (User,
 	if err := c.member.Read(ctx); err != nil {
 		return User{}, err
 	}
-	switch t = c.table(); {
+	switch t = c.Table(); {
 	case !t.Enabled():
 		return User{}, nil
 	default:
@@ -122,19 +120,19 @@ func (c *Control) Require(ctx context.Context, u User, root bool) error {
 
 // decide repeats what is refused after a linearizable read.
 func (c *Control) decide(ctx context.Context, check func(*auth.Table) kv.Code) error {
-	t := c.table()
+	t := c.Table()
 	if check(t) == kv.CodeOK {
 		return nil
 	}
 	if err := c.member.Read(ctx); err != nil {
 		return err
 	}
-	return check(c.table()).Err()
+	return check(c.Table()).Err()
 }
 
 // Readable tells whether a user may read all keys of a span, by what this member has executed.
 func (c *Control) Readable(u User, span kv.Span) error {
-	return c.table().Check(u.Name, u.Stamp, span, false).Err()
+	return c.Table().Check(u.Name, u.Stamp, span, false).Err()
 }
 
 // Read reads a span for a user. It checks the right before and after: what was written when the
@@ -155,7 +153,7 @@ func (c *Control) lease(t *auth.Table, u User, id int64, write bool) kv.Code {
 
 // Leases is Lease for many, of which a user may read all keys.
 func (c *Control) Leases(u User, ids []int64) error {
-	t := c.table()
+	t := c.Table()
 	for _, id := range ids {
 		if code := c.lease(t, u, id, false); code != kv.CodeOK {
 			return code.Err()
@@ -165,14 +163,14 @@ func (c *Control) Leases(u User, ids []int64) error {
 }
 
 func (c *Control) guard(check func(*auth.Table) kv.Code, do func() error) error {
-	before := c.table()
+	before := c.Table()
 	if code := check(before); code != kv.CodeOK {
 		return code.Err()
 	}
 	if err := do(); err != nil {
 		return err
 	}
-	if after := c.table(); after != before || after.Enabled() {
+	if after := c.Table(); after != before || after.Enabled() {
 		return check(after).Err()
 	}
 	return nil
@@ -180,5 +178,5 @@ func (c *Control) guard(check func(*auth.Table) kv.Code, do func() error) error 
 
 // Root tells whether a user has the role root, or authentication is off.
 func (c *Control) Root(u User) bool {
-	return c.table().Require(u.Name, u.Stamp, true) == kv.CodeOK
+	return c.Table().Require(u.Name, u.Stamp, true) == kv.CodeOK
 }

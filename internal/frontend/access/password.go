@@ -75,7 +75,7 @@ func (c *Control) Authenticate(ctx context.Context, name, password string) (toke
 		if err := c.member.Read(ctx); err != nil {
 			return "", err
 		}
-		t := c.table()
+		t := c.Table()
 		if !t.Enabled() {
 			return "", ErrNotEnabled
 		}
@@ -97,7 +97,7 @@ func (c *Control) Authenticate(ctx context.Context, name, password string) (toke
 			return "", ErrFailed
 		}
 		// It may have got another password since.
-		if t = c.table(); t.Enabled() && t.User(name) != nil && t.User(name).Stamp == u.Stamp {
+		if t = c.Table(); t.Enabled() && t.User(name) != nil && t.User(name).Stamp == u.Stamp {
 			return c.cfg.Tokens.issue(t, User{name, u.Stamp}, c.cfg.Clock())
 		}
 	}

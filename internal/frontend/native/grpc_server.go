@@ -137,7 +137,11 @@ func (s *Server) Handle(req *api.Request, reply func(*api.Reply)) {
 // in another, which ends after Exchange has returned. Stop waits for it.
 func (s *Server) Exchange(stream api.KV_ExchangeServer) error {
 	hello := s.greeting()
-	h, end := handler(s), s.draining
+	u, err := s.user(stream.Context())
+	if err != nil {
+		return err
+	}
+	h, end := s.handlerFor(u), s.draining
 	if hello.ClusterId == 0 {
 		h, end = withoutCluster{s}, s.begun
 	}
@@ -152,7 +156,7 @@ func (s *Server) Exchange(stream api.KV_ExchangeServer) error {
 			cl.CloseStalled() // send may hang, and what gRPC buffers for the client counts nowhere
 		}
 	})
-	err := cs.send(stream.Context(), end, stream.Send)
+	err = cs.send(stream.Context(), end, stream.Send)
 	if hello.ClusterId == 0 && err != nil && !s.isDraining() {
 		return status.Error(codes.Unavailable, "the cluster has begun, connect again")
 	}
@@ -168,9 +172,14 @@ func (s *Server) Watch(stream api.KV_WatchServer) error {
 	case r == nil || r.Watches == nil:
 		return status.Error(codes.Unavailable, s.Waiting())
 	}
+	u, err := s.user(stream.Context())
+	if err != nil {
+		return err
+	}
 	cl, done := s.cfg.Port.ClientOf(stream.Context())
 	defer done()
 	ws := newWatchStream(r.Watches.Hub, &cl.Requests, &cl.Watchers)
+	ws.rights = newRights(r.Access, u)
 	if err := stream.Send(&api.WatchReply{Hello: s.greeting()}); err != nil {
 		ws.close()
 		return err
@@ -208,7 +217,12 @@ func (s *Server) greeting() *api.Hello {
 }
 
 // Status implements api.KVServer.
-func (s *Server) Status(context.Context, *api.StatusRequest) (*api.StatusReply, error) {
+func (s *Server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusReply, error) {
+	if s.replica.Load() != nil { // else it only tells what it waits for
+		if _, _, err := s.require(ctx, false); err != nil {
+			return nil, err
+		}
+	}
 	reply := s.cfg.Status()
 	reply.Watchers = uint64(s.cfg.Port.Watchers())
 	return reply, nil
@@ -216,9 +230,9 @@ func (s *Server) Status(context.Context, *api.StatusRequest) (*api.StatusReply, 
 
 // TransferLeadership implements api.KVServer.
 func (s *Server) TransferLeadership(ctx context.Context, req *api.TransferLeadershipRequest) (*api.TransferLeadershipReply, error) {
-	r := s.replica.Load()
-	if r == nil {
-		return nil, status.Error(codes.Unavailable, s.Waiting())
+	r, _, err := s.require(ctx, true)
+	if err != nil {
+		return nil, err
 	}
 	switch err := r.Node.TransferLeadership(ctx, raft.NodeID(req.TargetId)); {
 	case errors.Is(err, rsm.ErrWrongLeader), errors.Is(err, raft.ErrNotLeader):

@@ -49,6 +49,7 @@ type watchStream struct {
 	message            api.WatchMessage
 
 	requireLeader atomic.Bool
+	rights        rights
 
 	mu      sync.Mutex
 	counted int   // the watchers that count
@@ -125,9 +126,13 @@ func (s *watchStream) watch(r watch.Request) error {
 	case clients.OverServer:
 		return fmt.Errorf("this server: %w", watch.ErrTooMany)
 	}
-	err := s.events.Watch(r)
+	err := s.rights.allow(r)
+	if err == nil {
+		err = s.events.Watch(r)
+	}
 	if err == nil || errors.Is(err, watch.ErrUnread) {
 		s.counted++
+		s.rights.add(r)
 	} else {
 		s.watchers.Leave(0)
 	}
@@ -135,13 +140,21 @@ func (s *watchStream) watch(r watch.Request) error {
 }
 
 // uncount notes that watchers have ended.
-func (s *watchStream) uncount(n int) {
+func (s *watchStream) uncount(ids []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counted -= n
-	for range n {
+	s.rights.remove(ids)
+	s.counted -= len(ids)
+	for range ids {
 		s.watchers.Leave(0)
 	}
+}
+
+// checkRights ends the stream if its user may not watch something any more.
+func (s *watchStream) checkRights() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rights.check()
 }
 
 // surroundings are what ends a stream, or its watchers, from outside.
@@ -178,6 +191,7 @@ func (s *watchStream) send(ctx context.Context, around surroundings, send func(*
 		case <-s.wake.C():
 		case <-marks.C:
 			s.events.Mark()
+		case <-s.rights.replaced:
 		case <-leaderless:
 			s.events.CancelAll(errNoLeader)
 		case <-around.draining:
@@ -199,9 +213,11 @@ func (s *watchStream) state() (watchers int, ended error) {
 func (s *watchStream) close() {
 	s.mu.Lock()
 	s.closed = true
-	watchers := s.counted
+	for range s.counted {
+		s.watchers.Leave(0)
+	}
+	s.counted = 0
 	s.mu.Unlock()
-	s.uncount(watchers)
 	s.events.Close()
 }
 
@@ -218,6 +234,10 @@ func (s *watchStream) sendAll(ctx context.Context, send func(*api.WatchMessage) 
 	defer s.requests.Leave(maxBatchBytes)
 	for range maxOutputs {
 		out, ok := s.events.Next(maxBatchBytes)
+		// What is handed out may be of a time when a right was gone.
+		if err := s.checkRights(); err != nil {
+			return err
+		}
 		if !ok {
 			return s.flush(send)
 		}
@@ -232,7 +252,7 @@ func (s *watchStream) sendAll(ctx context.Context, send func(*api.WatchMessage) 
 // add puts what the hub hands out into the message, which it sends whenever it is full.
 func (s *watchStream) add(out *watch.Output, send func(*api.WatchMessage) error) error {
 	if out.Kind == watch.Canceled {
-		s.uncount(len(out.IDs))
+		s.uncount(out.IDs)
 	}
 	update := translate.WatchUpdate(out)
 	var events [][]byte

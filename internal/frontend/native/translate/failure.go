@@ -30,6 +30,10 @@ var codes = map[kv.Code]api.Reply_Code{
 	kv.CodeLeaseTTL:       api.Reply_LEASE_TTL,
 	kv.CodeTooManyLeases:  api.Reply_TOO_MANY_LEASES,
 	kv.CodeForgotten:      api.Reply_SESSION_ENDED,
+
+	kv.CodePermissionDenied: api.Reply_PERMISSION_DENIED,
+	kv.CodeInvalidToken:     api.Reply_UNAUTHENTICATED,
+	kv.CodeNoUser:           api.Reply_UNAUTHENTICATED,
 }
 
 // refused sets the code of a reply, and says more where the code does not say it all.
@@ -38,7 +42,7 @@ func refused(reply *api.Reply, code kv.Code) {
 	switch {
 	case !ok:
 		reply.Code, reply.Message = api.Reply_INVALID, code.Err().Error()
-	case known == api.Reply_TOO_LARGE, known == api.Reply_UNAVAILABLE:
+	case known == api.Reply_TOO_LARGE, known == api.Reply_UNAVAILABLE, known == api.Reply_UNAUTHENTICATED:
 		reply.Code, reply.Message = known, code.Err().Error()
 	default:
 		reply.Code = known

@@ -69,8 +69,13 @@ type Handler struct {
 	LowMemory func() bool
 	// NewReply returns an empty Reply; may be nil.
 	NewReply func() *api.Reply
+	// Users checks reads; nil: everybody may read everything.
+	Users Users
 	// Background runs a read that takes long, soon, in another goroutine; nil: in this one.
 	Background func(read func())
+
+	user  string // see As
+	stamp uint64
 }
 
 func (h *Handler) newReply() *api.Reply {
@@ -118,8 +123,8 @@ func (h *Handler) submitOperation(req *api.Request, op kv.Op, reply func(*api.Re
 		return
 	}
 	c := state.Command{Op: op}
-	if req.Session != nil {
-		c.More = &state.More{Kind: state.KindOp, Session: sessionOf(req)}
+	if req.Session != nil || h.user != "" {
+		c.More = h.named(&state.More{Kind: state.KindOp, Session: sessionOf(req)})
 	}
 	id := req.Id // req itself would keep all of its batch in memory
 	h.Replica.SubmitFunc(c, func(r state.Result, err error) {

@@ -42,10 +42,18 @@ func (h *Handler) answerGet(id uint64, key string, reply func(*api.Reply)) {
 		if !ok {
 			r = h.Store.Get(key)
 		}
-		reply(h.result(id, r))
+		reply(h.found(id, key, r))
 		return
 	}
-	h.Background(func() { reply(h.result(id, h.Store.Get(key))) })
+	h.Background(func() { reply(h.found(id, key, h.Store.Get(key))) })
+}
+
+// found is the reply to a GET. The right is checked after the read: see guarded.
+func (h *Handler) found(id uint64, key string, r kv.Result) *api.Reply {
+	if code := h.mayRead(kv.Single(key)); code != kv.CodeOK {
+		r = kv.Result{Code: code, Revision: r.Revision}
+	}
+	return h.result(id, r)
 }
 
 // freshness is how a read is made as fresh as it is to be. local: it is as it is.
@@ -96,19 +104,26 @@ func (h *Handler) query(req *api.Request, reply func(*api.Reply)) {
 func (h *Handler) queryOf(req *api.Request) (func(*api.Reply), error) {
 	if req.Kind == api.Request_RANGE {
 		op, err := h.pageOf(req.GetRange())
-		return func(r *api.Reply) { h.readRange(op, r) }, err
+		if err != nil {
+			return nil, err
+		}
+		return guarded(func() kv.Code { return h.mayRead(op.Span) }, func(r *api.Reply) { h.readRange(op, r) }), nil
 	}
 	lease := req.GetLease()
 	switch {
 	case lease == nil && (req.Call != nil || req.Kind == api.Request_LEASE_TIME_TO_LIVE):
 		return nil, errors.New("lease is missing")
 	case req.Kind == api.Request_LEASES:
-		return func(r *api.Reply) { h.readLeases(lease.GetId(), r) }, nil
+		return guarded(h.anyUser, func(r *api.Reply) { h.readLeases(lease.GetId(), r) }), nil
 	case lease.Id <= 0:
 		return nil, errLeaseID(lease.Id)
 	}
 	id, keys := lease.Id, lease.Keys
-	return func(r *api.Reply) { h.readLease(id, keys, r) }, nil
+	right := h.anyUser
+	if keys {
+		right = func() kv.Code { return h.mayUse(id, false) }
+	}
+	return guarded(right, func(r *api.Reply) { h.readLease(id, keys, r) }), nil
 }
 
 func errLeaseID(id int64) error { return fmt.Errorf("id of lease is %d, and must be above 0", id) }
@@ -166,7 +181,7 @@ func (h *Handler) readLease(id int64, keys bool, reply *api.Reply) {
 // readLeases lists the leases above one.
 func (h *Handler) readLeases(above int64, reply *api.Reply) {
 	leases := new(api.LeasesReply)
-	for _, id := range h.Store.Leases() {
+	for _, id := range h.listed(h.Store.Leases()) {
 		if id <= above {
 			continue
 		}

@@ -56,6 +56,10 @@ func watchCode(err error) api.Reply_Code {
 		return api.Reply_COMPACTED
 	case errors.Is(err, errBadWatch), errors.Is(err, watch.ErrDuplicateID), errors.Is(err, watch.ErrEmptySpan):
 		return api.Reply_INVALID
+	case errors.Is(err, kv.ErrPermissionDenied):
+		return api.Reply_PERMISSION_DENIED
+	case errors.Is(err, kv.ErrNoUser), errors.Is(err, kv.ErrInvalidToken):
+		return api.Reply_UNAUTHENTICATED
 	case errors.Is(err, watch.ErrTooMany):
 		return api.Reply_BUSY
 	default: // another server may do

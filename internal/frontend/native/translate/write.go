@@ -38,6 +38,7 @@ func (h *Handler) command(req *api.Request, reply func(*api.Reply)) {
 		return
 	}
 	more.Session = sessionOf(req)
+	h.named(more)
 	id := req.Id
 	if more.Kind == state.KindGrant || more.Kind == state.KindRevoke {
 		if more.Stamp, err = h.Time.Stamp(); err != nil {
@@ -301,6 +302,13 @@ func (h *Handler) keepAlive(req *api.Request, reply func(*api.Reply)) {
 		return
 	}
 	id := req.Id
+	if code := h.mayUse(lease, true); code != kv.CodeOK {
+		answer := h.newReply()
+		answer.Id = id
+		refused(answer, code)
+		reply(answer)
+		return
+	}
 	h.Time.KeepAlive(lease, func(ttl int64, err error) {
 		if err != nil {
 			reply(h.writeFailed(id, err))

@@ -1,0 +1,42 @@
+package clients
+
+import (
+	"context"
+	"strings"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+)
+
+// Token is what a call has in its metadata as "token", or as "authorization"; empty if nothing.
+func Token(ctx context.Context) string {
+	for _, name := range []string{"token", "authorization"} {
+		if values := metadata.ValueFromIncomingContext(ctx, name); len(values) > 0 {
+			return strings.TrimPrefix(values[0], "Bearer ")
+		}
+	}
+	return ""
+}
+
+// CommonName is that of the certificate of the client of a call, if it was verified; else empty.
+func CommonName(ctx context.Context) string {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return ""
+	}
+	info := p.AuthInfo
+	if own, ok := info.(clientAuthInfo); ok {
+		info = own.AuthInfo
+	}
+	verified, ok := info.(credentials.TLSInfo)
+	if !ok {
+		return ""
+	}
+	for _, chain := range verified.State.VerifiedChains {
+		if len(chain) > 0 {
+			return chain[0].Subject.CommonName
+		}
+	}
+	return ""
+}

@@ -84,6 +84,13 @@ func (g *guardedLeases) Detach(id int64, key string) {
 	g.table.Detach(id, key)
 }
 
+// NextKey is an auth.LeaseKeys.
+func (g *guardedLeases) NextKey(id int64, from string) (key string, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.table.NextKey(id, from)
+}
+
 // Hash is part of rsm.Hasher.
 func (m *Machine) Hash() uint64 { return m.present.Load().hash() }
 
@@ -149,10 +156,7 @@ func (m *Machine) Lease(id int64, keys bool) (info lease.Info, attached []string
 
 // NextLeaseKey returns the first key of a lease from one on, and false if there is none.
 func (m *Machine) NextLeaseKey(id int64, from string) (key string, ok bool) {
-	g := &m.present.Load().leases
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.table.NextKey(id, from)
+	return m.present.Load().leases.NextKey(id, from)
 }
 
 // TimeView is what the leader's clock has to know. written tells whether there are revisions since

@@ -60,75 +60,19 @@ func (p *present) permits(c Command) kv.Code {
 	if code != kv.CodeOK || u.Root() {
 		return code
 	}
-	r := rights{p, t, u}
 	allowed := false
 	switch m.Kind {
 	case KindOp:
 		allowed = t.Permitted(u, kv.Single(c.Op.Key), c.Op.Kind != kv.Get)
 	case KindTxn:
-		allowed = m.Txn == nil || r.txn(m.Txn)
+		allowed = m.Txn == nil || t.PermittedTxn(u, m.Txn, p.leases.NextKey)
 	case KindGrant:
 		allowed = true
 	case KindRevoke:
-		allowed = r.lease(m.Lease)
+		allowed = t.PermittedLease(u, m.Lease, p.leases.NextKey)
 	}
 	if !allowed {
 		return kv.CodePermissionDenied
 	}
 	return kv.CodeOK
-}
-
-// rights are those of one user.
-type rights struct {
-	p *present
-	t *auth.Table
-	u *auth.User
-}
-
-func (r *rights) read(span kv.Span) bool  { return r.t.Permitted(r.u, span, false) }
-func (r *rights) write(span kv.Span) bool { return r.t.Permitted(r.u, span, true) }
-
-// txn tells whether the user may do all of a transaction, whichever list is executed.
-func (r *rights) txn(t *kv.Txn) bool {
-	for i := range t.If {
-		if !r.read(t.If[i].Span) {
-			return false
-		}
-	}
-	for _, ops := range [][]kv.TxnOp{t.Then, t.Else} {
-		for i := range ops {
-			if !r.op(&ops[i]) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func (r *rights) op(op *kv.TxnOp) bool {
-	switch {
-	case op.Range != nil:
-		return r.read(op.Range.Span)
-	case op.Put != nil:
-		key := kv.Single(op.Put.Key)
-		return r.write(key) && (!op.Put.Prev || r.read(key)) && r.lease(op.Put.Lease)
-	case op.Delete != nil:
-		return r.write(op.Delete.Span) && (!op.Delete.Prev || r.read(op.Delete.Span))
-	case op.Txn != nil:
-		return r.txn(op.Txn)
-	}
-	return true // the store refuses it
-}
-
-// lease tells whether the user may write all keys that hang on a lease, and so let it end. A key
-// may only be put on such a lease: otherwise whoever may end the lease could delete that key.
-func (r *rights) lease(id int64) bool {
-	if id == 0 {
-		return true
-	}
-	leases := &r.p.leases
-	leases.mu.Lock()
-	defer leases.mu.Unlock()
-	next := func(from string) (string, bool) { return leases.table.NextKey(id, from) }
-	return r.t.PermittedAll(r.u, next, true)
 }

@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"balsa.example/kv"
@@ -81,6 +82,7 @@ func (c *Control) Auth() (t *auth.Table, replaced <-chan struct{}) { return c.me
 // kv.ErrInvalidToken, or one of Member.Read.
 func (c *Control) Identify(ctx context.Context, token, commonName string) (User, error) {
 	t := c.Table()
+	token = strings.TrimPrefix(token, "Bearer ")
 	switch {
 	case !t.Enabled():
 		return User{}, nil
@@ -139,6 +141,11 @@ func (c *Control) Readable(u User, span kv.Span) error {
 // right was gone is not shown. The read is a fresh one, so a refusal is final.
 func (c *Control) Read(u User, span kv.Span, read func() error) error {
 	return c.guard(func(t *auth.Table) kv.Code { return t.Check(u.Name, u.Stamp, span, false) }, read)
+}
+
+// Txn is Read for a transaction that only reads.
+func (c *Control) Txn(u User, txn *kv.Txn, read func() error) error {
+	return c.guard(func(t *auth.Table) kv.Code { return t.CheckTxn(u.Name, u.Stamp, txn, c.member.NextLeaseKey) }, read)
 }
 
 // Lease reads about a lease, or changes it, for a user that may read all its keys, or write them.

@@ -2,7 +2,6 @@ package clients
 
 import (
 	"context"
-	"strings"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
@@ -13,7 +12,7 @@ import (
 func Token(ctx context.Context) string {
 	for _, name := range []string{"token", "authorization"} {
 		if values := metadata.ValueFromIncomingContext(ctx, name); len(values) > 0 {
-			return strings.TrimPrefix(values[0], "Bearer ")
+			return values[0]
 		}
 	}
 	return ""

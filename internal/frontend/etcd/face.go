@@ -4,16 +4,19 @@ import (
 	"context"
 	"time"
 
+	"balsa.example/internal/frontend/access"
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/state/auth"
 	"balsa.example/state/lease"
 )
 
 // Face answers requests of the etcd v3 API at one member. All its methods may be called by any
 // goroutine.
 type Face struct {
-	cfg Config
+	cfg    Config
+	access *access.Control
 }
 
 // Config says what a Face stands on.
@@ -24,10 +27,29 @@ type Config struct {
 	Limits              kv.Limits
 	// ElectionTimeout is that of the member. Requests without a deadline get one by it.
 	ElectionTimeout time.Duration
+	// Access proves users, and decides what they may read; nil: one with the defaults.
+	Access *access.Control
 }
 
 // New returns a Face.
-func New(cfg Config) *Face { return &Face{cfg: cfg} }
+func New(cfg Config) *Face {
+	f := &Face{cfg: cfg, access: cfg.Access}
+	if f.access == nil {
+		f.access = access.New(member{cfg.Node}, access.Config{})
+	}
+	return f
+}
+
+// member is a Node as access control sees it.
+type member struct{ Node }
+
+// Auth is part of access.Member.
+func (m member) Auth() (*auth.Table, <-chan struct{}) { return m.Store().Auth() }
+
+// NextLeaseKey is part of access.Member.
+func (m member) NextLeaseKey(id int64, from string) (string, bool) {
+	return m.Store().NextLeaseKey(id, from)
+}
 
 // Node is the member that a Face stands on. Any member will do, whoever leads.
 type Node interface {
@@ -55,6 +77,9 @@ type Store interface {
 	Range(op kv.RangeOp) (kv.RangeResult, error)
 	Lease(id int64, keys bool) (info lease.Info, attached []string, ok bool)
 	Leases() []int64
+	// Auth and NextLeaseKey are those of access.Member.
+	Auth() (t *auth.Table, replaced <-chan struct{})
+	NextLeaseKey(id int64, from string) (key string, ok bool)
 }
 
 // Caller is who sends a request, as the transport knows it.
@@ -66,4 +91,6 @@ type Caller struct {
 	CommonName string
 	// RequireLeader is the metadata "hasleader": without a leader the request is refused.
 	RequireLeader bool
+
+	user access.User // as admit has proved it
 }

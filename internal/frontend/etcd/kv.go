@@ -6,6 +6,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/kv"
 )
 
 var kvMethods = []Method{
@@ -18,7 +19,7 @@ var kvMethods = []Method{
 }
 
 // Range reads keys. A serializable one reads what this member has, and needs no leader.
-func (f *Face) Range(ctx context.Context, _ *Caller, r *pb.RangeRequest) (*pb.RangeResponse, error) {
+func (f *Face) Range(ctx context.Context, c *Caller, r *pb.RangeRequest) (*pb.RangeResponse, error) {
 	op, err := translate.RangeOf(r, f.cfg.Limits)
 	if err != nil {
 		return nil, err
@@ -28,7 +29,11 @@ func (f *Face) Range(ctx context.Context, _ *Caller, r *pb.RangeRequest) (*pb.Ra
 			return nil, err
 		}
 	}
-	result, err := f.cfg.Node.Store().Range(*op)
+	var result kv.RangeResult
+	err = f.access.Read(c.user, op.Span, func() (err error) {
+		result, err = f.cfg.Node.Store().Range(*op)
+		return err
+	})
 	if err != nil {
 		return nil, translate.ReadFailed(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -50,24 +51,46 @@ func (f *Face) LeaseRevoke(ctx context.Context, c *Caller, r *pb.LeaseRevokeRequ
 }
 
 // LeaseTimeToLive tells what a lease has left.
-func (f *Face) LeaseTimeToLive(ctx context.Context, _ *Caller, r *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
+func (f *Face) LeaseTimeToLive(ctx context.Context, c *Caller, r *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
 	if err := f.fresh(ctx); err != nil {
 		return nil, err
 	}
 	store := f.cfg.Node.Store()
 	h := f.origin().Header(store.Revision())
-	info, keys, ok := store.Lease(r.ID, r.Keys)
-	return translate.TimeToLiveResponse(h, r.ID, info, keys, ok), nil
+	var resp *pb.LeaseTimeToLiveResponse
+	read := func() error {
+		info, keys, ok := store.Lease(r.ID, r.Keys)
+		resp = translate.TimeToLiveResponse(h, r.ID, info, keys, ok)
+		return nil
+	}
+	if !r.Keys {
+		return resp, read()
+	}
+	if err := f.access.Lease(c.user, r.ID, false, read); err != nil {
+		return nil, translate.ReadFailed(err)
+	}
+	return resp, nil
 }
 
 // LeaseLeases lists all leases. Unlike etcd's, the list is as new as any other read.
-func (f *Face) LeaseLeases(ctx context.Context, _ *Caller, _ *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {
+func (f *Face) LeaseLeases(ctx context.Context, c *Caller, _ *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {
 	if err := f.fresh(ctx); err != nil {
 		return nil, err
 	}
 	store := f.cfg.Node.Store()
 	h := f.origin().Header(store.Revision())
-	return translate.LeasesResponse(h, store.Leases()), nil
+	ids := store.Leases()
+	if !f.access.Root(c.user) {
+		// Whoever knows the id of a session of the native API could spoil it.
+		ids = slices.DeleteFunc(ids, func(id int64) bool {
+			info, _, ok := store.Lease(id, false)
+			return !ok || info.Session
+		})
+		if err := f.access.Leases(c.user, ids); err != nil {
+			return nil, translate.ReadFailed(err)
+		}
+	}
+	return translate.LeasesResponse(h, ids), nil
 }
 
 // maxStreamKeepAlives bounds the keep-alives of one stream that wait. While there are so many no
@@ -82,14 +105,14 @@ type keptAlive struct {
 
 // LeaseKeepAlive lets leases live on. Keep-alives that come together are proposed together, and
 // answered in the order in which they came.
-func (f *Face) LeaseKeepAlive(_ *Caller, s Stream) error {
+func (f *Face) LeaseKeepAlive(c *Caller, s Stream) error {
 	ctx, cancel := context.WithCancel(s.Context())
 	defer cancel()
 	answers := make(chan chan keptAlive, maxStreamKeepAlives)
 	received := make(chan error, 1)
 	go func() {
 		defer close(answers)
-		received <- f.receiveKeepAlives(ctx, s, answers)
+		received <- f.receiveKeepAlives(ctx, c, s, answers)
 	}()
 	for answer := range answers {
 		var a keptAlive
@@ -109,7 +132,7 @@ func (f *Face) LeaseKeepAlive(_ *Caller, s Stream) error {
 }
 
 // receiveKeepAlives starts what it receives, and lets answers have a channel for each.
-func (f *Face) receiveKeepAlives(ctx context.Context, s Stream, answers chan<- chan keptAlive) error {
+func (f *Face) receiveKeepAlives(ctx context.Context, c *Caller, s Stream, answers chan<- chan keptAlive) error {
 	for {
 		r := new(pb.LeaseKeepAliveRequest)
 		if err := s.Receive(r); err != nil {
@@ -124,17 +147,21 @@ func (f *Face) receiveKeepAlives(ctx context.Context, s Stream, answers chan<- c
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		go func() { answer <- f.keepAlive(ctx, r.ID) }()
+		go func() { answer <- f.keepAlive(ctx, c, r.ID) }()
 	}
 }
 
 // keepAlive has a header from before the lease is renewed: else a client could believe in a lease
 // at a revision at which it was gone.
-func (f *Face) keepAlive(ctx context.Context, id int64) keptAlive {
+func (f *Face) keepAlive(ctx context.Context, c *Caller, id int64) keptAlive {
 	h := f.origin().Header(f.cfg.Node.Store().Revision())
 	limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
 	defer cancel()
-	ttl, err := f.cfg.Node.KeepAlive(limited, id)
+	var ttl int64
+	err := f.access.Lease(c.user, id, true, func() (err error) {
+		ttl, err = f.cfg.Node.KeepAlive(limited, id)
+		return err
+	})
 	if err != nil {
 		return keptAlive{err: failed(err, translate.ReadFailed)}
 	}

@@ -57,7 +57,7 @@ func unary[Req, Resp any, PReq message[Req], PResp message[Resp]](
 		Name: name, Right: right,
 		NewRequest: func() proto.Message { return PReq(new(Req)) },
 		Call: func(f *Face, ctx context.Context, c *Caller, req proto.Message) (proto.Message, error) {
-			if err := f.admit(c); err != nil {
+			if err := f.admit(ctx, c, right); err != nil {
 				return nil, err
 			}
 			return call(f, ctx, c, req.(PReq))
@@ -71,7 +71,7 @@ func stream[Req any, PReq message[Req]](name string, right Right, clientStreams 
 		Name: name, Right: right, ClientStreams: clientStreams,
 		NewRequest: func() proto.Message { return PReq(new(Req)) },
 		Serve: func(f *Face, c *Caller, s Stream) error {
-			if err := f.admit(c); err != nil {
+			if err := f.admit(s.Context(), c, right); err != nil {
 				return err
 			}
 			return serve(f, c, s)

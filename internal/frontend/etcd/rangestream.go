@@ -11,7 +11,7 @@ const streamPageBytes = 1 << 20
 
 // RangeStream reads keys page by page, all at the revision of the first. If that is compacted
 // meanwhile the stream ends with an error, as in etcd.
-func (f *Face) RangeStream(_ *Caller, s Stream) error {
+func (f *Face) RangeStream(c *Caller, s Stream) error {
 	r := new(pb.RangeRequest)
 	if err := s.Receive(r); err != nil {
 		return err
@@ -27,7 +27,11 @@ func (f *Face) RangeStream(_ *Caller, s Stream) error {
 	}
 	pages := translate.Pages{Op: *op, Bytes: streamPageBytes, Origin: f.origin()}
 	for !pages.Done() {
-		page, err := pages.Next(f.cfg.Node.Store())
+		var page *pb.RangeStreamResponse
+		err := f.access.Read(c.user, op.Span, func() (err error) {
+			page, err = pages.Next(f.cfg.Node.Store())
+			return err
+		})
 		if err != nil {
 			return translate.ReadFailed(err)
 		}

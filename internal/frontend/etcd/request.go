@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/raft"
 	"balsa.example/state"
@@ -16,10 +17,30 @@ const requestTime = 5 * time.Second
 // requestTimeout bounds what waits for the cluster, whatever the client's deadline.
 func (f *Face) requestTimeout() time.Duration { return requestTime + 2*f.cfg.ElectionTimeout }
 
-// admit refuses a request that a method must not see.
-func (f *Face) admit(c *Caller) error {
+// admit refuses a request that a method must not see, and proves the user of the others. Every
+// method is called by way of it.
+func (f *Face) admit(ctx context.Context, c *Caller, right Right) error {
 	if c.RequireLeader && !f.hasLeader() {
 		return translate.ErrNoLeader
+	}
+	if right == Anyone { // even with a token that is not valid: so one gets another
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
+	defer cancel()
+	if err := f.identify(limited, c); err != nil {
+		return err
+	}
+	if err := f.access.Require(limited, c.user, right == Admin); err != nil {
+		return failed(err, translate.ReadFailed)
+	}
+	return nil
+}
+
+// identify proves the user of a caller.
+func (f *Face) identify(ctx context.Context, c *Caller) (err error) {
+	if c.user, err = f.access.Identify(ctx, c.Token, c.CommonName); err != nil {
+		return failed(err, translate.ReadFailed)
 	}
 	return nil
 }
@@ -31,9 +52,15 @@ func (f *Face) origin() translate.Origin {
 	return translate.Origin{ClusterID: f.cfg.ClusterID, MemberID: f.cfg.MemberID, Term: uint64(f.cfg.Node.Term())}
 }
 
-// submit executes a command for a caller. Its error is one for clients; that of the command itself
+// submit executes a command for a caller, whose user it names. Its error is one for clients; that of the command itself
 // is in the result.
-func (f *Face) submit(ctx context.Context, _ *Caller, c state.Command) (state.Result, error) {
+func (f *Face) submit(ctx context.Context, caller *Caller, c state.Command) (state.Result, error) {
+	if caller.user != (access.User{}) {
+		if c.More == nil {
+			c.More = &state.More{Kind: state.KindOp}
+		}
+		c.More.User, c.More.UserStamp = caller.user.Name, caller.user.Stamp
+	}
 	limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
 	defer cancel()
 	r, err := f.cfg.Node.Submit(limited, c)

@@ -26,6 +26,8 @@ type node struct {
 
 	submitErr, readErr, keepAliveErr error
 	reads                            int
+	// submitted, if not nil, gets each command.
+	submitted func(state.Command)
 	// hold, if not nil, lets keep-alives wait until it is closed.
 	hold chan struct{}
 }
@@ -59,6 +61,9 @@ func (n *node) Submit(ctx context.Context, c state.Command) (state.Result, error
 	c, err := state.Codec{}.Decode(state.Codec{}.Append(nil, c))
 	if err != nil {
 		return state.Result{}, err
+	}
+	if n.submitted != nil {
+		n.submitted(c)
 	}
 	return n.machine.DoOp(c), ctx.Err()
 }

@@ -20,6 +20,7 @@ import (
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/state/auth"
 )
 
 // node is a member that has nothing but what each test says.
@@ -58,6 +59,9 @@ func (n *node) KeepAlive(context.Context, int64) (int64, error) { return 3e9, ni
 func (n *node) Term() raft.Term                                 { return 9 }
 func (n *node) Leader() raft.NodeID                             { return n.leader }
 func (n *node) Store() etcd.Store                               { return n.store }
+
+// Auth is part of etcd.Store: authentication is off.
+func (store) Auth() (*auth.Table, <-chan struct{}) { return auth.New(), nil }
 
 // serve returns a connection to a server, and its node.
 func serve(t *testing.T) (*grpc.ClientConn, *overgrpc.Server, *etcd.Face, *node) {

@@ -54,6 +54,23 @@ var (
 	ErrRequestTooLarge = &Error{InvalidArgument, "etcdserver: request is too large"}
 	ErrTooManyRequests = &Error{ResourceExhausted, "etcdserver: too many requests"}
 
+	ErrRootUserNotExist     = &Error{FailedPrecondition, "etcdserver: root user does not exist"}
+	ErrRootRoleNotExist     = &Error{FailedPrecondition, "etcdserver: root user does not have root role"}
+	ErrUserAlreadyExist     = &Error{FailedPrecondition, "etcdserver: user name already exists"}
+	ErrUserEmpty            = &Error{InvalidArgument, "etcdserver: user name is empty"}
+	ErrUserNotFound         = &Error{FailedPrecondition, "etcdserver: user name not found"}
+	ErrRoleAlreadyExist     = &Error{FailedPrecondition, "etcdserver: role name already exists"}
+	ErrRoleNotFound         = &Error{FailedPrecondition, "etcdserver: role name not found"}
+	ErrRoleEmpty            = &Error{InvalidArgument, "etcdserver: role name is empty"}
+	ErrAuthFailed           = &Error{InvalidArgument, "etcdserver: authentication failed, invalid user ID or password"}
+	ErrPermissionNotGiven   = &Error{InvalidArgument, "etcdserver: permission not given"}
+	ErrPermissionDenied     = &Error{PermissionDenied, "etcdserver: permission denied"}
+	ErrRoleNotGranted       = &Error{FailedPrecondition, "etcdserver: role is not granted to the user"}
+	ErrPermissionNotGranted = &Error{FailedPrecondition, "etcdserver: permission is not granted to the role"}
+	ErrAuthNotEnabled       = &Error{FailedPrecondition, "etcdserver: authentication is not enabled"}
+	ErrInvalidAuthToken     = &Error{Unauthenticated, "etcdserver: invalid auth token"}
+	ErrInvalidAuthMgmt      = &Error{InvalidArgument, "etcdserver: invalid auth management"}
+
 	ErrNoLeader               = &Error{Unavailable, "etcdserver: no leader"}
 	ErrNotLeader              = &Error{FailedPrecondition, "etcdserver: not leader"}
 	ErrLeaderChanged          = &Error{Unavailable, "etcdserver: leader changed"}
@@ -71,6 +88,11 @@ var (
 var (
 	ErrLeaseFull     = &Error{ResourceExhausted, "etcdserver: lease has too many keys"}
 	ErrTooManyLeases = &Error{ResourceExhausted, "etcdserver: too many leases"}
+	ErrAuthLimit     = &Error{ResourceExhausted, "etcdserver: too many users, roles or permissions"}
+	// ErrNoPasswordUser and ErrLongPassword have the texts that etcd sends, which has no names for
+	// them.
+	ErrNoPasswordUser = &Error{Unknown, "auth: authentication failed, password was given for no password user"}
+	ErrLongPassword   = &Error{Unknown, "bcrypt: password length exceeds 72 bytes"}
 	// ErrUnreadable lets clients ask another member for what is damaged at this one.
 	ErrUnreadable = &Error{Unavailable, "etcdserver: a value is damaged on the disk of this member"}
 )

@@ -25,6 +25,21 @@ var codes = map[kv.Code]*Error{
 	kv.CodeLeaseExists:    ErrLeaseExist,
 	kv.CodeLeaseTTL:       ErrLeaseTTLTooLarge,
 	kv.CodeTooManyLeases:  ErrTooManyLeases,
+
+	kv.CodePermissionDenied:     ErrPermissionDenied,
+	kv.CodeInvalidToken:         ErrInvalidAuthToken,
+	kv.CodeNoUser:               ErrUserEmpty,
+	kv.CodeUserNotFound:         ErrUserNotFound,
+	kv.CodeUserExists:           ErrUserAlreadyExist,
+	kv.CodeNoRole:               ErrRoleEmpty,
+	kv.CodeRoleNotFound:         ErrRoleNotFound,
+	kv.CodeRoleExists:           ErrRoleAlreadyExist,
+	kv.CodeRoleNotGranted:       ErrRoleNotGranted,
+	kv.CodePermissionNotGranted: ErrPermissionNotGranted,
+	kv.CodeNoRootUser:           ErrRootUserNotExist,
+	kv.CodeNoRootRole:           ErrRootRoleNotExist,
+	kv.CodeAuthChange:           ErrInvalidAuthMgmt,
+	kv.CodeAuthLimit:            ErrAuthLimit,
 }
 
 // Refusal is the error of a command that was executed with a code; nil for kv.CodeOK.

@@ -104,6 +104,7 @@ var bounds = map[string]string{
 	"clerk Clerk.done":        "0",
 	"clerk KV.Value":          "maxReplyBatch",
 	"clerk keeper.leases":     "the leases that the program has asked for",
+	"clerk keeper.settled":    "nothing is sent on it; it is only closed",
 	"clerk schedule.leases":   "keeper.leases",
 	"clerk Lease.done":        "0",
 	"clerk LeaseInfo.Keys":    "maxReplyBatch",

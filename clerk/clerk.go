@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"balsa.example/api"
 )
@@ -92,7 +93,11 @@ func New(endpoints []string, opts ...Option) (*Clerk, error) {
 	return c, nil
 }
 
-// Close ends the operations in progress, with ErrClosed, and all connections.
+// closePatience is how long Close waits for the revocation of leases that were abandoned.
+const closePatience = 2 * time.Second
+
+// Close ends the operations in progress, with ErrClosed, and all connections. Before that it waits
+// until the leases that were abandoned are revoked, for 2 s at most: see Lease.Abandon.
 func (c *Clerk) Close() error {
 	c.mu.Lock()
 	first := !c.closed
@@ -101,6 +106,7 @@ func (c *Clerk) Close() error {
 	if !first {
 		return nil
 	}
+	c.keeper.settle(closePatience)
 	close(c.done)
 	err := c.caller.Close()
 	c.keeper.close()

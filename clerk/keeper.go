@@ -27,6 +27,7 @@ type keeper struct {
 	awake       bool             // the goroutine runs
 	renewals    int
 	revocations int
+	settled     chan struct{} // closed when no revocation is under way any more; nil: nobody waits for that
 	closed      bool
 }
 
@@ -88,14 +89,33 @@ func (k *keeper) abandon(l *Lease) {
 		_ = k.clerk.Revoke(ctx, l.id)
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.revocations--
+		if k.revocations--; k.revocations == 0 && k.settled != nil {
+			close(k.settled)
+		}
 	})
+}
+
+// settle ends the taking of new leases, and waits until those that were abandoned are revoked, for
+// a limited time.
+func (k *keeper) settle(limit time.Duration) {
+	k.mu.Lock()
+	k.closed = true
+	settled := make(chan struct{})
+	if k.settled = settled; k.revocations == 0 {
+		close(settled)
+	}
+	k.mu.Unlock()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-settled:
+	case <-timer.C:
+	}
 }
 
 // close ends all leases, and returns when nothing of the keeper runs any more.
 func (k *keeper) close() {
 	k.mu.Lock()
-	k.closed = true
 	for id := range k.leases {
 		k.schedule.remove(id)
 		k.end(id)

@@ -89,8 +89,8 @@ func (l *Lease) Revoke(ctx context.Context) error {
 	return l.clerk.Revoke(ctx, l.id)
 }
 
-// Abandon ends the lease as Revoke does, and does not wait for it: where no server can be
-// reached the lease expires.
+// Abandon ends the lease as Revoke does, and does not wait for it. Close does, for a short time.
+// Where no server can be reached the lease expires.
 func (l *Lease) Abandon() { l.clerk.keeper.abandon(l) }
 
 // Revoke ends a lease, and deletes its keys in one revision.

@@ -151,6 +151,37 @@ func TestRevoke(t *testing.T) {
 	})
 }
 
+// TestCloseRevokesWhatWasAbandoned: a program that gives up and ends leaves no lease behind. Where no
+// server answers, Close waits for a limited time.
+func TestCloseRevokesWhatWasAbandoned(t *testing.T) {
+	for _, reachable := range []bool{true, false} {
+		service(t, 8, true, func(t *testing.T, s *clerktest.Service) {
+			ck, other := s.Clerk("a"), s.Clerk("b")
+			for i := range 3 {
+				l := grant(t, ck, time.Minute)
+				set(t, ck, fmt.Sprint(i), "v", clerk.WithLease(l.ID()))
+				s.Connected("a", reachable)
+				l.Abandon()
+				s.Connected("a", reachable || i < 2)
+			}
+			begin := time.Now()
+			if err := ck.Close(); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(begin); took > 3*time.Second || reachable && took > time.Second {
+				t.Errorf("Close took %v", took)
+			}
+			n, err := other.Count(t.Context(), clerk.Span{})
+			if err != nil || reachable && n != 0 {
+				t.Errorf("%d keys are left, %v", n, err)
+			}
+			if _, err := ck.Grant(t.Context(), time.Minute); !errors.Is(err, clerk.ErrClosed) {
+				t.Errorf("a lease of a Clerk that is closed: %v", err)
+			}
+		})
+	}
+}
+
 func TestLeasesOfOthersAndTheirState(t *testing.T) {
 	service(t, 5, true, func(t *testing.T, s *clerktest.Service) {
 		ck, other := s.Clerk("a"), s.Clerk("b")

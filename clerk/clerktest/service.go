@@ -34,11 +34,13 @@ type Service struct {
 	handler translate.Handler
 	puts    map[string]int
 	clerks  []*clerk.Clerk
+	told    uint64        // the revision when changed was made
+	changed chan struct{} // closed when the store has changed
 }
 
 // New starts a Service whose network follows from seed. Close ends it.
 func New(seed uint64) *Service {
-	s := &Service{net: memnet.New(seed), start: time.Now(), puts: make(map[string]int)}
+	s := &Service{net: memnet.New(seed), start: time.Now(), puts: make(map[string]int), changed: make(chan struct{})}
 	s.handler, s.node = nodetest.New()
 	s.net.Node(server).Start(nil) // no replica will send to it
 	return s
@@ -108,6 +110,7 @@ func (s *Service) Execute(req *api.Request) (reply *api.Reply) {
 	if reply.Code == api.Reply_OK && req.Kind == api.Request_PUT && reply.DoneAt == 0 {
 		s.puts[string(req.Value)]++
 	}
+	s.tell()
 	return reply
 }
 
@@ -115,6 +118,16 @@ func (s *Service) Execute(req *api.Request) (reply *api.Reply) {
 func (s *Service) tick() {
 	s.node.Now = logtime.Stamp{Log: logtime.Time(time.Since(s.start)), Wall: time.Now().UnixNano()}
 	s.node.Machine.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Stamp: s.node.Now}})
+	s.tell()
+}
+
+// tell wakes those that watch if there are revisions that they do not know of. Caller holds mu.
+func (s *Service) tell() {
+	if r := s.node.Machine.Revision(); r != s.told {
+		s.told = r
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
 }
 
 // caller connects one client to the service.

@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"time"
 
 	"balsa.example/clerk"
 	"balsa.example/clerk/lock"
@@ -145,36 +144,28 @@ func (e *Election) Leader(ctx context.Context) (clerk.KV, error) {
 // the error that ends it.
 func (e *Election) Observe(ctx context.Context) iter.Seq2[clerk.KV, error] {
 	return func(yield func(clerk.KV, error) bool) {
-		seen := uint64(0) // ModRevision of the last one
+		var seen clerk.KV // the last one
 		for {
-			kv, err := e.Leader(ctx)
-			switch {
-			case errors.Is(err, ErrNoLeader):
-			case err != nil:
-				yield(clerk.KV{}, err)
-				return
-			case kv.ModRevision != seen:
-				seen = kv.ModRevision
-				if !yield(kv, nil) {
+			// Without Since the first thing is a progress mark: what comes after that is not missed.
+			for changes, err := range e.clerk.Watch(ctx, lock.Queue(e.name), clerk.Progress()) {
+				if errors.Is(err, clerk.ErrCompacted) || err == nil && changes.Revision <= seen.Revision {
+					continue // compacted: the loop was slow, and looks anew
+				}
+				var kv clerk.KV
+				if err == nil {
+					kv, err = e.Leader(ctx)
+				}
+				switch {
+				case errors.Is(err, ErrNoLeader):
+					continue
+				case err != nil:
+					yield(clerk.KV{}, err)
+					return
+				case kv.ModRevision != seen.ModRevision && !yield(kv, nil):
 					return
 				}
-			}
-			if err := pause(ctx); err != nil {
-				yield(clerk.KV{}, err)
-				return
+				seen = kv
 			}
 		}
-	}
-}
-
-// pause waits before the leader is looked for again.
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(100 * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

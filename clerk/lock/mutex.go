@@ -179,21 +179,28 @@ func (m *Mutex) look(ctx context.Context) (ours bool, before *clerk.KV, err erro
 	return ours, before, nil
 }
 
-// gone waits until a key of the queue is gone, or our lease.
+// gone waits until a key of the queue is deleted, as it was found, or our lease is lost.
 func (m *Mutex) gone(ctx context.Context, kv *clerk.KV) error {
-	for wait := firstWait; !m.lease.Lost(); wait = min(2*wait, maxWait) {
-		if err := sleep(ctx, wait); err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lost := m.lease.Done()
+	go func() {
+		defer cancel()
+		select {
+		case <-lost:
+		case <-ctx.Done():
+		}
+	}()
+	for _, err := range m.clerk.Watch(ctx, clerk.Key(kv.Key), clerk.Since(kv.Revision+1), clerk.NoPuts()) {
+		switch {
+		case m.lease.Lost():
+			return ErrLost
+		case err != nil && !errors.Is(err, clerk.ErrCompacted): // if so, the delete may be among what is gone
 			return err
 		}
-		now, err := m.clerk.Get(ctx, kv.Key)
-		if errors.Is(err, clerk.ErrNoKey) || err == nil && now.CreateRevision != kv.CreateRevision {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+		break
 	}
-	return ErrLost
+	return nil
 }
 
 // Unlock gives the lock back. It is ErrNotHeld if it was not held, or perhaps no longer. After any

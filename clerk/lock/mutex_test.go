@@ -120,7 +120,9 @@ func TestOneOwnerUnderFaults(t *testing.T) {
 			}
 			start := time.Now()
 			last := lock.NewMutex(s.Clerk("last"), "l")
-			if err := last.Lock(t.Context()); err != nil || time.Since(start) > 10*ttl {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*ttl)
+			defer cancel()
+			if err := last.Lock(ctx); err != nil || time.Since(start) > 10*ttl {
 				t.Errorf("free after %v: %v", time.Since(start), err)
 			}
 		})
@@ -160,6 +162,51 @@ func TestWhoWaitsLongestIsNext(t *testing.T) {
 		wg.Wait()
 		if fmt.Sprint(order) != "[0 1 2 3 4]" {
 			t.Errorf("order %v", order)
+		}
+	})
+}
+
+// TestTheNextIsWokenAtOnce: who waits does not ask again and again, and has the lock as soon as the
+// one before has given it back, or has vanished for the time to live.
+func TestTheNextIsWokenAtOnce(t *testing.T) {
+	virtual(t, 5, true, func(t *testing.T, s *clerktest.Service) {
+		first, next := s.Clerk("first"), s.Clerk("next")
+		for _, vanish := range []bool{false, true} {
+			owner := lock.NewMutex(first, "l", lock.TTL(10*time.Second))
+			if err := owner.Lock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var got time.Time
+			waiter := lock.NewMutex(next, "l", lock.TTL(time.Hour))
+			done := make(chan error, 1)
+			go func() {
+				err := waiter.Lock(t.Context())
+				got = time.Now()
+				done <- err
+			}()
+			time.Sleep(time.Minute)
+			before := s.Requests()
+			time.Sleep(10 * time.Minute)
+			// The owner's keep-alives, and what tells a watcher that nothing happens.
+			if n := s.Requests() - before; n > 600/3+600/2 {
+				t.Errorf("%d requests in 10 minutes of waiting", n)
+			}
+			due := time.Now()
+			if vanish {
+				s.Connected("first", false)
+				due = due.Add(10 * time.Second)
+			} else if err := owner.Unlock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if late := got.Sub(due); late > 100*time.Millisecond {
+				t.Errorf("vanish %t: the lock is got %v late", vanish, late)
+			}
+			if err := waiter.Unlock(t.Context()); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }
@@ -215,6 +262,36 @@ func waiterLease(t *testing.T, ck *clerk.Clerk, owner *lock.Mutex) int64 {
 	}
 	t.Fatal("nobody waits")
 	return 0
+}
+
+// TestTokenIsThatOfTheKey: also where the reply to its creation was lost, and others have written
+// since.
+func TestTokenIsThatOfTheKey(t *testing.T) {
+	virtual(t, 6, false, func(t *testing.T, s *clerktest.Service) {
+		ck, writer, judge := s.Clerk("a"), s.Clerk("writer", clerk.WithSession(time.Minute)), s.Clerk("judge")
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = writer.Set(ctx, "k", nil)
+			}
+		})
+		for i := range 60 {
+			m := lock.NewMutex(ck, fmt.Sprint(i), lock.TTL(time.Hour))
+			take := m.Lock
+			if i%2 == 0 {
+				take = m.TryLock
+			}
+			if err := take(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if kv, err := judge.Get(t.Context(), m.Key()); err != nil || kv.CreateRevision != m.Token() {
+				t.Errorf("token %d of %+v, %v", m.Token(), kv, err)
+			}
+		}
+		cancel()
+		wg.Wait()
+	})
 }
 
 // TestHeldGuardsWrites: the store refuses what an owner writes after it has lost the lock.

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"time"
 
 	"balsa.example/clerk"
 )
@@ -64,23 +63,26 @@ func (q *Queue) TryTake(ctx context.Context) ([]byte, error) {
 // Take takes the first item out. It waits until there is one, as long as ctx allows. For
 // clerk.ErrMaybe see TryTake.
 func (q *Queue) Take(ctx context.Context) ([]byte, error) {
-	for wait := firstWait; ; wait = min(2*wait, maxWait) {
-		item, err := q.TryTake(ctx)
-		if !errors.Is(err, ErrEmpty) {
+	item, err := q.TryTake(ctx)
+	if !errors.Is(err, ErrEmpty) {
+		return item, err
+	}
+	// The first thing is a progress mark: what is put in after that is not missed.
+	first := true
+	for changes, err := range q.clerk.Watch(ctx, q.span(), clerk.NoDeletes(), clerk.Progress()) {
+		if errors.Is(err, clerk.ErrCompacted) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("take from queue %q: %w", q.name, err)
+		}
+		if !first && len(changes.Events) == 0 {
+			continue
+		}
+		first = false
+		if item, err := q.TryTake(ctx); !errors.Is(err, ErrEmpty) {
 			return item, err
 		}
-		timer := time.NewTimer(wait/2 + rand.N(wait))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, fmt.Errorf("take from queue %q: %w", q.name, ctx.Err())
-		}
 	}
+	return q.Take(ctx)
 }
-
-// How long to wait before a queue that was empty is looked at again.
-const (
-	firstWait = 5 * time.Millisecond
-	maxWait   = 100 * time.Millisecond
-)

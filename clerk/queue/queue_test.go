@@ -47,6 +47,31 @@ func TestItemsComeOutInOrder(t *testing.T) {
 	})
 }
 
+// TestTakeIsWokenByAPut: it does not ask again and again.
+func TestTakeIsWokenByAPut(t *testing.T) {
+	virtual(t, 3, true, func(t *testing.T, s *clerktest.Service) {
+		taker, putter := queue.New(s.Clerk("taker"), "q"), queue.New(s.Clerk("putter"), "q")
+		var got time.Time
+		done := make(chan error)
+		go func() {
+			_, err := taker.Take(t.Context())
+			got = time.Now()
+			done <- err
+		}()
+		time.Sleep(10 * time.Minute)
+		if n := s.Requests(); n > 600/2+10 {
+			t.Errorf("%d requests in 10 minutes of waiting", n)
+		}
+		begin := time.Now()
+		if err := putter.Put(t.Context(), []byte("item")); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil || got.Sub(begin) > 20*time.Millisecond {
+			t.Errorf("taken after %v, %v", got.Sub(begin), err)
+		}
+	})
+}
+
 // TestEachItemIsTakenOnce puts and takes with several clients over a network that loses and
 // delays messages. With sessions nothing is in doubt.
 func TestEachItemIsTakenOnce(t *testing.T) {

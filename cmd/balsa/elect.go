@@ -72,7 +72,7 @@ func (p *program) lead(ctx context.Context, ck *clerk.Clerk, n *connection, out 
 	e := election.New(ck, name, lock.TTL(h.ttl))
 	what := fmt.Sprintf("elect %q", short(name))
 	campaign := func(ctx context.Context) error { return e.Campaign(ctx, []byte(value)) }
-	if err := h.acquire(ctx, n, ck, e, what, campaign); err != nil {
+	if err := h.acquire(ctx, n, what, campaign); err != nil {
 		return err
 	}
 	lost := e.Lost()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"time"
 
 	"balsa.example/clerk"
@@ -19,25 +18,8 @@ type holding struct {
 	try       bool
 }
 
-// queued is a lock.Mutex or an election.Election: its key is in the queue of those that wait, and
-// ends with the id of the lease on which it hangs.
-type queued interface{ Key() string }
-
-// leaveQueue ends the lease of one that gave up waiting. The Clerk does so in the background, for
-// which this program does not live long enough: others would wait for the whole time to live.
-func (n *connection) leaveQueue(ctx context.Context, ck *clerk.Clerk, q queued) {
-	_, text, _ := strings.Cut(q.Key(), "/@")
-	id, err := parseLease(text)
-	if err != nil {
-		return // it had no lease yet
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.timeout)
-	defer cancel()
-	_ = ck.Revoke(ctx, id) // else it expires
-}
-
 // acquire runs take, which waits for what is held, for as long as the flags allow.
-func (h *holding) acquire(ctx context.Context, n *connection, ck *clerk.Clerk, q queued, what string, take func(context.Context) error) error {
+func (h *holding) acquire(ctx context.Context, n *connection, what string, take func(context.Context) error) error {
 	waiting := ctx
 	if h.wait > 0 {
 		var cancel context.CancelFunc
@@ -48,7 +30,6 @@ func (h *holding) acquire(ctx context.Context, n *connection, ck *clerk.Clerk, q
 	if err == nil {
 		return nil
 	}
-	n.leaveQueue(ctx, ck, q)
 	switch {
 	case errors.Is(err, lock.ErrName):
 		return usageError("%w", err)

@@ -72,7 +72,7 @@ func (p *program) withLock(ctx context.Context, n *connection, out *output, h *h
 	if h.try {
 		take = m.TryLock
 	}
-	if err := h.acquire(ctx, n, ck, m, what, take); err != nil {
+	if err := h.acquire(ctx, n, what, take); err != nil {
 		return err
 	}
 	lost := m.Lost()

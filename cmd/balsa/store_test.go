@@ -8,11 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"balsa.example/clerk"
 )
@@ -254,16 +257,31 @@ func TestLostLockEndsTheCommand(t *testing.T) {
 	endpoints := oneServer(t)
 	ended := make(chan int, 1)
 	output := newLines()
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	alive, err := os.OpenFile(fifo, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it ends when nobody has it open for writing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Close()
 	go func() {
 		p := program{stdin: strings.NewReader(""), stdout: output, stderr: output, env: noEnv}
 		ended <- p.run(context.Background(), []string{"lock", endpoints, "--ttl", "3s", "l", "sh", "-c",
-			`trap "" TERM; echo "lease=$BALSA_LOCK_LEASE."; sh -c 'while :; do sleep 1; done'`})
+			`trap "" TERM; sh -c 'echo "lease=$BALSA_LOCK_LEASE."; while :; do sleep 1; done' 3>` + fifo + `; true`})
 	}()
 	output.await(t, ".", ended)
 	_, id, _ := strings.Cut(strings.TrimSuffix(strings.TrimSpace(output.String()), "."), "lease=")
 	step{[]string{"lease", "revoke", id}, "", exitOK, "revoked\n", ""}.run(t, endpoints)
 	if code := within(t, "the command", ended); code != exitLost || !strings.Contains(output.String(), `lock "l": lost`) {
 		t.Errorf("code %d, %s", code, output)
+	}
+	if err := alive.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alive.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("what the command has started goes on: %v", err)
 	}
 }
 

@@ -36,7 +36,7 @@ var client = []mutant{
 	{name: "lock-waits-for-nobody", edit: edit{"clerk/lock/mutex.go",
 		"			before = &kv\n", "			_ = kv\n"}, tests: [2]string{"./clerk/lock", "^TestOneOwner"}},
 	{name: "lock-token-of-the-resend", edit: edit{"clerk/lock/mutex.go",
-		"		m.token = r.Results[0].KVs[0].CreateRevision\n", "		m.token = r.Revision\n"}, tests: [2]string{"./clerk/lock", "^TestOneOwner"}},
+		"		m.token = r.Results[0].KVs[0].CreateRevision\n", "		m.token = r.Revision\n"}, tests: [2]string{"./clerk/lock", "^TestToken"}},
 	{name: "lock-without-a-lease", edit: edit{"clerk/lock/mutex.go",
 		"m.value, clerk.WithLease(m.lease.ID()))", "m.value)"}, tests: [2]string{"./clerk/lock", "^TestOneOwner"}},
 	{name: "lock-tried-while-others-wait", edit: edit{"clerk/lock/mutex.go",

@@ -21,6 +21,7 @@ var bounds = map[string]string{
 	"internal/frontend/clients Port.all":            "Limits.Connections: TestWhoHasMostGivesWayToWhoHasLess",
 	"internal/frontend/native rights.spans":         "clients.Limits: watchers of a client",
 	"internal/frontend/native rights.replaced":      "0",
+	"internal/frontend/native clientStream.parked":  "MaxClientRequests, and their bytes count: TestRangesOverABoundAreReadInTheirOrder",
 	"internal/frontend/native clientStream.unsent":  "maxUnsentReplies, and those in progress: TestClientStreamStopsInTheMidstOfABatch, TestClientStreamBoundsTheBytesOfReplies, TestRefusalsAreBounded, TestStreamThatCannotBeCountedEnds",
 	"internal/frontend/clients trackedConn.streams": "twice Limits.Streams; the bytes are Limits.UnfinishedBytes: TestUnfinishedMessagesAreBounded, FuzzTrackedConn",
 	"internal/replica slab.free":                    "slabReplies",
@@ -230,6 +231,10 @@ var bounds = map[string]string{
 	"api StatusReply.Peers":     "the members, and maxReplyBatch",
 	"api Peer.ClientUrls":       "the configuration, and maxReplyBatch",
 	"api field.bytes":           "the batch",
+
+	"api Page.encoded":             "the batch that it came in, or a page of MaxPageBytes",
+	"api Page.last":                "a part of Page.encoded",
+	"api Reply_EncodedRange.Range": "as Page.encoded",
 }
 
 // TestWhatStrangersFeedIsBounded finds each list and demands that it is among bounds.

@@ -29,6 +29,10 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		*buf = data
 		return mem.BufferSlice{mem.NewBuffer(buf, &buffers)}, nil
 	case *ReplyBatch:
+		if large := largeRange(b); large != nil {
+			head, err := beforeRange(nil, b.Replies[0], large)
+			return mem.BufferSlice{mem.SliceBuffer(head), mem.SliceBuffer(large)}, err
+		}
 		buf := buffers.Get(sizeReplies(b))
 		data, err := appendReplies((*buf)[:0], b)
 		if err != nil {
@@ -49,9 +53,12 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	case *RequestBatch:
 		return decodeRequests(data.Materialize(), b) // a copy, which the requests share
 	case *ReplyBatch:
+		if data.Len() > keptBuffer {
+			return decodeReplies(data.Materialize(), b, true)
+		}
 		buf := data.MaterializeToBuffer(&buffers)
 		defer buf.Free()
-		return decodeReplies(buf.ReadOnlyData(), b)
+		return decodeReplies(buf.ReadOnlyData(), b, false)
 	case *WatchRequest, *WatchReply:
 		return decodeCounted(data.Materialize(), b.(proto.Message))
 	}

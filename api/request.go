@@ -1,5 +1,8 @@
 package api
 
+// Size returns the size of r on the wire.
+func (r *Request) Size() int { return sizeRequest(r) }
+
 // Copy returns a copy of r, which shares the key, the value, the session and the call with it. (A Request cannot be
 // assigned, and proto.Clone copies the value.)
 func (r *Request) Copy() *Request {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -169,7 +170,7 @@ func decodeRequest(data []byte, r *Request, left *parts) error {
 		case f.is(leaseCall, protowire.BytesType):
 			call, ok := r.Call.(*Request_Lease)
 			if !ok {
-				call = &Request_Lease{Lease: new(Lease)}
+				call = NewLeaseCall()
 				r.Call = call
 			}
 			return decodeLease(f.bytes, call.Lease)
@@ -228,6 +229,15 @@ func appendReply(dst []byte, r *Reply) ([]byte, error) {
 	if r == nil {
 		return dst, nil
 	}
+	dst, err := appendReplyFields(dst, r)
+	if err != nil {
+		return nil, err
+	}
+	return appendResult(dst, r)
+}
+
+// appendReplyFields appends all of a reply but its result.
+func appendReplyFields(dst []byte, r *Reply) ([]byte, error) {
 	if !utf8.ValidString(r.Message) {
 		return nil, errNotUTF8
 	}
@@ -252,9 +262,15 @@ func appendReply(dst []byte, r *Reply) ([]byte, error) {
 		dst = protowire.AppendTag(dst, keyLease, protowire.VarintType)
 		dst = protowire.AppendVarint(dst, uint64(r.KeyLease))
 	}
+	return dst, nil
+}
+
+func appendResult(dst []byte, r *Reply) ([]byte, error) {
 	switch result := r.Result.(type) {
 	case nil:
 		return dst, nil
+	case *Reply_EncodedRange:
+		return append(appendRangeHead(dst, result.Range), result.Range...), nil
 	case *Reply_Range:
 		dst = protowire.AppendTag(dst, 14, protowire.BytesType)
 		dst = protowire.AppendVarint(dst, uint64(sizeRange(result.Range)))
@@ -273,6 +289,8 @@ func sizeResult(r *Reply) int {
 	switch result := r.Result.(type) {
 	case nil:
 		return 0
+	case *Reply_EncodedRange:
+		return 1 + protowire.SizeBytes(len(result.Range))
 	case *Reply_Range:
 		return 1 + protowire.SizeBytes(sizeRange(result.Range))
 	case *Reply_Lease:
@@ -283,8 +301,9 @@ func sizeResult(r *Reply) int {
 }
 
 // decodeReplies reads b from its wire form. Values are copies: who keeps one of them
-// should not keep a whole batch in memory.
-func decodeReplies(data []byte, b *ReplyBatch) error {
+// should not keep a whole batch in memory. Ranges are, too, unless data is b's own: then it is large,
+// and little besides one range.
+func decodeReplies(data []byte, b *ReplyBatch, own bool) error {
 	b.Reset()
 	n, err := count(data, 2)
 	if err != nil {
@@ -306,14 +325,14 @@ func decodeReplies(data []byte, b *ReplyBatch) error {
 		case f.is(2, protowire.BytesType):
 			r := &array[len(b.Replies)]
 			b.Replies = append(b.Replies, r)
-			return decodeReply(f.bytes, r, &left)
+			return decodeReply(f.bytes, r, &left, own)
 		}
 		return nil
 	})
 }
 
 // decodeReply reads r, which may have so many parts as left says, and takes them off.
-func decodeReply(data []byte, r *Reply, left *parts) error {
+func decodeReply(data []byte, r *Reply, left *parts, own bool) error {
 	return fields(data, func(f field) error {
 		switch {
 		case f.is(1, protowire.VarintType):
@@ -346,16 +365,19 @@ func decodeReply(data []byte, r *Reply, left *parts) error {
 		case f.is(keyLease, protowire.VarintType):
 			r.KeyLease = int64(f.value)
 		case f.is(14, protowire.BytesType):
-			result, ok := r.Result.(*Reply_Range)
-			if !ok {
-				result = &Reply_Range{Range: new(RangeReply)}
-				r.Result = result
+			result, ok := r.Result.(*Reply_EncodedRange)
+			switch {
+			case ok: // a part that comes twice is the sum of both
+				result.Range = append(result.Range, f.bytes...)
+			case own:
+				r.Result = &Reply_EncodedRange{f.bytes}
+			default:
+				r.Result = &Reply_EncodedRange{bytes.Clone(f.bytes)}
 			}
-			return decodeRange(f.bytes, result.Range, left)
 		case f.is(leaseResult, protowire.BytesType):
 			result, ok := r.Result.(*Reply_Lease)
 			if !ok {
-				result = &Reply_Lease{Lease: new(LeaseReply)}
+				result = NewLeaseResult()
 				r.Result = result
 			}
 			return decodeLeaseReply(f.bytes, result.Lease, left)
@@ -386,7 +408,7 @@ func fields(data []byte, yield func(field) error) error {
 	for len(data) > 0 {
 		f, n := consume(data)
 		if n < 0 {
-			return fmt.Errorf("api: %w", protowire.ParseError(n))
+			return malformed(n)
 		}
 		data = data[n:]
 		if err := yield(f); err != nil {
@@ -395,6 +417,9 @@ func fields(data []byte, yield func(field) error) error {
 	}
 	return nil
 }
+
+// malformed is what an error of protowire means.
+func malformed(n int) error { return fmt.Errorf("api: %w", protowire.ParseError(n)) }
 
 // consume reads the field that data begins with, and returns its length; negative is
 // an error of protowire.

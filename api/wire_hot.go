@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -52,52 +53,58 @@ func appendEntry(dst []byte, e *Entry) []byte {
 	return appendNumber(dst, 6, uint64(e.Lease))
 }
 
-// decodeRange adds what data says to r. Its entries share the memory of one copy of data: who
-// keeps one of them keeps the whole range.
-func decodeRange(data []byte, r *RangeReply, left *parts) error {
-	n, err := count(data, 1)
-	if err == nil {
-		err = left.take(n)
-	}
-	if err != nil {
-		return err
-	}
-	array := make([]Entry, n)
-	r.Entries = append(make([]*Entry, 0, len(r.Entries)+n), r.Entries...)
-	return fields(bytes.Clone(data), func(f field) error {
-		switch {
-		case f.is(1, protowire.BytesType):
-			e := &array[0]
-			array = array[1:]
-			r.Entries = append(r.Entries, e)
-			return decodeEntry(f.bytes, e)
-		case f.is(2, protowire.VarintType):
-			r.Count = f.value
-		case f.is(3, protowire.VarintType):
-			r.More = protowire.DecodeBool(f.value)
+// decodeEntry reads e, which is empty. Ranges have thousands of entries, so the usual forms of its
+// fields are told by their first byte. What is none of them is left to consume.
+func decodeEntry(data []byte, e *Entry) error {
+	for len(data) > 0 {
+		v, n := binary.Uvarint(data[1:])
+		rest := uint64(len(data) - 1 - n)
+		switch tag := data[0]; {
+		case n <= 0:
+		case tag == 1<<3|byte(protowire.BytesType) && v <= rest:
+			e.Key, data = cut(data[1+n:], v)
+			continue
+		case tag == 2<<3|byte(protowire.BytesType) && v <= rest:
+			e.Value, data = cut(data[1+n:], v)
+			continue
+		case tag == 3<<3:
+			e.Version, data = v, data[1+n:]
+			continue
+		case tag == 4<<3:
+			e.CreateRevision, data = v, data[1+n:]
+			continue
+		case tag == 5<<3:
+			e.ModRevision, data = v, data[1+n:]
+			continue
 		}
-		return nil
-	})
+		f, n := consume(data)
+		if n < 0 {
+			return malformed(n)
+		}
+		data = data[n:]
+		f.addTo(e)
+	}
+	return nil
 }
 
-func decodeEntry(data []byte, e *Entry) error {
-	return fields(data, func(f field) error {
-		switch {
-		case f.is(1, protowire.BytesType):
-			e.Key = f.bytes
-		case f.is(2, protowire.BytesType):
-			e.Value = f.bytes
-		case f.is(3, protowire.VarintType):
-			e.Version = f.value
-		case f.is(4, protowire.VarintType):
-			e.CreateRevision = f.value
-		case f.is(5, protowire.VarintType):
-			e.ModRevision = f.value
-		case f.is(6, protowire.VarintType):
-			e.Lease = int64(f.value)
-		}
-		return nil
-	})
+// cut splits b behind its first n bytes.
+func cut(b []byte, n uint64) (head, tail []byte) { return b[:n:n], b[n:] }
+
+func (f field) addTo(e *Entry) {
+	switch {
+	case f.is(1, protowire.BytesType):
+		e.Key = f.bytes
+	case f.is(2, protowire.BytesType):
+		e.Value = f.bytes
+	case f.is(3, protowire.VarintType):
+		e.Version = f.value
+	case f.is(4, protowire.VarintType):
+		e.CreateRevision = f.value
+	case f.is(5, protowire.VarintType):
+		e.ModRevision = f.value
+	case f.is(6, protowire.VarintType):
+		e.Lease = int64(f.value)
+	}
 }
 
 func sizeSession(s *Session) int {
@@ -122,6 +129,27 @@ func decodeSession(data []byte, s *Session) error {
 		}
 		return nil
 	})
+}
+
+// NewLeaseCall returns the call of a request for a lease. It is one allocation, where the two structs
+// by themselves are two.
+func NewLeaseCall() *Request_Lease {
+	var both struct {
+		call  Request_Lease
+		lease Lease
+	}
+	both.call.Lease = &both.lease
+	return &both.call
+}
+
+// NewLeaseResult returns the result of a request for a lease, as NewLeaseCall does.
+func NewLeaseResult() *Reply_Lease {
+	var both struct {
+		result Reply_Lease
+		lease  LeaseReply
+	}
+	both.result.Lease = &both.lease
+	return &both.result
 }
 
 func sizeLease(l *Lease) int {

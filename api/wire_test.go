@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"errors"
 	"runtime"
 	"testing"
 
@@ -89,13 +90,25 @@ func TestCodecEncodesAsProto(t *testing.T) {
 func decodesAsProto(t interface{ Fatalf(string, ...any) }, data []byte, kind proto.Message) {
 	want, got := kind.ProtoReflect().New().Interface(), kind.ProtoReflect().New().Interface()
 	wantErr := proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, want)
-	gotErr := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(bytes.Clone(data))}, got)
+	gotErr := errors.Join(Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(bytes.Clone(data))}, got), readRanges(got))
 	switch {
 	case (wantErr == nil) != (gotErr == nil):
 		t.Fatalf("%x: error %v, want %v", data, gotErr, wantErr)
 	case wantErr == nil && !proto.Equal(got, want):
 		t.Fatalf("%x\nis %v\nwant %v", data, got, want)
 	}
+}
+
+// readRanges puts messages in the place of encoded ranges.
+func readRanges(m proto.Message) error {
+	var errs []error
+	if b, ok := m.(*ReplyBatch); ok {
+		for i, r := range b.Replies {
+			whole, err := r.Whole()
+			b.Replies[i], errs = whole, append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Number 5 said once that a write is conditional. It must not come to mean the opposite: the
@@ -141,7 +154,7 @@ func TestRepliesDoNotShareMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b ReplyBatch
-	if err := decodeReplies(data, &b); err != nil {
+	if err := decodeReplies(data, &b, false); err != nil {
 		t.Fatal(err)
 	}
 	clear(data)
@@ -312,5 +325,23 @@ func BenchmarkRangeReply(b *testing.B) {
 				data.Free()
 			}
 		})
+	}
+}
+
+func BenchmarkPage(b *testing.B) {
+	r := new(RangeReply)
+	for i := range 100 {
+		r.Entries = append(r.Entries, &Entry{Key: make([]byte, 20), Value: make([]byte, 256), Version: 3, CreateRevision: 1<<20 + uint64(i), ModRevision: 1 << 21})
+	}
+	reply := &Reply{Result: encodedRange(r)}
+	for b.Loop() {
+		p, err := reply.Page()
+		n := 0
+		for e := range p.Entries() {
+			n += len(e.Key)
+		}
+		if err != nil || n != 2000 {
+			b.Fatal(n, err)
+		}
 	}
 }

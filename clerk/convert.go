@@ -1,12 +1,25 @@
 package clerk
 
-import "balsa.example/api"
+import (
+	"unsafe"
+
+	"balsa.example/api"
+)
 
 // entry is a key as a reply describes it. The store was at a revision then.
 func entry(e *api.Entry, revision uint64) KV {
 	return KV{
 		Key: string(e.GetKey()), Value: e.GetValue(), Version: e.GetVersion(), Lease: e.GetLease(),
 		CreateRevision: e.GetCreateRevision(), ModRevision: e.GetModRevision(), Revision: revision,
+	}
+}
+
+// pageEntry is entry for one of a page. Its key, as its value, shares the page's memory.
+func pageEntry(e *api.Entry, revision uint64) KV {
+	key := unsafe.String(unsafe.SliceData(e.Key), len(e.Key))
+	return KV{
+		Key: key, Value: e.Value, Version: e.Version, Lease: e.Lease,
+		CreateRevision: e.CreateRevision, ModRevision: e.ModRevision, Revision: revision,
 	}
 }
 

@@ -41,13 +41,17 @@ func newReading[O RangeOption](span Span, opts []O) *reading {
 // ErrCompacted. With OrderBy, the keys must fit into one reply: see Limit.
 func (c *Clerk) Range(ctx context.Context, span Span, opts ...RangeOption) iter.Seq2[KV, error] {
 	return func(yield func(KV, error) bool) {
-		for reply, err := range c.pages(ctx, newReading(span, opts)) {
+		for page, err := range c.pages(ctx, newReading(span, opts)) {
 			if err != nil {
 				yield(KV{}, err)
 				return
 			}
-			for _, e := range reply.GetRange().GetEntries() {
-				if !yield(entry(e, reply.GetRevision()), nil) {
+			for e, err := range page.Entries() {
+				if err != nil {
+					yield(KV{}, err)
+					return
+				}
+				if !yield(pageEntry(e, page.revision), nil) {
 					return
 				}
 			}
@@ -55,21 +59,26 @@ func (c *Clerk) Range(ctx context.Context, span Span, opts ...RangeOption) iter.
 	}
 }
 
+// page is a part of a range, which the store was read for at a revision.
+type page struct {
+	api.Page
+	revision uint64
+}
+
 // pages reads page by page.
-func (c *Clerk) pages(ctx context.Context, q *reading) iter.Seq2[*api.Reply, error] {
-	return func(yield func(*api.Reply, error) bool) {
+func (c *Clerk) pages(ctx context.Context, q *reading) iter.Seq2[page, error] {
+	return func(yield func(page, error) bool) {
 		for {
-			reply, err := c.page(ctx, q)
+			p, err := c.page(ctx, q)
 			if err != nil {
-				yield(nil, err)
+				yield(page{}, err)
 				return
 			}
-			page := reply.GetRange()
-			if !yield(reply, nil) || !page.GetMore() || !q.advance(page.GetEntries(), reply.GetRevision()) {
+			if !yield(p, nil) || !p.More || !q.advance(&p) {
 				return
 			}
 			if q.message.Sort != api.Range_KEY {
-				yield(nil, failure(q.request(), fmt.Errorf("%w: the keys in this order do not fit into one reply: set a limit", ErrTooLarge)))
+				yield(page{}, failure(q.request(), fmt.Errorf("%w: the keys in this order do not fit into one reply: set a limit", ErrTooLarge)))
 				return
 			}
 		}
@@ -77,8 +86,13 @@ func (c *Clerk) pages(ctx context.Context, q *reading) iter.Seq2[*api.Reply, err
 }
 
 // page reads one page.
-func (c *Clerk) page(ctx context.Context, q *reading) (*api.Reply, error) {
-	return c.do(ctx, q.request())
+func (c *Clerk) page(ctx context.Context, q *reading) (page, error) {
+	reply, err := c.do(ctx, q.request())
+	if err != nil {
+		return page{}, err
+	}
+	p, err := reply.Page()
+	return page{p, reply.GetRevision()}, err
 }
 
 func (q *reading) request() *api.Request {
@@ -89,8 +103,8 @@ func (q *reading) request() *api.Request {
 
 // advance turns to the next page, at the revision of the first one. It returns false if there
 // is none.
-func (q *reading) advance(page []*api.Entry, revision uint64) bool {
-	read := uint64(len(page))
+func (q *reading) advance(p *page) bool {
+	read := uint64(p.Len)
 	if read == 0 || q.message.Limit > 0 && q.message.Limit <= read {
 		return false
 	}
@@ -99,9 +113,12 @@ func (q *reading) advance(page []*api.Entry, revision uint64) bool {
 		next.Limit -= read
 	}
 	if next.Revision == 0 {
-		next.Revision = revision
+		next.Revision = p.revision
 	}
-	last := page[read-1].GetKey()
+	last, err := p.LastKey()
+	if err != nil {
+		return false // Entries has told of it
+	}
 	if next.Descend {
 		next.Span.To, next.Span.Open = last, false
 	} else {
@@ -115,24 +132,28 @@ func (q *reading) advance(page []*api.Entry, revision uint64) bool {
 func (c *Clerk) Count(ctx context.Context, span Span, opts ...ReadOption) (int64, error) {
 	q := newReading(span, opts)
 	q.message.CountOnly = true
-	reply, err := c.page(ctx, q)
-	if err != nil {
-		return 0, err
-	}
-	return int64(reply.GetRange().GetCount()), nil
+	p, err := c.page(ctx, q)
+	return int64(p.Count), err
 }
 
 // getAt is Get at a revision.
 func (c *Clerk) getAt(ctx context.Context, key string, q *reading) (KV, error) {
-	reply, err := c.page(ctx, q)
+	p, err := c.page(ctx, q)
 	if err != nil {
 		return KV{}, err
 	}
-	found := reply.GetRange().GetEntries()
-	if len(found) == 0 {
-		return KV{}, noKey(key)
+	return p.one(key)
+}
+
+// one returns what a page that was read for one key says of it.
+func (p *page) one(key string) (KV, error) {
+	for e, err := range p.Entries() {
+		if err != nil {
+			return KV{}, err
+		}
+		return entry(e, p.revision), nil
 	}
-	return entry(found[0], reply.GetRevision()), nil
+	return KV{}, noKey(key)
 }
 
 func noKey(key string) error {

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"balsa.example/api"
 )
 
@@ -84,7 +82,7 @@ func requestBytes(req *api.Request) int {
 	if req.Call == nil {
 		return len(req.Key) + len(req.Value) + callOverhead
 	}
-	return proto.Size(req)
+	return req.Size()
 }
 
 // ended returns why the operation should be given up, nil if it should go on.

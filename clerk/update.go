@@ -103,19 +103,35 @@ func (tx *Tx) Get(key string) (KV, error) {
 	if err := tx.mayRead(); err != nil {
 		return KV{}, err
 	}
-	q := tx.reading(Key(key))
-	reply, err := tx.clerk.page(tx.ctx, q)
-	if err != nil {
+	kv, err := tx.read(key)
+	if err != nil && !errors.Is(err, ErrNoKey) {
 		return KV{}, tx.fail(err)
 	}
-	tx.at(reply.GetRevision())
-	found := reply.GetRange().GetEntries()
-	if len(found) == 0 {
-		tx.reads[key] = 0
-		return KV{}, noKey(key)
+	tx.reads[key] = kv.ModRevision
+	return kv, err
+}
+
+// read reads a key at the revision of the Tx. The first read is what gives it its revision. That is
+// a GET, which costs less than a range. What a GET that finds nothing saw is not known, so then a
+// range follows.
+func (tx *Tx) read(key string) (KV, error) {
+	if tx.revision == 0 {
+		kv, err := tx.clerk.Get(tx.ctx, key)
+		if !errors.Is(err, ErrNoKey) {
+			tx.at(kv.Revision)
+			return kv, err
+		}
 	}
-	tx.reads[key] = found[0].GetModRevision()
-	return entry(found[0], tx.revision), nil
+	p, err := tx.clerk.page(tx.ctx, tx.reading(Key(key)))
+	if err != nil {
+		return KV{}, err
+	}
+	tx.at(p.revision)
+	kv, err := p.one(key)
+	if err == nil {
+		kv.Revision = tx.revision
+	}
+	return kv, err
 }
 
 func (tx *Tx) written(key string) (KV, error) {
@@ -216,18 +232,22 @@ func (tx *Tx) merge(span Span) iter.Seq2[KV, error] {
 // stored yields the keys of a span as they were at the revision of the Tx.
 func (tx *Tx) stored(span Span) iter.Seq2[KV, error] {
 	return func(yield func(KV, error) bool) {
-		for reply, err := range tx.clerk.pages(tx.ctx, tx.reading(span)) {
+		for page, err := range tx.clerk.pages(tx.ctx, tx.reading(span)) {
 			if err != nil {
 				yield(KV{}, tx.fail(err))
 				return
 			}
-			tx.at(reply.GetRevision())
-			for _, e := range reply.GetRange().GetEntries() {
+			tx.at(page.revision)
+			for e, err := range page.Entries() {
+				if err != nil {
+					yield(KV{}, tx.fail(err))
+					return
+				}
 				if err := tx.mayRead(); err != nil {
 					yield(KV{}, err)
 					return
 				}
-				if !yield(entry(e, tx.revision), nil) {
+				if !yield(pageEntry(e, tx.revision), nil) {
 					return
 				}
 			}

@@ -114,7 +114,7 @@ func (x *executor) rangeKeys(op *RangeOp) *RangeResult {
 	if room := max(x.room, 1); op.MaxBytes == 0 || op.MaxBytes > room {
 		bounded.MaxBytes = room
 	}
-	r, err := x.s.rangeAt(&bounded, at)
+	r, err := x.s.collectAt(&bounded, at)
 	if err != nil {
 		x.err = err
 	}

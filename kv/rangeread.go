@@ -3,10 +3,13 @@ package kv
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"balsa.example/kv/index"
+	"balsa.example/kv/run"
 )
 
 // row is a key that a range has found. Of a version that is not the newest one the Entry has
@@ -19,7 +22,21 @@ type row struct {
 
 // Range reads a span. Errors: ErrCompacted, ErrFutureRevision, and those of the disk. Any
 // goroutine may call it. It holds the lock for 256 keys at a time.
-func (s *Store) Range(op RangeOp) (RangeResult, error) {
+func (s *Store) Range(op RangeOp) (r RangeResult, err error) {
+	err = s.pinned(&op, &r, func(at uint64) (RangeResult, error) { return s.collectAt(&op, at) })
+	return r, err
+}
+
+// RangeEach is Range, but calls yield with each entry instead of returning it. The entry, and what it
+// refers to, is good until yield returns. If there is an error, some entries were yielded, and others
+// not.
+func (s *Store) RangeEach(op RangeOp, yield func(*Entry)) (r RangeResult, err error) {
+	err = s.pinned(&op, &r, func(at uint64) (RangeResult, error) { return s.rangeAt(&op, at, true, yield) })
+	return r, err
+}
+
+// pinned calls read with the revision to read at, which stays readable meanwhile.
+func (s *Store) pinned(op *RangeOp, r *RangeResult, read func(at uint64) (RangeResult, error)) (err error) {
 	s.mu.RLock()
 	present := s.revision
 	at := present
@@ -30,11 +47,22 @@ func (s *Store) Range(op RangeOp) (RangeResult, error) {
 	s.pins.add(at) // under the lock, so that no purge comes in between
 	s.mu.RUnlock()
 	defer s.pins.remove(at)
-	if code != CodeOK {
-		return RangeResult{Revision: present}, code.Err()
+	if err = code.Err(); err == nil {
+		*r, err = read(at)
 	}
-	r, err := s.rangeAt(&op, at)
 	r.Revision = present
+	return err
+}
+
+// collectAt reads a span at a revision that stays readable meanwhile.
+func (s *Store) collectAt(op *RangeOp, at uint64) (RangeResult, error) {
+	var entries []Entry
+	r, err := s.rangeAt(op, at, false, func(e *Entry) {
+		own := *e
+		own.Key = strings.Clone(e.Key) // the index keeps 16 KiB of keys for one of them
+		entries = append(entries, own)
+	})
+	r.Entries = entries
 	return r, err
 }
 
@@ -50,12 +78,16 @@ func (s *Store) readable(revision uint64) Code {
 	return CodeOK
 }
 
-// rangeAt reads a span at a revision that stays readable meanwhile.
-func (s *Store) rangeAt(op *RangeOp, at uint64) (r RangeResult, err error) {
+// rangeAt yields the entries of a span at a revision that stays readable meanwhile. reuse tells that
+// none of them is kept.
+func (s *Store) rangeAt(op *RangeOp, at uint64, reuse bool, yield func(*Entry)) (r RangeResult, err error) {
 	if key, ok := op.One(); ok {
-		return s.rangeOne(op, key, at)
+		return s.rangeOne(op, key, at, yield)
 	}
-	g := gatherer{s: s, op: op, at: at}
+	g := gatherers.Get().(*gatherer)
+	defer g.release()
+	*g = gatherer{s: s, op: op, at: at, reuse: reuse, yield: yield, chunk: g.chunk, refs: g.refs, records: s.history.RecordReader()}
+	g.records.Reuse = reuse
 	g.countAtOnce()
 	if err := g.gather(); err != nil {
 		return r, err
@@ -64,29 +96,15 @@ func (s *Store) rangeAt(op *RangeOp, at uint64) (r RangeResult, err error) {
 		if err := g.sort(); err != nil {
 			return r, err
 		}
-	}
-	r = RangeResult{Count: g.count, More: g.more}
-	if op.Limit > 0 && int64(len(g.rows)) > op.Limit {
-		g.rows, r.More = g.rows[:op.Limit], true
-	}
-	var size int64
-	for i := range g.rows {
-		e, err := s.entry(&g.rows[i], !op.KeysOnly)
-		if err != nil {
+		if err := g.emit(g.rows); err != nil {
 			return r, err
 		}
-		r.Entries = append(r.Entries, e)
-		size += int64(len(e.Key) + len(e.Value))
-		if op.MaxBytes > 0 && size >= op.MaxBytes && i+1 < len(g.rows) {
-			r.More = true
-			break
-		}
 	}
-	return r, nil
+	return RangeResult{Count: g.count, More: g.more}, nil
 }
 
 // rangeOne is rangeAt for a single key.
-func (s *Store) rangeOne(op *RangeOp, key string, at uint64) (r RangeResult, err error) {
+func (s *Store) rangeOne(op *RangeOp, key string, at uint64, yield func(*Entry)) (r RangeResult, err error) {
 	s.mu.RLock()
 	slot := s.index.Find(key)
 	var found row
@@ -107,7 +125,7 @@ func (s *Store) rangeOne(op *RangeOp, key string, at uint64) (r RangeResult, err
 	}
 	e, err := s.entry(&found, !op.KeysOnly)
 	if err == nil {
-		r.Entries = []Entry{e}
+		yield(&e)
 	}
 	return r, err
 }
@@ -135,10 +153,15 @@ func (s *Store) complete(r *row, value bool) error {
 	if err != nil {
 		return err
 	}
-	key := r.Key
-	r.Entry = entryOf(&rec)
-	r.Key, r.whole = key, true
+	r.fill(&rec)
 	return nil
+}
+
+// fill takes over what the record of the row says.
+func (r *row) fill(rec *run.Record) {
+	key := r.Key
+	r.Entry = entryOf(rec)
+	r.Key, r.whole = key, true
 }
 
 func (s *Store) entry(r *row, value bool) (Entry, error) {
@@ -166,28 +189,35 @@ func (s *Store) within(r *row, op *RangeOp) (bool, error) {
 	return op.MinCreate <= r.CreateRevision && (op.MaxCreate == 0 || r.CreateRevision <= op.MaxCreate), nil
 }
 
-// recordOverhead is what a record takes up besides its key and value, at most.
-const recordOverhead = 80
-
-// leastBytes is how many bytes the row has in a result, at least.
-func (r *row) leastBytes(keysOnly bool) int64 {
-	if keysOnly {
-		return int64(len(r.Key))
-	}
-	return max(int64(len(r.Key)), int64(r.ref.Size)-recordOverhead)
-}
-
 // gatherer finds the rows of a range.
 type gatherer struct {
 	s     *Store
 	op    *RangeOp
 	at    uint64
-	rows  []row
-	bytes int64 // that the rows have at least in the result
+	yield func(*Entry)
+	// reuse tells that no entry is kept.
+	reuse bool
+	rows  []row // all that are wanted, if they are to be sorted
+	keys  int64 // that were yielded
+	bytes int64 // of their keys and values
 	more  bool  // there are more rows than are wanted
 	count int64
 	// counted tells that count is known before any row is.
 	counted bool
+
+	chunk   []row
+	refs    []run.Ref // of chunk
+	records run.RecordReader
+}
+
+// gatherers keeps the memory of chunks.
+var gatherers = sync.Pool{New: func() any { return new(gatherer) }}
+
+// release lets the memory of the chunks be used again.
+func (g *gatherer) release() {
+	clear(g.chunk[:cap(g.chunk)])
+	*g = gatherer{chunk: g.chunk[:0], refs: g.refs[:0]}
+	gatherers.Put(g)
 }
 
 // countAtOnce counts the keys without a look at each, where rows are left out that would have
@@ -206,25 +236,33 @@ func (g *gatherer) countAtOnce() {
 // sorted tells whether the rows are wanted in another order than that of keys.
 func (g *gatherer) sorted() bool { return g.op.Sort != SortByKey || g.op.Descend }
 
-// full tells whether no more rows are wanted. It is asked before a row is added.
+// full tells whether no more entries are wanted. It is asked before one is added.
 func (g *gatherer) full() bool {
-	op := g.op
-	return !g.sorted() && (op.Limit > 0 && int64(len(g.rows)) >= op.Limit || op.MaxBytes > 0 && g.bytes >= op.MaxBytes)
+	return g.op.Limit > 0 && g.keys >= g.op.Limit || g.op.MaxBytes > 0 && g.bytes >= g.op.MaxBytes
 }
 
-// gather finds all rows that are wanted, in the order of keys, and counts all there are.
+// gather finds all rows that are wanted, in the order of keys, and counts all there are. It yields
+// them if that is the order in which they are wanted.
 func (g *gatherer) gather() error {
 	if g.counted && g.op.CountOnly {
 		return nil
 	}
-	from, chunk := g.op.From, make([]row, 0, scanChunk)
+	from := g.op.From
 	for more := true; more; {
-		chunk = chunk[:0]
-		from, more = g.scan(from, &chunk)
-		for i := range chunk {
-			if err := g.add(&chunk[i]); err != nil {
+		from, more = g.scan(from)
+		wanted := g.chunk[:0]
+		for i := range g.chunk {
+			switch fits, err := g.s.within(&g.chunk[i], g.op); {
+			case err != nil:
 				return err
+			case fits:
+				wanted = append(wanted, g.chunk[i])
 			}
+		}
+		if g.sorted() {
+			g.rows = append(g.rows, wanted...)
+		} else if err := g.emit(wanted); err != nil {
+			return err
 		}
 		if g.more && (g.op.NoCount || g.counted) {
 			return nil
@@ -233,10 +271,11 @@ func (g *gatherer) gather() error {
 	return nil
 }
 
-// scan looks at up to scanChunk keys from one on, under the lock. It adds the rows that may be
-// wanted to chunk. more is false at the end of the span; else next is where to go on.
-func (g *gatherer) scan(from string, chunk *[]row) (next string, more bool) {
+// scan puts into chunk the rows that may be wanted of up to scanChunk keys from one on. It holds the
+// lock. more is false at the end of the span; else next is where to go on.
+func (g *gatherer) scan(from string) (next string, more bool) {
 	seen := 0
+	g.chunk = g.chunk[:0]
 	g.s.mu.RLock()
 	defer g.s.mu.RUnlock()
 	g.s.index.Span(from, g.op.To, func(slot index.Slot) bool {
@@ -249,27 +288,54 @@ func (g *gatherer) scan(from string, chunk *[]row) (next string, more bool) {
 			g.count++
 		}
 		if ok && !g.op.CountOnly && !g.more {
-			r.Key = strings.Clone(g.s.index.Key(slot))
-			*chunk = append(*chunk, r)
+			r.Key = g.s.index.Key(slot)
+			g.chunk = append(g.chunk, r)
 		}
 		return true
 	})
 	return next, more
 }
 
-// add takes a row, if it is within the bounds.
-func (g *gatherer) add(r *row) error {
-	fits, err := g.s.within(r, g.op)
-	switch {
-	case err != nil || !fits:
-		return err
-	case g.full():
-		g.more = true
-	default:
-		g.rows = append(g.rows, *r)
-		g.bytes += r.leastBytes(g.op.KeysOnly)
+// emit yields rows until the range is full.
+func (g *gatherer) emit(rows []row) error {
+	g.refs = g.refs[:0]
+	for i := range rows {
+		g.refs = append(g.refs, run.Ref(rows[i].ref))
+	}
+	for i := range rows {
+		if g.full() {
+			g.more = true
+			return nil
+		}
+		r := &rows[i]
+		if err := g.read(r, g.refs[i:]); err != nil {
+			return err
+		}
+		g.keys++
+		g.bytes += int64(len(r.Key) + len(r.Value))
+		g.yield(&r.Entry)
 	}
 	return nil
+}
+
+// read completes a row, the first of those that refs are of.
+func (g *gatherer) read(r *row, refs []run.Ref) error {
+	switch {
+	case g.op.KeysOnly:
+		err := g.s.complete(r, false)
+		r.Value = nil
+		return err
+	case r.Value != nil:
+		return nil // read before, to sort
+	}
+	rec, err := g.records.Read(refs)
+	if errors.Is(err, run.ErrGone) || err == nil && rec.Mod != r.ModRevision {
+		return g.s.complete(r, true) // it looks where the record is now
+	}
+	if err == nil {
+		r.fill(&rec)
+	}
+	return err
 }
 
 // sort orders the rows. Keys that are equal in it stay in the order of keys.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -139,6 +140,21 @@ func (m *Machine) TryGet(key string) (kv.Result, bool) { return m.present.Load()
 func (m *Machine) Range(op kv.RangeOp) (kv.RangeResult, error) {
 	return reading(m, func(keys *kv.Store) (kv.RangeResult, error) { return keys.Range(op) })
 }
+
+// EncodeRange reads a span on this replica, as kv.Store.RangeEach does, and returns what add makes of
+// the entries. One is good until add returns.
+func (m *Machine) EncodeRange(op kv.RangeOp, add func(b []byte, e *kv.Entry) []byte) (encoded []byte, r kv.RangeResult, err error) {
+	buf := scratch.Get().(*[]byte)
+	defer scratch.Put(buf)
+	r, err = reading(m, func(keys *kv.Store) (kv.RangeResult, error) {
+		*buf = (*buf)[:0] // it may be called again
+		return keys.RangeEach(op, func(e *kv.Entry) { *buf = add(*buf, e) })
+	})
+	return bytes.Clone(*buf), r, err
+}
+
+// scratch keeps memory to encode ranges in.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 // Revision returns the store's revision on this replica.
 func (m *Machine) Revision() uint64 { return m.present.Load().keys.Revision() }

@@ -21,6 +21,9 @@ func (c *cluster) ask(id raft.NodeID, req *api.Request) *api.Reply {
 	if err != nil {
 		c.t.Fatalf("server %s does not answer %v: %v", id, req, err)
 	}
+	if reply, err = reply.Whole(); err != nil {
+		c.t.Fatal(err)
+	}
 	return reply
 }
 

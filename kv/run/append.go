@@ -46,7 +46,7 @@ func (h *History) begin(first uint64) *run {
 	r.mem.Store(newMemory(h.opts.chunkBytes(), head[:]))
 	r.complete.Store(headerSize)
 	h.mu.runs = append(h.mu.runs, r)
-	h.mu.byFile[r.number] = r
+	h.changeFiles(func(byFile map[uint32]*run) { byFile[r.number] = r })
 	h.run, h.records = r, 0
 	h.unflushed.Add(headerSize)
 	return r

@@ -64,12 +64,13 @@ type History struct {
 
 	mu struct {
 		sync.RWMutex
-		runs []*run // in the order of revisions
-		// byFile are those in runs, and those that were rewritten and not removed yet.
-		byFile map[uint32]*run
+		runs   []*run // in the order of revisions
 		next   uint32
 		closed bool
 	}
+	// byFile are those in runs, and those that were rewritten and not removed yet. Each read looks a
+	// run up here, so that this takes no lock: a change makes another map, while mu is locked.
+	byFile    atomic.Pointer[map[uint32]*run]
 	unflushed atomic.Int64
 
 	// What follows is the appender's.
@@ -97,14 +98,15 @@ func Open(opts Options, infos []Info, nextFile uint32) (*History, error) {
 	h := &History{opts: opts, files: Files{FS: opts.FS, Dir: opts.Dir, Cluster: opts.Cluster}, whole: true}
 	h.open = newOpenFiles(h.files, opts.OpenFiles)
 	h.mu.next = nextFile
-	h.mu.byFile = map[uint32]*run{}
+	byFile := map[uint32]*run{}
+	h.byFile.Store(&byFile)
 	for _, info := range infos {
 		r := openedRun(opts.Cluster, info)
 		if err := h.openRun(r, info); err != nil {
 			return nil, err
 		}
 		h.mu.runs = append(h.mu.runs, r)
-		h.mu.byFile[info.File] = r
+		byFile[info.File] = r // nobody reads yet
 		h.mark = info.mark()
 	}
 	h.last, h.chain = h.mark.Revision, h.mark.Chain
@@ -212,10 +214,13 @@ func (h *History) Runs() []Info {
 	return infos
 }
 
-func (h *History) lookup(file uint32) *run {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return h.mu.byFile[file]
+func (h *History) lookup(file uint32) *run { return (*h.byFile.Load())[file] }
+
+// changeFiles changes byFile. Caller holds mu.
+func (h *History) changeFiles(change func(byFile map[uint32]*run)) {
+	byFile := maps.Clone(*h.byFile.Load())
+	change(byFile)
+	h.byFile.Store(&byFile)
 }
 
 // Strays returns the numbers of the files that the history does not use: what a crash left, and what
@@ -232,8 +237,9 @@ func (h *History) Strays() ([]uint32, error) {
 // return ErrGone. Neither the appender nor the worker may be at work.
 func (h *History) Close() error {
 	h.mu.Lock()
-	numbers := slices.Collect(maps.Keys(h.mu.byFile))
-	h.mu.runs, h.mu.byFile, h.mu.closed = nil, nil, true
+	numbers := slices.Collect(maps.Keys(*h.byFile.Load()))
+	h.changeFiles(func(byFile map[uint32]*run) { clear(byFile) })
+	h.mu.runs, h.mu.closed = nil, true
 	h.mu.Unlock()
 	for _, n := range numbers {
 		h.open.forget(n)

@@ -9,27 +9,8 @@ import (
 // returned, but a *CorruptError; and ErrGone if the run was rewritten and removed since the caller
 // got the Ref, who then looks it up again. Key and Value must not be written to.
 func (h *History) Read(ref Ref) (rec Record, err error) {
-	h.mu.RLock()
-	r := h.mu.byFile[ref.Run]
-	if r == nil {
-		h.mu.RUnlock()
-		return rec, ErrGone
-	}
-	// While the lock is held: where mem is nil, info tells of the whole file.
-	mem, bytes := r.mem.Load(), r.info.Bytes
-	h.mu.RUnlock()
-	var b []byte
-	if mem != nil {
-		if b = mem.at(ref.Offset, ref.Size); b == nil {
-			return rec, h.files.corrupt(ref.Run, int64(ref.Offset), errCut)
-		}
-	} else if b, err = h.readFile(ref, bytes); err != nil {
-		return rec, err
-	}
-	if _, err := rec.decode(b, place(r.salt, ref.Offset)); err != nil {
-		return Record{}, h.files.corrupt(ref.Run, int64(ref.Offset), err)
-	}
-	return rec, nil
+	r := RecordReader{h: h}
+	return r.Read([]Ref{ref})
 }
 
 // ReadMemory returns a record if that needs no disk, and false else.
@@ -42,26 +23,21 @@ func (h *History) ReadMemory(ref Ref) (rec Record, ok bool) {
 	if mem == nil {
 		return rec, false
 	}
-	b := mem.at(ref.Offset, ref.Size)
-	if b == nil {
-		return rec, false
-	}
-	_, err := rec.decode(b, place(r.salt, ref.Offset))
+	err := rec.fromMemory(mem, ref)
 	return rec, err == nil
 }
 
-// readFile reads the bytes of a record from a file of a length.
-func (h *History) readFile(ref Ref, bytes int64) ([]byte, error) {
-	if int64(ref.Offset)+int64(ref.Size) > bytes {
-		return nil, h.files.corrupt(ref.Run, int64(ref.Offset), errCut)
+// fromMemory reads a record that is in memory. Its hash is not looked at: the bytes were made here,
+// or compared with their hash when they came from a file, and nobody has written to them since.
+func (r *Record) fromMemory(mem *memory, ref Ref) error {
+	b := mem.at(ref.Offset, ref.Size)
+	if b == nil {
+		return errCut
 	}
-	file, err := h.get(ref.Run)
-	if err != nil {
-		return nil, err
+	if n, err := recordLen(b, int64(len(b))); err != nil || n != len(b) {
+		return errMalformed
 	}
-	defer h.open.put(file)
-	b := make([]byte, ref.Size)
-	return b, h.files.readAt(file, ref.Run, b, int64(ref.Offset))
+	return r.parse(b)
 }
 
 // get opens the file of a run, which may have been removed since it was looked up.

@@ -76,7 +76,8 @@ func TestRefOfARemovedRunIsGone(t *testing.T) {
 type opener struct {
 	vfs.FS
 	open, most atomic.Int64
-	read       atomic.Int64
+	// read is how many bytes were read, in so many reads.
+	read, reads atomic.Int64
 }
 
 type opened struct {
@@ -97,6 +98,7 @@ func (f opened) Close() error { f.o.open.Add(-1); return f.File.Close() }
 
 func (f opened) ReadAt(p []byte, at int64) (int, error) {
 	f.o.read.Add(int64(len(p)))
+	f.o.reads.Add(1)
 	return f.File.ReadAt(p, at)
 }
 

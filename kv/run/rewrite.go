@@ -190,9 +190,11 @@ func (w *Rewritten) Install(move func(key []byte, mod uint64, from, to Ref)) {
 	h.mu.Lock()
 	at := slices.Index(h.mu.runs, w.old[0])
 	h.mu.runs = slices.Concat(h.mu.runs[:at], w.new, h.mu.runs[at+len(w.old):])
-	for _, r := range w.new {
-		h.mu.byFile[r.number] = r
-	}
+	h.changeFiles(func(byFile map[uint32]*run) {
+		for _, r := range w.new {
+			byFile[r.number] = r
+		}
+	})
 	h.mu.Unlock()
 	for _, m := range w.moves {
 		move(w.keys[m.keyAt:m.keyAt+m.keyLen], m.mod, m.from, m.to)
@@ -205,9 +207,11 @@ func (w *Rewritten) Install(move func(key []byte, mod uint64, from, to Ref)) {
 func (w *Rewritten) Forget() {
 	h := w.h
 	h.mu.Lock()
-	for _, r := range w.old {
-		delete(h.mu.byFile, r.number)
-	}
+	h.changeFiles(func(byFile map[uint32]*run) {
+		for _, r := range w.old {
+			delete(byFile, r.number)
+		}
+	})
 	h.mu.Unlock()
 	for _, r := range w.old {
 		h.open.forget(r.number)

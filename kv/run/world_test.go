@@ -211,6 +211,27 @@ func (w *world) check() error {
 			return fmt.Errorf("read %v: %+v, %w; want %+v", ref, rec, err, w.records[i])
 		}
 	}
+	return w.checkReader()
+}
+
+// checkReader reads every record, and then every third, knowing what comes next.
+func (w *world) checkReader() error {
+	for _, step := range []int{1, 3} {
+		r := w.h.RecordReader()
+		r.Reuse = step == 1
+		var refs []Ref
+		var want []Record
+		for i := 0; i < len(w.refs); i += step {
+			if w.refs[i] != (Ref{}) {
+				refs, want = append(refs, w.refs[i]), append(want, w.records[i])
+			}
+		}
+		for i := range refs {
+			if rec, err := r.Read(refs[i:]); err != nil || !equalRecords(rec, want[i]) {
+				return fmt.Errorf("read %v of many: %+v, %w; want %+v", refs[i], rec, err, want[i])
+			}
+		}
+	}
 	return nil
 }
 

@@ -166,5 +166,11 @@ type stored struct{ machine }
 
 func (s stored) TryGet(key string) (kv.Result, bool) { return s.Get(key), true }
 
+// No client asks the service for ranges, leases or their list: those go to the machine.
+
+func (stored) EncodeRange(kv.RangeOp, func([]byte, *kv.Entry) []byte) ([]byte, kv.RangeResult, error) {
+	return nil, kv.RangeResult{}, nil
+}
+
 func (stored) Lease(int64, bool) (translate.LeaseInfo, bool) { return translate.LeaseInfo{}, false }
 func (stored) Leases() []int64                               { return nil }

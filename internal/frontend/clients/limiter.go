@@ -83,6 +83,9 @@ func (a *Account) Leave(bytes int64) { a.give(1, bytes) }
 // Grow adds bytes to a counted item, unless that is over a bound.
 func (a *Account) Grow(bytes int64) Verdict { return a.take(0, bytes) }
 
+// TryGrow is Grow for an item that is not refused if that is over a bound, but waits.
+func (a *Account) TryGrow(bytes int64) Verdict { return a.try(0, bytes) }
+
 // Shrink takes bytes from a counted item that stays.
 func (a *Account) Shrink(bytes int64) { a.give(0, bytes) }
 

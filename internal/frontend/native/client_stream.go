@@ -50,8 +50,10 @@ type clientStream struct {
 	mu      sync.Mutex
 	unsent  []answer
 	pending int   // requests without a reply so far
+	counted int   // requests for which, and for whose replies, the account counts
 	ended   error // why no more requests come; nil while they may
 	closed  bool  // send has returned: replies are dropped
+	parked  []*api.Request
 }
 
 // answer is a reply, the bytes for which it and its request count, and those of the reply alone.
@@ -132,14 +134,24 @@ func (s *clientStream) startBatch(ctx context.Context, batch *api.RequestBatch) 
 	return nil
 }
 
-// start hands one request to the handler, or refuses it.
+// start hands one request to the handler, parks it, or refuses it.
 func (s *clientStream) start(req *api.Request) {
 	cost, expected := costOf(req), expectedOf(req)
-	if v := s.account.Enter(cost + expected); v != clients.Allowed {
+	if v := s.account.Enter(cost); v != clients.Allowed {
 		s.refuse(req.Id, v)
 		return
 	}
-	s.expect()
+	switch v, parked := s.admit(req, expected); {
+	case parked:
+	case v != clients.Allowed:
+		s.account.Leave(cost)
+		s.refuse(req.Id, v)
+	default:
+		s.handle(req, cost, expected)
+	}
+}
+
+func (s *clientStream) handle(req *api.Request, cost, expected int64) {
 	r := newRequest()
 	r.stream, r.kind, r.cost, r.expected = s, req.Kind, cost, expected
 	s.handler.Handle(req, r.reply)
@@ -247,8 +259,16 @@ func (s *clientStream) queue(a answer) {
 
 // release ends the counting of a request, when its reply was sent or dropped.
 func (s *clientStream) release(a answer) {
-	if !a.isRefusal() {
-		s.account.Leave(a.cost)
+	if a.isRefusal() {
+		return
+	}
+	s.account.Leave(a.cost)
+	s.mu.Lock()
+	s.counted--
+	waiting := len(s.parked) > 0
+	s.mu.Unlock()
+	if waiting {
+		s.unpark()
 	}
 }
 
@@ -377,9 +397,12 @@ func isLarge(answers []answer) bool { return answers[0].size > clients.StreamWin
 // close drops all unsent replies, and those that come later.
 func (s *clientStream) close() {
 	s.mu.Lock()
-	answers := s.unsent
-	s.unsent, s.closed = nil, true
+	answers, parked := s.unsent, s.parked
+	s.unsent, s.parked, s.closed = nil, nil, true
 	s.mu.Unlock()
+	for _, req := range parked {
+		s.account.Leave(costOf(req))
+	}
 	for _, a := range answers {
 		s.release(a)
 	}

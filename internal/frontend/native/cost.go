@@ -153,6 +153,8 @@ func costOfReply(r *api.Reply) int64 {
 	case nil:
 	case *api.Reply_Prev:
 		cost += costOfEntry(result.Prev)
+	case *api.Reply_EncodedRange:
+		cost += int64(len(result.Range)) + partOverhead
 	case *api.Reply_Range:
 		cost += costOfEntries(result.Range.GetEntries())
 	case *api.Reply_DeleteRange:

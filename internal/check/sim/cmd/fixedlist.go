@@ -74,7 +74,7 @@ var fixed = []mutant{
 	{name: "received-state-blocks-checkpoints", edit: edit{"state/durable.go",
 		"	case r.position.Index > position.Index:\n", "	case position.Index > 0:\n"}},
 	{name: "range-of-bytes-counts-records", edit: edit{"kv/rangeread.go",
-		"		g.bytes += r.leastBytes(g.op.KeysOnly)\n", "		g.bytes += int64(r.ref.Size)\n"}},
+		"		g.bytes += int64(len(r.Key) + len(r.Value))\n", "		g.bytes += int64(r.ref.Size)\n"}},
 	{name: "delete-with-a-value", edit: edit{"kv/write.go",
 		"		value = nil // a Delete may have one, which means nothing\n", ""}},
 	{name: "snapshot-retried-at-once", edit: edit{"rsm/replica.go",

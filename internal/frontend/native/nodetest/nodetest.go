@@ -94,9 +94,12 @@ type store struct{ *naive.Machine }
 
 func (s store) TryGet(key string) (kv.Result, bool) { return s.Get(key), true }
 
-func (s store) Range(op kv.RangeOp) (kv.RangeResult, error) {
+func (s store) EncodeRange(op kv.RangeOp, add func([]byte, *kv.Entry) []byte) (b []byte, r kv.RangeResult, err error) {
 	r, code := s.Machine.Range(op)
-	return r, code.Err()
+	for i := range r.Entries {
+		b = add(b, &r.Entries[i])
+	}
+	return b, r, code.Err()
 }
 
 func (s store) Lease(id int64, keys bool) (translate.LeaseInfo, bool) {

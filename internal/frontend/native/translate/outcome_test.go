@@ -28,7 +28,11 @@ func ask(t *testing.T, h translate.Handler, req *api.Request) (reply *api.Reply)
 	if reply.Id != 7 {
 		t.Errorf("reply to request 7 has id %d", reply.Id)
 	}
-	return reply
+	whole, err := reply.Whole()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return whole
 }
 
 func TestHandlerExecutes(t *testing.T) {

@@ -148,11 +148,15 @@ func boundPage(op *kv.RangeOp) {
 }
 
 func (h *Handler) readRange(op *kv.RangeOp, reply *api.Reply) {
-	r, err := h.Store.Range(*op)
+	var entry api.Entry
+	encoded, r, err := h.Store.EncodeRange(*op, func(b []byte, e *kv.Entry) []byte {
+		fillEntry(&entry, e)
+		return api.AppendRangeEntry(b, &entry)
+	})
 	reply.Revision = r.Revision
 	switch code, known := kv.CodeOf(err); {
 	case err == nil:
-		reply.Result = &api.Reply_Range{Range: rangeReply(&r, &room{keys: op.Limit, bytes: op.MaxBytes})}
+		reply.Result = &api.Reply_EncodedRange{Range: api.AppendRangeEnd(encoded, uint64(r.Count), r.More)}
 	case known:
 		refused(reply, code)
 	default:

@@ -319,7 +319,9 @@ func (h *Handler) keepAlive(req *api.Request, reply func(*api.Reply)) {
 		if ttl == 0 {
 			refused(answer, kv.CodeNoLease)
 		} else {
-			answer.Result = &api.Reply_Lease{Lease: &api.LeaseReply{Id: lease, TtlMs: msOf(ttl), GrantedMs: msOf(ttl)}}
+			result := api.NewLeaseResult()
+			result.Lease.Id, result.Lease.TtlMs, result.Lease.GrantedMs = lease, msOf(ttl), msOf(ttl)
+			answer.Result = result
 		}
 		reply(answer)
 	})

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"iter"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// A range may have thousands of entries. So a server encodes each when it reads it, and a client
+// decodes each when it is asked for: no message is made of any.
+
+// Reply_EncodedRange is a RangeReply in its encoded form, as the result of a Reply. It stands for a
+// Reply_Range: the codec encodes both to the same bytes, and decodes them to this one.
+//
+// Who keeps a key or value of one keeps all of it.
+type Reply_EncodedRange struct{ Range []byte }
+
+func (*Reply_EncodedRange) isReply_Result() {}
+
+// AppendRangeEntry appends an entry to an encoded RangeReply. Of e it reads the fields only.
+func AppendRangeEntry(dst []byte, e *Entry) []byte {
+	dst = append(dst, 1<<3|byte(protowire.BytesType))
+	dst = protowire.AppendVarint(dst, uint64(sizeEntry(e)))
+	return appendEntry(dst, e)
+}
+
+// AppendRangeEnd appends what an encoded RangeReply says besides its entries.
+func AppendRangeEnd(dst []byte, count uint64, more bool) []byte {
+	return appendNumber(appendNumber(dst, 2, count), 3, protowire.EncodeBool(more))
+}
+
+// appendRangeHead appends what stands before an encoded range in a reply.
+func appendRangeHead(dst, encoded []byte) []byte {
+	dst = protowire.AppendTag(dst, 14, protowire.BytesType)
+	return protowire.AppendVarint(dst, uint64(len(encoded)))
+}
+
+// largeRange returns the encoded range of a batch, if it is all that the batch has and is too large to
+// be copied.
+func largeRange(b *ReplyBatch) []byte {
+	if b.Hello != nil || len(b.Replies) != 1 || b.Replies[0] == nil {
+		return nil
+	}
+	if r, ok := b.Replies[0].Result.(*Reply_EncodedRange); ok && len(r.Range) >= sharedPart {
+		return r.Range
+	}
+	return nil
+}
+
+// beforeRange appends what stands before the range in a batch that has nothing else.
+func beforeRange(dst []byte, r *Reply, encoded []byte) ([]byte, error) {
+	dst = protowire.AppendTag(dst, 2, protowire.BytesType)
+	dst = protowire.AppendVarint(dst, uint64(sizeReply(r)))
+	dst, err := appendReplyFields(dst, r)
+	if err != nil {
+		return nil, err
+	}
+	return appendRangeHead(dst, encoded), nil
+}
+
+// Page is what a Reply says of a range.
+type Page struct {
+	Count uint64
+	More  bool
+	// Len is the number of entries.
+	Len int
+
+	message *RangeReply // nil: encoded
+	encoded []byte
+	last    []byte // the last entry of encoded
+}
+
+// Page returns the range of a reply, in whatever form it has it. It is empty if there is none.
+func (x *Reply) Page() (Page, error) {
+	encoded, ok := x.GetResult().(*Reply_EncodedRange)
+	if !ok {
+		r := x.GetRange()
+		return Page{Count: r.GetCount(), More: r.GetMore(), Len: len(r.GetEntries()), message: r}, nil
+	}
+	p := Page{encoded: encoded.Range}
+	err := fields(p.encoded, func(f field) error {
+		switch {
+		case f.is(1, protowire.BytesType):
+			p.Len++
+			p.last = f.bytes
+		case f.is(2, protowire.VarintType):
+			p.Count = f.value
+		case f.is(3, protowire.VarintType):
+			p.More = protowire.DecodeBool(f.value)
+		}
+		return nil
+	})
+	return p, err
+}
+
+// Entries yields the entries. One is good until the next is yielded, but its key and value, which
+// must not be written to, may be kept. An error is the last thing that it yields.
+func (p *Page) Entries() iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) {
+		for _, e := range p.message.GetEntries() {
+			if !yield(e, nil) {
+				return
+			}
+		}
+		var e Entry
+		for rest := p.encoded; len(rest) > 0; {
+			f, n := consume(rest)
+			if n < 0 {
+				yield(nil, malformed(n))
+				return
+			}
+			rest = rest[n:]
+			if !f.is(1, protowire.BytesType) {
+				continue
+			}
+			e.Key, e.Value, e.Version, e.CreateRevision, e.ModRevision, e.Lease = nil, nil, 0, 0, 0, 0
+			if err := decodeEntry(f.bytes, &e); err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(&e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// LastKey returns the key of the last entry, nil if there is none.
+func (p *Page) LastKey() ([]byte, error) {
+	if n := len(p.message.GetEntries()); n > 0 {
+		return p.message.Entries[n-1].GetKey(), nil
+	}
+	var e Entry
+	err := decodeEntry(p.last, &e)
+	return e.Key, err
+}
+
+// Whole returns the reply with its range, if it has one, as a message.
+func (x *Reply) Whole() (*Reply, error) {
+	if _, ok := x.GetResult().(*Reply_EncodedRange); !ok {
+		return x, nil
+	}
+	data, err := appendReply(nil, x)
+	if err != nil {
+		return nil, err
+	}
+	whole := new(Reply)
+	return whole, merge(data, whole)
+}

@@ -1,0 +1,80 @@
+package native
+
+import (
+	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
+)
+
+// What a reply is expected to take counts before its request is started. A request for which there
+// is no room yet is parked: it waits for the replies of its own stream, in the order in which the
+// requests came. BUSY would have the client wait for longer and longer times, while others that
+// came later get the room.
+//
+// So requests are parked only while others of the stream are counted, which make room when their
+// replies have been sent. What is parked counts for itself, without its reply.
+
+// admit counts what the reply to a request is expected to take, or parks the request.
+func (s *clientStream) admit(req *api.Request, expected int64) (v clients.Verdict, parked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if expected > 0 {
+		parked = s.counted > 0 && len(s.parked) > 0
+		if !parked {
+			v = s.account.TryGrow(expected)
+			parked = v != clients.Allowed && s.counted > 0
+		}
+	}
+	switch {
+	case parked && s.closed:
+		return clients.OverClient, false // nobody reads the reply
+	case parked:
+		s.parked = append(s.parked, req)
+		s.pending++
+	case v == clients.Allowed:
+		s.pending++
+		s.counted++
+	}
+	return v, parked
+}
+
+// unpark starts the requests for which there is room now. If none of the stream is counted any more,
+// what takes the room is not the stream's: then those that are parked get BUSY.
+func (s *clientStream) unpark() {
+	for {
+		req, expected, v := s.takeParked()
+		switch {
+		case req == nil:
+			return
+		case v == clients.Allowed:
+			s.handle(req, costOf(req), expected)
+		default:
+			s.account.Leave(costOf(req))
+			s.queue(answer{refusalOf[v], int64(req.Id), 0})
+		}
+	}
+}
+
+// takeParked returns the first parked request, if it is to be started or refused.
+func (s *clientStream) takeParked() (req *api.Request, expected int64, v clients.Verdict) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.parked) == 0 {
+		return nil, 0, clients.Allowed
+	}
+	req = s.parked[0]
+	expected = expectedOf(req)
+	if s.counted > 0 {
+		v = s.account.TryGrow(expected)
+	} else {
+		v = s.account.Grow(expected)
+	}
+	if v != clients.Allowed && s.counted > 0 {
+		return nil, 0, v
+	}
+	if v == clients.Allowed {
+		s.counted++
+	}
+	s.parked[0] = nil
+	s.parked = s.parked[1:]
+	return req, expected, v
+}

@@ -1,0 +1,119 @@
+package native
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
+	"balsa.example/internal/frontend/native/nodetest"
+	"balsa.example/internal/frontend/native/translate"
+	"balsa.example/kv"
+)
+
+// rangesOf are requests for ranges with the ids from 1 on.
+func rangesOf(n int) *api.RequestBatch {
+	batch := new(api.RequestBatch)
+	for id := range uint64(n) {
+		req := rangeOf(&api.Range{Span: everything})
+		req.Id = id + 1
+		batch.Requests = append(batch.Requests, req)
+	}
+	return batch
+}
+
+// codes reads replies, and returns how many there are of each code, and their ids in order.
+func (c *streamClient) codes(n int) (codes map[api.Reply_Code]int, ids []uint64) {
+	codes = map[api.Reply_Code]int{}
+	for len(ids) < n {
+		for _, r := range (<-c.replies).Replies {
+			codes[r.Code]++
+			ids = append(ids, r.Id)
+		}
+	}
+	return codes, ids
+}
+
+// More ranges than may be in progress are all read, in their order. Requests whose replies are small
+// do not wait for them.
+func TestRangesOverABoundAreReadInTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, node := nodetest.New()
+		node.Do(kv.Op{Kind: kv.Put, Key: "k", Value: make([]byte, 1<<19), Unconditional: true})
+		c := openStream(t, &h)
+		const n = 5 * clients.MaxClientBytes / translate.MaxPageBytes
+		c.requests <- rangesOf(n)
+		synctest.Wait()
+		if b := c.stream.account.Client.Count().Bytes; b > clients.MaxClientBytes {
+			t.Errorf("%d bytes are counted", b)
+		}
+		codes, ids := c.codes(n)
+		if codes[api.Reply_OK] != n || !slices.IsSorted(ids) {
+			t.Errorf("replies %v, ids %v", codes, ids)
+		}
+		close(c.requests)
+		go func() {
+			for range c.replies { // an empty batch is behind each large one
+			}
+		}()
+		if err := <-c.ended; err != nil {
+			t.Error(err)
+		}
+		close(c.replies)
+		c.idle(t)
+	})
+}
+
+// A stream that takes no room itself cannot wait for its own replies.
+func TestRangesAreRefusedWhereOthersHaveTheRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, node := nodetest.New()
+		c := openStream(t, &h)
+		const others = clients.MaxClientBytes - 100<<10
+		if v := c.stream.account.Enter(others); v != clients.Allowed {
+			t.Fatal(v)
+		}
+		c.requests <- rangesOf(2)
+		if codes, _ := c.codes(2); codes[api.Reply_BUSY] != 2 {
+			t.Errorf("replies %v", codes)
+		}
+		node.Hold = true
+		c.ask(7)
+		c.requests <- rangesOf(3)
+		synctest.Wait()
+		c.stream.mu.Lock()
+		parked := len(c.stream.parked)
+		c.stream.mu.Unlock()
+		if parked != 3 {
+			t.Errorf("%d of 3 ranges wait for the put", parked)
+		}
+		go node.Release()
+		if codes, ids := c.codes(4); codes[api.Reply_OK] != 1 || codes[api.Reply_BUSY] != 3 || !slices.Equal(ids, []uint64{7, 1, 2, 3}) {
+			t.Errorf("replies %v, ids %v", codes, ids)
+		}
+		c.stream.account.Leave(others)
+		close(c.requests)
+		if err := <-c.ended; err != nil {
+			t.Error(err)
+		}
+		c.idle(t)
+	})
+}
+
+func TestParkedRequestsEndWithTheirStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := nodetest.New()
+		var waiting []func()
+		h.Background = func(read func()) { waiting = append(waiting, read) }
+		c := openStream(t, &h)
+		c.requests <- rangesOf(2 * clients.MaxClientBytes / translate.MaxPageBytes)
+		synctest.Wait()
+		c.cancel()
+		<-c.ended
+		for _, read := range waiting {
+			read()
+		}
+		c.idle(t)
+	})
+}

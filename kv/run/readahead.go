@@ -1,0 +1,112 @@
+package run
+
+// RecordReader reads many records, as Read does, with less work for each. It is one goroutine's.
+type RecordReader struct {
+	h *History
+	// Reuse tells that a record is not used any more when the next one is read, so that its memory
+	// can be used again.
+	Reuse bool
+
+	number uint32 // of run
+	run    *run
+	// ahead is what was read of the file of run, from offset at on.
+	ahead []byte
+	at    uint32
+}
+
+const (
+	// maxAhead bounds what is read at once of a file, but for one large record. maxGap is up to how
+	// many bytes between two records are read with them: about as many as a read of its own costs.
+	maxAhead = 64 << 10
+	maxGap   = 2 << 10
+)
+
+// RecordReader returns a reader of the history.
+func (h *History) RecordReader() RecordReader { return RecordReader{h: h} }
+
+// Read returns the first of some records, of which the others will be read next. Those that lie
+// close together in a file are read from it at once.
+func (r *RecordReader) Read(refs []Ref) (rec Record, err error) {
+	ref := refs[0]
+	if r.run == nil || r.number != ref.Run {
+		r.number, r.run, r.ahead = ref.Run, r.h.lookup(ref.Run), r.ahead[:0]
+		if r.run == nil {
+			return rec, ErrGone
+		}
+	}
+	if mem := r.run.mem.Load(); mem == nil {
+		return r.fromFile(refs)
+	} else if err := rec.fromMemory(mem, ref); err != nil {
+		return Record{}, r.h.files.corrupt(ref.Run, int64(ref.Offset), err)
+	}
+	return rec, nil
+}
+
+// fromFile reads from the file of the run, which has the whole run since no memory has it.
+func (r *RecordReader) fromFile(refs []Ref) (rec Record, err error) {
+	ref := refs[0]
+	if !r.holds(ref) {
+		if err := r.load(refs); err != nil {
+			return rec, err
+		}
+	}
+	from := ref.Offset - r.at
+	b := r.ahead[from : from+ref.Size : from+ref.Size]
+	if _, err := rec.decode(b, place(r.run.salt, ref.Offset)); err != nil {
+		return Record{}, r.h.files.corrupt(ref.Run, int64(ref.Offset), err)
+	}
+	return rec, nil
+}
+
+// holds tells whether a record is in what was read ahead.
+func (r *RecordReader) holds(ref Ref) bool {
+	return ref.Offset >= r.at && int64(ref.Offset)+int64(ref.Size) <= int64(r.at)+int64(len(r.ahead))
+}
+
+// load reads the first of some records from the file, with those that follow close behind it.
+func (r *RecordReader) load(refs []Ref) error {
+	r.h.mu.RLock()
+	bytes := r.run.info.Bytes
+	r.h.mu.RUnlock()
+	ref := refs[0]
+	if int64(ref.Offset)+int64(ref.Size) > bytes {
+		return r.h.files.corrupt(ref.Run, int64(ref.Offset), errCut)
+	}
+	file, err := r.h.get(ref.Run)
+	if err != nil {
+		return err
+	}
+	defer r.h.open.put(file)
+	size := closeBehind(refs, bytes)
+	if err = r.fill(file, ref.Offset, size); err != nil && size > ref.Size {
+		err = r.fill(file, ref.Offset, ref.Size) // the damage may be behind the record
+	}
+	return err
+}
+
+// fill reads a piece of the file into ahead.
+func (r *RecordReader) fill(file *openFile, at, size uint32) error {
+	if !r.Reuse || uint32(cap(r.ahead)) < size {
+		r.ahead = make([]byte, size)
+	}
+	r.ahead, r.at = r.ahead[:size], at
+	err := r.h.files.readAt(file, r.number, r.ahead, int64(at))
+	if err != nil {
+		r.ahead = r.ahead[:0]
+	}
+	return err
+}
+
+// closeBehind returns how many bytes of a file of a length the first of some records takes up, with
+// those that follow close behind it.
+func closeBehind(refs []Ref, bytes int64) (size uint32) {
+	start, end := int64(refs[0].Offset), int64(refs[0].Offset)+int64(refs[0].Size)
+	for _, next := range refs[1:] {
+		to := int64(next.Offset) + int64(next.Size)
+		if next.Run != refs[0].Run || int64(next.Offset) < end || int64(next.Offset) > end+maxGap || to > min(start+maxAhead, bytes) {
+			break
+		}
+		end = to
+	}
+	return uint32(end - start)
+}

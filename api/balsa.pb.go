@@ -92,6 +92,9 @@ const (
 	Alarm_OVER_QUOTA Alarm = 2
 	// LOW_SPACE: the disk of this server is almost full.
 	Alarm_LOW_SPACE Alarm = 3
+	// DAMAGED: files of the history of this server are damaged, and could not be repaired yet. Reads
+	// of what is damaged are refused; other servers answer them.
+	Alarm_DAMAGED Alarm = 4
 )
 
 // Enum value maps for Alarm.
@@ -101,12 +104,14 @@ var (
 		1: "DIVERGED",
 		2: "OVER_QUOTA",
 		3: "LOW_SPACE",
+		4: "DAMAGED",
 	}
 	Alarm_value = map[string]int32{
 		"ALARM_UNSPECIFIED": 0,
 		"DIVERGED":          1,
 		"OVER_QUOTA":        2,
 		"LOW_SPACE":         3,
+		"DAMAGED":           4,
 	}
 )
 
@@ -4998,13 +5003,14 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"\x06LEADER\x10\x02\x12\v\n" +
 	"\aLEARNER\x10\x03\x12\v\n" +
-	"\aWAITING\x10\x04*K\n" +
+	"\aWAITING\x10\x04*X\n" +
 	"\x05Alarm\x12\x15\n" +
 	"\x11ALARM_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bDIVERGED\x10\x01\x12\x0e\n" +
 	"\n" +
 	"OVER_QUOTA\x10\x02\x12\r\n" +
-	"\tLOW_SPACE\x10\x032\xd6\x03\n" +
+	"\tLOW_SPACE\x10\x03\x12\v\n" +
+	"\aDAMAGED\x10\x042\xd6\x03\n" +
 	"\x02KV\x12<\n" +
 	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x129\n" +
 	"\x05Watch\x12\x16.balsa.v1.WatchRequest\x1a\x14.balsa.v1.WatchReply(\x010\x01\x128\n" +

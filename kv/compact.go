@@ -43,11 +43,28 @@ func (s *Store) Purge(budget int) (more bool) {
 	})
 }
 
-// Live tells whether the index refers to a record.
-func (s *Store) Live(key string, mod uint64, ref index.Ref) bool {
+// Purged returns a revision: what was overwritten or deleted before it is in the index no more. A
+// delete before it that is the newest of its key is not either.
+func (s *Store) Purged() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	at, ok := s.index.Version(s.index.Find(key), mod)
+	return s.index.Purged()
+}
+
+// DeadDeletes returns how many bytes of each run are deletions that OpenStore has met and the index
+// does not refer to: see package state for why they are there.
+func (s *Store) DeadDeletes() map[uint32]int64 { return s.deadDeletes }
+
+// Located returns where the record of a key at a revision is, if the index refers to it.
+func (s *Store) Located(key string, mod uint64) (at index.Ref, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.index.Version(s.index.Find(key), mod)
+}
+
+// Live tells whether the index refers to a record.
+func (s *Store) Live(key string, mod uint64, ref index.Ref) bool {
+	at, ok := s.Located(key, mod)
 	return ok && at == ref
 }
 

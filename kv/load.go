@@ -51,7 +51,12 @@ func (l *loader) entry(e *run.Entry) bool {
 func (l *loader) finish() {
 	n, s := l.newest, l.s
 	defer func() { l.newest, l.older = index.Head{}, l.older[:0] }()
-	if n.Mod == 0 || n.Deleted && n.Mod < s.compacted {
+	if n.Mod == 0 {
+		return
+	}
+	if n.Deleted && n.Mod < s.compacted {
+		l.older = append(l.older, index.Version{Mod: n.Mod, Ref: n.Ref, Deleted: true})
+		l.forget(l.older)
 		return
 	}
 	first := 0
@@ -69,9 +74,19 @@ func (l *loader) finish() {
 	for len(kept) > 0 && kept[0].Deleted && kept[0].Mod < s.compacted {
 		kept = kept[1:]
 	}
+	l.forget(l.older[:len(l.older)-len(kept)])
 	for _, v := range kept {
 		s.live[v.Ref.Run] += int64(v.Ref.Size)
 	}
 	s.account(index.Head{Deleted: true}, n)
 	l.to.Add(string(l.key), n, kept)
+}
+
+// forget counts the deletions among versions that stay out of the index.
+func (l *loader) forget(versions []index.Version) {
+	for _, v := range versions {
+		if v.Deleted {
+			l.s.deadDeletes[v.Ref.Run] += int64(v.Ref.Size)
+		}
+	}
 }

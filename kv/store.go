@@ -38,6 +38,8 @@ type Store struct {
 	keys  int64
 	// live is how many bytes of each run the index refers to.
 	live map[uint32]int64
+	// deadDeletes is what DeadDeletes returns.
+	deadDeletes map[uint32]int64
 	// durable is compacted as the last durable checkpoint has it. The log is replayed from there
 	// after a crash, so what could be read then must stay: Purge goes no further.
 	durable uint64
@@ -71,7 +73,7 @@ type Publisher interface {
 // NewStore returns the empty store over an empty history.
 func NewStore(history *run.History, leases Leases) *Store {
 	return &Store{
-		history: history, leases: leases, index: index.New(), live: map[uint32]int64{},
+		history: history, leases: leases, index: index.New(), live: map[uint32]int64{}, deadDeletes: map[uint32]int64{},
 		totals: totals{revision: firstRevision},
 	}
 }

@@ -35,7 +35,7 @@ type Config struct {
 
 // New returns a Machine. Open has to be called before anything else.
 func New(cfg Config) *Machine {
-	m := &Machine{cfg: cfg}
+	m := &Machine{cfg: cfg, purging: make(chan struct{}, 1)}
 	m.ctx, m.interrupt = context.WithCancel(context.Background())
 	m.files = files{
 		fs: cfg.FS, dir: cfg.Dir, work: make(chan struct{}, 1), cluster: cfg.Cluster, pins: map[string]int{}, pinned: map[*manifest]int{},
@@ -70,21 +70,22 @@ func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) 
 	} else {
 		f.current = mf
 	}
-	if err := m.loadOrRepair(mf); err != nil {
+	if mf, err = m.loadOrRepair(mf); err != nil {
 		return position, 0, err
 	}
 	return mf.position, 0, f.removeOld(nil)
 }
 
-// loadOrRepair loads a manifest, and repairs runs that it finds damaged meanwhile.
-func (m *Machine) loadOrRepair(mf *manifest) error {
+// loadOrRepair loads a manifest, and repairs what it finds damaged meanwhile. It returns the manifest
+// that is loaded in the end.
+func (m *Machine) loadOrRepair(mf *manifest) (*manifest, error) {
 	for attempts := 0; ; attempts++ {
 		err := m.load(mf)
-		if err == nil || attempts >= len(mf.runs) {
-			return err
+		if err == nil || attempts > len(mf.runs) {
+			return mf, err
 		}
-		if err := m.repairOnOpen(mf, err); err != nil {
-			return err
+		if mf, err = m.repairOnOpen(mf, err); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -113,6 +114,7 @@ func (m *Machine) load(mf *manifest) error {
 		err := fmt.Errorf("%w: the state at %s has hash %016x, the manifest says %016x", errManifest, mf.position, hash, mf.hash)
 		return errors.Join(err, history.Close())
 	}
+	p.deletes = deletes{clean: map[uint32]uint64{}, dead: p.keys.DeadDeletes()}
 	p.times.stamped = p.keys.Revision()
 	if old := m.present.Swap(p); old != nil {
 		close(old.users.now.Load().replaced)

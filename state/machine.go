@@ -26,6 +26,8 @@ type Machine struct {
 	files   files
 	failure atomic.Pointer[error]
 	scrubs  scrubs
+	// purging holds a token while versions are purged, or must not be.
+	purging chan struct{}
 
 	// ctx ends with Interrupt.
 	ctx       context.Context
@@ -59,6 +61,7 @@ type present struct {
 	quota   atomic.Int64
 	times   times
 	users   users
+	deletes deletes
 }
 
 // guardedLeases lets readers see the leases while commands are executed.

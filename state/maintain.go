@@ -1,12 +1,6 @@
 package state
 
-import (
-	"fmt"
-
-	"balsa.example/kv"
-	"balsa.example/kv/index"
-	"balsa.example/kv/run"
-)
+import "fmt"
 
 // What compaction has forgotten is freed in two steps, which each replica takes by itself:
 //
@@ -24,6 +18,9 @@ const (
 	// records that are alive, and what is alive in one of them is less than worthRewriting of it.
 	maxGarbage     = 1.3
 	worthRewriting = 0.8
+	// maxDeadDeletes is the share of deletions among all records that only hide something in earlier
+	// runs. Beyond it those are rewritten, one by one, though they are mostly alive.
+	maxDeadDeletes = 0.1
 	// rewriteBytes bounds the runs that are rewritten together.
 	rewriteBytes = 128 << 20
 )
@@ -32,8 +29,8 @@ const (
 // calls it, again and again, at leisure.
 func (m *Machine) Maintain() (more bool, err error) {
 	p := m.present.Load()
-	if p.keys.Purge(purgeStep) {
-		return true, nil
+	if more, ok := m.purge(p); more || !ok {
+		return more, nil
 	}
 	select {
 	case m.files.work <- struct{}{}:
@@ -44,7 +41,7 @@ func (m *Machine) Maintain() (more bool, err error) {
 	if p = m.present.Load(); m.files.received != nil {
 		return false, nil
 	}
-	group := p.garbage(m.files.current)
+	group := p.garbage(m.files.current, m.scrubs.damage())
 	if len(group) == 0 {
 		return false, nil
 	}
@@ -54,43 +51,51 @@ func (m *Machine) Maintain() (more bool, err error) {
 	return true, nil
 }
 
+// purge purges one step, unless a run is being rebuilt, which relies on what the index has.
+func (m *Machine) purge(p *present) (more, ok bool) {
+	select {
+	case m.purging <- struct{}{}:
+		defer func() { <-m.purging }()
+		return p.keys.Purge(purgeStep), true
+	default:
+		return false, false
+	}
+}
+
 // CheckpointWanted tells whether a checkpoint would let Maintain free something.
 func (m *Machine) CheckpointWanted() bool {
 	p := m.present.Load()
 	return p.keys.Compacted() != p.keys.DurablyCompacted()
 }
 
-// used is a run, and how many bytes of its records the index refers to.
-type used struct {
-	run.Info
-	live int64
-}
-
-func (u *used) share() float64 { return float64(u.live) / float64(u.RecordBytes) }
-
 // garbage chooses runs that follow one another, to be written anew as few. Nil: it is not worth it.
-func (p *present) garbage(durable *manifest) []uint32 {
+// Those that are damaged have to be repaired first.
+func (p *present) garbage(durable *manifest, damaged map[uint32]bool) []uint32 {
 	if durable == nil {
 		return nil
 	}
-	var runs []used
-	var all, live int64
+	runs := p.use(durable, damaged)
+	var all, left, dead int64
 	worst, share := -1, worthRewriting
-	for _, info := range durable.runs {
-		if !info.Sealed {
-			continue
+	for i := range runs {
+		r := &runs[i]
+		all, left = all+r.RecordBytes, left+int64(r.share()*float64(r.RecordBytes))
+		if r.hides {
+			dead += r.dead
 		}
-		r := used{info, p.keys.LiveBytes(info.File)}
-		all, live = all+r.RecordBytes, live+r.live
 		if s := r.share(); s < share {
-			worst, share = len(runs), s
+			worst, share = i, s
 		}
-		runs = append(runs, r)
 	}
-	if worst < 0 || float64(all) <= maxGarbage*float64(live) {
-		return nil
+	switch {
+	case worst >= 0 && float64(all) > maxGarbage*float64(left):
+		return neighbours(runs, worst)
+	case float64(dead) > maxDeadDeletes*float64(all):
+		if i := blocker(runs, p.keys.Purged()); i >= 0 {
+			return []uint32{runs[i].File}
+		}
 	}
-	return neighbours(runs, worst)
+	return nil
 }
 
 // neighbours adds to the run that has most garbage those beside it that have much as well, so
@@ -118,22 +123,10 @@ func neighbours(runs []used, at int) []uint32 {
 
 // rewrite writes runs anew and makes a manifest with the new ones durable.
 func (m *Machine) rewrite(p *present, group []uint32) error {
-	live := func(rec *run.Record, at run.Ref) bool {
-		return p.keys.Live(kv.Alias(rec.Key), rec.Mod, index.Ref(at))
-	}
-	w, err := p.history.Rewrite(m.ctx, group, live, m.cfg.Pace)
+	purged := p.keys.Purged()
+	w, err := p.history.Rewrite(m.ctx, group, p.wanted(m.files.current, group[0]), m.cfg.Pace)
 	if err != nil {
 		return err
 	}
-	mf := *m.files.current
-	mf.runs, mf.nextFile = w.Replace(mf.runs), p.history.NextFile()
-	if err := m.files.publish(&mf); err != nil {
-		w.Discard()
-		return err
-	}
-	w.Install(func(key []byte, mod uint64, from, to run.Ref) {
-		p.keys.Move(kv.Alias(key), mod, index.Ref(from), index.Ref(to))
-	})
-	w.Forget()
-	return m.files.removeOld(p.inUse())
+	return m.replaceRuns(p, w, purged)
 }

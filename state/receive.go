@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"balsa.example/kv/run"
 	"balsa.example/raft"
@@ -73,12 +74,19 @@ func fileName(i *run.Info) []byte {
 	return binary.LittleEndian.AppendUint64(b, uint64(i.Bytes))
 }
 
+// stateName is what members call the stream of OpenState where they fetch it.
+const stateName = "state"
+
 // UseFetcher is part of rsm.FetchingMachine.
 func (m *Machine) UseFetcher(f rsm.Fetcher) { m.fetcher = f }
 
 // OpenFile opens a run for another member, from an offset on. The error is fs.ErrNotExist if no
 // manifest that is in use has it.
 func (m *Machine) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
+	if string(name) == stateName && offset == 0 {
+		s, err := m.OpenState()
+		return s.Data, err
+	}
 	info, ok := m.files.find(name)
 	if !ok {
 		return nil, fmt.Errorf("run %x: %w", name, fs.ErrNotExist)
@@ -111,25 +119,40 @@ func (m *Machine) ReceiveState(position raft.SnapshotMeta, _ rsm.StreamID, offse
 	if mf.position.Index != position.Index || mf.position.Term != position.Term {
 		return fmt.Errorf("receive state %s: the manifest is at %s", position, mf.position)
 	}
-	p := m.present.Load()
-	if err := m.forgetBegun(p, mf); err != nil {
+	history := m.present.Load().history
+	if err := m.store(m.ctx, storing{history.Files(), history.NewFile}, from, mf, small); err != nil {
 		return fmt.Errorf("receive state %s: %w", position, err)
 	}
+	m.files.received = mf
+	return nil
+}
+
+// storing says where files go, and how they are numbered.
+type storing struct {
+	run.Files
+	number func() uint32
+}
+
+// store makes the state of another member the newest durable one of this member.
+func (m *Machine) store(ctx context.Context, to storing, from raft.NodeID, mf *manifest, small []byte) (err error) {
+	if err := m.forgetBegun(to, mf); err != nil {
+		return err
+	}
 	for i := range mf.runs {
-		if err := m.obtain(p, from, &mf.runs[i]); err != nil {
-			return fmt.Errorf("receive state %s: %w", position, failed(err))
+		if err := m.obtain(ctx, to, from, &mf.runs[i]); err != nil {
+			return failed(err)
 		}
 	}
-	mf.small.number = p.history.NewFile()
+	mf.small.number = to.number()
 	mf.small.bytes, mf.small.checksum, err = m.files.write(smallName(mf.small.number), bytes.NewReader(small))
 	if err != nil {
 		return err
 	}
-	mf.nextFile = p.history.NextFile()
+	mf.nextFile = to.number()
 	if err := m.files.publish(mf); err != nil {
 		return err
 	}
-	m.files.received, m.files.fetched = mf, nil
+	m.files.fetched = nil
 	return nil
 }
 
@@ -159,14 +182,14 @@ func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, sm
 }
 
 // obtain gives a run of the sender a file of this member, and sets info.File to its number.
-func (m *Machine) obtain(p *present, from raft.NodeID, info *run.Info) error {
-	f, files := &m.files, p.history.Files()
+func (m *Machine) obtain(ctx context.Context, to storing, from raft.NodeID, info *run.Info) error {
+	f := &m.files
 	if own, ok := f.find(fileName(info)); ok && own.Sealed && info.Sealed {
 		info.File = own.File
 		return nil
 	}
 	if own, ok := f.extendedBy(info); ok {
-		err := m.fetch(files, files.Extend, from, info, own.File, own.Bytes)
+		err := m.fetchRest(ctx, to.Files, to.Extend, from, info, own.File, own.Bytes)
 		if c := new(run.CorruptError); !errors.As(err, &c) {
 			return err
 		}
@@ -177,30 +200,42 @@ func (m *Machine) obtain(p *present, from raft.NodeID, info *run.Info) error {
 		if f.fetched == nil {
 			f.fetched = map[string]uint32{}
 		}
-		number = p.history.NewFile()
+		number = to.number()
 		f.fetched[name] = number
 	}
-	return m.fetch(files, files.Receive, from, info, number, 0)
+	return m.fetchRest(ctx, to.Files, to.Receive, from, info, number, 0)
 }
 
-// fetch gets what is missing of a run, of which the first known bytes are certainly there.
-func (m *Machine) fetch(files run.Files, receive receiveFunc, from raft.NodeID, info *run.Info, number uint32, known int64) error {
+// fetchRest gets what is missing of a run, of which the first known bytes are certainly there.
+func (m *Machine) fetchRest(ctx context.Context, files run.Files, receive receiveFunc, from raft.NodeID, info *run.Info, number uint32, known int64) error {
 	have, err := files.Received(number, *info, known)
 	if err != nil {
 		return err
 	}
+	info.File = number
+	return m.fetch(ctx, from, fileName(info), have, func(ctx context.Context, data io.Reader) error {
+		_, err := receive(ctx, number, *info, have, data, nil)
+		return err
+	})
+}
+
+// fetchTimeout bounds one fetch. What has come of a run by then is kept, so that the next fetch goes
+// on from there.
+const fetchTimeout = 2 * time.Minute
+
+// fetch opens a file of another member from an offset on, and lets use read it.
+func (m *Machine) fetch(ctx context.Context, from raft.NodeID, name []byte, offset int64, use func(context.Context, io.Reader) error) error {
 	if m.fetcher == nil {
 		return errors.New("no way to fetch files of other members")
 	}
-	name := fileName(info)
-	data, err := m.fetcher.Fetch(m.ctx, from, name, have)
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	data, err := m.fetcher.Fetch(ctx, from, name, offset)
 	if err != nil {
-		return fmt.Errorf("fetch run %x of %s: %w", name, from, err)
+		return fmt.Errorf("fetch %x of %s: %w", name, from, err)
 	}
 	defer data.Close()
-	info.File = number
-	_, err = receive(m.ctx, number, *info, have, data, nil)
-	return err
+	return use(ctx, data)
 }
 
 // receiveFunc is run.Files.Receive or Extend.
@@ -227,14 +262,14 @@ func begunName(i *run.Info) string {
 }
 
 // forgetBegun removes the files of transfers that broke off, where a manifest does not go on with them.
-func (m *Machine) forgetBegun(p *present, mf *manifest) error {
+func (m *Machine) forgetBegun(to storing, mf *manifest) error {
 	for _, name := range slices.Sorted(maps.Keys(m.files.fetched)) {
 		number := m.files.fetched[name]
 		if slices.ContainsFunc(mf.runs, func(i run.Info) bool { return begunName(&i) == name }) {
 			continue
 		}
 		delete(m.files.fetched, name)
-		if err := p.history.Files().Remove(number); err != nil {
+		if err := to.Remove(number); err != nil {
 			return err
 		}
 	}

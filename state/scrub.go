@@ -1,28 +1,17 @@
 package state
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"balsa.example/kv/run"
-	"balsa.example/raft"
 )
 
 // Disks forget. So each member reads all of its sealed runs from time to time, one after the other,
-// though nobody wants what is in them. A damaged one is replaced by the file of a member that has
-// the same run, byte for byte: fetched by its checksum, as when a state is received.
-
-// repairTimeout bounds one attempt to get a run from one member.
-const repairTimeout = 2 * time.Minute
-
-// ErrNoCopy says that a run is damaged and that no other member has the same. Members write runs
-// anew by themselves, and seldom at other times, so that their files are the same mostly.
-var ErrNoCopy = errors.New("state: no other member has the same file")
+// though nobody wants what is in them. What is damaged is replaced: see repair.go.
 
 // Scrubbed tells about a run that Scrub has read. The zero value: none was.
 type Scrubbed struct {
@@ -71,6 +60,15 @@ func (m *Machine) noticed(err error) error {
 	return err
 }
 
+// damage returns the files that are known to be damaged, or may be.
+func (s *scrubs) damage() map[uint32]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	files := maps.Clone(s.damaged)
+	maps.Copy(files, s.suspects)
+	return files
+}
+
 func (s *scrubs) want() {
 	select {
 	case s.wanted <- struct{}{}:
@@ -98,7 +96,7 @@ func (m *Machine) Scrub() (s Scrubbed, err error) {
 	err = history.Files().Verify(m.ctx, info, m.cfg.Pace)
 	if c := new(run.CorruptError); errors.As(err, &c) {
 		s.Damage = c
-		err = m.repair(history, info)
+		err = m.repair(info)
 	} else if err != nil {
 		return s, fmt.Errorf("scrub %s: %w", s.Path, err)
 	}
@@ -159,97 +157,4 @@ func (s *scrubs) done(info run.Info, damaged, repaired bool) {
 	if len(s.suspects) > 0 {
 		s.want()
 	}
-}
-
-// repair replaces a damaged run.
-func (m *Machine) repair(history *run.History, info run.Info) error {
-	number := history.NewFile()
-	err := m.fetchCopy(history.Files(), number, info)
-	if err == nil {
-		err = history.Repair(info.File, number)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("repair %s: %w", history.Files().Path(info.File), err), history.Files().Remove(number))
-	}
-	return nil
-}
-
-// fetchCopy gets a run from the first member that has it, to a file of a number.
-func (m *Machine) fetchCopy(files run.Files, number uint32, info run.Info) error {
-	if m.fetcher == nil {
-		return ErrNoCopy
-	}
-	missing := true
-	var all error
-	for _, from := range m.files.current.position.Configuration.Members() {
-		if from == m.cfg.ID {
-			continue
-		}
-		err := m.fetchCopyOf(files, number, info, from)
-		if err == nil || errors.Is(err, run.ErrFailed) {
-			return err
-		}
-		missing = missing && errors.Is(err, fs.ErrNotExist)
-		all = errors.Join(all, fmt.Errorf("from member %s: %w", from, err))
-	}
-	if missing {
-		return ErrNoCopy
-	}
-	return all
-}
-
-// fetchCopyOf gets a run from one member.
-func (m *Machine) fetchCopyOf(files run.Files, number uint32, info run.Info, from raft.NodeID) error {
-	ctx, cancel := context.WithTimeout(m.ctx, repairTimeout)
-	defer cancel()
-	data, err := m.fetcher.Fetch(ctx, from, fileName(&info), 0)
-	if err != nil {
-		return err
-	}
-	defer data.Close()
-	_, err = files.Receive(ctx, number, info, 0, data, nil)
-	return err
-}
-
-// repairForRestart repairs the run whose damage has stopped a command halfway. This process cannot go
-// on with that, but the next one executes the same command again.
-func (m *Machine) repairForRestart(err error) {
-	c := new(run.CorruptError)
-	if !errors.As(m.noticed(err), &c) {
-		return
-	}
-	m.files.begin()
-	defer m.files.end()
-	mf, history := m.files.current, m.present.Load().history
-	if mf == nil {
-		return
-	}
-	if i := slices.IndexFunc(mf.runs, func(i run.Info) bool { return i.File == c.Number }); i >= 0 && mf.runs[i].Sealed {
-		_ = m.repair(history, mf.runs[i]) // the error of the command says what is damaged
-	}
-}
-
-// repairOnOpen replaces a damaged run of a manifest that cannot be opened. It returns damage if that
-// is not of a run, or cannot be repaired.
-func (m *Machine) repairOnOpen(mf *manifest, damage error) error {
-	c := new(run.CorruptError)
-	if !errors.As(damage, &c) {
-		return damage
-	}
-	i := slices.IndexFunc(mf.runs, func(i run.Info) bool { return i.File == c.Number })
-	if i < 0 || m.fetcher == nil {
-		return damage
-	}
-	files := run.Files{FS: m.cfg.FS, Dir: m.cfg.Dir, Cluster: m.cfg.Cluster}
-	err := m.fetchCopy(files, mf.nextFile, mf.runs[i])
-	if err == nil {
-		err = files.Replace(c.Number, mf.nextFile)
-	}
-	if err != nil {
-		return errors.Join(damage, fmt.Errorf("repair: %w", failed(err)), files.Remove(mf.nextFile))
-	}
-	m.scrubs.mu.Lock()
-	m.scrubs.repaired++
-	m.scrubs.mu.Unlock()
-	return nil
 }

@@ -32,7 +32,7 @@ func alarmText(alarm bool, damaged int) string {
 	case alarm:
 		return rsm.ErrAlarm.Error()
 	case damaged > 0:
-		return fmt.Sprintf("%d files of its history are damaged, and could not be replaced: its log says why", damaged)
+		return fmt.Sprintf("%d files of its history are damaged, and could not be repaired yet: its log says why", damaged)
 	}
 	return ""
 }
@@ -44,6 +44,9 @@ func alarms(st rsm.Status, figures state.Figures) (alarms []api.Alarm) {
 	}
 	if figures.AtQuota() {
 		alarms = append(alarms, api.Alarm_OVER_QUOTA)
+	}
+	if figures.Damaged > 0 {
+		alarms = append(alarms, api.Alarm_DAMAGED)
 	}
 	return alarms
 }

@@ -32,6 +32,8 @@ type Index struct {
 	older olderVersions
 	// tombstones are the keys that were deleted, in the order of the revisions.
 	tombstones queue[tombstone]
+	// purged is what Purged returns.
+	purged uint64
 	// newest is the highest revision of all.
 	newest uint64
 	keys   int

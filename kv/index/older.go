@@ -69,6 +69,8 @@ type olderVersions struct {
 	// groups has for each group of numbers the revision of what came after its last node.
 	groups queue[uint64]
 	jumps  int // among the nodes
+	// purged: all versions that were followed before this revision were dropped.
+	purged uint64
 }
 
 func newOlderVersions() olderVersions {
@@ -205,6 +207,7 @@ func (o *olderVersions) purge(compacted uint64, budget int, dropped func(Ref)) i
 			}
 			n++
 		}
+		o.purged = *o.groups.at(group)
 		o.nodes.drop(end)
 		o.groups.drop(end / groupSize)
 	}

@@ -32,9 +32,21 @@ func (x *Index) Purge(compacted uint64, budget int, dropped func(Ref)) (more boo
 		}
 		x.tombstones.drop(x.tombstones.first + 1)
 	}
+	purged := compacted
+	if x.older.nodes.len() > 0 {
+		purged = min(purged, x.older.purged)
+	}
+	if x.tombstones.len() > 0 {
+		purged = min(purged, x.tombstones.at(x.tombstones.first).mod)
+	}
+	x.purged = max(x.purged, purged)
 	n += x.tidy(budget - n)
 	return n >= budget
 }
+
+// Purged returns a revision: every record that was followed by another one of its key before it, and
+// every deletion before it that nothing followed, was dropped from the index.
+func (x *Index) Purged() uint64 { return x.purged }
 
 // remove takes a key out of the index.
 func (x *Index) remove(s Slot) {

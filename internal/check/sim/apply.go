@@ -35,6 +35,10 @@ func (n *node) applyNext() {
 		t := n.applyTasks[0]
 		n.applyTasks = n.applyTasks[1:]
 		checkpoint, err := n.applier.Apply(t)
+		if err != nil && n.disk.excuses(err) {
+			n.fail(err)
+			return
+		}
 		if err != nil {
 			n.w.failf("apply", "%s: %v", n.id, err)
 		}

@@ -129,6 +129,10 @@ func (n *node) serve(x *call, reply func(answer)) {
 	read := func() {
 		found, err := n.machine.Range(*x.Range)
 		code, known := kv.CodeOf(err)
+		if !known && n.disk.excuses(err) {
+			reply(answer{err: rsm.ErrWrongLeader}) // the client asks another
+			return
+		}
 		if !known {
 			n.w.failf("read", "%s: %v", n.id, err)
 		}

@@ -50,11 +50,22 @@ func (w *world) converge() {
 		w.failf("no convergence", "after the leases have ended: %s", w.describe())
 	}
 	w.viewersSeeAll()
+	w.repairAll()
 	for _, n := range w.nodes {
 		if !n.fatal {
 			w.check.content(n)
 			n.rotStates(4)
 		}
+	}
+}
+
+// repairAll demands that what was damaged of the machines' files is repaired, or replaced.
+func (w *world) repairAll() {
+	repaired := func() bool {
+		return !slices.ContainsFunc(w.nodes, func(n *node) bool { return !n.fatal && n.disk.isRotten() })
+	}
+	if !w.runUntil(w.now+time.Minute, repaired) { // one run after the other is read
+		w.failf("not repaired", "a minute after all faults ended: %s", w.describe())
 	}
 }
 

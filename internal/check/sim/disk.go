@@ -38,6 +38,10 @@ type disk struct {
 	full     bool
 	failNext bool   // the next write
 	damage   damage // at rest
+	// rotten are files of the machine that were damaged, and that may be there. rots tells whether
+	// any ever was.
+	rotten []*memNode
+	rots   bool
 	// previous was durable before the last Save.
 	previous model
 }

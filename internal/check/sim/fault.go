@@ -37,6 +37,7 @@ const (
 	SlowNode
 	Transfer
 	HungDisk // writes do not end, for seconds
+	Rot      // bits of the files of a running machine change
 
 	numFaults
 )
@@ -44,7 +45,7 @@ const (
 var faultNames = [numFaults]string{
 	"loss", "duplicate", "reorder", "delay", "client-loss", "full-queue",
 	"partition", "one-way", "bridge", "link", "flap", "lose-followers", "kill", "power-loss", "blackout", "install-crash", "reset",
-	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer", "hung-disk",
+	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer", "hung-disk", "rot",
 }
 
 func (f Fault) String() string {

@@ -95,6 +95,7 @@ var injectors = [numFaults]func(*world, *node, Injection) bool{
 	SlowNode:      (*world).slowNode,
 	Transfer:      (*world).transfer,
 	HungDisk:      (*world).hangDisk,
+	Rot:           (*world).rotState,
 }
 
 func (w *world) inject(number int, s Injection) {
@@ -249,19 +250,46 @@ func (w *world) transfer(n *node, s Injection) bool {
 // checks that damaged copies of the disk are detected.
 func (w *world) corrupt(n *node, _ Injection) bool {
 	n.disk.rotCopies(40)
-	gone := 0
-	for _, n := range w.nodes[:w.mix.Voters] {
-		if n.fatal || n.disk.damage != none {
-			gone++
-		}
-	}
-	if n.fatal || n.disk.damage != none || int(n.id) <= w.mix.Voters && gone+1 > (w.mix.Voters-1)/2 {
+	if !w.mayDamage(n) {
 		return false
 	}
 	n.crash(false)
 	n.disk.rot()
 	n.afterAlways(w.upTo(time.Second), n.start)
 	return true
+}
+
+// mayDamage tells whether the disk of a node is whole, and the other voters with whole disks are a
+// majority.
+func (w *world) mayDamage(n *node) bool {
+	gone := 0
+	for _, n := range w.nodes[:w.mix.Voters] {
+		if n.fatal || n.disk.damaged() {
+			gone++
+		}
+	}
+	return !n.fatal && !n.disk.damaged() && (int(n.id) > w.mix.Voters || gone+1 <= (w.mix.Voters-1)/2)
+}
+
+// rotState damages some of the files of a machine that goes on, or is restarted on them. It waits
+// until there are any.
+func (w *world) rotState(n *node, s Injection) bool {
+	rotten := false
+	if w.mayDamage(n) {
+		for range 1 + s.Split%3 {
+			rotten = n.disk.rotRun() || rotten
+		}
+	}
+	switch {
+	case !rotten:
+		w.meanwhile(milliseconds(500), func() { w.rotState(n, s) })
+	case s.Split>>2%4 == 0 && n.up():
+		n.crashAndRestart(false)
+	}
+	if rotten {
+		w.injected(Rot)
+	}
+	return false
 }
 
 // loseFollowers cuts a leader off from its followers, so that they elect another one as soon

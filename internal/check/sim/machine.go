@@ -45,7 +45,7 @@ func (n *node) newMachine() machine {
 		limits.OutcomeBytes = 20
 	}
 	m := state.New(state.Config{
-		FS: n.disk.files, Dir: stateDir, Cluster: 1, ID: n.id, RunBytes: runBytes, CacheBytes: cacheBytes,
+		FS: n.disk.files, Dir: stateDir, Cluster: 1, ID: n.id, RunBytes: n.runs, CacheBytes: cacheBytes,
 		Publisher: publisher{n}, Limits: limits,
 	})
 	m.UseFetcher(fetcher{n})

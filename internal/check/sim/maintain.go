@@ -22,8 +22,37 @@ func (n *node) maintain() {
 			return
 		}
 		n.disk.maintaining = m.Maintain
+		if n.scrubDue(m) {
+			n.disk.maintaining = func() (bool, error) { return false, n.scrub(m) }
+		}
 		n.afterDisk(n.diskDelay(n.w.mix.SnapshotWrite), n.maintained)
 	})
+}
+
+// scrubDue tells whether the next step is to read a run.
+func (n *node) scrubDue(m *state.Machine) bool {
+	select {
+	case <-m.ScrubWanted():
+		return true
+	default:
+		return n.w.mix.has(Rot) && (n.w.closing && n.disk.isRotten() || n.w.chance(0.5))
+	}
+}
+
+// scrub reads a run, and repairs it if it is damaged.
+func (n *node) scrub(m *state.Machine) error {
+	done, err := m.Scrub()
+	if done.Path != "" {
+		n.w.trace.text(n.w.now, n.id, "scrub", "%s: damage %v, %v", done.Path, done.Damage, err)
+	}
+	switch {
+	case done.Damage == nil:
+	case err == nil:
+		n.w.check.counts.Repaired++
+	default:
+		n.w.check.counts.NotRepaired++
+	}
+	return err
 }
 
 // maintained is called at the end of the time that a step takes.

@@ -404,9 +404,13 @@ func (fs *memFS) rot() (d damage) {
 			names = append(names, name)
 		}
 	}
-	n := fs.files[names[fs.rand.IntN(len(names))]]
-	at := fs.rand.IntN(len(n.data))
-	switch fs.rand.IntN(6) {
+	return fs.files[names[fs.rand.IntN(len(names))]].rot(fs.rand)
+}
+
+// rot damages a file.
+func (n *memNode) rot(r *rand.Rand) (d damage) {
+	at := r.IntN(len(n.data))
+	switch r.IntN(6) {
 	case 0:
 		n.data = n.data[:at]
 		d = endMissing
@@ -420,7 +424,7 @@ func (fs *memFS) rot() (d damage) {
 			d = sectorZeroed
 		}
 	default:
-		n.data[at] ^= 1 << fs.rand.IntN(8)
+		n.data[at] ^= 1 << r.IntN(8)
 		d = bitFlipped
 	}
 	n.synced = slices.Clone(n.data)

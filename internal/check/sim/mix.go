@@ -19,6 +19,9 @@ type Mix struct {
 	// Durable: the machine is that of the service, which keeps its own state
 	// (rsm.DurableMachine). In the other runs it is a small one with snapshots.
 	Durable bool
+	// UnlikeRuns: the runs of these have other lengths at each member, so that no two have the same
+	// files.
+	UnlikeRuns bool
 	// StateDisk: these keep it on a disk of its own, which does not hang with that of the log.
 	StateDisk bool
 	// ShortOutcomes: sessions have no room for the result of most transactions, and keep the code.
@@ -145,6 +148,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		m.Viewers = 0 // a machine with snapshots has no history on disk
 	}
 	m.StateDisk = r.IntN(2) == 0
+	m.UnlikeRuns = m.has(Rot) && r.IntN(2) == 0
 	m.Forward = pick(r, 0, 0, 0.3, 1)
 	if m.MaxInflight == 1 && m.MaxAppendBytes == 100 {
 		// With one entry in a round trip less is executed than the clients' attempts ask for,
@@ -220,7 +224,7 @@ func (m *Mix) fits(f Fault) bool {
 	switch f {
 	case Corrupt: // a minority may lose its disk for good
 		return m.Voters >= 3 && m.WAL
-	case Partition, OneWay, Link, Flap, LoseFollowers, InstallCrash, Reset, Transfer:
+	case Partition, OneWay, Link, Flap, LoseFollowers, InstallCrash, Reset, Transfer, Rot:
 		return m.Voters >= 3
 	case Bridge:
 		return m.Voters >= 5

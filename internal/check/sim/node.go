@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"balsa.example/kv/run"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/state"
@@ -19,6 +20,7 @@ import (
 type node struct {
 	w     *world
 	id    raft.NodeID
+	runs  int64 // length of its runs
 	disk  *disk
 	clock clock
 	lives int  // number of starts and crashes: a process is identified by it
@@ -76,7 +78,10 @@ type waiter struct {
 }
 
 func newNode(w *world, id raft.NodeID) *node {
-	n := &node{w: w, id: id, disk: newDisk(w, id)}
+	n := &node{w: w, id: id, disk: newDisk(w, id), runs: runBytes}
+	if w.mix.UnlikeRuns {
+		n.runs += w.rand.Int64N(runBytes)
+	}
 	n.clock.rate = 1
 	if w.mix.has(Clock) {
 		n.clock.rate = w.mix.drawRate(w.rand.Uint64())
@@ -185,6 +190,10 @@ func (n *node) refuse(err error) {
 		n.fatal = true // entries that it has acknowledged may be lost
 	case errors.As(err, &corrupt), errors.Is(err, errLost), errors.Is(err, wal.ErrNotCreated):
 		n.w.failf("durability", "%s: %v", n.id, err)
+	case n.disk.excuses(err):
+		n.w.trace.text(n.w.now, n.id, "damaged", "nobody can repair it yet")
+		n.disk.crash(false)
+		n.afterAlways(milliseconds(100)+n.w.upTo(time.Second), n.start)
 	case !errors.Is(err, errIO) && !errors.Is(err, errFull) && !errors.Is(err, errCrashed):
 		n.w.failf("restart", "%s: %v", n.id, err)
 	default:
@@ -214,7 +223,7 @@ func (n *node) crash(powerLoss bool) {
 // an error. Then the process ends.
 func (n *node) fail(err error) {
 	n.w.trace.text(n.w.now, n.id, "fail", "%v", err)
-	if !errors.Is(err, errIO) && !errors.Is(err, errFull) {
+	if !errors.Is(err, errIO) && !errors.Is(err, errFull) && !n.disk.excuses(err) && !n.endsElsewhere(err) {
 		n.w.failf("storage", "%s: %v", n.id, err)
 	}
 	waiters := n.replica.Drain(n.inbox)
@@ -231,6 +240,12 @@ func (n *node) fail(err error) {
 	}
 	n.crash(false)
 	n.afterAlways(n.w.upTo(2*time.Second), n.start)
+}
+
+// endsElsewhere tells whether an error comes of a run that another member has ended elsewhere. A
+// process stops where it has received such a run and then checkpoints its own state.
+func (n *node) endsElsewhere(err error) bool {
+	return n.w.mix.UnlikeRuns && errors.Is(err, rsm.ErrMachineFailed) && errors.As(err, new(*run.CorruptError))
 }
 
 // heal ends the faults of the node.

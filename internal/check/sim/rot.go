@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"balsa.example/internal/check/naive"
 	"balsa.example/kv"
+	"balsa.example/kv/run"
 	"balsa.example/state"
 	"balsa.example/wal"
 )
@@ -58,6 +60,47 @@ func (fs *memFS) copy() *memFS {
 		c.synced[name] = of(n)
 	}
 	return c
+}
+
+// rotRun damages one full run of the machine. It returns false if there is none.
+func (d *disk) rotRun() bool {
+	var full []*memNode
+	for _, name := range slices.Sorted(maps.Keys(d.files.files)) {
+		n := d.files.files[name]
+		const magic, trailer = "runended", 64 // in kv/run/header.go
+		if end := len(n.data) - trailer; end > 0 && string(n.data[end:end+len(magic)]) == magic && !slices.Contains(d.rotten, n) {
+			full = append(full, n)
+		}
+	}
+	if len(full) == 0 {
+		return false
+	}
+	n := full[d.w.rand.IntN(len(full))]
+	for before := bytes.Clone(n.data); bytes.Equal(n.data, before); { // zeros may be zeroed
+		n.rot(d.w.rand)
+	}
+	d.rotten, d.rots = append(d.rotten, n), true
+	return true
+}
+
+// isRotten tells whether files are there that rotRun has damaged.
+func (d *disk) isRotten() bool {
+	there := map[*memNode]bool{}
+	if d.files != nil {
+		for _, n := range d.files.files {
+			there[n] = true
+		}
+	}
+	d.rotten = slices.DeleteFunc(d.rotten, func(n *memNode) bool { return !there[n] })
+	return len(d.rotten) > 0
+}
+
+// damaged tells whether anything on the disk is.
+func (d *disk) damaged() bool { return d.damage != none || d.isRotten() }
+
+// excuses tells whether an error may come of files that rotRun has damaged.
+func (d *disk) excuses(err error) bool {
+	return errors.As(err, new(*run.CorruptError)) && d.rots
 }
 
 // rotStates damages copies of the files of a machine, one after the other. Of each it demands that

@@ -102,6 +102,9 @@ func newWorld(opt Options) *world {
 	if w.mix.has(Corrupt) && !w.mix.WAL { // the model cannot detect it
 		w.mix.Faults = slices.DeleteFunc(w.mix.Faults, func(f Fault) bool { return f == Corrupt })
 	}
+	if w.mix.has(Rot) && !w.mix.Durable { // there are no files
+		w.mix.Faults = slices.DeleteFunc(w.mix.Faults, func(f Fault) bool { return f == Rot })
+	}
 	w.check = newChecker(w)
 	w.net = newNetwork(w)
 	for id := range w.mix.Nodes() {

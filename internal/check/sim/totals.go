@@ -73,6 +73,8 @@ type Counts struct {
 	Watched, WatchesCompacted int
 	// Rotten are copies of a machine's files that could not be read after they were damaged.
 	Rotten int
+	// Repaired are runs that were damaged and repaired; NotRepaired counts attempts that failed.
+	Repaired, NotRepaired int
 	// Divergences that were noticed.
 	Divergences int
 	// Resumed are states that went on arriving where an earlier transfer had broken off.
@@ -104,6 +106,8 @@ func (c *Counts) add(d Counts) {
 	c.Watched += d.Watched
 	c.WatchesCompacted += d.WatchesCompacted
 	c.Rotten += d.Rotten
+	c.Repaired += d.Repaired
+	c.NotRepaired += d.NotRepaired
 	c.Divergences += d.Divergences
 	c.Resumed += d.Resumed
 	c.Fetched += d.Fetched
@@ -151,7 +155,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},
 		{"calls answered", c.Calls, 20 * t.Seeds}, {"leases ended", c.LeasesEnded, t.Seeds},
-		{"damaged states noticed", c.Rotten, t.Seeds},
+		{"damaged states noticed", c.Rotten, t.Seeds}, {"runs repaired", c.Repaired, t.Seeds / 20},
 		{"messages to watchers", c.Watched, 20 * t.Seeds}, {"watches that were compacted", c.WatchesCompacted, t.Seeds / 20},
 	} {
 		if x.n < x.atLeast {

@@ -197,6 +197,10 @@ func (c *viewing) pump() {
 		case watch.Progress:
 			b.Progress = out.Revision
 		case watch.Canceled:
+			if c.n.disk.excuses(out.Err) {
+				c.end() // and another node is asked
+				return
+			}
 			if !errors.Is(out.Err, kv.ErrCompacted) {
 				w.failf("watch", "%s ends a watcher: %v", c.n.id, out.Err)
 			}

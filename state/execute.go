@@ -30,7 +30,7 @@ func (m *Machine) DoOp(c Command) Result {
 
 // operation executes an operation on one key.
 func (p *present) operation(op kv.Op) kv.Result {
-	if quota := p.quota.Load(); quota > 0 && op.Kind == kv.Put && p.keys.Bytes()+putBytes(op.Key, op.Value) > quota {
+	if op.Kind == kv.Put && p.overQuota(putBytes(op.Key, op.Value)) {
 		return kv.Result{Code: kv.CodeQuota, Revision: p.keys.Revision()}
 	}
 	return p.keys.DoOp(op, p.times.wall)
@@ -119,10 +119,8 @@ func (p *present) txn(t *kv.Txn) (Result, error) {
 	if t == nil {
 		return p.refusal(kv.CodeInvalid), nil
 	}
-	if quota := p.quota.Load(); quota > 0 {
-		if n := txnBytes(t); n > 0 && p.keys.Bytes()+n > quota {
-			return p.refusal(kv.CodeQuota), nil
-		}
+	if p.overQuota(txnBytes(t)) {
+		return p.refusal(kv.CodeQuota), nil
 	}
 	tr, err := p.keys.Txn(t, p.times.wall)
 	r := Result{Result: kv.Result{Code: tr.Code, Revision: tr.Revision}}
@@ -191,6 +189,16 @@ func (p *present) tick(m *More) Result {
 	r := p.refusal(kv.CodeOK)
 	r.TTL = remaining
 	return r
+}
+
+// overQuota tells whether the quota refuses a write that adds so many bytes at most.
+func (p *present) overQuota(bytes int64) bool {
+	quota := p.quota.Load()
+	if quota <= 0 || bytes == 0 || p.keys.Bytes()+bytes <= quota {
+		return false
+	}
+	p.refused.Store(bytes)
+	return true
 }
 
 // putBytes is about what a put adds to the store at most.

@@ -7,6 +7,8 @@ type Figures struct {
 	kv.Figures
 	Leases, Sessions int // Leases has the sessions, too
 	Quota            int64
+	// Refused is the size of the last write that the quota has refused since the start, 0 for none.
+	Refused int64
 	// Runs and RunBytes are the files of the history.
 	Runs     int
 	RunBytes int64
@@ -18,7 +20,7 @@ type Figures struct {
 // Figures returns figures of this replica.
 func (m *Machine) Figures() Figures {
 	p := m.present.Load()
-	f := Figures{Figures: p.keys.Figures(), Quota: p.quota.Load()}
+	f := Figures{Figures: p.keys.Figures(), Quota: p.quota.Load(), Refused: p.refused.Load()}
 	p.leases.mu.Lock()
 	f.Leases, f.Sessions = p.leases.table.Len(), p.leases.table.Sessions()
 	p.leases.mu.Unlock()
@@ -32,9 +34,8 @@ func (m *Machine) Figures() Figures {
 	return f
 }
 
-// quotaReserve is the part of a quota with which a store is said to be at it: the next put may
-// be larger than what is left.
-const quotaReserve = 64
-
-// AtQuota tells whether little is left of the quota, so that puts may be refused.
-func (f Figures) AtQuota() bool { return f.Quota > 0 && f.Bytes > f.Quota-f.Quota/quotaReserve }
+// AtQuota tells whether the quota refuses puts: it has no byte left, or the last put that it has
+// refused since the start would be refused again.
+func (f Figures) AtQuota() bool {
+	return f.Quota > 0 && (f.Bytes >= f.Quota || f.Refused > 0 && f.Bytes+f.Refused > f.Quota)
+}

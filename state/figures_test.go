@@ -78,6 +78,33 @@ func TestFigures(t *testing.T) {
 	if f := m.Figures(); !f.AtQuota() {
 		t.Errorf("puts are refused at %+v", f)
 	}
+	for _, key := range []string{"a", "k"} {
+		m.DoOp(state.Command{Op: kv.Op{Kind: kv.Delete, Key: key, Unconditional: true}})
+	}
+	if f := m.Figures(); f.AtQuota() || m.DoOp(set("b", "")).Code != kv.CodeOK {
+		t.Errorf("after a delete puts are said to be refused at %+v", f)
+	}
+}
+
+// The quota is at its end only where a put is refused.
+func TestAtQuotaIsExact(t *testing.T) {
+	m, _ := openMachine(t, crashfs.NewMem())
+	m.DoOp(state.Command{More: &state.More{Kind: state.KindQuota, Quota: 10_000}})
+	m.DoOp(set("large", string(make([]byte, 9_900))))
+	if f := m.Figures(); f.AtQuota() {
+		t.Errorf("nothing was refused, and a small put fits: %+v", f)
+	}
+	if r := m.DoOp(set("second", string(make([]byte, 200)))); r.Code != kv.CodeQuota || !m.Figures().AtQuota() {
+		t.Errorf("a put gets %v: %+v", r.Code, m.Figures())
+	}
+	m.DoOp(state.Command{More: &state.More{Kind: state.KindQuota, Quota: 20_000}})
+	if f := m.Figures(); f.AtQuota() {
+		t.Errorf("with a larger quota: %+v", f)
+	}
+	m.DoOp(state.Command{More: &state.More{Kind: state.KindQuota, Quota: 1_000}})
+	if f := m.Figures(); !f.AtQuota() {
+		t.Errorf("with a quota below what is there: %+v", f)
+	}
 }
 
 // What is in memory is read without the disk.

@@ -59,6 +59,7 @@ type present struct {
 	keys    *kv.Store
 	leases  guardedLeases
 	quota   atomic.Int64
+	refused atomic.Int64 // see Figures.Refused
 	times   times
 	users   users
 	deletes deletes

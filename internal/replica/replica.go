@@ -37,8 +37,8 @@ type Config struct {
 	// Leader describes a member to clients, for the hint that comes with
 	// WRONG_LEADER. May be nil.
 	Leader func(raft.NodeID) *api.Leader
-	// LowSpace tells that the disk is almost full. A leader then answers writes with BUSY,
-	// and reads as ever. May be nil.
+	// LowSpace tells that the log has no room for its next segment. A leader then answers
+	// writes that do not only delete with BUSY, and reads as ever. May be nil.
 	LowSpace func() bool
 	// MaxIndexBytes is how much memory the index of all keys may take. Beyond it a leader answers
 	// what would add to it with BUSY. 0: any.
@@ -64,6 +64,7 @@ type Replica struct {
 
 	time     *timekeeper
 	upkeep   upkeep
+	space    space
 	readers  readers
 	watching background
 }
@@ -110,8 +111,11 @@ func New(cfg Config) (*Replica, error) {
 		Replica: r.Node, Store: store{r.State}, Time: r.time, Limits: cfg.Limits,
 		MinTTL: minTTL(cfg.ElectionTimeout), Draw: drawLease,
 		NewReply: new(slab).take, Leader: cfg.Leader, Users: r.State,
-		LowSpace: func() bool { return cfg.LowSpace != nil && cfg.LowSpace() && r.Node.Leads() },
+		LowSpace: func() bool { return r.lowSpace() && r.Node.Leads() },
+		NoSpace:  func() bool { return r.space.none.Load() && r.Node.Leads() },
 	}
+	r.space.logLow = cfg.LowSpace
+	r.space.start(func(ctx context.Context) { r.space.run(ctx, cfg.State.FS, cfg.State.Dir) })
 	r.LowMemory = func() bool { return r.upkeep.indexFull.Load() && r.Node.Leads() }
 	r.Background = r.readers.run
 	r.Access = access.New(member{r.State, r}, cfg.Access)
@@ -142,6 +146,7 @@ func (r *Replica) Stop() {
 	r.State.Interrupt()
 	r.Node.Stop()
 	r.upkeep.stop()
+	r.space.stop()
 	r.readers.wait()
 	// Nothing is written any more, so a file that cannot be closed has no consequence.
 	_ = r.State.Close()

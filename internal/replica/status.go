@@ -38,12 +38,15 @@ func alarmText(alarm bool, damaged int) string {
 }
 
 // alarms lists what is wrong, for programs.
-func alarms(st rsm.Status, figures state.Figures) (alarms []api.Alarm) {
+func alarms(st rsm.Status, figures state.Figures, lowSpace bool) (alarms []api.Alarm) {
 	if st.Alarm {
 		alarms = append(alarms, api.Alarm_DIVERGED)
 	}
 	if figures.AtQuota() {
 		alarms = append(alarms, api.Alarm_OVER_QUOTA)
+	}
+	if lowSpace {
+		alarms = append(alarms, api.Alarm_LOW_SPACE)
 	}
 	if figures.Damaged > 0 {
 		alarms = append(alarms, api.Alarm_DAMAGED)
@@ -81,7 +84,7 @@ func (r *Replica) Status() *api.StatusReply {
 		IndexBytes:        uint64(figures.IndexBytes),
 		DbBytes:           uint64(figures.Bytes),
 		QuotaBytes:        uint64(figures.Quota),
-		Alarms:            alarms(st, figures),
+		Alarms:            alarms(st, figures, r.lowSpace()),
 	}
 	for _, p := range st.Peers {
 		reply.Peers = append(reply.Peers, &api.Peer{

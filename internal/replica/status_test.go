@@ -10,10 +10,10 @@ import (
 )
 
 func TestDamageIsAnAlarm(t *testing.T) {
-	if got := alarms(rsm.Status{}, state.Figures{Damaged: 1}); !slices.Equal(got, []api.Alarm{api.Alarm_DAMAGED}) {
+	if got := alarms(rsm.Status{}, state.Figures{Damaged: 1}, false); !slices.Equal(got, []api.Alarm{api.Alarm_DAMAGED}) {
 		t.Errorf("alarms %v", got)
 	}
-	if got := alarms(rsm.Status{}, state.Figures{Repaired: 1}); len(got) > 0 {
+	if got := alarms(rsm.Status{}, state.Figures{Repaired: 1}, false); len(got) > 0 {
 		t.Errorf("alarms %v, and all was repaired", got)
 	}
 }

@@ -18,9 +18,6 @@ func (s *Server) status() *api.StatusReply {
 	reply.Name, reply.ClusterId, reply.ServerVersion = s.self.Name, s.member.ClusterID(), s.cfg.Version
 	disk := s.member.LogStats()
 	reply.DataBytes = uint64(disk.LogBytes) + reply.SnapshotBytes
-	if disk.LowSpace {
-		reply.Alarms = append(reply.Alarms, api.Alarm_LOW_SPACE)
-	}
 	reply.UptimeMs = uint64(s.uptime().Milliseconds())
 	reply.Peers = s.peers(reply.Peers)
 	return reply

@@ -603,6 +603,39 @@ func TestQueriesRunInTheBackground(t *testing.T) {
 	}
 }
 
+// While little space is left, what deletes goes on; while none is left, only what must.
+func TestDeletesGoOnWhenTheDiskIsAlmostFull(t *testing.T) {
+	h, _ := nodetest.New()
+	low, none := true, false
+	h.LowSpace, h.NoSpace = func() bool { return low }, func() bool { return none }
+	span := &api.TxnOp{Op: &api.TxnOp_DeleteRange{DeleteRange: &api.DeleteRange{Span: everything()}}}
+	putting := &api.TxnOp{Op: &api.TxnOp_Put{Put: &api.Put{Key: []byte("k")}}}
+	nested := func(op *api.TxnOp) *api.TxnOp {
+		return &api.TxnOp{Op: &api.TxnOp_Txn{Txn: &api.Txn{Else: []*api.TxnOp{op}}}}
+	}
+	for _, c := range []struct {
+		name  string
+		req   *api.Request
+		frees bool
+	}{
+		{"delete", &api.Request{Kind: api.Request_DELETE, Key: []byte("k"), Unconditional: true}, true},
+		{"delete of a span", &api.Request{Kind: api.Request_DELETE_RANGE, Call: &api.Request_DeleteRange{DeleteRange: &api.DeleteRange{Span: everything()}}}, true},
+		{"transaction that deletes", txnRequest(&api.Txn{Then: []*api.TxnOp{nested(span)}}), true},
+		{"transaction that deletes and puts", txnRequest(&api.Txn{Then: []*api.TxnOp{span}, Else: []*api.TxnOp{nested(putting)}}), false},
+		{"put", put("k", "v"), false},
+		{"grant", leaseRequest(api.Request_LEASE_GRANT, &api.Lease{Id: 6, TtlMs: 1000}), false},
+	} {
+		low, none = true, false
+		if r := ask(t, h, c.req); (r.Code == api.Reply_BUSY) == c.frees {
+			t.Errorf("%s while little space is left: %v", c.name, r)
+		}
+		none = true
+		if r := ask(t, h, c.req); r.Code != api.Reply_BUSY {
+			t.Errorf("%s while no space is left: %v", c.name, r)
+		}
+	}
+}
+
 func TestKeepAlivesAndCompactionGoOnWhenTheDiskIsAlmostFull(t *testing.T) {
 	h, _ := nodetest.New()
 	ask(t, h, leaseRequest(api.Request_LEASE_GRANT, &api.Lease{Id: 5, TtlMs: 1000}))

@@ -65,8 +65,11 @@ type Handler struct {
 	Draw func() int64
 	// Leader describes a member to clients; nil if the member is unknown.
 	Leader func(raft.NodeID) *api.Leader
-	// LowSpace tells that the disk is almost full; may be nil.
+	// LowSpace tells that the disk has no room for more data; may be nil. What is left is for
+	// what makes room.
 	LowSpace func() bool
+	// NoSpace tells that nothing is left of that either; may be nil.
+	NoSpace func() bool
 	// LowMemory tells that the index has grown as large as it may; may be nil.
 	LowMemory func() bool
 	// NewReply returns an empty Reply; may be nil.
@@ -211,20 +214,54 @@ func operation(req *api.Request) kv.Op {
 	return op
 }
 
-// noSpaceFor refuses a write while the disk is almost full. Two kinds are let through: leases
-// would expire for want of a keep-alive, and a compaction makes room.
+// noSpaceFor refuses a write while the disk is almost full. Leases would expire for want of a
+// keep-alive, and deletes and compactions make room: these go on.
 func (h *Handler) noSpaceFor(req *api.Request, reply func(*api.Reply)) bool {
+	frees := frees(req)
 	switch {
 	case req.Kind == api.Request_COMPACT:
 		return false
-	case h.LowSpace != nil && h.LowSpace():
-		reply(Busy(req.Id, "the disk of this server is almost full"))
+	case !frees && h.LowSpace != nil && h.LowSpace():
+		reply(Busy(req.Id, "the disk of this server is almost full: only deletes and compactions are taken"))
 		return true
-	case grows(req.Kind) && h.LowMemory != nil && h.LowMemory():
+	case h.NoSpace != nil && h.NoSpace():
+		reply(Busy(req.Id, "the disk of this server is full: not even deletes are taken"))
+		return true
+	case !frees && grows(req.Kind) && h.LowMemory != nil && h.LowMemory():
 		reply(Busy(req.Id, "the index of all keys has reached the memory that it may take: delete keys, or raise --max-index-bytes"))
 		return true
 	}
 	return false
+}
+
+// frees tells whether a request only deletes.
+func frees(req *api.Request) bool {
+	switch req.Kind {
+	case api.Request_DELETE, api.Request_DELETE_RANGE, api.Request_LEASE_REVOKE:
+		return true
+	case api.Request_TXN:
+		deletes, puts := changes(req.GetTxn())
+		return deletes > 0 && puts == 0
+	}
+	return false
+}
+
+// changes counts the deletes and puts of a transaction, whichever branch is taken.
+func changes(t *api.Txn) (deletes, puts int) {
+	for _, ops := range [][]*api.TxnOp{t.GetThen(), t.GetElse()} {
+		for _, op := range ops {
+			switch {
+			case op.GetDeleteRange() != nil:
+				deletes++
+			case op.GetPut() != nil:
+				puts++
+			case op.GetTxn() != nil:
+				d, p := changes(op.GetTxn())
+				deletes, puts = deletes+d, puts+p
+			}
+		}
+	}
+	return deletes, puts
 }
 
 // grows tells whether requests of a kind can add to the index.

@@ -1,0 +1,55 @@
+package replica
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"balsa.example/vfs"
+)
+
+// A full disk must not be full of what cannot be deleted any more. So some space is kept for what
+// makes room, which takes some itself: a delete is a record in the log and in the history, what it
+// frees comes back when a checkpoint is written and runs are written anew.
+const (
+	// spaceReserve is the space below which no more data is taken: two runs, that are written anew,
+	// and two segments of the log.
+	spaceReserve = 96 << 20
+	// lastSpace is the space below which nothing is taken: one segment of the log.
+	lastSpace = 16 << 20
+	// spaceInterval is how often it looks.
+	spaceInterval = 200 * time.Millisecond
+)
+
+// space is the goroutine that looks how much space is left.
+type space struct {
+	low, none atomic.Bool
+	logLow    func() bool // Config.LowSpace
+	background
+}
+
+// lowSpace tells whether the disk has no room for more data.
+func (r *Replica) lowSpace() bool {
+	return r.space.low.Load() || r.space.logLow != nil && r.space.logLow()
+}
+
+func (s *space) run(ctx context.Context, fs vfs.FS, dir string) {
+	tick := time.NewTicker(spaceInterval)
+	defer tick.Stop()
+	for {
+		s.look(fs, dir)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// look notes how much is left. A file system that does not tell has enough: the log notices when it
+// has not.
+func (s *space) look(fs vfs.FS, dir string) {
+	available, err := fs.Available(dir)
+	s.low.Store(err == nil && available < spaceReserve)
+	s.none.Store(err == nil && available < lastSpace)
+}

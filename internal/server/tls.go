@@ -55,7 +55,7 @@ func (s *Server) clientTLSConfig() *tls.Config {
 	if s.cfg.ClientTLS.HasList() {
 		allows = s.cfg.ClientTLS.Allows
 	}
-	return s.clientTLS.Server(s.cfg.ClientTLS.ClientAuth, allows, clients.ProtocolHTTP2)
+	return s.clientTLS.Server(s.cfg.ClientTLS.ClientAuth, allows, clients.ProtocolHTTP2, clients.ProtocolHTTP1)
 }
 
 // sampleTLS describes the certificates of the sides that have some.

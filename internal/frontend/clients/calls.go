@@ -12,12 +12,15 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// ClientOf returns the client of a stream or call. done must be called when that has ended.
+// ClientOf returns the client of a stream, a call or a request of HTTP. done must be called when that has ended.
 func (p *Port) ClientOf(ctx context.Context) (cl *Client, done func()) {
 	if p, ok := peer.FromContext(ctx); ok {
 		if info, ok := p.AuthInfo.(clientAuthInfo); ok {
 			return info.client, func() {}
 		}
+	}
+	if cl, ok := ctx.Value(clientKey{}).(*Client); ok {
+		return cl, func() {}
 	}
 	cl = p.Alone("") // the handler was called without gRPC
 	return cl, cl.remove

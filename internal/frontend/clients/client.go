@@ -38,6 +38,7 @@ type Client struct {
 	tracked atomic.Pointer[trackedConn] // nil until the handshake of TLS is over
 	sending map[*sender]struct{}        // of its streams; guarded by Port.mu
 	removed sync.Once
+	left    atomic.Bool // gRPC has nothing to do with it
 }
 
 // add makes a Client of a new connection.
@@ -92,6 +93,15 @@ func (cl *Client) Close() error {
 	err := cl.Conn.Close()
 	cl.removed.Do(cl.remove)
 	return err
+}
+
+// SetDeadline implements net.Conn. gRPC clears its deadline of a connection that has left it, too;
+// by then it may have another one.
+func (cl *Client) SetDeadline(t time.Time) error {
+	if cl.left.Load() {
+		return nil
+	}
+	return cl.Conn.SetDeadline(t)
 }
 
 // CloseWrite closes one direction of the connection, if it can be closed alone.

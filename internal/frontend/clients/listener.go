@@ -2,6 +2,7 @@ package clients
 
 import (
 	"net"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 
@@ -13,6 +14,9 @@ import (
 //  1. listener.Accept makes a client of each connection.
 //  2. clientCredentials hand it to gRPC, as part of what the handshake found.
 //  3. An interceptor, or the handler of a stream, takes it from the context (Port.ClientOf).
+//
+// Connections on which gRPC is not spoken are found out in step 2, and go to an http.Server
+// (http.go).
 
 // listener accepts connections up to Limits.Connections.
 type listener struct {
@@ -50,16 +54,32 @@ type clientAuthInfo struct {
 // Unwrap returns what the handshake of TLS has found.
 func (i clientAuthInfo) Unwrap() credentials.AuthInfo { return i.AuthInfo }
 
-// ServerHandshake implements credentials.TransportCredentials.
+// ServerHandshake implements credentials.TransportCredentials. A connection of a client that does
+// not speak gRPC leaves gRPC here.
 func (c clientCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	cl, ok := raw.(*Client)
 	if !ok { // a test serves on a listener of its own
 		cl = c.port.add(raw, nil, fair.Source(raw.RemoteAddr()))
 	}
+	if c.port.closing.Load() {
+		cl.Close()
+		return nil, nil, net.ErrClosed
+	}
 	conn, info, err := c.TransportCredentials.ServerHandshake(cl)
 	if err != nil {
 		cl.Close()
 		return nil, nil, err
+	}
+	conn, speaks, err := sniff(conn, c.port.limits.Streams)
+	switch {
+	case err != nil:
+		cl.Close()
+		return nil, nil, err
+	case speaks != speaksGRPC:
+		cl.left.Store(true)
+		cl.Conn.SetDeadline(time.Time{})
+		c.port.http.give(conn, cl)
+		return nil, nil, credentials.ErrConnDispatched
 	}
 	return newTrackedConn(conn, cl), clientAuthInfo{info, cl}, nil
 }

@@ -1,9 +1,11 @@
 package clients
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,7 +48,9 @@ type Config struct {
 	Limits Limits
 	TLS    *tls.Config // nil: plain TCP
 	// Codec is that of all services.
-	Codec  encoding.CodecV2
+	Codec encoding.CodecV2
+	// HTTP answers what is no gRPC; nil: nothing is found.
+	HTTP   http.Handler
 	Logger *slog.Logger
 }
 
@@ -67,6 +71,10 @@ type Port struct {
 	refused *ratelog.Logger // clients, by TLS
 	grpc    *grpc.Server
 	health  *health.Server
+	http    *httpServer
+	stop    context.CancelFunc // of GracefulStop
+	stopped context.Context
+	closing atomic.Bool // new connections are closed
 
 	mu      sync.Mutex
 	sources map[string]*source
@@ -112,6 +120,11 @@ func New(cfg Config) *Port {
 	}
 	p.SetServing(false, "")
 	p.grpc = p.newGRPCServer(cfg.Codec)
+	if cfg.HTTP == nil {
+		cfg.HTTP = http.NotFoundHandler()
+	}
+	p.http = newHTTPServer(p, cfg.HTTP, cfg.Logger)
+	p.stopped, p.stop = context.WithCancel(context.Background())
 	return p
 }
 
@@ -145,13 +158,39 @@ func (p *Port) RegisterService(desc *grpc.ServiceDesc, service any) {
 
 // Serve answers clients on l until the Port stops. The clients of all listeners share the
 // limits.
-func (p *Port) Serve(l net.Listener) error { return p.grpc.Serve(p.listener(l)) }
+func (p *Port) Serve(l net.Listener) error {
+	p.http.start()
+	return p.grpc.Serve(p.listener(l))
+}
 
-// GracefulStop takes no new streams, and returns when those that there are have ended.
-func (p *Port) GracefulStop() { p.grpc.GracefulStop() }
+// GracefulStop takes no new streams and requests, and returns when those that there are have ended,
+// or when Stop is called.
+func (p *Port) GracefulStop() {
+	p.closeUnready()
+	p.grpc.GracefulStop()
+	p.http.shutdown(p.stopped)
+}
 
-// Stop ends all streams, and returns when no handler of one runs any more.
-func (p *Port) Stop() { p.grpc.Stop() }
+// Stop ends all streams and requests, and returns when no handler of one runs any more. It must be
+// called in the end.
+func (p *Port) Stop() {
+	p.stop()
+	p.closeUnready()
+	p.grpc.Stop()
+	p.http.close()
+}
+
+// closeUnready closes connections of which the handshake is not over: gRPC would wait for them.
+func (p *Port) closeUnready() {
+	p.closing.Store(true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for cl := range p.all {
+		if cl.tracked.Load() == nil && !cl.left.Load() && cl.Conn != nil {
+			cl.Conn.Close() // and who sees that removes the client
+		}
+	}
+}
 
 // Health is the standard health service.
 func (p *Port) Health() healthpb.HealthServer { return p.health }

@@ -33,12 +33,17 @@ func open(ctx context.Context, l Limits) *openPort { return openWith(ctx, l, fun
 
 // openWith returns a Port on which services were registered.
 func openWith(ctx context.Context, l Limits, register func(*Port)) *openPort {
-	p := &openPort{Port: quietPort(l), l: bufconn.Listen(64 << 10)}
+	p := &openPort{Port: quietPort(l)}
 	register(p.Port)
+	p.serveInMemory(ctx)
+	return p
+}
+
+func (p *openPort) serveInMemory(ctx context.Context) {
+	p.l = bufconn.Listen(64 << 10)
 	p.SetServing(true, "")
 	p.serving.Go(func() { _ = p.Serve(p.l) })
 	p.serving.Go(func() { p.WatchClients(ctx) })
-	return p
 }
 
 // close stops the Port. The ctx of open must have ended.

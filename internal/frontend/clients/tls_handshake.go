@@ -2,7 +2,6 @@ package clients
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,8 +25,11 @@ func (p *Port) credentials() credentials.TransportCredentials {
 // RefusedByTLS is how many clients were refused in the handshake of TLS.
 func (p *Port) RefusedByTLS() uint64 { return p.refused.Count() }
 
-// ProtocolHTTP2 is what gRPC speaks in TLS: Config.TLS must offer it.
-const ProtocolHTTP2 = "h2"
+// Config.TLS must offer these protocols: what gRPC speaks, and what browsers and probes may prefer.
+const (
+	ProtocolHTTP2 = "h2"
+	ProtocolHTTP1 = "http/1.1"
+)
 
 // tlsCredentials are TLS credentials that log which clients they refuse, and why.
 type tlsCredentials struct {
@@ -45,9 +47,6 @@ func (c *tlsCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.Au
 	conn := tls.Server(limited, c.conf)
 	err := conn.Handshake()
 	limited.over = true
-	if err == nil && conn.ConnectionState().NegotiatedProtocol != ProtocolHTTP2 {
-		err = errors.New("the client does not offer HTTP/2 (ALPN)")
-	}
 	if err == nil {
 		return conn, credentials.TLSInfo{
 			State:          conn.ConnectionState(),

@@ -63,12 +63,14 @@ func newFrameWriter(random *rand.Rand) *frameWriter {
 func headers() []byte { return headersOf(healthpb.Health_Watch_FullMethodName) }
 
 // headersOf are those with which a client calls a method.
-func headersOf(method string) []byte {
+func headersOf(method string) []byte { return headersAs("POST", method, "application/grpc") }
+
+func headersAs(method, path, content string) []byte {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
 	for _, h := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", "a"},
-		{"content-type", "application/grpc"}, {"te", "trailers"},
+		{":method", method}, {":scheme", "http"}, {":path", path}, {":authority", "a"},
+		{"content-type", content}, {"te", "trailers"},
 	} {
 		e.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
 	}

@@ -28,9 +28,9 @@ const policy = `
 	raft/quorum < raft
 	raft < rsm, transport, wal
 	NONE < internal/wake < rsm, transport, wal, clerk, internal/check/memnet, internal/sink, internal/frontend/native, internal/server
-	NONE < internal/ratelog < transport, internal/metrics, internal/frontend/clients, internal/server, internal/certs
+	NONE < internal/ratelog < transport, internal/frontend/clients, internal/server, internal/certs
 	NONE < vfs < wal, kv/run, internal/check/crashfs
-	NONE < internal/fair < transport, internal/metrics
+	NONE < internal/fair < transport, internal/frontend/clients
 	kv, api, internal/certs < clerk < clerk/lock < clerk/election
 	clerk < clerk/queue
 	clerk, internal/check/memnet < internal/check/memclerk # for tests
@@ -39,8 +39,11 @@ const policy = `
 	internal/frontend/native/translate, internal/check/naive < internal/frontend/native/nodetest # for tests
 	rsm, kv, kv/watch, api < internal/frontend/native/translate < internal/frontend/native/nodetest # for tests
 	internal/frontend/native/translate < internal/replica
+	NONE < internal/metrics
 	internal/metrics, internal/certs, kv/watch < internal/frontend/clients # the connections of all faces
 	internal/replica, internal/frontend/clients < internal/frontend/native
+	NONE < internal/frontend/http
+	internal/frontend/http < internal/server
 	NONE < internal/check/memtcp, internal/check/leak # for tests
 	NONE < internal/dialing < transport, clerk
 	internal/dialing < internal/inproc

@@ -224,7 +224,7 @@ func checkMetrics(t *testing.T, url, text string) {
 		text string
 	}{
 		"/metrics":      {http.StatusOK, text},
-		"/health":       {http.StatusOK, `{"health":"true"}`},
+		"/health":       {http.StatusOK, `{"health":"true","reason":""}`},
 		"/debug/pprof/": {http.StatusNotFound, ""},
 	} {
 		r, err := http.Get(url + path)

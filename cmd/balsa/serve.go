@@ -46,7 +46,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.StringVar(&o.advertisePeer, "initial-advertise-peer-urls", "",
 		"this server's address in --initial-cluster (default: as said there, or --listen-peer-urls)")
 	f.StringVar(&o.listenMetrics, "listen-metrics-urls", "",
-		"addresses to serve /metrics and /health on, over plain HTTP (default: none)")
+		"more addresses to serve /metrics and /health on, over plain HTTP")
 	f.StringVar(&o.cluster, "initial-cluster", "", "all servers, name=url,...; the same on each (default: this server alone)")
 	f.StringVar(&o.clusterState, "initial-cluster-state", "new", "new, or existing to refuse an empty data directory")
 	f.StringVar(&o.token, "initial-cluster-token", "balsa-cluster", "tells clusters apart that have the same names")
@@ -112,9 +112,10 @@ and peer-transport-security of etcd's file.
 A cluster begins once: when all its servers, each with a new data directory, have been
 reached by the first one in the order of names. So the first start needs all of them.
 
-With --listen-metrics-urls it answers GET /metrics, for Prometheus, and GET /health:
-200 while it knows a leader, else 503 with the reason. Whoever reaches that port can
-read them, and profiles too with --enable-pprof, so keep it in a network of your own.
+The client port also answers GET /metrics, for Prometheus, and GET /health, /livez and
+/readyz: 200, or 503 with the reason. --listen-metrics-urls adds addresses for these alone,
+over plain HTTP. Whoever reaches them can read figures, and profiles too with
+--enable-pprof, so keep them in a network of your own.
 
 ` + serverExitHelp,
 		Example: `  balsa serve

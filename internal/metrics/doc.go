@@ -1,8 +1,5 @@
-// Package metrics shows operators what a member of a cluster is doing, over HTTP:
-//
-//	/metrics        figures, in the text format of Prometheus
-//	/health         200 while the member can serve, else 503 with the reason
-//	/debug/pprof/*  profiles of the process, if enabled
+// Package metrics are the figures by which operators see what a member of a cluster is doing, in the
+// text format of Prometheus.
 //
 // Most figures are read at each scrape, so that they cost nothing in between: the member
 // returns a Sample (sample.go). Events are counted as they happen: syncs of the log

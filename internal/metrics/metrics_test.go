@@ -1,11 +1,7 @@
 package metrics
 
 import (
-	"bufio"
-	"errors"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -42,9 +38,9 @@ func example() Sample {
 	}
 }
 
-// config shows sample, and a member that is well.
+// config shows sample.
 func config(sample func() Sample) Config {
-	return Config{Sample: sample, Health: func() error { return nil }, Logger: slog.New(slog.DiscardHandler)}
+	return Config{Sample: sample, Logger: slog.New(slog.DiscardHandler)}
 }
 
 func get(h http.Handler, path string) *http.Response {
@@ -249,94 +245,4 @@ func TestManualListsTheMetrics(t *testing.T) {
 			t.Errorf("there is no %s", name)
 		}
 	}
-}
-
-func TestHealthTellsWhyNot(t *testing.T) {
-	var why error
-	cfg := config(example)
-	cfg.Health = func() error { return why }
-	h := Handler(cfg)
-	for _, test := range []struct {
-		why  error
-		code int
-		body string
-	}{
-		{nil, http.StatusOK, `{"health":"true"}`},
-		{errors.New("no leader"), http.StatusServiceUnavailable, `{"health":"false","reason":"no leader"}`},
-	} {
-		why = test.why
-		r := get(h, "/health")
-		body, err := io.ReadAll(r.Body)
-		if err != nil || r.StatusCode != test.code || strings.TrimSpace(string(body)) != test.body {
-			t.Errorf("%v: %s, %s, %v", test.why, r.Status, body, err)
-		}
-	}
-}
-
-func TestProfilesAreServedOnlyIfAskedFor(t *testing.T) {
-	for _, on := range []bool{false, true} {
-		cfg := config(example)
-		cfg.Pprof = on
-		h := Handler(cfg)
-		want := http.StatusNotFound
-		if on {
-			want = http.StatusOK
-		}
-		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/trace?seconds=0.001"} {
-			if r := get(h, path); r.StatusCode != want {
-				t.Errorf("pprof %t: %s is %s", on, path, r.Status)
-			}
-		}
-		if r := get(h, "/"); r.StatusCode != http.StatusNotFound {
-			t.Errorf("/ is %s", r.Status)
-		}
-	}
-}
-
-// Neither a client that says nothing nor a profile that takes an hour holds up Close,
-// which waits for the goroutines of both.
-func TestCloseEndsWhatIsInProgress(t *testing.T) {
-	t.Parallel() // a trace begins to flow after a second only
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := config(example)
-	cfg.Pprof = true
-	s := Serve(cfg, l)
-	silent := dial(t, l, "")
-	idle := dial(t, l, "GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
-	if answer, err := bufio.NewReader(idle).ReadString('\n'); err != nil || !strings.Contains(answer, "200 OK") {
-		t.Errorf("%q, %v", answer, err)
-	}
-	tracing := dial(t, l, "GET /debug/pprof/trace?seconds=3600 HTTP/1.1\r\nHost: h\r\n\r\n")
-	// The header of a trace is sent when tracing has begun.
-	if answer, err := bufio.NewReader(tracing).ReadString('\n'); err != nil || !strings.Contains(answer, "200 OK") {
-		t.Errorf("%q, %v", answer, err)
-	}
-	s.Close()
-	for _, c := range []net.Conn{silent, idle, tracing} {
-		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Error("a connection is still open")
-		}
-	}
-	if _, err := net.Dial("tcp", l.Addr().String()); err == nil {
-		t.Error("the listener is still open")
-	}
-}
-
-// dial connects and sends a text. The connection breaks after a while, so that no test
-// waits on it for ever.
-func dial(t *testing.T, l net.Listener, text string) net.Conn {
-	t.Helper()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.WriteString(c, text); err != nil {
-		t.Fatal(err)
-	}
-	return c
 }

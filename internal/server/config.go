@@ -48,7 +48,8 @@ type Config struct {
 	// of certificates: it holds what all members know, and nobody else.
 	ClusterSecretFile string
 	// ListenMetrics is where operators get figures and the server's health (package
-	// metrics), over plain HTTP. Empty: nowhere. Pprof adds profiles of the process.
+	// frontend/http) besides the client port, over plain HTTP. Pprof adds profiles of the process
+	// there.
 	ListenMetrics []*url.URL
 	Pprof         bool
 

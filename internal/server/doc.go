@@ -4,7 +4,7 @@
 //	clients ══► clients.Port ──► native.Server ──► replica.Replica ──► wal.Log
 //	                                                     │
 //	                                                     └──► transport ══► other members
-//	operators ══► metrics: figures, health, profiles (HTTP)
+//	operators ══► frontend/http: figures, health, profiles
 //
 // The life of a Server (server.go) has three parts:
 //

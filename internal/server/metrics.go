@@ -1,11 +1,10 @@
 package server
 
 import (
-	"errors"
 	"slices"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"balsa.example/api"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
 	"balsa.example/member"
@@ -13,43 +12,37 @@ import (
 	"balsa.example/rsm"
 )
 
-// serveMetrics shows operators what this server does, if anybody is to listen.
-func (s *Server) serveMetrics() {
+// openMetrics makes a port for each address of metrics, of those that have no port for clients: what
+// one answers by HTTP the other does, too.
+func (s *Server) openMetrics() {
 	if len(s.cfg.MetricsListeners) == 0 {
 		return
 	}
-	s.metrics = metrics.Serve(metrics.Config{
-		Sample:      s.sample,
-		Health:      s.health,
-		Collectors:  []prometheus.Collector{s.syncs, s.requests},
-		Pprof:       s.cfg.Pprof,
-		Connections: s.shares.metrics,
-		Logger:      s.log,
-	}, s.cfg.MetricsListeners...)
+	limits := clients.Limits{Connections: s.shares.metrics, Streams: metricsStreams}
+	s.metrics = clients.New(clients.Config{
+		Name: "metrics", Limits: limits, Codec: api.Codec(), HTTP: s.httpHandler(s.cfg.Pprof), Logger: s.log,
+	})
+	for _, l := range s.cfg.MetricsListeners {
+		s.metricsWork.Go(func() {
+			if err := s.metrics.Serve(l); err != nil {
+				// The member goes on, since its clients can do without metrics.
+				s.log.Error("metrics are not served any more", "address", l.Addr(), "error", err)
+			}
+		})
+	}
+	s.metricsWork.Go(func() { s.metrics.WatchClients(s.metricsCtx) })
 	s.log.Info("serving metrics", "endpoints", urlList(s.cfg.ListenMetrics))
 }
 
-func (s *Server) closeMetrics() {
-	if s.metrics != nil {
-		s.metrics.Close()
-	}
-}
+// metricsStreams bounds the requests of one connection to an address for metrics.
+const metricsStreams = 16
 
-// health is nil if this server takes part in the cluster and knows a leader, else why
-// it cannot serve.
-func (s *Server) health() error {
-	r := s.native.Replica()
-	switch {
-	case s.Err() != nil:
-		return s.Err()
-	case s.ctx.Err() != nil:
-		return errors.New("server is stopping")
-	case r == nil:
-		return errors.New(s.native.Waiting())
-	case r.Node.Status().Leader == raft.None:
-		return errors.New("no leader is known")
+func (s *Server) closeMetrics() {
+	s.metricsEnd()
+	if s.metrics != nil {
+		s.metrics.Stop()
 	}
-	return nil
+	s.metricsWork.Wait()
 }
 
 // sample reads the figures of this moment.
@@ -64,6 +57,9 @@ func (s *Server) sample() metrics.Sample {
 	}
 	sample.LogDropped, sample.LogWaiting = s.cfg.LogStats()
 	s.port.Sample(&sample)
+	if s.metrics != nil {
+		sample.Surplus = append(sample.Surplus, metrics.Surplus{Of: "metrics", Count: s.metrics.Surplus()})
+	}
 	sample.Surplus = append(sample.Surplus, metrics.Surplus{Of: "handshakes", Count: s.member.Transport().Stats().Evicted})
 	var known rsm.Status
 	if r := s.native.Replica(); r != nil {

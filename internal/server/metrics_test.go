@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -17,6 +19,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"balsa.example/internal/certs/certstest"
 )
 
 // fetch returns the status and the body of a page.
@@ -164,10 +168,10 @@ func TestHealthIsGoodWhileThereIsALeader(t *testing.T) {
 	}
 	c.start(1)
 	c.start(2)
-	await(http.StatusOK, `{"health":"true"}`)
+	await(http.StatusOK, `{"health":"true","reason":""}`)
 	c.stop(1)
 	c.stop(2)
-	await(http.StatusServiceUnavailable, `"reason":"no leader is known"`)
+	await(http.StatusServiceUnavailable, `"reason":"RAFT NO LEADER"`)
 	if f := scrape(t, c.metrics[0]); f.of("server_admitted") != 1 || f.of("server_has_leader") != 0 || f.of("server_is_leader") != 0 {
 		t.Errorf("without a leader: %v", f)
 	}
@@ -175,11 +179,11 @@ func TestHealthIsGoodWhileThereIsALeader(t *testing.T) {
 		t.Errorf("there are profiles, and nobody asked for them: %d %s", code, body)
 	}
 	c.start(1)
-	await(http.StatusOK, `{"health":"true"}`)
+	await(http.StatusOK, `{"health":"true","reason":""}`)
 
 	s := c.servers[0]
 	s.cancel() // as Shutdown begins
-	if err := s.health(); err == nil || !strings.Contains(err.Error(), "stopping") {
+	if err := s.begun(); err == nil || !strings.Contains(err.Error(), "stopping") {
 		t.Errorf("while it stops: %v", err)
 	}
 	c.stop(0)
@@ -212,15 +216,55 @@ func TestMetricsPortInUseLeavesNothingBehind(t *testing.T) {
 
 func TestBadMetricsConfigurationIsRefused(t *testing.T) {
 	c := newTestCluster(t, options{servers: 1})
-	tls, plain := c.configs[0], c.configs[0]
-	tls.ListenMetrics = []*url.URL{{Scheme: "https", Host: "127.0.0.1:0"}}
+	secure, plain := c.configs[0], c.configs[0]
+	secure.ListenMetrics = []*url.URL{{Scheme: "https", Host: "127.0.0.1:0"}}
 	plain.Pprof = true
 	for _, test := range []struct {
 		cfg  Config
 		says string
-	}{{tls, "must be http"}, {plain, "no address for metrics"}} {
+	}{{secure, "must be http"}, {plain, "no address for metrics"}} {
 		if _, err := Start(test.cfg); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("got %v, want %q", err, test.says)
+		}
+	}
+}
+
+// What the address for metrics answers the client port does, too, with TLS and without.
+func TestClientPortAnswersHTTP(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		c := newTestCluster(t, options{servers: 1, tls: secure})
+		c.startAll()
+		transport := &http.Transport{DisableKeepAlives: true}
+		base := "http://" + c.configs[0].ListenClient[0].Host
+		if secure {
+			base = "https://" + c.configs[0].ListenClient[0].Host
+			pair := c.ca.Issue(certstest.Leaf{CN: "probe"})
+			cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			roots := x509.NewCertPool()
+			roots.AppendCertsFromPEM(c.ca.PEM)
+			transport.TLSClientConfig = &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots}
+		}
+		client := http.Client{Timeout: patience, Transport: transport}
+		for path, want := range map[string]string{
+			"/version": `{"etcdserver":"3.7`, "/health": `{"health":"true","reason":""}`, "/readyz?verbose": "[+]linearizable_read ok",
+			"/livez": "ok", "/metrics": "balsa_server_has_leader 1", "/debug/vars": "memstats",
+		} {
+			eventually(t, path, func() bool {
+				r, err := client.Get(base + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.Body.Close()
+				body, err := io.ReadAll(r.Body)
+				return err == nil && r.StatusCode == http.StatusOK && strings.Contains(string(body), want)
+			})
+		}
+		if r, err := client.Get(base + "/debug/pprof/"); err != nil || r.StatusCode != http.StatusNotFound {
+			t.Errorf("profiles are served to clients: %v, %v", r, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -44,10 +45,15 @@ type Server struct {
 	port      *clients.Port
 	native    *native.Server
 	clientTLS *certs.Source // nil without TLS
-	// metrics and requests are nil if nobody is to listen.
-	metrics  *metrics.Server
-	requests *metrics.Requests
-	syncs    *metrics.Syncs
+	requests  *metrics.Requests
+	syncs     *metrics.Syncs
+	figures   http.Handler
+
+	// metrics is the port of the addresses for metrics, nil without any.
+	metrics     *clients.Port
+	metricsCtx  context.Context
+	metricsEnd  context.CancelFunc
+	metricsWork sync.WaitGroup
 
 	ctx    context.Context // ends when Shutdown begins
 	cancel context.CancelFunc
@@ -93,6 +99,7 @@ func Start(cfg Config) (*Server, error) {
 	s.cfg.Logger = s.log
 	s.cfg.onSync = s.syncs.Observe
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.metricsCtx, s.metricsEnd = context.WithCancel(context.Background())
 	s.log.Info("server starts", "version", s.cfg.Version, "data_dir", s.cfg.DataDir, "members", s.cfg.Cluster,
 		slog.Group("settings", s.cfg.Settings...))
 	if err := s.assemble(); err != nil {
@@ -176,10 +183,11 @@ func (s *Server) assemble() (err error) {
 			"most", s.shares.clients, "wanted", limits.Connections, "files", s.cfg.Descriptors)
 		limits.Connections = s.shares.clients
 	}
-	if len(s.cfg.MetricsListeners) > 0 {
-		s.requests = native.NewRequests()
-	}
-	s.port = clients.New(clients.Config{Limits: limits, TLS: s.clientTLSConfig(), Codec: api.Codec(), Logger: s.log})
+	s.requests = native.NewRequests()
+	s.showFigures()
+	s.port = clients.New(clients.Config{
+		Name: clientSide, Limits: limits, TLS: s.clientTLSConfig(), Codec: api.Codec(), HTTP: s.httpHandler(false), Logger: s.log,
+	})
 	s.native = native.New(native.Config{
 		Port: s.port,
 		Hello: &api.Hello{
@@ -191,7 +199,7 @@ func (s *Server) assemble() (err error) {
 	if s.clientTLS != nil {
 		s.work.Go(func() { s.clientTLS.Watch(s.ctx) })
 	}
-	s.serveMetrics()
+	s.openMetrics()
 	for _, l := range s.cfg.ClientListeners {
 		s.work.Go(func() { s.serve(l) })
 	}

@@ -45,6 +45,8 @@ const (
 
 // Config says how to serve clients. Logger is required.
 type Config struct {
+	// Name tells, in the log, of which port a line is.
+	Name   string
 	Limits Limits
 	TLS    *tls.Config // nil: plain TCP
 	// Codec is that of all services.
@@ -116,7 +118,7 @@ func New(cfg Config) *Port {
 		l.Even = l.Max.over(int64(p.limits.Connections))
 	}
 	p.slots.OnSurplus = func(newcomer string) {
-		p.surplus.connections.Warn("too many client connections: one was closed", "most", l.Connections, "newcomer", newcomer)
+		p.surplus.connections.Warn("too many connections: one was closed", "port", cfg.Name, "most", l.Connections, "newcomer", newcomer)
 	}
 	p.SetServing(false, "")
 	p.grpc = p.newGRPCServer(cfg.Codec)
@@ -213,15 +215,20 @@ func (p *Port) Drain() { p.health.Shutdown() }
 // Watchers is how many there are.
 func (p *Port) Watchers() int64 { return p.watchers.items.Load() }
 
+// Surplus is how many connections were refused or closed, because there were too many.
+func (p *Port) Surplus() uint64 {
+	connections := p.slots.Stats()
+	return connections.Refused + connections.Evicted
+}
+
 // Sample adds the figures of the clients: what they have in progress, and how often they were
 // over a bound.
 func (p *Port) Sample(sample *metrics.Sample) {
-	connections := p.slots.Stats()
 	sample.Requests, sample.RequestBytes = p.requests.items.Load(), p.requests.bytes.Load()
-	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(connections.Taken), p.streams.items.Load(), p.unfinished.Load()+p.unbegun.Load()
+	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(p.slots.Stats().Taken), p.streams.items.Load(), p.unfinished.Load()+p.unbegun.Load()
 	sample.Watchers = p.watchers.items.Load()
 	sample.Surplus = append(sample.Surplus,
-		metrics.Surplus{Of: "connections", Count: connections.Refused + connections.Evicted},
+		metrics.Surplus{Of: "connections", Count: p.Surplus()},
 		metrics.Surplus{Of: "streams", Count: p.surplus.streams.Count()},
 		metrics.Surplus{Of: "requests", Count: p.surplus.requests.Count()},
 		metrics.Surplus{Of: "watchers", Count: p.surplus.watchers.Count()},

@@ -1,0 +1,94 @@
+package http
+
+import (
+	"encoding/json"
+	"expvar"
+	"fmt"
+	"net/http"
+	"net/http/pprof"
+)
+
+// Config says what to answer. Versions and Checks are required.
+type Config struct {
+	Versions Versions
+	Checks   Checks
+	Metrics  http.Handler // nil: there is no /metrics
+	Pprof    bool
+	// Others answers all other paths; nil: they are not found.
+	Others http.Handler
+}
+
+// Versions are those of etcd whose API and behavior clients may count on.
+type Versions struct {
+	Server  string `json:"etcdserver"`
+	Cluster string `json:"etcdcluster"`
+	Storage string `json:"storage"`
+}
+
+// Handler serves the paths that the package's documentation names.
+func Handler(cfg Config) http.Handler {
+	mux := http.NewServeMux()
+	get := func(path string, serve http.HandlerFunc) { mux.HandleFunc(path, onlyGet(serve)) }
+	get("/version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, cfg.Versions) })
+	get("/health", cfg.Checks.health)
+	for name, checks := range map[string][]check{"/livez": cfg.Checks.live(), "/readyz": cfg.Checks.ready()} {
+		get(name, func(w http.ResponseWriter, r *http.Request) { report(w, r, included(checks, r)) })
+		for _, c := range checks {
+			get(name+"/"+c.name, func(w http.ResponseWriter, r *http.Request) { report(w, r, []check{c}) })
+		}
+	}
+	if cfg.Metrics != nil {
+		get("/metrics", cfg.Metrics.ServeHTTP)
+	}
+	get("/debug/vars", variables)
+	if cfg.Pprof {
+		mux.HandleFunc("/debug/pprof/", pprof.Index) // and the profiles that have names
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	if cfg.Others != nil {
+		mux.Handle("/", cfg.Others)
+	}
+	return mux
+}
+
+// onlyGet refuses requests that ask for more than to read.
+func onlyGet(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			w.Header().Set("Allow", http.MethodGet)
+			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		serve(w, r)
+	}
+}
+
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = w.Write(data)
+}
+
+// variables writes what package expvar knows.
+func variables(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	fmt.Fprint(w, "{\n")
+	first := true
+	expvar.Do(func(v expvar.KeyValue) {
+		if !first {
+			fmt.Fprint(w, ",\n")
+		}
+		first = false
+		fmt.Fprintf(w, "%q: %s", v.Key, v.Value)
+	})
+	fmt.Fprint(w, "\n}\n")
+}

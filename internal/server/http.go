@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	httpface "balsa.example/internal/frontend/http"
+	"balsa.example/internal/metrics"
+	"balsa.example/raft"
+)
+
+// etcdVersions are those of which the etcd API is. Clients compare them with what they know.
+var etcdVersions = httpface.Versions{Server: "3.7.3", Cluster: "3.7.0", Storage: "3.7.0"}
+
+// readTimeout and two elections are how long a read of the cluster may take that a check of health
+// makes, as in etcd.
+const readTimeout = 5 * time.Second
+
+// showFigures makes what answers scrapes. It is one for all ports.
+func (s *Server) showFigures() {
+	s.figures = metrics.Handler(metrics.Config{
+		Sample: s.sample, Collectors: []prometheus.Collector{s.syncs, s.requests}, Logger: s.log,
+	})
+}
+
+// httpHandler answers what is asked by HTTP.
+func (s *Server) httpHandler(pprof bool) http.Handler {
+	return httpface.Handler(httpface.Config{
+		Versions: etcdVersions, Metrics: s.figures, Pprof: pprof,
+		Checks: httpface.Checks{
+			Begun: s.begun, Alarms: s.alarms, HasLeader: s.hasLeader, Read: s.read,
+			Timeout: readTimeout + 2*s.cfg.ElectionTimeout,
+		},
+	})
+}
+
+// begun is nil if this server takes part in the cluster, else why it cannot serve.
+func (s *Server) begun() error {
+	switch {
+	case s.Err() != nil:
+		return s.Err()
+	case s.ctx.Err() != nil:
+		return errors.New("server is stopping")
+	case s.native.Replica() == nil:
+		return errors.New(s.native.Waiting())
+	}
+	return nil
+}
+
+func (s *Server) hasLeader() bool {
+	r := s.native.Replica()
+	return r != nil && r.Node.Status().Leader != raft.None
+}
+
+// alarms are those of etcd that this server has reason to raise.
+func (s *Server) alarms() (names []string) {
+	r := s.native.Replica()
+	if r == nil {
+		return nil
+	}
+	if r.State.Figures().AtQuota() {
+		names = append(names, "NOSPACE")
+	}
+	if r.Node.Status().Alarm {
+		names = append(names, "CORRUPT")
+	}
+	return names
+}
+
+// read returns when a read of what this server has, or of what the cluster has, could be answered.
+func (s *Server) read(ctx context.Context, local bool) error {
+	r := s.native.Replica()
+	if r == nil {
+		return errors.New(s.native.Waiting())
+	}
+	if local {
+		return nil
+	}
+	_, err := r.Node.ReadAnywhere(ctx, raft.ReadByIndex)
+	return err
+}

@@ -148,3 +148,9 @@ func (cl *Client) Begin(ctx context.Context, bytes int64) bool {
 
 // End notes that a call is in progress no more.
 func (cl *Client) End(bytes int64) { cl.Requests.Leave(bytes + callOverhead) }
+
+// Hold counts bytes that are kept for the client, whatever the bounds are, until release is called.
+func (cl *Client) Hold(bytes int64) (release func()) {
+	cl.Requests.add(bytes)
+	return func() { cl.Requests.Leave(bytes) }
+}

@@ -40,7 +40,7 @@ func (c Checks) health(w http.ResponseWriter, r *http.Request) {
 	if err := c.healthy(r.Context(), excluded(r), r.URL.Query().Get("serializable") == "true"); err != nil {
 		answer.Health, answer.Reason, code = "false", err.Error(), http.StatusServiceUnavailable
 	}
-	writeJSON(w, code, answer)
+	writeJSON(w, "text/plain; charset=utf-8", code, answer) // etcd says so
 }
 
 // healthy returns nil if requests of clients can be answered; if local is set, requests for what

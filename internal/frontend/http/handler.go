@@ -29,7 +29,7 @@ type Versions struct {
 func Handler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	get := func(path string, serve http.HandlerFunc) { mux.HandleFunc(path, onlyGet(serve)) }
-	get("/version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, cfg.Versions) })
+	get("/version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, "application/json", http.StatusOK, cfg.Versions) })
 	get("/health", cfg.Checks.health)
 	for name, checks := range map[string][]check{"/livez": cfg.Checks.live(), "/readyz": cfg.Checks.ready()} {
 		get(name, func(w http.ResponseWriter, r *http.Request) { report(w, r, included(checks, r)) })
@@ -66,13 +66,13 @@ func onlyGet(serve http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func writeJSON(w http.ResponseWriter, code int, v any) {
+func writeJSON(w http.ResponseWriter, content string, code int, v any) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", content)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
 	_, _ = w.Write(data)

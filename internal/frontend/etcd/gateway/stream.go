@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"google.golang.org/protobuf/proto"
+
+	"balsa.example/internal/frontend/etcd"
+)
+
+// stream answers a method that is a stream.
+func (g *Gateway) stream(ctx context.Context, w http.ResponseWriter, r *http.Request, f *etcd.Face, m etcd.Method) {
+	control := http.NewResponseController(w)
+	// Without it HTTP/1 would read all requests before it sends the first response. HTTP/2 has no
+	// need of it.
+	_ = control.EnableFullDuplex()
+	s := &stream{ctx: ctx, in: g.newReader(r), one: !m.ClientStreams, w: w, control: control}
+	if err := m.Serve(f, callerOf(r), s); err != nil && ctx.Err() == nil {
+		s.fail(err)
+	}
+}
+
+// stream is an etcd.Stream of lines of JSON.
+type stream struct {
+	ctx     context.Context
+	in      *reader
+	one     bool // the client sends one request
+	ended   bool // it sends no more
+	w       http.ResponseWriter
+	control *http.ResponseController
+	began   bool // a response was sent
+}
+
+// Context implements etcd.Stream.
+func (s *stream) Context() context.Context { return s.ctx }
+
+// Receive implements etcd.Stream.
+func (s *stream) Receive(m proto.Message) error {
+	if s.ended {
+		return io.EOF
+	}
+	s.ended = s.one
+	err := s.in.read(m)
+	if err == io.EOF && s.one { // an empty request is one of zeros
+		err = nil
+	}
+	if s.one {
+		s.in.discard()
+	}
+	return err
+}
+
+// Send implements etcd.Stream.
+func (s *stream) Send(m proto.Message) error {
+	data, err := marshal.Marshal(m)
+	if err != nil {
+		return err
+	}
+	if !s.began {
+		s.began = true
+		s.w.Header().Set("Content-Type", "application/json")
+		s.w.Header().Set("Grpc-Metadata-Content-Type", "application/grpc")
+	}
+	return s.line(`{"result":`, data)
+}
+
+// line sends one line.
+func (s *stream) line(begin string, data []byte) error {
+	line := make([]byte, 0, len(begin)+len(data)+2)
+	line = append(append(append(line, begin...), data...), "}\n"...)
+	if _, err := s.w.Write(line); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
+
+// fail tells the client why the stream ends.
+func (s *stream) fail(err error) {
+	known, status := statusOf(err)
+	if !s.began {
+		s.w.Header().Set("Content-Type", "application/json")
+		s.w.WriteHeader(status)
+	}
+	_ = s.line(`{"error":`, known)
+}

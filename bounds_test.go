@@ -91,6 +91,7 @@ var bounds = map[string]string{
 	"internal/fair Slots.sources": "Slots.max: TestWhoHasMostGivesWayToWhoHasLess",
 
 	"internal/metrics Config.Collectors": "the code",
+	"internal/metrics Calls.methods":     "the code",
 	"internal/metrics Requests.codes":    "the code",
 	"internal/metrics Requests.kinds":    "the code",
 	"internal/metrics Kind.counts":       "the code",

@@ -58,6 +58,16 @@ func (r *Requests) Begin(kind int) (k *Kind, timed bool) {
 // Count says that a request was answered with code.
 func (k *Kind) Count(code int) { k.counts[bounded(code, len(k.counts))].Add(1) }
 
+// Failed is how many requests were answered with one of the codes.
+func (r *Requests) Failed(codes ...int) (n uint64) {
+	for _, k := range r.kinds {
+		for _, code := range codes {
+			n += k.counts[bounded(code, len(k.counts))].Load()
+		}
+	}
+	return n
+}
+
 // Time says how long a request that is to be timed took.
 func (k *Kind) Time(took time.Duration) { k.duration.Observe(took.Seconds()) }
 

@@ -29,6 +29,10 @@ type Sample struct {
 	// many watchers those have, and UnfinishedBytes how many bytes of incomplete messages have arrived.
 	Clients, Streams, Watchers, UnfinishedBytes int64
 	Surplus                                     []Surplus
+	// ClientBytesIn and ClientBytesOut are what clients sent and received by gRPC.
+	ClientBytesIn, ClientBytesOut uint64
+	// Failed is how many requests failed for want of a leader, of an answer in time, or of an outcome.
+	Failed uint64
 }
 
 // Surplus is how often clients have exceeded a limit of the server.
@@ -75,6 +79,7 @@ type Disk struct {
 // Peer is another member, as this one sees it.
 type Peer struct {
 	Name              string
+	ID                uint64
 	Connected         bool
 	BytesIn, BytesOut uint64
 	Dropped           uint64
@@ -264,6 +269,7 @@ func (s sampler) Describe(ch chan<- *prometheus.Desc) {
 	describe(ch, peerFigures)
 	describe(ch, tlsFigures)
 	describe(ch, surplusFigures)
+	describeEtcd(ch)
 }
 
 func describe[T any](ch chan<- *prometheus.Desc, figures []figure[T]) {
@@ -289,6 +295,7 @@ func (s sampler) Collect(ch chan<- prometheus.Metric) {
 	for _, of := range sample.Surplus {
 		collect(ch, surplusFigures, &of, of.Of)
 	}
+	collectEtcd(ch, &sample)
 }
 
 func collect[T any](ch chan<- prometheus.Metric, figures []figure[T], from *T, labels ...string) {

@@ -10,6 +10,7 @@ import (
 // them first when writes are slow. It is a prometheus.Collector.
 type Syncs struct {
 	durations prometheus.Histogram
+	etcd      prometheus.Histogram
 	written   prometheus.Counter
 }
 
@@ -21,6 +22,10 @@ func NewSyncs() *Syncs {
 			Help:    "How long the syncs of the log took that writes wait for.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 17), // to 6.6 s
 		}),
+		etcd: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "etcd_disk_wal_fsync_duration_seconds", Help: "How long the syncs of the log took that writes wait for.",
+			Buckets: etcdBuckets(14),
+		}),
 		written: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "balsa_wal_written_bytes_total",
 			Help: "Bytes written to the log.",
@@ -31,17 +36,20 @@ func NewSyncs() *Syncs {
 // Observe counts a sync and the bytes written before it.
 func (s *Syncs) Observe(took time.Duration, bytes int) {
 	s.durations.Observe(took.Seconds())
+	s.etcd.Observe(took.Seconds())
 	s.written.Add(float64(bytes))
 }
 
 // Describe implements prometheus.Collector.
 func (s *Syncs) Describe(ch chan<- *prometheus.Desc) {
 	s.durations.Describe(ch)
+	s.etcd.Describe(ch)
 	s.written.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
 func (s *Syncs) Collect(ch chan<- prometheus.Metric) {
 	s.durations.Collect(ch)
+	s.etcd.Collect(ch)
 	s.written.Collect(ch)
 }

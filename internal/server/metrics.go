@@ -2,6 +2,9 @@ package server
 
 import (
 	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
 
 	"balsa.example/api"
 	"balsa.example/internal/frontend/clients"
@@ -45,6 +48,26 @@ func (s *Server) closeMetrics() {
 	s.metricsWork.Wait()
 }
 
+// tripInterval is how often the round trips to the other members are looked at.
+const tripInterval = time.Second
+
+// measureRoundTrips looks at them until the server stops.
+func (s *Server) measureRoundTrips() {
+	tick := time.NewTicker(tripInterval)
+	defer tick.Stop()
+	for {
+		for _, m := range s.cfg.Cluster.Others(s.self.ID) {
+			took, _ := s.member.Transport().RoundTrip(m.ID)
+			s.trips.Observe(m.Name, uint64(m.ID), took)
+		}
+		select {
+		case <-tick.C:
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
 // sample reads the figures of this moment.
 func (s *Server) sample() metrics.Sample {
 	disk := s.member.LogStats()
@@ -55,6 +78,8 @@ func (s *Server) sample() metrics.Sample {
 			LogBytes: disk.LogBytes, Segments: disk.Segments, LowSpace: disk.LowSpace,
 		},
 	}
+	sample.Failed = s.requests.Failed(int(api.Reply_UNKNOWN), int(api.Reply_UNAVAILABLE)) +
+		s.calls.Failed(codes.Unavailable, codes.DeadlineExceeded)
 	sample.LogDropped, sample.LogWaiting = s.cfg.LogStats()
 	s.port.Sample(&sample)
 	if s.metrics != nil {
@@ -109,7 +134,7 @@ func sampleReplica(r *replica.Replica) (*metrics.Replica, rsm.Status) {
 
 // samplePeer describes a member as the transport and, if it leads, the replica see it.
 func (s *Server) samplePeer(m member.Spec, known rsm.Status) metrics.Peer {
-	p := metrics.Peer{Name: m.Name, Diverged: slices.Contains(known.Diverged, m.ID)}
+	p := metrics.Peer{Name: m.Name, ID: uint64(m.ID), Diverged: slices.Contains(known.Diverged, m.ID)}
 	if seen, ok := s.member.Transport().Peer(m.ID); ok {
 		p.Connected, p.Dropped, p.LastActive = seen.Connected, seen.Dropped, seen.LastActive
 		p.BytesIn, p.BytesOut = seen.BytesIn, seen.BytesOut

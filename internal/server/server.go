@@ -46,7 +46,10 @@ type Server struct {
 	native    *native.Server
 	clientTLS *certs.Source // nil without TLS
 	requests  *metrics.Requests
+	calls     *metrics.Calls
 	syncs     *metrics.Syncs
+	commits   *metrics.Commits
+	trips     *metrics.RoundTrips
 	figures   http.Handler
 
 	// metrics is the port of the addresses for metrics, nil without any.
@@ -91,6 +94,9 @@ func Start(cfg Config) (*Server, error) {
 		log:     cfg.Cluster.Logger(cfg.Logger, self.ID),
 		started: time.Now(),
 		syncs:   metrics.NewSyncs(),
+		commits: metrics.NewCommits(),
+		trips:   metrics.NewRoundTrips(),
+		calls:   metrics.NewCalls(),
 		ran:     make(chan struct{}),
 		ready:   make(chan struct{}),
 		stopped: make(chan struct{}),
@@ -186,7 +192,7 @@ func (s *Server) assemble() (err error) {
 	s.requests = native.NewRequests()
 	s.showFigures()
 	s.port = clients.New(clients.Config{
-		Name: clientSide, Limits: limits, TLS: s.clientTLSConfig(), Codec: api.Codec(), HTTP: s.httpHandler(false), Logger: s.log,
+		Name: clientSide, Limits: limits, TLS: s.clientTLSConfig(), Codec: api.Codec(), HTTP: s.httpHandler(false), Calls: s.calls, Logger: s.log,
 	})
 	s.native = native.New(native.Config{
 		Port: s.port,
@@ -204,6 +210,7 @@ func (s *Server) assemble() (err error) {
 		s.work.Go(func() { s.serve(l) })
 	}
 	s.work.Go(func() { s.port.WatchClients(s.ctx) })
+	s.work.Go(s.measureRoundTrips)
 	return nil
 }
 
@@ -248,7 +255,7 @@ func (s *Server) run() {
 	replica, err := replica.New(replica.Config{
 		ID:                s.self.ID,
 		Log:               log,
-		State:             state.Config{FS: s.cfg.FS, Dir: filepath.Join(s.cfg.DataDir, "state"), Cluster: s.member.ClusterID(), RunBytes: s.cfg.runBytes},
+		State:             state.Config{FS: timedFS{s.cfg.FS, s.commits.Observe}, Dir: filepath.Join(s.cfg.DataDir, "state"), Cluster: s.member.ClusterID(), RunBytes: s.cfg.runBytes},
 		Transport:         s.member.Transport(),
 		MaxRaftState:      s.cfg.MaxRaftState,
 		HeartbeatInterval: s.cfg.HeartbeatInterval,

@@ -29,8 +29,18 @@ func (p *Port) ClientOf(ctx context.Context) (cl *Client, done func()) {
 // errTooManyStreams refuses a stream or call.
 var errTooManyStreams = status.Error(codes.ResourceExhausted, "this server has too many streams")
 
+// codeOf is the code that gRPC sends for the error of a handler.
+func codeOf(err error) codes.Code {
+	if s, ok := status.FromError(err); ok {
+		return s.Code()
+	}
+	return status.FromContextError(err).Code()
+}
+
 // unary is a grpc.UnaryServerInterceptor.
-func (p *Port) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, serve grpc.UnaryHandler) (any, error) {
+func (p *Port) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, serve grpc.UnaryHandler) (resp any, err error) {
+	call, began := p.calls.Begin(info.FullMethod), time.Now()
+	defer func() { call.End(began, codeOf(err)) }()
 	cl, done := p.ClientOf(ctx)
 	defer done()
 	if !cl.open.enter(false) {
@@ -38,7 +48,7 @@ func (p *Port) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, serv
 	}
 	size := 0
 	defer func() { cl.open.leave(false, size) }()
-	resp, err := serve(ctx, req)
+	resp, err = serve(ctx, req)
 	if m, ok := resp.(proto.Message); ok && err == nil {
 		size = proto.Size(m)
 	}
@@ -46,7 +56,9 @@ func (p *Port) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, serv
 }
 
 // stream is a grpc.StreamServerInterceptor.
-func (p *Port) stream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, serve grpc.StreamHandler) error {
+func (p *Port) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, serve grpc.StreamHandler) (err error) {
+	call, began := p.calls.Begin(info.FullMethod), time.Now()
+	defer func() { call.End(began, codeOf(err)) }()
 	cl, done := p.ClientOf(s.Context())
 	defer done()
 	if !cl.open.enter(true) {

@@ -51,6 +51,8 @@ type Config struct {
 	TLS    *tls.Config // nil: plain TCP
 	// Codec is that of all services.
 	Codec encoding.CodecV2
+	// Calls counts calls; nil: they are not counted.
+	Calls *metrics.Calls
 	// HTTP answers what is no gRPC; nil: nothing is found.
 	HTTP   http.Handler
 	Logger *slog.Logger
@@ -67,6 +69,7 @@ type Port struct {
 	// unfinished is the size in bytes of all unfinished messages, unbegun what streams without a
 	// message count for.
 	unfinished, unbegun atomic.Int64
+	received, sent      atomic.Uint64 // bytes, by gRPC
 
 	surplus surplus
 	tls     *tls.Config
@@ -74,6 +77,7 @@ type Port struct {
 	grpc    *grpc.Server
 	health  *health.Server
 	http    *httpServer
+	calls   *metrics.Calls
 	stop    context.CancelFunc // of GracefulStop
 	stopped context.Context
 	closing atomic.Bool // new connections are closed
@@ -120,8 +124,12 @@ func New(cfg Config) *Port {
 	p.slots.OnSurplus = func(newcomer string) {
 		p.surplus.connections.Warn("too many connections: one was closed", "port", cfg.Name, "most", l.Connections, "newcomer", newcomer)
 	}
+	if p.calls = cfg.Calls; p.calls == nil {
+		p.calls = metrics.NewCalls()
+	}
 	p.SetServing(false, "")
 	p.grpc = p.newGRPCServer(cfg.Codec)
+	healthpb.RegisterHealthServer(p, p.health)
 	if cfg.HTTP == nil {
 		cfg.HTTP = http.NotFoundHandler()
 	}
@@ -130,7 +138,7 @@ func New(cfg Config) *Port {
 	return p
 }
 
-// newGRPCServer serves the standard health service, and what the faces register.
+// newGRPCServer makes what services are registered on.
 func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpc.Server {
 	g := grpc.NewServer(
 		grpc.Creds(clientCredentials{p.credentials(), p}),
@@ -149,13 +157,28 @@ func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: idlePing, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true),
 	)
-	healthpb.RegisterHealthServer(g, p.health)
 	return g
 }
 
 // RegisterService implements grpc.ServiceRegistrar.
 func (p *Port) RegisterService(desc *grpc.ServiceDesc, service any) {
 	p.grpc.RegisterService(desc, service)
+	for _, m := range desc.Methods {
+		p.calls.Add("/"+desc.ServiceName+"/"+m.MethodName, metrics.Unary)
+	}
+	for _, s := range desc.Streams {
+		p.calls.Add("/"+desc.ServiceName+"/"+s.StreamName, kindOf(s))
+	}
+}
+
+func kindOf(s grpc.StreamDesc) string {
+	switch {
+	case s.ClientStreams && s.ServerStreams:
+		return metrics.BidiStream
+	case s.ClientStreams:
+		return metrics.ClientStream
+	}
+	return metrics.ServerStream
 }
 
 // Serve answers clients on l until the Port stops. The clients of all listeners share the
@@ -226,6 +249,7 @@ func (p *Port) Surplus() uint64 {
 func (p *Port) Sample(sample *metrics.Sample) {
 	sample.Requests, sample.RequestBytes = p.requests.items.Load(), p.requests.bytes.Load()
 	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(p.slots.Stats().Taken), p.streams.items.Load(), p.unfinished.Load()+p.unbegun.Load()
+	sample.ClientBytesIn, sample.ClientBytesOut = p.received.Load(), p.sent.Load()
 	sample.Watchers = p.watchers.items.Load()
 	sample.Surplus = append(sample.Surplus,
 		metrics.Surplus{Of: "connections", Count: p.Surplus()},

@@ -55,6 +55,7 @@ func (t *trackedConn) Read(b []byte) (int, error) {
 	if n == 0 {
 		return n, err
 	}
+	t.client.port.received.Add(uint64(n))
 	t.mu.Lock()
 	data, whole, began := t.track(b[:n])
 	if data && t.size > 0 {
@@ -84,7 +85,9 @@ func (t *trackedConn) Write(b []byte) (int, error) {
 			t.mu.Unlock()
 		}
 	})
-	return t.Conn.Write(b)
+	n, err := t.Conn.Write(b)
+	t.client.port.sent.Add(uint64(n))
+	return n, err
 }
 
 // Close implements net.Conn.

@@ -29,7 +29,9 @@ type Versions struct {
 func Handler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	get := func(path string, serve http.HandlerFunc) { mux.HandleFunc(path, onlyGet(serve)) }
-	get("/version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, "application/json", http.StatusOK, cfg.Versions) })
+	get("/version", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, "application/json", http.StatusOK, cfg.Versions)
+	})
 	get("/health", cfg.Checks.health)
 	for name, checks := range map[string][]check{"/livez": cfg.Checks.live(), "/readyz": cfg.Checks.ready()} {
 		get(name, func(w http.ResponseWriter, r *http.Request) { report(w, r, included(checks, r)) })

@@ -26,31 +26,38 @@ var statuses = map[translate.Code]int{
 	translate.Unauthenticated:    http.StatusUnauthorized,
 }
 
-// statusOf is an error as it is sent, and its HTTP status.
-func statusOf(err error) (data []byte, status int) {
+// known is an error as the API has it; with code 0 for none.
+func known(err error) *translate.Error {
 	var known *translate.Error
 	switch {
+	case err == nil:
+		return &translate.Error{}
 	case errors.As(err, &known):
+		return known
 	case errors.Is(err, context.DeadlineExceeded):
-		known = &translate.Error{Code: translate.DeadlineExceeded, Text: err.Error()}
+		return &translate.Error{Code: translate.DeadlineExceeded, Text: err.Error()}
 	case errors.Is(err, context.Canceled):
-		known = &translate.Error{Code: translate.Canceled, Text: err.Error()}
-	default:
-		known = &translate.Error{Code: translate.Unknown, Text: err.Error()}
+		return &translate.Error{Code: translate.Canceled, Text: err.Error()}
 	}
+	return &translate.Error{Code: translate.Unknown, Text: err.Error()}
+}
+
+// statusOf is an error as it is sent, and its HTTP status.
+func statusOf(err error) (data []byte, status int) {
+	e := known(err)
 	data, _ = json.Marshal(struct { // of a number and a string it cannot fail
 		Code    translate.Code `json:"code"`
 		Message string         `json:"message"`
-	}{known.Code, known.Text})
-	status, ok := statuses[known.Code]
+	}{e.Code, e.Text})
+	status, ok := statuses[e.Code]
 	if !ok {
 		status = http.StatusInternalServerError
 	}
 	return data, status
 }
 
-// writeError answers with an error.
-func writeError(w http.ResponseWriter, err error) {
+// writeError answers with an error, and returns it.
+func writeError(w http.ResponseWriter, err error) error {
 	data, status := statusOf(err)
 	w.Header().Set("Content-Type", "application/json")
 	if status == http.StatusUnauthorized {
@@ -58,6 +65,7 @@ func writeError(w http.ResponseWriter, err error) {
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(data)
+	return err
 }
 
 // withTimeout returns the context of a request, with the deadline that the header Grpc-Timeout

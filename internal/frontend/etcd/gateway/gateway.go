@@ -8,16 +8,19 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/etcd"
 	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/internal/metrics"
 )
 
-// Config says what to serve. All are required but Origins.
+// Config says what to serve. All are required but Calls and Origins.
 type Config struct {
 	Methods []etcd.Method
 	// Face returns what answers, or why there is nothing yet.
@@ -26,6 +29,8 @@ type Config struct {
 	Client func(ctx context.Context) (*clients.Client, func())
 	// Bounds are those of the same methods over gRPC. TooMany is not used.
 	Bounds clients.Bounds
+	// Calls counts the calls, as those over gRPC; may be nil.
+	Calls *metrics.Calls
 	// Origins are those of web pages that may use the API. nil: all.
 	Origins []string
 }
@@ -69,9 +74,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m, ok := g.paths[path]
 	switch {
 	case !ok:
-		writeError(w, errPath)
+		_ = writeError(w, errPath)
 	case r.Method != http.MethodPost:
-		writeError(w, errMethod)
+		_ = writeError(w, errMethod)
 	default:
 		g.serve(w, r, m)
 	}
@@ -98,35 +103,41 @@ func (g *Gateway) allowOrigin(w http.ResponseWriter, r *http.Request) {
 	h.Set("Access-Control-Allow-Headers", "accept, content-type, authorization")
 }
 
-// serve answers a request for a method.
+// serve answers a request for a method, and counts it.
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, m etcd.Method) {
+	call, began := g.cfg.Calls.Begin(m.Name), time.Now()
+	err := g.answer(w, r, m)
+	call.End(began, codes.Code(known(err).Code))
+}
+
+// answer answers a request for a method. An error that it returns has been sent.
+func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, m etcd.Method) error {
 	f, err := g.cfg.Face()
 	if err != nil {
-		writeError(w, &translate.Error{Code: translate.Unavailable, Text: err.Error()})
-		return
+		return writeError(w, &translate.Error{Code: translate.Unavailable, Text: err.Error()})
 	}
 	ctx, cancel, err := withTimeout(r)
 	if err != nil {
-		writeError(w, err)
-		return
+		return writeError(w, err)
 	}
 	defer cancel()
 	if m.Serve != nil {
-		g.stream(ctx, w, r, f, m)
-		return
+		return g.stream(ctx, w, r, f, m)
 	}
 	req := m.NewRequest()
 	in := g.newReader(r)
 	if err := in.read(req); err != nil && !errors.Is(err, io.EOF) {
-		writeError(w, err)
-		return
+		return writeError(w, err)
 	}
 	in.discard()
-	g.call(ctx, w, f, m, req, callerOf(r))
+	if err := g.call(ctx, w, f, m, req, callerOf(r)); err != nil {
+		return writeError(w, err)
+	}
+	return nil
 }
 
-// call answers a unary method.
-func (g *Gateway) call(ctx context.Context, w http.ResponseWriter, f *etcd.Face, m etcd.Method, req proto.Message, c *etcd.Caller) {
+// call answers a unary method, unless it returns an error.
+func (g *Gateway) call(ctx context.Context, w http.ResponseWriter, f *etcd.Face, m etcd.Method, req proto.Message, c *etcd.Caller) error {
 	cl, done := g.cfg.Client(ctx)
 	defer done()
 	cost := int64(proto.Size(req))
@@ -134,25 +145,23 @@ func (g *Gateway) call(ctx context.Context, w http.ResponseWriter, f *etcd.Face,
 		cost += g.cfg.Bounds.Expect(req)
 	}
 	if !cl.Begin(ctx, cost) {
-		writeError(w, translate.ErrTooManyRequests)
-		return
+		return translate.ErrTooManyRequests
 	}
 	defer cl.End(cost)
 	resp, err := m.Call(f, ctx, c, req)
 	if err != nil {
-		writeError(w, err)
-		return
+		return err
 	}
 	data, err := marshal.Marshal(resp)
 	if err != nil {
-		writeError(w, &translate.Error{Code: translate.Internal, Text: err.Error()})
-		return
+		return &translate.Error{Code: translate.Internal, Text: err.Error()}
 	}
 	release := cl.Hold(int64(len(data)))
 	defer release()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Grpc-Metadata-Content-Type", "application/grpc")
 	_, _ = w.Write(data)
+	return nil
 }
 
 // The forms of requests and responses. Fields that are not known are left out of account, as etcd

@@ -10,16 +10,18 @@ import (
 	"balsa.example/internal/frontend/etcd"
 )
 
-// stream answers a method that is a stream.
-func (g *Gateway) stream(ctx context.Context, w http.ResponseWriter, r *http.Request, f *etcd.Face, m etcd.Method) {
+// stream answers a method that is a stream. An error that it returns has been sent.
+func (g *Gateway) stream(ctx context.Context, w http.ResponseWriter, r *http.Request, f *etcd.Face, m etcd.Method) error {
 	control := http.NewResponseController(w)
 	// Without it HTTP/1 would read all requests before it sends the first response. HTTP/2 has no
 	// need of it.
 	_ = control.EnableFullDuplex()
 	s := &stream{ctx: ctx, in: g.newReader(r), one: !m.ClientStreams, w: w, control: control}
-	if err := m.Serve(f, callerOf(r), s); err != nil && ctx.Err() == nil {
+	err := m.Serve(f, callerOf(r), s)
+	if err != nil && ctx.Err() == nil {
 		s.fail(err)
 	}
+	return err
 }
 
 // stream is an etcd.Stream of lines of JSON.

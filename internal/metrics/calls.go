@@ -1,0 +1,122 @@
+package metrics
+
+import (
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+)
+
+// The types of methods, as go-grpc-prometheus calls them, by whose names dashboards ask.
+const (
+	Unary        = "unary"
+	ServerStream = "server_stream"
+	ClientStream = "client_stream"
+	BidiStream   = "bidi_stream"
+)
+
+const lastCode = codes.Unauthenticated
+
+// Calls counts the calls of methods of gRPC, and those that came by another way, and times the unary
+// ones. All methods are added before the first call. It is a prometheus.Collector.
+type Calls struct {
+	methods map[string]*Call
+	started *prometheus.Desc
+	handled *prometheus.Desc
+}
+
+// Call counts the calls of one method.
+type Call struct {
+	service, method, kind string
+	started               atomic.Uint64
+	handled               [lastCode + 1]atomic.Uint64
+	duration              prometheus.Histogram // nil for a stream
+}
+
+// NewCalls returns a Calls without methods.
+func NewCalls() *Calls {
+	labels := []string{"grpc_method", "grpc_service", "grpc_type"}
+	return &Calls{
+		methods: map[string]*Call{},
+		started: prometheus.NewDesc("grpc_server_started_total", "Calls begun.", labels, nil),
+		handled: prometheus.NewDesc("grpc_server_handled_total", "Calls ended, by their code.", append(labels, "grpc_code"), nil),
+	}
+}
+
+// Add adds a method, by its name as gRPC says it: /package.Service/Method.
+func (c *Calls) Add(name, kind string) {
+	service, method, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
+	call := &Call{service: service, method: method, kind: kind}
+	if kind == Unary {
+		call.duration = prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "grpc_server_handling_seconds", Help: "How long unary calls took.",
+			ConstLabels: prometheus.Labels{"grpc_method": method, "grpc_service": service, "grpc_type": kind},
+		})
+	}
+	c.methods[name] = call
+}
+
+// Begin counts a call that begins; nil if there is no such method, or no Calls.
+func (c *Calls) Begin(name string) *Call {
+	if c == nil {
+		return nil
+	}
+	call := c.methods[name]
+	if call != nil {
+		call.started.Add(1)
+	}
+	return call
+}
+
+// End counts the end of a call.
+func (c *Call) End(began time.Time, code codes.Code) {
+	if c == nil {
+		return
+	}
+	if code > lastCode {
+		code = codes.Unknown
+	}
+	c.handled[code].Add(1)
+	if c.duration != nil {
+		c.duration.Observe(time.Since(began).Seconds())
+	}
+}
+
+// Failed is how many calls of the named methods have ended with one of the codes.
+func (c *Calls) Failed(with ...codes.Code) (n uint64) {
+	for _, call := range c.methods {
+		for _, code := range with {
+			n += call.handled[code].Load()
+		}
+	}
+	return n
+}
+
+// Describe implements prometheus.Collector.
+func (c *Calls) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.started
+	ch <- c.handled
+	for _, call := range c.methods {
+		if call.duration != nil {
+			call.duration.Describe(ch)
+		}
+	}
+}
+
+// Collect implements prometheus.Collector. A method that nobody has called is shown, too: rates
+// need the 0.
+func (c *Calls) Collect(ch chan<- prometheus.Metric) {
+	for _, call := range c.methods {
+		labels := []string{call.method, call.service, call.kind}
+		ch <- prometheus.MustNewConstMetric(c.started, prometheus.CounterValue, float64(call.started.Load()), labels...)
+		for code := range call.handled {
+			n := float64(call.handled[code].Load())
+			ch <- prometheus.MustNewConstMetric(c.handled, prometheus.CounterValue, n, append(labels, codes.Code(code).String())...)
+		}
+		if call.duration != nil {
+			call.duration.Collect(ch)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Commits measures the syncs of the files of the history. No write waits for them. It is a
+// prometheus.Collector.
+type Commits struct{ own, etcd prometheus.Histogram }
+
+// NewCommits returns a Commits without observations.
+func NewCommits() *Commits {
+	const help = "How long the syncs of the files of the history took, for which no write waits."
+	return &Commits{
+		own: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "balsa_store_fsync_duration_seconds", Help: help, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 17),
+		}),
+		etcd: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "etcd_disk_backend_commit_duration_seconds", Help: help, Buckets: etcdBuckets(14),
+		}),
+	}
+}
+
+// Observe counts a sync.
+func (c *Commits) Observe(took time.Duration) {
+	c.own.Observe(took.Seconds())
+	c.etcd.Observe(took.Seconds())
+}
+
+// Describe implements prometheus.Collector.
+func (c *Commits) Describe(ch chan<- *prometheus.Desc) {
+	c.own.Describe(ch)
+	c.etcd.Describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (c *Commits) Collect(ch chan<- prometheus.Metric) {
+	c.own.Collect(ch)
+	c.etcd.Collect(ch)
+}
+
+// RoundTrips measures how long messages to peers take there and back. It is a prometheus.Collector.
+type RoundTrips struct{ own, etcd *prometheus.HistogramVec }
+
+// NewRoundTrips returns a RoundTrips without observations.
+func NewRoundTrips() *RoundTrips {
+	const help = "How long it takes to the peer and back, as TCP measures it: observed once a second."
+	return &RoundTrips{
+		own: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "balsa_peer_round_trip_seconds", Help: help, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 17),
+		}, []string{"peer"}),
+		etcd: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "etcd_network_peer_round_trip_time_seconds", Help: help, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		}, []string{"To"}),
+	}
+}
+
+// Observe counts a round trip to the peer with a name and an id. 0: there is a peer, and nothing is
+// known.
+func (r *RoundTrips) Observe(peer string, id uint64, took time.Duration) {
+	own, etcd := r.own.WithLabelValues(peer), r.etcd.WithLabelValues(etcdID(id))
+	if took > 0 {
+		own.Observe(took.Seconds())
+		etcd.Observe(took.Seconds())
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (r *RoundTrips) Describe(ch chan<- *prometheus.Desc) {
+	r.own.Describe(ch)
+	r.etcd.Describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (r *RoundTrips) Collect(ch chan<- prometheus.Metric) {
+	r.own.Collect(ch)
+	r.etcd.Collect(ch)
+}

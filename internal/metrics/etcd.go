@@ -1,0 +1,103 @@
+package metrics
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The names by which the dashboards and alerts that etcd publishes ask (contrib/mixin), besides
+// balsa's own. What etcd has and balsa has not is what comes nearest: see docs/operations.md.
+
+func etcdFigure[T any, N number](kind prometheus.ValueType, name, help string, value func(*T) N, labels ...string) figure[T] {
+	return figure[T]{
+		desc: prometheus.NewDesc("etcd_"+name, help, labels, nil), kind: kind,
+		value: func(t *T) float64 { return float64(value(t)) },
+	}
+}
+
+func etcdGauge[T any, N number](name, help string, value func(*T) N, labels ...string) figure[T] {
+	return etcdFigure(prometheus.GaugeValue, name, help, value, labels...)
+}
+
+func etcdCounter[T any, N number](name, help string, value func(*T) N, labels ...string) figure[T] {
+	return etcdFigure(prometheus.CounterValue, name, help, value, labels...)
+}
+
+var etcdMemberFigures = []figure[Sample]{
+	etcdGauge("server_has_leader", "1 if this member leads or knows the leader.",
+		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.HasLeader) }),
+	etcdGauge("server_is_leader", "1 if this member leads.",
+		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.IsLeader) }),
+	etcdGauge("server_is_learner", "0: there are no learners.", func(*Sample) int { return 0 }),
+	etcdCounter("server_leader_changes_seen_total", "Leaders found since the process started.",
+		func(s *Sample) uint64 { return s.replica().LeaderChanges }),
+	etcdCounter("server_proposals_committed_total", "Index of the last entry that this member knows to be committed.",
+		func(s *Sample) uint64 { return s.replica().CommitIndex }),
+	etcdCounter("server_proposals_applied_total", "Index of the last entry that the store reflects.",
+		func(s *Sample) uint64 { return s.replica().AppliedIndex }),
+	etcdGauge("server_proposals_pending", "Writes whose outcome is not known yet.",
+		func(s *Sample) int { return s.replica().PendingWrites }),
+	etcdCounter("server_proposals_failed_total", "Requests of clients that failed for want of a leader, of an answer in time, or of an outcome.",
+		func(s *Sample) uint64 { return s.Failed }),
+	etcdGauge("server_quota_backend_bytes", "Size that the store may have; the largest number if there is no quota.",
+		func(s *Sample) int64 {
+			if q := s.replica().Quota; q > 0 {
+				return q
+			}
+			return math.MaxInt64
+		}),
+	etcdGauge("mvcc_db_total_size_in_bytes", "Size of the history: in its files, or of all versions where that is more.",
+		func(s *Sample) int64 { return max(s.replica().RunBytes, s.replica().HistoryBytes) }),
+	etcdGauge("mvcc_db_total_size_in_use_in_bytes", "Size of all versions of all keys.",
+		func(s *Sample) int64 { return s.replica().HistoryBytes }),
+	etcdGauge("debugging_mvcc_keys_total", "Keys in the store.", func(s *Sample) int { return s.replica().Keys }),
+	etcdGauge("debugging_mvcc_current_revision", "Revision of the store.", func(s *Sample) uint64 { return s.replica().Revision }),
+	etcdGauge("debugging_mvcc_compact_revision", "First revision that can be read.", func(s *Sample) uint64 { return s.replica().Compacted }),
+	etcdGauge("debugging_mvcc_watcher_total", "Watchers of clients.", func(s *Sample) int64 { return s.Watchers }),
+	etcdCounter("network_client_grpc_received_bytes_total", "Bytes received from clients by gRPC.",
+		func(s *Sample) uint64 { return s.ClientBytesIn }),
+	etcdCounter("network_client_grpc_sent_bytes_total", "Bytes sent to clients by gRPC.",
+		func(s *Sample) uint64 { return s.ClientBytesOut }),
+}
+
+var etcdReceived = etcdCounter("network_peer_received_bytes_total", "Bytes received from the peer.",
+	func(p *Peer) uint64 { return p.BytesIn }, "From")
+
+var etcdPeerFigures = []figure[Peer]{
+	etcdCounter("network_peer_sent_bytes_total", "Bytes sent to the peer.",
+		func(p *Peer) uint64 { return p.BytesOut }, "To"),
+	etcdCounter("network_peer_sent_failures_total", "Messages to the peer that were not sent.",
+		func(p *Peer) uint64 { return p.Dropped }, "To"),
+}
+
+// replica is what the member's replica tells, zeros before there is one: etcd's counters are there
+// from the beginning, too.
+func (s *Sample) replica() *Replica {
+	if s.Replica == nil {
+		return new(Replica)
+	}
+	return s.Replica
+}
+
+// etcdID is an id as etcd writes it.
+func etcdID(id uint64) string { return strconv.FormatUint(id, 16) }
+
+// collectEtcd adds the figures of a sample by etcd's names.
+func collectEtcd(ch chan<- prometheus.Metric, s *Sample) {
+	collect(ch, etcdMemberFigures, s)
+	for _, p := range s.Peers {
+		collect(ch, etcdPeerFigures, &p, etcdID(p.ID))
+		collect(ch, []figure[Peer]{etcdReceived}, &p, etcdID(p.ID))
+	}
+}
+
+func describeEtcd(ch chan<- *prometheus.Desc) {
+	describe(ch, etcdMemberFigures)
+	describe(ch, etcdPeerFigures)
+	ch <- etcdReceived.desc
+}
+
+// etcdBuckets are those of etcd's histograms of durations, in seconds.
+func etcdBuckets(n int) []float64 { return prometheus.ExponentialBuckets(0.001, 2, n) }

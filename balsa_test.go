@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"balsa.example/internal/check/ports"
 	"balsa.example/member"
 	"balsa.example/rsm"
 )
@@ -57,10 +58,7 @@ func newTrio(t *testing.T, change func(*Config[int, int])) *trio {
 	c := &trio{t: t, dir: t.TempDir(), configs: map[string]Config[int, int]{}, machines: map[string]*counter{}, nodes: map[string]*Node[int, int]{}}
 	members, listeners := map[string]string{}, map[string]net.Listener{}
 	for _, name := range []string{"n1", "n2", "n3"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := ports.Listen(t)
 		members[name], listeners[name] = l.Addr().String(), l
 	}
 	for name := range members {

@@ -130,7 +130,7 @@ func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 			before.Settle(t)
 		})
 	}
-	good.Machine = &counter{}
+	good.Machine, good.listener = &counter{}, leak.Listen(t)
 	n = start(t, good) // the directory is free, and as it was
 	if sum, err := n.Submit(t.Context(), 1); err != nil || sum != 2 {
 		t.Errorf("%d, %v", sum, err)

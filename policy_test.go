@@ -45,6 +45,8 @@ const policy = `
 	NONE < internal/frontend/http
 	internal/frontend/http < internal/server
 	NONE < internal/check/memtcp, internal/check/leak # for tests
+	NONE < internal/check/memtcp, internal/check/ports # for tests
+	internal/check/ports < internal/check/leak
 	NONE < internal/dialing < transport, clerk
 	internal/dialing < internal/inproc
 	NONE < internal/certs < transport

@@ -17,6 +17,7 @@ import (
 	"balsa.example/clerk"
 	"balsa.example/internal/certs/certstest"
 	"balsa.example/internal/check/crashfs"
+	"balsa.example/internal/check/ports"
 )
 
 // patience bounds every wait of these tests. It is never used up by one that passes.
@@ -55,7 +56,7 @@ func newTestCluster(t *testing.T, o options) *testCluster {
 	var members []string
 	var clients, peers []net.Listener
 	for i := range o.servers {
-		clients, peers = append(clients, listenAny(t)), append(peers, listenAny(t))
+		clients, peers = append(clients, ports.Listen(t)), append(peers, ports.Listen(t))
 		members = append(members, fmt.Sprintf("n%d=%s://%s", i+1, scheme, peers[i].Addr()))
 		endpoint := clients[i].Addr().String()
 		if o.tls {
@@ -85,7 +86,7 @@ func newTestCluster(t *testing.T, o options) *testCluster {
 			c.dirs = append(c.dirs, d)
 		}
 		if o.metrics {
-			l := listenAny(t)
+			l := ports.Listen(t)
 			u := &url.URL{Scheme: "http", Host: l.Addr().String()}
 			cfg.ListenMetrics, cfg.MetricsListeners = []*url.URL{u}, []net.Listener{l}
 			c.metrics = append(c.metrics, u.String())
@@ -128,15 +129,6 @@ func (c *testCluster) newClerk(pair certstest.Pair, ca []byte) *clerk.Clerk {
 // issue makes a certificate for a member.
 func (c *testCluster) issue(ca *certstest.CA, name string) certstest.Pair {
 	return ca.Issue(certstest.Leaf{CN: name, Hosts: []string{"127.0.0.1"}})
-}
-
-func listenAny(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
 }
 
 // testLogger writes to the test's log: shown with -v, or when the test fails.

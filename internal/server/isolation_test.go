@@ -13,6 +13,7 @@ import (
 
 	"balsa.example/clerk"
 	"balsa.example/internal/check/crashfs"
+	"balsa.example/internal/check/ports"
 	"balsa.example/vfs"
 )
 
@@ -86,7 +87,7 @@ func TestACopiedDirectoryIsShutOut(t *testing.T) {
 
 	copied := c.configs[2]
 	copied.DataDir, copied.Logger = dir+"/copy", slog.New(slog.NewTextHandler(&logs[2], nil))
-	copied.PeerListener, copied.ClientListeners = listenAny(t), []net.Listener{listenAny(t)}
+	copied.PeerListener, copied.ClientListeners = ports.Listen(t), []net.Listener{ports.Listen(t)}
 	twin, err := Start(copied)
 	if err != nil {
 		t.Fatal(err)

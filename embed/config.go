@@ -121,23 +121,23 @@ func (c Config) addresses(cfg *server.Config) (err error) {
 			return fmt.Errorf("ListenPeerURL: %w", err)
 		}
 	}
-	if cfg.ListenClient, err = parseURLs("ListenClientURLs", c.ListenClientURLs); err != nil {
+	if cfg.ListenClient, err = parseURLs("ListenClientURLs", c.ListenClientURLs, server.ParseClientURLs); err != nil {
 		return err
 	}
-	if cfg.AdvertiseClient, err = parseURLs("AdvertiseClientURLs", c.AdvertiseClientURLs); err != nil {
+	if cfg.AdvertiseClient, err = parseURLs("AdvertiseClientURLs", c.AdvertiseClientURLs, server.ParseClientURLs); err != nil {
 		return err
 	}
-	cfg.ListenMetrics, err = parseURLs("ListenMetricsURLs", c.ListenMetricsURLs)
+	cfg.ListenMetrics, err = parseURLs("ListenMetricsURLs", c.ListenMetricsURLs, server.ParseURLs)
 	return err
 }
 
-func parseURLs(field string, raw []string) (urls []*url.URL, err error) {
+func parseURLs(field string, raw []string, parse func(string) ([]*url.URL, error)) (urls []*url.URL, err error) {
 	for _, r := range raw {
-		u, err := server.ParseURL(r)
+		u, err := parse(r)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", field, err)
 		}
-		urls = append(urls, u)
+		urls = append(urls, u...)
 	}
 	return urls, nil
 }

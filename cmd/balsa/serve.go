@@ -40,7 +40,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	f.StringVar(&o.name, "name", "default", "name of this server")
 	f.StringVar(&o.dataDir, "data-dir", "", "directory of this server's data (default NAME.balsa)")
-	f.StringVar(&o.listenClient, "listen-client-urls", loopback(defaultBasePort), "addresses to serve clients on")
+	f.StringVar(&o.listenClient, "listen-client-urls", loopback(defaultBasePort), "addresses to serve clients on: http, https, or unix:// and unixs:// with a path")
 	f.StringVar(&o.advertiseClient, "advertise-client-urls", "", "addresses that clients are told (default: --listen-client-urls)")
 	f.StringVar(&o.listenPeer, "listen-peer-urls", loopback(defaultBasePort+peerPortOffset), "address to hear other servers on")
 	f.StringVar(&o.advertisePeer, "initial-advertise-peer-urls", "",
@@ -219,13 +219,13 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 }
 
 func (o *serveOptions) addresses(cfg *server.Config) (err error) {
-	if cfg.ListenClient, err = server.ParseURLs(o.listenClient); err != nil {
+	if cfg.ListenClient, err = server.ParseClientURLs(o.listenClient); err != nil {
 		return usageError("--listen-client-urls: %w", err)
 	}
 	advertised, how := cfg.ListenClient, "--listen-client-urls"
 	if o.advertiseClient != "" {
 		how = "--advertise-client-urls"
-		if advertised, err = server.ParseURLs(o.advertiseClient); err != nil {
+		if advertised, err = server.ParseClientURLs(o.advertiseClient); err != nil {
 			return usageError("%s: %w", how, err)
 		}
 		cfg.AdvertiseClient = advertised

@@ -55,6 +55,9 @@ func ParseURLs(raw string) ([]*url.URL, error) {
 // CheckDialable refuses an address that others are told and that nobody can connect to:
 // one without a host, or whose host stands for all interfaces or for many hosts.
 func CheckDialable(u *url.URL) error {
+	if isSocket(u) {
+		return nil
+	}
 	if u.Hostname() == "" {
 		return fmt.Errorf("%w: nobody can connect to %s: it names no host", ErrConfig, u)
 	}

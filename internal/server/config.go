@@ -36,7 +36,7 @@ type Config struct {
 	Join bool
 
 	// ListenClient and ListenPeer are the addresses to listen on. http means plain
-	// TCP, https TLS.
+	// TCP, https TLS; for clients, unix and unixs are sockets in the file system, plain and TLS.
 	ListenClient []*url.URL
 	ListenPeer   *url.URL
 	// AdvertiseClient is where clients are told to find this server. Default:

@@ -37,7 +37,7 @@ func listenAll(listeners *[]net.Listener, urls []*url.URL) error {
 		return nil
 	}
 	for _, u := range urls {
-		l, err := net.Listen("tcp", u.Host)
+		l, err := listenOn(u)
 		if err != nil {
 			return err
 		}

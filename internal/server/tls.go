@@ -22,9 +22,9 @@ func checkTLS(t TLS, side string, urls ...*url.URL) error {
 	}
 	for _, u := range urls {
 		switch {
-		case t.Enabled() && u.Scheme != "https":
-			return fmt.Errorf("%w: %s address %s must be https, since there is a certificate", ErrConfig, side, u)
-		case !t.Enabled() && u.Scheme != "http":
+		case t.Enabled() && u.Scheme != "https" && u.Scheme != unixTLS:
+			return fmt.Errorf("%w: %s address %s must be https (or unixs), since there is a certificate", ErrConfig, side, u)
+		case !t.Enabled() && u.Scheme != "http" && u.Scheme != unixPlain:
 			return fmt.Errorf("%w: %s address %s needs a certificate and a key file", ErrConfig, side, u)
 		}
 	}

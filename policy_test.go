@@ -24,7 +24,7 @@ import (
 // but not the clock, nor chance that no seed repeats.
 const policy = `
 	NONE < raft/quorum, api
-	NONE < kv/index, kv/run < kv
+	NONE < kv/index < kv/run < kv
 	raft/quorum < raft
 	raft < rsm, transport, wal
 	NONE < internal/wake < rsm, transport, wal, clerk, internal/check/memnet, internal/sink, internal/frontend/native, internal/server

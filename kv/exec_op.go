@@ -122,7 +122,7 @@ func (s *Store) TryGet(key string) (Result, bool) {
 	if h.Deleted {
 		return r, true
 	}
-	rec, ok := s.history.ReadMemory(run.Ref(h.Ref))
+	rec, ok := s.history.ReadMemory(h.Ref)
 	if !ok || rec.Mod != h.Mod {
 		return Result{}, false
 	}

@@ -42,7 +42,7 @@ func (l *loader) entry(e *run.Entry) bool {
 		l.older = append(l.older, index.Version{Mod: l.newest.Mod, Ref: l.newest.Ref, Deleted: l.newest.Deleted})
 	}
 	l.newest = index.Head{
-		Mod: e.Mod, Create: e.Create, Version: e.Version, Lease: e.Lease, Deleted: e.Deleted, Ref: index.Ref(e.At),
+		Mod: e.Mod, Create: e.Create, Version: e.Version, Lease: e.Lease, Deleted: e.Deleted, Ref: e.At,
 	}
 	return true
 }

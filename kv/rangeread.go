@@ -300,7 +300,7 @@ func (g *gatherer) scan(from string) (next string, more bool) {
 func (g *gatherer) emit(rows []row) error {
 	g.refs = g.refs[:0]
 	for i := range rows {
-		g.refs = append(g.refs, run.Ref(rows[i].ref))
+		g.refs = append(g.refs, rows[i].ref)
 	}
 	for i := range rows {
 		if g.full() {

@@ -145,7 +145,7 @@ const scanChunk = 256
 // shares memory with the history, and must not be written to.
 func (s *Store) read(key string, mod uint64, ref index.Ref) (run.Record, error) {
 	for {
-		rec, err := s.history.Read(run.Ref(ref))
+		rec, err := s.history.Read(ref)
 		if !errors.Is(err, run.ErrGone) {
 			if err == nil && rec.Mod != mod {
 				err = fmt.Errorf("kv: the record of %q at revision %d is of revision %d", key, mod, rec.Mod)

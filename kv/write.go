@@ -49,7 +49,7 @@ func (w *revisionWriter) write(slot index.Slot, key string, value []byte, lease 
 		Key: bytesOf(key), Value: value, Mod: h.Mod, Create: h.Create, Version: h.Version, Lease: h.Lease,
 		Wall: w.wall, Deleted: deleted, Last: w.changes == 0,
 	}
-	h.Ref = index.Ref(s.history.Append(&rec)) // rec then shares the memory of the history
+	h.Ref = s.history.Append(&rec) // rec then shares the memory of the history
 
 	s.mu.Lock()
 	if slot == 0 {

@@ -2,7 +2,6 @@ package state
 
 import (
 	"balsa.example/kv"
-	"balsa.example/kv/index"
 	"balsa.example/kv/run"
 )
 
@@ -97,7 +96,7 @@ func blocker(runs []used, purged uint64) int {
 func (p *present) wanted(durable *manifest, first uint32) func(rec *run.Record, at run.Ref) bool {
 	hidden := p.hiddenBefore(durable, first)
 	return func(rec *run.Record, at run.Ref) bool {
-		return p.keys.Live(kv.Alias(rec.Key), rec.Mod, index.Ref(at)) || rec.Deleted && rec.Mod >= hidden
+		return p.keys.Live(kv.Alias(rec.Key), rec.Mod, at) || rec.Deleted && rec.Mod >= hidden
 	}
 }
 

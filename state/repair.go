@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"balsa.example/kv"
-	"balsa.example/kv/index"
 	"balsa.example/kv/run"
 	"balsa.example/raft"
 )
@@ -170,7 +169,7 @@ func (m *Machine) rebuild(p *present, damaged run.Info, from raft.NodeID) (err e
 		if ok = ok && at.Run == damaged.File; ok {
 			found += int64(at.Size)
 		}
-		return run.Ref(at), ok
+		return at, ok
 	}, m.cfg.Pace)
 	if err != nil {
 		return err
@@ -192,7 +191,7 @@ func (m *Machine) replaceRuns(p *present, w *run.Rewritten, purged uint64) error
 		return err
 	}
 	w.Install(func(key []byte, mod uint64, from, to run.Ref) {
-		p.keys.Move(kv.Alias(key), mod, index.Ref(from), index.Ref(to))
+		p.keys.Move(kv.Alias(key), mod, from, to)
 	})
 	w.Forget()
 	there := map[uint32]bool{}

@@ -20,11 +20,15 @@ type upkeep struct {
 	// looked at last.
 	maxIndex  int64
 	indexFull atomic.Bool
+	// looked is when it has looked last whether there is something to do, and asked when it has
+	// asked for a checkpoint.
+	looked, asked time.Time
 	background
 }
 
 const (
-	// upkeepInterval is how often it looks whether there is something to free.
+	// upkeepInterval is how often it looks whether there is something to do. What there is to free
+	// is freed step by step, without a look in between: there may be thousands of steps.
 	upkeepInterval = time.Second
 	// upkeepRetry is how long it waits after an error: a full disk rarely gets space soon.
 	upkeepRetry = 10 * time.Second
@@ -42,7 +46,6 @@ func (u *upkeep) run(ctx context.Context) {
 	if n := r.State.Figures().Repaired; n > 0 {
 		u.log.Warn("files of the history were damaged at the start and are repaired", "files", n)
 	}
-	var asked time.Time
 	timer := time.NewTimer(upkeepInterval)
 	defer timer.Stop()
 	scrub := time.NewTimer(firstScrub)
@@ -61,13 +64,9 @@ func (u *upkeep) run(ctx context.Context) {
 			continue
 		case <-timer.C:
 		}
-		if r.State.CheckpointWanted() && time.Since(asked) >= checkpointInterval {
-			asked = time.Now()
-			r.Node.Checkpoint()
-		}
-		u.watchIndex()
-		if revision := r.State.CompactionDue(u.keep); revision != 0 && r.Node.Leads() {
-			u.compact(revision)
+		if time.Since(u.looked) >= upkeepInterval {
+			u.looked = time.Now()
+			u.look()
 		}
 		wait := upkeepInterval
 		switch more, err := r.State.Maintain(); {
@@ -80,6 +79,19 @@ func (u *upkeep) run(ctx context.Context) {
 			wait = 0
 		}
 		timer.Reset(wait)
+	}
+}
+
+// look asks for what is due: a checkpoint, a compaction.
+func (u *upkeep) look() {
+	r := u.replica
+	if r.State.CheckpointWanted() && time.Since(u.asked) >= checkpointInterval {
+		u.asked = time.Now()
+		r.Node.Checkpoint()
+	}
+	u.watchIndex()
+	if revision := r.State.CompactionDue(u.keep); revision != 0 && r.Node.Leads() {
+		u.compact(revision)
 	}
 }
 

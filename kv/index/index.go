@@ -6,7 +6,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Ref is where a record is: in a run, which is not 0, at an offset.
+// Ref says where a record is: in which run, which is not 0, at which offset, and its length there.
+// The run's number is that of one member; other members may have the same record elsewhere.
 type Ref struct{ Run, Offset, Size uint32 }
 
 // Head is the newest version of a key.

@@ -22,7 +22,6 @@ func (h *History) Append(rec *Record) Ref {
 		panic(fmt.Sprintf("run: a record of %d bytes at offset %d of a run", size, at))
 	}
 	hash := rec.encode(mem.room(size), place(r.salt, at))
-	h.unflushed.Add(int64(size))
 	h.last, h.chain, h.whole = rec.Mod, link(h.chain, hash), rec.Last
 	h.records++
 	if rec.Last {
@@ -48,6 +47,5 @@ func (h *History) begin(first uint64) *run {
 	h.mu.runs = append(h.mu.runs, r)
 	h.changeFiles(func(byFile map[uint32]*run) { byFile[r.number] = r })
 	h.run, h.records = r, 0
-	h.unflushed.Add(headerSize)
 	return r
 }

@@ -44,7 +44,6 @@ func (h *History) Adopt(info Info) error {
 	if digest.Sum64() != info.Checksum {
 		return h.files.corrupt(info.File, r.info.Bytes, errOther)
 	}
-	h.unflushed.Add(max(r.info.Bytes, 0) - end)
 	h.mu.Lock()
 	r.info, r.digest = info, digest
 	h.mu.Unlock()

@@ -87,15 +87,10 @@ func (h *History) syncNames() error {
 
 // flushRun writes what is missing of a run, and its footer if it is full.
 func (h *History) flushRun(ctx context.Context, t target, pace func(int)) (written int64, err error) {
-	before := t.info.Bytes
-	if t.info.Sealed || !t.seal && int64(t.to.offset) <= before {
+	if t.info.Sealed || !t.seal && int64(t.to.offset) <= t.info.Bytes {
 		return 0, nil
 	}
-	written, err = h.write(ctx, t.run, t.mem.Load(), t.to, t.seal, pace)
-	if err == nil {
-		h.unflushed.Add(before - int64(t.to.offset))
-	}
-	return written, err
+	return h.write(ctx, t.run, t.mem.Load(), t.to, t.seal, pace)
 }
 
 // write writes a run from memory up to a mark in it, and then its Info tells of that.

@@ -70,8 +70,7 @@ type History struct {
 	}
 	// byFile are those in runs, and those that were rewritten and not removed yet. Each read looks a
 	// run up here, so that this takes no lock: a change makes another map, while mu is locked.
-	byFile    atomic.Pointer[map[uint32]*run]
-	unflushed atomic.Int64
+	byFile atomic.Pointer[map[uint32]*run]
 
 	// What follows is the appender's.
 	run     *run // that is appended to; nil if there is none
@@ -184,10 +183,6 @@ func (h *History) Chain() uint64 { return h.chain }
 // Mark returns the end of the last complete revision. Only the appender may ask.
 func (h *History) Mark() Mark { return h.mark }
 
-// UnflushedBytes is how much memory holds what no Flush has made durable. Its bound is the caller's:
-// the log has the same records, and is bounded.
-func (h *History) UnflushedBytes() int64 { return h.unflushed.Load() }
-
 // NextFile is the number that the next file will have.
 func (h *History) NextFile() uint32 {
 	h.mu.RLock()
@@ -221,16 +216,6 @@ func (h *History) changeFiles(change func(byFile map[uint32]*run)) {
 	byFile := maps.Clone(*h.byFile.Load())
 	change(byFile)
 	h.byFile.Store(&byFile)
-}
-
-// Strays returns the numbers of the files that the history does not use: what a crash left, and what
-// Receive has begun.
-func (h *History) Strays() ([]uint32, error) {
-	numbers, err := h.files.List()
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(numbers, func(n uint32) bool { return h.lookup(n) != nil }), nil
 }
 
 // Close ends the history. Whoever reads a record goes on to; later calls of Read, Scan and Flush

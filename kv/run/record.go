@@ -7,12 +7,13 @@ import (
 	"errors"
 	"math/bits"
 
+	"balsa.example/kv/index"
+
 	"github.com/cespare/xxhash/v2"
 )
 
-// Ref says where a record is: in which file, at which offset, and its length there. The file's
-// number is that of one member; other members may have the same record elsewhere.
-type Ref struct{ Run, Offset, Size uint32 }
+// Ref says where a record is.
+type Ref = index.Ref
 
 // Record is one change of one key.
 type Record struct {

@@ -217,12 +217,3 @@ func (w *Rewritten) Forget() {
 		h.open.forget(r.number)
 	}
 }
-
-// Remove forgets the old files and removes them. After an error it can be called again.
-func (w *Rewritten) Remove() (err error) {
-	w.Forget()
-	for _, r := range w.old {
-		err = errors.Join(err, w.h.files.Remove(r.number))
-	}
-	return err
-}

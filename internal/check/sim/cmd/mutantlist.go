@@ -367,7 +367,7 @@ var mutants = []mutant{
 	{name: "run-damage-unnoticed", edit: edit{"kv/run/record.go",
 		"	if binary.LittleEndian.Uint64(b) != hash^place {\n", "	if binary.LittleEndian.Uint64(b) == 0 && hash == 0 {\n"}},
 	{name: "rewrite-drops-what-lives", edit: edit{"state/deletes.go",
-		"		return p.keys.Live(kv.Alias(rec.Key), rec.Mod, index.Ref(at)) || rec.Deleted && rec.Mod >= hidden\n", "		_ = hidden\n		return !rec.Deleted && p.keys.Live(kv.Alias(rec.Key), rec.Mod, index.Ref(at))\n"}},
+		"		return p.keys.Live(kv.Alias(rec.Key), rec.Mod, at) || rec.Deleted && rec.Mod >= hidden\n", "		_ = hidden\n		return !rec.Deleted && p.keys.Live(kv.Alias(rec.Key), rec.Mod, at)\n"}},
 	{name: "rewrite-drops-deletions-that-hide", edit: edit{"state/deletes.go",
 		" || rec.Deleted && rec.Mod >= hidden\n", " || false && hidden > 0\n"}},
 	{name: "damage-not-repaired", edit: edit{"state/scrub.go",

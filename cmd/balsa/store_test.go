@@ -333,3 +333,41 @@ func TestExitStatusIsSilent(t *testing.T) {
 		t.Errorf("code %d, err %q", code, &errs)
 	}
 }
+
+// TestWhatCannotBeToldEndsTheCommand: commands of leases, and those that go on until Ctrl-C, have the
+// exit code of a result that could not be written, and leave nothing held.
+func TestWhatCannotBeToldEndsTheCommand(t *testing.T) {
+	endpoints := oneServer(t)
+	_, out, _ := balsa(t, "", "lease", "grant", "300", "-o", "json", endpoints)
+	var granted leaseJSON
+	if err := json.Unmarshal([]byte(out), &granted); err != nil {
+		t.Fatal(err)
+	}
+	id := granted.ID
+	balsa(t, "", "put", "k", "v", endpoints)
+	_, resign := background(t, "token=", "elect", "led", "a", endpoints)
+	for _, args := range [][]string{
+		{"lease", "grant", "60"}, {"lease", "grant", "60", "-o", "json"},
+		{"lease", "ls"}, {"lease", "ls", "-o", "json"}, {"lease", "ttl", id}, {"lease", "ttl", id, "-o", "json"},
+		{"lease", "keep-alive", id}, {"lease", "keep-alive", id, "--once"}, {"lease", "keep-alive", id, "-o", "json"},
+		{"lease", "revoke", id},
+		{"lock", "l"}, {"lock", "-o", "json", "l"}, {"lock", "l", "echo", "x"},
+		{"elect", "e", "v"}, {"elect", "e", "v", "-o", "json"}, {"elect", "led", "--listen"}, {"elect", "led", "--listen", "-o", "json"},
+		{"watch", "k", "--rev", "1"}, {"watch", "k", "--rev", "1", "-o", "json"}, {"watch", "k", "--rev", "1", "--exec", "echo x"},
+	} {
+		ended := make(chan int, 1)
+		var errs bytes.Buffer
+		go func() {
+			p := program{stdin: strings.NewReader(""), stdout: brokenWriter{}, stderr: &errs, env: noEnv}
+			ended <- p.run(t.Context(), append([]string{args[0], endpoints}, args[1:]...))
+		}()
+		if code := within(t, strings.Join(args, " "), ended); code != exitUnreported || !strings.Contains(errs.String(), "could not be written") {
+			t.Errorf("%q: code %d, %s", args, code, &errs)
+		}
+	}
+	if code := resign(); code != exitOK {
+		t.Errorf("the leader ended with %d", code)
+	}
+	step{[]string{"lock", "--try", "l", "true"}, "", exitOK, "", ""}.run(t, endpoints)
+	step{[]string{"lock", "--try", "e", "true"}, "", exitOK, "", ""}.run(t, endpoints)
+}

@@ -125,6 +125,9 @@ var bounds = map[string]string{
 	"clerk TxnResult.Results": "maxReplyBatch",
 	"clerk OpResult.KVs":      "maxReplyBatch",
 
+	"internal/frontend/etcd room.turn":  "1",
+	"internal/frontend/etcd room.units": "maxResponseBytes: TestRoomIsBoundedAndEverybodyGetsIt",
+
 	"internal/wake Signal.c": "1",
 
 	"state/lease Table.pages":      "Limits.Leases",

@@ -3,6 +3,7 @@ package kv_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +23,7 @@ func TestReadersSeeOnlyWholeOperations(t *testing.T) {
 	}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
-	for _, read := range []func(s *kv.Store, i int) error{readKey, readRange, readPast, readHistory, readTotals} {
+	for _, read := range []func(s *kv.Store, i int) error{readKey, readRange, readTxn, readPast, readHistory, readTotals} {
 		wg.Go(func() {
 			for i := 0; ; i++ {
 				if err := read(w.Store, i); err != nil {
@@ -63,6 +64,23 @@ func readRange(s *kv.Store, _ int) error {
 		return err
 	}
 	return ordered(r.Entries, r.Revision)
+}
+
+// readTxn reads everything twice, and compares it.
+func readTxn(s *kv.Store, _ int) error {
+	all := kv.TxnOp{Range: new(kv.RangeOp)}
+	r, err := s.ReadTxn(&kv.Txn{
+		If:   []kv.Compare{{Target: kv.TargetMod, Relation: kv.Greater}, {Target: kv.TargetValue, Relation: kv.NotEqual}},
+		Then: []kv.TxnOp{all, all},
+	}, 1<<30)
+	if err != nil || !r.Succeeded {
+		return fmt.Errorf("transaction: %t, %w", r.Succeeded, err)
+	}
+	first, second := r.Responses[0].Range.Entries, r.Responses[1].Range.Entries
+	if !slices.EqualFunc(first, second, func(a, b kv.Entry) bool { return a.Key == b.Key && a.ModRevision == b.ModRevision }) {
+		return errors.New("two ranges of one transaction differ")
+	}
+	return ordered(first, r.Revision)
 }
 
 // readPast reads at an earlier revision, which may have been compacted.

@@ -184,40 +184,52 @@ func (s *Store) compare(c *Compare) (bool, error) {
 	return ok, err
 }
 
+// compareKey tells whether a compare holds for a key.
 func (s *Store) compareKey(c *Compare, key string, h index.Head) (bool, error) {
-	var order int
-	switch c.Target {
-	case TargetVersion:
-		order = cmp.Compare(h.Version, c.Number)
-	case TargetCreate:
-		order = cmp.Compare(h.Create, c.Number)
-	case TargetMod:
-		mod := h.Mod
-		if h.Deleted {
-			mod = 0
-		}
-		order = cmp.Compare(mod, c.Number)
-	case TargetLease:
-		order = cmp.Compare(h.Lease, int64(c.Number))
-	case TargetValue:
-		if h.Deleted {
-			return false, nil
-		}
+	if h.Deleted {
+		return c.holds(nil), nil
+	}
+	e := Entry{Version: h.Version, CreateRevision: h.Create, ModRevision: h.Mod, Lease: h.Lease}
+	if c.Target == TargetValue {
 		rec, err := s.read(key, h.Mod, h.Ref)
 		if err != nil {
 			return false, err
 		}
-		order = bytes.Compare(rec.Value, c.Value)
+		e.Value = rec.Value
+	}
+	return c.holds(&e), nil
+}
+
+// holds tells whether a compare holds for a key; nil: an absent one.
+func (c *Compare) holds(e *Entry) bool {
+	if e == nil {
+		if c.Target == TargetValue {
+			return false
+		}
+		e = new(Entry)
+	}
+	order := 0
+	switch c.Target {
+	case TargetVersion:
+		order = cmp.Compare(e.Version, c.Number)
+	case TargetCreate:
+		order = cmp.Compare(e.CreateRevision, c.Number)
+	case TargetMod:
+		order = cmp.Compare(e.ModRevision, c.Number)
+	case TargetLease:
+		order = cmp.Compare(e.Lease, int64(c.Number))
+	case TargetValue:
+		order = bytes.Compare(e.Value, c.Value)
 	}
 	switch c.Relation {
 	case Equal:
-		return order == 0, nil
+		return order == 0
 	case NotEqual:
-		return order != 0, nil
+		return order != 0
 	case Greater:
-		return order > 0, nil
+		return order > 0
 	case Less:
-		return order < 0, nil
+		return order < 0
 	}
-	return false, nil
+	return false
 }

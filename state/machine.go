@@ -160,6 +160,11 @@ func (m *Machine) EncodeRange(op kv.RangeOp, add func(b []byte, e *kv.Entry) []b
 // scratch keeps memory to encode ranges in.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
+// ReadTxn executes a transaction that changes nothing on this replica: see kv.Store.ReadTxn.
+func (m *Machine) ReadTxn(t *kv.Txn, maxBytes int64) (kv.TxnResult, error) {
+	return reading(m, func(keys *kv.Store) (kv.TxnResult, error) { return keys.ReadTxn(t, maxBytes) })
+}
+
 // Revision returns the store's revision on this replica.
 func (m *Machine) Revision() uint64 { return m.present.Load().keys.Revision() }
 

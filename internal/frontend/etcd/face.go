@@ -17,6 +17,7 @@ import (
 type Face struct {
 	cfg    Config
 	access *access.Control
+	room   room // for large responses
 }
 
 // Config says what a Face stands on.
@@ -33,7 +34,7 @@ type Config struct {
 
 // New returns a Face.
 func New(cfg Config) *Face {
-	f := &Face{cfg: cfg, access: cfg.Access}
+	f := &Face{cfg: cfg, access: cfg.Access, room: newRoom(maxResponseBytes / roomUnit)}
 	if f.access == nil {
 		f.access = access.New(member{cfg.Node}, access.Config{})
 	}
@@ -75,6 +76,7 @@ type Store interface {
 	Compacted() uint64
 	Get(key string) kv.Result
 	Range(op kv.RangeOp) (kv.RangeResult, error)
+	ReadTxn(t *kv.Txn, maxBytes int64) (kv.TxnResult, error)
 	Lease(id int64, keys bool) (info lease.Info, attached []string, ok bool)
 	Leases() []int64
 	// Auth and NextLeaseKey are those of access.Member.

@@ -2,11 +2,13 @@ package etcd
 
 import (
 	"context"
+	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/kv"
+	"balsa.example/state"
 )
 
 var kvMethods = []Method{
@@ -30,9 +32,15 @@ func (f *Face) Range(ctx context.Context, c *Caller, r *pb.RangeRequest) (*pb.Ra
 		}
 	}
 	var result kv.RangeResult
-	err = f.access.Read(c.user, op.Span, func() (err error) {
-		result, err = f.cfg.Node.Store().Range(*op)
-		return err
+	err = f.access.Read(c.user, op.Span, func() error {
+		return f.reading(ctx, func(maxBytes int64) (bool, error) {
+			bounded := *op
+			bounded.MaxBytes = maxBytes
+			if result, err = f.cfg.Node.Store().Range(bounded); err != nil {
+				return false, err
+			}
+			return !translate.Cut(op, &result), nil
+		})
 	})
 	if err != nil {
 		return nil, translate.ReadFailed(err)
@@ -59,24 +67,60 @@ func (f *Face) DeleteRange(ctx context.Context, c *Caller, r *pb.DeleteRangeRequ
 	if err != nil {
 		return nil, err
 	}
-	result, err := f.submit(ctx, c, command)
+	result, err := f.submitWhole(ctx, c, command)
 	if err != nil {
 		return nil, err
 	}
 	return translate.DeleteResponse(f.origin(), &result)
 }
 
-// Txn executes a transaction.
+// Txn executes a transaction. One that reads only does not go through the log.
 func (f *Face) Txn(ctx context.Context, c *Caller, r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	txn, err := translate.Txn(r, f.cfg.Limits)
 	if err != nil {
 		return nil, err
 	}
-	result, err := f.submit(ctx, c, translate.TxnCommand(txn))
+	if txn.ReadsOnly() {
+		return f.readTxn(ctx, c, txn, translate.Serializable(r))
+	}
+	result, err := f.submitWhole(ctx, c, translate.TxnCommand(txn))
 	if err != nil {
 		return nil, err
 	}
 	return translate.TxnResponse(f.origin(), &result)
+}
+
+func (f *Face) readTxn(ctx context.Context, c *Caller, txn *kv.Txn, serializable bool) (*pb.TxnResponse, error) {
+	if !serializable {
+		if err := f.fresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var result kv.TxnResult
+	err := f.access.Txn(c.user, txn, func() error {
+		return f.reading(ctx, func(maxBytes int64) (whole bool, err error) {
+			if result, err = f.cfg.Node.Store().ReadTxn(txn, maxBytes); errors.Is(err, kv.ErrTooLarge) {
+				return false, nil
+			}
+			return err == nil, err
+		})
+	})
+	if err != nil {
+		return nil, translate.ReadFailed(err)
+	}
+	return translate.TxnResponse(f.origin(), &state.Result{Result: kv.Result{Code: result.Code, Revision: result.Revision}, Txn: &result})
+}
+
+// submitWhole executes a command that may be a transaction, and reads what the machine has cut from
+// its result.
+func (f *Face) submitWhole(ctx context.Context, c *Caller, command state.Command) (state.Result, error) {
+	result, err := f.submit(ctx, c, command)
+	if err != nil || result.Txn == nil {
+		return result, err
+	}
+	return result, f.reading(ctx, func(maxBytes int64) (bool, error) {
+		return translate.Whole(command.More.Txn, result.Txn, f.cfg.Node.Store(), maxBytes)
+	})
 }
 
 // Compact forgets the history below a revision. It is physical at once: what was compacted cannot

@@ -85,6 +85,9 @@ func WriteFailed(err error) error {
 
 // ReadFailed is the error of a read that could not be made, or not be made fresh.
 func ReadFailed(err error) error {
+	if known := (*Error)(nil); errors.As(err, &known) {
+		return known
+	}
 	if code, ok := kv.CodeOf(err); ok {
 		return Refusal(code)
 	}

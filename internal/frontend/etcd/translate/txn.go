@@ -37,6 +37,19 @@ func TxnCommand(t *kv.Txn) state.Command {
 	return state.Command{More: &state.More{Kind: state.KindTxn, Txn: t}}
 }
 
+// Serializable tells whether a transaction that only reads may read what one member has: it has
+// ranges, and all of them say so.
+func Serializable(r *pb.TxnRequest) bool {
+	for _, list := range [][]*pb.RequestOp{r.Success, r.Failure} {
+		for _, op := range list {
+			if !op.GetRequestRange().GetSerializable() {
+				return false
+			}
+		}
+	}
+	return len(r.Success)+len(r.Failure) > 0
+}
+
 // checkTxn lets each list have so many operations. What the longest one has is taken off for the
 // transactions that are nested in it.
 func checkTxn(r *pb.TxnRequest, maxOps int) error {

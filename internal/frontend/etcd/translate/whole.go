@@ -1,0 +1,97 @@
+//balsa:pure
+
+package translate
+
+import "balsa.example/kv"
+
+// Cut tells whether a bound on bytes has ended a range before its own limit did.
+func Cut(op *kv.RangeOp, r *kv.RangeResult) bool {
+	return r.More && (op.Limit == 0 || int64(len(r.Entries)) < op.Limit)
+}
+
+// ErrTxnCut says that a transaction was executed, but what it has read cannot be told.
+var ErrTxnCut = &Error{ResourceExhausted, "etcdserver: transaction was executed, but it has read too much for its response"}
+
+// executed is an operation of a transaction, with its result.
+type executed struct {
+	op *kv.TxnOp
+	r  *kv.OpResult
+}
+
+// Whole reads again what the machine has cut from the result of a transaction, from the history of
+// a store that has executed it. enough is false where that has more than maxBytes.
+func Whole(t *kv.Txn, r *kv.TxnResult, store Ranger, maxBytes int64) (enough bool, err error) {
+	all := executedOf(nil, t, r)
+	for i, e := range all {
+		switch {
+		case e.r.Range != nil && Cut(e.op.Range, e.r.Range):
+			if e.op.Range.Revision == 0 && e.r.Range.Revision == r.Revision && changedIn(e.op.Range.Span, all[i+1:]) {
+				return false, ErrTxnCut // no revision holds what it has seen
+			}
+			enough, err = wholeRange(e.op.Range, e.r.Range, store, maxBytes)
+		case e.r.Delete != nil && e.r.Delete.More:
+			enough, err = wholeDelete(e.op.Delete, e.r.Delete, store, maxBytes)
+		default:
+			continue
+		}
+		if !enough || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// executedOf appends the operations that were executed, in their order.
+func executedOf(all []executed, t *kv.Txn, r *kv.TxnResult) []executed {
+	ops := t.Then
+	if !r.Succeeded {
+		ops = t.Else
+	}
+	for i := range r.Responses {
+		if nested := r.Responses[i].Txn; nested != nil {
+			all = executedOf(all, ops[i].Txn, nested)
+		} else {
+			all = append(all, executed{&ops[i], &r.Responses[i]})
+		}
+	}
+	return all
+}
+
+// changedIn tells whether operations change keys of a span.
+func changedIn(span kv.Span, ops []executed) bool {
+	for _, e := range ops {
+		if e.op.Put != nil && span.Contains(e.op.Put.Key) || e.op.Delete != nil && span.Overlaps(e.op.Delete.Span) {
+			return true
+		}
+	}
+	return false
+}
+
+func wholeRange(op *kv.RangeOp, r *kv.RangeResult, store Ranger, maxBytes int64) (bool, error) {
+	again := *op
+	again.MaxBytes = maxBytes
+	if op.Revision == 0 {
+		again.Revision = r.Revision
+	}
+	whole, err := store.Range(again)
+	if err != nil {
+		return false, ErrTxnCut // it was compacted since
+	}
+	r.Entries, r.More = whole.Entries, whole.More
+	return !Cut(op, r), nil
+}
+
+// wholeDelete reads what was deleted at the revision before.
+func wholeDelete(op *kv.DeleteOp, r *kv.DeleteResult, store Ranger, maxBytes int64) (bool, error) {
+	before, err := store.Range(kv.RangeOp{Span: op.Span, Revision: r.Revision - 1, MaxBytes: maxBytes})
+	switch {
+	case err != nil:
+		return false, ErrTxnCut
+	case before.More:
+		return false, nil
+	case int64(len(before.Entries)) != r.Deleted:
+		return false, ErrTxnCut // other operations of the transaction have deleted some of them
+	}
+	r.Prev, r.More = before.Entries, false
+	return true, nil
+}

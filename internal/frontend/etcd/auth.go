@@ -74,9 +74,6 @@ func (f *Face) Authenticate(ctx context.Context, _ *Caller, r *pb.AuthenticateRe
 	return &pb.AuthenticateResponse{Header: f.header(), Token: token}, nil
 }
 
-// header is that of a response that has read the store as it is.
-func (f *Face) header() *pb.ResponseHeader { return f.origin().Header(f.cfg.Node.Store().Revision()) }
-
 // AuthEnable switches authentication on.
 func (f *Face) AuthEnable(ctx context.Context, c *Caller, _ *pb.AuthEnableRequest) (*pb.AuthEnableResponse, error) {
 	secret := make([]byte, secretBytes)

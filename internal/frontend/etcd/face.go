@@ -26,6 +26,7 @@ type Config struct {
 	// ClusterID and MemberID are in the header of each response.
 	ClusterID, MemberID uint64
 	Limits              kv.Limits
+	Member              Member
 	// ElectionTimeout is that of the member. Requests without a deadline get one by it.
 	ElectionTimeout time.Duration
 	// Access proves users, and decides what they may read; nil: one with the defaults.
@@ -82,6 +83,10 @@ type Store interface {
 	// Auth and NextLeaseKey are those of access.Member.
 	Auth() (t *auth.Table, replaced <-chan struct{})
 	NextLeaseKey(id int64, from string) (key string, ok bool)
+	// Scan yields the events of each revision from one on: see kv.Store.Scan.
+	Scan(from uint64, yield func(revision uint64, events []kv.Event) bool) error
+	// Hash is a hash of all state.
+	Hash() uint64
 }
 
 // Caller is who sends a request, as the transport knows it.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/raft"
@@ -51,6 +53,9 @@ func (f *Face) hasLeader() bool { return f.cfg.Node.Leader() != raft.None }
 func (f *Face) origin() translate.Origin {
 	return translate.Origin{ClusterID: f.cfg.ClusterID, MemberID: f.cfg.MemberID, Term: uint64(f.cfg.Node.Term())}
 }
+
+// header is that of a response that no command led to.
+func (f *Face) header() *pb.ResponseHeader { return f.origin().Header(f.cfg.Node.Store().Revision()) }
 
 // submit executes a command for a caller, whose user it names. Its error is one for clients; that of the command itself
 // is in the result.

@@ -28,6 +28,10 @@ type node struct {
 	reads                            int
 	// submitted, if not nil, gets each command.
 	submitted func(state.Command)
+	status    translate.Status
+	moved     []uint64 // where MoveLeader was asked to move leadership to
+	moveErr   error
+
 	// hold, if not nil, lets keep-alives wait until it is closed.
 	hold chan struct{}
 }
@@ -47,7 +51,7 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(func() { m.Close() })
 	n := &node{machine: m, leader: 1, now: 1}
 	return &world{node: n, any: &etcd.Caller{}, Face: etcd.New(etcd.Config{
-		Node: n, ClusterID: 7, MemberID: 8, ElectionTimeout: time.Second,
+		Node: n, Member: n, ClusterID: 7, MemberID: 8, ElectionTimeout: time.Second,
 	})}
 }
 
@@ -106,6 +110,20 @@ func (n *node) pass(d time.Duration) {
 func (n *node) Term() raft.Term     { return 9 }
 func (n *node) Leader() raft.NodeID { return n.leader }
 func (n *node) Store() etcd.Store   { return n.machine }
+
+func (n *node) Status() translate.Status { return n.status }
+
+func (n *node) Members() []translate.Member {
+	return []translate.Member{
+		{ID: 8, Name: "n1", PeerURLs: []string{"http://a:1"}, ClientURLs: []string{"http://a:2", "http://b:2"}},
+		{ID: 9, Name: "n2", PeerURLs: []string{"http://c:1"}},
+	}
+}
+
+func (n *node) MoveLeader(_ context.Context, to uint64) error {
+	n.moved = append(n.moved, to)
+	return n.moveErr
+}
 
 var _ etcd.Store = (*state.Machine)(nil)
 

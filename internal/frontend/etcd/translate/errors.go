@@ -80,6 +80,10 @@ var (
 	ErrCorrupt                = &Error{DataLoss, "etcdserver: corrupt cluster"}
 	ErrBadLeaderTransferee    = &Error{FailedPrecondition, "etcdserver: bad leader transferee"}
 
+	ErrWrongDowngradeVersionFormat   = &Error{InvalidArgument, "etcdserver: wrong downgrade target version format"}
+	ErrInvalidDowngradeTargetVersion = &Error{InvalidArgument, "etcdserver: invalid downgrade target version"}
+	ErrNoInflightDowngrade           = &Error{FailedPrecondition, "etcdserver: no inflight downgrade job"}
+
 	ErrCanceled         = &Error{Canceled, "etcdserver: request canceled"}
 	ErrDeadlineExceeded = &Error{DeadlineExceeded, "etcdserver: context deadline exceeded"}
 )

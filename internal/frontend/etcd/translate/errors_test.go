@@ -56,7 +56,11 @@ func TestErrorsAreThoseOfEtcd(t *testing.T) {
 		translate.ErrCorrupt:                 rpctypes.ErrGRPCCorrupt,
 		translate.ErrBadLeaderTransferee:     rpctypes.ErrGRPCBadLeaderTransferee,
 		translate.ErrCanceled:                rpctypes.ErrGRPCCanceled,
-		translate.ErrDeadlineExceeded:        rpctypes.ErrGRPCDeadlineExceeded,
+
+		translate.ErrWrongDowngradeVersionFormat:   rpctypes.ErrGRPCWrongDowngradeVersionFormat,
+		translate.ErrInvalidDowngradeTargetVersion: rpctypes.ErrGRPCInvalidDowngradeTargetVersion,
+		translate.ErrNoInflightDowngrade:           rpctypes.ErrGRPCNoInflightDowngrade,
+		translate.ErrDeadlineExceeded:              rpctypes.ErrGRPCDeadlineExceeded,
 	} {
 		s, _ := status.FromError(theirs)
 		if ours.Text != s.Message() || uint32(ours.Code) != uint32(s.Code()) {

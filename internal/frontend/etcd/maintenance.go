@@ -1,0 +1,94 @@
+package etcd
+
+import (
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"balsa.example/internal/frontend/etcd/translate"
+)
+
+var maintenanceMethods = []Method{
+	unary("/etcdserverpb.Maintenance/Alarm", User, (*Face).Alarm),
+	unary("/etcdserverpb.Maintenance/Status", User, (*Face).Status),
+	unary("/etcdserverpb.Maintenance/Defragment", Admin, (*Face).Defragment),
+	unary("/etcdserverpb.Maintenance/Hash", Admin, (*Face).Hash),
+	unary("/etcdserverpb.Maintenance/HashKV", Admin, (*Face).HashKV),
+	stream[pb.SnapshotRequest]("/etcdserverpb.Maintenance/Snapshot", Admin, false, (*Face).Snapshot),
+	unary("/etcdserverpb.Maintenance/MoveLeader", Admin, (*Face).MoveLeader),
+	unary("/etcdserverpb.Maintenance/Downgrade", Admin, (*Face).Downgrade),
+}
+
+// errAlarmRaised refuses to raise an alarm.
+var errAlarmRaised = &translate.Error{
+	Code: translate.Unimplemented, Text: "etcdserver: alarms are raised by what is wrong, and not by requests",
+}
+
+// Alarm lists what is wrong. An alarm ends with its cause, so there is nothing to disarm: a request
+// to do so changes nothing.
+func (f *Face) Alarm(ctx context.Context, _ *Caller, r *pb.AlarmRequest) (*pb.AlarmResponse, error) {
+	if r.Action == pb.AlarmRequest_ACTIVATE {
+		return nil, errAlarmRaised
+	}
+	if err := f.fresh(ctx); err != nil {
+		return nil, err
+	}
+	resp := &pb.AlarmResponse{Header: f.header()}
+	if r.Action == pb.AlarmRequest_GET {
+		status := f.cfg.Member.Status()
+		resp.Alarms = status.Alarms(f.cfg.MemberID, r.MemberID, r.Alarm)
+	}
+	return resp, nil
+}
+
+// Status describes this member, whether there is a leader or not.
+func (f *Face) Status(context.Context, *Caller, *pb.StatusRequest) (*pb.StatusResponse, error) {
+	status := f.cfg.Member.Status()
+	return translate.StatusResponse(f.header(), &status, Version, StorageVersion), nil
+}
+
+// Defragment has nothing to do: files that are mostly garbage are rewritten in the background.
+func (f *Face) Defragment(context.Context, *Caller, *pb.DefragmentRequest) (*pb.DefragmentResponse, error) {
+	return &pb.DefragmentResponse{Header: f.header()}, nil
+}
+
+// Hash is a hash of all replicated state of this member.
+func (f *Face) Hash(context.Context, *Caller, *pb.HashRequest) (*pb.HashResponse, error) {
+	h := f.header()
+	return &pb.HashResponse{Header: h, Hash: uint32(f.cfg.Node.Store().Hash())}, nil
+}
+
+// HashKV is a hash of the history of this member up to a revision, from the one to which it is
+// compacted. Members that have both revisions in common have the same hash.
+func (f *Face) HashKV(_ context.Context, _ *Caller, r *pb.HashKVRequest) (*pb.HashKVResponse, error) {
+	h, err := translate.HashKV(f.cfg.Node.Store(), r.Revision)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.HashKVResponse{Header: f.header(), Hash: h.Hash, CompactRevision: int64(h.Compacted), HashRevision: int64(h.Revision)}, nil
+}
+
+// Snapshot is not there yet.
+func (f *Face) Snapshot(*Caller, Stream) error {
+	return &translate.Error{Code: translate.Unimplemented, Text: "etcdserver: balsa cannot save a snapshot yet"}
+}
+
+// MoveLeader lets another member lead. Only the leader can.
+func (f *Face) MoveLeader(ctx context.Context, _ *Caller, r *pb.MoveLeaderRequest) (*pb.MoveLeaderResponse, error) {
+	if uint64(f.cfg.Node.Leader()) != f.cfg.MemberID {
+		return nil, translate.ErrNotLeader
+	}
+	if r.TargetID != f.cfg.MemberID {
+		limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
+		defer cancel()
+		if err := f.cfg.Member.MoveLeader(limited, r.TargetID); err != nil {
+			return nil, failed(err, translate.MoveFailed)
+		}
+	}
+	return &pb.MoveLeaderResponse{Header: f.header()}, nil
+}
+
+// Downgrade is refused: there is no older version to go back to.
+func (f *Face) Downgrade(_ context.Context, _ *Caller, r *pb.DowngradeRequest) (*pb.DowngradeResponse, error) {
+	return nil, translate.Downgrade(r)
+}

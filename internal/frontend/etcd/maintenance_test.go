@@ -1,0 +1,186 @@
+package etcd_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+)
+
+func TestMembers(t *testing.T) {
+	w := newWorld(t)
+	w.fill(t, "a")
+	want := &pb.MemberListResponse{
+		Header: header(0), // the headers of this service have no revision
+		Members: []*pb.Member{
+			{ID: 8, Name: "n1", PeerURLs: []string{"http://a:1"}, ClientURLs: []string{"http://a:2", "http://b:2"}},
+			{ID: 9, Name: "n2", PeerURLs: []string{"http://c:1"}},
+		},
+	}
+	same(t, "members", do(t, w, w.MemberList, &pb.MemberListRequest{}), want)
+	if w.node.reads != 0 {
+		t.Error("a list that needs not be new asks the cluster")
+	}
+	same(t, "members", do(t, w, w.MemberList, &pb.MemberListRequest{Linearizable: true}), want)
+	w.node.readErr = &rsm.NotLeaderError{}
+	_, err := w.MemberList(t.Context(), w.any, &pb.MemberListRequest{Linearizable: true})
+	refused(t, err, translate.ErrNoLeader)
+}
+
+func TestMembersCannotBeChangedYet(t *testing.T) {
+	w := newWorld(t)
+	_, add := w.MemberAdd(t.Context(), w.any, &pb.MemberAddRequest{})
+	_, remove := w.MemberRemove(t.Context(), w.any, &pb.MemberRemoveRequest{})
+	_, update := w.MemberUpdate(t.Context(), w.any, &pb.MemberUpdateRequest{})
+	_, promote := w.MemberPromote(t.Context(), w.any, &pb.MemberPromoteRequest{})
+	for _, err := range []error{add, remove, update, promote, w.Snapshot(w.any, newPipe(t.Context(), 1))} {
+		if e := new(translate.Error); !errors.As(err, &e) || e.Code != translate.Unimplemented {
+			t.Error(err)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	w := newWorld(t)
+	w.fill(t, "a")
+	w.node.status = translate.Status{Leader: 8, Term: 9, Commit: 5, Applied: 4, FileBytes: 1000, LiveBytes: 600, Quota: 2000}
+	want := &pb.StatusResponse{
+		Header: header(2), Version: "3.7.3", StorageVersion: "3.7.0", DbSize: 1000, DbSizeInUse: 600, DbSizeQuota: 2000,
+		Leader: 8, RaftTerm: 9, RaftIndex: 5, RaftAppliedIndex: 4, DowngradeInfo: &pb.DowngradeInfo{},
+	}
+	same(t, "status", do(t, w, w.Status, &pb.StatusRequest{}), want)
+	w.node.readErr = &rsm.NotLeaderError{} // a status needs no leader
+	w.node.status.Leader, w.node.status.NoSpace, w.node.status.Corrupt, w.node.status.FileBytes = 0, true, []uint64{9}, 0
+	got := do(t, w, w.Status, &pb.StatusRequest{})
+	nospace, corrupt := &pb.AlarmMember{MemberID: 8, Alarm: pb.AlarmType_NOSPACE}, &pb.AlarmMember{MemberID: 9, Alarm: pb.AlarmType_CORRUPT}
+	if errs := []string{"etcdserver: no leader", nospace.String(), corrupt.String()}; !slices.Equal(got.Errors, errs) || got.DbSize != 600 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestAlarmsEndWithTheirCause(t *testing.T) {
+	w := newWorld(t)
+	none := &pb.AlarmResponse{Header: header(1)}
+	same(t, "alarms", do(t, w, w.Alarm, &pb.AlarmRequest{}), none)
+	w.node.status = translate.Status{NoSpace: true, Corrupt: []uint64{9}}
+	nospace, corrupt := &pb.AlarmMember{MemberID: 8, Alarm: pb.AlarmType_NOSPACE}, &pb.AlarmMember{MemberID: 9, Alarm: pb.AlarmType_CORRUPT}
+	for _, tt := range []struct {
+		r    *pb.AlarmRequest
+		want []*pb.AlarmMember
+	}{
+		{&pb.AlarmRequest{}, []*pb.AlarmMember{nospace, corrupt}},
+		{&pb.AlarmRequest{Alarm: pb.AlarmType_CORRUPT}, []*pb.AlarmMember{corrupt}},
+		{&pb.AlarmRequest{MemberID: 8}, []*pb.AlarmMember{nospace}},
+		{&pb.AlarmRequest{MemberID: 8, Alarm: pb.AlarmType_CORRUPT}, nil},
+		{&pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: 8, Alarm: pb.AlarmType_NOSPACE}, nil},
+	} {
+		same(t, "alarms", do(t, w, w.Alarm, tt.r), &pb.AlarmResponse{Header: header(1), Alarms: tt.want})
+	}
+	w.node.status = translate.Status{}
+	same(t, "alarms", do(t, w, w.Alarm, &pb.AlarmRequest{}), none)
+	if _, err := w.Alarm(t.Context(), w.any, &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE}); err == nil {
+		t.Error("a request has raised an alarm")
+	}
+}
+
+func TestMoveLeader(t *testing.T) {
+	w := newWorld(t)
+	w.node.leader = 9
+	_, err := w.MoveLeader(t.Context(), w.any, &pb.MoveLeaderRequest{TargetID: 8})
+	refused(t, err, translate.ErrNotLeader)
+	w.node.leader = 8
+	same(t, "move", do(t, w, w.MoveLeader, &pb.MoveLeaderRequest{TargetID: 9}), &pb.MoveLeaderResponse{Header: header(1)})
+	do(t, w, w.MoveLeader, &pb.MoveLeaderRequest{TargetID: 8}) // it leads already
+	if !slices.Equal(w.node.moved, []uint64{9}) {
+		t.Errorf("moved to %d", w.node.moved)
+	}
+	for cause, want := range map[error]*translate.Error{
+		raft.ErrNotVoter: translate.ErrBadLeaderTransferee, raft.ErrNotLeader: translate.ErrNotLeader,
+		context.DeadlineExceeded: translate.ErrTimeout, rsm.ErrStopped: translate.ErrStopped,
+	} {
+		w.node.moveErr = cause
+		_, err := w.MoveLeader(t.Context(), w.any, &pb.MoveLeaderRequest{TargetID: 9})
+		refused(t, err, want)
+	}
+}
+
+func TestDowngradesAreRefused(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct {
+		r    *pb.DowngradeRequest
+		want *translate.Error
+	}{
+		{&pb.DowngradeRequest{Version: "3.6"}, translate.ErrInvalidDowngradeTargetVersion},
+		{&pb.DowngradeRequest{Version: "3.6.0", Action: pb.DowngradeRequest_ENABLE}, translate.ErrInvalidDowngradeTargetVersion},
+		{&pb.DowngradeRequest{Version: "3"}, translate.ErrWrongDowngradeVersionFormat},
+		{&pb.DowngradeRequest{Version: "3.x"}, translate.ErrWrongDowngradeVersionFormat},
+		{&pb.DowngradeRequest{Action: pb.DowngradeRequest_CANCEL}, translate.ErrNoInflightDowngrade},
+	} {
+		_, err := w.Downgrade(t.Context(), w.any, tt.r)
+		refused(t, err, tt.want)
+	}
+}
+
+func TestDefragmentAnswersAtOnce(t *testing.T) {
+	w := newWorld(t)
+	same(t, "defragment", do(t, w, w.Defragment, &pb.DefragmentRequest{}), &pb.DefragmentResponse{Header: header(1)})
+}
+
+// TestHashKVIsThatOfTheHistory compares two members which were compacted at the same revision, but
+// not at the same time.
+func TestHashKVIsThatOfTheHistory(t *testing.T) {
+	a, b := newWorld(t), newWorld(t)
+	hash := func(w *world, revision int64) *pb.HashKVResponse {
+		return do(t, w, w.HashKV, &pb.HashKVRequest{Revision: revision})
+	}
+	steps := []string{"a", "b", "c", "a", "d", "b", "e", "a"}
+	for i, key := range steps {
+		do(t, a, a.Put, put(key, key))
+		do(t, b, b.Put, put(key, key))
+		if i == 4 {
+			do(t, a, a.DeleteRange, del("b", "d"))
+			do(t, b, b.DeleteRange, del("b", "d"))
+		}
+	}
+	last := a.node.machine.Revision()
+	if got := hash(a, 0); got.HashRevision != int64(last) || got.CompactRevision != 0 || got.Header.Revision != int64(last) {
+		t.Errorf("%v", got)
+	}
+	seen := map[uint32]int64{}
+	for revision := int64(1); revision <= int64(last); revision++ {
+		h := hash(a, revision).Hash
+		if at, ok := seen[h]; ok {
+			t.Errorf("revision %d has the hash of %d", revision, at)
+		}
+		seen[h] = revision
+		if hash(b, revision).Hash != h {
+			t.Errorf("at revision %d the members differ", revision)
+		}
+	}
+	for _, w := range []*world{a, b} {
+		do(t, w, w.Compact, &pb.CompactionRequest{Revision: 5})
+	}
+	do(t, b, b.Put, put("only", "here"))
+	if x, y := hash(a, int64(last)), hash(b, int64(last)); x.Hash != y.Hash || x.CompactRevision != 5 || y.CompactRevision != 5 {
+		t.Errorf("after a compaction: %v and %v", x, y)
+	}
+	if hash(a, 0).Hash == hash(b, 0).Hash {
+		t.Error("a key that only one member has does not show")
+	}
+	for revision, want := range map[int64]*translate.Error{4: translate.ErrCompacted, int64(last) + 1: translate.ErrFutureRev} {
+		_, err := a.HashKV(t.Context(), a.any, &pb.HashKVRequest{Revision: revision})
+		refused(t, err, want)
+	}
+	if hash(a, 5).Hash == 0 {
+		t.Error("at the compacted revision itself there is no hash")
+	}
+	if do(t, a, a.Hash, &pb.HashRequest{}).Hash == do(t, b, b.Hash, &pb.HashRequest{}).Hash {
+		t.Error("the hash of all state does not show the key that only one member has")
+	}
+}

@@ -1,0 +1,25 @@
+package etcd
+
+import (
+	"context"
+
+	"balsa.example/internal/frontend/etcd/translate"
+)
+
+// The versions that this API is compatible with. Clients compare them with those of etcd that they
+// know.
+const (
+	Version        = "3.7.3"
+	ClusterVersion = "3.7.0"
+	StorageVersion = "3.7.0"
+)
+
+// Member is what a Face knows of the member it is at, and of the others.
+type Member interface {
+	// Members are all members of the cluster, by rising id.
+	Members() []translate.Member
+	// Status describes this member.
+	Status() translate.Status
+	// MoveLeader lets another member lead. Errors are those of rsm.Node.TransferLeadership.
+	MoveLeader(ctx context.Context, to uint64) error
+}

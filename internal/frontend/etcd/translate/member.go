@@ -1,0 +1,116 @@
+//balsa:pure
+
+package translate
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"balsa.example/raft"
+	"balsa.example/rsm"
+)
+
+// Member is a member of the cluster.
+type Member struct {
+	ID                   uint64
+	Name                 string
+	PeerURLs, ClientURLs []string
+}
+
+// Members lists members.
+func Members(all []Member) []*pb.Member {
+	list := make([]*pb.Member, len(all))
+	for i, m := range all {
+		list[i] = &pb.Member{ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs}
+	}
+	return list
+}
+
+// Status describes a member.
+type Status struct {
+	Leader, Term, Commit, Applied uint64
+	// FileBytes is the size of the history's files, LiveBytes that of the records which can still be
+	// read, Quota what the present ones may have at most; 0: any.
+	FileBytes, LiveBytes, Quota int64
+	// NoSpace tells that writes are refused at this member, for want of quota, disk or memory.
+	NoSpace bool
+	// Corrupt are the members whose state differs from that of a majority. If no majority agrees it
+	// is this one.
+	Corrupt []uint64
+}
+
+// Alarms are those of the members that are known at the one with an id; 0: of all members.
+func (s *Status) Alarms(self, of uint64, alarm pb.AlarmType) (alarms []*pb.AlarmMember) {
+	add := func(id uint64, a pb.AlarmType) {
+		if (of == 0 || of == id) && (alarm == pb.AlarmType_NONE || alarm == a) {
+			alarms = append(alarms, &pb.AlarmMember{MemberID: id, Alarm: a})
+		}
+	}
+	if s.NoSpace {
+		add(self, pb.AlarmType_NOSPACE)
+	}
+	for _, id := range s.Corrupt {
+		add(id, pb.AlarmType_CORRUPT)
+	}
+	return alarms
+}
+
+// StatusResponse is the description of the member with an id.
+func StatusResponse(h *pb.ResponseHeader, s *Status, version, storageVersion string) *pb.StatusResponse {
+	m := &pb.StatusResponse{
+		Header: h, Version: version, StorageVersion: storageVersion,
+		Leader: s.Leader, RaftTerm: s.Term, RaftIndex: s.Commit, RaftAppliedIndex: s.Applied,
+		// What is newest is in no file yet.
+		DbSize: max(s.FileBytes, s.LiveBytes), DbSizeInUse: s.LiveBytes, DbSizeQuota: s.Quota,
+		DowngradeInfo: &pb.DowngradeInfo{},
+	}
+	if s.Leader == uint64(raft.None) {
+		m.Errors = append(m.Errors, ErrNoLeader.Text)
+	}
+	for _, a := range s.Alarms(h.MemberId, 0, pb.AlarmType_NONE) {
+		m.Errors = append(m.Errors, a.String())
+	}
+	return m
+}
+
+// MoveFailed is the error of a leadership that could not be handed over.
+func MoveFailed(err error) error {
+	switch {
+	case errors.Is(err, rsm.ErrWrongLeader), errors.Is(err, raft.ErrNotLeader):
+		return ErrNotLeader
+	case errors.Is(err, raft.ErrNotVoter):
+		return ErrBadLeaderTransferee
+	case errors.Is(err, rsm.ErrStopped):
+		return ErrStopped
+	}
+	return &Error{Unknown, "etcdserver: " + err.Error()}
+}
+
+// Downgrade is the error of a request to go back to an older version: there is none that could go
+// on with these files.
+func Downgrade(r *pb.DowngradeRequest) error {
+	switch r.Action {
+	case pb.DowngradeRequest_CANCEL:
+		return ErrNoInflightDowngrade
+	case pb.DowngradeRequest_VALIDATE, pb.DowngradeRequest_ENABLE:
+		if !isVersion(r.Version) {
+			return ErrWrongDowngradeVersionFormat
+		}
+		return ErrInvalidDowngradeTargetVersion
+	}
+	return &Error{Unknown, "etcdserver: unknown downgrade action"}
+}
+
+// isVersion tells whether a text has the form 3.7 or 3.7.0.
+func isVersion(text string) bool {
+	parts := strings.Split(text, ".")
+	for _, part := range parts {
+		if _, err := strconv.ParseUint(part, 10, 32); err != nil {
+			return false
+		}
+	}
+	return len(parts) == 2 || len(parts) == 3
+}

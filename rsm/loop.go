@@ -91,6 +91,7 @@ func (n *Node[Op, Result]) logChanges(last *leadership) {
 		return
 	}
 	*last = now
+	n.term.Store(uint64(now.term))
 	n.leads.Store(0)
 	if now.role == raft.Leader {
 		n.leads.Store(uint64(now.term))

@@ -40,6 +40,7 @@ type Node[Op, Result any] struct {
 	loop       sync.WaitGroup // the loop
 	others     sync.WaitGroup // all other goroutines
 	failure    atomic.Pointer[error]
+	term       atomic.Uint64 // see Term
 	leads      atomic.Uint64 // see LeadsIn
 	leadership leadershipWatch
 	lease      sharedLease
@@ -99,6 +100,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	if err != nil {
 		return nil, err
 	}
+	n.replica.Admit = cfg.Admit
 	if hasher != nil {
 		n.replica.CompareStates()
 	}
@@ -200,6 +202,9 @@ func (n *Node[Op, Result]) Checkpoint() {
 // Leads tells whether the replica led at the end of its loop's last turn. It costs nothing,
 // while Status has to ask the loop.
 func (n *Node[Op, Result]) Leads() bool { return n.LeadsIn() != 0 }
+
+// Term returns the term that this replica is in.
+func (n *Node[Op, Result]) Term() raft.Term { return raft.Term(n.term.Load()) }
 
 // LeadsIn returns the term in which the replica led at the end of its loop's last turn, 0 if it
 // did not lead.

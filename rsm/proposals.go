@@ -121,8 +121,11 @@ func (r *Replica[W]) roomForProposal() bool {
 }
 
 func (r *Replica[W]) propose(m *raft.Propose) proposalAnswer {
-	if r.comparison.alarm {
+	switch {
+	case r.comparison.alarm:
 		return proposalAnswer{refusal: raft.RefusedAlarm}
+	case r.Admit != nil && !r.Admit(m.Data):
+		return proposalAnswer{refusal: raft.RefusedBusy}
 	}
 	switch index, err := r.core.ProposeForwarded(appendName(proposalName{m.From, m.ID}, m.Data)); err {
 	case nil:

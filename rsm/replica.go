@@ -24,6 +24,9 @@ type Replica[W any] struct {
 	// maxPendingBytes is raft.Config.MaxPendingBytes.
 	maxPendingBytes int64
 
+	// Admit is Config.Admit. It is set before the first Turn.
+	Admit func(op []byte) bool
+
 	submits   submits[W]
 	forwards  forwards[W]
 	proposals proposals

@@ -54,6 +54,34 @@ func TestSubmitAnywhere(t *testing.T) {
 	})
 }
 
+// A leader need not take what others forward, and says so.
+func TestForwardedOperationsNeedAdmission(t *testing.T) {
+	var full atomic.Bool
+	full.Store(true)
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		c.settings = func(cfg *rsm.Config[int64, int64]) { cfg.Admit = func([]byte) bool { return !full.Load() } }
+		for _, id := range c.ids {
+			c.stop(id)
+			c.start(id)
+		}
+		leader := c.leader()
+		for _, id := range c.ids {
+			_, _, err := c.nodes[id].SubmitAnywhere(t.Context(), 1)
+			if want := id != leader; errors.Is(err, rsm.ErrBusy) != want {
+				t.Errorf("%s: %v", id, err)
+			}
+		}
+		full.Store(false)
+		for _, id := range c.ids {
+			if _, _, err := c.nodes[id].SubmitAnywhere(t.Context(), 1); err != nil {
+				t.Errorf("%s: %v", id, err)
+			}
+		}
+		c.ops += 4
+		c.everywhere(4)
+	})
+}
+
 // While leadership is handed over nobody is turned away.
 func TestSubmitAnywhereDuringTransfers(t *testing.T) {
 	run(t, 3, -1, func(t *testing.T, c *cluster) {

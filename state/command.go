@@ -33,7 +33,8 @@ type More struct {
 	Kind Kind
 	// Session names the session that the command belongs to, if there is one.
 	Session SessionSeq
-	// Stamp is the leader's clock when it proposed a command of leases or a Tick; else zero.
+	// Stamp is the leader's clock when it proposed a command of leases or a Tick; else zero. A
+	// member that does not lead has none for what it forwards: its leases float (see package lease).
 	Stamp logtime.Stamp
 	// User is the user that the command is from, as the server that the client talks to has
 	// proved it. UserStamp is the one of its token, auth.ByCertificate without a token. They count
@@ -56,6 +57,8 @@ type More struct {
 
 	Auth *auth.Change // KindAuth
 }
+
+func (m *More) stamped() bool { return m.Stamp != logtime.Stamp{} }
 
 // SessionSeq names a command of a session.
 type SessionSeq = lease.SessionSeq

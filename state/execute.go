@@ -40,7 +40,7 @@ func (p *present) operation(op kv.Op) kv.Result {
 // disk.
 func (p *present) more(c Command) (Result, error) {
 	m := c.More
-	if m.Stamp.Log != 0 {
+	if m.stamped() {
 		p.advance(m)
 	}
 	if m.Session.ID == 0 {
@@ -144,6 +144,9 @@ func (p *present) grant(m *More) Result {
 	}
 	p.leases.mu.Lock()
 	err := p.leases.table.Grant(m.Lease, m.TTL, m.IsSession)
+	if err == nil && !m.stamped() {
+		p.leases.table.Float([]int64{m.Lease})
+	}
 	p.leases.mu.Unlock()
 	r := p.refusal(leaseCode(err))
 	if err == nil {
@@ -177,11 +180,19 @@ func (p *present) revoke(id int64) Result {
 }
 
 // tick keeps leases alive, and then ends those that are due by the leader's clock. The keys of
-// each go in one revision.
+// each go in one revision. Without a stamp it keeps leases alive, and that is all.
 func (p *present) tick(m *More) Result {
 	p.leases.mu.Lock()
+	var ended []lease.Ended
+	if m.stamped() {
+		p.leases.table.Settle()
+	}
 	remaining := p.leases.table.KeepAlive(m.Leases, nil)
-	ended := p.leases.table.Expire(m.Stamp.Log, expiryBudget)
+	if m.stamped() {
+		ended = p.leases.table.Expire(m.Stamp.Log, expiryBudget)
+	} else {
+		p.leases.table.Float(m.Leases)
+	}
 	p.leases.mu.Unlock()
 	for i := range ended {
 		p.keys.DeleteKeys(ended[i].Keys, p.times.wall)

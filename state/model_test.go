@@ -202,7 +202,7 @@ func (s *script) command() state.Command {
 	default:
 		m.Kind, m.Auth = state.KindAuth, s.change()
 	}
-	if m.Kind >= state.KindGrant && m.Kind <= state.KindTick {
+	if m.Kind >= state.KindGrant && m.Kind <= state.KindTick && s.number("stamped", 3) > 0 {
 		s.clock += int64(s.number("time", 8))
 		m.Stamp = logtime.Stamp{Log: logtime.Time(s.clock), Wall: s.clock}
 	}

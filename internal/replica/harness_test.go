@@ -44,6 +44,8 @@ type cluster struct {
 	starts    uint64
 	snapshots atomic.Int64 // sent to another server, and arrived
 
+	lowSpace atomic.Bool // what all servers are told of their disks
+
 	mu      sync.Mutex
 	servers map[raft.NodeID]*member
 }
@@ -90,6 +92,7 @@ func (c *cluster) start(ids ...raft.NodeID) {
 		m.state = &stateDisk{log: m.storage, plug: m.disk.plug}
 		cfg := replica.Config{
 			ID: id, Log: m.storage, State: state.Config{FS: crashfs.Inject(m.disk.mem, m.state), Dir: stateDir, Cluster: 1}, Transport: &transport{m.end, &c.snapshots}, MaxRaftState: c.maxRaftState, Seed: c.seed + c.starts,
+			LowSpace: c.lowSpace.Load,
 			Leader: func(leader raft.NodeID) *api.Leader {
 				return &api.Leader{NodeId: uint64(leader), ClientUrls: []string{"http://" + address(leader)}}
 			},

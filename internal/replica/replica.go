@@ -63,6 +63,7 @@ type Replica struct {
 	Watches *Watches
 
 	time     *timekeeper
+	anywhere Anywhere
 	upkeep   upkeep
 	space    space
 	readers  readers
@@ -77,6 +78,7 @@ func New(cfg Config) (*Replica, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Replica{}
+	r.space.logLow = cfg.LowSpace
 	if cfg.ElectionTimeout == 0 {
 		cfg.ElectionTimeout = 500 * time.Millisecond
 	}
@@ -100,12 +102,14 @@ func New(cfg Config) (*Replica, error) {
 		HeartbeatInterval: cfg.HeartbeatInterval,
 		ElectionTimeout:   cfg.ElectionTimeout,
 		LeaseReads:        cfg.LeaseReads,
+		Admit:             r.admitsForwarded,
 		Seed:              cfg.Seed,
 		Logger:            cfg.Logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, r.State.Close())
 	}
+	r.anywhere = Anywhere{r, newForwardedKeepAlives(r.Node)}
 	r.time = newTimekeeper(r.Node, r.State.TimeView, cfg.ElectionTimeout)
 	r.Handler = translate.Handler{
 		Replica: r.Node, Store: store{r.State}, Time: r.time, Limits: cfg.Limits,
@@ -114,7 +118,6 @@ func New(cfg Config) (*Replica, error) {
 		LowSpace: func() bool { return r.lowSpace() && r.Node.Leads() },
 		NoSpace:  func() bool { return r.space.none.Load() && r.Node.Leads() },
 	}
-	r.space.logLow = cfg.LowSpace
 	r.space.start(func(ctx context.Context) { r.space.run(ctx, cfg.State.FS, cfg.State.Dir) })
 	r.LowMemory = func() bool { return r.upkeep.indexFull.Load() && r.Node.Leads() }
 	r.Background = r.readers.run
@@ -142,6 +145,7 @@ func (m machine) ExpediteSnapshots(urgent bool) { m.pace.urgent.Store(urgent) }
 // progress are answered with UNKNOWN.
 func (r *Replica) Stop() {
 	r.time.stop()
+	r.anywhere.keepAlives.stop()
 	r.watching.stop()
 	r.State.Interrupt()
 	r.Node.Stop()

@@ -21,6 +21,9 @@
 // caller deletes in the same command. So there is no moment at which a lease has lost its keys and
 // still lives.
 //
+// A command without a stamp, which a member that does not lead forwards, grants or keeps alive
+// leases that float: they count from the second Tick that follows. See floating.go.
+//
 // # Sessions
 //
 // A session is a lease that remembers the outcomes of commands. A command of a session is executed

@@ -19,6 +19,8 @@ type Table struct {
 	free  []uint32         // slots that are empty again
 	index map[int64]uint32 // id -> slot. Its order is never used
 	next  expiries
+	// floating are the leases whose expiry is floating or floatingOn. Its order is never used.
+	floating map[int64]struct{}
 
 	keys         int // attached in all
 	sessions     int
@@ -33,7 +35,7 @@ func NewTable(limits Limits) (*Table, error) {
 	if err := limits.check(); err != nil {
 		return nil, err
 	}
-	return &Table{limits: limits, index: map[int64]uint32{}}, nil
+	return &Table{limits: limits, index: map[int64]uint32{}, floating: map[int64]struct{}{}}, nil
 }
 
 // Advance is called first for every command that carries a stamp. Neither the clock of the table
@@ -72,7 +74,7 @@ func (t *Table) Grant(id, ttl int64, isSession bool) error {
 	case len(t.index) >= int(t.limits.Leases):
 		return ErrTooManyLeases
 	}
-	r := record{id: id, ttl: ttl, expiry: t.stamp.Log.Add(ttl)}
+	r := record{id: id, ttl: ttl, expiry: t.end(ttl)}
 	if isSession {
 		r.session = &session{generation: t.generation}
 		r.session.sum = r.session.floorHash(id)
@@ -91,13 +93,21 @@ func (t *Table) KeepAlive(ids []int64, remaining []int64) []int64 {
 			remaining = append(remaining, 0)
 			continue
 		}
-		r := t.own(slot)
-		t.sum -= r.hash()
-		r.expiry = t.stamp.Log.Add(r.ttl)
-		t.sum += r.hash()
-		remaining = append(remaining, r.ttl)
+		t.setExpiry(slot, t.end(t.record(slot).ttl))
+		remaining = append(remaining, t.record(slot).ttl)
 	}
 	return remaining
+}
+
+// end is when a lease ends that has its whole time to live now.
+func (t *Table) end(ttl int64) logtime.Time { return min(t.stamp.Log.Add(ttl), floatingOn-1) }
+
+func (t *Table) setExpiry(slot uint32, expiry logtime.Time) {
+	r := t.own(slot)
+	t.sum -= r.hash()
+	r.expiry = expiry
+	t.sum += r.hash()
+	t.noteFloating(r)
 }
 
 // Ended is a lease that was taken out of the table. Its keys are to be deleted, all in one
@@ -132,14 +142,16 @@ func (t *Table) Expire(until logtime.Time, budget int) (ended []Ended) {
 }
 
 // Due tells whether Expire would take out a lease. Then the one to go first is on top of the heap.
+// Beyond the table's clock nothing is due: what floats may be given any later expiry.
 func (t *Table) Due(until logtime.Time) bool {
+	until = min(until, t.stamp.Log)
 	for len(t.next.heap) > 0 && t.next.heap[0].expiry <= until {
 		top := t.next.heap[0]
 		r := t.record(top.slot)
 		if r.expiry == top.expiry {
 			return true
 		}
-		t.next.postpone(r.expiry)
+		t.next.postpone(t.earliest(r))
 	}
 	return false
 }
@@ -161,7 +173,7 @@ func (t *Table) Lookup(id int64) (Info, bool) {
 	}
 	r := t.record(slot)
 	return Info{
-		TTL: r.ttl, Remaining: int64(max(0, r.expiry-t.stamp.Log)), Session: r.session != nil, Keys: r.keys.len(),
+		TTL: r.ttl, Remaining: int64(max(0, t.earliest(r)-t.stamp.Log)), Session: r.session != nil, Keys: r.keys.len(),
 	}, true
 }
 
@@ -201,8 +213,9 @@ func (t *Table) insert(r record) {
 	}
 	*t.own(slot) = r
 	t.index[r.id] = slot
-	t.next.add(expiryEntry{r.expiry, r.id, slot})
+	t.next.add(expiryEntry{t.earliest(&r), r.id, slot})
 	t.sum += r.hash()
+	t.noteFloating(&r)
 	if r.session != nil {
 		t.sessions++
 		t.sum += r.session.sum
@@ -228,6 +241,7 @@ func (t *Table) remove(slot uint32) Ended {
 	}
 	t.next.remove(slot)
 	delete(t.index, r.id)
+	delete(t.floating, r.id)
 	*t.own(slot) = record{}
 	t.free = append(t.free, slot)
 	return Ended{ID: r.id, Session: r.session != nil, Keys: r.keys.all()}

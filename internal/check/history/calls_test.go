@@ -273,7 +273,7 @@ func TestEndsOfLeasesAreWhole(t *testing.T) {
 	}
 	leased := func(key string) kv.TxnOp { return kv.TxnOp{Put: &kv.PutOp{Key: key, Lease: 7}} }
 	calls := []Call{
-		do(state.More{Kind: state.KindGrant, Lease: 7, TTL: 1}),
+		do(state.More{Kind: state.KindGrant, Lease: 7, TTL: 1, Stamp: logtime.Stamp{Wall: 1}}),
 		do(state.More{Kind: state.KindTxn, Txn: &kv.Txn{Then: []kv.TxnOp{leased("a"), leased("b")}}}),
 	}
 	m.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Stamp: logtime.Stamp{Log: 1}}})

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"balsa.example/kv"
+	"balsa.example/state"
+	"balsa.example/state/logtime"
 )
 
 // lease ends at a log time, unless it is kept alive. A session is a lease that remembers
@@ -14,6 +16,7 @@ import (
 type lease struct {
 	id, ttl, expiry int64
 	session         bool
+	ticks           int                // that are missing until it has an end: it floats
 	outcomes        map[uint64]outcome // by sequence number, all above floor
 	floor           uint64             // nothing up to this number is executed any more
 }
@@ -51,10 +54,32 @@ func (m *Machine) keepAlive(ids []int64) (ttls []int64) {
 			ttls = append(ttls, 0)
 			continue
 		}
-		l.expiry = m.end(l.ttl)
+		l.expiry, l.ticks = m.end(l.ttl), 0
 		ttls = append(ttls, l.ttl)
 	}
 	return ttls
+}
+
+// stamped tells whether a command says what time it is.
+func stamped(c state.Command) bool { return c.More.Stamp != logtime.Stamp{} }
+
+// float lets leases count from the second Tick on that follows. They have no end until then.
+func (m *Machine) float(ids []int64) {
+	for _, id := range ids {
+		if l := m.leases[id]; l != nil {
+			l.ticks, l.expiry = 2, math.MaxInt64
+		}
+	}
+}
+
+// settle is what a Tick does with leases that float.
+func (m *Machine) settle() {
+	for _, l := range m.leases {
+		if l.ticks == 1 {
+			l.expiry = m.end(l.ttl)
+		}
+		l.ticks = max(0, l.ticks-1)
+	}
 }
 
 // attached returns the keys that hang on a lease, in their order.
@@ -104,7 +129,11 @@ func (m *Machine) LastExpiry() (at int64, ok bool) { return m.expiries(slices.Ma
 func (m *Machine) expiries(choose func([]int64) int64) (at int64, ok bool) {
 	var all []int64
 	for _, l := range m.leases {
-		all = append(all, l.expiry)
+		if l.ticks > 0 {
+			all = append(all, m.end(l.ttl)) // or later
+		} else {
+			all = append(all, l.expiry)
+		}
 	}
 	if len(all) == 0 {
 		return 0, false

@@ -95,6 +95,9 @@ func (m *Machine) execute(c state.Command) (r state.Result) {
 	case state.KindGrant:
 		if code = m.grant(c.More.Lease, c.More.TTL, c.More.IsSession); code == kv.CodeOK {
 			r.TTL = []int64{c.More.TTL}
+			if !stamped(c) {
+				m.float([]int64{c.More.Lease})
+			}
 		}
 	case state.KindRevoke:
 		if m.leases[c.More.Lease] == nil {
@@ -102,8 +105,15 @@ func (m *Machine) execute(c state.Command) (r state.Result) {
 		}
 		m.revoke(c.More.Lease)
 	case state.KindTick:
+		if stamped(c) {
+			m.settle()
+		}
 		r.TTL = m.keepAlive(c.More.Leases)
-		m.tick(int64(c.More.Stamp.Log))
+		if stamped(c) {
+			m.tick(int64(c.More.Stamp.Log))
+		} else {
+			m.float(c.More.Leases)
+		}
 	case state.KindQuota:
 		m.quota = c.More.Quota
 	case state.KindAuth:

@@ -254,14 +254,30 @@ func TestLeasesEndInLogTime(t *testing.T) {
 func TestATickHasABudget(t *testing.T) {
 	s := newScript(t, Limits{TickBudget: 4})
 	for id := range int64(3) {
-		s.do(state.More{Kind: state.KindGrant, Lease: id + 1, TTL: 1})
+		s.do(at(1, state.More{Kind: state.KindGrant, Lease: id + 1, TTL: 1}))
 		for n := range 2 {
 			s.txn(kv.Txn{Then: []kv.TxnOp{{Put: &kv.PutOp{Key: fmt.Sprint(id, n), Lease: id + 1}}}})
 		}
 	}
-	s.want(s.do(at(1, state.More{Kind: state.KindTick})), kv.CodeOK, 9)
-	s.want(s.do(at(1, state.More{Kind: state.KindTick})), kv.CodeOK, 10)
-	s.want(s.do(at(1, state.More{Kind: state.KindTick})), kv.CodeOK, 10)
+	s.want(s.do(at(2, state.More{Kind: state.KindTick})), kv.CodeOK, 9)
+	s.want(s.do(at(2, state.More{Kind: state.KindTick})), kv.CodeOK, 10)
+	s.want(s.do(at(2, state.More{Kind: state.KindTick})), kv.CodeOK, 10)
+}
+
+// TestALeaseWithoutAStampFloats: it ends its time to live after the second Tick that follows.
+func TestALeaseWithoutAStampFloats(t *testing.T) {
+	s := newScript(t, Limits{})
+	s.want(s.do(state.More{Kind: state.KindGrant, Lease: 1, TTL: 10}), kv.CodeOK, 1)
+	s.txn(kv.Txn{Then: []kv.TxnOp{{Put: &kv.PutOp{Key: "a", Lease: 1}}}})
+	s.do(at(30, state.More{Kind: state.KindRevoke, Lease: 8}))
+	s.do(at(50, state.More{Kind: state.KindTick}))
+	s.do(at(60, state.More{Kind: state.KindTick}))
+	s.want(s.do(at(69, state.More{Kind: state.KindTick})), kv.CodeOK, 2)
+	s.do(state.More{Kind: state.KindTick, Leases: []int64{1}}) // kept alive
+	s.want(s.do(at(70, state.More{Kind: state.KindTick})), kv.CodeOK, 2)
+	s.want(s.do(at(71, state.More{Kind: state.KindTick})), kv.CodeOK, 2)
+	s.want(s.do(at(80, state.More{Kind: state.KindTick})), kv.CodeOK, 2)
+	s.want(s.do(at(81, state.More{Kind: state.KindTick})), kv.CodeOK, 3)
 }
 
 func TestSessionsExecuteOnce(t *testing.T) {

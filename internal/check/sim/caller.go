@@ -105,15 +105,19 @@ func (x *call) try() {
 
 // serve answers a call as a server does.
 func (n *node) serve(x *call, reply func(answer)) {
-	if x.kind() == state.KindTick {
+	forward := n.w.chance(n.w.mix.Forward)
+	if x.kind() == state.KindTick && !forward {
 		n.keepAlive(x.Command.More.Leases[0], reply)
 		return
 	}
 	if x.Range == nil {
-		c, ok := n.stamp(x.command())
-		if !ok {
-			reply(answer{err: rsm.ErrWrongLeader})
-			return
+		c := x.command()
+		if !forward { // a leader's stamp is for what it proposes itself
+			var ok bool
+			if c, ok = n.stamp(c); !ok {
+				reply(answer{err: rsm.ErrWrongLeader})
+				return
+			}
 		}
 		data := state.Codec{}.Append(nil, c)
 		if x.kind() == state.KindGrant && n.w.chance(0.05) {
@@ -123,7 +127,7 @@ func (n *node) serve(x *call, reply func(answer)) {
 		}
 		n.submit(data, &waiter{data: data, unique: x.session.ID == 0 && x.unique(), done: func(r state.Result, err error) {
 			reply(answer{result: r, err: err})
-		}}, n.w.chance(n.w.mix.Forward))
+		}}, forward)
 		return
 	}
 	read := func() {

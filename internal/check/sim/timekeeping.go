@@ -226,8 +226,8 @@ func (w *world) leasesEnd() {
 	}
 	slowest, _ := w.mix.rates()
 	left := time.Duration(float64(last-w.check.truth.Clock()) / slowest)
-	// A quarter of an election timeout, and some commits.
-	bound := left + time.Duration(float64(w.mix.ElectionTimeout)/4/slowest) + 2*time.Second
+	// A quarter of an election timeout, two more for leases that float, and some commits.
+	bound := left + time.Duration(float64(w.mix.ElectionTimeout)*3/4/slowest) + 2*time.Second
 	start := w.now
 	if !w.runUntil(start+bound, func() bool { return len(w.check.truth.Leases()) == 0 }) {
 		w.failf("immortal lease", "%d leases are left after %v: %s", len(w.check.truth.Leases()), w.now-start, w.describe())

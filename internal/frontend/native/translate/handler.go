@@ -124,14 +124,15 @@ func (h *Handler) operate(req *api.Request, reply func(*api.Reply)) {
 }
 
 func (h *Handler) submitOperation(req *api.Request, op kv.Op, reply func(*api.Reply)) {
-	if h.noSpaceFor(req, reply) {
-		return
-	}
 	c := state.Command{Op: op}
 	if req.Session != nil || h.user != "" {
 		c.More = h.named(&state.More{Kind: state.KindOp, Session: sessionOf(req)})
 	}
 	id := req.Id // req itself would keep all of its batch in memory
+	if short := h.shortage().Refuses(c); short != "" {
+		reply(Busy(id, short))
+		return
+	}
 	h.Replica.SubmitFunc(c, func(r state.Result, err error) {
 		if err != nil {
 			reply(h.writeFailed(id, err))
@@ -212,59 +213,4 @@ func operation(req *api.Request) kv.Op {
 		op.Kind = kv.Delete
 	}
 	return op
-}
-
-// noSpaceFor refuses a write while the disk is almost full. Leases would expire for want of a
-// keep-alive, and deletes and compactions make room: these go on.
-func (h *Handler) noSpaceFor(req *api.Request, reply func(*api.Reply)) bool {
-	frees := frees(req)
-	switch {
-	case req.Kind == api.Request_COMPACT:
-		return false
-	case !frees && h.LowSpace != nil && h.LowSpace():
-		reply(Busy(req.Id, "the disk of this server is almost full: only deletes and compactions are taken"))
-		return true
-	case h.NoSpace != nil && h.NoSpace():
-		reply(Busy(req.Id, "the disk of this server is full: not even deletes are taken"))
-		return true
-	case !frees && grows(req.Kind) && h.LowMemory != nil && h.LowMemory():
-		reply(Busy(req.Id, "the index of all keys has reached the memory that it may take: delete keys, or raise --max-index-bytes"))
-		return true
-	}
-	return false
-}
-
-// frees tells whether a request only deletes.
-func frees(req *api.Request) bool {
-	switch req.Kind {
-	case api.Request_DELETE, api.Request_DELETE_RANGE, api.Request_LEASE_REVOKE:
-		return true
-	case api.Request_TXN:
-		deletes, puts := changes(req.GetTxn())
-		return deletes > 0 && puts == 0
-	}
-	return false
-}
-
-// changes counts the deletes and puts of a transaction, whichever branch is taken.
-func changes(t *api.Txn) (deletes, puts int) {
-	for _, ops := range [][]*api.TxnOp{t.GetThen(), t.GetElse()} {
-		for _, op := range ops {
-			switch {
-			case op.GetDeleteRange() != nil:
-				deletes++
-			case op.GetPut() != nil:
-				puts++
-			case op.GetTxn() != nil:
-				d, p := changes(op.GetTxn())
-				deletes, puts = deletes+d, puts+p
-			}
-		}
-	}
-	return deletes, puts
-}
-
-// grows tells whether requests of a kind can add to the index.
-func grows(kind api.Request_Kind) bool {
-	return kind == api.Request_PUT || kind == api.Request_TXN || kind == api.Request_LEASE_GRANT
 }

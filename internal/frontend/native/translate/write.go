@@ -34,12 +34,13 @@ func (h *Handler) command(req *api.Request, reply func(*api.Reply)) {
 		reply(refusal(req.Id, err))
 		return
 	}
-	if h.noSpaceFor(req, reply) {
-		return
-	}
 	more.Session = sessionOf(req)
 	h.named(more)
 	id := req.Id
+	if short := h.shortage().Refuses(state.Command{More: more}); short != "" {
+		reply(Busy(id, short))
+		return
+	}
 	if more.Kind == state.KindGrant || more.Kind == state.KindRevoke {
 		if more.Stamp, err = h.Time.Stamp(); err != nil {
 			reply(h.writeFailed(id, err))

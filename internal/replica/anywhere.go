@@ -1,0 +1,82 @@
+package replica
+
+import (
+	"context"
+	"errors"
+
+	"balsa.example/internal/frontend/native/translate"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/state"
+)
+
+// Anywhere answers at any member, whoever leads: what has to go through the leader is forwarded.
+// The native API leaves that to its clients, which find the leader by themselves.
+type Anywhere struct {
+	r          *Replica
+	keepAlives *forwardedKeepAlives
+}
+
+// Anywhere returns what answers at this member, whoever leads.
+func (r *Replica) Anywhere() *Anywhere { return &r.anywhere }
+
+// Submit executes a command. It must have no stamp: the leader that a stamp is from may not lead
+// any more when the command is proposed. Errors are those of rsm.Node.SubmitAnywhere.
+func (a *Anywhere) Submit(ctx context.Context, c state.Command) (state.Result, error) {
+	if a.r.Node.Leads() && !a.r.admits(c) {
+		return state.Result{}, rsm.ErrBusy
+	}
+	r, _, err := a.r.Node.SubmitAnywhere(ctx, c)
+	return r, err
+}
+
+// Read returns when the state of this member has all that any member acknowledged before.
+func (a *Anywhere) Read(ctx context.Context) error {
+	_, err := a.r.Node.ReadAnywhere(ctx, raft.ReadByIndex)
+	return err
+}
+
+// KeepAlive lets a lease live on. It returns what is left of it then in nanoseconds, 0 if there is
+// no such lease. Errors are those of Submit, and rsm.ErrBusy also if too many wait.
+func (a *Anywhere) KeepAlive(ctx context.Context, id int64) (ttl int64, err error) {
+	type answer struct {
+		ttl int64
+		err error
+	}
+	answers := make(chan answer, 1)
+	done := func(ttl int64, err error) { answers <- answer{ttl, err} }
+	a.r.time.KeepAlive(id, func(ttl int64, err error) {
+		if errors.Is(err, rsm.ErrWrongLeader) {
+			a.keepAlives.add(id, done)
+		} else {
+			done(ttl, err)
+		}
+	})
+	select {
+	case a := <-answers:
+		return a.ttl, a.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// Term is the term of this member, Leader the member that leads in it, raft.None if that is not
+// known.
+func (a *Anywhere) Term() raft.Term     { return a.r.Node.Term() }
+func (a *Anywhere) Leader() raft.NodeID { return a.r.Node.Leader() }
+
+// admits tells whether this replica, if it leads, has room for a command.
+func (r *Replica) admits(c state.Command) bool { return r.shortage().Refuses(c) == "" }
+
+func (r *Replica) shortage() translate.Shortage {
+	return translate.Shortage{LowSpace: r.lowSpace(), NoSpace: r.space.none.Load(), LowMemory: r.upkeep.indexFull.Load()}
+}
+
+// admitsForwarded is rsm.Config.Admit.
+func (r *Replica) admitsForwarded(op []byte) bool {
+	if r.shortage() == (translate.Shortage{}) {
+		return true
+	}
+	c, err := state.Codec{}.Decode(op)
+	return err == nil && r.admits(c)
+}

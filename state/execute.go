@@ -78,7 +78,7 @@ func (p *present) replayed(c Command, o lease.Outcome) Result {
 		r, _ = decodeResult(o.Result)
 		r.Kept = KeptResult
 	case o.Code != 0:
-		r = resultOfByte(c.More.Kind, o.Code)
+		r = resultOfByte(o.Code)
 		r.Kept = KeptCode
 	}
 	if r.Code == kv.CodeOK && p.permits(c) != kv.CodeOK {

@@ -7,10 +7,11 @@ import (
 )
 
 // Of an outcome a session keeps a Result in its byte form, a version byte and the fields; and
-// where that has no room, one byte: the code + 1, and succeededBit for a transaction that has
-// succeeded.
+// where that has no room, one byte: the code + 1, txnBit for a transaction that was executed, and
+// succeededBit if its compares were true.
 const (
 	resultFormat = 2 // 1 had no lease
+	txnBit       = 0x40
 	succeededBit = 0x80
 )
 
@@ -19,16 +20,19 @@ var errResult = errors.New("state: outcome has an unknown format")
 // codeByte is what a session keeps of r in any case. It is never 0.
 func codeByte(r Result) byte {
 	b := byte(r.Code) + 1
-	if r.Txn != nil && r.Txn.Succeeded {
-		b |= succeededBit
+	if r.Txn != nil {
+		b |= txnBit
+		if r.Txn.Succeeded {
+			b |= succeededBit
+		}
 	}
 	return b
 }
 
 // resultOfByte is what a codeByte tells of a command's result.
-func resultOfByte(kind Kind, b byte) (r Result) {
-	r.Code = kv.Code(b&^succeededBit - 1)
-	if kind == KindTxn && r.Code == kv.CodeOK {
+func resultOfByte(b byte) (r Result) {
+	r.Code = kv.Code(b&^(txnBit|succeededBit) - 1)
+	if b&txnBit != 0 {
 		r.Txn = &kv.TxnResult{Succeeded: b&succeededBit != 0}
 	}
 	return r

@@ -113,12 +113,12 @@ func (c Config) server() (cfg server.Config, err error) {
 }
 
 func (c Config) addresses(cfg *server.Config) (err error) {
-	if cfg.ListenPeer = cfg.Cluster.PeerURL(c.Name); cfg.ListenPeer == nil {
+	if cfg.ListenPeer = cfg.Cluster.PeerURLs(c.Name); cfg.ListenPeer == nil {
 		return fmt.Errorf("%w: name %q is not in the initial cluster (%v)", ErrConfig, c.Name, cfg.Cluster.Names())
 	}
 	if c.ListenPeerURL != "" {
-		if cfg.ListenPeer, err = server.ParseURL(c.ListenPeerURL); err != nil {
-			return fmt.Errorf("ListenPeerURL: %w", err)
+		if cfg.ListenPeer, err = parseURLs("ListenPeerURL", []string{c.ListenPeerURL}); err != nil {
+			return err
 		}
 	}
 	if cfg.ListenClient, err = parseURLs("ListenClientURLs", c.ListenClientURLs, server.ParseClientURLs); err != nil {

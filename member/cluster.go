@@ -29,13 +29,21 @@ const (
 type Spec struct {
 	ID   raft.NodeID
 	Name string
-	// Address is the host and port where the other members find this one.
+	// Address is the host and port where the other members find this one. It may be several,
+	// with commas between them.
 	Address string
 }
 
-func (s Spec) host() string {
-	host, _, _ := net.SplitHostPort(s.Address)
-	return host
+// addresses are the parts of Address.
+func (s Spec) addresses() []string { return strings.Split(s.Address, ",") }
+
+// hosts are those of the addresses.
+func (s Spec) hosts() (hosts []string) {
+	for _, address := range s.addresses() {
+		host, _, _ := net.SplitHostPort(address)
+		hosts = append(hosts, host)
+	}
+	return hosts
 }
 
 // Cluster is the fixed membership that a cluster begins with. All its members must be
@@ -75,16 +83,22 @@ func (c *Cluster) check() error {
 		if len(m.Name) > maxName {
 			return fmt.Errorf("%w: the name %.32q... of a member has %d bytes, at most %d are allowed", ErrConfig, m.Name, len(m.Name), maxName)
 		}
-		if err := CheckDialable(m.Address); err != nil {
-			return fmt.Errorf("%w: member %s: %w", ErrConfig, m.Name, err)
-		}
 		if other, ok := ids[m.ID]; ok {
 			return fmt.Errorf("%w: the ids of members %s and %s collide; rename one", ErrConfig, other, m.Name)
 		}
-		if other, ok := names[m.Address]; ok {
-			return fmt.Errorf("%w: members %s and %s have the same address %s", ErrConfig, other, m.Name, m.Address)
+		ids[m.ID] = m.Name
+		for _, address := range m.addresses() {
+			if err := CheckDialable(address); err != nil {
+				return fmt.Errorf("%w: member %s: %w", ErrConfig, m.Name, err)
+			}
+			switch other, ok := names[address]; {
+			case ok && other == m.Name:
+				return fmt.Errorf("%w: member %s has the address %s twice", ErrConfig, m.Name, address)
+			case ok:
+				return fmt.Errorf("%w: members %s and %s have the same address %s", ErrConfig, other, m.Name, address)
+			}
+			names[address] = m.Name
 		}
-		ids[m.ID], names[m.Address] = m.Name, m.Name
 	}
 	return nil
 }

@@ -64,6 +64,18 @@ type TLS struct {
 	// these common names, or is good for one of these hosts. They replace the rule that a
 	// certificate names its member. Both empty: no such list.
 	AllowedCNs, AllowedHostnames []string
+	// SharedHosts lets a certificate that is good for a host speak for every member that has
+	// its address there. Without it such a certificate is good for none of them.
+	SharedHosts bool
+	// Unverified takes any certificate of another member. That keeps out who listens, and
+	// nobody else.
+	Unverified bool
+	// RevokedFile lists certificates that are taken no more, as a CRL. Empty: none.
+	RevokedFile string
+	// MinVersion and MaxVersion are of TLS, as package crypto/tls has them; 0: TLS 1.2, and any
+	// later one. CipherSuites are those of TLS 1.2; empty: Go's.
+	MinVersion, MaxVersion uint16
+	CipherSuites           []uint16
 }
 
 // proves tells whether who connects has to prove which member it is.

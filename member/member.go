@@ -100,7 +100,7 @@ func (m *Member) open() (err error) {
 	if m.cfg.Listener == nil {
 		address := m.cfg.Listen
 		if address == "" {
-			address = m.self.Address
+			address = m.self.addresses()[0]
 		}
 		if m.cfg.Listener, err = net.Listen("tcp", address); err != nil {
 			return fmt.Errorf("listen for peers: %w", err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"balsa.example/internal/certs"
@@ -76,25 +77,32 @@ func (m *Member) authorize(id raft.NodeID, state tls.ConnectionState) error {
 
 // names is nil if the certificate may speak for the member s.
 func (m *Member) names(cert *x509.Certificate, s Spec) error {
-	if list := certs.TLS(m.cfg.TLS); list.HasList() {
+	list := certs.TLS(m.cfg.TLS)
+	switch {
+	case list.Unverified:
+		return nil
+	case list.HasList():
 		return list.Allows(cert)
 	}
-	return m.cfg.Cluster.certifies(cert, s)
+	return m.cfg.Cluster.certifies(cert, s, list.SharedHosts)
 }
 
 // certifies is nil if the certificate names the member: by its name, as common name or as
-// DNS name, or by the host of its address, unless another member has the same host.
+// DNS name, or by the host of its address. Another member may have the same host only if
+// hosts are shared.
 // That the certificate leads to a trusted authority has been checked.
-func (c *Cluster) certifies(cert *x509.Certificate, s Spec) error {
+func (c *Cluster) certifies(cert *x509.Certificate, s Spec, shared bool) error {
 	if cert.Subject.CommonName == s.Name || slices.Contains(cert.DNSNames, s.Name) {
 		return nil
 	}
-	host := s.host()
-	if cert.VerifyHostname(host) != nil {
-		return fmt.Errorf("%w: it names %s, but neither %q nor %s", errNotNamed, certs.Describe(cert), s.Name, host)
+	hosts := s.hosts()
+	i := slices.IndexFunc(hosts, func(host string) bool { return cert.VerifyHostname(host) == nil })
+	if i < 0 {
+		return fmt.Errorf("%w: it names %s, but neither %q nor %s", errNotNamed, certs.Describe(cert), s.Name, strings.Join(hosts, " nor "))
 	}
+	host := hosts[i]
 	for _, other := range c.Others(s.ID) {
-		if other.host() == host {
+		if slices.Contains(other.hosts(), host) && !shared {
 			return fmt.Errorf("%w: it names %s, but not %q, and %s is the host of %s too", errNotNamed, certs.Describe(cert), s.Name, host, other.Name)
 		}
 	}

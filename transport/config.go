@@ -22,8 +22,8 @@ import (
 type Config struct {
 	// ID is this node.
 	ID raft.NodeID
-	// Peers maps the other nodes to their addresses (host:port). An entry for ID is
-	// ignored. AddPeer and RemovePeer change it later.
+	// Peers maps the other nodes to their addresses (host:port). One that has several, with
+	// commas between them, is dialed at each in turn. An entry for ID is ignored. AddPeer and RemovePeer change it later.
 	Peers map[raft.NodeID]string
 	// Listen is the TCP address to listen on. If Listener is not nil it is used instead,
 	// and Close closes it.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -43,6 +44,7 @@ type peer struct {
 
 	mu      sync.Mutex
 	address string
+	dials   int // attempts to connect: each takes the next of several addresses
 	// cancelDial ends the attempt to connect for messages that is under way.
 	cancelDial context.CancelFunc
 	// out and in are the connections for messages; snapshotIn is the latest for a
@@ -180,12 +182,14 @@ func (p *peer) dial(ctx context.Context, what purpose) (*connection, identity, e
 	return newConnection(ctx, p, conn, m, f, remote.process), remote, nil
 }
 
-// connect dials the peer's address. For messages, dialNow may end the attempt.
+// connect dials the peer's address, or the next one of several. For messages, dialNow may end the attempt.
 func (p *peer) connect(ctx context.Context, deadline time.Time, what purpose) (net.Conn, string, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	p.mu.Lock()
-	address := p.address
+	addresses := strings.Split(p.address, ",")
+	address := addresses[p.dials%len(addresses)]
+	p.dials++
 	if what == forMessages {
 		p.cancelDial = cancel
 	}

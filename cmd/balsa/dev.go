@@ -118,7 +118,7 @@ func (o devOptions) configs() ([]server.Config, error) {
 			DataDir:      filepath.Join(o.dataDir, m.Name),
 			Cluster:      cluster,
 			ListenClient: []*url.URL{client},
-			ListenPeer:   cluster.PeerURL(m.Name),
+			ListenPeer:   cluster.PeerURLs(m.Name),
 			Pprof:        o.pprof,
 			Retention:    server.DefaultRetention,
 			Descriptors:  server.DescriptorLimit() / o.nodes, // they share a process

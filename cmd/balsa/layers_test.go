@@ -117,7 +117,7 @@ func TestServeWithoutFlagsIsAClusterOfOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.DataDir != "default.balsa" || len(cfg.Cluster.Members) != 1 || cfg.Cluster.PeerURL("default").String() != cfg.ListenPeer.String() {
+	if cfg.DataDir != "default.balsa" || len(cfg.Cluster.Members) != 1 || join(cfg.Cluster.PeerURLs("default")) != join(cfg.ListenPeer) {
 		t.Errorf("got %+v", cfg)
 	}
 	if cfg.Retention != server.DefaultRetention {

@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,9 +43,9 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.StringVar(&o.dataDir, "data-dir", "", "directory of this server's data (default NAME.balsa)")
 	f.StringVar(&o.listenClient, "listen-client-urls", loopback(defaultBasePort), "addresses to serve clients on: http, https, or unix:// and unixs:// with a path")
 	f.StringVar(&o.advertiseClient, "advertise-client-urls", "", "addresses that clients are told (default: --listen-client-urls)")
-	f.StringVar(&o.listenPeer, "listen-peer-urls", loopback(defaultBasePort+peerPortOffset), "address to hear other servers on")
+	f.StringVar(&o.listenPeer, "listen-peer-urls", loopback(defaultBasePort+peerPortOffset), "addresses to hear other servers on")
 	f.StringVar(&o.advertisePeer, "initial-advertise-peer-urls", "",
-		"this server's address in --initial-cluster (default: as said there, or --listen-peer-urls)")
+		"this server's addresses in --initial-cluster (default: as said there, or --listen-peer-urls)")
 	f.StringVar(&o.listenMetrics, "listen-metrics-urls", "",
 		"more addresses to serve /metrics and /health on, over plain HTTP")
 	f.StringVar(&o.cluster, "initial-cluster", "", "all servers, name=url,...; the same on each (default: this server alone)")
@@ -235,7 +236,7 @@ func (o *serveOptions) addresses(cfg *server.Config) (err error) {
 			return usageError("%s: %w; say with --advertise-client-urls where clients find this server", how, err)
 		}
 	}
-	if cfg.ListenPeer, err = server.ParseURL(o.listenPeer); err != nil {
+	if cfg.ListenPeer, err = server.ParseURLs(o.listenPeer); err != nil {
 		return usageError("--listen-peer-urls: %w", err)
 	}
 	if o.listenMetrics != "" {
@@ -251,7 +252,7 @@ func (o *serveOptions) addresses(cfg *server.Config) (err error) {
 
 // members is the membership to start with: as --initial-cluster says, or else this server
 // alone, at the address on which it hears other servers.
-func (o *serveOptions) members(listenPeer *url.URL) (*server.Cluster, error) {
+func (o *serveOptions) members(listenPeer []*url.URL) (*server.Cluster, error) {
 	if o.cluster != "" {
 		cluster, err := server.ParseCluster(o.token, o.cluster)
 		if err != nil {
@@ -263,14 +264,18 @@ func (o *serveOptions) members(listenPeer *url.URL) (*server.Cluster, error) {
 	if o.advertisePeer != "" {
 		var err error
 		how = "--initial-advertise-peer-urls"
-		if self, err = server.ParseURL(o.advertisePeer); err != nil {
+		if self, err = server.ParseURLs(o.advertisePeer); err != nil {
 			return nil, usageError("%s: %w", how, err)
 		}
 	}
-	if err := server.CheckDialable(self); err != nil {
-		return nil, usageError("%s: %w; say with --initial-advertise-peer-urls where other servers find this one", how, err)
+	var all []string
+	for _, u := range self {
+		if err := server.CheckDialable(u); err != nil {
+			return nil, usageError("%s: %w; say with --initial-advertise-peer-urls where other servers find this one", how, err)
+		}
+		all = append(all, o.name+"="+u.String())
 	}
-	return server.ParseCluster(o.token, o.name+"="+self.String())
+	return server.ParseCluster(o.token, strings.Join(all, ","))
 }
 
 // checkAdvertised catches the mistake of two addresses for one server.
@@ -282,12 +287,12 @@ func (o *serveOptions) checkAdvertised(cluster *server.Cluster) error {
 	if o.advertisePeer == "" {
 		return nil
 	}
-	u, err := server.ParseURL(o.advertisePeer)
+	advertised, err := server.ParseURLs(o.advertisePeer)
 	if err != nil {
 		return usageError("--initial-advertise-peer-urls: %w", err)
 	}
-	if self := cluster.PeerURL(self.Name); u.String() != self.String() {
-		return usageError("--initial-advertise-peer-urls is %s, but --initial-cluster says %s for %s", u, self, o.name)
+	if told, said := join(advertised), join(cluster.PeerURLs(self.Name)); told != said {
+		return usageError("--initial-advertise-peer-urls is %s, but --initial-cluster says %s for %s", told, said, o.name)
 	}
 	return nil
 }

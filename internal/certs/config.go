@@ -10,14 +10,13 @@ import (
 // Material. With demand, the client must have a certificate that the authorities have issued,
 // and authorize, if not nil, must accept it too. protocols are those of ALPN, if any.
 func (s *Source) Server(demand bool, authorize func(*x509.Certificate) error, protocols ...string) *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
+	return s.terms.apply(&tls.Config{
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			c := s.Current().server(demand, authorize)
+			c := s.terms.apply(s.Current().server(demand, authorize))
 			c.NextProtos = protocols
 			return c, nil
 		},
-	}
+	})
 }
 
 func (m *Material) server(demand bool, authorize func(*x509.Certificate) error) *tls.Config {
@@ -31,8 +30,11 @@ func (m *Material) server(demand bool, authorize func(*x509.Certificate) error) 
 		return c
 	}
 	c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, m.Authorities
-	if authorize != nil {
-		c.VerifyConnection = func(cs tls.ConnectionState) error { return authorize(cs.PeerCertificates[0]) }
+	c.VerifyConnection = func(cs tls.ConnectionState) error {
+		if err := m.revoked.check(cs.PeerCertificates); err != nil || authorize == nil {
+			return err
+		}
+		return authorize(cs.PeerCertificates[0])
 	}
 	return c
 }
@@ -68,21 +70,26 @@ func (s *Source) Peer(demand bool) *tls.Config {
 // issued by the authorities. Each handshake uses the current Material. The caller checks the
 // names in the certificate.
 func (s *Source) Dialer() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
+	return s.terms.apply(&tls.Config{
 		GetClientCertificate: func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return s.good.Load().clientCertificate(r)
 		},
 		InsecureSkipVerify: true, // VerifyConnection verifies, with the current authorities
 		VerifyConnection: func(cs tls.ConnectionState) error {
+			if s.unverified {
+				return nil
+			}
 			return s.Current().verifyServer(cs)
 		},
-	}
+	})
 }
 
 func (m *Material) verifyServer(cs tls.ConnectionState) error {
 	if len(cs.PeerCertificates) == 0 {
 		return errors.New("server shows no certificate")
+	}
+	if err := m.revoked.check(cs.PeerCertificates); err != nil {
+		return err
 	}
 	options := x509.VerifyOptions{Roots: m.Authorities, Intermediates: x509.NewCertPool()} // for servers, by default
 	for _, cert := range cs.PeerCertificates[1:] {

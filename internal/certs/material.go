@@ -20,6 +20,8 @@ type Files struct {
 	// CA holds the authorities that must have issued the certificates of the other side.
 	// Empty: those of the system.
 	CA string
+	// Revoked lists certificates of the other side that are not taken. Empty: none.
+	Revoked string
 	// Chained says that they must have issued the own certificate too, as among members of
 	// a cluster.
 	Chained bool
@@ -27,6 +29,10 @@ type Files struct {
 	Usages []x509.ExtKeyUsage
 	// Accept, if not nil, must accept the certificate too.
 	Accept func(*x509.Certificate) error
+
+	Terms Terms
+	// Unverified takes any certificate of the other side.
+	Unverified bool
 }
 
 // Material is the content of the files at one moment. It does not change.
@@ -35,6 +41,7 @@ type Material struct {
 	Authorities *x509.CertPool   // nil: the system's
 
 	authorities []*x509.Certificate
+	revoked     revoked
 }
 
 // Read reads the files once.
@@ -49,7 +56,7 @@ func Read(f Files) (*Material, error) {
 // paths lists the files in the order in which parse takes their contents.
 func (f Files) paths() []string {
 	var paths []string
-	for _, p := range []string{f.Cert, f.Key, f.CA} {
+	for _, p := range []string{f.Cert, f.Key, f.CA, f.Revoked} {
 		if p != "" {
 			paths = append(paths, p)
 		}
@@ -75,10 +82,17 @@ func (f Files) parse(contents [][]byte, now time.Time) (*Material, error) {
 		if err != nil {
 			return nil, fmt.Errorf("trusted CA file %s: %w", f.CA, err)
 		}
-		m.authorities, m.Authorities = all, x509.NewCertPool()
+		m.authorities, m.Authorities, contents = all, x509.NewCertPool(), contents[1:]
 		for _, ca := range all {
 			m.Authorities.AddCert(ca)
 		}
+	}
+	if f.Revoked != "" {
+		list, err := parseRevoked(contents[0])
+		if err != nil {
+			return nil, fmt.Errorf("list of revoked certificates %s: %w", f.Revoked, err)
+		}
+		m.revoked = list
 	}
 	if f.Chained && m.Certificate != nil && m.Authorities != nil {
 		if err := m.checkChain(now); err != nil {

@@ -37,6 +37,11 @@ func openSecret(t *testing.T, content, member string) *Source {
 // connect does both sides of a handshake over a socket.
 func connect(t *testing.T, dialer, acceptor *Source) (seen tls.ConnectionState, err error) {
 	t.Helper()
+	return connectDemanding(t, dialer, acceptor, true)
+}
+
+func connectDemanding(t *testing.T, dialer, acceptor *Source, demand bool) (seen tls.ConnectionState, err error) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +63,7 @@ func connect(t *testing.T, dialer, acceptor *Source) (seen tls.ConnectionState, 
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	server := tls.Server(conn, acceptor.Server(true, nil))
+	server := tls.Server(conn, acceptor.Server(demand, nil))
 	err = server.Handshake()
 	if dialErr := <-dialed; dialErr != nil {
 		return seen, dialErr

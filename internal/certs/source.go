@@ -39,6 +39,9 @@ type Source struct {
 	parse func(contents [][]byte, now time.Time) (*Material, error)
 	read  func(paths []string) ([][]byte, error) // readAll, or a test's
 
+	terms      Terms
+	unverified bool // any certificate of the other side is taken
+
 	good  atomic.Pointer[Material]
 	stale atomic.Bool // the files are not the ones in use
 
@@ -54,7 +57,7 @@ type Source struct {
 
 // Open reads the files, and fails if they do not fit together. side is "client" or "peer".
 func Open(side string, f Files, log *slog.Logger) (*Source, error) {
-	return open(&Source{side: side, what: "TLS files", log: log, paths: f.paths(), parse: f.parse, read: readAll})
+	return open(&Source{side: side, what: "TLS files", log: log, paths: f.paths(), parse: f.parse, read: readAll, terms: f.Terms, unverified: f.Unverified})
 }
 
 func open(s *Source) (*Source, error) {

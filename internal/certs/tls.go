@@ -23,6 +23,18 @@ type TLS struct {
 	// these common names, or is good for one of these hosts. For peers they replace the
 	// rule that a certificate names its member. Both empty: no such list.
 	AllowedCNs, AllowedHostnames []string
+	// SharedHosts lets a peer's certificate that is good for a host speak for every member there,
+	// where the rule is that only one member has the host.
+	SharedHosts bool
+	// Unverified takes any certificate of the other side. That keeps listeners out, and nobody
+	// else.
+	Unverified bool
+	// RevokedFile lists certificates that are taken no more, as a CRL in PEM or DER. Empty: none.
+	RevokedFile string
+	// MinVersion and MaxVersion are of TLS, as package crypto/tls has them; 0: TLS 1.2, and any
+	// later one. CipherSuites are those of TLS 1.2; empty: Go's.
+	MinVersion, MaxVersion uint16
+	CipherSuites           []uint16
 }
 
 // Enabled tells whether there is TLS at all.
@@ -70,7 +82,8 @@ func (t TLS) Open(side string, files Files, log *slog.Logger) (*Source, error) {
 	if !t.Enabled() {
 		return nil, nil
 	}
-	files.Cert, files.Key, files.CA = t.CertFile, t.KeyFile, t.CAFile
+	files.Cert, files.Key, files.CA, files.Revoked = t.CertFile, t.KeyFile, t.CAFile, t.RevokedFile
+	files.Terms, files.Unverified = Terms{t.MinVersion, t.MaxVersion, t.CipherSuites}, t.Unverified
 	source, err := Open(side, files, log)
 	if err != nil {
 		return nil, fmt.Errorf("%s TLS: %w", side, err)

@@ -24,26 +24,27 @@ var (
 // Cluster is a member.Cluster whose addresses are URLs: http means plain TCP, https TLS.
 type Cluster struct {
 	*member.Cluster
-	urls map[string]*url.URL // by name
+	urls map[string][]*url.URL // by name
 }
 
 // ParseCluster reads a membership of the form
 //
 //	n1=http://10.0.0.1:23800,n2=http://10.0.0.2:23800,n3=http://10.0.0.3:23800
 //
-// The token tells clusters apart that have the same names.
+// A name that comes twice has several addresses. The token tells clusters apart that have the same
+// names.
 func ParseCluster(token, members string) (*Cluster, error) {
-	c := &Cluster{urls: map[string]*url.URL{}}
+	c := &Cluster{urls: map[string][]*url.URL{}}
 	addresses := map[string]string{}
 	for part := range strings.SplitSeq(members, ",") {
 		name, u, err := parseMember(strings.TrimSpace(part))
 		if err != nil {
 			return nil, fmt.Errorf("%w: initial cluster: %w", ErrConfig, err)
 		}
-		if _, ok := addresses[name]; ok {
-			return nil, fmt.Errorf("%w: initial cluster: member %s is named twice", ErrConfig, name)
-		}
-		addresses[name], c.urls[name] = u.Host, u
+		c.urls[name] = append(c.urls[name], u)
+	}
+	for name, urls := range c.urls {
+		addresses[name] = hosts(urls)
 	}
 	var err error
 	if c.Cluster, err = member.NewCluster(token, addresses); err != nil {
@@ -71,14 +72,25 @@ func unconfigured(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), ErrConfig.Error()+": "))
 }
 
-// PeerURL is the address of a member of that name; nil if there is none.
-func (c *Cluster) PeerURL(name string) *url.URL { return c.urls[name] }
+// hosts are the hosts and ports of URLs, with commas between them.
+func hosts(urls []*url.URL) string {
+	var all []string
+	for _, u := range urls {
+		all = append(all, u.Host)
+	}
+	return strings.Join(all, ",")
+}
+
+// PeerURLs are the addresses of a member of that name; nil if there is none.
+func (c *Cluster) PeerURLs(name string) []*url.URL { return c.urls[name] }
 
 // String gives the members in ParseCluster's form.
 func (c *Cluster) String() string {
 	var all []string
 	for _, m := range c.Members {
-		all = append(all, m.Name+"="+c.urls[m.Name].String())
+		for _, u := range c.urls[m.Name] {
+			all = append(all, m.Name+"="+u.String())
+		}
 	}
 	return strings.Join(all, ",")
 }

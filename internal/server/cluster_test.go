@@ -18,11 +18,26 @@ func TestParseCluster(t *testing.T) {
 		t.Errorf("names %s", got)
 	}
 	n2, ok := c.Named("n2")
-	if !ok || n2.Address != "10.0.0.2:2380" || c.PeerURL("n2").String() != "http://10.0.0.2:2380" || n2.ID != member.NodeID("token", "n2") {
+	if !ok || n2.Address != "10.0.0.2:2380" || c.PeerURLs("n2")[0].String() != "http://10.0.0.2:2380" || n2.ID != member.NodeID("token", "n2") {
 		t.Errorf("n2 is %+v", n2)
 	}
 	if others := c.Others(n2.ID); len(others) != 2 || others[0].Name != "n1" || others[1].Name != "n3" {
 		t.Errorf("others of n2: %+v", others)
+	}
+}
+
+func TestNameThatComesTwiceHasSeveralAddresses(t *testing.T) {
+	const urls = "n1=http://10.0.0.1:2380,n1=http://10.1.0.1:2380,n2=http://10.0.0.2:2380"
+	c, err := ParseCluster("token", urls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n1, ok := c.Named("n1")
+	if !ok || len(c.Members) != 2 || n1.Address != "10.0.0.1:2380,10.1.0.1:2380" || len(c.PeerURLs("n1")) != 2 {
+		t.Errorf("n1 is %+v at %v of %d members", n1, c.PeerURLs("n1"), len(c.Members))
+	}
+	if c.String() != urls {
+		t.Errorf("written as %s", c)
 	}
 }
 
@@ -41,7 +56,8 @@ func TestParseClusterRefuses(t *testing.T) {
 		{"a=http://h:0", "from 1 to 65535"},
 		{"a=http://h:65536", "from 1 to 65535"},
 		{"a=http://h:1/path", "scheme, host and port only"},
-		{"a=http://h:1,a=http://h:2", "named twice"},
+		{"a=http://h:1,a=http://h:1", "address h:1 twice"},
+		{"a=http://h:1,a=http://h:2,b=http://h:2", "same address"},
 		{"a=http://h:1,b=http://h:1", "same address"},
 		{"a=http://h:1,,b=http://h:2", "not of the form"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"time"
 
 	"balsa.example/internal/frontend/clients"
@@ -38,11 +39,14 @@ type Config struct {
 	// ListenClient and ListenPeer are the addresses to listen on. http means plain
 	// TCP, https TLS; for clients, unix and unixs are sockets in the file system, plain and TLS.
 	ListenClient []*url.URL
-	ListenPeer   *url.URL
+	ListenPeer   []*url.URL
 	// AdvertiseClient is where clients are told to find this server. Default:
 	// ListenClient.
 	AdvertiseClient []*url.URL
-	ClientTLS       TLS
+	// AdvertiseAnything lets AdvertiseClient be addresses that nobody can connect to, such as
+	// http://0.0.0.0:1: clients that know another one do not care.
+	AdvertiseAnything bool
+	ClientTLS         TLS
 	PeerTLS         TLS
 	// ClusterSecretFile, if not empty, protects the connections between servers in place
 	// of certificates: it holds what all members know, and nobody else.
@@ -135,7 +139,7 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: data directory is empty", ErrConfig)
 	case c.Cluster == nil || len(c.Cluster.Members) == 0:
 		return fmt.Errorf("%w: initial cluster is empty", ErrConfig)
-	case len(c.ListenClient) == 0 && c.InProcess == nil || c.ListenPeer == nil:
+	case len(c.ListenClient) == 0 && c.InProcess == nil || len(c.ListenPeer) == 0:
 		return fmt.Errorf("%w: no address to listen on", ErrConfig)
 	case c.MaxRaftState < -1:
 		return fmt.Errorf("%w: max raft state is %d bytes; it must be positive, 0 for a limit that grows with the snapshots, or -1 for none", ErrConfig, c.MaxRaftState)
@@ -160,9 +164,9 @@ func (c Config) checkAddresses() error {
 	if err := checkTLS(c.ClientTLS, clientSide, c.ListenClient...); err != nil {
 		return err
 	}
-	peers := []*url.URL{c.ListenPeer}
+	peers := slices.Clone(c.ListenPeer)
 	for _, m := range c.Cluster.Members {
-		peers = append(peers, c.Cluster.PeerURL(m.Name))
+		peers = append(peers, c.Cluster.PeerURLs(m.Name)...)
 	}
 	if err := checkTLS(c.PeerTLS, peerSide, peers...); err != nil {
 		return err
@@ -179,6 +183,9 @@ func (c Config) checkAddresses() error {
 		return fmt.Errorf("%w: profiles are served where metrics are, and there is no address for metrics (--listen-metrics-urls)", ErrConfig)
 	}
 	for _, u := range c.AdvertiseClient {
+		if c.AdvertiseAnything {
+			break
+		}
 		if err := CheckDialable(u); err != nil {
 			return fmt.Errorf("%w; say how clients reach this server (--advertise-client-urls)", err)
 		}

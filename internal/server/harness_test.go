@@ -71,7 +71,7 @@ func newTestCluster(t *testing.T, o options) *testCluster {
 	for i, m := range cluster.Members {
 		cfg := Config{
 			Name: m.Name, Cluster: cluster, DataDir: filepath.Join(o.dir, m.Name),
-			ListenPeer: cluster.PeerURL(m.Name), ListenClient: []*url.URL{{Scheme: scheme, Host: clients[i].Addr().String()}},
+			ListenPeer: cluster.PeerURLs(m.Name), ListenClient: []*url.URL{{Scheme: scheme, Host: clients[i].Addr().String()}},
 			PeerListener: peers[i], ClientListeners: clients[i : i+1],
 			HeartbeatInterval: 25 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond,
 			Logger: testLogger(t), segmentSize: 1 << 20,
@@ -264,7 +264,7 @@ func (c *testCluster) awaitPeer(i, other int, wanted func(*api.Peer) bool) {
 func memberList(c *Cluster) string {
 	var parts []string
 	for _, m := range c.Members {
-		parts = append(parts, m.Name+"="+c.PeerURL(m.Name).String())
+		parts = append(parts, m.Name+"="+c.PeerURLs(m.Name)[0].String())
 	}
 	return strings.Join(parts, ",")
 }

@@ -137,7 +137,7 @@ func TestServersOfDifferentClustersDoNotMix(t *testing.T) {
 			list, wrong := memberList(c.configs[0].Cluster), c.configs[2]
 			if test.members != "" {
 				wrong.Name = "n4"
-				list += test.members + strings.Replace(wrong.ListenPeer.String(), "127.0.0.1", "127.0.0.2", 1)
+				list += test.members + strings.Replace(wrong.ListenPeer[0].String(), "127.0.0.1", "127.0.0.2", 1)
 			}
 			var err error
 			if wrong.Cluster, err = ParseCluster(test.token, list); err != nil {

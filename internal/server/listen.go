@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"slices"
 )
 
 // listen opens every address that is not open yet. On error none stays open.
@@ -15,9 +14,12 @@ func (c *Config) listen() (err error) {
 		}
 	}()
 	if c.PeerListener == nil {
-		if c.PeerListener, err = net.Listen("tcp", c.ListenPeer.Host); err != nil {
+		var listeners []net.Listener
+		if err := listenAll(&listeners, c.ListenPeer); err != nil {
+			closeAll(listeners)
 			return fmt.Errorf("listen for peers: %w", err)
 		}
+		c.PeerListener = join(listeners)
 	}
 	if err := listenAll(&c.ClientListeners, c.ListenClient); err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
@@ -52,7 +54,12 @@ func (c *Config) closeListeners() {
 			l.Close()
 		}
 	}
-	for _, l := range slices.Concat(c.ClientListeners, c.MetricsListeners) {
+	closeAll(c.ClientListeners)
+	closeAll(c.MetricsListeners)
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
 		l.Close()
 	}
 }

@@ -165,7 +165,7 @@ func TestASecretAndCertificatesExclude(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Cluster, cfg.ListenPeer, cfg.PeerTLS = cluster, cluster.PeerURL("n1"), TLS{CertFile: "c", KeyFile: "k"}
+	cfg.Cluster, cfg.ListenPeer, cfg.PeerTLS = cluster, cluster.PeerURLs("n1"), TLS{CertFile: "c", KeyFile: "k"}
 	if _, err := Start(cfg); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "one of the two") {
 		t.Errorf("got %v", err)
 	}

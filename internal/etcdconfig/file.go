@@ -1,0 +1,126 @@
+package etcdconfig
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// sections are the nested parts of etcd's file, and the flags that their keys stand for.
+var sections = map[string]map[string]string{
+	"client-transport-security": {
+		"cert-file": "cert-file", "key-file": "key-file", "client-cert-file": "client-cert-file", "client-key-file": "client-key-file",
+		"client-cert-auth": "client-cert-auth", "trusted-ca-file": "trusted-ca-file", "auto-tls": "auto-tls",
+		"allowed-hostname": "client-cert-allowed-hostname",
+	},
+	"peer-transport-security": {
+		"cert-file": "peer-cert-file", "key-file": "peer-key-file", "client-cert-file": "peer-client-cert-file", "client-key-file": "peer-client-key-file",
+		"client-cert-auth": "peer-client-cert-auth", "trusted-ca-file": "peer-trusted-ca-file", "auto-tls": "peer-auto-tls",
+		"allowed-cn": "peer-cert-allowed-cn", "allowed-hostname": "peer-cert-allowed-hostname",
+		"skip-client-san-verification": "peer-skip-client-san-verification",
+	},
+	"discovery-config": {"token": "discovery-token", "endpoints": "discovery-endpoints"},
+	"socket-options":   {"reuse-port": "socket-reuse-port", "reuse-address": "socket-reuse-address"},
+}
+
+// flagsOnly are flags that etcd's file does not have. Its sample file has the first one.
+var flagsOnly = []string{"discovery-fallback", "config-file", "version"}
+
+// fromFile reads a configuration file. Like etcd it takes nothing from other sources then.
+func fromFile(path string, given *flag.FlagSet, env map[string]string) (*Options, *flag.FlagSet, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, usageError("read configuration file: %w", err)
+	}
+	o := &Options{configFile: path}
+	var others []string
+	given.Visit(func(f *flag.Flag) {
+		if f.Name != "config-file" {
+			others = append(others, "--"+f.Name)
+		}
+	})
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		if name != "ETCD_CONFIG_FILE" && !ofKubernetes(name) {
+			others = append(others, name)
+		}
+	}
+	if len(others) > 0 {
+		o.warn("the configuration file %s is used alone; these are ignored: %s", path, strings.Join(others, ", "))
+	}
+	fs := o.FlagSet()
+	fs.SetOutput(io.Discard)
+	var keys map[string]yaml.Node
+	if err := yaml.Unmarshal(data, &keys); err != nil {
+		return nil, nil, usageError("configuration file %s: %w", path, err)
+	}
+	if err := o.setAll(fs, "", keys, nil); err != nil {
+		return nil, nil, usageError("configuration file %s: %w", path, err)
+	}
+	return o, fs, nil
+}
+
+// setAll sets the flags that keys stand for. names gives their names, if they are others.
+func (o *Options) setAll(fs *flag.FlagSet, section string, keys map[string]yaml.Node, names map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		node, name := keys[key], strings.ToLower(key)
+		if inner, ok := sections[name]; ok && section == "" {
+			var parts map[string]yaml.Node
+			if err := node.Decode(&parts); err != nil {
+				return fmt.Errorf("line %d: %s: %w", node.Line, key, err)
+			}
+			if err := o.setAll(fs, key+".", parts, inner); err != nil {
+				return err
+			}
+			continue
+		}
+		if names != nil {
+			name = names[name]
+		}
+		f := fs.Lookup(name)
+		if f == nil || slices.Contains(flagsOnly, name) {
+			o.warn("configuration file: %s%s is not known, and ignored", section, key)
+			continue
+		}
+		value, err := scalar(&node)
+		if err == nil && value != "" {
+			err = fs.Set(name, inFlagsForm(f, value))
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %s%s: %w", node.Line, section, key, err)
+		}
+	}
+	return nil
+}
+
+// inFlagsForm makes of a duration what the flag takes: a file gives it in nanoseconds.
+func inFlagsForm(f *flag.Flag, value string) string {
+	if v, ok := f.Value.(*otherValue); ok && v.other.kind == duration {
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+			return time.Duration(n).String()
+		}
+	}
+	return value
+}
+
+// scalar is one value as text. A list of texts becomes one text with commas, as flags take it.
+func scalar(node *yaml.Node) (string, error) {
+	var one string
+	if node.Kind != yaml.SequenceNode {
+		if node.Tag == "!!null" {
+			return "", nil
+		}
+		err := node.Decode(&one)
+		return one, err
+	}
+	var several []string
+	err := node.Decode(&several)
+	return strings.Join(several, ","), err
+}

@@ -1,0 +1,181 @@
+package etcdconfig
+
+import (
+	"flag"
+	"strconv"
+	"strings"
+	"time"
+
+	"balsa.example/internal/server"
+)
+
+// Options are the values of the flags that are honoured. Their defaults are etcd's.
+type Options struct {
+	Name, DataDir string
+
+	listenClient, listenClientHTTP, advertiseClient string
+	listenPeer, advertisePeer                       string
+	listenMetrics                                   string
+	pprof                                           bool
+	metrics                                         string
+
+	cluster, clusterState, token string
+	discoverySRV, discoveryName  string
+
+	heartbeatMillis, electionMillis uint
+	maxTxnOps, maxRequestBytes      uint
+	maxStreams                      uint
+	quota                           int64
+	compactionMode, compaction      string
+
+	client, peer         server.TLS
+	autoTLS, peerAutoTLS bool
+	certYears            uint
+	ciphers              []string
+	minTLS, maxTLS       string
+
+	// LogLevel, LogFormat and LogOutputs say what is logged, how, and where to.
+	LogLevel, LogFormat string
+	LogOutputs          []string
+
+	// Warnings are what the operator should know. Each is one line.
+	Warnings []string
+	// Used are the flags that have a value of their own, whatever its source.
+	Used []Setting
+	// Version says that only the version was asked for, Help that only the help was.
+	Version, Help bool
+
+	configFile string
+	explicit   map[string]bool // the flags that were given
+}
+
+// Setting is a flag and its value.
+type Setting struct{ Name, Value string }
+
+// The addresses that etcd uses by default.
+const (
+	defaultClientURL = "http://localhost:2379"
+	defaultPeerURL   = "http://localhost:2380"
+)
+
+// FlagSet returns all flags, bound to o.
+func (o *Options) FlagSet() *flag.FlagSet {
+	fs := flag.NewFlagSet("etcd", flag.ContinueOnError)
+	fs.StringVar(&o.Name, "name", "default", "name of this member")
+	fs.StringVar(&o.DataDir, "data-dir", "", "directory of this member's data (default NAME.etcd)")
+	fs.StringVar(&o.configFile, "config-file", "", "YAML file with all values; flags and variables are ignored then")
+	fs.BoolVar(&o.Version, "version", false, "print the version and exit")
+	o.addressFlags(fs)
+	o.clusterFlags(fs)
+	o.limitFlags(fs)
+	o.securityFlags(fs)
+	o.logFlags(fs)
+	for i := range others {
+		fs.Var(&otherValue{other: &others[i], value: others[i].value}, others[i].name, others[i].usage())
+	}
+	fs.Var(gates{}, "feature-gates", "features of etcd to switch on or off, Name=true,...; here all of them are what they are")
+	addExperimental(fs)
+	return fs
+}
+
+func (o *Options) addressFlags(fs *flag.FlagSet) {
+	fs.StringVar(&o.listenClient, "listen-client-urls", defaultClientURL, "addresses to serve clients on: gRPC and HTTP")
+	fs.StringVar(&o.listenClientHTTP, "listen-client-http-urls", "", "more addresses to serve clients on")
+	fs.StringVar(&o.advertiseClient, "advertise-client-urls", "", "addresses that clients are told (default: --listen-client-urls)")
+	fs.StringVar(&o.listenPeer, "listen-peer-urls", defaultPeerURL, "addresses to hear other members on")
+	fs.StringVar(&o.advertisePeer, "initial-advertise-peer-urls", "",
+		"this member's addresses in --initial-cluster (default: as said there, or --listen-peer-urls)")
+	fs.StringVar(&o.listenMetrics, "listen-metrics-urls", "", "more addresses to serve /metrics and /health on")
+	fs.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
+	fs.StringVar(&o.metrics, "metrics", "basic", "basic or extensive: metrics are extensive always")
+}
+
+func (o *Options) clusterFlags(fs *flag.FlagSet) {
+	fs.StringVar(&o.cluster, "initial-cluster", "", "all members, name=url,...; the same on each (default: this member alone)")
+	fs.StringVar(&o.clusterState, "initial-cluster-state", "new", "new, or existing to refuse an empty data directory")
+	fs.StringVar(&o.token, "initial-cluster-token", "etcd-cluster", "tells clusters apart that have the same names")
+	fs.StringVar(&o.discoverySRV, "discovery-srv", "", "domain whose SRV records say which members there are")
+	fs.StringVar(&o.discoveryName, "discovery-srv-name", "", "suffix of the service's name in these records")
+	fs.UintVar(&o.heartbeatMillis, "heartbeat-interval", 100, "milliseconds between a leader's heartbeats")
+	fs.UintVar(&o.electionMillis, "election-timeout", 1000, "milliseconds without a leader before an election begins")
+}
+
+func (o *Options) limitFlags(fs *flag.FlagSet) {
+	fs.UintVar(&o.maxTxnOps, "max-txn-ops", 128, "operations of a transaction")
+	fs.UintVar(&o.maxRequestBytes, "max-request-bytes", 3<<19, "bytes of a request")
+	fs.UintVar(&o.maxStreams, "max-concurrent-streams", 1<<32-1, "streams of one client connection")
+	fs.Int64Var(&o.quota, "quota-backend-bytes", 0, "bytes of keys and values beyond which none are added; 0: any (etcd: 2 GiB)")
+	fs.StringVar(&o.compactionMode, "auto-compaction-mode", "periodic", "what --auto-compaction-retention counts: periodic (time) or revision")
+	fs.StringVar(&o.compaction, "auto-compaction-retention", "0", "how much of the history is kept: 30m, 8 (hours), or a number of revisions; 0: all")
+}
+
+func (o *Options) securityFlags(fs *flag.FlagSet) {
+	for _, side := range []struct {
+		tls        *server.TLS
+		prefix, of string
+	}{{&o.client, "", "clients"}, {&o.peer, "peer-", "other members"}} {
+		fs.StringVar(&side.tls.CertFile, side.prefix+"cert-file", "", "certificate for "+side.of+", PEM")
+		fs.StringVar(&side.tls.KeyFile, side.prefix+"key-file", "", "key of --"+side.prefix+"cert-file, PEM")
+		fs.StringVar(&side.tls.CAFile, side.prefix+"trusted-ca-file", "", "CA certificates that those of "+side.of+" must lead to, PEM")
+		fs.BoolVar(&side.tls.ClientAuth, side.prefix+"client-cert-auth", false, "demand a certificate of "+side.of)
+	}
+	fs.Var((*list)(&o.client.AllowedHostnames), "client-cert-allowed-hostname", "let in only clients whose certificate is good for one of these hosts")
+	fs.Var((*list)(&o.peer.AllowedCNs), "peer-cert-allowed-cn", "take every certificate with one of these common names for a member's")
+	fs.Var((*list)(&o.peer.AllowedHostnames), "peer-cert-allowed-hostname", "take every certificate that is good for one of these hosts for a member's")
+	fs.BoolVar(&o.autoTLS, "auto-tls", false, "serve clients with a certificate of its own making")
+	fs.BoolVar(&o.peerAutoTLS, "peer-auto-tls", false, "talk to other members with a certificate of its own making; it is not verified")
+	fs.UintVar(&o.certYears, "self-signed-cert-validity", 1, "years for which certificates of its own making are valid")
+	fs.Var((*list)(&o.ciphers), "cipher-suites", "cipher suites of TLS 1.2 (default: Go's)")
+	fs.StringVar(&o.minTLS, "tls-min-version", "TLS1.2", "oldest version of TLS: TLS1.2 or TLS1.3")
+	fs.StringVar(&o.maxTLS, "tls-max-version", "", "newest version of TLS: TLS1.2 or TLS1.3 (default: Go's)")
+}
+
+func (o *Options) logFlags(fs *flag.FlagSet) {
+	o.LogOutputs = []string{"default"}
+	fs.StringVar(&o.LogLevel, "log-level", "info", "what to log: debug, info, warn, error, panic or fatal")
+	fs.StringVar(&o.LogFormat, "log-format", "json", "how to log: json or console")
+	fs.Var((*list)(&o.LogOutputs), "log-outputs", "where to log: default (stderr), stderr, stdout, systemd/journal, or files")
+}
+
+// list is the value of a flag that takes several texts, with commas between them.
+type list []string
+
+func (l *list) String() string {
+	if l == nil {
+		return ""
+	}
+	return strings.Join(*l, ",")
+}
+
+func (l *list) Set(text string) error {
+	*l = nil
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			*l = append(*l, part)
+		}
+	}
+	return nil
+}
+
+// kind is what values a flag without an effect takes.
+type kind uint8
+
+const (
+	text kind = iota
+	number
+	duration
+	boolean
+)
+
+// check refuses a value that etcd would refuse.
+func (k kind) check(value string) (err error) {
+	switch k {
+	case number:
+		_, err = strconv.ParseUint(value, 10, 64)
+	case duration:
+		_, err = time.ParseDuration(value)
+	case boolean:
+		_, err = strconv.ParseBool(value)
+	}
+	return err
+}

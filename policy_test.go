@@ -65,6 +65,7 @@ const policy = `
 	state < internal/frontend/access < internal/frontend/etcd, internal/replica
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd
 	internal/frontend/native, member < internal/server
+	internal/server < internal/etcdconfig < cmd/balsa
 	internal/server, clerk, clerk/lock, clerk/election, api < cmd/balsa
 	internal/server, clerk, internal/inproc < embed
 	member < . < examples/bank

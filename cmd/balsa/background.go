@@ -45,6 +45,9 @@ func (p *program) finish(err error) int {
 		deadline := time.Now().Add(logDrainTimeout)
 		p.out.Close(time.Until(deadline))
 		p.log.Close(time.Until(deadline))
+		for _, file := range p.logFiles {
+			file.Close(time.Until(deadline))
+		}
 	}
 	return exitCode(err)
 }

@@ -50,6 +50,9 @@ func TestExamplesNameOurPorts(t *testing.T) {
 			return err
 		}
 		files++
+		if slices.Contains([]string{"etcd.md", "etcd.go"}, name) || strings.Contains(path, "etcdconfig") || strings.Contains(path, "compat") {
+			return nil // about etcd's own
+		}
 		data, err := os.ReadFile(path)
 		if found := etcds.Find(data); found != nil {
 			t.Errorf("%s: %s is a port of etcd", path, found)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"balsa.example/internal/etcdconfig"
 	"balsa.example/internal/server"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -98,7 +99,7 @@ func exitCode(err error) int {
 		return exitDiverged
 	case errors.Is(err, raft.ErrLostLog):
 		return exitLostLog
-	case errors.Is(err, server.ErrConfig):
+	case errors.Is(err, server.ErrConfig), errors.Is(err, etcdconfig.ErrUsage):
 		return exitUsage
 	case errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc/grpclog"
+
+	"balsa.example/internal/sink"
 )
 
 // logging is the flags that say what to log and how.
@@ -23,18 +25,29 @@ func (l *logging) addFlags(flags *pflag.FlagSet, level string) {
 // start begins the log of a server. Lines of package log, of gRPC and of slog's default logger go
 // there too.
 func (l *logging) start(p *program) (*slog.Logger, error) {
-	handler, err := l.handler(p.stderr)
+	logger, err := p.startLog(p.stderr, l.handler)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range strayVariables(p.environ) {
+		logger.Warn(warning)
+	}
+	return logger, nil
+}
+
+// startLog begins a log that is written to w in the form of a handler.
+func (p *program) startLog(w io.Writer, form func(io.Writer) (slog.Handler, error)) (*slog.Logger, error) {
+	handler, err := form(w)
 	if err != nil {
 		return nil, err
 	}
 	if p.log != nil {
-		p.log.SetNote(l.note)
+		for _, log := range append([]*sink.Writer{p.log}, p.logFiles...) {
+			log.SetNote(func(lines uint64) []byte { return note(form, lines) })
+		}
 	}
 	logger := slog.New(handler)
 	slog.SetDefault(logger)
-	for _, warning := range strayVariables(p.environ) {
-		logger.Warn(warning)
-	}
 	return logger, nil
 }
 
@@ -55,9 +68,9 @@ func (l *logging) handler(w io.Writer) (slog.Handler, error) {
 }
 
 // note returns the line of the log that stands for dropped lines.
-func (l *logging) note(lines uint64) []byte {
+func note(form func(io.Writer) (slog.Handler, error), lines uint64) []byte {
 	var line bytes.Buffer
-	if handler, err := l.handler(&line); err == nil {
+	if handler, err := form(&line); err == nil {
 		r := slog.NewRecord(time.Now(), slog.LevelError, "lines of the log are missing here: they were not read fast enough", 0)
 		r.AddAttrs(slog.Uint64("lines", lines))
 		_ = handler.Handle(context.Background(), r) // a buffer does not fail

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -23,9 +24,15 @@ func main() {
 		ends = append(ends, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	first := make(chan os.Signal, 1)
+	signal.Notify(first, ends...)
+	context.AfterFunc(ctx, func() { stop(); signal.Stop(first) }) // a second signal ends the program at once
 	p := program{name: os.Args[0], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, environ: os.Environ()}
-	os.Exit(p.run(ctx, os.Args[1:]))
+	code := p.run(ctx, os.Args[1:])
+	if code == exitOK && p.endsBySignal && len(first) > 0 {
+		endBy(<-first)
+	}
+	os.Exit(code)
 }
 
 // helpWidth is how many columns the help may take.
@@ -43,6 +50,11 @@ type program struct {
 	result *result
 	// log and out are stderr and stdout of a command that runs servers: see server.
 	log, out *sink.Writer
+	// logFiles are files that the log is written to, besides.
+	logFiles []*sink.Writer
+	// endsBySignal says that the signal that has stopped the program should be seen to have ended
+	// it, as with etcd.
+	endsBySignal bool
 }
 
 // run executes a command line and returns the exit code.
@@ -50,6 +62,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	p.result = &result{to: p.stdout}
 	p.stdout = p.result
 	root := p.root()
+	if strings.TrimSuffix(filepath.Base(p.name), ".exe") == "etcd" {
+		args = append([]string{"etcd"}, args...)
+	}
 	root.SetArgs(args)
 	return p.finish(root.ExecuteContext(ctx))
 }
@@ -83,7 +98,7 @@ explains its exit codes.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
-	root.AddCommand(p.dev(), p.serve(), p.put(), p.get(), p.ls(), p.del(), p.txn(), p.watch(), p.lease(), p.lock(), p.elect(),
+	root.AddCommand(p.dev(), p.serve(), p.etcd(), p.put(), p.get(), p.ls(), p.del(), p.txn(), p.watch(), p.lease(), p.lock(), p.elect(),
 		p.compact(), p.export(), p.importer(), p.status(), p.bench(), p.version())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

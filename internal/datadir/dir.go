@@ -99,7 +99,8 @@ func (d *Dir) inspect() error {
 	if err != nil || members != nil {
 		return err
 	}
-	ours := []string{lockName, memberFileName + vfs.TempSuffix, "lost+found"} // the last is of a mounted file system
+	// lost+found is of a mounted file system, and fixtures has certificates of the member's own making.
+	ours := []string{lockName, memberFileName + vfs.TempSuffix, "lost+found", "fixtures"}
 	strange := func(name string) bool { return !slices.Contains(ours, name) }
 	switch i := slices.IndexFunc(names, strange); {
 	case slices.Contains(names, walName):

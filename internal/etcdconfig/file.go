@@ -3,7 +3,6 @@ package etcdconfig
 import (
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -55,16 +54,12 @@ func fromFile(path string, given *flag.FlagSet, env map[string]string) (*Options
 	if len(others) > 0 {
 		o.warn("the configuration file %s is used alone; these are ignored: %s", path, strings.Join(others, ", "))
 	}
-	fs := o.FlagSet()
-	fs.SetOutput(io.Discard)
+	fs := o.checkedFlags()
 	var keys map[string]yaml.Node
 	if err := yaml.Unmarshal(data, &keys); err != nil {
-		return nil, nil, usageError("configuration file %s: %w", path, err)
+		return nil, nil, usageError("configuration file %s is not of the form key: value: %w", path, err)
 	}
-	if err := o.setAll(fs, "", keys, nil); err != nil {
-		return nil, nil, usageError("configuration file %s: %w", path, err)
-	}
-	return o, fs, nil
+	return o, fs, o.setAll(fs, "", keys, nil)
 }
 
 // setAll sets the flags that keys stand for. names gives their names, if they are others.
@@ -73,8 +68,8 @@ func (o *Options) setAll(fs *flag.FlagSet, section string, keys map[string]yaml.
 		node, name := keys[key], strings.ToLower(key)
 		if inner, ok := sections[name]; ok && section == "" {
 			var parts map[string]yaml.Node
-			if err := node.Decode(&parts); err != nil {
-				return fmt.Errorf("line %d: %s: %w", node.Line, key, err)
+			if node.Decode(&parts) != nil {
+				return usageError("configuration file: line %d: %s must be of the form key: value", node.Line, key)
 			}
 			if err := o.setAll(fs, key+".", parts, inner); err != nil {
 				return err
@@ -89,12 +84,16 @@ func (o *Options) setAll(fs *flag.FlagSet, section string, keys map[string]yaml.
 			o.warn("configuration file: %s%s is not known, and ignored", section, key)
 			continue
 		}
-		value, err := scalar(&node)
-		if err == nil && value != "" {
-			err = fs.Set(name, inFlagsForm(f, value))
+		source := fmt.Sprintf("configuration file: line %d: %s%s", node.Line, section, key)
+		value, ok := scalar(&node)
+		if !ok {
+			return usageError("%s must be a single value", source)
 		}
-		if err != nil {
-			return fmt.Errorf("line %d: %s%s: %w", node.Line, section, key, err)
+		if value == "" {
+			continue
+		}
+		if err := o.set(fs, name, inFlagsForm(f, value), source); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -102,7 +101,7 @@ func (o *Options) setAll(fs *flag.FlagSet, section string, keys map[string]yaml.
 
 // inFlagsForm makes of a duration what the flag takes: a file gives it in nanoseconds.
 func inFlagsForm(f *flag.Flag, value string) string {
-	if v, ok := f.Value.(*otherValue); ok && v.other.kind == duration {
+	if v, ok := f.Value.(*checked).Value.(*otherValue); ok && v.other.kind == duration {
 		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
 			return time.Duration(n).String()
 		}
@@ -110,17 +109,17 @@ func inFlagsForm(f *flag.Flag, value string) string {
 	return value
 }
 
-// scalar is one value as text. A list of texts becomes one text with commas, as flags take it.
-func scalar(node *yaml.Node) (string, error) {
-	var one string
-	if node.Kind != yaml.SequenceNode {
-		if node.Tag == "!!null" {
-			return "", nil
-		}
-		err := node.Decode(&one)
-		return one, err
+// scalar is one value as text, if it is one. A list of texts becomes one text with commas, as flags
+// take it.
+func scalar(node *yaml.Node) (text string, ok bool) {
+	if node.Kind == yaml.SequenceNode {
+		var several []string
+		err := node.Decode(&several)
+		return strings.Join(several, ","), err == nil
 	}
-	var several []string
-	err := node.Decode(&several)
-	return strings.Join(several, ","), err
+	if node.Tag == "!!null" {
+		return "", true
+	}
+	err := node.Decode(&text)
+	return text, err == nil
 }

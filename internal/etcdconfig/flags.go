@@ -46,6 +46,7 @@ type Options struct {
 	Version, Help bool
 
 	configFile string
+	bad        *badValue       // the first that was given
 	explicit   map[string]bool // the flags that were given
 }
 
@@ -111,13 +112,14 @@ func (o *Options) limitFlags(fs *flag.FlagSet) {
 
 func (o *Options) securityFlags(fs *flag.FlagSet) {
 	for _, side := range []struct {
-		tls        *server.TLS
-		prefix, of string
-	}{{&o.client, "", "clients"}, {&o.peer, "peer-", "other members"}} {
+		tls             *server.TLS
+		prefix, crl, of string
+	}{{&o.client, "", "client-crl-file", "clients"}, {&o.peer, "peer-", "peer-crl-file", "other members"}} {
 		fs.StringVar(&side.tls.CertFile, side.prefix+"cert-file", "", "certificate for "+side.of+", PEM")
 		fs.StringVar(&side.tls.KeyFile, side.prefix+"key-file", "", "key of --"+side.prefix+"cert-file, PEM")
 		fs.StringVar(&side.tls.CAFile, side.prefix+"trusted-ca-file", "", "CA certificates that those of "+side.of+" must lead to, PEM")
 		fs.BoolVar(&side.tls.ClientAuth, side.prefix+"client-cert-auth", false, "demand a certificate of "+side.of)
+		fs.StringVar(&side.tls.RevokedFile, side.crl, "", "list of revoked certificates of "+side.of+", a CRL in PEM or DER")
 	}
 	fs.Var((*list)(&o.client.AllowedHostnames), "client-cert-allowed-hostname", "let in only clients whose certificate is good for one of these hosts")
 	fs.Var((*list)(&o.peer.AllowedCNs), "peer-cert-allowed-cn", "take every certificate with one of these common names for a member's")

@@ -45,7 +45,7 @@ var others = []other{
 	{"max-wals", number, "5", ignored, "the log is cut by its bytes"},
 	{"snapshot-count", number, "10000", ignored, "the log is cut by its bytes"},
 	{"snapshot-catchup-entries", number, "5000", ignored, "a member that is behind gets the files that it lacks"},
-	{"backend-bbolt-freelist-type", text, "map", ignored, noBackend},
+	{"backend-bbolt-freelist-type", text, "", ignored, noBackend},
 	{"backend-batch-interval", duration, "0s", ignored, noBackend},
 	{"backend-batch-limit", number, "0", ignored, noBackend},
 	{"bootstrap-defrag-threshold-megabytes", number, "0", ignored, "there is nothing to defragment"},
@@ -89,8 +89,6 @@ var others = []other{
 	{"client-key-file", text, "", silent, "the server does not connect to itself"},
 	{"peer-client-cert-file", text, "", refused, "a member shows --peer-cert-file in both directions; it must be good for servers and clients"},
 	{"peer-client-key-file", text, "", refused, "a member shows --peer-cert-file in both directions; it must be good for servers and clients"},
-	{"client-crl-file", text, "", refused, "revoked certificates are not known here; renew the authority"},
-	{"peer-crl-file", text, "", refused, "revoked certificates are not known here; renew the authority"},
 	{"peer-skip-client-san-verification", boolean, "false", ignored, "a member's certificate must name the member, not its address"},
 
 	// Clients.
@@ -221,4 +219,13 @@ func addExperimental(fs *flag.FlagSet) {
 		}
 		fs.Var(value, "experimental-"+name, "of etcd 3.5: "+now+" now")
 	}
+}
+
+// DoesNothing tells whether a flag is accepted without an effect, or refused.
+func DoesNothing(f *flag.Flag) bool {
+	switch f.Value.(type) {
+	case *otherValue, gates:
+		return true
+	}
+	return strings.HasPrefix(f.Name, "experimental-")
 }

@@ -22,13 +22,15 @@ func usageError(format string, args ...any) error {
 // Parse reads a command line and an environment (name=value), and the file that they name, if any.
 func Parse(args, environ []string) (*Options, error) {
 	o := new(Options)
-	fs := o.FlagSet()
+	fs := o.checkedFlags()
 	fs.SetOutput(io.Discard)
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return &Options{Help: true}, nil
 	case err != nil:
 		return nil, usageError("%w", err)
+	case o.bad != nil:
+		return nil, o.bad.from("--" + o.bad.name)
 	case fs.NArg() > 0:
 		return nil, usageError("%q is not a valid flag", fs.Arg(0))
 	case o.Version:
@@ -76,8 +78,8 @@ func (o *Options) fromEnvironment(fs *flag.FlagSet, env map[string]string) (err 
 		known[name] = true
 		if given[f.Name] {
 			o.warn("%s is not used: --%s is given", name, f.Name)
-		} else if e := fs.Set(f.Name, value); e != nil {
-			err = errors.Join(err, usageError("%s: invalid value %q: %w", name, value, e))
+		} else {
+			err = errors.Join(err, o.set(fs, f.Name, value, name))
 		}
 	})
 	for name := range env {
@@ -99,7 +101,7 @@ func (o *Options) settle(fs *flag.FlagSet) (err error) {
 	fs.Visit(func(f *flag.Flag) {
 		o.explicit[f.Name] = true
 		o.Used = append(o.Used, Setting{f.Name, f.Value.String()})
-		v, ok := f.Value.(*otherValue)
+		v, ok := f.Value.(*checked).Value.(*otherValue)
 		switch {
 		case !ok || v.isDefault() || v.other.fate == silent:
 		case v.other.fate == refused:

@@ -47,6 +47,8 @@ type Config struct {
 	Access access.Config
 	// Retention says how much history is kept. The zero value keeps all of it.
 	Retention state.Retention
+	// Quota is proposed while this replica leads and the state has no quota. 0: none is.
+	Quota int64
 }
 
 // Replica is one running replica of the service. Its Handler answers requests of the native
@@ -123,7 +125,7 @@ func New(cfg Config) (*Replica, error) {
 	r.Background = r.readers.run
 	r.Access = access.New(member{r.State, r}, cfg.Access)
 	r.watching.start(func(ctx context.Context) { r.Watches.Run(ctx, r.Node, cfg.ElectionTimeout) })
-	r.upkeep.replica, r.upkeep.keep, r.upkeep.maxIndex = r, cfg.Retention, cfg.MaxIndexBytes
+	r.upkeep.replica, r.upkeep.keep, r.upkeep.quota, r.upkeep.maxIndex = r, cfg.Retention, cfg.Quota, cfg.MaxIndexBytes
 	r.upkeep.log = cfg.Logger.With("id", cfg.ID)
 	r.upkeep.start(r.upkeep.run)
 	return r, nil

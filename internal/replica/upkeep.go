@@ -15,6 +15,7 @@ import (
 type upkeep struct {
 	replica *Replica
 	keep    state.Retention
+	quota   int64 // Config.Quota
 	log     *slog.Logger
 	// maxIndex is Config.MaxIndexBytes, and indexFull whether the index was larger when it was
 	// looked at last.
@@ -68,6 +69,7 @@ func (u *upkeep) run(ctx context.Context) {
 			u.looked = time.Now()
 			u.look()
 		}
+		u.setQuota()
 		wait := upkeepInterval
 		switch more, err := r.State.Maintain(); {
 		case err != nil && r.State.Interrupted():
@@ -129,6 +131,19 @@ func (u *upkeep) compact(revision uint64) {
 	u.replica.Node.SubmitFunc(c, func(res state.Result, err error) {
 		if err == nil && res.Code == kv.CodeOK {
 			u.log.Info("history compacted", "revision", revision)
+		}
+	})
+}
+
+// setQuota proposes the quota where there is none. Where it is refused it will be due again.
+func (u *upkeep) setQuota() {
+	if u.quota == 0 || u.replica.State.Figures().Quota != 0 || !u.replica.Node.Leads() {
+		return
+	}
+	c := state.Command{More: &state.More{Kind: state.KindQuota, Quota: u.quota}}
+	u.replica.Node.SubmitFunc(c, func(res state.Result, err error) {
+		if err == nil && res.Code == kv.CodeOK {
+			u.log.Info("quota set", "bytes", u.quota)
 		}
 	})
 }

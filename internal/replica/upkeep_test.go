@@ -92,3 +92,21 @@ func TestSpaceComesBack(t *testing.T) {
 		}
 	})
 }
+
+// A quota is set where there is none, and is in force.
+func TestQuotaIsProposedWhereThereIsNone(t *testing.T) {
+	const quota = 64 << 10
+	alone(t, replica.Config{Quota: quota}, func(t *testing.T, r *replica.Replica, ask func(*api.Request) *api.Reply) {
+		time.Sleep(3 * time.Second)
+		if set := r.State.Figures().Quota; set != quota {
+			t.Errorf("the quota is %d", set)
+		}
+		code := api.Reply_OK
+		for n := 0; code == api.Reply_OK && n < 100; n++ {
+			code = ask(set(fmt.Sprint("key ", n), make([]byte, 1<<10))).Code
+		}
+		if code == api.Reply_OK {
+			t.Error("more than the quota was put")
+		}
+	})
+}

@@ -47,7 +47,7 @@ type Config struct {
 	// http://0.0.0.0:1: clients that know another one do not care.
 	AdvertiseAnything bool
 	ClientTLS         TLS
-	PeerTLS         TLS
+	PeerTLS           TLS
 	// ClusterSecretFile, if not empty, protects the connections between servers in place
 	// of certificates: it holds what all members know, and nobody else.
 	ClusterSecretFile string
@@ -71,7 +71,10 @@ type Config struct {
 	MaxIndexBytes int64
 	// Retention says how much history the leader lets the cluster keep. Members should agree on it.
 	Retention state.Retention
-	Clients   clients.Limits
+	// Quota is proposed by a leader where the cluster has no quota: bytes of keys and values beyond
+	// which none are added. 0: none.
+	Quota   int64
+	Clients clients.Limits
 	// Descriptors is how many the server may have open. Default: as many as the process.
 	Descriptors int
 
@@ -83,6 +86,8 @@ type Config struct {
 	// LogStats tells how many lines of the log were dropped, and how many wait to be
 	// written. Default: none and none.
 	LogStats func() (dropped uint64, waiting int)
+	// OnReady, if not nil, is called when the server begins to answer requests.
+	OnReady func()
 
 	// ClientListeners, PeerListener and MetricsListeners, if set, are used in place of
 	// listening on ListenClient, ListenPeer and ListenMetrics. The server closes them.

@@ -263,6 +263,7 @@ func (s *Server) run() {
 		LeaseReads:        s.cfg.LeaseReads,
 		Limits:            s.cfg.Limits,
 		Retention:         s.cfg.Retention,
+		Quota:             s.cfg.Quota,
 		Logger:            s.log,
 		Leader:            s.leader,
 		LowSpace:          log.LowSpace,
@@ -277,6 +278,9 @@ func (s *Server) run() {
 	s.work.Go(func() { s.yieldWhenFull(replica) })
 	close(s.ready)
 	s.log.Info("ready to serve client requests", "endpoints", urlList(s.cfg.AdvertiseClient))
+	if s.cfg.OnReady != nil {
+		s.cfg.OnReady()
+	}
 	select {
 	case <-replica.Node.Done():
 		s.ended(replica)

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"balsa.example/internal/etcdconfig"
+	"balsa.example/internal/server"
+	"balsa.example/internal/sink"
+)
+
+func (p *program) etcd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "etcd",
+		Short: "Run one server of a cluster, with the flags of etcd",
+		Long: `Run one server of a cluster in place of etcd ` + etcdconfig.Version + `: with its flags, its variables ETCD_SOME_FLAG,
+its configuration file, its ports, and its form of the log. A link named etcd to this program is
+the same.
+
+As in etcd, the command line goes before the environment, and a --config-file is used alone. Flags
+may begin with one dash. Flags of etcd that are not listed here are accepted and do nothing, which
+a line of the log says, or are refused where that would be dangerous.
+
+Exit codes:
+  0  stopped by a signal, as process 1; any other process is ended by the signal
+  1  it could not start or go on; the last line says why
+  2  wrong usage or configuration; nothing was changed
+  8  its state differs from that of a majority: it must be rebuilt
+  9  its disk has lost entries that it had acknowledged: it must be rebuilt`,
+		Example: `  C=n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380,n3=http://10.0.0.3:2380
+  balsa etcd --name n1 --initial-cluster $C \
+      --listen-peer-urls http://10.0.0.1:2380 --initial-advertise-peer-urls http://10.0.0.1:2380 \
+      --listen-client-urls http://10.0.0.1:2379 --advertise-client-urls http://10.0.0.1:2379`,
+		DisableFlagParsing: true,
+	}
+	documented := new(etcdconfig.Options).FlagSet()
+	documented.VisitAll(func(f *flag.Flag) {
+		flag := pflag.PFlagFromGoFlag(f)
+		flag.Hidden = etcdconfig.DoesNothing(f)
+		if !flag.Hidden || len(f.Name) > 1 {
+			c.Flags().AddFlag(flag)
+		}
+	})
+	c.RunE = func(c *cobra.Command, args []string) error {
+		o, err := etcdconfig.Parse(args, p.environ)
+		switch {
+		case err != nil:
+			return err
+		case o.Help:
+			return c.Help()
+		case o.Version:
+			_, err := fmt.Fprintf(p.stdout, "etcd Version: %s\nGit SHA: %s\nGo Version: %s\nGo OS/Arch: %s/%s\nbalsa Version: %s\n",
+				etcdconfig.Version, cmp.Or(thisBuild().Commit, "not known"), runtime.Version(), runtime.GOOS, runtime.GOARCH, thisBuild().Version)
+			return err
+		}
+		return p.server(func(c *cobra.Command) error { return p.runEtcd(c, o) })(c, args)
+	}
+	return c
+}
+
+// runEtcd runs a server with what was asked of etcd.
+func (p *program) runEtcd(c *cobra.Command, o *etcdconfig.Options) error {
+	to, err := p.openLog(o.LogOutputs)
+	if err != nil {
+		return err
+	}
+	logger, err := p.startLog(to, o.Handler)
+	if err != nil {
+		return err
+	}
+	cfg, err := o.Server(net.DefaultResolver)
+	for _, warning := range o.Warnings {
+		logger.Warn(warning)
+	}
+	if err == nil {
+		err = etcdconfig.CheckDirectory(cfg.DataDir)
+	}
+	if err == nil {
+		err = o.MakeCertificates(&cfg, time.Now())
+	}
+	if err != nil {
+		return err
+	}
+	for _, used := range o.Used {
+		cfg.Settings = append(cfg.Settings, slog.String(used.Name, used.Value))
+	}
+	cfg.Logger, cfg.LogStats, cfg.Version, cfg.OnReady = logger, p.log.Stats, thisBuild().Version, p.notifyInit
+	p.endsBySignal = true
+	return server.Run(c.Context(), cfg)
+}
+
+// openLog returns a writer to all these outputs of a log.
+func (p *program) openLog(outputs []string) (io.Writer, error) {
+	var all []io.Writer
+	for _, name := range outputs {
+		var w io.Writer = p.stderr
+		switch name {
+		case "default", "stderr", "systemd/journal": // the journal takes the standard error of a service
+		case "stdout":
+			w = p.stdout
+		default:
+			file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+			if err != nil {
+				return nil, usageError("--log-outputs: %w", err)
+			}
+			log := sink.New(file, plainNote)
+			p.logFiles = append(p.logFiles, log)
+			w = log
+		}
+		if !slices.Contains(all, w) {
+			all = append(all, w)
+		}
+	}
+	if len(all) == 0 {
+		return p.stderr, nil
+	}
+	return io.MultiWriter(all...), nil
+}
+
+// notifyInit tells an init daemon that has asked for it (sd_notify) that the server is ready.
+func (p *program) notifyInit() {
+	path, _ := p.env("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
+	if name, ok := strings.CutPrefix(path, "@"); ok {
+		path = "\x00" + name
+	}
+	conn, err := net.Dial("unixgram", path)
+	if err == nil {
+		_, err = conn.Write([]byte("READY=1"))
+		err = errors.Join(err, conn.Close())
+	}
+	if err != nil {
+		slog.Warn("the init daemon was not told that the server is ready", "error", err)
+	}
+}

@@ -212,6 +212,7 @@ var bounds = map[string]string{
 	"kv/watch Stream.idle":       "Limits.StreamWatchers",
 	"kv/watch Stream.idleList":   "Limits.StreamWatchers",
 	"kv/watch Stream.ready":      "Limits.StreamWatchers, and those of Stream.notices",
+	"kv/watch Stream.asked":      "Limits.StreamWatchers",
 	"kv/watch Stream.notices":    "noticesPerWatcher: TestClientThatReadsNoAnswersIsFoundOut",
 	"kv/watch Output.IDs":        "Limits.StreamWatchers",
 	"kv/watch Output.Batches":    "the bytes that Next may hand out: TestOutputsAreCutByBytesBetweenRevisions",
@@ -253,6 +254,15 @@ var bounds = map[string]string{
 	"api Page.encoded":             "the batch that it came in, or a page of MaxPageBytes",
 	"api Page.last":                "a part of Page.encoded",
 	"api Reply_EncodedRange.Range": "as Page.encoded",
+	// The etcd API.
+	"internal/frontend/etcd/translate WatchSession.creating":   "watch.Stream.notices: TestReceiverOfWatchesWaitsForNoSender",
+	"internal/frontend/etcd/translate WatchSession.live":       "watch.Limits.StreamWatchers",
+	"internal/frontend/etcd/translate WatchSession.recipients": "watch.Limits.StreamWatchers",
+	"internal/frontend/etcd/translate WatchMessage.common":     "a header and a reason",
+	"internal/frontend/etcd/translate WatchMessage.own":        "a header and a reason",
+	"internal/frontend/etcd/translate WatchMessage.events":     "watching.MaxBytes, or one revision: TestRevisionIsInOneResponseUnlessFragmentsAreAsked",
+	"internal/frontend/etcd watchStream.changed":               "0",
+	"internal/frontend/etcd Watches.Stopping":                  "0",
 }
 
 // TestWhatStrangersFeedIsBounded finds each list and demands that it is among bounds.

@@ -41,6 +41,7 @@ const policy = `
 	internal/frontend/native/translate < internal/replica
 	NONE < internal/metrics
 	internal/metrics, internal/certs, kv/watch < internal/frontend/clients # the connections of all faces
+	internal/wake, kv/watch < internal/frontend/watching < internal/frontend/etcd, internal/frontend/native # the watch streams of all faces
 	internal/replica, internal/frontend/clients < internal/frontend/native
 	NONE < internal/frontend/http
 	internal/frontend/http < internal/server

@@ -75,7 +75,7 @@ func read(c *client, awake wake.Signal, random *rand.Rand, stop chan struct{}) {
 				c.watch(r)
 			}
 			if random.IntN(3) == 0 {
-				_ = c.stream.Cancel(random.Int64N(id + 1))
+				_ = c.stream.Cancel(random.Int64N(id+1), watch.ErrCanceled)
 			}
 		}
 		for range random.IntN(8) {

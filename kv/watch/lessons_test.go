@@ -110,6 +110,31 @@ func TestOldWatcherWithoutEventsGetsProgress(t *testing.T) {
 	}
 }
 
+// Some faces tell a watcher how far it is although it knows, and others need not know.
+func TestSomeWatchersAreMarkedAsOftenAsAsked(t *testing.T) {
+	s, c, behind := behind(t)
+	quiet := c.watch(watch.Request{ID: 2, Span: kv.Single("quiet")})
+	other := c.watch(watch.Request{ID: 3, Span: kv.Single("quiet")})
+	future := c.watch(watch.Request{ID: 4, Revision: 30})
+	for range 4 { // the answers
+		c.take(1)
+	}
+	for range 2 {
+		c.stream.MarkEach([]int64{1, 2, 4, 5})
+		c.take(1)
+	}
+	if now := s.revision(); !slices.Equal(quiet.marks, []uint64{now, now}) {
+		t.Errorf("marks %v", quiet.marks)
+	}
+	if all := slices.Concat(behind.marks, other.marks, future.marks); len(all) != 0 {
+		t.Errorf("marks %v of others", all)
+	}
+	c.stream.Mark()
+	if c.settle(); len(other.marks) != 0 {
+		t.Errorf("marks %v of a watcher that knows from its creation", other.marks)
+	}
+}
+
 func TestProgressCanBeResumedFromBehindIt(t *testing.T) {
 	s := newStore(watch.Limits{})
 	c := newClient(t, s)
@@ -407,18 +432,20 @@ func TestEveryEndHasAReason(t *testing.T) {
 	s := newStore(watch.Limits{})
 	c := newClient(t, s)
 	one, two := c.watch(watch.Request{ID: 1}), c.watch(watch.Request{ID: 2})
-	_ = c.stream.Cancel(1)
-	_ = c.stream.Cancel(1)
-	_ = c.stream.Cancel(7)
+	three, revoked := c.watch(watch.Request{ID: 3}), errors.New("revoked")
+	_ = c.stream.Cancel(3, revoked)
+	_ = c.stream.Cancel(1, watch.ErrCanceled)
+	_ = c.stream.Cancel(1, watch.ErrCanceled)
+	_ = c.stream.Cancel(7, watch.ErrCanceled)
 	noLeader := errors.New("no leader")
 	c.stream.CancelAll(noLeader)
-	if c.settle(); !errors.Is(one.err, watch.ErrCanceled) || !errors.Is(two.err, noLeader) {
-		t.Errorf("ended with %v and %v", one.err, two.err)
+	if c.settle(); !errors.Is(one.err, watch.ErrCanceled) || !errors.Is(two.err, noLeader) || !errors.Is(three.err, revoked) {
+		t.Errorf("ended with %v, %v and %v", one.err, two.err, three.err)
 	}
 	s.change("a")
 	broken := errors.New("broken")
 	s.failure = broken
-	w := c.watch(watch.Request{ID: 3, Revision: 2})
+	w := c.watch(watch.Request{ID: 4, Revision: 2})
 	if c.settle(); !errors.Is(w.err, broken) || !errors.Is(w.err, watch.ErrHistory) {
 		t.Errorf("ended with %v", w.err)
 	}
@@ -428,7 +455,7 @@ func TestClientThatReadsNoAnswersIsFoundOut(t *testing.T) {
 	s := newStore(watch.Limits{StreamWatchers: 10})
 	stream := s.hub.NewStream(func() {})
 	for n := 0; ; n++ {
-		if errors.Is(errors.Join(stream.Watch(watch.Request{ID: 1}), stream.Cancel(1)), watch.ErrUnread) {
+		if errors.Is(errors.Join(stream.Watch(watch.Request{ID: 1}), stream.Cancel(1, watch.ErrCanceled)), watch.ErrUnread) {
 			break
 		}
 		if n > 100 {
@@ -453,7 +480,7 @@ func TestNobodyWatchesInBetween(t *testing.T) {
 		// The last watcher may go while what it was to get is matched, and another one come.
 		s.before = func(uint64) {
 			s.before = nil
-			_ = c.stream.Cancel(id)
+			_ = c.stream.Cancel(id, watch.ErrCanceled)
 			s.change("a")
 			c.watch(watch.Request{ID: 10 + id})
 		}
@@ -461,7 +488,7 @@ func TestNobodyWatchesInBetween(t *testing.T) {
 			s.hub.Match()
 		}
 		s.before = nil
-		_ = c.stream.Cancel(id)
+		_ = c.stream.Cancel(id, watch.ErrCanceled)
 		s.change("a")
 		s.change("a")
 	}

@@ -311,7 +311,7 @@ func TestStreamsEqualTheHistory(t *testing.T) {
 			},
 			"cancel": func(t *rapid.T) {
 				if id > 0 {
-					_ = anyone().stream.Cancel(rapid.Int64Range(1, id).Draw(t, "id"))
+					_ = anyone().stream.Cancel(rapid.Int64Range(1, id).Draw(t, "id"), watch.ErrCanceled)
 				}
 			},
 			"next": func(t *rapid.T) {
@@ -322,6 +322,9 @@ func TestStreamsEqualTheHistory(t *testing.T) {
 			},
 			"progress": func(*rapid.T) { anyone().stream.AskProgress() },
 			"mark":     func(*rapid.T) { anyone().stream.Mark() },
+			"mark each": func(t *rapid.T) {
+				anyone().stream.MarkEach(rapid.SliceOfN(rapid.Int64Range(0, id+1), 0, 3).Draw(t, "ids"))
+			},
 			"compact": func(t *rapid.T) {
 				s.compact(rapid.Uint64Range(s.compacted, s.revision()).Draw(t, "compact"))
 			},

@@ -18,7 +18,7 @@ func (s *Stream) Next(maxBytes int) (*Output, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for !s.closed {
-		if s.notice() || s.mark() {
+		if s.notice() || s.mark() || s.markAsked() {
 			return &s.out, true
 		}
 		c := s.pop()
@@ -75,6 +75,20 @@ func (s *Stream) mark() bool {
 		}
 	}
 	s.marking = false
+	return false
+}
+
+// markAsked makes the progress mark of the next watcher for which MarkEach has asked.
+func (s *Stream) markAsked() bool {
+	for len(s.asked) > 0 {
+		id := s.asked[0]
+		s.asked = s.asked[1:]
+		if w := s.watchers[id]; w != nil && w.cursor.state == idle {
+			s.begin(Progress, []int64{id}, s.hub.matched)
+			return true
+		}
+	}
+	s.asked = nil
 	return false
 }
 

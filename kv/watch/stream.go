@@ -41,7 +41,7 @@ type Request struct {
 type Kind uint8
 
 const (
-	// Created: there is a watcher now. Revision is the store's.
+	// Created: there is a watcher now.
 	Created Kind = iota + 1
 	// Refused: the watcher was not made, because of Err. One that has the id goes on.
 	Refused
@@ -57,8 +57,10 @@ const (
 
 // Output is what a client is to be told. It is valid until the next call of Next.
 type Output struct {
-	Kind      Kind
-	IDs       []int64
+	Kind Kind
+	IDs  []int64
+	// Revision is that of the store when a watcher was created, was refused or ended, of the last
+	// event, or of the progress.
 	Revision  uint64
 	Batches   []*Batch
 	Compacted uint64
@@ -91,6 +93,8 @@ type Stream struct {
 	// are.
 	marking bool
 	markAt  int
+	// asked are watchers that are to be told how far they are, if they are idle.
+	asked []int64
 
 	woken  bool // and Next has not said since that there is nothing
 	closed bool
@@ -116,6 +120,9 @@ const noticesPerWatcher = 4
 
 // notify queues a notice. It returns ErrUnread if so many wait that the client does not read.
 func (s *Stream) notify(o Output) error {
+	if o.Kind != Created {
+		o.Revision, _ = s.hub.queue.state()
+	}
 	s.notices = append(s.notices, o)
 	s.rouse()
 	if len(s.notices) > noticesPerWatcher*s.hub.limits.StreamWatchers {
@@ -211,8 +218,9 @@ func (h *Hub) release(g *group) {
 	}
 }
 
-// Cancel ends a watcher, if there is one. It returns nil or ErrUnread.
-func (s *Stream) Cancel(id int64) error {
+// Cancel ends a watcher because of reason, if there is one: ErrCanceled if its client asks for
+// that. It returns nil or ErrUnread.
+func (s *Stream) Cancel(id int64, reason error) error {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	w := s.watchers[id]
@@ -220,7 +228,7 @@ func (s *Stream) Cancel(id int64) error {
 		return nil // it may have ended by itself meanwhile
 	}
 	s.forget(id, w)
-	return s.notify(Output{Kind: Canceled, IDs: []int64{id}, Err: ErrCanceled})
+	return s.notify(Output{Kind: Canceled, IDs: []int64{id}, Err: reason})
 }
 
 // CancelAll ends all watchers of the stream because of err.
@@ -238,7 +246,7 @@ func (s *Stream) Close() {
 	defer s.hub.mu.Unlock()
 	s.forgetAll()
 	s.closed = true
-	s.notices, s.ready, s.out = nil, nil, Output{}
+	s.notices, s.ready, s.asked, s.out = nil, nil, nil, Output{}
 }
 
 // end ends the watchers of a cursor, which is nowhere.
@@ -313,6 +321,18 @@ func (s *Stream) Mark() {
 	defer s.hub.mu.Unlock()
 	if len(s.idleList) > 0 {
 		s.marking, s.markAt = true, 0
+		s.rouse()
+	}
+}
+
+// MarkEach asks for a progress mark of each of some watchers that has got all there is, also if
+// its client knows that already. Others get none. It takes the place of what was asked before,
+// and keeps ids.
+func (s *Stream) MarkEach(ids []int64) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if !s.closed && len(ids) > 0 {
+		s.asked = ids
 		s.rouse()
 	}
 }

@@ -10,4 +10,16 @@
 // state), which the native API uses too. Messages are those that etcd publishes
 // (go.etcd.io/etcd/api/v3). Nothing here knows how they travel: Methods lists every method with
 // a function that calls it, and a transport serves that list.
+//
+// # Watch
+//
+//	Stream ──► receive ──► WatchSession.Create ──► kv/watch.Hub
+//	   ▲                                                │
+//	   └────── send ◄── Recipients, WatchMessage ◄──────┘
+//
+// A stream of watchers is one of package watching: one goroutine receives, another sends. The
+// translate.WatchSession remembers what the hub does not know: ids that were chosen here, and who
+// wants fragments, or progress at intervals. Events are encoded once for all watchers that are due
+// the same. A response to one of them has a few bytes of its own before these (Encoded), so that it
+// costs little to tell a thousand watchers of one event.
 package etcd

@@ -2,9 +2,11 @@ package etcd
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"balsa.example/internal/frontend/access"
+	"balsa.example/internal/frontend/watching"
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
@@ -15,9 +17,10 @@ import (
 // Face answers requests of the etcd v3 API at one member. All its methods may be called by any
 // goroutine.
 type Face struct {
-	cfg    Config
-	access *access.Control
-	room   room // for large responses
+	cfg       Config
+	access    *access.Control
+	room      room           // for large responses
+	receivers sync.WaitGroup // goroutines that receive requests of streams
 }
 
 // Config says what a Face stands on.
@@ -30,7 +33,8 @@ type Config struct {
 	// ElectionTimeout is that of the member. Requests without a deadline get one by it.
 	ElectionTimeout time.Duration
 	// Access proves users, and decides what they may read; nil: one with the defaults.
-	Access *access.Control
+	Access  *access.Control
+	Watches Watches
 }
 
 // New returns a Face.
@@ -38,6 +42,9 @@ func New(cfg Config) *Face {
 	f := &Face{cfg: cfg, access: cfg.Access, room: newRoom(maxResponseBytes / roomUnit)}
 	if f.access == nil {
 		f.access = access.New(member{cfg.Node}, access.Config{})
+	}
+	if f.cfg.Watches.Rights == nil {
+		f.cfg.Watches.Rights = watchRights{f}
 	}
 	return f
 }
@@ -98,6 +105,23 @@ type Caller struct {
 	CommonName string
 	// RequireLeader is the metadata "hasleader": without a leader the request is refused.
 	RequireLeader bool
+	// Bounds count what the client has; nil: nothing is bounded.
+	Bounds watching.Bounds
 
 	user access.User // as admit has proved it
 }
+
+func (c *Caller) bounds() watching.Bounds {
+	if c.Bounds == nil {
+		return unbounded{}
+	}
+	return c.Bounds
+}
+
+// unbounded is for callers whose transport has bounds of its own.
+type unbounded struct{}
+
+func (unbounded) AddWatcher() error  { return nil }
+func (unbounded) RemoveWatchers(int) {}
+func (unbounded) Reserve(int64) bool { return true }
+func (unbounded) Release(int64)      {}

@@ -13,7 +13,7 @@ import (
 )
 
 // services are those of the API, as published.
-var services = []protoreflect.FullName{"etcdserverpb.KV", "etcdserverpb.Lease", "etcdserverpb.Auth", "etcdserverpb.Cluster", "etcdserverpb.Maintenance"}
+var services = []protoreflect.FullName{"etcdserverpb.KV", "etcdserverpb.Lease", "etcdserverpb.Auth", "etcdserverpb.Cluster", "etcdserverpb.Maintenance", "etcdserverpb.Watch"}
 
 // TestMethodsAreThoseThatArePublished compares the list with the descriptors: names, requests, and
 // what is a stream.

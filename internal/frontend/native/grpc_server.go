@@ -178,10 +178,9 @@ func (s *Server) Watch(stream api.KV_WatchServer) error {
 	}
 	cl, done := s.cfg.Port.ClientOf(stream.Context())
 	defer done()
-	ws := newWatchStream(r.Watches.Hub, &cl.Requests, &cl.Watchers)
-	ws.rights = newRights(r.Access, u)
+	ws := newWatchStream(r.Watches.Hub, cl, newRights(r.Access, u))
 	if err := stream.Send(&api.WatchReply{Hello: s.greeting()}); err != nil {
-		ws.close()
+		ws.Close()
 		return err
 	}
 	s.receivers.Go(func() {

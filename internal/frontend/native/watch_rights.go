@@ -1,6 +1,9 @@
 package native
 
 import (
+	"errors"
+	"sync"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -14,40 +17,46 @@ import (
 // may not have any more are refused then.
 var errRightsChanged = status.Error(codes.Unavailable, "the rights of the user have changed")
 
-// rights are what the user of a stream watches, and whether it may. The stream's lock guards them,
-// so that no change comes between the check of a new watcher and its place among the others.
+// rights are what the user of a stream watches, and whether it may.
 type rights struct {
 	control *access.Control // nil: everybody may watch everything
 	user    access.User
-	spans   map[int64]kv.Span // by id of the watcher
+
+	mu    sync.Mutex
+	spans map[int64]kv.Span // by id of the watcher
 	// checked is with which all watchers were found to be allowed, replaced is closed when there is
 	// another one. They belong to the goroutine that sends.
 	checked  *auth.Table
 	replaced <-chan struct{}
 }
 
-func newRights(c *access.Control, u access.User) rights {
-	r := rights{control: c, user: u, spans: map[int64]kv.Span{}}
+func newRights(c *access.Control, u access.User) *rights {
+	r := &rights{control: c, user: u, spans: map[int64]kv.Span{}}
 	r.checked, r.replaced = c.Auth()
 	return r
 }
 
-// allow tells whether a watcher may be made.
-func (r *rights) allow(w watch.Request) error {
+// watch lets make make a watcher, if the user may have it. No change of rights comes between the
+// check and the watcher's place among the others.
+func (r *rights) watch(w watch.Request, make func(watch.Request) error) error {
 	if r.control == nil {
-		return nil
+		return make(w)
 	}
-	return r.control.Readable(r.user, w.Span)
-}
-
-// add notes a watcher that was made.
-func (r *rights) add(w watch.Request) {
-	if r.control != nil {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.control.Readable(r.user, w.Span); err != nil {
+		return err
+	}
+	err := make(w)
+	if err == nil || errors.Is(err, watch.ErrUnread) {
 		r.spans[w.ID] = w.Span
 	}
+	return err
 }
 
 func (r *rights) remove(ids []int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, id := range ids {
 		delete(r.spans, id)
 	}
@@ -62,6 +71,8 @@ func (r *rights) check() error {
 	if t == r.checked {
 		return nil
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, span := range r.spans {
 		if t.Check(r.user.Name, r.user.Stamp, span, false) != kv.CodeOK {
 			return errRightsChanged

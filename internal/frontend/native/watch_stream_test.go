@@ -18,6 +18,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/internal/frontend/clients"
+	"balsa.example/internal/frontend/watching"
 	"balsa.example/internal/wake"
 	"balsa.example/kv"
 	"balsa.example/kv/watch"
@@ -85,6 +86,7 @@ func (s *watchedStore) put(value []byte, keys ...string) {
 // watchClient is the client of a watchStream.
 type watchClient struct {
 	stream     *watchStream
+	as         *clients.Client
 	requests   chan *api.WatchRequest
 	replies    chan *api.WatchReply // unbuffered: a client that does not read blocks the sender
 	sizes      []int
@@ -97,10 +99,10 @@ type watchClient struct {
 
 func openWatchStream(t *testing.T, s *watchedStore, as *clients.Client) *watchClient {
 	c := &watchClient{
-		requests: make(chan *api.WatchRequest), replies: make(chan *api.WatchReply),
+		as: as, requests: make(chan *api.WatchRequest), replies: make(chan *api.WatchReply),
 		draining: make(chan struct{}), leaderless: make(chan struct{}), ended: make(chan error, 1), received: make(chan error, 1),
 	}
-	c.stream = newWatchStream(s.hub, &as.Requests, &as.Watchers)
+	c.stream = newWatchStream(s.hub, as, new(rights))
 	ctx, cancel := context.WithCancel(t.Context())
 	c.cancel = cancel
 	go func() {
@@ -199,7 +201,7 @@ func expect(t *testing.T, got []string, want ...string) {
 func (c *watchClient) idle(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
-	for name, a := range map[string]*clients.Account{"requests": c.stream.requests, "watchers": c.stream.watchers} {
+	for name, a := range map[string]*clients.Account{"requests": &c.as.Requests, "watchers": &c.as.Watchers} {
 		for _, l := range []*clients.Limiter{a.Client, a.Source, a.Server} {
 			if n := l.Count(); n != (clients.Bound{}) {
 				t.Errorf("%s: still %d, %d bytes", name, n.Items, n.Bytes)
@@ -263,7 +265,7 @@ func TestSlowWatcherCostsACursor(t *testing.T) {
 			s.put(make([]byte, 1000), "a")
 		}
 		synctest.Wait()
-		if n := c.stream.requests.Server.Count().Bytes; n != maxBatchBytes {
+		if n := c.as.Requests.Server.Count().Bytes; n != watching.MaxBytes {
 			t.Errorf("%d bytes are on their way", n)
 		}
 		if len(c.sizes) > 3 {
@@ -280,7 +282,7 @@ func TestSlowWatcherCostsACursor(t *testing.T) {
 				}
 			}
 		}
-		if slices.Max(c.sizes) > maxBatchBytes+2000 {
+		if slices.Max(c.sizes) > watching.MaxBytes+2000 {
 			t.Errorf("a message of %d bytes", slices.Max(c.sizes))
 		}
 		c.cancel()

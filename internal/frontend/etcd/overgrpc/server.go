@@ -13,6 +13,7 @@ import (
 
 	"balsa.example/internal/frontend/etcd"
 	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/internal/frontend/watching"
 )
 
 // Server serves a Face. It is registered before there is one, and refuses requests until Start.
@@ -20,6 +21,9 @@ type Server struct {
 	face atomic.Pointer[etcd.Face]
 	// waiting says what there is no Face for yet.
 	waiting func() string
+	// Bounds returns what counts for the client of a stream, and a function that is called when
+	// that has ended. It is set before Register; nil: nothing counts.
+	Bounds func(context.Context) (bounds watching.Bounds, done func())
 }
 
 // New returns a Server without a Face. waiting says why there is none; nil: the server is starting.
@@ -97,6 +101,11 @@ func (s *Server) stream(method string, m etcd.Method) grpc.StreamDesc {
 		c, err := callerOf(g.Context())
 		if err != nil {
 			return statusOf(err)
+		}
+		if s.Bounds != nil {
+			bounds, done := s.Bounds(g.Context())
+			defer done()
+			c.Bounds = bounds
 		}
 		if err := m.Serve(f, &c, stream{g}); err != nil {
 			return statusOf(err)

@@ -85,6 +85,7 @@ var (
 	ErrNoInflightDowngrade           = &Error{FailedPrecondition, "etcdserver: no inflight downgrade job"}
 
 	ErrCanceled         = &Error{Canceled, "etcdserver: request canceled"}
+	ErrWatchCanceled    = &Error{Canceled, "etcdserver: watch canceled"}
 	ErrDeadlineExceeded = &Error{DeadlineExceeded, "etcdserver: context deadline exceeded"}
 )
 

@@ -1,0 +1,94 @@
+package etcd
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/kv"
+	"balsa.example/kv/watch"
+)
+
+var watchMethods = []Method{
+	stream[pb.WatchRequest]("/etcdserverpb.Watch/Watch", ByKeys, true, (*Face).Watch),
+}
+
+// Watches is what the Watch service stands on.
+type Watches struct {
+	Hub *watch.Hub
+	// Leaderless returns a channel that is closed when the member has known no leader for three
+	// election timeouts.
+	Leaderless func() <-chan struct{}
+	// Stopping is closed when the member stops: streams end then, and clients go on elsewhere.
+	Stopping <-chan struct{}
+	// ProgressInterval is how often watchers that ask for it are told how far they are, if
+	// nothing happens. 10 min; at least 100 ms.
+	ProgressInterval time.Duration
+	// Rights are nil where everyone may read everything.
+	Rights Rights
+}
+
+// Rights tell what callers may read.
+type Rights interface {
+	// Permitted returns why a caller may not read a span, as clients are told; nil: it may. It may
+	// wait until the member has executed what others have, at most until ctx ends.
+	Permitted(ctx context.Context, c *Caller, span kv.Span) error
+	// Lost returns why a caller may not read a span any more that it was permitted to read, by what
+	// the member has executed. It waits for nothing.
+	Lost(c *Caller, span kv.Span) error
+	// Changed returns a channel that is closed when rights change the next time. It is closed
+	// before Hub is told of anything that is executed after the change.
+	Changed() <-chan struct{}
+}
+
+const (
+	defaultProgressInterval = 10 * time.Minute
+	minProgressInterval     = 100 * time.Millisecond
+	// jitterPart is the part of the interval by which it is longer, at most. Clients that came
+	// at the same time need not be told at the same time.
+	jitterPart = 10
+)
+
+// progressInterval is the interval of one stream.
+func (w *Watches) progressInterval() time.Duration {
+	d := w.ProgressInterval
+	if d <= 0 {
+		d = defaultProgressInterval
+	}
+	d = max(d, minProgressInterval)
+	return d + rand.N(d/jitterPart)
+}
+
+// everyone is the Rights where there are none.
+type everyone struct{}
+
+func (everyone) Permitted(context.Context, *Caller, kv.Span) error { return nil }
+func (everyone) Lost(*Caller, kv.Span) error                       { return nil }
+func (everyone) Changed() <-chan struct{}                          { return nil }
+
+// Encoded is a message whose wire form is known, in parts which other messages share.
+type Encoded interface {
+	proto.Message
+	// Size is that of the wire form in bytes.
+	Size() int
+	// Wire returns the wire form: own, which is valid until Stream.Send returns, and behind it
+	// shared, whose bytes never change.
+	Wire() (own []byte, shared [][]byte)
+}
+
+var _ Encoded = (*translate.WatchMessage)(nil)
+
+// Watch answers one stream of watchers.
+func (f *Face) Watch(c *Caller, s Stream) error {
+	w := newWatchStream(f, c, s)
+	f.receivers.Go(w.receive)
+	return w.send()
+}
+
+// Wait returns when no goroutine of a stream is left. It is called when the transport has ended
+// all streams.
+func (f *Face) Wait() { f.receivers.Wait() }

@@ -255,6 +255,10 @@ var bounds = map[string]string{
 	"api Page.last":                "a part of Page.encoded",
 	"api Reply_EncodedRange.Range": "as Page.encoded",
 	// The etcd API.
+	"internal/frontend/etcd/translate Member.ClientURLs":       "the configuration",
+	"internal/frontend/etcd/translate Member.PeerURLs":         "the configuration",
+	"internal/frontend/etcd/translate Status.Corrupt":          "the members",
+	"internal/frontend/etcd/translate historyHash.buf":         "one entry",
 	"internal/frontend/etcd/translate WatchSession.creating":   "watch.Stream.notices: TestReceiverOfWatchesWaitsForNoSender",
 	"internal/frontend/etcd/translate WatchSession.live":       "watch.Limits.StreamWatchers",
 	"internal/frontend/etcd/translate WatchSession.recipients": "watch.Limits.StreamWatchers",

@@ -99,10 +99,14 @@ func (n *node) KeepAlive(ctx context.Context, id int64) (int64, error) {
 	return r.TTL[0], nil
 }
 
-// pass lets log time go on, and leases expire.
+// pass lets log time go on, and leases expire. Two Ticks before tell the leases that were granted
+// without a stamp what time it is.
 func (n *node) pass(d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	for range 2 {
+		n.machine.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Stamp: logtime.Stamp{Log: n.now, Wall: 1}}})
+	}
 	n.now += logtime.Time(d)
 	n.machine.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Stamp: logtime.Stamp{Log: n.now}}})
 }

@@ -260,7 +260,7 @@ var mutants = []mutant{
 	{name: "txn-deletes-twice", edit: edit{"kv/plan.go",
 		"if p.removed[slot] || p.bytes > maxDeleteBytes {", "if p.bytes > maxDeleteBytes {"}},
 	{name: "txn-compares-a-deleted-revision", edit: edit{"kv/plan.go",
-		"			mod = 0\n", ""}},
+		"	if h.Deleted {\n		return c.holds(nil), nil\n	}\n", ""}},
 	{name: "put-with-an-ended-lease", edit: edit{"kv/plan.go",
 		"		return CodeNoLease\n", "		return CodeOK\n"}},
 	{name: "put-leaves-the-key-on-its-lease", edit: edit{"kv/write.go",
@@ -339,7 +339,7 @@ var mutants = []mutant{
 	{name: "session-remembers-nothing", edit: edit{"state/lease/session.go",
 		"		verdict, found = Replay, s.outcomes[at].Outcome\n", "		_ = at\n"}},
 	{name: "session-forgets-what-succeeded", edit: edit{"state/outcome.go",
-		"	if r.Txn != nil && r.Txn.Succeeded {\n", "	if r.Txn != nil && r.Txn.Succeeded && len(r.Txn.Responses) > 1 {\n"}},
+		"		if r.Txn.Succeeded {\n", "		if r.Txn.Succeeded && len(r.Txn.Responses) > 1 {\n"}},
 	{name: "session-ended-executes", edit: edit{"state/lease/session.go",
 		"	if !ok {\n		return Unknown, Outcome{}\n", "	if !ok {\n		return Execute, Outcome{}\n"}},
 

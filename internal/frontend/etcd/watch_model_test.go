@@ -198,11 +198,10 @@ func (c *modelClient) step() {
 	case n == 1:
 		c.on.progress()
 	case n == 2: // it cancels one, and goes on with another id
-		for _, id := range slices.Sorted(mapKeys(c.live)) {
-			c.on.cancelWatcher(id)
-			for c.live[id] != nil && c.read() {
+		if ids := slices.Sorted(mapKeys(c.live)); len(ids) > 0 {
+			c.on.cancelWatcher(ids[0])
+			for c.live[ids[0]] != nil && c.read() {
 			}
-			break
 		}
 		c.refill()
 	default:

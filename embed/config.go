@@ -117,7 +117,7 @@ func (c Config) addresses(cfg *server.Config) (err error) {
 		return fmt.Errorf("%w: name %q is not in the initial cluster (%v)", ErrConfig, c.Name, cfg.Cluster.Names())
 	}
 	if c.ListenPeerURL != "" {
-		if cfg.ListenPeer, err = parseURLs("ListenPeerURL", []string{c.ListenPeerURL}); err != nil {
+		if cfg.ListenPeer, err = parseURLs("ListenPeerURL", []string{c.ListenPeerURL}, server.ParseURLs); err != nil {
 			return err
 		}
 	}

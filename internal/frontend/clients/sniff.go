@@ -88,14 +88,15 @@ func readPreface(r io.Reader) (is2 bool, err error) {
 // readRequest reads the first request of a connection of HTTP/2. What it cannot judge is left to
 // gRPC, which has bounds of its own.
 func readRequest(r io.Reader) (protocol, error) {
-	f := http2.NewFramer(nil, io.LimitReader(r, sniffBytes))
+	limited := &io.LimitedReader{R: r, N: sniffBytes}
+	f := http2.NewFramer(nil, limited)
 	f.SetMaxReadFrameSize(sniffBytes)
 	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	f.MaxHeaderListSize = maxHeaderBytes
 	for {
 		frame, err := f.ReadFrame()
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, os.ErrDeadlineExceeded), err != nil && limited.N <= 0:
 			return speaksGRPC, nil
 		case errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || isNetworkError(err):
 			return 0, err

@@ -61,7 +61,7 @@ const policy = `
 	internal/datadir, transport < member
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd < internal/frontend/etcd/overgrpc
 	internal/frontend/etcd, internal/frontend/clients < internal/frontend/etcd/gateway
-	internal/frontend/etcd/gateway < internal/server
+	internal/frontend/etcd/gateway, internal/frontend/etcd/overgrpc < internal/server
 	state < internal/frontend/access < internal/frontend/etcd, internal/frontend/native
 	state < internal/frontend/access < internal/frontend/etcd, internal/replica
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd

@@ -27,10 +27,10 @@ func (s *Server) showFigures() {
 	})
 }
 
-// httpHandler answers what is asked by HTTP.
-func (s *Server) httpHandler(pprof bool) http.Handler {
+// httpHandler answers what is asked by HTTP. Other paths are for others, which may be nil.
+func (s *Server) httpHandler(pprof bool, others http.Handler) http.Handler {
 	return httpface.Handler(httpface.Config{
-		Versions: etcdVersions, Metrics: s.figures, Pprof: pprof,
+		Versions: etcdVersions, Metrics: s.figures, Pprof: pprof, Others: others,
 		Checks: httpface.Checks{
 			Begun: s.begun, Alarms: s.alarms, HasLeader: s.hasLeader, Read: s.read,
 			Timeout: readTimeout + 2*s.cfg.ElectionTimeout,

@@ -23,7 +23,7 @@ func (s *Server) openMetrics() {
 	}
 	limits := clients.Limits{Connections: s.shares.metrics, Streams: metricsStreams}
 	s.metrics = clients.New(clients.Config{
-		Name: "metrics", Limits: limits, Codec: api.Codec(), HTTP: s.httpHandler(s.cfg.Pprof), Logger: s.log,
+		Name: "metrics", Limits: limits, Codec: api.Codec(), HTTP: s.httpHandler(s.cfg.Pprof, nil), Logger: s.log,
 	})
 	for _, l := range s.cfg.MetricsListeners {
 		s.metricsWork.Go(func() {

@@ -11,11 +11,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"balsa.example/api"
 	"balsa.example/internal/certs"
 	"balsa.example/internal/frontend/clients"
+	"balsa.example/internal/frontend/etcd"
+	"balsa.example/internal/frontend/etcd/overgrpc"
 	"balsa.example/internal/frontend/native"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
@@ -41,10 +44,12 @@ type Server struct {
 	log     *slog.Logger
 	started time.Time
 	member  *member.Member
-	// port is where clients connect, native what they talk to there.
+	// port is where clients connect, native, etcd what they talk to there.
 	port      *clients.Port
 	native    *native.Server
-	clientTLS *certs.Source // nil without TLS
+	etcd      *overgrpc.Server
+	face      atomic.Pointer[etcd.Face] // nil until requests of the etcd API are answered
+	clientTLS *certs.Source             // nil without TLS
 	requests  *metrics.Requests
 	calls     *metrics.Calls
 	syncs     *metrics.Syncs
@@ -192,7 +197,7 @@ func (s *Server) assemble() (err error) {
 	s.requests = native.NewRequests()
 	s.showFigures()
 	s.port = clients.New(clients.Config{
-		Name: clientSide, Limits: limits, TLS: s.clientTLSConfig(), Codec: api.Codec(), HTTP: s.httpHandler(false), Calls: s.calls, Logger: s.log,
+		Name: clientSide, Limits: limits, TLS: s.clientTLSConfig(), Codec: api.Codec(), HTTP: s.httpHandler(false, s.newGateway()), Calls: s.calls, Logger: s.log,
 	})
 	s.native = native.New(native.Config{
 		Port: s.port,
@@ -202,6 +207,7 @@ func (s *Server) assemble() (err error) {
 		},
 		Requests: s.requests, Status: s.status, Waiting: s.member.Waiting, Names: s.cfg.Cluster.WithNames,
 	})
+	s.openEtcd()
 	if s.clientTLS != nil {
 		s.work.Go(func() { s.clientTLS.Watch(s.ctx) })
 	}
@@ -275,6 +281,7 @@ func (s *Server) run() {
 	}
 	s.member.Start(replica.Node)
 	s.native.Start(replica)
+	s.startEtcd(replica)
 	s.work.Go(func() { s.yieldWhenFull(replica) })
 	close(s.ready)
 	s.log.Info("ready to serve client requests", "endpoints", urlList(s.cfg.AdvertiseClient))

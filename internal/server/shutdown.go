@@ -61,6 +61,9 @@ func (s *Server) stop(ctx context.Context) {
 	s.port.Stop()
 	<-drained
 	s.native.AwaitStreams()
+	if f := s.face.Load(); f != nil {
+		f.Wait()
+	}
 
 	s.work.Wait()
 	s.closeMetrics() // the last, so that operators see how the server stops

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 
@@ -17,7 +19,11 @@ func (g *Gateway) stream(ctx context.Context, w http.ResponseWriter, r *http.Req
 	// need of it.
 	_ = control.EnableFullDuplex()
 	s := &stream{ctx: ctx, in: g.newReader(r), one: !m.ClientStreams, w: w, control: control}
-	err := m.Serve(f, callerOf(r), s)
+	cl, done := g.cfg.Client(ctx)
+	defer done()
+	c := callerOf(r)
+	c.Bounds = cl
+	err := m.Serve(f, c, s)
 	if err != nil && ctx.Err() == nil {
 		s.fail(err)
 	}
@@ -70,9 +76,14 @@ func (s *stream) Send(m proto.Message) error {
 
 // line sends one line.
 func (s *stream) line(begin string, data []byte) error {
-	line := make([]byte, 0, len(begin)+len(data)+2)
-	line = append(append(append(line, begin...), data...), "}\n"...)
-	if _, err := s.w.Write(line); err != nil {
+	var line bytes.Buffer
+	line.Grow(len(begin) + len(data) + 2)
+	line.WriteString(begin)
+	if err := json.Compact(&line, data); err != nil { // etcd's have no spaces
+		return err
+	}
+	line.WriteString("}\n")
+	if _, err := s.w.Write(line.Bytes()); err != nil {
 		return err
 	}
 	return s.control.Flush()

@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"balsa.example/internal/frontend/clients"
+	"balsa.example/internal/frontend/etcd"
+	"balsa.example/internal/frontend/etcd/gateway"
+	"balsa.example/internal/frontend/etcd/overgrpc"
+	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/internal/frontend/watching"
+	"balsa.example/internal/replica"
+	"balsa.example/kv"
+	"balsa.example/raft"
+)
+
+// grpcOverhead is what a message to the etcd API may have besides the largest request, in bytes, as
+// in etcd.
+const grpcOverhead = 512 << 10
+
+// etcdBounds are those of calls of the etcd API, by gRPC and by the gateway.
+func (c Config) etcdBounds() clients.Bounds {
+	most := c.Limits.MaxValueBytes
+	if most == 0 {
+		most = kv.DefaultLimits.MaxValueBytes
+	}
+	tooMany := translate.ErrTooManyRequests
+	return clients.Bounds{
+		MessageBytes: min(most+grpcOverhead, clients.MaxMessageBytes),
+		Expect:       etcd.Expect,
+		TooMany:      status.Error(codes.Code(tooMany.Code), tooMany.Text),
+	}
+}
+
+// openEtcd registers the etcd API. It refuses requests until startEtcd.
+func (s *Server) openEtcd() {
+	s.etcd = overgrpc.New(s.waiting)
+	s.etcd.Bounds = func(ctx context.Context) (watching.Bounds, func()) { return s.port.ClientOf(ctx) }
+	s.etcd.Register(s.port.Within(s.cfg.etcdBounds()), etcd.Methods)
+}
+
+// newGateway is the etcd API as JSON.
+func (s *Server) newGateway() *gateway.Gateway {
+	return gateway.New(gateway.Config{
+		Methods: etcd.Methods, Bounds: s.cfg.etcdBounds(), Calls: s.calls,
+		Client: func(ctx context.Context) (*clients.Client, func()) { return s.port.ClientOf(ctx) },
+		Face: func() (*etcd.Face, error) {
+			if f := s.face.Load(); f != nil {
+				return f, nil
+			}
+			return nil, errors.New("etcdserver: " + s.waiting())
+		},
+	})
+}
+
+func (s *Server) waiting() string { return s.native.Waiting() }
+
+// startEtcd lets requests of the etcd API through to a replica.
+func (s *Server) startEtcd(r *replica.Replica) {
+	f := etcd.New(etcd.Config{
+		Node: etcdNode{r.Anywhere(), r}, Member: etcdMember{s, r},
+		ClusterID: s.member.ClusterID(), MemberID: uint64(s.self.ID),
+		Limits: s.cfg.Limits, ElectionTimeout: s.cfg.ElectionTimeout, Access: r.Access,
+		Watches: etcd.Watches{Hub: r.Watches.Hub, Leaderless: r.Watches.Leaderless, Stopping: s.ctx.Done()},
+	})
+	s.face.Store(f)
+	s.etcd.Start(f)
+}
+
+// etcdNode is an etcd.Node.
+type etcdNode struct {
+	*replica.Anywhere
+	replica *replica.Replica
+}
+
+// Store implements etcd.Node.
+func (n etcdNode) Store() etcd.Store { return n.replica.State }
+
+// etcdMember is an etcd.Member.
+type etcdMember struct {
+	s       *Server
+	replica *replica.Replica
+}
+
+// Members implements etcd.Member.
+func (m etcdMember) Members() (all []translate.Member) {
+	for _, of := range m.s.cfg.Cluster.Members {
+		one := translate.Member{ID: uint64(of.ID), Name: of.Name}
+		for _, u := range m.s.cfg.Cluster.PeerURLs(of.Name) {
+			one.PeerURLs = append(one.PeerURLs, u.String())
+		}
+		if of.ID == m.s.self.ID {
+			for _, u := range m.s.cfg.AdvertiseClient {
+				one.ClientURLs = append(one.ClientURLs, u.String())
+			}
+		} else if seen, ok := m.s.member.Transport().Peer(of.ID); ok {
+			one.ClientURLs = attributesOf(seen).GetClientUrls()
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// Status implements etcd.Member.
+func (m etcdMember) Status() translate.Status {
+	st, figures := m.replica.Node.Status(), m.replica.State.Figures()
+	status := translate.Status{
+		Leader: uint64(st.Leader), Term: uint64(st.Term), Commit: uint64(st.Commit), Applied: uint64(st.Applied),
+		FileBytes: max(figures.RunBytes, figures.HistoryBytes), LiveBytes: figures.HistoryBytes, Quota: figures.Quota,
+		NoSpace: figures.AtQuota() || m.replica.LowSpace(),
+	}
+	for _, id := range st.Diverged {
+		status.Corrupt = append(status.Corrupt, uint64(id))
+	}
+	if st.Alarm && len(status.Corrupt) == 0 {
+		status.Corrupt = []uint64{uint64(m.s.self.ID)}
+	}
+	return status
+}
+
+// MoveLeader implements etcd.Member.
+func (m etcdMember) MoveLeader(ctx context.Context, to uint64) error {
+	return m.replica.Node.TransferLeadership(ctx, raft.NodeID(to))
+}

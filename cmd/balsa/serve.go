@@ -23,6 +23,7 @@ type serveOptions struct {
 	listenClient, advertiseClient  string
 	listenPeer, advertisePeer      string
 	listenMetrics                  string
+	origins                        []string
 	pprof                          bool
 	cluster, clusterState, token   string
 	heartbeatMillis, electionMills uint
@@ -48,6 +49,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 		"this server's addresses in --initial-cluster (default: as said there, or --listen-peer-urls)")
 	f.StringVar(&o.listenMetrics, "listen-metrics-urls", "",
 		"more addresses to serve /metrics and /health on, over plain HTTP")
+	f.StringSliceVar(&o.origins, "cors", []string{"*"}, "origins of web pages that may use the etcd API as JSON, *: all")
 	f.StringVar(&o.cluster, "initial-cluster", "", "all servers, name=url,...; the same on each (default: this server alone)")
 	f.StringVar(&o.clusterState, "initial-cluster-state", "new", "new, or existing to refuse an empty data directory")
 	f.StringVar(&o.token, "initial-cluster-token", "balsa-cluster", "tells clusters apart that have the same names")
@@ -184,6 +186,7 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		MaxIndexBytes:     o.maxIndexBytes,
 		LeaseReads:        o.leaseReads,
 		Clients:           o.clients,
+		Origins:           o.origins,
 		Limits:            o.limits,
 		Retention:         state.Retention{Age: logtime.Time(o.historyAge), Revisions: o.historyRevisions},
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,

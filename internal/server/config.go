@@ -57,6 +57,9 @@ type Config struct {
 	ListenMetrics []*url.URL
 	Pprof         bool
 
+	// Origins are those of web pages that may use the etcd API as JSON; nil: all.
+	Origins []string
+
 	// MaxRaftState is rsm.Config's: bytes of log that make a checkpoint of the state due; 0:
 	// 64 MiB; -1: never.
 	MaxRaftState      int64

@@ -46,7 +46,7 @@ func (s *Server) openEtcd() {
 // newGateway is the etcd API as JSON.
 func (s *Server) newGateway() *gateway.Gateway {
 	return gateway.New(gateway.Config{
-		Methods: etcd.Methods, Bounds: s.cfg.etcdBounds(), Calls: s.calls,
+		Methods: etcd.Methods, Bounds: s.cfg.etcdBounds(), Calls: s.calls, Origins: s.cfg.Origins,
 		Client: func(ctx context.Context) (*clients.Client, func()) { return s.port.ClientOf(ctx) },
 		Face: func() (*etcd.Face, error) {
 			if f := s.face.Load(); f != nil {

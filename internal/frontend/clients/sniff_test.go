@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -263,4 +264,42 @@ func TestAckFilter(t *testing.T) {
 			t.Fatalf("in pieces of %d: %d bytes, want %d", size, got.Len(), want.Len())
 		}
 	}
+}
+
+// fixedConn gives out what it holds, and takes everything.
+type fixedConn struct {
+	net.Conn
+	io.Reader
+}
+
+func (c fixedConn) Read(b []byte) (int, error)     { return c.Reader.Read(b) }
+func (fixedConn) Write(b []byte) (int, error)      { return len(b), nil }
+func (fixedConn) SetReadDeadline(time.Time) error  { return nil }
+func (fixedConn) SetWriteDeadline(time.Time) error { return nil }
+
+// Whatever a client sends first is read again, but for one acknowledgement.
+func FuzzSniff(f *testing.F) {
+	var h2 bytes.Buffer
+	h2.WriteString(http2.ClientPreface)
+	fr := http2.NewFramer(&h2, nil)
+	fr.WriteSettings()
+	fr.WriteSettingsAck()
+	fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headersAs("GET", "/", "text/plain"), EndHeaders: true})
+	fr.WriteData(1, true, []byte("abc"))
+	f.Add(h2.Bytes())
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Add([]byte(http2.ClientPreface))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		conn, speaks, err := sniff(fixedConn{Reader: iotest.OneByteReader(bytes.NewReader(data))}, 100)
+		if err != nil {
+			return
+		}
+		got, err := io.ReadAll(conn)
+		switch {
+		case speaks != speaksHTTP2 && (err != nil || !bytes.Equal(got, data)):
+			t.Errorf("%q was read again as %q, %v", data, got, err)
+		case speaks == speaksHTTP2 && len(got) < len(data) && err == nil && len(data)-len(got) < frameHeaderSize:
+			t.Errorf("of %q %d bytes are missing", data, len(data)-len(got))
+		}
+	})
 }

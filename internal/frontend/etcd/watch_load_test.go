@@ -3,6 +3,7 @@ package etcd_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,9 @@ import (
 
 // bounds counts for one client.
 type bounds struct {
-	most     int // watchers
+	most int // watchers
+
+	mu       sync.Mutex
 	watchers int
 	bytes    int64
 	highest  int64
@@ -25,6 +28,8 @@ type bounds struct {
 }
 
 func (b *bounds) AddWatcher() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.watchers == b.most {
 		return watch.ErrTooMany
 	}
@@ -32,9 +37,15 @@ func (b *bounds) AddWatcher() error {
 	return nil
 }
 
-func (b *bounds) RemoveWatchers(n int) { b.watchers -= n }
+func (b *bounds) RemoveWatchers(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.watchers -= n
+}
 
 func (b *bounds) Reserve(bytes int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.full {
 		return false
 	}
@@ -43,7 +54,17 @@ func (b *bounds) Reserve(bytes int64) bool {
 	return true
 }
 
-func (b *bounds) Release(bytes int64) { b.bytes -= bytes }
+func (b *bounds) Release(bytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bytes -= bytes
+}
+
+func (b *bounds) fill(full bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.full = full
+}
 
 func TestRevisionIsInOneResponseUnlessFragmentsAreAsked(t *testing.T) {
 	watching(t, watch.Limits{}, func(w *watched, _ *watchClient) {
@@ -165,10 +186,10 @@ func TestWatchersOfACallerAreBounded(t *testing.T) {
 		w.put("2", "a")
 		w.compact(3)
 		c.told()
-		b.full = true
+		b.fill(true)
 		w.put("3", "a")
 		c.expect() // there is no memory
-		b.full = false
+		b.fill(false)
 		time.Sleep(time.Second)
 		c.expect("1@4 a=3", "2@4 a=3")
 		c.cancel()

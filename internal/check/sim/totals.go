@@ -70,7 +70,8 @@ type Counts struct {
 	// Ticks are those that leaders proposed; LeasesEnded counts revoked and expired ones.
 	Ticks, LeasesEnded int
 	// Watched are messages to watchers, WatchesCompacted those that ended for that reason.
-	Watched, WatchesCompacted int
+	// EtcdWatched are those by the API of etcd, EtcdFragments those of them that were parts.
+	Watched, WatchesCompacted, EtcdWatched, EtcdFragments int
 	// Rotten are copies of a machine's files that could not be read after they were damaged.
 	Rotten int
 	// Repaired are runs that were damaged and repaired; NotRepaired counts attempts that failed.
@@ -105,6 +106,8 @@ func (c *Counts) add(d Counts) {
 	c.LeasesEnded += d.LeasesEnded
 	c.Watched += d.Watched
 	c.WatchesCompacted += d.WatchesCompacted
+	c.EtcdWatched += d.EtcdWatched
+	c.EtcdFragments += d.EtcdFragments
 	c.Rotten += d.Rotten
 	c.Repaired += d.Repaired
 	c.NotRepaired += d.NotRepaired
@@ -157,6 +160,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"calls answered", c.Calls, 20 * t.Seeds}, {"leases ended", c.LeasesEnded, t.Seeds},
 		{"damaged states noticed", c.Rotten, t.Seeds}, {"runs repaired", c.Repaired, t.Seeds / 20},
 		{"messages to watchers", c.Watched, 20 * t.Seeds}, {"watches that were compacted", c.WatchesCompacted, t.Seeds / 20},
+		{"messages to watchers by the API of etcd", c.EtcdWatched, 5 * t.Seeds}, {"fragments", c.EtcdFragments, t.Seeds / 4},
 	} {
 		if x.n < x.atLeast {
 			complain("only %d %s in %d seeds", x.n, x.name, t.Seeds)

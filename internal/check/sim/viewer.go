@@ -12,10 +12,11 @@ import (
 
 // viewer is a client that watches keys. It resumes at another node when its connection breaks, and
 // often without a reason. What it was told all its life is one history.Stream, until a compaction
-// ends it.
+// ends it. Some watch by the API of etcd: see etcdViewing.
 type viewer struct {
 	w       *world
 	asks    history.Stream
+	etcd    bool
 	next    uint64 // the first revision of which it has not been told; 0: the next one there is
 	streams []*history.Stream
 	conn    *viewing
@@ -27,6 +28,7 @@ type viewing struct {
 	n       *node
 	life    int
 	stream  *watch.Stream
+	etcd    *etcdViewing // nil: by the native API
 	pumping bool
 	last    Instant // when the latest message arrives
 	over    bool
@@ -87,6 +89,7 @@ func newViewer(w *world) *viewer {
 		v.asks.NoDeletes = true
 	}
 	v.next = pick(w.rand, uint64(0), 1)
+	v.etcd = w.chance(0.5)
 	return v
 }
 
@@ -115,6 +118,10 @@ func (v *viewer) connect() {
 				return
 			}
 			c.stream = n.watch.hub.NewStream(c.wake)
+			if v.etcd {
+				c.etcd = newEtcdViewing(c)
+				return
+			}
 			c.stream.Watch(watch.Request{ID: 7, Span: v.asks.Span, Revision: v.next, Filter: watch.Filter{
 				NoPut: v.asks.NoPuts, NoDelete: v.asks.NoDeletes, Prev: v.asks.Prev,
 			}})
@@ -142,7 +149,11 @@ func (c *viewing) watchOver() {
 			w.after(w.net.latency(), func() {
 				c.n.awake(func() {
 					if c.n.lives == c.life && !c.over {
-						if w.chance(0.5) {
+						switch {
+						case !w.chance(0.5):
+						case c.etcd != nil:
+							c.stream.MarkEach(c.etcd.session.Tick())
+						default:
 							c.stream.Mark()
 						}
 						c.stream.AskProgress()
@@ -188,6 +199,20 @@ func (c *viewing) pump() {
 		if !ok {
 			return
 		}
+		if out.Kind == watch.Canceled && c.n.disk.excuses(out.Err) {
+			c.end() // and another node is asked
+			return
+		}
+		if out.Kind == watch.Refused || out.Kind == watch.Canceled && !errors.Is(out.Err, kv.ErrCompacted) {
+			w.failf("watch", "%s refuses or ends a watcher: %v", c.n.id, out.Err)
+		}
+		if w.net.clientCut[c.n.id] > 0 {
+			return
+		}
+		if c.etcd != nil {
+			c.etcd.tell(out)
+			continue
+		}
 		b := history.Batch{}
 		switch out.Kind {
 		case watch.Events:
@@ -197,29 +222,23 @@ func (c *viewing) pump() {
 		case watch.Progress:
 			b.Progress = out.Revision
 		case watch.Canceled:
-			if c.n.disk.excuses(out.Err) {
-				c.end() // and another node is asked
-				return
-			}
-			if !errors.Is(out.Err, kv.ErrCompacted) {
-				w.failf("watch", "%s ends a watcher: %v", c.n.id, out.Err)
-			}
 			b.Compacted = out.Compacted
-		case watch.Refused:
-			w.failf("watch", "%s refuses a watcher: %v", c.n.id, out.Err)
 		}
 		kind, revision := out.Kind, out.Revision
-		if w.net.clientCut[c.n.id] > 0 {
-			return
-		}
-		c.last = max(c.last, w.now+w.net.latency())
-		w.queue.add(c.last, func() {
-			if !c.over {
-				c.v.hear(kind, revision, b)
-			}
-		})
+		c.send(func() { c.v.hear(kind, revision, b) })
 	}
 	c.wake()
+}
+
+// send lets a message arrive behind those before it.
+func (c *viewing) send(hear func()) {
+	w := c.v.w
+	c.last = max(c.last, w.now+w.net.latency())
+	w.queue.add(c.last, func() {
+		if !c.over {
+			hear()
+		}
+	})
 }
 
 // hear takes a message.

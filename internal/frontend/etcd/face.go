@@ -109,6 +109,8 @@ type Caller struct {
 	Bounds watching.Bounds
 
 	user access.User // as admit has proved it
+	// denied is why a stream of watchers has no user, although the client says so.
+	denied error
 }
 
 func (c *Caller) bounds() watching.Bounds {

@@ -14,7 +14,8 @@ import (
 )
 
 var watchMethods = []Method{
-	stream[pb.WatchRequest]("/etcdserverpb.Watch/Watch", ByKeys, true, (*Face).Watch),
+	// Each watcher is allowed or refused by itself.
+	stream[pb.WatchRequest]("/etcdserverpb.Watch/Watch", Anyone, true, (*Face).Watch),
 }
 
 // Watches is what the Watch service stands on.
@@ -84,6 +85,7 @@ var _ Encoded = (*translate.WatchMessage)(nil)
 
 // Watch answers one stream of watchers.
 func (f *Face) Watch(c *Caller, s Stream) error {
+	c.denied = f.identify(s.Context(), c)
 	w := newWatchStream(f, c, s)
 	f.receivers.Go(w.receive)
 	return w.send()

@@ -13,6 +13,9 @@ type watchRights struct{ face *Face }
 // Permitted is part of Rights. A refusal may be late news, so it is decided again with all that the
 // other members have executed.
 func (r watchRights) Permitted(ctx context.Context, c *Caller, span kv.Span) error {
+	if c.denied != nil {
+		return c.denied
+	}
 	if r.Lost(c, span) == nil {
 		return nil
 	}

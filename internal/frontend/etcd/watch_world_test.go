@@ -23,6 +23,7 @@ import (
 	"balsa.example/kv/watch"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/state/auth"
 )
 
 // watched is a member whose keys are watched: the real machine with the real hub, without Raft.
@@ -63,10 +64,14 @@ func (w *watched) replaced() {
 }
 
 // watchedMember is the etcd.Node of a watched.
-type watchedMember struct{ etcd.Node }
+type watchedMember struct {
+	etcd.Node
+	machine *state.Machine
+}
 
 func (watchedMember) Term() raft.Term     { return 9 }
 func (watchedMember) Leader() raft.NodeID { return 1 }
+func (m watchedMember) Store() etcd.Store { return m.machine }
 
 // watchedHistory reads the machine, which is there later than the hub.
 type watchedHistory struct{ *watched }
@@ -101,7 +106,7 @@ func newWatched(t testing.TB, limits watch.Limits) *watched {
 		}
 	}()
 	w.Face = etcd.New(etcd.Config{
-		Node: watchedMember{}, ClusterID: 7, MemberID: 8,
+		Node: watchedMember{machine: w.machine}, ClusterID: 7, MemberID: 8,
 		Watches: etcd.Watches{
 			Hub: w.hub, Leaderless: func() <-chan struct{} { return w.leaderless }, Stopping: w.stopping,
 			ProgressInterval: watchInterval, Rights: w.rights,
@@ -121,7 +126,7 @@ func (w *watched) put(value string, keys ...string) uint64 {
 			txn.Then = append(txn.Then, kv.TxnOp{Put: &kv.PutOp{Key: key, Value: []byte(value)}})
 		}
 	}
-	r := w.machine.DoOp(state.Command{More: &state.More{Kind: state.KindTxn, Txn: txn}})
+	r := w.machine.DoOp(state.Command{More: &state.More{Kind: state.KindTxn, Txn: txn, User: "root", UserStamp: auth.ByCertificate}})
 	if r.Code != kv.CodeOK {
 		w.Fatal(r.Code)
 	}

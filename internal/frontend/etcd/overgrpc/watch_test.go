@@ -284,6 +284,22 @@ func BenchmarkStreams(b *testing.B) {
 	b.ReportMetric(float64(memory()-before)/float64(n), "bytes/stream")
 }
 
+// BenchmarkWatchers is what a watcher of a key of its own takes in memory, at the server.
+func BenchmarkWatchers(b *testing.B) {
+	w := serveWatched(b)
+	stream := w.open(b.Context(), b)
+	before := memory()
+	n := 0
+	for b.Loop() {
+		if err := stream.Send(creating(&pb.WatchCreateRequest{Key: fmt.Appendf(nil, "registry/pods/namespace/%d", n), ProgressNotify: true})); err != nil {
+			b.Fatal(err)
+		}
+		receive(b, stream)
+		n++
+	}
+	b.ReportMetric(float64(memory()-before)/float64(n), "bytes/watcher")
+}
+
 func memory() int64 {
 	runtime.GC()
 	var m runtime.MemStats

@@ -1,6 +1,8 @@
 package translate
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -10,6 +12,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
@@ -202,10 +205,21 @@ func TestWatchMessagesOfEachKind(t *testing.T) {
 		m.Begin(&test.out, o)
 		m.To(7)
 		test.want.WatchId = 7
+		asJSON, err := protojson.Marshal(&m) // as a transport does that knows nothing of wire forms
+		wantJSON, _ := protojson.Marshal(test.want)
+		if err != nil || !sameJSON(asJSON, wantJSON) {
+			t.Errorf("%s: %s, %v", name, asJSON, err)
+		}
 		if got := m.Response(); !proto.Equal(got, test.want) || !proto.Equal(&m, test.want) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
+}
+
+// sameJSON compares without spaces: protojson puts them in at random.
+func sameJSON(a, b []byte) bool {
+	var x, y bytes.Buffer
+	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && x.String() == y.String()
 }
 
 // A field that etcd adds has to be thought of here.

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	members = 3
+	// startTimeout is how long a server may take until it is ready.
+	startTimeout = time.Minute
+	readyLine    = "ready to serve client requests"
+)
+
+// cluster is three servers, each with a proxy before it that records what clients ask.
+type cluster struct {
+	system  string
+	dir     string
+	servers []*server
+	rec     *recorder
+}
+
+// server is one process.
+type server struct {
+	name, endpoint, peer string
+	args                 []string
+	program              string
+	log                  string
+	cmd                  *exec.Cmd
+	ended                chan error
+	proxy                string // endpoint of the recorder's proxy before it
+}
+
+// startCluster starts servers of a system, balsa or etcd. Both are told the same.
+func startCluster(ctx context.Context, system, program, dir string) (c *cluster, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	// A program takes etcd's flags if it is called etcd.
+	link := filepath.Join(dir, "etcd")
+	if err := os.Symlink(program, link); err != nil && !os.IsExist(err) {
+		return nil, err
+	}
+	c = &cluster{system: system, dir: dir, rec: newRecorder()}
+	defer func() {
+		if err != nil {
+			c.stop()
+		}
+	}()
+	ports, err := freePorts(2 * members)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for i := range members {
+		s := &server{
+			name: fmt.Sprintf("m%d", i), program: link, log: filepath.Join(dir, fmt.Sprintf("m%d.log", i)),
+			endpoint: fmt.Sprintf("127.0.0.1:%d", ports[2*i]), peer: fmt.Sprintf("127.0.0.1:%d", ports[2*i+1]),
+		}
+		list = append(list, s.name+"=http://"+s.peer)
+		c.servers = append(c.servers, s)
+	}
+	for _, s := range c.servers {
+		s.args = []string{
+			"--name=" + s.name, "--data-dir=" + filepath.Join(dir, s.name),
+			"--listen-client-urls=http://" + s.endpoint, "--advertise-client-urls=http://" + s.endpoint,
+			"--listen-peer-urls=http://" + s.peer, "--initial-advertise-peer-urls=http://" + s.peer,
+			"--initial-cluster=" + strings.Join(list, ","), "--initial-cluster-token=compat", "--initial-cluster-state=new",
+			"--snapshot-count=10000", "--watch-progress-notify-interval=2s", "--max-txn-ops=128",
+		}
+		if err := s.start(); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range c.servers {
+		if err := s.awaitReady(ctx); err != nil {
+			return nil, err
+		}
+		if s.proxy, err = c.rec.serve(s.endpoint); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (s *server) start() error {
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	s.cmd = exec.Command(s.program, s.args...)
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	s.cmd.Env = append(os.Environ(), "GOMAXPROCS=2")
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	s.ended = make(chan error, 1)
+	go func() { s.ended <- s.cmd.Wait(); close(s.ended) }()
+	return nil
+}
+
+func (s *server) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		log, err := os.ReadFile(s.log)
+		if err == nil && bytes.Contains(log, []byte(readyLine)) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case err := <-s.ended:
+			return fmt.Errorf("%s ended: %v: %s", s.name, err, log)
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %s", s.name, log)
+		}
+	}
+}
+
+// stop ends a server by a signal.
+func (s *server) stop(signal syscall.Signal) {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return
+	}
+	s.cmd.Process.Signal(signal)
+	select {
+	case <-s.ended:
+	case <-time.After(10 * time.Second):
+		s.cmd.Process.Kill()
+		<-s.ended
+	}
+	s.cmd = nil
+}
+
+func (c *cluster) stop() {
+	c.rec.stop()
+	for _, s := range c.servers {
+		s.stop(syscall.SIGKILL)
+	}
+}
+
+// endpoints are those of the proxies.
+func (c *cluster) endpoints() (all []string) {
+	for _, s := range c.servers {
+		all = append(all, s.proxy)
+	}
+	return all
+}
+
+// freePorts returns ports that are free now.
+func freePorts(n int) (ports []int, err error) {
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}

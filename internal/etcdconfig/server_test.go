@@ -77,6 +77,30 @@ func TestHarnessThatStartsSomeEtcd(t *testing.T) {
 	}
 }
 
+// What kubeadm writes into the manifest of a local etcd, of today and for etcd 3.5.
+func TestFlagsOfKubeadm(t *testing.T) {
+	flags := []string{
+		"--advertise-client-urls=https://10.0.0.1:2379", "--cert-file=/etc/kubernetes/pki/etcd/server.crt", "--client-cert-auth=true",
+		"--data-dir=/var/lib/etcd", "--initial-advertise-peer-urls=https://10.0.0.1:2380", "--initial-cluster=node1=https://10.0.0.1:2380",
+		"--key-file=/etc/kubernetes/pki/etcd/server.key", "--listen-client-urls=https://127.0.0.1:2379,https://10.0.0.1:2379",
+		"--listen-metrics-urls=http://127.0.0.1:2381", "--listen-peer-urls=https://10.0.0.1:2380", "--name=node1",
+		"--peer-cert-file=/etc/kubernetes/pki/etcd/peer.crt", "--peer-client-cert-auth=true", "--peer-key-file=/etc/kubernetes/pki/etcd/peer.key",
+		"--peer-trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt", "--snapshot-count=10000", "--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
+	}
+	for _, more := range [][]string{
+		{"--feature-gates=InitialCorruptCheck=true", "--watch-progress-notify-interval=5s"},
+		{"--experimental-initial-corrupt-check=true", "--experimental-watch-progress-notify-interval=5s"},
+	} {
+		cfg, _, err := configure(t, noDNS{}, append(more, flags...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !cfg.PeerTLS.ClientAuth || !cfg.ClientTLS.ClientAuth || len(cfg.ListenClient) != 2 || len(cfg.ListenMetrics) != 1 {
+			t.Errorf("got %+v", cfg)
+		}
+	}
+}
+
 func TestServer(t *testing.T) {
 	for _, test := range []struct {
 		args  string

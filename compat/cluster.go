@@ -41,12 +41,18 @@ type server struct {
 
 // startCluster starts servers of a system, balsa or etcd. Both are told the same.
 func startCluster(ctx context.Context, system, program, dir string) (c *cluster, err error) {
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	// A program takes etcd's flags if it is called etcd.
 	link := filepath.Join(dir, "etcd")
-	if err := os.Symlink(program, link); err != nil && !os.IsExist(err) {
+	if program, err = filepath.Abs(program); err != nil {
+		return nil, err
+	}
+	if err := os.Symlink(program, link); err != nil {
 		return nil, err
 	}
 	c = &cluster{system: system, dir: dir, rec: newRecorder()}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -40,18 +42,20 @@ func (t *T) putAll(ctx context.Context, n int) (done int) {
 // else writes, and whether values came in order.
 func (t *T) follow(last string) (seen int, inOrder bool) {
 	inOrder = true
-	var before int64
-	for r := range t.client.Watch(clientv3.WithRequireLeader(t.ctx), t.k("n"), clientv3.WithRev(t.masks.base+1)) {
-		if r.Err() != nil {
-			t.say("watch", "%v", r.Err())
-			return seen, false
-		}
-		for _, e := range r.Events {
-			seen++
-			inOrder = inOrder && e.Kv.ModRevision > before && e.Kv.Version == int64(seen)
-			before = e.Kv.ModRevision
-			if string(e.Kv.Value) == last {
-				return seen, inOrder
+	before := t.masks.base
+	for t.ctx.Err() == nil {
+		for r := range t.client.Watch(clientv3.WithRequireLeader(t.ctx), t.k("n"), clientv3.WithRev(before+1)) {
+			if err := r.Err(); err != nil && !errors.Is(err, rpctypes.ErrNoLeader) { // then it begins again
+				t.say("watch", "%v", err)
+				return seen, false
+			}
+			for _, e := range r.Events {
+				seen++
+				inOrder = inOrder && e.Kv.ModRevision > before && e.Kv.Version == int64(seen)
+				before = e.Kv.ModRevision
+				if string(e.Kv.Value) == last {
+					return seen, inOrder
+				}
 			}
 		}
 	}

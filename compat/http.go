@@ -55,6 +55,7 @@ func (t *T) gatewayText(s string) string {
 	if json.Compact(&compact, []byte(s)) == nil {
 		s = compact.String()
 	}
+	s = strings.ReplaceAll(s, "\u00a0", " ") // so do those of package protojson
 	s = gatewayRevision.ReplaceAllString(s, `"$1":$2`)
 	return t.masks.text(s)
 }

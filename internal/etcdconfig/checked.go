@@ -3,6 +3,7 @@ package etcdconfig
 import (
 	"flag"
 	"fmt"
+	"time"
 )
 
 // badValue is a value that a flag does not take.
@@ -34,13 +35,16 @@ func (c *checked) Set(value string) error {
 
 // must says what values the flag takes.
 func (c *checked) must(err error) string {
-	const whole = "it must be a whole number that is not negative"
+	const (
+		whole     = "it must be a whole number that is not negative"
+		aDuration = "it must be a duration such as 500ms, 5s or 2m"
+	)
 	if other, ok := c.Value.(*otherValue); ok {
 		switch other.other.kind {
 		case number:
 			return whole
 		case duration:
-			return "it must be a duration such as 500ms, 5s or 2m"
+			return aDuration
 		case boolean:
 			return "it must be true or false"
 		}
@@ -51,6 +55,8 @@ func (c *checked) must(err error) string {
 			return "it must be true or false"
 		case uint:
 			return whole
+		case time.Duration:
+			return aDuration
 		case int64:
 			return "it must be a whole number"
 		}

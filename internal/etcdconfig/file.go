@@ -101,10 +101,15 @@ func (o *Options) setAll(fs *flag.FlagSet, section string, keys map[string]yaml.
 
 // inFlagsForm makes of a duration what the flag takes: a file gives it in nanoseconds.
 func inFlagsForm(f *flag.Flag, value string) string {
-	if v, ok := f.Value.(*checked).Value.(*otherValue); ok && v.other.kind == duration {
-		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
-			return time.Duration(n).String()
-		}
+	isDuration := false
+	switch v := f.Value.(*checked).Value.(type) {
+	case *otherValue:
+		isDuration = v.other.kind == duration
+	case flag.Getter:
+		_, isDuration = v.Get().(time.Duration)
+	}
+	if n, err := strconv.ParseInt(value, 10, 64); isDuration && err == nil {
+		return time.Duration(n).String()
 	}
 	return value
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func parseFile(t *testing.T, text string, args, env []string) (*Options, error) {
@@ -54,6 +55,7 @@ force-new-cluster: false
 auto-compaction-mode: periodic
 auto-compaction-retention: "1"
 grpc-keepalive-min-time: 5000000000
+watch-progress-notify-interval: 5000000000
 cipher-suites: [
   TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
   TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
@@ -64,7 +66,7 @@ cipher-suites: [
 	}
 	if o.Name != "n1" || o.quota != 8<<30 || o.client.CAFile != "ca.pem" || !o.client.ClientAuth || !o.peerAutoTLS ||
 		o.peer.CertFile != "p.pem" || !slices.Equal(o.peer.AllowedCNs, []string{"n1", "n2"}) || len(o.ciphers) != 2 ||
-		!slices.Equal(o.LogOutputs, []string{"stderr", "/tmp/x"}) || o.compaction != "1" || o.clusterState != "new" {
+		!slices.Equal(o.LogOutputs, []string{"stderr", "/tmp/x"}) || o.compaction != "1" || o.watchProgress != 5*time.Second || o.clusterState != "new" {
 		t.Errorf("got %+v", o)
 	}
 	want := []string{

@@ -18,6 +18,8 @@ type Options struct {
 	listenMetrics                                   string
 	pprof                                           bool
 	metrics                                         string
+	origins                                         list
+	watchProgress                                   time.Duration
 
 	cluster, clusterState, token string
 	discoverySRV, discoveryName  string
@@ -88,6 +90,9 @@ func (o *Options) addressFlags(fs *flag.FlagSet) {
 		"this member's addresses in --initial-cluster (default: as said there, or --listen-peer-urls)")
 	fs.StringVar(&o.listenMetrics, "listen-metrics-urls", "", "more addresses to serve /metrics and /health on")
 	fs.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
+	o.origins = list{"*"}
+	fs.Var(&o.origins, "cors", "origins of web pages that may use the API as JSON; *: all")
+	fs.DurationVar(&o.watchProgress, "watch-progress-notify-interval", 0, "how often those who watch are told how far they are, if they ask (0: 10m)")
 	fs.StringVar(&o.metrics, "metrics", "basic", "basic or extensive: metrics are extensive always")
 }
 

@@ -24,6 +24,7 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 	cfg = server.Config{
 		Name: o.Name, DataDir: o.DataDir, Join: o.clusterState == "existing", Pprof: o.pprof,
 		ClientTLS: o.client, PeerTLS: o.peer, AdvertiseAnything: true, Quota: max(o.quota, 0),
+		WatchProgress:     o.watchProgress,
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
 		ElectionTimeout:   time.Duration(o.electionMillis) * time.Millisecond,
 		Clients:           clients.Limits{Streams: int(min(o.maxStreams, math.MaxUint16))},
@@ -34,6 +35,9 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 	}
 	if err := o.check(); err != nil {
 		return cfg, err
+	}
+	if !slices.Contains(o.origins, "*") {
+		cfg.Origins = o.origins
 	}
 	if cfg.Retention, err = retention(o.compactionMode, o.compaction); err != nil {
 		return cfg, err
@@ -60,6 +64,8 @@ func (o *Options) check() error {
 		return usageError("--election-timeout is %d ms; it must be at most 50000", o.electionMillis)
 	case o.maxStreams == 0 || o.maxRequestBytes == 0 || o.maxTxnOps == 0:
 		return usageError("--max-concurrent-streams, --max-request-bytes and --max-txn-ops must be above 0")
+	case o.watchProgress != 0 && o.watchProgress < 100*time.Millisecond:
+		return usageError("--watch-progress-notify-interval is %s; it must be at least 100ms", o.watchProgress)
 	case o.metrics != "basic" && o.metrics != "extensive":
 		return usageError("--metrics is %q; it must be basic or extensive", o.metrics)
 	case o.discoverySRV != "" && o.explicit["initial-cluster"]:
@@ -95,7 +101,11 @@ func urls(flag, list string) ([]*url.URL, error) {
 	if list == "" {
 		return nil, nil
 	}
-	all, err := server.ParseURLs(list)
+	parse := server.ParseURLs
+	if strings.HasSuffix(flag, "client-urls") || strings.HasSuffix(flag, "client-http-urls") {
+		parse = server.ParseClientURLs
+	}
+	all, err := parse(list)
 	if err != nil {
 		return nil, usageError("--%s: %w", flag, err)
 	}
@@ -126,7 +136,7 @@ func (o *Options) addresses(cfg *server.Config) (err error) {
 		cfg.AdvertiseClient = cfg.ListenClient
 	}
 	for _, u := range cfg.AdvertiseClient {
-		if err := server.CheckDialable(u); err != nil {
+		if err := server.CheckDialable(u); err != nil && !strings.HasPrefix(u.Scheme, "unix") {
 			o.warn("--advertise-client-urls: %s", err)
 		}
 	}
@@ -250,7 +260,7 @@ func (o *Options) security(cfg *server.Config) error {
 		{&cfg.ClientTLS, o.autoTLS, "cert-file", cfg.ListenClient, cfg.ListenClient},
 		{&cfg.PeerTLS, o.peerAutoTLS, "peer-cert-file", cfg.ListenPeer, peers},
 	} {
-		if !slices.ContainsFunc(side.all, func(u *url.URL) bool { return u.Scheme == "https" }) {
+		if !slices.ContainsFunc(side.all, secure) {
 			if side.tls.Enabled() || side.tls.CAFile != "" || side.tls.ClientAuth {
 				o.warn("--%s and what goes with it do nothing: the addresses are http", side.flag)
 			}
@@ -277,8 +287,7 @@ func (o *Options) MakeCertificates(cfg *server.Config, now time.Time) (err error
 		{o.autoTLS, "client", &cfg.ClientTLS, cfg.ListenClient},
 		{o.peerAutoTLS, "peer", &cfg.PeerTLS, cfg.ListenPeer},
 	} {
-		https := slices.ContainsFunc(side.listen, func(u *url.URL) bool { return u.Scheme == "https" })
-		if !side.auto || !https || side.tls.Enabled() {
+		if !side.auto || !slices.ContainsFunc(side.listen, secure) || side.tls.Enabled() {
 			continue
 		}
 		var hosts []string
@@ -302,6 +311,9 @@ func CheckDirectory(dir string) error {
 	}
 	return nil
 }
+
+// secure tells whether an address has TLS.
+func secure(u *url.URL) bool { return u.Scheme == "https" || u.Scheme == "unixs" }
 
 // suites are the cipher suites of these names.
 func suites(names []string) (ids []uint16, err error) {

@@ -117,6 +117,11 @@ func TestServer(t *testing.T) {
 		{args: "--auto-compaction-retention=9999999999999", says: "--auto-compaction-retention"},
 		{args: "--quota-backend-bytes=-1", want: func(c server.Config) bool { return c.Quota == 0 }},
 		{args: "--quota-backend-bytes=1000", want: func(c server.Config) bool { return c.Quota == 1000 }},
+		{args: "--listen-client-urls=unix://etcd.sock --advertise-client-urls=unix://etcd.sock", want: func(c server.Config) bool { return c.ListenClient[0].Scheme == "unix" }},
+		{args: "--cors=http://example.com", want: func(c server.Config) bool { return len(c.Origins) == 1 }},
+		{args: "--cors=*", want: func(c server.Config) bool { return c.Origins == nil }},
+		{args: "--watch-progress-notify-interval=5s", want: func(c server.Config) bool { return c.WatchProgress == 5*time.Second }},
+		{args: "--watch-progress-notify-interval=5ms", says: "--watch-progress-notify-interval"},
 		{args: "--listen-client-http-urls=http://127.0.0.1:3", want: func(c server.Config) bool { return len(c.ListenClient) == 2 }},
 		{args: "--listen-peer-urls=http://127.0.0.1:3,http://127.0.0.2:3", want: func(c server.Config) bool {
 			return len(c.ListenPeer) == 2 && c.Cluster.String() == "default=http://127.0.0.1:3,default=http://127.0.0.2:3"

@@ -59,6 +59,9 @@ type Config struct {
 
 	// Origins are those of web pages that may use the etcd API as JSON; nil: all.
 	Origins []string
+	// WatchProgress is how often those who watch by the etcd API and ask for it are told how far
+	// they are, if nothing happens. 0: etcd.Watches' default.
+	WatchProgress time.Duration
 
 	// MaxRaftState is rsm.Config's: bytes of log that make a checkpoint of the state due; 0:
 	// 64 MiB; -1: never.

@@ -76,7 +76,7 @@ func New(endpoints []string, opts ...Option) (*Clerk, error) {
 		if security == nil {
 			security = plainOrDefault(route.Secure())
 		}
-		cfg.caller = newNetwork(cfg.dial, security)
+		cfg.caller = newNetwork(cfg.dial, security, cfg.login)
 	}
 	c := &Clerk{
 		caller:   cfg.caller,

@@ -38,6 +38,13 @@ var (
 	// all servers, an operation ends with this error at once, and was not executed.
 	ErrTLS = errors.New("no agreement about TLS")
 
+	// ErrUnauthenticated: authentication is on, and the Clerk has no user, or a wrong password.
+	// The operation was not executed.
+	ErrUnauthenticated = errors.New("not authenticated")
+
+	// ErrPermissionDenied: the Clerk's user may not do that. It was not executed.
+	ErrPermissionDenied = errors.New("permission denied")
+
 	// ErrNotSent is for a Caller to wrap: the request was certainly not sent.
 	ErrNotSent = errors.New("not sent")
 )
@@ -94,6 +101,9 @@ var codeErrors = map[api.Reply_Code]error{
 	api.Reply_TOO_MANY_LEASES: ErrTooManyLeases,
 	api.Reply_QUOTA:           ErrQuota,
 	api.Reply_SESSION_ENDED:   errSessionEnded,
+
+	api.Reply_PERMISSION_DENIED: ErrPermissionDenied,
+	api.Reply_UNAUTHENTICATED:   ErrUnauthenticated,
 }
 
 // The reasons why an operation was still not done when its context ended. They

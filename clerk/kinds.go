@@ -73,7 +73,13 @@ func ofTheServer(c api.Reply_Code) bool {
 	case api.Reply_TOO_LARGE, api.Reply_INVALID, api.Reply_TOO_MANY_OPS:
 		return true
 	}
-	return false
+	return ofTheUser(c)
+}
+
+// ofTheUser tells whether a code refuses the user of a request. In a session it says that no
+// attempt was executed.
+func ofTheUser(c api.Reply_Code) bool {
+	return c == api.Reply_PERMISSION_DENIED || c == api.Reply_UNAUTHENTICATED
 }
 
 // forgotten tells whether a reply says that a write of a session was decided before, and that

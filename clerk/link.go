@@ -49,6 +49,8 @@ type link struct {
 	queueBytes int
 	sent       map[uint64]*call // by id of the request; late ones too
 	noCluster  bool             // the stream's server is in no cluster yet, so that it executes nothing
+	stale      bool             // the stream's user is none any more: nothing is sent on it
+	token      string           // of the stream
 	unary      int              // unary requests that wait for an answer
 	lastID     uint64
 	room       chan struct{} // closed when the queue has shrunk; nil if nobody waits for that
@@ -267,6 +269,9 @@ func (l *link) abandon(c *call, why error) (r result, free bool) {
 func (l *link) drain() *api.RequestBatch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.stale {
+		return nil
+	}
 	var batch api.RequestBatch
 	bytes, reached := 0, l.net.reached.Load()
 	fits := func(c *call) bool {
@@ -322,6 +327,9 @@ func (l *link) deliver(replies []*api.Reply) {
 		was := c.state
 		c.state = over
 		switch {
+		case was == sent && r.Code == api.Reply_UNAUTHENTICATED && l.net.login != nil:
+			l.stale = true
+			c.done <- result{err: notSent(errStale)}
 		case was == sent: // after that c may be used for another call
 			c.done <- result{answer: Answer{Reply: r, Reached: c.reached}}
 		case c.take != nil:
@@ -425,7 +433,7 @@ func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_Exch
 		return nil, err
 	}
 	l.mu.Lock()
-	l.noCluster = first.Hello.ClusterId == 0
+	l.noCluster, l.stale = first.Hello.ClusterId == 0, false
 	l.mu.Unlock()
 	l.node.Store(first.Hello.NodeId)
 	l.deliver(first.Replies)
@@ -440,12 +448,17 @@ func greeted[S interface{ Recv() (M, error) }, M interface{ GetHello() *api.Hell
 	timer := time.AfterFunc(connectTimeout, cancel)
 	defer timer.Stop()
 	defer l.awaitUnary()()
-	if stream, err = open(ctx); err == nil {
+	ctx, token, err := l.net.login.authenticated(ctx, l.conn)
+	if err == nil {
+		stream, err = open(ctx)
+	}
+	if err == nil {
 		first, err = stream.Recv()
 	}
 	if err != nil {
-		return stream, first, fmt.Errorf("connect: %w", l.handshake.explain(err))
+		return stream, first, fmt.Errorf("connect: %w", l.handshake.explain(l.net.login.refused(token, err)))
 	}
+	l.setToken(token)
 	if first.GetHello() == nil {
 		return stream, first, errors.New("connect: server said no Hello")
 	}
@@ -459,5 +472,30 @@ func (l *link) receive(stream api.KV_ExchangeClient) error {
 			return err
 		}
 		l.deliver(batch.Replies)
+		if l.spent() {
+			return errStale
+		}
 	}
+}
+
+func (l *link) setToken(token string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.token = token
+}
+
+func (l *link) lastToken() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.token
+}
+
+// spent tells whether the stream is stale, and all that was sent on it is answered.
+func (l *link) spent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stale {
+		l.net.login.forget(l.token)
+	}
+	return l.stale && len(l.sent) == 0
 }

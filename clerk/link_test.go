@@ -13,7 +13,7 @@ import (
 // that its call may safely be made again at another server.
 func TestWhatIsQueuedBehindAFailedBatchIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(nil, nil)
+		n := newNetwork(nil, nil, nil)
 		l := newLink(n)
 		ends := make(chan error, 2)
 		for range 2 {

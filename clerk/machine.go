@@ -253,7 +253,7 @@ func (o *Op) Reply(r *api.Reply) Step {
 		return o.next()
 	case o.session && forgotten(r):
 		return o.end(Maybe, r)
-	case code == api.Reply_OK, o.repeated && ofTheStore(code):
+	case code == api.Reply_OK, o.repeated && ofTheStore(code), o.session && ofTheUser(code):
 		o.route.served(o.server, o.local)
 		return o.end(Answered, r)
 	case code == api.Reply_VERSION_MISMATCH, code == api.Reply_NO_KEY, o.session && code == api.Reply_SESSION_ENDED:

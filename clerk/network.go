@@ -36,6 +36,7 @@ const (
 type network struct {
 	dial     func(ctx context.Context, address string) (net.Conn, error)
 	security security
+	login    *login          // nil: no user
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
@@ -50,11 +51,11 @@ type network struct {
 	reached atomic.Uint64 // the highest revision in any Hello or reply
 }
 
-func newNetwork(dial func(context.Context, string) (net.Conn, error), security security) *network {
+func newNetwork(dial func(context.Context, string) (net.Conn, error), security security, login *login) *network {
 	if dial == nil {
 		dial = dialing.Dial
 	}
-	n := &network{dial: dial, security: security, links: make(map[string]*link), watches: make(map[string]*watchLink)}
+	n := &network{dial: dial, security: security, login: login, links: make(map[string]*link), watches: make(map[string]*watchLink)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.calls.New = func() any { return newCall() }
 	return n

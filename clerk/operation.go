@@ -205,7 +205,10 @@ func (o *operation) finish(answer Answer, err error) {
 	sent := !errors.Is(err, ErrNotSent)
 	if o.ended = o.clerk.ended(o.ctx); o.ended == nil {
 		o.reason = fmt.Errorf("%s: %w: %w", o.address, ErrUnavailable, err)
-		if o.ended = o.tlsFailures.ofAll(o.clerk.servers()); o.ended != nil {
+		if o.ended = o.tlsFailures.ofAll(o.clerk.servers()); o.ended == nil {
+			o.ended = refusedLogin(err)
+		}
+		if o.ended != nil {
 			o.reason = nil // ended says it
 		}
 	}

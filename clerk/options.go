@@ -32,6 +32,7 @@ type config struct {
 	pace     Pace
 
 	sessionTTL time.Duration // 0: no session
+	login      *login        // nil: no user
 }
 
 // Option changes how a Clerk works.
@@ -69,6 +70,13 @@ func WithMaxBytes(n int) Option { return func(o *config) { o.maxBytes = n } }
 // executed just too late may end in ErrMaybe.
 func WithAttemptTimeout(d time.Duration) Option {
 	return func(o *config) { o.pace.AttemptNanos = int64(d) }
+}
+
+// WithUser makes the Clerk act for a user. It gets a token for the password when it connects, and
+// another one whenever that is not valid any more. While authentication is off, nobody asks for
+// the user. A client certificate whose common name is the user's does without.
+func WithUser(name, password string) Option {
+	return func(o *config) { o.login = newLogin(name, password) }
 }
 
 // WithSession makes all writes of the Clerk exactly once as long as its session lives. The

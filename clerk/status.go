@@ -93,12 +93,9 @@ func (n *network) Status(ctx context.Context, address string) (*api.StatusReply,
 	if err != nil {
 		return nil, err
 	}
-	defer l.awaitUnary()()
-	reply, err := api.NewKVClient(l.conn).Status(ctx, &api.StatusRequest{})
-	if err != nil {
-		return nil, l.handshake.explain(err)
-	}
-	return reply, nil
+	return unary(ctx, l, func(ctx context.Context, kv api.KVClient) (*api.StatusReply, error) {
+		return kv.Status(ctx, &api.StatusRequest{})
+	})
 }
 
 // TransferLeadership implements Admin.
@@ -107,11 +104,9 @@ func (n *network) TransferLeadership(ctx context.Context, address string, target
 	if err != nil {
 		return nil, err
 	}
-	defer l.awaitUnary()()
-	kv := api.NewKVClient(l.conn)
-	about, err := kv.Status(ctx, &api.StatusRequest{})
+	about, err := n.Status(ctx, address)
 	if err != nil {
-		return nil, l.handshake.explain(err)
+		return nil, err
 	}
 	n.mu.Lock()
 	err = n.sameCluster(about.Name, about.ClusterId)
@@ -119,9 +114,7 @@ func (n *network) TransferLeadership(ctx context.Context, address string, target
 	if err != nil {
 		return nil, err
 	}
-	reply, err := kv.TransferLeadership(ctx, &api.TransferLeadershipRequest{TargetId: target})
-	if err != nil {
-		return nil, l.handshake.explain(err)
-	}
-	return reply, nil
+	return unary(ctx, l, func(ctx context.Context, kv api.KVClient) (*api.TransferLeadershipReply, error) {
+		return kv.TransferLeadership(ctx, &api.TransferLeadershipRequest{TargetId: target})
+	})
 }

@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -195,7 +196,7 @@ func refusedWatch(u *api.WatchUpdate) error {
 	if u.GetCode() == api.Reply_COMPACTED {
 		return &CompactedError{Revision: u.GetCompacted()}
 	}
-	return annotate(ErrInvalid, u.GetMessage())
+	return annotate(cmp.Or(codeErrors[u.GetCode()], ErrInvalid), u.GetMessage())
 }
 
 // decide lets the Watcher choose its next step.
@@ -286,7 +287,7 @@ func (w *watching) listen(ctx context.Context) error {
 // lost goes on at another server, unless none can be reached by TLS.
 func (w *watching) lost(err error) error {
 	w.tlsFailures.note(w.address, err)
-	if err := w.tlsFailures.ofAll(w.clerk.servers()); err != nil {
+	if err := cmp.Or(w.tlsFailures.ofAll(w.clerk.servers()), refusedLogin(err)); err != nil {
 		return err
 	}
 	w.reason = fmt.Errorf("%s: %w: %w", w.address, ErrUnavailable, err)

@@ -142,7 +142,7 @@ func (w *Watcher) advance(revision uint64) {
 func (w *Watcher) refused(u *api.WatchUpdate) WatchStep {
 	switch {
 	case u.GetCode() == api.Reply_COMPACTED && u.GetCompacted() > w.next,
-		u.GetCode() == api.Reply_INVALID:
+		u.GetCode() == api.Reply_INVALID, ofTheUser(u.GetCode()):
 		w.refusal = u
 		return WatchStep{Action: End}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -296,8 +297,22 @@ func (w *watchLink) receive(stream api.KV_WatchClient) error {
 		if err != nil {
 			return err
 		}
+		if w.stale(r.Updates) {
+			return errStale
+		}
 		w.deliver(r.Updates)
 	}
+}
+
+// stale tells whether the user of the stream is none any more, so that another token may help.
+func (w *watchLink) stale(updates []*api.WatchUpdate) bool {
+	login := w.link.net.login
+	is := func(u *api.WatchUpdate) bool { return u.Code == api.Reply_UNAUTHENTICATED }
+	if login == nil || !slices.ContainsFunc(updates, is) {
+		return false
+	}
+	login.forget(w.link.lastToken())
+	return true
 }
 
 // watchSilence asks the server for a sign of life whenever its watchers were told nothing for a

@@ -46,6 +46,11 @@ func (p *present) more(c Command) (Result, error) {
 	if m.Session.ID == 0 {
 		return p.execute(c)
 	}
+	// A command whose user is none any more leaves no trace in the session: it can come again, as
+	// the same one, with a new token.
+	if code := p.admits(m); code != kv.CodeOK {
+		return p.refusal(code), nil
+	}
 	p.leases.mu.Lock()
 	verdict, outcome := p.leases.table.Begin(m.Session)
 	p.leases.mu.Unlock()

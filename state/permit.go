@@ -44,6 +44,16 @@ func (p *present) changeUsers(c *auth.Change) Result {
 	return p.refusal(code)
 }
 
+// admits tells whether a command names a user, while authentication is on.
+func (p *present) admits(m *More) kv.Code {
+	t := p.users.table()
+	if !t.Enabled() || m.Internal || m.Kind == KindTick {
+		return kv.CodeOK
+	}
+	_, code := t.Admit(m.User, m.UserStamp)
+	return code
+}
+
 // permits tells whether the user that a command names may do what it does: kv.CodeOK, or why not.
 // This is the one place where writes are decided, on each replica alike and at the command's place
 // in the log. Whatever is not allowed here by name is for users with the role root only.

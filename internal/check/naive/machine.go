@@ -49,6 +49,9 @@ func (m *Machine) DoOp(c state.Command) state.Result {
 	if id == 0 {
 		return m.execute(c)
 	}
+	if code := m.permits(c); code == kv.CodeNoUser || code == kv.CodeInvalidToken || code != kv.CodeOK && m.unknown(c) {
+		return m.result(code)
+	}
 	l := m.leases[id]
 	if l == nil || !l.session {
 		return m.result(kv.CodeForgotten)

@@ -207,6 +207,12 @@ func (m *Machine) permits(c state.Command) kv.Code {
 	return kv.CodeOK
 }
 
+// unknown tells whether there is no such user as a command names.
+func (m *Machine) unknown(c state.Command) bool {
+	_, known := m.users.users[c.More.User]
+	return !known
+}
+
 func (m *Machine) mayTxn(name string, t *kv.Txn) bool {
 	for _, c := range t.If {
 		if !m.users.may(name, c.Span, false) {

@@ -17,6 +17,7 @@ import (
 	"balsa.example/clerk"
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/check/memnet"
+	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
@@ -47,7 +48,7 @@ func newNetworkWith(t testing.TB, limits clients.Limits) *network {
 		end := c.net.Node(id)
 		r, err := replica.New(replica.Config{
 			ID: id, Log: rsm.NewMemoryStorage(raft.NewConfiguration(1, 2, 3)), Transport: end, MaxRaftState: -1, Seed: 1,
-			State: state.Config{FS: crashfs.NewMem(), Dir: "state"},
+			State: state.Config{FS: crashfs.NewMem(), Dir: "state"}, Access: access.Config{BcryptCost: 4},
 			Leader: func(id raft.NodeID) *api.Leader {
 				return &api.Leader{NodeId: uint64(id), ClientUrls: []string{"http://" + addressOf(int(id))}}
 			},
@@ -56,7 +57,10 @@ func newNetworkWith(t testing.TB, limits clients.Limits) *network {
 			t.Fatal(err)
 		}
 		end.Start(r.Node)
-		f := New(Config{Port: portWith(limits), Hello: &api.Hello{ClusterId: 7, NodeId: uint64(id)}})
+		f := New(Config{
+			Port: portWith(limits), Hello: &api.Hello{ClusterId: 7, NodeId: uint64(id)},
+			Status: func() *api.StatusReply { return new(api.StatusReply) },
+		})
 		f.Start(r)
 		l := bufconn.Listen(64 << 10)
 		c.serving.Go(func() { _ = f.cfg.Port.Serve(l) })
@@ -118,8 +122,8 @@ func (c *network) leader() *Server {
 }
 
 // clerk returns a Clerk whose real network runs over such connections.
-func (c *network) clerk() *clerk.Clerk {
-	ck, err := clerk.New([]string{addressOf(1), addressOf(2), addressOf(3)}, clerk.WithDialer(c.dial))
+func (c *network) clerk(options ...clerk.Option) *clerk.Clerk {
+	ck, err := clerk.New([]string{addressOf(1), addressOf(2), addressOf(3)}, append(options, clerk.WithDialer(c.dial))...)
 	if err != nil {
 		c.t.Fatal(err)
 	}

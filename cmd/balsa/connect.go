@@ -20,6 +20,7 @@ type connection struct {
 	flags             *pflag.FlagSet
 	endpoints         []string
 	caCert, cert, key string
+	user, password    string
 	timeout           time.Duration
 }
 
@@ -32,6 +33,8 @@ func (n *connection) newFlags() *pflag.FlagSet {
 	n.flags.StringVar(&n.caCert, "cacert", "", "file of the CA certificates to trust, PEM ($BALSA_CACERT)")
 	n.flags.StringVar(&n.cert, "cert", "", "file of the client's own certificate, PEM ($BALSA_CERT)")
 	n.flags.StringVar(&n.key, "key", "", "file of the key of that certificate, PEM ($BALSA_KEY)")
+	n.flags.StringVar(&n.user, "user", "", "user, as NAME or NAME:PASSWORD ($BALSA_USER)")
+	n.flags.StringVar(&n.password, "password", "", "password of --user; better in $BALSA_PASSWORD, which other users of this machine cannot see")
 	n.flags.DurationVar(&n.timeout, "timeout", defaultTimeout, "how long to try before giving up ($BALSA_TIMEOUT)")
 	return n.flags
 }
@@ -61,6 +64,15 @@ func (n *connection) connect(p *program, options ...clerk.Option) (*clerk.Clerk,
 	}
 	if n.caCert != "" || n.cert != "" || n.key != "" {
 		options = append(options, clerk.WithTLSFiles(n.caCert, n.cert, n.key))
+	}
+	if n.user != "" {
+		name, password, given := strings.Cut(n.user, ":")
+		if !given {
+			password = n.password
+		}
+		options = append(options, clerk.WithUser(name, password))
+	} else if n.password != "" {
+		return nil, usageError("--password is for a --user")
 	}
 	ck, err := clerk.New(n.endpoints, options...)
 	if err != nil {
@@ -114,6 +126,8 @@ func (n *connection) explainCall(what string, err error) error {
 		return usageError("%w", err) // it has the operation and the key already
 	case errors.Is(err, clerk.ErrLeaseTTL), errors.Is(err, clerk.ErrTooManyOps), errors.Is(err, clerk.ErrDuplicateKey):
 		return usageError("%w", err)
+	case errors.Is(err, clerk.ErrUnauthenticated), errors.Is(err, clerk.ErrPermissionDenied):
+		return withCode(exitDenied, "%s: %w; see --user", what, bare(err))
 	case errors.Is(err, clerk.ErrTLS):
 		return withCode(exitUnavailable, "%s: %w; see --endpoints, --cacert, --cert and --key", what, bare(err))
 	case errors.Is(err, context.DeadlineExceeded):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"balsa.example/internal/etcdconfig"
@@ -28,6 +29,7 @@ const (
 	exitElse        = 11 // a condition of a transaction did not hold
 	exitLost        = 12 // a lock, or the lead, was lost
 	exitHeld        = 13 // a lock is held by another
+	exitDenied      = 14 // the user may not do that, or is not the one it says
 )
 
 // exitMeanings says what they mean in general.
@@ -43,6 +45,7 @@ var exitMeanings = map[int]string{
 	exitElse:        "done, but a condition did not hold: the else operations were executed",
 	exitLost:        "the lock was lost, or the lead",
 	exitHeld:        "another one has the lock, or the lead",
+	exitDenied:      "the user may not do that, or its password is wrong; nothing was written",
 	exitUnreported:  "done, but the result could not be printed: the disk is full, or the reader has ended",
 }
 
@@ -50,6 +53,9 @@ var exitMeanings = map[int]string{
 func exitHelp(codes ...int) string {
 	var text strings.Builder
 	text.WriteString("Exit codes:")
+	if slices.Contains(codes, exitUnavailable) { // a command that asks servers
+		codes = append(codes, exitDenied)
+	}
 	for _, code := range codes {
 		fmt.Fprintf(&text, "\n  %-2d %s", code, exitMeanings[code])
 	}

@@ -8,7 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/crypto/bcrypt"
 
+	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/server"
 	"balsa.example/kv"
@@ -33,6 +35,9 @@ type serveOptions struct {
 	secretFile                     string
 	clients                        clients.Limits
 	limits                         kv.Limits
+	authToken                      string
+	authTokenTTL                   uint
+	bcryptCost                     int
 	historyAge                     time.Duration
 	historyRevisions               uint64
 	logging                        logging
@@ -73,6 +78,10 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.IntVar(&o.clients.Streams, "max-concurrent-streams", 8192, "streams of one client connection")
 	f.IntVar(&o.limits.MaxValueBytes, "max-request-bytes", kv.DefaultLimits.MaxValueBytes, "bytes of a value, and of all that a transaction writes")
 	f.IntVar(&o.limits.MaxTxnOps, "max-txn-ops", kv.DefaultLimits.MaxTxnOps, "compares of a transaction, and operations in each of its lists")
+	f.StringVar(&o.authToken, "auth-token", "simple",
+		"how users are proved: simple, or jwt, with sign-method, pub-key, priv-key and ttl as in etcd")
+	f.UintVar(&o.authTokenTTL, "auth-token-ttl", uint(access.DefaultTTL/time.Second), "seconds for which a simple token holds that is not used")
+	f.IntVar(&o.bcryptCost, "bcrypt-cost", bcrypt.DefaultCost, "how costly it is to guess passwords, 4 to 31: one more doubles it")
 	f.VisitAll(func(flag *pflag.Flag) { f.SetAnnotation(flag.Name, sharedWithEtcd, []string{"yes"}) })
 
 	f.Int64Var(&o.maxIndexBytes, "max-index-bytes", 0,
@@ -193,7 +202,15 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		ElectionTimeout:   time.Duration(o.electionMills) * time.Millisecond,
 		Version:           thisBuild().Version,
 	}
+	cfg.Access.BcryptCost = o.bcryptCost
+	if cfg.Access.Tokens, err = access.ParseTokens(o.authToken, time.Duration(o.authTokenTTL)*time.Second); err != nil {
+		return cfg, usageError("--auth-token: %w", err)
+	}
 	switch {
+	case o.authTokenTTL == 0:
+		return cfg, usageError("--auth-token-ttl must be above 0 seconds")
+	case o.bcryptCost < bcrypt.MinCost || o.bcryptCost > bcrypt.MaxCost:
+		return cfg, usageError("--bcrypt-cost must be from %d to %d", bcrypt.MinCost, bcrypt.MaxCost)
 	case o.heartbeatMillis == 0 || o.electionMills == 0:
 		return cfg, usageError("--heartbeat-interval and --election-timeout must be above 0 milliseconds")
 	case o.clients.Connections == 0 || o.clients.Streams == 0 || o.clients.RequestBytes == 0 || o.clients.UnfinishedBytes == 0 || o.clients.Stall == 0:

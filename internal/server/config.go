@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native"
 	"balsa.example/kv"
@@ -81,6 +82,8 @@ type Config struct {
 	// which none are added. 0: none.
 	Quota   int64
 	Clients clients.Limits
+	// Access says how users are proved, while authentication is on.
+	Access access.Config
 	// Descriptors is how many the server may have open. Default: as many as the process.
 	Descriptors int
 

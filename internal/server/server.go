@@ -274,6 +274,7 @@ func (s *Server) run() {
 		Leader:            s.leader,
 		LowSpace:          log.LowSpace,
 		MaxIndexBytes:     s.cfg.MaxIndexBytes,
+		Access:            s.cfg.Access,
 	})
 	if err != nil {
 		s.fail(fmt.Errorf("start replica: %w", s.member.Explain(err)))

@@ -178,6 +178,12 @@ func (x *call) hear(a answer, turn int) {
 		// The session has ended, or the command has fallen out of its window.
 		x.caller.session = 0
 		x.end(false)
+	case a.err == nil && denied(a.result):
+		x.caller.w.check.counts.Denied++
+		x.end(false)
+	case a.err == nil && a.result.Replayed && a.result.Kept == state.KeptRevision: // the right is gone since
+		x.doubt = true
+		x.end(false)
 	case a.err == nil:
 		x.Result, x.Found = a.result, a.found
 		x.end(true)

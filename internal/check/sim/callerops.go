@@ -12,19 +12,22 @@ import (
 // callerKeys is the prefix of the keys of callers.
 const callerKeys = "t"
 
-func (c *caller) key() string { return fmt.Sprintf("%s%d", callerKeys, c.w.rand.IntN(c.w.mix.Keys+2)) }
+func (c *caller) key() string   { return c.w.key() }
+func (c *caller) span() kv.Span { return c.w.span() }
+
+func (w *world) key() string { return fmt.Sprintf("%s%d", callerKeys, w.rand.IntN(w.mix.Keys+2)) }
 
 // span draws a span of keys of callers.
-func (c *caller) span() kv.Span {
-	switch c.w.rand.IntN(4) {
+func (w *world) span() kv.Span {
+	switch w.rand.IntN(4) {
 	case 0:
-		return kv.Single(c.key())
+		return kv.Single(w.key())
 	case 1:
 		return kv.Prefix(callerKeys)
 	case 2:
-		return kv.Span{From: c.key(), To: kv.Prefix(callerKeys).To}
+		return kv.Span{From: w.key(), To: kv.Prefix(callerKeys).To}
 	}
-	return kv.Span{From: c.key(), To: c.key()}
+	return kv.Span{From: w.key(), To: w.key()}
 }
 
 // value is one that nobody else writes.
@@ -54,6 +57,9 @@ func (c *caller) draw(x *call) {
 		return
 	}
 	x.Command = c.drawCommand()
+	if x.Command.More != nil && x.kind() != state.KindTick {
+		c.named(x.Command.More)
+	}
 	if c.session != 0 && w.chance(0.7) && x.kind() != state.KindGrant && x.kind() != state.KindTick {
 		c.seq++
 		x.session = state.SessionSeq{ID: c.session, Seq: c.seq, Acked: c.acked}

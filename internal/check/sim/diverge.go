@@ -51,9 +51,9 @@ func (w *world) mistake(n *node) state.Command {
 	case dice == 0 && err == nil && all.Count > 0:
 		return state.Command{Op: kv.Op{Kind: kv.Delete, Key: pick(w.rand, all.Entries...).Key, Unconditional: true}}
 	case dice == 1:
-		return more(state.More{Kind: state.KindCompact, Revision: n.machine.Revision()})
+		return more(state.More{Kind: state.KindCompact, Revision: n.machine.Revision(), Internal: true})
 	case dice == 2:
-		return more(state.More{Kind: state.KindGrant, Lease: 1 << 40, TTL: 1e9})
+		return more(state.More{Kind: state.KindGrant, Lease: 1 << 40, TTL: 1e9, Internal: true})
 	}
 	return state.Command{Op: kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true}}
 }

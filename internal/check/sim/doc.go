@@ -24,6 +24,7 @@
 //	service.go                       how a node gets requests
 //	timekeeping.go                   the shell of a leader's time, and what must hold of leases
 //	client.go                        the shell of a Clerk
+//	users.go                         users, and who changes what they may do
 //	caller.go, callerops.go          clients of transactions, ranges, leases and sessions
 //	mix.go, fault.go, injection.go   the faults
 //	converge.go, minority.go, ...    what is demanded when the faults have ended

@@ -39,8 +39,10 @@ type Mix struct {
 	LeaseReads      bool
 	MaxClockDrift   float64
 
-	Callers  int // clients of all that the service has besides operations on one key
-	Viewers  int // clients that watch
+	Callers int // clients of all that the service has besides operations on one key
+	Viewers int // clients that watch
+	// Users: callers act for users, whose rights change.
+	Users    bool
 	Clients  int
 	Streams  int // concurrent operations of a client
 	Keys     int
@@ -161,6 +163,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		m.Deadline = max(m.Deadline, 3*m.Attempt)
 	}
 	m.ShortOutcomes = r.IntN(2) == 0
+	m.Users = r.IntN(3) == 0
 	return m
 }
 

@@ -9,6 +9,7 @@ import (
 	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/state"
+	"balsa.example/state/auth"
 )
 
 // attempt is one attempt of one operation.
@@ -23,7 +24,11 @@ func (n *node) handle(req *api.Request, a attempt, reply func(*api.Reply)) {
 	h.Leader = func(id raft.NodeID) *api.Leader {
 		return &api.Leader{NodeId: uint64(id), ClientUrls: []string{"http://" + address(id)}}
 	}
-	h.Handle(req, func(r *api.Reply) {
+	handler := &h
+	if n.w.mix.Users {
+		handler = h.As(auth.RootName, auth.ByCertificate)
+	}
+	handler.Handle(req, func(r *api.Reply) {
 		if r.Code == api.Reply_INVALID || r.Code == api.Reply_TOO_LARGE {
 			n.w.failf("simulator", "invalid request: %s", r.Message)
 		}

@@ -70,6 +70,7 @@ type world struct {
 	viewers    []*viewer
 	calls      []*call
 	values     int     // that callers have drawn
+	changes    int     // of users and roles that were drawn
 	images     []image // of snapshots
 	check      checker
 	healed     bool // no more faults
@@ -175,6 +176,9 @@ func (w *world) run() {
 	}
 	for _, v := range w.viewers {
 		w.after(w.upTo(5*time.Second), v.connect)
+	}
+	if w.mix.Users {
+		w.after(w.upTo(time.Second), w.administer)
 	}
 	w.scheduleInjections()
 	w.runUntil(w.opt.Duration, nil)

@@ -65,6 +65,8 @@ type Counts struct {
 	// Calls are those of callers that got an answer, UnknownCalls commands whose outcome they do
 	// not know.
 	Calls, UnknownCalls int
+	// Denied are calls that their user was not allowed.
+	Denied int
 	// Maintained are steps of machines' work on their files after which there was more to do.
 	Maintained int
 	// Ticks are those that leaders proposed; LeasesEnded counts revoked and expired ones.
@@ -101,6 +103,7 @@ func (c *Counts) add(d Counts) {
 	c.UnknownForwards += d.UnknownForwards
 	c.Calls += d.Calls
 	c.UnknownCalls += d.UnknownCalls
+	c.Denied += d.Denied
 	c.Maintained += d.Maintained
 	c.Ticks += d.Ticks
 	c.LeasesEnded += d.LeasesEnded

@@ -32,7 +32,7 @@ func (k *checker) commit(e raft.Entry, in raft.Term) {
 		c.result = k.truth.DoOp(op)
 		k.stamped(before, k.truth.Clock())
 		k.leasesAfter(op)
-		if op.More == nil {
+		if ofClerk(op) {
 			k.execute(op.Op, e.Index, c.result.Result)
 		} else {
 			if k.refused[string(data)] {

@@ -140,7 +140,7 @@ func (u *upkeep) setQuota() {
 	if u.quota == 0 || u.replica.State.Figures().Quota != 0 || !u.replica.Node.Leads() {
 		return
 	}
-	c := state.Command{More: &state.More{Kind: state.KindQuota, Quota: u.quota}}
+	c := state.Command{More: &state.More{Kind: state.KindQuota, Quota: u.quota, Internal: true}}
 	u.replica.Node.SubmitFunc(c, func(res state.Result, err error) {
 		if err == nil && res.Code == kv.CodeOK {
 			u.log.Info("quota set", "bytes", u.quota)

@@ -56,16 +56,17 @@ func (s *Server) hasLeader() bool {
 	return r != nil && r.Node.Status().Leader != raft.None
 }
 
-// alarms are those of etcd that this server has reason to raise.
+// alarms are the names of those that clients of etcd are told of, too.
 func (s *Server) alarms() (names []string) {
 	r := s.native.Replica()
 	if r == nil {
 		return nil
 	}
-	if r.State.Figures().AtQuota() {
+	status := etcdMember{s, r}.Status()
+	if status.NoSpace {
 		names = append(names, "NOSPACE")
 	}
-	if r.Node.Status().Alarm {
+	if len(status.Corrupt) > 0 {
 		names = append(names, "CORRUPT")
 	}
 	return names

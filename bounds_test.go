@@ -260,6 +260,15 @@ var bounds = map[string]string{
 	"api Page.encoded":             "the batch that it came in, or a page of MaxPageBytes",
 	"api Page.last":                "a part of Page.encoded",
 	"api Reply_EncodedRange.Range": "as Page.encoded",
+	"api Lease.Others":             "maxBatchParts: TestDecodersAllocateLittle",
+	"api LeaseReply.OthersTtlMs":   "maxBatchParts: TestDecodersAllocateLittle",
+
+	// Keep-alives that share a request.
+	"clerk renewals.waiting":           "the callers of KeepAlive",
+	"clerk renewed.send":               "maxLeasesAtOnce: TestKeepAlivesShareRequests",
+	"clerk renewal.told":               "1",
+	"internal/replica keepAlives.ttls": "translate.MaxKeepAlives",
+
 	// The etcd API.
 	"internal/frontend/etcd/translate Member.ClientURLs":       "the configuration",
 	"internal/frontend/etcd/translate Member.PeerURLs":         "the configuration",

@@ -1951,7 +1951,10 @@ type Lease struct {
 	// session, of LEASE_GRANT: the lease is a session, whose id writes may name.
 	Session bool `protobuf:"varint,3,opt,name=session,proto3" json:"session,omitempty"`
 	// keys, of LEASE_TIME_TO_LIVE, asks for the keys that hang on the lease.
-	Keys          bool `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`
+	Keys bool `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`
+	// others, of LEASE_KEEP_ALIVE, are more leases to keep alive, at most 1,023. If there are
+	// any, a lease that does not exist is told by a time to live of 0, and not by NO_LEASE.
+	Others        []int64 `protobuf:"varint,5,rep,packed,name=others,proto3" json:"others,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2012,6 +2015,13 @@ func (x *Lease) GetKeys() bool {
 		return x.Keys
 	}
 	return false
+}
+
+func (x *Lease) GetOthers() []int64 {
+	if x != nil {
+		return x.Others
+	}
+	return nil
 }
 
 // Quota is the size in bytes from which on the store refuses writes that let it grow; 0: none.
@@ -2895,8 +2905,10 @@ type LeaseReply struct {
 	Session   bool   `protobuf:"varint,4,opt,name=session,proto3" json:"session,omitempty"`
 	// keys are those that hang on it, if asked for, in their order. more: there are others,
 	// which the reply has no room for.
-	Keys          [][]byte `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
-	More          bool     `protobuf:"varint,6,opt,name=more,proto3" json:"more,omitempty"`
+	Keys [][]byte `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
+	More bool     `protobuf:"varint,6,opt,name=more,proto3" json:"more,omitempty"`
+	// others_ttl_ms are the ttl_ms of the others that the request names, in their order.
+	OthersTtlMs   []uint64 `protobuf:"varint,7,rep,packed,name=others_ttl_ms,json=othersTtlMs,proto3" json:"others_ttl_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2971,6 +2983,13 @@ func (x *LeaseReply) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *LeaseReply) GetOthersTtlMs() []uint64 {
+	if x != nil {
+		return x.OthersTtlMs
+	}
+	return nil
 }
 
 // LeasesReply lists leases by their ids. more: there are others, above the last one.
@@ -4718,12 +4737,13 @@ const file_balsa_proto_rawDesc = "" +
 	"\x04LESS\x10\x02\x12\r\n" +
 	"\tNOT_EQUAL\x10\x03\"%\n" +
 	"\aCompact\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\\\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"t\n" +
 	"\x05Lease\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x15\n" +
 	"\x06ttl_ms\x18\x02 \x01(\x04R\x05ttlMs\x12\x18\n" +
 	"\asession\x18\x03 \x01(\bR\asession\x12\x12\n" +
-	"\x04keys\x18\x04 \x01(\bR\x04keys\"\x1d\n" +
+	"\x04keys\x18\x04 \x01(\bR\x04keys\x12\x16\n" +
+	"\x06others\x18\x05 \x03(\x03R\x06others\"\x1d\n" +
 	"\x05Quota\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"^\n" +
 	"\n" +
@@ -4813,7 +4833,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x04prev\x18\x01 \x01(\v2\x0f.balsa.v1.EntryR\x04prev\"Q\n" +
 	"\x10DeleteRangeReply\x12\x18\n" +
 	"\adeleted\x18\x01 \x01(\x04R\adeleted\x12#\n" +
-	"\x04prev\x18\x02 \x03(\v2\x0f.balsa.v1.EntryR\x04prev\"\x94\x01\n" +
+	"\x04prev\x18\x02 \x03(\v2\x0f.balsa.v1.EntryR\x04prev\"\xb8\x01\n" +
 	"\n" +
 	"LeaseReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x15\n" +
@@ -4822,7 +4842,8 @@ const file_balsa_proto_rawDesc = "" +
 	"granted_ms\x18\x03 \x01(\x04R\tgrantedMs\x12\x18\n" +
 	"\asession\x18\x04 \x01(\bR\asession\x12\x12\n" +
 	"\x04keys\x18\x05 \x03(\fR\x04keys\x12\x12\n" +
-	"\x04more\x18\x06 \x01(\bR\x04more\"3\n" +
+	"\x04more\x18\x06 \x01(\bR\x04more\x12\"\n" +
+	"\rothers_ttl_ms\x18\a \x03(\x04R\vothersTtlMs\"3\n" +
 	"\vLeasesReply\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x03R\x03ids\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\"\x98\x01\n" +

@@ -173,7 +173,7 @@ func decodeRequest(data []byte, r *Request, left *parts) error {
 				call = NewLeaseCall()
 				r.Call = call
 			}
-			return decodeLease(f.bytes, call.Lease)
+			return decodeLease(f.bytes, call.Lease, left)
 		case f.number > 12 && f.kind == protowire.BytesType:
 			return mergeRest(f, r, left)
 		}

@@ -157,7 +157,7 @@ func sizeLease(l *Lease) int {
 		return 0
 	}
 	return sizeNumber(uint64(l.Id)) + sizeNumber(l.TtlMs) + sizeNumber(protowire.EncodeBool(l.Session)) +
-		sizeNumber(protowire.EncodeBool(l.Keys))
+		sizeNumber(protowire.EncodeBool(l.Keys)) + sizeNumbers(l.Others)
 }
 
 func appendLease(dst []byte, l *Lease) []byte {
@@ -167,10 +167,11 @@ func appendLease(dst []byte, l *Lease) []byte {
 	dst = appendNumber(dst, 1, uint64(l.Id))
 	dst = appendNumber(dst, 2, l.TtlMs)
 	dst = appendNumber(dst, 3, protowire.EncodeBool(l.Session))
-	return appendNumber(dst, 4, protowire.EncodeBool(l.Keys))
+	dst = appendNumber(dst, 4, protowire.EncodeBool(l.Keys))
+	return appendNumbers(dst, 5, l.Others)
 }
 
-func decodeLease(data []byte, l *Lease) error {
+func decodeLease(data []byte, l *Lease, left *parts) error {
 	return fields(data, func(f field) error {
 		switch {
 		case f.is(1, protowire.VarintType):
@@ -181,6 +182,8 @@ func decodeLease(data []byte, l *Lease) error {
 			l.Session = protowire.DecodeBool(f.value)
 		case f.is(4, protowire.VarintType):
 			l.Keys = protowire.DecodeBool(f.value)
+		case f.number == 5:
+			return decodeNumbers(f, &l.Others, left)
 		}
 		return nil
 	})
@@ -194,7 +197,7 @@ func sizeLeaseReply(l *LeaseReply) int {
 	for _, key := range l.Keys {
 		size += 1 + protowire.SizeBytes(len(key))
 	}
-	return size + sizeNumber(protowire.EncodeBool(l.More))
+	return size + sizeNumber(protowire.EncodeBool(l.More)) + sizeNumbers(l.OthersTtlMs)
 }
 
 func appendLeaseReply(dst []byte, l *LeaseReply) []byte {
@@ -208,7 +211,8 @@ func appendLeaseReply(dst []byte, l *LeaseReply) []byte {
 	for _, key := range l.Keys {
 		dst = protowire.AppendBytes(protowire.AppendTag(dst, 5, protowire.BytesType), key)
 	}
-	return appendNumber(dst, 6, protowire.EncodeBool(l.More))
+	dst = appendNumber(dst, 6, protowire.EncodeBool(l.More))
+	return appendNumbers(dst, 7, l.OthersTtlMs)
 }
 
 func decodeLeaseReply(data []byte, l *LeaseReply, left *parts) error {
@@ -227,7 +231,57 @@ func decodeLeaseReply(data []byte, l *LeaseReply, left *parts) error {
 			return left.take(1)
 		case f.is(6, protowire.VarintType):
 			l.More = protowire.DecodeBool(f.value)
+		case f.number == 7:
+			return decodeNumbers(f, &l.OthersTtlMs, left)
 		}
 		return nil
 	})
+}
+
+// Lists of numbers are packed: one field has all of them. A decoder takes them one by one, too.
+
+func packedBytes[T int64 | uint64](list []T) (size int) {
+	for _, v := range list {
+		size += protowire.SizeVarint(uint64(v))
+	}
+	return size
+}
+
+func sizeNumbers[T int64 | uint64](list []T) int {
+	if len(list) == 0 {
+		return 0
+	}
+	return 1 + protowire.SizeBytes(packedBytes(list))
+}
+
+func appendNumbers[T int64 | uint64](dst []byte, number protowire.Number, list []T) []byte {
+	if len(list) == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, number, protowire.BytesType)
+	dst = protowire.AppendVarint(dst, uint64(packedBytes(list)))
+	for _, v := range list {
+		dst = protowire.AppendVarint(dst, uint64(v))
+	}
+	return dst
+}
+
+func decodeNumbers[T int64 | uint64](f field, list *[]T, left *parts) error {
+	switch f.kind {
+	case protowire.VarintType:
+		*list = append(*list, T(f.value))
+		return left.take(1)
+	case protowire.BytesType:
+		for data := f.bytes; len(data) > 0; {
+			v, n := protowire.ConsumeVarint(data)
+			if n < 0 {
+				return malformed(n)
+			}
+			if err := left.take(1); err != nil {
+				return err
+			}
+			*list, data = append(*list, T(v)), data[n:]
+		}
+	}
+	return nil
 }

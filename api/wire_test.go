@@ -245,6 +245,7 @@ func TestDecodersAllocateLittle(t *testing.T) {
 		"entries of nothing":               {nested(2, nested(14, fill(1<<3|2, 0))), new(ReplyBatch)},
 		"as many entries as may be":        {nested(2, nested(14, bytes.Repeat([]byte{1<<3 | 2, 0}, maxBatchParts-1))), new(ReplyBatch)},
 		"keys of nothing":                  {nested(2, nested(17, fill(5<<3|2, 0))), new(ReplyBatch)},
+		"other leases of one byte":         {nested(1, append([]byte{18<<3&0x7f | 0x82, 1}, nested(5, fill(1))...)), new(RequestBatch)},
 		"leases of one byte":               {nested(2, nested(18, nested(1, fill(1)))), new(ReplyBatch)},
 		"many hellos":                      {fill(nested(1, []byte{3<<3 | 2, 1, 'n'})...), new(ReplyBatch)},
 		"fields that nobody knows":         {fill(7<<3|2, 0), new(ReplyBatch)},

@@ -17,7 +17,8 @@ type Clerk struct {
 	pace     Pace
 	done     chan struct{} // closed by Close
 	keeper   *keeper       // of the leases
-	session  *sessions     // nil: writes have none
+	renewals renewals
+	session  *sessions // nil: writes have none
 
 	mu     sync.Mutex // guards the fields below; held only while an Op decides
 	route  *Route
@@ -87,6 +88,7 @@ func New(endpoints []string, opts ...Option) (*Clerk, error) {
 		rand:     cfg.rand,
 	}
 	c.keeper = newKeeper(c)
+	c.renewals.clerk = c
 	if cfg.sessionTTL > 0 {
 		c.session = newSessions(c, cfg.sessionTTL)
 	}

@@ -6,3 +6,10 @@ const (
 	CallOverhead  = callOverhead
 	MaxQueueCalls = maxQueueCalls
 )
+
+// Renewals returns how many keep-alives wait, and how many requests for some are under way.
+func Renewals(c *Clerk) int {
+	c.renewals.mu.Lock()
+	defer c.renewals.mu.Unlock()
+	return len(c.renewals.waiting) + c.renewals.running
+}

@@ -102,13 +102,10 @@ func (c *Clerk) Revoke(ctx context.Context, lease int64) error {
 // KeepAlive lets a lease live for its whole time to live from now on, once, and returns that
 // time. A lease of Grant needs no KeepAlive.
 func (c *Clerk) KeepAlive(ctx context.Context, lease int64) (ttl time.Duration, err error) {
-	call := api.NewLeaseCall()
-	call.Lease.Id = lease
-	r, err := c.do(ctx, &api.Request{Kind: api.Request_LEASE_KEEP_ALIVE, Call: call})
-	if err != nil {
-		return 0, err
+	if lease <= 0 {
+		return c.keepAlive(ctx, lease) // which says what is wrong with it
 	}
-	return milliseconds(r.GetLease().GetTtlMs()), nil
+	return c.renewals.keepAlive(ctx, lease)
 }
 
 // LeaseInfo describes a lease.

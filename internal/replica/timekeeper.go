@@ -100,6 +100,48 @@ func (t *timekeeper) KeepAlive(lease int64, done func(ttl int64, err error)) {
 	t.wake.Set()
 }
 
+// keepAlives are those of one request. Only the goroutine of the timekeeper answers them.
+type keepAlives struct {
+	ttls    []int64
+	left    int   // without an answer
+	err     error // of one of them
+	refused bool  // as a whole: the request has its answer
+	done    func(ttls []int64, err error)
+}
+
+// nth returns what takes the answer to one of them. The last answer is that to the request.
+func (k *keepAlives) nth(i int) keepAliveDone {
+	return func(ttl int64, err error) {
+		k.ttls[i] = ttl
+		if err != nil {
+			k.err = err
+		}
+		if k.left--; k.left == 0 && !k.refused {
+			k.done(k.ttls, k.err)
+		}
+	}
+}
+
+// KeepAllAlive is part of translate.Timekeeper.
+func (t *timekeeper) KeepAllAlive(leases []int64, done func(ttls []int64, err error)) {
+	all := &keepAlives{ttls: make([]int64, len(leases)), left: len(leases), done: done}
+	t.mu.Lock()
+	if t.node.LeadsIn() != t.term {
+		view, _ := t.view()
+		t.follow(view)
+	}
+	var err error
+	for i := 0; i < len(leases) && err == nil; i++ {
+		err = t.keeper.KeepAlive(leases[i], all.nth(i))
+	}
+	all.refused = err != nil // no answer can come before the lock is released
+	t.mu.Unlock()
+	t.wake.Set()
+	if err != nil {
+		done(nil, t.submitError(err))
+	}
+}
+
 // submitError says it as a Submit does.
 func (t *timekeeper) submitError(err error) error {
 	switch err {

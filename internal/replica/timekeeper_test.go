@@ -212,3 +212,38 @@ func TestKeepAlivesAreBounded(t *testing.T) {
 		}
 	})
 }
+
+func TestKeepAlivesOfOneRequestAreAnsweredTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newFakeNode(t)
+		k := n.start()
+		defer k.stop()
+		n.grant(k, 1, 2*time.Second)
+		n.grant(k, 2, 3*time.Second)
+		type answer struct {
+			ttls []int64
+			err  error
+		}
+		answers := make(chan answer, 3)
+		keep := func(leases ...int64) answer {
+			k.KeepAllAlive(leases, func(ttls []int64, err error) { answers <- answer{ttls, err} })
+			return <-answers
+		}
+		if a := keep(2, 7, 1); a.err != nil || len(a.ttls) != 3 || a.ttls[0] != int64(3*time.Second) || a.ttls[1] != 0 || a.ttls[2] != int64(2*time.Second) {
+			t.Errorf("got %v", a)
+		}
+		// More than may wait: one refusal, and none of the answers to those that had room.
+		if a := keep(make([]int64, maxKeepAlives+1)...); !errors.Is(a.err, rsm.ErrBusy) {
+			t.Errorf("got %d times to live, %v", len(a.ttls), a.err)
+		}
+		time.Sleep(time.Second)
+		n.lead(0, 2)
+		if a := keep(1, 2); !errors.Is(a.err, rsm.ErrWrongLeader) {
+			t.Errorf("got %v", a)
+		}
+		synctest.Wait()
+		if len(answers) != 0 {
+			t.Errorf("a second answer: %v", <-answers)
+		}
+	})
+}

@@ -32,6 +32,8 @@ func costOf(req *api.Request) int64 {
 		cost += costOfSpan(call.DeleteRange.GetSpan())
 	case *api.Request_Put:
 		cost += costOfPut(call.Put)
+	case *api.Request_Lease:
+		cost += partOverhead + int64(8*len(call.Lease.GetOthers()))
 	default:
 		cost += partOverhead
 	}
@@ -162,7 +164,7 @@ func costOfReply(r *api.Reply) int64 {
 	case *api.Reply_Txn:
 		cost += costOfTxnReply(result.Txn)
 	case *api.Reply_Lease:
-		cost += partOverhead
+		cost += partOverhead + int64(8*len(result.Lease.GetOthersTtlMs()))
 		for _, key := range result.Lease.GetKeys() {
 			cost += int64(len(key)) + 24
 		}

@@ -79,14 +79,18 @@ func (n *Node) Stamp() (logtime.Stamp, error) { return n.Now, n.SubmitErr }
 
 // KeepAlive implements translate.Timekeeper.
 func (n *Node) KeepAlive(id int64, done func(ttl int64, err error)) {
-	c := state.Command{More: &state.More{Kind: state.KindTick, Stamp: n.Now, Leases: []int64{id}}}
-	n.SubmitFunc(c, func(r state.Result, err error) {
+	n.KeepAllAlive([]int64{id}, func(ttls []int64, err error) {
 		if err != nil {
-			done(0, err)
-			return
+			ttls = []int64{0}
 		}
-		done(r.TTL[0], nil)
+		done(ttls[0], err)
 	})
+}
+
+// KeepAllAlive implements translate.Timekeeper.
+func (n *Node) KeepAllAlive(ids []int64, done func(ttls []int64, err error)) {
+	c := state.Command{More: &state.More{Kind: state.KindTick, Stamp: n.Now, Leases: ids}}
+	n.SubmitFunc(c, func(r state.Result, err error) { done(r.TTL, err) })
 }
 
 // store is a naive.Machine as a translate.Store.

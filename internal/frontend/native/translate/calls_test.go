@@ -305,6 +305,33 @@ func TestLeases(t *testing.T) {
 	want(t, h, &api.Request{Kind: api.Request_GET, Key: []byte("k")}, &api.Reply{Code: api.Reply_NO_KEY, Revision: 3})
 }
 
+func TestOneRequestKeepsManyLeasesAlive(t *testing.T) {
+	h, node := nodetest.New()
+	for id := int64(1); id <= 3; id++ {
+		ask(t, h, leaseRequest(api.Request_LEASE_GRANT, &api.Lease{Id: id, TtlMs: uint64(id) * 1000}))
+	}
+	got := ask(t, h, leaseRequest(api.Request_LEASE_KEEP_ALIVE, &api.Lease{Id: 9, Others: []int64{2, 8, 3, 2}}))
+	if l := got.GetLease(); got.Code != api.Reply_OK || l.GetTtlMs() != 0 || !slices.Equal(l.GetOthersTtlMs(), []uint64{2000, 0, 3000, 2000}) {
+		t.Errorf("got %v", got)
+	}
+	others := make([]int64, translate.MaxKeepAlives)
+	for i := range others {
+		others[i] = 1
+	}
+	if got := ask(t, h, leaseRequest(api.Request_LEASE_KEEP_ALIVE, &api.Lease{Id: 1, Others: others[1:]})); got.Code != api.Reply_OK {
+		t.Errorf("as many as may be: %v", got)
+	}
+	for _, l := range []*api.Lease{{Id: 1, Others: others}, {Others: others[:1]}, {Id: 1, Others: []int64{2, -1}}} {
+		if got := ask(t, h, leaseRequest(api.Request_LEASE_KEEP_ALIVE, l)); got.Code != api.Reply_INVALID {
+			t.Errorf("%d others: %v", len(l.Others), got)
+		}
+	}
+	node.SubmitErr = rsm.ErrBusy
+	if got := ask(t, h, leaseRequest(api.Request_LEASE_KEEP_ALIVE, &api.Lease{Id: 1, Others: others[:2]})); got.Code != api.Reply_BUSY {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestListsOfLeasesAreBounded(t *testing.T) {
 	h, node := nodetest.New()
 	const leases = 40_000

@@ -49,6 +49,8 @@ type Timekeeper interface {
 	// KeepAlive lets a lease live on. ttl is what it has then, 0 if there is no such lease.
 	// Errors are those of Replica.SubmitFunc.
 	KeepAlive(id int64, done func(ttl int64, err error))
+	// KeepAllAlive does so for several leases. After an error some of them may live on.
+	KeepAllAlive(ids []int64, done func(ttls []int64, err error))
 }
 
 // Handler answers requests. It checks a request, hands it to the replica, and replies what

@@ -286,47 +286,5 @@ func quotaCommand(q *api.Quota) (*state.More, addition, error) {
 	return &state.More{Kind: state.KindQuota, Quota: int64(q.GetBytes())}, nil, nil
 }
 
-// keepAlive hands a keep-alive to the leader's clock, which proposes many at once.
-func (h *Handler) keepAlive(req *api.Request, reply func(*api.Reply)) {
-	lease := req.GetLease().GetId()
-	var err error
-	switch {
-	case req.GetLease() == nil:
-		err = errors.New("lease is missing")
-	case lease <= 0:
-		err = errLeaseID(lease)
-	case req.Session != nil:
-		err = errors.New("session is set, which a keep-alive has none of")
-	}
-	if err != nil {
-		reply(refusal(req.Id, err))
-		return
-	}
-	id := req.Id
-	if code := h.mayUse(lease, true); code != kv.CodeOK {
-		answer := h.newReply()
-		answer.Id = id
-		refused(answer, code)
-		reply(answer)
-		return
-	}
-	h.Time.KeepAlive(lease, func(ttl int64, err error) {
-		if err != nil {
-			reply(h.writeFailed(id, err))
-			return
-		}
-		answer := h.newReply()
-		answer.Id = id
-		if ttl == 0 {
-			refused(answer, kv.CodeNoLease)
-		} else {
-			result := api.NewLeaseResult()
-			result.Lease.Id, result.Lease.TtlMs, result.Lease.GrantedMs = lease, msOf(ttl), msOf(ttl)
-			answer.Result = result
-		}
-		reply(answer)
-	})
-}
-
 // msOf rounds nanoseconds up, so that what still lives never has 0.
 func msOf(ns int64) uint64 { return (uint64(max(ns, 0)) + nsPerMs - 1) / nsPerMs }

@@ -103,6 +103,7 @@ func sortEntries(entries []Entry) []uint32 {
 	type item struct {
 		head uint64
 		i    uint32
+		rest uint32 // bytes of the key behind what all share; 9: more than head has
 	}
 	shared := entries[0].Key
 	for i := range entries {
@@ -111,12 +112,18 @@ func sortEntries(entries []Entry) []uint32 {
 	items := make([]item, len(entries))
 	for i := range entries {
 		var head [8]byte
-		copy(head[:], entries[i].Key[len(shared):])
-		items[i] = item{binary.BigEndian.Uint64(head[:]), uint32(i)}
+		rest := copy(head[:], entries[i].Key[len(shared):])
+		if len(entries[i].Key) > len(shared)+len(head) {
+			rest = len(head) + 1
+		}
+		items[i] = item{binary.BigEndian.Uint64(head[:]), uint32(i), uint32(rest)}
 	}
 	slices.SortFunc(items, func(a, b item) int {
-		if c := cmp.Compare(a.head, b.head); c != 0 {
+		switch c := cmp.Compare(a.head, b.head); {
+		case c != 0:
 			return c
+		case a.rest <= 8 && b.rest <= 8: // the heads have all of both keys, and zeros behind
+			return cmp.Or(cmp.Compare(a.rest, b.rest), cmp.Compare(a.i, b.i))
 		}
 		if c := bytes.Compare(entries[a.i].Key, entries[b.i].Key); c != 0 {
 			return c

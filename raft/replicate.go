@@ -4,7 +4,8 @@ package raft
 // may send to a peer is said by the state of its progress.
 
 // sendAppends sends p the entries that it may get now. A round that p has not seen travels with
-// them, or alone in an empty append.
+// them, or alone in an empty append. So does a new commit index, if nothing is on its way to p and it
+// is due: see commitDue.
 func (r *Raft) sendAppends(p *progress) {
 	if p.state != snapshot && p.state != lost && p.next <= r.log.base {
 		p.becomeSnapshot()
@@ -16,7 +17,7 @@ func (r *Raft) sendAppends(p *progress) {
 		r.sendAppend(p, p.next-1, entries)
 		sent = true
 	}
-	if sent || p.sentRound == r.leader.round {
+	if sent || p.sentRound == r.leader.round && !r.commitDue(p) {
 		return
 	}
 	switch p.state {
@@ -27,6 +28,16 @@ func (r *Raft) sendAppends(p *progress) {
 	}
 }
 
+// commitDue tells whether p is to learn the commit index although there is nothing else to send. It
+// would hear of it with the next heartbeat, but clients of p may wait: for what p has forwarded, and
+// for what they watch. If p has asked for something lately, p is told as soon as the leader has
+// executed it, and so has answered its own clients. Otherwise p is told with the next tick. Under
+// load there is always an append on its way, and none is sent for this.
+func (r *Raft) commitDue(p *progress) bool {
+	idle := p.state == replicate && len(p.window.appends) == 0
+	return idle && p.sentCommit < r.applied && (p.askedTicks > 0 || r.leader.ticked)
+}
+
 func (r *Raft) sendAppend(p *progress, prev Index, entries []Entry) {
 	term, ok := r.log.term(prev)
 	if !ok {
@@ -35,7 +46,7 @@ func (r *Raft) sendAppend(p *progress, prev Index, entries []Entry) {
 	r.send(&AppendEntries{
 		Header: Header{To: p.id}, PrevIndex: prev, PrevTerm: term, Entries: entries, Commit: r.commit, Round: r.leader.round,
 	})
-	p.sentRound = r.leader.round
+	p.sentRound, p.sentCommit = r.leader.round, r.commit
 	last := prev + Index(len(entries))
 	switch {
 	case p.state == probe && !p.probeSent:

@@ -54,6 +54,40 @@ func TestSubmitAnywhere(t *testing.T) {
 	})
 }
 
+// The leader tells a follower that forwards something of the commit at once, and the others with its
+// next tick. A heartbeat later would be too late for clients that wait.
+func TestCommitsAreToldToFollowersSoon(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		const heartbeat, tick = 50 * time.Millisecond, 10 * time.Millisecond // the defaults
+		leader := c.leader()
+		for _, id := range c.ids {
+			var waited, late time.Duration
+			for i := range 20 {
+				time.Sleep(2*heartbeat + time.Duration(i)*heartbeat/20)
+				start := time.Now()
+				if _, _, err := c.nodes[id].SubmitAnywhere(t.Context(), 1); err != nil {
+					t.Fatal(err)
+				}
+				waited = max(waited, time.Since(start))
+				c.ops++
+				for _, m := range c.machines {
+					for m.get() < int64(c.ops) {
+						time.Sleep(time.Millisecond)
+					}
+				}
+				late = max(late, time.Since(start))
+			}
+			t.Logf("%s, leader %s: the outcome after %v, everywhere after %v", id, leader, waited, late)
+			if waited > tick {
+				t.Errorf("by way of %s, which leads: %t, the outcome takes %v", id, id == leader, waited)
+			}
+			if late > 2*tick {
+				t.Errorf("by way of %s, which leads: %t, it takes %v until all have executed it", id, id == leader, late)
+			}
+		}
+	})
+}
+
 // A leader need not take what others forward, and says so.
 func TestForwardedOperationsNeedAdmission(t *testing.T) {
 	var full atomic.Bool

@@ -223,6 +223,15 @@ func (t *T) put(key, value string) int64 {
 	return resp.(*pb.PutResponse).Header.Revision
 }
 
+// settle returns when each member has executed what was put: a watch or a serializable read at one
+// that is behind says something else, in etcd too.
+func (t *T) settle() {
+	for i := range t.conns {
+		_, err := t.sendTo(i, &pb.RangeRequest{Key: t.b("a")})
+		t.fail("settle", err)
+	}
+}
+
 // withToken is a context whose calls show a token.
 func (t *T) withToken(token string) context.Context {
 	return metadata.AppendToOutgoingContext(t.ctx, "token", token)

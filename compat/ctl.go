@@ -69,6 +69,7 @@ var ctlChecks = []check{
 		first := t.put("a", "1")
 		t.put("a", "2")
 		t.sendTo(0, mustDelete(t.b("a")))
+		t.settle()
 		w := t.ctlStart("watch", t.k("a"), fmt.Sprint("--rev=", first), "--prev-kv")
 		w.awaitLines(12)
 		t.say("watch", "%s", strings.Join(w.stop(), " | "))

@@ -167,6 +167,7 @@ var watchChecks = []check{
 			w.cancel()
 		}
 		t.fail("compact", second(t.sendTo(0, &pb.CompactionRequest{Revision: rev + 1})))
+		t.settle()
 		for i, start := range []int64{1, rev, rev + 1, rev + 2} {
 			w := t.watcher(0)
 			w.create(&pb.WatchCreateRequest{Key: t.b("a"), StartRevision: start})
@@ -335,6 +336,7 @@ var watchChecks = []check{
 		first := t.put("a", "1")
 		last := t.put("a", "2")
 		t.fail("compact", second(t.sendTo(0, &pb.CompactionRequest{Revision: last})))
+		t.settle()
 		for i, rev := range []int64{first, last, last + 1} {
 			ctx, cancel := context.WithTimeout(t.ctx, 300*time.Millisecond)
 			for r := range t.client.Watch(ctx, t.k("a"), clientv3.WithRev(rev)) {

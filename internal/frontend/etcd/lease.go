@@ -114,21 +114,37 @@ func (f *Face) LeaseKeepAlive(c *Caller, s Stream) error {
 		defer close(answers)
 		received <- f.receiveKeepAlives(ctx, c, s, answers)
 	}()
-	for answer := range answers {
-		var a keptAlive
-		select {
-		case a = <-answer:
-		case <-ctx.Done():
-			return ctx.Err()
+	for {
+		a, err := nextKeepAlive(ctx, answers)
+		switch {
+		case err == io.EOF:
+			return <-received
+		case err != nil:
+			return err
 		}
-		if a.err != nil {
-			return a.err
-		}
-		if err := s.Send(a.response); err != nil {
+		if err := s.Send(a); err != nil {
 			return err
 		}
 	}
-	return <-received
+}
+
+// nextKeepAlive waits for the next answer. Its error is io.EOF when there are no more.
+func nextKeepAlive(ctx context.Context, answers <-chan chan keptAlive) (*pb.LeaseKeepAliveResponse, error) {
+	var answer chan keptAlive
+	select {
+	case answer = <-answers:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if answer == nil {
+		return nil, io.EOF
+	}
+	select {
+	case a := <-answer:
+		return a.response, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // receiveKeepAlives starts what it receives, and lets answers have a channel for each.

@@ -45,6 +45,8 @@ func TestLeaseEndsWithItsKeys(t *testing.T) {
 	for _, key := range []string{"b", "a"} {
 		do(t, w, w.Put, &pb.PutRequest{Key: []byte(key), Lease: 5})
 	}
+	w.node.pass(0) // the leases begin to count at the second stamp at the latest
+	w.node.pass(0)
 	w.node.pass(3500 * time.Millisecond)
 	same(t, "time to live", do(t, w, w.LeaseTimeToLive, &pb.LeaseTimeToLiveRequest{ID: 5, Keys: true}),
 		&pb.LeaseTimeToLiveResponse{Header: header(3), ID: 5, TTL: 56, GrantedTTL: 60, Keys: [][]byte{[]byte("a"), []byte("b")}})

@@ -36,6 +36,7 @@ type Method struct {
 
 // Stream is the stream of one call. One goroutine at a time may send, and one may receive.
 type Stream interface {
+	// Context ends with the stream. Its cause tells clients why, if it is one of translate's errors.
 	Context() context.Context
 	// Receive reads the next request into m. It returns io.EOF when the client sends no more.
 	Receive(m proto.Message) error

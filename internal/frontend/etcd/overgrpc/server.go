@@ -18,7 +18,9 @@ import (
 
 // Server serves a Face. It is registered before there is one, and refuses requests until Start.
 type Server struct {
-	face atomic.Pointer[etcd.Face]
+	face     atomic.Pointer[etcd.Face]
+	draining context.Context
+	drain    context.CancelFunc
 	// waiting says what there is no Face for yet.
 	waiting func() string
 	// Bounds returns what counts for the client of a stream, and a function that is called when
@@ -31,11 +33,16 @@ func New(waiting func() string) *Server {
 	if waiting == nil {
 		waiting = func() string { return "the server is starting" }
 	}
-	return &Server{waiting: waiting}
+	s := &Server{waiting: waiting}
+	s.draining, s.drain = context.WithCancel(context.Background())
+	return s
 }
 
 // Start lets requests through to f.
 func (s *Server) Start(f *etcd.Face) { s.face.Store(f) }
+
+// Drain refuses requests from now on, and ends all streams.
+func (s *Server) Drain() { s.drain() }
 
 // Register adds the services of methods to a gRPC server.
 func (s *Server) Register(to grpc.ServiceRegistrar, methods []etcd.Method) {
@@ -107,7 +114,13 @@ func (s *Server) stream(method string, m etcd.Method) grpc.StreamDesc {
 			defer done()
 			c.Bounds = bounds
 		}
-		if err := m.Serve(f, &c, stream{g}); err != nil {
+		ctx, cancel := context.WithCancelCause(g.Context())
+		defer cancel(nil)
+		defer context.AfterFunc(s.draining, func() { cancel(translate.ErrStopped) })()
+		if err := m.Serve(f, &c, stream{g, ctx}); err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
 			return statusOf(err)
 		}
 		return nil
@@ -117,6 +130,9 @@ func (s *Server) stream(method string, m etcd.Method) grpc.StreamDesc {
 
 // ready returns the Face, or the error of a server that has none yet.
 func (s *Server) ready() (*etcd.Face, error) {
+	if s.draining.Err() != nil {
+		return nil, statusOf(translate.ErrStopped)
+	}
 	if f := s.face.Load(); f != nil {
 		return f, nil
 	}
@@ -124,7 +140,13 @@ func (s *Server) ready() (*etcd.Face, error) {
 }
 
 // stream is a grpc.ServerStream as methods see it.
-type stream struct{ grpc.ServerStream }
+type stream struct {
+	grpc.ServerStream
+	ctx context.Context // ends with the stream, or when the server drains
+}
+
+// Context implements etcd.Stream.
+func (s stream) Context() context.Context { return s.ctx }
 
 // Receive implements etcd.Stream.
 func (s stream) Receive(m proto.Message) error { return s.RecvMsg(m) }

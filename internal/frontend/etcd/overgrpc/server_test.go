@@ -63,19 +63,24 @@ func (n *node) Store() etcd.Store                               { return n.store
 // Auth is part of etcd.Store: authentication is off.
 func (store) Auth() (*auth.Table, <-chan struct{}) { return auth.New(), nil }
 
-// serve returns a connection to a server, and its node.
-func serve(t *testing.T) (*grpc.ClientConn, *overgrpc.Server, *etcd.Face, *node) {
-	n := &node{store: store{machine: naive.New(naive.Limits{})}, leader: 1}
-	s := overgrpc.New(nil)
-	g := grpc.NewServer()
-	s.Register(g, etcd.Methods)
+// listen returns the address of a server.
+func listen(t *testing.T, g *grpc.Server) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	go g.Serve(l)
 	t.Cleanup(g.Stop)
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return l.Addr().String()
+}
+
+// serve returns a connection to a server, and its node.
+func serve(t *testing.T) (*grpc.ClientConn, *overgrpc.Server, *etcd.Face, *node) {
+	n := &node{store: store{machine: naive.New(naive.Limits{})}, leader: 1}
+	s := overgrpc.New(nil)
+	g := grpc.NewServer()
+	s.Register(g, etcd.Methods)
+	conn, err := grpc.NewClient(listen(t, g), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,5 +164,27 @@ func TestCancellationReachesTheNode(t *testing.T) {
 	cancel()
 	if err := <-ended; status.Code(err) != codes.Canceled {
 		t.Error(err)
+	}
+}
+
+func TestDrainEndsStreamsAndRefusesCalls(t *testing.T) {
+	conn, s, face, _ := serve(t)
+	s.Start(face)
+	alive, err := pb.NewLeaseClient(conn).LeaseKeepAlive(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := alive.Send(&pb.LeaseKeepAliveRequest{ID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alive.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	s.Drain()
+	if _, err := alive.Recv(); rpctypes.Error(err) != rpctypes.ErrStopped {
+		t.Errorf("the stream ended with %v", err)
+	}
+	if _, err := pb.NewKVClient(conn).Put(t.Context(), &pb.PutRequest{Key: []byte("k")}); rpctypes.Error(err) != rpctypes.ErrStopped {
+		t.Errorf("a call ended with %v", err)
 	}
 }

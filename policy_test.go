@@ -62,6 +62,8 @@ const policy = `
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd < internal/frontend/etcd/overgrpc
 	internal/frontend/etcd, internal/frontend/clients < internal/frontend/etcd/gateway
 	internal/frontend/etcd/gateway, internal/frontend/etcd/overgrpc < internal/server
+	internal/frontend/etcd/gateway < internal/server
+	NONE < internal/frontend/etcd/v3lockpb, internal/frontend/etcd/v3electionpb < internal/frontend/etcd
 	state < internal/frontend/access < internal/frontend/etcd, internal/frontend/native
 	state < internal/frontend/access < internal/frontend/etcd, internal/replica
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd

@@ -1,7 +1,7 @@
-// Command genproto turns api/balsa.proto into Go code. It needs no protoc: the
+// Command genproto turns the .proto files of this repository into Go code. It needs no protoc: the
 // compiler is a Go library, and the generators are this module's tools.
 //
-//	go run ./genproto          write the generated files beside the .proto
+//	go run ./genproto          write the generated files beside each .proto
 //	go run ./genproto -check   fail if they are not what would be written
 package main
 
@@ -14,45 +14,60 @@ import (
 	"log"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/bufbuild/protocompile"
 	"github.com/bufbuild/protocompile/linker"
 	"github.com/bufbuild/protocompile/protoutil"
+	_ "go.etcd.io/etcd/api/v3/etcdserverpb" // what the .proto files of its services import
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-// generators are what each .proto passes through; see the tool lines of go.mod.
-var generators = []string{"protoc-gen-go", "protoc-gen-go-grpc"}
+// target is a .proto, and the generators that it passes through; see the tool lines of go.mod.
+type target struct {
+	dir, file  string
+	generators []string
+}
+
+// The services of etcd are served without generated code.
+var targets = []target{
+	{"../api", "balsa.proto", []string{"protoc-gen-go", "protoc-gen-go-grpc"}},
+	{"../internal/frontend/etcd/v3lockpb", "v3lock.proto", []string{"protoc-gen-go"}},
+	{"../internal/frontend/etcd/v3electionpb", "v3election.proto", []string{"protoc-gen-go"}},
+}
 
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("genproto: ")
-	dir := flag.String("dir", "../api", "where the .proto is and the code goes")
-	file := flag.String("file", "balsa.proto", "the .proto")
 	check := flag.Bool("check", false, "write nothing; fail if the code is stale")
 	flag.Parse()
 
-	if err := run(*dir, *file, *check); err != nil {
-		log.Fatal(err)
+	for _, t := range targets {
+		if err := t.run(*check); err != nil {
+			log.Fatal(err)
+		}
 	}
 }
 
-func run(dir, file string, check bool) error {
-	req, err := compile(dir, file)
+func (t target) run(check bool) error {
+	req, err := compile(t.dir, t.file)
 	if err != nil {
-		return fmt.Errorf("compile %s: %w", file, err)
+		return fmt.Errorf("compile %s: %w", t.file, err)
 	}
-	for _, g := range generators {
+	for _, g := range t.generators {
 		outputs, err := generate(g, req)
 		if err != nil {
 			return fmt.Errorf("run %s: %w", g, err)
 		}
 		for _, out := range outputs {
-			path := filepath.Join(dir, out.GetName())
-			if err := emit(path, []byte(out.GetContent()), check); err != nil {
+			name := filepath.Join(t.dir, out.GetName())
+			if err := emit(name, []byte(out.GetContent()), check); err != nil {
 				return err
 			}
 		}
@@ -60,11 +75,29 @@ func run(dir, file string, check bool) error {
 	return nil
 }
 
+// published finds the files that etcd and Google publish, among those that are linked into this
+// program. Those of etcd import each other with a directory in front, and are linked without one.
+func published(name string) (protocompile.SearchResult, error) {
+	linked := name
+	if strings.HasPrefix(name, "etcd/api/") {
+		linked = path.Base(name)
+	}
+	d, err := protoregistry.GlobalFiles.FindFileByPath(linked)
+	if err != nil {
+		return protocompile.SearchResult{}, err
+	}
+	file := protodesc.ToFileDescriptorProto(d)
+	file.Name = &name
+	return protocompile.SearchResult{Proto: file}, nil
+}
+
 // compile parses and links the file, and returns it in the form that generators
 // read. Comments travel in the source info.
 func compile(dir, file string) (*pluginpb.CodeGeneratorRequest, error) {
 	c := protocompile.Compiler{
-		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{ImportPaths: []string{dir}}),
+		Resolver: protocompile.CompositeResolver{
+			&protocompile.SourceResolver{ImportPaths: []string{dir}}, protocompile.ResolverFunc(published),
+		},
 		SourceInfoMode: protocompile.SourceInfoStandard,
 	}
 	files, err := c.Compile(context.Background(), file)
@@ -116,16 +149,16 @@ func generate(name string, req *pluginpb.CodeGeneratorRequest) ([]*pluginpb.Code
 }
 
 // emit writes a generated file, or checks that it is there already.
-func emit(path string, content []byte, check bool) error {
+func emit(name string, content []byte, check bool) error {
 	if !check {
-		return os.WriteFile(path, content, 0o644)
+		return os.WriteFile(name, content, 0o644)
 	}
-	have, err := os.ReadFile(path)
+	have, err := os.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("read generated code: %w", err)
 	}
 	if !bytes.Equal(have, content) {
-		return fmt.Errorf("%s is stale: run go generate ./api", path)
+		return fmt.Errorf("%s is stale: run make proto", name)
 	}
 	return nil
 }

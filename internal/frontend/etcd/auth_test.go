@@ -15,6 +15,8 @@ import (
 	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/etcd"
 	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/internal/frontend/etcd/v3electionpb"
+	"balsa.example/internal/frontend/etcd/v3lockpb"
 	"balsa.example/state"
 	"balsa.example/state/auth"
 )
@@ -198,6 +200,18 @@ var rightsMatrix = []struct {
 	{"HashKV", &pb.HashKVRequest{}, "dddd."},
 	{"Defragment", &pb.DefragmentRequest{}, "dddd."},
 
+	{"Lock", &v3lockpb.LockRequest{Name: []byte("a")}, "dd.d."},
+	{"Lock", &v3lockpb.LockRequest{Name: []byte("a"), Lease: 2}, "dddd."},
+	{"Lock", &v3lockpb.LockRequest{Name: []byte("z")}, "dddd."},
+	{"Unlock", &v3lockpb.UnlockRequest{Key: []byte("a1")}, "d..d."},
+	{"Unlock", &v3lockpb.UnlockRequest{Key: []byte("z")}, "dddd."},
+	{"Campaign", &v3electionpb.CampaignRequest{Name: []byte("a"), Lease: 1}, "dd.d."},
+	{"Campaign", &v3electionpb.CampaignRequest{Name: []byte("z")}, "dddd."},
+	// Of a key that there is none of, its creation is at 0.
+	{"Proclaim", &v3electionpb.ProclaimRequest{Leader: &v3electionpb.LeaderKey{Key: []byte("a7")}}, "dd.d."},
+	{"Proclaim", &v3electionpb.ProclaimRequest{Leader: &v3electionpb.LeaderKey{Key: []byte("z7")}}, "dddd."},
+	{"Resign", &v3electionpb.ResignRequest{Leader: &v3electionpb.LeaderKey{Key: []byte("a7")}}, "dd.d."},
+
 	{"AuthEnable", &pb.AuthEnableRequest{}, "dddd."},
 	{"AuthDisable", &pb.AuthDisableRequest{}, "dddd."},
 	{"UserAdd", &pb.AuthUserAddRequest{Name: "new", Password: "p"}, "dddd."},
@@ -221,7 +235,9 @@ var open = []string{"AuthStatus", "Authenticate", "Watch"}
 
 // adminOnly are methods that the matrix has no row for: they take no keys, and the list of methods
 // says that they are for the role root.
-var adminOnly = []string{"Snapshot", "MoveLeader", "Downgrade", "MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote"}
+//
+// Leader and Observe are not for that role alone: TestQueuesAreReadByTheRightsOfTheirKeys.
+var adminOnly = []string{"Leader", "Observe", "Snapshot", "MoveLeader", "Downgrade", "MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote"}
 
 // TestRightsOfEveryMethod calls each method as each kind of user, and as nobody, with a wrong token
 // and with that of a password that has changed. It fails for a method that has no row.

@@ -114,8 +114,12 @@ func (f *Face) LeaseKeepAlive(c *Caller, s Stream) error {
 		defer close(answers)
 		received <- f.receiveKeepAlives(ctx, c, s, answers)
 	}()
+	var leaderless <-chan struct{}
+	if c.RequireLeader && f.cfg.Watches.Leaderless != nil {
+		leaderless = f.cfg.Watches.Leaderless()
+	}
 	for {
-		a, err := nextKeepAlive(ctx, answers)
+		a, err := nextKeepAlive(ctx, leaderless, answers)
 		switch {
 		case err == io.EOF:
 			return <-received
@@ -129,10 +133,12 @@ func (f *Face) LeaseKeepAlive(c *Caller, s Stream) error {
 }
 
 // nextKeepAlive waits for the next answer. Its error is io.EOF when there are no more.
-func nextKeepAlive(ctx context.Context, answers <-chan chan keptAlive) (*pb.LeaseKeepAliveResponse, error) {
+func nextKeepAlive(ctx context.Context, leaderless <-chan struct{}, answers <-chan chan keptAlive) (*pb.LeaseKeepAliveResponse, error) {
 	var answer chan keptAlive
 	select {
 	case answer = <-answers:
+	case <-leaderless:
+		return nil, translate.ErrNoLeader
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -142,6 +148,8 @@ func nextKeepAlive(ctx context.Context, answers <-chan chan keptAlive) (*pb.Leas
 	select {
 	case a := <-answer:
 		return a.response, a.err
+	case <-leaderless:
+		return nil, translate.ErrNoLeader
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

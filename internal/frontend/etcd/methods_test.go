@@ -13,7 +13,8 @@ import (
 )
 
 // services are those of the API, as published.
-var services = []protoreflect.FullName{"etcdserverpb.KV", "etcdserverpb.Lease", "etcdserverpb.Auth", "etcdserverpb.Cluster", "etcdserverpb.Maintenance", "etcdserverpb.Watch"}
+var services = []protoreflect.FullName{"etcdserverpb.KV", "etcdserverpb.Lease", "etcdserverpb.Auth", "etcdserverpb.Cluster", "etcdserverpb.Maintenance", "etcdserverpb.Watch",
+	"v3lockpb.Lock", "v3electionpb.Election"}
 
 // TestMethodsAreThoseThatArePublished compares the list with the descriptors: names, requests, and
 // what is a stream.

@@ -60,3 +60,11 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 
 // inner is the header of a response inside of a transaction's: it has a revision only.
 func inner(revision uint64) *pb.ResponseHeader { return &pb.ResponseHeader{Revision: int64(revision)} }
+
+// PrefixEnd is the range_end of all keys with a prefix.
+func PrefixEnd(prefix string) []byte {
+	if end := kv.Prefix(prefix).To; end != "" {
+		return []byte(end)
+	}
+	return []byte{0}
+}

@@ -1,0 +1,45 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/internal/frontend/etcd/v3lockpb"
+)
+
+var lockMethods = []Method{
+	unary("/v3lockpb.Lock/Lock", ByKeys, (*Face).Lock),
+	unary("/v3lockpb.Lock/Unlock", ByKeys, (*Face).Unlock),
+}
+
+// errSessionExpired says that the lease of a lock ended before the lock was taken.
+var errSessionExpired = &translate.Error{Code: translate.Unknown, Text: "mutex: session is expired"}
+
+// Lock waits until the caller holds a lock. The revision that created its key is a fence: it is
+// above that of all who held the lock before.
+func (f *Face) Lock(ctx context.Context, c *Caller, r *v3lockpb.LockRequest) (*v3lockpb.LockResponse, error) {
+	p, _, err := f.enqueue(ctx, c, r.Name, r.Lease, nil)
+	if err != nil {
+		return nil, err
+	}
+	h, err := f.awaitTurn(ctx, c, &p)
+	if errors.Is(err, errPlaceLost) {
+		return nil, errSessionExpired
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &v3lockpb.LockResponse{Header: h, Key: []byte(p.key)}, nil
+}
+
+// Unlock gives a lock back.
+func (f *Face) Unlock(ctx context.Context, c *Caller, r *v3lockpb.UnlockRequest) (*v3lockpb.UnlockResponse, error) {
+	resp, err := f.DeleteRange(ctx, c, &pb.DeleteRangeRequest{Key: r.Key})
+	if err != nil {
+		return nil, err
+	}
+	return &v3lockpb.UnlockResponse{Header: resp.Header}, nil
+}

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -41,6 +43,7 @@ func (s *Server) openEtcd() {
 	s.etcd = overgrpc.New(s.waiting)
 	s.etcd.Bounds = func(ctx context.Context) (watching.Bounds, func()) { return s.port.ClientOf(ctx) }
 	s.etcd.Register(s.port.Within(s.cfg.etcdBounds()), etcd.Methods)
+	overgrpc.RegisterReflection(s.port)
 }
 
 // newGateway is the etcd API as JSON.
@@ -102,6 +105,7 @@ func (m etcdMember) Members() (all []translate.Member) {
 		}
 		all = append(all, one)
 	}
+	slices.SortFunc(all, func(a, b translate.Member) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
 

@@ -38,6 +38,7 @@ func (s *Server) stop(ctx context.Context) {
 	<-s.ran // from here on it is settled whether there is a replica
 	s.handOver(ctx)
 	s.native.Drain()
+	s.etcd.Drain()
 
 	drained := make(chan struct{})
 	go func() {

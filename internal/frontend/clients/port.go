@@ -160,6 +160,9 @@ func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpc.Server {
 	return g
 }
 
+// GetServiceInfo lists the services.
+func (p *Port) GetServiceInfo() map[string]grpc.ServiceInfo { return p.grpc.GetServiceInfo() }
+
 // RegisterService implements grpc.ServiceRegistrar.
 func (p *Port) RegisterService(desc *grpc.ServiceDesc, service any) {
 	p.grpc.RegisterService(desc, service)

@@ -11,6 +11,11 @@
 // (go.etcd.io/etcd/api/v3). Nothing here knows how they travel: Methods lists every method with
 // a function that calls it, and a transport serves that list.
 //
+// # Locks and elections
+//
+// Lock and Election are made of the methods above, as clients of etcd make locks by themselves: see
+// queue.go.
+//
 // # Watch
 //
 //	Stream ──► receive ──► WatchSession.Create ──► kv/watch.Hub

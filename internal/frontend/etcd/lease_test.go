@@ -185,3 +185,27 @@ func TestMethodsRefuseWithoutALeaderWhatRequiresOne(t *testing.T) {
 		}
 	}
 }
+
+func TestKeepAliveStreamThatNeedsALeaderEndsWithoutOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, leaderless := newWorld(t), make(chan struct{})
+		w.Face = etcd.New(etcd.Config{
+			Node: w.node, Member: w.node, ElectionTimeout: time.Second,
+			Watches: etcd.Watches{Leaderless: func() <-chan struct{} { return leaderless }},
+		})
+		for _, need := range []bool{false, true} {
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- w.LeaseKeepAlive(&etcd.Caller{RequireLeader: need}, newPipe(ctx, 1)) }()
+			synctest.Wait()
+			if need {
+				close(leaderless)
+				refused(t, <-ended, translate.ErrNoLeader)
+			} else if len(ended) > 0 {
+				t.Errorf("a stream that needs no leader ended: %v", <-ended)
+			}
+			cancel()
+			synctest.Wait()
+		}
+	})
+}

@@ -33,6 +33,7 @@ func TestRoomIsBoundedAndEverybodyGetsIt(t *testing.T) {
 			}()
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if used != 0 || most == 0 || most > 10 || len(r.units) != 0 {
 			t.Errorf("%d of 10 units were in use, %d are left over", most, len(r.units))
 		}
@@ -55,6 +56,7 @@ func TestWhoGivesUpLeavesNoUnits(t *testing.T) {
 			}()
 		}
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if len(r.units) != 4 || len(r.turn) != 0 {
 			t.Errorf("%d units are taken", len(r.units))
 		}

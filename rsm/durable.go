@@ -77,8 +77,9 @@ type DurableMachine[Op, Result any] interface {
 	// the whole state is durable: from then on Open finds it even if InstallState was never
 	// called. On any other error of data it keeps what has arrived, so that the transfer can be
 	// resumed, at least until it is called with another stream; and the own state is as before.
-	// An error that is ErrMachineFailed stops the replica.
-	ReceiveState(position raft.SnapshotMeta, stream StreamID, offset int64, data io.Reader) error
+	// An error that is ErrMachineFailed stops the replica. It returns an error soon after ctx has
+	// ended, which it does when the replica stops, or when the log had what is in the state.
+	ReceiveState(ctx context.Context, position raft.SnapshotMeta, stream StreamID, offset int64, data io.Reader) error
 
 	// InstallState replaces the state by the one that ReceiveState stored last, and returns its
 	// position. want is that position or an earlier one. An error stops the replica.
@@ -129,7 +130,8 @@ type StreamID = uint64
 type StateStream struct {
 	Position raft.SnapshotMeta
 	ID       StreamID
-	// Data is an io.Seeker too if ID is not 0. After an error of Read or Seek the stream is
+	// Data is an io.Seeker too if ID is not 0. A Read that takes longer than 10 s may end the
+	// transfer, so that a disk that hangs does not keep the receiver waiting. After an error of Read or Seek the stream is
 	// closed, and the next transfer opens a new one.
 	Data io.ReadCloser
 }
@@ -200,7 +202,7 @@ func (m snapshotMachine[Op, Result]) OpenState() (StateStream, error) {
 
 func (m snapshotMachine[Op, Result]) StateOffset(raft.SnapshotMeta, StreamID) int64 { return 0 }
 
-func (m snapshotMachine[Op, Result]) ReceiveState(meta raft.SnapshotMeta, _ StreamID, offset int64, data io.Reader) error {
+func (m snapshotMachine[Op, Result]) ReceiveState(_ context.Context, meta raft.SnapshotMeta, _ StreamID, offset int64, data io.Reader) error {
 	if offset != 0 {
 		return fmt.Errorf("receive snapshot %s: its data begins at %d, want 0", meta, offset)
 	}

@@ -137,7 +137,7 @@ func (m *durableCounter) StateOffset(_ raft.SnapshotMeta, stream rsm.StreamID) i
 	return int64(len(m.disk.received.data))
 }
 
-func (m *durableCounter) ReceiveState(position raft.SnapshotMeta, stream rsm.StreamID, offset int64, data io.Reader) error {
+func (m *durableCounter) ReceiveState(_ context.Context, position raft.SnapshotMeta, stream rsm.StreamID, offset int64, data io.Reader) error {
 	if have := m.StateOffset(position, stream); have != offset {
 		return fmt.Errorf("stream %x from %d: %d bytes are there", stream, offset, have)
 	}

@@ -42,14 +42,14 @@ func (m *fetchingCounter) OpenState() (rsm.StateStream, error) {
 	return rsm.StateStream{Position: s.position, Data: io.NopCloser(strings.NewReader(manifest))}, nil
 }
 
-func (m *fetchingCounter) ReceiveState(position raft.SnapshotMeta, _ rsm.StreamID, _ int64, data io.Reader) error {
+func (m *fetchingCounter) ReceiveState(ctx context.Context, position raft.SnapshotMeta, _ rsm.StreamID, _ int64, data io.Reader) error {
 	var from uint64
 	var index raft.Index
 	if _, err := fmt.Fscan(data, &from, &index); err != nil {
 		return err
 	}
 	name := fmt.Sprint(index, " ", max(m.disk.index(), m.disk.received.position.Index))
-	file, err := m.fetcher.Fetch(context.Background(), raft.NodeID(from), []byte(name), 0)
+	file, err := m.fetcher.Fetch(ctx, raft.NodeID(from), []byte(name), 0)
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,9 @@ func (n *Node[Op, Result]) runLoop() {
 // perform carries out effects.
 func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	n.lease.set(e.Lease)
+	if cancel := n.receiving.Load(); cancel != nil && e.SnapshotNotNeeded {
+		(*cancel)(ErrSnapshotNotNeeded)
+	}
 	if e.SnapshotUrgent != n.expediting {
 		n.expediting = e.SnapshotUrgent
 		if n.expediter != nil {

@@ -49,6 +49,8 @@ type Node[Op, Result any] struct {
 	// text of that error.
 	snapshotErrors sync.Map
 
+	// receiving ends the ReceiveState that runs; nil if none does.
+	receiving atomic.Pointer[context.CancelCauseFunc]
 	// streams are the states that are kept open after their transfer to a member broke off.
 	// Owned by the loop.
 	streams map[raft.NodeID]*StateStream

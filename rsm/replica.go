@@ -44,6 +44,7 @@ type Replica[W any] struct {
 	snapshotBytes      int64             // what was written for it
 	bytesSinceSnapshot int64             // the size of the entries behind it up to applying
 	savingSnapshot     bool              // one is being saved, own or received: one at a time
+	receiving          raft.Index        // of the one that is being received, 0 for none
 	snapshotOffers     []SnapshotOffer[W]
 	// snapshotsSent has for each member a lower bound of the index of the snapshot that was
 	// sent to it last.
@@ -157,7 +158,7 @@ func (r *Replica[W]) TransferLeadership(to raft.NodeID) error {
 // SnapshotReceived reports the end of a snapshot whose offer was accepted: its data, of the
 // given size, is durable (ok), or it was given up.
 func (r *Replica[W]) SnapshotReceived(m *raft.InstallSnapshot, bytes int64, ok bool) {
-	r.savingSnapshot = false
+	r.savingSnapshot, r.receiving = false, 0
 	if !ok {
 		r.check = true
 		return
@@ -291,7 +292,7 @@ func (r *Replica[W]) answerSnapshotOffers() {
 		case r.savingSnapshot:
 			return
 		default:
-			r.savingSnapshot = true
+			r.savingSnapshot, r.receiving = true, m.Meta.Index
 		}
 		r.complete(r.snapshotOffers[0].Waiter, err)
 		r.snapshotOffers = r.snapshotOffers[1:]

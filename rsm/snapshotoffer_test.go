@@ -59,3 +59,36 @@ func TestSnapshotOffersAreAnsweredOneAtATime(t *testing.T) {
 		t.Errorf("a snapshot of a later term than its sender: %v", err)
 	}
 }
+
+// A state that is being received is of no use when the log has brought what is in it.
+func TestAReceptionThatIsNotNeededEnds(t *testing.T) {
+	cfg := raft.Config{ID: 2, HeartbeatTicks: 5, ElectionTimeoutTicks: 50, Rand: rand.New(rand.NewPCG(1, 2))}
+	conf := raft.NewConfiguration(1, 2, 3)
+	state := raft.State{
+		HardState: raft.HardState{Term: 5}, Snapshot: raft.SnapshotMeta{Index: 10, Term: 4, Configuration: conf},
+	}
+	r, err := NewReplica[string](cfg, state, SnapshotPolicy{MaxRaftState: -1}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := raft.Header{From: 1, To: 2, Term: 5}
+	offer := SnapshotOffer[string]{&raft.InstallSnapshot{Header: head, Meta: raft.SnapshotMeta{Index: 12, Term: 5, Configuration: conf}}, "offer"}
+	entries := []raft.Entry{{Index: 11, Term: 5}, {Index: 12, Term: 5}, {Index: 13, Term: 5}}
+	append := &raft.AppendEntries{Header: head, PrevIndex: 10, PrevTerm: 4, Entries: entries, Commit: 13}
+	received := func(r *Replica[string]) { r.SnapshotReceived(offer.Message, 0, false) }
+	for i, step := range []struct {
+		ev   Events[string]
+		want bool
+	}{
+		{Events[string]{SnapshotOffers: []SnapshotOffer[string]{offer}}, false},
+		{Events[string]{Messages: []raft.Message{append}}, false},
+		{Events[string]{Applied: 11}, false},
+		{Events[string]{Applied: 12}, true},
+		{Events[string]{Applied: 13}, true},
+		{Events[string]{Calls: []func(*Replica[string]){received}}, false},
+	} {
+		if e := r.Turn(step.ev, raft.Instant(i+1)); e.SnapshotNotNeeded != step.want || len(e.Refused) > 0 {
+			t.Errorf("step %d: not needed %t, want %t; refused %v", i, e.SnapshotNotNeeded, step.want, e.Refused)
+		}
+	}
+}

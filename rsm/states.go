@@ -57,20 +57,30 @@ func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Read
 	}
 	log := n.cfg.Logger.With("id", n.cfg.ID, "from", m.From, "index", m.Meta.Index)
 	log.Info("snapshot arrives", "offset", m.Offset)
-	counted := &countingReader{r: &untilDone{ctx: n.ctx, r: data}}
-	err := n.machine.ReceiveState(m.Meta, m.Stream, int64(m.Offset), counted)
+	ctx, cancel := context.WithCancelCause(n.ctx)
+	n.receiving.Store(&cancel)
+	counted := &countingReader{r: &untilDone{ctx: ctx, r: data}}
+	err := n.machine.ReceiveState(ctx, m.Meta, m.Stream, int64(m.Offset), counted)
+	n.receiving.Store(nil)
+	notNeeded := err != nil && errors.Is(context.Cause(ctx), ErrSnapshotNotNeeded)
+	cancel(nil)
 	bytes := int64(m.Offset) + counted.n
 	switch {
 	case errors.Is(err, ErrMachineFailed):
 		n.fail(err)
 	case err == nil:
 		log.Info("snapshot received", "bytes", bytes)
+	case notNeeded:
+		log.Info("snapshot not needed any more: the log had what is in it")
 	}
 	n.inbox.call(func(r *Replica[waiter[Result]]) {
 		if r != nil {
 			r.SnapshotReceived(m, bytes, err == nil)
 		}
 	})
+	if notNeeded && !errors.Is(err, ErrMachineFailed) {
+		n.inbox.addMessage(m) // the reply tells the leader how far this member is
+	}
 	return err
 }
 

@@ -99,6 +99,9 @@ type Effects[W any] struct {
 	// SnapshotUrgent: the log will soon reach its bound, where new entries wait until the
 	// snapshot that is being saved is done. See Expediter.
 	SnapshotUrgent bool
+	// SnapshotNotNeeded: what the snapshot would bring that is being received was executed
+	// meanwhile. A shell ends the reception, since no other snapshot is saved as long as it goes on.
+	SnapshotNotNeeded bool
 }
 
 // Turn takes all events since the last turn, and returns all effects that they have
@@ -156,7 +159,7 @@ func (r *Replica[W]) effects() Effects[W] {
 		DiskTask:    DiskTask{core.Persist, r.compact, r.check},
 		ApplyTask:   ApplyTask[W]{core.Restore, r.comparison.hashWanted, commands, r.snapshotDue()},
 		Completions: r.completions, Refused: r.refused, ShutOut: core.ShutOut, Diverged: r.comparison.newlyDiverged, Failure: r.failure(),
-		SnapshotUrgent: r.snapshotUrgent(),
+		SnapshotUrgent: r.snapshotUrgent(), SnapshotNotNeeded: r.receiving > 0 && r.receiving <= r.applied,
 	}
 	r.comparison.hashWanted, r.comparison.newlyDiverged = 0, nil
 	r.compact, r.check, r.completions, r.refused, r.closeStreams = 0, false, nil, nil, nil

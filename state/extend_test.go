@@ -92,7 +92,7 @@ func (p *pair) transfer() (fetched int64, err error) {
 	}
 	defer stream.Data.Close()
 	before := p.line.bytes
-	err = p.follower.ReceiveState(stream.Position, 0, 0, stream.Data)
+	err = p.follower.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data)
 	return p.line.bytes - before, err
 }
 

@@ -392,7 +392,7 @@ func (s *script) transfer() {
 	s.maintain() // the files that the stream needs stay
 	fs := crashfs.NewCrashableMem()
 	to := s.machine(fs, 2, s.m)
-	if err := to.ReceiveState(stream.Position, 0, 0, stream.Data); err != nil {
+	if err := to.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := stream.Data.Close(); err != nil {

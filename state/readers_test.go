@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -31,7 +32,7 @@ func TestReadersOutliveTheState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := follower.ReceiveState(stream.Position, 0, 0, stream.Data); err != nil {
+		if err := follower.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data); err != nil {
 			t.Fatal(err)
 		}
 		if err := stream.Data.Close(); err != nil {

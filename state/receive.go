@@ -106,12 +106,19 @@ func (m *Machine) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
 func (m *Machine) StateOffset(raft.SnapshotMeta, rsm.StreamID) int64 { return 0 }
 
 // ReceiveState is part of rsm.DurableMachine.
-func (m *Machine) ReceiveState(position raft.SnapshotMeta, _ rsm.StreamID, offset int64, data io.Reader) error {
+func (m *Machine) ReceiveState(ctx context.Context, position raft.SnapshotMeta, _ rsm.StreamID, offset int64, data io.Reader) error {
 	if offset != 0 {
 		return fmt.Errorf("receive state %s: its data begins at %d, want 0", position, offset)
 	}
-	m.files.begin()
-	defer m.files.end()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(m.ctx, cancel)()
+	select {
+	case m.files.work <- struct{}{}:
+		defer m.files.end()
+	case <-ctx.Done():
+		return fmt.Errorf("receive state %s: %w", position, ctx.Err())
+	}
 	from, mf, small, err := m.readStream(data)
 	if err != nil {
 		return fmt.Errorf("receive state %s: %w", position, err)
@@ -120,7 +127,7 @@ func (m *Machine) ReceiveState(position raft.SnapshotMeta, _ rsm.StreamID, offse
 		return fmt.Errorf("receive state %s: the manifest is at %s", position, mf.position)
 	}
 	history := m.present.Load().history
-	if err := m.store(m.ctx, storing{history.Files(), history.NewFile}, from, mf, small); err != nil {
+	if err := m.store(ctx, storing{history.Files(), history.NewFile}, from, mf, small); err != nil {
 		return fmt.Errorf("receive state %s: %w", position, err)
 	}
 	m.files.received = mf

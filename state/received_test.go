@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"testing"
 
@@ -39,7 +40,7 @@ func TestAStateThatIsNotInstalled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := follower.ReceiveState(stream.Position, 0, 0, stream.Data); err != nil {
+	if err := follower.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data); err != nil {
 		t.Fatal(err)
 	}
 	if err := stream.Data.Close(); err != nil {
@@ -55,5 +56,42 @@ func TestAStateThatIsNotInstalled(t *testing.T) {
 	opened, position := openMachine(t, fs)
 	if position.Index != 12 || opened.Hash() != hash {
 		t.Errorf("opened at %s with hash %x, want 12 and %x", position, opened.Hash(), hash)
+	}
+}
+
+// hanging is a fetcher whose member does not answer.
+type hanging struct{ asked chan struct{} }
+
+func (h hanging) Fetch(ctx context.Context, _ raft.NodeID, _ []byte, _ int64) (io.ReadCloser, error) {
+	close(h.asked)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A reception that is given up lets the next checkpoint be taken.
+func TestAReceptionEndsWithItsContext(t *testing.T) {
+	leader, _ := openMachine(t, crashfs.NewCrashableMem())
+	follower, _ := openMachine(t, crashfs.NewCrashableMem())
+	line := hanging{make(chan struct{})}
+	follower.UseFetcher(line)
+	leader.DoOp(set("key", "value"))
+	follower.DoOp(set("key", "value"))
+	if err := checkpoint(leader, 1); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := leader.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- follower.ReceiveState(ctx, stream.Position, 0, 0, stream.Data) }()
+	<-line.asked
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("received: %v", err)
+	}
+	if err := checkpoint(follower, 1); err != nil {
+		t.Error(err)
 	}
 }

@@ -35,9 +35,9 @@ const (
 	// maxFetches while this node has not noticed yet that the peer has given some up.
 	maxServedFetches = 2 * maxFetches
 
-	// fetchReadMax bounds how long the disk may take for one Read of a file. Without it a fetch
+	// diskReadMax bounds how long the disk may take for one Read of a file or a snapshot. Without it a transfer
 	// from a node whose disk hangs would not end: the keepalive frames go on.
-	fetchReadMax = 10 * time.Second
+	diskReadMax = 10 * time.Second
 )
 
 // fetchRequest is the payload of a fetch frame.

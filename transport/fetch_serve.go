@@ -72,7 +72,7 @@ func (p *peer) sendFile(c *connection, req fetchRequest) error {
 	}
 	var file io.ReadCloser
 	var err error
-	hangUpAfter(fetchReadMax, c, func() { file, err = r.openFile(req.name, int64(req.offset)) })
+	hangUpAfter(diskReadMax, c, func() { file, err = r.openFile(req.name, int64(req.offset)) })
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return &Refusal{Code: CodeNoSuchFile, Reason: err.Error()}
@@ -96,14 +96,14 @@ func (p *peer) refuseFetch(c *connection, why error) {
 	}
 }
 
-// timedReader hangs up when a Read takes longer than fetchReadMax.
+// timedReader hangs up when a Read takes longer than diskReadMax.
 type timedReader struct {
 	conn *connection
 	data io.Reader
 }
 
 func (t timedReader) Read(b []byte) (n int, err error) {
-	hangUpAfter(fetchReadMax, t.conn, func() { n, err = t.data.Read(b) })
+	hangUpAfter(diskReadMax, t.conn, func() { n, err = t.data.Read(b) })
 	return n, err
 }
 

@@ -355,7 +355,7 @@ func TestFetchFromADiskThatHangsIsGivenUp(t *testing.T) {
 				_, err = io.Copy(io.Discard, file)
 				file.Close()
 			}
-			if took := time.Since(start); !errors.Is(err, io.ErrUnexpectedEOF) || took > fetchReadMax+time.Second {
+			if took := time.Since(start); !errors.Is(err, io.ErrUnexpectedEOF) || took > diskReadMax+time.Second {
 				t.Errorf("%s: %v after %v", name, err, took)
 			}
 		}
@@ -370,7 +370,7 @@ func TestFetchFromADiskThatHangsIsGivenUp(t *testing.T) {
 func TestSlowDisksDoNotEndAFetch(t *testing.T) {
 	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a, b := w.up(1), w.library(2)
-		b.open["run"] = readerOf(&slow{fetchReadMax - time.Second, 10})
+		b.open["run"] = readerOf(&slow{diskReadMax - time.Second, 10})
 		file, err := a.Fetch(t.Context(), 2, []byte("run"), 0)
 		if err != nil {
 			t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 )
 
 // SendSnapshot implements rsm.Transport. It takes as long as the peer lives, and sends one
-// snapshot to a peer at a time. While a Read of data blocks, it cannot end. A stream that broke
-// off is resumed, if m names it and data is an io.Seeker.
+// snapshot to a peer at a time. While a Read of data blocks, it cannot end, but after 10 s it hangs
+// up, so that the peer does not wait. A stream that broke off is resumed, if m names it and data is an io.Seeker.
 func (t *Transport) SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, data io.Reader) error {
 	p := t.peer(m.To)
 	if p == nil {
@@ -92,7 +92,7 @@ func (p *peer) writeSnapshot(c *connection, m *raft.InstallSnapshot, kept <-chan
 		return err
 	}
 	if m.Stream == 0 {
-		return p.writeChunks(c, 0, data)
+		return p.writeChunks(c, 0, timedReader{c, data})
 	}
 	var offset uint64
 	select {
@@ -107,7 +107,7 @@ func (p *peer) writeSnapshot(c *connection, m *raft.InstallSnapshot, kept <-chan
 	if err := p.writeStream(c, appendOffset(nil, frameSnapshotBegin, begin)); err != nil {
 		return err
 	}
-	return p.writeChunks(c, begin, data)
+	return p.writeChunks(c, begin, timedReader{c, data})
 }
 
 // seek moves data to the offset, if that is possible, and returns where it is.

@@ -315,3 +315,25 @@ func TestCorruptSnapshotsAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestSnapshotFromADiskThatHangsIsGivenUp: the connection works, and the receiver must not wait for
+// what may never come.
+func TestSnapshotFromADiskThatHangsIsGivenUp(t *testing.T) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
+		a, b := w.up(1), w.listening(2)
+		waited := make(chan time.Duration, 1)
+		b.snapshot = func(_ *raft.InstallSnapshot, data io.Reader) error {
+			start := time.Now()
+			_, err := io.Copy(io.Discard, data)
+			waited <- time.Since(start)
+			return err
+		}
+		b.Start(b)
+		if err := a.SendSnapshot(t.Context(), offer, &slow{time.Hour, 1}); err == nil {
+			t.Error("it was sent")
+		}
+		if took := <-waited; took > diskReadMax+time.Second {
+			t.Errorf("the receiver waited for %v", took)
+		}
+	})
+}

@@ -186,8 +186,14 @@ func (n *node) install(m *raft.InstallSnapshot, data []byte, broken bool, done f
 	if m.Offset > 0 {
 		n.w.check.counts.Resumed++
 	}
-	work := func() error { return n.machine.ReceiveState(m.Meta, m.Stream, int64(m.Offset), arriving(data, broken)) }
+	ctx, cancel := context.WithCancel(context.Background())
+	n.endReceiving = cancel
+	work := func() error {
+		return n.machine.ReceiveState(ctx, m.Meta, m.Stream, int64(m.Offset), arriving(data, broken))
+	}
 	n.saveState(stateSaving{m.Meta, work}, func(err error) {
+		notNeeded := err != nil && ctx.Err() != nil
+		cancel()
 		switch {
 		case err == nil && n.crashInstalled():
 			return
@@ -197,6 +203,10 @@ func (n *node) install(m *raft.InstallSnapshot, data []byte, broken bool, done f
 		}
 		n.after(n.lateness(), func() {
 			n.call(func(r *replica) { r.SnapshotReceived(m, int64(m.Offset)+int64(len(data)), err == nil) })
+			if notNeeded {
+				n.w.check.counts.NotNeeded++
+				n.receive(m)
+			}
 			done(err)
 		})
 	})

@@ -77,6 +77,9 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 		n.addApply(e.ApplyTask)
 	}
 	n.startTransfers(&e)
+	if e.SnapshotNotNeeded && n.endReceiving != nil {
+		n.endReceiving()
+	}
 	n.leadership()
 	for _, f := range e.Completions {
 		n.end(f.Waiter, state.Result{}, f.Err)

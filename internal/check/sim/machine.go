@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -95,7 +96,7 @@ func (s withSnapshots) StateOffset(_ raft.SnapshotMeta, stream rsm.StreamID) int
 	return 0
 }
 
-func (s withSnapshots) ReceiveState(meta raft.SnapshotMeta, stream rsm.StreamID, offset int64, data io.Reader) error {
+func (s withSnapshots) ReceiveState(ctx context.Context, meta raft.SnapshotMeta, stream rsm.StreamID, offset int64, data io.Reader) error {
 	if have := s.StateOffset(meta, stream); offset != have {
 		return fmt.Errorf("stream %x from %d: %d bytes of it are there", stream, offset, have)
 	}
@@ -105,7 +106,7 @@ func (s withSnapshots) ReceiveState(meta raft.SnapshotMeta, stream rsm.StreamID,
 		return err
 	}
 	s.d.partial = partial{}
-	return s.DurableMachine.ReceiveState(meta, stream, 0, bytes.NewReader(b))
+	return s.DurableMachine.ReceiveState(ctx, meta, stream, 0, bytes.NewReader(b))
 }
 
 // truthLimits are those of the service's machine.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,13 +37,15 @@ type node struct {
 	oldDisk        bool // its disk was replaced by an old image
 
 	// Of the process.
-	replica   *replica
-	lease     rsm.Lease
-	machine   machine
-	streams   map[raft.NodeID]*rsm.StateStream // see rsm.Node
-	applier   rsm.Applier[state.Command, state.Result, *waiter]
-	bootClock time.Duration // the local clock at the start of the process
-	waiting   map[*waiter]bool
+	replica *replica
+	lease   rsm.Lease
+	machine machine
+	streams map[raft.NodeID]*rsm.StateStream // see rsm.Node
+	// endReceiving ends the ReceiveState that is under way.
+	endReceiving context.CancelFunc
+	applier      rsm.Applier[state.Command, state.Result, *waiter]
+	bootClock    time.Duration // the local clock at the start of the process
+	waiting      map[*waiter]bool
 
 	inbox       rsm.Events[*waiter]
 	turning     bool // a turn is being done

@@ -85,6 +85,8 @@ type Counts struct {
 	// Fetched are files that a machine began to fetch, FetchedInPart those that broke off, and
 	// FetchedOn those of which it had the beginning.
 	Fetched, FetchedInPart, FetchedOn int
+	// NotNeeded are receptions of states that ended since the log had what was in them.
+	NotNeeded int
 	// AheadOfLog are restarts with a durable state that is ahead of the own log.
 	AheadOfLog int
 }
@@ -120,6 +122,7 @@ func (c *Counts) add(d Counts) {
 	c.FetchedInPart += d.FetchedInPart
 	c.FetchedOn += d.FetchedOn
 	c.AheadOfLog += d.AheadOfLog
+	c.NotNeeded += d.NotNeeded
 }
 
 func (t *Totals) String() string {

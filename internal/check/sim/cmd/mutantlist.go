@@ -188,7 +188,7 @@ var mutants = []mutant{
 	{name: "snapshot-received-in-part", edit: edit{"rsm/replica.go",
 		"	if !ok {\n		r.check = true\n		return\n	}\n	if m.Meta.Index", "	if m.Meta.Index"}},
 	{name: "receiving-never-ends", edit: edit{"rsm/replica.go",
-		"	r.savingSnapshot = false\n	if !ok {\n		r.check = true\n", "	if !ok {\n		r.check = true\n"}},
+		"	r.savingSnapshot, r.receiving = false, 0\n	if !ok {\n		r.check = true\n", "	if !ok {\n		r.check = true\n"}},
 	{name: "divergence-not-judged", edit: edit{"rsm/hash.go",
 		"			c.diverged = known && own != c.hashes[id]\n", "			c.diverged = known && own != c.hashes[id] && false\n"}},
 	{name: "divergence-of-different-indexes", edit: edit{"rsm/hash.go",

@@ -15,7 +15,9 @@ type times struct {
 }
 
 type timesImage struct {
-	wall int64 // of the last stamp, in milliseconds since 1970: for people
+	// wall is the latest of all stamps, in milliseconds since 1970: for people. It never goes back,
+	// so that a time names one place in the history, though the clocks of two leaders differ.
+	wall int64
 	// stamped is the store's revision at the last stamp. It is not part of the state.
 	stamped uint64
 	marks   []timeMark
@@ -54,7 +56,7 @@ func (t *times) last() uint64 {
 func (t *times) add(s logtime.Stamp, revision uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.wall, t.stamped = s.Wall/1e6, revision
+	t.wall, t.stamped = max(t.wall, s.Wall/1e6), revision
 	n := len(t.marks)
 	if n > 0 && (s.Log < t.marks[n-1].At+t.gap || revision == t.marks[n-1].Revision) {
 		return

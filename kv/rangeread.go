@@ -197,7 +197,8 @@ type gatherer struct {
 	yield func(*Entry)
 	// reuse tells that no entry is kept.
 	reuse bool
-	rows  []row // all that are wanted, if they are to be sorted
+	rows  []row // those that may be wanted, if they are to be sorted
+	known int   // so many of them have what they are sorted by, and are sorted
 	keys  int64 // that were yielded
 	bytes int64 // of their keys and values
 	more  bool  // there are more rows than are wanted
@@ -233,8 +234,8 @@ func (g *gatherer) countAtOnce() {
 	}
 }
 
-// sorted tells whether the rows are wanted in another order than that of keys.
-func (g *gatherer) sorted() bool { return g.op.Sort != SortByKey || g.op.Descend }
+// sorted tells whether the rows are wanted in another order than that of keys, ascending or descending.
+func (g *gatherer) sorted() bool { return g.op.Sort != SortByKey }
 
 // full tells whether no more entries are wanted. It is asked before one is added.
 func (g *gatherer) full() bool {
@@ -242,14 +243,18 @@ func (g *gatherer) full() bool {
 }
 
 // gather finds all rows that are wanted, in the order of keys, and counts all there are. It yields
-// them if that is the order in which they are wanted.
+// them if that is the order in which they are wanted. Else it keeps twice as many as are wanted at
+// most, if there is a limit.
 func (g *gatherer) gather() error {
 	if g.counted && g.op.CountOnly {
 		return nil
 	}
-	from := g.op.From
+	scan, next := g.scan, g.op.From
+	if g.op.Descend && !g.sorted() {
+		scan, next = g.scanDown, g.op.To
+	}
 	for more := true; more; {
-		from, more = g.scan(from)
+		next, more = scan(next)
 		wanted := g.chunk[:0]
 		for i := range g.chunk {
 			switch fits, err := g.s.within(&g.chunk[i], g.op); {
@@ -260,7 +265,9 @@ func (g *gatherer) gather() error {
 			}
 		}
 		if g.sorted() {
-			g.rows = append(g.rows, wanted...)
+			if err := g.keep(wanted); err != nil {
+				return err
+			}
 		} else if err := g.emit(wanted); err != nil {
 			return err
 		}
@@ -283,17 +290,61 @@ func (g *gatherer) scan(from string) (next string, more bool) {
 			next, more = strings.Clone(g.s.index.Key(slot)), true
 			return false
 		}
-		r, ok := g.s.row(slot, "", g.at) // the key is read if it is wanted
-		if ok && !g.counted {
-			g.count++
+		g.look(slot)
+		return true
+	})
+	return next, more
+}
+
+// scanDown is scan in descending order, for the keys below one.
+func (g *gatherer) scanDown(below string) (next string, more bool) {
+	seen := 0
+	g.chunk = g.chunk[:0]
+	g.s.mu.RLock()
+	defer g.s.mu.RUnlock()
+	g.s.index.Descend(below, func(slot index.Slot) bool {
+		key := g.s.index.Key(slot)
+		if key < g.op.From {
+			return false
 		}
-		if ok && !g.op.CountOnly && !g.more {
-			r.Key = g.s.index.Key(slot)
-			g.chunk = append(g.chunk, r)
+		g.look(slot)
+		if seen++; seen == scanChunk {
+			next, more = strings.Clone(key), key > g.op.From
+			return false
 		}
 		return true
 	})
 	return next, more
+}
+
+// look counts a key, and puts its row into chunk if that may be wanted. The lock is held.
+func (g *gatherer) look(slot index.Slot) {
+	r, ok := g.s.row(slot, "", g.at) // the key is read if it is wanted
+	if ok && !g.counted {
+		g.count++
+	}
+	if ok && !g.op.CountOnly && !g.more {
+		r.Key = g.s.index.Key(slot)
+		g.chunk = append(g.chunk, r)
+	}
+}
+
+// keep keeps rows to be sorted. With a limit the last of them go, all but one, which tells that
+// there is more.
+func (g *gatherer) keep(rows []row) error {
+	for _, r := range rows {
+		g.rows = append(g.rows, r)
+		if g.op.Limit == 0 || int64(len(g.rows))-g.op.Limit <= g.op.Limit {
+			continue
+		}
+		if err := g.sort(); err != nil {
+			return err
+		}
+		clear(g.rows[g.op.Limit+1:])
+		g.rows = g.rows[:g.op.Limit+1]
+		g.known = len(g.rows)
+	}
+	return nil
 }
 
 // emit yields rows until the range is full.
@@ -340,13 +391,14 @@ func (g *gatherer) read(r *row, refs []run.Ref) error {
 
 // sort orders the rows. Keys that are equal in it stay in the order of keys.
 func (g *gatherer) sort() error {
-	if g.op.Sort != SortByKey && g.op.Sort != SortByMod {
-		for i := range g.rows {
-			if err := g.s.complete(&g.rows[i], g.op.Sort == SortByValue); err != nil {
+	if g.op.Sort != SortByMod {
+		for i := range g.rows[g.known:] {
+			if err := g.s.complete(&g.rows[g.known+i], g.op.Sort == SortByValue); err != nil {
 				return err
 			}
 		}
 	}
+	g.known = len(g.rows)
 	slices.SortStableFunc(g.rows, func(a, b row) int {
 		if g.op.Descend {
 			a, b = b, a

@@ -1,0 +1,83 @@
+package kv
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/kv/run"
+	"balsa.example/vfs"
+)
+
+func filledStore(t *testing.T, keys int) *Store {
+	t.Helper()
+	fs := crashfs.NewMem()
+	if err := vfs.MakeDir(fs, "history"); err != nil {
+		t.Fatal(err)
+	}
+	history, err := run.Open(run.Options{FS: fs, Dir: "history"}, nil, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewStore(history, nil)
+	for i := range keys {
+		if r := s.DoOp(Op{Kind: Put, Key: fmt.Sprintf("key %05d", (i*7919)%keys), Value: []byte{byte(i)}, Unconditional: true}, 0); r.Code != CodeOK {
+			t.Fatal(r.Err())
+		}
+	}
+	return s
+}
+
+// However many keys there are, a sorted range with a limit keeps few of them.
+func TestRowsThatAreKeptToBeSortedAreBounded(t *testing.T) {
+	s := filledStore(t, 3000)
+	for _, sort := range []Sort{SortByVersion, SortByCreate, SortByMod, SortByValue} {
+		for _, descend := range []bool{false, true} {
+			op := &RangeOp{Limit: 5, Sort: sort, Descend: descend}
+			g := &gatherer{s: s, op: op, at: s.Revision(), records: s.history.RecordReader()}
+			if err := g.gather(); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(g.rows); n > 10 || cap(g.rows) > 32 {
+				t.Errorf("sort %d, descending %t: %d rows are kept, with room for %d", sort, descend, n, cap(g.rows))
+			}
+			some, err := s.Range(*op)
+			if err != nil {
+				t.Fatal(err)
+			}
+			op.Limit = 0
+			all, err := s.Range(*op)
+			if err != nil || len(all.Entries) != 3000 {
+				t.Fatalf("%d entries: %v", len(all.Entries), err)
+			}
+			same := func(a, b Entry) bool { return a.Key == b.Key && a.ModRevision == b.ModRevision }
+			if !slices.EqualFunc(some.Entries, all.Entries[:5], same) || !some.More || some.Count != 3000 {
+				t.Errorf("sort %d, descending %t: %v of %d", sort, descend, some.Entries, some.Count)
+			}
+		}
+	}
+}
+
+// A descending range walks back from its end, and only as far as it has to.
+func TestADescendingRangeLooksAtFewKeys(t *testing.T) {
+	s := filledStore(t, 3000)
+	op := &RangeOp{Span: Span{From: "key 00100", To: "key 02900"}, Limit: 300, Descend: true, NoCount: true}
+	var got []string
+	g := &gatherer{s: s, op: op, at: s.Revision(), records: s.history.RecordReader(), yield: func(e *Entry) { got = append(got, e.Key) }}
+	if err := g.gather(); err != nil {
+		t.Fatal(err)
+	}
+	if g.count > 2*scanChunk || len(g.rows) > 0 || !g.more {
+		t.Errorf("it looked at %d keys, keeps %d rows, more %t", g.count, len(g.rows), g.more)
+	}
+	for i := range 300 {
+		if want := fmt.Sprintf("key %05d", 2899-i); i >= len(got) || got[i] != want {
+			t.Fatalf("%d keys, at %d not %s", len(got), i, want)
+		}
+	}
+	r, err := s.Range(RangeOp{Span: op.Span, Descend: true})
+	if err != nil || r.Count != 2800 || len(r.Entries) != 2800 || r.Entries[2799].Key != "key 00100" || r.More {
+		t.Errorf("the whole span: %d of %d keys, %v", len(r.Entries), r.Count, err)
+	}
+}

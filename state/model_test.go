@@ -198,7 +198,7 @@ func (s *script) command() state.Command {
 			m.Leases = append(m.Leases, int64(s.number("lease", 4)))
 		}
 	case 13:
-		m.Kind, m.Quota = state.KindQuota, 0
+		m.Kind, m.Quota = state.KindQuota, 150*max(0, int64(s.number("quota", 8))-3)
 	default:
 		m.Kind, m.Auth = state.KindAuth, s.change()
 	}

@@ -20,6 +20,7 @@ func (m *Machine) Clone() *Machine {
 		own.outcomes = maps.Clone(l.outcomes)
 		c.leases[id] = &own
 	}
+	c.walls = maps.Clone(m.walls)
 	c.users = m.users.clone()
 	return &c
 }

@@ -25,6 +25,8 @@ type Machine struct {
 	leases map[int64]*lease
 	clock  int64 // the latest log time that a command carried
 	quota  int64
+	wall   int64            // the latest wall time that a command carried, in milliseconds
+	walls  map[uint64]int64 // of each revision
 	users  users
 }
 
@@ -36,7 +38,7 @@ type outcome struct {
 
 // New returns a machine at revision 1.
 func New(limits Limits) *Machine {
-	return &Machine{store: store{past: map[string][]kv.Event{}}, limits: limits, leases: map[int64]*lease{}, users: newUsers()}
+	return &Machine{store: store{past: map[string][]kv.Event{}}, limits: limits, leases: map[int64]*lease{}, walls: map[uint64]int64{}, users: newUsers()}
 }
 
 // DoOp executes a command.
@@ -45,6 +47,7 @@ func (m *Machine) DoOp(c state.Command) state.Result {
 		return m.execute(c)
 	}
 	m.clock = max(m.clock, int64(c.More.Stamp.Log))
+	m.wall = max(m.wall, c.More.Stamp.Wall/1e6)
 	id, seq := c.More.Session.ID, c.More.Session.Seq
 	if id == 0 {
 		return m.execute(c)
@@ -84,6 +87,16 @@ func (m *Machine) execute(c state.Command) (r state.Result) {
 	if code := m.permits(c); code != kv.CodeOK {
 		return m.result(code)
 	}
+	if m.overQuota(c) {
+		return m.result(kv.CodeQuota)
+	}
+	before := m.revision()
+	defer func() {
+		for before < m.revision() {
+			before++
+			m.walls[before] = m.wall
+		}
+	}()
 	if c.More == nil {
 		return state.Result{Result: m.do(c.Op)}
 	}

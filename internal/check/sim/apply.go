@@ -34,8 +34,10 @@ func (n *node) applyNext() {
 		}
 		t := n.applyTasks[0]
 		n.applyTasks = n.applyTasks[1:]
-		checkpoint, err := n.applier.Apply(t)
-		if err != nil && n.disk.excuses(err) {
+		var checkpoint *rsm.Checkpoint
+		var err error
+		n.disk.reading(func() { checkpoint, err = n.applier.Apply(t) })
+		if err != nil && (n.disk.excuses(err) || errors.Is(err, errIO)) {
 			n.fail(err)
 			return
 		}

@@ -131,9 +131,11 @@ func (n *node) serve(x *call, reply func(answer)) {
 		return
 	}
 	read := func() {
-		found, err := n.machine.Range(*x.Range)
+		var found kv.RangeResult
+		var err error
+		n.disk.reading(func() { found, err = n.machine.Range(*x.Range) })
 		code, known := kv.CodeOf(err)
-		if !known && n.disk.excuses(err) {
+		if !known && (n.disk.excuses(err) || errors.Is(err, errIO)) {
 			reply(answer{err: rsm.ErrWrongLeader}) // the client asks another
 			return
 		}

@@ -16,6 +16,10 @@ func (k *checker) content(n *node) {
 	if k.w.diverging != nil {
 		return
 	}
+	if fs := n.disk.files; fs != nil { // the checker's own reads do not fail
+		defer func(fault int) { fs.readFaultIn = fault }(fs.readFaultIn)
+		fs.readFaultIn = -1
+	}
 	now := n.machine.Revision()
 	oldest := uint64(1)
 	switch m := n.machine.(type) {

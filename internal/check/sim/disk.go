@@ -37,6 +37,7 @@ type disk struct {
 
 	full     bool
 	failNext bool   // the next write
+	failRead bool   // the next read of a file of the machine
 	damage   damage // at rest
 	// rotten are files of the machine that were damaged, and that may be there. rots tells whether
 	// any ever was.
@@ -227,6 +228,22 @@ func (d *disk) saveWAL(ps []raft.Persist) error {
 	d.possible = []model{before, d.model}
 	d.model = before
 	return err
+}
+
+// reading calls what may read files of the machine. With failRead the first read fails.
+func (d *disk) reading(read func()) {
+	if d.files == nil || !d.failRead {
+		read()
+		return
+	}
+	d.files.readFaultIn = 0
+	read()
+	if d.files.readFaultIn < 0 {
+		d.failRead = false
+		d.w.injected(IOError)
+		d.w.check.counts.ReadErrors++
+	}
+	d.files.readFaultIn = -1
 }
 
 // finishState ends the saving of a state that is under way.
@@ -430,7 +447,7 @@ func (d *disk) setFull(full bool) {
 }
 
 func (d *disk) heal() {
-	d.failNext = false
+	d.failNext, d.failRead = false, false
 	d.setFull(false)
 }
 

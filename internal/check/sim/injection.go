@@ -86,7 +86,7 @@ var injectors = [numFaults]func(*world, *node, Injection) bool{
 	Blackout:      (*world).blackout,
 	InstallCrash:  (*world).crashAtInstall,
 	Reset:         (*world).breakConnections,
-	IOError:       func(_ *world, n *node, _ Injection) bool { n.disk.failNext = true; return false },
+	IOError:       (*world).failDisk,
 	DiskFull:      (*world).fillDisk,
 	Corrupt:       (*world).corrupt,
 	Pause:         (*world).pause,
@@ -182,6 +182,12 @@ func (w *world) breakConnections(n *node, s Injection) bool {
 		n.unreachable(s.Peer)
 	}
 	return true
+}
+
+// failDisk lets the next write fail, and the next read.
+func (w *world) failDisk(n *node, _ Injection) bool {
+	n.disk.failNext, n.disk.failRead = true, true
+	return false
 }
 
 func (w *world) fillDisk(n *node, s Injection) bool {

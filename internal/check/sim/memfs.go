@@ -37,6 +37,8 @@ type memFS struct {
 	dead    bool
 	fired   bool // the fault has come
 	failed  int  // number of operations that got an error
+	// readFaultIn is the number of reads before the one that fails; below 0: none fails.
+	readFaultIn int
 }
 
 // nameChange sets a name, or removes it if node is nil. A rename is one change.
@@ -61,7 +63,7 @@ var (
 )
 
 func newMemFS(r *rand.Rand) *memFS {
-	return &memFS{rand: r, files: map[string]*memNode{}, synced: map[string]*memNode{}, locked: map[string]bool{}, faultIn: -1}
+	return &memFS{rand: r, files: map[string]*memNode{}, synced: map[string]*memNode{}, locked: map[string]bool{}, faultIn: -1, readFaultIn: -1}
 }
 
 // failAfter lets one of the next n changing operations fail, or the process crash at it.
@@ -292,6 +294,11 @@ func (f *memFile) Read(p []byte) (int, error) {
 }
 
 func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.fs.readFaultIn >= 0 {
+		if f.fs.readFaultIn--; f.fs.readFaultIn < 0 {
+			return 0, errIO
+		}
+	}
 	if off >= int64(len(f.node.data)) {
 		return 0, io.EOF
 	}

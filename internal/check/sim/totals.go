@@ -85,6 +85,8 @@ type Counts struct {
 	// Fetched are files that a machine began to fetch, FetchedInPart those that broke off, and
 	// FetchedOn those of which it had the beginning.
 	Fetched, FetchedInPart, FetchedOn int
+	// ReadErrors are reads of a machine's files that failed.
+	ReadErrors int
 	// NotNeeded are receptions of states that ended since the log had what was in them.
 	NotNeeded int
 	// AheadOfLog are restarts with a durable state that is ahead of the own log.
@@ -123,6 +125,7 @@ func (c *Counts) add(d Counts) {
 	c.FetchedOn += d.FetchedOn
 	c.AheadOfLog += d.AheadOfLog
 	c.NotNeeded += d.NotNeeded
+	c.ReadErrors += d.ReadErrors
 }
 
 func (t *Totals) String() string {
@@ -164,7 +167,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},
 		{"calls answered", c.Calls, 20 * t.Seeds}, {"leases ended", c.LeasesEnded, t.Seeds},
-		{"damaged states noticed", c.Rotten, t.Seeds}, {"runs repaired", c.Repaired, t.Seeds / 20},
+		{"damaged states noticed", c.Rotten, t.Seeds}, {"runs repaired", c.Repaired, t.Seeds / 20}, {"reads of files that failed", c.ReadErrors, t.Seeds / 20},
 		{"messages to watchers", c.Watched, 20 * t.Seeds}, {"watches that were compacted", c.WatchesCompacted, t.Seeds / 20},
 		{"messages to watchers by the API of etcd", c.EtcdWatched, 5 * t.Seeds}, {"fragments", c.EtcdFragments, t.Seeds / 4},
 	} {

@@ -195,6 +195,7 @@ var rightsMatrix = []struct {
 
 	{"MemberList", &pb.MemberListRequest{}, "....."},
 	{"Alarm", &pb.AlarmRequest{}, "....."},
+	{"Alarm", &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE}, "dddd."},
 	{"Status", &pb.StatusRequest{}, "....."},
 	{"Hash", &pb.HashRequest{}, "dddd."},
 	{"HashKV", &pb.HashKVRequest{}, "dddd."},

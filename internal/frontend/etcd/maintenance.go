@@ -26,7 +26,12 @@ var errAlarmRaised = &translate.Error{
 
 // Alarm lists what is wrong. An alarm ends with its cause, so there is nothing to disarm: a request
 // to do so changes nothing.
-func (f *Face) Alarm(ctx context.Context, _ *Caller, r *pb.AlarmRequest) (*pb.AlarmResponse, error) {
+func (f *Face) Alarm(ctx context.Context, c *Caller, r *pb.AlarmRequest) (*pb.AlarmResponse, error) {
+	if r.Action != pb.AlarmRequest_GET { // is for the role root, as in etcd
+		if err := f.access.Require(ctx, c.user, true); err != nil {
+			return nil, failed(err, translate.ReadFailed)
+		}
+	}
 	if r.Action == pb.AlarmRequest_ACTIVATE {
 		return nil, errAlarmRaised
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"balsa.example/member"
-	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/wal"
 )
@@ -157,12 +156,8 @@ func (n *Node[Op, Result]) replica(ctx context.Context) (*rsm.Node[Op, Result], 
 	}
 }
 
-// The steps of Stop, and all of it, take no longer than this.
-const (
-	handoverTimeout   = time.Second
-	disconnectTimeout = time.Second
-	stopTimeout       = 6 * time.Second
-)
+// stopTimeout bounds Stop.
+const stopTimeout = 6 * time.Second
 
 // Stop ends the member. A leader first hands over, so that the others need no election.
 // Operations in progress end with rsm.ErrStopped. When Stop returns, nothing of the member
@@ -186,37 +181,17 @@ func (n *Node[Op, Result]) Stop() error {
 func (n *Node[Op, Result]) stop() {
 	n.cancel()
 	<-n.ran // from here on it is settled whether there is a replica
-	node := n.node.Load()
+	ctx, node := context.Background(), n.node.Load()
 	if node != nil {
-		n.handOver(node)
+		n.member.HandOver(ctx, node)
 	}
-	disconnected := make(chan struct{})
-	go func() {
-		n.member.Disconnect()
-		close(disconnected)
-	}()
-	// A snapshot that arrives may wait for one that is being written, which Stop breaks off.
-	select {
-	case <-disconnected:
-	case <-time.After(disconnectTimeout):
-	}
-	if node != nil {
-		node.Stop()
-		n.ended(node) // it may have failed since run has stopped to watch it
-	}
-	<-disconnected
+	n.member.StopReplica(ctx, func() {
+		if node != nil {
+			node.Stop()
+			n.ended(node) // it may have failed since run has stopped to watch it
+		}
+	})
 	if err := n.member.Close(); err != nil {
 		n.log.Warn("close data directory", "error", err)
-	}
-}
-
-func (n *Node[Op, Result]) handOver(node *rsm.Node[Op, Result]) {
-	if s := node.Status(); s.Role != raft.Leader || len(n.member.Cluster().Members) == 1 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), handoverTimeout)
-	defer cancel()
-	if err := node.TransferLeadership(ctx, raft.None); err != nil {
-		n.log.Info("stopping as leader, nobody took over", "error", err)
 	}
 }

@@ -52,7 +52,7 @@ func TestLeaderThatStopsHandsOver(t *testing.T) {
 	c.startAll()
 	c.put("a", "1", 0)
 	old := c.servers[c.leader()]
-	old.handOver(t.Context())
+	old.member.HandOver(t.Context(), old.native.Replica().Node)
 	if s := old.status(); s.Role == api.Role_LEADER || s.LeaderId == 0 || s.LeaderId == s.NodeId {
 		t.Errorf("after the handover: %v", s)
 	}

@@ -28,7 +28,7 @@ import (
 )
 
 const (
-	// handoverTimeout, drainTimeout and flushTimeout bound the steps of Shutdown.
+	// handoverTimeout bounds a yield; drainTimeout and flushTimeout are for steps of Shutdown.
 	handoverTimeout = time.Second
 	drainTimeout    = time.Second
 	flushTimeout    = time.Second

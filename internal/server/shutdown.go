@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"balsa.example/raft"
 )
 
 // ErrHangs: the server has stopped without waiting for a call of its disk that did not end.
@@ -36,7 +34,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 func (s *Server) stop(ctx context.Context) {
 	s.cancel()
 	<-s.ran // from here on it is settled whether there is a replica
-	s.handOver(ctx)
+	if replica := s.native.Replica(); replica != nil {
+		s.member.HandOver(ctx, replica.Node)
+	}
 	s.native.Drain()
 	s.etcd.Drain()
 
@@ -46,18 +46,12 @@ func (s *Server) stop(ctx context.Context) {
 		close(drained)
 	}()
 	await(ctx, drained, drainTimeout)
-	closed := make(chan struct{})
-	go func() {
-		s.member.Disconnect()
-		close(closed)
-	}()
-	// A snapshot that arrives may wait for one that is being written, which Stop breaks off.
-	await(ctx, closed, flushTimeout)
-	if replica := s.native.Replica(); replica != nil {
-		replica.Stop()   // which answers what is still in progress
-		s.ended(replica) // it may have failed since run has stopped to watch it
-	}
-	<-closed
+	s.member.StopReplica(ctx, func() {
+		if replica := s.native.Replica(); replica != nil {
+			replica.Stop()   // which answers what is still in progress
+			s.ended(replica) // it may have failed since run has stopped to watch it
+		}
+	})
 	await(ctx, drained, flushTimeout)
 	s.port.Stop()
 	<-drained
@@ -78,19 +72,6 @@ func (s *Server) Abort() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	s.Shutdown(ctx)
-}
-
-// handOver lets another member lead, so that clients need not wait for an election.
-func (s *Server) handOver(ctx context.Context) {
-	replica := s.native.Replica()
-	if replica == nil || len(s.cfg.Cluster.Members) == 1 || replica.Node.Status().Role != raft.Leader {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, handoverTimeout)
-	defer cancel()
-	if err := replica.Node.TransferLeadership(ctx, raft.None); err != nil {
-		s.log.Info("stopping as leader, nobody took over", "error", err)
-	}
 }
 
 // await waits for done, but not longer than d or ctx.

@@ -24,25 +24,52 @@ func (c *Clerk) Grant(ctx context.Context, ttl time.Duration) (*Lease, error) {
 	return c.grant(ctx, ttl, false)
 }
 
-func (c *Clerk) grant(ctx context.Context, ttl time.Duration, session bool) (*Lease, error) {
-	if ttl < time.Millisecond {
-		return nil, fmt.Errorf("grant: %w: %v, at least 1ms", ErrLeaseTTL, ttl)
+// GrantID is Grant with the id of a lease that may exist. If it does the Clerk keeps it alive from
+// now on, with the time to live that it has. An id is above 0.
+func (c *Clerk) GrantID(ctx context.Context, id int64, ttl time.Duration) (*Lease, error) {
+	if id <= 0 {
+		return nil, fmt.Errorf("grant: %w: lease %d", ErrInvalid, id)
 	}
 	for {
-		l := &Lease{clerk: c, id: c.drawLease(), ttl: ttl, done: make(chan struct{})}
-		call := &api.Lease{Id: l.id, TtlMs: uint64(ttl.Milliseconds()), Session: session}
+		l, err := c.grantOnce(ctx, id, ttl, false)
+		if !isRefusal(err, ErrLeaseExists) {
+			return l, err
+		}
+		l = &Lease{clerk: c, id: id, done: make(chan struct{})}
 		asked := c.keeper.now()
-		r, err := c.do(ctx, leaseRequest(api.Request_LEASE_GRANT, call))
-		if err == nil {
-			if granted := r.GetLease().GetTtlMs(); granted > 0 {
-				l.ttl = milliseconds(granted)
-			}
+		if l.ttl, err = c.KeepAlive(ctx, id); err == nil {
 			return l, c.keeper.add(l, asked)
 		}
-		if !isRefusal(err, ErrLeaseExists) {
+		if !isRefusal(err, ErrNoLease) { // else it has just ended
 			return nil, err
 		}
 	}
+}
+
+func (c *Clerk) grant(ctx context.Context, ttl time.Duration, session bool) (*Lease, error) {
+	for {
+		l, err := c.grantOnce(ctx, c.drawLease(), ttl, session)
+		if !isRefusal(err, ErrLeaseExists) {
+			return l, err
+		}
+	}
+}
+
+func (c *Clerk) grantOnce(ctx context.Context, id int64, ttl time.Duration, session bool) (*Lease, error) {
+	if ttl < time.Millisecond {
+		return nil, fmt.Errorf("grant: %w: %v, at least 1ms", ErrLeaseTTL, ttl)
+	}
+	l := &Lease{clerk: c, id: id, ttl: ttl, done: make(chan struct{})}
+	call := &api.Lease{Id: l.id, TtlMs: uint64(ttl.Milliseconds()), Session: session}
+	asked := c.keeper.now()
+	r, err := c.do(ctx, leaseRequest(api.Request_LEASE_GRANT, call))
+	if err != nil {
+		return nil, err
+	}
+	if granted := r.GetLease().GetTtlMs(); granted > 0 {
+		l.ttl = milliseconds(granted)
+	}
+	return l, c.keeper.add(l, asked)
 }
 
 // drawLease returns the id of a new lease. No id is drawn twice, by any Clerk.

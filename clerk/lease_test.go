@@ -249,3 +249,32 @@ func TestManyLeasesShareAGoroutine(t *testing.T) {
 		}
 	})
 }
+
+// GrantID makes a lease, or takes over the one that there is.
+func TestGrantByID(t *testing.T) {
+	service(t, 8, true, func(t *testing.T, s *clerktest.Service) {
+		first, second, other := s.Clerk("a"), s.Clerk("b"), s.Clerk("c")
+		for _, id := range []int64{0, -5} {
+			if l, err := first.GrantID(t.Context(), id, time.Second); !errors.Is(err, clerk.ErrInvalid) {
+				t.Errorf("lease %d: %v, %v", id, l, err)
+			}
+		}
+		if _, err := first.GrantID(t.Context(), 7, 0); !errors.Is(err, clerk.ErrLeaseTTL) {
+			t.Error(err)
+		}
+		l, err := first.GrantID(t.Context(), 7, 10*time.Second)
+		if err != nil || l.ID() != 7 || l.TTL() != 10*time.Second {
+			t.Fatal(l, err)
+		}
+		if l, err = second.GrantID(t.Context(), 7, time.Hour); err != nil || l.ID() != 7 || l.TTL() != 10*time.Second {
+			t.Fatal(l, err)
+		}
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if _, err := other.TimeToLive(t.Context(), 7); err != nil || l.Lost() {
+			t.Error("not kept alive: ", err)
+		}
+	})
+}

@@ -31,63 +31,70 @@ const (
 const importExitHelp = `Exit codes:
   0  done: all is written
   1  any other error
-  2  wrong usage, or a line that is no key and value
+  2  wrong usage, a line that is no key and value, or a file of etcd that is damaged
+  3  a lease of etcd has ended before its keys were written
   5  whether the named lines are written is not known
   6  no server could answer in time; the named lines are not written
   7  done, but the result could not be printed: the disk is full, or the reader has ended
-Where a line is named, all lines before are written, and none behind it.`
+Where a line is named, all lines before are written, and none behind it. Records of etcd
+are lines in this sense.`
 
 func (p *program) importer() *cobra.Command {
 	var n connection
 	var out output
-	var from uint64
+	var from origin
 	c := &cobra.Command{
 		Use:        "import [FILE]",
-		SuggestFor: []string{"load"},
-		Short:      "Write keys and values from JSON lines",
+		SuggestFor: []string{"load", "restore"},
+		Short:      "Write keys and values from JSON lines, or from a file of etcd",
 		Long: `Write the keys and values of FILE, or of the standard input, which has the lines that
 "balsa export" prints: JSON objects with key or key_base64, and value or value_base64.
 What else they have is ignored: the versions of the keys count on as after any put, and
 they hang on no lease.
 
+--etcd FILE takes them from a file of etcd instead: from a snapshot that "etcdctl snapshot
+save" wrote, or from the member/snap/db of a member that is stopped. The file is checked
+before anything is written, and one that is damaged is refused. The keys are written as
+they were last, in the order of their last changes. Leases are granted with the ids and
+times to live that they had, and live for that time from the end of the import on;
+--without-leases leaves them out, and their keys stay. Users and roles are not imported.
+
 The keys are written in the order of the lines, in transactions of up to 128 lines and
 1 MiB, each of which --timeout is for. Keys that exist are replaced, and others stay.
 
-An error names the line at which it stopped: all lines before are written, and none from
-it on. --from-line goes on there.
+An error names the line, or the record of etcd, at which it stopped: all before are
+written, and none from it on. --from-line or --from-record goes on there.
 ` + connectionHelp + importExitHelp,
 		Example: `  balsa import all.jsonl
   balsa import all.jsonl --from-line 1025
-  gunzip < users.jsonl.gz | balsa import`,
+  gunzip < users.jsonl.gz | balsa import
+  balsa import --etcd snapshot.db`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 	}
 	n.addFlags(c)
 	out.addFlag(c)
-	c.Flags().Uint64Var(&from, "from-line", 1, "the first line to write")
+	from.addFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		lines := p.stdin
-		if len(args) > 0 && args[0] != "-" {
-			f, err := os.Open(args[0])
-			if err != nil {
-				return usageError("%w", err)
-			}
-			defer f.Close()
-			lines = f
+		source, err := from.open(p, args)
+		if err != nil {
+			return err
 		}
+		defer source.Close()
 		ck, err := n.connect(p, clerk.WithSession(importSession))
 		if err != nil {
 			return err
 		}
 		defer ck.Close()
-		w := &lineWriter{connection: &n, clerk: ck, done: newProgress(p.stderr, "imported")}
-		if err := w.writeAll(c.Context(), lines, from); err != nil {
+		w := &batchWriter{connection: &n, clerk: ck, done: newProgress(p.stderr, "imported"), unit: source.unit()}
+		if err := source.writeTo(c.Context(), w); err != nil {
 			return err
 		}
 		if out.isJSON() {
 			return writeJSON(p.stdout, struct {
 				countJSON
+				Leases   int    `json:"leases,omitempty"`
 				Revision uint64 `json:"revision,omitempty"`
-			}{countJSON{w.done.keys}, w.revision})
+			}{countJSON{w.done.keys}, w.leases, w.revision})
 		}
 		_, err = fmt.Fprintln(p.stdout, w.done)
 		return err
@@ -95,11 +102,62 @@ it on. --from-line goes on there.
 	return c
 }
 
-// lineWriter writes lines. Those of one transaction are pending until it is full.
-type lineWriter struct {
+// origin is the flags that say what is imported.
+type origin struct {
+	etcd                 string
+	fromLine, fromRecord uint64
+	withoutLeases        bool
+}
+
+func (o *origin) addFlags(c *cobra.Command) {
+	c.Flags().Uint64Var(&o.fromLine, "from-line", 1, "the first line to write")
+	c.Flags().StringVar(&o.etcd, "etcd", "", "a snapshot of etcd, or a stopped member's member/snap/db, to import from")
+	c.Flags().Uint64Var(&o.fromRecord, "from-record", 1, "the first record of --etcd to write")
+	c.Flags().BoolVar(&o.withoutLeases, "without-leases", false, "do not import the leases of --etcd; their keys stay")
+}
+
+// importSource is what an import reads. Lines and records are its units.
+type importSource interface {
+	unit() string
+	writeTo(context.Context, *batchWriter) error
+	io.Closer
+}
+
+func (o *origin) open(p *program, args []string) (importSource, error) {
+	switch {
+	case o.etcd == "" && (o.fromRecord != 1 || o.withoutLeases):
+		return nil, usageError("--from-record and --without-leases go with --etcd")
+	case o.etcd != "" && (len(args) > 0 || o.fromLine != 1):
+		return nil, usageError("--etcd goes with neither FILE nor --from-line")
+	case o.etcd != "":
+		return o.openEtcd(p)
+	case len(args) > 0 && args[0] != "-":
+		f, err := os.Open(args[0])
+		if err != nil {
+			return nil, usageError("%w", err)
+		}
+		return lineSource{f, f, o.fromLine}, nil
+	default:
+		return lineSource{p.stdin, io.NopCloser(nil), o.fromLine}, nil
+	}
+}
+
+// lineSource is JSON lines. They are written from one on, which is counted from 1.
+type lineSource struct {
+	lines io.Reader
+	io.Closer
+	from uint64
+}
+
+func (lineSource) unit() string { return "line" }
+
+// batchWriter writes lines or records. Those of one transaction are pending until it is full.
+type batchWriter struct {
 	connection *connection
 	clerk      *clerk.Clerk
 	done       *progress
+	unit       string // of what it writes: "line"
+	leases     int    // that it has granted
 	revision   uint64 // of the store after the last write
 
 	pending []numbered
@@ -107,38 +165,34 @@ type lineWriter struct {
 	bytes   int             // of those
 }
 
-// numbered is a pair and the number of its line.
+// numbered is a pair, the number of its line or record, and its lease or 0.
 type numbered struct {
-	line uint64
+	number uint64
 	pair
+	lease int64
 }
 
-// writeAll writes the lines from one on, which is counted from 1.
-func (w *lineWriter) writeAll(ctx context.Context, lines io.Reader, from uint64) error {
-	s := bufio.NewScanner(lines)
+func (l lineSource) writeTo(ctx context.Context, w *batchWriter) error {
+	s := bufio.NewScanner(l.lines)
 	s.Buffer(nil, maxLineBytes)
 	number := uint64(0)
 	for s.Scan() && ctx.Err() == nil {
 		number++
-		if number < from || len(s.Bytes()) == 0 {
+		if number < l.from || len(s.Bytes()) == 0 {
 			continue
 		}
 		parsed, err := parsePair(s.Bytes())
 		if err != nil {
 			return w.stop(ctx, number, usageError("line %d: %w", number, err))
 		}
-		if err := w.add(ctx, numbered{number, parsed}); err != nil {
+		if err := w.add(ctx, numbered{number: number, pair: parsed}); err != nil {
 			return err
 		}
 	}
 	err := s.Err()
 	switch {
 	case ctx.Err() != nil:
-		first := max(from, number+1)
-		if len(w.pending) > 0 {
-			first = w.pending[0].line
-		}
-		return resumable(first, fmt.Errorf("stopped: %w", context.Cause(ctx)))
+		return w.stopped(ctx, max(l.from, number+1))
 	case errors.Is(err, bufio.ErrTooLong):
 		return w.stop(ctx, number+1, usageError("line %d is longer than %d MiB", number+1, maxLineBytes>>20))
 	case err != nil:
@@ -148,17 +202,26 @@ func (w *lineWriter) writeAll(ctx context.Context, lines io.Reader, from uint64)
 	}
 }
 
+// stopped returns the error of an import that was told to stop before a line. What is pending is not
+// written.
+func (w *batchWriter) stopped(ctx context.Context, number uint64) error {
+	if len(w.pending) > 0 {
+		number = w.pending[0].number
+	}
+	return w.resumable(number, fmt.Errorf("stopped: %w", context.Cause(ctx)))
+}
+
 // stop writes what stands before a line that cannot be, and returns why it cannot.
-func (w *lineWriter) stop(ctx context.Context, line uint64, why error) error {
+func (w *batchWriter) stop(ctx context.Context, number uint64, why error) error {
 	if err := w.flush(ctx); err != nil {
 		return err
 	}
-	return resumable(line, why)
+	return w.resumable(number, why)
 }
 
 // add makes a pair pending. What was pending is written before if it does not fit, or has the key,
 // since no transaction changes a key twice.
-func (w *lineWriter) add(ctx context.Context, n numbered) error {
+func (w *batchWriter) add(ctx context.Context, n numbered) error {
 	size := len(n.key) + len(n.value) + putBytes
 	if len(w.pending) == maxBatchPuts || w.bytes+size > maxBatchBytes || w.keys[n.key] {
 		if err := w.flush(ctx); err != nil {
@@ -173,7 +236,7 @@ func (w *lineWriter) add(ctx context.Context, n numbered) error {
 }
 
 // flush writes what is pending.
-func (w *lineWriter) flush(ctx context.Context) error {
+func (w *batchWriter) flush(ctx context.Context) error {
 	all := w.pending
 	w.pending, w.bytes, w.keys = nil, 0, nil
 	err := w.commit(ctx, all)
@@ -189,14 +252,14 @@ func (w *lineWriter) flush(ctx context.Context) error {
 }
 
 // commit writes pairs in one transaction. One alone has the limits of a put.
-func (w *lineWriter) commit(ctx context.Context, all []numbered) error {
+func (w *batchWriter) commit(ctx context.Context, all []numbered) error {
 	ctx, cancel := context.WithTimeout(ctx, w.connection.timeout)
 	defer cancel()
 	switch len(all) {
 	case 0:
 		return nil
 	case 1:
-		kv, err := w.clerk.Set(ctx, all[0].key, all[0].value)
+		kv, err := w.clerk.Set(ctx, all[0].key, all[0].value, all[0].options()...)
 		if err != nil {
 			return err
 		}
@@ -204,7 +267,7 @@ func (w *lineWriter) commit(ctx context.Context, all []numbered) error {
 	default:
 		var puts []clerk.TxnOp
 		for _, n := range all {
-			puts = append(puts, clerk.OpPut(n.key, n.value))
+			puts = append(puts, clerk.OpPut(n.key, n.value, n.options()...))
 		}
 		result, err := w.clerk.Txn(ctx).Then(puts...).Commit()
 		if err != nil {
@@ -218,8 +281,15 @@ func (w *lineWriter) commit(ctx context.Context, all []numbered) error {
 	return nil
 }
 
+func (n *numbered) options() []clerk.PutOption {
+	if n.lease == 0 {
+		return nil
+	}
+	return []clerk.PutOption{clerk.WithLease(n.lease)}
+}
+
 // failed returns the error of writing lines: which they are, and where to go on.
-func (w *lineWriter) failed(lines []numbered, err error) error {
+func (w *batchWriter) failed(lines []numbered, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -227,14 +297,14 @@ func (w *lineWriter) failed(lines []numbered, err error) error {
 		return err
 	}
 	first, last := lines[0], lines[len(lines)-1]
-	what := fmt.Sprintf("line %d", first.line)
-	if last.line > first.line {
-		what = fmt.Sprintf("lines %d to %d", first.line, last.line)
+	what := fmt.Sprintf("%s %d", w.unit, first.number)
+	if last.number > first.number {
+		what = fmt.Sprintf("%ss %d to %d", w.unit, first.number, last.number)
 	}
-	return resumable(first.line, fmt.Errorf("%s: %w", what, w.connection.explain("put", first.key, err)))
+	return w.resumable(first.number, fmt.Errorf("%s: %w", what, w.connection.explain("put", first.key, err)))
 }
 
 // resumable adds to an error where to go on.
-func resumable(line uint64, err error) error {
-	return fmt.Errorf("%w; all lines before are written; --from-line %d goes on there", err, line)
+func (w *batchWriter) resumable(number uint64, err error) error {
+	return fmt.Errorf("%w; all %ss before are written; --from-%s %d goes on there", err, w.unit, w.unit, number)
 }

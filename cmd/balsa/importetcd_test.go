@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// etcdSnapshot is a snapshot that etcdctl saved: see internal/etcdfile.
+func etcdSnapshot(t *testing.T) (path string, data []byte) {
+	t.Helper()
+	f, err := os.Open(filepath.Join("..", "..", "internal", "etcdfile", "testdata", "snapshot.db.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err = io.ReadAll(z); err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "snapshot.db")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path, data
+}
+
+func TestImportOfEtcd(t *testing.T) {
+	endpoints := oneServer(t)
+	path, _ := etcdSnapshot(t)
+	users := "users and roles are not imported: " + path + " has 1 and 2"
+	steps{
+		{"put many before", "", exitOK, "version=1 revision=2\n", ""},
+		{"put other stays", "", exitOK, "version=1 revision=3\n", ""},
+		{"import -o json --etcd " + path, "", exitOK, `{"count":10,"leases":2,"revision":4}` + "\n", users},
+		{"ls", "", exitOK, "again\nbin\nempty\nlast\nleased\nmany\none\nother\nthree\ntwo\nunleased\n", ""},
+		{"get many", "", exitOK, "12\n", ""},
+		{"get unleased", "", exitOK, "b\n", ""},
+		{"get bin --raw", "", exitOK, "binary\xff\x00", ""},
+	}.run(t, endpoints)
+	if _, out, errs := balsa(t, "", "lease", "ttl", "54a6a216d0d3f812", endpoints); !strings.HasSuffix(out, "granted_ttl=3600s\n  \"leased\"\n") {
+		t.Error(out, errs)
+	}
+	steps{
+		{"import --from-record 9 --etcd " + path, "", exitOK, "imported 2 keys, 0.0 MiB\n", users}, // the leases are there
+		{"lease revoke 54a6a216d0d3f812", "", exitOK, "revoked\n", ""},
+		{"get leased", "", exitNotFound, "", "does not exist"},
+		{"del --all", "", exitOK, "deleted 10\n", ""},
+		{"import --without-leases --from-record 2 -o json --etcd " + path, "", exitOK, `{"count":9,"revision":8}` + "\n", users},
+		{"lease ttl 54a6a216d0d3f812", "", exitNotFound, "", "does not exist"},
+		{"get leased", "", exitOK, "v1\n", ""},
+	}.run(t, endpoints)
+}
+
+// A file that is damaged changes nothing.
+func TestImportRefusesDamagedFilesOfEtcd(t *testing.T) {
+	endpoints := oneServer(t)
+	path, data := etcdSnapshot(t)
+	cut, changed := path+".cut", path+".changed"
+	if err := os.WriteFile(cut, data[:len(data)-1000], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(changed, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	steps{
+		{"import --etcd " + cut, "", exitUsage, "", cut + ": damaged, or not a file of etcd: 19512 bytes are neither"},
+		{"import --etcd " + changed, "", exitUsage, "", "the hash at its end is not that of its contents; nothing is written"},
+		{"import --etcd " + path + "2", "", exitUsage, "", "no such file"},
+		{"import --etcd " + filepath.Dir(path), "", exitUsage, "", "not a regular file"},
+		{"import x --etcd " + path, "", exitUsage, "", "--etcd goes with neither FILE nor --from-line"},
+		{"import --from-line 2 --etcd " + path, "", exitUsage, "", "--etcd goes with neither FILE nor --from-line"},
+		{"import --from-record 2", "", exitUsage, "", "go with --etcd"},
+		{"import --without-leases", "", exitUsage, "", "go with --etcd"},
+		{"ls", "", exitOK, "", ""},
+		{"lease ls", "", exitOK, "", ""}, // no server was asked
+	}.run(t, endpoints)
+}
+
+func TestImportOfEtcdSaysWhereItStopped(t *testing.T) {
+	path, _ := etcdSnapshot(t)
+	args := []string{"import", "--endpoints=127.0.0.1:1", "--timeout", "50ms", "--etcd", path}
+	code, out, errs := balsa(t, "", args...)
+	if code != exitUnavailable || out != "" || !strings.Contains(errs, "lease grant: not done") || !strings.Contains(errs, "--from-record 1 goes on there") {
+		t.Errorf("without servers: %d %q", code, errs)
+	}
+	code, out, errs = balsa(t, "", append(args, "--without-leases", "--from-record", "3")...)
+	if code != exitUnavailable || out != "" || !strings.Contains(errs, "records 3 to 10: ") || !strings.Contains(errs, "--from-record 3 goes on there") {
+		t.Errorf("without servers and leases: %d %q", code, errs)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("interrupt signal received"))
+	var buf bytes.Buffer
+	p := program{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &buf, env: noEnv}
+	if code := p.run(ctx, append(args, "--without-leases")); code != exitError ||
+		!strings.HasSuffix(buf.String(), "balsa: stopped: interrupt signal received; all records before are written; --from-record 1 goes on there\n") {
+		t.Errorf("stopped: %d %q", code, &buf)
+	}
+}

@@ -277,8 +277,8 @@ func (w *world) mayDamage(n *node) bool {
 	return !n.fatal && !n.disk.damaged() && (int(n.id) > w.mix.Voters || gone+1 <= (w.mix.Voters-1)/2)
 }
 
-// rotState damages some of the files of a machine that goes on, or is restarted on them. It waits
-// until there are any.
+// rotState damages some of the files of a machine that goes on, or is restarted on them, again and
+// again. It waits until there are any.
 func (w *world) rotState(n *node, s Injection) bool {
 	rotten := false
 	if w.mayDamage(n) {
@@ -286,14 +286,13 @@ func (w *world) rotState(n *node, s Injection) bool {
 			rotten = n.disk.rotRun() || rotten
 		}
 	}
-	switch {
-	case !rotten:
-		w.meanwhile(milliseconds(500), func() { w.rotState(n, s) })
-	case s.Split>>2%4 == 0 && n.up():
-		n.crashAndRestart(false)
+	w.meanwhile(milliseconds(500), func() { w.rotState(n, s) })
+	if !rotten {
+		return false
 	}
-	if rotten {
-		w.injected(Rot)
+	w.injected(Rot)
+	if s.Split>>2%4 == 0 && n.up() {
+		n.crashAndRestart(false)
 	}
 	return false
 }

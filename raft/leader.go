@@ -10,7 +10,9 @@ import (
 type leaderState struct {
 	peers            []*progress // the other members, by id
 	heartbeatElapsed int         // ticks since the last heartbeat
-	ticked           bool        // since the last Effects
+	// tickedCommit is what was applied at the last tick, dueCommit at the one before: every peer
+	// is to know that.
+	tickedCommit, dueCommit Index
 	// round is the latest that was begun. roundWanted tells that the next Effects begins
 	// another one.
 	round       Round
@@ -66,15 +68,11 @@ func (r *Raft) Propose(data []byte) (Index, error) { return r.propose(EntryComma
 // ProposeForwarded is Propose for an operation that another node has forwarded (see
 // EntryForwarded).
 func (r *Raft) ProposeForwarded(from NodeID, data []byte) (Index, error) {
-	r.noteAsked(from)
-	return r.propose(EntryForwarded, data)
-}
-
-// noteAsked notes that clients of another member wait for this leader.
-func (r *Raft) noteAsked(from NodeID) {
-	if p := r.peer(from); p != nil {
-		p.askedTicks = r.cfg.ElectionTimeoutTicks
+	index, err := r.propose(EntryForwarded, data)
+	if p := r.peer(from); p != nil && err == nil {
+		p.forwarded = index
 	}
+	return index, err
 }
 
 func (r *Raft) propose(kind EntryKind, data []byte) (Index, error) {
@@ -111,10 +109,7 @@ func (r *Raft) tickLeader() {
 	r.tickTransfer()
 	r.watchOwnDisk()
 	l := &r.leader
-	l.ticked = true
-	for _, p := range l.peers {
-		p.askedTicks = max(0, p.askedTicks-1)
-	}
+	l.dueCommit, l.tickedCommit = l.tickedCommit, r.applied
 	l.heartbeatElapsed++
 	if l.heartbeatElapsed >= r.cfg.HeartbeatTicks {
 		// Only a heartbeat resets heartbeatElapsed. If the rounds of reads did as well, nothing
@@ -150,7 +145,6 @@ func (r *Raft) flushLeader() {
 	for _, p := range r.leader.peers {
 		r.sendAppends(p)
 	}
-	r.leader.ticked = false
 	r.maybeSendTimeoutNow()
 }
 

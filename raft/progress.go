@@ -46,10 +46,9 @@ type progress struct {
 	suspectedRound Round
 	// sentRound is the highest that was sent to p, ackedRound the highest that p acknowledged.
 	sentRound, ackedRound Round
-	// sentCommit is the latest commit index that was sent to p. askedTicks, if above 0, says that p
-	// has asked this leader for something within an election timeout: see Raft.commitDue.
-	sentCommit Index
-	askedTicks int
+	// sentCommit is the latest commit index that was sent to p, forwarded the last entry that p has
+	// forwarded: see Raft.commitDue.
+	sentCommit, forwarded Index
 	// leaseUntil is how long p has granted a lease, by the leader's clock.
 	leaseUntil Instant
 }

@@ -63,7 +63,6 @@ func (r *Raft) onReadIndex(m *ReadIndex) {
 	if len(r.leader.reads)+len(r.leader.deferredReads) >= maxReads {
 		return // the sender asks again
 	}
-	r.noteAsked(m.From)
 	r.startRead(pendingRead{id: m.ID, from: m.From})
 }
 

@@ -30,12 +30,12 @@ func (r *Raft) sendAppends(p *progress) {
 
 // commitDue tells whether p is to learn the commit index although there is nothing else to send. It
 // would hear of it with the next heartbeat, but clients of p may wait: for what p has forwarded, and
-// for what they watch. If p has asked for something lately, p is told as soon as the leader has
-// executed it, and so has answered its own clients. Otherwise p is told with the next tick. Under
-// load there is always an append on its way, and none is sent for this.
+// for what they watch. Where p has forwarded something it is told as soon as the leader has executed
+// it, and so has answered its own clients. Otherwise p is told a tick later. While there are writes
+// an append carries it by then.
 func (r *Raft) commitDue(p *progress) bool {
 	idle := p.state == replicate && len(p.window.appends) == 0
-	return idle && p.sentCommit < r.applied && (p.askedTicks > 0 || r.leader.ticked)
+	return idle && (p.sentCommit < r.leader.dueCommit || p.sentCommit < min(p.forwarded, r.applied))
 }
 
 func (r *Raft) sendAppend(p *progress, prev Index, entries []Entry) {

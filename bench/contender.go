@@ -35,6 +35,13 @@ var contenders = []contender{
 	{"service", "etcd", etcdProgram, func(ctx context.Context, program, dir string, _ io.Writer) (measure.Cluster, error) {
 		return opened(service.OpenEtcd(ctx, program, dir))
 	}},
+	// What speaks etcd: its own client asks both.
+	{"etcdapi", "balsa", balsaProgram, func(ctx context.Context, program, dir string, _ io.Writer) (measure.Cluster, error) {
+		return opened(service.OpenBalsaAsEtcd(ctx, program, dir))
+	}},
+	{"etcdapi", "etcd", etcdProgram, func(ctx context.Context, program, dir string, _ io.Writer) (measure.Cluster, error) {
+		return opened(service.OpenEtcd(ctx, program, dir))
+	}},
 }
 
 func inProcess(open func(dir string, log io.Writer) (*library.Cluster, error)) func(context.Context, string, string, io.Writer) (measure.Cluster, error) {

@@ -70,7 +70,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	systems := f.String("systems", strings.Join(allNames(), ","), "systems to compare")
-	comparisons := f.String("compare", "library,service", "comparisons to make")
+	comparisons := f.String("compare", "library,service", "comparisons to make: library, service, and etcdapi, where etcd's client asks balsa and etcd")
 	operations := f.String("operations", "put,get", "what to measure: put, get; of services also txn, update, range-N of N keys, watch-N to N watchers, lease-N that keeps N alive")
 	callers := f.String("callers", "1,100,1000", "numbers of callers at a time")
 	f.BoolVar(&o.quick, "quick", false, "one short round, to see that everything works; the figures mean little")
@@ -105,7 +105,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		}
 		o.callers = append(o.callers, n)
 	}
-	return o, errors.Join(o.checkScale(f, *only), o.checkOperations(), checkNames("systems", o.systems, allNames()), checkNames("compare", o.comparisons, []string{"library", "service"}))
+	return o, errors.Join(o.checkScale(f, *only), o.checkOperations(), checkNames("systems", o.systems, allNames()), checkNames("compare", o.comparisons, []string{"library", "service", "etcdapi"}))
 }
 
 // run executes the command line. When ctx ends it shows the measurements so far.

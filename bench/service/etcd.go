@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -11,7 +12,7 @@ import (
 	"balsa.example/internal/loadgen"
 )
 
-// Etcd is a cluster of etcd, asked through clientv3.
+// Etcd is a cluster of etcd, or of balsa, asked through clientv3.
 type Etcd struct {
 	*processes
 	client *clientv3.Client
@@ -20,9 +21,20 @@ type Etcd struct {
 // OpenEtcd starts a cluster and waits until it answers. It uses etcd's defaults, except that the
 // database may grow beyond 2 GiB, which a long run needs.
 func OpenEtcd(ctx context.Context, program, dir string) (*Etcd, error) {
-	p, err := launch(program, dir, members, func(m *member, all []*member) []string {
+	return openEtcd(ctx, program, dir, func(m *member, all []*member) []string {
 		return append(commonFlags(m, all), "--log-level", "error", "--quota-backend-bytes", "8589934592")
 	})
+}
+
+// OpenBalsaAsEtcd starts a cluster of balsa whose clients are etcd's, and waits until it answers.
+func OpenBalsaAsEtcd(ctx context.Context, program, dir string) (*Etcd, error) {
+	return openEtcd(ctx, program, dir, func(m *member, all []*member) []string {
+		return slices.Concat([]string{"serve", "--log-level", "warn"}, commonFlags(m, all))
+	})
+}
+
+func openEtcd(ctx context.Context, program, dir string, arguments func(m *member, all []*member) []string) (*Etcd, error) {
+	p, err := launch(program, dir, members, arguments)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func (c *checked) must(err error) string {
 			return whole
 		case time.Duration:
 			return aDuration
-		case int64:
+		case int, int64:
 			return "it must be a whole number"
 		}
 	}

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
+	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/server"
 )
 
@@ -35,6 +38,10 @@ type Options struct {
 	certYears            uint
 	ciphers              []string
 	minTLS, maxTLS       string
+
+	authToken    string
+	authTokenTTL uint // seconds
+	bcryptCost   int
 
 	// LogLevel, LogFormat and LogOutputs say what is logged, how, and where to.
 	LogLevel, LogFormat string
@@ -72,6 +79,7 @@ func (o *Options) FlagSet() *flag.FlagSet {
 	o.clusterFlags(fs)
 	o.limitFlags(fs)
 	o.securityFlags(fs)
+	o.authFlags(fs)
 	o.logFlags(fs)
 	for i := range others {
 		fs.Var(&otherValue{other: &others[i], value: others[i].value}, others[i].name, others[i].usage())
@@ -135,6 +143,12 @@ func (o *Options) securityFlags(fs *flag.FlagSet) {
 	fs.Var((*list)(&o.ciphers), "cipher-suites", "cipher suites of TLS 1.2 (default: Go's)")
 	fs.StringVar(&o.minTLS, "tls-min-version", "TLS1.2", "oldest version of TLS: TLS1.2 or TLS1.3")
 	fs.StringVar(&o.maxTLS, "tls-max-version", "", "newest version of TLS: TLS1.2 or TLS1.3 (default: Go's)")
+}
+
+func (o *Options) authFlags(fs *flag.FlagSet) {
+	fs.StringVar(&o.authToken, "auth-token", "simple", "tokens of users: simple, or jwt,sign-method=RS256,pub-key=FILE,priv-key=FILE,ttl=5m")
+	fs.UintVar(&o.authTokenTTL, "auth-token-ttl", uint(access.DefaultTTL.Seconds()), "seconds for which a simple token holds that is not used")
+	fs.IntVar(&o.bcryptCost, "bcrypt-cost", bcrypt.DefaultCost, "how costly it is to guess passwords, 4 to 31: one more doubles it")
 }
 
 func (o *Options) logFlags(fs *flag.FlagSet) {

@@ -97,9 +97,6 @@ var others = []other{
 	{"grpc-keepalive-timeout", duration, "20s", ignored, "connections that are dead are found within a minute"},
 	{"host-whitelist", text, "*", refused, "every host name is good for the gateway"},
 	{"enable-grpc-gateway", boolean, "true", ignored, "the gateway is always there"},
-	{"auth-token", text, "simple", refused, "tokens are of balsa's own kind"},
-	{"auth-token-ttl", number, "300", ignored, "tokens are of balsa's own kind"},
-	{"bcrypt-cost", number, "10", ignored, "passwords have balsa's own cost"},
 
 	// Logs and traces.
 	{"logger", text, "zap", refused, "there is one logger"},

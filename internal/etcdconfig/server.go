@@ -11,7 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"balsa.example/internal/certs"
+	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/server"
 	"balsa.example/kv"
@@ -40,6 +43,9 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 		cfg.Origins = o.origins
 	}
 	if cfg.Retention, err = retention(o.compactionMode, o.compaction); err != nil {
+		return cfg, err
+	}
+	if cfg.Access, err = o.access(); err != nil {
 		return cfg, err
 	}
 	if err := o.addresses(&cfg); err != nil {
@@ -72,6 +78,20 @@ func (o *Options) check() error {
 		return usageError("both --initial-cluster and --discovery-srv say which members there are; name one")
 	}
 	return nil
+}
+
+// access is how users are proved. As in etcd, a lifetime of 0 and a cost that bcrypt does not know
+// stand for the defaults.
+func (o *Options) access() (cfg access.Config, err error) {
+	if cfg.BcryptCost = o.bcryptCost; cfg.BcryptCost < bcrypt.MinCost || cfg.BcryptCost > bcrypt.MaxCost {
+		o.warn("--bcrypt-cost is %d, and not from %d to %d: it is %d then", o.bcryptCost, bcrypt.MinCost, bcrypt.MaxCost, bcrypt.DefaultCost)
+		cfg.BcryptCost = bcrypt.DefaultCost
+	}
+	ttl := time.Duration(min(o.authTokenTTL, math.MaxInt32)) * time.Second
+	if cfg.Tokens, err = access.ParseTokens(o.authToken, ttl); err != nil {
+		return cfg, usageError("--auth-token: %w", err)
+	}
+	return cfg, nil
 }
 
 // retention is what --auto-compaction-mode and --auto-compaction-retention ask for. A number without

@@ -8,11 +8,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/server"
 	"balsa.example/state"
 	"balsa.example/state/logtime"
@@ -77,6 +79,17 @@ func TestHarnessThatStartsSomeEtcd(t *testing.T) {
 	}
 }
 
+func TestTokensAreSignedWithTheKeyThatIsNamed(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := configure(t, noDNS{}, "--auth-token=jwt,sign-method=HS256,priv-key="+key+",ttl=10m")
+	if err != nil || reflect.TypeOf(cfg.Access.Tokens) == reflect.TypeOf(access.NewSimple(0)) {
+		t.Errorf("tokens are %T, %v", cfg.Access.Tokens, err)
+	}
+}
+
 // What kubeadm writes into the manifest of a local etcd, of today and for etcd 3.5.
 func TestFlagsOfKubeadm(t *testing.T) {
 	flags := []string{
@@ -122,6 +135,12 @@ func TestServer(t *testing.T) {
 		{args: "--cors=*", want: func(c server.Config) bool { return c.Origins == nil }},
 		{args: "--watch-progress-notify-interval=5s", want: func(c server.Config) bool { return c.WatchProgress == 5*time.Second }},
 		{args: "--watch-progress-notify-interval=5ms", says: "--watch-progress-notify-interval"},
+		{args: "--bcrypt-cost=5", want: func(c server.Config) bool { return c.Access.BcryptCost == 5 }},
+		{args: "--bcrypt-cost=99", warns: "--bcrypt-cost", want: func(c server.Config) bool { return c.Access.BcryptCost == 10 }},
+		{args: "--auth-token=none", says: "--auth-token"},
+		{args: "--auth-token=jwt,sign-method=RS256,pub-key=nowhere", says: "--auth-token"},
+		{args: "--auth-token-ttl=0", want: func(c server.Config) bool { return reflect.DeepEqual(c.Access.Tokens, access.NewSimple(0)) }},
+		{args: "--auth-token-ttl=7", want: func(c server.Config) bool { return reflect.DeepEqual(c.Access.Tokens, access.NewSimple(7*time.Second)) }},
 		{args: "--listen-client-http-urls=http://127.0.0.1:3", want: func(c server.Config) bool { return len(c.ListenClient) == 2 }},
 		{args: "--listen-peer-urls=http://127.0.0.1:3,http://127.0.0.2:3", want: func(c server.Config) bool {
 			return len(c.ListenPeer) == 2 && c.Cluster.String() == "default=http://127.0.0.1:3,default=http://127.0.0.2:3"

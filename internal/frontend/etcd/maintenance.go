@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -52,9 +53,10 @@ func (f *Face) Status(context.Context, *Caller, *pb.StatusRequest) (*pb.StatusRe
 	return translate.StatusResponse(f.header(), &status, Version, StorageVersion), nil
 }
 
-// Defragment has nothing to do: files that are mostly garbage are rewritten in the background.
+// Defragment has nothing to do: files that are mostly garbage are rewritten in the background. As in
+// etcd, its answer has no header.
 func (f *Face) Defragment(context.Context, *Caller, *pb.DefragmentRequest) (*pb.DefragmentResponse, error) {
-	return &pb.DefragmentResponse{Header: f.header()}, nil
+	return &pb.DefragmentResponse{}, nil
 }
 
 // Hash is a hash of all replicated state of this member.
@@ -70,7 +72,11 @@ func (f *Face) HashKV(_ context.Context, _ *Caller, r *pb.HashKVRequest) (*pb.Ha
 	if err != nil {
 		return nil, err
 	}
-	return &pb.HashKVResponse{Header: f.header(), Hash: h.Hash, CompactRevision: int64(h.Compacted), HashRevision: int64(h.Revision)}, nil
+	resp := &pb.HashKVResponse{Header: f.header(), Hash: h.Hash, CompactRevision: int64(h.Compacted), HashRevision: int64(h.Revision)}
+	if r.Revision < 0 {
+		resp.HashRevision = r.Revision
+	}
+	return resp, nil
 }
 
 // Snapshot is not there yet.
@@ -93,7 +99,10 @@ func (f *Face) MoveLeader(ctx context.Context, _ *Caller, r *pb.MoveLeaderReques
 	return &pb.MoveLeaderResponse{Header: f.header()}, nil
 }
 
-// Downgrade is refused: there is no older version to go back to.
+// Downgrade begins nothing, so there is nothing to cancel, which is no error in etcd either.
 func (f *Face) Downgrade(_ context.Context, _ *Caller, r *pb.DowngradeRequest) (*pb.DowngradeResponse, error) {
-	return nil, translate.Downgrade(r)
+	if err := translate.Downgrade(r, downgradeTarget); err != nil {
+		return nil, err
+	}
+	return &pb.DowngradeResponse{Header: f.header(), Version: strings.TrimSuffix(ClusterVersion, ".0")}, nil
 }

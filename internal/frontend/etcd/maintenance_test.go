@@ -3,6 +3,7 @@ package etcd_test
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 
@@ -35,14 +36,28 @@ func TestMembers(t *testing.T) {
 
 func TestMembersCannotBeChangedYet(t *testing.T) {
 	w := newWorld(t)
-	_, add := w.MemberAdd(t.Context(), w.any, &pb.MemberAddRequest{})
-	_, remove := w.MemberRemove(t.Context(), w.any, &pb.MemberRemoveRequest{})
-	_, update := w.MemberUpdate(t.Context(), w.any, &pb.MemberUpdateRequest{})
-	_, promote := w.MemberPromote(t.Context(), w.any, &pb.MemberPromoteRequest{})
+	_, add := w.MemberAdd(t.Context(), w.any, &pb.MemberAddRequest{PeerURLs: []string{"http://a:1", "unix://b"}})
+	_, remove := w.MemberRemove(t.Context(), w.any, &pb.MemberRemoveRequest{ID: 8})
+	_, update := w.MemberUpdate(t.Context(), w.any, &pb.MemberUpdateRequest{ID: 9})
+	_, promote := w.MemberPromote(t.Context(), w.any, &pb.MemberPromoteRequest{ID: 9})
 	for _, err := range []error{add, remove, update, promote, w.Snapshot(w.any, newPipe(t.Context(), 1))} {
 		if e := new(translate.Error); !errors.As(err, &e) || e.Code != translate.Unimplemented {
 			t.Error(err)
 		}
+	}
+}
+
+func TestChangesOfMembersThatMakeNoSense(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.MemberRemove(t.Context(), w.any, &pb.MemberRemoveRequest{ID: 7})
+	refused(t, err, translate.ErrMemberNotFound)
+	_, err = w.MemberUpdate(t.Context(), w.any, &pb.MemberUpdateRequest{ID: 7, PeerURLs: []string{"http://a:1"}})
+	refused(t, err, translate.ErrMemberNotFound)
+	_, err = w.MemberPromote(t.Context(), w.any, &pb.MemberPromoteRequest{ID: 7})
+	refused(t, err, translate.ErrMemberNotFound)
+	for _, urls := range [][]string{nil, {""}, {"nonsense"}, {"http://a"}, {"http://a:1/b"}, {"ftp://a:1"}, {"http://a:1", "http://%"}} {
+		_, err = w.MemberAdd(t.Context(), w.any, &pb.MemberAddRequest{PeerURLs: urls})
+		refused(t, err, translate.ErrMemberBadURLs)
 	}
 }
 
@@ -55,6 +70,10 @@ func TestStatus(t *testing.T) {
 		Leader: 8, RaftTerm: 9, RaftIndex: 5, RaftAppliedIndex: 4, DowngradeInfo: &pb.DowngradeInfo{},
 	}
 	same(t, "status", do(t, w, w.Status, &pb.StatusRequest{}), want)
+	w.node.status.Quota = 0
+	if got := do(t, w, w.Status, &pb.StatusRequest{}).DbSizeQuota; got != math.MaxInt64 {
+		t.Errorf("without a quota it is %d", got) // clients divide by it
+	}
 	w.node.readErr = &rsm.NotLeaderError{} // a status needs no leader
 	w.node.status.Leader, w.node.status.NoSpace, w.node.status.Corrupt, w.node.status.FileBytes = 0, true, []uint64{9}, 0
 	got := do(t, w, w.Status, &pb.StatusRequest{})
@@ -116,20 +135,28 @@ func TestDowngradesAreRefused(t *testing.T) {
 		r    *pb.DowngradeRequest
 		want *translate.Error
 	}{
-		{&pb.DowngradeRequest{Version: "3.6"}, translate.ErrInvalidDowngradeTargetVersion},
+		{&pb.DowngradeRequest{Version: "3.5"}, translate.ErrInvalidDowngradeTargetVersion},
+		{&pb.DowngradeRequest{Version: "3.7.0"}, translate.ErrInvalidDowngradeTargetVersion},
 		{&pb.DowngradeRequest{Version: "3.6.0", Action: pb.DowngradeRequest_ENABLE}, translate.ErrInvalidDowngradeTargetVersion},
 		{&pb.DowngradeRequest{Version: "3"}, translate.ErrWrongDowngradeVersionFormat},
 		{&pb.DowngradeRequest{Version: "3.x"}, translate.ErrWrongDowngradeVersionFormat},
-		{&pb.DowngradeRequest{Action: pb.DowngradeRequest_CANCEL}, translate.ErrNoInflightDowngrade},
+		{&pb.DowngradeRequest{Version: "3.6.0.0"}, translate.ErrWrongDowngradeVersionFormat},
 	} {
 		_, err := w.Downgrade(t.Context(), w.any, tt.r)
 		refused(t, err, tt.want)
 	}
 }
 
+func TestDowngradesThatWouldDoNothingAreAnswered(t *testing.T) {
+	w := newWorld(t)
+	for _, r := range []*pb.DowngradeRequest{{Version: "3.6"}, {Version: "3.6.7"}, {Action: pb.DowngradeRequest_CANCEL}} {
+		same(t, "downgrade", do(t, w, w.Downgrade, r), &pb.DowngradeResponse{Header: header(1), Version: "3.7"})
+	}
+}
+
 func TestDefragmentAnswersAtOnce(t *testing.T) {
 	w := newWorld(t)
-	same(t, "defragment", do(t, w, w.Defragment, &pb.DefragmentRequest{}), &pb.DefragmentResponse{Header: header(1)})
+	same(t, "defragment", do(t, w, w.Defragment, &pb.DefragmentRequest{}), &pb.DefragmentResponse{})
 }
 
 // TestHashKVIsThatOfTheHistory compares two members which were compacted at the same revision, but
@@ -176,6 +203,9 @@ func TestHashKVIsThatOfTheHistory(t *testing.T) {
 	for revision, want := range map[int64]*translate.Error{4: translate.ErrCompacted, int64(last) + 1: translate.ErrFutureRev} {
 		_, err := a.HashKV(t.Context(), a.any, &pb.HashKVRequest{Revision: revision})
 		refused(t, err, want)
+	}
+	if got := hash(a, -1); got.HashRevision != -1 || got.Header.Revision != int64(last) {
+		t.Errorf("below 0: %v", got)
 	}
 	if hash(a, 5).Hash == 0 {
 		t.Error("at the compacted revision itself there is no hash")

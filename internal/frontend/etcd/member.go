@@ -12,6 +12,9 @@ const (
 	Version        = "3.7.3"
 	ClusterVersion = "3.7.0"
 	StorageVersion = "3.7.0"
+
+	// downgradeTarget is the one version that etcd would go back to from ClusterVersion.
+	downgradeTarget = "3.6"
 )
 
 // Member is what a Face knows of the member it is at, and of the others.

@@ -136,6 +136,19 @@ func TestCompares(t *testing.T) {
 	}
 }
 
+func TestTxnRefusesRangesBelowRevisionZero(t *testing.T) {
+	w := newWorld(t)
+	past := opGet("a", "")
+	past.GetRequestRange().Revision = -1
+	for _, r := range []*pb.TxnRequest{{Success: []*pb.RequestOp{past}}, {Success: []*pb.RequestOp{opPut("a", "1"), opTxn(&pb.TxnRequest{Success: []*pb.RequestOp{past}})}}} {
+		_, err := w.Txn(t.Context(), w.any, r)
+		refused(t, err, translate.ErrCompacted)
+	}
+	if got := w.node.machine.Revision(); got != 1 {
+		t.Errorf("a refused transaction led to revision %d", got)
+	}
+}
+
 func TestKeysThatAreChangedTwice(t *testing.T) {
 	then := func(ops ...*pb.RequestOp) *pb.RequestOp { return opTxn(&pb.TxnRequest{Success: ops}) }
 	otherwise := func(ops ...*pb.RequestOp) *pb.RequestOp { return opTxn(&pb.TxnRequest{Failure: ops}) }

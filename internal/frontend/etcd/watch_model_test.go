@@ -285,7 +285,7 @@ func (c *modelClient) hear(r *pb.WatchResponse) {
 			w.hear(history.Batch{Compacted: uint64(r.CompactRevision)})
 			w.next = uint64(r.CompactRevision)
 			w.begin()
-		} else if r.CancelReason != "etcdserver: watch canceled" {
+		} else if r.CancelReason != "" {
 			c.m.Fatalf("canceled: %s", r.CancelReason)
 		}
 	case len(r.Events) == 0:

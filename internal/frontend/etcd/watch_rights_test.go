@@ -34,8 +34,9 @@ func (w *watched) guard() *world {
 }
 
 func TestRightsOfWatchers(t *testing.T) {
-	const denied, noUser, badToken = "-1@1 created canceled: etcdserver: permission denied",
-		"-1@1 created canceled: etcdserver: user name is empty", "-1@1 created canceled: etcdserver: invalid auth token"
+	const denied, noUser, badToken = "-1@1 created canceled: rpc error: code = PermissionDenied desc = etcdserver: permission denied",
+		"-1@1 created canceled: rpc error: code = InvalidArgument desc = etcdserver: user name is empty",
+		"-1@1 created canceled: rpc error: code = Unauthenticated desc = etcdserver: invalid auth token"
 	watching(t, watch.Limits{}, func(w *watched, first *watchClient) {
 		first.cancel()
 		first.over("etcdserver: watch canceled")
@@ -79,13 +80,13 @@ func TestWatchersEndWithThePermissionOrThePassword(t *testing.T) {
 		if err := world.invoke(w, "UserChangePassword", world.any, &pb.AuthUserChangePasswordRequest{Name: "reader", Password: "x"}); err != nil {
 			t.Fatal(err)
 		}
-		byToken.expect("0@1 canceled: etcdserver: invalid auth token")
+		byToken.expect("0@1 canceled: rpc error: code = Unauthenticated desc = etcdserver: invalid auth token")
 		w.put("1", "a")
 		byName.expect("0@2 a=1")
 		if err := world.invoke(w, "RoleRevokePermission", world.any, &pb.AuthRoleRevokePermissionRequest{Role: "reader", Key: key("a"), RangeEnd: key("b")}); err != nil {
 			t.Fatal(err)
 		}
-		byName.expect("0@2 canceled: etcdserver: permission denied")
+		byName.expect("0@2 canceled: rpc error: code = PermissionDenied desc = etcdserver: permission denied")
 		w.put("2", "a")
 		root.expect("0@2 a=1", "0@3 a=2")
 		for _, c := range []*watchClient{byToken, byName, root} {

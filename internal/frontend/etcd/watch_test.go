@@ -69,10 +69,10 @@ func TestCancelAndCreateWithTheSameID(t *testing.T) {
 		c.create(&pb.WatchCreateRequest{Key: key("b"), WatchId: 3, Fragment: true})
 		w.put("2", "a", "b")
 		c.cancelWatcher(9) // there is none
-		c.expect("3@1 created", "3@2 canceled: etcdserver: watch canceled", "3@2 created", "3@3 b=2")
+		c.expect("3@1 created", "3@2 canceled", "3@2 created", "3@3 b=2")
 		c.cancelWatcher(3)
 		c.cancelWatcher(3)
-		c.expect("3@3 canceled: etcdserver: watch canceled")
+		c.expect("3@3 canceled")
 	})
 }
 

@@ -78,11 +78,12 @@ var (
 	ErrTimeout                = &Error{Unavailable, "etcdserver: request timed out"}
 	ErrTimeoutDueToLeaderFail = &Error{Unavailable, "etcdserver: request timed out, possibly due to previous leader failure"}
 	ErrCorrupt                = &Error{DataLoss, "etcdserver: corrupt cluster"}
+	ErrMemberNotFound         = &Error{NotFound, "etcdserver: member not found"}
+	ErrMemberBadURLs          = &Error{InvalidArgument, "etcdserver: given member URLs are invalid"}
 	ErrBadLeaderTransferee    = &Error{FailedPrecondition, "etcdserver: bad leader transferee"}
 
 	ErrWrongDowngradeVersionFormat   = &Error{InvalidArgument, "etcdserver: wrong downgrade target version format"}
 	ErrInvalidDowngradeTargetVersion = &Error{InvalidArgument, "etcdserver: invalid downgrade target version"}
-	ErrNoInflightDowngrade           = &Error{FailedPrecondition, "etcdserver: no inflight downgrade job"}
 
 	ErrCanceled         = &Error{Canceled, "etcdserver: request canceled"}
 	ErrWatchCanceled    = &Error{Canceled, "etcdserver: watch canceled"}

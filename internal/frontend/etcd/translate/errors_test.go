@@ -54,12 +54,13 @@ func TestErrorsAreThoseOfEtcd(t *testing.T) {
 		translate.ErrTimeout:                 rpctypes.ErrGRPCTimeout,
 		translate.ErrTimeoutDueToLeaderFail:  rpctypes.ErrGRPCTimeoutDueToLeaderFail,
 		translate.ErrCorrupt:                 rpctypes.ErrGRPCCorrupt,
+		translate.ErrMemberNotFound:          rpctypes.ErrGRPCMemberNotFound,
+		translate.ErrMemberBadURLs:           rpctypes.ErrGRPCMemberBadURLs,
 		translate.ErrBadLeaderTransferee:     rpctypes.ErrGRPCBadLeaderTransferee,
 		translate.ErrCanceled:                rpctypes.ErrGRPCCanceled,
 
 		translate.ErrWrongDowngradeVersionFormat:   rpctypes.ErrGRPCWrongDowngradeVersionFormat,
 		translate.ErrInvalidDowngradeTargetVersion: rpctypes.ErrGRPCInvalidDowngradeTargetVersion,
-		translate.ErrNoInflightDowngrade:           rpctypes.ErrGRPCNoInflightDowngrade,
 		translate.ErrDeadlineExceeded:              rpctypes.ErrGRPCDeadlineExceeded,
 	} {
 		s, _ := status.FromError(theirs)

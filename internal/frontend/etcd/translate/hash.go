@@ -31,13 +31,16 @@ const hashAttempts = 3
 // hashPage is about how many bytes are read at once.
 const hashPage = 1 << 20
 
-// HashKV hashes the history up to a revision, or the present one if it is not above 0. It has the
-// keys as they were at the revision to which the store is compacted, and all events since.
+// HashKV hashes the history up to a revision, 0: the present one. It has the keys as they were at the
+// revision to which the store is compacted, and all events since. A revision below 0, which clients
+// get back, is that of no event.
 func HashKV(store HashStore, revision int64) (h Hash, err error) {
 	for range hashAttempts {
 		h.Compacted, h.Revision = store.Compacted(), uint64(revision)
 		switch present := store.Revision(); {
-		case revision <= 0:
+		case revision < 0:
+			h.Revision = h.Compacted
+		case revision == 0:
 			h.Revision = present
 		case h.Revision > present:
 			return h, ErrFutureRev

@@ -3,7 +3,9 @@
 package translate
 
 import (
+	"cmp"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 
@@ -63,8 +65,8 @@ func StatusResponse(h *pb.ResponseHeader, s *Status, version, storageVersion str
 	m := &pb.StatusResponse{
 		Header: h, Version: version, StorageVersion: storageVersion,
 		Leader: s.Leader, RaftTerm: s.Term, RaftIndex: s.Commit, RaftAppliedIndex: s.Applied,
-		// What is newest is in no file yet.
-		DbSize: max(s.FileBytes, s.LiveBytes), DbSizeInUse: s.LiveBytes, DbSizeQuota: s.Quota,
+		// What is newest is in no file yet. Those who divide by the quota must not get 0.
+		DbSize: max(s.FileBytes, s.LiveBytes), DbSizeInUse: s.LiveBytes, DbSizeQuota: cmp.Or(s.Quota, math.MaxInt64),
 		DowngradeInfo: &pb.DowngradeInfo{},
 	}
 	if s.Leader == uint64(raft.None) {
@@ -89,28 +91,34 @@ func MoveFailed(err error) error {
 	return &Error{Unknown, "etcdserver: " + err.Error()}
 }
 
-// Downgrade is the error of a request to go back to an older version: there is none that could go
-// on with these files.
-func Downgrade(r *pb.DowngradeRequest) error {
+// Downgrade is the error of a request to go back to an older version. target is the one that etcd
+// would go back to: it is valid, but there is none that could go on with these files.
+func Downgrade(r *pb.DowngradeRequest, target string) error {
 	switch r.Action {
 	case pb.DowngradeRequest_CANCEL:
-		return ErrNoInflightDowngrade
+		return nil
 	case pb.DowngradeRequest_VALIDATE, pb.DowngradeRequest_ENABLE:
-		if !isVersion(r.Version) {
+		switch version, ok := majorMinor(r.Version); {
+		case !ok:
 			return ErrWrongDowngradeVersionFormat
+		case version != target || r.Action == pb.DowngradeRequest_ENABLE:
+			return ErrInvalidDowngradeTargetVersion
 		}
-		return ErrInvalidDowngradeTargetVersion
+		return nil
 	}
 	return &Error{Unknown, "etcdserver: unknown downgrade action"}
 }
 
-// isVersion tells whether a text has the form 3.7 or 3.7.0.
-func isVersion(text string) bool {
+// majorMinor takes what follows off a text of the form 3.7 or 3.7.0.
+func majorMinor(text string) (version string, ok bool) {
 	parts := strings.Split(text, ".")
 	for _, part := range parts {
 		if _, err := strconv.ParseUint(part, 10, 32); err != nil {
-			return false
+			return "", false
 		}
 	}
-	return len(parts) == 2 || len(parts) == 3
+	if len(parts) != 2 && len(parts) != 3 {
+		return "", false
+	}
+	return parts[0] + "." + parts[1], true
 }

@@ -117,6 +117,9 @@ func opsOf(list []*pb.RequestOp) ([]kv.TxnOp, error) {
 		var err error
 		switch op := op.Request.(type) {
 		case *pb.RequestOp_RequestRange:
+			if op.RequestRange.Revision < 0 { // etcd takes it for now in ranges alone
+				return nil, ErrCompacted
+			}
 			ops[i].Range = rangeOf(op.RequestRange)
 		case *pb.RequestOp_RequestPut:
 			ops[i].Put = putOf(op.RequestPut)

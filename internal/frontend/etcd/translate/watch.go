@@ -263,8 +263,6 @@ func (w *watcher) revoke(lost func(kv.Span) error, end func(id int64, err error)
 // reasonOf is the reason that a client is told.
 func reasonOf(err error) string {
 	switch {
-	case errors.Is(err, watch.ErrCanceled):
-		return ErrWatchCanceled.Text
 	case errors.Is(err, watch.ErrEmptySpan):
 		return reasonEmptyRange
 	case errors.Is(err, watch.ErrDuplicateID):
@@ -272,5 +270,14 @@ func reasonOf(err error) string {
 	case errors.Is(err, watch.ErrTooMany):
 		return ErrTooManyRequests.Text
 	}
+	if e := (*Error)(nil); errors.As(err, &e) && deniedCodes[e.Code] != "" {
+		return "rpc error: code = " + deniedCodes[e.Code] + " desc = " + e.Text
+	}
 	return err.Error()
+}
+
+// deniedCodes are the names of the codes of errors that say that a client may not read what it wants
+// to watch. In etcd the reason is what Go makes of the whole error.
+var deniedCodes = map[Code]string{
+	InvalidArgument: "InvalidArgument", PermissionDenied: "PermissionDenied", Unauthenticated: "Unauthenticated",
 }

@@ -102,6 +102,7 @@ func TestBadWatchesAreRefusedWithAReasonAndNoID(t *testing.T) {
 	create(t, s, h, &pb.WatchCreateRequest{Key: []byte("a"), WatchId: 5})
 	s.Recipients(&watch.Output{Kind: watch.Created, IDs: []int64{5}})
 	denied := &Error{PermissionDenied, "etcdserver: permission denied"}
+	const deniedReason = "rpc error: code = PermissionDenied desc = etcdserver: permission denied"
 	for _, test := range []struct {
 		c      *pb.WatchCreateRequest
 		denied error
@@ -114,9 +115,9 @@ func TestBadWatchesAreRefusedWithAReasonAndNoID(t *testing.T) {
 		{c: &pb.WatchCreateRequest{Key: []byte("a"), WatchId: 5}, reason: "mvcc: duplicate watch ID provided on the WatchStream"},
 		{c: &pb.WatchCreateRequest{Key: []byte("a"), WatchId: -1}, reason: "etcdserver: watch id -1 is reserved"},
 		{c: &pb.WatchCreateRequest{Key: []byte("a")}, err: watch.ErrTooMany, reason: "etcdserver: too many requests"},
-		{c: &pb.WatchCreateRequest{Key: []byte("a")}, denied: denied, reason: denied.Text},
+		{c: &pb.WatchCreateRequest{Key: []byte("a")}, denied: denied, reason: deniedReason},
 		// What is not permitted is not looked at.
-		{c: &pb.WatchCreateRequest{Key: []byte("b"), RangeEnd: []byte("a"), WatchId: 5}, denied: denied, reason: denied.Text},
+		{c: &pb.WatchCreateRequest{Key: []byte("b"), RangeEnd: []byte("a"), WatchId: 5}, denied: denied, reason: deniedReason},
 	} {
 		h.refused, h.err = nil, test.err
 		if err := s.Create(test.c, test.denied, h); err != nil {
@@ -194,7 +195,7 @@ func TestWatchMessagesOfEachKind(t *testing.T) {
 		"refused": {watch.Output{Kind: watch.Refused, Err: watch.ErrEmptySpan},
 			&pb.WatchResponse{Header: o.Header(8), Created: true, Canceled: true, CancelReason: "mvcc: watcher range is empty"}},
 		"canceled by the client": {watch.Output{Kind: watch.Canceled, Err: watch.ErrCanceled},
-			&pb.WatchResponse{Header: o.Header(8), Canceled: true, CancelReason: "etcdserver: watch canceled"}},
+			&pb.WatchResponse{Header: o.Header(8), Canceled: true}},
 		"compacted": {watch.Output{Kind: watch.Canceled, Err: kv.ErrCompacted, Compacted: 5},
 			&pb.WatchResponse{Header: o.Header(8), Canceled: true, CompactRevision: 5}},
 		"another end": {watch.Output{Kind: watch.Canceled, Err: errors.New("broken")},

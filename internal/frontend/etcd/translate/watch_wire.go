@@ -3,6 +3,8 @@
 package translate
 
 import (
+	"errors"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -179,11 +181,15 @@ func appendHeader(dst []byte, o Origin, revision uint64) []byte {
 }
 
 // appendCanceled says that there is no watcher, and why: by the revision of a compaction, or by a
-// reason. Clients take an end with neither for a revision that is to come.
+// reason. There is neither if the client ended it. Else clients would take that for a revision which is
+// to come.
 func appendCanceled(dst []byte, out *watch.Output) []byte {
 	dst = appendNumber(dst, fieldCanceled, 1)
-	if out.Compacted > 0 {
+	switch {
+	case out.Compacted > 0:
 		return appendNumber(dst, fieldCompact, out.Compacted)
+	case errors.Is(out.Err, watch.ErrCanceled):
+		return dst
 	}
 	return protowire.AppendString(protowire.AppendTag(dst, fieldReason, protowire.BytesType), reasonOf(out.Err))
 }

@@ -108,7 +108,7 @@ func TestLockIsNotHeldByAnEndedLease(t *testing.T) {
 			t.Errorf("errors %q", texts)
 		}
 		_, err := w.Lock(t.Context(), w.any, lockWith(404))
-		refused(t, err, translate.ErrLeaseNotFound)
+		refused(t, err, &translate.Error{Code: translate.Unknown, Text: "etcdserver: requested lease not found"})
 	})
 }
 

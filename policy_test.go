@@ -61,6 +61,7 @@ const policy = `
 	internal/datadir, transport < member
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd < internal/frontend/etcd/overgrpc
 	internal/frontend/etcd, internal/frontend/clients < internal/frontend/etcd/gateway
+	internal/frontend/clients < internal/frontend/etcd/overgrpc # who calls
 	internal/frontend/etcd/gateway, internal/frontend/etcd/overgrpc < internal/server
 	internal/frontend/etcd/gateway < internal/server
 	NONE < internal/frontend/etcd/v3lockpb, internal/frontend/etcd/v3electionpb < internal/frontend/etcd

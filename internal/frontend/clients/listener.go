@@ -51,9 +51,6 @@ type clientAuthInfo struct {
 	client *Client
 }
 
-// Unwrap returns what the handshake of TLS has found.
-func (i clientAuthInfo) Unwrap() credentials.AuthInfo { return i.AuthInfo }
-
 // ServerHandshake implements credentials.TransportCredentials. A connection of a client that does
 // not speak gRPC leaves gRPC here.
 func (c clientCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {

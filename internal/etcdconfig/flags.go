@@ -146,7 +146,7 @@ func (o *Options) securityFlags(fs *flag.FlagSet) {
 }
 
 func (o *Options) authFlags(fs *flag.FlagSet) {
-	fs.StringVar(&o.authToken, "auth-token", "simple", "tokens of users: simple, or jwt,sign-method=RS256,pub-key=FILE,priv-key=FILE,ttl=5m")
+	fs.StringVar(&o.authToken, "auth-token", "simple", "tokens of users: simple, or jwt with its options: sign-method, pub-key, priv-key, ttl")
 	fs.UintVar(&o.authTokenTTL, "auth-token-ttl", uint(access.DefaultTTL.Seconds()), "seconds for which a simple token holds that is not used")
 	fs.IntVar(&o.bcryptCost, "bcrypt-cost", bcrypt.DefaultCost, "how costly it is to guess passwords, 4 to 31: one more doubles it")
 }

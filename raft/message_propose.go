@@ -38,6 +38,8 @@ const (
 	RefusedTooLarge
 	// RefusedAlarm: the receiver takes no operations, since the states of replicas differ.
 	RefusedAlarm
+	// RefusedAdmission: the receiver does not admit the operation, for want of room.
+	RefusedAdmission
 )
 
 func (*Propose) Kind() MessageKind      { return KindPropose }

@@ -49,7 +49,7 @@ type Config[Op, Result any] struct {
 	// Default 8 MiB, at most MaxOpBytesLimit.
 	MaxOpBytes int
 	// Admit says whether this replica, if it leads, proposes an operation that another one
-	// forwards: what Codec.Append made of it. Otherwise it gets ErrBusy. Admit is called by the
+	// forwards: what Codec.Append made of it. Otherwise it gets ErrNotAdmitted. Admit is called by the
 	// loop and must not block. Default: all are admitted. Operations of this replica's own are
 	// the business of those who submit them.
 	Admit func(op []byte) bool

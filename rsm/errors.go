@@ -18,6 +18,8 @@ var (
 	ErrWrongLeader = errors.New("not the leader")
 	// ErrBusy: too much is waiting already. Certainly not executed; try later.
 	ErrBusy = errors.New("too many operations in progress")
+	// ErrNotAdmitted is an ErrBusy: the leader has no room for this operation (Config.Admit).
+	ErrNotAdmitted = fmt.Errorf("%w: the leader has no room for this one", ErrBusy)
 	// ErrTooLarge: the encoded operation is above Config.MaxOpBytes. Certainly not executed.
 	ErrTooLarge = errors.New("operation too large")
 	// ErrAlarm: the states of the replicas differ, and no majority agrees, so that no more

@@ -219,6 +219,8 @@ func (r *Replica[W]) onProposeReply(m *raft.ProposeReply) {
 		r.complete(w, err)
 	case raft.RefusedBusy:
 		r.complete(w, ErrBusy)
+	case raft.RefusedAdmission:
+		r.complete(w, ErrNotAdmitted)
 	case raft.RefusedTooLarge:
 		r.complete(w, ErrTooLarge)
 	case raft.RefusedAlarm:

@@ -125,7 +125,7 @@ func (r *Replica[W]) propose(m *raft.Propose) proposalAnswer {
 	case r.comparison.alarm:
 		return proposalAnswer{refusal: raft.RefusedAlarm}
 	case r.Admit != nil && !r.Admit(m.Data):
-		return proposalAnswer{refusal: raft.RefusedBusy}
+		return proposalAnswer{refusal: raft.RefusedAdmission}
 	}
 	switch index, err := r.core.ProposeForwarded(m.From, appendName(proposalName{m.From, m.ID}, m.Data)); err {
 	case nil:

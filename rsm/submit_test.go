@@ -101,7 +101,7 @@ func TestForwardedOperationsNeedAdmission(t *testing.T) {
 		leader := c.leader()
 		for _, id := range c.ids {
 			_, _, err := c.nodes[id].SubmitAnywhere(t.Context(), 1)
-			if want := id != leader; errors.Is(err, rsm.ErrBusy) != want {
+			if want := id != leader; errors.Is(err, rsm.ErrNotAdmitted) != want || errors.Is(err, rsm.ErrBusy) != want {
 				t.Errorf("%s: %v", id, err)
 			}
 		}

@@ -24,7 +24,7 @@ func (r *Replica) Anywhere() *Anywhere { return &r.anywhere }
 // any more when the command is proposed. Errors are those of rsm.Node.SubmitAnywhere.
 func (a *Anywhere) Submit(ctx context.Context, c state.Command) (state.Result, error) {
 	if a.r.Node.Leads() && !a.r.admits(c) {
-		return state.Result{}, rsm.ErrBusy
+		return state.Result{}, rsm.ErrNotAdmitted
 	}
 	r, _, err := a.r.Node.SubmitAnywhere(ctx, c)
 	return r, err

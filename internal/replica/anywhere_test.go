@@ -87,7 +87,7 @@ func TestNoMemberFillsTheDiskOfTheLeader(t *testing.T) {
 		c.lowSpace.Store(true)
 		compact := state.Command{More: &state.More{Kind: state.KindCompact, Revision: 2}}
 		for id, r := range c.running() {
-			if _, err := r.Anywhere().Submit(context.Background(), put); !errors.Is(err, rsm.ErrBusy) {
+			if _, err := r.Anywhere().Submit(context.Background(), put); !errors.Is(err, rsm.ErrNotAdmitted) {
 				t.Errorf("put at %s: %v", id, err)
 			}
 			if _, err := r.Anywhere().Submit(context.Background(), compact); err != nil {

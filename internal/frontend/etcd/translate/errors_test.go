@@ -70,7 +70,7 @@ func TestErrorsAreThoseOfEtcd(t *testing.T) {
 	}
 }
 
-// TestClientsKnowWhetherAWriteWasExecuted: the texts of the first four say that it was not.
+// TestClientsKnowWhetherAWriteWasExecuted: the texts of the first five say that it was not.
 func TestClientsKnowWhetherAWriteWasExecuted(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
@@ -78,6 +78,7 @@ func TestClientsKnowWhetherAWriteWasExecuted(t *testing.T) {
 	}{
 		{&rsm.NotLeaderError{Leader: 2}, translate.ErrNoLeader},
 		{rsm.ErrBusy, translate.ErrTooManyRequests},
+		{rsm.ErrNotAdmitted, translate.ErrNoSpace},
 		{rsm.ErrAlarm, translate.ErrCorrupt},
 		{rsm.ErrTooLarge, translate.ErrRequestTooLarge},
 		{rsm.ErrUnknown, translate.ErrTimeoutDueToLeaderFail},

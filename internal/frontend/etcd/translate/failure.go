@@ -64,11 +64,13 @@ func invalid(err error) error {
 }
 
 // WriteFailed is the error of a command without a result. Clients do not send a write again on
-// any of them. The first four say that the command was not executed; the others leave it open.
+// any of them. The first five say that the command was not executed; the others leave it open.
 func WriteFailed(err error) error {
 	switch {
 	case errors.Is(err, rsm.ErrWrongLeader):
 		return ErrNoLeader
+	case errors.Is(err, rsm.ErrNotAdmitted):
+		return ErrNoSpace
 	case errors.Is(err, rsm.ErrBusy):
 		return ErrTooManyRequests
 	case errors.Is(err, rsm.ErrAlarm):

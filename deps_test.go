@@ -20,7 +20,7 @@ const dependencies = `
 	member      golang.org/x/sys
 	.           golang.org/x/sys
 	clerk       golang.org/x/net golang.org/x/sys golang.org/x/text google.golang.org/genproto/googleapis/rpc google.golang.org/grpc google.golang.org/protobuf
-	embed       github.com/beorn7/perks github.com/cespare/xxhash/v2 github.com/golang-jwt/jwt/v5 github.com/golang/protobuf github.com/grpc-ecosystem/grpc-gateway/v2 github.com/munnerz/goautoneg github.com/prometheus/client_golang github.com/prometheus/client_model github.com/prometheus/common github.com/prometheus/procfs github.com/tidwall/btree go.etcd.io/etcd/api/v3 golang.org/x/crypto golang.org/x/net golang.org/x/sys golang.org/x/text google.golang.org/genproto/googleapis/api google.golang.org/genproto/googleapis/rpc google.golang.org/grpc google.golang.org/protobuf
+	embed       github.com/beorn7/perks github.com/cespare/xxhash/v2 github.com/golang-jwt/jwt/v5 github.com/golang/protobuf github.com/grpc-ecosystem/grpc-gateway/v2 github.com/munnerz/goautoneg github.com/prometheus/client_golang github.com/prometheus/client_model github.com/prometheus/common github.com/prometheus/procfs github.com/tidwall/btree go.etcd.io/bbolt go.etcd.io/etcd/api/v3 golang.org/x/crypto golang.org/x/net golang.org/x/sys golang.org/x/text google.golang.org/genproto/googleapis/api google.golang.org/genproto/googleapis/rpc google.golang.org/grpc google.golang.org/protobuf
 `
 
 // testsOnly are modules that no program of balsa contains.

@@ -70,7 +70,8 @@ const policy = `
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd
 	internal/frontend/native, member < internal/server
 	internal/server < internal/etcdconfig < cmd/balsa
-	NONE < internal/etcdfile < cmd/balsa
+	NONE < internal/etcdfile < internal/frontend/etcd, cmd/balsa
+	vfs < internal/frontend/etcd # the space that a snapshot needs
 	internal/server, clerk, clerk/lock, clerk/election, api < cmd/balsa
 	internal/server, clerk, internal/inproc < embed
 	member < . < examples/bank

@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // etcdSnapshot is a snapshot that etcdctl saved: see internal/etcdfile.
@@ -106,4 +110,61 @@ func TestImportOfEtcdSaysWhereItStopped(t *testing.T) {
 		!strings.HasSuffix(buf.String(), "balsa: stopped: interrupt signal received; all records before are written; --from-record 1 goes on there\n") {
 		t.Errorf("stopped: %d %q", code, &buf)
 	}
+}
+
+// A snapshot of one server, imported into another, makes the same keys.
+func TestSnapshotIsImported(t *testing.T) {
+	from, to := oneServer(t), oneServer(t)
+	etcds, _ := etcdSnapshot(t)
+	for _, args := range [][]string{{"import", "--etcd", etcds}, {"put", "a", "1"}, {"put", "b", "2"}, {"del", "one"}, {"put", "a", "3"}} {
+		if code, _, errs := balsa(t, "", append(args, from)...); code != exitOK {
+			t.Fatal(args, errs)
+		}
+	}
+	path := saveSnapshot(t, strings.TrimPrefix(from, "--endpoints="))
+	if code, out, errs := balsa(t, "", "import", "-o", "json", "--etcd", path, to); code != exitOK || out != `{"count":11,"leases":2,"revision":2}`+"\n" || errs != "" {
+		t.Fatal(code, out, errs)
+	}
+	for _, args := range [][]string{{"get", "a"}, {"ls"}, {"get", "leased"}} {
+		_, want, _ := balsa(t, "", append(args, from)...)
+		if _, got, errs := balsa(t, "", append(args, to)...); got != want {
+			t.Errorf("%s: %q, want %q; %s", args, got, want, errs)
+		}
+	}
+	if code, _, errs := balsa(t, "", "lease", "revoke", "54a6a216d0d3f812", to); code != exitOK {
+		t.Error(errs)
+	}
+	if code, _, _ := balsa(t, "", "get", "leased", to); code != exitNotFound {
+		t.Error("the key is not on its lease")
+	}
+}
+
+// saveSnapshot does what "etcdctl snapshot save" does.
+func saveSnapshot(t *testing.T, endpoint string) (path string) {
+	t.Helper()
+	conn, err := grpc.NewClient(strings.TrimPrefix(endpoint, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s, err := pb.NewMaintenanceClient(conn).Snapshot(t.Context(), &pb.SnapshotRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data []byte
+	for {
+		r, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = append(data, r.Blob...)
+	}
+	path = filepath.Join(t.TempDir(), "saved.db")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -44,6 +44,9 @@ type Lease struct {
 	TTL time.Duration
 }
 
+// seconds is the time to live as etcd has it.
+func (l Lease) seconds() int64 { return max(int64((l.TTL+time.Second-1)/time.Second), 1) }
+
 // File is an open file that is whole.
 type File struct {
 	Contents

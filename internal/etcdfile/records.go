@@ -14,7 +14,9 @@ import (
 // The buckets of a database.
 const (
 	bucketKey   = "key"
+	bucketMeta  = "meta"
 	bucketLease = "lease"
+	bucketAuth  = "auth"
 	bucketUsers = "authUsers"
 	bucketRoles = "authRoles"
 )

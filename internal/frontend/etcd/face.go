@@ -20,6 +20,7 @@ type Face struct {
 	cfg       Config
 	access    *access.Control
 	room      room           // for large responses
+	snapshots sync.Mutex     // held by the one that is made
 	receivers sync.WaitGroup // goroutines that receive requests of streams
 }
 
@@ -35,6 +36,9 @@ type Config struct {
 	// Access proves users, and decides what they may read; nil: one with the defaults.
 	Access  *access.Control
 	Watches Watches
+	// SnapshotDir is where the file of a snapshot is made, which has no name there; empty: there are
+	// no snapshots.
+	SnapshotDir string
 }
 
 // New returns a Face.

@@ -79,11 +79,6 @@ func (f *Face) HashKV(_ context.Context, _ *Caller, r *pb.HashKVRequest) (*pb.Ha
 	return resp, nil
 }
 
-// Snapshot is not there yet.
-func (f *Face) Snapshot(*Caller, Stream) error {
-	return &translate.Error{Code: translate.Unimplemented, Text: "etcdserver: balsa cannot save a snapshot yet"}
-}
-
 // MoveLeader lets another member lead. Only the leader can.
 func (f *Face) MoveLeader(ctx context.Context, _ *Caller, r *pb.MoveLeaderRequest) (*pb.MoveLeaderResponse, error) {
 	if uint64(f.cfg.Node.Leader()) != f.cfg.MemberID {

@@ -43,16 +43,19 @@ type world struct {
 	any  *etcd.Caller
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldWith(t, func(*etcd.Config) {}) }
+
+func newWorldWith(t testing.TB, change func(*etcd.Config)) *world {
+	t.Helper()
 	m := state.New(state.Config{FS: crashfs.NewMem(), Dir: "state", Cluster: 7, ID: 1})
 	if _, _, err := m.Open(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
 	n := &node{machine: m, leader: 1, now: 1}
-	return &world{node: n, any: &etcd.Caller{}, Face: etcd.New(etcd.Config{
-		Node: n, Member: n, ClusterID: 7, MemberID: 8, ElectionTimeout: time.Second,
-	})}
+	cfg := etcd.Config{Node: n, Member: n, ClusterID: 7, MemberID: 8, ElectionTimeout: time.Second, SnapshotDir: t.TempDir()}
+	change(&cfg)
+	return &world{node: n, any: &etcd.Caller{}, Face: etcd.New(cfg)}
 }
 
 func (n *node) Submit(ctx context.Context, c state.Command) (state.Result, error) {

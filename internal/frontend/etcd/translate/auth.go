@@ -68,11 +68,15 @@ func RoleGetResponse(h *pb.ResponseHeader, r *auth.Role) *pb.AuthRoleGetResponse
 		all := &authpb.Permission{PermType: authpb.Permission_READWRITE, RangeEnd: []byte{0}}
 		return &pb.AuthRoleGetResponse{Header: h, Perm: []*authpb.Permission{all}}
 	}
-	resp := &pb.AuthRoleGetResponse{Header: h}
+	return &pb.AuthRoleGetResponse{Header: h, Perm: Permissions(r)}
+}
+
+// Permissions are those that a role was given.
+func Permissions(r *auth.Role) (all []*authpb.Permission) {
 	for _, p := range r.Permissions {
-		resp.Perm = append(resp.Perm, &authpb.Permission{PermType: accessOf[p.Access], Key: []byte(p.Key), RangeEnd: []byte(p.End)})
+		all = append(all, &authpb.Permission{PermType: accessOf[p.Access], Key: []byte(p.Key), RangeEnd: []byte(p.End)})
 	}
-	return resp
+	return all
 }
 
 var accessOf = [...]authpb.Permission_Type{

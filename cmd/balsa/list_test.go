@@ -17,11 +17,14 @@ import (
 )
 
 // oneServer runs a server until the test ends, and returns the flag that names it.
-func oneServer(t *testing.T) (endpoints string) {
+func oneServer(t *testing.T, flags ...string) (endpoints string) {
 	t.Helper()
 	base := freePorts(t, 2)
-	_, stop := background(t, "ready to serve client requests", "serve", "--data-dir", filepath.Join(t.TempDir(), "data"),
-		"--listen-client-urls", loopback(base), "--listen-peer-urls", loopback(base+1))
+	args := append([]string{
+		"serve", "--data-dir", filepath.Join(t.TempDir(), "data"),
+		"--listen-client-urls", loopback(base), "--listen-peer-urls", loopback(base + 1),
+	}, flags...)
+	_, stop := background(t, "ready to serve client requests", args...)
 	t.Cleanup(func() { stop() })
 	return "--endpoints=" + loopback(base)
 }

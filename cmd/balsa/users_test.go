@@ -8,7 +8,7 @@ import (
 )
 
 func TestUsersFromTheCommandLine(t *testing.T) {
-	endpoints := oneServer(t)
+	endpoints := oneServer(t, "--bcrypt-cost", "4") // a password costs a second under the race detector
 	const root, ann = "--user=root:secret", "--user=ann:word"
 	for _, s := range []step{
 		{[]string{"put", "app/1", "hello"}, "", exitOK, "version=1 revision=2\n", ""},

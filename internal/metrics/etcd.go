@@ -72,6 +72,15 @@ var etcdPeerFigures = []figure[Peer]{
 		func(p *Peer) uint64 { return p.Dropped }, "To"),
 }
 
+// What etcd tells of itself are labels of series that are always 1.
+var (
+	etcdVersion        = etcdGauge("server_version", "1, for the version of etcd whose API this is.", always, "server_version")
+	etcdClusterVersion = etcdGauge("cluster_version", "1, for the version of the cluster, as etcd counts it.", always, "cluster_version")
+	etcdServerID       = etcdGauge("server_id", "1, for the member's id in hexadecimal.", always, "server_id")
+)
+
+func always(*Sample) int { return 1 }
+
 // replica is what the member's replica tells, zeros before there is one: etcd's counters are there
 // from the beginning, too.
 func (s *Sample) replica() *Replica {
@@ -87,6 +96,9 @@ func etcdID(id uint64) string { return strconv.FormatUint(id, 16) }
 // collectEtcd adds the figures of a sample by etcd's names.
 func collectEtcd(ch chan<- prometheus.Metric, s *Sample) {
 	collect(ch, etcdMemberFigures, s)
+	collect(ch, []figure[Sample]{etcdVersion}, s, s.EtcdVersion)
+	collect(ch, []figure[Sample]{etcdClusterVersion}, s, s.EtcdClusterVersion)
+	collect(ch, []figure[Sample]{etcdServerID}, s, etcdID(s.ID))
 	for _, p := range s.Peers {
 		collect(ch, etcdPeerFigures, &p, etcdID(p.ID))
 		collect(ch, []figure[Peer]{etcdReceived}, &p, etcdID(p.ID))
@@ -95,6 +107,7 @@ func collectEtcd(ch chan<- prometheus.Metric, s *Sample) {
 
 func describeEtcd(ch chan<- *prometheus.Desc) {
 	describe(ch, etcdMemberFigures)
+	describe(ch, []figure[Sample]{etcdVersion, etcdClusterVersion, etcdServerID})
 	describe(ch, etcdPeerFigures)
 	ch <- etcdReceived.desc
 }

@@ -9,6 +9,9 @@ import (
 // Sample is the figures of a member at one moment. Sizes are in bytes.
 type Sample struct {
 	Name, Version string
+	// ID is the member's, EtcdVersion and EtcdClusterVersion what clients of etcd are told.
+	ID                              uint64
+	EtcdVersion, EtcdClusterVersion string
 
 	// Replica is nil until the member takes part in the cluster.
 	Replica *Replica

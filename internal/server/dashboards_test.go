@@ -14,6 +14,9 @@ const selectors = `
 	etcd_server_has_leader
 	etcd_server_leader_changes_seen_total
 	etcd_server_quota_backend_bytes
+	etcd_server_version server_version=3[.]7[.]3
+	etcd_cluster_version cluster_version=3[.]7
+	etcd_server_id server_id=[0-9a-f]+
 	etcd_server_proposals_committed_total
 	etcd_server_proposals_applied_total
 	etcd_server_proposals_pending

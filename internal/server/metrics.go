@@ -2,12 +2,14 @@ package server
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
 
 	"balsa.example/api"
 	"balsa.example/internal/frontend/clients"
+	"balsa.example/internal/frontend/etcd"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
 	"balsa.example/member"
@@ -74,6 +76,7 @@ func (s *Server) sample() metrics.Sample {
 	sample := metrics.Sample{
 		Name:    s.self.Name,
 		Version: s.cfg.Version,
+		ID:      uint64(s.self.ID), EtcdVersion: etcd.Version, EtcdClusterVersion: strings.TrimSuffix(etcd.ClusterVersion, ".0"),
 		Disk: metrics.Disk{
 			LogBytes: disk.LogBytes, Segments: disk.Segments, LowSpace: disk.LowSpace,
 		},

@@ -64,12 +64,15 @@ func TestRefusalNamesNoLiveWatcher(t *testing.T) {
 func TestCancelAndCreateWithTheSameID(t *testing.T) {
 	watching(t, watch.Limits{}, func(w *watched, c *watchClient) {
 		c.create(&pb.WatchCreateRequest{Key: key("a"), WatchId: 3})
+		c.expect("3@1 created")
 		w.put("1", "a", "b")
+		c.expect("3@2 a=1")
 		c.cancelWatcher(3)
 		c.create(&pb.WatchCreateRequest{Key: key("b"), WatchId: 3, Fragment: true})
+		c.expect("3@2 canceled", "3@2 created")
 		w.put("2", "a", "b")
 		c.cancelWatcher(9) // there is none
-		c.expect("3@1 created", "3@2 canceled", "3@2 created", "3@3 b=2")
+		c.expect("3@3 b=2")
 		c.cancelWatcher(3)
 		c.cancelWatcher(3)
 		c.expect("3@3 canceled")

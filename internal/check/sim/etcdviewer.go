@@ -11,7 +11,7 @@ import (
 )
 
 // maxFragment is how large a fragment of a response is, in bytes: so small that there are many.
-const maxFragment = 300
+const maxFragment = 150
 
 // etcdViewing is what a connection has of the etcd API: the translation, which is the server's, and
 // the client's part.

@@ -18,7 +18,7 @@ import (
 var tiny = sizes{
 	rounds: 1, warmup: 10 * time.Millisecond, duration: 50 * time.Millisecond,
 	callerCounts: []int{1, 20}, valueBytes: []int{256, 4096}, keyCounts: []int{300}, nodeCounts: []int{1, 3}, readCallers: []int{1, 20},
-	manyKeys: 3000, steady: 600 * time.Millisecond, phase: 600 * time.Millisecond, raftKB: 100, cutKB: 100, events: 1,
+	manyKeys: 3000, steady: 600 * time.Millisecond, phase: 600 * time.Millisecond, raftKB: 100, cutKB: 8 << 10, events: 1,
 }
 
 func runner(t *testing.T, program string) *Runner {

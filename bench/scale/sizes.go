@@ -34,7 +34,7 @@ var quick = sizes{
 	keyCounts:    []int{1000, 10_000},
 	nodeCounts:   []int{1, 3, 5},
 	readCallers:  []int{1, 100},
-	manyKeys:     20_000, steady: 2 * time.Second, phase: 1500 * time.Millisecond, raftKB: 512, cutKB: 512, events: 2,
+	manyKeys:     20_000, steady: 2 * time.Second, phase: 1500 * time.Millisecond, raftKB: 512, cutKB: 8 << 10, events: 2,
 }
 
 // What loads have in common, unless a series is about it.

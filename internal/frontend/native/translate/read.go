@@ -50,8 +50,10 @@ func (h *Handler) answerGet(id uint64, key string, reply func(*api.Reply)) {
 
 // found is the reply to a GET. The right is checked after the read: see guarded.
 func (h *Handler) found(id uint64, key string, r kv.Result) *api.Reply {
-	if code := h.mayRead(kv.Single(key)); code != kv.CodeOK {
-		r = kv.Result{Code: code, Revision: r.Revision}
+	if h.hasRights() {
+		if code := h.mayRead(kv.Single(key)); code != kv.CodeOK {
+			r = kv.Result{Code: code, Revision: r.Revision}
+		}
 	}
 	return h.result(id, r)
 }

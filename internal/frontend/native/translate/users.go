@@ -47,6 +47,9 @@ func (h *Handler) anyUser() kv.Code {
 	return h.table().Require(h.user, h.stamp, false)
 }
 
+// hasRights tells whether there are rights to look at. A GET asks before it makes a span of its key.
+func (h *Handler) hasRights() bool { return h.Users != nil && h.table().Enabled() }
+
 // mayRead tells whether the user may read a span, as this replica knows it.
 func (h *Handler) mayRead(span kv.Span) kv.Code {
 	if h.Users == nil {

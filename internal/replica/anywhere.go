@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/state"
@@ -23,7 +22,7 @@ func (r *Replica) Anywhere() *Anywhere { return &r.anywhere }
 // Submit executes a command. It must have no stamp: the leader that a stamp is from may not lead
 // any more when the command is proposed. Errors are those of rsm.Node.SubmitAnywhere.
 func (a *Anywhere) Submit(ctx context.Context, c state.Command) (state.Result, error) {
-	if a.r.Node.Leads() && !a.r.admits(c) {
+	if a.r.shortage().Refuses(c) != "" {
 		return state.Result{}, rsm.ErrNotAdmitted
 	}
 	r, _, err := a.r.Node.SubmitAnywhere(ctx, c)
@@ -64,19 +63,3 @@ func (a *Anywhere) KeepAlive(ctx context.Context, id int64) (ttl int64, err erro
 // known.
 func (a *Anywhere) Term() raft.Term     { return a.r.Node.Term() }
 func (a *Anywhere) Leader() raft.NodeID { return a.r.Node.Leader() }
-
-// admits tells whether this replica, if it leads, has room for a command.
-func (r *Replica) admits(c state.Command) bool { return r.shortage().Refuses(c) == "" }
-
-func (r *Replica) shortage() translate.Shortage {
-	return translate.Shortage{LowSpace: r.lowSpace(), NoSpace: r.space.none.Load(), LowMemory: r.upkeep.indexFull.Load()}
-}
-
-// admitsForwarded is rsm.Config.Admit.
-func (r *Replica) admitsForwarded(op []byte) bool {
-	if r.shortage() == (translate.Shortage{}) {
-		return true
-	}
-	c, err := state.Codec{}.Decode(op)
-	return err == nil && r.admits(c)
-}

@@ -117,11 +117,9 @@ func New(cfg Config) (*Replica, error) {
 		Replica: r.Node, Store: store{r.State}, Time: r.time, Limits: cfg.Limits,
 		MinTTL: minTTL(cfg.ElectionTimeout), Draw: drawLease,
 		NewReply: new(slab).take, Leader: cfg.Leader, Users: r.State,
-		LowSpace: func() bool { return r.lowSpace() && r.Node.Leads() },
-		NoSpace:  func() bool { return r.space.none.Load() && r.Node.Leads() },
+		Shortage: r.shortage,
 	}
 	r.space.start(func(ctx context.Context) { r.space.run(ctx, cfg.State.FS, cfg.State.Dir) })
-	r.LowMemory = func() bool { return r.upkeep.indexFull.Load() && r.Node.Leads() }
 	r.Background = r.readers.run
 	r.Access = access.New(member{r.State, r}, cfg.Access)
 	r.watching.start(func(ctx context.Context) { r.Watches.Run(ctx, r.Node, cfg.ElectionTimeout) })

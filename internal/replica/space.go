@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"balsa.example/internal/frontend/native/translate"
+	"balsa.example/state"
 	"balsa.example/vfs"
 )
 
@@ -28,9 +30,36 @@ type space struct {
 	background
 }
 
-// lowSpace tells whether the disk has no room for more data.
-func (r *Replica) lowSpace() bool {
-	return r.space.low.Load() || r.space.logLow != nil && r.space.logLow()
+// LowSpace tells whether this replica leads and its disk has no room for more data.
+func (r *Replica) LowSpace() bool { return r.shortage().LowSpace }
+
+// shortage is what this replica, if it leads, has too little of. What a follower lacks refuses
+// nothing.
+func (r *Replica) shortage() translate.Shortage {
+	if s := r.ownShortage(); s != (translate.Shortage{}) && r.Node.Leads() {
+		return s
+	}
+	return translate.Shortage{}
+}
+
+// ownShortage is the shortage of this replica, whoever leads.
+func (r *Replica) ownShortage() translate.Shortage {
+	return translate.Shortage{
+		LowSpace:  r.space.low.Load() || r.space.logLow != nil && r.space.logLow(),
+		NoSpace:   r.space.none.Load(),
+		LowMemory: r.upkeep.indexFull.Load(),
+	}
+}
+
+// admitsForwarded is rsm.Config.Admit: it is asked where this replica leads, also before New has
+// its Node.
+func (r *Replica) admitsForwarded(op []byte) bool {
+	s := r.ownShortage()
+	if s == (translate.Shortage{}) {
+		return true
+	}
+	c, err := state.Codec{}.Decode(op)
+	return err == nil && s.Refuses(c) == ""
 }
 
 func (s *space) run(ctx context.Context, fs vfs.FS, dir string) {

@@ -84,7 +84,7 @@ func (r *Replica) Status() *api.StatusReply {
 		IndexBytes:        uint64(figures.IndexBytes),
 		DbBytes:           uint64(figures.Bytes),
 		QuotaBytes:        uint64(figures.Quota),
-		Alarms:            alarms(st, figures, r.lowSpace()),
+		Alarms:            alarms(st, figures, r.ownShortage().LowSpace),
 	}
 	for _, p := range st.Peers {
 		reply.Peers = append(reply.Peers, &api.Peer{

@@ -634,7 +634,7 @@ func TestQueriesRunInTheBackground(t *testing.T) {
 func TestDeletesGoOnWhenTheDiskIsAlmostFull(t *testing.T) {
 	h, _ := nodetest.New()
 	low, none := true, false
-	h.LowSpace, h.NoSpace = func() bool { return low }, func() bool { return none }
+	h.Shortage = func() translate.Shortage { return translate.Shortage{LowSpace: low, NoSpace: none} }
 	span := &api.TxnOp{Op: &api.TxnOp_DeleteRange{DeleteRange: &api.DeleteRange{Span: everything()}}}
 	putting := &api.TxnOp{Op: &api.TxnOp_Put{Put: &api.Put{Key: []byte("k")}}}
 	nested := func(op *api.TxnOp) *api.TxnOp {
@@ -667,7 +667,7 @@ func TestKeepAlivesAndCompactionGoOnWhenTheDiskIsAlmostFull(t *testing.T) {
 	h, _ := nodetest.New()
 	ask(t, h, leaseRequest(api.Request_LEASE_GRANT, &api.Lease{Id: 5, TtlMs: 1000}))
 	ask(t, h, put("k", "v"))
-	h.LowSpace = func() bool { return true }
+	h.Shortage = func() translate.Shortage { return translate.Shortage{LowSpace: true} }
 	for _, req := range []*api.Request{
 		leaseRequest(api.Request_LEASE_KEEP_ALIVE, &api.Lease{Id: 5}),
 		{Kind: api.Request_COMPACT, Call: &api.Request_Compact{Compact: &api.Compact{Revision: 2}}},
@@ -712,7 +712,7 @@ func TestGetsFromTheDiskRunInTheBackground(t *testing.T) {
 func TestKeysAreDeletedAndNoneAddedWhenTheIndexIsAsLargeAsItMayBe(t *testing.T) {
 	h, _ := nodetest.New()
 	ask(t, h, put("k", "v"))
-	h.LowMemory = func() bool { return true }
+	h.Shortage = func() translate.Shortage { return translate.Shortage{LowMemory: true} }
 	for _, req := range []*api.Request{
 		put("k2", "v"), txnRequest(&api.Txn{}), leaseRequest(api.Request_LEASE_GRANT, &api.Lease{TtlMs: 1000}),
 	} {

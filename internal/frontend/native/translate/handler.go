@@ -67,13 +67,8 @@ type Handler struct {
 	Draw func() int64
 	// Leader describes a member to clients; nil if the member is unknown.
 	Leader func(raft.NodeID) *api.Leader
-	// LowSpace tells that the disk has no room for more data; may be nil. What is left is for
-	// what makes room.
-	LowSpace func() bool
-	// NoSpace tells that nothing is left of that either; may be nil.
-	NoSpace func() bool
-	// LowMemory tells that the index has grown as large as it may; may be nil.
-	LowMemory func() bool
+	// Shortage tells what this server, if it leads, has too little of; nil: of nothing.
+	Shortage func() Shortage
 	// NewReply returns an empty Reply; may be nil.
 	NewReply func() *api.Reply
 	// Users checks reads; nil: everybody may read everything.
@@ -131,7 +126,7 @@ func (h *Handler) submitOperation(req *api.Request, op kv.Op, reply func(*api.Re
 		c.More = h.named(&state.More{Kind: state.KindOp, Session: sessionOf(req)})
 	}
 	id := req.Id // req itself would keep all of its batch in memory
-	if short := h.shortage().Refuses(c); short != "" {
+	if short := h.refuses(c); short != "" {
 		reply(Busy(id, short))
 		return
 	}

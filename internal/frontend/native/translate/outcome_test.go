@@ -155,7 +155,7 @@ func TestHandlerReadsAsFreshAsAsked(t *testing.T) {
 func TestHandlerRefusesWritesWhenTheDiskIsAlmostFull(t *testing.T) {
 	h, node := nodetest.New()
 	full := true
-	h.LowSpace = func() bool { return full }
+	h.Shortage = func() translate.Shortage { return translate.Shortage{LowSpace: full} }
 	put := &api.Request{Kind: api.Request_PUT, Unconditional: true, Key: []byte("k")}
 	if r := ask(t, h, put); r.Code != api.Reply_BUSY || node.Submitted != 0 {
 		t.Errorf("a put gets %v", r)

@@ -9,18 +9,17 @@ import (
 
 // Shortage is what a leader has too little of.
 type Shortage struct {
-	LowSpace  bool // the disk is almost full
-	NoSpace   bool // and what was kept for deletes is used up
+	LowSpace  bool // the disk has no room for more data: what is left is for deletes
+	NoSpace   bool // and nothing is left of that either
 	LowMemory bool // the index has grown as large as it may
 }
 
-// shortage is what this server, if it leads, has too little of.
-func (h *Handler) shortage() Shortage {
-	return Shortage{
-		LowSpace:  h.LowSpace != nil && h.LowSpace(),
-		NoSpace:   h.NoSpace != nil && h.NoSpace(),
-		LowMemory: h.LowMemory != nil && h.LowMemory(),
+// refuses is Shortage.Refuses of this server.
+func (h *Handler) refuses(c state.Command) string {
+	if h.Shortage == nil {
+		return ""
 	}
+	return h.Shortage().Refuses(c)
 }
 
 // Refuses says why a command is refused, empty if it is not. Leases would expire for want of a

@@ -37,7 +37,7 @@ func (h *Handler) command(req *api.Request, reply func(*api.Reply)) {
 	more.Session = sessionOf(req)
 	h.named(more)
 	id := req.Id
-	if short := h.shortage().Refuses(state.Command{More: more}); short != "" {
+	if short := h.refuses(state.Command{More: more}); short != "" {
 		reply(Busy(id, short))
 		return
 	}

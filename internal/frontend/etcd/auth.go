@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -33,9 +32,6 @@ var authMethods = []Method{
 	unary("/etcdserverpb.Auth/RoleGrantPermission", Admin, (*Face).RoleGrantPermission),
 	unary("/etcdserverpb.Auth/RoleRevokePermission", Admin, (*Face).RoleRevokePermission),
 }
-
-// secretBytes is the size of the secret of tokens.
-const secretBytes = 32
 
 // changeUsers executes a change, and returns the header of the response.
 func (f *Face) changeUsers(ctx context.Context, c *Caller, change auth.Change) (*pb.ResponseHeader, error) {
@@ -76,9 +72,7 @@ func (f *Face) Authenticate(ctx context.Context, _ *Caller, r *pb.AuthenticateRe
 
 // AuthEnable switches authentication on.
 func (f *Face) AuthEnable(ctx context.Context, c *Caller, _ *pb.AuthEnableRequest) (*pb.AuthEnableResponse, error) {
-	secret := make([]byte, secretBytes)
-	rand.Read(secret)
-	h, err := f.changeUsers(ctx, c, auth.Change{Kind: auth.Enable, Secret: secret})
+	h, err := f.changeUsers(ctx, c, auth.Change{Kind: auth.Enable, Secret: access.NewSecret()})
 	if err != nil {
 		return nil, err
 	}

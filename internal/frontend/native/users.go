@@ -2,7 +2,6 @@ package native
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 
 	"golang.org/x/crypto/bcrypt"
@@ -20,9 +19,6 @@ import (
 	"balsa.example/state"
 	"balsa.example/state/auth"
 )
-
-// secretBytes is the size of the secret of tokens.
-const secretBytes = 32
 
 // user is the user of a call. Before there is a replica, nobody is, and a call that says who it is
 // from has to come again.
@@ -126,8 +122,7 @@ func (s *Server) ChangeUsers(ctx context.Context, req *api.UsersChange) (*api.Us
 	}
 	switch {
 	case change.Kind == auth.Enable:
-		change.Secret = make([]byte, secretBytes)
-		rand.Read(change.Secret)
+		change.Secret = access.NewSecret()
 	case change.Kind == auth.UserPassword, change.Kind == auth.UserAdd && !change.NoPassword:
 		if change.Hash, err = r.Access.HashPassword(ctx, req.Password); err != nil {
 			return nil, s.refusal(err)

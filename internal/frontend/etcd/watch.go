@@ -29,7 +29,7 @@ type Watches struct {
 	// ProgressInterval is how often watchers that ask for it are told how far they are, if
 	// nothing happens. 10 min; at least 100 ms.
 	ProgressInterval time.Duration
-	// Rights are nil where everyone may read everything.
+	// Rights are by the users and roles of the cluster if nil.
 	Rights Rights
 }
 
@@ -63,13 +63,6 @@ func (w *Watches) progressInterval() time.Duration {
 	d = max(d, minProgressInterval)
 	return d + rand.N(d/jitterPart)
 }
-
-// everyone is the Rights where there are none.
-type everyone struct{}
-
-func (everyone) Permitted(context.Context, *Caller, kv.Span) error { return nil }
-func (everyone) Lost(*Caller, kv.Span) error                       { return nil }
-func (everyone) Changed() <-chan struct{}                          { return nil }
 
 // Encoded is a message whose wire form is known, in parts which other messages share.
 type Encoded interface {

@@ -51,9 +51,6 @@ func newWatchStream(f *Face, c *Caller, s Stream) *watchStream {
 		rights: f.cfg.Watches.Rights, caller: c, client: s, origin: f.origin,
 		fragment: cmp.Or(f.cfg.Limits.MaxValueBytes, kv.DefaultLimits.MaxValueBytes) + fragmentRoom,
 	}
-	if w.rights == nil {
-		w.rights = everyone{}
-	}
 	w.changed = w.rights.Changed()
 	return w
 }

@@ -82,6 +82,8 @@ var bounds = map[string]string{
 	"member Member.begun":         "0",
 	"member Member.failed":        "0",
 
+	"transport Transport.serving":     "maxServedCalls: TestCallsAreBounded",
+	"transport Transport.strangers":   "maxStrangers: TestCallsAreBounded",
 	"transport Transport.peers":       "the members",
 	"transport Handshake.Attributes":  "attributesMax",
 	"transport Config.Peers":          "the members",

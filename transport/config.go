@@ -47,6 +47,11 @@ type Config struct {
 	// admits every peer.
 	Handshake Handshake
 
+	// OnCall, if not nil, answers the calls of other nodes (Transport.Call), and of strangers
+	// (Stranger.Call). Its context ends when the caller needs no answer any more. It must check
+	// what a stranger may ask. An error is told to the caller, as one of Handshake.Admit is.
+	OnCall func(ctx context.Context, from Caller, request []byte) (answer []byte, err error)
+
 	// Dial, if not nil, makes the connections in place of TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Logger defaults to slog.Default.
@@ -75,6 +80,10 @@ type Handshake struct {
 	// the error is a *Refusal. With CodeNotYet the other side decides about this node all
 	// the same.
 	Admit func(from raft.NodeID, card []byte) error
+	// Unknown, if not nil, says why a node of this Group that is not in Peers is refused, which
+	// may be for good or for now (CodeNotYet). By default, and where it returns nil, it is
+	// CodeNotMember.
+	Unknown func(id raft.NodeID) error
 	// OnRefused is called when a peer refuses this node for a new reason.
 	OnRefused func(r *Refusal)
 }

@@ -1,4 +1,4 @@
-// Package transport carries Raft messages, snapshots and files between the nodes of a cluster
+// Package transport carries Raft messages, snapshots, files and calls between the nodes of a cluster
 // over TCP, with TLS if wanted. A Transport is an rsm.Transport and an rsm.Fetcher, and delivers
 // to an rsm.Receiver.
 //
@@ -7,6 +7,7 @@
 //	Receive ◄═══════════ messages ═══ ◄── queue ◄── Send
 //	SendSnapshot ──────── one snapshot ────────► ReceiveSnapshot
 //	Fetch ◄────────────── one file ───────────── OpenFile
+//	Call ◄──────── request and answer ─────────► Config.OnCall
 //
 // # Use
 //
@@ -31,13 +32,15 @@
 //     Limits.RedialMax, whatever the network did before.
 //   - A node that is not in Peers, or is of another Group, is refused. So is a second process
 //     that speaks for a node while the first one lives.
+//   - A call is one request of 64 KiB at most, and one answer. A node serves 16 of members at a
+//     time, and 4 of strangers: nodes without an ID, which ask to be made members (Stranger).
 //   - Without TLS that demands certificates, whoever reaches the port can speak for a node.
 //
 // # How it is made
 //
 // Each ordered pair of nodes has one connection for messages, which the sender dials, at once
 // and again whenever it is lost (peer.go). A snapshot has a connection of its own
-// (snapshot.go), and so has a fetch (fetch.go). A connection opens with a handshake: both sides say which nodes they are, and
+// (snapshot.go), and so have a fetch (fetch.go) and a call (call.go). A connection opens with a handshake: both sides say which nodes they are, and
 // either may refuse the other with a reason (handshake.go). Then come frames (frame.go).
 //
 // Both sides of a connection write ten times a second, and give it up when nothing has arrived

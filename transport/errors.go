@@ -53,6 +53,8 @@ const (
 	// CodeNoSuchFile: the node that was asked has no file of that name. A Refusal with it is
 	// fs.ErrNotExist too.
 	CodeNoSuchFile
+	// CodeBusy: the node that was called serves as many calls as it may.
+	CodeBusy
 
 	// CodeApplication is the first of those that Handshake.Admit may use as it likes.
 	CodeApplication Code = 64

@@ -37,6 +37,9 @@ const (
 	frameOpened = 0xa1 // from the node that has the file: chunks follow
 	frameFailed = 0xa2 // from the same: why no more follows
 
+	frameCall  = 0xb0 // from the node that calls: the request
+	frameReply = 0xb1 // from the node that is called: the answer
+
 	frameHeaderSize = 4 + 1 + 4
 )
 

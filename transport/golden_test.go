@@ -43,6 +43,11 @@ func TestFramesStayAsTheyAre(t *testing.T) {
 		{"fetch", fetchFrame("run-7", 3)},
 		{"opened", appendFrame(nil, frameOpened, nil)},
 		{"failed", appendFailed(nil, &Refusal{Code: CodeNoSuchFile, Reason: "no run-7"})},
+		{"stranger", appendLayout(nil, frameHello, func(c *coder) {
+			c.hello(&hello{purpose: forCall, from: identity{name: from.name, process: from.process}})
+		})},
+		{"call", appendFrame(nil, frameCall, []byte("join"))},
+		{"reply", appendFrame(nil, frameReply, []byte("welcome"))},
 	}
 	var got strings.Builder
 	for _, f := range frames {

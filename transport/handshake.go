@@ -31,7 +31,7 @@ import (
 const (
 	magic        = "balsa-p\n"
 	majorVersion = 4
-	minorVersion = 1 // 1: fetches
+	minorVersion = 2 // 1: fetches; 2: calls
 	preambleSize = len(magic) + 2
 
 	// helloMax bounds the payload of a handshake's frames, in bytes.
@@ -52,6 +52,7 @@ const (
 	forMessages purpose = 1
 	forSnapshot purpose = 2
 	forFetch    purpose = 3 // since 4.1
+	forCall     purpose = 4 // since 4.2
 )
 
 // identity is what a node tells of itself.
@@ -262,15 +263,21 @@ func (t *Transport) acceptHandshake(conn net.Conn, f *frameReader) (*peer, hello
 	}
 	if err := readPreamble(f); err != nil {
 		if errors.Is(err, errMismatch) {
-			t.writeWelcome(conn, err)
+			t.writeWelcome(conn, nil, err)
 		}
 		return nil, h, err
 	}
 	if err := readFrame(f, frameHello, func(c *coder) { c.hello(&h) }); err != nil {
 		return nil, h, fmt.Errorf("read hello: %w", err)
 	}
-	p, ours := t.checkHello(conn, h)
-	if err := t.writeWelcome(conn, ours); err != nil || ours != nil {
+	var p *peer
+	var ours error
+	if isStranger(h) {
+		ours = t.checkStranger()
+	} else {
+		p, ours = t.checkHello(conn, h)
+	}
+	if err := t.writeWelcome(conn, p, ours); err != nil || ours != nil {
 		return p, h, errors.Join(ours, err)
 	}
 	var theirs verdict
@@ -280,6 +287,9 @@ func (t *Transport) acceptHandshake(conn net.Conn, f *frameReader) (*peer, hello
 	return p, h, theirs.err(h.from.id)
 }
 
+// isStranger tells whether who dialed is a node that has no ID yet, and calls.
+func isStranger(h hello) bool { return h.purpose == forCall && h.from.id == raft.None }
+
 func (t *Transport) checkHello(conn net.Conn, h hello) (*peer, error) {
 	p := t.peer(h.from.id)
 	switch { // what these reasons tell is no secret: the names of the members
@@ -288,8 +298,8 @@ func (t *Transport) checkHello(conn net.Conn, h hello) (*peer, error) {
 	case h.to != t.self.id:
 		return p, fmt.Errorf("%w: this is %s, not %s", errMismatch, t.self, h.to)
 	case p == nil:
-		return p, t.refuseNonMember(h.from)
-	case h.purpose < forMessages || h.purpose > forFetch:
+		return p, t.refuseUnknown(h.from)
+	case h.purpose < forMessages || h.purpose > forCall:
 		return p, fmt.Errorf("%w: unknown purpose %d", errMismatch, h.purpose)
 	}
 	if err := t.authorize(conn, h.from.id); err != nil {
@@ -313,13 +323,24 @@ func (t *Transport) refuseNonMember(remote identity) error {
 		remote, t.self, strings.Join(t.cfg.Handshake.Members, ", "))}
 }
 
-// writeWelcome tells the other side the verdict, nil for accepted. A refusal tells nothing of
-// this node but its id and name, since the other side may be anybody. After it writeWelcome
+// refuseUnknown refuses a node that is no peer.
+func (t *Transport) refuseUnknown(remote identity) error {
+	if t.cfg.Handshake.Unknown != nil {
+		if err := t.cfg.Handshake.Unknown(remote.id); err != nil {
+			return err
+		}
+	}
+	return t.refuseNonMember(remote)
+}
+
+// writeWelcome tells the other side, p, the verdict, nil for accepted. A refusal tells nothing of
+// this node but its id and name, since the other side may be anybody. So does what a stranger is
+// told, who is no peer. After a refusal writeWelcome
 // waits for the other side to close: closing first could reset the connection before the
 // other side has read the reason.
-func (t *Transport) writeWelcome(conn net.Conn, ours error) error {
+func (t *Transport) writeWelcome(conn net.Conn, p *peer, ours error) error {
 	w := welcome{from: identity{id: t.self.id, name: t.self.name}, verdict: verdictOf(ours)}
-	if ours == nil || isNotYet(ours) {
+	if p != nil && (ours == nil || isNotYet(ours)) {
 		w.from = t.currentIdentity()
 	}
 	b := appendLayout(appendPreamble(nil), frameWelcome, func(c *coder) { c.welcome(&w) })

@@ -38,6 +38,15 @@ func TestRefusals(t *testing.T) {
 			acceptor: onlyDialed,
 			event:    "refused by n2: n1 is no member of the cluster of n2: n1, n2, n3",
 		},
+		"removed peer": {
+			acceptor: func(c *Config) {
+				onlyDialed(c)
+				c.Handshake.Unknown = func(id raft.NodeID) error {
+					return &Refusal{Code: CodeApplication, Reason: id.String() + " was removed"}
+				}
+			},
+			event: "refused by n2: n1 was removed",
+		},
 		"wrong cluster": {
 			acceptor: func(c *Config) { quiet(c); c.Group = 1 },
 			event:    "refused by n2: n1 was told other members or another token than n2: n1, n2, n3",
@@ -298,8 +307,8 @@ func TestUnknownPurposeIsRefused(t *testing.T) {
 		}
 		defer conn.Close()
 		other := &Transport{self: identity{group: group, id: 2}}
-		_, err = other.dialHandshake(conn, newFrameReader(conn, helloMax), 1, forFetch+1)
-		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "unknown purpose 4") {
+		_, err = other.dialHandshake(conn, newFrameReader(conn, helloMax), 1, forCall+1)
+		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "unknown purpose 5") {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -35,12 +35,18 @@ func (t *Transport) acceptTLS(conn net.Conn) error {
 // dialTLS is the part of TLS on a connection that was dialed, which should lead to node id.
 func (t *Transport) dialTLS(conn net.Conn, id raft.NodeID) error {
 	if err := t.handshakeTLS(conn); err != nil {
-		if certs.Plain(err) {
-			return fmt.Errorf("the other side does not speak TLS: it has neither certificates nor a cluster secret (%w)", err)
-		}
-		return err
+		return explainPlain(err)
 	}
 	return t.authorize(conn, id)
+}
+
+// explainPlain says of an error of the handshake of TLS that the other side does not speak it, if
+// that is why.
+func explainPlain(err error) error {
+	if certs.Plain(err) {
+		return fmt.Errorf("the other side does not speak TLS: it has neither certificates nor a cluster secret (%w)", err)
+	}
+	return err
 }
 
 // authorize decides whether the other end of conn may be node id. Without TLS there are no

@@ -34,6 +34,8 @@ type Transport struct {
 	handshakes   *fair.Slots
 	unidentified *ratelog.Logger // about those connections
 	duplicates   *ratelog.Logger // about other processes that speak for this node
+	// serving and strangers have a token for each call that is served: of a member, of a stranger.
+	serving, strangers chan struct{}
 	// unauthenticated counts connections that did not prove which node is at the other end.
 	unauthenticated atomic.Uint64
 
@@ -62,6 +64,8 @@ func New(cfg Config) (*Transport, error) {
 		handshakes:   fair.NewSlots(cfg.Limits.MaxHandshakes, 0),
 		unidentified: newWarnings(cfg.Logger),
 		duplicates:   newWarnings(cfg.Logger),
+		serving:      make(chan struct{}, maxServedCalls),
+		strangers:    make(chan struct{}, maxStrangers),
 		peers:        make(map[raft.NodeID]*peer),
 	}
 	t.handshakes.OnSurplus = func(newcomer string) {
@@ -296,6 +300,10 @@ func (t *Transport) serve(raw net.Conn, slot *fair.Slot) {
 	}
 	if err != nil {
 		t.handshakeFailed(conn, p, h, err)
+		return
+	}
+	if h.purpose == forCall {
+		t.serveCall(conn, f, h.from.id)
 		return
 	}
 	conn.SetDeadline(time.Time{})

@@ -59,17 +59,8 @@ var bounds = map[string]string{
 	"internal/frontend/clients openStreams.unread":  "Limits.Streams: TestUnreadResponsesCount",
 	"internal/frontend/clients Client.sending":      "Limits.Streams: TestStreamsAreBounded",
 
-	"internal/datadir MemberFile.turn":  "1",
-	"internal/datadir Owner.Members":    "the members",
-	"internal/datadir Membership.Peers": "roster.MaxMembers",
-	"internal/datadir fields.peers":     "roster.MaxMembers",
-	"internal/roster About.Peers":       "MaxAbout: TestARosterIsBounded",
-	"internal/roster About.Clients":     "MaxAbout: TestARosterIsBounded",
-	"internal/roster Roster.Members":    "MaxMembers: TestARosterIsBounded",
-	"internal/roster Roster.Removed":    "MaxRemoved: TestARosterIsBounded",
-	"internal/roster decoder.b":         "what is decoded",
-	"member Config.Peers":               "the configuration",
-	"member Config.Clients":             "the configuration",
+	"internal/datadir MemberFile.turn": "1",
+	"internal/datadir Owner.Members":   "the members",
 
 	"member admission.others":     "the members",
 	"member admission.refused":    "the members: TestAdmissionFailsWhenAMajorityOfTheOthersRefuses",
@@ -150,8 +141,9 @@ var bounds = map[string]string{
 	"clerk TxnResult.Results": "maxReplyBatch",
 	"clerk OpResult.KVs":      "maxReplyBatch",
 
-	"internal/frontend/etcd room.turn":  "1",
-	"internal/frontend/etcd room.units": "maxResponseBytes: TestRoomIsBoundedAndEverybodyGetsIt",
+	"internal/frontend/etcd keepAlives.waiting": "maxStreamKeepAlives: TestKeepAliveStreamIsBounded",
+	"internal/frontend/etcd room.turn":          "1",
+	"internal/frontend/etcd room.units":         "maxResponseBytes: TestRoomIsBoundedAndEverybodyGetsIt",
 
 	"internal/wake Signal.c": "1",
 

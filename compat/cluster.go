@@ -11,9 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/connectivity"
 )
 
 const (
@@ -29,7 +26,6 @@ type cluster struct {
 	dir     string
 	servers []*server
 	rec     *recorder
-	kube    *apiserver // nil, if none was asked for
 }
 
 // server is one process.
@@ -40,8 +36,7 @@ type server struct {
 	log                  string
 	cmd                  *exec.Cmd
 	ended                chan error
-	proxy                string           // endpoint of the recorder's proxy before it
-	conn                 *grpc.ClientConn // the proxy's
+	proxy                string // endpoint of the recorder's proxy before it
 }
 
 // startCluster starts servers of a system, balsa or etcd. Both are told the same.
@@ -95,7 +90,7 @@ func startCluster(ctx context.Context, system, program, dir string) (c *cluster,
 		if err := s.awaitReady(ctx); err != nil {
 			return nil, err
 		}
-		if s.proxy, s.conn, err = c.rec.serve(s.endpoint); err != nil {
+		if s.proxy, err = c.rec.serve(s.endpoint); err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +122,7 @@ func (s *server) awaitReady(ctx context.Context) error {
 	for {
 		log, err := os.ReadFile(s.log)
 		if err == nil && bytes.Contains(log, []byte(readyLine)) {
-			return s.reconnect(ctx)
+			return nil
 		}
 		select {
 		case <-tick.C:
@@ -135,25 +130,6 @@ func (s *server) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("%s ended: %v: %s", s.name, err, log)
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %s", s.name, log)
-		}
-	}
-}
-
-// reconnect waits until the proxy has a connection to the server again. It would try at intervals that
-// grow, and in between tell clients that the connection was refused: no answer of the server's.
-func (s *server) reconnect(ctx context.Context) error {
-	if s.conn == nil {
-		return nil
-	}
-	for {
-		s.conn.ResetConnectBackoff()
-		s.conn.Connect()
-		state := s.conn.GetState()
-		if state == connectivity.Ready {
-			return nil
-		}
-		if !s.conn.WaitForStateChange(ctx, state) {
-			return fmt.Errorf("no connection to %s: %w", s.name, ctx.Err())
 		}
 	}
 }
@@ -175,9 +151,6 @@ func (s *server) stop(signal syscall.Signal) {
 
 func (c *cluster) stop() {
 	c.rec.stop()
-	if c.kube != nil {
-		c.kube.stop(syscall.SIGKILL)
-	}
 	for _, s := range c.servers {
 		s.stop(syscall.SIGKILL)
 	}

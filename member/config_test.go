@@ -4,11 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
-
-	"balsa.example/internal/roster"
 )
 
 // What is wrong with a Config is found before a directory is made.
@@ -24,7 +21,6 @@ func TestOpenRefusesABadConfig(t *testing.T) {
 		"no cluster":                  func(c *Config) { c.Cluster = nil },
 		"a negative election timeout": func(c *Config) { c.ElectionTimeout = -time.Second },
 		"long attributes":             func(c *Config) { c.Attributes = make([]byte, maxAttributes+1) },
-		"long addresses":              func(c *Config) { c.Clients = []string{strings.Repeat("a", roster.MaxAbout)} },
 		"negative handshakes":         func(c *Config) { c.MaxHandshakes = -1 },
 	} {
 		dir := filepath.Join(t.TempDir(), "d")
@@ -45,7 +41,7 @@ func TestOpenRefusesABadConfig(t *testing.T) {
 
 // The longest names and attributes are taken.
 func TestOpenTakesTheLongest(t *testing.T) {
-	name := string(make([]byte, roster.MaxName))
+	name := string(make([]byte, maxName))
 	cluster, err := NewCluster("t", map[string]string{name: "127.0.0.1:1"})
 	if err != nil {
 		t.Fatal(err)

@@ -35,15 +35,10 @@ func (a *Anywhere) Read(ctx context.Context) error {
 	return err
 }
 
-// KeepAlive lets a lease live on. It returns what is left of it then in nanoseconds, 0 if there is
-// no such lease. Errors are those of Submit, and rsm.ErrBusy also if too many wait.
-func (a *Anywhere) KeepAlive(ctx context.Context, id int64) (ttl int64, err error) {
-	type answer struct {
-		ttl int64
-		err error
-	}
-	answers := make(chan answer, 1)
-	done := func(ttl int64, err error) { answers <- answer{ttl, err} }
+// KeepAlive lets a lease live on. done gets what is left of it then in nanoseconds, 0 if there is
+// no such lease, or an error of Submit, and rsm.ErrBusy also if too many wait. It is called once, by
+// any goroutine, and must not block.
+func (a *Anywhere) KeepAlive(id int64, done func(ttl int64, err error)) {
 	a.r.time.KeepAlive(id, func(ttl int64, err error) {
 		if errors.Is(err, rsm.ErrWrongLeader) {
 			a.keepAlives.add(id, done)
@@ -51,12 +46,6 @@ func (a *Anywhere) KeepAlive(ctx context.Context, id int64) (ttl int64, err erro
 			done(ttl, err)
 		}
 	})
-	select {
-	case a := <-answers:
-		return a.ttl, a.err
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
 }
 
 // Term is the term of this member, Leader the member that leads in it, raft.None if that is not

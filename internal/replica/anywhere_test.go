@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"balsa.example/internal/replica"
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -41,6 +42,17 @@ func TestAnyMemberAnswers(t *testing.T) {
 	})
 }
 
+// keepAlive returns the answer to a keep-alive.
+func keepAlive(r *replica.Replica, lease int64) (ttl int64, err error) {
+	answered := make(chan struct{})
+	r.Anywhere().KeepAlive(lease, func(left int64, failed error) {
+		ttl, err = left, failed
+		close(answered)
+	})
+	<-answered
+	return ttl, err
+}
+
 // A lease that any member grants lives at least its time, as long as any member keeps it alive, and
 // ends soon after.
 func TestAnyMemberKeepsLeasesAlive(t *testing.T) {
@@ -55,7 +67,7 @@ func TestAnyMemberKeepsLeasesAlive(t *testing.T) {
 		for range 10 {
 			time.Sleep(ttl * 9 / 10)
 			for id, r := range c.running() {
-				if left, err := r.Anywhere().KeepAlive(context.Background(), int64(id)); err != nil || left != int64(ttl) {
+				if left, err := keepAlive(r, int64(id)); err != nil || left != int64(ttl) {
 					t.Fatalf("keep alive at %s: %d, %v", id, left, err)
 				}
 			}
@@ -68,7 +80,7 @@ func TestAnyMemberKeepsLeasesAlive(t *testing.T) {
 		}
 		time.Sleep(ttl/10 + time.Second)
 		for id, r := range c.running() {
-			if left, err := r.Anywhere().KeepAlive(context.Background(), int64(id)); err != nil || left != 0 {
+			if left, err := keepAlive(r, int64(id)); err != nil || left != 0 {
 				t.Errorf("keep alive at %s after the end: %d, %v", id, left, err)
 			}
 		}
@@ -105,20 +117,19 @@ func TestKeepAlivesEndWithTheMember(t *testing.T) {
 		c.stop(2)
 		r := c.server(3).replica
 		time.Sleep(5 * time.Second)
-		var work sync.WaitGroup
+		ends := make(chan error, 3)
 		for range 3 {
-			work.Go(func() {
-				if _, err := r.Anywhere().KeepAlive(context.Background(), 1); err == nil {
-					t.Error("it lives without a leader")
-				}
-			})
+			r.Anywhere().KeepAlive(1, func(_ int64, err error) { ends <- err })
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if _, err := r.Anywhere().KeepAlive(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("an impatient caller gets %v", err)
+		time.Sleep(time.Second)
+		if len(ends) > 0 {
+			t.Errorf("a keep-alive ended without a leader: %v", <-ends)
 		}
 		c.stop(3)
-		work.Wait()
+		for range 3 {
+			if err := <-ends; err == nil {
+				t.Error("it lives without a leader")
+			}
+		}
 	})
 }

@@ -158,6 +158,11 @@ func (c *Control) lease(t *auth.Table, u User, id int64, write bool) kv.Code {
 	return t.CheckAll(u.Name, u.Stamp, next, write)
 }
 
+// BeginLease is Lease for what does not end in the same call: end is called after it.
+func (c *Control) BeginLease(u User, id int64, write bool) (end func() error, err error) {
+	return c.begin(func(t *auth.Table) kv.Code { return c.lease(t, u, id, write) })
+}
+
 // Leases is Lease for many, of which a user may read all keys.
 func (c *Control) Leases(u User, ids []int64) error {
 	t := c.Table()
@@ -169,18 +174,30 @@ func (c *Control) Leases(u User, ids []int64) error {
 	return nil
 }
 
+// guard checks a right before do and after it.
 func (c *Control) guard(check func(*auth.Table) kv.Code, do func() error) error {
-	before := c.Table()
-	if code := check(before); code != kv.CodeOK {
-		return code.Err()
+	end, err := c.begin(check)
+	if err != nil {
+		return err
 	}
 	if err := do(); err != nil {
 		return err
 	}
-	if after := c.Table(); after != before || after.Enabled() {
-		return check(after).Err()
+	return end()
+}
+
+// begin checks a right. end checks it again, if it may have changed.
+func (c *Control) begin(check func(*auth.Table) kv.Code) (end func() error, err error) {
+	before := c.Table()
+	if code := check(before); code != kv.CodeOK {
+		return nil, code.Err()
 	}
-	return nil
+	return func() error {
+		if after := c.Table(); after != before || after.Enabled() {
+			return check(after).Err()
+		}
+		return nil
+	}, nil
 }
 
 // Root tells whether a user has the role root, or authentication is off.

@@ -73,9 +73,9 @@ type Node interface {
 	Submit(ctx context.Context, c state.Command) (state.Result, error)
 	// Read returns when Store has all that any member acknowledged before Read was called.
 	Read(ctx context.Context) error
-	// KeepAlive lets a lease live on. It returns what the lease has left then in nanoseconds, 0 if
-	// there is no such lease.
-	KeepAlive(ctx context.Context, id int64) (ttl int64, err error)
+	// KeepAlive lets a lease live on. done gets what the lease has left then in nanoseconds, 0 if
+	// there is no such lease, and must not block.
+	KeepAlive(id int64, done func(ttl int64, err error))
 	// Term is the term of the member, Leader who leads in it, raft.None if that is not known.
 	Term() raft.Term
 	Leader() raft.NodeID

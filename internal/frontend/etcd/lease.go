@@ -2,8 +2,6 @@ package etcd
 
 import (
 	"context"
-	"errors"
-	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -91,103 +89,4 @@ func (f *Face) LeaseLeases(ctx context.Context, c *Caller, _ *pb.LeaseLeasesRequ
 		}
 	}
 	return translate.LeasesResponse(h, ids), nil
-}
-
-// maxStreamKeepAlives bounds the keep-alives of one stream that wait. While there are so many no
-// further one is received.
-const maxStreamKeepAlives = 256
-
-// keptAlive is what became of a keep-alive.
-type keptAlive struct {
-	response *pb.LeaseKeepAliveResponse
-	err      error
-}
-
-// LeaseKeepAlive lets leases live on. Keep-alives that come together are proposed together, and
-// answered in the order in which they came.
-func (f *Face) LeaseKeepAlive(c *Caller, s Stream) error {
-	ctx, cancel := context.WithCancel(s.Context())
-	defer cancel()
-	answers := make(chan chan keptAlive, maxStreamKeepAlives)
-	received := make(chan error, 1)
-	go func() {
-		defer close(answers)
-		received <- f.receiveKeepAlives(ctx, c, s, answers)
-	}()
-	var leaderless <-chan struct{}
-	if c.RequireLeader && f.cfg.Watches.Leaderless != nil {
-		leaderless = f.cfg.Watches.Leaderless()
-	}
-	for {
-		a, err := nextKeepAlive(ctx, leaderless, answers)
-		switch {
-		case err == io.EOF:
-			return <-received
-		case err != nil:
-			return err
-		}
-		if err := s.Send(a); err != nil {
-			return err
-		}
-	}
-}
-
-// nextKeepAlive waits for the next answer. Its error is io.EOF when there are no more.
-func nextKeepAlive(ctx context.Context, leaderless <-chan struct{}, answers <-chan chan keptAlive) (*pb.LeaseKeepAliveResponse, error) {
-	var answer chan keptAlive
-	select {
-	case answer = <-answers:
-	case <-leaderless:
-		return nil, translate.ErrNoLeader
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if answer == nil {
-		return nil, io.EOF
-	}
-	select {
-	case a := <-answer:
-		return a.response, a.err
-	case <-leaderless:
-		return nil, translate.ErrNoLeader
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// receiveKeepAlives starts what it receives, and lets answers have a channel for each.
-func (f *Face) receiveKeepAlives(ctx context.Context, c *Caller, s Stream, answers chan<- chan keptAlive) error {
-	for {
-		r := new(pb.LeaseKeepAliveRequest)
-		if err := s.Receive(r); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-		answer := make(chan keptAlive, 1)
-		select {
-		case answers <- answer:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		go func() { answer <- f.keepAlive(ctx, c, r.ID) }()
-	}
-}
-
-// keepAlive has a header from before the lease is renewed: else a client could believe in a lease
-// at a revision at which it was gone.
-func (f *Face) keepAlive(ctx context.Context, c *Caller, id int64) keptAlive {
-	h := f.origin().Header(f.cfg.Node.Store().Revision())
-	limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
-	defer cancel()
-	var ttl int64
-	err := f.access.Lease(c.user, id, true, func() (err error) {
-		ttl, err = f.cfg.Node.KeepAlive(limited, id)
-		return err
-	})
-	if err != nil {
-		return keptAlive{err: failed(err, translate.ReadFailed)}
-	}
-	return keptAlive{response: translate.KeepAliveResponse(h, id, ttl)}
 }

@@ -134,7 +134,7 @@ func TestKeepAlivesAreAnsweredInOrder(t *testing.T) {
 func TestKeepAliveStreamIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.node.hold = make(chan struct{})
+		w.node.silent = true
 		ctx, cancel := context.WithCancel(t.Context())
 		p := newPipe(ctx, 2000)
 		for range 2000 {
@@ -143,8 +143,8 @@ func TestKeepAliveStreamIsBounded(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- w.LeaseKeepAlive(w.any, p) }()
 		synctest.Wait()
-		// 256 wait for the sender, it has one, and one more was received.
-		if taken := 2000 - len(p.requests); taken != 258 {
+		// 256 wait for their answers, and one more was received.
+		if taken := 2000 - len(p.requests); taken != 257 {
 			t.Errorf("%d were received before any was answered", taken)
 		}
 		cancel()
@@ -160,6 +160,27 @@ func TestKeepAliveStreamEndsWithTheErrorOfTheNode(t *testing.T) {
 	p := newPipe(t.Context(), 1)
 	p.requests <- &pb.LeaseKeepAliveRequest{ID: 1}
 	refused(t, w.LeaseKeepAlive(w.any, p), translate.ErrNoLeader)
+}
+
+func TestKeepAliveWithoutAnAnswerEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		p := newPipe(ctx, 2)
+		ended := make(chan error, 1)
+		go func() { ended <- w.LeaseKeepAlive(w.any, p) }()
+		time.Sleep(time.Minute) // a stream without requests has no end
+		p.requests <- &pb.LeaseKeepAliveRequest{ID: 1}
+		<-p.sent
+		w.node.silent = true
+		began := time.Now()
+		p.requests <- &pb.LeaseKeepAliveRequest{ID: 1}
+		refused(t, <-ended, translate.ErrTimeout)
+		if took := time.Since(began); took != 7*time.Second { // an election takes 1 s
+			t.Errorf("it ended after %s", took)
+		}
+	})
 }
 
 func TestKeepAliveOfALeaseThatLivesHasTimeLeft(t *testing.T) {

@@ -32,8 +32,8 @@ type node struct {
 	moved     []uint64 // where MoveLeader was asked to move leadership to
 	moveErr   error
 
-	// hold, if not nil, lets keep-alives wait until it is closed.
-	hold chan struct{}
+	// silent: keep-alives get no answer.
+	silent bool
 }
 
 // world is a Face over a node.
@@ -82,24 +82,17 @@ func (n *node) Read(context.Context) error {
 	return n.readErr
 }
 
-func (n *node) KeepAlive(ctx context.Context, id int64) (int64, error) {
-	n.mu.Lock()
-	hold := n.hold
-	n.mu.Unlock()
-	if hold != nil {
-		select {
-		case <-hold:
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
-	}
+func (n *node) KeepAlive(id int64, done func(ttl int64, err error)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.keepAliveErr != nil {
-		return 0, n.keepAliveErr
+	switch {
+	case n.silent:
+	case n.keepAliveErr != nil:
+		done(0, n.keepAliveErr)
+	default:
+		r := n.machine.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Leases: []int64{id}, Stamp: logtime.Stamp{Log: n.now}}})
+		done(r.TTL[0], nil)
 	}
-	r := n.machine.DoOp(state.Command{More: &state.More{Kind: state.KindTick, Leases: []int64{id}, Stamp: logtime.Stamp{Log: n.now}}})
-	return r.TTL[0], nil
 }
 
 // pass lets log time go on, and leases expire. Two Ticks before tell the leases that were granted

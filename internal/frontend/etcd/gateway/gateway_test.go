@@ -49,12 +49,13 @@ func (n *node) Submit(_ context.Context, c state.Command) (state.Result, error) 
 	return n.machine.DoOp(c), nil
 }
 
-func (n *node) KeepAlive(ctx context.Context, id int64) (int64, error) {
-	r, err := n.Submit(ctx, state.Command{More: &state.More{Kind: state.KindTick, Leases: []int64{id}, Stamp: logtime.Stamp{Log: 1}}})
+func (n *node) KeepAlive(id int64, done func(ttl int64, err error)) {
+	r, err := n.Submit(context.Background(), state.Command{More: &state.More{Kind: state.KindTick, Leases: []int64{id}, Stamp: logtime.Stamp{Log: 1}}})
 	if err != nil {
-		return 0, err
+		done(0, err)
+		return
 	}
-	return r.TTL[0], nil
+	done(r.TTL[0], nil)
 }
 
 func (n *node) Read(context.Context) error { return nil }

@@ -54,11 +54,11 @@ func (n *node) Submit(ctx context.Context, c state.Command) (state.Result, error
 	return n.store.machine.DoOp(c), nil
 }
 
-func (n *node) Read(context.Context) error                      { return nil }
-func (n *node) KeepAlive(context.Context, int64) (int64, error) { return 3e9, nil }
-func (n *node) Term() raft.Term                                 { return 9 }
-func (n *node) Leader() raft.NodeID                             { return n.leader }
-func (n *node) Store() etcd.Store                               { return n.store }
+func (n *node) Read(context.Context) error                 { return nil }
+func (n *node) KeepAlive(_ int64, done func(int64, error)) { done(3e9, nil) }
+func (n *node) Term() raft.Term                            { return 9 }
+func (n *node) Leader() raft.NodeID                        { return n.leader }
+func (n *node) Store() etcd.Store                          { return n.store }
 
 // Auth is part of etcd.Store: authentication is off.
 func (store) Auth() (*auth.Table, <-chan struct{}) { return auth.New(), nil }

@@ -138,6 +138,10 @@ func New(cfg Config) *Port {
 	return p
 }
 
+// streamWorkers is how many goroutines wait for calls. A call that finds none of them idle gets a
+// goroutine of its own, whose stack has to grow first. Streams that last long keep theirs.
+const streamWorkers = 128
+
 // newGRPCServer makes what services are registered on.
 func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpc.Server {
 	g := grpc.NewServer(
@@ -156,6 +160,7 @@ func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: idlePing, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true),
+		grpc.NumStreamWorkers(streamWorkers),
 	)
 	return g
 }

@@ -80,7 +80,7 @@ func startCluster(ctx context.Context, system, program, dir string) (c *cluster,
 			"--listen-client-urls=http://" + s.endpoint, "--advertise-client-urls=http://" + s.endpoint,
 			"--listen-peer-urls=http://" + s.peer, "--initial-advertise-peer-urls=http://" + s.peer,
 			"--initial-cluster=" + strings.Join(list, ","), "--initial-cluster-token=compat", "--initial-cluster-state=new",
-			"--snapshot-count=10000", "--watch-progress-notify-interval=2s", "--max-txn-ops=128",
+			"--snapshot-count=10000", "--metrics=extensive", "--watch-progress-notify-interval=2s", "--max-txn-ops=128",
 		}
 		if err := s.start(); err != nil {
 			return nil, err

@@ -38,6 +38,9 @@ func (r *Raft) checkInvariants() {
 	if r.role == Candidate && (r.leaderID != None || r.vote != r.id) {
 		failf("%s: candidate under %s, voted for %s", r.id, r.leaderID, r.vote)
 	}
+	if n := len(r.confs); r.role == Leader && n > 1 && r.confs[n-2].index > r.commit && r.log.matches(r.confs[n-2].index, r.term) {
+		failf("%s: two configurations of its own are not committed, at %d and %d", r.id, r.confs[n-2].index, r.confs[n-1].index)
+	}
 	if r.role != Leader && len(r.leader.reads) > 0 {
 		failf("%s: %s holds %d reads", r.id, r.role, len(r.leader.reads))
 	}

@@ -31,7 +31,7 @@ type cluster struct {
 type options struct {
 	nodes    int
 	seed     uint64
-	config   Configuration // all nodes vote if empty
+	config   Configuration // all nodes vote if empty; a node that is not in it begins with none
 	tick     time.Duration
 	heart    int           // Config.HeartbeatTicks
 	election int           // Config.ElectionTimeoutTicks
@@ -110,7 +110,9 @@ func newCluster(t testing.TB, opt options) *cluster {
 	c.check = newChecker(c)
 	for k := range opt.nodes {
 		n := &node{id: NodeID(k + 1), rate: 1 + opt.drift*(2*c.rand.Float64()-1)}
-		n.disk.snapshot.Configuration = opt.config
+		if opt.config.Contains(n.id) {
+			n.disk.snapshot.Configuration = opt.config
+		}
 		c.nodes = append(c.nodes, n)
 	}
 	for _, n := range c.nodes {

@@ -27,7 +27,8 @@ type Config struct {
 	MaxInflightAppends int
 	MaxInflightBytes   int
 	// MaxEntryBytes bounds the data of one entry (default 8 MiB). Propose refuses more with
-	// ErrTooLarge. The network must be able to carry a message with one such entry.
+	// ErrTooLarge. The network must be able to carry a message with one such entry. A configuration
+	// has bounds of its own (see MaxMembers), and must fit as well.
 	MaxEntryBytes int
 	// MaxPendingBytes bounds a leader's entries that are not yet applied (default 64 MiB).
 	// Beyond it Propose returns ErrBusy.

@@ -52,6 +52,9 @@ func (e *Effects) Empty() bool {
 // Effects returns what is to be done since the last call.
 func (r *Raft) Effects() Effects {
 	if r.role == Leader {
+		r.advanceConfiguration()
+	}
+	if r.role == Leader {
 		r.flushLeader()
 	}
 	e := r.effects

@@ -40,7 +40,7 @@ func (r *Raft) resetElectionTimer() {
 	t := &r.timer
 	t.elapsed, t.timeoutShortened = 0, false
 	t.timeout = r.cfg.ElectionTimeoutTicks + r.cfg.Rand.IntN(r.cfg.ElectionTimeoutTicks)
-	if len(r.otherVoters()) == 0 {
+	if r.isVoter() && len(r.otherVoters()) == 0 {
 		t.timeout = 1
 	}
 }
@@ -63,7 +63,7 @@ func (r *Raft) tickElection() {
 	case r.leaseGranted() && t.timeoutShortened:
 		t.timeout++ // a short timeout counts from the end of the lease
 	case r.leaseGranted():
-	case t.elapsed >= t.timeout && r.isVoter() && r.persist.diskIdle() && !r.awaitsVoteOutcome(r.id):
+	case t.elapsed >= t.timeout && r.mayCampaign() && r.persist.diskIdle() && !r.awaitsVoteOutcome(r.id):
 		// A node whose disk is busy starts no election: its own vote would wait behind the
 		// write, and if the disk hangs the votes of the others would be lost to it.
 		r.startPreVote()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"balsa.example/raft/quorum"
 )
@@ -49,41 +50,85 @@ func DecodeEntry(b []byte) (e Entry, rest []byte, err error) {
 	return e, rest[size:], nil
 }
 
+// extendedConfiguration begins the encoding of a configuration that has more than three lists. It
+// stands where the number of incoming voters would be. A program that does not know it takes it for
+// a number that the bytes behind it cannot hold, and refuses the encoding.
+const extendedConfiguration = math.MaxUint64
+
 // AppendConfiguration appends the encoding of c to dst: three id lists (incoming
-// voters, outgoing voters, learners), each with its length first.
+// voters, outgoing voters, learners), each with its length first. Where c has more, it is the
+// number 2^64-1, then five lists (also outgoing voters that are to be learners, and witnesses), and
+// the Context as a byte string.
 func AppendConfiguration(dst []byte, c Configuration) []byte {
-	for _, ids := range [][]NodeID{c.Voters.Incoming, c.Voters.Outgoing, c.Learners} {
+	lists := [][]NodeID{c.Voters.Incoming, c.Voters.Outgoing, c.Learners}
+	extended := len(c.LearnersNext)+len(c.Witnesses)+len(c.Context) > 0
+	if extended {
+		dst = binary.AppendUvarint(dst, extendedConfiguration)
+		lists = append(lists, c.LearnersNext, c.Witnesses)
+	}
+	for _, ids := range lists {
 		dst = binary.AppendUvarint(dst, uint64(len(ids)))
 		for _, id := range ids {
 			dst = binary.AppendUvarint(dst, uint64(id))
 		}
 	}
+	if extended {
+		dst = binary.AppendUvarint(dst, uint64(len(c.Context)))
+		dst = append(dst, c.Context...)
+	}
 	return dst
 }
 
 // DecodeConfiguration reads one configuration from the front of b and returns the rest of b. It
-// returns an error if b ends early. Voters are sorted, each once, whatever their order in b.
+// returns an error if b ends early. Voters are sorted, each once, whatever their order in b. The
+// configuration does not alias b.
 func DecodeConfiguration(b []byte) (c Configuration, rest []byte, err error) {
-	var lists [3][]NodeID
+	var lists [5][]NodeID
+	some := lists[:3]
 	rest = b
-	for i := range lists {
-		var n, id uint64
-		if n, rest, err = decodeUvarint(rest); err != nil {
+	if n, behind, err := decodeUvarint(b); err == nil && n == extendedConfiguration {
+		some, rest = lists[:], behind
+	}
+	for i := range some {
+		if lists[i], rest, err = decodeIDs(rest); err != nil {
 			return c, nil, err
-		}
-		if n > uint64(len(rest)) { // each id takes at least one byte
-			return c, nil, errTruncated
-		}
-		for range n {
-			if id, rest, err = decodeUvarint(rest); err != nil {
-				return c, nil, err
-			}
-			lists[i] = append(lists[i], NodeID(id))
 		}
 	}
 	c.Voters = quorum.Joint{Incoming: quorum.NewMajority(lists[0]...), Outgoing: quorum.NewMajority(lists[1]...)}
-	c.Learners = lists[2]
-	return c, rest, nil
+	c.Learners, c.LearnersNext, c.Witnesses = lists[2], lists[3], lists[4]
+	if len(some) == len(lists) {
+		c.Context, rest, err = decodeBytes(rest)
+	}
+	return c, rest, err
+}
+
+func decodeIDs(b []byte) (ids []NodeID, rest []byte, err error) {
+	var n, id uint64
+	if n, rest, err = decodeUvarint(b); err != nil {
+		return nil, nil, err
+	}
+	if n > uint64(len(rest)) { // each id takes at least one byte
+		return nil, nil, errTruncated
+	}
+	for range n {
+		if id, rest, err = decodeUvarint(rest); err != nil {
+			return nil, nil, err
+		}
+		ids = append(ids, NodeID(id))
+	}
+	return ids, rest, nil
+}
+
+// decodeBytes reads a byte string, and copies it.
+func decodeBytes(b []byte) (data, rest []byte, err error) {
+	n, rest, err := decodeUvarint(b)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case n > uint64(len(rest)):
+		return nil, nil, errTruncated
+	}
+	return append(data, rest[:n]...), rest[n:], nil
 }
 
 // AppendSnapshotMeta appends the encoding of m to dst: index, term, configuration.

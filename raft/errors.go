@@ -20,12 +20,19 @@ var (
 	// election timeouts after that.
 	ErrTransferFailed = errors.New("raft: a transfer of leadership has just failed")
 	// ErrNotCaughtUp: leadership is transferred only to a member that answers and lacks at
-	// most Config.MaxInflightBytes of the log.
+	// most Config.MaxInflightBytes of the log. And a member may vote only if it was a learner, and
+	// follows the log as closely (see ProposeConfiguration).
 	ErrNotCaughtUp = errors.New("raft: the member does not answer, or is far behind")
 	// ErrManyReads: 4096 reads are in progress. Each ends within two election timeouts.
 	ErrManyReads = errors.New("raft: too many reads in progress")
 	// ErrMisaddressed: the message is not for this node, or names no other node as its sender.
 	ErrMisaddressed = errors.New("raft: message for another node")
-	// ErrNotVoter: leadership can be transferred only to another voter.
+	// ErrNotReady: a leader changes no members before it has committed an entry of its own term.
+	ErrNotReady = errors.New("raft: this leader has not committed an entry of its term yet")
+	// ErrChangePending: one change of the members goes on already.
+	ErrChangePending = errors.New("raft: another change of the members is in progress")
+	// ErrBadConfiguration: the configuration will always be refused (see Configuration.Check).
+	ErrBadConfiguration = errors.New("raft: bad configuration")
+	// ErrNotVoter: leadership can be transferred only to another voter that stays one.
 	ErrNotVoter = errors.New("raft: not another voter")
 )

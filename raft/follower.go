@@ -115,15 +115,19 @@ func (r *Raft) appendFromLeader(entries []Entry) {
 	if len(entries) == 0 {
 		return
 	}
+	taken := false // a configuration is taken back with its entry
 	if first := entries[0].Index; first <= r.log.last() {
 		assertf(first > r.commit, "%s: entry %d conflicts below the commit index %d", r.id, first, r.commit)
 		assertf(first > r.follower.matched, "%s: entry %d conflicts, but the log equals the leader's up to %d", r.id, first, r.follower.matched)
 		r.log.truncate(first)
-		r.confs.truncate(first)
+		taken = r.confs.truncate(first)
 	}
 	r.log.append(entries)
-	err := r.confs.append(entries)
+	added, err := r.confs.append(entries)
 	assertf(err == nil, "%s: %v", r.id, err)
+	if taken || added {
+		r.configurationChanged()
+	}
 }
 
 // reject tells the leader how far back to look for the last entry that the logs share
@@ -144,6 +148,7 @@ func (r *Raft) reject(m *AppendEntries) {
 // leader's (paper, figure 2, AppendEntries step 5: the index of the last new entry).
 func (r *Raft) commitTo(index Index) {
 	r.commit = max(r.commit, min(index, r.follower.matched))
+	r.noteCommitted()
 }
 
 // acknowledge tells the leader how much of its log is durable here, and grants it a lease.
@@ -186,4 +191,6 @@ func (r *Raft) resetToSnapshot(meta SnapshotMeta) {
 	r.commit, r.applying, r.follower.matched = meta.Index, meta.Index, meta.Index
 	r.appliedBytes = 0
 	r.persist.logReset, r.effects.Restore = &meta, &meta
+	r.noteCommitted()
+	r.configurationChanged()
 }

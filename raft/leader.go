@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"cmp"
 	"slices"
 
 	"balsa.example/raft/quorum"
@@ -8,7 +9,7 @@ import (
 
 // leaderState is what a node keeps while it leads.
 type leaderState struct {
-	peers            []*progress // the other members, by id
+	peers            []*progress // the other members, by id, and some that were removed
 	heartbeatElapsed int         // ticks since the last heartbeat
 	// tickedCommit is what was applied at the last tick, dueCommit at the one before: every peer
 	// is to know that.
@@ -40,10 +41,9 @@ func (r *Raft) becomeLeader() {
 		pendingBytes: r.log.bytes(r.applied+1, r.log.last()),
 		ownDisk:      diskWatch{fullBefore: r.logFull()},
 	}
-	for _, id := range r.configuration().Members() {
-		if id != r.id {
-			r.leader.peers = append(r.leader.peers, &progress{id: id, next: r.log.last() + 1, active: true})
-		}
+	r.updatePeers(r.confs)
+	for _, p := range r.leader.peers {
+		p.active = true
 	}
 	r.appendOwn(EntryNoop, nil)
 }
@@ -79,7 +79,7 @@ func (r *Raft) propose(kind EntryKind, data []byte) (Index, error) {
 	switch pending := r.leader.pendingBytes; {
 	case r.role != Leader:
 		return 0, ErrNotLeader
-	case len(data) > r.cfg.MaxEntryBytes:
+	case len(data) > r.cfg.MaxEntryBytes && kind != EntryConfiguration: // that has its own bound
 		return 0, ErrTooLarge
 	case r.leader.transfer.to != None:
 		return 0, ErrTransferring
@@ -95,6 +95,9 @@ func (r *Raft) appendOwn(kind EntryKind, data []byte) Index {
 	e := Entry{Term: r.term, Index: r.log.last() + 1, Kind: kind, Data: data}
 	r.log.append([]Entry{e})
 	r.leader.pendingBytes += e.Size()
+	if kind == EntryConfiguration {
+		r.appendConfiguration(e)
+	}
 	return e.Index
 }
 
@@ -108,8 +111,12 @@ func (r *Raft) tickLeader() {
 	}
 	r.tickTransfer()
 	r.watchOwnDisk()
+	r.dropRemovedPeers()
 	l := &r.leader
 	l.dueCommit, l.tickedCommit = l.tickedCommit, r.applied
+	for _, p := range l.peers {
+		p.catchUp.tick(p.match, r.log.last(), r.cfg.ElectionTimeoutTicks)
+	}
 	l.heartbeatElapsed++
 	if l.heartbeatElapsed >= r.cfg.HeartbeatTicks {
 		// Only a heartbeat resets heartbeatElapsed. If the rounds of reads did as well, nothing
@@ -156,6 +163,7 @@ func (r *Raft) maybeCommit() {
 		return
 	}
 	r.commit = index
+	r.noteCommitted()
 	r.startDeferredReads()
 }
 
@@ -171,19 +179,12 @@ func (r *Raft) durableAt(id NodeID) Index {
 	return 0
 }
 
-// peer returns what the leader knows of a member. It is nil if this node does not lead, or id
-// is not another member.
+func comparePeer(p *progress, id NodeID) int { return cmp.Compare(p.id, id) }
+
+// peer returns what the leader knows of a member, or of one that was removed a short time ago. It is
+// nil if this node does not lead, or id is none of these.
 func (r *Raft) peer(id NodeID) *progress {
-	i, ok := slices.BinarySearchFunc(r.leader.peers, id, func(p *progress, id NodeID) int {
-		switch {
-		case p.id < id:
-			return -1
-		case p.id > id:
-			return 1
-		default:
-			return 0
-		}
-	})
+	i, ok := slices.BinarySearchFunc(r.leader.peers, id, comparePeer)
 	if !ok {
 		return nil
 	}

@@ -24,9 +24,11 @@ func (r *Raft) LimitLog(bytes int) { r.maxAppliedBytes = bytes }
 // AppliedBytes is the size of the part of the log that LimitLog bounds.
 func (r *Raft) AppliedBytes() int { return r.appliedBytes }
 
-// logFull tells whether the log has to be compacted before it may grow.
+// logFull tells whether the log has to be compacted before it may grow. A node that joins and has no
+// configuration yet can make no snapshot, so its log has no bound of its own. It is the leader's log
+// from the first entry on, and so within the leader's bound.
 func (r *Raft) logFull() bool {
-	return r.maxAppliedBytes > 0 && r.appliedBytes > r.maxAppliedBytes
+	return r.maxAppliedBytes > 0 && r.appliedBytes > r.maxAppliedBytes && r.confs.at(r.applied).HasVoters()
 }
 
 // diskBehind tells whether the own disk is too far behind to give it so many bytes more. A

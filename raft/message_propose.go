@@ -67,6 +67,8 @@ func MessageSize(m Message) int {
 		}
 	case *Propose:
 		n += len(m.Data)
+	case *InstallSnapshot:
+		n += len(m.Meta.Configuration.Context)
 	}
 	return n
 }

@@ -94,7 +94,7 @@ func (r *Raft) compareDisks() []*progress {
 // votersAhead returns the other voters that answer and have everything up to index on disk.
 func (r *Raft) votersAhead(index Index) (peers []*progress) {
 	for _, p := range r.leader.peers {
-		if p.match >= index && p.recentlyActive() && r.configuration().Voters.Contains(p.id) {
+		if p.match >= index && p.recentlyActive() && r.mayLead(p.id) {
 			peers = append(peers, p)
 		}
 	}

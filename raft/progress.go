@@ -51,6 +51,8 @@ type progress struct {
 	sentCommit, forwarded Index
 	// leaseUntil is how long p has granted a lease, by the leader's clock.
 	leaseUntil Instant
+	catchUp    catchUp
+	removed    removal
 }
 
 // recentlyActive tells whether p was heard from lately. Right after a quorum check no peer is

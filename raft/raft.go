@@ -16,6 +16,12 @@ type Raft struct {
 
 	log   log
 	confs configurations
+	// confsVersion counts the changes of the latest and of the committed configuration. The latter
+	// is the one at committedConf. wasMember tells that it has this node, removed that an earlier
+	// one had.
+	confsVersion       uint64
+	committedConf      Index
+	wasMember, removed bool
 	// applied <= applying <= commit. The state machine reflects everything up to applied;
 	// Effects has returned everything up to applying.
 	commit, applying, applied Index
@@ -69,7 +75,7 @@ func New(cfg Config, s State) (*Raft, error) {
 	r := &Raft{
 		id: cfg.ID, cfg: cfg, now: cfg.Now,
 		term: s.HardState.Term, vote: s.HardState.Vote, leaseGrant: s.HardState.LeaseGrant,
-		log: newLog(s), confs: confs,
+		log: newLog(s), confs: confs, committedConf: s.Snapshot.Index, wasMember: s.Snapshot.Configuration.Contains(cfg.ID),
 		commit: s.Snapshot.Index, applying: s.Snapshot.Index, applied: s.Snapshot.Index,
 	}
 	first := cfg.FirstID

@@ -36,8 +36,8 @@ func TestRandomFaults(t *testing.T) {
 
 // totals count what happened in all runs, so that a test fails if something never did.
 type totals struct {
-	simulated                                                                         time.Duration
-	steps, commands, elections, reads, restores, ahead, crashes, cuts, moved, shunned int
+	simulated                                                                                  time.Duration
+	steps, commands, elections, reads, restores, ahead, crashes, cuts, moved, shunned, changes int
 }
 
 func (s *totals) add(c *chaos) {
@@ -52,11 +52,12 @@ func (s *totals) add(c *chaos) {
 	s.cuts += c.cuts
 	s.moved += c.transfers
 	s.shunned += c.shunned
+	s.changes += c.changes
 }
 
 func (s totals) String() string {
-	return fmt.Sprintf("%v simulated, %d events, %d commands, %d elections, %d reads, %d restores, %d applied ahead of the own disk, %d crashes, %d partitions, %d transfers, %d shunned",
-		s.simulated.Round(time.Second), s.steps, s.commands, s.elections, s.reads, s.restores, s.ahead, s.crashes, s.cuts, s.moved, s.shunned)
+	return fmt.Sprintf("%v simulated, %d events, %d commands, %d elections, %d reads, %d restores, %d applied ahead of the own disk, %d crashes, %d partitions, %d transfers, %d shunned, %d changes of members",
+		s.simulated.Round(time.Second), s.steps, s.commands, s.elections, s.reads, s.restores, s.ahead, s.crashes, s.cuts, s.moved, s.shunned, s.changes)
 }
 
 // demand fails the test if a kind of event never happened.
@@ -64,7 +65,7 @@ func (s totals) demand(t *testing.T) {
 	if *flagSeed != 0 {
 		return
 	}
-	for _, n := range []int{s.commands, s.elections, s.reads, s.restores, s.ahead, s.crashes, s.cuts, s.moved, s.shunned} {
+	for _, n := range []int{s.commands, s.elections, s.reads, s.restores, s.ahead, s.crashes, s.cuts, s.moved, s.shunned, s.changes} {
 		if n < 20 {
 			t.Errorf("too little happened: %s", s)
 		}
@@ -77,7 +78,7 @@ type chaos struct {
 	client                   time.Duration // between two things that clients do
 	calm                     time.Duration // between two disturbances
 	crashes, cuts, transfers int
-	shunned                  int
+	shunned, changes         int
 	stillUntil               time.Duration // nobody writes before
 	next                     int
 	healed, done             bool
@@ -96,6 +97,9 @@ func runRandom(t *testing.T, seed uint64) (c *chaos) {
 	c = newChaos(t, seed)
 	c.disturbLater()
 	c.workLater()
+	if c.chance(0.5) {
+		c.changeLater()
+	}
 	c.run(8 * time.Second)
 	c.healAndConverge()
 	return c
@@ -145,8 +149,8 @@ func (c *chaos) unequal(cfg *Config) {
 	cfg.ElectionTimeoutTicks = 10 * (1 + c.rand.IntN(3))
 }
 
-// someConfiguration draws a configuration: mostly all nodes vote; in some one is a learner, or
-// there are two sets of voters.
+// someConfiguration draws a configuration: mostly all nodes vote; in some one is a learner, in some
+// there are two sets of voters, and in some a node is to join later.
 func someConfiguration(rng *rand.Rand, nodes int) Configuration {
 	var ids []NodeID
 	for id := range NodeID(nodes) {
@@ -156,13 +160,15 @@ func someConfiguration(rng *rand.Rand, nodes int) Configuration {
 	if nodes < 3 {
 		return conf
 	}
-	switch rng.IntN(8) {
+	switch rng.IntN(6) {
 	case 0:
 		conf = NewConfiguration(ids[1:]...)
 		conf.Learners = ids[:1]
 	case 1:
 		cut := 1 + rng.IntN(nodes-1)
 		conf.Voters.Incoming, conf.Voters.Outgoing = quorum.NewMajority(ids[:cut]...), quorum.NewMajority(ids[cut/2:]...)
+	case 2:
+		conf = NewConfiguration(ids[1:]...)
 	}
 	return conf
 }
@@ -334,12 +340,16 @@ func (c *chaos) leaders() (nodes []*node) {
 func (c *chaos) healAndConverge() {
 	c.healed = true
 	c.net.heal()
+	c.joinAllLater()
 	for _, n := range c.nodes {
 		c.start(n.id)
 	}
 	slow := c.opt.faults
 	c.opt.faults = faults{delay: time.Millisecond, write: time.Millisecond, apply: time.Millisecond, busy: slow.busy / 10}
 	c.run(time.Second) // slow messages and writes of before
+	if !c.runUntil(3*time.Second+c.backlog(), c.allAreMembers) {
+		c.stuck("the members do not change after healing")
+	}
 	if !c.agreed(3*time.Second + c.backlog()) {
 		c.stuck("no progress after healing")
 	}

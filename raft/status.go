@@ -39,20 +39,26 @@ type Status struct {
 	FirstIndex    Index  // of the log in memory; LastIndex+1 if it is empty
 	LastIndex     Index  // of the log in memory
 	DurableIndex  Index  // everything up to here is on this node's disk
-	Configuration Configuration
+	// Configuration is the latest one in the log, Committed the one that is committed.
+	Configuration, Committed Configuration
 	// Peers is what a leader knows of the other members; nil in any other role.
 	Peers []PeerStatus
 }
 
 // PeerStatus is what a leader knows of one other member.
 type PeerStatus struct {
-	ID NodeID
+	ID   NodeID
+	Part Part
 	// State is "probe", "replicate", "snapshot" or "lost" (see ErrLostLog).
 	State string
 	Match Index // everything up to here is known to be on the member's disk
 	Next  Index // the next entry to send
-	// Active tells that the member was heard from within the last election timeout or two.
-	Active bool
+	// Behind is the size of what the log holds behind Match, in the measure of Entry.Size. A member
+	// that lacks earlier entries as well needs a snapshot before.
+	Behind int
+	// Active tells that the member was heard from within the last election timeout or two, and
+	// CaughtUp that a learner may become a voter (see ProposeConfiguration).
+	Active, CaughtUp bool
 }
 
 // Status returns the state of the node.
@@ -62,13 +68,34 @@ func (r *Raft) Status() Status {
 		Leader: r.leaderID, Transferring: r.leader.transfer.to, LeaderChanges: r.leaderChanges,
 		Commit: r.commit, Applied: r.applied,
 		FirstIndex: r.log.base + 1, LastIndex: r.log.last(), DurableIndex: r.log.stable,
-		Configuration: r.configuration(),
+		Configuration: r.configuration(), Committed: r.confs.at(r.commit),
 	}
 	s.Peers = slices.Grow(s.Peers, len(r.leader.peers))
 	for _, p := range r.leader.peers {
-		s.Peers = append(s.Peers, PeerStatus{ID: p.id, State: p.state.String(), Match: p.match, Next: p.next, Active: p.recentlyActive()})
+		if p.removed.index > 0 {
+			continue
+		}
+		s.Peers = append(s.Peers, PeerStatus{
+			ID: p.id, Part: s.Configuration.Part(p.id), State: p.state.String(), Match: p.match, Next: p.next,
+			Behind: r.log.bytes(p.match+1, r.log.last()), Active: p.recentlyActive(), CaughtUp: r.caughtUp(p.id),
+		})
 	}
 	return s
+}
+
+// Configurations returns the latest configuration in the log and the one that is committed. version
+// is another number whenever one of them may have changed.
+func (r *Raft) Configurations() (latest, committed Configuration, version uint64) {
+	return r.configuration(), r.confs.at(r.commit), r.confsVersion
+}
+
+// Removed returns the index of the committed configuration that has this node no more, 0 if there is
+// none such. It is 0 too where a configuration never had the node.
+func (r *Raft) Removed() Index {
+	if !r.removed {
+		return 0
+	}
+	return r.committedConf
 }
 
 // Term returns the current term, Role the part that the node plays in it, and Leader whom it

@@ -20,6 +20,8 @@ var traceCommands = map[string]func(*trace){
 	"propose":       (*trace).propose,
 	"read":          (*trace).read,
 	"transfer":      (*trace).transfer,
+	"configure":     (*trace).configure,
+	"members":       (*trace).members,
 	"unreachable":   (*trace).unreachable,
 	"persist":       (*trace).persist,
 	"crash":         (*trace).crash,
@@ -57,7 +59,9 @@ func (t *trace) cluster() {
 	t.conf.Learners = t.ids(t.values("learners"))
 	for id := NodeID(1); id <= NodeID(count); id++ {
 		n := &traceNode{id: id}
-		n.disk.snapshot.Configuration = t.conf
+		if t.conf.Contains(id) {
+			n.disk.snapshot.Configuration = t.conf
+		}
 		t.nodes[id] = n
 		t.begin(n)
 	}
@@ -232,6 +236,27 @@ func (t *trace) transfer() {
 		t.printf("%s does not hand over to %s: %v", n.id, to, err)
 	}
 	t.effects(n)
+}
+
+func (t *trace) configure() {
+	n := t.first()
+	next := NewConfiguration(t.ids(t.values("voters"))...)
+	next.Learners, next.Witnesses = t.ids(t.values("learners")), t.ids(t.values("witnesses"))
+	next.Context = []byte(t.value("context"))
+	if _, err := n.raft.ProposeConfiguration(next); err != nil {
+		t.printf("%s refuses: %v", n.id, err)
+	}
+	t.effects(n)
+}
+
+func (t *trace) members() {
+	for _, n := range t.named() {
+		latest, committed, _ := n.raft.Configurations()
+		t.printf("%s: latest %s, committed %s", n.id, latest, committed)
+		if at := n.raft.Removed(); at > 0 {
+			t.printf("  it was removed at %d", at)
+		}
+	}
 }
 
 func (t *trace) unreachable() {

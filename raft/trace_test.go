@@ -21,7 +21,7 @@ import (
 // quiet a command's output is not shown.
 //
 //	cluster n=3 [voters=(..) outgoing=(..) learners=(..)] [lease=80ms] [slow-disk] [batch=100]
-//	        (slow-disk: writes end only with persist)
+//	        (slow-disk: writes end only with persist; nodes in no list begin without a configuration)
 //	node 1 term=2 [vote=1] [log=(1,1,2)] [snapshot=1/5]   what its disk holds; log gives terms
 //	tick 1 [2 ..] [x10]            campaign 1                (tick until it campaigns)
 //	deliver 1->2 [..] [first|last] [again]                   (again: a copy stays on the wire)
@@ -32,6 +32,8 @@ import (
 //	snapshot 1                     (at what it has applied)  compact 1 5
 //	send-snapshot 1->2 [crash|answer-lost]                   (data and message; crash: between them)
 //	lose-snapshot 1->2
+//	configure 1 voters=(..) [learners=(..) witnesses=(..) context=..]
+//	members [1 ..]                 (the latest configuration and the committed one)
 //	unreachable 1 2                status [1 ..]             log [1 ..]
 func TestTraces(t *testing.T) {
 	datadriven.Walk(t, "testdata/traces", func(t *testing.T, path string) {

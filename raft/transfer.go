@@ -33,7 +33,7 @@ func (r *Raft) TransferLeadership(to NodeID) error {
 	if to == None {
 		to = r.bestSuccessor()
 	}
-	if to == r.id || !r.configuration().Voters.Contains(to) {
+	if to == r.id || !r.mayLead(to) {
 		return ErrNotVoter
 	}
 	t := &r.leader.transfer
@@ -58,11 +58,14 @@ func (r *Raft) maySucceed(p *progress) bool {
 		r.log.bytes(p.match+1, r.log.last()) <= r.cfg.MaxInflightBytes
 }
 
+// mayLead tells whether leadership may be handed to id: not to a voter that is about to be none.
+func (r *Raft) mayLead(id NodeID) bool { return r.configuration().Voters.Incoming.Contains(id) }
+
 func (r *Raft) bestSuccessor() NodeID {
 	var best *progress
 	for _, p := range r.leader.peers {
 		switch {
-		case !r.configuration().Voters.Contains(p.id) || !r.maySucceed(p):
+		case !r.mayLead(p.id) || !r.maySucceed(p):
 		case best == nil, p.match > best.match, p.match == best.match && p.active && !best.active:
 			best = p
 		}
@@ -107,7 +110,7 @@ func (r *Raft) maybeSendTimeoutNow() {
 
 // onTimeoutNow starts an election without pre-votes: the leader itself asks for it.
 func (r *Raft) onTimeoutNow(m *TimeoutNow) {
-	if r.isVoter() {
+	if r.mayCampaign() {
 		r.startElection(true)
 	}
 }

@@ -2,7 +2,6 @@ package raft
 
 import (
 	"fmt"
-	"slices"
 
 	"balsa.example/raft/quorum"
 )
@@ -78,8 +77,13 @@ const entryOverhead = 24
 func (e Entry) Size() int { return len(e.Data) + entryOverhead }
 
 func (e Entry) String() string {
-	if e.Kind == EntryCommand {
+	switch e.Kind {
+	case EntryCommand:
 		return fmt.Sprintf("%d/%d %q", e.Term, e.Index, e.Data)
+	case EntryConfiguration:
+		if c, _, err := DecodeConfiguration(e.Data); err == nil {
+			return fmt.Sprintf("%d/%d %s %s", e.Term, e.Index, e.Kind, c)
+		}
 	}
 	return fmt.Sprintf("%d/%d %s", e.Term, e.Index, e.Kind)
 }
@@ -96,36 +100,6 @@ type HardState struct {
 	// LostLog, if above 0, says that this node had acknowledged entries up to this index and
 	// has lost some of them: it must not take part any more (see ErrLostLog).
 	LostLog Index
-}
-
-// Configuration is the membership of a cluster: voters, which elect and commit, and learners,
-// which only receive the log (thesis 4.2.1).
-type Configuration struct {
-	Voters   quorum.Joint
-	Learners []NodeID
-}
-
-// NewConfiguration returns the configuration whose voters are ids, without learners.
-func NewConfiguration(ids ...NodeID) Configuration {
-	return Configuration{Voters: quorum.Joint{Incoming: quorum.NewMajority(ids...)}}
-}
-
-// HasVoters tells whether there are voters at all.
-func (c Configuration) HasVoters() bool { return len(c.Voters.Incoming) > 0 }
-
-// Members returns every voter and learner, sorted, each once.
-func (c Configuration) Members() []NodeID {
-	ids := append([]NodeID(c.Voters.IDs()), c.Learners...)
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
-// Equal tells whether c and d have the same voters, in each of the two sets, and the same
-// learners in the same order.
-func (c Configuration) Equal(d Configuration) bool {
-	return slices.Equal(c.Voters.Incoming, d.Voters.Incoming) &&
-		slices.Equal(c.Voters.Outgoing, d.Voters.Outgoing) &&
-		slices.Equal(c.Learners, d.Learners)
 }
 
 // SnapshotMeta says which state a snapshot holds: that after every entry up to and with Index,

@@ -31,7 +31,7 @@ func (r *Raft) ProposeConfiguration(next Configuration) (Index, error) {
 		return 0, ErrTransferring
 	case !r.committedOwnTerm():
 		return 0, ErrNotReady
-	case r.confs.latestIndex() > r.commit || current.Voters.IsJoint():
+	case r.ChangePending():
 		return 0, ErrChangePending
 	}
 	if err := next.Check(); err != nil {
@@ -63,8 +63,8 @@ func (r *Raft) configurationChanged() {
 	r.confsVersion++
 	if r.role == Leader {
 		r.updatePeers(r.confs[len(r.confs)-1:])
-	} else {
-		r.resetElectionTimer() // a sole voter waits for nobody
+	} else if r.timer.timeout == soleVoterTimeout {
+		r.resetElectionTimer() // it may not be the sole voter any more
 	}
 }
 

@@ -30,6 +30,28 @@
 // leases, forwarded reads, transfer of leadership, a leader that leaves its own slow disk, and
 // the detection of a member whose disk has lost what it had acknowledged.
 //
+// # Members
+//
+// A leader changes the members with ProposeConfiguration, from any set of voters to any other, by
+// joint consensus (paper, section 6). A configuration is an entry of the log:
+//
+//   - It counts from when it is in a node's log, committed or not, and is taken back if that
+//     entry is. It is part of the meta of each snapshot, so a restart knows it.
+//   - There is one change at a time, and none before the leader has committed an entry of its term.
+//   - Where voters change, a joint configuration comes first: elections, commits, reads, leases and
+//     CheckQuorum need a majority of the old voters and one of the new. When it is committed the
+//     leader, or the next one, leaves it.
+//   - A learner gets the log and counts for nothing. Only a learner that has caught up may become a
+//     voter.
+//   - A leader that is not in the new set goes on until that is committed, without counting itself.
+//     Then it hands over, or steps down.
+//   - Votes are given by term and log alone: a node may have to vote before it knows that it is a
+//     voter. A removed member, which does not know that yet, deposes nobody, since a node that hears
+//     from a leader ignores its questions.
+//   - A removed member is sent the log until it must know of its removal, for at most ten election
+//     timeouts (see Raft.Removed).
+//   - A node that joins begins with an empty configuration, and waits for a leader.
+//
 // Where to read what:
 //
 //	step.go           the events Step and Tick; the index of the protocol by role and message
@@ -43,6 +65,7 @@
 //	lostlog.go        members that have lost what they acknowledged
 //	log.go            the log in memory; blocks.go: how it is stored; limits.go: its bounds
 //	configuration.go  the memberships in force along the log
+//	membership.go     which configuration may follow which; change.go: how they change
 //	persist.go        what is on its way to disk, and the messages that wait for that
 //	effects.go        what the core wants done
 //	encode.go         encoding of entries and metas; encode_message.go: of messages

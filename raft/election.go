@@ -25,6 +25,8 @@ func (t *electionTimer) tick() {
 }
 
 const (
+	// soleVoterTimeout is in ticks.
+	soleVoterTimeout = 1
 	// shortTimeoutDivisor: followers that lost the connection to their leader begin their
 	// elections within ElectionTimeoutTicks / shortTimeoutDivisor. That is soon, and still
 	// spread enough that few elections collide.
@@ -41,7 +43,7 @@ func (r *Raft) resetElectionTimer() {
 	t.elapsed, t.timeoutShortened = 0, false
 	t.timeout = r.cfg.ElectionTimeoutTicks + r.cfg.Rand.IntN(r.cfg.ElectionTimeoutTicks)
 	if r.isVoter() && len(r.otherVoters()) == 0 {
-		t.timeout = 1
+		t.timeout = soleVoterTimeout
 	}
 }
 

@@ -89,6 +89,12 @@ func (r *Raft) Configurations() (latest, committed Configuration, version uint64
 	return r.configuration(), r.confs.at(r.commit), r.confsVersion
 }
 
+// ChangePending tells whether a change of the members goes on: a configuration is not committed yet,
+// or is joint.
+func (r *Raft) ChangePending() bool {
+	return r.confs.latestIndex() > r.commit || r.configuration().Voters.IsJoint()
+}
+
 // Removed returns the index of the committed configuration that has this node no more, 0 if there is
 // none such. It is 0 too where a configuration never had the node.
 func (r *Raft) Removed() Index {

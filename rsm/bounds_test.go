@@ -20,6 +20,7 @@ var bounds = map[string]string{
 	"Replica.proposals.recent": "maxProposals: TestForwardsAreBounded",
 	"Replica.proposals.older":  "maxProposals",
 	"Replica.replies":          "of one turn: one for each of Events.Messages",
+	"Replica.changes":          "maxChanges: TestChangesThatWaitAreBounded",
 	"Replica.submits.terms":    "maxWaiting, in all lists together: TestWaitingIsBounded",
 	"Replica.indexReads":       "maxWaiting, with readyReads: TestWaitingIsBounded",
 	"Replica.readyReads":       "maxWaiting, with indexReads",
@@ -40,6 +41,7 @@ var bounds = map[string]string{
 	"Node.inbox.events.Submits":        "maxInboxWaiters and maxInboxBytes: TestInboxIsBounded",
 	"Node.inbox.events.Reads":          "maxInboxWaiters: TestInboxIsBounded",
 	"Node.inbox.events.SnapshotOffers": "maxInboxWaiters: TestInboxIsBounded",
+	"Node.inbox.events.Changes":        "maxInboxWaiters: TestInboxIsBounded",
 	"Node.inbox.events.Unreachable":    "maxInboxUnreachable: TestInboxIsBounded",
 	"Node.inbox.events.Calls":          "maxInboxWaiters, and one for each snapshot on its way and each hash that was asked for: TestInboxIsBounded",
 	"Node.disk.tasks":                  "raft.Config.MaxUnstableBytes",
@@ -101,6 +103,7 @@ func TestInboxIsBounded(t *testing.T) {
 	fill("submits", func() int { return len(ev.Submits) }, maxInboxWaiters, func() error { return b.addSubmit(Submission[int]{}) })
 	fill("reads", func() int { return len(ev.Reads) }, maxInboxWaiters, func() error { return b.addRead(ReadRequest[int]{}) })
 	fill("offers", func() int { return len(ev.SnapshotOffers) }, maxInboxWaiters, func() error { return b.addSnapshotOffer(SnapshotOffer[int]{}) })
+	fill("changes", func() int { return len(ev.Changes) }, maxInboxWaiters, func() error { return b.addChange(Change[int]{}) })
 	fill("calls", func() int { return len(ev.Calls) }, maxInboxWaiters, func() error { return b.ask(func(*Replica[int]) {}) })
 	fill("messages", func() int { return len(ev.Messages) }, maxInboxMessages/2, func() error { b.addMessage(&raft.Propose{}); return nil })
 	fill("messages", func() int { return len(ev.Messages) }, maxInboxMessages, func() error { b.addMessage(&raft.ReadIndex{}); return nil })

@@ -171,7 +171,7 @@ func run(t *testing.T, n int, maxRaftState int64, f func(t *testing.T, c *cluste
 			c.ids = append(c.ids, id)
 		}
 		for _, id := range c.ids {
-			c.suspended[id] = new(atomic.Int64)
+			c.suspend(id)
 			c.disks[id] = &slowDisk{MemoryStorage: rsm.NewMemoryStorage(raft.NewConfiguration(c.ids...))}
 			c.start(id)
 		}
@@ -182,6 +182,9 @@ func run(t *testing.T, n int, maxRaftState int64, f func(t *testing.T, c *cluste
 		t.Logf("  ... Passed -- %5.1f %2d %5d %4d", time.Since(c.began).Seconds(), n, c.net.Counts().Requests, c.ops)
 	})
 }
+
+// suspend makes the clock of a machine that was never suspended.
+func (c *cluster) suspend(id raft.NodeID) { c.suspended[id] = new(atomic.Int64) }
 
 func (c *cluster) start(id raft.NodeID) {
 	end, machine, suspended := c.net.Node(id), &counter{}, c.suspended[id]

@@ -53,6 +53,11 @@ type Config[Op, Result any] struct {
 	// loop and must not block. Default: all are admitted. Operations of this replica's own are
 	// the business of those who submit them.
 	Admit func(op []byte) bool
+	// OnConfiguration is told of the latest configuration in the log of this replica, and of the
+	// committed one, at the start and whenever one changes: before the replica sends anything to a
+	// new member, and before a ChangeConfiguration returns. Start calls it first, and then the loop.
+	// It must not block.
+	OnConfiguration func(latest, committed raft.Configuration)
 	// Seed feeds the election timeouts. Zero: chosen at random.
 	Seed   uint64
 	Logger *slog.Logger

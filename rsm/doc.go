@@ -53,6 +53,14 @@
 // [Node.AwaitLeader] waits until a leader is known, and names it. [Node.AwaitLeaderChange]
 // waits until that is another one, or none.
 //
+// # Members
+//
+// [Node.ChangeConfiguration] adds, promotes and removes members while they work, on the leader.
+// The rules are those of package raft. [Config.OnConfiguration] tells of each change, for example
+// a Transport that has to know whom to connect with. A new replica starts on a log that was created
+// with an empty raft.Configuration, and waits until the leader adds it. One that was removed stops
+// by itself: its Err is [ErrRemoved].
+//
 // # How it is made
 //
 // The protocol is pure code, without goroutines, clocks or files: [Replica] takes events and

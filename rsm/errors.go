@@ -38,6 +38,10 @@ var (
 // disk cannot be trusted either. See Hasher.
 var ErrDiverged = errors.New("the state of this replica differs from that of a majority at the same index")
 
+// ErrRemoved stops a replica that the committed configuration has no more. It has told others what
+// it had to, and is needed for nothing.
+var ErrRemoved = errors.New("this replica was removed from the cluster")
+
 // ErrSnapshotNotNeeded completes a SnapshotOffer of a snapshot that holds nothing that this
 // replica lacks.
 var ErrSnapshotNotNeeded = errors.New("snapshot not needed")

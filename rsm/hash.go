@@ -75,6 +75,9 @@ func (c *comparison) startAt(index raft.Index) {
 // decide judges the hashes known so far. conf is the configuration at their index.
 func (c *comparison) decide(self raft.NodeID, conf raft.Configuration) {
 	differ := false
+	if !conf.HasVoters() {
+		return
+	}
 	for id, hash := range c.hashes {
 		votes := map[raft.NodeID]bool{}
 		for other, h := range c.hashes {
@@ -126,8 +129,11 @@ func (r *Replica[W]) compare() {
 
 // failure is why this replica must stop, or nil.
 func (r *Replica[W]) failure() error {
-	if r.comparison.diverged {
+	switch {
+	case r.comparison.diverged:
 		return ErrDiverged
+	case r.wasRemoved():
+		return ErrRemoved
 	}
 	return r.core.Failure()
 }

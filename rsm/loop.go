@@ -39,7 +39,9 @@ func (n *Node[Op, Result]) runLoop() {
 		if ticked {
 			n.diskCall.watch(n.now(), n.cfg.Logger)
 		}
-		n.perform(n.replica.Turn(ev, n.leaseTime()))
+		effects := n.replica.Turn(ev, n.leaseTime())
+		n.noteConfigurations()
+		n.perform(effects)
 		n.logChanges(&last)
 	}
 }
@@ -67,7 +69,7 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	}
 	n.startTransfers(&e)
 	for _, c := range e.Completions {
-		c.Waiter(outcome[Result]{entry: EntryID{Index: c.Index}, err: c.Err})
+		c.Waiter(outcome[Result]{entry: EntryID{Index: c.Index}, err: c.Err, configuration: c.Configuration})
 	}
 	for _, id := range e.ShutOut {
 		n.cfg.Logger.Error("a member has lost entries that it had acknowledged, and is shut out: was an old copy of its directory put back?",

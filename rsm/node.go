@@ -2,6 +2,7 @@ package rsm
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,8 +44,10 @@ type Node[Op, Result any] struct {
 	term       atomic.Uint64 // see Term
 	leads      atomic.Uint64 // see LeadsIn
 	leadership leadershipWatch
-	lease      sharedLease
-	stopOnce   sync.Once
+	// configurations is set by the loop.
+	configurations atomic.Pointer[configurations]
+	lease          sharedLease
+	stopOnce       sync.Once
 	// snapshotErrors has for each member to which the last snapshot could not be sent the
 	// text of that error.
 	snapshotErrors sync.Map
@@ -81,7 +84,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	n.applier = Applier[Op, Result, waiter[Result]]{
 		Machine: n.machine, Codec: cfg.Codec, Hasher: hasher,
 		End: func(done waiter[Result], entry EntryID, result Result, err error) {
-			done(outcome[Result]{result, entry, err})
+			done(outcome[Result]{result: result, entry: entry, err: err})
 		},
 		Restored: func(meta raft.SnapshotMeta) {
 			cfg.Logger.Info("snapshot restored", "id", cfg.ID, "index", meta.Index, "term", meta.Term)
@@ -103,6 +106,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 		return nil, err
 	}
 	n.replica.Admit = cfg.Admit
+	n.noteConfigurations()
 	if hasher != nil {
 		n.replica.CompareStates()
 	}
@@ -147,7 +151,11 @@ func (n *Node[Op, Result]) finish() {
 // fail stops the node because of err. Err returns the first one.
 func (n *Node[Op, Result]) fail(err error) {
 	if n.failure.CompareAndSwap(nil, &err) {
-		n.cfg.Logger.Error("replica fails", "id", n.cfg.ID, "error", err)
+		if errors.Is(err, ErrRemoved) {
+			n.cfg.Logger.Info("replica stops: it was removed from the cluster", "id", n.cfg.ID)
+		} else {
+			n.cfg.Logger.Error("replica fails", "id", n.cfg.ID, "error", err)
+		}
 	}
 	n.shutdown()
 }

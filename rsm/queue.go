@@ -77,6 +77,8 @@ func (b *inbox[W]) addSnapshotOffer(o SnapshotOffer[W]) error {
 	return addTo(b, &b.events.SnapshotOffers, o, 0)
 }
 
+func (b *inbox[W]) addChange(c Change[W]) error { return addTo(b, &b.events.Changes, c, 0) }
+
 // ask runs f on the loop, or here with nil when the loop has ended. If it returns an error,
 // because too many wait, f does not run.
 func (b *inbox[W]) ask(f func(*Replica[W])) error {

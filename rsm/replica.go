@@ -27,6 +27,7 @@ type Replica[W any] struct {
 	// Admit is Config.Admit. It is set before the first Turn.
 	Admit func(op []byte) bool
 
+	changes   changes[W]
 	submits   submits[W]
 	forwards  forwards[W]
 	proposals proposals
@@ -57,6 +58,9 @@ type Replica[W any] struct {
 	obsolete, compacted raft.Index
 
 	comparison comparison
+
+	configurationsVersion uint64 // that of the last turn
+	removedTicks          int    // since this replica executed that it is no member any more
 
 	// For the next Effects.
 	replies  []raft.Message // sent before all other messages
@@ -148,6 +152,7 @@ func (r *Replica[W]) onApplied(index raft.Index) {
 	r.core.Applied(min(index, r.applying))
 	r.applied = max(r.applied, index)
 	r.releaseReads()
+	r.releaseChanges()
 }
 
 // TransferLeadership begins to hand leadership over.
@@ -214,7 +219,7 @@ func (r *Replica[W]) Leader() raft.NodeID { return r.core.Leader() }
 func (r *Replica[W]) Status() Status {
 	return Status{
 		Status: r.core.Status(), LogBytes: int64(r.core.LogBytes()),
-		Snapshot: r.snapshot, Pending: r.submits.len() + len(r.forwards.list), Alarm: r.comparison.alarm,
+		Snapshot: r.snapshot, SnapshotBytes: r.snapshotBytes, Pending: r.submits.len() + len(r.forwards.list), Alarm: r.comparison.alarm,
 		Diverged: slices.Sorted(maps.Keys(r.comparison.divergedPeers)),
 	}
 }
@@ -234,6 +239,12 @@ func (r *Replica[W]) takeCommitted(entries []raft.Entry) []Command[W] {
 				return
 			}
 			r.complete(s.waiter, r.notLeader())
+		})
+		r.settleChanges(e.Index, e.Term, func(c change[W]) error {
+			if c.index == e.Index && c.term == e.Term {
+				return nil
+			}
+			return r.notLeader()
 		})
 		if name, _, ok := cutName(e); ok && name.from == r.id {
 			if w, ok := r.forwards.take(name.id); ok {
@@ -265,6 +276,12 @@ func (r *Replica[W]) onRestore(meta raft.SnapshotMeta) {
 			return
 		}
 		r.complete(s.waiter, r.notLeader())
+	})
+	r.settleChanges(meta.Index, meta.Term, func(c change[W]) error {
+		if c.index <= meta.Index && c.term <= meta.Term {
+			return ErrUnknown
+		}
+		return r.notLeader()
 	})
 	// What a leader of that term or an earlier one was asked for may be in the snapshot.
 	r.forwards.dropTerms(meta.Term, func(w W) { r.complete(w, ErrUnknown) })
@@ -327,6 +344,10 @@ func (r *Replica[W]) snapshotDue() *raft.SnapshotMeta {
 	if r.policy.MaxRaftState < 0 || r.savingSnapshot || r.snapshotPause > 0 || r.applying <= r.snapshot.Index {
 		return nil
 	}
+	conf := r.core.ConfigurationAt(r.applying)
+	if !conf.HasVoters() {
+		return nil // this replica joins: with such a snapshot it would never know who the members are
+	}
 	limit := r.policy.maxLog(r.snapshotBytes)
 	if r.bytesSinceSnapshot <= limit-spread(r.id, r.snapshot.Index, limit) && !r.checkpointWanted {
 		return nil
@@ -336,7 +357,7 @@ func (r *Replica[W]) snapshotDue() *raft.SnapshotMeta {
 		return nil
 	}
 	r.savingSnapshot, r.checkpointWanted = true, false
-	return &raft.SnapshotMeta{Index: r.applying, Term: term, Configuration: r.core.ConfigurationAt(r.applying)}
+	return &raft.SnapshotMeta{Index: r.applying, Term: term, Configuration: conf}
 }
 
 // beginReads asks the core for one index for all reads of a turn that have the same mode.
@@ -428,6 +449,12 @@ func (r *Replica[W]) Drain(ev Events[W]) []W {
 	for _, q := range ev.Reads {
 		waiters = append(waiters, q.Waiter)
 	}
+	for _, c := range ev.Changes {
+		waiters = append(waiters, c.Waiter)
+	}
+	for _, c := range r.changes {
+		waiters = append(waiters, c.waiter)
+	}
 	for _, o := range append(r.snapshotOffers, ev.SnapshotOffers...) {
 		waiters = append(waiters, o.Waiter)
 	}
@@ -441,6 +468,6 @@ func (r *Replica[W]) Drain(ev Events[W]) []W {
 	for _, c := range r.completions {
 		waiters = append(waiters, c.Waiter)
 	}
-	r.snapshotOffers, r.readyReads, r.completions = nil, nil, nil
+	r.snapshotOffers, r.readyReads, r.completions, r.changes = nil, nil, nil, nil
 	return waiters
 }

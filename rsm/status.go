@@ -13,6 +13,8 @@ type Status struct {
 	LogBytes int64
 	// Snapshot is the newest durable snapshot.
 	Snapshot raft.SnapshotMeta
+	// SnapshotBytes is about its size, 0 if that is not known.
+	SnapshotBytes int64
 	// Pending counts the Submits whose outcome is not known yet.
 	Pending int
 	// Alarm tells that the states of the replicas differ and no majority agrees. See

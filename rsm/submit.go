@@ -16,14 +16,16 @@ type EntryID struct {
 	Term  raft.Term
 }
 
-// outcome is the end of a Submit, a Read or a SnapshotOffer.
+// outcome is the end of a Submit, a Read, a SnapshotOffer or a Change.
 type outcome[Result any] struct {
 	result Result  // of a Submit without error
 	entry  EntryID // of a Submit without error; of a Read without error, only the Index
 	err    error
+
+	configuration *raft.Configuration // of a Change without error
 }
 
-// waiter is called at the end of a Submit, a Read or a SnapshotOffer.
+// waiter is called at the end of a Submit, a Read, a SnapshotOffer or a Change.
 type waiter[Result any] = func(outcome[Result])
 
 // await calls begin and returns the outcome of what it began, or ctx's error if that ends

@@ -14,6 +14,7 @@ type Events[W any] struct {
 	Submits        []Submission[W]
 	Reads          []ReadRequest[W]
 	SnapshotOffers []SnapshotOffer[W]
+	Changes        []Change[W]
 	// Unreachable are members to which the connection broke.
 	Unreachable []raft.NodeID
 	// Calls are functions that call other methods of the Replica. A shell that stops calls
@@ -27,10 +28,11 @@ func (ev *Events[W]) reset() {
 	clear(ev.Submits)
 	clear(ev.Reads)
 	clear(ev.SnapshotOffers)
+	clear(ev.Changes)
 	clear(ev.Calls)
 	*ev = Events[W]{
 		Messages: ev.Messages[:0], Submits: ev.Submits[:0], Reads: ev.Reads[:0],
-		SnapshotOffers: ev.SnapshotOffers[:0], Unreachable: ev.Unreachable[:0], Calls: ev.Calls[:0],
+		SnapshotOffers: ev.SnapshotOffers[:0], Changes: ev.Changes[:0], Unreachable: ev.Unreachable[:0], Calls: ev.Calls[:0],
 	}
 }
 
@@ -67,10 +69,12 @@ type SnapshotOffer[W any] struct {
 //	a Submit          Err says why it ends without a result. One that is executed ends with its Command.
 //	a Read            Err nil: the state machine may be read now
 //	a SnapshotOffer   Err says what to do with the data
+//	a Change          Err nil: it is complete
 type Completion[W any] struct {
-	Waiter W
-	Err    error
-	Index  raft.Index // of a Read without error: the state machine reflects the log up to there
+	Waiter        W
+	Err           error
+	Index         raft.Index          // of a Read without error: the state machine reflects the log up to there
+	Configuration *raft.Configuration // of a Change without error: the one in force
 }
 
 // Effects is what a Replica wants done.
@@ -116,6 +120,7 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 		r.giveUpStreams()
 		r.tickForwards()
 		r.tickProposals()
+		r.removedTicks++
 	}
 	if ev.Persisted > 0 {
 		r.core.Persisted(ev.Persisted)
@@ -133,6 +138,9 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 	for _, o := range ev.SnapshotOffers {
 		r.offer(o)
 	}
+	for _, c := range ev.Changes {
+		r.change(c)
+	}
 	for _, id := range ev.Unreachable {
 		r.core.Unreachable(id)
 	}
@@ -146,6 +154,7 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 func (r *Replica[W]) effects() Effects[W] {
 	core := r.core.Effects()
 	r.noteLeadership()
+	r.noteConfigurations()
 	if core.Restore != nil {
 		r.onRestore(*core.Restore)
 	}

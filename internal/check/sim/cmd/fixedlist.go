@@ -64,7 +64,7 @@ var fixed = []mutant{
 		"		l.roundWanted, l.heartbeatElapsed = true, 0\n", "		l.roundWanted = true\n"},
 		also: []edit{{"raft/leader.go", "		l.roundWanted = false\n		l.round++\n", "		l.roundWanted, l.heartbeatElapsed = false, 0\n		l.round++\n"}}},
 	{name: "campaign-outruns-disk", edit: edit{"raft/election.go",
-		" && r.isVoter() && r.persist.diskIdle() &&", " && r.isVoter() &&"}},
+		" && r.mayCampaign() && r.persist.diskIdle() &&", " && r.mayCampaign() &&"}},
 	{name: "submit-behind-later-term", edit: edit{"rsm/submits.go",
 		"(t.list[n].index <= index || t.term < term)", "t.list[n].index <= index"}},
 	{name: "probe-reply-must-match-all", edit: edit{"raft/replicate.go",

@@ -71,7 +71,7 @@ var mutants = []mutant{
 	{name: "election-by-half", edit: edit{"raft/quorum/quorum.go",
 		"	case granted >= m.need():\n", "	case granted >= len(m)/2:\n"}},
 	{name: "learner-campaigns", edit: edit{"raft/election.go",
-		"case t.elapsed >= t.timeout && r.isVoter() &&", "case t.elapsed >= t.timeout &&"}},
+		"case t.elapsed >= t.timeout && r.mayCampaign() &&", "case t.elapsed >= t.timeout &&"}},
 	{name: "append-before-snapshot", edit: edit{"raft/follower.go",
 		"	for prev < commit && len(entries) > 0 {\n", "	for false {\n"}},
 	{name: "probe-not-repeated", edit: edit{"raft/progress.go",

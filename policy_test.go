@@ -56,7 +56,8 @@ const policy = `
 	NONE < state/logtime < state/lease < state
 	kv < state/auth < state
 	kv < kv/watch
-	raft < internal/birth
+	raft < internal/roster < internal/birth
+	internal/roster < internal/datadir, member
 	internal/birth, rsm, wal < internal/datadir # rsm for its errors
 	internal/datadir, transport < member
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd < internal/frontend/etcd/overgrpc
@@ -104,6 +105,7 @@ const policy = `
 	pure state/lease: github.com/tidwall/btree github.com/cespare/xxhash/v2
 	pure state/auth: github.com/cespare/xxhash/v2
 	pure internal/birth:
+	pure internal/roster:
 	pure kv/run/*
 	pure rsm/*
 	pure clerk/*

@@ -37,9 +37,17 @@ func allChecks() (all []check) {
 	return all
 }
 
+// checks are those that were asked for.
+func (o *options) checks() []check {
+	if o.kube {
+		return kubeChecks
+	}
+	return allChecks()
+}
+
 // checkTimeout bounds a check, and callTimeout a call.
 const (
-	checkTimeout = time.Minute
+	checkTimeout = 2 * time.Minute
 	callTimeout  = 7 * time.Second
 )
 
@@ -67,7 +75,12 @@ func runChecks(ctx context.Context, system string, p programs, dir string, o *op
 		return nil, err
 	}
 	defer c.stop()
-	for _, check := range allChecks() {
+	if o.kube {
+		if c.kube, err = startAPIServer(ctx, c, p); err != nil {
+			return nil, err
+		}
+	}
+	for _, check := range o.checks() {
 		if !o.run.MatchString(check.name) {
 			continue
 		}
@@ -125,7 +138,9 @@ func (c *cluster) check(ctx context.Context, check check, p programs) (r *record
 			lines = append(lines, fmt.Sprintf("call %d: %s", i+1, call.text(&t.masks)))
 		}
 	}
-	t.revokeAll()
+	if c.kube == nil { // which has leases of its own
+		t.revokeAll()
+	}
 	return &record{name: check.name, lines: lines}, nil
 }
 
@@ -237,12 +252,16 @@ func (t *T) withToken(token string) context.Context {
 	return metadata.AppendToOutgoingContext(t.ctx, "token", token)
 }
 
+func (t *T) status(member int) *pb.StatusResponse {
+	resp, err := t.sendTo(member, &pb.StatusRequest{})
+	t.fail("status", err)
+	return resp.(*pb.StatusResponse)
+}
+
 // leader is the member that leads, and a member that does not.
 func (t *T) leader() (leads, follows int) {
 	for i := range t.conns {
-		resp, err := t.sendTo(i, &pb.StatusRequest{})
-		t.fail("status", err)
-		if s := resp.(*pb.StatusResponse); s.Leader == s.Header.MemberId {
+		if s := t.status(i); s.Leader == s.Header.MemberId {
 			return i, (i + 1) % len(t.conns)
 		}
 	}

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 )
 
 const (
@@ -26,6 +29,7 @@ type cluster struct {
 	dir     string
 	servers []*server
 	rec     *recorder
+	kube    *apiserver // nil, if none was asked for
 }
 
 // server is one process.
@@ -36,7 +40,8 @@ type server struct {
 	log                  string
 	cmd                  *exec.Cmd
 	ended                chan error
-	proxy                string // endpoint of the recorder's proxy before it
+	proxy                string           // endpoint of the recorder's proxy before it
+	conn                 *grpc.ClientConn // the proxy's
 }
 
 // startCluster starts servers of a system, balsa or etcd. Both are told the same.
@@ -90,7 +95,7 @@ func startCluster(ctx context.Context, system, program, dir string) (c *cluster,
 		if err := s.awaitReady(ctx); err != nil {
 			return nil, err
 		}
-		if s.proxy, err = c.rec.serve(s.endpoint); err != nil {
+		if s.proxy, s.conn, err = c.rec.serve(s.endpoint); err != nil {
 			return nil, err
 		}
 	}
@@ -122,7 +127,7 @@ func (s *server) awaitReady(ctx context.Context) error {
 	for {
 		log, err := os.ReadFile(s.log)
 		if err == nil && bytes.Contains(log, []byte(readyLine)) {
-			return nil
+			return s.reconnect(ctx)
 		}
 		select {
 		case <-tick.C:
@@ -130,6 +135,25 @@ func (s *server) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("%s ended: %v: %s", s.name, err, log)
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %s", s.name, log)
+		}
+	}
+}
+
+// reconnect waits until the proxy has a connection to the server again. It would try at intervals that
+// grow, and in between tell clients that the connection was refused: no answer of the server's.
+func (s *server) reconnect(ctx context.Context) error {
+	if s.conn == nil {
+		return nil
+	}
+	for {
+		s.conn.ResetConnectBackoff()
+		s.conn.Connect()
+		state := s.conn.GetState()
+		if state == connectivity.Ready {
+			return nil
+		}
+		if !s.conn.WaitForStateChange(ctx, state) {
+			return fmt.Errorf("no connection to %s: %w", s.name, ctx.Err())
 		}
 	}
 }
@@ -151,6 +175,9 @@ func (s *server) stop(signal syscall.Signal) {
 
 func (c *cluster) stop() {
 	c.rec.stop()
+	if c.kube != nil {
+		c.kube.stop(syscall.SIGKILL)
+	}
 	for _, s := range c.servers {
 		s.stop(syscall.SIGKILL)
 	}

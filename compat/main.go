@@ -4,6 +4,7 @@
 //	go run .               against balsa, compared with what etcd has answered before (testdata)
 //	go run . -vs etcd      against balsa and etcd, both started here
 //	go run . -record       against etcd alone, whose answers become testdata
+//	go run . -kube         a kube-apiserver and kubectl on them instead (builds for a quarter of an hour once)
 //
 // A check is a short program with etcd's Go client, or with etcdctl. What it says, and every message
 // between it and the servers, is written down with ids, times and the like masked (render.go). The
@@ -26,11 +27,13 @@ import (
 type options struct {
 	vs      string
 	record  bool
+	kube    bool
 	run     *regexp.Regexp
 	list    bool
 	verbose bool
 	keep    string
 	balsa   string // a program that is built already; empty: build
+	kubeBin string // a folder with kube-apiserver and kubectl; empty: build
 }
 
 func main() {
@@ -38,6 +41,8 @@ func main() {
 	pattern := flag.String("run", "", "run only the checks whose names match this")
 	flag.StringVar(&o.vs, "vs", "", "etcd: compare with servers of etcd that run here, not with what was recorded")
 	flag.BoolVar(&o.record, "record", false, "run etcd alone, and write its answers to testdata")
+	flag.BoolVar(&o.kube, "kube", false, "run a kube-apiserver and kubectl on the servers, and no other checks")
+	flag.StringVar(&o.kubeBin, "kube-bin", "", "folder with kube-apiserver and kubectl (default: built from the module kube)")
 	flag.BoolVar(&o.list, "list", false, "list the checks")
 	flag.BoolVar(&o.verbose, "v", false, "print what the checks say")
 	flag.StringVar(&o.keep, "dir", "", "keep data and logs of the servers here")
@@ -51,7 +56,7 @@ func main() {
 		fatal(fmt.Errorf("-vs is %q; it can only be etcd", o.vs))
 	}
 	if o.list {
-		for _, c := range allChecks() {
+		for _, c := range o.checks() {
 			fmt.Println(c.name)
 		}
 		return
@@ -101,13 +106,13 @@ func (o *options) main(ctx context.Context) (ok bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		return true, etcd.write(goldenFile)
+		return true, etcd.write(o.golden())
 	}
 	var etcd records
 	if o.vs != "" {
 		etcd, err = run("etcd")
 	} else {
-		etcd, err = readRecords(goldenFile)
+		etcd, err = readRecords(o.golden())
 	}
 	if err != nil {
 		return false, err

@@ -50,23 +50,23 @@ func (raw) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// serve starts a proxy before a server, and returns its endpoint.
-func (r *recorder) serve(endpoint string) (string, error) {
-	conn, err := grpc.NewClient(endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
+// serve starts a proxy before a server, and returns its endpoint and its connection to the server.
+func (r *recorder) serve(endpoint string) (proxy string, conn *grpc.ClientConn, err error) {
+	conn, err = grpc.NewClient(endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{}), grpc.MaxCallRecvMsgSize(1<<30), grpc.MaxCallSendMsgSize(1<<30)))
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		conn.Close()
-		return "", err
+		return "", nil, err
 	}
 	s := grpc.NewServer(grpc.ForceServerCodec(raw{}), grpc.MaxRecvMsgSize(1<<30),
 		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return r.proxy(conn, stream) }))
 	r.servers, r.conns = append(r.servers, s), append(r.conns, conn)
 	go s.Serve(l)
-	return l.Addr().String(), nil
+	return l.Addr().String(), conn, nil
 }
 
 func (r *recorder) stop() {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"balsa.example/internal/roster"
 	"balsa.example/raft"
 )
 
@@ -19,11 +20,8 @@ import (
 // found before anything on disk is touched.
 var ErrConfig = errors.New("bad configuration")
 
-// maxName and maxAttributes are what package transport can tell another member, in bytes.
-const (
-	maxName       = 256
-	maxAttributes = 32 << 10
-)
+// maxAttributes is what package transport can tell another member, in bytes.
+const maxAttributes = 32 << 10
 
 // Spec is one initial member of a cluster.
 type Spec struct {
@@ -74,14 +72,17 @@ func NewCluster(token string, addresses map[string]string) (*Cluster, error) {
 }
 
 func (c *Cluster) check() error {
+	if n := len(c.Members); n > roster.MaxMembers {
+		return fmt.Errorf("%w: the cluster has %d members, at most %d are possible", ErrConfig, n, roster.MaxMembers)
+	}
 	names := make(map[string]string) // by address
 	ids := make(map[raft.NodeID]string)
 	for _, m := range c.Members {
 		if m.Name == "" {
 			return fmt.Errorf("%w: a member of the cluster has no name", ErrConfig)
 		}
-		if len(m.Name) > maxName {
-			return fmt.Errorf("%w: the name %.32q... of a member has %d bytes, at most %d are allowed", ErrConfig, m.Name, len(m.Name), maxName)
+		if len(m.Name) > roster.MaxName {
+			return fmt.Errorf("%w: the name %.32q... of a member has %d bytes, at most %d are allowed", ErrConfig, m.Name, len(m.Name), roster.MaxName)
 		}
 		if other, ok := ids[m.ID]; ok {
 			return fmt.Errorf("%w: the ids of members %s and %s collide; rename one", ErrConfig, other, m.Name)

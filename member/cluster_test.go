@@ -2,8 +2,11 @@ package member
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+
+	"balsa.example/internal/roster"
 )
 
 func TestNewCluster(t *testing.T) {
@@ -53,8 +56,9 @@ func TestNewClusterRefuses(t *testing.T) {
 		want    string
 	}{
 		{nil, "no members"},
+		{manyMembers(roster.MaxMembers + 1), "at most 32"},
 		{map[string]string{"": "h:1"}, "has no name"},
-		{map[string]string{strings.Repeat("a", maxName+1): "h:1"}, "257 bytes"},
+		{map[string]string{strings.Repeat("a", roster.MaxName+1): "h:1"}, "257 bytes"},
 		{map[string]string{"a": "h"}, "host and a port"},
 		{map[string]string{"a": "h:"}, "host and a port"},
 		{map[string]string{"a": ":1"}, "it names no host"},
@@ -70,4 +74,12 @@ func TestNewClusterRefuses(t *testing.T) {
 			t.Errorf("%v: got %v, want %q", test.members, err, test.want)
 		}
 	}
+}
+
+func manyMembers(n int) map[string]string {
+	all := make(map[string]string)
+	for i := range n {
+		all[fmt.Sprint("n", i)] = fmt.Sprint("h:", i+1)
+	}
+	return all
 }

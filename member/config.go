@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"balsa.example/internal/certs"
+	"balsa.example/internal/roster"
 	"balsa.example/wal"
 )
 
@@ -38,6 +39,9 @@ type Config struct {
 	ElectionTimeout time.Duration
 	// MaxHandshakes bounds the connections whose other end is not known yet. Default 64.
 	MaxHandshakes int
+	// Peers are where the other members find this one, and Clients where its clients do: host
+	// and port, or URLs. Members tell them to each other. Default: of Peers, those in Cluster.
+	Peers, Clients []string
 	// Attributes are told to the other members (transport.PeerStatus.Attributes), as they
 	// are. At most 32 KiB.
 	Attributes []byte
@@ -78,6 +82,15 @@ type TLS struct {
 	CipherSuites           []uint16
 }
 
+// about is what this member says of itself.
+func (c *Config) about() roster.About {
+	peers := c.Peers
+	if self, ok := c.Cluster.Named(c.Name); ok && len(peers) == 0 {
+		peers = self.addresses()
+	}
+	return roster.About{Name: c.Name, Peers: peers, Clients: c.Clients}
+}
+
 // proves tells whether who connects has to prove which member it is.
 func (c *Config) proves() bool { return c.TLS.ClientAuth || c.SecretFile != "" }
 
@@ -114,6 +127,9 @@ func (c *Config) check() error {
 	}
 	if _, ok := c.Cluster.Named(c.Name); !ok {
 		return fmt.Errorf("%w: name %q is not in the initial cluster (%v)", ErrConfig, c.Name, c.Cluster.Names())
+	}
+	if err := c.about().Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	return nil
 }

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"balsa.example/internal/roster"
 )
 
 // What is wrong with a Config is found before a directory is made.
@@ -21,6 +24,7 @@ func TestOpenRefusesABadConfig(t *testing.T) {
 		"no cluster":                  func(c *Config) { c.Cluster = nil },
 		"a negative election timeout": func(c *Config) { c.ElectionTimeout = -time.Second },
 		"long attributes":             func(c *Config) { c.Attributes = make([]byte, maxAttributes+1) },
+		"long addresses":              func(c *Config) { c.Clients = []string{strings.Repeat("a", roster.MaxAbout)} },
 		"negative handshakes":         func(c *Config) { c.MaxHandshakes = -1 },
 	} {
 		dir := filepath.Join(t.TempDir(), "d")
@@ -41,7 +45,7 @@ func TestOpenRefusesABadConfig(t *testing.T) {
 
 // The longest names and attributes are taken.
 func TestOpenTakesTheLongest(t *testing.T) {
-	name := string(make([]byte, maxName))
+	name := string(make([]byte, roster.MaxName))
 	cluster, err := NewCluster("t", map[string]string{name: "127.0.0.1:1"})
 	if err != nil {
 		t.Fatal(err)

@@ -108,7 +108,7 @@ func (m *Member) open() (err error) {
 	}
 	m.dir, err = datadir.Open(datadir.Config{
 		Path: m.cfg.Dir, MustExist: m.cfg.MustExist, Log: m.cfg.Log,
-		Owner: datadir.Owner{ID: m.self.ID, Group: m.cfg.Cluster.Group, Members: m.cfg.Cluster.IDs(), Name: m.cfg.Cluster.NameOf},
+		Owner: m.owner(),
 	})
 	if err != nil {
 		return err
@@ -120,6 +120,16 @@ func (m *Member) open() (err error) {
 		m.work.Go(func() { m.tls.Watch(m.ctx) })
 	}
 	return nil
+}
+
+// owner is this member, as it was told.
+func (m *Member) owner() datadir.Owner {
+	c := m.cfg.Cluster
+	o := datadir.Owner{About: m.cfg.about(), ID: m.self.ID, Group: c.Group, Token: c.Token, Members: c.IDs(), NameOf: c.NameOf}
+	if m.cfg.MustExist {
+		o.Token = "" // of a cluster that began long ago
+	}
+	return o
 }
 
 // keepaliveMargin is how much longer than an election timeout the keepalive timeout of a

@@ -3,20 +3,24 @@ package birth
 import (
 	"slices"
 
+	"balsa.example/internal/roster"
 	"balsa.example/raft"
 )
 
 // Incarnation identifies a data directory. It is drawn at random when the directory is made, so
 // that a new directory of the same member has another one. It is not zero.
-type Incarnation = [16]byte
+type Incarnation = roster.Incarnation
 
 // Certificate is the identity of a cluster: a random number, and its members with their
 // directories. Each directory of the founder makes one at most, and it never changes.
 type Certificate struct {
 	// Cluster is drawn at random: no two births have the same. It is not zero.
 	Cluster uint64
-	// Members has every initial member with its data directory.
+	// Members has every initial member with its data directory. It is empty where a member that
+	// joined later says of which cluster it is: that is no certificate of a birth.
 	Members map[raft.NodeID]Incarnation
+	// Abouts has what each of them said of itself. Nil in the certificates of old clusters.
+	Abouts map[raft.NodeID]roster.About
 }
 
 // Record is the state of a data directory, which it stores durably and sends to other members.
@@ -27,6 +31,9 @@ type Record struct {
 	// Founder is the founder's directory to which this one is bound: it accepts no certificate
 	// of another one. Zero: it is not bound yet. The founder's directory is bound to itself.
 	Founder Incarnation
+	// About is what this member is called and where it is found, until the cluster has begun.
+	// It is said anew by each process, and not stored.
+	About roster.About
 	// Certificate is nil before the cluster has begun.
 	Certificate *Certificate
 }
@@ -58,6 +65,8 @@ type Birth struct {
 	record  Record
 	// bound has the directories that are bound to this one, if it is the founder's.
 	bound map[raft.NodeID]Incarnation
+	// abouts has what they said of themselves last.
+	abouts map[raft.NodeID]roster.About
 	// seen has the members whose Record has arrived.
 	seen map[raft.NodeID]bool
 }
@@ -65,7 +74,10 @@ type Birth struct {
 // New continues from a Record. A new directory has neither a Founder nor a Certificate. members
 // are the initial members, in the same order on all of them; the first one is the founder.
 func New(members []raft.NodeID, r Record) *Birth {
-	b := &Birth{members: members, record: r, bound: map[raft.NodeID]Incarnation{}, seen: map[raft.NodeID]bool{}}
+	b := &Birth{
+		members: members, record: r,
+		bound: map[raft.NodeID]Incarnation{}, abouts: map[raft.NodeID]roster.About{}, seen: map[raft.NodeID]bool{},
+	}
 	if b.founds() {
 		b.record.Founder = r.Incarnation
 	}
@@ -76,7 +88,7 @@ func New(members []raft.NodeID, r Record) *Birth {
 func (b *Birth) Record() Record { return b.record }
 
 // founds tells whether this member is the founder.
-func (b *Birth) founds() bool { return b.record.Self == b.members[0] }
+func (b *Birth) founds() bool { return len(b.members) > 0 && b.record.Self == b.members[0] }
 
 // Begin is the first event. The number fresh was drawn at random and has never been used.
 func (b *Birth) Begin(fresh uint64) (changed bool) { return b.found(fresh) }
@@ -87,7 +99,7 @@ func (b *Birth) Hear(r Record, fresh uint64) (v Verdict, changed bool) {
 	switch {
 	case b.record.Certificate != nil:
 		return b.compare(r), false
-	case r.Certificate != nil:
+	case r.Certificate != nil && len(r.Certificate.Members) > 0:
 		return b.take(r.Certificate)
 	default:
 		return b.wait(r, fresh)
@@ -124,7 +136,7 @@ func (b *Birth) wait(r Record, fresh uint64) (v Verdict, changed bool) {
 	none := Incarnation{}
 	switch founder := b.members[0]; {
 	case b.founds() && r.Founder == b.record.Incarnation:
-		b.bound[r.Self] = r.Incarnation
+		b.bound[r.Self], b.abouts[r.Self] = r.Incarnation, r.About
 		if b.found(fresh) {
 			return b.compare(r), true
 		}
@@ -154,8 +166,30 @@ func (b *Birth) found(fresh uint64) bool {
 		}
 		born[id] = incarnation
 	}
-	b.record.Certificate = &Certificate{Cluster: fresh, Members: born}
+	b.record.Certificate = &Certificate{Cluster: fresh, Members: born, Abouts: b.said()}
 	return true
+}
+
+// said is what all members said of themselves; nil if none said anything.
+func (b *Birth) said() map[raft.NodeID]roster.About {
+	abouts, any := make(map[raft.NodeID]roster.About), false
+	for _, id := range b.members {
+		about := b.abouts[id]
+		if id == b.record.Self {
+			about = b.record.About
+		}
+		abouts[id], any = about, any || !about.Equal(roster.About{})
+	}
+	if !any {
+		return nil
+	}
+	return abouts
+}
+
+// Joined is the Record of a member that joined a cluster which had begun: it knows of which
+// cluster it is, and has no part in a birth.
+func Joined(self raft.NodeID, incarnation Incarnation, cluster uint64) Record {
+	return Record{Self: self, Incarnation: incarnation, Certificate: &Certificate{Cluster: cluster}}
 }
 
 // Awaited returns the members whose Record must arrive before the cluster can begin, in the order

@@ -1,8 +1,10 @@
 package birth
 
 import (
+	"reflect"
 	"testing"
 
+	"balsa.example/internal/roster"
 	"balsa.example/raft"
 )
 
@@ -62,8 +64,60 @@ func TestAFounderThatWasEmptiedBeforeTheBirth(t *testing.T) {
 	}
 }
 
+// What members say of themselves is in the certificate, as each of them said it last: so all
+// members begin with one roster.
+func TestTheCertificateHasWhatMembersSaidLast(t *testing.T) {
+	w := newWorld(3, 1)
+	n1, n2, n3 := w.dirs[0], w.dirs[1], w.dirs[2]
+	at := func(name, address string) roster.About { return roster.About{Name: name, Peers: []string{address}} }
+	n1.record.About, n2.record.About = at("a", "a:1"), at("b", "b:1")
+	sound(n2, n1.record)
+	sound(n3, n1.record)
+	sound(n1, n2.record)
+	n2.record.About = at("b", "moved:1")
+	sound(n1, n2.record)
+	sound(n1, n3.record)
+	r, err := DecodeRecord(n1.record.Self, AppendRecord(nil, n1.record))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound(n3, r)
+	want := map[raft.NodeID]roster.About{1: at("a", "a:1"), 2: at("b", "moved:1"), 3: {}}
+	if got := n3.record.Certificate; got == nil || !reflect.DeepEqual(got.Abouts, want) {
+		t.Errorf("the certificate is %+v", got)
+	}
+}
+
+// A member that joined later has no certificate of the birth to give.
+func TestWhoJoinedLaterBringsNobodyIntoTheCluster(t *testing.T) {
+	w := newWorld(3, 1)
+	r, err := DecodeRecord(9, AppendRecord(nil, Joined(9, Incarnation{9}, 7)))
+	if err != nil || r.Certificate == nil || r.Certificate.Cluster != 7 {
+		t.Fatalf("decoded: %+v (%v)", r, err)
+	}
+	n2 := w.dirs[1]
+	sound(n2, w.dirs[0].record)
+	if v := sound(n2, r); v != Unborn || n2.record.Certificate != nil {
+		t.Errorf("n2 says %d, with %+v", v, n2.record.Certificate)
+	}
+}
+
+// The bytes that older programs write, and read, where members say nothing of themselves.
+func TestARecordWithoutAboutsIsAsEver(t *testing.T) {
+	r := Record{Self: 1, Incarnation: Incarnation{1}, Founder: Incarnation{2}}
+	if n := len(AppendRecord(nil, r)); n != 42 {
+		t.Errorf("%d bytes without a certificate", n)
+	}
+	r.Certificate = &Certificate{Cluster: 7, Members: map[raft.NodeID]Incarnation{1: {1}, 2: {2}}}
+	if n := len(AppendRecord(nil, r)); n != 42+2*24 {
+		t.Errorf("%d bytes with a certificate", n)
+	}
+}
+
 func FuzzDecodeRecord(f *testing.F) {
 	w := newWorld(3, 1)
+	w.dirs[0].record.About = roster.About{Name: "n1", Peers: []string{"a:1"}}
+	f.Add(AppendRecord(nil, Joined(1, Incarnation{1}, 7)))
 	for range 3 {
 		for _, d := range w.dirs {
 			for _, other := range w.dirs {

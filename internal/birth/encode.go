@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"balsa.example/internal/roster"
 	"balsa.example/raft"
 )
 
@@ -15,24 +16,47 @@ var ErrDecode = errors.New("birth: not a record")
 // maxMembers bounds the members of a certificate that is decoded.
 const maxMembers = 1 << 10
 
+// What may follow the fields that each Record has: a tag u8, a length u32, and as many bytes.
+const tagAbout = 1
+
 // AppendRecord appends the encoding of r, without Self:
 //
 //	incarnation [16] | founder [16] | cluster u64 | count u16 | count times: member u64, incarnation [16]
+//	tag u8 | length u32 | what all members say of themselves
 //
-// All integers are little-endian. Without a certificate cluster and count are 0.
+// All integers are little-endian. Without a certificate cluster and count are 0, and what is
+// said is About; with one it is what each member said, in the order of their ids. Where nothing
+// is said there is no tag, as in the records of old clusters.
 func AppendRecord(dst []byte, r Record) []byte {
 	dst = append(append(dst, r.Incarnation[:]...), r.Founder[:]...)
-	if r.Certificate == nil {
-		return append(dst, make([]byte, 10)...)
+	c := r.Certificate
+	if c == nil {
+		dst = append(dst, make([]byte, 10)...)
+		if r.About.Equal(roster.About{}) {
+			return dst
+		}
+		return appendTagged(dst, tagAbout, roster.AppendAbout(nil, r.About))
 	}
-	dst = binary.LittleEndian.AppendUint64(dst, r.Certificate.Cluster)
-	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(r.Certificate.Members)))
-	for _, id := range slices.Sorted(maps.Keys(r.Certificate.Members)) {
+	dst = binary.LittleEndian.AppendUint64(dst, c.Cluster)
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(c.Members)))
+	var said []byte
+	for _, id := range slices.Sorted(maps.Keys(c.Members)) {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(id))
-		incarnation := r.Certificate.Members[id]
+		incarnation := c.Members[id]
 		dst = append(dst, incarnation[:]...)
+		if c.Abouts != nil {
+			said = roster.AppendAbout(said, c.Abouts[id])
+		}
 	}
-	return dst
+	if said == nil {
+		return dst
+	}
+	return appendTagged(dst, tagAbout, said)
+}
+
+func appendTagged(dst []byte, tag byte, b []byte) []byte {
+	dst = binary.LittleEndian.AppendUint32(append(dst, tag), uint32(len(b)))
+	return append(dst, b...)
 }
 
 // DecodeRecord is the inverse of AppendRecord.
@@ -45,18 +69,47 @@ func DecodeRecord(self raft.NodeID, b []byte) (Record, error) {
 	copy(r.Incarnation[:], b)
 	copy(r.Founder[:], b[16:])
 	cluster, count := binary.LittleEndian.Uint64(b[32:]), int(binary.LittleEndian.Uint16(b[40:]))
-	if b = b[head:]; count > maxMembers || len(b) != count*each || (cluster == 0) != (count == 0) {
+	if b = b[head:]; count > maxMembers || len(b) < count*each || cluster == 0 && count > 0 {
 		return Record{}, ErrDecode
 	}
-	if count == 0 {
+	if cluster != 0 {
+		r.Certificate = &Certificate{Cluster: cluster}
+	}
+	if count > 0 {
+		r.Certificate.Members = make(map[raft.NodeID]Incarnation, count)
+	}
+	var ids []raft.NodeID
+	for ; len(ids) < count; b = b[each:] {
+		ids = append(ids, raft.NodeID(binary.LittleEndian.Uint64(b)))
+		r.Certificate.Members[ids[len(ids)-1]] = Incarnation(b[8:each])
+	}
+	if !slices.IsSorted(ids) || cluster != 0 && len(r.Certificate.Members) != count {
+		return Record{}, ErrDecode
+	}
+	if len(b) == 0 {
 		return r, nil
 	}
-	r.Certificate = &Certificate{Cluster: cluster, Members: make(map[raft.NodeID]Incarnation, count)}
-	for ; len(b) > 0; b = b[each:] {
-		r.Certificate.Members[raft.NodeID(binary.LittleEndian.Uint64(b))] = Incarnation(b[8:each])
-	}
-	if len(r.Certificate.Members) != count {
+	if len(b) < 5 || b[0] != tagAbout || uint64(binary.LittleEndian.Uint32(b[1:])) != uint64(len(b)-5) {
 		return Record{}, ErrDecode
 	}
-	return r, nil
+	return r, r.decodeSaid(b[5:], ids)
+}
+
+// decodeSaid decodes what this member says of itself, or what the members of its certificate
+// said.
+func (r *Record) decodeSaid(b []byte, ids []raft.NodeID) (err error) {
+	if r.Certificate == nil {
+		r.About, b, err = roster.TakeAbout(b)
+	} else {
+		r.Certificate.Abouts = make(map[raft.NodeID]roster.About, len(ids))
+		for _, id := range ids {
+			if err == nil {
+				r.Certificate.Abouts[id], b, err = roster.TakeAbout(b)
+			}
+		}
+	}
+	if err != nil || len(b) > 0 || r.Certificate == nil && r.About.Equal(roster.About{}) || r.Certificate != nil && len(ids) == 0 {
+		return ErrDecode
+	}
+	return nil
 }

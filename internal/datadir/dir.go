@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"balsa.example/internal/birth"
+	"balsa.example/internal/roster"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/vfs"
@@ -24,16 +25,26 @@ const (
 	divergedName = "DIVERGED"
 )
 
-// Owner is the member that a directory belongs to.
+// Owner is the member that a directory belongs to, as the server was told.
 type Owner struct {
+	// About is what the member is called and where it is found.
+	About roster.About
+	// Joins says that a new directory is that of a member which joins a running cluster: its id
+	// is not known yet, and the fields below are of no use.
+	Joins bool
+
+	// ID is the member's, if it is an initial one. None: this server was not told.
 	ID raft.NodeID
-	// Group tells clusters apart that have members of the same names.
+	// Group tells clusters apart that have members of the same names, and Token those that have
+	// the same members. Both count until the cluster has begun. From then on the members may be
+	// others than the initial ones; an empty Token is any then.
 	Group uint64
+	Token string
 	// Members are all initial members in an order on which all of them agree. The first
 	// one is the founder (package birth).
 	Members []raft.NodeID
-	// Name is what a member is called in errors.
-	Name func(raft.NodeID) string
+	// NameOf is what a member is called in errors.
+	NameOf func(raft.NodeID) string
 }
 
 // Config says which directory, and whose.
@@ -128,7 +139,7 @@ func (d *Dir) open() (err error) {
 	if d.Members.Record().Certificate == nil {
 		return nil
 	}
-	return d.OpenLog()
+	return errors.Join(d.Members.renew(), d.OpenLog())
 }
 
 // Log is the member's log; nil before OpenLog.
@@ -147,8 +158,7 @@ func (d *Dir) OpenLog() error {
 		if d.Members.Active() {
 			return fmt.Errorf("%w: the log in %s is missing", ErrDamaged, path)
 		}
-		conf := raft.NewConfiguration(d.cfg.Owner.Members...)
-		if err := wal.Create(path, d.cfg.Log, identity, conf); err != nil {
+		if err := wal.Create(path, d.cfg.Log, identity, d.Members.beginning()); err != nil {
 			return err
 		}
 	}

@@ -57,7 +57,7 @@ func TestTheLogOfAnotherIncarnationIsRefused(t *testing.T) {
 }
 
 // alone owns a directory without waiting for others: its cluster has one member.
-var alone = Owner{ID: 1, Members: []raft.NodeID{1}, Name: raft.NodeID.String}
+var alone = Owner{ID: 1, Members: []raft.NodeID{1}, NameOf: raft.NodeID.String}
 
 func TestADirectoryThatMustExist(t *testing.T) {
 	fs := crashfs.NewMem()

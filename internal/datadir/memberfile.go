@@ -1,20 +1,17 @@
 package datadir
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"balsa.example/internal/birth"
+	"balsa.example/internal/roster"
 	"balsa.example/raft"
 	"balsa.example/vfs"
 	"balsa.example/wal"
@@ -26,7 +23,10 @@ const memberFileName = "MEMBERS"
 // The file begins with memberFileMagic and the version of its format.
 const (
 	memberFileMagic   = "balsa members "
-	memberFileVersion = 2
+	memberFileVersion = 3
+	// namelessVersion is the format that had neither name nor token, and knew no joining. It is
+	// read, and written anew as memberFileVersion.
+	namelessVersion = 2
 )
 
 // MemberFile is what a server durably remembers of who is who: its own identity, the
@@ -35,16 +35,15 @@ const (
 //
 // The file is small, and rewritten as a whole (vfs.WriteFile).
 type MemberFile struct {
-	fs    vfs.FS
-	dir   string
-	owner Owner
+	fs  vfs.FS
+	dir string
 
 	// turn is held while the fields below are read or written, disk included. It is a
 	// channel so that waiting for it counts as idle in a synctest bubble.
 	turn   chan struct{}
 	birth  *birth.Birth
 	saved  birth.Record // that of birth, when it was written last
-	active bool
+	said   fields       // the rest of what the file says
 	failed error
 }
 
@@ -65,30 +64,64 @@ func OpenMemberFile(fsys vfs.FS, dir string, o Owner) (*MemberFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	if f.record.Self != o.ID {
-		return nil, fmt.Errorf("%w: %s is of member %s, and this server is %s", ErrForeign, dir, o.Name(f.record.Self), o.Name(o.ID))
-	}
-	if f.group != o.Group {
-		return nil, fmt.Errorf("%w: %s was made for other members or another token than this server was given", ErrForeign, dir)
+	if err := f.check(o); err != nil {
+		return nil, fmt.Errorf("%w: %s %w", ErrForeign, dir, err)
 	}
 	if err := vfs.SyncDir(fsys, dir); err != nil {
 		return nil, err
 	}
-	l := newMemberFile(fsys, dir, o, f.record)
-	l.active = f.active
-	return l, nil
+	return newMemberFile(fsys, dir, o, f), nil
+}
+
+// check is nil if the file is that of the owner.
+func (f *fields) check(o Owner) error {
+	begun := f.record.Certificate != nil
+	switch {
+	case f.version == namelessVersion && o.ID == raft.None:
+		return errors.New("was made by an older version of balsa: start this server once as it was started before")
+	case f.version == namelessVersion && f.record.Self != o.ID:
+		return fmt.Errorf("is of member %s, and this server is %s", o.NameOf(f.record.Self), o.NameOf(o.ID))
+	case f.version > namelessVersion && f.name != o.About.Name:
+		return fmt.Errorf("is of member %s, and this server is %s", f.name, o.About.Name)
+	case f.version > namelessVersion && begun:
+		if o.Token != "" && o.Token != f.token {
+			return fmt.Errorf("is of a cluster with another token (%q) than this server was given (%q)", f.token, o.Token)
+		}
+	case f.joining && !o.Joins:
+		return errors.New("was made to join a running cluster, and this server is to begin a new one")
+	case o.Joins && !f.joining:
+		return errors.New("was made to begin a new cluster, and this server is to join a running one")
+	case f.group != o.Group && !f.joining:
+		return errors.New("was made for other members or another token than this server was given")
+	}
+	return nil
 }
 
 // CreateMemberFile makes the file of a new data directory. A cluster of one begins with it.
 func CreateMemberFile(fsys vfs.FS, dir string, o Owner, incarnation birth.Incarnation) (*MemberFile, error) {
-	l := newMemberFile(fsys, dir, o, birth.Record{Self: o.ID, Incarnation: incarnation})
+	f := fields{version: memberFileVersion, record: birth.Record{Incarnation: incarnation}, joining: o.Joins}
+	if !o.Joins {
+		f.record.Self, f.group, f.token = o.ID, o.Group, o.Token
+	}
+	l := newMemberFile(fsys, dir, o, f)
 	l.birth.Begin(draw())
 	return l, l.save()
 }
 
-func newMemberFile(fsys vfs.FS, dir string, o Owner, r birth.Record) *MemberFile {
-	b := birth.New(o.Members, r)
-	return &MemberFile{fs: fsys, dir: dir, owner: o, turn: make(chan struct{}, 1), birth: b, saved: b.Record()}
+func newMemberFile(fsys vfs.FS, dir string, o Owner, f fields) *MemberFile {
+	f.name = o.About.Name
+	if f.version == namelessVersion {
+		f.token = o.Token
+	}
+	members := o.Members
+	if f.joining {
+		members = nil
+	}
+	if f.record.Certificate == nil {
+		f.record.About = o.About
+	}
+	b := birth.New(members, f.record)
+	return &MemberFile{fs: fsys, dir: dir, turn: make(chan struct{}, 1), birth: b, saved: b.Record(), said: f}
 }
 
 // draw returns a number that nobody has ever drawn: the identity of a cluster.
@@ -142,18 +175,78 @@ func (l *MemberFile) Hear(r birth.Record) (v birth.Verdict, changed bool, err er
 func (l *MemberFile) Active() bool {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
-	return l.active
+	return l.said.active
 }
 
 // Activate remembers durably that this server has a log, and takes part in the cluster.
 func (l *MemberFile) Activate() error {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
-	if l.active {
+	if l.said.active {
 		return nil
 	}
-	l.active = true
+	l.said.active = true
 	return l.save()
+}
+
+// Joining tells whether this member has yet to be told which member of which cluster it is.
+func (l *MemberFile) Joining() bool {
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	return l.said.joining
+}
+
+// Membership is what a member is told that joins a cluster.
+type Membership struct {
+	ID      raft.NodeID
+	Cluster uint64
+	Group   uint64
+	Token   string
+	// Peers are the members of that moment. They are a place to begin: the roster in the log
+	// says who they are later.
+	Peers []roster.Member
+}
+
+// Join remembers durably which member of which cluster this one is, and is called once.
+func (l *MemberFile) Join(m Membership) error {
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	l.said.joining, l.said.group, l.said.token, l.said.peers = false, m.Group, m.Token, m.Peers
+	l.birth = birth.New(nil, birth.Joined(m.ID, l.saved.Incarnation, m.Cluster))
+	return l.save()
+}
+
+// Group tells clusters apart whose members have the same names.
+func (l *MemberFile) Group() uint64 { return l.fields().group }
+
+// Token is that of the cluster.
+func (l *MemberFile) Token() string { return l.fields().token }
+
+// Peers are the members that there were when this one joined; nil if it did not.
+func (l *MemberFile) Peers() []roster.Member { return l.fields().peers }
+
+func (l *MemberFile) fields() fields {
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	return l.said
+}
+
+// renew writes a file of an older format in the present one.
+func (l *MemberFile) renew() error {
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	if l.said.version == memberFileVersion {
+		return nil
+	}
+	l.said.version = memberFileVersion
+	return l.save()
+}
+
+// beginning is the configuration that the log of a new directory begins with: the initial
+// members, or none where the member joined later and gets the log from others.
+func (l *MemberFile) beginning() raft.Configuration {
+	c := l.Record().Certificate
+	return raft.NewConfiguration(slices.Collect(maps.Keys(c.Members))...)
 }
 
 // save writes the whole file. After an error nobody knows what is on the disk,
@@ -169,85 +262,4 @@ func (l *MemberFile) save() error {
 	}
 	l.saved = l.birth.Record()
 	return nil
-}
-
-// format gives the file's text: a header, one line of self, one of the founder's
-// directory, those of the certificate if there is one, and the CRC-32C of all that.
-func (l *MemberFile) format() []byte {
-	r := l.birth.Record()
-	state := "waiting"
-	if l.active {
-		state = "active"
-	}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s%d\n", memberFileMagic, memberFileVersion)
-	fmt.Fprintf(&b, "self %016x %x of %016x %s\n", uint64(r.Self), r.Incarnation, l.owner.Group, state)
-	fmt.Fprintf(&b, "founder %x\n", r.Founder)
-	if c := r.Certificate; c != nil {
-		fmt.Fprintf(&b, "cluster %016x\n", c.Cluster)
-		for _, id := range slices.Sorted(maps.Keys(c.Members)) {
-			fmt.Fprintf(&b, "member %016x %x\n", uint64(id), c.Members[id])
-		}
-	}
-	fmt.Fprintf(&b, "crc %08x\n", crc32.Checksum(b.Bytes(), castagnoli))
-	return b.Bytes()
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// fields is what the file says.
-type fields struct {
-	record birth.Record
-	group  uint64
-	active bool
-}
-
-// parseMemberFile is the inverse of format.
-func parseMemberFile(data []byte) (f fields, err error) {
-	text := string(data)
-	header, _, _ := strings.Cut(text, "\n")
-	if version, ok := strings.CutPrefix(header, memberFileMagic); ok && version != fmt.Sprint(memberFileVersion) {
-		if n, err := strconv.Atoi(version); err == nil && n < memberFileVersion {
-			return f, fmt.Errorf("%w: it says %q, and this version knows %d", ErrOlderFormat, header, memberFileVersion)
-		}
-		return f, fmt.Errorf("%w: it says %q, and this version knows %d", ErrNewerFormat, header, memberFileVersion)
-	}
-	crcAt := strings.LastIndex(strings.TrimSuffix(text, "\n"), "\n") + 1
-	if text[crcAt:] != fmt.Sprintf("crc %08x\n", crc32.Checksum(data[:crcAt], castagnoli)) {
-		return f, fmt.Errorf("%w: checksum does not match", ErrDamaged)
-	}
-	lines := strings.Split(strings.TrimSuffix(text[:crcAt], "\n"), "\n")
-	if len(lines) < 3 {
-		return f, fmt.Errorf("%w: line %d is missing", ErrDamaged, len(lines)+1)
-	}
-	for i, line := range lines {
-		if err := f.parseLine(i, line); err != nil {
-			return f, fmt.Errorf("%w: line %d: %w", ErrDamaged, i+1, err)
-		}
-	}
-	return f, nil
-}
-
-func (f *fields) parseLine(i int, line string) error {
-	var incarnation []byte
-	var err error
-	switch {
-	case i == 0: // the header
-	case i == 1:
-		var state string
-		_, err = fmt.Sscanf(line, "self %x %x of %x %s", (*uint64)(&f.record.Self), &incarnation, &f.group, &state)
-		copy(f.record.Incarnation[:], incarnation)
-		f.active = state == "active"
-	case i == 2:
-		_, err = fmt.Sscanf(line, "founder %x", &incarnation)
-		copy(f.record.Founder[:], incarnation)
-	case i == 3:
-		f.record.Certificate = &birth.Certificate{Members: make(map[raft.NodeID]birth.Incarnation)}
-		_, err = fmt.Sscanf(line, "cluster %x", &f.record.Certificate.Cluster)
-	default:
-		var id raft.NodeID
-		_, err = fmt.Sscanf(line, "member %x %x", (*uint64)(&id), &incarnation)
-		f.record.Certificate.Members[id] = birth.Incarnation(append(incarnation, make([]byte, 16)...))
-	}
-	return err
 }

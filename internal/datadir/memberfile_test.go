@@ -11,6 +11,7 @@ import (
 
 	"balsa.example/internal/birth"
 	"balsa.example/internal/check/crashfs"
+	"balsa.example/internal/roster"
 	"balsa.example/raft"
 	"balsa.example/vfs"
 )
@@ -25,7 +26,11 @@ var ids = map[string]raft.NodeID{"n1": 1, "n2": 2, "n3": 3}
 
 // owner is the member of a name, in a group of members.
 func owner(name string, group uint64) Owner {
-	return Owner{ID: ids[name], Group: group, Members: []raft.NodeID{1, 2, 3}, Name: raft.NodeID.String}
+	return Owner{About: about(name), ID: ids[name], Group: group, Token: "t", Members: []raft.NodeID{1, 2, 3}, NameOf: raft.NodeID.String}
+}
+
+func about(name string) roster.About {
+	return roster.About{Name: name, Peers: []string{name + ":1"}, Clients: []string{name + ":2", name + ":3"}}
 }
 
 // makeFile makes the file of a member in its first life.
@@ -242,7 +247,7 @@ func TestMemberFileRefuses(t *testing.T) {
 		{"another cluster", good, "n2", 8, ErrForeign},
 		{"another member", good, "n1", 7, ErrForeign},
 		{"an older format", "balsa members 1\nwhatever\n", "n2", 7, ErrOlderFormat},
-		{"a newer format", "balsa members 3\nwhatever\n", "n2", 7, ErrNewerFormat},
+		{"a newer format", "balsa members 4\nwhatever\n", "n2", 7, ErrNewerFormat},
 		{"a strange format", "balsa members x\nwhatever\n", "n2", 7, ErrNewerFormat},
 		{"a flipped bit", strings.Replace(good, "waiting", "waitinh", 1), "n2", 7, ErrDamaged},
 		{"a short file", good[:len(good)/2], "n2", 7, ErrDamaged},

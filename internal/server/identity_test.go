@@ -16,6 +16,7 @@ import (
 	"balsa.example/internal/certs/certstest"
 	"balsa.example/internal/datadir"
 	"balsa.example/internal/frontend/clients"
+	"balsa.example/internal/roster"
 	"balsa.example/raft"
 	"balsa.example/transport"
 )
@@ -149,7 +150,7 @@ func recordOf(t *testing.T, cfg Config) birth.Record {
 	t.Helper()
 	self, _ := cfg.Cluster.Named(cfg.Name)
 	file, err := datadir.OpenMemberFile(cfg.FS, cfg.DataDir, datadir.Owner{
-		ID: self.ID, Group: cfg.Cluster.Group, Members: cfg.Cluster.IDs(), Name: cfg.Cluster.NameOf,
+		About: roster.About{Name: cfg.Name}, ID: self.ID, Group: cfg.Cluster.Group, Members: cfg.Cluster.IDs(), NameOf: cfg.Cluster.NameOf,
 	})
 	if err != nil {
 		t.Fatal(err)

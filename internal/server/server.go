@@ -228,6 +228,7 @@ func (s *Server) join() error {
 	}
 	s.member, err = member.Open(member.Config{
 		Name: s.self.Name, Cluster: s.cfg.Cluster.Cluster, Dir: s.cfg.DataDir, MustExist: s.cfg.Join,
+		Peers: texts(s.cfg.Cluster.PeerURLs(s.self.Name)), Clients: texts(s.cfg.AdvertiseClient),
 		Listener: s.cfg.PeerListener, TLS: member.TLS(s.cfg.PeerTLS), SecretFile: s.cfg.ClusterSecretFile,
 		ElectionTimeout: s.cfg.ElectionTimeout, MaxHandshakes: s.shares.handshakes, Attributes: attributes,
 		Log:    wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync, NoSnapshots: true},
@@ -298,10 +299,11 @@ func (s *Server) run() {
 	}
 }
 
-func urlList(urls []*url.URL) string {
-	var all []string
+func urlList(urls []*url.URL) string { return strings.Join(texts(urls), ",") }
+
+func texts(urls []*url.URL) (all []string) {
 	for _, u := range urls {
 		all = append(all, u.String())
 	}
-	return strings.Join(all, ",")
+	return all
 }

@@ -22,7 +22,7 @@ func BenchmarkServerHandle(b *testing.B) {
 	for _, with := range []bool{false, true} {
 		b.Run(fmt.Sprintf("metrics=%t", with), func(b *testing.B) {
 			h, node := nodetest.New()
-			cfg := Config{Port: quietPort(), Hello: &api.Hello{ClusterId: 7}}
+			cfg := Config{Port: quietPort(b), Hello: &api.Hello{ClusterId: 7}}
 			if with {
 				cfg.Requests = NewRequests()
 			}

@@ -30,7 +30,7 @@ type streamClient struct {
 }
 
 func openStream(t *testing.T, h handler) *streamClient {
-	return openStreamOf(t, h, quietPort().Alone(""))
+	return openStreamOf(t, h, quietPort(t).Alone(""))
 }
 
 // openStreamOf opens one of several streams of a client.
@@ -70,11 +70,13 @@ func openStreamOf(t *testing.T, h handler, as *clients.Client) *streamClient {
 }
 
 // quietPort has the default bounds, and logs nothing.
-func quietPort() *clients.Port { return portWith(clients.Limits{}) }
+func quietPort(t testing.TB) *clients.Port { return portWith(t, clients.Limits{}) }
 
 // portWith has other bounds.
-func portWith(l clients.Limits) *clients.Port {
-	return clients.New(clients.Config{Limits: l, Codec: api.Codec(), Logger: slog.New(slog.DiscardHandler)})
+func portWith(t testing.TB, l clients.Limits) *clients.Port {
+	p := clients.New(clients.Config{Limits: l, Codec: api.Codec(), Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(p.Stop)
+	return p
 }
 
 func (c *streamClient) ask(ids ...uint64) {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestHelloTellsTheRevisionOnceThereIsAStore(t *testing.T) {
-	f := New(Config{Port: quietPort(), Hello: &api.Hello{NodeId: 5, Name: "n5"}})
+	f := New(Config{Port: quietPort(t), Hello: &api.Hello{NodeId: 5, Name: "n5"}})
 	if h := f.greeting(); h.Revision != 0 || h.NodeId != 5 {
 		t.Errorf("before there is a replica: %v", h)
 	}

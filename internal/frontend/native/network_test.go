@@ -58,7 +58,7 @@ func newNetworkWith(t testing.TB, limits clients.Limits) *network {
 		}
 		end.Start(r.Node)
 		f := New(Config{
-			Port: portWith(limits), Hello: &api.Hello{ClusterId: 7, NodeId: uint64(id)},
+			Port: portWith(t, limits), Hello: &api.Hello{ClusterId: 7, NodeId: uint64(id)},
 			Status: func() *api.StatusReply { return new(api.StatusReply) },
 		})
 		f.Start(r)

@@ -213,7 +213,7 @@ func (c *watchClient) idle(t *testing.T) {
 func TestWatchStreamTellsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietPort().Alone(""))
+		c := openWatchStream(t, s, quietPort(t).Alone(""))
 		s.put([]byte("old"), "a")
 		c.create(allKeys, 1, 2)
 		c.create(&api.Span{From: []byte("b"), To: []byte("c")}, 3)
@@ -242,7 +242,7 @@ func TestCompactedWatcherLearnsWhereToBegin(t *testing.T) {
 		s.put(nil, "a")
 		s.put(nil, "a")
 		s.hub.Compacted(3)
-		c := openWatchStream(t, s, quietPort().Alone(""))
+		c := openWatchStream(t, s, quietPort(t).Alone(""))
 		c.requests <- &api.WatchRequest{Create: []*api.WatchCreate{{Id: 1, Span: allKeys, Revision: 2}}}
 		synctest.Wait()
 		u := (<-c.replies).Updates[1]
@@ -257,7 +257,7 @@ func TestCompactedWatcherLearnsWhereToBegin(t *testing.T) {
 func TestSlowWatcherCostsACursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietPort().Alone(""))
+		c := openWatchStream(t, s, quietPort(t).Alone(""))
 		c.create(allKeys, 1)
 		expect(t, c.told(), "CREATED[1] at 1")
 		const events = 2000
@@ -294,7 +294,7 @@ func TestSlowWatcherCostsACursor(t *testing.T) {
 func TestReceiverOfWatchersWaitsForNoSender(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietPort().Alone(""))
+		c := openWatchStream(t, s, quietPort(t).Alone(""))
 		c.create(allKeys, 1)
 		synctest.Wait() // CREATED waits to be read
 		for n := 0; ; n++ {
@@ -319,7 +319,7 @@ func TestReceiverOfWatchersWaitsForNoSender(t *testing.T) {
 func TestWatchersOfALeaderlessServerEndIfAskedTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietPort().Alone(""))
+		c := openWatchStream(t, s, quietPort(t).Alone(""))
 		c.create(allKeys, 1, 2)
 		close(c.leaderless)
 		expect(t, c.told(), "CREATED[1] at 1", "CREATED[2] at 1")
@@ -335,7 +335,7 @@ func TestWatchersOfALeaderlessServerEndIfAskedTo(t *testing.T) {
 func TestWatchersEndWhenTheServerStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietPort().Alone(""))
+		c := openWatchStream(t, s, quietPort(t).Alone(""))
 		c.create(allKeys, 1)
 		expect(t, c.told(), "CREATED[1] at 1")
 		close(c.draining)
@@ -350,7 +350,7 @@ func TestWatchersEndWhenTheServerStops(t *testing.T) {
 func TestWatchersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		port := portWith(clients.Limits{Watchers: 8, Connections: 4})
+		port := portWith(t, clients.Limits{Watchers: 8, Connections: 4})
 		greedy, modest := openWatchStream(t, s, port.Alone("a")), openWatchStream(t, s, port.Alone("b"))
 		greedy.create(allKeys, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 		refused := 0
@@ -375,7 +375,7 @@ func TestWatchersAreBounded(t *testing.T) {
 func TestLargeRevisionIsSentInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietPort().Alone(""))
+		c := openWatchStream(t, s, quietPort(t).Alone(""))
 		c.create(allKeys, 1)
 		expect(t, c.told(), "CREATED[1] at 1")
 		var keys []string
@@ -411,7 +411,7 @@ func TestLargeRevisionIsSentInParts(t *testing.T) {
 func TestQuietWatchersAreMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatchedStore(t)
-		c := openWatchStream(t, s, quietPort().Alone(""))
+		c := openWatchStream(t, s, quietPort(t).Alone(""))
 		c.create(&api.Span{From: []byte("q"), To: []byte("r")}, 1)
 		expect(t, c.told(), "CREATED[1] at 1")
 		s.put(nil, "a")
@@ -438,7 +438,7 @@ func TestBusyStreamEnds(t *testing.T) {
 					s.events = append(s.events, s.events[:1000]...)
 					s.mu.Unlock()
 				}
-				c := openWatchStream(t, s, quietPort().Alone(""))
+				c := openWatchStream(t, s, quietPort(t).Alone(""))
 				go func() {
 					for range c.replies {
 					}

@@ -42,10 +42,10 @@ func (r *Raft) becomeLeader() {
 		ownDisk:      diskWatch{fullBefore: r.logFull()},
 	}
 	r.updatePeers(r.confs)
+	noop := r.appendOwn(EntryNoop, nil)
 	for _, p := range r.leader.peers {
-		p.active = true
+		p.active, p.catchUp.roundEnd = true, noop
 	}
-	r.appendOwn(EntryNoop, nil)
 }
 
 // stepDown is called when a peer has more of the log than this leader has itself. That can

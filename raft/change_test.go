@@ -136,6 +136,20 @@ func TestLearnerCatchesUpInRounds(t *testing.T) {
 
 	r = lead(t, withLearners(NewConfiguration(1, 2, 3), 4))
 	tick(2, 2, 3, 4)
+	match = r.log.last()
+	if _, err := r.Propose([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for range 15 {
+		tick(1, 2, 3)
+		ackAt(t, r, 4, match)
+	}
+	if err := try(); !errors.Is(err, ErrNotCaughtUp) {
+		t.Errorf("it answers, and lags: %v", err)
+	}
+
+	r = lead(t, withLearners(NewConfiguration(1, 2, 3), 4))
+	tick(2, 2, 3, 4)
 	tick(25, 2, 3)
 	if err := try(); !errors.Is(err, ErrNotCaughtUp) {
 		t.Errorf("it has stopped answering: %v", err)
@@ -366,6 +380,16 @@ func TestPeersOfManyChangesAreBounded(t *testing.T) {
 
 // A member that was a sole voter waits as long as others once there are others.
 func TestSoleVoterThatIsNotAloneAnyMore(t *testing.T) {
+	waits := func(r *Raft) {
+		t.Helper()
+		settle(r)
+		for range r.cfg.ElectionTimeoutTicks - 1 {
+			r.Tick(0)
+		}
+		if r.Role() != Follower || r.Leader() != 2 {
+			t.Errorf("it is a %s of %s", r.Role(), r.Leader())
+		}
+	}
 	for _, before := range []Configuration{{}, NewConfiguration(1)} {
 		r, err := New(Config{ID: 1, Rand: rand.New(rand.NewPCG(1, 1))}, State{Snapshot: SnapshotMeta{Configuration: before}})
 		if err != nil {
@@ -377,14 +401,11 @@ func TestSoleVoterThatIsNotAloneAnyMore(t *testing.T) {
 		}
 		entry := Entry{Term: 1, Index: 1, Kind: EntryConfiguration, Data: AppendConfiguration(nil, next)}
 		step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, Entries: []Entry{entry}, Round: 1})
-		settle(r)
-		for range r.cfg.ElectionTimeoutTicks - 1 {
-			r.Tick(0)
-		}
-		if r.Role() != Follower || r.Leader() != 2 {
-			t.Errorf("with %s before it is a %s of %s", before, r.Role(), r.Leader())
-		}
+		waits(r)
 	}
+	r := newCore(t, 1, 1, State{})
+	step(t, r, &InstallSnapshot{Header: Header{From: 2, To: 1, Term: 1}, Meta: SnapshotMeta{Index: 9, Term: 1, Configuration: NewConfiguration(1, 2, 3)}})
+	waits(r)
 }
 
 // A node that joins takes the log from its first entry on: no configuration before its own counts as
@@ -410,6 +431,9 @@ func TestNodeThatJoins(t *testing.T) {
 	for i := range entries {
 		step(t, r, &AppendEntries{Header: Header{From: 1, To: 4, Term: 1}, PrevIndex: Index(i), PrevTerm: min(1, Term(i)), Entries: entries[i : i+1], Commit: Index(i + 1), Round: 1})
 		settle(r)
+		if r.Removed() > 0 {
+			t.Errorf("removed at %d, which is before its time", r.Removed())
+		}
 		if i == 1 {
 			if r.logFull() == false {
 				t.Error("with a configuration its log has its own bound")
@@ -495,14 +519,14 @@ func TestVersionOfConfigurations(t *testing.T) {
 	}
 }
 
-// A removed peer whose disk was replaced is no successor and cannot be promoted.
+// A learner that may have lost what it had acknowledged cannot be promoted.
 func TestMemberThatLostItsLogMayNotVote(t *testing.T) {
 	r := lead(t, withLearners(NewConfiguration(1, 2, 3), 4))
 	catchUpAll(t, r, 2, 3, 4)
 	if !slices.ContainsFunc(r.Status().Peers, func(p PeerStatus) bool { return p.ID == 4 && p.CaughtUp }) {
 		t.Fatalf("%+v", r.Status().Peers)
 	}
-	r.shutOut(r.peer(4))
+	r.suspect(r.peer(4))
 	if _, err := r.ProposeConfiguration(NewConfiguration(1, 2, 3, 4)); !errors.Is(err, ErrNotCaughtUp) {
 		t.Error(err)
 	}

@@ -2,6 +2,7 @@ package rsm
 
 import (
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -77,6 +78,97 @@ func TestFateOfAChange(t *testing.T) {
 // settle commits an entry at index, as takeCommitted does.
 func (r *Replica[W]) settle(index raft.Index, term raft.Term) {
 	r.takeCommitted([]raft.Entry{{Index: index, Term: term}})
+}
+
+// While a change goes on another one is refused before its edit: it would get a configuration that may
+// be taken back, or is joint.
+func TestChangeIsNotEditedWhileAnotherGoesOn(t *testing.T) {
+	g := newGroup(t)
+	leader := g.leaderReady()
+	g.filter = func(raft.Message) bool { return false }
+	g.turn(leader, Events[string]{Changes: []Change[string]{{Edit: learn(8), Waiter: "first"}}})
+	edit := func(c raft.Configuration) (raft.Configuration, error) {
+		t.Errorf("it is asked what follows %s", c)
+		return c, nil
+	}
+	g.turn(leader, Events[string]{Changes: []Change[string]{{Edit: edit, Waiter: "second"}}})
+	if got, want := g.outcome["second"], raft.ErrChangePending.Error(); got != want {
+		t.Errorf("it ends with %s, want %s", got, want)
+	}
+}
+
+// A leader that has removed itself does not stop before it has handed over.
+func TestRemovedLeaderStopsWhenItLeadsNoMore(t *testing.T) {
+	g := newGroup(t)
+	leader := g.leaderReady()
+	r := g.replicas[leader]
+	g.filter = func(m raft.Message) bool { return m.Kind() != raft.KindTimeoutNow }
+	g.turn(leader, Events[string]{Changes: []Change[string]{{Waiter: "change", Edit: func(c raft.Configuration) (raft.Configuration, error) {
+		c.Voters.Incoming = slices.DeleteFunc(slices.Clone(c.Voters.Incoming), func(id raft.NodeID) bool { return id == leader })
+		return c, nil
+	}}}})
+	if g.outcome["change"] != "<nil>" {
+		t.Fatalf("the change ends with %q", g.outcome["change"])
+	}
+	for range 20 {
+		leads := r.core.Role() == raft.Leader
+		if failed := r.failure() != nil; failed == leads {
+			t.Fatalf("leads %t, and its failure is %v", leads, r.failure())
+		}
+		g.tick(leader)
+	}
+	if !errors.Is(r.failure(), ErrRemoved) {
+		t.Errorf("it goes on: %v", r.failure())
+	}
+}
+
+// It goes on for those who wait for it, but not for ever.
+func TestRemovedReplicaWaitsForItsCallers(t *testing.T) {
+	g := newGroup(t)
+	leader := g.leaderReady()
+	follower := leader%3 + 1
+	r := g.replicas[follower]
+	r.submits.add(r.core.Term(), 1<<20, "a submit whose fate it never learns")
+	g.turn(leader, Events[string]{Changes: []Change[string]{{Waiter: "change", Edit: func(c raft.Configuration) (raft.Configuration, error) {
+		c.Voters.Incoming = slices.DeleteFunc(slices.Clone(c.Voters.Incoming), func(id raft.NodeID) bool { return id == follower })
+		return c, nil
+	}}}})
+	ticks := 0
+	for ; r.failure() == nil && ticks < 1000; ticks++ {
+		g.tick(1, 2, 3)
+	}
+	if limit := removedTimeouts * r.core.ElectionTimeoutTicks(); ticks < limit/2 || ticks > limit+20 {
+		t.Errorf("it goes on for %d ticks", ticks)
+	}
+}
+
+// A replica that joins, and gets the log from its first entry on, makes no snapshot before it knows who
+// the members are: it could not start from that.
+func TestNoSnapshotWithoutAConfiguration(t *testing.T) {
+	r, err := NewReplica[string](raft.Config{ID: 4, Rand: rand.New(rand.NewPCG(7, 4))}, raft.State{}, SnapshotPolicy{MaxRaftState: 10}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := raft.NewConfiguration(1, 2, 3)
+	for i, e := range []raft.Entry{{Data: make([]byte, 100)}, {Kind: raft.EntryConfiguration, Data: raft.AppendConfiguration(nil, conf)}} {
+		e.Term, e.Index = 1, raft.Index(i+1)
+		m := &raft.AppendEntries{
+			Header: raft.Header{From: 1, To: 4, Term: 1}, PrevIndex: e.Index - 1, PrevTerm: raft.Term(i), Entries: []raft.Entry{e}, Commit: e.Index, Round: 1,
+		}
+		effects := r.Turn(Events[string]{Messages: []raft.Message{m}}, 1)
+		if got, want := effects.TakeSnapshot != nil, e.Kind == raft.EntryConfiguration; len(effects.Commands) != 1 || got != want {
+			t.Errorf("at %d: %d commands, a snapshot is taken: %t", e.Index, len(effects.Commands), got)
+		}
+	}
+}
+
+// Where there are no voters, nobody is a majority of them.
+func TestHashesWithoutVotersDecideNothing(t *testing.T) {
+	c := comparison{hashes: map[raft.NodeID]uint64{1: 1, 2: 2}}
+	c.decide(1, raft.Configuration{})
+	if c.diverged || c.alarm || len(c.divergedPeers) > 0 {
+		t.Errorf("diverged %t, alarm %t, diverged peers %v", c.diverged, c.alarm, c.divergedPeers)
+	}
 }
 
 // A member that is gone leaves nothing behind at a leader.

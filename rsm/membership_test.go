@@ -333,6 +333,45 @@ func TestLearnerServes(t *testing.T) {
 	})
 }
 
+// watchedTransport tells of the members that messages are for.
+type watchedTransport struct {
+	rsm.Transport
+	sends func(to raft.NodeID)
+}
+
+func (w watchedTransport) Send(ms []raft.Message) {
+	for _, m := range ms {
+		w.sends(m.Head().To)
+	}
+	w.Transport.Send(ms)
+}
+
+// A shell hears of a new member before there are messages for it.
+func TestOnConfigurationComesBeforeTheFirstMessage(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		var mu sync.Mutex
+		known := map[raft.NodeID]raft.Configuration{}
+		c.settings = func(cfg *rsm.Config[int64, int64]) {
+			id := cfg.ID
+			cfg.OnConfiguration = func(latest, _ raft.Configuration) {
+				mu.Lock()
+				defer mu.Unlock()
+				known[id] = latest
+			}
+			cfg.Transport = watchedTransport{cfg.Transport, func(to raft.NodeID) {
+				mu.Lock()
+				defer mu.Unlock()
+				if !known[id].Contains(to) {
+					t.Errorf("%s sends to %s, and knows of %s", id, to, known[id])
+				}
+			}}
+		}
+		c.restartAll()
+		c.change(addLearner(9))
+		c.inc()
+	})
+}
+
 func (c *cluster) peer(leader, id raft.NodeID) raft.PeerStatus {
 	for _, p := range c.nodes[leader].Status().Peers {
 		if p.ID == id {

@@ -31,6 +31,25 @@ func (s *Store) Totals() Totals { return Totals{s.totals} }
 func (t *Totals) Revision() uint64  { return t.revision }
 func (t *Totals) Compacted() uint64 { return t.compacted }
 
+// Cut returns the totals of a store whose history was cut behind a revision. Marks that are above it
+// are lowered to it: what they tell of lies somewhere before.
+func (t Totals) Cut(revision uint64) Totals {
+	t.revision = revision
+	for number := range lastMark + 1 {
+		if *t.mark(number) > revision {
+			t.setMark(number, revision)
+		}
+	}
+	return t
+}
+
+// MoveOn returns the totals of a store that goes on at a later revision, below which all is
+// compacted.
+func (t Totals) MoveOn(revision uint64) Totals {
+	t.revision, t.compacted = revision, revision
+	return t
+}
+
 var errTotals = errors.New("kv: damaged totals")
 
 // Append appends the encoding of t to dst: the revisions, and of each mark that is not 0 its

@@ -31,6 +31,10 @@ type Config struct {
 	// Limits are those of the leases in a new cluster, the same at all members; the zero value
 	// stands for lease.DefaultLimits.
 	Limits lease.Limits
+	// Origin is that of the restored state with which the cluster began; zero: it began empty.
+	// Configuration is the one that it began with, where there is an Origin.
+	Origin        Origin
+	Configuration raft.Configuration
 }
 
 // New returns a Machine. Open has to be called before anything else.
@@ -39,15 +43,15 @@ func New(cfg Config) *Machine {
 	m.ctx, m.interrupt = context.WithCancel(context.Background())
 	m.files = files{
 		fs: cfg.FS, dir: cfg.Dir, work: make(chan struct{}, 1), cluster: cfg.Cluster, pins: map[string]int{}, pinned: map[*manifest]int{},
-		doomed: map[string]bool{},
+		doomed: map[string]bool{}, replaced: make(chan struct{}),
 	}
 	m.scrubs = scrubs{wanted: make(chan struct{}, 1), suspects: map[uint32]bool{}, damaged: map[uint32]bool{}}
 	return m
 }
 
-func (m *Machine) runOptions() run.Options {
+func (m *Machine) runOptions(mf *manifest) run.Options {
 	return run.Options{
-		FS: m.cfg.FS, Dir: m.cfg.Dir, Cluster: m.cfg.Cluster, RunBytes: m.cfg.RunBytes, CacheBytes: m.cfg.CacheBytes,
+		FS: m.cfg.FS, Dir: m.cfg.Dir, Cluster: mf.historyIn(m.cfg.Cluster), RunBytes: m.cfg.RunBytes, CacheBytes: m.cfg.CacheBytes,
 	}
 }
 
@@ -62,6 +66,9 @@ func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) 
 		return position, 0, err
 	}
 	mf, err := f.read()
+	if err == nil && mf == nil {
+		mf, err = m.adopt()
+	}
 	if err != nil {
 		return position, 0, err
 	}
@@ -69,6 +76,9 @@ func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) 
 		mf = &manifest{}
 	} else {
 		f.current = mf
+		if err := f.adopted(); err != nil {
+			return position, 0, err
+		}
 	}
 	if mf, err = m.loadOrRepair(mf); err != nil {
 		return position, 0, err
@@ -93,7 +103,7 @@ func (m *Machine) loadOrRepair(mf *manifest) (*manifest, error) {
 // load makes the state of a manifest the present one.
 func (m *Machine) load(mf *manifest) error {
 	p := new(present)
-	history, err := run.Open(m.runOptions(), mf.runs, mf.nextFile)
+	history, err := run.Open(m.runOptions(mf), mf.runs, mf.nextFile)
 	if err != nil {
 		return err
 	}
@@ -108,7 +118,7 @@ func (m *Machine) load(mf *manifest) error {
 	if err != nil {
 		return errors.Join(err, history.Close())
 	}
-	p.history = history
+	p.history, p.historyID = history, mf.history
 	p.keys.PublishTo(m.cfg.Publisher)
 	if hash := p.hash(); mf.small.number != 0 && hash != mf.hash {
 		err := fmt.Errorf("%w: the state at %s has hash %016x, the manifest says %016x", errManifest, mf.position, hash, mf.hash)
@@ -156,7 +166,7 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 		if err != nil {
 			return written, failed(err)
 		}
-		mf := &manifest{position: position, hash: hash, compacted: small.totals.Compacted(), runs: runs}
+		mf := &manifest{position: position, history: p.historyID, hash: hash, compacted: small.totals.Compacted(), runs: runs}
 		mf.small.number = p.history.NewFile()
 		mf.small.bytes, mf.small.checksum, err = m.files.write(smallName(mf.small.number), small)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"balsa.example/kv/run"
+	"balsa.example/raft"
 	"balsa.example/rsm"
 	"balsa.example/vfs"
 
@@ -41,8 +42,9 @@ type files struct {
 	fetched map[string]uint32
 
 	mu sync.Mutex
-	// current is the newest durable manifest.
-	current *manifest
+	// current is the newest durable manifest, and replaced is closed when there is another one.
+	current  *manifest
+	replaced chan struct{}
 	// pins count the streams that are open for each file that must stay for them.
 	pins map[string]int
 	// pinned are the manifests of these streams.
@@ -127,8 +129,21 @@ func (f *files) publish(m *manifest) error {
 	}
 	f.mu.Lock()
 	f.current = m
+	close(f.replaced)
+	f.replaced = make(chan struct{})
 	f.mu.Unlock()
 	return nil
+}
+
+// Durable returns the index that the newest durable state is at, and a channel that is closed when
+// there is another one.
+func (m *Machine) Durable() (index raft.Index, replaced <-chan struct{}) {
+	m.files.mu.Lock()
+	defer m.files.mu.Unlock()
+	if m.files.current != nil {
+		index = m.files.current.position.Index
+	}
+	return index, m.files.replaced
 }
 
 // read returns the newest manifest, nil if there is none.

@@ -56,13 +56,15 @@ func (m *Machine) Close() error {
 // present is all replicated state.
 type present struct {
 	history *run.History
-	keys    *kv.Store
-	leases  guardedLeases
-	quota   atomic.Int64
-	refused atomic.Int64 // see Figures.Refused
-	times   times
-	users   users
-	deletes deletes
+	// historyID is that of the manifest.
+	historyID uint64
+	keys      *kv.Store
+	leases    guardedLeases
+	quota     atomic.Int64
+	refused   atomic.Int64 // see Figures.Refused
+	times     times
+	users     users
+	deletes   deletes
 }
 
 // guardedLeases lets readers see the leases while commands are executed.

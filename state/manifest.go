@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,8 +16,13 @@ import (
 // holds the newest one, and is replaced as a whole:
 //
 //	magic "BALSAMAN", format (4 bytes), cluster (8 bytes), fields, xxhash64 of all before
+//
+// Format 2 has the history (8 bytes) before the fields. It is written where there is one.
 type manifest struct {
 	position raft.SnapshotMeta
+	// history stands in all runs; 0: that is the cluster. A cluster that was restored goes on with the
+	// runs of another one, and has a manifest of its own.
+	history uint64
 	// hash is Machine.Hash at the position.
 	hash      uint64
 	compacted uint64
@@ -34,16 +40,23 @@ type smallFile struct {
 
 const (
 	manifestMagic  = "BALSAMAN"
-	manifestFormat = 1
+	manifestFormat = 2
 	manifestHead   = len(manifestMagic) + 4 + 8
 )
 
 var errManifest = errors.New("state: the manifest is damaged")
 
 func (m *manifest) encode(cluster uint64) []byte {
+	format := uint32(1)
+	if m.history != 0 {
+		format = manifestFormat
+	}
 	b := []byte(manifestMagic)
-	b = binary.LittleEndian.AppendUint32(b, manifestFormat)
+	b = binary.LittleEndian.AppendUint32(b, format)
 	b = binary.LittleEndian.AppendUint64(b, cluster)
+	if m.history != 0 {
+		b = binary.LittleEndian.AppendUint64(b, m.history)
+	}
 	b = raft.AppendSnapshotMeta(b, m.position)
 	e := encoder{b}
 	for _, v := range []uint64{
@@ -56,6 +69,9 @@ func (m *manifest) encode(cluster uint64) []byte {
 	}
 	return binary.LittleEndian.AppendUint64(e.b, xxhash.Sum64(e.b))
 }
+
+// historyIn returns what stands in the runs of a member of a cluster.
+func (m *manifest) historyIn(cluster uint64) uint64 { return cmp.Or(m.history, cluster) }
 
 func (e *encoder) run(r *run.Info) {
 	for _, v := range []uint64{
@@ -75,15 +91,22 @@ func decodeManifest(b []byte, cluster uint64) (*manifest, error) {
 		return nil, errManifest
 	}
 	b = b[len(manifestMagic):end]
-	if format := binary.LittleEndian.Uint32(b); format != manifestFormat {
-		return nil, fmt.Errorf("state: the manifest has format %d, this program reads %d", format, manifestFormat)
+	format := binary.LittleEndian.Uint32(b)
+	if format == 0 || format > manifestFormat {
+		return nil, fmt.Errorf("state: the manifest has format %d, this program reads up to %d", format, manifestFormat)
 	}
 	if c := binary.LittleEndian.Uint64(b[4:]); c != cluster {
 		return nil, fmt.Errorf("state: the manifest is of cluster %016x, not %016x", c, cluster)
 	}
 	m := new(manifest)
+	if b = b[12:]; format > 1 {
+		if len(b) < 8 {
+			return nil, errManifest
+		}
+		m.history, b = binary.LittleEndian.Uint64(b), b[8:]
+	}
 	var err error
-	if m.position, b, err = raft.DecodeSnapshotMeta(b[12:]); err != nil {
+	if m.position, b, err = raft.DecodeSnapshotMeta(b); err != nil {
 		return nil, fmt.Errorf("%w: %w", errManifest, err)
 	}
 	d := decoder{b: b}

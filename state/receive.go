@@ -16,8 +16,6 @@ import (
 	"balsa.example/kv/run"
 	"balsa.example/raft"
 	"balsa.example/rsm"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // A member that lacks the log that it needs takes the whole manifest of another one. The stream
@@ -34,8 +32,6 @@ import (
 // maxSmallStream bounds what the receiver of a stream takes into memory.
 const maxSmallStream = 1 << 30
 
-const streamHead = 16
-
 // OpenState is part of rsm.DurableMachine. The files of the manifest stay until the stream is
 // closed.
 func (m *Machine) OpenState() (rsm.StateStream, error) {
@@ -47,10 +43,7 @@ func (m *Machine) OpenState() (rsm.StateStream, error) {
 	if err != nil {
 		return rsm.StateStream{}, errors.Join(err, m.files.unpin(mf))
 	}
-	b := mf.encode(m.cfg.Cluster)
-	head := binary.LittleEndian.AppendUint64(nil, uint64(m.cfg.ID))
-	head = binary.LittleEndian.AppendUint64(head, uint64(len(b)))
-	data := io.MultiReader(bytes.NewReader(head), bytes.NewReader(b), bytes.NewReader(small))
+	data := io.MultiReader(bytes.NewReader(imageHead(m.cfg.ID, mf, m.cfg.Cluster)), bytes.NewReader(small))
 	return rsm.StateStream{Position: mf.position, Data: &pinnedStream{Reader: data, m: m, mf: mf}}, nil
 }
 
@@ -127,11 +120,16 @@ func (m *Machine) ReceiveState(ctx context.Context, position raft.SnapshotMeta, 
 		return fmt.Errorf("receive state %s: the manifest is at %s", position, mf.position)
 	}
 	history := m.present.Load().history
-	if err := m.store(ctx, storing{history.Files(), history.NewFile}, from, mf, small); err != nil {
+	if err := m.store(ctx, storing{m.filesOf(mf), history.NewFile}, from, mf, small); err != nil {
 		return fmt.Errorf("receive state %s: %w", position, err)
 	}
 	m.files.received = mf
 	return nil
+}
+
+// filesOf are the files of the runs of a manifest.
+func (m *Machine) filesOf(mf *manifest) run.Files {
+	return run.Files{FS: m.cfg.FS, Dir: m.cfg.Dir, Cluster: mf.historyIn(m.cfg.Cluster)}
 }
 
 // storing says where files go, and how they are numbered.
@@ -169,23 +167,15 @@ func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, sm
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	if len(b) < streamHead || len(b) > maxSmallStream {
+	if len(b) < imageHeadBytes || len(b) > maxSmallStream {
 		return 0, nil, nil, fmt.Errorf("the stream has %d bytes: %w", len(b), errManifest)
 	}
 	from = raft.NodeID(binary.LittleEndian.Uint64(b))
-	length := binary.LittleEndian.Uint64(b[8:])
-	if b = b[streamHead:]; length > uint64(len(b)) {
-		return 0, nil, nil, errManifest
-	}
-	if mf, err = decodeManifest(b[:length], m.cfg.Cluster); err != nil {
+	im, err := decodeImage(b, m.cfg.Cluster)
+	if err != nil {
 		return 0, nil, nil, err
 	}
-	small = b[length:]
-	if int64(len(small)) != mf.small.bytes || xxhash.Sum64(small) != mf.small.checksum {
-		return 0, nil, nil, errSmall
-	}
-	_, _, err = decodeSmall(small)
-	return from, mf, small, err
+	return from, im.manifest, im.small, nil
 }
 
 // obtain gives a run of the sender a file of this member, and sets info.File to its number.

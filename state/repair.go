@@ -230,7 +230,7 @@ func (m *Machine) repairOnOpen(mf *manifest, damage error) (*manifest, error) {
 	if run := errors.As(damage, &c); m.fetcher == nil || !run && !errors.Is(damage, errSmall) {
 		return nil, damage
 	}
-	files := run.Files{FS: m.cfg.FS, Dir: m.cfg.Dir, Cluster: m.cfg.Cluster}
+	files := m.filesOf(mf)
 	err := ErrNoCopy
 	if i := slices.IndexFunc(mf.runs, func(i run.Info) bool { return i.File == c.Number }); i >= 0 {
 		err = m.fetchCopy(files, mf.nextFile, mf.runs[i])
@@ -241,7 +241,7 @@ func (m *Machine) repairOnOpen(mf *manifest, damage error) (*manifest, error) {
 		}
 	}
 	if err != nil && !errors.Is(err, run.ErrFailed) {
-		mf, err = m.takeState(mf, files, err)
+		mf, err = m.takeState(mf, err)
 	}
 	if err != nil {
 		return nil, errors.Join(damage, fmt.Errorf("repair: %w", failed(err)))
@@ -255,7 +255,7 @@ func (m *Machine) repairOnOpen(mf *manifest, damage error) (*manifest, error) {
 // takeState makes the state of another member the newest one of this member, which is at least at
 // the same position. That is as if it had been received, and the process had ended then: the log
 // goes on behind it.
-func (m *Machine) takeState(own *manifest, files run.Files, before error) (taken *manifest, err error) {
+func (m *Machine) takeState(own *manifest, before error) (taken *manifest, err error) {
 	next := own.nextFile
 	number := func() uint32 { next++; return next - 1 }
 	err = m.eachOther(func(from raft.NodeID) error {
@@ -267,7 +267,7 @@ func (m *Machine) takeState(own *manifest, files run.Files, before error) (taken
 			case mf.position.Index < own.position.Index || mf.position.Index == 0:
 				return errBehind
 			}
-			err = m.store(m.ctx, storing{files, number}, from, mf, small)
+			err = m.store(m.ctx, storing{m.filesOf(mf), number}, from, mf, small)
 			if err == nil {
 				taken = mf
 			}

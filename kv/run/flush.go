@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Flush makes the history durable up to a mark, and returns the runs up to there, for a manifest.
@@ -95,13 +97,29 @@ func (h *History) flushRun(ctx context.Context, t target, pace func(int)) (writt
 
 // write writes a run from memory up to a mark in it, and then its Info tells of that.
 func (h *History) write(ctx context.Context, r *run, mem *memory, to Mark, seal bool, pace func(int)) (written int64, err error) {
-	info := r.info
-	if info.Bytes == 0 {
+	if r.info.Bytes == 0 {
 		h.newNames = true
 	}
-	w, err := h.files.writer(r.number, info.Bytes, r.digest, pace)
+	info, digest, written, err := h.files.write(ctx, r, mem, to, seal, pace)
 	if err != nil {
-		return 0, err
+		return written, err
+	}
+	r.digest = digest
+	h.mu.Lock()
+	r.info = info
+	h.mu.Unlock()
+	return written, nil
+}
+
+// write writes what is missing of a run's file up to a mark, and returns what is durable of it then,
+// but for its name, and the hash of its bytes.
+func (f Files) write(
+	ctx context.Context, r *run, mem *memory, to Mark, seal bool, pace func(int),
+) (info Info, digest xxhash.Digest, written int64, err error) {
+	info = r.info
+	w, err := f.writer(r.number, info.Bytes, r.digest, pace)
+	if err != nil {
+		return info, r.digest, 0, err
 	}
 	for _, b := range mem.pieces(uint32(info.Bytes), to.offset) {
 		if err = w.write(ctx, b); err != nil {
@@ -116,16 +134,12 @@ func (h *History) write(ctx context.Context, r *run, mem *memory, to Mark, seal 
 	}
 	written = w.at - info.Bytes
 	if err = w.close(err); err != nil {
-		return written, err
+		return info, w.digest, written, err
 	}
-	r.digest = w.digest
 	info.Last, info.ChainAfter, info.Records = to.Revision, to.Chain, to.records
 	info.RecordBytes = int64(to.offset) - headerSize
 	info.Bytes, info.Checksum, info.Sealed = w.at, w.digest.Sum64(), seal
-	h.mu.Lock()
-	r.info = info
-	h.mu.Unlock()
-	return written, nil
+	return info, w.digest, written, nil
 }
 
 // footer returns what follows the records of a run that ends at a mark.

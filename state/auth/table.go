@@ -94,6 +94,17 @@ func (t *Table) Revision() uint64 { return t.revision }
 // Secret is what tokens are proved with. It is drawn whenever authentication is switched on.
 func (t *Table) Secret() []byte { return t.secret }
 
+// WithSecret returns a Table that differs in its secret: tokens of before are good no more. While
+// authentication is off there is none.
+func (t *Table) WithSecret(secret []byte) *Table {
+	if !t.enabled {
+		return t
+	}
+	other := *t
+	other.secret = secret
+	return &other
+}
+
 // Users and Roles return all of them, in the order of their names. Nobody may change the slices.
 func (t *Table) Users() []*User { return t.users }
 func (t *Table) Roles() []*Role { return t.roles }

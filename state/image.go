@@ -1,0 +1,94 @@
+package state
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"balsa.example/kv/run"
+	"balsa.example/raft"
+	"balsa.example/state/lease"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Image is a durable state at one position but for the files of its history: what OpenState streams,
+// and what a backup keeps of each state. Its bytes are
+//
+//	sender's id (8 bytes), length (8 bytes), manifest, small file
+type Image struct {
+	cluster  uint64
+	manifest *manifest
+	small    []byte // the file
+
+	state  small // what is in it, but for the leases
+	leases *lease.Table
+}
+
+const imageHeadBytes = 16
+
+// imageHead returns the bytes of an image before the small file.
+func imageHead(from raft.NodeID, mf *manifest, cluster uint64) []byte {
+	b := mf.encode(cluster)
+	head := binary.LittleEndian.AppendUint64(nil, uint64(from))
+	head = binary.LittleEndian.AppendUint64(head, uint64(len(b)))
+	return append(head, b...)
+}
+
+// DecodeImage reads an image of a state of a cluster, and checks all of it.
+func DecodeImage(b []byte, cluster uint64) (*Image, error) { return decodeImage(b, cluster) }
+
+func decodeImage(b []byte, cluster uint64) (*Image, error) {
+	if len(b) < imageHeadBytes {
+		return nil, errManifest
+	}
+	length := binary.LittleEndian.Uint64(b[8:])
+	if b = b[imageHeadBytes:]; length > uint64(len(b)) {
+		return nil, errManifest
+	}
+	mf, err := decodeManifest(b[:length], cluster)
+	if err != nil {
+		return nil, err
+	}
+	im := &Image{cluster: cluster, manifest: mf, small: b[length:]}
+	if int64(len(im.small)) != mf.small.bytes || xxhash.Sum64(im.small) != mf.small.checksum {
+		return nil, errSmall
+	}
+	im.state, im.leases, err = decodeSmall(im.small)
+	return im, err
+}
+
+// Encode returns the bytes of the image.
+func (im *Image) Encode() []byte {
+	return append(imageHead(raft.None, im.manifest, im.cluster), im.small...)
+}
+
+// Position is the last entry of the log that the state reflects.
+func (im *Image) Position() raft.SnapshotMeta { return im.manifest.position }
+
+// Hash is Machine.Hash at the position.
+func (im *Image) Hash() uint64 { return im.manifest.hash }
+
+// Revision is that of the store, and Compacted the lowest one that can be read.
+func (im *Image) Revision() uint64  { return im.state.totals.Revision() }
+func (im *Image) Compacted() uint64 { return max(im.state.totals.Compacted(), 1) }
+
+// Wall is the latest time that a leader had stamped, in milliseconds since 1970; 0: none had.
+func (im *Image) Wall() int64 { return im.state.times.wall }
+
+// History stands in the header of each run.
+func (im *Image) History() uint64 { return im.manifest.historyIn(im.cluster) }
+
+// Runs are the files of the history. RunName is what members call one of them.
+func (im *Image) Runs() []run.Info  { return slices.Clone(im.manifest.runs) }
+func RunName(info *run.Info) []byte { return fileName(info) }
+
+// WithRuns returns the image with other numbers of the files of its history, all below next.
+func (im *Image) WithRuns(runs []run.Info, next uint32) *Image {
+	mf, other := *im.manifest, *im
+	mf.runs, mf.nextFile, mf.history = runs, next, im.History()
+	if mf.history == im.cluster {
+		mf.history = 0
+	}
+	other.manifest = &mf
+	return &other
+}

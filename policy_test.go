@@ -71,6 +71,7 @@ const policy = `
 	rsm, state, kv/watch < internal/frontend/etcd/translate < internal/frontend/etcd
 	internal/frontend/native, member < internal/server
 	internal/server < internal/etcdconfig < cmd/balsa
+	state < internal/backup < cmd/balsa
 	NONE < internal/etcdfile < internal/frontend/etcd, cmd/balsa
 	vfs < internal/frontend/etcd # the space that a snapshot needs
 	internal/server, clerk, clerk/lock, clerk/election, api < cmd/balsa

@@ -4614,6 +4614,132 @@ func (x *TransferLeadershipReply) GetTerm() uint64 {
 	return 0
 }
 
+type BackupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// file names one of the files in the image. Empty: the image itself.
+	File []byte `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	// offset is where in the file the data is to begin.
+	Offset        uint64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_balsa_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *BackupRequest) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *BackupRequest) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+// BackupReply is a part of what was asked for. One without anything says that the server is still at
+// work.
+type BackupReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// cluster_id and taken_unix_ms come with the first part of the image: of which cluster it is, and
+	// when the server began to send it, by its clock.
+	ClusterId     uint64 `protobuf:"varint,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	TakenUnixMs   int64  `protobuf:"varint,2,opt,name=taken_unix_ms,json=takenUnixMs,proto3" json:"taken_unix_ms,omitempty"`
+	Data          []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	End           bool   `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupReply) Reset() {
+	*x = BackupReply{}
+	mi := &file_balsa_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupReply) ProtoMessage() {}
+
+func (x *BackupReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupReply.ProtoReflect.Descriptor instead.
+func (*BackupReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *BackupReply) GetClusterId() uint64 {
+	if x != nil {
+		return x.ClusterId
+	}
+	return 0
+}
+
+func (x *BackupReply) GetTakenUnixMs() int64 {
+	if x != nil {
+		return x.TakenUnixMs
+	}
+	return 0
+}
+
+func (x *BackupReply) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *BackupReply) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
 var File_balsa_proto protoreflect.FileDescriptor
 
 const file_balsa_proto_rawDesc = "" +
@@ -5017,7 +5143,16 @@ const file_balsa_proto_rawDesc = "" +
 	"\vpermissions\x18\x02 \x03(\v2\x14.balsa.v1.PermissionR\vpermissions\"J\n" +
 	"\x17TransferLeadershipReply\x12\x1b\n" +
 	"\tleader_id\x18\x01 \x01(\x04R\bleaderId\x12\x12\n" +
-	"\x04term\x18\x02 \x01(\x04R\x04term*I\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\";\n" +
+	"\rBackupRequest\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\fR\x04file\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\"v\n" +
+	"\vBackupReply\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x01 \x01(\x04R\tclusterId\x12\"\n" +
+	"\rtaken_unix_ms\x18\x02 \x01(\x03R\vtakenUnixMs\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x10\n" +
+	"\x03end\x18\x04 \x01(\bR\x03end*I\n" +
 	"\x04Role\x12\f\n" +
 	"\bFOLLOWER\x10\x00\x12\r\n" +
 	"\tCANDIDATE\x10\x01\x12\n" +
@@ -5031,7 +5166,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"OVER_QUOTA\x10\x02\x12\r\n" +
 	"\tLOW_SPACE\x10\x03\x12\v\n" +
-	"\aDAMAGED\x10\x042\xd6\x03\n" +
+	"\aDAMAGED\x10\x042\x94\x04\n" +
 	"\x02KV\x12<\n" +
 	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x129\n" +
 	"\x05Watch\x12\x16.balsa.v1.WatchRequest\x1a\x14.balsa.v1.WatchReply(\x010\x01\x128\n" +
@@ -5039,7 +5174,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\x12TransferLeadership\x12#.balsa.v1.TransferLeadershipRequest\x1a!.balsa.v1.TransferLeadershipReply\x12J\n" +
 	"\fAuthenticate\x12\x1d.balsa.v1.AuthenticateRequest\x1a\x1b.balsa.v1.AuthenticateReply\x12<\n" +
 	"\vChangeUsers\x12\x15.balsa.v1.UsersChange\x1a\x16.balsa.v1.UsersChanged\x125\n" +
-	"\x05Users\x12\x16.balsa.v1.UsersRequest\x1a\x14.balsa.v1.UsersReplyB\x13Z\x11balsa.example/apib\x06proto3"
+	"\x05Users\x12\x16.balsa.v1.UsersRequest\x1a\x14.balsa.v1.UsersReply\x12<\n" +
+	"\x06Backup\x12\x17.balsa.v1.BackupRequest\x1a\x15.balsa.v1.BackupReply(\x010\x01B\x13Z\x11balsa.example/apib\x06proto3"
 
 var (
 	file_balsa_proto_rawDescOnce sync.Once
@@ -5054,7 +5190,7 @@ func file_balsa_proto_rawDescGZIP() []byte {
 }
 
 var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_balsa_proto_goTypes = []any{
 	(Role)(0),                         // 0: balsa.v1.Role
 	(Alarm)(0),                        // 1: balsa.v1.Alarm
@@ -5114,6 +5250,8 @@ var file_balsa_proto_goTypes = []any{
 	(*UserReply)(nil),                 // 55: balsa.v1.UserReply
 	(*RoleReply)(nil),                 // 56: balsa.v1.RoleReply
 	(*TransferLeadershipReply)(nil),   // 57: balsa.v1.TransferLeadershipReply
+	(*BackupRequest)(nil),             // 58: balsa.v1.BackupRequest
+	(*BackupReply)(nil),               // 59: balsa.v1.BackupReply
 }
 var file_balsa_proto_depIdxs = []int32{
 	14, // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
@@ -5187,15 +5325,17 @@ var file_balsa_proto_depIdxs = []int32{
 	48, // 68: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
 	51, // 69: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
 	53, // 70: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
-	26, // 71: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
-	39, // 72: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
-	45, // 73: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
-	57, // 74: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
-	49, // 75: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
-	52, // 76: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
-	54, // 77: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
-	71, // [71:78] is the sub-list for method output_type
-	64, // [64:71] is the sub-list for method input_type
+	58, // 71: balsa.v1.KV.Backup:input_type -> balsa.v1.BackupRequest
+	26, // 72: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
+	39, // 73: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
+	45, // 74: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
+	57, // 75: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
+	49, // 76: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
+	52, // 77: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
+	54, // 78: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
+	59, // 79: balsa.v1.KV.Backup:output_type -> balsa.v1.BackupReply
+	72, // [72:80] is the sub-list for method output_type
+	64, // [64:72] is the sub-list for method input_type
 	64, // [64:64] is the sub-list for extension type_name
 	64, // [64:64] is the sub-list for extension extendee
 	0,  // [0:64] is the sub-list for field type_name
@@ -5241,7 +5381,7 @@ func file_balsa_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_balsa_proto_rawDesc), len(file_balsa_proto_rawDesc)),
 			NumEnums:      13,
-			NumMessages:   45,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,7 @@ const (
 	KV_Authenticate_FullMethodName       = "/balsa.v1.KV/Authenticate"
 	KV_ChangeUsers_FullMethodName        = "/balsa.v1.KV/ChangeUsers"
 	KV_Users_FullMethodName              = "/balsa.v1.KV/Users"
+	KV_Backup_FullMethodName             = "/balsa.v1.KV/Backup"
 )
 
 // KVClient is the client API for KV service.
@@ -72,6 +73,13 @@ type KVClient interface {
 	// Users reads users and roles. Everybody may ask whether authentication is on, and every user
 	// about itself and its roles; the rest is for users with the role root.
 	Users(ctx context.Context, in *UsersRequest, opts ...grpc.CallOption) (*UsersReply, error)
+	// Backup streams a durable state of the server that is asked, which has everything that was
+	// acknowledged before. The first request has no file: it is for the image of the state, which
+	// names the files of its history. The next ones are for files, those that the client lacks. Each is
+	// answered by data, up to an end. The files stay as long as the stream is open, but the server
+	// ends it with ABORTED when it has been for some minutes: what has come is good, and the client
+	// goes on in a new stream. With authentication it is for users with the role root.
+	Backup(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[BackupRequest, BackupReply], error)
 }
 
 type kVClient struct {
@@ -158,6 +166,19 @@ func (c *kVClient) Users(ctx context.Context, in *UsersRequest, opts ...grpc.Cal
 	return out, nil
 }
 
+func (c *kVClient) Backup(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[BackupRequest, BackupReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &KV_ServiceDesc.Streams[2], KV_Backup_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BackupRequest, BackupReply]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type KV_BackupClient = grpc.BidiStreamingClient[BackupRequest, BackupReply]
+
 // KVServer is the server API for KV service.
 // All implementations must embed UnimplementedKVServer
 // for forward compatibility.
@@ -198,6 +219,13 @@ type KVServer interface {
 	// Users reads users and roles. Everybody may ask whether authentication is on, and every user
 	// about itself and its roles; the rest is for users with the role root.
 	Users(context.Context, *UsersRequest) (*UsersReply, error)
+	// Backup streams a durable state of the server that is asked, which has everything that was
+	// acknowledged before. The first request has no file: it is for the image of the state, which
+	// names the files of its history. The next ones are for files, those that the client lacks. Each is
+	// answered by data, up to an end. The files stay as long as the stream is open, but the server
+	// ends it with ABORTED when it has been for some minutes: what has come is good, and the client
+	// goes on in a new stream. With authentication it is for users with the role root.
+	Backup(grpc.BidiStreamingServer[BackupRequest, BackupReply]) error
 	mustEmbedUnimplementedKVServer()
 }
 
@@ -228,6 +256,9 @@ func (UnimplementedKVServer) ChangeUsers(context.Context, *UsersChange) (*UsersC
 }
 func (UnimplementedKVServer) Users(context.Context, *UsersRequest) (*UsersReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Users not implemented")
+}
+func (UnimplementedKVServer) Backup(grpc.BidiStreamingServer[BackupRequest, BackupReply]) error {
+	return status.Error(codes.Unimplemented, "method Backup not implemented")
 }
 func (UnimplementedKVServer) mustEmbedUnimplementedKVServer() {}
 func (UnimplementedKVServer) testEmbeddedByValue()            {}
@@ -354,6 +385,13 @@ func _KV_Users_Handler(srv interface{}, ctx context.Context, dec func(interface{
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KV_Backup_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(KVServer).Backup(&grpc.GenericServerStream[BackupRequest, BackupReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type KV_BackupServer = grpc.BidiStreamingServer[BackupRequest, BackupReply]
+
 // KV_ServiceDesc is the grpc.ServiceDesc for KV service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -392,6 +430,12 @@ var KV_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Watch",
 			Handler:       _KV_Watch_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "Backup",
+			Handler:       _KV_Backup_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},

@@ -2,8 +2,11 @@ package state
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"slices"
 
+	"balsa.example/kv"
 	"balsa.example/kv/run"
 	"balsa.example/raft"
 	"balsa.example/state/lease"
@@ -81,6 +84,26 @@ func (im *Image) History() uint64 { return im.manifest.historyIn(im.cluster) }
 // Runs are the files of the history. RunName is what members call one of them.
 func (im *Image) Runs() []run.Info  { return slices.Clone(im.manifest.runs) }
 func RunName(info *run.Info) []byte { return fileName(info) }
+
+// Check compares the hash of the state with what its parts lead to: the history, which is in files, and all
+// the rest. It reads the indexes of the runs, and needs memory for that of the store. What it does not
+// see is damage to values, which run.Files.Verify does.
+func (im *Image) Check(files run.Files) error {
+	history, err := run.Open(run.Options{FS: files.FS, Dir: files.Dir, Cluster: files.Cluster, CacheBytes: -1}, im.manifest.runs, im.manifest.nextFile)
+	if err != nil {
+		return err
+	}
+	p := &present{history: history}
+	p.leases.table = im.leases
+	p.quota.Store(im.state.quota)
+	p.users.set(im.state.users)
+	if p.keys, err = kv.OpenStore(history, im.state.totals, &p.leases); err == nil {
+		if hash := p.hash(); hash != im.Hash() {
+			err = fmt.Errorf("%w: its parts have the hash %016x, and it says %016x", errManifest, hash, im.Hash())
+		}
+	}
+	return errors.Join(err, history.Close())
+}
 
 // WithRuns returns the image with other numbers of the files of its history, all below next.
 func (im *Image) WithRuns(runs []run.Info, next uint32) *Image {

@@ -34,6 +34,9 @@ type Machine struct {
 	interrupt context.CancelFunc
 }
 
+// Cluster stands in all files.
+func (m *Machine) Cluster() uint64 { return m.cfg.Cluster }
+
 // Interrupt ends what takes long: files of other members that are fetched, runs that are
 // rewritten. It is called before the replica is stopped.
 func (m *Machine) Interrupt() { m.interrupt() }

@@ -30,6 +30,7 @@ const (
 	exitLost        = 12 // a lock, or the lead, was lost
 	exitHeld        = 13 // a lock is held by another
 	exitDenied      = 14 // the user may not do that, or is not the one it says
+	exitDamaged     = 17 // what is on the disk is not what was written
 )
 
 // exitMeanings says what they mean in general.
@@ -46,6 +47,7 @@ var exitMeanings = map[int]string{
 	exitLost:        "the lock was lost, or the lead",
 	exitHeld:        "another one has the lock, or the lead",
 	exitDenied:      "the user may not do that, or its password is wrong; nothing was written",
+	exitDamaged:     "files are damaged, or missing; the output says which",
 	exitUnreported:  "done, but the result could not be printed: the disk is full, or the reader has ended",
 }
 

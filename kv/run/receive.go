@@ -39,6 +39,31 @@ func (f Files) Received(number uint32, info Info, known int64) (int64, error) {
 	return r.at, ignoreCorrupt(err)
 }
 
+// SameHead tells whether a file begins with the header of a run, as what Receive has begun to write
+// does. A file that does not exist does not.
+func (f Files) SameHead(number uint32, info Info) bool {
+	file, err := f.open(number)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	info.File = number
+	return f.checkHeader(file, info) == nil
+}
+
+// Holds tells whether a file has all bytes of a run: whether there is nothing to receive.
+func (f Files) Holds(ctx context.Context, number uint32, info Info) (bool, error) {
+	stat, err := f.FS.Stat(f.Path(number))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && stat.Size() < info.Bytes {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("run: stat: %w", err)
+	}
+	digest, err := f.digest(ctx, number, info.Bytes)
+	return err == nil && digest.Sum64() == info.Checksum, err
+}
+
 // ignoreCorrupt is for a file that may end anywhere.
 func ignoreCorrupt(err error) error {
 	if c := new(CorruptError); errors.As(err, &c) || errors.Is(err, io.EOF) {

@@ -46,6 +46,7 @@ type Server struct {
 	draining  chan struct{}                   // closed when no new requests are taken
 	drainOnce sync.Once
 	receivers sync.WaitGroup
+	backups   chan struct{} // a token for each that is made
 }
 
 // New registers the native API on the Port.
@@ -57,6 +58,7 @@ func New(cfg Config) *Server {
 		cfg:      cfg,
 		begun:    make(chan struct{}),
 		draining: make(chan struct{}),
+		backups:  make(chan struct{}, maxBackups),
 	}
 	if cfg.Hello.ClusterId != 0 {
 		s.Begin(cfg.Hello.ClusterId)

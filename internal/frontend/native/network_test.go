@@ -47,8 +47,8 @@ func newNetworkWith(t testing.TB, limits clients.Limits) *network {
 	for id := raft.NodeID(1); id <= 3; id++ {
 		end := c.net.Node(id)
 		r, err := replica.New(replica.Config{
-			ID: id, Log: rsm.NewMemoryStorage(raft.NewConfiguration(1, 2, 3)), Transport: end, MaxRaftState: -1, Seed: 1,
-			State: state.Config{FS: crashfs.NewMem(), Dir: "state"}, Access: access.Config{BcryptCost: 4},
+			ID: id, Log: rsm.NewMemoryStorage(raft.NewConfiguration(1, 2, 3)), Transport: end, Seed: 1,
+			State: state.Config{FS: crashfs.NewMem(), Dir: "state", Cluster: 7}, Access: access.Config{BcryptCost: 4},
 			Leader: func(id raft.NodeID) *api.Leader {
 				return &api.Leader{NodeId: uint64(id), ClientUrls: []string{"http://" + addressOf(int(id))}}
 			},

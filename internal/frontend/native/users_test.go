@@ -172,6 +172,7 @@ func TestRightsOfEveryCall(t *testing.T) {
 		"TransferLeadership": {no, codes.PermissionDenied, codes.OK},
 		"ChangeUsers":        {no, codes.PermissionDenied, codes.OK},
 		"Users":              {no, codes.PermissionDenied, codes.OK},
+		"Backup":             {no, codes.PermissionDenied, codes.OK},
 	}
 	for _, m := range api.KV_ServiceDesc.Methods {
 		if _, named := rights[m.MethodName]; !named {
@@ -221,6 +222,14 @@ func (c *network) call(ctx context.Context, user, method string) codes.Code {
 	case "Watch":
 		stream, e := kv.Watch(ctx)
 		if err = e; err == nil {
+			_, err = stream.Recv()
+		}
+	case "Backup":
+		stream, e := kv.Backup(ctx)
+		if err = e; err == nil {
+			err = stream.Send(&api.BackupRequest{})
+		}
+		if err == nil {
 			_, err = stream.Recv()
 		}
 	case "Authenticate":

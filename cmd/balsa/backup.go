@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"balsa.example/clerk"
+	"balsa.example/internal/backup"
+	"balsa.example/vfs"
+)
+
+func (p *program) backup() *cobra.Command {
+	var n connection
+	var out output
+	c := &cobra.Command{
+		Use:     "backup DIR",
+		Aliases: []string{"snapshot"},
+		Short:   "Save the cluster in a directory, or what is new of it",
+		Long: `Save all keys and their history, leases, users and roles in DIR, as they are at one
+revision, which is printed. Everything that was acknowledged before is in it. The cluster
+goes on meanwhile, and any of its servers will do.
+
+DIR is made, or has earlier backups of the same cluster: then only what is new is fetched,
+and each backup is one more point in DIR from which the cluster can be restored. What the
+cluster has compacted since stays in DIR. A backup that broke off is gone on with when the
+command is run again.
+
+All that is written is checked, and synced. It is never changed later, so DIR can be
+copied by any means while no backup is made. Keep it where only you can read it: it has
+the hashes of passwords. Progress goes to the standard error. --timeout is for the
+connection alone. With authentication the user needs the role root.
+` + connectionHelp + exitHelp(exitOK, exitError, exitUsage, exitUnavailable, exitUnreported, exitDamaged),
+		Example: `  balsa backup /backup/balsa
+  balsa backup list /backup/balsa
+  balsa backup verify /backup/balsa
+  balsa restore /backup/balsa --time 2026-10-01T14:32:00Z --data-dir /var/lib/balsa`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+	}
+	n.addFlags(c)
+	out.addFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ck, err := n.connect(p)
+		if err != nil {
+			return err
+		}
+		defer ck.Close()
+		point, fresh, err := p.receiveBackup(c.Context(), &n, ck, args[0])
+		if err != nil {
+			return explainBackup(&n, err)
+		}
+		return out.printPoint(p.stdout, point, fresh)
+	}
+	c.AddCommand(p.backupList(), p.backupVerify())
+	return c
+}
+
+// receiveBackup makes a backup, in as many streams as that takes: one that has brought something is
+// followed by the next.
+func (p *program) receiveBackup(ctx context.Context, n *connection, ck *clerk.Clerk, dir string) (*backup.Point, bool, error) {
+	tell := newTransfer(p.stderr, "saved")
+	for {
+		if err := n.reach(ctx, ck, "backup"); err != nil {
+			return nil, false, err
+		}
+		before := tell.got
+		point, fresh, err := p.receiveStream(ctx, ck, dir, tell.tell)
+		broken := errors.Is(err, clerk.ErrUnavailable) || errors.Is(err, clerk.ErrBackupTime) || errors.Is(err, errStream)
+		if !broken || ctx.Err() != nil || tell.got == before {
+			return point, fresh, err
+		}
+		fmt.Fprintf(p.stderr, "the stream has ended, and is gone on with: %s\n", oneLine(err))
+	}
+}
+
+// errStream marks the errors of a stream, as opposed to those of the directory.
+var errStream = errors.New("the stream of the backup has ended")
+
+// stream is a backup.Source whose errors are marked.
+type stream struct{ *clerk.Backup }
+
+func (s stream) File(ctx context.Context, name []byte, offset int64) (io.ReadCloser, error) {
+	f, err := s.Backup.File(ctx, name, offset)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errStream, err)
+	}
+	return markedFile{f}, nil
+}
+
+type markedFile struct{ io.ReadCloser }
+
+func (f markedFile) Read(b []byte) (int, error) {
+	n, err := f.ReadCloser.Read(b)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", errStream, err)
+	}
+	return n, err
+}
+
+func (p *program) receiveStream(ctx context.Context, ck *clerk.Clerk, dir string, tell func(backup.Progress)) (*backup.Point, bool, error) {
+	from, err := ck.OpenBackup(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer from.Close()
+	return backup.Receive(ctx, vfs.OS, dir, stream{from}, tell)
+}
+
+func explainBackup(n *connection, err error) error {
+	switch {
+	case errors.Is(err, backup.ErrDamaged):
+		return withCode(exitDamaged, "%w", err)
+	case errors.Is(err, backup.ErrNoBackup), errors.Is(err, backup.ErrOtherCluster):
+		return usageError("%w", err)
+	case errors.Is(err, clerk.ErrUnavailable), errors.Is(err, errStream):
+		return withCode(exitUnavailable, "%w; run the command again to go on", err)
+	case errors.Is(err, clerk.ErrPermissionDenied), errors.Is(err, clerk.ErrUnauthenticated):
+		return n.explainCall("backup", err)
+	}
+	return err
+}
+
+// pointJSON is a point in the format of -o json.
+type pointJSON struct {
+	Revision  uint64    `json:"revision"`
+	Compacted uint64    `json:"compacted_revision"`
+	Index     uint64    `json:"index"`
+	Hash      string    `json:"hash"`
+	Time      time.Time `json:"time"`
+	Bytes     int64     `json:"bytes"`
+	New       int64     `json:"new_bytes"`
+	Nothing   bool      `json:"nothing_new,omitempty"`
+}
+
+func jsonOfPoint(p *backup.Point) pointJSON {
+	return pointJSON{
+		Revision: p.Revision, Compacted: p.Compacted, Index: p.Index, Hash: fmt.Sprintf("%016x", p.Hash),
+		Time: p.Taken.UTC(), Bytes: p.Bytes, New: p.New,
+	}
+}
+
+func (o *output) printPoint(w io.Writer, p *backup.Point, fresh bool) error {
+	if o.isJSON() {
+		j := jsonOfPoint(p)
+		j.Nothing = !fresh
+		return writeJSON(w, j)
+	}
+	text := ""
+	if !fresh {
+		text = " nothing_new=true"
+	}
+	_, err := fmt.Fprintf(w, "revision=%d compacted=%d time=%s size=%s new=%s%s\n",
+		p.Revision, p.Compacted, p.Taken.UTC().Format(time.RFC3339), mebibytes(p.Bytes), mebibytes(p.New), text)
+	return err
+}
+
+func mebibytes(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%.1fKiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1fMiB", float64(n)/(1<<20))
+}
+
+func (p *program) backupList() *cobra.Command {
+	var out output
+	c := &cobra.Command{
+		Use:   "list DIR",
+		Short: "List the points of a backup",
+		Long: `List the points in DIR: each is one "balsa backup". COVERS are the revisions to which
+"balsa restore" can go from it, SIZE is that of all its files, and NEW of those that no
+point before it has. No server is asked.
+
+` + exitHelp(exitOK, exitError, exitUsage, exitUnreported, exitDamaged),
+		Args: usageArgs(cobra.ExactArgs(1)),
+	}
+	out.addFlag(c)
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		d, err := backup.Open(vfs.OS, args[0])
+		if err != nil {
+			return explainBackup(nil, err)
+		}
+		if out.isJSON() {
+			for _, point := range d.Points() {
+				if err := writeJSON(p.stdout, jsonOfPoint(point)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "REVISION\tTIME\tCOVERS\tSIZE\tNEW")
+		for _, q := range d.Points() {
+			fmt.Fprintf(t, "%d\t%s\t%d to %d\t%s\t%s\n", q.Revision, q.Taken.UTC().Format(time.RFC3339), q.Compacted, q.Revision, mebibytes(q.Bytes), mebibytes(q.New))
+		}
+		return t.Flush()
+	}
+	return c
+}
+
+func (p *program) backupVerify() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "verify DIR",
+		Short: "Read all of a backup, and check it",
+		Long: `Read every byte of all points in DIR, and check it: each file, each record in it, and
+that the files of a point add up to the hash of the state that the servers had. What is
+damaged goes to the standard output, a line each. No server is asked. It takes the
+memory that a server takes for the index of its keys.
+
+` + exitHelp(exitOK, exitError, exitUsage, exitUnreported, exitDamaged),
+		Args: usageArgs(cobra.ExactArgs(1)),
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		d, err := backup.Open(vfs.OS, args[0])
+		if err != nil {
+			return explainBackup(nil, err)
+		}
+		tell, damage := newTransfer(p.stderr, "read"), 0
+		err = d.Verify(c.Context(), tell.tell, func(err error) {
+			damage++
+			fmt.Fprintln(p.stdout, oneLine(err))
+		})
+		switch {
+		case err != nil:
+			return err
+		case damage > 0:
+			return withCode(exitDamaged, "%w: %s; make a new backup in another directory", backup.ErrDamaged, args[0])
+		}
+		_, err = fmt.Fprintf(p.stdout, "%d points are in order: %s\n", len(d.Points()), d.Covered())
+		return err
+	}
+	return c
+}
+
+// transfer tells how far long work is.
+type transfer struct {
+	to         io.Writer
+	verb       string
+	told, from time.Time
+	got        int64 // in all streams
+	last       int64 // in this one
+}
+
+func newTransfer(to io.Writer, verb string) *transfer {
+	return &transfer{to: to, verb: verb, told: time.Now(), from: time.Now()}
+}
+
+func (t *transfer) tell(g backup.Progress) {
+	t.got += max(g.Bytes-t.last, 0)
+	t.last = g.Bytes
+	now := time.Now()
+	if now.Sub(t.told) < progressInterval {
+		return
+	}
+	t.told = now
+	fmt.Fprintf(t.to, "%s %s of %s", t.verb, mebibytes(g.Bytes), mebibytes(g.Of))
+	if rate := float64(g.Bytes) / now.Sub(t.from).Seconds(); rate > 0 {
+		left := time.Duration(float64(g.Of-g.Bytes) / rate * float64(time.Second))
+		fmt.Fprintf(t.to, ", about %s left", left.Round(time.Second))
+	}
+	fmt.Fprintln(t.to)
+}

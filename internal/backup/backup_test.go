@@ -1,0 +1,475 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/state"
+	"balsa.example/state/logtime"
+	"balsa.example/vfs"
+)
+
+const cluster = 7
+
+// world is a member, and the time.
+type world struct {
+	t     *testing.T
+	m     *state.Machine
+	index raft.Index
+	now   time.Time
+	rng   *rand.Rand
+	// at has the keys at some revisions, and when the last change before was.
+	at map[uint64][]kv.Entry
+}
+
+func newWorld(t *testing.T) *world {
+	m := state.New(state.Config{FS: crashfs.NewCrashableMem(), Dir: "state", Cluster: cluster, ID: 1, RunBytes: 4 << 10, CacheBytes: -1})
+	if _, _, err := m.Open(); err != nil {
+		t.Fatal(err)
+	}
+	return &world{t: t, m: m, now: time.UnixMilli(1_700_000_000_000), rng: rand.New(rand.NewPCG(1, 2)), at: map[uint64][]kv.Entry{}}
+}
+
+// write writes some keys, one each second.
+func (w *world) write(n int) {
+	for range n {
+		w.now = w.now.Add(time.Second)
+		w.do(state.Command{More: &state.More{Kind: state.KindTick, Stamp: logtime.Stamp{Log: logtime.Time(w.now.UnixNano()), Wall: w.now.UnixNano()}}})
+		w.do(state.Command{Op: kv.Op{Kind: kv.Put, Key: fmt.Sprint("key ", w.rng.IntN(50)), Value: fmt.Append(nil, w.rng.Uint64()), Unconditional: true}})
+	}
+	w.at[w.m.Revision()] = entries(w.t, w.m)
+}
+
+func (w *world) do(c state.Command) {
+	w.index++
+	w.m.DoOp(c)
+}
+
+func entries(t *testing.T, m *state.Machine) []kv.Entry {
+	t.Helper()
+	r, err := m.Range(kv.RangeOp{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Entries
+}
+
+// compact forgets all but some revisions, and writes files anew.
+func (w *world) compact(keep uint64) {
+	w.do(state.Command{More: &state.More{Kind: state.KindCompact, Revision: w.m.Revision() - keep}})
+	w.checkpoint()
+	for more, err := true, error(nil); more; {
+		if more, err = w.m.Maintain(); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) checkpoint() {
+	w.t.Helper()
+	if _, err := w.m.Checkpoint(raft.SnapshotMeta{Index: w.index, Term: 1})(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// source is a world as a Source. sent counts the bytes of files.
+type source struct {
+	*world
+	cluster uint64
+	sent    int64
+	limit   int64 // after so many bytes the stream breaks; 0: never
+}
+
+func (s *source) Image(context.Context) ([]byte, uint64, time.Time, error) {
+	stream, err := s.m.OpenState()
+	if err != nil {
+		return nil, 0, time.Time{}, err
+	}
+	b, err := io.ReadAll(stream.Data)
+	return b, s.cluster, s.now, errors.Join(err, stream.Data.Close())
+}
+
+var errBroken = errors.New("broken")
+
+func (s *source) File(_ context.Context, name []byte, offset int64) (io.ReadCloser, error) {
+	f, err := s.m.OpenFile(name, offset)
+	return struct {
+		io.Reader
+		io.Closer
+	}{counted{s, f}, f}, err
+}
+
+type counted struct {
+	s *source
+	r io.Reader
+}
+
+func (c counted) Read(b []byte) (int, error) {
+	if c.s.limit > 0 {
+		if c.s.sent >= c.s.limit {
+			return 0, errBroken
+		}
+		b = b[:min(int64(len(b)), c.s.limit-c.s.sent)]
+	}
+	n, err := c.r.Read(b)
+	c.s.sent += int64(n)
+	return n, err
+}
+
+func (w *world) source() *source { return &source{world: w, cluster: cluster} }
+
+func receive(t *testing.T, fs vfs.FS, from Source) *Point {
+	t.Helper()
+	p, fresh, err := Receive(context.Background(), fs, "backup", from, nil)
+	if err != nil || !fresh {
+		t.Fatalf("backup: %v, new: %t", err, fresh)
+	}
+	return p
+}
+
+func open(t *testing.T, fs vfs.FS) *Dir {
+	t.Helper()
+	d, err := Open(fs, "backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func verify(t *testing.T, fs vfs.FS) (damage []error) {
+	t.Helper()
+	err := open(t, fs).Verify(context.Background(), nil, func(err error) { damage = append(damage, err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return damage
+}
+
+// restore returns the keys that a new cluster has.
+func restore(t *testing.T, d *Dir, revision uint64) []kv.Entry {
+	t.Helper()
+	p, err := d.Covering(revision)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := d.Image(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs := crashfs.NewMem()
+	if _, err := im.Restore(context.Background(), d.Files(), state.Restoration{FS: fs, Dir: "state", Revision: revision, MoveTo: 1e9}); err != nil {
+		t.Fatal(err)
+	}
+	origin, err := state.OriginOf(fs, "state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := state.New(state.Config{FS: fs, Dir: "state", Cluster: 9, ID: 3, Origin: origin, Configuration: raft.NewConfiguration(3)})
+	if _, _, err := m.Open(); err != nil {
+		t.Fatal(err)
+	}
+	return entries(t, m)
+}
+
+// TestAChainOfBackupsBringsBackWhatWasCompacted: each backup fetches what is new, and all revisions
+// that one of them covers can be restored, though the cluster has forgotten them.
+func TestAChainOfBackupsBringsBackWhatWasCompacted(t *testing.T) {
+	w, disk := newWorld(t), crashfs.NewCrashableMem()
+	for round := range 8 {
+		for range 6 {
+			w.write(40)
+		}
+		w.checkpoint()
+		from := w.source()
+		p := receive(t, disk, from)
+		if _, fresh, err := Receive(context.Background(), disk, "backup", w.source(), nil); err != nil || fresh {
+			t.Fatalf("the same state again: %v, new: %t", err, fresh)
+		}
+		if most := int64(24 << 10); round > 0 && from.sent > most {
+			t.Errorf("backup %d has fetched %d bytes", round, from.sent)
+		}
+		if p.Revision != w.m.Revision() || p.Hash != w.m.Hash() {
+			t.Errorf("a point at revision %d", p.Revision)
+		}
+		if round%3 == 1 {
+			w.compact(60)
+			receive(t, disk, w.source())
+		}
+	}
+	d := open(t, disk)
+	if got, want := d.Covered(), fmt.Sprintf("revisions 1 to %d", w.m.Revision()); got != want {
+		t.Errorf("covers %q, want %q", got, want)
+	}
+	if damage := verify(t, disk); damage != nil {
+		t.Error(damage)
+	}
+	for revision, want := range w.at {
+		if !reflect.DeepEqual(restore(t, d, revision), want) {
+			t.Errorf("restored other keys at %d", revision)
+		}
+	}
+	if _, err := d.Covering(w.m.Revision() + 1); !errors.Is(err, ErrNotCovered) || !strings.Contains(err.Error(), d.Covered()) {
+		t.Error(err)
+	}
+}
+
+// TestABackupThatBreaksOffIsGoneOnWith, at any byte, and fetches nothing twice but records that were not whole.
+func TestABackupThatBreaksOffIsGoneOnWith(t *testing.T) {
+	w, disk := newWorld(t), crashfs.NewCrashableMem()
+	w.write(100)
+	w.checkpoint()
+	receive(t, disk, w.source())
+	w.write(400)
+	w.checkpoint()
+	whole := w.source()
+	receive(t, disk.CrashClone(crashfs.Crash{}), whole)
+	sent, breaks := int64(0), 0
+	for {
+		from := w.source()
+		from.limit = 3000 // the index of a run has to come at once
+		_, _, err := Receive(context.Background(), disk, "backup", from, nil)
+		sent += from.sent
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errBroken) {
+			t.Fatal(err)
+		}
+		breaks++
+	}
+	if sent > 2*whole.sent || breaks < 5 {
+		t.Errorf("%d bytes in %d pieces, and %d at once", sent, breaks, whole.sent)
+	}
+	if damage := verify(t, disk); damage != nil {
+		t.Error(damage)
+	}
+	if !reflect.DeepEqual(restore(t, open(t, disk), w.m.Revision()), entries(t, w.m)) {
+		t.Error("restored other keys")
+	}
+}
+
+// TestABackupSurvivesCrashes: whenever power is lost, all points of before are whole, and the next
+// backup adds one.
+func TestABackupSurvivesCrashes(t *testing.T) {
+	w, mem := newWorld(t), crashfs.NewCrashableMem()
+	w.write(100)
+	w.checkpoint()
+	receive(t, mem, w.source())
+	w.write(300)
+	w.checkpoint()
+	crashes := 0
+	fs := crashfs.Inject(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileRead || op.Kind == errorfs.OpFileReadAt {
+			return nil
+		}
+		crashes++
+		lost := mem.CrashClone(crashfs.Crash{})
+		if damage := verify(t, lost); damage != nil {
+			t.Fatalf("crash %d: %v", crashes, damage)
+		}
+		if _, _, err := Receive(context.Background(), lost, "backup", w.source(), nil); err != nil {
+			t.Fatalf("crash %d: %v", crashes, err)
+		}
+		if damage, points := verify(t, lost), open(t, lost).Points(); damage != nil || len(points) != 2 {
+			t.Fatalf("crash %d: %d points, %v", crashes, len(points), damage)
+		}
+		return nil
+	}))
+	receive(t, fs, w.source())
+	if crashes < 40 {
+		t.Errorf("%d crashes", crashes)
+	}
+}
+
+func TestOtherDirectoriesAreLeftAlone(t *testing.T) {
+	w, disk := newWorld(t), crashfs.NewCrashableMem()
+	w.write(10)
+	w.checkpoint()
+	if err := errors.Join(disk.MkdirAll("backup", 0o700), vfs.WriteFile(disk, "backup/letter", []byte("x"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Receive(context.Background(), disk, "backup", w.source(), nil); !errors.Is(err, ErrNoBackup) || !strings.Contains(err.Error(), "letter") {
+		t.Errorf("a directory with letters: %v", err)
+	}
+	if _, err := Open(disk, "backup"); !errors.Is(err, ErrNoBackup) {
+		t.Errorf("opened: %v", err)
+	}
+	disk = crashfs.NewCrashableMem()
+	receive(t, disk, w.source())
+	before := disk.String()
+	other := state.New(state.Config{FS: crashfs.NewMem(), Dir: "state", Cluster: 8, ID: 1})
+	if _, _, err := other.Open(); err != nil {
+		t.Fatal(err)
+	}
+	w.m = other
+	w.write(20)
+	w.checkpoint()
+	from := w.source()
+	from.cluster = 8
+	if _, _, err := Receive(context.Background(), disk, "backup", from, nil); !errors.Is(err, ErrOtherCluster) {
+		t.Errorf("another cluster: %v", err)
+	}
+	if disk.String() != before {
+		t.Error("it was written to")
+	}
+}
+
+// TestAnOlderStateIsRefused: a server that is behind the newest point has lost something.
+func TestAnOlderStateIsRefused(t *testing.T) {
+	w, disk := newWorld(t), crashfs.NewCrashableMem()
+	w.write(10)
+	w.checkpoint()
+	older := *w.source()
+	image, _, _, err := older.Image(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(10)
+	w.checkpoint()
+	receive(t, disk, w.source())
+	if _, _, err := Receive(context.Background(), disk, "backup", fixed{older.world.source(), image}, nil); err == nil || !strings.Contains(err.Error(), "lost") {
+		t.Error(err)
+	}
+}
+
+type fixed struct {
+	*source
+	image []byte
+}
+
+func (f fixed) Image(context.Context) ([]byte, uint64, time.Time, error) {
+	return f.image, cluster, f.now, nil
+}
+
+// TestDamageIsFound: each byte counts.
+func TestDamageIsFound(t *testing.T) {
+	w, disk := newWorld(t), crashfs.NewCrashableMem()
+	w.write(60)
+	w.checkpoint()
+	receive(t, disk, w.source())
+	w.write(60)
+	w.checkpoint()
+	receive(t, disk, w.source())
+	names, err := disk.List("backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, name := range names {
+		path := filepath.Join("backup", name)
+		good, err := vfs.ReadFile(disk, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 60 {
+			if len(good) == 0 {
+				break
+			}
+			bad := bytes.Clone(good)
+			bad[rng.IntN(len(bad))] ^= 1 << rng.IntN(8)
+			if err := vfs.WriteFile(disk, path, bad); err != nil {
+				t.Fatal(err)
+			}
+			if !damaged(disk) {
+				t.Errorf("a flipped bit in %s was not found", name)
+			}
+		}
+		if len(good) > 0 {
+			if err := disk.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(name, pointPrefix) && !damaged(disk) {
+				t.Errorf("nobody misses %s", name)
+			}
+		}
+		if err := vfs.WriteFile(disk, path, good); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if damaged(disk) {
+		t.Error("damage is found where there is none")
+	}
+}
+
+func damaged(fsys vfs.FS) bool {
+	d, err := Open(fsys, "backup")
+	if err != nil {
+		return true
+	}
+	found := false
+	return d.Verify(context.Background(), nil, func(error) { found = true }) != nil || found
+}
+
+// TestATimeIsARevision finds each second of the history, by points that were compacted meanwhile too.
+func TestATimeIsARevision(t *testing.T) {
+	w, disk := newWorld(t), crashfs.NewCrashableMem()
+	begin := w.now
+	revisionAt := map[int64]uint64{}
+	for range 4 {
+		for range 100 {
+			w.write(1)
+			revisionAt[w.now.Unix()] = w.m.Revision()
+		}
+		w.compact(120)
+		receive(t, disk, w.source())
+	}
+	d := open(t, disk)
+	for second, want := range revisionAt {
+		for _, later := range []time.Duration{0, 999 * time.Millisecond} {
+			at := time.Unix(second, 0).Add(later)
+			if later > 0 && second == w.now.Unix() {
+				continue
+			}
+			p, found, err := d.AtTime(context.Background(), at)
+			if err != nil {
+				t.Fatalf("%s: %v", at, err)
+			}
+			if found.Revision != want || !found.Changed.Equal(time.Unix(second, 0)) || p.Compacted > want || p.Revision < want {
+				t.Fatalf("%s is revision %d of %d to %d, changed %s; want %d", at, found.Revision, p.Compacted, p.Revision, found.Changed, want)
+			}
+		}
+	}
+	if _, found, err := d.AtTime(context.Background(), begin.Add(-time.Hour)); err != nil || found.Revision != 1 {
+		t.Errorf("before all: revision %d, %v", found.Revision, err)
+	}
+	if _, _, err := d.AtTime(context.Background(), w.now.Add(time.Second)); !errors.Is(err, ErrNotCovered) {
+		t.Errorf("after all: %v", err)
+	}
+	if err := errors.Join(disk.Remove("backup/"+d.points[0].name), disk.Remove("backup/"+d.points[1].name)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := open(t, disk).AtTime(context.Background(), begin.Add(time.Minute)); !errors.Is(err, ErrNotCovered) || !strings.Contains(err.Error(), "compacted") {
+		t.Errorf("compacted: %v", err)
+	}
+}
+
+func TestOneBackupAtATime(t *testing.T) {
+	w, disk := newWorld(t), crashfs.NewCrashableMem()
+	w.write(10)
+	w.checkpoint()
+	receive(t, disk, w.source())
+	_, lock, err := begin(disk, "backup", cluster, cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	w.write(10)
+	w.checkpoint()
+	if _, _, err := Receive(context.Background(), disk, "backup", w.source(), nil); !errors.Is(err, ErrInUse) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,255 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"balsa.example/kv/run"
+	"balsa.example/state"
+	"balsa.example/vfs"
+
+	"path/filepath"
+)
+
+// Source is a member, or what stands between.
+type Source interface {
+	// Image returns the image of a durable state of a cluster, and when the member gave it. The runs of
+	// the image can be had as long as the Source is open.
+	Image(ctx context.Context) (image []byte, cluster uint64, taken time.Time, err error)
+	// File opens a run by state.RunName, from an offset on.
+	File(ctx context.Context, name []byte, offset int64) (io.ReadCloser, error)
+}
+
+// Progress is how far a backup is: of all bytes that it has to get, how many it has got.
+type Progress struct{ Bytes, Of int64 }
+
+// Receive adds a point to the backups in a directory, which is made if it is missing. fresh tells
+// whether there was anything new: otherwise the point is the newest that there was.
+func Receive(ctx context.Context, fsys vfs.FS, path string, from Source, tell func(Progress)) (p *Point, fresh bool, err error) {
+	b, cluster, taken, err := from.Image(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	im, err := state.DecodeImage(b, cluster)
+	if err != nil {
+		return nil, false, fmt.Errorf("the state that was sent: %w", err)
+	}
+	d, lock, err := begin(fsys, path, cluster, im.History())
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if newest := d.newest(); newest != nil && newest.Index >= uint64(im.Position().Index) {
+		if newest.Index == uint64(im.Position().Index) && newest.Hash == im.Hash() {
+			return newest, false, nil
+		}
+		return nil, false, fmt.Errorf("the newest point in %s is at entry %d of the log, and the server's state at %d: has the cluster lost what it had?",
+			path, newest.Index, im.Position().Index)
+	}
+	r := &receiver{Dir: d, from: from, tell: tell}
+	if err := r.number(); err != nil {
+		return nil, false, err
+	}
+	runs, err := r.runs(ctx, im.Runs())
+	if err != nil {
+		return nil, false, err
+	}
+	im = im.WithRuns(runs, r.next)
+	p = pointOf(im, taken)
+	if err := d.write(p, im); err != nil {
+		return nil, false, err
+	}
+	return d.newest(), true, d.removeStrays()
+}
+
+func (d *Dir) newest() *Point {
+	if len(d.points) == 0 {
+		return nil
+	}
+	return d.points[len(d.points)-1]
+}
+
+// receiver gets what a point lacks.
+type receiver struct {
+	*Dir
+	from Source
+	tell func(Progress)
+	done Progress
+
+	next   uint32
+	strays []uint32 // files in no point, which a backup that broke off has left
+}
+
+// number finds the strays, and the number of the next file.
+func (r *receiver) number() error {
+	all, err := r.Files().List()
+	if err != nil {
+		return err
+	}
+	named := r.named()
+	r.next = 1
+	for _, number := range all {
+		if named[number] == nil {
+			stat, err := r.fs.Stat(r.Files().Path(number))
+			if err == nil && stat.Size() == 0 { // nothing has come: without this such files could grow in number
+				err = r.Files().Remove(number)
+			} else if err == nil {
+				r.strays = append(r.strays, number)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		r.next = max(r.next, number+1)
+	}
+	for number := range named {
+		r.next = max(r.next, number+1)
+	}
+	return nil
+}
+
+// named returns of each file that a point names what is the longest of it.
+func (d *Dir) named() map[uint32]*run.Info {
+	named := map[uint32]*run.Info{}
+	for _, p := range d.points {
+		for i := range p.runs {
+			info := &p.runs[i]
+			if have := named[info.File]; have == nil || have.Bytes < info.Bytes {
+				named[info.File] = info
+			}
+		}
+	}
+	return named
+}
+
+// runs returns the runs of a member as they are in this directory, and gets those that are not.
+func (r *receiver) runs(ctx context.Context, theirs []run.Info) ([]run.Info, error) {
+	ours := map[string]uint32{}
+	for _, p := range r.points {
+		for i := range p.runs {
+			ours[string(state.RunName(&p.runs[i]))] = p.runs[i].File
+		}
+	}
+	runs := slices.Clone(theirs)
+	var missing []*run.Info
+	for i := range runs {
+		info := &runs[i]
+		if file, ok := ours[string(state.RunName(info))]; ok {
+			info.File = file
+			continue
+		}
+		missing = append(missing, info)
+		r.done.Of += info.Bytes
+	}
+	for _, info := range missing {
+		if err := r.get(ctx, info); err != nil {
+			return nil, err
+		}
+		if err := r.Files().Verify(ctx, *info, nil); err != nil {
+			return nil, fmt.Errorf("what was sent is damaged: %w", err)
+		}
+	}
+	return runs, nil
+}
+
+// get gets one run: behind the one that it goes on, else to a file where it has come in part, else to a
+// new one.
+func (r *receiver) get(ctx context.Context, info *run.Info) error {
+	if own := r.extendedBy(info); own != nil {
+		err := r.fetch(ctx, info, own.File, own.Bytes, r.Files().Extend)
+		if c := new(run.CorruptError); !errors.As(err, &c) {
+			return err
+		}
+	}
+	for i, number := range r.strays {
+		if !r.Files().SameHead(number, *info) {
+			continue
+		}
+		r.strays = slices.Delete(r.strays, i, i+1)
+		err := r.fetch(ctx, info, number, 0, r.Files().Receive)
+		if c := new(run.CorruptError); !errors.As(err, &c) {
+			return err
+		}
+		break
+	}
+	r.next++
+	return r.fetch(ctx, info, r.next-1, 0, r.Files().Receive)
+}
+
+// extendedBy returns the run of a point that a run goes on, if nothing else was written behind it.
+func (r *receiver) extendedBy(info *run.Info) *run.Info {
+	for _, own := range r.named() {
+		if info.Extends(*own) {
+			return own
+		}
+	}
+	return nil
+}
+
+type receiveFunc func(context.Context, uint32, run.Info, int64, io.Reader, func(int)) (run.Info, error)
+
+// fetch gets what is missing of a run in a file, whose first known bytes are certain.
+func (r *receiver) fetch(ctx context.Context, info *run.Info, number uint32, known int64, receive receiveFunc) error {
+	whole, err := r.Files().Holds(ctx, number, *info)
+	if whole {
+		info.File = number
+		r.progress(info.Bytes)
+	}
+	if whole || err != nil {
+		return err
+	}
+	have, err := r.Files().Received(number, *info, known)
+	if err != nil {
+		return err
+	}
+	data, err := r.from.File(ctx, state.RunName(info), have)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	before := r.done.Bytes
+	r.progress(have)
+	got, err := receive(ctx, number, *info, have, data, func(n int) { r.progress(int64(n)) })
+	if err != nil {
+		r.done.Bytes = before
+		return err
+	}
+	*info = got
+	return nil
+}
+
+func (r *receiver) progress(n int64) {
+	r.done.Bytes += n
+	if r.tell != nil {
+		r.tell(r.done)
+	}
+}
+
+// removeStrays removes the runs that no point names.
+func (d *Dir) removeStrays() error {
+	all, err := d.Files().List()
+	if err != nil {
+		return err
+	}
+	named := d.named()
+	for _, number := range all {
+		if named[number] == nil {
+			err = errors.Join(err, d.Files().Remove(number))
+		}
+	}
+	names, listErr := d.fs.List(d.path)
+	for _, name := range names {
+		if strings.HasSuffix(name, vfs.TempSuffix) {
+			if removeErr := d.fs.Remove(filepath.Join(d.path, name)); !errors.Is(removeErr, fs.ErrNotExist) {
+				err = errors.Join(err, removeErr)
+			}
+		}
+	}
+	return errors.Join(err, listErr)
+}

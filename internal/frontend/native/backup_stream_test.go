@@ -1,0 +1,102 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+	"time"
+
+	"balsa.example/clerk"
+	"balsa.example/internal/backup"
+	"balsa.example/internal/check/crashfs"
+)
+
+// TestABackupHasAllThatWasAcknowledged, from any server, and a second one fetches what is new.
+func TestABackupHasAllThatWasAcknowledged(t *testing.T) {
+	withUsers(t, func(ctx context.Context, c *network, root *clerk.Clerk) {
+		disk := crashfs.NewMem()
+		for round := range 4 {
+			var revision uint64
+			for i := range 50 {
+				stat, err := root.Set(ctx, fmt.Sprint("key ", i), []byte(fmt.Sprint(round)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				revision = max(revision, stat.Revision)
+			}
+			from, err := root.OpenBackup(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, fresh, err := backup.Receive(ctx, disk, "backup", from, nil)
+			if err = errors.Join(err, from.Close()); err != nil || !fresh || p.Revision != revision {
+				t.Fatalf("backup %d: %v, revision %d, want %d", round, err, p.Revision, revision)
+			}
+		}
+		d, err := backup.Open(disk, "backup")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Verify(ctx, nil, func(err error) { t.Error(err) }); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestBackupsAreForRoot(t *testing.T) {
+	withUsers(t, func(ctx context.Context, c *network, root *clerk.Clerk) {
+		for user, want := range map[string]error{"": clerk.ErrUnauthenticated, "both": clerk.ErrPermissionDenied} {
+			options := []clerk.Option{clerk.WithUser(user, user)}
+			if user == "" {
+				options = nil
+			}
+			ck := c.clerk(options...)
+			if b, err := ck.OpenBackup(ctx); !errors.Is(err, want) {
+				t.Errorf("user %q: %v, %v", user, b, err)
+			}
+			ck.Close()
+		}
+	})
+}
+
+// TestBackupsAreBounded in number and in time.
+func TestBackupsAreBounded(t *testing.T) {
+	withUsers(t, func(ctx context.Context, c *network, root *clerk.Clerk) {
+		var open []*clerk.Backup
+		servers := 3
+		for range maxBackups * servers {
+			b, err := root.OpenBackup(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, b)
+		}
+		if _, err := root.OpenBackup(ctx); err == nil || !strings.Contains(err.Error(), "2 backups are made from this server already") {
+			t.Errorf("one more: %v", err)
+		}
+		time.Sleep(backupTime) // nobody asks for anything
+		data, err := open[0].File(ctx, []byte("x"), 0)
+		if err == nil {
+			_, err = data.Read(make([]byte, 1))
+		}
+		if !errors.Is(err, clerk.ErrBackupTime) {
+			t.Errorf("after %s: %v", backupTime, err)
+		}
+		time.Sleep(time.Second)
+		b, err := root.OpenBackup(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		data, err = b.File(ctx, []byte("no such file"), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := data.Read(make([]byte, 1)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a file that does not exist: %v", err)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"sync"
 
 	"google.golang.org/grpc/encoding"
@@ -30,8 +31,11 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return mem.BufferSlice{mem.NewBuffer(buf, &buffers)}, nil
 	case *ReplyBatch:
 		if large := largeRange(b); large != nil {
-			head, err := beforeRange(nil, b.Replies[0], large)
-			return mem.BufferSlice{mem.SliceBuffer(head), mem.SliceBuffer(large)}, err
+			head, err := beforeRange(nil, b.Replies[0], large.Range)
+			if err != nil {
+				return nil, err
+			}
+			return mem.BufferSlice{mem.SliceBuffer(head), large.buffer()}, nil
 		}
 		buf := buffers.Get(sizeReplies(b))
 		data, err := appendReplies((*buf)[:0], b)
@@ -54,7 +58,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return decodeRequests(data.Materialize(), b) // a copy, which the requests share
 	case *ReplyBatch:
 		if data.Len() > keptBuffer {
-			return decodeReplies(data.Materialize(), b, true)
+			return decodeReplies(joined(data), b, true)
 		}
 		buf := data.MaterializeToBuffer(&buffers)
 		defer buf.Free()
@@ -63,6 +67,15 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return decodeCounted(data.Materialize(), b.(proto.Message))
 	}
 	return c.CodecV2.Unmarshal(data, v)
+}
+
+// joined is mem.BufferSlice.Materialize, but the memory is not cleared before it is written.
+func joined(data mem.BufferSlice) []byte {
+	parts := make([][]byte, len(data))
+	for i, b := range data {
+		parts[i] = b.ReadOnlyData()
+	}
+	return bytes.Join(parts, nil)
 }
 
 // buffers is a mem.BufferPool for batches. Unlike gRPC's own it does not clear what it

@@ -370,9 +370,9 @@ func decodeReply(data []byte, r *Reply, left *parts, own bool) error {
 			case ok: // a part that comes twice is the sum of both
 				result.Range = append(result.Range, f.bytes...)
 			case own:
-				r.Result = &Reply_EncodedRange{f.bytes}
+				r.Result = &Reply_EncodedRange{Range: f.bytes}
 			default:
-				r.Result = &Reply_EncodedRange{bytes.Clone(f.bytes)}
+				r.Result = &Reply_EncodedRange{Range: bytes.Clone(f.bytes)}
 			}
 		case f.is(leaseResult, protowire.BytesType):
 			result, ok := r.Result.(*Reply_Lease)

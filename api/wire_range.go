@@ -1,8 +1,12 @@
 package api
 
 import (
+	"bytes"
+	"encoding/binary"
 	"iter"
+	"sync"
 
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -13,9 +17,52 @@ import (
 // Reply_Range: the codec encodes both to the same bytes, and decodes them to this one.
 //
 // Who keeps a key or value of one keeps all of it.
-type Reply_EncodedRange struct{ Range []byte }
+type Reply_EncodedRange struct {
+	Range []byte
+	// lent tells that the memory goes back to where RangeBuffer has it from when the reply has been
+	// sent. So it is encoded once.
+	lent bool
+}
 
 func (*Reply_EncodedRange) isReply_Result() {}
+
+// ranges keeps memory to encode ranges in.
+var ranges rangePool
+
+type rangePool struct{ pool sync.Pool }
+
+// Get implements mem.BufferPool.
+func (p *rangePool) Get(int) *[]byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
+
+// Put implements mem.BufferPool.
+func (p *rangePool) Put(b *[]byte) { p.pool.Put(b) }
+
+// RangeBuffer returns empty memory to append a range to, which LendRange takes.
+func RangeBuffer() []byte { return (*ranges.Get(0))[:0] }
+
+// LendRange makes a result of a range that was encoded in a RangeBuffer. The memory is used again
+// when the reply has been sent, or at once if the range takes up only a little of it.
+func LendRange(encoded []byte) *Reply_EncodedRange {
+	if len(encoded) < sharedPart || len(encoded) < cap(encoded)/2 {
+		own := bytes.Clone(encoded)
+		ranges.Put(&encoded)
+		return &Reply_EncodedRange{Range: own}
+	}
+	return &Reply_EncodedRange{encoded, true}
+}
+
+// buffer is what gRPC sends, and frees when it is sent.
+func (r *Reply_EncodedRange) buffer() mem.Buffer {
+	if r.lent {
+		return mem.NewBuffer(&r.Range, &ranges)
+	}
+	return mem.SliceBuffer(r.Range)
+}
 
 // AppendRangeEntry appends an entry to an encoded RangeReply. Of e it reads the fields only.
 func AppendRangeEntry(dst []byte, e *Entry) []byte {
@@ -37,12 +84,12 @@ func appendRangeHead(dst, encoded []byte) []byte {
 
 // largeRange returns the encoded range of a batch, if it is all that the batch has and is too large to
 // be copied.
-func largeRange(b *ReplyBatch) []byte {
+func largeRange(b *ReplyBatch) *Reply_EncodedRange {
 	if b.Hello != nil || len(b.Replies) != 1 || b.Replies[0] == nil {
 		return nil
 	}
 	if r, ok := b.Replies[0].Result.(*Reply_EncodedRange); ok && len(r.Range) >= sharedPart {
-		return r.Range
+		return r
 	}
 	return nil
 }
@@ -78,7 +125,17 @@ func (x *Reply) Page() (Page, error) {
 		return Page{Count: r.GetCount(), More: r.GetMore(), Len: len(r.GetEntries()), message: r}, nil
 	}
 	p := Page{encoded: encoded.Range}
-	err := fields(p.encoded, func(f field) error {
+	for rest := p.encoded; len(rest) > 0; {
+		if e, after, ok := cutEntry(rest); ok {
+			p.Len++
+			p.last, rest = e, after
+			continue
+		}
+		f, n := consume(rest)
+		if n < 0 {
+			return p, malformed(n)
+		}
+		rest = rest[n:]
 		switch {
 		case f.is(1, protowire.BytesType):
 			p.Len++
@@ -88,9 +145,22 @@ func (x *Reply) Page() (Page, error) {
 		case f.is(3, protowire.VarintType):
 			p.More = protowire.DecodeBool(f.value)
 		}
-		return nil
-	})
-	return p, err
+	}
+	return p, nil
+}
+
+// cutEntry returns the entry that an encoded RangeReply begins with, and what follows it. ok is
+// false if that has another form than AppendRangeEntry gives it: consume knows all.
+func cutEntry(b []byte) (e, rest []byte, ok bool) {
+	if b[0] != 1<<3|byte(protowire.BytesType) {
+		return nil, nil, false
+	}
+	v, n := binary.Uvarint(b[1:])
+	if n <= 0 || v > uint64(len(b)-1-n) {
+		return nil, nil, false
+	}
+	e, rest = cut(b[1+n:], v)
+	return e, rest, true
 }
 
 // Entries yields the entries. One is good until the next is yielded, but its key and value, which
@@ -104,17 +174,22 @@ func (p *Page) Entries() iter.Seq2[*Entry, error] {
 		}
 		var e Entry
 		for rest := p.encoded; len(rest) > 0; {
-			f, n := consume(rest)
-			if n < 0 {
-				yield(nil, malformed(n))
-				return
+			data, after, ok := cutEntry(rest)
+			if !ok {
+				f, n := consume(rest)
+				if n < 0 {
+					yield(nil, malformed(n))
+					return
+				}
+				if after = rest[n:]; f.is(1, protowire.BytesType) {
+					data, ok = f.bytes, true
+				}
 			}
-			rest = rest[n:]
-			if !f.is(1, protowire.BytesType) {
+			if rest = after; !ok {
 				continue
 			}
 			e.Key, e.Value, e.Version, e.CreateRevision, e.ModRevision, e.Lease = nil, nil, 0, 0, 0, 0
-			if err := decodeEntry(f.bytes, &e); err != nil {
+			if err := decodeEntry(data, &e); err != nil {
 				yield(nil, err)
 				return
 			}

@@ -17,7 +17,7 @@ func encodedRange(r *RangeReply) *Reply_EncodedRange {
 	for _, e := range r.GetEntries() {
 		b = AppendRangeEntry(b, e)
 	}
-	return &Reply_EncodedRange{AppendRangeEnd(b, r.GetCount(), r.GetMore())}
+	return &Reply_EncodedRange{Range: AppendRangeEnd(b, r.GetCount(), r.GetMore())}
 }
 
 func TestRangesAreEncodedEntryByEntryAsProtoDoes(t *testing.T) {
@@ -64,6 +64,41 @@ func pageIs(t *rapid.T, reply *Reply, r *RangeReply) {
 	}
 }
 
+// What another program has encoded may have longer forms, and fields that are unknown here.
+func TestPageHasEntriesOfAnyForm(t *testing.T) {
+	b := AppendRangeEntry(nil, &Entry{Key: []byte("a")})
+	b = append(b, 0x8a, 0x00, 3, 1<<3|2, 1, 'b') // the tag of an entry, in two bytes
+	b = append(b, 15<<3, 1)
+	b = append(b, 1<<3|2, 0x83, 0x00, 1<<3|2, 1, 'c') // its length, in two bytes
+	p, err := (&Reply{Result: &Reply_EncodedRange{Range: b}}).Page()
+	keys := ""
+	for e, failed := range p.Entries() {
+		if failed != nil {
+			t.Fatal(failed)
+		}
+		keys += string(e.Key)
+	}
+	if last, _ := p.LastKey(); err != nil || p.Len != 3 || keys != "abc" || string(last) != "c" {
+		t.Errorf("%d entries %q, the last is %q (%v)", p.Len, keys, last, err)
+	}
+}
+
+// The memory of a large range is used again when it was sent; that of a small one at once.
+func TestRangesLendTheirMemory(t *testing.T) {
+	for _, size := range []int{10, sharedPart} {
+		encoded := AppendRangeEntry(RangeBuffer(), &Entry{Value: bytes.Repeat([]byte{'v'}, size)})
+		r := LendRange(encoded)
+		if small := size < sharedPart; small == (&r.Range[0] == &encoded[0]) || cap(r.Range) > 2*len(r.Range) {
+			t.Errorf("%d bytes: %d of %d, shared %t", size, len(r.Range), cap(r.Range), !small)
+		}
+		data, err := Codec().Marshal(&ReplyBatch{Replies: []*Reply{{Result: r}}})
+		if err != nil || !bytes.Contains(data.Materialize(), r.Range) {
+			t.Errorf("%d bytes were not encoded (%v)", size, err)
+		}
+		data.Free()
+	}
+}
+
 func TestPageOfAReplyWithoutOneIsEmpty(t *testing.T) {
 	p, err := (&Reply{}).Page()
 	if last, lastErr := p.LastKey(); err != nil || p.Len != 0 || p.More || last != nil || lastErr != nil {
@@ -75,14 +110,14 @@ func TestRangeThatIsNotWellFormedIsAnError(t *testing.T) {
 	good := AppendRangeEntry(nil, &Entry{Key: []byte("a")})
 	bad := protowire.AppendBytes([]byte{1<<3 | 2}, []byte{1<<3 | 2, 9})
 	for name, b := range map[string][]byte{"cut": good[:len(good)-1], "an entry": append(good, bad...)} {
-		p, err := (&Reply{Result: &Reply_EncodedRange{b}}).Page()
+		p, err := (&Reply{Result: &Reply_EncodedRange{Range: b}}).Page()
 		for _, next := range p.Entries() {
 			err = next
 		}
 		if err == nil {
 			t.Errorf("%s: no error", name)
 		}
-		if _, err := (&Reply{Result: &Reply_EncodedRange{b}}).Whole(); err == nil {
+		if _, err := (&Reply{Result: &Reply_EncodedRange{Range: b}}).Whole(); err == nil {
 			t.Errorf("%s: no error of the whole", name)
 		}
 	}

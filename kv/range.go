@@ -21,6 +21,11 @@ type RangeOp struct {
 	MinMod, MaxMod, MinCreate, MaxCreate uint64
 }
 
+// bounded tells whether there are bounds on revisions.
+func (op *RangeOp) bounded() bool {
+	return op.MinMod != 0 || op.MaxMod != 0 || op.MinCreate != 0 || op.MaxCreate != 0
+}
+
 // Sort is what the keys of a range are ordered by, before Limit is applied. Keys that do not
 // differ in it are in the ascending order of keys, whatever Descend says.
 type Sort uint8

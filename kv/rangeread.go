@@ -255,14 +255,9 @@ func (g *gatherer) gather() error {
 	}
 	for more := true; more; {
 		next, more = scan(next)
-		wanted := g.chunk[:0]
-		for i := range g.chunk {
-			switch fits, err := g.s.within(&g.chunk[i], g.op); {
-			case err != nil:
-				return err
-			case fits:
-				wanted = append(wanted, g.chunk[i])
-			}
+		wanted, err := g.wanted()
+		if err != nil {
+			return err
 		}
 		if g.sorted() {
 			if err := g.keep(wanted); err != nil {
@@ -276,6 +271,23 @@ func (g *gatherer) gather() error {
 		}
 	}
 	return nil
+}
+
+// wanted returns the rows of chunk that are within the bounds on revisions.
+func (g *gatherer) wanted() ([]row, error) {
+	if !g.op.bounded() {
+		return g.chunk, nil
+	}
+	wanted := g.chunk[:0]
+	for i := range g.chunk {
+		switch fits, err := g.s.within(&g.chunk[i], g.op); {
+		case err != nil:
+			return nil, err
+		case fits:
+			wanted = append(wanted, g.chunk[i])
+		}
+	}
+	return wanted, nil
 }
 
 // scan puts into chunk the rows that may be wanted of up to scanChunk keys from one on. It holds the

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -151,19 +150,14 @@ func (m *Machine) Range(op kv.RangeOp) (kv.RangeResult, error) {
 }
 
 // EncodeRange reads a span on this replica, as kv.Store.RangeEach does, and returns what add makes of
-// the entries. One is good until add returns.
-func (m *Machine) EncodeRange(op kv.RangeOp, add func(b []byte, e *kv.Entry) []byte) (encoded []byte, r kv.RangeResult, err error) {
-	buf := scratch.Get().(*[]byte)
-	defer scratch.Put(buf)
+// the entries, each of which it appends to b. An entry is good until add returns.
+func (m *Machine) EncodeRange(op kv.RangeOp, b []byte, add func(b []byte, e *kv.Entry) []byte) (encoded []byte, r kv.RangeResult, err error) {
 	r, err = reading(m, func(keys *kv.Store) (kv.RangeResult, error) {
-		*buf = (*buf)[:0] // it may be called again
-		return keys.RangeEach(op, func(e *kv.Entry) { *buf = add(*buf, e) })
+		encoded = b // it may be called again
+		return keys.RangeEach(op, func(e *kv.Entry) { encoded = add(encoded, e) })
 	})
-	return bytes.Clone(*buf), r, err
+	return encoded, r, err
 }
-
-// scratch keeps memory to encode ranges in.
-var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 // ReadTxn executes a transaction that changes nothing on this replica: see kv.Store.ReadTxn.
 func (m *Machine) ReadTxn(t *kv.Txn, maxBytes int64) (kv.TxnResult, error) {

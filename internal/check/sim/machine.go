@@ -169,7 +169,7 @@ func (s stored) TryGet(key string) (kv.Result, bool) { return s.Get(key), true }
 
 // No client asks the service for ranges, leases or their list: those go to the machine.
 
-func (stored) EncodeRange(kv.RangeOp, func([]byte, *kv.Entry) []byte) ([]byte, kv.RangeResult, error) {
+func (stored) EncodeRange(kv.RangeOp, []byte, func([]byte, *kv.Entry) []byte) ([]byte, kv.RangeResult, error) {
 	return nil, kv.RangeResult{}, nil
 }
 

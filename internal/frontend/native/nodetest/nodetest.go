@@ -98,7 +98,7 @@ type store struct{ *naive.Machine }
 
 func (s store) TryGet(key string) (kv.Result, bool) { return s.Get(key), true }
 
-func (s store) EncodeRange(op kv.RangeOp, add func([]byte, *kv.Entry) []byte) (b []byte, r kv.RangeResult, err error) {
+func (s store) EncodeRange(op kv.RangeOp, b []byte, add func([]byte, *kv.Entry) []byte) ([]byte, kv.RangeResult, error) {
 	r, code := s.Machine.Range(op)
 	for i := range r.Entries {
 		b = add(b, &r.Entries[i])

@@ -26,8 +26,8 @@ type Store interface {
 	// TryGet is Get where no disk is needed. Else it returns false.
 	TryGet(key string) (kv.Result, bool)
 	// EncodeRange reads a span, as kv.Store.RangeEach does, and returns what add makes of the
-	// entries. One is good until add returns.
-	EncodeRange(op kv.RangeOp, add func(b []byte, e *kv.Entry) []byte) ([]byte, kv.RangeResult, error)
+	// entries, each of which it appends to b. An entry is good until add returns.
+	EncodeRange(op kv.RangeOp, b []byte, add func(b []byte, e *kv.Entry) []byte) ([]byte, kv.RangeResult, error)
 	// Lease tells about one lease, with its keys if they are wanted.
 	Lease(id int64, keys bool) (LeaseInfo, bool)
 	// Leases returns the ids of all leases, in their order.

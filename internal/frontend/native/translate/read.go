@@ -151,14 +151,14 @@ func boundPage(op *kv.RangeOp) {
 
 func (h *Handler) readRange(op *kv.RangeOp, reply *api.Reply) {
 	var entry api.Entry
-	encoded, r, err := h.Store.EncodeRange(*op, func(b []byte, e *kv.Entry) []byte {
+	encoded, r, err := h.Store.EncodeRange(*op, api.RangeBuffer(), func(b []byte, e *kv.Entry) []byte {
 		fillEntry(&entry, e)
 		return api.AppendRangeEntry(b, &entry)
 	})
 	reply.Revision = r.Revision
 	switch code, known := kv.CodeOf(err); {
 	case err == nil:
-		reply.Result = &api.Reply_EncodedRange{Range: api.AppendRangeEnd(encoded, uint64(r.Count), r.More)}
+		reply.Result = api.LendRange(api.AppendRangeEnd(encoded, uint64(r.Count), r.More))
 	case known:
 		refused(reply, code)
 	default:

@@ -243,10 +243,23 @@ func (l *MemberFile) renew() error {
 }
 
 // beginning is the configuration that the log of a new directory begins with: the initial
-// members, or none where the member joined later and gets the log from others.
+// members, as all of them have it, or none where the member joined later and gets the log from
+// others.
 func (l *MemberFile) beginning() raft.Configuration {
 	c := l.Record().Certificate
-	return raft.NewConfiguration(slices.Collect(maps.Keys(c.Members))...)
+	conf := raft.NewConfiguration(slices.Collect(maps.Keys(c.Members))...)
+	if c.Abouts == nil {
+		return conf
+	}
+	return roster.Publish(conf, Founders(c))
+}
+
+// Founders are the members of a certificate.
+func Founders(c *birth.Certificate) (r roster.Roster) {
+	for id, incarnation := range c.Members {
+		r = r.With(roster.Member{ID: id, About: c.Abouts[id], Incarnation: incarnation})
+	}
+	return r
 }
 
 // save writes the whole file. After an error nobody knows what is on the disk,

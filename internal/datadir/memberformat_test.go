@@ -28,6 +28,15 @@ func TestMemberFileHasWhatMembersSaidAtTheBirth(t *testing.T) {
 			t.Errorf("after a restart %s has %+v", l.dir, got)
 		}
 	}
+	first := all[0].beginning()
+	if r, err := roster.Decode(first.Context); err != nil || len(r.Members) != 3 || r.Members[2].Name != "n3" || r.Members[2].Incarnation != firstLife {
+		t.Errorf("the first roster is %+v (%v)", r, err)
+	}
+	for _, l := range all {
+		if conf := reopen(t, fs, l.dir).beginning(); !conf.Equal(first) {
+			t.Errorf("the log of %s begins with %s, and that of n1 with %s", l.dir, conf, first)
+		}
+	}
 }
 
 // old is a file of version 2, of n2 in a cluster of three.
@@ -68,6 +77,9 @@ func TestMemberFileOfVersion2GoesOn(t *testing.T) {
 			}
 			if born && (again.Identity().ClusterID != 9 || again.Record().Certificate.Abouts != nil) {
 				t.Errorf("the certificate became %+v", again.Record().Certificate)
+			}
+			if born && !again.beginning().Equal(raft.NewConfiguration(1, 2, 3)) {
+				t.Errorf("its log begins with %s", again.beginning())
 			}
 		}
 	}

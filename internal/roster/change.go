@@ -1,0 +1,305 @@
+package roster
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"balsa.example/raft"
+	"balsa.example/raft/quorum"
+)
+
+// Errors of Change.Apply. Each says that nothing changes.
+var (
+	// ErrNoMember: there is no such member.
+	ErrNoMember = errors.New("there is no such member")
+	// ErrAmbiguous: two members have the name, since one replaces the other.
+	ErrAmbiguous = errors.New("two members have this name, as one is to replace the other")
+	// ErrExists: a member of that name is there, by another data directory.
+	ErrExists = errors.New("there is a member of this name, with another data directory")
+	// ErrAddressTaken: an address is that of another member.
+	ErrAddressTaken = errors.New("an address is that of another member")
+	// ErrNotExpected: a server that was to be added before it starts was not.
+	ErrNotExpected = errors.New("no member of this name, or with these addresses, waits to be started")
+	// ErrTooMany: a cluster has no more members than MaxMembers.
+	ErrTooMany = fmt.Errorf("a cluster has at most %d members", MaxMembers)
+	// ErrVotes: a member that votes cannot be promoted.
+	ErrVotes = errors.New("the member votes already")
+	// ErrNotStarted: a member that has not started cannot vote.
+	ErrNotStarted = errors.New("the member has not started yet")
+	// ErrLastVoter: without its last voter a cluster is none.
+	ErrLastVoter = errors.New("it is the only member that votes")
+	// ErrBeingReplaced: another member is about to replace it already.
+	ErrBeingReplaced = errors.New("another member is about to replace it")
+	// ErrNoRoster: the cluster is an old one, and its leader has not said yet who the members are.
+	ErrNoRoster = errors.New("the leader has not published the members of this old cluster yet")
+)
+
+// Kind is what a Change does.
+type Kind uint8
+
+const (
+	// Add adds a learner, which votes when it is caught up, unless Learner says that it stays one.
+	// With an Incarnation it is a server that joins: that has its entry already if it asks again,
+	// and gets one that waits for it (of its name, or with one of its addresses) if there is one.
+	Add Kind = iota + 1
+	// Promote makes a learner a voter. A voter that it replaces leaves in the same step.
+	Promote
+	// Remove removes a member.
+	Remove
+	// Update changes the addresses of a member: those lists that are not empty.
+	Update
+	// Replace adds an entry for a server that is to take the place of a member. When it has
+	// started and is caught up, it votes in its place, and the other one is removed.
+	Replace
+)
+
+// Change is a wish about the members. The leader applies it.
+type Change struct {
+	Kind Kind
+	// ID or, if that is None, Name says which member, except of Add.
+	ID   raft.NodeID `json:",omitempty"`
+	Name string      `json:",omitempty"`
+	// About is what the member of an Add says of itself, and the addresses of an Update. Of a
+	// Replace its Name is that of the new member; empty: that of the old one.
+	About About
+	// Incarnation, of an Add, is the directory of a server that joins.
+	Incarnation Incarnation
+	// Learner, of an Add: the member never votes, unless it is promoted.
+	Learner bool `json:",omitempty"`
+	// Expected, of an Add: there must be an entry that waits for the member.
+	Expected bool `json:",omitempty"`
+}
+
+// Apply returns what is to follow a configuration, and the member that the change is about. A new
+// member gets the id fresh, which was drawn at random. If the change was made before, next is conf.
+func (c Change) Apply(conf raft.Configuration, fresh raft.NodeID) (next raft.Configuration, m Member, err error) {
+	r, err := Decode(conf.Context)
+	if err != nil {
+		return conf, m, err
+	}
+	if r.Empty() {
+		return conf, m, ErrNoRoster
+	}
+	if err := c.About.Check(); err != nil {
+		return conf, m, err
+	}
+	e := edit{Configuration: conf, roster: r, fresh: fresh}
+	switch c.Kind {
+	case Add:
+		m, err = e.add(c)
+	case Promote, Remove, Update, Replace:
+		if m, err = e.find(c); err == nil {
+			m, err = e.change(c, m)
+		}
+	default:
+		err = fmt.Errorf("a change of the members of kind %d is not known to this version", c.Kind)
+	}
+	if err != nil {
+		return conf, m, err
+	}
+	e.Context = Append(nil, e.roster)
+	return e.Configuration, m, nil
+}
+
+// edit is a configuration that changes, with its Context decoded.
+type edit struct {
+	raft.Configuration
+	roster Roster
+	fresh  raft.NodeID
+}
+
+func (e *edit) change(c Change, m Member) (Member, error) {
+	switch c.Kind {
+	case Promote:
+		return e.promote(m)
+	case Remove:
+		return m, e.remove(m.ID)
+	case Update:
+		return e.update(m, c.About)
+	default:
+		return e.replace(m, c.About.Name)
+	}
+}
+
+// find returns the member that a change names. A member that is to be replaced has a name with
+// its successor in common: a Replace means the first of them.
+func (e *edit) find(c Change) (Member, error) {
+	if c.ID != raft.None {
+		m, ok := e.roster.Find(c.ID)
+		if !ok {
+			return m, fmt.Errorf("%w: %s", ErrNoMember, c.ID)
+		}
+		return m, nil
+	}
+	all := e.roster.Named(c.Name)
+	if c.Kind == Replace {
+		all = slices.DeleteFunc(all, func(m Member) bool { return m.Replaces != raft.None })
+	}
+	switch len(all) {
+	case 0:
+		return Member{}, fmt.Errorf("%w: %q", ErrNoMember, c.Name)
+	case 1:
+		return all[0], nil
+	}
+	return Member{}, fmt.Errorf("%w: %q are %016x and %016x; name one by its id", ErrAmbiguous, c.Name, uint64(all[0].ID), uint64(all[1].ID))
+}
+
+func (e *edit) add(c Change) (Member, error) {
+	joins := c.Incarnation != Incarnation{}
+	if m, ok := e.known(c); ok && joins {
+		m.Incarnation, m.About = c.Incarnation, c.About
+		if err := e.free(m); err != nil {
+			return m, err
+		}
+		e.roster = e.roster.With(m)
+		return m, nil
+	}
+	switch named := e.roster.Named(c.About.Name); {
+	case c.Expected:
+		return Member{}, fmt.Errorf("%w: %q, %v", ErrNotExpected, c.About.Name, c.About.Peers)
+	case len(named) > 0:
+		return named[0], fmt.Errorf("%w: %q", ErrExists, c.About.Name)
+	}
+	return e.learn(Member{About: c.About, Incarnation: c.Incarnation, Promote: !c.Learner})
+}
+
+// known returns the entry of a server that joins: its own, or one that waits for it.
+func (e *edit) known(c Change) (Member, bool) {
+	for _, m := range e.roster.Members {
+		if m.Incarnation == c.Incarnation && m.Started() {
+			return m, true
+		}
+	}
+	for _, m := range e.roster.Members {
+		if !m.Started() && m.Name != "" && m.Name == c.About.Name {
+			return m, true
+		}
+	}
+	for _, m := range e.roster.Members {
+		if !m.Started() && m.Name == "" && shares(m.Peers, c.About.Peers) {
+			return m, true
+		}
+	}
+	return Member{}, false
+}
+
+func shares(a, b []string) bool {
+	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+}
+
+// learn adds a learner.
+func (e *edit) learn(m Member) (Member, error) {
+	m.ID = e.fresh
+	if _, ok := e.roster.Find(m.ID); ok || m.ID == raft.None || e.roster.WasRemoved(m.ID) {
+		return m, fmt.Errorf("the id %s was drawn twice; try again", m.ID)
+	}
+	if len(e.roster.Members) >= MaxMembers {
+		return m, ErrTooMany
+	}
+	if err := e.free(m); err != nil {
+		return m, err
+	}
+	e.roster = e.roster.With(m)
+	e.Learners = append(slices.Clone(e.Learners), m.ID)
+	slices.Sort(e.Learners)
+	return m, nil
+}
+
+// free is nil if no other member has an address of m. One that m replaces may.
+func (e *edit) free(m Member) error {
+	for _, other := range e.roster.Members {
+		if other.ID == m.ID || other.ID == m.Replaces || other.Replaces == m.ID {
+			continue
+		}
+		if shares(other.Peers, m.Peers) {
+			return fmt.Errorf("%w: %s has %v", ErrAddressTaken, other, other.Peers)
+		}
+	}
+	return nil
+}
+
+func (e *edit) promote(m Member) (Member, error) {
+	switch {
+	case e.Voters.Incoming.Contains(m.ID):
+		return m, fmt.Errorf("%w: %s", ErrVotes, m)
+	case !m.Started():
+		return m, fmt.Errorf("%w: %s", ErrNotStarted, m)
+	}
+	replaced := m.Replaces
+	m.Promote, m.Replaces = false, raft.None
+	e.roster = e.roster.With(m)
+	e.Learners = without(e.Learners, m.ID)
+	e.Voters.Incoming = quorum.NewMajority(append(slices.Clone(e.Voters.Incoming), m.ID)...)
+	if replaced != raft.None {
+		return m, e.remove(replaced)
+	}
+	return m, nil
+}
+
+func (e *edit) remove(id raft.NodeID) error {
+	voters := without(e.Voters.Incoming, id)
+	if len(voters) == 0 {
+		return fmt.Errorf("%w: %s", ErrLastVoter, e.roster.NameOf(id))
+	}
+	e.Voters.Incoming, e.Learners, e.Witnesses = voters, without(e.Learners, id), without(e.Witnesses, id)
+	e.roster = e.roster.Without(id)
+	return nil
+}
+
+func without[S ~[]raft.NodeID](ids S, id raft.NodeID) S {
+	return slices.DeleteFunc(slices.Clone(ids), func(other raft.NodeID) bool { return other == id })
+}
+
+func (e *edit) update(m Member, about About) (Member, error) {
+	if len(about.Peers) > 0 {
+		m.Peers = about.Peers
+	}
+	if len(about.Clients) > 0 {
+		m.Clients = about.Clients
+	}
+	if err := m.About.Check(); err != nil {
+		return m, err
+	}
+	if err := e.free(m); err != nil {
+		return m, err
+	}
+	e.roster = e.roster.With(m)
+	return m, nil
+}
+
+func (e *edit) replace(old Member, name string) (Member, error) {
+	if name == "" {
+		name = old.Name
+	}
+	if !old.Started() {
+		return old, fmt.Errorf("%w: %s; start it, or remove it", ErrNotStarted, old)
+	}
+	for _, m := range e.roster.Members {
+		switch {
+		case m.Replaces == old.ID && m.Name == name && !m.Started():
+			return m, nil // as was asked for before
+		case m.Replaces == old.ID:
+			return m, fmt.Errorf("%w: %s", ErrBeingReplaced, old)
+		case m.Name == name && m.ID != old.ID:
+			return m, fmt.Errorf("%w: %q", ErrExists, name)
+		}
+	}
+	fresh := Member{About: About{Name: name}, Replaces: old.ID, Promote: true}
+	if e.Voters.Incoming.Contains(old.ID) {
+		return e.learn(fresh)
+	}
+	if err := e.remove(old.ID); err != nil { // a learner is missed by nobody
+		return old, err
+	}
+	fresh.Replaces, fresh.Promote = raft.None, old.Promote
+	return e.learn(fresh)
+}
+
+// Publish returns conf with a roster, if it has none. So an old cluster gets its first one.
+func Publish(conf raft.Configuration, r Roster) raft.Configuration {
+	if len(conf.Context) == 0 {
+		conf.Context = Append(nil, r)
+	}
+	return conf
+}

@@ -47,14 +47,14 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	if err != nil {
 		return nil, err
 	}
-	self, _ := cluster.Named(cfg.Name)
 	n := &Node[Op, Result]{
-		cfg: cfg, log: cluster.Logger(cfg.Logger, self.ID),
+		cfg: cfg, log: cluster.Logger(cfg.Logger, cfg.Name),
 		ready: make(chan struct{}), failed: make(chan struct{}), ran: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.member, err = member.Open(member.Config{
 		Name: cfg.Name, Cluster: cluster, Dir: cfg.Dir, MustExist: cfg.MustExist,
+		Join: cfg.Join, Learner: cfg.Learner, Peers: cfg.peers(),
 		Listen: cfg.Listen, Listener: cfg.listener, TLS: cfg.TLS, SecretFile: cfg.SecretFile,
 		ElectionTimeout: cfg.ElectionTimeout,
 		Log:             wal.Options{FS: cfg.fs, Logger: n.log, NoSnapshots: cfg.Durable != nil},
@@ -78,7 +78,7 @@ func (n *Node[Op, Result]) run() {
 		return
 	}
 	cfg := n.cfg.settings()
-	cfg.ID, cfg.Logger = n.member.Self().ID, n.log
+	cfg.ID, cfg.Logger, cfg.OnConfiguration = n.member.ID(), n.log, n.member.OnConfiguration
 	cfg.Log, cfg.Transport = n.member.Log(), n.member.Transport()
 	if cfg.Durable == nil {
 		cfg.Snapshots = n.member.Log()
@@ -132,6 +132,9 @@ func (n *Node[Op, Result]) Err() error {
 		return nil
 	}
 }
+
+// Member is this member's place in the cluster. By it members are added and removed.
+func (n *Node[Op, Result]) Member() *member.Member { return n.member }
 
 // Replica is the replica of the state machine, for all that a Node does not offer itself;
 // nil before Ready.

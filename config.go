@@ -11,14 +11,23 @@ import (
 	"balsa.example/vfs"
 )
 
-// Config says how to run a member. Name, Members, Dir, Codec, and Machine or
-// Durable, are required.
+// Config says how to run a member. Name, Dir, Codec, Machine or Durable, and Members or Join
+// with Address, are required.
 type Config[Op, Result any] struct {
 	// Name is this member's, one of those in Members.
 	Name string
 	// Members has the names of all members, and the host and port where each finds the
-	// others. All members must be given the same names.
+	// others. All members must be given the same names. They are those that the cluster begins
+	// with: once it has begun, others may join, and members may be removed and move.
 	Members map[string]string
+	// Join makes this a member of a cluster that runs: it is where some of the members are found,
+	// host and port, each maybe as name=host:port. With a new Dir the member asks them to be let in,
+	// gets the state, and then votes, unless Learner says that it never does. Members may be empty.
+	Join    []string
+	Learner bool
+	// Address is the host and port where the others find this member; default: that in Members.
+	// It may be another one at each start: the others are told.
+	Address string
 	// Dir is the data directory, made if it does not exist. It belongs to this member for
 	// ever: the others do not admit one whose directory was emptied.
 	Dir string
@@ -69,11 +78,14 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], *member.Cluster,
 	if c.stopTimeout == 0 {
 		c.stopTimeout = stopTimeout
 	}
-	cluster, err := member.NewCluster(c.Token, c.Members)
-	if err != nil {
-		return c, nil, err
+	cluster := member.Running()
+	if len(c.Join) == 0 || len(c.Members) > 0 {
+		var err error
+		if cluster, err = member.NewCluster(c.Token, c.Members); err != nil {
+			return c, nil, err
+		}
 	}
-	if _, ok := cluster.Named(c.Name); !ok {
+	if _, ok := cluster.Named(c.Name); !ok && len(c.Members) > 0 {
 		return c, nil, fmt.Errorf("%w: name %q is not in Members (%v)", member.ErrConfig, c.Name, cluster.Names())
 	}
 	if err := c.settings().Check(); err != nil {
@@ -83,6 +95,14 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], *member.Cluster,
 		c.TLS.ClientAuth = true
 	}
 	return c, cluster, nil
+}
+
+// peers are where the other members find this one, if it was told.
+func (c Config[Op, Result]) peers() []string {
+	if c.Address == "" {
+		return nil
+	}
+	return []string{c.Address}
 }
 
 // settings is the configuration of the replica, without what it stands on.

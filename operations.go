@@ -1,8 +1,11 @@
 package balsa
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -45,11 +48,11 @@ func (n *Node[Op, Result]) Read(ctx context.Context) error {
 func (n *Node[Op, Result]) AwaitLeaderChange(ctx context.Context, known string) (leader string, err error) {
 	from := raft.None
 	if known != "" {
-		m, ok := n.member.Cluster().Named(known)
+		id, ok := n.member.Named(known)
 		if !ok {
 			return "", fmt.Errorf("await change of leader: there is no member %q", known)
 		}
-		from = m.ID
+		from = id
 	}
 	node, err := n.replica(ctx)
 	if err != nil {
@@ -67,11 +70,11 @@ func (n *Node[Op, Result]) AwaitLeaderChange(ctx context.Context, known string) 
 func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, name string) error {
 	to := raft.None
 	if name != "" {
-		m, ok := n.member.Cluster().Named(name)
+		id, ok := n.member.Named(name)
 		if !ok {
 			return fmt.Errorf("transfer leadership: there is no member %q", name)
 		}
-		to = m.ID
+		to = id
 	}
 	node, err := n.replica(ctx)
 	if err != nil {
@@ -97,6 +100,8 @@ type Status struct {
 // Peer is another member as this one sees it.
 type Peer struct {
 	Name, Address string
+	// Voter: it votes, and is no learner.
+	Voter bool
 	// Connected: messages can be sent to it.
 	Connected bool
 	// LastError is why the last attempt to connect failed; empty while Connected.
@@ -113,12 +118,16 @@ func (n *Node[Op, Result]) Status() Status {
 			s.Leader = cluster.NameOf(leader)
 		}
 	}
-	for _, m := range cluster.Others(n.member.Self().ID) {
-		p := Peer{Name: m.Name, Address: m.Address}
-		if seen, ok := n.member.Transport().Peer(m.ID); ok {
+	for _, one := range n.member.Known().All {
+		if one.ID == n.member.ID() {
+			continue
+		}
+		p := Peer{Name: one.Name, Address: strings.Join(one.Peers, ","), Voter: one.Voter}
+		if seen, ok := n.member.Peer(one.ID); ok {
 			p.Connected, p.LastError = seen.Connected, seen.LastError
 		}
 		s.Peers = append(s.Peers, p)
 	}
+	slices.SortFunc(s.Peers, func(a, b Peer) int { return cmp.Compare(a.Name, b.Name) })
 	return s
 }

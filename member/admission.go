@@ -25,6 +25,9 @@ const (
 	codeOtherCluster = transport.CodeApplication + iota
 	codeReplaced
 	codeOtherFounder
+	codeRemoved
+	// codeFirstChange is the first of those of changes: see codes.
+	codeFirstChange transport.Code = transport.CodeApplication + 32
 )
 
 // admit is transport.Handshake.Admit. It hears what another member says of itself, and
@@ -33,6 +36,9 @@ func (m *Member) admit(from raft.NodeID, card []byte) error {
 	r, err := birth.DecodeRecord(from, card)
 	if err != nil {
 		return err
+	}
+	if m.view.Load().published {
+		return m.admitMember(r)
 	}
 	v, changed, err := m.dir.Members.Hear(r)
 	if err != nil {
@@ -47,13 +53,47 @@ func (m *Member) admit(from raft.NodeID, card []byte) error {
 		m.fail(m.errReplaced(m.cfg.Cluster.NameOf(from)))
 	case v == birth.OtherFounder && m.founds():
 		m.fail(m.errOtherFounder(m.cfg.Cluster.NameOf(from)))
+	case v == birth.OtherReplaced && len(m.dir.Members.Peers()) > 0:
+		return m.admitMember(r) // this one joined, so its certificate names nobody
 	}
 	return m.refusal(r, v)
 }
 
+// admitMember decides about a member of a cluster that has begun, by the members that this one
+// knows.
+func (m *Member) admitMember(r birth.Record) error {
+	v, name := m.view.Load(), m.cfg.Cluster.NameOf(r.Self)
+	known, ok := v.known.Find(r.Self)
+	switch {
+	case r.Certificate != nil && r.Certificate.Cluster != m.ClusterID():
+		return m.refusal(r, birth.OtherCluster)
+	case !ok:
+		return m.refuseUnknown(r.Self)
+	case !known.Started():
+		return &transport.Refusal{Code: transport.CodeNotYet, Reason: fmt.Sprintf("as far as %s knows, %s has not started yet", m.cfg.Name, name)}
+	case known.Incarnation != r.Incarnation:
+		return m.refusal(r, birth.OtherReplaced)
+	}
+	return nil
+}
+
+// refuseUnknown is transport.Handshake.Unknown: why a node is refused that is no peer.
+func (m *Member) refuseUnknown(id raft.NodeID) error {
+	v := m.view.Load()
+	switch {
+	case v.committed.WasRemoved(id):
+		return &transport.Refusal{Code: codeRemoved, Reason: fmt.Sprintf("%s was removed from the cluster for good", m.cfg.Cluster.NameOf(id))}
+	case m.dir.Members.Record().Certificate == nil:
+		return nil // all that it may talk to are known
+	}
+	// It may have become a member since this one was up to date.
+	m.askAround()
+	return &transport.Refusal{Code: transport.CodeNotYet, Reason: fmt.Sprintf("%s does not know of member %s, or not yet", m.cfg.Name, m.cfg.Cluster.NameOf(id))}
+}
+
 // refusal is what another member is told, nil if it is accepted.
 func (m *Member) refusal(other birth.Record, v birth.Verdict) error {
-	self, name := m.self.Name, m.cfg.Cluster.NameOf(other.Self)
+	self, name := m.cfg.Name, m.cfg.Cluster.NameOf(other.Self)
 	switch v {
 	case birth.Accepted:
 		return nil
@@ -74,16 +114,18 @@ func (m *Member) refusal(other birth.Record, v birth.Verdict) error {
 }
 
 // founds tells whether this server is the one that begins the cluster.
-func (m *Member) founds() bool { return m.self.ID == m.cfg.Cluster.Members[0].ID }
+func (m *Member) founds() bool {
+	return len(m.cfg.Cluster.Members) > 0 && m.ID() == m.cfg.Cluster.Members[0].ID
+}
 
 func (m *Member) errReplaced(by string) error {
 	return fmt.Errorf("%w: member %s has a new data directory %s, but %s knows it by an earlier one, and a member that "+
-		"forgot what it promised could lose acknowledged writes; bring back the original directory (or correct the addresses, if %s is of another cluster)", ErrNotAdmitted, m.self.Name, m.cfg.Dir, by, by)
+		"forgot what it promised could lose acknowledged writes; bring back the original directory (or correct the addresses, if %s is of another cluster)", ErrNotAdmitted, m.cfg.Name, m.cfg.Dir, by, by)
 }
 
 func (m *Member) errOtherFounder(by string) error {
 	return fmt.Errorf("%w: member %s has a new data directory %s, but %s waits for an earlier one to begin the cluster; bring that back, "+
-		"or, if the cluster has never served, empty the directories of all its members", ErrNotAdmitted, m.self.Name, m.cfg.Dir, by)
+		"or, if the cluster has never served, empty the directories of all its members", ErrNotAdmitted, m.cfg.Name, m.cfg.Dir, by)
 }
 
 // admission counts the members that refuse a server whose cluster has not begun: they were
@@ -114,6 +156,10 @@ func (a *admission) verdict(admitted func(raft.NodeID) bool) error {
 
 // refused is transport.Handshake.OnRefused.
 func (m *Member) refused(r *transport.Refusal) {
+	if r.Code == codeRemoved {
+		m.fail(m.errRemoved())
+		return
+	}
 	select {
 	case m.refusals <- r:
 	case <-m.ctx.Done():
@@ -123,13 +169,20 @@ func (m *Member) refused(r *transport.Refusal) {
 
 // AwaitAdmission returns when the cluster has begun and this member has its log: at once,
 // if it has taken part before. A new directory waits until all initial members have been
-// reached once, and Waiting says for whom. It is called once.
+// reached once, and one that joins a cluster until it is made a member; Waiting says for whom. It
+// is called once.
 func (m *Member) AwaitAdmission(ctx context.Context) error {
 	if m.dir.Log() == nil {
-		if err := m.awaitBegin(ctx); err != nil {
-			return m.cfg.Cluster.ErrorWithNames(err)
+		if m.dir.Members.Joining() {
+			if err := m.join(ctx); err != nil {
+				return m.cfg.Cluster.ErrorWithNames(err)
+			}
+		} else {
+			if err := m.awaitBegin(ctx); err != nil {
+				return m.cfg.Cluster.ErrorWithNames(err)
+			}
+			m.log.Info("the cluster has begun", "cluster", fmt.Sprintf("%016x", m.ClusterID()))
 		}
-		m.log.Info("the cluster has begun", "cluster", fmt.Sprintf("%016x", m.ClusterID()))
 		if err := m.dir.OpenLog(); err != nil {
 			return m.cfg.Cluster.ErrorWithNames(err)
 		}
@@ -141,14 +194,14 @@ func (m *Member) AwaitAdmission(ctx context.Context) error {
 
 // awaitBegin returns when the cluster has begun.
 func (m *Member) awaitBegin(ctx context.Context) error {
-	a := &admission{m.cfg.Cluster.Others(m.self.ID), map[raft.NodeID]string{}}
+	a := &admission{m.cfg.Cluster.Others(m.ID()), map[raft.NodeID]string{}}
 	report := time.NewTicker(logInterval)
 	defer report.Stop()
 	last, said := m.dir.Members.Record(), ""
 	for {
 		now := m.dir.Members.Record()
 		if now.Founder != last.Founder || now.Certificate != last.Certificate {
-			m.transport.DialNow() // there is news for the others
+			m.transport.Load().DialNow() // there is news for the others
 		}
 		if last = now; now.Certificate != nil {
 			return nil
@@ -177,7 +230,7 @@ func (m *Member) awaitBegin(ctx context.Context) error {
 
 // admitted tells whether another member talks to this one, and has not refused it since.
 func (m *Member) admitted(id raft.NodeID) bool {
-	peer, ok := m.transport.Peer(id)
+	peer, ok := m.Peer(id)
 	return ok && peer.Admitted
 }
 

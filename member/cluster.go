@@ -35,23 +35,19 @@ type Spec struct {
 // addresses are the parts of Address.
 func (s Spec) addresses() []string { return strings.Split(s.Address, ",") }
 
-// hosts are those of the addresses.
-func (s Spec) hosts() (hosts []string) {
-	for _, address := range s.addresses() {
-		host, _, _ := net.SplitHostPort(address)
-		hosts = append(hosts, host)
-	}
-	return hosts
-}
-
-// Cluster is the fixed membership that a cluster begins with. All its members must be
-// given the same one. It is not the cluster's identity, which is drawn at random when the
-// cluster begins: two that began apart may have the same names.
+// Cluster is the membership that a cluster begins with, and the names of those who became
+// members later. All initial members must be given the same one. It is not the cluster's
+// identity, which is drawn at random when the cluster begins: two that began apart may have the
+// same names.
 type Cluster struct {
 	Group   uint64 // made of the token and the names: who is to begin together
 	Token   string
-	Members []Spec // sorted by name, none twice
+	Members []Spec // sorted by name, none twice; none if this server joins a cluster
+	later   *names
 }
+
+// Running is a cluster that has begun, of which a server was told no members.
+func Running() *Cluster { return &Cluster{later: new(names)} }
 
 // NewCluster describes the cluster of the members with these names and addresses (host
 // and port). The token tells clusters apart that have the same names; it may be empty.
@@ -59,7 +55,7 @@ func NewCluster(token string, addresses map[string]string) (*Cluster, error) {
 	if len(addresses) == 0 {
 		return nil, fmt.Errorf("%w: the cluster has no members", ErrConfig)
 	}
-	c := &Cluster{Token: token}
+	c := &Cluster{Token: token, later: new(names)}
 	names := slices.Sorted(maps.Keys(addresses))
 	for _, name := range names {
 		c.Members = append(c.Members, Spec{ID: NodeID(token, name), Name: name, Address: addresses[name]})
@@ -175,6 +171,14 @@ func (c *Cluster) IDs() []raft.NodeID {
 		ids[i] = m.ID
 	}
 	return ids
+}
+
+// roster has the initial members.
+func (c *Cluster) roster() (r roster.Roster) {
+	for _, m := range c.Members {
+		r = r.With(roster.Member{ID: m.ID, About: roster.About{Name: m.Name, Peers: m.addresses()}})
+	}
+	return r
 }
 
 // Others returns every member but self.

@@ -12,18 +12,27 @@ import (
 )
 
 // Config says who a member is, where it keeps what it must not forget, and how it talks to
-// the others. Name, Cluster and Dir are required.
+// the others. Name and Dir are required, and Cluster or Join.
 type Config struct {
 	// Name is this member's, one of those in Cluster.
-	Name    string
+	Name string
+	// Cluster has the initial members. It is of use until the cluster has begun; a member that
+	// joined later needs none.
 	Cluster *Cluster
+	// Join are where members of a running cluster may be found: host and port, each maybe as
+	// name=host:port. With a new directory this server asks them to become a member, in place of
+	// beginning a cluster. With another one they are asked who the members are now.
+	Join []string
+	// Expected says that the cluster was told of this member before, so that Join only claims the
+	// place. Learner says that it is never to vote.
+	Expected, Learner bool
 	// Dir is the data directory, made if it does not exist. It belongs to this member for
 	// ever: see package member.
 	Dir string
 	// MustExist refuses an empty Dir: the member has taken part before.
 	MustExist bool
 
-	// Listen is the host and port to listen on. Default: the member's address in Cluster.
+	// Listen is the host and port to listen on. Default: the first of Peers.
 	// Listener is used instead if not nil; Close closes it.
 	Listen   string
 	Listener net.Listener
@@ -98,6 +107,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Cluster == nil {
+		c.Cluster = Running()
+	}
 	if c.ElectionTimeout == 0 {
 		c.ElectionTimeout = 500 * time.Millisecond
 	}
@@ -110,8 +122,10 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: name is empty", ErrConfig)
 	case c.Dir == "":
 		return fmt.Errorf("%w: data directory is empty", ErrConfig)
-	case c.Cluster == nil || len(c.Cluster.Members) == 0:
+	case len(c.Cluster.Members) == 0 && len(c.Join) == 0:
 		return fmt.Errorf("%w: the cluster has no members", ErrConfig)
+	case len(c.about().Peers) == 0:
+		return fmt.Errorf("%w: there is no address where other members find %q", ErrConfig, c.Name)
 	case c.ElectionTimeout < 0:
 		return fmt.Errorf("%w: election timeout is %s", ErrConfig, c.ElectionTimeout)
 	case len(c.Attributes) > maxAttributes:
@@ -125,11 +139,16 @@ func (c *Config) check() error {
 	if c.SecretFile != "" && certs.TLS(c.TLS).Enabled() {
 		return fmt.Errorf("%w: there are a cluster secret and certificates of peers: one of the two protects the peer port", ErrConfig)
 	}
-	if _, ok := c.Cluster.Named(c.Name); !ok {
+	if _, ok := c.Cluster.Named(c.Name); !ok && len(c.Cluster.Members) > 0 {
 		return fmt.Errorf("%w: name %q is not in the initial cluster (%v)", ErrConfig, c.Name, c.Cluster.Names())
 	}
 	if err := c.about().Check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	for _, address := range c.Join {
+		if err := CheckDialable(doorOf(address).address); err != nil {
+			return fmt.Errorf("%w: join: %w", ErrConfig, err)
+		}
 	}
 	return nil
 }

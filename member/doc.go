@@ -20,6 +20,18 @@
 //   - a directory of another member is refused with ErrForeign;
 //   - a second process on one directory is refused with ErrInUse.
 //
+// # Members come and go
+//
+// Who the members are stands in the configuration of the log, with their names and addresses. It is
+// changed by Add, Promote, Remove, Update and Replace, at any member: the leader makes the change,
+// and others ask it. A server with Config.Join asks by itself to be made a member. Its directory
+// is new, and it gets an id that no member ever had; as a learner it gets the state, and it votes
+// when it is caught up. A member that was removed ends with ErrRemoved.
+//
+//	Config.Join ──call──► any member ──call──► leader: ChangeConfiguration ──► log
+//	                                                                           │
+//	transport's peers ◄── OnConfiguration, at every member ◄───────────────────┘
+//
 // With TLS a certificate names its member: as common name, as DNS name, or by the host of
 // its address. A secret that all members share does the same without certificates.
 package member

@@ -41,11 +41,12 @@ var (
 // and the proof of who it is. What it replicates is for an rsm.Node on top of it.
 type Member struct {
 	cfg       Config
-	self      Spec
 	log       *slog.Logger
 	dir       *datadir.Dir
-	transport *transport.Transport
-	tls       *certs.Source // nil without TLS
+	transport atomic.Pointer[transport.Transport] // nil until this member has an id
+	tls       *certs.Source                       // nil without TLS
+	replica   atomic.Pointer[Replica]             // nil before Start
+	view      atomic.Pointer[view]                // who the members are
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -55,6 +56,8 @@ type Member struct {
 	refusals chan *transport.Refusal // by members that do not talk to this one
 	begun    chan struct{}           // closed when the cluster has begun
 	waits    atomic.Pointer[string]  // Waiting
+	peers    peers
+	fresh    bool // the replica began with nothing, since this member has just joined
 
 	failed chan struct{}
 	once   sync.Once // guards failed and err
@@ -68,13 +71,13 @@ func Open(cfg Config) (*Member, error) {
 	if err != nil {
 		return nil, errors.Join(err, closeListener(cfg.Listener))
 	}
-	self, _ := cfg.Cluster.Named(cfg.Name)
 	m := &Member{
-		cfg: cfg, self: self, log: cfg.Logger,
+		cfg: cfg, log: cfg.Logger,
 		met:      wake.New(),
 		refusals: make(chan *transport.Refusal, 16),
 		begun:    make(chan struct{}),
 		failed:   make(chan struct{}),
+		peers:    newPeers(),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	if err := m.open(); err != nil {
@@ -100,7 +103,7 @@ func (m *Member) open() (err error) {
 	if m.cfg.Listener == nil {
 		address := m.cfg.Listen
 		if address == "" {
-			address = m.self.addresses()[0]
+			address = hostPort(m.cfg.about().Peers[0])
 		}
 		if m.cfg.Listener, err = net.Listen("tcp", address); err != nil {
 			return fmt.Errorf("listen for peers: %w", err)
@@ -113,8 +116,10 @@ func (m *Member) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if m.transport, err = m.connect(); err != nil {
-		return errors.Join(err, m.dir.Close())
+	if !m.dir.Members.Joining() {
+		if err := m.connect(); err != nil {
+			return errors.Join(err, m.dir.Close())
+		}
 	}
 	if m.tls != nil {
 		m.work.Go(func() { m.tls.Watch(m.ctx) })
@@ -125,8 +130,11 @@ func (m *Member) open() (err error) {
 // owner is this member, as it was told.
 func (m *Member) owner() datadir.Owner {
 	c := m.cfg.Cluster
-	o := datadir.Owner{About: m.cfg.about(), ID: m.self.ID, Group: c.Group, Token: c.Token, Members: c.IDs(), NameOf: c.NameOf}
-	if m.cfg.MustExist {
+	o := datadir.Owner{About: m.cfg.about(), Joins: len(m.cfg.Join) > 0, NameOf: c.NameOf}
+	if self, ok := c.Named(m.cfg.Name); ok {
+		o.ID, o.Group, o.Token, o.Members = self.ID, c.Group, c.Token, c.IDs()
+	}
+	if m.cfg.MustExist || o.Joins {
 		o.Token = "" // of a cluster that began long ago
 	}
 	return o
@@ -138,24 +146,26 @@ func (m *Member) owner() datadir.Owner {
 // leaves a connection enough time to be made.
 const keepaliveMargin = 500 * time.Millisecond
 
-func (m *Member) connect() (*transport.Transport, error) {
-	addresses := make(map[raft.NodeID]string)
-	for _, other := range m.cfg.Cluster.Others(m.self.ID) {
-		addresses[other.ID] = other.Address
-	}
+// connect begins to talk to the other members. From then on this member has an id.
+func (m *Member) connect() error {
+	id := m.dir.Members.Identity().NodeID
+	m.cfg.Cluster.later.learn(id, m.cfg.Name)
+	m.view.Store(m.firstView())
 	cfg := transport.Config{
-		ID:       m.self.ID,
-		Group:    m.cfg.Cluster.Group,
+		ID:       id,
+		Group:    m.dir.Members.Group(),
 		Listener: m.cfg.Listener,
-		Peers:    addresses,
+		Peers:    m.addresses(m.view.Load().known),
 		Handshake: transport.Handshake{
-			Name:       m.self.Name,
+			Name:       m.cfg.Name,
 			Members:    m.cfg.Cluster.Names(),
 			Attributes: m.cfg.Attributes,
 			Card:       func() []byte { return birth.AppendRecord(nil, m.dir.Members.Record()) },
 			Admit:      m.admit,
+			Unknown:    m.refuseUnknown,
 			OnRefused:  m.refused,
 		},
+		OnCall: m.answer,
 		Logger: m.log,
 		Limits: transport.Limits{
 			KeepaliveTimeout: m.cfg.ElectionTimeout + keepaliveMargin,
@@ -163,11 +173,18 @@ func (m *Member) connect() (*transport.Transport, error) {
 		},
 	}
 	m.secure(&cfg)
-	return transport.New(cfg)
+	t, err := transport.New(cfg)
+	if err != nil {
+		return err
+	}
+	m.transport.Store(t)
+	return nil
 }
 
-// Self is this member.
-func (m *Member) Self() Spec { return m.self }
+// Name is what this member is called, and ID its id: raft.None while it waits to be told, since it
+// joins a cluster.
+func (m *Member) Name() string    { return m.cfg.Name }
+func (m *Member) ID() raft.NodeID { return m.dir.Members.Identity().NodeID }
 
 // Cluster is the cluster as this member was told it.
 func (m *Member) Cluster() *Cluster { return m.cfg.Cluster }
@@ -189,11 +206,43 @@ func (m *Member) Log() *wal.Log { return m.dir.Log() }
 // LogStats describes the log; zero before there is one.
 func (m *Member) LogStats() wal.Stats { return m.dir.Stats() }
 
-// Transport carries messages to the other members.
-func (m *Member) Transport() *transport.Transport { return m.transport }
+// Transport carries messages to the other members; nil while this one has no ID.
+func (m *Member) Transport() *transport.Transport { return m.transport.Load() }
 
-// Start delivers what arrives from other members to r, an rsm.Node, from now on.
-func (m *Member) Start(r transport.Receiver) { m.transport.Start(r) }
+// Peer is the state of the connection to another member; false if there is none.
+func (m *Member) Peer(id raft.NodeID) (transport.PeerStatus, bool) {
+	t := m.transport.Load()
+	if t == nil {
+		return transport.PeerStatus{}, false
+	}
+	return t.Peer(id)
+}
+
+// RoundTrip is how long a message to another member and its answer take, as the kernel has it; false
+// if that is not known.
+func (m *Member) RoundTrip(id raft.NodeID) (time.Duration, bool) {
+	if t := m.transport.Load(); t != nil {
+		return t.RoundTrip(id)
+	}
+	return 0, false
+}
+
+// TransportStats are figures of the transport; zero while there is none.
+func (m *Member) TransportStats() transport.Stats {
+	if t := m.transport.Load(); t != nil {
+		return t.Stats()
+	}
+	return transport.Stats{}
+}
+
+// Start delivers what arrives from other members to r from now on, and lets r, while it leads, do
+// what the members need.
+func (m *Member) Start(r Replica) {
+	m.fresh = !m.view.Load().configuration.HasVoters() && m.dir.Members.Peers() != nil
+	m.replica.Store(&r)
+	m.transport.Load().Start(r)
+	m.work.Go(m.attend)
+}
 
 // Failed is closed when this member cannot go on: its disk has failed, or the others do
 // not admit it. Err tells why.
@@ -223,6 +272,8 @@ func (m *Member) Explain(err error) error {
 	switch {
 	case errors.Is(err, rsm.ErrDiverged):
 		err = errors.Join(err, m.dir.Condemn(err))
+	case errors.Is(err, rsm.ErrRemoved):
+		err = m.errRemoved()
 	case errors.Is(err, raft.ErrLostLog):
 		err = fmt.Errorf("%w This server takes no part any more: do not start it from %s, or another copy of it, again. The others go on without it, as if its disk were lost", err, m.cfg.Dir)
 	}
@@ -232,7 +283,12 @@ func (m *Member) Explain(err error) error {
 // Disconnect ends all connections. When it returns nothing is delivered any more.
 func (m *Member) Disconnect() {
 	m.cancel()
-	m.transport.Close()
+	m.peers.close()
+	if t := m.transport.Load(); t != nil {
+		t.Close()
+	} else {
+		m.cfg.Listener.Close()
+	}
 	m.work.Wait()
 }
 

@@ -4,10 +4,59 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 
 	"balsa.example/raft"
 )
+
+// names are those of the members that were not there when the cluster began. Names of members
+// that were removed stay, for what is said about them, up to maxNames.
+type names struct {
+	mu    sync.RWMutex
+	byID  map[raft.NodeID]string
+	order []raft.NodeID // the one that was learned first, first
+}
+
+const maxNames = 256
+
+// learn notes a name.
+func (n *names) learn(id raft.NodeID, name string) {
+	if name == "" || id == raft.None {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.byID == nil {
+		n.byID = make(map[raft.NodeID]string)
+	}
+	if _, ok := n.byID[id]; !ok {
+		n.order = append(n.order, id)
+	}
+	n.byID[id] = name
+	if len(n.order) > maxNames {
+		delete(n.byID, n.order[0])
+		n.order = slices.Delete(n.order, 0, 1)
+	}
+}
+
+func (n *names) of(id raft.NodeID) (name string, ok bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	name, ok = n.byID[id]
+	return name, ok
+}
+
+// in is text with names in place of ids.
+func (n *names) in(text string) string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for id, name := range n.byID {
+		text = strings.ReplaceAll(text, id.String(), name)
+	}
+	return text
+}
 
 // naming is a slog.Handler that shows members by their names, wherever their ids stand: in
 // messages, values and errors. The server's own id, as "id", it leaves out: its name is
@@ -15,13 +64,13 @@ import (
 type naming struct {
 	slog.Handler
 	cluster *Cluster
-	self    raft.NodeID
+	self    string
 }
 
-// Logger returns a logger of the member self that shows members by their names, wherever
-// their ids stand: in messages, values and errors.
-func (c *Cluster) Logger(log *slog.Logger, self raft.NodeID) *slog.Logger {
-	return slog.New(naming{log.Handler(), c, self}).With("member", c.NameOf(self))
+// Logger returns a logger of the member of that name, which shows members by their names,
+// wherever their ids stand: in messages, values and errors.
+func (c *Cluster) Logger(log *slog.Logger, self string) *slog.Logger {
+	return slog.New(naming{log.Handler(), c, self}).With("member", self)
 }
 
 // Handle and WithAttrs are slog.Handler's.
@@ -54,7 +103,7 @@ func (n naming) name(a slog.Attr) slog.Attr {
 	case slog.KindAny:
 		switch x := v.Any().(type) {
 		case raft.NodeID:
-			if a.Key == "id" && x == n.self {
+			if a.Key == "id" && n.cluster.NameOf(x) == n.self {
 				return slog.Attr{} // which handlers leave out
 			}
 			return slog.String(a.Key, n.cluster.NameOf(x))
@@ -72,6 +121,9 @@ func (c *Cluster) NameOf(id raft.NodeID) string {
 	if m, ok := c.Member(id); ok {
 		return m.Name
 	}
+	if name, ok := c.later.of(id); ok {
+		return name
+	}
 	return id.String()
 }
 
@@ -80,7 +132,7 @@ func (c *Cluster) WithNames(text string) string {
 	for _, m := range c.Members {
 		text = strings.ReplaceAll(text, m.ID.String(), m.Name)
 	}
-	return text
+	return c.later.in(text)
 }
 
 // namedError is an error whose text shows members by their names.

@@ -22,7 +22,7 @@ type Leader interface {
 // HandOver lets another member lead if this one does, so that the others need no election. It
 // waits for that until ctx ends, for a second at most.
 func (m *Member) HandOver(ctx context.Context, node Leader) {
-	if len(m.cfg.Cluster.Members) == 1 || !node.Leads() {
+	if len(m.roster().Members) == 1 || !node.Leads() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, handoverTimeout)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"balsa.example/internal/certs"
+	"balsa.example/internal/roster"
 	"balsa.example/raft"
 	"balsa.example/transport"
 )
@@ -24,7 +25,7 @@ var errNotNamed = errors.New("certificate does not name the member")
 // openTLS reads the TLS files, or the secret.
 func (m *Member) openTLS() (err error) {
 	if m.cfg.SecretFile != "" {
-		if m.tls, err = certs.OpenSecret(peerSide, m.cfg.SecretFile, m.self.Name, m.log); err != nil {
+		if m.tls, err = certs.OpenSecret(peerSide, m.cfg.SecretFile, m.cfg.Name, m.log); err != nil {
 			return fmt.Errorf("%w: cluster secret: %w", ErrConfig, err)
 		}
 		return nil
@@ -32,7 +33,7 @@ func (m *Member) openTLS() (err error) {
 	// A certificate that the other members would refuse is not taken.
 	files := certs.Files{
 		Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		Accept: func(cert *x509.Certificate) error { return m.names(cert, m.self) },
+		Accept: func(cert *x509.Certificate) error { return m.certified(cert, raft.None, m.cfg.about()) },
 	}
 	if m.cfg.TLS.ClientAuth {
 		files.Chained = true
@@ -68,15 +69,15 @@ func (m *Member) authorize(id raft.NodeID, state tls.ConnectionState) error {
 	if len(state.PeerCertificates) == 0 {
 		return nil // it dialed, and certificates are not demanded of who does
 	}
-	other, ok := m.cfg.Cluster.Member(id)
+	other, ok := m.view.Load().known.Find(id)
 	if !ok {
 		return fmt.Errorf("%s is no member", id)
 	}
-	return m.names(state.PeerCertificates[0], other)
+	return m.certified(state.PeerCertificates[0], id, other.About)
 }
 
-// names is nil if the certificate may speak for the member s.
-func (m *Member) names(cert *x509.Certificate, s Spec) error {
+// certified is nil if the certificate may speak for the member id, of which this is said.
+func (m *Member) certified(cert *x509.Certificate, id raft.NodeID, about roster.About) error {
 	list := certs.TLS(m.cfg.TLS)
 	switch {
 	case list.Unverified:
@@ -84,29 +85,45 @@ func (m *Member) names(cert *x509.Certificate, s Spec) error {
 	case list.HasList():
 		return list.Allows(cert)
 	}
-	return m.cfg.Cluster.certifies(cert, s, list.SharedHosts)
+	return certifies(cert, id, about, m.known(), list.SharedHosts)
+}
+
+// known are the members that this one knows of.
+func (m *Member) known() roster.Roster {
+	if v := m.view.Load(); v != nil {
+		return v.known
+	}
+	return m.cfg.Cluster.roster()
 }
 
 // certifies is nil if the certificate names the member: by its name, as common name or as
-// DNS name, or by the host of its address. Another member may have the same host only if
-// hosts are shared.
+// DNS name, or by the host of its address. Another one of all members may have the same host only
+// if hosts are shared.
 // That the certificate leads to a trusted authority has been checked.
-func (c *Cluster) certifies(cert *x509.Certificate, s Spec, shared bool) error {
-	if cert.Subject.CommonName == s.Name || slices.Contains(cert.DNSNames, s.Name) {
+func certifies(cert *x509.Certificate, id raft.NodeID, about roster.About, all roster.Roster, shared bool) error {
+	if cert.Subject.CommonName == about.Name || slices.Contains(cert.DNSNames, about.Name) {
 		return nil
 	}
-	hosts := s.hosts()
+	hosts := hostsOf(about.Peers)
 	i := slices.IndexFunc(hosts, func(host string) bool { return cert.VerifyHostname(host) == nil })
 	if i < 0 {
-		return fmt.Errorf("%w: it names %s, but neither %q nor %s", errNotNamed, certs.Describe(cert), s.Name, strings.Join(hosts, " nor "))
+		return fmt.Errorf("%w: it names %s, but neither %q nor %s", errNotNamed, certs.Describe(cert), about.Name, strings.Join(hosts, " nor "))
 	}
-	host := hosts[i]
-	for _, other := range c.Others(s.ID) {
-		if slices.Contains(other.hosts(), host) && !shared {
-			return fmt.Errorf("%w: it names %s, but not %q, and %s is the host of %s too", errNotNamed, certs.Describe(cert), s.Name, host, other.Name)
+	for _, other := range all.Members {
+		if other.ID != id && other.Name != about.Name && slices.Contains(hostsOf(other.Peers), hosts[i]) && !shared {
+			return fmt.Errorf("%w: it names %s, but not %q, and %s is the host of %s too", errNotNamed, certs.Describe(cert), about.Name, hosts[i], other)
 		}
 	}
 	return nil
+}
+
+// hostsOf are the hosts of addresses.
+func hostsOf(addresses []string) (hosts []string) {
+	for _, address := range addresses {
+		host, _, _ := net.SplitHostPort(hostPort(address))
+		hosts = append(hosts, host)
+	}
+	return hosts
 }
 
 // Certificates describes the certificates of the connections between members.
@@ -127,5 +144,5 @@ func (m *Member) Certificates() (Certificates, bool) {
 		return Certificates{}, false
 	}
 	expiry := m.tls.Expiry()
-	return Certificates{expiry.Certificate, expiry.Authorities, m.tls.Stale(), m.transport.Stats().Unauthenticated}, true
+	return Certificates{expiry.Certificate, expiry.Authorities, m.tls.Stale(), m.TransportStats().Unauthenticated}, true
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 	"net"
 	"testing"
+
+	"balsa.example/internal/roster"
 )
 
 func TestWhomACertificateNames(t *testing.T) {
@@ -37,7 +39,7 @@ func TestWhomACertificateNames(t *testing.T) {
 	} {
 		m, _ := cluster.Named(member)
 		for _, test := range tests {
-			if err := cluster.certifies(&test.cert, m, test.shared); (err == nil) != test.want {
+			if err := certifies(&test.cert, m.ID, roster.About{Name: m.Name, Peers: m.addresses()}, cluster.roster(), test.shared); (err == nil) != test.want {
 				t.Errorf("%s: names %v, %v: %v", member, test.cert.DNSNames, test.cert.IPAddresses, err)
 			}
 		}

@@ -89,7 +89,7 @@ func (f *fields) check(o Owner) error {
 		}
 	case f.joining && !o.Joins:
 		return errors.New("was made to join a running cluster, and this server is to begin a new one")
-	case o.Joins && !f.joining:
+	case o.Joins && !f.joining && o.ID == raft.None:
 		return errors.New("was made to begin a new cluster, and this server is to join a running one")
 	case f.group != o.Group && !f.joining:
 		return errors.New("was made for other members or another token than this server was given")

@@ -43,6 +43,8 @@ type Config struct {
 	// MaxIndexBytes is how much memory the index of all keys may take. Beyond it a leader answers
 	// what would add to it with BUSY. 0: any.
 	MaxIndexBytes int64
+	// OnConfiguration is rsm.Config's. May be nil.
+	OnConfiguration func(latest, committed raft.Configuration)
 	// Access says how users are proved.
 	Access access.Config
 	// Retention says how much history is kept. The zero value keeps all of it.
@@ -105,6 +107,7 @@ func New(cfg Config) (*Replica, error) {
 		ElectionTimeout:   cfg.ElectionTimeout,
 		LeaseReads:        cfg.LeaseReads,
 		Admit:             r.admitsForwarded,
+		OnConfiguration:   cfg.OnConfiguration,
 		Seed:              cfg.Seed,
 		Logger:            cfg.Logger,
 	})

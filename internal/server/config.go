@@ -13,6 +13,7 @@ import (
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native"
 	"balsa.example/kv"
+	"balsa.example/member"
 	"balsa.example/state"
 	"balsa.example/state/logtime"
 	"balsa.example/vfs"
@@ -33,14 +34,22 @@ type Config struct {
 	Name    string
 	DataDir string
 	Cluster *Cluster
-	// Join says that the cluster exists already, so that a new data directory is a
-	// mistake.
+	// Join says that the cluster exists already: with a new data directory this server asks the
+	// others of Cluster for the place that was made for it there (etcd's "existing").
 	Join bool
+	// JoinAt are where members of a running cluster are found, host and port, each maybe as
+	// name=host:port: with a new data directory this server asks them to become a member. Learner
+	// says that it is never to vote. Cluster may be nil then.
+	JoinAt  []string
+	Learner bool
 
 	// ListenClient and ListenPeer are the addresses to listen on. http means plain
 	// TCP, https TLS; for clients, unix and unixs are sockets in the file system, plain and TLS.
 	ListenClient []*url.URL
 	ListenPeer   []*url.URL
+	// AdvertisePeer is where the other members find this server. Default: the addresses in Cluster
+	// or, without, ListenPeer.
+	AdvertisePeer []*url.URL
 	// AdvertiseClient is where clients are told to find this server. Default:
 	// ListenClient.
 	AdvertiseClient []*url.URL
@@ -142,6 +151,14 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.AdvertiseClient) == 0 {
 		c.AdvertiseClient = c.ListenClient
 	}
+	if c.Cluster == nil && len(c.JoinAt) > 0 {
+		c.Cluster = &Cluster{Cluster: member.Running()}
+	}
+	if c.Cluster != nil && len(c.AdvertisePeer) == 0 {
+		if c.AdvertisePeer = c.Cluster.PeerURLs(c.Name); len(c.AdvertisePeer) == 0 {
+			c.AdvertisePeer = c.ListenPeer
+		}
+	}
 	return c, c.check()
 }
 
@@ -151,7 +168,7 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: name is empty", ErrConfig)
 	case c.DataDir == "":
 		return fmt.Errorf("%w: data directory is empty", ErrConfig)
-	case c.Cluster == nil || len(c.Cluster.Members) == 0:
+	case c.Cluster == nil || len(c.Cluster.Members) == 0 && len(c.JoinAt) == 0:
 		return fmt.Errorf("%w: initial cluster is empty", ErrConfig)
 	case len(c.ListenClient) == 0 && c.InProcess == nil || len(c.ListenPeer) == 0:
 		return fmt.Errorf("%w: no address to listen on", ErrConfig)
@@ -168,7 +185,7 @@ func (c Config) check() error {
 	if err := errors.Join(c.Clients.WithDefaults().Check(), native.CheckLimits(c.Limits)); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	if _, ok := c.Cluster.Named(c.Name); !ok {
+	if _, ok := c.Cluster.Named(c.Name); !ok && len(c.Cluster.Members) > 0 {
 		return fmt.Errorf("%w: name %q is not in the initial cluster (%v)", ErrConfig, c.Name, c.Cluster.Names())
 	}
 	return c.checkAddresses()
@@ -179,6 +196,7 @@ func (c Config) checkAddresses() error {
 		return err
 	}
 	peers := slices.Clone(c.ListenPeer)
+	peers = append(peers, c.AdvertisePeer...)
 	for _, m := range c.Cluster.Members {
 		peers = append(peers, c.Cluster.PeerURLs(m.Name)...)
 	}
@@ -195,6 +213,11 @@ func (c Config) checkAddresses() error {
 	}
 	if c.Pprof && len(c.ListenMetrics) == 0 {
 		return fmt.Errorf("%w: profiles are served where metrics are, and there is no address for metrics (--listen-metrics-urls)", ErrConfig)
+	}
+	for _, u := range c.AdvertisePeer {
+		if err := CheckDialable(u); err != nil {
+			return fmt.Errorf("%w; say how other servers reach this one (--initial-advertise-peer-urls)", err)
+		}
 	}
 	for _, u := range c.AdvertiseClient {
 		if c.AdvertiseAnything {

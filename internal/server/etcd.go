@@ -66,7 +66,7 @@ func (s *Server) waiting() string { return s.native.Waiting() }
 func (s *Server) startEtcd(r *replica.Replica) {
 	f := etcd.New(etcd.Config{
 		Node: etcdNode{r.Anywhere(), r}, Member: etcdMember{s, r},
-		ClusterID: s.member.ClusterID(), MemberID: uint64(s.self.ID),
+		ClusterID: s.member.ClusterID(), MemberID: uint64(s.id()),
 		Limits: s.cfg.Limits, ElectionTimeout: s.cfg.ElectionTimeout, Access: r.Access, SnapshotDir: s.cfg.DataDir,
 		Watches: etcd.Watches{Hub: r.Watches.Hub, Leaderless: r.Watches.Leaderless, Stopping: s.ctx.Done(), ProgressInterval: s.cfg.WatchProgress},
 	})
@@ -91,19 +91,10 @@ type etcdMember struct {
 
 // Members implements etcd.Member.
 func (m etcdMember) Members() (all []translate.Member) {
-	for _, of := range m.s.cfg.Cluster.Members {
-		one := translate.Member{ID: uint64(of.ID), Name: of.Name}
-		for _, u := range m.s.cfg.Cluster.PeerURLs(of.Name) {
-			one.PeerURLs = append(one.PeerURLs, u.String())
-		}
-		if of.ID == m.s.self.ID {
-			for _, u := range m.s.cfg.AdvertiseClient {
-				one.ClientURLs = append(one.ClientURLs, u.String())
-			}
-		} else if seen, ok := m.s.member.Transport().Peer(of.ID); ok {
-			one.ClientURLs = attributesOf(seen).GetClientUrls()
-		}
-		all = append(all, one)
+	for _, of := range m.s.member.Known().All {
+		all = append(all, translate.Member{
+			ID: uint64(of.ID), Name: of.Name, PeerURLs: of.Peers, ClientURLs: m.s.clientURLs(of), Learner: !of.Voter && !of.Promote,
+		})
 	}
 	slices.SortFunc(all, func(a, b translate.Member) int { return cmp.Compare(a.ID, b.ID) })
 	return all
@@ -121,7 +112,7 @@ func (m etcdMember) Status() translate.Status {
 		status.Corrupt = append(status.Corrupt, uint64(id))
 	}
 	if st.Alarm && len(status.Corrupt) == 0 {
-		status.Corrupt = []uint64{uint64(m.s.self.ID)}
+		status.Corrupt = []uint64{uint64(m.s.id())}
 	}
 	return status
 }

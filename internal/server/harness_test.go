@@ -163,9 +163,9 @@ func awaitReady(t *testing.T, s *Server) {
 	select {
 	case <-s.Ready():
 	case <-s.Failed():
-		t.Fatalf("%s failed: %v", s.self.Name, s.Err())
+		t.Fatalf("%s failed: %v", s.cfg.Name, s.Err())
 	case <-time.After(patience):
-		t.Fatalf("%s is not ready", s.self.Name)
+		t.Fatalf("%s is not ready", s.cfg.Name)
 	}
 }
 

@@ -173,7 +173,7 @@ func forge(t *testing.T, spoken Config, victim *Server, known birth.Record, why 
 			},
 		},
 		Listen: "127.0.0.1:0",
-		Peers:  map[raft.NodeID]string{victim.self.ID: victim.self.Address},
+		Peers:  map[raft.NodeID]string{victim.id(): hosts(victim.cfg.AdvertisePeer)},
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	change(&cfg)
@@ -184,7 +184,7 @@ func forge(t *testing.T, spoken Config, victim *Server, known birth.Record, why 
 	defer forger.Close()
 	var seen transport.PeerStatus
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && seen.LastError == "" && !seen.Connected; time.Sleep(time.Millisecond) {
-		seen, _ = forger.Peer(victim.self.ID)
+		seen, _ = forger.Peer(victim.id())
 	}
 	if seen.Connected || seen.Admitted || !strings.Contains(seen.LastError, why) {
 		t.Errorf("the forger sees %+v", seen)

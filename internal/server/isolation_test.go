@@ -42,7 +42,8 @@ func TestTwoClustersWithTheSameNamesNeverMix(t *testing.T) {
 	prod.configs[2].FS, prod.configs[2].Logger = disk, slog.New(slog.NewTextHandler(&said, nil))
 	prod.start(2)
 	stranger := fmt.Sprintf("%016x", stage.servers[0].status().ClusterId)
-	told.await(t, fmt.Sprintf("n3 is of cluster %s, and n1 of cluster %s", stranger, id(prod)))
+	// A directory says of which cluster it is, so this one talks to the members of that.
+	told.await(t, fmt.Sprintf("n1 is of cluster %s, and n3 of cluster %s", id(prod), stranger))
 	said.await(t, fmt.Sprintf("n1 is of cluster %s, and n3 of cluster %s", id(prod), stranger))
 	prod.put("a", "2", 1) // two of three go on
 

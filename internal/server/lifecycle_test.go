@@ -157,7 +157,7 @@ func TestServersOfDifferentClustersDoNotMix(t *testing.T) {
 			}
 			for _, s := range c.servers[:2] {
 				if s.Err() != nil {
-					t.Errorf("%s failed with it: %v", s.self.Name, s.Err())
+					t.Errorf("%s failed with it: %v", s.cfg.Name, s.Err())
 				}
 			}
 		})
@@ -178,7 +178,7 @@ func TestLeadershipGoesWhereItIsSent(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 
-	target := uint64(c.servers[follower].self.ID)
+	target := uint64(c.servers[follower].id())
 	if _, err := c.clerk.TransferLeadership(ctx, endpoint(follower), target); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("a follower that is to hand over: %v", err)
 	}

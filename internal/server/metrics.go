@@ -58,8 +58,8 @@ func (s *Server) measureRoundTrips() {
 	tick := time.NewTicker(tripInterval)
 	defer tick.Stop()
 	for {
-		for _, m := range s.cfg.Cluster.Others(s.self.ID) {
-			took, _ := s.member.Transport().RoundTrip(m.ID)
+		for _, m := range s.others() {
+			took, _ := s.member.RoundTrip(m.ID)
 			s.trips.Observe(m.Name, uint64(m.ID), took)
 		}
 		select {
@@ -74,9 +74,9 @@ func (s *Server) measureRoundTrips() {
 func (s *Server) sample() metrics.Sample {
 	disk := s.member.LogStats()
 	sample := metrics.Sample{
-		Name:    s.self.Name,
+		Name:    s.cfg.Name,
 		Version: s.cfg.Version,
-		ID:      uint64(s.self.ID), EtcdVersion: etcd.Version, EtcdClusterVersion: strings.TrimSuffix(etcd.ClusterVersion, ".0"),
+		ID:      uint64(s.id()), EtcdVersion: etcd.Version, EtcdClusterVersion: strings.TrimSuffix(etcd.ClusterVersion, ".0"),
 		Disk: metrics.Disk{
 			LogBytes: disk.LogBytes, Segments: disk.Segments, LowSpace: disk.LowSpace,
 		},
@@ -88,13 +88,13 @@ func (s *Server) sample() metrics.Sample {
 	if s.metrics != nil {
 		sample.Surplus = append(sample.Surplus, metrics.Surplus{Of: "metrics", Count: s.metrics.Surplus()})
 	}
-	sample.Surplus = append(sample.Surplus, metrics.Surplus{Of: "handshakes", Count: s.member.Transport().Stats().Evicted})
+	sample.Surplus = append(sample.Surplus, metrics.Surplus{Of: "handshakes", Count: s.member.TransportStats().Evicted})
 	var known rsm.Status
-	if r := s.native.Replica(); r != nil {
+	if r := s.running.Load(); r != nil {
 		sample.Replica, known = sampleReplica(r)
 		sample.Disk.SnapshotIndex, sample.Disk.SnapshotBytes = uint64(known.Snapshot.Index), r.State.Figures().RunBytes
 	}
-	for _, m := range s.cfg.Cluster.Others(s.self.ID) {
+	for _, m := range s.others() {
 		sample.Peers = append(sample.Peers, s.samplePeer(m, known))
 	}
 	sample.TLS = s.sampleTLS()
@@ -136,9 +136,9 @@ func sampleReplica(r *replica.Replica) (*metrics.Replica, rsm.Status) {
 }
 
 // samplePeer describes a member as the transport and, if it leads, the replica see it.
-func (s *Server) samplePeer(m member.Spec, known rsm.Status) metrics.Peer {
+func (s *Server) samplePeer(m member.Info, known rsm.Status) metrics.Peer {
 	p := metrics.Peer{Name: m.Name, ID: uint64(m.ID), Diverged: slices.Contains(known.Diverged, m.ID)}
-	if seen, ok := s.member.Transport().Peer(m.ID); ok {
+	if seen, ok := s.member.Peer(m.ID); ok {
 		p.Connected, p.Dropped, p.LastActive = seen.Connected, seen.Dropped, seen.LastActive
 		p.BytesIn, p.BytesOut = seen.BytesIn, seen.BytesOut
 	}

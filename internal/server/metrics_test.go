@@ -114,14 +114,14 @@ func TestMetricsShowWhatTheServersDo(t *testing.T) {
 		f := scrape(t, c.metrics[i])
 		answered += max(0, f.of("requests_total", "ok", "put"))
 		for _, other := range c.servers {
-			peer := other.self.Name
+			peer := other.cfg.Name
 			if connected := f.of("peer_connected", peer); other == s {
 				if connected != -1 {
 					t.Errorf("%s is its own peer", peer)
 				}
 				continue
 			} else if connected != 1 || f.of("peer_dropped_messages_total", peer) < 0 {
-				t.Errorf("%s and its peer %s: %v", s.self.Name, peer, f["balsa_peer_connected"])
+				t.Errorf("%s and its peer %s: %v", s.cfg.Name, peer, f["balsa_peer_connected"])
 			}
 			if i != leader {
 				continue

@@ -23,6 +23,7 @@ import (
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
 	"balsa.example/member"
+	"balsa.example/raft"
 	"balsa.example/state"
 	"balsa.example/wal"
 )
@@ -40,7 +41,6 @@ const (
 type Server struct {
 	cfg     Config
 	shares  descriptors
-	self    member.Spec
 	log     *slog.Logger
 	started time.Time
 	member  *member.Member
@@ -48,8 +48,9 @@ type Server struct {
 	port      *clients.Port
 	native    *native.Server
 	etcd      *overgrpc.Server
-	face      atomic.Pointer[etcd.Face] // nil until requests of the etcd API are answered
-	clientTLS *certs.Source             // nil without TLS
+	running   atomic.Pointer[replica.Replica] // nil before there is one; it may not answer clients yet
+	face      atomic.Pointer[etcd.Face]       // nil until requests of the etcd API are answered
+	clientTLS *certs.Source                   // nil without TLS
 	requests  *metrics.Requests
 	calls     *metrics.Calls
 	syncs     *metrics.Syncs
@@ -91,12 +92,10 @@ func Start(cfg Config) (*Server, error) {
 		cfg.closeListeners()
 		return nil, err
 	}
-	self, _ := cfg.Cluster.Named(cfg.Name)
 	s := &Server{
 		cfg:     cfg,
 		shares:  shares,
-		self:    self,
-		log:     cfg.Cluster.Logger(cfg.Logger, self.ID),
+		log:     cfg.Cluster.Logger(cfg.Logger, cfg.Name),
 		started: time.Now(),
 		syncs:   metrics.NewSyncs(),
 		commits: metrics.NewCommits(),
@@ -203,7 +202,7 @@ func (s *Server) assemble() (err error) {
 		Port: s.port,
 		Hello: &api.Hello{
 			ClusterId: s.member.ClusterID(),
-			NodeId:    uint64(s.self.ID), Name: s.self.Name, ServerVersion: s.cfg.Version,
+			NodeId:    uint64(s.id()), Name: s.cfg.Name, ServerVersion: s.cfg.Version,
 		},
 		Requests: s.requests, Status: s.status, Waiting: s.member.Waiting, Names: s.cfg.Cluster.WithNames,
 	})
@@ -226,19 +225,36 @@ func (s *Server) join() error {
 	if err != nil {
 		return fmt.Errorf("encode attributes: %w", err)
 	}
-	s.member, err = member.Open(member.Config{
-		Name: s.self.Name, Cluster: s.cfg.Cluster.Cluster, Dir: s.cfg.DataDir, MustExist: s.cfg.Join,
-		Peers: texts(s.cfg.Cluster.PeerURLs(s.self.Name)), Clients: texts(s.cfg.AdvertiseClient),
+	cfg := member.Config{
+		Name: s.cfg.Name, Cluster: s.cfg.Cluster.Cluster, Dir: s.cfg.DataDir, Join: s.cfg.JoinAt, Learner: s.cfg.Learner,
+		Peers: texts(s.cfg.AdvertisePeer), Clients: texts(s.cfg.AdvertiseClient),
 		Listener: s.cfg.PeerListener, TLS: member.TLS(s.cfg.PeerTLS), SecretFile: s.cfg.ClusterSecretFile,
 		ElectionTimeout: s.cfg.ElectionTimeout, MaxHandshakes: s.shares.handshakes, Attributes: attributes,
 		Log:    wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync, NoSnapshots: true},
 		Logger: s.log,
-	})
+	}
+	if s.cfg.Join { // the cluster was told of this server before, or knows it
+		for _, other := range s.cfg.Cluster.Members {
+			if other.Name != s.cfg.Name {
+				cfg.Join = append(cfg.Join, other.Name+"="+other.Address)
+			}
+		}
+		cfg.Expected, cfg.MustExist = true, len(cfg.Join) == 0
+	}
+	s.member, err = member.Open(cfg)
 	if errors.Is(err, member.ErrEmpty) {
-		return fmt.Errorf("%w: initial cluster state is \"existing\", but %s is empty: adding members to a running cluster is not supported yet",
+		return fmt.Errorf("%w: initial cluster state is \"existing\", but %s is empty, and --initial-cluster names no other member to ask",
 			ErrConfig, s.cfg.DataDir)
 	}
 	return err
+}
+
+// id is this member's; 0 while it waits to become one.
+func (s *Server) id() raft.NodeID {
+	if s.member == nil {
+		return raft.None
+	}
+	return s.member.ID()
 }
 
 // serve answers clients on l until the port stops.
@@ -257,10 +273,10 @@ func (s *Server) run() {
 		}
 		return
 	}
-	s.native.Begin(s.member.ClusterID())
+	s.native.Begin(s.member.ClusterID(), uint64(s.id()))
 	log := s.member.Log()
 	replica, err := replica.New(replica.Config{
-		ID:                s.self.ID,
+		ID:                s.id(),
 		Log:               log,
 		State:             state.Config{FS: timedFS{s.cfg.FS, s.commits.Observe}, Dir: filepath.Join(s.cfg.DataDir, "state"), Cluster: s.member.ClusterID(), RunBytes: s.cfg.runBytes},
 		Transport:         s.member.Transport(),
@@ -276,12 +292,18 @@ func (s *Server) run() {
 		LowSpace:          log.LowSpace,
 		MaxIndexBytes:     s.cfg.MaxIndexBytes,
 		Access:            s.cfg.Access,
+		OnConfiguration:   s.member.OnConfiguration,
 	})
 	if err != nil {
 		s.fail(fmt.Errorf("start replica: %w", s.member.Explain(err)))
 		return
 	}
 	s.member.Start(replica.Node)
+	s.running.Store(replica)
+	if err := s.member.CatchUp(s.ctx); err != nil {
+		s.await(replica)
+		return
+	}
 	s.native.Start(replica)
 	s.startEtcd(replica)
 	s.work.Go(func() { s.yieldWhenFull(replica) })
@@ -290,9 +312,14 @@ func (s *Server) run() {
 	if s.cfg.OnReady != nil {
 		s.cfg.OnReady()
 	}
+	s.await(replica)
+}
+
+// await returns when the replica has ended, this member has failed, or the server stops.
+func (s *Server) await(r *replica.Replica) {
 	select {
-	case <-replica.Node.Done():
-		s.ended(replica)
+	case <-r.Node.Done():
+		s.ended(r)
 	case <-s.member.Failed():
 		s.fail(s.member.Err())
 	case <-s.ctx.Done():

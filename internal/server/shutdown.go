@@ -34,7 +34,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 func (s *Server) stop(ctx context.Context) {
 	s.cancel()
 	<-s.ran // from here on it is settled whether there is a replica
-	if replica := s.native.Replica(); replica != nil {
+	if replica := s.running.Load(); replica != nil {
 		s.member.HandOver(ctx, replica.Node)
 	}
 	s.native.Drain()
@@ -47,7 +47,7 @@ func (s *Server) stop(ctx context.Context) {
 	}()
 	await(ctx, drained, drainTimeout)
 	s.member.StopReplica(ctx, func() {
-		if replica := s.native.Replica(); replica != nil {
+		if replica := s.running.Load(); replica != nil {
 			replica.Stop()   // which answers what is still in progress
 			s.ended(replica) // it may have failed since run has stopped to watch it
 		}

@@ -66,7 +66,7 @@ func TestShutdownWaitsForNoSnapshot(t *testing.T) {
 	node := c.servers[follower].native.Replica().Node
 	s := node.Status()
 	offer := &raft.InstallSnapshot{
-		Header: raft.Header{From: c.servers[leader].self.ID, To: c.servers[follower].self.ID, Term: s.Term},
+		Header: raft.Header{From: c.servers[leader].id(), To: c.servers[follower].id(), Term: s.Term},
 		Meta:   raft.SnapshotMeta{Index: s.Commit + 1000, Term: s.Term, Configuration: s.Configuration},
 	}
 	var stopping atomic.Bool

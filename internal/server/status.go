@@ -1,21 +1,27 @@
 package server
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	"balsa.example/api"
+	"balsa.example/member"
 	"balsa.example/raft"
 	"balsa.example/transport"
 )
 
 // status is the whole status of a server, be its replica running or not.
 func (s *Server) status() *api.StatusReply {
-	reply := &api.StatusReply{NodeId: uint64(s.self.ID), Role: api.Role_WAITING, Waiting: s.native.Waiting()}
-	if r := s.native.Replica(); r != nil {
+	reply := &api.StatusReply{NodeId: uint64(s.id()), Role: api.Role_WAITING, Waiting: s.native.Waiting()}
+	if r := s.running.Load(); r != nil {
 		reply = r.Status()
 		reply.SnapshotBytes = uint64(r.State.Figures().RunBytes)
 	}
-	reply.Name, reply.ClusterId, reply.ServerVersion = s.self.Name, s.member.ClusterID(), s.cfg.Version
+	if known, ok := s.member.Self(); ok && !known.Voter && reply.Role == api.Role_FOLLOWER {
+		reply.Role = api.Role_LEARNER
+	}
+	reply.Name, reply.ClusterId, reply.ServerVersion = s.cfg.Name, s.member.ClusterID(), s.cfg.Version
 	disk := s.member.LogStats()
 	reply.DataBytes = uint64(disk.LogBytes) + reply.SnapshotBytes
 	reply.UptimeMs = uint64(s.uptime().Milliseconds())
@@ -23,15 +29,19 @@ func (s *Server) status() *api.StatusReply {
 	return reply
 }
 
+// others are the other members, as far as this one knows.
+func (s *Server) others() []member.Info {
+	return slices.DeleteFunc(s.member.Known().All, func(m member.Info) bool { return m.ID == s.id() })
+}
+
 // peers describes the other members, as the transport and, if it leads, the replica
 // see them.
 func (s *Server) peers(progress []*api.Peer) []*api.Peer {
 	var peers []*api.Peer
-	for _, m := range s.cfg.Cluster.Others(s.self.ID) {
-		p := &api.Peer{NodeId: uint64(m.ID), Name: m.Name}
-		if seen, ok := s.member.Transport().Peer(m.ID); ok {
+	for _, m := range s.others() {
+		p := &api.Peer{NodeId: uint64(m.ID), Name: m.Name, ClientUrls: s.clientURLs(m), Learner: !m.Voter}
+		if seen, ok := s.member.Peer(m.ID); ok {
 			p.Connected = seen.Connected
-			p.ClientUrls = attributesOf(seen).GetClientUrls()
 		}
 		for _, known := range progress {
 			if known.NodeId == p.NodeId {
@@ -43,23 +53,29 @@ func (s *Server) peers(progress []*api.Peer) []*api.Peer {
 	return peers
 }
 
+// clientURLs are where clients find another member: as the cluster knows or, in one that has no
+// roster yet, as the member has said itself.
+func (s *Server) clientURLs(m member.Info) []string {
+	if seen, ok := s.member.Peer(m.ID); ok && len(m.Clients) == 0 {
+		return attributesOf(seen).GetClientUrls()
+	}
+	return m.Clients
+}
+
 // leader describes a member to clients: the hint in WRONG_LEADER.
 func (s *Server) leader(id raft.NodeID) *api.Leader {
-	m, ok := s.cfg.Cluster.Member(id)
-	if !ok {
-		return nil
+	for _, m := range s.member.Known().All {
+		if m.ID == id {
+			return &api.Leader{NodeId: uint64(id), Name: m.Name, ClientUrls: s.clientURLs(m)}
+		}
 	}
-	hint := &api.Leader{NodeId: uint64(id), Name: m.Name}
-	if seen, ok := s.member.Transport().Peer(id); ok {
-		hint.ClientUrls = attributesOf(seen).GetClientUrls()
-	}
-	return hint
+	return nil
 }
 
 // attributes is what a server tells its peers about itself, so that they can tell
 // clients: an api.Leader.
 func (s *Server) attributes() ([]byte, error) {
-	about := &api.Leader{NodeId: uint64(s.self.ID), Name: s.self.Name}
+	about := &api.Leader{NodeId: uint64(s.id()), Name: s.cfg.Name}
 	for _, u := range s.cfg.AdvertiseClient {
 		about.ClientUrls = append(about.ClientUrls, u.String())
 	}

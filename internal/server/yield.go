@@ -23,9 +23,6 @@ const (
 // yieldWhenFull lets another member lead when the disk is almost full. A leader refuses
 // writes then, but a majority may have room: to those a full follower is no hindrance.
 func (s *Server) yieldWhenFull(replica *replica.Replica) {
-	if len(s.cfg.Cluster.Members) == 1 {
-		return
-	}
 	tick := time.NewTicker(spaceCheck)
 	defer tick.Stop()
 	var last time.Time // when it yielded
@@ -37,7 +34,7 @@ func (s *Server) yieldWhenFull(replica *replica.Replica) {
 		case <-s.ctx.Done():
 			return
 		}
-		if !replica.LowSpace() || time.Since(last) < yieldPause {
+		if len(s.others()) == 0 || !replica.LowSpace() || time.Since(last) < yieldPause {
 			continue
 		}
 		last = time.Now()
@@ -56,7 +53,7 @@ func (s *Server) yieldWhenFull(replica *replica.Replica) {
 func successor(leader rsm.Status) raft.NodeID {
 	var fit []raft.NodeID
 	for _, p := range leader.Peers {
-		if p.Active && p.Match >= leader.Commit {
+		if p.Part == raft.Voter && p.Active && p.Match >= leader.Commit {
 			fit = append(fit, p.ID)
 		}
 	}

@@ -9,10 +9,11 @@ import (
 
 func TestSuccessorIsAnyoneWhoIsFit(t *testing.T) {
 	leader := rsm.Status{Status: raft.Status{Commit: 7, Peers: []raft.PeerStatus{
-		{ID: 2, Active: true, Match: 7},
-		{ID: 3, Match: 9},
-		{ID: 4, Active: true, Match: 8},
-		{ID: 5, Active: true, Match: 6},
+		{ID: 2, Part: raft.Voter, Active: true, Match: 7},
+		{ID: 3, Part: raft.Voter, Match: 9},
+		{ID: 4, Part: raft.Voter, Active: true, Match: 8},
+		{ID: 5, Part: raft.Voter, Active: true, Match: 6},
+		{ID: 6, Part: raft.Learner, Active: true, Match: 9},
 	}}}
 	chosen := map[raft.NodeID]int{}
 	for range 100 {

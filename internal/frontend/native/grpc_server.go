@@ -40,6 +40,7 @@ type Server struct {
 	cfg Config
 
 	cluster   atomic.Uint64 // 0 until it has begun
+	node      atomic.Uint64 // 0 until the server is a member
 	begun     chan struct{} // closed when cluster is set, or never will be
 	beginOnce sync.Once
 	replica   atomic.Pointer[replica.Replica] // nil until the server takes part
@@ -61,7 +62,7 @@ func New(cfg Config) *Server {
 		backups:  make(chan struct{}, maxBackups),
 	}
 	if cfg.Hello.ClusterId != 0 {
-		s.Begin(cfg.Hello.ClusterId)
+		s.Begin(cfg.Hello.ClusterId, cfg.Hello.NodeId)
 	}
 	s.setServing(false)
 	api.RegisterKVServer(cfg.Port, s)
@@ -81,8 +82,9 @@ func (s *Server) Waiting() string {
 	return "the server is starting"
 }
 
-// Begin tells clients from now on of which cluster the server is.
-func (s *Server) Begin(cluster uint64) {
+// Begin tells clients from now on of which cluster the server is, and which member.
+func (s *Server) Begin(cluster, node uint64) {
+	s.node.Store(node)
 	s.cluster.Store(cluster)
 	s.beginOnce.Do(func() { close(s.begun) })
 }
@@ -210,7 +212,9 @@ func (u withoutCluster) Handle(req *api.Request, reply func(*api.Reply)) {
 // greeting is the Hello of a stream that is opened now.
 func (s *Server) greeting() *api.Hello {
 	hello := proto.Clone(s.cfg.Hello).(*api.Hello)
-	hello.ClusterId = s.cluster.Load()
+	if hello.ClusterId = s.cluster.Load(); hello.ClusterId != 0 {
+		hello.NodeId = s.node.Load()
+	}
 	if r := s.replica.Load(); r != nil {
 		hello.Revision = r.Store.Revision()
 	}

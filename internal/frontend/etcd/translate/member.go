@@ -20,13 +20,15 @@ type Member struct {
 	ID                   uint64
 	Name                 string
 	PeerURLs, ClientURLs []string
+	// Learner: it does not vote, and is not about to.
+	Learner bool
 }
 
 // Members lists members.
 func Members(all []Member) []*pb.Member {
 	list := make([]*pb.Member, len(all))
 	for i, m := range all {
-		list[i] = &pb.Member{ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs}
+		list[i] = &pb.Member{ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs, IsLearner: m.Learner}
 	}
 	return list
 }

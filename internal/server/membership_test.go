@@ -1,0 +1,421 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"balsa.example/api"
+	"balsa.example/internal/certs/certstest"
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/internal/check/ports"
+	"balsa.example/member"
+)
+
+// prepare adds the configuration of a server that is to join, and returns its number.
+func (c *testCluster) prepare(name string) int {
+	c.t.Helper()
+	client, peer := ports.Listen(c.t), ports.Listen(c.t)
+	cfg := c.configs[0]
+	cfg.Name, cfg.Cluster, cfg.DataDir = name, nil, filepath.Join(filepath.Dir(cfg.DataDir), name+fmt.Sprint(len(c.configs)))
+	scheme := cfg.ListenPeer[0].Scheme
+	cfg.ListenPeer = []*url.URL{{Scheme: scheme, Host: peer.Addr().String()}}
+	cfg.ListenClient = []*url.URL{{Scheme: scheme, Host: client.Addr().String()}}
+	cfg.PeerListener, cfg.ClientListeners = peer, []net.Listener{client}
+	cfg.AdvertisePeer, cfg.AdvertiseClient = nil, nil
+	cfg.Logger = testLogger(c.t)
+	if cfg.FS != nil {
+		cfg.FS = crashfs.NewMem()
+	}
+	if c.ca != nil {
+		d := certstest.Write(c.t, c.issue(c.ca, name), c.ca.PEM)
+		cfg.ClientTLS = TLS{CertFile: d.Cert, KeyFile: d.Key, CAFile: d.CA, ClientAuth: true}
+		cfg.PeerTLS = cfg.ClientTLS
+	}
+	cfg.JoinAt = nil
+	for i := range min(3, len(c.configs)) {
+		if c.configs[i].ListenPeer != nil {
+			cfg.JoinAt = append(cfg.JoinAt, c.configs[i].ListenPeer[0].String())
+		}
+	}
+	c.configs, c.servers = append(c.configs, cfg), append(c.servers, nil)
+	return len(c.configs) - 1
+}
+
+// join starts a server that joins, and waits until it answers requests.
+func (c *testCluster) join(name string) int {
+	c.t.Helper()
+	i := c.prepare(name)
+	awaitReady(c.t, c.start(i))
+	return i
+}
+
+// any is a server that runs.
+func (c *testCluster) any() *Server {
+	for _, s := range c.servers {
+		if s != nil {
+			return s
+		}
+	}
+	c.t.Fatal("no server runs")
+	return nil
+}
+
+// members are those that the leader knows: voters, and in parentheses learners.
+func (c *testCluster) members() string {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	all, err := c.any().member.Members(ctx)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var names []string
+	for _, m := range all.All {
+		switch {
+		case !m.Started:
+			names = append(names, "["+m.Name+"]")
+		case m.Voter:
+			names = append(names, m.Name)
+		default:
+			names = append(names, "("+m.Name+")")
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
+}
+
+func (c *testCluster) awaitMembers(want string) {
+	c.t.Helper()
+	var got string
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if got = c.members(); got == want {
+			return
+		}
+	}
+	c.t.Fatalf("the members are %s, want %s", got, want)
+}
+
+// change waits for a change of the members.
+func (c *testCluster) change(f func(context.Context, *member.Member) (member.Info, error)) member.Info {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	m, err := f(ctx, c.any().member)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return m
+}
+
+func named(name string) member.Who { return member.Who{Name: name} }
+
+// awaitEnd waits until a server has ended by itself, and stops it.
+func (c *testCluster) awaitEnd(i int, want error) {
+	c.t.Helper()
+	select {
+	case <-c.servers[i].Failed():
+	case <-time.After(patience):
+		c.t.Fatalf("%s goes on", c.configs[i].Name)
+	}
+	if err := c.servers[i].Err(); !errors.Is(err, want) {
+		c.t.Errorf("%s ends with %v, want %v", c.configs[i].Name, err, want)
+	}
+	c.stop(i)
+}
+
+func TestAServerJoinsACluster(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]options{"plain": {servers: 3}, "TLS": {servers: 3, tls: true}, "one": {servers: 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newTestCluster(t, o)
+			c.startAll()
+			c.put("a", "1", 0)
+			before := c.members()
+			i := c.join("n4")
+			c.wants("a", "1")
+			c.awaitMembers(before + " n4")
+			if c.servers[i].status().Revision == 0 {
+				t.Error("it answers, and has no state")
+			}
+			c.put("b", "2", 0)
+			c.awaitSameState()
+			c.stop(i)
+			awaitReady(t, c.start(i)) // without any hint of what it was
+			c.put("c", "3", 0)
+			c.awaitSameState()
+		})
+	}
+}
+
+// A server that is killed while it joins goes on when it is started again, and is made a member once.
+func TestAServerThatJoinsIsMadeAMemberOnce(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3, dir: t.TempDir()})
+	c.startAll()
+	i := c.prepare("n4")
+	for range 5 {
+		s := c.start(i)
+		time.Sleep(20 * time.Millisecond) // at another moment each time
+		s.Abort()
+	}
+	awaitReady(t, c.start(i))
+	c.awaitMembers("n1 n2 n3 n4")
+}
+
+// A dead machine is replaced by one command, and the start of a server of the same name.
+func TestADeadServerIsReplaced(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3, tls: true})
+	c.startAll()
+	c.put("a", "1", 0)
+	c.servers[2].Abort()
+	c.servers[2] = nil
+	old := c.configs[2]
+	i := c.prepare("n3")
+	s := c.start(i)
+	select { // it is not let in by itself
+	case <-s.Failed():
+	case <-time.After(patience):
+		t.Fatal("an empty directory is let in under the name of a member")
+	}
+	if err := s.Err(); !errors.Is(err, ErrNotAdmitted) || !strings.Contains(err.Error(), "balsa member replace n3") {
+		t.Errorf("it is refused with: %v", err)
+	}
+	c.servers[i] = nil
+	s.Abort()
+	m := c.change(func(ctx context.Context, m *member.Member) (member.Info, error) {
+		return m.Replace(ctx, named("n3"), "")
+	})
+	awaitReady(t, c.start(i))
+	c.awaitMembers("n1 n2 n3")
+	if c.servers[i].id() != m.ID {
+		t.Errorf("the new one is %s, and %s was promised", c.servers[i].id(), m.ID)
+	}
+	c.put("b", "2", 0)
+
+	// The old one comes back, and is told.
+	old.PeerListener, old.ClientListeners = nil, nil
+	c.configs[2] = old
+	c.start(2)
+	c.awaitEnd(2, member.ErrRemoved)
+	c.start(2) // and again
+	c.awaitEnd(2, member.ErrRemoved)
+	c.put("c", "3", 0)
+}
+
+// Three servers are replaced by three others, while a client goes on.
+func TestAClusterMoves(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	for i := range 3 {
+		c.put(fmt.Sprint("before", i), "x", 0)
+		j := c.prepare(fmt.Sprint("m", i+1))
+		c.configs[j].JoinAt = []string{c.any().cfg.AdvertisePeer[0].Host}
+		awaitReady(t, c.start(j))
+		for !strings.Contains(" "+c.members()+" ", fmt.Sprintf(" m%d ", i+1)) {
+			time.Sleep(5 * time.Millisecond)
+		}
+		c.change(func(ctx context.Context, m *member.Member) (member.Info, error) {
+			return m.Remove(ctx, named(fmt.Sprint("n", i+1)))
+		})
+		c.awaitEnd(i, member.ErrRemoved)
+		c.endpoints[i] = c.configs[j].ListenClient[0].Host
+		c.clerk.Close()
+		c.clerk = c.firstClerk()
+		c.put(fmt.Sprint("after", i), "x", 0)
+	}
+	c.awaitMembers("m1 m2 m3")
+	c.servers, c.configs = c.servers[3:], c.configs[3:]
+	c.awaitSameState()
+}
+
+// A server that was down while all others were replaced finds those that are there now, if it is told
+// one of them, or if one that it knows is still there.
+func TestAServerThatWasDownFindsTheNewMembers(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	c.put("a", "1", 0)
+	c.stop(2)
+	for _, name := range []string{"m1", "m2"} {
+		c.join(name)
+	}
+	c.awaitMembers("m1 m2 n1 n2 n3")
+	c.change(func(ctx context.Context, m *member.Member) (member.Info, error) { return m.Remove(ctx, named("n1")) })
+	c.awaitEnd(0, member.ErrRemoved)
+	// n3 knows n1, which is gone, n2, and neither m1 nor m2, of whom one may lead.
+	awaitReady(t, c.start(2))
+	c.put("b", "2", 0)
+	c.servers, c.configs = c.servers[1:], c.configs[1:]
+	c.awaitSameState()
+}
+
+// A learner that is to stay one answers requests, and is promoted by a command.
+func TestALearnerStaysOne(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	c.put("a", "1", 0)
+	i := c.prepare("replica")
+	c.configs[i].Learner = true
+	awaitReady(t, c.start(i))
+	c.awaitMembers("(replica) n1 n2 n3")
+	if got := c.servers[i].status().Role; got != api.Role_LEARNER {
+		t.Errorf("it says that it is %s", got)
+	}
+	c.awaitPeer(0, i, func(p *api.Peer) bool { return p.Learner })
+	c.put("b", "2", 0)
+	c.awaitSameState()
+	c.change(func(ctx context.Context, m *member.Member) (member.Info, error) {
+		return m.Promote(ctx, named("replica"))
+	})
+	c.awaitMembers("n1 n2 n3 replica")
+}
+
+// As etcd does it: the cluster is told first, then the server is started with all members and
+// "existing".
+func TestAServerThatWasAddedBefore(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	i := c.prepare("n4")
+	cfg := &c.configs[i]
+	var err error
+	if cfg.Cluster, err = ParseCluster("any", memberList(c.configs[0].Cluster)+",n4="+cfg.ListenPeer[0].String()); err != nil {
+		t.Fatal(err)
+	}
+	cfg.JoinAt, cfg.Join = nil, true
+	c.start(i)
+	c.awaitEnd(i, ErrNotAdmitted)
+	added := c.change(func(ctx context.Context, m *member.Member) (member.Info, error) {
+		return m.Add(ctx, member.NewMember{Peers: []string{cfg.ListenPeer[0].String()}})
+	})
+	c.awaitMembers("[] n1 n2 n3")
+	awaitReady(t, c.start(i))
+	c.awaitMembers("n1 n2 n3 n4")
+	if c.servers[i].id() != added.ID {
+		t.Errorf("it is %s, and %s was added", c.servers[i].id(), added.ID)
+	}
+}
+
+func TestChangesThatWouldDoHarmAreRefused(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	c.put("a", "1", 0)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	leader := c.servers[c.leader()]
+	refuse := func(want error, f func(*member.Member) (member.Info, error)) {
+		t.Helper()
+		for _, s := range c.servers {
+			if s == nil {
+				continue
+			}
+			if _, err := f(s.member); !errors.Is(err, want) {
+				t.Errorf("%s says %v, want %v", s.cfg.Name, err, want)
+			}
+		}
+	}
+	refuse(member.ErrNoMember, func(m *member.Member) (member.Info, error) { return m.Remove(ctx, named("n9")) })
+	refuse(member.ErrVotes, func(m *member.Member) (member.Info, error) { return m.Promote(ctx, named("n1")) })
+	refuse(member.ErrAddressTaken, func(m *member.Member) (member.Info, error) {
+		return m.Update(ctx, named("n1"), []string{c.configs[1].ListenPeer[0].String()}, nil)
+	})
+	for i, s := range c.servers {
+		if s != leader {
+			s.Abort()
+			c.servers[i] = nil
+			break
+		}
+	}
+	c.put("b", "1", 0)
+	silent := "n1"
+	for i, s := range c.servers {
+		if s == nil {
+			silent = c.configs[i].Name
+		}
+	}
+	other := "n1"
+	for _, s := range c.servers {
+		if s != nil && s != leader {
+			other = s.cfg.Name
+		}
+	}
+	time.Sleep(3 * c.configs[0].ElectionTimeout) // until the leader has noticed
+	_, err := leader.member.Remove(ctx, named(other))
+	if !errors.Is(err, member.ErrLosesQuorum) || !strings.Contains(err.Error(), silent) {
+		t.Errorf("remove %s while %s is down: %v", other, silent, err)
+	}
+	if _, err := leader.member.Remove(ctx, named(silent)); err != nil { // which is what helps
+		t.Error(err)
+	}
+	c.put("c", "1", 0)
+}
+
+// All servers move to other addresses at once, as they are told when they are started again.
+func TestAllAddressesChangeAtARestart(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	c.put("a", "1", 0)
+	for i := range 3 {
+		c.stop(i)
+	}
+	var parts []string
+	for i := range c.configs {
+		cfg := &c.configs[i]
+		client, peer := ports.Listen(t), ports.Listen(t)
+		cfg.PeerListener, cfg.ClientListeners = peer, []net.Listener{client}
+		cfg.ListenPeer, cfg.ListenClient = []*url.URL{{Scheme: "http", Host: peer.Addr().String()}}, []*url.URL{{Scheme: "http", Host: client.Addr().String()}}
+		cfg.AdvertisePeer, cfg.AdvertiseClient = nil, nil
+		c.endpoints[i] = client.Addr().String()
+		parts = append(parts, cfg.Name+"="+cfg.ListenPeer[0].String())
+	}
+	cluster, err := ParseCluster("test", strings.Join(parts, ","))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.configs {
+		c.configs[i].Cluster = cluster
+	}
+	c.clerk.Close()
+	c.clerk = c.firstClerk()
+	c.startAll()
+	c.put("a", "2", 1)
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		var wrong []string
+		for i, m := range c.servers[0].member.Known().All {
+			if m.Clients[0] != "http://"+c.endpoints[i] && !slices.Contains(c.endpoints, strings.TrimPrefix(m.Clients[0], "http://")) {
+				wrong = append(wrong, m.Name)
+			}
+		}
+		if len(wrong) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the addresses of %v are the old ones", wrong)
+		}
+	}
+}
+
+// A server whose address is that of another member does not go on.
+func TestAServerWithTheAddressOfAnotherEnds(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	c.stop(2)
+	c.configs[2].AdvertisePeer = c.configs[1].ListenPeer
+	c.start(2)
+	c.awaitEnd(2, member.ErrAddressTaken)
+}

@@ -1,0 +1,124 @@
+package member
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"balsa.example/internal/roster"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/transport"
+)
+
+// Every error of this package that a member may tell another one arrives as itself.
+func TestErrorsTravel(t *testing.T) {
+	for code, err := range codes {
+		back := fromWire(toWire(fmt.Errorf("change: %w", err)))
+		if !errors.Is(back, err) || !strings.Contains(back.Error(), err.Error()) {
+			t.Errorf("%d: %v becomes %v", code, err, back)
+		}
+	}
+	if err := fromWire(toWire(errors.New("anything"))); !errors.Is(err, ErrUnknown) {
+		t.Errorf("an error that is not known becomes %v", err)
+	}
+	if err := fromWire(&transport.Refusal{Code: transport.CodeBusy}); !errors.Is(err, errNotLeader) {
+		t.Errorf("a member that is busy: %v", err)
+	}
+}
+
+// It is certain that nothing has changed, or said that it is not.
+func TestWhatErrorsOfAChangeMean(t *testing.T) {
+	for err, want := range map[error]error{
+		raft.ErrChangePending:                    errSoon,
+		raft.ErrNotReady:                         errSoon,
+		rsm.ErrBusy:                              errSoon,
+		roster.ErrNoRoster:                       errSoon,
+		&rsm.NotLeaderError{}:                    errNotLeader,
+		raft.ErrNotCaughtUp:                      ErrNotCaughtUp,
+		roster.ErrNoMember:                       ErrNoMember,
+		raft.ErrBadConfiguration:                 ErrBadChange,
+		rsm.ErrUnknown:                           ErrUnknown,
+		rsm.ErrStopped:                           ErrUnknown,
+		errors.New("the disk has gone"):          ErrUnknown,
+		fmt.Errorf("edit: %w", ErrLosesQuorum):   ErrLosesQuorum,
+		fmt.Errorf("edit: %w", roster.ErrExists): ErrExists,
+	} {
+		if got := classify(fmt.Errorf("change the members: %w", err)); !errors.Is(got, want) {
+			t.Errorf("%v is %v, want %v", err, got, want)
+		}
+	}
+}
+
+// A server that is no member may ask to join under its own name, and for nothing else.
+func TestWhatAStrangerMayAsk(t *testing.T) {
+	cluster, err := NewCluster("t", map[string]string{"n1": "10.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := func(cn string, usages ...x509.ExtKeyUsage) *tls.ConnectionState {
+		c := &x509.Certificate{ExtKeyUsage: usages}
+		c.Subject.CommonName = cn
+		return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{c}}
+	}
+	server := x509.ExtKeyUsageServerAuth
+	about := roster.About{Name: "n4", Peers: []string{"10.0.0.4:1"}}
+	join := &roster.Change{Kind: roster.Add, About: about, Incarnation: roster.Incarnation{4}}
+	for name, tc := range map[string]struct {
+		tls  *tls.ConnectionState
+		ask  request
+		want bool
+	}{
+		"to join":                          {cert("n4", server), request{Change: join}, true},
+		"to join, without TLS":             {nil, request{Change: join}, true},
+		"to join, by a certificate of all": {cert("n4"), request{Change: join}, true},
+		"to join as another":               {cert("n1", server), request{Change: join}, false},
+		"to join as a client":              {cert("n4", x509.ExtKeyUsageClientAuth), request{Change: join}, false},
+		"to join without a directory":      {nil, request{Change: &roster.Change{Kind: roster.Add, About: about}}, false},
+		"to join without a name":           {nil, request{Change: &roster.Change{Kind: roster.Add, Incarnation: roster.Incarnation{4}}}, false},
+		"to remove":                        {cert("n4", server), request{Change: &roster.Change{Kind: roster.Remove, Name: "n1"}}, false},
+		"as a member that relays":          {cert("n4", server), request{Change: join, Relayed: true}, false},
+		"who the members are":              {cert("n4", server), request{List: &listRequest{}, From: &about}, true},
+		"that, as nobody":                  {cert("n4", server), request{List: &listRequest{}}, false},
+		"that, as another":                 {cert("n1", server), request{List: &listRequest{}, From: &about}, false},
+	} {
+		m := &Member{cfg: Config{Cluster: cluster}}
+		if err := m.admitStranger(transport.Caller{TLS: tc.tls}, &tc.ask); (err == nil) != tc.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What members tell each other fits into a call.
+func TestTheLargestClusterFitsIntoACall(t *testing.T) {
+	var a answer
+	for i := range roster.MaxMembers {
+		a.Members = append(a.Members, Info{
+			ID: raft.NodeID(1<<63 + uint64(i)), Name: strings.Repeat("n", roster.MaxName), Peers: []string{strings.Repeat("p", 500)},
+			Incarnation: [16]byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255},
+			Replaces:    raft.NodeID(1<<63 + uint64(i)), Behind: 1 << 63, BehindBytes: 1 << 63,
+		})
+	}
+	b, err := json.Marshal(a)
+	if err != nil || len(b) > 64<<10 {
+		t.Errorf("%d bytes (%v)", len(b), err)
+	}
+}
+
+func TestDoors(t *testing.T) {
+	for text, want := range map[string]door{
+		"10.0.0.1:2380":             {"", "10.0.0.1:2380"},
+		"https://10.0.0.1:2380/":    {"", "10.0.0.1:2380"},
+		"n1=http://10.0.0.1:2380":   {"n1", "10.0.0.1:2380"},
+		"n1=db1.example.com:2380":   {"n1", "db1.example.com:2380"},
+		"https://[2001:db8::1]:238": {"", "[2001:db8::1]:238"},
+	} {
+		if got := doorOf(text); got != want {
+			t.Errorf("%s is %+v", text, got)
+		}
+	}
+}

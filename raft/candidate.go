@@ -14,6 +14,9 @@ type candidateState struct {
 	// yielded tells that the node has given way to another pre-candidate (see onPreVote). It
 	// stays true until the node campaigns, enters a new term, or follows a leader.
 	yielded bool
+	// leaves tells that the node asks for pre-votes although its leader is heard (see
+	// leaveStalledLeader).
+	leaves bool
 }
 
 // startPreVote asks whether an election could be won, before it disturbs anyone with a new
@@ -22,7 +25,7 @@ type candidateState struct {
 func (r *Raft) startPreVote() {
 	r.becomeFollower(r.term, None)
 	r.resetElectionTimer()
-	r.role = PreCandidate
+	r.role, r.candidate.leaves = PreCandidate, false
 	r.candidate.preVotes = map[NodeID]bool{r.id: true}
 	if r.wins(r.candidate.preVotes) {
 		r.startElection(false)

@@ -112,7 +112,7 @@ func (r *Raft) ignoresVoteRequest(m Message) bool {
 	default:
 		return false
 	}
-	return r.role == Leader || r.timer.sinceLeader < r.cfg.ElectionTimeoutTicks || r.leaseGranted()
+	return r.role == Leader || r.timer.sinceLeader < r.cfg.ElectionTimeoutTicks && !r.leaderStalls() || r.leaseGranted()
 }
 
 // onPreVote answers whether the sender would get this node's vote in the next term. There
@@ -121,6 +121,9 @@ func (r *Raft) ignoresVoteRequest(m Message) bool {
 // and be out of date by then. The sender repeats the question.
 func (r *Raft) onPreVote(m *PreVote) {
 	upToDate := r.upToDate(m.LastIndex, m.LastTerm)
+	if !upToDate {
+		r.leaveStalledLeader()
+	}
 	if r.role == PreCandidate && upToDate && !r.candidate.yielded && r.ranksBelow(m) {
 		// Both would become candidates, and split the votes. A node yields only once, because
 		// the other one may be unable to receive the answers.

@@ -130,9 +130,10 @@ func (r *Raft) tickLeader() {
 
 // quorumActive is CheckQuorum: a leader that hears from no majority steps down, so that its
 // clients look for another one (thesis 6.2). A peer heard right after one check still counts
-// at the next, so it may take two election timeouts to notice.
+// at the next, so it may take two election timeouts to notice. The leader itself counts only if its
+// own disk works: otherwise it might be one of a majority that can commit nothing.
 func (r *Raft) quorumActive() bool {
-	active := map[NodeID]bool{r.id: true}
+	active := map[NodeID]bool{r.id: !r.ownDiskHangs() || len(r.otherVoters()) == 0}
 	for _, p := range r.leader.peers {
 		active[p.id] = p.active
 		p.active, p.wasActive = false, p.active

@@ -19,6 +19,9 @@ func (r *Raft) grantLease() Nanos {
 	if r.cfg.LeaseDuration > r.leaseGrant {
 		failf("%s grants a lease of %d ns, its hard state holds %d", r.id, r.cfg.LeaseDuration, r.leaseGrant)
 	}
+	if r.leaderStalls() {
+		return 0
+	}
 	r.leaseGrantedUntil = max(r.leaseGrantedUntil, r.now+Instant(r.cfg.LeaseDuration))
 	return r.cfg.LeaseDuration
 }

@@ -100,3 +100,14 @@ func (r *Raft) votersAhead(index Index) (peers []*progress) {
 	}
 	return peers
 }
+
+// hungDiskTimeouts is after how many election timeouts a write that has not ended says that the own
+// disk hangs, unless the disk took long for this node's vote too.
+const hungDiskTimeouts = 4
+
+// ownDiskHangs tells whether a leader's own disk takes much longer for an entry than it took for
+// its vote.
+func (r *Raft) ownDiskHangs() bool {
+	w := &r.leader.ownDisk
+	return w.watched > r.log.stable && w.age >= max(hungDiskTimeouts*r.cfg.ElectionTimeoutTicks, slowDiskFactor*r.timer.votePersist)
+}

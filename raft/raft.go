@@ -39,6 +39,7 @@ type Raft struct {
 	leader        leaderState
 
 	timer             electionTimer
+	stall             stall   // of the leader that this node follows
 	leaseGrantedUntil Instant // until then this node gives no vote; by its own clock
 	// nextReadID and campaign begin at Config.FirstID. campaign names the latest campaign.
 	nextReadID ReadID

@@ -119,6 +119,7 @@ func (r *Raft) Tick(now Instant) {
 		r.tickLeader()
 	} else {
 		r.tickForwardedReads()
+		r.tickStall()
 		r.tickElection()
 	}
 	r.checkInvariants()

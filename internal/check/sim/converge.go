@@ -61,12 +61,15 @@ func (w *world) converge() {
 
 // repairAll demands that what was damaged of the machines' files is repaired, or replaced.
 func (w *world) repairAll() {
-	repaired := func() bool {
-		return !slices.ContainsFunc(w.nodes, func(n *node) bool { return !n.fatal && n.disk.isRotten() })
-	}
+	repaired := func() bool { return !w.anyRotten() }
 	if !w.runUntil(w.now+time.Minute, repaired) { // one run after the other is read
 		w.failf("not repaired", "a minute after all faults ended: %s", w.describe())
 	}
+}
+
+// anyRotten tells whether a file of a machine is damaged.
+func (w *world) anyRotten() bool {
+	return slices.ContainsFunc(w.nodes, func(n *node) bool { return !n.fatal && n.disk.isRotten() })
 }
 
 // progress returns a function that tells whether at least five operations which began after
@@ -165,7 +168,11 @@ func (w *world) catchUpAll() {
 	reached := func() bool {
 		return !slices.ContainsFunc(w.nodes, func(n *node) bool { return !n.fatal && (!n.up() || n.applier.Index() < mark) })
 	}
-	if !w.runUntil(w.now+breakOff+2*time.Second+w.elections(4), reached) {
+	bound := breakOff + 2*time.Second + w.elections(4)
+	if w.anyRotten() { // the only file of its kind may have to be repaired first
+		bound += time.Minute
+	}
+	if !w.runUntil(w.now+bound, reached) {
 		w.failf("left behind", "%v after %d was committed without faults: %s", w.now-start, mark, w.describe())
 	}
 	w.catchUp = w.now - start

@@ -96,9 +96,13 @@ var injectors = [numFaults]func(*world, *node, Injection) bool{
 	Transfer:      (*world).transfer,
 	HungDisk:      (*world).hangDisk,
 	Rot:           (*world).rotState,
+	Minority:      (*world).minority,
 }
 
 func (w *world) inject(number int, s Injection) {
+	if w.now < w.undisturbed {
+		return
+	}
 	n := w.node(s.Node)
 	if s.Leader {
 		if l := w.leader(); l != nil {
@@ -184,9 +188,10 @@ func (w *world) breakConnections(n *node, s Injection) bool {
 	return true
 }
 
-// failDisk lets the next write fail, and the next read.
-func (w *world) failDisk(n *node, _ Injection) bool {
+// failDisk lets the next write fail, and the next read; the next read of another node as well.
+func (w *world) failDisk(n *node, s Injection) bool {
 	n.disk.failNext, n.disk.failRead = true, true
+	w.node(s.Peer).disk.failRead = true
 	return false
 }
 
@@ -243,6 +248,7 @@ func (w *world) transfer(n *node, s Injection) bool {
 	if s.Split%3 == 0 {
 		to = raft.None
 	}
+	w.attention.moved = w.now
 	n.call(func(r *replica) { _ = r.TransferLeadership(to) })
 	if s.Split&(7<<20) == 0 { // an operator asks again and again
 		if s.For -= milliseconds(200); s.For > 0 {

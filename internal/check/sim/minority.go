@@ -6,6 +6,60 @@ import (
 	"balsa.example/raft"
 )
 
+// minority lets a majority of the voters alone, for longer than they may take for a write, while the
+// others fail: see attention. Mostly the leader is among the others. Half of the time nothing changes
+// all the while, as a firewall with a wrong rule would have it, and half of the time all changes again
+// and again.
+func (w *world) minority(n *node, s Injection) bool {
+	if l := w.leader(); l != nil && s.Split>>2&3 > 0 {
+		n = l
+	}
+	healthy := make([]bool, w.mix.Nodes()+1)
+	count := 0
+	for _, i := range w.rand.Perm(w.mix.Voters) {
+		if id := raft.NodeID(i + 1); id != n.id && count <= w.mix.Voters/2 {
+			healthy[id] = true
+			count++
+		}
+	}
+	end := w.now + w.patience()*5/4
+	w.undisturbed = end
+	w.failUntil(healthy, end, s.Split&2 == 0)
+	w.meanwhile(end-w.now, func() {
+		if w.mix.demandsProgress() && w.healthySince(w.now-w.patience()) != nil {
+			w.check.counts.Minorities++
+		}
+	})
+	return true
+}
+
+// failUntil lets all nodes but the healthy ones fail until a time.
+func (w *world) failUntil(healthy []bool, end Instant, lasting bool) {
+	if w.now >= end {
+		return
+	}
+	until := end
+	if !lasting {
+		until = min(end, w.now+w.upTo(w.upTo(4*w.mix.ElectionTimeout)))
+	}
+	w.trace.text(w.now, raft.None, "minority", "healthy and connected are %v for %v", healthy[1:], until-w.now)
+	undo := w.failExcept(healthy)
+	for _, n := range w.nodes {
+		switch {
+		case healthy[n.id]:
+		case w.chance(0.4):
+			n.hungUntil = until
+		case w.chance(0.1) && n.up():
+			n.pause()
+			n.afterAlways(until-w.now, n.resume)
+		}
+	}
+	w.meanwhile(until-w.now+1, func() {
+		undo()
+		w.failUntil(healthy, end, false)
+	})
+}
+
 // minorityFails demands progress while a majority of the voters is up, healthy, and
 // connected pairwise. The network does anything to the other nodes: each of them receives
 // from and reaches any part of the cluster, and some crash and restart.
@@ -13,7 +67,7 @@ import (
 // The disks of the minority work. Otherwise a leader among them could keep its majority by a
 // member whose disk hangs, commit nothing, and go on to lead: that is a known limit.
 func (w *world) minorityFails() {
-	if w.mix.Voters < 3 || !w.opt.anyFault() || w.anyFatal() || w.chance(0.6) {
+	if w.mix.Voters < 3 || !w.opt.anyFault() || w.anyFatal() || w.anyRotten() || w.chance(0.6) {
 		return
 	}
 	healthy := make([]bool, w.mix.Nodes()+1)
@@ -23,11 +77,19 @@ func (w *world) minorityFails() {
 	w.trace.text(w.now, raft.None, "minority", "healthy and connected are %v", healthy[1:])
 	for range 3 {
 		undo := w.failExcept(healthy)
+		for _, n := range w.nodes {
+			if !healthy[n.id] && w.chance(0.3) {
+				n.hungUntil = w.now + time.Hour
+			}
+		}
 		if !w.runUntil(w.now+2*time.Second+w.elections(5), w.progress()) {
 			w.failf("no progress beside a minority that fails", "healthy and connected are %v: %s", healthy[1:], w.describe())
 		}
 		w.runUntil(w.now+w.upTo(4*w.mix.ElectionTimeout), nil)
 		undo()
+		for _, n := range w.nodes {
+			n.hungUntil = 0
+		}
 	}
 }
 
@@ -37,7 +99,11 @@ func (w *world) failExcept(healthy []bool) (undo func()) {
 	var cut [][2]raft.NodeID
 	for _, a := range w.nodes {
 		for _, b := range w.nodes {
-			if a != b && !(healthy[a.id] && healthy[b.id]) && w.chance(0.5) {
+			share := 0.5
+			if !healthy[a.id] && !healthy[b.id] {
+				share = 0.2
+			}
+			if a != b && !(healthy[a.id] && healthy[b.id]) && w.chance(share) {
 				cut = append(cut, [2]raft.NodeID{a.id, b.id})
 				w.net.cut[a.id][b.id]++
 			}

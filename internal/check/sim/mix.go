@@ -202,6 +202,17 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 	if m.has(FullQueue) {
 		m.MaxPendingBytes = pick(r, 200, 2000)
 	}
+	if m.has(Minority) && r.IntN(3) == 0 {
+		m.undisturbed()
+	}
+}
+
+// undisturbed leaves only the fault of a minority, in a cluster that has to make progress beside it
+// (see attention).
+func (m *Mix) undisturbed() {
+	m.Faults = []Fault{Minority}
+	m.Loss, m.SpikeShare, m.Ordered, m.MaxPendingBytes = min(m.Loss, 0.05), 0, true, unlimited
+	m.MaxUnapplied, m.MaxInflight, m.MaxAppendBytes = unlimited, 256, 1<<20
 }
 
 // leaveOut removes a kind of fault that was drawn.
@@ -227,7 +238,7 @@ func (m *Mix) fits(f Fault) bool {
 	switch f {
 	case Corrupt: // a minority may lose its disk for good
 		return m.Voters >= 3 && m.WAL
-	case Partition, OneWay, Link, Flap, LoseFollowers, InstallCrash, Reset, Transfer, Rot:
+	case Partition, OneWay, Link, Flap, LoseFollowers, InstallCrash, Reset, Transfer, Rot, Minority:
 		return m.Voters >= 3
 	case Bridge:
 		return m.Voters >= 5

@@ -56,30 +56,33 @@ func (v *Violation) Error() string {
 
 // world is one run: a cluster, its network, its disks, its clients and its faults.
 type world struct {
-	opt        Options
-	mix        Mix
-	rand       *rand.Rand
-	now        Instant
-	queue      queue
-	trace      trace
-	nodes      []*node
-	net        network
-	clients    []*client
-	records    []*record
-	callers    []*caller
-	viewers    []*viewer
-	calls      []*call
-	values     int     // that callers have drawn
-	changes    int     // of users and roles that were drawn
-	images     []image // of snapshots
-	check      checker
-	healed     bool // no more faults
-	closing    bool // no more operations
-	injections []Injection
-	faults     FaultCounts
-	events     uint64
-	recovery   time.Duration // from the end of the faults until operations complete
-	catchUp    time.Duration // from there until all nodes had caught up
+	opt       Options
+	mix       Mix
+	rand      *rand.Rand
+	now       Instant
+	queue     queue
+	trace     trace
+	nodes     []*node
+	net       network
+	clients   []*client
+	records   []*record
+	callers   []*caller
+	viewers   []*viewer
+	calls     []*call
+	values    int     // that callers have drawn
+	changes   int     // of users and roles that were drawn
+	images    []image // of snapshots
+	check     checker
+	attention attention
+	// undisturbed: until then a fault goes on beside which no other is injected.
+	undisturbed Instant
+	healed      bool // no more faults
+	closing     bool // no more operations
+	injections  []Injection
+	faults      FaultCounts
+	events      uint64
+	recovery    time.Duration // from the end of the faults until operations complete
+	catchUp     time.Duration // from there until all nodes had caught up
 
 	diverging *node // the node whose state is made different from that of its peers: see diverge
 	spread    bool  // another node has restored a snapshot of that state
@@ -106,7 +109,7 @@ func newWorld(opt Options) *world {
 	if w.mix.has(Rot) && !w.mix.Durable { // there are no files
 		w.mix.Faults = slices.DeleteFunc(w.mix.Faults, func(f Fault) bool { return f == Rot })
 	}
-	w.check = newChecker(w)
+	w.check, w.attention = newChecker(w), newAttention(w)
 	w.net = newNetwork(w)
 	for id := range w.mix.Nodes() {
 		w.nodes = append(w.nodes, newNode(w, raft.NodeID(id+1)))
@@ -181,6 +184,9 @@ func (w *world) run() {
 		w.after(w.upTo(time.Second), w.administer)
 	}
 	w.scheduleInjections()
+	if w.mix.demandsProgress() {
+		w.after(time.Second, w.look)
+	}
 	w.runUntil(w.opt.Duration, nil)
 	w.heal()
 	w.converge()

@@ -220,6 +220,7 @@ func (k *checker) leases() {
 
 // leasesEnd demands that all leases end in time when nobody keeps them alive any more.
 func (w *world) leasesEnd() {
+	w.runUntil(w.now+w.mix.ElectionTimeout, nil) // a keep-alive may wait whose caller has given up
 	last, ok := w.check.truth.LastExpiry()
 	if !ok {
 		return

@@ -78,6 +78,8 @@ type Counts struct {
 	Rotten int
 	// Repaired are runs that were damaged and repaired; NotRepaired counts attempts that failed.
 	Repaired, NotRepaired int
+	// Minorities are faults of a minority beside which progress was demanded.
+	Minorities int
 	// Divergences that were noticed.
 	Divergences int
 	// Resumed are states that went on arriving where an earlier transfer had broken off.
@@ -118,6 +120,7 @@ func (c *Counts) add(d Counts) {
 	c.Rotten += d.Rotten
 	c.Repaired += d.Repaired
 	c.NotRepaired += d.NotRepaired
+	c.Minorities += d.Minorities
 	c.Divergences += d.Divergences
 	c.Resumed += d.Resumed
 	c.Fetched += d.Fetched
@@ -162,7 +165,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"restarts", c.Starts, 4 * t.Seeds}, {"snapshots taken", c.Snapshots, t.Seeds},
 		{"snapshots restored", c.Restores, t.Seeds}, {"snapshots installed", c.Installs, t.Seeds / 4},
 		{"reads", c.Reads, 10 * t.Seeds}, {"lease reads", c.LeaseReads, t.Seeds / 2},
-		{"divergences noticed", c.Divergences, t.Seeds / 4},
+		{"divergences noticed", c.Divergences, t.Seeds / 4}, {"minorities that failed for long", c.Minorities, t.Seeds / 20},
 		{"resumed streams", c.Resumed, t.Seeds / 200},
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},

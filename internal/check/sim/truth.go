@@ -24,6 +24,7 @@ func (k *checker) commit(e raft.Entry, in raft.Term) {
 	c := committed{entry: e, in: in}
 	if data, ok := rsm.Operation(e); ok {
 		k.counts.Commands++
+		k.w.attention.wrote = k.w.now
 		op, err := state.Codec{}.Decode(data)
 		if err != nil {
 			k.w.failf("codec", "%v", err)

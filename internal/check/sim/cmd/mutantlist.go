@@ -60,6 +60,14 @@ var mutants = []mutant{
 		"return r.maxAppliedBytes > 0 && r.appliedBytes > r.maxAppliedBytes", "return r.maxAppliedBytes < 0"}},
 	{name: "applied-bytes-leak", edit: edit{"raft/limits.go",
 		"		r.appliedBytes -= before - r.log.size\n", "		_ = before\n"}},
+	{name: "leader-that-commits-nothing-is-kept", args: minorities, edit: edit{"raft/election.go",
+		"r.timer.sinceLeader < r.cfg.ElectionTimeoutTicks && !r.leaderStalls()", "r.timer.sinceLeader < r.cfg.ElectionTimeoutTicks"}},
+	{name: "best-log-stays-with-a-leader-that-commits-nothing", args: minorities, edit: edit{"raft/election.go",
+		"		r.leaveStalledLeader()\n", "		_ = r\n"}},
+	{name: "leader-with-a-hung-disk-counts-itself", args: minorities, edit: edit{"raft/leader.go",
+		"{r.id: !r.ownDiskHangs() || ", "{r.id: true || "}},
+	{name: "pre-vote-disturbs-a-leader", edit: edit{"raft/election.go",
+		"	case *PreVote:\n", "	case *PreVote:\n		return false\n"}},
 	{name: "snapshot-of-lower-term", edit: edit{"raft/raft.go",
 		"	if s.Snapshot.Term > r.term {\n", "	if false {\n"}},
 	{name: "lost-log-unnoticed", edit: edit{"raft/lostlog.go",
@@ -97,7 +105,7 @@ var mutants = []mutant{
 	{name: "lease-counts-from-the-answer", edit: edit{"raft/lease.go",
 		"max(p.leaseUntil, sent+Instant(", "max(p.leaseUntil, sent, r.now+Instant("}},
 	{name: "lease-without-grant", edit: edit{"raft/election.go",
-		" || r.timer.sinceLeader < r.cfg.ElectionTimeoutTicks || r.leaseGranted()", ""}},
+		" || r.timer.sinceLeader < r.cfg.ElectionTimeoutTicks && !r.leaderStalls() || r.leaseGranted()", ""}},
 	{name: "lease-without-own-grant", edit: edit{"raft/election.go",
 		"	case r.leaseGranted():\n", ""}},
 	{name: "lease-forgets-restart", edit: edit{"raft/raft.go",
@@ -444,6 +452,9 @@ var mutants = []mutant{
 		"	if err := s.file.SyncData(); err != nil {\n		return 0, fmt.Errorf(\"sync segment %d: %w\", s.seq, err)\n	}\n	syncTook",
 		"	if s.file.SyncData() != nil && s.file.SyncData() != nil {\n		return 0, fmt.Errorf(\"sync segment %d\", s.seq)\n	}\n	syncTook"}, args: []string{"--disk", "wal"}},
 }
+
+// minorities has more of the runs draw the fault that the bug needs.
+var minorities = []string{"--faults", "minority"}
 
 // rightsTests find what the simulation makes too seldom: rights that just miss one thing.
 var rightsTests = [2]string{"./internal/frontend/etcd", "^TestRightsOfEveryMethod"}

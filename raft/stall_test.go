@@ -1,0 +1,89 @@
+package raft
+
+import (
+	"testing"
+	"time"
+)
+
+// stalled returns a cluster of five whose leader hears from a majority and commits nothing. It reaches
+// two followers: hung, whose disk hangs, and well. The other two reach well, and each other.
+func stalled(t *testing.T, seed uint64) (c *cluster, leader, hung, well NodeID) {
+	hangs := hangs{}
+	c = diskCluster(t, 5, seed, hangs.sync)
+	leader = c.awaitLeader(time.Minute).id
+	c.run(time.Second)
+	hung, well = leader%5+1, (leader+1)%5+1
+	hangs[hung] = c.now + time.Hour
+	for _, other := range c.nodes {
+		if id := other.id; id != hung && id != well {
+			c.net.setLink(leader, id, id == leader)
+			c.net.setLink(id, leader, id == leader)
+		}
+	}
+	return c, leader, hung, well
+}
+
+// commits tells whether something that is proposed is committed within a time.
+func (c *cluster) commits(limit time.Duration) bool {
+	before := c.check.lastCommitted()
+	for end := c.now + limit; c.now < end && c.check.lastCommitted() <= before+1; {
+		for _, n := range c.nodes {
+			if n.raft.Role() == Leader {
+				c.propose(n.id, "x")
+			}
+		}
+		c.run(20 * time.Millisecond)
+	}
+	return c.check.lastCommitted() > before+1
+}
+
+// A majority is healthy and connected. The leader is not of it, and one of it hears the leader.
+func TestALeaderThatCommitsNothingIsLeft(t *testing.T) {
+	for seed := range uint64(20) {
+		c, leader, hung, well := stalled(t, seed)
+		if !c.commits(3 * time.Second) { // six election timeouts
+			t.Errorf("seed %d: nothing is committed. %s leads, the disk of %s hangs, and %s hears all", seed, leader, hung, well)
+		}
+	}
+}
+
+// The same, and nobody else is there: the leader stays, as there is no better one.
+func TestALeaderThatCommitsNothingStaysIfThereIsNoBetterOne(t *testing.T) {
+	c, leader, hung, well := stalled(t, 1)
+	term := c.node(leader).raft.Term()
+	for _, n := range c.nodes {
+		if n.id != leader && n.id != hung && n.id != well {
+			c.net.isolate(n.id, true)
+		}
+	}
+	c.commits(10 * time.Second)
+	c.read(leader, ReadByIndex)
+	c.run(time.Second)
+	if l := c.node(leader); l.raft.Role() != Leader || l.raft.Term() != term || len(l.reads) > 0 {
+		t.Errorf("%s is %s of term %d, and led term %d", leader, l.raft.Role(), l.raft.Term(), term)
+	}
+}
+
+// The leader's own disk hangs, and its only follower cannot take its entries. A third node could
+// bring that follower up to date, and does not reach the leader.
+func TestALeaderWhoseDiskHangsDoesNotCountItself(t *testing.T) {
+	hangs := hangs{}
+	c := diskCluster(t, 3, 1, hangs.sync)
+	leader := c.awaitLeader(time.Minute).id
+	c.run(time.Second)
+	behind, third := leader%3+1, (leader+1)%3+1
+	hangs[leader] = c.now + time.Hour
+	c.net.setLink(leader, third, false)
+	c.net.setLink(third, leader, false)
+	c.net.lose = func(m Message) bool {
+		a, ok := m.(*AppendEntries)
+		if !ok || a.From != leader || len(a.Entries) == 0 {
+			return false
+		}
+		c.deliverLater(&AppendEntries{Header: a.Header, PrevIndex: a.PrevIndex, PrevTerm: a.PrevTerm, Commit: a.Commit, Round: a.Round})
+		return true
+	}
+	if !c.commits(5 * time.Second) {
+		t.Errorf("nothing is committed: %s leads with a disk that hangs, and keeps %s from following %s", leader, behind, third)
+	}
+}

@@ -9,38 +9,40 @@ import (
 )
 
 // programs are the paths of what runs.
-type programs struct{ balsa, etcd, etcdctl, apiserver, kubectl string }
+type programs struct{ balsa, etcd, etcdctl, apiserver, kubectl, coredns string }
+
+// target is a program that is built: where to, in the folder of which module, from which package.
+type target struct{ path, module, name string }
 
 // build builds the programs that are needed. It runs in this folder.
 func build(ctx context.Context, dir string, o *options) (programs, error) {
-	p := programs{balsa: o.balsa, etcd: filepath.Join(dir, "etcd"), etcdctl: filepath.Join(dir, "etcdctl")}
-	if o.kubeBin != "" {
-		p.apiserver, p.kubectl = filepath.Join(o.kubeBin, "kube-apiserver"), filepath.Join(o.kubeBin, "kubectl")
-	} else {
-		p.apiserver, p.kubectl = filepath.Join(dir, "kube-apiserver"), filepath.Join(dir, "kubectl")
+	others := dir
+	if o.bin != "" {
+		others = o.bin
 	}
-	targets := []struct {
-		want               bool
-		path, module, name string
-	}{
-		{true, p.etcdctl, ".", "go.etcd.io/etcd/etcdctl/v3"},
-		{o.vs != "" || o.record, p.etcd, ".", "go.etcd.io/etcd/server/v3"},
-		{o.kube && o.kubeBin == "", p.apiserver, "kube", "k8s.io/kubernetes/cmd/kube-apiserver"},
-		{o.kube && o.kubeBin == "", p.kubectl, "kube", "k8s.io/kubernetes/cmd/kubectl"},
-		{!o.record && o.balsa == "", filepath.Join(dir, "balsa"), "..", "./cmd/balsa"},
+	p := programs{
+		balsa: o.balsa, etcd: filepath.Join(dir, "etcd"), etcdctl: filepath.Join(dir, "etcdctl"),
+		apiserver: filepath.Join(others, "kube-apiserver"), kubectl: filepath.Join(others, "kubectl"), coredns: filepath.Join(others, "coredns"),
+	}
+	targets := []target{{p.etcdctl, ".", "go.etcd.io/etcd/etcdctl/v3"}}
+	if o.vs != "" || o.record {
+		targets = append(targets, target{p.etcd, ".", "go.etcd.io/etcd/server/v3"})
+	}
+	if !o.record && o.balsa == "" {
+		p.balsa = filepath.Join(dir, "balsa")
+		targets = append(targets, target{p.balsa, "..", "./cmd/balsa"})
+	}
+	for _, s := range o.suites {
+		if s.needs != nil && o.bin == "" {
+			targets = append(targets, s.needs(p)...)
+		}
 	}
 	for _, t := range targets {
-		if !t.want {
-			continue
-		}
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", t.path, t.name)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = t.module, os.Stderr, os.Stderr
 		if err := cmd.Run(); err != nil {
 			return p, fmt.Errorf("build %s: %w", t.name, err)
 		}
-	}
-	if p.balsa == "" {
-		p.balsa = targets[len(targets)-1].path
 	}
 	return p, nil
 }

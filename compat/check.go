@@ -37,14 +37,6 @@ func allChecks() (all []check) {
 	return all
 }
 
-// checks are those that were asked for.
-func (o *options) checks() []check {
-	if o.kube {
-		return kubeChecks
-	}
-	return allChecks()
-}
-
 // checkTimeout bounds a check, and callTimeout a call.
 const (
 	checkTimeout = 2 * time.Minute
@@ -64,8 +56,8 @@ type T struct {
 	cleanup  []func()
 }
 
-// runChecks starts a cluster of a system, and runs all checks on it.
-func runChecks(ctx context.Context, system string, p programs, dir string, o *options) (all records, err error) {
+// runChecks starts a cluster of a system, and runs the checks of a suite on it.
+func runChecks(ctx context.Context, s *suite, system string, p programs, dir string, o *options) (all records, err error) {
 	program := p.balsa
 	if system == "etcd" {
 		program = p.etcd
@@ -75,12 +67,12 @@ func runChecks(ctx context.Context, system string, p programs, dir string, o *op
 		return nil, err
 	}
 	defer c.stop()
-	if o.kube {
-		if c.kube, err = startAPIServer(ctx, c, p); err != nil {
+	if s.start != nil {
+		if c.guest, err = s.start(ctx, c, p); err != nil {
 			return nil, err
 		}
 	}
-	for _, check := range o.checks() {
+	for _, check := range s.checks {
 		if !o.run.MatchString(check.name) {
 			continue
 		}
@@ -138,7 +130,7 @@ func (c *cluster) check(ctx context.Context, check check, p programs) (r *record
 			lines = append(lines, fmt.Sprintf("call %d: %s", i+1, call.text(&t.masks)))
 		}
 	}
-	if c.kube == nil { // which has leases of its own
+	if c.guest == nil { // which has leases of its own
 		t.revokeAll()
 	}
 	return &record{name: check.name, lines: lines}, nil

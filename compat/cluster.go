@@ -29,7 +29,7 @@ type cluster struct {
 	dir     string
 	servers []*server
 	rec     *recorder
-	kube    *apiserver // nil, if none was asked for
+	guest   guest // nil, if none was asked for
 }
 
 // server is one process.
@@ -175,8 +175,8 @@ func (s *server) stop(signal syscall.Signal) {
 
 func (c *cluster) stop() {
 	c.rec.stop()
-	if c.kube != nil {
-		c.kube.stop(syscall.SIGKILL)
+	if c.guest != nil {
+		c.guest.end()
 	}
 	for _, s := range c.servers {
 		s.stop(syscall.SIGKILL)

@@ -31,8 +31,7 @@ const (
 	kubeToken      = "compat-token"
 )
 
-// apiserver is a kube-apiserver on the servers of a cluster. It asks them itself, since calls that
-// it makes by itself could not be compared.
+// apiserver is a kube-apiserver on the servers of a cluster.
 type apiserver struct {
 	server
 	dir     string
@@ -41,7 +40,7 @@ type apiserver struct {
 }
 
 // startAPIServer starts an apiserver that believes whoever knows a token.
-func startAPIServer(ctx context.Context, c *cluster, p programs) (*apiserver, error) {
+func startAPIServer(ctx context.Context, c *cluster, p programs) (guest, error) {
 	dir := filepath.Join(c.dir, "kube")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -81,6 +80,11 @@ func startAPIServer(ctx context.Context, c *cluster, p programs) (*apiserver, er
 	}
 	return k, nil
 }
+
+func (k *apiserver) end() { k.stop(syscall.SIGKILL) }
+
+// apiserver is the one that runs.
+func (t *T) apiserver() *apiserver { return t.cluster.guest.(*apiserver) }
 
 func writeKey(path string) error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -158,7 +162,7 @@ type kubeObject struct {
 func (t *T) api(method, path, body string) (o kubeObject, code int) {
 	ctx, cancel := context.WithTimeout(t.ctx, 30*time.Second)
 	defer cancel()
-	o, code, err := t.cluster.kube.object(ctx, method, path, body)
+	o, code, err := t.apiserver().object(ctx, method, path, body)
 	if err != nil {
 		t.say(method+" "+path, "%v", err)
 	}
@@ -173,7 +177,7 @@ type kubeEvent struct {
 
 // kubeWatch reads the events of a watch until each has said to stop, or the watch ends.
 func (t *T) kubeWatch(ctx context.Context, path string, each func(kubeEvent) (goOn bool)) error {
-	resp, err := t.cluster.kube.open(ctx, "GET", path, "")
+	resp, err := t.apiserver().open(ctx, "GET", path, "")
 	if err != nil {
 		return err
 	}
@@ -209,7 +213,7 @@ var (
 func (t *T) kubectl(stdin string, args ...string) {
 	ctx, cancel := context.WithTimeout(t.ctx, 30*time.Second)
 	defer cancel()
-	k := t.cluster.kube
+	k := t.apiserver()
 	all := append([]string{"--server=https://" + k.endpoint, "--token=" + kubeToken, "--insecure-skip-tls-verify", "--cache-dir=" + filepath.Join(k.dir, "cache")}, args...)
 	cmd := exec.CommandContext(ctx, k.kubectl, all...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+os.DevNull, "HOME="+k.dir)

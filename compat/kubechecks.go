@@ -79,7 +79,7 @@ func (t *T) fill(namespace string, n int, value string) {
 		group.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			code, _, err := t.cluster.kube.do(t.ctx, "POST", configMaps(namespace), configMap(fmt.Sprintf("m-%04d", i), value, fmt.Sprintf(`"half":"%d"`, i%2)))
+			code, _, err := t.apiserver().do(t.ctx, "POST", configMaps(namespace), configMap(fmt.Sprintf("m-%04d", i), value, fmt.Sprintf(`"half":"%d"`, i%2)))
 			if err == nil {
 				codes[i] = code
 			}
@@ -204,13 +204,13 @@ func kubeConflicts(t *T) {
 	for range writers {
 		group.Go(func() {
 			for done := 0; done < each && t.ctx.Err() == nil; {
-				o, _, err := t.cluster.kube.object(t.ctx, "GET", path, "")
+				o, _, err := t.apiserver().object(t.ctx, "GET", path, "")
 				if err != nil {
 					continue
 				}
 				n, _ := strconv.Atoi(o.Data["v"])
 				body := fmt.Sprintf(`{"metadata":{"name":"counter","resourceVersion":%q},"data":{"v":"%d"}}`, o.Metadata.ResourceVersion, n+1)
-				if _, code, err := t.cluster.kube.object(t.ctx, "PUT", path, body); err == nil && code == http.StatusOK {
+				if _, code, err := t.apiserver().object(t.ctx, "PUT", path, body); err == nil && code == http.StatusOK {
 					done++
 				}
 			}
@@ -232,7 +232,7 @@ func kubeLeases(t *T) {
 		} `json:"spec"`
 	}
 	identity := func() (l struct{ Items []lease }) {
-		_, text, err := t.cluster.kube.do(t.ctx, "GET", path+"?labelSelector=apiserver.kubernetes.io/identity%3Dkube-apiserver", "")
+		_, text, err := t.apiserver().do(t.ctx, "GET", path+"?labelSelector=apiserver.kubernetes.io/identity%3Dkube-apiserver", "")
 		t.fail("leases", err)
 		json.Unmarshal([]byte(text), &l)
 		return l
@@ -422,7 +422,7 @@ func (t *T) kubeThrough(namespace string, fault func()) {
 func (t *T) kubeCreate(path, name string) bool {
 	for t.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(t.ctx, 5*time.Second)
-		code, _, err := t.cluster.kube.do(ctx, "POST", path, configMap(name, "x"))
+		code, _, err := t.apiserver().do(ctx, "POST", path, configMap(name, "x"))
 		cancel()
 		if err == nil && (code == http.StatusCreated || code == http.StatusConflict) {
 			return true
@@ -438,7 +438,7 @@ var consistentReads = regexp.MustCompile(`(?m)^apiserver_watch_cache_consistent_
 func kubeCache(t *T) {
 	t.namespace("cache")
 	counts := func() map[string]int {
-		_, text, err := t.cluster.kube.do(t.ctx, "GET", "/metrics", "")
+		_, text, err := t.apiserver().do(t.ctx, "GET", "/metrics", "")
 		t.fail("metrics", err)
 		of := map[string]int{}
 		for _, m := range consistentReads.FindAllStringSubmatch(text, -1) {
@@ -454,7 +454,7 @@ func kubeCache(t *T) {
 	after := counts()
 	t.say("lists from the cache", "%t", after["fallback false success true"]-before["fallback false success true"] >= 20)
 	t.say("by asking the store after all", "%d", after["fallback true success true"]-before["fallback true success true"])
-	_, text, err := t.cluster.kube.do(t.ctx, "GET", "/readyz?verbose", "")
+	_, text, err := t.apiserver().do(t.ctx, "GET", "/readyz?verbose", "")
 	t.fail("readyz", err)
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, "etcd") {

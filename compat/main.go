@@ -4,7 +4,8 @@
 //	go run .               against balsa, compared with what etcd has answered before (testdata)
 //	go run . -vs etcd      against balsa and etcd, both started here
 //	go run . -record       against etcd alone, whose answers become testdata
-//	go run . -kube         a kube-apiserver and kubectl on them instead (builds for a quarter of an hour once)
+//	go run . -with kube    a program that keeps its state in them, instead: kube (kube-apiserver and kubectl,
+//	                       whose first build takes minutes), coredns, patroni
 //
 // A check is a short program with etcd's Go client, or with etcdctl. What it says, and every message
 // between it and the servers, is written down with ids, times and the like masked (render.go). The
@@ -27,13 +28,13 @@ import (
 type options struct {
 	vs      string
 	record  bool
-	kube    bool
+	suites  []*suite
 	run     *regexp.Regexp
 	list    bool
 	verbose bool
 	keep    string
 	balsa   string // a program that is built already; empty: build
-	kubeBin string // a folder with kube-apiserver and kubectl; empty: build
+	bin     string // a folder with the other programs; empty: build
 }
 
 func main() {
@@ -41,8 +42,8 @@ func main() {
 	pattern := flag.String("run", "", "run only the checks whose names match this")
 	flag.StringVar(&o.vs, "vs", "", "etcd: compare with servers of etcd that run here, not with what was recorded")
 	flag.BoolVar(&o.record, "record", false, "run etcd alone, and write its answers to testdata")
-	flag.BoolVar(&o.kube, "kube", false, "run a kube-apiserver and kubectl on the servers, and no other checks")
-	flag.StringVar(&o.kubeBin, "kube-bin", "", "folder with kube-apiserver and kubectl (default: built from the module kube)")
+	with := flag.String("with", "", "kube, coredns or patroni: run this program on the servers, and no other checks; all: all of them, and the checks")
+	flag.StringVar(&o.bin, "bin", "", "folder with programs that -with needs (default: built from the modules kube and coredns)")
 	flag.BoolVar(&o.list, "list", false, "list the checks")
 	flag.BoolVar(&o.verbose, "v", false, "print what the checks say")
 	flag.StringVar(&o.keep, "dir", "", "keep data and logs of the servers here")
@@ -52,12 +53,17 @@ func main() {
 	if o.run, err = regexp.Compile(*pattern); err != nil {
 		fatal(err)
 	}
+	if o.suites, err = suitesOf(*with); err != nil {
+		fatal(err)
+	}
 	if o.vs != "" && o.vs != "etcd" {
 		fatal(fmt.Errorf("-vs is %q; it can only be etcd", o.vs))
 	}
 	if o.list {
-		for _, c := range o.checks() {
-			fmt.Println(c.name)
+		for _, s := range o.suites {
+			for _, c := range s.checks {
+				fmt.Println(c.name)
+			}
 		}
 		return
 	}
@@ -93,33 +99,41 @@ func (o *options) main(ctx context.Context) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	var balsa, etcd records
+	for _, one := range o.suites {
+		b, e, err := o.runSuite(ctx, one, programs, dir)
+		if err != nil {
+			return false, err
+		}
+		balsa, etcd = append(balsa, b...), append(etcd, e...)
+	}
+	if o.record {
+		return true, nil
+	}
+	return report(os.Stdout, balsa, etcd), nil
+}
+
+// runSuite returns what balsa and etcd have said. Nobody asks balsa if etcd's answers are to be written.
+func (o *options) runSuite(ctx context.Context, s *suite, programs programs, dir string) (balsa, etcd records, err error) {
 	run := func(system string) (records, error) {
 		start := time.Now()
-		r, err := runChecks(ctx, system, programs, filepath.Join(dir, system), o)
+		r, err := runChecks(ctx, s, system, programs, filepath.Join(dir, s.name+system), o)
 		if err == nil {
 			fmt.Printf("%s: %d checks with %d answers in %.1f s\n", system, len(r), r.answers(), time.Since(start).Seconds())
 		}
 		return r, err
 	}
-	if o.record {
-		etcd, err := run("etcd")
-		if err != nil {
-			return false, err
-		}
-		return true, etcd.write(o.golden())
-	}
-	var etcd records
-	if o.vs != "" {
+	if o.record || o.vs != "" {
 		etcd, err = run("etcd")
 	} else {
-		etcd, err = readRecords(o.golden())
+		etcd, err = readRecords(s.golden)
 	}
-	if err != nil {
-		return false, err
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case o.record:
+		return nil, nil, etcd.write(s.golden)
 	}
-	balsa, err := run("balsa")
-	if err != nil {
-		return false, err
-	}
-	return report(os.Stdout, balsa, etcd), nil
+	balsa, err = run("balsa")
+	return balsa, etcd, err
 }

@@ -7,14 +7,6 @@ import (
 	"strings"
 )
 
-// golden is the file with the answers of etcd.
-func (o *options) golden() string {
-	if o.kube {
-		return "testdata/kube-1.36.3-etcd-3.7.3.txt"
-	}
-	return "testdata/etcd-3.7.3.txt"
-}
-
 // record is what one check has said, and the calls that it has made.
 type record struct {
 	name  string

@@ -69,13 +69,14 @@ func (f *Face) LeaseKeepAlive(c *Caller, s Stream) error {
 			continue
 		case oldest != nil:
 			late.Reset(f.requestTimeout() - time.Since(oldest.came))
-		default:
-			late.Stop()
 		}
 		select {
 		case <-k.answered.C():
-		case <-late.C:
-			return translate.ErrTimeout
+		case <-late.C: // also while none waited: one that comes does not wake this goroutine
+			if k.overdue() {
+				return translate.ErrTimeout
+			}
+			late.Reset(f.requestTimeout())
 		case <-leaderless:
 			return translate.ErrNoLeader
 		case <-s.Context().Done():
@@ -93,6 +94,13 @@ func (k *keepAlives) oldest() (a *keepAlive, done bool, err error) {
 		return nil, false, k.ended
 	}
 	return k.waiting[0], k.waiting[0].done, nil
+}
+
+// overdue tells whether the oldest has waited as long as a request may.
+func (k *keepAlives) overdue() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.waiting) > 0 && !k.waiting[0].done && time.Since(k.waiting[0].came) >= k.face.requestTimeout()
 }
 
 // send answers the oldest, with which the Node is done.

@@ -778,6 +778,68 @@ func (Peer_Progress) EnumDescriptor() ([]byte, []int) {
 	return file_balsa_proto_rawDescGZIP(), []int{33, 0}
 }
 
+type MembersChange_Kind int32
+
+const (
+	MembersChange_KIND_UNSPECIFIED MembersChange_Kind = 0 // refused
+	// ADD makes a place for a member that has not started: new_name or peer_urls, client_urls, learner.
+	// It votes when it has started and is caught up.
+	MembersChange_ADD     MembersChange_Kind = 1
+	MembersChange_PROMOTE MembersChange_Kind = 2 // a learner becomes a voter
+	MembersChange_REMOVE  MembersChange_Kind = 3
+	MembersChange_UPDATE  MembersChange_Kind = 4 // peer_urls and client_urls: those that are given
+	// REPLACE makes a place for a server that takes that of a member, under the same name or as
+	// new_name. When it has started and is caught up, it votes, and the other one is removed.
+	MembersChange_REPLACE MembersChange_Kind = 5
+)
+
+// Enum value maps for MembersChange_Kind.
+var (
+	MembersChange_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "ADD",
+		2: "PROMOTE",
+		3: "REMOVE",
+		4: "UPDATE",
+		5: "REPLACE",
+	}
+	MembersChange_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"ADD":              1,
+		"PROMOTE":          2,
+		"REMOVE":           3,
+		"UPDATE":           4,
+		"REPLACE":          5,
+	}
+)
+
+func (x MembersChange_Kind) Enum() *MembersChange_Kind {
+	p := new(MembersChange_Kind)
+	*p = x
+	return p
+}
+
+func (x MembersChange_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MembersChange_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_balsa_proto_enumTypes[11].Descriptor()
+}
+
+func (MembersChange_Kind) Type() protoreflect.EnumType {
+	return &file_balsa_proto_enumTypes[11]
+}
+
+func (x MembersChange_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MembersChange_Kind.Descriptor instead.
+func (MembersChange_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{37, 0}
+}
+
 type Permission_Access int32
 
 const (
@@ -811,11 +873,11 @@ func (x Permission_Access) String() string {
 }
 
 func (Permission_Access) Descriptor() protoreflect.EnumDescriptor {
-	return file_balsa_proto_enumTypes[11].Descriptor()
+	return file_balsa_proto_enumTypes[12].Descriptor()
 }
 
 func (Permission_Access) Type() protoreflect.EnumType {
-	return &file_balsa_proto_enumTypes[11]
+	return &file_balsa_proto_enumTypes[12]
 }
 
 func (x Permission_Access) Number() protoreflect.EnumNumber {
@@ -824,7 +886,7 @@ func (x Permission_Access) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Permission_Access.Descriptor instead.
 func (Permission_Access) EnumDescriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{37, 0}
+	return file_balsa_proto_rawDescGZIP(), []int{41, 0}
 }
 
 type UsersChange_Kind int32
@@ -890,11 +952,11 @@ func (x UsersChange_Kind) String() string {
 }
 
 func (UsersChange_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_balsa_proto_enumTypes[12].Descriptor()
+	return file_balsa_proto_enumTypes[13].Descriptor()
 }
 
 func (UsersChange_Kind) Type() protoreflect.EnumType {
-	return &file_balsa_proto_enumTypes[12]
+	return &file_balsa_proto_enumTypes[13]
 }
 
 func (x UsersChange_Kind) Number() protoreflect.EnumNumber {
@@ -903,7 +965,7 @@ func (x UsersChange_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UsersChange_Kind.Descriptor instead.
 func (UsersChange_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{38, 0}
+	return file_balsa_proto_rawDescGZIP(), []int{42, 0}
 }
 
 // RequestBatch is at most 1 MiB large, or one request that is larger, and has at most
@@ -2133,7 +2195,11 @@ type Hello struct {
 	ServerVersion string                 `protobuf:"bytes,4,opt,name=server_version,json=serverVersion,proto3" json:"server_version,omitempty"`
 	// revision is what the store was at, or had passed, when the stream began; 0 if the
 	// server cannot tell yet.
-	Revision      uint64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision uint64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	// members are those whom a client may ask, if the server knows. Another Hello follows on the same
+	// stream when they change: a client that lives long asks those, and not only the servers that it was
+	// told when it began.
+	Members       []*Leader `protobuf:"bytes,6,rep,name=members,proto3" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2201,6 +2267,13 @@ func (x *Hello) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *Hello) GetMembers() []*Leader {
+	if x != nil {
+		return x.Members
+	}
+	return nil
 }
 
 // Reply answers the request of the same id.
@@ -3994,6 +4067,349 @@ func (x *Peer) GetDiverged() bool {
 	return false
 }
 
+// Member is one member of the cluster.
+type Member struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	NodeId     uint64                 `protobuf:"varint,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Name       string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // empty: it was added by its addresses, and has not started
+	PeerUrls   []string               `protobuf:"bytes,3,rep,name=peer_urls,json=peerUrls,proto3" json:"peer_urls,omitempty"`
+	ClientUrls []string               `protobuf:"bytes,4,rep,name=client_urls,json=clientUrls,proto3" json:"client_urls,omitempty"`
+	Voter      bool                   `protobuf:"varint,5,opt,name=voter,proto3" json:"voter,omitempty"`     // else it is a learner
+	Promote    bool                   `protobuf:"varint,6,opt,name=promote,proto3" json:"promote,omitempty"` // a learner that votes as soon as it is caught up
+	Started    bool                   `protobuf:"varint,7,opt,name=started,proto3" json:"started,omitempty"`
+	ReplacesId uint64                 `protobuf:"varint,8,opt,name=replaces_id,json=replacesId,proto3" json:"replaces_id,omitempty"` // the member that leaves when this one votes; 0: none
+	// What the leader knows; unset if another server has answered.
+	Active        bool   `protobuf:"varint,9,opt,name=active,proto3" json:"active,omitempty"` // it answers
+	CaughtUp      bool   `protobuf:"varint,10,opt,name=caught_up,json=caughtUp,proto3" json:"caught_up,omitempty"`
+	BehindEntries uint64 `protobuf:"varint,11,opt,name=behind_entries,json=behindEntries,proto3" json:"behind_entries,omitempty"` // of the log, that it lacks
+	BehindBytes   uint64 `protobuf:"varint,12,opt,name=behind_bytes,json=behindBytes,proto3" json:"behind_bytes,omitempty"`       // about what it has yet to get
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Member) Reset() {
+	*x = Member{}
+	mi := &file_balsa_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Member) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Member) ProtoMessage() {}
+
+func (x *Member) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Member.ProtoReflect.Descriptor instead.
+func (*Member) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Member) GetNodeId() uint64 {
+	if x != nil {
+		return x.NodeId
+	}
+	return 0
+}
+
+func (x *Member) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Member) GetPeerUrls() []string {
+	if x != nil {
+		return x.PeerUrls
+	}
+	return nil
+}
+
+func (x *Member) GetClientUrls() []string {
+	if x != nil {
+		return x.ClientUrls
+	}
+	return nil
+}
+
+func (x *Member) GetVoter() bool {
+	if x != nil {
+		return x.Voter
+	}
+	return false
+}
+
+func (x *Member) GetPromote() bool {
+	if x != nil {
+		return x.Promote
+	}
+	return false
+}
+
+func (x *Member) GetStarted() bool {
+	if x != nil {
+		return x.Started
+	}
+	return false
+}
+
+func (x *Member) GetReplacesId() uint64 {
+	if x != nil {
+		return x.ReplacesId
+	}
+	return 0
+}
+
+func (x *Member) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *Member) GetCaughtUp() bool {
+	if x != nil {
+		return x.CaughtUp
+	}
+	return false
+}
+
+func (x *Member) GetBehindEntries() uint64 {
+	if x != nil {
+		return x.BehindEntries
+	}
+	return 0
+}
+
+func (x *Member) GetBehindBytes() uint64 {
+	if x != nil {
+		return x.BehindBytes
+	}
+	return 0
+}
+
+type MembersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// local: what the server asked knows itself, without the leader.
+	Local         bool `protobuf:"varint,1,opt,name=local,proto3" json:"local,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembersRequest) Reset() {
+	*x = MembersRequest{}
+	mi := &file_balsa_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembersRequest) ProtoMessage() {}
+
+func (x *MembersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
+func (*MembersRequest) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *MembersRequest) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
+}
+
+type MembersReply struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Members  []*Member              `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	LeaderId uint64                 `protobuf:"varint,2,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"` // 0: none known
+	// from_leader: the leader has answered.
+	FromLeader bool `protobuf:"varint,3,opt,name=from_leader,json=fromLeader,proto3" json:"from_leader,omitempty"`
+	// member is the one that a change was about, as it is now.
+	Member        *Member `protobuf:"bytes,4,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembersReply) Reset() {
+	*x = MembersReply{}
+	mi := &file_balsa_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembersReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembersReply) ProtoMessage() {}
+
+func (x *MembersReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembersReply.ProtoReflect.Descriptor instead.
+func (*MembersReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *MembersReply) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *MembersReply) GetLeaderId() uint64 {
+	if x != nil {
+		return x.LeaderId
+	}
+	return 0
+}
+
+func (x *MembersReply) GetFromLeader() bool {
+	if x != nil {
+		return x.FromLeader
+	}
+	return false
+}
+
+func (x *MembersReply) GetMember() *Member {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+// MembersChange is one change of the members.
+type MembersChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  MembersChange_Kind     `protobuf:"varint,1,opt,name=kind,proto3,enum=balsa.v1.MembersChange_Kind" json:"kind,omitempty"`
+	// node_id or, if that is 0, name says which member; not of ADD.
+	NodeId        uint64   `protobuf:"varint,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Name          string   `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	NewName       string   `protobuf:"bytes,4,opt,name=new_name,json=newName,proto3" json:"new_name,omitempty"`
+	PeerUrls      []string `protobuf:"bytes,5,rep,name=peer_urls,json=peerUrls,proto3" json:"peer_urls,omitempty"`
+	ClientUrls    []string `protobuf:"bytes,6,rep,name=client_urls,json=clientUrls,proto3" json:"client_urls,omitempty"`
+	Learner       bool     `protobuf:"varint,7,opt,name=learner,proto3" json:"learner,omitempty"` // of ADD: it never votes, unless it is promoted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembersChange) Reset() {
+	*x = MembersChange{}
+	mi := &file_balsa_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembersChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembersChange) ProtoMessage() {}
+
+func (x *MembersChange) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembersChange.ProtoReflect.Descriptor instead.
+func (*MembersChange) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *MembersChange) GetKind() MembersChange_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return MembersChange_KIND_UNSPECIFIED
+}
+
+func (x *MembersChange) GetNodeId() uint64 {
+	if x != nil {
+		return x.NodeId
+	}
+	return 0
+}
+
+func (x *MembersChange) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MembersChange) GetNewName() string {
+	if x != nil {
+		return x.NewName
+	}
+	return ""
+}
+
+func (x *MembersChange) GetPeerUrls() []string {
+	if x != nil {
+		return x.PeerUrls
+	}
+	return nil
+}
+
+func (x *MembersChange) GetClientUrls() []string {
+	if x != nil {
+		return x.ClientUrls
+	}
+	return nil
+}
+
+func (x *MembersChange) GetLearner() bool {
+	if x != nil {
+		return x.Learner
+	}
+	return false
+}
+
 type TransferLeadershipRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// target_id is the member that should lead; 0 lets the leader choose.
@@ -4004,7 +4420,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_balsa_proto_msgTypes[34]
+	mi := &file_balsa_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4016,7 +4432,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[34]
+	mi := &file_balsa_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4029,7 +4445,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{34}
+	return file_balsa_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *TransferLeadershipRequest) GetTargetId() uint64 {
@@ -4049,7 +4465,7 @@ type AuthenticateRequest struct {
 
 func (x *AuthenticateRequest) Reset() {
 	*x = AuthenticateRequest{}
-	mi := &file_balsa_proto_msgTypes[35]
+	mi := &file_balsa_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4061,7 +4477,7 @@ func (x *AuthenticateRequest) String() string {
 func (*AuthenticateRequest) ProtoMessage() {}
 
 func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[35]
+	mi := &file_balsa_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4074,7 +4490,7 @@ func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateRequest.ProtoReflect.Descriptor instead.
 func (*AuthenticateRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{35}
+	return file_balsa_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AuthenticateRequest) GetUser() string {
@@ -4100,7 +4516,7 @@ type AuthenticateReply struct {
 
 func (x *AuthenticateReply) Reset() {
 	*x = AuthenticateReply{}
-	mi := &file_balsa_proto_msgTypes[36]
+	mi := &file_balsa_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4112,7 +4528,7 @@ func (x *AuthenticateReply) String() string {
 func (*AuthenticateReply) ProtoMessage() {}
 
 func (x *AuthenticateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[36]
+	mi := &file_balsa_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4125,7 +4541,7 @@ func (x *AuthenticateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateReply.ProtoReflect.Descriptor instead.
 func (*AuthenticateReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{36}
+	return file_balsa_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AuthenticateReply) GetToken() string {
@@ -4146,7 +4562,7 @@ type Permission struct {
 
 func (x *Permission) Reset() {
 	*x = Permission{}
-	mi := &file_balsa_proto_msgTypes[37]
+	mi := &file_balsa_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4158,7 +4574,7 @@ func (x *Permission) String() string {
 func (*Permission) ProtoMessage() {}
 
 func (x *Permission) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[37]
+	mi := &file_balsa_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4171,7 +4587,7 @@ func (x *Permission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permission.ProtoReflect.Descriptor instead.
 func (*Permission) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{37}
+	return file_balsa_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Permission) GetAccess() Permission_Access {
@@ -4204,7 +4620,7 @@ type UsersChange struct {
 
 func (x *UsersChange) Reset() {
 	*x = UsersChange{}
-	mi := &file_balsa_proto_msgTypes[38]
+	mi := &file_balsa_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4216,7 +4632,7 @@ func (x *UsersChange) String() string {
 func (*UsersChange) ProtoMessage() {}
 
 func (x *UsersChange) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[38]
+	mi := &file_balsa_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4229,7 +4645,7 @@ func (x *UsersChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsersChange.ProtoReflect.Descriptor instead.
 func (*UsersChange) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{38}
+	return file_balsa_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *UsersChange) GetKind() UsersChange_Kind {
@@ -4284,7 +4700,7 @@ type UsersChanged struct {
 
 func (x *UsersChanged) Reset() {
 	*x = UsersChanged{}
-	mi := &file_balsa_proto_msgTypes[39]
+	mi := &file_balsa_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4296,7 +4712,7 @@ func (x *UsersChanged) String() string {
 func (*UsersChanged) ProtoMessage() {}
 
 func (x *UsersChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[39]
+	mi := &file_balsa_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4309,7 +4725,7 @@ func (x *UsersChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsersChanged.ProtoReflect.Descriptor instead.
 func (*UsersChanged) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{39}
+	return file_balsa_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *UsersChanged) GetAuthRevision() uint64 {
@@ -4332,7 +4748,7 @@ type UsersRequest struct {
 
 func (x *UsersRequest) Reset() {
 	*x = UsersRequest{}
-	mi := &file_balsa_proto_msgTypes[40]
+	mi := &file_balsa_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4344,7 +4760,7 @@ func (x *UsersRequest) String() string {
 func (*UsersRequest) ProtoMessage() {}
 
 func (x *UsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[40]
+	mi := &file_balsa_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4357,7 +4773,7 @@ func (x *UsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsersRequest.ProtoReflect.Descriptor instead.
 func (*UsersRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{40}
+	return file_balsa_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *UsersRequest) GetUser() string {
@@ -4393,7 +4809,7 @@ type UsersReply struct {
 
 func (x *UsersReply) Reset() {
 	*x = UsersReply{}
-	mi := &file_balsa_proto_msgTypes[41]
+	mi := &file_balsa_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4405,7 +4821,7 @@ func (x *UsersReply) String() string {
 func (*UsersReply) ProtoMessage() {}
 
 func (x *UsersReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[41]
+	mi := &file_balsa_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4418,7 +4834,7 @@ func (x *UsersReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsersReply.ProtoReflect.Descriptor instead.
 func (*UsersReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{41}
+	return file_balsa_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UsersReply) GetEnabled() bool {
@@ -4460,7 +4876,7 @@ type UserReply struct {
 
 func (x *UserReply) Reset() {
 	*x = UserReply{}
-	mi := &file_balsa_proto_msgTypes[42]
+	mi := &file_balsa_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4472,7 +4888,7 @@ func (x *UserReply) String() string {
 func (*UserReply) ProtoMessage() {}
 
 func (x *UserReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[42]
+	mi := &file_balsa_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4485,7 +4901,7 @@ func (x *UserReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserReply.ProtoReflect.Descriptor instead.
 func (*UserReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{42}
+	return file_balsa_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *UserReply) GetName() string {
@@ -4520,7 +4936,7 @@ type RoleReply struct {
 
 func (x *RoleReply) Reset() {
 	*x = RoleReply{}
-	mi := &file_balsa_proto_msgTypes[43]
+	mi := &file_balsa_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4532,7 +4948,7 @@ func (x *RoleReply) String() string {
 func (*RoleReply) ProtoMessage() {}
 
 func (x *RoleReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[43]
+	mi := &file_balsa_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4545,7 +4961,7 @@ func (x *RoleReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleReply.ProtoReflect.Descriptor instead.
 func (*RoleReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{43}
+	return file_balsa_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RoleReply) GetName() string {
@@ -4572,7 +4988,7 @@ type TransferLeadershipReply struct {
 
 func (x *TransferLeadershipReply) Reset() {
 	*x = TransferLeadershipReply{}
-	mi := &file_balsa_proto_msgTypes[44]
+	mi := &file_balsa_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4584,7 +5000,7 @@ func (x *TransferLeadershipReply) String() string {
 func (*TransferLeadershipReply) ProtoMessage() {}
 
 func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[44]
+	mi := &file_balsa_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4597,7 +5013,7 @@ func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipReply.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{44}
+	return file_balsa_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TransferLeadershipReply) GetLeaderId() uint64 {
@@ -4626,7 +5042,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_balsa_proto_msgTypes[45]
+	mi := &file_balsa_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4638,7 +5054,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[45]
+	mi := &file_balsa_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4651,7 +5067,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{45}
+	return file_balsa_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *BackupRequest) GetFile() []byte {
@@ -4684,7 +5100,7 @@ type BackupReply struct {
 
 func (x *BackupReply) Reset() {
 	*x = BackupReply{}
-	mi := &file_balsa_proto_msgTypes[46]
+	mi := &file_balsa_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4696,7 +5112,7 @@ func (x *BackupReply) String() string {
 func (*BackupReply) ProtoMessage() {}
 
 func (x *BackupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[46]
+	mi := &file_balsa_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4709,7 +5125,7 @@ func (x *BackupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupReply.ProtoReflect.Descriptor instead.
 func (*BackupReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{46}
+	return file_balsa_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *BackupReply) GetClusterId() uint64 {
@@ -4875,14 +5291,15 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"ReplyBatch\x12%\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.balsa.v1.HelloR\x05hello\x12)\n" +
-	"\areplies\x18\x02 \x03(\v2\x0f.balsa.v1.ReplyR\areplies\"\x96\x01\n" +
+	"\areplies\x18\x02 \x03(\v2\x0f.balsa.v1.ReplyR\areplies\"\xc2\x01\n" +
 	"\x05Hello\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\x04R\tclusterId\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12%\n" +
 	"\x0eserver_version\x18\x04 \x01(\tR\rserverVersion\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision\"\xc0\b\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision\x12*\n" +
+	"\amembers\x18\x06 \x03(\v2\x10.balsa.v1.LeaderR\amembers\"\xc0\b\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x14.balsa.v1.Reply.CodeR\x04code\x12\x18\n" +
@@ -5078,7 +5495,49 @@ const file_balsa_proto_rawDesc = "" +
 	"\x05PROBE\x10\x01\x12\r\n" +
 	"\tREPLICATE\x10\x02\x12\f\n" +
 	"\bSNAPSHOT\x10\x03\x12\b\n" +
-	"\x04LOST\x10\x04\"8\n" +
+	"\x04LOST\x10\x04\"\xdd\x02\n" +
+	"\x06Member\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\x04R\x06nodeId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
+	"\tpeer_urls\x18\x03 \x03(\tR\bpeerUrls\x12\x1f\n" +
+	"\vclient_urls\x18\x04 \x03(\tR\n" +
+	"clientUrls\x12\x14\n" +
+	"\x05voter\x18\x05 \x01(\bR\x05voter\x12\x18\n" +
+	"\apromote\x18\x06 \x01(\bR\apromote\x12\x18\n" +
+	"\astarted\x18\a \x01(\bR\astarted\x12\x1f\n" +
+	"\vreplaces_id\x18\b \x01(\x04R\n" +
+	"replacesId\x12\x16\n" +
+	"\x06active\x18\t \x01(\bR\x06active\x12\x1b\n" +
+	"\tcaught_up\x18\n" +
+	" \x01(\bR\bcaughtUp\x12%\n" +
+	"\x0ebehind_entries\x18\v \x01(\x04R\rbehindEntries\x12!\n" +
+	"\fbehind_bytes\x18\f \x01(\x04R\vbehindBytes\"&\n" +
+	"\x0eMembersRequest\x12\x14\n" +
+	"\x05local\x18\x01 \x01(\bR\x05local\"\xa2\x01\n" +
+	"\fMembersReply\x12*\n" +
+	"\amembers\x18\x01 \x03(\v2\x10.balsa.v1.MemberR\amembers\x12\x1b\n" +
+	"\tleader_id\x18\x02 \x01(\x04R\bleaderId\x12\x1f\n" +
+	"\vfrom_leader\x18\x03 \x01(\bR\n" +
+	"fromLeader\x12(\n" +
+	"\x06member\x18\x04 \x01(\v2\x10.balsa.v1.MemberR\x06member\"\xba\x02\n" +
+	"\rMembersChange\x120\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1c.balsa.v1.MembersChange.KindR\x04kind\x12\x17\n" +
+	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x19\n" +
+	"\bnew_name\x18\x04 \x01(\tR\anewName\x12\x1b\n" +
+	"\tpeer_urls\x18\x05 \x03(\tR\bpeerUrls\x12\x1f\n" +
+	"\vclient_urls\x18\x06 \x03(\tR\n" +
+	"clientUrls\x12\x18\n" +
+	"\alearner\x18\a \x01(\bR\alearner\"W\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\a\n" +
+	"\x03ADD\x10\x01\x12\v\n" +
+	"\aPROMOTE\x10\x02\x12\n" +
+	"\n" +
+	"\x06REMOVE\x10\x03\x12\n" +
+	"\n" +
+	"\x06UPDATE\x10\x04\x12\v\n" +
+	"\aREPLACE\x10\x05\"8\n" +
 	"\x19TransferLeadershipRequest\x12\x1b\n" +
 	"\ttarget_id\x18\x01 \x01(\x04R\btargetId\"E\n" +
 	"\x13AuthenticateRequest\x12\x12\n" +
@@ -5166,12 +5625,14 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"OVER_QUOTA\x10\x02\x12\r\n" +
 	"\tLOW_SPACE\x10\x03\x12\v\n" +
-	"\aDAMAGED\x10\x042\x94\x04\n" +
+	"\aDAMAGED\x10\x042\x93\x05\n" +
 	"\x02KV\x12<\n" +
 	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x129\n" +
 	"\x05Watch\x12\x16.balsa.v1.WatchRequest\x1a\x14.balsa.v1.WatchReply(\x010\x01\x128\n" +
 	"\x06Status\x12\x17.balsa.v1.StatusRequest\x1a\x15.balsa.v1.StatusReply\x12\\\n" +
-	"\x12TransferLeadership\x12#.balsa.v1.TransferLeadershipRequest\x1a!.balsa.v1.TransferLeadershipReply\x12J\n" +
+	"\x12TransferLeadership\x12#.balsa.v1.TransferLeadershipRequest\x1a!.balsa.v1.TransferLeadershipReply\x12;\n" +
+	"\aMembers\x12\x18.balsa.v1.MembersRequest\x1a\x16.balsa.v1.MembersReply\x12@\n" +
+	"\rChangeMembers\x12\x17.balsa.v1.MembersChange\x1a\x16.balsa.v1.MembersReply\x12J\n" +
 	"\fAuthenticate\x12\x1d.balsa.v1.AuthenticateRequest\x1a\x1b.balsa.v1.AuthenticateReply\x12<\n" +
 	"\vChangeUsers\x12\x15.balsa.v1.UsersChange\x1a\x16.balsa.v1.UsersChanged\x125\n" +
 	"\x05Users\x12\x16.balsa.v1.UsersRequest\x1a\x14.balsa.v1.UsersReply\x12<\n" +
@@ -5189,8 +5650,8 @@ func file_balsa_proto_rawDescGZIP() []byte {
 	return file_balsa_proto_rawDescData
 }
 
-var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
+var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_balsa_proto_goTypes = []any{
 	(Role)(0),                         // 0: balsa.v1.Role
 	(Alarm)(0),                        // 1: balsa.v1.Alarm
@@ -5203,142 +5664,155 @@ var file_balsa_proto_goTypes = []any{
 	(Reply_Code)(0),                   // 8: balsa.v1.Reply.Code
 	(WatchUpdate_Kind)(0),             // 9: balsa.v1.WatchUpdate.Kind
 	(Peer_Progress)(0),                // 10: balsa.v1.Peer.Progress
-	(Permission_Access)(0),            // 11: balsa.v1.Permission.Access
-	(UsersChange_Kind)(0),             // 12: balsa.v1.UsersChange.Kind
-	(*RequestBatch)(nil),              // 13: balsa.v1.RequestBatch
-	(*Request)(nil),                   // 14: balsa.v1.Request
-	(*Session)(nil),                   // 15: balsa.v1.Session
-	(*Span)(nil),                      // 16: balsa.v1.Span
-	(*Range)(nil),                     // 17: balsa.v1.Range
-	(*Put)(nil),                       // 18: balsa.v1.Put
-	(*DeleteRange)(nil),               // 19: balsa.v1.DeleteRange
-	(*Txn)(nil),                       // 20: balsa.v1.Txn
-	(*TxnOp)(nil),                     // 21: balsa.v1.TxnOp
-	(*Compare)(nil),                   // 22: balsa.v1.Compare
-	(*Compact)(nil),                   // 23: balsa.v1.Compact
-	(*Lease)(nil),                     // 24: balsa.v1.Lease
-	(*Quota)(nil),                     // 25: balsa.v1.Quota
-	(*ReplyBatch)(nil),                // 26: balsa.v1.ReplyBatch
-	(*Hello)(nil),                     // 27: balsa.v1.Hello
-	(*Reply)(nil),                     // 28: balsa.v1.Reply
-	(*Entry)(nil),                     // 29: balsa.v1.Entry
-	(*RangeReply)(nil),                // 30: balsa.v1.RangeReply
-	(*TxnReply)(nil),                  // 31: balsa.v1.TxnReply
-	(*OpReply)(nil),                   // 32: balsa.v1.OpReply
-	(*PutReply)(nil),                  // 33: balsa.v1.PutReply
-	(*DeleteRangeReply)(nil),          // 34: balsa.v1.DeleteRangeReply
-	(*LeaseReply)(nil),                // 35: balsa.v1.LeaseReply
-	(*LeasesReply)(nil),               // 36: balsa.v1.LeasesReply
-	(*WatchRequest)(nil),              // 37: balsa.v1.WatchRequest
-	(*WatchCreate)(nil),               // 38: balsa.v1.WatchCreate
-	(*WatchReply)(nil),                // 39: balsa.v1.WatchReply
-	(*WatchUpdate)(nil),               // 40: balsa.v1.WatchUpdate
-	(*EventBatch)(nil),                // 41: balsa.v1.EventBatch
-	(*Event)(nil),                     // 42: balsa.v1.Event
-	(*Leader)(nil),                    // 43: balsa.v1.Leader
-	(*StatusRequest)(nil),             // 44: balsa.v1.StatusRequest
-	(*StatusReply)(nil),               // 45: balsa.v1.StatusReply
-	(*Peer)(nil),                      // 46: balsa.v1.Peer
-	(*TransferLeadershipRequest)(nil), // 47: balsa.v1.TransferLeadershipRequest
-	(*AuthenticateRequest)(nil),       // 48: balsa.v1.AuthenticateRequest
-	(*AuthenticateReply)(nil),         // 49: balsa.v1.AuthenticateReply
-	(*Permission)(nil),                // 50: balsa.v1.Permission
-	(*UsersChange)(nil),               // 51: balsa.v1.UsersChange
-	(*UsersChanged)(nil),              // 52: balsa.v1.UsersChanged
-	(*UsersRequest)(nil),              // 53: balsa.v1.UsersRequest
-	(*UsersReply)(nil),                // 54: balsa.v1.UsersReply
-	(*UserReply)(nil),                 // 55: balsa.v1.UserReply
-	(*RoleReply)(nil),                 // 56: balsa.v1.RoleReply
-	(*TransferLeadershipReply)(nil),   // 57: balsa.v1.TransferLeadershipReply
-	(*BackupRequest)(nil),             // 58: balsa.v1.BackupRequest
-	(*BackupReply)(nil),               // 59: balsa.v1.BackupReply
+	(MembersChange_Kind)(0),           // 11: balsa.v1.MembersChange.Kind
+	(Permission_Access)(0),            // 12: balsa.v1.Permission.Access
+	(UsersChange_Kind)(0),             // 13: balsa.v1.UsersChange.Kind
+	(*RequestBatch)(nil),              // 14: balsa.v1.RequestBatch
+	(*Request)(nil),                   // 15: balsa.v1.Request
+	(*Session)(nil),                   // 16: balsa.v1.Session
+	(*Span)(nil),                      // 17: balsa.v1.Span
+	(*Range)(nil),                     // 18: balsa.v1.Range
+	(*Put)(nil),                       // 19: balsa.v1.Put
+	(*DeleteRange)(nil),               // 20: balsa.v1.DeleteRange
+	(*Txn)(nil),                       // 21: balsa.v1.Txn
+	(*TxnOp)(nil),                     // 22: balsa.v1.TxnOp
+	(*Compare)(nil),                   // 23: balsa.v1.Compare
+	(*Compact)(nil),                   // 24: balsa.v1.Compact
+	(*Lease)(nil),                     // 25: balsa.v1.Lease
+	(*Quota)(nil),                     // 26: balsa.v1.Quota
+	(*ReplyBatch)(nil),                // 27: balsa.v1.ReplyBatch
+	(*Hello)(nil),                     // 28: balsa.v1.Hello
+	(*Reply)(nil),                     // 29: balsa.v1.Reply
+	(*Entry)(nil),                     // 30: balsa.v1.Entry
+	(*RangeReply)(nil),                // 31: balsa.v1.RangeReply
+	(*TxnReply)(nil),                  // 32: balsa.v1.TxnReply
+	(*OpReply)(nil),                   // 33: balsa.v1.OpReply
+	(*PutReply)(nil),                  // 34: balsa.v1.PutReply
+	(*DeleteRangeReply)(nil),          // 35: balsa.v1.DeleteRangeReply
+	(*LeaseReply)(nil),                // 36: balsa.v1.LeaseReply
+	(*LeasesReply)(nil),               // 37: balsa.v1.LeasesReply
+	(*WatchRequest)(nil),              // 38: balsa.v1.WatchRequest
+	(*WatchCreate)(nil),               // 39: balsa.v1.WatchCreate
+	(*WatchReply)(nil),                // 40: balsa.v1.WatchReply
+	(*WatchUpdate)(nil),               // 41: balsa.v1.WatchUpdate
+	(*EventBatch)(nil),                // 42: balsa.v1.EventBatch
+	(*Event)(nil),                     // 43: balsa.v1.Event
+	(*Leader)(nil),                    // 44: balsa.v1.Leader
+	(*StatusRequest)(nil),             // 45: balsa.v1.StatusRequest
+	(*StatusReply)(nil),               // 46: balsa.v1.StatusReply
+	(*Peer)(nil),                      // 47: balsa.v1.Peer
+	(*Member)(nil),                    // 48: balsa.v1.Member
+	(*MembersRequest)(nil),            // 49: balsa.v1.MembersRequest
+	(*MembersReply)(nil),              // 50: balsa.v1.MembersReply
+	(*MembersChange)(nil),             // 51: balsa.v1.MembersChange
+	(*TransferLeadershipRequest)(nil), // 52: balsa.v1.TransferLeadershipRequest
+	(*AuthenticateRequest)(nil),       // 53: balsa.v1.AuthenticateRequest
+	(*AuthenticateReply)(nil),         // 54: balsa.v1.AuthenticateReply
+	(*Permission)(nil),                // 55: balsa.v1.Permission
+	(*UsersChange)(nil),               // 56: balsa.v1.UsersChange
+	(*UsersChanged)(nil),              // 57: balsa.v1.UsersChanged
+	(*UsersRequest)(nil),              // 58: balsa.v1.UsersRequest
+	(*UsersReply)(nil),                // 59: balsa.v1.UsersReply
+	(*UserReply)(nil),                 // 60: balsa.v1.UserReply
+	(*RoleReply)(nil),                 // 61: balsa.v1.RoleReply
+	(*TransferLeadershipReply)(nil),   // 62: balsa.v1.TransferLeadershipReply
+	(*BackupRequest)(nil),             // 63: balsa.v1.BackupRequest
+	(*BackupReply)(nil),               // 64: balsa.v1.BackupReply
 }
 var file_balsa_proto_depIdxs = []int32{
-	14, // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
+	15, // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
 	2,  // 1: balsa.v1.Request.kind:type_name -> balsa.v1.Request.Kind
 	3,  // 2: balsa.v1.Request.consistency:type_name -> balsa.v1.Request.Consistency
 	4,  // 3: balsa.v1.Request.attempt:type_name -> balsa.v1.Request.Attempt
-	15, // 4: balsa.v1.Request.session:type_name -> balsa.v1.Session
-	18, // 5: balsa.v1.Request.put:type_name -> balsa.v1.Put
-	17, // 6: balsa.v1.Request.range:type_name -> balsa.v1.Range
-	20, // 7: balsa.v1.Request.txn:type_name -> balsa.v1.Txn
-	19, // 8: balsa.v1.Request.delete_range:type_name -> balsa.v1.DeleteRange
-	23, // 9: balsa.v1.Request.compact:type_name -> balsa.v1.Compact
-	24, // 10: balsa.v1.Request.lease:type_name -> balsa.v1.Lease
-	25, // 11: balsa.v1.Request.quota:type_name -> balsa.v1.Quota
-	16, // 12: balsa.v1.Range.span:type_name -> balsa.v1.Span
+	16, // 4: balsa.v1.Request.session:type_name -> balsa.v1.Session
+	19, // 5: balsa.v1.Request.put:type_name -> balsa.v1.Put
+	18, // 6: balsa.v1.Request.range:type_name -> balsa.v1.Range
+	21, // 7: balsa.v1.Request.txn:type_name -> balsa.v1.Txn
+	20, // 8: balsa.v1.Request.delete_range:type_name -> balsa.v1.DeleteRange
+	24, // 9: balsa.v1.Request.compact:type_name -> balsa.v1.Compact
+	25, // 10: balsa.v1.Request.lease:type_name -> balsa.v1.Lease
+	26, // 11: balsa.v1.Request.quota:type_name -> balsa.v1.Quota
+	17, // 12: balsa.v1.Range.span:type_name -> balsa.v1.Span
 	5,  // 13: balsa.v1.Range.sort:type_name -> balsa.v1.Range.Sort
-	16, // 14: balsa.v1.DeleteRange.span:type_name -> balsa.v1.Span
-	22, // 15: balsa.v1.Txn.compares:type_name -> balsa.v1.Compare
-	21, // 16: balsa.v1.Txn.then:type_name -> balsa.v1.TxnOp
-	21, // 17: balsa.v1.Txn.else:type_name -> balsa.v1.TxnOp
-	17, // 18: balsa.v1.TxnOp.range:type_name -> balsa.v1.Range
-	18, // 19: balsa.v1.TxnOp.put:type_name -> balsa.v1.Put
-	19, // 20: balsa.v1.TxnOp.delete_range:type_name -> balsa.v1.DeleteRange
-	20, // 21: balsa.v1.TxnOp.txn:type_name -> balsa.v1.Txn
-	16, // 22: balsa.v1.Compare.span:type_name -> balsa.v1.Span
+	17, // 14: balsa.v1.DeleteRange.span:type_name -> balsa.v1.Span
+	23, // 15: balsa.v1.Txn.compares:type_name -> balsa.v1.Compare
+	22, // 16: balsa.v1.Txn.then:type_name -> balsa.v1.TxnOp
+	22, // 17: balsa.v1.Txn.else:type_name -> balsa.v1.TxnOp
+	18, // 18: balsa.v1.TxnOp.range:type_name -> balsa.v1.Range
+	19, // 19: balsa.v1.TxnOp.put:type_name -> balsa.v1.Put
+	20, // 20: balsa.v1.TxnOp.delete_range:type_name -> balsa.v1.DeleteRange
+	21, // 21: balsa.v1.TxnOp.txn:type_name -> balsa.v1.Txn
+	17, // 22: balsa.v1.Compare.span:type_name -> balsa.v1.Span
 	6,  // 23: balsa.v1.Compare.target:type_name -> balsa.v1.Compare.Target
 	7,  // 24: balsa.v1.Compare.relation:type_name -> balsa.v1.Compare.Relation
-	27, // 25: balsa.v1.ReplyBatch.hello:type_name -> balsa.v1.Hello
-	28, // 26: balsa.v1.ReplyBatch.replies:type_name -> balsa.v1.Reply
-	8,  // 27: balsa.v1.Reply.code:type_name -> balsa.v1.Reply.Code
-	43, // 28: balsa.v1.Reply.leader:type_name -> balsa.v1.Leader
-	29, // 29: balsa.v1.Reply.prev:type_name -> balsa.v1.Entry
-	30, // 30: balsa.v1.Reply.range:type_name -> balsa.v1.RangeReply
-	31, // 31: balsa.v1.Reply.txn:type_name -> balsa.v1.TxnReply
-	34, // 32: balsa.v1.Reply.delete_range:type_name -> balsa.v1.DeleteRangeReply
-	35, // 33: balsa.v1.Reply.lease:type_name -> balsa.v1.LeaseReply
-	36, // 34: balsa.v1.Reply.leases:type_name -> balsa.v1.LeasesReply
-	29, // 35: balsa.v1.RangeReply.entries:type_name -> balsa.v1.Entry
-	32, // 36: balsa.v1.TxnReply.replies:type_name -> balsa.v1.OpReply
-	30, // 37: balsa.v1.OpReply.range:type_name -> balsa.v1.RangeReply
-	33, // 38: balsa.v1.OpReply.put:type_name -> balsa.v1.PutReply
-	34, // 39: balsa.v1.OpReply.delete_range:type_name -> balsa.v1.DeleteRangeReply
-	31, // 40: balsa.v1.OpReply.txn:type_name -> balsa.v1.TxnReply
-	29, // 41: balsa.v1.PutReply.prev:type_name -> balsa.v1.Entry
-	29, // 42: balsa.v1.DeleteRangeReply.prev:type_name -> balsa.v1.Entry
-	38, // 43: balsa.v1.WatchRequest.create:type_name -> balsa.v1.WatchCreate
-	16, // 44: balsa.v1.WatchCreate.span:type_name -> balsa.v1.Span
-	27, // 45: balsa.v1.WatchReply.hello:type_name -> balsa.v1.Hello
-	40, // 46: balsa.v1.WatchReply.updates:type_name -> balsa.v1.WatchUpdate
-	9,  // 47: balsa.v1.WatchUpdate.kind:type_name -> balsa.v1.WatchUpdate.Kind
-	8,  // 48: balsa.v1.WatchUpdate.code:type_name -> balsa.v1.Reply.Code
-	41, // 49: balsa.v1.WatchUpdate.batches:type_name -> balsa.v1.EventBatch
-	42, // 50: balsa.v1.EventBatch.events:type_name -> balsa.v1.Event
-	29, // 51: balsa.v1.Event.entry:type_name -> balsa.v1.Entry
-	29, // 52: balsa.v1.Event.prev:type_name -> balsa.v1.Entry
-	0,  // 53: balsa.v1.StatusReply.role:type_name -> balsa.v1.Role
-	1,  // 54: balsa.v1.StatusReply.alarms:type_name -> balsa.v1.Alarm
-	46, // 55: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
-	10, // 56: balsa.v1.Peer.progress:type_name -> balsa.v1.Peer.Progress
-	11, // 57: balsa.v1.Permission.access:type_name -> balsa.v1.Permission.Access
-	16, // 58: balsa.v1.Permission.span:type_name -> balsa.v1.Span
-	12, // 59: balsa.v1.UsersChange.kind:type_name -> balsa.v1.UsersChange.Kind
-	50, // 60: balsa.v1.UsersChange.permission:type_name -> balsa.v1.Permission
-	55, // 61: balsa.v1.UsersReply.users:type_name -> balsa.v1.UserReply
-	56, // 62: balsa.v1.UsersReply.roles:type_name -> balsa.v1.RoleReply
-	50, // 63: balsa.v1.RoleReply.permissions:type_name -> balsa.v1.Permission
-	13, // 64: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
-	37, // 65: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
-	44, // 66: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
-	47, // 67: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
-	48, // 68: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
-	51, // 69: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
-	53, // 70: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
-	58, // 71: balsa.v1.KV.Backup:input_type -> balsa.v1.BackupRequest
-	26, // 72: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
-	39, // 73: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
-	45, // 74: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
-	57, // 75: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
-	49, // 76: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
-	52, // 77: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
-	54, // 78: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
-	59, // 79: balsa.v1.KV.Backup:output_type -> balsa.v1.BackupReply
-	72, // [72:80] is the sub-list for method output_type
-	64, // [64:72] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	28, // 25: balsa.v1.ReplyBatch.hello:type_name -> balsa.v1.Hello
+	29, // 26: balsa.v1.ReplyBatch.replies:type_name -> balsa.v1.Reply
+	44, // 27: balsa.v1.Hello.members:type_name -> balsa.v1.Leader
+	8,  // 28: balsa.v1.Reply.code:type_name -> balsa.v1.Reply.Code
+	44, // 29: balsa.v1.Reply.leader:type_name -> balsa.v1.Leader
+	30, // 30: balsa.v1.Reply.prev:type_name -> balsa.v1.Entry
+	31, // 31: balsa.v1.Reply.range:type_name -> balsa.v1.RangeReply
+	32, // 32: balsa.v1.Reply.txn:type_name -> balsa.v1.TxnReply
+	35, // 33: balsa.v1.Reply.delete_range:type_name -> balsa.v1.DeleteRangeReply
+	36, // 34: balsa.v1.Reply.lease:type_name -> balsa.v1.LeaseReply
+	37, // 35: balsa.v1.Reply.leases:type_name -> balsa.v1.LeasesReply
+	30, // 36: balsa.v1.RangeReply.entries:type_name -> balsa.v1.Entry
+	33, // 37: balsa.v1.TxnReply.replies:type_name -> balsa.v1.OpReply
+	31, // 38: balsa.v1.OpReply.range:type_name -> balsa.v1.RangeReply
+	34, // 39: balsa.v1.OpReply.put:type_name -> balsa.v1.PutReply
+	35, // 40: balsa.v1.OpReply.delete_range:type_name -> balsa.v1.DeleteRangeReply
+	32, // 41: balsa.v1.OpReply.txn:type_name -> balsa.v1.TxnReply
+	30, // 42: balsa.v1.PutReply.prev:type_name -> balsa.v1.Entry
+	30, // 43: balsa.v1.DeleteRangeReply.prev:type_name -> balsa.v1.Entry
+	39, // 44: balsa.v1.WatchRequest.create:type_name -> balsa.v1.WatchCreate
+	17, // 45: balsa.v1.WatchCreate.span:type_name -> balsa.v1.Span
+	28, // 46: balsa.v1.WatchReply.hello:type_name -> balsa.v1.Hello
+	41, // 47: balsa.v1.WatchReply.updates:type_name -> balsa.v1.WatchUpdate
+	9,  // 48: balsa.v1.WatchUpdate.kind:type_name -> balsa.v1.WatchUpdate.Kind
+	8,  // 49: balsa.v1.WatchUpdate.code:type_name -> balsa.v1.Reply.Code
+	42, // 50: balsa.v1.WatchUpdate.batches:type_name -> balsa.v1.EventBatch
+	43, // 51: balsa.v1.EventBatch.events:type_name -> balsa.v1.Event
+	30, // 52: balsa.v1.Event.entry:type_name -> balsa.v1.Entry
+	30, // 53: balsa.v1.Event.prev:type_name -> balsa.v1.Entry
+	0,  // 54: balsa.v1.StatusReply.role:type_name -> balsa.v1.Role
+	1,  // 55: balsa.v1.StatusReply.alarms:type_name -> balsa.v1.Alarm
+	47, // 56: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
+	10, // 57: balsa.v1.Peer.progress:type_name -> balsa.v1.Peer.Progress
+	48, // 58: balsa.v1.MembersReply.members:type_name -> balsa.v1.Member
+	48, // 59: balsa.v1.MembersReply.member:type_name -> balsa.v1.Member
+	11, // 60: balsa.v1.MembersChange.kind:type_name -> balsa.v1.MembersChange.Kind
+	12, // 61: balsa.v1.Permission.access:type_name -> balsa.v1.Permission.Access
+	17, // 62: balsa.v1.Permission.span:type_name -> balsa.v1.Span
+	13, // 63: balsa.v1.UsersChange.kind:type_name -> balsa.v1.UsersChange.Kind
+	55, // 64: balsa.v1.UsersChange.permission:type_name -> balsa.v1.Permission
+	60, // 65: balsa.v1.UsersReply.users:type_name -> balsa.v1.UserReply
+	61, // 66: balsa.v1.UsersReply.roles:type_name -> balsa.v1.RoleReply
+	55, // 67: balsa.v1.RoleReply.permissions:type_name -> balsa.v1.Permission
+	14, // 68: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
+	38, // 69: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
+	45, // 70: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
+	52, // 71: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
+	49, // 72: balsa.v1.KV.Members:input_type -> balsa.v1.MembersRequest
+	51, // 73: balsa.v1.KV.ChangeMembers:input_type -> balsa.v1.MembersChange
+	53, // 74: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
+	56, // 75: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
+	58, // 76: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
+	63, // 77: balsa.v1.KV.Backup:input_type -> balsa.v1.BackupRequest
+	27, // 78: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
+	40, // 79: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
+	46, // 80: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
+	62, // 81: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
+	50, // 82: balsa.v1.KV.Members:output_type -> balsa.v1.MembersReply
+	50, // 83: balsa.v1.KV.ChangeMembers:output_type -> balsa.v1.MembersReply
+	54, // 84: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
+	57, // 85: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
+	59, // 86: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
+	64, // 87: balsa.v1.KV.Backup:output_type -> balsa.v1.BackupReply
+	78, // [78:88] is the sub-list for method output_type
+	68, // [68:78] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_balsa_proto_init() }
@@ -5380,8 +5854,8 @@ func file_balsa_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_balsa_proto_rawDesc), len(file_balsa_proto_rawDesc)),
-			NumEnums:      13,
-			NumMessages:   47,
+			NumEnums:      14,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,8 @@ const (
 	KV_Watch_FullMethodName              = "/balsa.v1.KV/Watch"
 	KV_Status_FullMethodName             = "/balsa.v1.KV/Status"
 	KV_TransferLeadership_FullMethodName = "/balsa.v1.KV/TransferLeadership"
+	KV_Members_FullMethodName            = "/balsa.v1.KV/Members"
+	KV_ChangeMembers_FullMethodName      = "/balsa.v1.KV/ChangeMembers"
 	KV_Authenticate_FullMethodName       = "/balsa.v1.KV/Authenticate"
 	KV_ChangeUsers_FullMethodName        = "/balsa.v1.KV/ChangeUsers"
 	KV_Users_FullMethodName              = "/balsa.v1.KV/Users"
@@ -62,6 +64,16 @@ type KVClient interface {
 	// leads. A server that does not lead refuses with FAILED_PRECONDITION.
 	// With authentication it is for users with the role root.
 	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipReply, error)
+	// Members tells who the members of the cluster are. Any server will do: it asks the leader, which
+	// knows how far each of them is, and answers RESOURCE_EXHAUSTED without one.
+	Members(ctx context.Context, in *MembersRequest, opts ...grpc.CallOption) (*MembersReply, error)
+	// ChangeMembers adds, promotes, removes, updates or replaces a member, and returns when that is
+	// complete. Any server will do. With authentication it is for users with the role root. It is
+	// refused with NOT_FOUND (no such member), ALREADY_EXISTS (name or address is another member's),
+	// ABORTED (a learner is not caught up: try again), FAILED_PRECONDITION (the change would do harm,
+	// or makes no sense), INVALID_ARGUMENT, and RESOURCE_EXHAUSTED (no leader took it): then nothing has
+	// changed. After any other status it may have been made.
+	ChangeMembers(ctx context.Context, in *MembersChange, opts ...grpc.CallOption) (*MembersReply, error)
 	// Authenticate gives a token for a user and a password, which holds at all servers. It is
 	// refused with UNAUTHENTICATED, and with FAILED_PRECONDITION while authentication is off.
 	Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateReply, error)
@@ -130,6 +142,26 @@ func (c *kVClient) TransferLeadership(ctx context.Context, in *TransferLeadershi
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TransferLeadershipReply)
 	err := c.cc.Invoke(ctx, KV_TransferLeadership_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *kVClient) Members(ctx context.Context, in *MembersRequest, opts ...grpc.CallOption) (*MembersReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MembersReply)
+	err := c.cc.Invoke(ctx, KV_Members_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *kVClient) ChangeMembers(ctx context.Context, in *MembersChange, opts ...grpc.CallOption) (*MembersReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MembersReply)
+	err := c.cc.Invoke(ctx, KV_ChangeMembers_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -208,6 +240,16 @@ type KVServer interface {
 	// leads. A server that does not lead refuses with FAILED_PRECONDITION.
 	// With authentication it is for users with the role root.
 	TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipReply, error)
+	// Members tells who the members of the cluster are. Any server will do: it asks the leader, which
+	// knows how far each of them is, and answers RESOURCE_EXHAUSTED without one.
+	Members(context.Context, *MembersRequest) (*MembersReply, error)
+	// ChangeMembers adds, promotes, removes, updates or replaces a member, and returns when that is
+	// complete. Any server will do. With authentication it is for users with the role root. It is
+	// refused with NOT_FOUND (no such member), ALREADY_EXISTS (name or address is another member's),
+	// ABORTED (a learner is not caught up: try again), FAILED_PRECONDITION (the change would do harm,
+	// or makes no sense), INVALID_ARGUMENT, and RESOURCE_EXHAUSTED (no leader took it): then nothing has
+	// changed. After any other status it may have been made.
+	ChangeMembers(context.Context, *MembersChange) (*MembersReply, error)
 	// Authenticate gives a token for a user and a password, which holds at all servers. It is
 	// refused with UNAUTHENTICATED, and with FAILED_PRECONDITION while authentication is off.
 	Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateReply, error)
@@ -247,6 +289,12 @@ func (UnimplementedKVServer) Status(context.Context, *StatusRequest) (*StatusRep
 }
 func (UnimplementedKVServer) TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method TransferLeadership not implemented")
+}
+func (UnimplementedKVServer) Members(context.Context, *MembersRequest) (*MembersReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Members not implemented")
+}
+func (UnimplementedKVServer) ChangeMembers(context.Context, *MembersChange) (*MembersReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangeMembers not implemented")
 }
 func (UnimplementedKVServer) Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Authenticate not implemented")
@@ -331,6 +379,42 @@ func _KV_TransferLeadership_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KV_Members_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MembersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KVServer).Members(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KV_Members_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KVServer).Members(ctx, req.(*MembersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KV_ChangeMembers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MembersChange)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KVServer).ChangeMembers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KV_ChangeMembers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KVServer).ChangeMembers(ctx, req.(*MembersChange))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _KV_Authenticate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AuthenticateRequest)
 	if err := dec(in); err != nil {
@@ -406,6 +490,14 @@ var KV_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "TransferLeadership",
 			Handler:    _KV_TransferLeadership_Handler,
+		},
+		{
+			MethodName: "Members",
+			Handler:    _KV_Members_Handler,
+		},
+		{
+			MethodName: "ChangeMembers",
+			Handler:    _KV_ChangeMembers_Handler,
 		},
 		{
 			MethodName: "Authenticate",

@@ -51,12 +51,7 @@ func (c *Clerk) OpenBackup(ctx context.Context) (*Backup, error) {
 	if !ok {
 		return nil, errNoAdmin
 	}
-	c.mu.Lock()
-	addresses := make([]string, c.route.Len())
-	for i := range addresses {
-		addresses[i] = c.route.Server(i)
-	}
-	c.mu.Unlock()
+	addresses := c.addresses()
 	var all error
 	for _, address := range addresses {
 		if ended := c.ended(ctx); ended != nil {

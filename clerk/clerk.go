@@ -87,12 +87,22 @@ func New(endpoints []string, opts ...Option) (*Clerk, error) {
 		route:    route,
 		rand:     cfg.rand,
 	}
+	if m, ok := c.caller.(MemberCaller); ok {
+		m.OnMembers(c.follow)
+	}
 	c.keeper = newKeeper(c)
 	c.renewals.clerk = c
 	if cfg.sessionTTL > 0 {
 		c.session = newSessions(c, cfg.sessionTTL)
 	}
 	return c, nil
+}
+
+// follow takes note of who the members are.
+func (c *Clerk) follow(members []*api.Leader, revision uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.route.Members(members, revision)
 }
 
 // closePatience is how long Close waits for the revocation of leases that were abandoned.

@@ -471,6 +471,7 @@ func (l *link) receive(stream api.KV_ExchangeClient) error {
 		if err != nil {
 			return err
 		}
+		l.net.hear(batch.Hello)
 		l.deliver(batch.Replies)
 		if l.spent() {
 			return errStale

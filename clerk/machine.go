@@ -415,14 +415,14 @@ func (o *Op) redirect(hint *api.Leader) Step {
 func (o *Op) next() Step {
 	n := o.route.Len()
 	for i := 1; i < n; i++ {
-		if s := (o.server + i) % n; o.tried&(1<<s) == 0 {
+		if s := (o.server + i) % n; o.tried&(1<<s) == 0 && o.route.asked(s) {
 			return o.ask(s)
 		}
 	}
 	if o.hint >= 0 && o.lost&(1<<o.hint) == 0 {
 		return o.wait(o.hint)
 	}
-	return o.wait((o.server + 1) % n)
+	return o.wait(o.route.after(o.server))
 }
 
 func (o *Op) ask(server int) Step {

@@ -3,6 +3,7 @@ package clerk
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -506,6 +507,66 @@ func TestRouteIsBounded(t *testing.T) {
 	}
 	if route.Len() != maxServers {
 		t.Errorf("%d servers", route.Len())
+	}
+}
+
+func leaders(addresses ...string) (all []*api.Leader) {
+	for i, a := range addresses {
+		all = append(all, &api.Leader{NodeId: uint64(100 + i), ClientUrls: []string{"http://" + a}})
+	}
+	return all
+}
+
+// asks returns the servers that an operation asks in one round, of which none answers.
+func asks(t *testing.T, route *Route) (all []string) {
+	op := newTestOp(t, route, get)
+	for step := op.Start(); step.Action == Ask; step = op.Lost(true) {
+		all = append(all, route.Server(step.Server))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// The servers that a Clerk asks are those that it was given, and those that are members now.
+func TestRouteFollowsTheMembers(t *testing.T) {
+	route := newTestRoute(t, 1)
+	want := func(when string, want ...string) {
+		t.Helper()
+		if got := asks(t, route); !slices.Equal(got, want) {
+			t.Errorf("%s: asks %v, want %v", when, got, want)
+		}
+	}
+	route.Members(leaders("a:1", "b:1", "s0:1"), 10)
+	want("at first", "a:1", "b:1", "s0:1")
+	route.Members(leaders("b:1", "c:1"), 11)
+	want("a has left, c has come", "b:1", "c:1", "s0:1")
+	route.Members(leaders("a:1"), 10)
+	want("told by a server that lags behind", "b:1", "c:1", "s0:1")
+	route.Members(nil, 12)
+	want("told nothing", "b:1", "c:1", "s0:1")
+	op := newTestOp(t, route, set)
+	op.Start()
+	op.Reply(hint(0, "d:1"))
+	want("a leader that is not known yet", "b:1", "c:1", "d:1", "s0:1")
+	route.Members([]*api.Leader{{NodeId: 1, ClientUrls: []string{"https://x:1"}}}, 12)
+	want("none that can be used", "b:1", "c:1", "d:1", "s0:1")
+}
+
+// A Clerk lives longer than any of the members, each of which is replaced by another one.
+func TestRouteOutlivesAllMembers(t *testing.T) {
+	route := newTestRoute(t, 1)
+	for i := range 1000 {
+		now := leaders(fmt.Sprintf("m%d:1", i), fmt.Sprintf("m%d:1", i+1), fmt.Sprintf("m%d:1", i+2))
+		route.Members(now, uint64(i))
+		if got := asks(t, route); len(got) != 4 || route.Len() > maxServers {
+			t.Fatalf("after %d changes: asks %v, knows %d", i, got, route.Len())
+		}
+		if i%3 == 0 { // it comes back to a leader that it knows by its id
+			if h := route.follow(&api.Leader{NodeId: 101}); h < 0 || route.Server(h) != fmt.Sprintf("m%d:1", i+1) {
+				t.Fatalf("after %d changes the hint leads to %d", i, h)
+			}
+		}
+		route.leader = int(rand.Uint64() % uint64(route.Len()))
 	}
 }
 

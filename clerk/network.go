@@ -48,6 +48,9 @@ type network struct {
 	cluster uint64 // of the first Hello that named one; 0 before
 	closed  bool
 
+	// onMembers is told who the members are. It is set before the first call.
+	onMembers func(members []*api.Leader, revision uint64)
+
 	reached atomic.Uint64 // the highest revision in any Hello or reply
 }
 
@@ -108,6 +111,22 @@ func (n *network) link(address string) (*link, error) {
 // clusters have no history in common. A server that is in no cluster yet names none. It
 // executes nothing, and ends the stream when it is in one.
 func (n *network) admit(h *api.Hello) error {
+	if err := n.enroll(h); err != nil {
+		return err
+	}
+	n.hear(h)
+	return nil
+}
+
+// hear takes note of the members that a Hello names.
+func (n *network) hear(h *api.Hello) {
+	if len(h.GetMembers()) > 0 && n.onMembers != nil {
+		n.onMembers(h.GetMembers(), h.GetRevision())
+	}
+}
+
+// enroll is admit but for the members.
+func (n *network) enroll(h *api.Hello) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.cluster == 0 && h.GetClusterId() != 0 {
@@ -141,6 +160,9 @@ func (n *network) reach(revision uint64) {
 		}
 	}
 }
+
+// OnMembers implements MemberCaller.
+func (n *network) OnMembers(tell func(members []*api.Leader, revision uint64)) { n.onMembers = tell }
 
 // Call implements Caller.
 func (n *network) Call(ctx context.Context, address string, req *api.Request, timeout time.Duration) (Answer, error) {

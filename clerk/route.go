@@ -13,14 +13,20 @@ import (
 const maxServers = 64
 
 // Route is what a Clerk remembers from one operation to the next: the servers, the leader, and
-// the store's revision. Servers are numbered from 0 and are never removed, so a number stays
-// valid.
+// the store's revision. Servers are numbered from 0. A number stays valid, but it may become that of
+// another server: those of NewRoute keep theirs, and the others theirs while they are members.
 //
 // A Route, and all Ops that use it, must not be used concurrently.
 type Route struct {
 	servers []string // host:port, no two equal
 	nodes   []uint64 // the node id that servers[i] gave as its own; 0: not known
 	secure  bool     // servers are reached by TLS
+	// fixed is how many servers are those of NewRoute. members are those that are members, as the
+	// servers have told at revision membersAt. Empty: none has told. Servers that are neither are
+	// not asked.
+	fixed     int
+	members   uint64
+	membersAt uint64
 
 	leader   int    // the server to ask first
 	nearest  int    // the server to ask first for a LOCAL read
@@ -55,6 +61,7 @@ func NewRoute(endpoints []string, secure bool) (*Route, error) {
 	if r.secure && plain != "" {
 		return nil, &mixedError{plain}
 	}
+	r.fixed = len(r.servers)
 	return r, nil
 }
 
@@ -88,26 +95,102 @@ func (r *Route) follow(hint *api.Leader) int {
 			return i
 		}
 	}
+	return r.place(hint.GetClientUrls())
+}
+
+// place returns the server at one of the addresses, which is added if none is known. -1: no
+// address is usable, or there is no room.
+func (r *Route) place(urls []string) int {
 	fresh := ""
-	for _, url := range hint.GetClientUrls() {
+	for _, url := range urls {
 		address, s, err := parseEndpoint(url)
 		if err != nil || s != anyScheme && (s == tlsScheme) != r.secure {
 			continue // a hint must not make a Clerk give up TLS
 		}
 		if i := slices.Index(r.servers, address); i >= 0 {
+			r.welcome(i)
 			return i
 		}
 		if fresh == "" {
 			fresh = address
 		}
 	}
-	if fresh == "" || len(r.servers) == maxServers {
+	if fresh == "" {
 		return -1
 	}
-	return r.add(fresh)
+	i := r.add(fresh)
+	if i >= 0 {
+		r.welcome(i)
+	}
+	return i
 }
 
+// welcome notes that a server is a member, if it is known who is.
+func (r *Route) welcome(server int) {
+	if r.members != 0 {
+		r.members |= 1 << server
+	}
+}
+
+// Members notes who the members are, as a server has told when the store was at a revision. What a
+// server tells that lags behind is not taken.
+func (r *Route) Members(all []*api.Leader, revision uint64) {
+	if len(all) == 0 || revision < r.membersAt {
+		return
+	}
+	before := r.members
+	r.members, r.membersAt = 0, revision
+	var now uint64
+	for _, m := range all {
+		i := r.place(m.GetClientUrls())
+		if i < 0 {
+			continue
+		}
+		for k := r.fixed; k < len(r.nodes); k++ {
+			if r.nodes[k] == m.GetNodeId() && k != i {
+				r.nodes[k] = 0 // it has moved
+			}
+		}
+		now |= 1 << i
+		r.members = now // so that the next one does not take its place
+		r.Learn(i, m.GetNodeId())
+	}
+	if now == 0 {
+		r.members = before
+	}
+	for _, first := range []*int{&r.leader, &r.nearest} {
+		if !r.asked(*first) {
+			*first = r.after(*first)
+		}
+	}
+}
+
+// asked tells whether a server is to be asked.
+func (r *Route) asked(server int) bool {
+	return r.members == 0 || server < r.fixed || r.members&(1<<server) != 0
+}
+
+// after returns the next server that is to be asked.
+func (r *Route) after(server int) int {
+	for i := 1; i < len(r.servers); i++ {
+		if next := (server + i) % len(r.servers); r.asked(next) {
+			return next
+		}
+	}
+	return server
+}
+
+// add adds a server, where there are many in place of one that is no member. -1: there is no room.
 func (r *Route) add(address string) int {
+	if len(r.servers) == maxServers {
+		for i := r.fixed; i < maxServers; i++ {
+			if !r.asked(i) && i != r.leader && i != r.nearest {
+				r.servers[i], r.nodes[i] = address, 0
+				return i
+			}
+		}
+		return -1
+	}
 	r.servers = append(r.servers, address)
 	r.nodes = append(r.nodes, 0)
 	return len(r.servers) - 1
@@ -125,7 +208,7 @@ func (r *Route) served(server int, local bool) {
 // failed notes that the server did not answer an operation, so that the next ones do not ask
 // it first. If another server has been noted meanwhile, that stays.
 func (r *Route) failed(server int) {
-	next := (server + 1) % len(r.servers)
+	next := r.after(server)
 	if r.leader == server {
 		r.leader = next
 	}

@@ -27,6 +27,13 @@ type Caller interface {
 	Close() error
 }
 
+// MemberCaller is an interface that a Caller may implement too. The Clerk's own does.
+type MemberCaller interface {
+	// OnMembers is called once, before any Call. The Caller tells from then on who the members are,
+	// whenever a server says so: at which revision of the store, and where clients find them.
+	OnMembers(tell func(members []*api.Leader, revision uint64))
+}
+
 // Answer is the result of a Call.
 type Answer struct {
 	Reply *api.Reply // nil with an error

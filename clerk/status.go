@@ -41,16 +41,26 @@ func (c *Clerk) Status(ctx context.Context, endpoint string) (*api.StatusReply, 
 // answered or failed, in the order of New's endpoints.
 func (c *Clerk) StatusAll(ctx context.Context) []ServerStatus {
 	var all []ServerStatus
-	c.mu.Lock()
-	for i := range c.route.Len() {
-		all = append(all, ServerStatus{Endpoint: c.route.Server(i)})
+	for _, address := range c.addresses() {
+		all = append(all, ServerStatus{Endpoint: address})
 	}
-	c.mu.Unlock()
 	var wg sync.WaitGroup
 	for i := range all {
 		wg.Go(func() { all[i].Status, all[i].Err = c.Status(ctx, all[i].Endpoint) })
 	}
 	wg.Wait()
+	return all
+}
+
+// addresses are those of the servers that are asked.
+func (c *Clerk) addresses() (all []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.route.Len() {
+		if c.route.asked(i) {
+			all = append(all, c.route.Server(i))
+		}
+	}
 	return all
 }
 

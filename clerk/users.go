@@ -235,12 +235,7 @@ func anywhere[R any](ctx context.Context, c *Clerk, call func(UserAdmin, string)
 	if !ok {
 		return reply, "", errNoAdmin
 	}
-	c.mu.Lock()
-	addresses := make([]string, c.route.Len())
-	for i := range addresses {
-		addresses[i] = c.route.Server(i)
-	}
-	c.mu.Unlock()
+	addresses := c.addresses()
 	for _, address := range addresses {
 		if ended := c.ended(ctx); ended != nil {
 			return reply, "", ended

@@ -155,7 +155,7 @@ func (w *Watcher) Lost() WatchStep {
 	w.parts, w.created = nil, false
 	n := w.route.Len()
 	for i := 1; i < n; i++ {
-		if s := (w.server + i) % n; w.tried&(1<<s) == 0 {
+		if s := (w.server + i) % n; w.tried&(1<<s) == 0 && w.route.asked(s) {
 			return w.ask(s)
 		}
 	}
@@ -167,7 +167,7 @@ func (w *Watcher) Lost() WatchStep {
 // WaitDone says that the time of a Wait is over.
 func (w *Watcher) WaitDone() WatchStep {
 	w.tried = 0
-	return w.ask((w.server + 1) % w.route.Len())
+	return w.ask(w.route.after(w.server))
 }
 
 // Paused says that so much came that the watcher was ended for the time being. What follows is

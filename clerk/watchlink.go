@@ -297,6 +297,7 @@ func (w *watchLink) receive(stream api.KV_WatchClient) error {
 		if err != nil {
 			return err
 		}
+		w.link.net.hear(r.Hello)
 		if w.stale(r.Updates) {
 			return errStale
 		}

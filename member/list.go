@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"fmt"
 
 	"balsa.example/raft"
 )
@@ -76,7 +77,7 @@ func (m *Member) Members(ctx context.Context) (Members, error) {
 			return all, nil
 		}
 		if !pause(ctx, m.ctx, changeRetry) {
-			return Members{}, err
+			return Members{}, fmt.Errorf("%w: %w", ErrNoLeader, err)
 		}
 	}
 }

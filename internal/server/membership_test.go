@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"balsa.example/api"
+	"balsa.example/clerk"
 	"balsa.example/internal/certs/certstest"
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/check/ports"
@@ -229,14 +231,53 @@ func TestAClusterMoves(t *testing.T) {
 			return m.Remove(ctx, named(fmt.Sprint("n", i+1)))
 		})
 		c.awaitEnd(i, member.ErrRemoved)
-		c.endpoints[i] = c.configs[j].ListenClient[0].Host
-		c.clerk.Close()
-		c.clerk = c.firstClerk()
 		c.put(fmt.Sprint("after", i), "x", 0)
 	}
 	c.awaitMembers("m1 m2 m3")
 	c.servers, c.configs = c.servers[3:], c.configs[3:]
 	c.awaitSameState()
+}
+
+// A Clerk that does nothing while all servers are replaced knows where the new ones are.
+func TestAnIdleClerkFollowsTheMembers(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 1})
+	c.startAll()
+	c.put("a", "1", 0)
+	watcher, err := clerk.New(c.endpoints)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	next, stop := iter.Pull2(watcher.Watch(ctx, clerk.Key("a"), clerk.Since(1)))
+	defer stop()
+	if _, err, _ := next(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		c.join(fmt.Sprint("m", i))
+		c.awaitMembers(fmt.Sprintf("m%d n1", i))
+		if i == 0 {
+			c.change(func(ctx context.Context, m *member.Member) (member.Info, error) { return m.Remove(ctx, named("m0")) })
+			c.awaitEnd(1, member.ErrRemoved)
+		}
+	}
+	c.change(func(ctx context.Context, m *member.Member) (member.Info, error) { return m.Remove(ctx, named("n1")) })
+	c.awaitEnd(0, member.ErrRemoved)
+	c.put("a", "2", 1)
+	for {
+		changes, err, _ := next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range changes.Events {
+			if string(e.Value) == "2" {
+				return
+			}
+		}
+	}
 }
 
 // A server that was down while all others were replaced finds those that are there now, if it is told

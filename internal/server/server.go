@@ -205,6 +205,7 @@ func (s *Server) assemble() (err error) {
 			NodeId:    uint64(s.id()), Name: s.cfg.Name, ServerVersion: s.cfg.Version,
 		},
 		Requests: s.requests, Status: s.status, Waiting: s.member.Waiting, Names: s.cfg.Cluster.WithNames,
+		Membership: membership{s},
 	})
 	s.openEtcd()
 	if s.clientTLS != nil {
@@ -247,6 +248,12 @@ func (s *Server) join() error {
 			ErrConfig, s.cfg.DataDir)
 	}
 	return err
+}
+
+// onConfiguration is rsm.Config.OnConfiguration.
+func (s *Server) onConfiguration(latest, committed raft.Configuration) {
+	s.member.OnConfiguration(latest, committed)
+	s.native.MembersChanged()
 }
 
 // id is this member's; 0 while it waits to become one.
@@ -292,7 +299,7 @@ func (s *Server) run() {
 		LowSpace:          log.LowSpace,
 		MaxIndexBytes:     s.cfg.MaxIndexBytes,
 		Access:            s.cfg.Access,
-		OnConfiguration:   s.member.OnConfiguration,
+		OnConfiguration:   s.onConfiguration,
 	})
 	if err != nil {
 		s.fail(fmt.Errorf("start replica: %w", s.member.Explain(err)))

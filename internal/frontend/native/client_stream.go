@@ -304,8 +304,9 @@ func (s *clientStream) end(reason error) {
 }
 
 // send sends replies until all requests are answered and either no more come or
-// draining is closed. It returns the status with which the stream ends.
-func (s *clientStream) send(ctx context.Context, draining <-chan struct{}, send func(*api.ReplyBatch) error) error {
+// draining is closed. In between it tells of changes of the members. It returns the status with
+// which the stream ends.
+func (s *clientStream) send(ctx context.Context, draining <-chan struct{}, members heralds, send func(*api.ReplyBatch) error) error {
 	defer s.close()
 	var answers []answer
 	for drained := false; ; {
@@ -331,6 +332,11 @@ func (s *clientStream) send(ctx context.Context, draining <-chan struct{}, send 
 		}
 		select {
 		case <-s.wake.C():
+		case <-members.changed:
+			var err error
+			if members.changed, err = members.greet(); err != nil {
+				return err
+			}
 		case <-draining:
 			draining, drained = nil, true
 		case <-ctx.Done():

@@ -57,7 +57,7 @@ func openStreamOf(t *testing.T, h handler, as *clients.Client) *streamClient {
 	})
 	go func() {
 		defer cancel() // as gRPC does when a handler returns
-		c.ended <- c.stream.send(ctx, c.draining, func(b *api.ReplyBatch) error {
+		c.ended <- c.stream.send(ctx, c.draining, heralds{}, func(b *api.ReplyBatch) error {
 			select {
 			case c.replies <- b:
 				return nil

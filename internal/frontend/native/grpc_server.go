@@ -26,6 +26,8 @@ type Config struct {
 	Status func() *api.StatusReply
 	// Names puts the names of members into a text that has their ids; may be nil.
 	Names func(text string) string
+	// Membership knows who the members are; may be nil.
+	Membership Membership
 	// Waiting says what the server waits for before it can start its replica; empty if for
 	// nothing. nil: it waits for nothing.
 	Waiting func() string
@@ -44,6 +46,7 @@ type Server struct {
 	begun     chan struct{} // closed when cluster is set, or never will be
 	beginOnce sync.Once
 	replica   atomic.Pointer[replica.Replica] // nil until the server takes part
+	members   news                            // the members have changed
 	draining  chan struct{}                   // closed when no new requests are taken
 	drainOnce sync.Once
 	receivers sync.WaitGroup
@@ -140,6 +143,7 @@ func (s *Server) Handle(req *api.Request, reply func(*api.Reply)) {
 // Exchange implements api.KVServer. It sends replies in this goroutine and receives requests
 // in another, which ends after Exchange has returned. Stop waits for it.
 func (s *Server) Exchange(stream api.KV_ExchangeServer) error {
+	changed := s.members.next()
 	hello := s.greeting()
 	u, err := s.user(stream.Context())
 	if err != nil {
@@ -147,7 +151,7 @@ func (s *Server) Exchange(stream api.KV_ExchangeServer) error {
 	}
 	h, end := s.handlerFor(u), s.draining
 	if hello.ClusterId == 0 {
-		h, end = withoutCluster{s}, s.begun
+		h, end, changed = withoutCluster{s}, s.begun, nil
 	}
 	cl, done := s.cfg.Port.ClientOf(stream.Context())
 	defer done()
@@ -160,7 +164,11 @@ func (s *Server) Exchange(stream api.KV_ExchangeServer) error {
 			cl.CloseStalled() // send may hang, and what gRPC buffers for the client counts nowhere
 		}
 	})
-	err = cs.send(stream.Context(), end, stream.Send)
+	greet := func() (<-chan struct{}, error) {
+		next := s.members.next()
+		return next, stream.Send(&api.ReplyBatch{Hello: s.greeting()})
+	}
+	err = cs.send(stream.Context(), end, heralds{changed, greet}, stream.Send)
 	if hello.ClusterId == 0 && err != nil && !s.isDraining() {
 		return status.Error(codes.Unavailable, "the cluster has begun, connect again")
 	}
@@ -183,7 +191,12 @@ func (s *Server) Watch(stream api.KV_WatchServer) error {
 	cl, done := s.cfg.Port.ClientOf(stream.Context())
 	defer done()
 	ws := newWatchStream(r.Watches.Hub, cl, newRights(r.Access, u))
-	if err := stream.Send(&api.WatchReply{Hello: s.greeting()}); err != nil {
+	greet := func() (<-chan struct{}, error) {
+		next := s.members.next()
+		return next, stream.Send(&api.WatchReply{Hello: s.greeting()})
+	}
+	changed, err := greet()
+	if err != nil {
 		ws.Close()
 		return err
 	}
@@ -192,7 +205,7 @@ func (s *Server) Watch(stream api.KV_WatchServer) error {
 			cl.CloseStalled() // send may hang
 		}
 	})
-	around := surroundings{draining: s.draining, leaderless: r.Watches.Leaderless}
+	around := surroundings{draining: s.draining, leaderless: r.Watches.Leaderless, members: heralds{changed, greet}}
 	return ws.send(stream.Context(), around, func(m *api.WatchMessage) error { return stream.SendMsg(m) })
 }
 
@@ -217,6 +230,9 @@ func (s *Server) greeting() *api.Hello {
 	}
 	if r := s.replica.Load(); r != nil {
 		hello.Revision = r.Store.Revision()
+	}
+	if s.cfg.Membership != nil && hello.ClusterId != 0 {
+		hello.Members = s.cfg.Membership.Known()
 	}
 	return hello
 }

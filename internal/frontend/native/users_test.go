@@ -172,6 +172,8 @@ func TestRightsOfEveryCall(t *testing.T) {
 		"TransferLeadership": {no, codes.PermissionDenied, codes.OK},
 		"ChangeUsers":        {no, codes.PermissionDenied, codes.OK},
 		"Users":              {no, codes.PermissionDenied, codes.OK},
+		"Members":            {no, codes.OK, codes.OK},
+		"ChangeMembers":      {no, codes.PermissionDenied, codes.OK},
 		"Backup":             {no, codes.PermissionDenied, codes.OK},
 	}
 	for _, m := range api.KV_ServiceDesc.Methods {
@@ -236,6 +238,15 @@ func (c *network) call(ctx context.Context, user, method string) codes.Code {
 		_, err = kv.Authenticate(ctx, &api.AuthenticateRequest{User: "root", Password: "wrong"})
 	case "Status":
 		_, err = kv.Status(ctx, &api.StatusRequest{})
+	case "Members", "ChangeMembers":
+		if method == "Members" {
+			_, err = kv.Members(ctx, &api.MembersRequest{})
+		} else {
+			_, err = kv.ChangeMembers(ctx, &api.MembersChange{})
+		}
+		if status.Code(err) == codes.Unimplemented { // since these servers have no Membership
+			err = nil
+		}
 	case "TransferLeadership":
 		if _, err = kv.TransferLeadership(ctx, &api.TransferLeadershipRequest{TargetId: 99}); status.Code(err) == codes.InvalidArgument || status.Code(err) == codes.FailedPrecondition {
 			return codes.OK // it came to that

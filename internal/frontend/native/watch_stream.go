@@ -89,6 +89,7 @@ type surroundings struct {
 	draining <-chan struct{} // closed when the server stops
 	// leaderless returns a channel that is closed when the server has known no leader for long.
 	leaderless func() <-chan struct{}
+	members    heralds
 }
 
 // send sends what the watchers are due, until the client sends no more requests, the server
@@ -130,6 +131,11 @@ func (s *watchStream) send(ctx context.Context, around surroundings, send func(*
 		case <-marks.C:
 			s.Events.Mark()
 		case <-s.rights.replaced:
+		case <-around.members.changed:
+			var err error
+			if around.members.changed, err = around.members.greet(); err != nil {
+				return err
+			}
 		case <-leaderless:
 			s.Events.CancelAll(errNoLeader)
 		case <-around.draining:

@@ -361,7 +361,7 @@ func (c *cluster) takeSnapshot(n *node) {
 	}
 	at := n.applied
 	term, ok := n.raft.TermAt(at)
-	if !ok {
+	if !ok || !n.raft.ConfigurationAt(at).HasVoters() {
 		return // compacted behind a snapshot that arrived meanwhile
 	}
 	meta := SnapshotMeta{Index: at, Term: term, Configuration: n.raft.ConfigurationAt(at)}

@@ -132,7 +132,8 @@ func (r *Raft) Round() Round {
 func (r *Raft) ElectionTimeoutTicks() int { return r.cfg.ElectionTimeoutTicks }
 
 // ConfigurationAt returns the configuration in force at an index that is not below the last
-// compaction, for the SnapshotMeta of a snapshot there.
+// compaction, for the SnapshotMeta of a snapshot there. Where it has no voters there may be no
+// snapshot: a node that joins does not know yet who the members are, and could not start from it.
 func (r *Raft) ConfigurationAt(i Index) Configuration { return r.confs.at(i) }
 
 // TermAt returns the term of the entry at i. It is false if the log neither holds that entry

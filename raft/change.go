@@ -34,18 +34,33 @@ func (r *Raft) ProposeConfiguration(next Configuration) (Index, error) {
 	case r.ChangePending():
 		return 0, ErrChangePending
 	}
-	if err := next.Check(); err != nil {
+	if err := r.checkChange(current, next); err != nil {
 		return 0, err
 	}
-	for _, id := range next.Voters.Incoming {
-		if !current.Voters.Contains(id) && !r.caughtUp(id) {
-			if current.Part(id) != Learner {
-				return 0, fmt.Errorf("%w: %s is to vote, and was not a learner before", ErrNotCaughtUp, id)
-			}
-			return 0, fmt.Errorf("%w: %s is to vote", ErrNotCaughtUp, id)
+	return r.propose(EntryConfiguration, AppendConfiguration(nil, current.toward(next)))
+}
+
+// checkChange tells why next may not follow current, nil if it may.
+func (r *Raft) checkChange(current, next Configuration) error {
+	if err := next.Check(); err != nil {
+		return err
+	}
+	for _, id := range next.Members() {
+		if current.Contains(id) && current.isWitness(id) != next.isWitness(id) {
+			return fmt.Errorf("%w: %s is a member, and can neither become a witness nor cease to be one", ErrBadConfiguration, id)
 		}
 	}
-	return r.propose(EntryConfiguration, AppendConfiguration(nil, current.toward(next)))
+	for _, id := range next.Voters.Incoming {
+		p := r.peer(id)
+		switch {
+		case current.Voters.Contains(id):
+		case current.Part(id) != Learner:
+			return fmt.Errorf("%w: %s is to vote, and was not a learner before", ErrNotCaughtUp, id)
+		case !r.caughtUp(id) || len(next.Witnesses) > 0 && !next.isWitness(id) && r.lacksReleased(p):
+			return fmt.Errorf("%w: %s is to vote", ErrNotCaughtUp, id)
+		}
+	}
+	return nil
 }
 
 // appendConfiguration appends a configuration to the leader's own log. It is in force from now on.
@@ -94,14 +109,14 @@ func (r *Raft) updatePeers(cs configurations) {
 // advanceConfiguration is called by a leader when the commit index may have risen. It leaves a
 // joint phase that is committed, also that of an earlier leader. And a leader that does not vote
 // any more ends its part when that is committed (paper, section 6): until then it has to go on, and
-// does not count itself.
+// does not count itself. So does a witness.
 func (r *Raft) advanceConfiguration() {
 	latest := r.configuration()
 	switch {
 	case r.confs.latestIndex() > r.commit || !r.committedOwnTerm() || r.leader.transfer.to != None:
 	case latest.Voters.IsJoint():
 		r.appendOwn(EntryConfiguration, AppendConfiguration(nil, latest.left()))
-	case !r.isVoter() && r.TransferLeadership(None) != nil:
+	case (!r.isVoter() || r.cfg.Witness) && r.TransferLeadership(None) != nil:
 		r.stepDown()
 	}
 }

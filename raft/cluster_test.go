@@ -2,6 +2,7 @@ package raft
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -29,16 +30,19 @@ type cluster struct {
 
 // options are what a run is made of. The zero value of a fault is its absence.
 type options struct {
-	nodes    int
-	seed     uint64
-	config   Configuration // all nodes vote if empty; a node that is not in it begins with none
-	tick     time.Duration
-	heart    int           // Config.HeartbeatTicks
-	election int           // Config.ElectionTimeoutTicks
-	lease    time.Duration // Config.LeaseDuration
-	inflight int           // Config.MaxInflightAppends
-	batch    int           // Config.MaxAppendBytes
-	drift    float64
+	nodes int
+	seed  uint64
+	// witnesses are nodes that keep no state, and maxWitness is Config.MaxWitnessBytes.
+	witnesses  []NodeID
+	maxWitness int
+	config     Configuration // all nodes vote if empty; a node that is not in it begins with none
+	tick       time.Duration
+	heart      int           // Config.HeartbeatTicks
+	election   int           // Config.ElectionTimeoutTicks
+	lease      time.Duration // Config.LeaseDuration
+	inflight   int           // Config.MaxInflightAppends
+	batch      int           // Config.MaxAppendBytes
+	drift      float64
 	// snapshotEvery is how many entries are applied between two snapshots; 0: none.
 	snapshotEvery Index
 	faults        faults
@@ -62,8 +66,9 @@ type faults struct {
 
 // node is a shell around one core: what package rsm does, without goroutines.
 type node struct {
-	id   NodeID
-	raft *Raft // nil while the node is down
+	id      NodeID
+	witness bool
+	raft    *Raft // nil while the node is down
 	// life counts the starts. Events of an earlier life are ignored.
 	life    int
 	disk    disk
@@ -104,12 +109,13 @@ func newCluster(t testing.TB, opt options) *cluster {
 			ids = append(ids, NodeID(k+1))
 		}
 		opt.config = NewConfiguration(ids...)
+		opt.config.Witnesses = opt.witnesses
 	}
 	c := &cluster{t: t, opt: opt, rand: rand.New(rand.NewPCG(opt.seed, 0))}
 	c.net = newNetwork(c)
 	c.check = newChecker(c)
 	for k := range opt.nodes {
-		n := &node{id: NodeID(k + 1), rate: 1 + opt.drift*(2*c.rand.Float64()-1)}
+		n := &node{id: NodeID(k + 1), witness: slices.Contains(opt.witnesses, NodeID(k+1)), rate: 1 + opt.drift*(2*c.rand.Float64()-1)}
 		if opt.config.Contains(n.id) {
 			n.disk.snapshot.Configuration = opt.config
 		}
@@ -183,6 +189,7 @@ func (c *cluster) start(id NodeID) {
 		ID: id, HeartbeatTicks: c.opt.heart, ElectionTimeoutTicks: c.opt.election,
 		LeaseDuration: Nanos(c.opt.lease), MaxClockDrift: 2 * c.opt.drift / (1 + c.opt.drift), Now: c.clock(n),
 		MaxInflightAppends: c.opt.inflight, MaxAppendBytes: c.opt.batch,
+		Witness: slices.Contains(c.opt.witnesses, id), MaxWitnessBytes: c.opt.maxWitness,
 		Rand: rand.New(rand.NewPCG(c.opt.seed, uint64(n.life)<<8|uint64(id))),
 	}
 	if c.settings != nil {

@@ -42,6 +42,13 @@ type Config struct {
 	// Beyond it the follower takes no entries until it has applied some. The log that the node
 	// was started with does not count.
 	MaxUnappliedBytes int
+	// Witness says that this node keeps no state: it is a witness, or a learner that is to be one, in
+	// every configuration. It gets those entries as Committed that every full voter has on disk.
+	Witness bool
+	// MaxWitnessBytes bounds the log that a witness may not drop yet, because a full voter lacks it
+	// (default 1 GiB). Beyond it, it takes only what a leader has accepted before it hears of that,
+	// up to MaxPendingBytes more.
+	MaxWitnessBytes int
 	// LeaseDuration is the lease that this node grants to a leader with each acknowledgement
 	// (AppendEntriesReply.LeaseGrant); 0 means none. A node whose LeaseDuration is above 0
 	// also serves lease reads while it leads. Members need not agree on it: a leader counts
@@ -75,6 +82,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"MaxPendingBytes", &c.MaxPendingBytes, 64 << 20},
 		{"MaxUnstableBytes", &c.MaxUnstableBytes, 64 << 20},
 		{"MaxUnappliedBytes", &c.MaxUnappliedBytes, 64 << 20},
+		{"MaxWitnessBytes", &c.MaxWitnessBytes, defaultWitnessBytes},
 	}
 	for _, d := range defaults {
 		if *d.field == 0 {

@@ -17,7 +17,8 @@ type Configuration struct {
 	Learners []NodeID
 	// LearnersNext are outgoing voters that are learners when the joint phase ends.
 	LearnersNext []NodeID
-	// Witnesses are those of the members that keep no state.
+	// Witnesses are those of the members that keep no state (see witness.go): voters, and learners
+	// that are to vote. Sorted, each once.
 	Witnesses []NodeID
 	// Context is carried with the rest and never read: a shell keeps there what the members are
 	// called and where they are.

@@ -73,9 +73,9 @@ func (r *Raft) Effects() Effects {
 // the only state that a state machine keeps over a restart is its snapshot. The snapshot names
 // its index and term, and the log on disk counts only if it holds that index with that term.
 func (r *Raft) takeCommitted() (committed []Entry) {
-	if r.commit > r.applying {
-		committed = r.log.slice(r.applying+1, r.commit)
-		r.applying = r.commit
+	if upTo := r.executable(); upTo > r.applying {
+		committed = r.log.slice(r.applying+1, upTo)
+		r.applying = upTo
 	}
 	return committed
 }

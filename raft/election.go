@@ -45,6 +45,9 @@ func (r *Raft) resetElectionTimer() {
 	if r.isVoter() && len(r.otherVoters()) == 0 {
 		t.timeout = soleVoterTimeout
 	}
+	if r.cfg.Witness {
+		t.timeout += r.cfg.ElectionTimeoutTicks / 2 // better a full voter leads
+	}
 }
 
 // shortenElectionTimeout lets an election begin within so many ticks from now, unless a

@@ -85,6 +85,10 @@ func newMessage(kind MessageKind) Message {
 		return new(Propose)
 	case KindProposeReply:
 		return new(ProposeReply)
+	case KindRelease:
+		return new(Release)
+	case KindReleaseReply:
+		return new(ReleaseReply)
 	default:
 		return nil
 	}
@@ -150,6 +154,10 @@ func (c *messageCoder) layout(m Message) {
 		number(c, &m.ID)
 		number(c, &m.Index)
 		number(c, &m.Refusal)
+	case *Release:
+		number(c, &m.Index)
+	case *ReleaseReply:
+		c.bool(&m.Full)
 	default:
 		failf("no layout for %T", m)
 	}

@@ -18,7 +18,7 @@ var messageKinds = []MessageKind{
 	KindPreVote, KindPreVoteReply, KindRequestVote, KindRequestVoteReply,
 	KindAppendEntries, KindAppendEntriesReply, KindAppendEntriesReject,
 	KindInstallSnapshot, KindTimeoutNow, KindReadIndex, KindReadIndexReply, KindLogLost,
-	KindStateHash, KindPropose, KindProposeReply,
+	KindStateHash, KindPropose, KindProposeReply, KindRelease, KindReleaseReply,
 }
 
 // exampleMessages has one message of each kind, with no field at its zero value and no
@@ -47,6 +47,8 @@ func exampleMessages() []Message {
 		&StateHash{Header: h, Index: 4, Known: true, Hash: 5},
 		&Propose{Header: h, ID: 4, Round: 5, Data: []byte("data")},
 		&ProposeReply{Header: h, ID: 4, Index: 5, Refusal: RefusedBusy},
+		&Release{Header: h, Index: 4},
+		&ReleaseReply{Header: h, Full: true},
 	}
 }
 

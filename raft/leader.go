@@ -19,6 +19,9 @@ type leaderState struct {
 	round       Round
 	roundWanted bool
 	roundTimes  roundTimes
+	// everywhere is the highest index known that every full voter has the log up to on disk. It is
+	// kept while there are witnesses.
+	everywhere Index
 	// pendingBytes is the size of the entries that are not applied.
 	pendingBytes int
 	ownDisk      diskWatch
@@ -77,13 +80,14 @@ func (r *Raft) ProposeForwarded(from NodeID, data []byte) (Index, error) {
 
 func (r *Raft) propose(kind EntryKind, data []byte) (Index, error) {
 	switch pending := r.leader.pendingBytes; {
-	case r.role != Leader:
+	case r.role != Leader || r.cfg.Witness: // a witness leads only to hand over
 		return 0, ErrNotLeader
 	case len(data) > r.cfg.MaxEntryBytes && kind != EntryConfiguration: // that has its own bound
 		return 0, ErrTooLarge
 	case r.leader.transfer.to != None:
 		return 0, ErrTransferring
-	case pending+len(data) > r.cfg.MaxPendingBytes && pending > 0, r.diskBehind(len(data)), r.logFull():
+	case pending+len(data) > r.cfg.MaxPendingBytes && pending > 0, r.diskBehind(len(data)), r.logFull(),
+		kind != EntryConfiguration && r.needsFullWitness():
 		return 0, ErrBusy
 	}
 	return r.appendOwn(kind, data), nil
@@ -125,6 +129,7 @@ func (r *Raft) tickLeader() {
 		for _, p := range l.peers {
 			p.retry()
 		}
+		r.release()
 	}
 }
 

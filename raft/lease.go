@@ -60,9 +60,9 @@ func (r *Raft) leaseHolds() bool { return r.now < r.leaseUntil() }
 
 // Lease returns the instant before which no other node can be elected. It is 0, no lease,
 // unless this node leads and has committed an entry of its own term: before that it may not
-// know all that is committed.
+// know all that is committed. A witness has none.
 func (r *Raft) Lease() Instant {
-	if r.role != Leader || !r.committedOwnTerm() {
+	if r.role != Leader || !r.committedOwnTerm() || r.cfg.Witness {
 		return 0
 	}
 	return r.leaseUntil()

@@ -49,13 +49,15 @@ func (r *Raft) diskBehind(bytes int) bool {
 //     entry waits to be applied: entries that are not committed may need later ones to become
 //     so. It does not count the log that this node was started with: to commit anything, a
 //     majority may have to take more before it has applied all of that.
+//   - A witness has MaxWitnessBytes that it may not drop, and MaxPendingBytes more. Its own bound
+//     takes the place of the one before.
 func (r *Raft) congested(prev Index, entries []Entry) bool {
 	switch {
 	case len(entries) == 0:
 		return false
-	case r.diskBehind(sizeOf(entries)), r.logFull() && r.log.lastTerm() == r.term:
+	case r.diskBehind(sizeOf(entries)), r.logFull() && r.log.lastTerm() == r.term, r.witnessRefuses(entries):
 		return true
-	case r.applied >= r.commit:
+	case r.applied >= r.commit, r.cfg.Witness:
 		return false
 	}
 	return r.log.bytes(max(r.applied, r.log.loadedTo)+1, prev)+sizeOf(entries) > r.cfg.MaxUnappliedBytes

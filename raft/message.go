@@ -40,14 +40,16 @@ const (
 	KindStateHash           MessageKind = 13
 	KindPropose             MessageKind = 14
 	KindProposeReply        MessageKind = 15
+	KindRelease             MessageKind = 16
+	KindReleaseReply        MessageKind = 17
 
-	numMessageKinds = 16
+	numMessageKinds = 18
 )
 
 var messageKindNames = [numMessageKinds]string{
 	"none", "PreVote", "PreVoteReply", "RequestVote", "RequestVoteReply", "AppendEntries", "AppendEntriesReply",
 	"AppendEntriesReject", "InstallSnapshot", "TimeoutNow", "ReadIndex", "ReadIndexReply", "LogLost", "StateHash",
-	"Propose", "ProposeReply",
+	"Propose", "ProposeReply", "Release", "ReleaseReply",
 }
 
 func (k MessageKind) String() string {
@@ -62,7 +64,7 @@ func (k MessageKind) String() string {
 func (k MessageKind) IsRequest() bool {
 	switch k {
 	case KindPreVoteReply, KindRequestVoteReply, KindAppendEntriesReply, KindAppendEntriesReject, KindReadIndexReply, KindLogLost,
-		KindProposeReply, KindStateHash:
+		KindProposeReply, KindStateHash, KindReleaseReply:
 		return false
 	default:
 		return true
@@ -193,6 +195,19 @@ type ReadIndexReply struct {
 	Index Index
 }
 
+// Release tells a witness that every voter which keeps state has the log on disk up to and with
+// Index: the witness needs those entries no more.
+type Release struct {
+	Header
+	Index Index
+}
+
+// ReleaseReply answers a Release. Full: the witness takes no more operations.
+type ReleaseReply struct {
+	Header
+	Full bool
+}
+
 // StateHash compares state machines: it tells the hash of the sender's state after the entry at
 // Index, or asks for that of the receiver. The core has no part in that: package rsm sends and
 // handles this message. Its Term is 0.
@@ -218,6 +233,8 @@ func (*ReadIndex) Kind() MessageKind           { return KindReadIndex }
 func (*ReadIndexReply) Kind() MessageKind      { return KindReadIndexReply }
 func (*LogLost) Kind() MessageKind             { return KindLogLost }
 func (*StateHash) Kind() MessageKind           { return KindStateHash }
+func (*Release) Kind() MessageKind             { return KindRelease }
+func (*ReleaseReply) Kind() MessageKind        { return KindReleaseReply }
 
 func (h *Header) prefix(k MessageKind) string {
 	return fmt.Sprintf("%s->%s %s term=%d", h.From, h.To, k, h.Term)
@@ -280,6 +297,10 @@ func (m *ReadIndex) String() string {
 func (m *ReadIndexReply) String() string {
 	return fmt.Sprintf("%s id=%d index=%d", m.prefix(m.Kind()), m.ID, m.Index)
 }
+
+func (m *Release) String() string { return fmt.Sprintf("%s index=%d", m.prefix(m.Kind()), m.Index) }
+
+func (m *ReleaseReply) String() string { return fmt.Sprintf("%s full=%t", m.prefix(m.Kind()), m.Full) }
 
 func (m *StateHash) String() string {
 	if !m.Known {

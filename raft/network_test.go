@@ -111,6 +111,9 @@ const snapshotTimeout = 2 * time.Second
 // before the message about it is stepped there, and a crash may come in between.
 func (c *cluster) sendSnapshot(from *node, h Header) {
 	m := &InstallSnapshot{Header: h, Meta: from.disk.snapshot}
+	if position, ok := from.raft.WitnessPosition(h.To); ok {
+		m.Meta = position
+	}
 	c.net.requests++
 	c.net.bytes += 1000
 	to, life, sender := c.node(h.To), c.node(h.To).life, from.life

@@ -52,7 +52,9 @@ type progress struct {
 	// leaseUntil is how long p has granted a lease, by the leader's clock.
 	leaseUntil Instant
 	catchUp    catchUp
-	removed    removal
+	// witnessFull tells that p is a witness without room for more.
+	witnessFull bool
+	removed     removal
 }
 
 // recentlyActive tells whether p was heard from lately. Right after a quorum check no peer is

@@ -25,6 +25,8 @@ type Raft struct {
 	// applied <= applying <= commit. The state machine reflects everything up to applied;
 	// Effects has returned everything up to applying.
 	commit, applying, applied Index
+	// released is, on a witness, up to where every full voter has the log on disk.
+	released Index
 	// appliedBytes is the size of the log held, up to and with applied. maxAppliedBytes is
 	// its bound (see LimitLog); 0 means none.
 	appliedBytes, maxAppliedBytes int

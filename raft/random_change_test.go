@@ -49,6 +49,7 @@ func (c *chaos) someChange(conf Configuration) Configuration {
 		}
 	}
 	next.Voters.Incoming = quorum.NewMajority(next.Voters.Incoming...)
+	next.Witnesses = c.opt.witnesses
 	return next
 }
 
@@ -60,6 +61,7 @@ func (c *chaos) joinAllLater() {
 		}
 		for _, n := range c.leaders() {
 			next := n.raft.configuration()
+			next.Witnesses = c.opt.witnesses
 			for _, other := range c.nodes {
 				if !next.Contains(other.id) {
 					next.Learners = append(slices.Clone(next.Learners), other.id)

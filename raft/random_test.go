@@ -94,7 +94,7 @@ func runRandom(t *testing.T, seed uint64) (c *chaos) {
 			t.Fatalf("at %v, seed %d: %v\n%s", c.now, seed, p, debug.Stack())
 		}
 	}()
-	c = newChaos(t, seed)
+	c = newChaos(t, seed, nil)
 	c.disturbLater()
 	c.workLater()
 	if c.chance(0.5) {
@@ -107,7 +107,7 @@ func runRandom(t *testing.T, seed uint64) (c *chaos) {
 
 // newChaos draws a mix of faults. In each run some are absent and some are strong: faults that
 // are always present hide what others would show.
-func newChaos(t *testing.T, seed uint64) *chaos {
+func newChaos(t *testing.T, seed uint64, edit func(*options)) *chaos {
 	c := &chaos{cluster: &cluster{}}
 	opt := options{seed: seed, tick: 10 * time.Millisecond}
 	draw := newCluster(t, options{seed: seed}) // only its chance
@@ -132,6 +132,9 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		opt.lease = 10 * opt.tick
 	}
 	opt.config = someConfiguration(draw.rand, opt.nodes)
+	if edit != nil {
+		edit(&opt)
+	}
 	c.cluster = newCluster(t, opt)
 	if opt.lease > 0 && draw.chance(0.5) {
 		c.settings = c.unequal

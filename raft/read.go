@@ -37,7 +37,7 @@ const maxReads = 1 << 12
 func (r *Raft) ReadIndex(now Instant, mode ReadMode) (ReadID, error) {
 	r.now = max(r.now, now)
 	id := r.nextReadID
-	if r.role != Leader && r.leaderID == None {
+	if r.role != Leader && r.leaderID == None || r.cfg.Witness {
 		return 0, ErrNoLeader
 	}
 	if len(r.leader.reads)+len(r.leader.deferredReads)+len(r.follower.forwardedReads) >= maxReads {
@@ -60,8 +60,8 @@ func (r *Raft) ReadIndex(now Instant, mode ReadMode) (ReadID, error) {
 }
 
 func (r *Raft) onReadIndex(m *ReadIndex) {
-	if len(r.leader.reads)+len(r.leader.deferredReads) >= maxReads {
-		return // the sender asks again
+	if len(r.leader.reads)+len(r.leader.deferredReads) >= maxReads || r.cfg.Witness {
+		return // the sender asks again, a witness's successor by then
 	}
 	r.startRead(pendingRead{id: m.ID, from: m.From})
 }

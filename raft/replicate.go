@@ -9,7 +9,9 @@ package raft
 func (r *Raft) sendAppends(p *progress) {
 	if p.state != snapshot && p.state != lost && p.next <= r.log.base {
 		p.becomeSnapshot()
-		r.effects.Snapshots = append(r.effects.Snapshots, Header{From: r.id, To: p.id, Term: r.term})
+		if p.snapshotFailed = !r.maySendSnapshot(p); !p.snapshotFailed {
+			r.effects.Snapshots = append(r.effects.Snapshots, Header{From: r.id, To: p.id, Term: r.term})
+		}
 	}
 	sent := false
 	for p.next <= r.log.last() && p.maySend(&r.cfg) {

@@ -59,6 +59,9 @@ type PeerStatus struct {
 	// Active tells that the member was heard from within the last election timeout or two, and
 	// CaughtUp that a learner may become a voter (see ProposeConfiguration).
 	Active, CaughtUp bool
+	// WitnessFull tells that the member is a witness that may drop too little of its log: it takes no
+	// more operations (see Config.MaxWitnessBytes).
+	WitnessFull bool
 }
 
 // Status returns the state of the node.
@@ -78,6 +81,7 @@ func (r *Raft) Status() Status {
 		s.Peers = append(s.Peers, PeerStatus{
 			ID: p.id, Part: s.Configuration.Part(p.id), State: p.state.String(), Match: p.match, Next: p.next,
 			Behind: r.log.bytes(p.match+1, r.log.last()), Active: p.recentlyActive(), CaughtUp: r.caughtUp(p.id),
+			WitnessFull: p.witnessFull,
 		})
 	}
 	return s
@@ -94,6 +98,10 @@ func (r *Raft) Configurations() (latest, committed Configuration, version uint64
 func (r *Raft) ChangePending() bool {
 	return r.confs.latestIndex() > r.commit || r.configuration().Voters.IsJoint()
 }
+
+// WitnessFull tells whether this node is a witness that takes no more operations, since it may drop too
+// little of its log (see Config.MaxWitnessBytes).
+func (r *Raft) WitnessFull() bool { return r.witnessFull() }
 
 // Removed returns the index of the committed configuration that has this node no more, 0 if there is
 // none such. It is 0 too where a configuration never had the node.

@@ -18,6 +18,7 @@ var handlers = [numRoles][numMessageKinds]handler{
 		KindTimeoutNow:       on((*Raft).onTimeoutNow),
 		KindReadIndexReply:   on((*Raft).onReadIndexReply),
 		KindLogLost:          on((*Raft).onLogLost),
+		KindRelease:          on((*Raft).onRelease),
 	},
 	PreCandidate: {
 		KindPreVote:          on((*Raft).onPreVote),
@@ -42,6 +43,7 @@ var handlers = [numRoles][numMessageKinds]handler{
 		KindAppendEntriesReply:  on((*Raft).onAppendEntriesReply),
 		KindAppendEntriesReject: on((*Raft).onAppendEntriesReject),
 		KindReadIndex:           on((*Raft).onReadIndex),
+		KindReleaseReply:        on((*Raft).onReleaseReply),
 	},
 }
 

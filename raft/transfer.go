@@ -58,8 +58,12 @@ func (r *Raft) maySucceed(p *progress) bool {
 		r.log.bytes(p.match+1, r.log.last()) <= r.cfg.MaxInflightBytes
 }
 
-// mayLead tells whether leadership may be handed to id: not to a voter that is about to be none.
-func (r *Raft) mayLead(id NodeID) bool { return r.configuration().Voters.Incoming.Contains(id) }
+// mayLead tells whether leadership may be handed to id: not to a voter that is about to be none, and
+// not to a witness.
+func (r *Raft) mayLead(id NodeID) bool {
+	c := r.configuration()
+	return c.Voters.Incoming.Contains(id) && !c.isWitness(id)
+}
 
 func (r *Raft) bestSuccessor() NodeID {
 	var best *progress

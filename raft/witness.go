@@ -1,0 +1,174 @@
+package raft
+
+import (
+	"maps"
+	"slices"
+
+	"balsa.example/raft/quorum"
+)
+
+// A witness is a voter that keeps no state (Liskov et al., Replication in the Harp File System,
+// 1991; thesis 11.7.2). With two full voters, which keep state, it makes a cluster that survives the
+// loss of any one member. It votes, and acknowledges entries, by the same rules as any voter, and
+// keeps the tail of the log. It may have to lead, if its log is the longest, but only to hand its
+// tail over: a full voter leads then.
+//
+// It drops an entry when every full voter has it on disk, which the leader tells it (Release), and
+// not when the entry is committed. The bad schedule otherwise:
+//
+//  1. B is down. A and the witness W commit entry 9, and its writer is told.
+//  2. W drops entry 9, which A has executed.
+//  3. A is lost for good. B comes back, and W cannot give it entry 9.
+//
+// So its tail grows while a full voter is away. At Config.MaxWitnessBytes it says so, and a leader
+// that needs it takes no more operations, until that voter is back or removed.
+
+// defaultWitnessBytes is the default of Config.MaxWitnessBytes.
+const defaultWitnessBytes = 1 << 30
+
+// isWitness tells whether a member keeps no state, be it a voter or a learner that is to be one.
+func (c Configuration) isWitness(id NodeID) bool { return slices.Contains(c.Witnesses, id) }
+
+// fullVoters returns the voters that keep state, of both sets.
+func (c Configuration) fullVoters() (ids []NodeID) {
+	for _, id := range c.Voters.IDs() {
+		if !c.isWitness(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// executable is the index up to which entries may be given to the state machine. A witness has none:
+// to execute an entry is to need it no more.
+func (r *Raft) executable() Index {
+	if r.cfg.Witness {
+		return min(r.commit, r.released)
+	}
+	return r.commit
+}
+
+// release tells the witnesses how much of the log every full voter has on disk. A leader calls it
+// with each heartbeat.
+func (r *Raft) release() {
+	latest := r.configuration()
+	if len(latest.Witnesses) == 0 {
+		return
+	}
+	least := r.commit
+	for _, id := range latest.fullVoters() {
+		least = min(least, r.durableAt(id))
+	}
+	// It stays true what was known: what is on a disk stays there. A member that loses its disk is
+	// shut out, and counts as one that is lost.
+	l := &r.leader
+	l.everywhere = max(l.everywhere, least)
+	if r.cfg.Witness {
+		r.released = max(r.released, l.everywhere)
+	}
+	for _, p := range l.peers {
+		if latest.isWitness(p.id) && p.state != lost {
+			r.send(&Release{Header: Header{To: p.id}, Index: l.everywhere})
+		}
+	}
+}
+
+func (r *Raft) onRelease(m *Release) {
+	if r.cfg.Witness {
+		r.released = max(r.released, m.Index)
+		r.send(&ReleaseReply{Header: Header{To: m.From}, Full: r.witnessFull()})
+	}
+}
+
+func (r *Raft) onReleaseReply(m *ReleaseReply) {
+	if p := r.peer(m.From); p != nil {
+		p.active, p.witnessFull = true, m.Full
+	}
+}
+
+// tailBytes is the size of the log that a witness may not drop yet.
+func (r *Raft) tailBytes() int { return r.log.size - r.appliedBytes }
+
+// witnessFull tells whether this witness has no more room for operations.
+func (r *Raft) witnessFull() bool { return r.cfg.Witness && r.tailBytes() > r.cfg.MaxWitnessBytes }
+
+// witnessRefuses tells whether a witness takes no more of the log. It takes what leaders may have
+// accepted before they heard that it is full: entries behind those may be a change of the members,
+// which is the way out. And it takes entries that are no operations: each term has one of these.
+func (r *Raft) witnessRefuses(entries []Entry) bool {
+	return r.cfg.Witness && r.tailBytes()+sizeOf(entries) > r.cfg.MaxWitnessBytes+r.cfg.MaxPendingBytes &&
+		slices.ContainsFunc(entries, func(e Entry) bool { return e.Kind == EntryCommand || e.Kind == EntryForwarded })
+}
+
+// needsFullWitness tells whether this leader can commit nothing without a witness that is full.
+func (r *Raft) needsFullWitness() bool {
+	if !slices.ContainsFunc(r.leader.peers, func(p *progress) bool { return p.witnessFull }) {
+		return false
+	}
+	takes := map[NodeID]bool{r.id: true}
+	for _, p := range r.leader.peers {
+		takes[p.id] = p.recentlyActive() && !p.witnessFull
+	}
+	maps.DeleteFunc(takes, func(_ NodeID, takes bool) bool { return !takes })
+	return r.configuration().Voters.VoteResult(takes) != quorum.VoteWon
+}
+
+// maySendSnapshot tells whether a peer that lacks entries from before the log may get a snapshot. A
+// witness has none to send. What it gets as one is no state but a position, behind which its log
+// begins anew. For that it drops its tail, so that every full voter must have what is before the
+// position:
+//
+//   - this leader knows that they do, or
+//   - no quorum does without the witness and a full voter. A quorum has committed what this leader
+//     has compacted. If the witness was in it, the witness has all of that. Otherwise all full
+//     voters were.
+//
+// In any other case the witness has to wait for a full voter that is behind. With at most
+// maxVotersWithWitness voters that can only be in a joint phase, or while it is a learner.
+func (r *Raft) maySendSnapshot(p *progress) bool {
+	latest := r.configuration()
+	switch {
+	case r.cfg.Witness:
+		return false
+	case !latest.isWitness(p.id) || r.leader.everywhere >= r.log.base:
+		return true
+	case !latest.Voters.Contains(p.id):
+		return false
+	}
+	for _, full := range latest.fullVoters() {
+		if latest.decidesWithout(p.id, full) {
+			return false
+		}
+	}
+	return true
+}
+
+// maxVotersWithWitness is the largest number of voters of which no majority does without two given
+// ones.
+const maxVotersWithWitness = 4
+
+// decidesWithout tells whether the voters but two are a quorum.
+func (c Configuration) decidesWithout(a, b NodeID) bool {
+	votes := map[NodeID]bool{}
+	for _, id := range c.Voters.IDs() {
+		if id != a && id != b {
+			votes[id] = true
+		}
+	}
+	return c.Voters.VoteResult(votes) == quorum.VoteWon
+}
+
+// WitnessPosition returns the position behind which the log of a witness is to begin anew, if id is
+// a witness: that of Effects.Snapshots has no data.
+func (r *Raft) WitnessPosition(id NodeID) (m SnapshotMeta, ok bool) {
+	if !r.configuration().isWitness(id) {
+		return m, false
+	}
+	return SnapshotMeta{Index: r.log.base, Term: r.log.baseTerm, Configuration: r.confs.at(r.log.base)}, true
+}
+
+// lacksReleased tells whether p lacks entries that witnesses may have dropped. Such a member may
+// not become a full voter.
+func (r *Raft) lacksReleased(p *progress) bool {
+	return p.match < max(r.leader.everywhere, r.log.base)
+}

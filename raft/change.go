@@ -13,9 +13,10 @@ import (
 // joint is committed at that index or behind it; this leader, or a later one, sees to that.
 //
 // Only one change goes on at a time. Not before the leader has committed an entry of its own term
-// may it begin one: otherwise two leaders could each begin a change that the other does not know
-// of, and commit by majorities that share no voter (the bug of 2015: Ongaro, "bug in single-server
-// membership changes", raft-dev, July 2015).
+// may it begin one. Where servers are added and removed one at a time, without a joint phase, two
+// leaders could otherwise begin changes that do not know of each other, and commit by majorities
+// that share no voter (Ongaro, "bug in single-server membership changes", raft-dev, July 2015). A
+// joint phase needs a majority of the old voters, and would be safe; the rule costs nothing.
 //
 // A voter that is new must be a learner that has caught up.
 //

@@ -26,7 +26,7 @@
 // Understandable Consensus Algorithm (extended version); "thesis" is Ongaro, Consensus:
 // Bridging Theory and Practice.
 //
-// Beyond the paper are these, each with its source in its file: pre-votes, check-quorum,
+// Beyond the paper are these, each with its source in its file: witnesses, pre-votes, check-quorum,
 // leases, forwarded reads, transfer of leadership, a leader that leaves its own slow disk, and
 // the detection of a member whose disk has lost what it had acknowledged.
 //
@@ -51,6 +51,7 @@
 //   - A removed member is sent the log until it must know of its removal, for at most ten election
 //     timeouts (see Raft.Removed).
 //   - A node that joins begins with an empty configuration, and waits for a leader.
+//   - A witness votes, and keeps the tail of the log that a full voter may lack, and no state.
 //
 // Where to read what:
 //
@@ -66,6 +67,7 @@
 //	log.go            the log in memory; blocks.go: how it is stored; limits.go: its bounds
 //	configuration.go  the memberships in force along the log
 //	membership.go     which configuration may follow which; change.go: how they change
+//	witness.go        voters without a state
 //	persist.go        what is on its way to disk, and the messages that wait for that
 //	effects.go        what the core wants done
 //	encode.go         encoding of entries and metas; encode_message.go: of messages

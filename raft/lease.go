@@ -62,7 +62,7 @@ func (r *Raft) leaseHolds() bool { return r.now < r.leaseUntil() }
 // unless this node leads and has committed an entry of its own term: before that it may not
 // know all that is committed. A witness has none.
 func (r *Raft) Lease() Instant {
-	if r.role != Leader || !r.committedOwnTerm() || r.cfg.Witness {
+	if r.role != Leader || !r.committedOwnTerm() {
 		return 0
 	}
 	return r.leaseUntil()
@@ -72,6 +72,9 @@ func (r *Raft) Lease() Instant {
 // long as it leads. After a TimeoutNow there is no lease for the rest of the term: that
 // message lets its receiver campaign at once, however late it arrives.
 func (r *Raft) leaseUntil() Instant {
+	if r.cfg.Witness {
+		return 0
+	}
 	if r.cfg.LeaseDuration == 0 || r.leader.transfer.timeoutNowSent {
 		return 0
 	}

@@ -57,7 +57,9 @@ func (r *Raft) congested(prev Index, entries []Entry) bool {
 		return false
 	case r.diskBehind(sizeOf(entries)), r.logFull() && r.log.lastTerm() == r.term, r.witnessRefuses(entries):
 		return true
-	case r.applied >= r.commit, r.cfg.Witness:
+	case r.applied >= r.commit:
+		return false
+	case r.cfg.Witness:
 		return false
 	}
 	return r.log.bytes(max(r.applied, r.log.loadedTo)+1, prev)+sizeOf(entries) > r.cfg.MaxUnappliedBytes

@@ -134,6 +134,9 @@ func TestBadConfigurationsAreRefused(t *testing.T) {
 		{with(func(c *Configuration) { c.Context = make([]byte, MaxContextBytes+1) }), "Context of 65537 bytes is above the limit of 65536"},
 		{with(func(c *Configuration) { c.Voters.Outgoing = c.Voters.Incoming }), "joint"},
 		{with(func(c *Configuration) { c.LearnersNext = []NodeID{4} }), "joint"},
+		{with(func(c *Configuration) { c.Witnesses = []NodeID{1, 2, 3} }), "all voters are witnesses"},
+		{with(func(c *Configuration) { c.Witnesses = []NodeID{3} }), ""},
+		{with(func(c *Configuration) { *c = NewConfiguration(1, 2, 3, 4, 5); c.Witnesses = []NodeID{3} }), "5 voters, with a witness, are above the limit of 4"},
 		{with(func(c *Configuration) { c.Learners = []NodeID{3} }), "n3 is a voter and a learner"},
 		{with(func(c *Configuration) { c.Learners = []NodeID{None} }), "id 0"},
 	} {

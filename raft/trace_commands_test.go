@@ -57,6 +57,7 @@ func (t *trace) cluster() {
 	t.conf = NewConfiguration(voters...)
 	t.conf.Voters.Outgoing = t.ids(t.values("outgoing"))
 	t.conf.Learners = t.ids(t.values("learners"))
+	t.conf.Witnesses = t.ids(t.values("witnesses"))
 	for id := NodeID(1); id <= NodeID(count); id++ {
 		n := &traceNode{id: id}
 		if t.conf.Contains(id) {

@@ -20,7 +20,7 @@ import (
 // of 10 ms. Links, disks and time do only what the script says. With the argument
 // quiet a command's output is not shown.
 //
-//	cluster n=3 [voters=(..) outgoing=(..) learners=(..)] [lease=80ms] [slow-disk] [batch=100]
+//	cluster n=3 [voters=(..) outgoing=(..) learners=(..) witnesses=(..)] [lease=80ms] [slow-disk] [batch=100]
 //	        (slow-disk: writes end only with persist; nodes in no list begin without a configuration)
 //	node 1 term=2 [vote=1] [log=(1,1,2)] [snapshot=1/5]   what its disk holds; log gives terms
 //	tick 1 [2 ..] [x10]            campaign 1                (tick until it campaigns)
@@ -257,6 +257,7 @@ func (t *trace) begin(n *traceNode) {
 	cfg := t.opt
 	n.life++
 	cfg.ID, cfg.Rand, cfg.Now = n.id, nodeRand{n.id, n.life}, t.now
+	cfg.Witness = slices.Contains(t.conf.Witnesses, n.id)
 	s := n.disk.load()
 	r, err := New(cfg, s)
 	if err != nil {

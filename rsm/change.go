@@ -38,7 +38,7 @@ const maxChanges = 16
 // change proposes a change.
 func (r *Replica[W]) change(c Change[W]) {
 	switch {
-	case r.core.Role() != raft.Leader:
+	case r.core.Role() != raft.Leader || r.witness:
 		r.complete(c.Waiter, r.notLeader())
 		return
 	case r.core.ChangePending():
@@ -140,7 +140,8 @@ const removedTimeouts = 4
 // executed that, has handed over what it led, and nobody waits for it.
 func (r *Replica[W]) wasRemoved() bool {
 	at := r.core.Removed()
-	if at == 0 || r.applied < at || r.core.Role() == raft.Leader {
+	executed := r.applied >= at || r.witness // a witness waits with that for others
+	if at == 0 || !executed || r.core.Role() == raft.Leader {
 		r.removedTicks = 0
 		return false
 	}

@@ -148,6 +148,7 @@ type cluster struct {
 	nodes        map[raft.NodeID]*node
 	machines     map[raft.NodeID]*counter
 	ends         map[raft.NodeID]*memnet.Endpoint
+	witnesses    map[raft.NodeID]bool
 	maxRaftState int64
 	leases       bool
 	settings     func(*rsm.Config[int64, int64]) // of one replica, if not nil
@@ -282,7 +283,7 @@ func (c *cluster) inc() int64 {
 				c.ops++
 				return got
 			}
-			if !errors.Is(err, rsm.ErrWrongLeader) && !errors.Is(err, rsm.ErrBusy) {
+			if !errors.Is(err, rsm.ErrWrongLeader) && !errors.Is(err, rsm.ErrBusy) && !errors.Is(err, rsm.ErrWitness) {
 				c.t.Fatalf("submit at %s: %v", id, err)
 			}
 		}

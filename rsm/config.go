@@ -11,7 +11,8 @@ import (
 )
 
 // Config says how to run a replica. ID, Codec, Log and Transport are required, and either
-// Machine and Snapshots, or Durable. The rest has defaults.
+// Machine and Snapshots, or Durable. A witness has only ID, Log, Snapshots and Transport. The rest
+// has defaults.
 type Config[Op, Result any] struct {
 	ID        raft.NodeID
 	Machine   StateMachine[Op, Result]
@@ -20,6 +21,14 @@ type Config[Op, Result any] struct {
 	Snapshots Snapshots // often the same value as Log
 	Durable   DurableMachine[Op, Result]
 	Transport Transport
+
+	// Witness says that this replica is a witness: a voter that keeps the tail of the log and no
+	// state (see package raft, witness.go). What is submitted to it, and reads, end with ErrWitness.
+	Witness bool
+	// MaxWitnessBytes bounds the log of a witness that it may not drop, because a replica with state
+	// lacks it; it may take MaxPendingBytes more. Beyond it a leader that needs the witness returns
+	// ErrBusy. It is kept in memory and on disk. Default 1 GiB.
+	MaxWitnessBytes int64
 
 	// MaxRaftState is how many bytes of log since the last snapshot trigger the next one, at
 	// the latest. Members take theirs up to half of it earlier, so that they do not all write
@@ -73,6 +82,12 @@ const ticksPerHeartbeat = 5
 
 func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 	c.setDefaults()
+	if c.Witness && (c.Machine != nil || c.Durable != nil || c.Codec != nil) {
+		return c, errors.New("rsm: Config.Witness is a replica without Machine, Durable and Codec: some are set")
+	}
+	if c.Witness {
+		c.Machine, c.Codec = noState[Op, Result]{}, noState[Op, Result]{}
+	}
 	switch {
 	case c.ID == raft.None:
 		return c, errors.New("rsm: Config.ID is zero")
@@ -100,6 +115,7 @@ func (c *Config[Op, Result]) setDefaults() {
 	orDuration(&c.HeartbeatInterval, 50*time.Millisecond)
 	orDuration(&c.ElectionTimeout, 10*c.HeartbeatInterval)
 	orBytes(&c.MaxPendingBytes, 64<<20)
+	orBytes(&c.MaxWitnessBytes, 1<<30)
 	if c.MaxOpBytes == 0 {
 		c.MaxOpBytes = 8 << 20
 	}
@@ -166,8 +182,11 @@ func (c *Config[Op, Result]) machine() (m DurableMachine[Op, Result], h Hasher, 
 }
 
 func (c *Config[Op, Result]) snapshotPolicy() SnapshotPolicy {
-	if c.MaxRaftState != 0 {
+	switch {
+	case c.MaxRaftState != 0:
 		return SnapshotPolicy{MaxRaftState: c.MaxRaftState}
+	case c.Witness:
+		return SnapshotPolicy{MaxRaftState: defaultWitnessLog}
 	}
 	return SnapshotPolicy{MaxRaftState: defaultMaxRaftState, Share: defaultSnapshotShare}
 }
@@ -182,6 +201,8 @@ func (c *Config[Op, Result]) raftConfig() raft.Config {
 		MaxPendingBytes:      int(c.MaxPendingBytes),
 		MaxUnstableBytes:     int(c.MaxPendingBytes),
 		MaxUnappliedBytes:    int(c.MaxPendingBytes),
+		Witness:              c.Witness,
+		MaxWitnessBytes:      int(c.MaxWitnessBytes),
 		Rand:                 rand.New(rand.NewPCG(c.Seed, uint64(c.ID))),
 		FirstID:              rand.Uint64(), // never by Seed, which a restart may repeat
 	}

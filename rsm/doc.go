@@ -28,6 +28,7 @@
 //	ErrBusy          not executed, and never will be: ask again later
 //	ErrTooLarge      not executed, and never will be: it is larger than Config.MaxOpBytes
 //	ErrAlarm         not executed, and never will be: see [Hasher]
+//	ErrWitness       not executed, and never will be: ask another replica (see Config.Witness)
 //	anything else    unknown: the replica stopped, a snapshot replaced the operation's part
 //	                 of the log, a leader did not answer, or the context ended
 //
@@ -59,7 +60,7 @@
 // The rules are those of package raft. [Config.OnConfiguration] tells of each change, for example
 // a Transport that has to know whom to connect with. A new replica starts on a log that was created
 // with an empty raft.Configuration, and waits until the leader adds it. One that was removed stops
-// by itself: its Err is [ErrRemoved].
+// by itself: its Err is [ErrRemoved]. With [Config.Witness] a replica votes and keeps no state.
 //
 // # How it is made
 //

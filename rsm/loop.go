@@ -87,8 +87,15 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 }
 
 // logChanges tells those who wait of a change of the leadership, and logs one of term, role or
-// leader.
+// leader, and whether a witness is full.
 func (n *Node[Op, Result]) logChanges(last *leadership) {
+	if full := n.replica.core.WitnessFull(); full != n.witnessFull {
+		if n.witnessFull = full; full {
+			n.cfg.Logger.Warn("this witness takes no more writes: a member with state lacks what it may not drop", "id", n.cfg.ID, "limit", n.cfg.MaxWitnessBytes)
+		} else {
+			n.cfg.Logger.Info("this witness takes writes again", "id", n.cfg.ID)
+		}
+	}
 	now := leadershipOf(n.replica.core)
 	n.leadership.set(now)
 	now.transferring = raft.None

@@ -58,8 +58,9 @@ type Node[Op, Result any] struct {
 	// Owned by the loop.
 	streams map[raft.NodeID]*StateStream
 
-	expediter  Expediter // nil: there is none
-	expediting bool      // what it was told last; owned by the loop
+	expediter   Expediter // nil: there is none
+	expediting  bool      // what it was told last; owned by the loop
+	witnessFull bool      // what was logged last; owned by the loop
 	// diskCall is the present call of cfg.Log by the disk goroutine.
 	diskCall diskCall
 }

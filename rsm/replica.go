@@ -18,9 +18,11 @@ import (
 // W is the shell's handle of a caller that waits. Every W given in Events comes back
 // exactly once: in Command.Waiter, in Completions, or from Drain.
 type Replica[W any] struct {
-	core   *raft.Raft
-	id     raft.NodeID
-	policy SnapshotPolicy
+	core *raft.Raft
+	id   raft.NodeID
+	// witness is raft.Config.Witness.
+	witness bool
+	policy  SnapshotPolicy
 	// maxPendingBytes is raft.Config.MaxPendingBytes.
 	maxPendingBytes int64
 
@@ -100,7 +102,7 @@ func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshot
 		return nil, err
 	}
 	r := &Replica[W]{
-		core: core, id: cfg.ID, policy: p, maxPendingBytes: int64(cfg.MaxPendingBytes),
+		core: core, id: cfg.ID, witness: cfg.Witness, policy: p, maxPendingBytes: int64(cfg.MaxPendingBytes),
 		indexReads: map[raft.ReadID][]W{}, snapshotsSent: map[raft.NodeID]raft.Index{}, keptStreams: map[raft.NodeID]keptStream{},
 		applying: s.Snapshot.Index, applied: s.Snapshot.Index,
 	}
@@ -111,6 +113,9 @@ func NewReplica[W any](cfg raft.Config, s raft.State, p SnapshotPolicy, snapshot
 
 func (r *Replica[W]) submit(s Submission[W]) {
 	switch {
+	case r.witness:
+		r.complete(s.Waiter, ErrWitness)
+		return
 	case r.comparison.alarm:
 		r.complete(s.Waiter, ErrAlarm)
 		return
@@ -365,6 +370,8 @@ func (r *Replica[W]) beginReads(reads []ReadRequest[W], now raft.Instant) {
 	var byIndex, byLease []W
 	for i, q := range reads {
 		switch {
+		case r.witness:
+			r.complete(q.Waiter, ErrWitness)
 		case r.waitingReads+i >= maxWaiting:
 			r.complete(q.Waiter, ErrBusy)
 		case q.Mode == raft.ReadByLease:

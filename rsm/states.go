@@ -115,7 +115,7 @@ func (n *Node[Op, Result]) startTransfers(e *Effects[waiter[Result]]) {
 			stream = nil
 		}
 		delete(n.streams, t.To)
-		n.others.Go(func() { n.sendState(t.Header, stream) })
+		n.others.Go(func() { n.sendState(t, stream) })
 	}
 }
 
@@ -131,8 +131,9 @@ func (n *Node[Op, Result]) closeStream(to raft.NodeID) {
 // sendState streams the state to a member: on an open stream, or if that is nil on a new
 // one. It reports a failure to the core only after an election timeout, since the core then
 // tries again at once.
-func (n *Node[Op, Result]) sendState(h raft.Header, stream *StateStream) {
-	stream, err := n.streamState(h, stream)
+func (n *Node[Op, Result]) sendState(t Transfer, stream *StateStream) {
+	h := t.Header
+	stream, err := n.streamState(t, stream)
 	index := raft.Index(0)
 	if stream != nil {
 		index = stream.Position.Index
@@ -170,8 +171,10 @@ var errUnreadable = errors.New("read the state to send")
 
 // streamState returns the stream that it has sent or tried to send, nil if none can be
 // opened.
-func (n *Node[Op, Result]) streamState(h raft.Header, stream *StateStream) (*StateStream, error) {
-	if stream == nil {
+func (n *Node[Op, Result]) streamState(t Transfer, stream *StateStream) (*StateStream, error) {
+	if t.Witness != nil {
+		stream = witnessStream(*t.Witness)
+	} else if stream == nil {
 		s, err := n.machine.OpenState()
 		if err != nil {
 			return nil, err
@@ -180,7 +183,7 @@ func (n *Node[Op, Result]) streamState(h raft.Header, stream *StateStream) (*Sta
 	} else if _, err := stream.Data.(io.Seeker).Seek(0, io.SeekStart); err != nil {
 		return stream, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
-	m := &raft.InstallSnapshot{Header: h, Meta: stream.Position, Stream: stream.ID}
+	m := &raft.InstallSnapshot{Header: t.Header, Meta: stream.Position, Stream: stream.ID}
 	if err := CheckSnapshot(m); err != nil {
 		return stream, err
 	}

@@ -16,6 +16,8 @@ type Transfer struct {
 	// broke off. Otherwise the present state is to be opened, and a stream that was kept for
 	// this member closed.
 	Resume bool
+	// Witness, if not nil, is all that is to be sent, without data: the member is a witness.
+	Witness *raft.SnapshotMeta
 }
 
 // keptStream is a stream that the shell keeps open after its transfer broke off. A new one
@@ -44,7 +46,9 @@ func (r *Replica[W]) SnapshotSent(to raft.NodeID, index raft.Index, ok, kept boo
 func (r *Replica[W]) transfers(headers []raft.Header) (ts []Transfer) {
 	for _, h := range headers {
 		t, index := Transfer{Header: h}, r.snapshot.Index
-		if s, ok := r.keptStreams[h.To]; ok && s.index+1 >= r.core.Status().FirstIndex {
+		if position, ok := r.core.WitnessPosition(h.To); ok {
+			t.Witness, index = &position, position.Index
+		} else if s, ok := r.keptStreams[h.To]; ok && s.index+1 >= r.core.Status().FirstIndex {
 			t.Resume, index = true, s.index
 		}
 		delete(r.keptStreams, h.To)

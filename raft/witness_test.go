@@ -1,0 +1,315 @@
+package raft
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+)
+
+// newWitness returns the witness 3 of the voters 1, 2 and 3.
+func newWitness(t *testing.T, maxBytes int) *Raft {
+	t.Helper()
+	cfg := Config{ID: 3, Rand: rand.New(rand.NewPCG(1, 3)), Witness: true, MaxWitnessBytes: maxBytes, MaxPendingBytes: 100}
+	r, err := New(cfg, State{Snapshot: SnapshotMeta{Configuration: withWitness(NewConfiguration(1, 2, 3), 3)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func withWitness(c Configuration, ids ...NodeID) Configuration {
+	c.Witnesses = ids
+	return c
+}
+
+// sendEntries sends r entries of leader 1 in term 1, all of them committed.
+func sendEntries(t *testing.T, r *Raft, entries ...Entry) (executed []Entry) {
+	t.Helper()
+	prev := r.log.last()
+	for i := range entries {
+		entries[i].Term, entries[i].Index = 1, prev+1+Index(i)
+	}
+	term, _ := r.log.term(prev)
+	step(t, r, &AppendEntries{
+		Header: Header{From: 1, To: r.id, Term: 1}, PrevIndex: prev, PrevTerm: term, Entries: entries, Commit: prev + Index(len(entries)), Round: r.Round() + 1,
+	})
+	return executedBy(r)
+}
+
+func executedBy(r *Raft) (executed []Entry) {
+	for {
+		e := r.Effects()
+		if e.Empty() {
+			return executed
+		}
+		if e.Persist != nil {
+			r.Persisted(e.Persist.Seq)
+		}
+		if n := len(e.Committed); n > 0 {
+			r.Applied(e.Committed[n-1].Index)
+		}
+		executed = append(executed, e.Committed...)
+	}
+}
+
+func command(bytes int) Entry { return Entry{Kind: EntryCommand, Data: make([]byte, bytes)} }
+
+// A witness gets to execute, which is to drop, what every full voter has; committed is not enough.
+func TestWitnessKeepsWhatAFullVoterLacks(t *testing.T) {
+	r := newWitness(t, 0)
+	if got := sendEntries(t, r, command(1), command(1), command(1)); len(got) > 0 || r.commit != 3 {
+		t.Fatalf("committed %d, it executes %v", r.commit, got)
+	}
+	step(t, r, &Release{Header: Header{From: 1, To: 3, Term: 1}, Index: 2})
+	if got := executedBy(r); len(got) != 2 {
+		t.Errorf("released up to 2, it executes %v", got)
+	}
+	step(t, r, &Release{Header: Header{From: 1, To: 3, Term: 1}, Index: 1}) // a late one
+	step(t, r, &Release{Header: Header{From: 1, To: 3, Term: 1}, Index: 99})
+	if got := executedBy(r); len(got) != 1 || r.applied != r.commit {
+		t.Errorf("released beyond the commit index, it executes %v", got)
+	}
+}
+
+// It takes operations up to its bound and a little more, and whatever is none.
+func TestWitnessHasABound(t *testing.T) {
+	r := newWitness(t, 1000)
+	full := func() (full bool) {
+		t.Helper()
+		step(t, r, &Release{Header: Header{From: 1, To: 3, Term: 1}, Index: 0})
+		for _, m := range r.Effects().Messages {
+			if reply, ok := m.(*ReleaseReply); ok {
+				full = reply.Full
+			}
+		}
+		return full
+	}
+	for range 100 {
+		was := r.tailBytes()
+		sendEntries(t, r, command(26))
+		if full() != (r.tailBytes() > 1000) {
+			t.Fatalf("with %d bytes it says that it is full: %t", r.tailBytes(), full())
+		}
+		if r.tailBytes() == was {
+			break
+		}
+	}
+	if n := r.tailBytes(); n <= 1050 || n > 1100 {
+		t.Errorf("it has taken %d bytes", n)
+	}
+	last := r.log.last()
+	sendEntries(t, r, Entry{Kind: EntryNoop})
+	sendEntries(t, r, Entry{Kind: EntryConfiguration, Data: AppendConfiguration(nil, r.configuration().toward(withWitness(NewConfiguration(1, 3), 3)))})
+	if r.log.last() != last+2 {
+		t.Errorf("its log ends at %d, want %d", r.log.last(), last+2)
+	}
+	step(t, r, &Release{Header: Header{From: 1, To: 3, Term: 1}, Index: last})
+	executedBy(r)
+	if sendEntries(t, r, command(26)); full() || r.log.last() != last+3 {
+		t.Errorf("with room again its log ends at %d", r.log.last())
+	}
+}
+
+// A witness that has to lead brings another voter up to date, and hands over. It takes nothing.
+func TestWitnessLeadsOnlyToHandOver(t *testing.T) {
+	r := newWitness(t, 0)
+	sendEntries(t, r, command(1), command(1))
+	elect(t, r)
+	refused := func() {
+		t.Helper()
+		if _, err := r.Propose([]byte("x")); !errors.Is(err, ErrNotLeader) {
+			t.Errorf("a proposal: %v", err)
+		}
+		if _, err := r.ProposeForwarded(2, []byte("x")); !errors.Is(err, ErrNotLeader) {
+			t.Errorf("a forwarded proposal: %v", err)
+		}
+		if _, err := r.ProposeConfiguration(r.configuration()); err == nil {
+			t.Error("it changes the members")
+		}
+		if _, err := r.ReadIndex(1, ReadByIndex); !errors.Is(err, ErrNoLeader) {
+			t.Errorf("a read: %v", err)
+		}
+		step(t, r, &ReadIndex{Header: Header{From: 2, To: 3, Term: r.term}, ID: 7})
+		if r.Lease() > 0 || len(r.leader.reads)+len(r.leader.deferredReads) > 0 {
+			t.Errorf("lease until %d, reads %v", r.Lease(), r.leader.reads)
+		}
+	}
+	refused()
+	r.cfg.LeaseDuration = 1e9
+	settle(r)
+	ack(t, r, 2)
+	r.peer(2).leaseUntil = 1 << 60
+	if r.commit != r.log.last() || r.Transferring() != 2 {
+		t.Errorf("committed %d of %d, it hands over to %s", r.commit, r.log.last(), r.Transferring())
+	}
+	r.leader.transfer.timeoutNowSent = false
+	r.peer(2).leaseUntil = 1 << 60
+	refused()
+	for range 2 * r.cfg.ElectionTimeoutTicks { // nobody takes over
+		r.Tick(0)
+		settle(r)
+		if r.Role() == Leader {
+			ack(t, r, 2)
+		}
+	}
+	if r.Role() == Leader {
+		t.Error("it leads on after a transfer that failed")
+	}
+}
+
+// A leader releases what all full voters have on disk and is committed, itself included, as far as
+// it trusts them.
+func TestLeaderReleasesWhatIsEverywhere(t *testing.T) {
+	r := lead(t, withWitness(NewConfiguration(1, 2, 3), 3))
+	released := func() (index Index) {
+		r.Tick(0)
+		for _, m := range settle(r) {
+			if release, ok := m.(*Release); ok {
+				if release.To != 3 {
+					t.Errorf("%s is no witness", release.To)
+				}
+				index = release.Index
+			}
+		}
+		return index
+	}
+	for range 3 {
+		if _, err := r.Propose([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settle(r)
+	for _, c := range []struct {
+		id    NodeID
+		match Index
+		want  Index
+	}{{3, 4, 1}, {2, 2, 2}, {2, 3, 3}} {
+		if ackAt(t, r, c.id, c.match); released() != c.want {
+			t.Errorf("after %s has %d, committed %d, released is %d, want %d", c.id, c.match, r.commit, released(), c.want)
+		}
+	}
+	r.suspect(r.peer(2))
+	ackAt(t, r, 2, 3)
+	r.peer(2).suspectedRound, r.peer(2).match = 1<<40, 4
+	if got := released(); got != 3 {
+		t.Errorf("released is %d by a member that may have lost its log", got)
+	}
+}
+
+// What an earlier leader left may be replaced, even if all full voters have it, until it is committed.
+func TestWhatIsNotCommittedIsNotReleased(t *testing.T) {
+	conf := withWitness(NewConfiguration(1, 2, 3), 3)
+	r := newCore(t, 1, 0, State{HardState: HardState{Term: 1}, Snapshot: SnapshotMeta{Configuration: conf}, Entries: []Entry{{Term: 1, Index: 1}, {Term: 1, Index: 2}}})
+	elect(t, r)
+	settle(r)
+	ackAt(t, r, 2, 2)
+	r.Tick(0)
+	if settle(r); r.leader.everywhere > 0 || r.commit > 0 {
+		t.Errorf("committed %d, released %d", r.commit, r.leader.everywhere)
+	}
+}
+
+// A witness that lacks what the leader has compacted gets a position only where all full voters have
+// what is before.
+func TestWitnessGetsAPositionWhereNothingIsLost(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		conf       Configuration
+		everywhere Index
+		want       bool
+	}{
+		{"two full voters", withWitness(NewConfiguration(1, 2, 9), 9), 0, true},
+		{"three full voters", withWitness(NewConfiguration(1, 2, 3, 9), 9), 0, true},
+		{"two witnesses", withWitness(NewConfiguration(1, 2, 8, 9), 8, 9), 0, true},
+		{"four full voters", withWitness(NewConfiguration(1, 2, 3, 4, 9), 9), 0, false},
+		{"four full voters that have it", withWitness(NewConfiguration(1, 2, 3, 4, 9), 9), 50, true},
+		{"a full voter is replaced", withWitness(NewConfiguration(1, 2, 9), 9).toward(withWitness(NewConfiguration(1, 3, 9), 9)), 0, true},
+		{"a full voter is replaced by the witness", NewConfiguration(1, 2, 3).toward(withWitness(NewConfiguration(1, 2, 9), 9)), 0, false},
+		{"it is a learner", withWitness(withLearners(NewConfiguration(1, 2), 9), 9), 0, false},
+		{"it is a learner, and they have it", withWitness(withLearners(NewConfiguration(1, 2), 9), 9), 50, true},
+	} {
+		r := newCore(t, 1, 0, State{HardState: HardState{Term: 1}, Snapshot: SnapshotMeta{Index: 50, Term: 1, Configuration: c.conf}})
+		r.role = Leader
+		r.leader.everywhere = c.everywhere
+		if got := r.maySendSnapshot(&progress{id: 9}); got != c.want {
+			t.Errorf("%s: %t, want %t", c.name, got, c.want)
+		}
+		if !r.maySendSnapshot(&progress{id: 2}) {
+			t.Errorf("%s: no snapshot for a full voter", c.name)
+		}
+		if m, ok := r.WitnessPosition(9); !ok || m.Index != 50 || m.Term != 1 || !m.Configuration.Equal(c.conf) {
+			t.Errorf("%s: the position is %v, %t", c.name, m, ok)
+		}
+		if _, ok := r.WitnessPosition(2); ok {
+			t.Errorf("%s: 2 is no witness", c.name)
+		}
+		if r.cfg.Witness = true; r.maySendSnapshot(&progress{id: 2}) {
+			t.Errorf("%s: a witness has no snapshot", c.name)
+		}
+	}
+}
+
+// No member becomes a witness or ceases to be one. In a joint phase the witnesses of both sets are
+// known.
+func TestWitnessesStayWhatTheyAre(t *testing.T) {
+	r := lead(t, withLearners(withWitness(NewConfiguration(1, 2, 3), 3, 4), 4, 5))
+	catchUpAll(t, r, 2, 3, 4, 5)
+	for _, next := range []Configuration{
+		withWitness(NewConfiguration(1, 2, 3)),
+		withWitness(NewConfiguration(1, 2, 3), 2, 3),
+		withWitness(withLearners(NewConfiguration(1, 2, 3), 5), 3, 5),
+	} {
+		if _, err := r.ProposeConfiguration(next); !errors.Is(err, ErrBadConfiguration) {
+			t.Errorf("%s: %v", next, err)
+		}
+	}
+	change(t, r, withWitness(NewConfiguration(1, 2, 4), 4))
+	joint := r.configuration()
+	if joint.Part(3) != Witness || joint.Part(4) != Witness || len(joint.fullVoters()) != 2 {
+		t.Errorf("in the joint phase: %s", joint)
+	}
+	if left := joint.left(); left.String() != "[n1 n2 n4] witnesses[n4]" {
+		t.Errorf("after it: %s", left)
+	}
+}
+
+// A member that lacks what witnesses may have dropped does not become a full voter.
+func TestNewFullVoterHasWhatWitnessesDropped(t *testing.T) {
+	r := lead(t, withLearners(withWitness(NewConfiguration(1, 2, 3), 3), 4))
+	catchUpAll(t, r, 2, 3, 4)
+	next := withWitness(NewConfiguration(1, 4, 3), 3)
+	p := r.peer(4)
+	match := p.match
+	p.match, r.leader.everywhere = match-1, match
+	if _, err := r.ProposeConfiguration(next); !errors.Is(err, ErrNotCaughtUp) {
+		t.Error(err)
+	}
+	p.match = match
+	change(t, r, next)
+}
+
+// A leader refuses operations while it needs a witness that is full, and only then.
+func TestLeaderRefusesWhatAFullWitnessWouldHaveToTake(t *testing.T) {
+	r := lead(t, withWitness(NewConfiguration(1, 2, 3), 3))
+	full := func(full bool) {
+		step(t, r, &ReleaseReply{Header: Header{From: 3, To: 1, Term: r.term}, Full: full})
+	}
+	try := func(want error) {
+		t.Helper()
+		if _, err := r.Propose([]byte("x")); !errors.Is(err, want) {
+			t.Errorf("a proposal: %v, want %v", err, want)
+		}
+		settle(r)
+	}
+	full(true)
+	try(nil) // the other full voter answers
+	for range 30 {
+		r.Tick(0)
+		settle(r)
+		ack(t, r, 3)
+	}
+	try(ErrBusy)
+	change(t, r, withWitness(NewConfiguration(1, 3), 3)) // the way out
+	full(false)
+	try(nil)
+}

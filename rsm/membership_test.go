@@ -196,6 +196,56 @@ func TestAllMembersAreReplaced(t *testing.T) {
 	})
 }
 
+// A cluster of one grows to three, and shrinks to another one.
+func TestClusterOfOneGrowsAndShrinks(t *testing.T) {
+	run(t, 1, 1000, func(t *testing.T, c *cluster) {
+		for range 100 {
+			c.inc()
+		}
+		for _, id := range []raft.NodeID{2, 3} {
+			c.join(id)
+			c.change(addLearner(id))
+			c.change(promote(id))
+		}
+		c.stop(2)
+		c.inc()
+		c.start(2)
+		for _, id := range []raft.NodeID{1, 2} {
+			c.change(remove(id))
+			c.gone(id)
+		}
+		if got := c.inc(); got != 102 {
+			t.Errorf("the counter is %d", got)
+		}
+		c.restartAll()
+		c.everywhere(c.inc())
+	})
+}
+
+// A member that is down when it is removed, and was never told, disturbs nobody when it comes back.
+func TestRemovedMemberThatWasNotToldDisturbsNobody(t *testing.T) {
+	run(t, 4, -1, func(t *testing.T, c *cluster) {
+		c.inc()
+		leader := c.leader()
+		gone := c.others(leader)[0]
+		c.stop(gone)
+		c.change(remove(gone))
+		time.Sleep(20 * time.Second) // the leader gives up telling it
+		before := c.nodes[leader].Status()
+		c.start(gone)
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			c.incAt(leader)
+		}
+		if after := c.nodes[leader].Status(); after.Term != before.Term || after.Role != raft.Leader {
+			t.Errorf("term %d became %d", before.Term, after.Term)
+		}
+		if s := c.nodes[gone].Status(); s.Role == raft.Leader || s.Term > before.Term {
+			t.Errorf("it is %s in term %d", s.Role, s.Term)
+		}
+	})
+}
+
 // All replicas stop in a joint phase, and leave it when they run again. The change was committed by
 // then, so that it happens although its caller heard no more than ErrStopped.
 func TestJointPhaseSurvivesARestart(t *testing.T) {

@@ -89,12 +89,22 @@ type check struct {
 func run(t *testing.T, open func(*storage) error, checks []check) {
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
-			s := &storage{T: t, open: open, dir: t.TempDir(), conf: raft.NewConfiguration(1, 2, 3)}
+			s := &storage{T: t, open: open, dir: t.TempDir(), conf: manyMembers()}
 			s.reopen()
 			defer s.close()
 			c.f(s)
 		})
 	}
+}
+
+// manyMembers returns a configuration with something in each of its fields, in a joint phase, and with
+// as much Context as there may be.
+func manyMembers() raft.Configuration {
+	c := raft.NewConfiguration(1, 2, 3)
+	c.Voters.Outgoing = raft.NewConfiguration(1, 4).Voters.Incoming
+	c.Learners, c.LearnersNext, c.Witnesses = []raft.NodeID{5, 6}, []raft.NodeID{4}, []raft.NodeID{3, 6}
+	c.Context = bytes.Repeat([]byte{7}, raft.MaxContextBytes)
+	return c
 }
 
 // storage is a Storage under test, or only one part of it: the other is nil.

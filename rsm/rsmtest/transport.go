@@ -299,7 +299,7 @@ func (n *network) sendToNobody() {
 func offer(index raft.Index) *raft.InstallSnapshot {
 	return &raft.InstallSnapshot{
 		Header: raft.Header{From: 1, To: 2, Term: 5},
-		Meta:   raft.SnapshotMeta{Index: index, Term: 4, Configuration: raft.NewConfiguration(1, 2, 3)},
+		Meta:   raft.SnapshotMeta{Index: index, Term: 4, Configuration: manyMembers()},
 	}
 }
 

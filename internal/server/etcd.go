@@ -3,7 +3,6 @@ package server
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 
 	"google.golang.org/grpc/codes"
@@ -38,11 +37,11 @@ func (c Config) etcdBounds() clients.Bounds {
 	}
 }
 
-// openEtcd registers the etcd API. It refuses requests until startEtcd.
+// openEtcd registers the etcd API. Requests wait until startEtcd.
 func (s *Server) openEtcd() {
-	s.etcd = overgrpc.New(s.waiting)
-	s.etcd.Bounds = func(ctx context.Context) (watching.Bounds, func()) { return s.port.ClientOf(ctx) }
-	s.etcd.Register(s.port.Within(s.cfg.etcdBounds()), etcd.Methods)
+	face := overgrpc.New(s.etcd)
+	face.Bounds = func(ctx context.Context) (watching.Bounds, func()) { return s.port.ClientOf(ctx) }
+	face.Register(s.port.Within(s.cfg.etcdBounds()), etcd.Methods)
 	overgrpc.RegisterReflection(s.port)
 }
 
@@ -50,13 +49,8 @@ func (s *Server) openEtcd() {
 func (s *Server) newGateway() *gateway.Gateway {
 	return gateway.New(gateway.Config{
 		Methods: etcd.Methods, Bounds: s.cfg.etcdBounds(), Calls: s.calls, Origins: s.cfg.Origins,
-		Client: func(ctx context.Context) (*clients.Client, func()) { return s.port.ClientOf(ctx) },
-		Face: func() (*etcd.Face, error) {
-			if f := s.face.Load(); f != nil {
-				return f, nil
-			}
-			return nil, errors.New("etcdserver: " + s.waiting())
-		},
+		Client:   func(ctx context.Context) (*clients.Client, func()) { return s.port.ClientOf(ctx) },
+		Entrance: s.etcd,
 	})
 }
 
@@ -64,14 +58,12 @@ func (s *Server) waiting() string { return s.native.Waiting() }
 
 // startEtcd lets requests of the etcd API through to a replica.
 func (s *Server) startEtcd(r *replica.Replica) {
-	f := etcd.New(etcd.Config{
+	s.etcd.Open(etcd.New(etcd.Config{
 		Node: etcdNode{r.Anywhere(), r}, Member: etcdMember{s, r},
 		ClusterID: s.member.ClusterID(), MemberID: uint64(s.id()),
 		Limits: s.cfg.Limits, ElectionTimeout: s.cfg.ElectionTimeout, Access: r.Access, SnapshotDir: s.cfg.DataDir,
 		Watches: etcd.Watches{Hub: r.Watches.Hub, Leaderless: r.Watches.Leaderless, Stopping: s.ctx.Done(), ProgressInterval: s.cfg.WatchProgress},
-	})
-	s.face.Store(f)
-	s.etcd.Start(f)
+	}))
 }
 
 // etcdNode is an etcd.Node.

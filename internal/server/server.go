@@ -18,7 +18,6 @@ import (
 	"balsa.example/internal/certs"
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/etcd"
-	"balsa.example/internal/frontend/etcd/overgrpc"
 	"balsa.example/internal/frontend/native"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
@@ -47,9 +46,8 @@ type Server struct {
 	// port is where clients connect, native, etcd what they talk to there.
 	port      *clients.Port
 	native    *native.Server
-	etcd      *overgrpc.Server
+	etcd      *etcd.Entrance
 	running   atomic.Pointer[replica.Replica] // nil before there is one; it may not answer clients yet
-	face      atomic.Pointer[etcd.Face]       // nil until requests of the etcd API are answered
 	clientTLS *certs.Source                   // nil without TLS
 	requests  *metrics.Requests
 	calls     *metrics.Calls
@@ -194,6 +192,7 @@ func (s *Server) assemble() (err error) {
 		limits.Connections = s.shares.clients
 	}
 	s.requests = native.NewRequests()
+	s.etcd = etcd.NewEntrance(s.waiting)
 	s.showFigures()
 	s.port = clients.New(clients.Config{
 		Name: clientSide, Limits: limits, TLS: s.clientTLSConfig(), Codec: api.Codec(), HTTP: s.httpHandler(false, s.newGateway()), Calls: s.calls, Logger: s.log,

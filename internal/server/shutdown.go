@@ -38,7 +38,7 @@ func (s *Server) stop(ctx context.Context) {
 		s.member.HandOver(ctx, replica.Node)
 	}
 	s.native.Drain()
-	s.etcd.Drain()
+	s.etcd.Close()
 
 	drained := make(chan struct{})
 	go func() {
@@ -56,7 +56,7 @@ func (s *Server) stop(ctx context.Context) {
 	s.port.Stop()
 	<-drained
 	s.native.AwaitStreams()
-	if f := s.face.Load(); f != nil {
+	if f := s.etcd.Opened(); f != nil {
 		f.Wait()
 	}
 

@@ -23,8 +23,8 @@ import (
 // Config says what to serve. All are required but Calls and Origins.
 type Config struct {
 	Methods []etcd.Method
-	// Face returns what answers, or why there is nothing yet.
-	Face func() (*etcd.Face, error)
+	// Entrance leads to what answers.
+	Entrance *etcd.Entrance
 	// Client returns who sends a request, and what to call in the end.
 	Client func(ctx context.Context) (*clients.Client, func())
 	// Bounds are those of the same methods over gRPC. TooMany is not used.
@@ -112,15 +112,15 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, m etcd.Method) {
 
 // answer answers a request for a method. An error that it returns has been sent.
 func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, m etcd.Method) error {
-	f, err := g.cfg.Face()
-	if err != nil {
-		return writeError(w, &translate.Error{Code: translate.Unavailable, Text: err.Error()})
-	}
 	ctx, cancel, err := withTimeout(r)
 	if err != nil {
 		return writeError(w, err)
 	}
 	defer cancel()
+	f, err := g.cfg.Entrance.Face(ctx)
+	if err != nil {
+		return writeError(w, err)
+	}
 	if m.Serve != nil {
 		return g.stream(ctx, w, r, f, m)
 	}

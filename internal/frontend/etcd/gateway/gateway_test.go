@@ -114,8 +114,10 @@ func newGateway(t testing.TB, methods []etcd.Method) *Gateway {
 		n.machine.Close()
 	})
 	port := clients.New(clients.Config{Codec: api.Codec(), Logger: slog.New(slog.DiscardHandler)})
+	entrance := etcd.NewEntrance(nil)
+	entrance.Open(face)
 	return New(Config{
-		Methods: methods, Face: func() (*etcd.Face, error) { return face, nil }, Client: port.ClientOf,
+		Methods: methods, Entrance: entrance, Client: port.ClientOf,
 		Bounds: clients.Bounds{MessageBytes: 2 << 20, Expect: etcd.Expect},
 	})
 }

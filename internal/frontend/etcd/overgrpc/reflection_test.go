@@ -19,7 +19,7 @@ import (
 // of one, and for what it imports.
 func TestServicesCanBeLookedUp(t *testing.T) {
 	g := grpc.NewServer()
-	overgrpc.New(nil).Register(g, etcd.Methods)
+	overgrpc.New(etcd.NewEntrance(nil)).Register(g, etcd.Methods)
 	overgrpc.RegisterReflection(g)
 	conn, err := grpc.NewClient(listen(t, g), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -16,33 +15,16 @@ import (
 	"balsa.example/internal/frontend/watching"
 )
 
-// Server serves a Face. It is registered before there is one, and refuses requests until Start.
+// Server serves the Face that is behind an Entrance. It is registered before there is one.
 type Server struct {
-	face     atomic.Pointer[etcd.Face]
-	draining context.Context
-	drain    context.CancelFunc
-	// waiting says what there is no Face for yet.
-	waiting func() string
+	entrance *etcd.Entrance
 	// Bounds returns what counts for the client of a stream, and a function that is called when
 	// that has ended. It is set before Register; nil: nothing counts.
 	Bounds func(context.Context) (bounds watching.Bounds, done func())
 }
 
-// New returns a Server without a Face. waiting says why there is none; nil: the server is starting.
-func New(waiting func() string) *Server {
-	if waiting == nil {
-		waiting = func() string { return "the server is starting" }
-	}
-	s := &Server{waiting: waiting}
-	s.draining, s.drain = context.WithCancel(context.Background())
-	return s
-}
-
-// Start lets requests through to f.
-func (s *Server) Start(f *etcd.Face) { s.face.Store(f) }
-
-// Drain refuses requests from now on, and ends all streams.
-func (s *Server) Drain() { s.drain() }
+// New returns a Server. When the Entrance closes it ends all streams.
+func New(e *etcd.Entrance) *Server { return &Server{entrance: e} }
 
 // Register adds the services of methods to a gRPC server.
 func (s *Server) Register(to grpc.ServiceRegistrar, methods []etcd.Method) {
@@ -72,9 +54,9 @@ func fileOf(m etcd.Method) string {
 
 func (s *Server) unary(method string, m etcd.Method) grpc.MethodDesc {
 	call := func(ctx context.Context, req any) (any, error) {
-		f, err := s.ready()
+		f, err := s.entrance.Face(ctx)
 		if err != nil {
-			return nil, err
+			return nil, statusOf(err)
 		}
 		c, err := callerOf(ctx)
 		if err != nil {
@@ -101,9 +83,9 @@ func (s *Server) unary(method string, m etcd.Method) grpc.MethodDesc {
 
 func (s *Server) stream(method string, m etcd.Method) grpc.StreamDesc {
 	handler := func(_ any, g grpc.ServerStream) error {
-		f, err := s.ready()
+		f, err := s.entrance.Face(g.Context())
 		if err != nil {
-			return err
+			return statusOf(err)
 		}
 		c, err := callerOf(g.Context())
 		if err != nil {
@@ -116,7 +98,7 @@ func (s *Server) stream(method string, m etcd.Method) grpc.StreamDesc {
 		}
 		ctx, cancel := context.WithCancelCause(g.Context())
 		defer cancel(nil)
-		defer context.AfterFunc(s.draining, func() { cancel(translate.ErrStopped) })()
+		defer context.AfterFunc(s.entrance.Closed(), func() { cancel(translate.ErrStopped) })()
 		if err := m.Serve(f, &c, stream{g, ctx}); err != nil {
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
@@ -126,17 +108,6 @@ func (s *Server) stream(method string, m etcd.Method) grpc.StreamDesc {
 		return nil
 	}
 	return grpc.StreamDesc{StreamName: method, Handler: handler, ServerStreams: true, ClientStreams: m.ClientStreams}
-}
-
-// ready returns the Face, or the error of a server that has none yet.
-func (s *Server) ready() (*etcd.Face, error) {
-	if s.draining.Err() != nil {
-		return nil, statusOf(translate.ErrStopped)
-	}
-	if f := s.face.Load(); f != nil {
-		return f, nil
-	}
-	return nil, status.Error(codes.Unavailable, "etcdserver: "+s.waiting())
 }
 
 // stream is a grpc.ServerStream as methods see it.

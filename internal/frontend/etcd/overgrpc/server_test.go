@@ -75,28 +75,24 @@ func listen(t *testing.T, g *grpc.Server) string {
 }
 
 // serve returns a connection to a server, and its node.
-func serve(t *testing.T) (*grpc.ClientConn, *overgrpc.Server, *etcd.Face, *node) {
+func serve(t *testing.T) (*grpc.ClientConn, *etcd.Entrance, *etcd.Face, *node) {
 	n := &node{store: store{machine: naive.New(naive.Limits{})}, leader: 1}
-	s := overgrpc.New(nil)
+	entrance := etcd.NewEntrance(nil)
 	g := grpc.NewServer()
-	s.Register(g, etcd.Methods)
+	overgrpc.New(entrance).Register(g, etcd.Methods)
 	conn, err := grpc.NewClient(listen(t, g), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	face := etcd.New(etcd.Config{Node: n, ClusterID: 7, MemberID: 8, ElectionTimeout: time.Second})
-	return conn, s, face, n
+	return conn, entrance, face, n
 }
 
 func TestGeneratedClientsAreAnswered(t *testing.T) {
 	conn, s, face, _ := serve(t)
 	client := pb.NewKVClient(conn)
-	_, err := client.Put(t.Context(), &pb.PutRequest{Key: []byte("k"), Value: []byte("v")})
-	if got := status.Convert(err); got.Code() != codes.Unavailable || got.Message() != "etcdserver: the server is starting" {
-		t.Errorf("before the start: %v", err)
-	}
-	s.Start(face)
+	time.AfterFunc(10*time.Millisecond, func() { s.Open(face) }) // before it the call waits
 	put, err := client.Put(t.Context(), &pb.PutRequest{Key: []byte("k"), Value: []byte("v")})
 	if err != nil || put.Header.Revision != 2 || put.Header.ClusterId != 7 {
 		t.Fatalf("%v, %v", put, err)
@@ -129,7 +125,7 @@ func TestGeneratedClientsAreAnswered(t *testing.T) {
 
 func TestMetadataIsRead(t *testing.T) {
 	conn, s, face, n := serve(t)
-	s.Start(face)
+	s.Open(face)
 	n.leader = raft.None
 	client := pb.NewKVClient(conn)
 	with := func(pairs ...string) error {
@@ -153,7 +149,7 @@ func TestMetadataIsRead(t *testing.T) {
 
 func TestCancellationReachesTheNode(t *testing.T) {
 	conn, s, face, n := serve(t)
-	s.Start(face)
+	s.Open(face)
 	n.block = make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -169,7 +165,7 @@ func TestCancellationReachesTheNode(t *testing.T) {
 
 func TestDrainEndsStreamsAndRefusesCalls(t *testing.T) {
 	conn, s, face, _ := serve(t)
-	s.Start(face)
+	s.Open(face)
 	alive, err := pb.NewLeaseClient(conn).LeaseKeepAlive(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +176,7 @@ func TestDrainEndsStreamsAndRefusesCalls(t *testing.T) {
 	if _, err := alive.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	s.Drain()
+	s.Close()
 	if _, err := alive.Recv(); rpctypes.Error(err) != rpctypes.ErrStopped {
 		t.Errorf("the stream ended with %v", err)
 	}

@@ -72,10 +72,10 @@ func serveWatched(t testing.TB) *watched {
 	w.face = etcd.New(etcd.Config{Node: &node{leader: 1}, ClusterID: 7, MemberID: 8, Watches: etcd.Watches{
 		Hub: hub, Leaderless: func() <-chan struct{} { return w.leaderless },
 	}})
-	s := overgrpc.New(nil)
-	s.Start(w.face)
+	entrance := etcd.NewEntrance(nil)
+	entrance.Open(w.face)
 	w.grpc = grpc.NewServer(grpc.ForceServerCodecV2(overgrpc.Codec(encoding.GetCodecV2("proto"))))
-	s.Register(w.grpc, etcd.Methods)
+	overgrpc.New(entrance).Register(w.grpc, etcd.Methods)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -56,6 +56,7 @@ var bounds = map[string]string{
 	"internal/server Server.stopped":                 "0",
 	"internal/frontend/native Server.draining":       "0",
 	"internal/server Config.Origins":                 "the configuration",
+	"internal/server Config.Hosts":                   "the configuration",
 	"internal/frontend/etcd/gateway Config.Methods":  "the code",
 	"internal/frontend/etcd/gateway Config.Origins":  "the configuration",
 	"internal/frontend/etcd/gateway Gateway.paths":   "the code",

@@ -40,7 +40,8 @@ type Config struct {
 	AdvertiseClientURLs []string
 	// ListenPeerURL is the address to hear other servers on. Default: that in InitialCluster.
 	ListenPeerURL string
-	// ListenMetricsURLs are the addresses to serve /metrics and /health on, over plain HTTP.
+	// ListenMetricsURLs are the addresses to serve /metrics and /health on, over plain HTTP, or
+	// https with the TLS of clients.
 	ListenMetricsURLs []string
 
 	// ClientTLS protects the connections of clients, and PeerTLS those between servers.

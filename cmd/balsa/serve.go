@@ -53,7 +53,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.StringVar(&o.advertisePeer, "initial-advertise-peer-urls", "",
 		"this server's addresses in --initial-cluster (default: as said there, or --listen-peer-urls)")
 	f.StringVar(&o.listenMetrics, "listen-metrics-urls", "",
-		"more addresses to serve /metrics and /health on, over plain HTTP")
+		"more addresses to serve /metrics and /health on, over plain HTTP; https: with the TLS of clients")
 	f.StringSliceVar(&o.origins, "cors", []string{"*"}, "origins of web pages that may use the etcd API as JSON, *: all")
 	f.StringVar(&o.cluster, "initial-cluster", "", "all servers, name=url,...; the same on each (default: this server alone)")
 	f.StringVar(&o.clusterState, "initial-cluster-state", "new", "new, or existing to refuse an empty data directory")

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"balsa.example/internal/frontend/access"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/server"
 )
 
@@ -21,7 +22,9 @@ type Options struct {
 	listenMetrics                                   string
 	pprof                                           bool
 	metrics                                         string
-	origins                                         list
+	origins, hosts                                  list
+	gateway                                         bool
+	keepalive                                       clients.Keepalive
 	watchProgress                                   time.Duration
 
 	cluster, clusterState, token string
@@ -97,9 +100,15 @@ func (o *Options) addressFlags(fs *flag.FlagSet) {
 	fs.StringVar(&o.advertisePeer, "initial-advertise-peer-urls", "",
 		"this member's addresses in --initial-cluster (default: as said there, or --listen-peer-urls)")
 	fs.StringVar(&o.listenMetrics, "listen-metrics-urls", "", "more addresses to serve /metrics and /health on")
-	fs.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
+	fs.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/")
 	o.origins = list{"*"}
 	fs.Var(&o.origins, "cors", "origins of web pages that may use the API as JSON; *: all")
+	o.hosts = list{"*"}
+	fs.Var(&o.hosts, "host-whitelist", "names of this server that clients may use for HTTP without TLS; *: all")
+	fs.BoolVar(&o.gateway, "enable-grpc-gateway", true, "serve the API as JSON, below /v3/")
+	fs.DurationVar(&o.keepalive.MinInterval, "grpc-keepalive-min-time", 5*time.Second, "how often clients may ping")
+	fs.DurationVar(&o.keepalive.Idle, "grpc-keepalive-interval", 2*time.Hour, "after how much silence the server pings a client (unless given: 30s)")
+	fs.DurationVar(&o.keepalive.Timeout, "grpc-keepalive-timeout", 20*time.Second, "how long it waits for the answer to that (unless given: 10s)")
 	fs.DurationVar(&o.watchProgress, "watch-progress-notify-interval", 0, "how often those who watch are told how far they are, if they ask (0: 10m)")
 	fs.StringVar(&o.metrics, "metrics", "basic", "basic or extensive: metrics are extensive always")
 }

@@ -91,13 +91,6 @@ var others = []other{
 	{"peer-client-key-file", text, "", refused, "a member shows --peer-cert-file in both directions; it must be good for servers and clients"},
 	{"peer-skip-client-san-verification", boolean, "false", ignored, "a member's certificate must name the member, not its address"},
 
-	// Clients.
-	{"grpc-keepalive-min-time", duration, "5s", ignored, "clients may ping as often as every 5 s"},
-	{"grpc-keepalive-interval", duration, "2h0m0s", ignored, "connections that are dead are found within a minute"},
-	{"grpc-keepalive-timeout", duration, "20s", ignored, "connections that are dead are found within a minute"},
-	{"host-whitelist", text, "*", refused, "every host name is good for the gateway"},
-	{"enable-grpc-gateway", boolean, "true", ignored, "the gateway is always there"},
-
 	// Logs and traces.
 	{"logger", text, "zap", refused, "there is one logger"},
 	{"enable-log-rotation", boolean, "false", refused, "log files are not rotated here: let logrotate do it, or log to stderr"},

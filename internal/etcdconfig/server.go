@@ -25,7 +25,8 @@ import (
 // Server makes of the options what a server takes. It asks dns for the members, if that is wanted.
 func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 	cfg = server.Config{
-		Name: o.Name, DataDir: o.DataDir, Join: o.clusterState == "existing", Pprof: o.pprof,
+		Name: o.Name, DataDir: o.DataDir, Join: o.clusterState == "existing", PprofClients: o.pprof,
+		NoGateway: !o.gateway, Keepalive: o.pings(), PlainClients: true,
 		ClientTLS: o.client, PeerTLS: o.peer, AdvertiseAnything: true, Quota: max(o.quota, 0),
 		WatchProgress:     o.watchProgress,
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
@@ -41,6 +42,9 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 	}
 	if !slices.Contains(o.origins, "*") {
 		cfg.Origins = o.origins
+	}
+	if !slices.Contains(o.hosts, "*") {
+		cfg.Hosts = o.hosts
 	}
 	if cfg.Retention, err = retention(o.compactionMode, o.compaction); err != nil {
 		return cfg, err
@@ -78,6 +82,19 @@ func (o *Options) check() error {
 		return usageError("both --initial-cluster and --discovery-srv say which members there are; name one")
 	}
 	return nil
+}
+
+// pings are how dead connections are found: as was said, else sooner than in etcd. As there, 0 is no
+// interval of its own.
+func (o *Options) pings() (k clients.Keepalive) {
+	k.MinInterval = max(o.keepalive.MinInterval, 0)
+	if o.explicit["grpc-keepalive-interval"] {
+		k.Idle = max(o.keepalive.Idle, 0)
+	}
+	if o.explicit["grpc-keepalive-timeout"] {
+		k.Timeout = max(o.keepalive.Timeout, 0)
+	}
+	return k
 }
 
 // access is how users are proved. As in etcd, a lifetime of 0 and a cost that bcrypt does not know
@@ -159,10 +176,6 @@ func (o *Options) addresses(cfg *server.Config) (err error) {
 		if err := server.CheckDialable(u); err != nil && !strings.HasPrefix(u.Scheme, "unix") {
 			o.warn("--advertise-client-urls: %s", err)
 		}
-	}
-	if o.pprof && len(cfg.ListenMetrics) == 0 {
-		o.warn("--enable-pprof does nothing: profiles are served at --listen-metrics-urls, and there is none")
-		cfg.Pprof = false
 	}
 	return nil
 }
@@ -277,7 +290,7 @@ func (o *Options) security(cfg *server.Config) error {
 		listen []*url.URL
 		all    []*url.URL
 	}{
-		{&cfg.ClientTLS, o.autoTLS, "cert-file", cfg.ListenClient, cfg.ListenClient},
+		{&cfg.ClientTLS, o.autoTLS, "cert-file", cfg.ListenClient, slices.Concat(cfg.ListenClient, cfg.ListenMetrics)},
 		{&cfg.PeerTLS, o.peerAutoTLS, "peer-cert-file", cfg.ListenPeer, peers},
 	} {
 		if !slices.ContainsFunc(side.all, secure) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"balsa.example/internal/frontend/access"
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/server"
 	"balsa.example/state"
 	"balsa.example/state/logtime"
@@ -165,8 +166,17 @@ func TestServer(t *testing.T) {
 		{args: "--metrics=all", says: "--metrics"},
 		{args: "--listen-client-urls=nowhere", says: "--listen-client-urls"},
 		{args: "--listen-client-urls=", says: "--listen-client-urls"},
-		{args: "--enable-pprof", warns: "--enable-pprof"},
-		{args: "--enable-pprof --listen-metrics-urls=http://127.0.0.1:3", want: func(c server.Config) bool { return c.Pprof }},
+		{args: "--enable-pprof", want: func(c server.Config) bool { return c.PprofClients && !c.Pprof }},
+		{args: "--host-whitelist=a,b", want: func(c server.Config) bool { return slices.Equal(c.Hosts, []string{"a", "b"}) && !c.NoGateway }},
+		{args: "--host-whitelist=*", want: func(c server.Config) bool { return c.Hosts == nil }},
+		{args: "--enable-grpc-gateway=false", want: func(c server.Config) bool { return c.NoGateway }},
+		{args: "--grpc-keepalive-min-time=1s --grpc-keepalive-interval=20s --grpc-keepalive-timeout=0", want: func(c server.Config) bool {
+			return c.Keepalive == clients.Keepalive{MinInterval: time.Second, Idle: 20 * time.Second}
+		}},
+		{args: "--cert-file=c --key-file=k --listen-client-urls=https://127.0.0.1:3,http://127.0.0.1:4",
+			want: func(c server.Config) bool { return c.ClientTLS.Enabled() && c.PlainClients }},
+		{args: "--cert-file=c --key-file=k --listen-client-urls=http://127.0.0.1:4 --listen-metrics-urls=https://127.0.0.1:5",
+			want: func(c server.Config) bool { return c.ClientTLS.Enabled() }},
 		{args: "--cert-file=c --key-file=k", warns: "--cert-file", want: func(c server.Config) bool { return !c.ClientTLS.Enabled() }},
 		{args: "--cert-file=c --key-file=k --listen-client-urls=https://127.0.0.1:3 --tls-min-version=TLS1.3",
 			want: func(c server.Config) bool { return c.ClientTLS.Enabled() && c.ClientTLS.MinVersion == tls.VersionTLS13 }},

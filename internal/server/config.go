@@ -61,14 +61,22 @@ type Config struct {
 	// ClusterSecretFile, if not empty, protects the connections between servers in place
 	// of certificates: it holds what all members know, and nobody else.
 	ClusterSecretFile string
+	// PlainClients lets addresses of ListenClient be http although there is a certificate for
+	// clients: those have no TLS then, as in etcd.
+	PlainClients bool
 	// ListenMetrics is where operators get figures and the server's health (package
-	// frontend/http) besides the client port, over plain HTTP. Pprof adds profiles of the process
-	// there.
-	ListenMetrics []*url.URL
-	Pprof         bool
+	// frontend/http) besides the client port; https has the TLS of clients. Pprof adds profiles of
+	// the process there, PprofClients at the client port.
+	ListenMetrics       []*url.URL
+	Pprof, PprofClients bool
 
-	// Origins are those of web pages that may use the etcd API as JSON; nil: all.
-	Origins []string
+	// NoGateway leaves out the etcd API as JSON. Origins are those of web pages that may use it;
+	// nil: all. Hosts are those by which clients that speak HTTP without TLS may call this server;
+	// nil: all.
+	NoGateway      bool
+	Origins, Hosts []string
+	// Keepalive is clients.Config's.
+	Keepalive clients.Keepalive
 	// WatchProgress is how often those who watch by the etcd API and ask for it are told how far
 	// they are, if nothing happens. 0: etcd.Watches' default.
 	WatchProgress time.Duration
@@ -192,7 +200,11 @@ func (c Config) check() error {
 }
 
 func (c Config) checkAddresses() error {
-	if err := checkTLS(c.ClientTLS, clientSide, c.ListenClient...); err != nil {
+	tlsClients := c.ListenClient
+	if c.PlainClients && c.ClientTLS.Enabled() {
+		tlsClients = slices.DeleteFunc(slices.Clone(tlsClients), func(u *url.URL) bool { return !secure(u) })
+	}
+	if err := checkTLS(c.ClientTLS, clientSide, tlsClients...); err != nil {
 		return err
 	}
 	peers := slices.Clone(c.ListenPeer)
@@ -207,8 +219,8 @@ func (c Config) checkAddresses() error {
 		return fmt.Errorf("%w: there are a cluster secret and certificates of peers: one of the two protects the peer port", ErrConfig)
 	}
 	for _, u := range c.ListenMetrics {
-		if u.Scheme != "http" {
-			return fmt.Errorf("%w: metrics address %s must be http: metrics are not served over TLS", ErrConfig, u)
+		if secure(u) && !c.ClientTLS.Enabled() {
+			return fmt.Errorf("%w: metrics address %s needs the certificate and the key of the client port", ErrConfig, u)
 		}
 	}
 	if c.Pprof && len(c.ListenMetrics) == 0 {

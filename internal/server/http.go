@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"balsa.example/internal/frontend/clients"
 	httpface "balsa.example/internal/frontend/http"
 	"balsa.example/internal/metrics"
 	"balsa.example/raft"
@@ -28,9 +29,14 @@ func (s *Server) showFigures() {
 }
 
 // httpHandler answers what is asked by HTTP. Other paths are for others, which may be nil.
-func (s *Server) httpHandler(pprof bool, others http.Handler) http.Handler {
+func (s *Server) httpHandler(port func() *clients.Port, pprof bool, others http.Handler) http.Handler {
 	return httpface.Handler(httpface.Config{
 		Versions: etcdVersions, Metrics: s.figures, Pprof: pprof, Others: others,
+		Hosts: s.cfg.Hosts, Plain: func(r *http.Request) bool {
+			client, done := port().ClientOf(r.Context())
+			defer done()
+			return client.Plain()
+		},
 		Checks: httpface.Checks{
 			Begun: s.begun, Alarms: s.alarms, HasLeader: s.hasLeader, Read: s.read,
 			Timeout: readTimeout + 2*s.cfg.ElectionTimeout,

@@ -25,11 +25,12 @@ func (s *Server) openMetrics() {
 	}
 	limits := clients.Limits{Connections: s.shares.metrics, Streams: metricsStreams}
 	s.metrics = clients.New(clients.Config{
-		Name: "metrics", Limits: limits, Codec: api.Codec(), HTTP: s.httpHandler(s.cfg.Pprof, nil), Logger: s.log,
+		Name: "metrics", Limits: limits, TLS: s.clientTLSConfig(), Codec: api.Codec(), Logger: s.log,
+		HTTP: s.httpHandler(func() *clients.Port { return s.metrics }, s.cfg.Pprof, nil),
 	})
-	for _, l := range s.cfg.MetricsListeners {
+	for i, l := range s.cfg.MetricsListeners {
 		s.metricsWork.Go(func() {
-			if err := s.metrics.Serve(l); err != nil {
+			if err := serveOn(s.metrics, l, s.cfg.ListenMetrics, i); err != nil {
 				// The member goes on, since its clients can do without metrics.
 				s.log.Error("metrics are not served any more", "address", l.Addr(), "error", err)
 			}

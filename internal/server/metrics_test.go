@@ -225,7 +225,7 @@ func TestBadMetricsConfigurationIsRefused(t *testing.T) {
 	for _, test := range []struct {
 		cfg  Config
 		says string
-	}{{secure, "must be http"}, {plain, "no address for metrics"}} {
+	}{{secure, "needs the certificate"}, {plain, "no address for metrics"}} {
 		if _, err := Start(test.cfg); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("got %v, want %q", err, test.says)
 		}

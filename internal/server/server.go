@@ -185,18 +185,10 @@ func (s *Server) assemble() (err error) {
 	if err := s.join(); err != nil {
 		return err
 	}
-	limits := s.cfg.Clients.WithDefaults()
-	if limits.Connections > s.shares.clients {
-		s.log.Info("fewer client connections than wanted, for want of open files (ulimit -n)",
-			"most", s.shares.clients, "wanted", limits.Connections, "files", s.cfg.Descriptors)
-		limits.Connections = s.shares.clients
-	}
 	s.requests = native.NewRequests()
 	s.etcd = etcd.NewEntrance(s.waiting)
 	s.showFigures()
-	s.port = clients.New(clients.Config{
-		Name: clientSide, Limits: limits, TLS: s.clientTLSConfig(), Codec: api.Codec(), HTTP: s.httpHandler(false, s.newGateway()), Calls: s.calls, Logger: s.log,
-	})
+	s.port = s.newPort()
 	s.native = native.New(native.Config{
 		Port: s.port,
 		Hello: &api.Hello{
@@ -211,12 +203,30 @@ func (s *Server) assemble() (err error) {
 		s.work.Go(func() { s.clientTLS.Watch(s.ctx) })
 	}
 	s.openMetrics()
-	for _, l := range s.cfg.ClientListeners {
-		s.work.Go(func() { s.serve(l) })
+	for i, l := range s.cfg.ClientListeners {
+		s.work.Go(func() { s.serve(l, i) })
 	}
 	s.work.Go(func() { s.port.WatchClients(s.ctx) })
 	s.work.Go(s.measureRoundTrips)
 	return nil
+}
+
+// newPort makes the port for clients.
+func (s *Server) newPort() *clients.Port {
+	limits := s.cfg.Clients.WithDefaults()
+	if limits.Connections > s.shares.clients {
+		s.log.Info("fewer client connections than wanted, for want of open files (ulimit -n)",
+			"most", s.shares.clients, "wanted", limits.Connections, "files", s.cfg.Descriptors)
+		limits.Connections = s.shares.clients
+	}
+	var gateway http.Handler
+	if !s.cfg.NoGateway {
+		gateway = s.newGateway()
+	}
+	return clients.New(clients.Config{
+		Name: clientSide, Limits: limits, TLS: s.clientTLSConfig(), Keepalive: s.cfg.Keepalive, Codec: api.Codec(), Calls: s.calls, Logger: s.log,
+		HTTP: s.httpHandler(func() *clients.Port { return s.port }, s.cfg.PprofClients, gateway),
+	})
 }
 
 // join opens the data directory, and connects to the other members.
@@ -264,10 +274,19 @@ func (s *Server) id() raft.NodeID {
 }
 
 // serve answers clients on l until the port stops.
-func (s *Server) serve(l net.Listener) {
-	if err := s.port.Serve(l); err != nil && s.ctx.Err() == nil {
+func (s *Server) serve(l net.Listener, i int) {
+	if err := serveOn(s.port, l, s.cfg.ListenClient, i); err != nil && s.ctx.Err() == nil {
 		s.fail(fmt.Errorf("serve clients on %s: %w", l.Addr(), err))
 	}
+}
+
+// serveOn serves a port on one of its listeners. Those of the addresses come first; others, in the
+// process, have TLS if any has.
+func serveOn(p *clients.Port, l net.Listener, addresses []*url.URL, i int) error {
+	if i < len(addresses) && !secure(addresses[i]) {
+		return p.ServePlain(l)
+	}
+	return p.Serve(l)
 }
 
 // run brings the replica up, and watches it.

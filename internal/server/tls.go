@@ -31,6 +31,9 @@ func checkTLS(t TLS, side string, urls ...*url.URL) error {
 	return nil
 }
 
+// secure tells whether an address has TLS.
+func secure(u *url.URL) bool { return u.Scheme == "https" || u.Scheme == unixTLS }
+
 // The sides of a server, in logs and metrics.
 const (
 	clientSide = "client"

@@ -29,6 +29,7 @@ type Client struct {
 	streams            Account
 	open               openStreams
 	turn               chan struct{} // who holds it looks for room for a call
+	plain              bool          // it has no TLS
 
 	// unfinished is the size in bytes of its unfinished messages, unbegun what its streams
 	// without a message count for. progress is when the last part of a message came, in Unix
@@ -103,6 +104,9 @@ func (cl *Client) SetDeadline(t time.Time) error {
 	}
 	return cl.Conn.SetDeadline(t)
 }
+
+// Plain tells whether its connection has no TLS.
+func (cl *Client) Plain() bool { return cl.plain }
 
 // CloseWrite closes one direction of the connection, if it can be closed alone.
 func (cl *Client) CloseWrite() error { return fair.CloseWrite(cl.Conn) }

@@ -45,7 +45,7 @@ func newHTTPServer(p *Port, handler http.Handler, log *slog.Logger) *httpServer 
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: http2Streams, MaxReceiveBufferPerConnection: http2Bytes, MaxReceiveBufferPerStream: StreamWindow,
-			SendPingTimeout: idlePing, PingTimeout: pingTimeout,
+			SendPingTimeout: p.alive.Idle, PingTimeout: p.alive.Timeout,
 		},
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
 		BaseContext: func(net.Listener) context.Context { return ctx },

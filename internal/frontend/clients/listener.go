@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"balsa.example/internal/fair"
 )
@@ -21,11 +22,12 @@ import (
 // listener accepts connections up to Limits.Connections.
 type listener struct {
 	fair.Listener
-	port *Port
+	port  *Port
+	plain bool // without TLS
 }
 
-func (p *Port) listener(l net.Listener) net.Listener {
-	return &listener{fair.Listener{Listener: l, Slots: p.slots}, p}
+func (p *Port) listener(l net.Listener, plain bool) net.Listener {
+	return &listener{fair.Listener{Listener: l, Slots: p.slots}, p, plain}
 }
 
 // Accept implements net.Listener.
@@ -35,8 +37,10 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	placed := conn.(*fair.Conn)
-	setUserTimeout(placed.Conn, pingTimeout)
-	return l.port.add(conn, placed.Slot(), fair.Source(conn.RemoteAddr())), nil
+	setUserTimeout(placed.Conn, l.port.alive.Timeout)
+	cl := l.port.add(conn, placed.Slot(), fair.Source(conn.RemoteAddr()))
+	cl.plain = l.plain
+	return cl, nil
 }
 
 // clientCredentials wrap credentials so that gRPC knows the client of a connection.
@@ -62,7 +66,11 @@ func (c clientCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.
 		cl.Close()
 		return nil, nil, net.ErrClosed
 	}
-	conn, info, err := c.TransportCredentials.ServerHandshake(cl)
+	security := c.TransportCredentials
+	if cl.plain {
+		security = insecure.NewCredentials()
+	}
+	conn, info, err := security.ServerHandshake(cl)
 	if err != nil {
 		cl.Close()
 		return nil, nil, err

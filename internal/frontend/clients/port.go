@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -34,21 +35,30 @@ const (
 	// TLS and HTTP/2.
 	maxHeaderBytes = 16 << 10
 	connectTimeout = 5 * time.Second
-	// minPingInterval is how often clients may ping. grpc-go's own default of five
-	// minutes would cut off clients that watch their connections.
-	minPingInterval = 5 * time.Second
-	// After idlePing of silence the server pings, and after pingTimeout without an answer it
-	// closes the connection: a client that vanished must not hold streams for ever.
-	idlePing    = 30 * time.Second
-	pingTimeout = 10 * time.Second
 )
+
+// Keepalive says how connections are found to be dead. Zeros stand for the defaults.
+type Keepalive struct {
+	// MinInterval is how often clients may ping. grpc-go's own default of five minutes would
+	// cut off clients that watch their connections. Default: 5 s.
+	MinInterval time.Duration
+	// After Idle of silence the server pings, and after Timeout without an answer it closes the
+	// connection: a client that vanished must not hold streams for ever. Default: 30 s and 10 s.
+	Idle, Timeout time.Duration
+}
+
+func (k Keepalive) withDefaults() Keepalive {
+	return Keepalive{cmp.Or(k.MinInterval, 5*time.Second), cmp.Or(k.Idle, 30*time.Second), cmp.Or(k.Timeout, 10*time.Second)}
+}
 
 // Config says how to serve clients. Logger is required.
 type Config struct {
 	// Name tells, in the log, of which port a line is.
 	Name   string
 	Limits Limits
-	TLS    *tls.Config // nil: plain TCP
+	TLS    *tls.Config // of Serve; nil: plain TCP
+	// Keepalive is that of connections of gRPC.
+	Keepalive Keepalive
 	// Codec is that of all services.
 	Codec encoding.CodecV2
 	// Calls counts calls; nil: they are not counted.
@@ -73,6 +83,7 @@ type Port struct {
 
 	surplus surplus
 	tls     *tls.Config
+	alive   Keepalive
 	refused *ratelog.Logger // clients, by TLS
 	grpc    *grpc.Server
 	health  *health.Server
@@ -109,6 +120,7 @@ func New(cfg Config) *Port {
 		limits:   l,
 		surplus:  newSurplus(cfg.Logger),
 		tls:      cfg.TLS,
+		alive:    cfg.Keepalive.withDefaults(),
 		refused:  ratelog.New(cfg.Logger, RefusalLines, refusalPeriod),
 		health:   health.NewServer(),
 		slots:    fair.NewSlots(l.Connections, quietClient),
@@ -157,8 +169,8 @@ func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpc.Server {
 		// message that comes while none is under way.
 		grpc.StaticStreamWindowSize(StreamWindow),
 		grpc.StaticConnWindowSize(connWindow),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: idlePing, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: p.alive.MinInterval, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: p.alive.Idle, Timeout: p.alive.Timeout}),
 		grpc.WaitForHandlers(true),
 		grpc.NumStreamWorkers(streamWorkers),
 	)
@@ -191,9 +203,14 @@ func kindOf(s grpc.StreamDesc) string {
 
 // Serve answers clients on l until the Port stops. The clients of all listeners share the
 // limits.
-func (p *Port) Serve(l net.Listener) error {
+func (p *Port) Serve(l net.Listener) error { return p.serve(l, p.tls == nil) }
+
+// ServePlain is Serve without TLS.
+func (p *Port) ServePlain(l net.Listener) error { return p.serve(l, true) }
+
+func (p *Port) serve(l net.Listener, plain bool) error {
 	p.http.start()
-	return p.grpc.Serve(p.listener(l))
+	return p.grpc.Serve(p.listener(l, plain))
 }
 
 // GracefulStop takes no new streams and requests, and returns when those that there are have ended,

@@ -14,6 +14,10 @@ type Config struct {
 	Checks   Checks
 	Metrics  http.Handler // nil: there is no /metrics
 	Pprof    bool
+	// Hosts are those by which clients may call this server without TLS; nil or "*": all. Plain
+	// tells whether a request came without TLS.
+	Hosts []string
+	Plain func(*http.Request) bool
 	// Others answers all other paths; nil: they are not found.
 	Others http.Handler
 }
@@ -53,7 +57,7 @@ func Handler(cfg Config) http.Handler {
 	if cfg.Others != nil {
 		mux.Handle("/", cfg.Others)
 	}
-	return mux
+	return onlyHosts(cfg.Hosts, cfg.Plain, mux)
 }
 
 // onlyGet refuses requests that ask for more than to read.

@@ -30,6 +30,9 @@ const (
 	codeFirstChange transport.Code = transport.CodeApplication + 32
 )
 
+// codeOtherOrigin: the cluster would begin with other states.
+const codeOtherOrigin transport.Code = transport.CodeApplication + 16
+
 // admit is transport.Handshake.Admit. It hears what another member says of itself, and
 // returns when what follows from it is durable.
 func (m *Member) admit(from raft.NodeID, card []byte) error {
@@ -105,6 +108,9 @@ func (m *Member) refusal(other birth.Record, v birth.Verdict) error {
 			name, other.Certificate.Cluster, self, m.dir.Members.Identity().ClusterID)}
 	case birth.OtherReplaced:
 		return &transport.Refusal{Code: codeReplaced, Reason: fmt.Sprintf("the cluster knows %s by another data directory", name)}
+	case birth.OtherOrigin:
+		return &transport.Refusal{Code: codeOtherOrigin, Reason: fmt.Sprintf(
+			"%s and %s would begin the cluster with different data: all its members have to be restored from the same backup to the same revision, or all to be empty", self, name)}
 	case birth.SelfReplaced:
 		return fmt.Errorf("the cluster knows %s by another data directory", self)
 	default:
@@ -241,7 +247,7 @@ func (m *Member) weigh(a *admission, r *transport.Refusal) error {
 		return m.errReplaced(m.cfg.Cluster.NameOf(r.By))
 	case r.Code == codeOtherFounder && m.founds():
 		return m.errOtherFounder(m.cfg.Cluster.NameOf(r.By))
-	case r.Code == transport.CodeNotMember || r.Code == transport.CodeOtherGroup:
+	case r.Code == codeOtherOrigin || r.Code == transport.CodeNotMember || r.Code == transport.CodeOtherGroup:
 		a.refuse(r.By, r.Reason)
 	}
 	return a.verdict(m.admitted)

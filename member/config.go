@@ -43,6 +43,10 @@ type Config struct {
 	// change the file, and nobody outside its group may read it (chmod 600).
 	SecretFile string
 
+	// Origin is a digest of the data with which the cluster begins, if a replica's data is in Dir
+	// before (as directory state). Members with another one are not let in. Zero: it begins empty.
+	Origin [16]byte
+
 	// ElectionTimeout is that of the replica. A connection on which nothing has arrived for
 	// so long and half a second is given up. Default 500 ms.
 	ElectionTimeout time.Duration

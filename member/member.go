@@ -130,7 +130,7 @@ func (m *Member) open() (err error) {
 // owner is this member, as it was told.
 func (m *Member) owner() datadir.Owner {
 	c := m.cfg.Cluster
-	o := datadir.Owner{About: m.cfg.about(), Joins: len(m.cfg.Join) > 0, NameOf: c.NameOf}
+	o := datadir.Owner{About: m.cfg.about(), Joins: len(m.cfg.Join) > 0, NameOf: c.NameOf, Origin: m.cfg.Origin}
 	if self, ok := c.Named(m.cfg.Name); ok {
 		o.ID, o.Group, o.Token, o.Members = self.ID, c.Group, c.Token, c.IDs()
 	}
@@ -199,6 +199,11 @@ func (m *Member) Waiting() string {
 
 // ClusterID is the identity that was drawn when the cluster began; 0 before.
 func (m *Member) ClusterID() uint64 { return m.dir.Members.Identity().ClusterID }
+
+// Origin is the Config.Origin of all members with which the cluster began, and Beginning the
+// configuration that the log began with. They are known once AwaitAdmission has returned.
+func (m *Member) Origin() [16]byte              { return m.dir.Members.Origin() }
+func (m *Member) Beginning() raft.Configuration { return m.dir.Members.Beginning() }
 
 // Log is the member's log and its snapshots; nil before AwaitAdmission has returned.
 func (m *Member) Log() *wal.Log { return m.dir.Log() }

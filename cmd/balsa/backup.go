@@ -12,6 +12,7 @@ import (
 
 	"balsa.example/clerk"
 	"balsa.example/internal/backup"
+	"balsa.example/kv/run"
 	"balsa.example/vfs"
 )
 
@@ -112,8 +113,9 @@ func (p *program) receiveStream(ctx context.Context, ck *clerk.Clerk, dir string
 }
 
 func explainBackup(n *connection, err error) error {
+	corrupt := new(run.CorruptError)
 	switch {
-	case errors.Is(err, backup.ErrDamaged):
+	case errors.Is(err, backup.ErrDamaged), errors.As(err, &corrupt):
 		return withCode(exitDamaged, "%w", err)
 	case errors.Is(err, backup.ErrNoBackup), errors.Is(err, backup.ErrOtherCluster):
 		return usageError("%w", err)

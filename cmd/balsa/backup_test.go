@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestBackupsFromTheCommandLine makes two, lists and checks them, and finds damage.
@@ -63,5 +64,128 @@ func TestBackupsFromTheCommandLine(t *testing.T) {
 	}
 	if code, _, errs := balsa(t, "", "backup", filepath.Dir(run)+"/..", endpoints); code != exitUsage || !strings.Contains(errs, "holds") {
 		t.Errorf("backup to a directory with other things: %d %q", code, errs)
+	}
+}
+
+// newCluster starts servers on directories, as a new cluster, and returns the endpoints.
+func newCluster(t *testing.T, dirs ...string) (endpoints string, stop func()) {
+	t.Helper()
+	base := freePorts(t, 2*len(dirs))
+	var members, clients []string
+	for i := range dirs {
+		members = append(members, fmt.Sprintf("n%d=%s", i+1, loopback(base+2*i+1)))
+		clients = append(clients, loopback(base+2*i))
+	}
+	var outputs []*lines
+	var stops []func() int
+	for i, dir := range dirs {
+		output, stop := background(t, "", "serve", "--name", fmt.Sprint("n", i+1), "--data-dir", dir,
+			"--listen-client-urls", clients[i], "--listen-peer-urls", loopback(base+2*i+1), "--initial-cluster", strings.Join(members, ","))
+		outputs, stops = append(outputs, output), append(stops, stop)
+	}
+	for _, output := range outputs {
+		output.await(t, "ready to serve client requests", nil)
+	}
+	return "--endpoints=" + strings.Join(clients, ","), func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+}
+
+// TestRestoreFromTheCommandLine makes a cluster of one, and of three, from a backup: at a revision, and at
+// a time.
+func TestRestoreFromTheCommandLine(t *testing.T) {
+	endpoints, dir := oneServer(t), t.TempDir()
+	saved := filepath.Join(dir, "backup")
+	must := func(args ...string) string {
+		t.Helper()
+		code, out, errs := balsa(t, "", args...)
+		if code != exitOK {
+			t.Fatalf("%q: %d %s", args, code, errs)
+		}
+		return out
+	}
+	for i := range 30 {
+		must("put", fmt.Sprint("key ", i%10), fmt.Sprint(i), endpoints)
+	}
+	before := must("export", endpoints, "--rev", "21")
+	between := time.Now()
+	must("put", "key 3", "last", endpoints)
+	must("backup", saved, endpoints)
+
+	one := filepath.Join(dir, "one")
+	if out := must("restore", saved, "--data-dir", one, "--revision", "21"); !strings.Contains(out, "restored revision=21 reached=unknown new_revision=1000000032 ") {
+		t.Error(out)
+	}
+	alone, stop := newCluster(t, one)
+	if after := must("export", alone); after != before {
+		t.Errorf("restored\n%s\nwant\n%s", after, before)
+	}
+	if out := must("put", "new", "1", alone); out != "version=1 revision=1000000033\n" {
+		t.Error(out)
+	}
+	if code, _, errs := balsa(t, "", "watch", "--prefix", "", "--rev", "22", alone); code != exitCompacted {
+		t.Errorf("a watch of the old cluster: %d %s", code, errs)
+	}
+	stop()
+	alone, stop = newCluster(t, one) // goes on
+	if out := must("get", "new", alone); out != "1\n" {
+		t.Error(out)
+	}
+	stop()
+
+	var three []string
+	var at restoredJSON
+	for i := range 3 {
+		three = append(three, filepath.Join(dir, fmt.Sprint("n", i)))
+		out := must("restore", saved, "--data-dir", three[i], "--time", between.Format(time.RFC3339Nano), "--keep-revisions", "-o", "json")
+		if err := json.Unmarshal([]byte(out), &at); err != nil || at.Revision > 31 || at.NewRevision != at.Revision || at.Compacted != 1 {
+			t.Errorf("%s: %v", out, err) // how much earlier is a matter of when the leader has stamped
+		}
+	}
+	cluster, stop := newCluster(t, three...)
+	defer stop()
+	if before, after := must("export", endpoints, "--rev", fmt.Sprint(at.Revision)), must("export", cluster); after != before {
+		t.Errorf("restored\n%s\nwant\n%s", after, before)
+	}
+	for args, want := range map[string]string{
+		"--data-dir " + one:                                             "is not empty",
+		"--data-dir " + dir + "/x --revision 99":                        "covers revisions 1 to 32",
+		"--data-dir " + dir + "/x --time 2320-01-01T00:00:00Z":          "whose newest point is of",
+		"--data-dir " + dir + "/x --time yesterday":                     "it must be such as",
+		"--data-dir " + dir + "/x --time 2320-01-01T00:00 --revision 1": "not both",
+		"--revision 1": "--data-dir is missing",
+	} {
+		if code, _, errs := balsa(t, "", append([]string{"restore", saved}, strings.Fields(args)...)...); code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%s: %d %s", args, code, errs)
+		}
+	}
+}
+
+// TestServersThatWereRestoredUnlike refuse each other.
+func TestServersThatWereRestoredUnlike(t *testing.T) {
+	endpoints, dir := oneServer(t), t.TempDir()
+	saved := filepath.Join(dir, "backup")
+	for i := range 3 {
+		if code, _, errs := balsa(t, "", "put", "key", fmt.Sprint(i), endpoints); code != exitOK {
+			t.Fatal(errs)
+		}
+	}
+	if code, _, errs := balsa(t, "", "backup", saved, endpoints); code != exitOK {
+		t.Fatal(errs)
+	}
+	base := freePorts(t, 4)
+	members := fmt.Sprintf("n1=%s,n2=%s", loopback(base+1), loopback(base+3))
+	for i := range 2 {
+		data := filepath.Join(dir, fmt.Sprint("n", i+1))
+		if code, _, errs := balsa(t, "", "restore", saved, "--data-dir", data, "--revision", fmt.Sprint(3+i)); code != exitOK {
+			t.Fatal(errs)
+		}
+		output, _ := background(t, "", "serve", "--name", fmt.Sprint("n", i+1), "--data-dir", data,
+			"--listen-client-urls", loopback(base+2*i), "--listen-peer-urls", loopback(base+2*i+1), "--initial-cluster", members)
+		if i == 1 {
+			output.await(t, "would begin the cluster with different data", nil)
+		}
 	}
 }

@@ -44,12 +44,13 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, m: m, now: time.UnixMilli(1_700_000_000_000), rng: rand.New(rand.NewPCG(1, 2)), at: map[uint64][]kv.Entry{}}
 }
 
-// write writes some keys, one each second.
+// write writes some keys, one each second. The leader's stamp follows, as it does within an election
+// timeout.
 func (w *world) write(n int) {
 	for range n {
 		w.now = w.now.Add(time.Second)
-		w.do(state.Command{More: &state.More{Kind: state.KindTick, Stamp: logtime.Stamp{Log: logtime.Time(w.now.UnixNano()), Wall: w.now.UnixNano()}}})
 		w.do(state.Command{Op: kv.Op{Kind: kv.Put, Key: fmt.Sprint("key ", w.rng.IntN(50)), Value: fmt.Append(nil, w.rng.Uint64()), Unconditional: true}})
+		w.do(state.Command{More: &state.More{Kind: state.KindTick, Stamp: logtime.Stamp{Log: logtime.Time(w.now.UnixNano()), Wall: w.now.UnixNano()}}})
 	}
 	w.at[w.m.Revision()] = entries(w.t, w.m)
 }
@@ -438,8 +439,8 @@ func TestATimeIsARevision(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", at, err)
 			}
-			if found.Revision != want || !found.Changed.Equal(time.Unix(second, 0)) || p.Compacted > want || p.Revision < want {
-				t.Fatalf("%s is revision %d of %d to %d, changed %s; want %d", at, found.Revision, p.Compacted, p.Revision, found.Changed, want)
+			if found.Revision != want || !found.Reached.Equal(time.Unix(second, 0)) || p.Compacted > want || p.Revision < want {
+				t.Fatalf("%s is revision %d of %d to %d, changed %s; want %d", at, found.Revision, p.Compacted, p.Revision, found.Reached, want)
 			}
 		}
 	}

@@ -57,6 +57,7 @@ type Point struct {
 
 	name string
 	runs []run.Info
+	wall int64 // state.Image.Wall
 }
 
 // Dir is a directory with backups of one cluster.
@@ -155,7 +156,8 @@ func (d *Dir) read(name string) (*Point, *state.Image, error) {
 
 func pointOf(im *state.Image, taken time.Time) *Point {
 	p := &Point{
-		Revision: im.Revision(), Compacted: im.Compacted(), Index: uint64(im.Position().Index), Hash: im.Hash(), Taken: taken, runs: im.Runs(),
+		Revision: im.Revision(), Compacted: im.Compacted(), Index: uint64(im.Position().Index), Hash: im.Hash(), Taken: taken,
+		runs: im.Runs(), wall: im.Wall(),
 	}
 	p.name = fmt.Sprintf("%s%d-%d", pointPrefix, p.Revision, p.Index)
 	for _, info := range p.runs {

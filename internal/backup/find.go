@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -46,18 +45,19 @@ func (d *Dir) Covered() string {
 // At is the revision that a store was at, at a time.
 type At struct {
 	Revision uint64
-	// Changed is when the last change before had happened, by the clock of the leader. Zero: unknown.
-	Changed time.Time
+	// Reached is the time by which it had certainly reached that, by the clock of the leader. The zero
+	// time: unknown.
+	Reached time.Time
 }
 
-// AtTime finds the revision that the store was at, at a time. Changes have the time of the leader that
-// proposed them, which never goes back.
+// AtTime finds the revision that the store was at, at a time, as closely as the clocks of leaders say: it
+// may be one that was reached an election timeout earlier, and never a later one.
 func (d *Dir) AtTime(ctx context.Context, at time.Time) (*Point, At, error) {
 	for _, p := range d.points {
 		if p.Taken.Before(at) {
 			continue
 		}
-		found, err := d.lastBefore(ctx, p, at)
+		found, err := d.reached(ctx, p, at)
 		if err != nil {
 			return nil, At{}, err
 		}
@@ -93,35 +93,74 @@ func (d *Dir) beginning(p *Point) string {
 	return text
 }
 
-// lastBefore finds the last revision of a point that is not later than a time.
-func (d *Dir) lastBefore(ctx context.Context, p *Point, at time.Time) (found At, err error) {
-	runs := slices.Clone(p.runs)
-	next := p.Revision + 1 // the first revision that is later
-	for i := len(runs) - 1; i >= 0; i-- {
-		if err := ctx.Err(); err != nil {
-			return found, err
-		}
-		var first run.Record
-		if err := d.Files().Each(runs[i], 0, func(rec *run.Record) bool { first = *rec; return false }); err != nil {
-			return found, err
-		}
-		switch {
-		case first.Mod == 0: // nothing is left of the run
-			continue
-		case first.Wall > at.UnixMilli():
-			next = first.Mod
-			continue
-		}
-		err := d.Files().Each(runs[i], 0, func(rec *run.Record) bool {
-			if rec.Wall > at.UnixMilli() {
-				next = rec.Mod
-				return false
-			}
-			found.Changed = time.UnixMilli(rec.Wall)
-			return ctx.Err() == nil
-		})
-		found.Revision = next - 1
-		return found, errors.Join(err, ctx.Err())
+// reached finds the last revision of a point that the store had certainly reached by a time. A record has the
+// last time that a leader had stamped before it, which may be long ago if nothing was written meanwhile; a
+// stamp follows it within an election timeout. So a record is certainly of before a time if some later record, or the
+// state, has a later stamp that is not behind that time.
+func (d *Dir) reached(ctx context.Context, p *Point, at time.Time) (found At, err error) {
+	if !at.Before(p.Taken) {
+		return At{p.Revision, p.Taken}, nil
 	}
-	return At{Revision: next - 1}, nil
+	stamp := p.wall // the last that is not behind the time
+	if stamp > at.UnixMilli() {
+		stamp = 0
+		err := d.backwards(ctx, p, at.UnixMilli(), func(rec *run.Record) bool {
+			if rec.Wall <= at.UnixMilli() {
+				stamp = rec.Wall
+			}
+			return rec.Wall <= at.UnixMilli()
+		})
+		if err != nil {
+			return found, err
+		}
+	}
+	next := uint64(0) // the first revision that has it, or a later one
+	err = d.backwards(ctx, p, stamp-1, func(rec *run.Record) bool {
+		if rec.Wall >= stamp {
+			next = rec.Mod
+		}
+		return rec.Wall < stamp
+	})
+	if next == 0 {
+		next = p.Revision + 1
+	}
+	return At{next - 1, time.UnixMilli(stamp)}, err
+}
+
+// backwards reads the last run that begins not later than a stamp, until each returns false; if that does not
+// happen also the first record behind it; and the first record of all if no run begins so early.
+func (d *Dir) backwards(ctx context.Context, p *Point, stamp int64, each func(*run.Record) bool) error {
+	var behind *run.Record
+	for i := len(p.runs) - 1; i >= 0; i-- {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var first *run.Record
+		err := d.Files().Each(p.runs[i], 0, func(rec *run.Record) bool {
+			first = &run.Record{Mod: rec.Mod, Wall: rec.Wall}
+			return false
+		})
+		if err != nil {
+			return err
+		}
+		if first == nil || first.Wall > stamp { // nil: nothing is left of the run
+			if first != nil {
+				behind = first
+			}
+			continue
+		}
+		more := true
+		err = d.Files().Each(p.runs[i], 0, func(rec *run.Record) bool {
+			more = each(rec) && ctx.Err() == nil
+			return more
+		})
+		if err = errors.Join(err, ctx.Err()); err != nil || !more {
+			return err
+		}
+		break
+	}
+	if behind != nil {
+		each(behind)
+	}
+	return nil
 }

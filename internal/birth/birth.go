@@ -11,11 +11,16 @@ import (
 // that a new directory of the same member has another one. It is not zero.
 type Incarnation = roster.Incarnation
 
+// Origin is a digest of the state with which a cluster begins; zero: it begins empty.
+type Origin = [16]byte
+
 // Certificate is the identity of a cluster: a random number, and its members with their
 // directories. Each directory of the founder makes one at most, and it never changes.
 type Certificate struct {
 	// Cluster is drawn at random: no two births have the same. It is not zero.
 	Cluster uint64
+	// Origin is that of all members.
+	Origin Origin
 	// Members has every initial member with its data directory. It is empty where a member that
 	// joined later says of which cluster it is: that is no certificate of a birth.
 	Members map[raft.NodeID]Incarnation
@@ -34,6 +39,8 @@ type Record struct {
 	// About is what this member is called and where it is found, until the cluster has begun.
 	// It is said anew by each process, and not stored.
 	About roster.About
+	// Origin is what this directory holds until the cluster has begun. It is not stored either.
+	Origin Origin
 	// Certificate is nil before the cluster has begun.
 	Certificate *Certificate
 }
@@ -55,6 +62,8 @@ const (
 	// OtherFounder: one of the two is the founder, and the other is bound to another directory
 	// of the founder.
 	OtherFounder
+	// OtherOrigin: the two would begin with different states.
+	OtherOrigin
 )
 
 // Birth is the state machine of one member until its cluster begins. Its events are Begin and
@@ -127,6 +136,9 @@ func (b *Birth) take(c *Certificate) (v Verdict, changed bool) {
 	if c.Members[b.members[0]] != b.record.Founder {
 		return OtherFounder, false
 	}
+	if c.Origin != b.record.Origin { // of another state than this directory had when it was bound
+		return OtherOrigin, false
+	}
 	b.record.Certificate = c
 	return Accepted, true
 }
@@ -135,6 +147,9 @@ func (b *Birth) take(c *Certificate) (v Verdict, changed bool) {
 func (b *Birth) wait(r Record, fresh uint64) (v Verdict, changed bool) {
 	none := Incarnation{}
 	switch founder := b.members[0]; {
+	case r.Certificate == nil && r.Origin != b.record.Origin:
+		delete(b.bound, r.Self)
+		return OtherOrigin, false
 	case b.founds() && r.Founder == b.record.Incarnation:
 		b.bound[r.Self], b.abouts[r.Self] = r.Incarnation, r.About
 		if b.found(fresh) {
@@ -166,7 +181,7 @@ func (b *Birth) found(fresh uint64) bool {
 		}
 		born[id] = incarnation
 	}
-	b.record.Certificate = &Certificate{Cluster: fresh, Members: born, Abouts: b.said()}
+	b.record.Certificate = &Certificate{Cluster: fresh, Origin: b.record.Origin, Members: born, Abouts: b.said()}
 	return true
 }
 

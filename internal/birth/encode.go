@@ -17,17 +17,32 @@ var ErrDecode = errors.New("birth: not a record")
 const maxMembers = 1 << 10
 
 // What may follow the fields that each Record has: a tag u8, a length u32, and as many bytes.
-const tagAbout = 1
+const (
+	tagAbout  = 1
+	tagOrigin = 2
+)
 
 // AppendRecord appends the encoding of r, without Self:
 //
 //	incarnation [16] | founder [16] | cluster u64 | count u16 | count times: member u64, incarnation [16]
 //	tag u8 | length u32 | what all members say of themselves
+//	tag u8 | length u32 | origin [16]
 //
 // All integers are little-endian. Without a certificate cluster and count are 0, and what is
 // said is About; with one it is what each member said, in the order of their ids. Where nothing
-// is said there is no tag, as in the records of old clusters.
+// is said there is no tag, as in the records of old clusters, and none where the origin is zero.
 func AppendRecord(dst []byte, r Record) []byte {
+	origin := r.Origin
+	if r.Certificate != nil {
+		origin = r.Certificate.Origin
+	}
+	if dst = appendIdentity(dst, r); origin != (Origin{}) {
+		dst = appendTagged(dst, tagOrigin, origin[:])
+	}
+	return dst
+}
+
+func appendIdentity(dst []byte, r Record) []byte {
 	dst = append(append(dst, r.Incarnation[:]...), r.Founder[:]...)
 	c := r.Certificate
 	if c == nil {
@@ -86,13 +101,42 @@ func DecodeRecord(self raft.NodeID, b []byte) (Record, error) {
 	if !slices.IsSorted(ids) || cluster != 0 && len(r.Certificate.Members) != count {
 		return Record{}, ErrDecode
 	}
-	if len(b) == 0 {
-		return r, nil
+	return r, r.decodeTagged(b, ids)
+}
+
+// decodeTagged decodes what has a tag, in the order of the tags.
+func (r *Record) decodeTagged(b []byte, ids []raft.NodeID) error {
+	for last := byte(0); len(b) > 0; {
+		if len(b) < 5 || b[0] <= last || uint64(binary.LittleEndian.Uint32(b[1:])) > uint64(len(b)-5) {
+			return ErrDecode
+		}
+		n := 5 + int(binary.LittleEndian.Uint32(b[1:]))
+		content, err := b[5:n], error(nil)
+		switch last = b[0]; last {
+		case tagAbout:
+			err = r.decodeSaid(content, ids)
+		case tagOrigin:
+			err = r.decodeOrigin(content)
+		default:
+			err = ErrDecode
+		}
+		if b = b[n:]; err != nil {
+			return err
+		}
 	}
-	if len(b) < 5 || b[0] != tagAbout || uint64(binary.LittleEndian.Uint32(b[1:])) != uint64(len(b)-5) {
-		return Record{}, ErrDecode
+	return nil
+}
+
+func (r *Record) decodeOrigin(b []byte) error {
+	if len(b) != len(Origin{}) || Origin(b) == (Origin{}) {
+		return ErrDecode
 	}
-	return r, r.decodeSaid(b[5:], ids)
+	if r.Certificate == nil {
+		r.Origin = Origin(b)
+	} else {
+		r.Certificate.Origin = Origin(b)
+	}
+	return nil
 }
 
 // decodeSaid decodes what this member says of itself, or what the members of its certificate

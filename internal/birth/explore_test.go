@@ -301,3 +301,35 @@ func TestAnEmptiedMemberIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// Members that would begin with different data never get into one cluster. Those of one kind do.
+func TestNobodyBeginsWithOtherData(t *testing.T) {
+	for name, origins := range map[string][]Origin{ // of the first lives, and then of the second
+		"one differs":          {{1}, {1}, {2}, {1}, {1}, {2}},
+		"one is empty":         {{1}, {}, {1}, {1}, {}, {1}},
+		"the founder is empty": {{}, {1}, {1}, {}, {1}, {1}},
+		"second lives differ":  {{1}, {1}, {1}, {2}, {2}, {2}},
+	} {
+		w := newWorld(3, lives)
+		for i, d := range w.dirs {
+			d.record.Origin = origins[i]
+		}
+		born := map[Origin]bool{}
+		_, err := explore(w, sound, func(w *world) error {
+			for _, d := range w.dirs {
+				if c := d.record.Certificate; c != nil && c.Origin != d.record.Origin {
+					return fmt.Errorf("a directory with %x is in a cluster of %x", d.record.Origin[:1], c.Origin[:1])
+				} else if c != nil {
+					born[c.Origin] = true
+				}
+			}
+			return w.check()
+		})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if want := name == "second lives differ"; want != (len(born) == 2) || !want && len(born) > 0 {
+			t.Errorf("%s: clusters of %v", name, born)
+		}
+	}
+}

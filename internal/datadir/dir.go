@@ -23,6 +23,7 @@ const (
 	lockName     = "LOCK"
 	walName      = "wal"
 	divergedName = "DIVERGED"
+	stateName    = "state" // is the replica's; before the cluster has begun it is there if it was restored
 )
 
 // Owner is the member that a directory belongs to, as the server was told.
@@ -32,6 +33,10 @@ type Owner struct {
 	// Joins says that a new directory is that of a member which joins a running cluster: its id
 	// is not known yet, and the fields below are of no use.
 	Joins bool
+
+	// Origin is that of the state in the directory with which the cluster is to begin; zero: it is to
+	// begin empty.
+	Origin birth.Origin
 
 	// ID is the member's, if it is an initial one. None: this server was not told.
 	ID raft.NodeID
@@ -112,6 +117,9 @@ func (d *Dir) inspect() error {
 	}
 	// lost+found is of a mounted file system, and fixtures has certificates of the member's own making.
 	ours := []string{lockName, memberFileName + vfs.TempSuffix, "lost+found", "fixtures"}
+	if d.cfg.Owner.Origin != (birth.Origin{}) && !d.cfg.Owner.Joins {
+		ours = append(ours, stateName)
+	}
 	strange := func(name string) bool { return !slices.Contains(ours, name) }
 	switch i := slices.IndexFunc(names, strange); {
 	case slices.Contains(names, walName):
@@ -158,7 +166,7 @@ func (d *Dir) OpenLog() error {
 		if d.Members.Active() {
 			return fmt.Errorf("%w: the log in %s is missing", ErrDamaged, path)
 		}
-		if err := wal.Create(path, d.cfg.Log, identity, d.Members.beginning()); err != nil {
+		if err := wal.Create(path, d.cfg.Log, identity, d.Members.Beginning()); err != nil {
 			return err
 		}
 	}

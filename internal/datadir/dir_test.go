@@ -124,3 +124,29 @@ func TestALockThatCannotBeMadeIsNotHeld(t *testing.T) {
 		t.Errorf("a second one: %v", err)
 	}
 }
+
+// A cluster that begins with a restored state remembers which one, and its first directory is not strange.
+func TestADirectoryWithARestoredState(t *testing.T) {
+	fs := crashfs.NewMem()
+	if err := fs.MkdirAll("data/state", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Path: "data", Owner: alone, Log: wal.Options{FS: fs}}
+	if _, err := Open(cfg); !errors.Is(err, ErrForeign) {
+		t.Errorf("a directory with a state that is not restored: %v", err)
+	}
+	cfg.Owner.Origin = [16]byte{1, 2, 3}
+	for range 2 {
+		d, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Members.Origin(); got != [16]byte{1, 2, 3} {
+			t.Errorf("the origin is %x", got)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		cfg.Owner.Origin = [16]byte{} // the state is as any other now
+	}
+}

@@ -118,7 +118,7 @@ func newMemberFile(fsys vfs.FS, dir string, o Owner, f fields) *MemberFile {
 		members = nil
 	}
 	if f.record.Certificate == nil {
-		f.record.About = o.About
+		f.record.About, f.record.Origin = o.About, o.Origin
 	}
 	b := birth.New(members, f.record)
 	return &MemberFile{fs: fsys, dir: dir, turn: make(chan struct{}, 1), birth: b, saved: b.Record(), said: f}
@@ -147,6 +147,14 @@ func (l *MemberFile) Identity() wal.Identity {
 		id.ClusterID = r.Certificate.Cluster
 	}
 	return id
+}
+
+// Origin is that of the cluster, zero before it has begun.
+func (l *MemberFile) Origin() birth.Origin {
+	if c := l.Record().Certificate; c != nil {
+		return c.Origin
+	}
+	return birth.Origin{}
 }
 
 // Awaited returns the members without whom the cluster cannot begin.
@@ -242,10 +250,10 @@ func (l *MemberFile) renew() error {
 	return l.save()
 }
 
-// beginning is the configuration that the log of a new directory begins with: the initial
+// Beginning is the configuration that the log of a new directory begins with: the initial
 // members, as all of them have it, or none where the member joined later and gets the log from
 // others.
-func (l *MemberFile) beginning() raft.Configuration {
+func (l *MemberFile) Beginning() raft.Configuration {
 	c := l.Record().Certificate
 	conf := raft.NewConfiguration(slices.Collect(maps.Keys(c.Members))...)
 	if c.Abouts == nil {

@@ -45,6 +45,7 @@ func (f *fields) state() string {
 //	name "NAME"
 //	token "TOKEN"
 //	cluster ID                                                     once the cluster has begun
+//	origin DIGEST                                                  if it began with a state that was restored
 //	member ID INCARNATION "NAME" "PEER,PEER" "CLIENT,CLIENT"       each of the certificate
 //	peer ID INCARNATION "NAME" "PEER,PEER" "CLIENT,CLIENT"         each of the others, in place of that, if this one joined later
 //	crc CRC-32C of all that
@@ -58,6 +59,9 @@ func (l *MemberFile) format() []byte {
 	fmt.Fprintf(&b, "founder %x\nname %q\ntoken %q\n", r.Founder, f.name, f.token)
 	if c := r.Certificate; c != nil {
 		fmt.Fprintf(&b, "cluster %016x\n", c.Cluster)
+		if c.Origin != (birth.Origin{}) {
+			fmt.Fprintf(&b, "origin %x\n", c.Origin)
+		}
 		for _, id := range slices.Sorted(maps.Keys(c.Members)) {
 			fmt.Fprintf(&b, "member %016x %x", uint64(id), c.Members[id])
 			if c.Abouts != nil {
@@ -150,6 +154,11 @@ func (f *fields) parseMember(line string) error {
 	case kind == "cluster" && c == nil:
 		f.record.Certificate = &birth.Certificate{}
 		_, err := fmt.Sscanf(rest, "%x", &f.record.Certificate.Cluster)
+		return err
+	case kind == "origin" && c != nil && c.Members == nil:
+		var origin []byte
+		_, err := fmt.Sscanf(rest, "%x", &origin)
+		copy(c.Origin[:], origin)
 		return err
 	case kind == "member" && c != nil:
 		m, said, err := parseAbout(rest)

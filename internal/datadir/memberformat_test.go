@@ -28,12 +28,12 @@ func TestMemberFileHasWhatMembersSaidAtTheBirth(t *testing.T) {
 			t.Errorf("after a restart %s has %+v", l.dir, got)
 		}
 	}
-	first := all[0].beginning()
+	first := all[0].Beginning()
 	if r, err := roster.Decode(first.Context); err != nil || len(r.Members) != 3 || r.Members[2].Name != "n3" || r.Members[2].Incarnation != firstLife {
 		t.Errorf("the first roster is %+v (%v)", r, err)
 	}
 	for _, l := range all {
-		if conf := reopen(t, fs, l.dir).beginning(); !conf.Equal(first) {
+		if conf := reopen(t, fs, l.dir).Beginning(); !conf.Equal(first) {
 			t.Errorf("the log of %s begins with %s, and that of n1 with %s", l.dir, conf, first)
 		}
 	}
@@ -78,8 +78,8 @@ func TestMemberFileOfVersion2GoesOn(t *testing.T) {
 			if born && (again.Identity().ClusterID != 9 || again.Record().Certificate.Abouts != nil) {
 				t.Errorf("the certificate became %+v", again.Record().Certificate)
 			}
-			if born && !again.beginning().Equal(raft.NewConfiguration(1, 2, 3)) {
-				t.Errorf("its log begins with %s", again.beginning())
+			if born && !again.Beginning().Equal(raft.NewConfiguration(1, 2, 3)) {
+				t.Errorf("its log begins with %s", again.Beginning())
 			}
 		}
 	}
@@ -140,7 +140,7 @@ func TestMemberFileOfAMemberThatJoins(t *testing.T) {
 	if l.Joining() || l.Group() != 7 || l.Token() != "t" || !reflect.DeepEqual(l.Peers(), peers) {
 		t.Errorf("it says %+v", l.said)
 	}
-	if conf := l.beginning(); conf.HasVoters() {
+	if conf := l.Beginning(); conf.HasVoters() {
 		t.Errorf("its log begins with %+v", conf)
 	}
 }

@@ -235,8 +235,12 @@ func (s *Server) join() error {
 	if err != nil {
 		return fmt.Errorf("encode attributes: %w", err)
 	}
+	origin, err := state.OriginOf(s.cfg.FS, s.stateDir())
+	if err != nil {
+		return fmt.Errorf("read the data directory: %w", err)
+	}
 	cfg := member.Config{
-		Name: s.cfg.Name, Cluster: s.cfg.Cluster.Cluster, Dir: s.cfg.DataDir, Join: s.cfg.JoinAt, Learner: s.cfg.Learner,
+		Name: s.cfg.Name, Cluster: s.cfg.Cluster.Cluster, Dir: s.cfg.DataDir, Join: s.cfg.JoinAt, Learner: s.cfg.Learner, Origin: origin,
 		Peers: texts(s.cfg.AdvertisePeer), Clients: texts(s.cfg.AdvertiseClient),
 		Listener: s.cfg.PeerListener, TLS: member.TLS(s.cfg.PeerTLS), SecretFile: s.cfg.ClusterSecretFile,
 		ElectionTimeout: s.cfg.ElectionTimeout, MaxHandshakes: s.shares.handshakes, Attributes: attributes,
@@ -273,6 +277,8 @@ func (s *Server) id() raft.NodeID {
 	return s.member.ID()
 }
 
+func (s *Server) stateDir() string { return filepath.Join(s.cfg.DataDir, "state") }
+
 // serve answers clients on l until the port stops.
 func (s *Server) serve(l net.Listener, i int) {
 	if err := serveOn(s.port, l, s.cfg.ListenClient, i); err != nil && s.ctx.Err() == nil {
@@ -301,9 +307,12 @@ func (s *Server) run() {
 	s.native.Begin(s.member.ClusterID(), uint64(s.id()))
 	log := s.member.Log()
 	replica, err := replica.New(replica.Config{
-		ID:                s.id(),
-		Log:               log,
-		State:             state.Config{FS: timedFS{s.cfg.FS, s.commits.Observe}, Dir: filepath.Join(s.cfg.DataDir, "state"), Cluster: s.member.ClusterID(), RunBytes: s.cfg.runBytes},
+		ID:  s.id(),
+		Log: log,
+		State: state.Config{
+			FS: timedFS{s.cfg.FS, s.commits.Observe}, Dir: s.stateDir(), Cluster: s.member.ClusterID(), RunBytes: s.cfg.runBytes,
+			Origin: s.member.Origin(), Configuration: s.member.Beginning(),
+		},
 		Transport:         s.member.Transport(),
 		MaxRaftState:      s.cfg.MaxRaftState,
 		HeartbeatInterval: s.cfg.HeartbeatInterval,

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"balsa.example/internal/backup"
+	"balsa.example/kv/run"
+	"balsa.example/state"
+	"balsa.example/vfs"
+)
+
+// restoreMargin is how far beyond all revisions of a backup those of a restored cluster begin: the old
+// cluster may have given out that many since.
+const restoreMargin = 1_000_000_000
+
+// restoreFlags are those of "balsa restore".
+type restoreFlags struct {
+	dataDir  string
+	revision uint64
+	at       string
+	keep     bool
+}
+
+func (p *program) restore() *cobra.Command {
+	var f restoreFlags
+	var out output
+	c := &cobra.Command{
+		Use:   "restore DIR",
+		Short: "Make the data directory of a new cluster from a backup",
+		Long: `Make a data directory from the backup in DIR, as the keys were at a revision or at a
+time. It belongs to no cluster yet: the first start of its servers is the birth of a new
+one, of any size. Run the command once for each server, with the same backup and the
+same revision or time, and then start them as a new cluster. Servers that were restored
+differently refuse each other.
+
+The new cluster has the keys, users, roles and the quota, and another identity: clients
+of the old one have to connect anew, and its servers are refused. Users, roles and the
+quota have no revisions; they are those of the first "balsa backup" at or after the revision. There
+are no sessions. A lease on which keys hang lives on under its id, and has its whole
+time to live from when the cluster lives; one that had ended before that backup has a minute.
+
+Revisions go on far beyond the old ones, and those count as compacted: so a watch of the
+old cluster that comes to the new one fails, rather than to miss what happened.
+--keep-revisions keeps the revisions and the history instead.
+
+--time restores the last revision that was certainly reached by then, by the clock of the
+leader of then, and says by when that was. What was changed up to an election timeout
+before the time (0.5 s) may be left out; nothing that was changed after it is restored.
+"balsa backup list" says what can be restored.
+
+` + exitHelp(exitOK, exitError, exitUsage, exitUnreported, exitDamaged) + `
+That the revision or the time is not covered, or that --data-dir is not empty, is 2.`,
+		Example: `  balsa restore /backup/balsa --data-dir /var/lib/balsa
+  balsa restore /backup/balsa --data-dir /var/lib/balsa --revision 120000
+  balsa restore /backup/balsa --data-dir /var/lib/balsa --time "2026-10-01 14:32"`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+	}
+	out.addFlag(c)
+	c.Flags().StringVar(&f.dataDir, "data-dir", "", "directory to make; it must not exist, or be empty")
+	c.Flags().Uint64Var(&f.revision, "revision", 0, "revision to restore; 0: the newest")
+	c.Flags().StringVar(&f.at, "time", "", "time to restore, such as 2026-10-01T14:32:00Z, or without the zone for that of this machine")
+	c.Flags().BoolVar(&f.keep, "keep-revisions", false, "go on at the revision, and keep the history before it")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		r, err := p.restoreFrom(c.Context(), args[0], f)
+		if err != nil {
+			return explainRestore(err)
+		}
+		if out.isJSON() {
+			return writeJSON(p.stdout, r)
+		}
+		_, err = fmt.Fprintf(p.stdout, "restored revision=%d reached=%s new_revision=%d hash=%s origin=%s data_dir=%s\n",
+			r.Revision, orUnknown(r.Reached), r.NewRevision, r.Hash, r.Origin, f.dataDir)
+		return err
+	}
+	return c
+}
+
+// restoredJSON is what was restored, in the format of -o json.
+type restoredJSON struct {
+	Revision    uint64     `json:"revision"`          // of the old cluster
+	Reached     *time.Time `json:"reached,omitempty"` // when the store had certainly reached it
+	NewRevision uint64     `json:"new_revision"`
+	Compacted   uint64     `json:"compacted_revision"`
+	Hash        string     `json:"hash"`
+	Origin      string     `json:"origin"`
+}
+
+func orUnknown(t *time.Time) string {
+	if t == nil {
+		return "unknown"
+	}
+	return t.Format(time.RFC3339)
+}
+
+func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (*restoredJSON, error) {
+	if f.dataDir == "" {
+		return nil, usageError("--data-dir is missing: the directory to make")
+	}
+	if f.revision != 0 && f.at != "" {
+		return nil, usageError("--revision and --time are not both to be given")
+	}
+	if err := emptyDir(f.dataDir); err != nil {
+		return nil, err
+	}
+	d, err := backup.Open(vfs.OS, dir)
+	if err != nil {
+		return nil, err
+	}
+	point, at, err := f.find(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	im, err := d.Image(point)
+	if err != nil {
+		return nil, err
+	}
+	r := state.Restoration{FS: vfs.OS, Dir: filepath.Join(f.dataDir, "state"), Revision: at.Revision}
+	if !f.keep {
+		points := d.Points()
+		r.MoveTo = points[len(points)-1].Revision + restoreMargin
+	}
+	tell, written := newTransfer(p.stderr, "restored"), int64(0)
+	r.Pace = func(n int) {
+		written += int64(n)
+		tell.tell(backup.Progress{Bytes: written, Of: max(point.Bytes, written)})
+	}
+	return restoreImage(ctx, im, d.Files(), r, at)
+}
+
+// find finds what is to be restored.
+func (f *restoreFlags) find(ctx context.Context, d *backup.Dir) (*backup.Point, backup.At, error) {
+	points := d.Points()
+	switch {
+	case len(points) == 0:
+		return nil, backup.At{}, fmt.Errorf("%w: it has no points; has the first backup been finished?", backup.ErrNotCovered)
+	case f.at != "":
+		at, err := parseTime(f.at)
+		if err != nil {
+			return nil, backup.At{}, err
+		}
+		return d.AtTime(ctx, at)
+	case f.revision != 0:
+		point, err := d.Covering(f.revision)
+		return point, backup.At{Revision: f.revision}, err
+	}
+	newest := points[len(points)-1]
+	return newest, backup.At{Revision: newest.Revision}, nil
+}
+
+func parseTime(text string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05Z07:00"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04"} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usageError("--time is %q; it must be such as 2026-10-01T14:32:00Z, or 2026-10-01 14:32", text)
+}
+
+// emptyDir refuses a directory that has anything.
+func emptyDir(dir string) error {
+	names, err := vfs.OS.List(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name != "lost+found" {
+			return usageError("--data-dir %s is not empty: it holds %q; nothing was written", dir, name)
+		}
+	}
+	return nil
+}
+
+func restoreImage(ctx context.Context, im *state.Image, from run.Files, r state.Restoration, at backup.At) (*restoredJSON, error) {
+	restored, err := im.Restore(ctx, from, r)
+	if err != nil {
+		return nil, err
+	}
+	origin, err := state.OriginOf(r.FS, r.Dir)
+	if err != nil {
+		return nil, err
+	}
+	j := &restoredJSON{
+		Revision: r.Revision, NewRevision: restored.Revision(), Compacted: restored.Compacted(),
+		Hash: fmt.Sprintf("%016x", restored.Hash()), Origin: fmt.Sprintf("%x", origin),
+	}
+	if at.Reached.Unix() > 0 {
+		j.Reached = &at.Reached
+	}
+	return j, nil
+}
+
+func explainRestore(err error) error {
+	if errors.Is(err, backup.ErrNotCovered) {
+		return usageError("%w; nothing was written", err)
+	}
+	return explainBackup(nil, err)
+}

@@ -40,6 +40,19 @@ func (s *Store) DoOp(op Op, wall int64) Result {
 	return s.describe(h)
 }
 
+// Prepare looks at what the index has of some keys, so that DoOp finds that in the caches of the
+// processor. It changes nothing.
+func (s *Store) Prepare(keys []string) {
+	var slots [64]index.Slot
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for len(keys) > 0 {
+		n := min(len(keys), len(slots))
+		s.index.FindAll(keys[:n], slots[:n])
+		keys = keys[n:]
+	}
+}
+
 // head returns the newest version of a slot's key. Of slot 0 it is a deleted one.
 func (s *Store) head(slot index.Slot) index.Head {
 	if slot == 0 {

@@ -51,9 +51,13 @@ type Applier[Op, Result, W any] struct {
 	// Hashed, where not nil, gets the hash that ApplyTask.Hash asks for, if there is a Hasher.
 	Hashed func(raft.Index, uint64)
 
-	failer     Failer     // the Machine, if it is one
-	index      raft.Index // what the machine reflects
-	hashWanted raft.Index // the index at which the hash is wanted, or 0
+	failer     Failer       // the Machine, if it is one
+	preparer   Preparer[Op] // the Machine, if it is one
+	ops        []Op         // memory of next
+	next       []Op         // of the entries that are executed next, at most maxPrepared
+	nextErr    error        // why the operation behind next cannot be decoded
+	index      raft.Index   // what the machine reflects
+	hashWanted raft.Index   // the index at which the hash is wanted, or 0
 }
 
 // Index is the index of the last entry that the state reflects.
@@ -72,6 +76,7 @@ func (a *Applier[Op, Result, W]) Load(log interface {
 		return s, 0, fmt.Errorf("load the log: %w", err)
 	}
 	a.failer, _ = a.Machine.(Failer)
+	a.preparer, _ = a.Machine.(Preparer[Op])
 	if position.Index > 0 {
 		a.restored(position)
 	}
@@ -92,6 +97,9 @@ func (a *Applier[Op, Result, W]) Apply(t ApplyTask[W]) (*Checkpoint, error) {
 		a.reportHash()
 	}
 	for i := range t.Commands {
+		if i%maxPrepared == 0 {
+			a.prepare(t.Commands[i:min(i+maxPrepared, len(t.Commands))])
+		}
 		if err := a.execute(&t.Commands[i]); err != nil {
 			t.Commands = t.Commands[i:]
 			a.Drop(t)
@@ -114,6 +122,27 @@ func (a *Applier[Op, Result, W]) Drop(t ApplyTask[W]) {
 	}
 }
 
+// prepare decodes the operations of entries, up to one that cannot be decoded.
+func (a *Applier[Op, Result, W]) prepare(commands []Command[W]) {
+	a.next, a.nextErr = a.ops[:0], nil
+	for i := range commands {
+		data, ok := Operation(commands[i].Entry)
+		if !ok || commands[i].Entry.Index <= a.index {
+			continue
+		}
+		op, err := a.Codec.Decode(data)
+		if err != nil {
+			a.nextErr = err
+			break
+		}
+		a.next = append(a.next, op)
+	}
+	a.ops = a.next
+	if a.preparer != nil && len(a.next) > 1 {
+		a.preparer.Prepare(a.next)
+	}
+}
+
 // execute executes one entry, unless the state reflects it already: the snapshot that was
 // restored may be newer than the one that the core asked for.
 func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
@@ -128,11 +157,13 @@ func (a *Applier[Op, Result, W]) execute(c *Command[W]) error {
 	case e.Index != a.index+1:
 		return fmt.Errorf("apply entry %d on a state at %d", e.Index, a.index)
 	}
-	if data, ok := Operation(*e); ok {
-		op, err := a.Codec.Decode(data)
-		if err != nil {
-			return fmt.Errorf("decode the operation at %d: %w", e.Index, err)
+	if _, ok := Operation(*e); ok {
+		if len(a.next) == 0 {
+			return fmt.Errorf("decode the operation at %d: %w", e.Index, a.nextErr)
 		}
+		op, none := a.next[0], *new(Op)
+		a.next[0] = none // it may keep much in memory
+		a.next = a.next[1:]
 		result = a.Machine.DoOp(op)
 		if err := a.failed(); err != nil {
 			return fmt.Errorf("execute the operation at %d: %w", e.Index, err)

@@ -112,6 +112,54 @@ func TestApplierTellsEachWaiterOnce(t *testing.T) {
 	}
 }
 
+// preparing is a machine that notes what it is prepared for, and what is executed.
+type preparing struct {
+	DurableMachine[int, int]
+	ahead []int
+	calls []int // how many each Prepare has
+	wrong int   // operations that it was not prepared for
+}
+
+func (p *preparing) Prepare(ops []int) {
+	p.ahead, p.calls = append(p.ahead, ops...), append(p.calls, len(ops))
+}
+
+func (p *preparing) DoOp(n int) int {
+	if len(p.calls) > 0 && (len(p.ahead) == 0 || p.ahead[0] != n) {
+		p.wrong++
+	} else if len(p.ahead) > 0 {
+		p.ahead = p.ahead[1:]
+	}
+	return p.DurableMachine.DoOp(n)
+}
+
+// A machine is told of the operations that it executes next, of a bounded number, and not of a single
+// one.
+func TestApplierPreparesForWhatIsNext(t *testing.T) {
+	adder, storage := &sum{}, NewMemoryStorage(raft.NewConfiguration(1))
+	machine := &preparing{DurableMachine: WithSnapshots(adder, storage)}
+	a := Applier[int, int, string]{Machine: machine, Codec: adder, End: func(string, EntryID, int, error) {}}
+	if _, _, err := a.Load(storage); err != nil {
+		t.Fatal(err)
+	}
+	entries := commands(1, "\x01")
+	var data []string
+	for i := range 2*maxPrepared + 10 {
+		data = append(data, string([]byte{byte(i % 100)}))
+	}
+	more := commands(2, data...)
+	more[5].Entry.Kind = raft.EntryNoop // no operation
+	for _, task := range []ApplyTask[string]{{Commands: entries}, {Commands: more}} {
+		if _, err := a.Apply(task); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []int{maxPrepared - 1, maxPrepared, 10}
+	if !reflect.DeepEqual(machine.calls, want) || machine.wrong > 0 || len(machine.ahead) > 0 || cap(a.ops) > 2*maxPrepared {
+		t.Errorf("prepared %d, want %d; %d wrong, %d not executed", machine.calls, want, machine.wrong, len(machine.ahead))
+	}
+}
+
 // An image is of exactly the state that its meta names, or there is none.
 func TestApplierTakesAnImageOfOneStateOnly(t *testing.T) {
 	machine, storage := &sum{}, NewMemoryStorage(raft.NewConfiguration(1))

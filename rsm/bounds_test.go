@@ -46,6 +46,8 @@ var bounds = map[string]string{
 	"Node.inbox.events.Calls":          "maxInboxWaiters, and one for each snapshot on its way and each hash that was asked for: TestInboxIsBounded",
 	"Node.disk.tasks":                  "raft.Config.MaxUnstableBytes",
 	"Node.apply.tasks":                 "raft.Config.MaxPendingBytes, MaxUnappliedBytes",
+	"Node.applier.ops":                 "maxPrepared: TestApplierPreparesForWhatIsNext",
+	"Node.applier.next":                "maxPrepared",
 	"Node.stop":                        "0",
 	"Node.done":                        "0",
 	"Node.snapshotErrors":              "the members",

@@ -13,8 +13,8 @@ import (
 // DurableMachine is the second kind of state machine: one that keeps its own state on a disk,
 // and knows its position, which is the last entry that the state on the disk reflects. There
 // are no snapshots of such a machine. Config.Durable takes one, in place of Machine and
-// Snapshots. It may be a Hasher too, a Failer, an Expediter, which is then asked to speed up its
-// checkpoints, and a FetchingMachine.
+// Snapshots. It may be a Hasher too, a Failer, a Preparer, an Expediter, which is then asked
+// to speed up its checkpoints, and a FetchingMachine.
 //
 // A replica uses the position so:
 //
@@ -117,6 +117,15 @@ type Failer interface {
 	// nothing.
 	Failed() error
 }
+
+// Preparer is a DurableMachine for which it is less work to look at many operations together.
+type Preparer[Op any] interface {
+	// Prepare is called with the operations of the next calls of DoOp. It changes nothing.
+	Prepare(ops []Op)
+}
+
+// maxPrepared bounds the operations of one Prepare.
+const maxPrepared = 64
 
 // ErrMachineFailed is for a DurableMachine whose disk cannot be trusted any more, after a sync
 // that failed for example. A replica stops when Checkpoint's work or ReceiveState returns it.

@@ -28,6 +28,17 @@ func (m *Machine) DoOp(c Command) Result {
 	return r
 }
 
+// Prepare is part of rsm.Preparer: operations on one key find theirs by one look at the index.
+func (m *Machine) Prepare(commands []Command) {
+	keys := make([]string, 0, 64)
+	for i := range commands {
+		if key := commands[i].Op.Key; key != "" {
+			keys = append(keys, key)
+		}
+	}
+	m.present.Load().keys.Prepare(keys)
+}
+
 // operation executes an operation on one key.
 func (p *present) operation(op kv.Op) kv.Result {
 	if op.Kind == kv.Put && p.overQuota(putBytes(op.Key, op.Value)) {

@@ -44,6 +44,24 @@ func BenchmarkFind(b *testing.B) {
 	}
 }
 
+// BenchmarkFindAll finds 32 keys at a time. The time is that of one key.
+func BenchmarkFindAll(b *testing.B) {
+	x, keys := benchIndex(b)
+	var some [32]string
+	var slots [len(some)]index.Slot
+	for i := 0; i < b.N; i += len(some) {
+		for j := range some {
+			some[j] = keys[(i+j)*7919%benchKeys]
+		}
+		x.FindAll(some[:], slots[:])
+		for _, s := range slots {
+			if s == 0 {
+				b.Fatal("not found")
+			}
+		}
+	}
+}
+
 // BenchmarkReplace is what a put of a key that exists costs, with what a compaction behind
 // it costs.
 func BenchmarkReplace(b *testing.B) {

@@ -131,6 +131,7 @@ func (p *pair) check(t fataler) {
 	if len(names) > 0 {
 		p.span(t, names[len(names)/3], names[len(names)*2/3])
 	}
+	p.findAll(t, names)
 	live, older := 0, 0
 	for key, versions := range p.keys {
 		s, newest := p.Find(key), versions[len(versions)-1]
@@ -150,6 +151,21 @@ func (p *pair) check(t fataler) {
 	}
 	if p.Keys() != live || p.Versions() != older {
 		t.Fatalf("%d keys and %d older versions, want %d and %d", p.Keys(), p.Versions(), live, older)
+	}
+}
+
+// findAll compares FindAll with Find, for keys that are there and others.
+func (p *pair) findAll(t fataler, names []string) {
+	keys := slices.Clone(names)
+	for _, key := range names {
+		keys = append(keys, key+"?")
+	}
+	slots := make([]index.Slot, len(keys))
+	p.FindAll(keys, slots)
+	for i, key := range keys {
+		if want := p.Find(key); slots[i] != want {
+			t.Fatalf("%q is in slot %d by FindAll, in %d by Find", key, slots[i], want)
+		}
 	}
 }
 

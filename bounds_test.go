@@ -28,6 +28,7 @@ var bounds = map[string]string{
 	"api BackupRequest.File":                         "MaxMessageBytes",
 	"clerk Backup.image":                             "maxBackupImage",
 	"clerk backupFile.rest":                          "a message",
+	"internal/frontend/native clientStream.gets":     "maxGets: TestClientStreamBoundsTheBytesOfReplies",
 	"internal/frontend/native clientStream.parked":   "MaxClientRequests, and their bytes count: TestRangesOverABoundAreReadInTheirOrder",
 	"internal/frontend/native clientStream.unsent":   "maxUnsentReplies, and those in progress: TestClientStreamStopsInTheMidstOfABatch, TestClientStreamBoundsTheBytesOfReplies, TestRefusalsAreBounded, TestStreamThatCannotBeCountedEnds",
 	"internal/frontend/clients trackedConn.streams":  "twice Limits.Streams; the bytes are Limits.UnfinishedBytes: TestUnfinishedMessagesAreBounded, FuzzTrackedConn",

@@ -40,19 +40,6 @@ func (s *Store) DoOp(op Op, wall int64) Result {
 	return s.describe(h)
 }
 
-// Prepare looks at what the index has of some keys, so that DoOp finds that in the caches of the
-// processor. It changes nothing.
-func (s *Store) Prepare(keys []string) {
-	var slots [64]index.Slot
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for len(keys) > 0 {
-		n := min(len(keys), len(slots))
-		s.index.FindAll(keys[:n], slots[:n])
-		keys = keys[n:]
-	}
-}
-
 // head returns the newest version of a slot's key. Of slot 0 it is a deleted one.
 func (s *Store) head(slot index.Slot) index.Head {
 	if slot == 0 {
@@ -126,22 +113,6 @@ func (s *Store) GetEntry(key string) (Result, error) {
 	}
 }
 
-// TryGet is Get where no disk is needed. Else it returns false.
-func (s *Store) TryGet(key string) (Result, bool) {
-	if key == "" {
-		return s.Get(key), true
-	}
-	r, h := s.present(key)
-	if h.Deleted {
-		return r, true
-	}
-	rec, ok := s.history.ReadMemory(h.Ref)
-	if !ok || rec.Mod != h.Mod {
-		return Result{}, false
-	}
-	return found(r, &rec), true
-}
-
 // found is the result of a Get that has read a record.
 func found(r Result, rec *run.Record) Result {
 	r.Version, r.CreateRevision, r.ModRevision, r.Lease = rec.Version, rec.Create, rec.Mod, rec.Lease
@@ -155,7 +126,11 @@ func found(r Result, rec *run.Record) Result {
 func (s *Store) present(key string) (Result, index.Head) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	slot := s.index.Find(key)
+	return s.presentIn(s.index.Find(key))
+}
+
+// presentIn is present for the key of a slot, 0 for one that the index does not know. Caller holds mu.
+func (s *Store) presentIn(slot index.Slot) (Result, index.Head) {
 	h := s.head(slot)
 	if slot != 0 && h.Mod > s.revision {
 		mod, ref, deleted := s.index.At(slot, s.revision)

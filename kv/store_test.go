@@ -187,9 +187,38 @@ func TestStoreGetAnswersLikeDoOp(t *testing.T) {
 		if got := s.Get(key); !equal(got, want) {
 			t.Errorf("Get(%q) = %+v, DoOp gives %+v", key, got, want)
 		}
-		if got, ok := s.TryGet(key); !ok || !equal(got, want) {
+		if got, ok := s.tryGet(key); !ok || !equal(got, want) {
 			t.Errorf("TryGet(%q) = %+v, %v, DoOp gives %+v", key, got, ok, want)
 		}
+	}
+}
+
+// tryGet is TryGets for one key.
+func (w *world) tryGet(key string) (r kv.Result, ok bool) {
+	w.TryGets([]string{key}, func(_ int, got kv.Result, inMemory bool) { r, ok = got, inMemory })
+	return r, ok
+}
+
+// Many keys are looked for together: those that are there, those that are not, and the same ones again.
+func TestTryGetsIsGetForEach(t *testing.T) {
+	s := newWorld(t)
+	var keys []string
+	for i := range 200 {
+		key := fmt.Sprint("k", i%150)
+		if keys = append(keys, key); i%3 > 0 {
+			s.do(anyVersion(put(key, fmt.Sprint("v", i), 0)))
+		}
+	}
+	keys = append(keys, "")
+	next := 0
+	s.TryGets(keys, func(i int, r kv.Result, ok bool) {
+		if want := s.Get(keys[i]); i != next || !ok || !equal(r, want) {
+			t.Errorf("key %d, %q, is %+v (%t), want %+v as number %d", i, keys[i], r, ok, want, next)
+		}
+		next++
+	})
+	if next != len(keys) {
+		t.Errorf("%d of %d keys", next, len(keys))
 	}
 }
 
@@ -202,13 +231,13 @@ func TestTryGetNeedsNoDisk(t *testing.T) {
 		s.do(anyVersion(put("other", strings.Repeat("x", 100), uint64(i))))
 	}
 	s.flush()
-	if r, ok := s.TryGet("k"); ok {
+	if r, ok := s.tryGet("k"); ok {
 		t.Errorf("the record of a file comes from memory: %+v", r)
 	}
 	if r := s.Get("k"); string(r.Value) != "v" {
 		t.Errorf("Get reads %+v", r)
 	}
-	if r, ok := s.TryGet("absent"); !ok || r.Code != kv.CodeNoKey {
+	if r, ok := s.tryGet("absent"); !ok || r.Code != kv.CodeNoKey {
 		t.Errorf("to miss a key takes a disk: %+v, %v", r, ok)
 	}
 }

@@ -107,14 +107,20 @@ func TestAtQuotaIsExact(t *testing.T) {
 	}
 }
 
+// tryGet is TryGets for one key.
+func tryGet(m *state.Machine, key string) (r kv.Result, ok bool) {
+	m.TryGets([]string{key}, func(_ int, got kv.Result, inMemory bool) { r, ok = got, inMemory })
+	return r, ok
+}
+
 // What is in memory is read without the disk.
 func TestTryGetNeedsNoDisk(t *testing.T) {
 	m, _ := openMachine(t, crashfs.NewMem())
 	m.DoOp(set("k", "v"))
-	if r, ok := m.TryGet("k"); !ok || string(r.Value) != "v" || r.Version != 1 {
+	if r, ok := tryGet(m, "k"); !ok || string(r.Value) != "v" || r.Version != 1 {
 		t.Errorf("%v, in memory %t", r, ok)
 	}
-	if r, ok := m.TryGet("absent"); !ok || r.Code != kv.CodeNoKey {
+	if r, ok := tryGet(m, "absent"); !ok || r.Code != kv.CodeNoKey {
 		t.Errorf("an absent key: %v, in memory %t", r, ok)
 	}
 	large := string(make([]byte, 4<<10))
@@ -124,7 +130,7 @@ func TestTryGetNeedsNoDisk(t *testing.T) {
 	if _, err := m.Checkpoint(raft.SnapshotMeta{Index: 5, Term: 1})(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if r, ok := m.TryGet("k"); ok {
+	if r, ok := tryGet(m, "k"); ok {
 		t.Errorf("%v, although it is on disk", r)
 	}
 	if r := m.Get("k"); string(r.Value) != "v" {

@@ -141,8 +141,10 @@ func reading[T any](m *Machine, read func(*kv.Store) (T, error)) (T, error) {
 	}
 }
 
-// TryGet is Get where no disk is needed. Else it returns false.
-func (m *Machine) TryGet(key string) (kv.Result, bool) { return m.present.Load().keys.TryGet(key) }
+// TryGets is Get for many keys, where no disk is needed: see kv.Store.TryGets.
+func (m *Machine) TryGets(keys []string, each func(i int, r kv.Result, ok bool)) {
+	m.present.Load().keys.TryGets(keys, each)
+}
 
 // Range reads a span on this replica: see kv.Store.Range.
 func (m *Machine) Range(op kv.RangeOp) (kv.RangeResult, error) {

@@ -13,20 +13,6 @@ func (h *History) Read(ref Ref) (rec Record, err error) {
 	return r.Read([]Ref{ref})
 }
 
-// ReadMemory returns a record if that needs no disk, and false else.
-func (h *History) ReadMemory(ref Ref) (rec Record, ok bool) {
-	r := h.lookup(ref.Run)
-	if r == nil {
-		return rec, false
-	}
-	mem := r.mem.Load()
-	if mem == nil {
-		return rec, false
-	}
-	err := rec.fromMemory(mem, ref)
-	return rec, err == nil
-}
-
 // fromMemory reads a record that is in memory. Its hash is not looked at: the bytes were made here,
 // or compared with their hash when they came from a file, and nobody has written to them since.
 func (r *Record) fromMemory(mem *memory, ref Ref) error {

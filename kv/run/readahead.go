@@ -28,11 +28,8 @@ func (h *History) RecordReader() RecordReader { return RecordReader{h: h} }
 // close together in a file are read from it at once.
 func (r *RecordReader) Read(refs []Ref) (rec Record, err error) {
 	ref := refs[0]
-	if r.run == nil || r.number != ref.Run {
-		r.number, r.run, r.ahead = ref.Run, r.h.lookup(ref.Run), r.ahead[:0]
-		if r.run == nil {
-			return rec, ErrGone
-		}
+	if !r.find(ref.Run) {
+		return rec, ErrGone
 	}
 	if mem := r.run.mem.Load(); mem == nil {
 		return r.fromFile(refs)
@@ -40,6 +37,24 @@ func (r *RecordReader) Read(refs []Ref) (rec Record, err error) {
 		return Record{}, r.h.files.corrupt(ref.Run, int64(ref.Offset), err)
 	}
 	return rec, nil
+}
+
+// ReadMemory returns a record if that needs no disk, and false else.
+func (r *RecordReader) ReadMemory(ref Ref) (rec Record, ok bool) {
+	if !r.find(ref.Run) {
+		return rec, false
+	}
+	mem := r.run.mem.Load()
+	ok = mem != nil && rec.fromMemory(mem, ref) == nil
+	return rec, ok
+}
+
+// find looks a run up, if it is another one than before. It returns false if there is none.
+func (r *RecordReader) find(number uint32) bool {
+	if r.run == nil || r.number != number {
+		r.number, r.run, r.ahead = number, r.h.lookup(number), r.ahead[:0]
+	}
+	return r.run != nil
 }
 
 // fromFile reads from the file of the run, which has the whole run since no memory has it.

@@ -165,7 +165,11 @@ func (m *imaged) Restore(r io.Reader) error {
 // stored is the machine of a node as its service reads it.
 type stored struct{ machine }
 
-func (s stored) TryGet(key string) (kv.Result, bool) { return s.Get(key), true }
+func (s stored) TryGets(keys []string, each func(i int, r kv.Result, ok bool)) {
+	for i, key := range keys {
+		each(i, s.Get(key), true)
+	}
+}
 
 // No client asks the service for ranges, leases or their list: those go to the machine.
 

@@ -31,11 +31,15 @@ const (
 	uncountedWait = 2 * time.Second
 	// keptAnswers is the capacity, in answers, that a stream keeps while it needs less.
 	keptAnswers = 1 << 8
+	// maxGets is how many GETs are handed over together. It is far below maxUnsentReplies.
+	maxGets = 1 << 6
 )
 
-// handler answers requests: reply is called once, from any goroutine, and does not block.
+// handler answers requests: reply is called once, from any goroutine, and does not block. GETs that
+// came together are handed over together.
 type handler interface {
 	Handle(req *api.Request, reply func(*api.Reply))
+	HandleGets(gets []translate.Get)
 }
 
 // clientStream is one stream of a client. One goroutine receives requests and starts them
@@ -44,8 +48,9 @@ type handler interface {
 type clientStream struct {
 	handler handler
 	account *clients.Account
-	wake    wake.Signal // for send: unsent or ended has changed
-	room    wake.Signal // for receive: send has taken all of unsent
+	wake    wake.Signal     // for send: unsent or ended has changed
+	room    wake.Signal     // for receive: send has taken all of unsent
+	gets    []translate.Get // of receive: they were counted, and are not handed over yet; at most maxGets
 
 	mu      sync.Mutex
 	unsent  []answer
@@ -110,11 +115,13 @@ func (s *clientStream) receive(ctx context.Context, recv func() (*api.RequestBat
 // gRPC may receive of the next batch. If that is over a bound, the rest of the batch is
 // refused.
 func (s *clientStream) startBatch(ctx context.Context, batch *api.RequestBatch) error {
+	defer s.handleGets()
 	for i, req := range batch.Requests {
 		s.start(req)
 		if s.hasRoom() {
 			continue
 		}
+		s.handleGets()
 		kept := int64(clients.StreamWindow)
 		for _, req := range batch.Requests {
 			kept += costOf(req)
@@ -154,7 +161,22 @@ func (s *clientStream) start(req *api.Request) {
 func (s *clientStream) handle(req *api.Request, cost, expected int64) {
 	r := newRequest()
 	r.stream, r.kind, r.cost, r.expected = s, req.Kind, cost, expected
-	s.handler.Handle(req, r.reply)
+	if req.Kind != api.Request_GET { // GETs are never parked, so receive is here
+		s.handler.Handle(req, r.reply)
+		return
+	}
+	if s.gets = append(s.gets, translate.Get{Request: req, Reply: r.reply}); len(s.gets) == maxGets {
+		s.handleGets()
+	}
+}
+
+// handleGets hands over the GETs that were gathered.
+func (s *clientStream) handleGets() {
+	if len(s.gets) > 0 {
+		s.handler.HandleGets(s.gets)
+		clear(s.gets)
+		s.gets = s.gets[:0]
+	}
 }
 
 // refuse answers a request that is not counted.

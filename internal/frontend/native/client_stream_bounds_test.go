@@ -64,6 +64,9 @@ func TestClientStreamBoundsTheBytesOfReplies(t *testing.T) {
 		if err := <-c.ended; err != nil {
 			t.Error(err)
 		}
+		if n := cap(c.stream.gets); n < maxGets || n >= 2*maxGets {
+			t.Errorf("there is room for %d GETs, want about %d", n, maxGets)
+		}
 		c.idle(t)
 	})
 }

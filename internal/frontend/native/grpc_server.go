@@ -126,18 +126,50 @@ func (s *Server) isDraining() bool {
 
 // Handle passes a request on to the replica, if there is one.
 func (s *Server) Handle(req *api.Request, reply func(*api.Reply)) {
-	if s.cfg.Requests != nil {
-		reply = measured(s.cfg.Requests, req.Kind, reply)
+	reply = s.counted(req.Kind, reply)
+	if why := s.refusing(); why != "" {
+		reply(translate.Unavailable(req.Id, why))
+		return
 	}
-	r := s.replica.Load()
+	s.replica.Load().Handle(req, reply)
+}
+
+// HandleGets is Handle for GETs that came together.
+func (s *Server) HandleGets(gets []translate.Get) {
+	if s.countGets(gets) {
+		s.replica.Load().HandleGets(gets)
+	}
+}
+
+// countGets counts GETs, and answers them if they are refused now. Else it returns true.
+func (s *Server) countGets(gets []translate.Get) bool {
+	why := s.refusing()
+	for i := range gets {
+		g := &gets[i]
+		if g.Reply = s.counted(api.Request_GET, g.Reply); why != "" {
+			g.Reply(translate.Unavailable(g.Request.Id, why))
+		}
+	}
+	return why == ""
+}
+
+// counted returns a function that counts a request, and calls reply.
+func (s *Server) counted(kind api.Request_Kind, reply func(*api.Reply)) func(*api.Reply) {
+	if s.cfg.Requests == nil {
+		return reply
+	}
+	return measured(s.cfg.Requests, kind, reply)
+}
+
+// refusing tells why no request is answered now; empty: they are answered.
+func (s *Server) refusing() string {
 	switch {
 	case s.isDraining():
-		reply(translate.Unavailable(req.Id, "server is stopping"))
-	case r == nil:
-		reply(translate.Unavailable(req.Id, s.Waiting()))
-	default:
-		r.Handle(req, reply)
+		return "server is stopping"
+	case s.replica.Load() == nil:
+		return s.Waiting()
 	}
+	return ""
 }
 
 // Exchange implements api.KVServer. It sends replies in this goroutine and receives requests
@@ -216,10 +248,14 @@ type withoutCluster struct{ *Server }
 
 // Handle implements handler.
 func (u withoutCluster) Handle(req *api.Request, reply func(*api.Reply)) {
-	if u.cfg.Requests != nil {
-		reply = measured(u.cfg.Requests, req.Kind, reply)
+	u.counted(req.Kind, reply)(translate.Unavailable(req.Id, u.Waiting()))
+}
+
+// HandleGets implements handler.
+func (u withoutCluster) HandleGets(gets []translate.Get) {
+	for _, g := range gets {
+		u.Handle(g.Request, g.Reply)
 	}
-	reply(translate.Unavailable(req.Id, u.Waiting()))
 }
 
 // greeting is the Hello of a stream that is opened now.

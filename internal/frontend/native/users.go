@@ -82,14 +82,19 @@ type asUser struct {
 
 // Handle implements handler.
 func (a asUser) Handle(req *api.Request, reply func(*api.Reply)) {
-	if a.cfg.Requests != nil {
-		reply = measured(a.cfg.Requests, req.Kind, reply)
-	}
-	if a.isDraining() {
-		reply(translate.Unavailable(req.Id, "server is stopping"))
+	reply = a.counted(req.Kind, reply)
+	if why := a.refusing(); why != "" {
+		reply(translate.Unavailable(req.Id, why))
 		return
 	}
 	a.requests.Handle(req, reply)
+}
+
+// HandleGets implements handler.
+func (a asUser) HandleGets(gets []translate.Get) {
+	if a.countGets(gets) {
+		a.requests.HandleGets(gets)
+	}
 }
 
 // handlerFor answers the requests of a stream of a user, who may be nobody.

@@ -216,9 +216,10 @@ var mutants = []mutant{
 
 	{name: "unknown-outcome-unavailable", edit: edit{"internal/frontend/native/translate/failure.go",
 		"Code: api.Reply_UNKNOWN, Message", "Code: api.Reply_UNAVAILABLE, Message"}},
-	{name: "value-read-before-the-read-index", edit: edit{"internal/frontend/native/translate/read.go",
-		"	mode, local := freshness(req)\n	if local {\n		h.answerGet(", "	early := h.Store.Get(key)\n	mode, local := freshness(req)\n	if local {\n		h.answerGet("},
-		also: []edit{{"internal/frontend/native/translate/read.go", "			return\n		}\n		h.answerGet(id, key, reply)\n", "			return\n		}\n		reply(h.result(id, early))\n"}}},
+	{name: "value-read-before-the-read-index", edit: edit{"internal/frontend/native/translate/gets.go",
+		"	h.whenFresh(how, func(err error) {\n		if err == nil {\n			h.answerGets(r)\n			return\n",
+		"	var early []kv.Result\n	h.Store.TryGets(r.keys, func(_ int, v kv.Result, _ bool) { early = append(early, v) })\n" +
+			"	h.whenFresh(how, func(err error) {\n		if err == nil {\n			for i, g := range r.gets {\n				g.reply(h.result(g.id, early[i]))\n			}\n			return\n"}},
 	{name: "log-without-position", edit: edit{"internal/check/sim/model.go",
 		"!ok || term != m.snapshot.Term {", "!ok || term == 0 {"}},
 	{name: "resume-another-stream", edit: edit{"internal/check/sim/machine.go",

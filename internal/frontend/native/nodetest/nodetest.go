@@ -96,7 +96,11 @@ func (n *Node) KeepAllAlive(ids []int64, done func(ttls []int64, err error)) {
 // store is a naive.Machine as a translate.Store.
 type store struct{ *naive.Machine }
 
-func (s store) TryGet(key string) (kv.Result, bool) { return s.Get(key), true }
+func (s store) TryGets(keys []string, each func(i int, r kv.Result, ok bool)) {
+	for i, key := range keys {
+		each(i, s.Get(key), true)
+	}
+}
 
 func (s store) EncodeRange(op kv.RangeOp, b []byte, add func([]byte, *kv.Entry) []byte) ([]byte, kv.RangeResult, error) {
 	r, code := s.Machine.Range(op)

@@ -681,10 +681,53 @@ func TestKeepAlivesAndCompactionGoOnWhenTheDiskIsAlmostFull(t *testing.T) {
 	}
 }
 
+// GETs that came together share a read, if they want the same freshness. Each has its own reply.
+func TestGetsTogetherShareARead(t *testing.T) {
+	h, node := nodetest.New()
+	ask(t, h, put("k", "v"))
+	var gets []translate.Get
+	got := map[uint64]*api.Reply{}
+	add := func(id uint64, key string, c api.Request_Consistency) {
+		gets = append(gets, translate.Get{
+			Request: &api.Request{Id: id, Kind: api.Request_GET, Key: []byte(key), Consistency: c},
+			Reply:   func(r *api.Reply) { got[id] = r },
+		})
+	}
+	for i := range uint64(3) {
+		add(10*i+1, "k", api.Request_LINEARIZABLE)
+		add(10*i+2, "absent", api.Request_LEASE)
+		add(10*i+3, "", api.Request_LINEARIZABLE)
+		add(10*i+4, "k", api.Request_LOCAL)
+		add(10*i+5, "k", api.Request_LEASE)
+	}
+	h.HandleGets(gets)
+	if !slices.Equal(node.Modes, []raft.ReadMode{raft.ReadByIndex, raft.ReadByLease}) {
+		t.Errorf("reads %v", node.Modes)
+	}
+	for id, code := range []api.Reply_Code{1: api.Reply_OK, 2: api.Reply_NO_KEY, 3: api.Reply_INVALID, 4: api.Reply_OK, 5: api.Reply_OK} {
+		for i := 0; i < 30 && id > 0; i += 10 {
+			id := uint64(i + id)
+			if r := got[id]; r.GetId() != id || r.GetCode() != code || code == api.Reply_OK && string(r.Value) != "v" {
+				t.Errorf("request %d gets %v, want %s", id, r, code)
+			}
+		}
+	}
+	clear(got)
+	node.ReadErr = rsm.ErrStopped
+	h.HandleGets(gets)
+	if len(got) != len(gets) || got[1].Code == api.Reply_OK || got[4].Code != api.Reply_OK {
+		t.Errorf("without a read: %v", got)
+	}
+}
+
 // onDisk is a store that has nothing in memory.
 type onDisk struct{ translate.Store }
 
-func (onDisk) TryGet(string) (kv.Result, bool) { return kv.Result{}, false }
+func (onDisk) TryGets(keys []string, each func(int, kv.Result, bool)) {
+	for i := range keys {
+		each(i, kv.Result{}, false)
+	}
+}
 
 // The replica's goroutines never wait for the disk.
 func TestGetsFromTheDiskRunInTheBackground(t *testing.T) {

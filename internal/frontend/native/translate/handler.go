@@ -23,8 +23,9 @@ type Replica interface {
 type Store interface {
 	Revision() uint64
 	Get(key string) kv.Result
-	// TryGet is Get where no disk is needed. Else it returns false.
-	TryGet(key string) (kv.Result, bool)
+	// TryGets is Get for many keys, where no disk is needed. It calls each for all of them, in their
+	// order; ok is false for one that needs the disk.
+	TryGets(keys []string, each func(i int, r kv.Result, ok bool))
 	// EncodeRange reads a span, as kv.Store.RangeEach does, and returns what add makes of the
 	// entries, each of which it appends to b. An entry is good until add returns.
 	EncodeRange(op kv.RangeOp, b []byte, add func(b []byte, e *kv.Entry) []byte) ([]byte, kv.RangeResult, error)
@@ -106,13 +107,15 @@ func (h *Handler) Handle(req *api.Request, reply func(*api.Reply)) {
 // operate answers a request for an operation on one key.
 func (h *Handler) operate(req *api.Request, reply func(*api.Reply)) {
 	op := operation(req)
+	if op.Kind == kv.Get {
+		h.HandleGets([]Get{{req, reply}})
+		return
+	}
 	if err := h.checkOperation(req, op); err != nil {
 		reply(refusal(req.Id, err))
 		return
 	}
 	switch {
-	case op.Kind == kv.Get:
-		h.get(req, string(req.Key), reply)
 	case req.Call != nil:
 		h.command(req, reply)
 	default:

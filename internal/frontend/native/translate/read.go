@@ -8,7 +8,6 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/kv"
-	"balsa.example/raft"
 )
 
 const (
@@ -17,54 +16,6 @@ const (
 	MaxPageBytes = 1 << 20
 	MaxPageKeys  = 16 << 10
 )
-
-// get answers from the store as soon as it is fresh enough. Reads leave no trace in
-// the log.
-func (h *Handler) get(req *api.Request, key string, reply func(*api.Reply)) {
-	id := req.Id
-	mode, local := freshness(req)
-	if local {
-		h.answerGet(id, key, reply)
-		return
-	}
-	h.Replica.ReadFunc(mode, func(err error) {
-		if err != nil {
-			reply(h.readFailed(id, err))
-			return
-		}
-		h.answerGet(id, key, reply)
-	})
-}
-
-// answerGet reads a key: at once if it is in memory, else in the background.
-func (h *Handler) answerGet(id uint64, key string, reply func(*api.Reply)) {
-	if r, ok := h.Store.TryGet(key); ok || h.Background == nil {
-		if !ok {
-			r = h.Store.Get(key)
-		}
-		reply(h.found(id, key, r))
-		return
-	}
-	h.Background(func() { reply(h.found(id, key, h.Store.Get(key))) })
-}
-
-// found is the reply to a GET. The right is checked after the read: see guarded.
-func (h *Handler) found(id uint64, key string, r kv.Result) *api.Reply {
-	if h.hasRights() {
-		if code := h.mayRead(kv.Single(key)); code != kv.CodeOK {
-			r = kv.Result{Code: code, Revision: r.Revision}
-		}
-	}
-	return h.result(id, r)
-}
-
-// freshness is how a read is made as fresh as it is to be. local: it is as it is.
-func freshness(req *api.Request) (mode raft.ReadMode, local bool) {
-	if req.Consistency == api.Request_LEASE {
-		return raft.ReadByLease, false
-	}
-	return raft.ReadByIndex, req.Consistency == api.Request_LOCAL
-}
 
 // query answers a read of more than one key's value. It may take long, so that it runs in the
 // background.
@@ -88,12 +39,7 @@ func (h *Handler) query(req *api.Request, reply func(*api.Reply)) {
 		now := answer
 		answer = func() { h.Background(now) }
 	}
-	mode, local := freshness(req)
-	if local {
-		answer()
-		return
-	}
-	h.Replica.ReadFunc(mode, func(err error) {
+	h.whenFresh(freshnessOf(req), func(err error) {
 		if err != nil {
 			reply(h.readFailed(id, err))
 			return

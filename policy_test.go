@@ -72,6 +72,7 @@ const policy = `
 	internal/frontend/native, member < internal/server
 	internal/server < internal/etcdconfig < cmd/balsa
 	state < internal/backup < cmd/balsa
+	internal/datadir, state < internal/offline < cmd/balsa
 	NONE < internal/etcdfile < internal/frontend/etcd, cmd/balsa
 	vfs < internal/frontend/etcd # the space that a snapshot needs
 	internal/server, clerk, clerk/lock, clerk/election, api < cmd/balsa

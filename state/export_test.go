@@ -19,11 +19,3 @@ func DecodeSmallFile(b []byte) (authRevision uint64, err error) {
 	}
 	return s.users.Revision(), nil
 }
-
-// Wall returns the wall time that the next record gets, in milliseconds.
-func (m *Machine) Wall() int64 {
-	t := &m.present.Load().times
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.wall
-}

@@ -256,6 +256,7 @@ func TestCrashWhileARunIsExtended(t *testing.T) {
 	p.install()
 	after := 0
 	for i, fs := range crashes {
+		checkDir(t, fs)
 		m, _ := openMachine(t, fs)
 		switch m.Hash() {
 		case old:

@@ -56,8 +56,10 @@ func decodeImage(b []byte, cluster uint64) (*Image, error) {
 	if int64(len(im.small)) != mf.small.bytes || xxhash.Sum64(im.small) != mf.small.checksum {
 		return nil, errSmall
 	}
-	im.state, im.leases, err = decodeSmall(im.small)
-	return im, err
+	if im.state, im.leases, err = decodeSmall(im.small); err != nil {
+		return nil, err
+	}
+	return im, nil
 }
 
 // Encode returns the bytes of the image.

@@ -205,6 +205,15 @@ func (m *Machine) Leases() []int64 {
 	return g.table.Leases()
 }
 
+// Wall returns the wall time that the next record gets, in milliseconds since 1970: the latest of all
+// stamps. 0: there was none.
+func (m *Machine) Wall() int64 {
+	t := &m.present.Load().times
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.wall
+}
+
 // Compacted returns the lowest revision that can be read on this replica, 0 if there was no
 // compaction.
 func (m *Machine) Compacted() uint64 { return m.present.Load().keys.Compacted() }

@@ -371,6 +371,7 @@ func (s *script) maintain() {
 func (s *script) crash() {
 	hash := s.m.Hash()
 	s.fs = s.fs.CrashClone(crashfs.Crash{})
+	checkDir(s.t, s.fs)
 	s.m = s.machine(s.fs, 1, nil)
 	for _, c := range s.log {
 		s.m.DoOp(c)

@@ -70,6 +70,11 @@ func born(t *testing.T, fs vfs.FS) *state.Machine {
 	return m
 }
 
+// checkDir checks all files of the state of a member that does not run.
+func checkDir(t interface{ Fatal(...any) }, fs vfs.FS) {
+	state.CheckDir(context.Background(), fs, "state", 7, nil, func(err error) { t.Fatal(err) })
+}
+
 func entriesAt(t *testing.T, m *state.Machine, revision uint64) []kv.Entry {
 	t.Helper()
 	r, err := m.Range(kv.RangeOp{Revision: revision})

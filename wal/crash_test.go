@@ -92,6 +92,9 @@ func (c *crasher) recover(disk *crashfs.Mem) error {
 			return fmt.Errorf("create again: %w", err)
 		}
 	}
+	if _, err := Inspect(disk, testDir); err != nil {
+		return fmt.Errorf("before it is opened: %w", err)
+	}
 	var allowed []*model
 	for _, m := range []*model{c.before, c.after} {
 		if m != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"balsa.example/raft"
 )
 
 // Open opens the log in dir, made by Create. The incarnation in id is not looked
@@ -46,18 +48,11 @@ func (l *Log) recover(want Identity) error {
 	if err != nil {
 		return err
 	}
-	if len(files.snapshots) == 0 {
-		return &CorruptionError{File: l.dir.path, Reason: "there is no snapshot"}
-	}
-	newest := files.snapshots[len(files.snapshots)-1]
-	meta, size, err := l.dir.verifySnapshot(l.id, newest)
+	r, meta, size, err := l.dir.replay(l.id, files)
 	if err != nil {
 		return err
 	}
-	r := &replay{dir: l.dir, id: l.id}
-	if err := r.run(files.segments); err != nil {
-		return err
-	}
+	newest := meta.Index
 	if l.opts.NoSnapshots && newest > 0 {
 		return fmt.Errorf("%s holds a snapshot of index %d, and Options.NoSnapshots says that there are none", l.dir.path, newest)
 	}
@@ -80,17 +75,36 @@ func (l *Log) recover(want Identity) error {
 	return nil
 }
 
-func (d *directory) readIdentity(want Identity) (Identity, error) {
+// replay reads the newest snapshot and all segments, and checks them. It changes nothing.
+func (d *directory) replay(id Identity, files listing) (r *replay, newest raft.SnapshotMeta, size int64, err error) {
+	if len(files.snapshots) == 0 {
+		return nil, newest, 0, &CorruptionError{File: d.path, Reason: "there is no snapshot"}
+	}
+	newest, size, err = d.verifySnapshot(id, files.snapshots[len(files.snapshots)-1])
+	if err != nil {
+		return nil, newest, 0, err
+	}
+	r = &replay{dir: d, id: id}
+	return r, newest, size, r.run(files.segments)
+}
+
+// readHeader reads whose log this is.
+func (d *directory) readHeader() (header, error) {
 	b, err := d.read(identityName)
 	if err != nil {
-		return Identity{}, err
+		return header{}, err
 	}
 	h, err := decodeHeader(d.join(identityName), identityMagic, b)
+	if err == nil && len(b) != headerSize {
+		err = &CorruptionError{File: d.join(identityName), Offset: headerSize, Reason: "data after the header"}
+	}
+	return h, err
+}
+
+func (d *directory) readIdentity(want Identity) (Identity, error) {
+	h, err := d.readHeader()
 	if err != nil {
 		return Identity{}, err
-	}
-	if len(b) != headerSize {
-		return Identity{}, &CorruptionError{File: d.join(identityName), Offset: headerSize, Reason: "data after the header"}
 	}
 	if h.ClusterID != want.ClusterID || h.NodeID != want.NodeID {
 		return Identity{}, &IdentityError{Dir: d.path, Want: want, Have: h.Identity}

@@ -189,3 +189,57 @@ func TestServersThatWereRestoredUnlike(t *testing.T) {
 		}
 	}
 }
+
+// TestRecoverFromTheCommandLine: a server is checked, and its directory becomes a cluster of its own.
+func TestRecoverFromTheCommandLine(t *testing.T) {
+	dir := t.TempDir()
+	old, fresh := filepath.Join(dir, "old"), filepath.Join(dir, "new")
+	cluster, stop := newCluster(t, old)
+	for i := range 20 {
+		if code, _, errs := balsa(t, "", "put", fmt.Sprint("key ", i), fmt.Sprint(i), cluster); code != exitOK {
+			t.Fatal(errs)
+		}
+	}
+	_, before, _ := balsa(t, "", "export", cluster)
+	if code, _, errs := balsa(t, "", "check", old); code != exitUsage || !strings.Contains(errs, "stop it first") {
+		t.Errorf("check of a directory in use: %d %s", code, errs)
+	}
+	if code, _, errs := balsa(t, "", "recover", old, "--data-dir", fresh); code != exitUsage || !strings.Contains(errs, "stop it first") {
+		t.Errorf("recover from a directory in use: %d %s", code, errs)
+	}
+	stop()
+	if code, out, errs := balsa(t, "", "check", old); code != exitOK || !strings.Contains(out, `is in order: name="n1"`) {
+		t.Errorf("check: %d %s %s", code, out, errs)
+	}
+	if code, out, errs := balsa(t, "", "recover", old, "--data-dir", fresh); code != exitOK || !strings.Contains(out, "revision=21\n") || !strings.Contains(out, "--yes") {
+		t.Errorf("recover: %d %s %s", code, out, errs)
+	}
+	if _, err := os.Stat(fresh); err == nil {
+		t.Error("recover has made a directory without --yes")
+	}
+	if code, out, errs := balsa(t, "", "recover", old, "--data-dir", fresh, "--yes"); code != exitOK || !strings.Contains(out, "recovered new_revision=1000000021 ") {
+		t.Fatalf("recover: %d %s %s", code, out, errs)
+	}
+	cluster, stop = newCluster(t, fresh)
+	defer stop()
+	if _, after, _ := balsa(t, "", "export", cluster); after != before {
+		t.Errorf("recovered\n%s\nwant\n%s", after, before)
+	}
+	names, err := filepath.Glob(filepath.Join(old, "wal", "*.log"))
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	b, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[70]++
+	if err := os.WriteFile(names[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var report reportJSON
+	code, out, _ := balsa(t, "", "check", old, "-o", "json")
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitDamaged || len(report.Problems) == 0 || report.Problems[0].File != names[0] {
+		t.Errorf("check of damage: %d %s", code, out)
+	}
+}

@@ -1,0 +1,66 @@
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"balsa.example/internal/birth"
+	"balsa.example/vfs"
+	"balsa.example/wal"
+)
+
+// Found is what a data directory says of itself, as Inspect has read it.
+type Found struct {
+	Name     string // of the member; empty in directories of format 2
+	Token    string
+	Identity wal.Identity // ClusterID is 0 before the cluster has begun
+	Origin   birth.Origin
+	// Active tells whether the member may have taken part, and Joining that it waits to be a member.
+	Active, Joining bool
+	// Diverged is the content of the file DIVERGED, empty if there is none.
+	Diverged string
+}
+
+// Inspect reads the MEMBERS of a data directory, whoever it belongs to, and changes nothing. It returns nil
+// if there is none. The error is ErrDamaged, ErrNewerFormat or ErrOlderFormat.
+func Inspect(fsys vfs.FS, path string) (*Found, error) {
+	data, err := vfs.ReadFile(fsys, filepath.Join(path, memberFileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	f, err := parseMemberFile(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(path, memberFileName), err)
+	}
+	r := f.record
+	found := &Found{Name: f.name, Token: f.token, Active: f.active, Joining: f.joining, Identity: wal.Identity{NodeID: r.Self, Incarnation: r.Incarnation}}
+	if c := r.Certificate; c != nil {
+		found.Identity.ClusterID, found.Origin = c.Cluster, c.Origin
+	}
+	why, err := vfs.ReadFile(fsys, filepath.Join(path, divergedName))
+	if err == nil {
+		found.Diverged = string(why)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return found, nil
+}
+
+// InUse tells whether another process runs on a directory. It makes no file.
+func InUse(fsys vfs.FS, path string) (bool, error) {
+	name := filepath.Join(path, lockName)
+	if _, err := fsys.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	lock, err := fsys.Lock(name)
+	if errors.Is(err, vfs.ErrLocked) {
+		return true, nil
+	} else if err != nil {
+		return false, nil // of a file system that is mounted to be read, perhaps
+	}
+	return false, lock.Close()
+}

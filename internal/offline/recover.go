@@ -1,0 +1,137 @@
+package offline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"balsa.example/internal/datadir"
+	"balsa.example/kv/run"
+	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/state"
+	"balsa.example/vfs"
+	"balsa.example/wal"
+)
+
+// Survivor is what a member's directory would bring into a new cluster.
+type Survivor struct {
+	Name    string // of the member
+	Cluster uint64 // the old one
+	// Index and Term are those of the last entry of its log, Replayed how many of them are behind its
+	// durable state, and Revision that of the store after all of them.
+	Index    raft.Index
+	Term     raft.Term
+	Replayed int
+	Revision uint64
+	// Stamped is the last time that a leader has stamped, as far as this member knows; zero: none.
+	Stamped time.Time
+
+	state   *state.Machine
+	overlay *overlay
+	dir     string // of the state
+}
+
+// Survey reads a member's directory, on which no server runs, and executes the whole tail of its log in memory, as
+// far as it goes: also what nobody knows to be committed. The directory stays as it is. What has to be
+// written meanwhile goes to scratch, a new directory. Close ends the use of both.
+func Survey(ctx context.Context, fsys vfs.FS, dir, scratch string) (*Survivor, error) {
+	switch used, err := datadir.InUse(fsys, dir); {
+	case err != nil:
+		return nil, err
+	case used:
+		return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
+	}
+	log, err := wal.Inspect(fsys, filepath.Join(dir, "wal"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Survivor{Cluster: log.Identity.ClusterID, dir: filepath.Join(dir, "state")}
+	if m, err := datadir.Inspect(fsys, dir); err != nil {
+		return nil, err
+	} else if m != nil {
+		s.Name = m.Name
+	}
+	if err := vfs.MakeDir(fsys, scratch); err != nil {
+		return nil, err
+	}
+	s.overlay = newOverlay(fsys, s.dir, scratch)
+	s.state = state.New(state.Config{FS: s.overlay, Dir: s.dir, Cluster: s.Cluster, ID: log.Identity.NodeID})
+	if err := s.replay(ctx, log); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// replay executes what the log has behind the state.
+func (s *Survivor) replay(ctx context.Context, log *wal.Found) error {
+	position, _, err := s.state.Open()
+	if err != nil {
+		return err
+	}
+	entries, leadsUp, err := log.After(position)
+	if err != nil {
+		return err
+	}
+	s.Index, s.Term = position.Index, position.Term
+	if leadsUp {
+		s.Index, s.Term = log.Last, log.LastTerm
+	}
+	for _, e := range entries {
+		data, ok := rsm.Operation(e)
+		if !ok {
+			continue
+		}
+		c, err := state.Codec{}.Decode(data)
+		if err != nil {
+			return fmt.Errorf("entry %d of the log: %w", e.Index, err)
+		}
+		s.state.DoOp(c)
+		if err := errors.Join(s.state.Failed(), ctx.Err()); err != nil {
+			return fmt.Errorf("entry %d of the log: %w", e.Index, err)
+		}
+	}
+	s.Replayed, s.Revision = len(entries), s.state.Revision()
+	if wall := s.state.Wall(); wall > 0 {
+		s.Stamped = time.UnixMilli(wall)
+	}
+	return nil
+}
+
+// Write makes the state of the survivor the beginning of a new cluster, in the directory of a member that
+// was never started. moveTo is as in state.Restoration.
+func (s *Survivor) Write(ctx context.Context, to string, moveTo uint64, pace func(int)) (*state.Image, error) {
+	position := raft.SnapshotMeta{Index: max(s.Index, 1), Term: max(s.Term, 1)}
+	if _, err := s.state.Checkpoint(position)(ctx); err != nil {
+		return nil, err
+	}
+	stream, err := s.state.OpenState()
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(stream.Data)
+	if err = errors.Join(err, stream.Data.Close()); err != nil {
+		return nil, err
+	}
+	im, err := state.DecodeImage(b, s.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	return im.Restore(ctx, run.Files{FS: s.overlay, Dir: s.dir, Cluster: im.History()}, state.Restoration{
+		FS: s.overlay.FS, Dir: filepath.Join(to, "state"), Revision: im.Revision(), MoveTo: moveTo, Pace: pace,
+	})
+}
+
+// Close ends the use of the directory, and removes what was written beside it.
+func (s *Survivor) Close() error {
+	err := s.state.Close()
+	fsys, scratch := s.overlay.FS, s.overlay.upper
+	names, listErr := fsys.List(scratch)
+	for _, name := range names {
+		err = errors.Join(err, fsys.Remove(filepath.Join(scratch, name)))
+	}
+	return errors.Join(err, listErr, fsys.Remove(scratch))
+}

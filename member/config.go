@@ -26,6 +26,9 @@ type Config struct {
 	// Expected says that the cluster was told of this member before, so that Join only claims the
 	// place. Learner says that it is never to vote.
 	Expected, Learner bool
+	// Witness says that the member keeps no state (see rsm.Config.Witness). It has to join: a cluster
+	// does not begin with a witness.
+	Witness bool
 	// Dir is the data directory, made if it does not exist. It belongs to this member for
 	// ever: see package member.
 	Dir string
@@ -101,7 +104,11 @@ func (c *Config) about() roster.About {
 	if self, ok := c.Cluster.Named(c.Name); ok && len(peers) == 0 {
 		peers = self.addresses()
 	}
-	return roster.About{Name: c.Name, Peers: peers, Clients: c.Clients}
+	about := roster.About{Name: c.Name, Peers: peers, Clients: c.Clients}
+	if c.Witness {
+		about.Clients = nil // it answers none
+	}
+	return about
 }
 
 // proves tells whether who connects has to prove which member it is.
@@ -130,6 +137,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: the cluster has no members", ErrConfig)
 	case len(c.about().Peers) == 0:
 		return fmt.Errorf("%w: there is no address where other members find %q", ErrConfig, c.Name)
+	case c.Witness && len(c.Join) == 0:
+		return fmt.Errorf("%w: a witness joins a cluster that runs, and no member of one is named", ErrConfig)
 	case c.ElectionTimeout < 0:
 		return fmt.Errorf("%w: election timeout is %s", ErrConfig, c.ElectionTimeout)
 	case len(c.Attributes) > maxAttributes:

@@ -25,6 +25,8 @@ var (
 	ErrNotStarted    = roster.ErrNotStarted
 	ErrLastVoter     = roster.ErrLastVoter
 	ErrBeingReplaced = roster.ErrBeingReplaced
+	// ErrWitness: a witness stays one, and no other member becomes one.
+	ErrWitness = roster.ErrWitness
 	// ErrNotCaughtUp: a learner that is to vote lacks too much of the log, or does not answer.
 	ErrNotCaughtUp = raft.ErrNotCaughtUp
 	// ErrLosesQuorum: after the change those members that answer would be no majority, so nothing
@@ -62,6 +64,7 @@ var codes = map[transport.Code]error{
 	codeFirstChange + 15: ErrUnknown,
 	codeFirstChange + 16: ErrNotAdmitted,
 	codeFirstChange + 17: errSoon,
+	codeFirstChange + 18: ErrWitness,
 }
 
 // errNotLeader: the member that was asked as the leader is not. errSoon: the leader can take no change

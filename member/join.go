@@ -37,7 +37,7 @@ func doorOf(text string) door {
 func (m *Member) join(ctx context.Context) error {
 	ask := request{Change: &roster.Change{
 		Kind: roster.Add, About: m.cfg.about(), Incarnation: m.dir.Members.Record().Incarnation,
-		Learner: m.cfg.Learner, Expected: m.cfg.Expected,
+		Learner: m.cfg.Learner, Witness: m.cfg.Witness, Expected: m.cfg.Expected,
 	}}
 	said := ""
 	for {
@@ -76,7 +76,7 @@ func (m *Member) finally(err error) error {
 	case errors.Is(err, ErrNotExpected):
 		return fmt.Errorf("%w: %w; add it first, with balsa member add %s", ErrNotAdmitted, err, m.cfg.Name)
 	}
-	for _, bad := range []error{ErrAddressTaken, ErrTooMany, ErrBadChange, ErrNotAdmitted} {
+	for _, bad := range []error{ErrAddressTaken, ErrTooMany, ErrWitness, ErrBadChange, ErrNotAdmitted} {
 		if errors.Is(err, bad) {
 			return fmt.Errorf("%w: %w", ErrNotAdmitted, err)
 		}

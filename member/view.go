@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -115,6 +116,9 @@ func (m *Member) OnConfiguration(latest, committed raft.Configuration) {
 	}
 	m.peers.turn.Lock()
 	defer m.peers.turn.Unlock()
+	if latest.Contains(m.ID()) && latest.IsWitness(m.ID()) != m.cfg.Witness {
+		m.fail(fmt.Errorf("%w: %s was started with witness: %t", ErrWitness, m.cfg.Name, m.cfg.Witness))
+	}
 	v := *m.view.Load()
 	v.configuration, v.published = latest, !l.Empty()
 	if !l.Empty() {

@@ -47,7 +47,7 @@ func (r *Raft) checkChange(current, next Configuration) error {
 		return err
 	}
 	for _, id := range next.Members() {
-		if current.Contains(id) && current.isWitness(id) != next.isWitness(id) {
+		if current.Contains(id) && current.IsWitness(id) != next.IsWitness(id) {
 			return fmt.Errorf("%w: %s is a member, and can neither become a witness nor cease to be one", ErrBadConfiguration, id)
 		}
 	}
@@ -57,7 +57,7 @@ func (r *Raft) checkChange(current, next Configuration) error {
 		case current.Voters.Contains(id):
 		case current.Part(id) != Learner:
 			return fmt.Errorf("%w: %s is to vote, and was not a learner before", ErrNotCaughtUp, id)
-		case !r.caughtUp(id) || len(next.Witnesses) > 0 && !next.isWitness(id) && r.lacksReleased(p):
+		case !r.caughtUp(id) || len(next.Witnesses) > 0 && !next.IsWitness(id) && r.lacksReleased(p):
 			return fmt.Errorf("%w: %s is to vote", ErrNotCaughtUp, id)
 		}
 	}

@@ -41,6 +41,9 @@ type Status struct {
 	DurableIndex  Index  // everything up to here is on this node's disk
 	// Configuration is the latest one in the log, Committed the one that is committed.
 	Configuration, Committed Configuration
+	// WitnessFull tells that this node is a witness that takes no more operations (see
+	// Config.MaxWitnessBytes).
+	WitnessFull bool
 	// Peers is what a leader knows of the other members; nil in any other role.
 	Peers []PeerStatus
 }
@@ -71,7 +74,7 @@ func (r *Raft) Status() Status {
 		Leader: r.leaderID, Transferring: r.leader.transfer.to, LeaderChanges: r.leaderChanges,
 		Commit: r.commit, Applied: r.applied,
 		FirstIndex: r.log.base + 1, LastIndex: r.log.last(), DurableIndex: r.log.stable,
-		Configuration: r.configuration(), Committed: r.confs.at(r.commit),
+		Configuration: r.configuration(), Committed: r.confs.at(r.commit), WitnessFull: r.witnessFull(),
 	}
 	s.Peers = slices.Grow(s.Peers, len(r.leader.peers))
 	for _, p := range r.leader.peers {

@@ -62,7 +62,7 @@ func (r *Raft) maySucceed(p *progress) bool {
 // not to a witness.
 func (r *Raft) mayLead(id NodeID) bool {
 	c := r.configuration()
-	return c.Voters.Incoming.Contains(id) && !c.isWitness(id)
+	return c.Voters.Incoming.Contains(id) && !c.IsWitness(id)
 }
 
 func (r *Raft) bestSuccessor() NodeID {

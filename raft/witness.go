@@ -26,13 +26,13 @@ import (
 // defaultWitnessBytes is the default of Config.MaxWitnessBytes.
 const defaultWitnessBytes = 1 << 30
 
-// isWitness tells whether a member keeps no state, be it a voter or a learner that is to be one.
-func (c Configuration) isWitness(id NodeID) bool { return slices.Contains(c.Witnesses, id) }
+// IsWitness tells whether a member keeps no state, be it a voter or a learner that is to be one.
+func (c Configuration) IsWitness(id NodeID) bool { return slices.Contains(c.Witnesses, id) }
 
 // fullVoters returns the voters that keep state, of both sets.
 func (c Configuration) fullVoters() (ids []NodeID) {
 	for _, id := range c.Voters.IDs() {
-		if !c.isWitness(id) {
+		if !c.IsWitness(id) {
 			ids = append(ids, id)
 		}
 	}
@@ -67,7 +67,7 @@ func (r *Raft) release() {
 		r.released = max(r.released, l.everywhere)
 	}
 	for _, p := range l.peers {
-		if latest.isWitness(p.id) && p.state != lost {
+		if latest.IsWitness(p.id) && p.state != lost {
 			r.send(&Release{Header: Header{To: p.id}, Index: l.everywhere})
 		}
 	}
@@ -130,7 +130,7 @@ func (r *Raft) maySendSnapshot(p *progress) bool {
 	switch {
 	case r.cfg.Witness:
 		return false
-	case !latest.isWitness(p.id) || r.leader.everywhere >= r.log.base:
+	case !latest.IsWitness(p.id) || r.leader.everywhere >= r.log.base:
 		return true
 	case !latest.Voters.Contains(p.id):
 		return false
@@ -161,7 +161,7 @@ func (c Configuration) decidesWithout(a, b NodeID) bool {
 // WitnessPosition returns the position behind which the log of a witness is to begin anew, if id is
 // a witness: that of Effects.Snapshots has no data.
 func (r *Raft) WitnessPosition(id NodeID) (m SnapshotMeta, ok bool) {
-	if !r.configuration().isWitness(id) {
+	if !r.configuration().IsWitness(id) {
 		return m, false
 	}
 	return SnapshotMeta{Index: r.log.base, Term: r.log.baseTerm, Configuration: r.confs.at(r.log.base)}, true

@@ -29,6 +29,8 @@ var (
 	ErrNotStarted = errors.New("the member has not started yet")
 	// ErrLastVoter: without its last voter a cluster is none.
 	ErrLastVoter = errors.New("it is the only member that votes")
+	// ErrWitness: a member would become a witness, or cease to be one.
+	ErrWitness = errors.New("a member can neither become a witness nor cease to be one")
 	// ErrBeingReplaced: another member is about to replace it already.
 	ErrBeingReplaced = errors.New("another member is about to replace it")
 	// ErrNoRoster: the cluster is an old one, and its leader has not said yet who the members are.
@@ -67,6 +69,9 @@ type Change struct {
 	Incarnation Incarnation
 	// Learner, of an Add: the member never votes, unless it is promoted.
 	Learner bool `json:",omitempty"`
+	// Witness, of an Add with an Incarnation: the member is a witness, which keeps no state. One that
+	// replaces a witness is one as well.
+	Witness bool `json:",omitempty"`
 	// Expected, of an Add: there must be an entry that waits for the member.
 	Expected bool `json:",omitempty"`
 }
@@ -148,6 +153,9 @@ func (e *edit) find(c Change) (Member, error) {
 func (e *edit) add(c Change) (Member, error) {
 	joins := c.Incarnation != Incarnation{}
 	if m, ok := e.known(c); ok && joins {
+		if e.IsWitness(m.ID) != c.Witness {
+			return m, fmt.Errorf("%w: %s", ErrWitness, m)
+		}
 		m.Incarnation, m.About = c.Incarnation, c.About
 		if err := e.free(m); err != nil {
 			return m, err
@@ -161,7 +169,7 @@ func (e *edit) add(c Change) (Member, error) {
 	case len(named) > 0:
 		return named[0], fmt.Errorf("%w: %q", ErrExists, c.About.Name)
 	}
-	return e.learn(Member{About: c.About, Incarnation: c.Incarnation, Promote: !c.Learner})
+	return e.learn(Member{About: c.About, Incarnation: c.Incarnation, Promote: !c.Learner}, c.Witness)
 }
 
 // known returns the entry of a server that joins: its own, or one that waits for it.
@@ -189,7 +197,7 @@ func shares(a, b []string) bool {
 }
 
 // learn adds a learner.
-func (e *edit) learn(m Member) (Member, error) {
+func (e *edit) learn(m Member, witness bool) (Member, error) {
 	m.ID = e.fresh
 	if _, ok := e.roster.Find(m.ID); ok || m.ID == raft.None || e.roster.WasRemoved(m.ID) {
 		return m, fmt.Errorf("the id %s was drawn twice; try again", m.ID)
@@ -203,6 +211,10 @@ func (e *edit) learn(m Member) (Member, error) {
 	e.roster = e.roster.With(m)
 	e.Learners = append(slices.Clone(e.Learners), m.ID)
 	slices.Sort(e.Learners)
+	if witness {
+		e.Witnesses = append(slices.Clone(e.Witnesses), m.ID)
+		slices.Sort(e.Witnesses)
+	}
 	return m, nil
 }
 
@@ -285,15 +297,15 @@ func (e *edit) replace(old Member, name string) (Member, error) {
 			return m, fmt.Errorf("%w: %q", ErrExists, name)
 		}
 	}
-	fresh := Member{About: About{Name: name}, Replaces: old.ID, Promote: true}
+	fresh, witness := Member{About: About{Name: name}, Replaces: old.ID, Promote: true}, e.IsWitness(old.ID)
 	if e.Voters.Incoming.Contains(old.ID) {
-		return e.learn(fresh)
+		return e.learn(fresh, witness)
 	}
 	if err := e.remove(old.ID); err != nil { // a learner is missed by nobody
 		return old, err
 	}
 	fresh.Replaces, fresh.Promote = raft.None, old.Promote
-	return e.learn(fresh)
+	return e.learn(fresh, witness)
 }
 
 // Publish returns conf with a roster, if it has none. So an old cluster gets its first one.

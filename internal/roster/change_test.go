@@ -261,3 +261,29 @@ func TestPublish(t *testing.T) {
 		t.Error("a roster was replaced")
 	}
 }
+
+// A witness joins as one, and what replaces it is one.
+func TestAWitness(t *testing.T) {
+	w := newWorld(t)
+	c := joins("w", 4)
+	c.Witness = true
+	first := w.do(c)
+	w.is("[n1 n2 n3]", "[n11]")
+	if !w.conf.IsWitness(first.ID) {
+		t.Errorf("the witnesses are %s", w.conf.Witnesses)
+	}
+	w.refuse(joins("w", 4), ErrWitness)
+	w.do(Change{Kind: Promote, Name: "w"})
+	second := w.do(Change{Kind: Replace, Name: "w"})
+	w.refuse(joins("w", 5), ErrWitness)
+	c.Incarnation = Incarnation{5}
+	w.do(c)
+	w.do(Change{Kind: Promote, ID: second.ID})
+	if w.conf.Contains(first.ID) || fmt.Sprint(w.conf.Witnesses) != fmt.Sprintf("[%s]", second.ID) {
+		t.Errorf("members %s, replaced was %s by %s", w.conf, first.ID, second.ID)
+	}
+	w.do(Change{Kind: Remove, Name: "w"})
+	if len(w.conf.Witnesses) > 0 {
+		t.Errorf("the witnesses are %s", w.conf.Witnesses)
+	}
+}

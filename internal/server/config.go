@@ -42,6 +42,9 @@ type Config struct {
 	// says that it is never to vote. Cluster may be nil then.
 	JoinAt  []string
 	Learner bool
+	// Witness says that this server, which joins, is a witness: it votes, keeps the tail of the log and
+	// no state, and answers no requests of clients. A directory is that of a witness for good.
+	Witness bool
 
 	// ListenClient and ListenPeer are the addresses to listen on. http means plain
 	// TCP, https TLS; for clients, unix and unixs are sockets in the file system, plain and TLS.

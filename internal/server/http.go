@@ -51,6 +51,8 @@ func (s *Server) begun() error {
 		return s.Err()
 	case s.ctx.Err() != nil:
 		return errors.New("server is stopping")
+	case s.witness.Load() != nil:
+		return nil
 	case s.native.Replica() == nil:
 		return errors.New(s.native.Waiting())
 	}
@@ -58,6 +60,9 @@ func (s *Server) begun() error {
 }
 
 func (s *Server) hasLeader() bool {
+	if w := s.witness.Load(); w != nil {
+		return w.Leader() != raft.None
+	}
 	r := s.native.Replica()
 	return r != nil && r.Node.Status().Leader != raft.None
 }
@@ -80,6 +85,10 @@ func (s *Server) alarms() (names []string) {
 
 // read returns when a read of what this server has, or of what the cluster has, could be answered.
 func (s *Server) read(ctx context.Context, local bool) error {
+	if w := s.witness.Load(); w != nil { // it has nothing to read; that it knows a leader has to do
+		_, err := w.AwaitLeader(ctx)
+		return err
+	}
 	r := s.native.Replica()
 	if r == nil {
 		return errors.New(s.native.Waiting())

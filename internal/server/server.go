@@ -48,6 +48,7 @@ type Server struct {
 	native    *native.Server
 	etcd      *etcd.Entrance
 	running   atomic.Pointer[replica.Replica] // nil before there is one; it may not answer clients yet
+	witness   atomic.Pointer[node]            // in its place, of a witness
 	clientTLS *certs.Source                   // nil without TLS
 	requests  *metrics.Requests
 	calls     *metrics.Calls
@@ -160,8 +161,8 @@ func (s *Server) fail(err error) {
 }
 
 // ended notes why a replica that has stopped failed, if it did.
-func (s *Server) ended(r *replica.Replica) {
-	if err := r.Node.Err(); err != nil && s.Err() == nil {
+func (s *Server) ended(n *node) {
+	if err := n.Err(); err != nil && s.Err() == nil {
 		s.fail(fmt.Errorf("replica stopped: %w", s.member.Explain(err)))
 	}
 }
@@ -195,7 +196,7 @@ func (s *Server) assemble() (err error) {
 			ClusterId: s.member.ClusterID(),
 			NodeId:    uint64(s.id()), Name: s.cfg.Name, ServerVersion: s.cfg.Version,
 		},
-		Requests: s.requests, Status: s.status, Waiting: s.member.Waiting, Names: s.cfg.Cluster.WithNames,
+		Requests: s.requests, Status: s.status, Waiting: s.unanswered, Names: s.cfg.Cluster.WithNames,
 		Membership: membership{s},
 	})
 	s.openEtcd()
@@ -240,11 +241,12 @@ func (s *Server) join() error {
 		return fmt.Errorf("read the data directory: %w", err)
 	}
 	cfg := member.Config{
-		Name: s.cfg.Name, Cluster: s.cfg.Cluster.Cluster, Dir: s.cfg.DataDir, Join: s.cfg.JoinAt, Learner: s.cfg.Learner, Origin: origin,
-		Peers: texts(s.cfg.AdvertisePeer), Clients: texts(s.cfg.AdvertiseClient),
+		Name: s.cfg.Name, Cluster: s.cfg.Cluster.Cluster, Dir: s.cfg.DataDir, Join: s.cfg.JoinAt, Learner: s.cfg.Learner, Witness: s.cfg.Witness,
+		Origin: origin,
+		Peers:  texts(s.cfg.AdvertisePeer), Clients: texts(s.cfg.AdvertiseClient),
 		Listener: s.cfg.PeerListener, TLS: member.TLS(s.cfg.PeerTLS), SecretFile: s.cfg.ClusterSecretFile,
 		ElectionTimeout: s.cfg.ElectionTimeout, MaxHandshakes: s.shares.handshakes, Attributes: attributes,
-		Log:    wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync, NoSnapshots: true},
+		Log:    wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync, NoSnapshots: !s.cfg.Witness},
 		Logger: s.log,
 	}
 	if s.cfg.Join { // the cluster was told of this server before, or knows it
@@ -305,6 +307,10 @@ func (s *Server) run() {
 		return
 	}
 	s.native.Begin(s.member.ClusterID(), uint64(s.id()))
+	if s.cfg.Witness {
+		s.runWitness()
+		return
+	}
 	log := s.member.Log()
 	replica, err := replica.New(replica.Config{
 		ID:  s.id(),
@@ -335,7 +341,7 @@ func (s *Server) run() {
 	s.member.Start(replica.Node)
 	s.running.Store(replica)
 	if err := s.member.CatchUp(s.ctx); err != nil {
-		s.await(replica)
+		s.await(replica.Node)
 		return
 	}
 	s.native.Start(replica)
@@ -346,14 +352,14 @@ func (s *Server) run() {
 	if s.cfg.OnReady != nil {
 		s.cfg.OnReady()
 	}
-	s.await(replica)
+	s.await(replica.Node)
 }
 
 // await returns when the replica has ended, this member has failed, or the server stops.
-func (s *Server) await(r *replica.Replica) {
+func (s *Server) await(n *node) {
 	select {
-	case <-r.Node.Done():
-		s.ended(r)
+	case <-n.Done():
+		s.ended(n)
 	case <-s.member.Failed():
 		s.fail(s.member.Err())
 	case <-s.ctx.Done():

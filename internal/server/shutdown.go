@@ -37,6 +37,9 @@ func (s *Server) stop(ctx context.Context) {
 	if replica := s.running.Load(); replica != nil {
 		s.member.HandOver(ctx, replica.Node)
 	}
+	if w := s.witness.Load(); w != nil {
+		s.member.HandOver(ctx, w)
+	}
 	s.native.Drain()
 	s.etcd.Close()
 
@@ -48,8 +51,12 @@ func (s *Server) stop(ctx context.Context) {
 	await(ctx, drained, drainTimeout)
 	s.member.StopReplica(ctx, func() {
 		if replica := s.running.Load(); replica != nil {
-			replica.Stop()   // which answers what is still in progress
-			s.ended(replica) // it may have failed since run has stopped to watch it
+			replica.Stop()        // which answers what is still in progress
+			s.ended(replica.Node) // it may have failed since run has stopped to watch it
+		}
+		if w := s.witness.Load(); w != nil {
+			w.Stop()
+			s.ended(w)
 		}
 	})
 	await(ctx, drained, flushTimeout)

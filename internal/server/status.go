@@ -18,6 +18,9 @@ func (s *Server) status() *api.StatusReply {
 		reply = r.Status()
 		reply.SnapshotBytes = uint64(r.State.Figures().RunBytes)
 	}
+	if w := s.witness.Load(); w != nil {
+		reply = witnessStatus(w)
+	}
 	if known, ok := s.member.Self(); ok && !known.Voter && reply.Role == api.Role_FOLLOWER {
 		reply.Role = api.Role_LEARNER
 	}
@@ -77,7 +80,9 @@ func (s *Server) leader(id raft.NodeID) *api.Leader {
 func (s *Server) attributes() ([]byte, error) {
 	about := &api.Leader{NodeId: uint64(s.id()), Name: s.cfg.Name}
 	for _, u := range s.cfg.AdvertiseClient {
-		about.ClientUrls = append(about.ClientUrls, u.String())
+		if !s.cfg.Witness { // which answers no client
+			about.ClientUrls = append(about.ClientUrls, u.String())
+		}
 	}
 	return proto.Marshal(about)
 }

@@ -1,0 +1,138 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"balsa.example/api"
+	"balsa.example/clerk"
+	"balsa.example/member"
+	"balsa.example/raft"
+)
+
+// joinWitness starts a witness, which joins, and waits until it votes and all know that. Before that
+// the change may need every server.
+func (c *testCluster) joinWitness(name string) int {
+	c.t.Helper()
+	i := c.prepare(name)
+	c.configs[i].Witness = true
+	awaitReady(c.t, c.start(i))
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if c.servers[0].votes(c.servers[i].id()) && c.servers[1].votes(c.servers[i].id()) {
+			return i
+		}
+	}
+	c.t.Fatalf("%s does not vote", name)
+	return i
+}
+
+// votes tells whether a member is a witness that votes, as far as s knows of no change since.
+func (s *Server) votes(id raft.NodeID) bool {
+	latest, committed := s.running.Load().Node.Configuration()
+	return latest.Equal(committed) && !latest.Voters.IsJoint() && latest.Part(id) == raft.Witness
+}
+
+// Two servers and a witness: one server is away while the other one writes, and is alone when that one
+// is lost for good. Nothing is lost.
+func TestTwoServersAndAWitness(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]options{"plain": {servers: 2}, "TLS": {servers: 2, tls: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newTestCluster(t, o)
+			c.startAll()
+			c.put("a", "1", 0)
+			w := c.joinWitness("w")
+			c.stop(1)
+			for i := range 20 {
+				c.put(fmt.Sprint("while n2 is away ", i), "x", 0)
+			}
+			c.stop(w)
+			c.start(w)
+			awaitReady(t, c.servers[w])
+			c.put("b", "2", 0)
+			c.servers[0].Abort()
+			c.servers[0] = nil
+			awaitReady(t, c.start(1))
+			c.wants("b", "2")
+			for i := range 20 {
+				c.wants(fmt.Sprint("while n2 is away ", i), "x")
+			}
+			c.put("c", "3", 0)
+			if got := c.servers[1].status().Role; got != api.Role_LEADER {
+				t.Errorf("the only server with a state is %s", got)
+			}
+		})
+	}
+}
+
+// A witness answers no requests, is no address for clients, and says so. It can be removed.
+func TestAWitnessAnswersNothing(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 2})
+	c.startAll()
+	w := c.joinWitness("w")
+	if st := c.servers[w].status(); st.Role != api.Role_FOLLOWER || st.Term == 0 {
+		t.Errorf("its status is %v", st)
+	}
+	if err := c.servers[w].begun(); err != nil {
+		t.Errorf("it is not healthy: %v", err)
+	}
+	for _, l := range (membership{c.servers[0]}).Known() {
+		if l.Name == "w" {
+			t.Errorf("clients are told of it: %v", l)
+		}
+	}
+	asks, err := clerk.New([]string{c.configs[w].ListenClient[0].Host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asks.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := asks.Get(ctx, "a"); err == nil {
+		t.Error("it answers a get")
+	}
+	c.change(func(ctx context.Context, m *member.Member) (member.Info, error) { return m.Remove(ctx, named("w")) })
+	c.awaitEnd(w, member.ErrRemoved)
+	c.put("a", "1", 0)
+}
+
+// The directory of a witness is that of no other server, nor the other way round.
+func TestADirectoryIsOfAWitnessForGood(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 2})
+	c.startAll()
+	w := c.joinWitness("w")
+	for _, x := range []struct {
+		server  int
+		witness bool
+	}{{w, false}, {1, true}} {
+		c.stop(x.server)
+		c.configs[x.server].Witness = x.witness
+		c.configs[x.server].JoinAt = []string{c.configs[0].ListenPeer[0].Host}
+		s, err := Start(c.configs[x.server])
+		if err == nil {
+			select {
+			case <-s.Failed():
+				err = s.Err()
+			case <-time.After(patience):
+			}
+			s.Abort()
+		}
+		if err == nil {
+			t.Errorf("%s goes on with witness: %t", c.configs[x.server].Name, x.witness)
+		} else if !errors.Is(err, member.ErrWitness) {
+			t.Logf("%s: %v", c.configs[x.server].Name, err)
+		}
+		c.configs[x.server].Witness, c.configs[x.server].JoinAt = !x.witness, nil
+		if x.server == w {
+			c.configs[w].JoinAt = []string{c.configs[0].ListenPeer[0].Host}
+		}
+		awaitReady(t, c.start(x.server))
+	}
+	c.put("a", "1", 0)
+}

@@ -4083,6 +4083,7 @@ type Member struct {
 	CaughtUp      bool   `protobuf:"varint,10,opt,name=caught_up,json=caughtUp,proto3" json:"caught_up,omitempty"`
 	BehindEntries uint64 `protobuf:"varint,11,opt,name=behind_entries,json=behindEntries,proto3" json:"behind_entries,omitempty"` // of the log, that it lacks
 	BehindBytes   uint64 `protobuf:"varint,12,opt,name=behind_bytes,json=behindBytes,proto3" json:"behind_bytes,omitempty"`       // about what it has yet to get
+	Witness       bool   `protobuf:"varint,13,opt,name=witness,proto3" json:"witness,omitempty"`                                  // it keeps no state, and answers no requests
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4199,6 +4200,13 @@ func (x *Member) GetBehindBytes() uint64 {
 		return x.BehindBytes
 	}
 	return 0
+}
+
+func (x *Member) GetWitness() bool {
+	if x != nil {
+		return x.Witness
+	}
+	return false
 }
 
 type MembersRequest struct {
@@ -5495,7 +5503,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x05PROBE\x10\x01\x12\r\n" +
 	"\tREPLICATE\x10\x02\x12\f\n" +
 	"\bSNAPSHOT\x10\x03\x12\b\n" +
-	"\x04LOST\x10\x04\"\xdd\x02\n" +
+	"\x04LOST\x10\x04\"\xf7\x02\n" +
 	"\x06Member\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
@@ -5511,7 +5519,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\tcaught_up\x18\n" +
 	" \x01(\bR\bcaughtUp\x12%\n" +
 	"\x0ebehind_entries\x18\v \x01(\x04R\rbehindEntries\x12!\n" +
-	"\fbehind_bytes\x18\f \x01(\x04R\vbehindBytes\"&\n" +
+	"\fbehind_bytes\x18\f \x01(\x04R\vbehindBytes\x12\x18\n" +
+	"\awitness\x18\r \x01(\bR\awitness\"&\n" +
 	"\x0eMembersRequest\x12\x14\n" +
 	"\x05local\x18\x01 \x01(\bR\x05local\"\xa2\x01\n" +
 	"\fMembersReply\x12*\n" +

@@ -40,8 +40,10 @@ type Member struct {
 	PeerURLs, ClientURLs []string
 	// Voter tells that it votes, Promote that it will as soon as it is caught up.
 	Voter, Promote bool
-	Started        bool
-	Replaces       uint64 // the member that leaves when this one votes; 0: none
+	// Witness tells that it keeps no state, and answers no requests.
+	Witness  bool
+	Started  bool
+	Replaces uint64 // the member that leaves when this one votes; 0: none
 
 	// What the leader knows of it: whether it answers, and how many entries of the log and about
 	// how many bytes it has yet to get.
@@ -87,7 +89,7 @@ func (c *Clerk) Members(ctx context.Context, local bool) (Members, error) {
 func memberOf(m *api.Member) Member {
 	return Member{
 		ID: m.GetNodeId(), Name: m.GetName(), PeerURLs: m.GetPeerUrls(), ClientURLs: m.GetClientUrls(),
-		Voter: m.GetVoter(), Promote: m.GetPromote(), Started: m.GetStarted(), Replaces: m.GetReplacesId(),
+		Voter: m.GetVoter(), Promote: m.GetPromote(), Witness: m.GetWitness(), Started: m.GetStarted(), Replaces: m.GetReplacesId(),
 		Active: m.GetActive(), CaughtUp: m.GetCaughtUp(), BehindEntries: m.GetBehindEntries(), BehindBytes: m.GetBehindBytes(),
 	}
 }

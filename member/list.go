@@ -15,6 +15,8 @@ type Info struct {
 	Peers, Clients []string
 	// Voter tells that it votes, Promote that it will as soon as it is caught up.
 	Voter, Promote bool
+	// Witness tells that it keeps no state.
+	Witness bool `json:",omitempty"`
 	// Started tells that it has a data directory. Incarnation is that.
 	Started     bool
 	Incarnation [16]byte
@@ -98,7 +100,8 @@ func (m *Member) listLocal() answer {
 		info := Info{
 			ID: one.ID, Name: one.Name, Peers: one.Peers, Clients: one.Clients, Promote: one.Promote, Replaces: one.Replaces,
 			Started: one.Started(), Incarnation: one.Incarnation,
-			Voter: !v.configuration.HasVoters() || v.configuration.Voters.Contains(one.ID),
+			Witness: v.configuration.IsWitness(one.ID),
+			Voter:   !v.configuration.HasVoters() || v.configuration.Voters.Contains(one.ID),
 		}
 		a.Members = append(a.Members, info)
 	}

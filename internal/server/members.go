@@ -52,7 +52,7 @@ func (m membership) reply(all member.Members) *api.MembersReply {
 func (m membership) message(one member.Info) *api.Member {
 	return &api.Member{
 		NodeId: uint64(one.ID), Name: one.Name, PeerUrls: one.Peers, ClientUrls: m.s.clientURLs(one),
-		Voter: one.Voter, Promote: one.Promote, Started: one.Started, ReplacesId: uint64(one.Replaces),
+		Voter: one.Voter, Promote: one.Promote, Witness: one.Witness, Started: one.Started, ReplacesId: uint64(one.Replaces),
 		Active: one.Active, CaughtUp: one.CaughtUp, BehindEntries: one.Behind, BehindBytes: one.BehindBytes,
 	}
 }

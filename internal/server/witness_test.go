@@ -86,6 +86,15 @@ func TestAWitnessAnswersNothing(t *testing.T) {
 			t.Errorf("clients are told of it: %v", l)
 		}
 	}
+	known, err := c.clerk.Members(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range known.All {
+		if m.Witness != (m.Name == "w") || !m.Voter {
+			t.Errorf("a member is %+v", m)
+		}
+	}
 	asks, err := clerk.New([]string{c.configs[w].ListenClient[0].Host})
 	if err != nil {
 		t.Fatal(err)

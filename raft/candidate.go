@@ -2,7 +2,8 @@ package raft
 
 // candidateState is what a node keeps as pre-candidate and as candidate.
 type candidateState struct {
-	// preVotes are the answers to PreVote, its own included; nil unless it is pre-candidate.
+	// preVotes are the answers to PreVote, its own included; nil unless it is pre-candidate, or a
+	// follower whose leader stalls (see tickStall).
 	preVotes map[NodeID]bool
 	// votes are the answers to the RequestVotes of the campaign of this term. Its own vote is
 	// among them when it is durable. nil means that there is no such campaign, or that the term
@@ -14,9 +15,6 @@ type candidateState struct {
 	// yielded tells that the node has given way to another pre-candidate (see onPreVote). It
 	// stays true until the node campaigns, enters a new term, or follows a leader.
 	yielded bool
-	// leaves tells that the node asks for pre-votes although its leader is heard (see
-	// leaveStalledLeader).
-	leaves bool
 }
 
 // startPreVote asks whether an election could be won, before it disturbs anyone with a new
@@ -25,7 +23,7 @@ type candidateState struct {
 func (r *Raft) startPreVote() {
 	r.becomeFollower(r.term, None)
 	r.resetElectionTimer()
-	r.role, r.candidate.leaves = PreCandidate, false
+	r.role = PreCandidate
 	r.candidate.preVotes = map[NodeID]bool{r.id: true}
 	if r.wins(r.candidate.preVotes) {
 		r.startElection(false)
@@ -39,10 +37,10 @@ func (r *Raft) startPreVote() {
 // voter that owes an answer to the campaign of this term is asked for its vote alone (see
 // askVotes): that may be the vote that decides.
 func (r *Raft) askPreVotes() {
-	if r.role != PreCandidate {
+	c := &r.candidate
+	if c.preVotes == nil {
 		return
 	}
-	c := &r.candidate
 	for _, id := range r.otherVoters() {
 		_, voted := c.votes[id]
 		if _, answered := c.preVotes[id]; !answered && (voted || c.votes == nil) {
@@ -52,10 +50,14 @@ func (r *Raft) askPreVotes() {
 }
 
 func (r *Raft) onPreVoteReply(m *PreVoteReply) {
+	if r.candidate.preVotes == nil {
+		return
+	}
 	r.candidate.preVotes[m.From] = m.Granted
 	switch {
 	case r.wins(r.candidate.preVotes):
 		r.startElection(false)
+	case r.role == Follower: // it goes on to follow a leader that stalls
 	case r.loses(r.candidate.preVotes):
 		r.becomeFollower(r.term, None)
 	}

@@ -124,9 +124,6 @@ func (r *Raft) ignoresVoteRequest(m Message) bool {
 // and be out of date by then. The sender repeats the question.
 func (r *Raft) onPreVote(m *PreVote) {
 	upToDate := r.upToDate(m.LastIndex, m.LastTerm)
-	if !upToDate {
-		r.leaveStalledLeader()
-	}
 	if r.role == PreCandidate && upToDate && !r.candidate.yielded && r.ranksBelow(m) {
 		// Both would become candidates, and split the votes. A node yields only once, because
 		// the other one may be unable to receive the answers.

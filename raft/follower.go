@@ -56,9 +56,6 @@ func (r *Raft) follow(leader NodeID) {
 
 // onAppendEntries is AppendEntries RPC, receiver implementation (paper, figure 2).
 func (r *Raft) onAppendEntries(m *AppendEntries) {
-	if r.leaves() {
-		return
-	}
 	r.follow(m.From)
 	f := &r.follower
 	newRound := m.Round > f.seenRound

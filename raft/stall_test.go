@@ -47,6 +47,19 @@ func TestALeaderThatCommitsNothingIsLeft(t *testing.T) {
 	}
 }
 
+// All hear the leader, but the leader does not hear two of them: it gets their acknowledgements no more.
+func TestALeaderThatAllHearAndThatCommitsNothingIsLeft(t *testing.T) {
+	for seed := range uint64(20) {
+		c, leader, hung, well := stalled(t, seed)
+		for _, n := range c.nodes {
+			c.net.setLink(leader, n.id, true)
+		}
+		if !c.commits(3 * time.Second) {
+			t.Errorf("seed %d: nothing is committed. %s leads, the disk of %s hangs, and %s hears all", seed, leader, hung, well)
+		}
+	}
+}
+
 // The same, and nobody else is there: the leader stays, as there is no better one.
 func TestALeaderThatCommitsNothingStaysIfThereIsNoBetterOne(t *testing.T) {
 	c, leader, hung, well := stalled(t, 1)

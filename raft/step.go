@@ -11,6 +11,7 @@ type handler func(*Raft, Message)
 var handlers = [numRoles][numMessageKinds]handler{
 	Follower: {
 		KindPreVote:          on((*Raft).onPreVote),
+		KindPreVoteReply:     on((*Raft).onPreVoteReply),
 		KindRequestVote:      on((*Raft).onRequestVote),
 		KindRequestVoteReply: on((*Raft).onRequestVoteReply),
 		KindAppendEntries:    on((*Raft).onAppendEntries),

@@ -313,6 +313,10 @@ func (r *Replica[W]) answerSnapshotOffers() {
 			err = ErrSnapshotNotNeeded // the core's reply to the message will tell the leader
 		case r.savingSnapshot:
 			return
+		case m.Meta.Index <= r.snapshot.Index:
+			// One of an earlier leader is durable, and came too late to be restored. It holds all of
+			// this one, which must not replace it.
+			err = ErrSnapshotNotNeeded
 		default:
 			r.savingSnapshot, r.receiving = true, m.Meta.Index
 		}

@@ -92,3 +92,32 @@ func TestAReceptionThatIsNotNeededEnds(t *testing.T) {
 		}
 	}
 }
+
+// A snapshot of an earlier leader has become durable when its term was over, so that it is not restored.
+// An older one of the next leader does not take its place: its data is not needed.
+func TestAnOlderSnapshotReplacesNoneThatIsDurable(t *testing.T) {
+	cfg := raft.Config{ID: 2, HeartbeatTicks: 5, ElectionTimeoutTicks: 50, Rand: rand.New(rand.NewPCG(1, 2))}
+	conf := raft.NewConfiguration(1, 2, 3)
+	r, err := NewReplica[string](cfg, raft.State{
+		HardState: raft.HardState{Term: 5}, Snapshot: raft.SnapshotMeta{Index: 10, Term: 4, Configuration: conf},
+	}, SnapshotPolicy{MaxRaftState: -1}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot := func(from raft.NodeID, term raft.Term, index raft.Index) *raft.InstallSnapshot {
+		return &raft.InstallSnapshot{Header: raft.Header{From: from, To: 2, Term: term}, Meta: raft.SnapshotMeta{Index: index, Term: 5, Configuration: conf}}
+	}
+	newer, older := snapshot(1, 5, 30), snapshot(3, 6, 20)
+	r.Turn(Events[string]{SnapshotOffers: []SnapshotOffer[string]{{newer, "newer"}}}, 1)
+	r.Turn(Events[string]{Messages: []raft.Message{&raft.AppendEntries{Header: older.Header, PrevIndex: 20, PrevTerm: 5}}}, 2)
+	e := r.Turn(Events[string]{
+		Calls:          []func(*Replica[string]){func(r *Replica[string]) { r.SnapshotReceived(newer, 0, true) }},
+		SnapshotOffers: []SnapshotOffer[string]{{older, "older"}},
+	}, 3)
+	if want := []Completion[string]{{Waiter: "older", Err: ErrSnapshotNotNeeded}}; !reflect.DeepEqual(e.Completions, want) || e.Restore != nil {
+		t.Errorf("completions %v, restored %v; want %v", e.Completions, e.Restore, want)
+	}
+	if e := r.Turn(Events[string]{Messages: []raft.Message{older}}, 4); e.Restore == nil || e.Restore.Index != 20 {
+		t.Errorf("restored is %v, want 20 or what is durable behind it", e.Restore)
+	}
+}

@@ -16,9 +16,11 @@ import (
 //   - a majority of the voters was healthy all the time, and each two of them were connected in both
 //     directions,
 //   - every node that runs was asked to execute a command, again and again,
-//   - no operator moved leadership.
+//   - no operator moved leadership, and no configuration was appended or committed.
 //
-// The other nodes may do anything: reach, and hear, any part of the cluster, come and go, hang.
+// The other nodes may do anything: reach, and hear, any part of the cluster, come and go, hang. A
+// member of the majority must have all that was committed before: a leader that does not hear it
+// does not bring it up to date, and keeps it from voting all the same.
 //
 // Healthy is a process that runs and is neither paused nor slow, whose disk is not damaged, full, slow or hung
 // and is not about to fail, and whose clock is about right. Runs in which no election is sure to end,
@@ -30,7 +32,7 @@ type attention struct {
 	lives []int   // number of starts and crashes of each node at the last look
 	wrote Instant // when a command was committed last
 	probe Instant // when all nodes were asked last
-	moved Instant // when an operator moved leadership last
+	moved Instant // when an operator moved leadership, or the members changed, last
 }
 
 const never = Instant(1 << 62)
@@ -49,7 +51,7 @@ func newAttention(w *world) attention {
 // demandsProgress tells whether messages arrive surely enough for elections to end in time, and
 // followers catch up fast enough for commits.
 func (m *Mix) demandsProgress() bool {
-	return m.Voters >= 3 && m.Loss <= 0.05 && (m.SpikeShare == 0 || m.SpikeTo <= 100*time.Millisecond) &&
+	return m.Loss <= 0.05 && (m.SpikeShare == 0 || m.SpikeTo <= 100*time.Millisecond) &&
 		m.MaxInflight >= 4 && m.MaxAppendBytes >= 1000 && m.MaxUnapplied == unlimited
 }
 
@@ -85,11 +87,14 @@ func (w *world) look() {
 	}
 }
 
-// healthySince returns a majority of the voters that are healthy and connected since a time, nil if
-// there is none.
+// healthySince returns a majority of the voters, by all configurations that may be in force, that are
+// healthy and connected since a time, nil if there is none.
 func (w *world) healthySince(at Instant) []raft.NodeID {
-	voters := w.mix.configuration().Voters
-	ids := voters.IDs()
+	confs := w.inForce()
+	var ids quorum.Majority
+	for _, c := range confs {
+		ids = quorum.NewMajority(append(ids, c.Voters.IDs()...)...)
+	}
 	for set := range 1 << len(ids) {
 		var members []raft.NodeID
 		for i, id := range ids {
@@ -97,20 +102,21 @@ func (w *world) healthySince(at Instant) []raft.NodeID {
 				members = append(members, id)
 			}
 		}
-		if isQuorum(voters, members) && w.attention.wellSince(members, at) {
+		behind := slices.ContainsFunc(members, func(id raft.NodeID) bool { return w.check.views[id].last() < w.check.lastCommitted() })
+		if !behind && w.attention.wellSince(members, at) && !slices.ContainsFunc(confs, func(c raft.Configuration) bool { return !isQuorum(c, members) }) {
 			return members
 		}
 	}
 	return nil
 }
 
-// isQuorum tells whether the votes of some voters decide.
-func isQuorum(voters quorum.Joint, members []raft.NodeID) bool {
+// isQuorum tells whether the votes of some members decide.
+func isQuorum(c raft.Configuration, members []raft.NodeID) bool {
 	votes := map[raft.NodeID]bool{}
 	for _, id := range members {
 		votes[id] = true
 	}
-	return voters.VoteResult(votes) == quorum.VoteWon
+	return won(c.Voters, votes)
 }
 
 func (a *attention) wellSince(members []raft.NodeID, at Instant) bool {

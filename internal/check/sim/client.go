@@ -54,7 +54,7 @@ func (c *client) begin() {
 	for _, i := range w.rand.Perm(w.mix.Nodes()) {
 		endpoints = append(endpoints, address(raft.NodeID(i+1)))
 	}
-	if n := w.mix.Learners + w.mix.Voters/2 + 1; w.chance(0.3) { // at least one voter among them keeps its disk
+	if n := w.mix.Learners + w.mix.Voters/2 + 1; w.chance(0.3) && w.mix.Spares == 0 { // at least one voter among them keeps its disk
 		endpoints = endpoints[:n]
 	}
 	var err error

@@ -23,10 +23,12 @@ func (w *world) converge() {
 		w.failf("no progress", "in %v after all faults ended: %s", w.now-start, w.describe())
 	}
 	w.recovery = max(0, w.now-start)
+	w.membersSettle()
 	w.followerAbsence()
 	w.oneDiskHangs()
 	w.minorityFails()
 	w.catchUpAll()
+	w.oneIsRemoved()
 	w.oldDiskReturns()
 	w.leaderStreams(start)
 	w.closing = true
@@ -51,7 +53,7 @@ func (w *world) converge() {
 	}
 	w.viewersSeeAll()
 	w.repairAll()
-	for _, n := range w.nodes {
+	for _, n := range w.members() {
 		if !n.fatal {
 			w.check.content(n)
 			n.rotStates(4)
@@ -69,7 +71,7 @@ func (w *world) repairAll() {
 
 // anyRotten tells whether a file of a machine is damaged.
 func (w *world) anyRotten() bool {
-	return slices.ContainsFunc(w.nodes, func(n *node) bool { return !n.fatal && n.disk.isRotten() })
+	return slices.ContainsFunc(w.members(), func(n *node) bool { return !n.fatal && n.disk.isRotten() })
 }
 
 // progress returns a function that tells whether at least five operations which began after
@@ -92,12 +94,12 @@ func (w *world) progress() func() bool {
 // on.
 func (w *world) followerAbsence() {
 	l := w.leader()
-	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || w.mix.Eager == 0 && w.chance(0.5) {
+	if l == nil || len(w.voters()) < 3 || !w.opt.anyFault() || w.mix.Eager == 0 && w.chance(0.5) {
 		return
 	}
-	n := w.nodes[w.rand.IntN(w.mix.Nodes())]
+	n := pick(w.rand, w.members()...)
 	if n == l {
-		n = w.nodes[int(l.id)%w.mix.Nodes()]
+		n = w.otherThan(l, w.members())
 	}
 	w.isolate(n, milliseconds(100)+w.upTo(time.Second))
 }
@@ -106,12 +108,12 @@ func (w *world) followerAbsence() {
 // there is no other fault: what a majority has on disk is executed, whichever disk is late.
 func (w *world) oneDiskHangs() {
 	l := w.leader()
-	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() {
+	if l == nil || len(w.voters()) < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() {
 		return
 	}
 	n := l
 	if w.chance(0.3) {
-		n = w.nodes[w.rand.IntN(w.mix.Voters)]
+		n = pick(w.rand, w.voters()...)
 	}
 	start := w.now
 	w.trace.text(w.now, n.id, "hang", "its disk hangs")
@@ -123,16 +125,21 @@ func (w *world) oneDiskHangs() {
 	n.hungUntil = 0
 }
 
-// anyFatal tells whether a node has lost its disk for good.
+// otherThan returns one of at least two nodes.
+func (w *world) otherThan(n *node, all []*node) *node {
+	return pick(w.rand, slices.DeleteFunc(all, func(x *node) bool { return x == n })...)
+}
+
+// anyFatal tells whether a member has lost its disk for good.
 func (w *world) anyFatal() bool {
-	return slices.ContainsFunc(w.nodes, func(n *node) bool { return n.fatal })
+	return slices.ContainsFunc(w.members(), func(n *node) bool { return n.fatal })
 }
 
 // isolateLeader may cut off the leader, with its operations under way, until another node
 // leads. Few operations follow, so that an operation which waits for a later one to learn
 // its outcome would wait for ever.
 func (w *world) isolateLeader() {
-	if l := w.leader(); l != nil && w.mix.Voters >= 3 && w.opt.anyFault() && w.chance(0.4) {
+	if l := w.leader(); l != nil && len(w.voters()) >= 3 && w.opt.anyFault() && w.chance(0.4) {
 		w.isolate(l, 4*w.mix.ElectionTimeout)
 	}
 }
@@ -166,7 +173,7 @@ func (w *world) connectionBroke(n *node, peer raft.NodeID) {
 func (w *world) catchUpAll() {
 	start, mark := w.now, w.check.lastCommitted()
 	reached := func() bool {
-		return !slices.ContainsFunc(w.nodes, func(n *node) bool { return !n.fatal && (!n.up() || n.applier.Index() < mark) })
+		return !slices.ContainsFunc(w.members(), func(n *node) bool { return !n.fatal && (!n.up() || n.applier.Index() < mark) })
 	}
 	bound := breakOff + 2*time.Second + w.elections(4)
 	if w.anyRotten() { // the only file of its kind may have to be repaired first
@@ -188,7 +195,7 @@ func (w *world) leaderStreams(noDelays Instant) {
 		w.runUntil(end, nil)
 		return
 	}
-	for _, n := range w.nodes {
+	for _, n := range w.members() {
 		w.connectionBroke(l, n.id) // the leader has to probe
 	}
 	term := l.replica.Status().Term
@@ -204,7 +211,7 @@ func (w *world) leaderStreams(noDelays Instant) {
 	if full || w.leader() != l || l.replica.Status().Term != term {
 		return
 	}
-	for _, n := range w.nodes {
+	for _, n := range w.members() {
 		if n != l && !n.fatal && !beyond[n.id] {
 			w.failf("no stream", "%s has only probed %s since the faults ended: %s", l.id, n.id, w.describe())
 		}

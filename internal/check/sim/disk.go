@@ -41,7 +41,7 @@ type disk struct {
 	damage   damage // at rest
 	// rotten are files of the machine that were damaged, and that may be there. rots tells whether
 	// any ever was.
-	rotten []*memNode
+	rotten []rottenFile
 	rots   bool
 	// previous was durable before the last Save.
 	previous model
@@ -55,9 +55,9 @@ type stateSaving struct {
 
 const walDir = "/wal"
 
-func newDisk(w *world, id raft.NodeID) *disk {
+// newDisk returns the disk of a node that begins with a configuration.
+func newDisk(w *world, id raft.NodeID, conf raft.Configuration) *disk {
 	d := &disk{w: w, id: id}
-	conf := w.mix.configuration()
 	if w.mix.Durable {
 		d.files = newMemFS(w.rand)
 	}

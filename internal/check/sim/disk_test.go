@@ -22,7 +22,7 @@ func TestDisk(t *testing.T) {
 			disks := testDisks{kind: kind, open: map[string]*disk{}}
 			rsmtest.TestLog(t, func(dir string, conf raft.Configuration) (rsm.Log, error) {
 				d, err := disks.reopen(dir, conf, true)
-				return positionedLog{d}, err
+				return positionedLog{d, conf}, err
 			})
 		})
 	}
@@ -41,7 +41,7 @@ func (ds *testDisks) reopen(dir string, conf raft.Configuration, durable bool) (
 		w := newWorld(Options{Seed: 1, Faults: []Fault{}, Disk: ds.kind, Edit: func(m *Mix) {
 			m.Voters, m.Learners, m.Durable = len(conf.Voters.IDs()), 0, durable
 		}})
-		d = newDisk(w, 1)
+		d = newDisk(w, 1, conf)
 		ds.open[dir] = d
 	} else {
 		d.crash(false)
@@ -51,7 +51,10 @@ func (ds *testDisks) reopen(dir string, conf raft.Configuration, durable bool) (
 
 // positionedLog is the log of a machine that keeps its own state, which is durable at each
 // position from which the log goes on.
-type positionedLog struct{ *disk }
+type positionedLog struct {
+	*disk
+	birth raft.Configuration
+}
 
 func (l positionedLog) Save(ps []raft.Persist) error {
 	for _, p := range ps {
@@ -67,7 +70,7 @@ func (l positionedLog) Save(ps []raft.Persist) error {
 func (l positionedLog) Load(from raft.SnapshotMeta) (raft.State, error) {
 	if from.Index < l.snapshot.Index {
 		l.snapshot = from
-		l.snapshot.Configuration = l.w.mix.configuration()
+		l.snapshot.Configuration = l.birth
 		l.possible = nil // nothing was under way when the process ended
 	}
 	return l.disk.Load(from)

@@ -14,15 +14,15 @@ import (
 // after it. The run before it shows that no node stops without such a change.
 func (w *world) diverge() {
 	up := 0
-	for _, n := range w.nodes[:w.mix.Voters] {
+	for _, n := range w.voters() {
 		if n.up() {
 			up++
 		}
 	}
-	if up < 3 || up <= w.mix.Voters/2+1 { // a majority must remain
+	if up < 3 || up <= len(w.voters())/2+1 { // a majority must remain
 		return
 	}
-	n := w.nodes[w.rand.IntN(w.mix.Nodes())]
+	n := pick(w.rand, w.members()...)
 	if !n.up() {
 		return
 	}

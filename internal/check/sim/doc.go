@@ -27,6 +27,7 @@
 //	users.go                         users, and who changes what they may do
 //	caller.go, callerops.go          clients of transactions, ranges, leases and sessions
 //	mix.go, fault.go, injection.go   the faults
+//	members.go, confs.go             changes of the members, and what must hold of them
 //	attention.go                     what is demanded while there are faults
 //	converge.go, minority.go, ...    what is demanded when the faults have ended
 //	invariants.go, leasegrants.go    what must hold after each step

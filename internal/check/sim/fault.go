@@ -39,6 +39,7 @@ const (
 	HungDisk // writes do not end, for seconds
 	Rot      // bits of the files of a running machine change
 	Minority // a majority stays healthy and connected, and anything happens to the others
+	Members  // come and go
 
 	numFaults
 )
@@ -46,7 +47,7 @@ const (
 var faultNames = [numFaults]string{
 	"loss", "duplicate", "reorder", "delay", "client-loss", "full-queue",
 	"partition", "one-way", "bridge", "link", "flap", "lose-followers", "kill", "power-loss", "blackout", "install-crash", "reset",
-	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer", "hung-disk", "rot", "minority",
+	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer", "hung-disk", "rot", "minority", "members",
 }
 
 func (f Fault) String() string {

@@ -13,10 +13,10 @@ import (
 // know that its votes are wrong. The follower does not return.
 func (w *world) oldDiskReturns() {
 	l := w.leader()
-	if l == nil || w.mix.Voters < 3 || !w.opt.anyFault() || w.anyFatal() || w.chance(0.8) {
+	if l == nil || len(w.voters()) < 3 || !w.opt.anyFault() || w.anyFatal() || w.chance(0.8) {
 		return
 	}
-	n := w.nodes[int(l.id)%w.mix.Voters]
+	n := w.otherThan(l, w.voters())
 	if n == l || n.disk.fs != nil || n.disk.files != nil || !n.up() {
 		return
 	}

@@ -52,6 +52,9 @@ func (w *world) drawInjections() {
 		if i < len(kinds) {
 			kind = kinds[i]
 		}
+		if w.mix.has(Members) && w.chance(0.3) {
+			kind = Members
+		}
 		w.injections = append(w.injections, Injection{
 			At: at, Fault: kind, For: milliseconds(10) + w.upTo(pick(w.rand, 100*time.Millisecond, time.Second, 6*time.Second)),
 			Leader: w.chance(0.4), Node: someone(), Peer: someone(), Split: w.rand.Uint64(),
@@ -97,6 +100,7 @@ var injectors = [numFaults]func(*world, *node, Injection) bool{
 	HungDisk:      (*world).hangDisk,
 	Rot:           (*world).rotState,
 	Minority:      (*world).minority,
+	Members:       (*world).changeMembers,
 }
 
 func (w *world) inject(number int, s Injection) {
@@ -274,13 +278,7 @@ func (w *world) corrupt(n *node, _ Injection) bool {
 // mayDamage tells whether the disk of a node is whole, and the other voters with whole disks are a
 // majority.
 func (w *world) mayDamage(n *node) bool {
-	gone := 0
-	for _, n := range w.nodes[:w.mix.Voters] {
-		if n.fatal || n.disk.damaged() {
-			gone++
-		}
-	}
-	return !n.fatal && !n.disk.damaged() && (int(n.id) > w.mix.Voters || gone+1 <= (w.mix.Voters-1)/2)
+	return !n.fatal && !n.disk.damaged() && !slices.ContainsFunc(w.inForce(), func(c raft.Configuration) bool { return !survives(w, c, n) })
 }
 
 // rotState damages some of the files of a machine that goes on, or is restarted on them, again and
@@ -319,12 +317,13 @@ func (w *world) loseFollowers(_ *node, s Injection) bool {
 		return false
 	}
 	var followers []*node
-	for _, i := range w.rand.Perm(w.mix.Voters) {
-		if n := w.nodes[i]; n != l {
+	voters := w.voters()
+	for _, i := range w.rand.Perm(len(voters)) {
+		if n := voters[i]; n != l {
 			followers = append(followers, n)
 		}
 	}
-	first, rest := followers[:w.mix.Voters/2], followers[w.mix.Voters/2:]
+	first, rest := followers[:len(followers)/2], followers[len(followers)/2:]
 	if s.Split%2 == 0 { // the worst clocks that are allowed
 		lowest, highest := w.mix.rates()
 		l.clock.setRate(w.now, lowest)

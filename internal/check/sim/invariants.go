@@ -32,6 +32,11 @@ type checker struct {
 	// logged and refused are commands of callers that are in the log, and that are certainly not.
 	logged, refused map[string]bool
 
+	confs          []confAt // that were committed
+	ousted         map[raft.NodeID]ousted
+	wereMembers    map[raft.NodeID]bool // ever
+	changesRefused map[string]bool      // those of which certainly nothing came, by Context
+
 	waiters  uint64
 	installs int
 	counts   Counts
@@ -49,6 +54,9 @@ type view struct {
 	image    raft.Index
 	imageAt  Instant
 	applying raft.Index // the last that was given to the state machine
+	// confs are the configurations of the log, the first one that at its base; the last of them,
+	// newConfs, were appended in this turn.
+	confs, newConfs []confAt
 	// seen is the status after the last turn, lastTerm the last entry's term then, and full and late tell whether the log that
 	// was applied, or not on disk, was at its bound then.
 	seen       raft.Status
@@ -78,6 +86,7 @@ func newChecker(w *world) checker {
 		w: w, views: make([]view, w.mix.Nodes()+1), truth: naive.New(truthLimits),
 		leaseLives:  leaseLives{map[int64]*history.Lease{}, map[int64]bool{}},
 		leaseGrants: newLeaseGrants(w.mix.Nodes()), logged: map[string]bool{}, refused: map[string]bool{},
+		confs: []confAt{{0, w.mix.configuration()}}, ousted: map[raft.NodeID]ousted{}, wereMembers: map[raft.NodeID]bool{}, changesRefused: map[string]bool{},
 		leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, entries: map[entryID]entry{},
 	}
 }
@@ -105,6 +114,9 @@ func (k *checker) started(n *node, s raft.State) {
 		applying: s.Snapshot.Index, seen: raft.Status{LastIndex: s.Snapshot.Index + raft.Index(len(s.Entries))},
 	}
 	k.logMatching(n, s.Entries)
+	v := &k.views[n.id]
+	k.beginConfs(n, v)
+	k.snapshotConf(n, s.Snapshot)
 	k.w.readAfterStart(n)
 }
 
@@ -114,6 +126,7 @@ func (k *checker) stopped(n *node) { k.views[n.id].role = raft.Follower }
 func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	v := &k.views[n.id]
 	if p := e.Persist; p != nil {
+		k.persistingConfs(n, v, p)
 		k.persisting(n, v, p)
 	}
 	s := n.replica.Status()
@@ -124,12 +137,14 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	if s.Role == raft.Leader && k.leaders[s.Term] != n.id {
 		k.elected(n, v, s.Term)
 		k.votedForItself(n, s.Term)
+		k.electedBy(n, v, s.Term)
 	}
 	if s.Alarm && k.w.diverging == nil {
 		k.w.failf("false alarm", "%s finds that states differ", n.id)
 	}
 	k.commitIndex(n, v, &s.Status)
 	v.role = s.Role
+	k.configurations(n, v)
 	k.bounds(n, v, &s)
 	k.appliedAtOnce(n, v, e, s.Commit)
 	for _, m := range e.Messages {
@@ -138,6 +153,7 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	k.leaseGrants.lease(n, s.Term, e.Lease)
 	if e.TakeSnapshot != nil {
 		k.snapshot(n, v, e.TakeSnapshot.Index, s.Snapshot.Index)
+		k.snapshotConf(n, *e.TakeSnapshot)
 	}
 }
 
@@ -153,11 +169,15 @@ func (k *checker) snapshot(n *node, v *view, index, newest raft.Index) {
 }
 
 // bounds checks the bounds of the log. A node whose applied log is at its bound takes no more
-// entries until it is shorter. The same holds for the entries that wait for the disk. One
-// exception: what a new leader needs to commit its first entry is taken although the applied
-// log is at its bound.
+// entries until it is shorter. The same holds for the entries that wait for the disk. Two
+// exceptions: what a new leader needs to commit its first entry is taken although the applied
+// log is at its bound, and so is the end of a joint phase.
 func (k *checker) bounds(n *node, v *view, s *rsm.Status) {
-	grown := s.LastIndex > v.seen.LastIndex && len(v.log) > 0 && v.log[len(v.log)-1].Kind != raft.EntryNoop
+	grown := s.LastIndex > v.seen.LastIndex && len(v.log) > 0
+	if grown {
+		kind := v.log[len(v.log)-1].Kind
+		grown = kind != raft.EntryNoop && kind != raft.EntryConfiguration
+	}
 	if v.full && s.FirstIndex == v.seen.FirstIndex && v.lastTerm == s.Term && grown || v.late && s.DurableIndex == v.seen.DurableIndex && grown {
 		k.w.failf("log bound", "%s takes entries beyond %d: %s", n.id, v.seen.LastIndex, n.describe())
 	}
@@ -253,9 +273,6 @@ func (k *checker) elected(n *node, v *view, term raft.Term) {
 	if other, ok := k.leaders[term]; ok {
 		k.w.failf("election safety", "%s and %s lead term %d", other, n.id, term)
 	}
-	if int(n.id) > k.w.mix.Voters {
-		k.w.failf("election safety", "%s leads term %d, and is a learner", n.id, term)
-	}
 	k.leaders[term] = n.id
 	k.leaderTerm = max(k.leaderTerm, term)
 	k.counts.Elections++
@@ -318,15 +335,8 @@ func (k *checker) committing(n *node, v *view, s *raft.Status) {
 	if last.Term != in {
 		k.w.failf("figure 8", "%s leads term %d and commits %s by counting", n.id, in, last)
 	}
-	holders := 0
-	for _, other := range k.w.nodes[:k.w.mix.Voters] {
-		d := &other.disk.model
-		if term, ok := d.term(last.Index); ok && term == last.Term || d.snapshot.Index > last.Index {
-			holders++
-		}
-	}
-	if holders <= k.w.mix.Voters/2 {
-		k.w.failf("durability", "%s commits %d, which is on %d disks of %d", n.id, last.Index, holders, k.w.mix.Voters)
+	if !k.onQuorum(v, last) {
+		k.w.failf("durability", "%s commits %d, which is not on the disks of a majority of %s", n.id, last.Index, v.latest())
 	}
 }
 
@@ -336,6 +346,7 @@ func (k *checker) promise(n *node, v *view, m raft.Message) {
 	h, d := m.Head(), &n.disk.model
 	if r, ok := m.(*raft.RequestVote); ok {
 		k.leaseGrants.campaign(n, r)
+		k.campaigns(n, v, r)
 		return // it promises nothing
 	}
 	if _, ok := m.(*raft.Propose); ok {
@@ -381,6 +392,8 @@ func (k *checker) vote(n *node, term raft.Term, candidate raft.NodeID) {
 func (k *checker) ended(n *node, x *waiter, err error) {
 	switch {
 	case x.offer:
+	case x.change > 0:
+		k.changeEnded(n, x, err)
 	case !x.read:
 		k.submitEnded(n, x, err)
 	case err == nil:
@@ -415,7 +428,7 @@ func (k *checker) finalHash() uint64 {
 // converged tells whether all nodes that have a disk are in the same state, and none waits
 // for anything.
 func (k *checker) converged() bool {
-	for _, n := range k.w.nodes {
+	for _, n := range k.w.members() {
 		if n.fatal {
 			continue
 		}

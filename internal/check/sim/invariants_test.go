@@ -136,10 +136,10 @@ var violations = []struct {
 		w.check.applied(f, c.entry, c.result)
 	}},
 	{"equal states", func(w *world, _, f *node) {
-		w.check.restored(f, raft.SnapshotMeta{Index: 3, Term: w.check.committed[2].entry.Term})
+		w.check.restored(f, raft.SnapshotMeta{Index: 3, Term: w.check.committed[2].entry.Term, Configuration: w.conf()})
 	}},
 	{"state machine safety", func(w *world, _, f *node) {
-		w.check.restored(f, raft.SnapshotMeta{Index: 3, Term: 99})
+		w.check.restored(f, raft.SnapshotMeta{Index: 3, Term: 99, Configuration: w.conf()})
 	}},
 	{"stale read", func(w *world, _, f *node) {
 		w.check.ended(f, &waiter{read: true, floor: w.check.lastCommitted()}, nil)
@@ -184,6 +184,68 @@ var violations = []struct {
 		w.check.logged["x"] = true
 		w.check.ended(l, &waiter{data: []byte("x"), unique: true}, rsm.ErrWrongLeader)
 	}},
+	{"configuration", func(w *world, l, _ *node) {
+		v := w.check.view(l)
+		v.confs = append(v.confs, confAt{v.last(), raft.NewConfiguration(l.id)})
+		w.check.configurations(l, v)
+	}},
+	{"configuration", func(w *world, _, f *node) {
+		v := w.check.view(f)
+		v.confs[0].conf = raft.NewConfiguration(f.id)
+		v.confs = append(v.confs, confAt{v.last() + 1, w.conf()})
+		w.check.configurations(f, v)
+	}},
+	{"configuration", func(w *world, _, f *node) {
+		w.check.snapshotConf(f, raft.SnapshotMeta{Index: 3, Configuration: raft.NewConfiguration(f.id)})
+	}},
+	{"one change at a time", func(w *world, l, _ *node) {
+		propose(w, l, w.check.lastCommitted()+1, w.conf(), w.conf())
+	}},
+	{"change before the own term", func(w *world, l, _ *node) {
+		w.check.view(l).hard.Term++
+		propose(w, l, 1, w.conf(), w.conf())
+	}},
+	{"quorums intersect", func(w *world, l, f *node) {
+		propose(w, l, 1, w.conf(), raft.NewConfiguration(f.id))
+	}},
+	{"election safety", func(w *world, _, f *node) {
+		w.check.electedBy(f, w.check.view(f), 99)
+	}},
+	{"election safety", func(w *world, _, f *node) {
+		w.check.votes[ballot{f.id, 99}] = f.id
+		w.check.view(f).confs = []confAt{{0, raft.NewConfiguration(f.id%3 + 1)}}
+		w.check.electedBy(f, w.check.view(f), 99)
+	}},
+	{"removed", func(_ *world, _, f *node) { f.leave() }},
+	{"removed members", func(w *world, _, f *node) {
+		w.check.ousted[f.id] = ousted{w.check.view(f).last() + 1, w.now - time.Minute}
+		w.check.promise(f, w.check.view(f), &raft.RequestVote{})
+	}},
+	{"change", func(w *world, l, _ *node) { w.check.changeMade(l, &waiter{change: 5}, w.conf()) }},
+	{"refused but executed", func(w *world, l, _ *node) {
+		c := w.conf()
+		c.Context = []byte("5")
+		w.check.confs = append(w.check.confs, confAt{1, c})
+		w.check.ended(l, &waiter{change: 5}, rsm.ErrWrongLeader)
+	}},
+	{"refused but executed", func(w *world, l, _ *node) {
+		w.check.ended(l, &waiter{change: 5}, raft.ErrNotCaughtUp)
+		c := w.conf()
+		c.Context = []byte("5")
+		w.check.committedConf(raft.Entry{Kind: raft.EntryConfiguration, Data: raft.AppendConfiguration(nil, c)})
+	}},
+	{"change not completed", func(w *world, l, _ *node) {
+		v := w.check.view(l)
+		v.confs = append(v.confs, confAt{v.last() + 1, w.conf()})
+		w.membersSettle()
+	}},
+	{"progress during faults", func(w *world, _, _ *node) {
+		w.attention = newAttention(w)
+		w.look()
+		w.look()
+		w.now += w.patience() + lookInterval
+		w.look()
+	}},
 	{"refused but executed", func(w *world, l, _ *node) {
 		r := someWrite(w)
 		w.check.ended(l, &waiter{attempt: attempt{r, r.logged[0]}}, rsm.ErrWrongLeader)
@@ -201,6 +263,13 @@ func TestInvariantsCanFail(t *testing.T) {
 			expect(t, tt.invariant, func() { tt.breakIt(w, leader, follower) })
 		})
 	}
+}
+
+// propose lets a leader append a configuration behind one at an index.
+func propose(w *world, l *node, at raft.Index, was, is raft.Configuration) {
+	v := w.check.view(l)
+	v.confs = append(v.confs, confAt{at, was}, confAt{v.last() + 1, is})
+	w.check.proposed(l, v, len(v.confs)-1)
 }
 
 func (k *checker) view(n *node) *view { return &k.views[n.id] }

@@ -82,6 +82,9 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	}
 	n.leadership()
 	for _, f := range e.Completions {
+		if f.Configuration != nil {
+			n.w.check.changeMade(n, f.Waiter, *f.Configuration)
+		}
 		n.end(f.Waiter, state.Result{}, f.Err)
 	}
 	for _, id := range e.ShutOut {
@@ -95,6 +98,8 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 		}
 	}
 	switch {
+	case errors.Is(e.Failure, rsm.ErrRemoved):
+		n.after(1, n.leave)
 	case errors.Is(e.Failure, rsm.ErrDiverged):
 		n.after(1, n.diverged)
 	case e.Failure != nil:
@@ -113,7 +118,7 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 
 // empty tells whether there is no event, apart from a tick.
 func empty(ev *rsm.Events[*waiter]) bool {
-	return ev.Persisted == 0 && ev.Applied == 0 && len(ev.Messages)+len(ev.Submits)+len(ev.Reads)+len(ev.SnapshotOffers)+len(ev.Unreachable)+len(ev.Calls) == 0
+	return ev.Persisted == 0 && ev.Applied == 0 && len(ev.Messages)+len(ev.Submits)+len(ev.Reads)+len(ev.SnapshotOffers)+len(ev.Changes)+len(ev.Unreachable)+len(ev.Calls) == 0
 }
 
 func (n *node) submit(data []byte, x *waiter, forward bool) {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"balsa.example/raft"
@@ -15,12 +16,8 @@ func (w *world) minority(n *node, s Injection) bool {
 		n = l
 	}
 	healthy := make([]bool, w.mix.Nodes()+1)
-	count := 0
-	for _, i := range w.rand.Perm(w.mix.Voters) {
-		if id := raft.NodeID(i + 1); id != n.id && count <= w.mix.Voters/2 {
-			healthy[id] = true
-			count++
-		}
+	for _, id := range w.someMajority(n.id) {
+		healthy[id] = true
 	}
 	end := w.now + w.patience()*5/4
 	w.undisturbed = end
@@ -31,6 +28,28 @@ func (w *world) minority(n *node, s Injection) bool {
 		}
 	})
 	return true
+}
+
+// someMajority returns a majority of the voters, without one of them if that is possible.
+func (w *world) someMajority(without raft.NodeID) (ids []raft.NodeID) {
+	all := w.voters()
+	w.rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	slices.SortStableFunc(all, func(a, b *node) int {
+		switch without {
+		case a.id:
+			return 1
+		case b.id:
+			return -1
+		}
+		return 0
+	})
+	for _, n := range all {
+		if isQuorum(w.conf(), ids) {
+			break
+		}
+		ids = append(ids, n.id)
+	}
+	return ids
 }
 
 // failUntil lets all nodes but the healthy ones fail until a time.
@@ -67,15 +86,16 @@ func (w *world) failUntil(healthy []bool, end Instant, lasting bool) {
 // The disks of the minority work. Otherwise a leader among them could keep its majority by a
 // member whose disk hangs, commit nothing, and go on to lead: that is a known limit.
 func (w *world) minorityFails() {
-	if w.mix.Voters < 3 || !w.opt.anyFault() || w.anyFatal() || w.anyRotten() || w.chance(0.6) {
+	if len(w.voters()) < 3 || !w.opt.anyFault() || w.anyFatal() || w.anyRotten() || w.chance(0.6) {
 		return
 	}
 	healthy := make([]bool, w.mix.Nodes()+1)
-	for _, i := range w.rand.Perm(w.mix.Voters)[:w.mix.Voters/2+1] {
-		healthy[i+1] = true
+	for _, id := range w.someMajority(raft.None) {
+		healthy[id] = true
 	}
 	w.trace.text(w.now, raft.None, "minority", "healthy and connected are %v", healthy[1:])
 	for range 3 {
+		w.catchUpAll()
 		undo := w.failExcept(healthy)
 		for _, n := range w.nodes {
 			if !healthy[n.id] && w.chance(0.3) {

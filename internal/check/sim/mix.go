@@ -15,6 +15,7 @@ import (
 type Mix struct {
 	Voters   int
 	Learners int  // nodes behind the voters, which only receive
+	Spares   int  // nodes that may join later
 	WAL      bool // the real log on a simulated file system, else a modelled disk
 	// Durable: the machine is that of the service, which keeps its own state
 	// (rsm.DurableMachine). In the other runs it is a small one with snapshots.
@@ -82,13 +83,13 @@ const unlimited = 64 << 20
 
 func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
 
-// Nodes returns the number of voters and learners.
-func (m *Mix) Nodes() int { return m.Voters + m.Learners }
+// Nodes returns the number of all nodes, the spare ones included.
+func (m *Mix) Nodes() int { return m.Voters + m.Learners + m.Spares }
 
-// configuration returns the configuration of the cluster.
+// configuration returns the configuration at the birth of the cluster.
 func (m *Mix) configuration() raft.Configuration {
 	var ids []raft.NodeID
-	for i := range m.Nodes() {
+	for i := range m.Voters + m.Learners {
 		ids = append(ids, raft.NodeID(i+1))
 	}
 	c := raft.NewConfiguration(ids[:m.Voters]...)
@@ -117,7 +118,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		MaxInflight:       pick(r, 256, 256, 1, 4),
 		MaxClockDrift:     pick(r, 0.1, 0.2),
 		Callers:           pick(r, 0, 1, 2, 4),
-		Viewers:           pick(r, 0, 1, 3),
+		Viewers:           pick(r, 0, 1, 3, 4),
 		Clients:           1 + r.IntN(8),
 		Streams:           pick(r, 1, 1, 2, 4),
 		Keys:              1 + r.IntN(6),
@@ -184,6 +185,11 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 			m.Faults = append(m.Faults, f)
 		}
 	}
+	for _, often := range []Fault{Members, Rot} {
+		if r.IntN(5) == 0 && !m.has(often) && slices.Contains(allowed, often) && m.fits(often) {
+			m.Faults = append(m.Faults, often)
+		}
+	}
 	if m.has(Loss) {
 		m.Loss = pick(r, 0.01, 0.05, 0.25)
 	}
@@ -202,6 +208,9 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 	if m.has(FullQueue) {
 		m.MaxPendingBytes = pick(r, 200, 2000)
 	}
+	if m.has(Members) {
+		m.Spares = pick(r, 1, 2, 3, min(m.Voters, 5))
+	}
 	if m.has(Minority) && r.IntN(3) == 0 {
 		m.undisturbed()
 	}
@@ -210,7 +219,7 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 // undisturbed leaves only the fault of a minority, in a cluster that has to make progress beside it
 // (see attention).
 func (m *Mix) undisturbed() {
-	m.Faults = []Fault{Minority}
+	m.Faults, m.Spares = []Fault{Minority}, 0
 	m.Loss, m.SpikeShare, m.Ordered, m.MaxPendingBytes = min(m.Loss, 0.05), 0, true, unlimited
 	m.MaxUnapplied, m.MaxInflight, m.MaxAppendBytes = unlimited, 256, 1<<20
 }

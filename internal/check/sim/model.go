@@ -105,7 +105,7 @@ func (m *model) termInLog(i raft.Index) (raft.Term, bool) {
 // equal tells whether a loaded state is what the model would load.
 func (m *model) equal(s raft.State) bool {
 	want, err := m.load()
-	return err == nil && s.HardState == want.HardState && s.Snapshot.Index == want.Snapshot.Index && s.Snapshot.Term == want.Snapshot.Term &&
+	return err == nil && s.HardState == want.HardState && s.Snapshot.Index == want.Snapshot.Index && s.Snapshot.Term == want.Snapshot.Term && s.Snapshot.Configuration.Equal(want.Snapshot.Configuration) &&
 		slices.EqualFunc(s.Entries, want.Entries, func(a, b raft.Entry) bool {
 			return a.Term == b.Term && a.Index == b.Index && a.Kind == b.Kind && string(a.Data) == string(b.Data)
 		})

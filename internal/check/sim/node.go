@@ -26,6 +26,8 @@ type node struct {
 	clock clock
 	lives int  // number of starts and crashes: a process is identified by it
 	fatal bool // the disk is damaged, or lost for good
+	born  bool // it was started ever, or is one of the first members
+	gone  bool // it was removed, and is started no more
 
 	// Of the host.
 	paused         bool
@@ -68,6 +70,7 @@ type waiter struct {
 	mode   raft.ReadMode
 	done   func(state.Result, error)
 	offer  bool // of a snapshot
+	change int  // the number of a change of the members
 	// Of reads: the last index that was committed anywhere when the read began.
 	read    bool
 	floor   raft.Index
@@ -81,11 +84,12 @@ type waiter struct {
 }
 
 func newNode(w *world, id raft.NodeID) *node {
-	n := &node{w: w, id: id, disk: newDisk(w, id), runs: runBytes}
+	n := &node{w: w, id: id, runs: runBytes}
+	n.disk = newDisk(w, id, n.birth())
 	if w.mix.UnlikeRuns {
 		n.runs += w.rand.Int64N(runBytes)
 	}
-	n.clock.rate = 1
+	n.clock.rate, n.born = 1, n.first()
 	if w.mix.has(Clock) {
 		n.clock.rate = w.mix.drawRate(w.rand.Uint64())
 	}
@@ -139,7 +143,7 @@ func (n *node) now() raft.Instant { return raft.Instant(n.clock.read(n.w.now)-n.
 
 // start does what rsm.Start does, if the disk can be opened.
 func (n *node) start() {
-	if n.up() || n.fatal {
+	if n.up() || n.fatal || n.gone || !n.born {
 		return
 	}
 	n.machine, n.streams = n.newMachine(), map[raft.NodeID]*rsm.StateStream{}
@@ -229,6 +233,13 @@ func (n *node) fail(err error) {
 	if !errors.Is(err, errIO) && !errors.Is(err, errFull) && !n.disk.excuses(err) && !n.endsElsewhere(err) {
 		n.w.failf("storage", "%s: %v", n.id, err)
 	}
+	n.dropWaiters()
+	n.crash(false)
+	n.afterAlways(n.w.upTo(2*time.Second), n.start)
+}
+
+// dropWaiters gives an error to all who wait for a process that ends.
+func (n *node) dropWaiters() {
 	waiters := n.replica.Drain(n.inbox)
 	for _, t := range n.applyTasks {
 		n.applier.Drop(t)
@@ -241,8 +252,6 @@ func (n *node) fail(err error) {
 	if len(n.waiting) > 0 {
 		n.w.failf("waiters", "%s stops, and forgets %d who wait", n.id, len(n.waiting))
 	}
-	n.crash(false)
-	n.afterAlways(n.w.upTo(2*time.Second), n.start)
 }
 
 // endsElsewhere tells whether an error comes of a run that another member has ended elsewhere. A

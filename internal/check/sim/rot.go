@@ -68,7 +68,7 @@ func (d *disk) rotRun() bool {
 	for _, name := range slices.Sorted(maps.Keys(d.files.files)) {
 		n := d.files.files[name]
 		const magic, trailer = "runended", 64 // in kv/run/header.go
-		if end := len(n.data) - trailer; end > 0 && string(n.data[end:end+len(magic)]) == magic && !slices.Contains(d.rotten, n) {
+		if end := len(n.data) - trailer; end > 0 && string(n.data[end:end+len(magic)]) == magic && !slices.ContainsFunc(d.rotten, func(r rottenFile) bool { return r.node == n }) {
 			full = append(full, n)
 		}
 	}
@@ -79,8 +79,15 @@ func (d *disk) rotRun() bool {
 	for before := bytes.Clone(n.data); bytes.Equal(n.data, before); { // zeros may be zeroed
 		n.rot(d.w.rand)
 	}
-	d.rotten, d.rots = append(d.rotten, n), true
+	d.rotten, d.rots = append(d.rotten, rottenFile{n, bytes.Clone(n.data)}), true
 	return true
+}
+
+// rottenFile is a file that was damaged, and what it held then. If it holds something else now, it was
+// written anew, under its old name: a file that no manifest names is overwritten after a restart.
+type rottenFile struct {
+	node *memNode
+	data []byte
 }
 
 // isRotten tells whether files are there that rotRun has damaged.
@@ -91,7 +98,7 @@ func (d *disk) isRotten() bool {
 			there[n] = true
 		}
 	}
-	d.rotten = slices.DeleteFunc(d.rotten, func(n *memNode) bool { return !there[n] })
+	d.rotten = slices.DeleteFunc(d.rotten, func(r rottenFile) bool { return !there[r.node] || !bytes.Equal(r.node.data, r.data) })
 	return len(d.rotten) > 0
 }
 

@@ -56,24 +56,26 @@ func (v *Violation) Error() string {
 
 // world is one run: a cluster, its network, its disks, its clients and its faults.
 type world struct {
-	opt       Options
-	mix       Mix
-	rand      *rand.Rand
-	now       Instant
-	queue     queue
-	trace     trace
-	nodes     []*node
-	net       network
-	clients   []*client
-	records   []*record
-	callers   []*caller
-	viewers   []*viewer
-	calls     []*call
-	values    int     // that callers have drawn
-	changes   int     // of users and roles that were drawn
-	images    []image // of snapshots
-	check     checker
-	attention attention
+	opt     Options
+	mix     Mix
+	rand    *rand.Rand
+	now     Instant
+	queue   queue
+	trace   trace
+	nodes   []*node
+	net     network
+	clients []*client
+	records []*record
+	callers []*caller
+	viewers []*viewer
+	calls   []*call
+	values  int // that callers have drawn
+	changes int // of users and roles that were drawn
+	// changesAsked counts the changes of the members that the operator asked for.
+	changesAsked int
+	images       []image // of snapshots
+	check        checker
+	attention    attention
 	// undisturbed: until then a fault goes on beside which no other is injected.
 	undisturbed Instant
 	healed      bool // no more faults
@@ -211,6 +213,11 @@ func (w *world) heal() {
 	m.Apply, m.Loop = min(m.Apply, time.Millisecond), min(m.Loop, 100*time.Microsecond)
 	for _, n := range w.nodes {
 		n.heal()
+	}
+	for _, n := range w.members() {
+		if !n.born {
+			n.afterAlways(w.upTo(milliseconds(500)), n.bear)
+		}
 	}
 }
 

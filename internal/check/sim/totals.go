@@ -78,6 +78,11 @@ type Counts struct {
 	Rotten int
 	// Repaired are runs that were damaged and repaired; NotRepaired counts attempts that failed.
 	Repaired, NotRepaired int
+	// Changes are configurations that a leader has appended, Joint those of them that are joint.
+	// TakenBack are those that a node has taken back. Joined are voters that were no members at
+	// first, Removed are processes that ended since they were removed, LeadersOusted leaders that
+	// voted no more.
+	Changes, Joint, TakenBack, Joined, Removed, LeadersOusted int
 	// Minorities are faults of a minority beside which progress was demanded.
 	Minorities int
 	// Divergences that were noticed.
@@ -121,6 +126,12 @@ func (c *Counts) add(d Counts) {
 	c.Repaired += d.Repaired
 	c.NotRepaired += d.NotRepaired
 	c.Minorities += d.Minorities
+	c.Changes += d.Changes
+	c.Joint += d.Joint
+	c.TakenBack += d.TakenBack
+	c.Joined += d.Joined
+	c.Removed += d.Removed
+	c.LeadersOusted += d.LeadersOusted
 	c.Divergences += d.Divergences
 	c.Resumed += d.Resumed
 	c.Fetched += d.Fetched
@@ -166,6 +177,8 @@ func (t *Totals) Empty() (problems []string) {
 		{"snapshots restored", c.Restores, t.Seeds}, {"snapshots installed", c.Installs, t.Seeds / 4},
 		{"reads", c.Reads, 10 * t.Seeds}, {"lease reads", c.LeaseReads, t.Seeds / 2},
 		{"divergences noticed", c.Divergences, t.Seeds / 4}, {"minorities that failed for long", c.Minorities, t.Seeds / 20},
+		{"changes of the members", c.Changes, t.Seeds}, {"joint phases", c.Joint, t.Seeds / 3}, {"configurations taken back", c.TakenBack, t.Seeds / 20},
+		{"new voters", c.Joined, t.Seeds / 20}, {"processes that ended since they were removed", c.Removed, t.Seeds / 3}, {"leaders that were removed", c.LeadersOusted, t.Seeds / 5},
 		{"resumed streams", c.Resumed, t.Seeds / 200},
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},

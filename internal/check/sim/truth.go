@@ -43,6 +43,9 @@ func (k *checker) commit(e raft.Entry, in raft.Term) {
 		}
 	}
 	k.committed = append(k.committed, c)
+	if e.Kind == raft.EntryConfiguration {
+		k.committedConf(e)
+	}
 }
 
 // applied checks that each node executes committed entries, and gets the same result and the
@@ -74,6 +77,7 @@ func (k *checker) applied(n *node, e raft.Entry, r state.Result) {
 // restored checks that a snapshot holds what was committed up to its index.
 func (k *checker) restored(n *node, m raft.SnapshotMeta) {
 	k.counts.Restores++
+	k.snapshotConf(n, m)
 	if m.Index > k.lastCommitted() || k.committed[m.Index-1].entry.Term != m.Term {
 		k.w.failf("state machine safety", "%s restores snapshot %s, which was not committed", n.id, m)
 	}

@@ -42,6 +42,8 @@ package main
 //     for anything else (rsm's TestReplicaStopsWithItsStorage).
 //   - A repeated request for a vote puts off elections (TestARepeatedRequestPutsNothingOff;
 //     one run in four thousand).
+//   - A snapshot of an earlier leader is durable, and an older one of the next leader replaces it
+//     (TestAnOlderSnapshotReplacesNoneThatIsDurable; one run in some thousands).
 //   - A message that waits for the disk replaces one that waits for another peer
 //     (TestPendingMessagesToOtherPeersStay).
 //   - A candidate waits for votes as long as its disk once hung
@@ -54,10 +56,8 @@ package main
 // says. It needs two snapshots that are saved at the same time, and the mutants
 // two-snapshots-at-once and own-snapshot-while-receiving stand for that.
 //
-// # Known bug classes of other systems that are not here
+// # A known bug class of other systems that is not here
 //
-//   - Membership changes that begin too early, a joint configuration that is forgotten at a
-//     restart, a learner whose vote is needed: there are no membership changes yet.
 //   - A snapshot that does not fit into memory: no run is that large.
 var fixed = []mutant{
 	{name: "reads-put-off-heartbeats", edit: edit{"raft/leader.go",

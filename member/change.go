@@ -1,6 +1,7 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -138,7 +139,7 @@ func (m *Member) lead(ctx context.Context, r Replica, q request) (answer, error)
 		return next, nil
 	})
 	if err != nil {
-		return answer{}, classify(err)
+		return answer{}, classify(cmp.Or(errors.Unwrap(err), err)) // without what it was: that is said by who asks
 	}
 	a := m.list(r)
 	a.Member = changed

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -35,12 +34,21 @@ func (p *program) dev() *cobra.Command {
 		Long: `Run a cluster in one process: real disks and sockets, on loopback addresses only.
 Ctrl-C stops it; started again, it finds its data.
 
+While it runs, "balsa dev add" in another terminal adds a server, and "balsa member remove n2"
+removes one: its data is kept as n2.removed.
+
 ` + serverExitHelp,
 		Example: `  balsa dev
   balsa dev --nodes 5 --data-dir /tmp/play`,
 		Args: noArgs,
 	}
-	c.RunE = p.server(func(c *cobra.Command) error { return p.runDev(c.Context(), o, settings(c.LocalFlags())) })
+	c.RunE = p.server(func(c *cobra.Command) error {
+		if err := o.found(c.Flags().Changed("nodes")); err != nil {
+			return err
+		}
+		return p.runDev(c.Context(), o, settings(c.LocalFlags()))
+	})
+	c.AddCommand(p.devAdd())
 	c.Flags().StringVar(&o.dataDir, "data-dir", "balsa-dev", "directory of the servers' data")
 	c.Flags().IntVar(&o.basePort, "base-port", defaultBasePort, "client port of the first server; others follow")
 	c.Flags().IntVar(&o.nodes, "nodes", defaultServers, "number of servers: 1, 3 or 5")
@@ -60,17 +68,17 @@ func (p *program) runDev(ctx context.Context, o devOptions, settings []any) erro
 	if err != nil {
 		return err
 	}
-	var servers []*server.Server
-	defer func() { abortAll(servers) }()
+	d := newDevCluster(p, o, func(cfg *server.Config) { cfg.Logger, cfg.LogStats, cfg.Settings = logger, p.log.Stats, settings })
+	defer d.abort()
 	for _, cfg := range configs {
-		cfg.Logger, cfg.LogStats, cfg.Settings = logger, p.log.Stats, settings
-		s, err := server.Start(cfg)
-		if err != nil {
+		if err := d.start(cfg); err != nil {
 			return o.explain(err)
 		}
-		servers = append(servers, s)
 	}
-	for _, s := range servers {
+	if err := o.remember(); err != nil {
+		return err
+	}
+	for _, s := range d.servers {
 		select {
 		case <-s.Ready():
 		case <-s.Failed():
@@ -80,7 +88,7 @@ func (p *program) runDev(ctx context.Context, o devOptions, settings []any) erro
 		}
 	}
 	o.welcome(p, configs)
-	err = watch(ctx, servers)
+	err = d.watch(ctx)
 	if err == nil {
 		fmt.Fprintln(p.stdout, "\nstopping")
 	}
@@ -108,28 +116,44 @@ func (o devOptions) configs() ([]server.Config, error) {
 		return nil, err
 	}
 	var configs []server.Config
-	for i, m := range cluster.Members {
-		client, err := server.ParseURL(loopback(o.basePort + i))
+	for _, k := range o.present() {
+		cfg, err := o.config(k)
 		if err != nil {
 			return nil, err
 		}
-		cfg := server.Config{
-			Name:         m.Name,
-			DataDir:      filepath.Join(o.dataDir, m.Name),
-			Cluster:      cluster,
-			ListenClient: []*url.URL{client},
-			ListenPeer:   cluster.PeerURLs(m.Name),
-			Pprof:        o.pprof,
-			Retention:    server.DefaultRetention,
-			Descriptors:  server.DescriptorLimit() / o.nodes, // they share a process
-			Version:      thisBuild().Version,
+		if k <= o.nodes {
+			cfg.Cluster, cfg.Pprof = cluster, o.pprof
+		} else {
+			cfg.JoinAt = o.others(k)
 		}
-		if metrics != nil {
-			cfg.ListenMetrics = metrics[i : i+1]
+		if metrics != nil && k <= o.nodes {
+			cfg.ListenMetrics = metrics[k-1 : k]
 		}
 		configs = append(configs, cfg)
 	}
 	return configs, nil
+}
+
+// config is that of server nK.
+func (o devOptions) config(k int) (server.Config, error) {
+	client, err := server.ParseURL(loopback(o.basePort + k - 1))
+	if err != nil {
+		return server.Config{}, err
+	}
+	peer, err := server.ParseURL(loopback(o.basePort + peerPortOffset + k - 1))
+	if err != nil {
+		return server.Config{}, err
+	}
+	name := devName(k)
+	return server.Config{
+		Name:         name,
+		DataDir:      filepath.Join(o.dataDir, name),
+		ListenClient: []*url.URL{client},
+		ListenPeer:   []*url.URL{peer},
+		Retention:    server.DefaultRetention,
+		Descriptors:  server.DescriptorLimit() / (o.nodes + 2), // they share a process
+		Version:      thisBuild().Version,
+	}, nil
 }
 
 // metricsURLs returns an address for the metrics of each server; nil if there are none.
@@ -167,7 +191,7 @@ func (o devOptions) explain(err error) error {
 }
 
 func (o devOptions) welcome(p *program, configs []server.Config) {
-	fmt.Fprintf(p.stdout, "balsa dev: %d servers are ready to serve client requests; their data is in %s\n\n", o.nodes, o.dataDir)
+	fmt.Fprintf(p.stdout, "balsa dev: %d servers are ready to serve client requests; their data is in %s\n\n", len(configs), o.dataDir)
 	var endpoints []string
 	for _, cfg := range configs {
 		fmt.Fprintf(p.stdout, "  %s  %s\n", cfg.Name, join(cfg.ListenClient))
@@ -189,39 +213,4 @@ Try, in another terminal, in the same folder:
 
 Ctrl-C stops all; the data stays.
 `, calledAs(p.name))
-}
-
-// watch returns nil when ctx ends, or the error of the first server that fails.
-func watch(ctx context.Context, servers []*server.Server) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var watchers sync.WaitGroup
-	failures := make(chan error, len(servers))
-	for _, s := range servers {
-		watchers.Go(func() {
-			select {
-			case <-s.Failed():
-				failures <- s.Err()
-				cancel()
-			case <-ctx.Done():
-			}
-		})
-	}
-	<-ctx.Done()
-	cancel()
-	watchers.Wait()
-	select {
-	case err := <-failures:
-		return err
-	default:
-		return nil
-	}
-}
-
-// abortAll stops all servers at once, without a transfer of leadership: none is left to lead.
-func abortAll(servers []*server.Server) {
-	var stopping sync.WaitGroup
-	for _, s := range servers {
-		stopping.Go(s.Abort)
-	}
-	stopping.Wait()
 }

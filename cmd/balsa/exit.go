@@ -9,6 +9,7 @@ import (
 
 	"balsa.example/internal/etcdconfig"
 	"balsa.example/internal/server"
+	"balsa.example/member"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 )
@@ -30,7 +31,11 @@ const (
 	exitLost        = 12 // a lock, or the lead, was lost
 	exitHeld        = 13 // a lock is held by another
 	exitDenied      = 14 // the user may not do that, or is not the one it says
+	exitRemoved     = 15 // a server that was removed from the cluster
+	exitAddress     = 16 // a server whose address is another member's
 	exitDamaged     = 17 // what is on the disk is not what was written
+	exitRefused     = 18 // a change of the members makes no sense, or would do harm
+	exitBehind      = 19 // a member is not caught up
 )
 
 // exitMeanings says what they mean in general.
@@ -38,7 +43,7 @@ var exitMeanings = map[int]string{
 	exitOK:          "done",
 	exitError:       "not done, for any other reason; nothing was written",
 	exitUsage:       "wrong usage",
-	exitNotFound:    "the key, or the lease, does not exist",
+	exitNotFound:    "the key, the lease or the member does not exist",
 	exitVersion:     "the key is at another version; nothing changed",
 	exitMaybe:       "outcome unknown: the write may have happened",
 	exitUnavailable: "no server could answer in time; nothing was written",
@@ -48,6 +53,8 @@ var exitMeanings = map[int]string{
 	exitHeld:        "another one has the lock, or the lead",
 	exitDenied:      "the user may not do that, or its password is wrong; nothing was written",
 	exitDamaged:     "files are damaged, or missing; the output says which",
+	exitRefused:     "refused, as the text says; nothing changed",
+	exitBehind:      "the member is not caught up yet; nothing changed",
 	exitUnreported:  "done, but the result could not be printed: the disk is full, or the reader has ended",
 }
 
@@ -70,7 +77,9 @@ const serverExitHelp = `Exit codes:
   1  it could not start or go on; the last line says why
   2  wrong usage or configuration; nothing was changed
   8  its state differs from that of a majority: it must be rebuilt
-  9  its disk has lost entries that it had acknowledged: it must be rebuilt`
+  9  its disk has lost entries that it had acknowledged: it must be rebuilt
+  15 it was removed from the cluster: its data directory is of no use any more
+  16 it was started with an address of another member`
 
 // exitCoder is an error with an exit code.
 type exitCoder struct {
@@ -103,6 +112,10 @@ func exitCode(err error) int {
 		return int(status)
 	case errors.As(err, &coded):
 		return coded.code
+	case errors.Is(err, rsm.ErrRemoved):
+		return exitRemoved
+	case errors.Is(err, member.ErrAddressTaken):
+		return exitAddress
 	case errors.Is(err, rsm.ErrDiverged):
 		return exitDiverged
 	case errors.Is(err, raft.ErrLostLog):

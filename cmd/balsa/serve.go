@@ -28,6 +28,8 @@ type serveOptions struct {
 	origins                        []string
 	pprof                          bool
 	cluster, clusterState, token   string
+	join                           []string
+	learner                        bool
 	heartbeatMillis, electionMills uint
 	maxRaftState, maxIndexBytes    int64
 	leaseReads                     bool
@@ -56,7 +58,8 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 		"more addresses to serve /metrics and /health on, over plain HTTP; https: with the TLS of clients")
 	f.StringSliceVar(&o.origins, "cors", []string{"*"}, "origins of web pages that may use the etcd API as JSON, *: all")
 	f.StringVar(&o.cluster, "initial-cluster", "", "all servers, name=url,...; the same on each (default: this server alone)")
-	f.StringVar(&o.clusterState, "initial-cluster-state", "new", "new, or existing to refuse an empty data directory")
+	f.StringVar(&o.clusterState, "initial-cluster-state", "new",
+		"new, or existing: with an empty data directory, take the place that was made for this server in a running cluster")
 	f.StringVar(&o.token, "initial-cluster-token", "balsa-cluster", "tells clusters apart that have the same names")
 	f.UintVar(&o.heartbeatMillis, "heartbeat-interval", uint(server.DefaultHeartbeatInterval.Milliseconds()), "milliseconds between a leader's heartbeats")
 	f.UintVar(&o.electionMills, "election-timeout", uint(server.DefaultElectionTimeout.Milliseconds()),
@@ -88,6 +91,9 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 		"bytes of memory for the index of all keys, beyond which none are added; 0: half of the memory; -1: any")
 	f.Int64Var(&o.maxRaftState, "max-raft-state", 0,
 		"bytes of log that make a checkpoint of the state due; 0: 64 MiB; -1: never")
+	f.StringSliceVar(&o.join, "join", nil,
+		"peer addresses of some servers of a running cluster, to become a member of it: host:port, or name=host:port")
+	f.BoolVar(&o.learner, "learner", false, "with --join: get all that is written, and never vote")
 	f.StringVar(&o.secretFile, "cluster-secret-file", "",
 		"file of a random text that all servers share, which protects the peer port without certificates")
 	f.BoolVar(&o.leaseReads, "lease-reads", false,
@@ -122,7 +128,9 @@ same as etcd's, ETCD_SOME_FLAG is read too, and the sections client-transport-se
 and peer-transport-security of etcd's file.
 
 A cluster begins once: when all its servers, each with a new data directory, have been
-reached by the first one in the order of names. So the first start needs all of them.
+reached by the first one in the order of names. So the first start needs all of them. Later a
+server joins with --join: with a new data directory it asks the servers there to become a
+member, gets the state, and votes when it is caught up. See "balsa member".
 
 The client port also answers GET /metrics, for Prometheus, and GET /health, /livez and
 /readyz: 200, or 503 with the reason. --listen-metrics-urls adds addresses for these alone,
@@ -134,7 +142,10 @@ over plain HTTP. Whoever reaches them can read figures, and profiles too with
 
   C=n1=http://10.0.0.1:23800,n2=http://10.0.0.2:23800,n3=http://10.0.0.3:23800
   balsa serve --name n1 --initial-cluster $C --listen-peer-urls http://10.0.0.1:23800 \
-      --listen-client-urls http://10.0.0.1:23790`,
+      --listen-client-urls http://10.0.0.1:23790
+
+  balsa serve --name n4 --join 10.0.0.1:23800 --listen-peer-urls http://10.0.0.4:23800 \
+      --listen-client-urls http://10.0.0.4:23790`,
 		Args: noArgs,
 	}
 	flags := o.flags()
@@ -264,10 +275,37 @@ func (o *serveOptions) addresses(cfg *server.Config) (err error) {
 			return usageError("--listen-metrics-urls: %w", err)
 		}
 	}
+	if len(o.join) > 0 {
+		return o.joining(cfg)
+	}
+	if o.learner {
+		return usageError("--learner goes with --join")
+	}
 	if cfg.Cluster, err = o.members(cfg.ListenPeer); err != nil {
 		return err
 	}
 	return o.checkAdvertised(cfg.Cluster)
+}
+
+// joining is what a server needs that becomes a member of a running cluster.
+func (o *serveOptions) joining(cfg *server.Config) (err error) {
+	if o.cluster != "" {
+		return usageError("--join and --initial-cluster exclude each other: the one is for a running cluster, the other begins one")
+	}
+	cfg.JoinAt, cfg.Learner, cfg.AdvertisePeer = o.join, o.learner, cfg.ListenPeer
+	how := "--listen-peer-urls"
+	if o.advertisePeer != "" {
+		how = "--initial-advertise-peer-urls"
+		if cfg.AdvertisePeer, err = server.ParseURLs(o.advertisePeer); err != nil {
+			return usageError("%s: %w", how, err)
+		}
+	}
+	for _, u := range cfg.AdvertisePeer {
+		if err := server.CheckDialable(u); err != nil {
+			return usageError("%s: %w; say with --initial-advertise-peer-urls where other servers find this one", how, err)
+		}
+	}
+	return nil
 }
 
 // members is the membership to start with: as --initial-cluster says, or else this server

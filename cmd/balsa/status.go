@@ -43,6 +43,7 @@ type nodeStatus struct {
 	Misses        []string `json:"misses"`
 	Lost          []string `json:"lost"`     // members that have lost entries which they had acknowledged to this leader
 	Diverged      []string `json:"diverged"` // members whose state differs from that of a majority
+	Learners      []string `json:"learners"` // the other members that do not vote
 }
 
 func (p *program) status() *cobra.Command {
@@ -117,11 +118,11 @@ func (n *connection) verdict(nodes []nodeStatus) error {
 	}
 	follow := 0
 	for _, node := range answered {
-		if node.Term == leader.Term && node.Leader == leader.Name {
+		if node.Term == leader.Term && node.Leader == leader.Name && !slices.Contains(leader.Learners, node.Name) {
 			follow++
 		}
 	}
-	if members := 1 + len(leader.Reaches) + len(leader.Misses); 2*follow <= members {
+	if members := 1 + len(leader.Reaches) + len(leader.Misses) - len(leader.Learners); 2*follow <= members {
 		return withCode(exitUnavailable, "%s leads, but only %d of %d members answer and follow it", leader.Name, follow, members)
 	}
 	return nil
@@ -217,7 +218,7 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 		LogBytes: s.LogBytes, SnapshotIndex: s.SnapshotIndex, SnapshotBytes: s.SnapshotBytes,
 		Keys: s.Keys, Revision: s.Revision, HashIndex: s.StateHashIndex,
 		UptimeMillis: s.UptimeMs, DiskWait: s.DiskWaitMs, Alarm: s.Alarm, Version: s.ServerVersion,
-		Reaches: []string{}, Misses: []string{}, Lost: []string{}, Diverged: []string{},
+		Reaches: []string{}, Misses: []string{}, Lost: []string{}, Diverged: []string{}, Learners: []string{},
 	}
 	if s.StateHash != 0 {
 		n.Hash = fmt.Sprintf("%016x", s.StateHash)
@@ -227,6 +228,9 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 			n.Reaches = append(n.Reaches, peer.Name)
 		} else {
 			n.Misses = append(n.Misses, peer.Name)
+		}
+		if peer.Learner {
+			n.Learners = append(n.Learners, peer.Name)
 		}
 		if peer.Progress == api.Peer_LOST {
 			n.Lost = append(n.Lost, peer.Name)

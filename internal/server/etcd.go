@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"google.golang.org/grpc/codes"
@@ -16,6 +17,7 @@ import (
 	"balsa.example/internal/frontend/watching"
 	"balsa.example/internal/replica"
 	"balsa.example/kv"
+	"balsa.example/member"
 	"balsa.example/raft"
 )
 
@@ -112,4 +114,61 @@ func (m etcdMember) Status() translate.Status {
 // MoveLeader implements etcd.Member.
 func (m etcdMember) MoveLeader(ctx context.Context, to uint64) error {
 	return m.replica.Node.TransferLeadership(ctx, raft.NodeID(to))
+}
+
+// AddMember implements etcd.Member.
+func (m etcdMember) AddMember(ctx context.Context, peerURLs []string, learner bool) (uint64, error) {
+	one, err := m.s.member.Add(ctx, member.NewMember{Peers: peerURLs, Learner: learner})
+	return uint64(one.ID), etcdMemberError(ctx, err)
+}
+
+// RemoveMember implements etcd.Member.
+func (m etcdMember) RemoveMember(ctx context.Context, id uint64) error {
+	_, err := m.s.member.Remove(ctx, member.Who{ID: raft.NodeID(id)})
+	return etcdMemberError(ctx, err)
+}
+
+// UpdateMember implements etcd.Member.
+func (m etcdMember) UpdateMember(ctx context.Context, id uint64, peerURLs []string) error {
+	_, err := m.s.member.Update(ctx, member.Who{ID: raft.NodeID(id)}, peerURLs, nil)
+	return etcdMemberError(ctx, err)
+}
+
+// PromoteMember implements etcd.Member. As in etcd, a learner that has not started is not ready.
+func (m etcdMember) PromoteMember(ctx context.Context, id uint64) error {
+	_, err := m.s.member.Promote(ctx, member.Who{ID: raft.NodeID(id)})
+	return etcdMemberError(ctx, err)
+}
+
+// etcdMemberErrors are what clients of etcd know of the errors of package member.
+var etcdMemberErrors = []struct {
+	err  error
+	told *translate.Error
+}{
+	{member.ErrNoMember, translate.ErrMemberNotFound},
+	{member.ErrAddressTaken, translate.ErrPeerURLExist},
+	{member.ErrExists, translate.ErrPeerURLExist},
+	{member.ErrVotes, translate.ErrMemberNotLearner},
+	{member.ErrNotCaughtUp, translate.ErrLearnerNotReady},
+	{member.ErrNotStarted, translate.ErrLearnerNotReady},
+	{member.ErrLosesQuorum, translate.ErrMemberNotEnoughStarted},
+	{member.ErrLastVoter, translate.ErrMemberNotEnoughStarted},
+	{member.ErrBadChange, translate.ErrMemberBadURLs},
+	{member.ErrTooMany, translate.ErrTooManyMembers},
+	{member.ErrNoLeader, translate.ErrNoLeader},
+}
+
+func etcdMemberError(ctx context.Context, err error) error {
+	for _, known := range etcdMemberErrors {
+		if errors.Is(err, known.err) {
+			return known.told
+		}
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return translate.ErrTimeout // which says that it may have been done
+	}
+	return nil
 }

@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"balsa.example/api"
 	"balsa.example/clerk"
 	"balsa.example/internal/certs/certstest"
@@ -459,4 +462,61 @@ func TestAServerWithTheAddressOfAnotherEnds(t *testing.T) {
 	c.configs[2].AdvertisePeer = c.configs[1].ListenPeer
 	c.start(2)
 	c.awaitEnd(2, member.ErrAddressTaken)
+}
+
+// What clients of etcd call, with the errors that they know.
+func TestMembersByEtcdsAPI(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	ctx := etcdContext(t)
+	follower := (c.leader() + 1) % 3
+	members := pb.NewClusterClient(c.etcdConn(follower))
+	i := c.prepare("n4")
+	cfg := &c.configs[i]
+	url := cfg.ListenPeer[0].String()
+	added, err := members.MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: []string{url}, IsLearner: true})
+	if err != nil || !added.Member.IsLearner || len(added.Members) != 4 {
+		t.Fatalf("added: %v, %v", added, err)
+	}
+	id := added.Member.ID
+	_, err = members.MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: []string{url}})
+	if rpctypes.Error(err) != rpctypes.ErrPeerURLExist {
+		t.Errorf("added again: %v", err)
+	}
+	_, err = members.MemberPromote(ctx, &pb.MemberPromoteRequest{ID: id})
+	if rpctypes.Error(err) != rpctypes.ErrMemberLearnerNotReady {
+		t.Errorf("promoted before it started: %v", err)
+	}
+	_, err = members.MemberPromote(ctx, &pb.MemberPromoteRequest{ID: uint64(c.servers[0].id())})
+	if rpctypes.Error(err) != rpctypes.ErrMemberNotLearner {
+		t.Errorf("a voter promoted: %v", err)
+	}
+	_, err = members.MemberRemove(ctx, &pb.MemberRemoveRequest{ID: 12345})
+	if rpctypes.Error(err) != rpctypes.ErrMemberNotFound {
+		t.Errorf("nobody removed: %v", err)
+	}
+	if cfg.Cluster, err = ParseCluster("any", memberList(c.configs[0].Cluster)+",n4="+url); err != nil {
+		t.Fatal(err)
+	}
+	cfg.JoinAt, cfg.Join = nil, true
+	awaitReady(t, c.start(i))
+	for {
+		if _, err = members.MemberPromote(ctx, &pb.MemberPromoteRequest{ID: id}); rpctypes.Error(err) != rpctypes.ErrMemberLearnerNotReady {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.awaitMembers("n1 n2 n3 n4")
+	if r, err := members.MemberUpdate(ctx, &pb.MemberUpdateRequest{ID: id, PeerURLs: []string{url, "http://127.0.0.1:1"}}); err != nil || len(r.Members) != 4 {
+		t.Errorf("updated: %v, %v", r, err)
+	}
+	if _, err := members.MemberRemove(ctx, &pb.MemberRemoveRequest{ID: id}); err != nil {
+		t.Error(err)
+	}
+	c.awaitEnd(i, member.ErrRemoved)
+	c.awaitMembers("n1 n2 n3")
 }

@@ -2,7 +2,6 @@ package etcd_test
 
 import (
 	"context"
-	"errors"
 	"math"
 	"slices"
 	"testing"
@@ -34,16 +33,23 @@ func TestMembers(t *testing.T) {
 	refused(t, err, translate.ErrNoLeader)
 }
 
-func TestMembersCannotBeChangedYet(t *testing.T) {
+func TestMembersChange(t *testing.T) {
 	w := newWorld(t)
-	_, add := w.MemberAdd(t.Context(), w.any, &pb.MemberAddRequest{PeerURLs: []string{"http://a:1", "unix://b"}})
-	_, remove := w.MemberRemove(t.Context(), w.any, &pb.MemberRemoveRequest{ID: 8})
-	_, update := w.MemberUpdate(t.Context(), w.any, &pb.MemberUpdateRequest{ID: 9})
-	_, promote := w.MemberPromote(t.Context(), w.any, &pb.MemberPromoteRequest{ID: 9})
-	for _, err := range []error{add, remove, update, promote} {
-		if e := new(translate.Error); !errors.As(err, &e) || e.Code != translate.Unimplemented {
-			t.Error(err)
-		}
+	add := do(t, w, w.MemberAdd, &pb.MemberAddRequest{PeerURLs: []string{"http://d:1", "unix://d"}, IsLearner: true})
+	if add.Member.GetID() != 10 || !add.Member.IsLearner || len(add.Members) != 3 || add.Header.Revision != 0 {
+		t.Errorf("added: %v", add)
+	}
+	if r := do(t, w, w.MemberUpdate, &pb.MemberUpdateRequest{ID: 9, PeerURLs: []string{"http://moved:1"}}); r.Members[1].PeerURLs[0] != "http://moved:1" {
+		t.Errorf("updated: %v", r)
+	}
+	if r := do(t, w, w.MemberPromote, &pb.MemberPromoteRequest{ID: 10}); r.Members[2].IsLearner {
+		t.Errorf("promoted: %v", r)
+	}
+	if r := do(t, w, w.MemberRemove, &pb.MemberRemoveRequest{ID: 8}); len(r.Members) != 2 || r.Header.Revision != 0 {
+		t.Errorf("removed: %v", r)
+	}
+	if w.node.reads != 4 {
+		t.Errorf("%d times of 4 it was made sure that what is answered is new", w.node.reads)
 	}
 }
 
@@ -57,6 +63,8 @@ func TestChangesOfMembersThatMakeNoSense(t *testing.T) {
 	refused(t, err, translate.ErrMemberNotFound)
 	for _, urls := range [][]string{nil, {""}, {"nonsense"}, {"http://a"}, {"http://a:1/b"}, {"ftp://a:1"}, {"http://a:1", "http://%"}} {
 		_, err = w.MemberAdd(t.Context(), w.any, &pb.MemberAddRequest{PeerURLs: urls})
+		refused(t, err, translate.ErrMemberBadURLs)
+		_, err = w.MemberUpdate(t.Context(), w.any, &pb.MemberUpdateRequest{ID: 8, PeerURLs: urls})
 		refused(t, err, translate.ErrMemberBadURLs)
 	}
 }

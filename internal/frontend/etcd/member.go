@@ -25,4 +25,11 @@ type Member interface {
 	Status() translate.Status
 	// MoveLeader lets another member lead. Errors are those of rsm.Node.TransferLeadership.
 	MoveLeader(ctx context.Context, to uint64) error
+
+	// AddMember, RemoveMember, UpdateMember and PromoteMember change the members. Their errors are
+	// those of package translate, or of ctx.
+	AddMember(ctx context.Context, peerURLs []string, learner bool) (id uint64, err error)
+	RemoveMember(ctx context.Context, id uint64) error
+	UpdateMember(ctx context.Context, id uint64, peerURLs []string) error
+	PromoteMember(ctx context.Context, id uint64) error
 }

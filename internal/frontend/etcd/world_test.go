@@ -3,6 +3,7 @@ package etcd_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -29,7 +30,8 @@ type node struct {
 	// submitted, if not nil, gets each command.
 	submitted func(state.Command)
 	status    translate.Status
-	moved     []uint64 // where MoveLeader was asked to move leadership to
+	members   []translate.Member // nil: two of them
+	moved     []uint64           // where MoveLeader was asked to move leadership to
 	moveErr   error
 
 	// silent: keep-alives get no answer.
@@ -114,10 +116,51 @@ func (n *node) Store() etcd.Store   { return n.machine }
 func (n *node) Status() translate.Status { return n.status }
 
 func (n *node) Members() []translate.Member {
-	return []translate.Member{
-		{ID: 8, Name: "n1", PeerURLs: []string{"http://a:1"}, ClientURLs: []string{"http://a:2", "http://b:2"}},
-		{ID: 9, Name: "n2", PeerURLs: []string{"http://c:1"}},
+	if n.members == nil {
+		n.members = []translate.Member{
+			{ID: 8, Name: "n1", PeerURLs: []string{"http://a:1"}, ClientURLs: []string{"http://a:2", "http://b:2"}},
+			{ID: 9, Name: "n2", PeerURLs: []string{"http://c:1"}},
+		}
 	}
+	return n.members
+}
+
+func (n *node) member(id uint64) (int, error) {
+	for i, m := range n.Members() {
+		if m.ID == id {
+			return i, nil
+		}
+	}
+	return 0, translate.ErrMemberNotFound
+}
+
+func (n *node) AddMember(_ context.Context, peers []string, learner bool) (uint64, error) {
+	n.members = append(n.Members(), translate.Member{ID: 10, PeerURLs: peers, Learner: learner})
+	return 10, nil
+}
+
+func (n *node) RemoveMember(_ context.Context, id uint64) error {
+	i, err := n.member(id)
+	if err == nil {
+		n.members = slices.Delete(n.members, i, i+1)
+	}
+	return err
+}
+
+func (n *node) UpdateMember(_ context.Context, id uint64, peers []string) error {
+	i, err := n.member(id)
+	if err == nil {
+		n.members[i].PeerURLs = peers
+	}
+	return err
+}
+
+func (n *node) PromoteMember(_ context.Context, id uint64) error {
+	i, err := n.member(id)
+	if err == nil {
+		n.members[i].Learner = false
+	}
+	return err
 }
 
 func (n *node) MoveLeader(_ context.Context, to uint64) error {

@@ -74,6 +74,11 @@ func (n *node) Members() []translate.Member {
 func (n *node) Status() translate.Status                 { return translate.Status{} }
 func (n *node) MoveLeader(context.Context, uint64) error { return nil }
 
+func (n *node) AddMember(context.Context, []string, bool) (uint64, error) { return 1, nil }
+func (n *node) RemoveMember(context.Context, uint64) error                { return nil }
+func (n *node) UpdateMember(context.Context, uint64, []string) error      { return nil }
+func (n *node) PromoteMember(context.Context, uint64) error               { return nil }
+
 // Scan and Previous are those of a watch.History.
 func (n *node) Scan(from uint64, yield func(uint64, []kv.Event) bool) error {
 	return n.machine.Scan(from, yield)

@@ -79,6 +79,10 @@ var (
 	ErrTimeoutDueToLeaderFail = &Error{Unavailable, "etcdserver: request timed out, possibly due to previous leader failure"}
 	ErrCorrupt                = &Error{DataLoss, "etcdserver: corrupt cluster"}
 	ErrMemberNotFound         = &Error{NotFound, "etcdserver: member not found"}
+	ErrPeerURLExist           = &Error{FailedPrecondition, "etcdserver: Peer URLs already exists"}
+	ErrMemberNotEnoughStarted = &Error{FailedPrecondition, "etcdserver: re-configuration failed due to not enough started members"}
+	ErrMemberNotLearner       = &Error{FailedPrecondition, "etcdserver: can only promote a learner member"}
+	ErrLearnerNotReady        = &Error{FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader"}
 	ErrMemberBadURLs          = &Error{InvalidArgument, "etcdserver: given member URLs are invalid"}
 	ErrBadLeaderTransferee    = &Error{FailedPrecondition, "etcdserver: bad leader transferee"}
 
@@ -92,9 +96,11 @@ var (
 
 // Errors that etcd has no like of.
 var (
-	ErrLeaseFull     = &Error{ResourceExhausted, "etcdserver: lease has too many keys"}
-	ErrTooManyLeases = &Error{ResourceExhausted, "etcdserver: too many leases"}
-	ErrAuthLimit     = &Error{ResourceExhausted, "etcdserver: too many users, roles or permissions"}
+	// ErrTooManyMembers: a cluster has as many members as it may have.
+	ErrTooManyMembers = &Error{FailedPrecondition, "etcdserver: too many members in cluster"}
+	ErrLeaseFull      = &Error{ResourceExhausted, "etcdserver: lease has too many keys"}
+	ErrTooManyLeases  = &Error{ResourceExhausted, "etcdserver: too many leases"}
+	ErrAuthLimit      = &Error{ResourceExhausted, "etcdserver: too many users, roles or permissions"}
 	// ErrNoPasswordUser and ErrLongPassword have the texts that etcd sends, which has no names for
 	// them.
 	ErrNoPasswordUser = &Error{Unknown, "auth: authentication failed, password was given for no password user"}

@@ -31,8 +31,15 @@ type Config struct {
 	// InitialClusterToken tells clusters apart whose servers have the same names. Default:
 	// "balsa-cluster", as that of "balsa serve".
 	InitialClusterToken string
-	// MustExist refuses an empty Dir: the server has taken part before.
+	// MustExist says that the cluster runs already: with an empty Dir this server takes the place
+	// that was made for it there, or is refused.
 	MustExist bool
+	// Join makes this a member of a cluster that runs: peer addresses of some of its servers,
+	// host:port or name=host:port. With an empty Dir the server asks them to be let in, gets the state, and
+	// then votes, unless Learner says that it never does. It needs ListenPeerURL and
+	// ListenClientURLs, and no InitialCluster.
+	Join    []string
+	Learner bool
 
 	// ListenClientURLs are the addresses to serve clients on. A cluster of one may have none.
 	ListenClientURLs []string
@@ -95,6 +102,9 @@ func (c Config) server() (cfg server.Config, err error) {
 	if c.HistoryRevisions != 0 {
 		cfg.Retention.Revisions = uint64(max(c.HistoryRevisions, 0))
 	}
+	if len(c.Join) > 0 {
+		return cfg, c.joining(&cfg)
+	}
 	if c.InitialCluster == "" {
 		c.InitialCluster = c.Name + "=http://" + memoryHost
 		// Nobody connects, so there is nothing to protect.
@@ -113,6 +123,18 @@ func (c Config) server() (cfg server.Config, err error) {
 	return cfg, c.addresses(&cfg)
 }
 
+// joining is for a server that becomes a member of a running cluster.
+func (c Config) joining(cfg *server.Config) (err error) {
+	if c.InitialCluster != "" || c.ListenPeerURL == "" || len(c.ListenClientURLs) == 0 {
+		return fmt.Errorf("%w: with Join a server needs ListenPeerURL and ListenClientURLs, and no InitialCluster", ErrConfig)
+	}
+	cfg.JoinAt, cfg.Learner = c.Join, c.Learner
+	if cfg.ListenPeer, err = parseURLs("ListenPeerURL", []string{c.ListenPeerURL}, server.ParseURLs); err != nil {
+		return err
+	}
+	return c.clientAddresses(cfg)
+}
+
 func (c Config) addresses(cfg *server.Config) (err error) {
 	if cfg.ListenPeer = cfg.Cluster.PeerURLs(c.Name); cfg.ListenPeer == nil {
 		return fmt.Errorf("%w: name %q is not in the initial cluster (%v)", ErrConfig, c.Name, cfg.Cluster.Names())
@@ -122,6 +144,10 @@ func (c Config) addresses(cfg *server.Config) (err error) {
 			return err
 		}
 	}
+	return c.clientAddresses(cfg)
+}
+
+func (c Config) clientAddresses(cfg *server.Config) (err error) {
 	if cfg.ListenClient, err = parseURLs("ListenClientURLs", c.ListenClientURLs, server.ParseClientURLs); err != nil {
 		return err
 	}

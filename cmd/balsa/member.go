@@ -20,7 +20,7 @@ import (
 type memberJSON struct {
 	ID         string   `json:"id"`
 	Name       string   `json:"name,omitempty"`
-	Role       string   `json:"role"` // leader, voter, learner; joining: a learner that is about to vote
+	Role       string   `json:"role"` // leader, voter, witness, learner; joining: a learner that is about to vote
 	Started    bool     `json:"started"`
 	PeerURLs   []string `json:"peer_urls"`
 	ClientURLs []string `json:"client_urls"`
@@ -52,6 +52,8 @@ func roleOf(m clerk.Member, leader uint64) string {
 	switch {
 	case m.ID == leader && m.Voter:
 		return "leader"
+	case m.Voter && m.Witness:
+		return "witness"
 	case m.Voter:
 		return "voter"
 	case m.Promote:

@@ -29,7 +29,7 @@ type serveOptions struct {
 	pprof                          bool
 	cluster, clusterState, token   string
 	join                           []string
-	learner                        bool
+	learner, witness               bool
 	heartbeatMillis, electionMills uint
 	maxRaftState, maxIndexBytes    int64
 	leaseReads                     bool
@@ -94,6 +94,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.StringSliceVar(&o.join, "join", nil,
 		"peer addresses of some servers of a running cluster, to become a member of it: host:port, or name=host:port")
 	f.BoolVar(&o.learner, "learner", false, "with --join: get all that is written, and never vote")
+	f.BoolVar(&o.witness, "witness", false, "with --join: vote, keep no data but the newest part of the log, and answer no requests")
 	f.StringVar(&o.secretFile, "cluster-secret-file", "",
 		"file of a random text that all servers share, which protects the peer port without certificates")
 	f.BoolVar(&o.leaseReads, "lease-reads", false,
@@ -278,8 +279,8 @@ func (o *serveOptions) addresses(cfg *server.Config) (err error) {
 	if len(o.join) > 0 {
 		return o.joining(cfg)
 	}
-	if o.learner {
-		return usageError("--learner goes with --join")
+	if o.learner || o.witness {
+		return usageError("--learner and --witness go with --join")
 	}
 	if cfg.Cluster, err = o.members(cfg.ListenPeer); err != nil {
 		return err
@@ -292,7 +293,10 @@ func (o *serveOptions) joining(cfg *server.Config) (err error) {
 	if o.cluster != "" {
 		return usageError("--join and --initial-cluster exclude each other: the one is for a running cluster, the other begins one")
 	}
-	cfg.JoinAt, cfg.Learner, cfg.AdvertisePeer = o.join, o.learner, cfg.ListenPeer
+	if o.learner && o.witness {
+		return usageError("--learner and --witness exclude each other: a witness is there to vote")
+	}
+	cfg.JoinAt, cfg.Learner, cfg.Witness, cfg.AdvertisePeer = o.join, o.learner, o.witness, cfg.ListenPeer
 	how := "--listen-peer-urls"
 	if o.advertisePeer != "" {
 		how = "--initial-advertise-peer-urls"

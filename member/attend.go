@@ -46,6 +46,13 @@ func (m *Member) publish(r Replica) {
 	if v.published || !v.configuration.HasVoters() {
 		return
 	}
+	if len(roster.Publish(v.configuration, v.latest).Context) == 0 {
+		m.misled.Do(func() {
+			m.log.Error("this server was told other members than the cluster has: no member can be added until it is started once as it was before",
+				"told", m.cfg.Cluster.String(), "cluster", v.configuration.String())
+		})
+		return
+	}
 	ctx, cancel := context.WithTimeout(m.ctx, attendTime)
 	defer cancel()
 	_, err := r.ChangeConfiguration(ctx, func(latest raft.Configuration) (raft.Configuration, error) {

@@ -28,7 +28,7 @@ func doorOf(text string) door {
 	if !named {
 		name, address = "", text
 	}
-	return door{name, hostPort(address)}
+	return door{name, roster.HostPort(address)}
 }
 
 // join asks the members of a running cluster to become one of them, until that is decided. It is

@@ -13,6 +13,7 @@ import (
 	"balsa.example/internal/birth"
 	"balsa.example/internal/certs"
 	"balsa.example/internal/datadir"
+	"balsa.example/internal/roster"
 	"balsa.example/internal/wake"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -57,7 +58,8 @@ type Member struct {
 	begun    chan struct{}           // closed when the cluster has begun
 	waits    atomic.Pointer[string]  // Waiting
 	peers    peers
-	fresh    bool // the replica began with nothing, since this member has just joined
+	fresh    bool      // the replica began with nothing, since this member has just joined
+	misled   sync.Once // guards a line in the log
 
 	failed chan struct{}
 	once   sync.Once // guards failed and err
@@ -103,7 +105,7 @@ func (m *Member) open() (err error) {
 	if m.cfg.Listener == nil {
 		address := m.cfg.Listen
 		if address == "" {
-			address = hostPort(m.cfg.about().Peers[0])
+			address = roster.HostPort(m.cfg.about().Peers[0])
 		}
 		if m.cfg.Listener, err = net.Listen("tcp", address); err != nil {
 			return fmt.Errorf("listen for peers: %w", err)

@@ -120,7 +120,7 @@ func certifies(cert *x509.Certificate, id raft.NodeID, about roster.About, all r
 // hostsOf are the hosts of addresses.
 func hostsOf(addresses []string) (hosts []string) {
 	for _, address := range addresses {
-		host, _, _ := net.SplitHostPort(hostPort(address))
+		host, _, _ := net.SplitHostPort(roster.HostPort(address))
 		hosts = append(hosts, host)
 	}
 	return hosts

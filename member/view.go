@@ -80,7 +80,7 @@ func (m *Member) addresses(r roster.Roster) map[raft.NodeID]string {
 	for _, one := range r.Members {
 		var list []string
 		for _, a := range one.Peers {
-			list = append(list, hostPort(a))
+			list = append(list, roster.HostPort(a))
 		}
 		if told, ok := m.cfg.Cluster.Member(one.ID); ok {
 			for _, a := range told.addresses() {
@@ -94,15 +94,6 @@ func (m *Member) addresses(r roster.Roster) map[raft.NodeID]string {
 		}
 	}
 	return all
-}
-
-// hostPort is an address, which may be a URL, without its scheme.
-func hostPort(address string) string {
-	_, rest, ok := strings.Cut(address, "://")
-	if !ok {
-		return address
-	}
-	return strings.TrimSuffix(rest, "/")
 }
 
 // OnConfiguration is for rsm.Config: it makes the peers of the transport those of the roster in the

@@ -163,7 +163,10 @@ func (e *edit) add(c Change) (Member, error) {
 		e.roster = e.roster.With(m)
 		return m, nil
 	}
+	other, lives := e.living(c.Incarnation)
 	switch named := e.roster.Named(c.About.Name); {
+	case lives:
+		return other, fmt.Errorf("%w: %q has that directory", ErrExists, other.Name)
 	case c.Expected:
 		return Member{}, fmt.Errorf("%w: %q, %v", ErrNotExpected, c.About.Name, c.About.Peers)
 	case len(named) > 0:
@@ -174,10 +177,8 @@ func (e *edit) add(c Change) (Member, error) {
 
 // known returns the entry of a server that joins: its own, or one that waits for it.
 func (e *edit) known(c Change) (Member, bool) {
-	for _, m := range e.roster.Members {
-		if m.Incarnation == c.Incarnation && m.Started() {
-			return m, true
-		}
+	if m, ok := e.living(c.Incarnation); ok {
+		return m, m.Name == c.About.Name // what a directory is called never changes
 	}
 	for _, m := range e.roster.Members {
 		if !m.Started() && m.Name != "" && m.Name == c.About.Name {
@@ -192,8 +193,20 @@ func (e *edit) known(c Change) (Member, bool) {
 	return Member{}, false
 }
 
+// living returns the member of a data directory.
+func (e *edit) living(i Incarnation) (Member, bool) {
+	k := slices.IndexFunc(e.roster.Members, func(m Member) bool { return m.Started() && m.Incarnation == i })
+	if k < 0 {
+		return Member{}, false
+	}
+	return e.roster.Members[k], true
+}
+
+// shares tells whether an address of a is one of b.
 func shares(a, b []string) bool {
-	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+	return slices.ContainsFunc(a, func(s string) bool {
+		return slices.ContainsFunc(b, func(other string) bool { return HostPort(s) == HostPort(other) })
+	})
 }
 
 // learn adds a learner.
@@ -308,9 +321,10 @@ func (e *edit) replace(old Member, name string) (Member, error) {
 	return e.learn(fresh, witness)
 }
 
-// Publish returns conf with a roster, if it has none. So an old cluster gets its first one.
+// Publish returns conf with a roster, if it has none and r has exactly its members. So an old cluster
+// gets its first one.
 func Publish(conf raft.Configuration, r Roster) raft.Configuration {
-	if len(conf.Context) == 0 {
+	if len(conf.Context) == 0 && slices.Equal(r.ids(), conf.Members()) {
 		conf.Context = Append(nil, r)
 	}
 	return conf

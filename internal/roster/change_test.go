@@ -287,3 +287,45 @@ func TestAWitness(t *testing.T) {
 		t.Errorf("the witnesses are %s", w.conf.Witnesses)
 	}
 }
+
+// A directory speaks for the member of its own name alone: who has learned what the directory of
+// another member is does not get that one's place.
+func TestADirectoryDoesNotTakeTheEntryOfAnotherName(t *testing.T) {
+	w := newWorld(t)
+	w.refuse(joins("d", 1), ErrExists) // 1 is the directory of a
+	w.do(joins("d", 4))
+	w.refuse(joins("e", 4), ErrExists)
+}
+
+// Addresses are the same with and without a scheme.
+func TestAddressesAreComparedWithoutTheirScheme(t *testing.T) {
+	w := newWorld(t)
+	w.refuse(Change{Kind: Add, About: About{Name: "d", Peers: []string{"http://a:1"}}}, ErrAddressTaken)
+	w.refuse(Change{Kind: Update, Name: "b", About: About{Peers: []string{"https://a:1/"}}}, ErrAddressTaken)
+	added := w.do(Change{Kind: Add, About: About{Peers: []string{"http://d:1"}}})
+	claim := joins("d", 4)
+	claim.Expected = true
+	if d := w.do(claim); d.ID != added.ID {
+		t.Errorf("%s was added, and %s is claimed", added.ID, d.ID)
+	}
+}
+
+// A roster that does not name the members of the configuration is not published: those that it lacks
+// could never be reached, and those that are no members would be let in.
+func TestOnlyTheRosterOfTheMembersIsPublished(t *testing.T) {
+	conf := raft.NewConfiguration(1, 2)
+	of := func(ids ...raft.NodeID) (r Roster) {
+		for _, id := range ids {
+			r = r.With(Member{ID: id, About: about(id.String()), Incarnation: Incarnation{byte(id)}})
+		}
+		return r
+	}
+	for _, r := range []Roster{{}, of(1), of(1, 3), of(1, 2, 3)} {
+		if got := Publish(conf, r); len(got.Context) > 0 {
+			t.Errorf("%+v is published", r)
+		}
+	}
+	if got := Publish(conf, of(1, 2)); len(got.Context) == 0 {
+		t.Error("the right one is not published")
+	}
+}

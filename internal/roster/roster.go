@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"balsa.example/raft"
 )
@@ -34,6 +35,15 @@ type About struct {
 	Name string
 	// Peers are where other members find it, Clients where clients do: host and port, or URLs.
 	Peers, Clients []string
+}
+
+// HostPort is an address, which may be a URL, without its scheme.
+func HostPort(address string) string {
+	_, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		return address
+	}
+	return strings.TrimSuffix(rest, "/")
 }
 
 // Equal tells whether a and b say the same.
@@ -99,6 +109,15 @@ func (r Roster) Find(id raft.NodeID) (Member, bool) {
 
 func (r Roster) index(id raft.NodeID) int {
 	return slices.IndexFunc(r.Members, func(m Member) bool { return m.ID == id })
+}
+
+// ids are those of all members, in order.
+func (r Roster) ids() []raft.NodeID {
+	all := make([]raft.NodeID, len(r.Members))
+	for i, m := range r.Members {
+		all[i] = m.ID
+	}
+	return all
 }
 
 // Named returns the members of that name: two, while one of them is replaced by the other.

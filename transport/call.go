@@ -208,15 +208,22 @@ func (t *Transport) checkStranger() error {
 	return nil
 }
 
-// serveCall answers the call of node from, None for a stranger.
-func (t *Transport) serveCall(conn net.Conn, f *frameReader, from raft.NodeID) {
-	conn.SetDeadline(time.Now().Add(callTime))
+// readCall reads a request.
+func readCall(f *frameReader) ([]byte, error) {
 	f.maxPayload = callMax
 	kind, payload, err := f.read()
-	if err != nil || kind != frameCall {
-		return
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read call: %w", err)
+	case kind != frameCall:
+		return nil, fmt.Errorf("%w: frame of kind %d where a call was expected", ErrCorrupt, kind)
 	}
-	request := append([]byte(nil), payload...)
+	return append([]byte(nil), payload...), nil
+}
+
+// serveCall answers the call of node from, None for a stranger.
+func (t *Transport) serveCall(conn net.Conn, f *frameReader, from raft.NodeID, request []byte) {
+	conn.SetDeadline(time.Now().Add(callTime))
 	ctx, cancel := context.WithTimeout(t.ctx, callTime)
 	defer cancel()
 	// Who calls sends nothing more, and hangs up when it has the answer, or does not want it any

@@ -219,3 +219,29 @@ func TestBadCallsEndTheConnection(t *testing.T) {
 		}
 	})
 }
+
+// Who connects, and calls nothing, has a place among those in the handshake, of which there are few:
+// a stranger has proved nothing yet.
+func TestCallersThatSayNothingAreBounded(t *testing.T) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
+		b := w.up(1, answers, func(c *Config) { c.Limits.MaxHandshakes = 4 })
+		for range 10 {
+			conn, err := w.dial(t.Context(), "n1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			by, err := (&Stranger{}).greet(conn, newFrameReader(conn, helloMax), "n1")
+			if by != 1 || err != nil {
+				t.Fatalf("%s: %v", by, err)
+			}
+		}
+		time.Sleep(time.Second)
+		if s := b.Stats(); s.Handshakes != 4 || s.Evicted != 6 {
+			t.Errorf("%+v", s)
+		}
+		if got, err := (&Stranger{Dial: w.dial}).Call(t.Context(), "n1", []byte("hi")); string(got) != "none said hi" {
+			t.Errorf("another one got %q (%v)", got, err)
+		}
+	})
+}

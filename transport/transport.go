@@ -295,6 +295,10 @@ func (t *Transport) serve(raw net.Conn, slot *fair.Slot) {
 	conn.SetDeadline(time.Now().Add(t.cfg.Limits.HandshakeTimeout))
 	f := newFrameReader(conn, helloMax)
 	p, h, err := t.acceptHandshake(conn, f)
+	var request []byte
+	if err == nil && h.purpose == forCall {
+		request, err = readCall(f) // before the slot is left, since a stranger has proved nothing
+	}
 	if !slot.Leave() {
 		return // another one has its place
 	}
@@ -303,7 +307,7 @@ func (t *Transport) serve(raw net.Conn, slot *fair.Slot) {
 		return
 	}
 	if h.purpose == forCall {
-		t.serveCall(conn, f, h.from.id)
+		t.serveCall(conn, f, h.from.id, request)
 		return
 	}
 	conn.SetDeadline(time.Time{})

@@ -36,6 +36,8 @@ func TestCountIsOfTheWholeSpan(t *testing.T) {
 		{"a page with a bound that nothing is in", kv.RangeOp{Span: span, Limit: 5, MaxMod: 2}, 270, 0, false},
 		{"the count", kv.RangeOp{Span: span, CountOnly: true}, 270, 0, false},
 		{"the count of no span", kv.RangeOp{Span: kv.Span{From: "z", To: "zz"}, CountOnly: true}, 0, 0, false},
+		{"a page before another order", kv.RangeOp{Span: span, Limit: 5, Sort: kv.SortByMod, LimitFirst: true}, 270, 5, true},
+		{"all before another order", kv.RangeOp{Span: span, Limit: 270, Sort: kv.SortByMod, LimitFirst: true}, 270, 270, false},
 		{"a page of then", kv.RangeOp{Span: span, Limit: 5, Revision: full}, 300, 5, true},
 		{"the count of then", kv.RangeOp{Span: span, CountOnly: true, Revision: full}, 300, 0, false},
 	} {

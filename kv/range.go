@@ -12,6 +12,9 @@ type RangeOp struct {
 	MaxBytes int64
 	Sort     Sort
 	Descend  bool
+	// LimitFirst applies Limit before Sort: the first Limit+1 keys are sorted, and Limit of them
+	// returned. So does etcd where no order is asked for. The order of keys is as without it.
+	LimitFirst bool
 	// KeysOnly leaves the values out, and CountOnly returns no keys at all.
 	KeysOnly, CountOnly bool
 	// NoCount spares the count where Limit or MaxBytes end the result: Count may then be too
@@ -26,7 +29,7 @@ func (op *RangeOp) bounded() bool {
 	return op.MinMod != 0 || op.MaxMod != 0 || op.MinCreate != 0 || op.MaxCreate != 0
 }
 
-// Sort is what the keys of a range are ordered by, before Limit is applied. Keys that do not
+// Sort is what the keys of a range are ordered by, before Limit is applied, unless LimitFirst is set. Keys that do not
 // differ in it are in the ascending order of keys, whatever Descend says.
 type Sort uint8
 

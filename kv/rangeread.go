@@ -260,6 +260,9 @@ func (g *gatherer) gather() error {
 			return err
 		}
 		if g.sorted() {
+			if g.more { // only counted any more
+				continue
+			}
 			if err := g.keep(wanted); err != nil {
 				return err
 			}
@@ -346,6 +349,10 @@ func (g *gatherer) look(slot index.Slot) {
 func (g *gatherer) keep(rows []row) error {
 	for _, r := range rows {
 		g.rows = append(g.rows, r)
+		if g.op.LimitFirst && g.op.Limit > 0 && int64(len(g.rows)) > g.op.Limit {
+			g.more = true
+			return nil
+		}
 		if g.op.Limit == 0 || int64(len(g.rows))-g.op.Limit <= g.op.Limit {
 			continue
 		}

@@ -56,7 +56,7 @@ func (e *encoder) op(op *kv.TxnOp) {
 
 func (e *encoder) rangeOp(r *kv.RangeOp) {
 	e.span(r.Span)
-	e.flags(r.Descend, r.KeysOnly, r.CountOnly, r.NoCount)
+	e.flags(r.Descend, r.KeysOnly, r.CountOnly, r.NoCount, r.LimitFirst)
 	e.b = append(e.b, byte(r.Sort))
 	for _, v := range []uint64{
 		r.Revision, uint64(r.Limit), uint64(r.MaxBytes), r.MinMod, r.MaxMod, r.MinCreate, r.MaxCreate,
@@ -106,6 +106,7 @@ func (d *decoder) rangeOp() *kv.RangeOp {
 	r := &kv.RangeOp{Span: d.span()}
 	flags := d.byte()
 	r.Descend, r.KeysOnly, r.CountOnly, r.NoCount = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0
+	r.LimitFirst = flags&16 != 0
 	r.Sort = kv.Sort(d.byte())
 	r.Revision, r.Limit, r.MaxBytes = d.number(), int64(d.number()), int64(d.number())
 	r.MinMod, r.MaxMod, r.MinCreate, r.MaxCreate = d.number(), d.number(), d.number(), d.number()

@@ -120,7 +120,7 @@ func (s *script) rangeOp() *kv.RangeOp {
 		op.MaxBytes = int64(s.number("bytes", 150))
 	}
 	if s.flag("order") {
-		op.Sort, op.Descend = kv.Sort(s.number("sort", 4)), s.flag("descend")
+		op.Sort, op.Descend, op.LimitFirst = kv.Sort(s.number("sort", 4)), s.flag("descend"), s.flag("limit first")
 	}
 	if s.flag("bounds") {
 		op.MinMod, op.MaxMod, op.MinCreate, op.MaxCreate = s.revision(), s.revision(), s.revision(), s.revision()

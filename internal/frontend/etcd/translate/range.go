@@ -47,8 +47,10 @@ func rangeOf(r *pb.RangeRequest) *kv.RangeOp {
 	return &kv.RangeOp{
 		Span:     SpanOf(r.Key, r.RangeEnd),
 		Revision: positive(r.Revision), Limit: max(r.Limit, 0),
-		// No order means the rising one.
+		// No order means the rising one, and that a limit comes first, unless there are bounds.
 		Sort: sorts[r.SortTarget], Descend: r.SortOrder == pb.RangeRequest_DESCEND,
+		LimitFirst: r.SortOrder == pb.RangeRequest_NONE && r.SortTarget != pb.RangeRequest_KEY && r.Limit > 0 &&
+			r.MinModRevision == 0 && r.MaxModRevision == 0 && r.MinCreateRevision == 0 && r.MaxCreateRevision == 0,
 		KeysOnly: r.KeysOnly, CountOnly: r.CountOnly,
 		MinMod: positive(r.MinModRevision), MaxMod: upper(r.MaxModRevision),
 		MinCreate: positive(r.MinCreateRevision), MaxCreate: upper(r.MaxCreateRevision),

@@ -26,6 +26,8 @@ type request struct {
 	List   *listRequest   `json:",omitempty"`
 	// Relayed: the member that is asked must not ask another one.
 	Relayed bool `json:",omitempty"`
+	// Leaderless: who asks knows no leader. The member that is asked may ask the one that it knows.
+	Leaderless bool `json:",omitempty"`
 	// From is what a server says of itself that has no id.
 	From *roster.About `json:",omitempty"`
 }
@@ -87,12 +89,28 @@ func (m *Member) ask(ctx context.Context, q request) (answer, error) {
 	leader := replica.Leader()
 	switch {
 	case leader == raft.None || leader == m.ID():
-		return answer{}, fmt.Errorf("%w: no leader is known", errNotLeader)
+		err := fmt.Errorf("%w: no leader is known", errNotLeader)
+		if q.Relayed || q.Leaderless {
+			return answer{}, err
+		}
+		return m.askOthers(ctx, q, err)
 	case q.Relayed:
 		return answer{}, fmt.Errorf("%w, but %s", errNotLeader, m.cfg.Cluster.NameOf(leader))
 	}
 	q.Relayed = true
 	return m.call(ctx, leader, q)
+}
+
+// askOthers lets any member ask the leader. A server that was started at another address reaches the
+// others, and hears from no leader until it has told them where it is.
+func (m *Member) askOthers(ctx context.Context, q request, err error) (a answer, _ error) {
+	q.Leaderless = true
+	for _, p := range m.transport.Load().Peers() {
+		if a, err = m.call(ctx, p.ID, q); !errors.Is(err, errNotLeader) {
+			return a, err
+		}
+	}
+	return a, err
 }
 
 // call asks another member.
@@ -196,9 +214,7 @@ func (m *Member) serve(ctx context.Context, q request) (answer, error) {
 	switch {
 	case q.List != nil && !q.List.Leader:
 		return m.listLocal(), nil
-	case q.Relayed:
-		return m.ask(ctx, q)
-	case q.List != nil:
+	case q.List != nil, q.Relayed, q.Leaderless:
 		return m.ask(ctx, q)
 	}
 	ctx, cancel := context.WithTimeout(ctx, relayTime)

@@ -453,6 +453,32 @@ func TestAllAddressesChangeAtARestart(t *testing.T) {
 	}
 }
 
+// One server moves, and is told of nobody else. The leader does not reach it, and it hears of no
+// leader, until another one has told where it is.
+func TestOneAddressChangesAtARestart(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	leader := c.leader()
+	i := (leader + 1) % 3
+	c.stop(i)
+	client, peer := ports.Listen(t), ports.Listen(t)
+	cfg := &c.configs[i]
+	cfg.PeerListener, cfg.ClientListeners = peer, []net.Listener{client}
+	cfg.ListenPeer, cfg.ListenClient = []*url.URL{{Scheme: "http", Host: peer.Addr().String()}}, []*url.URL{{Scheme: "http", Host: client.Addr().String()}}
+	cfg.AdvertisePeer, cfg.AdvertiseClient = nil, nil
+	cfg.Cluster, cfg.JoinAt = nil, []string{c.configs[leader].ListenPeer[0].String()}
+	c.endpoints[i] = client.Addr().String()
+	s := c.start(i)
+	deadline := time.Now().Add(patience)
+	for s.status().LeaderId == 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("it hears from no leader")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // A server whose address is that of another member does not go on.
 func TestAServerWithTheAddressOfAnotherEnds(t *testing.T) {
 	t.Parallel()

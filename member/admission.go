@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"balsa.example/internal/birth"
+	"balsa.example/internal/roster"
 	"balsa.example/raft"
 	"balsa.example/transport"
 )
@@ -71,8 +72,10 @@ func (m *Member) admitMember(r birth.Record) error {
 	case r.Certificate != nil && r.Certificate.Cluster != m.ClusterID():
 		return m.refusal(r, birth.OtherCluster)
 	case !ok:
-		return m.refuseUnknown(r.Self)
+		return m.unknown(r.Self)
 	case !known.Started():
+		known.Incarnation = r.Incarnation
+		m.meet(known)
 		return &transport.Refusal{Code: transport.CodeNotYet, Reason: fmt.Sprintf("as far as %s knows, %s has not started yet", m.cfg.Name, name)}
 	case known.Incarnation != r.Incarnation:
 		return m.refusal(r, birth.OtherReplaced)
@@ -81,13 +84,25 @@ func (m *Member) admitMember(r birth.Record) error {
 }
 
 // refuseUnknown is transport.Handshake.Unknown: why a node is refused that is no peer.
-func (m *Member) refuseUnknown(id raft.NodeID) error {
-	v := m.view.Load()
-	switch {
-	case v.committed.WasRemoved(id):
-		return &transport.Refusal{Code: codeRemoved, Reason: fmt.Sprintf("%s was removed from the cluster for good", m.cfg.Cluster.NameOf(id))}
-	case m.dir.Members.Record().Certificate == nil:
+func (m *Member) refuseUnknown(from transport.Caller, card []byte) error {
+	r, err := birth.DecodeRecord(from.ID, card)
+	switch own := m.dir.Members.Record().Certificate; {
+	case err != nil:
+		return err
+	case own == nil:
 		return nil // all that it may talk to are known
+	case r.Certificate != nil && r.Certificate.Cluster != own.Cluster:
+		return m.refusal(r, birth.OtherCluster)
+	case r.Certificate != nil && m.proven(from, r.Of()) == nil:
+		m.meet(roster.Member{ID: r.Self, About: r.Of(), Incarnation: r.Incarnation})
+	}
+	return m.unknown(r.Self)
+}
+
+// unknown refuses a node of this cluster that is no member, as far as is known.
+func (m *Member) unknown(id raft.NodeID) error {
+	if m.view.Load().wasRemoved(id) {
+		return &transport.Refusal{Code: codeRemoved, Reason: fmt.Sprintf("%s was removed from the cluster for good", m.cfg.Cluster.NameOf(id))}
 	}
 	// It may have become a member since this one was up to date.
 	m.askAround()

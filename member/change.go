@@ -247,15 +247,21 @@ func (m *Member) admitStranger(from transport.Caller, q *request) error {
 	if about == nil || about.Name == "" {
 		return fmt.Errorf("%w: the server does not say its name", ErrNotAdmitted)
 	}
+	if err := m.proven(from, *about); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotAdmitted, err)
+	}
+	return nil
+}
+
+// proven is nil if who calls, and is no member that is known, has proved that it may speak for a
+// member of whom this is said.
+func (m *Member) proven(from transport.Caller, about roster.About) error {
 	if from.TLS == nil || len(from.TLS.PeerCertificates) == 0 {
 		return nil // certificates are not demanded
 	}
 	cert := from.TLS.PeerCertificates[0]
 	if !servesTLS(cert) {
-		return fmt.Errorf("%w: the certificate of %s is for clients only, and a member is a server", ErrNotAdmitted, certs.Describe(cert))
+		return fmt.Errorf("the certificate of %s is for clients only, and a member is a server", certs.Describe(cert))
 	}
-	if err := m.certified(cert, raft.None, *about); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotAdmitted, err)
-	}
-	return nil
+	return m.certified(cert, raft.None, about)
 }

@@ -13,6 +13,7 @@ import (
 
 	"balsa.example/internal/datadir"
 	"balsa.example/internal/roster"
+	"balsa.example/raft"
 	"balsa.example/transport"
 )
 
@@ -176,10 +177,34 @@ func (m *Member) heard(a answer) bool {
 	v := *m.view.Load()
 	var hint roster.Roster
 	for _, one := range a.Members {
-		if _, ok := v.latest.Find(one.ID); !ok && !slices.Contains(v.committed.Removed, one.ID) {
+		if v.latest.Lacks(one.member()) && !slices.Contains(v.committed.Removed, one.ID) {
 			hint = hint.With(one.member())
 		}
 	}
+	return m.hint(hint)
+}
+
+// meet takes note of a member of which only itself has told, where no leader is known: those whom
+// this member knows may be gone, and it and the other may be what is left of a majority. Otherwise
+// the leader will tell.
+func (m *Member) meet(one roster.Member) {
+	r := m.replica.Load()
+	if r == nil || len(one.Peers) == 0 {
+		return
+	}
+	if leader := (*r).Leader(); leader != raft.None && leader != one.ID {
+		return
+	}
+	m.peers.turn.Lock()
+	defer m.peers.turn.Unlock()
+	if v := m.view.Load(); !v.wasRemoved(one.ID) && v.latest.Lacks(one) && len(m.peers.hint.Members) < roster.MaxMembers {
+		m.hint(m.peers.hint.With(one))
+	}
+}
+
+// hint lets members count for a while of whom only others have told. It tells whether there are any.
+// Caller holds peers.turn.
+func (m *Member) hint(hint roster.Roster) bool {
 	if hint.Empty() || m.peers.closed {
 		return false
 	}
@@ -188,16 +213,24 @@ func (m *Member) heard(a answer) bool {
 		m.peers.timer.Stop()
 	}
 	m.peers.timer = time.AfterFunc(hintTime, m.forget)
+	v := *m.view.Load()
 	m.setView(&v)
 	return true
 }
 
-// forget ends what was heard.
+// forget ends what was heard, unless the leader is among it, from whom this member has yet to get the
+// log.
 func (m *Member) forget() {
 	m.peers.turn.Lock()
 	defer m.peers.turn.Unlock()
 	if m.peers.closed {
 		return
+	}
+	if r := m.replica.Load(); r != nil {
+		if leader, ok := m.peers.hint.Find((*r).Leader()); ok && m.view.Load().latest.Lacks(leader) {
+			m.peers.timer = time.AfterFunc(hintTime, m.forget)
+			return
+		}
 	}
 	m.peers.hint = roster.Roster{}
 	v := *m.view.Load()

@@ -30,16 +30,29 @@ type Replica interface {
 
 // view is who the members are, as far as this one knows.
 type view struct {
-	// configuration is the latest one in the log; empty before there is one.
-	configuration raft.Configuration
+	// configuration is the latest one in the log, before that which is committed; empty before there
+	// is one.
+	configuration, before raft.Configuration
 	// latest and committed are the rosters in the two configurations. Where the log has none, as in
 	// a cluster that began without or a member that has just joined, latest is what the data
 	// directory says of the first members.
 	latest, committed roster.Roster
 	// published says that the latest configuration has a roster.
 	published bool
-	// known has all of them, and those of whom another member has told.
+	// known has all of them, those that vote in one of the configurations still, and those of whom
+	// another member has told.
 	known roster.Roster
+}
+
+// inForce tells whether a node is a member in one of the configurations. In a joint phase it may be one
+// that the rosters have no more: the phase may need its vote to end.
+func (v *view) inForce(id raft.NodeID) bool {
+	return v.configuration.Contains(id) || v.before.Contains(id)
+}
+
+// wasRemoved tells whether a node was a member, and is none any more for sure.
+func (v *view) wasRemoved(id raft.NodeID) bool {
+	return v.committed.WasRemoved(id) && !v.inForce(id)
 }
 
 // firstView is what the data directory knows: the members that there were when this one joined, or
@@ -111,7 +124,7 @@ func (m *Member) OnConfiguration(latest, committed raft.Configuration) {
 		m.fail(fmt.Errorf("%w: %s was started with witness: %t", ErrWitness, m.cfg.Name, m.cfg.Witness))
 	}
 	v := *m.view.Load()
-	v.configuration, v.published = latest, !l.Empty()
+	v.configuration, v.before, v.published = latest, committed, !l.Empty()
 	if !l.Empty() {
 		v.latest = l
 	}
@@ -123,7 +136,13 @@ func (m *Member) OnConfiguration(latest, committed raft.Configuration) {
 
 // setView stores a view and lets the transport follow. Caller holds peers.turn.
 func (m *Member) setView(v *view) {
+	before := v.known
 	v.known = v.latest.Union(v.committed).Union(m.peers.hint)
+	for _, one := range before.Members {
+		if v.inForce(one.ID) && v.known.Lacks(one) {
+			v.known = v.known.With(one)
+		}
+	}
 	m.view.Store(v)
 	m.learn(v.known)
 	t := m.transport.Load()

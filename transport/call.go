@@ -208,6 +208,16 @@ func (t *Transport) checkStranger() error {
 	return nil
 }
 
+// callerOn is who is at the other end of conn, as far as is known.
+func callerOn(conn net.Conn, id raft.NodeID) Caller {
+	c := Caller{ID: id, Address: conn.RemoteAddr()}
+	if conn, ok := conn.(*tls.Conn); ok {
+		state := conn.ConnectionState()
+		c.TLS = &state
+	}
+	return c
+}
+
 // readCall reads a request.
 func readCall(f *frameReader) ([]byte, error) {
 	f.maxPayload = callMax
@@ -264,12 +274,7 @@ func (t *Transport) answer(ctx context.Context, conn net.Conn, from raft.NodeID,
 	if t.cfg.OnCall == nil {
 		return nil, fmt.Errorf("%w: %s takes no calls", errMismatch, t.self)
 	}
-	by := Caller{ID: from, Address: conn.RemoteAddr()}
-	if c, ok := conn.(*tls.Conn); ok {
-		state := c.ConnectionState()
-		by.TLS = &state
-	}
-	answer, err := t.cfg.OnCall(ctx, by, request)
+	answer, err := t.cfg.OnCall(ctx, callerOn(conn, from), request)
 	if err == nil && len(answer) > callMax {
 		return nil, fmt.Errorf("transport: an answer of %d bytes, at most %d are allowed", len(answer), callMax)
 	}

@@ -82,8 +82,8 @@ type Handshake struct {
 	Admit func(from raft.NodeID, card []byte) error
 	// Unknown, if not nil, says why a node of this Group that is not in Peers is refused, which
 	// may be for good or for now (CodeNotYet). By default, and where it returns nil, it is
-	// CodeNotMember.
-	Unknown func(id raft.NodeID) error
+	// CodeNotMember. card is what the node says of itself; it has proved no more than a stranger.
+	Unknown func(from Caller, card []byte) error
 	// OnRefused is called when a peer refuses this node for a new reason.
 	OnRefused func(r *Refusal)
 }

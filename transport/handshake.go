@@ -298,7 +298,7 @@ func (t *Transport) checkHello(conn net.Conn, h hello) (*peer, error) {
 	case h.to != t.self.id:
 		return p, fmt.Errorf("%w: this is %s, not %s", errMismatch, t.self, h.to)
 	case p == nil:
-		return p, t.refuseUnknown(h.from)
+		return p, t.refuseUnknown(conn, h.from)
 	case h.purpose < forMessages || h.purpose > forCall:
 		return p, fmt.Errorf("%w: unknown purpose %d", errMismatch, h.purpose)
 	}
@@ -324,9 +324,9 @@ func (t *Transport) refuseNonMember(remote identity) error {
 }
 
 // refuseUnknown refuses a node that is no peer.
-func (t *Transport) refuseUnknown(remote identity) error {
+func (t *Transport) refuseUnknown(conn net.Conn, remote identity) error {
 	if t.cfg.Handshake.Unknown != nil {
-		if err := t.cfg.Handshake.Unknown(remote.id); err != nil {
+		if err := t.cfg.Handshake.Unknown(callerOn(conn, remote.id), remote.card); err != nil {
 			return err
 		}
 	}

@@ -41,8 +41,8 @@ func TestRefusals(t *testing.T) {
 		"removed peer": {
 			acceptor: func(c *Config) {
 				onlyDialed(c)
-				c.Handshake.Unknown = func(id raft.NodeID) error {
-					return &Refusal{Code: CodeApplication, Reason: id.String() + " was removed"}
+				c.Handshake.Unknown = func(from Caller, _ []byte) error {
+					return &Refusal{Code: CodeApplication, Reason: from.ID.String() + " was removed"}
 				}
 			},
 			event: "refused by n2: n1 was removed",

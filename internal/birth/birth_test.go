@@ -91,8 +91,8 @@ func TestTheCertificateHasWhatMembersSaidLast(t *testing.T) {
 // A member that joined later has no certificate of the birth to give.
 func TestWhoJoinedLaterBringsNobodyIntoTheCluster(t *testing.T) {
 	w := newWorld(3, 1)
-	r, err := DecodeRecord(9, AppendRecord(nil, Joined(9, Incarnation{9}, 7)))
-	if err != nil || r.Certificate == nil || r.Certificate.Cluster != 7 {
+	r, err := DecodeRecord(9, AppendRecord(nil, Joined(9, Incarnation{9}, 7, roster.About{Name: "i", Peers: []string{"i:1"}})))
+	if err != nil || r.Certificate == nil || r.Certificate.Cluster != 7 || r.Of().Name != "i" {
 		t.Fatalf("decoded: %+v (%v)", r, err)
 	}
 	n2 := w.dirs[1]
@@ -112,12 +112,15 @@ func TestARecordWithoutAboutsIsAsEver(t *testing.T) {
 	if n := len(AppendRecord(nil, r)); n != 42+2*24 {
 		t.Errorf("%d bytes with a certificate", n)
 	}
+	if n := len(AppendRecord(nil, Joined(9, Incarnation{9}, 7, roster.About{}))); n != 42 {
+		t.Errorf("%d bytes of a member that joined later", n)
+	}
 }
 
 func FuzzDecodeRecord(f *testing.F) {
 	w := newWorld(3, 1)
 	w.dirs[0].record.About = roster.About{Name: "n1", Peers: []string{"a:1"}}
-	f.Add(AppendRecord(nil, Joined(1, Incarnation{1}, 7)))
+	f.Add(AppendRecord(nil, Joined(1, Incarnation{1}, 7, w.dirs[0].record.About)))
 	for range 3 {
 		for _, d := range w.dirs {
 			for _, other := range w.dirs {

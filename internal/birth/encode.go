@@ -28,9 +28,9 @@ const (
 //	tag u8 | length u32 | what all members say of themselves
 //	tag u8 | length u32 | origin [16]
 //
-// All integers are little-endian. Without a certificate cluster and count are 0, and what is
-// said is About; with one it is what each member said, in the order of their ids. Where nothing
-// is said there is no tag, as in the records of old clusters, and none where the origin is zero.
+// All integers are little-endian. Without a certificate cluster and count are 0. Where it has no
+// members, what is said is About; else it is what each of them said, in the order of their ids. Where
+// nothing is said there is no tag, as in the records of old clusters, and none where the origin is zero.
 func AppendRecord(dst []byte, r Record) []byte {
 	origin := r.Origin
 	if r.Certificate != nil {
@@ -46,11 +46,7 @@ func appendIdentity(dst []byte, r Record) []byte {
 	dst = append(append(dst, r.Incarnation[:]...), r.Founder[:]...)
 	c := r.Certificate
 	if c == nil {
-		dst = append(dst, make([]byte, 10)...)
-		if r.About.Equal(roster.About{}) {
-			return dst
-		}
-		return appendTagged(dst, tagAbout, roster.AppendAbout(nil, r.About))
+		c = &Certificate{}
 	}
 	dst = binary.LittleEndian.AppendUint64(dst, c.Cluster)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(c.Members)))
@@ -62,6 +58,9 @@ func appendIdentity(dst []byte, r Record) []byte {
 		if c.Abouts != nil {
 			said = roster.AppendAbout(said, c.Abouts[id])
 		}
+	}
+	if len(c.Members) == 0 && !r.About.Equal(roster.About{}) {
+		said = roster.AppendAbout(nil, r.About)
 	}
 	if said == nil {
 		return dst
@@ -142,7 +141,7 @@ func (r *Record) decodeOrigin(b []byte) error {
 // decodeSaid decodes what this member says of itself, or what the members of its certificate
 // said.
 func (r *Record) decodeSaid(b []byte, ids []raft.NodeID) (err error) {
-	if r.Certificate == nil {
+	if len(ids) == 0 {
 		r.About, b, err = roster.TakeAbout(b)
 	} else {
 		r.Certificate.Abouts = make(map[raft.NodeID]roster.About, len(ids))
@@ -152,7 +151,7 @@ func (r *Record) decodeSaid(b []byte, ids []raft.NodeID) (err error) {
 			}
 		}
 	}
-	if err != nil || len(b) > 0 || r.Certificate == nil && r.About.Equal(roster.About{}) || r.Certificate != nil && len(ids) == 0 {
+	if err != nil || len(b) > 0 || len(ids) == 0 && r.About.Equal(roster.About{}) {
 		return ErrDecode
 	}
 	return nil

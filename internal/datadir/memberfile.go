@@ -117,8 +117,12 @@ func newMemberFile(fsys vfs.FS, dir string, o Owner, f fields) *MemberFile {
 	if f.joining {
 		members = nil
 	}
-	if f.record.Certificate == nil {
-		f.record.About, f.record.Origin = o.About, o.Origin
+	c := f.record.Certificate
+	if c == nil {
+		f.record.Origin = o.Origin
+	}
+	if c == nil || len(c.Members) == 0 {
+		f.record.About = o.About
 	}
 	b := birth.New(members, f.record)
 	return &MemberFile{fs: fsys, dir: dir, turn: make(chan struct{}, 1), birth: b, saved: b.Record(), said: f}
@@ -220,7 +224,7 @@ func (l *MemberFile) Join(m Membership) error {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
 	l.said.joining, l.said.group, l.said.token, l.said.peers = false, m.Group, m.Token, m.Peers
-	l.birth = birth.New(nil, birth.Joined(m.ID, l.saved.Incarnation, m.Cluster))
+	l.birth = birth.New(nil, birth.Joined(m.ID, l.saved.Incarnation, m.Cluster, l.saved.About))
 	return l.save()
 }
 

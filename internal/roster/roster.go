@@ -169,11 +169,17 @@ func (r Roster) Without(id raft.NodeID) Roster {
 	return Roster{all, removed[max(0, len(removed)-MaxRemoved):]}
 }
 
+// Lacks tells whether r has no member of m's id, or one that has not started, and m has.
+func (r Roster) Lacks(m Member) bool {
+	known, ok := r.Find(m.ID)
+	return !ok || !known.Started() && m.Started()
+}
+
 // Union is the members of r, and those of other that r lacks: whom a member talks to while the
 // latest configuration is not committed.
 func (r Roster) Union(other Roster) Roster {
 	for _, m := range other.Members {
-		if r.index(m.ID) < 0 {
+		if r.Lacks(m) {
 			r = r.With(m)
 		}
 	}

@@ -546,3 +546,76 @@ func TestMembersByEtcdsAPI(t *testing.T) {
 	c.awaitEnd(i, member.ErrRemoved)
 	c.awaitMembers("n1 n2 n3")
 }
+
+// A server that was down while a member was added knows nothing of it. Where the others that it knows
+// are gone, it and the new one may be all that is left of a majority: the new one says who it is.
+func TestAServerThatWasDownMeetsANewOne(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]options{"plain": {servers: 3}, "TLS": {servers: 3, tls: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newTestCluster(t, o)
+			c.startAll()
+			c.put("a", "1", 0)
+			c.stop(2)
+			c.join("m1")
+			c.awaitMembers("m1 n1 n2 n3")
+			c.change(func(ctx context.Context, m *member.Member) (member.Info, error) { return m.Remove(ctx, named("n1")) })
+			c.awaitEnd(0, member.ErrRemoved)
+			c.stop(1) // so that n3 and m1 are left, of m1, n2 and n3
+			awaitReady(t, c.start(2))
+			c.put("b", "2", 0)
+			c.servers, c.configs = c.servers[2:], c.configs[2:]
+			c.awaitSameState()
+		})
+	}
+}
+
+// The same where the entry of the new one was there, and had no directory yet.
+func TestAServerThatWasDownMeetsOneThatHasStarted(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	c.put("a", "1", 0)
+	c.change(func(ctx context.Context, m *member.Member) (member.Info, error) {
+		return m.Replace(ctx, named("n1"), "m1")
+	})
+	c.awaitSameState()
+	c.stop(2)
+	c.join("m1")
+	c.awaitEnd(0, member.ErrRemoved)
+	c.awaitMembers("m1 n2 n3")
+	c.stop(1)
+	awaitReady(t, c.start(2))
+	c.put("b", "2", 0)
+}
+
+// A member that was told addresses of another cluster, which was begun with the same names, is not
+// told that it was removed because a member of its name was removed there.
+func TestWhoWasRemovedFromAnotherClusterGoesOn(t *testing.T) {
+	t.Parallel()
+	c, other := newTestCluster(t, options{servers: 3}), newTestCluster(t, options{servers: 3})
+	c.startAll()
+	other.startAll()
+	c.change(func(ctx context.Context, m *member.Member) (member.Info, error) { return m.Remove(ctx, named("n3")) })
+	c.awaitEnd(2, member.ErrRemoved)
+	for i := range 3 {
+		id := other.servers[i].id()
+		for _, s := range c.servers[:2] { // until the connections to the one that was removed have ended
+			for _, ok := s.member.Peer(id); i == 2 && ok; _, ok = s.member.Peer(id) {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		other.stop(i)
+	}
+	other.configs[2].Cluster = c.configs[0].Cluster // the addresses are those of the other one
+	s := other.start(2)
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		if p, ok := s.member.Peer(c.servers[0].id()); ok && strings.Contains(p.LastError, "begun apart") {
+			return
+		}
+		if time.Now().After(deadline) || s.Err() != nil {
+			t.Fatalf("it is told something else, and ends with %v", s.Err())
+		}
+	}
+}

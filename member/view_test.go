@@ -1,0 +1,85 @@
+package member
+
+import (
+	"crypto/x509"
+	"errors"
+	"net"
+	"testing"
+
+	"balsa.example/internal/birth"
+	"balsa.example/internal/datadir"
+	"balsa.example/internal/roster"
+	"balsa.example/raft"
+	"balsa.example/raft/quorum"
+	"balsa.example/transport"
+)
+
+// newJoined opens a member of id 4 that has just joined a cluster of 1, 2 and 3.
+func newJoined(t *testing.T) (*Member, roster.Roster) {
+	t.Helper()
+	dir := t.TempDir()
+	about := roster.About{Name: "n4", Peers: []string{"127.0.0.1:1"}}
+	d, err := datadir.Open(datadir.Config{Path: dir, Owner: datadir.Owner{About: about, Joins: true, NameOf: raft.NodeID.String}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r roster.Roster
+	for id := range raft.NodeID(3) {
+		r = r.With(roster.Member{ID: id + 1, About: roster.About{Name: (id + 1).String(), Peers: []string{"127.0.0.1:1"}}, Incarnation: roster.Incarnation{byte(id + 1)}})
+	}
+	r = r.With(roster.Member{ID: 4, About: about, Incarnation: d.Members.Record().Incarnation})
+	if err := errors.Join(d.Members.Join(datadir.Membership{ID: 4, Cluster: 7, Group: 7, Peers: r.Members}), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Open(Config{Name: "n4", Peers: about.Peers, Join: about.Peers, Dir: dir, Listener: l})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m, r
+}
+
+// A voter that is to be removed is told so when the configuration without it is committed, and keeps
+// its place until then: the joint phase may need its vote to end.
+func TestAVoterIsRemovedWhenTheJointPhaseHasEnded(t *testing.T) {
+	m, all := newJoined(t)
+	told := func(want transport.Code) {
+		t.Helper()
+		card := birth.AppendRecord(nil, birth.Record{Self: 3, Incarnation: roster.Incarnation{3}, Certificate: &birth.Certificate{Cluster: 7}})
+		refusal := new(transport.Refusal)
+		if err := m.refuseUnknown(transport.Caller{ID: 3}, card); !errors.As(err, &refusal) || refusal.Code != want {
+			t.Errorf("it is told %v, want %d", err, want)
+		}
+		_, known := m.known().Find(3)
+		if _, connects := m.addresses(m.known())[3]; known != connects || known != (want == transport.CodeNotYet) {
+			t.Errorf("it is known: %t, and connected to: %t", known, connects)
+		}
+	}
+	conf := func(r roster.Roster, incoming, outgoing quorum.Majority) raft.Configuration {
+		return raft.Configuration{Voters: quorum.Joint{Incoming: incoming, Outgoing: outgoing}, Context: roster.Append(nil, r)}
+	}
+	before := conf(all, quorum.Majority{1, 2, 3}, nil)
+	joint := conf(all.Without(3), quorum.Majority{1, 2, 4}, quorum.Majority{1, 2, 3})
+	after := conf(all.Without(3), quorum.Majority{1, 2, 4}, nil)
+	for _, step := range []struct {
+		latest, committed raft.Configuration
+		want              transport.Code
+	}{
+		{before, before, transport.CodeNotYet}, {joint, before, transport.CodeNotYet}, {joint, joint, transport.CodeNotYet},
+		{after, joint, transport.CodeNotYet}, {after, after, codeRemoved},
+	} {
+		m.OnConfiguration(step.latest, step.committed)
+		told(step.want)
+	}
+}
+
+// Of a certificate that has no common name, an empty name is not that.
+func TestWhoHasNoNameIsNotCertifiedByIt(t *testing.T) {
+	if err := certifies(new(x509.Certificate), 1, roster.About{Peers: []string{"10.0.0.1:1"}}, roster.Roster{}, false); !errors.Is(err, errNotNamed) {
+		t.Errorf("it is certified (%v)", err)
+	}
+}

@@ -175,10 +175,23 @@ func (a *admission) verdict(admitted func(raft.NodeID) bool) error {
 	return fmt.Errorf("%w: %s", ErrNotAdmitted, strings.Join(reasons, "; "))
 }
 
+// endRemoved ends a member that was told that it was removed. Its replica mostly ends by itself,
+// when it has answered those who wait for it. One that was down when it was removed never hears of
+// that by the log.
+func (m *Member) endRemoved() {
+	if m.replica.Load() == nil || pause(m.ctx, m.ctx, removedGrace*m.cfg.ElectionTimeout) {
+		m.fail(m.errRemoved())
+	}
+}
+
+// removedGrace is for how many election timeouts the replica of a removed member may go on: a little
+// longer than it does by itself.
+const removedGrace = 5
+
 // refused is transport.Handshake.OnRefused.
 func (m *Member) refused(r *transport.Refusal) {
 	if r.Code == codeRemoved {
-		m.fail(m.errRemoved())
+		m.work.Go(m.endRemoved)
 		return
 	}
 	select {

@@ -167,7 +167,7 @@ func (d *devCluster) failed(name string) error {
 	if !errors.Is(err, member.ErrRemoved) || len(d.servers) == 1 {
 		return err
 	}
-	d.servers[name].Abort()
+	d.servers[name].Shutdown(context.Background())
 	delete(d.servers, name)
 	dir := filepath.Join(d.o.dataDir, name)
 	if err := errors.Join(os.RemoveAll(dir+devRemoved), os.Rename(dir, dir+devRemoved)); err != nil {

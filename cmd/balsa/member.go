@@ -395,9 +395,9 @@ func (p *program) memberReplace() *cobra.Command {
 		use: "replace NAME|ID", short: "Let a new server take the place of another", args: cobra.ExactArgs(1),
 		example: "  balsa member replace n3\n  balsa member replace n3 --as n4 --wait 10m",
 		long: `Let a new server take the place of another, which may be lost or alive. Start the new one with
-the same name (or that of --as), an empty data directory, and --join: before or after this
-command. It gets the state. When it is caught up it votes, and the other one is removed, in one
-step; until then the other one stays a member.`,
+the same name (or that of --as), an empty data directory, and --join. It gets the state. When it
+is caught up it votes, and the other one is removed, in one step. Until then the other one
+stays a member.`,
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&as, "as", "", "name of the new server (default: that of the other one)")
 			cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait until the new server votes")

@@ -302,12 +302,12 @@ func (e *edit) replace(old Member, name string) (Member, error) {
 	}
 	for _, m := range e.roster.Members {
 		switch {
-		case m.Replaces == old.ID && m.Name == name && !m.Started():
+		case m.Replaces == old.ID && m.Name == name:
 			return m, nil // as was asked for before
 		case m.Replaces == old.ID:
 			return m, fmt.Errorf("%w: %s", ErrBeingReplaced, old)
 		case m.Name == name && m.ID != old.ID:
-			return m, fmt.Errorf("%w: %q", ErrExists, name)
+			return e.succeed(old, m)
 		}
 	}
 	fresh, witness := Member{About: About{Name: name}, Replaces: old.ID, Promote: true}, e.IsWitness(old.ID)
@@ -319,6 +319,21 @@ func (e *edit) replace(old Member, name string) (Member, error) {
 	}
 	fresh.Replaces, fresh.Promote = raft.None, old.Promote
 	return e.learn(fresh, witness)
+}
+
+// succeed lets a member that has joined already take the place of another, if it does not vote yet.
+func (e *edit) succeed(old, m Member) (Member, error) {
+	switch {
+	case e.Voters.Incoming.Contains(m.ID):
+		return m, fmt.Errorf("%w: %s; to be without %s, remove it", ErrVotes, m, old)
+	case m.Replaces != raft.None || !e.Voters.Incoming.Contains(old.ID):
+		return m, fmt.Errorf("%w: %q", ErrExists, m.Name)
+	case e.IsWitness(m.ID) != e.IsWitness(old.ID):
+		return m, fmt.Errorf("%w: %s", ErrWitness, m)
+	}
+	m.Replaces, m.Promote = old.ID, true
+	e.roster = e.roster.With(m)
+	return m, nil
 }
 
 // Publish returns conf with a roster, if it has none and r has exactly its members. So an old cluster

@@ -178,7 +178,10 @@ func TestAVoterIsReplaced(t *testing.T) {
 	}
 	w.refuse(Change{Kind: Remove, Name: "c"}, ErrAmbiguous)
 	w.do(joins("c", 4)) // at the address of the old one
-	w.refuse(Change{Kind: Replace, Name: "c"}, ErrBeingReplaced)
+	if again := w.do(Change{Kind: Replace, Name: "c"}); again.ID != d.ID || !again.Started() {
+		t.Errorf("asked again, it is %+v", again)
+	}
+	w.refuse(Change{Kind: Replace, Name: "c", About: About{Name: "d"}}, ErrBeingReplaced)
 	w.is("[n1 n2 n3]", "[n11]")
 	w.do(Change{Kind: Promote, ID: d.ID})
 	w.is("[n1 n2 n11]", "[]")
@@ -189,10 +192,22 @@ func TestAVoterIsReplaced(t *testing.T) {
 
 func TestAVoterIsReplacedUnderAnotherName(t *testing.T) {
 	w := newWorld(t)
-	w.refuse(Change{Kind: Replace, Name: "c", About: About{Name: "b"}}, ErrExists)
+	w.refuse(Change{Kind: Replace, Name: "c", About: About{Name: "b"}}, ErrVotes)
 	w.do(Change{Kind: Replace, Name: "c", About: About{Name: "d"}})
 	w.refuse(Change{Kind: Replace, Name: "c", About: About{Name: "e"}}, ErrBeingReplaced)
 	w.do(joins("d", 4))
+	w.do(Change{Kind: Promote, Name: "d"})
+	w.is("[n1 n2 n11]", "[]")
+}
+
+// The new server may have joined before the cluster is told whose place it takes.
+func TestAVoterIsReplacedByOneThatHasJoined(t *testing.T) {
+	w := newWorld(t)
+	d := w.do(joins("d", 4))
+	if again := w.do(Change{Kind: Replace, Name: "c", About: About{Name: "d"}}); again.ID != d.ID || again.Replaces != 3 {
+		t.Errorf("it is %+v", again)
+	}
+	w.refuse(Change{Kind: Replace, Name: "b", About: About{Name: "d"}}, ErrExists)
 	w.do(Change{Kind: Promote, Name: "d"})
 	w.is("[n1 n2 n11]", "[]")
 }

@@ -131,7 +131,11 @@ func Run(ctx context.Context, cfg Config) error {
 		s.Shutdown(context.Background())
 	case <-s.Failed():
 		s.log.Error("cannot go on", "error", s.Err())
-		s.Abort()
+		if errors.Is(s.Err(), member.ErrRemoved) {
+			s.Shutdown(context.Background()) // its clients get the answers that they wait for
+		} else {
+			s.Abort()
+		}
 	}
 	return s.Err()
 }

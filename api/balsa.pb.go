@@ -3556,12 +3556,15 @@ func (x *Event) GetPrev() *Entry {
 
 // Leader is a hint where to go.
 type Leader struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NodeId        uint64                 `protobuf:"varint,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	ClientUrls    []string               `protobuf:"bytes,3,rep,name=client_urls,json=clientUrls,proto3" json:"client_urls,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	NodeId     uint64                 `protobuf:"varint,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Name       string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	ClientUrls []string               `protobuf:"bytes,3,rep,name=client_urls,json=clientUrls,proto3" json:"client_urls,omitempty"`
+	// command_version is what members tell each other: see StatusReply. 0: they tell clients nothing of it, and
+	// are of a program that did not know of it.
+	CommandVersion uint64 `protobuf:"varint,4,opt,name=command_version,json=commandVersion,proto3" json:"command_version,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Leader) Reset() {
@@ -3613,6 +3616,13 @@ func (x *Leader) GetClientUrls() []string {
 		return x.ClientUrls
 	}
 	return nil
+}
+
+func (x *Leader) GetCommandVersion() uint64 {
+	if x != nil {
+		return x.CommandVersion
+	}
+	return 0
 }
 
 type StatusRequest struct {
@@ -3697,8 +3707,12 @@ type StatusReply struct {
 	DbBytes    uint64 `protobuf:"varint,31,opt,name=db_bytes,json=dbBytes,proto3" json:"db_bytes,omitempty"`
 	QuotaBytes uint64 `protobuf:"varint,32,opt,name=quota_bytes,json=quotaBytes,proto3" json:"quota_bytes,omitempty"`
 	// alarms are what is wrong, for programs.
-	Alarms   []Alarm `protobuf:"varint,33,rep,packed,name=alarms,proto3,enum=balsa.v1.Alarm" json:"alarms,omitempty"`
-	UptimeMs uint64  `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
+	Alarms []Alarm `protobuf:"varint,33,rep,packed,name=alarms,proto3,enum=balsa.v1.Alarm" json:"alarms,omitempty"`
+	// cluster_version is the version of commands that the cluster uses, and command_version the newest that
+	// this server knows: an older program than cluster_version cannot be a member.
+	ClusterVersion uint64 `protobuf:"varint,34,opt,name=cluster_version,json=clusterVersion,proto3" json:"cluster_version,omitempty"`
+	CommandVersion uint64 `protobuf:"varint,35,opt,name=command_version,json=commandVersion,proto3" json:"command_version,omitempty"`
+	UptimeMs       uint64 `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
 	// peers are the other members.
 	Peers         []*Peer `protobuf:"bytes,21,rep,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3950,6 +3964,20 @@ func (x *StatusReply) GetAlarms() []Alarm {
 		return x.Alarms
 	}
 	return nil
+}
+
+func (x *StatusReply) GetClusterVersion() uint64 {
+	if x != nil {
+		return x.ClusterVersion
+	}
+	return 0
+}
+
+func (x *StatusReply) GetCommandVersion() uint64 {
+	if x != nil {
+		return x.CommandVersion
+	}
+	return 0
 }
 
 func (x *StatusReply) GetUptimeMs() uint64 {
@@ -5437,13 +5465,14 @@ const file_balsa_proto_rawDesc = "" +
 	"\x05Event\x12%\n" +
 	"\x05entry\x18\x01 \x01(\v2\x0f.balsa.v1.EntryR\x05entry\x12\x18\n" +
 	"\adeleted\x18\x02 \x01(\bR\adeleted\x12#\n" +
-	"\x04prev\x18\x03 \x01(\v2\x0f.balsa.v1.EntryR\x04prev\"V\n" +
+	"\x04prev\x18\x03 \x01(\v2\x0f.balsa.v1.EntryR\x04prev\"\x7f\n" +
 	"\x06Leader\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
 	"\vclient_urls\x18\x03 \x03(\tR\n" +
-	"clientUrls\"\x0f\n" +
-	"\rStatusRequest\"\x97\b\n" +
+	"clientUrls\x12'\n" +
+	"\x0fcommand_version\x18\x04 \x01(\x04R\x0ecommandVersion\"\x0f\n" +
+	"\rStatusRequest\"\xe9\b\n" +
 	"\vStatusReply\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x1d\n" +
@@ -5484,7 +5513,9 @@ const file_balsa_proto_rawDesc = "" +
 	"\bdb_bytes\x18\x1f \x01(\x04R\adbBytes\x12\x1f\n" +
 	"\vquota_bytes\x18  \x01(\x04R\n" +
 	"quotaBytes\x12'\n" +
-	"\x06alarms\x18! \x03(\x0e2\x0f.balsa.v1.AlarmR\x06alarms\x12\x1b\n" +
+	"\x06alarms\x18! \x03(\x0e2\x0f.balsa.v1.AlarmR\x06alarms\x12'\n" +
+	"\x0fcluster_version\x18\" \x01(\x04R\x0eclusterVersion\x12'\n" +
+	"\x0fcommand_version\x18# \x01(\x04R\x0ecommandVersion\x12\x1b\n" +
 	"\tuptime_ms\x18\x14 \x01(\x04R\buptimeMs\x12$\n" +
 	"\x05peers\x18\x15 \x03(\v2\x0e.balsa.v1.PeerR\x05peers\"\xc6\x02\n" +
 	"\x04Peer\x12\x17\n" +

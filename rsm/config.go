@@ -62,6 +62,10 @@ type Config[Op, Result any] struct {
 	// loop and must not block. Default: all are admitted. Operations of this replica's own are
 	// the business of those who submit them.
 	Admit func(op []byte) bool
+	// Refuse says why an operation that is submitted here must not be proposed, nil if it may be:
+	// other members may not know how to execute it, for instance. Submit then returns that error. Any
+	// goroutine calls it. Default: none is refused.
+	Refuse func(op Op) error
 	// OnConfiguration is told of the latest configuration in the log of this replica, and of the
 	// committed one, at the start and whenever one changes: before the replica sends anything to a
 	// new member, and before a ChangeConfiguration returns. Start calls it first, and then the loop.

@@ -51,7 +51,11 @@ func (n *Node[Op, Result]) Submit(ctx context.Context, op Op) (Result, error) {
 
 // SubmitEntry is Submit, and tells which entry of the log holds op.
 func (n *Node[Op, Result]) SubmitEntry(ctx context.Context, op Op) (Result, EntryID, error) {
-	data := n.cfg.Codec.Append(nil, op)
+	data, err := n.encode(op)
+	if err != nil {
+		var none Result
+		return none, EntryID{}, err
+	}
 	o := await(ctx, func(done waiter[Result]) { n.submit(data, false, done) })
 	return o.result, o.entry, o.err
 }
@@ -60,7 +64,12 @@ func (n *Node[Op, Result]) SubmitEntry(ctx context.Context, op Op) (Result, Entr
 // Submit would return, from a goroutine of the node or from this one. It must not
 // block.
 func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {
-	data := n.cfg.Codec.Append(nil, op)
+	data, err := n.encode(op)
+	if err != nil {
+		var none Result
+		done(none, err)
+		return
+	}
 	n.submit(data, false, func(o outcome[Result]) { done(o.result, o.err) })
 }
 
@@ -73,9 +82,23 @@ func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {
 // stops while SubmitAnywhere waits for a leader, the error is ErrWrongLeader too: op was not
 // executed, and never will be.
 func (n *Node[Op, Result]) SubmitAnywhere(ctx context.Context, op Op) (Result, EntryID, error) {
-	data := n.cfg.Codec.Append(nil, op)
+	data, err := n.encode(op)
+	if err != nil {
+		var none Result
+		return none, EntryID{}, err
+	}
 	o := n.withLeader(ctx, func(done waiter[Result]) { n.submit(data, true, done) })
 	return o.result, o.entry, o.err
+}
+
+// encode returns what stands in the log, unless the operation is refused.
+func (n *Node[Op, Result]) encode(op Op) ([]byte, error) {
+	if n.cfg.Refuse != nil {
+		if err := n.cfg.Refuse(op); err != nil {
+			return nil, err
+		}
+	}
+	return n.cfg.Codec.Append(nil, op), nil
 }
 
 func (n *Node[Op, Result]) submit(data []byte, forward bool, done waiter[Result]) {

@@ -341,3 +341,33 @@ func TestTransferLeadershipFails(t *testing.T) {
 		}
 	})
 }
+
+// Refused operations are not proposed, whichever way they are submitted: the error is that of Refuse.
+func TestRefusedOperationsAreNotProposed(t *testing.T) {
+	run(t, 1, -1, func(t *testing.T, c *cluster) {
+		refusal := errors.New("not yet")
+		c.settings = func(cfg *rsm.Config[int64, int64]) {
+			cfg.Refuse = func(op int64) error {
+				if op > 1 {
+					return refusal
+				}
+				return nil
+			}
+		}
+		c.stop(1)
+		c.start(1)
+		n := c.nodes[c.leader()]
+		_, err1 := n.Submit(t.Context(), 2)
+		_, _, err2 := n.SubmitAnywhere(t.Context(), 2)
+		err3 := errors.New("not called")
+		n.SubmitFunc(2, func(_ int64, err error) { err3 = err })
+		for _, err := range []error{err1, err2, err3} {
+			if !errors.Is(err, refusal) {
+				t.Errorf("%v", err)
+			}
+		}
+		if sum, err := n.Submit(t.Context(), 1); err != nil || sum != 1 {
+			t.Errorf("%d, %v", sum, err)
+		}
+	})
+}

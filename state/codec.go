@@ -32,7 +32,10 @@ var (
 )
 
 // Codec is the byte form of a Command. Decode undoes Append.
-type Codec struct{}
+type Codec struct {
+	// Version is the newest version of commands that are known; 0: that of this program.
+	Version uint64
+}
 
 // Append appends the encoding of c to dst.
 func (Codec) Append(dst []byte, c Command) []byte {
@@ -76,12 +79,14 @@ func (Codec) Append(dst []byte, c Command) []byte {
 		e.number(uint64(m.Quota))
 	case KindAuth:
 		e.change(m.Auth)
+	case KindVersion:
+		e.number(m.Version)
 	}
 	return e.b
 }
 
 // Decode reads one command, which is all of data, and shares its memory.
-func (Codec) Decode(data []byte) (c Command, err error) {
+func (codec Codec) Decode(data []byte) (c Command, err error) {
 	if len(data) == 0 || data[0] != moreFormat && data[0] != userFormat {
 		c.Op, err = kv.Codec{}.Decode(data)
 		return c, err
@@ -91,6 +96,9 @@ func (Codec) Decode(data []byte) (c Command, err error) {
 	}
 	m := &More{Kind: Kind(data[1])}
 	c.More = m
+	if m.Kind.version() > known(codec.Version) {
+		return c, unknownKind(m.Kind, known(codec.Version))
+	}
 	d := decoder{b: data[2:]}
 	if data[0] == userFormat {
 		m.User, m.UserStamp, m.Internal = d.text(), d.number()-1, d.flag()
@@ -122,8 +130,10 @@ func (Codec) Decode(data []byte) (c Command, err error) {
 		m.Quota = int64(d.number())
 	case KindAuth:
 		m.Auth = d.change()
+	case KindVersion:
+		m.Version = d.number()
 	default:
-		return c, fmt.Errorf("state: command is of unknown kind %d", m.Kind)
+		return c, unknownKind(m.Kind, known(codec.Version))
 	}
 	if d.err == nil && len(d.b) > 0 {
 		d.err = errors.New("state: there is something behind the command")

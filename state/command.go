@@ -26,6 +26,7 @@ const (
 	KindTick                    // keeps leases alive, carries time on, and ends leases that are due
 	KindQuota                   // sets the quota
 	KindAuth                    // changes users and roles
+	KindVersion                 // raises the version of commands that the cluster uses
 )
 
 // More is all that a command can be besides an operation on one key.
@@ -56,6 +57,8 @@ type More struct {
 	Quota int64 // KindQuota: bytes; 0: none
 
 	Auth *auth.Change // KindAuth
+
+	Version uint64 // KindVersion
 }
 
 func (m *More) stamped() bool { return m.Stamp != logtime.Stamp{} }

@@ -31,6 +31,9 @@ type Config struct {
 	// Limits are those of the leases in a new cluster, the same at all members; the zero value
 	// stands for lease.DefaultLimits.
 	Limits lease.Limits
+	// Version is the newest version of commands that is known; 0: Version. Less is for tests of an
+	// older program.
+	Version uint64
 	// Origin is that of the restored state with which the cluster began; zero: it began empty.
 	// Configuration is the one that it began with, where there is an Origin.
 	Origin        Origin
@@ -145,7 +148,11 @@ func (m *Machine) loadSmall(p *present, mf *manifest, history *run.History) erro
 		return err
 	}
 	p.leases.table = leases
+	if s.version > known(m.cfg.Version) {
+		return fmt.Errorf("the cluster uses commands of version %d, and this program knows up to %d: use a newer one", s.version, known(m.cfg.Version))
+	}
 	p.quota.Store(s.quota)
+	p.version.Store(s.version)
 	p.users.set(s.users)
 	p.times.timesImage = s.times
 	p.keys, err = kv.OpenStore(history, s.totals, &p.leases)

@@ -127,6 +127,9 @@ func (p *present) execute(c Command) (Result, error) {
 		return p.refusal(kv.CodeOK), nil
 	case KindAuth:
 		return p.changeUsers(m.Auth), nil
+	case KindVersion:
+		p.version.Store(max(p.version.Load(), m.Version))
+		return p.refusal(kv.CodeOK), nil
 	}
 	return p.refusal(kv.CodeUnknownKind), nil
 }

@@ -19,3 +19,9 @@ func DecodeSmallFile(b []byte) (authRevision uint64, err error) {
 	}
 	return s.users.Revision(), nil
 }
+
+// InventKind makes a kind of command known since a version, until the result is called.
+func InventKind(k Kind, version uint64) func() {
+	kindVersions[k] = version
+	return func() { delete(kindVersions, k) }
+}

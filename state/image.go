@@ -98,6 +98,7 @@ func (im *Image) Check(files run.Files) error {
 	p := &present{history: history}
 	p.leases.table = im.leases
 	p.quota.Store(im.state.quota)
+	p.version.Store(im.state.version)
 	p.users.set(im.state.users)
 	if p.keys, err = kv.OpenStore(history, im.state.totals, &p.leases); err == nil {
 		if hash := p.hash(); hash != im.Hash() {

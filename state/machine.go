@@ -63,7 +63,8 @@ type present struct {
 	keys      *kv.Store
 	leases    guardedLeases
 	quota     atomic.Int64
-	refused   atomic.Int64 // see Figures.Refused
+	version   atomic.Uint64 // see Version; 0: it was never raised
+	refused   atomic.Int64  // see Figures.Refused
 	times     times
 	users     users
 	deletes   deletes
@@ -110,6 +111,9 @@ func (p *present) hash() uint64 {
 	numbers := []uint64{p.keys.Hash(), leases, uint64(p.quota.Load())}
 	if users := p.users.table(); users.Revision() > 1 { // else as before there were users
 		numbers = append(numbers, users.Hash())
+	}
+	if version := p.version.Load(); version != 0 {
+		numbers = append(numbers, version)
 	}
 	return mix(numbers...)
 }

@@ -158,6 +158,7 @@ func (im *Image) presentAt(history *run.History, r Restoration) (p *present, err
 		p.times.cut(r.Revision)
 	}
 	p.quota.Store(im.state.quota)
+	p.version.Store(im.state.version)
 	p.users.set(im.state.users.WithSecret(im.newSecret(r.Revision)))
 	p.keys, err = kv.OpenStore(history, totals, &p.leases)
 	return p, err

@@ -321,3 +321,5 @@ func TestAdoptionSurvivesCrashes(t *testing.T) {
 		t.Errorf("%d crashes", crashes)
 	}
 }
+
+func filesOf(fs vfs.FS) run.Files { return run.Files{FS: fs, Dir: "state", Cluster: 7} }

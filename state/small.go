@@ -21,20 +21,23 @@ import (
 //
 //	magic "BALSASML", format (4 bytes), length of the fields (4 bytes), fields, leases
 //
-// Users and roles are the last of the fields.
+// Users and roles are the last of the fields of format 2. Format 3 has the cluster's version behind them, and
+// is written where that was raised.
 //
 // The manifest has its checksum.
 type small struct {
 	totals kv.Totals
 	quota  int64
-	times  timesImage
-	users  *auth.Table
-	leases *lease.Image
+	// version is that of commands, 0 if it was never raised.
+	version uint64
+	times   timesImage
+	users   *auth.Table
+	leases  *lease.Image
 }
 
 const (
 	smallMagic  = "BALSASML"
-	smallFormat = 2 // format 1 has no users
+	smallFormat = 3 // format 1 has no users, format 2 no version
 	smallHead   = len(smallMagic) + 4 + 4
 )
 
@@ -52,8 +55,13 @@ func (s *small) WriteTo(w io.Writer) (int64, error) {
 		e.number(m.Revision)
 	}
 	e.bytes(s.users.Append(nil))
+	format := uint32(2)
+	if s.version != 0 {
+		format = smallFormat
+		e.number(s.version)
+	}
 	b := append([]byte(smallMagic), 0, 0, 0, 0, 0, 0, 0, 0)
-	binary.LittleEndian.PutUint32(b[len(smallMagic):], smallFormat)
+	binary.LittleEndian.PutUint32(b[len(smallMagic):], format)
 	binary.LittleEndian.PutUint32(b[len(smallMagic)+4:], uint32(len(e.b)))
 	n, err := w.Write(append(b, e.b...))
 	if err != nil {
@@ -91,6 +99,9 @@ func decodeSmall(b []byte) (s small, leases *lease.Table, err error) {
 			return s, nil, err
 		}
 	}
+	if format > 2 {
+		s.version = d.number()
+	}
 	if d.err != nil {
 		return s, nil, errSmall
 	}
@@ -103,7 +114,7 @@ func (p *present) small() *small {
 	p.leases.mu.Lock()
 	defer p.leases.mu.Unlock()
 	return &small{
-		totals: p.keys.Totals(), quota: p.quota.Load(), times: p.times.image(), users: p.users.table(), leases: p.leases.table.Image(),
+		totals: p.keys.Totals(), quota: p.quota.Load(), version: p.version.Load(), times: p.times.image(), users: p.users.table(), leases: p.leases.table.Image(),
 	}
 }
 

@@ -80,6 +80,7 @@ func TestEveryKindNeedsARight(t *testing.T) {
 		state.KindTick:    {state.More{}, ok, ok, ok},
 		state.KindQuota:   {state.More{}, nobody, denied, ok},
 		state.KindAuth:    {state.More{Auth: &auth.Change{Kind: auth.RoleAdd, Role: "new"}}, nobody, denied, ok},
+		state.KindVersion: {state.More{Version: 2}, nobody, denied, ok},
 	}
 	m, _ := openMachine(t, crashfs.NewCrashableMem())
 	enabled(t, m)

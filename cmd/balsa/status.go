@@ -17,33 +17,36 @@ import (
 
 // nodeStatus is the status of one server in the output.
 type nodeStatus struct {
-	Name          string   `json:"name,omitempty"`
-	ID            string   `json:"id,omitempty"`
-	Cluster       string   `json:"cluster,omitempty"`
-	Endpoint      string   `json:"endpoint"`
-	Error         string   `json:"error,omitempty"` // why it did not answer
-	Role          string   `json:"role,omitempty"`
-	Waiting       string   `json:"waiting,omitempty"` // for what, if it does not take part yet
-	Term          uint64   `json:"term"`
-	Leader        string   `json:"leader,omitempty"`
-	Commit        uint64   `json:"commit"`
-	Applied       uint64   `json:"applied"`
-	LogBytes      uint64   `json:"log_bytes"`
-	SnapshotIndex uint64   `json:"snapshot_index"`
-	SnapshotBytes uint64   `json:"snapshot_bytes"`
-	Keys          uint64   `json:"keys"`
-	Revision      uint64   `json:"revision"`
-	Hash          string   `json:"hash,omitempty"`
-	HashIndex     uint64   `json:"hash_index,omitempty"`
-	UptimeMillis  uint64   `json:"uptime_ms"`
-	DiskWait      uint64   `json:"disk_wait_ms"` // of the write or sync under way, so far
-	Alarm         string   `json:"alarm,omitempty"`
-	Version       string   `json:"version,omitempty"`
-	Reaches       []string `json:"reaches"`
-	Misses        []string `json:"misses"`
-	Lost          []string `json:"lost"`     // members that have lost entries which they had acknowledged to this leader
-	Diverged      []string `json:"diverged"` // members whose state differs from that of a majority
-	Learners      []string `json:"learners"` // the other members that do not vote
+	Name          string `json:"name,omitempty"`
+	ID            string `json:"id,omitempty"`
+	Cluster       string `json:"cluster,omitempty"`
+	Endpoint      string `json:"endpoint"`
+	Error         string `json:"error,omitempty"` // why it did not answer
+	Role          string `json:"role,omitempty"`
+	Waiting       string `json:"waiting,omitempty"` // for what, if it does not take part yet
+	Term          uint64 `json:"term"`
+	Leader        string `json:"leader,omitempty"`
+	Commit        uint64 `json:"commit"`
+	Applied       uint64 `json:"applied"`
+	LogBytes      uint64 `json:"log_bytes"`
+	SnapshotIndex uint64 `json:"snapshot_index"`
+	SnapshotBytes uint64 `json:"snapshot_bytes"`
+	Keys          uint64 `json:"keys"`
+	Revision      uint64 `json:"revision"`
+	Hash          string `json:"hash,omitempty"`
+	HashIndex     uint64 `json:"hash_index,omitempty"`
+	UptimeMillis  uint64 `json:"uptime_ms"`
+	DiskWait      uint64 `json:"disk_wait_ms"` // of the write or sync under way, so far
+	Alarm         string `json:"alarm,omitempty"`
+	Version       string `json:"version,omitempty"`
+	// ClusterVersion is the version of commands that the cluster uses, CommandVersion the newest that the server knows.
+	ClusterVersion uint64   `json:"cluster_version,omitempty"`
+	CommandVersion uint64   `json:"command_version,omitempty"`
+	Reaches        []string `json:"reaches"`
+	Misses         []string `json:"misses"`
+	Lost           []string `json:"lost"`     // members that have lost entries which they had acknowledged to this leader
+	Diverged       []string `json:"diverged"` // members whose state differs from that of a majority
+	Learners       []string `json:"learners"` // the other members that do not vote
 }
 
 func (p *program) status() *cobra.Command {
@@ -218,6 +221,7 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 		LogBytes: s.LogBytes, SnapshotIndex: s.SnapshotIndex, SnapshotBytes: s.SnapshotBytes,
 		Keys: s.Keys, Revision: s.Revision, HashIndex: s.StateHashIndex,
 		UptimeMillis: s.UptimeMs, DiskWait: s.DiskWaitMs, Alarm: s.Alarm, Version: s.ServerVersion,
+		ClusterVersion: s.ClusterVersion, CommandVersion: s.CommandVersion,
 		Reaches: []string{}, Misses: []string{}, Lost: []string{}, Diverged: []string{}, Learners: []string{},
 	}
 	if s.StateHash != 0 {
@@ -271,7 +275,30 @@ func writeTable(w io.Writer, nodes []nodeStatus) error {
 			return err
 		}
 	}
+	if err := writeVersions(w, nodes); err != nil {
+		return err
+	}
 	return writeWaits(w, nodes)
+}
+
+// writeVersions writes a line if servers of different versions run: in the midst of an upgrade.
+func writeVersions(w io.Writer, nodes []nodeStatus) error {
+	var cluster uint64
+	var known []string
+	versions := map[uint64]bool{}
+	for _, n := range nodes {
+		if n.Error != "" || n.Waiting != "" {
+			continue
+		}
+		version := max(n.CommandVersion, 1)
+		cluster, versions[version] = max(cluster, n.ClusterVersion, 1), true
+		known = append(known, fmt.Sprintf("%s knows %d", n.Name, version))
+	}
+	if len(versions) < 2 {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "the cluster uses commands of version %d until all members know a later one; %s\n", cluster, strings.Join(known, ", "))
+	return err
 }
 
 // outMember is a member that has stopped for good, as others report.

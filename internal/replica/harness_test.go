@@ -1,7 +1,9 @@
 package replica_test
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,6 +50,9 @@ type cluster struct {
 
 	mu      sync.Mutex
 	servers map[raft.NodeID]*member
+	// versions has what commands the program of a server knows, as state.Config has it. Nil: the version of
+	// the cluster is never raised.
+	versions map[raft.NodeID]uint64
 }
 
 // member is one server, from one start to the next.
@@ -82,36 +87,53 @@ func newCluster(t testing.TB, o options) *cluster {
 func (c *cluster) start(ids ...raft.NodeID) {
 	c.t.Helper()
 	for _, id := range ids {
-		c.starts++
-		m := &member{disk: c.server(id).disk, end: c.net.Node(id)}
-		log, err := m.disk.open()
-		if err != nil {
-			c.t.Fatalf("open the log of server %s: %v", id, err)
+		if err := c.tryStart(id); err != nil {
+			c.t.Fatal(err)
 		}
-		m.storage = &hookedLog{slowLog: log, t: c.t}
-		m.state = &stateDisk{log: m.storage, plug: m.disk.plug}
-		cfg := replica.Config{
-			ID: id, Log: m.storage, State: state.Config{FS: crashfs.Inject(m.disk.mem, m.state), Dir: stateDir, Cluster: 1}, Transport: &transport{m.end, &c.snapshots}, MaxRaftState: c.maxRaftState, Seed: c.seed + c.starts,
-			LowSpace: c.lowSpace.Load,
-			Leader: func(leader raft.NodeID) *api.Leader {
-				return &api.Leader{NodeId: uint64(leader), ClientUrls: []string{"http://" + address(leader)}}
-			},
-		}
-		if c.runBytes > 0 {
-			cfg.State.RunBytes, cfg.State.CacheBytes = c.runBytes, -1
-		}
-		if os.Getenv("BALSA_TEST_LOG") != "" {
-			cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
-		}
-		if m.replica, err = replica.New(cfg); err != nil {
-			c.t.Fatalf("start server %s: %v", id, err)
-		}
-		m.receiver = &heldReceiver{Receiver: m.replica.Node, released: make(chan struct{})}
-		c.mu.Lock()
-		c.servers[id] = m
-		c.mu.Unlock()
-		m.end.Start(m.receiver)
 	}
+}
+
+func (c *cluster) tryStart(id raft.NodeID) error {
+	c.starts++
+	m := &member{disk: c.server(id).disk, end: c.net.Node(id)}
+	log, err := m.disk.open()
+	if err != nil {
+		return fmt.Errorf("open the log of server %s: %w", id, err)
+	}
+	m.storage = &hookedLog{slowLog: log, t: c.t}
+	m.state = &stateDisk{log: m.storage, plug: m.disk.plug}
+	cfg := replica.Config{
+		ID: id, Log: m.storage, State: state.Config{FS: crashfs.Inject(m.disk.mem, m.state), Dir: stateDir, Cluster: 1}, Transport: &transport{m.end, &c.snapshots}, MaxRaftState: c.maxRaftState, Seed: c.seed + c.starts,
+		LowSpace: c.lowSpace.Load,
+		Leader: func(leader raft.NodeID) *api.Leader {
+			return &api.Leader{NodeId: uint64(leader), ClientUrls: []string{"http://" + address(leader)}}
+		},
+	}
+	if c.runBytes > 0 {
+		cfg.State.RunBytes, cfg.State.CacheBytes = c.runBytes, -1
+	}
+	if os.Getenv("BALSA_TEST_LOG") != "" {
+		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	if c.versions != nil {
+		cfg.State.Version, cfg.KnownVersion = c.versions[id], c.knownVersion
+	}
+	if m.replica, err = replica.New(cfg); err != nil {
+		return fmt.Errorf("start server %s: %w", id, errors.Join(err, log.Close()))
+	}
+	m.receiver = &heldReceiver{Receiver: m.replica.Node, released: make(chan struct{})}
+	c.mu.Lock()
+	c.servers[id] = m
+	c.mu.Unlock()
+	m.end.Start(m.receiver)
+	return nil
+}
+
+// knownVersion is what a server that runs would say of itself.
+func (c *cluster) knownVersion(id raft.NodeID) (version uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.versions[id], state.Version), c.servers[id].replica != nil
 }
 
 // server returns a server as it runs now, or as it ran last.

@@ -49,6 +49,9 @@ type Config struct {
 	Access access.Config
 	// Retention says how much history is kept. The zero value keeps all of it.
 	Retention state.Retention
+	// KnownVersion returns the version of commands that another member knows (state.Version), false
+	// while this one has not heard it. nil: the version of the cluster is never raised.
+	KnownVersion func(raft.NodeID) (version uint64, ok bool)
 	// Quota is proposed while this replica leads and the state has no quota. 0: none is.
 	Quota int64
 }
@@ -66,6 +69,7 @@ type Replica struct {
 	// Watches are those who watch.
 	Watches *Watches
 
+	id       raft.NodeID
 	time     *timekeeper
 	anywhere Anywhere
 	upkeep   upkeep
@@ -81,7 +85,7 @@ func New(cfg Config) (*Replica, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Replica{}
+	r := &Replica{id: cfg.ID}
 	r.space.logLow = cfg.LowSpace
 	if cfg.ElectionTimeout == 0 {
 		cfg.ElectionTimeout = 500 * time.Millisecond
@@ -99,7 +103,8 @@ func New(cfg Config) (*Replica, error) {
 	r.Node, err = rsm.Start(rsm.Config[state.Command, state.Result]{
 		ID:                cfg.ID,
 		Durable:           machine{r.State, p},
-		Codec:             state.Codec{},
+		Codec:             state.Codec{Version: cfg.State.Version},
+		Refuse:            r.State.Refuse,
 		Log:               cfg.Log,
 		Transport:         cfg.Transport,
 		MaxRaftState:      cfg.MaxRaftState,
@@ -127,6 +132,7 @@ func New(cfg Config) (*Replica, error) {
 	r.Access = access.New(member{r.State, r}, cfg.Access)
 	r.watching.start(func(ctx context.Context) { r.Watches.Run(ctx, r.Node, cfg.ElectionTimeout) })
 	r.upkeep.replica, r.upkeep.keep, r.upkeep.quota, r.upkeep.maxIndex = r, cfg.Retention, cfg.Quota, cfg.MaxIndexBytes
+	r.upkeep.known = cfg.KnownVersion
 	r.upkeep.log = cfg.Logger.With("id", cfg.ID)
 	r.upkeep.start(r.upkeep.run)
 	return r, nil

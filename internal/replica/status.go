@@ -77,6 +77,7 @@ func (r *Replica) Status() *api.StatusReply {
 		StateHash:      hashed.hash,
 		StateHashIndex: uint64(hashed.index),
 
+		ClusterVersion: r.State.ClusterVersion(), CommandVersion: r.State.KnownVersion(),
 		CompactedRevision: figures.Compacted,
 		Leases:            uint64(figures.Leases),
 		HistoryBytes:      uint64(figures.HistoryBytes),

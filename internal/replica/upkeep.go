@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"balsa.example/kv"
+	"balsa.example/raft"
 	"balsa.example/state"
 )
 
@@ -16,6 +17,7 @@ type upkeep struct {
 	replica *Replica
 	keep    state.Retention
 	quota   int64 // Config.Quota
+	known   func(raft.NodeID) (uint64, bool)
 	log     *slog.Logger
 	// maxIndex is Config.MaxIndexBytes, and indexFull whether the index was larger when it was
 	// looked at last.
@@ -70,6 +72,7 @@ func (u *upkeep) run(ctx context.Context) {
 			u.look()
 		}
 		u.setQuota()
+		u.raiseVersion()
 		wait := upkeepInterval
 		switch more, err := r.State.Maintain(); {
 		case err != nil && r.State.Interrupted():
@@ -168,4 +171,33 @@ func (p *pace) pause(int) {
 		}
 	}
 	p.rested = time.Now()
+}
+
+// raiseVersion proposes the newest version of commands that all members know, if the cluster uses an
+// older one.
+func (u *upkeep) raiseVersion() {
+	version := u.replica.State.KnownVersion()
+	if u.known == nil || version <= u.replica.State.ClusterVersion() || !u.replica.Node.Leads() {
+		return
+	}
+	members, _ := u.replica.Node.Configuration()
+	for _, id := range members.Members() {
+		if id == u.replica.id {
+			continue
+		}
+		theirs, ok := u.known(id)
+		if !ok {
+			return
+		}
+		version = min(version, theirs)
+	}
+	if version <= u.replica.State.ClusterVersion() {
+		return
+	}
+	c := state.Command{More: &state.More{Kind: state.KindVersion, Version: version, Internal: true}}
+	u.replica.Node.SubmitFunc(c, func(res state.Result, err error) {
+		if err == nil && res.Code == kv.CodeOK {
+			u.log.Info("the cluster uses commands of a newer version", "version", version)
+		}
+	})
 }

@@ -336,6 +336,7 @@ func (s *Server) run() {
 		LowSpace:          log.LowSpace,
 		MaxIndexBytes:     s.cfg.MaxIndexBytes,
 		Access:            s.cfg.Access,
+		KnownVersion:      s.knownVersion,
 		OnConfiguration:   s.onConfiguration,
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"balsa.example/api"
 	"balsa.example/member"
 	"balsa.example/raft"
+	"balsa.example/state"
 	"balsa.example/transport"
 )
 
@@ -78,13 +79,23 @@ func (s *Server) leader(id raft.NodeID) *api.Leader {
 // attributes is what a server tells its peers about itself, so that they can tell
 // clients: an api.Leader.
 func (s *Server) attributes() ([]byte, error) {
-	about := &api.Leader{NodeId: uint64(s.id()), Name: s.cfg.Name}
+	about := &api.Leader{NodeId: uint64(s.id()), Name: s.cfg.Name, CommandVersion: state.Version}
 	for _, u := range s.cfg.AdvertiseClient {
 		if !s.cfg.Witness { // which answers no client
 			about.ClientUrls = append(about.ClientUrls, u.String())
 		}
 	}
 	return proto.Marshal(about)
+}
+
+// knownVersion is the version of commands that another member knows, as it said itself. A member of a
+// program that does not say so knows the first.
+func (s *Server) knownVersion(id raft.NodeID) (version uint64, ok bool) {
+	seen, ok := s.member.Peer(id)
+	if !ok || !seen.Connected || len(seen.Attributes) == 0 {
+		return 0, false
+	}
+	return max(attributesOf(seen).GetCommandVersion(), 1), true
 }
 
 // attributesOf reads the attributes of a peer; nil if there are none yet.

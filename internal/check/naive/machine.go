@@ -134,6 +134,7 @@ func (m *Machine) execute(c state.Command) (r state.Result) {
 		m.quota = c.More.Quota
 	case state.KindAuth:
 		code = m.users.change(c.More.Auth)
+	case state.KindVersion: // changes nothing that can be seen
 	default:
 		code = kv.CodeUnknownKind
 	}

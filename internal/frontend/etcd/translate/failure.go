@@ -7,6 +7,7 @@ import (
 
 	"balsa.example/kv"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // codes gives the error of a result. What is not in it makes no sense in a request of this API.
@@ -64,7 +65,7 @@ func invalid(err error) error {
 }
 
 // WriteFailed is the error of a command without a result. Clients do not send a write again on
-// any of them. The first five say that the command was not executed; the others leave it open.
+// any of them. The first six say that the command was not executed; the others leave it open.
 func WriteFailed(err error) error {
 	switch {
 	case errors.Is(err, rsm.ErrWrongLeader):
@@ -77,6 +78,8 @@ func WriteFailed(err error) error {
 		return ErrCorrupt
 	case errors.Is(err, rsm.ErrTooLarge):
 		return ErrRequestTooLarge
+	case errors.Is(err, state.ErrVersion):
+		return &Error{FailedPrecondition, "etcdserver: " + err.Error()}
 	case errors.Is(err, rsm.ErrUnknown):
 		return ErrTimeoutDueToLeaderFail
 	case errors.Is(err, rsm.ErrStopped):

@@ -9,6 +9,7 @@ import (
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // codes gives the code of a reply for that of a result. What is not in it is INVALID.
@@ -60,7 +61,7 @@ func refusal(id uint64, err error) *api.Reply {
 	return reply
 }
 
-// writeFailed is the reply to a write without a result. Four errors of Submit say that the
+// writeFailed is the reply to a write without a result. Five errors of Submit say that the
 // write was not executed. All others leave that open.
 func (h *Handler) writeFailed(id uint64, err error) *api.Reply {
 	switch {
@@ -68,7 +69,7 @@ func (h *Handler) writeFailed(id uint64, err error) *api.Reply {
 		return h.wrongLeader(id, err)
 	case errors.Is(err, rsm.ErrBusy):
 		return Busy(id, err.Error())
-	case errors.Is(err, rsm.ErrAlarm):
+	case errors.Is(err, rsm.ErrAlarm), errors.Is(err, state.ErrVersion):
 		return Unavailable(id, err.Error())
 	case errors.Is(err, rsm.ErrTooLarge):
 		return &api.Reply{Id: id, Code: api.Reply_TOO_LARGE, Message: err.Error()}

@@ -1,0 +1,59 @@
+package state
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+)
+
+// Version is the newest version of commands that this program knows, and can write files of:
+//
+//	1   all kinds up to KindAuth; small files up to format 2
+//	2   KindVersion; small files of format 3
+//
+// A new kind of command, or a new field of one, gets the next number, and a line in kindVersions.
+//
+// A program that does not know a command in the log cannot execute it, and must not guess: it stops. So no member
+// may propose what another one does not know. The cluster has a version, which is part of the replicated
+// state. It begins with 1. When all members have told that they know a later one the leader raises it by a
+// command, and from then on each member refuses what is beyond it (Refuse). It never falls: an older
+// program than it is refused by the files.
+const Version = 2
+
+const firstVersion = 1
+
+// kindVersions has the kinds that are not of the first version.
+var kindVersions = map[Kind]uint64{KindVersion: 2}
+
+// version returns the first version that knows the kind.
+func (k Kind) version() uint64 { return cmp.Or(kindVersions[k], firstVersion) }
+
+// known returns the version of a program that says it knows a version, 0 standing for this program.
+func known(version uint64) uint64 { return cmp.Or(version, Version) }
+
+// ErrVersion refuses a command that not all members of the cluster are known to understand.
+var ErrVersion = errors.New("state: the cluster does not use such commands yet")
+
+// ClusterVersion is the version of commands that the cluster uses, and KnownVersion the one that this
+// member knows.
+func (m *Machine) ClusterVersion() uint64 { return m.present.Load().clusterVersion() }
+func (m *Machine) KnownVersion() uint64   { return known(m.cfg.Version) }
+
+func (p *present) clusterVersion() uint64 { return max(p.version.Load(), firstVersion) }
+
+// Refuse returns ErrVersion for a command that must not be proposed yet. KindVersion itself is proposed by
+// a leader that knows of all members.
+func (m *Machine) Refuse(c Command) error {
+	if c.More == nil || c.More.Kind == KindVersion {
+		return nil
+	}
+	if need, has := c.More.Kind.version(), m.ClusterVersion(); need > has {
+		return fmt.Errorf("%w: they are of version %d, and it uses version %d; upgrade all of its members", ErrVersion, need, has)
+	}
+	return nil
+}
+
+// unknownKind is the error of a command that cannot be decoded.
+func unknownKind(k Kind, version uint64) error {
+	return fmt.Errorf("state: command is of kind %d, and this program knows those of version %d: a newer one has proposed it; use that", k, version)
+}

@@ -1,0 +1,133 @@
+package state_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/kv"
+	"balsa.example/state"
+	"balsa.example/vfs"
+)
+
+func versioned(t *testing.T, fs vfs.FS, version uint64) (*state.Machine, error) {
+	t.Helper()
+	m := state.New(state.Config{FS: fs, Dir: "state", Cluster: 7, ID: 1, Version: version})
+	_, _, err := m.Open()
+	return m, err
+}
+
+func raise(version uint64) state.Command {
+	return state.Command{More: &state.More{Kind: state.KindVersion, Version: version, Internal: true}}
+}
+
+// TestAnOlderProgramStopsAtWhatItDoesNotKnow: it decodes what it knows, and tells what it does not, rather
+// than to guess.
+func TestAnOlderProgramStopsAtWhatItDoesNotKnow(t *testing.T) {
+	older, newer := state.Codec{Version: 1}, state.Codec{}
+	if _, err := older.Decode(newer.Append(nil, compact(3))); err != nil {
+		t.Error(err)
+	}
+	b := newer.Append(nil, raise(2))
+	if _, err := older.Decode(b); err == nil || !strings.Contains(err.Error(), "a newer one has proposed it") {
+		t.Error(err)
+	}
+	if c, err := newer.Decode(b); err != nil || c.More.Version != 2 {
+		t.Errorf("%+v: %v", c, err)
+	}
+	b[1] = 99
+	if _, err := newer.Decode(b); err == nil || !strings.Contains(err.Error(), "kind 99") {
+		t.Error(err)
+	}
+}
+
+// TestFilesOfBothVersions: files are those of an older program until the version is raised, and are refused by it
+// from then on.
+func TestFilesOfBothVersions(t *testing.T) {
+	fs := crashfs.NewMem()
+	m, err := versioned(t, fs, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.DoOp(set("a", "1"))
+	if err := checkpoint(m, 1); err != nil {
+		t.Fatal(err)
+	}
+	older, err := versioned(t, fs, 1)
+	if err != nil || older.Hash() != m.Hash() || older.ClusterVersion() != 1 {
+		t.Fatalf("an older program: %v", err)
+	}
+	older.DoOp(set("a", "2"))
+	if err := checkpoint(older, 2); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = versioned(t, fs, 0); err != nil || m.Hash() != older.Hash() {
+		t.Fatalf("and back: %v", err)
+	}
+	before := m.Hash()
+	if r := m.DoOp(raise(2)); r.Code != kv.CodeOK || m.ClusterVersion() != 2 || m.Hash() == before {
+		t.Errorf("raised: %v, version %d", r.Code, m.ClusterVersion())
+	}
+	if r := m.DoOp(raise(1)); r.Code != kv.CodeOK || m.ClusterVersion() != 2 {
+		t.Errorf("it fell to %d", m.ClusterVersion())
+	}
+	if err := checkpoint(m, 4); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := versioned(t, fs, 0); err != nil || again.Hash() != m.Hash() || again.ClusterVersion() != 2 {
+		t.Errorf("opened again: %v", err)
+	}
+	if _, err := versioned(t, fs, 1); err == nil || !strings.Contains(err.Error(), "use a newer one") {
+		t.Errorf("an older program: %v", err)
+	}
+}
+
+// TestCommandsBeyondTheClustersVersionAreRefused, until it was raised.
+func TestCommandsBeyondTheClustersVersionAreRefused(t *testing.T) {
+	defer state.InventKind(200, 2)()
+	m, err := versioned(t, crashfs.NewMem(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	invented := state.Command{More: &state.More{Kind: 200}}
+	if err := m.Refuse(invented); !errors.Is(err, state.ErrVersion) {
+		t.Errorf("at version %d: %v", m.ClusterVersion(), err)
+	}
+	for _, c := range []state.Command{set("a", "1"), compact(1), raise(2)} {
+		if err := m.Refuse(c); err != nil {
+			t.Error(err)
+		}
+	}
+	m.DoOp(raise(2))
+	if err := m.Refuse(invented); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestARestoredClusterHasItsVersion: its members know it.
+func TestARestoredClusterHasItsVersion(t *testing.T) {
+	fs := crashfs.NewMem()
+	m, err := versioned(t, fs, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.DoOp(set("a", "1"))
+	m.DoOp(raise(2))
+	if err := checkpoint(m, 2); err != nil {
+		t.Fatal(err)
+	}
+	im := imageOf(t, m)
+	if err := im.Check(filesOf(fs)); err != nil {
+		t.Error(err)
+	}
+	to := crashfs.NewMem()
+	_, err = im.Restore(context.Background(), filesOf(fs), state.Restoration{FS: to, Dir: "state", Revision: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := born(t, to); m.ClusterVersion() != 2 {
+		t.Errorf("version %d", m.ClusterVersion())
+	}
+}

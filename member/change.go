@@ -1,6 +1,7 @@
 package member
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -207,7 +208,18 @@ func (m *Member) answer(ctx context.Context, from transport.Caller, b []byte) ([
 	if err != nil {
 		return nil, toWire(err)
 	}
-	return json.Marshal(a)
+	return encodeAnswer(a)
+}
+
+// encodeAnswer encodes an answer. That a change was made is not known to who cannot be told.
+func encodeAnswer(a answer) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // addresses may have what would take six bytes for one
+	if err := e.Encode(a); err != nil || b.Len() > transport.MaxCall {
+		return nil, toWire(fmt.Errorf("%w: the answer of %d bytes cannot be sent (%v)", ErrUnknown, b.Len(), err))
+	}
+	return b.Bytes(), nil
 }
 
 func (m *Member) serve(ctx context.Context, q request) (answer, error) {

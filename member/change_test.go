@@ -29,6 +29,9 @@ func TestErrorsTravel(t *testing.T) {
 	if err := fromWire(&transport.Refusal{Code: transport.CodeBusy}); !errors.Is(err, errNotLeader) {
 		t.Errorf("a member that is busy: %v", err)
 	}
+	if err := fromWire(&transport.Refusal{Code: codeFirstChange + 99}); !errors.Is(err, ErrUnknown) {
+		t.Errorf("an error of a later version: %v", err)
+	}
 }
 
 // It is certain that nothing has changed, or said that it is not.
@@ -90,6 +93,18 @@ func TestWhatAStrangerMayAsk(t *testing.T) {
 		if err := m.admitStranger(transport.Caller{TLS: tc.tls}, &tc.ask); (err == nil) != tc.want {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// An answer that does not fit into a call says nothing of what became of the change, and not that
+// nothing did.
+func TestAnAnswerThatIsTooLong(t *testing.T) {
+	a := answer{Members: []Info{{Name: strings.Repeat("\x01", 20_000)}}}
+	if _, err := encodeAnswer(a); !errors.Is(fromWire(err), ErrUnknown) {
+		t.Errorf("the error is %v", err)
+	}
+	if b, err := encodeAnswer(answer{Members: []Info{{Name: "<&>"}}}); err != nil || !strings.Contains(string(b), "<&>") {
+		t.Errorf("%s (%v)", b, err)
 	}
 }
 

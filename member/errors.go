@@ -102,6 +102,9 @@ func fromWire(err error) error {
 	if known, ok := codes[r.Code]; ok {
 		return &told{known, r.Reason}
 	}
+	if r.Code >= codeFirstChange {
+		return &told{ErrUnknown, r.Reason} // of a later version
+	}
 	return fmt.Errorf("%w: %s", errNotLeader, r.Reason) // it refuses the call itself
 }
 

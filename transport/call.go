@@ -21,9 +21,10 @@ import (
 // Who calls may be a stranger: a node that has no ID yet, because it wants to join. Its hello
 // has neither an ID nor a node that it is for, and it is told only who answers.
 
+// MaxCall bounds the request of a call, and its answer, in bytes.
+const MaxCall = 64 << 10
+
 const (
-	// callMax bounds a request and its answer, in bytes.
-	callMax = 64 << 10
 	// callTime bounds a call, whatever its context says.
 	callTime = 30 * time.Second
 	// maxServedCalls is how many calls of members are served at a time, and maxStrangers how many
@@ -170,11 +171,11 @@ func (s *Stranger) greet(conn net.Conn, f *frameReader, address string) (raft.No
 func exchange(ctx context.Context, conn net.Conn, f *frameReader, by raft.NodeID, request []byte) (answer []byte, err error) {
 	defer closeWith(ctx, conn)()
 	defer func() { err = contextCause(ctx, err) }()
-	if len(request) > callMax {
-		return nil, fmt.Errorf("transport: a request of %d bytes, at most %d are allowed", len(request), callMax)
+	if len(request) > MaxCall {
+		return nil, fmt.Errorf("transport: a request of %d bytes, at most %d are allowed", len(request), MaxCall)
 	}
 	conn.SetDeadline(time.Now().Add(callTime))
-	f.maxPayload = callMax
+	f.maxPayload = MaxCall
 	if _, err := conn.Write(appendFrame(nil, frameCall, request)); err != nil {
 		return nil, fmt.Errorf("write call: %w", err)
 	}
@@ -220,7 +221,7 @@ func callerOn(conn net.Conn, id raft.NodeID) Caller {
 
 // readCall reads a request.
 func readCall(f *frameReader) ([]byte, error) {
-	f.maxPayload = callMax
+	f.maxPayload = MaxCall
 	kind, payload, err := f.read()
 	switch {
 	case err != nil:
@@ -275,8 +276,8 @@ func (t *Transport) answer(ctx context.Context, conn net.Conn, from raft.NodeID,
 		return nil, fmt.Errorf("%w: %s takes no calls", errMismatch, t.self)
 	}
 	answer, err := t.cfg.OnCall(ctx, callerOn(conn, from), request)
-	if err == nil && len(answer) > callMax {
-		return nil, fmt.Errorf("transport: an answer of %d bytes, at most %d are allowed", len(answer), callMax)
+	if err == nil && len(answer) > MaxCall {
+		return nil, fmt.Errorf("transport: an answer of %d bytes, at most %d are allowed", len(answer), MaxCall)
 	}
 	return answer, err
 }

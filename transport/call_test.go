@@ -20,7 +20,7 @@ func answers(c *Config) {
 		case "no":
 			return nil, &Refusal{Code: CodeApplication + 1, Reason: "not that"}
 		case "long":
-			return make([]byte, callMax+1), nil
+			return make([]byte, MaxCall+1), nil
 		}
 		return fmt.Appendf(nil, "%s said %s", from.ID, request), nil
 	}
@@ -36,7 +36,7 @@ func TestCalls(t *testing.T) {
 		if got, err := stranger.Call(t.Context(), "n2", []byte("hi")); string(got) != "none said hi" {
 			t.Errorf("a stranger got %q (%v)", got, err)
 		}
-		big := bytes.Repeat([]byte("x"), callMax-64)
+		big := bytes.Repeat([]byte("x"), MaxCall-64)
 		if got, err := a.Call(t.Context(), 2, big); len(got) != len(big)+len("n1 said ") {
 			t.Errorf("a large request got %d bytes (%v)", len(got), err)
 		}
@@ -46,7 +46,7 @@ func TestCalls(t *testing.T) {
 		}
 		for name, call := range map[string]func() ([]byte, error){
 			"an unknown peer":             func() ([]byte, error) { return a.Call(t.Context(), 9, nil) },
-			"a request that is too large": func() ([]byte, error) { return a.Call(t.Context(), 2, make([]byte, callMax+1)) },
+			"a request that is too large": func() ([]byte, error) { return a.Call(t.Context(), 2, make([]byte, MaxCall+1)) },
 			"an answer that is too large": func() ([]byte, error) { return a.Call(t.Context(), 2, []byte("long")) },
 			"a node that takes no calls":  func() ([]byte, error) { return b.Call(t.Context(), 1, nil) },
 			"a stranger at such a node":   func() ([]byte, error) { return stranger.Call(t.Context(), "n1", nil) },
@@ -204,7 +204,7 @@ func TestBadCallsEndTheConnection(t *testing.T) {
 		for name, raw := range map[string][]byte{
 			"another kind of frame": appendFrame(nil, frameFetch, []byte("hi")),
 			"a bad checksum":        append(appendFrame(nil, frameCall, []byte("hi"))[:frameHeaderSize], "ho"...),
-			"a frame too long":      appendFrame(nil, frameCall, make([]byte, callMax+1))[:frameHeaderSize],
+			"a frame too long":      appendFrame(nil, frameCall, make([]byte, MaxCall+1))[:frameHeaderSize],
 		} {
 			p := w.rawDial(b, 3, forCall)
 			go p.Write(raw)

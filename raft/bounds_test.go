@@ -71,3 +71,39 @@ func TestAnswersThatWaitForTheDiskAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A leader remembers members that were removed until they know it, which those that are down never do.
+// Of many changes in a short time, and of many in the log of a new leader, their number is bounded.
+func TestRemovedPeersAreBounded(t *testing.T) {
+	r := lead(t, NewConfiguration(1))
+	check := func() {
+		t.Helper()
+		if n := len(r.leader.peers); n > maxPeers {
+			t.Fatalf("%d peers are kept", n)
+		}
+	}
+	waits := 0
+	for id := NodeID(2); id < 10*MaxMembers; {
+		for _, next := range []Configuration{withLearners(NewConfiguration(1), id), NewConfiguration(1)} {
+			switch _, err := r.ProposeConfiguration(next); {
+			case errors.Is(err, ErrChangePending):
+				waits++
+				r.Tick(0) // those that were removed have been told for long enough at some time
+			case err != nil:
+				t.Fatal(err)
+			default:
+				id++
+			}
+			settle(r)
+			check()
+		}
+	}
+	if waits == 0 {
+		t.Error("no change had to wait")
+	}
+	r.becomeFollower(r.term+1, None)
+	settle(r)
+	elect(t, r)
+	settle(r)
+	check()
+}

@@ -32,7 +32,7 @@ func (r *Raft) ProposeConfiguration(next Configuration) (Index, error) {
 		return 0, ErrTransferring
 	case !r.committedOwnTerm():
 		return 0, ErrNotReady
-	case r.ChangePending():
+	case r.ChangePending(), len(r.leader.peers)+len(next.Members()) > maxPeers:
 		return 0, ErrChangePending
 	}
 	if err := r.checkChange(current, next); err != nil {
@@ -84,13 +84,17 @@ func (r *Raft) configurationChanged() {
 	}
 }
 
+// maxPeers bounds the peers of a leader. A configuration has at most twice MaxMembers, in a joint
+// phase, and there may be as many that were removed.
+const maxPeers = 4 * MaxMembers
+
 // updatePeers adds the members of cs to the peers of a leader, and marks the peers that the latest
-// configuration does not have. A new leader begins with all configurations in its log: those whom
-// an earlier one has may not know yet that they are removed.
+// configuration does not have. A new leader begins with all configurations in its log, the latest
+// first: those whom an earlier one has may not know yet that they are removed.
 func (r *Raft) updatePeers(cs configurations) {
-	for _, c := range cs {
+	for _, c := range slices.Backward(cs) {
 		for _, id := range c.configuration.Members() {
-			if id != r.id && r.peer(id) == nil {
+			if id != r.id && r.peer(id) == nil && len(r.leader.peers) < maxPeers {
 				i, _ := slices.BinarySearchFunc(r.leader.peers, id, comparePeer)
 				p := &progress{id: id, next: r.log.last() + 1, catchUp: catchUp{roundEnd: r.log.last()}}
 				r.leader.peers = slices.Insert(r.leader.peers, i, p)

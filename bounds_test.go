@@ -87,6 +87,7 @@ var bounds = map[string]string{
 	"member names.byID":                    "maxNames: TestNamesOfLaterMembersAreLearned",
 	"member names.order":                   "maxNames: TestNamesOfLaterMembersAreLearned",
 	"member peers.asking":                  "1",
+	"member peers.said":                    "the members that this one knows, each with maxSaid addresses",
 	"member peers.leaving":                 "the members, and who was one within removalGrace",
 	"internal/server Config.JoinAt":        "the configuration",
 	"internal/server Config.AdvertisePeer": "the configuration",

@@ -80,6 +80,7 @@ func (m *Member) admitMember(r birth.Record) error {
 	case known.Incarnation != r.Incarnation:
 		return m.refusal(r, birth.OtherReplaced)
 	}
+	m.foundAt(r.Self, r.About.Peers)
 	return nil
 }
 

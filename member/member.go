@@ -162,7 +162,7 @@ func (m *Member) connect() error {
 			Name:       m.cfg.Name,
 			Members:    m.cfg.Cluster.Names(),
 			Attributes: m.cfg.Attributes,
-			Card:       func() []byte { return birth.AppendRecord(nil, m.dir.Members.Record()) },
+			Card:       m.card,
 			Admit:      m.admit,
 			Unknown:    m.refuseUnknown,
 			OnRefused:  m.refused,
@@ -181,6 +181,13 @@ func (m *Member) connect() error {
 	}
 	m.transport.Store(t)
 	return nil
+}
+
+// card is what this member says of itself when a connection begins.
+func (m *Member) card() []byte {
+	r := m.dir.Members.Record()
+	r.About = m.cfg.about()
+	return birth.AppendRecord(nil, r)
 }
 
 // Name is what this member is called, and ID its id: raft.None while it waits to be told, since it

@@ -86,8 +86,9 @@ func (m *Member) learn(r roster.Roster) {
 	}
 }
 
-// addresses are where the other members are: as they have said, and besides as this one was told
-// when it was started. All may have moved at the same time.
+// addresses are where the other members are: as the log has it, as this one was told when it was
+// started, and as they said when they connected. All may have moved at the same time. Caller holds
+// peers.turn, or is the first.
 func (m *Member) addresses(r roster.Roster) map[raft.NodeID]string {
 	all := make(map[raft.NodeID]string)
 	for _, one := range r.Members {
@@ -100,6 +101,11 @@ func (m *Member) addresses(r roster.Roster) map[raft.NodeID]string {
 				if !slices.Contains(list, a) {
 					list = append(list, a)
 				}
+			}
+		}
+		for _, a := range m.peers.said[one.ID] {
+			if !slices.Contains(list, a) {
+				list = append(list, a)
 			}
 		}
 		if one.ID != m.ID() && len(list) > 0 {
@@ -134,6 +140,23 @@ func (m *Member) OnConfiguration(latest, committed raft.Configuration) {
 	m.setView(&v)
 }
 
+// foundAt notes where a member that has connected says that it is. One that was down while others
+// moved cannot answer them otherwise, and so does not get the log, which would tell it.
+func (m *Member) foundAt(id raft.NodeID, peers []string) {
+	m.peers.turn.Lock()
+	defer m.peers.turn.Unlock()
+	var list []string
+	for _, a := range peers[:min(len(peers), maxSaid)] {
+		list = append(list, roster.HostPort(a))
+	}
+	if slices.Equal(list, m.peers.said[id]) || m.peers.closed {
+		return
+	}
+	m.peers.said[id] = list
+	v := *m.view.Load()
+	m.setView(&v)
+}
+
 // setView stores a view and lets the transport follow. Caller holds peers.turn.
 func (m *Member) setView(v *view) {
 	before := v.known
@@ -145,6 +168,11 @@ func (m *Member) setView(v *view) {
 	}
 	m.view.Store(v)
 	m.learn(v.known)
+	for id := range m.peers.said {
+		if _, ok := v.known.Find(id); !ok {
+			delete(m.peers.said, id)
+		}
+	}
 	t := m.transport.Load()
 	wanted := m.addresses(v.known)
 	for id, address := range wanted {
@@ -171,12 +199,16 @@ func (m *Member) roster() roster.Roster {
 // the leader has yet to send it the entry that says so.
 const removalGrace = 12
 
+// maxSaid bounds the addresses that count of those that a member says to have.
+const maxSaid = 16
+
 // hintTime is for how long members count of whom only another member has told.
 const hintTime = 30 * time.Second
 
 // peers is what the transport's peers are made of besides the view.
 type peers struct {
-	turn    *sync.Mutex // held while view changes, and while hint and leaving are used
+	turn    *sync.Mutex              // held while view changes, and while hint, said and leaving are used
+	said    map[raft.NodeID][]string // where members of the view say that they are: maxSaid each
 	hint    roster.Roster
 	leaving map[raft.NodeID]*time.Timer
 	closed  bool
@@ -185,7 +217,7 @@ type peers struct {
 }
 
 func newPeers() peers {
-	return peers{turn: new(sync.Mutex), leaving: make(map[raft.NodeID]*time.Timer), asking: make(chan struct{}, 1)}
+	return peers{turn: new(sync.Mutex), said: make(map[raft.NodeID][]string), leaving: make(map[raft.NodeID]*time.Timer), asking: make(chan struct{}, 1)}
 }
 
 // stay keeps a peer that was leaving.

@@ -36,8 +36,8 @@ type Record struct {
 	// Founder is the founder's directory to which this one is bound: it accepts no certificate
 	// of another one. Zero: it is not bound yet. The founder's directory is bound to itself.
 	Founder Incarnation
-	// About is what this member is called and where it is found, until the cluster has begun, and
-	// always of a member that joined later. It is said anew by each process, and not stored.
+	// About is what this member is called and where it is found. It is said anew by each process, and
+	// not stored.
 	About roster.About
 	// Origin is what this directory holds until the cluster has begun. It is not stored either.
 	Origin Origin
@@ -210,7 +210,7 @@ func Joined(self raft.NodeID, incarnation Incarnation, cluster uint64, about ros
 // Of is what is known of the member that sent this Record: its About, or what it said at the
 // birth.
 func (r Record) Of() roster.About {
-	if c := r.Certificate; c != nil && len(c.Members) > 0 {
+	if c := r.Certificate; c != nil && r.About.Equal(roster.About{}) {
 		return c.Abouts[r.Self]
 	}
 	return r.About

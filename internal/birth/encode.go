@@ -20,6 +20,7 @@ const maxMembers = 1 << 10
 const (
 	tagAbout  = 1
 	tagOrigin = 2
+	tagNow    = 3
 )
 
 // AppendRecord appends the encoding of r, without Self:
@@ -27,6 +28,7 @@ const (
 //	incarnation [16] | founder [16] | cluster u64 | count u16 | count times: member u64, incarnation [16]
 //	tag u8 | length u32 | what all members say of themselves
 //	tag u8 | length u32 | origin [16]
+//	tag u8 | length u32 | what this member says of itself, where the first tag is what all said
 //
 // All integers are little-endian. Without a certificate cluster and count are 0. Where it has no
 // members, what is said is About; else it is what each of them said, in the order of their ids. Where
@@ -38,6 +40,9 @@ func AppendRecord(dst []byte, r Record) []byte {
 	}
 	if dst = appendIdentity(dst, r); origin != (Origin{}) {
 		dst = appendTagged(dst, tagOrigin, origin[:])
+	}
+	if r.Certificate != nil && len(r.Certificate.Members) > 0 && !r.About.Equal(roster.About{}) {
+		dst = appendTagged(dst, tagNow, roster.AppendAbout(nil, r.About))
 	}
 	return dst
 }
@@ -116,12 +121,25 @@ func (r *Record) decodeTagged(b []byte, ids []raft.NodeID) error {
 			err = r.decodeSaid(content, ids)
 		case tagOrigin:
 			err = r.decodeOrigin(content)
+		case tagNow:
+			err = r.decodeNow(content)
 		default:
 			err = ErrDecode
 		}
 		if b = b[n:]; err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// decodeNow decodes where a member of a cluster that has begun is found.
+func (r *Record) decodeNow(b []byte) (err error) {
+	if r.Certificate == nil || len(r.Certificate.Members) == 0 {
+		return ErrDecode
+	}
+	if r.About, b, err = roster.TakeAbout(b); err != nil || len(b) > 0 || r.About.Equal(roster.About{}) {
+		return ErrDecode
 	}
 	return nil
 }

@@ -462,13 +462,7 @@ func TestOneAddressChangesAtARestart(t *testing.T) {
 	leader := c.leader()
 	i := (leader + 1) % 3
 	c.stop(i)
-	client, peer := ports.Listen(t), ports.Listen(t)
-	cfg := &c.configs[i]
-	cfg.PeerListener, cfg.ClientListeners = peer, []net.Listener{client}
-	cfg.ListenPeer, cfg.ListenClient = []*url.URL{{Scheme: "http", Host: peer.Addr().String()}}, []*url.URL{{Scheme: "http", Host: client.Addr().String()}}
-	cfg.AdvertisePeer, cfg.AdvertiseClient = nil, nil
-	cfg.Cluster, cfg.JoinAt = nil, []string{c.configs[leader].ListenPeer[0].String()}
-	c.endpoints[i] = client.Addr().String()
+	c.move(i, leader)
 	s := c.start(i)
 	deadline := time.Now().Add(patience)
 	for s.status().LeaderId == 0 {
@@ -476,6 +470,52 @@ func TestOneAddressChangesAtARestart(t *testing.T) {
 			t.Fatal("it hears from no leader")
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// move gives a server that is down other addresses. It is told those of one other server.
+func (c *testCluster) move(i, other int) {
+	client, peer := ports.Listen(c.t), ports.Listen(c.t)
+	cfg := &c.configs[i]
+	cfg.PeerListener, cfg.ClientListeners = peer, []net.Listener{client}
+	cfg.ListenPeer, cfg.ListenClient = []*url.URL{{Scheme: "http", Host: peer.Addr().String()}}, []*url.URL{{Scheme: "http", Host: client.Addr().String()}}
+	cfg.AdvertisePeer, cfg.AdvertiseClient = nil, nil
+	cfg.Cluster, cfg.JoinAt = nil, []string{c.configs[other].ListenPeer[0].String()}
+	c.endpoints[i] = client.Addr().String()
+}
+
+// told tells whether a server knows where another one is.
+func (c *testCluster) told(of, by int) bool {
+	return slices.ContainsFunc(c.servers[by].member.Known().All, func(one member.Info) bool {
+		return one.Name == c.configs[of].Name && slices.Equal(one.Peers, []string{c.configs[of].ListenPeer[0].String()})
+	})
+}
+
+// A server is down while all others move. They reach it, and it learns from them where they are.
+func TestAServerThatWasDownWhileTheOthersMoved(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	c.put("a", "1", 0)
+	c.stop(0)
+	for i := range 2 {
+		c.stop(1 + i)
+		c.move(1+i, 2-i)
+		awaitReady(t, c.start(1+i))
+		for deadline := time.Now().Add(patience); !c.told(1+i, 2-i); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the other one is not told where it is")
+			}
+		}
+	}
+	c.clerk.Close()
+	c.clerk = c.firstClerk()
+	c.put("a", "2", 1)
+	s := c.start(0)
+	for deadline := time.Now().Add(patience); s.status().AppliedIndex < c.servers[1].status().AppliedIndex || s.status().LeaderId == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not get the log")
+		}
 	}
 }
 

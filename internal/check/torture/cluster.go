@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,23 +25,31 @@ type member struct {
 	index        int
 	name         string
 	client, peer string // host:port that it listens on; others come through proxies
-	dir, log     string
-	disk         *disk // the member's own file system, which holds dir; nil if it has none
-	process      *exec.Cmd
-	reader       *logReader    // of its output
-	exited       chan struct{} // closed when the process has ended
-	paused       bool
-	killed       bool // the rig has ended the process
+	// joins are the peer addresses of members of the running cluster that it is told; nil: it is one
+	// of the first members, and is told --initial-cluster. learner: it is told to stay a learner.
+	joins    []string
+	learner  bool
+	host     string // the name of its machine, in the network of --netns
+	id       uint64 // as the cluster has told; 0: not known yet
+	dir, log string
+	disk     *disk // the member's own file system, which holds dir; nil if it has none
+	process  *exec.Cmd
+	reader   *logReader    // of its output
+	exited   chan struct{} // closed when the process has ended
+	paused   bool
+	killed   bool // the rig has ended the process
 }
 
 // cluster is the processes under torture, and the network between them.
 type cluster struct {
-	binary  string
-	members []*member
-	flags   []string
-	wiring  // one of network and netns; the other is nil
-	network *network
-	netns   *netns
+	binary   string
+	members  []*member
+	former   []*member // that are members no more; their processes have ended, or are about to
+	flags    []string
+	wiring   // one of network, netns and loopback; the others are nil
+	network  *network
+	netns    *netns
+	loopback *loopback
 }
 
 // wiring connects the members and their clients.
@@ -55,6 +64,8 @@ type wiring interface {
 	endpoints() []string
 	// command returns a command that runs on m's machine.
 	command(m *member, name string, args ...string) *exec.Cmd
+	// settle gives m, a new member or one that moves, addresses that no member ever had.
+	settle(m *member) error
 	close()
 }
 
@@ -132,7 +143,7 @@ func (c *cluster) direct() (all []string) {
 // should. The images of the disks are kept if keepDisks is true.
 func (c *cluster) close(keepDisks bool) error {
 	var errs []error
-	for _, m := range c.members {
+	for _, m := range append(slices.Clone(c.members), c.former...) {
 		if m.paused {
 			m.resume()
 		}
@@ -162,11 +173,20 @@ func (c *cluster) start(m *member) error {
 		return fmt.Errorf("open the log of %s: %w", m.name, err)
 	}
 	client, peer := c.listen(m)
-	cmd := c.command(m, c.binary, append([]string{
+	args := []string{
 		"serve", "--name", m.name, "--data-dir", m.dir,
 		"--listen-client-urls", "http://" + client, "--advertise-client-urls", "http://" + c.client(m),
-		"--listen-peer-urls", "http://" + peer, "--initial-cluster", c.seenBy(m),
-	}, c.flags...)...)
+		"--listen-peer-urls", "http://" + peer,
+	}
+	if m.joins == nil {
+		args = append(args, "--initial-cluster", c.seenBy(m))
+	} else {
+		args = append(args, "--join", strings.Join(m.joins, ","), "--initial-advertise-peer-urls", "http://"+m.peer)
+	}
+	if m.learner {
+		args = append(args, "--learner")
+	}
+	cmd := c.command(m, c.binary, append(args, c.flags...)...)
 	// A group of its own, so that Ctrl-C is for the rig, which then ends all in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr = reader.w, reader.w
@@ -230,7 +250,7 @@ func (c *cluster) leader(ctx context.Context, ck *clerk.Clerk) (*member, error) 
 		var leader *member
 		var term uint64
 		attempt, cancel := context.WithTimeout(ctx, time.Second)
-		for i, s := range ck.StatusAll(attempt)[:len(c.members)] {
+		for i, s := range statuses(attempt, ck, c.members) {
 			if s.Err == nil && s.Status.NodeId == s.Status.LeaderId && s.Status.Term > term {
 				leader, term = c.members[i], s.Status.Term
 			}
@@ -245,6 +265,20 @@ func (c *cluster) leader(ctx context.Context, ck *clerk.Clerk) (*member, error) 
 			return nil, fmt.Errorf("find the leader: %w", ctx.Err())
 		}
 	}
+}
+
+// statuses asks all members for their status, all at once.
+func statuses(ctx context.Context, ck *clerk.Clerk, members []*member) []clerk.ServerStatus {
+	all := make([]clerk.ServerStatus, len(members))
+	var asked sync.WaitGroup
+	for i, m := range members {
+		asked.Go(func() {
+			all[i].Endpoint = m.client
+			all[i].Status, all[i].Err = ck.Status(ctx, m.client)
+		})
+	}
+	asked.Wait()
+	return all
 }
 
 // but returns the members that are not among those given.

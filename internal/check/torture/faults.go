@@ -13,6 +13,7 @@ const (
 	kindAll     = "kill of all"
 	kindCatchUp = "catch-up"
 	kindNetwork = "network"   // see networkKinds
+	kindChange  = "change"    // see changeKinds
 	kindFull    = "full disk" // see kindFullStops
 )
 
@@ -34,6 +35,7 @@ func (t *torture) schedule() []fault {
 	repeat(t.o.kills, kindKill, t.killLeader)
 	repeat(t.o.pauses, kindPause, t.pauseLeader)
 	repeat(t.o.network, kindNetwork, t.networkFault)
+	repeat(t.o.changes, kindChange, t.change)
 	for i := range t.o.logReaders {
 		kind := []string{kindLogStops, kindLogEnds}[i%2]
 		repeat(1, kind, func() error { return t.logFault(kind == kindLogEnds) })

@@ -6,6 +6,7 @@
 //	go run ./internal/check/torture --kills 20 --network 30 --pauses 5
 //	go run ./internal/check/torture --kills 0 --power-losses 20 --full-disk 3 --hung-disk 4
 //	go run ./internal/check/torture --netns --outages 30
+//	go run ./internal/check/torture --changes 20
 //
 // It ends with one line that says so, or what was wrong, and leaves logs, histories and a report
 // in a folder. The seed decides the order of the faults.
@@ -18,6 +19,11 @@
 // The proxies of --network acknowledge what they drop. With --netns each server has a
 // machine of its own, in a network of the kernel where packets are really gone, for a
 // second to a minute, and machines vanish, return and move. That takes root.
+//
+// With --changes the members change under load: servers join, as voters or learners, are
+// promoted, removed, replaced and moved to other addresses, the leader as well, and most of the
+// time something fails meanwhile. After each change the leader must name exactly those members
+// that the rig has, and each that was removed must have ended and say so.
 package main
 
 import (
@@ -38,6 +44,7 @@ type options struct {
 	kills, pauses, network int
 	powerLosses, fullDisks int
 	hungDisks, logReaders  int
+	changes                int
 	clients, keys, rate    int
 	bulk, window           int
 	pause                  time.Duration
@@ -65,6 +72,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.IntVar(&o.fullDisks, "full-disk", 0, "full disks: of a follower and of the leader in turn (needs root)")
 	f.IntVar(&o.logReaders, "log-readers", 0, "how often those who read the servers' logs stop and end, in turn, while the leader is killed")
 	f.IntVar(&o.hungDisks, "hung-disk", 0, "disks that hang for seconds: of a follower and of the leader in turn (needs root)")
+	f.IntVar(&o.changes, "changes", 0, "changes of the members, each with a fault meanwhile or none; then no --kills, --pauses, --catch-up and --restart unless given")
 	f.BoolVar(&o.netns, "netns", false, "give each server a machine of its own, in a network of the kernel that really drops packets (needs root, ip and nsenter); then only --outages, --kills, --pauses, --catch-up and --restart, and none of them unless given")
 	f.IntVar(&o.outages, "outages", 0, "with --netns: outages of that network, with machines that vanish, move and return")
 	f.DurationVar(&o.shortest, "shortest", time.Second, "the shortest outage")
@@ -106,7 +114,7 @@ func (o *options) validate(f *flag.FlagSet) error {
 			o.given = append(o.given, fmt.Sprintf("--%s='%s'", f.Name, f.Value))
 		}
 	})
-	if o.netns {
+	if o.netns || o.changes > 0 {
 		for name, reset := range map[string]func(){
 			"kills": func() { o.kills = 0 }, "pauses": func() { o.pauses = 0 },
 			"catch-up": func() { o.catchUp = false }, "restart": func() { o.restart = false },
@@ -121,6 +129,8 @@ func (o *options) validate(f *flag.FlagSet) error {
 		return fmt.Errorf("unexpected argument %q", f.Arg(0))
 	case o.nodes < 3:
 		return errors.New("--nodes must be 3 at least: the others have to go on without one")
+	case o.changes > 0 && (o.network+o.outages > 0 || o.needsDisks()):
+		return errors.New("--network, --outages and faults of disks do not go together with --changes")
 	case o.netns && o.network > 0 || o.netns && o.needsDisks():
 		return errors.New("--network and faults of disks do not go together with --netns")
 	case !o.netns && o.outages > 0:

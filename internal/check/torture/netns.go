@@ -23,15 +23,17 @@ const (
 // error, as a broken switch does, or the network of a machine that vanishes.
 //
 //	n1: 10.1.0.2 ─┐
-//	n2: 10.2.0.2 ─┼─ router ─ 10.0.0.2: clients, and the name server of n1.test ...
+//	n2: 10.2.0.2 ─┼─ router ─ 10.0.0.2: clients, and the name server of n1-1.test ...
 //	n3: 10.3.0.2 ─┘
 //
+// A server that joins later gets another machine, and one that moves another name and address.
 // The namespaces end with the rig, which runs in its own one (see enterNetns).
 type netns struct {
 	members []*member
 	router  *exec.Cmd // a process that keeps the router's namespace
 	hosts   []*exec.Cmd
 	at      []int // the last number of each member's address
+	settled int   // how many names of machines there were
 	names   *resolver
 	rules   []string // the present rules that drop packets
 }
@@ -60,21 +62,38 @@ func newNetns(members []*member) (n *netns, err error) {
 	if n.names, err = newResolver(net.JoinHostPort(resolverAddress, "53")); err != nil {
 		return n, err
 	}
-	for i, m := range members {
-		host, err := machine()
-		if err != nil {
+	for _, m := range members {
+		if err := n.settle(m); err != nil {
 			return n, err
 		}
-		n.hosts, n.at = append(n.hosts, host), append(n.at, 1)
-		if err := n.wire(i+1, host); err != nil {
-			return n, err
-		}
-		if err := n.move(m); err != nil {
-			return n, err
-		}
-		m.client, m.peer = fmt.Sprintf("%s:%d", hostName(m), clientPort), fmt.Sprintf("%s:%d", hostName(m), peerPort)
 	}
 	return n, nil
+}
+
+// maxMachines bounds how many machines there may be in a run: each has a network of its own.
+const maxMachines = 250
+
+// settle implements wiring: a new member gets a machine, and one that moves gets another name
+// and another address for it.
+func (n *netns) settle(m *member) error {
+	if m.client == "" {
+		if len(n.hosts) == maxMachines {
+			return fmt.Errorf("no more than %d machines have room in the network", maxMachines)
+		}
+		host, err := machine()
+		if err != nil {
+			return err
+		}
+		m.index = len(n.hosts)
+		n.hosts, n.at = append(n.hosts, host), append(n.at, 1)
+		if err := n.wire(m.index+1, host); err != nil {
+			return err
+		}
+	}
+	n.settled++
+	m.host = fmt.Sprintf("%s-%d.test", m.name, n.settled)
+	m.client, m.peer = fmt.Sprintf("%s:%d", m.host, clientPort), fmt.Sprintf("%s:%d", m.host, peerPort)
+	return n.move(m)
 }
 
 // machine starts a process that keeps a network namespace.
@@ -111,8 +130,6 @@ func (n *netns) wire(i int, host *exec.Cmd) error {
 	return ip(n.router, fmt.Sprintf("addr add 10.%d.0.1/24 dev r%d", i, i), fmt.Sprintf("link set r%d up", i))
 }
 
-func hostName(m *member) string { return m.name + ".test" }
-
 // move gives m's machine the next address, under the same name. Packets to the former address are
 // lost from now on.
 func (n *netns) move(m *member) error {
@@ -130,7 +147,7 @@ func (n *netns) move(m *member) error {
 	if err := ip(n.hosts[i], "addr add "+address+"/24 dev e", fmt.Sprintf("route replace default via 10.%d.0.1", i+1)); err != nil {
 		return err
 	}
-	n.names.set(hostName(m), address)
+	n.names.set(m.host, address)
 	return nil
 }
 
@@ -180,13 +197,7 @@ func (n *netns) listen(*member) (client, peer string) {
 }
 
 // seenBy implements wiring.
-func (n *netns) seenBy(*member) string {
-	var parts []string
-	for _, m := range n.members {
-		parts = append(parts, m.name+"=http://"+m.peer)
-	}
-	return strings.Join(parts, ",")
-}
+func (n *netns) seenBy(*member) string { return initialCluster(n.members) }
 
 // endpoints implements wiring.
 func (n *netns) endpoints() (all []string) {

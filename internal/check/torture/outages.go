@@ -258,7 +258,7 @@ func (t *torture) leadersDiffer(ck *clerk.Clerk) error {
 	ctx, cancel := context.WithTimeout(t.ctx, time.Second)
 	defer cancel()
 	var leader uint64
-	for i, s := range ck.StatusAll(ctx)[:len(t.c.members)] {
+	for i, s := range statuses(ctx, ck, t.c.members) {
 		switch {
 		case s.Err != nil:
 			return s.Err

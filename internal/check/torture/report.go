@@ -32,13 +32,18 @@ type report struct {
 	Reconnected spread
 	// CorruptFrames is how many corrupt frames the servers have logged.
 	CorruptFrames int
-	Took          string
+	// Changes is how many changes of the members were made, and Refused how often the cluster
+	// refused one. CaughtUp is how long after its start a new server was a member that has all.
+	Changes, Refused int
+	CaughtUp         spread
+	Took             string
 
 	mu       sync.Mutex // guards Faults and recovery while the faults go on
 	recovery map[string][]time.Duration
 	last     time.Duration // the latest recovery
 
 	reconnected []time.Duration
+	caughtUp    []time.Duration
 }
 
 // spread describes times, in milliseconds.
@@ -83,6 +88,17 @@ func (r *report) stalled(kind string, d time.Duration) {
 	r.Stalled[kind] = max(r.Stalled[kind], millis(d))
 }
 
+// changed notes a change of the members, which took so long, and for how long no write was
+// acknowledged meanwhile.
+func (r *report) changed(s *step, took, pause time.Duration) {
+	r.Changes++
+	r.Refused += s.refused
+	if s.joins {
+		r.caughtUp = append(r.caughtUp, took)
+	}
+	r.stalled(s.kind, pause)
+}
+
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func newSpread(all []time.Duration) spread {
@@ -109,6 +125,7 @@ func (r *report) close(verdict error, sums totals, took time.Duration) {
 		r.Recovery[kind] = newSpread(all)
 	}
 	r.Reconnected = newSpread(r.reconnected)
+	r.CaughtUp = newSpread(r.caughtUp)
 	r.Took = took.Round(time.Millisecond).String()
 }
 
@@ -141,7 +158,22 @@ func (r *report) text() string {
 	if r.Reconnected.Count > 0 {
 		fmt.Fprintf(&b, "\nall servers connected again after an outage: %s\n", r.Reconnected)
 	}
+	if r.Changes > 0 {
+		fmt.Fprintf(&b, "\n%s\n", r.changes())
+	}
 	return b.String()
+}
+
+// changes is the changes of the members in one line.
+func (r *report) changes() string {
+	longest := 0.0
+	for kind, d := range r.Stalled {
+		if strings.HasPrefix(kind, kindChange) {
+			longest = max(longest, d)
+		}
+	}
+	return fmt.Sprintf("%d changes of the members, %d refusals; the longest pause of writes was %.0f ms; new servers had caught up after %s",
+		r.Changes, r.Refused, longest, r.CaughtUp)
 }
 
 // progress returns the faults so far, and the recovery after the last one.
@@ -171,6 +203,9 @@ func (r *report) line() string {
 	}
 	if r.Reconnected.Count > 0 {
 		after += "; all servers connected again after an outage in " + r.Reconnected.String()
+	}
+	if r.Changes > 0 {
+		after += "; " + r.changes()
 	}
 	return fmt.Sprintf("ok: %d operations, %d writes, %d of unknown outcome; %s%s; nothing lost, nothing twice (%s)",
 		r.Operations, r.Writes, r.Maybes, r.tally(), after, r.Took)

@@ -15,14 +15,15 @@ import (
 
 // torture is one run.
 type torture struct {
-	ctx    context.Context // ends when the run is interrupted
-	o      options
-	c      *cluster
-	rng    *rand.Rand
-	ck     *clerk.Clerk // reaches the servers without proxies
-	load   *load
-	report *report
-	began  time.Time
+	ctx     context.Context // ends when the run is interrupted
+	o       options
+	c       *cluster
+	rng     *rand.Rand
+	ck      *clerk.Clerk // reaches the servers without proxies
+	load    *load
+	report  *report
+	changes *changes
+	began   time.Time
 }
 
 // progressEvery is how often the run prints its progress.
@@ -67,6 +68,8 @@ func (t *torture) runAndCleanUp() (err error) {
 	}()
 	if t.o.netns {
 		t.c, err = newNetnsCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags())
+	} else if t.o.changes > 0 {
+		t.c, err = newLoopbackCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags(), t.o.seed)
 	} else {
 		t.c, err = newCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags(), t.o.seed, t.o.needsDisks())
 	}
@@ -86,12 +89,18 @@ func (t *torture) run() (err error) {
 	if t.ck, err = clerk.New(t.c.direct()); err != nil {
 		return err
 	}
-	defer t.ck.Close()
+	defer func() { t.ck.Close() }()
 	if err := t.waitReady(); err != nil {
 		return err
 	}
 	if t.load, err = startLoad(t.ctx, t.c.endpoints(), t.o); err != nil {
 		return err
+	}
+	t.changes = newChanges(t)
+	if t.o.changes > 0 {
+		if err := t.changes.settled(); err != nil {
+			return err
+		}
 	}
 	stopProgress := t.printProgress()
 	err = t.faults()

@@ -259,3 +259,30 @@ func TestConfigurationsAgainstAList(t *testing.T) {
 		}
 	}
 }
+
+// A voter gives its vote to a candidate that its own configuration does not have: the candidate may
+// have a later one, and need this vote. The candidate counts the votes of those that are in force by
+// its own log.
+func TestStrangersGetVotes(t *testing.T) {
+	r := newCore(t, 1, 3, State{HardState: HardState{Term: 1}})
+	r.timer.sinceLeader = 2 * r.cfg.ElectionTimeoutTicks
+	h := Header{From: 9, To: 1, Term: 1}
+	step(t, r, &PreVote{Header: h, LastIndex: 5, LastTerm: 1})
+	h.Term = 2
+	step(t, r, &RequestVote{Header: h, LastIndex: 5, LastTerm: 1, Campaign: 7})
+	messages := r.Effects().Messages
+	r.Persisted(r.persist.lastSeq)
+	messages = append(messages, r.Effects().Messages...)
+	preVote, vote := false, false
+	for _, m := range messages {
+		switch m := m.(type) {
+		case *PreVoteReply:
+			preVote = m.Granted && m.To == 9
+		case *RequestVoteReply:
+			vote = m.Granted && m.To == 9
+		}
+	}
+	if !preVote || !vote {
+		t.Errorf("pre-vote granted: %t, vote granted: %t", preVote, vote)
+	}
+}

@@ -143,7 +143,7 @@ func (k *checker) proposed(n *node, v *view, i int) {
 	switch {
 	case was.index > k.lastCommitted():
 		k.w.failf("one change at a time", "%s appends %s at %d, and %s at %d is not committed", n.id, is.conf, is.index, was.conf, was.index)
-	case k.lastCommitted() == 0 || k.committed[k.lastCommitted()-1].entry.Term != v.hard.Term:
+	case !k.committedInTerm(v.hard.Term):
 		k.w.failf("change before the own term", "%s appends %s at %d, and has committed nothing in term %d", n.id, is.conf, is.index, v.hard.Term)
 	case apart(was.conf.Voters, is.conf.Voters):
 		k.w.failf("quorums intersect", "%s appends %s behind %s: their majorities need not share a voter", n.id, is.conf, was.conf)
@@ -152,6 +152,15 @@ func (k *checker) proposed(n *node, v *view, i int) {
 	if is.conf.Voters.IsJoint() {
 		k.counts.Joint++
 	}
+}
+
+// committedInTerm tells whether an entry of a term is committed. The leader may be an old one.
+func (k *checker) committedInTerm(term raft.Term) bool {
+	i := len(k.committed)
+	for i > 0 && k.committed[i-1].entry.Term > term {
+		i--
+	}
+	return i > 0 && k.committed[i-1].entry.Term == term
 }
 
 // apart tells whether two decisions, one of each set of voters, can do without a common voter.

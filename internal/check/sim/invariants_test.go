@@ -216,6 +216,10 @@ var violations = []struct {
 		w.check.view(f).confs = []confAt{{0, raft.NewConfiguration(f.id%3 + 1)}}
 		w.check.electedBy(f, w.check.view(f), 99)
 	}},
+	{"lease without a majority", func(w *world, l, _ *node) {
+		clear(w.check.leaseGrants.until)
+		w.check.leaseGrants.lease(l, w.check.view(l).hard.Term, rsm.Lease{Until: l.now() + 1})
+	}},
 	{"removed", func(_ *world, _, f *node) { f.leave() }},
 	{"removed members", func(w *world, _, f *node) {
 		w.check.ousted[f.id] = ousted{w.check.view(f).last() + 1, w.now - time.Minute}

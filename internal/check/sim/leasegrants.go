@@ -78,6 +78,16 @@ func (s *leaseGrants) lease(n *node, term raft.Term, l rsm.Lease) {
 	if l.Until > 0 && s.over[term] {
 		n.w.failf("lease after transfer", "%s has a lease in term %d, in which it has sent a TimeoutNow", n.id, term)
 	}
+	if l.Until <= n.now() {
+		return
+	}
+	granted, conf := map[raft.NodeID]bool{n.id: true}, n.w.check.views[n.id].latest()
+	for _, id := range conf.Voters.IDs() {
+		granted[id] = granted[id] || s.until[id] > n.w.node(id).clock.read(n.w.now)
+	}
+	if !won(conf.Voters, granted) {
+		n.w.failf("lease without a majority", "%s has a lease in term %d, granted by %v; in force is %s", n.id, term, granted, conf)
+	}
 }
 
 // vote checks a vote of n for b. A vote in the term of the lease was given before the lease,

@@ -130,27 +130,42 @@ func (n *node) change(e edit, done func(error)) {
 		if err == nil {
 			next.Context = fmt.Appendf(nil, "%d", number)
 			w.trace.text(w.now, n.id, "change", "%d: %s to %s", number, c, next)
-			w.disturb(n)
+			w.disturb(n, next)
 		}
 		return next, err
 	}})
 	n.wake()
 }
 
-// disturb may let the leader fail that is about to append a configuration: it is cut off from most
-// others, so that the configuration will be taken back, or it crashes.
-func (w *world) disturb(n *node) {
-	switch dice := w.rand.IntN(10); {
-	case w.healed || !w.opt.anyFault():
-	case dice < 2:
-		end := w.now + w.upTo(6*w.mix.ElectionTimeout)
+// disturb may let the leader fail that is about to append a configuration. It is cut off from most
+// others, at once, so that the configuration will be taken back, or a little later. Or those that are
+// to vote are cut off from all others, with the leader. Or it crashes.
+func (w *world) disturb(n *node, next raft.Configuration) {
+	end := w.now + w.upTo(6*w.mix.ElectionTimeout)
+	soon := 4 * (w.mix.Distance + w.mix.Latency + w.mix.DiskWrite)
+	cut := func() {
 		for _, other := range w.nodes {
 			if other != n && w.chance(0.8) {
 				w.net.part(n.id, other.id, end)
 			}
 		}
-	case dice < 4:
-		n.after(1+w.upTo(4*(w.mix.Latency+w.mix.DiskWrite)), func() { n.crashAndRestart(w.chance(0.3)) })
+	}
+	switch dice := w.rand.IntN(10); {
+	case w.healed || !w.opt.anyFault():
+	case dice < 1:
+		cut()
+	case dice < 2:
+		w.meanwhile(1+w.upTo(soon), cut)
+	case dice < 3:
+		for _, a := range w.nodes {
+			for _, b := range w.nodes {
+				if (a == n || next.Voters.Contains(a.id)) && b != n && !next.Voters.Contains(b.id) {
+					w.net.part(a.id, b.id, end)
+				}
+			}
+		}
+	case dice < 5:
+		n.after(1+w.upTo(soon), func() { n.crashAndRestart(w.chance(0.3)) })
 	}
 }
 
@@ -298,6 +313,17 @@ func (w *world) membersSettle() {
 	}
 }
 
+// mayNotKnow tells whether a member that was removed may not be told: another leader follows the one
+// that has committed that, and may have compacted the configuration that has the member.
+func (w *world) mayNotKnow(n *node) bool {
+	at := w.check.confs[len(w.check.confs)-1].index
+	if w.conf().Contains(n.id) || at == 0 {
+		return false
+	}
+	in := w.check.committed[at-1].in
+	return w.check.leaderTerm > in && w.check.leaders[in] != n.id
+}
+
 // oneIsRemoved removes a member, often the leader, while nothing else goes wrong. It must be told, the
 // others go on.
 func (w *world) oneIsRemoved() {
@@ -328,9 +354,10 @@ func (w *world) oneIsRemoved() {
 		}
 		return !n.up() && !w.conf().Contains(n.id)
 	}
-	if !w.runUntil(start+2*time.Second+w.elections(3), left) {
+	if !w.runUntil(start+2*time.Second+w.elections(3), left) && !w.mayNotKnow(n) {
 		w.failf("removed member goes on", "%s was removed, and goes on after %v: %s", n.id, w.now-start, w.describe())
 	}
+	n.crash(false)
 	n.gone = true
 	if !w.runUntil(w.now+2*time.Second+w.elections(2), w.progress()) {
 		w.failf("no progress", "%v after %s was removed: %s", w.now-start, n.id, w.describe())

@@ -26,7 +26,7 @@ var memberBugs = []mutant{
 		"	return min(j.Incoming.CommittedIndex(match), j.Outgoing.CommittedIndex(match))\n", "	return j.Incoming.CommittedIndex(match)\n"}},
 	{name: "joint-elects-by-the-new-alone", edit: edit{"raft/quorum/quorum.go",
 		"	in, out := j.Incoming.VoteResult(votes), j.Outgoing.VoteResult(votes)\n", "	in, out := j.Incoming.VoteResult(votes), VoteWon\n"}},
-	{name: "joint-leases-and-reads-by-the-new-alone", edit: edit{"raft/quorum/quorum.go",
+	{name: "joint-leases-and-reads-by-the-new-alone", args: []string{"--faults", "members"}, edit: edit{"raft/quorum/quorum.go",
 		"	return min(j.Incoming.quorumValue(value), j.Outgoing.quorumValue(value))\n", "	return j.Incoming.quorumValue(value)\n"}},
 	{name: "change-without-a-joint-phase", edit: edit{"raft/membership.go",
 		"	joint.Voters.Outgoing = c.Voters.Incoming\n", "	joint.Voters.Outgoing = nil\n"},
@@ -43,11 +43,11 @@ var memberBugs = []mutant{
 	{name: "learner-by-its-own-log-never-votes", edit: edit{"raft/election.go",
 		"	granted := free && r.upToDate(", "	granted := free && r.isVoter() && r.upToDate("}},
 	{name: "voter-refuses-strangers", edit: edit{"raft/election.go",
-		"	granted := free && r.upToDate(", "	granted := free && r.configuration().Voters.Contains(m.From) && r.upToDate("}},
+		"	granted := free && r.upToDate(", "	granted := free && r.configuration().Voters.Contains(m.From) && r.upToDate("}, tests: raftTests},
 	{name: "removed-voter-never-campaigns", edit: edit{"raft/change.go",
-		"	for _, c := range r.confs[r.confs.find(r.commit):] {\n", "	for _, c := range r.confs[len(r.confs)-1:] {\n"}},
+		"	for _, c := range r.confs[r.confs.find(r.commit):] {\n", "	for _, c := range r.confs[len(r.confs)-1:] {\n"}, tests: raftTests},
 	{name: "older-snapshot-replaces-the-configuration", edit: edit{"raft/follower.go",
-		"		f.matched = max(f.matched, meta.Index)\n		r.commitTo(meta.Index)\n", "		f.matched = max(f.matched, meta.Index)\n		r.confs = configurations{{meta.Index, meta.Configuration}}\n		r.commitTo(meta.Index)\n"}},
+		"		f.matched = max(f.matched, meta.Index)\n		r.commitTo(meta.Index)\n", "		f.matched = max(f.matched, meta.Index)\n		r.confs = configurations{{meta.Index, meta.Configuration}}\n		r.commitTo(meta.Index)\n"}, tests: raftTests},
 	{name: "snapshot-keeps-old-configurations", edit: edit{"raft/follower.go",
 		"	r.confs = configurations{{meta.Index, meta.Configuration}}\n", "	r.confs = append(r.confs[:1:1], configurationAt{meta.Index, r.confs[0].configuration})\n"}},
 	{name: "snapshot-of-the-latest-configuration", edit: edit{"raft/status.go",
@@ -73,7 +73,10 @@ var memberBugs = []mutant{
 	{name: "change-of-another-term-answered", edit: edit{"rsm/replica.go",
 		"			if c.index == e.Index && c.term == e.Term {\n				return nil\n", "			if c.index == e.Index {\n				return nil\n"}},
 	{name: "replica-stops-before-it-handed-over", edit: edit{"rsm/change.go",
-		"	if at == 0 || !executed || r.core.Role() == raft.Leader {\n", "	if at == 0 || !executed {\n"}},
+		"	if at == 0 || !executed || r.core.Role() == raft.Leader {\n", "	if at == 0 || !executed {\n"}, tests: [2]string{"./rsm", "Remove|Change|Member"}},
 }
+
+// raftTests find what the simulation makes too seldom.
+var raftTests = [2]string{"./raft", "Strangers|Voter|Snapshot"}
 
 func init() { mutants = append(mutants, memberBugs...) }

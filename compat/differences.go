@@ -30,7 +30,6 @@ var explained = map[string]map[string]string{
 
 // missing are checks in which balsa's answers are known to be others, and why.
 var missing = map[string]string{
-	"kv/put-large":       "a key has a limit of its own; in etcd it may be as large as a request",
 	"maintenance/alarms": "alarms cannot be raised by a request",
 	"http/metrics":       "figures of etcd's that no dashboard of its own asks for",
 }

@@ -32,7 +32,7 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
 		ElectionTimeout:   time.Duration(o.electionMillis) * time.Millisecond,
 		Clients:           clients.Limits{Streams: int(min(o.maxStreams, math.MaxUint16))},
-		Limits:            kv.Limits{MaxValueBytes: int(min(o.maxRequestBytes, math.MaxInt32)), MaxTxnOps: int(min(o.maxTxnOps, math.MaxInt32))},
+		Limits:            kv.Limits{MaxKeyBytes: int(min(o.maxRequestBytes, math.MaxInt32)), MaxValueBytes: int(min(o.maxRequestBytes, math.MaxInt32)), MaxTxnOps: int(min(o.maxTxnOps, math.MaxInt32))},
 	}
 	if cfg.DataDir == "" {
 		cfg.DataDir = o.Name + ".etcd"

@@ -62,7 +62,7 @@ func (w *Watches) match(ctx context.Context) {
 func (w *Watches) followLeader(ctx context.Context, node leaders, patience time.Duration) {
 	for known := raft.None; ; {
 		waiting, cancel := ctx, func() {}
-		if known == raft.None && !isClosed(w.Leaderless()) {
+		if known == raft.None && !wake.Closed(w.Leaderless()) {
 			waiting, cancel = context.WithTimeout(ctx, patience)
 		}
 		leader, err := node.AwaitLeaderChange(waiting, known)
@@ -75,7 +75,7 @@ func (w *Watches) followLeader(ctx context.Context, node leaders, patience time.
 		default: // the replica has stopped
 			return
 		}
-		if known != raft.None && isClosed(w.leaderless) {
+		if known != raft.None && wake.Closed(w.leaderless) {
 			w.mu.Lock()
 			w.leaderless = make(chan struct{})
 			w.mu.Unlock()
@@ -89,13 +89,4 @@ func (w *Watches) Leaderless() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.leaderless
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"balsa.example/internal/wake"
 	"balsa.example/raft"
 )
 
@@ -40,7 +41,7 @@ func TestReplicaIsLeaderlessAfterThreeElectionTimeouts(t *testing.T) {
 			t.Helper()
 			time.Sleep(after)
 			synctest.Wait()
-			if isClosed(w.Leaderless()) != want {
+			if wake.Closed(w.Leaderless()) != want {
 				t.Errorf("leaderless: %t, want %t", !want, want)
 			}
 		}

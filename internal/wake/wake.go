@@ -26,3 +26,13 @@ func (s Signal) Set() {
 
 // C delivers a value when the Signal is set, which unsets it.
 func (s Signal) C() <-chan struct{} { return s.c }
+
+// Closed tells whether a channel on which nothing is sent is closed.
+func Closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -71,3 +71,13 @@ func TestAWorkerMissesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestClosed(t *testing.T) {
+	c := make(chan struct{})
+	if Closed(c) || Closed(nil) {
+		t.Error("an open channel is said to be closed")
+	}
+	if close(c); !Closed(c) {
+		t.Error("a closed channel is said to be open")
+	}
+}

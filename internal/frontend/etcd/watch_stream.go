@@ -13,6 +13,7 @@ import (
 
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/internal/frontend/watching"
+	"balsa.example/internal/wake"
 	"balsa.example/kv"
 	"balsa.example/kv/watch"
 )
@@ -90,21 +91,12 @@ func (w *watchStream) create(c *pb.WatchCreateRequest) error {
 		changed := w.rights.Changed()
 		denied := w.rights.Permitted(w.client.Context(), w.caller, translate.WatchSpan(c))
 		w.mu.Lock()
-		if denied == nil && isClosed(changed) {
+		if denied == nil && wake.Closed(changed) {
 			w.mu.Unlock()
 			continue
 		}
 		defer w.mu.Unlock()
 		return w.session.Create(c, denied, w)
-	}
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
 	}
 }
 
@@ -183,7 +175,7 @@ func (w *watchStream) revokeLocked() error {
 func (w *watchStream) recipients(out *watch.Output) ([]translate.Recipient, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if isClosed(w.changed) { // before what the hub hands out was executed, maybe
+	if wake.Closed(w.changed) { // before what the hub hands out was executed, maybe
 		if err := w.revokeLocked(); err != nil {
 			return nil, err
 		}

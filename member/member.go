@@ -179,7 +179,11 @@ func (m *Member) connect() error {
 	if err != nil {
 		return err
 	}
+	m.peers.turn.Lock()
+	defer m.peers.turn.Unlock()
 	m.transport.Store(t)
+	v := *m.view.Load()
+	m.setView(&v) // what was said meanwhile
 	return nil
 }
 

@@ -83,3 +83,25 @@ func TestWhoHasNoNameIsNotCertifiedByIt(t *testing.T) {
 		t.Errorf("it is certified (%v)", err)
 	}
 }
+
+// A member may say where it is before this one has its transport: while that is being made, the first
+// connections are.
+func TestAMemberSaysWhereItIs(t *testing.T) {
+	m, _ := newJoined(t)
+	tr := m.transport.Swap(nil)
+	m.foundAt(2, []string{"http://127.0.0.1:2"})
+	m.transport.Store(tr)
+	m.foundAt(3, []string{"http://127.0.0.1:3"})
+	m.foundAt(5, []string{"http://127.0.0.1:5"}) // no member
+	for id, want := range map[raft.NodeID]string{1: "127.0.0.1:1", 2: "127.0.0.1:1,127.0.0.1:2", 3: "127.0.0.1:1,127.0.0.1:3", 5: ""} {
+		if got := m.addresses(m.known())[id]; got != want {
+			t.Errorf("%d is at %q, want %q", id, got, want)
+		}
+		if p, ok := m.Transport().Peer(id); ok != (want != "") || ok && p.Address != want {
+			t.Errorf("%d is dialed at %q, want %q", id, p.Address, want)
+		}
+	}
+	if len(m.peers.said) != 2 {
+		t.Errorf("it notes %v", m.peers.said)
+	}
+}

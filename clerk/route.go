@@ -139,8 +139,8 @@ func (r *Route) Members(all []*api.Leader, revision uint64) {
 		return
 	}
 	before := r.members
-	r.members, r.membersAt = 0, revision
-	var now uint64
+	now := r.known(all) // they keep their numbers, and others get those of former members
+	r.members, r.membersAt = now|1<<r.leader, revision
 	for _, m := range all {
 		i := r.place(m.GetClientUrls())
 		if i < 0 {
@@ -151,11 +151,10 @@ func (r *Route) Members(all []*api.Leader, revision uint64) {
 				r.nodes[k] = 0 // it has moved
 			}
 		}
-		now |= 1 << i
-		r.members = now // so that the next one does not take its place
+		now |= 1 << i // as welcome has noted
 		r.Learn(i, m.GetNodeId())
 	}
-	if now == 0 {
+	if r.members = now; now == 0 {
 		r.members = before
 	}
 	for _, first := range []*int{&r.leader, &r.nearest} {
@@ -163,6 +162,21 @@ func (r *Route) Members(all []*api.Leader, revision uint64) {
 			*first = r.after(*first)
 		}
 	}
+}
+
+// known returns the set of those servers that are among the members.
+func (r *Route) known(all []*api.Leader) (set uint64) {
+	for _, m := range all {
+		for _, url := range m.GetClientUrls() {
+			if address, _, err := parseEndpoint(url); err == nil {
+				if i := slices.Index(r.servers, address); i >= 0 {
+					set |= 1 << i
+					break
+				}
+			}
+		}
+	}
+	return set
 }
 
 // asked tells whether a server is to be asked.

@@ -26,11 +26,12 @@ const (
 	changeMove         = "change: a server moves"
 	changeMoveAll      = "change: all servers move"
 	changeRefused      = "change: refused, it would do harm"
+	changeRestore      = "change: backed up, and restored as another cluster"
 )
 
 var changeKinds = []string{
 	changeAdd, changePlace, changeLearner, changePromote, changeRemove, changeRemoveLeader,
-	changeDemote, changeReplace, changeReplaceDead, changeMove, changeMoveAll, changeRefused,
+	changeDemote, changeReplace, changeReplaceDead, changeMove, changeMoveAll, changeRefused, changeRestore,
 }
 
 const (
@@ -119,6 +120,8 @@ func (c *changes) do(kind string) error {
 		return c.replace(kind)
 	case changeMove, changeMoveAll:
 		return c.move(kind)
+	case changeRestore:
+		return c.restore()
 	default:
 		return c.refused()
 	}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
 	"balsa.example/clerk"
+	"balsa.example/internal/check/history"
 )
 
 // play draws changes, as if each were made at once.
@@ -81,6 +83,25 @@ func TestMembersAreComparedInEverything(t *testing.T) {
 		c.ids[5] = "n5"
 		if err := c.compare(clerk.Members{All: change(members())}); err == nil || !strings.Contains(err.Error(), want) && want != "n1, at h:1" {
 			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+func TestARestoredKeyIsComparedWithTheHistory(t *testing.T) {
+	put := func(version, revision uint64) history.Op {
+		return history.Op{Kind: history.Put, Key: "k", Value: fmt.Sprint("v", version), Version: version - 1, Revision: revision, Outcome: history.OK}
+	}
+	ops := []history.Op{put(1, 10), put(2, 20), put(3, 30)}
+	for want, kv := range map[string]clerk.KV{
+		"":              {Version: 2, Value: []byte("v2")},
+		"was at":        {Version: 1, Value: []byte("v1")},
+		"already":       {Version: 3, Value: []byte("v3")},
+		"acknowledged":  {Version: 2, Value: []byte("v3")},
+		"before the ba": {},
+	} {
+		err := checkRestored(kv, "k", 25, ops[:1], ops)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", kv, err, want)
 		}
 	}
 }

@@ -63,9 +63,12 @@ func (c *changes) finish(s *step, ask func() error) error {
 	if err := t.redial(); err != nil {
 		return err
 	}
-	pause := t.load.stalled(s.began)
-	if fault == "none" && pause > t.o.within {
-		return fmt.Errorf("%s: no write was acknowledged for %v, want %v", s, pause.Round(time.Millisecond), t.o.within)
+	pause, bound := t.load.stalled(s.began), t.o.within
+	if t.c.netns != nil {
+		bound += 2 * clerk.DefaultAttemptTimeout // for addresses of before, which answer nothing
+	}
+	if fault == "none" && pause > bound {
+		return fmt.Errorf("%s: no write was acknowledged for %v, want %v", s, pause.Round(time.Millisecond), bound)
 	}
 	t.report.changed(s, took, pause)
 	t.done(s.kind, 0, "%s, after %v; fault meanwhile: %s; longest pause of writes %v; now %s",
@@ -166,8 +169,11 @@ func (c *changes) settled() error {
 		if differ = err; err == nil {
 			differ = c.compare(all)
 		}
-		return differ == nil
+		return differ == nil || c.t.c.stoppedByThemselves() != nil
 	})
+	if stopped := c.t.c.stoppedByThemselves(); stopped != nil {
+		return stopped
+	}
 	if err != nil {
 		return fmt.Errorf("the members are not what they are to be: %w", differ)
 	}

@@ -17,9 +17,12 @@ type loopback struct {
 	taken   map[string]bool
 }
 
-// newLoopbackCluster prepares n members in dir.
+// newLoopbackCluster prepares n members in dir, which it makes.
 func newLoopbackCluster(binary, dir string, n int, flags []string, seed uint64) (*cluster, error) {
 	c := &cluster{binary: binary, flags: flags}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return c, err
+	}
 	for i := range n {
 		name := fmt.Sprintf("n%d", i+1)
 		c.members = append(c.members, &member{index: i, name: name, dir: filepath.Join(dir, name), log: filepath.Join(dir, name+".log")})

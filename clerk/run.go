@@ -161,7 +161,7 @@ func annotate(err error, message string) error {
 	if message == "" {
 		return err
 	}
-	return fmt.Errorf("%w: %s", err, message)
+	return fmt.Errorf("%w: %s", err, strings.TrimPrefix(message, err.Error()+": "))
 }
 
 // conclude returns the result of an operation to its caller.

@@ -43,7 +43,7 @@ func (m *Member) attend() {
 // publish makes the roster of a cluster that began without one.
 func (m *Member) publish(r Replica) {
 	v := m.view.Load()
-	if v.published || !v.configuration.HasVoters() {
+	if v.published || !v.configuration.HasVoters() || !m.knowRosters(v.configuration) {
 		return
 	}
 	if len(roster.Publish(v.configuration, v.latest).Context) == 0 {
@@ -61,6 +61,23 @@ func (m *Member) publish(r Replica) {
 	if err == nil {
 		m.log.Info("published who the members are")
 	}
+}
+
+// rosterMinor is the first minor version of the transport's protocol of programs that know rosters.
+const rosterMinor = 2
+
+// knowRosters tells whether the programs of all members know rosters. While a cluster is upgraded
+// there may be one that does not, and it would end where it reads one in the log.
+func (m *Member) knowRosters(c raft.Configuration) bool {
+	for _, id := range c.Members() {
+		if id == m.ID() {
+			continue
+		}
+		if p, ok := m.transport.Load().Peer(id); !ok || !p.Connected || p.MinorVersion < rosterMinor {
+			return false
+		}
+	}
+	return true
 }
 
 // promote lets those learners vote that are to, and are caught up.

@@ -190,8 +190,20 @@ func (m *Member) connect() error {
 // card is what this member says of itself when a connection begins.
 func (m *Member) card() []byte {
 	r := m.dir.Members.Record()
-	r.About = m.cfg.about()
+	if m.mayTellAbout(r.Certificate) {
+		r.About = m.cfg.about()
+	}
 	return birth.AppendRecord(nil, r)
+}
+
+// mayTellAbout tells whether the other members can read where this one is. In a cluster that was born
+// without a roster, and has none yet, they may run a program of before there were any.
+func (m *Member) mayTellAbout(c *birth.Certificate) bool {
+	if c == nil || c.Abouts != nil || len(c.Members) == 0 {
+		return true
+	}
+	v := m.view.Load()
+	return v != nil && v.published
 }
 
 // Name is what this member is called, and ID its id: raft.None while it waits to be told, since it

@@ -105,3 +105,30 @@ func TestAMemberSaysWhereItIs(t *testing.T) {
 		t.Errorf("it notes %v", m.peers.said)
 	}
 }
+
+// While an old cluster is upgraded, some members run a program that knows no rosters: it could read
+// neither where another one says that it is, nor a configuration with a roster.
+func TestAnOldClusterIsSparedWhatItsProgramsCannotRead(t *testing.T) {
+	m, all := newJoined(t)
+	old := &birth.Certificate{Cluster: 7, Members: map[raft.NodeID]birth.Incarnation{1: {1}}}
+	if m.mayTellAbout(old) {
+		t.Error("it tells where it is although no roster was published")
+	}
+	for _, c := range []*birth.Certificate{nil, {Cluster: 7}, {Cluster: 7, Members: old.Members, Abouts: map[raft.NodeID]roster.About{1: {}}}} {
+		if !m.mayTellAbout(c) {
+			t.Errorf("it does not tell where it is, with the certificate %v", c)
+		}
+	}
+	if m.knowRosters(raft.NewConfiguration(1, 4)) {
+		t.Error("a member that is not connected counts as one that knows rosters")
+	}
+	if !m.knowRosters(raft.NewConfiguration(4)) {
+		t.Error("a sole member waits for others")
+	}
+	c := raft.NewConfiguration(1, 2, 3, 4)
+	c.Context = roster.Append(nil, all)
+	m.OnConfiguration(c, c)
+	if !m.mayTellAbout(old) {
+		t.Error("it does not tell where it is although a roster was published")
+	}
+}

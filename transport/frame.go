@@ -91,6 +91,8 @@ type frameReader struct {
 	maxPayload int
 	// header is of the frame being read.
 	header [frameHeaderSize]byte
+	// minor is the version in the preamble of the other side.
+	minor byte
 	// scratch holds payloads that do not fit into r.
 	scratch []byte
 }

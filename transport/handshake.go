@@ -63,6 +63,7 @@ type identity struct {
 	process    processID
 	card       []byte
 	attributes []byte
+	minor      byte // of the protocol, from the preamble
 }
 
 func (c *coder) identity(v *identity) {
@@ -162,9 +163,11 @@ func readPreamble(f *frameReader) error {
 	if string(b[:len(magic)]) != magic {
 		return fmt.Errorf("%w: not a balsa peer", errMismatch)
 	}
-	if major, minor := b[len(magic)], b[len(magic)+1]; major != majorVersion {
+	major, minor := b[len(magic)], b[len(magic)+1]
+	if major != majorVersion {
 		return fmt.Errorf("%w: the peer speaks version %d.%d of the protocol, this node %d.%d", errMismatch, major, minor, majorVersion, minorVersion)
 	}
+	f.minor = minor
 	f.r.Discard(preambleSize)
 	return nil
 }
@@ -219,6 +222,7 @@ func (t *Transport) dialHandshake(conn net.Conn, f *frameReader, id raft.NodeID,
 	if err := readFrame(f, frameWelcome, func(c *coder) { c.welcome(&w) }); err != nil {
 		return identity{}, fmt.Errorf("read welcome: %w", err)
 	}
+	w.from.minor = f.minor
 	theirs := w.verdict.err(id)
 	if theirs != nil && !isNotYet(theirs) {
 		return w.from, theirs
@@ -270,6 +274,7 @@ func (t *Transport) acceptHandshake(conn net.Conn, f *frameReader) (*peer, hello
 	if err := readFrame(f, frameHello, func(c *coder) { c.hello(&h) }); err != nil {
 		return nil, h, fmt.Errorf("read hello: %w", err)
 	}
+	h.from.minor = f.minor
 	var p *peer
 	var ours error
 	if isStranger(h) {

@@ -84,8 +84,8 @@ func (p *peer) status() PeerStatus {
 		ID: p.id, Address: p.address,
 		Connected: p.out != nil, Inbound: p.in != nil,
 		Admitted: p.admitted, LastError: p.lastError,
-		Attributes: p.remote.attributes,
-		Dropped:    p.dropped.Load(), BytesIn: p.bytesIn.Load(), BytesOut: p.bytesOut.Load(),
+		Attributes: p.remote.attributes, MinorVersion: p.remote.minor,
+		Dropped: p.dropped.Load(), BytesIn: p.bytesIn.Load(), BytesOut: p.bytesOut.Load(),
 	}
 	if at := p.lastActive.Load(); at != 0 {
 		s.LastActive = time.Unix(0, at)

@@ -195,6 +195,9 @@ type PeerStatus struct {
 	LastError string
 	// Attributes are what the peer has said of itself last.
 	Attributes []byte
+	// MinorVersion is the minor version of the protocol that the peer has spoken last: which of the
+	// frames that came later it knows.
+	MinorVersion byte
 	// LastActive is when the peer was last heard of; zero if never.
 	LastActive time.Time
 	// Dropped is the number of messages to the peer that were not sent.

@@ -46,7 +46,7 @@ func TestPeersKnowEachOtherBeforeTheyStart(t *testing.T) {
 		time.Sleep(time.Second)
 		s := a.status(2)
 		if !s.Connected || !s.Inbound || !s.Admitted || s.LastError != "" ||
-			string(s.Attributes) != "attributes of n2" || s.LastActive.IsZero() {
+			string(s.Attributes) != "attributes of n2" || s.MinorVersion != minorVersion || s.LastActive.IsZero() {
 			t.Errorf("status: %+v", s)
 		}
 		if events, _ := a.took(); events != "up n2" {

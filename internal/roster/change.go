@@ -12,7 +12,7 @@ import (
 // Errors of Change.Apply. Each says that nothing changes.
 var (
 	// ErrNoMember: there is no such member.
-	ErrNoMember = errors.New("there is no such member")
+	ErrNoMember = errors.New("no such member")
 	// ErrAmbiguous: two members have the name, since one replaces the other.
 	ErrAmbiguous = errors.New("two members have this name, as one is to replace the other")
 	// ErrExists: a member of that name is there, by another data directory.

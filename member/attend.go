@@ -23,6 +23,7 @@ func (m *Member) attend() {
 	tick := time.NewTicker(attendInterval)
 	defer tick.Stop()
 	moved := true // maybe: this member may have been started with other addresses
+	renewed := false
 	for {
 		select {
 		case <-tick.C:
@@ -33,6 +34,13 @@ func (m *Member) attend() {
 		if r.Leads() {
 			m.publish(r)
 			m.promote(r)
+		}
+		if !renewed && len(m.view.Load().before.Context) > 0 {
+			renewed = true
+			if err := m.dir.Members.Renew(); err != nil {
+				m.fail(err)
+				return
+			}
 		}
 		if moved && m.view.Load().published {
 			moved = !m.tellAddresses()

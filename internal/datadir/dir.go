@@ -147,7 +147,7 @@ func (d *Dir) open() (err error) {
 	if d.Members.Record().Certificate == nil {
 		return nil
 	}
-	return errors.Join(d.Members.renew(), d.OpenLog())
+	return d.OpenLog()
 }
 
 // Log is the member's log; nil before OpenLog.

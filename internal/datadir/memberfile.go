@@ -25,7 +25,7 @@ const (
 	memberFileMagic   = "balsa members "
 	memberFileVersion = 3
 	// namelessVersion is the format that had neither name nor token, and knew no joining. It is
-	// read, and written anew as memberFileVersion.
+	// read, and written anew as memberFileVersion by Renew.
 	namelessVersion = 2
 )
 
@@ -243,8 +243,9 @@ func (l *MemberFile) fields() fields {
 	return l.said
 }
 
-// renew writes a file of an older format in the present one.
-func (l *MemberFile) renew() error {
+// Renew writes a file of an older format in the present one. That is for when no program of before can
+// go on with the directory anyway.
+func (l *MemberFile) Renew() error {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
 	if l.said.version == memberFileVersion {

@@ -68,7 +68,10 @@ func TestMemberFileOfVersion2GoesOn(t *testing.T) {
 				t.Errorf("of another cluster: %v", err)
 			}
 			l := reopen(t, fs, "n2")
-			if err := l.renew(); err != nil {
+			if b, err := vfs.ReadFile(fs, filepath.Join("n2", memberFileName)); err != nil || string(b) != old(state, born) {
+				t.Errorf("opening it has changed it to %q, %v: the program of before could not go on", b, err)
+			}
+			if err := l.Renew(); err != nil {
 				t.Fatal(err)
 			}
 			again := reopen(t, fs, "n2")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -251,6 +252,7 @@ server tells what it knows itself.`,
 			if err != nil {
 				return r.explain("member list", err)
 			}
+			slices.SortStableFunc(all.All, func(a, b clerk.Member) int { return strings.Compare(a.Name, b.Name) })
 			if !r.out.isJSON() {
 				return writeMembers(p.stdout, all)
 			}

@@ -61,7 +61,7 @@ type KVClient interface {
 	// Status tells about the one server that is asked; it asks no other.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusReply, error)
 	// TransferLeadership asks the leader to hand over, and returns when the target
-	// leads. A server that does not lead refuses with FAILED_PRECONDITION.
+	// leads, at once if it does already. A server that does not lead refuses with FAILED_PRECONDITION.
 	// With authentication it is for users with the role root.
 	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipReply, error)
 	// Members tells who the members of the cluster are. Any server will do: it asks the leader, which
@@ -237,7 +237,7 @@ type KVServer interface {
 	// Status tells about the one server that is asked; it asks no other.
 	Status(context.Context, *StatusRequest) (*StatusReply, error)
 	// TransferLeadership asks the leader to hand over, and returns when the target
-	// leads. A server that does not lead refuses with FAILED_PRECONDITION.
+	// leads, at once if it does already. A server that does not lead refuses with FAILED_PRECONDITION.
 	// With authentication it is for users with the role root.
 	TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipReply, error)
 	// Members tells who the members of the cluster are. Any server will do: it asks the leader, which

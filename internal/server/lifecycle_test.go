@@ -185,6 +185,9 @@ func TestLeadershipGoesWhereItIsSent(t *testing.T) {
 	if _, err := c.clerk.TransferLeadership(ctx, endpoint(leader), 12345); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("a target that is no member: %v", err)
 	}
+	if reply, err := c.clerk.TransferLeadership(ctx, endpoint(leader), uint64(c.servers[leader].id())); err != nil || c.leader() != leader {
+		t.Errorf("the leader itself as target: %v, %v", reply, err)
+	}
 	reply, err := c.clerk.TransferLeadership(ctx, endpoint(leader), target)
 	if err != nil || reply.LeaderId != target || c.leader() != follower {
 		t.Errorf("got %v, %v", reply, err)

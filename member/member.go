@@ -45,6 +45,7 @@ type Member struct {
 	log       *slog.Logger
 	dir       *datadir.Dir
 	transport atomic.Pointer[transport.Transport] // nil until this member has an id
+	connected chan struct{}                       // closed when transport is there
 	tls       *certs.Source                       // nil without TLS
 	replica   atomic.Pointer[Replica]             // nil before Start
 	view      atomic.Pointer[view]                // who the members are
@@ -80,6 +81,8 @@ func Open(cfg Config) (*Member, error) {
 		begun:    make(chan struct{}),
 		failed:   make(chan struct{}),
 		peers:    newPeers(),
+
+		connected: make(chan struct{}),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	if err := m.open(); err != nil {
@@ -163,11 +166,20 @@ func (m *Member) connect() error {
 			Members:    m.cfg.Cluster.Names(),
 			Attributes: m.cfg.Attributes,
 			Card:       m.card,
-			Admit:      m.admit,
-			Unknown:    m.refuseUnknown,
-			OnRefused:  m.refused,
+			Admit: func(from raft.NodeID, card []byte) error {
+				<-m.connected
+				return m.admit(from, card)
+			},
+			Unknown: func(from transport.Caller, card []byte) error {
+				<-m.connected
+				return m.refuseUnknown(from, card)
+			},
+			OnRefused: m.refused,
 		},
-		OnCall: m.answer,
+		OnCall: func(ctx context.Context, from transport.Caller, request []byte) ([]byte, error) {
+			<-m.connected
+			return m.answer(ctx, from, request)
+		},
 		Logger: m.log,
 		Limits: transport.Limits{
 			KeepaliveTimeout: m.cfg.ElectionTimeout + keepaliveMargin,
@@ -175,15 +187,13 @@ func (m *Member) connect() error {
 		},
 	}
 	m.secure(&cfg)
+	// A peer may connect before New has returned: what asks for the transport waits for m.connected.
 	t, err := transport.New(cfg)
 	if err != nil {
 		return err
 	}
-	m.peers.turn.Lock()
-	defer m.peers.turn.Unlock()
 	m.transport.Store(t)
-	v := *m.view.Load()
-	m.setView(&v) // what was said meanwhile
+	close(m.connected)
 	return nil
 }
 

@@ -153,9 +153,6 @@ func (m *Member) foundAt(id raft.NodeID, peers []string) {
 		return
 	}
 	m.peers.said[id] = list
-	if m.transport.Load() == nil {
-		return // it is being made: connect tells it
-	}
 	v := *m.view.Load()
 	m.setView(&v)
 }

@@ -88,9 +88,7 @@ func TestWhoHasNoNameIsNotCertifiedByIt(t *testing.T) {
 // connections are.
 func TestAMemberSaysWhereItIs(t *testing.T) {
 	m, _ := newJoined(t)
-	tr := m.transport.Swap(nil)
 	m.foundAt(2, []string{"http://127.0.0.1:2"})
-	m.transport.Store(tr)
 	m.foundAt(3, []string{"http://127.0.0.1:3"})
 	m.foundAt(5, []string{"http://127.0.0.1:5"}) // no member
 	for id, want := range map[raft.NodeID]string{1: "127.0.0.1:1", 2: "127.0.0.1:1,127.0.0.1:2", 3: "127.0.0.1:1,127.0.0.1:3", 5: ""} {

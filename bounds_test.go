@@ -86,6 +86,7 @@ var bounds = map[string]string{
 	"member NewMember.Clients":             "roster.MaxAbout: TestARosterIsBounded",
 	"member names.byID":                    "maxNames: TestNamesOfLaterMembersAreLearned",
 	"member names.order":                   "maxNames: TestNamesOfLaterMembersAreLearned",
+	"member Member.connected":              "only closed",
 	"member peers.asking":                  "1",
 	"member peers.said":                    "the members that this one knows, each with maxSaid addresses",
 	"member peers.leaving":                 "the members, and who was one within removalGrace",

@@ -92,18 +92,12 @@ func (m *Member) learn(r roster.Roster) {
 func (m *Member) addresses(r roster.Roster) map[raft.NodeID]string {
 	all := make(map[raft.NodeID]string)
 	for _, one := range r.Members {
-		var list []string
-		for _, a := range one.Peers {
-			list = append(list, roster.HostPort(a))
-		}
+		list := hostPorts(one.Peers)
+		besides := m.peers.said[one.ID]
 		if told, ok := m.cfg.Cluster.Member(one.ID); ok {
-			for _, a := range told.addresses() {
-				if !slices.Contains(list, a) {
-					list = append(list, a)
-				}
-			}
+			besides = slices.Concat(told.addresses(), besides)
 		}
-		for _, a := range m.peers.said[one.ID] {
+		for _, a := range besides {
 			if !slices.Contains(list, a) {
 				list = append(list, a)
 			}
@@ -113,6 +107,14 @@ func (m *Member) addresses(r roster.Roster) map[raft.NodeID]string {
 		}
 	}
 	return all
+}
+
+// hostPorts are addresses without their schemes.
+func hostPorts(addresses []string) (list []string) {
+	for _, a := range addresses {
+		list = append(list, roster.HostPort(a))
+	}
+	return list
 }
 
 // OnConfiguration is for rsm.Config: it makes the peers of the transport those of the roster in the
@@ -145,10 +147,7 @@ func (m *Member) OnConfiguration(latest, committed raft.Configuration) {
 func (m *Member) foundAt(id raft.NodeID, peers []string) {
 	m.peers.turn.Lock()
 	defer m.peers.turn.Unlock()
-	var list []string
-	for _, a := range peers[:min(len(peers), maxSaid)] {
-		list = append(list, roster.HostPort(a))
-	}
+	list := hostPorts(peers[:min(len(peers), maxSaid)])
 	if slices.Equal(list, m.peers.said[id]) || m.peers.closed {
 		return
 	}

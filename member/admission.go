@@ -60,7 +60,11 @@ func (m *Member) admit(from raft.NodeID, card []byte) error {
 	case v == birth.OtherReplaced && len(m.dir.Members.Peers()) > 0:
 		return m.admitMember(r) // this one joined, so its certificate names nobody
 	}
-	return m.refusal(r, v)
+	if err := m.refusal(r, v); err != nil {
+		return err
+	}
+	m.foundAt(r.Self, r.About.Peers)
+	return nil
 }
 
 // admitMember decides about a member of a cluster that has begun, by the members that this one

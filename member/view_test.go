@@ -104,6 +104,41 @@ func TestAMemberSaysWhereItIs(t *testing.T) {
 	}
 }
 
+// A member of the birth hears where the others have moved to before its replica has read the log. Nobody
+// may tell it again: the connections stay.
+func TestAMemberSaysWhereItIsBeforeTheReplicaStarts(t *testing.T) {
+	cluster, err := NewCluster("", map[string]string{"n1": "127.0.0.1:1", "n2": "127.0.0.2:1", "n3": "127.0.0.3:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Open(Config{Name: cluster.Members[0].Name, Cluster: cluster, Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	say := func(of Spec, address string) error {
+		about := roster.About{Name: of.Name, Peers: []string{address}}
+		return m.admit(of.ID, birth.AppendRecord(nil, birth.Record{
+			Self: of.ID, Incarnation: birth.Incarnation{byte(of.ID)}, Founder: m.dir.Members.Record().Incarnation, About: about,
+		}))
+	}
+	for range 2 { // the first time the founder hears that they are bound to it
+		for _, of := range cluster.Members[1:] {
+			err = say(of, of.Address)
+		}
+	}
+	moved := cluster.Members[1]
+	if err := errors.Join(err, say(moved, "127.0.0.1:2")); err != nil {
+		t.Fatal(err)
+	}
+	if m.view.Load().published {
+		t.Fatal("it has read a log")
+	}
+	if got, want := m.addresses(m.known())[moved.ID], moved.Address+",127.0.0.1:2"; got != want {
+		t.Errorf("it is at %q, want %q", got, want)
+	}
+}
+
 // While an old cluster is upgraded, some members run a program that knows no rosters: it could read
 // neither where another one says that it is, nor a configuration with a roster.
 func TestAnOldClusterIsSparedWhatItsProgramsCannotRead(t *testing.T) {

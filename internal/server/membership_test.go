@@ -514,7 +514,7 @@ func TestAServerThatWasDownWhileTheOthersMoved(t *testing.T) {
 	s := c.start(0)
 	for deadline := time.Now().Add(patience); s.status().AppliedIndex < c.servers[1].status().AppliedIndex || s.status().LeaderId == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it does not get the log")
+			t.Fatalf("it does not get the log: it is %v, the others %v and %v", s.status(), c.servers[1].status(), c.servers[2].status())
 		}
 	}
 }

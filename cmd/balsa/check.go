@@ -71,6 +71,7 @@ type reportJSON struct {
 	Durable  uint64        `json:"state_index"`
 	Revision uint64        `json:"state_revision"`
 	Hash     string        `json:"state_hash,omitempty"`
+	Witness  bool          `json:"witness,omitempty"`
 	Problems []problemJSON `json:"problems"`
 }
 
@@ -82,7 +83,7 @@ type problemJSON struct {
 }
 
 func jsonOfReport(r *offline.Report) *reportJSON {
-	j := &reportJSON{Problems: []problemJSON{}}
+	j := &reportJSON{Problems: []problemJSON{}, Witness: r.Witness}
 	if m := r.Members; m != nil {
 		j.Name, j.Member = m.Name, m.Identity.NodeID.String()
 		if m.Identity.ClusterID != 0 {
@@ -109,8 +110,11 @@ func (j *reportJSON) print(p *program, dir string) error {
 	if len(j.Problems) > 0 {
 		return nil
 	}
-	_, err := fmt.Fprintf(p.stdout, "%s is in order: name=%q cluster=%s term=%d last_index=%d state_index=%d state_revision=%d\n",
-		dir, j.Name, orNone(j.Cluster), j.Term, j.Last, j.Durable, j.Revision)
+	holds := fmt.Sprintf("state_index=%d state_revision=%d", j.Durable, j.Revision)
+	if j.Witness {
+		holds = "witness=true"
+	}
+	_, err := fmt.Fprintf(p.stdout, "%s is in order: name=%q cluster=%s term=%d last_index=%d %s\n", dir, j.Name, orNone(j.Cluster), j.Term, j.Last, holds)
 	return err
 }
 
@@ -171,7 +175,7 @@ backup: see there for leases, sessions and revisions.
 
 func explainRecover(err error) error {
 	switch {
-	case errors.Is(err, offline.ErrInUse):
+	case errors.Is(err, offline.ErrInUse), errors.Is(err, offline.ErrWitness):
 		return usageError("%w", err)
 	case errors.Is(err, datadir.ErrDamaged):
 		return withCode(exitDamaged, "%w", err)
@@ -193,16 +197,16 @@ type survivorJSON struct {
 
 func (p *program) recoverFrom(ctx context.Context, old, dataDir string, yes, keep bool) (j *survivorJSON, err error) {
 	_, missing := vfs.OS.Stat(dataDir)
+	defer func() {
+		if missing != nil && (j == nil || j.Made == nil) {
+			_ = vfs.OS.Remove(dataDir) // if it is empty
+		}
+	}()
 	s, err := offline.Survey(ctx, vfs.OS, old, filepath.Join(dataDir, "recovering"))
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		err = errors.Join(err, s.Close())
-		if !yes && missing != nil {
-			err = errors.Join(err, vfs.OS.Remove(dataDir))
-		}
-	}()
+	defer func() { err = errors.Join(err, s.Close()) }()
 	j = &survivorJSON{
 		Name: s.Name, Cluster: fmt.Sprintf("%016x", s.Cluster), Term: uint64(s.Term), Index: uint64(s.Index), Replayed: s.Replayed, Revision: s.Revision,
 	}

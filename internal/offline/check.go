@@ -27,12 +27,17 @@ type Report struct {
 	Members *datadir.Found // nil: there is no MEMBERS, or it cannot be read
 	Log     *wal.Found     // nil: there is none, or it cannot be read
 	// State is the newest durable state; nil: there is none, or it cannot be read.
-	State    *state.Image
+	State *state.Image
+	// Witness tells that the log begins behind entries that no state has: only a witness's does.
+	Witness  bool
 	Problems []Problem
 }
 
 // ErrInUse: a server runs on the directory.
 var ErrInUse = errors.New("a server runs on the directory: stop it first")
+
+// ErrWitness: a witness has dropped what it had of the data.
+var ErrWitness = errors.New("the directory of a witness has no data, only the end of the log")
 
 // ErrNothing: there is no data directory.
 var ErrNothing = errors.New("it holds nothing of a server")
@@ -161,7 +166,14 @@ func (c *checker) state(ctx context.Context, pace func(int)) {
 	if c.r.State != nil {
 		position = c.r.State.Position()
 	}
+	c.r.Witness = isWitness(position, c.r.Log)
 	if _, _, err := c.r.Log.After(position); err != nil {
 		c.bad(filepath.Join(c.dir, "wal"), 0, doReplace, "the log does not go on from the state: %v", err)
 	}
+}
+
+// isWitness tells whether the log begins behind entries that the state has not, as that of a witness
+// does: the snapshots there have a position, and no data. All other logs begin with index 0, and have no snapshots behind that.
+func isWitness(position raft.SnapshotMeta, log *wal.Found) bool {
+	return position.Index == 0 && log.Beginning.Index > 0
 }

@@ -61,7 +61,7 @@ func Survey(ctx context.Context, fsys vfs.FS, dir, scratch string) (*Survivor, e
 	s.overlay = newOverlay(fsys, s.dir, scratch)
 	s.state = state.New(state.Config{FS: s.overlay, Dir: s.dir, Cluster: s.Cluster, ID: log.Identity.NodeID})
 	if err := s.replay(ctx, log); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), s.Close())
 	}
 	return s, nil
 }
@@ -71,6 +71,9 @@ func (s *Survivor) replay(ctx context.Context, log *wal.Found) error {
 	position, _, err := s.state.Open()
 	if err != nil {
 		return err
+	}
+	if isWitness(position, log) {
+		return ErrWitness
 	}
 	entries, leadsUp, err := log.After(position)
 	if err != nil {

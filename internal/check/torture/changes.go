@@ -212,7 +212,7 @@ func (c *changes) comesBack(m *member) error {
 		return nil
 	}
 	m.joins = c.peers()
-	if err := c.t.c.start(m); err != nil {
+	if _, err := c.t.c.restart(m); err != nil {
 		return err
 	}
 	return c.told(m)
@@ -302,7 +302,7 @@ func (c *changes) move(kind string) error {
 		if m.joins != nil || c.t.rng.IntN(2) == 0 {
 			m.joins = c.peers()
 		}
-		if err := c.t.c.start(m); err != nil {
+		if _, err := c.t.c.restart(m); err != nil {
 			return err
 		}
 		if err := c.finish(s, nil); err != nil {
@@ -327,10 +327,8 @@ func (c *changes) refused() error {
 		c.refuses(s, "remove", clerk.MemberChange{ID: voters[len(voters)-1].id}, clerk.ErrMemberChange),
 		c.refuses(s, "add", clerk.MemberChange{NewName: voters[len(voters)-1].name}, clerk.ErrMemberExists),
 		c.refuses(s, "remove", clerk.MemberChange{Name: "nobody"}, clerk.ErrNoMember))
-	for _, m := range down {
-		err = errors.Join(err, c.t.c.start(m))
-	}
-	if err != nil {
+	_, failed := c.t.c.restart(down...)
+	if err = errors.Join(err, failed); err != nil {
 		return err
 	}
 	s.quiet = true

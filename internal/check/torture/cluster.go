@@ -50,6 +50,7 @@ type cluster struct {
 	network  *network
 	netns    *netns
 	loopback *loopback
+	checked  int // how many directories inOrder has looked at
 }
 
 // wiring connects the members and their clients.

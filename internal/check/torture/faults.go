@@ -119,7 +119,8 @@ func (t *torture) killLeader() error {
 	}
 	t.done(kindKill, took, "%s", leader.name)
 	t.sleep(t.between(0, 300*time.Millisecond))
-	return t.c.start(leader)
+	_, err = t.c.restart(leader)
+	return err
 }
 
 // pauseLeader stops the leader's process for longer than an election takes. When the process goes
@@ -159,7 +160,7 @@ func (t *torture) catchUp() error {
 	}); err != nil {
 		return fmt.Errorf("the log was not cut beyond %d while %s was down: %w", before.Applied, follower.name, err)
 	}
-	if err := t.c.start(follower); err != nil {
+	if _, err := t.c.restart(follower); err != nil {
 		return err
 	}
 	var after position
@@ -178,11 +179,9 @@ func (t *torture) restartAll() error {
 	for _, m := range t.c.members {
 		m.kill()
 	}
-	at := time.Now()
-	for _, m := range t.c.members {
-		if err := t.c.start(m); err != nil {
-			return err
-		}
+	at, err := t.c.restart(t.c.members...)
+	if err != nil {
+		return err
 	}
 	took, err := t.load.resumed(t.ctx, at, t.o.heal)
 	if err != nil {

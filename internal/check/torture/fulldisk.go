@@ -117,7 +117,7 @@ func (t *torture) stopped(m *member, at time.Time) error {
 	if err := m.disk.free(); err != nil {
 		return err
 	}
-	if err := t.c.start(m); err != nil {
+	if _, err := t.c.restart(m); err != nil {
 		return err
 	}
 	t.report.stalled(kindFullStops, stalled)

@@ -1,6 +1,7 @@
 // Command torture runs a cluster of `balsa serve` processes, injects faults of processes, disks and
 // networks, and checks the histories of clients: no acknowledged write is lost, none is executed
-// twice, no read is stale, and writes are possible again soon.
+// twice, no read is stale, and writes are possible again soon. The directory of each server whose
+// process was killed must be in order, says balsa check, before the server is started again.
 //
 //	go run ./internal/check/torture --kills 10
 //	go run ./internal/check/torture --kills 20 --network 30 --pauses 5

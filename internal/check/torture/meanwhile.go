@@ -47,12 +47,8 @@ func (c *changes) killFor(d time.Duration, members ...*member) error {
 		m.kill()
 	}
 	c.t.sleep(d)
-	for _, m := range members {
-		if err := c.t.c.start(m); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := c.t.c.restart(members...)
+	return err
 }
 
 // losePackets lets the network fail for a while: between all, around one, or one way.

@@ -171,11 +171,8 @@ func (t *torture) repair(kind string, victims []*member) error {
 		return err
 	}
 	if vanishes(kind) {
-		for _, m := range victims {
-			if err := t.c.start(m); err != nil {
-				return err
-			}
-		}
+		_, err := t.c.restart(victims...)
+		return err
 	}
 	return nil
 }

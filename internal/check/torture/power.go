@@ -77,20 +77,14 @@ func (t *torture) victims(kind string, leader *member) []*member {
 }
 
 // powerOn mounts the disks again, which replays their journals, and starts the servers. It
-// returns when all disks were mounted.
+// returns when that began.
 func (t *torture) powerOn(victims []*member) (at time.Time, err error) {
 	for _, m := range victims {
 		if err := errors.Join(m.disk.detach(), m.disk.attach()); err != nil {
 			return at, err
 		}
 	}
-	at = time.Now()
-	for _, m := range victims {
-		if err := t.c.start(m); err != nil {
-			return at, err
-		}
-	}
-	return at, nil
+	return t.c.restart(victims...)
 }
 
 func namesOf(members []*member) string {

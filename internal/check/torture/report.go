@@ -36,7 +36,9 @@ type report struct {
 	// refused one. CaughtUp is how long after its start a new server was a member that has all.
 	Changes, Refused int
 	CaughtUp         spread
-	Took             string
+	// Checked is how many data directories were checked by balsa check, most of them after a crash.
+	Checked int
+	Took    string
 
 	mu       sync.Mutex // guards Faults and recovery while the faults go on
 	recovery map[string][]time.Duration
@@ -161,6 +163,7 @@ func (r *report) text() string {
 	if r.Changes > 0 {
 		fmt.Fprintf(&b, "\n%s\n", r.changes())
 	}
+	fmt.Fprintf(&b, "\n%d data directories were checked, and in order\n", r.Checked)
 	return b.String()
 }
 
@@ -207,6 +210,6 @@ func (r *report) line() string {
 	if r.Changes > 0 {
 		after += "; " + r.changes()
 	}
-	return fmt.Sprintf("ok: %d operations, %d writes, %d of unknown outcome; %s%s; nothing lost, nothing twice (%s)",
-		r.Operations, r.Writes, r.Maybes, r.tally(), after, r.Took)
+	return fmt.Sprintf("ok: %d operations, %d writes, %d of unknown outcome; %s%s; %d directories in order; nothing lost, nothing twice (%s)",
+		r.Operations, r.Writes, r.Maybes, r.tally(), after, r.Checked, r.Took)
 }

@@ -64,7 +64,9 @@ func (t *torture) runAndCleanUp() (err error) {
 			err = errors.New("interrupted")
 		}
 		failed := err != nil && t.ctx.Err() == nil
-		err = errors.Join(err, t.c.close(failed))
+		if err = errors.Join(err, t.c.close(failed)); err == nil && !t.o.needsDisks() {
+			err = t.c.inOrder(t.c.members...)
+		}
 	}()
 	if t.o.netns {
 		t.c, err = newNetnsCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags())
@@ -154,6 +156,7 @@ func (t *torture) finish(err error) error {
 	if t.load != nil {
 		sums = t.load.judge.sums()
 	}
+	t.report.Checked = t.c.checked
 	t.report.close(err, sums, time.Since(t.began))
 	if err != nil && !errors.Is(err, errNoDisks) && !errors.Is(err, errNoNetns) {
 		for _, m := range t.c.members {

@@ -93,25 +93,12 @@ func (o *olderVersions) push(v *slot, version nodeVersion, ref Ref, by uint64) {
 }
 
 func (o *olderVersions) pushJump(v *slot, by uint64) {
-	newest := v.older.number()
-	last := o.jumpBelow(newest)
+	newest, last := v.older.number(), v.jump
 	jumps, far := o.farJump(last)
 	o.jumps++
 	jump := newJump(o.nodes.at(newest).version, jumps+1, o.distance(last), o.distance(far), o.distance(newest))
-	v.older = newOlderLink(o.nodes.next, 0)
+	v.older, v.jump = newOlderLink(o.nodes.next, 0), o.nodes.next
 	o.add(jump, by)
-}
-
-// jumpBelow returns the newest jump below a version, 0 for none.
-func (o *olderVersions) jumpBelow(number uint64) uint64 {
-	for o.has(number) {
-		n := o.nodes.at(number)
-		if n.version.jump() {
-			return number
-		}
-		number = before(number, n.next)
-	}
-	return 0
 }
 
 // farJump returns where a jump leads that is put above the jump last, and how many jumps there

@@ -1,10 +1,11 @@
 package index
 
-// slot is a key with its newest version.
+// slot is a key with its newest version. It takes 64 bytes, a line of the processor's cache.
 type slot struct {
 	mod, create, version uint64
 	lease                int64
 	older                olderLink
+	jump                 uint64 // the number of the newest jump among the older versions, like that of older
 	ref                  Ref
 	key                  keyPlace
 }

@@ -3,11 +3,9 @@
 package run
 
 import (
-	"bytes"
-	"cmp"
 	"encoding/binary"
 	"errors"
-	"slices"
+	"math/bits"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -79,72 +77,33 @@ func (f *footer) index(entries []Entry) {
 // entry appends one entry, of whose key only what differs from the entry before.
 func (f *footer) entry(last []byte, e *Entry) {
 	shared := commonPrefix(last, e.Key)
-	f.b = binary.AppendUvarint(f.b, uint64(shared))
-	f.b = binary.AppendUvarint(f.b, uint64(len(e.Key)-shared))
-	f.b = append(f.b, e.Key[shared:]...)
+	b := binary.AppendUvarint(f.b, uint64(shared))
+	b = binary.AppendUvarint(b, uint64(len(e.Key)-shared))
+	b = append(b, e.Key[shared:]...)
 	flags := byte(0)
 	if e.Deleted {
 		flags = flagDeleted
 	}
-	f.b = append(f.b, flags)
+	b = append(b, flags)
 	for _, v := range [...]uint64{e.Mod - f.first, e.Mod - e.Create, e.Version, uint64(e.Lease), uint64(e.At.Offset), uint64(e.At.Size)} {
-		f.b = binary.AppendUvarint(f.b, v)
+		b = binary.AppendUvarint(b, v)
 	}
+	f.b = b
 }
 
-// sortEntries returns the order of entries by key. Those with the same key stay in the order that
-// they have, which is by revision.
-func sortEntries(entries []Entry) []uint32 {
-	if len(entries) == 0 {
-		return nil
-	}
-	// Eight bytes behind what all keys share decide nearly all comparisons, without a look at the
-	// keys, which are all over the memory.
-	type item struct {
-		head uint64
-		i    uint32
-		rest uint32 // bytes of the key behind what all share; 9: more than head has
-	}
-	shared := entries[0].Key
-	for i := range entries {
-		shared = shared[:commonPrefix(shared, entries[i].Key)]
-	}
-	items := make([]item, len(entries))
-	for i := range entries {
-		var head [8]byte
-		rest := copy(head[:], entries[i].Key[len(shared):])
-		if len(entries[i].Key) > len(shared)+len(head) {
-			rest = len(head) + 1
-		}
-		items[i] = item{binary.BigEndian.Uint64(head[:]), uint32(i), uint32(rest)}
-	}
-	slices.SortFunc(items, func(a, b item) int {
-		switch c := cmp.Compare(a.head, b.head); {
-		case c != 0:
-			return c
-		case a.rest <= 8 && b.rest <= 8: // the heads have all of both keys, and zeros behind
-			return cmp.Or(cmp.Compare(a.rest, b.rest), cmp.Compare(a.i, b.i))
-		}
-		if c := bytes.Compare(entries[a.i].Key, entries[b.i].Key); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.i, b.i)
-	})
-	order := make([]uint32, len(items))
-	for n, item := range items {
-		order[n] = item.i
-	}
-	return order
-}
-
+// commonPrefix returns how many bytes two keys have in common at their beginning.
 func commonPrefix(a, b []byte) int {
 	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
+	i := 0
+	for ; i+8 <= n; i += 8 {
+		if x := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:]); x != 0 {
+			return i + bits.TrailingZeros64(x)/8
 		}
 	}
-	return n
+	for i < n && a[i] == b[i] {
+		i++
+	}
+	return i
 }
 
 // entries reads the entries of one block, whose hash was checked.

@@ -21,7 +21,7 @@
 //   - The keys that were deleted, in the order of the revisions, for Purge as well.
 //
 // All of them grow by small pieces and are never copied as a whole, so that no change takes
-// long. None has pointers to follow for the garbage collector. A key takes about 85 bytes
+// long. None has pointers to follow for the garbage collector. A key takes about 95 bytes
 // beside its own, and an older version 24 (TestMemory).
 //
 // An index is filled by changes in the order of revisions, or by a Loader with keys in their

@@ -46,7 +46,7 @@ type Caller struct {
 
 // Call asks node to, a peer, and returns its answer. The request has at most 64 KiB. The error is
 // a *Refusal if the peer, or its Config.OnCall, has refused. After any other error than
-// ErrUnknownPeer nobody knows whether OnCall was called. A call takes at most 30 s.
+// ErrUnknownPeer and ErrNotCalled nobody knows whether OnCall was called. A call takes at most 30 s.
 func (t *Transport) Call(ctx context.Context, to raft.NodeID, request []byte) ([]byte, error) {
 	p := t.peer(to)
 	if p == nil {
@@ -58,7 +58,7 @@ func (t *Transport) Call(ctx context.Context, to raft.NodeID, request []byte) ([
 	defer stop()
 	conn, f, err := p.dialCall(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("call %s: %w", to, contextCause(ctx, err))
+		return nil, fmt.Errorf("%w: call %s: %w", ErrNotCalled, to, contextCause(ctx, err))
 	}
 	defer conn.Close()
 	answer, err := exchange(ctx, conn, f, to, request)
@@ -115,7 +115,7 @@ func (s *Stranger) Call(ctx context.Context, address string, request []byte) ([]
 	}
 	raw, err := dial(ctx, address)
 	if err != nil {
-		return nil, fmt.Errorf("call %s: %w", address, err)
+		return nil, fmt.Errorf("%w: call %s: %w", ErrNotCalled, address, err)
 	}
 	conn := raw
 	if s.TLS != nil {
@@ -126,7 +126,7 @@ func (s *Stranger) Call(ctx context.Context, address string, request []byte) ([]
 	f := newFrameReader(conn, helloMax)
 	by, err := s.greet(conn, f, address)
 	if err != nil {
-		return nil, fmt.Errorf("call %s: %w", address, contextCause(ctx, err))
+		return nil, fmt.Errorf("%w: call %s: %w", ErrNotCalled, address, contextCause(ctx, err))
 	}
 	answer, err := exchange(ctx, conn, f, by, request)
 	if err != nil {

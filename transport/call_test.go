@@ -53,8 +53,12 @@ func TestCalls(t *testing.T) {
 			"a node that is not there":    func() ([]byte, error) { return stranger.Call(t.Context(), "n7", nil) },
 			"a peer that is not there":    func() ([]byte, error) { return a.Call(t.Context(), 3, nil) },
 		} {
-			if got, err := call(); err == nil {
+			got, err := call()
+			if err == nil {
 				t.Errorf("%s: got %q", name, got)
+			}
+			if wants := strings.HasSuffix(name, "is not there"); errors.Is(err, ErrNotCalled) != wants && !errors.Is(err, ErrRefused) {
+				t.Errorf("%s: it is certain that it was not called: %t (%v)", name, !wants, err)
 			}
 		}
 	})
@@ -154,7 +158,7 @@ func TestACallEndsInTime(t *testing.T) {
 			func() ([]byte, error) { return (&Stranger{Dial: w.dial}).Call(t.Context(), "n2", nil) },
 		} {
 			begin := time.Now()
-			if _, err := call(); err == nil || time.Since(begin) > callTime+5*time.Second {
+			if _, err := call(); err == nil || errors.Is(err, ErrNotCalled) || time.Since(begin) > callTime+5*time.Second {
 				t.Errorf("%v after %v", err, time.Since(begin))
 			}
 		}

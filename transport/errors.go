@@ -8,8 +8,8 @@ import (
 	"balsa.example/raft"
 )
 
-// Errors of SendSnapshot and Fetch, besides those of their context and of the data. The last two
-// are also in PeerStatus.LastError.
+// Errors of SendSnapshot, Fetch and Call, besides those of their context and of the data. ErrRefused and
+// ErrCorrupt are also in PeerStatus.LastError.
 var (
 	// ErrUnknownPeer: the other node is not a peer.
 	ErrUnknownPeer = errors.New("transport: unknown peer")
@@ -20,6 +20,8 @@ var (
 	// ErrRefused: the other node refused the connection, the snapshot or the fetch. Every
 	// *Refusal is an ErrRefused.
 	ErrRefused = errors.New("transport: refused")
+	// ErrNotCalled: the connection for a call was not made, so the other node has not seen the request.
+	ErrNotCalled = errors.New("transport: not called")
 	// ErrCorrupt: the bytes that came over a connection are not those that were sent, or
 	// were not sent by a balsa node.
 	ErrCorrupt = errors.New("transport: corrupt frame")

@@ -29,6 +29,7 @@ type member struct {
 	// of the first members, and is told --initial-cluster. learner: it is told to stay a learner.
 	joins    []string
 	learner  bool
+	older    bool   // it runs cluster.older
 	host     string // the name of its machine, in the network of --netns
 	id       uint64 // as the cluster has told; 0: not known yet
 	dir, log string
@@ -43,6 +44,7 @@ type member struct {
 // cluster is the processes under torture, and the network between them.
 type cluster struct {
 	binary   string
+	older    string // the program of an older version; empty: there is none
 	members  []*member
 	former   []*member // that are members no more; their processes have ended, or are about to
 	flags    []string
@@ -187,7 +189,7 @@ func (c *cluster) start(m *member) error {
 	if m.learner {
 		args = append(args, "--learner")
 	}
-	cmd := c.command(m, c.binary, append(args, c.flags...)...)
+	cmd := c.command(m, c.program(m), append(args, c.flags...)...)
 	// A group of its own, so that Ctrl-C is for the rig, which then ends all in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr = reader.w, reader.w

@@ -14,6 +14,7 @@ const (
 	kindCatchUp = "catch-up"
 	kindNetwork = "network"   // see networkKinds
 	kindChange  = "change"    // see changeKinds
+	kindVersion = "version"   // see kindUpgrade
 	kindFull    = "full disk" // see kindFullStops
 )
 
@@ -35,7 +36,10 @@ func (t *torture) schedule() []fault {
 	repeat(t.o.kills, kindKill, t.killLeader)
 	repeat(t.o.pauses, kindPause, t.pauseLeader)
 	repeat(t.o.network, kindNetwork, t.networkFault)
-	repeat(t.o.changes, kindChange, t.change)
+	if t.o.older == "" {
+		repeat(t.o.changes, kindChange, t.change)
+	}
+	repeat(t.o.upgrades, kindVersion, t.otherVersion)
 	for i := range t.o.logReaders {
 		kind := []string{kindLogStops, kindLogEnds}[i%2]
 		repeat(1, kind, func() error { return t.logFault(kind == kindLogEnds) })
@@ -63,6 +67,13 @@ func (t *torture) schedule() []fault {
 	}
 	if t.o.restart {
 		repeat(1, kindAll, t.restartAll)
+	}
+	if t.o.older != "" {
+		repeat(1, kindNewerTakes, func() error { return t.takesState(kindNewerTakes) })
+		repeat(1, kindOlderTakes, func() error { return t.takesState(kindOlderTakes) })
+		repeat(1, kindUpgradeAll, t.upgradeAll)
+		repeat(1, kindTooOld, t.tooOld)
+		repeat(t.o.changes, kindChange, t.change) // older members know no changes
 	}
 	return all
 }
@@ -139,38 +150,46 @@ func (t *torture) pauseLeader() error {
 	return err
 }
 
-// catchUp keeps a follower down until the others have compacted the log beyond its last index, so
-// that it needs a snapshot.
+// catchUp lets a follower fall behind.
 func (t *torture) catchUp() error {
 	leader, err := t.leader()
 	if err != nil {
 		return err
 	}
-	follower := t.c.but(leader)[0]
-	before, err := t.status(follower)
+	return t.fallBehind(kindCatchUp, t.c.but(leader)[0])
+}
+
+// fallBehind keeps a member down until the others have compacted the log beyond its last index, so
+// that it needs a snapshot.
+func (t *torture) fallBehind(kind string, m *member) error {
+	before, err := t.status(m)
 	if err != nil {
 		return err
 	}
-	follower.kill()
+	m.kill()
+	leader, err := t.leader()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(t.ctx, 2*time.Minute)
 	defer cancel()
 	if err := t.until(ctx, func() bool {
 		s, err := t.status(leader)
 		return err == nil && s.FirstIndex > before.Applied+1
 	}); err != nil {
-		return fmt.Errorf("the log was not cut beyond %d while %s was down: %w", before.Applied, follower.name, err)
+		return fmt.Errorf("the log was not cut beyond %d while %s was down: %w", before.Applied, m.name, err)
 	}
-	if _, err := t.c.restart(follower); err != nil {
+	if _, err := t.c.restart(m); err != nil {
 		return err
 	}
 	var after position
 	if err := t.until(ctx, func() (ok bool) {
-		after, err = t.status(follower)
+		after, err = t.status(m)
 		return err == nil && after.Snapshot > before.Applied && after.Applied > after.Snapshot
 	}); err != nil {
-		return fmt.Errorf("%s did not catch up: %w", follower.name, err)
+		return fmt.Errorf("%s did not catch up: %w", m.name, err)
 	}
-	t.done(kindCatchUp, 0, "%s was at %d, and came back by the snapshot at %d", follower.name, before.Applied, after.Snapshot)
+	t.done(kind, 0, "%s was at %d, and came back by the snapshot at %d", m.name, before.Applied, after.Snapshot)
 	return nil
 }
 

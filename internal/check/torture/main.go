@@ -8,6 +8,7 @@
 //	go run ./internal/check/torture --kills 0 --power-losses 20 --full-disk 3 --hung-disk 4
 //	go run ./internal/check/torture --netns --outages 30
 //	go run ./internal/check/torture --changes 20
+//	go run ./internal/check/torture --older c5cbfa1
 //
 // It ends with one line that says so, or what was wrong, and leaves logs, histories and a report
 // in a folder. The seed decides the order of the faults.
@@ -25,6 +26,11 @@
 // promoted, removed, replaced and moved to other addresses, the leader as well, and most of the
 // time something fails meanwhile. After each change the leader must name exactly those members
 // that the rig has, and each that was removed must have ended and say so.
+//
+// With --older the servers begin with the program of an older version. Under load, servers go on with
+// the newer program and with the older one again, a server of each version gets its state from servers
+// of the other one, and at last all are upgraded: then the cluster must use the newer version, and the
+// older program must refuse the directories.
 package main
 
 import (
@@ -40,12 +46,12 @@ import (
 )
 
 type options struct {
-	dir, binary            string
+	dir, binary, older     string
 	nodes                  int
 	kills, pauses, network int
 	powerLosses, fullDisks int
 	hungDisks, logReaders  int
-	changes                int
+	changes, upgrades      int
 	clients, keys, rate    int
 	bulk, window           int
 	pause                  time.Duration
@@ -65,6 +71,8 @@ type options struct {
 func (o *options) register(f *flag.FlagSet) {
 	f.StringVar(&o.dir, "dir", "", "folder for data, logs, histories and the report; must not exist (default: a temporary one)")
 	f.StringVar(&o.binary, "binary", "", "the balsa to run (default: built from ./cmd/balsa)")
+	f.StringVar(&o.older, "older", "", "an older balsa, or a commit of this repository to build it from: servers begin with it, under load some are upgraded and downgraded, and at last all are upgraded; then only --upgrades, --changes, which come last, --kills, --pauses, --catch-up and --restart, and none of the last four unless given")
+	f.IntVar(&o.upgrades, "upgrades", 4, "with --older: how often one server is upgraded or downgraded, before all are upgraded")
 	f.IntVar(&o.nodes, "nodes", 3, "servers")
 	f.IntVar(&o.kills, "kills", 10, "how often to kill -9 the leader, and start it again")
 	f.IntVar(&o.pauses, "pauses", 2, "how often to stop the leader's process for a while (SIGSTOP)")
@@ -115,7 +123,10 @@ func (o *options) validate(f *flag.FlagSet) error {
 			o.given = append(o.given, fmt.Sprintf("--%s='%s'", f.Name, f.Value))
 		}
 	})
-	if o.netns || o.changes > 0 {
+	if o.older == "" && !given["upgrades"] {
+		o.upgrades = 0
+	}
+	if o.netns || o.changes > 0 || o.older != "" {
 		for name, reset := range map[string]func(){
 			"kills": func() { o.kills = 0 }, "pauses": func() { o.pauses = 0 },
 			"catch-up": func() { o.catchUp = false }, "restart": func() { o.restart = false },
@@ -134,6 +145,10 @@ func (o *options) validate(f *flag.FlagSet) error {
 		return errors.New("--network, --outages and faults of disks do not go together with --changes")
 	case o.netns && o.network > 0 || o.netns && o.needsDisks():
 		return errors.New("--network and faults of disks do not go together with --netns")
+	case o.older == "" && o.upgrades > 0:
+		return errors.New("--upgrades needs --older")
+	case o.older != "" && (o.netns || o.withoutSync || o.network+o.logReaders > 0 || o.needsDisks()):
+		return errors.New("--netns, --network, --log-readers, --without-sync and faults of disks do not go together with --older")
 	case !o.netns && o.outages > 0:
 		return errors.New("--outages needs --netns")
 	case o.shortest <= 0 || o.longest < o.shortest:

@@ -46,6 +46,11 @@ func run(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
+	if o.older != "" {
+		if o.older, err = olderProgram(o.dir, o.older); err != nil {
+			return err
+		}
+	}
 	if o.netns {
 		if err := settleNetns(o.dir); err != nil {
 			return fmt.Errorf("%w: %w", errNoNetns, err)
@@ -70,7 +75,7 @@ func (t *torture) runAndCleanUp() (err error) {
 	}()
 	if t.o.netns {
 		t.c, err = newNetnsCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags())
-	} else if t.o.changes > 0 {
+	} else if t.o.changes > 0 || t.o.older != "" {
 		t.c, err = newLoopbackCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags(), t.o.seed)
 	} else {
 		t.c, err = newCluster(t.o.binary, t.o.dir, t.o.nodes, t.o.serveFlags(), t.o.seed, t.o.needsDisks())
@@ -83,7 +88,9 @@ func (t *torture) runAndCleanUp() (err error) {
 
 // run injects all faults under load, and then checks the histories of the clients.
 func (t *torture) run() (err error) {
+	t.c.older = t.o.older
 	for _, m := range t.c.members {
+		m.older = t.o.older != ""
 		if err := t.c.start(m); err != nil {
 			return err
 		}
@@ -99,7 +106,7 @@ func (t *torture) run() (err error) {
 		return err
 	}
 	t.changes = newChanges(t)
-	if t.o.changes > 0 {
+	if t.o.changes > 0 && t.o.older == "" {
 		if err := t.changes.settled(); err != nil {
 			return err
 		}

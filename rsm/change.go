@@ -133,18 +133,22 @@ func (r *Replica[W]) noteConfigurations() {
 }
 
 // removedTimeouts bounds, in election timeouts, for how long a replica that was removed goes on for
-// those who wait for what they have submitted to it.
+// those who wait for it.
 const removedTimeouts = 4
 
 // wasRemoved tells whether this replica has to stop because it is no member any more: it has
-// executed that, has handed over what it led, and nobody waits for it.
+// executed that, has handed over what it led, and nobody waits for it. A Submit whose entry is
+// committed waits until that is executed. A read does not count: it can be asked for elsewhere.
 func (r *Replica[W]) wasRemoved() bool {
 	at := r.core.Removed()
-	executed := r.applied >= at || r.witness // a witness waits with that for others
+	executed, all := r.applied >= at, r.applied == r.applying
+	if r.witness { // it waits with that for others
+		executed, all = true, true
+	}
 	if at == 0 || !executed || r.core.Role() == raft.Leader {
 		r.removedTicks = 0
 		return false
 	}
 	waits := r.submits.len() + len(r.forwards.list) + len(r.changes)
-	return waits == 0 || r.removedTicks > removedTimeouts*r.core.ElectionTimeoutTicks()
+	return waits == 0 && all || r.removedTicks > removedTimeouts*r.core.ElectionTimeoutTicks()
 }

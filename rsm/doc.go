@@ -24,7 +24,7 @@
 // have been executed:
 //
 //	nil              executed; the result is DoOp's
-//	ErrWrongLeader   not executed, and never will be: ask another replica
+//	ErrWrongLeader   not executed, and never will be: ask another replica (this one may have stopped)
 //	ErrBusy          not executed, and never will be: ask again later
 //	ErrTooLarge      not executed, and never will be: it is larger than Config.MaxOpBytes
 //	ErrAlarm         not executed, and never will be: see [Hasher]

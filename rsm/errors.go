@@ -25,7 +25,8 @@ var (
 	// ErrAlarm: the states of the replicas differ, and no majority agrees, so that no more
 	// writes are taken. Certainly not executed. See Hasher.
 	ErrAlarm = errors.New("the states of the replicas differ, and no majority agrees: no writes are taken")
-	// ErrStopped: the replica stopped first. Unknown whether executed.
+	// ErrStopped: the replica stopped first. Unknown whether executed, unless the error is
+	// ErrWrongLeader too: then the replica had stopped before it took the operation.
 	ErrStopped = errors.New("replica stopped")
 	// ErrUnknown: a snapshot from the leader replaced the part of the log that the
 	// operation's entry was in, before this replica saw what became of it. Or the leader to

@@ -2,6 +2,7 @@ package rsm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -96,15 +97,22 @@ func (n *Node[Op, Result]) AwaitLeaderChange(ctx context.Context, known raft.Nod
 	return leader, err
 }
 
+// errLeadsAlready: there is nothing to transfer.
+var errLeadsAlready = errors.New("this replica leads already")
+
 // TransferLeadership hands leadership to the given replica, or with raft.None to the one
-// whose log is the most complete. It returns nil when another leader is known,
-// raft.ErrTransferFailed when the transfer was given up after an election timeout, or ctx's
-// error.
+// whose log is the most complete. It returns nil when another leader is known, or at once if
+// the given replica leads already. It returns raft.ErrTransferFailed when the transfer was given up
+// after an election timeout, or ctx's error.
 func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeID) error {
 	begun := make(chan error, 1)
 	err := n.inbox.ask(func(r *Replica[waiter[Result]]) {
-		if r == nil {
+		switch {
+		case r == nil:
 			begun <- ErrStopped
+			return
+		case to == n.cfg.ID && r.core.Role() == raft.Leader:
+			begun <- errLeadsAlready
 			return
 		}
 		err := r.TransferLeadership(to)
@@ -114,7 +122,10 @@ func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeI
 	if err == nil {
 		err = <-begun
 	}
-	if err != nil {
+	switch {
+	case err == errLeadsAlready:
+		return nil
+	case err != nil:
 		return fmt.Errorf("transfer leadership: %w", err)
 	}
 	failed := false

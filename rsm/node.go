@@ -135,6 +135,10 @@ func (n *Node[Op, Result]) finish() {
 		n.closeStream(id)
 	}
 	ev := n.inbox.close()
+	for _, s := range ev.Submits { // the replica was not given these
+		s.Waiter(outcome[Result]{err: noLeaderUntil(ErrStopped)})
+	}
+	ev.Submits = nil
 	for _, done := range n.replica.Drain(ev) {
 		done(outcome[Result]{err: ErrStopped})
 	}

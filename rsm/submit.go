@@ -106,6 +106,9 @@ func (n *Node[Op, Result]) submit(data []byte, forward bool, done waiter[Result]
 	if len(data) <= n.cfg.MaxOpBytes {
 		err = n.inbox.addSubmit(Submission[waiter[Result]]{Data: data, Waiter: done, Forward: forward})
 	}
+	if err == ErrStopped {
+		err = noLeaderUntil(err)
+	}
 	if err != nil {
 		done(outcome[Result]{err: err})
 	}

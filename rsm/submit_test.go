@@ -339,6 +339,12 @@ func TestTransferLeadershipFails(t *testing.T) {
 		if err := c.nodes[leader].TransferLeadership(t.Context(), 99); !errors.Is(err, raft.ErrNotVoter) {
 			t.Errorf("to nobody: %v", err)
 		}
+		if err := c.nodes[leader].TransferLeadership(t.Context(), leader); err != nil || c.leader() != leader {
+			t.Errorf("to the one that leads: %v, and %s leads", err, c.leader())
+		}
+		if err := c.nodes[to].TransferLeadership(t.Context(), to); !errors.Is(err, raft.ErrNotLeader) {
+			t.Errorf("to the one that is asked, and does not lead: %v", err)
+		}
 	})
 }
 

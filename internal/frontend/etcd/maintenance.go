@@ -84,12 +84,10 @@ func (f *Face) MoveLeader(ctx context.Context, _ *Caller, r *pb.MoveLeaderReques
 	if uint64(f.cfg.Node.Leader()) != f.cfg.MemberID {
 		return nil, translate.ErrNotLeader
 	}
-	if r.TargetID != f.cfg.MemberID {
-		limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
-		defer cancel()
-		if err := f.cfg.Member.MoveLeader(limited, r.TargetID); err != nil {
-			return nil, failed(err, translate.MoveFailed)
-		}
+	limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
+	defer cancel()
+	if err := f.cfg.Member.MoveLeader(limited, r.TargetID); err != nil {
+		return nil, failed(err, translate.MoveFailed)
 	}
 	return &pb.MoveLeaderResponse{Header: f.header()}, nil
 }

@@ -123,8 +123,8 @@ func TestMoveLeader(t *testing.T) {
 	refused(t, err, translate.ErrNotLeader)
 	w.node.leader = 8
 	same(t, "move", do(t, w, w.MoveLeader, &pb.MoveLeaderRequest{TargetID: 9}), &pb.MoveLeaderResponse{Header: header(1)})
-	do(t, w, w.MoveLeader, &pb.MoveLeaderRequest{TargetID: 8}) // it leads already
-	if !slices.Equal(w.node.moved, []uint64{9}) {
+	do(t, w, w.MoveLeader, &pb.MoveLeaderRequest{TargetID: 8}) // it leads already, and the node knows
+	if !slices.Equal(w.node.moved, []uint64{9, 8}) {
 		t.Errorf("moved to %d", w.node.moved)
 	}
 	for cause, want := range map[error]*translate.Error{

@@ -291,10 +291,6 @@ func (s *Server) TransferLeadership(ctx context.Context, req *api.TransferLeader
 	if err != nil {
 		return nil, err
 	}
-	leads := r.Node.Status()
-	if req.TargetId == uint64(leads.ID) && leads.Role == raft.Leader {
-		return &api.TransferLeadershipReply{LeaderId: req.TargetId, Term: uint64(leads.Term)}, nil
-	}
 	switch err := r.Node.TransferLeadership(ctx, raft.NodeID(req.TargetId)); {
 	case errors.Is(err, rsm.ErrWrongLeader), errors.Is(err, raft.ErrNotLeader):
 		return nil, status.Error(codes.FailedPrecondition, s.cfg.Names(err.Error()))

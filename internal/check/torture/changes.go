@@ -17,6 +17,7 @@ const (
 	changeAdd          = "change: a server joins"
 	changePlace        = "change: a server takes a place made for it"
 	changeLearner      = "change: a learner joins"
+	changeWitness      = "change: a witness joins"
 	changePromote      = "change: a learner is promoted"
 	changeRemove       = "change: a server is removed"
 	changeRemoveLeader = "change: the leader is removed"
@@ -30,13 +31,15 @@ const (
 )
 
 var changeKinds = []string{
-	changeAdd, changePlace, changeLearner, changePromote, changeRemove, changeRemoveLeader,
+	changeAdd, changePlace, changeLearner, changeWitness, changePromote, changeRemove, changeRemoveLeader,
 	changeDemote, changeReplace, changeReplaceDead, changeMove, changeMoveAll, changeRefused, changeRestore,
 }
 
 const (
 	// maxVoters and maxLearners bound the cluster; it has no fewer voters than --nodes.
 	maxVoters, maxLearners = 6, 2
+	// maxWithWitness is the bound of voters where one of them is a witness, which is balsa's own.
+	maxWithWitness = 4
 	// exitRemoved is the exit code of a server that was removed.
 	exitRemoved = 15
 	// toldWithin is how soon such a server must have ended.
@@ -80,13 +83,19 @@ func (c *changes) next() string {
 
 func (c *changes) possible(kind string) bool {
 	voters, learners := len(c.voters()), len(c.t.c.members)-len(c.voters())
+	witness, room := slices.ContainsFunc(c.t.c.members, isWitness), maxVoters
+	if witness {
+		room = maxWithWitness
+	}
 	switch kind {
 	case changeAdd, changePlace:
-		return voters < maxVoters
+		return voters < room
 	case changeLearner:
 		return learners < maxLearners
+	case changeWitness:
+		return !witness && voters < maxWithWitness
 	case changePromote:
-		return learners > 0 && voters < maxVoters
+		return learners > 0 && voters < room
 	case changeRemove, changeRemoveLeader:
 		return voters > c.t.o.nodes
 	case changeDemote:
@@ -106,9 +115,11 @@ func (c *changes) voters() (all []*member) {
 	return all
 }
 
+func isWitness(m *member) bool { return m.witness }
+
 func (c *changes) do(kind string) error {
 	switch kind {
-	case changeAdd, changePlace, changeLearner:
+	case changeAdd, changePlace, changeLearner, changeWitness:
 		return c.add(kind)
 	case changePromote:
 		return c.promote()
@@ -164,7 +175,7 @@ func (c *changes) add(kind string) error {
 			return err
 		}
 	}
-	m.learner = kind == changeLearner
+	m.learner, m.witness = kind == changeLearner, kind == changeWitness
 	c.t.c.members = append(c.t.c.members, m)
 	if err := c.t.c.start(m); err != nil {
 		return err
@@ -271,6 +282,7 @@ func (c *changes) replace(kind string) error {
 	if err != nil {
 		return err
 	}
+	fresh.witness = m.witness
 	if err := c.ask(s, "replace", clerk.MemberChange{ID: m.id}); err != nil {
 		return err
 	}

@@ -22,8 +22,8 @@ func play(t *testing.T, seed uint64, n int) (kinds []string) {
 		kind := c.next()
 		kinds = append(kinds, kind)
 		switch kind {
-		case changeAdd, changePlace, changeLearner:
-			tt.c.members = append(tt.c.members, &member{learner: kind == changeLearner})
+		case changeAdd, changePlace, changeLearner, changeWitness:
+			tt.c.members = append(tt.c.members, &member{learner: kind == changeLearner, witness: kind == changeWitness})
 		case changePromote:
 			tt.c.members[slices.IndexFunc(tt.c.members, func(m *member) bool { return m.learner })].learner = false
 		case changeRemove, changeRemoveLeader:
@@ -31,7 +31,15 @@ func play(t *testing.T, seed uint64, n int) (kinds []string) {
 		case changeDemote:
 			c.any().learner = true
 		}
-		voters := len(c.voters())
+		voters, witnesses := len(c.voters()), 0
+		for _, m := range tt.c.members {
+			if m.witness {
+				witnesses++
+			}
+		}
+		if witnesses > 1 || witnesses > 0 && voters > maxWithWitness {
+			t.Fatalf("%s: %d voters, %d of them witnesses, after %q", kind, voters, witnesses, kinds)
+		}
 		if learners := len(tt.c.members) - voters; voters < tt.o.nodes || voters > maxVoters || learners > maxLearners {
 			t.Fatalf("%s: %d voters and %d learners after %q", kind, voters, learners, kinds)
 		}
@@ -73,6 +81,7 @@ func TestMembersAreComparedInEverything(t *testing.T) {
 		"1 members":    func(m []clerk.Member) []clerk.Member { return m[:1] },
 		"n2 is no":     func(m []clerk.Member) []clerk.Member { m[1].Name = "n3"; return m },
 		"and had":      func(m []clerk.Member) []clerk.Member { m[0].ID = 7; return m },
+		"witness fals": func(m []clerk.Member) []clerk.Member { m[0].Witness = true; return m },
 		"learner true": func(m []clerk.Member) []clerk.Member { m[1].Voter = true; return m },
 		"n1, at":       func(m []clerk.Member) []clerk.Member { m[0].PeerURLs[0] = "http://h:9"; return m },
 		"n2, at":       func(m []clerk.Member) []clerk.Member { m[1].ClientURLs[0] = "http://h:9"; return m },

@@ -95,13 +95,16 @@ func (s *step) String() string {
 	return s.subject.name
 }
 
-// String is the members: voters, and in parentheses learners.
+// String is the members: voters, in parentheses learners, in brackets a witness.
 func (c *changes) String() string {
 	var all []string
 	for _, m := range c.t.c.members {
-		if m.learner {
+		switch {
+		case m.learner:
 			all = append(all, "("+m.name+")")
-		} else {
+		case m.witness:
+			all = append(all, "["+m.name+"]")
+		default:
 			all = append(all, m.name)
 		}
 	}
@@ -196,9 +199,9 @@ func (c *changes) compare(all clerk.Members) error {
 			return fmt.Errorf("%s has the id %016x that was %s's", m.name, one.ID, owner)
 		case m.id != 0 && m.id != one.ID:
 			return fmt.Errorf("%s has the id %016x, and had %016x", m.name, one.ID, m.id)
-		case one.Voter == m.learner, one.Promote, one.Replaces != 0, !one.Started, !one.Active,
-			!slices.Equal(one.PeerURLs, []string{"http://" + m.peer}), !slices.Equal(one.ClientURLs, []string{"http://" + m.client}):
-			return fmt.Errorf("%s, at %s and %s, learner %t, is %+v", m.name, m.peer, m.client, m.learner, one)
+		case one.Voter == m.learner, one.Witness != m.witness, one.Promote, one.Replaces != 0, !one.Started, !one.Active,
+			!slices.Equal(one.PeerURLs, []string{"http://" + m.peer}), !slices.Equal(one.ClientURLs, m.clientURLs()):
+			return fmt.Errorf("%s, at %s and %s, learner %t, witness %t, is %+v", m.name, m.peer, m.client, m.learner, m.witness, one)
 		}
 	}
 	for _, m := range c.t.c.members {
@@ -207,4 +210,12 @@ func (c *changes) compare(all clerk.Members) error {
 		c.ids[m.id] = m.name
 	}
 	return nil
+}
+
+// clientURLs are where clients are told to ask m.
+func (m *member) clientURLs() []string {
+	if m.witness {
+		return nil
+	}
+	return []string{"http://" + m.client}
 }

@@ -29,6 +29,7 @@ type member struct {
 	// of the first members, and is told --initial-cluster. learner: it is told to stay a learner.
 	joins    []string
 	learner  bool
+	witness  bool   // it keeps no data, and clients are not told of it
 	older    bool   // it runs cluster.older
 	host     string // the name of its machine, in the network of --netns
 	id       uint64 // as the cluster has told; 0: not known yet
@@ -137,7 +138,9 @@ func freeAddress(rng *rand.Rand, taken map[string]bool) (string, error) {
 // direct returns the addresses at which the rig itself reaches the members, without proxies.
 func (c *cluster) direct() (all []string) {
 	for _, m := range c.members {
-		all = append(all, m.client)
+		if !m.witness {
+			all = append(all, m.client)
+		}
 	}
 	return all
 }
@@ -188,6 +191,9 @@ func (c *cluster) start(m *member) error {
 	}
 	if m.learner {
 		args = append(args, "--learner")
+	}
+	if m.witness {
+		args = append(args, "--witness")
 	}
 	cmd := c.command(m, c.program(m), append(args, c.flags...)...)
 	// A group of its own, so that Ctrl-C is for the rig, which then ends all in order.

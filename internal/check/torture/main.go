@@ -22,7 +22,7 @@
 // machine of its own, in a network of the kernel where packets are really gone, for a
 // second to a minute, and machines vanish, return and move. That takes root.
 //
-// With --changes the members change under load: servers join, as voters or learners, are
+// With --changes the members change under load: servers join, as voters, learners or a witness, are
 // promoted, removed, replaced and moved to other addresses, the leader as well, and most of the
 // time something fails meanwhile. After each change the leader must name exactly those members
 // that the rig has, and each that was removed must have ended and say so.

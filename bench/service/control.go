@@ -30,6 +30,9 @@ func (b *Balsa) Members() int { return len(b.members) }
 // Data is the directory of server i's data.
 func (b *Balsa) Data(i int) string { return b.members[i].dir }
 
+// Endpoint is where server i listens to clients.
+func (b *Balsa) Endpoint(i int) string { return b.members[i].client }
+
 // Clerk is the cluster's client.
 func (b *Balsa) Clerk() *clerk.Clerk { return b.clerk }
 

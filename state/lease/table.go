@@ -87,16 +87,36 @@ func (t *Table) Grant(id, ttl int64, isSession bool) error {
 // how many nanoseconds that is: 0 for a lease that does not exist. A lease that should have
 // expired but still exists lives on: the leader had its keep-alive before it could expire it.
 func (t *Table) KeepAlive(ids []int64, remaining []int64) []int64 {
-	for _, id := range ids {
-		slot, ok := t.index[id]
-		if !ok {
-			remaining = append(remaining, 0)
-			continue
-		}
-		t.setExpiry(slot, t.end(t.record(slot).ttl))
-		remaining = append(remaining, t.record(slot).ttl)
+	remaining = slices.Grow(remaining, len(ids))
+	for some := range slices.Chunk(ids, together) {
+		remaining = t.keepTogether(some, remaining)
 	}
 	return remaining
+}
+
+// together is how many leases are looked for at a time, so that their waits for memory pass at the same
+// time: those for the places of all, then those for the leases.
+const together = 64
+
+// keepTogether is KeepAlive for at most together leases.
+func (t *Table) keepTogether(ids []int64, remaining []int64) []int64 {
+	var slots [together]uint32
+	var known [together]bool
+	for i, id := range ids {
+		slots[i], known[i] = t.index[id]
+	}
+	ttls := remaining[len(remaining):][:len(ids)]
+	for i := range ids {
+		if ttls[i] = 0; known[i] {
+			ttls[i] = t.record(slots[i]).ttl
+		}
+	}
+	for i, ttl := range ttls {
+		if known[i] {
+			t.setExpiry(slots[i], t.end(ttl))
+		}
+	}
+	return remaining[:len(remaining)+len(ids)]
 }
 
 // end is when a lease ends that has its whole time to live now.

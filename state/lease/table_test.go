@@ -123,6 +123,28 @@ func TestKeepAliveOfAnExpiredLeaseAnswersZero(t *testing.T) {
 	}
 }
 
+// TestKeepAliveOfMany: each answer is of its lease, and each lease lives on, however many there are.
+func TestKeepAliveOfMany(t *testing.T) {
+	table, ids, want := newTable(t, lease.DefaultLimits()), []int64(nil), []int64{7}
+	for id := int64(1); id <= 300; id++ {
+		ttl := int64(0)
+		if id%3 != 0 { // the others do not exist
+			ttl = 1000 + id
+			grant(t, table, id, ttl)
+		}
+		ids, want = append(ids, id), append(want, ttl*second)
+	}
+	at(table, 1000)
+	if got := table.KeepAlive(ids, []int64{7}); !slices.Equal(got, want) {
+		t.Errorf("it returned %v, want %v", got, want)
+	}
+	for i, id := range ids {
+		if info, _ := table.Lookup(id); info.Remaining != want[1+i] {
+			t.Errorf("lease %d lives for %d ns, want %d", id, info.Remaining, want[1+i])
+		}
+	}
+}
+
 func TestKeepAliveBeforeTheExpiryOfALateLeaseSavesIt(t *testing.T) {
 	table := newTable(t, lease.DefaultLimits())
 	grant(t, table, 1, 5)

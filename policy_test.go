@@ -45,6 +45,8 @@ const policy = `
 	internal/replica, internal/frontend/clients < internal/frontend/native
 	NONE < internal/frontend/http
 	internal/frontend/http < internal/server
+	internal/metrics < internal/frontend/ui < internal/server # the dashboard, which gets the rest from the server
+	internal/backup < internal/server # the dashboard's downloads
 	NONE < internal/check/memtcp, internal/check/leak # for tests
 	NONE < internal/check/memtcp, internal/check/ports # for tests
 	internal/check/ports < internal/check/leak

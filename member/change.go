@@ -25,6 +25,12 @@ import (
 type request struct {
 	Change *roster.Change `json:",omitempty"`
 	List   *listRequest   `json:",omitempty"`
+	// Move names the member that is to lead. Question is for Config.Answer.
+	Move     raft.NodeID `json:",omitempty"`
+	Question []byte      `json:",omitempty"`
+	// Weigh is a change that is not to be made: what it would do is answered. It is no flag beside
+	// Change, since a member of an older version would not know the flag, and make the change.
+	Weigh *roster.Change `json:",omitempty"`
 	// Relayed: the member that is asked must not ask another one.
 	Relayed bool `json:",omitempty"`
 	// Leaderless: who asks knows no leader. The member that is asked may ask the one that it knows.
@@ -45,6 +51,8 @@ type answer struct {
 	Token          string
 	Member         roster.Member // of a Change
 	Members        []Info
+	Outlook        *Outlook `json:",omitempty"` // of a Change to Weigh
+	Text           []byte   `json:",omitempty"` // of a Question
 }
 
 // changeRetry is how long a change waits before it is tried again.
@@ -144,7 +152,12 @@ func afterCall(err error) error {
 
 // lead answers a request on the leader.
 func (m *Member) lead(ctx context.Context, r Replica, q request) (answer, error) {
-	if q.Change == nil {
+	switch {
+	case q.Move != raft.None:
+		return m.list(r), m.handOver(ctx, r, q.Move)
+	case q.Weigh != nil:
+		return m.weighed(ctx, r, *q.Weigh)
+	case q.Change == nil:
 		return m.list(r), nil
 	}
 	status := r.Status()
@@ -199,7 +212,7 @@ func drawID() raft.NodeID {
 // answer is transport.Config.OnCall.
 func (m *Member) answer(ctx context.Context, from transport.Caller, b []byte) ([]byte, error) {
 	var q request
-	if err := json.Unmarshal(b, &q); err != nil || (q.Change == nil) == (q.List == nil) {
+	if err := json.Unmarshal(b, &q); err != nil || !q.whole() {
 		return nil, toWire(fmt.Errorf("%w: the request cannot be read (%v)", ErrBadChange, err))
 	}
 	if from.ID == raft.None {
@@ -227,9 +240,11 @@ func encodeAnswer(a answer) ([]byte, error) {
 
 func (m *Member) serve(ctx context.Context, q request) (answer, error) {
 	switch {
+	case q.Question != nil:
+		return m.reply(ctx, q.Question)
 	case q.List != nil && !q.List.Leader:
 		return m.listLocal(), nil
-	case q.List != nil, q.Relayed, q.Leaderless:
+	case q.List != nil, q.Move != raft.None, q.Weigh != nil, q.Relayed, q.Leaderless:
 		return m.ask(ctx, q)
 	}
 	ctx, cancel := context.WithTimeout(ctx, relayTime)
@@ -253,6 +268,9 @@ func servesTLS(cert *x509.Certificate) bool {
 // proves by what it may speak for a member of its name and addresses.
 func (m *Member) admitStranger(from transport.Caller, q *request) error {
 	about := q.From
+	if q.Move != raft.None || q.Question != nil || q.Weigh != nil {
+		return fmt.Errorf("%w: a server that is no member may not ask that", ErrNotAdmitted)
+	}
 	if c := q.Change; c != nil {
 		if c.Kind != roster.Add || c.Incarnation == (roster.Incarnation{}) || q.Relayed {
 			return fmt.Errorf("%w: a server that is no member may only ask to join", ErrNotAdmitted)

@@ -86,6 +86,9 @@ func TestWhatAStrangerMayAsk(t *testing.T) {
 		"to remove":                        {cert("n4", server), request{Change: &roster.Change{Kind: roster.Remove, Name: "n1"}}, false},
 		"as a member that relays":          {cert("n4", server), request{Change: join, Relayed: true}, false},
 		"who the members are":              {cert("n4", server), request{List: &listRequest{}, From: &about}, true},
+		"what only members may ask":        {cert("n4", server), request{Question: []byte("q"), From: &about}, false},
+		"to let another one lead":          {cert("n4", server), request{Move: 1, From: &about}, false},
+		"to weigh":                         {cert("n4", server), request{Weigh: join, From: &about}, false},
 		"that, as nobody":                  {cert("n4", server), request{List: &listRequest{}}, false},
 		"that, as another":                 {cert("n1", server), request{List: &listRequest{}, From: &about}, false},
 	} {

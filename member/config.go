@@ -1,6 +1,7 @@
 package member
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -61,6 +62,10 @@ type Config struct {
 	// Attributes are told to the other members (transport.PeerStatus.Attributes), as they
 	// are. At most 32 KiB.
 	Attributes []byte
+
+	// Answer, if not nil, answers the questions of other members (Member.Ask), at any time from when
+	// the member is open. An answer is at most 32 KiB.
+	Answer func(ctx context.Context, question []byte) ([]byte, error)
 
 	// Log are the options of the log; the file system in it is that of the whole directory.
 	Log wal.Options

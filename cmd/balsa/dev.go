@@ -23,6 +23,7 @@ type devOptions struct {
 	nodes    int
 	metrics  string
 	pprof    bool
+	ui       uiFlags
 	logging  logging
 }
 
@@ -55,6 +56,7 @@ removes one: its data is kept as n2.removed.
 	c.Flags().StringVar(&o.metrics, "listen-metrics-urls", "",
 		"address to serve /metrics and /health of the first server on; others follow (default: none)")
 	c.Flags().BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
+	o.ui.addFlags(c.Flags())
 	o.logging.addFlags(c.Flags(), "error")
 	return c
 }
@@ -153,6 +155,7 @@ func (o devOptions) config(k int) (server.Config, error) {
 		Retention:    server.DefaultRetention,
 		Descriptors:  server.DescriptorLimit() / (o.nodes + 2), // they share a process
 		Version:      thisBuild().Version,
+		UI:           o.ui.of(),
 	}, nil
 }
 
@@ -211,6 +214,6 @@ Try, in another terminal, in the same folder:
   %[1]s put greeting bonjour --version 1
   %[1]s status
 
-Ctrl-C stops all; the data stays.
-`, calledAs(p.name))
+%[2]sCtrl-C stops all; the data stays.
+`, calledAs(p.name), o.ui.hint(configs))
 }

@@ -27,6 +27,7 @@ type serveOptions struct {
 	listenMetrics                  string
 	origins                        []string
 	pprof                          bool
+	ui                             uiFlags
 	cluster, clusterState, token   string
 	join                           []string
 	learner, witness               bool
@@ -109,6 +110,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.Uint64Var(&o.historyRevisions, "history-revisions", server.DefaultRetention.Revisions,
 		"how many revisions of the history are kept; 0: any number")
 	f.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
+	o.ui.addFlags(f)
 	o.logging.addFlags(f, "info")
 	return f
 }
@@ -137,6 +139,9 @@ The client port also answers GET /metrics, for Prometheus, and GET /health, /liv
 /readyz: 200, or 503 with the reason. --listen-metrics-urls adds addresses for these alone,
 over plain HTTP. Whoever reaches them can read figures, and profiles too with
 --enable-pprof, so keep them in a network of your own.
+
+A browser finds the dashboard at /ui of the client port. It shows what clients could read
+there; only with --ui-writes it changes things as well. With authentication one logs in.
 
 ` + serverExitHelp,
 		Example: `  balsa serve
@@ -203,6 +208,7 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		PeerTLS:           o.peer,
 		ClusterSecretFile: o.secretFile,
 		Pprof:             o.pprof,
+		UI:                o.ui.of(),
 		MaxRaftState:      o.maxRaftState,
 		MaxIndexBytes:     o.maxIndexBytes,
 		LeaseReads:        o.leaseReads,

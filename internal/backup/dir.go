@@ -168,13 +168,7 @@ func pointOf(im *state.Image, taken time.Time) *Point {
 
 // write makes a point durable, with its name.
 func (d *Dir) write(p *Point, im *state.Image) error {
-	b := []byte(pointMagic)
-	b = binary.LittleEndian.AppendUint32(b, format)
-	b = binary.LittleEndian.AppendUint64(b, d.Cluster)
-	b = binary.LittleEndian.AppendUint64(b, uint64(p.Taken.UnixMilli()))
-	b = append(b, im.Encode()...)
-	b = binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
-	if err := vfs.WriteFile(d.fs, filepath.Join(d.path, p.name), b); err != nil {
+	if err := vfs.WriteFile(d.fs, filepath.Join(d.path, p.name), p.encode(d.Cluster, im)); err != nil {
 		return err
 	}
 	p, _, err := d.read(p.name)
@@ -184,6 +178,16 @@ func (d *Dir) write(p *Point, im *state.Image) error {
 	d.points = append(d.points, p)
 	d.sort()
 	return nil
+}
+
+// encode is the file of a point: see Dir.read.
+func (p *Point) encode(cluster uint64, im *state.Image) []byte {
+	b := []byte(pointMagic)
+	b = binary.LittleEndian.AppendUint32(b, format)
+	b = binary.LittleEndian.AppendUint64(b, cluster)
+	b = binary.LittleEndian.AppendUint64(b, uint64(p.Taken.UnixMilli()))
+	b = append(b, im.Encode()...)
+	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
 }
 
 // begin opens a directory for a backup of a cluster, and makes it if there is none. Until the Closer
@@ -225,13 +229,17 @@ func create(fsys vfs.FS, path string, cluster, history uint64) (*Dir, error) {
 	if err := vfs.MakeDir(fsys, path); err != nil {
 		return nil, err
 	}
+	if err := vfs.WriteFile(fsys, filepath.Join(path, headName), encodeHead(cluster, history)); err != nil {
+		return nil, err
+	}
+	return Open(fsys, path)
+}
+
+// encodeHead is the file BACKUP.
+func encodeHead(cluster, history uint64) []byte {
 	b := []byte(headMagic)
 	b = binary.LittleEndian.AppendUint32(b, format)
 	b = binary.LittleEndian.AppendUint64(b, cluster)
 	b = binary.LittleEndian.AppendUint64(b, history)
-	b = binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
-	if err := vfs.WriteFile(fsys, filepath.Join(path, headName), b); err != nil {
-		return nil, err
-	}
-	return Open(fsys, path)
+	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
 }

@@ -73,6 +73,9 @@ type Config struct {
 	ListenMetrics       []*url.URL
 	Pprof, PprofClients bool
 
+	// UI says whether the dashboard is shown at /ui of the client port. The zero value: it is not.
+	UI UI
+
 	// NoGateway leaves out the etcd API as JSON. Origins are those of web pages that may use it;
 	// nil: all. Hosts are those by which clients that speak HTTP without TLS may call this server;
 	// nil: all.

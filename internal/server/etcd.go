@@ -51,10 +51,12 @@ func (s *Server) openEtcd() {
 func (s *Server) newGateway() *gateway.Gateway {
 	return gateway.New(gateway.Config{
 		Methods: etcd.Methods, Bounds: s.cfg.etcdBounds(), Calls: s.calls, Origins: s.cfg.Origins,
-		Client:   func(ctx context.Context) (*clients.Client, func()) { return s.port.ClientOf(ctx) },
+		Client:   s.clientOf,
 		Entrance: s.etcd,
 	})
 }
+
+func (s *Server) clientOf(ctx context.Context) (*clients.Client, func()) { return s.port.ClientOf(ctx) }
 
 func (s *Server) waiting() string { return s.native.Waiting() }
 

@@ -56,6 +56,8 @@ type Server struct {
 	commits   *metrics.Commits
 	trips     *metrics.RoundTrips
 	figures   http.Handler
+	recent    *metrics.Recent
+	dashboard *dashboard // nil if there is none
 
 	// metrics is the port of the addresses for metrics, nil without any.
 	metrics     *clients.Port
@@ -193,6 +195,7 @@ func (s *Server) assemble() (err error) {
 	s.requests = native.NewRequests()
 	s.etcd = etcd.NewEntrance(s.waiting)
 	s.showFigures()
+	s.recent = metrics.NewRecent(s.syncs, s.requests, s.calls)
 	s.port = s.newPort()
 	s.native = native.New(native.Config{
 		Port: s.port,
@@ -213,6 +216,7 @@ func (s *Server) assemble() (err error) {
 	}
 	s.work.Go(func() { s.port.WatchClients(s.ctx) })
 	s.work.Go(s.measureRoundTrips)
+	s.work.Go(s.keepRecent)
 	return nil
 }
 
@@ -230,7 +234,7 @@ func (s *Server) newPort() *clients.Port {
 	}
 	return clients.New(clients.Config{
 		Name: clientSide, Limits: limits, TLS: s.clientTLSConfig(), Keepalive: s.cfg.Keepalive, Codec: api.Codec(), Calls: s.calls, Logger: s.log,
-		HTTP: s.httpHandler(func() *clients.Port { return s.port }, s.cfg.PprofClients, gateway),
+		HTTP: s.httpHandler(func() *clients.Port { return s.port }, s.cfg.PprofClients, s.withDashboard(gateway)),
 	})
 }
 
@@ -250,6 +254,7 @@ func (s *Server) join() error {
 		Peers:  texts(s.cfg.AdvertisePeer), Clients: texts(s.cfg.AdvertiseClient),
 		Listener: s.cfg.PeerListener, TLS: member.TLS(s.cfg.PeerTLS), SecretFile: s.cfg.ClusterSecretFile,
 		ElectionTimeout: s.cfg.ElectionTimeout, MaxHandshakes: s.shares.handshakes, Attributes: attributes,
+		Answer: s.answerMember,
 		Log:    wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync, NoSnapshots: !s.cfg.Witness},
 		Logger: s.log,
 	}

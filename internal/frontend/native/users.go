@@ -48,6 +48,13 @@ func (s *Server) require(ctx context.Context, root bool) (*replica.Replica, acce
 	return r, u, err
 }
 
+// Require refuses a call of who is no user or, for what is only for the role root, has not that role. Its
+// error is one of package status.
+func (s *Server) Require(ctx context.Context, root bool) error {
+	_, _, err := s.require(ctx, root)
+	return err
+}
+
 // refusal is the status of a call that is refused. The errors are those of codes of package kv, of
 // package access, and of a replica.
 func (s *Server) refusal(err error) error {

@@ -350,6 +350,7 @@ var bounds = map[string]string{
 	"internal/frontend/etcd/translate Member.ClientURLs":       "the configuration",
 	"internal/frontend/etcd/translate Member.PeerURLs":         "the configuration",
 	"internal/frontend/etcd/translate Status.Corrupt":          "the members",
+	"internal/frontend/etcd/translate Status.Raised":           "state.MaxAlarms",
 	"internal/frontend/etcd/translate historyHash.buf":         "one entry",
 	"internal/frontend/etcd/translate WatchSession.creating":   "watch.Stream.notices: TestReceiverOfWatchesWaitsForNoSender",
 	"internal/frontend/etcd/translate WatchSession.live":       "watch.Limits.StreamWatchers",

@@ -95,6 +95,11 @@ const (
 	// DAMAGED: files of the history of this server are damaged, and could not be repaired yet. Reads
 	// of what is damaged are refused; other servers answer them.
 	Alarm_DAMAGED Alarm = 4
+	// NO_SPACE: somebody has raised an alarm NOSPACE by the etcd API. Writes that add data are refused
+	// until it is lifted.
+	Alarm_NO_SPACE Alarm = 5
+	// CORRUPT: somebody has raised an alarm CORRUPT by the etcd API. Writes are refused until it is lifted.
+	Alarm_CORRUPT Alarm = 6
 )
 
 // Enum value maps for Alarm.
@@ -105,6 +110,8 @@ var (
 		2: "OVER_QUOTA",
 		3: "LOW_SPACE",
 		4: "DAMAGED",
+		5: "NO_SPACE",
+		6: "CORRUPT",
 	}
 	Alarm_value = map[string]int32{
 		"ALARM_UNSPECIFIED": 0,
@@ -112,6 +119,8 @@ var (
 		"OVER_QUOTA":        2,
 		"LOW_SPACE":         3,
 		"DAMAGED":           4,
+		"NO_SPACE":          5,
+		"CORRUPT":           6,
 	}
 )
 
@@ -572,6 +581,12 @@ const (
 	// UNAUTHENTICATED: the stream has no user, or one that is gone or has another password by
 	// now. Nothing changed.
 	Reply_UNAUTHENTICATED Reply_Code = 22
+	// CORRUPT: somebody has raised an alarm CORRUPT, so that nothing that changes keys or leases is
+	// executed. Nothing changed.
+	Reply_CORRUPT Reply_Code = 23
+	// NO_SPACE: somebody has raised an alarm NOSPACE, so that nothing that may add data is executed. Reads,
+	// deletes and compaction go on. Nothing changed.
+	Reply_NO_SPACE Reply_Code = 24
 )
 
 // Enum value maps for Reply_Code.
@@ -600,6 +615,8 @@ var (
 		20: "SESSION_ENDED",
 		21: "PERMISSION_DENIED",
 		22: "UNAUTHENTICATED",
+		23: "CORRUPT",
+		24: "NO_SPACE",
 	}
 	Reply_Code_value = map[string]int32{
 		"OK":                0,
@@ -625,6 +642,8 @@ var (
 		"SESSION_ENDED":     20,
 		"PERMISSION_DENIED": 21,
 		"UNAUTHENTICATED":   22,
+		"CORRUPT":           23,
+		"NO_SPACE":          24,
 	}
 )
 
@@ -3691,7 +3710,7 @@ type StatusReply struct {
 	DiskWaitMs uint64 `protobuf:"varint,22,opt,name=disk_wait_ms,json=diskWaitMs,proto3" json:"disk_wait_ms,omitempty"`
 	// waiting is for people: what a server that is WAITING waits for.
 	Waiting string `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	// alarm is for people: why no writes are taken although a majority is up, or that files of this
+	// alarm is for people: why writes are refused although a majority is up, or that files of this
 	// server are damaged. Empty if nothing is wrong.
 	Alarm string `protobuf:"bytes,24,opt,name=alarm,proto3" json:"alarm,omitempty"`
 	// compacted_revision is the first revision that can be read.
@@ -5335,7 +5354,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12%\n" +
 	"\x0eserver_version\x18\x04 \x01(\tR\rserverVersion\x12\x1a\n" +
 	"\brevision\x18\x05 \x01(\x04R\brevision\x12*\n" +
-	"\amembers\x18\x06 \x03(\v2\x10.balsa.v1.LeaderR\amembers\"\xc0\b\n" +
+	"\amembers\x18\x06 \x03(\v2\x10.balsa.v1.LeaderR\amembers\"\xdb\b\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x14.balsa.v1.Reply.CodeR\x04code\x12\x18\n" +
@@ -5358,7 +5377,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x03txn\x18\x0f \x01(\v2\x12.balsa.v1.TxnReplyH\x00R\x03txn\x12?\n" +
 	"\fdelete_range\x18\x10 \x01(\v2\x1a.balsa.v1.DeleteRangeReplyH\x00R\vdeleteRange\x12,\n" +
 	"\x05lease\x18\x11 \x01(\v2\x14.balsa.v1.LeaseReplyH\x00R\x05lease\x12/\n" +
-	"\x06leases\x18\x12 \x01(\v2\x15.balsa.v1.LeasesReplyH\x00R\x06leases\"\xfa\x02\n" +
+	"\x06leases\x18\x12 \x01(\v2\x15.balsa.v1.LeasesReplyH\x00R\x06leases\"\x95\x03\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\x14\n" +
 	"\x10VERSION_MISMATCH\x10\x01\x12\n" +
@@ -5385,7 +5404,9 @@ const file_balsa_proto_rawDesc = "" +
 	"\x0fTOO_MANY_LEASES\x10\x13\x12\x11\n" +
 	"\rSESSION_ENDED\x10\x14\x12\x15\n" +
 	"\x11PERMISSION_DENIED\x10\x15\x12\x13\n" +
-	"\x0fUNAUTHENTICATED\x10\x16B\b\n" +
+	"\x0fUNAUTHENTICATED\x10\x16\x12\v\n" +
+	"\aCORRUPT\x10\x17\x12\f\n" +
+	"\bNO_SPACE\x10\x18B\b\n" +
 	"\x06result\"\xab\x01\n" +
 	"\x05Entry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
@@ -5658,14 +5679,16 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"\x06LEADER\x10\x02\x12\v\n" +
 	"\aLEARNER\x10\x03\x12\v\n" +
-	"\aWAITING\x10\x04*X\n" +
+	"\aWAITING\x10\x04*s\n" +
 	"\x05Alarm\x12\x15\n" +
 	"\x11ALARM_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bDIVERGED\x10\x01\x12\x0e\n" +
 	"\n" +
 	"OVER_QUOTA\x10\x02\x12\r\n" +
 	"\tLOW_SPACE\x10\x03\x12\v\n" +
-	"\aDAMAGED\x10\x042\x93\x05\n" +
+	"\aDAMAGED\x10\x04\x12\f\n" +
+	"\bNO_SPACE\x10\x05\x12\v\n" +
+	"\aCORRUPT\x10\x062\x93\x05\n" +
 	"\x02KV\x12<\n" +
 	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x129\n" +
 	"\x05Watch\x12\x16.balsa.v1.WatchRequest\x1a\x14.balsa.v1.WatchReply(\x010\x01\x128\n" +

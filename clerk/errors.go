@@ -80,6 +80,11 @@ var (
 
 	// ErrQuota: the store is at its quota. Reads and deletes go on.
 	ErrQuota = errors.New("store is at its quota")
+
+	// ErrNoSpace and ErrCorrupt: somebody has raised an alarm of that name, by the etcd API. It lasts until it
+	// is lifted. Reads go on, under NOSPACE also deletes.
+	ErrNoSpace = errors.New("an alarm NOSPACE is raised")
+	ErrCorrupt = errors.New("an alarm CORRUPT is raised")
 )
 
 // errSessionEnded: the write was not executed, since its session has ended or has forgotten the
@@ -100,6 +105,8 @@ var codeErrors = map[api.Reply_Code]error{
 	api.Reply_LEASE_TTL:       ErrLeaseTTL,
 	api.Reply_TOO_MANY_LEASES: ErrTooManyLeases,
 	api.Reply_QUOTA:           ErrQuota,
+	api.Reply_CORRUPT:         ErrCorrupt,
+	api.Reply_NO_SPACE:        ErrNoSpace,
 	api.Reply_SESSION_ENDED:   errSessionEnded,
 
 	api.Reply_PERMISSION_DENIED: ErrPermissionDenied,

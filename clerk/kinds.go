@@ -60,7 +60,7 @@ func ofTheStore(c api.Reply_Code) bool {
 	switch c {
 	case api.Reply_VERSION_MISMATCH, api.Reply_NO_KEY, api.Reply_COMPACTED, api.Reply_FUTURE_REVISION,
 		api.Reply_DUPLICATE_KEY, api.Reply_NO_LEASE, api.Reply_LEASE_FULL, api.Reply_QUOTA,
-		api.Reply_LEASE_EXISTS, api.Reply_LEASE_TTL, api.Reply_TOO_MANY_LEASES:
+		api.Reply_LEASE_EXISTS, api.Reply_LEASE_TTL, api.Reply_TOO_MANY_LEASES, api.Reply_CORRUPT, api.Reply_NO_SPACE:
 		return true
 	}
 	return false

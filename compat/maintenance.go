@@ -7,11 +7,13 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	rpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/protobuf/proto"
 )
 
 var maintenanceChecks = []check{
@@ -43,6 +45,7 @@ var maintenanceChecks = []check{
 		t.send(&pb.HashKVRequest{Revision: -1})
 	}},
 	{name: "maintenance/alarms", run: func(t *T) {
+		t.awaitAlarms()
 		get := &pb.AlarmRequest{Action: pb.AlarmRequest_GET}
 		t.send(get)
 		t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_GET, Alarm: pb.AlarmType_NOSPACE})
@@ -58,6 +61,61 @@ var maintenanceChecks = []check{
 		t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, Alarm: pb.AlarmType_NOSPACE, MemberID: 5})
 		t.send(get)
 		t.send(&pb.PutRequest{Key: t.b("a"), Value: []byte("1")})
+	}},
+	{name: "maintenance/alarms-corrupt", run: func(t *T) {
+		t.awaitAlarms()
+		t.put("a", "1")
+		lease, err := t.sendTo(0, &pb.LeaseGrantRequest{TTL: 60})
+		t.fail("grant", err)
+		id := lease.(*pb.LeaseGrantResponse).ID
+		raise := &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, Alarm: pb.AlarmType_CORRUPT, MemberID: 7}
+		t.send(raise)
+		t.send(raise)
+		for i := range t.conns {
+			t.sendTo(i, &pb.AlarmRequest{})
+		}
+		t.send(&pb.AlarmRequest{MemberID: 8})
+		t.send(&pb.AlarmRequest{Alarm: pb.AlarmType_NOSPACE})
+		for _, r := range []proto.Message{
+			&pb.PutRequest{Key: t.b("a")}, &pb.DeleteRangeRequest{Key: t.b("a")}, &pb.CompactionRequest{Revision: 1 << 40},
+			&pb.TxnRequest{Success: ops(opDelete(t.b("a"), nil))}, &pb.TxnRequest{Success: ops(opGet(t.b("a")))}, &pb.RangeRequest{Key: t.b("a")},
+			&pb.RangeRequest{Key: t.b("a"), Serializable: true}, &pb.LeaseGrantRequest{TTL: 60}, &pb.LeaseRevokeRequest{ID: id},
+			&pb.LeaseTimeToLiveRequest{ID: 1}, &pb.LeaseLeasesRequest{}, &pb.AuthRoleAddRequest{Name: "under-corrupt"},
+			&pb.AuthRoleDeleteRequest{Role: "under-corrupt"}, &pb.PutRequest{},
+		} {
+			t.send(r)
+		}
+		t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, Alarm: pb.AlarmType_CORRUPT, MemberID: 8})
+		t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: 7})
+		t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, Alarm: pb.AlarmType_CORRUPT, MemberID: 7})
+		t.send(&pb.LeaseRevokeRequest{ID: id})
+	}},
+	{name: "maintenance/alarms-others", run: func(t *T) {
+		t.awaitAlarms()
+		for _, kind := range []pb.AlarmType{pb.AlarmType_NONE, 7, -1} {
+			t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, Alarm: kind})
+			t.send(&pb.AlarmRequest{})
+			t.send(&pb.PutRequest{Key: t.b("a")})
+			t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, Alarm: kind})
+		}
+		t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, Alarm: pb.AlarmType_NOSPACE, MemberID: 7})
+		t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, Alarm: pb.AlarmType_CORRUPT, MemberID: 7})
+		t.send(&pb.PutRequest{Key: t.b("a")})
+		t.send(&pb.TxnRequest{Success: ops(opGet(t.b("a"))), Failure: ops(opPut(t.b("a"), "1"))})
+		t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, Alarm: pb.AlarmType_CORRUPT, MemberID: 7})
+		t.send(&pb.TxnRequest{Success: ops(opGet(t.b("a"))), Failure: ops(opPut(t.b("a"), "1"))})
+		t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, Alarm: pb.AlarmType_NOSPACE, MemberID: 7})
+	}},
+	{name: "maintenance/alarms-health", loose: true, run: func(t *T) {
+		t.awaitAlarms()
+		for _, kind := range []pb.AlarmType{pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT, 7} {
+			t.send(&pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, Alarm: kind, MemberID: 7})
+			for _, path := range []string{"/health", "/health?exclude=" + kind.String(), "/livez?verbose", "/readyz?verbose", "/readyz?exclude=data_corruption", "/readyz/data_corruption"} {
+				t.http("GET", path, "")
+			}
+			t.ctl("alarm", "list")
+			t.ctl("alarm", "disarm")
+		}
 	}},
 	{name: "maintenance/defragment", run: func(t *T) { t.send(&pb.DefragmentRequest{}) }},
 	{name: "maintenance/move-leader", loose: true, run: func(t *T) {
@@ -139,4 +197,19 @@ var maintenanceChecks = []check{
 		err := t.conns[0].Invoke(ctx, "/etcdserverpb.KV/Range", &pb.RangeRequest{Key: t.b("a")}, &pb.RangeResponse{})
 		t.say("no time", "%s", errorText(err))
 	}},
+}
+
+// awaitAlarms returns when alarms can be raised. A new cluster of balsa takes them when its leader knows that all
+// members do, a second or two after its birth.
+func (t *T) awaitAlarms() {
+	probe := &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, Alarm: 99}
+	for t.ctx.Err() == nil {
+		if _, err := t.sendTo(0, probe); err == nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	probe.Action = pb.AlarmRequest_DEACTIVATE
+	t.send(probe)
+	t.cluster.rec.take()
 }

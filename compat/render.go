@@ -44,6 +44,10 @@ func (m *masks) render(msg proto.Message) string {
 		r = proto.CloneOf(r)
 		slices.SortFunc(r.Keys, bytes.Compare)
 		msg = r
+	case *pb.AlarmResponse:
+		r = proto.CloneOf(r)
+		slices.SortFunc(r.Alarms, func(a, b *pb.AlarmMember) int { return int(a.Alarm - b.Alarm) })
+		msg = r
 	case *pb.MemberListResponse:
 		r = proto.CloneOf(r)
 		slices.SortFunc(r.Members, func(a, b *pb.Member) int { return strings.Compare(a.Name, b.Name) })

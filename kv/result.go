@@ -58,6 +58,14 @@ var (
 	// ErrQuota refuses a write that would let the store grow beyond its quota. Nothing changed.
 	ErrQuota = errors.New("kv: the store is at its quota")
 
+	// ErrNoSpace and ErrCorrupt refuse a command while somebody has raised an alarm of that name. Nothing
+	// changed.
+	ErrNoSpace = errors.New("kv: an alarm NOSPACE is raised")
+	ErrCorrupt = errors.New("kv: an alarm CORRUPT is raised")
+	// ErrNoAlarm refuses to lift an alarm that is not raised, ErrTooManyAlarms to raise one more.
+	ErrNoAlarm       = errors.New("kv: the alarm is not raised")
+	ErrTooManyAlarms = errors.New("kv: too many alarms")
+
 	// ErrUnreadable says that a value is damaged on the disk of the replica that was asked. A
 	// damaged value is never returned.
 	ErrUnreadable = errors.New("kv: the value cannot be read from the disk")
@@ -123,6 +131,10 @@ const (
 	CodeForgotten      Code = 17 // ErrForgotten
 	CodeLeaseTTL       Code = 18 // ErrLeaseTTL
 	CodeTooManyLeases  Code = 19 // ErrTooManyLeases
+	CodeNoSpace        Code = 20 // ErrNoSpace
+	CodeCorrupt        Code = 21 // ErrCorrupt
+	CodeNoAlarm        Code = 22 // ErrNoAlarm
+	CodeTooManyAlarms  Code = 23 // ErrTooManyAlarms
 
 	CodePermissionDenied     Code = 32 // ErrPermissionDenied
 	CodeInvalidToken         Code = 33 // ErrInvalidToken
@@ -161,6 +173,10 @@ var codeErrors = [...]error{
 	CodeForgotten:      ErrForgotten,
 	CodeLeaseTTL:       ErrLeaseTTL,
 	CodeTooManyLeases:  ErrTooManyLeases,
+	CodeNoSpace:        ErrNoSpace,
+	CodeCorrupt:        ErrCorrupt,
+	CodeNoAlarm:        ErrNoAlarm,
+	CodeTooManyAlarms:  ErrTooManyAlarms,
 
 	CodePermissionDenied:     ErrPermissionDenied,
 	CodeInvalidToken:         ErrInvalidToken,

@@ -418,7 +418,7 @@ func TestValidate(t *testing.T) {
 
 func TestCodesAndErrorsMapBothWays(t *testing.T) {
 	for code := kv.CodeOK; code <= kv.CodeAuthLimit; code++ {
-		if code > kv.CodeTooManyLeases && code < kv.CodePermissionDenied {
+		if code > kv.CodeTooManyAlarms && code < kv.CodePermissionDenied {
 			if _, ok := kv.CodeOf(code.Err()); ok || code.Err() == nil {
 				t.Errorf("code %d means nothing, its error is %v", code, code.Err())
 			}

@@ -81,6 +81,10 @@ func (Codec) Append(dst []byte, c Command) []byte {
 		e.change(m.Auth)
 	case KindVersion:
 		e.number(m.Version)
+	case KindAlarm:
+		e.number(m.Alarm.Member)
+		e.number(uint64(m.Alarm.Kind))
+		e.flag(m.Alarm.Lift)
 	}
 	return e.b
 }
@@ -132,6 +136,8 @@ func (codec Codec) Decode(data []byte) (c Command, err error) {
 		m.Auth = d.change()
 	case KindVersion:
 		m.Version = d.number()
+	case KindAlarm:
+		m.Alarm = AlarmChange{Alarm: Alarm{Member: d.number(), Kind: AlarmKind(d.number())}, Lift: d.flag()}
 	default:
 		return c, unknownKind(m.Kind, known(codec.Version))
 	}

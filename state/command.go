@@ -27,6 +27,7 @@ const (
 	KindQuota                   // sets the quota
 	KindAuth                    // changes users and roles
 	KindVersion                 // raises the version of commands that the cluster uses
+	KindAlarm                   // raises or lifts an alarm
 )
 
 // More is all that a command can be besides an operation on one key.
@@ -59,6 +60,8 @@ type More struct {
 	Auth *auth.Change // KindAuth
 
 	Version uint64 // KindVersion
+
+	Alarm AlarmChange // KindAlarm
 }
 
 func (m *More) stamped() bool { return m.Stamp != logtime.Stamp{} }

@@ -153,6 +153,8 @@ func (m *Machine) loadSmall(p *present, mf *manifest, history *run.History) erro
 	}
 	p.quota.Store(s.quota)
 	p.version.Store(s.version)
+	p.refused.Store(s.refused)
+	p.alarms.set(s.alarms)
 	p.users.set(s.users)
 	p.times.timesImage = s.times
 	p.keys, err = kv.OpenStore(history, s.totals, &p.leases)

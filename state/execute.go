@@ -18,6 +18,9 @@ func (m *Machine) DoOp(c Command) Result {
 		if p.users.table().Enabled() {
 			return p.refusal(kv.CodeNoUser)
 		}
+		if code := p.alarms.refuse(&c); code != kv.CodeOK {
+			return p.refusal(code)
+		}
 		return Result{Result: p.operation(c.Op)}
 	}
 	r, err := p.more(c)
@@ -108,6 +111,9 @@ func (p *present) execute(c Command) (Result, error) {
 	if code := p.permits(c); code != kv.CodeOK {
 		return p.refusal(code), nil
 	}
+	if code := p.alarms.refuse(&c); code != kv.CodeOK {
+		return p.refusal(code), nil
+	}
 	m := c.More
 	switch m.Kind {
 	case KindOp:
@@ -128,8 +134,9 @@ func (p *present) execute(c Command) (Result, error) {
 	case KindAuth:
 		return p.changeUsers(m.Auth), nil
 	case KindVersion:
-		p.version.Store(max(p.version.Load(), m.Version))
-		return p.refusal(kv.CodeOK), nil
+		return p.raiseVersion(m.Version), nil
+	case KindAlarm:
+		return p.changeAlarm(m.Alarm), nil
 	}
 	return p.refusal(kv.CodeUnknownKind), nil
 }
@@ -199,7 +206,7 @@ func (p *present) revoke(id int64) Result {
 }
 
 // tick keeps leases alive, and then ends those that are due by the leader's clock. The keys of
-// each go in one revision. Without a stamp it keeps leases alive, and that is all.
+// each go in one revision. Without a stamp, and while an alarm AlarmCorrupt is raised, it ends none.
 func (p *present) tick(m *More) Result {
 	p.leases.mu.Lock()
 	var ended []lease.Ended
@@ -207,10 +214,11 @@ func (p *present) tick(m *More) Result {
 		p.leases.table.Settle()
 	}
 	remaining := p.leases.table.KeepAlive(m.Leases, nil)
-	if m.stamped() {
-		ended = p.leases.table.Expire(m.Stamp.Log, expiryBudget)
-	} else {
+	switch {
+	case !m.stamped():
 		p.leases.table.Float(m.Leases)
+	case !p.alarms.corrupt.Load():
+		ended = p.leases.table.Expire(m.Stamp.Log, expiryBudget)
 	}
 	p.leases.mu.Unlock()
 	for i := range ended {
@@ -229,6 +237,22 @@ func (p *present) overQuota(bytes int64) bool {
 	}
 	p.refused.Store(bytes)
 	return true
+}
+
+// atQuota tells whether the quota refuses puts: see Figures.AtQuota.
+func (p *present) atQuota() bool {
+	return Figures{Figures: kv.Figures{Bytes: p.keys.Bytes()}, Quota: p.quota.Load(), Refused: p.refused.Load()}.AtQuota()
+}
+
+// changeAlarm executes a KindAlarm. The alarm of the quota, which is about the whole cluster, can be lifted
+// as well: it comes back with the next write that is refused, or stays if there is no room at all.
+func (p *present) changeAlarm(c AlarmChange) Result {
+	code := p.alarms.change(c)
+	if c.Lift && c.Alarm == (Alarm{Kind: AlarmNoSpace}) && p.atQuota() {
+		p.refused.Store(0)
+		code = kv.CodeOK
+	}
+	return p.refusal(code)
 }
 
 // putBytes is about what a put adds to the store at most.

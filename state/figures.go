@@ -7,7 +7,8 @@ type Figures struct {
 	kv.Figures
 	Leases, Sessions int // Leases has the sessions, too
 	Quota            int64
-	// Refused is the size of the last write that the quota has refused since the start, 0 for none.
+	// Refused is the size of the last write that the quota has refused, 0 for none. Until the cluster uses
+	// commands of version 3 it counts since the start of this replica.
 	Refused int64
 	// Runs and RunBytes are the files of the history.
 	Runs     int
@@ -35,7 +36,7 @@ func (m *Machine) Figures() Figures {
 }
 
 // AtQuota tells whether the quota refuses puts: it has no byte left, or the last put that it has
-// refused since the start would be refused again.
+// refused would be refused again. All replicas agree about it, and it ends by itself.
 func (f Figures) AtQuota() bool {
 	return f.Quota > 0 && (f.Bytes >= f.Quota || f.Refused > 0 && f.Bytes+f.Refused > f.Quota)
 }

@@ -99,6 +99,8 @@ func (im *Image) Check(files run.Files) error {
 	p.leases.table = im.leases
 	p.quota.Store(im.state.quota)
 	p.version.Store(im.state.version)
+	p.refused.Store(im.state.refused)
+	p.alarms.set(im.state.alarms)
 	p.users.set(im.state.users)
 	if p.keys, err = kv.OpenStore(history, im.state.totals, &p.leases); err == nil {
 		if hash := p.hash(); hash != im.Hash() {

@@ -65,6 +65,7 @@ type present struct {
 	quota     atomic.Int64
 	version   atomic.Uint64 // see Version; 0: it was never raised
 	refused   atomic.Int64  // see Figures.Refused
+	alarms    alarms
 	times     times
 	users     users
 	deletes   deletes
@@ -114,6 +115,9 @@ func (p *present) hash() uint64 {
 	}
 	if version := p.version.Load(); version != 0 {
 		numbers = append(numbers, version)
+	}
+	if version := p.version.Load(); version >= alarmVersion {
+		numbers = append(append(numbers, uint64(p.refused.Load())), p.alarms.numbers()...)
 	}
 	return mix(numbers...)
 }
@@ -197,7 +201,7 @@ func (m *Machine) TimeView() (v logtime.View, written bool) {
 	p.leases.mu.Lock()
 	defer p.leases.mu.Unlock()
 	v.Now = p.leases.table.Stamp().Log
-	v.Running, v.Due = p.leases.table.Len() > 0, p.leases.table.Due(v.Now)
+	v.Running, v.Due = p.leases.table.Len() > 0, p.leases.table.Due(v.Now) && !p.alarms.corrupt.Load()
 	return v, p.times.last() < revision
 }
 

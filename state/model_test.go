@@ -173,7 +173,7 @@ func (s *script) command() state.Command {
 		s.seqs[id] = max(seq, s.seqs[id])
 	}
 	s.user(m)
-	switch s.number("command", 16) {
+	switch s.number("command", 18) {
 	case 0, 1, 2, 3:
 		m.Kind = state.KindOp
 		c := state.Command{Op: kv.Op{
@@ -199,6 +199,12 @@ func (s *script) command() state.Command {
 		}
 	case 13:
 		m.Kind, m.Quota = state.KindQuota, 150*max(0, int64(s.number("quota", 8))-3)
+	case 14, 15:
+		if s.m.ClusterVersion() < state.Version { // no member proposes an alarm yet
+			m.Kind, m.Version = state.KindVersion, uint64(s.number("cluster version", state.Version))
+		} else {
+			m.Kind, m.Alarm = state.KindAlarm, s.alarm()
+		}
 	default:
 		m.Kind, m.Auth = state.KindAuth, s.change()
 	}
@@ -207,6 +213,13 @@ func (s *script) command() state.Command {
 		m.Stamp = logtime.Stamp{Log: logtime.Time(s.clock), Wall: s.clock}
 	}
 	return state.Command{More: m}
+}
+
+// alarm lifts more often than it raises, so that not too much is refused.
+func (s *script) alarm() state.AlarmChange {
+	return state.AlarmChange{
+		Alarm: state.Alarm{Member: uint64(s.number("alarm of", 1)), Kind: state.AlarmKind(s.number("alarm", 3))}, Lift: s.number("lift", 3) > 0,
+	}
 }
 
 // user names a user, if users count most often one whose token is good.
@@ -289,6 +302,7 @@ func (s *script) do(c state.Command) {
 		s.t.Fatalf("%s: %s", naive.Text(c), d)
 	}
 	s.sameUsers()
+	s.sameAlarms()
 	s.log = append(s.log, decoded)
 	s.index++
 }
@@ -297,6 +311,22 @@ func (s *script) sameUsers() {
 	users, _ := s.m.Auth()
 	if d := s.truth.DifferUsers(users); d != "" {
 		s.t.Fatal(d)
+	}
+}
+
+// sameAlarms compares the alarms. Whether the store is at its quota is part of the state from version 3 on.
+func (s *script) sameAlarms() {
+	raised, atQuota := s.truth.Alarms()
+	got := s.m.Alarms()
+	same := len(got) == len(raised)
+	for _, a := range got {
+		same = same && raised[a]
+	}
+	if !same {
+		s.t.Fatalf("alarms %v, want %v", got, raised)
+	}
+	if at := s.m.Figures().AtQuota(); at != atQuota && s.m.ClusterVersion() >= 3 {
+		s.t.Fatalf("at its quota: %t, want %t", at, atQuota)
 	}
 }
 

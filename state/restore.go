@@ -70,6 +70,7 @@ type Restoration struct {
 //   - the keys as they were at the revision;
 //   - users, roles and quota as the image has them, since these have no revisions, and another secret
 //     of tokens;
+//   - no alarms: those were about the members of the old cluster;
 //   - no sessions, but a lease in place of each that has keys;
 //   - the leases on which keys hang, and where Revision is that of the image the other ones too. Each has its
 //     whole time to live from when the cluster lives. Of a lease that had ended by the time of the image

@@ -22,7 +22,8 @@ import (
 //	magic "BALSASML", format (4 bytes), length of the fields (4 bytes), fields, leases
 //
 // Users and roles are the last of the fields of format 2. Format 3 has the cluster's version behind them, and
-// is written where that was raised.
+// is written where that was raised. Format 4 has what the quota refused last, and the alarms, and is written
+// from version 3 on.
 //
 // The manifest has its checksum.
 type small struct {
@@ -30,6 +31,8 @@ type small struct {
 	quota  int64
 	// version is that of commands, 0 if it was never raised.
 	version uint64
+	refused int64
+	alarms  []Alarm
 	times   timesImage
 	users   *auth.Table
 	leases  *lease.Image
@@ -37,7 +40,7 @@ type small struct {
 
 const (
 	smallMagic  = "BALSASML"
-	smallFormat = 3 // format 1 has no users, format 2 no version
+	smallFormat = 4 // format 1 has no users, format 2 no version, format 3 no alarms
 	smallHead   = len(smallMagic) + 4 + 4
 )
 
@@ -57,8 +60,17 @@ func (s *small) WriteTo(w io.Writer) (int64, error) {
 	e.bytes(s.users.Append(nil))
 	format := uint32(2)
 	if s.version != 0 {
-		format = smallFormat
+		format = 3
 		e.number(s.version)
+	}
+	if s.version >= alarmVersion {
+		format = smallFormat
+		e.number(uint64(s.refused))
+		e.number(uint64(len(s.alarms)))
+		for _, a := range s.alarms {
+			e.number(uint64(a.Kind))
+			e.number(a.Member)
+		}
 	}
 	b := append([]byte(smallMagic), 0, 0, 0, 0, 0, 0, 0, 0)
 	binary.LittleEndian.PutUint32(b[len(smallMagic):], format)
@@ -102,6 +114,13 @@ func decodeSmall(b []byte) (s small, leases *lease.Table, err error) {
 	if format > 2 {
 		s.version = d.number()
 	}
+	if format > 3 {
+		s.refused = int64(d.number())
+		s.alarms = make([]Alarm, d.count(2))
+		for i := range s.alarms {
+			s.alarms[i] = Alarm{Kind: AlarmKind(d.number()), Member: d.number()}
+		}
+	}
 	if d.err != nil {
 		return s, nil, errSmall
 	}
@@ -114,7 +133,8 @@ func (p *present) small() *small {
 	p.leases.mu.Lock()
 	defer p.leases.mu.Unlock()
 	return &small{
-		totals: p.keys.Totals(), quota: p.quota.Load(), version: p.version.Load(), times: p.times.image(), users: p.users.table(), leases: p.leases.table.Image(),
+		totals: p.keys.Totals(), quota: p.quota.Load(), version: p.version.Load(), refused: p.refused.Load(), alarms: p.alarms.list(),
+		times: p.times.image(), users: p.users.table(), leases: p.leases.table.Image(),
 	}
 }
 

@@ -29,6 +29,7 @@ func TestCommandsWithAUserComeBackFromTheirByteForm(t *testing.T) {
 		{Kind: state.KindCompact, Revision: 3, Internal: true},
 		{Kind: state.KindRevoke, Lease: 3, User: "a", UserStamp: auth.ByCertificate, Session: state.SessionSeq{ID: 1, Seq: 2, Acked: 1}},
 		{Kind: state.KindQuota, Quota: 5, UserStamp: 1},
+		{Kind: state.KindAlarm, Alarm: state.AlarmChange{Alarm: state.Alarm{Member: 1 << 60, Kind: state.AlarmCorrupt}, Lift: true}},
 	} {
 		c := state.Command{More: &more}
 		b := state.Codec{}.Append([]byte("before"), c)
@@ -81,6 +82,7 @@ func TestEveryKindNeedsARight(t *testing.T) {
 		state.KindQuota:   {state.More{}, nobody, denied, ok},
 		state.KindAuth:    {state.More{Auth: &auth.Change{Kind: auth.RoleAdd, Role: "new"}}, nobody, denied, ok},
 		state.KindVersion: {state.More{Version: 2}, nobody, denied, ok},
+		state.KindAlarm:   {state.More{Alarm: state.AlarmChange{Alarm: state.Alarm{Kind: 7}}}, nobody, denied, ok},
 	}
 	m, _ := openMachine(t, crashfs.NewCrashableMem())
 	enabled(t, m)

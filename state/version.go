@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+
+	"balsa.example/kv"
 )
 
 // Version is the newest version of commands that this program knows, and can write files of:
 //
 //	1   all kinds up to KindAuth; small files up to format 2
 //	2   KindVersion; small files of format 3
+//	3   KindAlarm, and what the quota has refused last is part of the state; small files of format 4
 //
 // A new kind of command, or a new field of one, gets the next number, and a line in kindVersions.
 //
@@ -18,12 +21,15 @@ import (
 // state. It begins with 1. When all members have told that they know a later one the leader raises it by a
 // command, and from then on each member refuses what is beyond it (Refuse). It never falls: an older
 // program than it is refused by the files.
-const Version = 2
+const Version = 3
 
-const firstVersion = 1
+const (
+	firstVersion = 1
+	alarmVersion = 3
+)
 
 // kindVersions has the kinds that are not of the first version.
-var kindVersions = map[Kind]uint64{KindVersion: 2}
+var kindVersions = map[Kind]uint64{KindVersion: 2, KindAlarm: alarmVersion}
 
 // version returns the first version that knows the kind.
 func (k Kind) version() uint64 { return cmp.Or(kindVersions[k], firstVersion) }
@@ -40,6 +46,18 @@ func (m *Machine) ClusterVersion() uint64 { return m.present.Load().clusterVersi
 func (m *Machine) KnownVersion() uint64   { return known(m.cfg.Version) }
 
 func (p *present) clusterVersion() uint64 { return max(p.version.Load(), firstVersion) }
+
+// raiseVersion executes a KindVersion. What the quota had refused before was not the same on all replicas: each
+// had forgotten it at its last start.
+func (p *present) raiseVersion(version uint64) Result {
+	if before := p.clusterVersion(); version > before {
+		p.version.Store(version)
+		if before < alarmVersion {
+			p.refused.Store(0)
+		}
+	}
+	return p.refusal(kv.CodeOK)
+}
 
 // Refuse returns ErrVersion for a command that must not be proposed yet. KindVersion itself is proposed by
 // a leader that knows of all members.

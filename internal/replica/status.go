@@ -27,18 +27,27 @@ var progress = map[string]api.Peer_Progress{
 }
 
 // alarmText says what is wrong, for people; empty if nothing is.
-func alarmText(alarm bool, damaged int) string {
+func alarmText(alarm bool, damaged int, raised []state.Alarm) string {
+	has := func(kind state.AlarmKind) bool { return slices.ContainsFunc(raised, isOf(kind)) }
 	switch {
 	case alarm:
 		return rsm.ErrAlarm.Error()
+	case has(state.AlarmCorrupt):
+		return `somebody has raised an alarm CORRUPT: no writes are taken until it is lifted ("etcdctl alarm list", "etcdctl alarm disarm")`
 	case damaged > 0:
 		return fmt.Sprintf("%d files of its history are damaged, and could not be repaired yet: its log says why", damaged)
+	case has(state.AlarmNoSpace):
+		return `somebody has raised an alarm NOSPACE: no more data is taken until it is lifted ("etcdctl alarm list", "etcdctl alarm disarm")`
 	}
 	return ""
 }
 
+func isOf(kind state.AlarmKind) func(state.Alarm) bool {
+	return func(a state.Alarm) bool { return a.Kind == kind }
+}
+
 // alarms lists what is wrong, for programs.
-func alarms(st rsm.Status, figures state.Figures, lowSpace bool) (alarms []api.Alarm) {
+func alarms(st rsm.Status, figures state.Figures, lowSpace bool, raised []state.Alarm) (alarms []api.Alarm) {
 	if st.Alarm {
 		alarms = append(alarms, api.Alarm_DIVERGED)
 	}
@@ -51,6 +60,12 @@ func alarms(st rsm.Status, figures state.Figures, lowSpace bool) (alarms []api.A
 	if figures.Damaged > 0 {
 		alarms = append(alarms, api.Alarm_DAMAGED)
 	}
+	if slices.ContainsFunc(raised, isOf(state.AlarmNoSpace)) {
+		alarms = append(alarms, api.Alarm_NO_SPACE)
+	}
+	if slices.ContainsFunc(raised, isOf(state.AlarmCorrupt)) {
+		alarms = append(alarms, api.Alarm_CORRUPT)
+	}
 	return alarms
 }
 
@@ -58,7 +73,7 @@ func alarms(st rsm.Status, figures state.Figures, lowSpace bool) (alarms []api.A
 // other members.
 func (r *Replica) Status() *api.StatusReply {
 	st, hashed := r.statusWithHash()
-	figures := r.State.Figures()
+	figures, raised := r.State.Figures(), r.State.Alarms()
 	reply := &api.StatusReply{
 		NodeId:         uint64(st.ID),
 		Role:           roles[st.Role],
@@ -71,7 +86,7 @@ func (r *Replica) Status() *api.StatusReply {
 		LogBytes:       uint64(st.LogBytes),
 		SnapshotIndex:  uint64(st.Snapshot.Index),
 		DiskWaitMs:     uint64(st.DiskWait.Milliseconds()),
-		Alarm:          alarmText(st.Alarm, figures.Damaged),
+		Alarm:          alarmText(st.Alarm, figures.Damaged, raised),
 		Keys:           uint64(figures.Keys),
 		Revision:       hashed.revision,
 		StateHash:      hashed.hash,
@@ -85,7 +100,7 @@ func (r *Replica) Status() *api.StatusReply {
 		IndexBytes:        uint64(figures.IndexBytes),
 		DbBytes:           uint64(figures.Bytes),
 		QuotaBytes:        uint64(figures.Quota),
-		Alarms:            alarms(st, figures, r.ownShortage().LowSpace),
+		Alarms:            alarms(st, figures, r.ownShortage().LowSpace, raised),
 	}
 	for _, p := range st.Peers {
 		reply.Peers = append(reply.Peers, &api.Peer{

@@ -102,7 +102,7 @@ func (m etcdMember) Status() translate.Status {
 	status := translate.Status{
 		Leader: uint64(st.Leader), Term: uint64(st.Term), Commit: uint64(st.Commit), Applied: uint64(st.Applied),
 		FileBytes: max(figures.RunBytes, figures.HistoryBytes), LiveBytes: figures.HistoryBytes, Quota: figures.Quota,
-		NoSpace: figures.AtQuota() || m.replica.LowSpace(),
+		Raised: m.replica.State.Alarms(), AtQuota: figures.AtQuota(), LowSpace: m.replica.LowSpace(),
 	}
 	for _, id := range st.Diverged {
 		status.Corrupt = append(status.Corrupt, uint64(id))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"balsa.example/internal/frontend/clients"
 	httpface "balsa.example/internal/frontend/http"
@@ -74,11 +75,8 @@ func (s *Server) alarms() (names []string) {
 		return nil
 	}
 	status := etcdMember{s, r}.Status()
-	if status.NoSpace {
-		names = append(names, "NOSPACE")
-	}
-	if len(status.Corrupt) > 0 {
-		names = append(names, "CORRUPT")
+	for _, a := range status.Alarms(uint64(s.id()), pb.AlarmType_NONE) {
+		names = append(names, a.Alarm.String())
 	}
 	return names
 }

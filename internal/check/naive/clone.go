@@ -22,5 +22,6 @@ func (m *Machine) Clone() *Machine {
 	}
 	c.walls = maps.Clone(m.walls)
 	c.users = m.users.clone()
+	c.alarms = m.alarms.clone()
 	return &c
 }

@@ -9,6 +9,7 @@
 //	ranges.go   ranges at any revision
 //	users.go    users, roles, and what each may do
 //	leases.go   leases in log time
+//	alarms.go   alarms, and what they refuse
 //	machine.go  commands and sessions
 //	differ.go   whether two answers are the same
 package naive

@@ -28,6 +28,7 @@ type Machine struct {
 	wall   int64            // the latest wall time that a command carried, in milliseconds
 	walls  map[uint64]int64 // of each revision
 	users  users
+	alarms alarms
 }
 
 // outcome is what a session remembers.
@@ -38,7 +39,10 @@ type outcome struct {
 
 // New returns a machine at revision 1.
 func New(limits Limits) *Machine {
-	return &Machine{store: store{past: map[string][]kv.Event{}}, limits: limits, leases: map[int64]*lease{}, walls: map[uint64]int64{}, users: newUsers()}
+	return &Machine{
+		store: store{past: map[string][]kv.Event{}}, limits: limits, leases: map[int64]*lease{}, walls: map[uint64]int64{}, users: newUsers(),
+		alarms: alarms{raised: map[state.Alarm]bool{}},
+	}
 }
 
 // DoOp executes a command.
@@ -87,6 +91,9 @@ func (m *Machine) execute(c state.Command) (r state.Result) {
 	if code := m.permits(c); code != kv.CodeOK {
 		return m.result(code)
 	}
+	if code := m.alarmed(c); code != kv.CodeOK {
+		return m.result(code)
+	}
 	if m.overQuota(c) {
 		return m.result(kv.CodeQuota)
 	}
@@ -125,16 +132,20 @@ func (m *Machine) execute(c state.Command) (r state.Result) {
 			m.settle()
 		}
 		r.TTL = m.keepAlive(c.More.Leases)
-		if stamped(c) {
-			m.tick(int64(c.More.Stamp.Log))
-		} else {
+		switch {
+		case !stamped(c):
 			m.float(c.More.Leases)
+		case !m.alarms.has(state.AlarmCorrupt):
+			m.tick(int64(c.More.Stamp.Log))
 		}
 	case state.KindQuota:
 		m.quota = c.More.Quota
 	case state.KindAuth:
 		code = m.users.change(c.More.Auth)
-	case state.KindVersion: // changes nothing that can be seen
+	case state.KindVersion:
+		m.raiseVersion(c.More.Version)
+	case state.KindAlarm:
+		code = m.changeAlarm(c.More.Alarm)
 	default:
 		code = kv.CodeUnknownKind
 	}
@@ -148,9 +159,9 @@ func (m *Machine) Would(c state.Command) []kv.Event {
 	if c.More != nil && c.More.Kind != state.KindOp && c.More.Kind != state.KindTxn {
 		return nil
 	}
-	before, deleted, resent := len(m.revisions), m.deleted, m.resent
+	before, deleted, resent, refused := len(m.revisions), m.deleted, m.resent, m.alarms.refused
 	m.execute(c)
-	m.deleted, m.resent = deleted, resent
+	m.deleted, m.resent, m.alarms.refused = deleted, resent, refused
 	if len(m.revisions) == before {
 		return nil
 	}

@@ -19,7 +19,11 @@ func (m *Machine) overQuota(c state.Command) bool {
 	case c.More.Kind == state.KindTxn && c.More.Txn != nil:
 		more = puts(c.More.Txn)
 	}
-	return m.quota > 0 && more > 0 && m.bytes()+more > m.quota
+	if m.quota == 0 || more == 0 || m.bytes()+more <= m.quota {
+		return false
+	}
+	m.alarms.refused = more
+	return true
 }
 
 // puts is the size of all keys and values that a transaction may put.

@@ -20,30 +20,37 @@ var maintenanceMethods = []Method{
 	unary("/etcdserverpb.Maintenance/Downgrade", Admin, (*Face).Downgrade),
 }
 
-// errAlarmRaised refuses to raise an alarm.
-var errAlarmRaised = &translate.Error{
-	Code: translate.Unimplemented, Text: "etcdserver: alarms are raised by what is wrong, and not by requests",
-}
-
-// Alarm lists what is wrong. An alarm ends with its cause, so there is nothing to disarm: a request
-// to do so changes nothing.
+// Alarm lists alarms, raises one or lifts one. Those that balsa has raised by itself end with their cause; the
+// one of the quota can be lifted as well. A change answers with the alarm, or with none where nothing was to be
+// lifted.
 func (f *Face) Alarm(ctx context.Context, c *Caller, r *pb.AlarmRequest) (*pb.AlarmResponse, error) {
 	if r.Action != pb.AlarmRequest_GET { // is for the role root, as in etcd
 		if err := f.access.Require(ctx, c.user, true); err != nil {
 			return nil, failed(err, translate.ReadFailed)
 		}
 	}
-	if r.Action == pb.AlarmRequest_ACTIVATE {
-		return nil, errAlarmRaised
-	}
 	if err := f.fresh(ctx); err != nil {
 		return nil, err
 	}
-	resp := &pb.AlarmResponse{Header: f.header()}
+	status := f.cfg.Member.Status()
 	if r.Action == pb.AlarmRequest_GET {
-		status := f.cfg.Member.Status()
-		resp.Alarms = status.Alarms(f.cfg.MemberID, r.MemberID, r.Alarm)
+		return &pb.AlarmResponse{Header: f.header(), Alarms: status.Alarms(f.cfg.MemberID, r.Alarm)}, nil
 	}
+	command, err := status.AlarmCommand(f.cfg.MemberID, r)
+	if err != nil {
+		return nil, err
+	}
+	resp := &pb.AlarmResponse{}
+	if command != nil {
+		result, err := f.submit(ctx, c, *command)
+		if err != nil {
+			return nil, err
+		}
+		if resp.Alarms, err = translate.AlarmsChanged(r, result.Code); err != nil {
+			return nil, err
+		}
+	}
+	resp.Header = f.header()
 	return resp, nil
 }
 

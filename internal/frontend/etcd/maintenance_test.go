@@ -11,6 +11,7 @@ import (
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 func TestMembers(t *testing.T) {
@@ -83,7 +84,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("without a quota it is %d", got) // clients divide by it
 	}
 	w.node.readErr = &rsm.NotLeaderError{} // a status needs no leader
-	w.node.status.Leader, w.node.status.NoSpace, w.node.status.Corrupt, w.node.status.FileBytes = 0, true, []uint64{9}, 0
+	w.node.status.Leader, w.node.status.LowSpace, w.node.status.Corrupt, w.node.status.FileBytes = 0, true, []uint64{9}, 0
 	got := do(t, w, w.Status, &pb.StatusRequest{})
 	nospace, corrupt := &pb.AlarmMember{MemberID: 8, Alarm: pb.AlarmType_NOSPACE}, &pb.AlarmMember{MemberID: 9, Alarm: pb.AlarmType_CORRUPT}
 	if errs := []string{"etcdserver: no leader", nospace.String(), corrupt.String()}; !slices.Equal(got.Errors, errs) || got.DbSize != 600 {
@@ -91,29 +92,91 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+func alarmOf(id uint64, kind pb.AlarmType) *pb.AlarmMember {
+	return &pb.AlarmMember{MemberID: id, Alarm: kind}
+}
+
+// TestAlarmsEndWithTheirCause: those that a request has not raised cannot be lifted by one either.
 func TestAlarmsEndWithTheirCause(t *testing.T) {
 	w := newWorld(t)
 	none := &pb.AlarmResponse{Header: header(1)}
 	same(t, "alarms", do(t, w, w.Alarm, &pb.AlarmRequest{}), none)
-	w.node.status = translate.Status{NoSpace: true, Corrupt: []uint64{9}}
-	nospace, corrupt := &pb.AlarmMember{MemberID: 8, Alarm: pb.AlarmType_NOSPACE}, &pb.AlarmMember{MemberID: 9, Alarm: pb.AlarmType_CORRUPT}
+	w.node.status = translate.Status{LowSpace: true, Corrupt: []uint64{9}}
+	nospace, corrupt := alarmOf(8, pb.AlarmType_NOSPACE), alarmOf(9, pb.AlarmType_CORRUPT)
 	for _, tt := range []struct {
 		r    *pb.AlarmRequest
 		want []*pb.AlarmMember
 	}{
 		{&pb.AlarmRequest{}, []*pb.AlarmMember{nospace, corrupt}},
 		{&pb.AlarmRequest{Alarm: pb.AlarmType_CORRUPT}, []*pb.AlarmMember{corrupt}},
-		{&pb.AlarmRequest{MemberID: 8}, []*pb.AlarmMember{nospace}},
-		{&pb.AlarmRequest{MemberID: 8, Alarm: pb.AlarmType_CORRUPT}, nil},
+		{&pb.AlarmRequest{MemberID: 8}, []*pb.AlarmMember{nospace, corrupt}}, // etcd does not look at the member either
 		{&pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: 8, Alarm: pb.AlarmType_NOSPACE}, nil},
+		{&pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: 9, Alarm: pb.AlarmType_CORRUPT}, nil},
+		{&pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE}, nil},
 	} {
 		same(t, "alarms", do(t, w, w.Alarm, tt.r), &pb.AlarmResponse{Header: header(1), Alarms: tt.want})
 	}
 	w.node.status = translate.Status{}
 	same(t, "alarms", do(t, w, w.Alarm, &pb.AlarmRequest{}), none)
-	if _, err := w.Alarm(t.Context(), w.any, &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE}); err == nil {
-		t.Error("a request has raised an alarm")
+	_, err := w.Alarm(t.Context(), w.any, &pb.AlarmRequest{Action: 3})
+	refused(t, err, &translate.Error{Code: translate.InvalidArgument, Text: "etcdserver: unknown alarm action"})
+}
+
+// TestAlarmsOfRequests are raised and lifted by them, and refuse others meanwhile.
+func TestAlarmsOfRequests(t *testing.T) {
+	w := newWorld(t)
+	change := func(action pb.AlarmRequest_AlarmAction, a *pb.AlarmMember, want ...*pb.AlarmMember) {
+		t.Helper()
+		got := do(t, w, w.Alarm, &pb.AlarmRequest{Action: action, MemberID: a.MemberID, Alarm: a.Alarm})
+		same(t, "change", got, &pb.AlarmResponse{Header: got.Header, Alarms: want})
 	}
+	const raise, lift = pb.AlarmRequest_ACTIVATE, pb.AlarmRequest_DEACTIVATE
+	nospace, corrupt, other := alarmOf(5, pb.AlarmType_NOSPACE), alarmOf(0, pb.AlarmType_CORRUPT), alarmOf(5, -7)
+	change(raise, nospace, nospace)
+	change(raise, nospace, nospace)
+	_, err := w.Put(t.Context(), w.any, &pb.PutRequest{Key: []byte("a")})
+	refused(t, err, translate.ErrNoSpace)
+	_, err = w.LeaseGrant(t.Context(), w.any, &pb.LeaseGrantRequest{TTL: 5})
+	refused(t, err, translate.ErrNoSpace)
+	do(t, w, w.DeleteRange, &pb.DeleteRangeRequest{Key: []byte("a")})
+	change(raise, corrupt, corrupt)
+	change(raise, other, other)
+	_, err = w.DeleteRange(t.Context(), w.any, &pb.DeleteRangeRequest{Key: []byte("a")})
+	refused(t, err, translate.ErrCorrupt)
+	_, err = w.Compact(t.Context(), w.any, &pb.CompactionRequest{Revision: 1})
+	refused(t, err, translate.ErrCorrupt)
+	do(t, w, w.Range, &pb.RangeRequest{Key: []byte("a")})
+	listed := func(want ...*pb.AlarmMember) {
+		t.Helper()
+		got := do(t, w, w.Alarm, &pb.AlarmRequest{})
+		same(t, "list", got, &pb.AlarmResponse{Header: got.Header, Alarms: want})
+	}
+	listed(nospace, corrupt, other)
+	if got := do(t, w, w.Status, &pb.StatusRequest{}).Errors; len(got) != 4 { // and there is no leader
+		t.Errorf("status has the errors %q", got)
+	}
+	change(lift, alarmOf(8, pb.AlarmType_NOSPACE))
+	change(lift, nospace, nospace)
+	change(lift, corrupt, corrupt)
+	change(lift, corrupt)
+	change(lift, other, other)
+	do(t, w, w.Put, &pb.PutRequest{Key: []byte("a")})
+}
+
+// TestTheAlarmOfTheQuota is the leader's, and can be lifted.
+func TestTheAlarmOfTheQuota(t *testing.T) {
+	w := newWorld(t)
+	w.node.status.Leader = 9
+	for _, m := range []state.More{{Kind: state.KindVersion, Version: state.Version}, {Kind: state.KindQuota, Quota: 500}} {
+		w.node.machine.DoOp(state.Command{More: &m})
+	}
+	_, err := w.Put(t.Context(), w.any, &pb.PutRequest{Key: []byte("a"), Value: make([]byte, 600)})
+	refused(t, err, translate.ErrNoSpace)
+	whole := &pb.AlarmResponse{Header: header(1), Alarms: []*pb.AlarmMember{alarmOf(9, pb.AlarmType_NOSPACE)}}
+	same(t, "list", do(t, w, w.Alarm, &pb.AlarmRequest{}), whole)
+	lift := &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: 9, Alarm: pb.AlarmType_NOSPACE}
+	same(t, "lifted", do(t, w, w.Alarm, lift), whole)
+	same(t, "list", do(t, w, w.Alarm, &pb.AlarmRequest{}), &pb.AlarmResponse{Header: header(1)})
 }
 
 func TestMoveLeader(t *testing.T) {

@@ -113,7 +113,11 @@ func (n *node) Term() raft.Term     { return 9 }
 func (n *node) Leader() raft.NodeID { return n.leader }
 func (n *node) Store() etcd.Store   { return n.machine }
 
-func (n *node) Status() translate.Status { return n.status }
+func (n *node) Status() translate.Status {
+	s := n.status
+	s.Raised, s.AtQuota = n.machine.Alarms(), n.machine.Figures().AtQuota()
+	return s
+}
 
 func (n *node) Members() []translate.Member {
 	if n.members == nil {

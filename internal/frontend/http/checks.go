@@ -16,7 +16,8 @@ type Checks struct {
 	// Begun returns why the server takes no part in its cluster, or not any more; nil while it
 	// does. The others are called only then.
 	Begun func() error
-	// Alarms returns the names of the alarms that are raised, as etcd has them: NOSPACE, CORRUPT.
+	// Alarms returns the names of the alarms that are raised, as etcd has them: NOSPACE, CORRUPT, or the
+	// number of another kind.
 	Alarms func() []string
 	// HasLeader tells whether the leader is known.
 	HasLeader func() bool
@@ -25,6 +26,12 @@ type Checks struct {
 	// Timeout bounds a Read.
 	Timeout time.Duration
 }
+
+// Names of alarms that etcd knows.
+const (
+	alarmNoSpace = "NOSPACE"
+	alarmCorrupt = "CORRUPT"
+)
 
 // errNoLeader is etcd's text.
 var errNoLeader = errors.New("RAFT NO LEADER")
@@ -51,7 +58,7 @@ func (c Checks) healthy(ctx context.Context, excludedAlarms []string, local bool
 	}
 	for _, name := range c.Alarms() {
 		if !slices.Contains(excludedAlarms, name) {
-			return errors.New("ALARM " + name)
+			return errors.New("ALARM " + knownAlarm(name))
 		}
 	}
 	if !local && !c.HasLeader() {
@@ -61,6 +68,14 @@ func (c Checks) healthy(ctx context.Context, excludedAlarms []string, local bool
 		return fmt.Errorf("RANGE ERROR:%w", err)
 	}
 	return nil
+}
+
+// knownAlarm is the name of an alarm if etcd has one for it.
+func knownAlarm(name string) string {
+	if name == alarmNoSpace || name == alarmCorrupt {
+		return name
+	}
+	return "UNKNOWN"
 }
 
 func (c Checks) read(ctx context.Context, local bool) error {
@@ -85,7 +100,7 @@ func (c Checks) live() []check {
 func (c Checks) ready() []check {
 	return append([]check{
 		{"data_corruption", func(context.Context) error {
-			if c.Begun() == nil && slices.Contains(c.Alarms(), "CORRUPT") {
+			if c.Begun() == nil && slices.Contains(c.Alarms(), alarmCorrupt) {
 				return errors.New("alarm activated: CORRUPT")
 			}
 			return nil

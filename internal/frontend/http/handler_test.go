@@ -59,6 +59,8 @@ func TestAnswersAreThoseOfEtcd(t *testing.T) {
 		"alarm":               {state{alarms: []string{"NOSPACE"}}, "/health", 503, `{"health":"false","reason":"ALARM NOSPACE"}`},
 		"alarm, excluded":     {state{alarms: []string{"NOSPACE"}}, "/health?exclude=NOSPACE", 200, `{"health":"true","reason":""}`},
 		"one of two alarms":   {state{alarms: []string{"NOSPACE", "CORRUPT"}}, "/health?exclude=NOSPACE", 503, `{"health":"false","reason":"ALARM CORRUPT"}`},
+		"another alarm":       {state{alarms: []string{"7"}}, "/health", 503, `{"health":"false","reason":"ALARM UNKNOWN"}`},
+		"another, excluded":   {state{alarms: []string{"7"}}, "/health?exclude=7", 200, `{"health":"true","reason":""}`},
 		"read fails":          {state{readError: hangs}, "/health", 503, `{"health":"false","reason":"RANGE ERROR:context deadline exceeded"}`},
 		"live":                {state{readError: hangs, noLeader: true}, "/livez", 200, "ok\n"},
 		"live, in words":      {state{}, "/livez?verbose", 200, "[+]serializable_read ok\nok\n"},

@@ -337,8 +337,14 @@ var mutants = []mutant{
 	{name: "log-time-without-what-was-executed", edit: edit{"state/logtime/timekeeper.go",
 		"	k.clock.Executed(now, v.Now)\n", "	k.clock.advance(now)\n"}},
 	{name: "tick-expires-before-it-keeps-alive", edit: edit{"state/execute.go",
-		"	remaining := p.leases.table.KeepAlive(m.Leases, nil)\n	if m.stamped() {\n		ended = p.leases.table.Expire(m.Stamp.Log, expiryBudget)\n",
-		"	if m.stamped() {\n		ended = p.leases.table.Expire(m.Stamp.Log, expiryBudget)\n	}\n	remaining := p.leases.table.KeepAlive(m.Leases, nil)\n	if m.stamped() {\n"}},
+		"	remaining := p.leases.table.KeepAlive(m.Leases, nil)\n	switch {\n	case !m.stamped():\n		p.leases.table.Float(m.Leases)\n	case !p.alarms.corrupt.Load():\n		ended = p.leases.table.Expire(m.Stamp.Log, expiryBudget)\n	}\n",
+		"	if m.stamped() {\n		ended = p.leases.table.Expire(m.Stamp.Log, expiryBudget)\n	}\n	remaining := p.leases.table.KeepAlive(m.Leases, nil)\n	if !m.stamped() {\n		p.leases.table.Float(m.Leases)\n	}\n"}},
+	{name: "alarm-lets-leases-end", edit: edit{"state/execute.go",
+		"	case !p.alarms.corrupt.Load():\n", "	default:\n"}, tests: alarmTests},
+	{name: "alarm-lets-nested-puts-through", edit: edit{"state/alarm.go",
+		"c.More.Txn != nil && txnBytes(c.More.Txn) > 0", "c.More.Txn != nil && slices.ContainsFunc(c.More.Txn.Then, func(op kv.TxnOp) bool { return op.Put != nil })"}, tests: alarmTests},
+	{name: "alarms-lost-in-a-restart", edit: edit{"state/durable.go",
+		"	p.alarms.set(s.alarms)\n", ""}, tests: alarmTests},
 	{name: "tick-that-failed-not-repeated", edit: edit{"state/logtime/timekeeper.go",
 		"	k.onWay = false\n	if err", "	k.onWay = err != nil\n	if err"}},
 	{name: "tick-for-keep-alives-only", edit: edit{"state/logtime/timekeeper.go",
@@ -456,6 +462,9 @@ var mutants = []mutant{
 
 // minorities has more of the runs draw the fault that the bug needs.
 var minorities = []string{"--faults", "minority"}
+
+// alarmTests find what has to do with alarms, which no client of the simulation raises.
+var alarmTests = [2]string{"./state", "Alarm"}
 
 // rightsTests find what the simulation makes too seldom: rights that just miss one thing.
 var rightsTests = [2]string{"./internal/frontend/etcd", "^TestRightsOfEveryMethod"}

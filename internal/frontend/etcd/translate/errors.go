@@ -100,6 +100,7 @@ var (
 	ErrTooManyMembers = &Error{FailedPrecondition, "etcdserver: too many members in cluster"}
 	ErrLeaseFull      = &Error{ResourceExhausted, "etcdserver: lease has too many keys"}
 	ErrTooManyLeases  = &Error{ResourceExhausted, "etcdserver: too many leases"}
+	ErrTooManyAlarms  = &Error{ResourceExhausted, "etcdserver: too many alarms"}
 	ErrAuthLimit      = &Error{ResourceExhausted, "etcdserver: too many users, roles or permissions"}
 	// ErrNoPasswordUser and ErrLongPassword have the texts that etcd sends, which has no names for
 	// them.

@@ -99,7 +99,7 @@ func TestEveryRefusalHasAnError(t *testing.T) {
 	if err := translate.Refusal(kv.CodeOK); err != nil {
 		t.Error(err)
 	}
-	for code := kv.CodeVersion; code.Err() != nil && code <= kv.CodeTooManyLeases; code++ {
+	for code := kv.CodeVersion; code.Err() != nil && code <= kv.CodeTooManyAlarms; code++ {
 		var e *translate.Error
 		if err := translate.Refusal(code); !errors.As(err, &e) || e.Text == "" {
 			t.Errorf("%v: %v", code, err)

@@ -26,6 +26,9 @@ var codes = map[kv.Code]*Error{
 	kv.CodeLeaseExists:    ErrLeaseExist,
 	kv.CodeLeaseTTL:       ErrLeaseTTLTooLarge,
 	kv.CodeTooManyLeases:  ErrTooManyLeases,
+	kv.CodeNoSpace:        ErrNoSpace,
+	kv.CodeCorrupt:        ErrCorrupt,
+	kv.CodeTooManyAlarms:  ErrTooManyAlarms,
 
 	kv.CodePermissionDenied:     ErrPermissionDenied,
 	kv.CodeInvalidToken:         ErrInvalidAuthToken,

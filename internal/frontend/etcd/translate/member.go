@@ -13,6 +13,7 @@ import (
 
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // Member is a member of the cluster.
@@ -39,27 +40,13 @@ type Status struct {
 	// FileBytes is the size of the history's files, LiveBytes that of the records which can still be
 	// read, Quota what the present ones may have at most; 0: any.
 	FileBytes, LiveBytes, Quota int64
-	// NoSpace tells that writes are refused at this member, for want of quota, disk or memory.
-	NoSpace bool
+	// Raised are the alarms that requests have raised. AtQuota tells that the store is at its quota, LowSpace
+	// that this member leads, and refuses writes for want of disk or memory.
+	Raised            []state.Alarm
+	AtQuota, LowSpace bool
 	// Corrupt are the members whose state differs from that of a majority. If no majority agrees it
 	// is this one.
 	Corrupt []uint64
-}
-
-// Alarms are those of the members that are known at the one with an id; 0: of all members.
-func (s *Status) Alarms(self, of uint64, alarm pb.AlarmType) (alarms []*pb.AlarmMember) {
-	add := func(id uint64, a pb.AlarmType) {
-		if (of == 0 || of == id) && (alarm == pb.AlarmType_NONE || alarm == a) {
-			alarms = append(alarms, &pb.AlarmMember{MemberID: id, Alarm: a})
-		}
-	}
-	if s.NoSpace {
-		add(self, pb.AlarmType_NOSPACE)
-	}
-	for _, id := range s.Corrupt {
-		add(id, pb.AlarmType_CORRUPT)
-	}
-	return alarms
 }
 
 // StatusResponse is the description of the member with an id.
@@ -74,7 +61,7 @@ func StatusResponse(h *pb.ResponseHeader, s *Status, version, storageVersion str
 	if s.Leader == uint64(raft.None) {
 		m.Errors = append(m.Errors, ErrNoLeader.Text)
 	}
-	for _, a := range s.Alarms(h.MemberId, 0, pb.AlarmType_NONE) {
+	for _, a := range s.Alarms(h.MemberId, pb.AlarmType_NONE) {
 		m.Errors = append(m.Errors, a.String())
 	}
 	return m

@@ -31,6 +31,8 @@ var codes = map[kv.Code]api.Reply_Code{
 	kv.CodeLeaseTTL:       api.Reply_LEASE_TTL,
 	kv.CodeTooManyLeases:  api.Reply_TOO_MANY_LEASES,
 	kv.CodeForgotten:      api.Reply_SESSION_ENDED,
+	kv.CodeNoSpace:        api.Reply_NO_SPACE,
+	kv.CodeCorrupt:        api.Reply_CORRUPT,
 
 	kv.CodePermissionDenied: api.Reply_PERMISSION_DENIED,
 	kv.CodeInvalidToken:     api.Reply_UNAUTHENTICATED,

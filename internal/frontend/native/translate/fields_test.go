@@ -178,7 +178,7 @@ func TestEntriesHaveEachField(t *testing.T) {
 
 // Every code of package kv has one of its own in a reply, or is INVALID on purpose.
 func TestCodesAreTranslated(t *testing.T) {
-	invalid := []kv.Code{kv.CodeEmptyKey, kv.CodeUnknownKind, kv.CodeInvalid}
+	invalid := []kv.Code{kv.CodeEmptyKey, kv.CodeUnknownKind, kv.CodeInvalid, kv.CodeNoAlarm, kv.CodeTooManyAlarms}
 	seen := map[api.Reply_Code]kv.Code{}
 	for code := kv.CodeOK; !strings.Contains(code.String(), "unknown result code"); code++ {
 		reply := new(api.Reply)

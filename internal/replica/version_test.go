@@ -11,6 +11,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/raft"
+	"balsa.example/state"
 )
 
 // load puts keys at whatever server leads, until stop is called. It returns how many were acknowledged.
@@ -44,11 +45,17 @@ func (c *cluster) load() (stop func() int) {
 // no command and no file that the older one does not know, whoever leads, until it is upgraded. From then
 // on they do, and the older program is refused.
 func TestTwoVersionsInOneCluster(t *testing.T) {
+	for _, before := range []uint64{1, state.Version - 1} {
+		t.Run(fmt.Sprint("version ", before), func(t *testing.T) { twoVersions(t, before) })
+	}
+}
+
+func twoVersions(t *testing.T, before uint64) {
 	synctest.Test(t, func(t *testing.T) {
 		const older = raft.NodeID(3)
 		c := newCluster(t, options{servers: 3, seed: 1, maxRaftState: 4 << 10, segmentSize: 8 << 10})
 		defer c.close()
-		c.versions = map[raft.NodeID]uint64{older: 1}
+		c.versions = map[raft.NodeID]uint64{older: before}
 		c.start(c.ids...)
 		c.leader()
 		stop := c.load()
@@ -73,16 +80,16 @@ func TestTwoVersionsInOneCluster(t *testing.T) {
 			t.Errorf("%d writes", n)
 		}
 		c.converge()
-		c.wantVersion(t, 1)
+		c.wantVersion(t, before)
 
 		stop = c.load()
 		c.stop(older)
 		c.setVersion(older, 0)
 		time.Sleep(2 * time.Second)
-		c.wantVersion(t, 1) // it may come back as it was
+		c.wantVersion(t, before) // it may come back as it was
 		c.start(older)
 		time.Sleep(5 * time.Second)
-		c.wantVersion(t, 2)
+		c.wantVersion(t, state.Version)
 		if n := stop(); n < 500 {
 			t.Errorf("%d writes", n)
 		}
@@ -91,8 +98,8 @@ func TestTwoVersionsInOneCluster(t *testing.T) {
 		c.server(older).replica.Node.Checkpoint()
 		time.Sleep(time.Second)
 		c.stop(older)
-		c.setVersion(older, 1)
-		if err := c.tryStart(older); err == nil || !strings.Contains(err.Error(), "the cluster uses commands of version 2") {
+		c.setVersion(older, before)
+		if err := c.tryStart(older); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("the cluster uses commands of version %d", state.Version)) {
 			t.Errorf("the older program: %v", err)
 		}
 	})

@@ -26,8 +26,8 @@ func (c Configuration) Check() error {
 		return bad("there are no voters")
 	case len(c.fullVoters()) == 0:
 		return bad("all voters are witnesses")
-	case len(c.Witnesses) > 0 && len(c.Voters.Incoming) > maxVotersWithWitness:
-		return bad("%d voters, with a witness, are above the limit of %d", len(c.Voters.Incoming), maxVotersWithWitness)
+	case len(c.Witnesses) > 0 && len(c.Voters.Incoming) > MaxVotersWithWitness:
+		return bad("%d voters, with a witness, are above the limit of %d", len(c.Voters.Incoming), MaxVotersWithWitness)
 	case c.Voters.IsJoint() || len(c.LearnersNext) > 0:
 		return bad("it is joint; the core makes the joint phase itself")
 	case n > MaxMembers:

@@ -124,7 +124,7 @@ func (r *Raft) needsFullWitness() bool {
 //     voters were.
 //
 // In any other case the witness has to wait for a full voter that is behind. With at most
-// maxVotersWithWitness voters that can only be in a joint phase, or while it is a learner.
+// MaxVotersWithWitness voters that can only be in a joint phase, or while it is a learner.
 func (r *Raft) maySendSnapshot(p *progress) bool {
 	latest := r.configuration()
 	switch {
@@ -143,9 +143,9 @@ func (r *Raft) maySendSnapshot(p *progress) bool {
 	return true
 }
 
-// maxVotersWithWitness is the largest number of voters of which no majority does without two given
+// MaxVotersWithWitness is the largest number of voters of which no majority does without two given
 // ones.
-const maxVotersWithWitness = 4
+const MaxVotersWithWitness = 4
 
 // decidesWithout tells whether the voters but two are a quorum.
 func (c Configuration) decidesWithout(a, b NodeID) bool {

@@ -21,8 +21,9 @@ var (
 	ErrAddressTaken = errors.New("an address is that of another member")
 	// ErrNotExpected: a server that was to be added before it starts was not.
 	ErrNotExpected = errors.New("no member of this name, or with these addresses, waits to be started")
-	// ErrTooMany: a cluster has no more members than MaxMembers.
-	ErrTooMany = fmt.Errorf("a cluster has at most %d members", MaxMembers)
+	// ErrTooMany: a cluster has no more members than MaxMembers, and with a witness no more voters than
+	// raft.MaxVotersWithWitness.
+	ErrTooMany = errors.New("there would be too many members")
 	// ErrVotes: a member that votes cannot be promoted.
 	ErrVotes = errors.New("the member votes already")
 	// ErrNotStarted: a member that has not started cannot vote.
@@ -169,10 +170,20 @@ func (e *edit) add(c Change) (Member, error) {
 		return other, fmt.Errorf("%w: %q has that directory", ErrExists, other.Name)
 	case c.Expected:
 		return Member{}, fmt.Errorf("%w: %q, %v", ErrNotExpected, c.About.Name, c.About.Peers)
+	case len(named) == 1 && c.madePlace(named[0]):
+		return named[0], nil
+	case len(named) > 0 && !named[0].Started():
+		return named[0], fmt.Errorf("%w: a place for %q, which has not started", ErrExists, c.About.Name)
 	case len(named) > 0:
 		return named[0], fmt.Errorf("%w: %q", ErrExists, c.About.Name)
 	}
 	return e.learn(Member{About: c.About, Incarnation: c.Incarnation, Promote: !c.Learner}, c.Witness)
+}
+
+// madePlace tells whether a place is the one that c, an Add without an Incarnation, has made before.
+func (c Change) madePlace(m Member) bool {
+	return c.About.Name != "" && c.Incarnation == Incarnation{} && !m.Started() && m.Replaces == raft.None &&
+		m.Promote == !c.Learner && slices.Equal(m.Peers, c.About.Peers) && slices.Equal(m.Clients, c.About.Clients)
 }
 
 // known returns the entry of a server that joins: its own, or one that waits for it.
@@ -216,7 +227,7 @@ func (e *edit) learn(m Member, witness bool) (Member, error) {
 		return m, fmt.Errorf("the id %s was drawn twice; try again", m.ID)
 	}
 	if len(e.roster.Members) >= MaxMembers {
-		return m, ErrTooMany
+		return m, fmt.Errorf("%w: the limit is %d", ErrTooMany, MaxMembers)
 	}
 	if err := e.free(m); err != nil {
 		return m, err
@@ -228,7 +239,22 @@ func (e *edit) learn(m Member, witness bool) (Member, error) {
 		e.Witnesses = append(slices.Clone(e.Witnesses), m.ID)
 		slices.Sort(e.Witnesses)
 	}
-	return m, nil
+	return m, e.fewVoters()
+}
+
+// fewVoters is nil unless there is a witness, and more are to vote than may then. Without this a server
+// would join, and never vote.
+func (e *edit) fewVoters() error {
+	voters := len(e.Voters.Incoming)
+	for _, m := range e.roster.Members {
+		if m.Promote && m.Replaces == raft.None {
+			voters++
+		}
+	}
+	if len(e.Witnesses) > 0 && voters > raft.MaxVotersWithWitness {
+		return fmt.Errorf("%w: a cluster with a witness has at most %d voters", ErrTooMany, raft.MaxVotersWithWitness)
+	}
+	return nil
 }
 
 // free is nil if no other member has an address of m. One that m replaces may.
@@ -259,7 +285,7 @@ func (e *edit) promote(m Member) (Member, error) {
 	if replaced != raft.None {
 		return m, e.remove(replaced)
 	}
-	return m, nil
+	return m, e.fewVoters()
 }
 
 func (e *edit) remove(id raft.NodeID) error {

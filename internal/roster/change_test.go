@@ -344,3 +344,45 @@ func TestOnlyTheRosterOfTheMembersIsPublished(t *testing.T) {
 		t.Error("the right one is not published")
 	}
 }
+
+// TestWithAWitnessFewVote: what could never vote is refused when it is added, not when it is caught up.
+func TestWithAWitnessFewVote(t *testing.T) {
+	w := newWorld(t)
+	witness := joins("w", 4)
+	witness.Witness = true
+	w.do(witness)
+	w.refuse(joins("d", 5), ErrTooMany) // w is about to vote: four will
+	w.do(Change{Kind: Promote, Name: "w"})
+	w.refuse(joins("d", 5), ErrTooMany)
+	w.refuse(Change{Kind: Add, About: about("d")}, ErrTooMany)
+	second := joins("v", 5)
+	second.Witness = true
+	w.refuse(second, ErrTooMany)
+	learner := joins("l", 6)
+	learner.Learner = true
+	w.do(learner)
+	w.refuse(Change{Kind: Promote, Name: "l"}, ErrTooMany)
+	w.do(Change{Kind: Replace, Name: "c", About: About{Name: "d"}}) // d votes when c is gone
+	w.do(joins("d", 7))
+	w.do(Change{Kind: Promote, Name: "d"})
+	w.do(Change{Kind: Remove, Name: "a"})
+	w.do(Change{Kind: Promote, Name: "l"})
+}
+
+// TestAPlaceIsMadeOnce: who asks for a place twice gets the same one.
+func TestAPlaceIsMadeOnce(t *testing.T) {
+	w := newWorld(t)
+	add := Change{Kind: Add, About: About{Name: "d", Peers: []string{"d:1"}}}
+	m, before := w.do(add), w.conf
+	if again := w.do(add); again.ID != m.ID || !w.conf.Equal(before) {
+		t.Errorf("it was made twice: %+v, %+v", m, again)
+	}
+	other := add
+	other.About.Peers = []string{"d:7"}
+	w.refuse(other, ErrExists)
+	other = add
+	other.Learner = true
+	w.refuse(other, ErrExists)
+	w.do(joins("d", 4))
+	w.refuse(add, ErrExists) // it has a server now
+}

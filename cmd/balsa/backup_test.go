@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -237,9 +239,69 @@ func TestRecoverFromTheCommandLine(t *testing.T) {
 	if err := os.WriteFile(names[0], b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if code, _, errs := balsa(t, "", "recover", old, "--data-dir", fresh+"2"); code != exitDamaged || !strings.Contains(errs, "is corrupt at offset") {
+		t.Errorf("recover from damage: %d %s", code, errs)
+	}
 	var report reportJSON
 	code, out, _ := balsa(t, "", "check", old, "-o", "json")
 	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitDamaged || len(report.Problems) == 0 || report.Problems[0].File != names[0] {
 		t.Errorf("check of damage: %d %s", code, out)
+	}
+}
+
+// TestWhatIsLeftOfARestore: a restore that fails leaves nothing, one that was killed is told, and a backup
+// that lacks a file is not added to.
+func TestWhatIsLeftOfARestore(t *testing.T) {
+	endpoints, dir := oneServer(t), t.TempDir()
+	saved, data := filepath.Join(dir, "backup"), filepath.Join(dir, "data")
+	for i := range 20 {
+		if code, _, errs := balsa(t, "", "put", fmt.Sprint("key ", i), fmt.Sprint(i), endpoints); code != exitOK {
+			t.Fatal(errs)
+		}
+	}
+	if code, _, errs := balsa(t, "", "backup", saved, endpoints); code != exitOK {
+		t.Fatal(errs)
+	}
+	file := filepath.Join(saved, "run-1")
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(path string, b []byte) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, b, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bad := bytes.Clone(good)
+	bad[len(bad)/2]++
+	write(file, bad)
+	if code, _, errs := balsa(t, "", "restore", saved, "--data-dir", data); code != exitDamaged || !strings.Contains(errs, "the backup is damaged") {
+		t.Errorf("restore from a damaged backup: %d %s", code, errs)
+	}
+	if _, err := os.Stat(data); err == nil {
+		t.Error("a restore that failed has left a directory")
+	}
+	write(file, good[:len(good)-1])
+	if code, _, errs := balsa(t, "", "backup", saved, endpoints); code != exitDamaged || !strings.Contains(errs, "run-1 has") {
+		t.Errorf("backup to a directory with a short file: %d %s", code, errs)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := balsa(t, "", "backup", saved, endpoints); code != exitDamaged || !strings.Contains(errs, "run-1 is missing") {
+		t.Errorf("backup to a directory without a file: %d %s", code, errs)
+	}
+	write(file, good)
+	write(filepath.Join(data, "state", "run-1"), good[:100])
+	if code, _, errs := balsa(t, "", "restore", saved, "--data-dir", data); code != exitUsage || !strings.Contains(errs, "that was killed") {
+		t.Errorf("restore to what was left: %d %s", code, errs)
+	}
+	if code, _, errs := balsa(t, "", "restore", saved, "--data-dir", filepath.Join(dir, "zero"), "--revision", "0"); code != exitUsage {
+		t.Errorf("restore of revision 0: %d %s", code, errs)
+	}
+	code, out, errs := balsa(t, "", "restore", saved, "--data-dir", filepath.Join(dir, "before"), "--time", "2000-01-01 00:00")
+	if code != exitOK || !strings.Contains(out, "restored revision=1 ") || !strings.Contains(errs, "there are no keys") {
+		t.Errorf("restore of a time before all: %d %s %s", code, out, errs)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"balsa.example/internal/offline"
 	"balsa.example/state"
 	"balsa.example/vfs"
+	"balsa.example/wal"
 )
 
 func (p *program) check() *cobra.Command {
@@ -177,7 +179,7 @@ func explainRecover(err error) error {
 	switch {
 	case errors.Is(err, offline.ErrInUse), errors.Is(err, offline.ErrWitness):
 		return usageError("%w", err)
-	case errors.Is(err, datadir.ErrDamaged):
+	case errors.Is(err, datadir.ErrDamaged), errors.As(err, new(*wal.CorruptionError)):
 		return withCode(exitDamaged, "%w", err)
 	}
 	return explainBackup(nil, err)
@@ -195,6 +197,9 @@ type survivorJSON struct {
 	Made     *restoredJSON `json:"recovered,omitempty"`
 }
 
+// recovering is the directory for what is needed only while a directory is read.
+const recovering = "recovering"
+
 func (p *program) recoverFrom(ctx context.Context, old, dataDir string, yes, keep bool) (j *survivorJSON, err error) {
 	_, missing := vfs.OS.Stat(dataDir)
 	defer func() {
@@ -202,7 +207,7 @@ func (p *program) recoverFrom(ctx context.Context, old, dataDir string, yes, kee
 			_ = vfs.OS.Remove(dataDir) // if it is empty
 		}
 	}()
-	s, err := offline.Survey(ctx, vfs.OS, old, filepath.Join(dataDir, "recovering"))
+	s, err := offline.Survey(ctx, vfs.OS, old, filepath.Join(dataDir, recovering))
 	if err != nil {
 		return nil, err
 	}
@@ -238,8 +243,8 @@ func (j *survivorJSON) print(p *program, old, dataDir string) error {
 	}
 	fmt.Fprintf(p.stdout, "%s: name=%q cluster=%s term=%d last_index=%d last_time=%s revision=%d\n", old, j.Name, j.Cluster, j.Term, j.Index, stamped, j.Revision)
 	if j.Made != nil {
-		_, err := fmt.Fprintf(p.stdout, "recovered new_revision=%d hash=%s data_dir=%s\nstart it as a cluster of one: balsa serve --data-dir %s\n",
-			j.Made.NewRevision, j.Made.Hash, dataDir, dataDir)
+		_, err := fmt.Fprintf(p.stdout, "recovered new_revision=%d hash=%s data_dir=%s\nstart it as a cluster of one: balsa serve --name %s --data-dir %s ...\n",
+			j.Made.NewRevision, j.Made.Hash, dataDir, cmp.Or(j.Name, "NAME"), dataDir)
 		return err
 	}
 	_, err := fmt.Fprintf(p.stdout, `What other servers have acknowledged behind entry %d, or in a later term than %d, is lost.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,13 +66,19 @@ That the revision or the time is not covered, or that --data-dir is not empty, i
 	}
 	out.addFlag(c)
 	c.Flags().StringVar(&f.dataDir, "data-dir", "", "directory to make; it must not exist, or be empty")
-	c.Flags().Uint64Var(&f.revision, "revision", 0, "revision to restore; 0: the newest")
+	c.Flags().Uint64Var(&f.revision, "revision", 0, "revision to restore (default: the newest)")
 	c.Flags().StringVar(&f.at, "time", "", "time to restore, such as 2026-10-01T14:32:00Z, or without the zone for that of this machine")
 	c.Flags().BoolVar(&f.keep, "keep-revisions", false, "go on at the revision, and keep the history before it")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if c.Flags().Changed("revision") && f.revision == 0 {
+			return usageError("--revision is 0; the first revision is 1")
+		}
 		r, err := p.restoreFrom(c.Context(), args[0], f)
 		if err != nil {
 			return explainRestore(err)
+		}
+		if r.Revision <= 1 {
+			fmt.Fprintln(p.stderr, "balsa: warning: there are no keys: nothing is known to have been written by then")
 		}
 		if out.isJSON() {
 			return writeJSON(p.stdout, r)
@@ -109,6 +117,7 @@ func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (
 	if err := emptyDir(f.dataDir); err != nil {
 		return nil, err
 	}
+	_, missing := vfs.OS.Stat(f.dataDir)
 	d, err := backup.Open(vfs.OS, dir)
 	if err != nil {
 		return nil, err
@@ -131,7 +140,14 @@ func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (
 		written += int64(n)
 		tell.tell(backup.Progress{Bytes: written, Of: max(point.Bytes, written)})
 	}
-	return restoreImage(ctx, im, d.Files(), r, at)
+	restored, err := restoreImage(ctx, im, d.Files(), r, at)
+	if err != nil {
+		_ = os.RemoveAll(r.Dir) // what is written in part is of no use, and would be in the way of the next attempt
+		if missing != nil {
+			_ = vfs.OS.Remove(f.dataDir)
+		}
+	}
+	return restored, err
 }
 
 // find finds what is to be restored.
@@ -176,12 +192,16 @@ func emptyDir(dir string) error {
 	} else if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if name != "lost+found" {
-			return usageError("--data-dir %s is not empty: it holds %q; nothing was written", dir, name)
-		}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "lost+found" })
+	if len(names) == 0 {
+		return nil
 	}
-	return nil
+	origin, err := state.OriginOf(vfs.OS, filepath.Join(dir, "state"))
+	part := !slices.ContainsFunc(names, func(name string) bool { return name != "state" && name != recovering })
+	if err == nil && part && origin == (state.Origin{}) {
+		return usageError("--data-dir %s holds a part of what a command was to write that was killed: remove the directory, and try again", dir)
+	}
+	return usageError("--data-dir %s is not empty: it holds %q; nothing was written", dir, names[0])
 }
 
 func restoreImage(ctx context.Context, im *state.Image, from run.Files, r state.Restoration, at backup.At) (*restoredJSON, error) {
@@ -204,8 +224,12 @@ func restoreImage(ctx context.Context, im *state.Image, from run.Files, r state.
 }
 
 func explainRestore(err error) error {
-	if errors.Is(err, backup.ErrNotCovered) {
+	corrupt := new(run.CorruptError)
+	switch {
+	case errors.Is(err, backup.ErrNotCovered):
 		return usageError("%w; nothing was written", err)
+	case errors.As(err, &corrupt):
+		return withCode(exitDamaged, "the backup is damaged, as \"balsa backup verify\" tells; nothing was restored: %w", err)
 	}
 	return explainBackup(nil, err)
 }

@@ -79,7 +79,7 @@ func Open(fsys vfs.FS, path string) (*Dir, error) {
 	case err != nil:
 		return nil, err
 	case len(b) != headBytes || string(b[:8]) != headMagic || xxhash.Sum64(b[:headBytes-8]) != binary.LittleEndian.Uint64(b[headBytes-8:]):
-		return nil, fmt.Errorf("%w: %s", ErrDamaged, filepath.Join(path, headName))
+		return nil, fmt.Errorf("%w: wrong checksum of %s", ErrDamaged, filepath.Join(path, headName))
 	case binary.LittleEndian.Uint32(b[8:]) != format:
 		return nil, fmt.Errorf("%s has format %d, this program reads %d", path, binary.LittleEndian.Uint32(b[8:]), format)
 	}
@@ -137,7 +137,7 @@ func (d *Dir) read(name string) (*Point, *state.Image, error) {
 	}
 	end := len(b) - 8
 	if end < pointBefore || string(b[:8]) != pointMagic || xxhash.Sum64(b[:end]) != binary.LittleEndian.Uint64(b[end:]) {
-		return nil, nil, fmt.Errorf("%w: %s", ErrDamaged, path)
+		return nil, nil, fmt.Errorf("%w: wrong checksum of %s; without that file the other points can still be restored", ErrDamaged, path)
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != format {
 		return nil, nil, fmt.Errorf("%s has format %d, this program reads %d", path, v, format)

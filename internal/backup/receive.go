@@ -45,6 +45,9 @@ func Receive(ctx context.Context, fsys vfs.FS, path string, from Source, tell fu
 		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := d.present(); err != nil {
+		return nil, false, err
+	}
 	if newest := d.newest(); newest != nil && newest.Index >= uint64(im.Position().Index) {
 		if newest.Index == uint64(im.Position().Index) && newest.Hash == im.Hash() {
 			return newest, false, nil
@@ -66,6 +69,23 @@ func Receive(ctx context.Context, fsys vfs.FS, path string, from Source, tell fu
 		return nil, false, err
 	}
 	return d.newest(), true, d.removeStrays()
+}
+
+// present refuses a directory that lacks a file, or a part of one, that an earlier point needs: a new point
+// would rest on it, too. What is in the files only Verify reads.
+func (d *Dir) present() error {
+	for number, info := range d.named() {
+		path := d.Files().Path(number)
+		switch stat, err := d.fs.Stat(path); {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("%w: %s is missing; make a new backup in another directory", ErrDamaged, path)
+		case err != nil:
+			return err
+		case stat.Size() < info.Bytes:
+			return fmt.Errorf("%w: %s has %d bytes, and had %d; make a new backup in another directory", ErrDamaged, path, stat.Size(), info.Bytes)
+		}
+	}
+	return nil
 }
 
 func (d *Dir) newest() *Point {

@@ -415,6 +415,28 @@ func TestChangesThatWouldDoHarmAreRefused(t *testing.T) {
 	c.put("c", "1", 0)
 }
 
+// Without a majority nothing is changed, and who asks is told so before its own deadline, and not left
+// in doubt.
+func TestWithoutALeaderNothingIsChanged(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	c.put("a", "1", 0)
+	for i := range 2 {
+		c.servers[i].Abort()
+		c.servers[i] = nil
+	}
+	for i := range 2 { // a call that is under way would be in doubt
+		c.awaitPeer(2, i, func(p *api.Peer) bool { return !p.Connected })
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err := c.clerk.RemoveMember(ctx, clerk.MemberChange{Name: "n1"})
+	if err == nil || errors.Is(err, clerk.ErrMaybe) {
+		t.Errorf("without a majority a change is told %v", err)
+	}
+}
+
 // All servers move to other addresses at once, as they are told when they are started again.
 func TestAllAddressesChangeAtARestart(t *testing.T) {
 	t.Parallel()

@@ -146,7 +146,8 @@ func (m *Member) founds() bool {
 
 func (m *Member) errReplaced(by string) error {
 	return fmt.Errorf("%w: member %s has a new data directory %s, but %s knows it by an earlier one, and a member that "+
-		"forgot what it promised could lose acknowledged writes; bring back the original directory (or correct the addresses, if %s is of another cluster)", ErrNotAdmitted, m.cfg.Name, m.cfg.Dir, by, by)
+		"forgot what it promised could lose acknowledged writes; bring back the original directory, or let a new member take the place of %s: balsa member replace %s, and then start it with --join "+
+		"(or correct the addresses, if %s is of another cluster)", ErrNotAdmitted, m.cfg.Name, m.cfg.Dir, by, m.cfg.Name, m.cfg.Name, by)
 }
 
 func (m *Member) errOtherFounder(by string) error {
@@ -177,7 +178,7 @@ func (a *admission) verdict(admitted func(raft.NodeID) bool) error {
 			reasons = append(reasons, fmt.Sprintf("%s says: %s", other.Name, reason))
 		}
 	}
-	return fmt.Errorf("%w: %s", ErrNotAdmitted, strings.Join(reasons, "; "))
+	return fmt.Errorf("%w: %s (a server gets into a running cluster with --join)", ErrNotAdmitted, strings.Join(reasons, "; "))
 }
 
 // endRemoved ends a member that was told that it was removed. Its replica mostly ends by itself,

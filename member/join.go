@@ -40,6 +40,7 @@ func (m *Member) join(ctx context.Context) error {
 		Kind: roster.Add, About: m.cfg.about(), Incarnation: m.dir.Members.Record().Incarnation,
 		Learner: m.cfg.Learner, Witness: m.cfg.Witness, Expected: m.cfg.Expected,
 	}}
+	m.log.Info("asks to be made a member of a running cluster", "at", m.cfg.Join)
 	said := ""
 	for {
 		var failures []string
@@ -129,7 +130,35 @@ func (m *Member) joined(a answer) error {
 		return err
 	}
 	m.log.Info("this server is a member now, and gets the state from the others", "id", told.ID, "cluster", fmt.Sprintf("%016x", told.Cluster), "votes", "not yet")
+	if alone, others := m.onlyHere(told); alone != "" {
+		m.log.Warn("the others are told a loopback address, where nobody finds this server from another machine: "+
+			"name one that they can reach (--listen-peer-urls, --initial-advertise-peer-urls)", "address", alone, "others", others)
+	}
 	return m.connect()
+}
+
+// onlyHere returns a loopback address that the others are told of this server, and one of theirs that is
+// none. Empty: there are not both.
+func (m *Member) onlyHere(told datadir.Membership) (alone, others string) {
+	for _, one := range told.Peers {
+		for _, address := range one.Peers {
+			switch host, _, err := net.SplitHostPort(roster.HostPort(address)); {
+			case err != nil:
+			case one.ID == told.ID && onlyThisMachine(host):
+				alone = address
+			case one.ID != told.ID && !onlyThisMachine(host):
+				others = address
+			}
+		}
+	}
+	if others == "" {
+		return "", ""
+	}
+	return alone, others
+}
+
+func onlyThisMachine(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 func (i Info) member() roster.Member {

@@ -129,7 +129,7 @@ func (m *Member) OnConfiguration(latest, committed raft.Configuration) {
 	m.peers.turn.Lock()
 	defer m.peers.turn.Unlock()
 	if latest.Contains(m.ID()) && latest.IsWitness(m.ID()) != m.cfg.Witness {
-		m.fail(fmt.Errorf("%w: %s was started with witness: %t", ErrWitness, m.cfg.Name, m.cfg.Witness))
+		m.fail(fmt.Errorf("%w: %s was started %s --witness", ErrWitness, m.cfg.Name, map[bool]string{true: "with", false: "without"}[m.cfg.Witness]))
 	}
 	v := *m.view.Load()
 	v.configuration, v.before, v.published = latest, committed, !l.Empty()

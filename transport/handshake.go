@@ -161,7 +161,7 @@ func readPreamble(f *frameReader) error {
 		return fmt.Errorf("read preamble: %w", err)
 	}
 	if string(b[:len(magic)]) != magic {
-		return fmt.Errorf("%w: not a balsa peer", errMismatch)
+		return fmt.Errorf("%w: not a balsa peer (is it the address for clients?)", errMismatch)
 	}
 	major, minor := b[len(magic)], b[len(magic)+1]
 	if major != majorVersion {

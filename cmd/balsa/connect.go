@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"balsa.example/clerk"
 )
@@ -133,6 +135,8 @@ func (n *connection) explainCall(what string, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return withCode(exitUnavailable, "%s: not done within %s by %s; is a majority of the servers up? (%w)",
 			what, n.timeout, strings.Join(n.endpoints, ","), bare(err))
+	case status.Code(err) == codes.Unimplemented:
+		return fmt.Errorf("%s: the server is of an older version, which has no such command", what)
 	default:
 		return fmt.Errorf("%s: %w", what, bare(err))
 	}

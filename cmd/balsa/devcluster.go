@@ -228,7 +228,7 @@ gets the state, and votes: "balsa member list" shows how far it is.
 		}
 		for deadline := time.Now().Add(devPatience); time.Now().Before(deadline) && c.Context().Err() == nil; time.Sleep(devLook / 4) {
 			if _, err := os.Stat(file); err != nil {
-				_, err := fmt.Fprintln(p.stdout, "a server is added")
+				_, err := fmt.Fprintln(p.stdout, "balsa dev adds a server: its terminal tells which, and \"balsa member list\" how far it is")
 				return err
 			}
 		}

@@ -65,6 +65,7 @@ func exitHelp(codes ...int) string {
 	if slices.Contains(codes, exitUnavailable) { // a command that asks servers
 		codes = append(codes, exitDenied)
 	}
+	slices.Sort(codes)
 	for _, code := range codes {
 		fmt.Fprintf(&text, "\n  %-2d %s", code, exitMeanings[code])
 	}

@@ -168,12 +168,33 @@ func (r *memberRun) change(what string, c clerk.MemberChange, done string, do fu
 	return m, err
 }
 
-// hint prints what is to be done next, for people.
-func (r *memberRun) hint(format string, args ...any) {
-	if !r.out.isJSON() {
-		fmt.Fprintf(r.p.stderr, format+"\n", args...)
+// hintJoin says, for people, how the server of a place is started.
+func (r *memberRun) hintJoin(m clerk.Member) {
+	if r.out.isJSON() || m.Started {
+		return
 	}
+	ctx, cancel := r.once()
+	defer cancel()
+	all, err := r.ck.Members(ctx, true)
+	var doors []string
+	for _, other := range all.All {
+		if other.Started && other.ID != m.Replaces && len(other.PeerURLs) > 0 && len(doors) < maxDoors {
+			_, address, _ := strings.Cut(other.PeerURLs[0], "://")
+			doors = append(doors, address)
+		}
+	}
+	if err != nil || len(doors) == 0 {
+		doors = []string{"PEER-ADDRESS"}
+	}
+	witness := ""
+	if m.Witness {
+		witness = " --witness"
+	}
+	fmt.Fprintf(r.p.stderr, "now start it: balsa serve --name %s --join %s%s ...\n", orDash(m.Name), strings.Join(doors, ","), witness)
 }
+
+// maxDoors is how many members are named to a server that is to join: it needs one that answers.
+const maxDoors = 3
 
 // await waits until a member votes, for wait at most, and says how far it is.
 func (r *memberRun) await(what string, id uint64, wait time.Duration) error {
@@ -306,9 +327,9 @@ new name needs no such place: it is made one.`,
 		},
 		call: func(r *memberRun) error {
 			c.NewName = r.args[0]
-			_, err := r.change("member add", c, "added", r.ck.AddMember)
+			m, err := r.change("member add", c, "added", r.ck.AddMember)
 			if err == nil {
-				r.hint("now start it: balsa serve --name %s --join PEER-ADDRESS ...", r.args[0])
+				r.hintJoin(m)
 			}
 			return err
 		},
@@ -410,13 +431,11 @@ stays a member.`,
 				return err
 			}
 			who.NewName = as
-			m, err := r.change("member replace", who, "replaced by", r.ck.ReplaceMember)
+			m, err := r.change("member replace", who, "to be replaced by", r.ck.ReplaceMember)
 			if err != nil {
 				return err
 			}
-			if !m.Started {
-				r.hint("now start it: balsa serve --name %s --join PEER-ADDRESS ...", m.Name)
-			}
+			r.hintJoin(m)
 			if wait == 0 {
 				return nil
 			}
@@ -468,17 +487,28 @@ no more than a short pause.`,
 
 // leaderAndTarget is where the leader is found, and the id of the member that should lead; 0: any.
 func leaderAndTarget(all clerk.Members, args []string) (endpoint string, target uint64, err error) {
+	other := ""
 	for _, m := range all.All {
 		if m.ID == all.Leader && len(m.ClientURLs) > 0 {
 			endpoint = m.ClientURLs[0]
 		}
-		if len(args) > 0 && (m.Name == args[0] || memberID(m.ID) == args[0]) && m.Voter {
+		if len(args) == 0 || m.Name != args[0] && memberID(m.ID) != args[0] {
+			continue
+		}
+		switch {
+		case m.Witness:
+			other = "a witness"
+		case !m.Voter:
+			other = "a learner"
+		default:
 			target = m.ID
 		}
 	}
 	switch {
 	case endpoint == "":
 		return "", 0, withCode(exitUnavailable, "move-leader: no leader is known, or not where clients find it")
+	case len(args) > 0 && target == 0 && other != "":
+		return "", 0, withCode(exitRefused, "move-leader: %s is %s, which cannot lead", args[0], other)
 	case len(args) > 0 && target == 0:
 		return "", 0, withCode(exitNotFound, "move-leader: there is no voter %q", args[0])
 	}

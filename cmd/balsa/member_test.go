@@ -67,6 +67,9 @@ func TestMembersFromTheCommandLine(t *testing.T) {
 	run(exitUsage, "nobody can connect", "member", "update", "n4", "--peer-urls", "http://0.0.0.0:1")
 	run(exitUsage, "--peer-urls", "member", "update", "n4")
 	run(exitOK, "added n9", "member", "add", "n9", "--learner")
+	run(exitOK, "now start it: balsa serve --name n9 --join 127.0.0.1:", "member", "add", "n9", "--learner") // once more is the same
+	run(exitRefused, "which has not started", "member", "add", "n9")
+	run(exitRefused, "n9 is a learner, which cannot lead", "move-leader", "n9")
 	run(exitRefused, "not started", "member", "promote", "n9")
 	run(exitOK, "not started", "member", "list")
 	run(exitOK, "removed n9", "member", "rm", "n9")

@@ -243,6 +243,9 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 			n.Diverged = append(n.Diverged, peer.Name)
 		}
 	}
+	for _, names := range [][]string{n.Reaches, n.Misses, n.Lost, n.Diverged, n.Learners} {
+		slices.Sort(names)
+	}
 	return n
 }
 

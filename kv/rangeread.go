@@ -293,15 +293,23 @@ func (g *gatherer) wanted() ([]row, error) {
 	return wanted, nil
 }
 
+// most is how many keys are looked at next: as many as are wanted, and one that tells of more.
+func (g *gatherer) most() int {
+	if g.op.Limit == 0 || g.more || g.sorted() || g.op.bounded() {
+		return scanChunk
+	}
+	return int(min(scanChunk, g.op.Limit-g.keys+1))
+}
+
 // scan puts into chunk the rows that may be wanted of up to scanChunk keys from one on. It holds the
 // lock. more is false at the end of the span; else next is where to go on.
 func (g *gatherer) scan(from string) (next string, more bool) {
-	seen := 0
+	seen, most := 0, g.most()
 	g.chunk = g.chunk[:0]
 	g.s.mu.RLock()
 	defer g.s.mu.RUnlock()
 	g.s.index.Span(from, g.op.To, func(slot index.Slot) bool {
-		if seen++; seen > scanChunk {
+		if seen++; seen > most {
 			next, more = strings.Clone(g.s.index.Key(slot)), true
 			return false
 		}
@@ -313,7 +321,7 @@ func (g *gatherer) scan(from string) (next string, more bool) {
 
 // scanDown is scan in descending order, for the keys below one.
 func (g *gatherer) scanDown(below string) (next string, more bool) {
-	seen := 0
+	seen, most := 0, g.most()
 	g.chunk = g.chunk[:0]
 	g.s.mu.RLock()
 	defer g.s.mu.RUnlock()
@@ -323,7 +331,7 @@ func (g *gatherer) scanDown(below string) (next string, more bool) {
 			return false
 		}
 		g.look(slot)
-		if seen++; seen == scanChunk {
+		if seen++; seen == most {
 			next, more = strings.Clone(key), key > g.op.From
 			return false
 		}

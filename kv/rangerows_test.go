@@ -81,3 +81,21 @@ func TestADescendingRangeLooksAtFewKeys(t *testing.T) {
 		t.Errorf("the whole span: %d of %d keys, %v", len(r.Entries), r.Count, err)
 	}
 }
+
+// A range that wants few keys looks at one more, in either order.
+func TestARangeWithALimitLooksAtFewKeys(t *testing.T) {
+	s := filledStore(t, 3000)
+	for _, descend := range []bool{false, true} {
+		for _, limit := range []int64{1, 100, scanChunk, 700} {
+			op := &RangeOp{Span: Span{From: "key 00100", To: "key 02900"}, Limit: limit, Descend: descend, NoCount: true}
+			n := int64(0)
+			g := &gatherer{s: s, op: op, at: s.Revision(), records: s.history.RecordReader(), yield: func(*Entry) { n++ }}
+			if err := g.gather(); err != nil || !g.more || n != limit {
+				t.Errorf("limit %d, descending %t: %d keys, more %t: %v", limit, descend, n, g.more, err)
+			}
+			if g.count != limit+1 {
+				t.Errorf("limit %d, descending %t: it looked at %d keys", limit, descend, g.count)
+			}
+		}
+	}
+}

@@ -23,7 +23,7 @@ type Outlook struct {
 // whole tells whether a request is for one thing.
 func (q *request) whole() bool {
 	n := 0
-	for _, is := range []bool{q.Change != nil, q.List != nil, q.Move != raft.None, q.Question != nil, q.Weigh != nil} {
+	for _, is := range []bool{q.Change != nil, q.List != nil, q.Move != raft.None, q.Question != nil, q.Weigh != nil, q.Ready != nil} {
 		if is {
 			n++
 		}

@@ -102,7 +102,7 @@ func (m *Member) promote(r Replica) {
 		ctx, cancel := context.WithTimeout(m.ctx, attendTime)
 		_, err := m.lead(ctx, r, request{Change: &roster.Change{Kind: roster.Promote, ID: p.ID}})
 		cancel()
-		if err != nil && !errors.Is(err, errSoon) && !errors.Is(err, errNotLeader) {
+		if err != nil && !errors.Is(err, errSoon) && !errors.Is(err, errNotLeader) && !errors.Is(err, ErrNotCaughtUp) {
 			m.log.Warn("a member that is caught up does not vote yet", "of", one.String(), "error", err)
 		}
 		return // the configuration is another one now

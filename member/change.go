@@ -31,6 +31,7 @@ type request struct {
 	// Weigh is a change that is not to be made: what it would do is answered. It is no flag beside
 	// Change, since a member of an older version would not know the flag, and make the change.
 	Weigh *roster.Change `json:",omitempty"`
+	Ready *readyRequest  `json:",omitempty"`
 	// Relayed: the member that is asked must not ask another one.
 	Relayed bool `json:",omitempty"`
 	// Leaderless: who asks knows no leader. The member that is asked may ask the one that it knows.
@@ -160,6 +161,11 @@ func (m *Member) lead(ctx context.Context, r Replica, q request) (answer, error)
 	case q.Change == nil:
 		return m.list(r), nil
 	}
+	if q.Change.Kind == roster.Promote {
+		if err := m.mayVote(ctx, *q.Change); err != nil {
+			return answer{}, err
+		}
+	}
 	status := r.Status()
 	var changed roster.Member
 	conf, err := r.ChangeConfiguration(ctx, func(latest raft.Configuration) (raft.Configuration, error) {
@@ -242,6 +248,8 @@ func (m *Member) serve(ctx context.Context, q request) (answer, error) {
 	switch {
 	case q.Question != nil:
 		return m.reply(ctx, q.Question)
+	case q.Ready != nil:
+		return answer{}, m.ready(ctx)
 	case q.List != nil && !q.List.Leader:
 		return m.listLocal(), nil
 	case q.List != nil, q.Move != raft.None, q.Weigh != nil, q.Relayed, q.Leaderless:
@@ -268,7 +276,7 @@ func servesTLS(cert *x509.Certificate) bool {
 // proves by what it may speak for a member of its name and addresses.
 func (m *Member) admitStranger(from transport.Caller, q *request) error {
 	about := q.From
-	if q.Move != raft.None || q.Question != nil || q.Weigh != nil {
+	if q.Move != raft.None || q.Question != nil || q.Weigh != nil || q.Ready != nil {
 		return fmt.Errorf("%w: a server that is no member may not ask that", ErrNotAdmitted)
 	}
 	if c := q.Change; c != nil {

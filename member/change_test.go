@@ -89,6 +89,7 @@ func TestWhatAStrangerMayAsk(t *testing.T) {
 		"what only members may ask":        {cert("n4", server), request{Question: []byte("q"), From: &about}, false},
 		"to let another one lead":          {cert("n4", server), request{Move: 1, From: &about}, false},
 		"to weigh":                         {cert("n4", server), request{Weigh: join, From: &about}, false},
+		"whether a member is ready":        {cert("n4", server), request{Ready: &readyRequest{}, From: &about}, false},
 		"that, as nobody":                  {cert("n4", server), request{List: &listRequest{}}, false},
 		"that, as another":                 {cert("n1", server), request{List: &listRequest{}, From: &about}, false},
 	} {

@@ -26,7 +26,7 @@
 // changed by Add, Promote, Remove, Update and Replace, at any member: the leader makes the change,
 // and others ask it. A server with Config.Join asks by itself to be made a member. Its directory
 // is new, and it gets an id that no member ever had; as a learner it gets the state, and it votes
-// when it is caught up. A member that was removed ends with ErrRemoved.
+// when it is caught up, and has executed what it got. A member that was removed ends with ErrRemoved.
 //
 //	Config.Join ──call──► any member ──call──► leader: ChangeConfiguration ──► log
 //	                                                                           │

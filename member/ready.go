@@ -1,0 +1,61 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"balsa.example/internal/roster"
+	"balsa.example/raft"
+)
+
+// readyRequest asks a member whether it could serve, and so lead: see ready.
+type readyRequest struct{}
+
+// ready tells whether this member executes what is committed within an election timeout; nil: it does.
+// One that has all of the log may still have much of it to execute, or be reading the state that it was
+// sent. If it became a voter now, and the leader, clients would wait for that.
+func (m *Member) ready(ctx context.Context) error {
+	r := m.replica.Load()
+	switch {
+	case m.cfg.Witness: // it executes nothing, and does not serve
+		return nil
+	case r == nil:
+		return fmt.Errorf("%w: its replica has not started", ErrNotCaughtUp)
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.ElectionTimeout)
+	defer cancel()
+	if _, err := (*r).ReadAnywhere(ctx, raft.ReadByIndex); err != nil {
+		return fmt.Errorf("%w: it has not executed what is committed within %s", ErrNotCaughtUp, m.cfg.ElectionTimeout)
+	}
+	return nil
+}
+
+// readyTimeouts is for how many election timeouts a leader waits for the answer of another member, which
+// takes one at most.
+const readyTimeouts = 2
+
+// mayVote asks the learner that is to vote whether it is ready, if it is one: whether the change makes
+// sense is not decided here.
+func (m *Member) mayVote(ctx context.Context, c roster.Change) error {
+	v := m.view.Load()
+	id := c.ID
+	for _, one := range v.latest.Named(c.Name) {
+		if id == raft.None && !v.configuration.Voters.Contains(one.ID) {
+			id = one.ID
+		}
+	}
+	if one, ok := v.latest.Find(id); !ok || !one.Started() || v.configuration.Voters.Contains(id) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeouts*m.cfg.ElectionTimeout)
+	defer cancel()
+	_, err := m.call(ctx, id, request{Ready: &readyRequest{}})
+	switch {
+	case err == nil, errors.Is(err, ErrBadChange): // of the version before, which does not know the question
+		return nil
+	case errors.Is(err, ErrNotCaughtUp):
+		return err
+	}
+	return fmt.Errorf("%w: it does not answer (%w)", ErrNotCaughtUp, err)
+}

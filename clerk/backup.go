@@ -51,13 +51,15 @@ func (c *Clerk) OpenBackup(ctx context.Context) (*Backup, error) {
 	if !ok {
 		return nil, errNoAdmin
 	}
-	addresses := c.addresses()
 	var all error
-	for _, address := range addresses {
+	for address, err := range c.answering(ctx) {
 		if ended := c.ended(ctx); ended != nil {
 			return nil, ended
 		}
-		b, err := caller.Backup(ctx, address)
+		var b *Backup
+		if err == nil {
+			b, err = caller.Backup(ctx, address)
+		}
 		if err == nil {
 			b.Endpoint = address
 			return b, nil
@@ -107,10 +109,10 @@ func openBackup(ctx context.Context, l *link) (b *Backup, token string, err erro
 		}
 	}()
 	if ctx, token, err = l.net.login.authenticated(ctx, l.conn); err != nil {
-		return nil, token, err
+		return b, token, err
 	}
 	if b.stream, err = api.NewKVClient(l.conn).Backup(ctx); err != nil {
-		return nil, token, err
+		return b, token, err
 	}
 	data := &backupFile{b: b, first: func(r *api.BackupReply) {
 		b.cluster, b.taken = r.ClusterId, time.UnixMilli(r.TakenUnixMs)

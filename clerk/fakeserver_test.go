@@ -20,6 +20,7 @@ type fakeServer struct {
 	hello      *api.Hello
 	handle     func(*api.Request) *api.Reply // nil: no reply
 	watch      func(api.KV_WatchServer) error
+	members    []*api.Member
 	listen     net.Listener
 	dial       func(ctx context.Context, address string) (net.Conn, error)
 	grpc       *grpc.Server

@@ -143,11 +143,14 @@ func membersAnywhere(ctx context.Context, c *Clerk, reads bool, call func(Member
 		return nil, errNoAdmin
 	}
 	var last error
-	for _, address := range c.addresses() {
+	for address, err := range c.answering(ctx) {
 		if ended := c.ended(ctx); ended != nil {
 			return nil, ended
 		}
-		reply, err := call(admin, address)
+		var reply *api.MembersReply
+		if err == nil {
+			reply, err = call(admin, address)
+		}
 		certain := status.Code(err) == codes.ResourceExhausted || errors.Is(err, ErrNotSent)
 		switch code := status.Code(err); {
 		case err == nil:

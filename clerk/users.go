@@ -235,10 +235,12 @@ func anywhere[R any](ctx context.Context, c *Clerk, call func(UserAdmin, string)
 	if !ok {
 		return reply, "", errNoAdmin
 	}
-	addresses := c.addresses()
-	for _, address := range addresses {
+	for address, why := range c.answering(ctx) {
 		if ended := c.ended(ctx); ended != nil {
 			return reply, "", ended
+		}
+		if err = why; err != nil {
+			continue
 		}
 		if reply, err = call(admin, address); err == nil {
 			return reply, address, nil

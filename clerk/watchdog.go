@@ -141,18 +141,19 @@ func (l *link) ping() {
 	}
 	n.running.Go(func() {
 		defer l.pinging.Store(false)
-		l.check(n.ctx)
+		_ = l.check(n.ctx)
 	})
 }
 
 // pingNow asks the server for any answer, and waits for it: the watchdog does the rest.
 func (l *link) pingNow(ctx context.Context) {
 	defer l.awaitUnary()()
-	l.check(ctx)
+	_ = l.check(ctx)
 }
 
-func (l *link) check(ctx context.Context) {
+func (l *link) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	_, _ = healthpb.NewHealthClient(l.conn).Check(ctx, &healthpb.HealthCheckRequest{})
+	_, err := healthpb.NewHealthClient(l.conn).Check(ctx, &healthpb.HealthCheckRequest{})
+	return err
 }

@@ -1,0 +1,104 @@
+package clerk_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"balsa.example/api"
+	"balsa.example/clerk"
+)
+
+func (f *fakeServer) Members(context.Context, *api.MembersRequest) (*api.MembersReply, error) {
+	return &api.MembersReply{Members: f.members}, nil
+}
+
+func (f *fakeServer) ChangeMembers(context.Context, *api.MembersChange) (*api.MembersReply, error) {
+	return &api.MembersReply{Member: new(api.Member)}, nil
+}
+
+func (f *fakeServer) Users(context.Context, *api.UsersRequest) (*api.UsersReply, error) {
+	return new(api.UsersReply), nil
+}
+
+func (f *fakeServer) ChangeUsers(context.Context, *api.UsersChange) (*api.UsersChanged, error) {
+	return new(api.UsersChanged), nil
+}
+
+func (f *fakeServer) Backup(stream api.KV_BackupServer) error {
+	return stream.Send(&api.BackupReply{ClusterId: f.hello.ClusterId, Data: []byte("image"), End: true})
+}
+
+// hangs dials a server that is paused: it takes connections, and says nothing.
+func hangs(context.Context, string) (net.Conn, error) {
+	conn, _ := net.Pipe()
+	return conn, nil
+}
+
+// What an operator asks of any server does not wait for one that is paused.
+func TestAPausedServerHoldsUpNoCommand(t *testing.T) {
+	for name, command := range map[string]func(context.Context, *clerk.Clerk) error{
+		"members": func(ctx context.Context, ck *clerk.Clerk) error { _, err := ck.Members(ctx, false); return err },
+		"add member": func(ctx context.Context, ck *clerk.Clerk) error {
+			_, err := ck.AddMember(ctx, clerk.MemberChange{NewName: "n4"})
+			return err
+		},
+		"users":    func(ctx context.Context, ck *clerk.Clerk) error { _, err := ck.AuthStatus(ctx); return err },
+		"add role": func(ctx context.Context, ck *clerk.Clerk) error { return ck.AddRole(ctx, "r") },
+		"backup": func(ctx context.Context, ck *clerk.Clerk) error {
+			b, err := ck.OpenBackup(ctx)
+			if err == nil {
+				err = b.Close()
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				good := &fakeServer{hello: &api.Hello{ClusterId: 7, NodeId: 2}}
+				good.start(t)
+				ck, err := clerk.New([]string{"paused:1", "also:2", "good:3"}, clerk.WithDialer(func(ctx context.Context, address string) (net.Conn, error) {
+					if address == "good:3" {
+						return good.dial(ctx, address)
+					}
+					return hangs(ctx, address)
+				}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ck.Close()
+				began := time.Now()
+				if err := command(within(t, 10*time.Second), ck); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > 500*time.Millisecond {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// Where no server answers, the error is that of the last one, and comes with the end of the context at the
+// latest.
+func TestNoServerAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ck, err := clerk.New([]string{"a:1", "b:2"}, clerk.WithDialer(hangs))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ck.Close()
+		began := time.Now()
+		_, err = ck.Members(within(t, 500*time.Millisecond), false)
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, clerk.ErrMaybe) || took > 500*time.Millisecond {
+			t.Errorf("after %v: %v", took, err)
+		}
+		_, err = ck.OpenBackup(within(t, 10*time.Second))
+		if took := time.Since(began); !errors.Is(err, clerk.ErrUnavailable) || took > 5*time.Second {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}

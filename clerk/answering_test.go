@@ -10,6 +10,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/clerk"
+	"balsa.example/clerk/clerktest"
 )
 
 func (f *fakeServer) Members(context.Context, *api.MembersRequest) (*api.MembersReply, error) {
@@ -80,6 +81,34 @@ func TestAPausedServerHoldsUpNoCommand(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nor does an operation: it is asked for elsewhere while it was not sent.
+func TestAPausedServerHoldsUpNoOperation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := clerktest.New(1)
+		defer store.Close()
+		good := &fakeServer{hello: &api.Hello{ClusterId: 7, NodeId: 2}, handle: store.Execute, helloDelay: 500 * time.Millisecond}
+		good.start(t)
+		ck, err := clerk.New([]string{"paused:1", "slow:2"}, clerk.WithDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			if address == "slow:2" {
+				return good.dial(ctx, address)
+			}
+			return hangs(ctx, address)
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ck.Close()
+		began := time.Now()
+		if _, err := ck.Set(within(t, 10*time.Second), "k", []byte("v")); err != nil {
+			t.Error(err)
+		}
+		// Once 400 ms for the paused one, and the other one is slow, but its stream goes on being opened.
+		if took := time.Since(began); took > 1300*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 // Where no server answers, the error is that of the last one, and comes with the end of the context at the

@@ -17,6 +17,7 @@ type call struct {
 	bytes   int
 	reached uint64      // the store's revision when the call was sent, as far as known; guarded by link.mu
 	state   callState   // guarded by link.mu
+	until   time.Time   // when its time is up; zero: when the timer fires. Guarded by link.mu
 	done    chan result // capacity 1, so that to end the call never blocks
 	timer   *time.Timer // runs expire
 
@@ -76,16 +77,19 @@ func (l *link) wait(ctx context.Context, c *call) (r result, free bool) {
 	}
 }
 
-// expire ends the call because its time is up.
+// expire ends the call because its time is up, or since there is no stream yet that it could be sent on.
 func (c *call) expire() {
 	l := c.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch c.state {
-	case queued:
+	rest := time.Until(c.until)
+	switch {
+	case c.state == queued:
 		c.state = over
 		c.done <- result{err: notSent(errNoAnswer)}
-	case sent:
+	case c.state == sent && rest > 0:
+		c.timer.Reset(rest)
+	case c.state == sent:
 		c.state = late
 		c.done <- result{Answer{Reached: c.reached, Pending: c}, l.lost(errNoAnswer)}
 	}

@@ -31,6 +31,7 @@ type link struct {
 	queue      []*call // with calls that are over, until they are drained
 	queueBytes int
 	sent       map[uint64]*call // by id of the request; late ones too
+	streams    bool             // a stream is open
 	noCluster  bool             // the stream's server is in no cluster yet, so that it executes nothing
 	stale      bool             // the stream's user is none any more: nothing is sent on it
 	token      string           // of the stream

@@ -18,6 +18,10 @@ const (
 	callOverhead  = 48 // at least the bytes of a request on the wire without key and value
 )
 
+// connectPatience is how long a call waits for a stream. Then another server is asked, while the stream
+// is still being opened: the server may be paused, or cut off, and nothing was sent to it.
+const connectPatience = 400 * time.Millisecond
+
 // enqueue puts the call in the queue. It waits until there is room.
 func (l *link) enqueue(ctx context.Context, c *call, req *api.Request, timeout time.Duration) error {
 	c.link, c.bytes = l, requestBytes(req)
@@ -62,6 +66,9 @@ func (l *link) tryEnqueue(c *call, req *api.Request, callerWaits, left time.Dura
 		return l.room, nil
 	}
 	l.push(c, req, callerWaits)
+	if c.until = (time.Time{}); !l.streams && left > connectPatience {
+		c.until, left = time.Now().Add(left), connectPatience
+	}
 	c.timer.Reset(left)
 	return nil, nil
 }
@@ -157,6 +164,7 @@ func (l *link) deliver(replies []*api.Reply) {
 func (l *link) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.streams = false
 	for _, c := range l.sent {
 		was := c.state
 		c.state = over

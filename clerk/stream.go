@@ -71,7 +71,7 @@ func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_Exch
 		return nil, err
 	}
 	l.mu.Lock()
-	l.noCluster, l.stale = first.Hello.ClusterId == 0, false
+	l.streams, l.noCluster, l.stale = true, first.Hello.ClusterId == 0, false
 	l.mu.Unlock()
 	l.node.Store(first.Hello.NodeId)
 	l.deliver(first.Replies)

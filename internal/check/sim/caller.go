@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"balsa.example/internal/check/history"
+	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -20,6 +21,7 @@ type caller struct {
 	w       *world
 	id      int
 	at      raft.NodeID // the node that it asks
+	etcd    bool        // it speaks the API of etcd, where that can say what it asks for
 	session int64       // 0: none
 	seq     uint64
 	acked   uint64
@@ -41,6 +43,7 @@ type call struct {
 	asking  bool // an attempt is under way
 	over    bool
 	doubt   bool // an attempt may have been executed, and got no answer
+	etcd    bool // by the API of etcd
 }
 
 // answer is what a node says to an attempt.
@@ -112,6 +115,14 @@ func (n *node) serve(x *call, reply func(answer)) {
 	}
 	if x.Range == nil {
 		c := x.command()
+		respond := func(r state.Result) (state.Result, error) { return r, nil }
+		if x.etcd {
+			var err error
+			if c, respond, err = x.etcdCommand(); err != nil {
+				reply(answer{err: errEtcdRefused})
+				return
+			}
+		}
 		if !forward { // a leader's stamp is for what it proposes itself
 			var ok bool
 			if c, ok = n.stamp(c); !ok {
@@ -126,6 +137,11 @@ func (n *node) serve(x *call, reply func(answer)) {
 			n.w.check.leaseLives.forget(c.More.Lease)
 		}
 		n.submit(data, &waiter{data: data, unique: x.session.ID == 0 && x.unique(), done: func(r state.Result, err error) {
+			if err == nil && !denied(r) {
+				if r, err = respond(r); err != nil {
+					err = errEtcdRefused
+				}
+			}
 			reply(answer{result: r, err: err})
 		}}, forward)
 		return
@@ -133,7 +149,14 @@ func (n *node) serve(x *call, reply func(answer)) {
 	read := func() {
 		var found kv.RangeResult
 		var err error
-		n.disk.reading(func() { found, err = n.machine.Range(*x.Range) })
+		op := *x.Range
+		if x.etcd {
+			if op, err = x.etcdRange(); err != nil {
+				reply(answer{err: errEtcdRefused})
+				return
+			}
+		}
+		n.disk.reading(func() { found, err = n.machine.Range(op) })
 		code, known := kv.CodeOf(err)
 		if !known && (n.disk.excuses(err) || errors.Is(err, errIO)) {
 			reply(answer{err: rsm.ErrWrongLeader}) // the client asks another
@@ -141,6 +164,13 @@ func (n *node) serve(x *call, reply func(answer)) {
 		}
 		if !known {
 			n.w.failf("read", "%s: %v", n.id, err)
+		}
+		if x.etcd && code != kv.CodeOK {
+			reply(answer{err: errEtcdRefused})
+			return
+		}
+		if x.etcd {
+			found = rangeHeard(translate.RangeResponse(translate.Origin{}, &found))
 		}
 		r := state.Result{Result: kv.Result{Code: code, Revision: found.Revision}}
 		reply(answer{r, found, nil})
@@ -176,6 +206,8 @@ func (x *call) hear(a answer, turn int) {
 	}
 	refused := errors.Is(a.err, rsm.ErrWrongLeader) || errors.Is(a.err, rsm.ErrBusy) || errors.Is(a.err, logtime.ErrNotLeader)
 	switch {
+	case errors.Is(a.err, errEtcdRefused):
+		x.end(false)
 	case a.err == nil && a.result.Code == kv.CodeForgotten:
 		// The session has ended, or the command has fallen out of its window.
 		x.caller.session = 0
@@ -231,6 +263,9 @@ func (x *call) end(known bool) {
 	switch {
 	case known:
 		w.check.counts.Calls++
+		if x.etcd {
+			w.check.counts.EtcdCalls++
+		}
 		c.learn(x)
 	case x.Range == nil && x.doubt:
 		w.check.counts.UnknownCalls++

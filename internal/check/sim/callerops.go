@@ -54,13 +54,15 @@ func (c *caller) draw(x *call) {
 		x.Range = c.drawRange()
 		x.Stale = w.chance(0.1)
 		x.mode = pick(w.rand, raft.ReadByIndex, raft.ReadByLease)
+		x.etcd = c.etcd && x.forEtcd()
 		return
 	}
 	x.Command = c.drawCommand()
+	x.etcd = c.etcd && x.forEtcd()
 	if x.Command.More != nil && x.kind() != state.KindTick {
 		c.named(x.Command.More)
 	}
-	if c.session != 0 && w.chance(0.7) && x.kind() != state.KindGrant && x.kind() != state.KindTick {
+	if c.session != 0 && !x.etcd && w.chance(0.7) && x.kind() != state.KindGrant && x.kind() != state.KindTick {
 		c.seq++
 		x.session = state.SessionSeq{ID: c.session, Seq: c.seq, Acked: c.acked}
 		if x.Command.More == nil {

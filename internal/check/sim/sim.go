@@ -123,7 +123,7 @@ func newWorld(opt Options) *world {
 		w.viewers = append(w.viewers, newViewer(w))
 	}
 	for id := range w.mix.Callers {
-		w.callers = append(w.callers, &caller{w: w, id: id, at: raft.NodeID(1 + w.rand.IntN(w.mix.Nodes()))})
+		w.callers = append(w.callers, &caller{w: w, id: id, at: raft.NodeID(1 + w.rand.IntN(w.mix.Nodes())), etcd: (w.opt.Seed+uint64(id))%3 == 0})
 	}
 	w.drawInjections()
 	for _, f := range opt.Without {

@@ -65,6 +65,8 @@ type Counts struct {
 	// Calls are those of callers that got an answer, UnknownCalls commands whose outcome they do
 	// not know.
 	Calls, UnknownCalls int
+	// EtcdCalls are those of Calls by the API of etcd.
+	EtcdCalls int
 	// Denied are calls that their user was not allowed.
 	Denied int
 	// Maintained are steps of machines' work on their files after which there was more to do.
@@ -114,6 +116,7 @@ func (c *Counts) add(d Counts) {
 	c.UnknownForwards += d.UnknownForwards
 	c.Calls += d.Calls
 	c.UnknownCalls += d.UnknownCalls
+	c.EtcdCalls += d.EtcdCalls
 	c.Denied += d.Denied
 	c.Maintained += d.Maintained
 	c.Ticks += d.Ticks
@@ -185,6 +188,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"calls answered", c.Calls, 20 * t.Seeds}, {"leases ended", c.LeasesEnded, t.Seeds},
 		{"damaged states noticed", c.Rotten, t.Seeds}, {"runs repaired", c.Repaired, t.Seeds / 20}, {"reads of files that failed", c.ReadErrors, t.Seeds / 20},
 		{"messages to watchers", c.Watched, 20 * t.Seeds}, {"watches that were compacted", c.WatchesCompacted, t.Seeds / 20},
+		{"calls answered by the API of etcd", c.EtcdCalls, 4 * t.Seeds},
 		{"messages to watchers by the API of etcd", c.EtcdWatched, 5 * t.Seeds}, {"fragments", c.EtcdFragments, t.Seeds / 4},
 	} {
 		if x.n < x.atLeast {

@@ -77,6 +77,26 @@ func TestAVoterIsRemovedWhenTheJointPhaseHasEnded(t *testing.T) {
 	}
 }
 
+// What a server of another cluster tells, such as one that was restored from the same backup and is found
+// at the same addresses, is not taken for the members of this one.
+func TestAnotherClusterIsNotHeard(t *testing.T) {
+	m, _ := newJoined(t)
+	stranger := answer{Cluster: 8, Members: []Info{{ID: 9, Name: "n9", Peers: []string{"127.0.0.1:9"}, Started: true, Incarnation: [16]byte{9}}}}
+	if m.heard(stranger) {
+		t.Error("a member of another cluster is heard")
+	}
+	if _, known := m.known().Find(9); known {
+		t.Error("it is known")
+	}
+	stranger.Cluster = m.ClusterID()
+	if !m.heard(stranger) {
+		t.Error("a member of this cluster is not heard")
+	}
+	if _, known := m.known().Find(9); !known {
+		t.Error("it is not known")
+	}
+}
+
 // Of a certificate that has no common name, an empty name is not that.
 func TestWhoHasNoNameIsNotCertifiedByIt(t *testing.T) {
 	if err := certifies(new(x509.Certificate), 1, roster.About{Peers: []string{"10.0.0.1:1"}}, roster.Roster{}, false); !errors.Is(err, errNotNamed) {

@@ -222,6 +222,9 @@ func TestRecoverFromTheCommandLine(t *testing.T) {
 	if code, out, errs := balsa(t, "", "recover", old, "--data-dir", fresh, "--yes"); code != exitOK || !strings.Contains(out, "recovered new_revision=1000000021 ") {
 		t.Fatalf("recover: %d %s %s", code, out, errs)
 	}
+	if code, out, errs := balsa(t, "", "check", fresh); code != exitOK || !strings.Contains(out, `name="" cluster=none`) {
+		t.Errorf("what was recovered belongs to somebody: %d %s %s", code, out, errs)
+	}
 	cluster, stop = newCluster(t, fresh)
 	defer stop()
 	if _, after, _ := balsa(t, "", "export", cluster); after != before {

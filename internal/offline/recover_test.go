@@ -86,8 +86,12 @@ func TestRecoverTakesTheWholeTail(t *testing.T) {
 			t.Fatal(err)
 		}
 		born := state.New(state.Config{FS: fs, Dir: "new/state", Cluster: 99, ID: 2, Origin: origin, Configuration: raft.NewConfiguration(2)})
-		if _, _, err := born.Open(); err != nil {
+		position, _, err := born.Open()
+		if err != nil {
 			t.Fatal(err)
+		}
+		if c := position.Configuration; !c.Equal(raft.NewConfiguration(2)) {
+			t.Errorf("it has members of the old cluster: %s", c)
 		}
 		if got := keys(t, born); !reflect.DeepEqual(got, want) || born.Revision() != revision+1000 {
 			t.Errorf("%d checkpoints: %d keys at %d, want %d", checkpoints, len(got), born.Revision(), len(want))

@@ -415,6 +415,36 @@ func TestChangesThatWouldDoHarmAreRefused(t *testing.T) {
 	c.put("c", "1", 0)
 }
 
+// A place at a wrong address costs a cluster of one nothing: it goes on, tells clients nothing of it, and
+// can be without it again.
+func TestAWrongAddressCostsAClusterOfOneNothing(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 1})
+	c.startAll()
+	c.put("a", "1", 0)
+	c.change(func(ctx context.Context, m *member.Member) (member.Info, error) {
+		return m.Add(ctx, member.NewMember{Name: "n2", Peers: []string{"http://127.0.0.1:1"}, Clients: []string{"http://127.0.0.1:2"}})
+	})
+	c.awaitMembers("[n2] n1")
+	c.put("b", "1", 0)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := c.servers[0].member.Promote(ctx, named("n2")); !errors.Is(err, member.ErrNotStarted) {
+		t.Errorf("a server that has not started is promoted: %v", err)
+	}
+	for _, l := range (membership{c.servers[0]}).Known() {
+		if l.Name != "n1" {
+			t.Errorf("clients are told of %v", l)
+		}
+	}
+	c.stop(0)
+	awaitReady(t, c.start(0)) // alone, as before
+	c.put("c", "1", 0)
+	c.change(func(ctx context.Context, m *member.Member) (member.Info, error) { return m.Remove(ctx, named("n2")) })
+	c.awaitMembers("n1")
+	c.put("d", "1", 0)
+}
+
 // Without a majority nothing is changed, and who asks is told so before its own deadline, and not left
 // in doubt.
 func TestWithoutALeaderNothingIsChanged(t *testing.T) {

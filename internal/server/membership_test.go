@@ -11,10 +11,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"balsa.example/api"
 	"balsa.example/clerk"
@@ -445,8 +448,7 @@ func TestAWrongAddressCostsAClusterOfOneNothing(t *testing.T) {
 	c.put("d", "1", 0)
 }
 
-// Without a majority nothing is changed, and who asks is told so before its own deadline, and not left
-// in doubt.
+// Without a majority nothing is changed, and who asks is told so, and not left in doubt.
 func TestWithoutALeaderNothingIsChanged(t *testing.T) {
 	t.Parallel()
 	c := newTestCluster(t, options{servers: 3})
@@ -459,12 +461,34 @@ func TestWithoutALeaderNothingIsChanged(t *testing.T) {
 	for i := range 2 { // a call that is under way would be in doubt
 		c.awaitPeer(2, i, func(p *api.Peer) bool { return !p.Connected })
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	// So would what it takes while it still believes that it leads.
+	eventually(t, "a leader is known", func() bool { return c.servers[2].status().LeaderId == 0 })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	_, err := c.clerk.RemoveMember(ctx, clerk.MemberChange{Name: "n1"})
-	if err == nil || errors.Is(err, clerk.ErrMaybe) {
+	_, err := membership{c.servers[2]}.ChangeMembers(ctx, &api.MembersChange{Kind: api.MembersChange_REMOVE, Name: "n1"})
+	if status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), member.ErrNoLeader.Error()) {
 		t.Errorf("without a majority a change is told %v", err)
 	}
+}
+
+// That comes while the caller still waits.
+func TestACallerIsAnsweredBeforeItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for wait, earlier := range map[time.Duration]time.Duration{time.Second: time.Second / 10, time.Minute: time.Second / 2} {
+			ctx, cancel := context.WithTimeout(t.Context(), wait)
+			defer cancel()
+			inner, stop := beforeDeadline(ctx)
+			defer stop()
+			if end, ok := inner.Deadline(); !ok || time.Until(end) != wait-earlier {
+				t.Errorf("who waits %s is answered within %s", wait, time.Until(end))
+			}
+		}
+		inner, stop := beforeDeadline(t.Context())
+		defer stop()
+		if _, ok := inner.Deadline(); ok {
+			t.Error("who sets no deadline has one")
+		}
+	})
 }
 
 // All servers move to other addresses at once, as they are told when they are started again.

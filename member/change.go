@@ -134,6 +134,9 @@ func (m *Member) call(ctx context.Context, id raft.NodeID, q request) (a answer,
 		return a, fmt.Errorf("%w: %s is not connected", errNotLeader, m.cfg.Cluster.NameOf(id))
 	}
 	reply, err := t.Call(ctx, id, b)
+	if q.Question != nil && err != nil {
+		return a, fromWire(err) // nothing was to be changed
+	}
 	if errors.Is(err, transport.ErrNotCalled) && !errors.Is(err, transport.ErrRefused) {
 		return a, fmt.Errorf("%w: %w", errNotLeader, err)
 	}

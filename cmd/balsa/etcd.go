@@ -34,6 +34,9 @@ As in etcd, the command line goes before the environment, and a --config-file is
 may begin with one dash. Flags of etcd that are not listed here are accepted and do nothing, which
 a line of the log says, or are refused where that would be dangerous.
 
+With BALSA_UI=true in the environment a browser finds the dashboard at /ui of the client port, and
+with BALSA_UI_WRITES=true as well it may change things there.
+
 Exit codes:
   0  stopped by a signal, as process 1; any other process is ended by the signal
   1  it could not start or go on; the last line says why
@@ -82,6 +85,9 @@ func (p *program) runEtcd(c *cobra.Command, o *etcdconfig.Options) error {
 		return err
 	}
 	cfg, err := o.Server(net.DefaultResolver)
+	if err == nil {
+		cfg.UI, err = uiOfEtcd(p.env)
+	}
 	for _, warning := range o.Warnings {
 		logger.Warn(warning)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/grpc/codes"
 )
 
 const (
@@ -66,30 +67,28 @@ func (p *Point) UnmarshalJSON(b []byte) error {
 
 // Recent keeps the Points of the last minutes. Any goroutine may use it.
 type Recent struct {
-	from prometheus.Gatherer
+	requests *Requests
+	calls    *Calls
+	syncs    *Syncs
 
 	mu     sync.Mutex
 	points []Point
 	last   totals
 }
 
-// NewRecent returns a Recent of what collectors show: Requests, Calls and Syncs.
-func NewRecent(from ...prometheus.Collector) *Recent {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(from...)
-	return &Recent{from: registry}
+// NewRecent returns a Recent of what these count.
+func NewRecent(requests *Requests, calls *Calls, syncs *Syncs) *Recent {
+	return &Recent{requests: requests, calls: calls, syncs: syncs}
 }
 
 // Look adds a Point that ends now. The first time it only notes where to begin.
 func (r *Recent) Look(now time.Time, term uint64, leader string) {
-	families, err := r.from.Gather()
-	if err != nil {
-		return // one that is missing is seen in the chart
-	}
-	next := totalsOf(families)
-	next.at = now
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	next := totals{at: now}
+	r.requests.total(&next)
+	r.calls.total(&next)
+	next.syncs.add("syncs", r.syncs.durations)
 	if !r.last.at.IsZero() {
 		if len(r.points) == MaxPoints {
 			r.points = append(r.points[:0], r.points[1:]...)
@@ -112,10 +111,10 @@ func (r *Recent) Since(unixMilli int64) []Point {
 
 // totals are counters at one moment.
 type totals struct {
-	at                     time.Time
-	reads, writes, syncs   timing
-	failed                 float64
-	countedReads, countedW float64
+	at                          time.Time
+	reads, writes, syncs        timing
+	failed                      float64
+	countedReads, countedWrites float64
 }
 
 // timing is what was timed, by the name of the metric: those of one have the same buckets.
@@ -124,7 +123,12 @@ type timing map[string]histogram
 // histogram has the counts up to each bound in seconds.
 type histogram map[float64]float64
 
-func (t *timing) add(name string, h *dto.Histogram) {
+func (t *timing) add(name string, of prometheus.Metric) {
+	var m dto.Metric
+	if of.Write(&m) != nil {
+		return // a histogram can be written
+	}
+	h := m.GetHistogram()
 	if *t == nil {
 		*t = timing{}
 	}
@@ -184,49 +188,59 @@ var (
 	isFailure = map[string]bool{"unknown": true, "unavailable": true, "busy": true, "Unavailable": true, "DeadlineExceeded": true, "ResourceExhausted": true}
 )
 
-func totalsOf(families []*dto.MetricFamily) (t totals) {
-	for _, family := range families {
-		for _, m := range family.GetMetric() {
-			name, code := labelsOf(m)
-			switch family.GetName() {
-			case "balsa_requests_total", "grpc_server_handled_total":
-				t.counted(name, code, m.GetCounter().GetValue())
-			case "balsa_request_duration_seconds", "grpc_server_handling_seconds":
-				if isRead[name] {
-					t.reads.add(family.GetName(), m.GetHistogram())
-				} else if isWrite[name] {
-					t.writes.add(family.GetName(), m.GetHistogram())
-				}
-			case "balsa_wal_fsync_duration_seconds":
-				t.syncs.add(family.GetName(), m.GetHistogram())
+// total adds what was answered.
+func (r *Requests) total(t *totals) {
+	for _, k := range r.kinds {
+		timed := t.of(k.name)
+		seen := false
+		for code := range k.counts {
+			n := k.counts[code].Load()
+			t.counted(k.name, r.codes[code], n)
+			seen = seen || n > 0
+		}
+		if timed != nil && seen {
+			timed.add("requests", k.duration)
+		}
+	}
+}
+
+// total adds the calls that have ended.
+func (c *Calls) total(t *totals) {
+	for _, call := range c.methods {
+		timed := t.of(call.method)
+		seen := false
+		for code := range call.handled {
+			if n := call.handled[code].Load(); n > 0 {
+				t.counted(call.method, codes.Code(code).String(), n)
+				seen = true
 			}
 		}
-	}
-	return t
-}
-
-func (t *totals) counted(name, code string, n float64) {
-	switch {
-	case isFailure[code]:
-		t.failed += n
-	case isRead[name]:
-		t.countedReads += n
-	case isWrite[name]:
-		t.countedW += n
-	}
-}
-
-// labelsOf are what was asked, and what came of it.
-func labelsOf(m *dto.Metric) (name, code string) {
-	for _, l := range m.GetLabel() {
-		switch l.GetName() {
-		case "kind", "grpc_method":
-			name = l.GetValue()
-		case "code", "grpc_code":
-			code = l.GetValue()
+		if timed != nil && seen && call.duration != nil {
+			timed.add("calls", call.duration)
 		}
 	}
-	return name, code
+}
+
+// of is where requests of a name are timed, nil if they are neither reads nor writes.
+func (t *totals) of(name string) *timing {
+	switch {
+	case isRead[name]:
+		return &t.reads
+	case isWrite[name]:
+		return &t.writes
+	}
+	return nil
+}
+
+func (t *totals) counted(name, code string, n uint64) {
+	switch {
+	case isFailure[code]:
+		t.failed += float64(n)
+	case isRead[name]:
+		t.countedReads += float64(n)
+	case isWrite[name]:
+		t.countedWrites += float64(n)
+	}
 }
 
 func between(a, b *totals, term uint64, leader string) Point {
@@ -234,7 +248,7 @@ func between(a, b *totals, term uint64, leader string) Point {
 	reads, writes, syncs := b.reads.since(a.reads), b.writes.since(a.writes), b.syncs.since(a.syncs)
 	return Point{
 		UnixMilli: b.at.UnixMilli(), Term: term, Leader: leader,
-		Reads: (b.countedReads - a.countedReads) / seconds, Writes: (b.countedW - a.countedW) / seconds,
+		Reads: (b.countedReads - a.countedReads) / seconds, Writes: (b.countedWrites - a.countedWrites) / seconds,
 		Failed: (b.failed - a.failed) / seconds, Syncs: syncs.count() / seconds,
 		ReadMedian: reads.quantile(0.5), ReadLate: reads.quantile(0.99),
 		WriteMedian: writes.quantile(0.5), WriteLate: writes.quantile(0.99),

@@ -70,7 +70,7 @@ func TestAPointTravels(t *testing.T) {
 }
 
 func TestPointsAreBounded(t *testing.T) {
-	r := NewRecent(NewSyncs())
+	r := NewRecent(NewRequests(nil, nil), NewCalls(), NewSyncs())
 	for i := range MaxPoints + 10 {
 		r.Look(time.UnixMilli(int64(i+1)), 1, "")
 	}

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +44,9 @@ const (
 	// may take to answer.
 	reportAge  = 900 * time.Millisecond
 	reportTime = 700 * time.Millisecond
+	// reportKept is for how long a report stands for a member that is connected, and too busy to answer in
+	// time.
+	reportKept = 5 * time.Second
 )
 
 // dashboard is a ui.Cluster.
@@ -56,6 +61,7 @@ type dashboard struct {
 // heard is what a member has said, and the points that it has told so far.
 type heard struct {
 	report *ui.Report
+	at     time.Time // of the report
 	why    string
 	points []metrics.Point
 }
@@ -67,7 +73,7 @@ func (s *Server) withDashboard(others http.Handler) http.Handler {
 	}
 	s.dashboard = &dashboard{s: s, reports: map[raft.NodeID]*heard{}}
 	show := ui.New(ui.Config{
-		Cluster: s.dashboard, Writes: s.cfg.UI == ChangeUI, Stopping: s.ctx.Done(),
+		Cluster: s.dashboard, Named: s.named, Writes: s.cfg.UI == ChangeUI, Stopping: s.ctx.Done(),
 		Etcd: gateway.New(gateway.Config{
 			Methods: etcd.Methods, Bounds: s.cfg.etcdBounds(), Calls: s.calls, Origins: []string{}, Client: s.clientOf, Entrance: s.etcd,
 		}),
@@ -79,6 +85,29 @@ func (s *Server) withDashboard(others http.Handler) http.Handler {
 		mux.Handle("/", others)
 	}
 	return mux
+}
+
+// named tells whether a request came by TLS, or by a name that is ours.
+func (s *Server) named(r *http.Request) bool {
+	client, done := s.clientOf(r.Context())
+	defer done()
+	return !client.Plain() || s.ours(r.Host)
+}
+
+// ours tells whether a host, maybe with a port, is an address, or a name of a member.
+func (s *Server) ours(hostPort string) bool {
+	host := (&url.URL{Host: hostPort}).Hostname()
+	if host == "localhost" || net.ParseIP(host) != nil || slices.Contains(s.cfg.Hosts, host) {
+		return true
+	}
+	for _, one := range s.member.Known().All {
+		for _, raw := range s.clientURLs(one) {
+			if u, err := url.Parse(raw); err == nil && u.Hostname() == host {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // as is the context of a call with a token.
@@ -102,20 +131,19 @@ func (d *dashboard) Overview(ctx context.Context, token string, since map[string
 		Now: time.Now().UnixMilli(), Cluster: fmt.Sprintf("%016x", d.s.member.ClusterID()),
 		Self: idText(d.s.id()), Name: d.s.cfg.Name, Leader: idText(known.Leader),
 	}
-	if r := d.s.native.Replica(); r != nil {
-		o.Auth = r.Access.Enabled()
-		u, err := r.Access.Identify(ctx, token, "")
-		if err != nil {
-			return nil, status.Error(codes.Unauthenticated, err.Error())
-		}
-		o.User = u.Name
+	r := d.s.native.Replica()
+	if r == nil {
+		return d.alone(o, known.All), nil
 	}
+	o.Auth = r.Access.Enabled()
+	u, err := r.Access.Identify(ctx, token, "")
+	if err != nil {
+		return nil, status.Error(codes.Unauthenticated, err.Error())
+	}
+	o.User = u.Name
 	reports := d.heardOf(ctx, known.All)
 	lead := reports[known.Leader]
-	peers := d.s.peers(nil)
-	if r := d.s.running.Load(); r != nil {
-		peers = d.s.peers(r.Status().Peers)
-	}
+	peers := d.s.peers(r.Status().Peers)
 	for _, one := range known.All {
 		m := d.member(one, reports[one.ID], since[idText(one.ID)])
 		if m.Behind = -1; lead != nil && lead.report != nil && m.Report != nil {
@@ -126,10 +154,32 @@ func (d *dashboard) Overview(ctx context.Context, token string, since map[string
 		}
 		o.Members = append(o.Members, m)
 	}
-	slices.SortFunc(o.Members, func(a, b ui.Member) int {
-		return cmp.Or(cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) // n2 before n10
-	})
+	slices.SortFunc(o.Members, inOrder)
 	return o, nil
+}
+
+// inOrder has n2 before n10, and behind a member that which is to replace it under the same name.
+func inOrder(a, b ui.Member) int {
+	return cmp.Or(cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name), cmp.Compare(len(a.Replaces), len(b.Replaces)), cmp.Compare(a.ID, b.ID))
+}
+
+// alone is the overview of a member that has no replica: a witness, or one that has just been started. It
+// cannot prove users, so it tells of itself alone.
+func (d *dashboard) alone(o *ui.Overview, all []member.Info) *ui.Overview {
+	report := d.s.report(question{})
+	if report.Waiting == "" {
+		report.Waiting = d.s.native.Waiting()
+	}
+	self := member.Info{ID: d.s.id(), Name: d.s.cfg.Name, Started: true}
+	for _, one := range all {
+		if one.ID == d.s.id() {
+			self = one
+		}
+	}
+	m := d.member(self, &heard{report: report, points: report.Points}, 0)
+	m.Connected, m.Behind = true, -1
+	o.Members = []ui.Member{m}
+	return o
 }
 
 // member is one member, and what it said.
@@ -190,7 +240,7 @@ func (d *dashboard) heardOf(ctx context.Context, all []member.Info) map[raft.Nod
 	for _, one := range all {
 		h := &heard{}
 		if before := d.reports[one.ID]; before != nil {
-			h.points = before.points
+			*h = *before
 		}
 		next[one.ID] = h
 		asked.Go(func() { d.ask(ctx, one.ID, h) })
@@ -206,26 +256,37 @@ func (d *dashboard) ask(ctx context.Context, id raft.NodeID, h *heard) {
 	if n := len(h.points); n > 0 {
 		q.Since = h.points[n-1].UnixMilli
 	}
-	if id == d.s.id() {
-		h.report = d.s.report(q)
-	} else {
-		text, err := json.Marshal(q)
-		if err == nil {
-			text, err = d.s.member.Ask(ctx, id, text)
-		}
-		r := new(ui.Report)
-		if err == nil {
-			err = json.Unmarshal(text, r)
-		}
-		if err != nil {
-			h.why = err.Error()
-			return
-		}
-		h.report = r
+	r, err := d.reportOf(ctx, id, q)
+	if err != nil {
+		h.silent(err.Error(), ctx.Err() != nil, time.Now())
+		return
 	}
-	points := append(h.points[:len(h.points):len(h.points)], h.report.Points...)
+	points := append(h.points[:len(h.points):len(h.points)], r.Points...)
 	h.points = points[max(0, len(points)-metrics.MaxPoints):]
-	h.report.Points = nil
+	r.Points = nil
+	h.report, h.why, h.at = r, "", time.Now()
+}
+
+// silent notes why a member has not answered. late: it may have, a little later.
+func (h *heard) silent(why string, late bool, now time.Time) {
+	if h.why = why; !late || now.Sub(h.at) > reportKept {
+		h.report = nil
+	}
+}
+
+func (d *dashboard) reportOf(ctx context.Context, id raft.NodeID, q question) (*ui.Report, error) {
+	if id == d.s.id() {
+		return d.s.report(q), nil
+	}
+	text, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	if text, err = d.s.member.Ask(ctx, id, text); err != nil {
+		return nil, err
+	}
+	r := new(ui.Report)
+	return r, json.Unmarshal(text, r)
 }
 
 // Weigh implements ui.Cluster.

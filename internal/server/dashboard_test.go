@@ -42,7 +42,7 @@ type browser struct {
 
 func (c *testCluster) browser(i int) *browser {
 	// Without keep-alive: no goroutine of the client's stays.
-	return &browser{t: c.t, base: "http://" + c.endpoints[i], client: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	return &browser{t: c.t, base: c.configs[i].ListenClient[0].String(), client: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 }
 
 func (b *browser) do(method, path, body string) *http.Response {
@@ -144,6 +144,79 @@ func TestTheDashboardSeesTheLeaderGo(t *testing.T) {
 	o = await("no leader", func(o *ui.Overview) bool { return o.Leader == "" })
 	if !strings.Contains(o.Notes[0].Text, "a majority must be reached") {
 		t.Errorf("it says %+v", o.Notes)
+	}
+}
+
+// TestTheDashboardByTLS uses both versions of HTTP. The browser's certificate lets it in, and names nobody.
+func TestTheDashboardByTLS(t *testing.T) {
+	m := newMixed(t, func(c *Config) { c.UI = ChangeUI })
+	m.put("greeting", "hello", 0)
+	for _, two := range []bool{false, true} {
+		b := m.browser(0)
+		transport := &http.Transport{TLSClientConfig: m.tls("evil"), ForceAttemptHTTP2: two}
+		b.client.Transport = transport
+		await, end := b.watch()
+		o := await("the member", func(o *ui.Overview) bool { return len(o.Members) == 1 && o.Members[0].Report != nil })
+		if r := o.Members[0].Report; len(r.Certificates) != 2 || r.Certificates[0].Expires < o.Now {
+			t.Errorf("HTTP/2: %t: its certificates are %+v", two, r.Certificates)
+		}
+		await("the next one", func(*ui.Overview) bool { return true })
+		if code, text := b.post("v3/kv/range", `{"key":"`+b64("greeting")+`"}`); code != http.StatusOK || !strings.Contains(text, b64("hello")) {
+			t.Errorf("HTTP/2: %t: %d %s", two, code, text)
+		}
+		resp := b.do("POST", "/ui/api/v3/watch", `{"create_request":{"key":"`+b64("greeting")+`","start_revision":"2"}}`)
+		lines := bufio.NewReader(resp.Body)
+		for _, want := range []string{`"created":true`, b64("hello")} {
+			if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, want) {
+				t.Errorf("HTTP/2: %t: the watcher gets %s, %v; want %s", two, line, err, want)
+			}
+		}
+		if resp.ProtoMajor == 2 != two {
+			t.Errorf("it is %s", resp.Proto)
+		}
+		resp.Body.Close()
+		end()
+		transport.CloseIdleConnections()
+	}
+}
+
+// TestTheDashboardOfAWitness tells that it answers nothing.
+func TestTheDashboardOfAWitness(t *testing.T) {
+	c := withDashboards(t, 2, LookUI)
+	w := c.joinWitness("w")
+	await, end := c.browser(w).watch()
+	defer end()
+	o := await("what it is", func(o *ui.Overview) bool { return len(o.Members) == 1 })
+	if m := o.Members[0]; m.Name != "w" || !m.Connected || m.Report == nil || len(o.Notes) == 0 || !strings.Contains(o.Notes[0].Text, "it votes, and answers no requests") {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestNamesThatPointHere: a page by a name that is no member's may not change anything.
+func TestNamesThatPointHere(t *testing.T) {
+	c := withDashboards(t, 1, ChangeUI)
+	c.servers[0].cfg.Hosts = []string{"allowed.example"}
+	for host, want := range map[string]bool{
+		c.endpoints[0]: true, "localhost:23790": true, "[::1]:23790": true, "10.0.0.1": true, "allowed.example:1": true,
+		"evil.example": false, "evil.example:23790": false, "": false,
+	} {
+		if got := c.servers[0].ours(host); got != want {
+			t.Errorf("%q: %t", host, got)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+c.endpoints[0]+"/ui/api/leader", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "evil.example"
+	r.Header.Set("X-Balsa-Dashboard", "1")
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := c.browser(0).client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a change by that name: %s", resp.Status)
 	}
 }
 
@@ -337,6 +410,33 @@ func TestRightsInTheDashboard(t *testing.T) {
 		t.Errorf("an overview by a token that is made up: %s", resp.Status)
 	} else {
 		resp.Body.Close()
+	}
+}
+
+func TestMembersComeInOrder(t *testing.T) {
+	members := []ui.Member{{Name: "n10", ID: "1"}, {Name: "n2", ID: "2", Replaces: "3"}, {Name: "n2", ID: "3"}, {Name: "n1", ID: "4"}, {ID: "5"}}
+	slices.SortFunc(members, inOrder)
+	var got string
+	for _, m := range members {
+		got += m.ID
+	}
+	if got != "54321" {
+		t.Errorf("they come as %s", got)
+	}
+}
+
+// A member that is connected and answers late is still as it was a moment ago.
+func TestALateReportStandsForAWhile(t *testing.T) {
+	now := time.Now()
+	for _, tt := range []struct {
+		late  bool
+		after time.Duration
+		want  bool
+	}{{true, time.Second, true}, {true, reportKept + time.Second, false}, {false, time.Second, false}} {
+		h := heard{report: new(ui.Report), at: now}
+		if h.silent("no answer", tt.late, now.Add(tt.after)); (h.report != nil) != tt.want || h.why == "" {
+			t.Errorf("late: %t, after %s: %+v", tt.late, tt.after, h)
+		}
 	}
 }
 

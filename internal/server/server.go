@@ -195,7 +195,7 @@ func (s *Server) assemble() (err error) {
 	s.requests = native.NewRequests()
 	s.etcd = etcd.NewEntrance(s.waiting)
 	s.showFigures()
-	s.recent = metrics.NewRecent(s.syncs, s.requests, s.calls)
+	s.recent = metrics.NewRecent(s.requests, s.calls, s.syncs)
 	s.port = s.newPort()
 	s.native = native.New(native.Config{
 		Port: s.port,

@@ -30,7 +30,8 @@ func shielded(next http.Handler) http.Handler {
 
 // ownPage refuses requests that a page of another site has made. Go's own check compares Sec-Fetch-Site
 // and Origin; it lets through who sends neither, which is no browser. The header is for browsers that
-// are too old for both.
+// are too old for both. Against a page whose name was made to point here (DNS rebinding) it is of no use: to
+// the browser that is of this site. So where something changes Config.Named looks at the name.
 func ownPage(next http.Handler) http.Handler {
 	var browsers http.CrossOriginProtection
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -37,6 +37,9 @@ type Config struct {
 	Cluster Cluster
 	// Etcd answers the methods of the etcd API as JSON, below /v3/.
 	Etcd http.Handler
+	// Named tells whether a request names this cluster by a name that its members have, or came by TLS,
+	// whose certificate proves the name.
+	Named func(*http.Request) bool
 	// Writes lets the dashboard change things, if those who ask may.
 	Writes bool
 	// Stopping is closed when the server stops.
@@ -115,6 +118,8 @@ func (h *handler) api(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	case c.changes && !h.cfg.Writes:
 		refuse(w, http.StatusForbidden, "this dashboard only shows: start the server with --ui-writes to let it change things")
+	case c.changes && !h.cfg.Named(r):
+		refuse(w, http.StatusForbidden, "no member of this cluster is known as "+r.Host+": open the dashboard by an address, or by https")
 	default:
 		c.serve(h, w, r)
 	}

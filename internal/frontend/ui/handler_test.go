@@ -82,7 +82,8 @@ func (f *fake) Backup(_ context.Context, token string, begin func(string) io.Wri
 // show is a dashboard over a fake. Its etcd API answers with the path.
 func show(f *fake, writes bool) http.Handler {
 	etcd := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "etcd "+r.URL.Path) })
-	return New(Config{Cluster: f, Etcd: etcd, Writes: writes, Stopping: make(chan struct{})})
+	named := func(r *http.Request) bool { return r.Host != "evil.example" }
+	return New(Config{Cluster: f, Etcd: etcd, Writes: writes, Named: named, Stopping: make(chan struct{})})
 }
 
 // ask makes a request as the page does, with other headers.
@@ -161,6 +162,15 @@ func TestNothingChangesUnlessAllowed(t *testing.T) {
 			if allowed := w.Code == http.StatusOK; allowed != (writes || !changes) {
 				t.Errorf("%s, where writes are allowed: %t, is answered with %d %s", path, writes, w.Code, w.Body)
 			}
+		}
+	}
+	for path, changes := range rows {
+		r := httptest.NewRequest("POST", "http://evil.example/ui/api/"+path, strings.NewReader("{}"))
+		r.Header.Set("X-Balsa-Dashboard", "1")
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		if show(new(fake), true).ServeHTTP(w, r); (w.Code == http.StatusOK) == changes {
+			t.Errorf("%s, by a name that points here and is not ours, is answered with %d", path, w.Code)
 		}
 	}
 	for _, path := range []string{"v3/kv/put", "v3/kv/compaction", "v3/auth/enable", "v3/maintenance/snapshot", "v3/kv/range/", "nothing", ""} {

@@ -90,7 +90,7 @@ func (m *Member) notes(now int64, add func(grave bool, format string, args ...an
 	if m.Diverged {
 		add(true, "%s: its state differs from that of a majority. It must be rebuilt.", name)
 	}
-	if r.Waiting != "" && r.Role == "waiting" {
+	if r.Waiting != "" {
 		add(false, "%s: %s.", name, r.Waiting)
 	}
 	for _, alarm := range r.Alarms {

@@ -107,7 +107,7 @@ export function confirm({ title, will, action, danger, typed, run }) {
       fill(what, h('p', { class: 'error', role: 'alert' }, e.message));
       if (word) word.disabled = true;
     });
-    return [what, word && h('label', { for: 'typed' }, 'Type ', h('b', {}, typed), ' to go on', word), error,
+    return [what, word && h('label', { for: 'typed' }, h('span', {}, 'Type ', h('b', {}, typed), ' to go on'), word), error,
       h('div', { class: 'buttons' }, button('Cancel', close, '', { autofocus: true }), go)];
   });
 }

@@ -231,7 +231,12 @@ export function page(app, params) {
   let wait = 0;
   input.addEventListener('input', () => {
     clearTimeout(wait);
-    wait = setTimeout(() => { prefix = parse(input.value); selected = null; go(); load(); }, 250);
+    wait = setTimeout(() => {
+      prefix = parse(input.value);
+      if (selected && !prefix.every((b, i) => selected[i] === b)) selected = null; // a key that is picked stays while one types
+      go();
+      load();
+    }, 250);
   });
   root.append(h('div', { class: 'pagehead' }, h('h1', {}, 'Keys')), form, h('div', { class: 'split' }, h('div', { class: 'card list' }, summary, list, more), detail));
   load();

@@ -67,7 +67,7 @@ export function page(app) {
     });
     const all = [];
     if (m.voter && m.started && m.id !== o.leader && !m.witness) {
-      all.push(button('Lead …', () => confirm({
+      all.push(button('Make leader …', () => confirm({
         title: `Let ${name} lead`, action: 'Move the leader',
         will: [`${nameOf(o, o.leader)} hands over to ${name}, as soon as ${name} has all that is written.`, 'Requests wait meanwhile, for about one round trip. Nothing is lost.', ...(m.connected ? [] : [`Mind that ${name} does not answer now.`])],
         run: async () => { await post('leader', { member: m.id }); toast(`${name} leads.`); },

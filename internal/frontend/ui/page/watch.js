@@ -32,6 +32,7 @@ export function page(app, params) {
         await watch({ ...span, start_revision: next }, (m) => {
           if (m.canceled) throw new Error(m.compact_revision && m.compact_revision !== '0' ? `The history is compacted up to revision ${count(m.compact_revision)}.` : m.cancel_reason);
           tries = 0;
+          if (m.created && next === '0') next = String(BigInt(m.header.revision) + 1n); // should the stream end before anything happens
           const events = m.events || [];
           seen += events.length;
           if (events.length) next = String(BigInt(m.header.revision) + 1n);

@@ -1,6 +1,9 @@
 package replica
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // maxReaders is how many reads run at once in the background. A read may wait for the disk.
 const maxReaders = 16
@@ -43,4 +46,10 @@ func (r *readers) serve() {
 		r.mu.Unlock()
 		read()
 	}
+}
+
+// monotonic returns a clock that does not go back, in nanoseconds.
+func monotonic() func() int64 {
+	began := time.Now()
+	return func() int64 { return int64(time.Since(began)) }
 }

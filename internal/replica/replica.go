@@ -125,7 +125,7 @@ func New(cfg Config) (*Replica, error) {
 		Replica: r.Node, Store: store{r.State}, Time: r.time, Limits: cfg.Limits,
 		MinTTL: minTTL(cfg.ElectionTimeout), Draw: drawLease,
 		NewReply: new(slab).take, Leader: cfg.Leader, Users: r.State,
-		Shortage: r.shortage,
+		Shortage: r.shortage, Now: monotonic(),
 	}
 	r.space.start(func(ctx context.Context) { r.space.run(ctx, cfg.State.FS, cfg.State.Dir) })
 	r.Background = r.readers.run

@@ -58,7 +58,7 @@ type clientStream struct {
 	counted int   // requests for which, and for whose replies, the account counts
 	ended   error // why no more requests come; nil while they may
 	closed  bool  // send has returned: replies are dropped
-	parked  []*api.Request
+	parked  []parkedRequest
 }
 
 // answer is a reply, the bytes for which it and its request count, and those of the reply alone.
@@ -75,11 +75,15 @@ type answer struct {
 var refusalOf = [...]*api.Reply{
 	clients.OverClient: translate.Busy(0, "this client has too many requests in progress"),
 	clients.OverServer: translate.Busy(0, "this server has too many requests in progress"),
+	tooLate:            translate.Late(0),
 }
+
+// tooLate is the verdict on a request whose time was up while it was parked.
+const tooLate = clients.OverServer + 1
 
 // isRefusal tells whether the request was refused, and so counts for nothing.
 func (a answer) isRefusal() bool {
-	return a.reply == refusalOf[clients.OverClient] || a.reply == refusalOf[clients.OverServer]
+	return a.reply == refusalOf[clients.OverClient] || a.reply == refusalOf[clients.OverServer] || a.reply == refusalOf[tooLate]
 }
 
 func newClientStream(h handler, a *clients.Account) *clientStream {
@@ -428,8 +432,8 @@ func (s *clientStream) close() {
 	answers, parked := s.unsent, s.parked
 	s.unsent, s.parked, s.closed = nil, nil, true
 	s.mu.Unlock()
-	for _, req := range parked {
-		s.account.Leave(costOf(req))
+	for _, p := range parked {
+		s.account.Leave(costOf(p.req))
 	}
 	for _, a := range answers {
 		s.release(a)

@@ -1,6 +1,8 @@
 package native
 
 import (
+	"time"
+
 	"balsa.example/api"
 	"balsa.example/internal/frontend/clients"
 )
@@ -11,7 +13,25 @@ import (
 // came later get the room.
 //
 // So requests are parked only while others of the stream are counted, which make room when their
-// replies have been sent. What is parked counts for itself, without its reply.
+// replies have been sent. What is parked counts for itself, without its reply. A request whose client
+// does not wait any more when its turn comes is not started.
+
+// parkedRequest is a request that waits since a time.
+type parkedRequest struct {
+	req   *api.Request
+	since time.Time
+}
+
+// resume takes the time that the request has waited from the time that its client waits, and returns
+// false if nothing is left of that.
+func (p parkedRequest) resume() bool {
+	if p.req.TimeoutMs == 0 {
+		return true // the client says nothing
+	}
+	left := int64(p.req.TimeoutMs) - time.Since(p.since).Milliseconds()
+	p.req.TimeoutMs = uint32(max(1, left))
+	return left > 0
+}
 
 // admit counts what the reply to a request is expected to take, or parks the request.
 func (s *clientStream) admit(req *api.Request, expected int64) (v clients.Verdict, parked bool) {
@@ -28,7 +48,7 @@ func (s *clientStream) admit(req *api.Request, expected int64) (v clients.Verdic
 	case parked && s.closed:
 		return clients.OverClient, false // nobody reads the reply
 	case parked:
-		s.parked = append(s.parked, req)
+		s.parked = append(s.parked, parkedRequest{req, time.Now()})
 		s.pending++
 	case v == clients.Allowed:
 		s.pending++
@@ -61,20 +81,24 @@ func (s *clientStream) takeParked() (req *api.Request, expected int64, v clients
 	if len(s.parked) == 0 {
 		return nil, 0, clients.Allowed
 	}
-	req = s.parked[0]
-	expected = expectedOf(req)
-	if s.counted > 0 {
-		v = s.account.TryGrow(expected)
-	} else {
+	first := s.parked[0]
+	expected = expectedOf(first.req)
+	switch {
+	case s.counted > 0:
+		if v = s.account.TryGrow(expected); v != clients.Allowed {
+			return nil, 0, v
+		}
+	default:
 		v = s.account.Grow(expected)
 	}
-	if v != clients.Allowed && s.counted > 0 {
-		return nil, 0, v
+	if v == clients.Allowed && !first.resume() {
+		s.account.Shrink(expected)
+		v = tooLate
 	}
 	if v == clients.Allowed {
 		s.counted++
 	}
-	s.parked[0] = nil
+	s.parked[0] = parkedRequest{}
 	s.parked = s.parked[1:]
-	return req, expected, v
+	return first.req, expected, v
 }

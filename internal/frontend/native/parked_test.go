@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"balsa.example/api"
 	"balsa.example/internal/frontend/clients"
@@ -113,6 +114,53 @@ func TestParkedRequestsEndWithTheirStream(t *testing.T) {
 		<-c.ended
 		for _, read := range waiting {
 			read()
+		}
+		c.idle(t)
+	})
+}
+
+// What has waited for longer than its client waits makes room for what came later.
+func TestParkedRequestsWhoseTimeIsUpAreNotStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := nodetest.New()
+		var waiting []func()
+		h.Background = func(read func()) { waiting = append(waiting, read) }
+		c := openStream(t, &h)
+		const n = clients.MaxClientBytes/translate.MaxPageBytes + 10
+		first := rangesOf(n)
+		for _, req := range first.Requests {
+			req.TimeoutMs = 1000
+		}
+		c.requests <- first
+		synctest.Wait()
+		started := len(waiting)
+		if started == 0 || started == n {
+			t.Fatalf("%d of %d ranges are started", started, n)
+		}
+		time.Sleep(900 * time.Millisecond)
+		patient := rangesOf(1)
+		patient.Requests[0].Id, patient.Requests[0].TimeoutMs = n+1, 1000
+		c.requests <- patient
+		synctest.Wait()
+		time.Sleep(100 * time.Millisecond)
+		all := make(chan struct{})
+		go func() {
+			defer close(all)
+			codes, ids := c.codes(n + 1)
+			if codes[api.Reply_OK] != started+1 || codes[api.Reply_BUSY] != n-started {
+				t.Errorf("%d of %d were started, replies %v, ids %v", started, n, codes, ids)
+			}
+		}()
+		for len(waiting) > 0 {
+			read := waiting[0]
+			waiting = waiting[1:]
+			read()
+			synctest.Wait()
+		}
+		<-all
+		close(c.requests)
+		if err := <-c.ended; err != nil {
+			t.Error(err)
 		}
 		c.idle(t)
 	})

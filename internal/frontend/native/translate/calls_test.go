@@ -630,6 +630,41 @@ func TestQueriesRunInTheBackground(t *testing.T) {
 	}
 }
 
+// A read whose client has gone before its turn comes is not begun.
+func TestLateQueriesAreNotBegun(t *testing.T) {
+	h, _ := nodetest.New()
+	var later []func()
+	now, ms := int64(7), int64(1e6)
+	h.Background = func(read func()) { later = append(later, read) }
+	h.Now = func() int64 { return now }
+	reads := 0
+	h.Store = countedReads{h.Store, &reads}
+	codes := map[uint64]api.Reply_Code{}
+	for id, timeout := range []uint32{0, 100, 101} {
+		req := rangeRequest(&api.Range{Span: everything()})
+		req.Id, req.TimeoutMs = uint64(id), timeout
+		h.Handle(req, func(r *api.Reply) { codes[r.Id] = r.Code })
+	}
+	now += 100 * ms
+	for _, read := range later {
+		read()
+	}
+	if codes[0] != api.Reply_OK || codes[1] != api.Reply_BUSY || codes[2] != api.Reply_OK || reads != 2 {
+		t.Errorf("replies %v, %d reads", codes, reads)
+	}
+}
+
+// countedReads counts the ranges that are read.
+type countedReads struct {
+	translate.Store
+	n *int
+}
+
+func (c countedReads) EncodeRange(op kv.RangeOp, b []byte, add func(b []byte, e *kv.Entry) []byte) ([]byte, kv.RangeResult, error) {
+	*c.n++
+	return c.Store.EncodeRange(op, b, add)
+}
+
 // While little space is left, what deletes goes on; while none is left, only what must.
 func TestDeletesGoOnWhenTheDiskIsAlmostFull(t *testing.T) {
 	h, _ := nodetest.New()

@@ -76,6 +76,9 @@ type Handler struct {
 	Users Users
 	// Background runs a read that takes long, soon, in another goroutine; nil: in this one.
 	Background func(read func())
+	// Now reads a clock that does not go back, in nanoseconds; nil: nobody asks how long a read has
+	// waited for its turn.
+	Now func() int64
 
 	user  string // see As
 	stamp uint64

@@ -28,8 +28,12 @@ func (h *Handler) query(req *api.Request, reply func(*api.Reply)) {
 		reply(refusal(req.Id, err))
 		return
 	}
-	id := req.Id
+	id, late := req.Id, h.lateness(req)
 	answer := func() {
+		if late() {
+			reply(Late(id))
+			return
+		}
 		r := h.newReply()
 		r.Id = id
 		read(r)
@@ -46,6 +50,22 @@ func (h *Handler) query(req *api.Request, reply func(*api.Reply)) {
 		}
 		answer()
 	})
+}
+
+// lateness returns what tells whether a client has waited for the reply for as long as it would. It has asked
+// again by then, perhaps another server: whoever reads for all who have gone has no time for those who
+// wait, until these have gone too.
+func (h *Handler) lateness(req *api.Request) (late func() bool) {
+	if h.Now == nil || req.TimeoutMs == 0 {
+		return func() bool { return false }
+	}
+	end := h.Now() + int64(req.TimeoutMs)*1e6
+	return func() bool { return h.Now() >= end }
+}
+
+// Late is the reply to a read that was not begun because its client does not wait any more.
+func Late(id uint64) *api.Reply {
+	return Busy(id, "the time of this request was up before its turn came")
 }
 
 // queryOf returns what reads the store into a reply.

@@ -34,9 +34,11 @@ func reusedBegin(sectors int) int {
 // sectorSum is the checksum of a sector. One that the file ends in goes on with zeros: so it
 // reads when the file has grown.
 func sectorSum(b []byte) uint32 {
-	var zeros [sectorSize]byte
-	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, zeros[:sectorSize-len(b)])
+	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, noSector[:sectorSize-len(b)])
 }
+
+// noSector is a sector of zeros. It is never written to; one of each call's own would be allocated.
+var noSector [sectorSize]byte
 
 // sectorSums returns the checksum of each sector of a file.
 func sectorSums(file io.ReaderAt, size int64) ([]uint32, error) {

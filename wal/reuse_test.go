@@ -346,3 +346,16 @@ func TestDamageInReusedSegmentsIsRefused(t *testing.T) {
 		t.Errorf("%d of %q are files that were used again", reused, names)
 	}
 }
+
+// A file has many sectors: their checksums allocate nothing for each.
+func TestSumsOfSectorsAllocateLittle(t *testing.T) {
+	file := bytes.NewReader(make([]byte, 1000*sectorSize+7))
+	n := testing.AllocsPerRun(10, func() {
+		if sums, err := sectorSums(file, file.Size()); err != nil || len(sums) != 1001 {
+			t.Fatal(len(sums), err)
+		}
+	})
+	if n > 10 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -145,7 +145,8 @@ var bounds = map[string]string{
 
 	"clerk Route.servers":     "maxServers: TestRouteIsBounded",
 	"clerk Route.nodes":       "maxServers: TestRouteIsBounded",
-	"clerk network.links":     "the servers, and those whose status is asked for",
+	"clerk network.links":     "network.kept, those whose status is asked for, and those that something still waits for: TestLinksToFormerMembersAreDropped",
+	"clerk network.kept":      "Route.servers",
 	"clerk link.queue":        "maxQueueCalls and maxQueueBytes: TestConcurrentCallsShareBatches",
 	"clerk link.sent":         "the callers, each of whom waits",
 	"clerk link.room":         "0",

@@ -103,6 +103,9 @@ func (c *Clerk) follow(members []*api.Leader, revision uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.route.Members(members, revision)
+	if n, ok := c.caller.(*network); ok {
+		n.keep(c.asked())
+	}
 }
 
 // closePatience is how long Close waits for the revocation of leases that were abandoned.

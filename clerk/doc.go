@@ -85,5 +85,9 @@
 // Watcher is such a machine for a watch. All watches of a Clerk share another stream to each
 // server.
 //
+// Servers tell on each stream who the members are, and again when they change. A Clerk keeps a stream
+// open for that while it does nothing, from its first call on, and drops the connections to former
+// members. If every server that it knows was replaced while it could reach none, it needs new endpoints.
+//
 // A Clerk is safe for concurrent use, and one is enough for a program.
 package clerk

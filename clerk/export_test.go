@@ -7,6 +7,14 @@ const (
 	MaxQueueCalls = maxQueueCalls
 )
 
+// Links returns how many links there are, and how many watch links.
+func Links(c *Clerk) (links, watches int) {
+	n := c.caller.(*network)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.links), len(n.watches)
+}
+
 // Renewals returns how many keep-alives wait, and how many requests for some are under way.
 func Renewals(c *Clerk) int {
 	c.renewals.mu.Lock()

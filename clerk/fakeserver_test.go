@@ -21,6 +21,7 @@ type fakeServer struct {
 	handle     func(*api.Request) *api.Reply // nil: no reply
 	watch      func(api.KV_WatchServer) error
 	members    []*api.Member
+	senders    []*sender // of the streams so far
 	listen     net.Listener
 	dial       func(ctx context.Context, address string) (net.Conn, error)
 	grpc       *grpc.Server
@@ -61,17 +62,49 @@ func (f *fakeServer) cutStreams() {
 	f.cutting, f.cut = context.WithCancel(context.Background())
 }
 
+// sender lets several goroutines send on a stream.
+type sender struct {
+	mu     sync.Mutex
+	stream api.KV_ExchangeServer
+}
+
+func (s *sender) Send(b *api.ReplyBatch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stream.Send(b)
+}
+
+// greet says a Hello on all streams, and on those that are opened later.
+func (f *fakeServer) greet(hello *api.Hello) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hello = hello
+	for _, s := range f.senders {
+		_ = s.Send(&api.ReplyBatch{Hello: hello}) // an error if the stream has ended
+	}
+}
+
+func (f *fakeServer) greeting() *api.Hello {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.hello
+}
+
 func (f *fakeServer) Exchange(stream api.KV_ExchangeServer) error {
 	f.mu.Lock()
 	f.streams++
 	cutting := f.cutting
 	f.mu.Unlock()
 	time.Sleep(f.helloDelay)
-	if err := stream.Send(&api.ReplyBatch{Hello: f.hello}); err != nil {
+	out := &sender{stream: stream}
+	if err := out.Send(&api.ReplyBatch{Hello: f.greeting()}); err != nil {
 		return err
 	}
+	f.mu.Lock()
+	f.senders = append(f.senders, out)
+	f.mu.Unlock()
 	ended := make(chan error, 1)
-	go func() { ended <- f.serve(stream) }()
+	go func() { ended <- f.serve(stream, out) }()
 	select {
 	case err := <-ended:
 		return err
@@ -80,7 +113,7 @@ func (f *fakeServer) Exchange(stream api.KV_ExchangeServer) error {
 	}
 }
 
-func (f *fakeServer) serve(stream api.KV_ExchangeServer) error {
+func (f *fakeServer) serve(stream api.KV_ExchangeServer, out *sender) error {
 	for {
 		batch, err := stream.Recv()
 		if err != nil {
@@ -96,7 +129,7 @@ func (f *fakeServer) serve(stream api.KV_ExchangeServer) error {
 				replies.Replies = append(replies.Replies, r)
 			}
 		}
-		if err := stream.Send(&replies); err != nil {
+		if err := out.Send(&replies); err != nil {
 			return err
 		}
 	}
@@ -107,7 +140,7 @@ func (f *fakeServer) Watch(stream api.KV_WatchServer) error {
 	f.mu.Lock()
 	cutting := f.cutting
 	f.mu.Unlock()
-	if err := stream.Send(&api.WatchReply{Hello: f.hello}); err != nil {
+	if err := stream.Send(&api.WatchReply{Hello: f.greeting()}); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)

@@ -20,6 +20,10 @@ import (
 // never sent.
 type link struct {
 	net       *network
+	address   string
+	ctx       context.Context // ends when the link is dropped
+	cancel    context.CancelFunc
+	former    atomic.Bool // the server is not asked any more
 	conn      *grpc.ClientConn
 	handshake *handshake
 	watchdog  *watchdog
@@ -44,16 +48,28 @@ type link struct {
 // newLink returns a link without its conn.
 func newLink(n *network) *link {
 	l := &link{net: n, wake: wake.New(), sent: make(map[uint64]*call)}
+	l.ctx, l.cancel = context.WithCancel(n.ctx)
 	l.watchdog = newWatchdog(l.unanswered, l.ping)
 	return l
 }
 
-// run serves the link until ctx ends. It opens a stream when a call is queued. gRPC decides
+func (l *link) gone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// run serves the link until it is dropped. It opens a stream when a call is queued. gRPC decides
 // when to connect, and until the next attempt a stream fails at once.
-func (l *link) run(ctx context.Context) {
-	for awaitWork(ctx, l.wake, nil) {
-		l.fail(l.runStream(ctx))
+func (l *link) run() {
+	for !l.net.drop(l) && awaitWork(l.ctx, l.wake, nil) {
+		if l.net.drop(l) {
+			break
+		}
+		l.fail(l.runStream(l.ctx))
+		l.net.deaf.Set()
 	}
+	l.cancel()
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()

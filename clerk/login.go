@@ -125,6 +125,10 @@ var errStale = errors.New("the stream has no valid user any more")
 // unary calls a server as the user, twice if the token is not good any more.
 func unary[R any](ctx context.Context, l *link, call func(context.Context, api.KVClient) (R, error)) (R, error) {
 	defer l.awaitUnary()()
+	if l.gone() {
+		var none R
+		return none, notSent(ErrClosed)
+	}
 	u := l.net.login
 	for again := u != nil; ; again = false {
 		with, token, err := u.authenticated(ctx, l.conn)

@@ -215,5 +215,19 @@ func ofMembers(ctx context.Context, n *network, address string, call func(contex
 	if about.Role == api.Role_WAITING {
 		return nil, notSent(errors.New(about.Waiting))
 	}
-	return unary(ctx, l, call)
+	reply, err := unary(ctx, l, call)
+	if err == nil && n.onMembers != nil {
+		n.onMembers(serving(reply.Members), about.Revision)
+	}
+	return reply, err
+}
+
+// serving are those members that clients may ask.
+func serving(all []*api.Member) (some []*api.Leader) {
+	for _, m := range all {
+		if m.GetStarted() && !m.GetPromote() && !m.GetWitness() && len(m.GetClientUrls()) > 0 {
+			some = append(some, &api.Leader{NodeId: m.GetNodeId(), Name: m.GetName(), ClientUrls: m.GetClientUrls()})
+		}
+	}
+	return some
 }

@@ -14,6 +14,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/internal/dialing"
+	"balsa.example/internal/wake"
 )
 
 const (
@@ -30,6 +31,8 @@ const (
 	// windowBytes is how many bytes a server may send before they are read. It is fixed,
 	// since gRPC sends a ping with almost each message to find out a good window itself.
 	windowBytes = 4 << 20
+	// idleTimeout is how long gRPC tries to connect to a server of which nobody wants anything.
+	idleTimeout = 2 * time.Second
 )
 
 // network is the Caller that talks gRPC: one connection and one stream per server.
@@ -47,6 +50,11 @@ type network struct {
 	watches map[string]*watchLink
 	cluster uint64 // of the first Hello that named one; 0 before
 	closed  bool
+	kept    []string // the servers that are asked; nil: not known yet
+
+	streams atomic.Int64 // that are open
+	opened  atomic.Int64 // so far
+	deaf    wake.Signal  // a stream has ended, or could not be opened
 
 	// onMembers is told who the members are. It is set before the first call.
 	onMembers func(members []*api.Leader, revision uint64)
@@ -58,7 +66,7 @@ func newNetwork(dial func(context.Context, string) (net.Conn, error), security s
 	if dial == nil {
 		dial = dialing.Dial
 	}
-	n := &network{dial: dial, security: security, login: login, links: make(map[string]*link), watches: make(map[string]*watchLink)}
+	n := &network{dial: dial, security: security, login: login, links: make(map[string]*link), watches: make(map[string]*watchLink), deaf: wake.New()}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.calls.New = func() any { return newCall() }
 	return n
@@ -75,6 +83,7 @@ func (n *network) link(address string) (*link, error) {
 		return l, nil
 	}
 	l := newLink(n)
+	l.address = address
 	l.handshake = newHandshake(n.security)
 	// With passthrough the dialer looks names up, each time that it connects.
 	conn, err := grpc.NewClient("passthrough:///"+address,
@@ -96,6 +105,7 @@ func (n *network) link(address string) (*link, error) {
 		grpc.WithStaticStreamWindowSize(windowBytes),
 		grpc.WithStaticConnWindowSize(windowBytes),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),
+		grpc.WithIdleTimeout(idleTimeout),
 		grpc.WithDisableServiceConfig(),
 	)
 	if err != nil {
@@ -103,7 +113,7 @@ func (n *network) link(address string) (*link, error) {
 	}
 	l.conn = conn
 	n.links[address] = l
-	n.running.Go(func() { l.run(n.ctx) })
+	n.running.Go(l.run)
 	return l, nil
 }
 

@@ -53,9 +53,14 @@ func (c *Clerk) StatusAll(ctx context.Context) []ServerStatus {
 }
 
 // addresses are those of the servers that are asked.
-func (c *Clerk) addresses() (all []string) {
+func (c *Clerk) addresses() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.asked()
+}
+
+// asked is addresses. Caller holds mu.
+func (c *Clerk) asked() (all []string) {
 	for i := range c.route.Len() {
 		if c.route.asked(i) {
 			all = append(all, c.route.Server(i))

@@ -35,6 +35,7 @@ func (l *link) runStream(parent context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer l.net.streaming()()
 	broken := make(chan struct{})
 	var cause error // set before broken is closed
 	go func() {

@@ -92,7 +92,7 @@ func (n *network) watchLink(address string, l *link) *watchLink {
 		if n.closed {
 			w.closed = true
 		} else {
-			n.running.Go(func() { w.run(n.ctx) })
+			n.running.Go(func() { w.run(l.ctx) })
 		}
 	}
 	return w
@@ -231,12 +231,21 @@ func (w *watchLink) run(ctx context.Context) {
 	for awaitWork(ctx, w.wake, nil) {
 		if w.wanted() {
 			w.fail(w.runStream(ctx))
+			w.link.net.deaf.Set()
 		}
 	}
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
 	w.fail(ErrClosed)
+}
+
+// retire closes the link if it has no watchers, and tells whether.
+func (w *watchLink) retire() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = len(w.watchers) == 0
+	return w.closed
 }
 
 // wanted tells whether there are watchers.
@@ -254,6 +263,7 @@ func (w *watchLink) runStream(parent context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer w.link.net.streaming()()
 	broken := make(chan struct{})
 	var cause error // set before broken is closed
 	go func() {

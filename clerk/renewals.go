@@ -3,6 +3,7 @@ package clerk
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type renewals struct {
 type renewal struct {
 	lease int64
 	told  chan renewed // capacity 1
+	gone  bool         // it waits no more; guarded by renewals.mu
 }
 
 // renewed is what a renewal is told.
@@ -107,9 +109,11 @@ func (r *renewals) next() {
 	all[0].told <- renewed{send: all}
 }
 
-// giveUp is for a renewal that waits no more. If it was told to send, another one is.
+// giveUp is for a renewal that waits no more. If it was told to send, another one is: of those that it was
+// to send for, some may have given up before.
 func (r *renewals) giveUp(own *renewal) {
 	r.mu.Lock()
+	own.gone = true
 	for i, other := range r.waiting {
 		if other == own {
 			r.waiting = append(r.waiting[:i:i], r.waiting[i+1:]...)
@@ -121,7 +125,8 @@ func (r *renewals) giveUp(own *renewal) {
 	case told := <-own.told:
 		if told.send != nil {
 			r.mu.Lock()
-			r.waiting = append(told.send[1:len(told.send):len(told.send)], r.waiting...)
+			wait := slices.DeleteFunc(slices.Clone(told.send), func(other *renewal) bool { return other.gone })
+			r.waiting = append(wait, r.waiting...)
 			r.mu.Unlock()
 			r.next()
 		}

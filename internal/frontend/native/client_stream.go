@@ -29,6 +29,9 @@ const (
 	// uncountedWait is how long a stream may keep a batch that is over a bound, and so is
 	// not counted.
 	uncountedWait = 2 * time.Second
+	// drainQuiet is how long a stream that is to end has to be quiet. Its client may have sent requests
+	// before it heard that this server refuses them, and would not know what became of those.
+	drainQuiet = 50 * time.Millisecond
 	// keptAnswers is the capacity, in answers, that a stream keeps while it needs less.
 	keptAnswers = 1 << 8
 	// maxGets is how many GETs are handed over together. It is far below maxUnsentReplies.
@@ -329,12 +332,13 @@ func (s *clientStream) end(reason error) {
 	s.wake.Set()
 }
 
-// send sends replies until all requests are answered and either no more come or
-// draining is closed. In between it tells of changes of the members. It returns the status with
-// which the stream ends.
+// send sends replies until all requests are answered and either no more come or, some time after
+// draining was closed, no more have come. In between it tells of changes of the members. It
+// returns the status with which the stream ends.
 func (s *clientStream) send(ctx context.Context, draining <-chan struct{}, members heralds, send func(*api.ReplyBatch) error) error {
 	defer s.close()
 	var answers []answer
+	var quiet <-chan time.Time // once draining is closed
 	for drained := false; ; {
 		runtime.Gosched() // goroutines that have replies ready queue them first: they share a batch
 		var pending int
@@ -344,6 +348,9 @@ func (s *clientStream) send(ctx context.Context, draining <-chan struct{}, membe
 			s.room.Set()
 			if err := s.sendAll(answers, send); err != nil {
 				return err
+			}
+			if quiet != nil {
+				drained, quiet = false, time.After(drainQuiet)
 			}
 			continue
 		}
@@ -364,7 +371,9 @@ func (s *clientStream) send(ctx context.Context, draining <-chan struct{}, membe
 				return err
 			}
 		case <-draining:
-			draining, drained = nil, true
+			draining, quiet = nil, time.After(drainQuiet)
+		case <-quiet:
+			drained = true
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -223,6 +224,30 @@ func TestClientStreamDrains(t *testing.T) {
 		}
 		if err := <-c.ended; status.Code(err) != codes.Unavailable {
 			t.Errorf("the stream ended with %v", err)
+		}
+		c.idle(t)
+	})
+}
+
+// What a client sends before it has heard that the server stops is answered, too: else the client would not
+// know what became of that. The stream ends when nothing comes any more.
+func TestClientStreamDrainsWhatIsOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := nodetest.New()
+		c := openStream(t, &h)
+		c.ask(1)
+		c.read(1)
+		close(c.draining)
+		for id := uint64(2); id < 5; id++ {
+			time.Sleep(drainQuiet - time.Millisecond)
+			c.ask(id)
+			if ids := c.read(1); ids[0] != id {
+				t.Errorf("replies %v", ids)
+			}
+		}
+		began := time.Now()
+		if err := <-c.ended; status.Code(err) != codes.Unavailable || time.Since(began) != drainQuiet {
+			t.Errorf("after %v the stream ended with %v", time.Since(began), err)
 		}
 		c.idle(t)
 	})

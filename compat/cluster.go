@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -80,13 +81,7 @@ func startCluster(ctx context.Context, system, program, dir string) (c *cluster,
 		c.servers = append(c.servers, s)
 	}
 	for _, s := range c.servers {
-		s.args = []string{
-			"--name=" + s.name, "--data-dir=" + filepath.Join(dir, s.name),
-			"--listen-client-urls=http://" + s.endpoint, "--advertise-client-urls=http://" + s.endpoint,
-			"--listen-peer-urls=http://" + s.peer, "--initial-advertise-peer-urls=http://" + s.peer,
-			"--initial-cluster=" + strings.Join(list, ","), "--initial-cluster-token=compat", "--initial-cluster-state=new",
-			"--snapshot-count=10000", "--metrics=extensive", "--watch-progress-notify-interval=2s", "--max-txn-ops=128",
-		}
+		s.args = s.argsOf(dir, list, "new")
 		if err := s.start(); err != nil {
 			return nil, err
 		}
@@ -100,6 +95,35 @@ func startCluster(ctx context.Context, system, program, dir string) (c *cluster,
 		}
 	}
 	return c, nil
+}
+
+// argsOf are the arguments of a server of a cluster of these members.
+func (s *server) argsOf(dir string, members []string, state string) []string {
+	return []string{
+		"--name=" + s.name, "--data-dir=" + filepath.Join(dir, s.name),
+		"--listen-client-urls=http://" + s.endpoint, "--advertise-client-urls=http://" + s.endpoint,
+		"--listen-peer-urls=http://" + s.peer, "--initial-advertise-peer-urls=http://" + s.peer,
+		"--initial-cluster=" + strings.Join(members, ","), "--initial-cluster-token=compat", "--initial-cluster-state=" + state,
+		"--snapshot-count=10000", "--metrics=extensive", "--watch-progress-notify-interval=2s", "--max-txn-ops=128",
+	}
+}
+
+// newServer is one that is to join the cluster. It is not started.
+func (c *cluster) newServer(name string) (*server, error) {
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{
+		name: name, program: c.servers[0].program, log: filepath.Join(c.dir, name+".log"),
+		endpoint: fmt.Sprintf("127.0.0.1:%d", ports[0]), peer: fmt.Sprintf("127.0.0.1:%d", ports[1]),
+	}
+	var list []string
+	for _, member := range append(slices.Clone(c.servers), s) {
+		list = append(list, member.name+"=http://"+member.peer)
+	}
+	s.args = s.argsOf(c.dir, list, "existing")
+	return s, nil
 }
 
 func (s *server) start() error {

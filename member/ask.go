@@ -66,7 +66,7 @@ func (m *Member) Weigh() Weighing { return Weighing{m} }
 
 // Add weighs Member.Add.
 func (w Weighing) Add(ctx context.Context, n NewMember) (Outlook, error) {
-	return w.weigh(ctx, roster.Change{Kind: roster.Add, About: roster.About{Name: n.Name, Peers: n.Peers, Clients: n.Clients}, Learner: n.Learner})
+	return w.weigh(ctx, roster.Change{Kind: roster.Add, About: roster.About{Name: n.Name, Peers: n.Peers, Clients: n.Clients}, Learner: n.Learner, MaxLearners: n.MaxLearners})
 }
 
 // Promote weighs Member.Promote.

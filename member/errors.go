@@ -15,16 +15,18 @@ import (
 var (
 	// ErrNoMember, ErrAmbiguous, ErrExists, ErrAddressTaken, ErrNotExpected, ErrTooMany, ErrVotes,
 	// ErrNotStarted, ErrLastVoter and ErrBeingReplaced say why a change makes no sense.
-	ErrNoMember      = roster.ErrNoMember
-	ErrAmbiguous     = roster.ErrAmbiguous
-	ErrExists        = roster.ErrExists
-	ErrAddressTaken  = roster.ErrAddressTaken
-	ErrNotExpected   = roster.ErrNotExpected
-	ErrTooMany       = roster.ErrTooMany
-	ErrVotes         = roster.ErrVotes
-	ErrNotStarted    = roster.ErrNotStarted
-	ErrLastVoter     = roster.ErrLastVoter
-	ErrBeingReplaced = roster.ErrBeingReplaced
+	ErrNoMember     = roster.ErrNoMember
+	ErrAmbiguous    = roster.ErrAmbiguous
+	ErrExists       = roster.ErrExists
+	ErrAddressTaken = roster.ErrAddressTaken
+	ErrNotExpected  = roster.ErrNotExpected
+	ErrTooMany      = roster.ErrTooMany
+	// ErrTooManyLearners: see NewMember.MaxLearners.
+	ErrTooManyLearners = roster.ErrTooManyLearners
+	ErrVotes           = roster.ErrVotes
+	ErrNotStarted      = roster.ErrNotStarted
+	ErrLastVoter       = roster.ErrLastVoter
+	ErrBeingReplaced   = roster.ErrBeingReplaced
 	// ErrWitness: a witness stays one, and no other member becomes one.
 	ErrWitness = roster.ErrWitness
 	// ErrNotCaughtUp: a learner that is to vote lacks too much of the log, or does not answer.
@@ -65,6 +67,7 @@ var codes = map[transport.Code]error{
 	codeFirstChange + 16: ErrNotAdmitted,
 	codeFirstChange + 17: errSoon,
 	codeFirstChange + 18: ErrWitness,
+	codeFirstChange + 19: ErrTooManyLearners,
 }
 
 // errNotLeader: the member that was asked as the leader is not. errSoon: the leader can take no change

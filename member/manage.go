@@ -20,6 +20,9 @@ type NewMember struct {
 	Peers, Clients []string
 	// Learner says that the member is never to vote, unless it is promoted.
 	Learner bool
+	// MaxLearners is how many learners may be there with this one; 0: any number, below 0: none. Those that are
+	// about to vote do not count.
+	MaxLearners int
 }
 
 // Add tells the cluster of a member before it starts. It gets its id at once, and votes when it has
@@ -29,7 +32,7 @@ type NewMember struct {
 // is complete, with the member as it is then, or one of the errors of this package. Until ctx ends
 // they wait for a leader, and for another change that goes on.
 func (m *Member) Add(ctx context.Context, n NewMember) (Info, error) {
-	return m.manage(ctx, roster.Change{Kind: roster.Add, About: roster.About{Name: n.Name, Peers: n.Peers, Clients: n.Clients}, Learner: n.Learner})
+	return m.manage(ctx, roster.Change{Kind: roster.Add, About: roster.About{Name: n.Name, Peers: n.Peers, Clients: n.Clients}, Learner: n.Learner, MaxLearners: n.MaxLearners})
 }
 
 // Promote lets a learner vote. It is refused with ErrNotCaughtUp until the learner has, in effect,

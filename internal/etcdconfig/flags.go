@@ -32,6 +32,7 @@ type Options struct {
 
 	heartbeatMillis, electionMillis uint
 	maxTxnOps, maxRequestBytes      uint
+	maxLearners                     uint
 	maxStreams                      uint
 	quota                           int64
 	compactionMode, compaction      string
@@ -119,6 +120,7 @@ func (o *Options) clusterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&o.token, "initial-cluster-token", "etcd-cluster", "tells clusters apart that have the same names")
 	fs.StringVar(&o.discoverySRV, "discovery-srv", "", "domain whose SRV records say which members there are")
 	fs.StringVar(&o.discoveryName, "discovery-srv-name", "", "suffix of the service's name in these records")
+	fs.UintVar(&o.maxLearners, "max-learners", 1, "learners, beyond which a request to add one is refused")
 	fs.UintVar(&o.heartbeatMillis, "heartbeat-interval", 100, "milliseconds between a leader's heartbeats")
 	fs.UintVar(&o.electionMillis, "election-timeout", 1000, "milliseconds without a leader before an election begins")
 }

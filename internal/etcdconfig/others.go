@@ -61,7 +61,6 @@ var others = []other{
 	{"initial-election-tick-advance", boolean, "true", ignored, "the first election is as fast as any"},
 	{"pre-vote", boolean, "true", ignored, "an election always begins with pre-votes"},
 	{"strict-reconfig-check", boolean, "true", ignored, "a change of members that loses the quorum is always refused"},
-	{"max-learners", number, "1", ignored, "there are no learners yet"},
 	{"downgrade-check-time", duration, "5s", ignored, "balsa has no downgrades"},
 	{"raft-read-timeout", duration, "5s", ignored, "connections between members live as --election-timeout says"},
 	{"raft-write-timeout", duration, "5s", ignored, "connections between members live as --election-timeout says"},

@@ -29,6 +29,7 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 		NoGateway: !o.gateway, Keepalive: o.pings(), PlainClients: true,
 		ClientTLS: o.client, PeerTLS: o.peer, AdvertiseAnything: true, Quota: max(o.quota, 0),
 		WatchProgress:     o.watchProgress,
+		MaxLearners:       maxLearners(o.maxLearners),
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
 		ElectionTimeout:   time.Duration(o.electionMillis) * time.Millisecond,
 		Clients:           clients.Limits{Streams: int(min(o.maxStreams, math.MaxUint16))},
@@ -59,6 +60,14 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 		return cfg, err
 	}
 	return cfg, o.security(&cfg)
+}
+
+// maxLearners is server.Config.MaxLearners.
+func maxLearners(flag uint) int {
+	if flag == 0 {
+		return -1
+	}
+	return int(min(flag, math.MaxInt32))
 }
 
 // check refuses values that etcd refuses.

@@ -47,6 +47,7 @@ type Surplus struct {
 // Replica is the member's part in consensus, and its store.
 type Replica struct {
 	HasLeader, IsLeader        bool
+	IsLearner                  bool // and not about to vote
 	LeaderChanges              uint64
 	Term                       uint64
 	CommitIndex, AppliedIndex  uint64

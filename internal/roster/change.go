@@ -24,6 +24,8 @@ var (
 	// ErrTooMany: a cluster has no more members than MaxMembers, and with a witness no more voters than
 	// raft.MaxVotersWithWitness.
 	ErrTooMany = errors.New("there would be too many members")
+	// ErrTooManyLearners: there are as many learners as the change allows.
+	ErrTooManyLearners = errors.New("there are as many learners as there may be")
 	// ErrVotes: a member that votes cannot be promoted.
 	ErrVotes = errors.New("the member votes already")
 	// ErrNotStarted: a member that has not started cannot vote.
@@ -70,6 +72,9 @@ type Change struct {
 	Incarnation Incarnation
 	// Learner, of an Add: the member never votes, unless it is promoted.
 	Learner bool `json:",omitempty"`
+	// MaxLearners, of an Add of a Learner, is how many may be there afterwards; 0: any number, below 0: none.
+	// Those that are about to vote do not count.
+	MaxLearners int `json:",omitempty"`
 	// Witness, of an Add with an Incarnation: the member is a witness, which keeps no state. One that
 	// replaces a witness is one as well.
 	Witness bool `json:",omitempty"`
@@ -177,7 +182,21 @@ func (e *edit) add(c Change) (Member, error) {
 	case len(named) > 0:
 		return named[0], fmt.Errorf("%w: %q", ErrExists, c.About.Name)
 	}
-	return e.learn(Member{About: c.About, Incarnation: c.Incarnation, Promote: !c.Learner}, c.Witness)
+	m, err := e.learn(Member{About: c.About, Incarnation: c.Incarnation, Promote: !c.Learner}, c.Witness)
+	if err == nil && c.Learner && c.MaxLearners != 0 && e.staying() > c.MaxLearners {
+		err = ErrTooManyLearners
+	}
+	return m, err
+}
+
+// staying counts the learners that are not about to vote.
+func (e *edit) staying() (n int) {
+	for _, m := range e.roster.Members {
+		if slices.Contains(e.Learners, m.ID) && !m.Promote {
+			n++
+		}
+	}
+	return n
 }
 
 // madePlace tells whether a place is the one that c, an Add without an Incarnation, has made before.

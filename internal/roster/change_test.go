@@ -253,6 +253,21 @@ func TestAddressesChange(t *testing.T) {
 	}
 }
 
+// TestLearnersAreBounded where a change says so. Those that are about to vote do not count.
+func TestLearnersAreBounded(t *testing.T) {
+	w := newWorld(t)
+	learner := func(name string, most int) Change {
+		return Change{Kind: Add, About: about(name), Learner: true, MaxLearners: most}
+	}
+	w.do(Change{Kind: Add, About: about("joins")})
+	w.refuse(learner("d", -1), ErrTooManyLearners)
+	w.do(learner("d", 1))
+	w.refuse(learner("e", 1), ErrTooManyLearners)
+	w.do(learner("e", 2))
+	w.do(learner("f", 0))
+	w.do(Change{Kind: Add, About: about("g"), MaxLearners: 1})
+}
+
 func TestChangesAreRefused(t *testing.T) {
 	w := newWorld(t)
 	for i := range MaxMembers - 3 {

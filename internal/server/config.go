@@ -37,6 +37,8 @@ type Config struct {
 	// Join says that the cluster exists already: with a new data directory this server asks the
 	// others of Cluster for the place that was made for it there (etcd's "existing").
 	Join bool
+	// MaxLearners bounds the learners when a client adds one by way of this server; 0: any number, below 0: none.
+	MaxLearners int
 	// JoinAt are where members of a running cluster are found, host and port, each maybe as
 	// name=host:port: with a new data directory this server asks them to become a member. Learner
 	// says that it is never to vote. Cluster may be nil then.

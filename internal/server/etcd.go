@@ -88,12 +88,24 @@ type etcdMember struct {
 // Members implements etcd.Member.
 func (m etcdMember) Members() (all []translate.Member) {
 	for _, of := range m.s.member.Known().All {
-		all = append(all, translate.Member{
-			ID: uint64(of.ID), Name: of.Name, PeerURLs: of.Peers, ClientURLs: m.s.clientURLs(of), Learner: !of.Voter && !of.Promote,
-		})
+		one := translate.Member{ID: uint64(of.ID), Name: of.Name, PeerURLs: of.Peers, Learner: staysLearner(of)}
+		if !of.Witness { // clients of etcd would ask it for keys
+			one.ClientURLs = m.s.clientURLs(of)
+		}
+		all = append(all, one)
 	}
 	slices.SortFunc(all, func(a, b translate.Member) int { return cmp.Compare(a.ID, b.ID) })
 	return all
+}
+
+// staysLearner tells whether a member does not vote, and is not about to.
+func staysLearner(m member.Info) bool { return !m.Voter && !m.Promote }
+
+// isLearner tells whether this server is a learner, as clients of etcd know the word.
+func (s *Server) isLearner() bool {
+	all := s.member.Known().All
+	i := slices.IndexFunc(all, func(m member.Info) bool { return m.ID == s.id() })
+	return i >= 0 && staysLearner(all[i])
 }
 
 // Status implements etcd.Member.
@@ -102,7 +114,8 @@ func (m etcdMember) Status() translate.Status {
 	status := translate.Status{
 		Leader: uint64(st.Leader), Term: uint64(st.Term), Commit: uint64(st.Commit), Applied: uint64(st.Applied),
 		FileBytes: max(figures.RunBytes, figures.HistoryBytes), LiveBytes: figures.HistoryBytes, Quota: figures.Quota,
-		Raised: m.replica.State.Alarms(), AtQuota: figures.AtQuota(), LowSpace: m.replica.LowSpace(),
+		IsLearner: m.s.isLearner(),
+		Raised:    m.replica.State.Alarms(), AtQuota: figures.AtQuota(), LowSpace: m.replica.LowSpace(),
 	}
 	for _, id := range st.Diverged {
 		status.Corrupt = append(status.Corrupt, uint64(id))
@@ -120,7 +133,7 @@ func (m etcdMember) MoveLeader(ctx context.Context, to uint64) error {
 
 // AddMember implements etcd.Member.
 func (m etcdMember) AddMember(ctx context.Context, peerURLs []string, learner bool) (uint64, error) {
-	one, err := m.s.member.Add(ctx, member.NewMember{Peers: peerURLs, Learner: learner})
+	one, err := m.s.member.Add(ctx, member.NewMember{Peers: peerURLs, Learner: learner, MaxLearners: m.s.cfg.MaxLearners})
 	return uint64(one.ID), etcdMemberError(ctx, err)
 }
 
@@ -157,6 +170,7 @@ var etcdMemberErrors = []struct {
 	{member.ErrLastVoter, translate.ErrMemberNotEnoughStarted},
 	{member.ErrBadChange, translate.ErrMemberBadURLs},
 	{member.ErrTooMany, translate.ErrTooManyMembers},
+	{member.ErrTooManyLearners, translate.ErrTooManyLearners},
 	{member.ErrNoLeader, translate.ErrNoLeader},
 }
 

@@ -14,7 +14,7 @@ import (
 // etcdConn connects to a server as clients of etcd do.
 func (c *testCluster) etcdConn(i int) *grpc.ClientConn {
 	c.t.Helper()
-	conn, err := grpc.NewClient(c.endpoints[i], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(c.configs[i].ListenClient[0].Host, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (s *Server) httpHandler(port func() *clients.Port, pprof bool, others http.
 			return client.Plain()
 		},
 		Checks: httpface.Checks{
-			Begun: s.begun, Alarms: s.alarms, HasLeader: s.hasLeader, Read: s.read,
+			Begun: s.begun, Alarms: s.alarms, HasLeader: s.hasLeader, IsLearner: s.isLearner, Read: s.read,
 			Timeout: readTimeout + 2*s.cfg.ElectionTimeout,
 		},
 	})

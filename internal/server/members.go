@@ -96,7 +96,7 @@ func (m membership) change(ctx context.Context, c *api.MembersChange) (member.In
 		if c.NewName == "" && len(c.PeerUrls) == 0 {
 			return member.Info{}, status.Error(codes.InvalidArgument, "a new member needs a name, or addresses")
 		}
-		return m.s.member.Add(ctx, member.NewMember{Name: c.NewName, Peers: c.PeerUrls, Clients: c.ClientUrls, Learner: c.Learner})
+		return m.s.member.Add(ctx, member.NewMember{Name: c.NewName, Peers: c.PeerUrls, Clients: c.ClientUrls, Learner: c.Learner, MaxLearners: m.s.cfg.MaxLearners})
 	case api.MembersChange_PROMOTE:
 		return m.s.member.Promote(ctx, who)
 	case api.MembersChange_REMOVE:
@@ -148,6 +148,7 @@ var memberCodes = []struct {
 	{member.ErrAmbiguous, codes.InvalidArgument},
 	{member.ErrBadChange, codes.InvalidArgument},
 	{member.ErrTooMany, codes.FailedPrecondition},
+	{member.ErrTooManyLearners, codes.FailedPrecondition},
 	{member.ErrVotes, codes.FailedPrecondition},
 	{member.ErrNotStarted, codes.FailedPrecondition},
 	{member.ErrLastVoter, codes.FailedPrecondition},

@@ -321,12 +321,21 @@ func TestALearnerStaysOne(t *testing.T) {
 		t.Errorf("it says that it is %s", got)
 	}
 	c.awaitPeer(0, i, func(p *api.Peer) bool { return p.Learner })
+	isLearner := func(want bool) {
+		t.Helper()
+		status, err := pb.NewMaintenanceClient(c.etcdConn(i)).Status(etcdContext(t), &pb.StatusRequest{})
+		if err != nil || status.IsLearner != want || c.servers[i].isLearner() != want {
+			t.Errorf("clients of etcd are told %v, %v", status, err)
+		}
+	}
+	isLearner(true)
 	c.put("b", "2", 0)
 	c.awaitSameState()
 	c.change(func(ctx context.Context, m *member.Member) (member.Info, error) {
 		return m.Promote(ctx, named("replica"))
 	})
 	c.awaitMembers("n1 n2 n3 replica")
+	isLearner(false)
 }
 
 // As etcd does it: the cluster is told first, then the server is started with all members and
@@ -618,6 +627,9 @@ func TestAServerWithTheAddressOfAnotherEnds(t *testing.T) {
 func TestMembersByEtcdsAPI(t *testing.T) {
 	t.Parallel()
 	c := newTestCluster(t, options{servers: 3})
+	for i := range c.configs {
+		c.configs[i].MaxLearners = 1
+	}
 	c.startAll()
 	ctx := etcdContext(t)
 	follower := (c.leader() + 1) % 3
@@ -630,6 +642,10 @@ func TestMembersByEtcdsAPI(t *testing.T) {
 		t.Fatalf("added: %v, %v", added, err)
 	}
 	id := added.Member.ID
+	_, err = members.MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: []string{"http://127.0.0.1:2"}, IsLearner: true})
+	if rpctypes.Error(err) != rpctypes.ErrTooManyLearners {
+		t.Errorf("a second learner: %v", err)
+	}
 	_, err = members.MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: []string{url}})
 	if rpctypes.Error(err) != rpctypes.ErrPeerURLExist {
 		t.Errorf("added again: %v", err)

@@ -93,6 +93,7 @@ func (s *Server) sample() metrics.Sample {
 	var known rsm.Status
 	if r := s.running.Load(); r != nil {
 		sample.Replica, known = sampleReplica(r)
+		sample.Replica.IsLearner = s.isLearner()
 		sample.Disk.SnapshotIndex, sample.Disk.SnapshotBytes = uint64(known.Snapshot.Index), r.State.Figures().RunBytes
 	}
 	for _, m := range s.others() {

@@ -194,6 +194,9 @@ func (s *Server) assemble() (err error) {
 	}
 	s.requests = native.NewRequests()
 	s.etcd = etcd.NewEntrance(s.waiting)
+	if s.cfg.Witness {
+		s.etcd.Refuse(errWitness)
+	}
 	s.showFigures()
 	s.recent = metrics.NewRecent(s.requests, s.calls, s.syncs)
 	s.port = s.newPort()

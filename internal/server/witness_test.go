@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"balsa.example/api"
 	"balsa.example/clerk"
@@ -94,6 +99,20 @@ func TestAWitnessAnswersNothing(t *testing.T) {
 		if m.Witness != (m.Name == "w") || !m.Voter {
 			t.Errorf("a member is %+v", m)
 		}
+	}
+	all, err := pb.NewClusterClient(c.etcdConn(0)).MemberList(etcdContext(t), &pb.MemberListRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all.Members {
+		if (len(m.ClientURLs) == 0) != (m.Name == "w") {
+			t.Errorf("clients of etcd are told of %v", m)
+		}
+	}
+	begin := time.Now()
+	_, err = pb.NewKVClient(c.etcdConn(w)).Range(etcdContext(t), &pb.RangeRequest{Key: []byte("a")})
+	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), errWitness.Error()) || time.Since(begin) > 5*time.Second {
+		t.Errorf("a request of etcd, after %s: %v", time.Since(begin), err)
 	}
 	asks, err := clerk.New([]string{c.configs[w].ListenClient[0].Host})
 	if err != nil {

@@ -16,6 +16,7 @@ const entranceTimeout = 7 * time.Second
 // port of a member is open before the member can answer.
 type Entrance struct {
 	face           atomic.Pointer[Face]
+	refused        atomic.Pointer[translate.Error] // see Refuse
 	waiting        func() string
 	opened, closed context.Context
 	open, close    context.CancelFunc
@@ -39,6 +40,11 @@ func (e *Entrance) Open(f *Face) {
 	e.open()
 }
 
+// Refuse refuses requests at once, for a reason that lasts as long as the server. Clients ask another member.
+func (e *Entrance) Refuse(why error) {
+	e.refused.Store(&translate.Error{Code: translate.Unavailable, Text: "etcdserver: " + why.Error()})
+}
+
 // Close refuses requests from now on.
 func (e *Entrance) Close() { e.close() }
 
@@ -53,6 +59,9 @@ func (e *Entrance) Opened() *Face { return e.face.Load() }
 func (e *Entrance) Face(ctx context.Context) (*Face, error) {
 	if e.closed.Err() != nil {
 		return nil, translate.ErrStopped
+	}
+	if why := e.refused.Load(); why != nil {
+		return nil, why
 	}
 	if f := e.Opened(); f != nil {
 		return f, nil

@@ -23,6 +23,8 @@ func TestRequestsWaitForTheStart(t *testing.T) {
 		"deadline":       {2 * time.Second, func(*etcd.Entrance) {}, context.DeadlineExceeded, 2 * time.Second},
 		"stopped":        {time.Minute, func(e *etcd.Entrance) { soon(time.Second, e.Close) }, translate.ErrStopped, time.Second},
 		"never":          {time.Minute, func(*etcd.Entrance) {}, &translate.Error{Code: translate.Unavailable, Text: "etcdserver: waiting for n3"}, 7 * time.Second},
+		"refused": {time.Minute, func(e *etcd.Entrance) { e.Refuse(errors.New("a witness")) },
+			&translate.Error{Code: translate.Unavailable, Text: "etcdserver: a witness"}, 0},
 		"stopped before": {time.Minute, (*etcd.Entrance).Close, translate.ErrStopped, 0},
 		"opened before":  {time.Minute, func(e *etcd.Entrance) { e.Open(&etcd.Face{}) }, nil, 0},
 	} {

@@ -21,6 +21,8 @@ type Checks struct {
 	Alarms func() []string
 	// HasLeader tells whether the leader is known.
 	HasLeader func() bool
+	// IsLearner tells whether the server is a learner that is not about to vote.
+	IsLearner func() bool
 	// Read reads as clients do: what this server has if local, else what the cluster has.
 	Read func(ctx context.Context, local bool) error
 	// Timeout bounds a Read.
@@ -106,7 +108,12 @@ func (c Checks) ready() []check {
 			return nil
 		}},
 		{"linearizable_read", func(ctx context.Context) error { return c.read(ctx, false) }},
-		{"non_learner", func(context.Context) error { return nil }}, // there are no learners yet
+		{"non_learner", func(context.Context) error {
+			if c.Begun() == nil && c.IsLearner() {
+				return errors.New("not supported for learner") // etcd's text
+			}
+			return nil
+		}},
 	}, c.live()...)
 }
 

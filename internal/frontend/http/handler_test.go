@@ -16,6 +16,7 @@ type state struct {
 	begun     error
 	alarms    []string
 	noLeader  bool
+	learner   bool
 	readError error // of reads of the cluster
 	localRead error
 }
@@ -25,7 +26,7 @@ func (s *state) handler(pprof bool) http.Handler {
 		Versions: Versions{"3.7.3", "3.7.0", "3.7.0"}, Pprof: pprof,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("figures")) }),
 		Checks: Checks{
-			Begun: func() error { return s.begun }, Alarms: func() []string { return s.alarms },
+			Begun: func() error { return s.begun }, Alarms: func() []string { return s.alarms }, IsLearner: func() bool { return s.learner },
 			HasLeader: func() bool { return !s.noLeader }, Timeout: time.Second,
 			Read: func(_ context.Context, local bool) error {
 				if local {
@@ -73,6 +74,9 @@ func TestAnswersAreThoseOfEtcd(t *testing.T) {
 		"not ready":           {state{readError: hangs}, "/readyz/linearizable_read", 503, "[-]linearizable_read failed: context deadline exceeded\n\n"},
 		"corrupt":             {state{alarms: []string{"CORRUPT"}}, "/readyz/data_corruption", 503, "[-]data_corruption failed: alarm activated: CORRUPT\n\n"},
 		"ready before begun":  {state{begun: errors.New("waiting")}, "/readyz/serializable_read", 503, "[-]serializable_read failed: waiting\n\n"},
+		"learner":             {state{learner: true}, "/readyz/non_learner", 503, "[-]non_learner failed: not supported for learner\n\n"},
+		"learner, excluded":   {state{learner: true}, "/readyz?exclude=non_learner", 200, "ok\n"},
+		"live learner":        {state{learner: true}, "/livez", 200, "ok\n"},
 		"figures":             {state{}, "/metrics", 200, "figures"},
 		"root":                {state{}, "/", 404, "404 page not found\n"},
 	} {

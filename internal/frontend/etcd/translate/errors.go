@@ -81,6 +81,7 @@ var (
 	ErrMemberNotFound         = &Error{NotFound, "etcdserver: member not found"}
 	ErrPeerURLExist           = &Error{FailedPrecondition, "etcdserver: Peer URLs already exists"}
 	ErrMemberNotEnoughStarted = &Error{FailedPrecondition, "etcdserver: re-configuration failed due to not enough started members"}
+	ErrTooManyLearners        = &Error{FailedPrecondition, "etcdserver: too many learner members in cluster"}
 	ErrMemberNotLearner       = &Error{FailedPrecondition, "etcdserver: can only promote a learner member"}
 	ErrLearnerNotReady        = &Error{FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader"}
 	ErrMemberBadURLs          = &Error{InvalidArgument, "etcdserver: given member URLs are invalid"}

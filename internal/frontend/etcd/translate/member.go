@@ -37,6 +37,7 @@ func Members(all []Member) []*pb.Member {
 // Status describes a member.
 type Status struct {
 	Leader, Term, Commit, Applied uint64
+	IsLearner                     bool // it does not vote, and is not about to
 	// FileBytes is the size of the history's files, LiveBytes that of the records which can still be
 	// read, Quota what the present ones may have at most; 0: any.
 	FileBytes, LiveBytes, Quota int64
@@ -56,7 +57,7 @@ func StatusResponse(h *pb.ResponseHeader, s *Status, version, storageVersion str
 		Leader: s.Leader, RaftTerm: s.Term, RaftIndex: s.Commit, RaftAppliedIndex: s.Applied,
 		// What is newest is in no file yet. Those who divide by the quota must not get 0.
 		DbSize: max(s.FileBytes, s.LiveBytes), DbSizeInUse: s.LiveBytes, DbSizeQuota: cmp.Or(s.Quota, math.MaxInt64),
-		DowngradeInfo: &pb.DowngradeInfo{},
+		DowngradeInfo: &pb.DowngradeInfo{}, IsLearner: s.IsLearner,
 	}
 	if s.Leader == uint64(raft.None) {
 		m.Errors = append(m.Errors, ErrNoLeader.Text)

@@ -388,6 +388,12 @@ func TestChangesThatWouldDoHarmAreRefused(t *testing.T) {
 	refuse(member.ErrAddressTaken, func(m *member.Member) (member.Info, error) {
 		return m.Update(ctx, named("n1"), []string{c.configs[1].ListenPeer[0].String()}, nil)
 	})
+	// A new leader has not heard from all yet. Who is not heard from before it stops may be heard from after.
+	eventually(t, "the leader does not hear from all", func() bool {
+		leader = c.servers[c.leader()]
+		peers := leader.native.Replica().Node.Status().Peers
+		return len(peers) == 2 && peers[0].Active && peers[1].Active
+	})
 	for i, s := range c.servers {
 		if s != leader {
 			s.Abort()

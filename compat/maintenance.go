@@ -80,8 +80,7 @@ var maintenanceChecks = []check{
 			&pb.PutRequest{Key: t.b("a")}, &pb.DeleteRangeRequest{Key: t.b("a")}, &pb.CompactionRequest{Revision: 1 << 40},
 			&pb.TxnRequest{Success: ops(opDelete(t.b("a"), nil))}, &pb.TxnRequest{Success: ops(opGet(t.b("a")))}, &pb.RangeRequest{Key: t.b("a")},
 			&pb.RangeRequest{Key: t.b("a"), Serializable: true}, &pb.LeaseGrantRequest{TTL: 60}, &pb.LeaseRevokeRequest{ID: id},
-			&pb.LeaseTimeToLiveRequest{ID: 1}, &pb.LeaseLeasesRequest{}, &pb.AuthRoleAddRequest{Name: "under-corrupt"},
-			&pb.AuthRoleDeleteRequest{Role: "under-corrupt"}, &pb.PutRequest{},
+			&pb.LeaseTimeToLiveRequest{ID: 1}, &pb.LeaseLeasesRequest{}, &pb.PutRequest{},
 		} {
 			t.send(r)
 		}

@@ -56,8 +56,12 @@ func (r *Raft) release() {
 		return
 	}
 	least := r.commit
-	for _, id := range latest.fullVoters() {
-		least = min(least, r.durableAt(id))
+	// The latest configuration may be taken back until it is committed. The one before may have voters
+	// that are none any more, and then they count.
+	for _, c := range r.confs[r.confs.find(r.commit):] {
+		for _, id := range c.configuration.fullVoters() {
+			least = min(least, r.durableAt(id))
+		}
 	}
 	// It stays true what was known: what is on a disk stays there. A member that loses its disk is
 	// shut out, and counts as one that is lost.
@@ -94,9 +98,11 @@ func (r *Raft) witnessFull() bool { return r.cfg.Witness && r.tailBytes() > r.cf
 
 // witnessRefuses tells whether a witness takes no more of the log. It takes what leaders may have
 // accepted before they heard that it is full: entries behind those may be a change of the members,
-// which is the way out. And it takes entries that are no operations: each term has one of these.
+// which is the way out. It takes entries that are no operations: each term has one of these. And a
+// witness that has nothing to keep takes entries of any size.
 func (r *Raft) witnessRefuses(entries []Entry) bool {
-	return r.cfg.Witness && r.tailBytes()+sizeOf(entries) > r.cfg.MaxWitnessBytes+r.cfg.MaxPendingBytes &&
+	tail := r.tailBytes()
+	return r.cfg.Witness && tail > 0 && tail+sizeOf(entries) > r.cfg.MaxWitnessBytes+r.cfg.MaxPendingBytes &&
 		slices.ContainsFunc(entries, func(e Entry) bool { return e.Kind == EntryCommand || e.Kind == EntryForwarded })
 }
 

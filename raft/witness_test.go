@@ -108,6 +108,11 @@ func TestWitnessHasABound(t *testing.T) {
 	if sendEntries(t, r, command(26)); full() || r.log.last() != last+3 {
 		t.Errorf("with room again its log ends at %d", r.log.last())
 	}
+	step(t, r, &Release{Header: Header{From: 1, To: 3, Term: 1}, Index: last + 3})
+	executedBy(r)
+	if sendEntries(t, r, command(2000)); r.log.last() != last+4 {
+		t.Errorf("with nothing to keep it refuses a large entry: its log ends at %d", r.log.last())
+	}
 }
 
 // A witness that has to lead brings another voter up to date, and hands over. It takes nothing.
@@ -193,6 +198,26 @@ func TestLeaderReleasesWhatIsEverywhere(t *testing.T) {
 	r.peer(2).suspectedRound, r.peer(2).match = 1<<40, 4
 	if got := released(); got != 3 {
 		t.Errorf("released is %d by a member that may have lost its log", got)
+	}
+}
+
+// A full voter that is about to leave counts until that is committed: its leaving may be taken back.
+func TestWhoLeavesCountsUntilThatIsCommitted(t *testing.T) {
+	r := lead(t, withWitness(NewConfiguration(1, 2, 3), 3))
+	has := r.peer(2).match
+	change(t, r, withWitness(NewConfiguration(1, 3), 3))
+	ack(t, r, 3)
+	if r.configuration().Voters.IsJoint() || r.confs.latestIndex() <= r.commit {
+		t.Fatalf("the leave is not under way: %s, committed %d", r.configuration(), r.commit)
+	}
+	r.release()
+	if r.commit <= has || r.leader.everywhere > has {
+		t.Errorf("released up to %d of %d, and 2 has %d", r.leader.everywhere, r.commit, has)
+	}
+	ack(t, r, 3)
+	r.release()
+	if r.leader.everywhere != r.commit || r.commit < r.confs.latestIndex() {
+		t.Errorf("released up to %d of %d when 2 has left", r.leader.everywhere, r.commit)
 	}
 }
 

@@ -146,6 +146,16 @@ func (m *Machine) Durable() (index raft.Index, replaced <-chan struct{}) {
 	return index, m.files.replaced
 }
 
+// lastRevision is that of the newest durable state, 0 if it has none.
+func (f *files) lastRevision() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.current == nil || len(f.current.runs) == 0 {
+		return 0
+	}
+	return f.current.runs[len(f.current.runs)-1].Last
+}
+
 // read returns the newest manifest, nil if there is none.
 func (f *files) read() (*manifest, error) {
 	b, err := vfs.ReadFile(f.fs, f.path(manifestName))

@@ -25,6 +25,8 @@ type Machine struct {
 	files   files
 	failure atomic.Pointer[error]
 	scrubs  scrubs
+	// compared is the revision at which a member has compared the newest manifest with its own, last.
+	compared atomic.Uint64
 	// purging holds a token while versions are purged, or must not be.
 	purging chan struct{}
 

@@ -77,6 +77,7 @@ func (m *Machine) UseFetcher(f rsm.Fetcher) { m.fetcher = f }
 // manifest that is in use has it.
 func (m *Machine) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
 	if string(name) == stateName && offset == 0 {
+		m.compared.Store(m.Revision())
 		s, err := m.OpenState()
 		return s.Data, err
 	}

@@ -19,7 +19,9 @@ import (
 //     received.
 //  2. Members write runs anew, each by itself, so perhaps nobody has the same. But they have the same
 //     records: those that the index refers to are taken out of the runs of a member whose chain hash
-//     agrees, and a new run is made of them. It counts only if none of them was missing.
+//     agrees, and a new run is made of them. It counts only if none of them was missing. Histories are
+//     compared where runs of both end. If there is no such revision, both members are to make a
+//     checkpoint: where nothing is written, their last runs then end at the same one.
 //  3. At a start there is no index yet. Then the whole state of another member is taken, if that is
 //     at the same position or further, with those of the own runs that are whole.
 
@@ -143,6 +145,7 @@ func (m *Machine) rebuild(p *present, damaged run.Info, from raft.NodeID) (err e
 		return err
 	}
 	if !run.Agrees(m.files.current.runs, theirs.runs, damaged.Last) {
+		m.compared.Store(m.Revision())
 		return errDisagrees
 	}
 	files := p.history.Files()

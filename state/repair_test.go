@@ -123,6 +123,37 @@ func TestARunIsNotRebuiltFromLess(t *testing.T) {
 	}
 }
 
+// Where no runs of two members end at the same revision, both are to make a checkpoint. Then they do.
+func TestHistoriesAreComparedAfterACheckpoint(t *testing.T) {
+	s := newUnlike(t, 5<<10, func(m *state.Machine) { m.DoOp(set("x", "x")) })
+	s.m.DoOp(set("x", "x"))
+	s.m.DoOp(set("y", "y"))
+	s.peer.DoOp(set("y", "y"))
+	s.damage("run-2", 100)
+	if s.m.CheckpointWanted() || s.peer.CheckpointWanted() {
+		t.Error("a checkpoint is wanted, and nobody has compared anything")
+	}
+	if err := s.scrub(); err == nil || !strings.Contains(err.Error(), "chain hash") {
+		t.Fatalf("scrub: %v", err)
+	}
+	if !s.m.CheckpointWanted() || !s.peer.CheckpointWanted() {
+		t.Fatalf("checkpoints are wanted: %t, %t", s.m.CheckpointWanted(), s.peer.CheckpointWanted())
+	}
+	position := raft.SnapshotMeta{Index: scrubbedKeys + 12, Term: 1, Configuration: raft.NewConfiguration(1, 2)}
+	if _, err := s.m.Checkpoint(position)(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.checkpointPeer(scrubbedKeys + 12); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.scrub(); err != nil || s.m.Figures().Repaired != 1 {
+		t.Errorf("scrub: %v, repaired %d", err, s.m.Figures().Repaired)
+	}
+	if s.m.CheckpointWanted() || s.peer.CheckpointWanted() {
+		t.Error("a checkpoint is wanted still")
+	}
+}
+
 // The records of a member with another history are of no use, though they have the same keys.
 func TestARunIsNotRebuiltFromAnotherHistory(t *testing.T) {
 	s := newScrubbed(t)

@@ -90,7 +90,7 @@ func (c Config[Op, Result]) withDefaults() (Config[Op, Result], error) {
 		return c, errors.New("rsm: Config.Witness is a replica without Machine, Durable and Codec: some are set")
 	}
 	if c.Witness {
-		c.Machine, c.Codec = noState[Op, Result]{}, noState[Op, Result]{}
+		c.Machine, c.Codec = NoState[Op, Result]{}, NoState[Op, Result]{}
 	}
 	switch {
 	case c.ID == raft.None:

@@ -173,7 +173,7 @@ var errUnreadable = errors.New("read the state to send")
 // opened.
 func (n *Node[Op, Result]) streamState(t Transfer, stream *StateStream) (*StateStream, error) {
 	if t.Witness != nil {
-		stream = witnessStream(*t.Witness)
+		stream = WitnessStream(*t.Witness)
 	} else if stream == nil {
 		s, err := n.machine.OpenState()
 		if err != nil {

@@ -113,14 +113,18 @@ func (n *node) startTransfers(e *rsm.Effects[*waiter]) {
 		if !t.Resume {
 			stream = nil
 		}
-		n.after(n.w.upTo(n.w.mix.Loop)+1, func() { n.sendState(t.Header, stream) })
+		n.after(n.w.upTo(n.w.mix.Loop)+1, func() { n.sendState(t, stream) })
 	}
 }
 
-// sendState streams the state to a peer: on an open stream, or if that is nil on a new one.
-func (n *node) sendState(h raft.Header, stream *rsm.StateStream) {
-	var err error
-	if stream == nil {
+// sendState streams the state to a peer: on an open stream, or if that is nil on a new one. A witness
+// gets a position.
+func (n *node) sendState(t rsm.Transfer, stream *rsm.StateStream) {
+	h, err := t.Header, error(nil)
+	if t.Witness != nil {
+		n.w.check.counts.Positions++
+		stream = rsm.WitnessStream(*t.Witness)
+	} else if stream == nil {
 		stream = new(rsm.StateStream)
 		*stream, err = n.machine.OpenState()
 	} else if _, err := stream.Data.(io.Seeker).Seek(0, io.SeekStart); err != nil {

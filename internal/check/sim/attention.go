@@ -52,7 +52,7 @@ func newAttention(w *world) attention {
 // followers catch up fast enough for commits.
 func (m *Mix) demandsProgress() bool {
 	return m.Loss <= 0.05 && (m.SpikeShare == 0 || m.SpikeTo <= 100*time.Millisecond) &&
-		m.MaxInflight >= 4 && m.MaxAppendBytes >= 1000 && m.MaxUnapplied == unlimited
+		m.MaxInflight >= 4 && m.MaxAppendBytes >= 1000 && m.MaxUnapplied == unlimited && m.MaxWitness == unlimited
 }
 
 // patience is how long a healthy majority may take for a write: four election timeouts, each drawn

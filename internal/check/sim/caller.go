@@ -175,7 +175,7 @@ func (n *node) serve(x *call, reply func(answer)) {
 		r := state.Result{Result: kv.Result{Code: code, Revision: found.Revision}}
 		reply(answer{r, found, nil})
 	}
-	if x.Stale {
+	if x.Stale && !n.witness {
 		read()
 		return
 	}
@@ -204,7 +204,7 @@ func (x *call) hear(a answer, turn int) {
 	if x.over {
 		return
 	}
-	refused := errors.Is(a.err, rsm.ErrWrongLeader) || errors.Is(a.err, rsm.ErrBusy) || errors.Is(a.err, logtime.ErrNotLeader)
+	refused := errors.Is(a.err, rsm.ErrWrongLeader) || errors.Is(a.err, rsm.ErrBusy) || errors.Is(a.err, rsm.ErrWitness) || errors.Is(a.err, logtime.ErrNotLeader)
 	switch {
 	case errors.Is(a.err, errEtcdRefused):
 		x.end(false)

@@ -54,7 +54,7 @@ func (c *client) begin() {
 	for _, i := range w.rand.Perm(w.mix.Nodes()) {
 		endpoints = append(endpoints, address(raft.NodeID(i+1)))
 	}
-	if n := w.mix.Learners + w.mix.Voters/2 + 1; w.chance(0.3) && w.mix.Spares == 0 { // at least one voter among them keeps its disk
+	if n := w.mix.Learners + w.mix.Voters/2 + 1; w.chance(0.3) && w.mix.Spares+w.mix.Witnesses == 0 { // at least one voter among them keeps its disk
 		endpoints = endpoints[:n]
 	}
 	var err error
@@ -197,7 +197,7 @@ func (o *operation) do(step clerk.Step) {
 func (o *operation) ask(turn int) {
 	c, w := o.client, o.client.w
 	to := w.node(c.servers[c.route.Server(o.step.Server)])
-	refused := !to.up() || w.net.clientCut[to.id] > 0
+	refused := !to.up() || to.witness || w.net.clientCut[to.id] > 0
 	if refused && w.chance(0.7) { // the connection was refused, or had not been made
 		w.after(w.net.latency(), func() {
 			if o.turn == turn {
@@ -242,7 +242,7 @@ func (o *operation) arrive(to *node, req *api.Request, a attempt, number, turn i
 		return
 	}
 	to.awake(func() {
-		if to.up() {
+		if to.up() && !to.witness {
 			to.handle(req, a, func(r *api.Reply) { o.reply(to, r, number, turn) })
 		}
 	})

@@ -54,7 +54,7 @@ func (w *world) converge() {
 	w.viewersSeeAll()
 	w.repairAll()
 	for _, n := range w.members() {
-		if !n.fatal {
+		if !n.fatal && !n.witness {
 			w.check.content(n)
 			n.rotStates(4)
 		}
@@ -108,7 +108,7 @@ func (w *world) followerAbsence() {
 // there is no other fault: what a majority has on disk is executed, whichever disk is late.
 func (w *world) oneDiskHangs() {
 	l := w.leader()
-	if l == nil || len(w.voters()) < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() {
+	if l == nil || len(w.voters()) < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() || w.mix.MaxWitness < unlimited {
 		return
 	}
 	n := l
@@ -173,7 +173,9 @@ func (w *world) connectionBroke(n *node, peer raft.NodeID) {
 func (w *world) catchUpAll() {
 	start, mark := w.now, w.check.lastCommitted()
 	reached := func() bool {
-		return !slices.ContainsFunc(w.members(), func(n *node) bool { return !n.fatal && (!n.up() || n.applier.Index() < mark) })
+		return !slices.ContainsFunc(w.members(), func(n *node) bool {
+			return !n.fatal && !n.waitsForFullVoter() && (!n.up() || n.reached() < mark)
+		})
 	}
 	bound := breakOff + 2*time.Second + w.elections(4)
 	if w.anyRotten() { // the only file of its kind may have to be repaired first

@@ -58,7 +58,7 @@ const walDir = "/wal"
 // newDisk returns the disk of a node that begins with a configuration.
 func newDisk(w *world, id raft.NodeID, conf raft.Configuration) *disk {
 	d := &disk{w: w, id: id}
-	if w.mix.Durable {
+	if w.mix.Durable && !w.mix.witness(id) {
 		d.files = newMemFS(w.rand)
 	}
 	d.snapshot = raft.SnapshotMeta{Configuration: conf}

@@ -15,7 +15,7 @@ import (
 func (w *world) diverge() {
 	up := 0
 	for _, n := range w.voters() {
-		if n.up() {
+		if n.up() && !n.witness {
 			up++
 		}
 	}
@@ -23,7 +23,7 @@ func (w *world) diverge() {
 		return
 	}
 	n := pick(w.rand, w.members()...)
-	if !n.up() {
+	if !n.up() || n.witness {
 		return
 	}
 	w.trace.text(w.now, n.id, "diverge", "at %d", n.applier.Index())

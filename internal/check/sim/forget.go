@@ -17,7 +17,7 @@ func (w *world) oldDiskReturns() {
 		return
 	}
 	n := w.otherThan(l, w.voters())
-	if n == l || n.disk.fs != nil || n.disk.files != nil || !n.up() {
+	if n == l || w.mix.MaxWitness < unlimited || n.disk.fs != nil || n.disk.files != nil || !n.up() {
 		return
 	}
 	term, image := l.replica.Status().Term, n.disk.model

@@ -146,7 +146,7 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	v.role = s.Role
 	k.configurations(n, v)
 	k.bounds(n, v, &s)
-	k.appliedAtOnce(n, v, e, s.Commit)
+	k.appliedAtOnce(n, v, e, &s.Status)
 	for _, m := range e.Messages {
 		k.promise(n, v, m)
 	}
@@ -202,14 +202,18 @@ func (v *view) bytes(lo, hi raft.Index) (size int) {
 
 // appliedAtOnce checks that committed entries are given to the state machine at once,
 // whichever disk is late.
-func (k *checker) appliedAtOnce(n *node, v *view, e *rsm.Effects[*waiter], commit raft.Index) {
+func (k *checker) appliedAtOnce(n *node, v *view, e *rsm.Effects[*waiter], s *raft.Status) {
 	if e.Restore != nil {
 		v.applying = e.Restore.Index
 	}
 	if c := e.Commands; len(c) > 0 {
 		v.applying = c[len(c)-1].Entry.Index
 	}
-	if v.applying != commit {
+	if n.witness {
+		k.witnessTurned(n, v, e, s)
+		return
+	}
+	if commit := s.Commit; v.applying != commit {
 		k.w.failf("executed at once", "%s has committed %d, and executes up to %d", n.id, commit, v.applying)
 	}
 }
@@ -276,6 +280,9 @@ func (k *checker) elected(n *node, v *view, term raft.Term) {
 	k.leaders[term] = n.id
 	k.leaderTerm = max(k.leaderTerm, term)
 	k.counts.Elections++
+	if n.witness {
+		k.counts.LedByWitness++
+	}
 	k.w.trace.numbers(k.w.now, n.id, "leads", uint64(term), uint64(v.last()))
 	k.w.after(1, k.w.readFromOldLeaders)
 	for i := len(k.committed); i > 0; i-- {
@@ -362,6 +369,9 @@ func (k *checker) promise(n *node, v *view, m raft.Message) {
 			k.leaseGrants.vote(n, ballot{h.To, h.Term})
 		}
 	case *raft.TimeoutNow:
+		if k.w.node(h.To).witness {
+			k.w.failf("witness serves", "%s hands leadership to %s", n.id, h.To)
+		}
 		k.leaseGrants.timeoutNow(m)
 	case *raft.AppendEntriesReply:
 		k.leaseGrants.grant(n, m)
@@ -392,6 +402,8 @@ func (k *checker) vote(n *node, term raft.Term, candidate raft.NodeID) {
 func (k *checker) ended(n *node, x *waiter, err error) {
 	switch {
 	case x.offer:
+	case n.witness && err == nil:
+		k.w.failf("witness serves", "%s answers %q, mode %d, change %d", n.id, x.data, x.mode, x.change)
 	case x.change > 0:
 		k.changeEnded(n, x, err)
 	case !x.read:
@@ -429,14 +441,15 @@ func (k *checker) finalHash() uint64 {
 // for anything.
 func (k *checker) converged() bool {
 	for _, n := range k.w.members() {
-		if n.fatal {
+		if n.fatal || n.waitsForFullVoter() {
 			continue
 		}
-		if !n.up() || len(n.waiting) > 0 || n.applier.Index() != k.lastCommitted() || n.machine.Hash() != k.finalHash() {
+		if !n.up() || len(n.waiting) > 0 || n.reached() != k.lastCommitted() || !n.witness && n.machine.Hash() != k.finalHash() {
 			return false
 		}
 		s := n.replica.Status()
-		if s.LastIndex != k.lastCommitted() || s.Applied != s.LastIndex || s.DurableIndex != s.LastIndex || s.Pending > 0 {
+		keeps := n.witness && k.w.anyFatal() // what a full voter lacks
+		if s.LastIndex != k.lastCommitted() || s.Applied != s.LastIndex && !keeps || s.DurableIndex != s.LastIndex || s.Pending > 0 {
 			return false
 		}
 	}

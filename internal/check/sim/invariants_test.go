@@ -243,6 +243,31 @@ var violations = []struct {
 		v.confs = append(v.confs, confAt{v.last() + 1, w.conf()})
 		w.membersSettle()
 	}},
+	{"witness drops", func(w *world, l, f *node) {
+		f.disk.entries = f.disk.entries[:3]
+		witnessTurns(w, l, raft.Follower, rsm.Effects[*waiter]{})
+	}},
+	{"witness serves", func(w *world, l, _ *node) {
+		witnessTurns(w, l, raft.Leader, rsm.Effects[*waiter]{Lease: rsm.Lease{Until: 1}})
+	}},
+	{"witness serves", func(w *world, l, _ *node) {
+		e := raft.Entry{Kind: raft.EntryForwarded, Term: w.check.view(l).hard.Term}
+		witnessTurns(w, l, raft.Leader, rsm.Effects[*waiter]{DiskTask: rsm.DiskTask{Persist: &raft.Persist{Entries: []raft.Entry{e}}}})
+	}},
+	{"witness serves", func(w *world, _, f *node) {
+		f.witness = true
+		w.check.ended(f, &waiter{read: true}, nil)
+	}},
+	{"witness serves", func(w *world, l, f *node) {
+		f.witness = true
+		w.check.promise(l, w.check.view(l), &raft.TimeoutNow{Header: raft.Header{To: f.id}})
+	}},
+	{"log bound", func(w *world, l, _ *node) {
+		v := w.check.view(l)
+		v.applying = v.base
+		w.mix.MaxWitness, w.mix.MaxPendingBytes = 10, 10
+		witnessTurns(w, l, raft.Follower, rsm.Effects[*waiter]{DiskTask: rsm.DiskTask{Persist: &raft.Persist{Entries: v.log[len(v.log)-1:]}}})
+	}},
 	{"progress during faults", func(w *world, _, _ *node) {
 		w.attention = newAttention(w)
 		w.look()
@@ -267,6 +292,13 @@ func TestInvariantsCanFail(t *testing.T) {
 			expect(t, tt.invariant, func() { tt.breakIt(w, leader, follower) })
 		})
 	}
+}
+
+// witnessTurns lets a node be a witness, and checks a turn of it.
+func witnessTurns(w *world, n *node, role raft.Role, e rsm.Effects[*waiter]) {
+	n.witness = true
+	v := w.check.view(n)
+	w.check.witnessTurned(n, v, &e, &raft.Status{Role: role, Term: v.hard.Term, Commit: v.commit})
 }
 
 // propose lets a leader append a configuration behind one at an index.

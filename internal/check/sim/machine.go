@@ -37,6 +37,9 @@ const (
 // newMachine returns the machine of a process: that of the service, or in some runs one with
 // snapshots, which package rsm has to serve as well.
 func (n *node) newMachine() machine {
+	if n.witness {
+		return newWitnessMachine(n.disk)
+	}
 	if n.disk.files == nil {
 		m := &imaged{w: n.w, Machine: naive.New(truthLimits)}
 		return withSnapshots{rsm.WithSnapshots(m, n.disk), m, n.disk}

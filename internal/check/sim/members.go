@@ -57,7 +57,7 @@ func survives(w *world, c raft.Configuration, without *node) bool {
 		n := w.node(id)
 		whole[id] = n != without && !n.fatal && !n.disk.damaged()
 	}
-	return won(c.Voters, whole)
+	return won(c.Voters, whole) && w.hasState(c, func(n *node) bool { return !whole[n.id] })
 }
 
 var errNothing = errors.New("there is nothing to change")
@@ -200,7 +200,7 @@ func (w *world) spare(c raft.Configuration) *node {
 }
 
 // with returns c with another part for a node.
-func with(c raft.Configuration, id raft.NodeID, part raft.Part) raft.Configuration {
+func (w *world) with(c raft.Configuration, id raft.NodeID, part raft.Part) raft.Configuration {
 	other := func(x raft.NodeID) bool { return x == id }
 	next := raft.NewConfiguration(slices.DeleteFunc(slices.Clone(c.Voters.Incoming), other)...)
 	next.Learners = slices.DeleteFunc(slices.Clone(c.Learners), other)
@@ -212,12 +212,12 @@ func with(c raft.Configuration, id raft.NodeID, part raft.Part) raft.Configurati
 	}
 	slices.Sort(next.Voters.Incoming)
 	slices.Sort(next.Learners)
-	return next
+	return w.withWitnesses(next)
 }
 
 func (w *world) addLearner(c raft.Configuration) raft.Configuration {
 	if n := w.spare(c); n != nil {
-		return with(c, n.id, raft.Learner)
+		return w.with(c, n.id, raft.Learner)
 	}
 	return c
 }
@@ -233,20 +233,20 @@ func (w *world) promote(c raft.Configuration) raft.Configuration {
 	if len(c.Learners) == 0 {
 		return c
 	}
-	return with(c, pick(w.rand, c.Learners...), raft.Voter)
+	return w.with(c, pick(w.rand, c.Learners...), raft.Voter)
 }
 
 func (w *world) demote(c raft.Configuration) raft.Configuration {
-	return with(c, pick(w.rand, c.Voters.Incoming...), raft.Learner)
+	return w.with(c, pick(w.rand, c.Voters.Incoming...), raft.Learner)
 }
 
 func (w *world) removeOne(c raft.Configuration) raft.Configuration {
-	return with(c, pick(w.rand, c.Members()...), raft.NotMember)
+	return w.with(c, pick(w.rand, c.Members()...), raft.NotMember)
 }
 
 func (w *world) removeLeader(c raft.Configuration) raft.Configuration {
 	if l := w.leader(); l != nil && c.Voters.Contains(l.id) && len(c.Voters.Incoming) > 1 {
-		return with(c, l.id, pick(w.rand, raft.NotMember, raft.NotMember, raft.Learner))
+		return w.with(c, l.id, pick(w.rand, raft.NotMember, raft.NotMember, raft.Learner))
 	}
 	return c
 }
@@ -256,7 +256,7 @@ func (w *world) moveAll(c raft.Configuration) raft.Configuration {
 	if len(c.Learners) == 0 {
 		return c
 	}
-	return raft.NewConfiguration(c.Learners...)
+	return w.withWitnesses(raft.NewConfiguration(c.Learners...))
 }
 
 // shuffle gives some nodes another part, several at once. What a core refuses is among it.
@@ -264,7 +264,7 @@ func (w *world) shuffle(c raft.Configuration) raft.Configuration {
 	next := c
 	for _, id := range c.Members() {
 		if w.chance(0.3) {
-			next = with(next, id, pick(w.rand, raft.NotMember, raft.Learner, raft.Voter, raft.Voter))
+			next = w.with(next, id, pick(w.rand, raft.NotMember, raft.Learner, raft.Voter, raft.Voter))
 		}
 	}
 	if w.chance(0.3) {
@@ -335,15 +335,15 @@ func (w *world) oneIsRemoved() {
 	if w.chance(0.4) {
 		n = pick(w.rand, w.members()...)
 	}
-	next := with(w.conf(), n.id, raft.NotMember)
-	if n.fatal || !next.HasVoters() || !survives(w, next, nil) {
+	next := w.with(w.conf(), n.id, raft.NotMember)
+	if n.fatal || next.Check() != nil || !survives(w, next, nil) {
 		return
 	}
 	remove := func(c raft.Configuration) (raft.Configuration, error) {
 		if !c.Contains(n.id) {
 			return c, errNothing
 		}
-		return with(c, n.id, raft.NotMember), nil
+		return w.with(c, n.id, raft.NotMember), nil
 	}
 	start, asked := w.now, Instant(0)
 	w.trace.text(w.now, n.id, "remove", "%s", next)

@@ -86,7 +86,7 @@ func (w *world) failUntil(healthy []bool, end Instant, lasting bool) {
 // The disks of the minority work. Otherwise a leader among them could keep its majority by a
 // member whose disk hangs, commit nothing, and go on to lead: that is a known limit.
 func (w *world) minorityFails() {
-	if len(w.voters()) < 3 || !w.opt.anyFault() || w.anyFatal() || w.anyRotten() || w.chance(0.6) {
+	if len(w.voters()) < 3 || !w.opt.anyFault() || w.anyFatal() || w.anyRotten() || w.mix.MaxWitness < unlimited || w.chance(0.6) {
 		return
 	}
 	healthy := make([]bool, w.mix.Nodes()+1)

@@ -13,10 +13,15 @@ import (
 // run some faults are absent and some are frequent (swarm testing), since a fault that is
 // always there hides the effects of others.
 type Mix struct {
-	Voters   int
-	Learners int  // nodes behind the voters, which only receive
-	Spares   int  // nodes that may join later
-	WAL      bool // the real log on a simulated file system, else a modelled disk
+	Voters    int
+	Witnesses int // those of the voters that keep no state: the last ones
+	Learners  int // nodes behind the voters, which only receive
+	Spares    int // nodes that may join later
+	// SpareWitness: the last of the spare nodes is a witness.
+	SpareWitness bool
+	// MaxWitness is how much of its log a witness may have to keep until it refuses more.
+	MaxWitness int
+	WAL        bool // the real log on a simulated file system, else a modelled disk
 	// Durable: the machine is that of the service, which keeps its own state
 	// (rsm.DurableMachine). In the other runs it is a small one with snapshots.
 	Durable bool
@@ -96,7 +101,15 @@ func (m *Mix) configuration() raft.Configuration {
 	if m.Learners > 0 {
 		c.Learners = ids[m.Voters:]
 	}
+	if m.Witnesses > 0 {
+		c.Witnesses = ids[m.Voters-m.Witnesses : m.Voters]
+	}
 	return c
+}
+
+// witness tells whether a node is made to keep no state.
+func (m *Mix) witness(id raft.NodeID) bool {
+	return int(id) > m.Voters-m.Witnesses && int(id) <= m.Voters || m.SpareWitness && int(id) == m.Nodes()
 }
 
 // has tells whether the mix has a kind of fault.
@@ -112,6 +125,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		ElectionTimeout:   milliseconds(pick(r, 250, 500, 500, 1000)),
 		Snapshots:         rsm.SnapshotPolicy{MaxRaftState: pick[int64](r, -1, 0, 300, 1000, 1000, 10000)},
 		MaxPendingBytes:   unlimited,
+		MaxWitness:        unlimited,
 		MaxUnapplied:      pick(r, unlimited, 3_000, 20_000), // a follower accepts as much with each heartbeat
 		MaxUnstable:       pick(r, unlimited, unlimited, 3_000, 20_000),
 		MaxAppendBytes:    pick(r, 1<<20, 1<<20, 100, 1000),
@@ -133,6 +147,9 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		Apply:             pick(r, 0, 100*time.Microsecond, 5*time.Millisecond, 80*time.Millisecond, 500*time.Millisecond),
 		Loop:              pick(r, 0, 0, 100*time.Microsecond, 3*time.Millisecond),
 		InjectionInterval: milliseconds(pick(r, 200, 500, 1500, 5000)),
+	}
+	if r.IntN(5) == 0 {
+		m.withWitnesses(r)
 	}
 	m.MaxUnapplied = max(m.MaxUnapplied, 20*m.Padding) // else a node with a backlog never catches up
 	m.MaxUnstable = max(m.MaxUnstable, 20*m.Padding)
@@ -166,6 +183,12 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	m.ShortOutcomes = r.IntN(2) == 0
 	m.Users = r.IntN(3) == 0
 	return m
+}
+
+// withWitnesses makes a cluster of which some voters keep no state.
+func (m *Mix) withWitnesses(r *rand.Rand) {
+	m.Voters = pick(r, 3, 3, 3, 4)
+	m.Witnesses = pick(r, 1, 1, m.Voters-2)
 }
 
 // farApart puts members on different continents: an answer takes longer than a heartbeat.
@@ -210,6 +233,11 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 	}
 	if m.has(Members) {
 		m.Spares = pick(r, 1, 2, 3, min(m.Voters, 5))
+		m.SpareWitness = m.Voters <= 4 && r.IntN(3) == 0
+	}
+	if (m.Witnesses > 0 || m.SpareWitness) && !m.has(Corrupt) && r.IntN(3) == 0 { // with a member away for good it stays full
+		m.MaxPendingBytes, m.MaxAppendBytes = max(2000, 6*m.Padding), min(m.MaxAppendBytes, 1000) // the first bounds messages too
+		m.MaxWitness = pick(r, 1000, 10_000)
 	}
 	if m.has(Minority) && r.IntN(3) == 0 {
 		m.undisturbed()
@@ -219,8 +247,8 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 // undisturbed leaves only the fault of a minority, in a cluster that has to make progress beside it
 // (see attention).
 func (m *Mix) undisturbed() {
-	m.Faults, m.Spares = []Fault{Minority}, 0
-	m.Loss, m.SpikeShare, m.Ordered, m.MaxPendingBytes = min(m.Loss, 0.05), 0, true, unlimited
+	m.Faults, m.Spares, m.SpareWitness = []Fault{Minority}, 0, false
+	m.Loss, m.SpikeShare, m.Ordered, m.MaxPendingBytes, m.MaxWitness = min(m.Loss, 0.05), 0, true, unlimited, unlimited
 	m.MaxUnapplied, m.MaxInflight, m.MaxAppendBytes = unlimited, 256, 1<<20
 }
 
@@ -285,6 +313,7 @@ func (m *Mix) raftConfig(id raft.NodeID, r *rand.Rand) raft.Config {
 	}
 	c := raft.Config{
 		ID: id, Rand: r,
+		Witness: m.witness(id), MaxWitnessBytes: m.MaxWitness,
 		HeartbeatTicks: 5, ElectionTimeoutTicks: int(timeout / m.Tick),
 		MaxPendingBytes: m.MaxPendingBytes, MaxUnappliedBytes: m.MaxUnapplied, MaxUnstableBytes: m.MaxUnstable, MaxAppendBytes: m.MaxAppendBytes, MaxInflightAppends: m.MaxInflight,
 	}

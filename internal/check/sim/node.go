@@ -19,15 +19,17 @@ import (
 // step by step, with events in place of goroutines. A process that is paused does nothing;
 // one that is down has no replica.
 type node struct {
-	w     *world
-	id    raft.NodeID
-	runs  int64 // length of its runs
-	disk  *disk
-	clock clock
-	lives int  // number of starts and crashes: a process is identified by it
-	fatal bool // the disk is damaged, or lost for good
-	born  bool // it was started ever, or is one of the first members
-	gone  bool // it was removed, and is started no more
+	w  *world
+	id raft.NodeID
+	// witness: it keeps no state.
+	witness bool
+	runs    int64 // length of its runs
+	disk    *disk
+	clock   clock
+	lives   int  // number of starts and crashes: a process is identified by it
+	fatal   bool // the disk is damaged, or lost for good
+	born    bool // it was started ever, or is one of the first members
+	gone    bool // it was removed, and is started no more
 
 	// Of the host.
 	paused         bool
@@ -84,7 +86,7 @@ type waiter struct {
 }
 
 func newNode(w *world, id raft.NodeID) *node {
-	n := &node{w: w, id: id, runs: runBytes}
+	n := &node{w: w, id: id, witness: w.mix.witness(id), runs: runBytes}
 	n.disk = newDisk(w, id, n.birth())
 	if w.mix.UnlikeRuns {
 		n.runs += w.rand.Int64N(runBytes)
@@ -148,11 +150,14 @@ func (n *node) start() {
 	}
 	n.machine, n.streams = n.newMachine(), map[raft.NodeID]*rsm.StateStream{}
 	n.applier = rsm.Applier[state.Command, state.Result, *waiter]{
-		Machine: n.machine, Hasher: n.machine, Codec: state.Codec{}, End: n.executed, Restored: n.restored,
+		Machine: n.machine, Codec: rsm.NoState[state.Command, state.Result]{}, End: n.executed, Restored: n.restored,
 		Applied: func(e raft.Entry, r state.Result) { n.w.check.applied(n, e, r) },
 		Hashed: func(index raft.Index, hash uint64) {
 			n.after(0, func() { n.call(func(r *replica) { r.StateHashed(index, hash) }) })
 		},
+	}
+	if !n.witness {
+		n.applier.Hasher, n.applier.Codec = n.machine, state.Codec{}
 	}
 	var found raft.State
 	var bytes int64
@@ -177,7 +182,9 @@ func (n *node) start() {
 	if err != nil {
 		n.w.failf("restart", "%s: %v", n.id, err)
 	}
-	n.replica.CompareStates()
+	if !n.witness {
+		n.replica.CompareStates()
+	}
 	n.w.trace.numbers(n.w.now, n.id, "start", uint64(found.HardState.Term), uint64(found.Snapshot.Index), uint64(len(found.Entries)))
 	n.startWatching()
 	n.w.check.started(n, found)

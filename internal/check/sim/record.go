@@ -89,7 +89,7 @@ func (k *checker) submitEnded(n *node, x *waiter, err error) {
 	if errors.Is(err, rsm.ErrUnknown) && x.forwarded {
 		k.counts.UnknownForwards++
 	}
-	if !errors.Is(err, rsm.ErrWrongLeader) && !errors.Is(err, rsm.ErrBusy) {
+	if !errors.Is(err, rsm.ErrWrongLeader) && !errors.Is(err, rsm.ErrBusy) && !errors.Is(err, rsm.ErrWitness) {
 		return
 	}
 	r := x.attempt.record

@@ -64,6 +64,9 @@ func (fs *memFS) copy() *memFS {
 
 // rotRun damages one full run of the machine. It returns false if there is none.
 func (d *disk) rotRun() bool {
+	if d.files == nil {
+		return false
+	}
 	var full []*memNode
 	for _, name := range slices.Sorted(maps.Keys(d.files.files)) {
 		n := d.files.files[name]

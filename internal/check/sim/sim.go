@@ -211,6 +211,7 @@ func (w *world) heal() {
 	}
 	m.SnapshotWrite = min(m.SnapshotWrite, 20*time.Millisecond)
 	m.Apply, m.Loop = min(m.Apply, time.Millisecond), min(m.Loop, 100*time.Microsecond)
+	w.fullVoterIsLost()
 	for _, n := range w.nodes {
 		n.heal()
 	}

@@ -55,7 +55,7 @@ func (m *imaged) view() logtime.View {
 func (n *node) leadership() {
 	v := &n.w.check.views[n.id]
 	leads := raft.Term(0)
-	if v.role == raft.Leader {
+	if v.role == raft.Leader && !n.witness {
 		leads = v.hard.Term
 	}
 	if leads == n.time.term {

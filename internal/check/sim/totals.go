@@ -85,6 +85,9 @@ type Counts struct {
 	// first, Removed are processes that ended since they were removed, LeadersOusted leaders that
 	// voted no more.
 	Changes, Joint, TakenBack, Joined, Removed, LeadersOusted int
+	// LedByWitness are elections that a witness won, Positions those behind which its log was to begin
+	// anew, and Lost full voters that were lost for good beside one.
+	LedByWitness, Positions, Lost int
 	// Minorities are faults of a minority beside which progress was demanded.
 	Minorities int
 	// Divergences that were noticed.
@@ -129,6 +132,9 @@ func (c *Counts) add(d Counts) {
 	c.Repaired += d.Repaired
 	c.NotRepaired += d.NotRepaired
 	c.Minorities += d.Minorities
+	c.LedByWitness += d.LedByWitness
+	c.Positions += d.Positions
+	c.Lost += d.Lost
 	c.Changes += d.Changes
 	c.Joint += d.Joint
 	c.TakenBack += d.TakenBack
@@ -182,11 +188,12 @@ func (t *Totals) Empty() (problems []string) {
 		{"divergences noticed", c.Divergences, t.Seeds / 4}, {"minorities that failed for long", c.Minorities, t.Seeds / 20},
 		{"changes of the members", c.Changes, t.Seeds}, {"joint phases", c.Joint, t.Seeds / 3}, {"configurations taken back", c.TakenBack, t.Seeds / 20},
 		{"new voters", c.Joined, t.Seeds / 20}, {"processes that ended since they were removed", c.Removed, t.Seeds / 3}, {"leaders that were removed", c.LeadersOusted, t.Seeds / 5},
+		{"elections won by a witness", c.LedByWitness, t.Seeds / 40}, {"positions of witnesses", c.Positions, t.Seeds / 40}, {"full voters lost beside a witness", c.Lost, t.Seeds / 100},
 		{"resumed streams", c.Resumed, t.Seeds / 200},
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},
 		{"calls answered", c.Calls, 20 * t.Seeds}, {"leases ended", c.LeasesEnded, t.Seeds},
-		{"damaged states noticed", c.Rotten, t.Seeds}, {"runs repaired", c.Repaired, t.Seeds / 20}, {"reads of files that failed", c.ReadErrors, t.Seeds / 20},
+		{"damaged states noticed", c.Rotten, t.Seeds}, {"runs repaired", c.Repaired, t.Seeds / 20}, {"reads of files that failed", c.ReadErrors, t.Seeds / 40},
 		{"messages to watchers", c.Watched, 20 * t.Seeds}, {"watches that were compacted", c.WatchesCompacted, t.Seeds / 20},
 		{"calls answered by the API of etcd", c.EtcdCalls, 4 * t.Seeds},
 		{"messages to watchers by the API of etcd", c.EtcdWatched, 5 * t.Seeds}, {"fragments", c.EtcdFragments, t.Seeds / 4},

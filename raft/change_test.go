@@ -72,6 +72,27 @@ func TestChangeWaitsForTheFirstCommitOfTheTerm(t *testing.T) {
 	}
 }
 
+// Clients that keep the queue of proposals full do not keep an operator from changing the members.
+func TestChangeFindsRoomBesideProposals(t *testing.T) {
+	r := lead(t, NewConfiguration(1, 2, 3))
+	r.cfg.MaxPendingBytes = 100
+	var err error
+	for range 10 {
+		if _, err = r.Propose(make([]byte, 20)); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, ErrBusy) {
+		t.Fatalf("the queue is not full: %v", err)
+	}
+	if _, err := r.ProposeConfiguration(withLearners(r.configuration(), 4)); err != nil {
+		t.Errorf("a change: %v", err)
+	}
+	if _, err := r.Propose(nil); !errors.Is(err, ErrBusy) {
+		t.Errorf("a proposal behind it: %v", err)
+	}
+}
+
 func TestOneChangeAtATime(t *testing.T) {
 	r := lead(t, withLearners(NewConfiguration(1, 2, 3), 4))
 	refused := func(when string) {

@@ -31,7 +31,8 @@ type Config struct {
 	// has bounds of its own (see MaxMembers), and must fit as well.
 	MaxEntryBytes int
 	// MaxPendingBytes bounds a leader's entries that are not yet applied (default 64 MiB).
-	// Beyond it Propose returns ErrBusy.
+	// Beyond it Propose returns ErrBusy. A change of the members, of which there is one at a time, is
+	// taken all the same.
 	MaxPendingBytes int
 	// MaxUnstableBytes bounds the entries that are not on this node's disk yet (default 64 MiB).
 	// Beyond it Propose returns ErrBusy on a leader, and a follower takes no entries, until the

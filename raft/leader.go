@@ -86,7 +86,7 @@ func (r *Raft) propose(kind EntryKind, data []byte) (Index, error) {
 		return 0, ErrTooLarge
 	case r.leader.transfer.to != None:
 		return 0, ErrTransferring
-	case pending+len(data) > r.cfg.MaxPendingBytes && pending > 0, r.diskBehind(len(data)), r.logFull(),
+	case pending+len(data) > r.cfg.MaxPendingBytes && pending > 0 && kind != EntryConfiguration, r.diskBehind(len(data)), r.logFull(),
 		kind != EntryConfiguration && r.needsFullWitness():
 		return 0, ErrBusy
 	}

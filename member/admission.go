@@ -71,17 +71,18 @@ func (m *Member) admit(from raft.NodeID, card []byte) error {
 // knows.
 func (m *Member) admitMember(r birth.Record) error {
 	v, name := m.view.Load(), m.cfg.Cluster.NameOf(r.Self)
-	known, ok := v.known.Find(r.Self)
-	switch {
-	case r.Certificate != nil && r.Certificate.Cluster != m.ClusterID():
+	if r.Certificate != nil && r.Certificate.Cluster != m.ClusterID() {
 		return m.refusal(r, birth.OtherCluster)
-	case !ok:
+	}
+	switch v.known.Standing(r.Self, r.Incarnation) {
+	case roster.Unknown:
 		return m.unknown(r.Self)
-	case !known.Started():
+	case roster.NotStarted:
+		known, _ := v.known.Find(r.Self)
 		known.Incarnation = r.Incarnation
 		m.meet(known)
 		return &transport.Refusal{Code: transport.CodeNotYet, Reason: fmt.Sprintf("as far as %s knows, %s has not started yet", m.cfg.Name, name)}
-	case known.Incarnation != r.Incarnation:
+	case roster.Replaced:
 		return m.refusal(r, birth.OtherReplaced)
 	}
 	m.foundAt(r.Self, r.About.Peers)

@@ -90,7 +90,7 @@ const policy = `
 
 	# The shells of tests: a network in memory, and the simulator.
 	raft, rsm < internal/check/memnet
-	internal/check/history, kv/watch, internal/frontend/native/translate, internal/frontend/etcd/translate, wal < internal/check/sim < internal/check/sim/cmd
+	internal/check/history, kv/watch, internal/frontend/native/translate, internal/frontend/etcd/translate, internal/roster, wal < internal/check/sim < internal/check/sim/cmd
 
 	# The real shell and the simulated one run the same pure code, not each other's.
 	internal/server !< internal/check/sim

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"errors"
-	"fmt"
 	"math/bits"
 	"slices"
 	"time"
@@ -196,11 +195,12 @@ func (k *checker) committedConf(e raft.Entry) {
 	if err != nil {
 		k.w.failf("codec", "%v", err)
 	}
-	if k.changesRefused[string(c.Context)] {
-		k.w.failf("refused but executed", "change %q of the members, %s", c.Context, c)
+	if number := changeOf(c); k.changesRefused[number] {
+		k.w.failf("refused but executed", "change %d of the members, %s", number, c)
 	}
 	was := k.w.conf()
 	k.confs = append(k.confs, confAt{e.Index, c})
+	k.rosterCommitted(c)
 	k.w.attention.moved = k.w.now
 	for _, n := range k.w.nodes {
 		switch {
@@ -233,11 +233,10 @@ func (k *checker) changeEnded(n *node, x *waiter, err error) {
 		rsm.ErrWrongLeader, rsm.ErrBusy, raft.ErrTransferring, raft.ErrNotReady, raft.ErrChangePending, raft.ErrNotCaughtUp, raft.ErrBadConfiguration, errNothing,
 	} {
 		if errors.Is(err, certain) {
-			context := fmt.Sprint(x.change)
-			k.changesRefused[context] = true
+			k.changesRefused[x.change] = true
 			for _, c := range k.confs {
-				if string(c.conf.Context) == context {
-					k.w.failf("refused but executed", "%s says %v to change %s, %s", n.id, err, context, c.conf)
+				if changeOf(c.conf) == x.change {
+					k.w.failf("refused but executed", "%s says %v to change %d, %s", n.id, err, x.change, c.conf)
 				}
 			}
 		}
@@ -246,9 +245,8 @@ func (k *checker) changeEnded(n *node, x *waiter, err error) {
 
 // changeMade checks the result of a change: it is committed, or another one behind it.
 func (k *checker) changeMade(n *node, x *waiter, c raft.Configuration) {
-	context := fmt.Sprint(x.change)
-	if c.Voters.IsJoint() || !slices.ContainsFunc(k.confs, func(a confAt) bool { return string(a.conf.Context) == context }) {
-		k.w.failf("change", "%s says that change %s is made, and that %s is in force", n.id, context, c)
+	if c.Voters.IsJoint() || !slices.ContainsFunc(k.confs, func(a confAt) bool { return changeOf(a.conf) == x.change }) {
+		k.w.failf("change", "%s says that change %d is made, and that %s is in force", n.id, x.change, c)
 	}
 }
 

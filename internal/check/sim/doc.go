@@ -29,6 +29,7 @@
 //	etcdcaller.go                    those that speak the API of etcd
 //	mix.go, fault.go, injection.go   the faults
 //	members.go, confs.go             changes of the members, and what must hold of them
+//	directory.go                     directories of members that are lost, and which server is which member
 //	witness.go                       voters without a state, and what must hold of them
 //	attention.go                     what is demanded while there are faults
 //	converge.go, minority.go, ...    what is demanded when the faults have ended

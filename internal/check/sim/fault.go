@@ -40,6 +40,7 @@ const (
 	Rot      // bits of the files of a running machine change
 	Minority // a majority stays healthy and connected, and anything happens to the others
 	Members  // come and go
+	Emptied  // a directory is lost, and a server started with an empty one
 
 	numFaults
 )
@@ -47,7 +48,7 @@ const (
 var faultNames = [numFaults]string{
 	"loss", "duplicate", "reorder", "delay", "client-loss", "full-queue",
 	"partition", "one-way", "bridge", "link", "flap", "lose-followers", "kill", "power-loss", "blackout", "install-crash", "reset",
-	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer", "hung-disk", "rot", "minority", "members",
+	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer", "hung-disk", "rot", "minority", "members", "emptied",
 }
 
 func (f Fault) String() string {

@@ -101,6 +101,7 @@ var injectors = [numFaults]func(*world, *node, Injection) bool{
 	Rot:           (*world).rotState,
 	Minority:      (*world).minority,
 	Members:       (*world).changeMembers,
+	Emptied:       (*world).emptyDirectory,
 }
 
 func (w *world) inject(number int, s Injection) {

@@ -35,7 +35,7 @@ type checker struct {
 	confs          []confAt // that were committed
 	ousted         map[raft.NodeID]ousted
 	wereMembers    map[raft.NodeID]bool // ever
-	changesRefused map[string]bool      // those of which certainly nothing came, by Context
+	changesRefused map[int]bool         // those of which certainly nothing came, by number
 
 	waiters  uint64
 	installs int
@@ -86,7 +86,7 @@ func newChecker(w *world) checker {
 		w: w, views: make([]view, w.mix.Nodes()+1), truth: naive.New(truthLimits),
 		leaseLives:  leaseLives{map[int64]*history.Lease{}, map[int64]bool{}},
 		leaseGrants: newLeaseGrants(w.mix.Nodes()), logged: map[string]bool{}, refused: map[string]bool{},
-		confs: []confAt{{0, w.mix.configuration()}}, ousted: map[raft.NodeID]ousted{}, wereMembers: map[raft.NodeID]bool{}, changesRefused: map[string]bool{},
+		confs: []confAt{{0, w.mix.configuration()}}, ousted: map[raft.NodeID]ousted{}, wereMembers: map[raft.NodeID]bool{}, changesRefused: map[int]bool{},
 		leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, entries: map[entryID]entry{},
 	}
 }

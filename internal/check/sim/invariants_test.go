@@ -8,6 +8,7 @@ import (
 	"balsa.example/api"
 	"balsa.example/clerk"
 	"balsa.example/internal/check/history"
+	"balsa.example/internal/roster"
 	"balsa.example/kv"
 	"balsa.example/kv/watch"
 	"balsa.example/raft"
@@ -228,15 +229,19 @@ var violations = []struct {
 	{"change", func(w *world, l, _ *node) { w.check.changeMade(l, &waiter{change: 5}, w.conf()) }},
 	{"refused but executed", func(w *world, l, _ *node) {
 		c := w.conf()
-		c.Context = []byte("5")
+		c.Context = contextOf(5, roster.Roster{})
 		w.check.confs = append(w.check.confs, confAt{1, c})
 		w.check.ended(l, &waiter{change: 5}, rsm.ErrWrongLeader)
 	}},
 	{"refused but executed", func(w *world, l, _ *node) {
 		w.check.ended(l, &waiter{change: 5}, raft.ErrNotCaughtUp)
 		c := w.conf()
-		c.Context = []byte("5")
+		c.Context = contextOf(5, roster.Roster{})
 		w.check.committedConf(raft.Entry{Kind: raft.EntryConfiguration, Data: raft.AppendConfiguration(nil, c)})
+	}},
+	{"admission", func(w *world, l, f *node) {
+		f.incarnation[1]++
+		w.check.rosterCommitted(w.conf())
 	}},
 	{"change not completed", func(w *world, l, _ *node) {
 		v := w.check.view(l)

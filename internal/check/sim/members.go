@@ -2,7 +2,6 @@ package sim
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -128,7 +127,7 @@ func (n *node) change(e edit, done func(error)) {
 	n.inbox.Changes = append(n.inbox.Changes, rsm.Change[*waiter]{Waiter: x, Edit: func(c raft.Configuration) (raft.Configuration, error) {
 		next, err := e(c)
 		if err == nil {
-			next.Context = fmt.Appendf(nil, "%d", number)
+			next.Context = contextOf(number, w.rosterOf(c, next))
 			w.trace.text(w.now, n.id, "change", "%d: %s to %s", number, c, next)
 			w.disturb(n, next)
 		}
@@ -273,7 +272,7 @@ func (w *world) shuffle(c raft.Configuration) raft.Configuration {
 	return next
 }
 
-// renew changes nothing but the Context.
+// renew changes nothing but the number of the change.
 func (w *world) renew(c raft.Configuration) raft.Configuration {
 	c.Context = nil
 	return c
@@ -336,7 +335,7 @@ func (w *world) oneIsRemoved() {
 		n = pick(w.rand, w.members()...)
 	}
 	next := w.with(w.conf(), n.id, raft.NotMember)
-	if n.fatal || next.Check() != nil || !survives(w, next, nil) {
+	if n.fatal || n.waitsForFullVoter() || next.Check() != nil || !survives(w, next, nil) {
 		return
 	}
 	remove := func(c raft.Configuration) (raft.Configuration, error) {

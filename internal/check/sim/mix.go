@@ -104,6 +104,7 @@ func (m *Mix) configuration() raft.Configuration {
 	if m.Witnesses > 0 {
 		c.Witnesses = ids[m.Voters-m.Witnesses : m.Voters]
 	}
+	c.Context = contextOf(0, firstRoster(ids))
 	return c
 }
 
@@ -235,7 +236,7 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 		m.Spares = pick(r, 1, 2, 3, min(m.Voters, 5))
 		m.SpareWitness = m.Voters <= 4 && r.IntN(3) == 0
 	}
-	if (m.Witnesses > 0 || m.SpareWitness) && !m.has(Corrupt) && r.IntN(3) == 0 { // with a member away for good it stays full
+	if (m.Witnesses > 0 || m.SpareWitness) && !m.has(Corrupt) && !m.has(Emptied) && r.IntN(3) == 0 { // with a member away for good it stays full
 		m.MaxPendingBytes, m.MaxAppendBytes = max(2000, 6*m.Padding), min(m.MaxAppendBytes, 1000) // the first bounds messages too
 		m.MaxWitness = pick(r, 1000, 10_000)
 	}
@@ -277,6 +278,8 @@ func (m *Mix) fits(f Fault) bool {
 		return m.Voters >= 3 && m.WAL
 	case Partition, OneWay, Link, Flap, LoseFollowers, InstallCrash, Reset, Transfer, Rot, Minority:
 		return m.Voters >= 3
+	case Emptied: // a member that has lost its directory is to be removed
+		return m.Voters >= 3 && m.has(Members)
 	case Bridge:
 		return m.Voters >= 5
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"balsa.example/internal/roster"
 	"balsa.example/kv/run"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -39,6 +40,7 @@ type node struct {
 	hungUntil      Instant // no write of the disk ends before
 	crashAtInstall bool
 	oldDisk        bool // its disk was replaced by an old image
+	incarnation    roster.Incarnation
 
 	// Of the process.
 	replica *replica
@@ -87,7 +89,7 @@ type waiter struct {
 
 func newNode(w *world, id raft.NodeID) *node {
 	n := &node{w: w, id: id, witness: w.mix.witness(id), runs: runBytes}
-	n.disk = newDisk(w, id, n.birth())
+	n.disk, n.incarnation = newDisk(w, id, n.birth()), firstIncarnation(id)
 	if w.mix.UnlikeRuns {
 		n.runs += w.rand.Int64N(runBytes)
 	}

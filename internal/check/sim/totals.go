@@ -85,6 +85,9 @@ type Counts struct {
 	// first, Removed are processes that ended since they were removed, LeadersOusted leaders that
 	// voted no more.
 	Changes, Joint, TakenBack, Joined, Removed, LeadersOusted int
+	// NotAdmitted are servers with an empty directory that were not taken for a member, JoinedAnew
+	// attempts to add them under another id.
+	NotAdmitted, JoinedAnew int
 	// LedByWitness are elections that a witness won, Positions those behind which its log was to begin
 	// anew, and Lost full voters that were lost for good beside one.
 	LedByWitness, Positions, Lost int
@@ -132,6 +135,8 @@ func (c *Counts) add(d Counts) {
 	c.Repaired += d.Repaired
 	c.NotRepaired += d.NotRepaired
 	c.Minorities += d.Minorities
+	c.NotAdmitted += d.NotAdmitted
+	c.JoinedAnew += d.JoinedAnew
 	c.LedByWitness += d.LedByWitness
 	c.Positions += d.Positions
 	c.Lost += d.Lost
@@ -188,6 +193,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"divergences noticed", c.Divergences, t.Seeds / 4}, {"minorities that failed for long", c.Minorities, t.Seeds / 20},
 		{"changes of the members", c.Changes, t.Seeds}, {"joint phases", c.Joint, t.Seeds / 3}, {"configurations taken back", c.TakenBack, t.Seeds / 20},
 		{"new voters", c.Joined, t.Seeds / 20}, {"processes that ended since they were removed", c.Removed, t.Seeds / 3}, {"leaders that were removed", c.LeadersOusted, t.Seeds / 5},
+		{"servers with an empty directory that were not admitted", c.NotAdmitted, t.Seeds / 40}, {"of these that joined", c.JoinedAnew, t.Seeds / 200},
 		{"elections won by a witness", c.LedByWitness, t.Seeds / 40}, {"positions of witnesses", c.Positions, t.Seeds / 40}, {"full voters lost beside a witness", c.Lost, t.Seeds / 100},
 		{"resumed streams", c.Resumed, t.Seeds / 200},
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},

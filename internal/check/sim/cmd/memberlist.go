@@ -72,6 +72,12 @@ var memberBugs = []mutant{
 		"		if c.index <= meta.Index && c.term <= meta.Term {\n			return ErrUnknown\n		}\n		return r.notLeader()\n", "		return r.notLeader()\n"}},
 	{name: "change-of-another-term-answered", edit: edit{"rsm/replica.go",
 		"			if c.index == e.Index && c.term == e.Term {\n				return nil\n", "			if c.index == e.Index {\n				return nil\n"}},
+	{name: "replaced-directory-admitted", edit: edit{"internal/roster/admit.go",
+		"	case known.Incarnation != i:\n", "	case known.Incarnation != i && id == raft.None:\n"}},
+	{name: "replaced-directory-gets-the-old-id", edit: edit{"internal/roster/change.go",
+		"		if !m.Started() && m.Name != \"\" && m.Name == c.About.Name {\n", "		if m.Name != \"\" && m.Name == c.About.Name {\n"}},
+	{name: "change-refused-while-clients-fill-the-queue", edit: edit{"raft/leader.go",
+		"pending > 0 && kind != EntryConfiguration, r.diskBehind", "pending > 0, r.diskBehind"}},
 	{name: "replica-stops-before-it-handed-over", edit: edit{"rsm/change.go",
 		"	if at == 0 || !executed || r.core.Role() == raft.Leader {\n", "	if at == 0 || !executed {\n"}, tests: [2]string{"./rsm", "Remove|Change|Member"}},
 }

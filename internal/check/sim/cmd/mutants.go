@@ -107,8 +107,11 @@ type find struct {
 
 var failedSeed = regexp.MustCompile(`(?m)^seed (\d+): (.*) at [0-9.]+ s: `)
 
-// timeLimit is for a mutant that hangs the simulator.
-const timeLimit = 10 * time.Minute
+// timeLimit is for a mutant that hangs the simulator. Tests that hang have failed.
+const (
+	timeLimit = 10 * time.Minute
+	testLimit = "2m"
+)
 
 // hunt builds the mutant and runs its simulator until a seed fails.
 func (m *mutant) hunt(root string, first, seeds uint64) (f find) {
@@ -149,7 +152,7 @@ func (m *mutant) test(ctx context.Context, root, dir string) find {
 	if err != nil {
 		return find{err: err}
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-p", "1", "-overlay", list, "-run", m.tests[1], m.tests[0])
+	cmd := exec.CommandContext(ctx, "go", "test", "-p", "1", "-timeout", testLimit, "-overlay", list, "-run", m.tests[1], m.tests[0])
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	if err == nil {

@@ -33,7 +33,8 @@
 //	witness.go                       voters without a state, and what must hold of them
 //	attention.go                     what is demanded while there are faults
 //	converge.go, minority.go, ...    what is demanded when the faults have ended
-//	invariants.go, leasegrants.go    what must hold after each step
+//	invariants.go, leasegrants.go,
+//	prevotes.go                      what must hold after each step
 //	truth.go                         that all replicas execute the same, and what is right
 //	record.go, history.go, calls.go  what clients may see
 //	viewer.go                        clients that watch

@@ -28,6 +28,7 @@ type checker struct {
 	committed   []committed       // from index 1 on
 	truth       *naive.Machine
 	leaseGrants leaseGrants
+	preVotes    preVotes
 	leaseLives  leaseLives
 	// logged and refused are commands of callers that are in the log, and that are certainly not.
 	logged, refused map[string]bool
@@ -85,7 +86,7 @@ func newChecker(w *world) checker {
 	return checker{
 		w: w, views: make([]view, w.mix.Nodes()+1), truth: naive.New(truthLimits),
 		leaseLives:  leaseLives{map[int64]*history.Lease{}, map[int64]bool{}},
-		leaseGrants: newLeaseGrants(w.mix.Nodes()), logged: map[string]bool{}, refused: map[string]bool{},
+		leaseGrants: newLeaseGrants(w.mix.Nodes()), preVotes: newPreVotes(w.mix.Nodes()), logged: map[string]bool{}, refused: map[string]bool{},
 		confs: []confAt{{0, w.mix.configuration()}}, ousted: map[raft.NodeID]ousted{}, wereMembers: map[raft.NodeID]bool{}, changesRefused: map[int]bool{},
 		leaders: map[raft.Term]raft.NodeID{}, votes: map[ballot]raft.NodeID{}, entries: map[entryID]entry{},
 	}
@@ -114,6 +115,7 @@ func (k *checker) started(n *node, s raft.State) {
 		applying: s.Snapshot.Index, seen: raft.Status{LastIndex: s.Snapshot.Index + raft.Index(len(s.Entries))},
 	}
 	k.logMatching(n, s.Entries)
+	k.preVotes.started(n)
 	v := &k.views[n.id]
 	k.beginConfs(n, v)
 	k.snapshotConf(n, s.Snapshot)
@@ -142,6 +144,7 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	if s.Alarm && k.w.diverging == nil {
 		k.w.failf("false alarm", "%s finds that states differ", n.id)
 	}
+	rose := s.Commit > v.commit
 	k.commitIndex(n, v, &s.Status)
 	v.role = s.Role
 	k.configurations(n, v)
@@ -150,6 +153,7 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	for _, m := range e.Messages {
 		k.promise(n, v, m)
 	}
+	k.preVotes.turned(n, rose)
 	k.leaseGrants.lease(n, s.Term, e.Lease)
 	if e.TakeSnapshot != nil {
 		k.snapshot(n, v, e.TakeSnapshot.Index, s.Snapshot.Index)
@@ -367,6 +371,10 @@ func (k *checker) promise(n *node, v *view, m raft.Message) {
 		if m.Granted {
 			k.vote(n, h.Term, h.To)
 			k.leaseGrants.vote(n, ballot{h.To, h.Term})
+		}
+	case *raft.PreVoteReply:
+		if m.Granted {
+			k.preVotes.granted(n, v.hard.Term, h.To)
 		}
 	case *raft.TimeoutNow:
 		if k.w.node(h.To).witness {

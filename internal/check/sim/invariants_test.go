@@ -221,6 +221,10 @@ var violations = []struct {
 		clear(w.check.leaseGrants.until)
 		w.check.leaseGrants.lease(l, w.check.view(l).hard.Term, rsm.Lease{Until: l.now() + 1})
 	}},
+	{"pre-vote", func(w *world, l, f *node) {
+		w.check.preVotes.turned(f, true)
+		w.check.promise(f, w.check.view(f), &raft.PreVoteReply{Header: raft.Header{From: f.id, To: f.id, Term: 0}, Granted: true})
+	}},
 	{"removed", func(_ *world, _, f *node) { f.leave() }},
 	{"removed members", func(w *world, _, f *node) {
 		w.check.ousted[f.id] = ousted{w.check.view(f).last() + 1, w.now - time.Minute}

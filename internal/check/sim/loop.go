@@ -173,12 +173,14 @@ func (n *node) end(x *waiter, result state.Result, err error) {
 
 func (n *node) receive(m raft.Message) {
 	n.w.check.leaseGrants.arrives(n, m)
+	n.w.check.preVotes.arrives(n, m)
 	n.inbox.Messages = append(n.inbox.Messages, m)
 	n.wake()
 }
 
 // unreachable tells the replica that the connection to a peer broke.
 func (n *node) unreachable(peer raft.NodeID) {
+	n.w.check.preVotes.broke(n)
 	n.inbox.Unreachable = append(n.inbox.Unreachable, peer)
 	n.wake()
 }

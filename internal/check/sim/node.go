@@ -44,6 +44,7 @@ type node struct {
 
 	// Of the process.
 	replica *replica
+	timeout time.Duration // of its elections
 	lease   rsm.Lease
 	machine machine
 	streams map[raft.NodeID]*rsm.StateStream // see rsm.Node
@@ -179,7 +180,8 @@ func (n *node) start() {
 	n.freeAt = 0
 	n.waiting = map[*waiter]bool{}
 	config := n.w.mix.raftConfig(n.id, n.w.rand)
-	n.startTimekeeping(time.Duration(config.ElectionTimeoutTicks) * n.w.mix.Tick)
+	n.timeout = time.Duration(config.ElectionTimeoutTicks) * n.w.mix.Tick
+	n.startTimekeeping(n.timeout)
 	n.replica, err = rsm.NewReplica[*waiter](config, found, n.w.mix.Snapshots, bytes)
 	if err != nil {
 		n.w.failf("restart", "%s: %v", n.id, err)

@@ -103,7 +103,8 @@ func (w *world) healthySince(at Instant) []raft.NodeID {
 			}
 		}
 		behind := slices.ContainsFunc(members, func(id raft.NodeID) bool { return w.check.views[id].last() < w.check.lastCommitted() })
-		if !behind && w.attention.wellSince(members, at) && !slices.ContainsFunc(confs, func(c raft.Configuration) bool { return !isQuorum(c, members) }) {
+		state := slices.ContainsFunc(members, func(id raft.NodeID) bool { return !w.node(id).witness })
+		if state && !behind && w.attention.wellSince(members, at) && !slices.ContainsFunc(confs, func(c raft.Configuration) bool { return !isQuorum(c, members) }) {
 			return members
 		}
 	}

@@ -108,7 +108,7 @@ func (w *world) followerAbsence() {
 // there is no other fault: what a majority has on disk is executed, whichever disk is late.
 func (w *world) oneDiskHangs() {
 	l := w.leader()
-	if l == nil || len(w.voters()) < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() || w.mix.MaxWitness < unlimited {
+	if l == nil || len(w.voters()) < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() || w.needsAll() {
 		return
 	}
 	n := l

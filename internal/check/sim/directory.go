@@ -87,7 +87,7 @@ func (w *world) emptyDirectory(n *node, _ Injection) bool {
 	n.crash(true)
 	n.disk, n.fatal = newDisk(w, n.id, n.birth()), true
 	n.incarnation[1]++
-	w.meanwhile(w.upTo(milliseconds(500)), func() { n.knock(20) })
+	w.meanwhile(w.upTo(milliseconds(500)), func() { n.knock(100) })
 	return true
 }
 
@@ -114,7 +114,7 @@ func (n *node) knock(tries int) {
 		n.start()
 	case roster.Replaced, roster.Unknown:
 		if w.check.counts.NotAdmitted++; !joined {
-			w.wish(n.join, 5, func() { n.knock(tries - 1) })
+			w.wish(n.join, 40, func() { n.knock(tries - 1) })
 		}
 	default:
 		again()

@@ -93,6 +93,9 @@ func (w *world) minorityFails() {
 	for _, id := range w.someMajority(raft.None) {
 		healthy[id] = true
 	}
+	if !w.hasState(w.conf(), func(n *node) bool { return !healthy[n.id] }) {
+		return
+	}
 	w.trace.text(w.now, raft.None, "minority", "healthy and connected are %v", healthy[1:])
 	for range 3 {
 		w.catchUpAll()

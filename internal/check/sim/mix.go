@@ -152,8 +152,6 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	if r.IntN(5) == 0 {
 		m.withWitnesses(r)
 	}
-	m.MaxUnapplied = max(m.MaxUnapplied, 20*m.Padding) // else a node with a backlog never catches up
-	m.MaxUnstable = max(m.MaxUnstable, 20*m.Padding)
 	m.Think = time.Duration(m.Clients*m.Streams) * time.Second / time.Duration(pick(r, 10, 20, 20, 40, 150))
 	m.Eager, m.EagerReads = pick(r, 0, 0, 0, 0, 1, 2), pick(r, 0.1, 0.5, 1, 1, 1)
 	m.Eager = min(m.Eager, m.Clients-1)
@@ -165,6 +163,8 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 		m.farApart()
 	}
 	m.drawFaults(r, allowed)
+	m.MaxUnapplied = max(m.MaxUnapplied, 20*m.Padding) // else a node with a backlog never catches up
+	m.MaxUnstable = max(m.MaxUnstable, 20*m.Padding)
 	if m.Durable = r.IntN(4) > 0; !m.Durable {
 		m.Viewers = 0 // a machine with snapshots has no history on disk
 	}
@@ -209,10 +209,13 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 			m.Faults = append(m.Faults, f)
 		}
 	}
-	for _, often := range []Fault{Members, Rot} {
-		if r.IntN(5) == 0 && !m.has(often) && slices.Contains(allowed, often) && m.fits(often) {
+	for _, often := range []Fault{Members, Rot, IOError} {
+		if r.IntN(3) == 0 && !m.has(often) && slices.Contains(allowed, often) && m.fits(often) {
 			m.Faults = append(m.Faults, often)
 		}
+	}
+	if m.has(Rot) {
+		m.Padding = max(m.Padding, 400) // there are full files soon
 	}
 	if m.has(Loss) {
 		m.Loss = pick(r, 0.01, 0.05, 0.25)
@@ -276,8 +279,10 @@ func (m *Mix) fits(f Fault) bool {
 	switch f {
 	case Corrupt: // a minority may lose its disk for good
 		return m.Voters >= 3 && m.WAL
-	case Partition, OneWay, Link, Flap, LoseFollowers, InstallCrash, Reset, Transfer, Rot, Minority:
+	case Partition, OneWay, Link, Flap, LoseFollowers, InstallCrash, Reset, Transfer, Minority:
 		return m.Voters >= 3
+	case Rot: // one may be behind while another is repaired
+		return m.Voters-m.Witnesses >= 3
 	case Emptied: // a member that has lost its directory is to be removed
 		return m.Voters >= 3 && m.has(Members)
 	case Bridge:

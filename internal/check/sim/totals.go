@@ -193,7 +193,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"divergences noticed", c.Divergences, t.Seeds / 4}, {"minorities that failed for long", c.Minorities, t.Seeds / 20},
 		{"changes of the members", c.Changes, t.Seeds}, {"joint phases", c.Joint, t.Seeds / 3}, {"configurations taken back", c.TakenBack, t.Seeds / 20},
 		{"new voters", c.Joined, t.Seeds / 20}, {"processes that ended since they were removed", c.Removed, t.Seeds / 3}, {"leaders that were removed", c.LeadersOusted, t.Seeds / 5},
-		{"servers with an empty directory that were not admitted", c.NotAdmitted, t.Seeds / 40}, {"of these that joined", c.JoinedAnew, t.Seeds / 200},
+		{"servers with an empty directory that were not admitted", c.NotAdmitted, t.Seeds / 100},
 		{"elections won by a witness", c.LedByWitness, t.Seeds / 40}, {"positions of witnesses", c.Positions, t.Seeds / 40}, {"full voters lost beside a witness", c.Lost, t.Seeds / 100},
 		{"resumed streams", c.Resumed, t.Seeds / 200},
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},

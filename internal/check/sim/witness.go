@@ -6,6 +6,7 @@ import (
 
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/raft/quorum"
 	"balsa.example/rsm"
 	"balsa.example/state"
 )
@@ -56,6 +57,13 @@ func (w *world) hasState(c raft.Configuration, except func(*node) bool) bool {
 	return slices.ContainsFunc(c.Voters.IDs(), func(id raft.NodeID) bool { return !w.node(id).witness && !except(w.node(id)) })
 }
 
+// needsAll tells whether there are witnesses, and no full voter can be done without for a while: one that is
+// behind may need a snapshot of it.
+func (w *world) needsAll() bool {
+	full := slices.DeleteFunc(w.voters(), func(n *node) bool { return n.witness })
+	return len(full) < min(3, len(w.voters()))
+}
+
 // witnessTurned checks a witness after a turn.
 func (k *checker) witnessTurned(n *node, v *view, e *rsm.Effects[*waiter], s *raft.Status) {
 	if v.applying > s.Commit {
@@ -83,20 +91,26 @@ func (k *checker) witnessTurned(n *node, v *view, e *rsm.Effects[*waiter], s *ra
 	}
 }
 
-// lacking returns a full voter that has not got an entry on its disk, by one of the configurations in
-// force, nil if there is none. Those that have lost their disk are not asked.
+// lacking returns a full voter that has not got an entry on its disk, and votes beside a witness by one of
+// the configurations in force; nil if there is none. A half of a joint configuration that has no witness
+// gets what it lacks of the other half. Those that have lost their disk are not asked.
 func (k *checker) lacking(i raft.Index) *node {
 	if i == 0 {
 		return nil
 	}
 	term := k.committed[i-1].entry.Term
 	for _, c := range k.w.inForce() {
-		for _, id := range c.Voters.IDs() {
-			n := k.w.node(id)
-			have, ok := n.disk.model.term(i)
-			ok = ok && have == term || n.disk.snapshot.Index > i
-			if !ok && !n.witness && !n.fatal && !n.oldDisk && n.disk.damage == none {
-				return n
+		for _, half := range []quorum.Majority{c.Voters.Incoming, c.Voters.Outgoing} {
+			if !slices.ContainsFunc(half, k.w.mix.witness) {
+				continue
+			}
+			for _, id := range half {
+				n := k.w.node(id)
+				have, ok := n.disk.model.term(i)
+				ok = ok && have == term || n.disk.snapshot.Index > i
+				if !ok && !n.witness && !n.fatal && !n.oldDisk && n.disk.damage == none {
+					return n
+				}
 			}
 		}
 	}

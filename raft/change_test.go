@@ -77,8 +77,8 @@ func TestChangeFindsRoomBesideProposals(t *testing.T) {
 	r := lead(t, NewConfiguration(1, 2, 3))
 	r.cfg.MaxPendingBytes = 100
 	var err error
-	for range 10 {
-		if _, err = r.Propose(make([]byte, 20)); err != nil {
+	for range 100 {
+		if _, err = r.Propose(make([]byte, 1)); err != nil {
 			break
 		}
 	}
@@ -88,7 +88,7 @@ func TestChangeFindsRoomBesideProposals(t *testing.T) {
 	if _, err := r.ProposeConfiguration(withLearners(r.configuration(), 4)); err != nil {
 		t.Errorf("a change: %v", err)
 	}
-	if _, err := r.Propose(nil); !errors.Is(err, ErrBusy) {
+	if _, err := r.Propose(make([]byte, 1)); !errors.Is(err, ErrBusy) {
 		t.Errorf("a proposal behind it: %v", err)
 	}
 }

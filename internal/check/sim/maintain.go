@@ -35,7 +35,8 @@ func (n *node) scrubDue(m *state.Machine) bool {
 	case <-m.ScrubWanted():
 		return true
 	default:
-		return n.w.mix.has(Rot) && (n.w.closing && n.disk.isRotten() || n.w.chance(0.5))
+		// Some damage can be repaired only when as much was purged here as elsewhere.
+		return n.w.mix.has(Rot) && (n.w.chance(0.5) || n.w.closing && n.disk.isRotten() && n.w.chance(0.8))
 	}
 }
 

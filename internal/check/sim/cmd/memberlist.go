@@ -75,9 +75,9 @@ var memberBugs = []mutant{
 	{name: "replaced-directory-admitted", edit: edit{"internal/roster/admit.go",
 		"	case known.Incarnation != i:\n", "	case known.Incarnation != i && id == raft.None:\n"}},
 	{name: "replaced-directory-gets-the-old-id", edit: edit{"internal/roster/change.go",
-		"		if !m.Started() && m.Name != \"\" && m.Name == c.About.Name {\n", "		if m.Name != \"\" && m.Name == c.About.Name {\n"}},
+		"		if !m.Started() && m.Name != \"\" && m.Name == c.About.Name {\n", "		if m.Name != \"\" && m.Name == c.About.Name {\n"}, tests: [2]string{"./internal/roster", "."}},
 	{name: "change-refused-while-clients-fill-the-queue", edit: edit{"raft/leader.go",
-		"pending > 0 && kind != EntryConfiguration, r.diskBehind", "pending > 0, r.diskBehind"}},
+		"pending > 0 && kind != EntryConfiguration, r.diskBehind", "pending > 0, r.diskBehind"}, tests: [2]string{"./raft", "^TestChangeFindsRoom"}},
 	{name: "replica-stops-before-it-handed-over", edit: edit{"rsm/change.go",
 		"	if at == 0 || !executed || r.core.Role() == raft.Leader {\n", "	if at == 0 || !executed {\n"}, tests: [2]string{"./rsm", "Remove|Change|Member"}},
 }

@@ -23,7 +23,7 @@ var witnessBugs = []mutant{
 	{name: "witness-sends-a-state", edit: edit{"raft/witness.go",
 		"	case r.cfg.Witness:\n		return false\n", "	case r.cfg.Witness && r.id == None:\n		return false\n"}},
 	{name: "new-full-voter-lacks-what-was-dropped", edit: edit{"raft/change.go",
-		" && r.lacksReleased(p):", " && r.lacksReleased(p) && r.id == None:"}},
+		" && r.lacksReleased(p):", " && r.lacksReleased(p) && r.id == None:"}, tests: [2]string{"./raft", "^TestNewFullVoter"}},
 	{name: "witness-leads-to-serve", edit: edit{"raft/leader.go",
 		"	case r.role != Leader || r.cfg.Witness: // a witness leads only to hand over\n", "	case r.role != Leader:\n"}},
 	{name: "witness-leads-on", edit: edit{"raft/change.go",

@@ -51,7 +51,7 @@ func (m *Member) attend() {
 // publish makes the roster of a cluster that began without one.
 func (m *Member) publish(r Replica) {
 	v := m.view.Load()
-	if v.published || !v.configuration.HasVoters() || !m.knowRosters(v.configuration) {
+	if v.published || !v.configuration.HasVoters() || m.knowRosters(v.configuration) != nil {
 		return
 	}
 	if len(roster.Publish(v.configuration, v.latest).Context) == 0 {
@@ -74,18 +74,26 @@ func (m *Member) publish(r Replica) {
 // rosterMinor is the first minor version of the transport's protocol of programs that know rosters.
 const rosterMinor = 2
 
-// knowRosters tells whether the programs of all members know rosters. While a cluster is upgraded
-// there may be one that does not, and it would end where it reads one in the log.
-func (m *Member) knowRosters(c raft.Configuration) bool {
+// knowRosters returns an error unless the programs of all members are known to know rosters. While a
+// cluster is upgraded there may be one that does not, and it would end where it reads one in the log.
+func (m *Member) knowRosters(c raft.Configuration) error {
+	var older, silent []raft.NodeID
 	for _, id := range c.Members() {
-		if id == m.ID() {
-			continue
-		}
-		if p, ok := m.transport.Load().Peer(id); !ok || !p.Connected || p.MinorVersion < rosterMinor {
-			return false
+		switch p, ok := m.transport.Load().Peer(id); {
+		case id == m.ID():
+		case !ok || !p.Connected:
+			silent = append(silent, id)
+		case p.MinorVersion < rosterMinor:
+			older = append(older, id)
 		}
 	}
-	return true
+	switch {
+	case len(older) > 0:
+		return fmt.Errorf("%w: %s", ErrOlder, m.names(older))
+	case len(silent) > 0:
+		return fmt.Errorf("%w: the version of %s is not known, which is not connected", errSoon, m.names(silent))
+	}
+	return nil
 }
 
 // promote lets those learners vote that are to, and are caught up.

@@ -61,16 +61,30 @@ const changeRetry = 50 * time.Millisecond
 
 // change makes a change of the members, by way of the leader, whichever member that is.
 func (m *Member) change(ctx context.Context, c roster.Change) (answer, error) {
-	var last error
+	patience, cancel := answersInTime(ctx)
+	defer cancel()
 	for {
 		a, err := m.ask(ctx, request{Change: &c})
 		if !errors.Is(err, errNotLeader) && !errors.Is(err, errSoon) {
 			return a, err
 		}
-		if last = err; !pause(ctx, m.ctx, changeRetry) {
-			return a, fmt.Errorf("%w: %w", ErrNoLeader, last)
+		if !pause(patience, m.ctx, changeRetry) {
+			return a, fmt.Errorf("%w: %w", ErrNoLeader, err)
 		}
 	}
+}
+
+// answerTime is how long an answer may take to whoever waits for it.
+const answerTime = 250 * time.Millisecond
+
+// answersInTime ends so long before ctx that who waits until then is still told that nothing was done:
+// it would not know otherwise.
+func answersInTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(answerTime, time.Until(deadline)/4)))
 }
 
 // pause waits, and returns false if one of the contexts has ended.
@@ -106,6 +120,9 @@ func (m *Member) ask(ctx context.Context, q request) (answer, error) {
 		return m.askOthers(ctx, q, err)
 	case q.Relayed:
 		return answer{}, fmt.Errorf("%w, but %s", errNotLeader, m.cfg.Cluster.NameOf(leader))
+	}
+	if p, ok := m.transport.Load().Peer(leader); ok && p.Connected && p.MinorVersion < rosterMinor {
+		return answer{}, fmt.Errorf("%w: %s", ErrOlder, m.names([]raft.NodeID{leader}))
 	}
 	q.Relayed = true
 	return m.call(ctx, leader, q)
@@ -163,6 +180,11 @@ func (m *Member) lead(ctx context.Context, r Replica, q request) (answer, error)
 		return m.weighed(ctx, r, *q.Weigh)
 	case q.Change == nil:
 		return m.list(r), nil
+	}
+	if v := m.view.Load(); !v.published {
+		if err := m.knowRosters(v.configuration); err != nil {
+			return answer{}, err
+		}
 	}
 	if q.Change.Kind == roster.Promote {
 		if err := m.mayVote(ctx, *q.Change); err != nil {

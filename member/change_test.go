@@ -1,6 +1,7 @@
 package member
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -8,6 +9,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"balsa.example/internal/roster"
 	"balsa.example/raft"
@@ -140,4 +143,28 @@ func TestDoors(t *testing.T) {
 			t.Errorf("%s is %+v", text, got)
 		}
 	}
+}
+
+// Who gives up at the end of its time would not know whether the change may still be made.
+func TestAnAnswerComesInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for within, want := range map[time.Duration]time.Duration{
+			time.Minute: time.Minute - answerTime, time.Second: time.Second - answerTime, 100 * time.Millisecond: 75 * time.Millisecond,
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), within)
+			began := time.Now()
+			patience, end := answersInTime(ctx)
+			<-patience.Done()
+			if took := time.Since(began); took != want || ctx.Err() != nil {
+				t.Errorf("of %v it waits %v, want %v; %v", within, took, want, ctx.Err())
+			}
+			end()
+			cancel()
+		}
+		patience, end := answersInTime(t.Context())
+		if _, ok := patience.Deadline(); ok {
+			t.Error("it does not wait as long as it takes")
+		}
+		end()
+	})
 }

@@ -36,6 +36,8 @@ var (
 	ErrLosesQuorum = errors.New("the members that answer would be no majority after that")
 	// ErrBadChange: the change can never be made.
 	ErrBadChange = errors.New("bad change of the members")
+	// ErrOlder: a member runs a version that knows no changes of the members.
+	ErrOlder = errors.New("not all members run a version that knows changes of the members: upgrade them first")
 	// ErrNoLeader: no leader was found in time, or it could not take a change.
 	ErrNoLeader = errors.New("no leader took it in time")
 )
@@ -68,6 +70,7 @@ var codes = map[transport.Code]error{
 	codeFirstChange + 17: errSoon,
 	codeFirstChange + 18: ErrWitness,
 	codeFirstChange + 19: ErrTooManyLearners,
+	codeFirstChange + 20: ErrOlder,
 }
 
 // errNotLeader: the member that was asked as the leader is not. errSoon: the leader can take no change

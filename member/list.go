@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"balsa.example/raft"
@@ -71,6 +72,8 @@ func (m *Member) Named(name string) (id raft.NodeID, ok bool) {
 
 // Members is who the members are, as the leader knows it. It waits for a leader until ctx ends.
 func (m *Member) Members(ctx context.Context) (Members, error) {
+	patience, cancel := answersInTime(ctx)
+	defer cancel()
 	for {
 		a, err := m.ask(ctx, request{List: &listRequest{Leader: true}})
 		if err == nil {
@@ -78,7 +81,7 @@ func (m *Member) Members(ctx context.Context) (Members, error) {
 			all.FromLeader = true
 			return all, nil
 		}
-		if !pause(ctx, m.ctx, changeRetry) {
+		if errors.Is(err, ErrOlder) || !pause(patience, m.ctx, changeRetry) {
 			return Members{}, fmt.Errorf("%w: %w", ErrNoLeader, err)
 		}
 	}

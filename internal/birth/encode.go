@@ -11,7 +11,7 @@ import (
 )
 
 // ErrDecode says that bytes are not those of a Record.
-var ErrDecode = errors.New("birth: not a record")
+var ErrDecode = errors.New("birth: not a record that this version knows; servers that begin a cluster must be of one version")
 
 // maxMembers bounds the members of a certificate that is decoded.
 const maxMembers = 1 << 10

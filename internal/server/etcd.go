@@ -88,7 +88,7 @@ type etcdMember struct {
 // Members implements etcd.Member.
 func (m etcdMember) Members() (all []translate.Member) {
 	for _, of := range m.s.member.Known().All {
-		one := translate.Member{ID: uint64(of.ID), Name: of.Name, PeerURLs: of.Peers, Learner: staysLearner(of)}
+		one := translate.Member{ID: uint64(of.ID), Name: of.Name, PeerURLs: m.s.peerURLs(of), Learner: staysLearner(of)}
 		if !of.Witness { // clients of etcd would ask it for keys
 			one.ClientURLs = m.s.clientURLs(of)
 		}
@@ -171,6 +171,7 @@ var etcdMemberErrors = []struct {
 	{member.ErrBadChange, translate.ErrMemberBadURLs},
 	{member.ErrTooMany, translate.ErrTooManyMembers},
 	{member.ErrTooManyLearners, translate.ErrTooManyLearners},
+	{member.ErrOlder, translate.ErrUnhealthy},
 	{member.ErrNoLeader, translate.ErrNoLeader},
 }
 

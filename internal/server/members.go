@@ -54,7 +54,7 @@ func (m membership) reply(all member.Members) *api.MembersReply {
 
 func (m membership) message(one member.Info) *api.Member {
 	return &api.Member{
-		NodeId: uint64(one.ID), Name: one.Name, PeerUrls: one.Peers, ClientUrls: m.s.clientURLs(one),
+		NodeId: uint64(one.ID), Name: one.Name, PeerUrls: m.s.peerURLs(one), ClientUrls: m.s.clientURLs(one),
 		Voter: one.Voter, Promote: one.Promote, Witness: one.Witness, Started: one.Started, ReplacesId: uint64(one.Replaces),
 		Active: one.Active, CaughtUp: one.CaughtUp, BehindEntries: one.Behind, BehindBytes: one.BehindBytes,
 	}
@@ -154,6 +154,7 @@ var memberCodes = []struct {
 	{member.ErrLastVoter, codes.FailedPrecondition},
 	{member.ErrBeingReplaced, codes.FailedPrecondition},
 	{member.ErrLosesQuorum, codes.FailedPrecondition},
+	{member.ErrOlder, codes.FailedPrecondition},
 	{member.ErrNoLeader, codes.ResourceExhausted},
 }
 

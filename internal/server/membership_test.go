@@ -765,3 +765,22 @@ func TestWhoWasRemovedFromAnotherClusterGoesOn(t *testing.T) {
 		}
 	}
 }
+
+// In a cluster that was begun by an older version, until it has a roster: it has no addresses of clients,
+// this server's neither, and no schemes.
+func TestWhereMembersAreWithoutARoster(t *testing.T) {
+	t.Parallel()
+	for scheme, o := range map[string]options{"http": {servers: 1}, "https": {servers: 1, tls: true}} {
+		c := newTestCluster(t, o)
+		c.startAll()
+		s := c.servers[0]
+		own, want := s.clientURLs(member.Info{ID: s.id()}), s.cfg.AdvertiseClient[0].String()
+		if len(own) != 1 || own[0] != want {
+			t.Errorf("%s: clients find this server at %q, want %q", scheme, own, want)
+		}
+		got := s.peerURLs(member.Info{Peers: []string{"n2:1", scheme + "://n2:2"}})
+		if !slices.Equal(got, []string{scheme + "://n2:1", scheme + "://n2:2"}) {
+			t.Errorf("%s: members find it at %q", scheme, got)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -57,13 +58,39 @@ func (s *Server) peers(progress []*api.Peer) []*api.Peer {
 	return peers
 }
 
-// clientURLs are where clients find another member: as the cluster knows or, in one that has no
-// roster yet, as the member has said itself.
+// clientURLs are where clients find a member: as the cluster knows or, in one that has no roster yet, as
+// the member has said itself.
 func (s *Server) clientURLs(m member.Info) []string {
-	if seen, ok := s.member.Peer(m.ID); ok && len(m.Clients) == 0 {
+	switch seen, ok := s.member.Peer(m.ID); {
+	case len(m.Clients) > 0:
+		return m.Clients
+	case m.ID == s.id():
+		return s.advertised()
+	case ok:
 		return attributesOf(seen).GetClientUrls()
 	}
-	return m.Clients
+	return nil
+}
+
+// peerURLs are where other members find a member. A cluster that has no roster yet knows no schemes.
+func (s *Server) peerURLs(m member.Info) (all []string) {
+	for _, address := range m.Peers {
+		if !strings.Contains(address, "://") {
+			address = s.cfg.ListenPeer[0].Scheme + "://" + address
+		}
+		all = append(all, address)
+	}
+	return all
+}
+
+// advertised are where clients find this server; a witness answers none.
+func (s *Server) advertised() (all []string) {
+	for _, u := range s.cfg.AdvertiseClient {
+		if !s.cfg.Witness {
+			all = append(all, u.String())
+		}
+	}
+	return all
 }
 
 // leader describes a member to clients: the hint in WRONG_LEADER.
@@ -79,12 +106,7 @@ func (s *Server) leader(id raft.NodeID) *api.Leader {
 // attributes is what a server tells its peers about itself, so that they can tell
 // clients: an api.Leader.
 func (s *Server) attributes() ([]byte, error) {
-	about := &api.Leader{NodeId: uint64(s.id()), Name: s.cfg.Name, CommandVersion: state.Version}
-	for _, u := range s.cfg.AdvertiseClient {
-		if !s.cfg.Witness { // which answers no client
-			about.ClientUrls = append(about.ClientUrls, u.String())
-		}
-	}
+	about := &api.Leader{NodeId: uint64(s.id()), Name: s.cfg.Name, ClientUrls: s.advertised(), CommandVersion: state.Version}
 	return proto.Marshal(about)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"balsa.example/clerk"
 	"balsa.example/state"
 )
 
@@ -121,10 +123,54 @@ func (t *torture) exchange(m *member) error {
 	if _, highest := t.clusterVersions(); t.c.olders() > 0 && highest >= state.Version {
 		return fmt.Errorf("%s, %s, %s: the cluster uses version %d, and not all of its members know it", kind, m.name, how, highest)
 	}
+	if err := t.membersMixed(); err != nil {
+		return fmt.Errorf("%s, %s, %s: %w", kind, m.name, how, err)
+	}
 	pause := t.load.stalled(began)
 	t.report.stalled(kind, pause)
 	t.done(kind, 0, "%s, %s; longest pause of writes %v; %d of %d are older now",
 		m.name, how, pause.Round(time.Millisecond), t.c.olders(), len(t.c.members))
+	return nil
+}
+
+// membersMixed demands that each newer server says who the members are, also while there are older ones, and
+// that it refuses to change them then, for certain and why.
+func (t *torture) membersMixed() error {
+	ctx, cancel := context.WithTimeout(t.ctx, t.o.heal)
+	defer cancel()
+	for _, m := range t.c.members {
+		if m.older || t.c.olders() == 0 {
+			continue
+		}
+		ck, err := clerk.New([]string{m.client})
+		if err != nil {
+			return err
+		}
+		all, err := ck.Members(ctx, true)
+		_, refused := ck.AddMember(ctx, clerk.MemberChange{NewName: "too-early"})
+		ck.Close()
+		if err == nil {
+			err = t.named(all)
+		}
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s says of the members: %w", m.name, err)
+		case !errors.Is(refused, clerk.ErrMemberChange):
+			return fmt.Errorf("%s adds a member, and not all know changes: %v, want %w", m.name, refused, clerk.ErrMemberChange)
+		}
+	}
+	return nil
+}
+
+// named returns an error unless all are the members of the rig, with their addresses.
+func (t *torture) named(all clerk.Members) error {
+	for _, m := range t.c.members {
+		if !slices.ContainsFunc(all.All, func(one clerk.Member) bool {
+			return one.Name == m.name && slices.Equal(one.PeerURLs, []string{"http://" + m.peer}) && slices.Equal(one.ClientURLs, m.clientURLs())
+		}) {
+			return fmt.Errorf("%s, at %s and %s, is not among %+v", m.name, m.peer, m.client, all.All)
+		}
+	}
 	return nil
 }
 

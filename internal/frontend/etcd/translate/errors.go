@@ -73,6 +73,7 @@ var (
 
 	ErrNoLeader               = &Error{Unavailable, "etcdserver: no leader"}
 	ErrNotLeader              = &Error{FailedPrecondition, "etcdserver: not leader"}
+	ErrUnhealthy              = &Error{Unavailable, "etcdserver: unhealthy cluster"}
 	ErrLeaderChanged          = &Error{Unavailable, "etcdserver: leader changed"}
 	ErrStopped                = &Error{Unavailable, "etcdserver: server stopped"}
 	ErrTimeout                = &Error{Unavailable, "etcdserver: request timed out"}

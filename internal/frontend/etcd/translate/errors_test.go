@@ -53,6 +53,7 @@ func TestErrorsAreThoseOfEtcd(t *testing.T) {
 		translate.ErrInvalidAuthMgmt:         rpctypes.ErrGRPCInvalidAuthMgmt,
 		translate.ErrNoLeader:                rpctypes.ErrGRPCNoLeader,
 		translate.ErrNotLeader:               rpctypes.ErrGRPCNotLeader,
+		translate.ErrUnhealthy:               rpctypes.ErrGRPCUnhealthy,
 		translate.ErrLeaderChanged:           rpctypes.ErrGRPCLeaderChanged,
 		translate.ErrStopped:                 rpctypes.ErrGRPCStopped,
 		translate.ErrTimeout:                 rpctypes.ErrGRPCTimeout,

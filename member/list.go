@@ -81,7 +81,10 @@ func (m *Member) Members(ctx context.Context) (Members, error) {
 			all.FromLeader = true
 			return all, nil
 		}
-		if errors.Is(err, ErrOlder) || !pause(patience, m.ctx, changeRetry) {
+		if errors.Is(err, ErrOlder) {
+			return Members{}, err
+		}
+		if !pause(patience, m.ctx, changeRetry) {
 			return Members{}, fmt.Errorf("%w: %w", ErrNoLeader, err)
 		}
 	}

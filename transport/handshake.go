@@ -224,7 +224,7 @@ func (t *Transport) dialHandshake(conn net.Conn, f *frameReader, id raft.NodeID,
 	}
 	w.from.minor = f.minor
 	theirs := w.verdict.err(id)
-	if theirs != nil && !isNotYet(theirs) {
+	if theirs != nil && (!isNotYet(theirs) || w.from.process == processID{}) { // which says nothing of itself to an unknown node
 		return w.from, theirs
 	}
 	ours := t.checkIdentity(conn, w.from, id)

@@ -146,6 +146,24 @@ func TestLater(t *testing.T) {
 	})
 }
 
+// A node that does not know another one yet says nothing of itself. That is no other group: the one that is not
+// known tries again, and logs nothing.
+func TestNotKnownYet(t *testing.T) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
+		group := func(c *Config) { delete(c.Peers, 3); c.Group = 7 }
+		w.up(2, func(c *Config) {
+			group(c)
+			c.Peers = map[raft.NodeID]string{}
+			c.Handshake.Unknown = func(Caller, []byte) error { return &Refusal{Code: CodeNotYet, Reason: "who is this?"} }
+		})
+		n := w.up(1, group)
+		time.Sleep(time.Minute)
+		if s := n.status(2); s.Connected || !strings.Contains(s.LastError, "who is this?") || strings.Contains(n.logged(), "WARN") {
+			t.Errorf("status %+v; logged: %s", s, n.logged())
+		}
+	})
+}
+
 // Admit may give its refusal a code, and OnRefused at the other side gets it.
 func TestRefusalsHaveCodes(t *testing.T) {
 	withPipeNet(t, func(t *testing.T, w *pipeNet) {

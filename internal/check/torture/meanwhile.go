@@ -23,6 +23,9 @@ func (c *changes) meanwhile(s *step) (what string, err error) {
 		}
 		return "kill of the leader", c.killFor(length/2, leader)
 	case 2:
+		if s.subject == nil {
+			return "kill of " + other.name, c.killFor(length/2, other)
+		}
 		return "kill of " + s.String(), c.killFor(length/2, s.subject)
 	case 3:
 		return "kill of " + other.name, c.killFor(length/2, other)

@@ -19,18 +19,43 @@ type restored struct {
 	Revision uint64 `json:"revision"`
 }
 
+// backupsInARow are made, so that a fault comes while there is one.
+const backupsInARow = 4
+
 // restore backs the cluster up under load, into one directory each time, and restores that as a
 // cluster of three, which must have exactly what clients were told of up to the revision.
-func (c *changes) restore() (err error) {
-	t := c.t
+func (c *changes) restore() error {
 	s := c.begin(changeRestore, nil)
-	before := t.load.history.Ops()
-	backup := filepath.Join(t.o.dir, "backup")
-	if err := c.command(nil, "backup", backup, "--endpoints", strings.Join(t.c.direct(), ",")); err != nil {
-		return err
-	}
-	after := t.load.history.Ops()
 	c.made++
+	return c.finish(s, func() error {
+		before := c.t.load.history.Ops()
+		backup := filepath.Join(c.t.o.dir, "backup")
+		for range backupsInARow {
+			if err := c.backup(s, backup); err != nil {
+				return err
+			}
+		}
+		return c.restoreFrom(backup, before, c.t.load.history.Ops())
+	})
+}
+
+// backup backs the cluster up. That may break off as servers end: then the next one has to go on.
+func (c *changes) backup(s *step, dir string) error {
+	endpoints := strings.Join(c.t.c.direct(), ",")
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		err := c.command(nil, "backup", dir, "--endpoints", endpoints)
+		if err == nil {
+			return c.command(nil, "backup", "verify", dir)
+		}
+		if time.Since(began) > changeTime {
+			return err
+		}
+		s.refused++
+	}
+}
+
+func (c *changes) restoreFrom(backup string, before, after []history.Op) (err error) {
+	t := c.t
 	dir := filepath.Join(t.o.dir, fmt.Sprintf("restored-%d", c.made))
 	second, err := newLoopbackCluster(t.o.binary, dir, 3, t.o.serveFlags(), t.o.seed+uint64(c.made))
 	defer func() { err = errors.Join(err, second.close(false)) }()
@@ -54,8 +79,7 @@ func (c *changes) restore() (err error) {
 	if err := c.compareRestored(ck, r.Revision, before, after); err != nil {
 		return fmt.Errorf("restored at revision %d: %w", r.Revision, err)
 	}
-	s.quiet = true
-	return c.finish(s, nil)
+	return nil
 }
 
 // command runs a command of balsa, and decodes what it prints into result, if that is not nil.

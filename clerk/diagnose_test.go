@@ -2,10 +2,53 @@ package clerk
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
+	"net"
 	"strings"
 	"testing"
 )
+
+// gRPC tells the error of an attempt when the next one may have been cut short already, which says nothing
+// about TLS.
+func TestAHandshakeThatIsCutShortHidesNothing(t *testing.T) {
+	const answer, alert = "HTTP/1.1 400 Bad Request\r\n\r\n", "\x15\x03\x01\x00\x02\x02\x32"
+	for name, test := range map[string]struct {
+		conf *tls.Config
+		bad  string // what a server says that does not fit
+	}{
+		"TLS": {&tls.Config{ServerName: "server"}, answer}, "plain": {nil, alert},
+	} {
+		h := newHandshake(func() *tls.Config { return test.conf })
+		attempt := func(says string) {
+			client, server := net.Pipe()
+			go func() {
+				if test.conf != nil {
+					server.Read(make([]byte, 1<<16)) // the hello
+				}
+				io.WriteString(server, says)
+				server.Close()
+			}()
+			if conn, _, err := h.ClientHandshake(t.Context(), "server", client); err == nil {
+				conn.Read(make([]byte, 100))
+			}
+			client.Close()
+		}
+		for _, says := range []string{test.bad, ""} {
+			attempt(says)
+			if err := h.explain(io.EOF); !errors.Is(err, ErrTLS) {
+				t.Errorf("%s: after a server that says %q: %v", name, says, err)
+			}
+		}
+		if test.conf == nil {
+			attempt(answer)
+			if err := h.explain(io.EOF); err != io.EOF {
+				t.Errorf("%s: after an attempt that has succeeded: %v", name, err)
+			}
+		}
+	}
+}
 
 func TestTLSFailures(t *testing.T) {
 	failure := &tlsError{what: "wrong"}

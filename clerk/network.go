@@ -88,9 +88,9 @@ func (n *network) link(address string) (*link, error) {
 	// With passthrough the dialer looks names up, each time that it connects.
 	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			l.handshake.note(nil)
 			conn, err := n.dial(ctx, address)
 			if err != nil {
+				l.handshake.note(nil, true)
 				return nil, err
 			}
 			return l.watchdog.watch(conn), nil

@@ -42,13 +42,13 @@ func plainOrDefault(secure bool) security {
 }
 
 // handshake makes the connections of one link plain or TLS: gRPC calls this credentials. It
-// keeps the TLS error of the last attempt, since gRPC returns it as text only, and late.
+// keeps the latest TLS error, since gRPC returns it as text only, and late.
 type handshake struct {
 	credentials.TransportCredentials
 	security security
 
 	mu  sync.Mutex
-	why error // the ErrTLS of the last attempt to connect; nil if it had another error
+	why error // the latest ErrTLS of an attempt to connect; nil after one that succeeded, or did not reach the server
 }
 
 func newHandshake(s security) *handshake {
@@ -68,24 +68,28 @@ func (h *handshake) ClientHandshake(ctx context.Context, authority string, raw n
 	conf := h.security()
 	if conf == nil {
 		conn, info, err := insecure.NewCredentials().ClientHandshake(ctx, authority, raw)
-		return &firstRead{Conn: conn, judge: func(b []byte, _ error) { h.note(diagnosePlain(b)) }}, info, err
+		return &firstRead{Conn: conn, judge: func(b []byte, _ error) { h.note(diagnosePlain(b), len(b) > 0) }}, info, err
 	}
 	conn, info, err := credentials.NewTLS(conf).ClientHandshake(ctx, authority, raw)
 	shows := len(conf.Certificates) > 0 || conf.GetClientCertificate != nil
 	if err != nil {
-		h.note(diagnose(err, shows))
+		h.note(diagnose(err, shows), false)
 		return nil, nil, err
 	}
 	// With TLS 1.3 a server verifies the client's certificate after the client's handshake has
 	// ended.
-	return &firstRead{Conn: conn, judge: func(_ []byte, err error) { h.note(diagnose(err, shows)) }}, info, nil
+	return &firstRead{Conn: conn, judge: func(_ []byte, err error) { h.note(diagnose(err, shows), err == nil) }}, info, nil
 }
 
-// note sets the TLS error of an attempt to connect; nil: there was none.
-func (h *handshake) note(why error) {
+// note notes the TLS error of an attempt to connect, or that it succeeded or did not get so far. A handshake that
+// was cut short says nothing about TLS, nor does an attempt that has just begun: gRPC may tell the error of
+// the attempt before after that.
+func (h *handshake) note(why error, none bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.why = why
+	if why != nil || none {
+		h.why = why
+	}
 }
 
 // explain returns the TLS error that caused err, an error of the link; err itself if there is

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -35,8 +34,6 @@ func (m membership) Members(ctx context.Context, req *api.MembersRequest) (*api.
 	if req.Local {
 		return m.reply(m.s.member.Known()), nil
 	}
-	ctx, cancel := beforeDeadline(ctx)
-	defer cancel()
 	all, err := m.s.member.Members(ctx)
 	if err != nil {
 		return nil, memberStatus(err)
@@ -62,8 +59,6 @@ func (m membership) message(one member.Info) *api.Member {
 
 // ChangeMembers implements native.Membership.
 func (m membership) ChangeMembers(ctx context.Context, c *api.MembersChange) (*api.MembersReply, error) {
-	ctx, cancel := beforeDeadline(ctx)
-	defer cancel()
 	one, err := m.change(ctx, c)
 	if err != nil {
 		return nil, memberStatus(err)
@@ -71,16 +66,6 @@ func (m membership) ChangeMembers(ctx context.Context, c *api.MembersChange) (*a
 	r := m.reply(m.s.member.Known())
 	r.Member = m.message(one)
 	return r, nil
-}
-
-// beforeDeadline ends somewhat before the deadline of a caller. So the caller is told that no leader was
-// found, and that nothing has changed, where it would otherwise know nothing.
-func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, deadline.Add(-min(time.Until(deadline)/10, time.Second/2)))
 }
 
 func (m membership) change(ctx context.Context, c *api.MembersChange) (member.Info, error) {

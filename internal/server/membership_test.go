@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -484,26 +483,6 @@ func TestWithoutALeaderNothingIsChanged(t *testing.T) {
 	if status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), member.ErrNoLeader.Error()) {
 		t.Errorf("without a majority a change is told %v", err)
 	}
-}
-
-// That comes while the caller still waits.
-func TestACallerIsAnsweredBeforeItsDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for wait, earlier := range map[time.Duration]time.Duration{time.Second: time.Second / 10, time.Minute: time.Second / 2} {
-			ctx, cancel := context.WithTimeout(t.Context(), wait)
-			defer cancel()
-			inner, stop := beforeDeadline(ctx)
-			defer stop()
-			if end, ok := inner.Deadline(); !ok || time.Until(end) != wait-earlier {
-				t.Errorf("who waits %s is answered within %s", wait, time.Until(end))
-			}
-		}
-		inner, stop := beforeDeadline(t.Context())
-		defer stop()
-		if _, ok := inner.Deadline(); ok {
-			t.Error("who sets no deadline has one")
-		}
-	})
 }
 
 // All servers move to other addresses at once, as they are told when they are started again.

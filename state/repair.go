@@ -31,8 +31,8 @@ const maxStateChanges = 5
 var (
 	// ErrNoCopy says that a run is damaged, and that no other member has the same file.
 	ErrNoCopy = errors.New("state: no other member has the same file")
-	// errIncomplete: a member that has compacted more than this one lacks records that this one
-	// needs until it has compacted as much.
+	// errIncomplete: a member that has purged more than this one lacks records that this one refers to
+	// until it has purged as much: when it is written to again (see index.Purge), or is started anew.
 	errIncomplete = errors.New("state: not all of its records are there any more")
 	// errDisagrees: a member has not got as far as the damaged run, or has another history.
 	errDisagrees = errors.New("state: its history does not lead up to the end of the run with the same chain hash")

@@ -45,17 +45,21 @@ func (q *Queue) Put(ctx context.Context, item []byte) error {
 // TryTake takes the first item out, or fails with ErrEmpty. If the error matches
 // clerk.ErrMaybe, the item that is returned may be out of the queue: then nobody else gets it.
 func (q *Queue) TryTake(ctx context.Context) ([]byte, error) {
-	for kv, err := range q.clerk.Range(ctx, q.span(), clerk.OrderBy(clerk.SortByCreateRevision), clerk.Limit(8)) {
-		if err == nil {
-			err = q.clerk.Delete(ctx, kv.Key, kv.Version)
+	for tried := true; tried; {
+		tried = false
+		for kv, err := range q.clerk.Range(ctx, q.span(), clerk.OrderBy(clerk.SortByCreateRevision), clerk.Limit(8)) {
+			tried = true // if others were faster with all of these, there may be more behind them
+			if err == nil {
+				err = q.clerk.Delete(ctx, kv.Key, kv.Version)
+			}
+			if errors.Is(err, clerk.ErrNoKey) && !errors.Is(err, clerk.ErrMaybe) {
+				continue // somebody else has it
+			}
+			if err != nil {
+				err = fmt.Errorf("take from queue %q: %w", q.name, err)
+			}
+			return kv.Value, err
 		}
-		if errors.Is(err, clerk.ErrNoKey) && !errors.Is(err, clerk.ErrMaybe) {
-			continue // somebody else has it
-		}
-		if err != nil {
-			err = fmt.Errorf("take from queue %q: %w", q.name, err)
-		}
-		return kv.Value, err
 	}
 	return nil, fmt.Errorf("take from queue %q: %w", q.name, ErrEmpty)
 }

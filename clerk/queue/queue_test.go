@@ -72,6 +72,30 @@ func TestTakeIsWokenByAPut(t *testing.T) {
 	})
 }
 
+// TestManyTakeAtOnce: all see the same first items, and most of them find others to have been faster with
+// each of these. There are more behind them.
+func TestManyTakeAtOnce(t *testing.T) {
+	virtual(t, 4, true, func(t *testing.T, s *clerktest.Service) {
+		const takers = 40
+		q := queue.New(s.Clerk("a"), "q")
+		for i := range takers {
+			if err := q.Put(t.Context(), []byte(fmt.Sprint(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var all sync.WaitGroup
+		for i := range takers {
+			q := queue.New(s.Clerk(fmt.Sprint(i)), "q")
+			all.Go(func() {
+				if _, err := q.TryTake(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
 // TestEachItemIsTakenOnce puts and takes with several clients over a network that loses and
 // delays messages. With sessions nothing is in doubt.
 func TestEachItemIsTakenOnce(t *testing.T) {

@@ -42,7 +42,9 @@ var client = []mutant{
 	{name: "lock-tried-while-others-wait", edit: edit{"clerk/lock/mutex.go",
 		"func(string) clerk.Span { return Queue(m.name) }", "clerk.Key"}, tests: [2]string{"./clerk/lock", "^TestOneOwner"}},
 	{name: "queue-item-taken-by-two", edit: edit{"clerk/queue/queue.go",
-		"!errors.Is(err, clerk.ErrMaybe) {\n			continue", "!errors.Is(err, clerk.ErrMaybe) {\n			return kv.Value, nil"}, tests: [2]string{"./clerk/queue", "^TestEach"}},
+		"!errors.Is(err, clerk.ErrMaybe) {\n				continue", "!errors.Is(err, clerk.ErrMaybe) {\n				return kv.Value, nil"}, tests: [2]string{"./clerk/queue", "^TestEach"}},
+	{name: "queue-empty-as-others-were-faster", edit: edit{"clerk/queue/queue.go",
+		"			tried = true // if", "			// if"}, tests: [2]string{"./clerk/queue", "^TestMany"}},
 }
 
 func init() { mutants = append(mutants, client...) }

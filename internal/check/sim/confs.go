@@ -291,15 +291,20 @@ func (k *checker) onQuorum(v *view, e raft.Entry) bool {
 	for i := max(0, len(v.confs)-len(v.newConfs)-1); i < len(v.confs); i++ {
 		c, holders := v.confs[i].conf, map[raft.NodeID]bool{}
 		for _, id := range c.Voters.IDs() {
-			d := &k.w.node(id).disk.model
-			term, ok := d.term(e.Index)
-			holders[id] = ok && term == e.Term || d.snapshot.Index > e.Index
+			n := k.w.node(id)
+			holders[id] = n.disk.holds(e) || n.lostDisk != nil && n.lostDisk.holds(e)
 		}
 		if won(c.Voters, holders) {
 			return true
 		}
 	}
 	return false
+}
+
+// holds tells whether an entry is on a disk, or in a snapshot there.
+func (m *model) holds(e raft.Entry) bool {
+	term, ok := m.term(e.Index)
+	return ok && term == e.Term || m.snapshot.Index > e.Index
 }
 
 // snapshotConf checks the configuration of a snapshot, or of a machine's own state.

@@ -85,7 +85,7 @@ func (w *world) emptyDirectory(n *node, _ Injection) bool {
 		return false
 	}
 	n.crash(true)
-	n.disk, n.fatal = newDisk(w, n.id, n.birth()), true
+	n.lostDisk, n.disk, n.fatal = n.disk, newDisk(w, n.id, n.birth()), true
 	n.incarnation[1]++
 	w.meanwhile(w.upTo(milliseconds(500)), func() { n.knock(100) })
 	return true

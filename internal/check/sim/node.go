@@ -26,11 +26,13 @@ type node struct {
 	witness bool
 	runs    int64 // length of its runs
 	disk    *disk
-	clock   clock
-	lives   int  // number of starts and crashes: a process is identified by it
-	fatal   bool // the disk is damaged, or lost for good
-	born    bool // it was started ever, or is one of the first members
-	gone    bool // it was removed, and is started no more
+	// lostDisk is what was emptied last: what is on its way was acknowledged when it was on that.
+	lostDisk *disk
+	clock    clock
+	lives    int  // number of starts and crashes: a process is identified by it
+	fatal    bool // the disk is damaged, or lost for good
+	born     bool // it was started ever, or is one of the first members
+	gone     bool // it was removed, and is started no more
 
 	// Of the host.
 	paused         bool

@@ -476,7 +476,7 @@ func TestWithoutALeaderNothingIsChanged(t *testing.T) {
 		c.awaitPeer(2, i, func(p *api.Peer) bool { return !p.Connected })
 	}
 	// So would what it takes while it still believes that it leads.
-	eventually(t, "a leader is known", func() bool { return c.servers[2].status().LeaderId == 0 })
+	eventually(t, "it still knows a leader", func() bool { return c.servers[2].status().LeaderId == 0 })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := membership{c.servers[2]}.ChangeMembers(ctx, &api.MembersChange{Kind: api.MembersChange_REMOVE, Name: "n1"})
@@ -496,13 +496,8 @@ func TestAllAddressesChangeAtARestart(t *testing.T) {
 	}
 	var parts []string
 	for i := range c.configs {
-		cfg := &c.configs[i]
-		client, peer := ports.Listen(t), ports.Listen(t)
-		cfg.PeerListener, cfg.ClientListeners = peer, []net.Listener{client}
-		cfg.ListenPeer, cfg.ListenClient = []*url.URL{{Scheme: "http", Host: peer.Addr().String()}}, []*url.URL{{Scheme: "http", Host: client.Addr().String()}}
-		cfg.AdvertisePeer, cfg.AdvertiseClient = nil, nil
-		c.endpoints[i] = client.Addr().String()
-		parts = append(parts, cfg.Name+"="+cfg.ListenPeer[0].String())
+		c.listenElsewhere(i)
+		parts = append(parts, c.configs[i].Name+"="+c.configs[i].ListenPeer[0].String())
 	}
 	cluster, err := ParseCluster("test", strings.Join(parts, ","))
 	if err != nil {
@@ -553,12 +548,17 @@ func TestOneAddressChangesAtARestart(t *testing.T) {
 
 // move gives a server that is down other addresses. It is told those of one other server.
 func (c *testCluster) move(i, other int) {
+	c.listenElsewhere(i)
+	c.configs[i].Cluster, c.configs[i].JoinAt = nil, []string{c.configs[other].ListenPeer[0].String()}
+}
+
+// listenElsewhere gives a server that is down other addresses.
+func (c *testCluster) listenElsewhere(i int) {
 	client, peer := ports.Listen(c.t), ports.Listen(c.t)
 	cfg := &c.configs[i]
 	cfg.PeerListener, cfg.ClientListeners = peer, []net.Listener{client}
 	cfg.ListenPeer, cfg.ListenClient = []*url.URL{{Scheme: "http", Host: peer.Addr().String()}}, []*url.URL{{Scheme: "http", Host: client.Addr().String()}}
 	cfg.AdvertisePeer, cfg.AdvertiseClient = nil, nil
-	cfg.Cluster, cfg.JoinAt = nil, []string{c.configs[other].ListenPeer[0].String()}
 	c.endpoints[i] = client.Addr().String()
 }
 

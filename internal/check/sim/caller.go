@@ -114,69 +114,11 @@ func (n *node) serve(x *call, reply func(answer)) {
 		return
 	}
 	if x.Range == nil {
-		c := x.command()
-		respond := func(r state.Result) (state.Result, error) { return r, nil }
-		if x.etcd {
-			var err error
-			if c, respond, err = x.etcdCommand(); err != nil {
-				reply(answer{err: errEtcdRefused})
-				return
-			}
-		}
-		if !forward { // a leader's stamp is for what it proposes itself
-			var ok bool
-			if c, ok = n.stamp(c); !ok {
-				reply(answer{err: rsm.ErrWrongLeader})
-				return
-			}
-		}
-		data := state.Codec{}.Append(nil, c)
-		if x.kind() == state.KindGrant && n.w.chance(0.05) {
-			// A second copy is refused, or grants the lease again after it has ended.
-			n.submit(data, &waiter{data: data, done: func(state.Result, error) {}}, false)
-			n.w.check.leaseLives.forget(c.More.Lease)
-		}
-		n.submit(data, &waiter{data: data, unique: x.session.ID == 0 && x.unique(), done: func(r state.Result, err error) {
-			if err == nil && !denied(r) {
-				if r, err = respond(r); err != nil {
-					err = errEtcdRefused
-				}
-			}
-			reply(answer{result: r, err: err})
-		}}, forward)
+		n.serveCommand(x, forward, reply)
 		return
 	}
-	read := func() {
-		var found kv.RangeResult
-		var err error
-		op := *x.Range
-		if x.etcd {
-			if op, err = x.etcdRange(); err != nil {
-				reply(answer{err: errEtcdRefused})
-				return
-			}
-		}
-		n.disk.reading(func() { found, err = n.machine.Range(op) })
-		code, known := kv.CodeOf(err)
-		if !known && (n.disk.excuses(err) || errors.Is(err, errIO)) {
-			reply(answer{err: rsm.ErrWrongLeader}) // the client asks another
-			return
-		}
-		if !known {
-			n.w.failf("read", "%s: %v", n.id, err)
-		}
-		if x.etcd && code != kv.CodeOK {
-			reply(answer{err: errEtcdRefused})
-			return
-		}
-		if x.etcd {
-			found = rangeHeard(translate.RangeResponse(translate.Origin{}, &found))
-		}
-		r := state.Result{Result: kv.Result{Code: code, Revision: found.Revision}}
-		reply(answer{r, found, nil})
-	}
 	if x.Stale && !n.witness {
-		read()
+		n.answerRange(x, reply)
 		return
 	}
 	n.read(&waiter{mode: x.mode, done: func(_ state.Result, err error) {
@@ -184,8 +126,73 @@ func (n *node) serve(x *call, reply func(answer)) {
 			reply(answer{err: err})
 			return
 		}
-		read()
+		n.answerRange(x, reply)
 	}})
+}
+
+// serveCommand lets the cluster execute what a call asks for.
+func (n *node) serveCommand(x *call, forward bool, reply func(answer)) {
+	c := x.command()
+	respond := func(r state.Result) (state.Result, error) { return r, nil }
+	if x.etcd {
+		var err error
+		if c, respond, err = x.etcdCommand(); err != nil {
+			reply(answer{err: errEtcdRefused})
+			return
+		}
+	}
+	if !forward { // a leader's stamp is for what it proposes itself
+		var ok bool
+		if c, ok = n.stamp(c); !ok {
+			reply(answer{err: rsm.ErrWrongLeader})
+			return
+		}
+	}
+	data := state.Codec{}.Append(nil, c)
+	if x.kind() == state.KindGrant && n.w.chance(0.05) {
+		// A second copy is refused, or grants the lease again after it has ended.
+		n.submit(data, &waiter{data: data, done: func(state.Result, error) {}}, false)
+		n.w.check.leaseLives.forget(c.More.Lease)
+	}
+	n.submit(data, &waiter{data: data, unique: x.session.ID == 0 && x.unique(), done: func(r state.Result, err error) {
+		if err == nil && !denied(r) {
+			if r, err = respond(r); err != nil {
+				err = errEtcdRefused
+			}
+		}
+		reply(answer{result: r, err: err})
+	}}, forward)
+}
+
+// answerRange reads what a call asks for from the machine as it is.
+func (n *node) answerRange(x *call, reply func(answer)) {
+	var found kv.RangeResult
+	var err error
+	op := *x.Range
+	if x.etcd {
+		if op, err = x.etcdRange(); err != nil {
+			reply(answer{err: errEtcdRefused})
+			return
+		}
+	}
+	n.disk.reading(func() { found, err = n.machine.Range(op) })
+	code, known := kv.CodeOf(err)
+	if !known && (n.disk.excuses(err) || errors.Is(err, errIO)) {
+		reply(answer{err: rsm.ErrWrongLeader}) // the client asks another
+		return
+	}
+	if !known {
+		n.w.failf("read", "%s: %v", n.id, err)
+	}
+	if x.etcd && code != kv.CodeOK {
+		reply(answer{err: errEtcdRefused})
+		return
+	}
+	if x.etcd {
+		found = rangeHeard(translate.RangeResponse(translate.Origin{}, &found))
+	}
+	r := state.Result{Result: kv.Result{Code: code, Revision: found.Revision}}
+	reply(answer{r, found, nil})
 }
 
 // command is what is sent: the command of the call in its session.

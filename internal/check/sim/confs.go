@@ -285,8 +285,8 @@ func (k *checker) electedBy(n *node, v *view, term raft.Term) {
 	}
 }
 
-// onQuorum tells whether an entry is on the disks of a majority of the voters in force. The configuration in force is the one at the begin of the turn, or one that was
-// appended in it.
+// onQuorum tells whether an entry is on the disks of a majority of the voters in force. The
+// configuration in force is the one at the begin of the turn, or one that was appended in it.
 func (k *checker) onQuorum(v *view, e raft.Entry) bool {
 	for i := max(0, len(v.confs)-len(v.newConfs)-1); i < len(v.confs); i++ {
 		c, holders := v.confs[i].conf, map[raft.NodeID]bool{}

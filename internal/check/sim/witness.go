@@ -98,7 +98,6 @@ func (k *checker) lacking(i raft.Index) *node {
 	if i == 0 {
 		return nil
 	}
-	term := k.committed[i-1].entry.Term
 	for _, c := range k.w.inForce() {
 		for _, half := range []quorum.Majority{c.Voters.Incoming, c.Voters.Outgoing} {
 			if !slices.ContainsFunc(half, k.w.mix.witness) {
@@ -106,9 +105,7 @@ func (k *checker) lacking(i raft.Index) *node {
 			}
 			for _, id := range half {
 				n := k.w.node(id)
-				have, ok := n.disk.model.term(i)
-				ok = ok && have == term || n.disk.snapshot.Index > i
-				if !ok && !n.witness && !n.fatal && !n.oldDisk && n.disk.damage == none {
+				if !n.disk.holds(k.committed[i-1].entry) && !n.witness && !n.fatal && !n.oldDisk && n.disk.damage == none {
 					return n
 				}
 			}

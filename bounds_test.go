@@ -142,6 +142,7 @@ var bounds = map[string]string{
 	"internal/metrics Sample.Peers":      "the members",
 	"internal/metrics Sample.TLS":        "the code",
 	"internal/metrics Sample.Surplus":    "the code",
+	"internal/metrics Totals.SyncTimes":  "the code",
 
 	"clerk Route.servers":     "maxServers: TestRouteIsBounded",
 	"clerk Route.nodes":       "maxServers: TestRouteIsBounded",
@@ -303,6 +304,8 @@ var bounds = map[string]string{
 	"api LeaseReply.Keys":                      "maxBatchParts: TestDecodersAllocateLittle",
 	"api LeasesReply.Ids":                      "maxBatchParts: TestDecodersAllocateLittle",
 	"api StatusReply.Alarms":                   "maxReplyBatch",
+	"api StatusReply.Certificates":             "maxReplyBatch",
+	"api Work.SyncTimes":                       "maxReplyBatch",
 	"api StatusReply.Peers":                    "the members, and maxReplyBatch",
 	"api Peer.ClientUrls":                      "the configuration, and maxReplyBatch",
 	"api field.bytes":                          "the batch",

@@ -40,6 +40,7 @@ const policy = `
 	rsm, kv, kv/watch, api < internal/frontend/native/translate < internal/frontend/native/nodetest # for tests
 	internal/frontend/native/translate < internal/replica
 	NONE < internal/metrics
+	NONE < internal/machine < internal/server
 	internal/metrics, internal/certs, kv/watch < internal/frontend/clients # the connections of all faces
 	internal/wake, kv/watch < internal/frontend/watching < internal/frontend/etcd, internal/frontend/native # the watch streams of all faces
 	internal/replica, internal/frontend/clients < internal/frontend/native

@@ -794,7 +794,7 @@ func (x Peer_Progress) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Peer_Progress.Descriptor instead.
 func (Peer_Progress) EnumDescriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{33, 0}
+	return file_balsa_proto_rawDescGZIP(), []int{38, 0}
 }
 
 type MembersChange_Kind int32
@@ -856,7 +856,7 @@ func (x MembersChange_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MembersChange_Kind.Descriptor instead.
 func (MembersChange_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{37, 0}
+	return file_balsa_proto_rawDescGZIP(), []int{42, 0}
 }
 
 type Permission_Access int32
@@ -905,7 +905,7 @@ func (x Permission_Access) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Permission_Access.Descriptor instead.
 func (Permission_Access) EnumDescriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{41, 0}
+	return file_balsa_proto_rawDescGZIP(), []int{46, 0}
 }
 
 type UsersChange_Kind int32
@@ -984,7 +984,7 @@ func (x UsersChange_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UsersChange_Kind.Descriptor instead.
 func (UsersChange_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{42, 0}
+	return file_balsa_proto_rawDescGZIP(), []int{47, 0}
 }
 
 // RequestBatch is at most 1 MiB large, or one request that is larger, and has at most
@@ -3731,7 +3731,15 @@ type StatusReply struct {
 	// this server knows: an older program than cluster_version cannot be a member.
 	ClusterVersion uint64 `protobuf:"varint,34,opt,name=cluster_version,json=clusterVersion,proto3" json:"cluster_version,omitempty"`
 	CommandVersion uint64 `protobuf:"varint,35,opt,name=command_version,json=commandVersion,proto3" json:"command_version,omitempty"`
-	UptimeMs       uint64 `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
+	// clock_unix_ms is this server's clock when it answered.
+	ClockUnixMs int64 `protobuf:"varint,36,opt,name=clock_unix_ms,json=clockUnixMs,proto3" json:"clock_unix_ms,omitempty"`
+	// work is what this server has done; settings and resources are for those who compare members. Servers
+	// of versions before these fields leave them out.
+	Work         *Work                `protobuf:"bytes,37,opt,name=work,proto3" json:"work,omitempty"`
+	Settings     *Settings            `protobuf:"bytes,38,opt,name=settings,proto3" json:"settings,omitempty"`
+	Resources    *Resources           `protobuf:"bytes,39,opt,name=resources,proto3" json:"resources,omitempty"`
+	Certificates []*CertificateExpiry `protobuf:"bytes,40,rep,name=certificates,proto3" json:"certificates,omitempty"` // of each side that uses TLS
+	UptimeMs     uint64               `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
 	// peers are the other members.
 	Peers         []*Peer `protobuf:"bytes,21,rep,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3999,6 +4007,41 @@ func (x *StatusReply) GetCommandVersion() uint64 {
 	return 0
 }
 
+func (x *StatusReply) GetClockUnixMs() int64 {
+	if x != nil {
+		return x.ClockUnixMs
+	}
+	return 0
+}
+
+func (x *StatusReply) GetWork() *Work {
+	if x != nil {
+		return x.Work
+	}
+	return nil
+}
+
+func (x *StatusReply) GetSettings() *Settings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *StatusReply) GetResources() *Resources {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *StatusReply) GetCertificates() []*CertificateExpiry {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
 func (x *StatusReply) GetUptimeMs() uint64 {
 	if x != nil {
 		return x.UptimeMs
@@ -4013,6 +4056,410 @@ func (x *StatusReply) GetPeers() []*Peer {
 	return nil
 }
 
+// Work counts what a server has done since its process began. Who looks twice knows rates.
+type Work struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// reads and writes were answered, and failed ones are neither: those for want of a leader, of an
+	// answer in time, or of room.
+	Reads  uint64 `protobuf:"varint,1,opt,name=reads,proto3" json:"reads,omitempty"`
+	Writes uint64 `protobuf:"varint,2,opt,name=writes,proto3" json:"writes,omitempty"`
+	Failed uint64 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	// syncs of the log, all the time that they took together, and how many took how long at most.
+	Syncs         uint64       `protobuf:"varint,4,opt,name=syncs,proto3" json:"syncs,omitempty"`
+	SyncUs        uint64       `protobuf:"varint,5,opt,name=sync_us,json=syncUs,proto3" json:"sync_us,omitempty"`
+	SyncTimes     []*CountUpTo `protobuf:"bytes,6,rep,name=sync_times,json=syncTimes,proto3" json:"sync_times,omitempty"`
+	LogBytes      uint64       `protobuf:"varint,7,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`          // written to the log
+	ProcessorUs   uint64       `protobuf:"varint,8,opt,name=processor_us,json=processorUs,proto3" json:"processor_us,omitempty"` // time that the process had of the processors; 0: not known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Work) Reset() {
+	*x = Work{}
+	mi := &file_balsa_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Work) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Work) ProtoMessage() {}
+
+func (x *Work) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Work.ProtoReflect.Descriptor instead.
+func (*Work) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Work) GetReads() uint64 {
+	if x != nil {
+		return x.Reads
+	}
+	return 0
+}
+
+func (x *Work) GetWrites() uint64 {
+	if x != nil {
+		return x.Writes
+	}
+	return 0
+}
+
+func (x *Work) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *Work) GetSyncs() uint64 {
+	if x != nil {
+		return x.Syncs
+	}
+	return 0
+}
+
+func (x *Work) GetSyncUs() uint64 {
+	if x != nil {
+		return x.SyncUs
+	}
+	return 0
+}
+
+func (x *Work) GetSyncTimes() []*CountUpTo {
+	if x != nil {
+		return x.SyncTimes
+	}
+	return nil
+}
+
+func (x *Work) GetLogBytes() uint64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
+func (x *Work) GetProcessorUs() uint64 {
+	if x != nil {
+		return x.ProcessorUs
+	}
+	return 0
+}
+
+// CountUpTo is how often something took so long at most. Some may have taken longer than the last one says.
+type CountUpTo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UpToUs        uint64                 `protobuf:"varint,1,opt,name=up_to_us,json=upToUs,proto3" json:"up_to_us,omitempty"`
+	Count         uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountUpTo) Reset() {
+	*x = CountUpTo{}
+	mi := &file_balsa_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountUpTo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountUpTo) ProtoMessage() {}
+
+func (x *CountUpTo) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountUpTo.ProtoReflect.Descriptor instead.
+func (*CountUpTo) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *CountUpTo) GetUpToUs() uint64 {
+	if x != nil {
+		return x.UpToUs
+	}
+	return 0
+}
+
+func (x *CountUpTo) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// Settings are those of a server that members should have alike.
+type Settings struct {
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	ElectionTimeoutMs   uint64                 `protobuf:"varint,1,opt,name=election_timeout_ms,json=electionTimeoutMs,proto3" json:"election_timeout_ms,omitempty"`
+	HeartbeatIntervalMs uint64                 `protobuf:"varint,2,opt,name=heartbeat_interval_ms,json=heartbeatIntervalMs,proto3" json:"heartbeat_interval_ms,omitempty"`
+	MaxRequestBytes     uint64                 `protobuf:"varint,3,opt,name=max_request_bytes,json=maxRequestBytes,proto3" json:"max_request_bytes,omitempty"`
+	MaxTxnOps           uint64                 `protobuf:"varint,4,opt,name=max_txn_ops,json=maxTxnOps,proto3" json:"max_txn_ops,omitempty"`
+	HistoryAgeMs        uint64                 `protobuf:"varint,5,opt,name=history_age_ms,json=historyAgeMs,proto3" json:"history_age_ms,omitempty"`           // 0: any
+	HistoryRevisions    uint64                 `protobuf:"varint,6,opt,name=history_revisions,json=historyRevisions,proto3" json:"history_revisions,omitempty"` // 0: any number
+	QuotaBytes          uint64                 `protobuf:"varint,7,opt,name=quota_bytes,json=quotaBytes,proto3" json:"quota_bytes,omitempty"`                   // that it would give a cluster which has none
+	LeaseReads          bool                   `protobuf:"varint,8,opt,name=lease_reads,json=leaseReads,proto3" json:"lease_reads,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *Settings) Reset() {
+	*x = Settings{}
+	mi := &file_balsa_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settings) ProtoMessage() {}
+
+func (x *Settings) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settings.ProtoReflect.Descriptor instead.
+func (*Settings) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Settings) GetElectionTimeoutMs() uint64 {
+	if x != nil {
+		return x.ElectionTimeoutMs
+	}
+	return 0
+}
+
+func (x *Settings) GetHeartbeatIntervalMs() uint64 {
+	if x != nil {
+		return x.HeartbeatIntervalMs
+	}
+	return 0
+}
+
+func (x *Settings) GetMaxRequestBytes() uint64 {
+	if x != nil {
+		return x.MaxRequestBytes
+	}
+	return 0
+}
+
+func (x *Settings) GetMaxTxnOps() uint64 {
+	if x != nil {
+		return x.MaxTxnOps
+	}
+	return 0
+}
+
+func (x *Settings) GetHistoryAgeMs() uint64 {
+	if x != nil {
+		return x.HistoryAgeMs
+	}
+	return 0
+}
+
+func (x *Settings) GetHistoryRevisions() uint64 {
+	if x != nil {
+		return x.HistoryRevisions
+	}
+	return 0
+}
+
+func (x *Settings) GetQuotaBytes() uint64 {
+	if x != nil {
+		return x.QuotaBytes
+	}
+	return 0
+}
+
+func (x *Settings) GetLeaseReads() bool {
+	if x != nil {
+		return x.LeaseReads
+	}
+	return false
+}
+
+// Resources are what the machine of a server lets it have. 0: not known, or no limit.
+type Resources struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	DiskFreeBytes    uint64                 `protobuf:"varint,1,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"` // for the data directory
+	MemoryBytes      uint64                 `protobuf:"varint,2,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`         // in use
+	MemoryLimitBytes uint64                 `protobuf:"varint,3,opt,name=memory_limit_bytes,json=memoryLimitBytes,proto3" json:"memory_limit_bytes,omitempty"`
+	Processors       uint64                 `protobuf:"varint,4,opt,name=processors,proto3" json:"processors,omitempty"`
+	OpenFilesLimit   uint64                 `protobuf:"varint,5,opt,name=open_files_limit,json=openFilesLimit,proto3" json:"open_files_limit,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Resources) Reset() {
+	*x = Resources{}
+	mi := &file_balsa_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resources) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resources) ProtoMessage() {}
+
+func (x *Resources) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resources.ProtoReflect.Descriptor instead.
+func (*Resources) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Resources) GetDiskFreeBytes() uint64 {
+	if x != nil {
+		return x.DiskFreeBytes
+	}
+	return 0
+}
+
+func (x *Resources) GetMemoryBytes() uint64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *Resources) GetMemoryLimitBytes() uint64 {
+	if x != nil {
+		return x.MemoryLimitBytes
+	}
+	return 0
+}
+
+func (x *Resources) GetProcessors() uint64 {
+	if x != nil {
+		return x.Processors
+	}
+	return 0
+}
+
+func (x *Resources) GetOpenFilesLimit() uint64 {
+	if x != nil {
+		return x.OpenFilesLimit
+	}
+	return 0
+}
+
+// CertificateExpiry is when certificates expire, in seconds since 1970; 0: none does.
+type CertificateExpiry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Side          string                 `protobuf:"bytes,1,opt,name=side,proto3" json:"side,omitempty"`                // "client" or "peer"
+	Certificate   int64                  `protobuf:"varint,2,opt,name=certificate,proto3" json:"certificate,omitempty"` // the first of its own
+	Authority     int64                  `protobuf:"varint,3,opt,name=authority,proto3" json:"authority,omitempty"`     // the first of those that it trusts
+	Stale         bool                   `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`             // the files are not the ones in use, since something is wrong with them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertificateExpiry) Reset() {
+	*x = CertificateExpiry{}
+	mi := &file_balsa_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertificateExpiry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertificateExpiry) ProtoMessage() {}
+
+func (x *CertificateExpiry) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertificateExpiry.ProtoReflect.Descriptor instead.
+func (*CertificateExpiry) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CertificateExpiry) GetSide() string {
+	if x != nil {
+		return x.Side
+	}
+	return ""
+}
+
+func (x *CertificateExpiry) GetCertificate() int64 {
+	if x != nil {
+		return x.Certificate
+	}
+	return 0
+}
+
+func (x *CertificateExpiry) GetAuthority() int64 {
+	if x != nil {
+		return x.Authority
+	}
+	return 0
+}
+
+func (x *CertificateExpiry) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
 // Peer is another member, as seen from the server asked.
 type Peer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4022,15 +4469,16 @@ type Peer struct {
 	Connected     bool                   `protobuf:"varint,4,opt,name=connected,proto3" json:"connected,omitempty"`
 	Learner       bool                   `protobuf:"varint,5,opt,name=learner,proto3" json:"learner,omitempty"`
 	Progress      Peer_Progress          `protobuf:"varint,6,opt,name=progress,proto3,enum=balsa.v1.Peer_Progress" json:"progress,omitempty"`
-	MatchIndex    uint64                 `protobuf:"varint,7,opt,name=match_index,json=matchIndex,proto3" json:"match_index,omitempty"` // only the leader knows
-	Diverged      bool                   `protobuf:"varint,8,opt,name=diverged,proto3" json:"diverged,omitempty"`                       // its state was found to differ from that of a majority
+	MatchIndex    uint64                 `protobuf:"varint,7,opt,name=match_index,json=matchIndex,proto3" json:"match_index,omitempty"`      // only the leader knows
+	Diverged      bool                   `protobuf:"varint,8,opt,name=diverged,proto3" json:"diverged,omitempty"`                            // its state was found to differ from that of a majority
+	RoundTripUs   uint64                 `protobuf:"varint,9,opt,name=round_trip_us,json=roundTripUs,proto3" json:"round_trip_us,omitempty"` // of packets on the connection; 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_balsa_proto_msgTypes[33]
+	mi := &file_balsa_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4042,7 +4490,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[33]
+	mi := &file_balsa_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4055,7 +4503,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{33}
+	return file_balsa_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Peer) GetNodeId() uint64 {
@@ -4114,6 +4562,13 @@ func (x *Peer) GetDiverged() bool {
 	return false
 }
 
+func (x *Peer) GetRoundTripUs() uint64 {
+	if x != nil {
+		return x.RoundTripUs
+	}
+	return 0
+}
+
 // Member is one member of the cluster.
 type Member struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -4137,7 +4592,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_balsa_proto_msgTypes[34]
+	mi := &file_balsa_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4149,7 +4604,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[34]
+	mi := &file_balsa_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4162,7 +4617,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{34}
+	return file_balsa_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Member) GetNodeId() uint64 {
@@ -4266,7 +4721,7 @@ type MembersRequest struct {
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_balsa_proto_msgTypes[35]
+	mi := &file_balsa_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4278,7 +4733,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[35]
+	mi := &file_balsa_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4291,7 +4746,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{35}
+	return file_balsa_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *MembersRequest) GetLocal() bool {
@@ -4315,7 +4770,7 @@ type MembersReply struct {
 
 func (x *MembersReply) Reset() {
 	*x = MembersReply{}
-	mi := &file_balsa_proto_msgTypes[36]
+	mi := &file_balsa_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4327,7 +4782,7 @@ func (x *MembersReply) String() string {
 func (*MembersReply) ProtoMessage() {}
 
 func (x *MembersReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[36]
+	mi := &file_balsa_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4340,7 +4795,7 @@ func (x *MembersReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersReply.ProtoReflect.Descriptor instead.
 func (*MembersReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{36}
+	return file_balsa_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *MembersReply) GetMembers() []*Member {
@@ -4388,7 +4843,7 @@ type MembersChange struct {
 
 func (x *MembersChange) Reset() {
 	*x = MembersChange{}
-	mi := &file_balsa_proto_msgTypes[37]
+	mi := &file_balsa_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4400,7 +4855,7 @@ func (x *MembersChange) String() string {
 func (*MembersChange) ProtoMessage() {}
 
 func (x *MembersChange) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[37]
+	mi := &file_balsa_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4413,7 +4868,7 @@ func (x *MembersChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersChange.ProtoReflect.Descriptor instead.
 func (*MembersChange) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{37}
+	return file_balsa_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *MembersChange) GetKind() MembersChange_Kind {
@@ -4475,7 +4930,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_balsa_proto_msgTypes[38]
+	mi := &file_balsa_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4487,7 +4942,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[38]
+	mi := &file_balsa_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4500,7 +4955,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{38}
+	return file_balsa_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TransferLeadershipRequest) GetTargetId() uint64 {
@@ -4520,7 +4975,7 @@ type AuthenticateRequest struct {
 
 func (x *AuthenticateRequest) Reset() {
 	*x = AuthenticateRequest{}
-	mi := &file_balsa_proto_msgTypes[39]
+	mi := &file_balsa_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4532,7 +4987,7 @@ func (x *AuthenticateRequest) String() string {
 func (*AuthenticateRequest) ProtoMessage() {}
 
 func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[39]
+	mi := &file_balsa_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4545,7 +5000,7 @@ func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateRequest.ProtoReflect.Descriptor instead.
 func (*AuthenticateRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{39}
+	return file_balsa_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AuthenticateRequest) GetUser() string {
@@ -4571,7 +5026,7 @@ type AuthenticateReply struct {
 
 func (x *AuthenticateReply) Reset() {
 	*x = AuthenticateReply{}
-	mi := &file_balsa_proto_msgTypes[40]
+	mi := &file_balsa_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4583,7 +5038,7 @@ func (x *AuthenticateReply) String() string {
 func (*AuthenticateReply) ProtoMessage() {}
 
 func (x *AuthenticateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[40]
+	mi := &file_balsa_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4596,7 +5051,7 @@ func (x *AuthenticateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateReply.ProtoReflect.Descriptor instead.
 func (*AuthenticateReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{40}
+	return file_balsa_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AuthenticateReply) GetToken() string {
@@ -4617,7 +5072,7 @@ type Permission struct {
 
 func (x *Permission) Reset() {
 	*x = Permission{}
-	mi := &file_balsa_proto_msgTypes[41]
+	mi := &file_balsa_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4629,7 +5084,7 @@ func (x *Permission) String() string {
 func (*Permission) ProtoMessage() {}
 
 func (x *Permission) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[41]
+	mi := &file_balsa_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4642,7 +5097,7 @@ func (x *Permission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permission.ProtoReflect.Descriptor instead.
 func (*Permission) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{41}
+	return file_balsa_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Permission) GetAccess() Permission_Access {
@@ -4675,7 +5130,7 @@ type UsersChange struct {
 
 func (x *UsersChange) Reset() {
 	*x = UsersChange{}
-	mi := &file_balsa_proto_msgTypes[42]
+	mi := &file_balsa_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4687,7 +5142,7 @@ func (x *UsersChange) String() string {
 func (*UsersChange) ProtoMessage() {}
 
 func (x *UsersChange) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[42]
+	mi := &file_balsa_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4700,7 +5155,7 @@ func (x *UsersChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsersChange.ProtoReflect.Descriptor instead.
 func (*UsersChange) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{42}
+	return file_balsa_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *UsersChange) GetKind() UsersChange_Kind {
@@ -4755,7 +5210,7 @@ type UsersChanged struct {
 
 func (x *UsersChanged) Reset() {
 	*x = UsersChanged{}
-	mi := &file_balsa_proto_msgTypes[43]
+	mi := &file_balsa_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4767,7 +5222,7 @@ func (x *UsersChanged) String() string {
 func (*UsersChanged) ProtoMessage() {}
 
 func (x *UsersChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[43]
+	mi := &file_balsa_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4780,7 +5235,7 @@ func (x *UsersChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsersChanged.ProtoReflect.Descriptor instead.
 func (*UsersChanged) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{43}
+	return file_balsa_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *UsersChanged) GetAuthRevision() uint64 {
@@ -4803,7 +5258,7 @@ type UsersRequest struct {
 
 func (x *UsersRequest) Reset() {
 	*x = UsersRequest{}
-	mi := &file_balsa_proto_msgTypes[44]
+	mi := &file_balsa_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4815,7 +5270,7 @@ func (x *UsersRequest) String() string {
 func (*UsersRequest) ProtoMessage() {}
 
 func (x *UsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[44]
+	mi := &file_balsa_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4828,7 +5283,7 @@ func (x *UsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsersRequest.ProtoReflect.Descriptor instead.
 func (*UsersRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{44}
+	return file_balsa_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *UsersRequest) GetUser() string {
@@ -4864,7 +5319,7 @@ type UsersReply struct {
 
 func (x *UsersReply) Reset() {
 	*x = UsersReply{}
-	mi := &file_balsa_proto_msgTypes[45]
+	mi := &file_balsa_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4876,7 +5331,7 @@ func (x *UsersReply) String() string {
 func (*UsersReply) ProtoMessage() {}
 
 func (x *UsersReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[45]
+	mi := &file_balsa_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4889,7 +5344,7 @@ func (x *UsersReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsersReply.ProtoReflect.Descriptor instead.
 func (*UsersReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{45}
+	return file_balsa_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *UsersReply) GetEnabled() bool {
@@ -4931,7 +5386,7 @@ type UserReply struct {
 
 func (x *UserReply) Reset() {
 	*x = UserReply{}
-	mi := &file_balsa_proto_msgTypes[46]
+	mi := &file_balsa_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4943,7 +5398,7 @@ func (x *UserReply) String() string {
 func (*UserReply) ProtoMessage() {}
 
 func (x *UserReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[46]
+	mi := &file_balsa_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4956,7 +5411,7 @@ func (x *UserReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserReply.ProtoReflect.Descriptor instead.
 func (*UserReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{46}
+	return file_balsa_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *UserReply) GetName() string {
@@ -4991,7 +5446,7 @@ type RoleReply struct {
 
 func (x *RoleReply) Reset() {
 	*x = RoleReply{}
-	mi := &file_balsa_proto_msgTypes[47]
+	mi := &file_balsa_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5003,7 +5458,7 @@ func (x *RoleReply) String() string {
 func (*RoleReply) ProtoMessage() {}
 
 func (x *RoleReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[47]
+	mi := &file_balsa_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5016,7 +5471,7 @@ func (x *RoleReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleReply.ProtoReflect.Descriptor instead.
 func (*RoleReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{47}
+	return file_balsa_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RoleReply) GetName() string {
@@ -5043,7 +5498,7 @@ type TransferLeadershipReply struct {
 
 func (x *TransferLeadershipReply) Reset() {
 	*x = TransferLeadershipReply{}
-	mi := &file_balsa_proto_msgTypes[48]
+	mi := &file_balsa_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5055,7 +5510,7 @@ func (x *TransferLeadershipReply) String() string {
 func (*TransferLeadershipReply) ProtoMessage() {}
 
 func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[48]
+	mi := &file_balsa_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5068,7 +5523,7 @@ func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipReply.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{48}
+	return file_balsa_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *TransferLeadershipReply) GetLeaderId() uint64 {
@@ -5097,7 +5552,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_balsa_proto_msgTypes[49]
+	mi := &file_balsa_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5109,7 +5564,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[49]
+	mi := &file_balsa_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5122,7 +5577,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{49}
+	return file_balsa_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *BackupRequest) GetFile() []byte {
@@ -5155,7 +5610,7 @@ type BackupReply struct {
 
 func (x *BackupReply) Reset() {
 	*x = BackupReply{}
-	mi := &file_balsa_proto_msgTypes[50]
+	mi := &file_balsa_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5167,7 +5622,7 @@ func (x *BackupReply) String() string {
 func (*BackupReply) ProtoMessage() {}
 
 func (x *BackupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[50]
+	mi := &file_balsa_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5180,7 +5635,7 @@ func (x *BackupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupReply.ProtoReflect.Descriptor instead.
 func (*BackupReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{50}
+	return file_balsa_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *BackupReply) GetClusterId() uint64 {
@@ -5493,7 +5948,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\vclient_urls\x18\x03 \x03(\tR\n" +
 	"clientUrls\x12'\n" +
 	"\x0fcommand_version\x18\x04 \x01(\x04R\x0ecommandVersion\"\x0f\n" +
-	"\rStatusRequest\"\xe9\b\n" +
+	"\rStatusRequest\"\xd5\n" +
+	"\n" +
 	"\vStatusReply\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x1d\n" +
@@ -5536,9 +5992,51 @@ const file_balsa_proto_rawDesc = "" +
 	"quotaBytes\x12'\n" +
 	"\x06alarms\x18! \x03(\x0e2\x0f.balsa.v1.AlarmR\x06alarms\x12'\n" +
 	"\x0fcluster_version\x18\" \x01(\x04R\x0eclusterVersion\x12'\n" +
-	"\x0fcommand_version\x18# \x01(\x04R\x0ecommandVersion\x12\x1b\n" +
+	"\x0fcommand_version\x18# \x01(\x04R\x0ecommandVersion\x12\"\n" +
+	"\rclock_unix_ms\x18$ \x01(\x03R\vclockUnixMs\x12\"\n" +
+	"\x04work\x18% \x01(\v2\x0e.balsa.v1.WorkR\x04work\x12.\n" +
+	"\bsettings\x18& \x01(\v2\x12.balsa.v1.SettingsR\bsettings\x121\n" +
+	"\tresources\x18' \x01(\v2\x13.balsa.v1.ResourcesR\tresources\x12?\n" +
+	"\fcertificates\x18( \x03(\v2\x1b.balsa.v1.CertificateExpiryR\fcertificates\x12\x1b\n" +
 	"\tuptime_ms\x18\x14 \x01(\x04R\buptimeMs\x12$\n" +
-	"\x05peers\x18\x15 \x03(\v2\x0e.balsa.v1.PeerR\x05peers\"\xc6\x02\n" +
+	"\x05peers\x18\x15 \x03(\v2\x0e.balsa.v1.PeerR\x05peers\"\xef\x01\n" +
+	"\x04Work\x12\x14\n" +
+	"\x05reads\x18\x01 \x01(\x04R\x05reads\x12\x16\n" +
+	"\x06writes\x18\x02 \x01(\x04R\x06writes\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\x04R\x06failed\x12\x14\n" +
+	"\x05syncs\x18\x04 \x01(\x04R\x05syncs\x12\x17\n" +
+	"\async_us\x18\x05 \x01(\x04R\x06syncUs\x122\n" +
+	"\n" +
+	"sync_times\x18\x06 \x03(\v2\x13.balsa.v1.CountUpToR\tsyncTimes\x12\x1b\n" +
+	"\tlog_bytes\x18\a \x01(\x04R\blogBytes\x12!\n" +
+	"\fprocessor_us\x18\b \x01(\x04R\vprocessorUs\";\n" +
+	"\tCountUpTo\x12\x18\n" +
+	"\bup_to_us\x18\x01 \x01(\x04R\x06upToUs\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"\xcf\x02\n" +
+	"\bSettings\x12.\n" +
+	"\x13election_timeout_ms\x18\x01 \x01(\x04R\x11electionTimeoutMs\x122\n" +
+	"\x15heartbeat_interval_ms\x18\x02 \x01(\x04R\x13heartbeatIntervalMs\x12*\n" +
+	"\x11max_request_bytes\x18\x03 \x01(\x04R\x0fmaxRequestBytes\x12\x1e\n" +
+	"\vmax_txn_ops\x18\x04 \x01(\x04R\tmaxTxnOps\x12$\n" +
+	"\x0ehistory_age_ms\x18\x05 \x01(\x04R\fhistoryAgeMs\x12+\n" +
+	"\x11history_revisions\x18\x06 \x01(\x04R\x10historyRevisions\x12\x1f\n" +
+	"\vquota_bytes\x18\a \x01(\x04R\n" +
+	"quotaBytes\x12\x1f\n" +
+	"\vlease_reads\x18\b \x01(\bR\n" +
+	"leaseReads\"\xce\x01\n" +
+	"\tResources\x12&\n" +
+	"\x0fdisk_free_bytes\x18\x01 \x01(\x04R\rdiskFreeBytes\x12!\n" +
+	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12,\n" +
+	"\x12memory_limit_bytes\x18\x03 \x01(\x04R\x10memoryLimitBytes\x12\x1e\n" +
+	"\n" +
+	"processors\x18\x04 \x01(\x04R\n" +
+	"processors\x12(\n" +
+	"\x10open_files_limit\x18\x05 \x01(\x04R\x0eopenFilesLimit\"}\n" +
+	"\x11CertificateExpiry\x12\x12\n" +
+	"\x04side\x18\x01 \x01(\tR\x04side\x12 \n" +
+	"\vcertificate\x18\x02 \x01(\x03R\vcertificate\x12\x1c\n" +
+	"\tauthority\x18\x03 \x01(\x03R\tauthority\x12\x14\n" +
+	"\x05stale\x18\x04 \x01(\bR\x05stale\"\xea\x02\n" +
 	"\x04Peer\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
@@ -5549,7 +6047,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\bprogress\x18\x06 \x01(\x0e2\x17.balsa.v1.Peer.ProgressR\bprogress\x12\x1f\n" +
 	"\vmatch_index\x18\a \x01(\x04R\n" +
 	"matchIndex\x12\x1a\n" +
-	"\bdiverged\x18\b \x01(\bR\bdiverged\"F\n" +
+	"\bdiverged\x18\b \x01(\bR\bdiverged\x12\"\n" +
+	"\rround_trip_us\x18\t \x01(\x04R\vroundTripUs\"F\n" +
 	"\bProgress\x12\b\n" +
 	"\x04NONE\x10\x00\x12\t\n" +
 	"\x05PROBE\x10\x01\x12\r\n" +
@@ -5714,7 +6213,7 @@ func file_balsa_proto_rawDescGZIP() []byte {
 }
 
 var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_balsa_proto_goTypes = []any{
 	(Role)(0),                         // 0: balsa.v1.Role
 	(Alarm)(0),                        // 1: balsa.v1.Alarm
@@ -5763,24 +6262,29 @@ var file_balsa_proto_goTypes = []any{
 	(*Leader)(nil),                    // 44: balsa.v1.Leader
 	(*StatusRequest)(nil),             // 45: balsa.v1.StatusRequest
 	(*StatusReply)(nil),               // 46: balsa.v1.StatusReply
-	(*Peer)(nil),                      // 47: balsa.v1.Peer
-	(*Member)(nil),                    // 48: balsa.v1.Member
-	(*MembersRequest)(nil),            // 49: balsa.v1.MembersRequest
-	(*MembersReply)(nil),              // 50: balsa.v1.MembersReply
-	(*MembersChange)(nil),             // 51: balsa.v1.MembersChange
-	(*TransferLeadershipRequest)(nil), // 52: balsa.v1.TransferLeadershipRequest
-	(*AuthenticateRequest)(nil),       // 53: balsa.v1.AuthenticateRequest
-	(*AuthenticateReply)(nil),         // 54: balsa.v1.AuthenticateReply
-	(*Permission)(nil),                // 55: balsa.v1.Permission
-	(*UsersChange)(nil),               // 56: balsa.v1.UsersChange
-	(*UsersChanged)(nil),              // 57: balsa.v1.UsersChanged
-	(*UsersRequest)(nil),              // 58: balsa.v1.UsersRequest
-	(*UsersReply)(nil),                // 59: balsa.v1.UsersReply
-	(*UserReply)(nil),                 // 60: balsa.v1.UserReply
-	(*RoleReply)(nil),                 // 61: balsa.v1.RoleReply
-	(*TransferLeadershipReply)(nil),   // 62: balsa.v1.TransferLeadershipReply
-	(*BackupRequest)(nil),             // 63: balsa.v1.BackupRequest
-	(*BackupReply)(nil),               // 64: balsa.v1.BackupReply
+	(*Work)(nil),                      // 47: balsa.v1.Work
+	(*CountUpTo)(nil),                 // 48: balsa.v1.CountUpTo
+	(*Settings)(nil),                  // 49: balsa.v1.Settings
+	(*Resources)(nil),                 // 50: balsa.v1.Resources
+	(*CertificateExpiry)(nil),         // 51: balsa.v1.CertificateExpiry
+	(*Peer)(nil),                      // 52: balsa.v1.Peer
+	(*Member)(nil),                    // 53: balsa.v1.Member
+	(*MembersRequest)(nil),            // 54: balsa.v1.MembersRequest
+	(*MembersReply)(nil),              // 55: balsa.v1.MembersReply
+	(*MembersChange)(nil),             // 56: balsa.v1.MembersChange
+	(*TransferLeadershipRequest)(nil), // 57: balsa.v1.TransferLeadershipRequest
+	(*AuthenticateRequest)(nil),       // 58: balsa.v1.AuthenticateRequest
+	(*AuthenticateReply)(nil),         // 59: balsa.v1.AuthenticateReply
+	(*Permission)(nil),                // 60: balsa.v1.Permission
+	(*UsersChange)(nil),               // 61: balsa.v1.UsersChange
+	(*UsersChanged)(nil),              // 62: balsa.v1.UsersChanged
+	(*UsersRequest)(nil),              // 63: balsa.v1.UsersRequest
+	(*UsersReply)(nil),                // 64: balsa.v1.UsersReply
+	(*UserReply)(nil),                 // 65: balsa.v1.UserReply
+	(*RoleReply)(nil),                 // 66: balsa.v1.RoleReply
+	(*TransferLeadershipReply)(nil),   // 67: balsa.v1.TransferLeadershipReply
+	(*BackupRequest)(nil),             // 68: balsa.v1.BackupRequest
+	(*BackupReply)(nil),               // 69: balsa.v1.BackupReply
 }
 var file_balsa_proto_depIdxs = []int32{
 	15, // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
@@ -5839,43 +6343,48 @@ var file_balsa_proto_depIdxs = []int32{
 	30, // 53: balsa.v1.Event.prev:type_name -> balsa.v1.Entry
 	0,  // 54: balsa.v1.StatusReply.role:type_name -> balsa.v1.Role
 	1,  // 55: balsa.v1.StatusReply.alarms:type_name -> balsa.v1.Alarm
-	47, // 56: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
-	10, // 57: balsa.v1.Peer.progress:type_name -> balsa.v1.Peer.Progress
-	48, // 58: balsa.v1.MembersReply.members:type_name -> balsa.v1.Member
-	48, // 59: balsa.v1.MembersReply.member:type_name -> balsa.v1.Member
-	11, // 60: balsa.v1.MembersChange.kind:type_name -> balsa.v1.MembersChange.Kind
-	12, // 61: balsa.v1.Permission.access:type_name -> balsa.v1.Permission.Access
-	17, // 62: balsa.v1.Permission.span:type_name -> balsa.v1.Span
-	13, // 63: balsa.v1.UsersChange.kind:type_name -> balsa.v1.UsersChange.Kind
-	55, // 64: balsa.v1.UsersChange.permission:type_name -> balsa.v1.Permission
-	60, // 65: balsa.v1.UsersReply.users:type_name -> balsa.v1.UserReply
-	61, // 66: balsa.v1.UsersReply.roles:type_name -> balsa.v1.RoleReply
-	55, // 67: balsa.v1.RoleReply.permissions:type_name -> balsa.v1.Permission
-	14, // 68: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
-	38, // 69: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
-	45, // 70: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
-	52, // 71: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
-	49, // 72: balsa.v1.KV.Members:input_type -> balsa.v1.MembersRequest
-	51, // 73: balsa.v1.KV.ChangeMembers:input_type -> balsa.v1.MembersChange
-	53, // 74: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
-	56, // 75: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
-	58, // 76: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
-	63, // 77: balsa.v1.KV.Backup:input_type -> balsa.v1.BackupRequest
-	27, // 78: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
-	40, // 79: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
-	46, // 80: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
-	62, // 81: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
-	50, // 82: balsa.v1.KV.Members:output_type -> balsa.v1.MembersReply
-	50, // 83: balsa.v1.KV.ChangeMembers:output_type -> balsa.v1.MembersReply
-	54, // 84: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
-	57, // 85: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
-	59, // 86: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
-	64, // 87: balsa.v1.KV.Backup:output_type -> balsa.v1.BackupReply
-	78, // [78:88] is the sub-list for method output_type
-	68, // [68:78] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	47, // 56: balsa.v1.StatusReply.work:type_name -> balsa.v1.Work
+	49, // 57: balsa.v1.StatusReply.settings:type_name -> balsa.v1.Settings
+	50, // 58: balsa.v1.StatusReply.resources:type_name -> balsa.v1.Resources
+	51, // 59: balsa.v1.StatusReply.certificates:type_name -> balsa.v1.CertificateExpiry
+	52, // 60: balsa.v1.StatusReply.peers:type_name -> balsa.v1.Peer
+	48, // 61: balsa.v1.Work.sync_times:type_name -> balsa.v1.CountUpTo
+	10, // 62: balsa.v1.Peer.progress:type_name -> balsa.v1.Peer.Progress
+	53, // 63: balsa.v1.MembersReply.members:type_name -> balsa.v1.Member
+	53, // 64: balsa.v1.MembersReply.member:type_name -> balsa.v1.Member
+	11, // 65: balsa.v1.MembersChange.kind:type_name -> balsa.v1.MembersChange.Kind
+	12, // 66: balsa.v1.Permission.access:type_name -> balsa.v1.Permission.Access
+	17, // 67: balsa.v1.Permission.span:type_name -> balsa.v1.Span
+	13, // 68: balsa.v1.UsersChange.kind:type_name -> balsa.v1.UsersChange.Kind
+	60, // 69: balsa.v1.UsersChange.permission:type_name -> balsa.v1.Permission
+	65, // 70: balsa.v1.UsersReply.users:type_name -> balsa.v1.UserReply
+	66, // 71: balsa.v1.UsersReply.roles:type_name -> balsa.v1.RoleReply
+	60, // 72: balsa.v1.RoleReply.permissions:type_name -> balsa.v1.Permission
+	14, // 73: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
+	38, // 74: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
+	45, // 75: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
+	57, // 76: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
+	54, // 77: balsa.v1.KV.Members:input_type -> balsa.v1.MembersRequest
+	56, // 78: balsa.v1.KV.ChangeMembers:input_type -> balsa.v1.MembersChange
+	58, // 79: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
+	61, // 80: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
+	63, // 81: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
+	68, // 82: balsa.v1.KV.Backup:input_type -> balsa.v1.BackupRequest
+	27, // 83: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
+	40, // 84: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
+	46, // 85: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
+	67, // 86: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
+	55, // 87: balsa.v1.KV.Members:output_type -> balsa.v1.MembersReply
+	55, // 88: balsa.v1.KV.ChangeMembers:output_type -> balsa.v1.MembersReply
+	59, // 89: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
+	62, // 90: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
+	64, // 91: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
+	69, // 92: balsa.v1.KV.Backup:output_type -> balsa.v1.BackupReply
+	83, // [83:93] is the sub-list for method output_type
+	73, // [73:83] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_balsa_proto_init() }
@@ -5918,7 +6427,7 @@ func file_balsa_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_balsa_proto_rawDesc), len(file_balsa_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   51,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -12,6 +12,7 @@ import (
 	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native"
+	"balsa.example/internal/machine"
 	"balsa.example/kv"
 	"balsa.example/member"
 	"balsa.example/state"
@@ -159,7 +160,9 @@ func (c Config) withDefaults() (Config, error) {
 		c.stopTimeout = defaultStopTimeout
 	}
 	if c.MaxIndexBytes == 0 {
-		c.MaxIndexBytes = defaultMaxIndexBytes()
+		// All replicas have the same index: if it outgrew the memory, all of them would be killed, and again
+		// at each start.
+		c.MaxIndexBytes = machine.MemoryLimit("/") / 2
 	}
 	if c.Descriptors == 0 {
 		c.Descriptors = DescriptorLimit()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"balsa.example/internal/frontend/ui"
+	"balsa.example/internal/machine"
 	"balsa.example/internal/metrics"
 	"balsa.example/raft"
 )
@@ -48,7 +49,7 @@ func (s *Server) report(q question) *ui.Report {
 		r.DiskFree = free
 	}
 	r.Memory = memoryInUse()
-	if limit := memoryLimit("/"); limit < math.MaxInt64 {
+	if limit := machine.MemoryLimit("/"); limit < math.MaxInt64 {
 		r.MemoryLimit = uint64(limit)
 	}
 	for _, a := range st.Alarms {

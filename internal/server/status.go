@@ -31,6 +31,7 @@ func (s *Server) status() *api.StatusReply {
 	reply.DataBytes = uint64(disk.LogBytes) + reply.SnapshotBytes
 	reply.UptimeMs = uint64(s.uptime().Milliseconds())
 	reply.Peers = s.peers(reply.Peers)
+	s.compare(reply)
 	return reply
 }
 
@@ -47,6 +48,9 @@ func (s *Server) peers(progress []*api.Peer) []*api.Peer {
 		p := &api.Peer{NodeId: uint64(m.ID), Name: m.Name, ClientUrls: s.clientURLs(m), Learner: !m.Voter}
 		if seen, ok := s.member.Peer(m.ID); ok {
 			p.Connected = seen.Connected
+		}
+		if trip, ok := s.member.RoundTrip(m.ID); ok {
+			p.RoundTripUs = uint64(trip.Microseconds())
 		}
 		for _, known := range progress {
 			if known.NodeId == p.NodeId {

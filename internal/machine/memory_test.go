@@ -1,4 +1,4 @@
-package server
+package machine
 
 import (
 	"os"
@@ -17,6 +17,14 @@ func TestMemoryLimitIsTheLowest(t *testing.T) {
 		{"a group of version 2", map[string]string{"proc/meminfo": "MemTotal: 2048 kB\n", "sys/fs/cgroup/memory.max": "1048576\n"}, 1 << 20},
 		{"a group without a limit", map[string]string{"proc/meminfo": "MemTotal: 2048 kB\n", "sys/fs/cgroup/memory.max": "max\n"}, 2 << 20},
 		{"a group of version 1", map[string]string{"sys/fs/cgroup/memory/memory.limit_in_bytes": "4096\n"}, 4096},
+		{"the group of the process", map[string]string{
+			"proc/self/cgroup": "0::/system.slice/balsa.service\n", "sys/fs/cgroup/system.slice/balsa.service/memory.max": "8192\n"}, 8192},
+		{"a group around it", map[string]string{
+			"proc/self/cgroup":                                    "0::/system.slice/balsa.service\n",
+			"sys/fs/cgroup/system.slice/memory.max":               "4096\n",
+			"sys/fs/cgroup/system.slice/balsa.service/memory.max": "max\n"}, 4096},
+		{"its group of version 1", map[string]string{
+			"proc/self/cgroup": "4:memory:/balsa\n3:cpu:/\n", "sys/fs/cgroup/memory/balsa/memory.limit_in_bytes": "8192\n"}, 8192},
 		{"nonsense", map[string]string{"proc/meminfo": "MemTotal: x kB\n", "sys/fs/cgroup/memory.max": "-1"}, 1<<63 - 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -30,7 +38,7 @@ func TestMemoryLimitIsTheLowest(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got := memoryLimit(root); got != tt.want {
+			if got := MemoryLimit(root); got != tt.want {
 				t.Errorf("%d bytes, want %d", got, tt.want)
 			}
 		})

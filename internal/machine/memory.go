@@ -1,0 +1,70 @@
+package machine
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+)
+
+// MemoryLimit returns the lowest limit on this process's memory that can be found, in bytes:
+// GOMEMLIMIT, those of its control group and of the groups around it, or what the machine has. It is
+// math.MaxInt64 if there is none. root is the directory that /proc and /sys are in.
+func MemoryLimit(root string) int64 {
+	limit := debug.SetMemoryLimit(-1) // which only reads it
+	for _, file := range limitFiles(root) {
+		b, err := os.ReadFile(file)
+		if n, parseErr := strconv.ParseInt(string(bytes.TrimSpace(b)), 10, 64); err == nil && parseErr == nil && n > 0 {
+			limit = min(limit, n)
+		}
+	}
+	b, _ := os.ReadFile(filepath.Join(root, "proc/meminfo"))
+	for line := range bytes.Lines(b) {
+		fields := bytes.Fields(line)
+		if len(fields) < 2 || string(fields[0]) != "MemTotal:" {
+			continue
+		}
+		if n, err := strconv.ParseInt(string(fields[1]), 10, 64); err == nil && n > 0 && n < math.MaxInt64/1024 {
+			limit = min(limit, n*1024)
+		}
+	}
+	return limit
+}
+
+// limitFiles are where limits of memory may stand: of the group that this process is in, as a container
+// sees it or as /proc says, and of all groups around that.
+func limitFiles(root string) (files []string) {
+	const v2, v1 = "sys/fs/cgroup", "sys/fs/cgroup/memory"
+	add := func(tree, group string) {
+		file := "memory.max"
+		if tree == v1 {
+			file = "memory.limit_in_bytes"
+		}
+		for ; ; group = path.Dir(group) {
+			files = append(files, filepath.Join(root, tree, group, file))
+			if group == "/" {
+				return
+			}
+		}
+	}
+	b, _ := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
+	for line := range bytes.Lines(b) {
+		fields := bytes.SplitN(bytes.TrimSpace(line), []byte(":"), 3) // number:controllers:/group
+		if len(fields) < 3 {
+			continue
+		}
+		group := path.Clean("/" + string(fields[2]))
+		switch string(fields[1]) {
+		case "":
+			add(v2, group)
+		case "memory":
+			add(v1, group)
+		}
+	}
+	add(v2, "/")
+	add(v1, "/")
+	return files
+}

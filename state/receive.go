@@ -212,7 +212,7 @@ func (m *Machine) fetchRest(ctx context.Context, files run.Files, receive receiv
 	}
 	info.File = number
 	return m.fetch(ctx, from, fileName(info), have, func(ctx context.Context, data io.Reader) error {
-		_, err := receive(ctx, number, *info, have, data, nil)
+		_, err := receive(ctx, number, *info, run.Part{Known: known, Have: have}, data, nil)
 		return err
 	})
 }
@@ -237,7 +237,7 @@ func (m *Machine) fetch(ctx context.Context, from raft.NodeID, name []byte, offs
 }
 
 // receiveFunc is run.Files.Receive or Extend.
-type receiveFunc func(context.Context, uint32, run.Info, int64, io.Reader, func(int)) (run.Info, error)
+type receiveFunc func(context.Context, uint32, run.Info, run.Part, io.Reader, func(int)) (run.Info, error)
 
 // extendedBy returns the run of the newest manifest that a run of another member goes on.
 func (f *files) extendedBy(info *run.Info) (own run.Info, ok bool) {

@@ -111,7 +111,7 @@ func (m *Machine) fetchCopy(files run.Files, number uint32, info run.Info) error
 // fetchRun gets a run from one member.
 func (m *Machine) fetchRun(files run.Files, number uint32, info run.Info, from raft.NodeID) error {
 	return m.fetch(m.ctx, from, fileName(&info), 0, func(ctx context.Context, data io.Reader) error {
-		_, err := files.Receive(ctx, number, info, 0, data, nil)
+		_, err := files.Receive(ctx, number, info, run.Part{}, data, nil)
 		return err
 	})
 }

@@ -141,7 +141,7 @@ func copyRun(ctx context.Context, from run.Files, info run.Info, to run.Files, n
 		return info, err
 	}
 	defer data.Close()
-	return to.Receive(ctx, number, info, 0, data, pace)
+	return to.Receive(ctx, number, info, run.Part{}, data, pace)
 }
 
 // presentAt makes the state of an image, whose history was cut.

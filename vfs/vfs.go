@@ -19,8 +19,9 @@
 //  4. What was not synced may be lost, in whole or in part and in any order. Of each aligned
 //     block of 512 bytes that a write covers a crash leaves the old content or the new one.
 //     A part of a file that was never written reads as zeros.
-//  5. Errors are told. A Sync that returned nil has written all of it. After one that failed
-//     balsa writes nothing more to the file, so a second Sync may promise anything.
+//  5. Errors are told. A Sync that returned nil has written all that was written to the file
+//     since one that failed. What was written before that one may be lost, although it can be
+//     read: the process stops, and the next one writes again what it goes on with.
 //  6. An open file stays readable after it was removed or replaced under its name.
 //  7. A lock ends with its process, however that ends.
 //

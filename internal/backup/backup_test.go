@@ -296,6 +296,37 @@ func TestABackupSurvivesCrashes(t *testing.T) {
 	}
 }
 
+// TestABackupAfterAKillIsDurable: wherever a process was killed, and whichever sync failed before, the next
+// one goes on, and a power loss then takes nothing. What it finds may not be durable.
+func TestABackupAfterAKillIsDurable(t *testing.T) {
+	w := newWorld(t)
+	w.write(200)
+	w.checkpoint()
+	for kill := 0; ; kill++ {
+		disk, ops := crashfs.NewCrashableMem(), 0
+		fs := crashfs.Inject(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if ops++; ops > kill {
+				return errorfs.ErrInjected
+			}
+			return nil
+		}))
+		_, fresh, err := Receive(context.Background(), fs, "backup", w.source(), nil)
+		if err == nil {
+			if kill < 30 || !fresh {
+				t.Errorf("%d operations, new: %t", kill, fresh)
+			}
+			return
+		}
+		if _, _, err := Receive(context.Background(), disk, "backup", w.source(), nil); err != nil {
+			t.Fatalf("killed at operation %d: %v", kill, err)
+		}
+		lost := disk.CrashClone(crashfs.Crash{})
+		if damage, points := verify(t, lost), open(t, lost).Points(); damage != nil || len(points) != 1 {
+			t.Fatalf("killed at operation %d: %d points, %v", kill, len(points), damage)
+		}
+	}
+}
+
 func TestOtherDirectoriesAreLeftAlone(t *testing.T) {
 	w, disk := newWorld(t), crashfs.NewCrashableMem()
 	w.write(10)

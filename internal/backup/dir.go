@@ -209,8 +209,10 @@ func begin(fsys vfs.FS, path string, cluster, history uint64) (*Dir, io.Closer, 
 	} else if err != nil {
 		return nil, nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	// Another process may have made a point before this one had the lock.
-	if d, err = Open(fsys, path); err != nil {
+	// Another process may have made a point before this one had the lock, or have been killed before the
+	// names were durable.
+	d, err = Open(fsys, path)
+	if err = errors.Join(err, vfs.SyncDir(fsys, path), vfs.MakeDir(fsys, path)); err != nil {
 		return nil, nil, errors.Join(err, lock.Close())
 	}
 	return d, lock, nil

@@ -116,10 +116,10 @@ type writer struct {
 }
 
 // writer opens a file to be written from an offset on, where digest is the hash of what is before.
-// At 0 it makes the file.
-func (f Files) writer(number uint32, at int64, digest xxhash.Digest, pace func(int)) (*writer, error) {
+// It makes the file if that is not there.
+func (f Files) writer(number uint32, at int64, there bool, digest xxhash.Digest, pace func(int)) (*writer, error) {
 	open := f.FS.OpenReadWrite
-	if at == 0 {
+	if !there {
 		open = f.FS.Create
 	}
 	file, err := open(f.Path(number))

@@ -117,7 +117,7 @@ func (f Files) write(
 	ctx context.Context, r *run, mem *memory, to Mark, seal bool, pace func(int),
 ) (info Info, digest xxhash.Digest, written int64, err error) {
 	info = r.info
-	w, err := f.writer(r.number, info.Bytes, r.digest, pace)
+	w, err := f.writer(r.number, info.Bytes, info.Bytes > 0, r.digest, pace)
 	if err != nil {
 		return info, r.digest, 0, err
 	}

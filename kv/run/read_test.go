@@ -371,7 +371,7 @@ func TestReceive(t *testing.T) {
 	ctx, files := context.Background(), Files{FS: mem, Dir: testDir, Cluster: 0xc1}
 	at := int64(0)
 	for _, part := range []int64{10, 700, 1500, info.Bytes} {
-		got, err := files.Receive(ctx, 40, info, at, bytes.NewReader(whole.Bytes()[at:part]), nil)
+		got, err := files.Receive(ctx, 40, info, Part{Have: at}, bytes.NewReader(whole.Bytes()[at:part]), nil)
 		if part < info.Bytes && err == nil || part == info.Bytes && (err != nil || got.File != 40) {
 			t.Fatalf("with %d of %d bytes: %+v, %v", part, info.Bytes, got, err)
 		}
@@ -391,7 +391,7 @@ func TestReceive(t *testing.T) {
 	}
 	wrong := bytes.Clone(whole.Bytes())
 	wrong[100]++
-	_, err = files.Receive(ctx, 41, info, 0, bytes.NewReader(wrong), nil)
+	_, err = files.Receive(ctx, 41, info, Part{}, bytes.NewReader(wrong), nil)
 	if err := isCorrupt(err, files.Path(41)); err != nil {
 		t.Error(err)
 	}
@@ -415,7 +415,7 @@ func TestRepair(t *testing.T) {
 		t.Fatal(err)
 	}
 	number := w.h.NewFile()
-	if _, err := w.h.Files().Receive(context.Background(), number, info, 0, bytes.NewReader(good), nil); err != nil {
+	if _, err := w.h.Files().Receive(context.Background(), number, info, Part{}, bytes.NewReader(good), nil); err != nil {
 		t.Fatal(err)
 	}
 	if strays, err := w.h.Strays(); err != nil || !slices.Equal(strays, []uint32{number}) {

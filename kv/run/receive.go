@@ -13,6 +13,7 @@ import (
 // Received returns how many bytes of a run a file holds that Receive or Extend has begun to write.
 // They begin with the run's header, and records that are whole; the rest is compared when that ends.
 // The first known bytes are not read: they are the file's own, up to the end of a record, or 0.
+// The others may be in memory only, so Receive and Extend write them again.
 func (f Files) Received(number uint32, info Info, known int64) (int64, error) {
 	stat, err := f.FS.Stat(f.Path(number))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,12 +73,20 @@ func ignoreCorrupt(err error) error {
 	return err
 }
 
-// Receive writes the bytes of another member's run to a file of this one, from an offset on, which
-// Received has returned or is 0. It returns the Info of that file, which is durable and has the
-// checksum. If data ends early, or fails, the file keeps what came, so that it can be resumed. If
-// the checksum is wrong the error is a *CorruptError, and the file is removed.
-func (f Files) Receive(ctx context.Context, number uint32, info Info, offset int64, data io.Reader, pace func(bytes int)) (Info, error) {
-	info, err := f.Extend(ctx, number, info, offset, data, pace)
+// Part says what is there of a file that is received: Known bytes are durable, and Have bytes are in
+// it, as Received returns or all. The zero value makes the file.
+type Part struct{ Known, Have int64 }
+
+// Receive writes the bytes of another member's run to a file of this one, of which a part is there;
+// data goes on behind that. It returns the Info of that file, which is durable and has the checksum.
+// If data ends early, or fails, the file keeps what came, so that it can be resumed. If the checksum
+// is wrong the error is a *CorruptError, and the file is removed.
+//
+// It writes again what is there and not known to be durable. If a process was killed, or a sync failed,
+// between the write and the sync of it, then what was read may be in memory only, and a sync of pages
+// that once failed to be written may do nothing.
+func (f Files) Receive(ctx context.Context, number uint32, info Info, there Part, data io.Reader, pace func(bytes int)) (Info, error) {
+	info, err := f.Extend(ctx, number, info, there, data, pace)
 	if c := new(CorruptError); errors.As(err, &c) {
 		err = errors.Join(err, f.Remove(number))
 	}
@@ -87,17 +96,19 @@ func (f Files) Receive(ctx context.Context, number uint32, info Info, offset int
 // Extend is Receive into a file that a manifest of this member names, as a run that info extends.
 // It writes behind the bytes that the manifest counts, so the manifest holds whatever comes: a file
 // may be longer. Nothing removes the file.
-func (f Files) Extend(ctx context.Context, number uint32, info Info, offset int64, data io.Reader, pace func(bytes int)) (Info, error) {
+func (f Files) Extend(ctx context.Context, number uint32, info Info, there Part, data io.Reader, pace func(bytes int)) (Info, error) {
 	info.File = number
-	digest, err := f.digest(ctx, number, offset)
+	there.Known = min(there.Known, there.Have)
+	digest, err := f.digest(ctx, number, there.Known)
 	if err != nil {
 		return info, err
 	}
-	w, err := f.writer(number, offset, digest, pace)
+	w, err := f.writer(number, there.Known, there.Have > 0, digest, pace)
 	if err != nil {
 		return info, err
 	}
-	dataErr, err := w.copy(ctx, io.LimitReader(data, info.Bytes-offset))
+	again := io.NewSectionReader(w.file, there.Known, there.Have-there.Known)
+	dataErr, err := w.copy(ctx, io.MultiReader(again, io.LimitReader(data, info.Bytes-there.Have)))
 	if err = w.close(err); err == nil {
 		err = f.syncDir()
 	}

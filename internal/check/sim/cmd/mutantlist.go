@@ -413,6 +413,8 @@ var mutants = []mutant{
 	{name: "begun-run-taken-as-it-is", edit: edit{"kv/run/receive.go",
 		"	for err == nil {\n		err = r.next(&rec)\n	}\n", "	r.at, err = r.end, r.next(&rec)\n"},
 		also: []edit{{"kv/run/receive.go", "	case w.digest.Sum64() != info.Checksum:\n", "	case false:\n"}}},
+	{name: "what-may-be-in-memory-only-not-written-again", edit: edit{"kv/run/receive.go",
+		"	there.Known = min(there.Known, there.Have)\n", "	there.Known = there.Have\n"}, tests: [2]string{"./kv/run", "^TestWhatMayBe"}},
 	{name: "run-damage-unnoticed", edit: edit{"kv/run/record.go",
 		"	if binary.LittleEndian.Uint64(b) != hash^place {\n", "	if binary.LittleEndian.Uint64(b) == 0 && hash == 0 {\n"}},
 	{name: "rewrite-drops-what-lives", edit: edit{"state/deletes.go",

@@ -5540,6 +5540,111 @@ func (x *TransferLeadershipReply) GetTerm() uint64 {
 	return 0
 }
 
+type LogLevelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// level is debug, info, warn or error; empty: it stays.
+	Level         string `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogLevelRequest) Reset() {
+	*x = LogLevelRequest{}
+	mi := &file_balsa_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogLevelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogLevelRequest) ProtoMessage() {}
+
+func (x *LogLevelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogLevelRequest.ProtoReflect.Descriptor instead.
+func (*LogLevelRequest) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *LogLevelRequest) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+type LogLevelReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`   // from now on
+	Before        string                 `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"` // until now
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`     // of the server
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogLevelReply) Reset() {
+	*x = LogLevelReply{}
+	mi := &file_balsa_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogLevelReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogLevelReply) ProtoMessage() {}
+
+func (x *LogLevelReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogLevelReply.ProtoReflect.Descriptor instead.
+func (*LogLevelReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *LogLevelReply) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *LogLevelReply) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *LogLevelReply) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type BackupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// file names one of the files in the image. Empty: the image itself.
@@ -5552,7 +5657,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_balsa_proto_msgTypes[54]
+	mi := &file_balsa_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5564,7 +5669,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[54]
+	mi := &file_balsa_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5577,7 +5682,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{54}
+	return file_balsa_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *BackupRequest) GetFile() []byte {
@@ -5610,7 +5715,7 @@ type BackupReply struct {
 
 func (x *BackupReply) Reset() {
 	*x = BackupReply{}
-	mi := &file_balsa_proto_msgTypes[55]
+	mi := &file_balsa_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5622,7 +5727,7 @@ func (x *BackupReply) String() string {
 func (*BackupReply) ProtoMessage() {}
 
 func (x *BackupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[55]
+	mi := &file_balsa_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5635,7 +5740,7 @@ func (x *BackupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupReply.ProtoReflect.Descriptor instead.
 func (*BackupReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{55}
+	return file_balsa_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *BackupReply) GetClusterId() uint64 {
@@ -6162,7 +6267,13 @@ const file_balsa_proto_rawDesc = "" +
 	"\vpermissions\x18\x02 \x03(\v2\x14.balsa.v1.PermissionR\vpermissions\"J\n" +
 	"\x17TransferLeadershipReply\x12\x1b\n" +
 	"\tleader_id\x18\x01 \x01(\x04R\bleaderId\x12\x12\n" +
-	"\x04term\x18\x02 \x01(\x04R\x04term\";\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"'\n" +
+	"\x0fLogLevelRequest\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\"Q\n" +
+	"\rLogLevelReply\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\tR\x06before\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\";\n" +
 	"\rBackupRequest\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\fR\x04file\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\"v\n" +
@@ -6187,12 +6298,13 @@ const file_balsa_proto_rawDesc = "" +
 	"\tLOW_SPACE\x10\x03\x12\v\n" +
 	"\aDAMAGED\x10\x04\x12\f\n" +
 	"\bNO_SPACE\x10\x05\x12\v\n" +
-	"\aCORRUPT\x10\x062\x93\x05\n" +
+	"\aCORRUPT\x10\x062\xd3\x05\n" +
 	"\x02KV\x12<\n" +
 	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x129\n" +
 	"\x05Watch\x12\x16.balsa.v1.WatchRequest\x1a\x14.balsa.v1.WatchReply(\x010\x01\x128\n" +
 	"\x06Status\x12\x17.balsa.v1.StatusRequest\x1a\x15.balsa.v1.StatusReply\x12\\\n" +
-	"\x12TransferLeadership\x12#.balsa.v1.TransferLeadershipRequest\x1a!.balsa.v1.TransferLeadershipReply\x12;\n" +
+	"\x12TransferLeadership\x12#.balsa.v1.TransferLeadershipRequest\x1a!.balsa.v1.TransferLeadershipReply\x12>\n" +
+	"\bLogLevel\x12\x19.balsa.v1.LogLevelRequest\x1a\x17.balsa.v1.LogLevelReply\x12;\n" +
 	"\aMembers\x12\x18.balsa.v1.MembersRequest\x1a\x16.balsa.v1.MembersReply\x12@\n" +
 	"\rChangeMembers\x12\x17.balsa.v1.MembersChange\x1a\x16.balsa.v1.MembersReply\x12J\n" +
 	"\fAuthenticate\x12\x1d.balsa.v1.AuthenticateRequest\x1a\x1b.balsa.v1.AuthenticateReply\x12<\n" +
@@ -6213,7 +6325,7 @@ func file_balsa_proto_rawDescGZIP() []byte {
 }
 
 var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_balsa_proto_goTypes = []any{
 	(Role)(0),                         // 0: balsa.v1.Role
 	(Alarm)(0),                        // 1: balsa.v1.Alarm
@@ -6283,8 +6395,10 @@ var file_balsa_proto_goTypes = []any{
 	(*UserReply)(nil),                 // 65: balsa.v1.UserReply
 	(*RoleReply)(nil),                 // 66: balsa.v1.RoleReply
 	(*TransferLeadershipReply)(nil),   // 67: balsa.v1.TransferLeadershipReply
-	(*BackupRequest)(nil),             // 68: balsa.v1.BackupRequest
-	(*BackupReply)(nil),               // 69: balsa.v1.BackupReply
+	(*LogLevelRequest)(nil),           // 68: balsa.v1.LogLevelRequest
+	(*LogLevelReply)(nil),             // 69: balsa.v1.LogLevelReply
+	(*BackupRequest)(nil),             // 70: balsa.v1.BackupRequest
+	(*BackupReply)(nil),               // 71: balsa.v1.BackupReply
 }
 var file_balsa_proto_depIdxs = []int32{
 	15, // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
@@ -6364,24 +6478,26 @@ var file_balsa_proto_depIdxs = []int32{
 	38, // 74: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
 	45, // 75: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
 	57, // 76: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
-	54, // 77: balsa.v1.KV.Members:input_type -> balsa.v1.MembersRequest
-	56, // 78: balsa.v1.KV.ChangeMembers:input_type -> balsa.v1.MembersChange
-	58, // 79: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
-	61, // 80: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
-	63, // 81: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
-	68, // 82: balsa.v1.KV.Backup:input_type -> balsa.v1.BackupRequest
-	27, // 83: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
-	40, // 84: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
-	46, // 85: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
-	67, // 86: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
-	55, // 87: balsa.v1.KV.Members:output_type -> balsa.v1.MembersReply
-	55, // 88: balsa.v1.KV.ChangeMembers:output_type -> balsa.v1.MembersReply
-	59, // 89: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
-	62, // 90: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
-	64, // 91: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
-	69, // 92: balsa.v1.KV.Backup:output_type -> balsa.v1.BackupReply
-	83, // [83:93] is the sub-list for method output_type
-	73, // [73:83] is the sub-list for method input_type
+	68, // 77: balsa.v1.KV.LogLevel:input_type -> balsa.v1.LogLevelRequest
+	54, // 78: balsa.v1.KV.Members:input_type -> balsa.v1.MembersRequest
+	56, // 79: balsa.v1.KV.ChangeMembers:input_type -> balsa.v1.MembersChange
+	58, // 80: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
+	61, // 81: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
+	63, // 82: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
+	70, // 83: balsa.v1.KV.Backup:input_type -> balsa.v1.BackupRequest
+	27, // 84: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
+	40, // 85: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
+	46, // 86: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
+	67, // 87: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
+	69, // 88: balsa.v1.KV.LogLevel:output_type -> balsa.v1.LogLevelReply
+	55, // 89: balsa.v1.KV.Members:output_type -> balsa.v1.MembersReply
+	55, // 90: balsa.v1.KV.ChangeMembers:output_type -> balsa.v1.MembersReply
+	59, // 91: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
+	62, // 92: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
+	64, // 93: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
+	71, // 94: balsa.v1.KV.Backup:output_type -> balsa.v1.BackupReply
+	84, // [84:95] is the sub-list for method output_type
+	73, // [73:84] is the sub-list for method input_type
 	73, // [73:73] is the sub-list for extension type_name
 	73, // [73:73] is the sub-list for extension extendee
 	0,  // [0:73] is the sub-list for field type_name
@@ -6427,7 +6543,7 @@ func file_balsa_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_balsa_proto_rawDesc), len(file_balsa_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   56,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

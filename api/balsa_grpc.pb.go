@@ -27,6 +27,7 @@ const (
 	KV_Watch_FullMethodName              = "/balsa.v1.KV/Watch"
 	KV_Status_FullMethodName             = "/balsa.v1.KV/Status"
 	KV_TransferLeadership_FullMethodName = "/balsa.v1.KV/TransferLeadership"
+	KV_LogLevel_FullMethodName           = "/balsa.v1.KV/LogLevel"
 	KV_Members_FullMethodName            = "/balsa.v1.KV/Members"
 	KV_ChangeMembers_FullMethodName      = "/balsa.v1.KV/ChangeMembers"
 	KV_Authenticate_FullMethodName       = "/balsa.v1.KV/Authenticate"
@@ -64,6 +65,11 @@ type KVClient interface {
 	// leads, at once if it does already. A server that does not lead refuses with FAILED_PRECONDITION.
 	// With authentication it is for users with the role root.
 	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipReply, error)
+	// LogLevel tells at what level the one server that is asked logs, and changes that, until it is
+	// changed again or the server ends. With authentication it is for users with the role root. It is
+	// refused with INVALID_ARGUMENT (no such level), and with FAILED_PRECONDITION where the log belongs to
+	// the program around the server.
+	LogLevel(ctx context.Context, in *LogLevelRequest, opts ...grpc.CallOption) (*LogLevelReply, error)
 	// Members tells who the members of the cluster are. Any server will do: it asks the leader, which
 	// knows how far each of them is, and answers RESOURCE_EXHAUSTED without one.
 	Members(ctx context.Context, in *MembersRequest, opts ...grpc.CallOption) (*MembersReply, error)
@@ -142,6 +148,16 @@ func (c *kVClient) TransferLeadership(ctx context.Context, in *TransferLeadershi
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TransferLeadershipReply)
 	err := c.cc.Invoke(ctx, KV_TransferLeadership_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *kVClient) LogLevel(ctx context.Context, in *LogLevelRequest, opts ...grpc.CallOption) (*LogLevelReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LogLevelReply)
+	err := c.cc.Invoke(ctx, KV_LogLevel_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -240,6 +256,11 @@ type KVServer interface {
 	// leads, at once if it does already. A server that does not lead refuses with FAILED_PRECONDITION.
 	// With authentication it is for users with the role root.
 	TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipReply, error)
+	// LogLevel tells at what level the one server that is asked logs, and changes that, until it is
+	// changed again or the server ends. With authentication it is for users with the role root. It is
+	// refused with INVALID_ARGUMENT (no such level), and with FAILED_PRECONDITION where the log belongs to
+	// the program around the server.
+	LogLevel(context.Context, *LogLevelRequest) (*LogLevelReply, error)
 	// Members tells who the members of the cluster are. Any server will do: it asks the leader, which
 	// knows how far each of them is, and answers RESOURCE_EXHAUSTED without one.
 	Members(context.Context, *MembersRequest) (*MembersReply, error)
@@ -289,6 +310,9 @@ func (UnimplementedKVServer) Status(context.Context, *StatusRequest) (*StatusRep
 }
 func (UnimplementedKVServer) TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method TransferLeadership not implemented")
+}
+func (UnimplementedKVServer) LogLevel(context.Context, *LogLevelRequest) (*LogLevelReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method LogLevel not implemented")
 }
 func (UnimplementedKVServer) Members(context.Context, *MembersRequest) (*MembersReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Members not implemented")
@@ -375,6 +399,24 @@ func _KV_TransferLeadership_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(KVServer).TransferLeadership(ctx, req.(*TransferLeadershipRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KV_LogLevel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LogLevelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KVServer).LogLevel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KV_LogLevel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KVServer).LogLevel(ctx, req.(*LogLevelRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -490,6 +532,10 @@ var KV_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "TransferLeadership",
 			Handler:    _KV_TransferLeadership_Handler,
+		},
+		{
+			MethodName: "LogLevel",
+			Handler:    _KV_LogLevel_Handler,
 		},
 		{
 			MethodName: "Members",

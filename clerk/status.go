@@ -13,6 +13,7 @@ import (
 type Admin interface {
 	Status(ctx context.Context, address string) (*api.StatusReply, error)
 	TransferLeadership(ctx context.Context, address string, target uint64) (*api.TransferLeadershipReply, error)
+	LogLevel(ctx context.Context, address, level string) (*api.LogLevelReply, error)
 }
 
 var errNoAdmin = errors.New("not offered by this Caller")
@@ -84,6 +85,21 @@ func (c *Clerk) TransferLeadership(ctx context.Context, endpoint string, target 
 	return reply, nil
 }
 
+// LogLevel changes at what level the server at endpoint logs, to debug, info, warn or error, and tells
+// what it was. With an empty level it only tells. The level stays until it is changed again or the
+// server ends.
+func (c *Clerk) LogLevel(ctx context.Context, endpoint, level string) (*api.LogLevelReply, error) {
+	address, admin, err := c.admin(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := admin.LogLevel(ctx, address, level)
+	if err != nil {
+		return nil, fmt.Errorf("log level of %s: %w", endpoint, err)
+	}
+	return reply, nil
+}
+
 func (c *Clerk) admin(endpoint string) (address string, admin Admin, err error) {
 	admin, ok := c.caller.(Admin)
 	if !ok {
@@ -131,5 +147,16 @@ func (n *network) TransferLeadership(ctx context.Context, address string, target
 	}
 	return unary(ctx, l, func(ctx context.Context, kv api.KVClient) (*api.TransferLeadershipReply, error) {
 		return kv.TransferLeadership(ctx, &api.TransferLeadershipRequest{TargetId: target})
+	})
+}
+
+// LogLevel implements Admin.
+func (n *network) LogLevel(ctx context.Context, address, level string) (*api.LogLevelReply, error) {
+	l, err := n.link(address)
+	if err != nil {
+		return nil, err
+	}
+	return unary(ctx, l, func(ctx context.Context, kv api.KVClient) (*api.LogLevelReply, error) {
+		return kv.LogLevel(ctx, &api.LogLevelRequest{Level: level})
 	})
 }

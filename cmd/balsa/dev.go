@@ -70,7 +70,9 @@ func (p *program) runDev(ctx context.Context, o devOptions, settings []any) erro
 	if err != nil {
 		return err
 	}
-	d := newDevCluster(p, o, func(cfg *server.Config) { cfg.Logger, cfg.LogStats, cfg.Settings = logger, p.log.Stats, settings })
+	d := newDevCluster(p, o, func(cfg *server.Config) {
+		cfg.Logger, cfg.LogLevel, cfg.LogStats, cfg.Settings = logger, o.logging.shown, p.log.Stats, settings
+	})
 	defer d.abort()
 	for _, cfg := range configs {
 		if err := d.start(cfg); err != nil {

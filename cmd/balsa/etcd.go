@@ -103,6 +103,7 @@ func (p *program) runEtcd(c *cobra.Command, o *etcdconfig.Options) error {
 	for _, used := range o.Used {
 		cfg.Settings = append(cfg.Settings, slog.String(used.Name, used.Value))
 	}
+	cfg.LogLevel = o.Shown
 	cfg.Logger, cfg.LogStats, cfg.Version, cfg.OnReady = logger, p.log.Stats, thisBuild().Version, p.notifyInit
 	p.endsBySignal = true
 	return server.Run(c.Context(), cfg)

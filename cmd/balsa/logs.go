@@ -15,7 +15,11 @@ import (
 )
 
 // logging is the flags that say what to log and how.
-type logging struct{ level, format string }
+type logging struct {
+	level, format string
+	// shown is level, until a client changes it. The first call of handler makes it.
+	shown *slog.LevelVar
+}
 
 func (l *logging) addFlags(flags *pflag.FlagSet, level string) {
 	flags.StringVar(&l.level, "log-level", level, "what to log: debug, info, warn or error")
@@ -56,7 +60,11 @@ func (l *logging) handler(w io.Writer) (slog.Handler, error) {
 	if err := level.UnmarshalText([]byte(strings.ToUpper(l.level))); err != nil {
 		return nil, usageError("--log-level is %q; it must be debug, info, warn or error", l.level)
 	}
-	options := &slog.HandlerOptions{Level: level}
+	if l.shown == nil {
+		l.shown = new(slog.LevelVar)
+		l.shown.Set(level)
+	}
+	options := &slog.HandlerOptions{Level: l.shown}
 	switch l.format {
 	case "text":
 		return slog.NewTextHandler(w, options), nil

@@ -2,6 +2,7 @@ package etcdconfig
 
 import (
 	"flag"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +50,9 @@ type Options struct {
 
 	// LogLevel, LogFormat and LogOutputs say what is logged, how, and where to.
 	LogLevel, LogFormat string
-	LogOutputs          []string
+	// Shown is LogLevel, until a client changes it; nil before Handler.
+	Shown      *slog.LevelVar
+	LogOutputs []string
 
 	// Warnings are what the operator should know. Each is one line.
 	Warnings []string

@@ -12,7 +12,7 @@ import (
 const timeLayout = "2006-01-02T15:04:05.000000Z0700"
 
 // Handler returns what writes lines of a log in etcd's form: level, ts, caller, msg and fields, as
-// JSON, or as text if LogFormat is console.
+// JSON, or as text if LogFormat is console. The first call makes Shown.
 func (o *Options) Handler(w io.Writer) (slog.Handler, error) {
 	levels := map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "": slog.LevelInfo, "warn": slog.LevelWarn,
@@ -22,7 +22,11 @@ func (o *Options) Handler(w io.Writer) (slog.Handler, error) {
 	if !ok {
 		return nil, usageError("--log-level is %q; it must be debug, info, warn, error, panic or fatal", o.LogLevel)
 	}
-	options := &slog.HandlerOptions{Level: level, AddSource: true, ReplaceAttr: inEtcdsForm}
+	if o.Shown == nil {
+		o.Shown = new(slog.LevelVar)
+		o.Shown.Set(level)
+	}
+	options := &slog.HandlerOptions{Level: o.Shown, AddSource: true, ReplaceAttr: inEtcdsForm}
 	switch o.LogFormat {
 	case "json", "":
 		return slog.NewJSONHandler(w, options), nil

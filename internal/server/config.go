@@ -116,6 +116,8 @@ type Config struct {
 	FS      vfs.FS // default: the operating system's
 	Version string // what Hello and Status say
 	Logger  *slog.Logger
+	// LogLevel is what decides what Logger shows; clients may change it. nil: they may not.
+	LogLevel *slog.LevelVar
 	// Settings are told in the log when the server starts: as slog.Group takes them.
 	Settings []any
 	// LogStats tells how many lines of the log were dropped, and how many wait to be

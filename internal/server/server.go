@@ -207,7 +207,7 @@ func (s *Server) assemble() (err error) {
 			NodeId:    uint64(s.id()), Name: s.cfg.Name, ServerVersion: s.cfg.Version,
 		},
 		Requests: s.requests, Status: s.status, Waiting: s.unanswered, Names: s.cfg.Cluster.WithNames,
-		Membership: membership{s},
+		Membership: membership{s}, LogLevel: native.LogLevel{Level: s.cfg.LogLevel, Log: s.log},
 	})
 	s.openEtcd()
 	if s.clientTLS != nil {

@@ -33,6 +33,8 @@ type Config struct {
 	Waiting func() string
 	// Requests counts and times requests; nil: they are not counted.
 	Requests *metrics.Requests
+	// LogLevel is what clients may change of the log.
+	LogLevel LogLevel
 }
 
 // Server is the native API. It runs before the replica does: until Start,

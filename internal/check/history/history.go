@@ -121,8 +121,14 @@ func (h *History) Failed() int {
 	return h.failed
 }
 
+// Client is a *clerk.Clerk, or speaks another API of the service, with the same errors.
+type Client interface {
+	Get(ctx context.Context, key string, opts ...clerk.ReadOption) (clerk.KV, error)
+	Put(ctx context.Context, key string, value []byte, version uint64, opts ...clerk.PutOption) (clerk.KV, error)
+}
+
 // Get is ck.Get, recorded for a client.
-func (h *History) Get(ctx context.Context, client int, ck *clerk.Clerk, key string) (clerk.KV, error) {
+func (h *History) Get(ctx context.Context, client int, ck Client, key string) (clerk.KV, error) {
 	op := Op{Client: client, Kind: Get, Key: key, Call: h.now()}
 	kv, err := ck.Get(ctx, key)
 	op.Value, op.Version, op.Revision = string(kv.Value), kv.Version, kv.ModRevision
@@ -131,7 +137,7 @@ func (h *History) Get(ctx context.Context, client int, ck *clerk.Clerk, key stri
 }
 
 // Put is ck.Put, recorded for a client.
-func (h *History) Put(ctx context.Context, client int, ck *clerk.Clerk, key, value string, version uint64) (clerk.KV, error) {
+func (h *History) Put(ctx context.Context, client int, ck Client, key, value string, version uint64) (clerk.KV, error) {
 	op := Op{Client: client, Kind: Put, Key: key, Value: value, Version: version, Call: h.now()}
 	kv, err := ck.Put(ctx, key, []byte(value), version)
 	op.Revision = kv.ModRevision

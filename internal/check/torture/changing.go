@@ -77,7 +77,8 @@ func (c *changes) finish(s *step, ask func() error) error {
 }
 
 // redial makes the rig's own Clerk anew: one that is not used for long does not learn where the
-// members are. Those of the load have to.
+// members are. Those of the load have to. Clients of the etcd API ask now and then, so all that they know
+// may have moved meanwhile: they are told, as by the name service.
 func (t *torture) redial() error {
 	ck, err := clerk.New(t.c.direct())
 	if err != nil {
@@ -85,6 +86,7 @@ func (t *torture) redial() error {
 	}
 	t.ck.Close()
 	t.ck = ck
+	t.load.etcd.set(t.c.endpoints())
 	return nil
 }
 

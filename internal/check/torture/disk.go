@@ -8,8 +8,8 @@ import (
 )
 
 // diskSize is the size of a member's file system in bytes: enough for at most three segments of
-// the log of 16 MiB, two spare ones, and snapshots.
-const diskSize = 128 << 20
+// the log of 16 MiB, two spare ones, the history, and the 96 MiB that a server keeps for deletes.
+const diskSize = 320 << 20
 
 // errNoDisks says that this machine does not let the rig make file systems.
 var errNoDisks = errors.New("no file systems of our own here (needs Linux, root, mkfs.ext4 and free loop devices)")

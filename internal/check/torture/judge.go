@@ -36,12 +36,14 @@ type totals struct {
 	Maybes     int // of unknown outcome
 	Failed     int // certainly not executed
 	Epochs     int
+	// Events are those of which watches of the etcd API were told, Leases those that its clients held.
+	Events, Leases int
 }
 
 func newJudge(dir string) *judge { return &judge{dir: dir} }
 
-// take checks an epoch, when the one before is checked. It returns the first error so far.
-func (j *judge) take(epoch int, h *history.History) error {
+// take checks an epoch, when the one before is checked, with the record of the etcd API if it has one. It returns the first error so far.
+func (j *judge) take(epoch int, h *history.History, etcd *etcdRecord) error {
 	if err := j.wait(); err != nil {
 		return err
 	}
@@ -49,9 +51,17 @@ func (j *judge) take(epoch int, h *history.History) error {
 	j.mu.Lock()
 	j.totals.count(ops)
 	j.totals.Failed += h.Failed()
+	if etcd != nil {
+		events, leases := etcd.count()
+		j.totals.Events += events
+		j.totals.Leases += leases
+	}
 	j.mu.Unlock()
 	j.working.Go(func() {
-		err := errors.Join(j.write(epoch, ops), j.check(ops))
+		err := errors.Join(j.write(epoch, ops, etcd), j.check(ops))
+		if err == nil && etcd != nil {
+			err = etcd.check(ops)
+		}
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		if err != nil && j.err == nil {
@@ -104,8 +114,8 @@ func (j *judge) check(ops []history.Op) error {
 }
 
 // write writes the history to a file, one line for each operation: client, call and return in
-// nanoseconds since the beginning of the epoch, operation and result.
-func (j *judge) write(epoch int, ops []history.Op) (err error) {
+// nanoseconds since the beginning of the epoch, operation and result; then what is known of leases, and the events.
+func (j *judge) write(epoch int, ops []history.Op, etcd *etcdRecord) (err error) {
 	f, err := os.Create(filepath.Join(j.dir, fmt.Sprintf("history-%03d.txt.gz", epoch)))
 	if err != nil {
 		return err
@@ -115,6 +125,9 @@ func (j *judge) write(epoch int, ops []history.Op) (err error) {
 	lines := bufio.NewWriterSize(packed, 64<<10)
 	for _, op := range ops {
 		fmt.Fprintf(lines, "%d %d %d %s\n", op.Client, op.Call, op.Return, op)
+	}
+	if etcd != nil {
+		etcd.write(lines)
 	}
 	return errors.Join(lines.Flush(), packed.Close())
 }

@@ -26,10 +26,12 @@ type load struct {
 	ctx    context.Context // ends the operations at once
 	o      options
 	clerks []*clerk.Clerk // of the probe, of the clients, and of the bulk writer
+	etcd   etcdServers    // where the clients of the etcd API go
 	judge  *judge
 
 	epoch   int
 	history *history.History // of this epoch
+	record  *etcdRecord      // of this epoch; nil if no client speaks the etcd API
 	quit    chan struct{}    // closed to end the epoch
 	done    atomic.Int64     // operations so far, of all epochs
 	running sync.WaitGroup
@@ -52,6 +54,7 @@ const ackedKept = 1 << 16
 // startLoad runs clients, each with a Clerk of its own, until stop.
 func startLoad(ctx context.Context, endpoints []string, o options) (*load, error) {
 	l := &load{ctx: ctx, o: o, judge: newJudge(o.dir), newest: make(map[string]observed)}
+	l.etcd.known = endpoints
 	for range o.clients + 2 {
 		ck, err := clerk.New(endpoints)
 		if err != nil {
@@ -59,15 +62,19 @@ func startLoad(ctx context.Context, endpoints []string, o options) (*load, error
 		}
 		l.clerks = append(l.clerks, ck)
 	}
-	l.begin()
-	return l, nil
+	return l, l.begin()
 }
 
 // begin starts an epoch.
-func (l *load) begin() {
+func (l *load) begin() error {
 	l.epoch++
 	l.history = history.New()
 	l.quit = make(chan struct{})
+	if l.o.etcdClients > 0 {
+		if err := l.beginEtcd(); err != nil {
+			return err
+		}
+	}
 	for client, ck := range l.clerks {
 		l.running.Go(func() {
 			switch {
@@ -80,6 +87,7 @@ func (l *load) begin() {
 			}
 		})
 	}
+	return nil
 }
 
 // end ends an epoch: it waits for the operations under way, reads every key once more with ck,
@@ -96,10 +104,13 @@ func (l *load) end(ck *clerk.Clerk) error {
 		l.note(l.history.Get(ctx, len(l.clerks), ck, l.key(k)))
 	}
 	l.note(l.history.Get(ctx, len(l.clerks), ck, l.probeKey()))
+	if l.record != nil {
+		l.endEtcd(ctx, ck)
+	}
 	l.mu.Lock()
 	bad := l.bad
 	l.mu.Unlock()
-	return errors.Join(bad, l.judge.take(l.epoch, l.history))
+	return errors.Join(bad, l.judge.take(l.epoch, l.history, l.record))
 }
 
 // rotate begins a new epoch if this one is long enough. It is called while there is no fault, so
@@ -111,8 +122,7 @@ func (l *load) rotate(ck *clerk.Clerk) error {
 	if err := l.end(ck); err != nil {
 		return err
 	}
-	l.begin()
-	return nil
+	return l.begin()
 }
 
 // stop ends the load, and returns all errors.
@@ -132,7 +142,7 @@ func (l *load) key(k int) string { return fmt.Sprintf("e%d-k%d", l.epoch, k) }
 func (l *load) probeKey() string { return fmt.Sprintf("e%d-probe", l.epoch) }
 
 // client reads a key, or writes it at the last known version, again and again.
-func (l *load) client(client int, ck *clerk.Clerk) {
+func (l *load) client(client int, ck history.Client) {
 	rng := rand.New(rand.NewPCG(uint64(client), uint64(l.epoch)))
 	versions := map[string]uint64{}
 	due := time.Now()
@@ -164,7 +174,7 @@ func (l *load) client(client int, ck *clerk.Clerk) {
 // the next operation is due.
 func (l *load) rest(due time.Time) time.Time {
 	if l.o.rate > 0 {
-		due = due.Add(time.Duration(l.o.clients) * time.Second / time.Duration(l.o.rate))
+		due = due.Add(time.Duration(l.o.clients+l.o.etcdClients) * time.Second / time.Duration(l.o.rate))
 	}
 	due = latest(due, time.Now().Add(l.o.pause))
 	l.sleep(time.Until(due))
@@ -250,7 +260,7 @@ func (l *load) note(kv clerk.KV, err error) {
 // explain notes an error that no fault explains. Other clients may have changed a key, outcomes
 // may be unknown, and servers may be away; no other error may happen.
 func (l *load) explain(err error) {
-	for _, known := range []error{clerk.ErrVersion, clerk.ErrNoKey, clerk.ErrMaybe, context.DeadlineExceeded} {
+	for _, known := range []error{clerk.ErrVersion, clerk.ErrNoKey, clerk.ErrMaybe, context.DeadlineExceeded, errAway, errRefused, errLeaseEnded} {
 		if err == nil || l.ctx.Err() != nil || errors.Is(err, known) {
 			return
 		}

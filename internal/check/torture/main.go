@@ -22,6 +22,9 @@
 // machine of its own, in a network of the kernel where packets are really gone, for a
 // second to a minute, and machines vanish, return and move. That takes root.
 //
+// Some clients speak the API of etcd (--etcd-clients), on the same keys as those of the native API. What
+// they hear by watches and of leases is checked as well.
+//
 // With --changes the members change under load: servers join, as voters, learners or a witness, are
 // promoted, removed, replaced and moved to other addresses, the leader as well, and most of the
 // time something fails meanwhile. After each change the leader must name exactly those members
@@ -53,6 +56,7 @@ type options struct {
 	hungDisks, logReaders  int
 	changes, upgrades      int
 	clients, keys, rate    int
+	etcdClients            int
 	bulk, window           int
 	pause                  time.Duration
 	within, heal, rejoin   time.Duration
@@ -88,6 +92,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.DurationVar(&o.longest, "longest", time.Minute, "the longest outage")
 	f.DurationVar(&o.election, "election", 500*time.Millisecond, "the servers' election timeout")
 	f.IntVar(&o.clients, "clients", 5, "clients that read and write shared keys")
+	f.IntVar(&o.etcdClients, "etcd-clients", 2, "clients beside those that do the same by the API of etcd; each also watches there, and holds leases")
 	f.IntVar(&o.keys, "keys", 50, "shared keys")
 	f.IntVar(&o.rate, "rate", 0, "operations a second of all clients together at most; 0: no bound")
 	f.IntVar(&o.bulk, "bulk", 0, "KiB of a value that one more client writes again and again, so that the log is cut often; 0: none")

@@ -210,6 +210,9 @@ func (r *report) line() string {
 	if r.Changes > 0 {
 		after += "; " + r.changes()
 	}
+	if r.Leases > 0 {
+		after += fmt.Sprintf("; %d events and %d leases by the API of etcd", r.Events, r.Leases)
+	}
 	return fmt.Sprintf("ok: %d operations, %d writes, %d of unknown outcome; %s%s; %d directories in order; nothing lost, nothing twice (%s)",
 		r.Operations, r.Writes, r.Maybes, r.tally(), after, r.Checked, r.Took)
 }

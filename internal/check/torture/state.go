@@ -95,6 +95,8 @@ func (t *torture) check() error {
 		return fmt.Errorf("only %d writes: that proves nothing", sums.Writes)
 	case sums.Maybes*10 > sums.Operations:
 		return fmt.Errorf("%d of %d operations have an unknown outcome: that proves little", sums.Maybes, sums.Operations)
+	case t.o.etcdClients > 0 && (sums.Events < sums.Writes || sums.Leases == 0):
+		return fmt.Errorf("%d writes, and only %d events and %d leases by the API of etcd: that proves nothing", sums.Writes, sums.Events, sums.Leases)
 	case t.report.Faults[kindCorrupt] > 0 && t.report.CorruptFrames == 0:
 		return errors.New("frames were corrupted, and no server says that it noticed")
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"balsa.example/internal/sink"
+	"balsa.example/internal/terminal"
 )
 
 func main() {
@@ -52,6 +53,8 @@ type program struct {
 	log, out *sink.Writer
 	// logFiles are files that the log is written to, besides.
 	logFiles []*sink.Writer
+	// screen, if not nil, is the size of a terminal that stdout and stderr are taken for.
+	screen func() terminal.Size
 	// endsBySignal says that the signal that has stopped the program should be seen to have ended
 	// it, as with etcd.
 	endsBySignal bool
@@ -67,6 +70,18 @@ func (p *program) run(ctx context.Context, args []string) int {
 	}
 	root.SetArgs(args)
 	return p.finish(root.ExecuteContext(ctx))
+}
+
+// terminal returns what the standard output or error is for people.
+func (p *program) terminal(to io.Writer) *terminal.Terminal {
+	if p.screen != nil {
+		return terminal.Fake(to, p.screen, true)
+	}
+	device := to
+	if r, ok := to.(*result); ok {
+		device = r.to
+	}
+	return terminal.Of(to, device, p.env)
 }
 
 func (p *program) root() *cobra.Command {

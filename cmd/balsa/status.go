@@ -1,18 +1,18 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"balsa.example/api"
 	"balsa.example/clerk"
+	"balsa.example/internal/terminal"
 )
 
 // nodeStatus is the status of one server in the output.
@@ -47,32 +47,66 @@ type nodeStatus struct {
 	Lost           []string `json:"lost"`     // members that have lost entries which they had acknowledged to this leader
 	Diverged       []string `json:"diverged"` // members whose state differs from that of a majority
 	Learners       []string `json:"learners"` // the other members that do not vote
+
+	DataBytes   uint64    `json:"data_bytes"` // on its disk
+	DBBytes     uint64    `json:"db_bytes"`   // what the quota limits
+	QuotaBytes  uint64    `json:"quota_bytes,omitempty"`
+	Watchers    uint64    `json:"watchers"`
+	DiskFree    uint64    `json:"disk_free_bytes,omitempty"`
+	Memory      uint64    `json:"memory_bytes,omitempty"`
+	MemoryLimit uint64    `json:"memory_limit_bytes,omitempty"`
+	Work        *workJSON `json:"work,omitempty"`
+	Rates       *rates    `json:"rates,omitempty"` // with --watch, from the second look on
 }
 
 func (p *program) status() *cobra.Command {
 	var n connection
 	var out output
+	var watch bool
+	var interval time.Duration
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the servers of a cluster",
 		Long: `Show what each server says of itself. Members that the servers know of are asked too,
 wherever --endpoints leads. REACHES are the members that a server has a connection to.
 A member is "lost" or "diverged" if others know that it has stopped for good.
+
+With --watch it goes on until Ctrl-C: each --interval all servers are asked again, and the
+table has what they do per second. On a terminal it is drawn in place, with the columns that
+fit; elsewhere lines are appended. With -o json each look is an object on a line. SYNC is how
+long a sync of the log took in the mean, and LAG how many committed entries a server has yet
+to execute. A server that does not answer within the interval is shown as unreachable.
 ` + connectionHelp + statusExitHelp,
 		Example: `  balsa status
-  balsa status -o json --endpoints 10.0.0.1:23790`,
+  balsa status -o json --endpoints 10.0.0.1:23790
+  balsa status --watch --interval 5s`,
 		Args: noArgs,
 	}
 	n.addFlags(c)
 	out.addFlag(c)
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "show them again and again, with what they do per second")
+	c.Flags().DurationVar(&interval, "interval", defaultWatchInterval, "with --watch: how often")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if interval < leastWatchInterval {
+			return usageError("--interval is %s; it must be at least %s", interval, leastWatchInterval)
+		}
 		ck, ctx, cancel, err := n.open(c.Context(), p)
 		if err != nil {
 			return err
 		}
 		defer ck.Close()
 		defer cancel()
-		nodes := survey(ctx, ck)
+		s := newSurveyor(ck, n.endpoints)
+		if watch {
+			resized, stop := terminal.Resized()
+			defer stop()
+			w := statusWatch{
+				look: s.look, verdict: n.verdict, interval: interval, json: out.isJSON(),
+				out: p.stdout, terminal: p.terminal(p.result), resized: resized,
+			}
+			return w.run(c.Context())
+		}
+		nodes := s.look(ctx)
 		// What of this cannot be written is told in the end, if the cluster is well.
 		if out.isJSON() {
 			_ = writeJSON(p.stdout, struct {
@@ -87,7 +121,8 @@ A member is "lost" or "diverged" if others know that it has stopped for good.
 }
 
 const statusExitHelp = `Exit codes:
-  0  a leader answers, and with it a majority of the members that follow it
+  0  a leader answers, and with it a majority of the members that follow it; with --watch:
+     Ctrl-C has ended it
   1  any other error; the endpoints lead to more than one cluster
   2  wrong usage
   6  there is no leader, or no majority that follows it answers
@@ -129,53 +164,6 @@ func (n *connection) verdict(nodes []nodeStatus) error {
 		return withCode(exitUnavailable, "%s leads, but only %d of %d members answer and follow it", leader.Name, follow, members)
 	}
 	return nil
-}
-
-// survey asks all servers of the Clerk, and then other members that the answers mention.
-func survey(ctx context.Context, ck *clerk.Clerk) []nodeStatus {
-	answers := ck.StatusAll(ctx)
-	var more sync.WaitGroup
-	var mu sync.Mutex
-	for _, peer := range unasked(answers) {
-		more.Go(func() {
-			reply, err := ck.Status(ctx, peer.ClientUrls[0])
-			if err != nil {
-				reply = nil
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			answers = append(answers, clerk.ServerStatus{Endpoint: peer.ClientUrls[0], Status: reply, Err: err})
-		})
-	}
-	more.Wait()
-	names := namesIn(answers)
-	var nodes []nodeStatus
-	for _, a := range answers {
-		nodes = append(nodes, describe(a, names))
-	}
-	slices.SortStableFunc(nodes, func(a, b nodeStatus) int { return strings.Compare(a.Name, b.Name) })
-	return nodes
-}
-
-// unasked returns the members that the answers mention and that were not asked.
-func unasked(answers []clerk.ServerStatus) []*api.Peer {
-	asked := make(map[string]bool)
-	known := make(map[uint64]bool)
-	for _, a := range answers {
-		asked[hostPort(a.Endpoint)] = true
-		known[a.Status.GetNodeId()] = true
-	}
-	var peers []*api.Peer
-	for _, a := range answers {
-		for _, peer := range a.Status.GetPeers() {
-			isAsked := slices.ContainsFunc(peer.ClientUrls, func(u string) bool { return asked[hostPort(u)] })
-			if !known[peer.NodeId] && !isAsked && len(peer.ClientUrls) > 0 {
-				known[peer.NodeId] = true
-				peers = append(peers, peer)
-			}
-		}
-	}
-	return peers
 }
 
 // directory holds the names of members, by id and by client address.
@@ -224,6 +212,9 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 		ClusterVersion: s.ClusterVersion, CommandVersion: s.CommandVersion,
 		Reaches: []string{}, Misses: []string{}, Lost: []string{}, Diverged: []string{}, Learners: []string{},
 	}
+	n.DataBytes, n.DBBytes, n.QuotaBytes, n.Watchers = s.DataBytes, s.DbBytes, s.QuotaBytes, s.Watchers
+	n.DiskFree, n.Memory, n.MemoryLimit = s.Resources.GetDiskFreeBytes(), s.Resources.GetMemoryBytes(), s.Resources.GetMemoryLimitBytes()
+	n.Work = workOf(s.Work)
 	if s.StateHash != 0 {
 		n.Hash = fmt.Sprintf("%016x", s.StateHash)
 	}
@@ -273,7 +264,12 @@ func writeTable(w io.Writer, nodes []nodeStatus) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, m := range outs {
+	return writeNotes(w, nodes)
+}
+
+// writeNotes writes what is to be said besides the table.
+func writeNotes(w io.Writer, nodes []nodeStatus) error {
+	for _, m := range shutOut(nodes) {
 		if _, err := fmt.Fprintf(w, "%s: %s\n", m.name, m.why); err != nil {
 			return err
 		}

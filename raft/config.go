@@ -48,7 +48,7 @@ type Config struct {
 	Witness bool
 	// MaxWitnessBytes bounds the log that a witness may not drop yet, because a full voter lacks it
 	// (default 1 GiB). Beyond it, it takes only what a leader has accepted before it hears of that,
-	// up to MaxPendingBytes more.
+	// up to MaxPendingBytes more, and as much again with each new term.
 	MaxWitnessBytes int
 	// LeaseDuration is the lease that this node grants to a leader with each acknowledgement
 	// (AppendEntriesReply.LeaseGrant); 0 means none. A node whose LeaseDuration is above 0

@@ -42,20 +42,22 @@ func (r *Raft) diskBehind(bytes int) bool {
 // reason ends by itself:
 //
 //   - The own disk is behind by MaxUnstableBytes, and has to catch up.
-//   - The applied part of the log is full (see LimitLog), and has to be compacted. Before the
-//     log holds an entry of the leader's term this does not count: a new leader can serve no
-//     reads until the first entry of its term is committed (thesis 6.4).
+//   - The applied part of the log is full (see LimitLog), and has to be compacted.
 //   - The state machine is behind by MaxUnappliedBytes. This counts only while a committed
 //     entry waits to be applied: entries that are not committed may need later ones to become
 //     so. It does not count the log that this node was started with: to commit anything, a
 //     majority may have to take more before it has applied all of that.
 //   - A witness has MaxWitnessBytes that it may not drop, and MaxPendingBytes more. Its own bound
 //     takes the place of the one before.
+//
+// Before the log holds an entry of the leader's term neither a full log nor a full witness counts: a
+// new leader can commit nothing, serve no reads (thesis 6.4), change no members and release nothing
+// until the first entry of its term is committed, which is behind all of earlier terms.
 func (r *Raft) congested(prev Index, entries []Entry) bool {
 	switch {
 	case len(entries) == 0:
 		return false
-	case r.diskBehind(sizeOf(entries)), r.logFull() && r.log.lastTerm() == r.term, r.witnessRefuses(entries):
+	case r.diskBehind(sizeOf(entries)), r.log.lastTerm() == r.term && (r.logFull() || r.witnessRefuses(entries)):
 		return true
 	case r.applied >= r.commit:
 		return false

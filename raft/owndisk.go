@@ -11,15 +11,22 @@ type diskWatch struct {
 	// watched is the entry, 0 if there is none, and age counts from when it was appended.
 	watched Index
 	age     int
-	// compareAge is the age at which ahead is taken: the voters that have the entry on disk.
-	compareAge int
-	ahead      []*progress
+	// ahead are the voters that were found to have the entry on disk, in the order of that.
+	ahead []diskAge
+	// notBefore is the age before which no transfer begins.
+	notBefore int
 	// last is where the log ended at the last tick.
 	last Index
 	// fullFor counts the ticks since the log became full (see LimitLog) under this leader.
 	// fullBefore tells that it was full already when this node became leader.
 	fullFor    int
 	fullBefore bool
+}
+
+// diskAge is how old the watched entry was when it was found to be on the disk of a voter.
+type diskAge struct {
+	peer *progress
+	age  int
 }
 
 const (
@@ -41,9 +48,9 @@ const (
 // leader does not need its own disk to commit (thesis 10.2.1). But while its disk hangs the
 // cluster tolerates one failure less, and the entries that wait for that disk have a bound.
 //
-// The own disk is overdue if it does not have the watched entry after three election timeouts,
-// and other voters had it after one. If no voter had it after one, the next comparison is
-// between three and nine, and so on. So no transfer begins where all disks are equally slow.
+// The own disk is overdue if it takes three times as long for the watched entry as that of another
+// voter, and three election timeouts at least. So no transfer begins where all disks are equally
+// slow. After one that failed, three times as much time has to pass.
 //
 // A leader that has committed nothing in its term makes no transfer: it may be the only voter
 // that can be elected.
@@ -61,17 +68,18 @@ func (r *Raft) watchOwnDisk() {
 	}
 	best := slices.MaxFunc(better, func(a, b *progress) int { return cmp.Compare(a.match, b.match) })
 	if r.TransferLeadership(best.id) == nil {
+		w.notBefore = slowDiskFactor * w.age
 		r.diskTransferPauseTicks = diskTransferPauseTimeouts * r.cfg.ElectionTimeoutTicks
 	}
 }
 
 // compareDisks returns the voters whose disks have shown to be better than the own one.
-func (r *Raft) compareDisks() []*progress {
+func (r *Raft) compareDisks() (better []*progress) {
 	w := &r.leader.ownDisk
 	appended := r.log.last() > w.last
 	w.last = r.log.last()
 	if w.watched <= r.log.stable {
-		w.watched, w.age, w.compareAge, w.ahead = 0, 0, r.cfg.ElectionTimeoutTicks, nil
+		w.watched, w.age, w.ahead, w.notBefore = 0, 0, nil, 0
 		// An entry of the last tick is new enough that its age is known. If the disk is so far
 		// behind that no entry may be appended, an older one has to do.
 		if appended || r.diskBehind(1) {
@@ -80,14 +88,16 @@ func (r *Raft) compareDisks() []*progress {
 		return nil
 	}
 	w.age++
-	if w.age < slowDiskFactor*w.compareAge {
-		if w.age == w.compareAge {
-			w.ahead = r.votersAhead(w.watched)
+	for _, p := range r.votersAhead(w.watched) {
+		if !slices.ContainsFunc(w.ahead, func(d diskAge) bool { return d.peer == p }) {
+			w.ahead = append(w.ahead, diskAge{p, max(w.age, r.cfg.ElectionTimeoutTicks)})
 		}
-		return nil
 	}
-	better := slices.DeleteFunc(w.ahead, func(p *progress) bool { return !p.recentlyActive() })
-	w.compareAge, w.ahead = w.age, r.votersAhead(w.watched)
+	for _, d := range w.ahead {
+		if w.age >= max(slowDiskFactor*d.age, w.notBefore) && d.peer.recentlyActive() && r.mayLead(d.peer.id) {
+			better = append(better, d.peer)
+		}
+	}
 	return better
 }
 

@@ -173,3 +173,39 @@ func TestFullLogs(t *testing.T) {
 		l = c.awaitLeader(time.Minute)
 	}
 }
+
+// The leader's disk hangs, one follower lacks entries that only the leader could give it, and the disk of
+// the other takes somewhat longer than an election timeout. Three times as long after that a majority
+// commits under that one.
+func TestALeaderWhoseDiskHangsHandsOverAsSoonAsAnotherDiskIsBetter(t *testing.T) {
+	for seed := range uint64(10) {
+		hung := hangs{}
+		slow := NodeID(0)
+		c := diskCluster(t, 3, seed, func(c *cluster, id NodeID) time.Duration {
+			if id == slow {
+				return 600 * time.Millisecond
+			}
+			return hung.sync(c, id)
+		})
+		leader := c.awaitLeader(time.Minute).id
+		c.run(time.Second)
+		behind := leader%3 + 1
+		slow = behind%3 + 1
+		hung[leader] = c.now + time.Hour
+		c.net.lose = func(m Message) bool {
+			a, ok := m.(*AppendEntries)
+			if !ok || a.From != leader || a.To != behind || len(a.Entries) == 0 {
+				return false
+			}
+			c.deliverLater(&AppendEntries{Header: a.Header, PrevIndex: a.PrevIndex, PrevTerm: a.PrevTerm, Commit: a.Commit, Round: a.Round})
+			return true
+		}
+		start := c.now
+		c.propose(leader, "x")
+		if !c.runUntil(2500*time.Millisecond, func() bool { return c.leader() != nil && c.leader().id != leader }) {
+			t.Errorf("seed %d: after %v nobody but %s leads", seed, c.now-start, leader)
+		} else if !c.commits(2 * time.Second) {
+			t.Errorf("seed %d: nothing is committed under %s", seed, c.leader().id)
+		}
+	}
+}

@@ -115,6 +115,47 @@ func TestWitnessHasABound(t *testing.T) {
 	}
 }
 
+// All are started again while the witness is full. The new leader has entries of the term before, which the
+// witness lacks, in front of its first one. Without them nothing would ever be committed again, although
+// nobody is missing: not even the change that removes the voter which had been away.
+func TestAFullWitnessTakesWhatANewTermNeeds(t *testing.T) {
+	old := newWitness(t, 1000)
+	for range 100 {
+		sendEntries(t, old, command(26))
+	}
+	s := State{HardState: HardState{Term: 1}, Snapshot: SnapshotMeta{Configuration: old.configuration()}, Entries: old.log.slice(1, old.log.last())}
+	cfg := old.cfg
+	cfg.Rand = rand.New(rand.NewPCG(1, 4))
+	r, err := New(cfg, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	round := Round(0)
+	send := func(term Term, entries ...Entry) (match Index) {
+		t.Helper()
+		prev := r.log.last()
+		prevTerm, _ := r.log.term(prev)
+		for i := range entries {
+			entries[i].Term, entries[i].Index = term, prev+1+Index(i)
+		}
+		round++
+		step(t, r, &AppendEntries{Header: Header{From: 1, To: 3, Term: 2}, PrevIndex: prev, PrevTerm: prevTerm, Entries: entries, Round: round})
+		for e := r.Effects(); !e.Empty(); e = r.Effects() {
+			if e.Persist != nil {
+				r.Persisted(e.Persist.Seq)
+			}
+		}
+		return r.log.last()
+	}
+	full := r.log.last()
+	if send(1, command(26)) != full+1 || send(1, command(26)) != full+2 || send(2, Entry{Kind: EntryNoop}) != full+3 {
+		t.Fatalf("its log ends at %d, and the first entry of the new term is at %d", r.log.last(), full+3)
+	}
+	if send(2, command(26)) != full+3 {
+		t.Error("it takes an operation of the new term")
+	}
+}
+
 // A witness that has to lead brings another voter up to date, and hands over. It takes nothing.
 func TestWitnessLeadsOnlyToHandOver(t *testing.T) {
 	r := newWitness(t, 0)

@@ -26,8 +26,8 @@ type Config[Op, Result any] struct {
 	// state (see package raft, witness.go). What is submitted to it, and reads, end with ErrWitness.
 	Witness bool
 	// MaxWitnessBytes bounds the log of a witness that it may not drop, because a replica with state
-	// lacks it; it may take MaxPendingBytes more. Beyond it a leader that needs the witness returns
-	// ErrBusy. It is kept in memory and on disk. Default 1 GiB.
+	// lacks it; it may take MaxPendingBytes more, and as much again with each new leader. Beyond it a
+	// leader that needs the witness returns ErrBusy. It is kept in memory and on disk. Default 1 GiB.
 	MaxWitnessBytes int64
 
 	// MaxRaftState is how many bytes of log since the last snapshot trigger the next one, at

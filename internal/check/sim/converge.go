@@ -116,7 +116,8 @@ func (w *world) followerAbsence() {
 }
 
 // oneDiskHangs demands progress while the disk of one voter, often the leader's, hangs, and
-// there is no other fault: what a majority has on disk is executed, whichever disk is late.
+// there is no other fault: what a majority has on disk is executed, whichever disk is late. With
+// a witness that is needed then, that goes on until the witness is full.
 func (w *world) oneDiskHangs() {
 	l := w.leader()
 	if l == nil || len(w.voters()) < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() || w.needsAll() {
@@ -129,7 +130,7 @@ func (w *world) oneDiskHangs() {
 	start := w.now
 	w.trace.text(w.now, n.id, "hang", "its disk hangs")
 	n.hungUntil = w.now + time.Hour
-	if !w.runUntil(start+2*time.Second+w.elections(2), w.progress()) {
+	if !w.runUntil(start+2*time.Second+w.elections(2), w.progress()) && !w.needsFullWitness(n) {
 		w.failf("no progress with a hung disk", "%s has one, for %v: %s", n.id, w.now-start, w.describe())
 	}
 	w.runUntil(w.now+w.upTo(4*w.mix.ElectionTimeout), nil)

@@ -64,6 +64,22 @@ func (w *world) needsAll() bool {
 	return len(full) < min(3, len(w.voters()))
 }
 
+// needsFullWitness tells whether the voters but one are no majority without a witness that is full.
+func (w *world) needsFullWitness(without *node) bool {
+	var ids []raft.NodeID
+	full := false
+	for _, n := range w.voters() {
+		switch {
+		case n == without:
+		case n.up() && n.replica.Status().WitnessFull:
+			full = true
+		default:
+			ids = append(ids, n.id)
+		}
+	}
+	return full && !isQuorum(w.conf(), ids)
+}
+
 // witnessTurned checks a witness after a turn.
 func (k *checker) witnessTurned(n *node, v *view, e *rsm.Effects[*waiter], s *raft.Status) {
 	if v.applying > s.Commit {
@@ -85,7 +101,11 @@ func (k *checker) witnessTurned(n *node, v *view, e *rsm.Effects[*waiter], s *ra
 	if s.Role == raft.Leader && last.Term == s.Term {
 		k.w.failf("witness serves", "%s leads term %d, and takes %s", n.id, s.Term, last)
 	}
-	before := v.bytes(v.applying+1, e.Persist.Entries[0].Index-1)
+	first := e.Persist.Entries[0].Index
+	if t, ok := v.term(first - 1); ok && t < s.Term { // a new leader can commit nothing without all of earlier terms
+		return
+	}
+	before := v.bytes(v.applying+1, first-1)
 	if kept, bound := v.bytes(v.applying+1, last.Index), k.w.mix.MaxWitness+k.w.mix.MaxPendingBytes; kept > bound && before > 0 {
 		k.w.failf("log bound", "%s takes %s, and has to keep %d bytes; %d is the most", n.id, last, kept, bound)
 	}

@@ -1,6 +1,6 @@
 # The steps themselves are in .ci/run, so that CI and this file cannot differ.
 
-.PHONY: help check test race scenarios sim mutants torture fuzz bench build proto fmt ci
+.PHONY: help check test race scenarios sim mutants torture fuzz bench build proto reference fmt ci
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -37,6 +37,9 @@ build: ## bin/balsa
 
 proto: ## generate the API's code anew
 	cd tools && go run ./genproto
+
+reference: ## write docs/reference anew, from the help of the commands
+	go test -count=1 ./cmd/balsa -run DocumentsOfReference -write
 
 fmt: ## format all Go files
 	gofmt -w .

@@ -199,7 +199,7 @@ func (r *Requests) total(t *totals) {
 			seen = seen || n > 0
 		}
 		if timed != nil && seen {
-			timed.add("requests", k.duration)
+			timed.add("requests", k.times.metric(requestDuration, k.name))
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 func TestRequestsAreCountedByName(t *testing.T) {
 	requests := NewRequests()
 	replied := 0
-	for range 100 { // so that some are timed
+	for range 100 {
 		measured(requests, api.Request_PUT, func(*api.Reply) { replied++ })(&api.Reply{Code: api.Reply_VERSION_MISMATCH})
 	}
 	if replied != 100 {

@@ -22,6 +22,9 @@ const lastCode = codes.Unauthenticated
 // Calls counts the calls of methods of gRPC, and those that came by another way, and times the unary
 // ones. All methods are added before the first call. It is a prometheus.Collector.
 type Calls struct {
+	// Failures, if not nil, counts the calls that failed, for the reason that Reason gives.
+	Failures *Failures
+	Reason   func(code codes.Code, text string) string
 	methods map[string]*Call
 	started *prometheus.Desc
 	handled *prometheus.Desc
@@ -29,6 +32,7 @@ type Calls struct {
 
 // Call counts the calls of one method.
 type Call struct {
+	of                    *Calls
 	service, method, kind string
 	started               atomic.Uint64
 	handled               [lastCode + 1]atomic.Uint64
@@ -48,7 +52,7 @@ func NewCalls() *Calls {
 // Add adds a method, by its name as gRPC says it: /package.Service/Method.
 func (c *Calls) Add(name, kind string) {
 	service, method, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
-	call := &Call{service: service, method: method, kind: kind}
+	call := &Call{of: c, service: service, method: method, kind: kind}
 	if kind == Unary {
 		call.duration = prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "grpc_server_handling_seconds", Help: "How long unary calls took.",
@@ -70,10 +74,13 @@ func (c *Calls) Begin(name string) *Call {
 	return call
 }
 
-// End counts the end of a call.
-func (c *Call) End(began time.Time, code codes.Code) {
+// End counts the end of a call, with a code and, if that is not OK, a text.
+func (c *Call) End(began time.Time, code codes.Code, text string) {
 	if c == nil {
 		return
+	}
+	if code != codes.OK && c.of.Failures != nil {
+		c.of.Failures.Count(c.of.Reason(code, text))
 	}
 	if code > lastCode {
 		code = codes.Unknown

@@ -13,12 +13,12 @@ func TestCallsAreCountedByMethodAndCode(t *testing.T) {
 	calls.Add("/a.B/Get", Unary)
 	calls.Add("/a.B/Watch", BidiStream)
 	for range 3 {
-		calls.Begin("/a.B/Get").End(time.Now(), codes.OK)
+		calls.Begin("/a.B/Get").End(time.Now(), codes.OK, "")
 	}
-	calls.Begin("/a.B/Get").End(time.Now(), codes.Unavailable)
-	calls.Begin("/a.B/Watch").End(time.Now(), codes.Code(99)) // whatever a handler returns
+	calls.Begin("/a.B/Get").End(time.Now(), codes.Unavailable, "")
+	calls.Begin("/a.B/Watch").End(time.Now(), codes.Code(99), "") // whatever a handler returns
 	calls.Begin("/a.B/Watch")
-	calls.Begin("/a.B/Nothing").End(time.Now(), codes.OK)
+	calls.Begin("/a.B/Nothing").End(time.Now(), codes.OK, "")
 	cfg := config(example)
 	cfg.Collectors = []prometheus.Collector{calls}
 	families := scrape(t, Handler(cfg))

@@ -32,8 +32,8 @@ func TestPointsAreOfTheirInterval(t *testing.T) {
 	do(1, 0, 20, 3*time.Millisecond)
 	do(1, 2, 4, 3*time.Millisecond)
 	do(2, 0, 500, time.Millisecond) // neither a read nor a write
-	calls.Begin("/etcdserverpb.KV/Range").End(time.Now(), codes.OK)
-	calls.Begin("/etcdserverpb.KV/Put").End(time.Now(), codes.Unavailable)
+	calls.Begin("/etcdserverpb.KV/Range").End(time.Now(), codes.OK, "")
+	calls.Begin("/etcdserverpb.KV/Put").End(time.Now(), codes.Unavailable, "")
 	syncs.Observe(9*time.Millisecond, 10)
 	r.Look(now.Add(2*time.Second), 8, "2")
 	all := r.Since(0)

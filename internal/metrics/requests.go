@@ -18,8 +18,10 @@ var (
 // Requests counts and times requests by kind and outcome. Kinds and codes are small numbers with
 // names; all others count as "other". It is a prometheus.Collector.
 type Requests struct {
-	codes []string
-	kinds []*Kind
+	// Failures may be nil.
+	Failures *Failures
+	codes    []string
+	kinds    []*Kind
 }
 
 // Kind counts and times the requests of one kind.

@@ -52,6 +52,7 @@ type Server struct {
 	clientTLS *certs.Source                   // nil without TLS
 	requests  *metrics.Requests
 	calls     *metrics.Calls
+	failures  *metrics.Failures
 	syncs     *metrics.Syncs
 	commits   *metrics.Commits
 	trips     *metrics.RoundTrips
@@ -94,18 +95,19 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg:     cfg,
-		shares:  shares,
-		log:     cfg.Cluster.Logger(cfg.Logger, cfg.Name),
-		started: time.Now(),
-		syncs:   metrics.NewSyncs(),
-		commits: metrics.NewCommits(),
-		trips:   metrics.NewRoundTrips(),
-		calls:   metrics.NewCalls(),
-		ran:     make(chan struct{}),
-		ready:   make(chan struct{}),
-		stopped: make(chan struct{}),
-		failed:  make(chan struct{}),
+		cfg:      cfg,
+		shares:   shares,
+		log:      cfg.Cluster.Logger(cfg.Logger, cfg.Name),
+		started:  time.Now(),
+		syncs:    metrics.NewSyncs(),
+		commits:  metrics.NewCommits(),
+		trips:    metrics.NewRoundTrips(),
+		calls:    metrics.NewCalls(),
+		failures: metrics.NewFailures(),
+		ran:      make(chan struct{}),
+		ready:    make(chan struct{}),
+		stopped:  make(chan struct{}),
+		failed:   make(chan struct{}),
 	}
 	s.cfg.Logger = s.log
 	s.cfg.onSync = s.syncs.Observe
@@ -193,6 +195,7 @@ func (s *Server) assemble() (err error) {
 		return err
 	}
 	s.requests = native.NewRequests()
+	s.requests.Failures, s.calls.Failures, s.calls.Reason = s.failures, s.failures, failedBecause
 	s.etcd = etcd.NewEntrance(s.waiting)
 	if s.cfg.Witness {
 		s.etcd.Refuse(errWitness)

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"balsa.example/internal/metrics"
 )
 
 // ClientOf returns the client of a stream, a call or a request of HTTP. done must be called when that has ended.
@@ -29,18 +31,28 @@ func (p *Port) ClientOf(ctx context.Context) (cl *Client, done func()) {
 // errTooManyStreams refuses a stream or call.
 var errTooManyStreams = status.Error(codes.ResourceExhausted, "this server has too many streams")
 
-// codeOf is the code that gRPC sends for the error of a handler.
-func codeOf(err error) codes.Code {
-	if s, ok := status.FromError(err); ok {
-		return s.Code()
+// statusOf is the code that gRPC sends for the error of a handler, and the text.
+func statusOf(err error) (codes.Code, string) {
+	if err == nil {
+		return codes.OK, ""
 	}
-	return status.FromContextError(err).Code()
+	s, ok := status.FromError(err)
+	if !ok {
+		s = status.FromContextError(err)
+	}
+	return s.Code(), s.Message()
+}
+
+// end counts the end of a call.
+func end(call *metrics.Call, began time.Time, err error) {
+	code, text := statusOf(err)
+	call.End(began, code, text)
 }
 
 // unary is a grpc.UnaryServerInterceptor.
 func (p *Port) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, serve grpc.UnaryHandler) (resp any, err error) {
 	call, began := p.calls.Begin(info.FullMethod), time.Now()
-	defer func() { call.End(began, codeOf(err)) }()
+	defer func() { end(call, began, err) }()
 	cl, done := p.ClientOf(ctx)
 	defer done()
 	if !cl.open.enter(false) {
@@ -58,7 +70,7 @@ func (p *Port) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, s
 // stream is a grpc.StreamServerInterceptor.
 func (p *Port) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, serve grpc.StreamHandler) (err error) {
 	call, began := p.calls.Begin(info.FullMethod), time.Now()
-	defer func() { call.End(began, codeOf(err)) }()
+	defer func() { end(call, began, err) }()
 	cl, done := p.ClientOf(s.Context())
 	defer done()
 	if !cl.open.enter(true) {

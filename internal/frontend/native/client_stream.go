@@ -51,6 +51,8 @@ type handler interface {
 type clientStream struct {
 	handler handler
 	account *clients.Account
+	// refused is told of each request that gets BUSY without the handler; nil: nobody is.
+	refused func(api.Request_Kind, *api.Reply)
 	wake    wake.Signal     // for send: unsent or ended has changed
 	room    wake.Signal     // for receive: send has taken all of unsent
 	gets    []translate.Get // of receive: they were counted, and are not handed over yet; at most maxGets
@@ -80,6 +82,12 @@ var refusalOf = [...]*api.Reply{
 	clients.OverServer: translate.Busy(0, "this server has too many requests in progress"),
 	tooLate:            translate.Late(0),
 }
+
+// What BUSY says in place of a reply for which there is no room.
+const (
+	textClientReplies = "this client has too many replies waiting to be read"
+	textServerReplies = "this server has too many replies waiting to be read"
+)
 
 // tooLate is the verdict on a request whose time was up while it was parked.
 const tooLate = clients.OverServer + 1
@@ -135,7 +143,7 @@ func (s *clientStream) startBatch(ctx context.Context, batch *api.RequestBatch) 
 		}
 		if v := s.account.Grow(kept); v != clients.Allowed {
 			for _, req := range batch.Requests[i+1:] {
-				s.refuse(req.Id, v)
+				s.refuse(req, v)
 			}
 			return s.awaitRoom(ctx, time.After(uncountedWait)) // enough for a client that reads
 		}
@@ -152,14 +160,14 @@ func (s *clientStream) startBatch(ctx context.Context, batch *api.RequestBatch) 
 func (s *clientStream) start(req *api.Request) {
 	cost, expected := costOf(req), expectedOf(req)
 	if v := s.account.Enter(cost); v != clients.Allowed {
-		s.refuse(req.Id, v)
+		s.refuse(req, v)
 		return
 	}
 	switch v, parked := s.admit(req, expected); {
 	case parked:
 	case v != clients.Allowed:
 		s.account.Leave(cost)
-		s.refuse(req.Id, v)
+		s.refuse(req, v)
 	default:
 		s.handle(req, cost, expected)
 	}
@@ -187,9 +195,21 @@ func (s *clientStream) handleGets() {
 }
 
 // refuse answers a request that is not counted.
-func (s *clientStream) refuse(id uint64, v clients.Verdict) {
+func (s *clientStream) refuse(req *api.Request, v clients.Verdict) {
 	s.expect()
-	s.queue(answer{refusalOf[v], int64(id), 0})
+	s.answerRefused(req, v)
+}
+
+// answerRefused answers a request that is expected to get a reply, and counts for nothing.
+func (s *clientStream) answerRefused(req *api.Request, v clients.Verdict) {
+	s.noteRefused(req.Kind, refusalOf[v])
+	s.queue(answer{refusalOf[v], int64(req.Id), 0})
+}
+
+func (s *clientStream) noteRefused(kind api.Request_Kind, reply *api.Reply) {
+	if s.refused != nil {
+		s.refused(kind, reply)
+	}
 }
 
 // expect counts a request that will get a reply.
@@ -246,9 +266,12 @@ func (r *request) countReply(reply *api.Reply) answer {
 	case !isRead(r.kind):
 		translate.Shorten(reply)
 	case v == clients.OverClient:
-		reply = translate.Busy(reply.Id, "this client has too many replies waiting to be read")
+		reply = translate.Busy(reply.Id, textClientReplies)
 	default:
-		reply = translate.Busy(reply.Id, "this server has too many replies waiting to be read")
+		reply = translate.Busy(reply.Id, textServerReplies)
+	}
+	if reply.Code == api.Reply_BUSY {
+		r.stream.noteRefused(r.kind, reply)
 	}
 	return answer{reply, r.cost + r.expected, costOfReply(reply)}
 }

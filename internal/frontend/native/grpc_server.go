@@ -190,6 +190,7 @@ func (s *Server) Exchange(stream api.KV_ExchangeServer) error {
 	cl, done := s.cfg.Port.ClientOf(stream.Context())
 	defer done()
 	cs := newClientStream(h, &cl.Requests)
+	cs.refused = s.refused
 	if err := stream.Send(&api.ReplyBatch{Hello: hello}); err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (s *clientStream) unpark() {
 			s.handle(req, costOf(req), expected)
 		default:
 			s.account.Leave(costOf(req))
-			s.queue(answer{refusalOf[v], int64(req.Id), 0})
+			s.answerRefused(req, v)
 		}
 	}
 }

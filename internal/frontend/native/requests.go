@@ -32,6 +32,17 @@ func measured(requests *metrics.Requests, kind api.Request_Kind, reply func(*api
 	return func(r *api.Reply) {
 		k.Count(int(r.Code))
 		k.Time(now)
+		requests.Failures.Count(reasonOf(r))
 		reply(r)
 	}
+}
+
+// refused counts a request that was refused before it was begun, or whose reply was.
+func (s *Server) refused(kind api.Request_Kind, reply *api.Reply) {
+	if s.cfg.Requests == nil {
+		return
+	}
+	k, _ := s.cfg.Requests.Begin(int(kind))
+	k.Count(int(reply.Code))
+	s.cfg.Requests.Failures.Count(reasonOf(reply))
 }

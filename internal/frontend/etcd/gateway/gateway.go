@@ -107,7 +107,8 @@ func (g *Gateway) allowOrigin(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, m etcd.Method) {
 	call, began := g.cfg.Calls.Begin(m.Name), time.Now()
 	err := g.answer(w, r, m)
-	call.End(began, codes.Code(known(err).Code))
+	e := known(err)
+	call.End(began, codes.Code(e.Code), e.Text)
 }
 
 // answer answers a request for a method. An error that it returns has been sent.

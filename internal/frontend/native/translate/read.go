@@ -63,9 +63,12 @@ func (h *Handler) lateness(req *api.Request) (late func() bool) {
 	return func() bool { return h.Now() >= end }
 }
 
+// TextLate is what the reply to such a request says.
+const TextLate = "the time of this request was up before its turn came"
+
 // Late is the reply to a read that was not begun because its client does not wait any more.
 func Late(id uint64) *api.Reply {
-	return Busy(id, "the time of this request was up before its turn came")
+	return Busy(id, TextLate)
 }
 
 // queryOf returns what reads the store into a reply.

@@ -14,6 +14,13 @@ type Shortage struct {
 	LowMemory bool // the index has grown as large as it may
 }
 
+// What BUSY says where something is short.
+const (
+	TextLowSpace  = "the disk of this server is almost full: only deletes and compactions are taken"
+	TextNoSpace   = "the disk of this server is full: not even deletes are taken"
+	TextLowMemory = "the index of all keys has reached the memory that it may take: delete keys, or raise --max-index-bytes"
+)
+
 // refuses is Shortage.Refuses of this server.
 func (h *Handler) refuses(c state.Command) string {
 	if h.Shortage == nil {
@@ -30,11 +37,11 @@ func (s Shortage) Refuses(c state.Command) string {
 	case kind == state.KindCompact, kind == state.KindTick:
 		return ""
 	case s.LowSpace && !frees:
-		return "the disk of this server is almost full: only deletes and compactions are taken"
+		return TextLowSpace
 	case s.NoSpace:
-		return "the disk of this server is full: not even deletes are taken"
+		return TextNoSpace
 	case s.LowMemory && !frees && grows(c):
-		return "the index of all keys has reached the memory that it may take: delete keys, or raise --max-index-bytes"
+		return TextLowMemory
 	}
 	return ""
 }

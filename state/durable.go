@@ -38,6 +38,9 @@ type Config struct {
 	// Configuration is the one that it began with, where there is an Origin.
 	Origin        Origin
 	Configuration raft.Configuration
+	// OnWork, if not nil, is told of work that begins, and what it returns is called with how that
+	// ended. Any goroutine may call both.
+	OnWork func(Work) (end func(error))
 }
 
 // New returns a Machine. Open has to be called before anything else.
@@ -168,6 +171,8 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 	return func(ctx context.Context) (written int64, err error) {
 		m.files.begin()
 		defer m.files.end()
+		end := m.begin(WorkCheckpoint)
+		defer func() { end(err) }()
 		if err := m.passOver(p, position); err != nil {
 			return 0, err
 		}

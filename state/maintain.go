@@ -124,7 +124,9 @@ func neighbours(runs []used, at int) []uint32 {
 }
 
 // rewrite writes runs anew and makes a manifest with the new ones durable.
-func (m *Machine) rewrite(p *present, group []uint32) error {
+func (m *Machine) rewrite(p *present, group []uint32) (err error) {
+	end := m.begin(WorkRewrite)
+	defer func() { end(err) }()
 	purged := p.keys.Purged()
 	w, err := p.history.Rewrite(m.ctx, group, p.wanted(m.files.current, group[0]), m.cfg.Pace)
 	if err != nil {

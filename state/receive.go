@@ -100,7 +100,7 @@ func (m *Machine) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
 func (m *Machine) StateOffset(raft.SnapshotMeta, rsm.StreamID) int64 { return 0 }
 
 // ReceiveState is part of rsm.DurableMachine.
-func (m *Machine) ReceiveState(ctx context.Context, position raft.SnapshotMeta, _ rsm.StreamID, offset int64, data io.Reader) error {
+func (m *Machine) ReceiveState(ctx context.Context, position raft.SnapshotMeta, _ rsm.StreamID, offset int64, data io.Reader) (err error) {
 	if offset != 0 {
 		return fmt.Errorf("receive state %s: its data begins at %d, want 0", position, offset)
 	}
@@ -113,6 +113,8 @@ func (m *Machine) ReceiveState(ctx context.Context, position raft.SnapshotMeta, 
 	case <-ctx.Done():
 		return fmt.Errorf("receive state %s: %w", position, ctx.Err())
 	}
+	end := m.begin(WorkReceive)
+	defer func() { end(err) }()
 	from, mf, small, err := m.readStream(data)
 	if err != nil {
 		return fmt.Errorf("receive state %s: %w", position, err)

@@ -91,6 +91,8 @@ func (m *Machine) Scrub() (s Scrubbed, err error) {
 	if !ok {
 		return s, nil
 	}
+	end := m.begin(WorkScrub)
+	defer func() { end(err) }()
 	history := m.present.Load().history
 	s = Scrubbed{Path: history.Files().Path(info.File), Bytes: info.Bytes}
 	err = history.Files().Verify(m.ctx, info, m.cfg.Pace)

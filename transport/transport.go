@@ -38,6 +38,10 @@ type Transport struct {
 	serving, strangers chan struct{}
 	// unauthenticated counts connections that did not prove which node is at the other end.
 	unauthenticated atomic.Uint64
+	// accepted counts connections that were accepted, open those of them that have said of which
+	// member they are and have not ended.
+	accepted atomic.Uint64
+	open     atomic.Int64
 
 	mu     sync.RWMutex
 	closed bool
@@ -237,12 +241,16 @@ type Stats struct {
 	// Unauthenticated counts connections, accepted or dialed, that failed in the handshake of
 	// TLS or that Config.Authorize refused.
 	Unauthenticated uint64
+	// Accepted counts connections that were accepted, and Open is how many of them there are of which
+	// the handshake is over.
+	Accepted uint64
+	Open     int64
 }
 
 // Stats returns the figures of this moment.
 func (t *Transport) Stats() Stats {
 	s := t.handshakes.Stats()
-	return Stats{s.Taken, s.Max, s.Evicted, t.unauthenticated.Load()}
+	return Stats{s.Taken, s.Max, s.Evicted, t.unauthenticated.Load(), t.accepted.Load(), t.open.Load()}
 }
 
 // Send implements rsm.Transport. Messages to unknown and to unconnected peers are
@@ -278,6 +286,7 @@ func (t *Transport) accept() {
 			continue
 		}
 		// Silent connections give way to new ones, so that members always get in.
+		t.accepted.Add(1)
 		slot := t.handshakes.Take(fair.Source(conn.RemoteAddr()), func() { hangUp(conn) })
 		t.work.Go(func() { t.serve(conn, slot) })
 	}
@@ -309,6 +318,8 @@ func (t *Transport) serve(raw net.Conn, slot *fair.Slot) {
 		t.handshakeFailed(conn, p, h, err)
 		return
 	}
+	t.open.Add(1)
+	defer t.open.Add(-1)
 	if h.purpose == forCall {
 		t.serveCall(conn, f, h.from.id, request)
 		return

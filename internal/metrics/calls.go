@@ -25,9 +25,9 @@ type Calls struct {
 	// Failures, if not nil, counts the calls that failed, for the reason that Reason gives.
 	Failures *Failures
 	Reason   func(code codes.Code, text string) string
-	methods map[string]*Call
-	started *prometheus.Desc
-	handled *prometheus.Desc
+	methods  map[string]*Call
+	started  *prometheus.Desc
+	handled  *prometheus.Desc
 }
 
 // Call counts the calls of one method.
@@ -44,8 +44,8 @@ func NewCalls() *Calls {
 	labels := []string{"grpc_method", "grpc_service", "grpc_type"}
 	return &Calls{
 		methods: map[string]*Call{},
-		started: prometheus.NewDesc("grpc_server_started_total", "Calls begun.", labels, nil),
-		handled: prometheus.NewDesc("grpc_server_handled_total", "Calls ended, by their code.", append(labels, "grpc_code"), nil),
+		started: prometheus.NewDesc("grpc_server_started_total", "Calls of gRPC and of its gateway that have begun.", labels, nil),
+		handled: prometheus.NewDesc("grpc_server_handled_total", "Calls that have ended, by their code.", append(labels, "grpc_code"), nil),
 	}
 }
 

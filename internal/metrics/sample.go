@@ -13,6 +13,15 @@ type Sample struct {
 	ID                              uint64
 	EtcdVersion, EtcdClusterVersion string
 
+	// Time is that of the server's clock.
+	Time time.Time
+	// Members are how many the cluster has, as far as this one knows.
+	Members []Members
+	// Alarms are all kinds, raised or not; nil until the member takes part in the cluster.
+	Alarms []Alarm
+	// Connections are those that others have opened to this server.
+	Connections []Connections
+
 	// Replica is nil until the member takes part in the cluster.
 	Replica *Replica
 	Disk    Disk
@@ -38,6 +47,25 @@ type Sample struct {
 	Failed uint64
 }
 
+// Members is how many members have a role: "voter", "learner" or "witness".
+type Members struct {
+	Role  string
+	Count int
+}
+
+// Alarm is one kind of alarm.
+type Alarm struct {
+	Name   string
+	Raised bool
+}
+
+// Connections are how many there are, and were, of one kind: "grpc", "http", "metrics" or "peer".
+type Connections struct {
+	Face string
+	Open int64
+	All  uint64
+}
+
 // Surplus is how often clients have exceeded a limit of the server.
 type Surplus struct {
 	Of    string // what is limited
@@ -59,6 +87,7 @@ type Replica struct {
 	Revision, Compacted        uint64
 	Versions                   int64 // older ones, that can still be read
 	IndexBytes                 int64 // of memory
+	IndexLimit                 int64 // 0: none
 	HistoryBytes               int64 // of all versions
 	Runs                       int   // files of the history
 	RunBytes                   int64 // of these files
@@ -78,6 +107,16 @@ type Disk struct {
 	SnapshotIndex uint64
 	SnapshotBytes int64
 	LowSpace      bool
+	// Available is how many bytes may still be written; AvailableKnown tells whether that is known.
+	Available      uint64
+	AvailableKnown bool
+	Limits         []SpaceLimit
+}
+
+// SpaceLimit is below how many available bytes something is refused: "data", "everything".
+type SpaceLimit struct {
+	Refuses string
+	Bytes   uint64
 }
 
 // Peer is another member, as this one sees it.
@@ -147,6 +186,7 @@ var memberFigures = []figure[Sample]{
 		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.HasLeader) }),
 	gauge("server_is_leader", "1 if this member leads.",
 		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.IsLeader) }),
+	gauge("server_time_seconds", "The server's clock, in Unix time.", func(s *Sample) float64 { return unixSeconds(s.Time) }),
 	gauge("server_requests_in_progress", "Requests of clients whose replies have not been handed to the network.",
 		func(s *Sample) int64 { return s.Requests }),
 	gauge("server_requests_in_progress_bytes", "Bytes of these requests, and of their replies.",
@@ -205,6 +245,7 @@ var replicaFigures = []figure[Replica]{
 		func(r *Replica) uint64 { return r.Compacted }),
 	gauge("store_old_versions", "Older versions of keys that can still be read.", func(r *Replica) int64 { return r.Versions }),
 	gauge("store_index_bytes", "Memory of the index of the keys.", func(r *Replica) int64 { return r.IndexBytes }),
+	gauge("store_index_limit_bytes", "Memory that the index may take; 0: there is no limit.", func(r *Replica) int64 { return r.IndexLimit }),
 	gauge("store_history_bytes", "Size of all versions of all keys.", func(r *Replica) int64 { return r.HistoryBytes }),
 	gauge("store_runs", "Files of the history.", func(r *Replica) int { return r.Runs }),
 	gauge("store_run_bytes", "Size of these files.", func(r *Replica) int64 { return r.RunBytes }),
@@ -232,6 +273,33 @@ var peerFigures = []figure[Peer]{
 		func(p *Peer) int { return yes(p.Lost) }, "peer"),
 	gauge("peer_diverged", "1 if the peer's state differs from that of a majority, else 0.",
 		func(p *Peer) int { return yes(p.Diverged) }, "peer"),
+}
+
+var spaceFigures = []figure[Sample]{
+	gauge("disk_available_bytes", "Bytes that may still be written to the file system of the data directory.",
+		func(s *Sample) uint64 { return s.Disk.Available }),
+}
+
+var spaceLimitFigures = []figure[SpaceLimit]{
+	gauge("disk_limit_bytes", "Available bytes below which the leader refuses writes: those that add data, or everything.",
+		func(l *SpaceLimit) uint64 { return l.Bytes }, "refuses"),
+}
+
+var membersFigures = []figure[Members]{
+	gauge("server_members", "Members of the cluster by their role, as far as this one knows.",
+		func(m *Members) int { return m.Count }, "role"),
+}
+
+var alarmFigures = []figure[Alarm]{
+	gauge("server_alarm", "1 while the alarm is raised, as far as this member knows, else 0.",
+		func(a *Alarm) int { return yes(a.Raised) }, "alarm"),
+}
+
+var connectionsFigures = []figure[Connections]{
+	gauge("connections", "Connections that others have opened to this server, by what they speak.",
+		func(c *Connections) int64 { return c.Open }, "face"),
+	counter("connections_opened_total", "Connections of others, in all.",
+		func(c *Connections) uint64 { return c.All }, "face"),
 }
 
 var surplusFigures = []figure[Surplus]{
@@ -273,6 +341,11 @@ func (s sampler) Describe(ch chan<- *prometheus.Desc) {
 	describe(ch, peerFigures)
 	describe(ch, tlsFigures)
 	describe(ch, surplusFigures)
+	describe(ch, spaceFigures)
+	describe(ch, spaceLimitFigures)
+	describe(ch, membersFigures)
+	describe(ch, alarmFigures)
+	describe(ch, connectionsFigures)
 	describeEtcd(ch)
 }
 
@@ -289,6 +362,21 @@ func (s sampler) Collect(ch chan<- prometheus.Metric) {
 	collect(ch, memberFigures, &sample)
 	if sample.Replica != nil {
 		collect(ch, replicaFigures, sample.Replica)
+	}
+	if sample.Disk.AvailableKnown {
+		collect(ch, spaceFigures, &sample)
+	}
+	for _, l := range sample.Disk.Limits {
+		collect(ch, spaceLimitFigures, &l, l.Refuses)
+	}
+	for _, m := range sample.Members {
+		collect(ch, membersFigures, &m, m.Role)
+	}
+	for _, a := range sample.Alarms {
+		collect(ch, alarmFigures, &a, a.Name)
+	}
+	for _, c := range sample.Connections {
+		collect(ch, connectionsFigures, &c, c.Face)
 	}
 	for _, p := range sample.Peers {
 		collect(ch, peerFigures, &p, p.Name)

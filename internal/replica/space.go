@@ -14,11 +14,11 @@ import (
 // makes room, which takes some itself: a delete is a record in the log and in the history, what it
 // frees comes back when a checkpoint is written and runs are written anew.
 const (
-	// spaceReserve is the space below which no more data is taken: two runs, that are written anew,
+	// SpaceReserve is the space below which no more data is taken: two runs, that are written anew,
 	// and two segments of the log.
-	spaceReserve = 96 << 20
-	// lastSpace is the space below which nothing is taken: one segment of the log.
-	lastSpace = 16 << 20
+	SpaceReserve = 96 << 20
+	// LastSpace is the space below which nothing is taken: one segment of the log.
+	LastSpace = 16 << 20
 	// spaceInterval is how often it looks.
 	spaceInterval = 200 * time.Millisecond
 )
@@ -79,6 +79,6 @@ func (s *space) run(ctx context.Context, fs vfs.FS, dir string) {
 // has not.
 func (s *space) look(fs vfs.FS, dir string) {
 	available, err := fs.Available(dir)
-	s.low.Store(err == nil && available < spaceReserve)
-	s.none.Store(err == nil && available < lastSpace)
+	s.low.Store(err == nil && available < SpaceReserve)
+	s.none.Store(err == nil && available < LastSpace)
 }

@@ -13,8 +13,8 @@ func TestSpaceIsKeptForDeletes(t *testing.T) {
 		available uint64
 		low, none bool
 	}{
-		{1 << 30, false, false}, {spaceReserve, false, false}, {spaceReserve - 1, true, false},
-		{lastSpace, true, false}, {lastSpace - 1, true, true}, {1, true, true}, {1 << 30, false, false},
+		{1 << 30, false, false}, {SpaceReserve, false, false}, {SpaceReserve - 1, true, false},
+		{LastSpace, true, false}, {LastSpace - 1, true, true}, {1, true, true}, {1 << 30, false, false},
 	} {
 		fs.SetAvailable(c.available)
 		s.look(fs, "/")

@@ -69,6 +69,11 @@ func alarms(st rsm.Status, figures state.Figures, lowSpace bool, raised []state.
 	return alarms
 }
 
+// Alarms lists what is wrong.
+func (r *Replica) Alarms() []api.Alarm {
+	return alarms(r.Node.Status(), r.State.Figures(), r.ownShortage().LowSpace, r.State.Alarms())
+}
+
 // Status describes the replica. The server around it adds what the network knows of the
 // other members.
 func (r *Replica) Status() *api.StatusReply {

@@ -317,6 +317,12 @@ func TestTheDashboardGivesBackups(t *testing.T) {
 	if err := d.Verify(t.Context(), nil, func(err error) { t.Error(err) }); err != nil || len(d.Points()) != 1 || d.Points()[0].Revision != 21 {
 		t.Errorf("%v, %+v", err, d.Points())
 	}
+	figures := scrape(t, "http://"+c.configs[0].ListenClient[0].Host)
+	for _, work := range []string{"backup", "checkpoint"} {
+		if figures.of("work_last_success_timestamp_seconds", work) < float64(time.Now().Unix()-3600) || figures.of("work_failures_total", work) != 0 {
+			t.Errorf("the %s is not counted: %v", work, figures["balsa_work_last_success_timestamp_seconds"])
+		}
+	}
 	c.servers[0].native.Drain()
 	if code, text := b.post("backup", "{}"); code != http.StatusOK || json.Unmarshal([]byte(text), &to) != nil {
 		t.Fatalf("%d %s", code, text)

@@ -66,7 +66,8 @@ func (s *Server) startEtcd(r *replica.Replica) {
 		Node: etcdNode{r.Anywhere(), r}, Member: etcdMember{s, r},
 		ClusterID: s.member.ClusterID(), MemberID: uint64(s.id()),
 		Limits: s.cfg.Limits, ElectionTimeout: s.cfg.ElectionTimeout, Access: r.Access, SnapshotDir: s.cfg.DataDir,
-		Watches: etcd.Watches{Hub: r.Watches.Hub, Leaderless: r.Watches.Leaderless, Stopping: s.ctx.Done(), ProgressInterval: s.cfg.WatchProgress},
+		OnSnapshot: s.beginBackup,
+		Watches:    etcd.Watches{Hub: r.Watches.Hub, Leaderless: r.Watches.Leaderless, Stopping: s.ctx.Done(), ProgressInterval: s.cfg.WatchProgress},
 	}))
 }
 

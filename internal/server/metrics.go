@@ -93,13 +93,14 @@ func (s *Server) sample() metrics.Sample {
 	var known rsm.Status
 	if r := s.running.Load(); r != nil {
 		sample.Replica, known = sampleReplica(r)
-		sample.Replica.IsLearner = s.isLearner()
+		sample.Replica.IsLearner, sample.Replica.IndexLimit = s.isLearner(), max(s.cfg.MaxIndexBytes, 0)
 		sample.Disk.SnapshotIndex, sample.Disk.SnapshotBytes = uint64(known.Snapshot.Index), r.State.Figures().RunBytes
 	}
 	for _, m := range s.others() {
 		sample.Peers = append(sample.Peers, s.samplePeer(m, known))
 	}
 	sample.TLS = s.sampleTLS()
+	s.sampleCluster(&sample)
 	return sample
 }
 

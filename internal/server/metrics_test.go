@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,8 +20,10 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"balsa.example/internal/certs/certstest"
+	"balsa.example/internal/replica"
 )
 
 // fetch returns the status and the body of a page.
@@ -136,6 +139,15 @@ func TestMetricsShowWhatTheServersDo(t *testing.T) {
 			}
 		}
 	}
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range led {
+		if !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") && !strings.Contains(string(page), "| `"+name+"` |") {
+			t.Errorf("docs/metrics.md does not have %s", name)
+		}
+	}
 	if answered < puts {
 		t.Errorf("%v of %d puts are counted", answered, puts)
 	}
@@ -147,6 +159,61 @@ func TestMetricsShowWhatTheServersDo(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%v, %v", problems, err)
 	}
+}
+
+// What a server does beside puts and gets is counted: connections by what they speak, requests that fail,
+// backups and checkpoints, and what it knows of its cluster and its disk.
+func TestMetricsShowConnectionsFailuresAndWork(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 1, metrics: true})
+	disk := c.configs[0].FS.(interface{ SetAvailable(uint64) })
+	disk.SetAvailable(1 << 30)
+	c.startAll()
+	c.put("a", "1", 0)
+	ctx := etcdContext(t)
+	kv := pb.NewKVClient(c.etcdConn(0))
+	if _, err := kv.Put(ctx, &pb.PutRequest{Key: make([]byte, 1<<17)}); err == nil {
+		t.Error("a key of 128 KiB is taken")
+	}
+	if _, err := c.clerk.Put(ctx, strings.Repeat("k", 1<<17), nil, 0); err == nil {
+		t.Error("a key of 128 KiB is taken")
+	}
+	stream, err := pb.NewMaintenanceClient(c.etcdConn(0)).Snapshot(ctx, &pb.SnapshotRequest{})
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	fetch(t, "http://"+c.configs[0].ListenClient[0].Host+"/health")
+	f := scrape(t, c.metrics[0])
+	for _, want := range []struct {
+		name   string
+		least  float64
+		most   float64
+		labels []string
+	}{
+		{"connections", 2, 3, []string{"grpc"}},
+		{"connections_opened_total", 2, 3, []string{"grpc"}},
+		{"connections", 0, 1, []string{"http"}}, // its client has closed it
+		{"connections_opened_total", 1, 1, []string{"http"}},
+		{"connections", 1, 1, []string{"metrics"}},
+		{"connections", 0, 0, []string{"peer"}},
+		{"requests_failed_total", 2, 2, []string{"size"}},
+		{"requests_failed_total", 0, 0, []string{"bound"}},
+		{"work_duration_seconds", 1, 1, []string{"backup"}},
+		{"server_members", 1, 1, []string{"voter"}},
+		{"server_members", 0, 0, []string{"witness"}},
+		{"server_alarm", 0, 0, []string{"low_space"}},
+		{"disk_available_bytes", 1 << 30, 1 << 30, nil},
+		{"disk_limit_bytes", replica.SpaceReserve, replica.SpaceReserve, []string{"data"}},
+		{"server_time_seconds", float64(time.Now().Unix() - 60), float64(time.Now().Unix() + 1), nil},
+	} {
+		if got := f.of(want.name, want.labels...); got < want.least || got > want.most {
+			t.Errorf("%s%q is %v, want %v to %v", want.name, want.labels, got, want.least, want.most)
+		}
+	}
+	disk.SetAvailable(replica.SpaceReserve - 1)
+	eventually(t, "the alarm of a disk that is almost full", func() bool {
+		return scrape(t, c.metrics[0]).of("server_alarm", "low_space") == 1
+	})
 }
 
 func TestHealthIsGoodWhileThereIsALeader(t *testing.T) {

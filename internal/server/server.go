@@ -56,6 +56,7 @@ type Server struct {
 	syncs     *metrics.Syncs
 	commits   *metrics.Commits
 	trips     *metrics.RoundTrips
+	works     *metrics.Work
 	figures   http.Handler
 	recent    *metrics.Recent
 	dashboard *dashboard // nil if there is none
@@ -102,6 +103,7 @@ func Start(cfg Config) (*Server, error) {
 		syncs:    metrics.NewSyncs(),
 		commits:  metrics.NewCommits(),
 		trips:    metrics.NewRoundTrips(),
+		works:    newWorks(),
 		calls:    metrics.NewCalls(),
 		failures: metrics.NewFailures(),
 		ran:      make(chan struct{}),
@@ -211,6 +213,7 @@ func (s *Server) assemble() (err error) {
 		},
 		Requests: s.requests, Status: s.status, Waiting: s.unanswered, Names: s.cfg.Cluster.WithNames,
 		Membership: membership{s}, LogLevel: native.LogLevel{Level: s.cfg.LogLevel, Log: s.log},
+		OnBackup: s.beginBackup,
 	})
 	s.openEtcd()
 	if s.clientTLS != nil {
@@ -333,6 +336,7 @@ func (s *Server) run() {
 		State: state.Config{
 			FS: timedFS{s.cfg.FS, s.commits.Observe}, Dir: s.stateDir(), Cluster: s.member.ClusterID(), RunBytes: s.cfg.runBytes,
 			Origin: s.member.Origin(), Configuration: s.member.Beginning(),
+			OnWork: func(w state.Work) func(error) { return s.beginWork(string(w)) },
 		},
 		Transport:         s.member.Transport(),
 		MaxRaftState:      s.cfg.MaxRaftState,

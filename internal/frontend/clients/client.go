@@ -40,6 +40,11 @@ type Client struct {
 	sending map[*sender]struct{}        // of its streams; guarded by Port.mu
 	removed sync.Once
 	left    atomic.Bool // gRPC has nothing to do with it
+
+	// face counts it, as soon as it is known what it speaks; nil before, and when it has been removed.
+	// Both are guarded by Port.mu.
+	face *faceCount
+	gone bool
 }
 
 // add makes a Client of a new connection.
@@ -84,6 +89,10 @@ func (cl *Client) remove() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.all, cl)
+	if cl.gone = true; cl.face != nil {
+		cl.face.open--
+		cl.face = nil
+	}
 	if cl.source.clients--; cl.source.clients == 0 {
 		delete(p.sources, cl.name)
 	}

@@ -76,6 +76,9 @@ func (c clientCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.
 		return nil, nil, err
 	}
 	conn, speaks, err := sniff(conn, c.port.limits.Streams)
+	if err == nil {
+		cl.speaks(speaks)
+	}
 	switch {
 	case err != nil:
 		cl.Close()

@@ -96,6 +96,8 @@ type Port struct {
 	mu      sync.Mutex
 	sources map[string]*source
 	all     map[*Client]struct{}
+	// overGRPC and overHTTP count connections by what they speak.
+	overGRPC, overHTTP faceCount
 }
 
 // surplus logs and counts what was refused or closed because it was over a bound.
@@ -275,6 +277,7 @@ func (p *Port) Sample(sample *metrics.Sample) {
 	sample.Requests, sample.RequestBytes = p.requests.items.Load(), p.requests.bytes.Load()
 	sample.Clients, sample.Streams, sample.UnfinishedBytes = int64(p.slots.Stats().Taken), p.streams.items.Load(), p.unfinished.Load()+p.unbegun.Load()
 	sample.ClientBytesIn, sample.ClientBytesOut = p.received.Load(), p.sent.Load()
+	sample.Connections = append(sample.Connections, p.Connections()...)
 	sample.Watchers = p.watchers.items.Load()
 	sample.Surplus = append(sample.Surplus,
 		metrics.Surplus{Of: "connections", Count: p.Surplus()},

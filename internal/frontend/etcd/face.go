@@ -39,6 +39,9 @@ type Config struct {
 	// SnapshotDir is where the file of a snapshot is made, which has no name there; empty: there are
 	// no snapshots.
 	SnapshotDir string
+	// OnSnapshot is told of a snapshot that begins, and what it returns is called with how that ended;
+	// nil: nobody is told.
+	OnSnapshot func() (end func(error))
 }
 
 // New returns a Face.

@@ -27,7 +27,7 @@ var errNoSnapshotSpace = &translate.Error{
 
 // Snapshot sends a file of etcd with the keys, leases, users and roles that this member has, without
 // history. The keys are those of one revision. A member makes one at a time.
-func (f *Face) Snapshot(_ *Caller, s Stream) error {
+func (f *Face) Snapshot(_ *Caller, s Stream) (err error) {
 	if err := s.Receive(new(pb.SnapshotRequest)); err != nil {
 		return err
 	}
@@ -38,6 +38,10 @@ func (f *Face) Snapshot(_ *Caller, s Stream) error {
 		return translate.ErrTooManyRequests
 	}
 	defer f.snapshots.Unlock()
+	if f.cfg.OnSnapshot != nil {
+		end := f.cfg.OnSnapshot()
+		defer func() { end(err) }()
+	}
 	if err := f.spaceForSnapshot(2 * f.cfg.Member.Status().LiveBytes); err != nil {
 		return err
 	}

@@ -50,7 +50,14 @@ func (s *Server) Backup(stream api.KV_BackupServer) error {
 	defer cancel()
 	b := backupStream{ctx: ctx, replica: r, draining: s.draining, stream: stream, requests: make(chan *api.BackupRequest)}
 	s.receivers.Go(b.receive)
-	return s.backupError(ctx, b.run())
+	end := s.cfg.OnBackup()
+	err = b.run()
+	if b.satisfied && stream.Context().Err() != nil {
+		end(nil) // clients hang up when they have all that they want
+	} else {
+		end(err)
+	}
+	return s.backupError(ctx, err)
 }
 
 // backupError is the status of a stream that ends.
@@ -80,6 +87,8 @@ type backupStream struct {
 	stream   api.KV_BackupServer
 	requests chan *api.BackupRequest
 	ended    error // why there are no more requests, when requests is closed
+	// satisfied: the client has all that it has asked for so far, and that is not nothing.
+	satisfied bool
 }
 
 // receive takes requests until the stream ends.
@@ -137,11 +146,13 @@ func (b *backupStream) run() error {
 		return err
 	}
 	for {
+		b.satisfied = true
 		req, err := b.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
+			b.satisfied = false
 			err = b.sendFile(req)
 		}
 		if err != nil {

@@ -35,6 +35,9 @@ type Config struct {
 	Requests *metrics.Requests
 	// LogLevel is what clients may change of the log.
 	LogLevel LogLevel
+	// OnBackup is told of a backup that begins, and what it returns is called with how that ended; nil:
+	// nobody is told.
+	OnBackup func() (end func(error))
 }
 
 // Server is the native API. It runs before the replica does: until Start,
@@ -57,6 +60,9 @@ type Server struct {
 
 // New registers the native API on the Port.
 func New(cfg Config) *Server {
+	if cfg.OnBackup == nil {
+		cfg.OnBackup = func() func(error) { return func(error) {} }
+	}
 	if cfg.Names == nil {
 		cfg.Names = func(text string) string { return text }
 	}

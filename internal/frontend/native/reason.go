@@ -26,10 +26,10 @@ var failures = map[api.Reply_Code]string{
 
 // busy says why a request got BUSY, by what the reply says.
 var busy = map[string]string{
-	translate.TextLowSpace:        metrics.FailedDisk,
-	translate.TextNoSpace:         metrics.FailedDisk,
-	translate.TextLowMemory:       metrics.FailedMemory,
-	translate.TextLate:            metrics.FailedLate,
+	translate.TextLowSpace:  metrics.FailedDisk,
+	translate.TextNoSpace:   metrics.FailedDisk,
+	translate.TextLowMemory: metrics.FailedMemory,
+	translate.TextLate:      metrics.FailedLate,
 	textClientReplies:       metrics.FailedBound,
 	textServerReplies:       metrics.FailedBound,
 

@@ -1,0 +1,69 @@
+package metrics
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Work measures what a member does beside its requests: it writes its state, receives that of another
+// member, makes a backup. It is a prometheus.Collector. Any goroutine may use it.
+type Work struct {
+	kinds       map[string]*workKind
+	failures    *prometheus.Desc
+	lastSuccess *prometheus.Desc
+}
+
+type workKind struct {
+	duration prometheus.Histogram
+	failed   atomic.Uint64
+	success  atomic.Int64 // when it was done last, in Unix milliseconds; 0: never
+}
+
+// NewWork returns a Work of these kinds.
+func NewWork(kinds ...string) *Work {
+	w := &Work{
+		kinds: map[string]*workKind{},
+		failures: prometheus.NewDesc("balsa_work_failures_total",
+			"Work that failed, by its kind. What ends because the server stops is none of it.", []string{"work"}, nil),
+		lastSuccess: prometheus.NewDesc("balsa_work_last_success_timestamp_seconds",
+			"When work of a kind was done last, in Unix time; 0 if never since the process started.", []string{"work"}, nil),
+	}
+	for _, kind := range kinds {
+		w.kinds[kind] = &workKind{duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "balsa_work_duration_seconds", Help: "How long work of a kind took, be it done or failed.",
+			ConstLabels: prometheus.Labels{"work": kind}, Buckets: prometheus.ExponentialBuckets(0.001, 4, 12), // to 70 min
+		})}
+	}
+	return w
+}
+
+// Ended counts work of a kind that began then and ended now.
+func (w *Work) Ended(kind string, then, now time.Time, err error) {
+	k := w.kinds[kind]
+	k.duration.Observe(now.Sub(then).Seconds())
+	if err != nil {
+		k.failed.Add(1)
+		return
+	}
+	k.success.Store(now.UnixMilli())
+}
+
+// Describe implements prometheus.Collector.
+func (w *Work) Describe(ch chan<- *prometheus.Desc) {
+	ch <- w.failures
+	ch <- w.lastSuccess
+	for _, k := range w.kinds {
+		k.duration.Describe(ch)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (w *Work) Collect(ch chan<- prometheus.Metric) {
+	for kind, k := range w.kinds {
+		k.duration.Collect(ch)
+		ch <- prometheus.MustNewConstMetric(w.failures, prometheus.CounterValue, float64(k.failed.Load()), kind)
+		ch <- prometheus.MustNewConstMetric(w.lastSuccess, prometheus.GaugeValue, float64(k.success.Load())/1e3, kind)
+	}
+}

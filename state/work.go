@@ -1,0 +1,26 @@
+package state
+
+// Work is something that a Machine does beside executing commands, and that takes a while.
+type Work string
+
+const (
+	// WorkCheckpoint writes what is new of the state.
+	WorkCheckpoint Work = "checkpoint"
+	// WorkReceive takes the state of another member.
+	WorkReceive Work = "receive"
+	// WorkRewrite writes runs anew of which little is left.
+	WorkRewrite Work = "rewrite"
+	// WorkScrub reads a run and, if it is damaged, repairs it.
+	WorkScrub Work = "scrub"
+)
+
+// Works are all kinds of Work.
+var Works = []Work{WorkCheckpoint, WorkReceive, WorkRewrite, WorkScrub}
+
+// begin tells that work begins. The function that it returns tells how it ended.
+func (m *Machine) begin(w Work) (end func(error)) {
+	if m.cfg.OnWork == nil {
+		return func(error) {}
+	}
+	return m.cfg.OnWork(w)
+}

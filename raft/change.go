@@ -57,8 +57,10 @@ func (r *Raft) checkChange(current, next Configuration) error {
 		case current.Voters.Contains(id):
 		case current.Part(id) != Learner:
 			return fmt.Errorf("%w: %s is to vote, and was not a learner before", ErrNotCaughtUp, id)
-		case !r.caughtUp(id) || len(next.Witnesses) > 0 && !next.IsWitness(id) && r.lacksReleased(p):
+		case !r.caughtUp(id) || len(current.Witnesses)+len(next.Witnesses) > 0 && r.lacksReleased(p):
 			return fmt.Errorf("%w: %s is to vote", ErrNotCaughtUp, id)
+		case p.witnessFull:
+			return fmt.Errorf("%w: %s is to vote, and has no room for more of the log", ErrNotCaughtUp, id)
 		}
 	}
 	return nil

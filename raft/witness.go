@@ -39,6 +39,15 @@ func (c Configuration) fullVoters() (ids []NodeID) {
 	return ids
 }
 
+// fullVotersInForce returns the full voters of the latest configuration and of the committed one. The
+// latest may be taken back until it is committed, and the one before may have voters that it has not.
+func (r *Raft) fullVotersInForce() (ids []NodeID) {
+	for _, c := range r.confs[r.confs.find(r.commit):] {
+		ids = append(ids, c.configuration.fullVoters()...)
+	}
+	return ids
+}
+
 // executable is the index up to which entries may be given to the state machine. A witness has none:
 // to execute an entry is to need it no more.
 func (r *Raft) executable() Index {
@@ -56,12 +65,8 @@ func (r *Raft) release() {
 		return
 	}
 	least := r.commit
-	// The latest configuration may be taken back until it is committed. The one before may have voters
-	// that are none any more, and then they count.
-	for _, c := range r.confs[r.confs.find(r.commit):] {
-		for _, id := range c.configuration.fullVoters() {
-			least = min(least, r.durableAt(id))
-		}
+	for _, id := range r.fullVotersInForce() {
+		least = min(least, r.durableAt(id))
 	}
 	// It stays true what was known: what is on a disk stays there. A member that loses its disk is
 	// shut out, and counts as one that is lost.
@@ -122,46 +127,49 @@ func (r *Raft) needsFullWitness() bool {
 // maySendSnapshot tells whether a peer that lacks entries from before the log may get a snapshot. A
 // witness has none to send. What it gets as one is no state but a position, behind which its log
 // begins anew. For that it drops its tail, so that every full voter must have what is before the
-// position:
-//
-//   - this leader knows that they do, or
-//   - no quorum does without the witness and a full voter. A quorum has committed what this leader
-//     has compacted. If the witness was in it, the witness has all of that. Otherwise all full
-//     voters were.
-//
-// In any other case the witness has to wait for a full voter that is behind. With at most
-// MaxVotersWithWitness voters that can only be in a joint phase, or while it is a learner.
+// position. Where a witness leads they do: it has dropped that itself.
 func (r *Raft) maySendSnapshot(p *progress) bool {
-	latest := r.configuration()
-	switch {
-	case r.cfg.Witness:
-		return false
-	case !latest.IsWitness(p.id) || r.leader.everywhere >= r.log.base:
-		return true
-	case !latest.Voters.Contains(p.id):
-		return false
+	if !r.configuration().IsWitness(p.id) {
+		return !r.cfg.Witness
 	}
-	for _, full := range latest.fullVoters() {
-		if latest.decidesWithout(p.id, full) {
-			return false
-		}
-	}
-	return true
+	return r.cfg.Witness || r.leader.everywhere >= r.log.base || r.fullVotersHaveBase(p.id)
+}
+
+// fullVotersHaveBase tells whether every full voter surely has what this leader has compacted, unless
+// the witness has it itself. Of each full voter
+//
+//   - this leader knows it, or
+//   - no majority does without the witness and that voter. A majority has committed what this leader
+//     has compacted. So the witness was in it, or that voter was.
+//
+// The majority is that of the configuration that is committed, and not of a later one. The schedule:
+//
+//  1. A and B, of the full voters A, B and C, commit entry 9. C is down.
+//  2. A adds the witness W: a majority of four has W or C in it. That is not committed yet.
+//  3. A compacts its log. If W began behind entry 9, neither W nor C would have it.
+//
+// If that configuration is joint, an earlier leader may have left it and committed by the incoming
+// voters alone, without this leader's knowledge. So only those count. Where this says no, the witness
+// waits for a full voter that is behind. With at most MaxVotersWithWitness voters that can only be
+// while members join or leave.
+func (r *Raft) fullVotersHaveBase(witness NodeID) bool {
+	decided := r.confs.at(r.commit).Voters
+	return !slices.ContainsFunc(r.fullVotersInForce(), func(id NodeID) bool {
+		return r.durableAt(id) < r.log.base && decidesWithout(decided.Incoming, witness, id)
+	})
 }
 
 // MaxVotersWithWitness is the largest number of voters of which no majority does without two given
 // ones.
 const MaxVotersWithWitness = 4
 
-// decidesWithout tells whether the voters but two are a quorum.
-func (c Configuration) decidesWithout(a, b NodeID) bool {
+// decidesWithout tells whether the voters but two are a majority.
+func decidesWithout(voters quorum.Majority, a, b NodeID) bool {
 	votes := map[NodeID]bool{}
-	for _, id := range c.Voters.IDs() {
-		if id != a && id != b {
-			votes[id] = true
-		}
+	for _, id := range voters {
+		votes[id] = id != a && id != b
 	}
-	return c.Voters.VoteResult(votes) == quorum.VoteWon
+	return voters.VoteResult(votes) == quorum.VoteWon
 }
 
 // WitnessPosition returns the position behind which the log of a witness is to begin anew, if id is
@@ -173,8 +181,9 @@ func (r *Raft) WitnessPosition(id NodeID) (m SnapshotMeta, ok bool) {
 	return SnapshotMeta{Index: r.log.base, Term: r.log.baseTerm, Configuration: r.confs.at(r.log.base)}, true
 }
 
-// lacksReleased tells whether p lacks entries that witnesses may have dropped. Such a member may
-// not become a full voter.
+// lacksReleased tells whether p lacks entries that witnesses may have dropped, or that this leader
+// cannot send as entries. Such a member may not become a voter beside a witness: a full one would have
+// to be given what witnesses have dropped, and a witness may have to wait for a full voter that is down.
 func (r *Raft) lacksReleased(p *progress) bool {
 	return p.match < max(r.leader.everywhere, r.log.base)
 }

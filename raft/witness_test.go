@@ -278,41 +278,88 @@ func TestWhatIsNotCommittedIsNotReleased(t *testing.T) {
 // A witness that lacks what the leader has compacted gets a position only where all full voters have
 // what is before.
 func TestWitnessGetsAPositionWhereNothingIsLost(t *testing.T) {
+	two, three := withWitness(NewConfiguration(1, 2, 9), 9), withWitness(NewConfiguration(1, 2, 3, 9), 9)
+	learner := withWitness(withLearners(NewConfiguration(1, 2, 3), 9), 9)
+	replaced := withWitness(NewConfiguration(1, 3, 9), 9)
+	const base = 50
 	for _, c := range []struct {
 		name       string
-		conf       Configuration
+		conf       Configuration // committed at the base
+		next       Configuration // behind it, and not committed
 		everywhere Index
+		matches    []NodeID // those that are known to have the base
 		want       bool
 	}{
-		{"two full voters", withWitness(NewConfiguration(1, 2, 9), 9), 0, true},
-		{"three full voters", withWitness(NewConfiguration(1, 2, 3, 9), 9), 0, true},
-		{"two witnesses", withWitness(NewConfiguration(1, 2, 8, 9), 8, 9), 0, true},
-		{"four full voters", withWitness(NewConfiguration(1, 2, 3, 4, 9), 9), 0, false},
-		{"four full voters that have it", withWitness(NewConfiguration(1, 2, 3, 4, 9), 9), 50, true},
-		{"a full voter is replaced", withWitness(NewConfiguration(1, 2, 9), 9).toward(withWitness(NewConfiguration(1, 3, 9), 9)), 0, true},
-		{"a full voter is replaced by the witness", NewConfiguration(1, 2, 3).toward(withWitness(NewConfiguration(1, 2, 9), 9)), 0, false},
-		{"it is a learner", withWitness(withLearners(NewConfiguration(1, 2), 9), 9), 0, false},
-		{"it is a learner, and they have it", withWitness(withLearners(NewConfiguration(1, 2), 9), 9), 50, true},
+		{name: "two full voters", conf: two, want: true},
+		{name: "three full voters", conf: three, want: true},
+		{name: "two witnesses", conf: withWitness(NewConfiguration(1, 2, 8, 9), 8, 9), want: true},
+		{name: "four full voters", conf: withWitness(NewConfiguration(1, 2, 3, 4, 9), 9)},
+		{name: "four full voters that have it", conf: withWitness(NewConfiguration(1, 2, 3, 4, 9), 9), everywhere: base, want: true},
+		{name: "four full voters of which it knows that they have it", conf: withWitness(NewConfiguration(1, 2, 3, 4, 9), 9), matches: []NodeID{2, 3, 4}, want: true},
+		{name: "a full voter is to be replaced, and the new one has it", conf: two, next: two.toward(replaced), matches: []NodeID{3}, want: true},
+		{name: "a full voter is to be replaced", conf: two, next: two.toward(replaced)},
+		{name: "a full voter is being replaced: the others may have left without it", conf: two.toward(replaced), matches: []NodeID{3}},
+		{name: "a full voter is replaced by the witness", conf: NewConfiguration(1, 2, 3).toward(two)},
+		{name: "it is a learner", conf: learner},
+		{name: "it is a learner, and they have it", conf: learner, everywhere: base, want: true},
+		{name: "it is a learner beside two that can do nothing alone", conf: withWitness(withLearners(NewConfiguration(1, 2), 9), 9), want: true},
+		{name: "it is to vote", conf: learner, next: learner.toward(three)},
+		{name: "it is to vote, and they have it", conf: learner, next: learner.toward(three), matches: []NodeID{2, 3}, want: true},
 	} {
-		r := newCore(t, 1, 0, State{HardState: HardState{Term: 1}, Snapshot: SnapshotMeta{Index: 50, Term: 1, Configuration: c.conf}})
+		s := State{HardState: HardState{Term: 1}, Snapshot: SnapshotMeta{Index: base, Term: 1, Configuration: c.conf}}
+		if c.next.HasVoters() {
+			s.Entries = []Entry{{Term: 1, Index: base + 1, Kind: EntryConfiguration, Data: AppendConfiguration(nil, c.next)}}
+		}
+		r := newCore(t, 1, 0, s)
 		r.role = Leader
+		r.updatePeers(r.confs)
 		r.leader.everywhere = c.everywhere
-		if got := r.maySendSnapshot(&progress{id: 9}); got != c.want {
+		for _, id := range c.matches {
+			r.peer(id).match = base
+		}
+		if got := r.maySendSnapshot(r.peer(9)); got != c.want {
 			t.Errorf("%s: %t, want %t", c.name, got, c.want)
 		}
 		if !r.maySendSnapshot(&progress{id: 2}) {
 			t.Errorf("%s: no snapshot for a full voter", c.name)
 		}
-		if m, ok := r.WitnessPosition(9); !ok || m.Index != 50 || m.Term != 1 || !m.Configuration.Equal(c.conf) {
+		if m, ok := r.WitnessPosition(9); !ok || m.Index != base || m.Term != 1 || !m.Configuration.Equal(c.conf) {
 			t.Errorf("%s: the position is %v, %t", c.name, m, ok)
 		}
 		if _, ok := r.WitnessPosition(2); ok {
 			t.Errorf("%s: 2 is no witness", c.name)
 		}
-		if r.cfg.Witness = true; r.maySendSnapshot(&progress{id: 2}) {
+		r.cfg.Witness = true
+		if r.maySendSnapshot(&progress{id: 2}) {
 			t.Errorf("%s: a witness has no snapshot", c.name)
 		}
+		if !r.maySendSnapshot(r.peer(9)) {
+			t.Errorf("%s: a witness that leads has dropped only what all full voters have, and so may another", c.name)
+		}
 	}
+}
+
+// A witness that lags behind does not become a voter, where it would be waited for: one that has no
+// room takes nothing, and one from before the log may have to wait for a full voter.
+func TestWitnessThatLagsBehindDoesNotVote(t *testing.T) {
+	r := lead(t, withWitness(withLearners(NewConfiguration(1, 2, 3), 4), 4))
+	catchUpAll(t, r, 2, 3, 4)
+	next := withWitness(NewConfiguration(1, 2, 3, 4), 4)
+	p := r.peer(4)
+	refused := func(why string) {
+		t.Helper()
+		if _, err := r.ProposeConfiguration(next); !errors.Is(err, ErrNotCaughtUp) {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	p.witnessFull = true
+	refused("it is full")
+	p.witnessFull = false
+	r.Compact(p.match)
+	p.match--
+	refused("it needs a position")
+	p.match++
+	change(t, r, next)
 }
 
 // No member becomes a witness or ceases to be one. In a joint phase the witnesses of both sets are

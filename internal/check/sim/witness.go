@@ -6,7 +6,6 @@ import (
 
 	"balsa.example/kv"
 	"balsa.example/raft"
-	"balsa.example/raft/quorum"
 	"balsa.example/rsm"
 	"balsa.example/state"
 )
@@ -111,23 +110,17 @@ func (k *checker) witnessTurned(n *node, v *view, e *rsm.Effects[*waiter], s *ra
 	}
 }
 
-// lacking returns a full voter that has not got an entry on its disk, and votes beside a witness by one of
-// the configurations in force; nil if there is none. A half of a joint configuration that has no witness
-// gets what it lacks of the other half. Those that have lost their disk are not asked.
+// lacking returns a full voter that has not got an entry on its disk, by one of the configurations in
+// force that have a witness; nil if there is none. Those that have lost their disk are not asked.
 func (k *checker) lacking(i raft.Index) *node {
 	if i == 0 {
 		return nil
 	}
 	for _, c := range k.w.inForce() {
-		for _, half := range []quorum.Majority{c.Voters.Incoming, c.Voters.Outgoing} {
-			if !slices.ContainsFunc(half, k.w.mix.witness) {
-				continue
-			}
-			for _, id := range half {
-				n := k.w.node(id)
-				if !n.disk.holds(k.committed[i-1].entry) && !n.witness && !n.fatal && !n.oldDisk && n.disk.damage == none {
-					return n
-				}
+		for _, id := range c.Voters.IDs() {
+			n := k.w.node(id)
+			if len(c.Witnesses) > 0 && !n.disk.holds(k.committed[i-1].entry) && !n.witness && !n.fatal && !n.oldDisk && n.disk.damage == none {
+				return n
 			}
 		}
 	}

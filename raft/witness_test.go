@@ -360,6 +360,12 @@ func TestWitnessThatLagsBehindDoesNotVote(t *testing.T) {
 	refused("it needs a position")
 	p.match++
 	change(t, r, next)
+	ack(t, r, 2)
+	ack(t, r, 3)
+	// What is committed behind the base may be missing where the base is known to be.
+	if m, ok := r.WitnessPosition(4); !ok || m.Index != r.log.base || m.Index >= r.commit {
+		t.Errorf("its position is %s, the log begins behind %d, and %d is committed", m, r.log.base, r.commit)
+	}
 }
 
 // No member becomes a witness or ceases to be one. In a joint phase the witnesses of both sets are

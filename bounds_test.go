@@ -280,6 +280,7 @@ var bounds = map[string]string{
 	"api UsersReply.Roles":                     "auth.MaxBytes",
 	"api UserReply.Roles":                      "auth.MaxRoles",
 	"api RoleReply.Permissions":                "auth.MaxPermissions",
+	"api UsersChange.PasswordHash":             "the message, and auth.maxHashBytes",
 	"api Hello.Members":                        "maxBatchParts, and clerk.maxServers of them are kept: TestRouteIsBounded",
 	"api Member.ClientUrls":                    "the members, and maxReplyBatch",
 	"api Member.PeerUrls":                      "the members, and maxReplyBatch",

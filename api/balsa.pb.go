@@ -926,6 +926,8 @@ const (
 	// ROLE_GRANT allows a role the permission, instead of one over the same span.
 	UsersChange_ROLE_GRANT  UsersChange_Kind = 10 // role, permission
 	UsersChange_ROLE_REVOKE UsersChange_Kind = 11 // role, span of permission
+	// USER_ADD_HASHED adds a user that another store had, with the password that it had there.
+	UsersChange_USER_ADD_HASHED UsersChange_Kind = 12 // user, password_hash
 )
 
 // Enum value maps for UsersChange_Kind.
@@ -943,6 +945,7 @@ var (
 		9:  "ROLE_DELETE",
 		10: "ROLE_GRANT",
 		11: "ROLE_REVOKE",
+		12: "USER_ADD_HASHED",
 	}
 	UsersChange_Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -957,6 +960,7 @@ var (
 		"ROLE_DELETE":      9,
 		"ROLE_GRANT":       10,
 		"ROLE_REVOKE":      11,
+		"USER_ADD_HASHED":  12,
 	}
 )
 
@@ -5122,8 +5126,10 @@ type UsersChange struct {
 	Role     string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
 	Password string                 `protobuf:"bytes,4,opt,name=password,proto3" json:"password,omitempty"`
 	// no_password, of USER_ADD: only a certificate proves the user.
-	NoPassword    bool        `protobuf:"varint,5,opt,name=no_password,json=noPassword,proto3" json:"no_password,omitempty"`
-	Permission    *Permission `protobuf:"bytes,6,opt,name=permission,proto3" json:"permission,omitempty"`
+	NoPassword bool        `protobuf:"varint,5,opt,name=no_password,json=noPassword,proto3" json:"no_password,omitempty"`
+	Permission *Permission `protobuf:"bytes,6,opt,name=permission,proto3" json:"permission,omitempty"`
+	// password_hash is the hash of the password by bcrypt, in its text form.
+	PasswordHash  []byte `protobuf:"bytes,7,opt,name=password_hash,json=passwordHash,proto3" json:"password_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5196,6 +5202,13 @@ func (x *UsersChange) GetNoPassword() bool {
 func (x *UsersChange) GetPermission() *Permission {
 	if x != nil {
 		return x.Permission
+	}
+	return nil
+}
+
+func (x *UsersChange) GetPasswordHash() []byte {
+	if x != nil {
+		return x.PasswordHash
 	}
 	return nil
 }
@@ -6218,7 +6231,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x04READ\x10\x00\x12\t\n" +
 	"\x05WRITE\x10\x01\x12\x0e\n" +
 	"\n" +
-	"READ_WRITE\x10\x02\"\xad\x03\n" +
+	"READ_WRITE\x10\x02\"\xe7\x03\n" +
 	"\vUsersChange\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.balsa.v1.UsersChange.KindR\x04kind\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
@@ -6228,7 +6241,8 @@ const file_balsa_proto_rawDesc = "" +
 	"noPassword\x124\n" +
 	"\n" +
 	"permission\x18\x06 \x01(\v2\x14.balsa.v1.PermissionR\n" +
-	"permission\"\xd2\x01\n" +
+	"permission\x12#\n" +
+	"\rpassword_hash\x18\a \x01(\fR\fpasswordHash\"\xe7\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -6244,7 +6258,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"ROLE_GRANT\x10\n" +
 	"\x12\x0f\n" +
-	"\vROLE_REVOKE\x10\v\"3\n" +
+	"\vROLE_REVOKE\x10\v\x12\x13\n" +
+	"\x0fUSER_ADD_HASHED\x10\f\"3\n" +
 	"\fUsersChanged\x12#\n" +
 	"\rauth_revision\x18\x01 \x01(\x04R\fauthRevision\"H\n" +
 	"\fUsersRequest\x12\x12\n" +

@@ -83,6 +83,12 @@ func (c *Clerk) AddUser(ctx context.Context, user, password string) error {
 	return c.changeUsers(ctx, &api.UsersChange{Kind: api.UsersChange_USER_ADD, User: user, Password: password})
 }
 
+// AddUserWithHash adds a user of another store, with the hash of its password by bcrypt: the password is
+// what it was there.
+func (c *Clerk) AddUserWithHash(ctx context.Context, user string, hash []byte) error {
+	return c.changeUsers(ctx, &api.UsersChange{Kind: api.UsersChange_USER_ADD_HASHED, User: user, PasswordHash: hash})
+}
+
 // AddUserWithoutPassword adds a user that only a certificate proves.
 func (c *Clerk) AddUserWithoutPassword(ctx context.Context, user string) error {
 	return c.changeUsers(ctx, &api.UsersChange{Kind: api.UsersChange_USER_ADD, User: user, NoPassword: true})

@@ -135,6 +135,8 @@ func (n *connection) explainCall(what string, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return withCode(exitUnavailable, "%s: not done within %s by %s; is a majority of the servers up? (%w)",
 			what, n.timeout, strings.Join(n.endpoints, ","), bare(err))
+	case errors.Is(err, clerk.ErrUnavailable):
+		return withCode(exitUnavailable, "%s: not done, none of %s answers: %w", what, strings.Join(n.endpoints, ","), bare(err))
 	case status.Code(err) == codes.Unimplemented:
 		return fmt.Errorf("%s: the server is of an older version, which has no such command", what)
 	default:

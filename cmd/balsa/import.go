@@ -57,7 +57,9 @@ save" wrote, or from the member/snap/db of a member that is stopped. The file is
 before anything is written, and one that is damaged is refused. The keys are written as
 they were last, in the order of their last changes. Leases are granted with the ids and
 times to live that they had, and live for that time from the end of the import on;
---without-leases leaves them out, and their keys stay. Users and roles are not imported.
+--without-leases leaves them out, and their keys stay. Roles and users come over with their
+permissions and passwords, and authentication is switched on at the end if it was on;
+--without-users leaves all that out. A role or a user that is there already stays as it is.
 
 The keys are written in the order of the lines, in transactions of up to 128 lines and
 1 MiB, each of which --timeout is for. Keys that exist are replaced, and others stay.
@@ -92,11 +94,14 @@ written, and none from it on. --from-line or --from-record goes on there.
 		if out.isJSON() {
 			return writeJSON(p.stdout, struct {
 				countJSON
-				Leases   int    `json:"leases,omitempty"`
-				Revision uint64 `json:"revision,omitempty"`
-			}{countJSON{w.done.keys}, w.leases, w.revision})
+				Leases      int    `json:"leases,omitempty"`
+				Users       int    `json:"users,omitempty"`
+				Roles       int    `json:"roles,omitempty"`
+				AuthEnabled bool   `json:"auth_enabled,omitempty"`
+				Revision    uint64 `json:"revision,omitempty"`
+			}{countJSON{w.done.keys}, w.leases, w.users, w.roles, w.authEnabled, w.revision})
 		}
-		_, err = fmt.Fprintln(p.stdout, w.done)
+		_, err = fmt.Fprint(p.stdout, w.done, "\n", w.usersText())
 		return err
 	}
 	return c
@@ -107,6 +112,7 @@ type origin struct {
 	etcd                 string
 	fromLine, fromRecord uint64
 	withoutLeases        bool
+	withoutUsers         bool
 }
 
 func (o *origin) addFlags(c *cobra.Command) {
@@ -114,6 +120,7 @@ func (o *origin) addFlags(c *cobra.Command) {
 	c.Flags().StringVar(&o.etcd, "etcd", "", "a snapshot of etcd, or a stopped member's member/snap/db, to import from")
 	c.Flags().Uint64Var(&o.fromRecord, "from-record", 1, "the first record of --etcd to write")
 	c.Flags().BoolVar(&o.withoutLeases, "without-leases", false, "do not import the leases of --etcd; their keys stay")
+	c.Flags().BoolVar(&o.withoutUsers, "without-users", false, "do not import the users and roles of --etcd")
 }
 
 // importSource is what an import reads. Lines and records are its units.
@@ -125,8 +132,8 @@ type importSource interface {
 
 func (o *origin) open(p *program, args []string) (importSource, error) {
 	switch {
-	case o.etcd == "" && (o.fromRecord != 1 || o.withoutLeases):
-		return nil, usageError("--from-record and --without-leases go with --etcd")
+	case o.etcd == "" && (o.fromRecord != 1 || o.withoutLeases || o.withoutUsers):
+		return nil, usageError("--from-record, --without-leases and --without-users go with --etcd")
 	case o.etcd != "" && (len(args) > 0 || o.fromLine != 1):
 		return nil, usageError("--etcd goes with neither FILE nor --from-line")
 	case o.etcd != "":
@@ -158,7 +165,11 @@ type batchWriter struct {
 	done       *progress
 	unit       string // of what it writes: "line"
 	leases     int    // that it has granted
-	revision   uint64 // of the store after the last write
+	users      int    // that it has added, as the roles
+	roles      int
+	// authEnabled tells that it has switched authentication on.
+	authEnabled bool
+	revision    uint64 // of the store after the last write
 
 	pending []numbered
 	keys    map[string]bool // of those that are pending

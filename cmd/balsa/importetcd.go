@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -16,8 +17,10 @@ import (
 // last changes.
 type etcdSource struct {
 	*etcdfile.File
-	from   uint64
-	leases []etcdfile.Lease // those to grant
+	from         uint64
+	leases       []etcdfile.Lease // those to grant
+	withoutUsers bool
+	stderr       io.Writer
 }
 
 func (o *origin) openEtcd(p *program) (importSource, error) {
@@ -32,10 +35,7 @@ func (o *origin) openEtcd(p *program) (importSource, error) {
 	if !f.Hashed {
 		fmt.Fprintf(p.stderr, "balsa: %s has no hash at its end, so damage inside of values is not seen; a snapshot has one\n", o.etcd)
 	}
-	if f.Users > 0 || f.Roles > 0 {
-		fmt.Fprintf(p.stderr, "balsa: users and roles are not imported: %s has %d and %d; see \"balsa user\" and \"balsa role\"\n", o.etcd, f.Users, f.Roles)
-	}
-	s := &etcdSource{File: f, from: o.fromRecord}
+	s := &etcdSource{File: f, from: o.fromRecord, withoutUsers: o.withoutUsers, stderr: p.stderr}
 	if !o.withoutLeases {
 		s.leases = f.Leases
 	}
@@ -44,8 +44,8 @@ func (o *origin) openEtcd(p *program) (importSource, error) {
 
 func (*etcdSource) unit() string { return "record" }
 
-// writeTo grants the leases, writes the keys, and lets the leases live from then on. Until then the
-// Clerk keeps them alive.
+// writeTo grants the leases, writes the keys, roles and users, and lets the leases live from then on.
+// Until then the Clerk keeps them alive.
 func (s *etcdSource) writeTo(ctx context.Context, w *batchWriter) error {
 	leases, err := s.grant(ctx, w)
 	if err != nil {
@@ -68,12 +68,16 @@ func (s *etcdSource) writeTo(ctx context.Context, w *batchWriter) error {
 	if err := w.flush(ctx); err != nil {
 		return err
 	}
+	users, err := s.importUsers(ctx, w)
+	if err != nil {
+		return err
+	}
 	for _, id := range leases {
 		if err := w.keepAlive(ctx, id); err != nil {
 			return fmt.Errorf("all keys are written, but %w", err)
 		}
 	}
-	return nil
+	return users.enable(ctx)
 }
 
 // grant grants the leases, and returns the new id of each. That is the old one, so that an import

@@ -19,7 +19,12 @@ import (
 // etcdSnapshot is a snapshot that etcdctl saved: see internal/etcdfile.
 func etcdSnapshot(t *testing.T) (path string, data []byte) {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "..", "internal", "etcdfile", "testdata", "snapshot.db.gz"))
+	return etcdTestdata(t, "snapshot.db.gz")
+}
+
+func etcdTestdata(t *testing.T, name string) (path string, data []byte) {
+	t.Helper()
+	f, err := os.Open(filepath.Join("..", "..", "internal", "etcdfile", "testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,11 +46,11 @@ func etcdSnapshot(t *testing.T) (path string, data []byte) {
 func TestImportOfEtcd(t *testing.T) {
 	endpoints := oneServer(t)
 	path, _ := etcdSnapshot(t)
-	users := "users and roles are not imported: " + path + " has 1 and 2"
+	const there = `user "root" is there already`
 	steps{
 		{"put many before", "", exitOK, "version=1 revision=2\n", ""},
 		{"put other stays", "", exitOK, "version=1 revision=3\n", ""},
-		{"import -o json --etcd " + path, "", exitOK, `{"count":10,"leases":2,"revision":4}` + "\n", users},
+		{"import -o json --etcd " + path, "", exitOK, `{"count":10,"leases":2,"users":1,"roles":2,"revision":4}` + "\n", ""},
 		{"ls", "", exitOK, "again\nbin\nempty\nlast\nleased\nmany\none\nother\nthree\ntwo\nunleased\n", ""},
 		{"get many", "", exitOK, "12\n", ""},
 		{"get unleased", "", exitOK, "b\n", ""},
@@ -55,13 +60,35 @@ func TestImportOfEtcd(t *testing.T) {
 		t.Error(out, errs)
 	}
 	steps{
-		{"import --from-record 9 --etcd " + path, "", exitOK, "imported 2 keys, 0.0 MiB\n", users}, // the leases are there
+		{"import --from-record 9 --etcd " + path, "", exitOK, "imported 2 keys, 0.0 MiB\n", there}, // the leases are there
 		{"lease revoke 54a6a216d0d3f812", "", exitOK, "revoked\n", ""},
 		{"get leased", "", exitNotFound, "", "does not exist"},
 		{"del --all", "", exitOK, "deleted 10\n", ""},
-		{"import --without-leases --from-record 2 -o json --etcd " + path, "", exitOK, `{"count":9,"revision":8}` + "\n", users},
+		{"import --without-leases --without-users --from-record 2 -o json --etcd " + path, "", exitOK, `{"count":9,"revision":8}` + "\n", ""},
 		{"lease ttl 54a6a216d0d3f812", "", exitNotFound, "", "does not exist"},
 		{"get leased", "", exitOK, "v1\n", ""},
+	}.run(t, endpoints)
+}
+
+// The file is of an etcd with authentication on: roles all, app, ops, root and unused, users ann, cert
+// and root, and two keys.
+func TestImportOfUsersOfEtcd(t *testing.T) {
+	endpoints := oneServer(t)
+	path, _ := etcdTestdata(t, "users.db.gz")
+	steps{
+		{"role add app", "", exitOK, "added\n", ""}, // it may do nothing
+		{"import --etcd " + path, "", exitOK, "imported 2 keys, 0.0 MiB\nimported 3 users and 4 roles; authentication is on\n", `role "app" is there already, and stays as it is`},
+		{"get app/1", "", exitDenied, "", "see --user"},
+		{"get app/1 --user ann:word", "", exitDenied, "", "denied"},
+		{"user get ann --user root:rootpw -o json", "", exitOK, `{"user":"ann","roles":["app","ops"]}` + "\n", ""},
+		{"user get cert --user root:rootpw -o json", "", exitOK, `{"user":"cert","roles":["all"],"no_password":true}` + "\n", ""},
+		{"role get all --user root:rootpw -o json", "", exitOK, `{"role":"all","permissions":[{"access":"read","from":{"key":"\u0000"}}]}` + "\n", ""},
+		{"put zoo new --user ann:word", "", exitOK, "version=2 revision=3\n", ""},
+		{"put a new --user ann:word", "", exitDenied, "", "denied"},
+		{"get zoo --user ann:other", "", exitDenied, "", "authentication failed"},
+		// It stopped at record 4, the role app, and goes on there.
+		{"import --user root:rootpw --without-leases --from-record 4 -o json --etcd " + path, "", exitOK, `{"count":0,"roles":1,"auth_enabled":true}` + "\n", "already"},
+		{"get app/1 --user ann:word", "", exitOK, "one\n", ""},
 	}.run(t, endpoints)
 }
 
@@ -86,6 +113,7 @@ func TestImportRefusesDamagedFilesOfEtcd(t *testing.T) {
 		{"import --from-line 2 --etcd " + path, "", exitUsage, "", "--etcd goes with neither FILE nor --from-line"},
 		{"import --from-record 2", "", exitUsage, "", "go with --etcd"},
 		{"import --without-leases", "", exitUsage, "", "go with --etcd"},
+		{"import --without-users", "", exitUsage, "", "go with --etcd"},
 		{"ls", "", exitOK, "", ""},
 		{"lease ls", "", exitOK, "", ""}, // no server was asked
 	}.run(t, endpoints)
@@ -122,7 +150,7 @@ func TestSnapshotIsImported(t *testing.T) {
 		}
 	}
 	path := saveSnapshot(t, strings.TrimPrefix(from, "--endpoints="))
-	if code, out, errs := balsa(t, "", "import", "-o", "json", "--etcd", path, to); code != exitOK || out != `{"count":11,"leases":2,"revision":2}`+"\n" || errs != "" {
+	if code, out, errs := balsa(t, "", "import", "-o", "json", "--etcd", path, to); code != exitOK || out != `{"count":11,"leases":2,"users":1,"roles":2,"revision":2}`+"\n" || errs != "" {
 		t.Fatal(code, out, errs)
 	}
 	for _, args := range [][]string{{"get", "a"}, {"ls"}, {"get", "leased"}} {

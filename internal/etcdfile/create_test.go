@@ -49,7 +49,7 @@ func TestDraft(t *testing.T) {
 	}
 	path := write(t, data)
 	has, _ := contents(t, path)
-	if has.Keys != keys || !has.Hashed || has.Users != 1 || has.Roles != 1 || has.Leases[0].TTL != 2*time.Second {
+	if has.Keys != keys || !has.Hashed || len(has.Users) != 1 || len(has.Roles) != 1 || has.Leases[0].TTL != 2*time.Second {
 		t.Errorf("%+v", has)
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})

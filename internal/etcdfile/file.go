@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+	"go.etcd.io/etcd/api/v3/authpb"
 )
 
 const (
@@ -34,8 +35,10 @@ type Contents struct {
 	Revision int64   // the newest, 0 if the file has no record
 	Keys     int64   // that exist
 	Leases   []Lease // in the order of their ids
-	// Users and Roles are how many there are. They are not read further.
-	Users, Roles int
+	Users    []*authpb.User
+	Roles    []*authpb.Role
+	// AuthEnabled tells whether authentication was on.
+	AuthEnabled bool
 }
 
 // Lease is a lease. Its TTL is at least a second.

@@ -17,6 +17,7 @@ import (
 
 	"go.etcd.io/bbolt"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/protobuf/proto"
 
 	"balsa.example/internal/etcdfile"
@@ -26,7 +27,12 @@ import (
 // one of them on a lease of an hour, another lease without keys, a user and two roles.
 func snapshot(t *testing.T) []byte {
 	t.Helper()
-	f, err := os.Open("testdata/snapshot.db.gz")
+	return unpacked(t, "snapshot.db.gz")
+}
+
+func unpacked(t *testing.T, name string) []byte {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +88,7 @@ func TestFileOfARealEtcd(t *testing.T) {
 			if !slices.Equal(keys, want) {
 				t.Errorf("keys %q, want %q", keys, want)
 			}
-			if has.Hashed != (name == "snapshot") || has.Revision != 26 || has.Keys != 10 || has.Users != 1 || has.Roles != 2 {
+			if has.Hashed != (name == "snapshot") || has.Revision != 26 || has.Keys != 10 || len(has.Users) != 1 || len(has.Roles) != 2 {
 				t.Errorf("%+v", has)
 			}
 			if !slices.Equal(has.Leases, leases) {
@@ -254,5 +260,30 @@ func TestEachEndsWithAnError(t *testing.T) {
 	n, stop := 0, errors.New("stop")
 	if err := f.Each(func(*mvccpb.KeyValue) error { n++; return stop }); !errors.Is(err, stop) || n != 1 {
 		t.Error(n, err)
+	}
+}
+
+// The file is what etcdctl 3.7.3 saved of an etcd 3.7.3 with authentication on.
+func TestUsersOfARealEtcd(t *testing.T) {
+	has, _ := contents(t, write(t, unpacked(t, "users.db.gz")))
+	var got []string
+	for _, r := range has.Roles {
+		got = append(got, string(r.Name))
+		for _, p := range r.KeyPermission {
+			got = append(got, fmt.Sprintf("%v %q %q", p.PermType, p.Key, p.RangeEnd))
+		}
+	}
+	for _, u := range has.Users {
+		got = append(got, fmt.Sprintf("%s has %s, no password: %v", u.Name, u.Roles, u.Options.GetNoPassword()))
+	}
+	want := []string{
+		"all", `READ "\x00" "\x00"`, "app", `READWRITE "app/" "app0"`, `READ "conf" ""`, "ops", `WRITE "m" "\x00"`, "root", "unused",
+		"ann has [app ops], no password: false", "cert has [all], no password: true", "root has [root], no password: false",
+	}
+	if !has.AuthEnabled || !slices.Equal(got, want) {
+		t.Errorf("enabled: %v\ngot  %q\nwant %q", has.AuthEnabled, got, want)
+	}
+	if bcrypt.CompareHashAndPassword(has.Users[0].Password, []byte("word")) != nil {
+		t.Errorf("ann's password is not that of the hash %s", has.Users[0].Password)
 	}
 }

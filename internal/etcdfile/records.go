@@ -1,11 +1,14 @@
 package etcdfile
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"math"
 	"time"
 
 	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/api/v3/authpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -67,8 +70,7 @@ func (f *File) check(tx *bbolt.Tx) error {
 	}
 	f.Revision = last.main
 	f.Keys = int64(len(f.newest))
-	f.Users, f.Roles = count(tx, bucketUsers), count(tx, bucketRoles)
-	return f.readLeases(tx)
+	return errors.Join(f.readAuth(tx), f.readLeases(tx))
 }
 
 // eachRecord reads the changes of all keys in their order, and returns the last revision.
@@ -136,11 +138,41 @@ func (f *File) readLeases(tx *bbolt.Tx) error {
 	})
 }
 
-func count(tx *bbolt.Tx, bucket string) (n int) {
-	if b := tx.Bucket([]byte(bucket)); b != nil {
-		_ = b.ForEach(func(_, _ []byte) error { n++; return nil })
+// readAuth reads users and roles. They are few, and small.
+func (f *File) readAuth(tx *bbolt.Tx) error {
+	if b := tx.Bucket([]byte(bucketAuth)); b != nil {
+		enabled := b.Get([]byte("authEnabled"))
+		f.AuthEnabled = len(enabled) == 1 && enabled[0] == 1
 	}
-	return n
+	var err error
+	if f.Roles, err = named(tx, bucketRoles, func() *authpb.Role { return new(authpb.Role) }); err != nil {
+		return err
+	}
+	f.Users, err = named(tx, bucketUsers, func() *authpb.User { return new(authpb.User) })
+	return err
+}
+
+// named reads the messages of a bucket, each of which stands under its name.
+func named[M interface {
+	proto.Message
+	GetName() []byte
+}](tx *bbolt.Tx, bucket string, empty func() M) (all []M, err error) {
+	b := tx.Bucket([]byte(bucket))
+	if b == nil {
+		return nil, nil
+	}
+	err = b.ForEach(func(name, value []byte) error {
+		m := empty()
+		if err := proto.Unmarshal(value, m); err != nil {
+			return damaged("%q in %s: %w", name, bucket, err)
+		}
+		if !bytes.Equal(m.GetName(), name) {
+			return damaged("%q in %s has the name %q", name, bucket, m.GetName())
+		}
+		all = append(all, m)
+		return nil
+	})
+	return all, err
 }
 
 // Each calls a function with each key that exists, as its last change left it, in the order of those

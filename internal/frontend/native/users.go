@@ -135,6 +135,10 @@ func (s *Server) ChangeUsers(ctx context.Context, req *api.UsersChange) (*api.Us
 	switch {
 	case change.Kind == auth.Enable:
 		change.Secret = access.NewSecret()
+	case len(change.Hash) > 0:
+		if _, err := bcrypt.Cost(change.Hash); err != nil {
+			return nil, status.Errorf(codes.InvalidArgument, "password_hash is none of bcrypt: %v", err)
+		}
 	case change.Kind == auth.UserPassword, change.Kind == auth.UserAdd && !change.NoPassword:
 		if change.Hash, err = r.Access.HashPassword(ctx, req.Password); err != nil {
 			return nil, s.refusal(err)

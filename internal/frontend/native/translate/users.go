@@ -101,6 +101,9 @@ func (h *Handler) listed(ids []int64) []int64 {
 // password, and a secret.
 func UsersChange(c *api.UsersChange) (auth.Change, error) {
 	change := auth.Change{Kind: auth.ChangeKind(c.Kind), User: c.User, Role: c.Role, NoPassword: c.NoPassword}
+	if c.Kind == api.UsersChange_USER_ADD_HASHED {
+		change.Kind, change.Hash = auth.UserAdd, c.PasswordHash
+	}
 	_, known := api.UsersChange_Kind_name[int32(c.Kind)]
 	isAdd, isRole := c.Kind == api.UsersChange_USER_ADD, c.Kind == api.UsersChange_ROLE_GRANT || c.Kind == api.UsersChange_ROLE_REVOKE
 	switch {
@@ -112,6 +115,8 @@ func UsersChange(c *api.UsersChange) (auth.Change, error) {
 		return change, errors.New("password is set, and no_password, too")
 	case c.Password != "" && !isAdd && c.Kind != api.UsersChange_USER_PASSWORD:
 		return change, fmt.Errorf("password is set, which a %s has none of", c.Kind)
+	case len(c.PasswordHash) > 0 != (c.Kind == api.UsersChange_USER_ADD_HASHED):
+		return change, fmt.Errorf("password_hash belongs to USER_ADD_HASHED, and the kind is %s", c.Kind)
 	case c.Permission != nil != isRole:
 		return change, fmt.Errorf("permission belongs to ROLE_GRANT and ROLE_REVOKE, and the kind is %s", c.Kind)
 	case !isRole:

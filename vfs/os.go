@@ -19,7 +19,7 @@ func (osFS) Create(name string) (File, error) {
 		if !errors.Is(err, fs.ErrExist) {
 			return f, err
 		}
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
@@ -30,16 +30,16 @@ func (osFS) Open(name string) (File, error) { return openFile(name, os.O_RDONLY)
 func (osFS) OpenReadWrite(name string) (File, error) { return openFile(name, os.O_RDWR) }
 
 func (osFS) OpenDir(name string) (Dir, error) {
-	f, err := os.Open(name)
+	f, err := openDir(name)
 	if err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-func (osFS) Rename(oldName, newName string) error { return os.Rename(oldName, newName) }
+func (osFS) Rename(oldName, newName string) error { return rename(oldName, newName) }
 
-func (osFS) Remove(name string) error { return os.Remove(name) }
+func (osFS) Remove(name string) error { return remove(name) }
 
 func (osFS) MkdirAll(name string, perm fs.FileMode) error { return os.MkdirAll(name, perm) }
 
@@ -83,7 +83,7 @@ func (l lockedFile) Close() error { return errors.Join(unlock(l.f), l.f.Close())
 type osFile struct{ *os.File }
 
 func openFile(name string, flag int) (File, error) {
-	f, err := os.OpenFile(name, flag, 0o666)
+	f, err := open(name, flag)
 	if err != nil {
 		return nil, err
 	}

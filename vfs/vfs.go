@@ -26,7 +26,8 @@
 //  7. A lock ends with its process, however that ends.
 //
 // ext4, XFS, Btrfs and ZFS give them on Linux, if the disk writes out its cache when asked.
-// Network file systems often lack guarantee 2 or 7.
+// Network file systems often lack guarantee 2 or 7. On Windows NTFS gives guarantee 6 from Windows 10 on;
+// a file system without POSIX semantics does not.
 package vfs
 
 import (

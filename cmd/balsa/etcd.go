@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -135,23 +133,4 @@ func (p *program) openLog(outputs []string) (io.Writer, error) {
 		return p.stderr, nil
 	}
 	return io.MultiWriter(all...), nil
-}
-
-// notifyInit tells an init daemon that has asked for it (sd_notify) that the server is ready.
-func (p *program) notifyInit() {
-	path, _ := p.env("NOTIFY_SOCKET")
-	if path == "" {
-		return
-	}
-	if name, ok := strings.CutPrefix(path, "@"); ok {
-		path = "\x00" + name
-	}
-	conn, err := net.Dial("unixgram", path)
-	if err == nil {
-		_, err = conn.Write([]byte("READY=1"))
-		err = errors.Join(err, conn.Close())
-	}
-	if err != nil {
-		slog.Warn("the init daemon was not told that the server is ready", "error", err)
-	}
 }

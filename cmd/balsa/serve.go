@@ -165,7 +165,7 @@ there; only with --ui-writes it changes things as well. With authentication one 
 		if cfg.Logger, err = o.logging.start(p); err != nil {
 			return err
 		}
-		cfg.LogLevel, cfg.LogStats, cfg.Settings = o.logging.shown, p.log.Stats, settings(flags)
+		cfg.LogLevel, cfg.LogStats, cfg.Settings, cfg.OnReady = o.logging.shown, p.log.Stats, settings(flags), p.notifyInit
 		return server.Run(c.Context(), cfg)
 	})
 	return c

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
+
+// stamped is the version where the sources have no history to take it from: go build -ldflags
+// "-X main.stamped=v1.2.3".
+var stamped string
 
 // build identifies this program.
 type build struct {
@@ -23,7 +28,7 @@ func thisBuild() build {
 	if !ok {
 		return b
 	}
-	b.Version = info.Main.Version
+	b.Version = cmp.Or(stamped, info.Main.Version)
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":

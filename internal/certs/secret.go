@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"math/big"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -60,7 +61,7 @@ func readSecret(paths []string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Mode().Perm()&0o027 != 0 {
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o027 != 0 { // Windows has no such bits: its rights are lists
 		return nil, fmt.Errorf("%s: others may read or change it (its mode is %s): chmod 600 it", paths[0], fs.FileMode(info.Mode().Perm()))
 	}
 	return readAll(paths)

@@ -86,7 +86,7 @@ func TestSnapshot(t *testing.T) {
 	if !slices.EqualFunc(got, want, func(a, b *mvccpb.KeyValue) bool { return proto.Equal(a, b) }) || len(got) != 23 {
 		t.Errorf("%d keys, want %d", len(got), len(want))
 	}
-	if !f.Hashed || f.Revision != int64(revision)-1 || f.Users != 1 || f.Roles != 1 || !slices.Equal(f.Leases, []etcdfile.Lease{{ID: 5, TTL: time.Minute}}) {
+	if !f.Hashed || f.Revision != int64(revision)-1 || len(f.Users) != 1 || len(f.Roles) != 1 || !slices.Equal(f.Leases, []etcdfile.Lease{{ID: 5, TTL: time.Minute}}) {
 		t.Errorf("%+v, revision %d", f.Contents, revision)
 	}
 	if left, err := os.ReadDir(dir); len(left) > 0 || err != nil {

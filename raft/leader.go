@@ -25,6 +25,7 @@ type leaderState struct {
 	// pendingBytes is the size of the entries that are not applied.
 	pendingBytes int
 	ownDisk      diskWatch
+	stateWanted  int // ticks for which a peer needs the own state, and that is damaged
 	transfer     transfer
 	// reads wait for a quorum to acknowledge a round, oldest first; deferredReads wait for the
 	// first commit of this term.
@@ -115,6 +116,7 @@ func (r *Raft) tickLeader() {
 	}
 	r.tickTransfer()
 	r.watchOwnDisk()
+	r.watchOwnState()
 	r.dropRemovedPeers()
 	l := &r.leader
 	l.dueCommit, l.tickedCommit = l.tickedCommit, r.applied

@@ -63,14 +63,22 @@ func (r *Raft) watchOwnDisk() {
 	if !w.fullBefore && w.fullFor == fullLogTimeouts*r.cfg.ElectionTimeoutTicks {
 		better, w.fullFor = r.votersAhead(r.commit), 0
 	}
-	if len(better) == 0 || r.diskTransferPauseTicks > 0 || r.leader.transfer.to != None || !r.committedOwnTerm() {
+	if len(better) == 0 {
 		return
 	}
 	best := slices.MaxFunc(better, func(a, b *progress) int { return cmp.Compare(a.match, b.match) })
-	if r.TransferLeadership(best.id) == nil {
+	if r.transferForDisk(best.id) {
 		w.notBefore = slowDiskFactor * w.age
-		r.diskTransferPauseTicks = diskTransferPauseTimeouts * r.cfg.ElectionTimeoutTicks
 	}
+}
+
+// transferForDisk begins a transfer because of the own disk, unless the last one was a short time ago.
+func (r *Raft) transferForDisk(to NodeID) bool {
+	if r.diskTransferPauseTicks > 0 || r.leader.transfer.to != None || !r.committedOwnTerm() || r.TransferLeadership(to) != nil {
+		return false
+	}
+	r.diskTransferPauseTicks = diskTransferPauseTimeouts * r.cfg.ElectionTimeoutTicks
+	return true
 }
 
 // compareDisks returns the voters whose disks have shown to be better than the own one.

@@ -46,9 +46,10 @@ type Raft struct {
 	// nextReadID and campaign begin at Config.FirstID. campaign names the latest campaign.
 	nextReadID ReadID
 	campaign   Campaign
-	// diskTransferPauseTicks counts the ticks until a slow disk of this node may again be the
-	// reason for a transfer (see watchOwnDisk). It outlasts a term.
+	// diskTransferPauseTicks counts the ticks until a slow disk of this node, or a damaged state, may
+	// again be the reason for a transfer (see transferForDisk). It outlasts a term.
 	diskTransferPauseTicks int
+	stateDamaged           bool // see StateDamaged
 
 	persist persistState
 	effects Effects // what the next call of Effects returns, but for Persist and Committed

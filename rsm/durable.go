@@ -13,8 +13,8 @@ import (
 // DurableMachine is the second kind of state machine: one that keeps its own state on a disk,
 // and knows its position, which is the last entry that the state on the disk reflects. There
 // are no snapshots of such a machine. Config.Durable takes one, in place of Machine and
-// Snapshots. It may be a Hasher too, a Failer, a Preparer, an Expediter, which is then asked
-// to speed up its checkpoints, and a FetchingMachine.
+// Snapshots. It may be a Hasher too, a Failer, a Preparer, a Damageable, an Expediter, which is
+// then asked to speed up its checkpoints, and a FetchingMachine.
 //
 // A replica uses the position so:
 //
@@ -116,6 +116,13 @@ type Failer interface {
 	// Failed is called after each DoOp. An error stops the replica, and the result counts for
 	// nothing.
 	Failed() error
+}
+
+// Damageable is a DurableMachine that can go on while some of its files are damaged.
+type Damageable interface {
+	// Damaged tells whether files are damaged, and could not be repaired, so that other replicas cannot
+	// get the state. If one of them needs it, a leader hands over. It is called with each tick.
+	Damaged() bool
 }
 
 // Preparer is a DurableMachine for which it is less work to look at many operations together.

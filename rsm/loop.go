@@ -35,7 +35,7 @@ func (n *Node[Op, Result]) runLoop() {
 		}
 		runtime.Gosched() // goroutines that are ready add their events to this turn
 		ev = n.inbox.take(ev)
-		ev.Ticked = ticked
+		ev.Ticked, ev.Damaged = ticked, ticked && n.damageable != nil && n.damageable.Damaged()
 		if ticked {
 			n.diskCall.watch(n.now(), n.cfg.Logger)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"balsa.example/internal/check/memnet"
+	"balsa.example/raft"
 	"balsa.example/rsm"
 )
 
@@ -33,6 +34,51 @@ func TestCheckpointOnRequest(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		if disk.attempts != attempts {
 			t.Errorf("%d checkpoints for one wish", disk.attempts)
+		}
+	})
+}
+
+// damagedCounter has a state that it can give to nobody.
+type damagedCounter struct{ durableCounter }
+
+func (*damagedCounter) Damaged() bool { return true }
+
+func (*damagedCounter) OpenState() (rsm.StateStream, error) {
+	return rsm.StateStream{}, errors.New("a file is damaged")
+}
+
+// A replica learns from its machine that it can give its state to nobody, and lets another one lead when
+// that is needed.
+func TestAReplicaWhoseStateIsDamagedHandsOver(t *testing.T) {
+	runDurable(t, 3, func(t *testing.T, c *cluster, disks map[raft.NodeID]*counterDisk) {
+		leader := c.leader()
+		settings := c.settings
+		c.settings = func(cfg *rsm.Config[int64, int64]) {
+			if settings(cfg); cfg.ID == leader {
+				cfg.Durable = &damagedCounter{durableCounter{disk: disks[leader]}}
+			}
+		}
+		c.stop(leader)
+		c.start(leader)
+		time.Sleep(time.Second)
+		if now := c.leader(); now != leader {
+			if err := c.nodes[now].TransferLeadership(context.Background(), leader); err != nil {
+				t.Fatal(err)
+			}
+		}
+		late := c.others(leader)[0]
+		c.stop(late)
+		for range 100 {
+			c.incAt(leader)
+		}
+		time.Sleep(time.Minute)
+		if got := c.leader(); got != leader {
+			t.Errorf("%s leads, though nobody needs the state of %s", got, leader)
+		}
+		c.start(late)
+		time.Sleep(20 * time.Second)
+		if got, s := c.leader(), c.nodes[late].Status(); got == leader || s.Applied < c.nodes[got].Status().Commit {
+			t.Errorf("%s leads, and %s has executed %d", got, late, s.Applied)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import "balsa.example/raft"
 // Events is what happened since a Replica last took its turn.
 type Events[W any] struct {
 	Ticked    bool       // one tick of the clock has passed
+	Damaged   bool       // with Ticked: what Damageable says of the state machine
 	Persisted uint64     // every Persist up to this Seq is durable
 	Applied   raft.Index // the state machine reflects everything up to here
 	// Messages that arrived. Of a snapshot that arrives a shell first makes a SnapshotOffer.
@@ -115,6 +116,7 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 	r.core.Clock(now)
 	if ev.Ticked {
 		r.snapshotPause = max(0, r.snapshotPause-1)
+		r.core.StateDamaged(ev.Damaged)
 		r.core.Tick(now)
 		r.compare()
 		r.giveUpStreams()

@@ -69,6 +69,13 @@ func (s *scrubs) damage() map[uint32]bool {
 	return files
 }
 
+// Damaged is part of rsm.Damageable.
+func (m *Machine) Damaged() bool {
+	m.scrubs.mu.Lock()
+	defer m.scrubs.mu.Unlock()
+	return len(m.scrubs.damaged) > 0
+}
+
 func (s *scrubs) want() {
 	select {
 	case s.wanted <- struct{}{}:

@@ -49,6 +49,9 @@ func (n *node) turn() {
 	n.inbox = rsm.Events[*waiter]{}
 	ev.Ticked = n.tickPending && (empty(&ev) || w.chance(0.5))
 	n.tickPending = n.tickPending && !ev.Ticked
+	if m, ok := n.machine.(rsm.Damageable); ok && ev.Ticked {
+		ev.Damaged = m.Damaged()
+	}
 	for _, q := range ev.Reads {
 		q.Waiter.asked = w.events
 	}

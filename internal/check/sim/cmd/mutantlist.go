@@ -54,6 +54,8 @@ var mutants = []mutant{
 		"	if upTo := min(r.executable(), r.log.stable); upTo > r.applying {\n"}},
 	{name: "hung-disk-keeps-leading", edit: edit{"raft/owndisk.go",
 		"	if len(better) == 0 ", "	if len(better) >= 0 "}},
+	{name: "damaged-state-keeps-leading", edit: edit{"raft/leader.go",
+		"	r.watchOwnState()\n", ""}, tests: [2]string{"./raft", "^TestALeaderWhoseStateIsDamaged"}},
 	{name: "disk-wait-without-bound", edit: edit{"raft/limits.go",
 		"return unstable > 0 && unstable+bytes > r.cfg.MaxUnstableBytes", "return unstable < 0 && bytes < 0"}},
 	{name: "log-without-bound", edit: edit{"raft/limits.go",

@@ -62,9 +62,15 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 		n.cfg.Transport.Send(e.Messages)
 	}
 	if !e.DiskTask.Empty() {
+		if last := e.DiskTask.lastEntry(); last > 0 {
+			n.stages.logged.reach(last, n.now())
+		}
 		n.disk.add(e.DiskTask)
 	}
 	if !e.ApplyTask.Empty() {
+		if last := e.ApplyTask.lastEntry(); last > 0 {
+			n.stages.committed.reach(last, n.now())
+		}
 		n.apply.add(e.ApplyTask)
 	}
 	n.startTransfers(&e)
@@ -120,12 +126,17 @@ func (n *Node[Op, Result]) runDisk() {
 		case <-n.disk.wake.C():
 		}
 		for _, step := range DiskSteps(n.disk.take()) {
-			n.diskCall.begin(n.now())
+			last, began := step.lastEntry(), n.now()
+			n.diskCall.begin(began)
 			seq, err := step.Do(n.cfg.Log)
 			n.diskCall.end()
 			if err != nil {
 				n.fail(err)
 				return
+			}
+			if last > 0 {
+				n.stages.writing.reach(last, began)
+				n.stages.synced.reach(last, n.now())
 			}
 			if seq > 0 {
 				n.inbox.addPersisted(seq)
@@ -153,10 +164,17 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 		n.applier.Drop(task)
 		return
 	}
+	last := task.lastEntry()
+	if last > 0 {
+		n.stages.applying.reach(last, n.now())
+	}
 	checkpoint, err := n.applier.Apply(task)
 	if err != nil {
 		n.fail(err)
 		return
+	}
+	if last > 0 {
+		n.stages.applied.reach(last, n.now())
 	}
 	n.lease.applied.Store(uint64(n.applier.Index()))
 	n.inbox.addApplied(n.applier.Index())

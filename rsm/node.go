@@ -64,6 +64,7 @@ type Node[Op, Result any] struct {
 	witnessFull bool       // what was logged last; owned by the loop
 	// diskCall is the present call of cfg.Log by the disk goroutine.
 	diskCall diskCall
+	stages   stageMarks
 }
 
 // Start opens the durable state of the machine, which is its newest snapshot or its own, and
@@ -114,6 +115,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 		n.replica.CompareStates()
 	}
 	n.lease.applied.Store(uint64(n.applier.Index()))
+	n.stages.begin(state.Snapshot.Index+raft.Index(len(state.Entries)), n.applier.Index(), n.now())
 	n.logStart(state)
 	n.loop.Go(n.runLoop)
 	n.others.Go(n.runApply)

@@ -73,6 +73,17 @@ func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {
 	n.submit(data, false, func(o outcome[Result]) { done(o.result, o.err) })
 }
 
+// SubmitEntryFunc is SubmitEntry without waiting, as SubmitFunc is Submit.
+func (n *Node[Op, Result]) SubmitEntryFunc(op Op, done func(Result, EntryID, error)) {
+	data, err := n.encode(op)
+	if err != nil {
+		var none Result
+		done(none, EntryID{}, err)
+		return
+	}
+	n.submit(data, false, func(o outcome[Result]) { done(o.result, o.entry, o.err) })
+}
+
 // SubmitAnywhere is SubmitEntry on any replica. It waits until a leader is known. If that is
 // another replica, it forwards op to it; the result is that of DoOp on this replica all the
 // same. It tries again as long as op ends with ErrWrongLeader, and so was not executed.

@@ -42,12 +42,12 @@ type asked struct {
 	attempt attempt
 }
 
-func (a asked) SubmitFunc(c state.Command, done func(state.Result, error)) {
+func (a asked) SubmitEntryFunc(c state.Command, done func(state.Result, rsm.EntryID, error)) {
 	x := &waiter{attempt: a.attempt, done: func(r state.Result, err error) {
 		if errors.Is(err, rsm.ErrBusy) {
 			a.node.w.injected(FullQueue)
 		}
-		done(r, err)
+		done(r, rsm.EntryID{}, err)
 	}}
 	w := a.node.w
 	x.data = state.Codec{}.Append(nil, c)

@@ -7,6 +7,7 @@ import (
 	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/rsm"
 	"balsa.example/state"
 	"balsa.example/state/logtime"
 )
@@ -44,15 +45,21 @@ func (n *Node) Handler() translate.Handler {
 // Do executes an operation on one key.
 func (n *Node) Do(op kv.Op) kv.Result { return n.Machine.DoOp(state.Command{Op: op}).Result }
 
-// SubmitFunc implements translate.Replica.
+// SubmitFunc is SubmitEntryFunc for those who do not ask for the entry.
 func (n *Node) SubmitFunc(c state.Command, done func(state.Result, error)) {
+	n.SubmitEntryFunc(c, func(r state.Result, _ rsm.EntryID, err error) { done(r, err) })
+}
+
+// SubmitEntryFunc implements translate.Replica.
+func (n *Node) SubmitEntryFunc(c state.Command, done func(state.Result, rsm.EntryID, error)) {
 	n.Submitted++
 	n.Last = c
 	if n.SubmitErr != nil {
-		done(state.Result{}, n.SubmitErr)
+		done(state.Result{}, rsm.EntryID{}, n.SubmitErr)
 		return
 	}
-	finish := func() { done(n.Machine.DoOp(c), nil) }
+	entry := rsm.EntryID{Index: raft.Index(n.Submitted), Term: 1}
+	finish := func() { done(n.Machine.DoOp(c), entry, nil) }
 	if n.Hold {
 		n.held = append(n.held, finish)
 		return

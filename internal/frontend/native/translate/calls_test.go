@@ -410,9 +410,9 @@ type forgetful struct {
 	kept state.Result
 }
 
-func (f *forgetful) SubmitFunc(_ state.Command, done func(state.Result, error)) {
+func (f *forgetful) SubmitEntryFunc(_ state.Command, done func(state.Result, rsm.EntryID, error)) {
 	f.kept.Replayed, f.kept.DoneAt = true, 3
-	done(f.kept, nil)
+	done(f.kept, rsm.EntryID{}, nil)
 }
 
 // Without its outcome a write that was executed may have been refused.

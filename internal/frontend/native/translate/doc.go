@@ -2,7 +2,7 @@
 // into commands and reads, and what became of these into replies. It is pure, so that the
 // server and the simulator run the same.
 //
-//	Request ──► check ──► state.Command ──► Replica.SubmitFunc ──► Reply
+//	Request ──► check ──► state.Command ──► Replica.SubmitEntryFunc ──► Reply
 //	              │  └──────────► Timekeeper.KeepAlive ──────────► Reply
 //	              └──► Replica.ReadFunc ──► Store.Get, Range, ... ──► Reply
 //

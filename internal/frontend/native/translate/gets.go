@@ -8,9 +8,10 @@ import (
 	"balsa.example/raft"
 )
 
-// Get is a GET and where its reply goes, as for Handle.
+// Get is a GET and where its reply goes, as for Follow.
 type Get struct {
 	Request *api.Request
+	Trail   *Trail
 	Reply   func(*api.Reply)
 }
 
@@ -44,12 +45,13 @@ type readers struct {
 // reader is where the value of a key goes. A request itself would keep all of its batch in memory.
 type reader struct {
 	id    uint64
+	trail *Trail
 	reply func(*api.Reply)
 }
 
 func (r *readers) add(g Get) {
 	r.keys = append(r.keys, string(g.Request.Key))
-	r.gets = append(r.gets, reader{g.Request.Id, g.Reply})
+	r.gets = append(r.gets, reader{g.Request.Id, g.Trail, g.Reply})
 }
 
 // gets answers from the store as soon as it is fresh enough. Reads leave no trace in the log.
@@ -67,6 +69,9 @@ func (h *Handler) gets(how freshness, r *readers) {
 
 // answerGets reads keys: at once if they are in memory, else in the background.
 func (h *Handler) answerGets(r *readers) {
+	for now, i := h.now(), 0; i < len(r.gets); i++ {
+		r.gets[i].trail.freshAt(now)
+	}
 	h.Store.TryGets(r.keys, func(i int, found kv.Result, ok bool) {
 		g, key := r.gets[i], r.keys[i]
 		switch {

@@ -9,13 +9,14 @@ import (
 	"balsa.example/api"
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/rsm"
 	"balsa.example/state"
 	"balsa.example/state/logtime"
 )
 
 // Replica is what a Handler needs of an rsm.Node.
 type Replica interface {
-	SubmitFunc(c state.Command, done func(state.Result, error))
+	SubmitEntryFunc(c state.Command, done func(state.Result, rsm.EntryID, error))
 	ReadFunc(mode raft.ReadMode, done func(error))
 }
 
@@ -45,10 +46,10 @@ type LeaseInfo struct {
 // Timekeeper is the leader's clock of leases.
 type Timekeeper interface {
 	// Stamp returns the time that a command gets when it is proposed now. The error is one of
-	// Replica.SubmitFunc, if this replica does not lead.
+	// Replica.SubmitEntryFunc, if this replica does not lead.
 	Stamp() (logtime.Stamp, error)
 	// KeepAlive lets a lease live on. ttl is what it has then, 0 if there is no such lease.
-	// Errors are those of Replica.SubmitFunc.
+	// Errors are those of Replica.SubmitEntryFunc.
 	KeepAlive(id int64, done func(ttl int64, err error))
 	// KeepAllAlive does so for several leases. After an error some of them may live on.
 	KeepAllAlive(ids []int64, done func(ttls []int64, err error))
@@ -93,25 +94,28 @@ func (h *Handler) newReply() *api.Reply {
 
 // Handle answers one request. It calls reply exactly once, in this goroutine, in one of the
 // replica's, or in the background. reply must not block.
-func (h *Handler) Handle(req *api.Request, reply func(*api.Reply)) {
+func (h *Handler) Handle(req *api.Request, reply func(*api.Reply)) { h.Follow(req, nil, reply) }
+
+// Follow is Handle, and tells what becomes of the request.
+func (h *Handler) Follow(req *api.Request, trail *Trail, reply func(*api.Reply)) {
 	switch req.Kind {
 	case api.Request_RANGE, api.Request_LEASE_TIME_TO_LIVE, api.Request_LEASES:
-		h.query(req, reply)
+		h.query(req, trail, reply)
 	case api.Request_LEASE_KEEP_ALIVE:
 		h.keepAlive(req, reply)
 	case api.Request_TXN, api.Request_DELETE_RANGE, api.Request_COMPACT, api.Request_SET_QUOTA,
 		api.Request_LEASE_GRANT, api.Request_LEASE_REVOKE:
-		h.command(req, reply)
+		h.command(req, trail, reply)
 	default:
-		h.operate(req, reply)
+		h.operate(req, trail, reply)
 	}
 }
 
 // operate answers a request for an operation on one key.
-func (h *Handler) operate(req *api.Request, reply func(*api.Reply)) {
+func (h *Handler) operate(req *api.Request, trail *Trail, reply func(*api.Reply)) {
 	op := operation(req)
 	if op.Kind == kv.Get {
-		h.HandleGets([]Get{{req, reply}})
+		h.HandleGets([]Get{{req, trail, reply}})
 		return
 	}
 	if err := h.checkOperation(req, op); err != nil {
@@ -120,13 +124,13 @@ func (h *Handler) operate(req *api.Request, reply func(*api.Reply)) {
 	}
 	switch {
 	case req.Call != nil:
-		h.command(req, reply)
+		h.command(req, trail, reply)
 	default:
-		h.submitOperation(req, op, reply)
+		h.submitOperation(req, op, trail, reply)
 	}
 }
 
-func (h *Handler) submitOperation(req *api.Request, op kv.Op, reply func(*api.Reply)) {
+func (h *Handler) submitOperation(req *api.Request, op kv.Op, trail *Trail, reply func(*api.Reply)) {
 	c := state.Command{Op: op}
 	if req.Session != nil || h.user != "" {
 		c.More = h.named(&state.More{Kind: state.KindOp, Session: sessionOf(req)})
@@ -136,7 +140,8 @@ func (h *Handler) submitOperation(req *api.Request, op kv.Op, reply func(*api.Re
 		reply(Busy(id, short))
 		return
 	}
-	h.Replica.SubmitFunc(c, func(r state.Result, err error) {
+	h.Replica.SubmitEntryFunc(c, func(r state.Result, entry rsm.EntryID, err error) {
+		trail.entered(entry)
 		if err != nil {
 			reply(h.writeFailed(id, err))
 			return

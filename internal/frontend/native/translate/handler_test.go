@@ -9,14 +9,15 @@ import (
 	"balsa.example/internal/frontend/native/nodetest"
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/rsm"
 	"balsa.example/state"
 )
 
 // slow is a replica that takes its time.
 type slow struct{ finish []func() }
 
-func (s *slow) SubmitFunc(_ state.Command, done func(state.Result, error)) {
-	s.finish = append(s.finish, func() { done(state.Result{Txn: new(kv.TxnResult)}, nil) })
+func (s *slow) SubmitEntryFunc(_ state.Command, done func(state.Result, rsm.EntryID, error)) {
+	s.finish = append(s.finish, func() { done(state.Result{Txn: new(kv.TxnResult)}, rsm.EntryID{}, nil) })
 }
 
 func (s *slow) ReadFunc(_ raft.ReadMode, done func(error)) {

@@ -19,7 +19,7 @@ const (
 
 // query answers a read of more than one key's value. It may take long, so that it runs in the
 // background.
-func (h *Handler) query(req *api.Request, reply func(*api.Reply)) {
+func (h *Handler) query(req *api.Request, trail *Trail, reply func(*api.Reply)) {
 	read, err := h.queryOf(req)
 	if err == nil {
 		err = checkRead(req)
@@ -48,6 +48,7 @@ func (h *Handler) query(req *api.Request, reply func(*api.Reply)) {
 			reply(h.readFailed(id, err))
 			return
 		}
+		trail.freshAt(h.now())
 		answer()
 	})
 }

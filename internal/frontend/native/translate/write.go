@@ -10,6 +10,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/kv"
+	"balsa.example/rsm"
 	"balsa.example/state"
 )
 
@@ -25,7 +26,7 @@ const (
 )
 
 // command answers a write that is more than an operation on one key.
-func (h *Handler) command(req *api.Request, reply func(*api.Reply)) {
+func (h *Handler) command(req *api.Request, trail *Trail, reply func(*api.Reply)) {
 	more, add, err := h.moreOf(req)
 	if err == nil {
 		err = checkSession(req)
@@ -47,7 +48,8 @@ func (h *Handler) command(req *api.Request, reply func(*api.Reply)) {
 			return
 		}
 	}
-	h.Replica.SubmitFunc(state.Command{More: more}, func(r state.Result, err error) {
+	h.Replica.SubmitEntryFunc(state.Command{More: more}, func(r state.Result, entry rsm.EntryID, err error) {
+		trail.entered(entry)
 		if err != nil {
 			reply(h.writeFailed(id, err))
 			return

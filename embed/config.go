@@ -70,6 +70,10 @@ type Config struct {
 	HistoryAge       time.Duration
 	HistoryRevisions int64
 
+	// SlowRequest is how long a request takes that is logged, with where its time went. 0: 500 ms. Below 0:
+	// none is.
+	SlowRequest time.Duration
+
 	// Logger gets what "balsa serve" writes to its log. Default: none.
 	Logger *slog.Logger
 }
@@ -98,6 +102,9 @@ func (c Config) server() (cfg server.Config, err error) {
 	}
 	if c.HistoryAge != 0 {
 		cfg.Retention.Age = max(logtime.Time(c.HistoryAge), 0)
+	}
+	if cfg.SlowRequest = max(c.SlowRequest, 0); c.SlowRequest == 0 {
+		cfg.SlowRequest = server.DefaultSlowRequest
 	}
 	if c.HistoryRevisions != 0 {
 		cfg.Retention.Revisions = uint64(max(c.HistoryRevisions, 0))

@@ -155,6 +155,7 @@ func (o devOptions) config(k int) (server.Config, error) {
 		ListenClient: []*url.URL{client},
 		ListenPeer:   []*url.URL{peer},
 		Retention:    server.DefaultRetention,
+		SlowRequest:  server.DefaultSlowRequest,
 		Descriptors:  server.DescriptorLimit() / (o.nodes + 2), // they share a process
 		Version:      thisBuild().Version,
 		UI:           o.ui.of(),

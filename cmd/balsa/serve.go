@@ -34,6 +34,7 @@ type serveOptions struct {
 	heartbeatMillis, electionMills uint
 	maxRaftState, maxIndexBytes    int64
 	leaseReads                     bool
+	slowRequest                    time.Duration
 	client, peer                   server.TLS
 	secretFile                     string
 	clients                        clients.Limits
@@ -109,6 +110,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 		"how long the history is kept for watchers and reads at a revision; 0: any time")
 	f.Uint64Var(&o.historyRevisions, "history-revisions", server.DefaultRetention.Revisions,
 		"how many revisions of the history are kept; 0: any number")
+	f.DurationVar(&o.slowRequest, "slow-request", server.DefaultSlowRequest, "how long a request takes that is logged, with where its time went; 0: none is")
 	f.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
 	o.ui.addFlags(f)
 	o.logging.addFlags(f, "info")
@@ -212,6 +214,7 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		MaxRaftState:      o.maxRaftState,
 		MaxIndexBytes:     o.maxIndexBytes,
 		LeaseReads:        o.leaseReads,
+		SlowRequest:       o.slowRequest,
 		Clients:           o.clients,
 		Origins:           o.origins,
 		Limits:            o.limits,
@@ -235,6 +238,8 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		return cfg, usageError("--max-client-connections, --max-concurrent-streams, --max-pending-bytes, --max-unfinished-bytes and --client-stall-timeout must be above 0")
 	case o.limits.MaxValueBytes == 0 || o.limits.MaxTxnOps == 0:
 		return cfg, usageError("--max-request-bytes and --max-txn-ops must be above 0")
+	case o.slowRequest < 0:
+		return cfg, usageError("--slow-request must be positive, or 0 for none")
 	case o.historyAge < 0:
 		return cfg, usageError("--history-age must be positive, or 0 for any")
 	case o.maxRaftState < -1:

@@ -26,7 +26,7 @@ type Options struct {
 	origins, hosts                                  list
 	gateway                                         bool
 	keepalive                                       clients.Keepalive
-	watchProgress                                   time.Duration
+	watchProgress, slowRequest                      time.Duration
 
 	cluster, clusterState, token string
 	discoverySRV, discoveryName  string
@@ -113,6 +113,7 @@ func (o *Options) addressFlags(fs *flag.FlagSet) {
 	fs.DurationVar(&o.keepalive.MinInterval, "grpc-keepalive-min-time", 5*time.Second, "how often clients may ping")
 	fs.DurationVar(&o.keepalive.Idle, "grpc-keepalive-interval", 2*time.Hour, "after how much silence the server pings a client (unless given: 30s)")
 	fs.DurationVar(&o.keepalive.Timeout, "grpc-keepalive-timeout", 20*time.Second, "how long it waits for the answer to that (unless given: 10s)")
+	fs.DurationVar(&o.slowRequest, "warning-unary-request-duration", 300*time.Millisecond, "how long a request takes that is logged as slow; 0: none is")
 	fs.DurationVar(&o.watchProgress, "watch-progress-notify-interval", 0, "how often those who watch are told how far they are, if they ask (0: 10m)")
 	fs.StringVar(&o.metrics, "metrics", "basic", "basic or extensive: metrics are extensive always")
 }

@@ -29,6 +29,7 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 		NoGateway: !o.gateway, Keepalive: o.pings(), PlainClients: true,
 		ClientTLS: o.client, PeerTLS: o.peer, AdvertiseAnything: true, Quota: max(o.quota, 0),
 		WatchProgress:     o.watchProgress,
+		SlowRequest:       max(o.slowRequest, 0),
 		MaxLearners:       maxLearners(o.maxLearners),
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
 		ElectionTimeout:   time.Duration(o.electionMillis) * time.Millisecond,

@@ -27,7 +27,9 @@ func everything() Config {
 	calls := NewCalls()
 	calls.Add("/a.B/C", Unary)
 	cfg := config(example)
-	cfg.Collectors = []prometheus.Collector{NewSyncs(), NewCommits(), trips, requests, calls, NewFailures(), NewWork("checkpoint")}
+	slow := NewSlow()
+	slow.Count("put")
+	cfg.Collectors = []prometheus.Collector{NewSyncs(), NewCommits(), trips, requests, calls, NewFailures(), NewWork("checkpoint"), slow}
 	return cfg
 }
 

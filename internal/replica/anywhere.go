@@ -19,14 +19,13 @@ type Anywhere struct {
 // Anywhere returns what answers at this member, whoever leads.
 func (r *Replica) Anywhere() *Anywhere { return &r.anywhere }
 
-// Submit executes a command. It must have no stamp: the leader that a stamp is from may not lead
+// Submit executes a command, and tells the entry of the log that held it. It must have no stamp: the leader that a stamp is from may not lead
 // any more when the command is proposed. Errors are those of rsm.Node.SubmitAnywhere.
-func (a *Anywhere) Submit(ctx context.Context, c state.Command) (state.Result, error) {
+func (a *Anywhere) Submit(ctx context.Context, c state.Command) (state.Result, rsm.EntryID, error) {
 	if a.r.shortage().Refuses(c) != "" {
-		return state.Result{}, rsm.ErrNotAdmitted
+		return state.Result{}, rsm.EntryID{}, rsm.ErrNotAdmitted
 	}
-	r, _, err := a.r.Node.SubmitAnywhere(ctx, c)
-	return r, err
+	return a.r.Node.SubmitAnywhere(ctx, c)
 }
 
 // Read returns when the state of this member has all that any member acknowledged before.

@@ -24,6 +24,7 @@ import (
 const (
 	DefaultHeartbeatInterval = 50 * time.Millisecond
 	DefaultElectionTimeout   = 500 * time.Millisecond
+	DefaultSlowRequest       = 500 * time.Millisecond
 )
 
 // DefaultRetention is for those who configure servers. A Config without Retention keeps all history.
@@ -118,6 +119,8 @@ type Config struct {
 	Logger  *slog.Logger
 	// LogLevel is what decides what Logger shows; clients may change it. nil: they may not.
 	LogLevel *slog.LevelVar
+	// SlowRequest is how long a request takes that is logged as slow, with where its time went. 0: none is.
+	SlowRequest time.Duration
 	// Settings are told in the log when the server starts: as slog.Group takes them.
 	Settings []any
 	// LogStats tells how many lines of the log were dropped, and how many wait to be

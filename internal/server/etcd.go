@@ -58,6 +58,13 @@ func (s *Server) newGateway() *gateway.Gateway {
 
 func (s *Server) clientOf(ctx context.Context) (*clients.Client, func()) { return s.port.ClientOf(ctx) }
 
+// addressOf is where the client of a call is.
+func (s *Server) addressOf(ctx context.Context) string {
+	cl, done := s.port.ClientOf(ctx)
+	defer done()
+	return cl.Address()
+}
+
 func (s *Server) waiting() string { return s.native.Waiting() }
 
 // startEtcd lets requests of the etcd API through to a replica.
@@ -66,6 +73,7 @@ func (s *Server) startEtcd(r *replica.Replica) {
 		Node: etcdNode{r.Anywhere(), r}, Member: etcdMember{s, r},
 		ClusterID: s.member.ClusterID(), MemberID: uint64(s.id()),
 		Limits: s.cfg.Limits, ElectionTimeout: s.cfg.ElectionTimeout, Access: r.Access, SnapshotDir: s.cfg.DataDir,
+		Recorder: s.recorder, Stages: r.Node.Stages, Client: s.addressOf,
 		OnSnapshot: s.beginBackup,
 		Watches:    etcd.Watches{Hub: r.Watches.Hub, Leaderless: r.Watches.Leaderless, Stopping: s.ctx.Done(), ProgressInterval: s.cfg.WatchProgress},
 	}))

@@ -21,6 +21,7 @@ import (
 	"balsa.example/internal/frontend/native"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
+	"balsa.example/internal/tracing"
 	"balsa.example/member"
 	"balsa.example/raft"
 	"balsa.example/state"
@@ -57,6 +58,8 @@ type Server struct {
 	commits   *metrics.Commits
 	trips     *metrics.RoundTrips
 	works     *metrics.Work
+	slow      *metrics.Slow
+	recorder  *tracing.Recorder
 	figures   http.Handler
 	recent    *metrics.Recent
 	dashboard *dashboard // nil if there is none
@@ -104,6 +107,7 @@ func Start(cfg Config) (*Server, error) {
 		commits:  metrics.NewCommits(),
 		trips:    metrics.NewRoundTrips(),
 		works:    newWorks(),
+		slow:     metrics.NewSlow(),
 		calls:    metrics.NewCalls(),
 		failures: metrics.NewFailures(),
 		ran:      make(chan struct{}),
@@ -112,6 +116,7 @@ func Start(cfg Config) (*Server, error) {
 		failed:   make(chan struct{}),
 	}
 	s.cfg.Logger = s.log
+	s.recorder = tracing.NewRecorder(s.cfg.SlowRequest, s.log, s.slow)
 	s.cfg.onSync = s.syncs.Observe
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.metricsCtx, s.metricsEnd = context.WithCancel(context.Background())
@@ -211,7 +216,7 @@ func (s *Server) assemble() (err error) {
 			ClusterId: s.member.ClusterID(),
 			NodeId:    uint64(s.id()), Name: s.cfg.Name, ServerVersion: s.cfg.Version,
 		},
-		Requests: s.requests, Status: s.status, Waiting: s.unanswered, Names: s.cfg.Cluster.WithNames,
+		Requests: s.requests, Recorder: s.recorder, Status: s.status, Waiting: s.unanswered, Names: s.cfg.Cluster.WithNames,
 		Membership: membership{s}, LogLevel: native.LogLevel{Level: s.cfg.LogLevel, Log: s.log},
 		OnBackup: s.beginBackup,
 	})

@@ -39,3 +39,11 @@ func CommonName(ctx context.Context) string {
 	}
 	return ""
 }
+
+// Address is where the client connects from.
+func (cl *Client) Address() string {
+	if cl.Conn == nil || cl.Conn.RemoteAddr() == nil {
+		return cl.name
+	}
+	return cl.Conn.RemoteAddr().String()
+}

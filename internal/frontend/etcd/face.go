@@ -7,8 +7,10 @@ import (
 
 	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/watching"
+	"balsa.example/internal/tracing"
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/rsm"
 	"balsa.example/state"
 	"balsa.example/state/auth"
 	"balsa.example/state/lease"
@@ -36,6 +38,11 @@ type Config struct {
 	// Access proves users, and decides what they may read; nil: one with the defaults.
 	Access  *access.Control
 	Watches Watches
+	// Recorder takes requests that were slow; nil: nobody asks. Stages returns when an entry of the log
+	// came how far, and Client returns the address of who called; both may be nil without a Recorder.
+	Recorder *tracing.Recorder
+	Stages   func(raft.Index) rsm.Stages
+	Client   func(context.Context) string
 	// SnapshotDir is where the file of a snapshot is made, which has no name there; empty: there are
 	// no snapshots.
 	SnapshotDir string
@@ -73,7 +80,8 @@ type Node interface {
 	// rsm.Node.SubmitAnywhere: rsm.ErrWrongLeader says that the command was not executed, since
 	// there was no leader in time; rsm.ErrBusy, rsm.ErrAlarm and rsm.ErrTooLarge say so as well.
 	// With any other the outcome is unknown.
-	Submit(ctx context.Context, c state.Command) (state.Result, error)
+	// It tells the entry of the log that held the command.
+	Submit(ctx context.Context, c state.Command) (state.Result, rsm.EntryID, error)
 	// Read returns when Store has all that any member acknowledged before Read was called.
 	Read(ctx context.Context) error
 	// KeepAlive lets a lease live on. done gets what the lease has left then in nanoseconds, 0 if
@@ -116,6 +124,7 @@ type Caller struct {
 	Bounds watching.Bounds
 
 	user access.User // as admit has proved it
+	way  way
 	// denied is why a stream of watchers has no user, although the client says so.
 	denied error
 }

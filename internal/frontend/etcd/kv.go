@@ -27,7 +27,7 @@ func (f *Face) Range(ctx context.Context, c *Caller, r *pb.RangeRequest) (*pb.Ra
 		return nil, err
 	}
 	if !r.Serializable {
-		if err := f.fresh(ctx); err != nil {
+		if err := f.freshFor(ctx, c); err != nil {
 			return nil, err
 		}
 	}
@@ -92,7 +92,7 @@ func (f *Face) Txn(ctx context.Context, c *Caller, r *pb.TxnRequest) (*pb.TxnRes
 
 func (f *Face) readTxn(ctx context.Context, c *Caller, txn *kv.Txn, serializable bool) (*pb.TxnResponse, error) {
 	if !serializable {
-		if err := f.fresh(ctx); err != nil {
+		if err := f.freshFor(ctx, c); err != nil {
 			return nil, err
 		}
 	}

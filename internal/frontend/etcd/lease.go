@@ -50,7 +50,7 @@ func (f *Face) LeaseRevoke(ctx context.Context, c *Caller, r *pb.LeaseRevokeRequ
 
 // LeaseTimeToLive tells what a lease has left.
 func (f *Face) LeaseTimeToLive(ctx context.Context, c *Caller, r *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
-	if err := f.fresh(ctx); err != nil {
+	if err := f.freshFor(ctx, c); err != nil {
 		return nil, err
 	}
 	store := f.cfg.Node.Store()
@@ -72,7 +72,7 @@ func (f *Face) LeaseTimeToLive(ctx context.Context, c *Caller, r *pb.LeaseTimeTo
 
 // LeaseLeases lists all leases. Unlike etcd's, the list is as new as any other read.
 func (f *Face) LeaseLeases(ctx context.Context, c *Caller, _ *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {
-	if err := f.fresh(ctx); err != nil {
+	if err := f.freshFor(ctx, c); err != nil {
 		return nil, err
 	}
 	store := f.cfg.Node.Store()

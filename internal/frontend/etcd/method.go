@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -58,12 +59,25 @@ func unary[Req, Resp any, PReq message[Req], PResp message[Resp]](
 		Name: name, Right: right,
 		NewRequest: func() proto.Message { return PReq(new(Req)) },
 		Call: func(f *Face, ctx context.Context, c *Caller, req proto.Message) (proto.Message, error) {
-			if err := f.admit(ctx, c, right); err != nil {
-				return nil, err
+			if !f.cfg.Recorder.On() || waits[name] {
+				return answered(f, ctx, c, req.(PReq), right, call)
 			}
-			return call(f, ctx, c, req.(PReq))
+			c.way = way{began: time.Now()}
+			resp, err := answered(f, ctx, c, req.(PReq), right, call)
+			f.ended(ctx, name, c, req, err)
+			return resp, err
 		},
 	}
+}
+
+// answered calls a unary method for a caller who may.
+func answered[PReq, PResp proto.Message](
+	f *Face, ctx context.Context, c *Caller, req PReq, right Right, call func(*Face, context.Context, *Caller, PReq) (PResp, error),
+) (proto.Message, error) {
+	if err := f.admit(ctx, c, right); err != nil {
+		return nil, err
+	}
+	return call(f, ctx, c, req)
 }
 
 // stream makes a Method of one of Face's that answers a stream.

@@ -71,7 +71,8 @@ func (f *Face) submit(ctx context.Context, caller *Caller, c state.Command) (sta
 	}
 	limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
 	defer cancel()
-	r, err := f.cfg.Node.Submit(limited, c)
+	r, entry, err := f.cfg.Node.Submit(limited, c)
+	caller.way.entry, caller.way.wrote = entry, true
 	if err != nil {
 		return r, failed(err, translate.WriteFailed)
 	}
@@ -86,6 +87,15 @@ func (f *Face) fresh(ctx context.Context) error {
 		return failed(err, translate.ReadFailed)
 	}
 	return nil
+}
+
+// freshFor is fresh for a caller, who may be asked where the time went.
+func (f *Face) freshFor(ctx context.Context, c *Caller) error {
+	err := f.fresh(ctx)
+	if err == nil && f.cfg.Recorder.On() {
+		c.way.fresh = time.Now()
+	}
+	return err
 }
 
 // failed is the error for clients where a Node failed.

@@ -13,6 +13,7 @@ import (
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/rsm"
 	"balsa.example/state"
 	"balsa.example/state/lease"
 	"balsa.example/state/logtime"
@@ -60,21 +61,21 @@ func newWorldWith(t testing.TB, change func(*etcd.Config)) *world {
 	return &world{node: n, any: &etcd.Caller{}, Face: etcd.New(cfg)}
 }
 
-func (n *node) Submit(ctx context.Context, c state.Command) (state.Result, error) {
+func (n *node) Submit(ctx context.Context, c state.Command) (state.Result, rsm.EntryID, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.submitErr != nil {
-		return state.Result{}, n.submitErr
+		return state.Result{}, rsm.EntryID{}, n.submitErr
 	}
 	// As the log carries it, so that nothing shares the memory of a request.
 	c, err := state.Codec{}.Decode(state.Codec{}.Append(nil, c))
 	if err != nil {
-		return state.Result{}, err
+		return state.Result{}, rsm.EntryID{}, err
 	}
 	if n.submitted != nil {
 		n.submitted(c)
 	}
-	return n.machine.DoOp(c), ctx.Err()
+	return n.machine.DoOp(c), rsm.EntryID{}, ctx.Err()
 }
 
 func (n *node) Read(context.Context) error {

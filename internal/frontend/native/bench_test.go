@@ -33,7 +33,9 @@ func BenchmarkServerHandle(b *testing.B) {
 	}
 }
 
-func benchmarkHandle(b *testing.B, s handler, node *nodetest.Node) {
+func benchmarkHandle(b *testing.B, s interface {
+	Handle(*api.Request, func(*api.Reply))
+}, node *nodetest.Node) {
 	const keys = 10_000
 	var key [keys][]byte
 	for i := range key {

@@ -41,7 +41,7 @@ const (
 // handler answers requests: reply is called once, from any goroutine, and does not block. GETs that
 // came together are handed over together.
 type handler interface {
-	Handle(req *api.Request, reply func(*api.Reply))
+	Follow(req *api.Request, trail *translate.Trail, reply func(*api.Reply))
 	HandleGets(gets []translate.Get)
 }
 
@@ -53,6 +53,8 @@ type clientStream struct {
 	account *clients.Account
 	// refused is told of each request that gets BUSY without the handler; nil: nobody is.
 	refused func(api.Request_Kind, *api.Reply)
+	watch   *observer       // nil: nobody asks where the time of requests went
+	batch   time.Duration   // of receive: when the batch came whose requests are started, on the observer's clock
 	wake    wake.Signal     // for send: unsent or ended has changed
 	room    wake.Signal     // for receive: send has taken all of unsent
 	gets    []translate.Get // of receive: they were counted, and are not handed over yet; at most maxGets
@@ -71,9 +73,10 @@ type clientStream struct {
 // A request over a bound is refused and counts for nothing, so its answer must take little
 // memory. It shares one reply (refusalOf) with all others, and cost is its id.
 type answer struct {
-	reply *api.Reply
-	cost  int64
-	size  int64
+	reply   *api.Reply
+	cost    int64
+	size    int64
+	request *request // nil: it was refused, or nobody asks where its time went
 }
 
 // refusalOf is the shared reply to requests over a bound, by verdict.
@@ -131,6 +134,7 @@ func (s *clientStream) receive(ctx context.Context, recv func() (*api.RequestBat
 // refused.
 func (s *clientStream) startBatch(ctx context.Context, batch *api.RequestBatch) error {
 	defer s.handleGets()
+	s.batch = s.watch.now()
 	for i, req := range batch.Requests {
 		s.start(req)
 		if s.hasRoom() {
@@ -169,18 +173,21 @@ func (s *clientStream) start(req *api.Request) {
 		s.account.Leave(cost)
 		s.refuse(req, v)
 	default:
-		s.handle(req, cost, expected)
+		s.handle(req, cost, expected, time.Time{})
 	}
 }
 
-func (s *clientStream) handle(req *api.Request, cost, expected int64) {
+// handle hands a request to the handler. parked is since when it has waited; zero: it came with the
+// present batch.
+func (s *clientStream) handle(req *api.Request, cost, expected int64, parked time.Time) {
 	r := newRequest()
 	r.stream, r.kind, r.cost, r.expected = s, req.Kind, cost, expected
+	trail := s.begin(r, req, parked)
 	if req.Kind != api.Request_GET { // GETs are never parked, so receive is here
-		s.handler.Handle(req, r.reply)
+		s.handler.Follow(req, trail, r.reply)
 		return
 	}
-	if s.gets = append(s.gets, translate.Get{Request: req, Reply: r.reply}); len(s.gets) == maxGets {
+	if s.gets = append(s.gets, translate.Get{Request: req, Trail: trail, Reply: r.reply}); len(s.gets) == maxGets {
 		s.handleGets()
 	}
 }
@@ -203,7 +210,7 @@ func (s *clientStream) refuse(req *api.Request, v clients.Verdict) {
 // answerRefused answers a request that is expected to get a reply, and counts for nothing.
 func (s *clientStream) answerRefused(req *api.Request, v clients.Verdict) {
 	s.noteRefused(req.Kind, refusalOf[v])
-	s.queue(answer{refusalOf[v], int64(req.Id), 0})
+	s.queue(answer{reply: refusalOf[v], cost: int64(req.Id)})
 }
 
 func (s *clientStream) noteRefused(kind api.Request_Kind, reply *api.Reply) {
@@ -227,6 +234,7 @@ type request struct {
 	cost     int64
 	expected int64            // what its reply counts for until it is there
 	reply    func(*api.Reply) // finish: a method value, which would be allocated at each use
+	way      way
 }
 
 var requestPool sync.Pool
@@ -244,7 +252,12 @@ func newRequest() *request {
 func (r *request) finish(reply *api.Reply) {
 	s, a := r.stream, r.countReply(reply)
 	r.stream = nil
-	requestPool.Put(r)
+	if s.watch == nil {
+		requestPool.Put(r)
+	} else {
+		r.way.done = s.watch.now()
+		a.request = r
+	}
 	s.queue(a)
 }
 
@@ -257,12 +270,12 @@ func (r *request) countReply(reply *api.Reply) answer {
 		if size < r.expected {
 			account.Shrink(r.expected - size)
 		}
-		return answer{reply, r.cost + size, size}
+		return answer{reply: reply, cost: r.cost + size, size: size}
 	}
 	v := account.Grow(size - r.expected)
 	switch {
 	case v == clients.Allowed:
-		return answer{reply, r.cost + size, size}
+		return answer{reply: reply, cost: r.cost + size, size: size}
 	case !isRead(r.kind):
 		translate.Shorten(reply)
 	case v == clients.OverClient:
@@ -273,7 +286,7 @@ func (r *request) countReply(reply *api.Reply) answer {
 	if reply.Code == api.Reply_BUSY {
 		r.stream.noteRefused(r.kind, reply)
 	}
-	return answer{reply, r.cost + r.expected, costOfReply(reply)}
+	return answer{reply: reply, cost: r.cost + r.expected, size: costOfReply(reply)}
 }
 
 // isRead tells whether requests of a kind change nothing.
@@ -303,14 +316,18 @@ func (s *clientStream) queue(a answer) {
 	}
 	s.mu.Unlock()
 	if closed {
-		s.release(a)
+		s.release(a, s.watch.now())
 		return
 	}
 	s.wake.Set()
 }
 
 // release ends the counting of a request, when its reply was sent or dropped.
-func (s *clientStream) release(a answer) {
+func (s *clientStream) release(a answer, now time.Duration) {
+	if a.request != nil {
+		s.watch.ended(a, now)
+		requestPool.Put(a.request)
+	}
 	if a.isRefusal() {
 		return
 	}
@@ -427,12 +444,13 @@ func (s *clientStream) sendAll(answers []answer, send func(*api.ReplyBatch) erro
 		if err == nil && isLarge(answers[:n]) {
 			err = send(&api.ReplyBatch{})
 		}
+		now := s.watch.now()
 		for _, a := range answers[:n] {
-			s.release(a)
+			s.release(a, now)
 		}
 		if err != nil {
 			for _, a := range answers[n:] {
-				s.release(a)
+				s.release(a, now)
 			}
 			return err
 		}
@@ -468,6 +486,6 @@ func (s *clientStream) close() {
 		s.account.Leave(costOf(p.req))
 	}
 	for _, a := range answers {
-		s.release(a)
+		s.release(a, s.watch.now())
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
+	"balsa.example/internal/tracing"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 )
@@ -33,6 +34,8 @@ type Config struct {
 	Waiting func() string
 	// Requests counts and times requests; nil: they are not counted.
 	Requests *metrics.Requests
+	// Recorder takes requests that were slow; nil: nobody asks.
+	Recorder *tracing.Recorder
 	// LogLevel is what clients may change of the log.
 	LogLevel LogLevel
 	// OnBackup is told of a backup that begins, and what it returns is called with how that ended; nil:
@@ -132,14 +135,17 @@ func (s *Server) isDraining() bool {
 	}
 }
 
-// Handle passes a request on to the replica, if there is one.
-func (s *Server) Handle(req *api.Request, reply func(*api.Reply)) {
+// Handle is Follow for those who do not ask what became of a request.
+func (s *Server) Handle(req *api.Request, reply func(*api.Reply)) { s.Follow(req, nil, reply) }
+
+// Follow passes a request on to the replica, if there is one.
+func (s *Server) Follow(req *api.Request, trail *translate.Trail, reply func(*api.Reply)) {
 	reply = s.counted(req.Kind, reply)
 	if why := s.refusing(); why != "" {
 		reply(translate.Unavailable(req.Id, why))
 		return
 	}
-	s.replica.Load().Handle(req, reply)
+	s.replica.Load().Follow(req, trail, reply)
 }
 
 // HandleGets is Handle for GETs that came together.
@@ -197,6 +203,7 @@ func (s *Server) Exchange(stream api.KV_ExchangeServer) error {
 	defer done()
 	cs := newClientStream(h, &cl.Requests)
 	cs.refused = s.refused
+	cs.watch = s.observe(cl.Address, u.Name)
 	if err := stream.Send(&api.ReplyBatch{Hello: hello}); err != nil {
 		return err
 	}
@@ -255,15 +262,15 @@ func (s *Server) Watch(stream api.KV_WatchServer) error {
 // the cluster begins, and the client must connect again.
 type withoutCluster struct{ *Server }
 
-// Handle implements handler.
-func (u withoutCluster) Handle(req *api.Request, reply func(*api.Reply)) {
+// Follow implements handler.
+func (u withoutCluster) Follow(req *api.Request, _ *translate.Trail, reply func(*api.Reply)) {
 	u.counted(req.Kind, reply)(translate.Unavailable(req.Id, u.Waiting()))
 }
 
 // HandleGets implements handler.
 func (u withoutCluster) HandleGets(gets []translate.Get) {
 	for _, g := range gets {
-		u.Handle(g.Request, g.Reply)
+		u.Follow(g.Request, g.Trail, g.Reply)
 	}
 }
 

@@ -61,12 +61,12 @@ func (s *clientStream) admit(req *api.Request, expected int64) (v clients.Verdic
 // what takes the room is not the stream's: then those that are parked get BUSY.
 func (s *clientStream) unpark() {
 	for {
-		req, expected, v := s.takeParked()
+		req, since, expected, v := s.takeParked()
 		switch {
 		case req == nil:
 			return
 		case v == clients.Allowed:
-			s.handle(req, costOf(req), expected)
+			s.handle(req, costOf(req), expected, since)
 		default:
 			s.account.Leave(costOf(req))
 			s.answerRefused(req, v)
@@ -75,18 +75,18 @@ func (s *clientStream) unpark() {
 }
 
 // takeParked returns the first parked request, if it is to be started or refused.
-func (s *clientStream) takeParked() (req *api.Request, expected int64, v clients.Verdict) {
+func (s *clientStream) takeParked() (req *api.Request, since time.Time, expected int64, v clients.Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.parked) == 0 {
-		return nil, 0, clients.Allowed
+		return nil, since, 0, clients.Allowed
 	}
 	first := s.parked[0]
 	expected = expectedOf(first.req)
 	switch {
 	case s.counted > 0:
 		if v = s.account.TryGrow(expected); v != clients.Allowed {
-			return nil, 0, v
+			return nil, since, 0, v
 		}
 	default:
 		v = s.account.Grow(expected)
@@ -100,5 +100,5 @@ func (s *clientStream) takeParked() (req *api.Request, expected int64, v clients
 	}
 	s.parked[0] = parkedRequest{}
 	s.parked = s.parked[1:]
-	return first.req, expected, v
+	return first.req, first.since, expected, v
 }

@@ -87,14 +87,14 @@ type asUser struct {
 	requests *translate.Handler
 }
 
-// Handle implements handler.
-func (a asUser) Handle(req *api.Request, reply func(*api.Reply)) {
+// Follow implements handler.
+func (a asUser) Follow(req *api.Request, trail *translate.Trail, reply func(*api.Reply)) {
 	reply = a.counted(req.Kind, reply)
 	if why := a.refusing(); why != "" {
 		reply(translate.Unavailable(req.Id, why))
 		return
 	}
-	a.requests.Handle(req, reply)
+	a.requests.Follow(req, trail, reply)
 }
 
 // HandleGets implements handler.

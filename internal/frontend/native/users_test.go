@@ -67,7 +67,7 @@ func (s *Server) reply(req *api.Request) *api.Reply { return s.replyTo(access.Us
 
 func (s *Server) replyTo(u access.User, req *api.Request) *api.Reply {
 	replies := make(chan *api.Reply, 1)
-	s.handlerFor(u).Handle(req, func(r *api.Reply) { replies <- r })
+	s.handlerFor(u).Follow(req, nil, func(r *api.Reply) { replies <- r })
 	return <-replies
 }
 

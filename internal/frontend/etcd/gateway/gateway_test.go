@@ -29,6 +29,7 @@ import (
 	"balsa.example/kv"
 	"balsa.example/kv/watch"
 	"balsa.example/raft"
+	"balsa.example/rsm"
 	"balsa.example/state"
 	"balsa.example/state/logtime"
 )
@@ -39,18 +40,18 @@ type node struct {
 	machine *state.Machine
 }
 
-func (n *node) Submit(_ context.Context, c state.Command) (state.Result, error) {
+func (n *node) Submit(_ context.Context, c state.Command) (state.Result, rsm.EntryID, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c, err := state.Codec{}.Decode(state.Codec{}.Append(nil, c))
 	if err != nil {
-		return state.Result{}, err
+		return state.Result{}, rsm.EntryID{}, err
 	}
-	return n.machine.DoOp(c), nil
+	return n.machine.DoOp(c), rsm.EntryID{}, nil
 }
 
 func (n *node) KeepAlive(id int64, done func(ttl int64, err error)) {
-	r, err := n.Submit(context.Background(), state.Command{More: &state.More{Kind: state.KindTick, Leases: []int64{id}, Stamp: logtime.Stamp{Log: 1}}})
+	r, _, err := n.Submit(context.Background(), state.Command{More: &state.More{Kind: state.KindTick, Leases: []int64{id}, Stamp: logtime.Stamp{Log: 1}}})
 	if err != nil {
 		done(0, err)
 		return

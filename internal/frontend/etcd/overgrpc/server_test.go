@@ -19,6 +19,7 @@ import (
 	"balsa.example/internal/frontend/etcd/overgrpc"
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/rsm"
 	"balsa.example/state"
 	"balsa.example/state/auth"
 )
@@ -43,15 +44,15 @@ func (s store) Range(op kv.RangeOp) (kv.RangeResult, error) {
 
 func (s store) Revision() uint64 { return s.machine.Revision() }
 
-func (n *node) Submit(ctx context.Context, c state.Command) (state.Result, error) {
+func (n *node) Submit(ctx context.Context, c state.Command) (state.Result, rsm.EntryID, error) {
 	if n.block != nil {
 		select {
 		case <-n.block:
 		case <-ctx.Done():
-			return state.Result{}, ctx.Err()
+			return state.Result{}, rsm.EntryID{}, ctx.Err()
 		}
 	}
-	return n.store.machine.DoOp(c), nil
+	return n.store.machine.DoOp(c), rsm.EntryID{}, nil
 }
 
 func (n *node) Read(context.Context) error                 { return nil }

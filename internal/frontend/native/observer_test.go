@@ -1,0 +1,52 @@
+package native
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"balsa.example/api"
+	"balsa.example/internal/metrics"
+	"balsa.example/internal/tracing"
+)
+
+// Of requests that are not slow nothing is kept, whatever they are.
+func TestToAskWhereTimeWentAllocatesNothing(t *testing.T) {
+	recorder := tracing.NewRecorder(time.Hour, slog.New(slog.DiscardHandler), metrics.NewSlow())
+	s := &clientStream{watch: &observer{recorder: recorder, opened: time.Now()}}
+	r, reply := newRequest(), new(api.Reply)
+	for _, req := range []*api.Request{
+		{Kind: api.Request_PUT, Key: []byte(strings.Repeat("k", 1000)), Value: make([]byte, 1000)},
+		{Kind: api.Request_RANGE, Call: &api.Request_Range{Range: &api.Range{Span: &api.Span{From: []byte("a")}}}},
+		{Kind: api.Request_TXN, Call: txn(put("a", 0, false))},
+	} {
+		if n := testing.AllocsPerRun(100, func() {
+			s.begin(r, req, time.Time{})
+			r.way.done = s.watch.now()
+			s.watch.ended(answer{reply: reply, request: r}, s.watch.now())
+		}); n != 0 {
+			t.Errorf("a %s takes %v allocations", req.Kind, n)
+		}
+	}
+}
+
+func TestKeysOfRequestsAreTold(t *testing.T) {
+	span := func(from string) *api.Span { return &api.Span{From: []byte(from), Open: true} }
+	for want, req := range map[string]*api.Request{
+		"a": {Kind: api.Request_GET, Key: []byte("a")},
+		"b": {Kind: api.Request_RANGE, Call: &api.Request_Range{Range: &api.Range{Span: span("b")}}},
+		"c": {Kind: api.Request_DELETE_RANGE, Call: &api.Request_DeleteRange{DeleteRange: &api.DeleteRange{Span: span("c")}}},
+		"d": {Kind: api.Request_TXN, Call: txn(put("d", 0, false))},
+		"e": {Kind: api.Request_TXN, Call: &api.Request_Txn{Txn: &api.Txn{Compares: []*api.Compare{{Span: span("e")}}}}},
+		"f": {Kind: api.Request_PUT, Key: []byte("f"), Call: &api.Request_Put{Put: &api.Put{Lease: 7}}},
+		"":  {Kind: api.Request_LEASES},
+	} {
+		if got := string(keyOf(req)); got != want {
+			t.Errorf("%s: %q, want %q", req.Kind, got, want)
+		}
+	}
+	if name := nameOf(12345); name != "other" {
+		t.Errorf("a kind that there is not is told as %q", name)
+	}
+}

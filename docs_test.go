@@ -209,7 +209,8 @@ func lines(text string) (all []string) {
 }
 
 // TestPicturesAreSound: GitHub shows a picture as an image of its own, with nothing but
-// what is in the file, on a page that is light or dark.
+// what is in the file, on a page that is light or dark. One that moves stands still for those
+// who want it so.
 func TestPicturesAreSound(t *testing.T) {
 	for name, text := range files(t, ".svg") {
 		if strings.HasPrefix(name, "internal/frontend/ui/page/") {
@@ -222,6 +223,12 @@ func TestPicturesAreSound(t *testing.T) {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s has no %s", name, want)
 			}
+		}
+		if strings.Contains(text, "@keyframes") && !strings.Contains(text, "prefers-reduced-motion: reduce") {
+			t.Errorf("%s moves, whatever the reader wants", name)
+		}
+		if len(text) > 200<<10 {
+			t.Errorf("%s has %d bytes", name, len(text))
 		}
 		for _, never := range []string{"href=", "@import", "@font-face", "<script", "url(http"} {
 			if strings.Contains(text, never) {

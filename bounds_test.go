@@ -286,6 +286,7 @@ var bounds = map[string]string{
 	"api Member.PeerUrls":                      "the members, and maxReplyBatch",
 	"api MembersChange.ClientUrls":             "the members, and maxReplyBatch",
 	"api MembersChange.PeerUrls":               "the members, and maxReplyBatch",
+	"api AlarmsReply.Alarms":                   "state.MaxAlarms, and that of the quota",
 	"api MembersReply.Members":                 "the members, and maxReplyBatch",
 	"clerk Member.ClientURLs":                  "the reply, or the caller",
 	"clerk Member.PeerURLs":                    "the reply, or the caller",

@@ -5501,6 +5501,151 @@ func (x *RoleReply) GetPermissions() []*Permission {
 	return nil
 }
 
+// RaisedAlarm is an alarm of the etcd API, which lasts until it is lifted: of a member, or of the member 0
+// the NOSPACE of the quota.
+type RaisedAlarm struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	MemberId uint64                 `protobuf:"varint,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// kind is etcd's: 1 is NOSPACE, 2 is CORRUPT. Others refuse nothing.
+	Kind          uint32 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaisedAlarm) Reset() {
+	*x = RaisedAlarm{}
+	mi := &file_balsa_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaisedAlarm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaisedAlarm) ProtoMessage() {}
+
+func (x *RaisedAlarm) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaisedAlarm.ProtoReflect.Descriptor instead.
+func (*RaisedAlarm) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *RaisedAlarm) GetMemberId() uint64 {
+	if x != nil {
+		return x.MemberId
+	}
+	return 0
+}
+
+func (x *RaisedAlarm) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+type AlarmsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// lift is the alarm to lift, if there is one.
+	Lift          *RaisedAlarm `protobuf:"bytes,1,opt,name=lift,proto3" json:"lift,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlarmsRequest) Reset() {
+	*x = AlarmsRequest{}
+	mi := &file_balsa_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlarmsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlarmsRequest) ProtoMessage() {}
+
+func (x *AlarmsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlarmsRequest.ProtoReflect.Descriptor instead.
+func (*AlarmsRequest) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *AlarmsRequest) GetLift() *RaisedAlarm {
+	if x != nil {
+		return x.Lift
+	}
+	return nil
+}
+
+// AlarmsReply has the alarms that are raised then.
+type AlarmsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Alarms        []*RaisedAlarm         `protobuf:"bytes,1,rep,name=alarms,proto3" json:"alarms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlarmsReply) Reset() {
+	*x = AlarmsReply{}
+	mi := &file_balsa_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlarmsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlarmsReply) ProtoMessage() {}
+
+func (x *AlarmsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_balsa_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlarmsReply.ProtoReflect.Descriptor instead.
+func (*AlarmsReply) Descriptor() ([]byte, []int) {
+	return file_balsa_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *AlarmsReply) GetAlarms() []*RaisedAlarm {
+	if x != nil {
+		return x.Alarms
+	}
+	return nil
+}
+
 type TransferLeadershipReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	LeaderId      uint64                 `protobuf:"varint,1,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
@@ -5511,7 +5656,7 @@ type TransferLeadershipReply struct {
 
 func (x *TransferLeadershipReply) Reset() {
 	*x = TransferLeadershipReply{}
-	mi := &file_balsa_proto_msgTypes[53]
+	mi := &file_balsa_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5523,7 +5668,7 @@ func (x *TransferLeadershipReply) String() string {
 func (*TransferLeadershipReply) ProtoMessage() {}
 
 func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[53]
+	mi := &file_balsa_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5536,7 +5681,7 @@ func (x *TransferLeadershipReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipReply.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{53}
+	return file_balsa_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TransferLeadershipReply) GetLeaderId() uint64 {
@@ -5563,7 +5708,7 @@ type LogLevelRequest struct {
 
 func (x *LogLevelRequest) Reset() {
 	*x = LogLevelRequest{}
-	mi := &file_balsa_proto_msgTypes[54]
+	mi := &file_balsa_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5575,7 +5720,7 @@ func (x *LogLevelRequest) String() string {
 func (*LogLevelRequest) ProtoMessage() {}
 
 func (x *LogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[54]
+	mi := &file_balsa_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5588,7 +5733,7 @@ func (x *LogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLevelRequest.ProtoReflect.Descriptor instead.
 func (*LogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{54}
+	return file_balsa_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *LogLevelRequest) GetLevel() string {
@@ -5609,7 +5754,7 @@ type LogLevelReply struct {
 
 func (x *LogLevelReply) Reset() {
 	*x = LogLevelReply{}
-	mi := &file_balsa_proto_msgTypes[55]
+	mi := &file_balsa_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5621,7 +5766,7 @@ func (x *LogLevelReply) String() string {
 func (*LogLevelReply) ProtoMessage() {}
 
 func (x *LogLevelReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[55]
+	mi := &file_balsa_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5634,7 +5779,7 @@ func (x *LogLevelReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLevelReply.ProtoReflect.Descriptor instead.
 func (*LogLevelReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{55}
+	return file_balsa_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *LogLevelReply) GetLevel() string {
@@ -5670,7 +5815,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_balsa_proto_msgTypes[56]
+	mi := &file_balsa_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5682,7 +5827,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[56]
+	mi := &file_balsa_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5695,7 +5840,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{56}
+	return file_balsa_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *BackupRequest) GetFile() []byte {
@@ -5728,7 +5873,7 @@ type BackupReply struct {
 
 func (x *BackupReply) Reset() {
 	*x = BackupReply{}
-	mi := &file_balsa_proto_msgTypes[57]
+	mi := &file_balsa_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5740,7 +5885,7 @@ func (x *BackupReply) String() string {
 func (*BackupReply) ProtoMessage() {}
 
 func (x *BackupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_balsa_proto_msgTypes[57]
+	mi := &file_balsa_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5753,7 +5898,7 @@ func (x *BackupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupReply.ProtoReflect.Descriptor instead.
 func (*BackupReply) Descriptor() ([]byte, []int) {
-	return file_balsa_proto_rawDescGZIP(), []int{57}
+	return file_balsa_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *BackupReply) GetClusterId() uint64 {
@@ -6279,7 +6424,14 @@ const file_balsa_proto_rawDesc = "" +
 	"noPassword\"W\n" +
 	"\tRoleReply\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
-	"\vpermissions\x18\x02 \x03(\v2\x14.balsa.v1.PermissionR\vpermissions\"J\n" +
+	"\vpermissions\x18\x02 \x03(\v2\x14.balsa.v1.PermissionR\vpermissions\">\n" +
+	"\vRaisedAlarm\x12\x1b\n" +
+	"\tmember_id\x18\x01 \x01(\x04R\bmemberId\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\":\n" +
+	"\rAlarmsRequest\x12)\n" +
+	"\x04lift\x18\x01 \x01(\v2\x15.balsa.v1.RaisedAlarmR\x04lift\"<\n" +
+	"\vAlarmsReply\x12-\n" +
+	"\x06alarms\x18\x01 \x03(\v2\x15.balsa.v1.RaisedAlarmR\x06alarms\"J\n" +
 	"\x17TransferLeadershipReply\x12\x1b\n" +
 	"\tleader_id\x18\x01 \x01(\x04R\bleaderId\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\"'\n" +
@@ -6313,7 +6465,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\tLOW_SPACE\x10\x03\x12\v\n" +
 	"\aDAMAGED\x10\x04\x12\f\n" +
 	"\bNO_SPACE\x10\x05\x12\v\n" +
-	"\aCORRUPT\x10\x062\xd3\x05\n" +
+	"\aCORRUPT\x10\x062\x8d\x06\n" +
 	"\x02KV\x12<\n" +
 	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x129\n" +
 	"\x05Watch\x12\x16.balsa.v1.WatchRequest\x1a\x14.balsa.v1.WatchReply(\x010\x01\x128\n" +
@@ -6324,7 +6476,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\rChangeMembers\x12\x17.balsa.v1.MembersChange\x1a\x16.balsa.v1.MembersReply\x12J\n" +
 	"\fAuthenticate\x12\x1d.balsa.v1.AuthenticateRequest\x1a\x1b.balsa.v1.AuthenticateReply\x12<\n" +
 	"\vChangeUsers\x12\x15.balsa.v1.UsersChange\x1a\x16.balsa.v1.UsersChanged\x125\n" +
-	"\x05Users\x12\x16.balsa.v1.UsersRequest\x1a\x14.balsa.v1.UsersReply\x12<\n" +
+	"\x05Users\x12\x16.balsa.v1.UsersRequest\x1a\x14.balsa.v1.UsersReply\x128\n" +
+	"\x06Alarms\x12\x17.balsa.v1.AlarmsRequest\x1a\x15.balsa.v1.AlarmsReply\x12<\n" +
 	"\x06Backup\x12\x17.balsa.v1.BackupRequest\x1a\x15.balsa.v1.BackupReply(\x010\x01B\x13Z\x11balsa.example/apib\x06proto3"
 
 var (
@@ -6340,7 +6493,7 @@ func file_balsa_proto_rawDescGZIP() []byte {
 }
 
 var file_balsa_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_balsa_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_balsa_proto_goTypes = []any{
 	(Role)(0),                         // 0: balsa.v1.Role
 	(Alarm)(0),                        // 1: balsa.v1.Alarm
@@ -6409,11 +6562,14 @@ var file_balsa_proto_goTypes = []any{
 	(*UsersReply)(nil),                // 64: balsa.v1.UsersReply
 	(*UserReply)(nil),                 // 65: balsa.v1.UserReply
 	(*RoleReply)(nil),                 // 66: balsa.v1.RoleReply
-	(*TransferLeadershipReply)(nil),   // 67: balsa.v1.TransferLeadershipReply
-	(*LogLevelRequest)(nil),           // 68: balsa.v1.LogLevelRequest
-	(*LogLevelReply)(nil),             // 69: balsa.v1.LogLevelReply
-	(*BackupRequest)(nil),             // 70: balsa.v1.BackupRequest
-	(*BackupReply)(nil),               // 71: balsa.v1.BackupReply
+	(*RaisedAlarm)(nil),               // 67: balsa.v1.RaisedAlarm
+	(*AlarmsRequest)(nil),             // 68: balsa.v1.AlarmsRequest
+	(*AlarmsReply)(nil),               // 69: balsa.v1.AlarmsReply
+	(*TransferLeadershipReply)(nil),   // 70: balsa.v1.TransferLeadershipReply
+	(*LogLevelRequest)(nil),           // 71: balsa.v1.LogLevelRequest
+	(*LogLevelReply)(nil),             // 72: balsa.v1.LogLevelReply
+	(*BackupRequest)(nil),             // 73: balsa.v1.BackupRequest
+	(*BackupReply)(nil),               // 74: balsa.v1.BackupReply
 }
 var file_balsa_proto_depIdxs = []int32{
 	15, // 0: balsa.v1.RequestBatch.requests:type_name -> balsa.v1.Request
@@ -6489,33 +6645,37 @@ var file_balsa_proto_depIdxs = []int32{
 	65, // 70: balsa.v1.UsersReply.users:type_name -> balsa.v1.UserReply
 	66, // 71: balsa.v1.UsersReply.roles:type_name -> balsa.v1.RoleReply
 	60, // 72: balsa.v1.RoleReply.permissions:type_name -> balsa.v1.Permission
-	14, // 73: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
-	38, // 74: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
-	45, // 75: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
-	57, // 76: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
-	68, // 77: balsa.v1.KV.LogLevel:input_type -> balsa.v1.LogLevelRequest
-	54, // 78: balsa.v1.KV.Members:input_type -> balsa.v1.MembersRequest
-	56, // 79: balsa.v1.KV.ChangeMembers:input_type -> balsa.v1.MembersChange
-	58, // 80: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
-	61, // 81: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
-	63, // 82: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
-	70, // 83: balsa.v1.KV.Backup:input_type -> balsa.v1.BackupRequest
-	27, // 84: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
-	40, // 85: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
-	46, // 86: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
-	67, // 87: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
-	69, // 88: balsa.v1.KV.LogLevel:output_type -> balsa.v1.LogLevelReply
-	55, // 89: balsa.v1.KV.Members:output_type -> balsa.v1.MembersReply
-	55, // 90: balsa.v1.KV.ChangeMembers:output_type -> balsa.v1.MembersReply
-	59, // 91: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
-	62, // 92: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
-	64, // 93: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
-	71, // 94: balsa.v1.KV.Backup:output_type -> balsa.v1.BackupReply
-	84, // [84:95] is the sub-list for method output_type
-	73, // [73:84] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	67, // 73: balsa.v1.AlarmsRequest.lift:type_name -> balsa.v1.RaisedAlarm
+	67, // 74: balsa.v1.AlarmsReply.alarms:type_name -> balsa.v1.RaisedAlarm
+	14, // 75: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
+	38, // 76: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
+	45, // 77: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
+	57, // 78: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
+	71, // 79: balsa.v1.KV.LogLevel:input_type -> balsa.v1.LogLevelRequest
+	54, // 80: balsa.v1.KV.Members:input_type -> balsa.v1.MembersRequest
+	56, // 81: balsa.v1.KV.ChangeMembers:input_type -> balsa.v1.MembersChange
+	58, // 82: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
+	61, // 83: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
+	63, // 84: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
+	68, // 85: balsa.v1.KV.Alarms:input_type -> balsa.v1.AlarmsRequest
+	73, // 86: balsa.v1.KV.Backup:input_type -> balsa.v1.BackupRequest
+	27, // 87: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
+	40, // 88: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
+	46, // 89: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
+	70, // 90: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
+	72, // 91: balsa.v1.KV.LogLevel:output_type -> balsa.v1.LogLevelReply
+	55, // 92: balsa.v1.KV.Members:output_type -> balsa.v1.MembersReply
+	55, // 93: balsa.v1.KV.ChangeMembers:output_type -> balsa.v1.MembersReply
+	59, // 94: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
+	62, // 95: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
+	64, // 96: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
+	69, // 97: balsa.v1.KV.Alarms:output_type -> balsa.v1.AlarmsReply
+	74, // 98: balsa.v1.KV.Backup:output_type -> balsa.v1.BackupReply
+	87, // [87:99] is the sub-list for method output_type
+	75, // [75:87] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_balsa_proto_init() }
@@ -6558,7 +6718,7 @@ func file_balsa_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_balsa_proto_rawDesc), len(file_balsa_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   58,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,6 +33,7 @@ const (
 	KV_Authenticate_FullMethodName       = "/balsa.v1.KV/Authenticate"
 	KV_ChangeUsers_FullMethodName        = "/balsa.v1.KV/ChangeUsers"
 	KV_Users_FullMethodName              = "/balsa.v1.KV/Users"
+	KV_Alarms_FullMethodName             = "/balsa.v1.KV/Alarms"
 	KV_Backup_FullMethodName             = "/balsa.v1.KV/Backup"
 )
 
@@ -91,6 +92,9 @@ type KVClient interface {
 	// Users reads users and roles. Everybody may ask whether authentication is on, and every user
 	// about itself and its roles; the rest is for users with the role root.
 	Users(ctx context.Context, in *UsersRequest, opts ...grpc.CallOption) (*UsersReply, error)
+	// Alarms lists the alarms that are raised for the cluster, and lifts one of them if the request says so, which
+	// with authentication is for users with the role root. Any server will do.
+	Alarms(ctx context.Context, in *AlarmsRequest, opts ...grpc.CallOption) (*AlarmsReply, error)
 	// Backup streams a durable state of the server that is asked, which has everything that was
 	// acknowledged before. The first request has no file: it is for the image of the state, which
 	// names the files of its history. The next ones are for files, those that the client lacks. Each is
@@ -214,6 +218,16 @@ func (c *kVClient) Users(ctx context.Context, in *UsersRequest, opts ...grpc.Cal
 	return out, nil
 }
 
+func (c *kVClient) Alarms(ctx context.Context, in *AlarmsRequest, opts ...grpc.CallOption) (*AlarmsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AlarmsReply)
+	err := c.cc.Invoke(ctx, KV_Alarms_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *kVClient) Backup(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[BackupRequest, BackupReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &KV_ServiceDesc.Streams[2], KV_Backup_FullMethodName, cOpts...)
@@ -282,6 +296,9 @@ type KVServer interface {
 	// Users reads users and roles. Everybody may ask whether authentication is on, and every user
 	// about itself and its roles; the rest is for users with the role root.
 	Users(context.Context, *UsersRequest) (*UsersReply, error)
+	// Alarms lists the alarms that are raised for the cluster, and lifts one of them if the request says so, which
+	// with authentication is for users with the role root. Any server will do.
+	Alarms(context.Context, *AlarmsRequest) (*AlarmsReply, error)
 	// Backup streams a durable state of the server that is asked, which has everything that was
 	// acknowledged before. The first request has no file: it is for the image of the state, which
 	// names the files of its history. The next ones are for files, those that the client lacks. Each is
@@ -328,6 +345,9 @@ func (UnimplementedKVServer) ChangeUsers(context.Context, *UsersChange) (*UsersC
 }
 func (UnimplementedKVServer) Users(context.Context, *UsersRequest) (*UsersReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Users not implemented")
+}
+func (UnimplementedKVServer) Alarms(context.Context, *AlarmsRequest) (*AlarmsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Alarms not implemented")
 }
 func (UnimplementedKVServer) Backup(grpc.BidiStreamingServer[BackupRequest, BackupReply]) error {
 	return status.Error(codes.Unimplemented, "method Backup not implemented")
@@ -511,6 +531,24 @@ func _KV_Users_Handler(srv interface{}, ctx context.Context, dec func(interface{
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KV_Alarms_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AlarmsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KVServer).Alarms(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KV_Alarms_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KVServer).Alarms(ctx, req.(*AlarmsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _KV_Backup_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(KVServer).Backup(&grpc.GenericServerStream[BackupRequest, BackupReply]{ServerStream: stream})
 }
@@ -556,6 +594,10 @@ var KV_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Users",
 			Handler:    _KV_Users_Handler,
+		},
+		{
+			MethodName: "Alarms",
+			Handler:    _KV_Alarms_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

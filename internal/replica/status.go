@@ -33,11 +33,11 @@ func alarmText(alarm bool, damaged int, raised []state.Alarm) string {
 	case alarm:
 		return rsm.ErrAlarm.Error()
 	case has(state.AlarmCorrupt):
-		return `somebody has raised an alarm CORRUPT: no writes are taken until it is lifted ("etcdctl alarm list", "etcdctl alarm disarm")`
+		return `somebody has raised an alarm CORRUPT: no writes are taken until it is lifted ("balsa alarm list", "balsa alarm disarm")`
 	case damaged > 0:
 		return fmt.Sprintf("%d files of its history are damaged, and could not be repaired yet: its log says why", damaged)
 	case has(state.AlarmNoSpace):
-		return `somebody has raised an alarm NOSPACE: no more data is taken until it is lifted ("etcdctl alarm list", "etcdctl alarm disarm")`
+		return `somebody has raised an alarm NOSPACE: no more data is taken until it is lifted ("balsa alarm list", "balsa alarm disarm")`
 	}
 	return ""
 }

@@ -75,7 +75,7 @@ func (s *Server) refusal(err error) error {
 		return status.Error(codes.InvalidArgument, err.Error())
 	case errors.Is(err, access.ErrBusy), errors.Is(err, rsm.ErrBusy), code == kv.CodeAuthLimit && ofState:
 		return status.Error(codes.ResourceExhausted, err.Error())
-	case ofState, errors.Is(err, access.ErrNotEnabled):
+	case ofState, errors.Is(err, access.ErrNotEnabled), errors.Is(err, state.ErrVersion):
 		return status.Error(codes.FailedPrecondition, err.Error())
 	}
 	return status.Error(codes.Unavailable, s.cfg.Names(err.Error()))

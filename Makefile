@@ -38,8 +38,9 @@ build: ## bin/balsa
 proto: ## generate the API's code anew
 	cd tools && go run ./genproto
 
-reference: ## write docs/reference anew, from the help of the commands
-	go test -count=1 ./cmd/balsa -run DocumentsOfReference -write
+reference: ## write the reference of commands, flags and metrics anew
+	go test -count=1 ./cmd/balsa -run DocumentsOfReference -rewrite
+	go test -count=1 ./internal/metrics -run Reference -rewrite
 
 fmt: ## format all Go files
 	gofmt -w .

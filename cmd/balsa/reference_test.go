@@ -18,10 +18,10 @@ import (
 
 // The reference of the commands, docs/reference, is made of their help.
 
-var writeReference = flag.Bool("write", false, "write docs/reference anew")
+var rewriteReference = flag.Bool("rewrite", false, "write docs/reference anew")
 
 // TestDocumentsOfReferenceAreFresh finds pages of the reference that are not those of the commands
-// as they are now. With -write it makes them so.
+// as they are now. With -rewrite it makes them so.
 func TestDocumentsOfReferenceAreFresh(t *testing.T) {
 	root := (&program{}).root()
 	var most []*cobra.Command
@@ -40,7 +40,7 @@ func TestDocumentsOfReferenceAreFresh(t *testing.T) {
 	}
 	for name, want := range pages {
 		path := filepath.Join("..", "..", "docs", "reference", name)
-		if *writeReference {
+		if *rewriteReference {
 			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,6 @@
 # The steps themselves are in .ci/run, so that CI and this file cannot differ.
 
-.PHONY: help check test race scenarios sim mutants torture fuzz bench build proto reference fmt ci
+.PHONY: help check test race scenarios sim mutants torture fuzz bench build release proto reference fmt ci
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -34,6 +34,9 @@ bench: ## all benchmarks
 
 build: ## bin/balsa
 	go build -o bin/balsa ./cmd/balsa
+
+release: ## archives, SBOMs, deb and rpm for all platforms, in dist
+	cd packaging && go run . $(if $(VERSION),-version $(VERSION))
 
 proto: ## generate the API's code anew
 	cd tools && go run ./genproto

@@ -109,7 +109,7 @@ func (r *Raft) appendOwn(kind EntryKind, data []byte) Index {
 func (r *Raft) tickLeader() {
 	if r.timer.elapsed >= r.cfg.ElectionTimeoutTicks {
 		r.timer.elapsed = 0
-		if !r.quorumActive() {
+		if !r.quorumActive() || r.hinders() {
 			r.becomeFollower(r.term, None)
 			return
 		}

@@ -126,7 +126,8 @@ func (c *cluster) sendSnapshot(from *node, h Header) {
 		})
 	}
 	open := func() bool {
-		return to.raft != nil && !c.net.cut[link{from.id, to.id}] && !c.chance(c.opt.faults.loss)
+		lost := c.net.lose != nil && c.net.lose(m)
+		return to.raft != nil && !lost && !c.net.cut[link{from.id, to.id}] && !c.chance(c.opt.faults.loss)
 	}
 	// next goes on after a while, unless the receiver or its line is gone.
 	next := func(d time.Duration, ok func() bool, run func()) {

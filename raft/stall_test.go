@@ -100,3 +100,53 @@ func TestALeaderWhoseDiskHangsDoesNotCountItself(t *testing.T) {
 		t.Errorf("nothing is committed: %s leads with a disk that hangs, and keeps %s from following %s", leader, behind, third)
 	}
 }
+
+// The disks of the leader and of a follower hang, and two others lack what the leader has compacted: it cannot
+// read its snapshot for them. The fifth lacks nothing, and does not reach the leader. Those three commit.
+func TestALeaderWhoseDiskHangsHindersNobody(t *testing.T) {
+	for seed := range uint64(10) {
+		hung := hangs{}
+		c := diskCluster(t, 5, seed, hung.sync)
+		c.opt.snapshotEvery = 5
+		leader := c.awaitLeader(time.Minute).id
+		c.run(time.Second)
+		other := func(i NodeID) NodeID { return (leader+i-1)%5 + 1 }
+		hanging, behind, apart := other(1), []NodeID{other(2), other(3)}, other(4)
+		for _, id := range behind {
+			c.net.isolate(id, true)
+		}
+		for range 20 {
+			c.propose(leader, "x")
+			c.run(50 * time.Millisecond)
+		}
+		hung[leader], hung[hanging] = c.now+time.Hour, c.now+time.Hour
+		c.net.lose = func(m Message) bool { return m.Kind() == KindInstallSnapshot && m.Head().From == leader }
+		for _, id := range behind {
+			c.net.isolate(id, false)
+		}
+		c.net.setLink(leader, apart, false)
+		c.net.setLink(apart, leader, false)
+		if !c.commits(5 * time.Second) { // ten election timeouts
+			t.Errorf("seed %d: nothing is committed: %s leads, and its disk hangs", seed, leader)
+		}
+	}
+}
+
+// The disks of a majority hang. There is no better leader, and reads go on.
+func TestALeaderWhoseDiskHangsLikeThoseOfAMajorityStays(t *testing.T) {
+	hung := hangs{}
+	c := diskCluster(t, 3, 1, hung.sync)
+	leader := c.awaitLeader(time.Minute).id
+	c.run(time.Second)
+	hung[leader], hung[leader%3+1] = c.now+time.Hour, c.now+time.Hour
+	term := c.node(leader).raft.Term()
+	c.propose(leader, "x")
+	c.run(500 * time.Millisecond)
+	hung[(leader+1)%3+1] = c.now + time.Hour
+	c.commits(10 * time.Second)
+	c.read(leader, ReadByIndex)
+	c.run(time.Second)
+	if l := c.node(leader); l.raft.Role() != Leader || l.raft.Term() != term || len(l.reads) > 0 {
+		t.Errorf("%s is %s of term %d, and led term %d", leader, l.raft.Role(), l.raft.Term(), term)
+	}
+}

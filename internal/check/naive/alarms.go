@@ -95,6 +95,9 @@ func (m *Machine) changeAlarm(c state.AlarmChange) kv.Code {
 	return kv.CodeOK
 }
 
+// Version is that of commands which the cluster uses, 0 if it was never raised.
+func (m *Machine) Version() uint64 { return m.alarms.version }
+
 func (m *Machine) raiseVersion(version uint64) {
 	const replicated = 3 // since then all have what the quota refused
 	if m.alarms.version < replicated && version >= replicated {

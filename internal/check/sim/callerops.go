@@ -74,6 +74,9 @@ func (c *caller) draw(x *call) {
 func (c *caller) drawRange() *kv.RangeOp {
 	w := c.w
 	op := &kv.RangeOp{Span: c.span(), KeysOnly: w.chance(0.1), CountOnly: w.chance(0.05), Descend: w.chance(0.2)}
+	if w.mix.Cold && w.chance(0.3) {
+		op.Span = kv.Prefix(coldPrefix)
+	}
 	if w.chance(0.3) {
 		op.Limit = 1 + w.rand.Int64N(3)
 	}

@@ -65,6 +65,9 @@ func (r *record) call() (c history.Call, ok bool) {
 	if !c.Known {
 		return c, len(r.executed) > 0
 	}
+	if r.limited() {
+		return c, false
+	}
 	c.Result = state.Result{Result: kv.Result{
 		Code: replyCodes[r.reply.Code], Value: r.reply.Value, Version: r.reply.Version,
 		CreateRevision: r.reply.CreateRevision, ModRevision: r.reply.ModRevision, Lease: r.reply.KeyLease, Revision: r.reply.Revision,

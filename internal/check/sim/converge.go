@@ -47,12 +47,14 @@ func (w *world) converge() {
 	if !w.runUntil(w.now+w.mix.Deadline+5*time.Second+w.elections(4), quiet) {
 		w.failf("no convergence", "after %v without new operations: %s", w.now-start, w.describe())
 	}
+	w.oneJoins()
 	w.leasesEnd()
 	if !w.runUntil(w.now+time.Second+w.elections(2), quiet) {
 		w.failf("no convergence", "after the leases have ended: %s", w.describe())
 	}
 	w.viewersSeeAll()
 	w.repairAll()
+	w.restartAll(quiet)
 	for _, n := range w.members() {
 		if !n.fatal && !n.witness {
 			w.check.content(n)
@@ -120,7 +122,7 @@ func (w *world) followerAbsence() {
 // a witness that is needed then, that goes on until the witness is full.
 func (w *world) oneDiskHangs() {
 	l := w.leader()
-	if l == nil || len(w.voters()) < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() || w.needsAll() {
+	if l == nil || len(w.voters()) < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() || w.anyRotten() || w.needsAll() {
 		return
 	}
 	n := l

@@ -26,6 +26,8 @@
 //	client.go                        the shell of a Clerk
 //	users.go                         users, and who changes what they may do
 //	caller.go, callerops.go          clients of transactions, ranges, leases and sessions
+//	limits.go                        who sets the quota and raises alarms
+//	cold.go                          keys that stay as they are
 //	etcdcaller.go                    those that speak the API of etcd
 //	mix.go, fault.go, injection.go   the faults
 //	members.go, confs.go             changes of the members, and what must hold of them

@@ -13,7 +13,7 @@ import (
 
 // seen tells whether the operation shows a state of the store.
 func (r *record) seen() bool {
-	return r.verdict == clerk.Answered && r.req.Consistency != api.Request_LOCAL
+	return r.verdict == clerk.Answered && r.req.Consistency != api.Request_LOCAL && !r.limited()
 }
 
 // maxOpen is how many writes of unknown outcome a key may have, so that the search ends soon.

@@ -386,6 +386,7 @@ func TestHistoryChecksCanFail(t *testing.T) {
 		want    []string // all of them, in the order of the checks
 	}{
 		{"a write that never was", func(w *world) { r := someWrite(w); r.executed = nil }, []string{"acknowledged but lost"}},
+		{"a refusal without a quota", func(w *world) { r := someWrite(w); r.executed, r.reply.Code = nil, api.Reply_QUOTA }, []string{"wrong answer", "", ""}},
 		{"a write twice", func(w *world) { r := someWrite(w); r.executed = append(r.executed, r.executed[0]) }, []string{"executed twice"}},
 		{"a dropped write", func(w *world) { someWrite(w).verdict = clerk.Dropped }, []string{"dropped but executed"}},
 		{"a wrong version", func(w *world) { someWrite(w).reply.Version++ }, []string{"wrong answer", "order of revisions", "linearizability"}},

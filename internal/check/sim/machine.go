@@ -48,8 +48,12 @@ func (n *node) newMachine() machine {
 	if n.w.mix.ShortOutcomes {
 		limits.OutcomeBytes = 20
 	}
+	cache := int64(cacheBytes)
+	if n.w.mix.Cold { // what is in full runs is read from their files
+		cache = -1
+	}
 	m := state.New(state.Config{
-		FS: n.disk.files, Dir: stateDir, Cluster: 1, ID: n.id, RunBytes: n.runs, CacheBytes: cacheBytes,
+		FS: n.disk.files, Dir: stateDir, Cluster: 1, ID: n.id, RunBytes: n.runs, CacheBytes: cache,
 		Publisher: publisher{n}, Limits: limits,
 	})
 	m.UseFetcher(fetcher{n})

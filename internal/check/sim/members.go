@@ -138,7 +138,8 @@ func (n *node) change(e edit, done func(error)) {
 
 // disturb may let the leader fail that is about to append a configuration. It is cut off from most
 // others, at once, so that the configuration will be taken back, or a little later. Or those that are
-// to vote are cut off from all others, with the leader. Or it crashes.
+// to vote are cut off from all others, with the leader. Or it crashes. Or it is cut off from all a
+// little later, for so long that the others drop their logs: a snapshot may tell it of its change.
 func (w *world) disturb(n *node, next raft.Configuration) {
 	end := w.now + w.upTo(6*w.mix.ElectionTimeout)
 	soon := 4 * (w.mix.Distance + w.mix.Latency + w.mix.DiskWrite)
@@ -146,6 +147,13 @@ func (w *world) disturb(n *node, next raft.Configuration) {
 		for _, other := range w.nodes {
 			if other != n && w.chance(0.8) {
 				w.net.part(n.id, other.id, end)
+			}
+		}
+	}
+	cutForLong := func() {
+		for _, other := range w.nodes {
+			if other != n {
+				w.net.part(n.id, other.id, w.now+8*w.mix.ElectionTimeout)
 			}
 		}
 	}
@@ -165,6 +173,8 @@ func (w *world) disturb(n *node, next raft.Configuration) {
 		}
 	case dice < 5:
 		n.after(1+w.upTo(soon), func() { n.crashAndRestart(w.chance(0.3)) })
+	case dice < 7:
+		w.meanwhile(1+w.upTo(soon), cutForLong)
 	}
 }
 
@@ -305,7 +315,7 @@ func (w *world) membersSettle() {
 		w.failf("change not completed", "%v are in force: %s", w.inForce(), w.describe())
 	}
 	for _, n := range w.nodes {
-		if !w.conf().Contains(n.id) {
+		if !w.conf().Contains(n.id) && (n.born || w.check.wereMembers[n.id]) {
 			n.crash(false)
 			n.gone = true
 		}
@@ -362,4 +372,32 @@ func (w *world) oneIsRemoved() {
 		w.failf("no progress", "%v after %s was removed: %s", w.now-start, n.id, w.describe())
 	}
 	w.membersSettle()
+}
+
+// oneJoins adds a member when nobody writes any more. The newest state of the leader is from before, so that
+// its configuration lacks the member, which has to take it all the same: there will be no other.
+func (w *world) oneJoins() {
+	n := w.spare(w.conf())
+	if n == nil || w.leader() == nil || !w.opt.anyFault() || w.anyFatal() || w.anyRotten() {
+		return
+	}
+	add := func(c raft.Configuration) (raft.Configuration, error) {
+		if c.Contains(n.id) {
+			return c, errNothing
+		}
+		return w.with(c, n.id, raft.Learner), nil
+	}
+	start, asked := w.now, Instant(0)
+	w.trace.text(w.now, n.id, "join", "to %s", w.conf())
+	caughtUp := func() bool {
+		there := w.conf().Contains(n.id)
+		if l := w.leader(); l != nil && !there && w.now > asked+milliseconds(200) {
+			asked = w.now
+			l.change(add, func(error) {})
+		}
+		return there && w.check.converged()
+	}
+	if !w.runUntil(start+breakOff+2*time.Second+w.elections(4), caughtUp) {
+		w.failf("left behind", "%s joined %v ago, and nobody writes: %s", n.id, w.now-start, w.describe())
+	}
 }

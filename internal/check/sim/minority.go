@@ -81,10 +81,7 @@ func (w *world) failUntil(healthy []bool, end Instant, lasting bool) {
 
 // minorityFails demands progress while a majority of the voters is up, healthy, and
 // connected pairwise. The network does anything to the other nodes: each of them receives
-// from and reaches any part of the cluster, and some crash and restart.
-//
-// The disks of the minority work. Otherwise a leader among them could keep its majority by a
-// member whose disk hangs, commit nothing, and go on to lead: that is a known limit.
+// from and reaches any part of the cluster, some crash and restart, and some disks hang.
 func (w *world) minorityFails() {
 	if len(w.voters()) < 3 || !w.opt.anyFault() || w.anyFatal() || w.anyRotten() || w.mix.MaxWitness < unlimited || w.chance(0.6) {
 		return

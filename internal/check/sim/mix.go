@@ -48,7 +48,11 @@ type Mix struct {
 	Callers int // clients of all that the service has besides operations on one key
 	Viewers int // clients that watch
 	// Users: callers act for users, whose rights change.
-	Users    bool
+	Users bool
+	// Cold: there are keys that stay as they are.
+	Cold bool
+	// Limits: the quota and alarms change.
+	Limits   bool
 	Clients  int
 	Streams  int // concurrent operations of a client
 	Keys     int
@@ -183,6 +187,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	}
 	m.ShortOutcomes = r.IntN(2) == 0
 	m.Users = r.IntN(3) == 0
+	m.Limits, m.Cold = r.IntN(4) == 0, m.Durable && r.IntN(3) == 0
 	return m
 }
 
@@ -209,7 +214,7 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 			m.Faults = append(m.Faults, f)
 		}
 	}
-	for _, often := range []Fault{Members, Rot, IOError} {
+	for _, often := range []Fault{Members, Rot, IOError, Emptied} {
 		if r.IntN(3) == 0 && !m.has(often) && slices.Contains(allowed, often) && m.fits(often) {
 			m.Faults = append(m.Faults, often)
 		}

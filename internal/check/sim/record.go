@@ -34,6 +34,7 @@ type record struct {
 	executed []execution // the attempts that took effect
 	logged   []int       // attempts that are committed
 	refused  []int       // attempts that were certainly not executed
+	limits   []kv.Code   // why attempts were refused by a quota or an alarm
 }
 
 // execution is where in the log an attempt took effect.
@@ -66,6 +67,9 @@ func (k *checker) execute(op kv.Op, index raft.Index, result kv.Result) {
 		k.w.failf("refused but executed", "attempt %d of %s", number, r)
 	}
 	r.logged = append(r.logged, number)
+	if limitCode(result.Code) {
+		r.limits = append(r.limits, result.Code)
+	}
 	if result.Code == kv.CodeOK {
 		r.executed = append(r.executed, execution{index, number, k.w.now, result})
 	}
@@ -113,6 +117,9 @@ func (r *record) ended(w *world, out clerk.Outcome) {
 	if w.diverging != nil {
 		return
 	}
+	if r.limited() {
+		w.check.counts.Limited++
+	}
 	if out.Verdict == clerk.Maybe && r.falseMaybe() {
 		w.failf("false ErrMaybe", "the replies tell more: %s", r)
 	}
@@ -140,7 +147,7 @@ func (r *record) falseMaybe() bool {
 	}
 	k, put := r.reply, r.req.Kind == api.Request_PUT
 	switch {
-	case r.req.Unconditional || k == nil || k.Revision == 0: // the reply does not describe the key
+	case r.req.Unconditional || k == nil || k.Revision == 0 || r.limited(): // the reply does not describe the key
 		return false
 	case k.Version == 0: // the key was not deleted since, so that a Put would be visible
 		return k.DeleteRevision <= r.reached
@@ -175,6 +182,8 @@ func (k *checker) verdict(r *record) {
 	case r.verdict == clerk.Dropped && n > 0:
 		k.w.failf("dropped but executed", "%s", r)
 	case r.verdict != clerk.Answered:
+	case r.limited() && !slices.Contains(r.limits, limits[r.reply.Code]):
+		k.w.failf("wrong answer", "no quota and no alarm has refused %s", r)
 	case ok && n == 0:
 		k.w.failf("acknowledged but lost", "%s", r)
 	case !ok && n > 0:

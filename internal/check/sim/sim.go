@@ -185,6 +185,12 @@ func (w *world) run() {
 	if w.mix.Users {
 		w.after(w.upTo(time.Second), w.administer)
 	}
+	if w.mix.Cold {
+		w.after(w.upTo(time.Second), w.keepCold)
+	}
+	if w.mix.Limits {
+		w.after(w.upTo(time.Second), w.limit)
+	}
 	w.scheduleInjections()
 	if w.mix.demandsProgress() {
 		w.after(time.Second, w.look)

@@ -69,6 +69,8 @@ type Counts struct {
 	EtcdCalls int
 	// Denied are calls that their user was not allowed.
 	Denied int
+	// Limited are calls and operations that a quota or an alarm has refused.
+	Limited int
 	// Maintained are steps of machines' work on their files after which there was more to do.
 	Maintained int
 	// Ticks are those that leaders proposed; LeasesEnded counts revoked and expired ones.
@@ -124,6 +126,7 @@ func (c *Counts) add(d Counts) {
 	c.UnknownCalls += d.UnknownCalls
 	c.EtcdCalls += d.EtcdCalls
 	c.Denied += d.Denied
+	c.Limited += d.Limited
 	c.Maintained += d.Maintained
 	c.Ticks += d.Ticks
 	c.LeasesEnded += d.LeasesEnded
@@ -199,6 +202,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"restarts ahead of the own log", c.AheadOfLog, t.Seeds / 200},
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},
 		{"calls answered", c.Calls, 20 * t.Seeds}, {"leases ended", c.LeasesEnded, t.Seeds},
+		{"calls and operations that a quota or an alarm has refused", c.Limited, 2 * t.Seeds},
 		{"damaged states noticed", c.Rotten, t.Seeds}, {"runs repaired", c.Repaired, t.Seeds / 20}, {"reads of files that failed", c.ReadErrors, t.Seeds / 40},
 		{"messages to watchers", c.Watched, 20 * t.Seeds}, {"watches that were compacted", c.WatchesCompacted, t.Seeds / 20},
 		{"calls answered by the API of etcd", c.EtcdCalls, 4 * t.Seeds},

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"balsa.example/kv"
-	"balsa.example/raft"
 	"balsa.example/state"
 	"balsa.example/state/auth"
 )
@@ -47,15 +46,8 @@ func (w *world) administer() {
 	if w.closing {
 		return
 	}
-	n := w.node(raft.NodeID(1 + w.rand.IntN(w.mix.Nodes())))
-	n.awake(func() {
-		if !n.up() {
-			return
-		}
-		c := w.drawChange()
-		data := state.Codec{}.Append(nil, more(state.More{Kind: state.KindAuth, Auth: &c, Internal: true}))
-		n.submit(data, &waiter{data: data, done: func(state.Result, error) {}}, w.chance(w.mix.Forward))
-	})
+	c := w.drawChange()
+	w.ask(state.More{Kind: state.KindAuth, Auth: &c})
 	w.after(w.upTo(milliseconds(300)), w.administer)
 }
 

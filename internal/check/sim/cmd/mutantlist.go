@@ -71,6 +71,8 @@ var mutants = []mutant{
 		"	r.askPreVotes()\n", "	_ = r\n"}},
 	{name: "leader-with-a-hung-disk-counts-itself", args: minorities, edit: edit{"raft/leader.go",
 		"{r.id: !r.ownDiskHangs() || ", "{r.id: true || "}},
+	{name: "leader-with-a-hung-disk-hinders-others", edit: edit{"raft/leader.go",
+		"		if !r.quorumActive() || r.hinders() {\n", "		if !r.quorumActive() {\n"}, tests: [2]string{"./raft", "^TestALeaderWhoseDiskHangsHinders"}},
 	{name: "pre-vote-disturbs-a-leader", edit: edit{"raft/election.go",
 		"	case *PreVote:\n", "	case *PreVote:\n		return false\n"}},
 	{name: "snapshot-of-lower-term", edit: edit{"raft/raft.go",
@@ -351,11 +353,15 @@ var mutants = []mutant{
 	{name: "etcd-response-without-a-nested-one", edit: edit{"internal/frontend/etcd/translate/txn.go",
 		"ResponseTxn: txnResponse(inner(0), r.Txn)}}\n", "ResponseTxn: txnResponse(inner(0), &kv.TxnResult{Succeeded: r.Txn.Succeeded})}}\n"}},
 	{name: "alarm-lets-leases-end", edit: edit{"state/execute.go",
-		"	case !p.alarms.corrupt.Load():\n", "	default:\n"}, tests: alarmTests},
+		"	case !p.alarms.corrupt.Load():\n", "	default:\n"}, tests: [2]string{"./state", "Alarm"}},
 	{name: "alarm-lets-nested-puts-through", edit: edit{"state/alarm.go",
-		"c.More.Txn != nil && txnBytes(c.More.Txn) > 0", "c.More.Txn != nil && slices.ContainsFunc(c.More.Txn.Then, func(op kv.TxnOp) bool { return op.Put != nil })"}, tests: alarmTests},
+		"c.More.Txn != nil && txnBytes(c.More.Txn) > 0", "c.More.Txn != nil && slices.ContainsFunc(c.More.Txn.Then, func(op kv.TxnOp) bool { return op.Put != nil })"}},
+	{name: "quota-never-refuses", edit: edit{"state/execute.go",
+		"	if quota <= 0 || bytes == 0 || p.keys.Bytes()+bytes <= quota {\n", "	if quota <= 0 || bytes == 0 || p.keys.Bytes()+bytes >= 0 {\n"}},
+	{name: "quota-lost-in-a-restart", edit: edit{"state/durable.go",
+		"	p.quota.Store(s.quota)\n", ""}},
 	{name: "alarms-lost-in-a-restart", edit: edit{"state/durable.go",
-		"	p.alarms.set(s.alarms)\n", ""}, tests: alarmTests},
+		"	p.alarms.set(s.alarms)\n", ""}},
 	{name: "tick-that-failed-not-repeated", edit: edit{"state/logtime/timekeeper.go",
 		"	k.onWay = false\n	if err", "	k.onWay = err != nil\n	if err"}},
 	{name: "tick-for-keep-alives-only", edit: edit{"state/logtime/timekeeper.go",
@@ -475,9 +481,6 @@ var mutants = []mutant{
 
 // minorities has more of the runs draw the fault that the bug needs.
 var minorities = []string{"--faults", "minority"}
-
-// alarmTests find what has to do with alarms, which no client of the simulation raises.
-var alarmTests = [2]string{"./state", "Alarm"}
 
 // rightsTests find what the simulation makes too seldom: rights that just miss one thing.
 var rightsTests = [2]string{"./internal/frontend/etcd", "^TestRightsOfEveryMethod"}

@@ -1,0 +1,87 @@
+package sim
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"balsa.example/api"
+	"balsa.example/kv"
+	"balsa.example/raft"
+	"balsa.example/state"
+)
+
+// In part of the runs an operator sets the quota, and raises and lifts alarms, all the time. What they
+// refuse is no part of the history; that a command is refused, and changes nothing, on each node alike,
+// shows in the results and the state that are compared after each command.
+
+// limits are the codes of what a quota or an alarm refuses, as clients see them.
+var limits = map[api.Reply_Code]kv.Code{
+	api.Reply_QUOTA: kv.CodeQuota, api.Reply_NO_SPACE: kv.CodeNoSpace, api.Reply_CORRUPT: kv.CodeCorrupt,
+}
+
+// limited tells whether a quota or an alarm has refused a command.
+func limited(r state.Result) bool { return limitCode(r.Code) }
+
+func limitCode(code kv.Code) bool { return slices.Contains(slices.Collect(maps.Values(limits)), code) }
+
+// limited tells whether a quota or an alarm has refused the operation.
+func (r *record) limited() bool { return limits[r.reply.GetCode()] != 0 }
+
+// limit makes a change of the quota or of the alarms at some node, and then others. Nobody waits for the
+// result. When the faults have ended it takes all back.
+func (w *world) limit() {
+	if w.closing {
+		return
+	}
+	if w.healed {
+		for _, m := range w.lifts() {
+			w.ask(m)
+		}
+	} else {
+		w.ask(w.drawLimit())
+	}
+	w.after(w.upTo(milliseconds(400)), w.limit)
+}
+
+func (w *world) drawLimit() state.More {
+	if w.chance(0.4) {
+		quota := pick(w.rand, 0, 0, 1, w.rand.Int64N(int64(10*(w.mix.Padding+50))))
+		return state.More{Kind: state.KindQuota, Quota: quota}
+	}
+	if m := w.lifts(); len(m) > 0 && w.chance(0.8) {
+		return pick(w.rand, m...)
+	}
+	if w.check.truth.Version() < state.Version { // nobody proposes an alarm before
+		return state.More{Kind: state.KindVersion, Version: 2 + w.rand.Uint64N(state.Version-1)}
+	}
+	alarm := state.Alarm{Member: w.rand.Uint64N(3), Kind: pick(w.rand, state.AlarmNoSpace, state.AlarmNoSpace, state.AlarmCorrupt, 0, 7)}
+	return state.More{Kind: state.KindAlarm, Alarm: state.AlarmChange{Alarm: alarm, Lift: w.chance(0.2)}}
+}
+
+// lifts are the commands that take back what is in force.
+func (w *world) lifts() (all []state.More) {
+	raised, atQuota := w.check.truth.Alarms()
+	list := slices.SortedFunc(maps.Keys(raised), func(a, b state.Alarm) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Member, b.Member))
+	})
+	for _, a := range list {
+		all = append(all, state.More{Kind: state.KindAlarm, Alarm: state.AlarmChange{Alarm: a, Lift: true}})
+	}
+	if atQuota {
+		all = append(all, state.More{Kind: state.KindQuota})
+	}
+	return all
+}
+
+// ask lets some node execute a command of the cluster itself.
+func (w *world) ask(m state.More) {
+	n := w.node(raft.NodeID(1 + w.rand.IntN(w.mix.Nodes())))
+	m.Internal = true
+	n.awake(func() {
+		if n.up() {
+			data := state.Codec{}.Append(nil, more(m))
+			n.submit(data, &waiter{data: data, done: func(state.Result, error) {}}, w.chance(w.mix.Forward))
+		}
+	})
+}

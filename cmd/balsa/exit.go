@@ -36,6 +36,7 @@ const (
 	exitDamaged     = 17 // what is on the disk is not what was written
 	exitRefused     = 18 // a change of the members makes no sense, or would do harm
 	exitBehind      = 19 // a member is not caught up
+	exitProblem     = 20 // doctor has found a problem
 )
 
 // exitMeanings says what they mean in general.

@@ -115,7 +115,7 @@ explains its exit codes.`,
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
 	root.AddCommand(p.dev(), p.serve(), p.etcd(), p.put(), p.get(), p.ls(), p.del(), p.txn(), p.watch(), p.lease(), p.lock(), p.elect(),
 		p.auth(), p.user(), p.role(), p.compact(), p.export(), p.importer(), p.backup(), p.restore(), p.recover(), p.check(), p.member(), p.moveLeader(), p.alarm(),
-		p.status(), p.health(), p.logLevel(), p.bench(), p.version())
+		p.status(), p.health(), p.doctor(), p.logLevel(), p.bench(), p.version())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

@@ -2,4 +2,5 @@
 //
 //	memory.go         MemoryLimit: GOMEMLIMIT, the control groups, the machine
 //	processor_*.go    ProcessorTime: what all threads of the process have used
+//	filesystem_*.go   FileSystem: the kinds on which data is not safe
 package machine

@@ -21,6 +21,11 @@ func MemoryLimit(root string) int64 {
 			limit = min(limit, n)
 		}
 	}
+	return min(limit, Memory(root))
+}
+
+// Memory is how much memory the machine has, in bytes; math.MaxInt64 if that is not known.
+func Memory(root string) int64 {
 	b, _ := os.ReadFile(filepath.Join(root, "proc/meminfo"))
 	for line := range bytes.Lines(b) {
 		fields := bytes.Fields(line)
@@ -28,10 +33,10 @@ func MemoryLimit(root string) int64 {
 			continue
 		}
 		if n, err := strconv.ParseInt(string(fields[1]), 10, 64); err == nil && n > 0 && n < math.MaxInt64/1024 {
-			limit = min(limit, n*1024)
+			return n * 1024
 		}
 	}
-	return limit
+	return math.MaxInt64
 }
 
 // limitFiles are where limits of memory may stand: of the group that this process is in, as a container

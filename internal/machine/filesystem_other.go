@@ -1,0 +1,6 @@
+//go:build !linux
+
+package machine
+
+// FileSystem is not known here.
+func FileSystem(string) string { return "" }

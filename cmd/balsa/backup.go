@@ -64,17 +64,20 @@ connection alone. With authentication the user needs the role root.
 // receiveBackup makes a backup, in as many streams as that takes: one that has brought something is
 // followed by the next.
 func (p *program) receiveBackup(ctx context.Context, n *connection, ck *clerk.Clerk, dir string) (*backup.Point, bool, error) {
-	tell := newTransfer(p.stderr, "saved")
+	saved := &transfer{verb: "saved", first: "waiting for a server"}
+	told := p.begin(false, saved.text)
+	defer told.end()
 	for {
 		if err := n.reach(ctx, ck, "backup"); err != nil {
 			return nil, false, err
 		}
-		before := tell.got
-		point, fresh, err := p.receiveStream(ctx, ck, dir, tell.tell)
+		before := saved.got
+		point, fresh, err := p.receiveStream(ctx, ck, dir, func(g backup.Progress) { saved.tell(g.Bytes, g.Of) })
 		broken := errors.Is(err, clerk.ErrUnavailable) || errors.Is(err, clerk.ErrBackupTime) || errors.Is(err, errStream)
-		if !broken || ctx.Err() != nil || tell.got == before {
+		if !broken || ctx.Err() != nil || saved.got == before {
 			return point, fresh, err
 		}
+		told.hide()
 		fmt.Fprintf(p.stderr, "the stream has ended, and is gone on with: %s\n", oneLine(err))
 	}
 }
@@ -221,11 +224,13 @@ memory that a server takes for the index of its keys.
 		if err != nil {
 			return explainBackup(nil, err)
 		}
-		tell, damage := newTransfer(p.stderr, "read"), 0
-		err = d.Verify(c.Context(), tell.tell, func(err error) {
+		read, damage := &transfer{verb: "read"}, 0
+		told := p.begin(false, read.text)
+		err = d.Verify(c.Context(), func(g backup.Progress) { read.tell(g.Bytes, g.Of) }, func(err error) {
 			damage++
 			fmt.Fprintln(p.stdout, oneLine(err))
 		})
+		told.end()
 		switch {
 		case err != nil:
 			return err
@@ -236,33 +241,4 @@ memory that a server takes for the index of its keys.
 		return err
 	}
 	return c
-}
-
-// transfer tells how far long work is.
-type transfer struct {
-	to         io.Writer
-	verb       string
-	told, from time.Time
-	got        int64 // in all streams
-	last       int64 // in this one
-}
-
-func newTransfer(to io.Writer, verb string) *transfer {
-	return &transfer{to: to, verb: verb, told: time.Now(), from: time.Now()}
-}
-
-func (t *transfer) tell(g backup.Progress) {
-	t.got += max(g.Bytes-t.last, 0)
-	t.last = g.Bytes
-	now := time.Now()
-	if now.Sub(t.told) < progressInterval {
-		return
-	}
-	t.told = now
-	fmt.Fprintf(t.to, "%s %s of %s", t.verb, mebibytes(g.Bytes), mebibytes(g.Of))
-	if rate := float64(g.Bytes) / now.Sub(t.from).Seconds(); rate > 0 {
-		left := time.Duration(float64(g.Of-g.Bytes) / rate * float64(time.Second))
-		fmt.Fprintf(t.to, ", about %s left", left.Round(time.Second))
-	}
-	fmt.Fprintln(t.to)
 }

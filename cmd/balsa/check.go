@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"balsa.example/internal/backup"
 	"balsa.example/internal/datadir"
 	"balsa.example/internal/offline"
 	"balsa.example/state"
@@ -38,11 +37,13 @@ the index of its keys.
 	}
 	out.addFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		tell, read := newTransfer(p.stderr, "read"), int64(0)
+		read, bytes := &transfer{verb: "read", first: "reading " + args[0]}, int64(0)
+		told := p.begin(false, read.text)
 		r, err := offline.Check(c.Context(), vfs.OS, args[0], func(n int) {
-			read += int64(n)
-			tell.tell(backup.Progress{Bytes: read, Of: read})
+			bytes += int64(n)
+			read.tell(bytes, 0)
 		})
+		told.end()
 		switch {
 		case errors.Is(err, offline.ErrInUse), errors.Is(err, offline.ErrNothing):
 			return usageError("%w", err)
@@ -207,7 +208,9 @@ func (p *program) recoverFrom(ctx context.Context, old, dataDir string, yes, kee
 			_ = vfs.OS.Remove(dataDir) // if it is empty
 		}
 	}()
+	reading := p.waiting("reading " + old)
 	s, err := offline.Survey(ctx, vfs.OS, old, filepath.Join(dataDir, recovering))
+	reading.end()
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +228,13 @@ func (p *program) recoverFrom(ctx context.Context, old, dataDir string, yes, kee
 	if !keep {
 		moveTo = s.Revision + restoreMargin
 	}
-	im, err := s.Write(ctx, dataDir, moveTo, nil)
+	written, bytes := &transfer{verb: "written"}, int64(0)
+	told := p.begin(false, written.text)
+	im, err := s.Write(ctx, dataDir, moveTo, func(n int) {
+		bytes += int64(n)
+		written.tell(bytes, 0)
+	})
+	told.end()
 	if err != nil {
 		return nil, err
 	}

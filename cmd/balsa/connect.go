@@ -49,8 +49,17 @@ func (n *connection) open(ctx context.Context, p *program) (*clerk.Clerk, contex
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.timeout)
+	ctx, cancel := n.within(ctx, p)
 	return ck, ctx, cancel, nil
+}
+
+// within returns a context that ends after the timeout. Who looks at a terminal is told if that takes long.
+func (n *connection) within(ctx context.Context, p *program) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, n.timeout)
+	waiting := p.begin(true, func(elapsed time.Duration) string {
+		return fmt.Sprintf("no answer yet after %s; it gives up after %s", elapsed.Round(time.Second), n.timeout)
+	})
+	return ctx, func() { cancel(); waiting.end() }
 }
 
 // connect returns a Clerk.

@@ -82,6 +82,8 @@ func (p *program) runDev(ctx context.Context, o devOptions, settings []any) erro
 	if err := o.remember(); err != nil {
 		return err
 	}
+	starting := p.waiting("the servers are not ready yet")
+	defer starting.end()
 	for _, s := range d.servers {
 		select {
 		case <-s.Ready():
@@ -91,6 +93,7 @@ func (p *program) runDev(ctx context.Context, o devOptions, settings []any) erro
 			return nil
 		}
 	}
+	starting.end()
 	o.welcome(p, configs)
 	err = d.watch(ctx)
 	if err == nil {

@@ -70,7 +70,9 @@ danger).
 		if e.sample < 0 {
 			return usageError("--sample is negative")
 		}
+		looking := p.begin(true, func(elapsed time.Duration) string { return "looking, " + elapsed.Round(time.Second).String() })
 		facts, err := p.examine(c.Context(), &e)
+		looking.end()
 		if err != nil {
 			return err
 		}

@@ -47,6 +47,7 @@ func (p *program) examineMachine(ctx context.Context, dir string) *doctor.Machin
 		return m
 	}
 	m.Free = free
+	p.live.Load().hide()
 	fmt.Fprintf(p.stderr, "syncing a small file in %s for up to %s\n", dir, probeTime)
 	m.Syncs, m.ProbeErr = probe(ctx, vfs.OS, dir)
 	return m

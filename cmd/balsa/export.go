@@ -44,7 +44,10 @@ JSON. An export is whole if the exit code is 0.
 			return err
 		}
 		defer ck.Close()
-		done := newProgress(p.stderr, "exported")
+		done := &progress{verb: "exported"}
+		if !p.terminal(p.result).IsSeen() { // who looks at the keys sees how far it is
+			defer p.begin(false, done.soFar).end()
+		}
 		keys := n.scan(c.Context(), ck, clerk.Prefix(prefix), []clerk.RangeOption{clerk.AtRevision(revision)})
 		_, err = p.list(keys, func(w io.Writer, kv clerk.KV) error {
 			line := jsonOf(kv, true)
@@ -59,7 +62,7 @@ JSON. An export is whole if the exit code is 0.
 			return n.explain("export", prefix, err)
 		}
 		if out.isJSON() {
-			return writeJSON(p.stderr, countJSON{done.keys})
+			return writeJSON(p.stderr, countJSON{done.keys.Load()})
 		}
 		_, err = fmt.Fprintln(p.stderr, done)
 		return err

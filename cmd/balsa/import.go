@@ -87,8 +87,11 @@ written, and none from it on. --from-line or --from-record goes on there.
 			return err
 		}
 		defer ck.Close()
-		w := &batchWriter{connection: &n, clerk: ck, done: newProgress(p.stderr, "imported"), unit: source.unit()}
-		if err := source.writeTo(c.Context(), w); err != nil {
+		w := &batchWriter{connection: &n, clerk: ck, done: &progress{verb: "imported"}, unit: source.unit()}
+		told := p.begin(false, w.done.soFar)
+		err = source.writeTo(c.Context(), w)
+		told.end()
+		if err != nil {
 			return err
 		}
 		if out.isJSON() {
@@ -99,7 +102,7 @@ written, and none from it on. --from-line or --from-record goes on there.
 				Roles       int    `json:"roles,omitempty"`
 				AuthEnabled bool   `json:"auth_enabled,omitempty"`
 				Revision    uint64 `json:"revision,omitempty"`
-			}{countJSON{w.done.keys}, w.leases, w.users, w.roles, w.authEnabled, w.revision})
+			}{countJSON{w.done.keys.Load()}, w.leases, w.users, w.roles, w.authEnabled, w.revision})
 		}
 		_, err = fmt.Fprint(p.stdout, w.done, "\n", w.usersText())
 		return err

@@ -142,11 +142,15 @@ func TestImportSaysWhereItStopped(t *testing.T) {
 func TestProgressIsToldNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told bytes.Buffer
-		done := newProgress(&told, "exported")
+		p := program{stderr: &told, env: noEnv}
+		done := &progress{verb: "exported"}
+		task := p.begin(false, done.soFar)
+		time.Sleep(time.Millisecond) // so that no key comes at the moment of a line
 		for range 1100 {
-			time.Sleep(10 * time.Millisecond)
 			done.add("k", make([]byte, 1<<20-1))
+			time.Sleep(10 * time.Millisecond)
 		}
+		task.end()
 		if want := "exported 500 keys, 500.0 MiB so far\nexported 1,000 keys, 1000.0 MiB so far\n"; told.String() != want {
 			t.Errorf("told %q", told.String())
 		}

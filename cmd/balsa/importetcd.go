@@ -24,7 +24,9 @@ type etcdSource struct {
 }
 
 func (o *origin) openEtcd(p *program) (importSource, error) {
+	checking := p.waiting("checking " + o.etcd)
 	f, err := etcdfile.Open(o.etcd)
+	checking.end()
 	var path *fs.PathError
 	switch {
 	case errors.As(err, &path):

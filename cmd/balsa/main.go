@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -49,6 +50,8 @@ type program struct {
 
 	// result is stdout.
 	result *result
+	// live is the task of which a line is on the terminal; nil if there was none yet.
+	live atomic.Pointer[task]
 	// log and out are stderr and stdout of a command that runs servers: see server.
 	log, out *sink.Writer
 	// logFiles are files that the log is written to, besides.
@@ -62,7 +65,7 @@ type program struct {
 
 // run executes a command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
-	p.result = &result{to: p.stdout}
+	p.result = &result{to: p.stdout, live: &p.live}
 	p.stdout = p.result
 	root := p.root()
 	if strings.TrimSuffix(filepath.Base(p.name), ".exe") == "etcd" {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -85,7 +86,7 @@ type memberRun struct {
 
 // once is a context for one request.
 func (r *memberRun) once() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(r.ctx, r.n.timeout)
+	return r.n.within(r.ctx, r.p)
 }
 
 func (p *program) memberCommand(m memberCall) *cobra.Command {
@@ -200,7 +201,14 @@ const maxDoors = 3
 func (r *memberRun) await(what string, id uint64, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
 	var progress member.Progress
-	var told time.Time
+	var text atomic.Pointer[string]
+	told := r.p.begin(false, func(time.Duration) string {
+		if now := text.Load(); now != nil {
+			return *now
+		}
+		return ""
+	})
+	defer told.end()
 	for {
 		ctx, cancel := r.once()
 		all, err := r.ck.Members(ctx, false)
@@ -213,14 +221,12 @@ func (r *memberRun) await(what string, id uint64, wait time.Duration) error {
 			if gone = false; m.Voter {
 				return nil
 			}
-			text := "has not started yet"
+			how := "has not started yet"
 			if m.Started {
-				text = progress.Note(member.Info{Behind: m.BehindEntries, BehindBytes: m.BehindBytes}, time.Now())
+				how = progress.Note(member.Info{Behind: m.BehindEntries, BehindBytes: m.BehindBytes}, time.Now())
 			}
-			if time.Since(told) >= progressInterval {
-				told = time.Now()
-				fmt.Fprintf(r.p.stderr, "%s: %s\n", orDash(m.Name), text)
-			}
+			how = fmt.Sprintf("%s: %s", orDash(m.Name), how)
+			text.Store(&how)
 		}
 		switch {
 		case gone:
@@ -352,6 +358,9 @@ one more that has to be waited for.`,
 				return err
 			}
 			deadline := time.Now().Add(wait)
+			if wait > 0 {
+				defer p.waiting(r.args[0] + " is not caught up yet").end()
+			}
 			for {
 				_, err = r.change("member promote", who, "promoted", r.ck.PromoteMember)
 				if exitCode(err) != exitBehind || time.Now().After(deadline) {

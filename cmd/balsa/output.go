@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -39,10 +40,12 @@ func (o *output) isJSON() bool { return *o == "json" }
 // if the command had not been executed.
 type result struct {
 	to     io.Writer
-	failed error // of the first write that failed
+	failed error                 // of the first write that failed
+	live   *atomic.Pointer[task] // whose line is taken away before anything is written
 }
 
 func (r *result) Write(b []byte) (int, error) {
+	r.live.Load().hide()
 	n, err := r.to.Write(b)
 	if err != nil && r.failed == nil {
 		r.failed = err

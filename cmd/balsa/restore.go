@@ -122,7 +122,9 @@ func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (
 	if err != nil {
 		return nil, err
 	}
+	finding := p.waiting("looking for what to restore")
 	point, at, err := f.find(ctx, d)
+	finding.end()
 	if err != nil {
 		return nil, err
 	}
@@ -135,12 +137,14 @@ func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (
 		points := d.Points()
 		r.MoveTo = points[len(points)-1].Revision + restoreMargin
 	}
-	tell, written := newTransfer(p.stderr, "restored"), int64(0)
+	written, bytes := &transfer{verb: "restored", first: "reading the index of the keys"}, int64(0)
 	r.Pace = func(n int) {
-		written += int64(n)
-		tell.tell(backup.Progress{Bytes: written, Of: max(point.Bytes, written)})
+		bytes += int64(n)
+		written.tell(bytes, max(point.Bytes, bytes))
 	}
+	told := p.begin(false, written.text)
 	restored, err := restoreImage(ctx, im, d.Files(), r, at)
+	told.end()
 	if err != nil {
 		_ = os.RemoveAll(r.Dir) // what is written in part is of no use, and would be in the way of the next attempt
 		if missing != nil {

@@ -98,6 +98,7 @@ to execute. A server that does not answer within the interval is shown as unreac
 		defer cancel()
 		s := newSurveyor(ck, n.endpoints)
 		if watch {
+			cancel() // each look has a time of its own
 			resized, stop := terminal.Resized()
 			defer stop()
 			w := statusWatch{

@@ -44,6 +44,12 @@ func (p *program) bench() *cobra.Command {
 to the standard error, the result to the standard output. Ctrl-C ends a run early
 with the result of what was done.
 
+It ends with a verdict in words: what this cluster did, and what kept it from doing
+more: the syncs of the leader's disk, round trips of the network, the processors of
+the leader, of this client, or of the machine that they share, the number of callers,
+or the rate that was asked for. It is concluded from figures of the leader before and
+after the load, and of this process; where they do not tell, it says so.
+
 The keys are bench/0000000000 and so on; they stay in the store. Leases are revoked
 at the end.`,
 		Args: subcommandOnly,
@@ -171,7 +177,7 @@ func (p *program) runBench(ctx context.Context, o *benchOptions) error {
 	if err := o.load.Validate(); err != nil {
 		return usageError("%w", err)
 	}
-	g, closeAll, err := p.openBench(ctx, o)
+	g, first, closeAll, err := p.openBench(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -183,16 +189,23 @@ func (p *program) runBench(ctx context.Context, o *benchOptions) error {
 		}
 	}
 	g.Observe = p.showProgress
+	watch := beginBenchWatch(ctx, &o.connection, first)
 	report, err := o.runUntil(ctx, g, o.load, func(err error) bool { // all operations would fail so
 		return errors.Is(err, clerk.ErrTooLarge) || errors.Is(err, clerk.ErrInvalid)
 	})
 	if err != nil {
 		return err
 	}
+	figures := watch.end(ctx, report)
+	figures.alone = o.load.Reads == 1 && o.consistency != "linearizable"
+	verdict := figures.judge()
 	if o.output.isJSON() {
-		err = writeJSON(p.stdout, report)
-	} else {
-		err = report.WriteText(p.stdout)
+		err = writeJSON(p.stdout, struct {
+			*loadgen.Report
+			Verdict *benchVerdict `json:"verdict"`
+		}{report, verdict})
+	} else if err = report.WriteText(p.stdout); err == nil && report.Ops() > 0 {
+		err = verdict.write(p.stdout)
 	}
 	switch {
 	case err != nil || report.Ops() > 0 || report.Failed() == 0:
@@ -205,15 +218,15 @@ func (p *program) runBench(ctx context.Context, o *benchOptions) error {
 }
 
 // openBench makes the Clerks, and reads a key with each, so that they are connected
-// before anything is measured.
-func (p *program) openBench(ctx context.Context, o *benchOptions) (g *loadgen.Generator, closeAll func(), err error) {
+// before anything is measured. It also returns one of them.
+func (p *program) openBench(ctx context.Context, o *benchOptions) (g *loadgen.Generator, first *clerk.Clerk, closeAll func(), err error) {
 	if o.connections < 1 || o.connections > maxClerks {
-		return nil, nil, usageError("--connections is %d; it must be from 1 to %d", o.connections, maxClerks)
+		return nil, nil, nil, usageError("--connections is %d; it must be from 1 to %d", o.connections, maxClerks)
 	}
 	var options []clerk.ReadOption
 	if o.consistency != "" {
 		if options, err = readOptions(o.consistency); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
 	var clerks []*clerk.Clerk
@@ -227,7 +240,7 @@ func (p *program) openBench(ctx context.Context, o *benchOptions) (g *loadgen.Ge
 		ck, attempt, cancel, err := o.connection.open(ctx, p)
 		if err != nil {
 			closeAll()
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		clerks = append(clerks, ck)
 		target := clerkload.New(ck, options...)
@@ -236,11 +249,11 @@ func (p *program) openBench(ctx context.Context, o *benchOptions) (g *loadgen.Ge
 		cancel()
 		if err != nil {
 			closeAll()
-			return nil, nil, o.connection.explain("reach the cluster by reading", key, err)
+			return nil, nil, nil, o.connection.explain("reach the cluster by reading", key, err)
 		}
 		g.Systems = append(g.Systems, target)
 	}
-	return g, closeAll, nil
+	return g, clerks[0], closeAll, nil
 }
 
 // fillKeys writes each key once, and ends at the first that cannot be written.

@@ -51,7 +51,7 @@ func TestBench(t *testing.T) {
 		t.Errorf("after keys were filled: %d %q %q", code, out, errs)
 	}
 	code, out, errs := balsa(t, "", "bench", "get", endpoints, "--ops", "5", "--keys", "5")
-	if code != exitOK || !strings.HasPrefix(out, "gets  5 in ") || !strings.Contains(errs, "writing 5 keys\n") {
+	if code != exitOK || !strings.HasPrefix(out, "gets  5 in ") || !strings.Contains(errs, "writing 5 keys\n") || !strings.Contains(out, "\nverdict\n  this cluster: it did ") {
 		t.Errorf("get as text: %d %q %q", code, out, errs)
 	}
 	checkStoreBenches(t, fmt.Sprintf("%s,%s,%s", endpoints, loopback(base+1), loopback(base+2)))

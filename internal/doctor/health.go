@@ -27,8 +27,8 @@ var doAbout = map[api.Alarm]string{
 	api.Alarm_OVER_QUOTA: `delete keys and compact ("balsa compact --keep 1000"), or give it a larger quota`,
 	api.Alarm_LOW_SPACE:  "free space on its disk, or give it a larger one; deletes and compaction still work",
 	api.Alarm_DAMAGED:    `its disk has damaged files which no other member could give it: test the disk, then "balsa member replace"`,
-	api.Alarm_NO_SPACE:   "somebody has raised it by the etcd API: make room, then lift it with etcdctl alarm disarm",
-	api.Alarm_CORRUPT:    "somebody has raised it by the etcd API: find out why, then lift it with etcdctl alarm disarm",
+	api.Alarm_NO_SPACE:   "somebody has raised it by the etcd API: make room, then lift it with \"balsa alarm disarm\"",
+	api.Alarm_CORRUPT:    "somebody has raised it by the etcd API: find out why, then lift it with \"balsa alarm disarm\"",
 }
 
 // alarms looks at what servers say themselves.
@@ -36,11 +36,12 @@ func (d *diagnosis) alarms() {
 	const check = "alarms"
 	for _, s := range d.answering() {
 		for _, a := range s.Second.Alarms {
-			d.say(Problem, check, s.name(), strings.ToLower(strings.ReplaceAll(a.String(), "_", " "))+": "+s.Second.Alarm,
+			what := strings.ToLower(strings.ReplaceAll(a.String(), "_", " "))
+			d.say(Problem, check, s.name(), strings.TrimSuffix(what+": "+s.Second.Alarm, ": "),
 				"some or all writes, or reads of what is damaged, are refused", doAbout[a])
 		}
 		if len(s.Second.Alarms) == 0 && s.Second.Alarm != "" {
-			d.say(Problem, check, s.name(), s.Second.Alarm, "some or all writes are refused", "its log says more")
+			d.say(Problem, check, s.name(), s.Second.Alarm, "some or all writes are refused", "see docs/troubleshooting.md, Writes are refused")
 		}
 	}
 	d.fine(check, "no alarm is raised")

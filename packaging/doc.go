@@ -4,7 +4,9 @@
 //	balsa-VERSION-OS-ARCH.cdx.json   what the program was built from: a CycloneDX SBOM
 //	balsa_VERSION_ARCH.deb           packages with a systemd unit
 //	balsa-VERSION.ARCH.rpm
-//	SHA256SUMS                       of all the files above
+//	balsa-chart-VERSION.tgz          the Helm chart
+//	container/                       all that a container image is built from
+//	SHA256SUMS                       of all files but those of container
 //
 // It is a module of its own, so that what packages balsa is no dependency of balsa.
 //

@@ -80,6 +80,12 @@ func release(ctx context.Context, o options) error {
 			}
 		}
 	}
+	if err := writeContext(o, programs); err != nil {
+		return fmt.Errorf("container: %w", err)
+	}
+	if err := writeChart(o, programs[0]); err != nil {
+		return fmt.Errorf("chart: %w", err)
+	}
 	return writeSums(o.out)
 }
 

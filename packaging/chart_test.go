@@ -1,0 +1,287 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"helm.sh/helm/v3/pkg/lint"
+	"helm.sh/helm/v3/pkg/lint/support"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+const chartFolder = "helm/balsa"
+
+// settings are values for the chart, each a case with everything that it brings in.
+var settings = map[string]string{
+	"defaults": ``,
+	"one member": `
+replicas: 1
+antiAffinity: none
+podDisruptionBudget: {enabled: false}`,
+	"all": `
+replicas: 5
+image: {repository: registry.example/balsa, tag: v1.2.3, pullPolicy: Always}
+imagePullSecrets: [{name: pull}]
+storage: {size: 1Gi, className: fast}
+flags: {history-age: 2h, lease-reads: true, log-format: json}
+tls: {client: {secret: client-tls, auth: true}, peer: {secret: peer-tls}}
+service: {type: LoadBalancer, annotations: {a: b}}
+antiAffinity: soft
+nodeSelector: {disk: ssd}
+tolerations: [{key: db, operator: Exists}]
+topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app.kubernetes.io/name: balsa}}}]
+priorityClassName: high
+podAnnotations: {c: d}
+serviceAccount: {annotations: {e: f}}
+serviceMonitor: {enabled: true, labels: {release: prometheus}}
+backup: {enabled: true, className: slow, userSecret: root-user, tlsSecret: backup-tls}`,
+	"a secret and a backup": `
+clusterSecret: secret
+resources: {}
+backup: {enabled: true, existingClaim: mine}`,
+}
+
+// valuesOf parses values.
+func valuesOf(t *testing.T, text string) map[string]any {
+	t.Helper()
+	values := map[string]any{}
+	if err := yaml.UnmarshalStrict([]byte(text), &values); err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+// render returns the documents that the chart makes of values, by kind and name.
+func render(t *testing.T, text string) map[string]string {
+	t.Helper()
+	chart, err := loader.Load(chartFolder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := chartutil.ReleaseOptions{Name: "balsa", Namespace: "db", IsInstall: true}
+	values, err := chartutil.ToRenderValues(chart, valuesOf(t, text), release, chartutil.DefaultCapabilities)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := engine.Render(chart, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	documents := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if path.Ext(name) != ".yaml" {
+			continue
+		}
+		for _, document := range strings.Split(files[name], "\n---\n") {
+			var head struct {
+				metav1.TypeMeta   `json:",inline"`
+				metav1.ObjectMeta `json:"metadata"`
+			}
+			if err := yaml.Unmarshal([]byte(document), &head); err != nil {
+				t.Fatalf("%s: %v\n%s", name, err, document)
+			}
+			if head.Kind != "" {
+				if head.Namespace != "db" {
+					t.Errorf("%s %s is in the namespace %q", head.Kind, head.Name, head.Namespace)
+				}
+				documents[head.Kind+" "+head.Name] = document
+			}
+		}
+	}
+	return documents
+}
+
+// decode reads a document, and refuses fields that its type lacks.
+func decode[T any](t *testing.T, documents map[string]string, name string) (object T) {
+	t.Helper()
+	document, ok := documents[name]
+	if !ok {
+		t.Fatalf("no %s in %q", name, slices.Sorted(maps.Keys(documents)))
+	}
+	if err := yaml.UnmarshalStrict([]byte(document), &object); err != nil {
+		t.Errorf("%s: %v\n%s", name, err, document)
+	}
+	return object
+}
+
+func TestTheChartHasNoLint(t *testing.T) {
+	for name, text := range settings {
+		for _, m := range lint.All(chartFolder, valuesOf(t, text), "db", true).Messages {
+			if m.Severity > support.InfoSev {
+				t.Errorf("%s: %s", name, m)
+			}
+		}
+	}
+}
+
+func TestTheChartRefusesValuesThatItLacks(t *testing.T) {
+	chart, err := loader.Load(chartFolder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"replicas: 2", "replica: 3", "tls: {client: {secrets: a}}", "antiAffinity: none-at-all", "flags: {--name: a}"} {
+		if _, err := chartutil.ToRenderValues(chart, valuesOf(t, text), chartutil.ReleaseOptions{}, nil); err == nil {
+			t.Errorf("%s is taken", text)
+		}
+	}
+}
+
+// Each document has the fields of its type alone, and each command line is one of this balsa.
+func TestManifestsAreSound(t *testing.T) {
+	balsa := unpack(t, one(t, "*.tar.gz"), t.TempDir())
+	for name, text := range settings {
+		documents := render(t, text)
+		for document := range documents {
+			var pod corev1.PodSpec
+			switch kind, _, _ := strings.Cut(document, " "); kind {
+			case "StatefulSet":
+				set := decode[appsv1.StatefulSet](t, documents, document)
+				pod = set.Spec.Template.Spec
+				if !maps.Equal(set.Spec.Selector.MatchLabels, intersect(set.Spec.Selector.MatchLabels, set.Spec.Template.Labels)) {
+					t.Errorf("%s: %s does not select its own pods", name, document)
+				}
+			case "CronJob":
+				job := decode[batchv1.CronJob](t, documents, document)
+				pod = job.Spec.JobTemplate.Spec.Template.Spec
+			case "Service":
+				decode[corev1.Service](t, documents, document)
+			case "ServiceAccount":
+				decode[corev1.ServiceAccount](t, documents, document)
+			case "PersistentVolumeClaim":
+				decode[corev1.PersistentVolumeClaim](t, documents, document)
+			case "PodDisruptionBudget":
+				decode[policyv1.PodDisruptionBudget](t, documents, document)
+			case "ServiceMonitor": // of no type of Kubernetes
+			default:
+				t.Errorf("%s: what is a %s?", name, document)
+			}
+			for _, container := range pod.Containers {
+				balsaTakes(t, balsa, container.Args...)
+				checkMounts(t, pod, container)
+				checkSecurity(t, pod, container)
+			}
+		}
+		if _, ok := documents["PodDisruptionBudget balsa"]; ok == strings.Contains(text, "enabled: false") {
+			t.Errorf("%s: disruption budget: %t", name, ok)
+		}
+	}
+}
+
+// intersect is what of a is in b.
+func intersect(a, b map[string]string) map[string]string {
+	both := maps.Clone(a)
+	maps.DeleteFunc(both, func(key, value string) bool { return b[key] != value })
+	return both
+}
+
+// checkMounts finds mounts without a volume, volumes without a mount, and files that no mount has.
+func checkMounts(t *testing.T, pod corev1.PodSpec, c corev1.Container) {
+	t.Helper()
+	mounted := map[string]bool{"data": true} // a claim of the set
+	for _, v := range pod.Volumes {
+		mounted[v.Name] = false
+	}
+	for _, m := range c.VolumeMounts {
+		if _, ok := mounted[m.Name]; !ok {
+			t.Errorf("%s: the mount %s has no volume", c.Name, m.Name)
+		}
+		mounted[m.Name] = true
+	}
+	for name, ok := range mounted {
+		if !ok {
+			t.Errorf("%s: the volume %s is nowhere mounted", c.Name, name)
+		}
+	}
+	for _, arg := range c.Args {
+		_, file, found := strings.Cut(arg, "=/")
+		if found && !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return strings.HasPrefix("/"+file, m.MountPath+"/") }) {
+			t.Errorf("%s: nothing is mounted for %s", c.Name, arg)
+		}
+	}
+}
+
+// checkSecurity demands what the restricted standard of pods demands.
+func checkSecurity(t *testing.T, pod corev1.PodSpec, c corev1.Container) {
+	t.Helper()
+	s, p := c.SecurityContext, pod.SecurityContext
+	if p == nil || s == nil || !*p.RunAsNonRoot || *p.RunAsUser == 0 || p.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault ||
+		*s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || len(s.Capabilities.Drop) != 1 || s.Capabilities.Drop[0] != "ALL" ||
+		*pod.AutomountServiceAccountToken || *pod.EnableServiceLinks {
+		t.Errorf("%s: %+v, %+v", c.Name, p, s)
+	}
+}
+
+// The servers of the chart, as it renders them, become a cluster that is ready and that its job backs up.
+func TestTheRenderedClusterServes(t *testing.T) {
+	for name, text := range map[string]string{
+		"plain":         "backup: {enabled: true}",
+		"with a secret": "{clusterSecret: s, backup: {enabled: true}}",
+		"with TLS":      "{tls: {client: {secret: c, auth: true}, peer: {secret: p}}, backup: {enabled: true, tlsSecret: b}}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			documents := render(t, text)
+			set := decode[appsv1.StatefulSet](t, documents, "StatefulSet balsa")
+			job := decode[batchv1.CronJob](t, documents, "CronJob balsa-backup")
+			service := "balsa.db.svc"
+			var pods, hosts []string
+			for i := range *set.Spec.Replicas {
+				pod := fmt.Sprintf("%s-%d", set.Name, i)
+				pods = append(pods, pod)
+				hosts = append(hosts, pod+"."+set.Spec.ServiceName+".db.svc.cluster.local")
+			}
+			n := newNetwork(t, append(hosts, service)...)
+			n.give(service, hosts[0]) // a service leads to any member
+			writeFiles(t, filepath.Join(n.dir, "secret"), map[string][]byte{"secret": []byte(strings.Repeat("random ", 8))})
+			for _, side := range []string{"client", "peer", "backup"} {
+				writeFiles(t, filepath.Join(n.dir, "tls", side), certificate(t, append(append([]string{service}, pods...), hosts...)...))
+			}
+			for i, host := range hosts {
+				n.serve(host, replaceAll(set.Spec.Template.Spec.Containers[0].Args, "$(POD)", pods[i]))
+			}
+			backup := job.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Args
+			reach := append(backup[2:], "--timeout=60s") // endpoints and certificates
+			n.balsa("", append([]string{"put", "greeting", "hello"}, reach...)...)
+			n.balsa("", append([]string{"backup"}, backup[1:]...)...)
+			if points := n.balsa("", "backup", "list", n.dir+"/backup/balsa"); !strings.Contains(points, "2") {
+				t.Errorf("no point in the backup: %s", points)
+			}
+			for _, host := range hosts {
+				n.await(host, "health", "--endpoints", "http://"+n.addresses[host]+":23810")
+			}
+		})
+	}
+}
+
+func replaceAll(all []string, from, to string) []string {
+	all = slices.Clone(all)
+	for i := range all {
+		all[i] = strings.ReplaceAll(all[i], from, to)
+	}
+	return all
+}
+
+func writeFiles(t *testing.T, dir string, files map[string][]byte) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -82,7 +82,7 @@ func sectionOf(name string) (section int) {
 func reference(families map[string]*dto.MetricFamily) string {
 	var b strings.Builder
 	b.WriteString("# Metrics\n\n" +
-		"What `/metrics` answers; [operations.md](operations.md#metrics-and-health) says where.\n" +
+		"What `/metrics` answers; [operations.md](operations.md#metrics-and-health) says where. [monitoring.md](monitoring.md) says which to look at first, and has alerts.\n" +
 		"The metrics themselves write this page: `go test ./internal/metrics -run Reference -rewrite`. CI proves that it is fresh.\n\n" +
 		"The usual `go_*` and `process_*` are there, too. Counters begin anew with the process.\n")
 	for i, section := range sections {

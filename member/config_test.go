@@ -45,7 +45,7 @@ func TestOpenRefusesABadConfig(t *testing.T) {
 
 // The longest names and attributes are taken.
 func TestOpenTakesTheLongest(t *testing.T) {
-	name := string(make([]byte, roster.MaxName))
+	name := strings.Repeat("n", roster.MaxName)
 	cluster, err := NewCluster("t", map[string]string{name: "127.0.0.1:1"})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"balsa.example/internal/roster"
 	"balsa.example/raft"
@@ -29,6 +30,41 @@ func (m *Member) ready(ctx context.Context) error {
 		return fmt.Errorf("%w: it has not executed what is committed within %s", ErrNotCaughtUp, m.cfg.ElectionTimeout)
 	}
 	return nil
+}
+
+// readyVoter returns another voter that is ready to lead, the first that says so. It is None if none does
+// in half of the time that a leader has to hand over: then the position in the log decides.
+func (m *Member) readyVoter(ctx context.Context) raft.NodeID {
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	ctx, cancel := context.WithTimeout(ctx, handoverTimeout/2)
+	defer cancel()
+	conf := m.view.Load().configuration
+	answers := make(chan raft.NodeID)
+	for _, id := range conf.Voters.IDs() {
+		if id == m.ID() || conf.IsWitness(id) {
+			continue
+		}
+		asked.Go(func() {
+			if _, err := m.call(ctx, id, request{Ready: &readyRequest{}}); err != nil && !errors.Is(err, ErrBadChange) { // see mayVote
+				return
+			}
+			select {
+			case answers <- id:
+			case <-ctx.Done():
+			}
+		})
+	}
+	go func() { // which ends with those asked
+		asked.Wait()
+		cancel()
+	}()
+	select {
+	case id := <-answers:
+		return id
+	case <-ctx.Done():
+		return raft.None
+	}
 }
 
 // readyTimeouts is for how many election timeouts a leader waits for the answer of another member, which

@@ -27,7 +27,7 @@ func (m *Member) HandOver(ctx context.Context, node Leader) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, handoverTimeout)
 	defer cancel()
-	if err := node.TransferLeadership(ctx, raft.None); err != nil {
+	if err := node.TransferLeadership(ctx, m.readyVoter(ctx)); err != nil {
 		m.log.Info("stopping as leader, nobody took over", "error", err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"balsa.example/clerk"
 	"balsa.example/internal/backup"
@@ -126,6 +128,8 @@ func explainBackup(n *connection, err error) error {
 		return withCode(exitUnavailable, "%w; run the command again to go on", err)
 	case errors.Is(err, clerk.ErrPermissionDenied), errors.Is(err, clerk.ErrUnauthenticated):
 		return n.explainCall("backup", err)
+	case status.Code(err) == codes.Unimplemented:
+		return errors.New("backup: the servers are of an older version, which makes no backups: upgrade them, one after the other, and try again")
 	}
 	return err
 }
@@ -189,55 +193,90 @@ point before it has. No server is asked.
 		if err != nil {
 			return explainBackup(nil, err)
 		}
+		for _, damage := range d.Damage() {
+			fmt.Fprintf(p.stderr, "balsa: %s; the other points are of use\n", oneLine(damage))
+		}
 		if out.isJSON() {
 			for _, point := range d.Points() {
 				if err := writeJSON(p.stdout, jsonOfPoint(point)); err != nil {
 					return err
 				}
 			}
-			return nil
+			return someDamaged(d)
 		}
 		t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "REVISION\tTIME\tCOVERS\tSIZE\tNEW")
 		for _, q := range d.Points() {
 			fmt.Fprintf(t, "%d\t%s\t%d to %d\t%s\t%s\n", q.Revision, q.Taken.UTC().Format(time.RFC3339), q.Compacted, q.Revision, mebibytes(q.Bytes), mebibytes(q.New))
 		}
-		return t.Flush()
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		return someDamaged(d)
 	}
 	return c
 }
 
+// someDamaged is the exit code for a directory that has damaged points among others. They were named.
+func someDamaged(d *backup.Dir) error {
+	if len(d.Damage()) == 0 {
+		return nil
+	}
+	return exitStatus(exitDamaged)
+}
+
+// verifyJSON is what "balsa backup verify" finds, in the format of -o json.
+type verifyJSON struct {
+	OK      bool     `json:"ok"`
+	Points  int      `json:"points"` // that can be read
+	Covered string   `json:"covers"`
+	Damage  []string `json:"damage"`
+}
+
 func (p *program) backupVerify() *cobra.Command {
+	var out output
 	c := &cobra.Command{
 		Use:   "verify DIR",
 		Short: "Read all of a backup, and check it",
 		Long: `Read every byte of all points in DIR, and check it: each file, each record in it, and
 that the files of a point add up to the hash of the state that the servers had. What is
-damaged goes to the standard output, a line each. No server is asked. It takes the
+damaged goes to the standard output, a line each, or with -o json in a list. No server is asked. It takes the
 memory that a server takes for the index of its keys.
 
 ` + exitHelp(exitOK, exitError, exitUsage, exitUnreported, exitDamaged),
 		Args: usageArgs(cobra.ExactArgs(1)),
 	}
+	out.addFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		d, err := backup.Open(vfs.OS, args[0])
 		if err != nil {
 			return explainBackup(nil, err)
 		}
-		read, damage := &transfer{verb: "read"}, 0
+		found := verifyJSON{Points: len(d.Points()), Covered: d.Covered(), Damage: []string{}}
+		read := &transfer{verb: "read"}
 		told := p.begin(false, read.text)
 		err = d.Verify(c.Context(), func(g backup.Progress) { read.tell(g.Bytes, g.Of) }, func(err error) {
-			damage++
-			fmt.Fprintln(p.stdout, oneLine(err))
+			found.Damage = append(found.Damage, oneLine(err))
+			if !out.isJSON() {
+				fmt.Fprintln(p.stdout, oneLine(err))
+			}
 		})
 		told.end()
+		if found.OK = len(found.Damage) == 0; err == nil && out.isJSON() {
+			err = writeJSON(p.stdout, found)
+		}
 		switch {
 		case err != nil:
 			return err
-		case damage > 0:
+		case !found.OK && len(d.Damage()) == len(found.Damage) && found.Points > 0:
+			return withCode(exitDamaged, "%w: %s; its other points are in order: %s", backup.ErrDamaged, args[0], found.Covered)
+		case !found.OK:
 			return withCode(exitDamaged, "%w: %s; make a new backup in another directory", backup.ErrDamaged, args[0])
 		}
-		_, err = fmt.Fprintf(p.stdout, "%d points are in order: %s\n", len(d.Points()), d.Covered())
+		if out.isJSON() {
+			return nil
+		}
+		_, err = fmt.Fprintf(p.stdout, "%d points are in order: %s\n", found.Points, found.Covered)
 		return err
 	}
 	return c

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // TestBackupsFromTheCommandLine makes two, lists and checks them, and finds damage.
@@ -306,5 +309,64 @@ func TestWhatIsLeftOfARestore(t *testing.T) {
 	code, out, errs := balsa(t, "", "restore", saved, "--data-dir", filepath.Join(dir, "before"), "--time", "2000-01-01 00:00")
 	if code != exitOK || !strings.Contains(out, "restored revision=1 ") || !strings.Contains(errs, "there are no keys") {
 		t.Errorf("restore of a time before all: %d %s %s", code, out, errs)
+	}
+}
+
+// A point whose file is damaged is named, and the others stay of use.
+func TestADamagedPointOfABackupAmongOthers(t *testing.T) {
+	endpoints, dir := oneServer(t), t.TempDir()
+	saved := filepath.Join(dir, "backup")
+	for i := range 2 {
+		for _, args := range [][]string{{"put", fmt.Sprint("key", i), fmt.Sprint(i)}, {"backup", saved}} {
+			if code, _, errs := balsa(t, "", append(args, endpoints)...); code != exitOK {
+				t.Fatal(errs)
+			}
+		}
+	}
+	points, err := filepath.Glob(filepath.Join(saved, "point-2-*"))
+	if err != nil || len(points) != 1 {
+		t.Fatal(points, err)
+	}
+	var verified verifyJSON
+	if code, out, errs := balsa(t, "", "backup", "verify", saved, "-o", "json"); code != exitOK || json.Unmarshal([]byte(out), &verified) != nil || !verified.OK || verified.Points != 2 {
+		t.Fatal(code, out, errs)
+	}
+	b, err := os.ReadFile(points[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2]++
+	if err := os.WriteFile(points[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := balsa(t, "", "backup", "list", saved); code != exitDamaged || strings.Count(out, "\n") != 2 || !strings.Contains(out, "to 3") || !strings.Contains(errs, points[0]) {
+		t.Errorf("list: %d %s %s", code, out, errs)
+	}
+	if code, out, errs := balsa(t, "", "backup", "list", saved, "-o", "json"); code != exitDamaged || !strings.HasPrefix(out, `{"revision":3,`) || strings.Count(out, "\n") != 1 || !strings.Contains(errs, points[0]) {
+		t.Errorf("list: %d %s %s", code, out, errs)
+	}
+	if code, out, errs := balsa(t, "", "backup", "verify", saved); code != exitDamaged || !strings.Contains(out, points[0]) || !strings.Contains(errs, "other points are in order: revisions 1 to 3") {
+		t.Errorf("verify: %d %s %s", code, out, errs)
+	}
+	code, out, errs := balsa(t, "", "backup", "verify", saved, "-o", "json")
+	if err := json.Unmarshal([]byte(out), &verified); err != nil || code != exitDamaged || verified.OK || verified.Points != 1 || len(verified.Damage) != 1 || !strings.Contains(verified.Damage[0], points[0]) {
+		t.Errorf("verify: %d %s %s", code, out, errs)
+	}
+	for i, args := range [][]string{
+		{"backup", saved, endpoints}, // nothing is new
+		{"put", "key2", "2", endpoints},
+		{"backup", saved, endpoints},
+		{"restore", saved, "--data-dir", filepath.Join(dir, "data")},
+	} {
+		if code, out, errs := balsa(t, "", args...); code != exitOK {
+			t.Errorf("command %d: %d %s %s", i, code, out, errs)
+		}
+	}
+}
+
+func TestABackupOfOlderServersSaysWhatToDo(t *testing.T) {
+	err := explainBackup(nil, fmt.Errorf("open: %w", status.Error(codes.Unimplemented, "unknown method Backup")))
+	if !strings.Contains(err.Error(), "older version") || strings.Contains(err.Error(), "Backup") {
+		t.Error(err)
 	}
 }

@@ -122,6 +122,9 @@ func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (
 	if err != nil {
 		return nil, err
 	}
+	for _, damage := range d.Damage() {
+		fmt.Fprintf(p.stderr, "balsa: %s; that point is left out\n", oneLine(damage))
+	}
 	finding := p.waiting("looking for what to restore")
 	point, at, err := f.find(ctx, d)
 	finding.end()
@@ -158,6 +161,8 @@ func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (
 func (f *restoreFlags) find(ctx context.Context, d *backup.Dir) (*backup.Point, backup.At, error) {
 	points := d.Points()
 	switch {
+	case len(points) == 0 && len(d.Damage()) > 0:
+		return nil, backup.At{}, errors.Join(d.Damage()...)
 	case len(points) == 0:
 		return nil, backup.At{}, fmt.Errorf("%w: it has no points; has the first backup been finished?", backup.ErrNotCovered)
 	case f.at != "":

@@ -67,9 +67,10 @@ type Dir struct {
 	// Cluster is the cluster's identity, and History what stands in its runs.
 	Cluster, History uint64
 	points           []*Point // in the order of the log
+	damage           []error  // of each file of a point that is damaged
 }
 
-// Open reads what a directory has. It changes nothing.
+// Open reads what a directory has. It changes nothing. Points whose file is damaged are left out: see Damage.
 func Open(fsys vfs.FS, path string) (*Dir, error) {
 	d := &Dir{fs: fsys, path: path}
 	b, err := vfs.ReadFile(fsys, filepath.Join(path, headName))
@@ -92,15 +93,21 @@ func Open(fsys vfs.FS, path string) (*Dir, error) {
 		if !strings.HasPrefix(name, pointPrefix) || strings.HasSuffix(name, vfs.TempSuffix) {
 			continue
 		}
-		p, _, err := d.read(name)
-		if err != nil {
+		switch p, _, err := d.read(name); {
+		case errors.Is(err, ErrDamaged):
+			d.damage = append(d.damage, err)
+		case err != nil:
 			return nil, err
+		default:
+			d.points = append(d.points, p)
 		}
-		d.points = append(d.points, p)
 	}
 	d.sort()
 	return d, nil
 }
+
+// Damage has an error for each point that is of no use, since its file is damaged.
+func (d *Dir) Damage() []error { return slices.Clone(d.damage) }
 
 func (d *Dir) sort() {
 	slices.SortFunc(d.points, func(a, b *Point) int { return cmp.Compare(a.Index, b.Index) })
@@ -137,7 +144,7 @@ func (d *Dir) read(name string) (*Point, *state.Image, error) {
 	}
 	end := len(b) - 8
 	if end < pointBefore || string(b[:8]) != pointMagic || xxhash.Sum64(b[:end]) != binary.LittleEndian.Uint64(b[end:]) {
-		return nil, nil, fmt.Errorf("%w: wrong checksum of %s; without that file the other points can still be restored", ErrDamaged, path)
+		return nil, nil, fmt.Errorf("%w: wrong checksum of %s", ErrDamaged, path)
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != format {
 		return nil, nil, fmt.Errorf("%s has format %d, this program reads %d", path, v, format)
@@ -147,7 +154,7 @@ func (d *Dir) read(name string) (*Point, *state.Image, error) {
 	}
 	im, err := state.DecodeImage(b[pointBefore:end], d.Cluster)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
 	}
 	p := pointOf(im, time.UnixMilli(int64(binary.LittleEndian.Uint64(b[20:]))))
 	p.Bytes += int64(len(b))

@@ -18,7 +18,7 @@ func (d *Dir) Covering(revision uint64) (*Point, error) {
 			return p, nil
 		}
 	}
-	return nil, fmt.Errorf("revision %d is %w, which covers %s", revision, ErrNotCovered, d.Covered())
+	return nil, errors.Join(append([]error{fmt.Errorf("revision %d is %w, which covers %s", revision, ErrNotCovered, d.Covered())}, d.damage...)...)
 }
 
 // Covered says which revisions the points cover.

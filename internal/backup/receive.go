@@ -253,8 +253,11 @@ func (r *receiver) progress(n int64) {
 	}
 }
 
-// removeStrays removes the runs that no point names.
+// removeStrays removes the runs that no point names, unless a damaged point may have named them.
 func (d *Dir) removeStrays() error {
+	if len(d.damage) > 0 {
+		return nil
+	}
 	all, err := d.Files().List()
 	if err != nil {
 		return err

@@ -13,6 +13,9 @@ import (
 // state that the cluster has said. It calls bad for what is not in order, and returns an error where it
 // cannot go on.
 func (d *Dir) Verify(ctx context.Context, tell func(Progress), bad func(error)) error {
+	for _, err := range d.damage {
+		bad(err)
+	}
 	var done Progress
 	named := d.named()
 	for _, info := range named {

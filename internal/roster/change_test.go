@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"balsa.example/raft"
@@ -275,7 +276,16 @@ func TestChangesAreRefused(t *testing.T) {
 	}
 	w.refuse(joins("more", 200), ErrTooMany)
 	w.refuse(Change{Kind: Replace, Name: "c"}, ErrTooMany)
-	w.refuse(Change{Kind: Add, About: About{Name: string(make([]byte, MaxName+1))}}, ErrName)
+	w.refuse(Change{Kind: Add, About: About{Name: strings.Repeat("n", MaxName+1)}}, ErrName)
+	for _, name := range []string{"a b", "a\tb", " a", "a\n", "a\x00", "a\x7f", "a\u00a0b", "a\u200bb", "a\xff"} {
+		w.refuse(Change{Kind: Add, About: About{Name: name, Peers: []string{"x:1"}}}, ErrName)
+		w.refuse(Change{Kind: Replace, Name: "a", About: About{Name: name}}, ErrName)
+	}
+	for _, name := range []string{"infra-1.example.com", "日本", "é", "a_b:c"} {
+		if err := (About{Name: name}).Check(); err != nil {
+			t.Error(err)
+		}
+	}
 	if _, _, err := (Change{Kind: Replace + 1}).Apply(w.conf, 99); err == nil {
 		t.Error("an unknown change is made")
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"balsa.example/raft"
 )
@@ -51,10 +53,14 @@ func (a About) Equal(b About) bool {
 	return a.Name == b.Name && slices.Equal(a.Peers, b.Peers) && slices.Equal(a.Clients, b.Clients)
 }
 
-// Check refuses what is too long, and addresses that are empty.
+// Check refuses what is too long, names that do not read as one word, and addresses that are empty.
 func (a About) Check() error {
 	if len(a.Name) > MaxName {
 		return fmt.Errorf("%w: %.32q... has %d bytes, at most %d are allowed", ErrName, a.Name, len(a.Name), MaxName)
+	}
+	// It stands in tables, logs and addresses on the command line.
+	if i := strings.IndexFunc(a.Name, func(r rune) bool { return r == utf8.RuneError || unicode.IsSpace(r) || !unicode.IsGraphic(r) }); i >= 0 {
+		return fmt.Errorf("%w: %q has a space, or a character that cannot be seen, at byte %d", ErrName, a.Name, i)
 	}
 	if slices.Contains(a.Peers, "") || slices.Contains(a.Clients, "") {
 		return fmt.Errorf("%w: one is empty", ErrAddresses)

@@ -116,6 +116,7 @@ var maintenanceChecks = []check{
 			t.ctl("alarm", "disarm")
 		}
 	}},
+	{name: "maintenance/quota", loose: true, run: quota},
 	{name: "maintenance/defragment", run: func(t *T) { t.send(&pb.DefragmentRequest{}) }},
 	{name: "maintenance/move-leader", loose: true, run: func(t *T) {
 		leads, follows := t.leader()

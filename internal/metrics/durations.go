@@ -8,7 +8,13 @@ import (
 
 // Commits measures the syncs of the files of the history. No write waits for them. It is a
 // prometheus.Collector.
-type Commits struct{ own, etcd prometheus.Histogram }
+type Commits struct {
+	own, etcd prometheus.Histogram
+	slow      prometheus.Counter
+}
+
+// slowCommit is as long as what etcd counts as a slow apply: there the two are one.
+const slowCommit = 100 * time.Millisecond
 
 // NewCommits returns a Commits without observations.
 func NewCommits() *Commits {
@@ -20,6 +26,9 @@ func NewCommits() *Commits {
 		etcd: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "etcd_disk_backend_commit_duration_seconds", Help: help, Buckets: etcdBuckets(14),
 		}),
+		slow: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "etcd_server_slow_apply_total", Help: "Syncs of the files of the history that took 100 ms or more.",
+		}),
 	}
 }
 
@@ -27,18 +36,23 @@ func NewCommits() *Commits {
 func (c *Commits) Observe(took time.Duration) {
 	c.own.Observe(took.Seconds())
 	c.etcd.Observe(took.Seconds())
+	if took >= slowCommit {
+		c.slow.Inc()
+	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *Commits) Describe(ch chan<- *prometheus.Desc) {
 	c.own.Describe(ch)
 	c.etcd.Describe(ch)
+	c.slow.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
 func (c *Commits) Collect(ch chan<- prometheus.Metric) {
 	c.own.Collect(ch)
 	c.etcd.Collect(ch)
+	c.slow.Collect(ch)
 }
 
 // RoundTrips measures how long messages to peers take there and back. It is a prometheus.Collector.

@@ -42,6 +42,13 @@ var etcdMemberFigures = []figure[Sample]{
 		func(s *Sample) int { return s.replica().PendingWrites }),
 	etcdCounter("server_proposals_failed_total", "Requests of clients that failed for want of a leader, of an answer in time, or of an outcome.",
 		func(s *Sample) uint64 { return s.Failed }),
+	etcdCounter("server_heartbeat_send_failures_total", "Messages to other members that were not sent, of all of them.",
+		func(s *Sample) (n uint64) {
+			for _, p := range s.Peers {
+				n += p.Dropped
+			}
+			return n
+		}),
 	etcdGauge("server_quota_backend_bytes", "Size that the store may have; the largest number if there is no quota.",
 		func(s *Sample) int64 {
 			if q := s.replica().Quota; q > 0 {

@@ -70,7 +70,7 @@ func (p *program) receiveBackup(ctx context.Context, n *connection, ck *clerk.Cl
 	told := p.begin(false, saved.text)
 	defer told.end()
 	for {
-		if err := n.reach(ctx, ck, "backup"); err != nil {
+		if err := p.reach(ctx, n, ck, "backup"); err != nil {
 			return nil, false, err
 		}
 		before := saved.got

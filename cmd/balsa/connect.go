@@ -94,8 +94,8 @@ func (n *connection) connect(p *program, options ...clerk.Option) (*clerk.Clerk,
 
 // reach waits until the cluster answers, for the timeout at most. A command that then takes as long
 // as it takes begins with it.
-func (n *connection) reach(ctx context.Context, ck *clerk.Clerk, what string) error {
-	ctx, cancel := context.WithTimeout(ctx, n.timeout)
+func (p *program) reach(ctx context.Context, n *connection, ck *clerk.Clerk, what string) error {
+	ctx, cancel := n.within(ctx, p)
 	defer cancel()
 	if _, err := ck.Get(ctx, "\x00"); !errors.Is(err, clerk.ErrNoKey) {
 		return n.explainCall(what, err)

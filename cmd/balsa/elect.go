@@ -56,7 +56,7 @@ it tries to reach a server at first.
 		}
 		defer ck.Close()
 		what := fmt.Sprintf("elect %q", short(args[0]))
-		if err := n.reach(c.Context(), ck, what); err != nil {
+		if err := p.reach(c.Context(), &n, ck, what); err != nil {
 			return err
 		}
 		if listen {
@@ -72,7 +72,7 @@ func (p *program) lead(ctx context.Context, ck *clerk.Clerk, n *connection, out 
 	e := election.New(ck, name, lock.TTL(h.ttl))
 	what := fmt.Sprintf("elect %q", short(name))
 	campaign := func(ctx context.Context) error { return e.Campaign(ctx, []byte(value)) }
-	if err := h.acquire(ctx, n, what, campaign); err != nil {
+	if err := h.acquire(ctx, p, n, what, campaign); err != nil {
 		return err
 	}
 	lost := e.Lost()

@@ -19,14 +19,18 @@ type holding struct {
 }
 
 // acquire runs take, which waits for what is held, for as long as the flags allow.
-func (h *holding) acquire(ctx context.Context, n *connection, what string, take func(context.Context) error) error {
+func (h *holding) acquire(ctx context.Context, p *program, n *connection, what string, take func(context.Context) error) error {
 	waiting := ctx
 	if h.wait > 0 {
 		var cancel context.CancelFunc
 		waiting, cancel = context.WithTimeout(ctx, h.wait)
 		defer cancel()
 	}
+	told := p.begin(true, func(elapsed time.Duration) string {
+		return fmt.Sprintf("%s: not got yet, after %s", what, elapsed.Round(time.Second))
+	})
 	err := take(waiting)
+	told.end()
 	if err == nil {
 		return nil
 	}

@@ -64,7 +64,7 @@ func (p *program) withLock(ctx context.Context, n *connection, out *output, h *h
 	}
 	defer ck.Close()
 	what := fmt.Sprintf("lock %q", short(name))
-	if err := n.reach(ctx, ck, what); err != nil {
+	if err := p.reach(ctx, n, ck, what); err != nil {
 		return err
 	}
 	m := lock.NewMutex(ck, name, lock.TTL(h.ttl), lock.Value(holder()))
@@ -72,7 +72,7 @@ func (p *program) withLock(ctx context.Context, n *connection, out *output, h *h
 	if h.try {
 		take = m.TryLock
 	}
-	if err := h.acquire(ctx, n, what, take); err != nil {
+	if err := h.acquire(ctx, p, n, what, take); err != nil {
 		return err
 	}
 	lost := m.Lost()

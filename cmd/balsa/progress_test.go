@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -114,6 +115,23 @@ func TestProgressOfAWait(t *testing.T) {
 		larger.end()
 		if strings.Contains(out.String(), "no answer") || !strings.Contains(out.String(), "reading, 3s") {
 			t.Errorf("beside a larger task: %q", &out)
+		}
+	})
+}
+
+// Who waits for a lock is told so, and the line is gone when it has it.
+func TestProgressOfAWaitForALock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out shared
+		take := func(context.Context) error {
+			time.Sleep(3100 * time.Millisecond)
+			return nil
+		}
+		if err := new(holding).acquire(t.Context(), seenProgram(&out), new(connection), `lock "x"`, take); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), "\rlock \"x\": not got yet, after 3s\x1b[K") || !strings.HasSuffix(out.String(), "\r\x1b[K") {
+			t.Errorf("%q", &out)
 		}
 	})
 }

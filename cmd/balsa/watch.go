@@ -119,7 +119,7 @@ first.
 
 // follow prints or executes what happens to a span, until ctx ends.
 func (p *program) follow(ctx context.Context, ck *clerk.Clerk, n *connection, out *output, w *watchFlags, span clerk.Span) error {
-	err := n.reach(ctx, ck, "watch")
+	err := p.reach(ctx, n, ck, "watch")
 	if err != nil {
 		return interrupted(ctx, err)
 	}

@@ -61,6 +61,7 @@ func witnessStatus(w *node) *api.StatusReply {
 		NodeId: uint64(st.ID), Role: api.Role_FOLLOWER, Term: uint64(st.Term), LeaderId: uint64(st.Leader),
 		CommitIndex: uint64(st.Commit), AppliedIndex: uint64(st.Applied), FirstIndex: uint64(st.FirstIndex), LastIndex: uint64(st.LastIndex),
 		LogBytes: uint64(st.LogBytes), SnapshotIndex: uint64(st.Snapshot.Index), DiskWaitMs: uint64(st.DiskWait.Milliseconds()),
+		CommandVersion: state.Version, // it executes no command, and is in the way of none
 	}
 	if st.Role == raft.Leader {
 		reply.Role = api.Role_LEADER

@@ -80,7 +80,7 @@ func TestAWitnessAnswersNothing(t *testing.T) {
 	c := newTestCluster(t, options{servers: 2})
 	c.startAll()
 	w := c.joinWitness("w")
-	if st := c.servers[w].status(); st.Role != api.Role_FOLLOWER || st.Term == 0 {
+	if st := c.servers[w].status(); st.Role != api.Role_FOLLOWER || st.Term == 0 || st.CommandVersion != c.servers[0].status().CommandVersion {
 		t.Errorf("its status is %v", st)
 	}
 	if err := c.servers[w].begun(); err != nil {

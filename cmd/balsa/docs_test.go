@@ -40,6 +40,53 @@ func TestDocumentsTellNoLies(t *testing.T) {
 	}
 }
 
+// TestDocumentsNameFlagsOfTheirCommand: a flag that another command has is of no use in an example.
+func TestDocumentsNameFlagsOfTheirCommand(t *testing.T) {
+	root := filepath.Join("..", "..")
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil || len(pages) < 4 {
+		t.Fatal(pages, err)
+	}
+	commands, balsa := 0, (&program{}).root()
+	for _, page := range append(pages, filepath.Join(root, "README.md")) {
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ReplaceAll(string(data), "\\\n", " ")
+		for _, m := range regexp.MustCompile(`(?m)(?:^ {4,}|&& |; |\$\(|`+"`"+`)(?:\./)?balsa ([^\n#;|&`+"`"+`)]*)`).FindAllStringSubmatch(text, -1) {
+			commands++
+			for _, wrong := range strangeFlags(balsa, strings.Fields(m[1])) {
+				t.Errorf("%s: balsa %s: %s", page, m[1], wrong)
+			}
+		}
+	}
+	if commands < 200 {
+		t.Errorf("%d commands", commands)
+	}
+}
+
+// strangeFlags lists what a command line has that its command does not know.
+func strangeFlags(root *cobra.Command, args []string) (wrong []string) {
+	c, rest, err := root.Find(args)
+	if len(args) == 0 || strings.ToUpper(args[0]) == args[0] {
+		return nil // balsa COMMAND
+	}
+	if err != nil || c.Parent() == nil && args[0][0] != '-' {
+		return []string{"there is no such command"}
+	}
+	for _, arg := range rest {
+		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		if c.Name() == "lock" && arg[0] != '-' {
+			break // what follows is another program's
+		}
+		if strings.HasPrefix(arg, "--") && name != "" && name != "help" && name != "version" && c.Flags().Lookup(name) == nil {
+			wrong = append(wrong, arg)
+		}
+	}
+	return wrong
+}
+
 // Examples name balsa's ports: those of etcd lead to etcd.
 func TestExamplesNameOurPorts(t *testing.T) {
 	etcds := regexp.MustCompile(`:23(79|80)([^0-9$]|$)`)

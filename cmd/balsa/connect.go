@@ -142,8 +142,8 @@ func (n *connection) explainCall(what string, err error) error {
 	case errors.Is(err, clerk.ErrTLS):
 		return withCode(exitUnavailable, "%s: %w; see --endpoints, --cacert, --cert and --key", what, bare(err))
 	case errors.Is(err, context.DeadlineExceeded):
-		return withCode(exitUnavailable, "%s: not done within %s by %s; is a majority of the servers up? (%w)",
-			what, n.timeout, strings.Join(n.endpoints, ","), bare(err))
+		return withCode(exitUnavailable, "%s: not done within %s by %s; is a majority of the servers up?%s (%w)",
+			what, n.timeout, strings.Join(n.endpoints, ","), n.hint(), bare(err))
 	case errors.Is(err, clerk.ErrUnavailable):
 		return withCode(exitUnavailable, "%s: not done, none of %s answers: %w", what, strings.Join(n.endpoints, ","), bare(err))
 	case status.Code(err) == codes.Unimplemented:
@@ -151,6 +151,14 @@ func (n *connection) explainCall(what string, err error) error {
 	default:
 		return fmt.Errorf("%s: %w", what, bare(err))
 	}
+}
+
+// hint is for a first try, with nobody there.
+func (n *connection) hint() string {
+	if n.flags == nil || n.flags.Changed("endpoints") {
+		return ""
+	}
+	return ` "balsa dev" runs some on this machine`
 }
 
 // bare returns a Clerk's error without the operation and the key with which it begins.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -131,5 +132,10 @@ func exitCode(err error) int {
 	}
 }
 
+// dialing is what gRPC wraps around the reason why a server cannot be connected to.
+var dialing = regexp.MustCompile(`rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: ([^"]*)"`)
+
 // oneLine is the error's text without line breaks.
-func oneLine(err error) string { return strings.Join(strings.Split(err.Error(), "\n"), "; ") }
+func oneLine(err error) string {
+	return dialing.ReplaceAllString(strings.Join(strings.Split(err.Error(), "\n"), "; "), "$1")
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// A newcomer's first command often finds no server.
+func TestNobodyAnswers(t *testing.T) {
+	var n connection
+	flags := n.newFlags()
+	if err := n.explainCall("put a", context.DeadlineExceeded); !strings.Contains(err.Error(), `"balsa dev" runs some`) {
+		t.Errorf("it says %v", err)
+	}
+	if err := flags.Parse([]string{"--endpoints", "10.0.0.1:1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.explainCall("put a", context.DeadlineExceeded); strings.Contains(err.Error(), "balsa dev") || exitCode(err) != exitUnavailable {
+		t.Errorf("of servers that were named it says %v", err)
+	}
+	refused := status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.1:1: connect: connection refused"`)
+	if got := oneLine(errors.Join(refused, errors.New("b"))); got != "dial tcp 10.0.0.1:1: connect: connection refused; b" {
+		t.Errorf("it says %s", got)
+	}
+}

@@ -183,6 +183,7 @@ func TestMetricsShowConnectionsFailuresAndWork(t *testing.T) {
 		_, err = stream.Recv()
 	}
 	fetch(t, "http://"+c.configs[0].ListenClient[0].Host+"/health")
+	const some = 8 // a slow machine connects, and asks, again
 	f := scrape(t, c.metrics[0])
 	for _, want := range []struct {
 		name   string
@@ -190,13 +191,13 @@ func TestMetricsShowConnectionsFailuresAndWork(t *testing.T) {
 		most   float64
 		labels []string
 	}{
-		{"connections", 2, 3, []string{"grpc"}},
-		{"connections_opened_total", 2, 3, []string{"grpc"}},
-		{"connections", 0, 1, []string{"http"}}, // its client has closed it
-		{"connections_opened_total", 1, 1, []string{"http"}},
+		{"connections", 2, some, []string{"grpc"}},
+		{"connections_opened_total", 3, some, []string{"grpc"}},
+		{"connections", 0, some, []string{"http"}}, // its client has closed it
+		{"connections_opened_total", 1, some, []string{"http"}},
 		{"connections", 1, 1, []string{"metrics"}},
 		{"connections", 0, 0, []string{"peer"}},
-		{"requests_failed_total", 2, 2, []string{"size"}},
+		{"requests_failed_total", 2, some, []string{"size"}},
 		{"requests_failed_total", 0, 0, []string{"bound"}},
 		{"work_duration_seconds", 1, 1, []string{"backup"}},
 		{"server_members", 1, 1, []string{"voter"}},

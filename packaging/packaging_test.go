@@ -254,6 +254,8 @@ func TestTheUnitIsSound(t *testing.T) {
 func isolated(t *testing.T) {
 	t.Helper()
 	needs(t, "unshare")
+	dist(t) // which all tests share, so it is not made in the folder of this one
+	t.Setenv("TMPDIR", t.TempDir())
 	if out, err := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c",
 		"d=$(mktemp -d) && mount -t tmpfs tmpfs $d && mkdir $d/u $d/w $d/r && mount -t overlay overlay -o lowerdir=/,upperdir=$d/u,workdir=$d/w $d/r").CombinedOutput(); err != nil {
 		t.Skipf("no overlay of this machine: %v: %s", err, out)

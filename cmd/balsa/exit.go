@@ -13,6 +13,7 @@ import (
 	"balsa.example/member"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/wal"
 )
 
 // The exit codes. They are part of the interface, since scripts use them.
@@ -82,7 +83,8 @@ const serverExitHelp = `Exit codes:
   8  its state differs from that of a majority: it must be rebuilt
   9  its disk has lost entries that it had acknowledged: it must be rebuilt
   15 it was removed from the cluster: its data directory is of no use any more
-  16 it was started with an address of another member`
+  16 it was started with an address of another member
+  17 its log is damaged: the last line says where`
 
 // exitCoder is an error with an exit code.
 type exitCoder struct {
@@ -108,6 +110,7 @@ func usageError(format string, args ...any) error { return withCode(exitUsage, f
 func exitCode(err error) int {
 	var coded *exitCoder
 	var status exitStatus
+	var corrupt *wal.CorruptionError
 	switch {
 	case err == nil:
 		return exitOK
@@ -123,6 +126,8 @@ func exitCode(err error) int {
 		return exitDiverged
 	case errors.Is(err, raft.ErrLostLog):
 		return exitLostLog
+	case errors.As(err, &corrupt):
+		return exitDamaged
 	case errors.Is(err, server.ErrConfig), errors.Is(err, etcdconfig.ErrUsage):
 		return exitUsage
 	case errors.Is(err, context.DeadlineExceeded):

@@ -10,6 +10,7 @@ import (
 	"balsa.example/clerk"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/wal"
 )
 
 // A member that has stopped for good cannot say so itself: those that know do.
@@ -53,7 +54,7 @@ func TestStatusTellsWhoIsShutOut(t *testing.T) {
 }
 
 func TestExitCodesOfServersThatStopForGood(t *testing.T) {
-	for err, want := range map[error]int{rsm.ErrDiverged: 8, raft.ErrLostLog: 9, errors.New("other"): 1} {
+	for err, want := range map[error]int{rsm.ErrDiverged: 8, raft.ErrLostLog: 9, &wal.CorruptionError{File: "f"}: 17, errors.New("other"): 1} {
 		if code := exitCode(fmt.Errorf("replica stopped: %w", err)); code != want {
 			t.Errorf("%v: %d, want %d", err, code, want)
 		}

@@ -117,9 +117,12 @@ func (k *checker) lacking(i raft.Index) *node {
 		return nil
 	}
 	for _, c := range k.w.inForce() {
+		if !slices.ContainsFunc(c.Members(), k.w.mix.witness) {
+			continue
+		}
 		for _, id := range c.Voters.IDs() {
 			n := k.w.node(id)
-			if len(c.Witnesses) > 0 && !n.disk.holds(k.committed[i-1].entry) && !n.witness && !n.fatal && !n.oldDisk && n.disk.damage == none {
+			if !n.disk.holds(k.committed[i-1].entry) && !n.witness && !n.fatal && !n.oldDisk && n.disk.damage == none {
 				return n
 			}
 		}

@@ -95,6 +95,9 @@ func (m *Machine) changeAlarm(c state.AlarmChange) kv.Code {
 	return kv.CodeOK
 }
 
+// Quota is the one that is set, 0 for none.
+func (m *Machine) Quota() int64 { return m.quota }
+
 // Version is that of commands which the cluster uses, 0 if it was never raised.
 func (m *Machine) Version() uint64 { return m.alarms.version }
 

@@ -251,11 +251,15 @@ func (k *checker) changeMade(n *node, x *waiter, c raft.Configuration) {
 }
 
 // campaigns checks a request for votes: a node that was removed, or votes no more, wins no pre-vote once
-// that is long committed, unless its log has all that.
+// that is long committed, unless its log has all that. It may go on to ask for the votes of a campaign that
+// began before.
 func (k *checker) campaigns(n *node, v *view, m *raft.RequestVote) {
 	w := k.w
 	late := w.mix.SpikeTo + 2*time.Second + w.elections(2) // answers to pre-votes may be under way for so long
-	if o, ok := k.ousted[n.id]; ok && !m.Transfer && v.last() < o.index && w.now > o.at+late {
+	if m.Campaign != v.campaign || v.campaignAt == 0 {
+		v.campaign, v.campaignAt = m.Campaign, w.now
+	}
+	if o, ok := k.ousted[n.id]; ok && !m.Transfer && v.last() < o.index && v.campaignAt > o.at+late {
 		w.failf("removed members", "%s asks for votes in term %d, and votes no more since %d was committed, %v ago", n.id, m.Term, o.index, w.now-o.at)
 	}
 }
@@ -304,7 +308,7 @@ func (k *checker) onQuorum(v *view, e raft.Entry) bool {
 // holds tells whether an entry is on a disk, or in a snapshot there.
 func (m *model) holds(e raft.Entry) bool {
 	term, ok := m.term(e.Index)
-	return ok && term == e.Term || m.snapshot.Index > e.Index
+	return ok && term == e.Term || m.snapshot.Index > e.Index || m.snapshot.Index == e.Index && m.snapshot.Term == e.Term
 }
 
 // snapshotConf checks the configuration of a snapshot, or of a machine's own state.

@@ -45,6 +45,10 @@ type checker struct {
 
 // view is what is known of one process of a node.
 type view struct {
+	// campaign is the one that the node has asked for votes for last, since campaignAt.
+	campaign   raft.Campaign
+	campaignAt Instant
+
 	hard     raft.HardState
 	role     raft.Role
 	commit   raft.Index

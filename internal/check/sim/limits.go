@@ -41,7 +41,11 @@ func (w *world) limit() {
 	} else {
 		w.ask(w.drawLimit())
 	}
-	w.after(w.upTo(milliseconds(400)), w.limit)
+	pause := milliseconds(400)
+	if w.healed { // the leader may be too busy
+		pause = milliseconds(40)
+	}
+	w.after(w.upTo(pause), w.limit)
 }
 
 func (w *world) drawLimit() state.More {
@@ -61,22 +65,25 @@ func (w *world) drawLimit() state.More {
 
 // lifts are the commands that take back what is in force.
 func (w *world) lifts() (all []state.More) {
-	raised, atQuota := w.check.truth.Alarms()
+	raised, _ := w.check.truth.Alarms()
 	list := slices.SortedFunc(maps.Keys(raised), func(a, b state.Alarm) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Member, b.Member))
 	})
 	for _, a := range list {
 		all = append(all, state.More{Kind: state.KindAlarm, Alarm: state.AlarmChange{Alarm: a, Lift: true}})
 	}
-	if atQuota {
+	if w.check.truth.Quota() > 0 {
 		all = append(all, state.More{Kind: state.KindQuota})
 	}
 	return all
 }
 
-// ask lets some node execute a command of the cluster itself.
+// ask lets some node execute a command of the cluster itself; when the faults have ended the leader.
 func (w *world) ask(m state.More) {
 	n := w.node(raft.NodeID(1 + w.rand.IntN(w.mix.Nodes())))
+	if l := w.leader(); w.healed && l != nil {
+		n = l
+	}
 	m.Internal = true
 	n.awake(func() {
 		if n.up() {

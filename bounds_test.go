@@ -25,6 +25,7 @@ var bounds = map[string]string{
 	"internal/frontend/native backupStream.draining": "0",
 	"internal/frontend/native backupStream.requests": "0",
 	"api BackupReply.Data":                           "backupPiece",
+	"api Request.Trace":                              "MaxMessageBytes, and it counts: costOf",
 	"api BackupRequest.File":                         "MaxMessageBytes",
 	"clerk Backup.image":                             "maxBackupImage",
 	"clerk backupFile.rest":                          "a message",

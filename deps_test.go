@@ -9,7 +9,8 @@ import (
 
 // dependencies lists what a user of each public package compiles besides the standard
 // library: the modules, this one left out. The packages of the library need x/sys at most;
-// gRPC, protobuf and Prometheus belong to the service.
+// gRPC, protobuf and Prometheus belong to the service, and so do the interfaces of OpenTelemetry: those who
+// use it bring a TracerProvider. What sends spans is linked by cmd/balsa alone.
 const dependencies = `
 	raft        -
 	raft/quorum -
@@ -19,8 +20,8 @@ const dependencies = `
 	vfs         golang.org/x/sys
 	member      golang.org/x/sys
 	.           golang.org/x/sys
-	clerk       golang.org/x/net golang.org/x/sys golang.org/x/text google.golang.org/genproto/googleapis/rpc google.golang.org/grpc google.golang.org/protobuf
-	embed       github.com/beorn7/perks github.com/cespare/xxhash/v2 github.com/golang-jwt/jwt/v5 github.com/golang/protobuf github.com/grpc-ecosystem/grpc-gateway/v2 github.com/munnerz/goautoneg github.com/prometheus/client_golang github.com/prometheus/client_model github.com/prometheus/common github.com/prometheus/procfs github.com/tidwall/btree go.etcd.io/bbolt go.etcd.io/etcd/api/v3 golang.org/x/crypto golang.org/x/net golang.org/x/sys golang.org/x/text google.golang.org/genproto/googleapis/api google.golang.org/genproto/googleapis/rpc google.golang.org/grpc google.golang.org/protobuf
+	clerk       github.com/cespare/xxhash/v2 go.opentelemetry.io/otel go.opentelemetry.io/otel/trace golang.org/x/net golang.org/x/sys golang.org/x/text google.golang.org/genproto/googleapis/rpc google.golang.org/grpc google.golang.org/protobuf
+	embed       github.com/beorn7/perks github.com/cespare/xxhash/v2 github.com/golang-jwt/jwt/v5 github.com/golang/protobuf github.com/grpc-ecosystem/grpc-gateway/v2 github.com/munnerz/goautoneg github.com/prometheus/client_golang github.com/prometheus/client_model github.com/prometheus/common github.com/prometheus/procfs github.com/tidwall/btree go.etcd.io/bbolt go.etcd.io/etcd/api/v3 go.opentelemetry.io/otel go.opentelemetry.io/otel/trace golang.org/x/crypto golang.org/x/net golang.org/x/sys golang.org/x/text google.golang.org/genproto/googleapis/api google.golang.org/genproto/googleapis/rpc google.golang.org/grpc google.golang.org/protobuf
 `
 
 // testsOnly are modules that no program of balsa contains.

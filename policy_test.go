@@ -42,6 +42,8 @@ const policy = `
 	NONE < internal/metrics
 	NONE < internal/machine < internal/server
 	rsm, internal/metrics, internal/ratelog < internal/tracing < internal/frontend/etcd, internal/frontend/native # where the time of requests went
+	internal/tracing < internal/server # of Config.TracerProvider
+	internal/ratelog < internal/tracing/otlp < cmd/balsa # what sends spans: those who embed a server bring that themselves
 	internal/metrics, internal/certs, kv/watch < internal/frontend/clients # the connections of all faces
 	internal/wake, kv/watch < internal/frontend/watching < internal/frontend/etcd, internal/frontend/native # the watch streams of all faces
 	internal/replica, internal/frontend/clients < internal/frontend/native

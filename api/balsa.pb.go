@@ -1076,7 +1076,11 @@ type Request struct {
 	//	*Request_Compact
 	//	*Request_Lease
 	//	*Request_Quota
-	Call          isRequest_Call `protobuf_oneof:"call"`
+	Call isRequest_Call `protobuf_oneof:"call"`
+	// trace is the span of the client that the request belongs to, if spans are to be made of it: the
+	// 16 bytes of its trace-id, the 8 of its parent-id, and the byte of its flags, as in a traceparent of
+	// W3C. Other lengths are ignored.
+	Trace         []byte `protobuf:"bytes,20,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1254,6 +1258,13 @@ func (x *Request) GetQuota() *Quota {
 		if x, ok := x.Call.(*Request_Quota); ok {
 			return x.Quota
 		}
+	}
+	return nil
+}
+
+func (x *Request) GetTrace() []byte {
+	if x != nil {
+		return x.Trace
 	}
 	return nil
 }
@@ -5935,7 +5946,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"\vbalsa.proto\x12\bbalsa.v1\"=\n" +
 	"\fRequestBatch\x12-\n" +
-	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\x90\b\n" +
+	"\brequests\x18\x01 \x03(\v2\x11.balsa.v1.RequestR\brequests\"\xa6\b\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x16.balsa.v1.Request.KindR\x04kind\x12\x10\n" +
@@ -5956,7 +5967,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\fdelete_range\x18\x10 \x01(\v2\x15.balsa.v1.DeleteRangeH\x00R\vdeleteRange\x12-\n" +
 	"\acompact\x18\x11 \x01(\v2\x11.balsa.v1.CompactH\x00R\acompact\x12'\n" +
 	"\x05lease\x18\x12 \x01(\v2\x0f.balsa.v1.LeaseH\x00R\x05lease\x12'\n" +
-	"\x05quota\x18\x13 \x01(\v2\x0f.balsa.v1.QuotaH\x00R\x05quota\"\xd9\x01\n" +
+	"\x05quota\x18\x13 \x01(\v2\x0f.balsa.v1.QuotaH\x00R\x05quota\x12\x14\n" +
+	"\x05trace\x18\x14 \x01(\fR\x05trace\"\xd9\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\a\n" +
 	"\x03GET\x10\x01\x12\a\n" +

@@ -18,6 +18,7 @@ func (r *Request) Copy() *Request {
 		UnchangedSince: r.UnchangedSince,
 		Attempt:        r.Attempt,
 		Session:        r.Session,
+		Trace:          r.Trace,
 		Call:           r.Call,
 	}
 }

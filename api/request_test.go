@@ -10,7 +10,7 @@ import (
 // A field that Copy left out would be lost on each attempt of a Clerk.
 func TestCopiesOfARequestAreWhole(t *testing.T) {
 	req := &Request{
-		Key: []byte("key"), Value: []byte("value"),
+		Key: []byte("key"), Value: []byte("value"), Trace: []byte("trace"),
 		Session: &Session{Id: 1}, Call: &Request_Lease{Lease: &Lease{Id: 2}},
 	}
 	v := reflect.ValueOf(req).Elem()

@@ -65,6 +65,10 @@ func appendRequest(dst []byte, r *Request) ([]byte, error) {
 		dst = protowire.AppendVarint(dst, uint64(sizeSession(r.Session)))
 		dst = appendSession(dst, r.Session)
 	}
+	if len(r.Trace) > 0 {
+		dst = protowire.AppendTag(dst, traceField, protowire.BytesType)
+		dst = protowire.AppendBytes(dst, r.Trace)
+	}
 	switch call := r.Call.(type) {
 	case nil:
 		return dst, nil
@@ -80,6 +84,7 @@ func appendRequest(dst []byte, r *Request) ([]byte, error) {
 // The numbers of fields whose tags take two bytes.
 const (
 	leaseCall   = 18 // of a request
+	traceField  = 20 // of a request
 	leaseResult = 17 // of a reply
 	keyLease    = 19 // of a reply
 )
@@ -88,6 +93,9 @@ const (
 func sizeRequestRest(r *Request) (size int) {
 	if r.Session != nil {
 		size += 1 + protowire.SizeBytes(sizeSession(r.Session))
+	}
+	if len(r.Trace) > 0 {
+		size += 2 + protowire.SizeBytes(len(r.Trace))
 	}
 	switch call := r.Call.(type) {
 	case nil:
@@ -174,6 +182,8 @@ func decodeRequest(data []byte, r *Request, left *parts) error {
 				r.Call = call
 			}
 			return decodeLease(f.bytes, call.Lease, left)
+		case f.is(traceField, protowire.BytesType):
+			r.Trace = f.bytes
 		case f.number > 12 && f.kind == protowire.BytesType:
 			return mergeRest(f, r, left)
 		}

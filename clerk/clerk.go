@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"balsa.example/api"
 )
 
@@ -18,7 +20,8 @@ type Clerk struct {
 	done     chan struct{} // closed by Close
 	keeper   *keeper       // of the leases
 	renewals renewals
-	session  *sessions // nil: writes have none
+	session  *sessions    // nil: writes have none
+	tracer   trace.Tracer // nil: no spans
 
 	mu     sync.Mutex // guards the fields below; held only while an Op decides
 	route  *Route
@@ -86,6 +89,7 @@ func New(endpoints []string, opts ...Option) (*Clerk, error) {
 		done:     make(chan struct{}),
 		route:    route,
 		rand:     cfg.rand,
+		tracer:   cfg.tracer,
 	}
 	if m, ok := c.caller.(MemberCaller); ok {
 		m.OnMembers(c.follow)

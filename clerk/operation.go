@@ -40,6 +40,13 @@ const maxLate = lastBit + 1
 
 // do runs an operation to its end.
 func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
+	if c.tracer != nil {
+		return c.trace(ctx, req)
+	}
+	return c.run(ctx, req)
+}
+
+func (c *Clerk) run(ctx context.Context, req *api.Request) (*api.Reply, error) {
 	if err := c.check(req); err != nil {
 		return nil, failure(req, err)
 	}

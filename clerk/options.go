@@ -6,6 +6,8 @@ import (
 	"net"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"balsa.example/internal/certs"
 )
 
@@ -33,6 +35,7 @@ type config struct {
 
 	sessionTTL time.Duration // 0: no session
 	login      *login        // nil: no user
+	tracer     trace.Tracer  // nil: no spans
 }
 
 // Option changes how a Clerk works.

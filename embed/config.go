@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"balsa.example/internal/inproc"
 	"balsa.example/internal/server"
 	"balsa.example/member"
@@ -74,6 +76,11 @@ type Config struct {
 	// none is.
 	SlowRequest time.Duration
 
+	// TracerProvider makes spans of requests, with those of their parts: of the requests whose client says so
+	// (clerk.WithTracerProvider), and of a share TraceSample of the others, from 0 to 1. Default: no spans.
+	TracerProvider trace.TracerProvider
+	TraceSample    float64
+
 	// Logger gets what "balsa serve" writes to its log. Default: none.
 	Logger *slog.Logger
 }
@@ -98,7 +105,7 @@ func (c Config) server() (cfg server.Config, err error) {
 		ClientTLS: server.TLS(c.ClientTLS), PeerTLS: server.TLS(c.PeerTLS), ClusterSecretFile: c.ClusterSecretFile,
 		HeartbeatInterval: c.HeartbeatInterval, ElectionTimeout: c.ElectionTimeout,
 		MaxRaftState: c.MaxRaftState, LeaseReads: c.LeaseReads, Retention: server.DefaultRetention,
-		Version: version(), Logger: c.Logger,
+		Version: version(), Logger: c.Logger, TracerProvider: c.TracerProvider, TraceSample: c.TraceSample,
 	}
 	if c.HistoryAge != 0 {
 		cfg.Retention.Age = max(logtime.Time(c.HistoryAge), 0)

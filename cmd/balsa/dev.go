@@ -24,6 +24,7 @@ type devOptions struct {
 	metrics  string
 	pprof    bool
 	ui       uiFlags
+	traces   traceFlags
 	logging  logging
 }
 
@@ -57,6 +58,7 @@ removes one: its data is kept as n2.removed.
 		"address to serve /metrics and /health of the first server on; others follow (default: none)")
 	c.Flags().BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
 	o.ui.addFlags(c.Flags())
+	o.traces.addFlags(c.Flags())
 	o.logging.addFlags(c.Flags(), "error")
 	return c
 }
@@ -70,7 +72,14 @@ func (p *program) runDev(ctx context.Context, o devOptions, settings []any) erro
 	if err != nil {
 		return err
 	}
+	traces := server.Config{Name: "dev", Version: thisBuild().Version}
+	closeTraces, err := o.traces.open(ctx, p, &traces, logger)
+	if err != nil {
+		return err
+	}
+	defer closeTraces()
 	d := newDevCluster(p, o, func(cfg *server.Config) {
+		cfg.TracerProvider, cfg.TraceSample = traces.TracerProvider, traces.TraceSample
 		cfg.Logger, cfg.LogLevel, cfg.LogStats, cfg.Settings = logger, o.logging.shown, p.log.Stats, settings
 	})
 	defer d.abort()

@@ -18,6 +18,7 @@ import (
 	"balsa.example/internal/etcdconfig"
 	"balsa.example/internal/server"
 	"balsa.example/internal/sink"
+	"balsa.example/internal/tracing/otlp"
 )
 
 func (p *program) etcd() *cobra.Command {
@@ -103,6 +104,15 @@ func (p *program) runEtcd(c *cobra.Command, o *etcdconfig.Options) error {
 	}
 	cfg.LogLevel = o.Shown
 	cfg.Logger, cfg.LogStats, cfg.Version, cfg.OnReady = logger, p.log.Stats, thisBuild().Version, p.notifyInit
+	if o.Tracing.On {
+		closeTraces, err := openTraces(c.Context(), &cfg, otlp.Config{
+			Endpoint: "http://" + o.Tracing.Address, Service: o.Tracing.Service, Instance: o.Tracing.Instance, Log: logger,
+		}, float64(min(max(o.Tracing.PerMillion, 0), 1e6))/1e6)
+		if err != nil {
+			return usageError("--distributed-tracing-address: %w", err)
+		}
+		defer closeTraces()
+	}
 	p.endsBySignal = true
 	return server.Run(c.Context(), cfg)
 }

@@ -44,6 +44,7 @@ type serveOptions struct {
 	bcryptCost                     int
 	historyAge                     time.Duration
 	historyRevisions               uint64
+	traces                         traceFlags
 	logging                        logging
 }
 
@@ -113,6 +114,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.DurationVar(&o.slowRequest, "slow-request", server.DefaultSlowRequest, "how long a request takes that is logged, with where its time went; 0: none is")
 	f.BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
 	o.ui.addFlags(f)
+	o.traces.addFlags(f)
 	o.logging.addFlags(f, "info")
 	return f
 }
@@ -168,6 +170,11 @@ there; only with --ui-writes it changes things as well. With authentication one 
 			return err
 		}
 		cfg.LogLevel, cfg.LogStats, cfg.Settings, cfg.OnReady = o.logging.shown, p.log.Stats, settings(flags), p.notifyInit
+		closeTraces, err := o.traces.open(c.Context(), p, &cfg, cfg.Logger)
+		if err != nil {
+			return err
+		}
+		defer closeTraces()
 		return server.Run(c.Context(), cfg)
 	})
 	return c

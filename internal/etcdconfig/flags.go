@@ -50,6 +50,8 @@ type Options struct {
 
 	// LogLevel, LogFormat and LogOutputs say what is logged, how, and where to.
 	LogLevel, LogFormat string
+	// Tracing says whether spans are sent to a collector of OpenTelemetry, and where to.
+	Tracing Tracing
 	// Shown is LogLevel, until a client changes it; nil before Handler.
 	Shown      *slog.LevelVar
 	LogOutputs []string
@@ -114,6 +116,11 @@ func (o *Options) addressFlags(fs *flag.FlagSet) {
 	fs.DurationVar(&o.keepalive.Idle, "grpc-keepalive-interval", 2*time.Hour, "after how much silence the server pings a client (unless given: 30s)")
 	fs.DurationVar(&o.keepalive.Timeout, "grpc-keepalive-timeout", 20*time.Second, "how long it waits for the answer to that (unless given: 10s)")
 	fs.DurationVar(&o.slowRequest, "warning-unary-request-duration", 300*time.Millisecond, "how long a request takes that is logged as slow; 0: none is")
+	fs.BoolVar(&o.Tracing.On, "enable-distributed-tracing", false, "send spans of requests to a collector of OpenTelemetry, by OTLP over gRPC")
+	fs.StringVar(&o.Tracing.Address, "distributed-tracing-address", "localhost:4317", "where that collector is")
+	fs.StringVar(&o.Tracing.Service, "distributed-tracing-service-name", "etcd", "what spans name this cluster")
+	fs.StringVar(&o.Tracing.Instance, "distributed-tracing-instance-id", "", "what spans name this server")
+	fs.IntVar(&o.Tracing.PerMillion, "distributed-tracing-sampling-rate", 0, "of how many requests of a million spans are made, if the client does not say")
 	fs.DurationVar(&o.watchProgress, "watch-progress-notify-interval", 0, "how often those who watch are told how far they are, if they ask (0: 10m)")
 	fs.StringVar(&o.metrics, "metrics", "basic", "basic or extensive: metrics are extensive always")
 }

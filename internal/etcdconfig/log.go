@@ -55,3 +55,10 @@ func inEtcdsForm(groups []string, a slog.Attr) slog.Attr {
 	}
 	return a
 }
+
+// Tracing is what is said of spans.
+type Tracing struct {
+	On                         bool
+	Address, Service, Instance string
+	PerMillion                 int
+}

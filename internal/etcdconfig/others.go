@@ -33,7 +33,6 @@ type other struct {
 const (
 	noBackend   = "there is no bbolt database here"
 	noDiscovery = "discovery by another cluster is not there; name the members with --initial-cluster, or use --discovery-srv"
-	noTracing   = "balsa does not trace"
 	byItself    = "balsa does this by itself, all the time"
 	gone        = "etcd ignores it too"
 )
@@ -96,11 +95,6 @@ var others = []other{
 	{"log-rotation-config-json", text, `{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}`,
 		ignored, "log files are not rotated here"},
 	{"warning-apply-duration", duration, "100ms", ignored, "a request that took --warning-unary-request-duration is logged, with how long its execution took"},
-	{"enable-distributed-tracing", boolean, "false", ignored, noTracing},
-	{"distributed-tracing-address", text, "localhost:4317", ignored, noTracing},
-	{"distributed-tracing-service-name", text, "etcd", ignored, noTracing},
-	{"distributed-tracing-instance-id", text, "", ignored, noTracing},
-	{"distributed-tracing-sampling-rate", number, "0", ignored, noTracing},
 
 	// What does nothing in etcd 3.7 either.
 	{"v2-deprecation", text, "write-only", ignored, gone},

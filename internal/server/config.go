@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native"
@@ -121,6 +123,10 @@ type Config struct {
 	LogLevel *slog.LevelVar
 	// SlowRequest is how long a request takes that is logged as slow, with where its time went. 0: none is.
 	SlowRequest time.Duration
+	// TracerProvider makes spans of requests: of those whose client says so, and of a share TraceSample of
+	// the others, from 0 to 1. nil: there are none.
+	TracerProvider trace.TracerProvider
+	TraceSample    float64
 	// Settings are told in the log when the server starts: as slog.Group takes them.
 	Settings []any
 	// LogStats tells how many lines of the log were dropped, and how many wait to be

@@ -116,7 +116,9 @@ func Start(cfg Config) (*Server, error) {
 		failed:   make(chan struct{}),
 	}
 	s.cfg.Logger = s.log
-	s.recorder = tracing.NewRecorder(s.cfg.SlowRequest, s.log, s.slow)
+	s.recorder = tracing.NewRecorder(tracing.Config{
+		Slow: s.cfg.SlowRequest, Log: s.log, Count: s.slow, Tracer: s.cfg.TracerProvider, Sample: s.cfg.TraceSample, Member: s.cfg.Name,
+	})
 	s.cfg.onSync = s.syncs.Observe
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.metricsCtx, s.metricsEnd = context.WithCancel(context.Background())

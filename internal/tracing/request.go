@@ -17,6 +17,9 @@ type Request struct {
 	Client  string // address
 	User    string // empty: nobody
 	Outcome string // the code of its reply
+	Failed  bool   // the outcome is no answer to what was asked
+	Parent  Parent
+	Sampled bool // Samples has said so of the Parent
 	// Entry is the entry of the log that held a write; zero: it was a read, or was not executed here.
 	Entry rsm.EntryID
 	// Leads tells whether this server led when the request ended.
@@ -55,8 +58,8 @@ const (
 	Read = "read"
 	// Reply: the reply waited until the client took it. By the etcd API that is not known.
 	Reply = "reply"
-	// Unknown: a write that did not end with an entry of the log: nobody knows where it was.
-	Unknown = "unknown"
+	// NoEntry: a write that did not end with an entry of the log: it was refused, or nobody knows where it is.
+	NoEntry = "no_entry"
 )
 
 // Times are those that a face knows of a request. Done is when its outcome was known. Started is when
@@ -99,7 +102,7 @@ func OfWrite(t Times, s rsm.Stages, forwarded bool) []Phase {
 		first = Forward
 	}
 	if s.Logged.IsZero() && s.Committed.IsZero() {
-		add(Unknown, from, t.Done)
+		add(NoEntry, from, t.Done)
 	}
 	add(first, from, s.Logged)
 	add(DiskQueue, s.Logged, s.Writing)

@@ -43,8 +43,8 @@ func TestPhasesOfWritesAndReads(t *testing.T) {
 			"forward 0s 2ms, disk_queue 2ms 3ms, sync 3ms 30ms, commit 2ms 20ms, apply_queue 20ms 21ms, apply 21ms 22ms, reply 22ms 25ms"},
 		{"a write whose entry the own disk does not have yet", OfWrite(times, rsm.Stages{Logged: at(2), Writing: at(3), Committed: at(20), Applying: at(21)}, false),
 			"propose 0s 2ms, disk_queue 2ms 3ms, commit 2ms 20ms, apply_queue 20ms 21ms, apply 21ms 22ms, reply 22ms 25ms"},
-		{"a write that was not executed", OfWrite(times, rsm.Stages{}, false), "unknown 0s 22ms, reply 22ms 25ms"},
-		{"a write that was parked", OfWrite(parked, rsm.Stages{}, false), "parked 0s 1ms, unknown 1ms 22ms, reply 22ms 25ms"},
+		{"a write that was not executed", OfWrite(times, rsm.Stages{}, false), "no_entry 0s 22ms, reply 22ms 25ms"},
+		{"a write that was parked", OfWrite(parked, rsm.Stages{}, false), "parked 0s 1ms, no_entry 1ms 22ms, reply 22ms 25ms"},
 		{"a read", OfRead(Times{Began: at(0), Fresh: at(9), Done: at(22), Ended: at(25)}), "fresh 0s 9ms, read 9ms 22ms, reply 22ms 25ms"},
 		{"a read of a state that never was fresh", OfRead(parked), "parked 0s 1ms, fresh 1ms 22ms, reply 22ms 25ms"},
 	} {
@@ -86,9 +86,9 @@ func slowPut() *Request {
 func TestSlowRequestsAreLoggedAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var text bytes.Buffer
-		r := NewRecorder(500*time.Millisecond, slog.New(slog.NewTextHandler(&text, nil)), metrics.NewSlow())
+		r := NewRecorder(Config{Slow: 500 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&text, nil)), Count: metrics.NewSlow()})
 		for took, want := range map[time.Duration]bool{0: false, 499 * time.Millisecond: false, 500 * time.Millisecond: true, time.Hour: true} {
-			if r.Wants(took) != want {
+			if r.Wants(took, false) != want {
 				t.Errorf("a request of %s is wanted: %t", took, !want)
 			}
 		}
@@ -117,8 +117,8 @@ func TestSlowRequestsAreLoggedAndCounted(t *testing.T) {
 }
 
 func TestNobodyAsks(t *testing.T) {
-	for _, r := range []*Recorder{nil, NewRecorder(0, slog.New(slog.DiscardHandler), metrics.NewSlow())} {
-		if r.On() || r.Wants(time.Hour) {
+	for _, r := range []*Recorder{nil, NewRecorder(Config{Log: slog.New(slog.DiscardHandler)})} {
+		if r.On() || r.Wants(time.Hour, false) || r.Traces() || r.Samples(Parent{}) {
 			t.Errorf("%v wants requests", r)
 		}
 	}

@@ -118,6 +118,8 @@ type Caller struct {
 	// CommonName is that of the client's certificate, which was verified; empty without one, and
 	// always for requests by way of the JSON gateway: its own certificate names nobody.
 	CommonName string
+	// Traceparent names the span of the client that the request belongs to, as W3C has it; empty: none.
+	Traceparent string
 	// RequireLeader is the metadata "hasleader": without a leader the request is refused.
 	RequireLeader bool
 	// Bounds count what the client has; nil: nothing is bounded.

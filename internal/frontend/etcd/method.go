@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -62,7 +61,7 @@ func unary[Req, Resp any, PReq message[Req], PResp message[Resp]](
 			if !f.cfg.Recorder.On() || waits[name] {
 				return answered(f, ctx, c, req.(PReq), right, call)
 			}
-			c.way = way{began: time.Now()}
+			c.way = f.begin(c)
 			resp, err := answered(f, ctx, c, req.(PReq), right, call)
 			f.ended(ctx, name, c, req, err)
 			return resp, err

@@ -21,22 +21,36 @@ type way struct {
 	fresh time.Time   // when the state was fresh enough for a read; zero: it was not, or had not to be
 	wrote bool        // it was handed to the Node as a command
 	entry rsm.EntryID // of the command
+
+	parent  tracing.Parent
+	sampled bool
 }
 
 // waits are the methods that return when something happens: they are not slow.
 var waits = map[string]bool{"/v3lockpb.Lock/Lock": true, "/v3electionpb.Election/Campaign": true}
 
+// begin is the way of a call that begins now.
+func (f *Face) begin(c *Caller) way {
+	w := way{began: time.Now()}
+	if f.cfg.Recorder.Traces() {
+		w.parent = tracing.ParentOfText(c.Traceparent)
+		w.sampled = f.cfg.Recorder.Samples(w.parent)
+	}
+	return w
+}
+
 // ended tells the Recorder of a call, if it wants that.
 func (f *Face) ended(ctx context.Context, method string, c *Caller, req proto.Message, err error) {
 	w, now := &c.way, time.Now()
-	if !f.cfg.Recorder.Wants(now.Sub(w.began)) {
+	if !f.cfg.Recorder.Wants(now.Sub(w.began), w.sampled) {
 		return
 	}
 	leads := uint64(f.cfg.Node.Leader()) == f.cfg.MemberID
 	key := keyOf(req)
 	q := &tracing.Request{
 		API: "etcd", Kind: strings.ToLower(method[strings.LastIndex(method, "/")+1:]), Outcome: outcomeOf(err),
-		Key:   tracing.KeyText(string(key[:min(len(key), tracing.MaxKey)]), len(key) > tracing.MaxKey),
+		Key:    tracing.KeyText(string(key[:min(len(key), tracing.MaxKey)]), len(key) > tracing.MaxKey),
+		Failed: err != nil, Parent: w.parent, Sampled: w.sampled,
 		Bytes: int64(proto.Size(req)), User: c.user.Name, Entry: w.entry, Leads: leads, Began: w.began, Ended: now,
 	}
 	if f.cfg.Client != nil {

@@ -21,7 +21,7 @@ const (
 
 // costOf is what a request counts for, in bytes.
 func costOf(req *api.Request) int64 {
-	cost := int64(len(req.Key) + len(req.Value) + requestOverhead)
+	cost := int64(len(req.Key) + len(req.Value) + len(req.Trace) + requestOverhead)
 	switch call := req.Call.(type) {
 	case nil:
 	case *api.Request_Txn:

@@ -29,6 +29,8 @@ type way struct {
 	bytes          int64
 	key            [tracing.MaxKey]byte // its beginning: the key itself would keep all of a batch in memory
 	keyBytes       int
+	parent         tracing.Parent
+	sampled        bool
 }
 
 // observe makes the observer of a stream, nil if nobody asks.
@@ -58,6 +60,10 @@ func (s *clientStream) begin(r *request, req *api.Request, parked time.Time) *tr
 	w.began, w.started, w.trail, w.bytes = s.batch, 0, translate.Trail{}, r.cost-requestOverhead
 	if !parked.IsZero() {
 		w.began, w.started = parked.Sub(o.opened), o.now()
+	}
+	if o.recorder.Traces() {
+		w.parent = tracing.ParentOf(req.Trace)
+		w.sampled = o.recorder.Samples(w.parent)
 	}
 	key := keyOf(req)
 	w.keyBytes = len(key)
@@ -109,13 +115,14 @@ func nameOf(kind api.Request_Kind) string {
 // ended takes a request whose reply was sent, or dropped since the client has gone.
 func (o *observer) ended(a answer, now time.Duration) {
 	w := &a.request.way
-	if !o.recorder.Wants(now - w.began) {
+	if !o.recorder.Wants(now-w.began, w.sampled) {
 		return
 	}
 	at := func(d time.Duration) time.Time { return o.opened.Add(d) }
 	q := &tracing.Request{
 		API: "native", Kind: nameOf(a.request.kind), Outcome: strings.ToLower(a.reply.Code.String()),
-		Key:   tracing.KeyText(string(w.key[:min(w.keyBytes, len(w.key))]), w.keyBytes > len(w.key)),
+		Key:    tracing.KeyText(string(w.key[:min(w.keyBytes, len(w.key))]), w.keyBytes > len(w.key)),
+		Failed: failures[a.reply.Code] != "" || a.reply.Code == api.Reply_BUSY, Parent: w.parent, Sampled: w.sampled,
 		Bytes: w.bytes, Client: o.client(), User: o.user, Entry: w.trail.Entry, Leads: o.replica.Node.Leads(),
 		Began: at(w.began), Ended: at(now),
 	}

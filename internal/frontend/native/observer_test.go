@@ -1,22 +1,29 @@
 package native
 
 import (
+	"bytes"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
+
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"balsa.example/api"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/tracing"
 )
 
-// Of requests that are not slow nothing is kept, whatever they are.
+// Of requests that are neither slow nor sampled nothing is kept, whatever they are.
 func TestToAskWhereTimeWentAllocatesNothing(t *testing.T) {
-	recorder := tracing.NewRecorder(time.Hour, slog.New(slog.DiscardHandler), metrics.NewSlow())
+	recorder := tracing.NewRecorder(tracing.Config{
+		Slow: time.Hour, Log: slog.New(slog.DiscardHandler), Count: metrics.NewSlow(), Tracer: noop.NewTracerProvider(), Sample: 1e-12,
+	})
 	s := &clientStream{watch: &observer{recorder: recorder, opened: time.Now()}}
 	r, reply := newRequest(), new(api.Reply)
+	notSampled := append(bytes.Repeat([]byte{1}, 24), 0)
 	for _, req := range []*api.Request{
+		{Kind: api.Request_PUT, Key: []byte("k"), Trace: notSampled},
 		{Kind: api.Request_PUT, Key: []byte(strings.Repeat("k", 1000)), Value: make([]byte, 1000)},
 		{Kind: api.Request_RANGE, Call: &api.Request_Range{Range: &api.Range{Span: &api.Span{From: []byte("a")}}}},
 		{Kind: api.Request_TXN, Call: txn(put("a", 0, false))},

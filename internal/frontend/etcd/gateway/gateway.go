@@ -174,7 +174,7 @@ var (
 
 // callerOf is what the request tells of its sender.
 func callerOf(r *http.Request) *etcd.Caller {
-	c := &etcd.Caller{Token: r.Header.Get("Grpc-Metadata-Token"), RequireLeader: r.Header.Get("Grpc-Metadata-Hasleader") == "true"}
+	c := &etcd.Caller{Token: r.Header.Get("Grpc-Metadata-Token"), RequireLeader: r.Header.Get("Grpc-Metadata-Hasleader") == "true", Traceparent: r.Header.Get("Traceparent")}
 	if c.Token == "" {
 		c.Token = r.Header.Get("Authorization")
 	}

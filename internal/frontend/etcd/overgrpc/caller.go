@@ -15,6 +15,7 @@ import (
 const (
 	metadataRequireLeader = "hasleader"
 	metadataClientVersion = "client-api-version"
+	metadataTraceparent   = "traceparent" // of OpenTelemetry, if they have it
 	requireLeader         = "true"
 )
 
@@ -23,6 +24,9 @@ func callerOf(ctx context.Context) (c etcd.Caller, err error) {
 	c.Token, c.CommonName = clients.Token(ctx), clients.CommonName(ctx)
 	if version := metadata.ValueFromIncomingContext(ctx, metadataClientVersion); len(version) > 0 && !utf8.ValidString(version[0]) {
 		return c, translate.ErrInvalidClientAPIVersion
+	}
+	if parent := metadata.ValueFromIncomingContext(ctx, metadataTraceparent); len(parent) > 0 {
+		c.Traceparent = parent[0]
 	}
 	need := metadata.ValueFromIncomingContext(ctx, metadataRequireLeader)
 	c.RequireLeader = len(need) > 0 && need[0] == requireLeader

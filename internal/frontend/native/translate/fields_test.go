@@ -52,8 +52,8 @@ func without[T any](v *T, name string, copyOf func(*T) *T) *T {
 // A field of a Request that no operation had would vanish silently.
 func TestOperationHasEachFieldOfTheRequest(t *testing.T) {
 	req := new(api.Request)
-	// These are for the server: which reply is meant, how a read is served, until when.
-	names := fill(t, req, "Id", "Consistency", "TimeoutMs", "Session", "Call")
+	// These are for the server: which reply is meant, how a read is served, until when, whose span it is.
+	names := fill(t, req, "Id", "Consistency", "TimeoutMs", "Session", "Call", "Trace")
 	whole := operation(req)
 	for _, name := range names {
 		if got := operation(without(req, name, (*api.Request).Copy)); reflect.DeepEqual(got, whole) {

@@ -240,8 +240,8 @@ func (p *program) backupVerify() *cobra.Command {
 		Short: "Read all of a backup, and check it",
 		Long: `Read every byte of all points in DIR, and check it: each file, each record in it, and
 that the files of a point add up to the hash of the state that the servers had. What is
-damaged goes to the standard output, a line each, or with -o json in a list. No server is asked. It takes the
-memory that a server takes for the index of its keys.
+damaged goes to the standard output, a line each, or with -o json in a list. No server is
+asked. It takes the memory that a server takes for the index of its keys.
 
 ` + exitHelp(exitOK, exitError, exitUsage, exitUnreported, exitDamaged),
 		Args: usageArgs(cobra.ExactArgs(1)),

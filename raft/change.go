@@ -98,7 +98,7 @@ func (r *Raft) updatePeers(cs configurations) {
 		for _, id := range c.configuration.Members() {
 			if id != r.id && r.peer(id) == nil && len(r.leader.peers) < maxPeers {
 				i, _ := slices.BinarySearchFunc(r.leader.peers, id, comparePeer)
-				p := &progress{id: id, next: r.log.last() + 1, catchUp: catchUp{roundEnd: r.log.last()}}
+				p := &progress{id: id, next: r.log.last() + 1, catchUp: catchUp{roundEnd: r.log.last()}, witness: c.configuration.IsWitness(id)}
 				r.leader.peers = slices.Insert(r.leader.peers, i, p)
 			}
 		}
@@ -106,7 +106,7 @@ func (r *Raft) updatePeers(cs configurations) {
 	latest := r.configuration()
 	for _, p := range r.leader.peers {
 		if latest.Contains(p.id) {
-			p.removed = removal{}
+			p.removed, p.witness = removal{}, latest.IsWitness(p.id)
 		} else if p.removed.index == 0 {
 			p.removed.index = r.confs.latestIndex()
 		}

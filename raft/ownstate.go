@@ -30,5 +30,5 @@ func (r *Raft) watchOwnState() {
 
 // needsState tells whether p answers, and can only be brought up to date by the state.
 func (r *Raft) needsState(p *progress) bool {
-	return p.match < r.log.base && p.recentlyActive() && p.trusted() && !r.configuration().IsWitness(p.id)
+	return p.match < r.log.base && p.recentlyActive() && p.trusted() && !p.witness
 }

@@ -52,9 +52,10 @@ type progress struct {
 	// leaseUntil is how long p has granted a lease, by the leader's clock.
 	leaseUntil Instant
 	catchUp    catchUp
-	// witnessFull tells that p is a witness without room for more.
-	witnessFull bool
-	removed     removal
+	// witness tells that p is a witness, also where the latest configuration does not have it any more:
+	// that may be taken back. witnessFull: it has no room for more.
+	witness, witnessFull bool
+	removed              removal
 }
 
 // recentlyActive tells whether p was heard from lately. Right after a quorum check no peer is

@@ -127,12 +127,13 @@ func (r *Raft) needsFullWitness() bool {
 // maySendSnapshot tells whether a peer that lacks entries from before the log may get a snapshot. A
 // witness has none to send. What it gets as one is no state but a position, behind which its log
 // begins anew. For that it drops its tail, so that every full voter must have what is before the
-// position. Where a witness leads they do: it has dropped that itself.
+// position. Where a witness leads they do: it has dropped that itself. One that is removed for certain
+// has nothing that anybody needs.
 func (r *Raft) maySendSnapshot(p *progress) bool {
-	if !r.configuration().IsWitness(p.id) {
+	if !p.witness {
 		return !r.cfg.Witness
 	}
-	return r.cfg.Witness || r.leader.everywhere >= r.log.base || r.fullVotersHaveBase(p.id)
+	return r.cfg.Witness || p.removed.index > 0 && p.removed.index <= r.commit || r.leader.everywhere >= r.log.base || r.fullVotersHaveBase(p.id)
 }
 
 // fullVotersHaveBase tells whether every full voter surely has what this leader has compacted, unless
@@ -175,7 +176,7 @@ func decidesWithout(voters quorum.Majority, a, b NodeID) bool {
 // WitnessPosition returns the position behind which the log of a witness is to begin anew, if id is
 // a witness: that of Effects.Snapshots has no data.
 func (r *Raft) WitnessPosition(id NodeID) (m SnapshotMeta, ok bool) {
-	if !r.configuration().IsWitness(id) {
+	if p := r.peer(id); p != nil && !p.witness || p == nil && !r.configuration().IsWitness(id) {
 		return m, false
 	}
 	return SnapshotMeta{Index: r.log.base, Term: r.log.baseTerm, Configuration: r.confs.at(r.log.base)}, true

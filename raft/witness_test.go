@@ -304,6 +304,8 @@ func TestWitnessGetsAPositionWhereNothingIsLost(t *testing.T) {
 		{name: "it is a learner, and they have it", conf: learner, everywhere: base, want: true},
 		{name: "it is a learner beside two that can do nothing alone", conf: withWitness(withLearners(NewConfiguration(1, 2), 9), 9), want: true},
 		{name: "it is to vote", conf: learner, next: learner.toward(three)},
+		{name: "it is to be removed, which may be taken back", conf: learner, next: NewConfiguration(1, 2, 3)},
+		{name: "it is to be removed, and they have it", conf: learner, next: NewConfiguration(1, 2, 3), matches: []NodeID{2, 3}, want: true},
 		{name: "it is to vote, and they have it", conf: learner, next: learner.toward(three), matches: []NodeID{2, 3}, want: true},
 	} {
 		s := State{HardState: HardState{Term: 1}, Snapshot: SnapshotMeta{Index: base, Term: 1, Configuration: c.conf}}

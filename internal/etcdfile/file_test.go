@@ -263,7 +263,8 @@ func TestEachEndsWithAnError(t *testing.T) {
 	}
 }
 
-// The file is what etcdctl 3.7.3 saved of an etcd 3.7.3 with authentication on.
+// The file is what etcdctl 3.7.3 saved of an etcd 3.7.3 with authentication on, and --bcrypt-cost 4: hashes of the usual cost
+// take a second each under the race detector.
 func TestUsersOfARealEtcd(t *testing.T) {
 	has, _ := contents(t, write(t, unpacked(t, "users.db.gz")))
 	var got []string

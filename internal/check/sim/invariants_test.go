@@ -306,7 +306,6 @@ func TestInvariantsCanFail(t *testing.T) {
 // witnessTurns lets a node be a witness, and checks a turn of it.
 func witnessTurns(w *world, n *node, role raft.Role, e rsm.Effects[*waiter]) {
 	n.witness, w.mix.Witnesses = true, 1
-	w.check.confs[len(w.check.confs)-1].conf.Witnesses = []raft.NodeID{n.id}
 	v := w.check.view(n)
 	w.check.witnessTurned(n, v, &e, &raft.Status{Role: role, Term: v.hard.Term, Commit: v.commit})
 }

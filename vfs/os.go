@@ -12,6 +12,9 @@ var OS FS = osFS{}
 
 type osFS struct{}
 
+// filePerm is of files that are made, in whatever directory: they hold all data, and hashes of passwords.
+const filePerm = 0o600
+
 // Create removes a file of that name rather than cut it to nothing: it may be open.
 func (osFS) Create(name string) (File, error) {
 	for {
@@ -55,7 +58,7 @@ func (osFS) List(name string) ([]string, error) {
 func (osFS) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
 
 func (osFS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, filePerm)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,7 @@ package vfs
 
 import "os"
 
-func open(name string, flag int) (*os.File, error) { return os.OpenFile(name, flag, 0o666) }
+func open(name string, flag int) (*os.File, error) { return os.OpenFile(name, flag, filePerm) }
 
 func rename(oldName, newName string) error { return os.Rename(oldName, newName) }
 

@@ -106,6 +106,9 @@ func TestListAndAvailable(t *testing.T) {
 		if err := vfs.WriteFile(vfs.OS, filepath.Join(dir, name), nil); err != nil {
 			t.Fatal(err)
 		}
+		if info, err := vfs.OS.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the file %s is %v, %v", name, info.Mode(), err)
+		}
 	}
 	names, err := vfs.OS.List(dir)
 	if slices.Sort(names); err != nil || !slices.Equal(names, []string{"x", "y"}) {

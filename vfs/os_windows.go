@@ -18,7 +18,7 @@ import (
 
 func open(name string, flag int) (f *os.File, err error) {
 	err = within(name, func(dir *os.Root, base string) error {
-		f, err = dir.OpenFile(base, flag, 0o666)
+		f, err = dir.OpenFile(base, flag, filePerm)
 		return err
 	})
 	return f, err

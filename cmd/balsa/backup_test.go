@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,6 +70,43 @@ func TestBackupsFromTheCommandLine(t *testing.T) {
 	}
 	if code, _, errs := balsa(t, "", "backup", filepath.Dir(run)+"/..", endpoints); code != exitUsage || !strings.Contains(errs, "holds") {
 		t.Errorf("backup to a directory with other things: %d %q", code, errs)
+	}
+}
+
+// What a backup holds, hashes of passwords among it, is for its owner alone, also in a directory that
+// everybody may enter.
+func TestABackupIsForItsOwnerAlone(t *testing.T) {
+	endpoints, dir := oneServer(t), t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	made := filepath.Join(t.TempDir(), "made", "by it")
+	for _, to := range []string{dir, made} {
+		if code, _, errs := balsa(t, "", "backup", to, endpoints); code != exitOK {
+			t.Fatalf("backup: %d %q", code, errs)
+		}
+	}
+	for _, top := range []string{dir, filepath.Dir(made)} {
+		files := 0
+		err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || path == dir {
+				return err
+			}
+			info, err := entry.Info()
+			want := fs.FileMode(0o600)
+			if entry.IsDir() {
+				want = 0o700
+			} else {
+				files++
+			}
+			if err == nil && info.Mode().Perm() != want {
+				t.Errorf("%s is %v", path, info.Mode())
+			}
+			return err
+		})
+		if err != nil || files < 3 { // the head, a point, a run
+			t.Errorf("%s has %d files, %v", top, files, err)
+		}
 	}
 }
 

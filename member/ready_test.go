@@ -13,6 +13,7 @@ import (
 
 	"balsa.example/internal/roster"
 	"balsa.example/raft"
+	"balsa.example/raft/quorum"
 	"balsa.example/rsm"
 )
 
@@ -79,43 +80,46 @@ func (r *fakeReplica) ChangeConfiguration(_ context.Context, edit func(raft.Conf
 	return next, nil
 }
 
+// open starts a member with a replica. The first has its cluster for itself.
+func (l *fakeLog) open(t *testing.T, cfg Config, r *fakeReplica) *Member {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Dir, cfg.Listener, cfg.ElectionTimeout = t.TempDir(), listener, 100*time.Millisecond
+	cfg.Peers = []string{listener.Addr().String()}
+	if len(cfg.Join) == 0 {
+		if cfg.Cluster, err = NewCluster("", map[string]string{cfg.Name: listener.Addr().String()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	if err := m.AwaitAdmission(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	l.members = append(l.members, m)
+	if len(l.members) == 1 {
+		l.latest = m.Beginning()
+	}
+	l.tell()
+	l.mu.Unlock()
+	r.all = l
+	m.Start(r)
+	return m
+}
+
 // newPair starts a member that leads, and one that has joined it as a learner that is to vote.
 func newPair(t *testing.T) (leader, learner *Member, log *fakeLog, executes chan struct{}) {
 	t.Helper()
 	log, executes = new(fakeLog), make(chan struct{})
-	open := func(cfg Config) *Member {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg.Dir, cfg.Listener, cfg.ElectionTimeout = t.TempDir(), l, 100*time.Millisecond
-		cfg.Peers = []string{l.Addr().String()}
-		if len(cfg.Join) == 0 {
-			if cfg.Cluster, err = NewCluster("", map[string]string{cfg.Name: l.Addr().String()}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		m, err := Open(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { m.Close() })
-		if err := m.AwaitAdmission(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		log.mu.Lock()
-		defer log.mu.Unlock()
-		log.members = append(log.members, m)
-		if len(log.members) == 1 {
-			log.latest = m.Beginning()
-		}
-		log.tell()
-		return m
-	}
-	leader = open(Config{Name: "n1"})
-	leader.Start(&fakeReplica{leads: true, all: log})
-	learner = open(Config{Name: "n2", Join: leader.cfg.Peers})
-	learner.Start(&fakeReplica{all: log, executes: executes})
+	leader = log.open(t, Config{Name: "n1"}, &fakeReplica{leads: true})
+	learner = log.open(t, Config{Name: "n2", Join: leader.cfg.Peers}, &fakeReplica{executes: executes})
 	return leader, learner, log, executes
 }
 
@@ -154,4 +158,63 @@ func TestALearnerVotesWhenItCouldServe(t *testing.T) {
 			t.Fatalf("it has executed all, and does not vote: %v", ask())
 		}
 	}
+}
+
+// A leader that stops hands over to a voter that has executed what is committed, wherever that one stands
+// among the voters, and names none if no voter has.
+func TestALeaderHandsOverToAVoterThatCouldServe(t *testing.T) {
+	leader, second, log, secondExecutes := newPair(t)
+	thirdExecutes := make(chan struct{})
+	third := log.open(t, Config{Name: "n3", Join: leader.cfg.Peers}, &fakeReplica{executes: thirdExecutes})
+	for _, m := range []*Member{second, third} {
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			if p, ok := leader.Peer(m.ID()); ok && p.Connected {
+				break
+			} else if time.Now().After(deadline) {
+				t.Fatalf("the leader is not connected to %s", m.cfg.Name)
+			}
+		}
+	}
+	log.mu.Lock()
+	log.latest.Voters.Incoming, log.latest.Learners = quorum.NewMajority(log.latest.Members()...), nil
+	log.tell()
+	log.mu.Unlock()
+
+	first, other := second, third // in the order in which they are asked
+	executes := thirdExecutes
+	if first.ID() > other.ID() {
+		first, other, executes = third, second, secondExecutes
+	}
+	if got := leader.readyVoter(t.Context()); got != raft.None {
+		t.Errorf("no other voter has executed all, and %x was named", got)
+	}
+	close(executes)
+	for deadline := time.Now().Add(10 * time.Second); ; { // on a slow machine an answer may come too late
+		got := leader.readyVoter(t.Context())
+		if got == other.ID() {
+			break
+		}
+		if got != raft.None || time.Now().After(deadline) {
+			t.Fatalf("%x was named; %x has executed all, and %x has not", got, other.ID(), first.ID())
+		}
+	}
+
+	refuses := new(pickyLeader)
+	leader.HandOver(t.Context(), refuses)
+	if n := len(refuses.asked); n == 0 || refuses.asked[n-1] != raft.None {
+		t.Errorf("the voter that is ready lacks a part of the log, and leadership was handed to %x", refuses.asked)
+	}
+}
+
+// pickyLeader knows only one voter that has enough of the log, and that is not one of those named to it.
+type pickyLeader struct{ asked []raft.NodeID }
+
+func (*pickyLeader) Leads() bool { return true }
+
+func (l *pickyLeader) TransferLeadership(_ context.Context, to raft.NodeID) error {
+	l.asked = append(l.asked, to)
+	if to != raft.None {
+		return fmt.Errorf("transfer leadership: %w", raft.ErrNotCaughtUp)
+	}
+	return nil
 }

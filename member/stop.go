@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"balsa.example/raft"
@@ -27,7 +28,13 @@ func (m *Member) HandOver(ctx context.Context, node Leader) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, handoverTimeout)
 	defer cancel()
-	if err := node.TransferLeadership(ctx, m.readyVoter(ctx)); err != nil {
+	to := m.readyVoter(ctx)
+	err := node.TransferLeadership(ctx, to)
+	if to != raft.None && (errors.Is(err, raft.ErrNotCaughtUp) || errors.Is(err, raft.ErrNotVoter)) {
+		// The leader knows of a voter what that one does not: another may do.
+		err = node.TransferLeadership(ctx, raft.None)
+	}
+	if err != nil {
 		m.log.Info("stopping as leader, nobody took over", "error", err)
 	}
 }

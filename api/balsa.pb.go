@@ -3754,6 +3754,7 @@ type StatusReply struct {
 	Settings     *Settings            `protobuf:"bytes,38,opt,name=settings,proto3" json:"settings,omitempty"`
 	Resources    *Resources           `protobuf:"bytes,39,opt,name=resources,proto3" json:"resources,omitempty"`
 	Certificates []*CertificateExpiry `protobuf:"bytes,40,rep,name=certificates,proto3" json:"certificates,omitempty"` // of each side that uses TLS
+	Witness      bool                 `protobuf:"varint,41,opt,name=witness,proto3" json:"witness,omitempty"`          // the server votes, keeps no state, and answers no requests; its role is told as that of others
 	UptimeMs     uint64               `protobuf:"varint,20,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
 	// peers are the other members.
 	Peers         []*Peer `protobuf:"bytes,21,rep,name=peers,proto3" json:"peers,omitempty"`
@@ -4055,6 +4056,13 @@ func (x *StatusReply) GetCertificates() []*CertificateExpiry {
 		return x.Certificates
 	}
 	return nil
+}
+
+func (x *StatusReply) GetWitness() bool {
+	if x != nil {
+		return x.Witness
+	}
+	return false
 }
 
 func (x *StatusReply) GetUptimeMs() uint64 {
@@ -4487,6 +4495,7 @@ type Peer struct {
 	MatchIndex    uint64                 `protobuf:"varint,7,opt,name=match_index,json=matchIndex,proto3" json:"match_index,omitempty"`      // only the leader knows
 	Diverged      bool                   `protobuf:"varint,8,opt,name=diverged,proto3" json:"diverged,omitempty"`                            // its state was found to differ from that of a majority
 	RoundTripUs   uint64                 `protobuf:"varint,9,opt,name=round_trip_us,json=roundTripUs,proto3" json:"round_trip_us,omitempty"` // of packets on the connection; 0: not known
+	Witness       bool                   `protobuf:"varint,10,opt,name=witness,proto3" json:"witness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4582,6 +4591,13 @@ func (x *Peer) GetRoundTripUs() uint64 {
 		return x.RoundTripUs
 	}
 	return 0
+}
+
+func (x *Peer) GetWitness() bool {
+	if x != nil {
+		return x.Witness
+	}
+	return false
 }
 
 // Member is one member of the cluster.
@@ -6223,7 +6239,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\vclient_urls\x18\x03 \x03(\tR\n" +
 	"clientUrls\x12'\n" +
 	"\x0fcommand_version\x18\x04 \x01(\x04R\x0ecommandVersion\"\x0f\n" +
-	"\rStatusRequest\"\xd5\n" +
+	"\rStatusRequest\"\xef\n" +
 	"\n" +
 	"\vStatusReply\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
@@ -6272,7 +6288,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\x04work\x18% \x01(\v2\x0e.balsa.v1.WorkR\x04work\x12.\n" +
 	"\bsettings\x18& \x01(\v2\x12.balsa.v1.SettingsR\bsettings\x121\n" +
 	"\tresources\x18' \x01(\v2\x13.balsa.v1.ResourcesR\tresources\x12?\n" +
-	"\fcertificates\x18( \x03(\v2\x1b.balsa.v1.CertificateExpiryR\fcertificates\x12\x1b\n" +
+	"\fcertificates\x18( \x03(\v2\x1b.balsa.v1.CertificateExpiryR\fcertificates\x12\x18\n" +
+	"\awitness\x18) \x01(\bR\awitness\x12\x1b\n" +
 	"\tuptime_ms\x18\x14 \x01(\x04R\buptimeMs\x12$\n" +
 	"\x05peers\x18\x15 \x03(\v2\x0e.balsa.v1.PeerR\x05peers\"\xef\x01\n" +
 	"\x04Work\x12\x14\n" +
@@ -6311,7 +6328,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\x04side\x18\x01 \x01(\tR\x04side\x12 \n" +
 	"\vcertificate\x18\x02 \x01(\x03R\vcertificate\x12\x1c\n" +
 	"\tauthority\x18\x03 \x01(\x03R\tauthority\x12\x14\n" +
-	"\x05stale\x18\x04 \x01(\bR\x05stale\"\xea\x02\n" +
+	"\x05stale\x18\x04 \x01(\bR\x05stale\"\x84\x03\n" +
 	"\x04Peer\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\x04R\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
@@ -6323,7 +6340,9 @@ const file_balsa_proto_rawDesc = "" +
 	"\vmatch_index\x18\a \x01(\x04R\n" +
 	"matchIndex\x12\x1a\n" +
 	"\bdiverged\x18\b \x01(\bR\bdiverged\x12\"\n" +
-	"\rround_trip_us\x18\t \x01(\x04R\vroundTripUs\"F\n" +
+	"\rround_trip_us\x18\t \x01(\x04R\vroundTripUs\x12\x18\n" +
+	"\awitness\x18\n" +
+	" \x01(\bR\awitness\"F\n" +
 	"\bProgress\x12\b\n" +
 	"\x04NONE\x10\x00\x12\t\n" +
 	"\x05PROBE\x10\x01\x12\r\n" +

@@ -160,7 +160,7 @@ func liveTable(nodes []nodeStatus, width int, paint func(terminal.Style, string)
 }
 
 func rowOf(n *nodeStatus, behind map[string]uint64, outs []outMember) liveRow {
-	row := liveRow{role: n.Role, lag: "-"}
+	row := liveRow{role: n.role(), lag: "-"}
 	if n.Error != "" {
 		row.role = "unreachable"
 	}

@@ -23,6 +23,7 @@ type nodeStatus struct {
 	Endpoint      string `json:"endpoint"`
 	Error         string `json:"error,omitempty"` // why it did not answer
 	Role          string `json:"role,omitempty"`
+	Witness       bool   `json:"witness,omitempty"`
 	Waiting       string `json:"waiting,omitempty"` // for what, if it does not take part yet
 	Term          uint64 `json:"term"`
 	Leader        string `json:"leader,omitempty"`
@@ -44,9 +45,10 @@ type nodeStatus struct {
 	CommandVersion uint64   `json:"command_version,omitempty"`
 	Reaches        []string `json:"reaches"`
 	Misses         []string `json:"misses"`
-	Lost           []string `json:"lost"`     // members that have lost entries which they had acknowledged to this leader
-	Diverged       []string `json:"diverged"` // members whose state differs from that of a majority
-	Learners       []string `json:"learners"` // the other members that do not vote
+	Lost           []string `json:"lost"`                // members that have lost entries which they had acknowledged to this leader
+	Diverged       []string `json:"diverged"`            // members whose state differs from that of a majority
+	Learners       []string `json:"learners"`            // the other members that do not vote
+	Witnesses      []string `json:"witnesses,omitempty"` // the other members that only vote
 
 	DataBytes   uint64    `json:"data_bytes"` // on its disk
 	DBBytes     uint64    `json:"db_bytes"`   // what the quota limits
@@ -161,6 +163,11 @@ func (n *connection) verdict(nodes []nodeStatus) error {
 			follow++
 		}
 	}
+	for _, name := range leader.Witnesses { // clients are not told where they are: the leader's connection has to do
+		if slices.Contains(leader.Reaches, name) && !slices.Contains(leader.Learners, name) && !slices.ContainsFunc(answered, func(n nodeStatus) bool { return n.Name == name }) {
+			follow++
+		}
+	}
 	if members := 1 + len(leader.Reaches) + len(leader.Misses) - len(leader.Learners); 2*follow <= members {
 		return withCode(exitUnavailable, "%s leads, but only %d of %d members answer and follow it", leader.Name, follow, members)
 	}
@@ -205,7 +212,7 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 	s := a.Status
 	n := nodeStatus{
 		Name: s.Name, ID: fmt.Sprintf("%016x", s.NodeId), Cluster: fmt.Sprintf("%016x", s.ClusterId), Endpoint: endpoint,
-		Role: strings.ToLower(s.Role.String()), Waiting: s.Waiting, Term: s.Term, Leader: names.byID[s.LeaderId],
+		Role: strings.ToLower(s.Role.String()), Witness: s.Witness, Waiting: s.Waiting, Term: s.Term, Leader: names.byID[s.LeaderId],
 		Commit: s.CommitIndex, Applied: s.AppliedIndex,
 		LogBytes: s.LogBytes, SnapshotIndex: s.SnapshotIndex, SnapshotBytes: s.SnapshotBytes,
 		Keys: s.Keys, Revision: s.Revision, HashIndex: s.StateHashIndex,
@@ -228,6 +235,9 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 		if peer.Learner {
 			n.Learners = append(n.Learners, peer.Name)
 		}
+		if peer.Witness {
+			n.Witnesses = append(n.Witnesses, peer.Name)
+		}
 		if peer.Progress == api.Peer_LOST {
 			n.Lost = append(n.Lost, peer.Name)
 		}
@@ -235,10 +245,18 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 			n.Diverged = append(n.Diverged, peer.Name)
 		}
 	}
-	for _, names := range [][]string{n.Reaches, n.Misses, n.Lost, n.Diverged, n.Learners} {
+	for _, names := range [][]string{n.Reaches, n.Misses, n.Lost, n.Diverged, n.Learners, n.Witnesses} {
 		slices.Sort(names)
 	}
 	return n
+}
+
+// role is what the tables call the role.
+func (n *nodeStatus) role() string {
+	if n.Witness && n.Role == "follower" {
+		return "witness"
+	}
+	return n.Role
 }
 
 func writeTable(w io.Writer, nodes []nodeStatus) error {
@@ -255,11 +273,11 @@ func writeTable(w io.Writer, nodes []nodeStatus) error {
 			continue
 		}
 		if n.Waiting != "" {
-			fmt.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t%d\t-\t%s\n", n.Name, n.Endpoint, n.Role,
+			fmt.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t%d\t-\t%s\n", n.Name, n.Endpoint, n.role(),
 				n.SnapshotBytes, orDash(strings.Join(n.Reaches, ",")))
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", n.Name, n.Endpoint, n.Role, n.Term, orDash(n.Leader),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", n.Name, n.Endpoint, n.role(), n.Term, orDash(n.Leader),
 			n.Commit, n.Applied, n.LogBytes, n.SnapshotBytes, n.Keys, orDash(strings.Join(n.Reaches, ",")))
 	}
 	if err := t.Flush(); err != nil {

@@ -60,3 +60,38 @@ func TestExitCodesOfServersThatStopForGood(t *testing.T) {
 		}
 	}
 }
+
+// A witness is called so, and what it does for the majority counts, although nobody can ask it.
+func TestStatusOfAClusterWithAWitness(t *testing.T) {
+	peers := []*api.Peer{
+		{NodeId: 2, Name: "n2", ClientUrls: []string{"http://h2:1"}},
+		{NodeId: 3, Name: "w", Connected: true, Witness: true},
+	}
+	leads := clerk.ServerStatus{Endpoint: "http://h1:1", Status: &api.StatusReply{NodeId: 1, Name: "n1", Role: api.Role_LEADER, Term: 1, LeaderId: 1, Peers: peers}}
+	down := clerk.ServerStatus{Endpoint: "http://h2:1", Err: errors.New("refused")}
+	witness := clerk.ServerStatus{Endpoint: "http://h3:1", Status: &api.StatusReply{NodeId: 3, Name: "w", Term: 1, LeaderId: 1, Witness: true}}
+	for _, answers := range [][]clerk.ServerStatus{{leads, down}, {leads, down, witness}} {
+		var nodes []nodeStatus
+		for _, a := range answers {
+			nodes = append(nodes, describe(a, namesIn(answers)))
+		}
+		if err := new(connection).verdict(nodes); err != nil {
+			t.Errorf("%d are asked: %v", len(answers), err)
+		}
+		if len(answers) < 3 {
+			continue
+		}
+		var text strings.Builder
+		if err := writeTable(&text, nodes); err != nil || !strings.Contains(text.String(), "w     h3:1      witness  ") {
+			t.Errorf("%v\n%s", err, text.String())
+		}
+		if w := nodes[2]; !w.Witness || w.Role != "follower" || rowOf(&w, nil, nil).role != "witness" {
+			t.Errorf("the witness is %+v", w)
+		}
+	}
+	peers[1].Connected = false
+	nodes := []nodeStatus{describe(leads, namesIn([]clerk.ServerStatus{leads})), describe(down, directory{})}
+	if err := new(connection).verdict(nodes); exitCode(err) != exitUnavailable {
+		t.Errorf("without the witness: %v", err)
+	}
+}

@@ -27,6 +27,7 @@ func (s *Server) status() *api.StatusReply {
 		reply.Role = api.Role_LEARNER
 	}
 	reply.Name, reply.ClusterId, reply.ServerVersion = s.cfg.Name, s.member.ClusterID(), s.cfg.Version
+	reply.Witness = s.cfg.Witness
 	disk := s.member.LogStats()
 	reply.DataBytes = uint64(disk.LogBytes) + reply.SnapshotBytes
 	reply.UptimeMs = uint64(s.uptime().Milliseconds())
@@ -45,7 +46,7 @@ func (s *Server) others() []member.Info {
 func (s *Server) peers(progress []*api.Peer) []*api.Peer {
 	var peers []*api.Peer
 	for _, m := range s.others() {
-		p := &api.Peer{NodeId: uint64(m.ID), Name: m.Name, ClientUrls: s.clientURLs(m), Learner: !m.Voter}
+		p := &api.Peer{NodeId: uint64(m.ID), Name: m.Name, ClientUrls: s.clientURLs(m), Learner: !m.Voter, Witness: m.Witness}
 		if seen, ok := s.member.Peer(m.ID); ok {
 			p.Connected = seen.Connected
 		}

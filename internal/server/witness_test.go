@@ -83,6 +83,17 @@ func TestAWitnessAnswersNothing(t *testing.T) {
 	if st := c.servers[w].status(); st.Role != api.Role_FOLLOWER || st.Term == 0 || st.CommandVersion != c.servers[0].status().CommandVersion {
 		t.Errorf("its status is %v", st)
 	}
+	for i, s := range c.servers {
+		st := s.status()
+		if st.Witness != (i == w) {
+			t.Errorf("%s says that it is a witness: %t", st.Name, st.Witness)
+		}
+		for _, p := range st.Peers {
+			if p.Witness != (p.Name == "w") {
+				t.Errorf("%s says that %s is a witness: %t", st.Name, p.Name, p.Witness)
+			}
+		}
+	}
 	if err := c.servers[w].begun(); err != nil {
 		t.Errorf("it is not healthy: %v", err)
 	}

@@ -18,8 +18,8 @@ func TestServerWithAnOldCopyOfItsDirectoryStopsForGood(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	c := newTestCluster(t, options{servers: 3, dir: dir})
-	for i := range c.configs { // a slow machine shall not change the leader
-		c.configs[i].ElectionTimeout = 3 * time.Second
+	for i := range c.configs { // a slow machine shall not change the leader, nor miss ticks
+		c.configs[i].HeartbeatInterval, c.configs[i].ElectionTimeout = 250*time.Millisecond, 3*time.Second
 	}
 	c.startAll()
 	leader := c.leader()

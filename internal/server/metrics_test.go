@@ -79,7 +79,7 @@ func TestMetricsShowWhatTheServersDo(t *testing.T) {
 	t.Parallel()
 	c := newTestCluster(t, options{servers: 3, metrics: true})
 	for i := range c.configs { // so long that a slow machine does not elect anybody else meanwhile
-		c.configs[i].ElectionTimeout = time.Second
+		c.configs[i].HeartbeatInterval, c.configs[i].ElectionTimeout = 100*time.Millisecond, time.Second
 	}
 	c.startAll()
 	const puts = 20

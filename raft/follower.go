@@ -5,6 +5,8 @@ type followerState struct {
 	// matched: the log up to there is known to equal the leader's. acknowledged is what of that
 	// the leader was told to be durable here.
 	matched, acknowledged Index
+	// leaderLast is the highest index that the leader's log is known to have reached.
+	leaderLast Index
 	// seenRound is the latest round of the leader.
 	seenRound Round
 	// forwardedReads wait for the leader's answer, oldest first.
@@ -60,6 +62,7 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 	f := &r.follower
 	newRound := m.Round > f.seenRound
 	f.seenRound = max(f.seenRound, m.Round)
+	f.leaderLast = max(f.leaderLast, m.PrevIndex+Index(len(m.Entries)))
 
 	prev, term, entries := skipCommitted(m, r.commit)
 	if prev >= r.commit && !r.log.matches(prev, term) {

@@ -10,16 +10,21 @@ package raft
 //  3. B and C ask for pre-votes. A does not answer, since it hears from L. A, B and C would be a
 //     majority that commits.
 //
-// So while nothing becomes committed that a follower has acknowledged, it answers requests for
-// pre-votes and votes, grants no more leases, and asks for pre-votes itself, since it may have the
-// best log. It follows the leader all the same: where no majority wants another one there is no
-// better one.
+// Or they lack what the leader has compacted, and do not get its snapshot: the leader's disk hangs when
+// it reads, or the snapshot takes long. Such a follower has nothing to acknowledge, and keeps the leader in
+// office all the same. In the schedule let A be such a follower: B or C could give it what it lacks.
+//
+// So while nothing becomes committed that a follower has acknowledged, or it does not get what the
+// leader has, it answers requests for pre-votes and votes, grants no more leases, and asks for pre-votes
+// itself, since it may have the best log. It follows the leader all the same: where no majority wants
+// another one there is no better one. A follower that waits for a snapshot under a leader that commits
+// does no harm by that: the others that commit do not answer.
 
 // stallTimeouts is how many election timeouts a follower waits for a commit.
 const stallTimeouts = 2
 
 // stall counts the ticks in which the commit index stayed at commit, in the term, although this node
-// had acknowledged more.
+// had acknowledged more or could not get more (see behindInVain).
 type stall struct {
 	term   Term
 	commit Index
@@ -36,7 +41,7 @@ func (r *Raft) tickStall() {
 		if r.role == Follower {
 			r.candidate.preVotes = nil
 		}
-	case r.follower.acknowledged > r.commit:
+	case r.follower.acknowledged > r.commit || r.behindInVain():
 		s.ticks++
 	}
 	if !r.leaderStalls() || r.leaseGranted() || !r.mayCampaign() || !r.persist.diskIdle() || s.ticks%r.cfg.HeartbeatTicks > 0 {
@@ -46,6 +51,12 @@ func (r *Raft) tickStall() {
 		r.candidate.preVotes = map[NodeID]bool{r.id: true}
 	}
 	r.askPreVotes()
+}
+
+// behindInVain tells whether the leader has entries that this follower does not get. It is not for a disk
+// that is busy here: the vote of this node might hang like its entries, and be no help to anybody.
+func (r *Raft) behindInVain() bool {
+	return r.follower.leaderLast > r.log.last() && r.persist.diskIdle()
 }
 
 // leaderStalls tells whether this node follows a leader under which nothing is committed.

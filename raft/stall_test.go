@@ -60,7 +60,96 @@ func TestALeaderThatAllHearAndThatCommitsNothingIsLeft(t *testing.T) {
 	}
 }
 
-// The same, and nobody else is there: the leader stays, as there is no better one.
+// A majority is healthy and connected. The leader is not of it. The only one of it that hears the leader
+// lacks what the leader has compacted, and gets no snapshot.
+func TestALeaderWhoseSnapshotDoesNotArriveIsLeft(t *testing.T) {
+	for seed := range uint64(20) {
+		hung := hangs{}
+		c := diskCluster(t, 5, seed, hung.sync)
+		c.opt.snapshotEvery = 5
+		leader := c.awaitLeader(time.Minute).id
+		c.run(time.Second)
+		other := func(i NodeID) NodeID { return (leader+i-1)%5 + 1 }
+		hanging, behind := other(1), other(2)
+		c.net.isolate(behind, true)
+		for range 20 {
+			c.propose(leader, "x")
+			c.run(50 * time.Millisecond)
+		}
+		hung[hanging] = c.now + time.Hour
+		c.net.lose = func(m Message) bool { return m.Kind() == KindInstallSnapshot && m.Head().From == leader }
+		c.net.isolate(behind, false)
+		for _, id := range []NodeID{other(3), other(4)} {
+			c.net.setLink(leader, id, false)
+			c.net.setLink(id, leader, false)
+		}
+		if !c.commits(5 * time.Second) { // ten election timeouts
+			t.Errorf("seed %d: nothing is committed: %s leads, and %s waits for its snapshot", seed, leader, behind)
+		}
+	}
+}
+
+// A follower waits for a snapshot for long, under a leader that commits: that leader stays.
+func TestALeaderThatCommitsStaysBesideOneThatWaitsForItsSnapshot(t *testing.T) {
+	for seed := range uint64(10) {
+		c := diskCluster(t, 3, seed, hangs{}.sync)
+		c.opt.snapshotEvery = 5
+		leader := c.awaitLeader(time.Minute).id
+		c.run(time.Second)
+		behind := leader%3 + 1
+		c.net.isolate(behind, true)
+		for range 20 {
+			c.propose(leader, "x")
+			c.run(50 * time.Millisecond)
+		}
+		term := c.node(leader).raft.Term()
+		c.net.lose = func(m Message) bool { return m.Kind() == KindInstallSnapshot }
+		c.net.isolate(behind, false)
+		for range 100 {
+			c.propose(leader, "x")
+			c.run(100 * time.Millisecond)
+		}
+		l, b := c.node(leader).raft, c.node(behind).raft
+		if l.Role() != Leader || l.Term() != term || b.Status().Leader != leader || b.Status().Commit >= l.Status().Commit {
+			t.Errorf("seed %d: %s is %s of term %d, and led term %d; %s follows %s, and has committed %d of %d",
+				seed, leader, l.Role(), l.Term(), term, behind, b.Status().Leader, b.Status().Commit, l.Status().Commit)
+		}
+	}
+}
+
+// A follower's disk hangs, so that it takes no more entries. The other follower is cut off from the leader
+// only: it cannot be elected, as the vote that it needs would hang too. The leader stays, and serves reads.
+func TestALeaderStaysBesideAFollowerWhoseHungDiskIsFull(t *testing.T) {
+	for seed := range uint64(10) {
+		hung := hangs{}
+		c := diskCluster(t, 3, seed, hung.sync)
+		leader := c.awaitLeader(time.Minute).id
+		c.run(time.Second)
+		full, apart := leader%3+1, (leader+1)%3+1
+		hung[full] = c.now + time.Hour
+		c.propose(leader, "x")
+		c.run(200 * time.Millisecond)
+		c.net.setLink(leader, apart, false)
+		c.net.setLink(apart, leader, false)
+		c.net.lose = func(m Message) bool {
+			a, ok := m.(*AppendEntries)
+			if !ok || a.To != full || len(a.Entries) == 0 {
+				return false
+			}
+			c.deliverLater(&AppendEntries{Header: a.Header, PrevIndex: a.PrevIndex + Index(len(a.Entries)), PrevTerm: a.Term, Commit: a.Commit, Round: a.Round})
+			return true
+		}
+		term := c.node(leader).raft.Term()
+		c.commits(10 * time.Second)
+		c.read(leader, ReadByIndex)
+		c.run(time.Second)
+		if l := c.node(leader); l.raft.Role() != Leader || l.raft.Term() != term || len(l.reads) > 0 {
+			t.Errorf("seed %d: %s is %s of term %d, and led term %d", seed, leader, l.raft.Role(), l.raft.Term(), term)
+		}
+	}
+}
+
+// The leader of before, and nobody else is there: it stays, as there is no better one.
 func TestALeaderThatCommitsNothingStaysIfThereIsNoBetterOne(t *testing.T) {
 	c, leader, hung, well := stalled(t, 1)
 	term := c.node(leader).raft.Term()

@@ -14,7 +14,8 @@ import "math"
 // whatever the settings are then.
 
 // grantLease starts the lease that an acknowledgement sent now grants, and returns its
-// length.
+// length. Pre-votes that this node has asked for while the leader stalled count no more: the answers may
+// come during the lease.
 func (r *Raft) grantLease() Nanos {
 	if r.cfg.LeaseDuration > r.leaseGrant {
 		failf("%s grants a lease of %d ns, its hard state holds %d", r.id, r.cfg.LeaseDuration, r.leaseGrant)
@@ -22,6 +23,7 @@ func (r *Raft) grantLease() Nanos {
 	if r.leaderStalls() {
 		return 0
 	}
+	r.candidate.preVotes = nil
 	r.leaseGrantedUntil = max(r.leaseGrantedUntil, r.now+Instant(r.cfg.LeaseDuration))
 	return r.cfg.LeaseDuration
 }

@@ -2,6 +2,7 @@ package raft
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -112,6 +113,38 @@ func TestLeaseGrantIsKeptByTheClock(t *testing.T) {
 	}
 	if !votes(t, r, 5500*ms) {
 		t.Error("it gives no vote after the lease has ended")
+	}
+}
+
+// Node 1 asks for pre-votes, since nothing of what it has acknowledged is committed. Then it is, and node
+// 1 grants a lease again. The answers to its question, which come now, elect it no more.
+func TestLeaseGrantEndsTheQuestionForPreVotes(t *testing.T) {
+	r := leaseCore(t, 500*ms, 0, HardState{Term: 1})
+	now, round, asked := Instant(0), Round(0), false
+	hear := func(prev, commit Index, entries ...Entry) {
+		round++
+		step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, PrevIndex: prev, PrevTerm: Term(prev), Entries: entries, Commit: commit, Round: round})
+		asked = asked || slices.ContainsFunc(settle(r), func(m Message) bool { return m.Kind() == KindPreVote })
+	}
+	hear(0, 0, Entry{Index: 1, Term: 1})
+	for range 100 {
+		if asked {
+			break
+		}
+		now += 100 * ms
+		r.Tick(now)
+		hear(1, 0)
+	}
+	if !asked {
+		t.Fatal("it asks for no pre-votes under a leader that commits nothing")
+	}
+	hear(1, 1)
+	if !r.leaseGranted() {
+		t.Fatal("it grants no lease to a leader that commits")
+	}
+	step(t, r, &PreVoteReply{Header: Header{From: 3, To: 1, Term: 1}, Granted: true})
+	if settle(r); r.Role() != Follower || r.Term() != 1 {
+		t.Errorf("during the lease that it has granted it is %s of term %d", r.Role(), r.Term())
 	}
 }
 

@@ -77,6 +77,8 @@ var mutants = []mutant{
 		"{r.id: !r.ownDiskHangs() || ", "{r.id: true || "}},
 	{name: "leader-with-a-hung-disk-hinders-others", edit: edit{"raft/leader.go",
 		"		if !r.quorumActive() || r.hinders() {\n", "		if !r.quorumActive() {\n"}, tests: [2]string{"./raft", "^TestALeaderWhoseDiskHangsHinders"}},
+	{name: "late-pre-vote-breaks-a-lease", edit: edit{"raft/lease.go",
+		"	r.candidate.preVotes = nil\n", ""}, tests: [2]string{"./raft", "^TestLeaseGrantEnds"}},
 	{name: "pre-vote-disturbs-a-leader", edit: edit{"raft/election.go",
 		"	case *PreVote:\n", "	case *PreVote:\n		return false\n"}},
 	{name: "snapshot-of-lower-term", edit: edit{"raft/raft.go",

@@ -1,0 +1,86 @@
+package clients
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// output runs a program in a directory, and returns what it prints.
+func output(t *testing.T, dir, env, name string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if err != nil {
+		t.Logf("%s %s: %v\n%s", name, strings.Join(args, " "), err, errs.String())
+	}
+	return out.String(), err
+}
+
+// expect compares what a program prints with lines.
+func expect(t *testing.T, printed string, err error, want ...string) {
+	t.Helper()
+	got := strings.Split(strings.TrimSpace(printed), "\n")
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("it printed\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestPython runs the example with the first Python that has the client. Debian's is for Debian's Python.
+func TestPython(t *testing.T) {
+	var python string
+	for _, name := range []string{"python3", "/usr/bin/python3"} {
+		if exec.Command(name, "-c", "import etcd3").Run() == nil {
+			python = name
+			break
+		}
+	}
+	if python == "" {
+		t.Skip("SKIPPED: there is no Python with etcd3 (Debian: apt-get install python3-etcd3)")
+	}
+	out, err := output(t, "../../examples/python", "ENDPOINT="+start(t, "http"), python, "example.py")
+	expect(t, out, err,
+		"get: hello at version 1", "list: python/list/1 = one", "list: python/list/2 = two", "watch: first", "watch: second",
+		"transaction: True", "transaction, again: False", "lease: is alive", "lease: its key is None", "lock: held is True", "lock: held is False")
+}
+
+// TestJavaScript installs the client as package-lock.json says, and runs the example.
+func TestJavaScript(t *testing.T) {
+	for _, tool := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("SKIPPED: ", err)
+		}
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"example.js", "package.json", "package-lock.json"} {
+		data, err := os.ReadFile(filepath.Join("../../examples/javascript", name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	patient := "npm_config_fetch_retries=1"
+	if _, err := output(t, dir, patient, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
+		if _, err := output(t, dir, patient, "npm", "view", "etcd3@1.1.2", "version"); err != nil {
+			t.Skip("SKIPPED: the registry of npm cannot be reached")
+		}
+		t.Fatal("the registry of npm can be reached, and does not have what package-lock.json says")
+	}
+	out, err := output(t, dir, "ENDPOINTS="+start(t, "http"), "node", "example.js")
+	expect(t, out, err,
+		"get: hello", "list: { 'list/1': 'one', 'list/2': 'two' }", "watch: first", "watch: second",
+		"transaction: true", "transaction, again: false", "lease: its key is alive", "lease: its key is null",
+		"lock: held", "lock: refused to another one", "lock: held again")
+}

@@ -1,0 +1,3 @@
+module balsa.example/compat/clients
+
+go 1.26.0

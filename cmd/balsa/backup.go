@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -164,16 +165,12 @@ func (o *output) printPoint(w io.Writer, p *backup.Point, fresh bool) error {
 		text = " nothing_new=true"
 	}
 	_, err := fmt.Fprintf(w, "revision=%d compacted=%d time=%s size=%s new=%s%s\n",
-		p.Revision, p.Compacted, p.Taken.UTC().Format(time.RFC3339), mebibytes(p.Bytes), mebibytes(p.New), text)
+		p.Revision, p.Compacted, p.Taken.UTC().Format(time.RFC3339), bytesWord(p.Bytes), bytesWord(p.New), text)
 	return err
 }
 
-func mebibytes(n int64) string {
-	if n < 1<<20 {
-		return fmt.Sprintf("%.1fKiB", float64(n)/(1<<10))
-	}
-	return fmt.Sprintf("%.1fMiB", float64(n)/(1<<20))
-}
+// bytesWord is bytesText as one word.
+func bytesWord(n int64) string { return strings.ReplaceAll(bytesText(uint64(n)), " ", "") }
 
 func (p *program) backupList() *cobra.Command {
 	var out output
@@ -207,7 +204,7 @@ point before it has. No server is asked.
 		t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "REVISION\tTIME\tCOVERS\tSIZE\tNEW")
 		for _, q := range d.Points() {
-			fmt.Fprintf(t, "%d\t%s\t%d to %d\t%s\t%s\n", q.Revision, q.Taken.UTC().Format(time.RFC3339), q.Compacted, q.Revision, mebibytes(q.Bytes), mebibytes(q.New))
+			fmt.Fprintf(t, "%d\t%s\t%d to %d\t%s\t%s\n", q.Revision, q.Taken.UTC().Format(time.RFC3339), q.Compacted, q.Revision, bytesWord(q.Bytes), bytesWord(q.New))
 		}
 		if err := t.Flush(); err != nil {
 			return err

@@ -39,15 +39,15 @@ func TestExportAndImport(t *testing.T) {
 	again := strings.NewReplacer(`"version":2`, `"version":1`, ":2,", ":8,", ":3,", ":8,", ":5,", ":8,", ":6,", ":8,",
 		":2}", ":8}", ":4}", ":8}", ":5}", ":8}", ":6}", ":8}").Replace(exported)
 	steps{
-		{"export", "", exitOK, exported, "exported 4 keys, 0.0 MiB\n"},
+		{"export", "", exitOK, exported, "exported 4 keys, 23 B\n"},
 		{"export b --rev 3 -o json", "", exitOK, `{"key":"b","value":"1","version":1,"create_revision":3,"mod_revision":3}` + "\n", `{"count":1}`},
 		{"export --rev 9", "", exitError, "", "future"},
 		{"del --all", "", exitOK, "deleted 4\n", ""},
 		{"import -o json", exported, exitOK, `{"count":4,"revision":8}` + "\n", ""},
 		{"export", "", exitOK, again, "exported 4 keys"},
-		{"import " + file, "", exitOK, "imported 4 keys, 0.0 MiB\n", ""},
-		{"import - --from-line 4", exported, exitOK, "imported 1 keys, 0.0 MiB\n", ""},
-		{"import --from-line 9", exported, exitOK, "imported 0 keys, 0.0 MiB\n", ""},
+		{"import " + file, "", exitOK, "imported 4 keys, 23 B\n", ""},
+		{"import - --from-line 4", exported, exitOK, "imported 1 keys, 12 B\n", ""},
+		{"import --from-line 9", exported, exitOK, "imported 0 keys, 0 B\n", ""},
 		{"import " + file + "2", "", exitUsage, "", "no such file"},
 		{"import " + filepath.Dir(file), "", exitError, "", "read line 1"},
 	}.run(t, endpoints)
@@ -151,7 +151,7 @@ func TestProgressIsToldNowAndThen(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		task.end()
-		if want := "exported 500 keys, 500.0 MiB so far\nexported 1,000 keys, 1000.0 MiB so far\n"; told.String() != want {
+		if want := "exported 500 keys, 500 MiB so far\nexported 1,000 keys, 1.0 GiB so far\n"; told.String() != want {
 			t.Errorf("told %q", told.String())
 		}
 	})

@@ -60,7 +60,7 @@ func TestImportOfEtcd(t *testing.T) {
 		t.Error(out, errs)
 	}
 	steps{
-		{"import --from-record 9 --etcd " + path, "", exitOK, "imported 2 keys, 0.0 MiB\n", there}, // the leases are there
+		{"import --from-record 9 --etcd " + path, "", exitOK, "imported 2 keys, 10 B\n", there}, // the leases are there
 		{"lease revoke 54a6a216d0d3f812", "", exitOK, "revoked\n", ""},
 		{"get leased", "", exitNotFound, "", "does not exist"},
 		{"del --all", "", exitOK, "deleted 10\n", ""},
@@ -77,7 +77,7 @@ func TestImportOfUsersOfEtcd(t *testing.T) {
 	path, _ := etcdTestdata(t, "users.db.gz")
 	steps{
 		{"role add app", "", exitOK, "added\n", ""}, // it may do nothing
-		{"import --etcd " + path, "", exitOK, "imported 2 keys, 0.0 MiB\nimported 3 users and 4 roles; authentication is on\n", `role "app" is there already, and stays as it is`},
+		{"import --etcd " + path, "", exitOK, "imported 2 keys, 12 B\nimported 3 users and 4 roles; authentication is on\n", `role "app" is there already, and stays as it is`},
 		{"get app/1", "", exitDenied, "", "see --user"},
 		{"get app/1 --user ann:word", "", exitDenied, "", "denied"},
 		{"user get ann --user root:rootpw -o json", "", exitOK, `{"user":"ann","roles":["app","ops"]}` + "\n", ""},

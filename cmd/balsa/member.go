@@ -316,7 +316,7 @@ func stateOf(m clerk.Member, all clerk.Members) string {
 	case m.CaughtUp || m.Voter && m.BehindEntries < 1000:
 		return "ok"
 	}
-	return fmt.Sprintf("%d entries, %.1f MiB behind", m.BehindEntries, float64(m.BehindBytes)/(1<<20))
+	return fmt.Sprintf("%d entries, %s behind", m.BehindEntries, bytesText(m.BehindBytes))
 }
 
 func (p *program) memberAdd() *cobra.Command {

@@ -130,7 +130,7 @@ func (g *progress) add(key string, value []byte) {
 }
 
 func (g *progress) String() string {
-	return fmt.Sprintf("%s %s keys, %.1f MiB", g.verb, loadgen.Thousands(g.keys.Load()), float64(g.bytes.Load())/(1<<20))
+	return fmt.Sprintf("%s %s keys, %s", g.verb, loadgen.Thousands(g.keys.Load()), bytesText(uint64(g.bytes.Load())))
 }
 
 // soFar is the text of a task.
@@ -156,13 +156,13 @@ func (t *transfer) text(elapsed time.Duration) string {
 	bytes, of := t.bytes.Load(), t.of.Load()
 	switch {
 	case of == 0 && bytes > 0: // how much there is is not known
-		return fmt.Sprintf("%s %s so far", t.verb, mebibytes(bytes))
+		return fmt.Sprintf("%s %s so far", t.verb, bytesWord(bytes))
 	case of == 0 && t.first != "":
 		return fmt.Sprintf("%s, %s", t.first, elapsed.Round(time.Second))
 	case of == 0:
 		return ""
 	}
-	text := fmt.Sprintf("%s %s of %s", t.verb, mebibytes(bytes), mebibytes(of))
+	text := fmt.Sprintf("%s %s of %s", t.verb, bytesWord(bytes), bytesWord(of))
 	if rate := float64(bytes) / elapsed.Seconds(); rate > 0 && of > bytes {
 		text += fmt.Sprintf(", about %s left", time.Duration(float64(of-bytes)/rate*float64(time.Second)).Round(time.Second))
 	}

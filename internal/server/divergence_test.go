@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -22,7 +23,13 @@ func TestServerWhoseStateDivergesStopsForGood(t *testing.T) {
 		replica.State.DoOp(state.Command{Op: kv.Op{Kind: kv.Put, Key: "by mistake", Unconditional: true}})
 	}
 	replica.Node.SubmitFunc(state.Command{Op: kv.Op{Kind: kv.Put, Key: "a", Value: []byte("1")}}, mistake)
-	c.put("b", "1", 0)
+	// What comes of this write is open: the leader may answer with revisions that only its own state has,
+	// and from them a Clerk concludes what its attempts can have done.
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, _ = c.clerk.Put(ctx, "b", []byte("1"), 0)
+	c.clerk.Close()
+	c.clerk = c.firstClerk()
 	select {
 	case <-c.servers[odd].Failed():
 	case <-time.After(patience):

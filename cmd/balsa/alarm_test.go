@@ -17,7 +17,7 @@ func TestAlarmsFromTheCommandLine(t *testing.T) {
 	client, peer := loopback(base), loopback(base+1)
 	_, stop := background(t, "ready to serve client requests", "etcd", "--data-dir", filepath.Join(t.TempDir(), "data"),
 		"--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
-		"--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer, "--quota-backend-bytes", "1000")
+		"--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer, "--quota-backend-bytes", "1000", "--bcrypt-cost", "4")
 	t.Cleanup(func() { stop() })
 	endpoints := "--endpoints=" + loopback(base)
 	conn, err := grpc.NewClient(strings.TrimPrefix(client, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -60,7 +60,7 @@ func (p *program) examineCluster(ctx context.Context, e *examination, facts *doc
 		return err
 	}
 	defer ck.Close()
-	s := newSurveyor(ck, n.endpoints)
+	s := newSurveyor(ck, n)
 	first := make(map[uint64]*api.StatusReply)
 	for _, a := range n.ask(ctx, s) {
 		if a.Status != nil {

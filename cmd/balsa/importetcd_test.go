@@ -44,7 +44,7 @@ func etcdTestdata(t *testing.T, name string) (path string, data []byte) {
 }
 
 func TestImportOfEtcd(t *testing.T) {
-	endpoints := oneServer(t)
+	endpoints := oneServer(t, "--bcrypt-cost", "4")
 	path, _ := etcdSnapshot(t)
 	const there = `user "root" is there already`
 	steps{
@@ -73,7 +73,7 @@ func TestImportOfEtcd(t *testing.T) {
 // The file is of an etcd with authentication on: roles all, app, ops, root and unused, users ann, cert
 // and root, and two keys.
 func TestImportOfUsersOfEtcd(t *testing.T) {
-	endpoints := oneServer(t)
+	endpoints := oneServer(t, "--bcrypt-cost", "4")
 	path, _ := etcdTestdata(t, "users.db.gz")
 	steps{
 		{"role add app", "", exitOK, "added\n", ""}, // it may do nothing
@@ -94,7 +94,7 @@ func TestImportOfUsersOfEtcd(t *testing.T) {
 
 // A file that is damaged changes nothing.
 func TestImportRefusesDamagedFilesOfEtcd(t *testing.T) {
-	endpoints := oneServer(t)
+	endpoints := oneServer(t, "--bcrypt-cost", "4")
 	path, data := etcdSnapshot(t)
 	cut, changed := path+".cut", path+".changed"
 	if err := os.WriteFile(cut, data[:len(data)-1000], 0o600); err != nil {

@@ -98,7 +98,7 @@ to execute. A server that does not answer within the interval is shown as unreac
 		}
 		defer ck.Close()
 		defer cancel()
-		s := newSurveyor(ck, n.endpoints)
+		s := newSurveyor(ck, &n)
 		if watch {
 			cancel() // each look has a time of its own
 			resized, stop := terminal.Resized()

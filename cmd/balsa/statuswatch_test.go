@@ -188,7 +188,7 @@ func asking(given ...string) *surveyor {
 	peer := func(id uint64) *api.Peer {
 		return &api.Peer{NodeId: id, Name: fmt.Sprint("n", id), ClientUrls: []string{fmt.Sprintf("http://10.0.0.%d:1", id)}}
 	}
-	s := newSurveyor(nil, given)
+	s := newSurveyor(nil, &connection{endpoints: given})
 	s.status = func(ctx context.Context, endpoint string) (*api.StatusReply, error) {
 		switch hostPort(endpoint) {
 		case "localhost:1", "10.0.0.1:1":
@@ -239,5 +239,24 @@ func TestASurveyForgetsFormerMembers(t *testing.T) {
 	cancel()
 	if first, second := s.look(ctx), s.look(ctx); len(first) != 4 || len(second) != 3 {
 		t.Errorf("%d, then %d", len(first), len(second))
+	}
+}
+
+// An address that was only guessed has no row of its own when the members are known to be elsewhere. One
+// that somebody has named has.
+func TestASurveyShowsMembersAlone(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, guessed := range []bool{true, false} {
+		s := asking("10.0.0.1:1", "10.0.0.2:1", "10.0.0.9:1") // at the last there was a member once
+		s.guessed = guessed
+		nodes := s.look(ctx)
+		if strange := nodes[0].Name == ""; strange == guessed || len(nodes) != 3 && guessed {
+			t.Errorf("guessed %t: %+v", guessed, nodes)
+		}
+	}
+	nobody := asking("10.0.0.8:1", "10.0.0.9:1")
+	if nobody.guessed = true; len(nobody.look(ctx)) != 2 {
+		t.Error("where nobody answers that is not told")
 	}
 }

@@ -13,13 +13,17 @@ import (
 type surveyor struct {
 	status func(ctx context.Context, endpoint string) (*api.StatusReply, error)
 	given  []string // where servers are asked
+	// guessed: given is where servers usually are, and nobody has said that some are there now.
+	guessed bool
 	// members are who the answers have mentioned the last time, and ids who has answered where.
 	members []*api.Peer
 	ids     map[string]uint64
 }
 
-func newSurveyor(ck *clerk.Clerk, endpoints []string) *surveyor {
-	return &surveyor{status: ck.Status, given: endpoints, ids: make(map[string]uint64)}
+func newSurveyor(ck *clerk.Clerk, n *connection) *surveyor {
+	return &surveyor{
+		status: ck.Status, given: n.endpoints, guessed: n.flags != nil && !n.flags.Changed("endpoints"), ids: make(map[string]uint64),
+	}
 }
 
 // look asks all, at the same time, until ctx ends. Servers that one of the answers mentions are asked as
@@ -81,7 +85,22 @@ func (s *surveyor) ask(ctx context.Context) (answers []clerk.ServerStatus) {
 	if len(members) > 0 {
 		s.members = members
 	}
-	return s.once(answers)
+	return s.ofMembers(s.once(answers))
+}
+
+// ofMembers leaves out who does not answer at an address that was only guessed, if the members are known to
+// be elsewhere: a member that was removed, say.
+func (s *surveyor) ofMembers(answers []clerk.ServerStatus) []clerk.ServerStatus {
+	unknown := func(m *api.Peer) bool { return len(m.ClientUrls) == 0 && !m.Witness }
+	if !s.guessed || len(s.members) == 0 || slices.ContainsFunc(s.members, unknown) {
+		return answers
+	}
+	return slices.DeleteFunc(answers, func(a clerk.ServerStatus) bool {
+		at := hostPort(a.Endpoint)
+		return a.Err != nil && !slices.ContainsFunc(s.members, func(m *api.Peer) bool {
+			return m.NodeId == s.ids[at] || slices.ContainsFunc(m.ClientUrls, func(u string) bool { return hostPort(u) == at })
+		})
+	})
 }
 
 // isAsked tells whether a member is asked where it was found before.

@@ -86,9 +86,12 @@ func (k *checker) addConfs(v *view, entries []raft.Entry) {
 func (v *view) latest() raft.Configuration { return v.confs[len(v.confs)-1].conf }
 
 // confCommitted is the one that is committed, as far as the node knows.
-func (v *view) confCommitted() (c raft.Configuration) {
+func (v *view) confCommitted() raft.Configuration { return v.confAt(v.commit) }
+
+// confAt is the one that is in force at an index of the node's log.
+func (v *view) confAt(i raft.Index) (c raft.Configuration) {
 	for _, x := range v.confs {
-		if x.index <= v.commit || x.index == v.base {
+		if x.index <= i || x.index == v.base {
 			c = x.conf
 		}
 	}

@@ -177,9 +177,10 @@ func (k *checker) snapshot(n *node, v *view, index, newest raft.Index) {
 }
 
 // bounds checks the bounds of the log. A node whose applied log is at its bound takes no more
-// entries until it is shorter. The same holds for the entries that wait for the disk. Two
-// exceptions: what a new leader needs to commit its first entry is taken although the applied
-// log is at its bound, and so is the end of a joint phase.
+// entries until it is shorter. The same holds for the entries that wait for the disk. These
+// are exceptions: what a new leader needs to commit its first entry is taken although the applied
+// log is at its bound, and so is the end of a joint phase. A node that joins, and has not applied a
+// configuration yet, can make no snapshot, so that its log has no bound of its own.
 func (k *checker) bounds(n *node, v *view, s *rsm.Status) {
 	grown := s.LastIndex > v.seen.LastIndex && len(v.log) > 0
 	if grown {
@@ -192,7 +193,7 @@ func (k *checker) bounds(n *node, v *view, s *rsm.Status) {
 	v.seen = s.Status
 	v.lastTerm, _ = v.term(s.LastIndex)
 	v.full, v.late = false, false
-	if bound := n.replica.MaxAppliedBytes(); bound > 0 && bound < unlimited {
+	if bound := n.replica.MaxAppliedBytes(); bound > 0 && bound < unlimited && v.confAt(s.Applied).HasVoters() {
 		v.full = v.bytes(s.FirstIndex, s.Applied) > int(bound)
 	}
 	if k.w.mix.MaxUnstable < unlimited {

@@ -368,7 +368,9 @@ func (w *world) oneIsRemoved() {
 	}
 	n.crash(false)
 	n.gone = true
-	if !w.runUntil(w.now+2*time.Second+w.elections(2), w.progress()) {
+	// A client waits for the answer to a write that it may not send again for five attempts, and then may
+	// ask others that are down.
+	if !w.runUntil(w.now+2*time.Second+w.elections(2)+10*w.mix.Attempt, w.progress()) {
 		w.failf("no progress", "%v after %s was removed: %s", w.now-start, n.id, w.describe())
 	}
 	w.membersSettle()

@@ -75,6 +75,11 @@ func (m *Machine) UseFetcher(f rsm.Fetcher) { m.fetcher = f }
 
 // OpenFile opens a run for another member, from an offset on. The error is fs.ErrNotExist if no
 // manifest that is in use has it.
+//
+// The other member finds damage in what it gets, and begins again. It tells nobody. So this member has to
+// notice what it gives away. A bad schedule otherwise: a run of the leader is damaged, which nobody reads
+// but those that need the leader's state. They ask for it again and again, until the leader has read all
+// runs before that one by itself, at its leisure, and only then hands over to a member that is whole.
 func (m *Machine) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
 	if string(name) == stateName && offset == 0 {
 		m.compared.Store(m.Revision())
@@ -85,9 +90,13 @@ func (m *Machine) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
 	if !ok {
 		return nil, fmt.Errorf("run %x: %w", name, fs.ErrNotExist)
 	}
-	r, err := m.present.Load().history.Files().Open(info)
+	files := m.present.Load().history.Files()
+	r, err := files.Open(info)
 	if err != nil {
 		return nil, err
+	}
+	if offset == 0 {
+		return files.Checked(info, r, func(damage *run.CorruptError) { _ = m.noticed(damage) }), nil
 	}
 	if _, err := r.Seek(offset, io.SeekStart); err != nil {
 		return nil, errors.Join(err, r.Close())

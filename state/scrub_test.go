@@ -150,6 +150,16 @@ func TestARunIsScrubbedNextWhereAReadMetDamage(t *testing.T) {
 			_, err := m.Previous(keyOf(100), 300)
 			return err
 		},
+		"another member that needs the run": func(m *state.Machine) error {
+			peer, _ := openMachine(t, crashfs.NewCrashableMem())
+			peer.UseFetcher(from{m})
+			stream, err := m.OpenState()
+			if err != nil {
+				return err
+			}
+			defer stream.Data.Close()
+			return peer.ReceiveState(context.Background(), stream.Position, 1, 0, stream.Data)
+		},
 		"scan": func(m *state.Machine) error {
 			return m.Scan(2, func(uint64, []kv.Event) bool { return true })
 		},

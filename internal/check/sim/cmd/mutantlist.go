@@ -438,6 +438,8 @@ var mutants = []mutant{
 		"		return p.keys.Live(kv.Alias(rec.Key), rec.Mod, at) || rec.Deleted && rec.Mod >= hidden\n", "		_ = hidden\n		return !rec.Deleted && p.keys.Live(kv.Alias(rec.Key), rec.Mod, at)\n"}},
 	{name: "rewrite-drops-deletions-that-hide", edit: edit{"state/deletes.go",
 		" || rec.Deleted && rec.Mod >= hidden\n", " || false && hidden > 0\n"}},
+	{name: "damage-given-away-unnoticed", edit: edit{"state/receive.go",
+		"	if offset == 0 {\n		return files.Checked", "	if offset < 0 {\n		return files.Checked"}, tests: [2]string{"./state", "^TestARunIsScrubbedNext"}},
 	{name: "damage-not-repaired", edit: edit{"state/scrub.go",
 		"		err = m.repair(info)\n", "		_ = info\n"}},
 	{name: "damaged-run-replaced-by-a-state-behind", edit: edit{"state/repair.go",

@@ -54,6 +54,7 @@ func (l Lease) seconds() int64 { return max(int64((l.TTL+time.Second-1)/time.Sec
 type File struct {
 	Contents
 	db     *bbolt.DB
+	file   *os.File            // that db reads, and closes
 	bytes  int64               // of the database
 	newest map[string]revision // of each key that exists
 }
@@ -66,7 +67,7 @@ func Open(path string) (*File, error) {
 		return nil, err
 	}
 	err = caught(func() (err error) {
-		f.db, err = bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: lockWait, OpenFile: openReading})
+		f.db, err = bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: lockWait, OpenFile: f.openReading})
 		return err
 	})
 	switch {
@@ -85,7 +86,10 @@ func Open(path string) (*File, error) {
 }
 
 // openReading makes no file if there is none.
-func openReading(path string, _ int, _ os.FileMode) (*os.File, error) { return os.Open(path) }
+func (f *File) openReading(path string, _ int, _ os.FileMode) (file *os.File, err error) {
+	f.file, err = os.Open(path)
+	return f.file, err
+}
 
 // Close closes the file.
 func (f *File) Close() error { return f.db.Close() }

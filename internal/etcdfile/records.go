@@ -54,6 +54,9 @@ func (f *File) check(tx *bbolt.Tx) error {
 	if size := tx.Size(); size > f.bytes {
 		return damaged("the file is cut: it has %d bytes of %d", f.bytes, size)
 	}
+	if err := checkPages(tx, f.file, f.bytes); err != nil {
+		return err
+	}
 	if tx.Bucket([]byte(bucketKey)) == nil {
 		return damaged("the database has no bucket %q", bucketKey)
 	}

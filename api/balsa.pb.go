@@ -6496,9 +6496,10 @@ const file_balsa_proto_rawDesc = "" +
 	"\tLOW_SPACE\x10\x03\x12\v\n" +
 	"\aDAMAGED\x10\x04\x12\f\n" +
 	"\bNO_SPACE\x10\x05\x12\v\n" +
-	"\aCORRUPT\x10\x062\x8d\x06\n" +
+	"\aCORRUPT\x10\x062\xb9\x06\n" +
 	"\x02KV\x12<\n" +
-	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x129\n" +
+	"\bExchange\x12\x16.balsa.v1.RequestBatch\x1a\x14.balsa.v1.ReplyBatch(\x010\x01\x12*\n" +
+	"\x04Call\x12\x11.balsa.v1.Request\x1a\x0f.balsa.v1.Reply\x129\n" +
 	"\x05Watch\x12\x16.balsa.v1.WatchRequest\x1a\x14.balsa.v1.WatchReply(\x010\x01\x128\n" +
 	"\x06Status\x12\x17.balsa.v1.StatusRequest\x1a\x15.balsa.v1.StatusReply\x12\\\n" +
 	"\x12TransferLeadership\x12#.balsa.v1.TransferLeadershipRequest\x1a!.balsa.v1.TransferLeadershipReply\x12>\n" +
@@ -6679,31 +6680,33 @@ var file_balsa_proto_depIdxs = []int32{
 	67, // 73: balsa.v1.AlarmsRequest.lift:type_name -> balsa.v1.RaisedAlarm
 	67, // 74: balsa.v1.AlarmsReply.alarms:type_name -> balsa.v1.RaisedAlarm
 	14, // 75: balsa.v1.KV.Exchange:input_type -> balsa.v1.RequestBatch
-	38, // 76: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
-	45, // 77: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
-	57, // 78: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
-	71, // 79: balsa.v1.KV.LogLevel:input_type -> balsa.v1.LogLevelRequest
-	54, // 80: balsa.v1.KV.Members:input_type -> balsa.v1.MembersRequest
-	56, // 81: balsa.v1.KV.ChangeMembers:input_type -> balsa.v1.MembersChange
-	58, // 82: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
-	61, // 83: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
-	63, // 84: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
-	68, // 85: balsa.v1.KV.Alarms:input_type -> balsa.v1.AlarmsRequest
-	73, // 86: balsa.v1.KV.Backup:input_type -> balsa.v1.BackupRequest
-	27, // 87: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
-	40, // 88: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
-	46, // 89: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
-	70, // 90: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
-	72, // 91: balsa.v1.KV.LogLevel:output_type -> balsa.v1.LogLevelReply
-	55, // 92: balsa.v1.KV.Members:output_type -> balsa.v1.MembersReply
-	55, // 93: balsa.v1.KV.ChangeMembers:output_type -> balsa.v1.MembersReply
-	59, // 94: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
-	62, // 95: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
-	64, // 96: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
-	69, // 97: balsa.v1.KV.Alarms:output_type -> balsa.v1.AlarmsReply
-	74, // 98: balsa.v1.KV.Backup:output_type -> balsa.v1.BackupReply
-	87, // [87:99] is the sub-list for method output_type
-	75, // [75:87] is the sub-list for method input_type
+	15, // 76: balsa.v1.KV.Call:input_type -> balsa.v1.Request
+	38, // 77: balsa.v1.KV.Watch:input_type -> balsa.v1.WatchRequest
+	45, // 78: balsa.v1.KV.Status:input_type -> balsa.v1.StatusRequest
+	57, // 79: balsa.v1.KV.TransferLeadership:input_type -> balsa.v1.TransferLeadershipRequest
+	71, // 80: balsa.v1.KV.LogLevel:input_type -> balsa.v1.LogLevelRequest
+	54, // 81: balsa.v1.KV.Members:input_type -> balsa.v1.MembersRequest
+	56, // 82: balsa.v1.KV.ChangeMembers:input_type -> balsa.v1.MembersChange
+	58, // 83: balsa.v1.KV.Authenticate:input_type -> balsa.v1.AuthenticateRequest
+	61, // 84: balsa.v1.KV.ChangeUsers:input_type -> balsa.v1.UsersChange
+	63, // 85: balsa.v1.KV.Users:input_type -> balsa.v1.UsersRequest
+	68, // 86: balsa.v1.KV.Alarms:input_type -> balsa.v1.AlarmsRequest
+	73, // 87: balsa.v1.KV.Backup:input_type -> balsa.v1.BackupRequest
+	27, // 88: balsa.v1.KV.Exchange:output_type -> balsa.v1.ReplyBatch
+	29, // 89: balsa.v1.KV.Call:output_type -> balsa.v1.Reply
+	40, // 90: balsa.v1.KV.Watch:output_type -> balsa.v1.WatchReply
+	46, // 91: balsa.v1.KV.Status:output_type -> balsa.v1.StatusReply
+	70, // 92: balsa.v1.KV.TransferLeadership:output_type -> balsa.v1.TransferLeadershipReply
+	72, // 93: balsa.v1.KV.LogLevel:output_type -> balsa.v1.LogLevelReply
+	55, // 94: balsa.v1.KV.Members:output_type -> balsa.v1.MembersReply
+	55, // 95: balsa.v1.KV.ChangeMembers:output_type -> balsa.v1.MembersReply
+	59, // 96: balsa.v1.KV.Authenticate:output_type -> balsa.v1.AuthenticateReply
+	62, // 97: balsa.v1.KV.ChangeUsers:output_type -> balsa.v1.UsersChanged
+	64, // 98: balsa.v1.KV.Users:output_type -> balsa.v1.UsersReply
+	69, // 99: balsa.v1.KV.Alarms:output_type -> balsa.v1.AlarmsReply
+	74, // 100: balsa.v1.KV.Backup:output_type -> balsa.v1.BackupReply
+	88, // [88:101] is the sub-list for method output_type
+	75, // [75:88] is the sub-list for method input_type
 	75, // [75:75] is the sub-list for extension type_name
 	75, // [75:75] is the sub-list for extension extendee
 	0,  // [0:75] is the sub-list for field type_name

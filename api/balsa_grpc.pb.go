@@ -24,6 +24,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	KV_Exchange_FullMethodName           = "/balsa.v1.KV/Exchange"
+	KV_Call_FullMethodName               = "/balsa.v1.KV/Call"
 	KV_Watch_FullMethodName              = "/balsa.v1.KV/Watch"
 	KV_Status_FullMethodName             = "/balsa.v1.KV/Status"
 	KV_TransferLeadership_FullMethodName = "/balsa.v1.KV/TransferLeadership"
@@ -54,6 +55,10 @@ type KVClient interface {
 	// request whose stream ends before its reply arrived may or may not have been
 	// executed.
 	Exchange(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RequestBatch, ReplyBatch], error)
+	// Call is one request, for clients without streams: its reply is that of an Exchange to which nothing
+	// else is sent, and so are its bounds and rights. id may be 0. A refused request has its code in
+	// the reply; a call that ends with a status may or may not have been executed.
+	Call(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Reply, error)
 	// Watch carries all watchers of one client connection. The client makes and ends watchers
 	// whenever it likes, and each gets what happens to the keys of its span: every event once,
 	// in the order of the revisions. A watcher ends with CANCELED, which says why, or with the
@@ -124,6 +129,16 @@ func (c *kVClient) Exchange(ctx context.Context, opts ...grpc.CallOption) (grpc.
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type KV_ExchangeClient = grpc.BidiStreamingClient[RequestBatch, ReplyBatch]
+
+func (c *kVClient) Call(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Reply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Reply)
+	err := c.cc.Invoke(ctx, KV_Call_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *kVClient) Watch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WatchRequest, WatchReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -258,6 +273,10 @@ type KVServer interface {
 	// request whose stream ends before its reply arrived may or may not have been
 	// executed.
 	Exchange(grpc.BidiStreamingServer[RequestBatch, ReplyBatch]) error
+	// Call is one request, for clients without streams: its reply is that of an Exchange to which nothing
+	// else is sent, and so are its bounds and rights. id may be 0. A refused request has its code in
+	// the reply; a call that ends with a status may or may not have been executed.
+	Call(context.Context, *Request) (*Reply, error)
 	// Watch carries all watchers of one client connection. The client makes and ends watchers
 	// whenever it likes, and each gets what happens to the keys of its span: every event once,
 	// in the order of the revisions. A watcher ends with CANCELED, which says why, or with the
@@ -319,6 +338,9 @@ type UnimplementedKVServer struct{}
 func (UnimplementedKVServer) Exchange(grpc.BidiStreamingServer[RequestBatch, ReplyBatch]) error {
 	return status.Error(codes.Unimplemented, "method Exchange not implemented")
 }
+func (UnimplementedKVServer) Call(context.Context, *Request) (*Reply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Call not implemented")
+}
 func (UnimplementedKVServer) Watch(grpc.BidiStreamingServer[WatchRequest, WatchReply]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
 }
@@ -379,6 +401,24 @@ func _KV_Exchange_Handler(srv interface{}, stream grpc.ServerStream) error {
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type KV_ExchangeServer = grpc.BidiStreamingServer[RequestBatch, ReplyBatch]
+
+func _KV_Call_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Request)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KVServer).Call(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KV_Call_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KVServer).Call(ctx, req.(*Request))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _KV_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(KVServer).Watch(&grpc.GenericServerStream[WatchRequest, WatchReply]{ServerStream: stream})
@@ -563,6 +603,10 @@ var KV_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "balsa.v1.KV",
 	HandlerType: (*KVServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Call",
+			Handler:    _KV_Call_Handler,
+		},
 		{
 			MethodName: "Status",
 			Handler:    _KV_Status_Handler,

@@ -12,7 +12,8 @@ import (
 
 // Codec is for grpc.ForceServerCodecV2 and grpc.ForceCodecV2: that of package proto, but
 // for batches, which it encodes to the same bytes with less work. The keys and values of
-// requests that it has decoded share the memory of their batch.
+// requests that it has decoded share the memory of their message, which has no more parts than a
+// batch may have.
 func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
 
 type codec struct{ encoding.CodecV2 }
@@ -63,6 +64,10 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		buf := data.MaterializeToBuffer(&buffers)
 		defer buf.Free()
 		return decodeReplies(buf.ReadOnlyData(), b, false)
+	case *Request:
+		b.Reset()
+		left := parts(maxBatchParts)
+		return decodeRequest(data.Materialize(), b, &left)
 	case *WatchRequest, *WatchReply:
 		return decodeCounted(data.Materialize(), b.(proto.Message))
 	}

@@ -241,6 +241,8 @@ func TestDecodersAllocateLittle(t *testing.T) {
 		"leaders of a thousand addresses":  {fill(nested(2, leader)...), new(ReplyBatch)},
 		"operations of nothing":            {nested(1, nested(15, fill(2<<3|2, 0))), new(RequestBatch)},
 		"as many operations as may be":     {nested(1, nested(15, bytes.Repeat([]byte{2<<3 | 2, 0}, maxBatchParts-1))), new(RequestBatch)},
+		"a call of operations of nothing":  {nested(15, fill(2<<3|2, 0)), new(Request)},
+		"as many operations in a call":     {nested(15, bytes.Repeat([]byte{2<<3 | 2, 0}, maxBatchParts-1)), new(Request)},
 		"requests of transactions":         {fill(nested(1, nested(15, bytes.Repeat([]byte{1<<3 | 2, 0}, 100)))...), new(RequestBatch)},
 		"entries of nothing":               {nested(2, nested(14, fill(1<<3|2, 0))), new(ReplyBatch)},
 		"as many entries as may be":        {nested(2, nested(14, bytes.Repeat([]byte{1<<3 | 2, 0}, maxBatchParts-1))), new(ReplyBatch)},

@@ -3,7 +3,7 @@
 //	client ══ Exchange ══► Server ──► one stream: ──► replica.Replica
 //	          (gRPC)         │        batches, its
 //	                         │        requests in progress
-//	                       Status, TransferLeadership, LogLevel
+//	                       Call, Status, TransferLeadership, LogLevel
 //
 // Requests take no goroutine each: a stream has one that receives and one that sends, and
 // in between they wait in the replica. Every queue on the way is bounded (package clients).

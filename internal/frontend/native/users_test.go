@@ -166,6 +166,7 @@ func TestRightsOfEveryCall(t *testing.T) {
 	const no = codes.Unauthenticated
 	rights := map[string][3]codes.Code{
 		"Exchange":           {codes.OK, codes.OK, codes.OK}, // each request is checked
+		"Call":               {codes.OK, codes.OK, codes.OK}, // the request is: TestRightsOfCalls
 		"Watch":              {codes.OK, codes.OK, codes.OK}, // each watcher is checked
 		"Authenticate":       {no, no, no},                   // of a wrong password
 		"Status":             {no, codes.OK, codes.OK},
@@ -218,6 +219,8 @@ func (c *network) call(ctx context.Context, user, method string) codes.Code {
 		ctx = metadata.AppendToOutgoingContext(ctx, "token", r.Token)
 	}
 	switch method {
+	case "Call":
+		_, err = kv.Call(ctx, &api.Request{Kind: api.Request_LEASES})
 	case "Exchange":
 		stream, e := kv.Exchange(ctx)
 		if err = e; err == nil {

@@ -62,6 +62,11 @@ type Config[Op, Result any] struct {
 	// loop and must not block. Default: all are admitted. Operations of this replica's own are
 	// the business of those who submit them.
 	Admit func(op []byte) bool
+	// First returns what this replica, when it has begun to lead, proposes before all operations of its
+	// term: an operation as Codec.Append makes it; nil: nothing. It is asked when the state machine has
+	// executed all entries of earlier terms, and not in a term in which that takes longer than the first
+	// operation to arrive. First is called by the loop and must not block. Default: nothing.
+	First func() []byte
 	// Refuse says why an operation that is submitted here must not be proposed, nil if it may be:
 	// other members may not know how to execute it, for instance. Submit then returns that error. Any
 	// goroutine calls it. Default: none is refused.

@@ -109,7 +109,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	if err != nil {
 		return nil, err
 	}
-	n.replica.Admit = cfg.Admit
+	n.replica.Admit, n.replica.First = cfg.Admit, cfg.First
 	n.noteConfigurations()
 	if hasher != nil {
 		n.replica.CompareStates()

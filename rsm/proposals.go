@@ -127,6 +127,7 @@ func (r *Replica[W]) propose(m *raft.Propose) proposalAnswer {
 	case r.Admit != nil && !r.Admit(m.Data):
 		return proposalAnswer{refusal: raft.RefusedAdmission}
 	}
+	r.proposeFirst()
 	switch index, err := r.core.ProposeForwarded(m.From, appendName(proposalName{m.From, m.ID}, m.Data)); err {
 	case nil:
 		return proposalAnswer{index: index}

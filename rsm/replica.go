@@ -28,6 +28,9 @@ type Replica[W any] struct {
 
 	// Admit is Config.Admit. It is set before the first Turn.
 	Admit func(op []byte) bool
+	// First is Config.First, set like Admit, and firstTerm the term in which it was asked last.
+	First     func() []byte
+	firstTerm raft.Term
 
 	changes   changes[W]
 	submits   submits[W]
@@ -126,6 +129,7 @@ func (r *Replica[W]) submit(s Submission[W]) {
 		r.forward(s)
 		return
 	}
+	r.proposeFirst()
 	switch index, err := r.core.Propose(s.Data); {
 	case err == nil:
 		r.submits.add(r.core.Term(), index, s.Waiter)
@@ -136,6 +140,20 @@ func (r *Replica[W]) submit(s Submission[W]) {
 	default:
 		r.complete(s.Waiter, r.notLeader())
 	}
+}
+
+// proposeFirst proposes what Config.First says, at the first operation of this replica's term as leader.
+// What is behind applied then is the entry with which the term began.
+func (r *Replica[W]) proposeFirst() {
+	if r.First == nil || r.core.Role() != raft.Leader || r.firstTerm == r.core.Term() || r.applied+1 < r.core.Last() {
+		return
+	}
+	if op := r.First(); op != nil {
+		if _, err := r.core.Propose(op); err != nil {
+			return // neither is the operation that comes now taken
+		}
+	}
+	r.firstTerm = r.core.Term()
 }
 
 func (r *Replica[W]) receive(m raft.Message) {

@@ -116,6 +116,37 @@ func TestForwardedOperationsNeedAdmission(t *testing.T) {
 	})
 }
 
+// What a new leader has to say comes before the first operation, whichever replica took that, and once.
+func TestWhatALeaderProposesFirst(t *testing.T) {
+	for _, by := range []string{"the leader", "another"} {
+		run(t, 3, -1, func(t *testing.T, c *cluster) {
+			c.settings = func(cfg *rsm.Config[int64, int64]) {
+				append, said := cfg.Codec.Append, false
+				cfg.First = func() []byte {
+					if said {
+						return nil
+					}
+					said = true
+					return append(nil, 100)
+				}
+			}
+			for _, id := range c.ids {
+				c.stop(id)
+				c.start(id)
+			}
+			id := c.leader()
+			if by != "the leader" {
+				id = c.others(id)[0]
+			}
+			for i := range int64(3) {
+				if sum, _, err := c.nodes[id].SubmitAnywhere(t.Context(), 1); err != nil || sum != 101+i {
+					t.Errorf("by %s: the sum is %d, %v", by, sum, err)
+				}
+			}
+		})
+	}
+}
+
 // While leadership is handed over nobody is turned away.
 func TestSubmitAnywhereDuringTransfers(t *testing.T) {
 	run(t, 3, -1, func(t *testing.T, c *cluster) {

@@ -22,6 +22,7 @@ type devOptions struct {
 	basePort int
 	nodes    int
 	metrics  string
+	quota    int64
 	pprof    bool
 	ui       uiFlags
 	traces   traceFlags
@@ -57,6 +58,7 @@ removes one: its data is kept as n2.removed.
 	c.Flags().StringVar(&o.metrics, "listen-metrics-urls", "",
 		"address to serve /metrics and /health of the first server on; others follow (default: none)")
 	c.Flags().BoolVar(&o.pprof, "enable-pprof", false, "serve profiles at /debug/pprof/ of --listen-metrics-urls")
+	addQuota(c.Flags(), &o.quota)
 	o.ui.addFlags(c.Flags())
 	o.traces.addFlags(c.Flags())
 	o.logging.addFlags(c.Flags(), "error")
@@ -119,6 +121,9 @@ func (o devOptions) configs() ([]server.Config, error) {
 	if o.basePort < 1 || o.basePort+peerPortOffset+o.nodes > 1<<16 {
 		return nil, usageError("--base-port is %d; it must leave room for %d ports below 65536", o.basePort, peerPortOffset+o.nodes)
 	}
+	if o.quota < 0 {
+		return nil, errQuota
+	}
 	var members []string
 	for i := range o.nodes {
 		members = append(members, fmt.Sprintf("n%d=%s", i+1, loopback(o.basePort+peerPortOffset+i)))
@@ -167,6 +172,7 @@ func (o devOptions) config(k int) (server.Config, error) {
 		ListenClient: []*url.URL{client},
 		ListenPeer:   []*url.URL{peer},
 		Retention:    server.DefaultRetention,
+		Quota:        o.quota,
 		SlowRequest:  server.DefaultSlowRequest,
 		Descriptors:  server.DescriptorLimit() / (o.nodes + 2), // they share a process
 		Version:      thisBuild().Version,

@@ -202,6 +202,7 @@ func TestServeRefusesBadConfiguration(t *testing.T) {
 		{says: "--heartbeat-interval", args: []string{"--heartbeat-interval=0"}},
 		{says: "--max-raft-state", args: []string{"--max-raft-state=-2"}},
 		{says: "--history-age", args: []string{"--history-age=-1s"}},
+		{says: "--quota", args: []string{"--quota=-1"}},
 		{says: "--max-client-connections", args: []string{"--max-client-connections=0"}},
 		{says: "--max-request-bytes", args: []string{"--max-request-bytes=0"}},
 		{says: "--max-txn-ops", args: []string{"--max-txn-ops=0"}},

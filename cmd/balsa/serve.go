@@ -33,6 +33,7 @@ type serveOptions struct {
 	learner, witness               bool
 	heartbeatMillis, electionMills uint
 	maxRaftState, maxIndexBytes    int64
+	quota                          int64
 	leaseReads                     bool
 	slowRequest                    time.Duration
 	client, peer                   server.TLS
@@ -94,6 +95,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 		"bytes of memory for the index of all keys, beyond which none are added; 0: half of the memory; -1: any")
 	f.Int64Var(&o.maxRaftState, "max-raft-state", 0,
 		"bytes of log that make a checkpoint of the state due; 0: 64 MiB; -1: never")
+	addQuota(f, &o.quota)
 	f.StringSliceVar(&o.join, "join", nil,
 		"peer addresses of some servers of a running cluster, to become a member of it: host:port, or name=host:port")
 	f.BoolVar(&o.learner, "learner", false, "with --join: get all that is written, and never vote")
@@ -190,6 +192,13 @@ func settings(flags *pflag.FlagSet) (all []any) {
 	return all
 }
 
+// addQuota adds the flag of server.Config.Quota. A server of etcd's flags has it as --quota-backend-bytes.
+func addQuota(f *pflag.FlagSet, to *int64) {
+	f.Int64Var(to, "quota", 0, "bytes of keys and values beyond which none are added, for a cluster that has no quota yet; 0: any")
+}
+
+var errQuota = usageError("--quota must be positive, or 0 for any")
+
 // load merges the three sources of values.
 func (o *serveOptions) load(flags *pflag.FlagSet, env func(string) (string, bool)) (server.Config, error) {
 	if o.configFile == "" {
@@ -220,6 +229,7 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		UI:                o.ui.of(),
 		MaxRaftState:      o.maxRaftState,
 		MaxIndexBytes:     o.maxIndexBytes,
+		Quota:             o.quota,
 		LeaseReads:        o.leaseReads,
 		SlowRequest:       o.slowRequest,
 		Clients:           o.clients,
@@ -249,6 +259,8 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		return cfg, usageError("--slow-request must be positive, or 0 for none")
 	case o.historyAge < 0:
 		return cfg, usageError("--history-age must be positive, or 0 for any")
+	case o.quota < 0:
+		return cfg, errQuota
 	case o.maxRaftState < -1:
 		return cfg, usageError("--max-raft-state must be positive, 0 for a limit that grows with the snapshots, or -1 for never")
 	case o.name == "":

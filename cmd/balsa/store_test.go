@@ -371,3 +371,15 @@ func TestWhatCannotBeToldEndsTheCommand(t *testing.T) {
 	step{[]string{"lock", "--try", "l", "true"}, "", exitOK, "", ""}.run(t, endpoints)
 	step{[]string{"lock", "--try", "e", "true"}, "", exitOK, "", ""}.run(t, endpoints)
 }
+
+// A quota is in force before the first write, and is told.
+func TestAClusterIsBornWithItsQuota(t *testing.T) {
+	endpoints := oneServer(t, "--quota", "1000")
+	steps{
+		{"put b " + strings.Repeat("x", 1000), "", exitError, "", "quota"},
+		{"put a 1", "", exitOK, "version=1 revision=2\n", ""},
+	}.run(t, endpoints)
+	if code, out, errs := balsa(t, "", "status", "-o", "json", endpoints); code != exitOK || !strings.Contains(out, `"quota_bytes":1000`) {
+		t.Errorf("status: %d %q %q", code, out, errs)
+	}
+}

@@ -23,7 +23,7 @@ var settings = []setting{
 	{"--max-txn-ops", func(s *api.Settings) string { return fmt.Sprint(s.MaxTxnOps) }, "it depends on who answers whether a transaction is too large"},
 	{"--history-age", func(s *api.Settings) string { return (time.Duration(s.HistoryAgeMs) * time.Millisecond).String() }, "it depends on who leads how much history is kept"},
 	{"--history-revisions", func(s *api.Settings) string { return fmt.Sprint(s.HistoryRevisions) }, "it depends on who leads how much history is kept"},
-	{"--quota-backend-bytes", func(s *api.Settings) string { return fmt.Sprint(s.QuotaBytes) }, "it depends on who leads what quota a cluster gets that has none"},
+	{"--quota or --quota-backend-bytes", func(s *api.Settings) string { return fmt.Sprint(s.QuotaBytes) }, "it depends on who leads what quota a cluster gets that has none"},
 	{"--lease-reads", func(s *api.Settings) string { return fmt.Sprint(s.LeaseReads) }, "it depends on who leads how fast lease reads are"},
 }
 

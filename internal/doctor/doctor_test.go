@@ -142,7 +142,7 @@ func TestEachFindingIsProvoked(t *testing.T) {
 			f.Servers[2].Second.Settings, f.Servers[2].Second.Resources, f.Servers[2].Second.Work, f.Servers[2].Second.ClockUnixMs = nil, nil, nil, 0
 		}, Note, "settings", "n3", "tells neither", ""},
 		{"unequal timeouts", func(f *Facts) { f.Servers[2].Second.Settings.ElectionTimeoutMs = 700 }, Warning, "settings", "", "--election-timeout differs: 500 on n1, n2; 700 on n3", ""},
-		{"unequal quotas", func(f *Facts) { f.Servers[0].Second.Settings.QuotaBytes = 1 << 30 }, Warning, "settings", "", "--quota-backend-bytes differs: 1073741824 on n1; 0 on n2, n3", ""},
+		{"unequal quotas", func(f *Facts) { f.Servers[0].Second.Settings.QuotaBytes = 1 << 30 }, Warning, "settings", "", "--quota or --quota-backend-bytes differs: 1073741824 on n1; 0 on n2, n3", ""},
 		{"a long way", func(f *Facts) { f.Servers[1].Second.Peers[0].RoundTripUs = 120_000 }, Warning, "round trips", "n2", "one to n1 takes 120ms", ""},
 		{"unequal versions", func(f *Facts) { f.Servers[2].Second.ServerVersion = "v0.2.0" }, Note, "versions", "", "v0.1.0 on n1, n2; v0.2.0 on n3", ""},
 		{"unequal commands", func(f *Facts) { f.Servers[2].Second.CommandVersion = 4 }, Note, "versions", "", "3 on n1, n2; 4 on n3", ""},

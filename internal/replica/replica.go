@@ -86,6 +86,7 @@ func New(cfg Config) (*Replica, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Replica{id: cfg.ID}
+	r.upkeep.quota = cfg.Quota
 	r.space.logLow = cfg.LowSpace
 	if cfg.ElectionTimeout == 0 {
 		cfg.ElectionTimeout = 500 * time.Millisecond
@@ -112,6 +113,7 @@ func New(cfg Config) (*Replica, error) {
 		ElectionTimeout:   cfg.ElectionTimeout,
 		LeaseReads:        cfg.LeaseReads,
 		Admit:             r.admitsForwarded,
+		First:             r.firstCommand,
 		OnConfiguration:   cfg.OnConfiguration,
 		Seed:              cfg.Seed,
 		Logger:            cfg.Logger,
@@ -131,7 +133,7 @@ func New(cfg Config) (*Replica, error) {
 	r.Background = r.readers.run
 	r.Access = access.New(member{r.State, r}, cfg.Access)
 	r.watching.start(func(ctx context.Context) { r.Watches.Run(ctx, r.Node, cfg.ElectionTimeout) })
-	r.upkeep.replica, r.upkeep.keep, r.upkeep.quota, r.upkeep.maxIndex = r, cfg.Retention, cfg.Quota, cfg.MaxIndexBytes
+	r.upkeep.replica, r.upkeep.keep, r.upkeep.maxIndex = r, cfg.Retention, cfg.MaxIndexBytes
 	r.upkeep.known = cfg.KnownVersion
 	r.upkeep.log = cfg.Logger.With("id", cfg.ID)
 	r.upkeep.start(r.upkeep.run)

@@ -140,15 +140,28 @@ func (u *upkeep) compact(revision uint64) {
 
 // setQuota proposes the quota where there is none. Where it is refused it will be due again.
 func (u *upkeep) setQuota() {
-	if u.quota == 0 || u.replica.State.Figures().Quota != 0 || !u.replica.Node.Leads() {
+	if !u.replica.lacksQuota() || !u.replica.Node.Leads() {
 		return
 	}
-	c := state.Command{More: &state.More{Kind: state.KindQuota, Quota: u.quota, Internal: true}}
-	u.replica.Node.SubmitFunc(c, func(res state.Result, err error) {
+	u.replica.Node.SubmitFunc(u.quotaCommand(), func(res state.Result, err error) {
 		if err == nil && res.Code == kv.CodeOK {
 			u.log.Info("quota set", "bytes", u.quota)
 		}
 	})
+}
+
+func (r *Replica) lacksQuota() bool { return r.upkeep.quota != 0 && r.State.Figures().Quota == 0 }
+
+func (u *upkeep) quotaCommand() state.Command {
+	return state.Command{More: &state.More{Kind: state.KindQuota, Quota: u.quota, Internal: true}}
+}
+
+// firstCommand is rsm.Config.First: the quota is in force before the first write of a new cluster.
+func (r *Replica) firstCommand() []byte {
+	if !r.lacksQuota() {
+		return nil
+	}
+	return state.Codec{}.Append(nil, r.upkeep.quotaCommand())
 }
 
 // pace lets what is written in the background rest as long as it has worked, so that it gets

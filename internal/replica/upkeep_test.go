@@ -110,3 +110,31 @@ func TestQuotaIsProposedWhereThereIsNone(t *testing.T) {
 		}
 	})
 }
+
+// The first write of a new cluster has the quota before it, also when it comes as soon as there is a leader.
+func TestQuotaCountsFromBirth(t *testing.T) {
+	const quota = 64 << 10
+	synctest.Test(t, func(t *testing.T) {
+		r, err := replica.New(replica.Config{
+			ID: 1, Log: rsm.NewMemoryStorage(raft.NewConfiguration(1)), Transport: nowhere{}, Seed: 1, Quota: quota,
+			State: state.Config{FS: crashfs.NewMem(), Dir: stateDir, RunBytes: 64 << 10, CacheBytes: -1},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Stop()
+		for {
+			reply, err := r.Do(t.Context(), set("key", make([]byte, quota)))
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case reply.Code == api.Reply_WRONG_LEADER:
+				time.Sleep(time.Millisecond)
+				continue
+			case reply.Code != api.Reply_QUOTA:
+				t.Errorf("more than the quota: %v", reply)
+			}
+			return
+		}
+	})
+}

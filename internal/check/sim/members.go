@@ -36,11 +36,29 @@ func (w *world) members() (nodes []*node) {
 // inForce returns the configurations that may decide: the one that was committed last, and all that
 // are not committed and in a log.
 func (w *world) inForce() []raft.Configuration {
+	return w.inForceBy(func(*view) bool { return true })
+}
+
+// toBeCommitted returns the configuration that was committed last, and those that may be committed yet:
+// a log that differs from what is committed loses what is behind.
+func (w *world) toBeCommitted() []raft.Configuration {
+	last := w.check.lastCommitted()
+	return w.inForceBy(func(v *view) bool {
+		if last == 0 {
+			return true
+		}
+		t, ok := v.term(last)
+		return ok && t == w.check.committed[last-1].entry.Term
+	})
+}
+
+// inForceBy returns the configuration that was committed last, and those behind it in some logs.
+func (w *world) inForceBy(counts func(*view) bool) []raft.Configuration {
 	all := []raft.Configuration{w.conf()}
 	for _, n := range w.nodes {
 		v := &w.check.views[n.id]
 		for _, c := range v.confs {
-			if c.index > w.check.lastCommitted() {
+			if c.index > w.check.lastCommitted() && counts(v) {
 				all = append(all, c.conf)
 			}
 		}

@@ -116,7 +116,7 @@ func (k *checker) lacking(i raft.Index) *node {
 	if i == 0 {
 		return nil
 	}
-	for _, c := range k.w.inForce() {
+	for _, c := range k.w.toBeCommitted() {
 		if !slices.ContainsFunc(c.Members(), k.w.mix.witness) {
 			continue
 		}

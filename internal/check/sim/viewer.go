@@ -31,6 +31,7 @@ type viewing struct {
 	etcd    *etcdViewing // nil: by the native API
 	pumping bool
 	last    Instant // when the latest message arrives
+	lost    bool    // something was sent that does not arrive: the connection breaks
 	over    bool
 }
 
@@ -142,7 +143,7 @@ func (c *viewing) watchOver() {
 		switch {
 		case c.over:
 			return
-		case c.n.lives != c.life || w.net.clientCut[c.n.id] > 0 && w.chance(0.5):
+		case c.n.lives != c.life || c.lost || w.net.clientCut[c.n.id] > 0 && w.chance(0.5):
 			c.end()
 			return
 		case c.stream != nil && (w.chance(0.2) || w.closing):
@@ -207,6 +208,7 @@ func (c *viewing) pump() {
 			w.failf("watch", "%s refuses or ends a watcher: %v", c.n.id, out.Err)
 		}
 		if w.net.clientCut[c.n.id] > 0 {
+			c.lost = true
 			return
 		}
 		if c.etcd != nil {

@@ -45,10 +45,6 @@ func checkPages(tx *bbolt.Tx, file io.ReaderAt, bytes int64) error {
 
 // page checks the page of an id, and those below it.
 func (p *pages) page(id uint64) error {
-	if p.seen[id] {
-		return damaged("page %d is named twice", id)
-	}
-	p.seen[id] = true
 	data, err := p.read(id, 1)
 	if err != nil {
 		return err
@@ -61,7 +57,13 @@ func (p *pages) page(id uint64) error {
 			return err
 		}
 	}
-	return p.contents(id, data)
+	for i := range uint64(len(data) / p.size) {
+		if p.seen[id+i] {
+			return damaged("page %d is named twice", id+i)
+		}
+		p.seen[id+i] = true
+	}
+	return p.contents(id, data, 0)
 }
 
 // read reads a page and those that belong to it.
@@ -75,24 +77,27 @@ func (p *pages) read(id, count uint64) ([]byte, error) {
 	return data, err
 }
 
-// contents checks what stands in a page, or in one in place of a bucket.
-func (p *pages) contents(id uint64, data []byte) error {
-	if len(data) < pageHeader {
+// maxDepth bounds how many buckets stand in one another in a page. A file of etcd has one.
+const maxDepth = 16
+
+// contents checks what stands in a page, or, at some depth, in one in place of a bucket.
+func (p *pages) contents(id uint64, data []byte, depth int) error {
+	if len(data) < pageHeader || depth > maxDepth {
 		return damaged("a bucket in page %d is cut", id)
 	}
 	flags, count := binary.NativeEndian.Uint16(data[8:]), int(binary.NativeEndian.Uint16(data[10:]))
 	if pageHeader+count*pageElement > len(data) {
 		return damaged("page %d has no room for %d elements", id, count)
 	}
+	if flags != flagLeaf && (flags != flagBranch || count == 0 || depth > 0) {
+		return damaged("page %d has the flags %#x and %d elements", id, flags, count)
+	}
 	for i := range count {
 		var err error
-		switch element := data[pageHeader+i*pageElement:]; flags {
-		case flagBranch:
+		if element := data[pageHeader+i*pageElement:]; flags == flagBranch {
 			err = p.branch(id, element)
-		case flagLeaf:
-			err = p.leaf(id, element)
-		default:
-			err = damaged("page %d has the flags %#x", id, flags)
+		} else {
+			err = p.leaf(id, element, depth)
 		}
 		if err != nil {
 			return err
@@ -108,7 +113,7 @@ func (p *pages) branch(id uint64, element []byte) error {
 	return p.page(binary.NativeEndian.Uint64(element[8:]))
 }
 
-func (p *pages) leaf(id uint64, element []byte) error {
+func (p *pages) leaf(id uint64, element []byte, depth int) error {
 	value, err := within(id, element, binary.NativeEndian.Uint32(element[4:]), binary.NativeEndian.Uint32(element[8:]), binary.NativeEndian.Uint32(element[12:]))
 	if err != nil || binary.NativeEndian.Uint32(element)&elementBucket == 0 {
 		return err
@@ -119,7 +124,7 @@ func (p *pages) leaf(id uint64, element []byte) error {
 	if root := binary.NativeEndian.Uint64(value); root != 0 {
 		return p.page(root)
 	}
-	return p.contents(id, value[bucketHeader:])
+	return p.contents(id, value[bucketHeader:], depth+1)
 }
 
 // within returns the value of an element, whose key and value have to be in the page.

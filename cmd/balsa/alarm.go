@@ -46,8 +46,8 @@ func (a alarmJSON) String() string {
 
 func (p *program) alarm() *cobra.Command {
 	return group("alarm", "List and lift alarms", `An alarm refuses writes, or tells what is wrong. Those that somebody has raised by the etcd
-API, and that of the quota, last until they are lifted. Those of a server, of its disk or of
-states that differ, end with their cause.`,
+API last until they are lifted. That of the quota ends when there is room again, or is lifted.
+Those of a server, of its disk or of states that differ, end with their cause.`,
 		p.memberCommand(memberCall{
 			use: "list", aliases: []string{"ls"}, short: "List the alarms", args: noArgs, read: true, example: "  balsa alarm list",
 			long: `List the alarms of the cluster, and those that the servers have by themselves.`,

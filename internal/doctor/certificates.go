@@ -33,7 +33,7 @@ func (d *diagnosis) expiries() {
 			first = left
 		}
 		known = true
-		const do = "renew it; the files are read again while the server runs (docs/operations.md, Renewing certificates)"
+		const do = "renew it; the files are read again while the server runs (docs/tls.md, Renewing certificates)"
 		switch {
 		case left <= 0:
 			d.say(Problem, check, of, fmt.Sprintf("%s has expired, %s ago", what, ago(-left)), whyExpiry, do)

@@ -37,8 +37,10 @@ func (d *diagnosis) machine() {
 	m.probe(d)
 	m.kind(d)
 	before := len(d.findings)
-	d.free("this disk", m.Dir, m.Free, 0)
-	if len(d.findings) == before {
+	if m.Free > 0 { // otherwise that is not known
+		d.free("this disk", m.Dir, m.Free, 0)
+	}
+	if len(d.findings) == before && m.Free > 0 {
 		d.say(OK, "this disk", m.Dir, size(m.Free)+" are free", "", "")
 	}
 	if m.OpenFiles > 0 && m.OpenFiles < fewFiles {

@@ -37,7 +37,7 @@ replicas: 5
 image: {repository: registry.example/balsa, tag: v1.2.3, pullPolicy: Always}
 imagePullSecrets: [{name: pull}]
 storage: {size: 1Gi, className: fast}
-flags: {history-age: 2h, lease-reads: true, log-format: json}
+flags: {history-age: 2h, lease-reads: true, log-format: json, history-revisions: 1000000}
 tls: {client: {secret: client-tls, auth: true}, peer: {secret: peer-tls}}
 service: {type: LoadBalancer, annotations: {a: b}}
 antiAffinity: soft

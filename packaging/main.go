@@ -99,8 +99,10 @@ func emptied(dir string) error {
 	for _, name := range names {
 		base := filepath.Base(name)
 		if !strings.HasPrefix(base, "balsa") && base != sums && base != "container" {
-			return fmt.Errorf("%s is not of a release: it is not removed, and %s not used", name, dir)
+			return fmt.Errorf("%s is not of a release: nothing is removed, and %s not used", name, dir)
 		}
+	}
+	for _, name := range names {
 		if err := os.RemoveAll(name); err != nil {
 			return err
 		}

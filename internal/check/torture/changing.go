@@ -86,7 +86,7 @@ func (t *torture) redial() error {
 	}
 	t.ck.Close()
 	t.ck = ck
-	t.load.etcd.set(t.c.endpoints())
+	t.load.etcd.set(t.c.direct())
 	return nil
 }
 

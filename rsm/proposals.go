@@ -139,3 +139,17 @@ func (r *Replica[W]) propose(m *raft.Propose) proposalAnswer {
 		return proposalAnswer{refusal: raft.RefusedNotLeader}
 	}
 }
+
+// proposeFirst proposes what Config.First says, at the first operation of this replica's term as leader.
+// What is behind applied then is the entry with which the term began.
+func (r *Replica[W]) proposeFirst() {
+	if r.First == nil || r.core.Role() != raft.Leader || r.firstTerm == r.core.Term() || r.applied+1 < r.core.Last() {
+		return
+	}
+	if op := r.First(); op != nil {
+		if _, err := r.core.Propose(op); err != nil {
+			return // neither is the operation that comes now taken
+		}
+	}
+	r.firstTerm = r.core.Term()
+}

@@ -68,20 +68,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.UintVar(&o.heartbeatMillis, "heartbeat-interval", uint(server.DefaultHeartbeatInterval.Milliseconds()), "milliseconds between a leader's heartbeats")
 	f.UintVar(&o.electionMills, "election-timeout", uint(server.DefaultElectionTimeout.Milliseconds()),
 		"milliseconds without a leader before an election begins")
-	f.StringVar(&o.client.CertFile, "cert-file", "", "certificate for clients, PEM; makes client addresses https")
-	f.StringVar(&o.client.KeyFile, "key-file", "", "key of --cert-file, PEM")
-	f.StringVar(&o.client.CAFile, "trusted-ca-file", "", "CA certificates that clients' must lead to, PEM")
-	f.BoolVar(&o.client.ClientAuth, "client-cert-auth", false, "demand a certificate of clients")
-	f.StringSliceVar(&o.client.AllowedHostnames, "client-cert-allowed-hostname", nil,
-		"let in only clients whose certificate is good for one of these hosts")
-	f.StringVar(&o.peer.CertFile, "peer-cert-file", "", "certificate for other servers, PEM; makes peer addresses https")
-	f.StringVar(&o.peer.KeyFile, "peer-key-file", "", "key of --peer-cert-file, PEM")
-	f.StringVar(&o.peer.CAFile, "peer-trusted-ca-file", "", "CA certificates that other servers' must lead to, PEM")
-	f.BoolVar(&o.peer.ClientAuth, "peer-client-cert-auth", false, "demand a certificate of other servers, which must name its member")
-	f.StringSliceVar(&o.peer.AllowedCNs, "peer-cert-allowed-cn", nil,
-		"take every certificate with one of these common names for a member's")
-	f.StringSliceVar(&o.peer.AllowedHostnames, "peer-cert-allowed-hostname", nil,
-		"take every certificate that is good for one of these hosts for a member's")
+	o.addTLSFlags(f)
 	f.IntVar(&o.clients.Streams, "max-concurrent-streams", 8192, "streams of one client connection")
 	f.IntVar(&o.limits.MaxValueBytes, "max-request-bytes", kv.DefaultLimits.MaxValueBytes, "bytes of a value, and of all that a transaction writes")
 	f.IntVar(&o.limits.MaxTxnOps, "max-txn-ops", kv.DefaultLimits.MaxTxnOps, "compares of a transaction, and operations in each of its lists")
@@ -119,6 +106,24 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	o.traces.addFlags(f)
 	o.logging.addFlags(f, "info")
 	return f
+}
+
+// addTLSFlags adds the flags of certificates: those for clients, and those among servers.
+func (o *serveOptions) addTLSFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.client.CertFile, "cert-file", "", "certificate for clients, PEM; makes client addresses https")
+	f.StringVar(&o.client.KeyFile, "key-file", "", "key of --cert-file, PEM")
+	f.StringVar(&o.client.CAFile, "trusted-ca-file", "", "CA certificates that clients' must lead to, PEM")
+	f.BoolVar(&o.client.ClientAuth, "client-cert-auth", false, "demand a certificate of clients")
+	f.StringSliceVar(&o.client.AllowedHostnames, "client-cert-allowed-hostname", nil,
+		"let in only clients whose certificate is good for one of these hosts")
+	f.StringVar(&o.peer.CertFile, "peer-cert-file", "", "certificate for other servers, PEM; makes peer addresses https")
+	f.StringVar(&o.peer.KeyFile, "peer-key-file", "", "key of --peer-cert-file, PEM")
+	f.StringVar(&o.peer.CAFile, "peer-trusted-ca-file", "", "CA certificates that other servers' must lead to, PEM")
+	f.BoolVar(&o.peer.ClientAuth, "peer-client-cert-auth", false, "demand a certificate of other servers, which must name its member")
+	f.StringSliceVar(&o.peer.AllowedCNs, "peer-cert-allowed-cn", nil,
+		"take every certificate with one of these common names for a member's")
+	f.StringSliceVar(&o.peer.AllowedHostnames, "peer-cert-allowed-hostname", nil,
+		"take every certificate that is good for one of these hosts for a member's")
 }
 
 func (p *program) serve() *cobra.Command {

@@ -28,7 +28,7 @@ var (
 	// from is how a page says where a snippet is compiled.
 	from = regexp.MustCompile(`^<!-- from: (\S+) -->$`)
 	// mention is how Go comments refer to a page.
-	mention = regexp.MustCompile(`\bdocs/[a-z/]+\.md\b|\b(?:[a-z]+/)*(?:DESIGN|README|CHANGELOG)\.md\b`)
+	mention = regexp.MustCompile(`\bdocs/[a-z/-]+\.md\b|\b(?:[a-z]+/)*(?:DESIGN|README|CHANGELOG)\.md\b`)
 )
 
 func readPage(text string) page {

@@ -8,7 +8,7 @@ import (
 )
 
 // The names by which the dashboards and alerts that etcd publishes ask (contrib/mixin), besides
-// balsa's own. What etcd has and balsa has not is what comes nearest: see docs/operations.md.
+// balsa's own. What etcd has and balsa has not is what comes nearest: see docs/metrics.md.
 
 func etcdFigure[T any, N number](kind prometheus.ValueType, name, help string, value func(*T) N, labels ...string) figure[T] {
 	return figure[T]{

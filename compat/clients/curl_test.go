@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"balsa.example/compat/rig"
 )
 
 // step is a command of the page, and what it prints there.
@@ -107,7 +109,7 @@ func (s *shell) next() string {
 			return line
 		}
 		s.t.Fatal("the shell has ended")
-	case <-time.After(patience):
+	case <-time.After(rig.Patience):
 		s.t.Fatal("nothing is printed")
 	}
 	return ""

@@ -4,6 +4,5 @@
 //	examples_test.go  the examples in Python and JavaScript, with etcd's published clients, print what they say
 //	server_test.go    a server as a process
 //
-// What this machine has no tools for is skipped, and says so. The package is a module of its own, as is each that needs
-// more than Go and balsa.
+// What this machine has no tools for is skipped, and says so.
 package clients

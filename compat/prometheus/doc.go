@@ -9,6 +9,4 @@
 // in the world takes moments here, since scrapes get the times that the test says (timeline_test.go).
 // What cannot be done to servers in a test, such as a disk that hangs, is done to what they say: the
 // series are real, and their values are others.
-//
-// It is a module of its own, so that nobody else needs its dependencies.
 package prometheus

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"balsa.example/compat/rig"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
@@ -47,7 +48,7 @@ type series struct {
 // begin begins a timeline, some days ago.
 func begin(t testing.TB) *timeline {
 	engine := promql.NewEngine(promql.EngineOpts{
-		MaxSamples: 1 << 24, Timeout: patience, LookbackDelta: 5 * time.Minute, EnableAtModifier: true, EnableNegativeOffset: true,
+		MaxSamples: 1 << 24, Timeout: rig.Patience, LookbackDelta: 5 * time.Minute, EnableAtModifier: true, EnableNegativeOffset: true,
 	})
 	t.Cleanup(func() { engine.Close() })
 	return &timeline{t: t, now: time.Now().Add(-7 * 24 * time.Hour).Truncate(time.Minute), series: map[string]*series{}, engine: engine}
@@ -127,7 +128,7 @@ func get(s *server) ([]byte, error) {
 }
 
 func clientOf(pool *x509.CertPool) *http.Client {
-	return &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	return &http.Client{Timeout: rig.Patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 }
 
 // isTime tells whether a metric is a time.

@@ -1,3 +1,0 @@
-module balsa.example/compat/clients
-
-go 1.26.0

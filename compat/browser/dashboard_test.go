@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"balsa.example/compat/rig"
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -176,7 +177,7 @@ func TestMembers(t *testing.T) {
 	p.says("dialog pre", f.peers)
 	p.click("dialog button", "Done")
 	p.says(row("n4"), "not started")
-	n4 := &server{name: "n4", clients: freePort(t), peers: freePort(t)}
+	n4 := &server{name: "n4", clients: rig.FreePort(t), peers: rig.FreePort(t)}
 	c.servers = append(c.servers, n4)
 	c.run(n4, "--join", f.peers)
 	p.says(row("n4"), "follower")

@@ -4,6 +4,6 @@
 //	go test ./...                                             every page, every action
 //	go test -run TestPictures -timeout 20m -pictures ../../docs/pictures
 //
-// It is a module of its own, so that nobody else needs its dependencies. Without a browser its tests are
-// skipped.
+// It is a module of its own, so that nobody else needs its dependencies. Package rig of the module around
+// starts the servers. Without a browser its tests are skipped.
 package browser

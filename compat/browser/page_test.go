@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"balsa.example/compat/rig"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
@@ -34,15 +35,12 @@ func TestMain(m *testing.M) {
 	chromium, first = chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {})) // it knows not all events
 	code := 0
 	if err := chromedp.Run(chromium); err == nil {
-		code = m.Run()
+		code = rig.Run(m)
 	} else {
 		fmt.Println("the tests in a browser are SKIPPED: chromium does not start:", err)
 	}
 	first()
 	end()
-	if path, err := balsa(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
-	}
 	os.Exit(code)
 }
 
@@ -114,7 +112,7 @@ func (p *tab) expect(parts ...string) {
 
 func (p *tab) do(actions ...chromedp.Action) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, rig.Patience)
 	defer cancel()
 	// The first Run of a tab must have its own context: the tab ends with it.
 	if chromedp.FromContext(p.ctx).Target == nil {
@@ -138,7 +136,7 @@ func (p *tab) eval(expression string, into any) {
 func (p *tab) has(expression string) {
 	p.t.Helper()
 	var is bool
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(rig.Patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if p.eval("Boolean("+expression+")", &is); is {
 			return
 		}
@@ -193,7 +191,7 @@ func (p *tab) visit(hash string) {
 
 // shot makes a picture.
 func (p *tab) shot(path string) {
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, rig.Patience)
 	defer cancel()
 	var png []byte
 	if err := chromedp.Run(ctx, chromedp.CaptureScreenshot(&png)); err != nil {

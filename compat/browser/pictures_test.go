@@ -14,6 +14,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"balsa.example/compat/rig"
 )
 
 var pictures = flag.String("pictures", "", "folder for the pictures of the manual; they take six minutes")
@@ -74,7 +76,7 @@ func TestPictures(t *testing.T) {
 // load puts load on the cluster, until the end of the test or of its own duration.
 func load(c *cluster, args ...string) {
 	args = append([]string{"bench", args[0], "--duration", "15m", "--endpoints", c.servers[0].clients + "," + c.servers[1].clients + "," + c.servers[2].clients}, args[1:]...)
-	cmd := exec.Command(c.program, args...)
+	cmd := exec.Command(rig.Program(c.t), args...)
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}

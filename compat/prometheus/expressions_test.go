@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"balsa.example/compat/series"
 )
 
 // work makes a cluster do a little of everything that is counted.
@@ -84,7 +86,7 @@ func TestExpressionsHaveSeries(t *testing.T) {
 			t.Errorf("%s: %v", expr, err)
 			return
 		}
-		for _, side := range comparedSides(e) {
+		for _, side := range series.ComparedSides(e) {
 			asked++
 			if len(tl.query(side.String())) == 0 && !strings.HasPrefix(side.String(), "absent(") {
 				t.Errorf("there are no series of %s, in %s", side, expr)

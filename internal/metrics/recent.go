@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/grpc/codes"
 )
 
@@ -115,6 +114,7 @@ type totals struct {
 	reads, writes, syncs        timing
 	failed                      float64
 	countedReads, countedWrites float64
+	countOnly                   bool // nothing is timed
 }
 
 // timing is what was timed, by the name of the metric: those of one have the same buckets.
@@ -124,11 +124,7 @@ type timing map[string]histogram
 type histogram map[float64]float64
 
 func (t *timing) add(name string, of prometheus.Metric) {
-	var m dto.Metric
-	if of.Write(&m) != nil {
-		return // a histogram can be written
-	}
-	h := m.GetHistogram()
+	h := written(of).GetHistogram()
 	if *t == nil {
 		*t = timing{}
 	}
@@ -221,9 +217,11 @@ func (c *Calls) total(t *totals) {
 	}
 }
 
-// of is where requests of a name are timed, nil if they are neither reads nor writes.
+// of is where requests of a name are timed, nil if they are not.
 func (t *totals) of(name string) *timing {
 	switch {
+	case t.countOnly:
+		return nil
 	case isRead[name]:
 		return &t.reads
 	case isWrite[name]:

@@ -25,7 +25,7 @@ type UpTo struct {
 
 // Totals returns them.
 func (r *Recent) Totals() Totals {
-	var now totals
+	now := totals{countOnly: true}
 	r.requests.total(&now)
 	r.calls.total(&now)
 	t := Totals{Reads: uint64(now.countedReads), Writes: uint64(now.countedWrites), Failed: uint64(now.failed)}

@@ -3,13 +3,11 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"math"
 	runtimemetrics "runtime/metrics"
 	"strings"
 	"time"
 
 	"balsa.example/internal/frontend/ui"
-	"balsa.example/internal/machine"
 	"balsa.example/internal/metrics"
 	"balsa.example/raft"
 )
@@ -37,6 +35,7 @@ func (s *Server) report(q question) *ui.Report {
 		Term: st.Term, Commit: st.CommitIndex, Applied: st.AppliedIndex, LastIndex: st.LastIndex,
 		Revision: st.Revision, Compacted: st.CompactedRevision, Keys: st.Keys, Leases: st.Leases,
 		StoreBytes: st.DbBytes, Quota: st.QuotaBytes, DataBytes: st.DataBytes, DiskWait: st.DiskWaitMs,
+		DiskFree: st.Resources.DiskFreeBytes, Memory: st.Resources.MemoryBytes, MemoryLimit: st.Resources.MemoryLimitBytes,
 		AlarmText: st.Alarm, Points: s.recent.Since(q.Since),
 	}
 	r.Leader = idText(raft.NodeID(st.LeaderId))
@@ -44,13 +43,6 @@ func (s *Server) report(q question) *ui.Report {
 		var sample metrics.Sample
 		p.Sample(&sample)
 		r.Clients, r.Watchers = sample.Clients, sample.Watchers
-	}
-	if free, err := s.cfg.FS.Available(s.cfg.DataDir); err == nil {
-		r.DiskFree = free
-	}
-	r.Memory = memoryInUse()
-	if limit := machine.MemoryLimit("/"); limit < math.MaxInt64 {
-		r.MemoryLimit = uint64(limit)
 	}
 	for _, a := range st.Alarms {
 		r.Alarms = append(r.Alarms, strings.ToLower(a.String()))

@@ -96,7 +96,7 @@ func (m *Machine) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
 		return nil, err
 	}
 	if offset == 0 {
-		return files.Checked(info, r, func(damage *run.CorruptError) { _ = m.noticed(damage) }), nil
+		return files.Checked(info, r, func(damage error) { _ = m.noticed(damage) }), nil
 	}
 	if _, err := r.Seek(offset, io.SeekStart); err != nil {
 		return nil, errors.Join(err, r.Close())

@@ -95,9 +95,9 @@ func TestScrapeShowsTheSample(t *testing.T) {
 	syncs.Observe(time.Millisecond, 512)
 	syncs.Observe(2*time.Second, 512)
 	for _, request := range []struct{ kind, code int }{{1, 0}, {1, 0}, {0, 1}, {7, -1}} {
-		k, now := requests.Begin(request.kind)
+		k := requests.Kind(request.kind)
 		k.Count(request.code)
-		k.Time(now - time.Second)
+		k.Time(Now() - time.Second)
 	}
 	cfg := config(example)
 	cfg.Collectors = []prometheus.Collector{syncs, requests}

@@ -17,9 +17,9 @@ func TestPointsAreOfTheirInterval(t *testing.T) {
 	now := time.UnixMilli(1_000_000)
 	do := func(kind, code, n int, took time.Duration) {
 		for range n {
-			k, now := requests.Begin(kind)
+			k := requests.Kind(kind)
 			k.Count(code)
-			k.Time(now - took)
+			k.Time(Now() - took)
 		}
 	}
 	do(0, 0, 1000, time.Second) // before the first look

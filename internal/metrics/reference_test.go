@@ -20,7 +20,7 @@ var rewrite = flag.Bool("rewrite", false, "write docs/metrics.md anew")
 // everything shows all figures that a server can have.
 func everything() Config {
 	requests := NewRequests([]string{"get"}, []string{"ok"})
-	kind, _ := requests.Begin(0)
+	kind := requests.Kind(0)
 	kind.Count(0)
 	trips := NewRoundTrips()
 	trips.Observe("n2", 2, time.Second)

@@ -41,16 +41,17 @@ func NewRequests(kinds, codes []string) *Requests {
 	return r
 }
 
-// Begin returns the counters for a request of the given kind, and the time now, for Time.
-func (r *Requests) Begin(kind int) (k *Kind, now time.Duration) {
-	return r.kinds[bounded(kind, len(r.kinds))], time.Since(began)
-}
+// Now is when a request begins, for Time.
+func Now() time.Duration { return time.Since(began) }
+
+// Kind returns the counters for requests of a kind.
+func (r *Requests) Kind(kind int) *Kind { return r.kinds[bounded(kind, len(r.kinds))] }
 
 // Count says that a request was answered with code.
 func (k *Kind) Count(code int) { k.counts[bounded(code, len(k.counts))].Add(1) }
 
 // Time says that a request which has begun then ends now.
-func (k *Kind) Time(then time.Duration) { k.times.add(time.Since(began) - then) }
+func (k *Kind) Time(then time.Duration) { k.times.add(Now() - then) }
 
 // Failed is how many requests were answered with one of the codes.
 func (r *Requests) Failed(codes ...int) (n uint64) {

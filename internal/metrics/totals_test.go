@@ -10,8 +10,7 @@ func TestTotalsCountSinceTheBeginning(t *testing.T) {
 	r := NewRecent(requests, NewCalls(), syncs)
 	for kind, codes := range map[int][]int{0: {0, 0, 0}, 1: {0, 1}} {
 		for _, code := range codes {
-			k, _ := requests.Begin(kind)
-			k.Count(code)
+			requests.Kind(kind).Count(code)
 		}
 	}
 	syncs.Observe(150*time.Microsecond, 10)

@@ -7,6 +7,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/internal/frontend/native/nodetest"
+	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
 )
 
@@ -81,7 +82,7 @@ func BenchmarkMeasured(b *testing.B) {
 	r := &api.Reply{}
 	b.ReportAllocs()
 	for b.Loop() {
-		measured(requests, api.Request_PUT, reply)(r)
+		measured(requests, api.Request_PUT, metrics.Now(), reply)(r)
 	}
 	if replies == 0 {
 		b.Fatal("no reply")

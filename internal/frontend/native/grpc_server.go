@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -140,7 +141,7 @@ func (s *Server) Handle(req *api.Request, reply func(*api.Reply)) { s.Follow(req
 
 // Follow passes a request on to the replica, if there is one.
 func (s *Server) Follow(req *api.Request, trail *translate.Trail, reply func(*api.Reply)) {
-	reply = s.counted(req.Kind, reply)
+	reply = s.counted(req.Kind, metrics.Now(), reply)
 	if why := s.refusing(); why != "" {
 		reply(translate.Unavailable(req.Id, why))
 		return
@@ -157,22 +158,22 @@ func (s *Server) HandleGets(gets []translate.Get) {
 
 // countGets counts GETs, and answers them if they are refused now. Else it returns true.
 func (s *Server) countGets(gets []translate.Get) bool {
-	why := s.refusing()
+	why, now := s.refusing(), metrics.Now()
 	for i := range gets {
 		g := &gets[i]
-		if g.Reply = s.counted(api.Request_GET, g.Reply); why != "" {
+		if g.Reply = s.counted(api.Request_GET, now, g.Reply); why != "" {
 			g.Reply(translate.Unavailable(g.Request.Id, why))
 		}
 	}
 	return why == ""
 }
 
-// counted returns a function that counts a request, and calls reply.
-func (s *Server) counted(kind api.Request_Kind, reply func(*api.Reply)) func(*api.Reply) {
+// counted returns a function that counts a request which has begun then, and calls reply.
+func (s *Server) counted(kind api.Request_Kind, then time.Duration, reply func(*api.Reply)) func(*api.Reply) {
 	if s.cfg.Requests == nil {
 		return reply
 	}
-	return measured(s.cfg.Requests, kind, reply)
+	return measured(s.cfg.Requests, kind, then, reply)
 }
 
 // refusing tells why no request is answered now; empty: they are answered.
@@ -264,7 +265,7 @@ type withoutCluster struct{ *Server }
 
 // Follow implements handler.
 func (u withoutCluster) Follow(req *api.Request, _ *translate.Trail, reply func(*api.Reply)) {
-	u.counted(req.Kind, reply)(translate.Unavailable(req.Id, u.Waiting()))
+	u.counted(req.Kind, metrics.Now(), reply)(translate.Unavailable(req.Id, u.Waiting()))
 }
 
 // HandleGets implements handler.

@@ -2,6 +2,7 @@ package native
 
 import (
 	"strings"
+	"time"
 
 	"balsa.example/api"
 	"balsa.example/internal/metrics"
@@ -26,12 +27,12 @@ func lowerNames(names map[int32]string) []string {
 	return all
 }
 
-// measured returns a function that counts and times the request, and calls reply.
-func measured(requests *metrics.Requests, kind api.Request_Kind, reply func(*api.Reply)) func(*api.Reply) {
-	k, now := requests.Begin(int(kind))
+// measured returns a function that counts and times a request which has begun then, and calls reply.
+func measured(requests *metrics.Requests, kind api.Request_Kind, then time.Duration, reply func(*api.Reply)) func(*api.Reply) {
+	k := requests.Kind(int(kind))
 	return func(r *api.Reply) {
 		k.Count(int(r.Code))
-		k.Time(now)
+		k.Time(then)
 		requests.Failures.Count(reasonOf(r))
 		reply(r)
 	}
@@ -42,7 +43,6 @@ func (s *Server) refused(kind api.Request_Kind, reply *api.Reply) {
 	if s.cfg.Requests == nil {
 		return
 	}
-	k, _ := s.cfg.Requests.Begin(int(kind))
-	k.Count(int(reply.Code))
+	s.cfg.Requests.Kind(int(kind)).Count(int(reply.Code))
 	s.cfg.Requests.Failures.Count(reasonOf(reply))
 }

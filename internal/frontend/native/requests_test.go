@@ -4,13 +4,14 @@ import (
 	"testing"
 
 	"balsa.example/api"
+	"balsa.example/internal/metrics"
 )
 
 func TestRequestsAreCountedByName(t *testing.T) {
 	requests := NewRequests()
 	replied := 0
 	for range 100 {
-		measured(requests, api.Request_PUT, func(*api.Reply) { replied++ })(&api.Reply{Code: api.Reply_VERSION_MISMATCH})
+		measured(requests, api.Request_PUT, metrics.Now(), func(*api.Reply) { replied++ })(&api.Reply{Code: api.Reply_VERSION_MISMATCH})
 	}
 	if replied != 100 {
 		t.Errorf("%d replies to 100 requests", replied)

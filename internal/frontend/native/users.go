@@ -12,6 +12,7 @@ import (
 	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/native/translate"
+	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
 	"balsa.example/kv"
 	"balsa.example/raft"
@@ -89,7 +90,7 @@ type asUser struct {
 
 // Follow implements handler.
 func (a asUser) Follow(req *api.Request, trail *translate.Trail, reply func(*api.Reply)) {
-	reply = a.counted(req.Kind, reply)
+	reply = a.counted(req.Kind, metrics.Now(), reply)
 	if why := a.refusing(); why != "" {
 		reply(translate.Unavailable(req.Id, why))
 		return

@@ -62,10 +62,11 @@ type Config[Op, Result any] struct {
 	// loop and must not block. Default: all are admitted. Operations of this replica's own are
 	// the business of those who submit them.
 	Admit func(op []byte) bool
-	// First returns what this replica, when it has begun to lead, proposes before all operations of its
-	// term: an operation as Codec.Append makes it; nil: nothing. It is asked when the state machine has
-	// executed all entries of earlier terms, and not in a term in which that takes longer than the first
-	// operation to arrive. First is called by the loop and must not block. Default: nothing.
+	// First returns what this replica proposes once in each term that it leads: an operation as
+	// Codec.Append makes it; nil: nothing. It is asked when an operation arrives and the state machine has
+	// executed all of the log but its last entry, and so all entries of earlier terms. What it returns
+	// comes before that operation. That is the first one of the term if the replica is idle. Under load it
+	// may be a late one, or none. First is called by the loop and must not block. Default: nothing.
 	First func() []byte
 	// Refuse says why an operation that is submitted here must not be proposed, nil if it may be:
 	// other members may not know how to execute it, for instance. Submit then returns that error. Any

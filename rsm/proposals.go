@@ -140,8 +140,9 @@ func (r *Replica[W]) propose(m *raft.Propose) proposalAnswer {
 	}
 }
 
-// proposeFirst proposes what Config.First says, at the first operation of this replica's term as leader.
-// What is behind applied then is the entry with which the term began.
+// proposeFirst proposes what Config.First says, once in a term that this replica leads: before the first
+// operation that arrives when all of the log but its last entry is executed. That entry is of this term,
+// since the term began with one. So the state has all of earlier terms.
 func (r *Replica[W]) proposeFirst() {
 	if r.First == nil || r.core.Role() != raft.Leader || r.firstTerm == r.core.Term() || r.applied+1 < r.core.Last() {
 		return

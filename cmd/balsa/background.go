@@ -39,7 +39,7 @@ func (p *program) finish(err error) int {
 		err = p.result.close(err)
 	}
 	if silent := new(exitStatus); err != nil && !errors.As(err, silent) {
-		fmt.Fprintln(p.stderr, "balsa:", oneLine(err))
+		p.note("balsa: %s", oneLine(err))
 	}
 	if p.log != nil {
 		deadline := time.Now().Add(logDrainTimeout)

@@ -80,8 +80,7 @@ func (p *program) receiveBackup(ctx context.Context, n *connection, ck *clerk.Cl
 		if !broken || ctx.Err() != nil || saved.got == before {
 			return point, fresh, err
 		}
-		told.hide()
-		fmt.Fprintf(p.stderr, "the stream has ended, and is gone on with: %s\n", oneLine(err))
+		p.note("the stream has ended, and is gone on with: %s", oneLine(err))
 	}
 }
 
@@ -191,7 +190,7 @@ point before it has. No server is asked.
 			return explainBackup(nil, err)
 		}
 		for _, damage := range d.Damage() {
-			fmt.Fprintf(p.stderr, "balsa: %s; the other points are of use\n", oneLine(damage))
+			p.note("balsa: %s; the other points are of use", oneLine(damage))
 		}
 		if out.isJSON() {
 			for _, point := range d.Points() {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -261,7 +260,7 @@ func (p *program) fillKeys(ctx context.Context, g *loadgen.Generator, o *benchOp
 	load := o.load
 	load.Operation, load.Callers, load.Reads, load.Rate, load.Duration = "", fillCallers, 0, 0, 0
 	load.Distribution, load.Ops = loadgen.Sequential, int64(load.Keys)
-	fmt.Fprintf(p.stderr, "writing %s keys\n", loadgen.Thousands(load.Ops))
+	p.note("writing %s keys", loadgen.Thousands(load.Ops))
 	filler := &loadgen.Generator{Systems: g.Systems}
 	_, err := o.runUntil(ctx, filler, load, func(error) bool { return true })
 	return err
@@ -296,7 +295,7 @@ func (p *program) showProgress(now loadgen.Progress) {
 	if now.Ops > 0 {
 		p50, p99 = loadgen.Round(now.P50), loadgen.Round(now.P99)
 	}
-	fmt.Fprintf(p.stderr, "%5.0fs  %10s/s  p50 %-8s p99 %-8s errors so far %s\n", now.Elapsed.Seconds(),
+	p.note("%5.0fs  %10s/s  p50 %-8s p99 %-8s errors so far %s", now.Elapsed.Seconds(),
 		loadgen.Thousands(int64(perSecond+0.5)), p50, p99, loadgen.Thousands(now.Failed))
 }
 

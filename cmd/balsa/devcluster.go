@@ -192,7 +192,7 @@ func (d *devCluster) add() string {
 		err = d.start(cfg)
 	}
 	if err != nil {
-		fmt.Fprintf(d.p.stderr, "cannot add a server: %v\n", err)
+		d.p.note("cannot add a server: %v", err)
 		return ""
 	}
 	fmt.Fprintf(d.p.stdout, "%s joins, at %s\n", cfg.Name, join(cfg.ListenClient))

@@ -47,8 +47,7 @@ func (p *program) examineMachine(ctx context.Context, dir string) *doctor.Machin
 		return m
 	}
 	m.Free = free
-	p.live.Load().hide()
-	fmt.Fprintf(p.stderr, "syncing a small file in %s for up to %s\n", dir, probeTime)
+	p.note("syncing a small file in %s for up to %s", dir, probeTime)
 	m.Syncs, m.ProbeErr = probe(ctx, vfs.OS, dir)
 	return m
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"io"
+	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -45,27 +45,31 @@ JSON. An export is whole if the exit code is 0.
 		}
 		defer ck.Close()
 		done := &progress{verb: "exported"}
-		if !p.terminal(p.result).IsSeen() { // who looks at the keys sees how far it is
-			defer p.begin(false, done.soFar).end()
-		}
-		keys := n.scan(c.Context(), ck, clerk.Prefix(prefix), []clerk.RangeOption{clerk.AtRevision(revision)})
-		_, err = p.list(keys, func(w io.Writer, kv clerk.KV) error {
-			line := jsonOf(kv, true)
-			line.Revision = 0 // that of the read, not of the key
-			if err := writeJSON(w, line); err != nil {
-				return err
-			}
-			done.add(kv.Key, kv.Value)
-			return nil
-		})
+		err = p.exportKeys(n.scan(c.Context(), ck, clerk.Prefix(prefix), []clerk.RangeOption{clerk.AtRevision(revision)}), done)
 		if err != nil || p.result.failed != nil {
 			return n.explain("export", prefix, err)
 		}
 		if out.isJSON() {
 			return writeJSON(p.stderr, countJSON{done.keys.Load()})
 		}
-		_, err = fmt.Fprintln(p.stderr, done)
-		return err
+		return p.note("%s", done)
 	}
 	return c
+}
+
+// exportKeys writes the lines, and tells how far it is until then.
+func (p *program) exportKeys(keys iter.Seq2[clerk.KV, error], done *progress) error {
+	if !p.terminal(p.result).IsSeen() { // who looks at the keys sees how far it is
+		defer p.begin(false, done.soFar).end()
+	}
+	_, err := p.list(keys, func(w io.Writer, kv clerk.KV) error {
+		line := jsonOf(kv, true)
+		line.Revision = 0 // that of the read, not of the key
+		if err := writeJSON(w, line); err != nil {
+			return err
+		}
+		done.add(kv.Key, kv.Value)
+		return nil
+	})
+	return err
 }

@@ -142,7 +142,7 @@ func (p *program) getOne(ctx context.Context, o *getOptions, key string) error {
 		if kv.Lease != 0 {
 			lease = " lease=" + leaseText(kv.Lease)
 		}
-		if _, err := fmt.Fprintf(p.stderr, "version=%d create_revision=%d mod_revision=%d revision=%d%s\n",
+		if err := p.note("version=%d create_revision=%d mod_revision=%d revision=%d%s",
 			kv.Version, kv.CreateRevision, kv.ModRevision, kv.Revision, lease); err != nil {
 			return unreported(err)
 		}

@@ -70,7 +70,7 @@ func (p *program) release(ctx context.Context, n *connection, what string, give 
 		return withCode(exitLost, "%s: lost", what)
 	}
 	if err != nil {
-		fmt.Fprintf(p.stderr, "balsa: warning: %s: not given back, so it ends with its time to live: %s\n", what, oneLine(bare(err)))
+		p.note("balsa: warning: %s: not given back, so it ends with its time to live: %s", what, oneLine(bare(err)))
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -20,7 +19,7 @@ type etcdSource struct {
 	from         uint64
 	leases       []etcdfile.Lease // those to grant
 	withoutUsers bool
-	stderr       io.Writer
+	note         func(format string, args ...any) error
 }
 
 func (o *origin) openEtcd(p *program) (importSource, error) {
@@ -35,9 +34,9 @@ func (o *origin) openEtcd(p *program) (importSource, error) {
 		return nil, usageError("%s: %w; nothing is written", o.etcd, err)
 	}
 	if !f.Hashed {
-		fmt.Fprintf(p.stderr, "balsa: %s has no hash at its end, so damage inside of values is not seen; a snapshot has one\n", o.etcd)
+		p.note("balsa: %s has no hash at its end, so damage inside of values is not seen; a snapshot has one", o.etcd)
 	}
-	s := &etcdSource{File: f, from: o.fromRecord, withoutUsers: o.withoutUsers, stderr: p.stderr}
+	s := &etcdSource{File: f, from: o.fromRecord, withoutUsers: o.withoutUsers, note: p.note}
 	if !o.withoutLeases {
 		s.leases = f.Leases
 	}

@@ -75,7 +75,7 @@ func (i *userImport) record(ctx context.Context, kind, name string, known map[st
 	case ctx.Err() != nil:
 		return i.w.stopped(ctx, i.number)
 	case there && (i.number > first || first == 1):
-		fmt.Fprintf(i.source.stderr, "balsa: %s %q is there already, and stays as it is\n", kind, name)
+		i.source.note("balsa: %s %q is there already, and stays as it is", kind, name)
 		return nil
 	}
 	if err := write(ctx, there); err != nil {

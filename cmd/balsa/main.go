@@ -106,7 +106,7 @@ explains its exit codes.`,
 				return // servers have a log for this
 			}
 			for _, warning := range strayVariables(p.environ) {
-				fmt.Fprintln(p.stderr, "balsa: warning:", warning)
+				p.note("balsa: warning: %s", warning)
 			}
 		},
 	}

@@ -191,7 +191,7 @@ func (r *memberRun) hintJoin(m clerk.Member) {
 	if m.Witness {
 		witness = " --witness"
 	}
-	fmt.Fprintf(r.p.stderr, "now start it: balsa serve --name %s --join %s%s ...\n", orDash(m.Name), strings.Join(doors, ","), witness)
+	r.p.note("now start it: balsa serve --name %s --join %s%s ...", orDash(m.Name), strings.Join(doors, ","), witness)
 }
 
 // maxDoors is how many members are named to a server that is to join: it needs one that answers.
@@ -273,7 +273,7 @@ server tells what it knows itself.`,
 			done()
 			if err != nil && !errors.Is(err, clerk.ErrPermissionDenied) && !errors.Is(err, clerk.ErrUnauthenticated) {
 				if all, err = r.ck.Members(ctx, true); err == nil {
-					fmt.Fprintln(p.stderr, "balsa: warning: no leader has answered; this is what one server knows")
+					p.note("balsa: warning: no leader has answered; this is what one server knows")
 				}
 			}
 			if err != nil {

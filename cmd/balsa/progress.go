@@ -91,6 +91,13 @@ func (k *task) hide() {
 	}
 }
 
+// note writes a line to the standard error, where the line of a task gives way to it.
+func (p *program) note(format string, args ...any) error {
+	p.live.Load().hide()
+	_, err := fmt.Fprintf(p.stderr, format+"\n", args...)
+	return err
+}
+
 func (k *task) runs() bool {
 	if k == nil {
 		return false

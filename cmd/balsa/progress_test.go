@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"balsa.example/clerk"
 	"balsa.example/internal/terminal"
 )
 
@@ -85,6 +86,44 @@ func TestProgressOnATerminal(t *testing.T) {
 		sleep(time.Minute)
 		if out.String() != "\r\x1b[K" {
 			t.Errorf("behind the end: %q", &out)
+		}
+	})
+}
+
+// A note about a user that is there already takes the line of the import away: it is not written behind it.
+func TestNoteBesideALine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out shared
+		p := seenProgram(&out)
+		defer p.waiting("importing").end()
+		time.Sleep(3100 * time.Millisecond)
+		out.Reset()
+		i := &userImport{source: &etcdSource{from: 1, note: p.note}}
+		if err := i.record(t.Context(), "role", "r", map[string]bool{"r": true}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if want := "\r\x1b[Kbalsa: role \"r\" is there already, and stays as it is\n"; out.String() != want {
+			t.Errorf("%q, want %q", &out, want)
+		}
+	})
+}
+
+// An export tells no more how far it is when its keys are written: the line about the whole comes then.
+func TestProgressOfAnExport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told shared
+		p := &program{stderr: &told, stdout: io.Discard, result: &result{to: io.Discard}, env: noEnv}
+		keys := func(yield func(clerk.KV, error) bool) {
+			time.Sleep(progressInterval + time.Millisecond)
+			yield(clerk.KV{Key: "k"}, nil)
+		}
+		done := &progress{verb: "exported"}
+		if err := p.exportKeys(keys, done); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if want := "exported 0 keys, 0 B so far\n"; told.String() != want || done.keys.Load() != 1 {
+			t.Errorf("%q and %s, want %q", &told, done, want)
 		}
 	})
 }

@@ -78,7 +78,7 @@ That the revision or the time is not covered, or that --data-dir is not empty, i
 			return explainRestore(err)
 		}
 		if r.Revision <= 1 {
-			fmt.Fprintln(p.stderr, "balsa: warning: there are no keys: nothing is known to have been written by then")
+			p.note("balsa: warning: there are no keys: nothing is known to have been written by then")
 		}
 		if out.isJSON() {
 			return writeJSON(p.stdout, r)
@@ -123,7 +123,7 @@ func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (
 		return nil, err
 	}
 	for _, damage := range d.Damage() {
-		fmt.Fprintf(p.stderr, "balsa: %s; that point is left out\n", oneLine(damage))
+		p.note("balsa: %s; that point is left out", oneLine(damage))
 	}
 	finding := p.waiting("looking for what to restore")
 	point, at, err := f.find(ctx, d)

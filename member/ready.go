@@ -35,36 +35,36 @@ func (m *Member) ready(ctx context.Context) error {
 // readyVoter returns another voter that is ready to lead, the first that says so. It is None if none does
 // in half of the time that a leader has to hand over: then the position in the log decides.
 func (m *Member) readyVoter(ctx context.Context) raft.NodeID {
-	var asked sync.WaitGroup
-	defer asked.Wait()
 	ctx, cancel := context.WithTimeout(ctx, handoverTimeout/2)
 	defer cancel()
 	conf := m.view.Load().configuration
-	answers := make(chan raft.NodeID)
-	for _, id := range conf.Voters.IDs() {
+	voters := conf.Voters.IDs()
+	answers := make(chan raft.NodeID, len(voters))
+	var asked sync.WaitGroup
+	for _, id := range voters {
 		if id == m.ID() || conf.IsWitness(id) {
 			continue
 		}
 		asked.Go(func() {
-			if _, err := m.call(ctx, id, request{Ready: &readyRequest{}}); err != nil && !errors.Is(err, ErrBadChange) { // see mayVote
-				return
-			}
-			select {
-			case answers <- id:
-			case <-ctx.Done():
+			if m.askReady(ctx, id) == nil {
+				answers <- id
+				cancel() // the others need not answer any more
 			}
 		})
 	}
-	go func() { // which ends with those asked
-		asked.Wait()
-		cancel()
-	}()
-	select {
-	case id := <-answers:
-		return id
-	case <-ctx.Done():
-		return raft.None
+	asked.Wait()
+	close(answers)
+	return <-answers
+}
+
+// askReady asks another member whether it is ready. One of the version before does not know the question,
+// and counts as ready.
+func (m *Member) askReady(ctx context.Context, id raft.NodeID) error {
+	_, err := m.call(ctx, id, request{Ready: &readyRequest{}})
+	if errors.Is(err, ErrBadChange) {
+		return nil
 	}
+	return err
 }
 
 // readyTimeouts is for how many election timeouts a leader waits for the answer of another member, which
@@ -86,11 +86,8 @@ func (m *Member) mayVote(ctx context.Context, c roster.Change) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeouts*m.cfg.ElectionTimeout)
 	defer cancel()
-	_, err := m.call(ctx, id, request{Ready: &readyRequest{}})
-	switch {
-	case err == nil, errors.Is(err, ErrBadChange): // of the version before, which does not know the question
-		return nil
-	case errors.Is(err, ErrNotCaughtUp):
+	err := m.askReady(ctx, id)
+	if err == nil || errors.Is(err, ErrNotCaughtUp) {
 		return err
 	}
 	return fmt.Errorf("%w: it does not answer (%w)", ErrNotCaughtUp, err)

@@ -216,14 +216,14 @@ func (m *Machine) obtain(ctx context.Context, to storing, from raft.NodeID, info
 }
 
 // fetchRest gets what is missing of a run, of which the first known bytes are certainly there.
-func (m *Machine) fetchRest(ctx context.Context, files run.Files, receive receiveFunc, from raft.NodeID, info *run.Info, number uint32, known int64) error {
-	have, err := files.Received(number, *info, known)
+func (m *Machine) fetchRest(ctx context.Context, files run.Files, receive run.ReceiveFunc, from raft.NodeID, info *run.Info, number uint32, known int64) error {
+	there, err := files.Received(number, *info, known)
 	if err != nil {
 		return err
 	}
 	info.File = number
-	return m.fetch(ctx, from, fileName(info), have, func(ctx context.Context, data io.Reader) error {
-		_, err := receive(ctx, number, *info, run.Part{Known: known, Have: have}, data, nil)
+	return m.fetch(ctx, from, fileName(info), there.Have, func(ctx context.Context, data io.Reader) error {
+		_, err := receive(ctx, number, *info, there, data, nil)
 		return err
 	})
 }
@@ -246,9 +246,6 @@ func (m *Machine) fetch(ctx context.Context, from raft.NodeID, name []byte, offs
 	defer data.Close()
 	return use(ctx, data)
 }
-
-// receiveFunc is run.Files.Receive or Extend.
-type receiveFunc func(context.Context, uint32, run.Info, run.Part, io.Reader, func(int)) (run.Info, error)
 
 // extendedBy returns the run of the newest manifest that a run of another member goes on.
 func (f *files) extendedBy(info *run.Info) (own run.Info, ok bool) {

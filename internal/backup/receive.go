@@ -212,18 +212,16 @@ func (r *receiver) extendedBy(info *run.Info) *run.Info {
 	return nil
 }
 
-type receiveFunc func(context.Context, uint32, run.Info, run.Part, io.Reader, func(int)) (run.Info, error)
-
 // fetch gets what is missing of a run in a file, whose first known bytes are certain.
-func (r *receiver) fetch(ctx context.Context, info *run.Info, number uint32, known int64, receive receiveFunc) error {
-	have, data, err := r.rest(ctx, info, number, known)
+func (r *receiver) fetch(ctx context.Context, info *run.Info, number uint32, known int64, receive run.ReceiveFunc) error {
+	there, data, err := r.rest(ctx, info, number, known)
 	if err != nil {
 		return err
 	}
 	defer data.Close()
 	before := r.done.Bytes
 	r.progress(known)
-	got, err := receive(ctx, number, *info, run.Part{Known: known, Have: have}, data, func(n int) { r.progress(int64(n)) })
+	got, err := receive(ctx, number, *info, there, data, func(n int) { r.progress(int64(n)) })
 	if err != nil {
 		r.done.Bytes = before
 		return err
@@ -232,18 +230,18 @@ func (r *receiver) fetch(ctx context.Context, info *run.Info, number uint32, kno
 	return nil
 }
 
-// rest returns how many bytes of a run a file has, and those behind them. Nothing is asked of the member
+// rest returns what a file has of a run, and the bytes behind that. Nothing is asked of the member
 // if the file has all.
-func (r *receiver) rest(ctx context.Context, info *run.Info, number uint32, known int64) (have int64, data io.ReadCloser, err error) {
+func (r *receiver) rest(ctx context.Context, info *run.Info, number uint32, known int64) (there run.Part, data io.ReadCloser, err error) {
 	whole, err := r.Files().Holds(ctx, number, *info)
 	if whole || err != nil {
-		return info.Bytes, io.NopCloser(strings.NewReader("")), err
+		return run.Part{Known: known, Have: info.Bytes}, io.NopCloser(strings.NewReader("")), err
 	}
-	if have, err = r.Files().Received(number, *info, known); err != nil {
-		return 0, nil, err
+	if there, err = r.Files().Received(number, *info, known); err != nil {
+		return there, nil, err
 	}
-	data, err = r.from.File(ctx, state.RunName(info), have)
-	return have, data, err
+	data, err = r.from.File(ctx, state.RunName(info), there.Have)
+	return there, data, err
 }
 
 func (r *receiver) progress(n int64) {

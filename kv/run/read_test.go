@@ -369,17 +369,17 @@ func TestReceive(t *testing.T) {
 		t.Fatalf("%d bytes of %d, %v", whole.Len(), info.Bytes, err)
 	}
 	ctx, files := context.Background(), Files{FS: mem, Dir: testDir, Cluster: 0xc1}
-	at := int64(0)
+	var there Part
 	for _, part := range []int64{10, 700, 1500, info.Bytes} {
-		got, err := files.Receive(ctx, 40, info, Part{Have: at}, bytes.NewReader(whole.Bytes()[at:part]), nil)
+		got, err := files.Receive(ctx, 40, info, there, bytes.NewReader(whole.Bytes()[there.Have:part]), nil)
 		if part < info.Bytes && err == nil || part == info.Bytes && (err != nil || got.File != 40) {
 			t.Fatalf("with %d of %d bytes: %+v, %v", part, info.Bytes, got, err)
 		}
 		mem = mem.CrashClone(crashfs.Crash{})
 		files.FS = mem
-		before := at
-		if at, err = files.Received(40, info, 0); err != nil || at > part || part > 100 && at <= before {
-			t.Fatalf("of %d bytes %d are good, before %d; %v", part, at, before, err)
+		before := there.Have
+		if there, err = files.Received(40, info, 0); err != nil || there.Have > part || part > 100 && there.Have <= before {
+			t.Fatalf("of %d bytes %d are good, before %d; %v", part, there.Have, before, err)
 		}
 	}
 	if _, err := files.Open(Info{File: 39}); !errors.Is(err, fs.ErrNotExist) {

@@ -10,34 +10,34 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Received returns how many bytes of a run a file holds that Receive or Extend has begun to write.
-// They begin with the run's header, and records that are whole; the rest is compared when that ends.
+// Received returns what a file holds of a run that Receive or Extend has begun to write.
+// That begins with the run's header, and records that are whole; the rest is compared when that ends.
 // The first known bytes are not read: they are the file's own, up to the end of a record, or 0.
 // The others may be in memory only, so Receive and Extend write them again.
-func (f Files) Received(number uint32, info Info, known int64) (int64, error) {
+func (f Files) Received(number uint32, info Info, known int64) (Part, error) {
 	stat, err := f.FS.Stat(f.Path(number))
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return Part{}, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("run: stat: %w", err)
+		return Part{}, fmt.Errorf("run: stat: %w", err)
 	}
 	file, err := f.open(number)
 	if err != nil {
-		return 0, err
+		return Part{}, err
 	}
 	defer file.Close()
 	_, salt := headerOf(f.Cluster, info).encode()
 	r := reader{files: f, file: file, number: number, salt: salt, at: max(known, headerSize), end: min(stat.Size(), info.Bytes)}
 	info.File = number
 	if err := f.checkHeader(file, info); err != nil {
-		return 0, ignoreCorrupt(err)
+		return Part{}, ignoreCorrupt(err)
 	}
 	var rec record
 	for err == nil {
 		err = r.next(&rec)
 	}
-	return r.at, ignoreCorrupt(err)
+	return Part{Known: known, Have: r.at}, ignoreCorrupt(err)
 }
 
 // SameHead tells whether a file begins with the header of a run, as what Receive has begun to write
@@ -73,9 +73,12 @@ func ignoreCorrupt(err error) error {
 	return err
 }
 
-// Part says what is there of a file that is received: Known bytes are durable, and Have bytes are in
-// it, as Received returns or all. The zero value makes the file.
+// Part says what is there of a file that is received: Have bytes are in it, and the first Known of them
+// are durable. The zero value makes the file.
 type Part struct{ Known, Have int64 }
+
+// ReceiveFunc is Files.Receive or Extend.
+type ReceiveFunc func(ctx context.Context, number uint32, info Info, there Part, data io.Reader, pace func(bytes int)) (Info, error)
 
 // Receive writes the bytes of another member's run to a file of this one, of which a part is there;
 // data goes on behind that. It returns the Info of that file, which is durable and has the checksum.
@@ -98,7 +101,6 @@ func (f Files) Receive(ctx context.Context, number uint32, info Info, there Part
 // may be longer. Nothing removes the file.
 func (f Files) Extend(ctx context.Context, number uint32, info Info, there Part, data io.Reader, pace func(bytes int)) (Info, error) {
 	info.File = number
-	there.Known = min(there.Known, there.Have)
 	digest, err := f.digest(ctx, number, there.Known)
 	if err != nil {
 		return info, err

@@ -63,28 +63,28 @@ func TestWhatMayBeInMemoryOnlyIsWrittenAgain(t *testing.T) {
 			if _, err := files.Receive(ctx, 40, info, Part{}, bytes.NewReader(whole[:700]), nil); err == nil {
 				t.Fatal("700 bytes are a run")
 			}
-			have, err := files.Received(40, info, 0)
+			there, err := files.Received(40, info, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			test.known = min(test.known, have)
+			there.Known = min(test.known, there.Have)
 			failing = true
-			_, err = files.Extend(ctx, 40, info, Part{test.known, have}, bytes.NewReader(whole[have:test.written]), nil)
+			_, err = files.Extend(ctx, 40, info, there, bytes.NewReader(whole[there.Have:test.written]), nil)
 			if !errors.Is(err, ErrFailed) {
 				t.Fatal(err)
 			}
 			disk := mem.CrashClone(crashfs.Crash{})
 			files.FS = forgetful{mem, disk}
-			if have, err = files.Received(40, info, test.known); err != nil || have < min(test.written, info.RecordBytes)-400 {
-				t.Fatalf("%d bytes, %v", have, err)
+			if there, err = files.Received(40, info, there.Known); err != nil || there.Have < min(test.written, info.RecordBytes)-400 {
+				t.Fatalf("%d bytes, %v", there.Have, err)
 			}
 			if test.written == info.Bytes {
 				if holds, err := files.Holds(ctx, 40, info); !holds || err != nil {
 					t.Fatal(holds, err)
 				}
-				have = info.Bytes
+				there.Have = info.Bytes
 			}
-			got, err := files.Extend(ctx, 40, info, Part{test.known, have}, bytes.NewReader(whole[have:]), nil)
+			got, err := files.Extend(ctx, 40, info, there, bytes.NewReader(whole[there.Have:]), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -62,16 +62,24 @@ func (n *connection) within(ctx context.Context, p *program) (context.Context, c
 	return ctx, func() { cancel(); waiting.end() }
 }
 
-// connect returns a Clerk.
-func (n *connection) connect(p *program, options ...clerk.Option) (*clerk.Clerk, error) {
+// load adds what the environment says to the flags, and checks them.
+func (n *connection) load(p *program) error {
 	if err := layer(n.flags, p.env, nil); err != nil {
-		return nil, err
+		return err
 	}
 	if n.timeout <= 0 {
-		return nil, usageError("--timeout must be above 0")
+		return usageError("--timeout must be above 0")
 	}
 	if (n.cert == "") != (n.key == "") {
-		return nil, usageError("--cert and --key go together")
+		return usageError("--cert and --key go together")
+	}
+	return nil
+}
+
+// connect returns a Clerk.
+func (n *connection) connect(p *program, options ...clerk.Option) (*clerk.Clerk, error) {
+	if err := n.load(p); err != nil {
+		return nil, err
 	}
 	if n.caCert != "" || n.cert != "" || n.key != "" {
 		options = append(options, clerk.WithTLSFiles(n.caCert, n.cert, n.key))

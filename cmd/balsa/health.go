@@ -72,14 +72,8 @@ Exit codes:
 
 // probing returns a client of HTTP for what the flags say.
 func (n *connection) probing(p *program) (*http.Client, error) {
-	if err := layer(n.flags, p.env, nil); err != nil {
+	if err := n.load(p); err != nil {
 		return nil, err
-	}
-	if n.timeout <= 0 {
-		return nil, usageError("--timeout must be above 0")
-	}
-	if (n.cert == "") != (n.key == "") {
-		return nil, usageError("--cert and --key go together")
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	if n.caCert != "" {
@@ -105,7 +99,7 @@ func (n *connection) probing(p *program) (*http.Client, error) {
 func (n *connection) probe(ctx context.Context, client *http.Client, endpoint, path string) error {
 	if !strings.Contains(endpoint, "://") {
 		scheme := "http://"
-		if n.caCert != "" || n.cert != "" {
+		if n.speaksTLS(endpoint) {
 			scheme = "https://"
 		}
 		endpoint = scheme + endpoint

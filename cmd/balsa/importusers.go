@@ -167,16 +167,9 @@ func (w *batchWriter) usersText() string {
 	if w.users+w.roles == 0 && !w.authEnabled {
 		return ""
 	}
-	text := fmt.Sprintf("imported %s and %s", plural(w.users, "user"), plural(w.roles, "role"))
+	text := fmt.Sprintf("imported %s and %s", counted(w.users, "user"), counted(w.roles, "role"))
 	if w.authEnabled {
 		text += "; authentication is on"
 	}
 	return text + "\n"
-}
-
-func plural(n int, one string) string {
-	if n != 1 {
-		one += "s"
-	}
-	return fmt.Sprintf("%d %s", n, one)
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"balsa.example/api"
+	"balsa.example/internal/doctor"
 )
 
 // workJSON is what a server has done since it began.
@@ -54,24 +55,9 @@ func ratesBetween(before, after *nodeStatus) *rates {
 	}
 	if n := b.Syncs - min(a.Syncs, b.Syncs); n > 0 {
 		r.SyncMean = float64(b.SyncMicros-min(a.SyncMicros, b.SyncMicros)) / float64(n)
-		r.SyncLate = lateSync(a, b, n)
+		r.SyncLate = float64(doctor.LateOfSyncs(a.syncTimes, b.syncTimes, n).Microseconds())
 	}
 	return r
-}
-
-// lateSync is how long 99 of 100 syncs took at most, in microseconds: the bound of the class that this one is in.
-func lateSync(a, b *workJSON, n uint64) float64 {
-	before := map[uint64]uint64{}
-	for _, up := range a.syncTimes {
-		before[up.UpToUs] = up.Count
-	}
-	last := uint64(0)
-	for _, up := range b.syncTimes {
-		if last = up.UpToUs; (up.Count-before[up.UpToUs])*100 >= n*99 {
-			break
-		}
-	}
-	return float64(last)
 }
 
 // lags are how many committed entries each member has yet to execute, by name; without a leader it is nil.

@@ -101,16 +101,23 @@ func (s *Server) syncTime() (mean, late time.Duration, while string, ok bool) {
 		before, while = &api.Work{}, "since it was started"
 	}
 	n := after.Syncs - before.Syncs
+	late = LateOfSyncs(before.SyncTimes, after.SyncTimes, n)
+	return time.Duration((after.SyncUs-before.SyncUs)/n) * time.Microsecond, late, while, true
+}
+
+// LateOfSyncs is how long 99 of 100 of n syncs took at most, between two looks: the bound of the class that this
+// one is in.
+func LateOfSyncs(before, after []*api.CountUpTo, n uint64) (late time.Duration) {
 	was := map[uint64]uint64{}
-	for _, up := range before.SyncTimes {
+	for _, up := range before {
 		was[up.UpToUs] = up.Count
 	}
-	for _, up := range after.SyncTimes {
+	for _, up := range after {
 		if late = time.Duration(up.UpToUs) * time.Microsecond; (up.Count-was[up.UpToUs])*100 >= n*99 {
 			break
 		}
 	}
-	return time.Duration((after.SyncUs-before.SyncUs)/n) * time.Microsecond, late, while, true
+	return late
 }
 
 // syncs looks at how long the disks take. Each write waits for those of a majority.

@@ -122,7 +122,7 @@ func (o *observer) ended(a answer, now time.Duration) {
 	q := &tracing.Request{
 		API: "native", Kind: nameOf(a.request.kind), Outcome: strings.ToLower(a.reply.Code.String()),
 		Key:    tracing.KeyText(string(w.key[:min(w.keyBytes, len(w.key))]), w.keyBytes > len(w.key)),
-		Failed: failures[a.reply.Code] != "" || a.reply.Code == api.Reply_BUSY, Parent: w.parent, Sampled: w.sampled,
+		Failed: reasonOf(a.reply) != "", Parent: w.parent, Sampled: w.sampled,
 		Bytes: w.bytes, Client: o.client(), User: o.user, Entry: w.trail.Entry, Leads: o.replica.Node.Leads(),
 		Began: at(w.began), Ended: at(now),
 	}

@@ -21,12 +21,8 @@ type benchWatch struct {
 }
 
 func beginBenchWatch(ctx context.Context, n *connection, ck *clerk.Clerk) *benchWatch {
-	w := &benchWatch{connection: n, surveyor: newSurveyor(ck, n), before: make(map[uint64]*api.StatusReply)}
-	for _, a := range n.ask(ctx, w.surveyor) {
-		if a.Status != nil {
-			w.before[a.Status.NodeId] = a.Status
-		}
-	}
+	w := &benchWatch{connection: n, surveyor: newSurveyor(ck, n)}
+	w.before = byID(n.ask(ctx, w.surveyor))
 	w.processor, _ = machine.ProcessorTime()
 	return w
 }

@@ -61,12 +61,7 @@ func (p *program) examineCluster(ctx context.Context, e *examination, facts *doc
 	}
 	defer ck.Close()
 	s := newSurveyor(ck, n)
-	first := make(map[uint64]*api.StatusReply)
-	for _, a := range n.ask(ctx, s) {
-		if a.Status != nil {
-			first[a.Status.NodeId] = a.Status
-		}
-	}
+	first := byID(n.ask(ctx, s))
 	select {
 	case <-time.After(e.sample):
 	case <-ctx.Done():
@@ -74,7 +69,7 @@ func (p *program) examineCluster(ctx context.Context, e *examination, facts *doc
 	}
 	times := timeCalls(s)
 	answers := n.ask(ctx, s)
-	names := namesIn(answers)
+	names := s.names(answers)
 	for _, a := range answers {
 		at := times.of(a.Endpoint)
 		server := doctor.Server{
@@ -83,8 +78,6 @@ func (p *program) examineCluster(ctx context.Context, e *examination, facts *doc
 		}
 		if a.Status != nil {
 			server.Name = a.Status.Name
-		} else if server.Name == "" {
-			server.Name = names.byID[s.ids[hostPort(a.Endpoint)]]
 		}
 		facts.Servers = append(facts.Servers, server)
 	}

@@ -62,12 +62,7 @@ func ratesBetween(before, after *nodeStatus) *rates {
 
 // lags are how many committed entries each member has yet to execute, by name; without a leader it is nil.
 func lags(nodes []nodeStatus) map[string]uint64 {
-	var leader *nodeStatus
-	for i, n := range nodes {
-		if n.Role == "leader" && (leader == nil || n.Term > leader.Term) {
-			leader = &nodes[i]
-		}
-	}
+	leader := leaderOf(nodes)
 	if leader == nil {
 		return nil
 	}

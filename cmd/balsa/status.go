@@ -134,7 +134,6 @@ const statusExitHelp = `Exit codes:
 // verdict is nil if the cluster serves, as far as the answers tell. A leader alone does not
 // prove it: one that was cut off notices late.
 func (n *connection) verdict(nodes []nodeStatus) error {
-	var leader *nodeStatus
 	var answered []nodeStatus
 	for _, node := range nodes {
 		if node.Error != "" {
@@ -145,10 +144,8 @@ func (n *connection) verdict(nodes []nodeStatus) error {
 			return fmt.Errorf("the servers are of more than one cluster: %s of %s, %s of %s",
 				answered[0].Name, answered[0].Cluster, node.Name, node.Cluster)
 		}
-		if node.Role == "leader" && (leader == nil || node.Term > leader.Term) {
-			leader = &node
-		}
 	}
+	leader := leaderOf(answered)
 	switch {
 	case len(answered) == 0 && len(nodes) > 0:
 		return withCode(exitUnavailable, "no server answers at %s (%s)", strings.Join(n.endpoints, ","), nodes[0].Error)
@@ -172,6 +169,16 @@ func (n *connection) verdict(nodes []nodeStatus) error {
 		return withCode(exitUnavailable, "%s leads, but only %d of %d members answer and follow it", leader.Name, follow, members)
 	}
 	return nil
+}
+
+// leaderOf is the one of the highest term: a leader that was cut off notices late. It is nil if none leads.
+func leaderOf(nodes []nodeStatus) (leader *nodeStatus) {
+	for i, n := range nodes {
+		if n.Role == "leader" && (leader == nil || n.Term > leader.Term) {
+			leader = &nodes[i]
+		}
+	}
+	return leader
 }
 
 // directory holds the names of members, by id and by client address.

@@ -112,14 +112,10 @@ func (w *statusWatch) summary(nodes []nodeStatus) string {
 	if err := w.verdict(nodes); err != nil {
 		return w.terminal.Paint(terminal.Red, terminal.Clean(oneLine(err)))
 	}
-	answer := 0
-	var leader *nodeStatus
-	for i, n := range nodes {
+	leader, answer := leaderOf(nodes), 0
+	for _, n := range nodes {
 		if n.Error == "" {
 			answer++
-		}
-		if n.Role == "leader" && (leader == nil || n.Term > leader.Term) {
-			leader = &nodes[i]
 		}
 	}
 	return terminal.Clean(fmt.Sprintf("%s leads in term %d; %d of %d servers answer", leader.Name, leader.Term, answer, len(nodes)))

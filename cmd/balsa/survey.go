@@ -30,18 +30,35 @@ func newSurveyor(ck *clerk.Clerk, n *connection) *surveyor {
 // soon as it comes, so that no other one is waited for.
 func (s *surveyor) look(ctx context.Context) []nodeStatus {
 	answers := s.ask(ctx)
-	names := namesIn(answers)
-	for endpoint, id := range s.ids {
-		if names.byAddress[endpoint] == "" {
-			names.byAddress[endpoint] = names.byID[id]
-		}
-	}
+	names := s.names(answers)
 	var nodes []nodeStatus
 	for _, a := range answers {
 		nodes = append(nodes, describe(a, names))
 	}
 	slices.SortStableFunc(nodes, func(a, b nodeStatus) int { return strings.Compare(a.Name, b.Name) })
 	return nodes
+}
+
+// names are those that the answers tell, also of servers that have answered only before.
+func (s *surveyor) names(answers []clerk.ServerStatus) directory {
+	names := namesIn(answers)
+	for endpoint, id := range s.ids {
+		if names.byAddress[endpoint] == "" {
+			names.byAddress[endpoint] = names.byID[id]
+		}
+	}
+	return names
+}
+
+// byID are the answers by the server.
+func byID(answers []clerk.ServerStatus) map[uint64]*api.StatusReply {
+	all := make(map[uint64]*api.StatusReply)
+	for _, a := range answers {
+		if a.Status != nil {
+			all[a.Status.NodeId] = a.Status
+		}
+	}
+	return all
 }
 
 func (s *surveyor) ask(ctx context.Context) (answers []clerk.ServerStatus) {

@@ -222,7 +222,7 @@ func (x *call) hear(a answer, turn int) {
 	case a.err == nil && denied(a.result):
 		x.caller.w.check.counts.Denied++
 		x.end(false)
-	case a.err == nil && limited(a.result):
+	case a.err == nil && limited(a.result.Code):
 		x.caller.w.check.counts.Limited++
 		x.end(false)
 	case a.err == nil && a.result.Replayed && a.result.Kept == state.KeptRevision: // the right is gone since

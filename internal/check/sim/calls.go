@@ -78,4 +78,5 @@ func (r *record) call() (c history.Call, ok bool) {
 // replyCodes are the codes of the store that a Clerk's answer may have.
 var replyCodes = map[api.Reply_Code]kv.Code{
 	api.Reply_OK: kv.CodeOK, api.Reply_VERSION_MISMATCH: kv.CodeVersion, api.Reply_NO_KEY: kv.CodeNoKey, api.Reply_CHANGED: kv.CodeChanged,
+	api.Reply_QUOTA: kv.CodeQuota, api.Reply_NO_SPACE: kv.CodeNoSpace, api.Reply_CORRUPT: kv.CodeCorrupt,
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"balsa.example/api"
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
@@ -15,18 +14,13 @@ import (
 // refuse is no part of the history; that a command is refused, and changes nothing, on each node alike,
 // shows in the results and the state that are compared after each command.
 
-// limits are the codes of what a quota or an alarm refuses, as clients see them.
-var limits = map[api.Reply_Code]kv.Code{
-	api.Reply_QUOTA: kv.CodeQuota, api.Reply_NO_SPACE: kv.CodeNoSpace, api.Reply_CORRUPT: kv.CodeCorrupt,
+// limited tells whether a code says that a quota or an alarm has refused a command.
+func limited(code kv.Code) bool {
+	return code == kv.CodeQuota || code == kv.CodeNoSpace || code == kv.CodeCorrupt
 }
 
-// limited tells whether a quota or an alarm has refused a command.
-func limited(r state.Result) bool { return limitCode(r.Code) }
-
-func limitCode(code kv.Code) bool { return slices.Contains(slices.Collect(maps.Values(limits)), code) }
-
 // limited tells whether a quota or an alarm has refused the operation.
-func (r *record) limited() bool { return limits[r.reply.GetCode()] != 0 }
+func (r *record) limited() bool { return limited(replyCodes[r.reply.GetCode()]) }
 
 // limit makes a change of the quota or of the alarms at some node, and then others. Nobody waits for the
 // result. When the faults have ended it takes all back.

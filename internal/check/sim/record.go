@@ -67,7 +67,7 @@ func (k *checker) execute(op kv.Op, index raft.Index, result kv.Result) {
 		k.w.failf("refused but executed", "attempt %d of %s", number, r)
 	}
 	r.logged = append(r.logged, number)
-	if limitCode(result.Code) {
+	if limited(result.Code) {
 		r.limits = append(r.limits, result.Code)
 	}
 	if result.Code == kv.CodeOK {
@@ -182,7 +182,7 @@ func (k *checker) verdict(r *record) {
 	case r.verdict == clerk.Dropped && n > 0:
 		k.w.failf("dropped but executed", "%s", r)
 	case r.verdict != clerk.Answered:
-	case r.limited() && !slices.Contains(r.limits, limits[r.reply.Code]):
+	case r.limited() && !slices.Contains(r.limits, replyCodes[r.reply.Code]):
 		k.w.failf("wrong answer", "no quota and no alarm has refused %s", r)
 	case ok && n == 0:
 		k.w.failf("acknowledged but lost", "%s", r)

@@ -64,13 +64,7 @@ func (n *Node[Op, Result]) SubmitEntry(ctx context.Context, op Op) (Result, Entr
 // Submit would return, from a goroutine of the node or from this one. It must not
 // block.
 func (n *Node[Op, Result]) SubmitFunc(op Op, done func(Result, error)) {
-	data, err := n.encode(op)
-	if err != nil {
-		var none Result
-		done(none, err)
-		return
-	}
-	n.submit(data, false, func(o outcome[Result]) { done(o.result, o.err) })
+	n.SubmitEntryFunc(op, func(result Result, _ EntryID, err error) { done(result, err) })
 }
 
 // SubmitEntryFunc is SubmitEntry without waiting, as SubmitFunc is Submit.

@@ -62,15 +62,11 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 		n.cfg.Transport.Send(e.Messages)
 	}
 	if !e.DiskTask.Empty() {
-		if last := e.DiskTask.lastEntry(); last > 0 {
-			n.stages.logged.reach(last, n.now())
-		}
+		n.stages.logged.note(e.DiskTask.lastEntry(), n.now())
 		n.disk.add(e.DiskTask)
 	}
 	if !e.ApplyTask.Empty() {
-		if last := e.ApplyTask.lastEntry(); last > 0 {
-			n.stages.committed.reach(last, n.now())
-		}
+		n.stages.committed.note(e.ApplyTask.lastEntry(), n.now())
 		n.apply.add(e.ApplyTask)
 	}
 	n.startTransfers(&e)
@@ -134,10 +130,8 @@ func (n *Node[Op, Result]) runDisk() {
 				n.fail(err)
 				return
 			}
-			if last > 0 {
-				n.stages.writing.reach(last, began)
-				n.stages.synced.reach(last, n.now())
-			}
+			n.stages.writing.note(last, began)
+			n.stages.synced.note(last, n.now())
 			if seq > 0 {
 				n.inbox.addPersisted(seq)
 			}
@@ -165,17 +159,13 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 		return
 	}
 	last := task.lastEntry()
-	if last > 0 {
-		n.stages.applying.reach(last, n.now())
-	}
+	n.stages.applying.note(last, n.now())
 	checkpoint, err := n.applier.Apply(task)
 	if err != nil {
 		n.fail(err)
 		return
 	}
-	if last > 0 {
-		n.stages.applied.reach(last, n.now())
-	}
+	n.stages.applied.note(last, n.now())
 	n.lease.applied.Store(uint64(n.applier.Index()))
 	n.inbox.addApplied(n.applier.Index())
 	if checkpoint != nil {

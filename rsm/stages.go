@@ -1,6 +1,7 @@
 package rsm
 
 import (
+	"sort"
 	"sync"
 	"time"
 
@@ -95,23 +96,23 @@ func (m *marks) reach(index raft.Index, at raft.Instant) {
 	}
 }
 
+// note is reach for the last entry of a task, 0 if that has none.
+func (m *marks) note(last raft.Index, at raft.Instant) {
+	if last > 0 {
+		m.reach(last, at)
+	}
+}
+
 // when returns when the entry at index came here, false if that is not known: it has not, or it is at
 // or before the oldest mark.
 func (m *marks) when(index raft.Index) (at raft.Instant, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	low, high := 0, len(m.ring) // all marks before low are below index, none from high on
-	for low < high {
-		if middle := (low + high) / 2; m.nth(middle).index < index {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
-	if low == 0 || low == len(m.ring) {
+	i := sort.Search(len(m.ring), func(i int) bool { return m.nth(i).index >= index })
+	if i == 0 || i == len(m.ring) {
 		return 0, false
 	}
-	return m.nth(low).at, true
+	return m.nth(i).at, true
 }
 
 // lastEntry is the index of the last entry of a task, 0 if there is none.

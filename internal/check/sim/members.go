@@ -366,22 +366,10 @@ func (w *world) oneIsRemoved() {
 	if n.fatal || n.waitsForFullVoter() || next.Check() != nil || !survives(w, next, nil) {
 		return
 	}
-	remove := func(c raft.Configuration) (raft.Configuration, error) {
-		if !c.Contains(n.id) {
-			return c, errNothing
-		}
-		return w.with(c, n.id, raft.NotMember), nil
-	}
-	start, asked := w.now, Instant(0)
+	start := w.now
 	w.trace.text(w.now, n.id, "remove", "%s", next)
-	left := func() bool {
-		if l := w.leader(); l != nil && w.conf().Contains(n.id) && w.now > asked+milliseconds(200) {
-			asked = w.now
-			l.change(remove, func(error) {})
-		}
-		return !n.up() && !w.conf().Contains(n.id)
-	}
-	if !w.runUntil(start+2*time.Second+w.elections(3), left) && !w.mayNotKnow(n) {
+	stopped := func() bool { return !n.up() }
+	if !w.insist(n, raft.NotMember, start+2*time.Second+w.elections(3), stopped) && !w.mayNotKnow(n) {
 		w.failf("removed member goes on", "%s was removed, and goes on after %v: %s", n.id, w.now-start, w.describe())
 	}
 	n.crash(false)
@@ -401,23 +389,28 @@ func (w *world) oneJoins() {
 	if n == nil || w.leader() == nil || !w.opt.anyFault() || w.anyFatal() || w.anyRotten() {
 		return
 	}
-	add := func(c raft.Configuration) (raft.Configuration, error) {
-		if c.Contains(n.id) {
-			return c, errNothing
-		}
-		return w.with(c, n.id, raft.Learner), nil
-	}
-	start, asked := w.now, Instant(0)
+	start := w.now
 	w.trace.text(w.now, n.id, "join", "to %s", w.conf())
-	caughtUp := func() bool {
-		there := w.conf().Contains(n.id)
-		if l := w.leader(); l != nil && !there && w.now > asked+milliseconds(200) {
-			asked = w.now
-			l.change(add, func(error) {})
-		}
-		return there && w.check.converged()
-	}
-	if !w.runUntil(start+breakOff+2*time.Second+w.elections(4), caughtUp) {
+	if !w.insist(n, raft.Learner, start+breakOff+2*time.Second+w.elections(4), w.check.converged) {
 		w.failf("left behind", "%s joined %v ago, and nobody writes: %s", n.id, w.now-start, w.describe())
 	}
+}
+
+// insist asks the leader again and again to let a node join or leave, until that is committed and enough
+// holds. It tells whether that was so before the end.
+func (w *world) insist(n *node, part raft.Part, end Instant, enough func() bool) bool {
+	joins, asked := part != raft.NotMember, Instant(0)
+	change := func(c raft.Configuration) (raft.Configuration, error) {
+		if c.Contains(n.id) == joins {
+			return c, errNothing
+		}
+		return w.with(c, n.id, part), nil
+	}
+	return w.runUntil(end, func() bool {
+		if l := w.leader(); l != nil && w.conf().Contains(n.id) != joins && w.now > asked+milliseconds(200) {
+			asked = w.now
+			l.change(change, func(error) {})
+		}
+		return w.conf().Contains(n.id) == joins && enough()
+	})
 }

@@ -54,11 +54,12 @@ type message[T any] interface {
 func unary[Req, Resp any, PReq message[Req], PResp message[Resp]](
 	name string, right Right, call func(*Face, context.Context, *Caller, PReq) (PResp, error),
 ) Method {
+	waiting := waits[name]
 	return Method{
 		Name: name, Right: right,
 		NewRequest: func() proto.Message { return PReq(new(Req)) },
 		Call: func(f *Face, ctx context.Context, c *Caller, req proto.Message) (proto.Message, error) {
-			if !f.cfg.Recorder.On() || waits[name] {
+			if !f.cfg.Recorder.On() || waiting {
 				return answered(f, ctx, c, req.(PReq), right, call)
 			}
 			c.way = f.begin(c)

@@ -39,11 +39,14 @@ var busy = map[string]string{
 
 // reasonOf is why a request failed that has this reply; empty if it did not.
 func reasonOf(r *api.Reply) string {
-	if r.Code != api.Reply_BUSY {
-		return failures[r.Code]
+	switch r.Code {
+	case api.Reply_OK: // most are: nothing is looked up for them
+		return ""
+	case api.Reply_BUSY:
+		if reason, ok := busy[r.Message]; ok {
+			return reason
+		}
+		return metrics.FailedQueue
 	}
-	if reason, ok := busy[r.Message]; ok {
-		return reason
-	}
-	return metrics.FailedQueue
+	return failures[r.Code]
 }

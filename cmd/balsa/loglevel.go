@@ -34,25 +34,22 @@ of their cluster. A level stays until it is changed again, or until the server e
 begins with --log-level. With authentication it takes a user with the role root. A witness, and a
 server that does not serve yet, cannot tell who has that role, and refuse.`,
 		call: func(r *memberRun) error {
-			level, answered, failed := "", 0, []error(nil)
+			level, answered, first := "", 0, error(nil)
 			if len(r.args) > 0 {
 				level = r.args[0]
 			}
 			for _, endpoint := range r.n.endpoints {
-				err := r.logLevel(endpoint, level)
-				if err == nil {
+				switch err := r.logLevel(endpoint, level); {
+				case err == nil:
 					answered++
-					continue
+				case first == nil:
+					first = err
 				}
-				failed = append(failed, err)
 			}
 			if answered > 0 && !r.n.flags.Changed("endpoints") { // the default names servers that there may not be
 				return nil
 			}
-			if len(failed) > 0 {
-				return failed[0]
-			}
-			return nil
+			return first
 		},
 	})
 }

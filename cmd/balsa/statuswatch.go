@@ -75,9 +75,6 @@ func (w *statusWatch) run(ctx context.Context) (err error) {
 
 // rate adds to each server what it has done since the last look at it.
 func (w *statusWatch) rate(nodes []nodeStatus) {
-	if w.last == nil {
-		w.last = make(map[string]*nodeStatus)
-	}
 	present := make(map[string]*nodeStatus, len(nodes))
 	for i := range nodes {
 		n := &nodes[i]

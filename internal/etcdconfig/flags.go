@@ -50,11 +50,11 @@ type Options struct {
 
 	// LogLevel, LogFormat and LogOutputs say what is logged, how, and where to.
 	LogLevel, LogFormat string
+	LogOutputs          []string
+	// Shown is LogLevel, until a client changes it; nil before Handler.
+	Shown *slog.LevelVar
 	// Tracing says whether spans are sent to a collector of OpenTelemetry, and where to.
 	Tracing Tracing
-	// Shown is LogLevel, until a client changes it; nil before Handler.
-	Shown      *slog.LevelVar
-	LogOutputs []string
 
 	// Warnings are what the operator should know. Each is one line.
 	Warnings []string

@@ -89,12 +89,12 @@ func (s *Server) sample() metrics.Sample {
 	if s.metrics != nil {
 		sample.Surplus = append(sample.Surplus, metrics.Surplus{Of: "metrics", Count: s.metrics.Surplus()})
 	}
-	sample.Surplus = append(sample.Surplus, metrics.Surplus{Of: "handshakes", Count: s.member.TransportStats().Evicted})
 	var known rsm.Status
 	if r := s.running.Load(); r != nil {
 		sample.Replica, known = sampleReplica(r)
 		sample.Replica.IsLearner, sample.Replica.IndexLimit = s.isLearner(), max(s.cfg.MaxIndexBytes, 0)
-		sample.Disk.SnapshotIndex, sample.Disk.SnapshotBytes = uint64(known.Snapshot.Index), r.State.Figures().RunBytes
+		sample.Disk.SnapshotIndex, sample.Disk.SnapshotBytes = uint64(known.Snapshot.Index), sample.Replica.RunBytes
+		sample.Alarms = sampleAlarms(r)
 	}
 	for _, m := range s.others() {
 		sample.Peers = append(sample.Peers, s.samplePeer(m, known))

@@ -35,7 +35,7 @@ func (s *Server) beginWork(kind string) (end func(error)) {
 
 func (s *Server) beginBackup() (end func(error)) { return s.beginWork(workBackup) }
 
-// sampleCluster adds the members, the alarms, the connections and the space that is left.
+// sampleCluster adds the members, the connections of others and the space that is left.
 func (s *Server) sampleCluster(sample *metrics.Sample) {
 	sample.Time = time.Now()
 	voters, learners, witnesses := 0, 0, 0
@@ -50,14 +50,8 @@ func (s *Server) sampleCluster(sample *metrics.Sample) {
 		}
 	}
 	sample.Members = []metrics.Members{{Role: "voter", Count: voters}, {Role: "learner", Count: learners}, {Role: "witness", Count: witnesses}}
-	if r := s.running.Load(); r != nil {
-		raised := r.Alarms()
-		for n := range int32(len(api.Alarm_name) - 1) {
-			alarm := api.Alarm(n + 1)
-			sample.Alarms = append(sample.Alarms, metrics.Alarm{Name: strings.ToLower(alarm.String()), Raised: slices.Contains(raised, alarm)})
-		}
-	}
 	peers := s.member.TransportStats()
+	sample.Surplus = append(sample.Surplus, metrics.Surplus{Of: "handshakes", Count: peers.Evicted})
 	sample.Connections = append(sample.Connections, metrics.Connections{Face: "peer", Open: peers.Open, All: peers.Accepted})
 	if s.metrics != nil {
 		all := metrics.Connections{Face: "metrics"}
@@ -69,4 +63,14 @@ func (s *Server) sampleCluster(sample *metrics.Sample) {
 	available, err := s.cfg.FS.Available(s.cfg.DataDir)
 	sample.Disk.Available, sample.Disk.AvailableKnown = available, err == nil
 	sample.Disk.Limits = []metrics.SpaceLimit{{Refuses: "data", Bytes: replica.SpaceReserve}, {Refuses: "everything", Bytes: replica.LastSpace}}
+}
+
+// sampleAlarms are all kinds of alarms.
+func sampleAlarms(r *replica.Replica) (all []metrics.Alarm) {
+	raised := r.Alarms()
+	for n := range int32(len(api.Alarm_name) - 1) {
+		alarm := api.Alarm(n + 1)
+		all = append(all, metrics.Alarm{Name: strings.ToLower(alarm.String()), Raised: slices.Contains(raised, alarm)})
+	}
+	return all
 }

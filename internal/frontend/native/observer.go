@@ -26,7 +26,6 @@ type way struct {
 	began, started time.Duration // when it came, and when the handler got it
 	done           time.Duration // when its reply was there
 	trail          translate.Trail
-	bytes          int64
 	key            [tracing.MaxKey]byte // its beginning: the key itself would keep all of a batch in memory
 	keyBytes       int
 	parent         tracing.Parent
@@ -57,7 +56,7 @@ func (s *clientStream) begin(r *request, req *api.Request, parked time.Time) *tr
 		return nil
 	}
 	w := &r.way
-	w.began, w.started, w.trail, w.bytes = s.batch, 0, translate.Trail{}, r.cost-requestOverhead
+	w.began, w.started, w.trail = s.batch, 0, translate.Trail{}
 	if !parked.IsZero() {
 		w.began, w.started = parked.Sub(o.opened), o.now()
 	}
@@ -123,7 +122,7 @@ func (o *observer) ended(a answer, now time.Duration) {
 		API: "native", Kind: nameOf(a.request.kind), Outcome: strings.ToLower(a.reply.Code.String()),
 		Key:    tracing.KeyText(string(w.key[:min(w.keyBytes, len(w.key))]), w.keyBytes > len(w.key)),
 		Failed: reasonOf(a.reply) != "", Parent: w.parent, Sampled: w.sampled,
-		Bytes: w.bytes, Client: o.client(), User: o.user, Entry: w.trail.Entry, Leads: o.replica.Node.Leads(),
+		Bytes: a.request.cost - requestOverhead, Client: o.client(), User: o.user, Entry: w.trail.Entry, Leads: o.replica.Node.Leads(),
 		Began: at(w.began), Ended: at(now),
 	}
 	times := tracing.Times{Began: q.Began, Done: at(w.done), Ended: q.Ended}

@@ -157,11 +157,11 @@ func (n *node) healthy() bool {
 // askAll asks all nodes that run to execute a command that changes nothing. One of them may lead.
 func (w *world) askAll() {
 	w.attention.probe = w.now
-	data := state.Codec{}.Append(nil, more(state.More{Kind: state.KindCompact, Internal: true}))
+	c := more(state.More{Kind: state.KindCompact, Internal: true})
 	for _, n := range w.nodes {
 		n.awake(func() {
 			if n.up() {
-				n.submit(data, &waiter{data: data, done: func(state.Result, error) {}}, false)
+				n.submitOnly(c, false)
 			}
 		})
 	}

@@ -151,7 +151,7 @@ func (n *node) serveCommand(x *call, forward bool, reply func(answer)) {
 	data := state.Codec{}.Append(nil, c)
 	if x.kind() == state.KindGrant && n.w.chance(0.05) {
 		// A second copy is refused, or grants the lease again after it has ended.
-		n.submit(data, &waiter{data: data, done: func(state.Result, error) {}}, false)
+		n.submitOnly(c, false)
 		n.w.check.leaseLives.forget(c.More.Lease)
 	}
 	n.submit(data, &waiter{data: data, unique: x.session.ID == 0 && x.unique(), done: func(r state.Result, err error) {

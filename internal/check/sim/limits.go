@@ -81,8 +81,7 @@ func (w *world) ask(m state.More) {
 	m.Internal = true
 	n.awake(func() {
 		if n.up() {
-			data := state.Codec{}.Append(nil, more(m))
-			n.submit(data, &waiter{data: data, done: func(state.Result, error) {}}, w.chance(w.mix.Forward))
+			n.submitOnly(more(m), w.chance(w.mix.Forward))
 		}
 	})
 }

@@ -131,6 +131,12 @@ func (n *node) submit(data []byte, x *waiter, forward bool) {
 	n.wake()
 }
 
+// submitOnly submits a command of which nobody waits for the result.
+func (n *node) submitOnly(c state.Command, forward bool) {
+	data := state.Codec{}.Append(nil, c)
+	n.submit(data, &waiter{data: data, done: func(state.Result, error) {}}, forward)
+}
+
 func (n *node) read(x *waiter) {
 	x.read, x.floor = true, n.w.check.lastCommitted()
 	n.await(x)

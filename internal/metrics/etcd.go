@@ -27,19 +27,19 @@ func etcdCounter[T any, N number](name, help string, value func(*T) N, labels ..
 
 var etcdMemberFigures = []figure[Sample]{
 	etcdGauge("server_has_leader", "1 if this member leads or knows the leader.",
-		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.HasLeader) }),
+		func(s *Sample) int { return yes(s.node().HasLeader) }),
 	etcdGauge("server_is_leader", "1 if this member leads.",
-		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.IsLeader) }),
+		func(s *Sample) int { return yes(s.node().IsLeader) }),
 	etcdGauge("server_is_learner", "1 if this member is a learner, and not about to vote.",
-		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.IsLearner) }),
+		func(s *Sample) int { return yes(s.node().IsLearner) }),
 	etcdCounter("server_leader_changes_seen_total", "Leaders found since the process started.",
-		func(s *Sample) uint64 { return s.replica().LeaderChanges }),
+		func(s *Sample) uint64 { return s.node().LeaderChanges }),
 	etcdGauge("server_proposals_committed_total", "Index of the last entry that this member knows to be committed.",
-		func(s *Sample) uint64 { return s.replica().CommitIndex }),
+		func(s *Sample) uint64 { return s.node().CommitIndex }),
 	etcdGauge("server_proposals_applied_total", "Index of the last entry that the store reflects.",
-		func(s *Sample) uint64 { return s.replica().AppliedIndex }),
+		func(s *Sample) uint64 { return s.node().AppliedIndex }),
 	etcdGauge("server_proposals_pending", "Writes whose outcome is not known yet.",
-		func(s *Sample) int { return s.replica().PendingWrites }),
+		func(s *Sample) int { return s.node().PendingWrites }),
 	etcdCounter("server_proposals_failed_total", "Requests of clients that failed for want of a leader, of an answer in time, or of an outcome.",
 		func(s *Sample) uint64 { return s.Failed }),
 	etcdCounter("server_heartbeat_send_failures_total", "Messages to other members that were not sent, of all of them.",
@@ -89,8 +89,16 @@ var (
 
 func always(*Sample) int { return 1 }
 
-// replica is what the member's replica tells, zeros before there is one: etcd's counters are there
-// from the beginning, too.
+// node is the member's part in consensus, zeros before it has one: etcd's counters are there from the
+// beginning, too.
+func (s *Sample) node() *Node {
+	if s.Node == nil {
+		return new(Node)
+	}
+	return s.Node
+}
+
+// replica is the member's store, zeros where there is none.
 func (s *Sample) replica() *Replica {
 	if s.Replica == nil {
 		return new(Replica)

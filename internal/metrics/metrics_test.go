@@ -20,10 +20,11 @@ import (
 func example() Sample {
 	return Sample{
 		Name: "n1", Version: "v1",
-		Replica: &Replica{
+		Node: &Node{
 			HasLeader: true, IsLeader: true, LeaderChanges: 3, Term: 5, CommitIndex: 70, AppliedIndex: 69, LastIndex: 71,
-			LogBytes: 700, PendingWrites: 2, Keys: 11, StoreBytes: 1100, Revision: 42, RunsScrubbed: 9, RunsRepaired: 3, RunsDamaged: 2,
+			LogBytes: 700, PendingWrites: 2,
 		},
+		Replica: &Replica{Keys: 11, StoreBytes: 1100, Revision: 42, RunsScrubbed: 9, RunsRepaired: 3, RunsDamaged: 2},
 		Disk: Disk{
 			LogBytes: 800, Segments: 2, SnapshotIndex: 60, SnapshotBytes: 600, LowSpace: true,
 			Available: 12345, AvailableKnown: true, Limits: []SpaceLimit{{Refuses: "data", Bytes: 96}},
@@ -174,7 +175,7 @@ func TestScrapeShowsTheSample(t *testing.T) {
 func TestMemberWithoutReplicaHasNoFiguresOfOne(t *testing.T) {
 	families := scrape(t, Handler(config(func() Sample {
 		s := example()
-		s.Replica = nil
+		s.Node, s.Replica = nil, nil
 		return s
 	})))
 	for _, name := range []string{"balsa_server_admitted", "balsa_server_has_leader", "balsa_server_is_leader"} {

@@ -37,7 +37,7 @@ func everything() Config {
 var sections = []struct{ title, prefixes, about string }{
 	{
 		"The server", "balsa_server_ balsa_log_",
-		"What comes from the replica is absent while `balsa_server_admitted` is 0: leader changes, term, indexes, log and store.",
+		"What comes from the replica is absent while `balsa_server_admitted` is 0: leader changes, term, indexes, log and store. A witness has no store.",
 	},
 	{
 		"Requests and clients",

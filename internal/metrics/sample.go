@@ -22,7 +22,8 @@ type Sample struct {
 	// Connections are those that others have opened to this server.
 	Connections []Connections
 
-	// Replica is nil until the member takes part in the cluster.
+	// Node is nil until the member takes part in the cluster, and so is Replica, which a witness never has.
+	Node    *Node
 	Replica *Replica
 	Disk    Disk
 	Peers   []Peer
@@ -72,16 +73,22 @@ type Surplus struct {
 	Count uint64
 }
 
-// Replica is the member's part in consensus, and its store.
+// Node is the member's part in consensus.
+type Node struct {
+	HasLeader, IsLeader       bool
+	IsLearner                 bool // and not about to vote
+	LeaderChanges             uint64
+	Term                      uint64
+	CommitIndex, AppliedIndex uint64
+	LastIndex                 uint64
+	LogBytes                  int64 // of the entries in memory
+	PendingWrites             int
+	DiskWait                  time.Duration // of the call under way
+	Alarm                     bool          // the replicas' states differ, and no majority agrees
+}
+
+// Replica is the member's store.
 type Replica struct {
-	HasLeader, IsLeader        bool
-	IsLearner                  bool // and not about to vote
-	LeaderChanges              uint64
-	Term                       uint64
-	CommitIndex, AppliedIndex  uint64
-	LastIndex                  uint64
-	LogBytes                   int64 // of the entries in memory
-	PendingWrites              int
 	Keys                       int
 	StoreBytes                 int64
 	Revision, Compacted        uint64
@@ -94,8 +101,6 @@ type Replica struct {
 	Leases, Sessions           int
 	Quota                      int64 // 0: none
 	AtQuota                    bool
-	DiskWait                   time.Duration // of the call under way
-	Alarm                      bool          // the replicas' states differ, and no majority agrees
 	RunsScrubbed, RunsRepaired uint64
 	RunsDamaged                int
 }
@@ -181,11 +186,11 @@ func yes(b bool) int {
 
 var memberFigures = []figure[Sample]{
 	gauge("server_admitted", "1 if this member takes part in the cluster, 0 while its cluster has not begun.",
-		func(s *Sample) int { return yes(s.Replica != nil) }),
+		func(s *Sample) int { return yes(s.Node != nil) }),
 	gauge("server_has_leader", "1 if this member leads or knows the leader.",
-		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.HasLeader) }),
+		func(s *Sample) int { return yes(s.node().HasLeader) }),
 	gauge("server_is_leader", "1 if this member leads.",
-		func(s *Sample) int { return yes(s.Replica != nil && s.Replica.IsLeader) }),
+		func(s *Sample) int { return yes(s.node().IsLeader) }),
 	gauge("server_time_seconds", "The server's clock, in Unix time.", func(s *Sample) float64 { return unixSeconds(s.Time) }),
 	gauge("server_requests_in_progress", "Requests of clients whose replies have not been handed to the network.",
 		func(s *Sample) int64 { return s.Requests }),
@@ -211,28 +216,25 @@ var memberFigures = []figure[Sample]{
 	gauge("snapshot_bytes", "Size of the history on disk.", func(s *Sample) int64 { return s.Disk.SnapshotBytes }),
 }
 
-var replicaFigures = []figure[Replica]{
+var nodeFigures = []figure[Node]{
 	counter("server_leader_changes_total", "Leaders found since the process started, this member included.",
-		func(r *Replica) uint64 { return r.LeaderChanges }),
-	gauge("server_term", "Term of this member.", func(r *Replica) uint64 { return r.Term }),
+		func(n *Node) uint64 { return n.LeaderChanges }),
+	gauge("server_term", "Term of this member.", func(n *Node) uint64 { return n.Term }),
 	gauge("server_commit_index", "Index of the last entry that this member knows to be committed.",
-		func(r *Replica) uint64 { return r.CommitIndex }),
+		func(n *Node) uint64 { return n.CommitIndex }),
 	gauge("server_applied_index", "Index of the last entry that the store reflects.",
-		func(r *Replica) uint64 { return r.AppliedIndex }),
-	gauge("server_last_index", "Index of the last entry of the log.", func(r *Replica) uint64 { return r.LastIndex }),
+		func(n *Node) uint64 { return n.AppliedIndex }),
+	gauge("server_last_index", "Index of the last entry of the log.", func(n *Node) uint64 { return n.LastIndex }),
 	gauge("server_log_bytes", "Size of the log in memory, which makes a checkpoint due.",
-		func(r *Replica) int64 { return r.LogBytes }),
+		func(n *Node) int64 { return n.LogBytes }),
 	gauge("wal_wait_seconds", "How long the present write or sync of the log has taken so far: it grows while the disk hangs.",
-		func(r *Replica) float64 { return r.DiskWait.Seconds() }),
+		func(n *Node) float64 { return n.DiskWait.Seconds() }),
 	gauge("server_state_alarm", "1 if the states of the replicas differ and no majority agrees, so that writes are refused, else 0.",
-		func(r *Replica) int {
-			if r.Alarm {
-				return 1
-			}
-			return 0
-		}),
-	gauge("server_pending_writes", "Writes whose outcome is not known yet.", func(r *Replica) int { return r.PendingWrites }),
+		func(n *Node) int { return yes(n.Alarm) }),
+	gauge("server_pending_writes", "Writes whose outcome is not known yet.", func(n *Node) int { return n.PendingWrites }),
+}
 
+var replicaFigures = []figure[Replica]{
 	gauge("store_keys", "Keys in the store.", func(r *Replica) int { return r.Keys }),
 	gauge("store_bytes", "Size of the keys and values in the store.", func(r *Replica) int64 { return r.StoreBytes }),
 	counter("store_scrubbed_runs_total", "Files of the history that were read and checked.",
@@ -337,6 +339,7 @@ type sampler func() Sample
 func (s sampler) Describe(ch chan<- *prometheus.Desc) {
 	ch <- info
 	describe(ch, memberFigures)
+	describe(ch, nodeFigures)
 	describe(ch, replicaFigures)
 	describe(ch, peerFigures)
 	describe(ch, tlsFigures)
@@ -360,6 +363,9 @@ func (s sampler) Collect(ch chan<- prometheus.Metric) {
 	sample := s()
 	ch <- prometheus.MustNewConstMetric(info, prometheus.GaugeValue, 1, sample.Name, sample.Version)
 	collect(ch, memberFigures, &sample)
+	if sample.Node != nil {
+		collect(ch, nodeFigures, sample.Node)
+	}
 	if sample.Replica != nil {
 		collect(ch, replicaFigures, sample.Replica)
 	}

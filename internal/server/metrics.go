@@ -90,9 +90,14 @@ func (s *Server) sample() metrics.Sample {
 		sample.Surplus = append(sample.Surplus, metrics.Surplus{Of: "metrics", Count: s.metrics.Surplus()})
 	}
 	var known rsm.Status
+	if n := s.node(); n != nil {
+		known = n.Status()
+		sample.Node = sampleNode(known)
+		sample.Node.IsLearner = s.isLearner()
+	}
 	if r := s.running.Load(); r != nil {
-		sample.Replica, known = sampleReplica(r)
-		sample.Replica.IsLearner, sample.Replica.IndexLimit = s.isLearner(), max(s.cfg.MaxIndexBytes, 0)
+		sample.Replica = sampleReplica(r)
+		sample.Replica.IndexLimit = max(s.cfg.MaxIndexBytes, 0)
 		sample.Disk.SnapshotIndex, sample.Disk.SnapshotBytes = uint64(known.Snapshot.Index), sample.Replica.RunBytes
 		sample.Alarms = sampleAlarms(r)
 	}
@@ -104,10 +109,9 @@ func (s *Server) sample() metrics.Sample {
 	return sample
 }
 
-// sampleReplica reads a replica's figures, and what it knows of the others if it leads.
-func sampleReplica(r *replica.Replica) (*metrics.Replica, rsm.Status) {
-	st, state := r.Node.Status(), r.State.Figures()
-	return &metrics.Replica{
+// sampleNode reads the figures of a member's part in consensus.
+func sampleNode(st rsm.Status) *metrics.Node {
+	return &metrics.Node{
 		HasLeader:     st.Leader != raft.None,
 		IsLeader:      st.Role == raft.Leader,
 		LeaderChanges: st.LeaderChanges,
@@ -119,23 +123,30 @@ func sampleReplica(r *replica.Replica) (*metrics.Replica, rsm.Status) {
 		PendingWrites: st.Pending,
 		DiskWait:      st.DiskWait,
 		Alarm:         st.Alarm,
-		Keys:          int(state.Keys),
-		StoreBytes:    state.Bytes,
-		Revision:      state.Revision,
-		Compacted:     state.Compacted,
-		Versions:      state.Versions,
-		IndexBytes:    state.IndexBytes,
-		HistoryBytes:  state.HistoryBytes,
-		Runs:          state.Runs,
-		RunBytes:      state.RunBytes,
-		Leases:        state.Leases,
-		Sessions:      state.Sessions,
-		Quota:         state.Quota,
-		AtQuota:       state.AtQuota(),
-		RunsScrubbed:  state.Scrubbed,
-		RunsRepaired:  state.Repaired,
-		RunsDamaged:   state.Damaged,
-	}, st
+	}
+}
+
+// sampleReplica reads the figures of a member's store.
+func sampleReplica(r *replica.Replica) *metrics.Replica {
+	state := r.State.Figures()
+	return &metrics.Replica{
+		Keys:         int(state.Keys),
+		StoreBytes:   state.Bytes,
+		Revision:     state.Revision,
+		Compacted:    state.Compacted,
+		Versions:     state.Versions,
+		IndexBytes:   state.IndexBytes,
+		HistoryBytes: state.HistoryBytes,
+		Runs:         state.Runs,
+		RunBytes:     state.RunBytes,
+		Leases:       state.Leases,
+		Sessions:     state.Sessions,
+		Quota:        state.Quota,
+		AtQuota:      state.AtQuota(),
+		RunsScrubbed: state.Scrubbed,
+		RunsRepaired: state.Repaired,
+		RunsDamaged:  state.Damaged,
+	}
 }
 
 // samplePeer describes a member as the transport and, if it leads, the replica see it.

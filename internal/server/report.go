@@ -84,10 +84,7 @@ func (s *Server) keepRecent() {
 }
 
 func (s *Server) termAndLeader() (term uint64, leader string) {
-	n := s.witness.Load()
-	if r := s.running.Load(); r != nil {
-		n = r.Node
-	}
+	n := s.node()
 	if n == nil {
 		return 0, ""
 	}

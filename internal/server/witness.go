@@ -13,6 +13,14 @@ import (
 // node is what replicates, of a member with a state or of a witness.
 type node = rsm.Node[state.Command, state.Result]
 
+// node is nil until this server takes part in the cluster.
+func (s *Server) node() *node {
+	if r := s.running.Load(); r != nil {
+		return r.Node
+	}
+	return s.witness.Load()
+}
+
 // errWitness is what a witness says to who wants more of it than a vote.
 var errWitness = errors.New("this server is a witness: it votes, and answers no requests")
 

@@ -140,6 +140,29 @@ func TestAWitnessAnswersNothing(t *testing.T) {
 	c.put("a", "1", 0)
 }
 
+// A witness is measured as other members are, but for the store that it lacks: to Prometheus it takes part in the
+// cluster, and knows the leader.
+func TestAWitnessIsMeasured(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 2})
+	c.startAll()
+	c.put("a", "1", 0)
+	w := c.joinWitness("w")
+	of := func(i int) figures { return scrape(t, "http://"+c.configs[i].ListenClient[0].Host) }
+	eventually(t, "the witness knows the leader and executes what it gets", func() bool {
+		f, other := of(w), of(0)
+		return f.of("server_has_leader") == 1 && f.of("server_applied_index") == other.of("server_applied_index")
+	})
+	f := of(w)
+	for name, least := range map[string]float64{
+		"server_admitted": 1, "server_term": 1, "server_commit_index": 1, "server_last_index": 1, "wal_wait_seconds": 0, "store_keys": -1, "store_bytes": -1,
+	} {
+		if got := f.of(name); got < least || least < 0 && got != least {
+			t.Errorf("%s is %v", name, got)
+		}
+	}
+}
+
 // The directory of a witness is that of no other server, nor the other way round.
 func TestADirectoryIsOfAWitnessForGood(t *testing.T) {
 	t.Parallel()

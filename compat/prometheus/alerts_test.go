@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
 )
 
 // TestEachAlertFires provokes all alerts, and none fires while all is well.
@@ -22,6 +24,8 @@ func TestEachAlertFires(t *testing.T) {
 		p.byChange(alert, healthy)
 	}
 	p.targetsLost(healthy, c.servers[1])
+	p.learners(healthy, c.servers)
+	p.silent("BalsaPeerUnreachable", healthy.down(c.servers[1]))
 	p.backupAgo(healthy)
 	c.provokeMembers(&p)
 	c.provokeQuota(&p)
@@ -75,6 +79,23 @@ func (p *provoked) fires(name string, next func(i int) scraped) {
 	p.names[name] = true
 }
 
+// lasts wants an alert to fire for hours, as long as what is scraped does.
+func (p *provoked) lasts(name string, s scraped) {
+	p.t.Helper()
+	f := watch(p.well.fork()).only(name)
+	for range int(3 * time.Hour / every) {
+		f.tl.add(s)
+	}
+	f.look()
+	for range int(time.Duration(f.alerts[0].For) / every) {
+		f.tl.add(s)
+		if f.look()[name] {
+			return
+		}
+	}
+	p.t.Errorf("%s does not fire any more after three hours", name)
+}
+
 // lasting is the same scrape again and again.
 func lasting(s scraped) func(int) scraped { return func(int) scraped { return s } }
 
@@ -112,14 +133,15 @@ const mib = 1 << 20
 // changes are what servers would say if something were wrong that a test cannot do to them.
 var changes = map[string][]change{
 	"BalsaPeerUnreachable": {{"balsa_peer_connected", "peer", "n2", is(0)}},
+	"BalsaMemberRestarts":  {{"process_start_time_seconds", "", "", grows(20)}},
 	"BalsaPeerSlow":        {{"balsa_peer_round_trip_seconds_bucket", "le", "+Inf", grows(30)}},
 	"BalsaMemberLags":      {{"balsa_server_commit_index", "", "", plus(200_000)}},
 	"BalsaMemberShutOut":   {{"balsa_peer_diverged", "peer", "n3", is(1)}},
 	"BalsaDiskSlow":        {{"balsa_wal_fsync_duration_seconds_bucket", "le", "+Inf", grows(10)}},
 	"BalsaDiskHangs":       {{"balsa_wal_wait_seconds", "", "", is(9)}},
 	"BalsaDiskNearlyFull":  {{"balsa_disk_available_bytes", "", "", is(900 * mib)}},
-	"BalsaDiskFillsUp": {{"balsa_disk_available_bytes", "", "", func(_ float64, i int) float64 {
-		return 20_000*mib - float64(i)*100*mib
+	"BalsaDiskFillsUp": {{"balsa_disk_available_bytes", "", "", func(v float64, i int) float64 { // full after 50 minutes
+		return v * max(0, 1-0.01*float64(i))
 	}}},
 	"BalsaDiskFull":              {{"balsa_disk_available_bytes", "", "", is(95 * mib)}},
 	"BalsaDiskForgets":           {{"balsa_store_repaired_runs_total", "", "", grows(1)}},
@@ -154,12 +176,47 @@ func (p *provoked) byChange(alert string, healthy scraped) {
 	})
 }
 
-// targetsLost: Prometheus does not look for a server, or for any.
+// targetsLost: Prometheus does not look for a server, or for any, or for any of one cluster of two.
 func (p *provoked) targetsLost(healthy scraped, lost *server) {
-	rest := maps.Clone(healthy)
-	maps.DeleteFunc(rest, func(_ string, r reading) bool { return r.labels.Get("instance") == lost.metrics })
-	p.fires("BalsaMemberNotScraped", lasting(rest))
+	p.fires("BalsaMemberNotScraped", lasting(healthy.without(lost)))
 	p.fires("BalsaTargetsAbsent", lasting(scraped{}))
+	other := scraped{}
+	for _, r := range healthy {
+		other.add(r.labels, r.labels.Get("instance"), "balsa-other", r.v)
+	}
+	p.fires("BalsaTargetsAbsent", lasting(other))
+}
+
+// without is what the other targets said.
+func (s scraped) without(one *server) scraped {
+	rest := maps.Clone(s)
+	maps.DeleteFunc(rest, func(_ string, r reading) bool { return r.labels.Get("instance") == one.metrics })
+	return rest
+}
+
+// down is a scrape in which a server does not answer: of it there is only Prometheus' word for that.
+func (s scraped) down(one *server) scraped {
+	rest := s.without(one)
+	rest.add(labels.FromStrings("__name__", "up"), one.metrics, job, 0)
+	return rest
+}
+
+// learners: two of five members are learners, which are up when two of the three voters are not.
+func (p *provoked) learners(healthy scraped, voters []*server) {
+	five := maps.Clone(healthy)
+	for _, name := range []string{"learner-1", "learner-2"} {
+		for _, r := range healthy {
+			if r.labels.Get("instance") == voters[0].metrics {
+				if r.name() == "etcd_server_is_learner" {
+					r = r.with(1)
+				}
+				five.add(r.labels, name, job, r.v)
+			}
+		}
+	}
+	p.silent("BalsaInsufficientMembers", five.down(voters[1]))
+	p.fires("BalsaInsufficientMembers", lasting(five.down(voters[1]).down(voters[2])))
+	p.fires("BalsaInsufficientMembers", lasting(five.down(voters[0]).down(voters[1]).down(voters[2])))
 }
 
 // backupAgo: the last backup was made two days ago, and the servers have started since.
@@ -178,7 +235,7 @@ func (p *provoked) backupAgo(healthy scraped) {
 	late.fires("BalsaBackupOld", lasting(old))
 }
 
-// provokeMembers kills one server, and then another.
+// provokeMembers kills one server, another, and the last.
 func (c *cluster) provokeMembers(p *provoked) {
 	leader := c.leader()
 	var others []*server
@@ -195,7 +252,11 @@ func (c *cluster) provokeMembers(p *provoked) {
 	c.eventually("the last server still knows a leader", func() bool { return c.scrape(job).sum("balsa_server_has_leader") == 0 })
 	p.fires("BalsaInsufficientMembers", lasting(c.scrape(job)))
 	p.fires("BalsaNoLeader", lasting(c.scrape(job)))
-	for _, s := range others {
+	leader.kill()
+	p.fires("BalsaInsufficientMembers", lasting(c.scrape(job)))
+	p.lasts("BalsaInsufficientMembers", c.scrape(job))
+	p.lasts("BalsaMemberDown", c.scrape(job))
+	for _, s := range c.servers {
 		c.run(s)
 	}
 	for _, s := range c.servers {

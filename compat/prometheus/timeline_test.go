@@ -101,9 +101,9 @@ func clientOf(pool *x509.CertPool) *http.Client {
 	return &http.Client{Timeout: rig.Patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 }
 
-// isTime tells whether a metric is a time.
+// isTime tells whether a metric is a time that goes on. When a process has started is what it was.
 func isTime(name string) bool {
-	return strings.HasSuffix(name, "_timestamp_seconds") || name == "balsa_server_time_seconds" || name == "process_start_time_seconds"
+	return strings.HasSuffix(name, "_timestamp_seconds") || name == "balsa_server_time_seconds"
 }
 
 // add adds a scrape of now, and time passes. A series that is not there any more ends, as Prometheus

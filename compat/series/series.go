@@ -110,7 +110,7 @@ func ComparedSides(e parser.Expr) []parser.Expr {
 	case *parser.ParenExpr:
 		return ComparedSides(e.Expr)
 	case *parser.BinaryExpr:
-		sides := e.Op == parser.LAND || e.Op == parser.LOR || e.Op.IsComparisonOperator() && !e.ReturnBool
+		sides := e.Op.IsSetOperator() || e.Op.IsComparisonOperator() && !e.ReturnBool
 		if sides {
 			return append(ComparedSides(e.LHS), ComparedSides(e.RHS)...)
 		}

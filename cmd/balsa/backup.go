@@ -124,12 +124,12 @@ func explainBackup(n *connection, err error) error {
 		return withCode(exitDamaged, "%w", err)
 	case errors.Is(err, backup.ErrNoBackup), errors.Is(err, backup.ErrOtherCluster):
 		return usageError("%w", err)
+	case status.Code(err) == codes.Unimplemented:
+		return errors.New("backup: the servers are of an older version, which makes no backups: upgrade them, one after the other, and try again")
 	case errors.Is(err, clerk.ErrUnavailable), errors.Is(err, errStream):
 		return withCode(exitUnavailable, "%w; run the command again to go on", err)
 	case errors.Is(err, clerk.ErrPermissionDenied), errors.Is(err, clerk.ErrUnauthenticated):
 		return n.explainCall("backup", err)
-	case status.Code(err) == codes.Unimplemented:
-		return errors.New("backup: the servers are of an older version, which makes no backups: upgrade them, one after the other, and try again")
 	}
 	return err
 }

@@ -16,6 +16,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"balsa.example/clerk"
 )
 
 // TestBackupsFromTheCommandLine makes two, lists and checks them, and finds damage.
@@ -403,8 +405,13 @@ func TestADamagedPointOfABackupAmongOthers(t *testing.T) {
 }
 
 func TestABackupOfOlderServersSaysWhatToDo(t *testing.T) {
-	err := explainBackup(nil, fmt.Errorf("open: %w", status.Error(codes.Unimplemented, "unknown method Backup")))
-	if !strings.Contains(err.Error(), "older version") || strings.Contains(err.Error(), "Backup") {
-		t.Error(err)
+	unknown := status.Error(codes.Unimplemented, "unknown method Backup")
+	for _, err := range []error{
+		fmt.Errorf("open: %w", unknown),
+		fmt.Errorf("backup: %w: %w", clerk.ErrUnavailable, errors.Join(fmt.Errorf("h1:1: %w", unknown), fmt.Errorf("h2:1: %w", unknown))),
+	} {
+		if err := explainBackup(nil, err); !strings.Contains(err.Error(), "older version") || strings.Contains(err.Error(), "Backup") {
+			t.Error(err)
+		}
 	}
 }

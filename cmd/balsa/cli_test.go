@@ -379,6 +379,7 @@ func TestStatusTellsWhetherTheClusterServes(t *testing.T) {
 		{"a leader that others have left", []nodeStatus{node("n1", "leader", 2, "n1"), node("n2", "follower", 3, ""), node("n3", "follower", 3, "")}, exitUnavailable, "n1 leads, but"},
 		{"two leaders", []nodeStatus{node("n1", "leader", 2, "n1"), node("n2", "leader", 3, "n2"), node("n3", "follower", 3, "n2")}, exitOK, ""},
 		{"nobody answers", []nodeStatus{down}, exitUnavailable, "no server answers at h:1 (connection refused)"},
+		{"the user is missing", []nodeStatus{down, {Error: "status of h:2: no user", Denied: true}}, exitDenied, "status of h:2: no user; see --user"},
 		{"two clusters", []nodeStatus{node("n1", "leader", 2, "n1"), {Name: "n2", Cluster: "d"}}, exitError, "more than one cluster: n1 of c, n2 of d"},
 	} {
 		err := (&connection{endpoints: []string{"h:1"}}).verdict(test.nodes)

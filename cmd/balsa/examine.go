@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/url"
 	"slices"
@@ -41,6 +42,9 @@ func (p *program) examine(ctx context.Context, e *examination) (*doctor.Facts, e
 func examineBackups(dir string) *doctor.Backups {
 	b := &doctor.Backups{Dir: dir}
 	d, err := backup.Open(vfs.OS, dir)
+	if errors.Is(err, backup.ErrNoBackup) {
+		return b
+	}
 	if b.Err = err; err != nil {
 		return b
 	}
@@ -73,7 +77,7 @@ func (p *program) examineCluster(ctx context.Context, e *examination, facts *doc
 	for _, a := range answers {
 		at := times.of(a.Endpoint)
 		server := doctor.Server{
-			Endpoint: a.Endpoint, Name: names.byAddress[hostPort(a.Endpoint)], Err: a.Err, Second: a.Status, First: first[a.Status.GetNodeId()],
+			Endpoint: a.Endpoint, Name: names.byAddress[hostPort(a.Endpoint)], Err: whySilent(a), Second: a.Status, First: first[a.Status.GetNodeId()],
 			Asked: at.middle, RoundTrip: at.took,
 		}
 		if a.Status != nil {
@@ -88,6 +92,22 @@ func (p *program) examineCluster(ctx context.Context, e *examination, facts *doc
 	}
 	n.examineAddresses(ctx, facts)
 	return ctx.Err()
+}
+
+// silenceError is why a server did not answer, in words for people.
+type silenceError struct {
+	error
+	text string
+}
+
+func (s *silenceError) Error() string { return s.text }
+func (s *silenceError) Unwrap() error { return s.error }
+
+func whySilent(a clerk.ServerStatus) error {
+	if a.Err == nil {
+		return nil
+	}
+	return &silenceError{a.Err, strings.TrimPrefix(oneLine(a.Err), "status of "+a.Endpoint+": ")}
 }
 
 func (n *connection) ask(ctx context.Context, s *surveyor) []clerk.ServerStatus {

@@ -27,7 +27,7 @@ type liveRow struct {
 
 var liveColumns = []liveColumn{
 	{"NAME", 4, 0, func(n *nodeStatus, _ *liveRow) (string, terminal.Style) { return orDash(n.Name), terminal.Bold }},
-	{"ENDPOINT", 15, 12, func(n *nodeStatus, _ *liveRow) (string, terminal.Style) { return n.Endpoint, terminal.Plain }},
+	{"ENDPOINT", 15, 12, func(n *nodeStatus, _ *liveRow) (string, terminal.Style) { return n.place(), terminal.Plain }},
 	{"ROLE", 11, 0, func(_ *nodeStatus, r *liveRow) (string, terminal.Style) { return r.role, roleStyles[r.role] }},
 	{"TERM", 4, 4, cellOf(func(n *nodeStatus) string { return strconv.FormatUint(n.Term, 10) })},
 	{"LEADER", 6, 5, cellOf(func(n *nodeStatus) string { return orDash(n.Leader) })},
@@ -53,7 +53,7 @@ var liveColumns = []liveColumn{
 }
 
 var roleStyles = map[string]terminal.Style{
-	"leader": terminal.Green, "unreachable": terminal.Red, "lost": terminal.Red, "diverged": terminal.Red,
+	"leader": terminal.Green, "unreachable": terminal.Red, "denied": terminal.Red, "lost": terminal.Red, "diverged": terminal.Red,
 	"waiting": terminal.Yellow, "candidate": terminal.Yellow,
 }
 
@@ -161,9 +161,6 @@ func liveTable(nodes []nodeStatus, width int, paint func(terminal.Style, string)
 
 func rowOf(n *nodeStatus, behind map[string]uint64, outs []outMember) liveRow {
 	row := liveRow{role: n.role(), lag: "-"}
-	if n.Error != "" {
-		row.role = "unreachable"
-	}
 	for _, out := range outs {
 		if out.name == n.Name {
 			row.role = out.role

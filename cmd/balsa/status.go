@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -22,6 +23,7 @@ type nodeStatus struct {
 	Cluster       string `json:"cluster,omitempty"`
 	Endpoint      string `json:"endpoint"`
 	Error         string `json:"error,omitempty"` // why it did not answer
+	Denied        bool   `json:"-"`               // it did not because of the user
 	Role          string `json:"role,omitempty"`
 	Witness       bool   `json:"witness,omitempty"`
 	Waiting       string `json:"waiting,omitempty"` // for what, if it does not take part yet
@@ -129,7 +131,8 @@ const statusExitHelp = `Exit codes:
   1  any other error; the endpoints lead to more than one cluster
   2  wrong usage
   6  there is no leader, or no majority that follows it answers
-  7  the result could not be printed: the disk is full, or the reader has ended`
+  7  the result could not be printed: the disk is full, or the reader has ended
+  14 authentication is on, and there is no --user, or its password is wrong`
 
 // verdict is nil if the cluster serves, as far as the answers tell. A leader alone does not
 // prove it: one that was cut off notices late.
@@ -147,10 +150,8 @@ func (n *connection) verdict(nodes []nodeStatus) error {
 	}
 	leader := leaderOf(answered)
 	switch {
-	case len(answered) == 0 && len(nodes) > 0:
-		return withCode(exitUnavailable, "no server answers at %s (%s)", strings.Join(n.endpoints, ","), nodes[0].Error)
 	case len(answered) == 0:
-		return withCode(exitUnavailable, "no server answers at %s", strings.Join(n.endpoints, ","))
+		return n.silence(nodes)
 	case leader == nil:
 		return withCode(exitUnavailable, "no server that answers leads: nothing is written, and only local reads are answered")
 	}
@@ -179,6 +180,18 @@ func leaderOf(nodes []nodeStatus) (leader *nodeStatus) {
 		}
 	}
 	return leader
+}
+
+// silence is the error where no server has answered.
+func (n *connection) silence(nodes []nodeStatus) error {
+	if i := slices.IndexFunc(nodes, func(n nodeStatus) bool { return n.Denied }); i >= 0 {
+		return withCode(exitDenied, "%s; see --user", nodes[i].Error)
+	}
+	why := ""
+	if i := slices.IndexFunc(nodes, func(n nodeStatus) bool { return n.Error != noAddress }); i >= 0 {
+		why = " (" + nodes[i].Error + ")"
+	}
+	return withCode(exitUnavailable, "no server answers at %s%s", strings.Join(n.endpoints, ","), why)
 }
 
 // directory holds the names of members, by id and by client address.
@@ -214,7 +227,8 @@ func hostPort(endpoint string) string {
 func describe(a clerk.ServerStatus, names directory) nodeStatus {
 	endpoint := hostPort(a.Endpoint)
 	if a.Err != nil {
-		return nodeStatus{Name: names.byAddress[endpoint], Endpoint: endpoint, Error: oneLine(a.Err)}
+		denied := errors.Is(a.Err, clerk.ErrUnauthenticated) || errors.Is(a.Err, clerk.ErrPermissionDenied)
+		return nodeStatus{Name: names.byAddress[endpoint], Endpoint: endpoint, Error: oneLine(a.Err), Denied: denied}
 	}
 	s := a.Status
 	n := nodeStatus{
@@ -260,10 +274,23 @@ func describe(a clerk.ServerStatus, names directory) nodeStatus {
 
 // role is what the tables call the role.
 func (n *nodeStatus) role() string {
-	if n.Witness && n.Role == "follower" {
+	switch {
+	case n.Witness && n.Role == "follower":
 		return "witness"
+	case n.Denied:
+		return "denied"
+	case n.Error != "" && n.Role == "":
+		return "unreachable"
 	}
 	return n.Role
+}
+
+// place is where the tables say that it is.
+func (n *nodeStatus) place() string {
+	if n.Endpoint == "" {
+		return noAddress
+	}
+	return n.Endpoint
 }
 
 func writeTable(w io.Writer, nodes []nodeStatus) error {
@@ -272,11 +299,11 @@ func writeTable(w io.Writer, nodes []nodeStatus) error {
 	outs := shutOut(nodes)
 	for _, n := range nodes {
 		if n.Error != "" {
-			role := "unreachable"
+			role := n.role()
 			if i := slices.IndexFunc(outs, func(m outMember) bool { return m.name == n.Name }); i >= 0 {
 				role = outs[i].role
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t-\t-\t-\n", orDash(n.Name), n.Endpoint, role)
+			fmt.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t-\t-\t-\n", orDash(n.Name), n.place(), role)
 			continue
 		}
 		if n.Waiting != "" {

@@ -89,6 +89,23 @@ func TestStatusOfAClusterWithAWitness(t *testing.T) {
 			t.Errorf("the witness is %+v", w)
 		}
 	}
+	s := &surveyor{members: peers}
+	for connected, want := range map[bool]string{true: "w     no client address  witness  ", false: "w     no client address  unreachable  "} {
+		peers[1].Connected = connected
+		answers := []clerk.ServerStatus{leads, down}
+		nodes := []nodeStatus{describe(leads, namesIn(answers)), describe(down, namesIn(answers))}
+		nodes = append(nodes, s.unasked(nodes)...)
+		var text strings.Builder
+		if err := writeTable(&text, nodes); err != nil || len(nodes) != 3 || !strings.Contains(text.String(), want) {
+			t.Errorf("%v\n%s", err, text.String())
+		}
+		if err := new(connection).verdict(nodes); (err == nil) != connected {
+			t.Errorf("connected %t: %v", connected, err)
+		}
+		if again := s.unasked(nodes); len(again) > 0 {
+			t.Errorf("a second row: %+v", again)
+		}
+	}
 	peers[1].Connected = false
 	nodes := []nodeStatus{describe(leads, namesIn([]clerk.ServerStatus{leads})), describe(down, directory{})}
 	if err := new(connection).verdict(nodes); exitCode(err) != exitUnavailable {

@@ -109,13 +109,16 @@ func (w *statusWatch) summary(nodes []nodeStatus) string {
 	if err := w.verdict(nodes); err != nil {
 		return w.terminal.Paint(terminal.Red, terminal.Clean(oneLine(err)))
 	}
-	leader, answer := leaderOf(nodes), 0
+	leader, asked, answer := leaderOf(nodes), 0, 0
 	for _, n := range nodes {
+		if n.Endpoint != "" {
+			asked++
+		}
 		if n.Error == "" {
 			answer++
 		}
 	}
-	return terminal.Clean(fmt.Sprintf("%s leads in term %d; %d of %d servers answer", leader.Name, leader.Term, answer, len(nodes)))
+	return terminal.Clean(fmt.Sprintf("%s leads in term %d; %d of %d servers answer", leader.Name, leader.Term, answer, asked))
 }
 
 // append adds lines, for those who read later.

@@ -255,6 +255,16 @@ func TestASurveyShowsMembersAlone(t *testing.T) {
 			t.Errorf("guessed %t: %+v", guessed, nodes)
 		}
 	}
+	alone := asking("10.0.0.8:1", "10.0.0.9:1")
+	alone.guessed, alone.status = true, func(_ context.Context, endpoint string) (*api.StatusReply, error) {
+		if endpoint == "10.0.0.8:1" {
+			return &api.StatusReply{NodeId: 8, Name: "n8", Role: api.Role_LEADER}, nil
+		}
+		return nil, errors.New("refused")
+	}
+	if nodes := alone.look(ctx); len(nodes) != 1 || nodes[0].Name != "n8" {
+		t.Errorf("a server alone: %+v", nodes)
+	}
 	nobody := asking("10.0.0.8:1", "10.0.0.9:1")
 	if nobody.guessed = true; len(nobody.look(ctx)) != 2 {
 		t.Error("where nobody answers that is not told")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -35,6 +36,7 @@ func (s *surveyor) look(ctx context.Context) []nodeStatus {
 	for _, a := range answers {
 		nodes = append(nodes, describe(a, names))
 	}
+	nodes = append(nodes, s.unasked(nodes)...)
 	slices.SortStableFunc(nodes, func(a, b nodeStatus) int { return strings.Compare(a.Name, b.Name) })
 	return nodes
 }
@@ -59,6 +61,25 @@ func byID(answers []clerk.ServerStatus) map[uint64]*api.StatusReply {
 		}
 	}
 	return all
+}
+
+// noAddress stands for the endpoint of a member that tells clients none.
+const noAddress = "no client address"
+
+// unasked are the witnesses that nobody was told how to ask. What is known of one is whether others reach it.
+func (s *surveyor) unasked(nodes []nodeStatus) (witnesses []nodeStatus) {
+	for _, m := range s.members {
+		isIt := func(n nodeStatus) bool { return n.Name == m.Name }
+		if !m.Witness || len(m.ClientUrls) > 0 || slices.ContainsFunc(nodes, isIt) || slices.ContainsFunc(witnesses, isIt) {
+			continue
+		}
+		w := nodeStatus{Name: m.Name, ID: fmt.Sprintf("%016x", m.NodeId), Witness: true, Error: noAddress}
+		if slices.ContainsFunc(nodes, func(n nodeStatus) bool { return slices.Contains(n.Reaches, m.Name) }) {
+			w.Role = "follower"
+		}
+		witnesses = append(witnesses, w)
+	}
+	return witnesses
 }
 
 func (s *surveyor) ask(ctx context.Context) (answers []clerk.ServerStatus) {
@@ -109,7 +130,9 @@ func (s *surveyor) ask(ctx context.Context) (answers []clerk.ServerStatus) {
 // be elsewhere: a member that was removed, say.
 func (s *surveyor) ofMembers(answers []clerk.ServerStatus) []clerk.ServerStatus {
 	unknown := func(m *api.Peer) bool { return len(m.ClientUrls) == 0 && !m.Witness }
-	if !s.guessed || len(s.members) == 0 || slices.ContainsFunc(s.members, unknown) {
+	takesPart := func(a clerk.ServerStatus) bool { return a.Status != nil && a.Status.Role != api.Role_WAITING }
+	isKnown := len(s.members) > 0 || slices.ContainsFunc(answers, takesPart) // one that is alone mentions nobody
+	if !s.guessed || !isKnown || slices.ContainsFunc(s.members, unknown) {
 		return answers
 	}
 	return slices.DeleteFunc(answers, func(a clerk.ServerStatus) bool {

@@ -98,14 +98,19 @@ type diagnosis struct {
 func Diagnose(f *Facts) []Finding {
 	d := &diagnosis{Facts: f}
 	if len(f.Servers) > 0 {
+		d.answers()
+	}
+	if len(d.answering()) > 0 {
 		for _, check := range []func(){
-			d.answers, d.oneCluster, d.leader, d.voters, d.joining, d.connections,
+			d.oneCluster, d.leader, d.voters, d.joining, d.connections,
 			d.alarms, d.hungDisks, d.lag, d.syncs, d.failures, d.restarts, d.space, d.memory, d.openFiles, d.quota,
 			d.settings, d.timeouts, d.versions, d.clocks,
-			d.expiries, d.names, d.ports,
 		} {
 			check()
 		}
+	}
+	for _, check := range []func(){d.expiries, d.names, d.ports} {
+		check()
 	}
 	d.machine()
 	d.backups()

@@ -95,6 +95,13 @@ func TestEachFindingIsProvoked(t *testing.T) {
 	}{
 		{"a server is down", down(2), Warning, "answers", "n3", "does not answer: refused", ""},
 		{"all servers are down", func(f *Facts) { down(0, 1, 2)(f); f.Members = nil }, Problem, "answers", "", "no server answers", ""},
+		{"the user is missing", func(f *Facts) {
+			down(0, 1, 2)(f)
+			for i := range f.Servers {
+				f.Servers[i].Err = fmt.Errorf("status: %w", clerk.ErrUnauthenticated)
+			}
+			f.Members = nil
+		}, Problem, "answers", "n1", "not authenticated", ""},
 		{"two clusters", func(f *Facts) { f.Servers[2].Second.ClusterId = 8 }, Problem, "cluster", "n3", "another cluster than n1", ""},
 		{"nobody leads", func(f *Facts) { f.Servers[1].Second.Role = api.Role_CANDIDATE }, Problem, "leader", "", "none leads of those that answer, 3 of 3", ""},
 		{"a leader alone", down(0, 2), Problem, "leader", "n2", "only 1 of 3 voters", "answers"},
@@ -260,6 +267,18 @@ func TestTheWorstComesFirst(t *testing.T) {
 	var again Finding
 	if err != nil || !strings.Contains(string(text), `"level":"problem"`) || json.Unmarshal(text, &again) != nil || again != all[0] {
 		t.Errorf("%s %v", text, err)
+	}
+}
+
+// Of a cluster that does not answer nothing is said to be well.
+func TestNothingIsWellWhereNobodyAnswers(t *testing.T) {
+	f := healthy()
+	down(0, 1, 2)(f)
+	f.Members, f.Certificates, f.Ports, f.Machine, f.Backups = nil, nil, nil, nil, nil
+	for _, finding := range Diagnose(f) {
+		if finding.Level == OK {
+			t.Errorf("%+v", finding)
+		}
 	}
 }
 

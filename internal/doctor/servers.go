@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -14,16 +15,23 @@ import (
 // answers looks at who answers.
 func (d *diagnosis) answers() {
 	const check = "answers"
+	denied := 0
 	for _, s := range d.Servers {
 		if s.Err == nil {
+			continue
+		}
+		if errors.Is(s.Err, clerk.ErrUnauthenticated) || errors.Is(s.Err, clerk.ErrPermissionDenied) {
+			if denied++; denied == 1 {
+				d.say(Problem, check, s.name(), s.Err.Error(), "without a user that they know, servers say nothing of themselves",
+					"--user NAME:PASSWORD, or BALSA_USER and BALSA_PASSWORD; any user will do")
+			}
 			continue
 		}
 		d.say(Warning, check, s.name(), "does not answer: "+s.Err.Error(), "it takes no part, or clients cannot reach it",
 			"is its process running? Its log says why not. If it runs, see the network, firewalls, and --cacert, --cert and --key here")
 	}
-	if len(d.answering()) == 0 {
+	if len(d.answering()) == 0 && denied == 0 {
 		d.say(Problem, check, "", "no server answers", "nothing can be said of the cluster", "are the --endpoints right? Begin with the log of one server")
-		return
 	}
 	d.fine(check, fmt.Sprintf("%d of %d servers do", len(d.Servers), len(d.Servers)))
 }

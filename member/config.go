@@ -22,7 +22,8 @@ type Config struct {
 	Cluster *Cluster
 	// Join are where members of a running cluster may be found: host and port, each maybe as
 	// name=host:port. With a new directory this server asks them to become a member, in place of
-	// beginning a cluster. With another one they are asked who the members are now.
+	// beginning a cluster. With another one they are asked who the members are now. One with the name of
+	// this member is left out.
 	Join []string
 	// Expected says that the cluster was told of this member before, so that Join only claims the
 	// place. Learner says that it is never to vote.
@@ -142,6 +143,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: the cluster has no members", ErrConfig)
 	case len(c.about().Peers) == 0:
 		return fmt.Errorf("%w: there is no address where other members find %q", ErrConfig, c.Name)
+	case len(c.Join) > 0 && len(c.doors()) == 0:
+		return fmt.Errorf("%w: join names no member but %s itself", ErrConfig, c.Name)
 	case c.Witness && len(c.Join) == 0:
 		return fmt.Errorf("%w: a witness joins a cluster that runs, and no member of one is named", ErrConfig)
 	case c.ElectionTimeout < 0:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ func TestOpenRefusesABadConfig(t *testing.T) {
 		"a negative election timeout": func(c *Config) { c.ElectionTimeout = -time.Second },
 		"long attributes":             func(c *Config) { c.Attributes = make([]byte, maxAttributes+1) },
 		"long addresses":              func(c *Config) { c.Clients = []string{strings.Repeat("a", roster.MaxAbout)} },
+		"only itself to join":         func(c *Config) { c.Join = []string{"n1=127.0.0.1:1"} },
 		"negative handshakes":         func(c *Config) { c.MaxHandshakes = -1 },
 	} {
 		dir := filepath.Join(t.TempDir(), "d")
@@ -40,6 +42,14 @@ func TestOpenRefusesABadConfig(t *testing.T) {
 		if _, err := os.Stat(dir); err == nil {
 			t.Errorf("%s: a directory was made", what)
 		}
+	}
+}
+
+// One list of members to join may be that of all servers: nobody asks itself.
+func TestNobodyAsksItselfToJoin(t *testing.T) {
+	c := Config{Name: "n2", Join: []string{"n1=127.0.0.1:1", "n2=http://127.0.0.1:2", "127.0.0.1:3"}}
+	if got, want := c.doors(), []door{{"n1", "127.0.0.1:1"}, {"", "127.0.0.1:3"}}; !slices.Equal(got, want) {
+		t.Errorf("it asks %v, want %v", got, want)
 	}
 }
 

@@ -32,6 +32,16 @@ func doorOf(text string) door {
 	return door{name, roster.HostPort(address)}
 }
 
+// doors are those of Config.Join that are not this member's own: one list may be that of all servers.
+func (c *Config) doors() (all []door) {
+	for _, text := range c.Join {
+		if d := doorOf(text); d.name != c.Name {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
 // join asks the members of a running cluster to become one of them, until that is decided. It is
 // the same request each time, made with the same incarnation, so that a server that was killed
 // at any moment goes on, and is made a member once.
@@ -44,8 +54,8 @@ func (m *Member) join(ctx context.Context) error {
 	said := ""
 	for {
 		var failures []string
-		for _, text := range m.cfg.Join {
-			a, err := m.knock(ctx, doorOf(text), ask)
+		for _, d := range m.cfg.doors() {
+			a, err := m.knock(ctx, d, ask)
 			if err == nil {
 				return m.joined(a)
 			}
@@ -186,8 +196,8 @@ func (m *Member) askAround() {
 				break
 			}
 		}
-		for _, text := range m.cfg.Join {
-			if a, err := m.knock(ctx, doorOf(text), q); err == nil && m.heard(a) {
+		for _, d := range m.cfg.doors() {
+			if a, err := m.knock(ctx, d, q); err == nil && m.heard(a) {
 				break
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"balsa.example/internal/machine"
 	"balsa.example/internal/sink"
 )
 
@@ -18,6 +19,8 @@ const logDrainTimeout = time.Second
 // end. It waits for them only at its end, for logDrainTimeout.
 func (p *program) server(run func(*cobra.Command) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, _ []string) error {
+		_, set := p.env("GOMEMLIMIT")
+		machine.KeepBelowGroupLimit("/", set)
 		stderr := p.stderr
 		if stderr == os.Stderr {
 			stderr = detachStderr()

@@ -1,6 +1,6 @@
 // Package machine tells what the operating system lets this process have, and what the process has had.
 //
-//	memory.go         MemoryLimit: GOMEMLIMIT, the control groups, the machine
+//	memory.go         MemoryLimit: GOMEMLIMIT, the control groups, the machine; and how garbage is collected in time
 //	processor_*.go    ProcessorTime: what all threads of the process have used
 //	filesystem_*.go   FileSystem: the kinds on which data is not safe
 package machine

@@ -14,14 +14,30 @@ import (
 // GOMEMLIMIT, those of its control group and of the groups around it, or what the machine has. It is
 // math.MaxInt64 if there is none. root is the directory that /proc and /sys are in.
 func MemoryLimit(root string) int64 {
-	limit := debug.SetMemoryLimit(-1) // which only reads it
+	return min(debug.SetMemoryLimit(-1), GroupLimit(root), Memory(root)) // which only reads the first
+}
+
+// KeepBelowGroupLimit has Go collect garbage in time, so that the process is not killed at the limit of its control
+// group: what is above nine tenths of that is collected at once. The rest is for what Go does not count, of which its guide
+// wants 5 to 10 % (go.dev/doc/gc-guide#Memory_limit). It does nothing without such a limit, or if set says that
+// GOMEMLIMIT has one already.
+func KeepBelowGroupLimit(root string, set bool) {
+	if limit := GroupLimit(root); !set && limit < math.MaxInt64 {
+		debug.SetMemoryLimit(limit / 10 * 9)
+	}
+}
+
+// GroupLimit is the lowest limit on memory of this process's control group, and of the groups around it;
+// math.MaxInt64 if there is none.
+func GroupLimit(root string) int64 {
+	limit := int64(math.MaxInt64)
 	for _, file := range limitFiles(root) {
 		b, err := os.ReadFile(file)
 		if n, parseErr := strconv.ParseInt(string(bytes.TrimSpace(b)), 10, 64); err == nil && parseErr == nil && n > 0 {
 			limit = min(limit, n)
 		}
 	}
-	return min(limit, Memory(root))
+	return limit
 }
 
 // Memory is how much memory the machine has, in bytes; math.MaxInt64 if that is not known.

@@ -1,10 +1,43 @@
 package machine
 
 import (
+	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"testing"
 )
+
+func TestGarbageIsCollectedBelowTheLimitOfTheGroup(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	const gib = 1 << 30
+	for _, tt := range []struct {
+		name, limit string
+		set         bool
+		want        int64
+	}{
+		{"a container", "1073741824\n", false, gib / 10 * 9},
+		{"no limit", "max\n", false, math.MaxInt64},
+		{"GOMEMLIMIT is set", "1073741824\n", true, math.MaxInt64},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			debug.SetMemoryLimit(math.MaxInt64)
+			root := t.TempDir()
+			dir := filepath.Join(root, "sys/fs/cgroup")
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "memory.max"), []byte(tt.limit), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			KeepBelowGroupLimit(root, tt.set)
+			if got := debug.SetMemoryLimit(-1); got != tt.want {
+				t.Errorf("%d bytes, want %d", got, tt.want)
+			}
+		})
+	}
+}
 
 func TestMemoryLimitIsTheLowest(t *testing.T) {
 	for _, tt := range []struct {

@@ -27,13 +27,15 @@ const chartFolder = "helm/balsa"
 
 // settings are values for the chart, each a case with everything that it brings in.
 var settings = map[string]string{
-	"defaults": ``,
+	"a secret": `clusterSecret: secret`,
 	"one member": `
 replicas: 1
+insecure: true
 antiAffinity: none
 podDisruptionBudget: {enabled: false}`,
 	"all": `
 replicas: 5
+cluster: existing
 image: {repository: registry.example/balsa, tag: v1.2.3, pullPolicy: Always}
 imagePullSecrets: [{name: pull}]
 storage: {size: 1Gi, className: fast}
@@ -65,8 +67,8 @@ func valuesOf(t *testing.T, text string) map[string]any {
 	return values
 }
 
-// render returns the documents that the chart makes of values, by kind and name.
-func render(t *testing.T, text string) map[string]string {
+// tryRender returns the files that the chart makes of values.
+func tryRender(t *testing.T, text string) (map[string]string, error) {
 	t.Helper()
 	chart, err := loader.Load(chartFolder)
 	if err != nil {
@@ -77,7 +79,13 @@ func render(t *testing.T, text string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := engine.Render(chart, values)
+	return engine.Render(chart, values)
+}
+
+// render returns the documents that the chart makes of values, by kind and name.
+func render(t *testing.T, text string) map[string]string {
+	t.Helper()
+	files, err := tryRender(t, text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +127,9 @@ func decode[T any](t *testing.T, documents map[string]string, name string) (obje
 }
 
 func TestTheChartHasNoLint(t *testing.T) {
-	for name, text := range settings {
+	with := maps.Clone(settings)
+	with["defaults"] = "" // which lint reads, although they are not rendered
+	for name, text := range with {
 		for _, m := range lint.All(chartFolder, valuesOf(t, text), "db", true).Messages {
 			if m.Severity > support.InfoSev {
 				t.Errorf("%s: %s", name, m)
@@ -133,10 +143,48 @@ func TestTheChartRefusesValuesThatItLacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"replicas: 2", "replica: 3", "tls: {client: {secrets: a}}", "antiAffinity: none-at-all", "flags: {--name: a}"} {
+	for _, text := range []string{"replicas: 2", "cluster: old", "replica: 3", "tls: {client: {secrets: a}}", "antiAffinity: none-at-all", "flags: {--name: a}"} {
 		if _, err := chartutil.ToRenderValues(chart, valuesOf(t, text), chartutil.ReleaseOptions{}, nil); err == nil {
 			t.Errorf("%s is taken", text)
 		}
+	}
+}
+
+// With the defaults nobody would know a member from a stranger: the chart says what to do. One value of three is enough.
+func TestTheChartLeavesNoPeerPortOpenUnasked(t *testing.T) {
+	_, err := tryRender(t, "")
+	if err == nil {
+		t.Fatal("it renders a peer port for everybody")
+	}
+	for _, want := range []string{"kubectl -n db create secret generic balsa-cluster --from-literal=secret=", "--set clusterSecret=balsa-cluster", "tls.peer.secret", "insecure=true"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %v", want, err)
+		}
+	}
+	for value, told := range map[string]string{"clusterSecret: s": "--cluster-secret-file=", "tls: {peer: {secret: p}}": "--peer-client-cert-auth=true", "insecure: true": ""} {
+		files, err := tryRender(t, value)
+		if err != nil {
+			t.Errorf("%s: %v", value, err)
+		}
+		if set := files["balsa/templates/statefulset.yaml"]; !strings.Contains(set, told) || set == "" {
+			t.Errorf("%s: no %q in %s", value, told, set)
+		}
+		if notes := files["balsa/templates/NOTES.txt"]; strings.Contains(notes, "INSECURE") != (told == "") {
+			t.Errorf("%s: the notes say %s", value, notes)
+		}
+	}
+}
+
+// With another number of pods those that run are the same, so that none is started anew.
+func TestAnotherNumberOfPodsRestartsNone(t *testing.T) {
+	var templates []string
+	for _, n := range []int{1, 3, 5, 7} {
+		documents := render(t, fmt.Sprintf("{replicas: %d, cluster: existing, insecure: true}", n))
+		set := decode[appsv1.StatefulSet](t, documents, "StatefulSet balsa")
+		templates = append(templates, set.Spec.Template.String())
+	}
+	if templates = slices.Compact(templates); len(templates) != 1 {
+		t.Errorf("%d templates of pods", len(templates))
 	}
 }
 
@@ -228,30 +276,15 @@ func checkSecurity(t *testing.T, pod corev1.PodSpec, c corev1.Container) {
 // The servers of the chart, as it renders them, become a cluster that is ready and that its job backs up.
 func TestTheRenderedClusterServes(t *testing.T) {
 	for name, text := range map[string]string{
-		"plain":         "backup: {enabled: true}",
+		"plain":         "{insecure: true, backup: {enabled: true}}",
 		"with a secret": "{clusterSecret: s, backup: {enabled: true}}",
 		"with TLS":      "{tls: {client: {secret: c, auth: true}, peer: {secret: p}}, backup: {enabled: true, tlsSecret: b}}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			documents := render(t, text)
-			set := decode[appsv1.StatefulSet](t, documents, "StatefulSet balsa")
 			job := decode[batchv1.CronJob](t, documents, "CronJob balsa-backup")
-			service := "balsa.db.svc"
-			var pods, hosts []string
-			for i := range *set.Spec.Replicas {
-				pod := fmt.Sprintf("%s-%d", set.Name, i)
-				pods = append(pods, pod)
-				hosts = append(hosts, pod+"."+set.Spec.ServiceName+".db.svc.cluster.local")
-			}
-			n := newNetwork(t, append(hosts, service)...)
-			n.give(service, hosts[0]) // a service leads to any member
-			writeFiles(t, filepath.Join(n.dir, "secret"), map[string][]byte{"secret": []byte(strings.Repeat("random ", 8))})
-			for _, side := range []string{"client", "peer", "backup"} {
-				writeFiles(t, filepath.Join(n.dir, "tls", side), certificate(t, append(append([]string{service}, pods...), hosts...)...))
-			}
-			for i, host := range hosts {
-				n.serve(host, replaceAll(set.Spec.Template.Spec.Containers[0].Args, "$(POD)", pods[i]))
-			}
+			n, hosts := newPods(t, 3)
+			n.run(documents, 0, 1, 2)
 			backup := job.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Args
 			reach := append(backup[2:], "--timeout=60s") // endpoints and certificates
 			n.balsa("", append([]string{"put", "greeting", "hello"}, reach...)...)
@@ -261,6 +294,82 @@ func TestTheRenderedClusterServes(t *testing.T) {
 			}
 			for _, host := range hosts {
 				n.await(host, "health", "--endpoints", "http://"+n.addresses[host]+":23810")
+			}
+		})
+	}
+}
+
+// newPods is the network of some pods of the chart, and what their secrets hold.
+func newPods(t *testing.T, count int) (n *network, hosts []string) {
+	t.Helper()
+	service := "balsa.db.svc"
+	var pods []string
+	for i := range count {
+		pods = append(pods, fmt.Sprintf("balsa-%d", i))
+		hosts = append(hosts, pods[i]+".balsa-headless.db.svc.cluster.local")
+	}
+	n = newNetwork(t, append(hosts, service)...)
+	n.give(service, hosts[0]) // a service leads to any member
+	writeFiles(t, filepath.Join(n.dir, "secret"), map[string][]byte{"secret": []byte(strings.Repeat("random ", 8))})
+	for _, side := range []string{"client", "peer", "backup"} {
+		writeFiles(t, filepath.Join(n.dir, "tls", side), certificate(t, append(append([]string{service}, pods...), hosts...)...))
+	}
+	return n, hosts
+}
+
+// run starts some of the pods that documents describe.
+func (n *network) run(documents map[string]string, which ...int) (all []*pod) {
+	n.t.Helper()
+	set := decode[appsv1.StatefulSet](n.t, documents, "StatefulSet balsa")
+	for _, i := range which {
+		name := fmt.Sprintf("%s-%d", set.Name, i)
+		host := name + "." + set.Spec.ServiceName + ".db.svc.cluster.local"
+		all = append(all, n.serve(host, replaceAll(set.Spec.Template.Spec.Containers[0].Args, "$(POD)", name)))
+	}
+	return all
+}
+
+// What docs/install.md says of later: three pods become five, one loses its volume, two are taken away.
+func TestTheRenderedClusterGrowsMendsAndShrinks(t *testing.T) {
+	for name, text := range map[string]string{"with a secret": "clusterSecret: s", "with TLS": "tls: {peer: {secret: p}}"} {
+		t.Run(name, func(t *testing.T) {
+			n, hosts := newPods(t, 5)
+			existing := render(t, fmt.Sprintf("{%s, cluster: existing, replicas: 5}", text))
+			reach := "--endpoints=http://" + hosts[0] + ":23790"
+			voters := func(count int) {
+				t.Helper()
+				n.awaitOutput(hosts[0], func(out string) bool {
+					return strings.Count(out, " voter ")+strings.Count(out, " leader ") == count && strings.Count(out, "\n") == count+1
+				}, "member", "list", reach)
+			}
+			pods := n.run(render(t, fmt.Sprintf("{%s, cluster: new}", text)), 0, 1, 2)
+			n.balsa("", "put", "greeting", "hello", reach, "--timeout=60s")
+
+			if err := pods[2].end(); err != nil { // a pod that has its data goes on as before
+				t.Fatal(err)
+			}
+			pods[2] = n.run(existing, 2)[0]
+			pods = append(pods, n.run(existing, 3, 4)...)
+			voters(5)
+
+			if err := pods[1].end(); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.RemoveAll(filepath.Join(n.dir, "data", "balsa-1")); err != nil {
+				t.Fatal(err)
+			}
+			n.ends(n.run(existing, 1)[0], 1, "balsa member replace balsa-1")
+			n.balsa("", "member", "replace", "balsa-1", reach)
+			n.run(existing, 1)
+			voters(5)
+
+			n.balsa("", "member", "remove", "balsa-4", reach)
+			n.ends(pods[4], 15, "removed from the cluster")
+			n.balsa("", "member", "remove", "balsa-3", reach)
+			n.ends(pods[3], 15, "removed from the cluster")
+			voters(3)
+			if out := n.balsa("", "get", "greeting", "--endpoints=http://"+hosts[1]+":23790"); out != "hello\n" {
+				t.Errorf("get prints %q", out)
 			}
 		})
 	}

@@ -73,22 +73,46 @@ func (n *network) command(host string, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// serve runs a server until the test ends.
-func (n *network) serve(host string, args []string, env ...string) {
+// pod is a server that runs.
+type pod struct {
+	host string
+	cmd  *exec.Cmd
+	log  bytes.Buffer
+}
+
+// serve runs a server, which is ended with the test if not before.
+func (n *network) serve(host string, args []string, env ...string) *pod {
 	n.t.Helper()
-	cmd := n.command(host, env, args...)
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
+	p := &pod{host: host, cmd: n.command(host, env, args...)}
+	p.cmd.Stderr = &p.log
+	if err := p.cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
-		err := cmd.Wait()
+		err := p.end()
 		if n.t.Failed() || err != nil {
-			n.t.Errorf("%s ended: %v\n%s", host, err, log.String())
+			n.t.Errorf("%s ended: %v\n%s", host, err, p.log.String())
 		}
 	})
+	return p
+}
+
+// end ends a server that still runs.
+func (p *pod) end() error {
+	if p.cmd.ProcessState != nil {
+		return nil
+	}
+	p.cmd.Process.Signal(os.Interrupt)
+	return p.cmd.Wait()
+}
+
+// ends waits until a server ends by itself, with a code and a reason.
+func (n *network) ends(p *pod, code int, reason string) {
+	n.t.Helper()
+	p.cmd.Wait()
+	if got := p.cmd.ProcessState.ExitCode(); got != code || !strings.Contains(p.log.String(), reason) {
+		n.t.Fatalf("%s ended with %d, want %d and %q in %s", p.host, got, code, reason, p.log.String())
+	}
 }
 
 // balsa runs a command, which must succeed.
@@ -104,9 +128,15 @@ func (n *network) balsa(host string, args ...string) string {
 // await runs a command until it succeeds.
 func (n *network) await(host string, args ...string) {
 	n.t.Helper()
+	n.awaitOutput(host, func(string) bool { return true }, args...)
+}
+
+// awaitOutput runs a command until it succeeds, and what it writes is good.
+func (n *network) awaitOutput(host string, good func(string) bool, args ...string) {
+	n.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
 		out, err := n.command(host, nil, args...).CombinedOutput()
-		if err == nil {
+		if err == nil && good(string(out)) {
 			return
 		}
 		if time.Now().After(deadline) {

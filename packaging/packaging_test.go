@@ -24,25 +24,29 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// made is the folder of a release for Linux on this machine, which all tests share.
+// scratch is a folder for what all tests share.
+var scratch string
+
+// made is the folder of a release for Linux on this machine, which is made when the first test asks for it.
 var made = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "balsa-release")
-	if err == nil {
-		err = release(context.Background(), linuxRelease(dir))
-	}
-	return dir, err
+	dir := filepath.Join(scratch, "release")
+	return dir, release(context.Background(), linuxRelease(dir))
 })
 
 func linuxRelease(dir string) options {
 	return options{root: "..", out: dir, platforms: []string{"linux/" + runtime.GOARCH}}
 }
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, err := made(); err == nil {
-		os.RemoveAll(dir)
+func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+
+func runAll(m *testing.M) int {
+	var err error
+	if scratch, err = os.MkdirTemp("", "balsa-packaging"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	os.Exit(code)
+	defer os.RemoveAll(scratch)
+	return m.Run()
 }
 
 // dist returns the folder of the release.

@@ -30,14 +30,29 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{ if .Values.tls.peer.secret }}https{{ else }}http{{ end }}
 {{- end }}
 
-{{- /* All members, as --initial-cluster has them. */ -}}
-{{- define "balsa.cluster" -}}
+{{- /* The first members, so many of them, as --initial-cluster and --join have them. */ -}}
+{{- define "balsa.members" -}}
+{{- $top := index . 0 }}
 {{- $members := list }}
-{{- range $i := until (int .Values.replicas) }}
-{{- $pod := printf "%s-%d" (include "balsa.name" $) $i }}
-{{- $members = append $members (printf "%s=%s://%s.%s:23800" $pod (include "balsa.peerScheme" $) $pod (include "balsa.domain" $)) }}
+{{- range $i := until (index . 1) }}
+{{- $pod := printf "%s-%d" (include "balsa.name" $top) $i }}
+{{- $members = append $members (printf "%s=%s://%s.%s:23800" $pod (include "balsa.peerScheme" $top) $pod (include "balsa.domain" $top)) }}
 {{- end }}
 {{- join "," $members }}
+{{- end }}
+
+{{- /* Nobody but a member may speak for one. A secret is not made here: a chart that is rendered without a cluster, as
+GitOps does, would make another one each time, and members with different ones shut each other out. */ -}}
+{{- define "balsa.peersAreKnown" -}}
+{{- if not (or .Values.clusterSecret .Values.tls.peer.secret .Values.insecure) }}
+{{- $secret := printf "%s-cluster" (include "balsa.name" .) }}
+{{- fail (printf `who reaches the peer port could speak for a member, so say how members know each other. Either by a secret:
+
+  kubectl -n %s create secret generic %s --from-literal=secret="$(openssl rand -base64 32)"
+  helm ... --set clusterSecret=%s
+
+or by certificates (tls.peer.secret), or not at all (insecure=true)` .Release.Namespace $secret $secret) }}
+{{- end }}
 {{- end }}
 
 {{- define "balsa.endpoints" -}}

@@ -13,7 +13,7 @@ type Figures struct {
 	// Runs and RunBytes are the files of the history.
 	Runs     int
 	RunBytes int64
-	// Scrubbed and Repaired count since the start; Damaged are the runs that could not be repaired.
+	// Scrubbed and Repaired count since the start; Damaged are the files that could not be repaired.
 	Scrubbed, Repaired uint64
 	Damaged            int
 }
@@ -28,6 +28,9 @@ func (m *Machine) Figures() Figures {
 	m.scrubs.mu.Lock()
 	f.Scrubbed, f.Repaired, f.Damaged = m.scrubs.scrubbed, m.scrubs.repaired, len(m.scrubs.damaged)
 	m.scrubs.mu.Unlock()
+	if m.smallDamaged() {
+		f.Damaged++
+	}
 	for _, r := range p.history.Runs() {
 		f.Runs++
 		f.RunBytes += r.Bytes

@@ -146,6 +146,16 @@ func (m *Machine) Durable() (index raft.Index, replaced <-chan struct{}) {
 	return index, m.files.replaced
 }
 
+// smallNumber is that of the newest small file, 0 if there is none.
+func (f *files) smallNumber() uint32 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.current == nil {
+		return 0
+	}
+	return f.current.small.number
+}
+
 // lastRevision is that of the newest durable state, 0 if it has none.
 func (f *files) lastRevision() uint64 {
 	f.mu.Lock()
@@ -170,12 +180,16 @@ func (f *files) read() (*manifest, error) {
 
 // readSmall returns the content of a small file.
 func (f *files) readSmall(s smallFile) ([]byte, error) {
-	b, err := vfs.ReadFile(f.fs, f.path(smallName(s.number)))
+	path := f.path(smallName(s.number))
+	b, err := vfs.ReadFile(f.fs, path)
+	if run.Innocent(err) {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %s: %w", errSmall, path, err)
 	}
 	if int64(len(b)) != s.bytes || xxhash.Sum64(b) != s.checksum {
-		return nil, fmt.Errorf("%w: %s", errSmall, f.path(smallName(s.number)))
+		return nil, fmt.Errorf("%w: %s: its bytes are others", errSmall, path)
 	}
 	return b, nil
 }

@@ -63,11 +63,11 @@ func (m *Machine) purge(p *present) (more, ok bool) {
 	}
 }
 
-// CheckpointWanted tells whether a checkpoint would let Maintain free something, or let members compare
-// their histories.
+// CheckpointWanted tells whether a checkpoint would let Maintain free something, let members compare
+// their histories, or write a damaged file anew.
 func (m *Machine) CheckpointWanted() bool {
 	p := m.present.Load()
-	return p.keys.Compacted() != p.keys.DurablyCompacted() || m.compared.Load() > m.files.lastRevision()
+	return m.smallDamaged() || p.keys.Compacted() != p.keys.DurablyCompacted() || m.compared.Load() > m.files.lastRevision()
 }
 
 // garbage chooses runs that follow one another, to be written anew as few. Nil: it is not worth it.

@@ -41,7 +41,7 @@ func (m *Machine) OpenState() (rsm.StateStream, error) {
 	}
 	small, err := m.files.readSmall(mf.small)
 	if err != nil {
-		return rsm.StateStream{}, errors.Join(err, m.files.unpin(mf))
+		return rsm.StateStream{}, errors.Join(m.noticed(err), m.files.unpin(mf))
 	}
 	data := io.MultiReader(bytes.NewReader(imageHead(m.cfg.ID, mf, m.cfg.Cluster)), bytes.NewReader(small))
 	return rsm.StateStream{Position: mf.position, Data: &pinnedStream{Reader: data, m: m, mf: mf}}, nil
@@ -84,7 +84,10 @@ func (m *Machine) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
 	if string(name) == stateName && offset == 0 {
 		m.compared.Store(m.Revision())
 		s, err := m.OpenState()
-		return s.Data, err
+		if err != nil { // a file that is missing is not one that this member does not have any more
+			return nil, fmt.Errorf("open the state: %v", err)
+		}
+		return s.Data, nil
 	}
 	info, ok := m.files.find(name)
 	if !ok {
@@ -93,15 +96,15 @@ func (m *Machine) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
 	files := m.present.Load().history.Files()
 	r, err := files.Open(info)
 	if err != nil {
-		return nil, err
-	}
-	if offset == 0 {
-		return files.Checked(info, r, func(damage error) { _ = m.noticed(damage) }), nil
+		if now, ok := m.files.find(name); !ok || now.File != info.File { // it was removed meanwhile, as it should
+			return nil, fmt.Errorf("run %x: %w", name, fs.ErrNotExist)
+		}
+		return nil, fmt.Errorf("run %x: %v", name, m.noticed(err))
 	}
 	if _, err := r.Seek(offset, io.SeekStart); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return r, nil
+	return files.Checked(info, offset, r, func(damage error) { _ = m.noticed(damage) }), nil
 }
 
 // StateOffset is part of rsm.DurableMachine. The stream is short; what takes long is resumed by

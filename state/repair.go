@@ -13,7 +13,8 @@ import (
 	"balsa.example/raft"
 )
 
-// A damaged run is repaired by other members, in the first of these ways that works:
+// The run that is appended to is in memory, and is written anew from there. Any other damaged run is repaired by
+// other members, in the first of these ways that works:
 //
 //  1. A member has the same run, byte for byte. It is fetched by its checksum, as when a state is
 //     received.
@@ -43,6 +44,9 @@ var (
 // repair replaces a damaged run of the newest manifest.
 func (m *Machine) repair(info run.Info) error {
 	p := m.present.Load()
+	if !info.Sealed {
+		return p.history.Restore(m.ctx, info.File, m.cfg.Pace)
+	}
 	err := m.repairByCopy(p.history, info)
 	if err == nil || errors.Is(err, run.ErrFailed) {
 		return err

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,17 +9,23 @@ import (
 	"sync"
 
 	"balsa.example/kv/run"
+	"balsa.example/vfs"
 )
 
-// Disks forget. So each member reads all of its sealed runs from time to time, one after the other,
+// Disks forget. So each member reads all files of its newest manifest from time to time, one after the other,
 // though nobody wants what is in them. What is damaged is replaced: see repair.go.
+//
+// All damage is noticed in one way: whoever reads a file, for whatever purpose, gives the error to noticed. Then the
+// file is the next that Scrub reads. Scrub decides: only what it cannot read either is damaged. So an error that
+// comes once, and a file that was removed while somebody read it, raise no alarm. Errors of syncs are not damage:
+// they stop the replica.
 
-// Scrubbed tells about a run that Scrub has read. The zero value: none was.
+// Scrubbed tells about a file that Scrub has read. The zero value: none was.
 type Scrubbed struct {
 	Path  string
 	Bytes int64
-	// Damage is a *run.CorruptError, with the offset; nil if the run was in order. It was repaired
-	// unless Scrub returns an error.
+	// Damage says what is wrong with the file: of a run it is a *run.CorruptError, with the offset; nil if the
+	// file was in order. It was repaired unless Scrub returns an error.
 	Damage error
 }
 
@@ -30,8 +37,12 @@ type scrubs struct {
 	mu sync.Mutex
 	// after is where the last run ended: the next one begins behind it.
 	after uint64
-	// suspects are files where a read has met damage that no Scrub has looked at yet.
-	suspects map[uint32]bool
+	// suspects are files where a read has met damage that no Scrub has looked at yet. suspectSmall: the small
+	// file is one.
+	suspects     map[uint32]bool
+	suspectSmall bool
+	// small is the number of the small file if that is damaged.
+	small uint32
 	// damaged are files that could not be repaired. Every other time one of them is tried again.
 	retry              bool
 	damaged            map[uint32]bool
@@ -41,20 +52,26 @@ type scrubs struct {
 // ScrubWanted has a token when a read has met damage, so that Scrub should be called now.
 func (m *Machine) ScrubWanted() <-chan struct{} { return m.scrubs.wanted }
 
-// noticed remembers the run in which a read has met damage, and returns the error.
+// noticed remembers the file in which a read has met damage, and returns the error.
 func (m *Machine) noticed(err error) error {
 	if err == nil {
 		return nil
 	}
 	c := new(run.CorruptError)
-	if !errors.As(err, &c) {
+	isRun := errors.As(err, &c)
+	if !isRun && !errors.Is(err, errSmall) {
 		return err
 	}
+	small := m.files.smallNumber()
 	s := &m.scrubs
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.damaged[c.Number] {
+	switch {
+	case isRun && !s.damaged[c.Number]:
 		s.suspects[c.Number] = true
+		s.want()
+	case !isRun && s.small != small:
+		s.suspectSmall = true
 		s.want()
 	}
 	return err
@@ -72,8 +89,17 @@ func (s *scrubs) damage() map[uint32]bool {
 // Damaged is part of rsm.Damageable.
 func (m *Machine) Damaged() bool {
 	m.scrubs.mu.Lock()
+	runs := len(m.scrubs.damaged)
+	m.scrubs.mu.Unlock()
+	return runs > 0 || m.smallDamaged()
+}
+
+// smallDamaged tells whether the small file of the newest manifest is damaged.
+func (m *Machine) smallDamaged() bool {
+	number := m.files.smallNumber()
+	m.scrubs.mu.Lock()
 	defer m.scrubs.mu.Unlock()
-	return len(m.scrubs.damaged) > 0
+	return number != 0 && m.scrubs.small == number
 }
 
 func (s *scrubs) want() {
@@ -83,16 +109,19 @@ func (s *scrubs) want() {
 	}
 }
 
-// Scrub reads one sealed run, and repairs it if it is damaged: one where a read has met damage, else
-// now and then one that could not be repaired, else that which was not read for the longest time. It reads none while something else writes files. An
-// error says why the run could not be read or repaired. One goroutine calls it, in turn with
-// Maintain.
+// Scrub reads one run, and repairs it if it is damaged: one where a read has met damage, else
+// now and then one that could not be repaired, else that which was not read for the longest time. With the first run
+// of each round it reads the manifest and the small file, which are small. It reads none while something else writes
+// files. An error says why the file could not be read or repaired. One goroutine calls it, in turn with Maintain.
 func (m *Machine) Scrub() (s Scrubbed, err error) {
 	select {
 	case m.files.work <- struct{}{}:
 		defer m.files.end()
 	default:
 		return s, nil
+	}
+	if s, err := m.scrubImage(); s.Damage != nil || err != nil {
+		return s, failed(err)
 	}
 	info, ok := m.nextScrub()
 	if !ok {
@@ -115,28 +144,85 @@ func (m *Machine) Scrub() (s Scrubbed, err error) {
 
 // nextScrub chooses the run to read.
 func (m *Machine) nextScrub() (run.Info, bool) {
-	if m.files.current == nil || m.files.received != nil {
+	if m.files.current == nil || m.files.received != nil || len(m.files.current.runs) == 0 {
 		return run.Info{}, false
 	}
-	sealed := slices.DeleteFunc(slices.Clone(m.files.current.runs), func(i run.Info) bool { return !i.Sealed })
-	if len(sealed) == 0 {
-		return run.Info{}, false
-	}
+	runs := m.files.current.runs
 	s := &m.scrubs
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(sealed)
-	if i := slices.IndexFunc(sealed, func(i run.Info) bool { return s.suspects[i.File] }); i >= 0 {
-		return sealed[i], true
+	s.forget(runs)
+	if i := slices.IndexFunc(runs, func(i run.Info) bool { return s.suspects[i.File] }); i >= 0 {
+		return runs[i], true
 	}
 	if s.retry = !s.retry; s.retry {
-		if i := slices.IndexFunc(sealed, func(i run.Info) bool { return s.damaged[i.File] }); i >= 0 {
-			return sealed[i], true
+		if i := slices.IndexFunc(runs, func(i run.Info) bool { return s.damaged[i.File] }); i >= 0 {
+			return runs[i], true
 		}
 	}
-	i := max(slices.IndexFunc(sealed, func(i run.Info) bool { return i.Last > s.after }), 0)
-	s.after = sealed[i].Last
-	return sealed[i], true
+	i := s.next(runs)
+	s.after = runs[i].Last
+	return runs[i], true
+}
+
+// next returns the run that was not read for the longest time.
+func (s *scrubs) next(runs []run.Info) int {
+	return max(slices.IndexFunc(runs, func(i run.Info) bool { return i.Last > s.after }), 0)
+}
+
+// errNextCheckpoint: what was in the small file is not there any more, since later commands were executed.
+var errNextCheckpoint = errors.New("state: the next checkpoint writes another one")
+
+// scrubImage reads the manifest and the small file, if it is their turn. The manifest is known, and is written anew;
+// the small file is by the next checkpoint. So that one is wanted.
+func (m *Machine) scrubImage() (s Scrubbed, err error) {
+	mf := m.files.current
+	if mf == nil || m.files.received != nil || !m.imageDue(mf) {
+		return s, nil
+	}
+	path := m.files.path(manifestName)
+	b, err := vfs.ReadFile(m.files.fs, path)
+	if err == nil && !bytes.Equal(b, mf.encode(m.files.cluster)) {
+		err = errManifest
+	}
+	if err != nil {
+		return m.damagedImage(path, err, m.files.publish(mf))
+	}
+	if mf.small.number == 0 {
+		return s, nil
+	}
+	_, err = m.files.readSmall(mf.small)
+	m.scrubs.mu.Lock()
+	m.scrubs.suspectSmall = false
+	if m.scrubs.small = 0; err != nil && !run.Innocent(err) {
+		m.scrubs.small = mf.small.number
+	}
+	m.scrubs.mu.Unlock()
+	if err != nil {
+		return m.damagedImage(m.files.path(smallName(mf.small.number)), err, errNextCheckpoint)
+	}
+	return s, nil
+}
+
+// damagedImage tells about a file that is not a run.
+func (m *Machine) damagedImage(path string, damage, repair error) (Scrubbed, error) {
+	if run.Innocent(damage) {
+		return Scrubbed{Path: path}, fmt.Errorf("scrub %s: %w", path, damage)
+	}
+	if repair == nil {
+		m.scrubs.mu.Lock()
+		m.scrubs.repaired++
+		m.scrubs.mu.Unlock()
+	}
+	return Scrubbed{Path: path, Damage: fmt.Errorf("%s: %w", path, damage)}, repair
+}
+
+// imageDue tells whether the manifest and the small file are to be read: a read has met damage, or a round begins.
+func (m *Machine) imageDue(mf *manifest) bool {
+	s := &m.scrubs
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.suspectSmall || s.small != mf.small.number && len(s.suspects) == 0 && (len(mf.runs) == 0 || s.next(mf.runs) == 0)
 }
 
 // forget drops what is known of files that are not there any more.

@@ -23,13 +23,15 @@ const scrubbedKeys = 400
 type scrubbed struct {
 	t       *testing.T
 	fs      *crashfs.Mem
+	ruined  *ruined // over fs
 	m, peer *state.Machine
 	whole   map[string][]byte // the files of runs
 }
 
 func newScrubbed(t *testing.T) *scrubbed {
 	s := &scrubbed{t: t, fs: crashfs.NewCrashableMem(), whole: map[string][]byte{}}
-	s.m, _ = openMachine(t, s.fs)
+	s.ruined = &ruined{s.fs, map[string]error{}}
+	s.m, _ = openMachine(t, s.ruined)
 	s.peer, _ = openMachine(t, crashfs.NewCrashableMem())
 	position := raft.SnapshotMeta{Index: scrubbedKeys, Term: 1, Configuration: raft.NewConfiguration(1, 2)}
 	for _, m := range []*state.Machine{s.m, s.peer} {
@@ -136,56 +138,6 @@ func TestScrubRepairsAFileThatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.wantWhole()
-}
-
-// A read that meets damage is refused, and has its run read next.
-func TestARunIsScrubbedNextWhereAReadMetDamage(t *testing.T) {
-	reads := map[string]func(m *state.Machine) error{
-		"get": func(m *state.Machine) error { return m.Get(keyOf(100)).Err() },
-		"range": func(m *state.Machine) error {
-			_, err := m.Range(kv.RangeOp{})
-			return err
-		},
-		"previous": func(m *state.Machine) error {
-			_, err := m.Previous(keyOf(100), 300)
-			return err
-		},
-		"another member that needs the run": func(m *state.Machine) error {
-			peer, _ := openMachine(t, crashfs.NewCrashableMem())
-			peer.UseFetcher(from{m})
-			stream, err := m.OpenState()
-			if err != nil {
-				return err
-			}
-			defer stream.Data.Close()
-			return peer.ReceiveState(context.Background(), stream.Position, 1, 0, stream.Data)
-		},
-		"scan": func(m *state.Machine) error {
-			return m.Scan(2, func(uint64, []kv.Event) bool { return true })
-		},
-	}
-	for name, read := range reads {
-		s := newScrubbed(t)
-		file, at := s.find(valueOf(100))
-		s.damage(file, at)
-		if err := read(s.m); err == nil {
-			t.Fatalf("%s: the damaged value was served", name)
-		}
-		select {
-		case <-s.m.ScrubWanted():
-		default:
-			t.Errorf("%s: no scrub is wanted", name)
-		}
-		done, err := s.m.Scrub()
-		c := new(run.CorruptError)
-		if err != nil || filepath.Base(done.Path) != file || !errors.As(done.Damage, &c) || c.Offset > int64(at) {
-			t.Errorf("%s: scrubbed %+v, %v; want %s", name, done, err, file)
-		}
-		if err := read(s.m); err != nil {
-			t.Errorf("%s after the repair: %v", name, err)
-		}
-		s.wantWhole()
-	}
 }
 
 // find returns where a text is.

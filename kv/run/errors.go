@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"syscall"
 )
 
 var (
@@ -19,7 +21,8 @@ var (
 	errOther   = errors.New("the records are others than the manifest says")
 )
 
-// CorruptError reports a file that is not what was written. If the file is missing it matches
+// CorruptError reports a file that is not what was written, or that cannot be read: it is missing, or shorter
+// than it was, its bytes are others, or the disk does not give them back. If the file is missing it matches
 // [fs.ErrNotExist].
 type CorruptError struct {
 	// File is the path, Number is that of the file, and Offset where in it the damage begins.
@@ -34,3 +37,22 @@ func (e *CorruptError) Error() string {
 }
 
 func (e *CorruptError) Unwrap() error { return e.Reason }
+
+// unreadable is the error of a file that the disk does not give back at an offset.
+func (f Files) unreadable(number uint32, offset int64, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.corrupt(number, offset, errMissing)
+	}
+	if Innocent(err) {
+		return fmt.Errorf("run: read %s: %w", f.Path(number), err)
+	}
+	return f.corrupt(number, offset, fmt.Errorf("the file cannot be read: %w", err))
+}
+
+// Innocent tells whether an error of a read says nothing about the file: the process has no descriptors or memory
+// left, it may not read the file, or the file was closed meanwhile.
+func Innocent(err error) bool {
+	return slices.ContainsFunc([]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, fs.ErrPermission, fs.ErrClosed}, func(other error) bool {
+		return errors.Is(err, other)
+	})
+}

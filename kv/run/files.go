@@ -80,16 +80,13 @@ type Reader struct {
 
 func (f Files) open(number uint32) (vfs.File, error) {
 	file, err := f.FS.Open(f.Path(number))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, f.corrupt(number, 0, errMissing)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("run: open: %w", err)
+		return nil, f.unreadable(number, 0, err)
 	}
 	return file, nil
 }
 
-// readAt fills b. A file that ends before is corrupt.
+// readAt fills b. A file that ends before, or that cannot be read, is corrupt.
 func (f Files) readAt(file io.ReaderAt, number uint32, b []byte, offset int64) error {
 	n, err := file.ReadAt(b, offset)
 	switch {
@@ -98,7 +95,7 @@ func (f Files) readAt(file io.ReaderAt, number uint32, b []byte, offset int64) e
 	case err == nil || errors.Is(err, io.EOF):
 		return f.corrupt(number, offset+int64(n), errEnds)
 	}
-	return fmt.Errorf("run: read %s: %w", f.Path(number), err)
+	return f.unreadable(number, offset+int64(n), err)
 }
 
 func (f Files) corrupt(number uint32, offset int64, reason error) error {

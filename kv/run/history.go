@@ -1,9 +1,7 @@
 package run
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"sync"
@@ -119,10 +117,8 @@ func Open(opts Options, infos []Info, nextFile uint32) (*History, error) {
 func (h *History) openRun(r *run, info Info) error {
 	stat, err := h.files.FS.Stat(h.files.Path(info.File))
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return h.files.corrupt(info.File, 0, errMissing)
 	case err != nil:
-		return fmt.Errorf("run: open: %w", err)
+		return h.files.unreadable(info.File, 0, err)
 	case stat.Size() < info.Bytes:
 		return h.files.corrupt(info.File, stat.Size(), fmt.Errorf("the file ends, want %d bytes", info.Bytes))
 	}

@@ -24,7 +24,7 @@ func (f Files) Received(number uint32, info Info, known int64) (Part, error) {
 	}
 	file, err := f.open(number)
 	if err != nil {
-		return Part{}, err
+		return Part{}, ignoreCorrupt(err)
 	}
 	defer file.Close()
 	_, salt := headerOf(f.Cluster, info).encode()
@@ -62,7 +62,7 @@ func (f Files) Holds(ctx context.Context, number uint32, info Info) (bool, error
 		return false, fmt.Errorf("run: stat: %w", err)
 	}
 	digest, err := f.digest(ctx, number, info.Bytes)
-	return err == nil && digest.Sum64() == info.Checksum, err
+	return err == nil && digest.Sum64() == info.Checksum, ignoreCorrupt(err)
 }
 
 // ignoreCorrupt is for a file that may end anywhere.

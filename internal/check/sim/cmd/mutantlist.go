@@ -439,7 +439,7 @@ var mutants = []mutant{
 	{name: "rewrite-drops-deletions-that-hide", edit: edit{"state/deletes.go",
 		" || rec.Deleted && rec.Mod >= hidden\n", " || false && hidden > 0\n"}},
 	{name: "damage-given-away-unnoticed", edit: edit{"state/receive.go",
-		"	if offset == 0 {\n		return files.Checked", "	if offset < 0 {\n		return files.Checked"}, tests: [2]string{"./state", "^TestARunIsScrubbedNext"}},
+		"	return files.Checked(info, offset, r, func(damage error) { _ = m.noticed(damage) }), nil\n", "	return r, nil\n"}, tests: [2]string{"./state", "^TestARunIsScrubbedNext"}},
 	{name: "damage-not-repaired", edit: edit{"state/scrub.go",
 		"		err = m.repair(info)\n", "		_ = info\n"}},
 	{name: "damaged-run-replaced-by-a-state-behind", edit: edit{"state/repair.go",

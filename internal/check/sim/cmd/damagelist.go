@@ -1,0 +1,28 @@
+package main
+
+// damaged are bugs of what a member does with damaged files of its state: it does not notice them, or raises false
+// alarms.
+var damaged = []mutant{
+	{name: "missing-file-not-noticed-as-it-is-sent", edit: edit{"state/receive.go",
+		"fmt.Errorf(\"run %x: %v\", name, m.noticed(err))", "fmt.Errorf(\"run %x: %w\", name, err)"}, tests: stateDamageTests},
+	{name: "cut-file-not-noticed-as-it-is-sent", edit: edit{"kv/run/checked.go",
+		"	case err != nil && c.at < c.info.Bytes:\n", "	case err != nil && c.at < 0:\n"}, tests: [2]string{"./kv/run", "Damage"}},
+	{name: "part-of-a-file-not-looked-at", edit: edit{"state/receive.go",
+		"	return files.Checked(info, offset, r, ", "	if offset > 0 {\n		return r, nil\n	}\n	return files.Checked(info, offset, r, "}, tests: stateDamageTests},
+	{name: "error-of-a-read-is-no-damage", edit: edit{"kv/run/errors.go",
+		"	if Innocent(err) {\n", "	if err != nil {\n"}, tests: stateDamageTests},
+	{name: "no-descriptors-left-is-damage", edit: edit{"kv/run/errors.go",
+		"[]error{syscall.EMFILE, ", "[]error{"}, tests: [2]string{"./kv/run", "Damage"}},
+	{name: "run-in-use-not-scrubbed", edit: edit{"state/scrub.go",
+		"	runs := m.files.current.runs\n", "	runs := m.files.current.runs[:len(m.files.current.runs)-1]\n"}, tests: stateDamageTests},
+	{name: "small-file-not-noticed-as-it-is-sent", edit: edit{"state/receive.go",
+		"errors.Join(m.noticed(err), m.files.unpin(mf))", "errors.Join(err, m.files.unpin(mf))"}, tests: stateDamageTests},
+	{name: "damaged-small-file-stays", edit: edit{"state/maintain.go",
+		"	return m.smallDamaged() || p.keys", "	return p.keys"}, tests: stateDamageTests},
+	{name: "passing-error-is-damage", edit: edit{"state/scrub.go",
+		"	if m.scrubs.small = 0; err != nil && ", "	if m.scrubs.small = mf.small.number; err != nil && "}, tests: stateDamageTests},
+}
+
+var stateDamageTests = [2]string{"./state", "Damage|FilesThatChange|FalseAlarms"}
+
+func init() { mutants = append(mutants, damaged...) }

@@ -54,6 +54,8 @@ const sectorSize = 512
 type memNode struct {
 	data, synced []byte
 	dirty        map[int]bool // sectors of data that may differ from synced
+	// lost: the file cannot be found any more, though its directory still has the name.
+	lost bool
 }
 
 var (
@@ -195,7 +197,7 @@ func (fs *memFS) Create(name string) (vfs.File, error) {
 }
 
 func (fs *memFS) Open(name string) (vfs.File, error) {
-	if n := fs.files[name]; n != nil {
+	if n := fs.files[name]; n != nil && !n.lost {
 		return &memFile{fs: fs, node: n, name: name}, nil
 	}
 	return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
@@ -216,13 +218,16 @@ func (fs *memFS) Remove(name string) error {
 	if err := fs.change(false); err != nil {
 		return err
 	}
-	fs.rename(nameChange{name: name})
+	lost := fs.files[name].lost
+	if fs.rename(nameChange{name: name}); lost {
+		return &os.PathError{Op: "remove", Path: name, Err: os.ErrNotExist}
+	}
 	return nil
 }
 
 func (fs *memFS) Rename(from, to string) error {
 	n := fs.files[from]
-	if n == nil {
+	if n == nil || n.lost {
 		return &os.PathError{Op: "rename", Path: from, Err: os.ErrNotExist}
 	}
 	if err := fs.change(false); err != nil {
@@ -243,7 +248,7 @@ func (fs *memFS) List(dir string) (names []string, err error) {
 
 // Stat finds files, not directories.
 func (fs *memFS) Stat(name string) (os.FileInfo, error) {
-	if n := fs.files[name]; n != nil {
+	if n := fs.files[name]; n != nil && !n.lost {
 		return fileInfo{path.Base(name), int64(len(n.data))}, nil
 	}
 	return nil, &os.PathError{Op: "stat", Path: name, Err: os.ErrNotExist}

@@ -49,7 +49,7 @@ func (fs *memFS) copy() *memFS {
 	nodes := map[*memNode]*memNode{}
 	of := func(n *memNode) *memNode {
 		if nodes[n] == nil {
-			nodes[n] = &memNode{data: bytes.Clone(n.data), synced: bytes.Clone(n.synced), dirty: maps.Clone(n.dirty)}
+			nodes[n] = &memNode{data: bytes.Clone(n.data), synced: bytes.Clone(n.synced), dirty: maps.Clone(n.dirty), lost: n.lost}
 		}
 		return nodes[n]
 	}
@@ -62,46 +62,60 @@ func (fs *memFS) copy() *memFS {
 	return c
 }
 
-// rotRun damages one full run of the machine. It returns false if there is none.
+// rotRun damages one run of the machine's newest state, or loses it. It returns false if there is none.
 func (d *disk) rotRun() bool {
 	if d.files == nil {
 		return false
 	}
-	var full []*memNode
-	for _, name := range slices.Sorted(maps.Keys(d.files.files)) {
-		n := d.files.files[name]
-		const magic, trailer = "runended", 64 // in kv/run/header.go
-		if end := len(n.data) - trailer; end > 0 && string(n.data[end:end+len(magic)]) == magic && !slices.ContainsFunc(d.rotten, func(r rottenFile) bool { return r.node == n }) {
-			full = append(full, n)
-		}
-	}
-	if len(full) == 0 {
+	im, err := state.ReadDir(d.files, stateDir, 1)
+	if im == nil || err != nil {
 		return false
 	}
-	n := full[d.w.rand.IntN(len(full))]
-	for before := bytes.Clone(n.data); bytes.Equal(n.data, before); { // zeros may be zeroed
+	runs := slices.DeleteFunc(im.Runs(), func(i run.Info) bool {
+		n := d.files.files[run.Files{Dir: stateDir}.Path(i.File)]
+		return n == nil || n.lost || int64(len(n.data)) < i.Bytes || slices.ContainsFunc(d.rotten, func(r rottenFile) bool { return r.node == n })
+	})
+	if len(runs) == 0 {
+		return false
+	}
+	info := runs[d.w.rand.IntN(len(runs))]
+	n := d.files.files[run.Files{Dir: stateDir}.Path(info.File)]
+	whole := bytes.Clone(n.data)
+	before := whole[:info.Bytes] // what may be behind that counts for nothing
+	if n.lost = d.w.chance(0.2); n.lost {
+		d.w.check.counts.FilesLost++
+	}
+	for !n.lost && bytes.HasPrefix(n.data, before) { // zeros may be zeroed
+		n.data = bytes.Clone(whole)
 		n.rot(d.w.rand)
 	}
-	d.rotten, d.rots = append(d.rotten, rottenFile{n, bytes.Clone(n.data)}), true
+	d.rotten, d.rots = append(d.rotten, rottenFile{n, before, bytes.Clone(n.data[:min(len(n.data), len(before))])}), true
 	return true
 }
 
-// rottenFile is a file that was damaged, and what it held then. If it holds something else now, it was
-// written anew, under its old name: a file that no manifest names is overwritten after a restart.
+// rottenFile is a file that was damaged, and what it held before and then, of what counts. If it begins with something
+// else now, it was written anew, under its old name: a file that no manifest names is overwritten after a restart. If
+// it begins with what it held before, that was written once more.
 type rottenFile struct {
-	node *memNode
-	data []byte
+	node         *memNode
+	before, data []byte
 }
 
-// isRotten tells whether files are there that rotRun has damaged.
+func (r *rottenFile) isRotten() bool {
+	return r.node.lost || bytes.HasPrefix(r.node.data, r.data) && !bytes.HasPrefix(r.node.data, r.before)
+}
+
+// isRotten tells whether files are there that rotRun has damaged, or would be after a power loss.
 func (d *disk) isRotten() bool {
 	there := map[*memNode]bool{}
 	if d.files != nil {
-		for _, n := range d.files.files {
-			there[n] = true
+		for _, names := range []map[string]*memNode{d.files.files, d.files.synced} {
+			for _, n := range names {
+				there[n] = true
+			}
 		}
 	}
-	d.rotten = slices.DeleteFunc(d.rotten, func(r rottenFile) bool { return !there[r.node] || !bytes.Equal(r.node.data, r.data) })
+	d.rotten = slices.DeleteFunc(d.rotten, func(r rottenFile) bool { return !there[r.node] || !r.isRotten() })
 	return len(d.rotten) > 0
 }
 

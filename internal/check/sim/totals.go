@@ -82,6 +82,8 @@ type Counts struct {
 	Rotten int
 	// Repaired are runs that were damaged and repaired; NotRepaired counts attempts that failed.
 	Repaired, NotRepaired int
+	// FilesLost are runs that could not be found any more.
+	FilesLost int
 	// Changes are configurations that a leader has appended, Joint those of them that are joint.
 	// TakenBack are those that a node has taken back. Joined are voters that were no members at
 	// first, Removed are processes that ended since they were removed, LeadersOusted leaders that
@@ -137,6 +139,7 @@ func (c *Counts) add(d Counts) {
 	c.Rotten += d.Rotten
 	c.Repaired += d.Repaired
 	c.NotRepaired += d.NotRepaired
+	c.FilesLost += d.FilesLost
 	c.Minorities += d.Minorities
 	c.NotAdmitted += d.NotAdmitted
 	c.JoinedAnew += d.JoinedAnew

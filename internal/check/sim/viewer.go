@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"balsa.example/internal/check/history"
@@ -103,10 +104,14 @@ func (v *viewer) begin(from uint64) {
 
 func (v *viewer) stream() *history.Stream { return v.streams[len(v.streams)-1] }
 
-// connect connects to some node.
+// connect connects to some node. In the end it has little time, and most nodes may be down for good.
 func (v *viewer) connect() {
 	w := v.w
-	n := w.nodes[w.rand.IntN(len(w.nodes))]
+	nodes := w.nodes
+	if up := slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return !n.up() }); w.closing && len(up) > 0 {
+		nodes = up
+	}
+	n := nodes[w.rand.IntN(len(nodes))]
 	if !n.up() || w.net.clientCut[n.id] > 0 || n.watch.hub == nil {
 		w.after(milliseconds(20)+w.upTo(milliseconds(200)), v.connect)
 		return

@@ -272,3 +272,34 @@ func TestFalseAlarms(t *testing.T) {
 		t.Error("a scrub is wanted")
 	}
 }
+
+// A stream of a state ends without an error where a file of it has vanished.
+func TestAStreamOfWhichAFileVanished(t *testing.T) {
+	s := newScrubbed(t)
+	stream, err := s.m.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range scrubbedKeys { // so that the first runs are rewritten, and removed with the stream
+		s.m.DoOp(set(keyOf(i), "new"))
+	}
+	s.m.DoOp(compact(2*scrubbedKeys + 1))
+	position := raft.SnapshotMeta{Index: 2*scrubbedKeys + 1, Term: 1, Configuration: raft.NewConfiguration(1, 2)}
+	if _, err := s.m.Checkpoint(position)(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for more := true; more; {
+		if more, err = s.m.Maintain(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.fs.Remove("state/run-1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Data.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := vfs.ReadFile(s.fs, "state/run-2"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file of the stream is there still: %v", err)
+	}
+}

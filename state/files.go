@@ -214,10 +214,18 @@ func (f *files) removeOld(keep map[string]bool) error {
 		case f.pins[name] > 0:
 			f.doomed[name] = true
 		default:
-			if err := f.fs.Remove(f.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("remove %s: %w", name, err)
+			if err := f.remove(name); err != nil {
+				return err
 			}
 		}
+	}
+	return nil
+}
+
+// remove removes a file. One that is missing already was damaged so.
+func (f *files) remove(name string) error {
+	if err := f.fs.Remove(f.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	return nil
 }
@@ -250,7 +258,7 @@ func (f *files) unpin(m *manifest) (err error) {
 		delete(f.pins, name)
 		if f.doomed[name] {
 			delete(f.doomed, name)
-			err = errors.Join(err, f.fs.Remove(f.path(name)))
+			err = errors.Join(err, f.remove(name))
 		}
 	}
 	return err

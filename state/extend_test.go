@@ -22,9 +22,15 @@ type lineOf struct {
 	bytes int64
 	// cut, if not 0, is after how many bytes a fetch breaks off.
 	cut int64
+	// breaks, if not 0, is after how many fetches the next one breaks off. fetches counts them.
+	breaks, fetches int
 }
 
 func (l *lineOf) Fetch(_ context.Context, _ raft.NodeID, name []byte, offset int64) (io.ReadCloser, error) {
+	if l.fetches++; l.breaks > 0 && l.fetches > l.breaks {
+		l.fetches = 0
+		return nil, errors.New("the line breaks")
+	}
 	data, err := l.OpenFile(name, offset)
 	if err != nil {
 		return nil, err
@@ -163,6 +169,30 @@ func TestATransferGoesOnInALongerRun(t *testing.T) {
 	fetched, err := p.transfer()
 	if size := p.leader.Figures().RunBytes; err != nil || fetched > size-1500 {
 		t.Fatalf("%d bytes of %d were fetched: %v", fetched, size, err)
+	}
+	p.install()
+}
+
+// The line breaks more often than the state has files. What was fetched whole is not asked for again.
+func TestATransferOfManyFilesEndsOverALineThatBreaks(t *testing.T) {
+	p := newPair(t)
+	for range 40 {
+		p.write(10, p.leader)
+		p.checkpoint(p.leader)
+	}
+	p.line.breaks = 2
+	runs := p.leader.Figures().Runs
+	if runs < 5 {
+		t.Fatalf("%d runs", runs)
+	}
+	for tries := 1; ; tries++ {
+		_, err := p.transfer()
+		if err == nil {
+			break
+		}
+		if tries > runs {
+			t.Fatalf("%d runs are not there after %d transfers: %v", runs, tries, err)
+		}
 	}
 	p.install()
 }

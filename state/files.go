@@ -38,8 +38,8 @@ type files struct {
 	work chan struct{}
 	// received is a state of another member that is durable and not installed yet.
 	received *manifest
-	// fetched has the numbers of the files that are received, by the names that members call them.
-	fetched map[string]uint32
+	// fetched are the files that are received, by the names that transfers of them begin with (see begunName).
+	fetched map[string]*fetchedFile
 
 	mu sync.Mutex
 	// current is the newest durable manifest, and replaced is closed when there is another one.

@@ -207,15 +207,30 @@ func (m *Machine) obtain(ctx context.Context, to storing, from raft.NodeID, info
 		}
 	}
 	name := begunName(info)
-	number, begun := f.fetched[name]
-	if !begun {
+	file := f.fetched[name]
+	if file == nil {
 		if f.fetched == nil {
-			f.fetched = map[string]uint32{}
+			f.fetched = map[string]*fetchedFile{}
 		}
-		number = to.number()
-		f.fetched[name] = number
+		file = &fetchedFile{number: to.number()}
+		f.fetched[name] = file
 	}
-	return m.fetchRest(ctx, to.Files, to.Receive, from, info, number, 0)
+	if info.File = file.number; file.whole == string(fileName(info)) {
+		return nil
+	}
+	file.whole = ""
+	if err := m.fetchRest(ctx, to.Files, to.Receive, from, info, file.number, 0); err != nil {
+		return err
+	}
+	file.whole = string(fileName(info))
+	return nil
+}
+
+// fetchedFile is a file that is received. If all of it has come, whole is what members call it, and the next
+// transfer need not ask for it: otherwise a transfer of many files might break off each time.
+type fetchedFile struct {
+	number uint32
+	whole  string
 }
 
 // fetchRest gets what is missing of a run, of which the first known bytes are certainly there.
@@ -273,7 +288,7 @@ func begunName(i *run.Info) string {
 // forgetBegun removes the files of transfers that broke off, where a manifest does not go on with them.
 func (m *Machine) forgetBegun(to storing, mf *manifest) error {
 	for _, name := range slices.Sorted(maps.Keys(m.files.fetched)) {
-		number := m.files.fetched[name]
+		number := m.files.fetched[name].number
 		if slices.ContainsFunc(mf.runs, func(i run.Info) bool { return begunName(&i) == name }) {
 			continue
 		}

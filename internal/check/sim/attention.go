@@ -16,18 +16,18 @@ import (
 //   - a majority of the voters was healthy all the time, and each two of them were connected in both
 //     directions,
 //   - every node that runs was asked to execute a command, again and again,
-//   - no operator moved leadership, and no configuration was appended or committed.
+//   - no operator moved leadership, and no configuration was appended, committed or taken back.
 //
 // The other nodes may do anything: reach, and hear, any part of the cluster, come and go, hang. A
-// member of the majority must have all that was committed before: a leader that does not hear it
-// does not bring it up to date, and keeps it from voting all the same.
+// member of the majority must have all that was committed before, all the time: a leader that does not
+// hear it does not bring it up to date, and keeps it from voting all the same.
 //
 // Healthy is a process that runs and is neither paused nor slow, whose disk is not damaged, full, slow or hung
 // and is not about to fail, and whose clock is about right. Runs in which no election is sure to end,
 // or a follower takes long to catch up, are left out (see demandsProgress).
 type attention struct {
 	// since is, for each two nodes, since when they are connected, and on the diagonal since when a
-	// node is healthy. Later than now: they are not.
+	// node is healthy and has all that is committed. Later than now: they are not.
 	since [][]Instant
 	lives []int   // number of starts and crashes of each node at the last look
 	wrote Instant // when a command was committed last
@@ -102,9 +102,8 @@ func (w *world) healthySince(at Instant) []raft.NodeID {
 				members = append(members, id)
 			}
 		}
-		behind := slices.ContainsFunc(members, func(id raft.NodeID) bool { return w.check.views[id].last() < w.check.lastCommitted() })
 		state := slices.ContainsFunc(members, func(id raft.NodeID) bool { return !w.node(id).witness })
-		if state && !behind && w.attention.wellSince(members, at) && !slices.ContainsFunc(confs, func(c raft.Configuration) bool { return !isQuorum(c, members) }) {
+		if state && w.attention.wellSince(members, at) && !slices.ContainsFunc(confs, func(c raft.Configuration) bool { return !isQuorum(c, members) }) {
 			return members
 		}
 	}
@@ -141,7 +140,8 @@ func (a *attention) note(w *world, n *node) {
 			*at = w.now
 		}
 	}
-	set(n.id, n.healthy() && a.lives[n.id] == n.lives)
+	behind := w.check.views[n.id].last() < w.check.lastCommitted()
+	set(n.id, n.healthy() && !behind && a.lives[n.id] == n.lives)
 	a.lives[n.id] = n.lives
 	for _, other := range w.nodes[:n.id-1] {
 		set(other.id, w.net.connected(n.id, other.id) && w.net.connected(other.id, n.id))

@@ -113,6 +113,7 @@ func (k *checker) persistingConfs(n *node, v *view, p *raft.Persist) {
 	for first := p.Entries[0].Index; len(v.confs) > 1 && v.confs[len(v.confs)-1].index >= first; {
 		v.confs = v.confs[:len(v.confs)-1]
 		k.counts.TakenBack++
+		k.w.attention.moved = k.w.now
 	}
 	old := len(v.confs)
 	k.addConfs(v, p.Entries)

@@ -148,7 +148,7 @@ func (r *Raft) hinders() bool {
 	}
 	well, successor := map[NodeID]bool{}, false
 	for _, p := range r.leader.peers {
-		if p.match >= w.watched || p.state != replicate || !p.recentlyActive() {
+		if p.match >= w.watched || p.state == snapshot || !p.recentlyActive() {
 			well[p.id] = true
 			successor = successor || r.mayLead(p.id)
 		}

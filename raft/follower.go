@@ -5,8 +5,11 @@ type followerState struct {
 	// matched: the log up to there is known to equal the leader's. acknowledged is what of that
 	// the leader was told to be durable here.
 	matched, acknowledged Index
-	// leaderLast is the highest index that the leader's log is known to have reached.
-	leaderLast Index
+	// leaderLast is the highest index that the leader's log is known to have reached, and leaderCommit
+	// the highest that it is known to have committed. This log may not reach there yet.
+	leaderLast, leaderCommit Index
+	// unheard tells that the leader sends what this node has acknowledged: it does not get the answers.
+	unheard bool
 	// seenRound is the latest round of the leader.
 	seenRound Round
 	// forwardedReads wait for the leader's answer, oldest first.
@@ -62,7 +65,9 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 	f := &r.follower
 	newRound := m.Round > f.seenRound
 	f.seenRound = max(f.seenRound, m.Round)
-	f.leaderLast = max(f.leaderLast, m.PrevIndex+Index(len(m.Entries)))
+	last := m.PrevIndex + Index(len(m.Entries))
+	f.leaderLast, f.unheard = max(f.leaderLast, last, m.Commit), last < f.acknowledged
+	f.leaderCommit = max(f.leaderCommit, m.Commit)
 
 	prev, term, entries := skipCommitted(m, r.commit)
 	if prev >= r.commit && !r.log.matches(prev, term) {

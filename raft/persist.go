@@ -15,6 +15,8 @@ type persistState struct {
 	logReset *SnapshotMeta
 	// pendingDurable are messages that wait until a Persist is durable, in the order of Seq.
 	pendingDurable []pendingMessage
+	// waiting counts the ticks since the disk had nothing to do, or finished a Persist.
+	waiting int
 }
 
 // pendingMessage is a message that may leave only when the hard state that it was sent
@@ -39,6 +41,13 @@ func (p *persistState) hardStateDurable() bool { return p.hardStateSeq() <= p.du
 // diskIdle tells whether nothing is on its way to disk, the present hard state included.
 func (p *persistState) diskIdle() bool {
 	return p.lastSeq <= p.durableSeq && p.hardStateDurable()
+}
+
+// tick counts for how long the disk has finished nothing.
+func (p *persistState) tick() {
+	if p.waiting++; p.diskIdle() {
+		p.waiting = 0
+	}
 }
 
 // setHardState changes term and vote (paper, figure 2).
@@ -81,7 +90,7 @@ func (r *Raft) Persisted(seq uint64) {
 		return
 	}
 	hardStateWas := p.hardStateDurable()
-	p.durableSeq = seq
+	p.durableSeq, p.waiting = seq, 0
 	r.log.persisted(seq)
 	r.sendDurable()
 	if !hardStateWas && p.hardStateDurable() && r.vote != None {

@@ -14,37 +14,43 @@ package raft
 // it reads, or the snapshot takes long. Such a follower has nothing to acknowledge, and keeps the leader in
 // office all the same. In the schedule let A be such a follower: B or C could give it what it lacks.
 //
-// So while nothing becomes committed that a follower has acknowledged, or it does not get what the
-// leader has, it answers requests for pre-votes and votes, grants no more leases, and asks for pre-votes
-// itself, since it may have the best log. It follows the leader all the same: where no majority wants
-// another one there is no better one. A follower that waits for a snapshot under a leader that commits
-// does no harm by that: the others that commit do not answer.
+// Or the leader does not hear them: then they do not keep it in office, but from their silence the others
+// have no majority. In the schedule let B hear L, and L not hear B.
+//
+// So while the leader commits nothing, and leaves a follower stuck in one of these ways, that follower answers
+// requests for pre-votes and votes, grants no more leases, and asks for pre-votes itself, since it may have
+// the best log. It follows the leader all the same: where no majority wants another one there is no better one.
 
-// stallTimeouts is how many election timeouts a follower waits for a commit.
+// stallTimeouts is how many election timeouts a follower that is stuck waits for a commit.
 const stallTimeouts = 2
 
-// stall counts the ticks in which the commit index stayed at commit, in the term, although this node
-// had acknowledged more or could not get more (see behindInVain).
+// stall counts the ticks in which this follower was stuck, and its leader was not known to commit anything.
 type stall struct {
 	term   Term
-	commit Index
-	ticks  int
+	commit Index // of the leader, as this node knows it
+	own    Index // the commit index
+	last   Index // where the log ends
+	// arrives tells that a part of a state has arrived since the last tick (see StateArrives).
+	arrives bool
+	ticks   int
 }
+
+// StateArrives tells a follower that a part of the state arrives that it gets from its leader. A large state
+// takes long, and its sender may be the only node that can give it.
+func (r *Raft) StateArrives() { r.stall.arrives = true }
 
 // tickStall counts for how long the leader of this follower stalls, and then asks for pre-votes like
 // a pre-candidate.
 func (r *Raft) tickStall() {
 	s := &r.stall
-	switch {
-	case s.term != r.term || s.commit != r.commit:
-		*s = stall{r.term, r.commit, 0}
-		if r.role == Follower {
-			r.candidate.preVotes = nil
-		}
-	case r.follower.acknowledged > r.commit || r.behindInVain():
-		s.ticks++
+	now := stall{term: r.term, commit: r.leaderCommit(), own: r.commit, last: r.log.last()}
+	if s.since(now) && r.stuck() {
+		now.ticks = s.ticks + 1
+	} else if r.role == Follower {
+		r.candidate.preVotes = nil
 	}
-	if !r.leaderStalls() || r.leaseGranted() || !r.mayCampaign() || !r.persist.diskIdle() || s.ticks%r.cfg.HeartbeatTicks > 0 {
+	*s = now
+	if !r.leaderStalls() || r.leaseGranted() || !r.mayCampaign() || r.diskHangs() || s.ticks%r.cfg.HeartbeatTicks > 0 {
 		return
 	}
 	if r.candidate.preVotes == nil || s.ticks%r.cfg.ElectionTimeoutTicks < r.cfg.HeartbeatTicks { // old answers expire
@@ -53,14 +59,32 @@ func (r *Raft) tickStall() {
 	r.askPreVotes()
 }
 
-// behindInVain tells whether the leader has entries that this follower does not get. It is not for a disk
-// that is busy here: the vote of this node might hang like its entries, and be no help to anybody.
-func (r *Raft) behindInVain() bool {
-	return r.follower.leaderLast > r.log.last() && r.persist.diskIdle()
+// since tells whether nothing was committed between s and now.
+func (s *stall) since(now stall) bool {
+	return s.term == now.term && s.commit == now.commit && s.own == now.own
 }
+
+// stuck tells whether this follower has acknowledged more than is committed, or is not heard by its leader, or
+// does not get what the leader has. The last is not so for a disk that hangs here: the vote of this node would
+// hang like its entries, and be no help to anybody.
+func (r *Raft) stuck() bool {
+	f, s := &r.follower, &r.stall
+	if f.acknowledged > r.leaderCommit() || f.unheard {
+		return true
+	}
+	return f.leaderLast > r.log.last() && s.last == r.log.last() && !s.arrives && !r.diskHangs()
+}
+
+// leaderCommit is what the leader of this follower is known to have committed.
+func (r *Raft) leaderCommit() Index { return max(r.commit, r.follower.leaderCommit) }
+
+// diskHangs tells whether this node's disk finishes nothing. It is not enough that it is busy: a leader that
+// can commit nothing may keep the disks of its followers busy for ever.
+func (r *Raft) diskHangs() bool { return r.persist.waiting >= r.cfg.ElectionTimeoutTicks }
 
 // leaderStalls tells whether this node follows a leader under which nothing is committed.
 func (r *Raft) leaderStalls() bool {
 	s := &r.stall
-	return r.leaderID != None && s.term == r.term && s.commit == r.commit && s.ticks >= stallTimeouts*r.cfg.ElectionTimeoutTicks
+	return r.leaderID != None && s.ticks >= stallTimeouts*r.cfg.ElectionTimeoutTicks &&
+		s.since(stall{term: r.term, commit: r.leaderCommit(), own: r.commit})
 }

@@ -47,6 +47,33 @@ func TestALeaderThatCommitsNothingIsLeft(t *testing.T) {
 	}
 }
 
+// The follower that hears the leader, and has the longest log of those that are well, has a disk that is always
+// busy with what the leader sends.
+func TestALeaderThatCommitsNothingAndKeepsADiskBusyIsLeft(t *testing.T) {
+	for seed := range uint64(20) {
+		hung, slow := hangs{}, None
+		c := diskCluster(t, 5, seed, func(c *cluster, id NodeID) time.Duration {
+			if id == slow {
+				return 50 * time.Millisecond
+			}
+			return hung.sync(c, id)
+		})
+		leader := c.awaitLeader(time.Minute).id
+		c.run(time.Second)
+		hanging, busy := leader%5+1, (leader+1)%5+1
+		slow, hung[hanging] = busy, c.now+time.Hour
+		for _, n := range c.nodes {
+			if id := n.id; id != leader && id != hanging && id != busy {
+				c.net.setLink(id, leader, false)
+				c.net.setLink(leader, id, false)
+			}
+		}
+		if !c.commits(5 * time.Second) { // ten election timeouts
+			t.Errorf("seed %d: nothing is committed. %s leads, the disk of %s hangs, and that of %s is busy", seed, leader, hanging, busy)
+		}
+	}
+}
+
 // All hear the leader, but the leader does not hear two of them: it gets their acknowledgements no more.
 func TestALeaderThatAllHearAndThatCommitsNothingIsLeft(t *testing.T) {
 	for seed := range uint64(20) {
@@ -149,6 +176,88 @@ func TestALeaderStaysBesideAFollowerWhoseHungDiskIsFull(t *testing.T) {
 	}
 }
 
+// A leader that hears a follower no more sends again what it has acknowledged. There may be more that is not
+// committed, which this follower would acknowledge in vain.
+func TestAFollowerThatIsNotHeardDoesNotKeepItsLeader(t *testing.T) {
+	for _, heard := range []bool{true, false} {
+		r := newCore(t, 1, 3, State{})
+		entries := []Entry{{Index: 1, Term: 1}, {Index: 2, Term: 1}, {Index: 3, Term: 1}}
+		known := Index(3)
+		if !heard {
+			known = 1
+		}
+		for range 5 * r.cfg.ElectionTimeoutTicks {
+			step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, Entries: entries, Commit: 3})
+			r.Effects()
+			r.Persisted(r.persist.lastSeq)
+			step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, PrevIndex: known, PrevTerm: 1, Commit: 3})
+			r.Tick(r.now + 1)
+			r.Effects()
+		}
+		if r.leaderStalls() == heard {
+			t.Errorf("heard %t: the leader stalls: %t", heard, r.leaderStalls())
+		}
+	}
+}
+
+// One follower takes no entries, and the other one waits for a snapshot, so that nothing is committed. As long as
+// that snapshot arrives the leader stays: another one would have to begin again. Where it does not arrive, the
+// others try without that leader.
+func TestALeaderWhoseStateArrivesStays(t *testing.T) {
+	for _, arrives := range []bool{true, false} {
+		c := diskCluster(t, 3, 1, hangs{}.sync)
+		c.opt.snapshotEvery = 5
+		leader := c.awaitLeader(time.Minute).id
+		c.run(time.Second)
+		behind, full := leader%3+1, (leader+1)%3+1
+		c.net.isolate(behind, true)
+		for range 20 {
+			c.propose(leader, "x")
+			c.run(50 * time.Millisecond)
+		}
+		term := c.node(leader).raft.Term()
+		c.net.lose = func(m Message) bool {
+			a, ok := m.(*AppendEntries)
+			if ok && a.To == full && len(a.Entries) > 0 {
+				c.deliverLater(&AppendEntries{Header: a.Header, PrevIndex: a.PrevIndex + Index(len(a.Entries)), PrevTerm: a.Term, Commit: a.Commit, Round: a.Round})
+			}
+			return ok && a.To == full && len(a.Entries) > 0 || m.Kind() == KindInstallSnapshot
+		}
+		c.net.isolate(behind, false)
+		c.propose(leader, "x")
+		for range 500 { // ten election timeouts
+			c.run(10 * time.Millisecond)
+			if arrives {
+				c.node(behind).raft.StateArrives()
+			}
+		}
+		if l := c.node(leader).raft; arrives != (l.Role() == Leader && l.Term() == term) {
+			t.Errorf("arrives %t: %s is %s of term %d, and led term %d", arrives, leader, l.Role(), l.Term(), term)
+		}
+	}
+}
+
+// A follower has no room for what the leader sends, and so does not learn that it is committed. It sees that the
+// leader commits.
+func TestAFollowerWithoutRoomSeesThatTheLeaderCommits(t *testing.T) {
+	for _, commits := range []bool{true, false} {
+		r := newCore(t, 1, 3, State{})
+		for i := range Index(5 * r.cfg.ElectionTimeoutTicks) {
+			a := &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, PrevIndex: 5, PrevTerm: 1, Commit: 10}
+			if commits {
+				a.Commit += i / Index(r.cfg.ElectionTimeoutTicks)
+			}
+			step(t, r, a)
+			r.Tick(r.now + 1)
+			r.Effects()
+			r.Persisted(r.persist.lastSeq)
+		}
+		if r.leaderStalls() == commits {
+			t.Errorf("commits %t: the leader stalls: %t", commits, r.leaderStalls())
+		}
+	}
+}
+
 // The leader of before, and nobody else is there: it stays, as there is no better one.
 func TestALeaderThatCommitsNothingStaysIfThereIsNoBetterOne(t *testing.T) {
 	c, leader, hung, well := stalled(t, 1)
@@ -232,7 +341,12 @@ func TestALeaderWhoseDiskHangsLikeThoseOfAMajorityStays(t *testing.T) {
 	c.propose(leader, "x")
 	c.run(500 * time.Millisecond)
 	hung[(leader+1)%3+1] = c.now + time.Hour
-	c.commits(10 * time.Second)
+	for range 100 {
+		c.commits(100 * time.Millisecond)
+		for _, n := range c.nodes { // connections break, and are there again at once
+			c.node(leader).raft.Unreachable(n.id)
+		}
+	}
 	c.read(leader, ReadByIndex)
 	c.run(time.Second)
 	if l := c.node(leader); l.raft.Role() != Leader || l.raft.Term() != term || len(l.reads) > 0 {

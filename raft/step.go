@@ -117,6 +117,7 @@ func (r *Raft) Tick(now Instant) {
 	r.Clock(now)
 	r.shrinkLeaseGrant()
 	r.timer.tick()
+	r.persist.tick()
 	r.diskTransferPauseTicks = max(0, r.diskTransferPauseTicks-1)
 	if r.role == Leader {
 		r.tickLeader()

@@ -35,8 +35,8 @@ func (n *Node[Op, Result]) runLoop() {
 		}
 		runtime.Gosched() // goroutines that are ready add their events to this turn
 		ev = n.inbox.take(ev)
-		ev.Ticked, ev.Damaged = ticked, ticked && n.damageable != nil && n.damageable.Damaged()
-		if ticked {
+		if ev.Ticked = ticked; ticked {
+			ev.Damaged, ev.Fetched = n.damageable != nil && n.damageable.Damaged(), n.fetched.Swap(false)
 			n.diskCall.watch(n.now(), n.cfg.Logger)
 		}
 		effects := n.replica.Turn(ev, n.leaseTime())

@@ -54,6 +54,8 @@ type Node[Op, Result any] struct {
 
 	// receiving ends the ReceiveState that runs; nil if none does.
 	receiving atomic.Pointer[context.CancelCauseFunc]
+	// fetched tells that bytes of files of other members have arrived since the last tick.
+	fetched atomic.Bool
 	// streams are the states that are kept open after their transfer to a member broke off.
 	// Owned by the loop.
 	streams map[raft.NodeID]*StateStream

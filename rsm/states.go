@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"balsa.example/raft"
@@ -88,8 +89,35 @@ func (n *Node[Op, Result]) ReceiveSnapshot(m *raft.InstallSnapshot, data io.Read
 func (n *Node[Op, Result]) connectFiles() {
 	machine, fetches := n.machine.(FetchingMachine)
 	if f, ok := n.cfg.Transport.(Fetcher); ok && fetches {
-		machine.UseFetcher(f)
+		machine.UseFetcher(notedFetcher{f, &n.fetched})
 	}
+}
+
+// notedFetcher is a Fetcher that notes that something arrives.
+type notedFetcher struct {
+	Fetcher
+	arrived *atomic.Bool
+}
+
+func (f notedFetcher) Fetch(ctx context.Context, from raft.NodeID, name []byte, offset int64) (io.ReadCloser, error) {
+	data, err := f.Fetcher.Fetch(ctx, from, name, offset)
+	if err != nil {
+		return nil, err
+	}
+	return notedFile{data, f.arrived}, nil
+}
+
+type notedFile struct {
+	io.ReadCloser
+	arrived *atomic.Bool
+}
+
+func (f notedFile) Read(p []byte) (int, error) {
+	n, err := f.ReadCloser.Read(p)
+	if n > 0 {
+		f.arrived.Store(true)
+	}
+	return n, err
 }
 
 // errNoFiles: this member cannot serve a Fetch.

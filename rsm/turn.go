@@ -8,6 +8,7 @@ import "balsa.example/raft"
 type Events[W any] struct {
 	Ticked    bool       // one tick of the clock has passed
 	Damaged   bool       // with Ticked: what Damageable says of the state machine
+	Fetched   bool       // with Ticked: files of another member have arrived, or parts of them
 	Persisted uint64     // every Persist up to this Seq is durable
 	Applied   raft.Index // the state machine reflects everything up to here
 	// Messages that arrived. Of a snapshot that arrives a shell first makes a SnapshotOffer.
@@ -117,6 +118,9 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 	if ev.Ticked {
 		r.snapshotPause = max(0, r.snapshotPause-1)
 		r.core.StateDamaged(ev.Damaged)
+		if ev.Fetched && r.receiving > 0 {
+			r.core.StateArrives()
+		}
 		r.core.Tick(now)
 		r.compare()
 		r.giveUpStreams()

@@ -25,6 +25,7 @@ func (f fetcher) Fetch(_ context.Context, from raft.NodeID, name []byte, offset 
 		return nil, err
 	}
 	w.check.counts.Fetched++
+	f.n.fetched = f.n.fetched || len(data) > 0
 	if offset > 0 {
 		w.check.counts.FetchedOn++
 	}

@@ -52,6 +52,9 @@ func (n *node) turn() {
 	if m, ok := n.machine.(rsm.Damageable); ok && ev.Ticked {
 		ev.Damaged = m.Damaged()
 	}
+	if ev.Ticked {
+		ev.Fetched, n.fetched = n.fetched, false
+	}
 	for _, q := range ev.Reads {
 		q.Waiter.asked = w.events
 	}

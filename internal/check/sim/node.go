@@ -50,6 +50,8 @@ type node struct {
 	lease   rsm.Lease
 	machine machine
 	streams map[raft.NodeID]*rsm.StateStream // see rsm.Node
+	// fetched tells that parts of files have arrived since the last tick.
+	fetched bool
 	// endReceiving ends the ReceiveState that is under way.
 	endReceiving context.CancelFunc
 	applier      rsm.Applier[state.Command, state.Result, *waiter]

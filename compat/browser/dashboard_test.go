@@ -315,6 +315,59 @@ func TestUsersLogIn(t *testing.T) {
 	p.says("h1", "Log in") // the token is no longer valid
 }
 
+// TestUsersAreShown to those who may see them.
+func TestUsersAreShown(t *testing.T) {
+	t.Parallel()
+	c := start(t, 1, "--bcrypt-cost", "4")
+	p := open(t, c.servers[0].url(), wide, high)
+	p.says("nav", "Users")
+	p.press("6")
+	p.says("h1", "Users")
+	p.says("main", "authentication is off")
+	p.says("main", "There are no users.")
+	for _, args := range []string{
+		"user add root:secret", "user grant-role root root", "role add app", "role grant app read open/ --prefix", "role grant app write config",
+		"role grant app readwrite m --to p", "role grant app read z --from-key", "role add <b>bold</b>", "user add ann:word", "user grant-role ann app",
+		"user add host --no-password",
+	} {
+		c.balsa(strings.Fields(args)...)
+	}
+	p.press("1")
+	p.press("6")
+	p.says("main", "3 of 3 users")
+	for _, row := range []string{"ann app", "host none", "root root"} {
+		p.has(fmt.Sprintf("[...document.querySelectorAll('tbody tr')].some((e) => e.innerText.trim().split(/\\s+/).join(' ') === %q)", row))
+	}
+	for _, right := range []string{"read keys that begin with open/", "write the key config", "read and write keys from m to before p", "read all keys from z on"} {
+		p.says(".right", right)
+	}
+	p.says("tbody", "<b>bold</b>")
+	p.fill("#user-name", "an")
+	p.says("main", "1 of 3 users")
+
+	c.balsa("auth", "enable")
+	p.expect("401", "400", "403")
+	p.says("h1", "Log in")
+	login := func(user, password string) {
+		p.fill("#user", user)
+		p.fill("#password", password)
+		p.click("button", "Log in")
+		p.says("#foot", "as "+user)
+	}
+	login("ann", "word")
+	p.has("document.querySelectorAll('nav a').length === 5")
+	p.says(".error", "permission denied")
+	p.press("6")
+	p.press("5")
+	p.says("h1", "Members")
+	p.do(chromedp.Click("#foot [aria-label='Log out']", chromedp.ByQuery))
+	login("root", "secret")
+	p.says("nav", "Users")
+	p.visit("#/users")
+	p.says("main", "authentication is on")
+	p.says("main", "3 of 3 users")
+}
+
 // TestABackupIsDownloaded verifies what the browser has saved.
 func TestABackupIsDownloaded(t *testing.T) {
 	t.Parallel()
@@ -390,10 +443,12 @@ func TestPagesFit(t *testing.T) {
 	c := start(t, 3, "--ui-writes")
 	c.balsa("put", "a/key/that/is/"+strings.Repeat("very-", 30)+"long", strings.Repeat("a value without any space", 40))
 	c.balsa("lease", "grant", "600")
+	c.balsa("role", "add", strings.Repeat("role-", 30))
+	c.balsa("role", "grant", strings.Repeat("role-", 30), "read", strings.Repeat("key-", 30))
 	for _, width := range []int64{wide, phone} {
 		p := open(t, c.servers[0].url(), width, high)
 		p.says("h1", "leads")
-		for name, ready := range map[string]string{"cluster": "leads", "keys?key=a/key/that/is/" + strings.Repeat("very-", 30) + "long": "without any space", "watch?on=yes": "Watching", "leases": "1 of 1 leases", "members": "n3"} {
+		for name, ready := range map[string]string{"cluster": "leads", "keys?key=a/key/that/is/" + strings.Repeat("very-", 30) + "long": "without any space", "watch?on=yes": "Watching", "leases": "1 of 1 leases", "members": "n3", "users": "1 of 1 roles"} {
 			p.visit("#/" + name)
 			p.says("main", ready)
 			p.has("document.documentElement.scrollWidth <= window.innerWidth")

@@ -140,7 +140,7 @@ func (d *dashboard) Overview(ctx context.Context, token string, since map[string
 	if err != nil {
 		return nil, status.Error(codes.Unauthenticated, err.Error())
 	}
-	o.User = u.Name
+	o.User, o.Root = u.Name, d.s.native.Require(as(ctx, token), true) == nil
 	reports := d.heardOf(ctx, known.All)
 	lead := reports[known.Leader]
 	peers := d.s.peers(r.Status().Peers)

@@ -1,5 +1,5 @@
 // Package ui is the dashboard that a server shows at /ui of its client port: the cluster at a glance,
-// its keys, watches and leases, and what an operator does with its members.
+// its keys, watches and leases, who may what, and what an operator does with its members.
 //
 //	/ui/                  the page, of files in this package: no network, no build step
 //	/ui/api/...           what the page asks for, in JSON

@@ -79,6 +79,10 @@ var calls = map[string]call{
 	"v3/watch":            {false, (*handler).etcd},
 	"v3/lease/leases":     {false, (*handler).etcd},
 	"v3/lease/timetolive": {false, (*handler).etcd},
+	"v3/auth/user/list":   {false, (*handler).etcd},
+	"v3/auth/user/get":    {false, (*handler).etcd},
+	"v3/auth/role/list":   {false, (*handler).etcd},
+	"v3/auth/role/get":    {false, (*handler).etcd},
 	"v3/kv/txn":           {true, (*handler).etcd},
 	"v3/lease/revoke":     {true, (*handler).etcd},
 }

@@ -150,6 +150,7 @@ func TestNothingChangesUnlessAllowed(t *testing.T) {
 	rows := map[string]bool{
 		"login": false, "backup": false, "weigh": false, "members": true, "leader": true,
 		"v3/kv/range": false, "v3/watch": false, "v3/lease/leases": false, "v3/lease/timetolive": false,
+		"v3/auth/user/list": false, "v3/auth/user/get": false, "v3/auth/role/list": false, "v3/auth/role/get": false,
 		"v3/kv/txn": true, "v3/lease/revoke": true,
 	}
 	for path := range calls {

@@ -15,6 +15,7 @@ type Overview struct {
 	Writes  bool   `json:"writes"` // the dashboard may change things
 	Auth    bool   `json:"auth"`   // users are proved
 	User    string `json:"user"`   // who looks; empty without users
+	Root    bool   `json:"root"`   // who looks may see users and rights: has the role root, or there are no users
 
 	Members []Member `json:"members"`
 	// Notes say what is wrong, the worst first.

@@ -118,6 +118,11 @@ export const leases = () => post('v3/lease/leases', {});
 export const timeToLive = (id) => post('v3/lease/timetolive', { ID: id, keys: true });
 export const revoke = (id) => post('v3/lease/revoke', { ID: id });
 
+export const usersList = async () => (await post('v3/auth/user/list')).users || [];
+export const userOf = async (name) => ({ name, roles: (await post('v3/auth/user/get', { name })).roles || [] });
+export const rolesList = async () => (await post('v3/auth/role/list')).roles || [];
+export const roleOf = async (name) => ({ name, rights: (await post('v3/auth/role/get', { role: name })).perm || [] });
+
 // spanOf is the span of all keys with a prefix.
 export function spanOf(prefix) {
   if (!prefix.length) return { key: 'AA==', range_end: 'AA==' };

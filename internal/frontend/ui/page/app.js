@@ -8,9 +8,10 @@ import * as keys from './keys.js';
 import * as watch from './watch.js';
 import * as leases from './leases.js';
 import * as members from './members.js';
+import * as users from './users.js';
 
-const pages = { cluster, keys, watch, leases, members };
-const titles = { cluster: 'Cluster', keys: 'Keys', watch: 'Watch', leases: 'Leases', members: 'Members' };
+const pages = { cluster, keys, watch, leases, members, users };
+const titles = { cluster: 'Cluster', keys: 'Keys', watch: 'Watch', leases: 'Leases', members: 'Members', users: 'Users' };
 
 const main = document.getElementById('main');
 const nav = document.getElementById('nav');
@@ -41,9 +42,12 @@ let theme = localStorage.getItem('balsa-theme') || 'auto';
 function paint() { document.documentElement.dataset.theme = theme; }
 paint();
 
+// offered are the pages that one may see: users and rights are root's business.
+const offered = () => Object.keys(pages).filter((name) => name !== 'users' || overview?.root);
+
 function frame() {
   const here = location.hash.slice(2).split('?')[0] || 'cluster';
-  fill(nav, Object.keys(pages).map((name) => h('a', { href: '#/' + name, 'aria-current': here === name ? 'page' : null }, icon(name), h('span', {}, titles[name]))));
+  fill(nav, offered().map((name) => h('a', { href: '#/' + name, 'aria-current': here === name ? 'page' : null }, icon(name), h('span', {}, titles[name]))));
   const signs = { auto: 'auto', light: 'sun', dark: 'moon' };
   fill(foot,
     overview && h('p', { class: 'quiet' }, overview.user ? ['as ', h('b', {}, overview.user)] : overview.auth ? '' : 'without users', overview.writes ? '' : ' · only looking'),
@@ -76,7 +80,7 @@ async function look() {
     try {
       await overviews((o) => {
         const first = !overview;
-        const changed = !overview || overview.writes !== o.writes || overview.user !== o.user;
+        const changed = !overview || overview.writes !== o.writes || overview.user !== o.user || overview.auth !== o.auth || overview.root !== o.root;
         overview = o;
         history_.take(o);
         if (banner.firstChild) fill(banner);
@@ -132,9 +136,9 @@ window.addEventListener('hashchange', () => { if (!asksLogin) { route(); main.fo
 document.addEventListener('keydown', (e) => {
   const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName) || document.querySelector('dialog[open]');
   if (typing || e.ctrlKey || e.metaKey || e.altKey) return;
-  const names = Object.keys(pages);
+  const name = offered()[Number(e.key) - 1];
   if (e.key === '/' && present?.focus) { e.preventDefault(); present.focus.focus(); }
-  else if (/^[1-5]$/.test(e.key) && !asksLogin) location.hash = '#/' + names[Number(e.key) - 1];
+  else if (name && !asksLogin) location.hash = '#/' + name;
 });
 document.querySelector('a.skip').addEventListener('click', (e) => { e.preventDefault(); main.focus(); });
 frame();

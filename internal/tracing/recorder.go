@@ -24,6 +24,8 @@ type Recorder struct {
 	tracer trace.Tracer // nil: there are no spans
 	sample float64
 	member string
+	began  time.Time
+	asked  budget // of clients that ask for spans
 }
 
 // Config says what becomes of requests.
@@ -42,7 +44,8 @@ type Config struct {
 
 // NewRecorder returns a Recorder.
 func NewRecorder(cfg Config) *Recorder {
-	r := &Recorder{slow: cfg.Slow, log: ratelog.New(cfg.Log, slowLines, slowPeriod), count: cfg.Count, sample: cfg.Sample, member: cfg.Member}
+	r := &Recorder{slow: cfg.Slow, log: ratelog.New(cfg.Log, slowLines, slowPeriod), count: cfg.Count, sample: cfg.Sample, member: cfg.Member,
+		began: time.Now().Add(-time.Second)} // as if it had been quiet before
 	if cfg.Tracer != nil {
 		r.tracer = cfg.Tracer.Tracer("balsa.example")
 	}

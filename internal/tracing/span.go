@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -57,14 +58,14 @@ func (p Parent) valid() Parent {
 // Traces tells whether spans are made of any request: without, faces need not look for a Parent.
 func (r *Recorder) Traces() bool { return r != nil && r.tracer != nil }
 
-// Samples tells whether spans are made of a request: as its client says or, if the client says nothing,
-// of a share that is chosen by chance.
+// Samples tells whether spans are made of a request: as its client says, as long as clients do not ask for too
+// many, or, if the client says nothing, of a share that is chosen by chance.
 func (r *Recorder) Samples(p Parent) bool {
 	if !r.Traces() {
 		return false
 	}
 	if p.Trace.IsValid() {
-		return p.Sampled
+		return p.Sampled && r.asked.take(time.Since(r.began))
 	}
 	return r.sample > 0 && rand.Float64() < r.sample
 }

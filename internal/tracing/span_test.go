@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -90,6 +92,38 @@ func TestSpansOfARequest(t *testing.T) {
 			t.Errorf("the attributes are %s", text)
 		}
 	}
+}
+
+// Whatever clients ask for, spans are made of so many requests a second, and no more.
+func TestClientsCannotAskForSpansWithoutEnd(t *testing.T) {
+	var b budget
+	took := 0
+	for now := 2 * time.Second; now < 12*time.Second; now += time.Second / 10_000 {
+		if b.take(now) {
+			took++
+		}
+	}
+	if most := clientSampled * 11; took > most || took < most-2 {
+		t.Errorf("in 10 s after a quiet one %d pass, want %d", took, most)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRecorder(Config{Log: slog.New(slog.DiscardHandler), Tracer: sdktrace.NewTracerProvider()})
+		asks := func() (n int) {
+			for range 3 * clientSampled {
+				if r.Samples(Parent{trace.TraceID{1}, trace.SpanID{2}, true}) {
+					n++
+				}
+			}
+			return n
+		}
+		if n := asks(); n != clientSampled {
+			t.Errorf("%d of the first requests are sampled, want %d", n, clientSampled)
+		}
+		time.Sleep(time.Second / 2)
+		if n := asks(); n != clientSampled/2 {
+			t.Errorf("%d are sampled half a second later, want %d", n, clientSampled/2)
+		}
+	})
 }
 
 func TestWhichRequestsAreSampled(t *testing.T) {

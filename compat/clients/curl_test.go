@@ -66,7 +66,7 @@ type shell struct {
 func newShell(t *testing.T, dir string) *shell {
 	t.Helper()
 	cmd := exec.Command("bash")
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, rig.Environment("CURL_HOME="+dir) // where there is no .curlrc
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ func output(t *testing.T, dir, env, name string, args ...string) (printed, error
 	ctx, cancel := context.WithTimeout(t.Context(), rig.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), env)
+	cmd.Dir, cmd.Env = dir, rig.Environment(env)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err = cmd.Run(); err != nil {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -61,11 +62,22 @@ func Program(t testing.TB) string {
 	return path
 }
 
+// Environment is that of the tests and more, without what would lead a program elsewhere: the settings of another
+// cluster, and a proxy for addresses of this machine, which curl and gRPC's library in C would take.
+func Environment(more ...string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		return strings.HasPrefix(entry, "BALSA_") || strings.HasPrefix(entry, "ETCD") || strings.HasPrefix(strings.ToLower(entry), "no_proxy=")
+	})
+	const here = "localhost,127.0.0.1,::1"
+	return append(append(env, "no_proxy="+here, "NO_PROXY="+here), more...)
+}
+
 // Start starts a process of balsa. It is killed at the end of the test, if it was not before. With -v one
 // sees what it logs.
 func Start(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(Program(t), args...)
+	cmd.Env = Environment()
 	if testing.Verbose() {
 		cmd.Stderr = os.Stderr
 	}
@@ -91,7 +103,7 @@ func Do(t testing.TB, env []string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, Program(t), args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = Environment(env...)
 	var out, bad bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &bad
 	if err := cmd.Run(); err != nil {

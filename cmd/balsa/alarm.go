@@ -9,6 +9,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/clerk"
+	"balsa.example/internal/terminal"
 )
 
 // alarmJSON is an alarm in the format of -o json. ID is that of the member in hexadecimal, as in
@@ -124,7 +125,7 @@ func (r *memberRun) printAlarms(all []alarmJSON, none string) error {
 	}
 	var lines strings.Builder
 	for _, a := range all {
-		fmt.Fprintln(&lines, a)
+		terminal.Fprintf(&lines, "%s\n", a)
 	}
 	_, err := fmt.Fprint(r.p.stdout, lines.String())
 	return err

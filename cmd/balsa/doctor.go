@@ -83,7 +83,7 @@ danger).
 				Left     []string         `json:"not_looked_at"`
 			}{findings, e.left()})
 		} else {
-			_, err = io.WriteString(p.stdout, e.text(findings, p.terminal(p.result)))
+			_, err = io.WriteString(p.result, e.text(findings, p.terminal(p.result)))
 		}
 		if err == nil && len(findings) > 0 && findings[0].Level == doctor.Problem {
 			return exitStatus(exitProblem)
@@ -127,8 +127,8 @@ func (e *examination) text(findings []doctor.Finding, t *terminal.Terminal) stri
 		if f.Level == doctor.OK {
 			continue
 		}
-		b.WriteString("         " + t.Paint(terminal.Faint, "why") + "  " + wrapped(f.Why, 14) + "\n")
-		b.WriteString("         " + t.Paint(terminal.Faint, "do") + "   " + wrapped(f.Do, 14) + "\n")
+		b.WriteString("         " + t.Paint(terminal.Faint, "why") + "  " + wrapped(terminal.Clean(f.Why), 14) + "\n")
+		b.WriteString("         " + t.Paint(terminal.Faint, "do") + "   " + wrapped(terminal.Clean(f.Do), 14) + "\n")
 	}
 	fmt.Fprintf(&b, "\n%s, %s, %s; %d as they should be\n", counted(counts[doctor.Problem], "problem"), counted(counts[doctor.Warning], "warning"),
 		counted(counts[doctor.Note], "note"), counts[doctor.OK])

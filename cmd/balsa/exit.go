@@ -10,6 +10,7 @@ import (
 
 	"balsa.example/internal/etcdconfig"
 	"balsa.example/internal/server"
+	"balsa.example/internal/terminal"
 	"balsa.example/member"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -140,7 +141,8 @@ func exitCode(err error) int {
 // dialing is what gRPC wraps around the reason why a server cannot be connected to.
 var dialing = regexp.MustCompile(`rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: ([^"]*)"`)
 
-// oneLine is the error's text without line breaks.
+// oneLine is the error's text without line breaks, and without what a terminal would take for a command: servers
+// send parts of it.
 func oneLine(err error) string {
-	return dialing.ReplaceAllString(strings.Join(strings.Split(err.Error(), "\n"), "; "), "$1")
+	return terminal.Clean(dialing.ReplaceAllString(strings.Join(strings.Split(err.Error(), "\n"), "; "), "$1"))
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"balsa.example/internal/terminal"
 )
 
 // logLevelJSON is what one server says of its log, in the format of -o json.
@@ -72,6 +74,6 @@ func (r *memberRun) logLevel(endpoint, level string) error {
 	if reply.Before != reply.Level {
 		text += ", was " + reply.Before
 	}
-	_, err = fmt.Fprintf(r.p.stdout, "%s  %s  %s\n", reply.Name, endpoint, text)
+	_, err = terminal.Fprintf(r.p.stdout, "%s  %s  %s\n", reply.Name, endpoint, text)
 	return err
 }

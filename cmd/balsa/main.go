@@ -66,7 +66,7 @@ type program struct {
 // run executes a command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
 	p.result = &result{to: p.stdout, live: &p.live}
-	p.stdout = p.result
+	p.stdout, p.stderr = p.cleaned(p.result), p.cleaned(p.stderr)
 	root := p.root()
 	if strings.TrimSuffix(filepath.Base(p.name), ".exe") == "etcd" {
 		args = append([]string{"etcd"}, args...)
@@ -75,8 +75,26 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return p.finish(root.ExecuteContext(ctx))
 }
 
-// terminal returns what the standard output or error is for people.
+// cleaned returns a writer that keeps the commands in texts of others from a terminal, if to is one.
+func (p *program) cleaned(to io.Writer) io.Writer {
+	if !p.terminal(to).IsTerminal() {
+		return to
+	}
+	return &terminal.Cleaner{Out: to}
+}
+
+// uncleaned returns what cleaned was given.
+func uncleaned(w io.Writer) io.Writer {
+	if c, ok := w.(*terminal.Cleaner); ok {
+		return c.Out
+	}
+	return w
+}
+
+// terminal returns what the standard output or error is for people. Commands for the terminal itself are written
+// to that.
 func (p *program) terminal(to io.Writer) *terminal.Terminal {
+	to = uncleaned(to)
 	if p.screen != nil {
 		return terminal.Fake(to, p.screen, true)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"balsa.example/clerk"
+	"balsa.example/internal/terminal"
 	"balsa.example/member"
 )
 
@@ -165,7 +166,7 @@ func (r *memberRun) change(what string, c clerk.MemberChange, done string, do fu
 	if r.out.isJSON() {
 		return m, writeJSON(r.p.stdout, memberJSONOf(m, 0, false))
 	}
-	_, err = fmt.Fprintf(r.p.stdout, "%s %s %s\n", done, orDash(m.Name), memberID(m.ID))
+	_, err = terminal.Fprintf(r.p.stdout, "%s %s %s\n", done, orDash(m.Name), memberID(m.ID))
 	return m, err
 }
 
@@ -298,7 +299,7 @@ func writeMembers(w io.Writer, all clerk.Members) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tID\tROLE\tSTATE\tPEERS\tCLIENTS")
 	for _, m := range all.All {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", orDash(m.Name), memberID(m.ID), roleOf(m, all.Leader), stateOf(m, all),
+		terminal.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", orDash(m.Name), memberID(m.ID), roleOf(m, all.Leader), stateOf(m, all),
 			orDash(strings.Join(m.PeerURLs, ",")), orDash(strings.Join(m.ClientURLs, ",")))
 	}
 	return t.Flush()

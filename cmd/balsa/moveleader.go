@@ -1,11 +1,10 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"balsa.example/clerk"
+	"balsa.example/internal/terminal"
 )
 
 func (p *program) moveLeader() *cobra.Command {
@@ -42,7 +41,7 @@ no more than a short pause.`,
 					Term   uint64 `json:"term"`
 				}{name, memberID(reply.LeaderId), reply.Term})
 			}
-			_, err = fmt.Fprintf(p.stdout, "%s leads\n", name)
+			_, err = terminal.Fprintf(p.stdout, "%s leads\n", name)
 			return err
 		},
 	})

@@ -94,7 +94,7 @@ func (k *task) hide() {
 // note writes a line to the standard error, where the line of a task gives way to it.
 func (p *program) note(format string, args ...any) error {
 	p.live.Load().hide()
-	_, err := fmt.Fprintf(p.stderr, format+"\n", args...)
+	_, err := terminal.Fprintf(p.stderr, format+"\n", args...)
 	return err
 }
 

@@ -303,15 +303,15 @@ func writeTable(w io.Writer, nodes []nodeStatus) error {
 			if i := slices.IndexFunc(outs, func(m outMember) bool { return m.name == n.Name }); i >= 0 {
 				role = outs[i].role
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t-\t-\t-\n", orDash(n.Name), n.place(), role)
+			terminal.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t-\t-\t-\n", orDash(n.Name), n.place(), role)
 			continue
 		}
 		if n.Waiting != "" {
-			fmt.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t%d\t-\t%s\n", n.Name, n.Endpoint, n.role(),
+			terminal.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t%d\t-\t%s\n", n.Name, n.Endpoint, n.role(),
 				n.SnapshotBytes, orDash(strings.Join(n.Reaches, ",")))
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", n.Name, n.Endpoint, n.role(), n.Term, orDash(n.Leader),
+		terminal.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", n.Name, n.Endpoint, n.role(), n.Term, orDash(n.Leader),
 			n.Commit, n.Applied, n.LogBytes, n.SnapshotBytes, n.Keys, orDash(strings.Join(n.Reaches, ",")))
 	}
 	if err := t.Flush(); err != nil {
@@ -323,7 +323,7 @@ func writeTable(w io.Writer, nodes []nodeStatus) error {
 // writeNotes writes what is to be said besides the table.
 func writeNotes(w io.Writer, nodes []nodeStatus) error {
 	for _, m := range shutOut(nodes) {
-		if _, err := fmt.Fprintf(w, "%s: %s\n", m.name, m.why); err != nil {
+		if _, err := terminal.Fprintf(w, "%s: %s\n", m.name, m.why); err != nil {
 			return err
 		}
 	}
@@ -349,7 +349,7 @@ func writeVersions(w io.Writer, nodes []nodeStatus) error {
 	if len(versions) < 2 {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "the cluster uses commands of version %d until all members know a later one; %s\n", cluster, strings.Join(known, ", "))
+	_, err := terminal.Fprintf(w, "the cluster uses commands of version %d until all members know a later one; %s\n", cluster, strings.Join(known, ", "))
 	return err
 }
 
@@ -378,19 +378,19 @@ func writeWaits(w io.Writer, nodes []nodeStatus) error {
 	const notable = 1000 // ms
 	for _, n := range nodes {
 		if n.Waiting != "" {
-			if _, err := fmt.Fprintf(w, "%s: %s\n", n.Name, n.Waiting); err != nil {
+			if _, err := terminal.Fprintf(w, "%s: %s\n", n.Name, n.Waiting); err != nil {
 				return err
 			}
 		}
 		if n.Alarm != "" {
-			if _, err := fmt.Fprintf(w, "%s: %s\n", n.Name, n.Alarm); err != nil {
+			if _, err := terminal.Fprintf(w, "%s: %s\n", n.Name, n.Alarm); err != nil {
 				return err
 			}
 		}
 		if n.DiskWait < notable {
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "%s: its disk has not answered for %.1f s\n", n.Name, float64(n.DiskWait)/1000); err != nil {
+		if _, err := terminal.Fprintf(w, "%s: its disk has not answered for %.1f s\n", n.Name, float64(n.DiskWait)/1000); err != nil {
 			return err
 		}
 	}

@@ -3,8 +3,6 @@ package terminal
 import (
 	"io"
 	"os"
-	"strings"
-	"unicode"
 )
 
 // Style is how a text looks: the number of an escape sequence (ECMA-48, SGR).
@@ -30,24 +28,30 @@ type Terminal struct {
 	out     io.Writer
 	size    func() (Size, bool)
 	painted bool
+	is      bool
 }
 
 // Of returns the Terminal for text that goes to out. device is what is behind out: a file that is a
 // terminal, perhaps.
 func Of(out, device io.Writer, env func(string) (string, bool)) *Terminal {
 	f, ok := device.(*os.File)
-	term, _ := env("TERM")
-	if !ok || term == "dumb" || !prepare(f) {
+	if !ok || !prepare(f) {
 		return &Terminal{out: out}
 	}
+	if term, _ := env("TERM"); term == "dumb" {
+		return &Terminal{out: out, is: true}
+	}
 	none, _ := env("NO_COLOR")
-	return &Terminal{out: out, size: func() (Size, bool) { return sizeOf(f) }, painted: none == ""}
+	return &Terminal{out: out, size: func() (Size, bool) { return sizeOf(f) }, painted: none == "", is: true}
 }
 
 // Fake returns a terminal of a size that a test says.
 func Fake(out io.Writer, size func() Size, painted bool) *Terminal {
-	return &Terminal{out: out, size: func() (Size, bool) { return size(), true }, painted: painted}
+	return &Terminal{out: out, size: func() (Size, bool) { return size(), true }, painted: painted, is: true}
 }
+
+// IsTerminal tells whether text goes to a terminal at all, be it one that cannot be drawn anew.
+func (t *Terminal) IsTerminal() bool { return t.is }
 
 // IsSeen tells whether somebody looks at a terminal that can be drawn anew.
 func (t *Terminal) IsSeen() bool {
@@ -78,16 +82,6 @@ func (t *Terminal) Paint(style Style, text string) string {
 
 // Write writes text as it is.
 func (t *Terminal) Write(b []byte) (int, error) { return t.out.Write(b) }
-
-// Clean returns text without what a terminal would take for a command: text of others may hold that.
-func Clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return '?'
-		}
-		return r
-	}, text)
-}
 
 // cut returns the part of a line that fits in so many columns. Colours take none.
 func cut(line string, columns int) string {

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -103,3 +104,46 @@ func TestALineGoesAway(t *testing.T) {
 		t.Errorf("%q, want %q", &out, want)
 	}
 }
+
+// A Cleaner lets text through, and no command, however the text comes in parts.
+func TestACleanerLetsOnlyTextThrough(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain\ttext\n": "plain\ttext\n",
+		"naïve 日本語 👩\u200d👩\u200d👧 می\u200cخواهم\n": "naïve 日本語 👩\u200d👩\u200d👧 می\u200cخواهم\n",
+		"lines\r\nof Windows\r\n": "lines\r\nof Windows\r\n",
+		"a\x1b[2Jb\ac\rd\x7f":     "a?[2Jb?c?d?",
+		"\u009b2J":                "?2J", // CSI in one character
+		"\xff\x9b\xc2":            "??",  // no UTF-8; the last byte waits for more
+		"\ufffd":                  "\ufffd",
+		"":                        "",
+	} {
+		var whole, parts bytes.Buffer
+		if n, err := (&Cleaner{Out: &whole}).Write([]byte(text)); n != len(text) || err != nil || whole.String() != want {
+			t.Errorf("%q: %d, %v: %q, want %q", text, n, err, whole.String(), want)
+		}
+		c := &Cleaner{Out: &parts}
+		for _, b := range []byte(text) {
+			if n, err := c.Write([]byte{b}); n != 1 || err != nil {
+				t.Fatalf("%q: %d, %v", text, n, err)
+			}
+			if len(c.rest) >= 4 {
+				t.Errorf("%q: %d bytes wait", text, len(c.rest))
+			}
+		}
+		if got := parts.String(); got != strings.ReplaceAll(want, "\r\n", "?\n") {
+			t.Errorf("%q in bytes: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestFprintfCleansWhatOthersSay(t *testing.T) {
+	var out bytes.Buffer
+	Fprintf(&out, "%s\t%v\t%d\t%s\n", "a\nb\x1b", errors.New("c\u202ed"), 5, label("e\af"))
+	if got, want := out.String(), "a?b?\tc?d\t5\te?f\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+type label string
+
+func (l label) String() string { return string(l) }

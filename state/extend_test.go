@@ -182,6 +182,10 @@ func TestATransferOfManyFilesEndsOverALineThatBreaks(t *testing.T) {
 	}
 	p.line.breaks = 2
 	runs := p.leader.Figures().Runs
+	if _, err := p.transfer(); err == nil {
+		t.Fatal("the state was received over a line that breaks")
+	}
+	p.checkpoint(p.follower) // it removes what no manifest names
 	if runs < 5 {
 		t.Fatalf("%d runs", runs)
 	}

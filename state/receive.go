@@ -216,7 +216,9 @@ func (m *Machine) obtain(ctx context.Context, to storing, from raft.NodeID, info
 		f.fetched[name] = file
 	}
 	if info.File = file.number; file.whole == string(fileName(info)) {
-		return nil
+		if there, err := to.Holds(ctx, file.number, *info); there || err != nil {
+			return err
+		}
 	}
 	file.whole = ""
 	if err := m.fetchRest(ctx, to.Files, to.Receive, from, info, file.number, 0); err != nil {
@@ -226,8 +228,9 @@ func (m *Machine) obtain(ctx context.Context, to storing, from raft.NodeID, info
 	return nil
 }
 
-// fetchedFile is a file that is received. If all of it has come, whole is what members call it, and the next
-// transfer need not ask for it: otherwise a transfer of many files might break off each time.
+// fetchedFile is a file that is received. If all of it has come and is durable, whole is what members call it,
+// and the next transfer need not ask for it: otherwise a transfer of many files might break off each time. A
+// checkpoint of this member may have removed it since.
 type fetchedFile struct {
 	number uint32
 	whole  string

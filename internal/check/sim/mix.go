@@ -244,6 +244,9 @@ func (m *Mix) drawFaults(r *rand.Rand, allowed []Fault) {
 		m.Spares = pick(r, 1, 2, 3, min(m.Voters, 5))
 		m.SpareWitness = m.Voters <= 4 && r.IntN(3) == 0
 	}
+	if m.Witnesses > 0 || m.SpareWitness { // it takes that much with each heartbeat, and has no larger log
+		m.MaxPendingBytes = max(m.MaxPendingBytes, 2000)
+	}
 	if (m.Witnesses > 0 || m.SpareWitness) && !m.has(Corrupt) && !m.has(Emptied) && r.IntN(3) == 0 { // with a member away for good it stays full
 		m.MaxPendingBytes, m.MaxAppendBytes = max(2000, 6*m.Padding), min(m.MaxAppendBytes, 1000) // the first bounds messages too
 		m.MaxWitness = pick(r, 1000, 10_000)

@@ -183,6 +183,7 @@ var bounds = map[string]string{
 	"clerk TxnResult.Results": "maxReplyBatch",
 	"clerk OpResult.KVs":      "maxReplyBatch",
 
+	"internal/frontend/etcd deadline.late":      "0",
 	"internal/frontend/etcd keepAlives.waiting": "maxStreamKeepAlives: TestKeepAliveStreamIsBounded",
 	"internal/frontend/etcd room.turn":          "1",
 	"internal/frontend/etcd room.units":         "maxResponseBytes: TestRoomIsBoundedAndEverybodyGetsIt",

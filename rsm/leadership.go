@@ -51,8 +51,11 @@ func (w *leadershipWatch) get() (leadership, <-chan struct{}) {
 	return w.current, w.changed
 }
 
-// awaitLeadership waits until enough returns true. The error is ctx's, or ErrStopped.
-func (n *Node[Op, Result]) awaitLeadership(ctx context.Context, enough func(leadership) bool) error {
+// known tells whether there is a leader.
+func (l leadership) known() bool { return l.leader != raft.None }
+
+// awaitLeadership waits until enough returns true. The error is that of patience, or ErrStopped.
+func (n *Node[Op, Result]) awaitLeadership(p patience, enough func(leadership) bool) error {
 	for {
 		current, changed := n.leadership.get()
 		if enough(current) {
@@ -60,8 +63,10 @@ func (n *Node[Op, Result]) awaitLeadership(ctx context.Context, enough func(lead
 		}
 		select {
 		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-p.ctx.Done():
+			return p.err()
+		case <-p.late:
+			return p.err()
 		case <-n.stop:
 			return ErrStopped
 		}
@@ -78,9 +83,9 @@ func (n *Node[Op, Result]) Leader() raft.NodeID {
 // AwaitLeader waits until this replica knows a leader, and returns that: itself, if it leads.
 // The error is ctx's, or ErrStopped. When it returns the leader may have changed already.
 func (n *Node[Op, Result]) AwaitLeader(ctx context.Context) (leader raft.NodeID, err error) {
-	err = n.awaitLeadership(ctx, func(l leadership) bool {
+	err = n.awaitLeadership(patience{ctx: ctx}, func(l leadership) bool {
 		leader = l.leader
-		return leader != raft.None
+		return l.known()
 	})
 	return leader, err
 }
@@ -90,7 +95,7 @@ func (n *Node[Op, Result]) AwaitLeader(ctx context.Context) (leader raft.NodeID,
 // with what it returned last it tells of changes, of which it may miss those that last a
 // moment.
 func (n *Node[Op, Result]) AwaitLeaderChange(ctx context.Context, known raft.NodeID) (leader raft.NodeID, err error) {
-	err = n.awaitLeadership(ctx, func(l leadership) bool {
+	err = n.awaitLeadership(patience{ctx: ctx}, func(l leadership) bool {
 		leader = l.leader
 		return leader != known
 	})
@@ -129,7 +134,7 @@ func (n *Node[Op, Result]) TransferLeadership(ctx context.Context, to raft.NodeI
 		return fmt.Errorf("transfer leadership: %w", err)
 	}
 	failed := false
-	err = n.awaitLeadership(ctx, func(l leadership) bool {
+	err = n.awaitLeadership(patience{ctx: ctx}, func(l leadership) bool {
 		failed = l.role == raft.Leader && l.transferring == raft.None
 		return failed || l.leader != raft.None && l.leader != n.cfg.ID
 	})

@@ -24,7 +24,7 @@ type configurations struct {
 // raft.ErrBadConfiguration, and what edit returned. With any other, a context's included, the
 // change may have been made, or may be made yet.
 func (n *Node[Op, Result]) ChangeConfiguration(ctx context.Context, edit func(raft.Configuration) (raft.Configuration, error)) (raft.Configuration, error) {
-	o := await(ctx, func(done waiter[Result]) {
+	o := await(patience{ctx: ctx}, func(done waiter[Result]) {
 		if err := n.inbox.addChange(Change[waiter[Result]]{Edit: edit, Waiter: done}); err != nil {
 			done(outcome[Result]{err: err})
 		}

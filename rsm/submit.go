@@ -28,17 +28,18 @@ type outcome[Result any] struct {
 // waiter is called at the end of a Submit, a Read, a SnapshotOffer or a Change.
 type waiter[Result any] = func(outcome[Result])
 
-// await calls begin and returns the outcome of what it began, or ctx's error if that ends
+// await calls begin and returns the outcome of what it began, or the error of patience if that ends
 // before.
-func await[Result any](ctx context.Context, begin func(waiter[Result])) outcome[Result] {
+func await[Result any](p patience, begin func(waiter[Result])) outcome[Result] {
 	ch := make(chan outcome[Result], 1)
 	begin(func(o outcome[Result]) { ch <- o })
 	select {
 	case o := <-ch:
 		return o
-	case <-ctx.Done():
-		return outcome[Result]{err: ctx.Err()}
+	case <-p.ctx.Done():
+	case <-p.late:
 	}
+	return outcome[Result]{err: p.err()}
 }
 
 // Submit replicates op and returns what DoOp returned for it on this replica. It
@@ -56,7 +57,7 @@ func (n *Node[Op, Result]) SubmitEntry(ctx context.Context, op Op) (Result, Entr
 		var none Result
 		return none, EntryID{}, err
 	}
-	o := await(ctx, func(done waiter[Result]) { n.submit(data, false, done) })
+	o := await(patience{ctx: ctx}, func(done waiter[Result]) { n.submit(data, false, done) })
 	return o.result, o.entry, o.err
 }
 
@@ -87,12 +88,19 @@ func (n *Node[Op, Result]) SubmitEntryFunc(op Op, done func(Result, EntryID, err
 // stops while SubmitAnywhere waits for a leader, the error is ErrWrongLeader too: op was not
 // executed, and never will be.
 func (n *Node[Op, Result]) SubmitAnywhere(ctx context.Context, op Op) (Result, EntryID, error) {
+	return n.SubmitAnywhereUntil(ctx, nil, op)
+}
+
+// SubmitAnywhereUntil is SubmitAnywhere that ends as well when late is closed, with
+// context.DeadlineExceeded. Many may wait for one late, where a context with a deadline for each
+// costs as much as the rest of their waiting.
+func (n *Node[Op, Result]) SubmitAnywhereUntil(ctx context.Context, late <-chan struct{}, op Op) (Result, EntryID, error) {
 	data, err := n.encode(op)
 	if err != nil {
 		var none Result
 		return none, EntryID{}, err
 	}
-	o := n.withLeader(ctx, func(done waiter[Result]) { n.submit(data, true, done) })
+	o := n.withLeader(patience{ctx, late}, func(done waiter[Result]) { n.submit(data, true, done) })
 	return o.result, o.entry, o.err
 }
 
@@ -125,7 +133,7 @@ func (n *Node[Op, Result]) submit(data []byte, forward bool, done waiter[Result]
 // known or it changed, ErrBusy, ErrStopped, or ctx's. Any replica can be asked; a follower
 // asks the leader.
 func (n *Node[Op, Result]) Read(ctx context.Context, mode raft.ReadMode) error {
-	return await(ctx, func(done waiter[Result]) { n.read(mode, done) }).err
+	return await(patience{ctx: ctx}, func(done waiter[Result]) { n.read(mode, done) }).err
 }
 
 // ReadFunc is Read without waiting, as SubmitFunc is Submit.
@@ -137,7 +145,12 @@ func (n *Node[Op, Result]) ReadFunc(mode raft.ReadMode, done func(error)) {
 // changed. It returns the index that the read stands on: what was acknowledged before is in the
 // log up to there, and the state machine reflects the log at least up to there.
 func (n *Node[Op, Result]) ReadAnywhere(ctx context.Context, mode raft.ReadMode) (raft.Index, error) {
-	o := n.withLeader(ctx, func(done waiter[Result]) { n.read(mode, done) })
+	return n.ReadAnywhereUntil(ctx, nil, mode)
+}
+
+// ReadAnywhereUntil is to ReadAnywhere as SubmitAnywhereUntil is to SubmitAnywhere.
+func (n *Node[Op, Result]) ReadAnywhereUntil(ctx context.Context, late <-chan struct{}, mode raft.ReadMode) (raft.Index, error) {
+	o := n.withLeader(patience{ctx, late}, func(done waiter[Result]) { n.read(mode, done) })
 	return o.entry.Index, o.err
 }
 
@@ -155,13 +168,13 @@ func (n *Node[Op, Result]) read(mode raft.ReadMode, done waiter[Result]) {
 
 // withLeader calls begin when a leader is known, and again as long as what it began ends with
 // ErrWrongLeader, and so without an effect.
-func (n *Node[Op, Result]) withLeader(ctx context.Context, begin func(waiter[Result])) outcome[Result] {
+func (n *Node[Op, Result]) withLeader(p patience, begin func(waiter[Result])) outcome[Result] {
 	for {
-		if _, err := n.AwaitLeader(ctx); err != nil {
+		if err := n.awaitLeadership(p, leadership.known); err != nil {
 			return outcome[Result]{err: noLeaderUntil(err)}
 		}
 		_, changed := n.leadership.get()
-		o := await(ctx, begin)
+		o := await(p, begin)
 		if !errors.Is(o.err, ErrWrongLeader) {
 			return o
 		}
@@ -171,11 +184,12 @@ func (n *Node[Op, Result]) withLeader(ctx context.Context, begin func(waiter[Res
 		select {
 		case <-changed:
 		case <-pause.C:
-		case <-ctx.Done():
+		case <-p.ctx.Done():
+		case <-p.late:
 		case <-n.stop:
 		}
 		pause.Stop()
-		if err := ctx.Err(); err != nil {
+		if err := p.err(); err != nil {
 			return outcome[Result]{err: noLeaderUntil(err)}
 		}
 	}

@@ -250,6 +250,16 @@ func TestSubmitAnywhereWithoutALeader(t *testing.T) {
 		if _, err = c.nodes[one].ReadAnywhere(ctx, raft.ReadByIndex); !errors.Is(err, rsm.ErrWrongLeader) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a read: %v", err)
 		}
+		late := make(chan struct{})
+		time.AfterFunc(time.Second, func() { close(late) })
+		_, _, err = c.nodes[one].SubmitAnywhereUntil(t.Context(), late, 1)
+		if !errors.Is(err, rsm.ErrWrongLeader) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a submit, until late: %v", err)
+		}
+		_, err = c.nodes[one].ReadAnywhereUntil(t.Context(), late, raft.ReadByIndex)
+		if !errors.Is(err, rsm.ErrWrongLeader) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a read that begins late: %v", err)
+		}
 		stopped := make(chan error)
 		go func() {
 			_, _, err := c.nodes[one].SubmitAnywhere(t.Context(), 1)

@@ -20,17 +20,18 @@ type Anywhere struct {
 func (r *Replica) Anywhere() *Anywhere { return &r.anywhere }
 
 // Submit executes a command, and tells the entry of the log that held it. It must have no stamp: the leader that a stamp is from may not lead
-// any more when the command is proposed. Errors are those of rsm.Node.SubmitAnywhere.
-func (a *Anywhere) Submit(ctx context.Context, c state.Command) (state.Result, rsm.EntryID, error) {
+// any more when the command is proposed. It ends, and its errors are, as those of rsm.Node.SubmitAnywhereUntil.
+func (a *Anywhere) Submit(ctx context.Context, late <-chan struct{}, c state.Command) (state.Result, rsm.EntryID, error) {
 	if a.r.shortage().Refuses(c) != "" {
 		return state.Result{}, rsm.EntryID{}, rsm.ErrNotAdmitted
 	}
-	return a.r.Node.SubmitAnywhere(ctx, c)
+	return a.r.Node.SubmitAnywhereUntil(ctx, late, c)
 }
 
-// Read returns when the state of this member has all that any member acknowledged before.
-func (a *Anywhere) Read(ctx context.Context) error {
-	_, err := a.r.Node.ReadAnywhere(ctx, raft.ReadByIndex)
+// Read returns when the state of this member has all that any member acknowledged before,
+// or when late is closed.
+func (a *Anywhere) Read(ctx context.Context, late <-chan struct{}) error {
+	_, err := a.r.Node.ReadAnywhereUntil(ctx, late, raft.ReadByIndex)
 	return err
 }
 

@@ -21,7 +21,7 @@ func TestAnyMemberAnswers(t *testing.T) {
 		for i, r := range c.replicas() {
 			work.Go(func() {
 				key := string(rune('a' + i))
-				r, _, err := r.Anywhere().Submit(context.Background(), state.Command{Op: kv.Op{Kind: kv.Put, Key: key, Value: []byte(key)}})
+				r, _, err := r.Anywhere().Submit(context.Background(), nil, state.Command{Op: kv.Op{Kind: kv.Put, Key: key, Value: []byte(key)}})
 				if err != nil || r.Code != kv.CodeOK {
 					t.Errorf("put %s: %v, %v", key, r.Code, err)
 				}
@@ -29,7 +29,7 @@ func TestAnyMemberAnswers(t *testing.T) {
 		}
 		work.Wait()
 		for id, r := range c.running() {
-			if err := r.Anywhere().Read(context.Background()); err != nil {
+			if err := r.Anywhere().Read(context.Background(), nil); err != nil {
 				t.Errorf("read at %s: %v", id, err)
 			}
 			if revision := r.State.Revision(); revision != 4 {
@@ -60,7 +60,7 @@ func TestAnyMemberKeepsLeasesAlive(t *testing.T) {
 		const ttl = 3 * time.Second
 		for id, r := range c.running() {
 			grant := state.Command{More: &state.More{Kind: state.KindGrant, Lease: int64(id), TTL: int64(ttl)}}
-			if g, _, err := r.Anywhere().Submit(context.Background(), grant); err != nil || g.Code != kv.CodeOK {
+			if g, _, err := r.Anywhere().Submit(context.Background(), nil, grant); err != nil || g.Code != kv.CodeOK {
 				t.Fatalf("grant at %s: %v, %v", id, g.Code, err)
 			}
 		}
@@ -92,17 +92,17 @@ func TestNoMemberFillsTheDiskOfTheLeader(t *testing.T) {
 	inCluster(t, func(c *cluster) {
 		put := state.Command{Op: kv.Op{Kind: kv.Put, Key: "a", Unconditional: true}}
 		for _, r := range c.replicas() {
-			if _, _, err := r.Anywhere().Submit(context.Background(), put); err != nil {
+			if _, _, err := r.Anywhere().Submit(context.Background(), nil, put); err != nil {
 				t.Fatal(err)
 			}
 		}
 		c.lowSpace.Store(true)
 		compact := state.Command{More: &state.More{Kind: state.KindCompact, Revision: 2}}
 		for id, r := range c.running() {
-			if _, _, err := r.Anywhere().Submit(context.Background(), put); !errors.Is(err, rsm.ErrNotAdmitted) {
+			if _, _, err := r.Anywhere().Submit(context.Background(), nil, put); !errors.Is(err, rsm.ErrNotAdmitted) {
 				t.Errorf("put at %s: %v", id, err)
 			}
-			if _, _, err := r.Anywhere().Submit(context.Background(), compact); err != nil {
+			if _, _, err := r.Anywhere().Submit(context.Background(), nil, compact); err != nil {
 				t.Errorf("compact at %s: %v", id, err)
 			}
 			compact.More.Revision++

@@ -57,6 +57,7 @@ func guarded(t testing.TB, passwords bool) *world {
 
 type member struct{ *node }
 
+func (m member) Read(ctx context.Context) error       { return m.node.Read(ctx, nil) }
 func (m member) Auth() (*auth.Table, <-chan struct{}) { return m.machine.Auth() }
 func (m member) NextLeaseKey(id int64, from string) (string, bool) {
 	return m.machine.NextLeaseKey(id, from)
@@ -79,8 +80,9 @@ type one struct {
 	done bool
 }
 
-func (s *one) Context() context.Context { return s.ctx }
-func (s *one) Send(proto.Message) error { return nil }
+func (s *one) Context() context.Context  { return s.ctx }
+func (s *one) Stopping() <-chan struct{} { return s.ctx.Done() }
+func (s *one) Send(proto.Message) error  { return nil }
 
 func (s *one) Receive(m proto.Message) error {
 	if s.done {

@@ -21,6 +21,7 @@ import (
 type Face struct {
 	cfg       Config
 	access    *access.Control
+	deadlines deadlines      // of requests
 	room      room           // for large responses
 	snapshots sync.Mutex     // held by the one that is made
 	receivers sync.WaitGroup // goroutines that receive requests of streams
@@ -66,6 +67,9 @@ func New(cfg Config) *Face {
 // member is a Node as access control sees it.
 type member struct{ Node }
 
+// Read is part of access.Member.
+func (m member) Read(ctx context.Context) error { return m.Node.Read(ctx, nil) }
+
 // Auth is part of access.Member.
 func (m member) Auth() (*auth.Table, <-chan struct{}) { return m.Store().Auth() }
 
@@ -80,10 +84,12 @@ type Node interface {
 	// rsm.Node.SubmitAnywhere: rsm.ErrWrongLeader says that the command was not executed, since
 	// there was no leader in time; rsm.ErrBusy, rsm.ErrAlarm and rsm.ErrTooLarge say so as well.
 	// With any other the outcome is unknown.
-	// It tells the entry of the log that held the command.
-	Submit(ctx context.Context, c state.Command) (state.Result, rsm.EntryID, error)
-	// Read returns when Store has all that any member acknowledged before Read was called.
-	Read(ctx context.Context) error
+	// It tells the entry of the log that held the command. It ends as well when late is closed, with
+	// context.DeadlineExceeded.
+	Submit(ctx context.Context, late <-chan struct{}, c state.Command) (state.Result, rsm.EntryID, error)
+	// Read returns when Store has all that any member acknowledged before Read was called, and ends as
+	// Submit does.
+	Read(ctx context.Context, late <-chan struct{}) error
 	// KeepAlive lets a lease live on. done gets what the lease has left then in nanoseconds, 0 if
 	// there is no such lease, and must not block.
 	KeepAlive(id int64, done func(ttl int64, err error))

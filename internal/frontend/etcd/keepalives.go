@@ -53,9 +53,7 @@ func (f *Face) LeaseKeepAlive(c *Caller, s Stream) error {
 	if c.RequireLeader && f.cfg.Watches.Leaderless != nil {
 		leaderless = f.cfg.Watches.Leaderless()
 	}
-	late := time.NewTimer(f.requestTimeout())
-	defer late.Stop()
-	for {
+	for late := f.late(); ; {
 		oldest, done, err := k.oldest()
 		switch {
 		case err == io.EOF:
@@ -67,20 +65,17 @@ func (f *Face) LeaseKeepAlive(c *Caller, s Stream) error {
 				return err
 			}
 			continue
-		case oldest != nil:
-			late.Reset(f.requestTimeout() - time.Since(oldest.came))
 		}
 		select {
-		case <-k.answered.C():
-		case <-late.C: // also while none waited: one that comes does not wake this goroutine
-			if k.overdue() {
+		case <-k.answered.C(): // also when the stream has ended: nothing is received any more
+		case <-late: // also while none waited: one that comes does not wake this goroutine
+			if late = k.later(); late == nil {
 				return translate.ErrTimeout
 			}
-			late.Reset(f.requestTimeout())
 		case <-leaderless:
 			return translate.ErrNoLeader
-		case <-s.Context().Done():
-			return s.Context().Err()
+		case <-s.Stopping():
+			return translate.ErrStopped
 		}
 	}
 }
@@ -96,11 +91,21 @@ func (k *keepAlives) oldest() (a *keepAlive, done bool, err error) {
 	return k.waiting[0], k.waiting[0].done, nil
 }
 
-// overdue tells whether the oldest has waited as long as a request may.
-func (k *keepAlives) overdue() bool {
+// later is closed when the oldest has waited as long as a request may; nil: it has. Few streams last so
+// long that they ask for it, and the others share what is closed.
+func (k *keepAlives) later() <-chan struct{} {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.waiting) > 0 && !k.waiting[0].done && time.Since(k.waiting[0].came) >= k.face.requestTimeout()
+	if len(k.waiting) == 0 || k.waiting[0].done {
+		return k.face.late()
+	}
+	left := k.face.requestTimeout() - time.Since(k.waiting[0].came)
+	if left <= 0 {
+		return nil
+	}
+	late := make(chan struct{})
+	time.AfterFunc(left, func() { close(late) })
+	return late
 }
 
 // send answers the oldest, with which the Node is done.

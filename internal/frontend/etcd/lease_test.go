@@ -89,6 +89,8 @@ func newPipe(ctx context.Context, room int) *pipe {
 
 func (p *pipe) Context() context.Context { return p.ctx }
 
+func (p *pipe) Stopping() <-chan struct{} { return p.ctx.Done() }
+
 func (p *pipe) Receive(m proto.Message) error {
 	select {
 	case r, ok := <-p.requests:

@@ -36,9 +36,13 @@ type Method struct {
 
 // Stream is the stream of one call. One goroutine at a time may send, and one may receive.
 type Stream interface {
-	// Context ends with the stream. Its cause tells clients why, if it is one of translate's errors.
+	// Context ends with the stream, and when the transport is to end. Its cause tells clients why, if it
+	// is one of translate's errors. It is made when it is asked for first, and that costs.
 	Context() context.Context
-	// Receive reads the next request into m. It returns io.EOF when the client sends no more.
+	// Stopping is closed when the transport is to end; nil: then, or before, Receive returns an error.
+	Stopping() <-chan struct{}
+	// Receive reads the next request into m. It returns io.EOF when the client sends no more, and
+	// another error when the stream has ended.
 	Receive(m proto.Message) error
 	// Send sends a response, which may be used again when it returns.
 	Send(m proto.Message) error
@@ -86,7 +90,11 @@ func stream[Req any, PReq message[Req]](name string, right Right, clientStreams 
 		Name: name, Right: right, ClientStreams: clientStreams,
 		NewRequest: func() proto.Message { return PReq(new(Req)) },
 		Serve: func(f *Face, c *Caller, s Stream) error {
-			if err := f.admit(s.Context(), c, right); err != nil {
+			prove, err := f.admits(c, right)
+			if prove && err == nil {
+				err = f.prove(s.Context(), c, right)
+			}
+			if err != nil {
 				return err
 			}
 			return serve(f, c, s)

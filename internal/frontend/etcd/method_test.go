@@ -35,4 +35,5 @@ func TestMethods(t *testing.T) {
 
 type noStream struct{ Stream }
 
-func (noStream) Context() context.Context { return context.Background() }
+func (noStream) Context() context.Context  { return context.Background() }
+func (noStream) Stopping() <-chan struct{} { return nil }

@@ -171,6 +171,9 @@ var errEnough = errors.New("watched enough")
 // Context implements Stream.
 func (w *watcher) Context() context.Context { return w.ctx }
 
+// Stopping implements Stream.
+func (w *watcher) Stopping() <-chan struct{} { return w.ctx.Done() }
+
 // Receive implements Stream.
 func (w *watcher) Receive(m proto.Message) error {
 	if w.create == nil {

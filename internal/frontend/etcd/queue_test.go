@@ -43,7 +43,7 @@ func TestLockGoesFromOneToTheNext(t *testing.T) {
 		var fences []int64
 		for lease := range int64(5) {
 			go func() {
-				r, err := w.Lock(t.Context(), w.any, lockWith(1+lease))
+				r, err := w.Lock(t.Context(), &etcd.Caller{}, lockWith(1+lease))
 				if err != nil {
 					t.Error(err)
 					return
@@ -85,7 +85,7 @@ func TestLockIsNotHeldByAnEndedLease(t *testing.T) {
 		ended := make(chan error, 2)
 		for _, lease := range []int64{2, 3} {
 			go func() {
-				_, err := w.Lock(t.Context(), w.any, lockWith(lease))
+				_, err := w.Lock(t.Context(), &etcd.Caller{}, lockWith(lease))
 				ended <- err
 			}()
 			synctest.Wait()
@@ -152,7 +152,7 @@ func TestElection(t *testing.T) {
 		}
 		p := newPipe(t.Context(), 100)
 		p.requests <- &epb.LeaderRequest{Name: name}
-		go w.Observe(w.any, p)
+		go w.Observe(&etcd.Caller{}, p)
 		synctest.Wait()
 		first := do(t, w, w.Campaign, &epb.CampaignRequest{Name: name, Lease: 1, Value: []byte("one")})
 		if string(first.Leader.Key) != "e/1" || first.Leader.Lease != 1 || string(first.Leader.Name) != "e" {

@@ -19,18 +19,29 @@ const requestTime = 5 * time.Second
 // requestTimeout bounds what waits for the cluster, whatever the client's deadline.
 func (f *Face) requestTimeout() time.Duration { return requestTime + 2*f.cfg.ElectionTimeout }
 
+// late is closed when a request that begins now has waited for the cluster as long as it may.
+func (f *Face) late() <-chan struct{} { return f.deadlines.after(f.requestTimeout()) }
+
 // admit refuses a request that a method must not see, and proves the user of the others. Every
-// method is called by way of it.
+// method is called by way of it, or of admits and prove.
 func (f *Face) admit(ctx context.Context, c *Caller, right Right) error {
+	if prove, err := f.admits(c, right); err != nil || !prove {
+		return err
+	}
+	return f.prove(ctx, c, right)
+}
+
+// admits refuses what needs a leader while there is none, and tells whether the user has to be proved.
+func (f *Face) admits(c *Caller, right Right) (prove bool, err error) {
 	if c.RequireLeader && !f.hasLeader() {
-		return translate.ErrNoLeader
+		return false, translate.ErrNoLeader
 	}
-	if right == Anyone { // even with a token that is not valid: so one gets another
-		return nil
-	}
-	if !f.access.Enabled() {
-		return nil
-	}
+	// Anyone may call some methods even with a token that is not valid: so one gets another.
+	return right != Anyone && f.access.Enabled(), nil
+}
+
+// prove proves the user of a request, who must have a right.
+func (f *Face) prove(ctx context.Context, c *Caller, right Right) error {
 	limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
 	defer cancel()
 	if err := f.identify(limited, c); err != nil {
@@ -69,9 +80,7 @@ func (f *Face) submit(ctx context.Context, caller *Caller, c state.Command) (sta
 		}
 		c.More.User, c.More.UserStamp = caller.user.Name, caller.user.Stamp
 	}
-	limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
-	defer cancel()
-	r, entry, err := f.cfg.Node.Submit(limited, c)
+	r, entry, err := f.cfg.Node.Submit(ctx, f.late(), c)
 	caller.way.entry, caller.way.wrote = entry, true
 	if err != nil {
 		return r, failed(err, translate.WriteFailed)
@@ -81,9 +90,7 @@ func (f *Face) submit(ctx context.Context, caller *Caller, c state.Command) (sta
 
 // fresh returns when the store has all that was acknowledged before.
 func (f *Face) fresh(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
-	defer cancel()
-	if err := f.cfg.Node.Read(limited); err != nil {
+	if err := f.cfg.Node.Read(ctx, f.late()); err != nil {
 		return failed(err, translate.ReadFailed)
 	}
 	return nil

@@ -27,6 +27,7 @@ type collector struct {
 }
 
 func (c *collector) Context() context.Context    { return c.ctx }
+func (c *collector) Stopping() <-chan struct{}   { return c.ctx.Done() }
 func (c *collector) Receive(proto.Message) error { return nil }
 func (c *collector) Send(m proto.Message) error {
 	c.parts = append(c.parts, proto.Clone(m).(*pb.SnapshotResponse))

@@ -190,7 +190,8 @@ type watchClient struct {
 }
 
 // Context implements etcd.Stream.
-func (c *watchClient) Context() context.Context { return c.ctx }
+func (c *watchClient) Context() context.Context  { return c.ctx }
+func (c *watchClient) Stopping() <-chan struct{} { return c.ctx.Done() }
 
 // Receive implements etcd.Stream.
 func (c *watchClient) Receive(m proto.Message) error {

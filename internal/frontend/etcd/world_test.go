@@ -61,7 +61,7 @@ func newWorldWith(t testing.TB, change func(*etcd.Config)) *world {
 	return &world{node: n, any: &etcd.Caller{}, Face: etcd.New(cfg)}
 }
 
-func (n *node) Submit(ctx context.Context, c state.Command) (state.Result, rsm.EntryID, error) {
+func (n *node) Submit(ctx context.Context, late <-chan struct{}, c state.Command) (state.Result, rsm.EntryID, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.submitErr != nil {
@@ -78,7 +78,7 @@ func (n *node) Submit(ctx context.Context, c state.Command) (state.Result, rsm.E
 	return n.machine.DoOp(c), rsm.EntryID{}, ctx.Err()
 }
 
-func (n *node) Read(context.Context) error {
+func (n *node) Read(context.Context, <-chan struct{}) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.reads++
@@ -187,7 +187,8 @@ func refused(t testing.TB, err error, want *translate.Error) {
 // do fails the test where a request is refused.
 func do[Req, Resp any](t testing.TB, w *world, call func(context.Context, *etcd.Caller, Req) (Resp, error), r Req) Resp {
 	t.Helper()
-	resp, err := call(t.Context(), w.any, r)
+	caller := *w.any // calls go on at the same time, and each has one
+	resp, err := call(t.Context(), &caller, r)
 	if err != nil {
 		t.Fatal(err)
 	}

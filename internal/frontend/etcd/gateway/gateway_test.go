@@ -40,7 +40,7 @@ type node struct {
 	machine *state.Machine
 }
 
-func (n *node) Submit(_ context.Context, c state.Command) (state.Result, rsm.EntryID, error) {
+func (n *node) Submit(_ context.Context, _ <-chan struct{}, c state.Command) (state.Result, rsm.EntryID, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c, err := state.Codec{}.Decode(state.Codec{}.Append(nil, c))
@@ -51,7 +51,7 @@ func (n *node) Submit(_ context.Context, c state.Command) (state.Result, rsm.Ent
 }
 
 func (n *node) KeepAlive(id int64, done func(ttl int64, err error)) {
-	r, _, err := n.Submit(context.Background(), state.Command{More: &state.More{Kind: state.KindTick, Leases: []int64{id}, Stamp: logtime.Stamp{Log: 1}}})
+	r, _, err := n.Submit(context.Background(), nil, state.Command{More: &state.More{Kind: state.KindTick, Leases: []int64{id}, Stamp: logtime.Stamp{Log: 1}}})
 	if err != nil {
 		done(0, err)
 		return
@@ -59,10 +59,10 @@ func (n *node) KeepAlive(id int64, done func(ttl int64, err error)) {
 	done(r.TTL[0], nil)
 }
 
-func (n *node) Read(context.Context) error { return nil }
-func (n *node) Term() raft.Term            { return 2 }
-func (n *node) Leader() raft.NodeID        { return 1 }
-func (n *node) Store() etcd.Store          { return n.machine }
+func (n *node) Read(context.Context, <-chan struct{}) error { return nil }
+func (n *node) Term() raft.Term                             { return 2 }
+func (n *node) Leader() raft.NodeID                         { return 1 }
+func (n *node) Store() etcd.Store                           { return n.machine }
 
 // Members, Status and MoveLeader are those of the member that etcd's answers are of.
 func (n *node) Members() []translate.Member {

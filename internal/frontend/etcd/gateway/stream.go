@@ -44,6 +44,9 @@ type stream struct {
 // Context implements etcd.Stream.
 func (s *stream) Context() context.Context { return s.ctx }
 
+// Stopping implements etcd.Stream.
+func (s *stream) Stopping() <-chan struct{} { return s.ctx.Done() }
+
 // Receive implements etcd.Stream.
 func (s *stream) Receive(m proto.Message) error {
 	if s.ended {

@@ -1,6 +1,7 @@
 package overgrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -96,34 +97,15 @@ func (s *Server) stream(method string, m etcd.Method) grpc.StreamDesc {
 			defer done()
 			c.Bounds = bounds
 		}
-		ctx, cancel := context.WithCancelCause(g.Context())
-		defer cancel(nil)
-		defer context.AfterFunc(s.entrance.Closed(), func() { cancel(translate.ErrStopped) })()
-		if err := m.Serve(f, &c, stream{g, ctx}); err != nil {
-			if ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			return statusOf(err)
+		own := &stream{ServerStream: g, closed: s.entrance.Closed()}
+		defer own.end()
+		if err := m.Serve(f, &c, own); err != nil {
+			return statusOf(cmp.Or(own.cause(), err))
 		}
 		return nil
 	}
 	return grpc.StreamDesc{StreamName: method, Handler: handler, ServerStreams: true, ClientStreams: m.ClientStreams}
 }
-
-// stream is a grpc.ServerStream as methods see it.
-type stream struct {
-	grpc.ServerStream
-	ctx context.Context // ends with the stream, or when the server drains
-}
-
-// Context implements etcd.Stream.
-func (s stream) Context() context.Context { return s.ctx }
-
-// Receive implements etcd.Stream.
-func (s stream) Receive(m proto.Message) error { return s.RecvMsg(m) }
-
-// Send implements etcd.Stream.
-func (s stream) Send(m proto.Message) error { return s.SendMsg(m) }
 
 // statusOf is an error as gRPC sends it.
 func statusOf(err error) error {

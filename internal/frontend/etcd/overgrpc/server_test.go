@@ -44,22 +44,24 @@ func (s store) Range(op kv.RangeOp) (kv.RangeResult, error) {
 
 func (s store) Revision() uint64 { return s.machine.Revision() }
 
-func (n *node) Submit(ctx context.Context, c state.Command) (state.Result, rsm.EntryID, error) {
+func (n *node) Submit(ctx context.Context, late <-chan struct{}, c state.Command) (state.Result, rsm.EntryID, error) {
 	if n.block != nil {
 		select {
 		case <-n.block:
 		case <-ctx.Done():
 			return state.Result{}, rsm.EntryID{}, ctx.Err()
+		case <-late:
+			return state.Result{}, rsm.EntryID{}, context.DeadlineExceeded
 		}
 	}
 	return n.store.machine.DoOp(c), rsm.EntryID{}, nil
 }
 
-func (n *node) Read(context.Context) error                 { return nil }
-func (n *node) KeepAlive(_ int64, done func(int64, error)) { done(3e9, nil) }
-func (n *node) Term() raft.Term                            { return 9 }
-func (n *node) Leader() raft.NodeID                        { return n.leader }
-func (n *node) Store() etcd.Store                          { return n.store }
+func (n *node) Read(context.Context, <-chan struct{}) error { return nil }
+func (n *node) KeepAlive(_ int64, done func(int64, error))  { done(3e9, nil) }
+func (n *node) Term() raft.Term                             { return 9 }
+func (n *node) Leader() raft.NodeID                         { return n.leader }
+func (n *node) Store() etcd.Store                           { return n.store }
 
 // Auth is part of etcd.Store: authentication is off.
 func (store) Auth() (*auth.Table, <-chan struct{}) { return auth.New(), nil }

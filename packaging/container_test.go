@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"maps"
 	"os"
 	"os/exec"
@@ -24,8 +25,12 @@ type compose struct {
 			Test []string `json:"test"`
 		} `json:"healthcheck"`
 		Volumes []string `json:"volumes"`
+		Secrets []string `json:"secrets"`
 	} `json:"services"`
 	Volumes map[string]any `json:"volumes"`
+	Secrets map[string]struct {
+		File string `json:"file"`
+	} `json:"secrets"`
 }
 
 // The servers of the compose file, as it describes them, become a cluster whose probes succeed.
@@ -39,6 +44,8 @@ func TestTheComposedClusterServes(t *testing.T) {
 		t.Fatalf("%v in %+v", err, c)
 	}
 	n := newNetwork(t, slices.Sorted(maps.Keys(c.Services))...)
+	secret := c.Secrets["cluster"].File
+	writeFiles(t, n.dir, map[string][]byte{secret: []byte(rand.Text() + rand.Text())})
 	start := time.Now()
 	for name, s := range c.Services {
 		if volume, where, _ := strings.Cut(s.Volumes[0], ":"); volume != name || where != "/data" {
@@ -48,7 +55,10 @@ func TestTheComposedClusterServes(t *testing.T) {
 		}
 		var env []string
 		for key, value := range s.Environment {
-			env = append(env, key+"="+value)
+			env = append(env, key+"="+strings.ReplaceAll(value, "/run/secrets/cluster", filepath.Join(n.dir, secret)))
+		}
+		if !slices.Equal(s.Secrets, []string{"cluster"}) || s.Environment["BALSA_CLUSTER_SECRET_FILE"] != "/run/secrets/cluster" {
+			t.Errorf("%s: its peer port is open: %q, %q", name, s.Secrets, s.Environment)
 		}
 		n.serve(name, s.Command, env...)
 	}

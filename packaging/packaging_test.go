@@ -254,6 +254,30 @@ func TestTheUnitIsSound(t *testing.T) {
 	run(t, "systemd-analyze", "security", "--offline=yes", "--threshold=15", "--no-pager", name)
 }
 
+// What docs/install.md has systemd do with a disk for the data is sound, too, and systemd reads it.
+func TestTheUnitTakesADiskForItsData(t *testing.T) {
+	needs(t, "systemd-analyze")
+	page, err := os.ReadFile("../docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile(`(?m)(?:^    .*\n|^\n)*^    ReadWritePaths=.*\n`).FindString(string(page))
+	block = strings.ReplaceAll(strings.TrimSpace(block), "\n    ", "\n") + "\n"
+	unit, err := os.ReadFile("linux/balsa.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, sound := range map[string]bool{block: true, block + "MemoryMax=4G\n": true, strings.ReplaceAll(block, "ReadWrite", "WriteRead"): false} {
+		dir := t.TempDir()
+		writeFiles(t, dir, map[string][]byte{"balsa.service": []byte(strings.ReplaceAll(string(unit), "/usr/bin/balsa", "/bin/true"))})
+		writeFiles(t, filepath.Join(dir, "balsa.service.d"), map[string][]byte{"override.conf": []byte(text)})
+		out, _ := exec.Command("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", filepath.Join(dir, "balsa.service")).CombinedOutput()
+		if complains := strings.Contains(string(out), "balsa.service"); complains == sound {
+			t.Errorf("%s\nsystemd-analyze verify: %s", text, out)
+		}
+	}
+}
+
 // isolated skips a test where no file system of its own can be laid over that of this machine.
 func isolated(t *testing.T) {
 	t.Helper()

@@ -26,6 +26,8 @@ type cluster struct {
 	sync func(NodeID) time.Duration
 	// settings, if not nil, draws those of a node's next life.
 	settings func(*Config)
+	// damaged are nodes whose state is damaged.
+	damaged map[NodeID]bool
 }
 
 // options are what a run is made of. The zero value of a fault is its absence.
@@ -241,6 +243,7 @@ func (c *cluster) in(n *node, d time.Duration, run func()) {
 func (c *cluster) clock(n *node) Instant { return Instant(1 + float64(c.now)*n.rate) }
 
 func (c *cluster) tick(n *node) {
+	n.raft.StateDamaged(c.damaged[n.id])
 	n.raft.Tick(c.clock(n))
 	c.stepped(n)
 	c.in(n, time.Duration(float64(c.opt.tick)/n.rate), func() { c.tick(n) })

@@ -49,7 +49,7 @@ type Raft struct {
 	// diskTransferPauseTicks counts the ticks until a slow disk of this node, or a damaged state, may
 	// again be the reason for a transfer (see transferForDisk). It outlasts a term.
 	diskTransferPauseTicks int
-	stateDamaged           bool // see StateDamaged
+	ownState               ownState // see StateDamaged
 
 	persist persistState
 	effects Effects // what the next call of Effects returns, but for Persist and Committed

@@ -1,5 +1,7 @@
 package raft
 
+import "slices"
+
 // transfer is a transfer of leadership (thesis 3.10). The leader takes no more proposals,
 // brings its successor up to date, and tells it to start an election at once. If that takes
 // longer than an election timeout, the leader gives the transfer up.
@@ -65,11 +67,12 @@ func (r *Raft) mayLead(id NodeID) bool {
 	return c.Voters.Incoming.Contains(id) && !c.IsWitness(id)
 }
 
-func (r *Raft) bestSuccessor() NodeID {
+// bestSuccessor returns the voter that has most of the log of those that could lead, None if there is none.
+func (r *Raft) bestSuccessor(except ...NodeID) NodeID {
 	var best *progress
 	for _, p := range r.leader.peers {
 		switch {
-		case !r.mayLead(p.id) || !r.maySucceed(p):
+		case !r.mayLead(p.id) || !r.maySucceed(p) || slices.Contains(except, p.id):
 		case best == nil, p.match > best.match, p.match == best.match && p.active && !best.active:
 			best = p
 		}

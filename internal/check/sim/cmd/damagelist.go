@@ -21,6 +21,10 @@ var damaged = []mutant{
 		"	return m.smallDamaged() || p.keys", "	return p.keys"}, tests: stateDamageTests},
 	{name: "passing-error-is-damage", edit: edit{"state/scrub.go",
 		"	if m.scrubs.small = 0; err != nil && ", "	if m.scrubs.small = mf.small.number; err != nil && "}, tests: stateDamageTests},
+	{name: "damaged-leaders-pass-leadership-to-and-fro", edit: edit{"raft/ownstate.go",
+		"r.bestSuccessor(s.tried...)", "r.bestSuccessor()"}, tests: [2]string{"./raft", "^TestDamagedLeaders"}},
+	{name: "damaged-leaders-never-rest", edit: edit{"raft/ownstate.go",
+		"		s.tried, s.pause = nil, damagedPauseTimeouts<<s.rounds*r.cfg.ElectionTimeoutTicks\n", "		s.tried = nil\n"}, tests: [2]string{"./raft", "^TestDamagedLeaders"}},
 }
 
 var stateDamageTests = [2]string{"./state", "Damage|FilesThatChange|FalseAlarms"}

@@ -62,13 +62,13 @@ type Config[Op, Result any] struct {
 	// loop and must not block. Default: all are admitted. Operations of this replica's own are
 	// the business of those who submit them.
 	Admit func(op []byte) bool
-	// First returns what this replica proposes once in each term that it leads: an operation as
-	// Codec.Append makes it; nil: nothing. It is asked when an operation arrives and the state machine has
-	// executed all of the log but its last entry, and so all entries of earlier terms. What it returns
-	// comes before that operation. That is the first one of the term if the replica is idle. Under load it
-	// may be a late one, or none. First is called by the loop and must not block. Default: nothing.
-	First func() []byte
-	// Refuse says why an operation that is submitted here must not be proposed, nil if it may be:
+	// First returns what this replica proposes when it leads, before all operations of its term; false: nothing.
+	// While it returns something, and entries of earlier terms are not executed yet, operations get ErrBusy:
+	// these entries may make it needless. It is asked once in a term where it returns false, or where what it
+	// returns is proposed. What Refuse refuses is not proposed. First is called by the loop and must not block.
+	// Default: nothing.
+	First func() (op Op, ok bool)
+	// Refuse says why an operation of this replica must not be proposed, nil if it may be:
 	// other members may not know how to execute it, for instance. Submit then returns that error. Any
 	// goroutine calls it. Default: none is refused.
 	Refuse func(op Op) error

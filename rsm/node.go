@@ -111,7 +111,10 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	if err != nil {
 		return nil, err
 	}
-	n.replica.Admit, n.replica.First = cfg.Admit, cfg.First
+	n.replica.Admit = cfg.Admit
+	if cfg.First != nil {
+		n.replica.First = n.first
+	}
 	n.noteConfigurations()
 	if hasher != nil {
 		n.replica.CompareStates()

@@ -127,7 +127,9 @@ func (r *Replica[W]) propose(m *raft.Propose) proposalAnswer {
 	case r.Admit != nil && !r.Admit(m.Data):
 		return proposalAnswer{refusal: raft.RefusedAdmission}
 	}
-	r.proposeFirst()
+	if !r.proposeFirst() {
+		return proposalAnswer{refusal: raft.RefusedBusy}
+	}
 	switch index, err := r.core.ProposeForwarded(m.From, appendName(proposalName{m.From, m.ID}, m.Data)); err {
 	case nil:
 		return proposalAnswer{index: index}
@@ -140,17 +142,25 @@ func (r *Replica[W]) propose(m *raft.Propose) proposalAnswer {
 	}
 }
 
-// proposeFirst proposes what Config.First says, once in a term that this replica leads: before the first
-// operation that arrives when all of the log but its last entry is executed. That entry is of this term,
-// since the term began with one. So the state has all of earlier terms.
-func (r *Replica[W]) proposeFirst() {
-	if r.First == nil || r.core.Role() != raft.Leader || r.firstTerm == r.core.Term() || r.applied+1 < r.core.Last() {
-		return
+// proposeFirst proposes what First says, once in a term that this replica leads. It returns false if the operation that
+// has arrived must wait: what First says comes before it, and is not known for certain before all of the log but its
+// last entry is executed. That entry is of this term, since the term began with one. So the state has all of earlier
+// terms then. A bad schedule otherwise:
+//
+//  1. A cluster is born. Its first leader commits nothing, or nothing but the entry with which its term began.
+//  2. The next leader has not executed that when an operation arrives. First comes too late for it.
+func (r *Replica[W]) proposeFirst() bool {
+	if r.First == nil || r.core.Role() != raft.Leader || r.firstTerm == r.core.Term() {
+		return true
 	}
 	if op := r.First(); op != nil {
+		if r.applied+1 < r.core.Last() {
+			return false
+		}
 		if _, err := r.core.Propose(op); err != nil {
-			return // neither is the operation that comes now taken
+			return true // neither is the operation that comes now taken
 		}
 	}
 	r.firstTerm = r.core.Term()
+	return true
 }

@@ -28,7 +28,8 @@ type Replica[W any] struct {
 
 	// Admit is Config.Admit. It is set before the first Turn.
 	Admit func(op []byte) bool
-	// First is Config.First, set like Admit, and firstTerm the term in which it was asked last.
+	// First is Config.First, encoded, and set like Admit; nil stands for nothing. firstTerm is the latest term in
+	// which it has no more to say.
 	First     func() []byte
 	firstTerm raft.Term
 
@@ -129,7 +130,10 @@ func (r *Replica[W]) submit(s Submission[W]) {
 		r.forward(s)
 		return
 	}
-	r.proposeFirst()
+	if !r.proposeFirst() {
+		r.complete(s.Waiter, ErrBusy)
+		return
+	}
 	switch index, err := r.core.Propose(s.Data); {
 	case err == nil:
 		r.submits.add(r.core.Term(), index, s.Waiter)

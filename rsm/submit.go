@@ -114,6 +114,20 @@ func (n *Node[Op, Result]) encode(op Op) ([]byte, error) {
 	return n.cfg.Codec.Append(nil, op), nil
 }
 
+// first is Replica.First.
+func (n *Node[Op, Result]) first() []byte {
+	op, ok := n.cfg.First()
+	if !ok {
+		return nil
+	}
+	data, err := n.encode(op)
+	if err != nil {
+		n.cfg.Logger.Debug("what this leader would propose first is refused", "id", n.cfg.ID, "error", err)
+		return nil
+	}
+	return data
+}
+
 func (n *Node[Op, Result]) submit(data []byte, forward bool, done waiter[Result]) {
 	err := ErrTooLarge
 	if len(data) <= n.cfg.MaxOpBytes {

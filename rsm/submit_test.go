@@ -116,34 +116,46 @@ func TestForwardedOperationsNeedAdmission(t *testing.T) {
 	})
 }
 
-// What a new leader has to say comes before the first operation, whichever replica took that, and once.
+// What a new leader has to say comes before the first operation, whichever replica took that, and once. What must not be
+// proposed is not proposed first either.
 func TestWhatALeaderProposesFirst(t *testing.T) {
 	for _, by := range []string{"the leader", "another"} {
-		run(t, 3, -1, func(t *testing.T, c *cluster) {
-			c.settings = func(cfg *rsm.Config[int64, int64]) {
-				append, said := cfg.Codec.Append, false
-				cfg.First = func() []byte {
-					if said {
+		for first, refused := range map[int64]bool{100: false, 200: true} {
+			run(t, 3, -1, func(t *testing.T, c *cluster) {
+				c.settings = func(cfg *rsm.Config[int64, int64]) {
+					counter := cfg.Machine.(*counter)
+					cfg.First = func() (int64, bool) { return first, counter.get() < 100 }
+					cfg.Refuse = func(op int64) error {
+						if op >= 200 {
+							return errors.New("not all members know it")
+						}
 						return nil
 					}
-					said = true
-					return append(nil, 100)
 				}
-			}
-			for _, id := range c.ids {
-				c.stop(id)
-				c.start(id)
-			}
-			id := c.leader()
-			if by != "the leader" {
-				id = c.others(id)[0]
-			}
-			for i := range int64(3) {
-				if sum, _, err := c.nodes[id].SubmitAnywhere(t.Context(), 1); err != nil || sum != 101+i {
-					t.Errorf("by %s: the sum is %d, %v", by, sum, err)
+				for _, id := range c.ids {
+					c.stop(id)
+					c.start(id)
 				}
-			}
-		})
+				id := c.leader()
+				if by != "the leader" {
+					id = c.others(id)[0]
+				}
+				before := first
+				if refused {
+					before = 0
+				}
+				for i := range int64(3) {
+					sum, _, err := c.nodes[id].SubmitAnywhere(t.Context(), 1)
+					for errors.Is(err, rsm.ErrBusy) { // entries of earlier terms are not executed yet
+						time.Sleep(time.Millisecond)
+						sum, _, err = c.nodes[id].SubmitAnywhere(t.Context(), 1)
+					}
+					if err != nil || sum != before+1+i {
+						t.Errorf("by %s: the sum is %d, %v, want %d", by, sum, err, before+1+i)
+					}
+				}
+			})
+		}
 	}
 }
 

@@ -157,11 +157,8 @@ func (u *upkeep) quotaCommand() state.Command {
 }
 
 // firstCommand is rsm.Config.First: the quota is in force before the first write of a new cluster.
-func (r *Replica) firstCommand() []byte {
-	if !r.lacksQuota() {
-		return nil
-	}
-	return state.Codec{}.Append(nil, r.upkeep.quotaCommand())
+func (r *Replica) firstCommand() (c state.Command, ok bool) {
+	return r.upkeep.quotaCommand(), r.lacksQuota()
 }
 
 // pace lets what is written in the background rest as long as it has worked, so that it gets

@@ -34,6 +34,9 @@ func (m *Machine) Alarms() (raised map[state.Alarm]bool, atQuota bool) {
 	return m.alarms.raised, m.quota > 0 && (bytes >= m.quota || refused > 0 && bytes+refused > m.quota)
 }
 
+// AlarmRaised tells whether there is an alarm of a kind.
+func (m *Machine) AlarmRaised(kind state.AlarmKind) bool { return m.alarms.has(kind) }
+
 // alarmed is why an alarm refuses a command.
 func (m *Machine) alarmed(c state.Command) kv.Code {
 	kind := state.KindOp

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"balsa.example/internal/check/naive"
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
@@ -47,7 +48,11 @@ func (w *world) drawLimit() state.More {
 		quota := pick(w.rand, 0, 0, 1, w.rand.Int64N(int64(10*(w.mix.Padding+50))))
 		return state.More{Kind: state.KindQuota, Quota: quota}
 	}
-	if m := w.lifts(); len(m) > 0 && w.chance(0.8) {
+	lift := 0.8
+	if w.mix.LongAlarms && w.check.truth.AlarmRaised(state.AlarmCorrupt) {
+		lift = 0.1
+	}
+	if m := w.lifts(); len(m) > 0 && w.chance(lift) {
 		return pick(w.rand, m...)
 	}
 	if w.check.truth.Version() < state.Version { // nobody proposes an alarm before
@@ -84,4 +89,32 @@ func (w *world) ask(m state.More) {
 			n.submitOnly(more(m), w.chance(w.mix.Forward))
 		}
 	})
+}
+
+// birthQuota is the quota of a cluster that begins with one.
+const birthQuota = 1 << 40
+
+// firstCommand is rsm.Config.First of a server that is to set a quota where there is none.
+func (n *node) firstCommand() []byte {
+	if !n.w.mix.BirthQuota || n.quota() != 0 {
+		return nil
+	}
+	return state.Codec{}.Append(nil, more(state.More{Kind: state.KindQuota, Quota: birthQuota, Internal: true}))
+}
+
+func (n *node) quota() int64 {
+	switch m := n.machine.(type) {
+	case *state.Machine:
+		return m.Figures().Quota
+	case withSnapshots:
+		return m.m.Quota()
+	}
+	return 0
+}
+
+// born checks that a cluster which begins with a quota has it before any other command.
+func (k *checker) born(first state.Command) {
+	if k.w.mix.BirthQuota && (first.More == nil || first.More.Kind != state.KindQuota || first.More.Quota != birthQuota) {
+		k.w.failf("first command", "the cluster is to begin with a quota, and begins with %s", naive.Text(first))
+	}
 }

@@ -51,17 +51,19 @@ type Mix struct {
 	Users bool
 	// Cold: there are keys that stay as they are.
 	Cold bool
-	// Limits: the quota and alarms change.
-	Limits   bool
-	Clients  int
-	Streams  int // concurrent operations of a client
-	Keys     int
-	Reads    float64       // their share of all operations
-	Padding  int           // bytes of a value, at most
-	Think    time.Duration // between two operations, on average
-	Attempt  time.Duration // how long a client waits for an answer
-	Deadline time.Duration // of an operation
-	Forward  float64       // the share of writes that a follower forwards; it refuses the others
+	// BirthQuota: the cluster begins with a quota, which is so large that it refuses nothing.
+	BirthQuota bool
+	// Limits: the quota and alarms change. LongAlarms: those that refuse all writes last longer than leases.
+	Limits, LongAlarms bool
+	Clients            int
+	Streams            int // concurrent operations of a client
+	Keys               int
+	Reads              float64       // their share of all operations
+	Padding            int           // bytes of a value, at most
+	Think              time.Duration // between two operations, on average
+	Attempt            time.Duration // how long a client waits for an answer
+	Deadline           time.Duration // of an operation
+	Forward            float64       // the share of writes that a follower forwards; it refuses the others
 	// So many clients are eager: from EagerFor before the end of the faults on they have
 	// almost no think time. Their share of reads is EagerReads, none of them by lease.
 	Eager      int
@@ -188,6 +190,7 @@ func drawMix(r *rand.Rand, allowed []Fault) Mix {
 	m.ShortOutcomes = r.IntN(2) == 0
 	m.Users = r.IntN(3) == 0
 	m.Limits, m.Cold = r.IntN(4) == 0, m.Durable && r.IntN(3) == 0
+	m.BirthQuota, m.LongAlarms = r.IntN(2) == 0, r.IntN(2) == 0
 	return m
 }
 

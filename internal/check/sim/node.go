@@ -192,6 +192,7 @@ func (n *node) start() {
 	}
 	if !n.witness {
 		n.replica.CompareStates()
+		n.replica.First = n.firstCommand
 	}
 	n.w.trace.numbers(n.w.now, n.id, "start", uint64(found.HardState.Term), uint64(found.Snapshot.Index), uint64(len(found.Entries)))
 	n.startWatching()

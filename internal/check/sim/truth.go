@@ -29,6 +29,9 @@ func (k *checker) commit(e raft.Entry, in raft.Term) {
 		if err != nil {
 			k.w.failf("codec", "%v", err)
 		}
+		if k.counts.Commands == 1 {
+			k.born(op)
+		}
 		before := k.truth.Clock()
 		c.result = k.truth.DoOp(op)
 		k.stamped(before, k.truth.Clock())

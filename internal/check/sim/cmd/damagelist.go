@@ -27,6 +27,18 @@ var damaged = []mutant{
 		"		s.tried, s.pause = nil, damagedPauseTimeouts<<s.rounds*r.cfg.ElectionTimeoutTicks\n", "		s.tried = nil\n"}, tests: [2]string{"./raft", "^TestDamagedLeaders"}},
 }
 
+// birth are bugs of what a new cluster begins with.
+var birth = []mutant{
+	{name: "first-comes-after-an-operation", edit: edit{"rsm/proposals.go",
+		"		if r.applied+1 < r.core.Last() {\n			return false\n", "		if r.applied+1 < r.core.Last() {\n			return true\n"}},
+	{name: "first-is-not-asked", edit: edit{"rsm/proposals.go",
+		"	if r.First == nil || ", "	if r.First != nil || "}},
+	{name: "first-in-the-first-term-only", edit: edit{"rsm/proposals.go",
+		"	if op := r.First(); op != nil {\n", "	if op := r.First(); op != nil && r.core.Term() == 1 {\n"}},
+	{name: "first-is-not-refused", edit: edit{"rsm/submit.go",
+		"		return nil\n	}\n	data, err := n.encode(op)\n", "		return nil\n	}\n	data, err := n.cfg.Codec.Append(nil, op), error(nil)\n"}, tests: [2]string{"./rsm", "First$"}},
+}
+
 var stateDamageTests = [2]string{"./state", "Damage|FilesThatChange|FalseAlarms"}
 
-func init() { mutants = append(mutants, damaged...) }
+func init() { mutants = append(append(mutants, damaged...), birth...) }

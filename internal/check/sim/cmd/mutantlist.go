@@ -371,7 +371,7 @@ var mutants = []mutant{
 	{name: "etcd-response-without-a-nested-one", edit: edit{"internal/frontend/etcd/translate/txn.go",
 		"ResponseTxn: txnResponse(inner(0), r.Txn)}}\n", "ResponseTxn: txnResponse(inner(0), &kv.TxnResult{Succeeded: r.Txn.Succeeded})}}\n"}},
 	{name: "alarm-lets-leases-end", edit: edit{"state/execute.go",
-		"	case !p.alarms.corrupt.Load():\n", "	default:\n"}, tests: [2]string{"./state", "Alarm"}},
+		"	case !p.alarms.corrupt.Load():\n", "	default:\n"}},
 	{name: "alarm-lets-nested-puts-through", edit: edit{"state/alarm.go",
 		"c.More.Txn != nil && txnBytes(c.More.Txn) > 0", "c.More.Txn != nil && slices.ContainsFunc(c.More.Txn.Then, func(op kv.TxnOp) bool { return op.Put != nil })"}},
 	{name: "quota-never-refuses", edit: edit{"state/execute.go",

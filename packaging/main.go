@@ -67,6 +67,10 @@ func release(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	pages, err := manPagesOf(o.root, work, programs[0].version)
+	if err != nil {
+		return fmt.Errorf("man pages: %w", err)
+	}
 	for _, p := range programs {
 		if err := p.archive(o.out, manual); err != nil {
 			return fmt.Errorf("archive for %s: %w", p.platform(), err)
@@ -75,7 +79,7 @@ func release(ctx context.Context, o options) error {
 			return fmt.Errorf("SBOM for %s: %w", p.platform(), err)
 		}
 		if p.os == "linux" {
-			if err := p.packages(o, slices.Concat(manual, completions)); err != nil {
+			if err := p.packages(o, slices.Concat(manual, completions, pages)); err != nil {
 				return err
 			}
 		}

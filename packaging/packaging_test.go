@@ -333,6 +333,48 @@ func TestTheRPMHoldsWhatTheDebDoes(t *testing.T) {
 	}
 }
 
+// Each command has a page for man(1), which is found and can be read.
+func TestEachCommandHasAManPage(t *testing.T) {
+	needs(t, "dpkg-deb", "tar")
+	dir := t.TempDir()
+	run(t, "sh", "-c", `dpkg-deb --fsys-tarfile "$0" | tar -x -C "$1" ./usr/share/man`, one(t, "*.deb"), dir)
+	index, err := os.ReadFile("../docs/reference/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"balsa", "balsa-serve", "balsa-etcd"}
+	for _, m := range regexp.MustCompile(`(?m)^## (balsa .*)$`).FindAllStringSubmatch(string(index), -1) {
+		names = append(names, strings.ReplaceAll(m[1], " ", "-"))
+	}
+	found, err := filepath.Glob(filepath.Join(dir, "usr/share/man/man1/*.1.gz"))
+	if err != nil || len(found) != len(names) || len(names) < 50 {
+		t.Errorf("%d pages of %d commands: %v", len(found), len(names), err)
+	}
+	for _, name := range names {
+		if _, err := os.Stat(filepath.Join(dir, "usr/share/man/man1", name+".1.gz")); err != nil {
+			t.Error(err)
+		}
+	}
+	needs(t, "man")
+	for name, wants := range map[string][]string{
+		"balsa":            {"balsa - a fault-tolerant", "balsa member add\n", "--endpoints strings", "balsa-serve(1)"},
+		"balsa-serve":      {"balsa-serve - Run one server", "--join strings", "Default: 500."},
+		"balsa-member-add": {"balsa member add", "which balsa(1) has", "SYNOPSIS"},
+	} {
+		cmd := exec.Command("man", "--warnings", "-l", filepath.Join(dir, "usr/share/man/man1", name+".1.gz"))
+		cmd.Env = append(os.Environ(), "LC_ALL=C", "MANWIDTH=120", "MAN_KEEP_FORMATTING=")
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.Contains(string(out), "warning") {
+			t.Errorf("man %s: %v: %s", name, err, out)
+		}
+		for _, want := range wants {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("man %s has no %q: %s", name, want, out)
+			}
+		}
+	}
+}
+
 // balsaTakes has the real program read a command line, up to where it would begin to serve.
 func balsaTakes(t *testing.T, balsa string, args ...string) {
 	t.Helper()

@@ -193,13 +193,15 @@ func (r *Raft) caughtUp(id NodeID) bool {
 type removal struct {
 	// index is that of the configuration without it; 0: the latest has it.
 	index Index
-	// round is the leader's latest when index was known to be committed, and ticks counts from then.
+	// round is the leader's latest when index was known to be committed. ticks counts from then, and again
+	// from when the peer got further, which is to match.
 	round Round
+	match Index
 	ticks int
 }
 
-// maxRemovalTimeouts bounds, in election timeouts, for how long a removed peer is still sent the
-// log. It may be down for good.
+// maxRemovalTimeouts bounds, in election timeouts, for how long a removed peer that gets no further is
+// still sent the log. It may be down for good.
 const maxRemovalTimeouts = 10
 
 // dropRemovedPeers forgets the removed peers that know of it, or had time enough. An
@@ -214,7 +216,9 @@ func (r *Raft) dropRemovedPeers() {
 		if gone.ticks == 0 {
 			gone.round = r.leader.round
 		}
-		gone.ticks++
+		if gone.ticks++; p.match > gone.match {
+			gone.match, gone.ticks = p.match, 1
+		}
 		told := p.match >= gone.index && p.ackedRound > gone.round
 		return told || gone.ticks > maxRemovalTimeouts*r.cfg.ElectionTimeoutTicks
 	})

@@ -368,6 +368,33 @@ func TestRemovedPeerIsTold(t *testing.T) {
 	}
 }
 
+// A removed peer that is far behind gets the log for as long as it gets further.
+func TestARemovedPeerThatIsBehindIsTold(t *testing.T) {
+	r := lead(t, withLearners(NewConfiguration(1, 2, 3), 4))
+	catchUpAll(t, r, 2, 3, 4)
+	behind, slow := r.peer(4).match, 0
+	for range 5 {
+		if _, err := r.Propose([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		settle(r)
+	}
+	change(t, r, NewConfiguration(1, 2, 3))
+	for ticks := 1; r.peer(4) != nil && ticks < 10_000; ticks++ {
+		r.Tick(0)
+		settle(r)
+		ack(t, r, 2)
+		ack(t, r, 3)
+		if ticks%(maxRemovalTimeouts*r.cfg.ElectionTimeoutTicks-1) == 0 && behind < r.log.last() {
+			behind, slow = behind+1, slow+1
+			step(t, r, &AppendEntriesReply{Header: Header{From: 4, To: 1, Term: r.term}, Match: behind, Round: r.leader.round})
+		}
+	}
+	if behind < r.confs.latestIndex() || slow < 5 {
+		t.Errorf("it was given up at %d; %d removes it", behind, r.confs.latestIndex())
+	}
+}
+
 // A new leader tells those whom an earlier leader has removed and perhaps not told.
 func TestNextLeaderTellsRemovedPeers(t *testing.T) {
 	old := withLearners(NewConfiguration(1, 2, 3), 4)

@@ -81,6 +81,8 @@ var mutants = []mutant{
 		"f.acknowledged > r.leaderCommit() || f.unheard {", "f.acknowledged > r.leaderCommit() {"}, tests: [2]string{"./raft", "^TestAFollowerThatIsNotHeard"}},
 	{name: "follower-that-lacks-what-is-committed-keeps-a-leader", edit: edit{"raft/follower.go",
 		"max(f.leaderLast, last, m.Commit)", "max(f.leaderLast, last)"}, tests: [2]string{"./raft", "^TestAFollowerWithoutRoom"}},
+	{name: "removed-member-that-is-behind-is-not-told", edit: edit{"raft/change.go",
+		"gone.match, gone.ticks = p.match, 1", "gone.match = p.match"}, tests: [2]string{"./raft", "^TestARemovedPeerThatIsBehind"}},
 	{name: "leader-whose-state-arrives-is-left", edit: edit{"raft/stall.go",
 		" && !s.arrives && !r.diskHangs()\n", " && !r.diskHangs()\n"}, tests: [2]string{"./raft", "^TestALeaderWhoseStateArrives"}},
 	{name: "reconnected-disk-counts-as-well", edit: edit{"raft/owndisk.go",

@@ -68,12 +68,14 @@ func (w *world) converge() {
 // any more, and the other members may have dropped them, so it may take a restart, after which they are
 // not wanted.
 func (w *world) repairAll() {
-	repaired := func() bool { return !w.anyRotten() }
+	repaired := func() bool {
+		return !slices.ContainsFunc(w.members(), func(n *node) bool { return !n.fatal && n.disk.usesRotten() })
+	}
 	if w.runUntil(w.now+time.Minute, repaired) { // one run after the other is read
 		return
 	}
 	for _, n := range w.members() {
-		if n.disk.isRotten() {
+		if n.disk.usesRotten() {
 			n.crashAndRestart(false)
 		}
 	}

@@ -119,6 +119,14 @@ func (d *disk) isRotten() bool {
 	return len(d.rotten) > 0
 }
 
+// usesRotten tells whether files are in use that rotRun has damaged. One that has been removed may come back
+// with a power loss, but no manifest names it any more.
+func (d *disk) usesRotten() bool {
+	return d.isRotten() && slices.ContainsFunc(d.rotten, func(r rottenFile) bool {
+		return slices.Contains(slices.Collect(maps.Values(d.files.files)), r.node)
+	})
+}
+
 // damaged tells whether anything on the disk is.
 func (d *disk) damaged() bool { return d.damage != none || d.isRotten() }
 

@@ -1,6 +1,10 @@
 package state
 
-import "fmt"
+import (
+	"fmt"
+
+	"balsa.example/raft"
+)
 
 // What compaction has forgotten is freed in two steps, which each replica takes by itself:
 //
@@ -67,7 +71,9 @@ func (m *Machine) purge(p *present) (more, ok bool) {
 // their histories, or write a damaged file anew.
 func (m *Machine) CheckpointWanted() bool {
 	p := m.present.Load()
-	return m.smallDamaged() || p.keys.Compacted() != p.keys.DurablyCompacted() || m.compared.Load() > m.files.lastRevision()
+	index, _ := m.Durable()
+	return m.smallDamaged() || p.keys.Compacted() != p.keys.DurablyCompacted() || m.compared.Load() > m.files.lastRevision() ||
+		raft.Index(m.awaited.Load()) > index
 }
 
 // garbage chooses runs that follow one another, to be written anew as few. Nil: it is not worth it.

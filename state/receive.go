@@ -67,7 +67,8 @@ func fileName(i *run.Info) []byte {
 	return binary.LittleEndian.AppendUint64(b, uint64(i.Bytes))
 }
 
-// stateName is what members call the stream of OpenState where they fetch it.
+// stateName is what members call the stream of OpenState where they fetch it. With an index (8 bytes) behind it the
+// member that is asked is to make a checkpoint if its durable state is behind that.
 const stateName = "state"
 
 // UseFetcher is part of rsm.FetchingMachine.
@@ -81,8 +82,11 @@ func (m *Machine) UseFetcher(f rsm.Fetcher) { m.fetcher = f }
 // but those that need the leader's state. They ask for it again and again, until the leader has read all
 // runs before that one by itself, at its leisure, and only then hands over to a member that is whole.
 func (m *Machine) OpenFile(name []byte, offset int64) (io.ReadCloser, error) {
-	if string(name) == stateName && offset == 0 {
+	if index, ok := bytes.CutPrefix(name, []byte(stateName)); ok && offset == 0 && (len(index) == 0 || len(index) == 8) {
 		m.compared.Store(m.Revision())
+		if len(index) > 0 {
+			m.awaited.Store(binary.LittleEndian.Uint64(index))
+		}
 		s, err := m.OpenState()
 		if err != nil { // a file that is missing is not one that this member does not have any more
 			return nil, fmt.Errorf("open the state: %v", err)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -272,7 +273,7 @@ func (m *Machine) takeState(own *manifest, before error) (taken *manifest, err e
 			case err != nil:
 				return err
 			case mf.position.Index < own.position.Index || mf.position.Index == 0:
-				return errBehind
+				return m.await(from, own.position.Index)
 			}
 			err = m.store(m.ctx, storing{m.filesOf(mf), number}, from, mf, small)
 			if err == nil {
@@ -287,4 +288,13 @@ func (m *Machine) takeState(own *manifest, before error) (taken *manifest, err e
 		return nil, errors.Join(before, err)
 	}
 	return taken, nil
+}
+
+// await asks a member whose state is behind an index for a checkpoint, so that the next start finds another state:
+// where nobody writes it might make none for ever. It returns errBehind.
+func (m *Machine) await(from raft.NodeID, index raft.Index) error {
+	name := binary.LittleEndian.AppendUint64([]byte(stateName), uint64(index))
+	// A member of an older version does not know the name.
+	_ = m.fetch(m.ctx, from, name, 0, func(context.Context, io.Reader) error { return nil })
+	return errBehind
 }

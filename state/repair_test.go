@@ -204,7 +204,8 @@ func TestOpenTakesTheStateOfAnother(t *testing.T) {
 	}
 }
 
-// A member that is behind is of no use at a start: what was acknowledged here may be missing there.
+// A member that is behind is of no use at a start: what was acknowledged here may be missing there. It is asked for a
+// checkpoint, without which it might stay behind where nobody writes.
 func TestOpenTakesNoStateThatIsBehind(t *testing.T) {
 	s := newUnlike(t, 20<<10, nil)
 	for i := range 10 {
@@ -216,8 +217,23 @@ func TestOpenTakesNoStateThatIsBehind(t *testing.T) {
 	s.damage("run-1", -1)
 	m := state.New(state.Config{FS: s.fs, Dir: "state", Cluster: 7, ID: 1, RunBytes: 8 << 10, CacheBytes: -1})
 	m.UseFetcher(from{s.peer})
+	if s.peer.CheckpointWanted() {
+		t.Error("a checkpoint is wanted, and nobody has asked")
+	}
 	if _, _, err := m.Open(); !errors.As(err, new(*run.CorruptError)) || !strings.Contains(err.Error(), "behind") {
 		t.Fatalf("opened: %v", err)
+	}
+	if !s.peer.CheckpointWanted() {
+		t.Error("no checkpoint is wanted")
+	}
+	for i := range 10 {
+		s.peer.DoOp(set(keyOf(i), "new"))
+	}
+	if err := s.checkpointPeer(scrubbedKeys + 20); err != nil || s.peer.CheckpointWanted() {
+		t.Errorf("a checkpoint is wanted still, %v", err)
+	}
+	if _, _, err := m.Open(); err != nil || m.Hash() != s.peer.Hash() {
+		t.Errorf("opened: %v", err)
 	}
 }
 

@@ -53,13 +53,13 @@ That REVISION is forgotten already is 10; that it is not reached yet is 1.`,
 		defer cancel()
 		if len(args) > 0 {
 			if err := ck.Compact(ctx, revision); err != nil {
-				return n.explain("compact", args[0], err)
+				return n.explainCall("compact "+args[0], err)
 			}
 			return out.printCompacted(p, revision, true)
 		}
 		revision, done, err := compactKeeping(ctx, ck, keep)
 		if err != nil {
-			return n.explain("compact", strconv.FormatUint(revision, 10), err)
+			return n.explainCall(fmt.Sprintf("compact --keep %d", keep), err)
 		}
 		return out.printCompacted(p, revision, done)
 	}

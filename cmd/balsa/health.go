@@ -60,7 +60,11 @@ Exit codes:
 			path, what = "/livez", "alive"
 		}
 		for _, endpoint := range n.endpoints {
-			if err := n.probe(ctx, client, endpoint, path); err != nil {
+			err := n.probe(ctx, client, endpoint, path)
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = fmt.Errorf("no answer within %s; a server that knows no leader takes longer, and /health of its client port says so at once", n.timeout)
+			}
+			if err != nil {
 				return withCode(exitUnavailable, "%s is not %s: %w", hostPort(endpoint), what, err)
 			}
 			fmt.Fprintf(p.stdout, "%s is %s\n", hostPort(endpoint), what)

@@ -17,6 +17,11 @@ func TestHealthTellsWhatIsWrong(t *testing.T) {
 	_, stop := background(t, "waiting for n2", "serve", "--name", "n1", "--data-dir", filepath.Join(dir, "n1"),
 		"--initial-cluster", fmt.Sprintf("n1=%s,n2=%s", peer, loopback(base+2)), "--listen-client-urls", client, "--listen-peer-urls", peer)
 	host := strings.TrimPrefix(client, "http://")
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
 	for _, test := range []struct {
 		args      []string
 		code      int
@@ -26,6 +31,7 @@ func TestHealthTellsWhatIsWrong(t *testing.T) {
 		{[]string{"--endpoints", host}, exitUnavailable, "", "waiting for n2"},
 		{[]string{"--endpoints", client + "," + loopback(base+3)}, exitUnavailable, "", "is not ready"},
 		{[]string{"--live", "--endpoints", loopback(base + 3)}, exitUnavailable, "", "is not alive"},
+		{[]string{"--timeout", "50ms", "--endpoints", mute.Addr().String()}, exitUnavailable, "", "no answer within 50ms; a server that knows no leader"},
 		{[]string{"--endpoints", host, "--cert", "a"}, exitUsage, "", "--cert and --key go together"},
 		{[]string{"--endpoints", host, "--cacert", filepath.Join(dir, "no")}, exitUsage, "", "--cacert"},
 		{[]string{"--timeout", "0s"}, exitUsage, "", "--timeout"},

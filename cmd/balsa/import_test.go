@@ -178,6 +178,10 @@ func TestCompactFromTheCommandLine(t *testing.T) {
 		{"compact 0", "", exitUsage, "", "REVISION"},
 		{"compact x", "", exitUsage, "", "REVISION"},
 	}.run(t, endpoints)
+	nobody := fmt.Sprintf("--endpoints=127.0.0.1:%d", freePorts(t, 1))
+	if code, _, errs := balsa(t, "", "compact", "--keep", "2", "--timeout", "50ms", nobody); code != exitUnavailable || !strings.Contains(errs, "compact --keep 2: ") {
+		t.Errorf("without servers: %d %q", code, errs)
+	}
 	for _, args := range []string{"compact 2", "get a --rev 2", "ls --rev 2", "export --rev 2"} {
 		code, out, errs := balsa(t, "", append(strings.Fields(args), endpoints)...)
 		if code != exitCompacted || out != "" || !strings.Contains(errs, "compacted") {

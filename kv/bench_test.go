@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"balsa.example/kv"
@@ -93,4 +94,35 @@ func BenchmarkCodec(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkRangeEach reads 10,000 keys in memory, which were written in another order than theirs. Its
+// entries are appended to memory, as those of a reply are.
+func BenchmarkRangeEach(b *testing.B) {
+	const keys = 10_000
+	s := newWorld(b)
+	value := bytes.Repeat([]byte("v"), 256)
+	for i := range keys {
+		s.do(kv.Op{Kind: kv.Put, Key: benchKey(i), Value: value})
+	}
+	var out []byte
+	b.ReportAllocs()
+	before := processorTime(b)
+	for b.Loop() {
+		out = out[:0]
+		if _, err := s.RangeEach(kv.RangeOp{}, func(e *kv.Entry) { out = append(append(out, e.Key...), e.Value...) }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(processorTime(b)-before)/float64(b.N*keys), "cpu-ns/key")
+}
+
+// processorTime is that of this process, in nanoseconds.
+func processorTime(b *testing.B) int64 {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
 }

@@ -132,16 +132,23 @@ func (s *Store) rangeOne(op *RangeOp, key string, at uint64, yield func(*Entry))
 
 // row returns the row of a slot at a revision, and false if the key did not exist. The lock
 // is held.
-func (s *Store) row(slot index.Slot, key string, at uint64) (row, bool) {
+func (s *Store) row(slot index.Slot, key string, at uint64) (r row, ok bool) {
+	ok = s.setRow(&r, slot, at)
+	r.Key = key
+	return r, ok
+}
+
+// setRow is row, into one that is empty, but for the key.
+func (s *Store) setRow(r *row, slot index.Slot, at uint64) (ok bool) {
 	h := s.index.Head(slot)
 	if h.Mod <= at {
-		return row{
-			Entry: Entry{Key: key, Version: h.Version, CreateRevision: h.Create, ModRevision: h.Mod, Lease: h.Lease},
-			ref:   h.Ref, whole: true,
-		}, !h.Deleted
+		r.Version, r.CreateRevision, r.ModRevision, r.Lease = h.Version, h.Create, h.Mod, h.Lease
+		r.ref, r.whole = h.Ref, true
+		return !h.Deleted
 	}
 	mod, ref, deleted := s.index.At(slot, at)
-	return row{Entry: Entry{Key: key, ModRevision: mod}, ref: ref}, ref.Run != 0 && !deleted
+	r.ModRevision, r.ref = mod, ref
+	return ref.Run != 0 && !deleted
 }
 
 // complete reads the record of a row, if the row is not whole or its value is wanted.
@@ -342,14 +349,17 @@ func (g *gatherer) scanDown(below string) (next string, more bool) {
 
 // look counts a key, and puts its row into chunk if that may be wanted. The lock is held.
 func (g *gatherer) look(slot index.Slot) {
-	r, ok := g.s.row(slot, "", g.at) // the key is read if it is wanted
+	g.chunk = append(g.chunk, row{}) // in its place at once: a row is large to be copied
+	r := &g.chunk[len(g.chunk)-1]
+	ok := g.s.setRow(r, slot, g.at)
 	if ok && !g.counted {
 		g.count++
 	}
-	if ok && !g.op.CountOnly && !g.more {
-		r.Key = g.s.index.Key(slot)
-		g.chunk = append(g.chunk, r)
+	if !ok || g.op.CountOnly || g.more {
+		g.chunk = g.chunk[:len(g.chunk)-1]
+		return
 	}
+	r.Key = g.s.index.Key(slot)
 }
 
 // keep keeps rows to be sorted. With a limit the last of them go, all but one, which tells that
@@ -397,7 +407,7 @@ func (g *gatherer) emit(rows []row) error {
 }
 
 // read completes a row, the first of those that refs are of.
-func (g *gatherer) read(r *row, refs []run.Ref) error {
+func (g *gatherer) read(r *row, refs []run.Ref) (err error) {
 	switch {
 	case g.op.KeysOnly:
 		err := g.s.complete(r, false)
@@ -405,10 +415,23 @@ func (g *gatherer) read(r *row, refs []run.Ref) error {
 		return err
 	case r.Value != nil:
 		return nil // read before, to sort
+	case r.whole:
+		r.Value, err = g.records.Value(refs, r.ModRevision)
+	default:
+		err = g.readWhole(r, refs)
 	}
-	rec, err := g.records.Read(refs)
-	if errors.Is(err, run.ErrGone) || err == nil && rec.Mod != r.ModRevision {
+	if err != nil && errors.Is(err, run.ErrGone) {
 		return g.s.complete(r, true) // it looks where the record is now
+	}
+	return err
+}
+
+// readWhole takes all that is known of a row from its record. The error is run.ErrGone if another one
+// is there now.
+func (g *gatherer) readWhole(r *row, refs []run.Ref) error {
+	rec, err := g.records.Read(refs)
+	if err == nil && rec.Mod != r.ModRevision {
+		err = run.ErrGone
 	}
 	if err == nil {
 		r.fill(&rec)

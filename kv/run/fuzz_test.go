@@ -28,11 +28,20 @@ func FuzzRecord(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		var rec Record
-		hash, err := rec.decode(signed(content), 7)
+		b := signed(content)
+		hash, err := rec.decode(b, 7)
+		if len(b) >= minRecord {
+			value, ok := valueIn(b, rec.Mod)
+			_, other := valueIn(b, rec.Mod+1)
+			if err == nil && (!ok || other || !bytes.Equal(value, rec.Value)) {
+				t.Fatalf("value %q, %t, in %+v, and of another revision %t", value, ok, rec, other)
+			}
+		}
 		if err != nil {
 			return
 		}
-		again, b := rec, make([]byte, rec.size())
+		again := rec
+		b = make([]byte, rec.size())
 		if got := again.encode(b, 7); len(b) == len(content)+recordHead && got != hash {
 			t.Fatalf("hash %x, then %x", hash, got)
 		}

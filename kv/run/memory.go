@@ -50,9 +50,16 @@ func (m *memory) room(n int) []byte {
 // at returns what was written there by one call of room, or nil.
 func (m *memory) at(offset, size uint32) []byte {
 	list := *m.list.Load()
-	i := sort.Search(len(list), func(i int) bool { return list[i].start > offset }) - 1
-	if i < 0 {
+	if len(list) == 0 {
 		return nil
+	}
+	// The first chunk starts at 0, and most are as long as each other: so this is most often the right one.
+	i := min(int(offset)/m.chunkBytes, len(list)-1)
+	for list[i].start > offset {
+		i--
+	}
+	for i+1 < len(list) && list[i+1].start <= offset {
+		i++
 	}
 	from, end := int64(offset-list[i].start), int64(offset-list[i].start)+int64(size)
 	if end > int64(len(list[i].b)) {

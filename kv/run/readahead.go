@@ -39,6 +39,27 @@ func (r *RecordReader) Read(refs []Ref) (rec Record, err error) {
 	return rec, nil
 }
 
+// Value returns the value of the first of some records, as Read does, for who knows the rest of it: its
+// revision is mod. If another record is there now, the error is ErrGone.
+func (r *RecordReader) Value(refs []Ref, mod uint64) ([]byte, error) {
+	ref := refs[0]
+	if !r.find(ref.Run) {
+		return nil, ErrGone
+	}
+	if mem := r.run.mem.Load(); mem != nil {
+		if b := mem.at(ref.Offset, ref.Size); len(b) >= minRecord {
+			if value, ok := valueIn(b, mod); ok {
+				return value, nil
+			}
+		}
+	}
+	rec, err := r.Read(refs)
+	if err == nil && rec.Mod != mod {
+		err = ErrGone
+	}
+	return rec.Value, err
+}
+
 // ReadMemory returns a record if that needs no disk, and false else.
 func (r *RecordReader) ReadMemory(ref Ref) (rec Record, ok bool) {
 	if !r.find(ref.Run) {

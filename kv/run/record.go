@@ -142,6 +142,31 @@ func (r *Record) parse(b []byte) error {
 	return nil
 }
 
+// valueIn returns the value of a record of a revision, of which everything else is known. Like parse it
+// is for bytes that were never out of memory. It returns false if they are none of such a record.
+func valueIn(b []byte, mod uint64) (value []byte, ok bool) {
+	rest := b[recordHead+1:]
+	m, n := binary.Uvarint(rest)
+	if n <= 0 || m != mod {
+		return nil, false
+	}
+	rest = rest[n:]
+	for numbers := 4; numbers > 0; rest = rest[1:] { // those between the revision and the length of the key
+		if len(rest) == 0 {
+			return nil, false
+		}
+		if rest[0] < 0x80 {
+			numbers--
+		}
+	}
+	key, n := binary.Uvarint(rest)
+	if n <= 0 || key > uint64(len(rest)-n) {
+		return nil, false
+	}
+	rest = rest[n+int(key):]
+	return rest[:len(rest):len(rest)], true
+}
+
 func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
 func zigzag(v int64) uint64 { return uint64(v)<<1 ^ uint64(v>>63) }

@@ -19,10 +19,10 @@ func MemoryLimit(root string) int64 {
 
 // KeepBelowGroupLimit has Go collect garbage in time, so that the process is not killed at the limit of its control
 // group: what is above nine tenths of that is collected at once. The rest is for what Go does not count, of which its guide
-// wants 5 to 10 % (go.dev/doc/gc-guide#Memory_limit). It does nothing without such a limit, or if set says that
-// GOMEMLIMIT has one already.
+// wants 5 to 10 % (go.dev/doc/gc-guide#Memory_limit). It does nothing without a limit below what the machine has, or
+// if set says that GOMEMLIMIT has one already.
 func KeepBelowGroupLimit(root string, set bool) {
-	if limit := GroupLimit(root); !set && limit < math.MaxInt64 {
+	if limit := GroupLimit(root); !set && limit < Memory(root) {
 		debug.SetMemoryLimit(limit / 10 * 9)
 	}
 }

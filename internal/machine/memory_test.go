@@ -19,6 +19,7 @@ func TestGarbageIsCollectedBelowTheLimitOfTheGroup(t *testing.T) {
 	}{
 		{"a container", "1073741824\n", false, gib / 10 * 9},
 		{"no limit", "max\n", false, math.MaxInt64},
+		{"no limit of version 1", "9223372036854771712\n", false, math.MaxInt64},
 		{"GOMEMLIMIT is set", "1073741824\n", true, math.MaxInt64},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -29,6 +30,12 @@ func TestGarbageIsCollectedBelowTheLimitOfTheGroup(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(filepath.Join(dir, "memory.max"), []byte(tt.limit), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.MkdirAll(filepath.Join(root, "proc"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(root, "proc/meminfo"), []byte("MemTotal: 4194304 kB\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			KeepBelowGroupLimit(root, tt.set)

@@ -188,6 +188,24 @@ func TestAnotherNumberOfPodsRestartsNone(t *testing.T) {
 	}
 }
 
+// A job of Prometheus is one cluster, also where other namespaces have clusters of this name.
+func TestTheMonitorsJobIsOneCluster(t *testing.T) {
+	documents := render(t, "{serviceMonitor: {enabled: true}, insecure: true}")
+	var monitor struct {
+		Spec struct {
+			Endpoints []struct {
+				Relabelings []struct{ TargetLabel, Replacement string }
+			}
+		}
+	}
+	if err := yaml.Unmarshal([]byte(documents["ServiceMonitor balsa"]), &monitor); err != nil {
+		t.Fatal(err)
+	}
+	if of := monitor.Spec.Endpoints[0].Relabelings; len(of) != 1 || of[0].TargetLabel != "job" || of[0].Replacement != "db/balsa" {
+		t.Errorf("the job is %v", of)
+	}
+}
+
 // Each document has the fields of its type alone, and each command line is one of this balsa.
 func TestManifestsAreSound(t *testing.T) {
 	balsa := unpack(t, one(t, "*.tar.gz"), t.TempDir())

@@ -62,11 +62,11 @@ type Config[Op, Result any] struct {
 	// loop and must not block. Default: all are admitted. Operations of this replica's own are
 	// the business of those who submit them.
 	Admit func(op []byte) bool
-	// First returns what this replica proposes when it leads, before all operations of its term; false: nothing.
-	// While it returns something, and entries of earlier terms are not executed yet, operations get ErrBusy:
-	// these entries may make it needless. It is asked once in a term where it returns false, or where what it
-	// returns is proposed. What Refuse refuses is not proposed. First is called by the loop and must not block.
-	// Default: nothing.
+	// First returns what this replica proposes when it leads, once in a term; false: nothing. It is asked when an
+	// operation arrives, and what it returns comes before that. While entries of earlier terms are not executed,
+	// which may make it needless, it is not proposed, and First is asked again with the next operation. The very
+	// first operation of a cluster gets ErrBusy meanwhile, so that First comes before all others. What Refuse refuses
+	// is not proposed. First is called by the loop and must not block. Default: nothing.
 	First func() (op Op, ok bool)
 	// Refuse says why an operation of this replica must not be proposed, nil if it may be:
 	// other members may not know how to execute it, for instance. Submit then returns that error. Any

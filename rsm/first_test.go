@@ -41,19 +41,37 @@ func TestFirstWaitsForEarlierTerms(t *testing.T) {
 		g.settle(2)
 		g.want(op, "executed", 1)
 	}
-	if got, want := slices.DeleteFunc(slices.Clone(g.executed), func(op string) bool { return op == "" }), []string{"first", "c", "d"}; !slices.Equal(got, want) {
-		t.Errorf("executed %q, want %q", got, want)
-	}
 	if n := asked[2]; n != 3 {
 		t.Errorf("it was asked %d times, want once for a, b and c each", n)
 	}
+	g.wantOrder("first", "c", "d")
+
+	// Later there is an answer to be waited for again. The operation does not wait.
+	said := false
+	g.replicas[3].First = func() []byte {
+		if said = said || slices.Contains(g.executed, "again"); said {
+			return nil
+		}
+		return []byte("again")
+	}
 	g.filter = loses[*raft.AppendEntriesReply]
+	g.forward(2, "x") // is not executed yet
 	for range g.replicas[1].core.ElectionTimeoutTicks() {
 		g.tick(1)
 	}
 	g.elect(3)
-	g.forward(3, "e") // nothing comes before it, so it does not wait
+	g.forward(3, "e")
 	g.filter = nil
 	g.settle(3)
 	g.want("e", "executed", 1)
+	g.forward(3, "f")
+	g.settle(3)
+	g.wantOrder("first", "c", "d", "x", "e", "again", "f")
+}
+
+func (g *group) wantOrder(want ...string) {
+	g.t.Helper()
+	if got := slices.DeleteFunc(slices.Clone(g.executed), func(op string) bool { return op == "" }); !slices.Equal(got, want) {
+		g.t.Errorf("executed %q, want %q", got, want)
+	}
 }

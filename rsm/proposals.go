@@ -142,20 +142,24 @@ func (r *Replica[W]) propose(m *raft.Propose) proposalAnswer {
 	}
 }
 
-// proposeFirst proposes what First says, once in a term that this replica leads. It returns false if the operation that
-// has arrived must wait: what First says comes before it, and is not known for certain before all of the log but its
-// last entry is executed. That entry is of this term, since the term began with one. So the state has all of earlier
-// terms then. A bad schedule otherwise:
+// proposeFirst proposes what First says, once in a term that this replica leads. What First says is known for certain
+// when all of the log but its last entry is executed. That entry is of this term, since the term began with one. So the
+// state has all of earlier terms then.
+//
+// It returns false if the operation that has arrived must wait for that: where no operation is known to be committed, of
+// those behind the snapshot. A bad schedule otherwise:
 //
 //  1. A cluster is born. Its first leader commits nothing, or nothing but the entry with which its term began.
 //  2. The next leader has not executed that when an operation arrives. First comes too late for it.
+//
+// Later operations do not wait. There may be much to execute.
 func (r *Replica[W]) proposeFirst() bool {
 	if r.First == nil || r.core.Role() != raft.Leader || r.firstTerm == r.core.Term() {
 		return true
 	}
 	if op := r.First(); op != nil {
 		if r.applied+1 < r.core.Last() {
-			return false
+			return r.used
 		}
 		if _, err := r.core.Propose(op); err != nil {
 			return true // neither is the operation that comes now taken

@@ -32,6 +32,8 @@ type Replica[W any] struct {
 	// which it has no more to say.
 	First     func() []byte
 	firstTerm raft.Term
+	// used: an operation was committed since this replica has started, as far as it knows.
+	used bool
 
 	changes   changes[W]
 	submits   submits[W]
@@ -268,6 +270,9 @@ func (r *Replica[W]) takeCommitted(entries []raft.Entry) []Command[W] {
 		// loop would have found its name, or it never will be committed.
 		r.forwards.dropTerms(e.Term-1, func(w W) { r.complete(w, r.notLeader()) })
 		r.applying = e.Index
+		if !r.used {
+			_, r.used = Operation(e)
+		}
 		r.bytesSinceSnapshot += int64(e.Size())
 		commands = append(commands, c)
 	}

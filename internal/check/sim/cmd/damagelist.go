@@ -32,7 +32,9 @@ var damaged = []mutant{
 // birth are bugs of what a new cluster begins with.
 var birth = []mutant{
 	{name: "first-comes-after-an-operation", edit: edit{"rsm/proposals.go",
-		"		if r.applied+1 < r.core.Last() {\n			return false\n", "		if r.applied+1 < r.core.Last() {\n			return true\n"}},
+		"			return r.used\n", "			return true\n"}},
+	{name: "first-holds-up-a-new-leader", edit: edit{"rsm/proposals.go",
+		"			return r.used\n", "			return false\n"}, tests: [2]string{"./rsm", "First$|FirstWaits"}},
 	{name: "first-is-not-asked", edit: edit{"rsm/proposals.go",
 		"	if r.First == nil || ", "	if r.First != nil || "}},
 	{name: "first-in-the-first-term-only", edit: edit{"rsm/proposals.go",

@@ -455,10 +455,21 @@ func TestALateReportStandsForAWhile(t *testing.T) {
 	}
 }
 
+// The address alone leads to the dashboard.
+func TestTheAddressAloneLeadsToTheDashboard(t *testing.T) {
+	c := withDashboards(t, 1, LookUI)
+	if code, body := fetch(t, "http://"+c.endpoints[0]); code != http.StatusOK || !strings.Contains(string(body), "<title>balsa</title>") {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, _ := fetch(t, "http://"+c.endpoints[0]+"/nothing"); code != http.StatusNotFound {
+		t.Errorf("another path: %d", code)
+	}
+}
+
 // TestNoDashboardUnlessWanted: the zero Config shows none.
 func TestNoDashboardUnlessWanted(t *testing.T) {
 	c := withDashboards(t, 1, NoUI)
-	for _, path := range []string{"/ui", "/ui/", "/ui/api/overview"} {
+	for _, path := range []string{"/", "/ui", "/ui/", "/ui/api/overview"} {
 		if code, _ := fetch(t, "http://"+c.endpoints[0]+path); code != http.StatusNotFound {
 			t.Errorf("%s: %d", path, code)
 		}

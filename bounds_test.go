@@ -183,10 +183,13 @@ var bounds = map[string]string{
 	"clerk TxnResult.Results": "maxReplyBatch",
 	"clerk OpResult.KVs":      "maxReplyBatch",
 
-	"internal/frontend/etcd deadline.late":      "0",
-	"internal/frontend/etcd keepAlives.waiting": "maxStreamKeepAlives: TestKeepAliveStreamIsBounded",
-	"internal/frontend/etcd room.turn":          "1",
-	"internal/frontend/etcd room.units":         "maxResponseBytes: TestRoomIsBoundedAndEverybodyGetsIt",
+	"internal/frontend/etcd encodedRange.lent":             "maxResponseBytes, and it counts: TestUnreadResponsesCount",
+	"internal/frontend/etcd/translate RangeMessage.own":    "a header",
+	"internal/frontend/etcd/translate RangeMessage.shared": "maxResponseBytes: TestRangesOfAnySizeAreWhole",
+	"internal/frontend/etcd deadline.late":                 "0",
+	"internal/frontend/etcd keepAlives.waiting":            "maxStreamKeepAlives: TestKeepAliveStreamIsBounded",
+	"internal/frontend/etcd room.turn":                     "1",
+	"internal/frontend/etcd room.units":                    "maxResponseBytes: TestRoomIsBoundedAndEverybodyGetsIt",
 
 	"internal/wake Signal.c": "1",
 

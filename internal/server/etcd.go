@@ -7,8 +7,10 @@ import (
 	"slices"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
 
+	"balsa.example/api"
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/etcd"
 	"balsa.example/internal/frontend/etcd/gateway"
@@ -38,6 +40,9 @@ func (c Config) etcdBounds() clients.Bounds {
 		TooMany:      status.Error(codes.Code(tooMany.Code), tooMany.Text),
 	}
 }
+
+// clientCodec encodes what clients get. Both APIs have messages that are encoded already.
+func clientCodec() encoding.CodecV2 { return overgrpc.Codec(api.Codec()) }
 
 // openEtcd registers the etcd API. Requests wait until startEtcd.
 func (s *Server) openEtcd() {

@@ -249,7 +249,7 @@ func (s *Server) newPort() *clients.Port {
 		gateway = s.newGateway()
 	}
 	return clients.New(clients.Config{
-		Name: clientSide, Limits: limits, TLS: s.clientTLSConfig(), Keepalive: s.cfg.Keepalive, Codec: api.Codec(), Calls: s.calls, Logger: s.log,
+		Name: clientSide, Limits: limits, TLS: s.clientTLSConfig(), Keepalive: s.cfg.Keepalive, Codec: clientCodec(), Calls: s.calls, Logger: s.log,
 		HTTP: s.httpHandler(func() *clients.Port { return s.port }, s.cfg.PprofClients, s.withDashboard(gateway)),
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"balsa.example/internal/check/history"
-	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/rsm"
@@ -189,7 +188,7 @@ func (n *node) answerRange(x *call, reply func(answer)) {
 		return
 	}
 	if x.etcd {
-		found = rangeHeard(translate.RangeResponse(translate.Origin{}, &found))
+		found = rangeHeard(rangeSaid(&found))
 	}
 	r := state.Result{Result: kv.Result{Code: code, Revision: found.Revision}}
 	reply(answer{r, found, nil})

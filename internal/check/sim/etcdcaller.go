@@ -203,6 +203,12 @@ func entriesHeard(list []*mvccpb.KeyValue) (entries []kv.Entry) {
 	return entries
 }
 
+// rangeSaid is the response to a range, as the API of etcd encodes it.
+func rangeSaid(r *kv.RangeResult) *pb.RangeResponse {
+	m := translate.RangeMessageOf(translate.Origin{}, r)
+	return m.Response()
+}
+
 func rangeHeard(r *pb.RangeResponse) kv.RangeResult {
 	return kv.RangeResult{Entries: entriesHeard(r.Kvs), Count: r.Count, More: r.More, Revision: uint64(r.Header.GetRevision())}
 }

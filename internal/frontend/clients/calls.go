@@ -61,10 +61,21 @@ func (p *Port) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, s
 	size := 0
 	defer func() { cl.open.leave(false, size) }()
 	resp, err = serve(ctx, req)
-	if m, ok := resp.(proto.Message); ok && err == nil {
-		size = proto.Size(m)
+	if err == nil {
+		size = sizeOf(resp)
 	}
 	return resp, err
+}
+
+// sizeOf is the size of a response in bytes. Some are encoded already, and know theirs.
+func sizeOf(resp any) int {
+	switch m := resp.(type) {
+	case interface{ Size() int }:
+		return m.Size()
+	case proto.Message:
+		return proto.Size(m)
+	}
+	return 0
 }
 
 // stream is a grpc.StreamServerInterceptor.

@@ -216,3 +216,17 @@ func TestUnreadResponsesCount(t *testing.T) {
 		}
 	})
 }
+
+// sized is a response that is encoded already.
+type sized struct{ *healthpb.HealthCheckRequest }
+
+func (sized) Size() int { return 7 }
+
+func TestResponsesCountForTheirSize(t *testing.T) {
+	m := &healthpb.HealthCheckRequest{Service: "abc"}
+	for resp, want := range map[any]int{m: proto.Size(m), sized{m}: 7, nil: 0} {
+		if got := sizeOf(resp); got != want {
+			t.Errorf("%T counts for %d bytes, not for %d", resp, got, want)
+		}
+	}
+}

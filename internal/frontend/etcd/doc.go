@@ -11,6 +11,9 @@
 // (go.etcd.io/etcd/api/v3). Nothing here knows how they travel: Methods lists every method with
 // a function that calls it, and a transport serves that list.
 //
+// Ranges, and what watchers are told, may be large. So they are encoded here, by hand (Encoded), and a
+// transport that knows how sends them as they are. To others they are messages like all the rest.
+//
 // # Locks and elections
 //
 // Lock and Election are made of the methods above, as clients of etcd make locks by themselves: see

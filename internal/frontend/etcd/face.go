@@ -105,6 +105,9 @@ type Store interface {
 	Compacted() uint64
 	Get(key string) kv.Result
 	Range(op kv.RangeOp) (kv.RangeResult, error)
+	// EncodeRange reads a span, and returns what add makes of the entries, each of which it appends to b.
+	// An entry is good until add returns.
+	EncodeRange(op kv.RangeOp, b []byte, add func(b []byte, e *kv.Entry) []byte) ([]byte, kv.RangeResult, error)
 	ReadTxn(t *kv.Txn, maxBytes int64) (kv.TxnResult, error)
 	Lease(id int64, keys bool) (info lease.Info, attached []string, ok bool)
 	Leases() []int64

@@ -12,7 +12,7 @@ import (
 )
 
 var kvMethods = []Method{
-	unary("/etcdserverpb.KV/Range", ByKeys, (*Face).Range),
+	unary("/etcdserverpb.KV/Range", ByKeys, (*Face).encodeRange),
 	stream[pb.RangeRequest]("/etcdserverpb.KV/RangeStream", ByKeys, false, (*Face).RangeStream),
 	unary("/etcdserverpb.KV/Put", ByKeys, (*Face).Put),
 	unary("/etcdserverpb.KV/DeleteRange", ByKeys, (*Face).DeleteRange),
@@ -22,6 +22,16 @@ var kvMethods = []Method{
 
 // Range reads keys. A serializable one reads what this member has, and needs no leader.
 func (f *Face) Range(ctx context.Context, c *Caller, r *pb.RangeRequest) (*pb.RangeResponse, error) {
+	m, err := f.encodeRange(ctx, c, r)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Free()
+	return m.Response(), nil
+}
+
+// encodeRange is Range for who sends the response.
+func (f *Face) encodeRange(ctx context.Context, c *Caller, r *pb.RangeRequest) (*encodedRange, error) {
 	op, err := translate.RangeOf(r, f.cfg.Limits)
 	if err != nil {
 		return nil, err
@@ -32,20 +42,24 @@ func (f *Face) Range(ctx context.Context, c *Caller, r *pb.RangeRequest) (*pb.Ra
 		}
 	}
 	var result kv.RangeResult
+	entries := lentRanges.get()
 	err = f.access.Read(c.user, op.Span, func() error {
 		return f.reading(ctx, func(maxBytes int64) (bool, error) {
-			bounded := *op
+			bounded, keys := *op, 0
 			bounded.MaxBytes = maxBytes
-			if result, err = f.cfg.Node.Store().Range(bounded); err != nil {
-				return false, err
-			}
-			return !translate.Cut(op, &result), nil
+			entries, result, err = f.cfg.Node.Store().EncodeRange(bounded, entries[:0], func(dst []byte, e *kv.Entry) []byte {
+				keys++
+				return translate.AppendRangeEntry(dst, e)
+			})
+			return !translate.CutAfter(op, &result, keys), err
 		})
 	})
 	if err != nil {
+		lentRanges.put(entries)
 		return nil, translate.ReadFailed(err)
 	}
-	return translate.RangeResponse(f.origin(), &result), nil
+	own, lent := settle(entries)
+	return &encodedRange{translate.NewRangeMessage(f.origin(), &result, own), lent}, nil
 }
 
 // Put writes a key.

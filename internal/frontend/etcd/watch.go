@@ -6,9 +6,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/protobuf/proto"
 
-	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/kv"
 	"balsa.example/kv/watch"
 )
@@ -63,18 +61,6 @@ func (w *Watches) progressInterval() time.Duration {
 	d = max(d, minProgressInterval)
 	return d + rand.N(d/jitterPart)
 }
-
-// Encoded is a message whose wire form is known, in parts which other messages share.
-type Encoded interface {
-	proto.Message
-	// Size is that of the wire form in bytes.
-	Size() int
-	// Wire returns the wire form: own, which is valid until Stream.Send returns, and behind it
-	// shared, whose bytes never change.
-	Wire() (own []byte, shared [][]byte)
-}
-
-var _ Encoded = (*translate.WatchMessage)(nil)
 
 // Watch answers one stream of watchers.
 func (f *Face) Watch(c *Caller, s Stream) error {

@@ -96,8 +96,8 @@ func (n *loop) Store() etcd.Store { return page{n.node.store} }
 // page is a store of which each range has one key.
 type page struct{ store }
 
-func (page) Range(op kv.RangeOp) (kv.RangeResult, error) {
-	return kv.RangeResult{Entries: []kv.Entry{{Key: op.From, Value: make([]byte, 256), ModRevision: 5}}, Count: 1, Revision: 5}, nil
+func (page) EncodeRange(op kv.RangeOp, b []byte, add func([]byte, *kv.Entry) []byte) ([]byte, kv.RangeResult, error) {
+	return add(b, &kv.Entry{Key: op.From, Value: make([]byte, 256), ModRevision: 5}), kv.RangeResult{Count: 1, Revision: 5}, nil
 }
 
 func (n *loop) KeepAlive(_ int64, done func(int64, error)) { n.work <- func() { done(3e9, nil) } }

@@ -41,7 +41,7 @@ func buffersOf(m etcd.Encoded) (all mem.BufferSlice) {
 		if len(small) > 0 {
 			all = append(all, mem.SliceBuffer(small))
 		}
-		all = append(all, mem.SliceBuffer(part))
+		all = append(all, bufferOf(m, part))
 		small = small[len(small):]
 	}
 	if len(small) > 0 {
@@ -49,3 +49,23 @@ func buffersOf(m etcd.Encoded) (all mem.BufferSlice) {
 	}
 	return all
 }
+
+// bufferOf is a large part of a message.
+func bufferOf(m etcd.Encoded, part []byte) mem.Buffer {
+	if lent, ok := m.(etcd.Lent); ok {
+		return mem.NewBuffer(&part, owner{lent})
+	}
+	return mem.SliceBuffer(part)
+}
+
+// owner is a mem.BufferPool that gets back the memory of one message, of which one part is large.
+type owner struct{ message etcd.Lent }
+
+// Get implements mem.BufferPool.
+func (owner) Get(length int) *[]byte {
+	b := make([]byte, length)
+	return &b
+}
+
+// Put implements mem.BufferPool.
+func (o owner) Put(*[]byte) { o.message.Free() }

@@ -42,6 +42,15 @@ func (s store) Range(op kv.RangeOp) (kv.RangeResult, error) {
 	return r, code.Err()
 }
 
+// EncodeRange is part of etcd.Store.
+func (s store) EncodeRange(op kv.RangeOp, b []byte, add func([]byte, *kv.Entry) []byte) ([]byte, kv.RangeResult, error) {
+	r, err := s.Range(op)
+	for i := range r.Entries {
+		b = add(b, &r.Entries[i])
+	}
+	return b, r, err
+}
+
 func (s store) Revision() uint64 { return s.machine.Revision() }
 
 func (n *node) Submit(ctx context.Context, late <-chan struct{}, c state.Command) (state.Result, rsm.EntryID, error) {

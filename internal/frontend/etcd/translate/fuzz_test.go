@@ -1,6 +1,8 @@
 package translate_test
 
 import (
+	"bytes"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -47,6 +49,15 @@ func encoded(t *testing.T, m proto.Message, err error) {
 	}
 }
 
+// marshaled is the wire form of a message, with its fields in their order.
+func marshaled(t *testing.T, m proto.Message) []byte {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 func seeds(f *testing.F, all ...proto.Message) {
 	for _, m := range all {
 		data, err := proto.Marshal(m)
@@ -69,7 +80,13 @@ func FuzzTranslateRange(f *testing.F) {
 		m := started()
 		if op, err := translate.RangeOf(r, kv.Limits{}); err == nil {
 			if result, code := m.Range(*op); code == kv.CodeOK {
-				encoded(t, translate.RangeResponse(origin, &result), nil)
+				want := translate.RangeResponse(origin, &result)
+				encoded(t, want, nil)
+				m := translate.RangeMessageOf(origin, &result)
+				own, shared := m.Wire()
+				if got := append(slices.Clone(own), shared[0]...); len(got) != m.Size() || !bytes.Equal(got, marshaled(t, want)) || !proto.Equal(m.Response(), want) {
+					t.Fatalf("%x is encoded by hand as %x", marshaled(t, want), got)
+				}
 			}
 		}
 		op, err := translate.RangeStreamOf(r, kv.Limits{})

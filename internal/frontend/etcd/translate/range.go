@@ -68,11 +68,6 @@ func upper(n int64) uint64 {
 	return uint64(n)
 }
 
-// RangeResponse is the response to a range.
-func RangeResponse(o Origin, r *kv.RangeResult) *pb.RangeResponse {
-	return rangeResponse(o.Header(r.Revision), r)
-}
-
 func rangeResponse(h *pb.ResponseHeader, r *kv.RangeResult) *pb.RangeResponse {
 	return &pb.RangeResponse{Header: h, Kvs: keyValues(r.Entries), More: r.More, Count: r.Count}
 }

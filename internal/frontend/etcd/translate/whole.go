@@ -5,8 +5,11 @@ package translate
 import "balsa.example/kv"
 
 // Cut tells whether a bound on bytes has ended a range before its own limit did.
-func Cut(op *kv.RangeOp, r *kv.RangeResult) bool {
-	return r.More && (op.Limit == 0 || int64(len(r.Entries)) < op.Limit)
+func Cut(op *kv.RangeOp, r *kv.RangeResult) bool { return CutAfter(op, r, len(r.Entries)) }
+
+// CutAfter is Cut for a range whose entries, so many, are elsewhere.
+func CutAfter(op *kv.RangeOp, r *kv.RangeResult, entries int) bool {
+	return r.More && (op.Limit == 0 || int64(entries) < op.Limit)
 }
 
 // ErrTxnCut says that a transaction was executed, but what it has read cannot be told.

@@ -20,24 +20,30 @@ import (
 type lesson struct {
 	name, page, heading string // heading: of the part; empty: the whole page
 	cluster             bool   // balsa dev runs in another terminal
+	before              string // what has happened before
 	least               int    // commands
 }
 
 var lessons = []lesson{
-	{"the first minute", "README.md", "## The first minute", true, 5},
-	{"getting started", "docs/getting-started.md", "", false, 20},
-	{"concepts", "docs/concepts.md", "", true, 14},
-	{"transactions", "docs/commands.md", "## Transactions", true, 3},
-	{"leases", "docs/commands.md", "## Leases", true, 6},
-	{"users", "docs/users.md", "", true, 5},
+	{"the first minute", "README.md", "## The first minute", true, "", 5},
+	{"getting started", "docs/getting-started.md", "", false, "", 20},
+	{"concepts", "docs/concepts.md", "", true, "", 14},
+	{"transactions", "docs/commands.md", "## Transactions", true, "", 3},
+	{"leases", "docs/commands.md", "## Leases", true, "", 6},
+	{"users", "docs/users.md", "", true, "", 5},
+	{"backup", "docs/backup.md", "", true, "balsa put greeting hello", 7},
+	{"recovery", "docs/recovery.md", "", false, alone + " & balsa put greeting hello && kill $! && wait $!", 4},
 }
+
+// alone is a server with the directory of the pages.
+const alone = "balsa serve --name n1 --data-dir /var/lib/balsa --listen-client-urls http://127.0.0.1:23790 --listen-peer-urls http://127.0.0.1:23800 2> n1.log"
 
 // typed is a command of a page.
 type typed struct {
 	line    int
 	command string
 	note    string   // the comment behind it
-	prints  []string // the block of output behind it
+	prints  []string // the block of output behind it, but for rows that begin with a number
 }
 
 var (
@@ -45,13 +51,15 @@ var (
 	noted   = regexp.MustCompile(`\s+# (.*)$`)
 	shown   = regexp.MustCompile(`^(version=|lease=|\{"key|hello$)`) // notes that are what is printed
 	id      = regexp.MustCompile(`\b[0-9a-f]{16}\b`)
-	endless = regexp.MustCompile(`^balsa (watch|elect|lease keep-alive)`)
+	row     = regexp.MustCompile(`^n\d$`)
+	value   = regexp.MustCompile(`=\S+|\d+`)
+	endless = regexp.MustCompile(`^balsa (watch|elect|lease keep-alive|serve)`)
 	looks   = regexp.MustCompile(`^(sleep 3; )?(balsa status|balsa member list|tail) ?`)
 )
 
 // commandsOf are the commands of a lesson: lines that are indented, in blocks of which the first line is a command.
 func commandsOf(text string) (all []typed) {
-	isCommand, open := false, 0
+	isCommand, open, follows := false, 0, false // follows: there is no prose since the last command
 	before := ""
 	for i, line := range strings.Split(text, "\n") {
 		bare := strings.TrimSpace(line)
@@ -63,7 +71,7 @@ func commandsOf(text string) (all []typed) {
 			last.command += "\n" + bare
 			open += strings.Count(bare, "{") - strings.Count(bare, "}")
 		case begins.MatchString(bare) && !strings.HasPrefix(before, "    "), isCommand && strings.HasPrefix(before, "    "):
-			isCommand = true
+			isCommand, follows = true, true
 			if strings.HasSuffix(before, `\`) {
 				all[len(all)-1].command += "\n" + bare
 				break
@@ -74,13 +82,11 @@ func commandsOf(text string) (all []typed) {
 			}
 			all = append(all, one)
 			open = strings.Count(one.command, "{") - strings.Count(one.command, "}")
-		case len(all) > 0:
-			isCommand = false
+		case follows && (bare[0] < '0' || bare[0] > '9'):
 			all[len(all)-1].prints = append(all[len(all)-1].prints, bare)
 		}
-		if !indented {
-			isCommand = false
-		}
+		isCommand = isCommand && indented
+		follows = follows && (indented || bare == "")
 		before = line
 	}
 	return all
@@ -95,13 +101,13 @@ type student struct {
 	dev   bool   // balsa dev runs
 }
 
-// freePorts are three times ten ports in a row that are free: the pages have 23780 to 23809. They are below those that a kernel gives to
-// whoever asks for any.
+// freePorts are four times ten ports in a row that are free: the pages have 23780 to 23809, and some more. They are below those that a
+// kernel gives to whoever asks for any.
 func freePorts(t *testing.T) int {
 	t.Helper()
 	for range 100 {
 		base, free := 10*(1000+rand.N(1900)), true
-		for i := 0; i < 30 && free; i++ {
+		for i := 0; i < 40 && free; i++ {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i))
 			if free = err == nil; free {
 				l.Close()
@@ -111,7 +117,7 @@ func freePorts(t *testing.T) int {
 			return base / 10
 		}
 	}
-	t.Fatal("there are no 30 free ports in a row")
+	t.Fatal("there are no 40 free ports in a row")
 	return 0
 }
 
@@ -119,7 +125,9 @@ func newStudent(t *testing.T) *student {
 	base := freePorts(t)
 	s := &student{shell: newShell(t, t.TempDir()), base: base * 10}
 	decade := strconv.Itoa
-	s.ports = strings.NewReplacer("2378", decade(base), "2379", decade(base+1), "2380", decade(base+2), "./balsa", "balsa", "sleep 5", "sleep 0.1")
+	s.ports = strings.NewReplacer("2378", decade(base), "2379", decade(base+1), "2380", decade(base+2), "./balsa", "balsa", "sleep 5", "sleep 0.1",
+		"2479", decade(base), "2480", decade(base+3), // of a second server, in backup.md
+		"10.0.0.", "127.0.0.", "/var/lib/", "", "/backup/", "backup/", "--revision 120000", "--revision 2", "--time 2026", "--time 2001")
 	s.do(fmt.Sprintf("export PATH=%s:$PATH BALSA_TIMEOUT=50s BALSA_ENDPOINTS=127.0.0.1:%[2]d,127.0.0.1:%d,127.0.0.1:%d",
 		filepath.Dir(rig.Program(t)), s.base+10, s.base+11, s.base+12))
 	return s
@@ -160,17 +168,18 @@ func (s *student) follow(c typed) {
 	if s.lease != "" {
 		command = id.ReplaceAllString(command, s.lease)
 	}
+	if s.dev && (strings.HasPrefix(command, "C=") || strings.HasPrefix(command, "balsa serve")) {
+		s.do("kill $DEV; wait $DEV") // the pages say so
+		s.dev = false
+	}
 	switch {
 	case strings.HasPrefix(command, "go build"), strings.HasPrefix(command, "export "), strings.HasPrefix(command, "balsa dev --"), strings.HasPrefix(command, "balsa doctor"):
 		return // the program is there, and doctor looks at the machine of the test
 	case command == "balsa dev":
 		s.start()
 		return
-	case strings.HasPrefix(command, "C=") && s.dev:
-		s.do("kill $DEV; wait $DEV") // "Stop it before you go on"
-		s.dev = false
 	case endless.MatchString(command):
-		if _, code := s.do(command + " & sleep 0.5; kill $! && wait $!"); code != 0 && code != 128+15 {
+		if _, code := s.do(strings.TrimSuffix(command, "&") + " 2> endless.log & sleep 0.5; kill $! && wait $!"); code != 0 && code != 128+15 {
 			s.t.Errorf("line %d: %s ends with %d", c.line, command, code)
 		}
 		return
@@ -200,33 +209,43 @@ func (s *student) try(c typed, command string) (printed []string, wrong string) 
 	switch {
 	case (code != 0) != refused:
 		return printed, fmt.Sprint("exit code ", code)
-	case shown.MatchString(c.note) && (len(printed) == 0 || !similar(printed[len(printed)-1], c.note)):
+	case shown.MatchString(c.note) && (len(printed) == 0 || !isNoted(printed[len(printed)-1], c.note)):
 		return printed, "not " + c.note
-	case len(c.prints) > len(printed):
-		return printed, "too few lines"
 	}
-	for i, want := range c.prints {
-		if !similar(printed[i], want) {
+	rest := printed
+	for _, want := range c.prints {
+		for len(rest) > 0 && !similar(rest[0], s.ports.Replace(want)) {
+			rest = rest[1:]
+		}
+		if len(rest) == 0 {
 			return printed, "not " + want
 		}
+		rest = rest[1:]
 	}
 	return printed, ""
 }
 
-// similar compares a line with that of a page: of a table, its title and the first column of each row; of another line, what is no id,
+// isNoted compares a line with the comment behind its command, up to where that leaves something out. Ids differ.
+func isNoted(line, note string) bool {
+	note, _, cut := strings.Cut(id.ReplaceAllString(note, "ID"), "...")
+	line = id.ReplaceAllString(line, "ID")
+	return line == note || cut && strings.HasPrefix(line, note)
+}
+
+// similar compares a line with that of a page: of a table, its title and the first column of each row; of another line, what is no value,
 // up to where the page leaves something out, or names a member that may be another one.
 func similar(line, want string) bool {
 	fields, wanted := strings.Fields(line), strings.Fields(want)
-	if len(wanted) > 4 && len(fields) > 0 && regexp.MustCompile(`^n\d$`).MatchString(wanted[0]) {
+	if len(wanted) > 4 && len(fields) > 0 && row.MatchString(wanted[0]) {
 		return fields[0] == wanted[0]
 	}
-	want, _, cut := strings.Cut(id.ReplaceAllString(want, "ID"), "...")
-	want, _, isOther := strings.Cut(want, "but n")
-	line = id.ReplaceAllString(line, "ID")
-	if cut || isOther {
-		return strings.HasPrefix(line, want)
+	plain := func(line string) string {
+		return value.ReplaceAllString(id.ReplaceAllString(strings.Join(strings.Fields(line), " "), "N"), "N")
 	}
-	return strings.Join(strings.Fields(line), " ") == strings.Join(strings.Fields(want), " ")
+	line, want = plain(line), plain(want)
+	want, _, cut := strings.Cut(want, "...")
+	want, _, isOther := strings.Cut(want, "but nN")
+	return line == want || (cut || isOther) && strings.HasPrefix(line, want)
 }
 
 // TestLessons types the commands of the first pages of the manual, and compares what they print with what the pages say.
@@ -255,8 +274,12 @@ func TestLessons(t *testing.T) {
 				t.Fatalf("%d commands: %+v", len(commands), commands)
 			}
 			s := newStudent(t)
+			s.do("mkdir backup")
 			if l.cluster {
 				s.start()
+			}
+			if out, code := s.do(s.ports.Replace("true; " + l.before)); code != 0 {
+				t.Fatalf("%s: %d %s", l.before, code, out)
 			}
 			for _, c := range commands {
 				s.follow(c)

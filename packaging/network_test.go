@@ -69,7 +69,7 @@ func (n *network) command(host string, env []string, args ...string) *exec.Cmd {
 	args, env = replaceAll(args, "0.0.0.0", n.addresses[host]), replaceAll(env, "0.0.0.0", n.addresses[host])
 	cmd := exec.Command("unshare", slices.Concat([]string{"--mount", "--propagation", "private", "sh", "-c",
 		`mount --bind "$0" /etc/hosts && exec "$@"`, filepath.Join(n.dir, "hosts"), n.program}, args)...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(append(os.Environ(), "NO_PROXY=*"), env...) // no proxy knows these hosts
 	return cmd
 }
 

@@ -3,6 +3,7 @@ package replica_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -11,12 +12,39 @@ import (
 	"time"
 
 	"balsa.example/api"
+	"balsa.example/internal/check/crashfs"
 	"balsa.example/vfs"
 )
 
-// TestDamageIsRepairedFromAnotherServer: bits of a follower's history change. Its reads are refused,
+// harms are what may become of a file, which has a byte at an offset.
+var harms = map[string]func(fs *crashfs.Mem, file string, at int) error{
+	"a byte is another": func(fs *crashfs.Mem, file string, at int) error {
+		f, err := fs.OpenReadWrite(file)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteAt([]byte{'V'}, int64(at))
+		return errors.Join(err, f.Close())
+	},
+	"cut": func(fs *crashfs.Mem, file string, at int) error {
+		b, err := vfs.ReadFile(fs, file)
+		if err != nil {
+			return err
+		}
+		return vfs.WriteFile(fs, file, b[:at])
+	},
+	"missing": func(fs *crashfs.Mem, file string, _ int) error { return fs.Remove(file) },
+}
+
+// TestDamageIsRepairedFromAnotherServer: files of a follower's history are damaged. Its reads are refused,
 // those of the others are right, and soon its own are, too; also where nobody reads.
 func TestDamageIsRepairedFromAnotherServer(t *testing.T) {
+	for name, harm := range harms {
+		t.Run(name, func(t *testing.T) { damageIsRepaired(t, harm) })
+	}
+}
+
+func damageIsRepaired(t *testing.T, harm func(fs *crashfs.Mem, file string, at int) error) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 100
 		c := newCluster(t, options{servers: 3, seed: 1, runBytes: 8 << 10})
@@ -56,12 +84,7 @@ func TestDamageIsRepairedFromAnotherServer(t *testing.T) {
 					t.Fatal(err)
 				}
 				if at := bytes.Index(b, []byte(value(i))); at >= 0 {
-					f, err := damaged.disk.mem.OpenReadWrite(file)
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer f.Close()
-					if _, err := f.WriteAt([]byte{'V'}, int64(at)); err != nil {
+					if err := harm(damaged.disk.mem, file, at); err != nil {
 						t.Fatal(err)
 					}
 					return

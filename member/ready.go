@@ -15,7 +15,8 @@ type readyRequest struct{}
 
 // ready tells whether this member executes what is committed within an election timeout; nil: it does.
 // One that has all of the log may still have much of it to execute, or be reading the state that it was
-// sent. If it became a voter now, and the leader, clients would wait for that.
+// sent. If it became a voter now, and the leader, clients would wait for that. One whose state is damaged cannot read
+// all of it, nor give it to others.
 func (m *Member) ready(ctx context.Context) error {
 	r := m.replica.Load()
 	switch {
@@ -23,6 +24,8 @@ func (m *Member) ready(ctx context.Context) error {
 		return nil
 	case r == nil:
 		return fmt.Errorf("%w: its replica has not started", ErrNotCaughtUp)
+	case (*r).Status().Damaged:
+		return fmt.Errorf("%w: files of its state are damaged, and not repaired yet", ErrNotCaughtUp)
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.ElectionTimeout)
 	defer cancel()

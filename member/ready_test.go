@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 type fakeReplica struct {
 	leads    bool
 	executes chan struct{} // closed when it has executed all
+	damaged  atomic.Bool
 	all      *fakeLog
 }
 
@@ -49,7 +51,7 @@ func (r *fakeReplica) Done() <-chan struct{}                                  { 
 func (r *fakeReplica) Status() (s rsm.Status) {
 	r.all.mu.Lock()
 	defer r.all.mu.Unlock()
-	s.ID = r.Leader()
+	s.ID, s.Damaged = r.Leader(), r.damaged.Load()
 	for _, id := range r.all.latest.Members() {
 		if r.leads && id != r.Leader() {
 			s.Peers = append(s.Peers, raft.PeerStatus{ID: id, Part: r.all.latest.Part(id), Active: true, CaughtUp: true})
@@ -198,6 +200,13 @@ func TestALeaderHandsOverToAVoterThatCouldServe(t *testing.T) {
 			t.Fatalf("%x was named; %x has executed all, and %x has not", got, other.ID(), first.ID())
 		}
 	}
+
+	damaged := (*other.replica.Load()).(*fakeReplica)
+	damaged.damaged.Store(true)
+	if got := leader.readyVoter(t.Context()); got != raft.None {
+		t.Errorf("files of %x are damaged, and it was named", got)
+	}
+	damaged.damaged.Store(false)
 
 	refuses := new(pickyLeader)
 	leader.HandOver(t.Context(), refuses)

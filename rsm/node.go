@@ -247,6 +247,7 @@ func (n *Node[Op, Result]) status() (s Status, ok bool) {
 		if ok = r != nil; ok {
 			s = r.Status()
 			s.DiskWait = n.diskCall.elapsed(n.now())
+			s.Damaged = n.damageable != nil && n.damageable.Damaged()
 		}
 		close(ch)
 	})

@@ -26,4 +26,6 @@ type Status struct {
 	// DiskWait is how long the present call of Log.Save or Compact has taken so far. If
 	// it is much longer than a sync takes, the disk hangs.
 	DiskWait time.Duration
+	// Damaged tells that files of the state are damaged, and could not be repaired yet. See Damageable.
+	Damaged bool
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv"
@@ -26,6 +27,16 @@ import (
 type ruined struct {
 	vfs.FS
 	files map[string]error
+	// removals, if not nil, is closed when the removal of a file begins, and none ends.
+	removals chan struct{}
+}
+
+func (r *ruined) Remove(name string) error {
+	if r.removals != nil {
+		close(r.removals)
+		select {}
+	}
+	return r.FS.Remove(name)
 }
 
 func (r *ruined) Open(name string) (vfs.File, error) {
@@ -301,5 +312,26 @@ func TestAStreamOfWhichAFileVanished(t *testing.T) {
 	}
 	if _, err := vfs.ReadFile(s.fs, "state/run-2"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file of the stream is there still: %v", err)
+	}
+}
+
+// The loop of a replica asks with each tick whether the state is damaged, and may be asked for figures. It must not wait
+// for a disk that hangs, whatever that is doing.
+func TestDamageIsToldWhileTheDiskHangs(t *testing.T) {
+	s := newScrubbed(t)
+	s.ruined.removals = make(chan struct{})
+	go func() { // does not end
+		_, _ = s.m.Checkpoint(raft.SnapshotMeta{Index: scrubbedKeys + 1, Term: 1, Configuration: raft.NewConfiguration(1, 2)})(context.Background())
+	}()
+	<-s.ruined.removals
+	told := make(chan bool)
+	go func() { told <- s.m.Damaged() || s.m.Figures().Damaged > 0 }()
+	select {
+	case damaged := <-told:
+		if damaged {
+			t.Error("it is damaged")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for the disk")
 	}
 }

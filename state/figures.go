@@ -27,10 +27,10 @@ func (m *Machine) Figures() Figures {
 	p.leases.mu.Unlock()
 	m.scrubs.mu.Lock()
 	f.Scrubbed, f.Repaired, f.Damaged = m.scrubs.scrubbed, m.scrubs.repaired, len(m.scrubs.damaged)
-	m.scrubs.mu.Unlock()
-	if m.smallDamaged() {
+	if m.isSmallDamaged() {
 		f.Damaged++
 	}
+	m.scrubs.mu.Unlock()
 	for _, r := range p.history.Runs() {
 		f.Runs++
 		f.RunBytes += r.Bytes

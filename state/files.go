@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"balsa.example/kv/run"
 	"balsa.example/raft"
@@ -40,6 +41,10 @@ type files struct {
 	received *manifest
 	// fetched are the files that are received, by the names that transfers of them begin with (see begunName).
 	fetched map[string]*fetchedFile
+
+	// small is the number of the small file of current, 0 if there is none. It is known without mu, which is held
+	// while files are removed: a disk that hangs then must not let a tick wait (see Damaged).
+	small atomic.Uint32
 
 	mu sync.Mutex
 	// current is the newest durable manifest, and replaced is closed when there is another one.
@@ -129,6 +134,7 @@ func (f *files) publish(m *manifest) error {
 	}
 	f.mu.Lock()
 	f.current = m
+	f.small.Store(m.small.number)
 	close(f.replaced)
 	f.replaced = make(chan struct{})
 	f.mu.Unlock()
@@ -144,16 +150,6 @@ func (m *Machine) Durable() (index raft.Index, replaced <-chan struct{}) {
 		index = m.files.current.position.Index
 	}
 	return index, m.files.replaced
-}
-
-// smallNumber is that of the newest small file, 0 if there is none.
-func (f *files) smallNumber() uint32 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.current == nil {
-		return 0
-	}
-	return f.current.small.number
 }
 
 // lastRevision is that of the newest durable state, 0 if it has none.

@@ -62,7 +62,6 @@ func (m *Machine) noticed(err error) error {
 	if !isRun && !errors.Is(err, errSmall) {
 		return err
 	}
-	small := m.files.smallNumber()
 	s := &m.scrubs
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +69,7 @@ func (m *Machine) noticed(err error) error {
 	case isRun && !s.damaged[c.Number]:
 		s.suspects[c.Number] = true
 		s.want()
-	case !isRun && s.small != small:
+	case !isRun && !m.isSmallDamaged():
 		s.suspectSmall = true
 		s.want()
 	}
@@ -89,17 +88,20 @@ func (s *scrubs) damage() map[uint32]bool {
 // Damaged is part of rsm.Damageable.
 func (m *Machine) Damaged() bool {
 	m.scrubs.mu.Lock()
-	runs := len(m.scrubs.damaged)
-	m.scrubs.mu.Unlock()
-	return runs > 0 || m.smallDamaged()
+	defer m.scrubs.mu.Unlock()
+	return len(m.scrubs.damaged) > 0 || m.isSmallDamaged()
 }
 
 // smallDamaged tells whether the small file of the newest manifest is damaged.
 func (m *Machine) smallDamaged() bool {
-	number := m.files.smallNumber()
 	m.scrubs.mu.Lock()
 	defer m.scrubs.mu.Unlock()
-	return number != 0 && m.scrubs.small == number
+	return m.isSmallDamaged()
+}
+
+// isSmallDamaged is smallDamaged. Caller holds scrubs.mu.
+func (m *Machine) isSmallDamaged() bool {
+	return m.scrubs.small != 0 && m.scrubs.small == m.files.small.Load()
 }
 
 func (s *scrubs) want() {

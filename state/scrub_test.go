@@ -30,7 +30,7 @@ type scrubbed struct {
 
 func newScrubbed(t *testing.T) *scrubbed {
 	s := &scrubbed{t: t, fs: crashfs.NewCrashableMem(), whole: map[string][]byte{}}
-	s.ruined = &ruined{s.fs, map[string]error{}}
+	s.ruined = &ruined{FS: s.fs, files: map[string]error{}}
 	s.m, _ = openMachine(t, s.ruined)
 	s.peer, _ = openMachine(t, crashfs.NewCrashableMem())
 	position := raft.SnapshotMeta{Index: scrubbedKeys, Term: 1, Configuration: raft.NewConfiguration(1, 2)}

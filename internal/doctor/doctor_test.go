@@ -111,6 +111,7 @@ func TestEachFindingIsProvoked(t *testing.T) {
 		{"an even number", func(f *Facts) {
 			f.Members = append(f.Members, clerk.Member{ID: 4, Name: "w", Voter: true, Witness: true, Started: true, Active: true})
 		}, Warning, "voters", "", "4 voters", ""},
+		{"a witness that is down", func(f *Facts) { f.Members[2].Witness, f.Members[2].Active, f.Servers = true, false, f.Servers[:2] }, Warning, "answers", "n3", "is a witness, and does not answer the leader", ""},
 		{"one machine", func(f *Facts) { f.Members[0].PeerURLs = []string{"https://10.0.0.2:23801"} }, Note, "voters", "", "n1, n2 have one address", ""},
 		{"a voter that has never started", func(f *Facts) { f.Members[0].Started = false }, Warning, "learners", "n1", "never started", ""},
 		{"a place that nobody has taken", learner(clerk.Member{}), Warning, "learners", "n4", "no server has taken it", ""},

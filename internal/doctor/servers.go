@@ -30,10 +30,22 @@ func (d *diagnosis) answers() {
 		d.say(Warning, check, s.name(), "does not answer: "+s.Err.Error(), "it takes no part, or clients cannot reach it",
 			"is its process running? Its log says why not. If it runs, see the network, firewalls, and --cacert, --cert and --key here")
 	}
+	d.lostWitnesses()
 	if len(d.answering()) == 0 && denied == 0 {
 		d.say(Problem, check, "", "no server answers", "nothing can be said of the cluster", "are the --endpoints right? Begin with the log of one server")
 	}
 	d.fine(check, fmt.Sprintf("%d of %d servers do", len(d.Servers), len(d.Servers)))
+}
+
+// lostWitnesses finds those that nobody can ask, and that the leader says do not answer it.
+func (d *diagnosis) lostWitnesses() {
+	for _, m := range d.Members {
+		isServer := func(s *Server) bool { return s.Second.NodeId == m.ID }
+		if m.Witness && m.Started && !m.Active && d.FromLeader && !slices.ContainsFunc(d.answering(), isServer) {
+			d.say(Warning, "answers", m.Name, "it is a witness, and does not answer the leader", "one voter has failed already, and what the others lack grows until it is back",
+				"is its process running? Its log says why not. If its machine is lost: balsa member replace "+m.Name)
+		}
+	}
 }
 
 // oneCluster finds endpoints that lead to different clusters.

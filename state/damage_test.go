@@ -27,6 +27,8 @@ import (
 type ruined struct {
 	vfs.FS
 	files map[string]error
+	// once: the error comes once.
+	once bool
 	// removals, if not nil, is closed when the removal of a file begins, and none ends.
 	removals chan struct{}
 }
@@ -59,15 +61,23 @@ type ruinedFile struct {
 	name string
 }
 
+func (f ruinedFile) err() error {
+	err := f.fs.files[f.name]
+	if f.fs.once {
+		delete(f.fs.files, f.name)
+	}
+	return err
+}
+
 func (f ruinedFile) Read(b []byte) (int, error) {
-	if err := f.fs.files[f.name]; err != nil {
+	if err := f.err(); err != nil {
 		return 0, err
 	}
 	return f.File.Read(b)
 }
 
 func (f ruinedFile) ReadAt(b []byte, at int64) (int, error) {
-	if err := f.fs.files[f.name]; err != nil {
+	if err := f.err(); err != nil {
 		return 0, err
 	}
 	return f.File.ReadAt(b, at)
@@ -275,6 +285,14 @@ func TestFalseAlarms(t *testing.T) {
 			t.Errorf("%s: %v, damaged %t", name, err, s.m.Damaged())
 		}
 		delete(s.ruined.files, path)
+	}
+	s.ruined.once = true
+	for _, name := range []string{"run-2", s.last("small-")} {
+		path := filepath.Join("state", name)
+		s.ruined.files[path] = syscall.EIO
+		if err := s.scrub(); err != nil || s.m.Damaged() || s.m.Figures().Repaired > 0 || s.ruined.files[path] != nil {
+			t.Errorf("%s: the scrub itself meets an error once: %v, damaged %t", name, err, s.m.Damaged())
+		}
 	}
 	if _, err := s.m.OpenFile([]byte("of another history"), 0); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that it never had: %v", err)

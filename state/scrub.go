@@ -133,7 +133,7 @@ func (m *Machine) Scrub() (s Scrubbed, err error) {
 	defer func() { end(err) }()
 	history := m.present.Load().history
 	s = Scrubbed{Path: history.Files().Path(info.File), Bytes: info.Bytes}
-	err = history.Files().Verify(m.ctx, info, m.cfg.Pace)
+	err = atMostTwice(func() error { return history.Files().Verify(m.ctx, info, m.cfg.Pace) })
 	if c := new(run.CorruptError); errors.As(err, &c) {
 		s.Damage = c
 		err = m.repair(info)
@@ -142,6 +142,14 @@ func (m *Machine) Scrub() (s Scrubbed, err error) {
 	}
 	m.scrubs.done(info, s.Damage != nil, err == nil)
 	return s, failed(err)
+}
+
+// atMostTwice reads, and reads again after an error: one that comes once is no damage.
+func atMostTwice(read func() error) error {
+	if read() == nil {
+		return nil
+	}
+	return read()
 }
 
 // nextScrub chooses the run to read.
@@ -193,7 +201,10 @@ func (m *Machine) scrubImage() (s Scrubbed, err error) {
 	if mf.small.number == 0 {
 		return s, nil
 	}
-	_, err = m.files.readSmall(mf.small)
+	err = atMostTwice(func() error {
+		_, err := m.files.readSmall(mf.small)
+		return err
+	})
 	m.scrubs.mu.Lock()
 	m.scrubs.suspectSmall = false
 	if m.scrubs.small = 0; err != nil && !run.Innocent(err) {

@@ -21,6 +21,8 @@ var damaged = []mutant{
 		"	return m.smallDamaged() || p.keys", "	return p.keys"}, tests: stateDamageTests},
 	{name: "passing-error-is-damage", edit: edit{"state/scrub.go",
 		"	if m.scrubs.small = 0; err != nil && ", "	if m.scrubs.small = mf.small.number; err != nil && "}, tests: stateDamageTests},
+	{name: "scrub-believes-one-error", edit: edit{"state/scrub.go",
+		"	if read() == nil {\n		return nil\n	}\n	return read()\n", "	return read()\n"}, tests: stateDamageTests},
 	{name: "state-that-is-behind-stays-behind", edit: edit{"state/maintain.go",
 		"		raft.Index(m.awaited.Load()) > index\n", "		raft.Index(m.awaited.Load()) < 0*index\n"}, tests: [2]string{"./state", "^TestOpenTakesNoStateThatIsBehind"}},
 	{name: "damaged-leaders-pass-leadership-to-and-fro", edit: edit{"raft/ownstate.go",

@@ -232,11 +232,14 @@ func (r *Replica[W]) Leader() raft.NodeID { return r.core.Leader() }
 
 // Status returns the state of the replica.
 func (r *Replica[W]) Status() Status {
-	return Status{
+	s := Status{
 		Status: r.core.Status(), LogBytes: int64(r.core.LogBytes()),
 		Snapshot: r.snapshot, SnapshotBytes: r.snapshotBytes, Pending: r.submits.len() + len(r.forwards.list), Alarm: r.comparison.alarm,
-		Diverged: slices.Sorted(maps.Keys(r.comparison.divergedPeers)),
 	}
+	if len(r.comparison.divergedPeers) > 0 {
+		s.Diverged = slices.Sorted(maps.Keys(r.comparison.divergedPeers))
+	}
+	return s
 }
 
 // takeCommitted turns committed entries into commands for the state machine, each with the

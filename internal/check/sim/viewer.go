@@ -108,11 +108,12 @@ func (v *viewer) stream() *history.Stream { return v.streams[len(v.streams)-1] }
 func (v *viewer) connect() {
 	w := v.w
 	nodes := w.nodes
-	if up := slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return !n.up() }); w.closing && len(up) > 0 {
+	serves := func(n *node) bool { return n.up() && w.conf().Contains(n.id) } // one that joins later serves no clients yet
+	if up := slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return !serves(n) }); w.closing && len(up) > 0 {
 		nodes = up
 	}
 	n := nodes[w.rand.IntN(len(nodes))]
-	if !n.up() || w.net.clientCut[n.id] > 0 || n.watch.hub == nil {
+	if !serves(n) || w.net.clientCut[n.id] > 0 || n.watch.hub == nil {
 		w.after(milliseconds(20)+w.upTo(milliseconds(200)), v.connect)
 		return
 	}

@@ -15,6 +15,9 @@ type candidateState struct {
 	// yielded tells that the node has given way to another pre-candidate (see onPreVote). It
 	// stays true until the node campaigns, enters a new term, or follows a leader.
 	yielded bool
+	// wanted tells that a candidate asked this node, which is no voter by its own configuration, and has a
+	// shorter log (see mayCampaign).
+	wanted bool
 }
 
 // startPreVote asks whether an election could be won, before it disturbs anyone with a new

@@ -155,7 +155,18 @@ func (r *Raft) noteCommitted() {
 //     the new configuration, sends it to 2 and 3, and crashes.
 //  2. 4, 5 and 6 need the votes of two of 1, 2 and 3, and do not get them: their logs are shorter.
 //  3. 2 is elected by 4, 5 and 6, commits the new configuration, and steps down.
+//
+// And so may a learner whose vote a candidate needs, and does not get. The schedule:
+//
+//  1. 1, 2 and 3 vote, and 4 and 5 are learners. 1 leads, begins a change to 4 and 5, and does not reach the
+//     others any more.
+//  2. 3 is elected in a later term. Its first entry reaches 4 and 5. It is lost for good.
+//  3. By its own log 1 needs the votes of 4 and 5, whose logs are newer. 2 has a shorter log than 1.
+//  4. 4 is elected by 1 and 2, takes the change back, and hands over to one of them.
 func (r *Raft) mayCampaign() bool {
+	if r.candidate.wanted && r.configuration().Contains(r.id) {
+		return true
+	}
 	for _, c := range r.confs[r.confs.find(r.commit):] {
 		if c.configuration.Voters.Contains(r.id) {
 			return true

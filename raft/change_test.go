@@ -312,6 +312,35 @@ func TestVoterThatIsRemovedMayBeTheOnlyOneToElect(t *testing.T) {
 	}
 }
 
+// The second schedule at mayCampaign: 1 needs the vote of the learner 4, which has the first entry of a later term.
+func TestALearnerWhoseVoteIsNeededMayBeTheOnlyOneToElect(t *testing.T) {
+	for _, asked := range []bool{true, false} {
+		state := State{
+			HardState: HardState{Term: 3}, Snapshot: SnapshotMeta{Configuration: withLearners(NewConfiguration(1, 2, 3), 4, 5)},
+			Entries: []Entry{{Term: 2, Index: 1}, {Term: 3, Index: 2}},
+		}
+		r := newCore(t, 4, 0, state)
+		if asked {
+			step(t, r, &PreVote{Header: Header{From: 1, To: 4, Term: 3}, LastIndex: 3, LastTerm: 2})
+		}
+		for ticks := 0; ticks < 5*r.cfg.ElectionTimeoutTicks && r.role != Leader; ticks++ {
+			r.Tick(0)
+			for _, m := range settle(r) {
+				reply := Header{From: m.Head().To, To: 4, Term: m.Head().Term}
+				switch m := m.(type) {
+				case *PreVote:
+					step(t, r, &PreVoteReply{Header: reply, Granted: reply.From != 3})
+				case *RequestVote:
+					step(t, r, &RequestVoteReply{Header: reply, Campaign: m.Campaign, Granted: reply.From != 3})
+				}
+			}
+		}
+		if (r.role == Leader) != asked {
+			t.Errorf("asked %t: it is %s of term %d", asked, r.role, r.term)
+		}
+	}
+}
+
 // When the new configuration is known to be committed, that ends.
 func TestRemovedNodeDoesNotCampaign(t *testing.T) {
 	old, next := NewConfiguration(1, 2, 3), NewConfiguration(1, 2)

@@ -133,6 +133,7 @@ func (r *Raft) onPreVote(m *PreVote) {
 	if r.awaitsVoteOutcome(m.From) || !r.persist.hardStateDurable() {
 		return
 	}
+	r.candidate.wanted = r.candidate.wanted || !upToDate && !r.isVoter()
 	r.send(&PreVoteReply{Header: Header{To: m.From}, Granted: upToDate})
 }
 

@@ -10,6 +10,8 @@ type followerState struct {
 	leaderLast, leaderCommit Index
 	// unheard tells that the leader sends what this node has acknowledged: it does not get the answers.
 	unheard bool
+	// refuses tells that this node had no room for the last entries that the leader sent.
+	refuses bool
 	// seenRound is the latest round of the leader.
 	seenRound Round
 	// forwardedReads wait for the leader's answer, oldest first.
@@ -74,8 +76,10 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 		r.reject(m)
 		return
 	}
-	if r.congested(prev, entries) {
-		entries = nil // the leader will send them again
+	if len(entries) > 0 {
+		if f.refuses = r.congested(prev, entries); f.refuses {
+			entries = nil // the leader will send them again
+		}
 	}
 	r.appendFromLeader(entries)
 	f.matched = max(f.matched, prev+Index(len(entries)))

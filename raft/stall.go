@@ -50,7 +50,7 @@ func (r *Raft) tickStall() {
 		r.candidate.preVotes = nil
 	}
 	*s = now
-	if !r.leaderStalls() || r.leaseGranted() || !r.mayCampaign() || r.diskHangs() || s.ticks%r.cfg.HeartbeatTicks > 0 {
+	if !r.leaderStalls() || r.leaseGranted() || !r.mayCampaign() || r.refuses() || r.diskHangs() || s.ticks%r.cfg.HeartbeatTicks > 0 {
 		return
 	}
 	if r.candidate.preVotes == nil || s.ticks%r.cfg.ElectionTimeoutTicks < r.cfg.HeartbeatTicks { // old answers expire
@@ -65,15 +65,23 @@ func (s *stall) since(now stall) bool {
 }
 
 // stuck tells whether this follower has acknowledged more than is committed, or is not heard by its leader, or
-// does not get what the leader has. The last is not so for a disk that hangs here: the vote of this node would
-// hang like its entries, and be no help to anybody.
+// does not get what the leader has. It is not where a disk hangs here: the vote of this node would hang like its
+// entries. That would help nobody, and the leader would lose its quorum, by which it serves reads.
 func (r *Raft) stuck() bool {
 	f, s := &r.follower, &r.stall
-	if f.acknowledged > r.leaderCommit() || f.unheard {
+	switch {
+	case r.diskHangs():
+		return false
+	case f.acknowledged > r.leaderCommit(), f.unheard:
 		return true
 	}
-	return f.leaderLast > r.log.last() && s.last == r.log.last() && !s.arrives && !r.diskHangs()
+	return f.leaderLast > r.log.last() && s.last == r.log.last() && !s.arrives
 }
+
+// refuses tells whether this follower has no room itself for what the leader sends. It would not have any as
+// leader, and refuse operations until it has. A witness that is full has to lead all the same where it has the
+// longest log: it hands that over.
+func (r *Raft) refuses() bool { return r.follower.refuses && !r.cfg.Witness }
 
 // leaderCommit is what the leader of this follower is known to have committed.
 func (r *Raft) leaderCommit() Index { return max(r.commit, r.follower.leaderCommit) }

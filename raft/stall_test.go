@@ -258,6 +258,75 @@ func TestAFollowerWithoutRoomSeesThatTheLeaderCommits(t *testing.T) {
 	}
 }
 
+// Both followers have no room for what the leader sends: their logs are full, or their state machines hang. When one
+// of them has room again there is a majority for that leader. The other one would refuse operations as leader.
+func TestAFollowerWithoutRoomDoesNotTakeOver(t *testing.T) {
+	for _, full := range []struct {
+		of       string
+		begin    func(n *node)
+		roomMade func(c *cluster, n *node)
+	}{
+		{"log", func(n *node) { n.raft.LimitLog(2000) }, func(c *cluster, n *node) {
+			n.raft.LimitLog(1 << 20)
+			c.takeSnapshot(n)
+		}},
+		{"state machine", func(n *node) {
+			n.raft.cfg.MaxUnappliedBytes, n.raft.cfg.MaxPendingBytes = 2000, 2000
+			n.applies = append(n.applies, apply{})
+		}, func(c *cluster, n *node) {
+			if n.raft.cfg.MaxUnappliedBytes, n.applies = 1<<20, n.applies[1:]; len(n.applies) > 0 {
+				c.apply(n)
+			}
+		}},
+	} {
+		for seed := range uint64(10) {
+			c := diskCluster(t, 3, seed, hangs{}.sync)
+			leader := c.awaitLeader(time.Minute).id
+			c.run(time.Second)
+			a, b := leader%3+1, (leader+1)%3+1
+			full.begin(c.node(a))
+			full.begin(c.node(b))
+			for range 100 {
+				c.propose(leader, "0123456789012345678901234567890123456789")
+				c.run(20 * time.Millisecond)
+			}
+			c.run(5 * time.Second) // ten election timeouts
+			full.roomMade(c, c.node(b))
+			c.run(time.Second)
+			if !c.commits(20 * time.Second) {
+				t.Errorf("%s, seed %d: nothing is committed; %s led, and %s has room", full.of, seed, leader, b)
+			}
+		}
+	}
+}
+
+// All hear the leader, and it hears two of them, whose disks hang. One had acknowledged an entry that is not
+// committed. Its vote would hang too.
+func TestAHungDiskIsNoReasonToLeaveALeader(t *testing.T) {
+	for seed := range uint64(10) {
+		c, leader, hung, well := stalled(t, seed)
+		for _, n := range c.nodes {
+			c.net.setLink(leader, n.id, true)
+		}
+		c.propose(leader, "x")
+		c.run(100 * time.Millisecond)
+		c.sync = func(id NodeID) time.Duration {
+			if id == hung || id == well {
+				return time.Hour
+			}
+			return time.Millisecond
+		}
+		c.propose(leader, "y")
+		term := c.node(leader).raft.Term()
+		c.run(10 * time.Second)
+		c.read(leader, ReadByIndex)
+		c.run(time.Second)
+		if l := c.node(leader); l.raft.Role() != Leader || l.raft.Term() != term || len(l.reads) > 0 {
+			t.Errorf("seed %d: %s is %s of term %d, and led term %d", seed, leader, l.raft.Role(), l.raft.Term(), term)
+		}
+	}
+}
+
 // The leader of before, and nobody else is there: it stays, as there is no better one.
 func TestALeaderThatCommitsNothingStaysIfThereIsNoBetterOne(t *testing.T) {
 	c, leader, hung, well := stalled(t, 1)

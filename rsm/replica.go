@@ -165,7 +165,10 @@ func (r *Replica[W]) receive(m raft.Message) {
 
 func (r *Replica[W]) onApplied(index raft.Index) {
 	r.core.Applied(min(index, r.applying))
-	r.applied = max(r.applied, index)
+	before := r.applied
+	if r.applied = max(r.applied, index); before < r.snapshot.Index {
+		r.dropCovered()
+	}
 	r.releaseReads()
 	r.releaseChanges()
 }
@@ -187,6 +190,7 @@ func (r *Replica[W]) SnapshotReceived(m *raft.InstallSnapshot, bytes int64, ok b
 		r.setSnapshot(m.Meta, bytes)
 	}
 	r.receive(m)
+	r.dropCovered()
 }
 
 // SnapshotDone reports the end of ApplyTask.TakeSnapshot: its data, of the given size, is
@@ -201,8 +205,17 @@ func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, bytes int64, ok bool) 
 		return
 	}
 	r.setSnapshot(meta, bytes)
-	r.obsolete = r.compactionIndex()
-	r.compactLog()
+	r.dropCovered()
+}
+
+// dropCovered drops entries that the newest snapshot covers, as soon as it covers nothing else. A snapshot that
+// was received may be ahead of the log, which may bring the same all the same. If that log is full then (see
+// raft.LimitLog), no snapshot of this member follows that would make room.
+func (r *Replica[W]) dropCovered() {
+	if r.snapshot.Index <= min(r.applied, r.applying) {
+		r.obsolete = r.compactionIndex()
+		r.compactLog()
+	}
 }
 
 // compactLog drops the obsolete entries. Those that are not on the own disk yet stay until

@@ -121,3 +121,39 @@ func TestAnOlderSnapshotReplacesNoneThatIsDurable(t *testing.T) {
 		t.Errorf("restored is %v, want 20 or what is durable behind it", e.Restore)
 	}
 }
+
+// A state arrives that the log has brought as well, and that log is full. Nothing that is applied is behind that
+// state, so that no snapshot follows that would make room: the state that came has to.
+func TestAStateThatArrivesMakesRoomInTheLog(t *testing.T) {
+	cfg := raft.Config{ID: 2, HeartbeatTicks: 5, ElectionTimeoutTicks: 50, Rand: rand.New(rand.NewPCG(1, 2)), MaxPendingBytes: 100}
+	conf := raft.NewConfiguration(1, 2, 3)
+	state := raft.State{
+		HardState: raft.HardState{Term: 5}, Snapshot: raft.SnapshotMeta{Index: 10, Term: 4, Configuration: conf},
+	}
+	r, err := NewReplica[string](cfg, state, SnapshotPolicy{MaxRaftState: 100, Share: 1}, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := raft.Header{From: 1, To: 2, Term: 5}
+	entry := func(i raft.Index) raft.Entry { return raft.Entry{Index: i, Term: 5, Data: make([]byte, 500)} }
+	turn := func(ev Events[string]) Effects[string] {
+		e := r.Turn(ev, 1)
+		if e.Persist != nil {
+			r.Turn(Events[string]{Persisted: e.Persist.Seq}, 1)
+		}
+		return e
+	}
+	for i := raft.Index(11); i <= 14; i++ {
+		turn(Events[string]{Messages: []raft.Message{&raft.AppendEntries{Header: head, PrevIndex: i - 1, PrevTerm: raft.Term(4 + min(1, i-11)), Entries: []raft.Entry{entry(i)}, Commit: i}}})
+		turn(Events[string]{Applied: i})
+	}
+	m := &raft.InstallSnapshot{Header: head, Meta: raft.SnapshotMeta{Index: 14, Term: 5, Configuration: conf}}
+	turn(Events[string]{Calls: []func(*Replica[string]){func(r *Replica[string]) { r.SnapshotReceived(m, 100, true) }}})
+	if r.core.AppliedBytes() > int(r.MaxAppliedBytes()) {
+		t.Errorf("%d bytes of the log are applied, and the bound is %d", r.core.AppliedBytes(), r.MaxAppliedBytes())
+	}
+	turn(Events[string]{Messages: []raft.Message{&raft.AppendEntries{Header: head, PrevIndex: 14, PrevTerm: 5, Entries: []raft.Entry{entry(15)}, Commit: 14}}})
+	if last := r.core.Last(); last != 15 {
+		t.Errorf("the log ends at %d, want 15", last)
+	}
+}

@@ -270,7 +270,7 @@ func (k *checker) campaigns(n *node, v *view, m *raft.RequestVote) {
 
 // electedBy checks that a leader may lead, and that a majority of those in force has voted for it.
 func (k *checker) electedBy(n *node, v *view, term raft.Term) {
-	conf, may := v.latest(), false
+	conf, may := v.latest(), v.latest().Contains(n.id) // a learner may have to take back a change that has made it a voter
 	if len(v.newConfs) > 0 {
 		conf = v.confs[len(v.confs)-len(v.newConfs)-1].conf
 	}

@@ -43,6 +43,8 @@ type disk struct {
 	// any ever was.
 	rotten []rottenFile
 	rots   bool
+	// unopened tells that the machine's files could not be opened, as some are damaged.
+	unopened bool
 	// previous was durable before the last Save.
 	previous model
 }

@@ -83,7 +83,7 @@ func (w *world) failUntil(healthy []bool, end Instant, lasting bool) {
 // connected pairwise. The network does anything to the other nodes: each of them receives
 // from and reaches any part of the cluster, some crash and restart, and some disks hang.
 func (w *world) minorityFails() {
-	if len(w.voters()) < 3 || !w.opt.anyFault() || w.anyFatal() || w.anyRotten() || w.mix.MaxWitness < unlimited || w.chance(0.6) {
+	if len(w.voters()) < 3 || !w.opt.anyFault() || w.anyFatal() || w.anyRotten() || w.mix.MaxWitness < unlimited || w.mix.MaxInflight < 4 && w.mix.MaxAppendBytes < 1000 || w.chance(0.6) {
 		return
 	}
 	healthy := make([]bool, w.mix.Nodes()+1)

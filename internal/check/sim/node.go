@@ -195,6 +195,7 @@ func (n *node) start() {
 		n.replica.First = n.firstCommand
 	}
 	n.w.trace.numbers(n.w.now, n.id, "start", uint64(found.HardState.Term), uint64(found.Snapshot.Index), uint64(len(found.Entries)))
+	n.disk.unopened = false
 	n.startWatching()
 	n.w.check.started(n, found)
 	n.after(n.w.upTo(n.clock.real(n.w.mix.Tick)), n.tick)
@@ -215,6 +216,7 @@ func (n *node) refuse(err error) {
 		n.w.failf("durability", "%s: %v", n.id, err)
 	case n.disk.excuses(err):
 		n.w.trace.text(n.w.now, n.id, "damaged", "nobody can repair it yet")
+		n.disk.unopened = true
 		n.disk.crash(false)
 		n.afterAlways(milliseconds(100)+n.w.upTo(time.Second), n.start)
 	case !errors.Is(err, errIO) && !errors.Is(err, errFull) && !errors.Is(err, errCrashed):
@@ -246,7 +248,10 @@ func (n *node) crash(powerLoss bool) {
 // an error. Then the process ends.
 func (n *node) fail(err error) {
 	n.w.trace.text(n.w.now, n.id, "fail", "%v", err)
-	if !errors.Is(err, errIO) && !errors.Is(err, errFull) && !n.disk.excuses(err) && !n.endsElsewhere(err) {
+	// The node whose state is another one by mistake may have sent it.
+	differs := n.w.diverging != nil && errors.As(err, new(*run.CorruptError))
+	n.w.spread = n.w.spread || differs
+	if !errors.Is(err, errIO) && !errors.Is(err, errFull) && !n.disk.excuses(err) && !n.endsElsewhere(err) && !differs {
 		n.w.failf("storage", "%s: %v", n.id, err)
 	}
 	n.dropWaiters()

@@ -105,7 +105,8 @@ func (r *rottenFile) isRotten() bool {
 	return r.node.lost || bytes.HasPrefix(r.node.data, r.data) && !bytes.HasPrefix(r.node.data, r.before)
 }
 
-// isRotten tells whether files are there that rotRun has damaged, or would be after a power loss.
+// isRotten tells whether files are there that rotRun has damaged, or would be after a power loss. A node that could
+// not repair them all before it started may have replaced some by what has come so far of others.
 func (d *disk) isRotten() bool {
 	there := map[*memNode]bool{}
 	if d.files != nil {
@@ -116,15 +117,15 @@ func (d *disk) isRotten() bool {
 		}
 	}
 	d.rotten = slices.DeleteFunc(d.rotten, func(r rottenFile) bool { return !there[r.node] || !r.isRotten() })
-	return len(d.rotten) > 0
+	return len(d.rotten) > 0 || d.unopened
 }
 
 // usesRotten tells whether files are in use that rotRun has damaged. One that has been removed may come back
 // with a power loss, but no manifest names it any more.
 func (d *disk) usesRotten() bool {
-	return d.isRotten() && slices.ContainsFunc(d.rotten, func(r rottenFile) bool {
+	return d.isRotten() && (d.unopened || slices.ContainsFunc(d.rotten, func(r rottenFile) bool {
 		return slices.Contains(slices.Collect(maps.Values(d.files.files)), r.node)
-	})
+	}))
 }
 
 // damaged tells whether anything on the disk is.

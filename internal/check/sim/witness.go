@@ -51,9 +51,13 @@ func (w *world) withWitnesses(c raft.Configuration) raft.Configuration {
 	return c
 }
 
-// hasState tells whether a voter of a configuration that is none of the excepted keeps state.
+// hasState tells whether a voter of a configuration that is none of the excepted keeps state. Of a joint one
+// either half may be left.
 func (w *world) hasState(c raft.Configuration, except func(*node) bool) bool {
-	return slices.ContainsFunc(c.Voters.IDs(), func(id raft.NodeID) bool { return !w.node(id).witness && !except(w.node(id)) })
+	keeps := func(half []raft.NodeID) bool {
+		return slices.ContainsFunc(half, func(id raft.NodeID) bool { return !w.node(id).witness && !except(w.node(id)) })
+	}
+	return keeps(c.Voters.Incoming) && (!c.Voters.IsJoint() || keeps(c.Voters.Outgoing))
 }
 
 // needsAll tells whether there are witnesses, and no full voter can be done without for a while: one that is

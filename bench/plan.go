@@ -157,6 +157,9 @@ func (p plan) line(round int, c result.Case, system string, s result.Sample) str
 	if of := s.Report.Main(); of != nil {
 		fmt.Fprintf(&b, " %9s/s  p50 %-8s p99 %-8s CPU/op %s", loadgen.Thousands(int64(of.PerSecond)),
 			loadgen.Round(of.Latency.P50), loadgen.Round(of.Latency.P99), loadgen.Round(s.CPU/time.Duration(of.Ops)))
+		if s.Servers > 0 {
+			fmt.Fprintf(&b, ", servers %s", loadgen.Round(s.Servers/time.Duration(of.Ops)))
+		}
 	}
 	if n := s.Report.Failed(); n > 0 {
 		fmt.Fprintf(&b, "  %d failed: %v", n, s.Report.Errors)

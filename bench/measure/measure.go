@@ -49,7 +49,7 @@ func Load(ctx context.Context, c Cluster, load loadgen.Load, warmup time.Duratio
 
 // Run runs a load of a generator on c, whose processor time is counted.
 func Run(ctx context.Context, c Cluster, g *loadgen.Generator, load loadgen.Load) (sample result.Sample, err error) {
-	before, err := ProcessorTime(c)
+	before, servers, err := used(c)
 	if err != nil {
 		return sample, err
 	}
@@ -57,19 +57,24 @@ func Run(ctx context.Context, c Cluster, g *loadgen.Generator, load loadgen.Load
 	if err != nil {
 		return sample, err
 	}
-	after, err := ProcessorTime(c)
-	return result.Sample{Report: *report, CPU: after - before}, err
+	after, serversAfter, err := used(c)
+	return result.Sample{Report: *report, CPU: after - before, Servers: serversAfter - servers}, err
+}
+
+// used is the processor time so far: of clients and servers together, and of the servers.
+func used(c Cluster) (all, servers time.Duration, err error) {
+	self, err := usage.Self()
+	if err != nil {
+		return 0, 0, err
+	}
+	if servers, err = c.CPU(); err != nil {
+		return 0, 0, fmt.Errorf("processor time of the servers: %w", err)
+	}
+	return self + servers, servers, nil
 }
 
 // ProcessorTime is the processor time of the clients, in this process, and of the servers.
 func ProcessorTime(c Cluster) (time.Duration, error) {
-	self, err := usage.Self()
-	if err != nil {
-		return 0, err
-	}
-	others, err := c.CPU()
-	if err != nil {
-		return 0, fmt.Errorf("processor time of the servers: %w", err)
-	}
-	return self + others, nil
+	all, _, err := used(c)
+	return all, err
 }

@@ -54,6 +54,8 @@ type Sample struct {
 	Report loadgen.Report `json:"report"`
 	// CPU is the processor time that servers and clients used together.
 	CPU time.Duration `json:"cpu_ns"`
+	// Servers is what the servers used of it; 0: clients and servers are one process, or it was not noted.
+	Servers time.Duration `json:"servers_ns,omitempty"`
 }
 
 // Add appends a sample to its series.
@@ -150,6 +152,11 @@ func (s *Series) latency(of func(loadgen.Latency) time.Duration) Spread {
 // cpuPerOp is in seconds; of a load with watchers it is a delivery's.
 func (s *Series) cpuPerOp() Spread {
 	return s.over(func(sample Sample, l *loadgen.Summary) float64 { return sample.CPU.Seconds() / float64(l.Ops) })
+}
+
+// serversPerOp is what the servers use of cpuPerOp.
+func (s *Series) serversPerOp() Spread {
+	return s.over(func(sample Sample, l *loadgen.Summary) float64 { return sample.Servers.Seconds() / float64(l.Ops) })
 }
 
 // failed counts operations that did not succeed.

@@ -12,7 +12,7 @@ import (
 	"balsa.example/internal/loadgen"
 )
 
-var columns = []string{"callers", "system", "ops/s", "lowest – highest", "p50", "p99", "p99.9", "CPU/op", "balsa is"}
+var columns = []string{"callers", "system", "ops/s", "lowest – highest", "p50", "p99", "p99.9", "CPU/op", "servers", "balsa is"}
 
 // WriteTable writes the machine, and one table for each comparison and operation, in Markdown that
 // is also readable as text.
@@ -78,14 +78,17 @@ func (r *Results) row(s *Series) []string {
 	at := func(of func(loadgen.Latency) time.Duration) string { return duration(s.latency(of).Median) }
 	perSecond := s.perSecond()
 	if perSecond.Median == 0 {
-		return []string{fmt.Sprint(s.Callers), s.name(), "-", "-", "-", "-", "-", "-", "-"}
+		return []string{fmt.Sprint(s.Callers), s.name(), "-", "-", "-", "-", "-", "-", "-", "-"}
 	}
 	row := []string{
 		fmt.Sprint(s.Callers), s.name(), count(perSecond.Median), count(perSecond.Low) + " – " + count(perSecond.High),
 		at(func(l loadgen.Latency) time.Duration { return l.P50 }),
 		at(func(l loadgen.Latency) time.Duration { return l.P99 }),
 		at(func(l loadgen.Latency) time.Duration { return l.P999 }),
-		duration(s.cpuPerOp().Median), "",
+		duration(s.cpuPerOp().Median), "", "",
+	}
+	if used := s.serversPerOp().Median; used > 0 {
+		row[len(row)-2] = duration(used)
 	}
 	if baseline := r.find(s.Case, Baseline); baseline != nil && s != baseline {
 		if q := ratio(baseline, s); q.Median > 0 {

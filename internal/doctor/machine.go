@@ -49,7 +49,7 @@ func (d *diagnosis) machine() {
 	}
 	if m.MemoryLimit > 0 && m.MemoryLimit < m.Memory {
 		d.say(Note, "this machine", "", fmt.Sprintf("a process that is started from here may have %s of the %s of memory", size(m.MemoryLimit), size(m.Memory)),
-			"a control group or GOMEMLIMIT says so. A server lets its index take half of that", "raise it if the store is to have more keys")
+			"a control group or GOMEMLIMIT says so. A server lets its index take nearly half of that", "raise it if the store is to have more keys")
 	}
 	if m.Processors == 1 {
 		d.say(Note, "this machine", "", "it has one processor for a process that is started from here", "a server does many things at the same time", "two or more are better")

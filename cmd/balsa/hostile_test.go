@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"net"
 	"net/http"
@@ -194,7 +193,7 @@ func TestNoTextOfOthersIsACommandOfTheTerminal(t *testing.T) {
 				endpoint = ill.URL
 			}
 			args := strings.Fields(strings.Replace(command, "BACKUP", t.TempDir(), 1) + " --timeout 5s --endpoints " + endpoint)
-			var out bytes.Buffer
+			var out shared // with the line of a task that takes long
 			p := program{stdin: strings.NewReader(""), stdout: &out, stderr: &out, env: noEnv}
 			if seen {
 				p.screen = func() terminal.Size { return terminal.Size{Columns: 400, Rows: 100} }

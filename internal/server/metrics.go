@@ -94,6 +94,9 @@ func (s *Server) sample() metrics.Sample {
 		known = n.Status()
 		sample.Node = sampleNode(known)
 		sample.Node.IsLearner = s.isLearner()
+		if s.cfg.Witness {
+			sample.Alarms = []metrics.Alarm{{Name: witnessFull, Raised: known.WitnessFull}}
+		}
 	}
 	if r := s.running.Load(); r != nil {
 		sample.Replica = sampleReplica(r)

@@ -65,7 +65,10 @@ func (s *Server) sampleCluster(sample *metrics.Sample) {
 	sample.Disk.Limits = []metrics.SpaceLimit{{Refuses: "data", Bytes: replica.SpaceReserve}, {Refuses: "everything", Bytes: replica.LastSpace}}
 }
 
-// sampleAlarms are all kinds of alarms.
+// witnessFull is the one alarm of a witness: see witnessStatus.
+const witnessFull = "witness_full"
+
+// sampleAlarms are all kinds of alarms of a member with a state.
 func sampleAlarms(r *replica.Replica) (all []metrics.Alarm) {
 	raised := r.Alarms()
 	for n := range int32(len(api.Alarm_name) - 1) {

@@ -154,6 +154,9 @@ func TestAWitnessIsMeasured(t *testing.T) {
 		return f.of("server_has_leader") == 1 && f.of("server_applied_index") == other.of("server_applied_index")
 	})
 	f := of(w)
+	if got := f.of("server_alarm", witnessFull); got != 0 {
+		t.Errorf("the alarm of a witness is %v", got)
+	}
 	for name, least := range map[string]float64{
 		"server_admitted": 1, "server_term": 1, "server_commit_index": 1, "server_last_index": 1, "wal_wait_seconds": 0, "store_keys": -1, "store_bytes": -1,
 	} {

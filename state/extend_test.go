@@ -201,6 +201,43 @@ func TestATransferOfManyFilesEndsOverALineThatBreaks(t *testing.T) {
 	p.install()
 }
 
+// A state shares files with an earlier one, which this member still sends to another member. Those files are not of
+// its newest state, and go when that is sent.
+func TestAFileThatIsToGoIsFetchedAgain(t *testing.T) {
+	p := newPair(t)
+	receive := func() {
+		t.Helper()
+		if _, err := p.transfer(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		p.write(10, p.leader)
+		p.checkpoint(p.leader)
+	}
+	receive()
+	p.install()
+	sent, err := p.follower.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader := p.leader
+	p.leader, _ = openMachine(t, crashfs.NewCrashableMem())
+	p.line.Machine = p.leader
+	p.leader.DoOp(set("another", "history"))
+	p.checkpoint(p.leader)
+	receive()
+	if _, err := p.follower.InstallState(raft.SnapshotMeta{Index: p.index, Term: 1}); err != nil {
+		t.Fatal(err)
+	}
+	p.leader, p.line.Machine = leader, leader
+	receive()
+	if err := sent.Data.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.install()
+}
+
 // A follower whose own beginning of a run is not the sender's gets the whole.
 func TestARunThatWasDamagedIsNotExtended(t *testing.T) {
 	p := newPair(t)

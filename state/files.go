@@ -269,13 +269,14 @@ func (f *files) find(name []byte) (run.Info, bool) {
 			return info, true
 		}
 	}
-	if f.current == nil {
-		return run.Info{}, false
-	}
 	return f.current.find(name)
 }
 
+// find returns the run of a name. m is nil where there is no manifest yet.
 func (m *manifest) find(name []byte) (run.Info, bool) {
+	if m == nil {
+		return run.Info{}, false
+	}
 	for i := range m.runs {
 		if bytes.Equal(fileName(&m.runs[i]), name) {
 			return m.runs[i], true

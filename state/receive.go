@@ -200,7 +200,8 @@ func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, sm
 // obtain gives a run of the sender a file of this member, and sets info.File to its number.
 func (m *Machine) obtain(ctx context.Context, to storing, from raft.NodeID, info *run.Info) error {
 	f := &m.files
-	if own, ok := f.find(fileName(info)); ok && own.Sealed && info.Sealed {
+	// Only of the newest manifest: what a stream alone needs is removed when that ends.
+	if own, ok := f.current.find(fileName(info)); ok && own.Sealed && info.Sealed {
 		info.File = own.File
 		return nil
 	}

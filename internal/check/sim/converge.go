@@ -205,34 +205,36 @@ func (w *world) catchUpAll() {
 
 // leaderStreams demands that the leader goes on from probing each follower to streaming new
 // entries to it, or a snapshot: with a small limit of the log a slow follower may get nothing
-// but snapshots.
+// but snapshots. A follower whose log is full takes entries when it knows of its own snapshot (see lateness).
 func (w *world) leaderStreams(noDelays Instant) {
 	w.runUntil(max(w.now, noDelays), nil)
-	l, beyond, end := w.leader(), map[raft.NodeID]bool{}, w.now+2*time.Second
+	l, beyond, end := w.leader(), map[raft.NodeID]bool{}, w.now+2*time.Second+3*w.mix.ElectionTimeout
 	if l == nil {
-		w.runUntil(end, nil)
+		w.runUntil(w.now+2*time.Second, nil)
 		return
 	}
 	for _, n := range w.members() {
 		w.connectionBroke(l, n.id) // the leader has to probe
 	}
 	term := l.replica.Status().Term
-	w.runUntil(end, func() bool {
+	probed := func() *node {
+		for _, n := range w.members() {
+			if n != l && !n.fatal && !beyond[n.id] {
+				return n
+			}
+		}
+		return nil
+	}
+	streams := w.runUntil(end, func() bool {
 		if l.up() {
 			for _, p := range l.replica.Status().Peers {
 				beyond[p.ID] = beyond[p.ID] || p.State != "probe"
 			}
 		}
-		return false
+		return w.leader() != l || l.replica.Status().Term != term || probed() == nil
 	})
-	full := w.mix.MaxUnapplied < unlimited // a follower may have no room for more entries
-	if full || w.leader() != l || l.replica.Status().Term != term {
-		return
-	}
-	for _, n := range w.members() {
-		if n != l && !n.fatal && !beyond[n.id] {
-			w.failf("no stream", "%s has only probed %s since the faults ended: %s", l.id, n.id, w.describe())
-		}
+	if full := w.mix.MaxUnapplied < unlimited; !streams && !full { // a follower may have no room for more entries
+		w.failf("no stream", "%s has only probed %s since the faults ended: %s", l.id, probed().id, w.describe())
 	}
 }
 

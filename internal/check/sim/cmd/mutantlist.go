@@ -443,7 +443,7 @@ var mutants = []mutant{
 	{name: "received-state-not-installed", edit: edit{"state/receive.go",
 		"	m.files.received = mf\n", ""}},
 	{name: "run-of-another-origin-joined", edit: edit{"state/receive.go",
-		"	if own, ok := f.find(fileName(info)); ok && own.Sealed && info.Sealed {\n		info.File = own.File\n",
+		"	if own, ok := f.current.find(fileName(info)); ok && own.Sealed && info.Sealed {\n		info.File = own.File\n",
 		"	own, ok := f.find(fileName(info))\n	for i := 0; f.current != nil && i < len(f.current.runs); i++ {\n		if r := f.current.runs[i]; r.First == info.First && r.Last == info.Last {\n			own, ok = r, true\n		}\n	}\n	if ok && own.Sealed && info.Sealed {\n		*info = own\n"}},
 	{name: "run-extended-from-its-start", edit: edit{"state/receive.go",
 		"	there, err := files.Received(number, *info, known)\n", "	there, err := run.Part{}, error(nil)\n"}},

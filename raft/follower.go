@@ -8,8 +8,9 @@ type followerState struct {
 	// leaderLast is the highest index that the leader's log is known to have reached, and leaderCommit
 	// the highest that it is known to have committed. This log may not reach there yet.
 	leaderLast, leaderCommit Index
-	// unheard tells that the leader sends what this node has acknowledged: it does not get the answers.
-	unheard bool
+	// unheard, if above 0, tells that the leader has sent what this node has acknowledged, within the last
+	// election timeout: it does not get the answers. It counts ticks down.
+	unheard int
 	// refuses tells that this node had no room for the last entries that the leader sent.
 	refuses bool
 	// seenRound is the latest round of the leader.
@@ -68,7 +69,10 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 	newRound := m.Round > f.seenRound
 	f.seenRound = max(f.seenRound, m.Round)
 	last := m.PrevIndex + Index(len(m.Entries))
-	f.leaderLast, f.unheard = max(f.leaderLast, last, m.Commit), last < f.acknowledged
+	f.leaderLast = max(f.leaderLast, last, m.Commit)
+	if last < f.acknowledged || last == f.acknowledged && len(m.Entries) > 0 {
+		f.unheard = r.cfg.ElectionTimeoutTicks
+	}
 	f.leaderCommit = max(f.leaderCommit, m.Commit)
 
 	prev, term, entries := skipCommitted(m, r.commit)

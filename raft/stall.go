@@ -43,6 +43,7 @@ func (r *Raft) StateArrives() { r.stall.arrives = true }
 // a pre-candidate.
 func (r *Raft) tickStall() {
 	s := &r.stall
+	r.follower.unheard = max(0, r.follower.unheard-1)
 	now := stall{term: r.term, commit: r.leaderCommit(), own: r.commit, last: r.log.last()}
 	if s.since(now) && r.stuck() {
 		now.ticks = s.ticks + 1
@@ -72,7 +73,7 @@ func (r *Raft) stuck() bool {
 	switch {
 	case r.diskHangs():
 		return false
-	case f.acknowledged > r.leaderCommit(), f.unheard:
+	case f.acknowledged > r.leaderCommit(), f.unheard > 0:
 		return true
 	}
 	return f.leaderLast > r.log.last() && s.last == r.log.last() && !s.arrives

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -194,6 +195,10 @@ func (w *world) catchUpAll() {
 		})
 	}
 	bound := breakOff + 2*time.Second + w.elections(4)
+	if w.mix.MaxInflight == 1 { // one entry is on its way to a disk at a time
+		least := slices.MinFunc(w.members(), func(a, b *node) int { return cmp.Compare(a.reached(), b.reached()) }).reached()
+		bound += time.Duration(mark-min(mark, least)) * (w.mix.DiskWrite + w.mix.Distance + w.mix.Latency)
+	}
 	if w.anyRotten() { // the only file of its kind may have to be repaired first
 		bound += time.Minute
 	}

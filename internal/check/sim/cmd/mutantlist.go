@@ -84,7 +84,7 @@ var mutants = []mutant{
 	{name: "follower-whose-log-is-full-takes-over", edit: edit{"raft/stall.go",
 		"return r.follower.refuses && !r.cfg.Witness", "return false"}, tests: [2]string{"./raft", "^TestAFollowerWithoutRoomDoes"}},
 	{name: "unheard-follower-keeps-a-leader", edit: edit{"raft/stall.go",
-		"f.acknowledged > r.leaderCommit(), f.unheard:", "f.acknowledged > r.leaderCommit():"}, tests: [2]string{"./raft", "^TestAFollowerThatIsNotHeard"}},
+		"f.acknowledged > r.leaderCommit(), f.unheard > 0:", "f.acknowledged > r.leaderCommit():"}, tests: [2]string{"./raft", "^TestAFollowerThatIsNotHeard"}},
 	{name: "follower-that-lacks-what-is-committed-keeps-a-leader", edit: edit{"raft/follower.go",
 		"max(f.leaderLast, last, m.Commit)", "max(f.leaderLast, last)"}, tests: [2]string{"./raft", "^TestAFollowerWithoutRoom"}},
 	{name: "removed-member-that-is-behind-is-not-told", edit: edit{"raft/change.go",

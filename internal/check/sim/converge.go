@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -45,7 +44,7 @@ func (w *world) converge() {
 		}
 		return w.check.converged()
 	}
-	if !w.runUntil(w.now+w.mix.Deadline+5*time.Second+w.elections(4), quiet) {
+	if !w.runUntil(w.now+w.mix.Deadline+5*time.Second+w.elections(4)+w.oneByOne(w.members()...), quiet) {
 		w.failf("no convergence", "after %v without new operations: %s", w.now-start, w.describe())
 	}
 	w.oneJoins()
@@ -194,11 +193,7 @@ func (w *world) catchUpAll() {
 			return !n.fatal && !n.waitsForFullVoter() && (!n.up() || n.reached() < mark)
 		})
 	}
-	bound := breakOff + 2*time.Second + w.elections(4)
-	if w.mix.MaxInflight == 1 || !w.mix.Ordered { // one entry at a time may be all that is taken
-		least := slices.MinFunc(w.members(), func(a, b *node) int { return cmp.Compare(a.reached(), b.reached()) }).reached()
-		bound += time.Duration(mark-min(mark, least)) * (w.mix.DiskWrite + w.mix.Distance + w.mix.Latency)
-	}
+	bound := breakOff + 2*time.Second + w.elections(4) + w.oneByOne(w.members()...)
 	if w.anyRotten() { // the only file of its kind may have to be repaired first
 		bound += time.Minute
 	}
@@ -206,6 +201,23 @@ func (w *world) catchUpAll() {
 		w.failf("left behind", "%v after %d was committed without faults: %s", w.now-start, mark, w.describe())
 	}
 	w.catchUp = w.now - start
+}
+
+// oneByOne is how long nodes may take to get what they lack, where a follower gets one entry at a time, or takes
+// one, as the network orders nothing.
+func (w *world) oneByOne(nodes ...*node) time.Duration {
+	if w.mix.MaxInflight > 1 && w.mix.Ordered {
+		return 0
+	}
+	lacks := raft.Index(0)
+	for _, n := range nodes {
+		has := raft.Index(0)
+		if n.up() {
+			has = min(n.reached(), w.check.lastCommitted())
+		}
+		lacks = max(lacks, w.check.lastCommitted()-has)
+	}
+	return time.Duration(lacks) * (w.mix.DiskWrite + w.mix.Apply + w.mix.Distance + w.mix.Latency)
 }
 
 // leaderStreams demands that the leader goes on from probing each follower to streaming new

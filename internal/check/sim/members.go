@@ -369,7 +369,7 @@ func (w *world) oneIsRemoved() {
 	start := w.now
 	w.trace.text(w.now, n.id, "remove", "%s", next)
 	stopped := func() bool { return !n.up() }
-	if !w.insist(n, raft.NotMember, start+2*time.Second+w.elections(3), stopped) && !w.mayNotKnow(n) {
+	if !w.insist(n, raft.NotMember, start+2*time.Second+w.elections(3)+w.oneByOne(n), stopped) && !w.mayNotKnow(n) {
 		w.failf("removed member goes on", "%s was removed, and goes on after %v: %s", n.id, w.now-start, w.describe())
 	}
 	n.crash(false)
@@ -391,7 +391,7 @@ func (w *world) oneJoins() {
 	}
 	start := w.now
 	w.trace.text(w.now, n.id, "join", "to %s", w.conf())
-	if !w.insist(n, raft.Learner, start+breakOff+2*time.Second+w.elections(4), w.check.converged) {
+	if !w.insist(n, raft.Learner, start+breakOff+2*time.Second+w.elections(4)+w.oneByOne(n), w.check.converged) {
 		w.failf("left behind", "%s joined %v ago, and nobody writes: %s", n.id, w.now-start, w.describe())
 	}
 }

@@ -68,12 +68,7 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 	f := &r.follower
 	newRound := m.Round > f.seenRound
 	f.seenRound = max(f.seenRound, m.Round)
-	last := m.PrevIndex + Index(len(m.Entries))
-	f.leaderLast = max(f.leaderLast, last, m.Commit)
-	if last < f.acknowledged || last == f.acknowledged && len(m.Entries) > 0 {
-		f.unheard = r.cfg.ElectionTimeoutTicks
-	}
-	f.leaderCommit = max(f.leaderCommit, m.Commit)
+	r.noteProgress(m)
 
 	prev, term, entries := skipCommitted(m, r.commit)
 	if prev >= r.commit && !r.log.matches(prev, term) {
@@ -96,6 +91,15 @@ func (r *Raft) onAppendEntries(m *AppendEntries) {
 	// at once.
 	if newRound || len(m.Entries) == 0 || f.matched <= r.log.stable {
 		r.acknowledge()
+	}
+}
+
+// noteProgress notes what m tells of the leader: how far it is, and whether it hears this node.
+func (r *Raft) noteProgress(m *AppendEntries) {
+	f, last := &r.follower, m.PrevIndex+Index(len(m.Entries))
+	f.leaderLast, f.leaderCommit = max(f.leaderLast, last, m.Commit), max(f.leaderCommit, m.Commit)
+	if last < f.acknowledged || last == f.acknowledged && len(m.Entries) > 0 {
+		f.unheard = r.cfg.ElectionTimeoutTicks
 	}
 }
 

@@ -19,7 +19,14 @@ func (w *world) elections(n int) time.Duration {
 // state.
 func (w *world) converge() {
 	start := w.net.lastArrival()
-	if !w.runUntil(start+2*time.Second+w.elections(4), w.progress()) {
+	down := 0
+	for _, n := range w.nodes {
+		if !n.up() {
+			down++
+		}
+	}
+	attempts := time.Duration(down) * w.mix.Attempt // a client may be the only one, and ask these first
+	if !w.runUntil(start+2*time.Second+w.elections(4)+attempts, w.progress()) {
 		w.failf("no progress", "in %v after all faults ended: %s", w.now-start, w.describe())
 	}
 	w.recovery = max(0, w.now-start)

@@ -2,8 +2,6 @@ package clients
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,37 +94,16 @@ func commandsOf(text string) (all []typed) {
 type student struct {
 	*shell
 	ports *strings.Replacer // those of the pages to free ones
-	base  int
-	lease string // the id that was printed last
-	dev   bool   // balsa dev runs
-}
-
-// freePorts are four times ten ports in a row that are free: the pages have 23780 to 23809, and some more. They are below those that a
-// kernel gives to whoever asks for any.
-func freePorts(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		base, free := 10*(1000+rand.N(1900)), true
-		for i := 0; i < 40 && free; i++ {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i))
-			if free = err == nil; free {
-				l.Close()
-			}
-		}
-		if free {
-			return base / 10
-		}
-	}
-	t.Fatal("there are no 40 free ports in a row")
-	return 0
+	base  int               // the first of four times ten ports: the pages have 23780 to 23809, and some more
+	lease string            // the id that was printed last
+	dev   bool              // balsa dev runs
 }
 
 func newStudent(t *testing.T) *student {
-	base := freePorts(t)
-	s := &student{shell: newShell(t, t.TempDir()), base: base * 10}
-	decade := strconv.Itoa
-	s.ports = strings.NewReplacer("2378", decade(base), "2379", decade(base+1), "2380", decade(base+2), "./balsa", "balsa", "sleep 5", "sleep 0.1",
-		"2479", decade(base), "2480", decade(base+3), // of a second server, in backup.md
+	s := &student{shell: newShell(t, t.TempDir()), base: rig.FreePorts(t, 40)}
+	tens := func(after int) string { return strconv.Itoa(s.base/10 + after) }
+	s.ports = strings.NewReplacer("2378", tens(0), "2379", tens(1), "2380", tens(2), "./balsa", "balsa", "sleep 5", "sleep 0.1",
+		"2479", tens(0), "2480", tens(3), // of a second server, in backup.md
 		"10.0.0.", "127.0.0.", "/var/lib/", "", "/backup/", "backup/", "--revision 120000", "--revision 2", "--time 2026", "--time 2001")
 	s.do(fmt.Sprintf("export PATH=%s:$PATH BALSA_TIMEOUT=50s BALSA_ENDPOINTS=127.0.0.1:%[2]d,127.0.0.1:%d,127.0.0.1:%d",
 		filepath.Dir(rig.Program(t)), s.base+10, s.base+11, s.base+12))

@@ -112,15 +112,50 @@ func Do(t testing.TB, env []string, args ...string) (string, error) {
 	return strings.TrimSpace(out.String()), nil
 }
 
-// FreePort is an address that nobody listens on, for the moment.
+// FreePorts finds n ports in a row, at most 40, that nobody listens on, and returns the first, which is a multiple of ten. The kernel
+// gives none of them to whoever asks for any port (Linux begins at 32768). A port below them is held until the test
+// ends, so that other tests, also of other processes, take others.
+func FreePorts(t testing.TB, n int) int {
+	t.Helper()
+	const first, blocks, below, most = 10_000, 200, 10, 40
+	if n > most {
+		t.Fatalf("%d ports are too many", n)
+	}
+	for i := range blocks {
+		base := first + (below+most)*((os.Getpid()+i)%blocks)
+		held, err := listen(base)
+		if err != nil {
+			continue
+		}
+		if areFree(base+below, n) {
+			t.Cleanup(func() { held.Close() })
+			return base + below
+		}
+		held.Close()
+	}
+	t.Fatal("no free ports")
+	return 0
+}
+
+func listen(port int) (net.Listener, error) {
+	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+}
+
+func areFree(base, n int) bool {
+	for port := base; port < base+n; port++ {
+		l, err := listen(port)
+		if err != nil {
+			return false
+		}
+		l.Close()
+	}
+	return true
+}
+
+// FreePort is an address that nobody listens on, as those of FreePorts.
 func FreePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", FreePorts(t, 1))
 }
 
 // Ready waits until a server answers reads of the cluster. It is asked at an address without TLS.

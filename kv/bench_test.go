@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
+	"balsa.example/internal/machine"
 	"balsa.example/kv"
 )
 
@@ -107,22 +107,13 @@ func BenchmarkRangeEach(b *testing.B) {
 	}
 	var out []byte
 	b.ReportAllocs()
-	before := processorTime(b)
+	before, _ := machine.ProcessorTime()
 	for b.Loop() {
 		out = out[:0]
 		if _, err := s.RangeEach(kv.RangeOp{}, func(e *kv.Entry) { out = append(append(out, e.Key...), e.Value...) }); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(processorTime(b)-before)/float64(b.N*keys), "cpu-ns/key")
-}
-
-// processorTime is that of this process, in nanoseconds.
-func processorTime(b *testing.B) int64 {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return u.Utime.Nano() + u.Stime.Nano()
+	after, _ := machine.ProcessorTime()
+	b.ReportMetric(float64((after-before).Nanoseconds())/float64(b.N*keys), "cpu-ns/key")
 }

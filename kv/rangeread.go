@@ -420,7 +420,7 @@ func (g *gatherer) read(r *row, refs []run.Ref) (err error) {
 	default:
 		err = g.readWhole(r, refs)
 	}
-	if err != nil && errors.Is(err, run.ErrGone) {
+	if errors.Is(err, run.ErrGone) {
 		return g.s.complete(r, true) // it looks where the record is now
 	}
 	return err

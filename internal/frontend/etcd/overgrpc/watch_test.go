@@ -9,7 +9,6 @@ import (
 	"net"
 	"runtime"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/frontend/etcd"
 	"balsa.example/internal/frontend/etcd/overgrpc"
+	"balsa.example/internal/machine"
 	"balsa.example/internal/wake"
 	"balsa.example/kv"
 	"balsa.example/kv/watch"
@@ -258,12 +258,10 @@ func benchmarkWatch(b *testing.B, same bool, burst int) {
 	b.ReportMetric(float64(messages)/n, "messages/event")
 }
 
+// processorTime is that of this process; 0 where it is not known.
 func processorTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	used, _ := machine.ProcessorTime()
+	return used
 }
 
 // BenchmarkStreams is what a stream with one watcher takes in memory, of the server and of the client

@@ -106,11 +106,11 @@ var replies = map[string]func() proto.Message{
 // answer answers all calls but those of streams.
 func (h *hostile) answer(_ context.Context, _ any, info *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
 	method := info.FullMethod[strings.LastIndexByte(info.FullMethod, '/')+1:]
-	make, ok := replies[method]
+	newReply, ok := replies[method]
 	if !ok || h.refuses && method != "Status" {
 		return nil, status.Error(codes.InvalidArgument, evil)
 	}
-	reply := make()
+	reply := newReply()
 	h.poison(reply.ProtoReflect())
 	if s, is := reply.(*api.StatusReply); is {
 		s.Role, s.Waiting = api.Role_LEADER, ""

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -227,8 +226,7 @@ func hostPort(endpoint string) string {
 func describe(a clerk.ServerStatus, names directory) nodeStatus {
 	endpoint := hostPort(a.Endpoint)
 	if a.Err != nil {
-		denied := errors.Is(a.Err, clerk.ErrUnauthenticated) || errors.Is(a.Err, clerk.ErrPermissionDenied)
-		return nodeStatus{Name: names.byAddress[endpoint], Endpoint: endpoint, Error: oneLine(a.Err), Denied: denied}
+		return nodeStatus{Name: names.byAddress[endpoint], Endpoint: endpoint, Error: oneLine(a.Err), Denied: isDenied(a.Err)}
 	}
 	s := a.Status
 	n := nodeStatus{

@@ -91,7 +91,8 @@ const seeAlso = "\n\n## SEE ALSO\n\n**balsa**(1). **balsa COMMAND --help** expla
 
 // pageOf makes a page of a section: what the command does in a line, how it is written, and all else.
 func pageOf(command, section string) string {
-	intro := "" // of the two pages that have one command: to read is in them what comes next
+	// A page with one command begins with links to other pages. Here they come last.
+	intro := ""
 	if rest, ok := strings.CutPrefix(strings.TrimSpace(section), "["); ok {
 		intro, section, _ = strings.Cut("["+rest, "\n\n")
 		intro += "\n\n"

@@ -33,6 +33,28 @@ type compose struct {
 	} `json:"secrets"`
 }
 
+// The command that makes the secret makes one that the user of the containers can read, and that servers do not refuse.
+func TestTheSecretOfTheComposedCluster(t *testing.T) {
+	needs(t, "openssl")
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: only root gives a file to another user")
+	}
+	text, err := os.ReadFile("container/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := regexp.MustCompile(`(?m)^#\t(.*openssl .*)$`).FindStringSubmatch(string(text))
+	page, err := os.ReadFile("../docs/install.md")
+	if err != nil || command == nil || !strings.Contains(string(page), "\n    "+command[1]+"\n") {
+		t.Fatalf("docs/install.md has another command than %q, %v", command, err)
+	}
+	dir := t.TempDir()
+	run(t, "sh", "-c", `umask 022 && cd "$0" && eval "$1"`, dir, command[1])
+	if out := run(t, "find", dir, "-name", "cluster.secret", "-printf", "%U:%G %m\n"); out != "65532:65532 600\n" {
+		t.Errorf("the secret is of %q", out)
+	}
+}
+
 // The servers of the compose file, as it describes them, become a cluster whose probes succeed.
 func TestTheComposedClusterServes(t *testing.T) {
 	text, err := os.ReadFile("container/compose.yaml")

@@ -28,6 +28,9 @@ func (p *program) childOutput() io.Writer {
 	return p.stdout
 }
 
+// childErrors is the standard error for a command that balsa runs, as childOutput is its output.
+func (p *program) childErrors() io.Writer { return uncleaned(p.stderr) }
+
 // runChild runs a command to its end, and returns its exit code. When ctx ends the command is told
 // to end, and may take its time. When lost is closed it is told so as well, and killed after
 // killAfter. An error means that it was not run.

@@ -86,7 +86,7 @@ func until(ctx context.Context, lost <-chan struct{}) {
 // runHeld runs a command while a lock is held, and returns the exit code of both.
 func (p *program) runHeld(ctx context.Context, args []string, what string, lost <-chan struct{}, variables []string) error {
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.stdin, p.childOutput(), p.stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.stdin, p.childOutput(), p.childErrors()
 	cmd.Env = append(childEnvironment(p.environ), variables...)
 	code, err := runChild(ctx, cmd, lost)
 	switch {

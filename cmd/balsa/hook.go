@@ -27,7 +27,7 @@ func (p *program) hook(ctx context.Context, command string, c clerk.Changes) err
 			return err
 		}
 		cmd := exec.Command("sh", "-c", command)
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = &event, p.childOutput(), p.stderr
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = &event, p.childOutput(), p.childErrors()
 		cmd.Env = append(childEnvironment(p.environ), eventVariables(e, c.Revision)...)
 		code, err := runChild(ctx, cmd, nil)
 		switch {

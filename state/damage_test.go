@@ -286,8 +286,14 @@ func TestFalseAlarms(t *testing.T) {
 		}
 		delete(s.ruined.files, path)
 	}
+	manifest := filepath.Join("state", "MANIFEST")
+	s.ruined.files[manifest] = syscall.EMFILE
+	if err := s.scrub(); err == nil || s.ruined.files[manifest] == nil || s.m.Figures().Repaired > 0 {
+		t.Errorf("MANIFEST: %v, and it is written anew: %t", err, s.ruined.files[manifest] == nil)
+	}
+	delete(s.ruined.files, manifest)
 	s.ruined.once = true
-	for _, name := range []string{"run-2", s.last("small-")} {
+	for _, name := range []string{"run-2", s.last("small-"), "MANIFEST"} {
 		path := filepath.Join("state", name)
 		s.ruined.files[path] = syscall.EIO
 		if err := s.scrub(); err != nil || s.m.Damaged() || s.m.Figures().Repaired > 0 || s.ruined.files[path] != nil {

@@ -191,12 +191,15 @@ func (m *Machine) scrubImage() (s Scrubbed, err error) {
 		return s, nil
 	}
 	path := m.files.path(manifestName)
-	b, err := vfs.ReadFile(m.files.fs, path)
-	if err == nil && !bytes.Equal(b, mf.encode(m.files.cluster)) {
-		err = errManifest
-	}
+	err = atMostTwice(func() error {
+		b, err := vfs.ReadFile(m.files.fs, path)
+		if err == nil && !bytes.Equal(b, mf.encode(m.files.cluster)) {
+			err = errManifest
+		}
+		return err
+	})
 	if err != nil {
-		return m.damagedImage(path, err, m.files.publish(mf))
+		return m.damagedImage(path, err, func() error { return m.files.publish(mf) })
 	}
 	if mf.small.number == 0 {
 		return s, nil
@@ -212,22 +215,23 @@ func (m *Machine) scrubImage() (s Scrubbed, err error) {
 	}
 	m.scrubs.mu.Unlock()
 	if err != nil {
-		return m.damagedImage(m.files.path(smallName(mf.small.number)), err, errNextCheckpoint)
+		return m.damagedImage(m.files.path(smallName(mf.small.number)), err, func() error { return errNextCheckpoint })
 	}
 	return s, nil
 }
 
-// damagedImage tells about a file that is not a run.
-func (m *Machine) damagedImage(path string, damage, repair error) (Scrubbed, error) {
+// damagedImage repairs a file that is not a run, if it is damaged, and tells about it.
+func (m *Machine) damagedImage(path string, damage error, repair func() error) (Scrubbed, error) {
 	if run.Innocent(damage) {
 		return Scrubbed{Path: path}, fmt.Errorf("scrub %s: %w", path, damage)
 	}
-	if repair == nil {
+	err := repair()
+	if err == nil {
 		m.scrubs.mu.Lock()
 		m.scrubs.repaired++
 		m.scrubs.mu.Unlock()
 	}
-	return Scrubbed{Path: path, Damage: fmt.Errorf("%s: %w", path, damage)}, repair
+	return Scrubbed{Path: path, Damage: fmt.Errorf("%s: %w", path, damage)}, err
 }
 
 // imageDue tells whether the manifest and the small file are to be read: a read has met damage, or a round begins.

@@ -107,7 +107,7 @@ func (w *statusWatch) picture(now time.Time, nodes []nodeStatus) []string {
 // summary says in one line whether the cluster serves.
 func (w *statusWatch) summary(nodes []nodeStatus) string {
 	if err := w.verdict(nodes); err != nil {
-		return w.terminal.Paint(terminal.Red, terminal.Clean(oneLine(err)))
+		return w.terminal.Paint(terminal.Red, oneLine(err))
 	}
 	leader, asked, answer := leaderOf(nodes), 0, 0
 	for _, n := range nodes {
@@ -126,7 +126,7 @@ func (w *statusWatch) append(now time.Time, nodes []nodeStatus) error {
 	table := liveTable(nodes, 0, func(_ terminal.Style, text string) string { return text })
 	notes := statusNotes(nodes)
 	if err := w.verdict(nodes); err != nil {
-		notes = append(notes, terminal.Clean(oneLine(err)))
+		notes = append(notes, oneLine(err))
 	}
 	var b strings.Builder
 	for i, line := range append(table, notes...) {

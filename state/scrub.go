@@ -183,8 +183,8 @@ func (s *scrubs) next(runs []run.Info) int {
 // errNextCheckpoint: what was in the small file is not there any more, since later commands were executed.
 var errNextCheckpoint = errors.New("state: the next checkpoint writes another one")
 
-// scrubImage reads the manifest and the small file, if it is their turn. The manifest is known, and is written anew;
-// the small file is by the next checkpoint. So that one is wanted.
+// scrubImage reads the manifest and the small file, if it is their turn. A damaged manifest is written anew, since
+// its content is known. A damaged small file is replaced by the next checkpoint, which is wanted therefore.
 func (m *Machine) scrubImage() (s Scrubbed, err error) {
 	mf := m.files.current
 	if mf == nil || m.files.received != nil || !m.imageDue(mf) {

@@ -21,7 +21,7 @@ func (p *program) server(run func(*cobra.Command) error) func(*cobra.Command, []
 	return func(c *cobra.Command, _ []string) error {
 		_, set := p.env("GOMEMLIMIT")
 		machine.KeepBelowGroupLimit("/", set)
-		stderr := uncleaned(p.stderr) // the log has no such text, and is not held up by a lock
+		stderr := uncleaned(p.stderr) // a log quotes control characters, and must not wait for a lock
 		if stderr == os.Stderr {
 			stderr = detachStderr()
 		}

@@ -81,7 +81,7 @@ func (s *Server) withDashboard(others http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/ui", show)
 	mux.Handle("/ui/", show)
-	mux.Handle("GET /{$}", http.RedirectHandler("/ui/", http.StatusTemporaryRedirect)) // who opens the address alone
+	mux.Handle("GET /{$}", http.RedirectHandler("/ui/", http.StatusTemporaryRedirect)) // for a browser that is given the address alone
 	if others != nil {
 		mux.Handle("/", others)
 	}

@@ -38,8 +38,8 @@ func Fprintf(w io.Writer, format string, args ...any) (int, error) {
 	return fmt.Fprintf(w, format, cleaned...)
 }
 
-// Cleaner writes to a terminal what is meant for nobody in particular: keys, values, and any text of others. Line
-// breaks and tabs pass; other control characters, and what is no UTF-8, become question marks.
+// Cleaner writes texts of others to a terminal: keys, values, and what servers say. Line breaks and tabs pass; other
+// control characters, and what is no UTF-8, become question marks.
 type Cleaner struct {
 	Out io.Writer
 

@@ -39,8 +39,8 @@ func (r *RecordReader) Read(refs []Ref) (rec Record, err error) {
 	return rec, nil
 }
 
-// Value returns the value of the first of some records, as Read does, for who knows the rest of it: its
-// revision is mod. If another record is there now, the error is ErrGone.
+// Value returns the value of the first of some records, as Read does, for a caller that knows the rest of that
+// record. mod is its revision. If another record is there now, the error is ErrGone.
 func (r *RecordReader) Value(refs []Ref, mod uint64) ([]byte, error) {
 	ref := refs[0]
 	if !r.find(ref.Run) {

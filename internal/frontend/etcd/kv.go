@@ -30,7 +30,7 @@ func (f *Face) Range(ctx context.Context, c *Caller, r *pb.RangeRequest) (*pb.Ra
 	return m.Response(), nil
 }
 
-// encodeRange is Range for who sends the response.
+// encodeRange is Range, with the response encoded for a transport.
 func (f *Face) encodeRange(ctx context.Context, c *Caller, r *pb.RangeRequest) (*encodedRange, error) {
 	op, err := translate.RangeOf(r, f.cfg.Limits)
 	if err != nil {

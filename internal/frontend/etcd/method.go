@@ -39,7 +39,7 @@ type Stream interface {
 	// Context ends with the stream, and when the transport is to end. Its cause tells clients why, if it
 	// is one of translate's errors. It is made when it is asked for first, and that costs.
 	Context() context.Context
-	// Stopping is closed when the transport is to end; nil: then, or before, Receive returns an error.
+	// Stopping is closed when the transport is to end. It may be nil if Receive returns an error by then.
 	Stopping() <-chan struct{}
 	// Receive reads the next request into m. It returns io.EOF when the client sends no more, and
 	// another error when the stream has ended.

@@ -55,7 +55,8 @@ func (s *Server) resources() *api.Resources {
 	if free, err := s.cfg.FS.Available(s.cfg.DataDir); err == nil {
 		r.DiskFreeBytes = free
 	}
-	if limit := machine.MemoryLimit("/"); limit < math.MaxInt64 {
+	// Beyond this the process is killed. Go's own limit is lower: its memory comes close to that by garbage alone.
+	if limit := min(machine.GroupLimit("/"), machine.Memory("/")); limit < math.MaxInt64 {
 		r.MemoryLimitBytes = uint64(limit)
 	}
 	if s.cfg.Descriptors < math.MaxInt32 {

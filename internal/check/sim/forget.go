@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"slices"
 	"time"
 
 	"balsa.example/raft"
@@ -21,8 +20,14 @@ func (w *world) oldDiskReturns() {
 		return
 	}
 	term, image := l.replica.Status().Term, n.disk.model
+	match := raft.Index(0)
 	acknowledged := func() bool {
-		return slices.ContainsFunc(w.peersOf(l, term), func(p raft.PeerStatus) bool { return p.ID == n.id && p.Match > max(image.last(), image.snapshot.Index) })
+		for _, p := range w.peersOf(l, term) {
+			if p.ID == n.id {
+				match = p.Match
+			}
+		}
+		return match > max(image.last(), image.snapshot.Index)
 	}
 	if !w.runUntil(w.now+2*time.Second, acknowledged) {
 		return
@@ -37,12 +42,12 @@ func (w *world) oldDiskReturns() {
 	n.crash(false)
 	n.fatal = true                                         // so that it is not started
 	w.runUntil(w.net.lastArrival()+milliseconds(100), nil) // its acknowledgements arrive: a real disk is not replaced faster
+	acknowledged()
 	n.disk.model, n.fatal, n.oldDisk = image, false, true
 	n.start()
-	// A snapshot that is under way already may restore all entries before the leader can
+	// A snapshot that is under way already may bring all that was acknowledged before the leader can
 	// notice.
-	restores := w.check.counts.Restores
-	noticed := func() bool { return n.fatal || w.check.counts.Restores > restores }
+	noticed := func() bool { return n.fatal || w.check.views[n.id].last() >= match }
 	if !w.runUntil(w.now+time.Second+w.elections(1), noticed) && len(w.peersOf(l, term)) > 0 {
 		w.failf("old disk unnoticed", "%s goes on: %s", n.id, w.describe())
 	}

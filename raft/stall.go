@@ -79,6 +79,15 @@ func (r *Raft) stuck() bool {
 	return f.leaderLast > r.log.last() && s.last == r.log.last() && !s.arrives
 }
 
+// noteLeaderLast notes how far the leader's log is from a request that gets no answer: an entry of this term
+// that its sender has can only be from this leader. The leader itself may not tell, as it waits for an answer
+// that it does not get.
+func (r *Raft) noteLeaderLast(m Message) {
+	if p, ok := m.(*PreVote); ok && r.leaderID != None && p.LastTerm == r.term {
+		r.follower.leaderLast = max(r.follower.leaderLast, p.LastIndex)
+	}
+}
+
 // refuses tells whether this follower has no room itself for what the leader sends. It would not have any as
 // leader, and refuse operations until it has. A witness that is full has to lead all the same where it has the
 // longest log: it hands that over.

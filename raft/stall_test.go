@@ -203,6 +203,25 @@ func TestAFollowerThatIsNotHeardDoesNotKeepItsLeader(t *testing.T) {
 	}
 }
 
+// The leader believes that this follower needs a snapshot, and does not hear that it has it. Another follower has
+// more from that leader, and asks for pre-votes.
+func TestAFollowerSeesByAPreVoteHowFarItsLeaderIs(t *testing.T) {
+	for _, term := range []Term{0, 1} {
+		r := newCore(t, 1, 3, State{})
+		step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, Entries: []Entry{{Index: 1, Term: 1}}, Commit: 1})
+		for range 5 * r.cfg.ElectionTimeoutTicks {
+			step(t, r, &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, PrevIndex: 1, PrevTerm: 1, Commit: 1})
+			step(t, r, &PreVote{Header: Header{From: 3, To: 1, Term: 1}, LastIndex: 9, LastTerm: term})
+			r.Tick(r.now + 1)
+			r.Effects()
+			r.Persisted(r.persist.lastSeq)
+		}
+		if r.leaderStalls() != (term == 1) {
+			t.Errorf("entries of term %d: the leader stalls: %t", term, r.leaderStalls())
+		}
+	}
+}
+
 // One follower takes no entries, and the other one waits for a snapshot, so that nothing is committed. As long as
 // that snapshot arrives the leader stays: another one would have to begin again. Where it does not arrive, the
 // others try without that leader.

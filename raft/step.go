@@ -77,6 +77,7 @@ func (r *Raft) Step(m Message) error {
 func (r *Raft) settleTerm(m Message) bool {
 	h := m.Head()
 	if r.ignoresVoteRequest(m) {
+		r.noteLeaderLast(m)
 		return false
 	}
 	switch {

@@ -81,6 +81,8 @@ var mutants = []mutant{
 		"if r.candidate.wanted && ", "if false && r.candidate.wanted && "}, tests: [2]string{"./raft", "^TestALearnerWhoseVote"}},
 	{name: "state-that-arrives-leaves-a-full-log", edit: edit{"rsm/replica.go",
 		"	r.receive(m)\n	r.dropCovered()\n", "	r.receive(m)\n"}, tests: [2]string{"./rsm", "^TestAStateThatArrives"}},
+	{name: "pre-vote-tells-nothing-of-the-leader", edit: edit{"raft/step.go",
+		"		r.noteLeaderLast(m)\n", ""}, tests: [2]string{"./raft", "^TestAFollowerSeesByAPreVote"}},
 	{name: "follower-whose-log-is-full-takes-over", edit: edit{"raft/stall.go",
 		"return r.follower.refuses && !r.cfg.Witness", "return false"}, tests: [2]string{"./raft", "^TestAFollowerWithoutRoomDoes"}},
 	{name: "unheard-follower-keeps-a-leader", edit: edit{"raft/stall.go",

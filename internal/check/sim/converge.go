@@ -14,10 +14,9 @@ func (w *world) elections(n int) time.Duration {
 	return time.Duration(n) * 2 * 2 * w.mix.ElectionTimeout
 }
 
-// converge demands progress within a bounded time, and that no node stays behind while
-// clients go on. Then it lets the clients finish, and demands that all nodes reach the same
-// state.
-func (w *world) converge() {
+// recovers demands that the cluster makes progress after the faults, while clients go on. It returns false if the
+// run ends here (see promotionWaits).
+func (w *world) recovers() bool {
 	start := w.net.lastArrival()
 	down := 0
 	for _, n := range w.nodes {
@@ -27,9 +26,28 @@ func (w *world) converge() {
 	}
 	attempts := time.Duration(down) * w.mix.Attempt // a client may be the only one, and ask these first
 	if !w.runUntil(start+2*time.Second+w.elections(4)+attempts, w.progress()) {
+		if w.promotionWaits() {
+			return false
+		}
 		w.failf("no progress", "in %v after all faults ended: %s", w.now-start, w.describe())
 	}
 	w.recovery = max(0, w.now-start)
+	return true
+}
+
+// promotionWaits tells whether a witness was to vote, has fallen behind the log meanwhile, and waits for a full voter
+// that is lost. The change can neither end nor be taken back: docs/reliability.md says so.
+func (w *world) promotionWaits() bool {
+	return slices.ContainsFunc(w.nodes, func(n *node) bool {
+		return n.waitsForFullVoter() && slices.ContainsFunc(w.inForce(), func(c raft.Configuration) bool { return c.Voters.Contains(n.id) })
+	})
+}
+
+// converge demands progress within a bounded time, and that no node stays behind while
+// clients go on. Then it lets the clients finish, and demands that all nodes reach the same
+// state.
+func (w *world) converge() {
+	start := w.net.lastArrival()
 	w.membersSettle()
 	w.followerAbsence()
 	w.oneDiskHangs()

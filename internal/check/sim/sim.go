@@ -197,6 +197,9 @@ func (w *world) run() {
 	}
 	w.runUntil(w.opt.Duration, nil)
 	w.heal()
+	if !w.recovers() {
+		return
+	}
 	w.converge()
 	w.check.ending()
 	w.diverge()

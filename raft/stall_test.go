@@ -265,7 +265,7 @@ func TestAFollowerWithoutRoomSeesThatTheLeaderCommits(t *testing.T) {
 	for _, commits := range []bool{true, false} {
 		r := newCore(t, 1, 3, State{})
 		for i := range Index(5 * r.cfg.ElectionTimeoutTicks) {
-			a := &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, PrevIndex: 5, PrevTerm: 1, Commit: 10}
+			a := &AppendEntries{Header: Header{From: 2, To: 1, Term: 1}, Commit: 10}
 			if commits {
 				a.Commit += i / Index(r.cfg.ElectionTimeoutTicks)
 			}

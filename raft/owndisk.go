@@ -67,13 +67,13 @@ func (r *Raft) watchOwnDisk() {
 		return
 	}
 	best := slices.MaxFunc(better, func(a, b *progress) int { return cmp.Compare(a.match, b.match) })
-	if r.transferForDisk(best.id) {
+	if r.transferAway(best.id) {
 		w.notBefore = slowDiskFactor * w.age
 	}
 }
 
-// transferForDisk begins a transfer because of the own disk, unless the last one was a short time ago.
-func (r *Raft) transferForDisk(to NodeID) bool {
+// transferAway begins a transfer because of the own disk, or the own state, unless the last one was a short time ago.
+func (r *Raft) transferAway(to NodeID) bool {
 	if r.diskTransferPauseTicks > 0 || r.leader.transfer.to != None || !r.committedOwnTerm() || r.TransferLeadership(to) != nil {
 		return false
 	}

@@ -52,7 +52,7 @@ func (r *Raft) watchOwnState() {
 	}
 	switch to := r.bestSuccessor(s.tried...); {
 	case to != None:
-		if r.transferForDisk(to) {
+		if r.transferAway(to) {
 			s.tried = append(s.tried, to)
 		}
 	case len(s.tried) > 0:

@@ -47,7 +47,7 @@ type Raft struct {
 	nextReadID ReadID
 	campaign   Campaign
 	// diskTransferPauseTicks counts the ticks until a slow disk of this node, or a damaged state, may
-	// again be the reason for a transfer (see transferForDisk). It outlasts a term.
+	// again be the reason for a transfer (see transferAway). It outlasts a term.
 	diskTransferPauseTicks int
 	ownState               ownState // see StateDamaged
 

@@ -11,7 +11,7 @@ package raft
 //     majority that commits.
 //
 // Or they lack what the leader has compacted, and do not get its snapshot: the leader's disk hangs when
-// it reads, or the snapshot takes long. Such a follower has nothing to acknowledge, and keeps the leader in
+// it reads, or the connection breaks. Such a follower has nothing to acknowledge, and keeps the leader in
 // office all the same. In the schedule let A be such a follower: B or C could give it what it lacks.
 //
 // Or the leader does not hear them: then they do not keep it in office, but from their silence the others
@@ -44,7 +44,7 @@ func (r *Raft) StateArrives() { r.stall.arrives = true }
 func (r *Raft) tickStall() {
 	s := &r.stall
 	r.follower.unheard = max(0, r.follower.unheard-1)
-	now := stall{term: r.term, commit: r.leaderCommit(), own: r.commit, last: r.log.last()}
+	now := r.stallNow()
 	if s.since(now) && r.stuck() {
 		now.ticks = s.ticks + 1
 	} else if r.role == Follower {
@@ -58,6 +58,11 @@ func (r *Raft) tickStall() {
 		r.candidate.preVotes = map[NodeID]bool{r.id: true}
 	}
 	r.askPreVotes()
+}
+
+// stallNow is how far this node and its leader are, for since.
+func (r *Raft) stallNow() stall {
+	return stall{term: r.term, commit: r.leaderCommit(), own: r.commit, last: r.log.last()}
 }
 
 // since tells whether nothing was committed between s and now.
@@ -104,5 +109,5 @@ func (r *Raft) diskHangs() bool { return r.persist.waiting >= r.cfg.ElectionTime
 func (r *Raft) leaderStalls() bool {
 	s := &r.stall
 	return r.leaderID != None && s.ticks >= stallTimeouts*r.cfg.ElectionTimeoutTicks &&
-		s.since(stall{term: r.term, commit: r.leaderCommit(), own: r.commit})
+		s.since(r.stallNow())
 }

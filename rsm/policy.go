@@ -86,3 +86,35 @@ func (r *Replica[W]) compactionIndex() raft.Index {
 	}
 	return keep - 1
 }
+
+// dropCovered drops entries that the newest snapshot covers, once the state machine has executed all that is in that
+// snapshot. One that was received may be ahead of the state machine, and the log may bring the same entries. If the
+// log is full by then (see raft.LimitLog), no snapshot of this member follows that would make room.
+func (r *Replica[W]) dropCovered() {
+	if r.snapshot.Index <= min(r.applied, r.applying) {
+		r.obsolete = r.compactionIndex()
+		r.compactLog()
+	}
+}
+
+// compactLog drops the obsolete entries. Those that are not on the own disk yet stay until
+// they are: the state machine, and so a snapshot, may be ahead of the own disk.
+func (r *Replica[W]) compactLog() {
+	if to := min(r.obsolete, r.core.Durable()); to > r.compacted {
+		r.compacted, r.compact = to, to
+		r.core.Compact(to)
+	}
+}
+
+// setSnapshot records the newest durable snapshot.
+func (r *Replica[W]) setSnapshot(meta raft.SnapshotMeta, bytes int64) {
+	r.snapshot, r.snapshotBytes = meta, bytes
+	r.bytesSinceSnapshot = int64(r.core.BytesBetween(meta.Index+1, r.applying))
+	r.core.LimitLog(int(r.MaxAppliedBytes()))
+}
+
+// MaxAppliedBytes bounds the applied part of the log, in the measure of raft.Entry.Size.
+// 0 means no bound. Beyond it new entries wait until a snapshot is done.
+func (r *Replica[W]) MaxAppliedBytes() int64 {
+	return r.policy.maxApplied(r.snapshotBytes, r.maxPendingBytes)
+}

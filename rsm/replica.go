@@ -208,38 +208,6 @@ func (r *Replica[W]) SnapshotDone(meta raft.SnapshotMeta, bytes int64, ok bool) 
 	r.dropCovered()
 }
 
-// dropCovered drops entries that the newest snapshot covers, as soon as it covers nothing else. A snapshot that
-// was received may be ahead of the log, which may bring the same all the same. If that log is full then (see
-// raft.LimitLog), no snapshot of this member follows that would make room.
-func (r *Replica[W]) dropCovered() {
-	if r.snapshot.Index <= min(r.applied, r.applying) {
-		r.obsolete = r.compactionIndex()
-		r.compactLog()
-	}
-}
-
-// compactLog drops the obsolete entries. Those that are not on the own disk yet stay until
-// they are: the state machine, and so a snapshot, may be ahead of the own disk.
-func (r *Replica[W]) compactLog() {
-	if to := min(r.obsolete, r.core.Durable()); to > r.compacted {
-		r.compacted, r.compact = to, to
-		r.core.Compact(to)
-	}
-}
-
-// setSnapshot records the newest durable snapshot.
-func (r *Replica[W]) setSnapshot(meta raft.SnapshotMeta, bytes int64) {
-	r.snapshot, r.snapshotBytes = meta, bytes
-	r.bytesSinceSnapshot = int64(r.core.BytesBetween(meta.Index+1, r.applying))
-	r.core.LimitLog(int(r.MaxAppliedBytes()))
-}
-
-// MaxAppliedBytes bounds the applied part of the log, in the measure of raft.Entry.Size.
-// 0 means no bound. Beyond it new entries wait until a snapshot is done.
-func (r *Replica[W]) MaxAppliedBytes() int64 {
-	return r.policy.maxApplied(r.snapshotBytes, r.maxPendingBytes)
-}
-
 // Leader is the leader of the present term, raft.None if it is not known.
 func (r *Replica[W]) Leader() raft.NodeID { return r.core.Leader() }
 

@@ -65,42 +65,6 @@ var mutants = []mutant{
 	{name: "full-witness-holds-up-a-new-term", edit: edit{"raft/limits.go",
 		"r.log.lastTerm() == r.term && (r.logFull() || r.witnessRefuses(entries)):", "r.log.lastTerm() == r.term && r.logFull() || r.witnessRefuses(entries):"},
 		tests: [2]string{"./raft", "^TestAFullWitness"}},
-	{name: "leader-that-commits-nothing-is-kept", args: minorities, edit: edit{"raft/election.go",
-		"r.timer.sinceLeader < r.cfg.ElectionTimeoutTicks && !r.leaderStalls()", "r.timer.sinceLeader < r.cfg.ElectionTimeoutTicks"}},
-	{name: "nobody-asks-beside-a-leader-that-commits-nothing", args: minorities, edit: edit{"raft/stall.go",
-		"	r.askPreVotes()\n", "	_ = r\n"}},
-	{name: "leader-whose-snapshot-does-not-arrive-is-kept", edit: edit{"raft/stall.go",
-		"return f.leaderLast > r.log.last() && ", "return false && f.leaderLast > r.log.last() && "}, tests: [2]string{"./raft", "^TestALeaderWhoseSnapshot"}},
-	{name: "full-hung-disk-votes-against-a-leader", edit: edit{"raft/stall.go",
-		"	case r.diskHangs():\n		return false\n	case f.ack", "	case f.ack"}, tests: [2]string{"./raft", "^TestALeaderStaysBeside"}},
-	{name: "busy-disk-keeps-a-leader", edit: edit{"raft/stall.go",
-		"r.refuses() || r.diskHangs() ||", "r.refuses() || !r.persist.diskIdle() ||"}, tests: [2]string{"./raft", "^TestALeaderThatCommitsNothingAndKeeps"}},
-	{name: "follower-without-room-leaves-a-leader-that-commits", edit: edit{"raft/stall.go",
-		"return max(r.commit, r.follower.leaderCommit)", "return r.commit"}, tests: [2]string{"./raft", "^TestAFollowerWithoutRoom"}},
-	{name: "learner-whose-vote-is-needed-waits", edit: edit{"raft/change.go",
-		"if r.candidate.wanted && ", "if false && r.candidate.wanted && "}, tests: [2]string{"./raft", "^TestALearnerWhoseVote"}},
-	{name: "state-that-arrives-leaves-a-full-log", edit: edit{"rsm/replica.go",
-		"	r.receive(m)\n	r.dropCovered()\n", "	r.receive(m)\n"}, tests: [2]string{"./rsm", "^TestAStateThatArrives"}},
-	{name: "pre-vote-tells-nothing-of-the-leader", edit: edit{"raft/step.go",
-		"		r.noteLeaderLast(m)\n", ""}, tests: [2]string{"./raft", "^TestAFollowerSeesByAPreVote"}},
-	{name: "follower-whose-log-is-full-takes-over", edit: edit{"raft/stall.go",
-		"return r.follower.refuses && !r.cfg.Witness", "return false"}, tests: [2]string{"./raft", "^TestAFollowerWithoutRoomDoes"}},
-	{name: "unheard-follower-keeps-a-leader", edit: edit{"raft/stall.go",
-		"f.acknowledged > r.leaderCommit(), f.unheard > 0:", "f.acknowledged > r.leaderCommit():"}, tests: [2]string{"./raft", "^TestAFollowerThatIsNotHeard"}},
-	{name: "follower-that-lacks-what-is-committed-keeps-a-leader", edit: edit{"raft/follower.go",
-		"max(f.leaderLast, last, m.Commit)", "max(f.leaderLast, last)"}, tests: [2]string{"./raft", "^TestAFollowerWithoutRoom"}},
-	{name: "removed-member-that-is-behind-is-not-told", edit: edit{"raft/change.go",
-		"gone.match, gone.ticks = p.match, 1", "gone.match = p.match"}, tests: [2]string{"./raft", "^TestARemovedPeerThatIsBehind"}},
-	{name: "leader-whose-state-arrives-is-left", edit: edit{"raft/stall.go",
-		"s.last == r.log.last() && !s.arrives\n", "s.last == r.log.last()\n"}, tests: [2]string{"./raft", "^TestALeaderWhoseStateArrives"}},
-	{name: "reconnected-disk-counts-as-well", edit: edit{"raft/owndisk.go",
-		"p.state == snapshot || !p.recentlyActive()", "p.state != replicate || !p.recentlyActive()"}, tests: [2]string{"./raft", "^TestALeaderWhoseDiskHangsLike"}},
-	{name: "leader-with-a-hung-disk-counts-itself", args: minorities, edit: edit{"raft/leader.go",
-		"{r.id: !r.ownDiskHangs() || ", "{r.id: true || "}},
-	{name: "leader-with-a-hung-disk-hinders-others", edit: edit{"raft/leader.go",
-		"		if !r.quorumActive() || r.hinders() {\n", "		if !r.quorumActive() {\n"}, tests: [2]string{"./raft", "^TestALeaderWhoseDiskHangsHinders"}},
-	{name: "late-pre-vote-breaks-a-lease", edit: edit{"raft/lease.go",
-		"	r.candidate.preVotes = nil\n", ""}, tests: [2]string{"./raft", "^TestLeaseGrantEnds"}},
 	{name: "pre-vote-disturbs-a-leader", edit: edit{"raft/election.go",
 		"	case *PreVote:\n", "	case *PreVote:\n		return false\n"}},
 	{name: "snapshot-of-lower-term", edit: edit{"raft/raft.go",
@@ -178,7 +142,7 @@ var mutants = []mutant{
 
 	// Of rsm: Submit, applying, snapshots, compaction, the disk, divergence.
 
-	{name: "compact-beyond-own-disk", edit: edit{"rsm/replica.go",
+	{name: "compact-beyond-own-disk", edit: edit{"rsm/policy.go",
 		"if to := min(r.obsolete, r.core.Durable()); to > r.compacted {", "if to := r.obsolete; to > r.compacted {"}},
 	{name: "compaction-not-repeated", edit: edit{"rsm/turn.go",
 		"		r.core.Persisted(ev.Persisted)\n		r.compactLog()\n", "		r.core.Persisted(ev.Persisted)\n"}},
@@ -508,9 +472,6 @@ var mutants = []mutant{
 		"	if err := s.file.SyncData(); err != nil {\n		return 0, fmt.Errorf(\"sync segment %d: %w\", s.seq, err)\n	}\n	syncTook",
 		"	if s.file.SyncData() != nil && s.file.SyncData() != nil {\n		return 0, fmt.Errorf(\"sync segment %d\", s.seq)\n	}\n	syncTook"}, args: []string{"--disk", "wal"}},
 }
-
-// minorities has more of the runs draw the fault that the bug needs.
-var minorities = []string{"--faults", "minority"}
 
 // rightsTests find what the simulation makes too seldom: rights that just miss one thing.
 var rightsTests = [2]string{"./internal/frontend/etcd", "^TestRightsOfEveryMethod"}

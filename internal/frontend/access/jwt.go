@@ -154,7 +154,7 @@ func (j *jwtTokens) verify(_ *auth.Table, token string, now time.Time) (User, bo
 		return User{}, false
 	}
 	// Without the list of methods a caller could choose one that takes the public key for a secret.
-	parser := jwt.NewParser(jwt.WithValidMethods([]string{j.method.Alg()}), jwt.WithTimeFunc(func() time.Time { return now }))
+	parser := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithValidMethods([]string{j.method.Alg()}), jwt.WithTimeFunc(func() time.Time { return now }))
 	var claims jwt.MapClaims
 	parsed, err := parser.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return j.public, nil })
 	if err != nil || !parsed.Valid {

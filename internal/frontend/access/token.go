@@ -69,7 +69,8 @@ func (s *simple) verify(t *auth.Table, token string, now time.Time) (User, bool)
 		return User{}, false
 	}
 	b, err := encoding.DecodeString(token)
-	if err != nil || len(b) < 1+macBytes || b[0] != tokenFormat {
+	// A token has one form: the decoder would also take line breaks, and any bits behind the last byte.
+	if err != nil || encoding.EncodeToString(b) != token || len(b) < 1+macBytes || b[0] != tokenFormat {
 		return User{}, false
 	}
 	signed, mac := b[:len(b)-macBytes], [macBytes]byte(b[len(b)-macBytes:])

@@ -16,7 +16,10 @@ import (
 //   - a majority of the voters was healthy all the time, and each two of them were connected in both
 //     directions,
 //   - every node that runs was asked to execute a command, again and again,
-//   - no operator moved leadership, and no configuration was appended, committed or taken back.
+//   - no operator moved leadership, and no configuration was appended, committed or taken back,
+//   - no healthy leader executed a command of a backlog from earlier terms that alone fills its bound of pending
+//     commands. It refuses new ones until it has executed enough of them (raft.Config.MaxPendingBytes), and each may
+//     take its machine half a second. One that executes nothing meanwhile is no exception.
 //
 // The other nodes may do anything: reach, and hear, any part of the cluster, come and go, hang. A
 // member of the majority must have all that was committed before, all the time: a leader that does not
@@ -33,6 +36,8 @@ type attention struct {
 	wrote Instant // when a command was committed last
 	probe Instant // when all nodes were asked last
 	moved Instant // when an operator moved leadership, or the members changed, last
+	// worked is when a leader executed a command of a backlog that filled its bound last.
+	worked Instant
 }
 
 const never = Instant(1 << 62)
@@ -75,7 +80,7 @@ func (w *world) look() {
 	for _, n := range w.nodes {
 		a.note(w, n)
 	}
-	quiet := w.now - max(a.wrote, a.moved)
+	quiet := w.now - max(a.wrote, a.moved, a.worked)
 	if quiet > w.mix.ElectionTimeout && w.now-a.probe > w.mix.ElectionTimeout/4 {
 		w.askAll()
 	}
@@ -84,6 +89,19 @@ func (w *world) look() {
 	}
 	if q := w.healthySince(w.now - w.patience()); q != nil {
 		w.failf("progress during faults", "no command was committed for %v, and %v were healthy and connected: %s", quiet, q, w.describe())
+	}
+}
+
+// executes notes that a node executes an entry, and whether it leads and has too large a backlog to take commands.
+func (a *attention) executes(w *world, n *node, index raft.Index) {
+	v := &w.check.views[n.id]
+	if n != w.leader() || !n.healthy() || index <= v.base {
+		return
+	}
+	own := slices.IndexFunc(v.log, func(e raft.Entry) bool { return e.Term == v.hard.Term })
+	begins := v.base + 1 + raft.Index(own) // the log of this term
+	if own >= 0 && v.commit >= begins && v.bytes(index, begins-1) > w.mix.MaxPendingBytes {
+		a.worked = w.now
 	}
 }
 

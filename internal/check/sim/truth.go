@@ -55,6 +55,7 @@ func (k *checker) commit(e raft.Entry, in raft.Term) {
 // same state as all others.
 func (k *checker) applied(n *node, e raft.Entry, r state.Result) {
 	k.counts.Applied++
+	k.w.attention.executes(k.w, n, e.Index)
 	if e.Index > k.lastCommitted() {
 		k.w.failf("apply", "%s applies %d, which is not committed", n.id, e.Index)
 	}

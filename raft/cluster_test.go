@@ -24,6 +24,8 @@ type cluster struct {
 	trace  bool // log every event
 	// sync is how long one of a node's disk takes, if it is not by chance.
 	sync func(NodeID) time.Duration
+	// execution is how long a node's state machine takes for what it is handed at once, if that is not by chance.
+	execution func(NodeID) time.Duration
 	// settings, if not nil, draws those of a node's next life.
 	settings func(*Config)
 	// damaged are nodes whose state is damaged.
@@ -342,7 +344,11 @@ func (c *cluster) makeDurable(n *node) {
 
 // apply carries out the oldest apply.
 func (c *cluster) apply(n *node) {
-	c.in(n, c.upTo(c.opt.faults.apply), func() {
+	took := c.upTo(c.opt.faults.apply)
+	if c.execution != nil {
+		took = c.execution(n.id)
+	}
+	c.in(n, took, func() {
 		a := n.applies[0]
 		n.applies = n.applies[1:]
 		if a.restore != nil {

@@ -25,8 +25,10 @@ type leaderState struct {
 	// pendingBytes is the size of the entries that are not applied.
 	pendingBytes int
 	ownDisk      diskWatch
-	stateWanted  int // ticks for which a peer needs the own state, and that is damaged
-	transfer     transfer
+	// stateWanted counts the ticks for which a peer needs the own state, and that is damaged, and logFullFor those for
+	// which the own log is full.
+	stateWanted, logFullFor int
+	transfer                transfer
 	// reads wait for a quorum to acknowledge a round, oldest first; deferredReads wait for the
 	// first commit of this term.
 	reads, deferredReads []pendingRead
@@ -43,7 +45,6 @@ func (r *Raft) becomeLeader() {
 	r.leader = leaderState{
 		roundWanted:  true,
 		pendingBytes: r.log.bytes(r.applied+1, r.log.last()),
-		ownDisk:      diskWatch{fullBefore: r.logFull()},
 	}
 	r.updatePeers(r.confs)
 	noop := r.appendOwn(EntryNoop, nil)

@@ -17,10 +17,6 @@ type diskWatch struct {
 	notBefore int
 	// last is where the log ended at the last tick.
 	last Index
-	// fullFor counts the ticks since the log became full (see LimitLog) under this leader.
-	// fullBefore tells that it was full already when this node became leader.
-	fullFor    int
-	fullBefore bool
 }
 
 // diskAge is how old the watched entry was when it was found to be on the disk of a voter.
@@ -34,10 +30,6 @@ const (
 	// slower. A write may have to wait for the one before it, so that disks of equal speed
 	// differ by a factor of two.
 	slowDiskFactor = 3
-	// fullLogTimeouts is after how many election timeouts a log that is full is a reason for a
-	// transfer. A snapshot may take long on a healthy disk as well, and the followers write
-	// theirs at about the same time.
-	fullLogTimeouts = 4
 	// diskTransferPauseTimeouts is how many election timeouts pass from one transfer because of
 	// the own disk to the next. A transfer holds up writes, and it may fail: there may be no
 	// voter that could take over, or none with a better disk.
@@ -57,12 +49,6 @@ const (
 func (r *Raft) watchOwnDisk() {
 	w := &r.leader.ownDisk
 	better := r.compareDisks()
-	if w.fullFor++; !r.logFull() {
-		w.fullFor, w.fullBefore = 0, false
-	}
-	if !w.fullBefore && w.fullFor == fullLogTimeouts*r.cfg.ElectionTimeoutTicks {
-		better, w.fullFor = r.votersAhead(r.commit), 0
-	}
 	if len(better) == 0 {
 		return
 	}

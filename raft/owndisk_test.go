@@ -156,8 +156,13 @@ func TestFullLogs(t *testing.T) {
 	if _, err := l.raft.Propose([]byte("x")); err != ErrBusy {
 		t.Fatalf("the log of %s is not full: %v", l.id, err)
 	}
-	if term := l.raft.Term(); term > 3 {
-		t.Errorf("there were %d terms in a minute", term)
+	before := l.raft.Term()
+	c.run(30 * time.Minute)
+	c.propose(c.awaitLeader(time.Minute).id, "x")
+	between := c.awaitLeader(time.Minute).raft.Term()
+	c.run(10 * time.Minute)
+	if first, later := between-before, c.awaitLeader(time.Minute).raft.Term()-between; first > 60 || later > restlessTerms {
+		t.Errorf("there were %d terms in half an hour, and %d in ten minutes then", first, later)
 	}
 	for range 2 {
 		c.read(l.id, ReadByIndex)

@@ -2,44 +2,68 @@ package raft
 
 import "slices"
 
-// damagedStateTimeouts is after how many election timeouts a state that cannot be sent, and is needed,
-// is a reason for a transfer. It may be repaired meanwhile.
-const damagedStateTimeouts = 4
+// unfitTimeouts is after how many election timeouts in which a leader is unfit (see watchOwnState) it hands over.
+// It may be repaired meanwhile, a snapshot may take long on a healthy disk as well, and so may a command.
+const unfitTimeouts = 4
 
-// damagedPauseTimeouts is how many election timeouts pass after leadership was handed to all others in vain, until
-// that begins again. The pause doubles each time, up to maxDamagedRounds times.
+// unfitPauseTimeouts is how many election timeouts pass after leadership was handed to all others in vain, until
+// that begins again. The pause doubles each time, up to maxUnfitRounds times.
 const (
-	damagedPauseTimeouts = 20
-	maxDamagedRounds     = 5
+	unfitPauseTimeouts = 20
+	maxUnfitRounds     = 5
 )
 
 // ownState is what a node knows of its own state. It outlasts a term.
 type ownState struct {
 	damaged bool
-	// tried are the voters that leadership was handed to in this round, since the state is damaged.
+	// applied is how far the state machine was at the last tick. stuck counts the ticks since then in which it had work,
+	// and finished nothing.
+	applied Index
+	stuck   int
+	// tried are the voters that leadership was handed to in this round, since this node is unfit.
 	tried []NodeID
-	// rounds have ended; the next one begins in pause ticks.
-	rounds, pause int
+	// rounds have ended; the next one begins in pause ticks. fit counts the ticks since the node was unfit last.
+	rounds, pause, fit int
 }
 
 // StateDamaged tells a node whether files of its state are damaged, and could not be repaired. A shell
 // calls it before Tick.
-func (r *Raft) StateDamaged(damaged bool) {
-	if r.ownState.damaged = damaged; !damaged {
-		r.ownState.tried, r.ownState.rounds = nil, 0
+func (r *Raft) StateDamaged(damaged bool) { r.ownState.damaged = damaged }
+
+// tickOwnState notes whether the state machine goes on. A node that has been fit for as long as its last pause took
+// begins anew: if a machine is slow, each command may take it longer than unfitTimeouts.
+func (r *Raft) tickOwnState() {
+	s := &r.ownState
+	s.pause = max(0, s.pause-1)
+	if s.stuck++; r.applied == r.applying || r.applied != s.applied {
+		s.stuck = 0
+	}
+	s.applied = r.applied
+	if s.fit++; s.damaged || s.stuck > 0 || r.logFull() {
+		s.fit = 0
+	}
+	if s.fit > unfitPauseTimeouts<<s.rounds*r.cfg.ElectionTimeoutTicks {
+		s.tried, s.rounds, s.fit = nil, 0, 0
 	}
 }
 
-// watchOwnState transfers leadership when the own state is damaged, and a member needs it: one that
-// lacks entries from before the log gets the state of the leader, and of nobody else. All may wait for
-// that member. The schedule:
+// watchOwnState transfers leadership when this leader is unfit, in one of these ways, for some time. The log goes on
+// through it, so the others see nothing wrong.
+//
+//   - Its state machine has work, and finishes nothing. Nobody gets a result, and in the end it takes no commands
+//     (Config.MaxPendingBytes). A slow one finishes something.
+//   - Its log is full (see LimitLog), and nothing makes room. It takes no commands.
+//   - Its state is damaged, and a member needs it: one that lacks entries from before the log gets the state of the
+//     leader, and of nobody else. All may wait for that member.
+//
+// A schedule of the last kind:
 //
 //  1. C is down for so long that the witness is full.
 //  2. C comes back, and needs a snapshot. A file of the leader A is damaged. The files of B are in
 //     order, but differ from those of A: after the next writes A could be repaired by them.
 //  3. There are no writes as long as the witness is full, which is as long as C is behind.
 //
-// The other voter may be damaged too, and hand over as well. So that A and B do not pass leadership to and fro while
+// The other voter may be unfit too, and hand over as well. So that A and B do not pass leadership to and fro while
 // D is in order, a node hands over to each voter once in a round. So that they do not do so for ever where nobody is
 // in order, the rounds become rare.
 func (r *Raft) watchOwnState() {
@@ -47,7 +71,10 @@ func (r *Raft) watchOwnState() {
 	if l.stateWanted++; !s.damaged || !slices.ContainsFunc(l.peers, r.needsState) {
 		l.stateWanted = 0
 	}
-	if l.stateWanted < damagedStateTimeouts*r.cfg.ElectionTimeoutTicks || s.pause > 0 {
+	if l.logFullFor++; !r.logFull() {
+		l.logFullFor = 0
+	}
+	if max(l.stateWanted, l.logFullFor, s.stuck) < unfitTimeouts*r.cfg.ElectionTimeoutTicks || s.pause > 0 {
 		return
 	}
 	switch to := r.bestSuccessor(s.tried...); {
@@ -56,8 +83,8 @@ func (r *Raft) watchOwnState() {
 			s.tried = append(s.tried, to)
 		}
 	case len(s.tried) > 0:
-		s.tried, s.pause = nil, damagedPauseTimeouts<<s.rounds*r.cfg.ElectionTimeoutTicks
-		s.rounds = min(s.rounds+1, maxDamagedRounds)
+		s.tried, s.pause = nil, unfitPauseTimeouts<<s.rounds*r.cfg.ElectionTimeoutTicks
+		s.rounds = min(s.rounds+1, maxUnfitRounds)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestALeaderWhoseStateIsDamagedHandsOver(t *testing.T) {
 		}
 		r.Compact(r.commit)
 		timeout := r.cfg.ElectionTimeoutTicks
-		if ticks(damagedStateTimeouts*timeout - 1); r.Transferring() != None {
+		if ticks(unfitTimeouts*timeout - 1); r.Transferring() != None {
 			t.Errorf("%s: it hands over at once", c.name)
 		}
 		if ticks(1); r.Transferring() != c.want {
@@ -100,6 +100,10 @@ func TestDamagedLeadersFindOneThatIsWhole(t *testing.T) {
 	}
 }
 
+// restlessTerms is how many terms there may be in ten minutes if all of three voters are unfit for long: in the end a
+// round takes six minutes at least, and has two transfers of each node.
+const restlessTerms = 2 * 3 * 2
+
 // All voters are damaged. They hand over again and again, in vain, but ever more rarely. When one is repaired it leads
 // in the end.
 func TestDamagedLeadersRest(t *testing.T) {
@@ -107,12 +111,101 @@ func TestDamagedLeadersRest(t *testing.T) {
 	c.run(30 * time.Minute)
 	before := c.awaitLeader(time.Minute).raft.Term()
 	c.run(10 * time.Minute)
-	// A round takes six minutes at least, and has two transfers of each node.
-	if terms := c.awaitLeader(time.Minute).raft.Term() - before; terms == 0 || terms > 2*3*2 {
+	if terms := c.awaitLeader(time.Minute).raft.Term() - before; terms == 0 || terms > restlessTerms {
 		t.Errorf("%d terms in ten minutes", terms)
 	}
 	c.damaged[3] = false
 	if !c.runUntil(20*time.Minute, func() bool { return c.node(4).applied >= 30 }) {
 		t.Errorf("a member is behind still, and %s leads", c.leader().id)
+	}
+}
+
+// busy is a cluster of three voters whose clients write all the time, and which may have few commands pending. Its state
+// machines take as long as took says for what they are handed.
+func busy(t *testing.T, seed uint64, took func(c *cluster, id NodeID) time.Duration) *cluster {
+	c := diskCluster(t, 3, seed, func(*cluster, NodeID) time.Duration { return time.Millisecond })
+	c.execution = func(id NodeID) time.Duration { return took(c, id) }
+	for _, n := range c.nodes {
+		n.raft.cfg.MaxPendingBytes = 1000
+	}
+	c.awaitLeader(time.Minute)
+	return c
+}
+
+// write proposes one command after the other for a time, and returns the longest time in which no leader executed one.
+func (c *cluster) write(d, every time.Duration) (pause time.Duration) {
+	last, executed := c.now, Index(0)
+	for end := c.now + d; c.now < end; c.run(every) {
+		if l := c.leader(); l != nil {
+			c.propose(l.id, "x")
+			if l.applied > executed {
+				last, executed = c.now, l.applied
+			}
+		}
+		pause = max(pause, c.now-last)
+	}
+	return pause
+}
+
+// The state machine of a leader hangs, for good. Another one leads then, and writes go on: also if a machine that hangs
+// is elected again, and if two of three hang.
+func TestALeaderWhoseMachineHangsHandsOver(t *testing.T) {
+	for seed := range uint64(3) {
+		hung := map[NodeID]bool{}
+		c := busy(t, seed, func(_ *cluster, id NodeID) time.Duration {
+			if hung[id] {
+				return 24 * time.Hour
+			}
+			return time.Millisecond
+		})
+		for range 2 {
+			c.write(time.Second, 20*time.Millisecond)
+			hung[c.awaitLeader(time.Minute).id] = true
+			// Four election timeouts, twice if the other one that hangs is asked first, and a pause of ten.
+			if pause := c.write(20*time.Second, 20*time.Millisecond); pause > 10*time.Second {
+				t.Errorf("seed %d: %d machines hang, and nothing was executed for %v", seed, len(hung), pause)
+			}
+		}
+	}
+}
+
+// All state machines are slow. Where they finish something now and then leadership stays; where one command takes them
+// very long, it moves rarely.
+func TestSlowMachines(t *testing.T) {
+	for _, tt := range []struct {
+		took time.Duration // election timeouts are half a second
+		want Term          // terms in ten minutes
+	}{
+		{1800 * time.Millisecond, 0},
+		{7 * time.Second, restlessTerms},
+		{24 * time.Hour, restlessTerms},
+	} {
+		c := busy(t, 1, func(*cluster, NodeID) time.Duration { return tt.took })
+		c.write(15*time.Minute, 500*time.Millisecond)
+		before := c.awaitLeader(time.Minute).raft.Term()
+		c.write(10*time.Minute, 500*time.Millisecond)
+		if terms := c.awaitLeader(time.Minute).raft.Term() - before; terms > tt.want {
+			t.Errorf("%v for a command: %d terms in ten minutes, want at most %d", tt.took, terms, tt.want)
+		}
+	}
+}
+
+// A leader whose log was full before, since nothing makes room, lets another one lead that has room.
+func TestALeaderWhoseLogWasFullHandsOver(t *testing.T) {
+	r := lead(t, NewConfiguration(1, 2, 3))
+	r.LimitLog(1)
+	ticks := func(n int) {
+		for range n {
+			r.Tick(0)
+			settle(r)
+			ack(t, r, 2)
+			ack(t, r, 3)
+		}
+	}
+	if ticks(unfitTimeouts*r.cfg.ElectionTimeoutTicks - 1); r.Transferring() != None {
+		t.Error("it hands over at once")
+	}
+	if ticks(1); r.Transferring() == None {
+		t.Error("it stays, and takes no commands")
 	}
 }

@@ -46,10 +46,10 @@ type Raft struct {
 	// nextReadID and campaign begin at Config.FirstID. campaign names the latest campaign.
 	nextReadID ReadID
 	campaign   Campaign
-	// diskTransferPauseTicks counts the ticks until a slow disk of this node, or a damaged state, may
+	// diskTransferPauseTicks counts the ticks until a slow disk of this node, or its own state, may
 	// again be the reason for a transfer (see transferAway). It outlasts a term.
 	diskTransferPauseTicks int
-	ownState               ownState // see StateDamaged
+	ownState               ownState
 
 	persist persistState
 	effects Effects // what the next call of Effects returns, but for Persist and Committed

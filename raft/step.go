@@ -120,7 +120,7 @@ func (r *Raft) Tick(now Instant) {
 	r.timer.tick()
 	r.persist.tick()
 	r.diskTransferPauseTicks = max(0, r.diskTransferPauseTicks-1)
-	r.ownState.pause = max(0, r.ownState.pause-1)
+	r.tickOwnState()
 	if r.role == Leader {
 		r.tickLeader()
 	} else {

@@ -48,6 +48,9 @@ type Applier[Op, Result, W any] struct {
 	// entry, with the result if that is a command.
 	Restored func(raft.SnapshotMeta)
 	Applied  func(raft.Entry, Result)
+	// Reached, where not nil, is called with the index that the state reflects, now and then while a task with many
+	// commands is performed: who waits for its end could take a machine that is slow for one that hangs.
+	Reached func(raft.Index)
 	// Hashed, where not nil, gets the hash that ApplyTask.Hash asks for, if there is a Hasher.
 	Hashed func(raft.Index, uint64)
 
@@ -98,6 +101,9 @@ func (a *Applier[Op, Result, W]) Apply(t ApplyTask[W]) (*Checkpoint, error) {
 	}
 	for i := range t.Commands {
 		if i%maxPrepared == 0 {
+			if i > 0 && a.Reached != nil {
+				a.Reached(a.index)
+			}
 			a.prepare(t.Commands[i:min(i+maxPrepared, len(t.Commands))])
 		}
 		if err := a.execute(&t.Commands[i]); err != nil {

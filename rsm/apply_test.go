@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,6 +143,8 @@ func TestApplierPreparesForWhatIsNext(t *testing.T) {
 	if _, _, err := a.Load(storage); err != nil {
 		t.Fatal(err)
 	}
+	var reached []raft.Index
+	a.Reached = func(index raft.Index) { reached = append(reached, index) }
 	entries := commands(1, "\x01")
 	var data []string
 	for i := range 2*maxPrepared + 10 {
@@ -153,6 +156,9 @@ func TestApplierPreparesForWhatIsNext(t *testing.T) {
 		if _, err := a.Apply(task); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if want := []raft.Index{1 + maxPrepared, 1 + 2*maxPrepared}; !slices.Equal(reached, want) {
+		t.Errorf("it tells that it has reached %d, want %d", reached, want)
 	}
 	want := []int{maxPrepared - 1, maxPrepared, 10}
 	if !reflect.DeepEqual(machine.calls, want) || machine.wrong > 0 || len(machine.ahead) > 0 || cap(a.ops) > 2*maxPrepared {

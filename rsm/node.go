@@ -88,7 +88,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	n.inbox.wake, n.disk.wake, n.apply.wake = wake.New(), wake.New(), wake.New()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.applier = Applier[Op, Result, waiter[Result]]{
-		Machine: n.machine, Codec: cfg.Codec, Hasher: hasher,
+		Machine: n.machine, Codec: cfg.Codec, Hasher: hasher, Reached: n.inbox.addApplied,
 		End: func(done waiter[Result], entry EntryID, result Result, err error) {
 			done(outcome[Result]{result: result, entry: entry, err: err})
 		},

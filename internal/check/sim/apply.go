@@ -27,7 +27,7 @@ func (n *node) applyNext() {
 	if len(n.applyTasks) > 0 && n.applyTasks[0].Restore != nil && !n.w.healed && n.w.chance(0.3) {
 		delay += n.w.upTo(3 * time.Second) // as if the state were large: a newer snapshot may arrive meanwhile
 	}
-	n.after(delay, func() {
+	n.afterMachine(delay, func() {
 		if len(n.applyTasks) == 0 {
 			n.applyBusy = false
 			return
@@ -54,6 +54,11 @@ func (n *node) applyNext() {
 		}
 		n.applyNext()
 	})
+}
+
+// afterMachine calls f after d, and not while the machine hangs.
+func (n *node) afterMachine(d time.Duration, f func()) {
+	n.after(d, func() { n.unlessHung(&n.machineHungUntil, f) })
 }
 
 // restored is called by the Applier after a Restore.

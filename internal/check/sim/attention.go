@@ -11,7 +11,7 @@ import (
 
 // attention demands progress while there are faults.
 //
-// The rule: a command is committed in each span of time of the length w.patience() in which
+// The rule: a command is committed, and one is executed by a leader, in each span of time of the length w.patience() in which
 //
 //   - a majority of the voters was healthy all the time, and each two of them were connected in both
 //     directions,
@@ -25,7 +25,7 @@ import (
 // member of the majority must have all that was committed before, all the time: a leader that does not
 // hear it does not bring it up to date, and keeps it from voting all the same.
 //
-// Healthy is a process that runs and is neither paused nor slow, whose disk is not damaged, full, slow or hung
+// Healthy is a process that runs and is neither paused nor slow, whose state machine does not hang, whose disk is not damaged, full, slow or hung
 // and is not about to fail, and whose clock is about right. Runs in which no election is sure to end,
 // or a follower takes long to catch up, are left out (see demandsProgress).
 type attention struct {
@@ -34,6 +34,7 @@ type attention struct {
 	since [][]Instant
 	lives []int   // number of starts and crashes of each node at the last look
 	wrote Instant // when a command was committed last
+	done  Instant // when a leader executed one last
 	probe Instant // when all nodes were asked last
 	moved Instant // when an operator moved leadership, or the members changed, last
 	// worked is when a leader executed a command of a backlog that filled its bound last.
@@ -80,7 +81,7 @@ func (w *world) look() {
 	for _, n := range w.nodes {
 		a.note(w, n)
 	}
-	quiet := w.now - max(a.wrote, a.moved, a.worked)
+	quiet := w.now - max(min(max(a.wrote, a.worked), a.done), a.moved)
 	if quiet > w.mix.ElectionTimeout && w.now-a.probe > w.mix.ElectionTimeout/4 {
 		w.askAll()
 	}
@@ -88,14 +89,17 @@ func (w *world) look() {
 		return
 	}
 	if q := w.healthySince(w.now - w.patience()); q != nil {
-		w.failf("progress during faults", "no command was committed for %v, and %v were healthy and connected: %s", quiet, q, w.describe())
+		w.failf("progress during faults", "no command was committed and executed for %v, and %v were healthy and connected: %s", quiet, q, w.describe())
 	}
 }
 
 // executes notes that a node executes an entry, and whether it leads and has too large a backlog to take commands.
 func (a *attention) executes(w *world, n *node, index raft.Index) {
 	v := &w.check.views[n.id]
-	if n != w.leader() || !n.healthy() || index <= v.base {
+	if n != w.leader() {
+		return
+	}
+	if a.done = w.now; !n.healthy() || index <= v.base {
 		return
 	}
 	own := slices.IndexFunc(v.log, func(e raft.Entry) bool { return e.Term == v.hard.Term })
@@ -168,7 +172,7 @@ func (a *attention) note(w *world, n *node) {
 
 // healthy tells whether nothing is wrong with a node.
 func (n *node) healthy() bool {
-	return n.up() && !n.paused && !n.slow && !n.slowDisk && n.hungUntil <= n.w.now && !n.disk.full && !n.disk.failNext && !n.disk.failRead && !n.disk.isRotten() &&
+	return n.up() && !n.paused && !n.slow && !n.slowDisk && n.hungUntil <= n.w.now && n.machineHungUntil <= n.w.now && !n.disk.full && !n.disk.failNext && !n.disk.failRead && !n.disk.isRotten() &&
 		n.clock.rate >= slowestHealthyClock && n.clock.rate <= fastestHealthyClock
 }
 

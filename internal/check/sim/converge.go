@@ -50,7 +50,7 @@ func (w *world) converge() {
 	start := w.net.lastArrival()
 	w.membersSettle()
 	w.followerAbsence()
-	w.oneDiskHangs()
+	w.oneHangs()
 	w.minorityFails()
 	w.catchUpAll()
 	w.oneIsRemoved()
@@ -144,10 +144,10 @@ func (w *world) followerAbsence() {
 	w.isolate(n, milliseconds(100)+w.upTo(time.Second))
 }
 
-// oneDiskHangs demands progress while the disk of one voter, often the leader's, hangs, and
-// there is no other fault: what a majority has on disk is executed, whichever disk is late. With
-// a witness that is needed then, that goes on until the witness is full.
-func (w *world) oneDiskHangs() {
+// oneHangs demands progress while the disk of one voter, often the leader's, hangs, or its state machine, and
+// there is no other fault: what a majority has on disk is executed, whichever disk is late, and a leader that
+// executes nothing hands over. With a witness that is needed then, that goes on until the witness is full.
+func (w *world) oneHangs() {
 	l := w.leader()
 	if l == nil || len(w.voters()) < 3 || !w.opt.anyFault() || w.chance(0.5) || w.anyFatal() || w.anyRotten() || w.needsAll() {
 		return
@@ -156,14 +156,17 @@ func (w *world) oneDiskHangs() {
 	if w.chance(0.3) {
 		n = pick(w.rand, w.voters()...)
 	}
-	start := w.now
-	w.trace.text(w.now, n.id, "hang", "its disk hangs")
-	n.hungUntil = w.now + time.Hour
+	start, what, until := w.now, "disk", &n.hungUntil
+	if w.chance(0.3) && !n.witness {
+		what, until = "state machine", &n.machineHungUntil
+	}
+	w.trace.text(w.now, n.id, "hang", "its %s hangs", what)
+	*until = w.now + time.Hour
 	if !w.runUntil(start+2*time.Second+w.elections(2), w.progress()) && !w.needsFullWitness(n) {
-		w.failf("no progress with a hung disk", "%s has one, for %v: %s", n.id, w.now-start, w.describe())
+		w.failf("no progress beside one that hangs", "the %s of %s, for %v: %s", what, n.id, w.now-start, w.describe())
 	}
 	w.runUntil(w.now+w.upTo(4*w.mix.ElectionTimeout), nil)
-	n.hungUntil = 0
+	*until = 0
 }
 
 // otherThan returns one of at least two nodes.

@@ -36,11 +36,12 @@ const (
 	SlowDisk
 	SlowNode
 	Transfer
-	HungDisk // writes do not end, for seconds
-	Rot      // bits of the files of a running machine change
-	Minority // a majority stays healthy and connected, and anything happens to the others
-	Members  // come and go
-	Emptied  // a directory is lost, and a server started with an empty one
+	HungDisk    // writes do not end, for seconds
+	Rot         // bits of the files of a running machine change
+	Minority    // a majority stays healthy and connected, and anything happens to the others
+	Members     // come and go
+	Emptied     // a directory is lost, and a server started with an empty one
+	HungMachine // a state machine finishes nothing, for seconds
 
 	numFaults
 )
@@ -48,7 +49,7 @@ const (
 var faultNames = [numFaults]string{
 	"loss", "duplicate", "reorder", "delay", "client-loss", "full-queue",
 	"partition", "one-way", "bridge", "link", "flap", "lose-followers", "kill", "power-loss", "blackout", "install-crash", "reset",
-	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer", "hung-disk", "rot", "minority", "members", "emptied",
+	"io-error", "disk-full", "corrupt", "pause", "clock", "slow-disk", "slow-node", "transfer", "hung-disk", "rot", "minority", "members", "emptied", "hung-machine",
 }
 
 func (f Fault) String() string {

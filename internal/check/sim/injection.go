@@ -102,6 +102,7 @@ var injectors = [numFaults]func(*world, *node, Injection) bool{
 	Minority:      (*world).minority,
 	Members:       (*world).changeMembers,
 	Emptied:       (*world).emptyDirectory,
+	HungMachine:   (*world).hangMachine,
 }
 
 func (w *world) inject(number int, s Injection) {
@@ -235,6 +236,15 @@ func (w *world) hangDisk(n *node, s Injection) bool {
 				n.crashAndRestart(w.chance(0.5))
 			}
 		})
+	}
+	return true
+}
+
+// hangMachine lets a state machine hang, half of the time for longer than its leader may stay.
+func (w *world) hangMachine(n *node, s Injection) bool {
+	n.machineHungUntil = w.now + s.For
+	if s.Split&1 == 0 {
+		n.machineHungUntil += w.patience()
 	}
 	return true
 }

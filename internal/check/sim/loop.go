@@ -244,13 +244,16 @@ func (n *node) diskNext() {
 
 // afterDisk calls f after d, and not while the disk hangs.
 func (n *node) afterDisk(d time.Duration, f func()) {
-	n.after(d, func() {
-		if left := n.hungUntil - n.w.now; left > 0 {
-			n.afterDisk(min(left, milliseconds(100)), f) // the fault may end before
-			return
-		}
-		f()
-	})
+	n.after(d, func() { n.unlessHung(&n.hungUntil, f) })
+}
+
+// unlessHung calls f when a time has come that may become an earlier one.
+func (n *node) unlessHung(until *Instant, f func()) {
+	if left := *until - n.w.now; left > 0 {
+		n.after(min(left, milliseconds(100)), func() { n.unlessHung(until, f) })
+		return
+	}
+	f()
 }
 
 func (n *node) diskDelay(limit time.Duration) time.Duration {

@@ -68,6 +68,8 @@ func (w *world) failUntil(healthy []bool, end Instant, lasting bool) {
 		case healthy[n.id]:
 		case w.chance(0.4):
 			n.hungUntil = until
+		case w.chance(0.2):
+			n.machineHungUntil = until
 		case w.chance(0.1) && n.up():
 			n.pause()
 			n.afterAlways(until-w.now, n.resume)

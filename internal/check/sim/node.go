@@ -35,14 +35,16 @@ type node struct {
 	gone     bool // it was removed, and is started no more
 
 	// Of the host.
-	paused         bool
-	stalled        []func() // the events that wait for the end of the pause
-	slow           bool     // every event of the process waits
-	slowDisk       bool
-	hungUntil      Instant // no write of the disk ends before
-	crashAtInstall bool
-	oldDisk        bool // its disk was replaced by an old image
-	incarnation    roster.Incarnation
+	paused    bool
+	stalled   []func() // the events that wait for the end of the pause
+	slow      bool     // every event of the process waits
+	slowDisk  bool
+	hungUntil Instant // no write of the disk ends before
+	// machineHungUntil: the state machine executes nothing before.
+	machineHungUntil Instant
+	crashAtInstall   bool
+	oldDisk          bool // its disk was replaced by an old image
+	incarnation      roster.Incarnation
 
 	// Of the process.
 	replica *replica
@@ -284,7 +286,7 @@ func (n *node) endsElsewhere(err error) bool {
 // heal ends the faults of the node.
 func (n *node) heal() {
 	n.slow, n.slowDisk, n.crashAtInstall = false, false, false
-	n.hungUntil = 0
+	n.hungUntil, n.machineHungUntil = 0, 0
 	n.disk.heal()
 	n.resume()
 	n.afterAlways(n.w.upTo(milliseconds(500)), n.start)

@@ -14,6 +14,7 @@ func TestNeedsFullWitness(t *testing.T) {
 		w := newWorld(Options{Seed: 7, Faults: []Fault{}, Disk: ModelledDisk, Edit: func(m *Mix) {
 			m.Voters, m.Witnesses, m.Learners, m.Clients, m.Streams, m.Keys = voters, 1, 0, 4, 2, 4
 			m.Reads, m.Padding, m.MaxWitness, m.MaxPendingBytes = 0.1, 400, 20_000, 2400
+			m.StateDisk = false // a state that arrives there makes room in the witness
 			m.Think, m.Distance, m.Latency, m.DiskWrite, m.Apply = 20*time.Millisecond, 0, time.Millisecond, time.Millisecond, 0
 		}})
 		for _, n := range w.nodes {

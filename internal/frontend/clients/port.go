@@ -15,9 +15,9 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
 
 	"balsa.example/internal/fair"
+	"balsa.example/internal/grpcserver"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/ratelog"
 )
@@ -85,7 +85,7 @@ type Port struct {
 	tls     *tls.Config
 	alive   Keepalive
 	refused *ratelog.Logger // clients, by TLS
-	grpc    *grpc.Server
+	grpc    *grpcserver.Server
 	health  *health.Server
 	http    *httpServer
 	calls   *metrics.Calls
@@ -152,31 +152,15 @@ func New(cfg Config) *Port {
 	return p
 }
 
-// streamWorkers is how many goroutines wait for calls. A call that finds none of them idle gets a
-// goroutine of its own, whose stack has to grow first. Streams that last long keep theirs.
-const streamWorkers = 128
-
 // newGRPCServer makes what services are registered on.
-func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpc.Server {
-	g := grpc.NewServer(
-		grpc.Creds(clientCredentials{p.credentials(), p}),
-		grpc.ConnectionTimeout(connectTimeout),
-		grpc.MaxHeaderListSize(maxHeaderBytes),
-		grpc.MaxRecvMsgSize(MaxMessageBytes),
-		grpc.ForceServerCodecV2(codec),
-		grpc.MaxConcurrentStreams(uint32(p.limits.Streams)),
-		grpc.UnaryInterceptor(p.unary),
-		grpc.StreamInterceptor(p.stream),
-		// Windows of a fixed size save pings: to adapt a window gRPC sends one with each
-		// message that comes while none is under way.
-		grpc.StaticStreamWindowSize(StreamWindow),
-		grpc.StaticConnWindowSize(connWindow),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: p.alive.MinInterval, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: p.alive.Idle, Timeout: p.alive.Timeout}),
-		grpc.WaitForHandlers(true),
-		grpc.NumStreamWorkers(streamWorkers),
-	)
-	return g
+func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpcserver.Server {
+	return grpcserver.New(grpcserver.Config{
+		Codec: codec, Unary: p.unary, Stream: p.stream,
+		Handshake: clientCredentials{p.credentials(), p}.ServerHandshake, HandshakeTimeout: connectTimeout,
+		MaxStreams: p.limits.Streams, MaxHeaderBytes: maxHeaderBytes, MaxMessageBytes: MaxMessageBytes,
+		StreamWindow: StreamWindow, ConnWindow: connWindow,
+		MinPing: p.alive.MinInterval, Idle: p.alive.Idle, PingTimeout: p.alive.Timeout,
+	})
 }
 
 // GetServiceInfo lists the services.

@@ -1,0 +1,92 @@
+package grpcserver
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// callContext is the context of a stream. What it costs is paid by those who ask for it: its channel is
+// made when Done is called first.
+type callContext struct {
+	context.Context // has the values: the client, and its metadata
+
+	mu       sync.Mutex
+	done     chan struct{} // nil until somebody asks
+	err      error         // nil until it ends
+	deadline time.Time     // zero: none
+	after    map[*func()]struct{}
+}
+
+// closedChan is closed.
+var closedChan = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Deadline implements context.Context.
+func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+// Done implements context.Context.
+func (c *callContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		if c.err != nil {
+			c.done = closedChan
+		} else {
+			c.done = make(chan struct{})
+		}
+	}
+	return c.done
+}
+
+// Err implements context.Context.
+func (c *callContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// AfterFunc is what package context looks for, so that contexts that are made of this one need no
+// goroutine.
+func (c *callContext) AfterFunc(f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	if c.after == nil {
+		c.after = make(map[*func()]struct{})
+	}
+	key := &f
+	c.after[key] = struct{}{}
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, waits := c.after[key]
+		delete(c.after, key)
+		return waits
+	}
+}
+
+// end ends the context, unless it has ended.
+func (c *callContext) end(err error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = err
+	if c.done != nil {
+		close(c.done)
+	}
+	after := c.after
+	c.after = nil
+	c.mu.Unlock()
+	for f := range after {
+		go (*f)()
+	}
+}

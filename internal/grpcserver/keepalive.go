@@ -1,0 +1,103 @@
+package grpcserver
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// pings are those of a client.
+type pings struct {
+	last    time.Time
+	strikes int
+}
+
+// maxStrikes is how many pings may come too early, as in grpc-go.
+const maxStrikes = 2
+
+// errTooManyPings has the text by which clients know that they have to ping less often.
+var errTooManyPings = goAway{http2.ErrCodeEnhanceYourCalm, "too_many_pings"}
+
+// ping answers a ping.
+func (c *conn) ping(f frame) error {
+	switch {
+	case f.stream != 0:
+		return goAway{http2.ErrCodeProtocol, "PING on a stream"}
+	case len(f.payload) != 8:
+		return goAway{http2.ErrCodeFrameSize, "PING of another size"}
+	case f.flags.Has(http2.FlagPingAck):
+		if [8]byte(f.payload) == drainPing {
+			c.refuse()
+		}
+		return nil
+	}
+	c.mu.Lock()
+	c.tell(appendPing(c.control, http2.FlagPingAck, f.payload))
+	c.mu.Unlock()
+
+	now := time.Now()
+	defer func() { c.pings.last = now }()
+	switch {
+	case c.answered.Swap(false):
+		c.pings.strikes = 0
+	case now.Sub(c.pings.last) < c.server.cfg.MinPing:
+		if c.pings.strikes++; c.pings.strikes > maxStrikes {
+			return errTooManyPings
+		}
+	}
+	return nil
+}
+
+// keepAlive pings a silent client, and closes the connection if it stays silent.
+func (c *conn) keepAlive() (stop func()) {
+	k := &keepAlive{conn: c}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.timer = time.AfterFunc(c.server.cfg.Idle, k.look)
+	return k.stop
+}
+
+type keepAlive struct {
+	conn *conn
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	pinged  time.Time // zero: no ping waits for an answer
+	stopped bool
+}
+
+func (k *keepAlive) stop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stopped = true
+	k.timer.Stop()
+}
+
+func (k *keepAlive) look() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stopped {
+		return
+	}
+	cfg := &k.conn.server.cfg
+	heard := time.Unix(0, k.conn.heard.Load())
+	silent := time.Since(heard)
+	switch {
+	case !k.pinged.IsZero() && !heard.After(k.pinged):
+		if rest := cfg.PingTimeout - time.Since(k.pinged); rest > 0 {
+			k.timer.Reset(rest)
+		} else {
+			k.conn.Close()
+		}
+	case silent < cfg.Idle:
+		k.pinged = time.Time{}
+		k.timer.Reset(cfg.Idle - silent)
+	default:
+		k.pinged = time.Now()
+		k.conn.mu.Lock()
+		k.conn.tell(appendPing(k.conn.control, 0, make([]byte, 8)))
+		k.conn.mu.Unlock()
+		k.timer.Reset(cfg.PingTimeout)
+	}
+}

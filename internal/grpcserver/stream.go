@@ -1,0 +1,239 @@
+package grpcserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// stream is one call. It is the grpc.ServerStream of its handler.
+type stream struct {
+	ctx     callContext
+	conn    *conn
+	id      uint32
+	request *request
+	in      inbox
+	out     outbox
+	timer   *time.Timer // nil: the call has no deadline
+
+	// Of the reader alone.
+	waits    bool  // for the request of a unary method
+	received int64 // bytes of data
+
+	headers, trailers metadata.MD // which the handler has set
+}
+
+func newStream(c *conn, id uint32, r *request) *stream {
+	st := &stream{conn: c, id: id, request: r}
+	st.ctx.Context = r.values
+	st.in.window = c.server.cfg.StreamWindow
+	if r.method != nil && r.method.stream != nil {
+		st.in.came, st.out.room = make(chan struct{}, 1), make(chan struct{}, 1)
+	} else {
+		st.in.hungry = true
+	}
+	return st
+}
+
+// expireAfter ends the stream's context after a time.
+func (st *stream) expireAfter(d time.Duration) {
+	st.ctx.deadline = time.Now().Add(d)
+	if d <= 0 {
+		st.expire()
+		return
+	}
+	st.timer = time.AfterFunc(d, st.expire)
+}
+
+func (st *stream) expire() {
+	st.in.close(errDeadline)
+	st.ctx.end(context.DeadlineExceeded)
+	st.wakeSender()
+}
+
+var (
+	errCanceled = status.Error(codes.Canceled, context.Canceled.Error())
+	errDeadline = status.Error(codes.DeadlineExceeded, context.DeadlineExceeded.Error())
+)
+
+// abort tells the handler that the stream is over. conn.mu must not be held.
+func (st *stream) abort(err error) {
+	st.in.close(err)
+	st.ctx.end(context.Canceled)
+	st.wakeSender()
+}
+
+func (st *stream) wakeSender() {
+	if st.out.room != nil {
+		select {
+		case st.out.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Context implements grpc.ServerStream.
+func (st *stream) Context() context.Context { return &st.ctx }
+
+// SetHeader implements grpc.ServerStream.
+func (st *stream) SetHeader(md metadata.MD) error {
+	st.conn.mu.Lock()
+	defer st.conn.mu.Unlock()
+	if st.out.begun || st.out.flush {
+		return errors.New("the headers were sent")
+	}
+	st.headers = metadata.Join(st.headers, md)
+	block := appendMetadata(nil, st.headers)
+	if len(block) > maxMetadata {
+		return errLargeMetadata
+	}
+	st.out.headers = block
+	return nil
+}
+
+// SendHeader implements grpc.ServerStream.
+func (st *stream) SendHeader(md metadata.MD) error {
+	if err := st.SetHeader(md); err != nil {
+		return err
+	}
+	st.conn.mu.Lock()
+	defer st.conn.mu.Unlock()
+	st.out.flush = true
+	st.conn.schedule(st)
+	return nil
+}
+
+// SetTrailer implements grpc.ServerStream.
+func (st *stream) SetTrailer(md metadata.MD) { st.trailers = metadata.Join(st.trailers, md) }
+
+// maxMetadata bounds what a handler may set, in bytes: headers of a response are one frame.
+const maxMetadata = 6 << 10
+
+var errLargeMetadata = status.Errorf(codes.Internal, "metadata of a response has more than %d bytes", maxMetadata)
+
+// RecvMsg implements grpc.ServerStream.
+func (st *stream) RecvMsg(m any) error {
+	b, err := st.receive()
+	if err != nil {
+		return err
+	}
+	return st.decode(b, m)
+}
+
+// receive waits for the next message.
+func (st *stream) receive() ([]byte, error) {
+	in, cfg := &st.in, &st.conn.server.cfg
+	for {
+		in.mu.Lock()
+		b, ok, err := in.take(cfg.MaxMessageBytes, st.request.encoding)
+		if !ok && err == nil {
+			in.wait()
+		}
+		credit := in.credit(cfg.StreamWindow)
+		in.mu.Unlock()
+		if credit > 0 {
+			st.conn.credit(st.id, credit)
+		}
+		if ok || err != nil {
+			return b, err
+		}
+		<-in.came
+	}
+}
+
+func (st *stream) decode(b []byte, m any) error {
+	if err := st.conn.server.cfg.Codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, m); err != nil {
+		return status.Errorf(codes.Internal, "grpc: failed to unmarshal the received message: %v", err)
+	}
+	return nil
+}
+
+// request decodes the one message of a unary call.
+func (st *stream) decodeRequest(m any) error {
+	st.in.mu.Lock()
+	b, ok, err := st.in.take(st.conn.server.cfg.MaxMessageBytes, st.request.encoding)
+	more := len(st.in.data) > 0
+	st.in.mu.Unlock()
+	switch {
+	case errors.Is(err, io.EOF) || err == nil && !ok:
+		return status.Error(codes.Internal, "grpc: a unary call without a message")
+	case err != nil:
+		return err
+	case more:
+		return status.Error(codes.Internal, "grpc: a unary call with more than one message")
+	}
+	return st.decode(b, m)
+}
+
+// SendMsg implements grpc.ServerStream.
+func (st *stream) SendMsg(m any) error {
+	data, err := st.encode(m)
+	if err != nil {
+		return err
+	}
+	for {
+		if err := st.ctx.Err(); err != nil {
+			data.Free()
+			return status.FromContextError(err).Err()
+		}
+		if st.send(data) {
+			return nil
+		}
+		<-st.out.room
+	}
+}
+
+// send hands a message to the writer, unless others wait there.
+func (st *stream) send(data mem.BufferSlice) bool {
+	st.conn.mu.Lock()
+	defer st.conn.mu.Unlock()
+	if st.out.size >= sendQuota {
+		return false
+	}
+	if st.out.gone {
+		data.Free()
+		return true // whose context ends at once
+	}
+	m := newOutgoing(data)
+	st.out.add(m, prefixSize+data.Len())
+	st.conn.schedule(st)
+	return true
+}
+
+// maxMessage is the largest message that has a length.
+const maxMessage = 1<<32 - 1
+
+func (st *stream) encode(m any) (mem.BufferSlice, error) {
+	data, err := st.conn.server.cfg.Codec.Marshal(m)
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "grpc: error while marshaling: %v", err)
+	}
+	if size := int64(data.Len()); size > maxMessage {
+		data.Free()
+		return nil, status.Error(codes.ResourceExhausted, fmt.Sprintf("grpc: message too large (%d bytes)", size))
+	}
+	return data, nil
+}
+
+// finish ends the stream, with a last message unless that is nil.
+func (st *stream) finish(data mem.BufferSlice, t trailers) {
+	st.conn.mu.Lock()
+	defer st.conn.mu.Unlock()
+	o := &st.out
+	if o.gone {
+		data.Free()
+		return
+	}
+	if data != nil {
+		o.add(newOutgoing(data), prefixSize+data.Len())
+	}
+	o.trailers, o.ending = t, true
+	st.conn.schedule(st)
+}

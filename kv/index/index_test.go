@@ -67,8 +67,8 @@ func TestPurgeKeepsToItsBudget(t *testing.T) {
 			p.change(fmt.Sprint("key", i), false, true)
 		}
 	}
-	calls := 0
-	for more := true; more; calls++ {
+	calls, more := 0, true
+	for ; more; calls++ {
 		n := 0
 		more = p.Purge(1<<40, 40, func(index.Ref) { n++ })
 		if n > 64 {
@@ -77,6 +77,21 @@ func TestPurgeKeepsToItsBudget(t *testing.T) {
 	}
 	if p.Versions() != 0 || calls < 900/64 {
 		t.Errorf("%d versions are left after %d calls", p.Versions(), calls)
+	}
+	for i := range 100 { // to remove a key takes longer than to drop a version
+		p.change(fmt.Sprint("key", i), true, true)
+	}
+	gone := 0
+	for calls, more = 0, true; more; calls++ {
+		n, versions := 0, p.Versions()
+		more = p.Purge(1<<40, 40, func(index.Ref) { n++ })
+		if n -= versions - p.Versions(); n > 3 {
+			t.Fatalf("one call removed %d keys", n)
+		}
+		gone += n
+	}
+	if gone != 100 {
+		t.Errorf("%d keys were removed", gone)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv"
 	"balsa.example/state"
+	"balsa.example/state/auth"
 	"balsa.example/state/logtime"
 )
 
@@ -179,5 +180,61 @@ func TestAnOlderClusterHasNoAlarms(t *testing.T) {
 	}
 	if _, err := (state.Codec{Version: 2}).Decode(state.Codec{}.Append(nil, alarm(1, 1, false))); err == nil {
 		t.Error("an older program decodes it")
+	}
+}
+
+// TestAlarmsLeaveRightsAsTheyAre: what a user may not do is refused for that reason, whatever else refuses it, and
+// what an alarm or the quota lets through has still to be allowed.
+func TestAlarmsLeaveRightsAsTheyAre(t *testing.T) {
+	as := func(user string, c state.Command) state.Command {
+		more := state.More{Kind: state.KindOp}
+		if c.More != nil {
+			more = *c.More
+		}
+		more.User, more.UserStamp = user, auth.ByCertificate
+		c.More = &more
+		return c
+	}
+	remove := func(key string) state.Command {
+		return state.Command{Op: kv.Op{Kind: kv.Delete, Key: key, Unconditional: true}}
+	}
+	under := map[string]struct {
+		begin state.Command
+		put   kv.Code // of a key that user a may write
+		del   kv.Code
+	}{
+		"nothing": {state.Command{Op: kv.Op{Kind: kv.Get, Key: "a"}}, kv.CodeOK, kv.CodeOK},
+		"nospace": {alarm(state.AlarmNoSpace, 5, false), kv.CodeNoSpace, kv.CodeOK},
+		"corrupt": {alarm(state.AlarmCorrupt, 5, false), kv.CodeCorrupt, kv.CodeCorrupt},
+		"quota":   {state.Command{More: &state.More{Kind: state.KindQuota, Quota: 1}}, kv.CodeQuota, kv.CodeOK},
+	}
+	for name, tt := range under {
+		m := alarming(t)
+		enabled(t, m)
+		for _, key := range []string{"a", "b"} {
+			m.DoOp(as("root", set(key, "1")))
+		}
+		if r := m.DoOp(as("root", tt.begin)); r.Code != kv.CodeOK {
+			t.Fatalf("%s: %v", name, r.Code)
+		}
+		for _, step := range []struct {
+			what    string
+			command state.Command
+			want    kv.Code
+		}{
+			{"nobody's put", set("b", "2"), kv.CodeNoUser},
+			{"a put of another's key", as("a", set("b", "2")), kv.CodePermissionDenied},
+			{"a delete of another's key", as("a", remove("b")), kv.CodePermissionDenied},
+			{"a transaction that deletes it", as("a", txnOf(kv.TxnOp{Delete: &kv.DeleteOp{Span: kv.Single("b")}})), kv.CodePermissionDenied},
+			{"a transaction that reads it", as("a", txnOf(kv.TxnOp{Range: &kv.RangeOp{Span: kv.Single("b")}})), kv.CodePermissionDenied},
+			{"a compaction", as("a", compact(2)), kv.CodePermissionDenied},
+			{"the end of the alarm", as("a", alarm(state.AlarmNoSpace, 5, true)), kv.CodePermissionDenied},
+			{"a put", as("a", set("a", "2")), tt.put},
+			{"a delete", as("a", remove("a")), tt.del},
+		} {
+			if r := m.DoOp(step.command); r.Code != step.want {
+				t.Errorf("%s, %s: %v, want %v", name, step.what, r.Code, step.want)
+			}
+		}
 	}
 }

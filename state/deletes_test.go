@@ -51,9 +51,19 @@ func (d *deleting) do(c state.Command) {
 func (d *deleting) tidy() {
 	d.t.Helper()
 	d.do(compact(d.m.Revision()))
+	d.checkpoint()
+	d.maintain()
+}
+
+func (d *deleting) checkpoint() {
+	d.t.Helper()
 	if _, err := d.m.Checkpoint(d.position)(context.Background()); err != nil {
 		d.t.Fatal(err)
 	}
+}
+
+func (d *deleting) maintain() {
+	d.t.Helper()
 	for steps := 0; ; steps++ {
 		more, err := d.m.Maintain()
 		if err != nil || steps > 1000 {
@@ -143,4 +153,38 @@ func TestARebuiltRunBringsNoKeyBack(t *testing.T) {
 		t.Fatalf("repaired %d: %v", d.m.Figures().Repaired, err)
 	}
 	d.wantGone()
+}
+
+// What happened at the compacted revision can be read until a later one is compacted. So the end of a key stays,
+// which no other read shows, also when nothing is left that it hides and the files around it are written anew.
+func TestADeletionAtTheCompactedRevisionIsTold(t *testing.T) {
+	for others := range 60 { // the deletion stands anywhere in a run
+		d := &deleting{t: t, fs: crashfs.NewCrashableMem(), position: raft.SnapshotMeta{Term: 1, Configuration: raft.NewConfiguration(1, 2)}}
+		d.open(4 << 10)
+		for i := range 60 + others {
+			d.do(set(fmt.Sprint("often ", i%3), valueOf(i)))
+		}
+		d.do(set("gone", "value"))
+		d.do(state.Command{Op: kv.Op{Kind: kv.Delete, Key: "gone", Unconditional: true}})
+		at := d.m.Revision()
+		d.do(compact(at))
+		for i := range 40 {
+			d.do(set("later", valueOf(i)))
+		}
+		d.checkpoint()
+		if others%2 == 0 {
+			d.open(4 << 10)
+		}
+		d.maintain()
+		told := 0
+		err := d.m.Scan(at, func(revision uint64, events []kv.Event) bool {
+			if told += len(events); revision == at && (len(events) != 1 || events[0].Key != "gone" || !events[0].Deleted) {
+				t.Errorf("behind %d others: at revision %d happened %+v", others, at, events)
+			}
+			return true
+		})
+		if err != nil || told != 41 {
+			t.Errorf("behind %d others: %d events of 41: %v", others, told, err)
+		}
+	}
 }

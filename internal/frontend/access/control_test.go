@@ -144,6 +144,8 @@ func TestHowLongATokenHolds(t *testing.T) {
 		{"another user", []auth.Change{{Kind: auth.UserAdd, User: "b"}}, true},
 		{"another user's password", []auth.Change{{Kind: auth.UserPassword, User: "root", Hash: []byte("x")}}, true},
 		{"a role", []auth.Change{{Kind: auth.UserRevoke, User: "a", Role: "r"}}, true},
+		{"what a role may do", []auth.Change{{Kind: auth.RoleGrant, Role: "r", Permission: auth.Permission{Key: "x"}}}, true},
+		{"a role that is gone", []auth.Change{{Kind: auth.RoleAdd, Role: "new"}, {Kind: auth.RoleDelete, Role: "r"}}, true},
 		{"the password", []auth.Change{{Kind: auth.UserPassword, User: "a", Hash: []byte("x")}}, false},
 		{"deleted", []auth.Change{{Kind: auth.UserDelete, User: "a"}}, false},
 		{"made again", []auth.Change{{Kind: auth.UserDelete, User: "a"}, {Kind: auth.UserAdd, User: "a"}}, false},

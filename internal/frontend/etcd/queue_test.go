@@ -112,6 +112,26 @@ func TestLockIsNotHeldByAnEndedLease(t *testing.T) {
 	})
 }
 
+// Somebody deletes the key of one who waits, and its lease, which goes on, gets a new one: that stands behind all who
+// came meanwhile.
+func TestLockIsNotHeldByAnotherKeyOfTheLease(t *testing.T) {
+	queues(t, func(t *testing.T, w *world) {
+		do(t, w, w.Lock, lockWith(1))
+		ended := make(chan error, 1)
+		go func() {
+			_, err := w.Lock(t.Context(), &etcd.Caller{}, lockWith(2))
+			ended <- err
+		}()
+		synctest.Wait()
+		do(t, w, w.DeleteRange, del("l/2", ""))
+		do(t, w, w.Put, &pb.PutRequest{Key: []byte("l/2"), Lease: 2})
+		do(t, w, w.LeaseRevoke, &pb.LeaseRevokeRequest{ID: 1})
+		if err := <-ended; err == nil || err.Error() != "mutex: session is expired" {
+			t.Errorf("the wait for a key that is gone ends with %v", err)
+		}
+	})
+}
+
 func TestLockThatIsGivenUpLeavesNoKey(t *testing.T) {
 	queues(t, func(t *testing.T, w *world) {
 		do(t, w, w.Lock, lockWith(1))

@@ -3,6 +3,9 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -301,6 +304,19 @@ func TestCallerIsWhoTheTokenSays(t *testing.T) {
 		if s.caller != tt.want {
 			t.Errorf("%s: %+v", name, s.caller)
 		}
+	}
+}
+
+// A certificate names no user here, the client's as little as the server's own: whoever comes without a token is nobody.
+func TestACertificateNamesNobody(t *testing.T) {
+	root := &x509.Certificate{Subject: pkix.Name{CommonName: "root"}}
+	var s seen
+	r := httptest.NewRequest(http.MethodPost, "/v3/kv/range", strings.NewReader(`{"key":"YQ=="}`))
+	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{root}, VerifiedChains: [][]*x509.Certificate{{root}}}
+	w := httptest.NewRecorder()
+	newGateway(t, spy(nil, &s)).ServeHTTP(w, r)
+	if w.Code != http.StatusOK || s.caller != (etcd.Caller{}) {
+		t.Errorf("%d for %+v", w.Code, s.caller)
 	}
 }
 

@@ -24,8 +24,14 @@ const patience = 30 * time.Second
 // maxFrame is the largest payload that either side may send, since no side says otherwise.
 const maxFrame = 16 << 10
 
-// fence is the payload of the PING that is sent after what a case sends: its answer tells that the server has read all.
-var fence = [8]byte{'f', 'e', 'n', 'c', 'e'}
+// fence adds a PING after what a case sends: its answer tells that the server has read all.
+func (c *conn) fence() {
+	c.fences++
+	c.fr.WritePing(false, c.fenced())
+}
+
+// fenced is the payload of the last fence.
+func (c *conn) fenced() [8]byte { return [8]byte{'f', 'e', 'n', 'c', 'e', 0, 0, c.fences} }
 
 // conn is a connection to a server, of which the frames are written and read one by one.
 type conn struct {
@@ -49,6 +55,7 @@ type conn struct {
 	acks     int            // of SETTINGS
 	settings map[h2.SettingID]uint32
 	goAways  []goAway
+	fences   byte
 }
 
 // goAway is a GOAWAY of the server.
@@ -233,7 +240,7 @@ func (c *conn) until(is func(h2.Frame) bool) {
 //	ignored                only the fence was answered, and no answer of a call is expected
 //	nothing                no more has come for a long time
 func (c *conn) outcome() string {
-	c.fr.WritePing(false, fence)
+	c.fence()
 	c.flush()
 	return c.result(c.stream, !c.expected)
 }
@@ -261,7 +268,7 @@ func (c *conn) result(stream uint32, fenced bool) string {
 				broken = "GOAWAY " + f.ErrCode.String()
 			}
 		case *h2.PingFrame:
-			if f.IsAck() && f.Data == fence && fenced && broken == "" {
+			if f.IsAck() && f.Data == c.fenced() && fenced && broken == "" {
 				return "ignored"
 			}
 		default:

@@ -70,7 +70,9 @@ func TestTimeoutEndsTheContext(t *testing.T) {
 		h := to.probe.held("timeout")
 		select {
 		case <-h.began:
-			if got := take(t, h.ended); got != "context deadline exceeded" {
+			got := take(t, h.ended)
+			// A timer of grpc-go's own may be first, and cancel the call.
+			if got != "context deadline exceeded" && !(to.grpcGo && got == "context canceled") {
 				t.Errorf("the handler sees: %s", got)
 			}
 		default: // it was over before

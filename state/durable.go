@@ -168,6 +168,7 @@ func (m *Machine) loadSmall(p *present, mf *manifest, history *run.History) erro
 // Checkpoint is part of rsm.DurableMachine.
 func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 	p := m.present.Load()
+	m.awaited.Store(0)
 	mark, small, hash := p.history.Mark(), p.small(), p.hash()
 	return func(ctx context.Context) (written int64, err error) {
 		m.files.begin()

@@ -27,7 +27,8 @@ type Machine struct {
 	scrubs  scrubs
 	// compared is the revision at which a member has compared the newest manifest with its own, last.
 	compared atomic.Uint64
-	// awaited is the index that the durable state of this member must have for another one that asked last.
+	// awaited is the index that the durable state of this member must have for another one that asked last; 0: the
+	// checkpoint has begun since. It may be any number, and is worth one checkpoint.
 	awaited atomic.Uint64
 	// purging holds a token while versions are purged, or must not be.
 	purging chan struct{}

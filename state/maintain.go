@@ -68,7 +68,7 @@ func (m *Machine) purge(p *present) (more, ok bool) {
 }
 
 // CheckpointWanted tells whether a checkpoint would let Maintain free something, let members compare
-// their histories, or write a damaged file anew.
+// their histories, write a damaged file anew, or give a state that is far enough to a member that has asked for it.
 func (m *Machine) CheckpointWanted() bool {
 	p := m.present.Load()
 	index, _ := m.Durable()

@@ -68,7 +68,8 @@ func fileName(i *run.Info) []byte {
 }
 
 // stateName is what members call the stream of OpenState where they fetch it. With an index (8 bytes) behind it the
-// member that is asked is to make a checkpoint if its durable state is behind that.
+// member that is asked is to make one checkpoint if its durable state is behind that: it may be behind still, and is asked
+// again.
 const stateName = "state"
 
 // UseFetcher is part of rsm.FetchingMachine.

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -234,6 +235,25 @@ func TestOpenTakesNoStateThatIsBehind(t *testing.T) {
 	}
 	if _, _, err := m.Open(); err != nil || m.Hash() != s.peer.Hash() {
 		t.Errorf("opened: %v", err)
+	}
+}
+
+// A member may ask for any index: for one that this member gets to later, or never. What it asks for is worth one
+// checkpoint. Else there would be one after the other, for as long as there are writes.
+func TestAnIndexThatIsAskedForIsWorthOneCheckpoint(t *testing.T) {
+	s := newUnlike(t, 20<<10, nil)
+	for _, index := range []uint64{scrubbedKeys + 100, 1<<64 - 1} {
+		r, err := s.peer.OpenFile(binary.LittleEndian.AppendUint64([]byte("state"), index), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		if !s.peer.CheckpointWanted() {
+			t.Errorf("asked for %d: no checkpoint is wanted", index)
+		}
+		if err := s.checkpointPeer(scrubbedKeys + 20); err != nil || s.peer.CheckpointWanted() {
+			t.Errorf("asked for %d: a checkpoint is wanted still, %v", index, err)
+		}
 	}
 }
 

@@ -25,6 +25,8 @@ var damaged = []mutant{
 		"	if read() == nil {\n		return nil\n	}\n	return read()\n", "	return read()\n"}, tests: stateDamageTests},
 	{name: "state-that-is-behind-stays-behind", edit: edit{"state/maintain.go",
 		"		raft.Index(m.awaited.Load()) > index\n", "		raft.Index(m.awaited.Load()) < 0*index\n"}, tests: [2]string{"./state", "^TestOpenTakesNoStateThatIsBehind"}},
+	{name: "index-that-is-asked-for-is-never-forgotten", edit: edit{"state/durable.go",
+		"	m.awaited.Store(0)\n", ""}, tests: [2]string{"./state", "^TestAnIndexThatIsAskedFor"}},
 	{name: "damaged-leaders-pass-leadership-to-and-fro", edit: edit{"raft/ownstate.go",
 		"r.bestSuccessor(s.tried...)", "r.bestSuccessor()"}, tests: [2]string{"./raft", "^TestDamagedLeaders"}},
 	{name: "damaged-leaders-never-rest", edit: edit{"raft/ownstate.go",

@@ -5,8 +5,8 @@ package main
 var stallBugs = []mutant{
 	{name: "leader-that-commits-nothing-is-kept", args: minorities, edit: edit{"raft/election.go",
 		"r.timer.sinceLeader < r.cfg.ElectionTimeoutTicks && !r.leaderStalls()", "r.timer.sinceLeader < r.cfg.ElectionTimeoutTicks"}},
-	{name: "nobody-asks-beside-a-leader-that-commits-nothing", args: minorities, edit: edit{"raft/stall.go",
-		"	r.askPreVotes()\n", "	_ = r\n"}},
+	{name: "nobody-asks-beside-a-leader-that-commits-nothing", edit: edit{"raft/stall.go",
+		"	r.askPreVotes()\n", "	_ = r\n"}, tests: [2]string{"./raft", "^TestALeaderThat"}},
 	{name: "leader-whose-snapshot-does-not-arrive-is-kept", edit: edit{"raft/stall.go",
 		"return f.leaderLast > r.log.last() && ", "return false && f.leaderLast > r.log.last() && "}, tests: [2]string{"./raft", "^TestALeaderWhoseSnapshot"}},
 	{name: "full-hung-disk-votes-against-a-leader", edit: edit{"raft/stall.go",

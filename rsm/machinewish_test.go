@@ -3,6 +3,7 @@ package rsm_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,56 @@ func TestCheckpointOnRequest(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		if disk.attempts != attempts {
 			t.Errorf("%d checkpoints for one wish", disk.attempts)
+		}
+	})
+}
+
+// sickCounter tells what its test says of its files.
+type sickCounter struct {
+	durableCounter
+	damaged atomic.Bool
+}
+
+func (m *sickCounter) Damaged() bool { return m.damaged.Load() }
+
+// A machine whose files are damaged gets the checkpoint that it wants though nothing is executed meanwhile. One that is
+// in order waits for the next command.
+func TestCheckpointOfADamagedMachineThatIsIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &counterDisk{}
+		machine := &sickCounter{durableCounter: durableCounter{disk: disk}}
+		net := memnet.New(1)
+		defer net.Close()
+		n, err := rsm.Start(rsm.Config[int64, int64]{
+			ID: 1, Durable: machine, Codec: codec{}, Log: filledLog(t, 1, 3), Transport: net.Node(1), MaxRaftState: 200,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Stop()
+		time.Sleep(3 * time.Second)
+		attempts := func() int {
+			n.Checkpoint()
+			time.Sleep(3 * time.Second)
+			disk.mu.Lock()
+			defer disk.mu.Unlock()
+			return disk.attempts
+		}
+		if got := attempts(); got != 1 {
+			t.Fatalf("%d checkpoints, want one", got)
+		}
+		if got := attempts(); got != 1 {
+			t.Fatalf("%d checkpoints of one state that is in order", got)
+		}
+		machine.damaged.Store(true)
+		for want := 2; want < 5; want++ { // the first was wanted already
+			if got := attempts(); got < want || got > want+1 {
+				t.Errorf("%d checkpoints, want %d", got, want)
+			}
+		}
+		index := disk.index()
+		if got := n.Status().Applied; got != index {
+			t.Errorf("the state is at %d, and its checkpoint at %d", got, index)
 		}
 	})
 }

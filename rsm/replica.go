@@ -60,6 +60,7 @@ type Replica[W any] struct {
 	snapshotsSent    map[raft.NodeID]raft.Index
 	keptStreams      map[raft.NodeID]keptStream
 	checkpointWanted bool // see WantCheckpoint
+	damaged          bool // what Damageable says of the state machine
 	snapshotPause    int  // ticks until the next own snapshot, after one that failed
 	// Entries up to obsolete are needed no more; those up to compacted were dropped.
 	// compacted <= obsolete.
@@ -341,13 +342,22 @@ func CheckSnapshot(m *raft.InstallSnapshot) error {
 	return nil
 }
 
-// WantCheckpoint asks for a checkpoint (a snapshot) soon, although the log has not grown much.
+// WantCheckpoint asks for a checkpoint (a snapshot) soon, although the log has not grown much. If files of the state are
+// damaged there is one even if nothing was executed since the last: it writes them anew, and perhaps nobody writes.
 func (r *Replica[W]) WantCheckpoint() { r.checkpointWanted = true }
 
 // snapshotDue returns the meta of a snapshot to take, if the applied log behind the last
 // one has outgrown its bound, or somebody wants one.
 func (r *Replica[W]) snapshotDue() *raft.SnapshotMeta {
-	if r.policy.MaxRaftState < 0 || r.savingSnapshot || r.snapshotPause > 0 || r.applying <= r.snapshot.Index {
+	again := r.checkpointWanted && r.damaged && r.applying == r.snapshot.Index && r.applying > 0
+	switch {
+	case r.policy.MaxRaftState < 0, r.savingSnapshot, r.snapshotPause > 0:
+		return nil
+	case again:
+		r.savingSnapshot, r.checkpointWanted = true, false
+		meta := r.snapshot
+		return &meta
+	case r.applying <= r.snapshot.Index:
 		return nil
 	}
 	conf := r.core.ConfigurationAt(r.applying)

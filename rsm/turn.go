@@ -117,6 +117,7 @@ func (r *Replica[W]) Turn(ev Events[W], now raft.Instant) Effects[W] {
 	r.core.Clock(now)
 	if ev.Ticked {
 		r.snapshotPause = max(0, r.snapshotPause-1)
+		r.damaged = ev.Damaged
 		r.core.StateDamaged(ev.Damaged)
 		if ev.Fetched && r.receiving > 0 {
 			r.core.StateArrives()

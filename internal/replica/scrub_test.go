@@ -124,3 +124,49 @@ func damageIsRepaired(t *testing.T, harm func(fs *crashfs.Mem, file string, at i
 		}
 	})
 }
+
+// Nobody writes, and the small file and the manifest of a server are damaged. Both are written anew, and the alarm ends.
+func TestDamageIsRepairedWhereNobodyWrites(t *testing.T) {
+	for name, harm := range harms {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(t, options{servers: 1, seed: 1})
+				defer c.close()
+				c.start(c.ids...)
+				m := c.server(c.leader())
+				if r, err := m.replica.Do(context.Background(), &api.Request{Kind: api.Request_PUT, Key: []byte("k")}); err != nil || r.Code != api.Reply_OK {
+					t.Fatal(r, err)
+				}
+				for s := m.replica.Node.Status(); s.Applied > s.Snapshot.Index; s = m.replica.Node.Status() {
+					m.replica.Node.Checkpoint()
+					time.Sleep(10 * time.Second)
+				}
+				small := func() (file string) {
+					names, err := m.disk.mem.List(stateDir)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, name := range names {
+						if strings.HasPrefix(name, "small-") {
+							file = path.Join(stateDir, name)
+						}
+					}
+					return file
+				}
+				damaged, executed := small(), m.replica.Node.Status().Applied
+				for _, file := range []string{damaged, path.Join(stateDir, "MANIFEST")} {
+					if err := harm(m.disk.mem, file, 20); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(20 * time.Minute) // two reads: of the manifest, and of the small file
+				f, now := m.replica.State.Figures(), m.replica.Node.Status().Applied
+				if f.Damaged > 0 || f.Repaired == 0 || small() == damaged || now != executed {
+					t.Errorf("after 20 minutes: %+v, %s; executed %d and then %d", f, small(), executed, now)
+				}
+				c.stop(c.ids[0])
+				c.start(c.ids...) // it opens what was written
+			})
+		})
+	}
+}

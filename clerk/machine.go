@@ -311,6 +311,9 @@ func (o *Op) WaitDone() Step {
 // Cancel ends the operation without an answer. sent is true if the present attempt may
 // have been sent, as in Lost.
 func (o *Op) Cancel(sent bool) Step {
+	if o.asking {
+		o.route.gaveUp(o.server)
+	}
 	if sent && !o.read && !o.retryable && !o.repeated {
 		return o.end(Maybe, nil)
 	}

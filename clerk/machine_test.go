@@ -620,3 +620,35 @@ func TestEndpointsMustAgreeOnTLS(t *testing.T) {
 		}
 	}
 }
+
+// A caller whose deadline is shorter than an attempt may take never loses one. After some operations in vain the next asks
+// another server. An answer, and operations that are given up between two attempts, count for nothing.
+func TestAServerThatAnswersNobodyIsLeft(t *testing.T) {
+	for _, req := range []*api.Request{get, put, {Kind: api.Request_GET, Consistency: api.Request_LOCAL}} {
+		r := newTestRoute(t, 3)
+		asked := func() int {
+			op := newTestOp(t, r, req)
+			server := op.Start().Server
+			op.Cancel(true)
+			return server
+		}
+		first := asked()
+		for range maxGivenUp - 2 {
+			if asked() != first {
+				t.Errorf("%v: it is left at once", req)
+			}
+		}
+		op := newTestOp(t, r, req)
+		op.Start()
+		op.Reply(&api.Reply{Code: api.Reply_OK})
+		for range maxGivenUp {
+			if asked() != first {
+				t.Errorf("%v: it is left though it answers", req)
+			}
+		}
+		op = newTestOp(t, r, req)
+		if op.Start().Server == first {
+			t.Errorf("%v: it is asked for ever", req)
+		}
+	}
+}

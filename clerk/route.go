@@ -30,6 +30,7 @@ type Route struct {
 
 	leader   int    // the server to ask first
 	nearest  int    // the server to ask first for a LOCAL read
+	givenUp  int    // operations in a row that were given up while one of these two was asked
 	revision uint64 // the highest that the store is known to have reached
 }
 
@@ -212,10 +213,27 @@ func (r *Route) add(address string) int {
 
 // served notes that the server has answered an operation. The next one asks it first.
 func (r *Route) served(server int, local bool) {
+	r.givenUp = 0
 	if local {
 		r.nearest = server
 	} else {
 		r.leader = server
+	}
+}
+
+// maxGivenUp is how many operations in a row may be given up while a server is asked. Each may have a shorter deadline
+// than an attempt may take: then no attempt is ever lost, and all would go to a server that hangs. One alone says nothing
+// of the server: its caller may have gone.
+const maxGivenUp = 3
+
+// gaveUp notes that an operation was given up while a server was asked.
+func (r *Route) gaveUp(server int) {
+	if server != r.leader && server != r.nearest {
+		return
+	}
+	if r.givenUp++; r.givenUp >= maxGivenUp {
+		r.givenUp = 0
+		r.failed(server)
 	}
 }
 

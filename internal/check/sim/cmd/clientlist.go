@@ -3,6 +3,8 @@ package main
 // client are bugs in what a Clerk does beyond one key, and in the recipes that are made of it.
 // They are found by the tests of those packages, against one server in virtual time.
 var client = []mutant{
+	{name: "server-that-answers-nobody-is-asked-for-ever", edit: edit{"clerk/machine.go",
+		"		o.route.gaveUp(o.server)\n", "		_ = o\n"}, tests: [2]string{"./clerk", "^TestAServerThatAnswersNobody"}},
 	{name: "range-of-many-revisions", edit: edit{"clerk/range.go",
 		"	if next.Revision == 0 {\n", "	if false {\n"}, tests: [2]string{"./clerk", "^TestRange"}},
 	{name: "range-cut-short-without-a-word", edit: edit{"clerk/range.go",

@@ -66,7 +66,7 @@ func ReadDir(fsys vfs.FS, dir string, cluster uint64) (*Image, error) {
 	}
 	small, err := f.readSmall(mf.small)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: %s is missing", errSmall, f.path(smallName(mf.small.number)))
+		err = fmt.Errorf("%w: %s is missing", ErrSmall, f.path(smallName(mf.small.number)))
 	}
 	if err != nil {
 		return nil, err

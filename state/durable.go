@@ -128,7 +128,7 @@ func (m *Machine) load(mf *manifest) error {
 	p.history, p.historyID = history, mf.history
 	p.keys.PublishTo(m.cfg.Publisher)
 	if hash := p.hash(); mf.small.number != 0 && hash != mf.hash {
-		err := fmt.Errorf("%w: the state at %s has hash %016x, the manifest says %016x", errManifest, mf.position, hash, mf.hash)
+		err := fmt.Errorf("%w: the state at %s has hash %016x, the manifest says %016x", ErrManifest, mf.position, hash, mf.hash)
 		return errors.Join(err, history.Close())
 	}
 	p.deletes = deletes{clean: map[uint32]uint64{}, dead: p.keys.DeadDeletes()}

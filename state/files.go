@@ -182,10 +182,10 @@ func (f *files) readSmall(s smallFile) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errSmall, path, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrSmall, path, err)
 	}
 	if int64(len(b)) != s.bytes || xxhash.Sum64(b) != s.checksum {
-		return nil, fmt.Errorf("%w: %s: its bytes are others", errSmall, path)
+		return nil, fmt.Errorf("%w: %s: its bytes are others", ErrSmall, path)
 	}
 	return b, nil
 }

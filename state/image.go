@@ -42,11 +42,11 @@ func DecodeImage(b []byte, cluster uint64) (*Image, error) { return decodeImage(
 
 func decodeImage(b []byte, cluster uint64) (*Image, error) {
 	if len(b) < imageHeadBytes {
-		return nil, errManifest
+		return nil, ErrManifest
 	}
 	length := binary.LittleEndian.Uint64(b[8:])
 	if b = b[imageHeadBytes:]; length > uint64(len(b)) {
-		return nil, errManifest
+		return nil, ErrManifest
 	}
 	mf, err := decodeManifest(b[:length], cluster)
 	if err != nil {
@@ -54,7 +54,7 @@ func decodeImage(b []byte, cluster uint64) (*Image, error) {
 	}
 	im := &Image{cluster: cluster, manifest: mf, small: b[length:]}
 	if int64(len(im.small)) != mf.small.bytes || xxhash.Sum64(im.small) != mf.small.checksum {
-		return nil, errSmall
+		return nil, ErrSmall
 	}
 	if im.state, im.leases, err = decodeSmall(im.small); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (im *Image) Check(files run.Files) error {
 	p.users.set(im.state.users)
 	if p.keys, err = kv.OpenStore(history, im.state.totals, &p.leases); err == nil {
 		if hash := p.hash(); hash != im.Hash() {
-			err = fmt.Errorf("%w: its parts have the hash %016x, and it says %016x", errManifest, hash, im.Hash())
+			err = fmt.Errorf("%w: its parts have the hash %016x, and it says %016x", ErrManifest, hash, im.Hash())
 		}
 	}
 	return errors.Join(err, history.Close())

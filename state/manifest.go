@@ -44,7 +44,8 @@ const (
 	manifestHead   = len(manifestMagic) + 4 + 8
 )
 
-var errManifest = errors.New("state: the manifest is damaged")
+// ErrManifest says that the file MANIFEST is damaged.
+var ErrManifest = errors.New("state: the manifest is damaged")
 
 func (m *manifest) encode(cluster uint64) []byte {
 	format := uint32(1)
@@ -88,7 +89,7 @@ func decodeManifest(b []byte, cluster uint64) (*manifest, error) {
 	switch {
 	case end < manifestHead || string(b[:len(manifestMagic)]) != manifestMagic,
 		xxhash.Sum64(b[:end]) != binary.LittleEndian.Uint64(b[end:]):
-		return nil, errManifest
+		return nil, ErrManifest
 	}
 	b = b[len(manifestMagic):end]
 	format := binary.LittleEndian.Uint32(b)
@@ -101,13 +102,13 @@ func decodeManifest(b []byte, cluster uint64) (*manifest, error) {
 	m := new(manifest)
 	if b = b[12:]; format > 1 {
 		if len(b) < 8 {
-			return nil, errManifest
+			return nil, ErrManifest
 		}
 		m.history, b = binary.LittleEndian.Uint64(b), b[8:]
 	}
 	var err error
 	if m.position, b, err = raft.DecodeSnapshotMeta(b); err != nil {
-		return nil, fmt.Errorf("%w: %w", errManifest, err)
+		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
 	}
 	d := decoder{b: b}
 	m.hash, m.compacted = d.number(), d.number()
@@ -118,7 +119,7 @@ func decodeManifest(b []byte, cluster uint64) (*manifest, error) {
 		d.run(&m.runs[i])
 	}
 	if d.err != nil || len(d.b) > 0 {
-		return nil, errManifest
+		return nil, ErrManifest
 	}
 	return m, nil
 }

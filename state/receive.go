@@ -188,7 +188,7 @@ func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, sm
 		return 0, nil, nil, err
 	}
 	if len(b) < imageHeadBytes || len(b) > maxSmallStream {
-		return 0, nil, nil, fmt.Errorf("the stream has %d bytes: %w", len(b), errManifest)
+		return 0, nil, nil, fmt.Errorf("the stream has %d bytes: %w", len(b), ErrManifest)
 	}
 	from = raft.NodeID(binary.LittleEndian.Uint64(b))
 	im, err := decodeImage(b, m.cfg.Cluster)

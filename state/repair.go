@@ -235,7 +235,7 @@ func (m *Machine) repairForRestart(err error) {
 // is of another kind, or cannot be repaired.
 func (m *Machine) repairOnOpen(mf *manifest, damage error) (*manifest, error) {
 	c := new(run.CorruptError)
-	if run := errors.As(damage, &c); m.fetcher == nil || !run && !errors.Is(damage, errSmall) {
+	if run := errors.As(damage, &c); m.fetcher == nil || !run && !errors.Is(damage, ErrSmall) {
 		return nil, damage
 	}
 	files := m.filesOf(mf)

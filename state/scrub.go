@@ -59,7 +59,7 @@ func (m *Machine) noticed(err error) error {
 	}
 	c := new(run.CorruptError)
 	isRun := errors.As(err, &c)
-	if !isRun && !errors.Is(err, errSmall) {
+	if !isRun && !errors.Is(err, ErrSmall) {
 		return err
 	}
 	s := &m.scrubs
@@ -194,7 +194,7 @@ func (m *Machine) scrubImage() (s Scrubbed, err error) {
 	err = atMostTwice(func() error {
 		b, err := vfs.ReadFile(m.files.fs, path)
 		if err == nil && !bytes.Equal(b, mf.encode(m.files.cluster)) {
-			err = errManifest
+			err = ErrManifest
 		}
 		return err
 	})

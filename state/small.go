@@ -44,7 +44,8 @@ const (
 	smallHead   = len(smallMagic) + 4 + 4
 )
 
-var errSmall = errors.New("state: the file with leases and totals is damaged")
+// ErrSmall says that the file small-N of a manifest is damaged.
+var ErrSmall = errors.New("state: the file with leases and totals is damaged")
 
 // WriteTo writes the file.
 func (s *small) WriteTo(w io.Writer) (int64, error) {
@@ -86,7 +87,7 @@ func (s *small) WriteTo(w io.Writer) (int64, error) {
 // decodeSmall reads the file, whose checksum was checked.
 func decodeSmall(b []byte) (s small, leases *lease.Table, err error) {
 	if len(b) < smallHead || string(b[:len(smallMagic)]) != smallMagic {
-		return s, nil, errSmall
+		return s, nil, ErrSmall
 	}
 	format, length := binary.LittleEndian.Uint32(b[len(smallMagic):]), binary.LittleEndian.Uint32(b[len(smallMagic)+4:])
 	if format == 0 || format > smallFormat {
@@ -94,7 +95,7 @@ func decodeSmall(b []byte) (s small, leases *lease.Table, err error) {
 	}
 	b = b[smallHead:]
 	if uint64(length) > uint64(len(b)) {
-		return s, nil, errSmall
+		return s, nil, ErrSmall
 	}
 	fields, b := b[:length], b[length:]
 	if s.totals, fields, err = kv.DecodeTotals(fields); err != nil {
@@ -122,7 +123,7 @@ func decodeSmall(b []byte) (s small, leases *lease.Table, err error) {
 		}
 	}
 	if d.err != nil {
-		return s, nil, errSmall
+		return s, nil, ErrSmall
 	}
 	leases, err = lease.Decode(bufio.NewReader(bytes.NewReader(b)))
 	return s, leases, err

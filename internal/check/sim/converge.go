@@ -91,7 +91,7 @@ func (w *world) converge() {
 // repairAll demands that what was damaged of the machines' files is repaired, or replaced. The index
 // keeps up to 31 versions that compaction has forgotten until others follow (index.Purge). Nobody writes
 // any more, and the other members may have dropped them, so it may take a restart, after which they are
-// not wanted.
+// not wanted. The manifest and the small file are repaired by the member alone.
 func (w *world) repairAll() {
 	repaired := func() bool {
 		return !slices.ContainsFunc(w.members(), func(n *node) bool { return !n.fatal && n.disk.usesRotten() })
@@ -100,6 +100,9 @@ func (w *world) repairAll() {
 		return
 	}
 	for _, n := range w.members() {
+		if image := n.disk.rottenImage(); image != "" && n.up() {
+			w.failf("not repaired", "a minute after all faults ended: %s of %s: %s", image, n.id, w.describe())
+		}
 		if n.disk.usesRotten() {
 			n.crashAndRestart(false)
 		}

@@ -298,7 +298,7 @@ func (w *world) rotState(n *node, s Injection) bool {
 	rotten := false
 	if w.mayDamage(n) {
 		for range 1 + s.Split%3 {
-			rotten = n.disk.rotRun() || rotten
+			rotten = n.disk.rotFile() || rotten
 		}
 	}
 	w.meanwhile(milliseconds(500), func() { w.rotState(n, s) })

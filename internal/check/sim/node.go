@@ -214,6 +214,8 @@ func (n *node) refuse(err error) {
 		n.w.failf("corruption undetected", "%s: %v", n.id, err)
 	case n.disk.damage != none:
 		n.fatal = true // entries that it has acknowledged may be lost
+	case errors.Is(err, state.ErrManifest) && n.disk.rottenImage() == manifestPath:
+		n.fatal = true // nobody else knows which files it has
 	case errors.As(err, &corrupt), errors.Is(err, errLost), errors.Is(err, wal.ErrNotCreated):
 		n.w.failf("durability", "%s: %v", n.id, err)
 	case n.disk.excuses(err):

@@ -2,15 +2,18 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"balsa.example/internal/check/naive"
 	"balsa.example/kv"
 	"balsa.example/kv/run"
 	"balsa.example/state"
+	"balsa.example/vfs"
 	"balsa.example/wal"
 )
 
@@ -62,27 +65,62 @@ func (fs *memFS) copy() *memFS {
 	return c
 }
 
-// rotRun damages one run of the machine's newest state, or loses it. It returns false if there is none.
-func (d *disk) rotRun() bool {
+// wholeFile is a file of the machine's newest state that is not damaged. What may be behind its first bytes counts for
+// nothing.
+type wholeFile struct {
+	name  string
+	bytes int64
+}
+
+// wholeFiles returns those of one kind: sometimes the manifest, or the small file, mostly the runs.
+func (d *disk) wholeFiles() (files []wholeFile) {
+	im, err := state.ReadDir(d.files, stateDir, 1)
+	if im == nil || err != nil {
+		return nil
+	}
+	prefix := ""
+	switch dice := d.w.rand.IntN(10); {
+	case dice == 0:
+		prefix = manifestPath
+	case dice <= 2:
+		prefix = smallPath
+	default:
+		for _, info := range im.Runs() {
+			files = append(files, wholeFile{run.Files{Dir: stateDir}.Path(info.File), info.Bytes})
+		}
+	}
+	for name, n := range d.files.files {
+		if prefix != "" && strings.HasPrefix(name, prefix) && !strings.HasSuffix(name, vfs.TempSuffix) {
+			files = append(files, wholeFile{name, int64(len(n.data))})
+		}
+	}
+	slices.SortFunc(files, func(a, b wholeFile) int { return cmp.Compare(a.name, b.name) })
+	return slices.DeleteFunc(files, func(f wholeFile) bool {
+		n := d.files.files[f.name]
+		return n == nil || n.lost || f.bytes == 0 || int64(len(n.data)) < f.bytes || slices.ContainsFunc(d.rotten, func(r rottenFile) bool { return r.node == n })
+	})
+}
+
+const (
+	manifestPath = stateDir + "/MANIFEST"
+	smallPath    = stateDir + "/small-"
+)
+
+// rotFile damages one file of the machine's newest state, or loses it. It returns false if there is none. A manifest is
+// not lost: without one a machine begins anew, and its log says that this is not possible.
+func (d *disk) rotFile() bool {
 	if d.files == nil {
 		return false
 	}
-	im, err := state.ReadDir(d.files, stateDir, 1)
-	if im == nil || err != nil {
+	files := d.wholeFiles()
+	if len(files) == 0 {
 		return false
 	}
-	runs := slices.DeleteFunc(im.Runs(), func(i run.Info) bool {
-		n := d.files.files[run.Files{Dir: stateDir}.Path(i.File)]
-		return n == nil || n.lost || int64(len(n.data)) < i.Bytes || slices.ContainsFunc(d.rotten, func(r rottenFile) bool { return r.node == n })
-	})
-	if len(runs) == 0 {
-		return false
-	}
-	info := runs[d.w.rand.IntN(len(runs))]
-	n := d.files.files[run.Files{Dir: stateDir}.Path(info.File)]
+	f := files[d.w.rand.IntN(len(files))]
+	n := d.files.files[f.name]
 	whole := bytes.Clone(n.data)
-	before := whole[:info.Bytes] // what may be behind that counts for nothing
-	if n.lost = d.w.chance(0.2); n.lost {
+	before := whole[:f.bytes]
+	if n.lost = d.w.chance(0.2) && f.name != manifestPath; n.lost {
 		d.w.check.counts.FilesLost++
 	}
 	for !n.lost && bytes.HasPrefix(n.data, before) { // zeros may be zeroed
@@ -90,7 +128,21 @@ func (d *disk) rotRun() bool {
 		n.rot(d.w.rand)
 	}
 	d.rotten, d.rots = append(d.rotten, rottenFile{n, before, bytes.Clone(n.data[:min(len(n.data), len(before))])}), true
+	d.w.trace.text(d.w.now, d.id, "rot", "%s, lost: %t", f.name, n.lost)
 	return true
+}
+
+// rottenImage returns the manifest or the small file in use, if that is damaged.
+func (d *disk) rottenImage() string {
+	if !d.isRotten() {
+		return ""
+	}
+	for name, n := range d.files.files {
+		if (name == manifestPath || strings.HasPrefix(name, smallPath)) && slices.ContainsFunc(d.rotten, func(r rottenFile) bool { return r.node == n }) {
+			return name
+		}
+	}
+	return ""
 }
 
 // rottenFile is a file that was damaged, and what it held before and then, of what counts. If it begins with something
@@ -105,7 +157,7 @@ func (r *rottenFile) isRotten() bool {
 	return r.node.lost || bytes.HasPrefix(r.node.data, r.data) && !bytes.HasPrefix(r.node.data, r.before)
 }
 
-// isRotten tells whether files are there that rotRun has damaged, or would be after a power loss. A node that could
+// isRotten tells whether files are there that rotFile has damaged, or would be after a power loss. A node that could
 // not repair them all before it started may have replaced some by what has come so far of others.
 func (d *disk) isRotten() bool {
 	there := map[*memNode]bool{}
@@ -120,7 +172,7 @@ func (d *disk) isRotten() bool {
 	return len(d.rotten) > 0 || d.unopened
 }
 
-// usesRotten tells whether files are in use that rotRun has damaged. One that has been removed may come back
+// usesRotten tells whether files are in use that rotFile has damaged. One that has been removed may come back
 // with a power loss, but no manifest names it any more.
 func (d *disk) usesRotten() bool {
 	return d.isRotten() && (d.unopened || slices.ContainsFunc(d.rotten, func(r rottenFile) bool {
@@ -131,9 +183,9 @@ func (d *disk) usesRotten() bool {
 // damaged tells whether anything on the disk is.
 func (d *disk) damaged() bool { return d.damage != none || d.isRotten() }
 
-// excuses tells whether an error may come of files that rotRun has damaged.
+// excuses tells whether an error may come of files that rotFile has damaged.
 func (d *disk) excuses(err error) bool {
-	return errors.As(err, new(*run.CorruptError)) && d.rots
+	return d.rots && (errors.As(err, new(*run.CorruptError)) || errors.Is(err, state.ErrSmall))
 }
 
 // rotStates damages copies of the files of a machine, one after the other. Of each it demands that

@@ -17,6 +17,12 @@ var damaged = []mutant{
 		"	runs := m.files.current.runs\n", "	runs := m.files.current.runs[:len(m.files.current.runs)-1]\n"}, tests: stateDamageTests},
 	{name: "small-file-not-noticed-as-it-is-sent", edit: edit{"state/receive.go",
 		"errors.Join(m.noticed(err), m.files.unpin(mf))", "errors.Join(err, m.files.unpin(mf))"}, tests: stateDamageTests},
+	{name: "damaged-manifest-stays", edit: edit{"state/scrub.go",
+		"func() error { return m.files.publish(mf) }", "func() error { return nil }"}, args: rots},
+	{name: "damaged-small-file-waits-for-a-write", edit: edit{"rsm/replica.go",
+		"	case again:\n", "	case false && again:\n"}, tests: [2]string{"./internal/replica", "WhereNobodyWrites"}},
+	{name: "small-file-is-believed", edit: edit{"state/files.go",
+		"	if int64(len(b)) != s.bytes || xxhash.Sum64(b) != s.checksum {\n", "	if false {\n"}, args: rots},
 	{name: "damaged-small-file-stays", edit: edit{"state/maintain.go",
 		"	return m.smallDamaged() || p.keys", "	return p.keys"}, tests: stateDamageTests},
 	{name: "passing-error-is-damage", edit: edit{"state/scrub.go",
@@ -46,6 +52,9 @@ var birth = []mutant{
 	{name: "first-is-not-refused", edit: edit{"rsm/submit.go",
 		"		return nil\n	}\n	data, err := n.encode(op)\n", "		return nil\n	}\n	data, err := n.cfg.Codec.Append(nil, op), error(nil)\n"}, tests: [2]string{"./rsm", "First$"}},
 }
+
+// rots has all runs damage files of the state.
+var rots = []string{"--faults", "rot,kill,power-loss,partition"}
 
 var stateDamageTests = [2]string{"./state", "Damage|FilesThatChange|FalseAlarms"}
 

@@ -191,7 +191,7 @@ var mutants = []mutant{
 	{name: "two-snapshots-at-once", edit: edit{"rsm/replica.go",
 		"		case r.savingSnapshot:\n", "		case false:\n"}},
 	{name: "own-snapshot-while-receiving", edit: edit{"rsm/replica.go",
-		"r.policy.MaxRaftState < 0 || r.savingSnapshot || ", "r.policy.MaxRaftState < 0 || "}},
+		"case r.policy.MaxRaftState < 0, r.savingSnapshot, ", "case r.policy.MaxRaftState < 0, "}},
 	{name: "snapshot-received-in-part", edit: edit{"rsm/replica.go",
 		"	if !ok {\n		r.check = true\n		return\n	}\n	if m.Meta.Index", "	if m.Meta.Index"}},
 	{name: "receiving-never-ends", edit: edit{"rsm/replica.go",

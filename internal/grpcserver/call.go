@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
@@ -28,15 +29,20 @@ type workers struct {
 // maxIdle is how many wait at most.
 const maxIdle = 512
 
-// dispatch has a worker call the method of a stream.
-func (c *conn) dispatch(st *stream) {
-	c.running.Add(1)
+// dispatch has a worker call the method of a stream. Handlers may run for longer than their streams, but
+// there are not more than twice as many as there may be streams.
+func (c *conn) dispatch(st *stream) error {
 	s := c.server
+	if c.running.Add(1) > 2*int64(s.cfg.MaxStreams) {
+		c.running.Add(-1)
+		return reset{http2.ErrCodeRefusedStream, "too many handlers"}
+	}
 	select {
 	case s.workers.calls <- st:
 	default:
 		s.work.Go(func() { s.call(st) })
 	}
+	return nil
 }
 
 // call runs the handler of a stream, and then those of others.
@@ -60,9 +66,6 @@ func (s *Server) call(st *stream) {
 // call runs the handler.
 func (st *stream) call() {
 	defer func() {
-		if st.timer != nil {
-			st.timer.Stop()
-		}
 		st.ctx.end(context.Canceled)
 		st.conn.running.Add(-1)
 	}()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ type conn struct {
 	net.Conn
 	server *Server
 	values context.Context // knows the client
+	begun  time.Time
 
 	// Of the reader alone.
 	in       *frameReader
@@ -27,7 +29,7 @@ type conn struct {
 	owed     int     // bytes for which it gets credit
 	pings    pings
 	running  atomic.Int64 // handlers
-	heard    atomic.Int64 // when something came, in Unix nanoseconds
+	heard    atomic.Int64 // when something came, in nanoseconds since begun: no clock may step back
 	answered atomic.Bool  // headers or data were written since the last ping of the client
 
 	mu       sync.Mutex
@@ -60,7 +62,7 @@ const maxControl = 64 << 10
 
 func newConn(s *Server, nc net.Conn, info credentials.AuthInfo) *conn {
 	c := &conn{
-		Conn: nc, server: s,
+		Conn: nc, server: s, begun: time.Now(),
 		values:  peer.NewContext(context.Background(), &peer.Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr(), AuthInfo: info}),
 		in:      newFrameReader(nc),
 		window0: s.cfg.ConnWindow,
@@ -68,8 +70,8 @@ func newConn(s *Server, nc net.Conn, info credentials.AuthInfo) *conn {
 		window:  initialWindow, initial: initialWindow,
 		wake: make(chan struct{}, 1),
 	}
+	c.control = c.appendSettings(nil)
 	c.headers = newHeaderReader(c)
-	c.heard.Store(time.Now().UnixNano())
 	return c
 }
 
@@ -78,7 +80,6 @@ const initialWindow = 65535
 
 // serve serves a connection until it ends. A deadline for the handshake is set.
 func (c *conn) serve() {
-	c.control = c.appendSettings(nil)
 	var writer sync.WaitGroup
 	writer.Go(c.write)
 	err := c.handshake()
@@ -145,7 +146,7 @@ func (c *conn) fail(err error) {
 	streams := c.streams
 	c.streams = make(map[uint32]*stream)
 	for _, st := range streams {
-		st.out.drop()
+		c.remove(st)
 	}
 	c.wakeWriter()
 	c.mu.Unlock()
@@ -161,6 +162,9 @@ const lastWords = time.Second
 func (c *conn) remove(st *stream) {
 	st.out.drop()
 	st.in.close(errCanceled)
+	if st.timer != nil {
+		st.timer.Stop()
+	}
 	if c.streams[st.id] == st {
 		delete(c.streams, st.id)
 		c.rest()
@@ -206,9 +210,18 @@ func (c *conn) tell(control []byte) {
 func (c *conn) schedule(st *stream) {
 	if !st.out.ready && st.out.waits() {
 		st.out.ready = true
-		c.ready = append(c.ready, st)
+		c.ready = c.queue(c.ready, st)
 		c.wakeWriter()
 	}
+}
+
+// queue adds a stream to those that wait for the writer. If there are more than there may be streams, some
+// have ended meanwhile, and leave. Caller holds mu.
+func (c *conn) queue(all []*stream, st *stream) []*stream {
+	if len(all) >= 2*c.server.cfg.MaxStreams {
+		all = slices.DeleteFunc(all, func(st *stream) bool { return st.out.gone })
+	}
+	return append(all, st)
 }
 
 // wakeWriter wakes the writer if it sleeps. Caller holds mu.

@@ -3,6 +3,7 @@ package grpcserver
 import (
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -32,7 +33,7 @@ type request struct {
 type headerReader struct {
 	conn    *conn
 	decoder *hpack.Decoder
-	known   map[string]*request // by all fields that count
+	known   map[string]*request // by all fields, but for the time
 	bytes   int                 // of the keys of known
 
 	// Of the block that is being decoded.
@@ -68,13 +69,17 @@ func (h *headerReader) add(f hpack.HeaderField) {
 	if h.size += int(f.Size()); h.size > h.conn.server.cfg.MaxHeaderBytes {
 		return
 	}
-	if f.Name == "grpc-timeout" && h.timeout == "" {
-		h.timeout = f.Value
-		return
+	if f.Name == "grpc-timeout" {
+		if h.timeout == "" {
+			h.timeout = f.Value
+		}
+		f.Value = "" // nearly all calls have another one
 	}
 	f.Sensitive = false
 	h.fields = append(h.fields, f)
-	h.key = append(append(append(append(h.key, f.Name...), 0), f.Value...), 0)
+	for _, s := range []string{f.Name, f.Value} {
+		h.key = append(binary.AppendUvarint(h.key, uint64(len(s))), s...)
+	}
 }
 
 // decode decodes a block of fields. An error other than reset is one of the connection.
@@ -93,6 +98,11 @@ func (h *headerReader) decode(block []byte) error {
 		return errLargeHeaders
 	}
 	return nil
+}
+
+// pseudo tells whether there are pseudo-headers among the fields, which trailers must not have.
+func (h *headerReader) pseudo() bool {
+	return slices.ContainsFunc(h.fields, func(f hpack.HeaderField) bool { return strings.HasPrefix(f.Name, ":") })
 }
 
 // request returns what was decoded.
@@ -122,7 +132,8 @@ func (h *headerReader) parse() (*request, error) {
 	regular := false
 	for _, f := range h.fields {
 		if strings.HasPrefix(f.Name, ":") {
-			if _, twice := pseudo[f.Name]; twice || regular || !slices.Contains(pseudoHeaders, f.Name) {
+			_, twice := pseudo[f.Name]
+			if twice || regular || !slices.Contains(pseudoHeaders, f.Name) || !httpguts.ValidHeaderFieldValue(f.Value) {
 				return nil, errMalformed
 			}
 			pseudo[f.Name] = f.Value
@@ -167,11 +178,11 @@ func (r *request) field(f hpack.HeaderField, md metadata.MD) error {
 		r.encoding = f.Value
 		return nil
 	case "content-length":
-		n, err := strconv.ParseInt(f.Value, 10, 64)
-		if err != nil || n < 0 || r.length >= 0 && n != r.length {
+		n, err := strconv.ParseUint(f.Value, 10, 63)
+		if err != nil || r.length >= 0 && int64(n) != r.length {
 			return errMalformed
 		}
-		r.length = n
+		r.length = int64(n)
 		return nil
 	case "content-type", "user-agent":
 	default:

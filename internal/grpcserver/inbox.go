@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -13,26 +14,21 @@ import (
 // prefixSize is the length in bytes of what gRPC puts before a message: a flag, and its size.
 const prefixSize = 5
 
-// inbox has what a client has sent on a stream, and a handler has not taken. It is at most a window, but
-// for a message that somebody waits for, and that is at most Config.MaxMessageBytes.
+// inbox has what a client has sent on a stream, and a handler has not taken. With what the client may
+// still send it is at most a window, or the message that somebody waits for if that is larger.
 type inbox struct {
-	mu    sync.Mutex
-	data  []byte
-	ended bool          // the client sends no more
-	err   error         // the stream is over
-	came  chan struct{} // has room for one; nil while nobody may wait
-
-	// The client may send window bytes more. It gets credit for what was taken, and for what is waited
-	// for; of data, kept bytes are neither.
-	window int
-	kept   int
-	owed   int
-	hungry bool
+	mu     sync.Mutex
+	data   []byte
+	ended  bool          // the client sends no more
+	err    error         // the stream is over
+	came   chan struct{} // has room for one; nil while nobody may wait
+	window int           // bytes that the client may still send
+	hungry bool          // somebody waits for the next message
 }
 
 // put adds what has come: payload, and padding bytes of padding. It returns the credit for the client,
 // and false if it has sent more than it may. The reader calls it.
-func (in *inbox) put(payload []byte, padding, window int, ended bool) (credit int, ok bool) {
+func (in *inbox) put(payload []byte, padding int, ended bool, cfg *Config) (credit int, ok bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.window -= len(payload) + padding; in.window < 0 {
@@ -43,32 +39,33 @@ func (in *inbox) put(payload []byte, padding, window int, ended bool) (credit in
 	}
 	in.data = append(in.data, payload...)
 	in.ended = in.ended || ended
-	in.owed += padding
-	if in.hungry {
-		in.owed += len(payload)
-	} else {
-		in.kept += len(payload)
-	}
 	in.wake()
-	return in.credit(window), true
+	return in.credit(cfg), true
 }
 
-// credit is what to tell the client that it may send more: nothing, or half a window at least.
-func (in *inbox) credit(window int) (n int) {
-	if in.owed < window/2 || in.ended {
+// credit is what to tell the client that it may send more: nothing, or half a window at least, or the
+// rest of a message that is waited for. Caller holds mu.
+func (in *inbox) credit(cfg *Config) int {
+	if in.ended || in.err != nil {
 		return 0
 	}
-	n, in.owed = in.owed, 0
+	need := 0
+	if in.hungry && len(in.data) >= prefixSize {
+		if size := messageSize(in.data); size <= cfg.MaxMessageBytes {
+			need = prefixSize + size
+		}
+	}
+	has := len(in.data) + in.window
+	n := max(cfg.StreamWindow, need) - has
+	if n < cfg.StreamWindow/2 && has >= need {
+		return 0
+	}
 	in.window += n
 	return n
 }
 
-// wait notes that somebody waits for what has not come. Caller holds mu.
-func (in *inbox) wait() {
-	in.hungry = true
-	in.owed += in.kept
-	in.kept = 0
-}
+// messageSize is that of the message that follows a prefix, as the client says.
+func messageSize(prefix []byte) int { return int(binary.BigEndian.Uint32(prefix[1:])) }
 
 // wake wakes who waits. Caller holds mu.
 func (in *inbox) wake() {
@@ -80,48 +77,47 @@ func (in *inbox) wake() {
 	}
 }
 
-// close ends the inbox: who waits gets err.
+// close ends the inbox: who waits gets err, and what has come is forgotten.
 func (in *inbox) close(err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.err == nil {
 		in.err = err
 	}
+	in.data = nil
 	in.wake()
 }
 
-// take removes the next message. ok is false if it has not come, and may come. At the end it
-// returns io.EOF.
-func (in *inbox) take(most int, encoding string) (message []byte, ok bool, err error) {
+// take removes the next message. ok is false if it has not come, and may come: the caller waits for it. At
+// the end it returns io.EOF. Caller holds mu.
+func (in *inbox) take(cfg *Config, encoding string) (message []byte, ok bool, err error) {
 	if in.err != nil {
 		return nil, false, in.err
 	}
-	if len(in.data) < prefixSize {
+	size := prefixSize
+	if len(in.data) >= prefixSize {
+		if err := checkPrefix(in.data, cfg.MaxMessageBytes, encoding); err != nil {
+			return nil, false, err
+		}
+		size += messageSize(in.data)
+	}
+	if len(in.data) < size {
 		switch {
 		case !in.ended:
+			in.hungry = true
 			return nil, false, nil
 		case len(in.data) == 0:
 			return nil, false, io.EOF
 		}
 		return nil, false, errCut
 	}
-	if err := checkPrefix(in.data, most, encoding); err != nil {
-		return nil, false, err
-	}
-	size := prefixSize + int(binary.BigEndian.Uint32(in.data[1:]))
-	if len(in.data) < size {
-		if in.ended {
-			return nil, false, errCut
-		}
-		return nil, false, nil
-	}
 	message = in.data[prefixSize:size:size]
-	if in.data = in.data[size:]; len(in.data) == 0 {
+	switch in.data = in.data[size:]; {
+	case len(in.data) == 0:
 		in.data = nil // the message has the memory now
+	case size > cfg.StreamWindow:
+		in.data = slices.Clone(in.data) // which is little, and would keep that of the message
 	}
-	taken := min(size, in.kept)
-	in.kept -= taken
-	in.owed += taken
 	in.hungry = false
 	return message, true, nil
 }
@@ -157,12 +153,16 @@ func (in *inbox) over() bool {
 	return in.ended
 }
 
-// whole tells whether a message has come, or will not come.
-func (in *inbox) whole() bool {
+// whole tells whether a message has come, or will not come: one of more than most bytes is refused.
+func (in *inbox) whole(most int) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.ended || in.err != nil {
 		return true
 	}
-	return len(in.data) >= prefixSize && (in.data[0] != 0 || len(in.data)-prefixSize >= int(binary.BigEndian.Uint32(in.data[1:])))
+	if len(in.data) < prefixSize {
+		return false
+	}
+	size := messageSize(in.data)
+	return in.data[0] != 0 || size > most || len(in.data)-prefixSize >= size
 }

@@ -81,10 +81,10 @@ func (k *keepAlive) look() {
 		return
 	}
 	cfg := &k.conn.server.cfg
-	heard := time.Unix(0, k.conn.heard.Load())
+	heard := k.conn.begun.Add(time.Duration(k.conn.heard.Load()))
 	silent := time.Since(heard)
 	switch {
-	case !k.pinged.IsZero() && !heard.After(k.pinged):
+	case !k.pinged.IsZero() && heard.Before(k.pinged):
 		if rest := cfg.PingTimeout - time.Since(k.pinged); rest > 0 {
 			k.timer.Reset(rest)
 		} else {

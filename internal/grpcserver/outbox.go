@@ -125,8 +125,8 @@ func (o *outbox) waits() bool {
 // frame appends the frames of a stream that may be written now: at most one of data. conn.mu is held.
 func (c *conn) frame(b []byte, st *stream) []byte {
 	o := &st.out
-	if !o.begun && o.size == 0 && o.ending { // trailers alone
-		b = c.response.appendHeaders(b, st.id, o.headers, &o.trailers)
+	if !o.begun && !o.flush && len(o.headers) == 0 && o.size == 0 && o.ending { // trailers alone
+		b = c.response.appendHeaders(b, st.id, nil, &o.trailers)
 		return c.end(b, st)
 	}
 	if !o.begun {

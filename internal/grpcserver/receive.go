@@ -20,7 +20,7 @@ func (c *conn) read() error {
 		}
 		if c.in.reads != reads {
 			reads = c.in.reads
-			c.heard.Store(time.Now().UnixNano())
+			c.heard.Store(int64(time.Since(c.begun)))
 		}
 		err = c.take(f)
 		if wrong := (reset{}); errors.As(err, &wrong) {
@@ -163,7 +163,8 @@ func unpad(f frame) (payload []byte, padding int, err error) {
 	return f.payload[1 : len(f.payload)-padding+1], padding, nil
 }
 
-// takeTrailers takes the headers of a stream that has begun. What they say does not matter.
+// takeTrailers takes the headers of a stream that has begun. What they say does not matter, if they are
+// trailers.
 func (c *conn) takeTrailers(id uint32, ended bool) error {
 	st, _ := c.find(id)
 	switch {
@@ -173,6 +174,8 @@ func (c *conn) takeTrailers(id uint32, ended bool) error {
 		return goAway{http2.ErrCodeStreamClosed, "HEADERS of a stream that has ended"}
 	case !ended:
 		return reset{http2.ErrCodeProtocol, "trailers do not end the stream"}
+	case c.headers.pseudo():
+		return errMalformed
 	}
 	return c.deliver(st, nil, 0, true)
 }
@@ -209,16 +212,16 @@ func (c *conn) deliver(st *stream, payload []byte, padding int, ended bool) erro
 			return errMalformed
 		}
 	}
-	credit, ok := st.in.put(payload, padding, c.server.cfg.StreamWindow, ended)
+	cfg := &c.server.cfg
+	credit, ok := st.in.put(payload, padding, ended, cfg)
 	if !ok {
 		return reset{http2.ErrCodeFlowControl, "more data than the window of the stream allows"}
 	}
 	if credit > 0 {
 		c.credit(st.id, credit)
 	}
-	if st.waits && st.in.whole() {
-		st.waits = false
-		c.dispatch(st)
+	if st.waits.Load() && st.in.whole(cfg.MaxMessageBytes) && st.waits.CompareAndSwap(true, false) {
+		return c.dispatch(st)
 	}
 	return nil
 }
@@ -267,9 +270,11 @@ func (c *conn) begin(id uint32, ended bool) error {
 		return reset{http2.ErrCodeRefusedStream, "too many streams, or the server is stopping"}
 	}
 	c.recent = st
+	st.waits.Store(req.method != nil && req.method.stream == nil && !ended)
 	if text := c.headers.timeout; text != "" {
 		timeout, err := parseTimeout(text)
 		if err != nil {
+			st.waits.Store(false)
 			st.finish(nil, trailers{status: status.Newf(codes.Internal, "malformed grpc-timeout: %v", err)})
 			return nil
 		}
@@ -278,10 +283,8 @@ func (c *conn) begin(id uint32, ended bool) error {
 	switch {
 	case req.method == nil:
 		st.finish(nil, req.failure)
-	case req.method.stream == nil && !ended:
-		st.waits = true
-	default:
-		c.dispatch(st)
+	case req.method.stream != nil || ended:
+		return c.dispatch(st)
 	}
 	return nil
 }
@@ -290,8 +293,7 @@ func (c *conn) begin(id uint32, ended bool) error {
 func (c *conn) add(st *stream) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	most := c.server.cfg.MaxStreams
-	if c.closing || c.draining == refusing || len(c.streams) >= most || c.running.Load() >= 2*int64(most) {
+	if c.closing || c.draining == refusing || len(c.streams) >= c.server.cfg.MaxStreams {
 		return false
 	}
 	st.out.window = c.initial
@@ -312,10 +314,14 @@ func (c *conn) settings(f frame) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before := c.initial
 	for b := f.payload; len(b) > 0; b = b[6:] {
 		if err := c.set(http2.SettingID(binary.BigEndian.Uint16(b)), binary.BigEndian.Uint32(b[2:])); err != nil {
 			return err
 		}
+	}
+	if err := c.shift(c.initial - before); err != nil {
+		return err
 	}
 	c.tell(appendFrame(c.control, http2.FrameSettings, http2.FlagSettingsAck, 0, 0))
 	return nil
@@ -334,14 +340,21 @@ func (c *conn) set(id http2.SettingID, v uint32) error {
 	case http2.SettingHeaderTableSize:
 		c.response.plain = c.response.plain || v < minTable
 	case http2.SettingInitialWindowSize:
-		more := int64(v) - c.initial
 		c.initial = int64(v)
-		for _, st := range c.streams {
-			if st.out.window += more; st.out.window > maxWindow {
-				return goAway{http2.ErrCodeFlowControl, "a window is too large"}
-			}
-			c.schedule(st)
+	}
+	return nil
+}
+
+// shift shifts the windows of all streams. Caller holds mu.
+func (c *conn) shift(by int64) error {
+	if by == 0 {
+		return nil
+	}
+	for _, st := range c.streams {
+		if st.out.window += by; st.out.window > maxWindow {
+			return goAway{http2.ErrCodeFlowControl, "a window is too large"}
 		}
+		c.schedule(st)
 	}
 	return nil
 }

@@ -114,44 +114,50 @@ func (r *response) appendStatus(b []byte, t *trailers) []byte {
 	return append(b, t.extra...)
 }
 
-// maxStatusText and maxDetails bound what a client is told of an error, in bytes.
+// maxStatusText and maxDetails bound what a client is told of an error, in bytes of its fields. With
+// maxMetadata they fit into one frame.
 const (
 	maxStatusText = 4 << 10
-	maxDetails    = 4 << 10
+	maxDetails    = 3 << 10
 )
 
 func appendFailure(b []byte, s *status.Status) []byte {
 	b = appendField(b, "grpc-status", strconv.Itoa(int(s.Code())))
 	b = appendField(b, "grpc-message", encodeMessage(s.Message()))
 	if p := s.Proto(); len(p.GetDetails()) > 0 {
-		if details, err := proto.Marshal(p); err == nil && len(details) <= maxDetails {
+		if details, err := proto.Marshal(p); err == nil && base64.RawStdEncoding.EncodedLen(len(details)) <= maxDetails {
 			b = appendField(b, "grpc-status-details-bin", base64.RawStdEncoding.EncodeToString(details))
 		}
 	}
 	return b
 }
 
-// encodeMessage is percent encoding, as gRPC says.
+// encodeMessage is percent encoding, as gRPC says. Of a long text it returns the beginning.
 func encodeMessage(text string) string {
-	text = text[:min(len(text), maxStatusText)]
 	plain := func(c byte) bool { return c >= ' ' && c <= '~' && c != '%' }
-	clean := true
-	for i := range len(text) {
-		clean = clean && plain(text[i])
+	i := 0
+	for i < min(len(text), maxStatusText) && plain(text[i]) {
+		i++
 	}
-	if clean {
-		return text
+	if i == min(len(text), maxStatusText) {
+		return text[:i]
 	}
-	var b strings.Builder
+	b := []byte(text[:i])
 	const hex = "0123456789ABCDEF"
-	for _, c := range []byte(strings.ToValidUTF8(text, "\uFFFD")) {
-		if plain(c) {
-			b.WriteByte(c)
-		} else {
-			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+	for _, r := range text[i:] { // what is no UTF-8 becomes U+FFFD
+		whole := len(b)
+		for _, c := range []byte(string(r)) {
+			if plain(c) {
+				b = append(b, c)
+			} else {
+				b = append(b, '%', hex[c>>4], hex[c&15])
+			}
+		}
+		if len(b) > maxStatusText {
+			return string(b[:whole])
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 // appendField appends a field that does not enter the table.

@@ -67,7 +67,7 @@ func (c *conn) fill(b []byte) []byte {
 			continue
 		}
 		if c.window <= 0 && st.out.begun && st.out.size > 0 {
-			c.starved = append(c.starved, st)
+			c.starved = c.queue(c.starved, st)
 			continue
 		}
 		b = c.frame(b, st)

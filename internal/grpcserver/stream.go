@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -21,11 +22,10 @@ type stream struct {
 	request *request
 	in      inbox
 	out     outbox
-	timer   *time.Timer // nil: the call has no deadline
+	timer   *time.Timer // nil: the call has no deadline; guarded by conn.mu
+	waits   atomic.Bool // for the request of a unary method; whoever unsets it ends the stream, or calls
 
-	// Of the reader alone.
-	waits    bool  // for the request of a unary method
-	received int64 // bytes of data
+	received int64 // bytes of data; of the reader alone
 
 	headers, trailers metadata.MD // which the handler has set
 }
@@ -49,13 +49,20 @@ func (st *stream) expireAfter(d time.Duration) {
 		st.expire()
 		return
 	}
-	st.timer = time.AfterFunc(d, st.expire)
+	st.conn.mu.Lock()
+	defer st.conn.mu.Unlock()
+	if !st.out.gone {
+		st.timer = time.AfterFunc(d, st.expire)
+	}
 }
 
 func (st *stream) expire() {
 	st.in.close(errDeadline)
 	st.ctx.end(context.DeadlineExceeded)
 	st.wakeSender()
+	if st.waits.CompareAndSwap(true, false) { // no handler answers
+		st.finish(nil, trailers{status: status.Convert(errDeadline)})
+	}
 }
 
 var (
@@ -65,6 +72,7 @@ var (
 
 // abort tells the handler that the stream is over. conn.mu must not be held.
 func (st *stream) abort(err error) {
+	st.waits.Store(false)
 	st.in.close(err)
 	st.ctx.end(context.Canceled)
 	st.wakeSender()
@@ -86,7 +94,7 @@ func (st *stream) Context() context.Context { return &st.ctx }
 func (st *stream) SetHeader(md metadata.MD) error {
 	st.conn.mu.Lock()
 	defer st.conn.mu.Unlock()
-	if st.out.begun || st.out.flush {
+	if st.out.begun || st.out.flush || st.out.size > 0 {
 		return errors.New("the headers were sent")
 	}
 	st.headers = metadata.Join(st.headers, md)
@@ -113,8 +121,9 @@ func (st *stream) SendHeader(md metadata.MD) error {
 // SetTrailer implements grpc.ServerStream.
 func (st *stream) SetTrailer(md metadata.MD) { st.trailers = metadata.Join(st.trailers, md) }
 
-// maxMetadata bounds what a handler may set, in bytes: headers of a response are one frame.
-const maxMetadata = 6 << 10
+// maxMetadata bounds what a handler may set as headers, and as trailers, in bytes: headers of a response
+// are one frame.
+const maxMetadata = 8 << 10
 
 var errLargeMetadata = status.Errorf(codes.Internal, "metadata of a response has more than %d bytes", maxMetadata)
 
@@ -132,11 +141,8 @@ func (st *stream) receive() ([]byte, error) {
 	in, cfg := &st.in, &st.conn.server.cfg
 	for {
 		in.mu.Lock()
-		b, ok, err := in.take(cfg.MaxMessageBytes, st.request.encoding)
-		if !ok && err == nil {
-			in.wait()
-		}
-		credit := in.credit(cfg.StreamWindow)
+		b, ok, err := in.take(cfg, st.request.encoding)
+		credit := in.credit(cfg)
 		in.mu.Unlock()
 		if credit > 0 {
 			st.conn.credit(st.id, credit)
@@ -158,7 +164,7 @@ func (st *stream) decode(b []byte, m any) error {
 // request decodes the one message of a unary call.
 func (st *stream) decodeRequest(m any) error {
 	st.in.mu.Lock()
-	b, ok, err := st.in.take(st.conn.server.cfg.MaxMessageBytes, st.request.encoding)
+	b, ok, err := st.in.take(&st.conn.server.cfg, st.request.encoding)
 	more := len(st.in.data) > 0
 	st.in.mu.Unlock()
 	switch {
@@ -218,6 +224,9 @@ func (st *stream) encode(m any) (mem.BufferSlice, error) {
 	if size := int64(data.Len()); size > maxMessage {
 		data.Free()
 		return nil, status.Error(codes.ResourceExhausted, fmt.Sprintf("grpc: message too large (%d bytes)", size))
+	}
+	if data == nil {
+		data = mem.BufferSlice{} // an empty message is one, too
 	}
 	return data, nil
 }

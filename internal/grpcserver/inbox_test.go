@@ -1,0 +1,295 @@
+package grpcserver
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc"
+)
+
+// flow sends bytes on a stream within the windows that the server gives. It fails if they do not suffice.
+func (c *client) flow(s *testServer, id uint32, b []byte, ended bool) {
+	c.t.Helper()
+	used := 0
+	for first := true; first || len(b) > 0; first = false {
+		a := c.heard(id)
+		if a.ended || len(a.resets) > 0 {
+			return
+		}
+		n := min(len(b), s.cfg.StreamWindow+a.credit-used)
+		if n <= 0 && len(b) > 0 {
+			c.t.Fatalf("stream %d: no credit for %d bytes", id, len(b))
+		}
+		c.send(id, b[:n], ended && n == len(b))
+		b, used = b[n:], used+n
+	}
+}
+
+// A client that nobody listens to may send one window, and no more.
+func TestAClientIsAllowedOneWindowAheadOfItsHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, &service{talk: hang})
+		c := s.dial(t)
+		if c.settings[http2.SettingInitialWindowSize] != uint32(s.cfg.StreamWindow) || c.credit != s.cfg.ConnWindow-initialWindow {
+			t.Errorf("%v, and %d for the connection", c.settings, c.credit)
+		}
+		for _, message := range []int{10, 1 << 20} {
+			id := c.begin(talk, false)
+			c.send(id, bytes.Repeat(prefixed(make([]byte, message)), 1+s.cfg.StreamWindow/message)[:s.cfg.StreamWindow], false)
+			if a := c.heard(id); a.credit > 0 || len(a.resets) > 0 {
+				t.Errorf("credit of %d, resets %v", a.credit, a.resets)
+			}
+			st := s.conn(t).streams[id]
+			if n := len(st.in.data); n != s.cfg.StreamWindow || cap(st.in.data) > 2*n {
+				t.Errorf("the inbox has %d of %d bytes", n, cap(st.in.data))
+			}
+			c.WriteData(id, false, []byte("x"))
+			c.wantReset(id, http2.ErrCodeFlowControl)
+			if st.in.data != nil {
+				t.Errorf("%d bytes are kept for nobody", len(st.in.data))
+			}
+		}
+		c.wantOpen()
+		s.conn(t).wantQuiet(t)
+	})
+}
+
+// Messages of all sizes pass, whatever the window is.
+func TestMessagesPassThatAreLargerThanTheWindow(t *testing.T) {
+	for _, window := range []int{65535, 64 << 10, 100_000} {
+		for _, size := range []int{0, window/2 - 5, window / 2, window - 6, window - 5, window - 4, window, window + 10, window*3/2 - 5, window*3/2 + 5, 3 * window, 4 << 20} {
+			synctest.Test(t, func(t *testing.T) {
+				s := serve(t, &service{}, func(cfg *Config) { cfg.StreamWindow = window })
+				c := s.dial(t)
+				c.widen(0, 1<<30)
+				message := pattern(size, size)
+				unary, stream := c.begin(call, false), c.begin(talk, false)
+				for _, id := range []uint32{unary, stream} {
+					c.widen(id, 1<<30)
+				}
+				c.flow(s, unary, prefixed(message), true)
+				c.want(unary, message)
+				c.flow(s, stream, prefixed([]byte("a"), message, message, []byte("b")), true)
+				c.want(stream, []byte("a"), message, message, []byte("b"))
+				s.conn(t).wantQuiet(t)
+			})
+		}
+	}
+}
+
+// A message that is larger than allowed is refused as soon as its size is known, and its client gets no
+// credit for it.
+func TestMessagesThatAreTooLargeAreRefused(t *testing.T) {
+	for _, path := range []string{call, talk} {
+		for _, claim := range []uint32{4<<20 + 1, 1<<31 - 1, 1 << 31, 1<<32 - 1} {
+			synctest.Test(t, func(t *testing.T) {
+				c := serve(t, &service{}).dial(t)
+				id := c.begin(path, false)
+				c.WriteData(id, false, []byte{0, byte(claim >> 24), byte(claim >> 16), byte(claim >> 8), byte(claim)})
+				if a := c.heard(id); a.status() != "8" || a.credit > 0 {
+					t.Errorf("%s, %d bytes: credit %d, %v", path, claim, a.credit, a.blocks)
+				}
+			})
+		}
+	}
+}
+
+func TestBadMessagesAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, &service{})
+		c := s.dial(t)
+		for _, path := range []string{call, talk} {
+			for _, test := range []struct {
+				data         string
+				encoding     string
+				status, text string
+			}{
+				{"\x00\x00\x00", "", "13", errCut.Error()},
+				{"\x00\x00\x00\x00\x05abc", "", "13", errCut.Error()},
+				{"\x01\x00\x00\x00\x00", "identity", "13", "grpc: compressed flag set with identity or empty encoding"},
+				{"\x01\x00\x00\x00\x01x", "gzip", "12", `grpc: Decompressor is not installed for grpc-encoding "gzip"`},
+				{"\x02\x00\x00\x00\x00", "", "13", "grpc: received unexpected payload format 2"},
+			} {
+				id := c.begin(path, false, "grpc-encoding", test.encoding)
+				c.WriteData(id, true, []byte(test.data))
+				a := c.heard(id)
+				if a.status() != test.status || !bytes.HasSuffix([]byte(test.text), []byte(a.text())) {
+					t.Errorf("%s %q: %v", path, test.data, a.blocks)
+				}
+			}
+		}
+		for data, text := range map[string]string{
+			"": "grpc: a unary call without a message",
+			string(prefixed([]byte("a"), []byte("b"))): "grpc: a unary call with more than one message",
+		} {
+			id := c.begin(call, false)
+			c.WriteData(id, true, []byte(data))
+			if a := c.heard(id); a.status() != "13" || a.text() != text {
+				t.Errorf("%q: %v", data, a.blocks)
+			}
+		}
+		a := c.heard(c.begin(call, true))
+		if a.status() != "13" {
+			t.Errorf("no data at all: %v", a.blocks)
+		}
+		c.wantOpen()
+		s.conn(t).wantQuiet(t)
+	})
+}
+
+// Padding counts in both windows, and is given back.
+func TestPaddingCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, &service{talk: hang})
+		c := s.dial(t)
+		id := c.begin(talk, false)
+		c.WriteDataPadded(id, false, []byte("ab"), make([]byte, 7))
+		c.heard(id)
+		sc := s.conn(t)
+		if st := sc.streams[id]; st.in.window != s.cfg.StreamWindow-10 || string(st.in.data) != "ab" || sc.window0 != s.cfg.ConnWindow-10 {
+			t.Errorf("windows of %d and %d, %q", st.in.window, sc.window0, st.in.data)
+		}
+		const padded = 256
+		for range 10 * s.cfg.StreamWindow / padded {
+			c.WriteDataPadded(id, false, nil, make([]byte, padded-1))
+		}
+		if a := c.heard(id); a.credit < 9*s.cfg.StreamWindow || a.credit > 10*s.cfg.StreamWindow+10 || len(a.resets) > 0 {
+			t.Errorf("credit of %d, resets %v", a.credit, a.resets)
+		}
+		for _, payload := range [][]byte{{1}, {200, 1, 2, 3}} {
+			id := c.begin(talk, false)
+			c.WriteRawFrame(http2.FrameData, http2.FlagDataPadded, id, payload)
+			c.wantEnd(http2.ErrCodeProtocol)
+			c = s.dial(t)
+		}
+	})
+}
+
+// What comes for streams that have ended is given back, for the connection.
+func TestTheWindowOfTheConnectionIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, &service{talk: hang})
+		c := s.dial(t)
+		ended := c.begin("/none", false)
+		reset := c.begin(talk, false)
+		c.WriteRSTStream(reset, http2.ErrCodeCancel)
+		var ids []uint32
+		for range 5 {
+			ids = append(ids, c.begin(talk, false))
+		}
+		before := c.credit
+		sent := 0
+		for i := range 10 * s.cfg.ConnWindow / maxFrame {
+			c.WriteData([]uint32{ended, reset}[i%2], false, make([]byte, maxFrame))
+			sent += maxFrame
+			c.heard(0)
+		}
+		for _, id := range ids { // and for those whose handlers take nothing
+			c.send(id, make([]byte, s.cfg.StreamWindow), false)
+			sent += s.cfg.StreamWindow
+		}
+		c.heard(0)
+		if credit := c.credit - before; credit > sent || credit < sent-s.cfg.ConnWindow/2 {
+			t.Errorf("credit of %d for %d bytes", credit, sent)
+		}
+		c.wantOpen()
+	})
+}
+
+// A message that was taken is not kept in memory by the beginning of the next.
+func TestTheMemoryOfAMessageIsLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, &service{talk: func(st grpc.ServerStream) error {
+			var in []byte
+			if err := st.RecvMsg(&in); err != nil {
+				return err
+			}
+			return hang(st)
+		}})
+		c := s.dial(t)
+		id := c.begin(talk, false)
+		c.flow(s, id, append(prefixed(make([]byte, 1<<20)), 0), false)
+		c.heard(id)
+		if st := s.conn(t).streams[id]; len(st.in.data) != 1 || cap(st.in.data) > 1000 {
+			t.Errorf("%d bytes keep %d", len(st.in.data), cap(st.in.data))
+		}
+	})
+}
+
+// What a stream has of its client, with what the client may send, is bounded at all times, also while a
+// handler waits for a large message and is slow to come for it.
+func TestTheInboxIsBoundedWhileAMessageIsAwaited(t *testing.T) {
+	cfg := &Config{StreamWindow: 1000, MaxMessageBytes: 10_000}
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		in := &inbox{window: cfg.StreamWindow}
+		size := rng.IntN(12_000)
+		stream := bytes.Repeat(prefixed(make([]byte, size)), 20)
+		most := max(cfg.StreamWindow, prefixSize+size)
+		if size > cfg.MaxMessageBytes {
+			most = cfg.StreamWindow
+		}
+		taken := 0
+		for step := 0; len(stream) > 0 && taken < 10; step++ {
+			if n := min(rng.IntN(500), in.window, len(stream)); rng.IntN(4) > 0 {
+				padding := rng.IntN(1 + min(in.window-n, 20))
+				if _, ok := in.put(stream[:n], padding, false, cfg); !ok {
+					t.Fatalf("seed %d: refused", seed)
+				}
+				stream = stream[n:]
+			} else {
+				_, ok, err := in.take(cfg, "")
+				if err != nil {
+					break // too large
+				}
+				if ok {
+					taken++
+				}
+				in.credit(cfg)
+			}
+			if has := len(in.data) + in.window; has > most || in.window < 0 {
+				t.Fatalf("seed %d, message of %d: %d bytes and a window of %d", seed, size, len(in.data), in.window)
+			}
+			if step > 100_000 {
+				t.Fatalf("seed %d, message of %d: nothing moves: %d bytes and a window of %d", seed, size, len(in.data), in.window)
+			}
+		}
+	}
+}
+
+// A client that ends the connection's side of a stream twice, or sends on a stream that it has not
+// begun, is told.
+func TestDataOutOfPlaceIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, &service{talk: hang, call: func(ctx context.Context, _ []byte) ([]byte, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}})
+		c := s.dial(t)
+		id := c.begin(talk, true)
+		c.WriteData(id, false, nil)
+		c.wantReset(id, http2.ErrCodeStreamClosed)
+		id = c.call(nil)
+		c.begin(talk, false)
+		c.WriteData(id, false, nil)
+		c.wantReset(id, http2.ErrCodeStreamClosed)
+		c.wantOpen()
+		for _, id := range []uint32{0, 2, 99} {
+			c.WriteRawFrame(http2.FrameData, 0, id, nil)
+			c.wantEnd(http2.ErrCodeProtocol)
+			c = s.dial(t)
+		}
+		for _, kind := range []http2.FrameType{http2.FrameContinuation, http2.FramePushPromise} {
+			c.WriteRawFrame(kind, 0, 1, make([]byte, 4))
+			c.wantEnd(http2.ErrCodeProtocol)
+			c = s.dial(t)
+		}
+		c.WriteHeaders(http2.HeadersFrameParam{StreamID: 2, BlockFragment: c.encode([]hpack.HeaderField{}), EndHeaders: true})
+		c.wantEnd(http2.ErrCodeProtocol)
+	})
+}

@@ -1,0 +1,107 @@
+package grpcserver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// What handlers set arrives, in order, with or without messages.
+func TestMetadataOfAResponse(t *testing.T) {
+	for _, message := range []bool{false, true} {
+		for _, send := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				c := serve(t, &service{talk: func(st grpc.ServerStream) error {
+					set := st.SetHeader
+					err := errors.Join(set(metadata.Pairs("a", "1", "grpc-status", "9")), set(metadata.Pairs("a", "2")))
+					if send {
+						err = errors.Join(err, st.SendHeader(metadata.Pairs("b-bin", "\x00\xff")))
+					}
+					if message {
+						err = errors.Join(err, st.SendMsg([]byte("x")))
+					}
+					if late := set(metadata.Pairs("c", "3")); (late != nil) != (message || send) {
+						t.Errorf("headers that come late: %v", late)
+					}
+					st.SetTrailer(metadata.Pairs("t", "1"))
+					st.SetTrailer(metadata.Pairs("t", "2"))
+					return err
+				}}).dial(t)
+				a := c.heard(c.begin(talk, true))
+				first, last := a.blocks[0], a.blocks[len(a.blocks)-1]
+				if value(first, "a") != "1,2" || value(last, "t") != "1,2" || a.status() != "0" || (value(first, "b-bin") == "AP8") != send {
+					t.Errorf("%v", a.blocks)
+				}
+				if len(a.blocks) != 2 {
+					t.Errorf("%d blocks: clients would take headers for trailers", len(a.blocks))
+				}
+			})
+		}
+	}
+}
+
+// Headers and trailers that are too large for one frame are refused, and cost their call alone.
+func TestMetadataOfAResponseIsBounded(t *testing.T) {
+	large := metadata.Pairs("x", strings.Repeat("x", maxMetadata))
+	for name, handler := range map[string]func(grpc.ServerStream) error{
+		"SetHeader":  func(st grpc.ServerStream) error { return st.SetHeader(large) },
+		"SendHeader": func(st grpc.ServerStream) error { return st.SendHeader(large) },
+		"SetHeader, bit by bit": func(st grpc.ServerStream) error {
+			for {
+				if err := st.SetHeader(metadata.Pairs("x", strings.Repeat("x", 500))); err != nil {
+					return err
+				}
+			}
+		},
+		"SetTrailer": func(st grpc.ServerStream) error { st.SetTrailer(large); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := serve(t, &service{talk: handler}).dial(t)
+				a := c.heard(c.begin(talk, true))
+				if a.status() != "13" || !strings.Contains(a.text(), "metadata of a response") {
+					t.Errorf("%v", a.blocks)
+				}
+				c.want(c.call([]byte("x")), []byte("x"))
+			})
+		})
+	}
+}
+
+// The error of a handler is what the client gets; contexts have codes of their own.
+func TestErrorsOfHandlers(t *testing.T) {
+	for _, test := range []struct {
+		err          error
+		status, text string
+	}{
+		{status.Error(codes.NotFound, "é 100%"), "5", "%C3%A9 100%25"},
+		{fmt.Errorf("b: %w", status.Error(codes.NotFound, "a")), "5", "b: rpc error: code = NotFound desc = a"},
+		{errors.New("plain"), "2", "plain"},
+		{context.Canceled, "1", "context canceled"},
+		{context.DeadlineExceeded, "4", "context deadline exceeded"},
+		{status.Error(codes.Internal, strings.Repeat("a\xff", 20_000)), "13", strings.Repeat("a%EF%BF%BD", maxStatusText/10-1) + "a"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := serve(t, &service{
+				call: func(context.Context, []byte) ([]byte, error) { return nil, test.err },
+				talk: func(st grpc.ServerStream) error { return cmp.Or(st.SendMsg([]byte("x")), test.err) },
+			})
+			c := s.dial(t)
+			for _, id := range []uint32{c.call(nil), c.begin(talk, true)} {
+				if a := c.heard(id); a.status() != test.status || !strings.HasPrefix(a.text(), test.text) {
+					t.Errorf("%.100v: %.1000v", test.err, a.blocks)
+				}
+			}
+			s.conn(t).wantQuiet(t)
+		})
+	}
+}

@@ -6,9 +6,11 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/grpclog"
 	"google.golang.org/grpc/interop"
+	"google.golang.org/grpc/status"
 
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 )
@@ -41,7 +43,7 @@ var interopCases = []struct {
 	{"ping pong", service(interop.DoPingPong)},
 	{"empty stream", service(interop.DoEmptyStream)},
 	{"timeout on sleeping server", service(interop.DoTimeoutOnSleepingServer)},
-	{"cancel after begin", service(interop.DoCancelAfterBegin)},
+	{"cancel after begin", cancelAfterBegin},
 	{"cancel after first response", service(interop.DoCancelAfterFirstResponse)},
 	{"custom metadata", service(interop.DoCustomMetadata)},
 	{"status code and message", service(interop.DoStatusCodeAndMessage)},
@@ -52,6 +54,21 @@ var interopCases = []struct {
 	{"unimplemented service", func(ctx context.Context, _ testpb.TestServiceClient, cc *grpc.ClientConn) {
 		interop.DoUnimplementedService(ctx, testpb.NewUnimplementedServiceClient(cc))
 	}},
+}
+
+// cancelAfterBegin does what interop.DoCancelAfterBegin does, but does not end its side after it has cancelled the call: a server that
+// sees that end first may rightly answer.
+func cancelAfterBegin(ctx context.Context, client testpb.TestServiceClient, _ *grpc.ClientConn) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := client.StreamingInputCall(ctx)
+	if err != nil {
+		panic(failure(err.Error()))
+	}
+	cancel()
+	if err := stream.RecvMsg(new(testpb.StreamingInputCallResponse)); status.Code(err) != codes.Canceled {
+		panic(failure(fmt.Sprint(err)))
+	}
 }
 
 func service(do func(context.Context, testpb.TestServiceClient, ...grpc.CallOption)) func(context.Context, testpb.TestServiceClient, *grpc.ClientConn) {

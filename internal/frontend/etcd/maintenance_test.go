@@ -2,11 +2,13 @@ package etcd_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
 
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/raft"
@@ -232,6 +234,34 @@ func TestDefragmentAnswersAtOnce(t *testing.T) {
 
 // TestHashKVIsThatOfTheHistory compares two members which were compacted at the same revision, but
 // not at the same time.
+// A hash is that of what can be read: members free what is compacted in their own time.
+func TestHashKVHidesWhatIsFreed(t *testing.T) {
+	a, b := newWorld(t), newWorld(t)
+	for _, w := range []*world{a, b} {
+		for i := range 200 {
+			do(t, w, w.Put, put(fmt.Sprint(i%7), fmt.Sprint(i)))
+			do(t, w, w.DeleteRange, del(fmt.Sprint(i%5), ""))
+		}
+		do(t, w, w.Compact, &pb.CompactionRequest{Revision: 150})
+	}
+	m := b.node.machine
+	versions := m.Figures().Versions
+	_, err := m.Checkpoint(raft.SnapshotMeta{Index: 401, Term: 1, Configuration: raft.NewConfiguration(1)})(t.Context())
+	for more := true; more && err == nil; {
+		more, err = m.Maintain()
+	}
+	if left := m.Figures().Versions; err != nil || left >= versions {
+		t.Fatalf("%d versions of %d are left: %v", left, versions, err)
+	}
+	for _, revision := range []int64{0, 150, 151, 200} {
+		x := do(t, a, a.HashKV, &pb.HashKVRequest{Revision: revision})
+		y := do(t, b, b.HashKV, &pb.HashKVRequest{Revision: revision})
+		if !proto.Equal(x, y) {
+			t.Errorf("at revision %d: %v, and %v where all is freed", revision, x, y)
+		}
+	}
+}
+
 func TestHashKVIsThatOfTheHistory(t *testing.T) {
 	a, b := newWorld(t), newWorld(t)
 	hash := func(w *world, revision int64) *pb.HashKVResponse {

@@ -8,6 +8,7 @@ import (
 
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/check/naive"
+	"balsa.example/internal/wake"
 	"balsa.example/kv"
 	"balsa.example/raft"
 	"balsa.example/state"
@@ -123,23 +124,61 @@ func TestEveryKindNeedsARight(t *testing.T) {
 
 func TestReplacedUsersAreSignalled(t *testing.T) {
 	m, _ := openMachine(t, crashfs.NewCrashableMem())
-	closed := func(c <-chan struct{}) bool {
-		select {
-		case <-c:
-			return true
-		default:
-			return false
-		}
-	}
 	_, replaced := m.Auth()
 	m.DoOp(change(auth.Change{Kind: auth.UserDelete, User: "nobody"}))
 	m.DoOp(set("a", ""))
-	if closed(replaced) {
+	if wake.Closed(replaced) {
 		t.Error("signalled, and nothing has changed")
 	}
 	m.DoOp(change(auth.Change{Kind: auth.UserAdd, User: "a"}))
-	if !closed(replaced) {
+	if !wake.Closed(replaced) {
 		t.Error("a new user is not signalled")
+	}
+}
+
+// resets is a publisher that calls when another state is there.
+type resets struct {
+	kv.Publisher
+	call func()
+}
+
+func (r *resets) Active() bool                   { return false }
+func (r *resets) Publish(uint64, []kv.Event)     {}
+func (r *resets) Compacted(uint64)               {}
+func (r *resets) Reset(revision, compact uint64) { r.call() }
+
+// A state that is received brings its users and roles. Who watches by the rights of before is told so, and
+// is so before any event of it.
+func TestUsersOfAReceivedStateAreSignalled(t *testing.T) {
+	leader, _ := openMachine(t, crashfs.NewCrashableMem())
+	enabled(t, leader)
+	if err := checkpoint(leader, 10); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := leader.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Data.Close()
+	told := &resets{call: func() {}}
+	m := state.New(state.Config{FS: crashfs.NewCrashableMem(), Dir: "state", Cluster: 7, ID: 1, Publisher: told})
+	if _, _, err := m.Open(); err != nil {
+		t.Fatal(err)
+	}
+	m.UseFetcher(from{leader})
+	if err := m.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data); err != nil {
+		t.Fatal(err)
+	}
+	_, replaced := m.Auth()
+	resets := 0
+	told.call = func() {
+		resets++
+		if users, _ := m.Auth(); !wake.Closed(replaced) || !users.Enabled() {
+			t.Errorf("watchers are told of another state before they are of its users: %t", users.Enabled())
+		}
+	}
+	if _, err := m.InstallState(stream.Position); err != nil || resets != 1 {
+		t.Errorf("told %d times: %v", resets, err)
 	}
 }
 

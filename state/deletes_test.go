@@ -188,3 +188,30 @@ func TestADeletionAtTheCompactedRevisionIsTold(t *testing.T) {
 		}
 	}
 }
+
+// A store whose keys are all gone is where it was after a restart, also when no record is left: its revision is not
+// that of its newest record, and what it is compacted to can be read.
+func TestAStoreOfWhichAllIsGoneKeepsItsRevision(t *testing.T) {
+	d := &deleting{t: t, fs: crashfs.NewCrashableMem(), position: raft.SnapshotMeta{Term: 1, Configuration: raft.NewConfiguration(1, 2)}}
+	d.open(4 << 10)
+	for i := range 200 {
+		d.do(set("key", valueOf(i)))
+		d.do(state.Command{Op: kv.Op{Kind: kv.Delete, Key: "key", Unconditional: true}})
+	}
+	for range 3 {
+		d.tidy()
+		revision, hash := d.m.Revision(), d.m.Hash()
+		d.open(4 << 10)
+		r, err := d.m.Range(kv.RangeOp{})
+		if err != nil || r.Revision != revision || r.Count != 0 || d.m.Compacted() != revision || d.m.Hash() != hash {
+			t.Fatalf("at revision %d, compacted at %d, with %d keys: %v; was at %d", r.Revision, d.m.Compacted(), r.Count, err, revision)
+		}
+		d.do(set("key", "last"))
+		d.do(state.Command{Op: kv.Op{Kind: kv.Delete, Key: "key", Unconditional: true}})
+		told := 0
+		err = d.m.Scan(revision+1, func(uint64, []kv.Event) bool { told++; return true })
+		if err != nil || told != 2 || d.m.Revision() != revision+2 {
+			t.Fatalf("%d revisions behind %d are told, up to %d: %v", told, revision, d.m.Revision(), err)
+		}
+	}
+}

@@ -49,6 +49,51 @@ func TestCommandsNameTestsThatExist(t *testing.T) {
 	}
 }
 
+// TestNamesOfTestsExist: the tests, the known bugs and the checks against etcd that the page on reliability names are there, as are the
+// tests that any other page names.
+func TestNamesOfTestsExist(t *testing.T) {
+	tests, bugs, checks := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for name, text := range files(t, ".go") {
+		for _, m := range testName.FindAllStringSubmatch(text, -1) {
+			tests[m[1]] = true
+		}
+		for _, m := range regexp.MustCompile(`\{name: "([^"]+)"`).FindAllStringSubmatch(text, -1) {
+			switch path.Dir(name) {
+			case "internal/check/sim/cmd":
+				bugs[m[1]] = true
+			case "compat":
+				checks[m[1]] = true
+			}
+		}
+	}
+	var named [3]int
+	want := func(page, what string, exists map[string]bool) {
+		if !exists[what] {
+			t.Errorf("%s: there is no %s", page, what)
+		}
+	}
+	for name, text := range files(t, ".md") {
+		for _, m := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`").FindAllStringSubmatch(text, -1) {
+			named[0]++
+			want(name, m[1], tests)
+		}
+		if name != "docs/reliability.md" {
+			continue
+		}
+		for _, m := range regexp.MustCompile(`\*([a-z0-9]+(?:-[a-z0-9]+)+)\*`).FindAllStringSubmatch(text, -1) {
+			named[1]++
+			want(name, m[1], bugs)
+		}
+		for _, m := range regexp.MustCompile("`((?:auth|faults|kube|kv|lease|maintenance|recipe|txn|watch)/[a-z-]+)`").FindAllStringSubmatch(text, -1) {
+			named[2]++
+			want(name, m[1], checks)
+		}
+	}
+	if named[0] < 150 || named[1] < 50 || named[2] < 15 {
+		t.Errorf("only %d tests, bugs and checks", named)
+	}
+}
+
 // isNamed tells whether a test of the packages that a command names, from a folder on, matches a pattern.
 func isNamed(tests map[string][]string, from string, words []string, pattern string) bool {
 	pattern, _, _ = strings.Cut(pattern, "/")

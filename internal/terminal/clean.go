@@ -39,7 +39,8 @@ func Fprintf(w io.Writer, format string, args ...any) (int, error) {
 }
 
 // Cleaner writes texts of others to a terminal: keys, values, and what servers say. Line breaks and tabs pass; other
-// control characters, and what is no UTF-8, become question marks.
+// control characters, those that change the direction in which text is shown, and what is no UTF-8, become question
+// marks.
 type Cleaner struct {
 	Out io.Writer
 
@@ -73,7 +74,7 @@ func (c *Cleaner) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// passes tells whether a character of so many bytes does nothing to a terminal but to appear. A carriage return
+// passes tells whether a character of so many bytes does nothing to a terminal but to appear, where it stands. A carriage return
 // does nothing before a line feed.
 func passes(r rune, size int, next []byte) bool {
 	switch {
@@ -84,5 +85,5 @@ func passes(r rune, size int, next []byte) bool {
 	case r == utf8.RuneError:
 		return size > 1
 	}
-	return !unicode.IsControl(r)
+	return !unicode.IsControl(r) && !unicode.Is(unicode.Bidi_Control, r)
 }

@@ -115,7 +115,9 @@ func TestACleanerLetsOnlyTextThrough(t *testing.T) {
 		"\u009b2J":                "?2J", // CSI in one character
 		"\xff\x9b\xc2":            "??",  // no UTF-8; the last byte waits for more
 		"\ufffd":                  "\ufffd",
-		"":                        "",
+		"txt.\u202eexe\u202c":     "txt.?exe?", // shown as txt.exe backwards
+		"\u2066a\u2069\u200e\u200f\u061c\u202ab\u202d\u2067\u2068\u202b": "?a????" + "?b????",
+		"": "",
 	} {
 		var whole, parts bytes.Buffer
 		if n, err := (&Cleaner{Out: &whole}).Write([]byte(text)); n != len(text) || err != nil || whole.String() != want {

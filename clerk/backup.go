@@ -65,7 +65,7 @@ func (c *Clerk) OpenBackup(ctx context.Context) (*Backup, error) {
 			return b, nil
 		}
 		all = errors.Join(all, fmt.Errorf("%s: %w", address, err))
-		if refused(err) != nil || errors.Is(err, ErrOtherCluster) {
+		if Denied(err) || errors.Is(err, ErrOtherCluster) {
 			return nil, fmt.Errorf("backup: %w", errorOf(err))
 		}
 	}

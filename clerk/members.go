@@ -155,7 +155,7 @@ func membersAnywhere(ctx context.Context, c *Clerk, reads bool, call func(Member
 		switch code := status.Code(err); {
 		case err == nil:
 			return reply, nil
-		case refused(err) != nil:
+		case Denied(err):
 			return nil, err
 		case certain, reads && (code == codes.Unavailable || code == codes.Unknown):
 			last = err

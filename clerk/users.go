@@ -205,25 +205,23 @@ func (c *Clerk) changeUsers(ctx context.Context, change *api.UsersChange) error 
 	}
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown:
-		if refused(err) == nil {
+		if !Denied(err) {
 			return what(&maybeError{ended: ctx.Err(), last: err.Error()})
 		}
 	}
 	return what(errorOf(err))
 }
 
-// refused returns err if it says that the user is refused.
-func refused(err error) error {
-	if errors.Is(err, ErrPermissionDenied) || errors.Is(err, ErrUnauthenticated) {
-		return err
-	}
-	return nil
+// Denied tells whether an error says that a server refused a call because of its user: ErrPermissionDenied or
+// ErrUnauthenticated.
+func Denied(err error) bool {
+	return errors.Is(err, ErrPermissionDenied) || errors.Is(err, ErrUnauthenticated)
 }
 
 // errorOf is the error of a call that a server refused.
 func errorOf(err error) error {
 	s, ok := status.FromError(err)
-	if !ok || refused(err) != nil {
+	if !ok || Denied(err) {
 		return err
 	}
 	switch s.Code() {
@@ -251,7 +249,7 @@ func anywhere[R any](ctx context.Context, c *Clerk, call func(UserAdmin, string)
 		if reply, err = call(admin, address); err == nil {
 			return reply, address, nil
 		}
-		if code := status.Code(err); code != codes.Unavailable && code != codes.Unknown || refused(err) != nil {
+		if code := status.Code(err); code != codes.Unavailable && code != codes.Unknown || Denied(err) {
 			return reply, "", errorOf(err)
 		}
 	}

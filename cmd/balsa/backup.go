@@ -128,7 +128,7 @@ func explainBackup(n *connection, err error) error {
 		return errors.New("backup: the servers are of an older version, which makes no backups: upgrade them, one after the other, and try again")
 	case errors.Is(err, clerk.ErrUnavailable), errors.Is(err, errStream):
 		return withCode(exitUnavailable, "%w; run the command again to go on", err)
-	case isDenied(err):
+	case clerk.Denied(err):
 		return n.explainCall("backup", err)
 	}
 	return err

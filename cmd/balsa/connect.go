@@ -128,11 +128,6 @@ func (n *connection) explain(verb, key string, err error) error {
 	}
 }
 
-// isDenied tells whether a server refuses a call because of its user.
-func isDenied(err error) bool {
-	return errors.Is(err, clerk.ErrUnauthenticated) || errors.Is(err, clerk.ErrPermissionDenied)
-}
-
 // explainCall is explain for what is not about one key. what says what failed.
 func (n *connection) explainCall(what string, err error) error {
 	switch {
@@ -150,7 +145,7 @@ func (n *connection) explainCall(what string, err error) error {
 		return usageError("%w", err) // it has the operation and the key already
 	case errors.Is(err, clerk.ErrLeaseTTL), errors.Is(err, clerk.ErrTooManyOps), errors.Is(err, clerk.ErrDuplicateKey):
 		return usageError("%w", err)
-	case isDenied(err):
+	case clerk.Denied(err):
 		return withCode(exitDenied, "%s: %w; see --user", what, bare(err))
 	case errors.Is(err, clerk.ErrTLS):
 		return withCode(exitUnavailable, "%s: %w; see --endpoints, --cacert, --cert and --key", what, bare(err))

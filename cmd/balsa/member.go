@@ -272,7 +272,7 @@ server tells what it knows itself.`,
 			patience, done := context.WithTimeout(ctx, r.n.timeout/2)
 			all, err := r.ck.Members(patience, false)
 			done()
-			if err != nil && !isDenied(err) {
+			if err != nil && !clerk.Denied(err) {
 				if all, err = r.ck.Members(ctx, true); err == nil {
 					p.note("balsa: warning: no leader has answered; this is what one server knows")
 				}

@@ -226,7 +226,7 @@ func hostPort(endpoint string) string {
 func describe(a clerk.ServerStatus, names directory) nodeStatus {
 	endpoint := hostPort(a.Endpoint)
 	if a.Err != nil {
-		return nodeStatus{Name: names.byAddress[endpoint], Endpoint: endpoint, Error: oneLine(a.Err), Denied: isDenied(a.Err)}
+		return nodeStatus{Name: names.byAddress[endpoint], Endpoint: endpoint, Error: oneLine(a.Err), Denied: clerk.Denied(a.Err)}
 	}
 	s := a.Status
 	n := nodeStatus{

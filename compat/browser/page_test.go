@@ -183,6 +183,13 @@ func (p *tab) fill(selector, text string) {
 	p.do(input.InsertText(text))
 }
 
+// login fills in the form of a user, and sends it.
+func (p *tab) login(user, password string) {
+	p.fill("#user", user)
+	p.fill("#password", password)
+	p.click("button", "Log in")
+}
+
 // visit goes to another page of the dashboard.
 func (p *tab) visit(hash string) {
 	p.t.Helper()

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -20,7 +19,7 @@ func (d *diagnosis) answers() {
 		if s.Err == nil {
 			continue
 		}
-		if errors.Is(s.Err, clerk.ErrUnauthenticated) || errors.Is(s.Err, clerk.ErrPermissionDenied) {
+		if clerk.Denied(s.Err) {
 			if denied++; denied == 1 {
 				d.say(Problem, check, s.name(), s.Err.Error(), "without a user that they know, servers say nothing of themselves",
 					"--user NAME:PASSWORD, or BALSA_USER and BALSA_PASSWORD; any user will do")

@@ -80,9 +80,9 @@ func (d *disk) wholeFiles() (files []wholeFile) {
 	}
 	prefix := ""
 	switch dice := d.w.rand.IntN(10); {
-	case dice == 0:
+	case dice == 0 && d.w.mix.MaxWitness == unlimited: // a member that starts with a damaged one is away for good
 		prefix = manifestPath
-	case dice <= 2:
+	case dice == 1, dice == 2:
 		prefix = smallPath
 	default:
 		for _, info := range im.Runs() {

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
@@ -18,6 +22,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
@@ -50,10 +55,13 @@ priorityClassName: high
 podAnnotations: {c: d}
 serviceAccount: {annotations: {e: f}}
 serviceMonitor: {enabled: true, labels: {release: prometheus}}
+prometheusRule: {enabled: true, labels: {release: prometheus}}
+networkPolicy: {enabled: true, clients: [{namespaceSelector: {}}], metrics: [{podSelector: {matchLabels: {app: prometheus}}}]}
 backup: {enabled: true, className: slow, userSecret: root-user, tlsSecret: backup-tls}`,
 	"a secret and a backup": `
 clusterSecret: secret
 resources: {}
+networkPolicy: {enabled: true}
 backup: {enabled: true, existingClaim: mine}`,
 }
 
@@ -206,6 +214,56 @@ func TestTheMonitorsJobIsOneCluster(t *testing.T) {
 	}
 }
 
+// The alerts of the chart are those of the repository: a chart can hold no file from outside of its folder.
+func TestTheChartHasTheAlertsOfTheManual(t *testing.T) {
+	const file = "balsa.rules.yaml"
+	want, err := os.ReadFile(filepath.Join("..", "ops", "prometheus", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(chartFolder, file)); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is not that of ops/prometheus, %v: cp ../ops/prometheus/%s %s", file, err, file, chartFolder)
+	}
+	var rule struct{ Spec any }
+	var rules any
+	document := render(t, "{prometheusRule: {enabled: true}, insecure: true}")["PrometheusRule balsa"]
+	if err := errors.Join(yaml.Unmarshal([]byte(document), &rule), yaml.Unmarshal(want, &rules)); err != nil || !reflect.DeepEqual(rule.Spec, rules) {
+		t.Errorf("the chart makes other alerts of them, %v:\n%s", err, document)
+	}
+}
+
+// Only members reach the peer port. Others reach the client port and the metrics unless it is said who; members and
+// backups do in any case.
+func TestWhoMayReachAMember(t *testing.T) {
+	const one = "[{podSelector: {matchLabels: {app: mine}}}]"
+	for text, want := range map[string]map[string]int{ // how many may, 0: everybody
+		"{enabled: true}": {"peer": 1, "client": 0, "metrics": 0},
+		"{enabled: true, clients: " + one + ", metrics: " + one + "}": {"peer": 1, "client": 3, "metrics": 1},
+	} {
+		documents := render(t, "{insecure: true, backup: {enabled: true}, networkPolicy: "+text+"}")
+		policy := decode[networkingv1.NetworkPolicy](t, documents, "NetworkPolicy balsa")
+		set := decode[appsv1.StatefulSet](t, documents, "StatefulSet balsa")
+		job := decode[batchv1.CronJob](t, documents, "CronJob balsa-backup")
+		got := map[string]int{}
+		for _, rule := range policy.Spec.Ingress {
+			got[rule.Ports[0].Port.String()] = len(rule.From)
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: %v may reach the ports, want %v", text, got, want)
+		}
+		selects := func(s *metav1.LabelSelector, labels map[string]string) bool {
+			return len(s.MatchLabels) > 0 && maps.Equal(s.MatchLabels, intersect(s.MatchLabels, labels))
+		}
+		members := set.Spec.Template.Labels
+		if !selects(&policy.Spec.PodSelector, members) || !selects(policy.Spec.Ingress[0].From[0].PodSelector, members) {
+			t.Errorf("%s: it is not about members: %v", text, policy.Spec)
+		}
+		if from := policy.Spec.Ingress[1].From; len(from) > 0 && (!selects(from[0].PodSelector, members) || !selects(from[1].PodSelector, job.Spec.JobTemplate.Spec.Template.Labels)) {
+			t.Errorf("%s: backups or members cannot reach the client port: %v", text, from)
+		}
+	}
+}
+
 // Each document has the fields of its type alone, and each command line is one of this balsa.
 func TestManifestsAreSound(t *testing.T) {
 	balsa := unpack(t, one(t, "*.tar.gz"), t.TempDir())
@@ -231,7 +289,9 @@ func TestManifestsAreSound(t *testing.T) {
 				decode[corev1.PersistentVolumeClaim](t, documents, document)
 			case "PodDisruptionBudget":
 				decode[policyv1.PodDisruptionBudget](t, documents, document)
-			case "ServiceMonitor": // of no type of Kubernetes
+			case "NetworkPolicy":
+				decode[networkingv1.NetworkPolicy](t, documents, document)
+			case "ServiceMonitor", "PrometheusRule": // of no type of Kubernetes
 			default:
 				t.Errorf("%s: what is a %s?", name, document)
 			}
@@ -360,7 +420,8 @@ func TestTheRenderedClusterGrowsMendsAndShrinks(t *testing.T) {
 					return strings.Count(out, " voter ")+strings.Count(out, " leader ") == count && strings.Count(out, "\n") == count+1
 				}, "member", "list", reach)
 			}
-			pods := n.run(render(t, fmt.Sprintf("{%s, cluster: new}", text)), 0, 1, 2)
+			begins := render(t, fmt.Sprintf("{%s, cluster: new}", text))
+			pods := n.run(begins, 0, 1, 2)
 			n.balsa("", "put", "greeting", "hello", reach, "--timeout=60s")
 
 			if err := pods[2].end(); err != nil { // a pod that has its data goes on as before
@@ -373,10 +434,10 @@ func TestTheRenderedClusterGrowsMendsAndShrinks(t *testing.T) {
 			if err := pods[1].end(); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.RemoveAll(filepath.Join(n.dir, "data", "balsa-1")); err != nil {
-				t.Fatal(err)
+			for _, chart := range []map[string]string{begins, existing} {
+				n.empty("balsa-1")
+				n.ends(n.run(chart, 1)[0], 1, "balsa member replace balsa-1")
 			}
-			n.ends(n.run(existing, 1)[0], 1, "balsa member replace balsa-1")
 			n.balsa("", "member", "replace", "balsa-1", reach)
 			n.run(existing, 1)
 			voters(5)
@@ -390,6 +451,34 @@ func TestTheRenderedClusterGrowsMendsAndShrinks(t *testing.T) {
 				t.Errorf("get prints %q", out)
 			}
 		})
+	}
+}
+
+// empty takes the data of a pod away.
+func (n *network) empty(pod string) {
+	n.t.Helper()
+	if err := os.RemoveAll(filepath.Join(n.dir, "data", pod)); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// Where all volumes are lost nobody is left who knows that there was a cluster. With "existing" none begins.
+func TestPodsThatHaveLostAllBeginNoOtherCluster(t *testing.T) {
+	n, hosts := newPods(t, 1)
+	pod := n.run(render(t, "{insecure: true, replicas: 1, cluster: new}"), 0)[0]
+	n.balsa("", "put", "greeting", "hello", "--endpoints=http://"+hosts[0]+":23790", "--timeout=60s")
+	if err := pod.end(); err != nil {
+		t.Fatal(err)
+	}
+	n.empty("balsa-0")
+	pod = n.run(render(t, "{insecure: true, replicas: 1, cluster: existing}"), 0)[0]
+	for begin := time.Now(); !strings.Contains(pod.log.String(), "cannot join the cluster yet"); time.Sleep(50 * time.Millisecond) {
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("it does not say that it waits: %s", pod.log.String())
+		}
+	}
+	if _, err := os.Stat(filepath.Join(n.dir, "data", "balsa-0", "state")); !os.IsNotExist(err) {
+		t.Errorf("it has a state: %v", err)
 	}
 }
 

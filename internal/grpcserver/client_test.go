@@ -81,8 +81,8 @@ func (s *testServer) dialDeaf(t *testing.T, settings ...http2.Setting) *client {
 func (c *client) listen() {
 	decoder := hpack.NewDecoder(4096, nil)
 	decoder.SetMaxDynamicTableSize(4096)
-	for {
-		f, err := c.ReadFrame()
+	for in := c.Framer; ; {
+		f, err := in.ReadFrame()
 		if err != nil {
 			c.mu.Lock()
 			defer c.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -30,16 +31,16 @@ type client struct {
 	initial int   // of new streams
 	shrinks []int // what SETTINGS take from the windows as soon as the server acknowledges them; 0: nothing
 
-	credit      int // of the connection
-	settings    map[http2.SettingID]uint32
-	acks        int // of SETTINGS
-	pongs       int
-	pings       [][8]byte
-	goAways     []goAway
-	lasts       []uint32 // of goAways
-	closed      bool
-	order       []uint32 // the streams of DATA
-	answerPings bool
+	credit   int // of the connection
+	settings map[http2.SettingID]uint32
+	acks     int // of SETTINGS
+	pongs    int
+	pings    [][8]byte
+	goAways  []goAway
+	lasts    []uint32 // of goAways
+	closed   bool
+	order    []uint32    // the streams of DATA
+	silent   atomic.Bool // it answers no pings
 }
 
 // answers is what the server said on one stream.
@@ -68,7 +69,7 @@ func (s *testServer) dialDeaf(t *testing.T, settings ...http2.Setting) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	c := &client{t: t, conn: nc, Framer: http2.NewFramer(nc, nc), next: 1, streams: make(map[uint32]*answers), window: initialWindow, initial: initialWindow, answerPings: true}
+	c := &client{t: t, conn: nc, Framer: http2.NewFramer(nc, nc), next: 1, streams: make(map[uint32]*answers), window: initialWindow, initial: initialWindow}
 	c.SetMaxReadFrameSize(maxFrame)
 	c.AllowIllegalWrites = true
 	c.encoder = hpack.NewEncoder(&c.block)
@@ -90,7 +91,7 @@ func (c *client) listen() {
 			return
 		}
 		c.note(f, decoder)
-		if p, ok := f.(*http2.PingFrame); ok && !p.IsAck() && c.answerPings {
+		if p, ok := f.(*http2.PingFrame); ok && !p.IsAck() && !c.silent.Load() {
 			c.WritePing(true, p.Data)
 		}
 	}

@@ -203,20 +203,48 @@ func TestTheWindowOfTheConnectionIsGivenBack(t *testing.T) {
 
 // A message that was taken is not kept in memory by the beginning of the next.
 func TestTheMemoryOfAMessageIsLetGo(t *testing.T) {
+	cfg := &Config{StreamWindow: 1000, MaxMessageBytes: 1 << 20}
+	const spare = 10_000 // shows where the rest is
+	for _, size := range []int{10, 1000, 100_000} {
+		sent := append(prefixed(make([]byte, size)), 0)
+		in := &inbox{data: make([]byte, 0, len(sent)+spare), window: len(sent)}
+		in.put(sent, 0, false, cfg)
+		message, ok, err := in.take(cfg, "")
+		if len(message) != size || !ok || err != nil || len(in.data) != 1 {
+			t.Fatalf("%d bytes, %v, %v; %d are left", len(message), ok, err, len(in.data))
+		}
+		if moved := cap(in.data) < spare; moved != (size >= cfg.StreamWindow) {
+			t.Errorf("after a message of %d bytes the rest has moved: %v", size, moved)
+		}
+	}
+}
+
+// A client gets credit for a large message when its handler waits for that, not when it has waited for
+// another.
+func TestCreditIsForTheMessageThatIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		next := make(chan struct{})
 		s := serve(t, &service{talk: func(st grpc.ServerStream) error {
-			var in []byte
-			if err := st.RecvMsg(&in); err != nil {
-				return err
+			for {
+				if err := st.RecvMsg(new([]byte)); err != nil {
+					return err
+				}
+				<-next
 			}
-			return hang(st)
 		}})
 		c := s.dial(t)
 		id := c.begin(talk, false)
-		c.flow(s, id, append(prefixed(make([]byte, 1<<20)), 0), false)
-		c.heard(id)
-		if st := s.conn(t).streams[id]; len(st.in.data) != 1 || cap(st.in.data) > 1000 {
-			t.Errorf("%d bytes keep %d", len(st.in.data), cap(st.in.data))
+		synctest.Wait()
+		c.send(id, prefixed([]byte("small")), false)
+		synctest.Wait()
+		large := prefixed(make([]byte, 1<<20))
+		c.send(id, large[:s.cfg.StreamWindow/2+100], false)
+		if a := c.heard(id); a.credit > 0 {
+			t.Errorf("credit of %d, and nobody waits", a.credit)
+		}
+		close(next)
+		if a := c.heard(id); a.credit != len(prefixed([]byte("small")))+len(large)-s.cfg.StreamWindow {
+			t.Errorf("credit of %d", a.credit)
 		}
 	})
 }

@@ -48,11 +48,17 @@ func TestAClientMustNotPingTooOften(t *testing.T) {
 	}
 }
 
-func (c *client) isClosed() bool {
+// state tells whether the server has closed the connection, and how often it has pinged.
+func (c *client) state() (closed bool, pings int) {
 	synctest.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closed
+	return c.closed, len(c.pings)
+}
+
+func (c *client) isClosed() bool {
+	closed, _ := c.state()
+	return closed
 }
 
 // A silent client is asked whether it lives.
@@ -69,15 +75,15 @@ func TestASilentClientIsPinged(t *testing.T) {
 	t.Run("and closed if it does not answer", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, c := open(t)
-			c.answerPings = false
+			c.silent.Store(true)
 			sc := s.conn(t)
 			time.Sleep(idle - 1)
-			if c.isClosed() || len(c.pings) > 0 {
-				t.Errorf("%d pings", len(c.pings))
+			if closed, pings := c.state(); closed || pings > 0 {
+				t.Errorf("closed: %v, %d pings", closed, pings)
 			}
 			time.Sleep(patience)
-			if c.isClosed() || len(c.pings) != 1 {
-				t.Errorf("closed: %v, %d pings", c.closed, len(c.pings))
+			if closed, pings := c.state(); closed || pings != 1 {
+				t.Errorf("closed: %v, %d pings", closed, pings)
 			}
 			time.Sleep(time.Nanosecond)
 			if !c.isClosed() {
@@ -90,21 +96,21 @@ func TestASilentClientIsPinged(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, c := open(t)
 			time.Sleep(100*idle + 1)
-			if c.isClosed() || len(c.pings) != 100 {
-				t.Errorf("closed: %v, %d pings", c.closed, len(c.pings))
+			if closed, pings := c.state(); closed || pings != 100 {
+				t.Errorf("closed: %v, %d pings", closed, pings)
 			}
 		})
 	})
 	t.Run("nor if it says something else, however late", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, c := open(t)
-			c.answerPings = false
+			c.silent.Store(true)
 			for range 10 {
 				time.Sleep(idle + patience - 1)
 				c.WriteWindowUpdate(0, 1)
 			}
-			if c.isClosed() || len(c.pings) != 10 {
-				t.Errorf("closed: %v, %d pings", c.closed, len(c.pings))
+			if closed, pings := c.state(); closed || pings != 10 {
+				t.Errorf("closed: %v, %d pings", closed, pings)
 			}
 		})
 	})
@@ -115,8 +121,8 @@ func TestASilentClientIsPinged(t *testing.T) {
 				time.Sleep(idle - 1)
 				c.WriteWindowUpdate(0, 1)
 			}
-			if c.isClosed() || len(c.pings) != 0 {
-				t.Errorf("closed: %v, %d pings", c.closed, len(c.pings))
+			if closed, pings := c.state(); closed || pings != 0 {
+				t.Errorf("closed: %v, %d pings", closed, pings)
 			}
 		})
 	})

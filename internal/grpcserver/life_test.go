@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,7 +226,7 @@ func TestGracefulStop(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := serve(t, &service{})
 				c := s.dial(t)
-				c.answerPings = false
+				c.silent.Store(true)
 				first := c.begin(talk, false)
 				synctest.Wait()
 				stopped := false
@@ -265,7 +266,7 @@ func TestGracefulStopOfIdleConnections(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := serve(t, &service{})
 				c := s.dial(t)
-				c.answerPings = test.acks
+				c.silent.Store(!test.acks)
 				begun := time.Now()
 				s.GracefulStop()
 				if took := time.Since(begun); took != test.most {
@@ -283,17 +284,17 @@ func TestStopEndsAGracefulStop(t *testing.T) {
 		c := s.dial(t)
 		c.begin(talk, false)
 		synctest.Wait()
-		stopped := 0
+		var stopped atomic.Int64
 		for range 2 {
-			go func() { s.GracefulStop(); stopped++ }()
+			go func() { s.GracefulStop(); stopped.Add(1) }()
 		}
 		time.Sleep(time.Hour)
-		if stopped > 0 {
+		if stopped.Load() > 0 {
 			t.Error("a stream runs, and the server has stopped")
 		}
 		s.Stop()
 		synctest.Wait()
-		if stopped != 2 {
+		if stopped.Load() != 2 {
 			t.Error("GracefulStop has not returned")
 		}
 	})

@@ -90,6 +90,9 @@ func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) 
 	if mf, err = m.loadOrRepair(mf); err != nil {
 		return position, 0, err
 	}
+	if f.current == nil { // a manifest that got lost: the log says so next, and the files may be of use to somebody
+		return mf.position, 0, nil
+	}
 	return mf.position, 0, f.removeOld(nil)
 }
 

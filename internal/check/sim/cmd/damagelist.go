@@ -17,6 +17,8 @@ var damaged = []mutant{
 		"	runs := m.files.current.runs\n", "	runs := m.files.current.runs[:len(m.files.current.runs)-1]\n"}, tests: stateDamageTests},
 	{name: "small-file-not-noticed-as-it-is-sent", edit: edit{"state/receive.go",
 		"errors.Join(m.noticed(err), m.files.unpin(mf))", "errors.Join(err, m.files.unpin(mf))"}, tests: stateDamageTests},
+	{name: "lost-manifest-takes-the-history-along", edit: edit{"state/durable.go",
+		"	if f.current == nil { ", "	if false { "}, tests: [2]string{"./state", "^TestFilesStay"}},
 	{name: "damaged-manifest-stays", edit: edit{"state/scrub.go",
 		"func() error { return m.files.publish(mf) }", "func() error { return nil }"}, args: rots},
 	{name: "damaged-small-file-waits-for-a-write", edit: edit{"rsm/replica.go",

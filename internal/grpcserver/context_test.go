@@ -213,3 +213,20 @@ func TestTheContextOfACallIsForManyGoroutines(t *testing.T) {
 		}
 	}
 }
+
+// What package context does before it calls AfterFunc, others need not do.
+func TestAfterFuncOfAContext(t *testing.T) {
+	c := &callContext{Context: context.Background()}
+	turn := make(chan int)
+	c.AfterFunc(func() { turn <- 1 })
+	c.AfterFunc(func() { turn <- 2 })
+	c.end(context.Canceled) // which waits for neither
+	first, second := <-turn, <-turn
+	if first+second != 3 {
+		t.Errorf("%d and %d have run", first, second)
+	}
+	if stop := c.AfterFunc(func() { turn <- 3 }); stop() {
+		t.Error("it was stopped, and had begun")
+	}
+	<-turn
+}

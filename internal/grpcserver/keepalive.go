@@ -63,7 +63,7 @@ type keepAlive struct {
 
 	mu      sync.Mutex
 	timer   *time.Timer
-	pinged  time.Time // zero: no ping waits for an answer
+	pinged  time.Time // when it has pinged last
 	stopped bool
 }
 
@@ -84,14 +84,13 @@ func (k *keepAlive) look() {
 	heard := k.conn.begun.Add(time.Duration(k.conn.heard.Load()))
 	silent := time.Since(heard)
 	switch {
-	case !k.pinged.IsZero() && heard.Before(k.pinged):
+	case heard.Before(k.pinged):
 		if rest := cfg.PingTimeout - time.Since(k.pinged); rest > 0 {
 			k.timer.Reset(rest)
 		} else {
 			k.conn.Close()
 		}
 	case silent < cfg.Idle:
-		k.pinged = time.Time{}
 		k.timer.Reset(cfg.Idle - silent)
 	default:
 		k.pinged = time.Now()

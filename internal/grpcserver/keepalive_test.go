@@ -20,6 +20,7 @@ func TestAClientMustNotPingTooOften(t *testing.T) {
 		"a little too often":    {minPing - 1, func(*client) {}, 2 + maxStrikes},
 		"often enough":          {minPing, func(*client) {}, 0},
 		"between calls":         {0, func(c *client) { c.want(c.call([]byte("x")), []byte("x")) }, 0},
+		"twice between calls":   {0, func(c *client) { c.want(c.call([]byte("x")), []byte("x")); c.WritePing(false, [8]byte{}) }, 0},
 		"between what is wrong": {0, func(c *client) { c.WriteWindowUpdate(c.begin(talk, false), 0) }, 2 + maxStrikes},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -34,7 +35,7 @@ func TestAClientMustNotPingTooOften(t *testing.T) {
 				}
 				if test.most == 0 {
 					c.wantOpen()
-					if c.pongs != pings {
+					if c.pongs < pings {
 						t.Errorf("%d of %d pings are answered", c.pongs, pings)
 					}
 					return

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 )
 
@@ -80,7 +81,10 @@ func TestTheEndOfAStreamEndsItsHandler(t *testing.T) {
 					synctest.Wait()
 					sc := s.conn(t)
 					end.act(s, c, id)
-					if synctest.Wait(); end.code == codes.DeadlineExceeded {
+					if synctest.Wait(); ended == nil {
+						t.Error("the handler waits")
+					}
+					if end.code == codes.DeadlineExceeded {
 						c.widen(id, 1<<20) // what was sent before comes first
 						c.widen(0, 1<<20)
 						if a := c.heard(id); a.status() != "4" {
@@ -491,4 +495,40 @@ func TestInterceptors(t *testing.T) {
 		c.send(id, prefixed([]byte("x")), true)
 		c.want(id, []byte(talk), []byte("x"))
 	})
+}
+
+// A connection whose handshake ends while the server stops is closed.
+func TestAHandshakeMayEndDuringAGracefulStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, &service{}, func(cfg *Config) {
+			cfg.Handshake = func(nc net.Conn) (net.Conn, credentials.AuthInfo, error) {
+				time.Sleep(time.Second)
+				return nc, nil, nil
+			}
+		})
+		nc, err := s.listener.dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		s.GracefulStop()
+		if n, err := nc.Read(make([]byte, 1)); err == nil {
+			t.Errorf("%d bytes", n)
+		}
+	})
+}
+
+// A message for a stream that has ended is freed, also if its handler does not know yet.
+func TestAMessageForNobodyIsFreed(t *testing.T) {
+	pool := new(countingPool)
+	c := newConn(New(Config{Codec: bytesCodec{pool}}), &memoryConn{}, nil)
+	st := newStream(c, 1, &request{values: c.values})
+	st.out.drop()
+	if err := st.SendMsg([]byte("x")); err != nil || pool.lent.Load() != 0 {
+		t.Errorf("%v, %d buffers are in use", err, pool.lent.Load())
+	}
+	st.finish(mem.BufferSlice{mem.NewBuffer(pool.Get(1), pool)}, trailers{})
+	if n := pool.lent.Load(); n != 0 {
+		t.Errorf("%d buffers are in use", n)
+	}
 }

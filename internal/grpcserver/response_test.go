@@ -212,3 +212,14 @@ func TestTextsAreEncodedAsGRPCSays(t *testing.T) {
 		}
 	}
 }
+
+func TestTextsOfAllLengthsAreRead(t *testing.T) {
+	decoder := hpack.NewDecoder(4096, nil)
+	for n := range 20_000 {
+		text := strings.Repeat("x", n)
+		fields, err := decoder.DecodeFull(appendField(nil, "a", text))
+		if err != nil || len(fields) != 1 || fields[0].Value != text {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+	}
+}

@@ -16,7 +16,10 @@ import (
 	"balsa.example/internal/frontend/etcd/translate"
 	epb "balsa.example/internal/frontend/etcd/v3electionpb"
 	lpb "balsa.example/internal/frontend/etcd/v3lockpb"
+	"balsa.example/kv"
 	"balsa.example/kv/watch"
+	"balsa.example/raft"
+	"balsa.example/state"
 )
 
 // queues runs a test in a bubble, with leases 1 to 5.
@@ -109,6 +112,46 @@ func TestLockIsNotHeldByAnEndedLease(t *testing.T) {
 		}
 		_, err := w.Lock(t.Context(), w.any, lockWith(404))
 		refused(t, err, &translate.Error{Code: translate.Unknown, Text: "etcdserver: requested lease not found"})
+	})
+}
+
+// nodeWithTerm is a node that something happens to when a response is made.
+type nodeWithTerm struct {
+	*node
+	asked func()
+}
+
+func (n *nodeWithTerm) Term() raft.Term {
+	n.asked()
+	return n.node.Term()
+}
+
+// The holder gives a lock up after the next one has found whom to wait for, and before it waits.
+func TestLockSeesWhatHappensBeforeItWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newWatched(t, watch.Limits{})
+		n := &nodeWithTerm{&node{machine: h.machine, leader: 1, now: 1}, func() {}}
+		w := &world{node: n.node, any: &etcd.Caller{}, Face: etcd.New(etcd.Config{
+			Node: n, Member: n, ElectionTimeout: time.Second, Watches: etcd.Watches{Hub: h.hub, Stopping: h.stopping},
+		})}
+		for id := range int64(2) {
+			do(t, w, w.LeaseGrant, &pb.LeaseGrantRequest{ID: 1 + id, TTL: 60})
+		}
+		held := do(t, w, w.Lock, lockWith(1))
+		responses := 0
+		n.asked = func() {
+			if responses++; responses == 2 { // the first says that it has its place, the second who is before it
+				c := state.Command{Op: kv.Op{Kind: kv.Delete, Key: string(held.Key), Unconditional: true}}
+				if r, _, err := n.Submit(t.Context(), nil, c); err != nil || r.Code != kv.CodeOK {
+					t.Error(err, r.Code)
+				}
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := w.Lock(ctx, w.any, lockWith(2)); err != nil || responses < 3 {
+			t.Errorf("after %d responses: %v", responses, err)
+		}
 	})
 }
 

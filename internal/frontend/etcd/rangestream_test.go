@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
 
 	"balsa.example/internal/frontend/etcd/translate"
 )
@@ -69,6 +71,55 @@ func TestRangeStreamHasPages(t *testing.T) {
 		if tt.keys > 1 && !slices.Equal(keys, want[:tt.keys]) {
 			t.Errorf("keys %q", keys)
 		}
+	}
+}
+
+// meanwhile is a stream to which something happens behind each message.
+type meanwhile struct {
+	*pipe
+	happens func()
+}
+
+func (m meanwhile) Send(msg proto.Message) error {
+	defer m.happens()
+	return m.pipe.Send(msg)
+}
+
+// All pages are of the revision of the first one, whatever is written between them, and so is the count.
+func TestRangeStreamIsOfOneRevision(t *testing.T) {
+	w := newWorld(t)
+	keys := []string{"key 1", "key 2", "key 3", "key 4"}
+	large := strings.Repeat("x", 1<<20)
+	for _, key := range keys {
+		do(t, w, w.Put, put(key, large))
+	}
+	p := newPipe(t.Context(), 100)
+	p.requests <- get("key", "\x00")
+	written := 0
+	if err := w.RangeStream(w.any, meanwhile{p, func() {
+		written++
+		do(t, w, w.Put, put("key 3", "later"))
+		do(t, w, w.Put, put(fmt.Sprintf("key 3%d", written), "later"))
+		do(t, w, w.DeleteRange, del("key 4", ""))
+	}}); err != nil || written < 3 {
+		t.Fatalf("%d pages: %v", written, err)
+	}
+	close(p.sent)
+	var got []string
+	for m := range p.sent {
+		r := m.(*pb.RangeStreamResponse).RangeResponse
+		got = append(got, keysOf(r.Kvs)...)
+		for _, e := range r.Kvs {
+			if e.ModRevision > 5 || len(e.Value) != len(large) {
+				t.Errorf("%s is of revision %d", e.Key, e.ModRevision)
+			}
+		}
+		if r.Header != nil && (r.Header.Revision != 5 || r.Count != 4) {
+			t.Errorf("%d keys at %v", r.Count, r.Header)
+		}
+	}
+	if !slices.Equal(got, keys) {
+		t.Errorf("keys %q", got)
 	}
 }
 

@@ -32,7 +32,7 @@ var bounds = map[string]string{
 	"internal/frontend/native clientStream.gets":     "maxGets: TestClientStreamBoundsTheBytesOfReplies",
 	"internal/frontend/native clientStream.parked":   "MaxClientRequests, and their bytes count: TestRangesOverABoundAreReadInTheirOrder",
 	"internal/frontend/native clientStream.unsent":   "maxUnsentReplies, and those in progress: TestClientStreamStopsInTheMidstOfABatch, TestClientStreamBoundsTheBytesOfReplies, TestRefusalsAreBounded, TestStreamThatCannotBeCountedEnds",
-	"internal/frontend/clients trackedConn.streams":  "twice Limits.Streams; the bytes are Limits.UnfinishedBytes: TestUnfinishedMessagesAreBounded, FuzzTrackedConn",
+	"internal/frontend/clients Port.values":          "the faces",
 	"internal/replica keepAliveBatch.leases":         "maxKeepAlives: TestForwardedKeepAlivesAreBounded",
 	"internal/replica keepAliveBatch.done":           "as many as leases",
 	"state/lease Table.floating":                     "the leases",

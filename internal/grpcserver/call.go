@@ -1,7 +1,6 @@
 package grpcserver
 
 import (
-	"context"
 	"sync/atomic"
 
 	"golang.org/x/net/http2"
@@ -65,10 +64,7 @@ func (s *Server) call(st *stream) {
 
 // call runs the handler.
 func (st *stream) call() {
-	defer func() {
-		st.ctx.end(context.Canceled)
-		st.conn.running.Add(-1)
-	}()
+	defer st.conn.running.Add(-1)
 	if st.request.method.stream != nil {
 		st.serve()
 		return

@@ -2,7 +2,6 @@ package grpcserver
 
 import (
 	"context"
-	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -30,7 +29,9 @@ type conn struct {
 	pings    pings
 	running  atomic.Int64 // handlers
 	heard    atomic.Int64 // when something came, in nanoseconds since begun: no clock may step back
-	answered atomic.Bool  // headers or data were written since the last ping of the client
+	observer Observer     // nil: none
+	observed observed
+	answered atomic.Bool // headers or data were written since the last ping of the client
 
 	mu       sync.Mutex
 	streams  map[uint32]*stream
@@ -72,6 +73,10 @@ func newConn(s *Server, nc net.Conn, info credentials.AuthInfo) *conn {
 	}
 	c.control = c.appendSettings(nil)
 	c.headers = newHeaderReader(c)
+	if s.cfg.Observe != nil {
+		c.observer = s.cfg.Observe(info)
+		c.in.waits = c.tellTaken
+	}
 	return c
 }
 
@@ -134,8 +139,7 @@ func (c *conn) appendSettings(b []byte) []byte {
 // fail ends the connection for an error of the reader. A client that did something wrong is told.
 func (c *conn) fail(err error) {
 	c.mu.Lock()
-	var told goAway
-	if errors.As(err, &told) && !c.closed {
+	if told, ok := err.(goAway); ok && !c.closed {
 		c.control = appendGoAway(c.control, c.last, told)
 		_ = c.SetDeadline(time.Now().Add(lastWords))
 	} else {
@@ -143,30 +147,25 @@ func (c *conn) fail(err error) {
 		c.Close()
 	}
 	c.closing = true
-	streams := c.streams
-	c.streams = make(map[uint32]*stream)
-	for _, st := range streams {
+	for _, st := range c.streams {
 		c.remove(st)
 	}
 	c.wakeWriter()
 	c.mu.Unlock()
-	for _, st := range streams {
-		st.abort(errCanceled)
-	}
+	c.tellTaken()
 }
 
 // lastWords is how long a client has to take the reason why its connection is closed.
 const lastWords = time.Second
 
-// remove forgets a stream of which nothing is written any more. Caller holds mu.
+// remove is the end of a stream, whoever ends it: nothing is written any more, and its handler learns that
+// it is over. Caller holds mu.
 func (c *conn) remove(st *stream) {
+	st.settle(errCanceled, context.Canceled)
 	st.out.drop()
-	st.in.close(errCanceled)
-	if st.timer != nil {
-		st.timer.Stop()
-	}
 	if c.streams[st.id] == st {
 		delete(c.streams, st.id)
+		c.ended(st)
 		c.rest()
 	}
 }
@@ -182,15 +181,11 @@ func (c *conn) rest() {
 // resetStream ends a stream for what its client did wrong, or because it was refused.
 func (c *conn) resetStream(id uint32, code http2.ErrCode) {
 	c.mu.Lock()
-	st := c.streams[id]
-	if st != nil {
+	defer c.mu.Unlock()
+	if st := c.streams[id]; st != nil {
 		c.remove(st)
 	}
 	c.tell(appendReset(c.control, id, code))
-	c.mu.Unlock()
-	if st != nil {
-		st.abort(errCanceled)
-	}
 }
 
 // tell has frames written ahead of all others. Caller holds mu.

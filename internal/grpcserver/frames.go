@@ -29,8 +29,9 @@ type frame struct {
 type frameReader struct {
 	from       io.Reader
 	buf        []byte
-	begin, end int // what of buf was read, and not taken
-	reads      int // how often something was read
+	begin, end int    // what of buf was read, and not taken
+	reads      int    // how often something was read
+	waits      func() // called before it reads; may be nil
 }
 
 func newFrameReader(r io.Reader) *frameReader {
@@ -64,6 +65,9 @@ func (r *frameReader) discard(n int) { r.begin += n }
 func (r *frameReader) peek(n int) ([]byte, error) {
 	for r.end-r.begin < n {
 		r.makeRoom(n)
+		if r.waits != nil {
+			r.waits()
+		}
 		m, err := r.from.Read(r.buf[r.end:])
 		r.end += m
 		r.reads++
@@ -112,7 +116,8 @@ func appendPing(b []byte, flags http2.Flags, data []byte) []byte {
 	return append(appendFrame(b, http2.FramePing, flags, 0, len(data)), data...)
 }
 
-// goAway is an error of the connection, which ends with a GOAWAY frame.
+// goAway is an error of the connection, which ends with a GOAWAY frame. It is never wrapped, and neither is
+// reset: both are told apart for each frame.
 type goAway struct {
 	code http2.ErrCode
 	text string

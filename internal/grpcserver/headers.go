@@ -153,6 +153,9 @@ func (h *headerReader) parse() (*request, error) {
 		md[":authority"] = []string{authority}
 	}
 	r.values = metadata.NewIncomingContext(h.conn.values, md)
+	if f := h.conn.server.cfg.Values; f != nil {
+		r.values = f(r.values)
+	}
 	if r.failure.status == nil {
 		r.find(h.conn.server, pseudo[":method"], pseudo[":path"], md)
 	}

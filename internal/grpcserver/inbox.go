@@ -34,11 +34,11 @@ func (in *inbox) put(payload []byte, padding int, ended bool, cfg *Config) (cred
 	if in.window -= len(payload) + padding; in.window < 0 {
 		return 0, false
 	}
+	in.ended = in.ended || ended
 	if in.err != nil {
 		return 0, true // nobody takes it
 	}
 	in.data = append(in.data, payload...)
-	in.ended = in.ended || ended
 	in.wake()
 	return in.credit(cfg), true
 }
@@ -153,8 +153,8 @@ func (in *inbox) over() bool {
 	return in.ended
 }
 
-// whole tells whether a message has come, or will not come: one of more than most bytes is refused.
-func (in *inbox) whole(most int) bool {
+// answerable tells whether the request of a unary call has come, or will not come, or must not.
+func (in *inbox) answerable(most int) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.ended || in.err != nil {

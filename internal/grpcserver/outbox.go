@@ -19,6 +19,7 @@ type outbox struct {
 
 	headers  []byte // fields of the headers besides those of all responses
 	messages []outgoing
+	first    [1]outgoing   // the memory of messages, as long as there is one
 	size     int           // bytes of messages, with their prefixes
 	room     chan struct{} // has room for one; nil while nobody may wait
 
@@ -42,6 +43,9 @@ func newOutgoing(data mem.BufferSlice) outgoing {
 
 // add adds a message.
 func (o *outbox) add(m outgoing, size int) {
+	if len(o.messages) == 0 {
+		o.messages = o.first[:0]
+	}
 	o.messages = append(o.messages, m)
 	o.size += size
 }
@@ -59,10 +63,8 @@ func (o *outbox) take(b []byte, n int) []byte {
 		}
 		m.data.Free()
 	}
+	clear(o.messages[:i])
 	o.messages = o.messages[i:]
-	if len(o.messages) == 0 {
-		o.messages = nil
-	}
 	if o.room != nil && o.size < sendQuota {
 		select {
 		case o.room <- struct{}{}:

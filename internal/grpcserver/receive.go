@@ -2,7 +2,6 @@ package grpcserver
 
 import (
 	"encoding/binary"
-	"errors"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -22,11 +21,12 @@ func (c *conn) read() error {
 			reads = c.in.reads
 			c.heard.Store(int64(time.Since(c.begun)))
 		}
-		err = c.take(f)
-		if wrong := (reset{}); errors.As(err, &wrong) {
+		if err := c.take(f); err != nil {
+			wrong, ok := err.(reset)
+			if !ok {
+				return err
+			}
 			c.resetStream(f.stream, wrong.code)
-		} else if err != nil {
-			return err
 		}
 	}
 }
@@ -93,7 +93,7 @@ func (c *conn) takeHeaders(f frame) error {
 		return err
 	}
 	err = c.headers.decode(block) // whatever the stream is: the table must stay the client's
-	if wrong := (goAway{}); errors.As(err, &wrong) {
+	if _, ok := err.(goAway); ok {
 		return err
 	}
 	ended := f.flags.Has(http2.FlagHeadersEndStream)
@@ -212,6 +212,7 @@ func (c *conn) deliver(st *stream, payload []byte, padding int, ended bool) erro
 			return errMalformed
 		}
 	}
+	c.follow(st, payload, ended)
 	cfg := &c.server.cfg
 	credit, ok := st.in.put(payload, padding, ended, cfg)
 	if !ok {
@@ -220,7 +221,7 @@ func (c *conn) deliver(st *stream, payload []byte, padding int, ended bool) erro
 	if credit > 0 {
 		c.credit(st.id, credit)
 	}
-	if st.waits.Load() && st.in.whole(cfg.MaxMessageBytes) && st.waits.CompareAndSwap(true, false) {
+	if st.waits.Load() && st.in.answerable(cfg.MaxMessageBytes) && st.waits.CompareAndSwap(true, false) {
 		return c.dispatch(st)
 	}
 	return nil
@@ -250,7 +251,6 @@ func (c *conn) takeReset(f frame) error {
 		c.mu.Lock()
 		c.remove(st)
 		c.mu.Unlock()
-		st.abort(errCanceled)
 	}
 	return nil
 }
@@ -298,6 +298,7 @@ func (c *conn) add(st *stream) bool {
 	}
 	st.out.window = c.initial
 	c.streams[st.id] = st
+	c.began(st, st.in.ended)
 	return true
 }
 

@@ -78,6 +78,7 @@ func (c *conn) fill(b []byte) []byte {
 	left := copy(c.ready, c.ready[i:])
 	clear(c.ready[left:])
 	c.ready = c.ready[:left]
+	c.tellStreams()
 	if len(b) > before {
 		c.answered.Store(true)
 	}

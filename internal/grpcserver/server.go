@@ -1,6 +1,7 @@
 package grpcserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -24,6 +25,13 @@ type Config struct {
 	// credentials.ErrConnDispatched the connection is somebody else's. It has HandshakeTimeout.
 	Handshake        func(net.Conn) (net.Conn, credentials.AuthInfo, error)
 	HandshakeTimeout time.Duration
+
+	// Values adds what handlers want to know of the metadata of a call. It is called once for headers that a
+	// client repeats. nil: nothing is added.
+	Values func(context.Context) context.Context
+	// Observe returns who is told what the client of a connection does, whose handshake had that result.
+	// nil: nobody.
+	Observe func(credentials.AuthInfo) Observer
 
 	// MaxStreams bounds the streams of a connection, MaxHeaderBytes the headers of one of them,
 	// MaxMessageBytes a message.

@@ -27,6 +27,8 @@ type stream struct {
 
 	received int64 // bytes of data; of the reader alone
 
+	arrival arrival
+
 	headers, trailers metadata.MD // which the handler has set
 }
 
@@ -70,12 +72,14 @@ var (
 	errDeadline = status.Error(codes.DeadlineExceeded, context.DeadlineExceeded.Error())
 )
 
-// abort tells the handler that the stream is over. conn.mu must not be held.
-func (st *stream) abort(err error) {
+// settle ends what a stream has besides the answer: what has come, its deadline, its context. conn.mu is held.
+func (st *stream) settle(err, cause error) {
 	st.waits.Store(false)
+	if st.timer != nil {
+		st.timer.Stop()
+	}
 	st.in.close(err)
-	st.ctx.end(context.Canceled)
-	st.wakeSender()
+	st.ctx.end(cause)
 }
 
 func (st *stream) wakeSender() {
@@ -244,5 +248,6 @@ func (st *stream) finish(data mem.BufferSlice, t trailers) {
 		o.add(newOutgoing(data), prefixSize+data.Len())
 	}
 	o.trailers, o.ending = t, true
+	st.settle(errCanceled, context.Canceled)
 	st.conn.schedule(st)
 }

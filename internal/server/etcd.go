@@ -50,6 +50,7 @@ func (s *Server) openEtcd() {
 	face.Bounds = func(ctx context.Context) (watching.Bounds, func()) { return s.port.ClientOf(ctx) }
 	face.Register(s.port.Within(s.cfg.etcdBounds()), etcd.Methods)
 	overgrpc.RegisterReflection(s.port)
+	s.port.AddValues(overgrpc.WithCaller)
 }
 
 // newGateway is the etcd API as JSON.

@@ -36,8 +36,8 @@ type Client struct {
 	// nanoseconds.
 	unfinished, unbegun, progress atomic.Int64
 
-	tracked atomic.Pointer[trackedConn] // nil until the handshake of TLS is over
-	sending map[*sender]struct{}        // of its streams; guarded by Port.mu
+	traffic atomic.Pointer[traffic] // nil until the handshake of TLS is over
+	sending map[*sender]struct{}    // of its streams; guarded by Port.mu
 	removed sync.Once
 	left    atomic.Bool // gRPC has nothing to do with it
 
@@ -123,7 +123,7 @@ func (cl *Client) CloseWrite() error { return fair.CloseWrite(cl.Conn) }
 // disconnect closes the connection. Its unfinished messages and streams count no more, even
 // before gRPC notices.
 func (cl *Client) disconnect() {
-	if in := cl.tracked.Load(); in != nil {
+	if in := cl.traffic.Load(); in != nil {
 		in.uncount()
 	}
 	if cl.Conn != nil {

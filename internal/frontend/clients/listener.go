@@ -89,7 +89,8 @@ func (c clientCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.
 		c.port.http.give(conn, cl)
 		return nil, nil, credentials.ErrConnDispatched
 	}
-	return newTrackedConn(conn, cl), clientAuthInfo{info, cl}, nil
+	cl.traffic.Store(&traffic{client: cl})
+	return &countedConn{conn, cl}, clientAuthInfo{info, cl}, nil
 }
 
 // Clone implements credentials.TransportCredentials.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -86,6 +87,7 @@ type Port struct {
 	alive   Keepalive
 	refused *ratelog.Logger // clients, by TLS
 	grpc    *grpcserver.Server
+	values  []func(context.Context) context.Context
 	health  *health.Server
 	http    *httpServer
 	calls   *metrics.Calls
@@ -157,10 +159,25 @@ func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpcserver.Server {
 	return grpcserver.New(grpcserver.Config{
 		Codec: codec, Unary: p.unary, Stream: p.stream,
 		Handshake: clientCredentials{p.credentials(), p}.ServerHandshake, HandshakeTimeout: connectTimeout,
+		Values: p.valuesOf,
+		Observe: func(info credentials.AuthInfo) grpcserver.Observer {
+			return info.(clientAuthInfo).client.traffic.Load()
+		},
 		MaxStreams: p.limits.Streams, MaxHeaderBytes: maxHeaderBytes, MaxMessageBytes: MaxMessageBytes,
 		StreamWindow: StreamWindow, ConnWindow: connWindow,
 		MinPing: p.alive.MinInterval, Idle: p.alive.Idle, PingTimeout: p.alive.Timeout,
 	})
+}
+
+// AddValues adds to the context of calls what a face wants to know of their metadata. It is called once for
+// headers that a client repeats. It must be set before Serve.
+func (p *Port) AddValues(f func(context.Context) context.Context) { p.values = append(p.values, f) }
+
+func (p *Port) valuesOf(ctx context.Context) context.Context {
+	for _, f := range p.values {
+		ctx = f(ctx)
+	}
+	return ctx
 }
 
 // GetServiceInfo lists the services.
@@ -222,7 +239,7 @@ func (p *Port) closeUnready() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for cl := range p.all {
-		if cl.tracked.Load() == nil && !cl.left.Load() && cl.Conn != nil {
+		if cl.traffic.Load() == nil && !cl.left.Load() && cl.Conn != nil {
 			cl.Conn.Close() // and who sees that removes the client
 		}
 	}

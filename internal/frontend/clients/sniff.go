@@ -119,6 +119,9 @@ func isNetworkError(err error) bool {
 	return errors.As(err, &e)
 }
 
+// frameHeader is the size in bytes of the header of a frame of HTTP/2.
+const frameHeader = 9
+
 // replayConn is a connection of which some bytes have been read already.
 type replayConn struct {
 	net.Conn
@@ -145,7 +148,7 @@ type ackFilter struct {
 	net.Conn
 	from   io.Reader
 	skip   int // bytes before the next frame
-	header [frameHeaderSize]byte
+	header [frameHeader]byte
 	held   []byte // of header: to be read
 	found  bool
 }

@@ -298,7 +298,7 @@ func FuzzSniff(f *testing.F) {
 		switch {
 		case speaks != speaksHTTP2 && (err != nil || !bytes.Equal(got, data)):
 			t.Errorf("%q was read again as %q, %v", data, got, err)
-		case speaks == speaksHTTP2 && len(got) < len(data) && err == nil && len(data)-len(got) < frameHeaderSize:
+		case speaks == speaksHTTP2 && len(got) < len(data) && err == nil && len(data)-len(got) < frameHeader:
 			t.Errorf("of %q %d bytes are missing", data, len(data)-len(got))
 		}
 	})

@@ -6,11 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"maps"
-	"math/rand/v2"
-	"net"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,43 +18,6 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
-
-// cutConn gives out what it holds in pieces of any size.
-type chunkedConn struct {
-	net.Conn
-	data   []byte
-	random *rand.Rand
-}
-
-func (c *chunkedConn) Read(b []byte) (int, error) {
-	if len(c.data) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(b, c.data[:1+c.random.IntN(min(len(c.data), 1+c.random.IntN(300)))])
-	c.data = c.data[n:]
-	return n, nil
-}
-
-func (c *chunkedConn) Write(b []byte) (int, error) { return len(b), nil }
-func (c *chunkedConn) Close() error                { return nil }
-
-// talk writes what a client may send, and knows how much of messages is unfinished.
-type frameWriter struct {
-	*http2.Framer
-	out        bytes.Buffer
-	random     *rand.Rand
-	unfinished map[uint32]int // bytes that have been sent of the stream's message
-	rest       map[uint32]int // bytes of it to come
-	next       uint32
-}
-
-func newFrameWriter(random *rand.Rand) *frameWriter {
-	t := &frameWriter{random: random, unfinished: map[uint32]int{}, rest: map[uint32]int{}, next: 1}
-	t.out.WriteString(http2.ClientPreface)
-	t.Framer = http2.NewFramer(&t.out, nil)
-	t.WriteSettings()
-	return t
-}
 
 func headers() []byte { return headersOf(healthpb.Health_Watch_FullMethodName) }
 
@@ -75,131 +34,6 @@ func headersAs(method, path, content string) []byte {
 		e.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
 	}
 	return b.Bytes()
-}
-
-// step sends one frame.
-func (t *frameWriter) step() {
-	streams := make([]uint32, 0, len(t.unfinished))
-	for s := uint32(1); s < t.next; s += 2 {
-		if _, ok := t.unfinished[s]; ok {
-			streams = append(streams, s)
-		}
-	}
-	switch n := t.random.IntN(20); {
-	case n == 0 && len(streams) < 50 || len(streams) == 0:
-		t.WriteHeaders(http2.HeadersFrameParam{StreamID: t.next, BlockFragment: headers(), EndHeaders: true})
-		t.unfinished[t.next] = 0
-		t.next += 2
-	case n == 1:
-		t.WritePing(false, [8]byte{1})
-	case n == 2:
-		s := streams[t.random.IntN(len(streams))]
-		t.WriteRSTStream(s, http2.ErrCodeCancel)
-		delete(t.unfinished, s)
-		delete(t.rest, s)
-	default:
-		t.data(streams[t.random.IntN(len(streams))])
-	}
-}
-
-// data sends some bytes of a stream: the rest of a message, a whole one, the begin of one.
-func (t *frameWriter) data(s uint32) {
-	var payload []byte
-	for range t.random.IntN(4) {
-		if t.unfinished[s] == 0 {
-			size := t.random.IntN(2000)
-			payload = binary.BigEndian.AppendUint32(append(payload, 0), uint32(size))
-			t.unfinished[s], t.rest[s] = prefixSize, size
-		}
-		n := min(t.rest[s], t.random.IntN(3000))
-		payload = append(payload, make([]byte, n)...)
-		t.unfinished[s] += n
-		if t.rest[s] -= n; t.rest[s] == 0 {
-			t.unfinished[s] = 0
-		} else {
-			break
-		}
-	}
-	end := t.random.IntN(20) == 0
-	if t.random.IntN(3) == 0 {
-		t.WriteDataPadded(s, end, payload, make([]byte, t.random.IntN(200)))
-	} else {
-		t.WriteData(s, end, payload)
-	}
-	if end {
-		delete(t.unfinished, s)
-		delete(t.rest, s)
-	}
-}
-
-func (t *frameWriter) size() (size int64) {
-	for _, n := range t.unfinished {
-		size += int64(n)
-	}
-	return size
-}
-
-func TestTrackedConnCountsUnfinishedMessages(t *testing.T) {
-	for seed := range uint64(50) {
-		random := rand.New(rand.NewPCG(seed, 1))
-		p := quietPort(Limits{})
-		said := newFrameWriter(random)
-		conn := &chunkedConn{random: random}
-		in := newTrackedConn(conn, p.add(conn, nil, "a"))
-		for range 300 {
-			said.step()
-			conn.data = bytes.Clone(said.out.Bytes())
-			said.out.Reset()
-			if _, err := io.Copy(io.Discard, in); err != nil {
-				t.Fatal(err)
-			}
-			if want, have := said.size(), p.unfinished.Load(); have != want {
-				t.Fatalf("seed %d: %d bytes are counted, of %d", seed, have, want)
-			}
-		}
-		bringing := 0
-		for _, m := range in.streams {
-			if !m.last {
-				bringing++
-			}
-		}
-		if bringing > len(said.unfinished) {
-			t.Errorf("%d streams may bring more, of %d", bringing, len(said.unfinished))
-		}
-		// What the server ends is over, too.
-		answer := http2.NewFramer(in, nil)
-		for _, s := range slices.Collect(maps.Keys(in.streams)) {
-			if s%4 == 1 {
-				answer.WriteRSTStream(s, http2.ErrCodeNo)
-			} else {
-				answer.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: headers(), EndHeaders: true, EndStream: true})
-			}
-		}
-		if n := p.unfinished.Load(); n != 0 || len(in.streams) != 0 {
-			t.Errorf("seed %d: %d bytes, %d streams are left", seed, n, len(in.streams))
-		}
-		in.Close()
-	}
-}
-
-func FuzzTrackedConn(f *testing.F) {
-	f.Add([]byte(http2.ClientPreface+"\x00\x00\x06\x01\x00\x00\x00\x00\x01headers\x00\x00\x04\x00\x08\x00\x00\x00\x01\x02abc"), uint64(1))
-	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
-		p := quietPort(Limits{})
-		conn := &chunkedConn{data: data, random: rand.New(rand.NewPCG(seed, 1))}
-		in := newTrackedConn(conn, p.add(conn, nil, "a"))
-		_, err := io.Copy(io.Discard, in)
-		if err != nil && !errors.Is(err, errTooManyOpen) {
-			t.Error(err)
-		}
-		if n := p.unfinished.Load(); n < 0 || n > int64(len(data)) || n != in.size {
-			t.Errorf("%d bytes are counted of %d", n, len(data))
-		}
-		in.Close()
-		if n := p.unfinished.Load(); n != 0 {
-			t.Errorf("%d bytes are counted of a connection that is closed", n)
-		}
-	})
 }
 
 // A client begins messages of 4 MiB on as many streams as it may have, and finishes none.

@@ -19,8 +19,24 @@ const (
 	requireLeader         = "true"
 )
 
+// WithCaller remembers in a context who sends requests with its metadata. It is for clients.Port.AddValues.
+func WithCaller(ctx context.Context) context.Context {
+	c, err := callerOf(ctx)
+	return context.WithValue(ctx, callerKey{}, knownCaller{c, err})
+}
+
+type callerKey struct{}
+
+type knownCaller struct {
+	etcd.Caller
+	err error
+}
+
 // callerOf is what the transport knows of who sends a request.
 func callerOf(ctx context.Context) (c etcd.Caller, err error) {
+	if known, ok := ctx.Value(callerKey{}).(knownCaller); ok {
+		return known.Caller, known.err
+	}
 	c.Token, c.CommonName = clients.Token(ctx), clients.CommonName(ctx)
 	if version := metadata.ValueFromIncomingContext(ctx, metadataClientVersion); len(version) > 0 && !utf8.ValidString(version[0]) {
 		return c, translate.ErrInvalidClientAPIVersion

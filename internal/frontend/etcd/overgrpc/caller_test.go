@@ -21,6 +21,9 @@ func TestCallerHasTokenAndVersion(t *testing.T) {
 		"version is no text": {[]string{"client-api-version", "\xff"}, "", translate.ErrInvalidClientAPIVersion},
 	} {
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(tt.pairs...))
+		if c, err := callerOf(WithCaller(ctx)); c.Token != tt.want || err != tt.err {
+			t.Errorf("%s, remembered: token %q, %v", name, c.Token, err)
+		}
 		if c, err := callerOf(ctx); c.Token != tt.want || err != tt.err {
 			t.Errorf("%s: token %q, %v", name, c.Token, err)
 		}

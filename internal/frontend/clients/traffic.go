@@ -1,0 +1,88 @@
+package clients
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"balsa.example/internal/grpcserver"
+)
+
+// traffic is what a client has in progress by gRPC, as the server tells it: a grpcserver.Observer. Bytes of
+// unfinished messages are in memory before any handler knows of them.
+type traffic struct {
+	client *Client
+
+	mu     sync.Mutex
+	size   int64 // bytes of unfinished messages that count
+	closed bool
+}
+
+// Streams implements grpcserver.Observer.
+func (t *traffic) Streams(now grpcserver.Streams) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.resize(now.Unfinished)
+		t.client.open.set(streamCounts{open: now.Open, more: now.More, empty: now.Empty})
+	}
+}
+
+// Took implements grpcserver.Observer.
+func (t *traffic) Took(data, whole bool) {
+	t.mu.Lock()
+	unfinished := t.size > 0
+	t.mu.Unlock()
+	if data && unfinished {
+		t.client.progress.Store(time.Now().UnixNano())
+	}
+	if whole && t.client.slot != nil {
+		t.client.slot.Used()
+	}
+	t.client.port.limitUnfinished()
+}
+
+// uncount lets nothing of this connection count any more.
+func (t *traffic) uncount() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.closed = true
+		t.resize(0)
+		t.client.open.set(streamCounts{})
+	}
+}
+
+// resize counts bytes of unfinished messages. Caller holds mu.
+func (t *traffic) resize(bytes int64) {
+	if more := bytes - t.size; more != 0 {
+		t.size = bytes
+		t.client.addUnfinished(more)
+	}
+}
+
+// countedConn is a client's connection as gRPC reads and writes it, without TLS.
+type countedConn struct {
+	net.Conn
+	client *Client
+}
+
+// Read implements net.Conn.
+func (c *countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.client.port.received.Add(uint64(n))
+	return n, err
+}
+
+// Write implements net.Conn.
+func (c *countedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.client.port.sent.Add(uint64(n))
+	return n, err
+}
+
+// Close implements net.Conn.
+func (c *countedConn) Close() error {
+	c.client.traffic.Load().uncount()
+	return c.Conn.Close()
+}

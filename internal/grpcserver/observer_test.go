@@ -1,0 +1,229 @@
+package grpcserver
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/mem"
+)
+
+// talker writes what a client may send, and knows how much of messages is unfinished.
+type talker struct {
+	*http2.Framer
+	out        bytes.Buffer
+	random     *rand.Rand
+	unfinished map[uint32]int // bytes that have been sent of the stream's message
+	rest       map[uint32]int // bytes of it to come
+	next       uint32
+}
+
+func newTalker(random *rand.Rand) *talker {
+	t := &talker{random: random, unfinished: map[uint32]int{}, rest: map[uint32]int{}, next: 1}
+	t.out.WriteString(http2.ClientPreface)
+	t.Framer = http2.NewFramer(&t.out, nil)
+	t.WriteSettings()
+	return t
+}
+
+// step sends one frame.
+func (t *talker) step() {
+	streams := make([]uint32, 0, len(t.unfinished))
+	for s := uint32(1); s < t.next; s += 2 {
+		if _, ok := t.unfinished[s]; ok {
+			streams = append(streams, s)
+		}
+	}
+	switch n := t.random.IntN(20); {
+	case n == 0 && len(streams) < 50 || len(streams) == 0:
+		t.WriteHeaders(http2.HeadersFrameParam{StreamID: t.next, BlockFragment: headersOf("/test.Drain/Drain"), EndHeaders: true})
+		t.unfinished[t.next] = 0
+		t.next += 2
+	case n == 1:
+		t.WriteRSTStream(streams[0], http2.ErrCodeCancel)
+		t.end(streams[0])
+	default:
+		t.data(streams[t.random.IntN(len(streams))])
+	}
+}
+
+func (t *talker) end(stream uint32) {
+	delete(t.unfinished, stream)
+	delete(t.rest, stream)
+}
+
+// data sends some bytes of a stream: the rest of a message, a whole one, the begin of one.
+func (t *talker) data(stream uint32) {
+	var payload []byte
+	for range t.random.IntN(4) {
+		if t.unfinished[stream] == 0 {
+			size := t.random.IntN(2000)
+			payload = binary.BigEndian.AppendUint32(append(payload, 0), uint32(size))
+			t.unfinished[stream], t.rest[stream] = prefixSize, size
+		}
+		n := min(t.rest[stream], t.random.IntN(3000))
+		payload = append(payload, make([]byte, n)...)
+		t.unfinished[stream] += n
+		if t.rest[stream] -= n; t.rest[stream] > 0 {
+			break
+		}
+		t.unfinished[stream] = 0
+	}
+	end := t.random.IntN(20) == 0
+	if t.random.IntN(3) == 0 {
+		t.WriteDataPadded(stream, end, payload, make([]byte, t.random.IntN(200)))
+	} else {
+		t.WriteData(stream, end, payload)
+	}
+	if end {
+		t.end(stream)
+	}
+}
+
+func (t *talker) size() (size int64) {
+	for _, n := range t.unfinished {
+		size += int64(n)
+	}
+	return size
+}
+
+// headersOf are those with which a client calls a method.
+func headersOf(method string) []byte {
+	var b bytes.Buffer
+	e := hpack.NewEncoder(&b)
+	for _, h := range [][2]string{
+		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", "a"}, {"content-type", typeGRPC}, {"te", "trailers"},
+	} {
+		e.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
+	}
+	return b.Bytes()
+}
+
+// rawCodec leaves messages as they are.
+type rawCodec struct{}
+
+func (rawCodec) Name() string { return "raw" }
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(*v.(*[]byte))}, nil
+}
+func (rawCodec) Unmarshal(b mem.BufferSlice, v any) error { *v.(*[]byte) = b.Materialize(); return nil }
+
+// drainService has a method that takes messages until there are no more.
+var drainService = &grpc.ServiceDesc{
+	ServiceName: "test.Drain", HandlerType: (*any)(nil),
+	Streams: []grpc.StreamDesc{{StreamName: "Drain", ClientStreams: true, ServerStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
+		var b []byte
+		for {
+			if err := s.RecvMsg(&b); err == io.EOF {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+	}}},
+}
+
+// noted is an Observer that remembers what it was told last.
+type noted struct {
+	mu   sync.Mutex
+	last Streams
+}
+
+func (n *noted) Streams(now Streams) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.last = now
+}
+
+func (n *noted) Took(_, _ bool) {}
+
+func (n *noted) now() Streams {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.last
+}
+
+func testConfig() Config {
+	return Config{
+		Codec:     rawCodec{},
+		Handshake: func(c net.Conn) (net.Conn, credentials.AuthInfo, error) { return c, nil, nil }, HandshakeTimeout: time.Second,
+		MaxStreams: 100, MaxHeaderBytes: 16 << 10, MaxMessageBytes: 4 << 20, StreamWindow: 64 << 10, ConnWindow: 1 << 20,
+		MinPing: 5 * time.Second, Idle: 30 * time.Second, PingTimeout: 10 * time.Second,
+	}
+}
+
+func TestObserverKnowsStreamsAndUnfinishedMessages(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			seen := &noted{}
+			cfg := testConfig()
+			cfg.Observe = func(credentials.AuthInfo) Observer { return seen }
+			s := New(cfg)
+			s.RegisterService(drainService, nil)
+			client, server := net.Pipe()
+			s.begin(server)
+			go io.Copy(io.Discard, client)
+			said := newTalker(random)
+			for range 200 {
+				said.step()
+				for b := said.out.Next(1 << 20); len(b) > 0; {
+					n := min(len(b), 1+random.IntN(2000))
+					client.Write(b[:n])
+					b = b[n:]
+				}
+				synctest.Wait()
+				now := seen.now()
+				if want := said.size(); now.Unfinished != want || now.More != len(said.unfinished) || now.Open != now.More {
+					t.Fatalf("seed %d: %+v, want %d streams, %d bytes", seed, now, len(said.unfinished), want)
+				}
+			}
+			client.Close()
+			synctest.Wait()
+			if now := seen.now(); now != (Streams{}) {
+				t.Errorf("seed %d: %+v is left", seed, now)
+			}
+			s.Stop()
+		})
+	}
+}
+
+// A client that acts as soon as it has the end of a stream finds that the stream counts no more.
+func TestTheEndOfAStreamIsToldBeforeItIsSent(t *testing.T) {
+	seen := &noted{}
+	cfg := testConfig()
+	cfg.Observe = func(credentials.AuthInfo) Observer { return seen }
+	s := New(cfg)
+	s.RegisterService(drainService, nil)
+	defer s.Stop()
+	client, server := net.Pipe()
+	s.begin(server)
+	fr := http2.NewFramer(client, client)
+	go func() {
+		client.Write([]byte(http2.ClientPreface))
+		fr.WriteSettings()
+		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headersOf("/test.Drain/Drain"), EndHeaders: true, EndStream: true})
+	}()
+	for {
+		f, err := fr.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, ok := f.(*http2.HeadersFrame); ok && h.StreamEnded() {
+			if now := seen.now(); now.Open != 0 {
+				t.Errorf("%+v", now)
+			}
+			return
+		}
+	}
+}

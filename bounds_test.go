@@ -81,8 +81,6 @@ var bounds = map[string]string{
 	"internal/grpcserver callContext.done":    "0",
 	"internal/grpcserver conn.streams":        "Config.MaxStreams: TestStreamsAreBounded, TestHandlersOfStreamsThatWereResetAreBounded, TestDeadlinesOfStreamsThatHaveEndedAreForgotten",
 	"internal/grpcserver conn.control":        "maxControl: TestAnswersToControlFramesAreBounded, TestFramesThatSayNothingLeaveNothing",
-	"internal/grpcserver conn.ready":          "twice Config.MaxStreams: TestStreamsThatWaitForTheWriterAreBounded",
-	"internal/grpcserver conn.starved":        "twice Config.MaxStreams: TestStreamsThatWaitForTheWriterAreBounded",
 	"internal/grpcserver conn.wake":           "1",
 	"internal/grpcserver frame.payload":       "maxFrame: TestLargeFrameIsRefused",
 	"internal/grpcserver frameReader.buf":     "maxReadBuffer: TestFramesAreTheSameHoweverTheyAreCut, FuzzConnection",

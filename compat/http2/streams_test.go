@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	h2 "golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // halfClosed opens a stream that the client has ended, and the server cannot end: its reply waits for a window.
@@ -109,7 +110,10 @@ var streamCases = []testCase{
 		return c.late(func() { c.window(c.stream, 1) })
 	}, ignored, ""},
 	{"trailers on a stream that the server has just reset", "5.1", func(c *conn) string {
-		return c.late(func() { c.again(true) })
+		return c.late(func() {
+			block := c.encode([]hpack.HeaderField{{Name: "trailer", Value: "v"}})
+			c.fr.WriteHeaders(h2.HeadersFrameParam{StreamID: c.stream, EndStream: true, EndHeaders: true, BlockFragment: block})
+		})
 	}, ignored, "GOAWAY PROTOCOL_ERROR"},
 
 	// Ids.

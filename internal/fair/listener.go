@@ -1,6 +1,9 @@
 package fair
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
 // Listener accepts connections for which there are Slots. It closes all others at once, so that
 // their clients need not wait for an answer.
@@ -37,13 +40,13 @@ func (c *Conn) Slot() *Slot { return c.slot }
 // CloseWrite closes the direction in which this side writes: see the function CloseWrite.
 func (c *Conn) CloseWrite() error { return CloseWrite(c.Conn) }
 
-// CloseWrite closes the direction of a connection in which this side writes. If that is not
-// possible it does nothing.
+// CloseWrite closes the direction of a connection in which this side writes. If that cannot be closed
+// alone it does nothing, and returns errors.ErrUnsupported.
 func CloseWrite(c net.Conn) error {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
-	return nil
+	return errors.ErrUnsupported
 }
 
 // Close implements net.Conn.

@@ -118,8 +118,8 @@ func TestStreamsThatWaitForTheWriterAreBounded(t *testing.T) {
 		c := s.dialDeaf(t)
 		synctest.Wait()
 		attack(t, s, c)
-		if sc := s.conn(t); len(sc.ready) > 8 || len(sc.streams) > 0 {
-			t.Errorf("%d streams are ready, of %d", len(sc.ready), len(sc.streams))
+		if sc := s.conn(t); sc.ready.size() > 8 || len(sc.streams) > 0 {
+			t.Errorf("%d streams are ready, of %d", sc.ready.size(), len(sc.streams))
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // its connection has no window
@@ -129,8 +129,8 @@ func TestStreamsThatWaitForTheWriterAreBounded(t *testing.T) {
 		c.flow(s, big, prefixed(make([]byte, 65535-prefixSize)), true)
 		c.want(big, make([]byte, 65535-prefixSize))
 		attack(t, s, c)
-		if sc := s.conn(t); len(sc.starved)+len(sc.ready) > 9 || len(sc.streams) > 0 {
-			t.Errorf("%d streams are starved and %d ready, of %d", len(sc.starved), len(sc.ready), len(sc.streams))
+		if sc := s.conn(t); sc.starved.size()+sc.ready.size() > 9 || len(sc.streams) > 0 {
+			t.Errorf("%d streams are starved and %d ready, of %d", sc.starved.size(), sc.ready.size(), len(sc.streams))
 		}
 	})
 }
@@ -144,8 +144,7 @@ func TestAnswersToControlFramesAreBounded(t *testing.T) {
 			c.next += 2
 			return c.WriteHeaders(http2.HeadersFrameParam{StreamID: c.next, BlockFragment: c.encode(fields(call, "te", "x")), EndHeaders: true})
 		},
-		"DATA of streams that have ended": func(c *client) error { return c.WriteData(1, false, nil) },
-		"DATA":                            func(c *client) error { return c.WriteDataPadded(3, false, nil, make([]byte, 255)) },
+		"DATA": func(c *client) error { return c.WriteDataPadded(3, false, nil, make([]byte, 255)) },
 	}
 	for name, flood := range floods {
 		t.Run(name, func(t *testing.T) {
@@ -158,10 +157,12 @@ func TestAnswersToControlFramesAreBounded(t *testing.T) {
 				sc := s.conn(t)
 				n := 0
 				for ; flood(c) == nil; n++ {
-					if sc.mu.Lock(); len(sc.control) > maxControl+100 || n > 100_000 {
-						t.Fatalf("%d bytes of control wait after %d frames", len(sc.control), n)
-					}
+					sc.mu.Lock()
+					waiting := len(sc.control)
 					sc.mu.Unlock()
+					if waiting > maxControl+100 || n > 100_000 {
+						t.Fatalf("%d bytes of control wait after %d frames", waiting, n)
+					}
 				}
 				if n < 1000 {
 					t.Errorf("closed after %d frames", n)
@@ -378,23 +379,23 @@ func TestIdleWorkersAreBounded(t *testing.T) {
 
 // The deadlines of streams that have ended are forgotten, and with them the streams.
 func TestDeadlinesOfStreamsThatHaveEndedAreForgotten(t *testing.T) {
-	for name, act := range map[string]func(c *client){
-		"reset":             func(c *client) { c.WriteRSTStream(c.begin(call, false, "grpc-timeout", "1H"), http2.ErrCodeCancel) },
-		"reset by us":       func(c *client) { c.WriteWindowUpdate(c.begin(call, false, "grpc-timeout", "1H"), 0) },
-		"an unknown method": func(c *client) { c.begin("/none", false, "grpc-timeout", "1H") },
-		"answered":          func(c *client) { c.call(nil, "grpc-timeout", "1H") },
+	for name, end := range map[string]func(c *client, id uint32){
+		"reset":       func(c *client, id uint32) { c.WriteRSTStream(id, http2.ErrCodeCancel) },
+		"reset by us": func(c *client, id uint32) { c.WriteWindowUpdate(id, 0) },
+		"answered":    func(c *client, id uint32) { c.send(id, nil, true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := serve(t, &service{})
 				c := s.dial(t)
-				act(c)
+				id := c.begin(call, false, "grpc-timeout", "1H")
+				synctest.Wait()
+				s.conn(t).mu.Lock()
+				st := s.conn(t).streams[id]
+				s.conn(t).mu.Unlock()
+				end(c, id)
 				s.conn(t).wantQuiet(t)
-				st := s.conn(t).recent
-				if st.timer == nil && st.ctx.deadline.IsZero() {
-					t.Fatal("there was no deadline")
-				}
-				if st.timer != nil && st.timer.Stop() {
+				if st.timer.Stop() {
 					t.Error("the timer runs")
 				}
 				time.Sleep(2 * time.Hour)

@@ -332,3 +332,10 @@ func (c *client) wantOpen() {
 		c.t.Errorf("closed: %v, %v", c.closed, c.goAways)
 	}
 }
+
+func (q *queue) size() (n int) {
+	for st := q.first; st != nil; st = st.place.next {
+		n++
+	}
+	return n
+}

@@ -2,8 +2,8 @@ package grpcserver
 
 import (
 	"context"
+	"io"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,9 +23,8 @@ type conn struct {
 	// Of the reader alone.
 	in       *frameReader
 	headers  *headerReader
-	recent   *stream // the one that was begun last
-	window0  int     // what the client may send on the connection, in bytes of DATA
-	owed     int     // bytes for which it gets credit
+	window0  int // what the client may send on the connection, in bytes of DATA
+	owed     int // bytes for which it gets credit
 	pings    pings
 	running  atomic.Int64 // handlers
 	heard    atomic.Int64 // when something came, in nanoseconds since begun: no clock may step back
@@ -37,13 +36,13 @@ type conn struct {
 	streams  map[uint32]*stream
 	last     uint32 // the highest stream of the client
 	control  []byte // frames that wait for the writer, ahead of all others
-	ready    []*stream
-	starved  []*stream // ready, but for the window of the connection
-	window   int64     // what the client takes on the connection
-	initial  int64     // and on a new stream
+	ready    queue  // streams that have something to write
+	starved  queue  // and those that need more of the window of the connection
+	window   int64  // what the client takes on the connection, in bytes of DATA
+	initial  int64  // and on a new stream
 	response response
 	closing  bool // what there is to write is the last
-	closed   bool
+	killed   bool // nothing is written any more
 	draining drain
 	wake     chan struct{} // wakes the writer; has room for one
 	asleep   bool          // the writer waits for it
@@ -96,6 +95,9 @@ func (c *conn) serve() {
 	}
 	c.fail(err)
 	writer.Wait()
+	if _, told := err.(goAway); told {
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // see hangUp
+	}
 	c.Close()
 }
 
@@ -139,12 +141,11 @@ func (c *conn) appendSettings(b []byte) []byte {
 // fail ends the connection for an error of the reader. A client that did something wrong is told.
 func (c *conn) fail(err error) {
 	c.mu.Lock()
-	if told, ok := err.(goAway); ok && !c.closed {
+	if told, ok := err.(goAway); ok && !c.closing {
 		c.control = appendGoAway(c.control, c.last, told)
 		_ = c.SetDeadline(time.Now().Add(lastWords))
 	} else {
-		c.closed = true
-		c.Close()
+		c.kill()
 	}
 	c.closing = true
 	for _, st := range c.streams {
@@ -155,14 +156,39 @@ func (c *conn) fail(err error) {
 	c.tellTaken()
 }
 
-// lastWords is how long a client has to take the reason why its connection is closed.
-const lastWords = time.Second
+// kill closes the connection at once, whatever the client has read. Caller holds mu, under which nothing may
+// wait: to close a connection of TLS is to write.
+func (c *conn) kill() {
+	if !c.killed {
+		c.closing, c.killed = true, true
+		c.server.work.Go(func() { c.Close() })
+		c.wakeWriter()
+	}
+}
+
+// hangUp ends what is written. A connection that is closed while something unread has come takes back what
+// the client has not read, so the client has lastWords to close its side first.
+func (c *conn) hangUp() {
+	_ = c.SetReadDeadline(time.Now().Add(lastWords))
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		c.Close()
+	}
+}
+
+// lastWords is how long a client has to take the reason why its connection is closed, lingerBytes how much of
+// what it sends meanwhile is read.
+const (
+	lastWords   = time.Second
+	lingerBytes = 256 << 10
+)
 
 // remove is the end of a stream, whoever ends it: nothing is written any more, and its handler learns that
 // it is over. Caller holds mu.
 func (c *conn) remove(st *stream) {
 	st.settle(errCanceled, context.Canceled)
 	st.out.drop()
+	st.leave()
 	if c.streams[st.id] == st {
 		delete(c.streams, st.id)
 		c.ended(st)
@@ -195,28 +221,17 @@ func (c *conn) tell(control []byte) {
 	}
 	c.control = control
 	if len(c.control) > maxControl {
-		c.closing, c.closed = true, true // it does not read what it asks for
-		c.Close()
+		c.kill() // it does not read what it asks for
 	}
 	c.wakeWriter()
 }
 
 // schedule has the writer look at a stream. Caller holds mu.
 func (c *conn) schedule(st *stream) {
-	if !st.out.ready && st.out.waits() {
-		st.out.ready = true
-		c.ready = c.queue(c.ready, st)
+	if st.place.in == nil && st.out.waits() {
+		c.ready.add(st)
 		c.wakeWriter()
 	}
-}
-
-// queue adds a stream to those that wait for the writer. If there are more than there may be streams, some
-// have ended meanwhile, and leave. Caller holds mu.
-func (c *conn) queue(all []*stream, st *stream) []*stream {
-	if len(all) >= 2*c.server.cfg.MaxStreams {
-		all = slices.DeleteFunc(all, func(st *stream) bool { return st.out.gone })
-	}
-	return append(all, st)
 }
 
 // wakeWriter wakes the writer if it sleeps. Caller holds mu.

@@ -12,9 +12,11 @@ const (
 	// maxFrame is the largest payload of a frame, in both directions. All implementations take that
 	// much (RFC 9113, 4.2).
 	maxFrame = 16 << 10
-	// The buffer of a connection begins small, since most are idle, and grows while reads fill it.
+	// The buffer of a connection begins small, since most are idle, and grows while reads fill it. It shrinks
+	// after some reads in turn that would have fitted into a quarter.
 	minReadBuffer = 2 << 10
 	maxReadBuffer = 64 << 10
+	smallReads    = 4
 )
 
 // frame is one frame. The payload is valid until the next is read.
@@ -31,6 +33,7 @@ type frameReader struct {
 	buf        []byte
 	begin, end int    // what of buf was read, and not taken
 	reads      int    // how often something was read
+	small      int    // of these, the last ones that were small
 	waits      func() // called before it reads; may be nil
 }
 
@@ -71,6 +74,9 @@ func (r *frameReader) peek(n int) ([]byte, error) {
 		m, err := r.from.Read(r.buf[r.end:])
 		r.end += m
 		r.reads++
+		if r.small++; r.end-r.begin > len(r.buf)/4 {
+			r.small = 0
+		}
 		if err != nil && r.end-r.begin < n {
 			return nil, err
 		}
@@ -79,13 +85,18 @@ func (r *frameReader) peek(n int) ([]byte, error) {
 }
 
 // makeRoom moves what there is to the front, and takes a larger buffer if n bytes do not fit in, or if the
-// last read has filled this one.
+// last read has filled this one; a smaller one if that would do.
 func (r *frameReader) makeRoom(n int) {
 	into, full := r.buf, r.end == len(r.buf)
-	if size := max(n, min(2*len(r.buf), maxReadBuffer)); n > len(r.buf) || full && size > len(r.buf) {
+	size := max(n, min(2*len(r.buf), maxReadBuffer))
+	switch {
+	case n > len(r.buf) || full && size > len(r.buf):
 		into = make([]byte, size)
+	case r.small >= smallReads && len(r.buf) > minReadBuffer && max(n, r.end-r.begin) <= len(r.buf)/4:
+		into = make([]byte, max(minReadBuffer, len(r.buf)/2))
+		r.small = 0
 	}
-	if r.begin > 0 || len(into) > len(r.buf) {
+	if r.begin > 0 || len(into) != len(r.buf) {
 		r.end = copy(into, r.buf[r.begin:r.end])
 		r.buf, r.begin = into, 0
 	}

@@ -85,6 +85,29 @@ func TestABufferGrowsOnlyWhileReadsFillIt(t *testing.T) {
 	}
 }
 
+// A burst leaves a large buffer, and a few small frames behind it a small one.
+func TestABufferShrinksWhenReadsAreSmall(t *testing.T) {
+	small := appendPing(nil, 0, make([]byte, 8))
+	in := bytes.Repeat(small, 10_000)
+	n := 0
+	r := newFrameReader(&cutReader{in, func() int {
+		if n++; n < 7 {
+			return 1 << 20
+		}
+		return len(small)
+	}})
+	most := 0
+	for {
+		if _, err := r.next(); err != nil {
+			break
+		}
+		most = max(most, len(r.buf))
+	}
+	if most != maxReadBuffer || len(r.buf) != minReadBuffer {
+		t.Errorf("%d bytes, and then %d", most, len(r.buf))
+	}
+}
+
 // A frame that is too large is refused before its payload comes.
 func TestLargeFrameIsRefused(t *testing.T) {
 	for _, size := range []int{maxFrame + 1, 1<<24 - 1} {

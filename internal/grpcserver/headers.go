@@ -40,7 +40,8 @@ type headerReader struct {
 	fields  []hpack.HeaderField
 	key     []byte
 	size    int // as RFC 9113, 6.5.2 counts
-	timeout string
+	timed   bool
+	timeout string // if timed
 }
 
 const (
@@ -70,8 +71,8 @@ func (h *headerReader) add(f hpack.HeaderField) {
 		return
 	}
 	if f.Name == "grpc-timeout" {
-		if h.timeout == "" {
-			h.timeout = f.Value
+		if !h.timed {
+			h.timed, h.timeout = true, f.Value
 		}
 		f.Value = "" // nearly all calls have another one
 	}
@@ -85,6 +86,7 @@ func (h *headerReader) add(f hpack.HeaderField) {
 // decode decodes a block of fields. An error other than reset is one of the connection.
 func (h *headerReader) decode(block []byte) error {
 	h.fields, h.key, h.size, h.timeout = h.fields[:0], h.key[:0], 0, ""
+	h.timed = false
 	_, err := h.decoder.Write(block)
 	if err == nil {
 		err = h.decoder.Close()
@@ -193,16 +195,18 @@ func (r *request) field(f hpack.HeaderField, md metadata.MD) error {
 			return nil
 		}
 	}
-	value := f.Value
-	if strings.HasSuffix(f.Name, binarySuffix) {
-		decoded, err := decodeBinary(value)
+	if !strings.HasSuffix(f.Name, binarySuffix) {
+		md[f.Name] = append(md[f.Name], f.Value)
+		return nil
+	}
+	for value := range strings.SplitSeq(f.Value, ",") { // several may come as one
+		decoded, err := decodeBinary(strings.TrimSpace(value))
 		if err != nil {
 			r.failure.status = status.Newf(codes.Internal, "malformed binary metadata %q in header %q: %v", f.Value, f.Name, err)
 			return nil
 		}
-		value = decoded
+		md[f.Name] = append(md[f.Name], decoded)
 	}
-	md[f.Name] = append(md[f.Name], value)
 	return nil
 }
 

@@ -153,7 +153,8 @@ func (in *inbox) over() bool {
 	return in.ended
 }
 
-// answerable tells whether the request of a unary call has come, or will not come, or must not.
+// answerable tells whether the request of a unary call has come: its one message, and the end behind it. One
+// that must not come, or is one too many, is answered at once.
 func (in *inbox) answerable(most int) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -164,5 +165,5 @@ func (in *inbox) answerable(most int) bool {
 		return false
 	}
 	size := messageSize(in.data)
-	return in.data[0] != 0 || size > most || len(in.data)-prefixSize >= size
+	return in.data[0] != 0 || size > most || len(in.data)-prefixSize > size
 }

@@ -32,6 +32,7 @@ func (c *conn) ping(f frame) error {
 		}
 		return nil
 	}
+	answered := c.answered.Swap(false) // before the answer, behind which there may be data soon
 	c.mu.Lock()
 	c.tell(appendPing(c.control, http2.FlagPingAck, f.payload))
 	c.mu.Unlock()
@@ -39,7 +40,7 @@ func (c *conn) ping(f frame) error {
 	now := time.Now()
 	defer func() { c.pings.last = now }()
 	switch {
-	case c.answered.Swap(false):
+	case answered:
 		c.pings.strikes = 0
 	case now.Sub(c.pings.last) < c.server.cfg.MinPing:
 		if c.pings.strikes++; c.pings.strikes > maxStrikes {
@@ -88,7 +89,9 @@ func (k *keepAlive) look() {
 		if rest := cfg.PingTimeout - time.Since(k.pinged); rest > 0 {
 			k.timer.Reset(rest)
 		} else {
-			k.conn.Close()
+			k.conn.mu.Lock()
+			k.conn.kill()
+			k.conn.mu.Unlock()
 		}
 	case silent < cfg.Idle:
 		k.timer.Reset(cfg.Idle - silent)

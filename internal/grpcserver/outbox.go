@@ -12,7 +12,6 @@ const sendQuota = 64 << 10
 // outbox has what a handler has answered, and the writer has not taken. conn.mu guards it.
 type outbox struct {
 	window int64 // what the client takes of the stream, in bytes of DATA; may be negative
-	ready  bool  // it is in conn.ready, or conn.starved
 	begun  bool  // headers were written
 	flush  bool  // they are to be written, even if nothing follows now
 	gone   bool  // the stream is over: nothing is written any more

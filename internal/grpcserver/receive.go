@@ -59,8 +59,11 @@ func (c *conn) take(f frame) error {
 	case http2.FramePushPromise:
 		return goAway{http2.ErrCodeProtocol, "clients promise nothing"}
 	case http2.FrameGoAway:
-		if f.stream != 0 {
+		switch {
+		case f.stream != 0:
 			return goAway{http2.ErrCodeProtocol, "GOAWAY on a stream"}
+		case len(f.payload) < 8:
+			return goAway{http2.ErrCodeFrameSize, "GOAWAY is too short"}
 		}
 	}
 	return nil
@@ -76,9 +79,6 @@ func checkPriority(stream uint32, payload []byte) error {
 
 // find returns a stream, nil if it has ended. idle tells that the client has not begun it.
 func (c *conn) find(id uint32) (st *stream, idle bool) {
-	if c.recent != nil && c.recent.id == id {
-		return c.recent, false
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.streams[id], id > c.last || id%2 == 0
@@ -168,6 +168,8 @@ func unpad(f frame) (payload []byte, padding int, err error) {
 func (c *conn) takeTrailers(id uint32, ended bool) error {
 	st, _ := c.find(id)
 	switch {
+	case st == nil && c.headers.pseudo():
+		return goAway{http2.ErrCodeProtocol, "a stream begins that is lower than others"}
 	case st == nil && ended: // it has ended meanwhile
 		return nil
 	case st == nil || st.in.over():
@@ -199,8 +201,10 @@ func (c *conn) takeData(f frame) error {
 	switch {
 	case idle:
 		return goAway{http2.ErrCodeProtocol, "DATA of a stream that has not begun"}
-	case st == nil || st.in.over():
-		return reset{http2.ErrCodeStreamClosed, "DATA of a stream that has ended"}
+	case st == nil: // it has ended meanwhile
+		return nil
+	case st.in.over():
+		return reset{http2.ErrCodeStreamClosed, "DATA behind the end of a stream"}
 	}
 	return c.deliver(st, payload, padding, f.flags.Has(http2.FlagDataEndStream))
 }
@@ -269,10 +273,9 @@ func (c *conn) begin(id uint32, ended bool) error {
 	if !c.add(st) {
 		return reset{http2.ErrCodeRefusedStream, "too many streams, or the server is stopping"}
 	}
-	c.recent = st
 	st.waits.Store(req.method != nil && req.method.stream == nil && !ended)
-	if text := c.headers.timeout; text != "" {
-		timeout, err := parseTimeout(text)
+	if c.headers.timed {
+		timeout, err := parseTimeout(c.headers.timeout)
 		if err != nil {
 			st.waits.Store(false)
 			st.finish(nil, trailers{status: status.Newf(codes.Internal, "malformed grpc-timeout: %v", err)})
@@ -401,7 +404,7 @@ func (c *conn) widen(more int64) error {
 		return goAway{http2.ErrCodeFlowControl, "the window of the connection is too large"}
 	}
 	c.window += more
-	if len(c.starved) > 0 {
+	if c.window > 0 && !c.starved.empty() {
 		c.wakeWriter()
 	}
 	return nil

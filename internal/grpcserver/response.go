@@ -198,11 +198,12 @@ func appendMetadata(b []byte, md metadata.MD) []byte {
 
 const binarySuffix = "-bin"
 
-// isReserved tells whether a name of metadata belongs to HTTP/2 or gRPC.
+// isReserved tells whether a name of metadata belongs to HTTP/2, or has a meaning in gRPC.
 func isReserved(name string) bool {
 	switch name {
-	case "content-type", "te", "connection", "user-agent":
+	case "content-type", "te", "connection", "user-agent", "grpc-message-type", "grpc-encoding", "grpc-message", "grpc-status",
+		"grpc-timeout", "grpc-status-details-bin":
 		return true
 	}
-	return strings.HasPrefix(name, ":") || strings.HasPrefix(name, "grpc-")
+	return strings.HasPrefix(name, ":")
 }

@@ -1,86 +1,108 @@
 package grpcserver
 
-import "runtime"
-
-const (
-	// writeBytes is about how much is written at once.
-	writeBytes = 64 << 10
-	// keptWrite is the largest buffer that a connection keeps.
-	keptWrite = writeBytes + 2*maxFrame
+import (
+	"errors"
+	"net"
+	"runtime"
+	"sync"
 )
+
+// writeBytes is about how much is written at once.
+const writeBytes = 64 << 10
+
+// writeBuffers has the memory of what is being written. Connections that have nothing to write have none.
+var writeBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// keptWrite is the largest buffer that is used again.
+const keptWrite = 2 * writeBytes
 
 // write writes what is ready until the connection ends.
 func (c *conn) write() {
-	var b []byte
 	for {
-		var more bool
-		if b, more = c.nextWrite(b[:0]); len(b) > 0 {
-			if _, err := c.Write(b); err != nil {
-				more = false
-			}
-		}
-		if !more {
+		err := c.writeNext()
+		switch {
+		case errors.Is(err, errLast):
+			c.hangUp()
+			return
+		case err != nil:
 			c.Close() // the reader sees that, and ends the rest
 			return
-		}
-		if cap(b) > keptWrite {
-			b = nil
 		}
 	}
 }
 
-// nextWrite waits until there is something to write. more is false at the end.
-func (c *conn) nextWrite(b []byte) (_ []byte, more bool) {
+// errLast is no failure: there is nothing more to write.
+var errLast = errors.New("all is written")
+
+// writeNext waits until there is something to write, and writes it.
+func (c *conn) writeNext() error {
+	var b *[]byte
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for {
-		if b = c.fill(b); len(b) > 0 || c.closing {
-			return b, !c.closing
-		}
+	for !c.killed && len(c.control) == 0 && c.ready.empty() && !c.closing && (c.window <= 0 || c.starved.empty()) {
 		c.asleep = true
 		c.mu.Unlock()
 		<-c.wake
 		runtime.Gosched() // others that are ready now answer too, and their answers share the write
 		c.mu.Lock()
 	}
+	if c.killed {
+		c.mu.Unlock()
+		return net.ErrClosed
+	}
+	b = writeBuffers.Get().(*[]byte)
+	*b = c.fill((*b)[:0])
+	last := c.closing
+	c.mu.Unlock()
+
+	var err error
+	if len(*b) > 0 {
+		_, err = c.Write(*b)
+	}
+	if cap(*b) <= keptWrite {
+		writeBuffers.Put(b)
+	}
+	if err == nil && last {
+		err = errLast
+	}
+	return err
 }
 
 // fill appends what is ready: control frames, and one frame of data of each stream in turn. Caller
 // holds mu.
 func (c *conn) fill(b []byte) []byte {
-	if c.closed {
-		return b
-	}
 	b = append(b, c.control...)
-	c.control = c.control[:0]
+	if c.control = c.control[:0]; cap(c.control) > keptControl {
+		c.control = nil
+	}
 	before := len(b)
-	if c.window > 0 && len(c.starved) > 0 {
-		c.ready = append(c.ready, c.starved...)
-		c.starved = nil
-	}
-	i := 0
-	for ; i < len(c.ready) && len(b) < writeBytes; i++ {
-		st := c.ready[i]
-		c.ready[i] = nil
-		if !st.out.waits() {
-			st.out.ready = false
-			continue
+	for len(b) < writeBytes {
+		st := c.next()
+		if st == nil {
+			break
 		}
-		if c.window <= 0 && st.out.begun && st.out.size > 0 {
-			c.starved = c.queue(c.starved, st)
-			continue
-		}
-		b = c.frame(b, st)
-		if st.out.ready = st.out.waits(); st.out.ready {
-			c.ready = append(c.ready, st)
+		switch {
+		case !st.out.waits():
+		case c.window <= 0 && st.out.begun && st.out.size > 0:
+			c.starved.add(st)
+		default:
+			b = c.frame(b, st)
+			c.schedule(st)
 		}
 	}
-	left := copy(c.ready, c.ready[i:])
-	clear(c.ready[left:])
-	c.ready = c.ready[:left]
 	c.tellStreams()
 	if len(b) > before {
 		c.answered.Store(true)
 	}
 	return b
+}
+
+// keptControl is how much memory a connection keeps for control frames.
+const keptControl = 1 << 10
+
+// next takes the stream whose turn it is, nil if there is none. Caller holds mu.
+func (c *conn) next() *stream {
+	if c.window > 0 && !c.starved.empty() {
+		return c.starved.take()
+	}
+	return c.ready.take()
 }

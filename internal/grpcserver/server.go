@@ -212,7 +212,9 @@ func (s *Server) Stop() {
 		nc.Close()
 	}
 	for c := range s.conns {
-		c.Close()
+		c.mu.Lock()
+		c.kill()
+		c.mu.Unlock()
 	}
 	select {
 	case <-s.done:

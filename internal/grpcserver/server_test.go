@@ -168,9 +168,9 @@ func (c *conn) wantQuiet(t *testing.T) {
 	synctest.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n := c.running.Load(); len(c.streams) > 0 || n > 0 || len(c.control) > 0 || len(c.ready) > 0 || len(c.starved) > 0 {
+	if n := c.running.Load(); len(c.streams) > 0 || n > 0 || len(c.control) > 0 || c.ready.size() > 0 || c.starved.size() > 0 {
 		t.Errorf("%d streams, %d handlers, %d bytes of control, %d ready and %d starved streams are left",
-			len(c.streams), n, len(c.control), len(c.ready), len(c.starved))
+			len(c.streams), n, len(c.control), c.ready.size(), c.starved.size())
 	}
 }
 

@@ -22,6 +22,7 @@ type stream struct {
 	request *request
 	in      inbox
 	out     outbox
+	place   place
 	timer   *time.Timer // nil: the call has no deadline; guarded by conn.mu
 	waits   atomic.Bool // for the request of a unary method; whoever unsets it ends the stream, or calls
 
@@ -123,7 +124,11 @@ func (st *stream) SendHeader(md metadata.MD) error {
 }
 
 // SetTrailer implements grpc.ServerStream.
-func (st *stream) SetTrailer(md metadata.MD) { st.trailers = metadata.Join(st.trailers, md) }
+func (st *stream) SetTrailer(md metadata.MD) {
+	st.conn.mu.Lock()
+	defer st.conn.mu.Unlock()
+	st.trailers = metadata.Join(st.trailers, md)
+}
 
 // maxMetadata bounds what a handler may set as headers, and as trailers, in bytes: headers of a response
 // are one frame.

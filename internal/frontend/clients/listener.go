@@ -89,8 +89,9 @@ func (c clientCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.
 		c.port.http.give(conn, cl)
 		return nil, nil, credentials.ErrConnDispatched
 	}
-	cl.traffic.Store(&traffic{client: cl})
-	return &countedConn{conn, cl}, clientAuthInfo{info, cl}, nil
+	in := &traffic{client: cl}
+	cl.traffic.Store(in)
+	return &countedConn{conn, in}, clientAuthInfo{info, cl}, nil
 }
 
 // Clone implements credentials.TransportCredentials.

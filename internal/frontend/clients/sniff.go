@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"balsa.example/internal/fair"
 )
 
 const (
@@ -142,6 +144,9 @@ func (c *replayConn) Read(b []byte) (int, error) {
 	}
 	return c.Conn.Read(b)
 }
+
+// CloseWrite closes one direction of the connection, if it can be closed alone.
+func (c *replayConn) CloseWrite() error { return fair.CloseWrite(c.Conn) }
 
 // ackFilter leaves out the first acknowledgement of SETTINGS that a client sends.
 type ackFilter struct {

@@ -73,6 +73,11 @@ func (cl *Client) stalledSince(since int64) bool {
 	if cl.unfinished.Load() > 0 && cl.progress.Load() < since || cl.open.stalledSince(time.Unix(0, since)) {
 		return true
 	}
+	if in := cl.traffic.Load(); in != nil {
+		if began := in.writing.Load(); began != 0 && began < since {
+			return true
+		}
+	}
 	for s := range cl.sending {
 		if began := s.since.Load(); began != 0 && began < since {
 			return true

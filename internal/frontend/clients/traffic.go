@@ -3,15 +3,18 @@ package clients
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"balsa.example/internal/fair"
 	"balsa.example/internal/grpcserver"
 )
 
 // traffic is what a client has in progress by gRPC, as the server tells it: a grpcserver.Observer. Bytes of
 // unfinished messages are in memory before any handler knows of them.
 type traffic struct {
-	client *Client
+	client  *Client
+	writing atomic.Int64 // since when the client does not take what is written, in Unix nanoseconds; 0: it does
 
 	mu     sync.Mutex
 	size   int64 // bytes of unfinished messages that count
@@ -64,25 +67,30 @@ func (t *traffic) resize(bytes int64) {
 // countedConn is a client's connection as gRPC reads and writes it, without TLS.
 type countedConn struct {
 	net.Conn
-	client *Client
+	traffic *traffic
 }
 
 // Read implements net.Conn.
 func (c *countedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	c.client.port.received.Add(uint64(n))
+	c.traffic.client.port.received.Add(uint64(n))
 	return n, err
 }
 
 // Write implements net.Conn.
 func (c *countedConn) Write(b []byte) (int, error) {
+	c.traffic.writing.Store(time.Now().UnixNano())
 	n, err := c.Conn.Write(b)
-	c.client.port.sent.Add(uint64(n))
+	c.traffic.writing.Store(0)
+	c.traffic.client.port.sent.Add(uint64(n))
 	return n, err
 }
 
+// CloseWrite closes one direction of the connection, if it can be closed alone.
+func (c *countedConn) CloseWrite() error { return fair.CloseWrite(c.Conn) }
+
 // Close implements net.Conn.
 func (c *countedConn) Close() error {
-	c.client.traffic.Load().uncount()
+	c.traffic.uncount()
 	return c.Conn.Close()
 }

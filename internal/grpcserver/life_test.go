@@ -532,3 +532,25 @@ func TestAMessageForNobodyIsFreed(t *testing.T) {
 		t.Errorf("%d buffers are in use", n)
 	}
 }
+
+// The context of a call ends with its handler, for what that has left behind.
+func TestTheContextOfACallEndsWithItsHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var all []context.Context
+		s := serve(t, &service{
+			call: func(ctx context.Context, in []byte) ([]byte, error) { all = append(all, ctx); return in, nil },
+			talk: func(st grpc.ServerStream) error { all = append(all, st.Context()); return nil },
+		})
+		c := s.dial(t)
+		c.want(c.call([]byte("x")), []byte("x"))
+		c.want(c.begin(talk, true))
+		if len(all) != 2 {
+			t.Fatalf("%d calls", len(all))
+		}
+		for _, ctx := range all {
+			if ctx.Err() != context.Canceled {
+				t.Errorf("the context says %v", ctx.Err())
+			}
+		}
+	})
+}

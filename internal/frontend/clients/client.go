@@ -105,7 +105,7 @@ func (cl *Client) Close() error {
 	return err
 }
 
-// SetDeadline implements net.Conn. gRPC clears its deadline of a connection that has left it, too;
+// SetDeadline implements net.Conn. The deadline of a handshake may be cleared when the connection has left;
 // by then it may have another one.
 func (cl *Client) SetDeadline(t time.Time) error {
 	if cl.left.Load() {
@@ -121,7 +121,7 @@ func (cl *Client) Plain() bool { return cl.plain }
 func (cl *Client) CloseWrite() error { return fair.CloseWrite(cl.Conn) }
 
 // disconnect closes the connection. Its unfinished messages and streams count no more, even
-// before gRPC notices.
+// before the server of gRPC notices.
 func (cl *Client) disconnect() {
 	if in := cl.traffic.Load(); in != nil {
 		in.uncount()

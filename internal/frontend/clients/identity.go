@@ -3,7 +3,6 @@ package clients
 import (
 	"context"
 
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 )
@@ -24,15 +23,11 @@ func CommonName(ctx context.Context) string {
 	if !ok {
 		return ""
 	}
-	info := p.AuthInfo
-	if own, ok := info.(clientAuthInfo); ok {
-		info = own.AuthInfo
-	}
-	verified, ok := info.(credentials.TLSInfo)
-	if !ok {
+	info, ok := p.AuthInfo.(clientAuthInfo)
+	if !ok || info.secure == nil {
 		return ""
 	}
-	for _, chain := range verified.State.VerifiedChains {
+	for _, chain := range info.secure.VerifiedChains {
 		if len(chain) > 0 {
 			return chain[0].Subject.CommonName
 		}

@@ -1,19 +1,19 @@
 package clients
 
 import (
+	"crypto/tls"
 	"net"
 	"time"
 
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"balsa.example/internal/fair"
 )
 
-// A client is one connection, and gRPC calls handlers without it. So the client travels:
+// A client is one connection, and handlers are called without it. So the client travels:
 //
 //  1. listener.Accept makes a client of each connection.
-//  2. clientCredentials hand it to gRPC, as part of what the handshake found.
+//  2. Port.handshake hands it to the server of gRPC, as part of what the handshake found.
 //  3. An interceptor, or the handler of a stream, takes it from the context (Port.ClientOf).
 //
 // Connections on which gRPC is not spoken are found out in step 2, and go to an http.Server
@@ -43,39 +43,42 @@ func (l *listener) Accept() (net.Conn, error) {
 	return cl, nil
 }
 
-// clientCredentials wrap credentials so that gRPC knows the client of a connection.
-type clientCredentials struct {
-	credentials.TransportCredentials
-	port *Port
-}
-
-// clientAuthInfo is what gRPC keeps of a handshake.
+// clientAuthInfo is what the handshake of a connection found.
 type clientAuthInfo struct {
-	credentials.AuthInfo
 	client *Client
+	secure *tls.ConnectionState // nil: it has no TLS
 }
 
-// ServerHandshake implements credentials.TransportCredentials. A connection of a client that does
-// not speak gRPC leaves gRPC here.
-func (c clientCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+// AuthType implements credentials.AuthInfo.
+func (i clientAuthInfo) AuthType() string {
+	if i.secure == nil {
+		return "insecure"
+	}
+	return "tls"
+}
+
+// handshake is that of grpcserver.Config. A connection of a client that does not speak gRPC leaves it here.
+func (p *Port) handshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	cl, ok := raw.(*Client)
 	if !ok { // a test serves on a listener of its own
-		cl = c.port.add(raw, nil, fair.Source(raw.RemoteAddr()))
+		cl = p.add(raw, nil, fair.Source(raw.RemoteAddr()))
+		cl.plain = p.tls == nil
 	}
-	if c.port.closing.Load() {
+	if p.closing.Load() {
 		cl.Close()
 		return nil, nil, net.ErrClosed
 	}
-	security := c.TransportCredentials
-	if cl.plain {
-		security = insecure.NewCredentials()
+	conn, info := net.Conn(cl), clientAuthInfo{client: cl}
+	if !cl.plain {
+		secure, err := serveTLS(cl, p.tls, p.refused)
+		if err != nil {
+			cl.Close()
+			return nil, nil, err
+		}
+		state := secure.ConnectionState()
+		conn, info.secure = secure, &state
 	}
-	conn, info, err := security.ServerHandshake(cl)
-	if err != nil {
-		cl.Close()
-		return nil, nil, err
-	}
-	conn, speaks, err := sniff(conn, c.port.limits.Streams)
+	conn, speaks, err := sniff(conn, p.limits.Streams)
 	if err == nil {
 		cl.speaks(speaks)
 	}
@@ -86,15 +89,10 @@ func (c clientCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.
 	case speaks != speaksGRPC:
 		cl.left.Store(true)
 		cl.Conn.SetDeadline(time.Time{})
-		c.port.http.give(conn, cl)
+		p.http.give(conn, cl)
 		return nil, nil, credentials.ErrConnDispatched
 	}
 	in := &traffic{client: cl}
 	cl.traffic.Store(in)
-	return &countedConn{conn, in}, clientAuthInfo{info, cl}, nil
-}
-
-// Clone implements credentials.TransportCredentials.
-func (c clientCredentials) Clone() credentials.TransportCredentials {
-	return clientCredentials{c.TransportCredentials.Clone(), c.port}
+	return &countedConn{conn, in}, info, nil
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // beginCost is what a stream counts for, in bytes, until its first message has come or its handler
-// runs: about what gRPC keeps for it. It counts as an unfinished message does.
+// runs: about what is kept for it. It counts as an unfinished message does.
 const beginCost = 8 << 10
 
 // smallResponse is the size in bytes of a response that is not worth counting: what is kept of a
@@ -18,8 +18,8 @@ const smallResponse = 4 << 10
 // the connection. Its handler returns earlier, but its replies stay in memory while the
 // client does not read them.
 //
-// A stream on which the client may send more counts for StreamWindow bytes, too: gRPC receives so
-// much ahead. So does one whose handler sends more than one message. A unary call whose request
+// A stream on which the client may send more counts for StreamWindow bytes, too: so much is received
+// ahead. So does one whose handler sends more than one message. A unary call whose request
 // has come does not: of these there may be many.
 type openStreams struct {
 	client *Client
@@ -62,7 +62,7 @@ func (o *openStreams) enter(streaming bool) bool {
 	return true
 }
 
-// leave notes that a handler has returned, and the size of its response. gRPC keeps that until
+// leave notes that a handler has returned, and the size of its response. That is kept until
 // the client reads. So it counts in Client.Requests, whatever the bounds are: a response cannot be
 // taken back.
 func (o *openStreams) leave(streaming bool, size int) {

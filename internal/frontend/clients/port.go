@@ -27,9 +27,9 @@ const (
 	// MaxMessageBytes bounds one message from a client: a largest request, and room
 	// for others in its batch.
 	MaxMessageBytes = 4 << 20
-	// StreamWindow is how many bytes gRPC receives on a stream ahead of its reader. While
-	// the reader waits for a larger message gRPC receives the rest. connWindow is the same
-	// for a connection, whose streams do not wait for each other.
+	// StreamWindow is how many bytes are received on a stream ahead of its handler. While that
+	// waits for a larger message, the rest is received. connWindow is the same for a
+	// connection, whose streams do not wait for each other.
 	StreamWindow = 64 << 10
 	connWindow   = 1 << 20
 	// maxHeaderBytes bounds the headers of a stream. connectTimeout bounds the handshakes of
@@ -158,7 +158,7 @@ func New(cfg Config) *Port {
 func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpcserver.Server {
 	return grpcserver.New(grpcserver.Config{
 		Codec: codec, Unary: p.unary, Stream: p.stream,
-		Handshake: clientCredentials{p.credentials(), p}.ServerHandshake, HandshakeTimeout: connectTimeout,
+		Handshake: p.handshake, HandshakeTimeout: connectTimeout,
 		Values: p.valuesOf,
 		Observe: func(info credentials.AuthInfo) grpcserver.Observer {
 			return info.(clientAuthInfo).client.traffic.Load()
@@ -233,7 +233,7 @@ func (p *Port) Stop() {
 	p.http.close()
 }
 
-// closeUnready closes connections of which the handshake is not over: gRPC would wait for them.
+// closeUnready closes connections of which the handshake is not over: to stop is to wait for them.
 func (p *Port) closeUnready() {
 	p.closing.Store(true)
 	p.mu.Lock()

@@ -7,20 +7,9 @@ import (
 	"net"
 	"time"
 
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"balsa.example/internal/certs"
 	"balsa.example/internal/ratelog"
 )
-
-// credentials is what the gRPC server takes connections with.
-func (p *Port) credentials() credentials.TransportCredentials {
-	if p.tls == nil {
-		return insecure.NewCredentials()
-	}
-	return &tlsCredentials{TransportCredentials: credentials.NewTLS(p.tls), conf: p.tls, refused: p.refused}
-}
 
 // RefusedByTLS is how many clients were refused in the handshake of TLS.
 func (p *Port) RefusedByTLS() uint64 { return p.refused.Count() }
@@ -31,32 +20,19 @@ const (
 	ProtocolHTTP1 = "http/1.1"
 )
 
-// tlsCredentials are TLS credentials that log which clients they refuse, and why.
-type tlsCredentials struct {
-	credentials.TransportCredentials
-	conf    *tls.Config
-	refused *ratelog.Logger
-}
-
-// Clone implements credentials.TransportCredentials.
-func (c *tlsCredentials) Clone() credentials.TransportCredentials { return c }
-
-// ServerHandshake implements credentials.TransportCredentials. gRPC has set a deadline.
-func (c *tlsCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+// serveTLS makes the handshake of TLS, and logs which clients it refuses, and why. The caller has set a deadline.
+func serveTLS(raw net.Conn, conf *tls.Config, refused *ratelog.Logger) (*tls.Conn, error) {
 	limited := &handshakeConn{Conn: raw, left: maxHandshakeBytes}
-	conn := tls.Server(limited, c.conf)
+	conn := tls.Server(limited, conf)
 	err := conn.Handshake()
 	limited.over = true
 	if err == nil {
-		return conn, credentials.TLSInfo{
-			State:          conn.ConnectionState(),
-			CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
-		}, nil
+		return conn, nil
 	}
 	err = certs.RefusePlain(err)
-	c.refused.Warn("client refused", "address", raw.RemoteAddr(), "reason", err)
+	refused.Warn("client refused", "address", raw.RemoteAddr(), "reason", err)
 	linger(raw)
-	return nil, nil, err
+	return nil, err
 }
 
 // maxHandshakeBytes bounds what a client may send before the handshake of TLS is over. Without
@@ -68,7 +44,7 @@ const maxHandshakeBytes = 24 << 10
 type handshakeConn struct {
 	net.Conn
 	left int
-	over bool // set before gRPC reads
+	over bool // set before anything else is read
 }
 
 var errLongHandshake = fmt.Errorf("the client sent %d bytes, and the handshake is not over", maxHandshakeBytes)

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"testing"
 
-	"google.golang.org/grpc/credentials"
-
 	"balsa.example/internal/certs"
 	"balsa.example/internal/certs/certstest"
 	"balsa.example/internal/ratelog"
@@ -32,8 +30,7 @@ func TestAHandshakeIsShort(t *testing.T) {
 			defer far.Close()
 			client(far)
 		}()
-		g := &tlsCredentials{TransportCredentials: credentials.NewTLS(conf), conf: conf, refused: ratelog.New(slog.New(slog.DiscardHandler), RefusalLines, refusalPeriod)}
-		conn, _, err := g.ServerHandshake(near)
+		conn, err := serveTLS(near, conf, ratelog.New(slog.New(slog.DiscardHandler), RefusalLines, refusalPeriod))
 		if err == nil {
 			_, err = io.CopyN(io.Discard, conn, 4*maxHandshakeBytes)
 		}

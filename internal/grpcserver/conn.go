@@ -20,32 +20,34 @@ type conn struct {
 	values context.Context // knows the client
 	begun  time.Time
 
-	// Of the reader alone.
-	in       *frameReader
-	headers  *headerReader
-	window0  int // what the client may send on the connection, in bytes of DATA
-	owed     int // bytes for which it gets credit
-	pings    pings
+	// Of the reader alone. Windows are in bytes of DATA.
+	in            *frameReader
+	headers       *headerReader
+	receiveWindow int // what the client may send on the connection
+	receiveOwed   int // what it has sent, and gets credit for
+	pings         pings
+
+	// Of all.
+	observer Observer // nil: none
+	observed observed
 	running  atomic.Int64 // handlers
 	heard    atomic.Int64 // when something came, in nanoseconds since begun: no clock may step back
-	observer Observer     // nil: none
-	observed observed
-	answered atomic.Bool // headers or data were written since the last ping of the client
+	answered atomic.Bool  // headers or data were written since the last ping of the client
 
-	mu       sync.Mutex
-	streams  map[uint32]*stream
-	last     uint32 // the highest stream of the client
-	control  []byte // frames that wait for the writer, ahead of all others
-	ready    queue  // streams that have something to write
-	starved  queue  // and those that need more of the window of the connection
-	window   int64  // what the client takes on the connection, in bytes of DATA
-	initial  int64  // and on a new stream
-	response response
-	closing  bool // what there is to write is the last
-	killed   bool // nothing is written any more
-	draining drain
-	wake     chan struct{} // wakes the writer; has room for one
-	asleep   bool          // the writer waits for it
+	mu          sync.Mutex
+	streams     map[uint32]*stream
+	last        uint32 // the highest stream of the client
+	control     []byte // frames that wait for the writer, ahead of all others
+	ready       queue  // streams that have something to write
+	starved     queue  // and those that need more of sendWindow
+	sendWindow  int64  // what the client takes on the connection
+	initialSend int64  // and on a new stream
+	response    response
+	draining    drain
+	closing     bool          // what there is to write is the last
+	killed      bool          // nothing is written any more
+	wake        chan struct{} // wakes the writer; has room for one
+	asleep      bool          // the writer waits for it
 }
 
 // drain is how far a graceful stop is.
@@ -65,10 +67,8 @@ func newConn(s *Server, nc net.Conn, info credentials.AuthInfo) *conn {
 		Conn: nc, server: s, begun: time.Now(),
 		values:  peer.NewContext(context.Background(), &peer.Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr(), AuthInfo: info}),
 		in:      newFrameReader(nc),
-		window0: s.cfg.ConnWindow,
-		streams: make(map[uint32]*stream),
-		window:  initialWindow, initial: initialWindow,
-		wake: make(chan struct{}, 1),
+		streams: make(map[uint32]*stream), wake: make(chan struct{}, 1),
+		receiveWindow: s.cfg.ConnWindow, sendWindow: initialWindow, initialSend: initialWindow,
 	}
 	c.control = c.appendSettings(nil)
 	c.headers = newHeaderReader(c)

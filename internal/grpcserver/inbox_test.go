@@ -151,8 +151,8 @@ func TestPaddingCounts(t *testing.T) {
 		c.WriteDataPadded(id, false, []byte("ab"), make([]byte, 7))
 		c.heard(id)
 		sc := s.conn(t)
-		if st := sc.streams[id]; st.in.window != s.cfg.StreamWindow-10 || string(st.in.data) != "ab" || sc.window0 != s.cfg.ConnWindow-10 {
-			t.Errorf("windows of %d and %d, %q", st.in.window, sc.window0, st.in.data)
+		if st := sc.streams[id]; st.in.window != s.cfg.StreamWindow-10 || string(st.in.data) != "ab" || sc.receiveWindow != s.cfg.ConnWindow-10 {
+			t.Errorf("windows of %d and %d, %q", st.in.window, sc.receiveWindow, st.in.data)
 		}
 		const padded = 256
 		for range 10 * s.cfg.StreamWindow / padded {

@@ -134,9 +134,9 @@ func (c *conn) frame(b []byte, st *stream) []byte {
 		b = c.response.appendHeaders(b, st.id, o.headers, nil)
 		o.begun = true
 	}
-	if n := int(min(int64(o.size), o.window, c.window, maxFrame)); n > 0 {
+	if n := int(min(int64(o.size), o.window, c.sendWindow, maxFrame)); n > 0 {
 		o.window -= int64(n)
-		c.window -= int64(n)
+		c.sendWindow -= int64(n)
 		b = appendFrame(b, http2.FrameData, 0, st.id, n)
 		b = o.take(b, n)
 	}

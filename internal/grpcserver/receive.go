@@ -183,15 +183,15 @@ func (c *conn) takeTrailers(id uint32, ended bool) error {
 }
 
 func (c *conn) takeData(f frame) error {
-	if c.window0 -= len(f.payload); c.window0 < 0 {
+	if c.receiveWindow -= len(f.payload); c.receiveWindow < 0 {
 		return goAway{http2.ErrCodeFlowControl, "more data than the window of the connection allows"}
 	}
-	if c.owed += len(f.payload); c.owed >= c.server.cfg.ConnWindow/2 {
+	if c.receiveOwed += len(f.payload); c.receiveOwed >= c.server.cfg.ConnWindow/2 {
 		c.mu.Lock()
-		c.tell(appendWindowUpdate(c.control, 0, c.owed))
+		c.tell(appendWindowUpdate(c.control, 0, c.receiveOwed))
 		c.mu.Unlock()
-		c.window0 += c.owed
-		c.owed = 0
+		c.receiveWindow += c.receiveOwed
+		c.receiveOwed = 0
 	}
 	payload, padding, err := unpad(f)
 	if err != nil {
@@ -299,7 +299,7 @@ func (c *conn) add(st *stream) bool {
 	if c.closing || c.draining == refusing || len(c.streams) >= c.server.cfg.MaxStreams {
 		return false
 	}
-	st.out.window = c.initial
+	st.out.window = c.initialSend
 	c.streams[st.id] = st
 	c.began(st, st.in.ended)
 	return true
@@ -318,13 +318,13 @@ func (c *conn) settings(f frame) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before := c.initial
+	before := c.initialSend
 	for b := f.payload; len(b) > 0; b = b[6:] {
 		if err := c.set(http2.SettingID(binary.BigEndian.Uint16(b)), binary.BigEndian.Uint32(b[2:])); err != nil {
 			return err
 		}
 	}
-	if err := c.shift(c.initial - before); err != nil {
+	if err := c.shift(c.initialSend - before); err != nil {
 		return err
 	}
 	c.tell(appendFrame(c.control, http2.FrameSettings, http2.FlagSettingsAck, 0, 0))
@@ -344,7 +344,7 @@ func (c *conn) set(id http2.SettingID, v uint32) error {
 	case http2.SettingHeaderTableSize:
 		c.response.plain = c.response.plain || v < minTable
 	case http2.SettingInitialWindowSize:
-		c.initial = int64(v)
+		c.initialSend = int64(v)
 	}
 	return nil
 }
@@ -400,11 +400,11 @@ func (c *conn) widen(more int64) error {
 	switch {
 	case more == 0:
 		return goAway{http2.ErrCodeProtocol, "WINDOW_UPDATE of nothing"}
-	case c.window+more > maxWindow:
+	case c.sendWindow+more > maxWindow:
 		return goAway{http2.ErrCodeFlowControl, "the window of the connection is too large"}
 	}
-	c.window += more
-	if c.window > 0 && !c.starved.empty() {
+	c.sendWindow += more
+	if c.sendWindow > 0 && !c.starved.empty() {
 		c.wakeWriter()
 	}
 	return nil

@@ -38,7 +38,7 @@ var errLast = errors.New("all is written")
 func (c *conn) writeNext() error {
 	var b *[]byte
 	c.mu.Lock()
-	for !c.killed && len(c.control) == 0 && c.ready.empty() && !c.closing && (c.window <= 0 || c.starved.empty()) {
+	for !c.killed && len(c.control) == 0 && c.ready.empty() && !c.closing && (c.sendWindow <= 0 || c.starved.empty()) {
 		c.asleep = true
 		c.mu.Unlock()
 		<-c.wake
@@ -82,7 +82,7 @@ func (c *conn) fill(b []byte) []byte {
 		}
 		switch {
 		case !st.out.waits():
-		case c.window <= 0 && st.out.begun && st.out.size > 0:
+		case c.sendWindow <= 0 && st.out.begun && st.out.size > 0:
 			c.starved.add(st)
 		default:
 			b = c.frame(b, st)
@@ -101,7 +101,7 @@ const keptControl = 1 << 10
 
 // next takes the stream whose turn it is, nil if there is none. Caller holds mu.
 func (c *conn) next() *stream {
-	if c.window > 0 && !c.starved.empty() {
+	if c.sendWindow > 0 && !c.starved.empty() {
 		return c.starved.take()
 	}
 	return c.ready.take()

@@ -36,6 +36,9 @@ func (c *conn) dispatch(st *stream) error {
 		c.running.Add(-1)
 		return reset{http2.ErrCodeRefusedStream, "too many handlers"}
 	}
+	c.mu.Lock()
+	c.tellStreams() // before the handler is counted
+	c.mu.Unlock()
 	select {
 	case s.workers.calls <- st:
 	default:

@@ -36,6 +36,7 @@ type conn struct {
 
 	mu          sync.Mutex
 	streams     map[uint32]*stream
+	most        int    // how many streams there were since it was made
 	last        uint32 // the highest stream of the client
 	control     []byte // frames that wait for the writer, ahead of all others
 	ready       queue  // streams that have something to write
@@ -88,7 +89,7 @@ func (c *conn) serve() {
 	writer.Go(c.write)
 	err := c.handshake()
 	if err == nil {
-		_ = c.SetDeadline(time.Time{})
+		c.endHandshake()
 		stop := c.keepAlive()
 		err = c.read()
 		stop()
@@ -119,6 +120,15 @@ func (c *conn) handshake() error {
 		return goAway{http2.ErrCodeProtocol, "the first frame is none of SETTINGS"}
 	}
 	return c.settings(f)
+}
+
+// endHandshake clears the deadline, unless the connection is about to end.
+func (c *conn) endHandshake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closing {
+		_ = c.SetDeadline(time.Time{})
+	}
 }
 
 func (c *conn) appendSettings(b []byte) []byte {
@@ -191,10 +201,16 @@ func (c *conn) remove(st *stream) {
 	st.leave()
 	if c.streams[st.id] == st {
 		delete(c.streams, st.id)
+		if len(c.streams) == 0 && c.most > keptStreams {
+			c.streams, c.most = make(map[uint32]*stream), 0 // a map keeps the memory that it has had
+		}
 		c.ended(st)
 		c.rest()
 	}
 }
+
+// keptStreams is how many streams a connection may have had at once that keeps the memory for so many.
+const keptStreams = 64
 
 // rest ends a connection that drains when the last stream has ended. Caller holds mu.
 func (c *conn) rest() {

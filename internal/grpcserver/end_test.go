@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"google.golang.org/grpc"
 )
 
 // What a client has sent before it hears that a stream has ended is nobody's fault.
@@ -97,5 +98,55 @@ func TestStreamsRise(t *testing.T) {
 		c.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.encode(fields(call)), EndHeaders: true, EndStream: true})
 		synctest.Wait()
 		c.wantEnd(http2.ErrCodeProtocol)
+	})
+}
+
+// A goroutine of a handler that sends, while the client does not read, ends with the handler.
+func TestASenderEndsWithItsHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := make(chan error, 1)
+		s := serve(t, &service{talk: func(s grpc.ServerStream) error {
+			go func() {
+				for {
+					if err := s.SendMsg(make([]byte, sendQuota)); err != nil {
+						sent <- err
+						return
+					}
+				}
+			}()
+			time.Sleep(time.Second)
+			return nil
+		}})
+		c := s.dial(t)
+		c.begin(talk, true)
+		time.Sleep(time.Minute)
+		select {
+		case <-sent:
+		default:
+			t.Error("it waits")
+		}
+	})
+}
+
+// Thousands of streams at once leave nothing behind: a map keeps the memory that it has had.
+func TestABurstOfStreamsLeavesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, &service{talk: hang}, func(cfg *Config) { cfg.MaxStreams = 1000 })
+		c := s.dial(t)
+		var ids []uint32
+		for range 1000 {
+			ids = append(ids, c.begin(talk, false))
+		}
+		synctest.Wait()
+		if n := s.conn(t).most; n != 1000 {
+			t.Errorf("there were %d streams", n)
+		}
+		for _, id := range ids {
+			c.WriteRSTStream(id, http2.ErrCodeCancel)
+		}
+		s.conn(t).wantQuiet(t)
+		if n := s.conn(t).most; n != 0 {
+			t.Errorf("the map has room for %d streams", n)
+		}
 	})
 }

@@ -34,7 +34,7 @@ type headerReader struct {
 	conn    *conn
 	decoder *hpack.Decoder
 	known   map[string]*request // by all fields, but for the time
-	bytes   int                 // of the keys of known
+	bytes   int                 // which known takes, as RFC 9113, 6.5.2 counts
 
 	// Of the block that is being decoded.
 	fields  []hpack.HeaderField
@@ -48,6 +48,8 @@ const (
 	// maxKnown and maxKnownBytes bound the requests that a connection remembers.
 	maxKnown      = 64
 	maxKnownBytes = 32 << 10
+	// keptKey is the largest key whose memory is used again, in bytes.
+	keptKey = 4 << 10
 	// maxContinuations bounds the frames of one block of headers.
 	maxContinuations = 32
 )
@@ -85,6 +87,9 @@ func (h *headerReader) add(f hpack.HeaderField) {
 
 // decode decodes a block of fields. An error other than reset is one of the connection.
 func (h *headerReader) decode(block []byte) error {
+	if cap(h.key) > keptKey {
+		h.fields, h.key = nil, nil
+	}
 	h.fields, h.key, h.size, h.timeout = h.fields[:0], h.key[:0], 0, ""
 	h.timed = false
 	_, err := h.decoder.Write(block)
@@ -116,10 +121,10 @@ func (h *headerReader) request() (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(h.key) <= maxKnownBytes/2 {
-		if h.bytes += len(h.key); len(h.known) >= maxKnown || h.bytes > maxKnownBytes {
+	if h.size <= maxKnownBytes/2 {
+		if h.bytes += h.size; len(h.known) >= maxKnown || h.bytes > maxKnownBytes {
 			clear(h.known)
-			h.bytes = len(h.key)
+			h.bytes = h.size
 		}
 		h.known[string(h.key)] = r
 	}

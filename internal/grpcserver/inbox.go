@@ -15,7 +15,7 @@ import (
 const prefixSize = 5
 
 // inbox has what a client has sent on a stream, and a handler has not taken. With what the client may
-// still send it is at most a window, or the message that somebody waits for if that is larger.
+// still send it is at most a window, or the message that somebody waits for and endRoom if that is larger.
 type inbox struct {
 	mu     sync.Mutex
 	data   []byte
@@ -52,7 +52,7 @@ func (in *inbox) credit(cfg *Config) int {
 	need := 0
 	if in.hungry && len(in.data) >= prefixSize {
 		if size := messageSize(in.data); size <= cfg.MaxMessageBytes {
-			need = prefixSize + size
+			need = prefixSize + size + endRoom
 		}
 	}
 	has := len(in.data) + in.window
@@ -63,6 +63,10 @@ func (in *inbox) credit(cfg *Config) int {
 	in.window += n
 	return n
 }
+
+// endRoom is what a client may send behind a message that is awaited, in bytes. grpc-go's sends the end of a
+// stream, which is an empty frame, only where there is some window left.
+const endRoom = 1 << 10
 
 // messageSize is that of the message that follows a prefix, as the client says.
 func messageSize(prefix []byte) int { return int(binary.BigEndian.Uint32(prefix[1:])) }

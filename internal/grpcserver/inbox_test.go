@@ -243,7 +243,7 @@ func TestCreditIsForTheMessageThatIsAwaited(t *testing.T) {
 			t.Errorf("credit of %d, and nobody waits", a.credit)
 		}
 		close(next)
-		if a := c.heard(id); a.credit != len(prefixed([]byte("small")))+len(large)-s.cfg.StreamWindow {
+		if a := c.heard(id); a.credit != len(prefixed([]byte("small")))+len(large)+endRoom-s.cfg.StreamWindow {
 			t.Errorf("credit of %d", a.credit)
 		}
 	})
@@ -258,7 +258,7 @@ func TestTheInboxIsBoundedWhileAMessageIsAwaited(t *testing.T) {
 		in := &inbox{window: cfg.StreamWindow}
 		size := rng.IntN(12_000)
 		stream := bytes.Repeat(prefixed(make([]byte, size)), 20)
-		most := max(cfg.StreamWindow, prefixSize+size)
+		most := max(cfg.StreamWindow, prefixSize+size+endRoom)
 		if size > cfg.MaxMessageBytes {
 			most = cfg.StreamWindow
 		}

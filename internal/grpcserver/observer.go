@@ -9,7 +9,7 @@ type Observer interface {
 	// client can know of it.
 	Streams(now Streams)
 	// Took is called when all was taken that has come so far. data: that had bytes of messages;
-	// whole: it had the end of a message.
+	// whole: it had the end of something for a handler.
 	Took(data, whole bool)
 }
 
@@ -17,8 +17,8 @@ type Observer interface {
 type Streams struct {
 	Open       int   // whose end was not sent
 	More       int   // of these, those on which the client may send more
-	Empty      int   // of these, those that have brought no message so far
-	Unfinished int64 // bytes of messages of which only a part has come
+	Empty      int   // of these, those that have brought nothing for a handler so far
+	Unfinished int64 // bytes that have come, and that no handler can take: of a part of a message, or of a unary call without its end
 }
 
 // observed is what an Observer has not been told.
@@ -53,7 +53,8 @@ type arrival struct {
 	prefix [prefixSize]byte
 	have   int  // bytes of the message that is coming
 	size   int  // all that it will have, once the prefix has come
-	some   bool // a whole one has come
+	some   bool // there was something for a handler
+	held   int  // bytes that no handler can take
 
 	more, empty bool  // it counts in Streams.More, and Empty
 	unfinished  int64 // what it counts for in Streams.Unfinished
@@ -84,21 +85,27 @@ func (a *arrival) add(data []byte) (whole bool) {
 // follow counts what a stream has brought. ended: it brings no more.
 func (c *conn) follow(st *stream, payload []byte, ended bool) {
 	a := &st.arrival
-	before := a.have
+	before := a.held
 	whole := a.add(payload)
+	if st.isUnary() { // it is called when its end has come
+		a.held += len(payload)
+		whole = ended
+	} else {
+		a.held = a.have
+	}
 	c.observed.data = c.observed.data || len(payload) > 0
 	c.observed.whole = c.observed.whole || whole
 	if ended {
-		a.have = 0
+		a.held = 0
 	}
 	first := whole && !a.some
-	if a.some = a.some || whole; !first && !ended && a.have == before {
+	if a.some = a.some || whole; !first && !ended && a.held == before {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !st.out.gone {
-		c.recount(st, a.more && !ended, a.empty && !first && !ended, int64(a.have))
+		c.recount(st, a.more && !ended, a.empty && !first && !ended, int64(a.held))
 	}
 }
 

@@ -2,6 +2,7 @@ package grpcserver
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
@@ -226,4 +227,57 @@ func TestTheEndOfAStreamIsToldBeforeItIsSent(t *testing.T) {
 			return
 		}
 	}
+}
+
+// A unary call is called at its end. Until then all that it has brought counts.
+func TestARequestCountsUntilItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := &noted{}
+		c := serve(t, &service{}, func(cfg *Config) { cfg.Observe = func(credentials.AuthInfo) Observer { return seen } }).dial(t)
+		id := c.begin(call, false)
+		c.send(id, []byte("\x00\x00\x00\x00\x03abc"), false)
+		synctest.Wait()
+		if now, want := seen.now(), (Streams{Open: 1, More: 1, Empty: 1, Unfinished: prefixSize + 3}); now != want {
+			t.Errorf("%+v, want %+v", now, want)
+		}
+		c.WriteData(id, true, nil)
+		synctest.Wait()
+		if now := seen.now(); now != (Streams{}) {
+			t.Errorf("%+v in the end", now)
+		}
+	})
+}
+
+// A handler that runs is one of a stream of which the Observer knows, though the reader is not at the end of
+// what has come.
+func TestAStreamIsToldBeforeItsHandlerRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen, ran := &noted{}, make(chan Streams, 1)
+		requests := 0
+		s := serve(t, &service{call: func(context.Context, []byte) ([]byte, error) {
+			ran <- seen.now()
+			return nil, nil
+		}}, func(cfg *Config) {
+			cfg.Observe = func(credentials.AuthInfo) Observer { return seen }
+			cfg.Values = func(ctx context.Context) context.Context {
+				if requests++; requests == 2 { // by then the first one has come
+					if now := <-ran; now.Open != 1 {
+						t.Errorf("%+v while a handler runs", now)
+					}
+				}
+				return ctx
+			}
+		})
+		c := s.dial(t)
+		var out bytes.Buffer
+		fr := http2.NewFramer(&out, nil)
+		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.encode(fields(call)), EndHeaders: true})
+		fr.WriteData(1, true, make([]byte, prefixSize))
+		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: c.encode(fields("/none")), EndHeaders: true, EndStream: true})
+		c.conn.Write(out.Bytes())
+		synctest.Wait()
+		if requests != 2 {
+			t.Errorf("%d requests", requests)
+		}
+	})
 }

@@ -301,6 +301,7 @@ func (c *conn) add(st *stream) bool {
 	}
 	st.out.window = c.initialSend
 	c.streams[st.id] = st
+	c.most = max(c.most, len(c.streams))
 	c.began(st, st.in.ended)
 	return true
 }

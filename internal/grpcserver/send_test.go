@@ -57,10 +57,10 @@ func TestAWindowMayBecomeNegative(t *testing.T) {
 		c.widen(id, 1)
 		wantData(id, 65536)
 		// Many values in one frame count as the last of them.
-		c.WriteSettings(initialWindowOf(1<<30), initialWindowOf(0), initialWindowOf(1<<31-1), initialWindowOf(35))
 		c.mu.Lock()
 		c.shrinks = append(c.shrinks, 0)
 		c.mu.Unlock()
+		c.WriteSettings(initialWindowOf(1<<30), initialWindowOf(0), initialWindowOf(1<<31-1), initialWindowOf(35))
 		wantData(id, 65536)
 		other := c.call(nil)
 		wantData(other, 35)

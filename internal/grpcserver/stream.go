@@ -37,7 +37,7 @@ func newStream(c *conn, id uint32, r *request) *stream {
 	st := &stream{conn: c, id: id, request: r}
 	st.ctx.Context = r.values
 	st.in.window = c.server.cfg.StreamWindow
-	if r.method != nil && r.method.stream != nil {
+	if !st.isUnary() {
 		st.in.came, st.out.room = make(chan struct{}, 1), make(chan struct{}, 1)
 	} else {
 		st.in.hungry = true
@@ -73,6 +73,9 @@ var (
 	errDeadline = status.Error(codes.DeadlineExceeded, context.DeadlineExceeded.Error())
 )
 
+// isUnary tells whether it is a call of a unary method, or of none.
+func (st *stream) isUnary() bool { return st.request.method == nil || st.request.method.stream == nil }
+
 // settle ends what a stream has besides the answer: what has come, its deadline, its context. conn.mu is held.
 func (st *stream) settle(err, cause error) {
 	st.waits.Store(false)
@@ -81,6 +84,7 @@ func (st *stream) settle(err, cause error) {
 	}
 	st.in.close(err)
 	st.ctx.end(cause)
+	st.wakeSender()
 }
 
 func (st *stream) wakeSender() {

@@ -35,6 +35,7 @@ type Client struct {
 	// without a message count for. progress is when the last part of a message came, in Unix
 	// nanoseconds.
 	unfinished, unbegun, progress atomic.Int64
+	waiting                       atomic.Int64 // bytes of its calls that wait for room
 
 	traffic atomic.Pointer[traffic] // nil until the handshake of TLS is over
 	sending map[*sender]struct{}    // of its streams; guarded by Port.mu

@@ -44,6 +44,14 @@ type streamCounts struct {
 
 // enter counts a stream before its handler runs, unless that is over a bound.
 func (o *openStreams) enter(streaming bool) bool {
+	ok := o.tryEnter(streaming)
+	if !ok {
+		o.client.streams.Refused() // which may log, and so wait: not while mu is held
+	}
+	return ok
+}
+
+func (o *openStreams) tryEnter(streaming bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := o.streaming
@@ -51,7 +59,7 @@ func (o *openStreams) enter(streaming bool) bool {
 		all++
 	}
 	windows := max(o.windows, min(o.counted+1, max(all, o.now.more)))
-	if o.client.streams.take(1, int64(windows-o.windows)*StreamWindow) != Allowed {
+	if o.client.streams.try(1, int64(windows-o.windows)*StreamWindow) != Allowed {
 		return false
 	}
 	o.handlers++
@@ -101,7 +109,9 @@ func (o *openStreams) recount(progress bool) {
 		for _, size := range o.unread[:ended] {
 			o.client.Requests.Leave(size)
 		}
-		o.unread = slices.Delete(o.unread, 0, ended)
+		if o.unread = slices.Delete(o.unread, 0, ended); len(o.unread) == 0 {
+			o.unread = nil
+		}
 	}
 	unbegun := max(0, o.now.empty-o.handlers)
 	o.client.addUnbegun(int64(unbegun-o.unbegun) * beginCost)

@@ -80,6 +80,7 @@ type Port struct {
 	// unfinished is the size in bytes of all unfinished messages, unbegun what streams without a
 	// message count for.
 	unfinished, unbegun atomic.Int64
+	waiting             atomic.Int64  // bytes of calls that wait for room
 	received, sent      atomic.Uint64 // bytes, by gRPC
 
 	surplus surplus

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -87,6 +88,68 @@ func TestUnfinishedMessagesAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// A client sends whole requests, and keeps the ends of its calls back, before which no handler takes them.
+func TestRequestsWithoutAnEndAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bound, size = 8 << 20, 2 << 20
+		ctx, cancel := context.WithCancel(t.Context())
+		p := open(ctx, Limits{UnfinishedBytes: bound})
+		defer p.close()
+		defer cancel()
+		conn := p.dial(t)
+		defer conn.Close()
+		go io.Copy(io.Discard, conn)
+		_, err := conn.Write([]byte(http2.ClientPreface))
+		fr := http2.NewFramer(conn, nil)
+		fr.WriteSettings()
+		whole := 0
+		for s := uint32(1); whole < 10 && err == nil; s += 2 {
+			fr.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: headersOf(healthpb.Health_Check_FullMethodName), EndHeaders: true})
+			part := binary.BigEndian.AppendUint32([]byte{0}, size-prefixBytes)
+			for n := 0; n < size && err == nil; {
+				err = fr.WriteData(s, false, part)
+				n += len(part)
+				part = make([]byte, min(16<<10, size-n))
+				synctest.Wait()
+			}
+			whole++
+		}
+		if err == nil || whole < bound/size || whole > bound/size+1 {
+			t.Errorf("%d requests of %d bytes, then %v", whole, size, err)
+		}
+	})
+}
+
+// Many clients send the end of a call behind its request, and some of them only where the window allows more.
+func TestTheEndOfACallMayComeAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := open(ctx, Limits{})
+		defer p.close()
+		defer cancel()
+		conn := p.connect(t)
+		defer conn.Close()
+		for _, size := range []int{1000, StreamWindow - 10, StreamWindow, StreamWindow + 1000, 1 << 20, MaxMessageBytes - 10} {
+			ctx, cancel := context.WithTimeout(ctx, time.Minute)
+			s, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, healthpb.Health_Check_FullMethodName)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = s.SendMsg(&healthpb.HealthCheckRequest{Service: strings.Repeat("k", size)})
+			if err := errors.Join(err, s.CloseSend()); err != nil {
+				t.Error(err)
+			}
+			if err := s.RecvMsg(new(healthpb.HealthCheckResponse)); status.Code(err) != codes.NotFound {
+				t.Errorf("a request of %d bytes: %v", size, err)
+			}
+			cancel()
+		}
+	})
+}
+
+// prefixBytes is what gRPC puts before a message.
+const prefixBytes = 5
 
 // A client begins a message and says nothing more.
 func TestAnUnfinishedMessageHasItsTime(t *testing.T) {

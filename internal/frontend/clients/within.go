@@ -78,14 +78,14 @@ func (w *within) call(serve methodHandler) methodHandler {
 			return intercept(ctx, req, info, func(ctx context.Context, req any) (any, error) {
 				cl, done := w.port.ClientOf(ctx)
 				defer done()
-				cost := int64(size)
+				expected := int64(0)
 				if w.bounds.Expect != nil {
-					cost += w.bounds.Expect(req.(proto.Message))
+					expected = w.bounds.Expect(req.(proto.Message))
 				}
-				if !cl.Begin(ctx, cost) {
+				if !cl.Begin(ctx, int64(size), expected) {
 					return nil, w.bounds.TooMany
 				}
-				defer cl.End(cost)
+				defer cl.End(int64(size) + expected)
 				return handle(ctx, req)
 			})
 		}
@@ -115,13 +115,19 @@ func checkSize(size, most int) error {
 	return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", size, most)
 }
 
-// Begin counts a call in progress until End, which gets the same bytes. It waits for room, but not
-// for ever: then, or when ctx ends, it returns false.
-func (cl *Client) Begin(ctx context.Context, bytes int64) bool {
-	bytes += callOverhead
+// Begin counts a call in progress until End, which gets the sum of the bytes: of the request, which is in
+// memory, and expected of the response. It waits for room, but not for ever: then, or when ctx ends, or if
+// too many wait already, it returns false.
+func (cl *Client) Begin(ctx context.Context, request, expected int64) bool {
+	bytes := request + expected + callOverhead
 	if cl.Requests.try(1, bytes) == Allowed {
 		return true
 	}
+	if !cl.wait(request + callOverhead) {
+		cl.Requests.Refused()
+		return false
+	}
+	defer cl.wait(-request - callOverhead)
 	late := time.NewTimer(roomWait)
 	defer late.Stop()
 	select {
@@ -144,6 +150,18 @@ func (cl *Client) Begin(ctx context.Context, bytes int64) bool {
 		}
 	}
 	return true
+}
+
+// wait counts bytes of calls that wait for room, and are in memory already. It returns false if there are too
+// many: of all, or a quarter of that of one client.
+func (cl *Client) wait(bytes int64) bool {
+	most := cl.port.limits.UnfinishedBytes
+	own, all := cl.waiting.Add(bytes), cl.port.waiting.Add(bytes)
+	if bytes <= 0 || own <= most/4 && all <= most {
+		return true
+	}
+	cl.wait(-bytes)
+	return false
 }
 
 // End notes that a call is in progress no more.

@@ -230,3 +230,54 @@ func TestResponsesCountForTheirSize(t *testing.T) {
 		}
 	}
 }
+
+// Calls that wait for room are in memory. A client with too many of them is told at once.
+func TestCallsThatWaitForRoomAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const calls, size = 100, 256 << 10
+		ctx, cancel := context.WithCancel(t.Context())
+		a := &answering{hold: make(chan struct{})}
+		expect := func(proto.Message) int64 { return MaxClientBytes / 4 }
+		p := openAnswering(ctx, Limits{}, Bounds{MessageBytes: 1 << 20, Expect: expect}, a)
+		defer p.close()
+		defer cancel()
+		conn := p.connect(t)
+		defer conn.Close()
+		began := time.Now()
+		var all sync.WaitGroup
+		var atOnce, late atomic.Int64
+		for range calls {
+			all.Go(func() {
+				req := &healthpb.HealthCheckRequest{Service: strings.Repeat("k", size)}
+				switch err := conn.Invoke(ctx, answerMethod, req, new(healthpb.HealthCheckRequest)); {
+				case err == nil:
+				case status.Code(err) != codes.ResourceExhausted:
+					t.Error(err)
+				case time.Since(began) < roomWait:
+					atOnce.Add(1)
+				default:
+					late.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		most := p.limits.UnfinishedBytes / 4
+		if n := p.waiting.Load(); n > most || n < most/2 {
+			t.Errorf("%d bytes wait, at most %d may", n, most)
+		}
+		running, waiting := a.running.Load(), p.waiting.Load()/size
+		if n := atOnce.Load(); n == 0 || n+running+waiting < calls-1 || n+running+waiting > calls+1 {
+			t.Errorf("%d calls are refused at once, %d run and %d wait, of %d", n, running, waiting, calls)
+		}
+		time.Sleep(2 * roomWait)
+		synctest.Wait()
+		if n := late.Load(); n < waiting-1 || n > waiting+1 {
+			t.Errorf("%d calls of %d that waited are refused", n, waiting)
+		}
+		close(a.hold)
+		all.Wait()
+		if n := p.waiting.Load(); n != 0 {
+			t.Errorf("%d bytes wait in the end", n)
+		}
+	})
+}

@@ -141,14 +141,14 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, m etcd.Method) 
 func (g *Gateway) call(ctx context.Context, w http.ResponseWriter, f *etcd.Face, m etcd.Method, req proto.Message, c *etcd.Caller) error {
 	cl, done := g.cfg.Client(ctx)
 	defer done()
-	cost := int64(proto.Size(req))
+	size, expected := int64(proto.Size(req)), int64(0)
 	if g.cfg.Bounds.Expect != nil {
-		cost += g.cfg.Bounds.Expect(req)
+		expected = g.cfg.Bounds.Expect(req)
 	}
-	if !cl.Begin(ctx, cost) {
+	if !cl.Begin(ctx, size, expected) {
 		return translate.ErrTooManyRequests
 	}
-	defer cl.End(cost)
+	defer cl.End(size + expected)
 	resp, err := m.Call(f, ctx, c, req)
 	if err != nil {
 		return err

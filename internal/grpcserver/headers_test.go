@@ -84,30 +84,29 @@ func TestContentLengthIsTrue(t *testing.T) {
 
 func TestTrailersEndAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serve(t, &service{})
-		c := s.dial(t)
-		trailers := func(id uint32, ended bool, name string) {
+		c := serve(t, &service{}).dial(t)
+		trailers := func(c *client, id uint32, ended bool, name string) {
 			block := c.encode([]hpack.HeaderField{{Name: name, Value: "v"}})
 			c.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block, EndHeaders: true, EndStream: ended})
 		}
 		id := c.begin(talk, false)
 		c.send(id, prefixed([]byte("x")), false)
-		trailers(id, true, "x-trailer")
+		trailers(c, id, true, "x-trailer")
 		c.want(id, []byte("x"))
 		unary := c.begin(call, false)
 		c.send(unary, prefixed([]byte("x")), false)
-		trailers(unary, true, "x-trailer")
+		trailers(c, unary, true, "x-trailer")
 		c.want(unary, []byte("x"))
 		for _, wrong := range []struct {
 			ended bool
 			name  string
 		}{{false, "x"}, {true, ":path"}} {
 			id := c.begin(talk, false)
-			trailers(id, wrong.ended, wrong.name)
+			trailers(c, id, wrong.ended, wrong.name)
 			c.wantReset(id, http2.ErrCodeProtocol)
 		}
-		id = c.begin(talk, true)
-		trailers(id, true, "x") // it has ended
+		c = serve(t, &service{talk: hang}).dial(t) // whose streams last
+		trailers(c, c.begin(talk, true), true, "x")
 		c.wantEnd(http2.ErrCodeStreamClosed)
 	})
 }

@@ -348,7 +348,7 @@ func TestHandshakes(t *testing.T) {
 				if test.says != "" {
 					_, _ = nc.Write([]byte(test.says))
 				}
-				if test.stop != nil {
+				if synctest.Wait(); test.stop != nil {
 					test.stop(s)
 				}
 				if took := <-closed; took != test.took {

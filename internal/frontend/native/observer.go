@@ -56,8 +56,10 @@ func (s *clientStream) begin(r *request, req *api.Request, parked time.Time) *tr
 		return nil
 	}
 	w := &r.way
-	w.began, w.started, w.trail = s.batch, 0, translate.Trail{}
-	if !parked.IsZero() {
+	w.trail = translate.Trail{}
+	if parked.IsZero() {
+		w.began, w.started = s.batch, 0
+	} else { // the goroutine that sends is here, and batch is the receiver's
 		w.began, w.started = parked.Sub(o.opened), o.now()
 	}
 	if o.recorder.Traces() {

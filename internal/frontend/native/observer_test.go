@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +37,27 @@ func TestToAskWhereTimeWentAllocatesNothing(t *testing.T) {
 			t.Errorf("a %s takes %v allocations", req.Kind, n)
 		}
 	}
+}
+
+// A request that was parked is begun by the goroutine that sends, while the other one receives a batch: the
+// race detector looks on.
+func TestParkedRequestsBeginWithoutTheBatchThatComes(t *testing.T) {
+	recorder := tracing.NewRecorder(tracing.Config{Slow: time.Hour, Log: slog.New(slog.DiscardHandler), Count: metrics.NewSlow()})
+	s := &clientStream{watch: &observer{recorder: recorder, opened: time.Now()}}
+	var both sync.WaitGroup
+	both.Go(func() {
+		for range 100 {
+			s.batch = s.watch.now() + time.Hour
+		}
+	})
+	for range 100 {
+		r, since := newRequest(), time.Now()
+		s.begin(r, &api.Request{Kind: api.Request_RANGE}, since)
+		if w := r.way; w.began != since.Sub(s.watch.opened) || w.started < w.began {
+			t.Errorf("it came after %v, began after %v, and was started after %v", since.Sub(s.watch.opened), w.began, w.started)
+		}
+	}
+	both.Wait()
 }
 
 func TestKeysOfRequestsAreTold(t *testing.T) {

@@ -88,10 +88,8 @@ var bounds = map[string]string{
 	"internal/grpcserver headerReader.key":    "Config.MaxHeaderBytes: TestHeadersAreBounded",
 	"internal/grpcserver headerReader.known":  "maxKnown and maxKnownBytes: TestKnownRequestsAreBounded",
 	"internal/grpcserver inbox.data":          "Config.StreamWindow, or a message: TestTheInboxIsBoundedWhileAMessageIsAwaited, TestAClientIsAllowedOneWindowAheadOfItsHandler, TestMessagesThatAreTooLargeAreRefused, TestTheMemoryOfAMessageIsLetGo",
-	"internal/grpcserver inbox.came":          "1",
 	"internal/grpcserver outbox.headers":      "maxMetadata: TestMetadataOfAResponseIsBounded",
 	"internal/grpcserver outbox.messages":     "sendQuota, and one message: TestWhatAStreamHasToSendIsBounded",
-	"internal/grpcserver outbox.room":         "1",
 	"internal/grpcserver trailers.extra":      "maxMetadata: TestMetadataOfAResponseIsBounded",
 
 	"internal/datadir MemberFile.turn":     "1",

@@ -45,7 +45,7 @@ const policy = `
 	internal/tracing < internal/server # of Config.TracerProvider
 	internal/ratelog < internal/tracing/otlp < cmd/balsa # what sends spans: those who embed a server bring that themselves
 	internal/metrics, internal/certs, kv/watch < internal/frontend/clients # the connections of all faces
-	NONE < internal/grpcserver < internal/frontend/clients
+	internal/wake < internal/grpcserver < internal/frontend/clients
 	internal/wake, kv/watch < internal/frontend/watching < internal/frontend/etcd, internal/frontend/native # the watch streams of all faces
 	internal/replica, internal/frontend/clients < internal/frontend/native
 	NONE < internal/frontend/http

@@ -56,7 +56,7 @@ func TestTheReasonArrivesBehindWhatWasSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(testConfig())
+	s := New(testConfig(new(countingPool)))
 	go s.Serve(l)
 	defer s.Stop()
 	conn, err := net.Dial("tcp", l.Addr().String())

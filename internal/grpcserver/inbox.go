@@ -9,6 +9,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"balsa.example/internal/wake"
 )
 
 // prefixSize is the length in bytes of what gRPC puts before a message: a flag, and its size.
@@ -19,11 +21,11 @@ const prefixSize = 5
 type inbox struct {
 	mu     sync.Mutex
 	data   []byte
-	ended  bool          // the client sends no more
-	err    error         // the stream is over
-	came   chan struct{} // has room for one; nil while nobody may wait
-	window int           // bytes that the client may still send
-	hungry bool          // somebody waits for the next message
+	ended  bool        // the client sends no more
+	err    error       // the stream is over
+	came   wake.Signal // for the handler of a stream that waits; of a unary call it is zero, and wakes nobody
+	window int         // bytes that the client may still send
+	hungry bool        // somebody waits for the next message
 }
 
 // put adds what has come: payload, and padding bytes of padding. It returns the credit for the client,
@@ -39,7 +41,7 @@ func (in *inbox) put(payload []byte, padding int, ended bool, cfg *Config) (cred
 		return 0, true // nobody takes it
 	}
 	in.data = append(in.data, payload...)
-	in.wake()
+	in.came.Set()
 	return in.credit(cfg), true
 }
 
@@ -71,16 +73,6 @@ const endRoom = 1 << 10
 // messageSize is that of the message that follows a prefix, as the client says.
 func messageSize(prefix []byte) int { return int(binary.BigEndian.Uint32(prefix[1:])) }
 
-// wake wakes who waits. Caller holds mu.
-func (in *inbox) wake() {
-	if in.came != nil {
-		select {
-		case in.came <- struct{}{}:
-		default:
-		}
-	}
-}
-
 // close ends the inbox: who waits gets err, and what has come is forgotten.
 func (in *inbox) close(err error) {
 	in.mu.Lock()
@@ -89,7 +81,7 @@ func (in *inbox) close(err error) {
 		in.err = err
 	}
 	in.data = nil
-	in.wake()
+	in.came.Set()
 }
 
 // take removes the next message. ok is false if it has not come, and may come: the caller waits for it. At

@@ -85,12 +85,11 @@ func (a *arrival) add(data []byte) (whole bool) {
 // follow counts what a stream has brought. ended: it brings no more.
 func (c *conn) follow(st *stream, payload []byte, ended bool) {
 	a := &st.arrival
-	before := a.held
-	whole := a.add(payload)
+	before, whole := a.held, ended
 	if st.isUnary() { // it is called when its end has come
 		a.held += len(payload)
-		whole = ended
 	} else {
+		whole = a.add(payload)
 		a.held = a.have
 	}
 	c.observed.data = c.observed.data || len(payload) > 0

@@ -10,13 +10,11 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/mem"
 )
 
 // talker writes what a client may send, and knows how much of messages is unfinished.
@@ -102,22 +100,11 @@ func (t *talker) size() (size int64) {
 func headersOf(method string) []byte {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
-	for _, h := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", "a"}, {"content-type", typeGRPC}, {"te", "trailers"},
-	} {
-		e.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
+	for _, f := range fields(method) {
+		e.WriteField(f)
 	}
 	return b.Bytes()
 }
-
-// rawCodec leaves messages as they are.
-type rawCodec struct{}
-
-func (rawCodec) Name() string { return "raw" }
-func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(*v.(*[]byte))}, nil
-}
-func (rawCodec) Unmarshal(b mem.BufferSlice, v any) error { *v.(*[]byte) = b.Materialize(); return nil }
 
 // drainService has a method that takes messages until there are no more.
 var drainService = &grpc.ServiceDesc{
@@ -154,21 +141,13 @@ func (n *noted) now() Streams {
 	return n.last
 }
 
-func testConfig() Config {
-	return Config{
-		Codec:     rawCodec{},
-		Handshake: func(c net.Conn) (net.Conn, credentials.AuthInfo, error) { return c, nil, nil }, HandshakeTimeout: time.Second,
-		MaxStreams: 100, MaxHeaderBytes: 16 << 10, MaxMessageBytes: 4 << 20, StreamWindow: 64 << 10, ConnWindow: 1 << 20,
-		MinPing: 5 * time.Second, Idle: 30 * time.Second, PingTimeout: 10 * time.Second,
-	}
-}
-
 func TestObserverKnowsStreamsAndUnfinishedMessages(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			seen := &noted{}
-			cfg := testConfig()
+			cfg := testConfig(new(countingPool))
+			cfg.MaxStreams = 100
 			cfg.Observe = func(credentials.AuthInfo) Observer { return seen }
 			s := New(cfg)
 			s.RegisterService(drainService, nil)
@@ -202,7 +181,7 @@ func TestObserverKnowsStreamsAndUnfinishedMessages(t *testing.T) {
 // A client that acts as soon as it has the end of a stream finds that the stream counts no more.
 func TestTheEndOfAStreamIsToldBeforeItIsSent(t *testing.T) {
 	seen := &noted{}
-	cfg := testConfig()
+	cfg := testConfig(new(countingPool))
 	cfg.Observe = func(credentials.AuthInfo) Observer { return seen }
 	s := New(cfg)
 	s.RegisterService(drainService, nil)

@@ -3,6 +3,8 @@ package grpcserver
 import (
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/mem"
+
+	"balsa.example/internal/wake"
 )
 
 // sendQuota is how many bytes a stream may have that the writer has not taken, in front of a further
@@ -18,9 +20,9 @@ type outbox struct {
 
 	headers  []byte // fields of the headers besides those of all responses
 	messages []outgoing
-	first    [1]outgoing   // the memory of messages, as long as there is one
-	size     int           // bytes of messages, with their prefixes
-	room     chan struct{} // has room for one; nil while nobody may wait
+	first    [1]outgoing // the memory of messages, as long as there is one
+	size     int         // bytes of messages, with their prefixes
+	room     wake.Signal // for a handler that waits to send; of a unary call it is zero, and wakes nobody
 
 	ending   bool // trailers follow the messages
 	trailers trailers
@@ -35,18 +37,14 @@ type outgoing struct {
 	offset int // in it
 }
 
-func newOutgoing(data mem.BufferSlice) outgoing {
-	size := data.Len()
-	return outgoing{prefix: [prefixSize]byte{0, byte(size >> 24), byte(size >> 16), byte(size >> 8), byte(size)}, data: data}
-}
-
 // add adds a message.
-func (o *outbox) add(m outgoing, size int) {
+func (o *outbox) add(data mem.BufferSlice) {
 	if len(o.messages) == 0 {
 		o.messages = o.first[:0]
 	}
-	o.messages = append(o.messages, m)
-	o.size += size
+	size := data.Len()
+	o.messages = append(o.messages, outgoing{prefix: [prefixSize]byte{0, byte(size >> 24), byte(size >> 16), byte(size >> 8), byte(size)}, data: data})
+	o.size += prefixSize + size
 }
 
 // take appends the next n bytes of messages, of which there are as many.
@@ -64,11 +62,8 @@ func (o *outbox) take(b []byte, n int) []byte {
 	}
 	clear(o.messages[:i])
 	o.messages = o.messages[i:]
-	if o.room != nil && o.size < sendQuota {
-		select {
-		case o.room <- struct{}{}:
-		default:
-		}
+	if o.size < sendQuota {
+		o.room.Set()
 	}
 	return b
 }
@@ -102,12 +97,6 @@ func (o *outbox) drop() {
 		m.data.Free()
 	}
 	o.messages, o.size, o.gone = nil, 0, true
-	if o.room != nil {
-		select {
-		case o.room <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // waits tells whether there is something to write that needs no more of the stream's window.

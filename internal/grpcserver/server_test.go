@@ -118,11 +118,8 @@ type testServer struct {
 	pool     *countingPool
 }
 
-// serve serves until the test ends. It belongs into a bubble of synctest, which also demands that no
-// goroutine stays.
-func serve(t *testing.T, svc *service, change ...func(*Config)) *testServer {
-	pool := new(countingPool)
-	cfg := Config{
+func testConfig(pool *countingPool) Config {
+	return Config{
 		Codec:            bytesCodec{pool},
 		Handshake:        func(nc net.Conn) (net.Conn, credentials.AuthInfo, error) { return nc, nil, nil },
 		HandshakeTimeout: 5 * time.Second,
@@ -130,6 +127,13 @@ func serve(t *testing.T, svc *service, change ...func(*Config)) *testServer {
 		StreamWindow: 64 << 10, ConnWindow: 1 << 20,
 		MinPing: 5 * time.Second, Idle: time.Hour, PingTimeout: 10 * time.Second,
 	}
+}
+
+// serve serves until the test ends. It belongs into a bubble of synctest, which also demands that no
+// goroutine stays.
+func serve(t *testing.T, svc *service, change ...func(*Config)) *testServer {
+	pool := new(countingPool)
+	cfg := testConfig(pool)
 	for _, f := range change {
 		f(&cfg)
 	}

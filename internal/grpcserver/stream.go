@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"balsa.example/internal/wake"
 )
 
 // stream is one call. It is the grpc.ServerStream of its handler.
@@ -38,7 +40,7 @@ func newStream(c *conn, id uint32, r *request) *stream {
 	st.ctx.Context = r.values
 	st.in.window = c.server.cfg.StreamWindow
 	if !st.isUnary() {
-		st.in.came, st.out.room = make(chan struct{}, 1), make(chan struct{}, 1)
+		st.in.came, st.out.room = wake.New(), wake.New()
 	} else {
 		st.in.hungry = true
 	}
@@ -62,7 +64,7 @@ func (st *stream) expireAfter(d time.Duration) {
 func (st *stream) expire() {
 	st.in.close(errDeadline)
 	st.ctx.end(context.DeadlineExceeded)
-	st.wakeSender()
+	st.out.room.Set()
 	if st.waits.CompareAndSwap(true, false) { // no handler answers
 		st.finish(nil, trailers{status: status.Convert(errDeadline)})
 	}
@@ -84,16 +86,7 @@ func (st *stream) settle(err, cause error) {
 	}
 	st.in.close(err)
 	st.ctx.end(cause)
-	st.wakeSender()
-}
-
-func (st *stream) wakeSender() {
-	if st.out.room != nil {
-		select {
-		case st.out.room <- struct{}{}:
-		default:
-		}
-	}
+	st.out.room.Set()
 }
 
 // Context implements grpc.ServerStream.
@@ -163,7 +156,7 @@ func (st *stream) receive() ([]byte, error) {
 		if ok || err != nil {
 			return b, err
 		}
-		<-in.came
+		<-in.came.C()
 	}
 }
 
@@ -174,7 +167,7 @@ func (st *stream) decode(b []byte, m any) error {
 	return nil
 }
 
-// request decodes the one message of a unary call.
+// decodeRequest decodes the one message of a unary call.
 func (st *stream) decodeRequest(m any) error {
 	st.in.mu.Lock()
 	b, ok, err := st.in.take(&st.conn.server.cfg, st.request.encoding)
@@ -205,7 +198,7 @@ func (st *stream) SendMsg(m any) error {
 		if st.send(data) {
 			return nil
 		}
-		<-st.out.room
+		<-st.out.room.C()
 	}
 }
 
@@ -220,8 +213,7 @@ func (st *stream) send(data mem.BufferSlice) bool {
 		data.Free()
 		return true // whose context ends at once
 	}
-	m := newOutgoing(data)
-	st.out.add(m, prefixSize+data.Len())
+	st.out.add(data)
 	st.conn.schedule(st)
 	return true
 }
@@ -254,7 +246,7 @@ func (st *stream) finish(data mem.BufferSlice, t trailers) {
 		return
 	}
 	if data != nil {
-		o.add(newOutgoing(data), prefixSize+data.Len())
+		o.add(data)
 	}
 	o.trailers, o.ending = t, true
 	st.settle(errCanceled, context.Canceled)

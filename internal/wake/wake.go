@@ -10,7 +10,7 @@
 // while the worker takes sets the Signal again. A wake-up may find no work.
 package wake
 
-// Signal wakes one goroutine. Copies are the same Signal. New makes one.
+// Signal wakes one goroutine. Copies are the same Signal. New makes one; the zero Signal wakes nobody.
 type Signal struct{ c chan struct{} }
 
 // New returns a Signal that is not set.

@@ -81,3 +81,13 @@ func TestClosed(t *testing.T) {
 		t.Error("a closed channel is said to be open")
 	}
 }
+
+func TestTheZeroSignalWakesNobody(t *testing.T) {
+	var s Signal
+	s.Set() // and does not block
+	select {
+	case <-s.C():
+		t.Error("it was set")
+	default:
+	}
+}

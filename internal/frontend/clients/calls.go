@@ -2,7 +2,6 @@ package clients
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -98,13 +97,13 @@ func (p *Port) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo,
 // clients that do not read.
 type sender struct {
 	grpc.ServerStream
-	since atomic.Int64 // in Unix nanoseconds; 0 while no message is handed to gRPC
+	since stay // of a message that is handed to gRPC
 }
 
 // SendMsg implements grpc.ServerStream.
 func (s *sender) SendMsg(m any) error {
-	s.since.Store(time.Now().UnixNano())
-	defer s.since.Store(0)
+	s.since.begin()
+	defer s.since.end()
 	return s.ServerStream.SendMsg(m)
 }
 

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"balsa.example/internal/grpcserver"
 )
 
 // beginCost is what a stream counts for, in bytes, until its first message has come or its handler
@@ -25,7 +27,7 @@ type openStreams struct {
 	client *Client
 
 	mu        sync.Mutex
-	now       streamCounts
+	now       grpcserver.Streams
 	handlers  int       // streams whose handler runs
 	streaming int       // of these, those which are no unary calls
 	counted   int       // streams that count in Client.streams
@@ -33,13 +35,6 @@ type openStreams struct {
 	unbegun   int       // streams that count for beginCost
 	unread    []int64   // sizes of responses that may wait for the client to read them, in order
 	since     time.Time // the last end of a stream, while more are open than handlers run; else zero
-}
-
-// streamCounts are the streams of a connection, as its frames tell.
-type streamCounts struct {
-	open  int // whose end was not written
-	more  int // of these, those on which the client may send more
-	empty int // of these, those that have brought no message so far
 }
 
 // enter counts a stream before its handler runs, unless that is over a bound.
@@ -58,7 +53,7 @@ func (o *openStreams) tryEnter(streaming bool) bool {
 	if streaming {
 		all++
 	}
-	windows := max(o.windows, min(o.counted+1, max(all, o.now.more)))
+	windows := max(o.windows, min(o.counted+1, max(all, o.now.More)))
 	if o.client.streams.try(1, int64(windows-o.windows)*StreamWindow) != Allowed {
 		return false
 	}
@@ -89,23 +84,23 @@ func (o *openStreams) leave(streaming bool, size int) {
 }
 
 // set notes how many streams there are.
-func (o *openStreams) set(now streamCounts) {
+func (o *openStreams) set(now grpcserver.Streams) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	fewer := now.open < o.now.open
+	fewer := now.Open < o.now.Open
 	o.now = now
 	o.recount(fewer)
 }
 
 // recount lets streams that have ended count no more. Caller holds mu.
 func (o *openStreams) recount(progress bool) {
-	counted := min(o.counted, max(o.handlers, o.now.open))
-	windows := min(o.windows, counted, max(o.streaming, o.now.more))
+	counted := min(o.counted, max(o.handlers, o.now.Open))
+	windows := min(o.windows, counted, max(o.streaming, o.now.More))
 	o.client.streams.give(int64(o.counted-counted), int64(o.windows-windows)*StreamWindow)
 	o.counted, o.windows = counted, windows
 
 	// Which of the streams have ended is not known: say the ones with the smallest responses.
-	if ended := len(o.unread) - max(0, o.now.open-o.handlers); ended > 0 {
+	if ended := len(o.unread) - max(0, o.now.Open-o.handlers); ended > 0 {
 		for _, size := range o.unread[:ended] {
 			o.client.Requests.Leave(size)
 		}
@@ -113,11 +108,11 @@ func (o *openStreams) recount(progress bool) {
 			o.unread = nil
 		}
 	}
-	unbegun := max(0, o.now.empty-o.handlers)
+	unbegun := max(0, o.now.Empty-o.handlers)
 	o.client.addUnbegun(int64(unbegun-o.unbegun) * beginCost)
 	o.unbegun = unbegun
 	switch {
-	case o.now.open <= o.handlers:
+	case o.now.Open <= o.handlers:
 		o.since = time.Time{}
 	case progress || o.since.IsZero():
 		o.since = time.Now()

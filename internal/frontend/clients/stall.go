@@ -2,6 +2,7 @@ package clients
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -73,15 +74,25 @@ func (cl *Client) stalledSince(since int64) bool {
 	if cl.unfinished.Load() > 0 && cl.progress.Load() < since || cl.open.stalledSince(time.Unix(0, since)) {
 		return true
 	}
-	if in := cl.traffic.Load(); in != nil {
-		if began := in.writing.Load(); began != 0 && began < since {
-			return true
-		}
+	if in := cl.traffic.Load(); in != nil && in.writing.longerThan(since) {
+		return true
 	}
 	for s := range cl.sending {
-		if began := s.since.Load(); began != 0 && began < since {
+		if s.since.longerThan(since) {
 			return true
 		}
 	}
 	return false
+}
+
+// stay is since when something waits for a client, in Unix nanoseconds; 0: nothing does.
+type stay struct{ since atomic.Int64 }
+
+func (s *stay) begin() { s.since.Store(time.Now().UnixNano()) }
+func (s *stay) end()   { s.since.Store(0) }
+
+// longerThan tells whether something has waited since before a time.
+func (s *stay) longerThan(since int64) bool {
+	began := s.since.Load()
+	return began != 0 && began < since
 }

@@ -3,7 +3,6 @@ package clients
 import (
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"balsa.example/internal/fair"
@@ -14,7 +13,7 @@ import (
 // unfinished messages are in memory before any handler knows of them.
 type traffic struct {
 	client  *Client
-	writing atomic.Int64 // since when the client does not take what is written, in Unix nanoseconds; 0: it does
+	writing stay // of what is written, and the client does not take
 
 	mu     sync.Mutex
 	size   int64 // bytes of unfinished messages that count
@@ -27,7 +26,7 @@ func (t *traffic) Streams(now grpcserver.Streams) {
 	defer t.mu.Unlock()
 	if !t.closed {
 		t.resize(now.Unfinished)
-		t.client.open.set(streamCounts{open: now.Open, more: now.More, empty: now.Empty})
+		t.client.open.set(now)
 	}
 }
 
@@ -52,7 +51,7 @@ func (t *traffic) uncount() {
 	if !t.closed {
 		t.closed = true
 		t.resize(0)
-		t.client.open.set(streamCounts{})
+		t.client.open.set(grpcserver.Streams{})
 	}
 }
 
@@ -79,9 +78,9 @@ func (c *countedConn) Read(b []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *countedConn) Write(b []byte) (int, error) {
-	c.traffic.writing.Store(time.Now().UnixNano())
+	c.traffic.writing.begin()
 	n, err := c.Conn.Write(b)
-	c.traffic.writing.Store(0)
+	c.traffic.writing.end()
 	c.traffic.client.port.sent.Add(uint64(n))
 	return n, err
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"balsa.example/internal/check/ports"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 )
@@ -31,6 +31,7 @@ type cluster struct {
 	servers []*server
 	rec     *recorder
 	guest   guest // nil, if none was asked for
+	release []func()
 }
 
 // server is one process.
@@ -67,7 +68,7 @@ func startCluster(ctx context.Context, system, program, dir string) (c *cluster,
 			c.stop()
 		}
 	}()
-	ports, err := freePorts(2 * members)
+	first, err := c.ports(2 * members)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func startCluster(ctx context.Context, system, program, dir string) (c *cluster,
 	for i := range members {
 		s := &server{
 			name: fmt.Sprintf("m%d", i), program: link, log: filepath.Join(dir, fmt.Sprintf("m%d.log", i)),
-			endpoint: fmt.Sprintf("127.0.0.1:%d", ports[2*i]), peer: fmt.Sprintf("127.0.0.1:%d", ports[2*i+1]),
+			endpoint: loopback(first + 2*i), peer: loopback(first + 2*i + 1),
 		}
 		list = append(list, s.name+"=http://"+s.peer)
 		c.servers = append(c.servers, s)
@@ -110,13 +111,13 @@ func (s *server) argsOf(dir string, members []string, state string) []string {
 
 // newServer is one that is to join the cluster. It is not started.
 func (c *cluster) newServer(name string) (*server, error) {
-	ports, err := freePorts(2)
+	first, err := c.ports(2)
 	if err != nil {
 		return nil, err
 	}
 	s := &server{
 		name: name, program: c.servers[0].program, log: filepath.Join(c.dir, name+".log"),
-		endpoint: fmt.Sprintf("127.0.0.1:%d", ports[0]), peer: fmt.Sprintf("127.0.0.1:%d", ports[1]),
+		endpoint: loopback(first), peer: loopback(first + 1),
 	}
 	var list []string
 	for _, member := range append(slices.Clone(c.servers), s) {
@@ -205,7 +206,21 @@ func (c *cluster) stop() {
 	for _, s := range c.servers {
 		s.stop(syscall.SIGKILL)
 	}
+	for _, release := range c.release {
+		release()
+	}
 }
+
+// ports takes n ports in a row until the cluster stops, and returns the first.
+func (c *cluster) ports(n int) (first int, err error) {
+	first, release, err := ports.Row(n)
+	if err == nil {
+		c.release = append(c.release, release)
+	}
+	return first, err
+}
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // endpoints are those of the proxies.
 func (c *cluster) endpoints() (all []string) {
@@ -213,17 +228,4 @@ func (c *cluster) endpoints() (all []string) {
 		all = append(all, s.proxy)
 	}
 	return all
-}
-
-// freePorts returns ports that are free now.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }

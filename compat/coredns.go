@@ -19,7 +19,7 @@ import (
 type coredns struct{ server }
 
 func startCoreDNS(ctx context.Context, c *cluster, p programs) (guest, error) {
-	ports, err := freePorts(1)
+	port, err := c.ports(1)
 	if err != nil {
 		return nil, err
 	}
@@ -32,11 +32,11 @@ func startCoreDNS(ctx context.Context, c *cluster, p programs) (guest, error) {
 		endpoints = append(endpoints, "http://"+s.endpoint)
 	}
 	config := filepath.Join(dir, "Corefile")
-	text := fmt.Sprintf(".:%d {\n bind 127.0.0.1\n errors\n etcd compat.example {\n  path /skydns\n  endpoint %s\n }\n}\n", ports[0], strings.Join(endpoints, " "))
+	text := fmt.Sprintf(".:%d {\n bind 127.0.0.1\n errors\n etcd compat.example {\n  path /skydns\n  endpoint %s\n }\n}\n", port, strings.Join(endpoints, " "))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	d := &coredns{server{name: "coredns", program: p.coredns, log: filepath.Join(dir, "log"), endpoint: fmt.Sprintf("127.0.0.1:%d", ports[0]), args: []string{"-conf", config}}}
+	d := &coredns{server{name: "coredns", program: p.coredns, log: filepath.Join(dir, "log"), endpoint: loopback(port), args: []string{"-conf", config}}}
 	return d, d.start()
 }
 

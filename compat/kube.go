@@ -45,7 +45,7 @@ func startAPIServer(ctx context.Context, c *cluster, p programs) (guest, error) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(1)
+	port, err := c.ports(1)
 	if err != nil {
 		return nil, err
 	}
@@ -61,10 +61,10 @@ func startAPIServer(ctx context.Context, c *cluster, p programs) (guest, error) 
 		servers = append(servers, "http://"+s.endpoint)
 	}
 	k := &apiserver{dir: dir, kubectl: p.kubectl}
-	k.server = server{name: "kube-apiserver", program: p.apiserver, log: filepath.Join(dir, "log"), endpoint: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	k.server = server{name: "kube-apiserver", program: p.apiserver, log: filepath.Join(dir, "log"), endpoint: loopback(port)}
 	k.args = []string{
 		"--etcd-servers=" + strings.Join(servers, ","), "--etcd-compaction-interval=" + kubeCompaction.String(), "--event-ttl=10s",
-		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[0]), "--cert-dir=" + dir, "--token-auth-file=" + tokens,
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port), "--cert-dir=" + dir, "--token-auth-file=" + tokens,
 		"--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount", "--service-cluster-ip-range=10.96.0.0/24",
 		"--service-account-issuer=https://compat.invalid", "--service-account-key-file=" + key, "--service-account-signing-key-file=" + key,
 		"--advertise-address=192.0.2.1", // to be written down, never called

@@ -74,7 +74,7 @@ func startPatroni(ctx context.Context, c *cluster, _ programs) (g guest, err err
 	if err := os.Chown(p.dir, uid, gid); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(4)
+	first, err := c.ports(4)
 	if err != nil {
 		return nil, err
 	}
@@ -83,10 +83,10 @@ func startPatroni(ctx context.Context, c *cluster, _ programs) (g guest, err err
 		hosts = append(hosts, strconv.Quote(s.endpoint))
 	}
 	for i := range 2 {
-		n := &patroniNode{name: fmt.Sprintf("pg%d", i), api: fmt.Sprintf("127.0.0.1:%d", ports[2*i]), uid: uint32(uid), gid: uint32(gid)}
+		n := &patroniNode{name: fmt.Sprintf("pg%d", i), api: loopback(first + 2*i), uid: uint32(uid), gid: uint32(gid)}
 		n.data = filepath.Join(p.dir, n.name)
 		config := filepath.Join(p.dir, n.name+".yml")
-		text := fmt.Sprintf(patroniConfig, n.name, n.api, strings.Join(hosts, ", "), fmt.Sprintf("127.0.0.1:%d", ports[2*i+1]), n.data, bins[len(bins)-1], p.dir)
+		text := fmt.Sprintf(patroniConfig, n.name, n.api, strings.Join(hosts, ", "), loopback(first+2*i+1), n.data, bins[len(bins)-1], p.dir)
 		if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 			return nil, err
 		}

@@ -81,11 +81,11 @@ func quota(t *T) {
 
 // alone starts a server that is a cluster of its own, to which the check speaks from then on.
 func (t *T) alone(flags ...string) *server {
-	ports, err := freePorts(2)
+	first, err := t.cluster.ports(2)
 	t.fail("ports", err)
 	s := &server{
 		name: "alone", program: t.cluster.servers[0].program, log: filepath.Join(t.cluster.dir, "alone.log"),
-		endpoint: fmt.Sprintf("127.0.0.1:%d", ports[0]), peer: fmt.Sprintf("127.0.0.1:%d", ports[1]),
+		endpoint: loopback(first), peer: loopback(first + 1),
 	}
 	s.args = append(s.argsOf(t.cluster.dir, []string{s.name + "=http://" + s.peer}, "new"), flags...)
 	t.fail("start", s.start())
@@ -119,7 +119,7 @@ func (t *T) alarmsText() string {
 
 // body is what a GET answers.
 func (t *T) body(url string) string {
-	client := http.Client{Timeout: callTimeout}
+	client := http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
 	resp, err := client.Get(url)
 	t.fail("get "+url, err)

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"balsa.example/internal/check/ports"
 	"balsa.example/internal/wake"
 )
 
@@ -89,39 +88,15 @@ func background(t *testing.T, until string, args ...string) (output *lines, stop
 	}
 }
 
-// freePorts finds n consecutive ports that are free. The port below them is held
-// until the test ends, so that tests in other processes see that they are taken.
+// freePorts finds n consecutive ports that are free, and stay so for others until the test ends.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
-	const first, blocks, size = 20_000, 375, 32
-	if n >= size {
-		t.Fatalf("%d ports are too many", n)
+	first, release, err := ports.Row(n)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for i := range blocks {
-		base := first + size*((os.Getpid()+i)%blocks)
-		held, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base))
-		if err != nil {
-			continue
-		}
-		if allFree(base+1, n) {
-			t.Cleanup(func() { held.Close() })
-			return base + 1
-		}
-		held.Close()
-	}
-	t.Fatal("no free ports")
-	return 0
-}
-
-func allFree(base, n int) bool {
-	for port := base; port < base+n; port++ {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			return false
-		}
-		l.Close()
-	}
-	return true
+	t.Cleanup(release)
+	return first
 }
 
 func TestDevClusterFromTheCommandLine(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +19,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"balsa.example/internal/check/ports"
 )
 
 // Patience is how long anything may take.
@@ -112,44 +113,16 @@ func Do(t testing.TB, env []string, args ...string) (string, error) {
 	return strings.TrimSpace(out.String()), nil
 }
 
-// FreePorts finds n ports in a row, at most 40, that nobody listens on, and returns the first, which is a multiple of ten. The kernel
-// gives none of them to whoever asks for any port (Linux begins at 32768). A port below them is held until the test
-// ends, so that other tests, also of other processes, take others.
+// FreePorts finds n ports in a row that nobody listens on, and returns the first, as ports.Row does. They belong to the
+// test until it ends.
 func FreePorts(t testing.TB, n int) int {
 	t.Helper()
-	const first, blocks, below, most = 10_000, 200, 10, 40
-	if n > most {
-		t.Fatalf("%d ports are too many", n)
+	first, release, err := ports.Row(n)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for i := range blocks {
-		base := first + (below+most)*((os.Getpid()+i)%blocks)
-		held, err := listen(base)
-		if err != nil {
-			continue
-		}
-		if areFree(base+below, n) {
-			t.Cleanup(func() { held.Close() })
-			return base + below
-		}
-		held.Close()
-	}
-	t.Fatal("no free ports")
-	return 0
-}
-
-func listen(port int) (net.Listener, error) {
-	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-}
-
-func areFree(base, n int) bool {
-	for port := base; port < base+n; port++ {
-		l, err := listen(port)
-		if err != nil {
-			return false
-		}
-		l.Close()
-	}
-	return true
+	t.Cleanup(release)
+	return first
 }
 
 // FreePort is an address that nobody listens on, as those of FreePorts.

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // ctlChecks run etcdctl. What it prints is compared as it is, besides what is masked.
@@ -66,25 +65,29 @@ var ctlChecks = []check{
 		t.ctl("get", t.k("a"))
 	}},
 	{name: "etcdctl/watch", loose: true, run: func(t *T) {
+		const last = "the last one"
 		first := t.put("a", "1")
 		t.put("a", "2")
 		t.sendTo(0, mustDelete(t.b("a")))
+		t.put("a", last)
 		t.settle()
-		w := t.ctlStart("watch", t.k("a"), fmt.Sprint("--rev=", first), "--prev-kv")
-		w.awaitLines(12)
-		t.say("watch", "%s", strings.Join(w.stop(), " | "))
-		w = t.ctlStart("watch", t.k("a"), fmt.Sprint("--rev=", first), "-w", "json")
-		w.awaitLines(1)
-		t.say("watch as json", "%s", t.masks.text(strings.Join(w.stop(), " | ")))
+		w := t.ctlStart("watch", "watch", t.k("a"), fmt.Sprint("--rev=", first), "--prev-kv")
+		t.say("watch", "%s", strings.Join(w.until(last), " | "))
+		w.stop()
+		w = t.ctlStart("watch as json", "watch", t.k("a"), fmt.Sprint("--rev=", first), "-w", "json")
+		t.say("watch as json", "%s", t.masks.text(strings.Join(w.until(b64(last)), " | ")))
+		w.stop()
 	}},
 	{name: "etcdctl/lock", loose: true, run: func(t *T) {
 		t.ctl("lock", t.k("l"), "--", "echo", "held")
 		t.ctl("lock", t.k("l"), "--", "sh", "-c", "exit 7")
-		w := t.ctlStart("elect", t.k("e"), "me")
-		lines := w.awaitLines(2)
-		t.say("elect", "%q", lines[1:])
-		t.say("elect -l", "%s", t.ctlStart("elect", "-l", t.k("e")).awaitLines(2)[1])
-		w.stop()
+		const me = "who asks to lead"
+		elect := t.ctlStart("elect", "elect", t.k("e"), me)
+		t.say("elect", "%q", elect.until(me)[1:])
+		look := t.ctlStart("elect -l", "elect", "-l", t.k("e"))
+		t.say("elect -l", "%q", look.until(me)[1:])
+		look.stop()
+		elect.stop()
 	}},
 	{name: "etcdctl/endpoint", loose: true, run: func(t *T) {
 		t.ctl("endpoint", "health")
@@ -126,11 +129,10 @@ var ctlChecks = []check{
 		t.put("from/a", "1")
 		t.put("from/b", "2")
 		to := t.cluster.endpoints()[0]
-		w := t.ctlStart("make-mirror", to, "--prefix="+t.k("from/"), "--dest-prefix="+t.k("to/"))
-		time.Sleep(500 * time.Millisecond)
+		t.ctlStart("make-mirror", "make-mirror", to, "--prefix="+t.k("from/"), "--dest-prefix="+t.k("to/"))
+		t.await("what was there is mirrored", func() bool { return t.count("to/") == 2 })
 		t.put("from/c", "3")
-		time.Sleep(500 * time.Millisecond)
-		w.stop()
+		t.await("what comes is mirrored", func() bool { return t.count("to/") == 3 })
 		t.ctl("get", t.k("to/"), "--prefix")
 	}},
 	{name: "etcdctl/wrong", loose: true, run: func(t *T) {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"maps"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -19,21 +18,22 @@ func mustDelete(key []byte) *pb.DeleteRangeRequest { return &pb.DeleteRangeReque
 
 // running is an etcdctl that goes on.
 type running struct {
+	t      *T
+	step   string
 	cancel context.CancelFunc
 	cmd    *exec.Cmd
 	lines  chan string
-	got    []string
 }
 
 // ctlStart starts etcdctl.
-func (t *T) ctlStart(args ...string) *running {
+func (t *T) ctlStart(step string, args ...string) *running {
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.cleanup = append(t.cleanup, cancel)
-	r := &running{cancel: cancel, cmd: exec.CommandContext(ctx, t.programs.etcdctl, args...), lines: make(chan string, 1000)}
-	r.cmd.Env = append(os.Environ(), "ETCDCTL_API=3", "ETCDCTL_ENDPOINTS="+strings.Join(t.cluster.endpoints(), ","))
+	r := &running{t: t, step: step, cancel: cancel, cmd: exec.CommandContext(ctx, t.programs.etcdctl, args...), lines: make(chan string, 1000)}
+	r.cmd.Env = t.ctlEnv(args)
 	out, err := r.cmd.StdoutPipe()
-	t.fail("etcdctl", err)
-	t.fail("etcdctl", r.cmd.Start())
+	t.fail(step, err)
+	t.fail(step, r.cmd.Start())
 	go func() {
 		defer close(r.lines)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -44,28 +44,31 @@ func (t *T) ctlStart(args ...string) *running {
 	return r
 }
 
-// awaitLines returns the first lines of its output, empty where they do not come.
-func (r *running) awaitLines(n int) []string {
-	timeout := time.After(callTimeout)
-	for len(r.got) < n {
+// until returns the lines of its output up to one that contains a text. A check makes that text the last which comes:
+// who counted lines would compare those that are there by chance.
+func (r *running) until(last string) (got []string) {
+	timeout := time.After(patience)
+	for {
 		select {
 		case line, ok := <-r.lines:
 			if !ok {
-				return append(r.got, make([]string, n)...)
+				r.t.say(r.step, "it has ended; until then: %s", strings.Join(got, " | "))
+				panic(errStop)
 			}
-			r.got = append(r.got, line)
+			if got = append(got, line); strings.Contains(line, last) {
+				return got
+			}
 		case <-timeout:
-			return append(r.got, make([]string, n)...)
+			r.t.say(r.step, "no %q came; until then: %s", last, strings.Join(got, " | "))
+			panic(errStop)
 		}
 	}
-	return r.got
 }
 
-// stop ends it, and returns all lines.
-func (r *running) stop() []string {
+// stop ends it. A line that has come behind the last that was awaited is a flaw of the check, or an answer too many.
+func (r *running) stop() {
 	r.cancel()
 	for line := range r.lines {
-		r.got = append(r.got, line)
+		r.t.flaw(r.step, "a line came that nobody awaits: %s", line)
 	}
-	return r.got
 }

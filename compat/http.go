@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // http asks a member itself, without the recorder, which speaks gRPC alone.
@@ -21,7 +20,7 @@ func (t *T) http(method, path, body string, header ...string) (status int, text 
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	client := http.Client{Timeout: callTimeout}
+	client := http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
 	resp, err := client.Do(req)
 	if err != nil {
@@ -221,7 +220,7 @@ func httpCors(t *T) {
 
 // httpQuiet asks without saying so.
 func (t *T) httpQuiet(path, body string) (int, string) {
-	client := http.Client{Timeout: time.Duration(callTimeout)}
+	client := http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
 	resp, err := client.Post("http://"+t.cluster.servers[0].endpoint+path, "application/json", strings.NewReader(body))
 	if err != nil {

@@ -14,8 +14,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -131,8 +133,12 @@ func (o *options) runSuite(ctx context.Context, s *suite, programs programs, dir
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case o.record:
-		return nil, nil, etcd.write(s.golden)
+	case o.record: // with -run, the others stay
+		before, err := readRecords(s.golden)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
+		}
+		return nil, nil, etcd.over(before, s.checks).write(s.golden)
 	}
 	balsa, err = run("balsa")
 	return balsa, etcd, err

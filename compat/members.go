@@ -119,7 +119,7 @@ func (t *T) ofLearner(what string, s *server) {
 	conn, err := grpc.NewClient(s.endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	t.fail("connect", err)
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
 	status, err := pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{})
 	t.say(what+": status", "%s, learner %t", errorText(err), status.GetIsLearner())

@@ -32,6 +32,20 @@ func (r records) find(name string) *record {
 	return nil
 }
 
+// over returns the records of checks: these, and where there are none, those from before.
+func (r records) over(before records, checks []check) (all records) {
+	for _, c := range checks {
+		one := r.find(c.name)
+		if one == nil {
+			one = before.find(c.name)
+		}
+		if one != nil {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
 // write writes records to a file: a line "# name" before those of each check.
 func (r records) write(path string) error {
 	var b strings.Builder

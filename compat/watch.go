@@ -60,7 +60,7 @@ func (w *watcher) progress() {
 
 // until takes answers until one of them is it, or says that none was.
 func (w *watcher) until(what string, is func(*pb.WatchResponse) bool) *pb.WatchResponse {
-	timeout := time.After(callTimeout)
+	timeout := time.After(patience)
 	for {
 		select {
 		case r, ok := <-w.from:

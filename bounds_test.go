@@ -33,6 +33,7 @@ var bounds = map[string]string{
 	"internal/frontend/native clientStream.parked":   "MaxClientRequests, and their bytes count: TestRangesOverABoundAreReadInTheirOrder",
 	"internal/frontend/native clientStream.unsent":   "maxUnsentReplies, and those in progress: TestClientStreamStopsInTheMidstOfABatch, TestClientStreamBoundsTheBytesOfReplies, TestRefusalsAreBounded, TestStreamThatCannotBeCountedEnds",
 	"internal/frontend/clients Port.values":          "the faces",
+	"internal/frontend/clients Port.methods":         "the code",
 	"internal/replica keepAliveBatch.leases":         "maxKeepAlives: TestForwardedKeepAlivesAreBounded",
 	"internal/replica keepAliveBatch.done":           "as many as leases",
 	"state/lease Table.floating":                     "the leases",

@@ -12,10 +12,11 @@ import (
 
 // method is one that was registered.
 type method struct {
-	name    string // as gRPC says it: /package.Service/Method
-	service any
-	unary   grpc.MethodHandler // nil for a stream
-	stream  *grpc.StreamDesc   // nil for a unary method
+	name       string // as gRPC says it: /package.Service/Method
+	service    any
+	maxMessage int                // bytes that a message of a client may have
+	unary      grpc.MethodHandler // nil for a stream
+	stream     *grpc.StreamDesc   // nil for a unary method
 }
 
 // workers run handlers. Those that have nothing to do wait for more, and keep their stacks: a new

@@ -26,6 +26,7 @@ type inbox struct {
 	came   wake.Signal // for the handler of a stream that waits; of a unary call it is zero, and wakes nobody
 	window int         // bytes that the client may still send
 	hungry bool        // somebody waits for the next message
+	most   int         // bytes that a message may have
 }
 
 // put adds what has come: payload, and padding bytes of padding. It returns the credit for the client,
@@ -53,7 +54,7 @@ func (in *inbox) credit(cfg *Config) int {
 	}
 	need := 0
 	if in.hungry && len(in.data) >= prefixSize {
-		if size := messageSize(in.data); size <= cfg.MaxMessageBytes {
+		if size := messageSize(in.data); size <= in.most {
 			need = prefixSize + size + endRoom
 		}
 	}
@@ -92,7 +93,7 @@ func (in *inbox) take(cfg *Config, encoding string) (message []byte, ok bool, er
 	}
 	size := prefixSize
 	if len(in.data) >= prefixSize {
-		if err := checkPrefix(in.data, cfg.MaxMessageBytes, encoding); err != nil {
+		if err := checkPrefix(in.data, in.most, encoding); err != nil {
 			return nil, false, err
 		}
 		size += messageSize(in.data)
@@ -151,7 +152,7 @@ func (in *inbox) over() bool {
 
 // answerable tells whether the request of a unary call has come: its one message, and the end behind it. One
 // that must not come, or is one too many, is answered at once.
-func (in *inbox) answerable(most int) bool {
+func (in *inbox) answerable() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.ended || in.err != nil {
@@ -161,5 +162,5 @@ func (in *inbox) answerable(most int) bool {
 		return false
 	}
 	size := messageSize(in.data)
-	return in.data[0] != 0 || size > most || len(in.data)-prefixSize > size
+	return in.data[0] != 0 || size > in.most || len(in.data)-prefixSize > size
 }

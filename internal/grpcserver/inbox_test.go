@@ -99,6 +99,33 @@ func TestMessagesThatAreTooLargeAreRefused(t *testing.T) {
 	}
 }
 
+// A service may take less than the server does. What it takes comes, also ahead of a handler that waits.
+func TestTheMessagesOfAServiceHaveABoundOfTheirOwn(t *testing.T) {
+	const most = 100_000
+	takes := &service{
+		call: func(context.Context, []byte) ([]byte, error) { return nil, nil },
+		talk: func(st grpc.ServerStream) error { return st.RecvMsg(new([]byte)) },
+	}
+	for _, path := range []string{call, talk} {
+		for size, want := range map[int]string{most: "0", most + 1: "8"} {
+			synctest.Test(t, func(t *testing.T) {
+				s := serveBounded(t, takes, most)
+				c := s.dial(t)
+				id := c.begin(path, false)
+				message := prefixed(pattern(1, size))
+				if want == "0" {
+					c.flow(s, id, message, true)
+				} else {
+					c.send(id, message[:prefixSize], false)
+				}
+				if a := c.heard(id); a.status() != want || want != "0" && a.text() != "grpc: received message larger than max (100001 vs. 100000)" {
+					t.Errorf("%s, %d bytes: %v", path, size, a.blocks)
+				}
+			})
+		}
+	}
+}
+
 func TestBadMessagesAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, &service{})
@@ -203,11 +230,11 @@ func TestTheWindowOfTheConnectionIsGivenBack(t *testing.T) {
 
 // A message that was taken is not kept in memory by the beginning of the next.
 func TestTheMemoryOfAMessageIsLetGo(t *testing.T) {
-	cfg := &Config{StreamWindow: 1000, MaxMessageBytes: 1 << 20}
+	cfg := &Config{StreamWindow: 1000}
 	const spare = 10_000 // shows where the rest is
 	for _, size := range []int{10, 1000, 100_000} {
 		sent := append(prefixed(make([]byte, size)), 0)
-		in := &inbox{data: make([]byte, 0, len(sent)+spare), window: len(sent)}
+		in := &inbox{data: make([]byte, 0, len(sent)+spare), window: len(sent), most: 1 << 20}
 		in.put(sent, 0, false, cfg)
 		message, ok, err := in.take(cfg, "")
 		if len(message) != size || !ok || err != nil || len(in.data) != 1 {
@@ -252,14 +279,15 @@ func TestCreditIsForTheMessageThatIsAwaited(t *testing.T) {
 // What a stream has of its client, with what the client may send, is bounded at all times, also while a
 // handler waits for a large message and is slow to come for it.
 func TestTheInboxIsBoundedWhileAMessageIsAwaited(t *testing.T) {
-	cfg := &Config{StreamWindow: 1000, MaxMessageBytes: 10_000}
+	const maxMessage = 10_000
+	cfg := &Config{StreamWindow: 1000}
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 2))
-		in := &inbox{window: cfg.StreamWindow}
+		in := &inbox{window: cfg.StreamWindow, most: maxMessage}
 		size := rng.IntN(12_000)
 		stream := bytes.Repeat(prefixed(make([]byte, size)), 20)
 		most := max(cfg.StreamWindow, prefixSize+size+endRoom)
-		if size > cfg.MaxMessageBytes {
+		if size > maxMessage {
 			most = cfg.StreamWindow
 		}
 		taken := 0

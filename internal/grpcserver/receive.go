@@ -217,15 +217,14 @@ func (c *conn) deliver(st *stream, payload []byte, padding int, ended bool) erro
 		}
 	}
 	c.follow(st, payload, ended)
-	cfg := &c.server.cfg
-	credit, ok := st.in.put(payload, padding, ended, cfg)
+	credit, ok := st.in.put(payload, padding, ended, &c.server.cfg)
 	if !ok {
 		return reset{http2.ErrCodeFlowControl, "more data than the window of the stream allows"}
 	}
 	if credit > 0 {
 		c.credit(st.id, credit)
 	}
-	if st.waits.Load() && st.in.answerable(cfg.MaxMessageBytes) && st.waits.CompareAndSwap(true, false) {
+	if st.waits.Load() && st.in.answerable() && st.waits.CompareAndSwap(true, false) {
 		return c.dispatch(st)
 	}
 	return nil

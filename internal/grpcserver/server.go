@@ -77,20 +77,26 @@ func New(cfg Config) *Server {
 
 // RegisterService implements grpc.ServiceRegistrar. It must be called before Serve.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, service any) {
+	s.RegisterBounded(desc, service, s.cfg.MaxMessageBytes)
+}
+
+// RegisterBounded is RegisterService for a service to which clients send messages of at most maxMessageBytes
+// bytes, and of Config.MaxMessageBytes.
+func (s *Server) RegisterBounded(desc *grpc.ServiceDesc, service any, maxMessageBytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, twice := s.services[desc.ServiceName]; twice || s.serving {
 		panic(fmt.Sprintf("grpcserver: service %s is registered twice, or too late", desc.ServiceName))
 	}
-	info := grpc.ServiceInfo{Metadata: desc.Metadata}
+	info, most := grpc.ServiceInfo{Metadata: desc.Metadata}, min(maxMessageBytes, s.cfg.MaxMessageBytes)
 	for _, m := range desc.Methods {
 		name := "/" + desc.ServiceName + "/" + m.MethodName
-		s.methods[name] = &method{name: name, service: service, unary: m.Handler}
+		s.methods[name] = &method{name: name, service: service, maxMessage: most, unary: m.Handler}
 		info.Methods = append(info.Methods, grpc.MethodInfo{Name: m.MethodName})
 	}
 	for _, d := range desc.Streams {
 		name := "/" + desc.ServiceName + "/" + d.StreamName
-		s.methods[name] = &method{name: name, service: service, stream: &d}
+		s.methods[name] = &method{name: name, service: service, maxMessage: most, stream: &d}
 		info.Methods = append(info.Methods, grpc.MethodInfo{Name: d.StreamName, IsClientStream: d.ClientStreams, IsServerStream: d.ServerStreams})
 	}
 	s.services[desc.ServiceName] = info

@@ -3,6 +3,7 @@ package grpcserver
 import (
 	"context"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -132,13 +133,18 @@ func testConfig(pool *countingPool) Config {
 // serve serves until the test ends. It belongs into a bubble of synctest, which also demands that no
 // goroutine stays.
 func serve(t *testing.T, svc *service, change ...func(*Config)) *testServer {
+	return serveBounded(t, svc, math.MaxInt, change...)
+}
+
+// serveBounded is serve for a service whose messages have at most maxMessage bytes.
+func serveBounded(t *testing.T, svc *service, maxMessage int, change ...func(*Config)) *testServer {
 	pool := new(countingPool)
 	cfg := testConfig(pool)
 	for _, f := range change {
 		f(&cfg)
 	}
 	s := &testServer{New(cfg), newPipeListener(), pool}
-	s.RegisterService(svc.desc(), nil)
+	s.RegisterBounded(svc.desc(), nil, maxMessage)
 	served := make(chan error)
 	go func() { served <- s.Serve(s.listener) }()
 	t.Cleanup(func() {

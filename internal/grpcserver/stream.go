@@ -39,6 +39,9 @@ func newStream(c *conn, id uint32, r *request) *stream {
 	st := &stream{conn: c, id: id, request: r}
 	st.ctx.Context = r.values
 	st.in.window = c.server.cfg.StreamWindow
+	if r.method != nil {
+		st.in.most = r.method.maxMessage
+	}
 	if !st.isUnary() {
 		st.in.came, st.out.room = wake.New(), wake.New()
 	} else {

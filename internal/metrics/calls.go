@@ -50,7 +50,7 @@ func NewCalls() *Calls {
 }
 
 // Add adds a method, by its name as gRPC says it: /package.Service/Method.
-func (c *Calls) Add(name, kind string) {
+func (c *Calls) Add(name, kind string) *Call {
 	service, method, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
 	call := &Call{of: c, service: service, method: method, kind: kind}
 	if kind == Unary {
@@ -60,6 +60,7 @@ func (c *Calls) Add(name, kind string) {
 		})
 	}
 	c.methods[name] = call
+	return call
 }
 
 // Begin counts a call that begins; nil if there is no such method, or no Calls.
@@ -68,10 +69,15 @@ func (c *Calls) Begin(name string) *Call {
 		return nil
 	}
 	call := c.methods[name]
-	if call != nil {
-		call.started.Add(1)
-	}
+	call.Begin()
 	return call
+}
+
+// Begin counts a call that begins.
+func (c *Call) Begin() {
+	if c != nil {
+		c.started.Add(1)
+	}
 }
 
 // End counts the end of a call, with a code and, if that is not OK, a text.

@@ -48,10 +48,17 @@ func end(call *metrics.Call, began time.Time, err error) {
 	call.End(began, code, text)
 }
 
+// method is what the Port knows of a method of gRPC.
+type method struct {
+	call   *metrics.Call
+	bounds *Bounds // of unary calls; nil: none
+}
+
 // unary is a grpc.UnaryServerInterceptor.
 func (p *Port) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, serve grpc.UnaryHandler) (resp any, err error) {
-	call, began := p.calls.Begin(info.FullMethod), time.Now()
-	defer func() { end(call, began, err) }()
+	m, began := p.methods[info.FullMethod], time.Now()
+	m.call.Begin()
+	defer func() { end(m.call, began, err) }()
 	cl, done := p.ClientOf(ctx)
 	defer done()
 	if !cl.open.enter(false) {
@@ -59,6 +66,13 @@ func (p *Port) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, s
 	}
 	size := 0
 	defer func() { cl.open.leave(false, size) }()
+	if m.bounds != nil {
+		sum, ok := m.bounds.begin(ctx, cl, req.(proto.Message))
+		if !ok {
+			return nil, m.bounds.TooMany
+		}
+		defer cl.End(sum)
+	}
 	resp, err = serve(ctx, req)
 	if err == nil {
 		size = sizeOf(resp)
@@ -79,7 +93,8 @@ func sizeOf(resp any) int {
 
 // stream is a grpc.StreamServerInterceptor.
 func (p *Port) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, serve grpc.StreamHandler) (err error) {
-	call, began := p.calls.Begin(info.FullMethod), time.Now()
+	call, began := p.methods[info.FullMethod].call, time.Now()
+	call.Begin()
 	defer func() { end(call, began, err) }()
 	cl, done := p.ClientOf(s.Context())
 	defer done()

@@ -92,6 +92,7 @@ type Port struct {
 	health  *health.Server
 	http    *httpServer
 	calls   *metrics.Calls
+	methods map[string]*method // by their names as gRPC says them
 	stop    context.CancelFunc // of GracefulStop
 	stopped context.Context
 	closing atomic.Bool // new connections are closed
@@ -133,6 +134,7 @@ func New(cfg Config) *Port {
 		streams:  Limiter{Max: streamsOf(l)},
 		watchers: Limiter{Max: Bound{Items: l.Watchers}},
 		sources:  make(map[string]*source),
+		methods:  make(map[string]*method),
 		all:      make(map[*Client]struct{}),
 	}
 	for _, l := range []*Limiter{&p.requests, &p.streams, &p.watchers} {
@@ -186,12 +188,22 @@ func (p *Port) GetServiceInfo() map[string]grpc.ServiceInfo { return p.grpc.GetS
 
 // RegisterService implements grpc.ServiceRegistrar.
 func (p *Port) RegisterService(desc *grpc.ServiceDesc, service any) {
-	p.grpc.RegisterService(desc, service)
+	p.register(desc, service, MaxMessageBytes, nil)
+}
+
+// register registers a service to which clients send messages of at most maxMessageBytes bytes, and whose unary
+// calls are within bounds; nil: there are none.
+func (p *Port) register(desc *grpc.ServiceDesc, service any, maxMessageBytes int, bounds *Bounds) {
+	p.grpc.RegisterBounded(desc, service, maxMessageBytes)
+	add := func(name, kind string) {
+		name = "/" + desc.ServiceName + "/" + name
+		p.methods[name] = &method{p.calls.Add(name, kind), bounds}
+	}
 	for _, m := range desc.Methods {
-		p.calls.Add("/"+desc.ServiceName+"/"+m.MethodName, metrics.Unary)
+		add(m.MethodName, metrics.Unary)
 	}
 	for _, s := range desc.Streams {
-		p.calls.Add("/"+desc.ServiceName+"/"+s.StreamName, kindOf(s))
+		add(s.StreamName, kindOf(s))
 	}
 }
 

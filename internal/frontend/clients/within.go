@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -22,7 +20,7 @@ const (
 
 // Bounds are for the unary calls of a service.
 type Bounds struct {
-	// MessageBytes bounds a message from a client. It is at most MaxMessageBytes.
+	// MessageBytes bounds a message from a client, also on streams. It is at most MaxMessageBytes.
 	MessageBytes int
 	// Expect is what the response to a request will about take, in bytes. A call counts for that
 	// from the beginning, so that a client does not have more of them in progress than it may have
@@ -44,75 +42,16 @@ type within struct {
 
 // RegisterService implements grpc.ServiceRegistrar.
 func (w *within) RegisterService(desc *grpc.ServiceDesc, service any) {
-	d := *desc
-	d.Methods, d.Streams = nil, nil
-	for _, m := range desc.Methods {
-		m.Handler = w.call(m.Handler)
-		d.Methods = append(d.Methods, m)
-	}
-	for _, s := range desc.Streams {
-		serve := s.Handler
-		s.Handler = func(srv any, stream grpc.ServerStream) error {
-			return serve(srv, &limitedStream{stream, w.bounds.MessageBytes})
-		}
-		d.Streams = append(d.Streams, s)
-	}
-	w.port.RegisterService(&d, service)
+	w.port.register(desc, service, w.bounds.MessageBytes, &w.bounds)
 }
 
-// methodHandler is the type of grpc.MethodDesc.Handler.
-type methodHandler = func(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error)
-
-// call is serve within the bounds.
-func (w *within) call(serve methodHandler) methodHandler {
-	return func(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
-		size := 0
-		limited := func(m any) error {
-			if err := decode(m); err != nil {
-				return err
-			}
-			size = proto.Size(m.(proto.Message))
-			return checkSize(size, w.bounds.MessageBytes)
-		}
-		counted := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-			return intercept(ctx, req, info, func(ctx context.Context, req any) (any, error) {
-				cl, done := w.port.ClientOf(ctx)
-				defer done()
-				expected := int64(0)
-				if w.bounds.Expect != nil {
-					expected = w.bounds.Expect(req.(proto.Message))
-				}
-				if !cl.Begin(ctx, int64(size), expected) {
-					return nil, w.bounds.TooMany
-				}
-				defer cl.End(int64(size) + expected)
-				return handle(ctx, req)
-			})
-		}
-		return serve(srv, ctx, limited, counted)
+// begin counts a call with its request, as Client.Begin does, and returns what Client.End gets.
+func (b *Bounds) begin(ctx context.Context, cl *Client, req proto.Message) (sum int64, ok bool) {
+	size, expected := int64(proto.Size(req)), int64(0)
+	if b.Expect != nil {
+		expected = b.Expect(req)
 	}
-}
-
-// limitedStream refuses messages that are too large.
-type limitedStream struct {
-	grpc.ServerStream
-	max int
-}
-
-// RecvMsg implements grpc.ServerStream.
-func (s *limitedStream) RecvMsg(m any) error {
-	if err := s.ServerStream.RecvMsg(m); err != nil {
-		return err
-	}
-	return checkSize(proto.Size(m.(proto.Message)), s.max)
-}
-
-// checkSize says the same as gRPC does of a message that is too large.
-func checkSize(size, most int) error {
-	if size <= most {
-		return nil
-	}
-	return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", size, most)
+	return size + expected, cl.Begin(ctx, size, expected)
 }
 
 // Begin counts a call in progress until End, which gets the sum of the bytes: of the request, which is in

@@ -69,7 +69,8 @@ func (s *Server) unary(method string, m etcd.Method) grpc.MethodDesc {
 		}
 		return resp, nil
 	}
-	handler := func(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+	info := &grpc.UnaryServerInfo{Server: s, FullMethod: m.Name}
+	handler := func(_ any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
 		req := m.NewRequest()
 		if err := decode(req); err != nil {
 			return nil, err
@@ -77,7 +78,7 @@ func (s *Server) unary(method string, m etcd.Method) grpc.MethodDesc {
 		if intercept == nil {
 			return call(ctx, req)
 		}
-		return intercept(ctx, req, &grpc.UnaryServerInfo{Server: srv, FullMethod: m.Name}, call)
+		return intercept(ctx, req, info, call)
 	}
 	return grpc.MethodDesc{MethodName: method, Handler: handler}
 }

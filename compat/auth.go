@@ -21,11 +21,7 @@ func (t *T) login(name, password string) string {
 
 // as sends a request with a token.
 func (t *T) as(token string, req proto.Message) (proto.Message, error) {
-	ctx := t.ctx
-	if token != "" {
-		ctx = t.withToken(token)
-	}
-	return t.sendWith(ctx, 0, req)
+	return t.sendWith(t.withToken(token), 0, req)
 }
 
 // authOff makes the next check find the cluster without users.
@@ -150,6 +146,7 @@ var authChecks = []check{
 		t.sendTo(0, &pb.AuthEnableRequest{})
 		root := t.login("root", "root")
 		defer t.authOff(root)
+		t.settleAs(root)
 		_, err := clientv3.New(clientv3.Config{Endpoints: t.cluster.endpoints(), Username: "u", Password: "wrong"})
 		t.say("wrong password", "%v", err)
 		c := t.newClient(clientv3.Config{Username: "u", Password: "pw"})
@@ -169,6 +166,7 @@ var authChecks = []check{
 		}
 		_, err = t.as(root, &pb.AuthUserChangePasswordRequest{Name: "u", Password: "new"})
 		t.fail("new password", err)
+		t.settleAs(root)
 		_, err = c.Get(t.ctx, t.k("a"))
 		t.say("with the old password", "%v", err)
 		t.ctl("get", t.k("a"))

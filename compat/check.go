@@ -124,17 +124,14 @@ func (c *cluster) check(ctx context.Context, check check, p programs) (r *record
 		t.conns = append(t.conns, conn)
 	}
 	t.client = t.newClient(clientv3.Config{})
-	resp, err := t.client.Get(ctx, "base")
-	if err == nil {
-		t.masks.base = resp.Header.Revision
-	}
-	c.rec.take()
 	func() {
 		defer func() {
 			if e := recover(); e != nil && e != errStop {
 				t.say("panic", "%v", e)
 			}
 		}()
+		t.masks.base = t.settle()
+		c.rec.take()
 		check.run(t)
 	}()
 	lines := t.lines
@@ -261,13 +258,18 @@ func (t *T) put(key, value string) int64 {
 	return resp.(*pb.PutResponse).Header.Revision
 }
 
-// settle returns when each member has executed what was put: a watch or a serializable read at one
-// that is behind says something else, in etcd too.
-func (t *T) settle() {
+// settle returns when each member has executed all that was acknowledged, and the revision: a watch, a status or a
+// serializable read at one that is behind says something else, in etcd too, and so does a leader of leases.
+func (t *T) settle() (revision int64) { return t.settleAs("") }
+
+// settleAs does so with the token of a user who may read.
+func (t *T) settleAs(token string) (revision int64) {
 	for i := range t.conns {
-		_, err := t.sendTo(i, &pb.RangeRequest{Key: t.b("a")})
+		resp, err := t.sendWith(t.withToken(token), i, &pb.RangeRequest{Key: t.b("a")})
 		t.fail("settle", err)
+		revision = resp.(*pb.RangeResponse).Header.Revision
 	}
+	return revision
 }
 
 // count is how many keys of this check there are that begin so.
@@ -277,8 +279,11 @@ func (t *T) count(prefix string) int64 {
 	return r.Count
 }
 
-// withToken is a context whose calls show a token.
+// withToken is a context whose calls show a token, if there is one.
 func (t *T) withToken(token string) context.Context {
+	if token == "" {
+		return t.ctx
+	}
 	return metadata.AppendToOutgoingContext(t.ctx, "token", token)
 }
 
@@ -288,15 +293,17 @@ func (t *T) status(member int) *pb.StatusResponse {
 	return resp.(*pb.StatusResponse)
 }
 
-// leader is the member that leads, and a member that does not.
+// leader is the member that leads, and a member that does not. It waits for an election.
 func (t *T) leader() (leads, follows int) {
-	for i := range t.conns {
-		if s := t.status(i); s.Leader == s.Header.MemberId {
-			return i, (i + 1) % len(t.conns)
+	t.await("leader", func() bool {
+		for leads = range t.conns {
+			if s := t.status(leads); s.Leader == s.Header.MemberId {
+				return true
+			}
 		}
-	}
-	t.say("leader", "there is none")
-	panic(errStop)
+		return false
+	})
+	return leads, (leads + 1) % len(t.conns)
 }
 
 // ctl runs etcdctl, and notes what it prints and how it ends.

@@ -119,7 +119,7 @@ func (t *T) record(path, value string, opts ...clientv3.OpOption) {
 // awaitName says when a name has an address, or none if that is empty.
 func (t *T) awaitName(name, address string) {
 	d := t.cluster.guest.(*coredns)
-	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(100 * time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(100 * time.Millisecond) {
 		got, err := d.lookup(t.ctx, name)
 		if got == address && (err == nil || address == "" && isNotFound(err)) {
 			t.say("then "+name, "%q", got)

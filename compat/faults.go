@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,21 +22,46 @@ func (t *T) restart(member int, after time.Duration) {
 	t.fail("ready", s.awaitReady(t.ctx))
 }
 
-// putAll puts keys one after the other, whatever it takes, and returns how many it put.
-func (t *T) putAll(ctx context.Context, n int) (done int) {
-	for i := 0; i < n && ctx.Err() == nil; i++ {
-		for ctx.Err() == nil {
-			call, cancel := context.WithTimeout(ctx, 3*time.Second)
-			_, err := t.client.Put(call, t.k("n"), fmt.Sprint(i))
+// writer puts a key again and again, whatever it takes, until it is ended.
+type writer struct {
+	done atomic.Int64 // puts that were acknowledged
+	last chan string
+	end  func()
+}
+
+func (t *T) writer() *writer {
+	ctx, cancel := context.WithCancel(t.ctx)
+	t.cleanup = append(t.cleanup, cancel)
+	w := &writer{last: make(chan string, 1), end: cancel}
+	put := func(value string) {
+		for t.ctx.Err() == nil {
+			call, cancel := context.WithTimeout(t.ctx, 3*time.Second)
+			_, err := t.client.Put(call, t.k("n"), value)
 			cancel()
 			if err == nil {
-				done++
-				break
+				w.done.Add(1)
+				return
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
-	return done
+	go func() {
+		for ctx.Err() == nil {
+			put(fmt.Sprint(w.done.Load()))
+		}
+		put(lastValue)
+		w.last <- lastValue
+	}()
+	return w
+}
+
+// lastValue is what a writer puts last.
+const lastValue = "the last"
+
+// awaitPuts waits until a writer has put so many more.
+func (t *T) awaitPuts(step string, w *writer, more int64) {
+	until := w.done.Load() + more
+	t.await(step, func() bool { return w.done.Load() >= until })
 }
 
 // follow watches until it has seen a value, and says whether revisions rose by one each, since nobody
@@ -65,28 +91,32 @@ func (t *T) follow(last string) (seen int, inOrder bool) {
 // faultChecks run while members are killed. Where they get no answer in time, nothing is the same.
 var faultChecks = []check{
 	{name: "faults/watch-through-restarts", loose: true, run: func(t *T) {
+		const some = 30
 		type result struct {
 			seen    int
 			inOrder bool
 		}
-		const n = 300
 		followed := make(chan result, 1)
 		go func() {
-			seen, inOrder := t.follow(fmt.Sprint(n - 1))
+			seen, inOrder := t.follow(lastValue)
 			followed <- result{seen, inOrder}
 		}()
-		put := make(chan int, 1)
-		go func() { put <- t.putAll(t.ctx, n) }()
-		for member := range members {
-			time.Sleep(300 * time.Millisecond)
-			t.restart(member, 500*time.Millisecond)
+		w := t.writer()
+		for _, s := range t.cluster.servers {
+			t.awaitPuts("puts before", w, some)
+			s.stop(syscall.SIGKILL)
+			t.awaitPuts("puts without a member", w, some)
+			t.fail("start", s.start())
+			t.fail("ready", s.awaitReady(t.ctx))
 		}
-		t.say("put", "%d", <-put)
+		w.end()
+		<-w.last
 		r := <-followed
-		t.say("every change once and in order", "%t; at least as many as were put: %t", r.inOrder, r.seen >= n)
+		t.say("every change once and in order", "%t; at least as many as were put: %t", r.inOrder, int64(r.seen) >= w.done.Load())
 	}},
 	{name: "faults/lease-through-an-election", loose: true, run: func(t *T) {
-		grant, err := t.client.Grant(t.ctx, 5)
+		const ttl = 10
+		grant, err := t.client.Grant(t.ctx, ttl)
 		t.fail("grant", err)
 		_, err = t.client.Put(t.ctx, t.k("a"), "1", clientv3.WithLease(grant.ID))
 		t.fail("put", err)
@@ -100,29 +130,23 @@ var faultChecks = []check{
 		}()
 		leads, _ := t.leader()
 		t.restart(leads, time.Second)
-		time.Sleep(6 * time.Second)
-		r, err := t.client.Get(t.ctx, t.k("a"))
-		t.fail("get", err)
-		t.say("kept alive", "%d", r.Count)
+		time.Sleep((ttl + 1) * time.Second) // it would be gone
+		t.say("kept alive", "%d", t.count("a"))
 		cancel()
-		gone := false
-		for begin := time.Now(); time.Since(begin) < 20*time.Second && !gone; time.Sleep(100 * time.Millisecond) {
-			r, err := t.client.Get(t.ctx, t.k("a"))
-			gone = err == nil && r.Count == 0
-		}
-		t.say("gone when nobody keeps it", "%t", gone)
+		t.await("gone when nobody keeps it", func() bool { return t.count("a") == 0 })
+		t.say("gone when nobody keeps it", "yes")
 	}},
 	{name: "faults/without-a-majority", loose: true, run: func(t *T) {
 		t.put("a", "1")
 		for _, member := range []int{1, 2} {
 			t.cluster.servers[member].stop(syscall.SIGKILL)
 		}
-		time.Sleep(3 * time.Second)
+		t.await("no leader", func() bool { return t.status(0).Leader == 0 })
 		for _, ask := range []struct {
 			name string
 			req  *pb.RangeRequest
 		}{{"serializable", &pb.RangeRequest{Key: t.b("a"), Serializable: true}}, {"linearizable", &pb.RangeRequest{Key: t.b("a")}}} {
-			ctx, cancel := context.WithTimeout(t.ctx, 15*time.Second)
+			ctx, cancel := context.WithTimeout(t.ctx, patience)
 			resp := new(pb.RangeResponse)
 			err := t.conns[0].Invoke(ctx, "/etcdserverpb.KV/Range", ask.req, resp)
 			cancel()
@@ -133,7 +157,7 @@ var faultChecks = []check{
 		select {
 		case err := <-w.err:
 			t.say("watch that requires a leader", "%s", errorText(err))
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.say("watch that requires a leader", "goes on")
 		}
 		for _, member := range []int{1, 2} {
@@ -142,6 +166,7 @@ var faultChecks = []check{
 		for _, member := range []int{1, 2} {
 			t.fail("ready", t.cluster.servers[member].awaitReady(t.ctx))
 		}
+		t.leader()
 		_, err := t.client.Put(t.ctx, t.k("a"), "2")
 		t.say("put", "%v", err)
 	}},

@@ -92,6 +92,7 @@ func httpPages(t *T) {
 
 // httpMetrics: the names of figures that clients of etcd ask for.
 func httpMetrics(t *T) {
+	t.awaitMetrics()
 	resp, err := http.Get("http://" + t.cluster.servers[0].endpoint + "/metrics")
 	t.fail("metrics", err)
 	defer resp.Body.Close()

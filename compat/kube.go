@@ -28,7 +28,9 @@ const (
 	kubeStartTimeout = 3 * time.Minute
 	// kubeCompaction is how often it compacts: each time up to where it was the time before.
 	kubeCompaction = 20 * time.Second
-	kubeToken      = "compat-token"
+	// kubeEventTTL is how long an event of Kubernetes is kept.
+	kubeEventTTL = 10 * time.Second
+	kubeToken    = "compat-token"
 )
 
 // apiserver is a kube-apiserver on the servers of a cluster.
@@ -63,7 +65,7 @@ func startAPIServer(ctx context.Context, c *cluster, p programs) (guest, error) 
 	k := &apiserver{dir: dir, kubectl: p.kubectl}
 	k.server = server{name: "kube-apiserver", program: p.apiserver, log: filepath.Join(dir, "log"), endpoint: loopback(port)}
 	k.args = []string{
-		"--etcd-servers=" + strings.Join(servers, ","), "--etcd-compaction-interval=" + kubeCompaction.String(), "--event-ttl=10s",
+		"--etcd-servers=" + strings.Join(servers, ","), "--etcd-compaction-interval=" + kubeCompaction.String(), "--event-ttl=" + kubeEventTTL.String(),
 		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port), "--cert-dir=" + dir, "--token-auth-file=" + tokens,
 		"--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount", "--service-cluster-ip-range=10.96.0.0/24",
 		"--service-account-issuer=https://compat.invalid", "--service-account-key-file=" + key, "--service-account-signing-key-file=" + key,
@@ -160,7 +162,7 @@ type kubeObject struct {
 
 // api asks the apiserver, and returns what it has said and the code.
 func (t *T) api(method, path, body string) (o kubeObject, code int) {
-	ctx, cancel := context.WithTimeout(t.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
 	o, code, err := t.apiserver().object(ctx, method, path, body)
 	if err != nil {
@@ -211,7 +213,7 @@ var (
 
 // kubectl runs kubectl, and notes what it prints.
 func (t *T) kubectl(stdin string, args ...string) {
-	ctx, cancel := context.WithTimeout(t.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
 	k := t.apiserver()
 	all := append([]string{"--server=https://" + k.endpoint, "--token=" + kubeToken, "--insecure-skip-tls-verify", "--cache-dir=" + filepath.Join(k.dir, "cache")}, args...)

@@ -240,7 +240,7 @@ func kubeLeases(t *T) {
 	first := identity()
 	t.say("of apiservers", "%d", len(first.Items))
 	renewed := false
-	for begin := time.Now(); len(first.Items) > 0 && !renewed && time.Since(begin) < 25*time.Second; time.Sleep(500 * time.Millisecond) {
+	for begin := time.Now(); len(first.Items) > 0 && !renewed && time.Since(begin) < patience; time.Sleep(500 * time.Millisecond) {
 		now := identity()
 		renewed = len(now.Items) > 0 && now.Items[0].Spec.RenewTime != first.Items[0].Spec.RenewTime
 	}
@@ -265,6 +265,7 @@ func kubeLeases(t *T) {
 // store.
 func kubeEventsExpire(t *T) {
 	t.namespace("events")
+	begin := time.Now() // none of their leases has begun
 	for i := range 20 {
 		_, code := t.api("POST", "/api/v1/namespaces/events/events", fmt.Sprintf(
 			`{"metadata":{"name":"e-%d"},"involvedObject":{"namespace":"events"},"reason":"Test","message":"m","type":"Normal"}`, i))
@@ -274,12 +275,11 @@ func kubeEventsExpire(t *T) {
 	}
 	list, _ := t.api("GET", "/api/v1/namespaces/events/events", "")
 	t.say("events", "%d", len(list.Items))
-	begin := time.Now()
-	for left := len(list.Items); left > 0 && time.Since(begin) < 30*time.Second; time.Sleep(200 * time.Millisecond) {
+	for left := len(list.Items); left > 0 && time.Since(begin) < patience; time.Sleep(200 * time.Millisecond) {
 		list, _ = t.api("GET", "/api/v1/namespaces/events/events", "")
 		left = len(list.Items)
 	}
-	t.say("expired", "%t, not at once %t", len(list.Items) == 0, time.Since(begin) > 5*time.Second)
+	t.say("expired", "%t, not at once %t", len(list.Items) == 0, time.Since(begin) > kubeEventTTL)
 }
 
 func kubeCustomResources(t *T) {
@@ -345,7 +345,7 @@ func kubeCompacts(t *T) {
 	t.say("get of then", "%v", err)
 	next := func() (kubeObject, int) { return t.api("GET", path+"?limit=7&continue="+first.Metadata.Continue, "") }
 	o, code := next()
-	for begin := time.Now(); code == http.StatusOK && time.Since(begin) < 40*time.Second; o, code = next() {
+	for begin := time.Now(); code == http.StatusOK && time.Since(begin) < patience; o, code = next() {
 		time.Sleep(time.Second) // the apiserver's cache looks now and then
 	}
 	t.say("next page", "%d %s, with a token to go on %t", code, o.Reason, o.Metadata.Continue != "")
@@ -403,7 +403,7 @@ func (t *T) kubeThrough(namespace string, fault func()) {
 	t.say("created", "%d of %d", <-done, n)
 	select {
 	case <-watched:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 	}
 	mu.Lock()
 	defer mu.Unlock()

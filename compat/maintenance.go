@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -120,10 +119,8 @@ var maintenanceChecks = []check{
 	{name: "maintenance/defragment", run: func(t *T) { t.send(&pb.DefragmentRequest{}) }},
 	{name: "maintenance/move-leader", loose: true, run: func(t *T) {
 		leads, follows := t.leader()
-		status, err := t.sendTo(follows, &pb.StatusRequest{})
-		t.fail("status", err)
-		target := status.(*pb.StatusResponse).Header.MemberId
-		_, err = t.sendTo(follows, &pb.MoveLeaderRequest{TargetID: target})
+		target := t.status(follows).Header.MemberId
+		_, err := t.sendTo(follows, &pb.MoveLeaderRequest{TargetID: target})
 		t.say("at a follower", "%s", errorText(err))
 		_, err = t.sendTo(leads, &pb.MoveLeaderRequest{TargetID: 12345})
 		t.say("to nobody", "%s", errorText(err))
@@ -203,12 +200,7 @@ var maintenanceChecks = []check{
 // members do, a second or two after its birth.
 func (t *T) awaitAlarms() {
 	probe := &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, Alarm: 99}
-	for t.ctx.Err() == nil {
-		if _, err := t.sendTo(0, probe); err == nil {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	t.await("alarms", func() bool { return second(t.sendTo(0, probe)) == nil })
 	probe.Action = pb.AlarmRequest_DEACTIVATE
 	t.send(probe)
 	t.cluster.rec.take()

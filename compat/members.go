@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 )
 
 // memberChecks change the members, and leave those that were there.
@@ -58,16 +59,15 @@ func learnerCheck(t *T) {
 	t.fail("ready", s.awaitReady(t.ctx))
 	t.list("started", 0)
 	t.ofLearner("learner", s)
-	for t.ctx.Err() == nil {
-		if _, err = t.sendTo(1, &pb.MemberPromoteRequest{ID: id}); rpctypes.Error(err) != rpctypes.ErrMemberLearnerNotReady {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	t.await("learner is ready", func() bool {
+		err = second(t.sendTo(1, &pb.MemberPromoteRequest{ID: id}))
+		return rpctypes.Error(err) != rpctypes.ErrMemberLearnerNotReady
+	})
 	t.say("promoted", "%s", errorText(err))
 	_, err = t.sendTo(1, &pb.MemberPromoteRequest{ID: id})
 	t.say("promoted twice", "%s", errorText(err))
 	t.list("votes", 0)
+	t.await("it knows", func() bool { return !t.statusOf(s).GetIsLearner() })
 	t.ofLearner("voter", s)
 	t.put("a", "1")
 
@@ -76,7 +76,7 @@ func learnerCheck(t *T) {
 	select {
 	case <-s.ended:
 		t.say("the removed server", "ends")
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.say("the removed server", "goes on")
 	}
 	_, err = t.sendTo(0, &pb.MemberRemoveRequest{ID: id})
@@ -89,18 +89,17 @@ func learnerCheck(t *T) {
 
 // add adds a member. Etcd takes no member that votes before all have been connected for 5 seconds.
 func (t *T) add(what string, r *pb.MemberAddRequest) *pb.MemberAddResponse {
-	for {
-		resp, err := t.sendTo(1, r)
-		if rpctypes.Error(err) == rpctypes.ErrUnhealthy && t.ctx.Err() == nil {
-			time.Sleep(200 * time.Millisecond)
-			continue
-		}
-		added := resp.(*pb.MemberAddResponse)
-		m := added.GetMember()
-		t.say(what, "%s, %d members, name %q, learner %t, addresses as asked: %t, of clients: %d", errorText(err),
-			len(added.GetMembers()), m.GetName(), m.GetIsLearner(), err == nil && slices.Equal(m.GetPeerURLs(), r.PeerURLs), len(m.GetClientURLs()))
-		return added
-	}
+	var resp proto.Message
+	var err error
+	t.await(what, func() bool {
+		resp, err = t.sendTo(1, r)
+		return rpctypes.Error(err) != rpctypes.ErrUnhealthy
+	})
+	added := resp.(*pb.MemberAddResponse)
+	m := added.GetMember()
+	t.say(what, "%s, %d members, name %q, learner %t, addresses as asked: %t, of clients: %d", errorText(err),
+		len(added.GetMembers()), m.GetName(), m.GetIsLearner(), err == nil && slices.Equal(m.GetPeerURLs(), r.PeerURLs), len(m.GetClientURLs()))
+	return added
 }
 
 // list says which members one of them knows.
@@ -116,13 +115,7 @@ func (t *T) list(what string, at int) {
 
 // ofLearner says what a member tells of itself that is, or was, a learner.
 func (t *T) ofLearner(what string, s *server) {
-	conn, err := grpc.NewClient(s.endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	t.fail("connect", err)
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
-	defer cancel()
-	status, err := pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{})
-	t.say(what+": status", "%s, learner %t", errorText(err), status.GetIsLearner())
+	t.say(what+": status", "learner %t", t.statusOf(s).GetIsLearner())
 	for _, path := range []string{"/readyz/non_learner", "/livez"} {
 		resp, err := http.Get("http://" + s.endpoint + path)
 		t.fail(path, err)
@@ -130,4 +123,16 @@ func (t *T) ofLearner(what string, s *server) {
 		resp.Body.Close()
 		t.say(what+": "+path, "%d %s", resp.StatusCode, strings.TrimSpace(string(body)))
 	}
+}
+
+// statusOf is the status of a member that has no proxy before it.
+func (t *T) statusOf(s *server) *pb.StatusResponse {
+	conn, err := grpc.NewClient(s.endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	t.fail("connect", err)
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	status, err := pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{})
+	t.fail("status", err)
+	return status
 }

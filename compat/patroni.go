@@ -26,6 +26,9 @@ type patroni struct {
 	nodes []*patroniNode
 }
 
+// patroniPatience is how long a change of the primary may take: Patroni's lease, and what PostgreSQL does then.
+const patroniPatience = 3 * time.Minute
+
 type patroniNode struct {
 	name, data, api string
 	cmd             *exec.Cmd
@@ -133,8 +136,9 @@ func (p *patroni) end() {
 	for _, n := range p.nodes {
 		n.kill()
 	}
-	time.Sleep(time.Second)
-	os.RemoveAll(p.dir)
+	for begin := time.Now(); os.RemoveAll(p.dir) != nil && time.Since(begin) < patience; { // while PostgreSQL ends
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // patroniMember is one of /cluster.
@@ -156,7 +160,7 @@ func (p *patroni) cluster(ctx context.Context) (all []patroniMember) {
 }
 
 func (n *patroniNode) ask(ctx context.Context, method, path, body string, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+n.api+path, strings.NewReader(body))
 	if err != nil {
@@ -193,7 +197,7 @@ func (p *patroni) primary(ctx context.Context) *patroniNode {
 // insist asks until the answer is a good one: a node that has just started knows less than it says.
 func (t *T) insist(step string, ask func() error) {
 	var err error
-	for begin := time.Now(); time.Since(begin) < 40*time.Second && t.ctx.Err() == nil; time.Sleep(500 * time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < patience && t.ctx.Err() == nil; time.Sleep(500 * time.Millisecond) {
 		if err = ask(); err == nil {
 			break
 		}
@@ -204,7 +208,7 @@ func (t *T) insist(step string, ask func() error) {
 // awaitNodes waits until there is a primary other than a name, and as many that follow it.
 func (t *T) awaitNodes(step, not string, followers int) (primary *patroniNode) {
 	p := t.cluster.guest.(*patroni)
-	for begin := time.Now(); time.Since(begin) < 75*time.Second && t.ctx.Err() == nil; time.Sleep(250 * time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < patroniPatience && t.ctx.Err() == nil; time.Sleep(250 * time.Millisecond) {
 		follow := 0
 		for _, m := range p.cluster(t.ctx) {
 			if m.Role == "replica" && (m.State == "running" || m.State == "streaming") {
@@ -275,7 +279,7 @@ var patroniChecks = []check{
 			s.stop(syscall.SIGKILL)
 		}
 		gone := false
-		for begin := time.Now(); time.Since(begin) < 50*time.Second && !gone; time.Sleep(500 * time.Millisecond) {
+		for begin := time.Now(); time.Since(begin) < patroniPatience && !gone; time.Sleep(500 * time.Millisecond) {
 			gone = p.primary(t.ctx) == nil
 		}
 		t.say("without the store nobody stays primary", "%t", gone)

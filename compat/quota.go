@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -26,18 +25,14 @@ func quota(t *T) {
 		_, err := t.sendTo(0, &pb.PutRequest{Key: key(i), Value: value})
 		return err
 	}
-	for !t.hasQuota(16*large) && t.ctx.Err() == nil { // a new cluster of balsa has it a moment after its birth
-		time.Sleep(20 * time.Millisecond)
-	}
+	t.await("quota", func() bool { return t.hasQuota(16 * large) }) // a new cluster of balsa has it a moment after its birth
 	n := 0
 	err := put(n)
 	for ; err == nil && n < most; err = put(n) {
 		n++
 	}
 	t.say("fill", "some keys fit: %t; then %s", n > 4 && n < most, errorText(err))
-	for len(t.alarms()) == 0 && t.ctx.Err() == nil { // etcd raises it a moment later
-		time.Sleep(20 * time.Millisecond)
-	}
+	t.await("alarm", func() bool { return len(t.alarms()) > 0 }) // etcd raises it a moment later
 	t.say("alarms", "%s", t.alarmsText())
 	health := "http://" + s.endpoint + "/health"
 	t.say("health", "%s", t.body(health))

@@ -20,7 +20,7 @@ import (
 )
 
 func (t *T) session() *concurrency.Session {
-	s, err := concurrency.NewSession(t.client, concurrency.WithTTL(10))
+	s, err := concurrency.NewSession(t.client, concurrency.WithTTL(30))
 	t.fail("session", err)
 	t.cleanup = append(t.cleanup, func() { s.Close() })
 	return s
@@ -35,17 +35,13 @@ var recipeChecks = []check{
 		r, err := t.client.Txn(t.ctx).If(m1.IsOwner()).Then(clientv3.OpPut(t.k("x"), "1")).Commit()
 		t.fail("txn", err)
 		t.say("owner", "%t", r.Succeeded)
-		got := make(chan error)
+		got := make(chan error, 1)
 		go func() { got <- m2.Lock(t.ctx) }()
-		select {
-		case err := <-got:
-			t.say("waits", "not: %v", err)
-		case <-time.After(200 * time.Millisecond):
-			t.say("waits", "yes")
-		}
+		t.await("second asks", func() bool { return t.count("lock/") == 2 })
+		before := t.put("before", "the unlock")
 		t.say("unlock", "%v", m1.Unlock(t.ctx))
 		t.say("second", "%v", <-got)
-		t.say("is behind", "%t", m2.Header().Revision > 0)
+		t.say("has waited", "%t", m2.Header().Revision > before)
 		t.say("close", "%v", b.Close())
 		resp, err := t.client.Get(t.ctx, t.k("lock"), clientv3.WithPrefix())
 		t.fail("get", err)
@@ -78,7 +74,7 @@ var recipeChecks = []check{
 		select {
 		case <-s.Done():
 			t.say("done", "yes")
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.say("done", "no")
 		}
 	}},
@@ -102,7 +98,7 @@ var recipeChecks = []check{
 		say()
 		won := make(chan error, 1)
 		go func() { won <- e2.Campaign(t.ctx, "two") }()
-		time.Sleep(200 * time.Millisecond)
+		t.await("second asks", func() bool { return t.count("e/") == 2 })
 		t.say("resign", "%v", e1.Resign(t.ctx))
 		t.say("second", "%v", <-won)
 		say()

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -182,6 +180,7 @@ var watchChecks = []check{
 		t.put("a", "2")
 		t.sendTo(0, &pb.DeleteRangeRequest{Key: t.b("a")})
 		last := t.put("b", "2")
+		t.settle()
 		for i := range 3 {
 			w := t.watcher(i)
 			w.create(&pb.WatchCreateRequest{Key: t.b(""), RangeEnd: t.end(), StartRevision: first + int64(i), PrevKv: i%2 == 0})
@@ -215,7 +214,6 @@ var watchChecks = []check{
 			t.sendTo(0, &pb.DeleteRangeRequest{Key: t.b("a")})
 			rev := t.put("z", "fence")
 			w.until("fence", func(r *pb.WatchResponse) bool { return r.WatchId == 1 && eventAt(rev)(r) })
-			time.Sleep(200 * time.Millisecond)
 			w.progress()
 			w.until("progress", func(r *pb.WatchResponse) bool { return len(r.Events) == 0 && !r.Created })
 			w.say(fmt.Sprint(filters))
@@ -270,12 +268,7 @@ var watchChecks = []check{
 		w.create(&pb.WatchCreateRequest{Key: t.b("a")})
 		w.until("created", created)
 		w.stream.CloseSend()
-		select {
-		case err := <-w.err:
-			t.say("ends", "%t %s", errors.Is(err, io.EOF), errorText(err))
-		case <-time.After(time.Second):
-			t.say("ends", "not")
-		}
+		w.fence("goes on", "a")
 	}},
 	{name: "watch/compaction-meanwhile", loose: true, run: func(t *T) {
 		w := t.watcher(0)
@@ -336,12 +329,22 @@ var watchChecks = []check{
 		first := t.put("a", "1")
 		last := t.put("a", "2")
 		t.fail("compact", second(t.sendTo(0, &pb.CompactionRequest{Revision: last})))
+		fence := t.put("a", "3")
 		t.settle()
-		for i, rev := range []int64{first, last, last + 1} {
-			ctx, cancel := context.WithTimeout(t.ctx, 300*time.Millisecond)
+		for i, rev := range []int64{first, last, fence} {
+			ctx, cancel := context.WithTimeout(t.ctx, patience)
+			var events []int64
 			for r := range t.client.Watch(ctx, t.k("a"), clientv3.WithRev(rev)) {
-				t.say(fmt.Sprint("from ", i), "%v compacted %s events %d", r.Err(), t.masks.revision(r.CompactRevision), len(r.Events))
+				if r.Err() != nil {
+					t.say(fmt.Sprint("from ", i), "%v compacted %s", r.Err(), t.masks.revision(r.CompactRevision))
+				}
+				for _, e := range r.Events {
+					if events = append(events, e.Kv.Version); e.Kv.ModRevision == fence {
+						cancel()
+					}
+				}
 			}
+			t.say(fmt.Sprint("from ", i), "versions %d", events)
 			cancel()
 		}
 	}},
@@ -349,8 +352,8 @@ var watchChecks = []check{
 		const n = 1000
 		w := t.watcher(1)
 		go func() {
-			for i := range n {
-				w.create(&pb.WatchCreateRequest{Key: t.b(fmt.Sprint("k", i%10))})
+			for i := range n { // until says it, should the stream end
+				w.stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: t.b(fmt.Sprint("k", i%10))}}})
 			}
 		}()
 		count := 0

@@ -375,6 +375,7 @@ func TestAConnectionMayBeSomebodyElses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // else the server may stop before it has taken the connection, and close it
 		s.GracefulStop()
 		if _, err := nc.Write([]byte("x")); err != nil {
 			t.Error(err)

@@ -31,7 +31,7 @@ type check struct {
 }
 
 func allChecks() (all []check) {
-	for _, group := range [][]check{kvChecks, txnChecks, watchChecks, leaseChecks, recipeChecks, ctlChecks, maintenanceChecks, memberChecks, httpChecks, metricsChecks, authChecks, faultChecks} {
+	for _, group := range [][]check{kvChecks, txnChecks, watchChecks, leaseChecks, recipeChecks, ctlChecks, maintenanceChecks, memberChecks, httpChecks, transportChecks, metricsChecks, authChecks, faultChecks} {
 		all = append(all, group...)
 	}
 	return all

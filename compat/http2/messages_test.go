@@ -32,6 +32,9 @@ func flagged(flag byte) []byte { return []byte{flag, 0, 0, 0, 0} }
 
 var empty = flagged(0)
 
+// gzippedNothing is what gzip makes of an empty message.
+var gzippedNothing = []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\x01\x00\x00\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00")
+
 // cardinality is what may come for a wrong number of messages: the table of gRPC says 12, grpc-go and grpc-java say 13.
 var cardinality = want("grpc-status 12", "grpc-status 13")
 
@@ -84,6 +87,9 @@ var messageCases = []testCase{
 	{"a compressed message with encoding identity", compressionRule, body(flagged(1), with("grpc-encoding", "identity")), want("grpc-status 13"), ""},
 	{"a plain message with encoding identity", compressionRule, body(empty, with("grpc-encoding", "identity")), ok, ""},
 	{"a compressed message with an unknown encoding", compressionRule, body(flagged(1), with("grpc-encoding", "snail")), want("grpc-status 12"), ""},
+	{"a message compressed by gzip", compressionRule, body(append([]byte{1, 0, 0, 0, byte(len(gzippedNothing))}, gzippedNothing...), with("grpc-encoding", "gzip")), ok, ""},
+	{"a plain message with encoding gzip", compressionRule, body(empty, with("grpc-encoding", "gzip")), ok, ""},
+	{"a message that is not compressed by gzip as it says", compressionRule, body(flagged(1), with("grpc-encoding", "gzip")), want("grpc-status 13"), ""},
 	{"a plain message with an unknown encoding", compressionRule, body(empty, with("grpc-encoding", "snail")), want("grpc-status 0", "grpc-status 12"), ""},
 	{"a prefix with an unknown flag", protocolRule, body(flagged(2)), want("grpc-status 13"), ""},
 	{"a client that accepts encodings that the server does not have", compressionRule, body(empty, with("grpc-accept-encoding", "snail,identity")), ok, ""},

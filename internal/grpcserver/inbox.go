@@ -2,7 +2,6 @@ package grpcserver
 
 import (
 	"encoding/binary"
-	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -85,16 +84,22 @@ func (in *inbox) close(err error) {
 	in.came.Set()
 }
 
+// message is one that has come.
+type message struct {
+	data       []byte
+	compressed bool
+}
+
 // take removes the next message. ok is false if it has not come, and may come: the caller waits for it. At
 // the end it returns io.EOF. Caller holds mu.
-func (in *inbox) take(cfg *Config, encoding string) (message []byte, ok bool, err error) {
+func (in *inbox) take(cfg *Config, encoding string) (m message, ok bool, err error) {
 	if in.err != nil {
-		return nil, false, in.err
+		return message{}, false, in.err
 	}
 	size := prefixSize
 	if len(in.data) >= prefixSize {
 		if err := checkPrefix(in.data, in.most, encoding); err != nil {
-			return nil, false, err
+			return message{}, false, err
 		}
 		size += messageSize(in.data)
 	}
@@ -102,13 +107,13 @@ func (in *inbox) take(cfg *Config, encoding string) (message []byte, ok bool, er
 		switch {
 		case !in.ended:
 			in.hungry = true
-			return nil, false, nil
+			return message{}, false, nil
 		case len(in.data) == 0:
-			return nil, false, io.EOF
+			return message{}, false, io.EOF
 		}
-		return nil, false, errCut
+		return message{}, false, errCut
 	}
-	message = in.data[prefixSize:size:size]
+	m = message{in.data[prefixSize:size:size], in.data[0] == 1}
 	switch in.data = in.data[size:]; {
 	case len(in.data) == 0:
 		in.data = nil // the message has the memory now
@@ -116,31 +121,24 @@ func (in *inbox) take(cfg *Config, encoding string) (message []byte, ok bool, er
 		in.data = slices.Clone(in.data) // which is little, and would keep that of the message
 	}
 	in.hungry = false
-	return message, true, nil
+	return m, true, nil
 }
 
 var errCut = status.Error(codes.Internal, "grpc: the client ended the stream in the midst of a message")
 
-// checkPrefix refuses a message that is compressed, or too large, with the texts of grpc-go.
+// checkPrefix refuses a message that cannot be decompressed, or is too large, with the texts of grpc-go.
 func checkPrefix(prefix []byte, most int, encoding string) error {
 	switch size := int64(binary.BigEndian.Uint32(prefix[1:])); {
 	case prefix[0] > 1:
 		return status.Errorf(codes.Internal, "grpc: received unexpected payload format %d", prefix[0])
 	case prefix[0] == 1 && (encoding == "" || encoding == identity):
 		return status.Error(codes.Internal, "grpc: compressed flag set with identity or empty encoding")
-	case prefix[0] == 1:
+	case prefix[0] == 1 && encoding != gzipped:
 		return errEncoding(encoding)
 	case size > int64(most):
 		return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", size, most)
 	}
 	return nil
-}
-
-// identity is the only encoding of messages.
-const identity = "identity"
-
-func errEncoding(encoding string) error {
-	return status.Error(codes.Unimplemented, fmt.Sprintf("grpc: Decompressor is not installed for grpc-encoding %q", encoding))
 }
 
 // over tells whether the client sends no more.
@@ -152,7 +150,7 @@ func (in *inbox) over() bool {
 
 // answerable tells whether the request of a unary call has come: its one message, and the end behind it. One
 // that must not come, or is one too many, is answered at once.
-func (in *inbox) answerable() bool {
+func (in *inbox) answerable(encoding string) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.ended || in.err != nil {
@@ -161,6 +159,5 @@ func (in *inbox) answerable() bool {
 	if len(in.data) < prefixSize {
 		return false
 	}
-	size := messageSize(in.data)
-	return in.data[0] != 0 || size > in.most || len(in.data)-prefixSize > size
+	return checkPrefix(in.data, in.most, encoding) != nil || len(in.data)-prefixSize > messageSize(in.data)
 }

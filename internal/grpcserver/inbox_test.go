@@ -139,7 +139,9 @@ func TestBadMessagesAreRefused(t *testing.T) {
 				{"\x00\x00\x00", "", "13", errCut.Error()},
 				{"\x00\x00\x00\x00\x05abc", "", "13", errCut.Error()},
 				{"\x01\x00\x00\x00\x00", "identity", "13", "grpc: compressed flag set with identity or empty encoding"},
-				{"\x01\x00\x00\x00\x01x", "gzip", "12", `grpc: Decompressor is not installed for grpc-encoding "gzip"`},
+				{"\x01\x00\x00\x00\x01x", "snail", "12", `grpc: Decompressor is not installed for grpc-encoding "snail"`},
+				{"\x01\x00\x00\x00\x01x", "gzip", "13", "grpc: failed to decompress the message: unexpected EOF"},
+				{"\x01\x00\x00\x00\x00", "gzip", "13", "grpc: failed to decompress the message: EOF"},
 				{"\x02\x00\x00\x00\x00", "", "13", "grpc: received unexpected payload format 2"},
 			} {
 				id := c.begin(path, false, "grpc-encoding", test.encoding)
@@ -151,8 +153,8 @@ func TestBadMessagesAreRefused(t *testing.T) {
 			}
 		}
 		for data, text := range map[string]string{
-			"": "grpc: a unary call without a message",
-			string(prefixed([]byte("a"), []byte("b"))): "grpc: a unary call with more than one message",
+			"": "cardinality violation: received no request message from non-client-streaming RPC",
+			string(prefixed([]byte("a"), []byte("b"))): "cardinality violation: received multiple request messages for non-client-streaming RPC",
 		} {
 			id := c.begin(call, false)
 			c.WriteData(id, true, []byte(data))
@@ -160,9 +162,10 @@ func TestBadMessagesAreRefused(t *testing.T) {
 				t.Errorf("%q: %v", data, a.blocks)
 			}
 		}
-		a := c.heard(c.begin(call, true))
-		if a.status() != "13" {
-			t.Errorf("no data at all: %v", a.blocks)
+		for _, path := range []string{call, tell} {
+			if a := c.heard(c.begin(path, true)); a.status() != "13" || a.text() != "cardinality violation: received no request message from non-client-streaming RPC" {
+				t.Errorf("%s without any data: %v", path, a.blocks)
+			}
 		}
 		c.wantOpen()
 		s.conn(t).wantQuiet(t)
@@ -236,9 +239,9 @@ func TestTheMemoryOfAMessageIsLetGo(t *testing.T) {
 		sent := append(prefixed(make([]byte, size)), 0)
 		in := &inbox{data: make([]byte, 0, len(sent)+spare), window: len(sent), most: 1 << 20}
 		in.put(sent, 0, false, cfg)
-		message, ok, err := in.take(cfg, "")
-		if len(message) != size || !ok || err != nil || len(in.data) != 1 {
-			t.Fatalf("%d bytes, %v, %v; %d are left", len(message), ok, err, len(in.data))
+		m, ok, err := in.take(cfg, "")
+		if len(m.data) != size || !ok || err != nil || len(in.data) != 1 {
+			t.Fatalf("%d bytes, %v, %v; %d are left", len(m.data), ok, err, len(in.data))
 		}
 		if moved := cap(in.data) < spare; moved != (size >= cfg.StreamWindow) {
 			t.Errorf("after a message of %d bytes the rest has moved: %v", size, moved)

@@ -224,7 +224,7 @@ func (c *conn) deliver(st *stream, payload []byte, padding int, ended bool) erro
 	if credit > 0 {
 		c.credit(st.id, credit)
 	}
-	if st.waits.Load() && st.in.answerable() && st.waits.CompareAndSwap(true, false) {
+	if st.waits.Load() && st.in.answerable(st.request.encoding) && st.waits.CompareAndSwap(true, false) {
 		return c.dispatch(st)
 	}
 	return nil

@@ -55,6 +55,8 @@ type Server struct {
 	work     sync.WaitGroup // connections, and handlers
 	done     chan struct{}  // closed by Stop
 
+	decompressing chan struct{} // has one for each message that is being decompressed
+
 	mu        sync.Mutex
 	serving   bool
 	stopping  bool
@@ -68,7 +70,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, methods: make(map[string]*method), services: make(map[string]grpc.ServiceInfo),
-		workers: workers{calls: make(chan *stream)}, done: make(chan struct{}),
+		workers: workers{calls: make(chan *stream)}, done: make(chan struct{}), decompressing: make(chan struct{}, maxDecompressing),
 		listeners: make(map[net.Listener]struct{}), raw: make(map[net.Conn]struct{}), conns: make(map[*conn]struct{}),
 	}
 	s.fewer = sync.NewCond(&s.mu)

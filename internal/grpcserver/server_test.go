@@ -20,6 +20,7 @@ import (
 const (
 	call = "/test.Test/Call" // unary
 	talk = "/test.Test/Talk" // a stream, both ways
+	tell = "/test.Test/Tell" // a stream from the server, which echoes the one message
 )
 
 // service has the handlers of the methods. Those that are nil echo.
@@ -54,7 +55,10 @@ func (s *service) desc() *grpc.ServiceDesc {
 	return &grpc.ServiceDesc{
 		ServiceName: "test.Test",
 		Methods:     []grpc.MethodDesc{{MethodName: "Call", Handler: unary}},
-		Streams:     []grpc.StreamDesc{{StreamName: "Talk", Handler: stream, ClientStreams: true, ServerStreams: true}},
+		Streams: []grpc.StreamDesc{
+			{StreamName: "Talk", Handler: stream, ClientStreams: true, ServerStreams: true},
+			{StreamName: "Tell", Handler: tellOnce, ServerStreams: true},
+		},
 	}
 }
 
@@ -73,6 +77,15 @@ func echo(st grpc.ServerStream) error {
 			return err
 		}
 	}
+}
+
+// tellOnce sends the one message that it receives.
+func tellOnce(_ any, st grpc.ServerStream) error {
+	var in []byte
+	if err := st.RecvMsg(&in); err != nil {
+		return err
+	}
+	return st.SendMsg(in)
 }
 
 // hang is a handler that waits for the end of its context.

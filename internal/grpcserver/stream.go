@@ -138,33 +138,51 @@ var errLargeMetadata = status.Errorf(codes.Internal, "metadata of a response has
 
 // RecvMsg implements grpc.ServerStream.
 func (st *stream) RecvMsg(m any) error {
-	b, err := st.receive()
-	if err != nil {
+	received, err := st.receive()
+	switch {
+	case errors.Is(err, io.EOF) && !st.request.method.stream.ClientStreams:
+		return errNoMessage
+	case err != nil:
 		return err
 	}
-	return st.decode(b, m)
+	return st.decode(received, m)
 }
 
+// What a client is told that sends another number of messages than the one that there has to be, in the words of grpc-go.
+var (
+	errNoMessage    = status.Error(codes.Internal, "cardinality violation: received no request message from non-client-streaming RPC")
+	errMoreMessages = status.Error(codes.Internal, "cardinality violation: received multiple request messages for non-client-streaming RPC")
+)
+
 // receive waits for the next message.
-func (st *stream) receive() ([]byte, error) {
+func (st *stream) receive() (message, error) {
 	in, cfg := &st.in, &st.conn.server.cfg
 	for {
 		in.mu.Lock()
-		b, ok, err := in.take(cfg, st.request.encoding)
+		m, ok, err := in.take(cfg, st.request.encoding)
 		credit := in.credit(cfg)
 		in.mu.Unlock()
 		if credit > 0 {
 			st.conn.credit(st.id, credit)
 		}
 		if ok || err != nil {
-			return b, err
+			return m, err
 		}
 		<-in.came.C()
 	}
 }
 
-func (st *stream) decode(b []byte, m any) error {
-	if err := st.conn.server.cfg.Codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, m); err != nil {
+func (st *stream) decode(received message, m any) error {
+	s, data := st.conn.server, received.data
+	if received.compressed {
+		s.decompressing <- struct{}{}
+		defer func() { <-s.decompressing }()
+		var err error
+		if data, err = decompress(data, st.in.most); err != nil {
+			return err
+		}
+	}
+	if err := s.cfg.Codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, m); err != nil {
 		return status.Errorf(codes.Internal, "grpc: failed to unmarshal the received message: %v", err)
 	}
 	return nil
@@ -173,18 +191,18 @@ func (st *stream) decode(b []byte, m any) error {
 // decodeRequest decodes the one message of a unary call.
 func (st *stream) decodeRequest(m any) error {
 	st.in.mu.Lock()
-	b, ok, err := st.in.take(&st.conn.server.cfg, st.request.encoding)
+	received, ok, err := st.in.take(&st.conn.server.cfg, st.request.encoding)
 	more := len(st.in.data) > 0
 	st.in.mu.Unlock()
 	switch {
 	case errors.Is(err, io.EOF) || err == nil && !ok:
-		return status.Error(codes.Internal, "grpc: a unary call without a message")
+		return errNoMessage
 	case err != nil:
 		return err
 	case more:
-		return status.Error(codes.Internal, "grpc: a unary call with more than one message")
+		return errMoreMessages
 	}
-	return st.decode(b, m)
+	return st.decode(received, m)
 }
 
 // SendMsg implements grpc.ServerStream.

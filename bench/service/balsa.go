@@ -33,9 +33,15 @@ func OpenBalsa(ctx context.Context, program, dir string) (*Balsa, error) {
 
 // StartBalsa starts a cluster of n servers with additional flags, and waits until it answers.
 func StartBalsa(ctx context.Context, program, dir string, n int, flags ...string) (*Balsa, error) {
+	return StartBalsaIn(ctx, program, dir, make([]string, n), flags...)
+}
+
+// StartBalsaIn is StartBalsa with a server for each of groups, in that control group: each is the path of its file
+// cgroup.procs, or empty for the group of this process.
+func StartBalsaIn(ctx context.Context, program, dir string, groups []string, flags ...string) (*Balsa, error) {
 	b := &Balsa{program: program, flags: flags}
 	var err error
-	if b.processes, err = launch(program, dir, n, b.arguments); err != nil {
+	if b.processes, err = launch(program, dir, groups, b.arguments); err != nil {
 		return nil, err
 	}
 	if b.clerk, err = clerk.New(b.endpoints()); err != nil {

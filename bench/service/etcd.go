@@ -34,7 +34,7 @@ func OpenBalsaAsEtcd(ctx context.Context, program, dir string) (*Etcd, error) {
 }
 
 func openEtcd(ctx context.Context, program, dir string, arguments func(m *member, all []*member) []string) (*Etcd, error) {
-	p, err := launch(program, dir, members, arguments)
+	p, err := launch(program, dir, make([]string, members), arguments)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,6 +27,7 @@ type member struct {
 	name, dir    string
 	client, peer string // host:port
 	metrics      string // the same; used by balsa alone, if at all
+	group        string // the file cgroup.procs of its control group; empty: that of this process
 	process      *exec.Cmd
 	exited       chan struct{}
 	spent        time.Duration // processor time of its processes that have ended
@@ -34,17 +36,19 @@ type member struct {
 // processes is the servers of a cluster.
 type processes struct{ members []*member }
 
-// launch starts the program n times, with the arguments that args gives for each
+// launch starts the program once in each of groups, with the arguments that args gives for each
 // member. Their output goes to files in dir.
-func launch(program, dir string, n int, args func(m *member, all []*member) []string) (*processes, error) {
+func launch(program, dir string, groups []string, args func(m *member, all []*member) []string) (*processes, error) {
 	p := &processes{}
-	at, err := loopback.Free(3 * n)
+	at, err := loopback.Free(3 * len(groups))
 	if err != nil {
 		return nil, err
 	}
-	for i := range n {
+	for i, group := range groups {
 		name := fmt.Sprintf("n%d", i+1)
-		p.members = append(p.members, &member{name: name, dir: filepath.Join(dir, name), client: at[3*i], peer: at[3*i+1], metrics: at[3*i+2]})
+		p.members = append(p.members, &member{
+			name: name, dir: filepath.Join(dir, name), client: at[3*i], peer: at[3*i+1], metrics: at[3*i+2], group: group,
+		})
 	}
 	for _, m := range p.members {
 		if err := m.start(program, args(m, p.members)); err != nil {
@@ -61,7 +65,7 @@ func (m *member) start(program string, args []string) error {
 		return fmt.Errorf("open the log of %s: %w", m.name, err)
 	}
 	defer log.Close() // the process has its own descriptor
-	cmd := exec.Command(program, args...)
+	cmd := m.command(program, args)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", m.name, err)
@@ -75,6 +79,16 @@ func (m *member) start(program string, args []string) error {
 		close(exited)
 	}(m.exited)
 	return nil
+}
+
+// command is that of the member's process. A shell enters the group and becomes the program, so that all
+// memory of the process counts there.
+func (m *member) command(program string, args []string) *exec.Cmd {
+	if m.group == "" {
+		return exec.Command(program, args...)
+	}
+	const enter = `echo $$ >"$0" && exec "$@"`
+	return exec.Command("/bin/sh", slices.Concat([]string{"-c", enter, m.group, program}, args)...)
 }
 
 // signal sends one to the member's process. It is no error if that has ended.

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"balsa.example/bench/cgroup"
+)
+
+// TestTheMeasurementsWork runs each measurement as small as shows that it works. Nothing is said of figures: they
+// mean nothing at this size.
+func TestTheMeasurementsWork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds balsa")
+	}
+	program := filepath.Join(t.TempDir(), "balsa")
+	if out, err := exec.Command("go", "build", "-o", program, "balsa.example/cmd/balsa").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	small := options{bytes: 4 << 20, value: 4 << 10, phase: 300 * time.Millisecond, balsa: program}
+	limited := small
+	limited.memory = 256 << 20
+	for _, tt := range []struct {
+		name, command string
+		options
+		want []string
+	}{
+		{"memory", "memory", limited, []string{"it runs", "puts of new keys:", "puts of random keys:", "gets of random keys:"}},
+		{"follower", "follower", small, []string{"the disk writes", "the follower got", "half of the full load is held"}},
+		{"longest", "longest", small, []string{"while files are written:", "while files are written anew:", "while files are received:"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out strings.Builder
+			tt.dir = filepath.Join(t.TempDir(), "all")
+			err := run(t.Context(), []string{tt.command}, tt.options, &out)
+			if tt.memory > 0 && errors.Is(err, cgroup.ErrUnavailable) {
+				t.Log(err)
+				tt.memory = 0
+				err = run(t.Context(), []string{tt.command}, tt.options, &out)
+			}
+			if err != nil {
+				t.Fatalf("%v\n%s", err, &out)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("it does not print %q:\n%s", want, &out)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeMeasuredIsRefused(t *testing.T) {
+	good := options{bytes: 1 << 30, value: 4 << 10, phase: time.Second}
+	none := good
+	none.phase = 0
+	for _, tt := range []struct {
+		name string
+		args []string
+		options
+	}{
+		{"no command", nil, good},
+		{"an unknown command", []string{"all"}, good},
+		{"two commands", []string{"memory", "longest"}, good},
+		{"no time", []string{"memory"}, none},
+	} {
+		if err := run(t.Context(), tt.args, tt.options, &strings.Builder{}); err == nil {
+			t.Errorf("%s is no error", tt.name)
+		}
+	}
+}

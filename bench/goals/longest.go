@@ -17,8 +17,8 @@ const (
 )
 
 const (
-	// smallValue is the size of the values of that load, in bytes.
-	smallValue = 256
+	// smallValue is the size of the values of that load, in bytes. What is live of it is a part of all bytes.
+	smallValue, livePart = 1 << 10, 40
 	// compactEvery and kept keep so little history that files are written anew all the time.
 	compactEvery = time.Second
 	kept         = 10_000
@@ -31,7 +31,7 @@ var neverWrite = []string{"--max-raft-state=17179869184"}
 
 // measureLongest measures a load without files that are written, and while they are written, written anew and received.
 func (r *rig) measureLongest(ctx context.Context) error {
-	keys := int(r.bytes / 10 / smallValue / 10)
+	keys := int(r.bytes / livePart / smallValue)
 	var load loadgen.Load
 	var quiet *loadgen.Summary
 	err := r.cluster(ctx, 0, neverWrite, func(c *cluster) error {
@@ -60,6 +60,9 @@ func (r *rig) measureLongest(ctx context.Context) error {
 		}
 		written, err := c.load(ctx, "files written", load)
 		if err != nil {
+			return err
+		}
+		if err := c.works(ctx); err != nil {
 			return err
 		}
 		judge("written", written)
@@ -115,9 +118,23 @@ func (c *cluster) compactAgain(ctx context.Context, during time.Duration) error 
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ended:
-			rewrites, err := c.Metric(ctx, leader, `balsa_work_duration_seconds_count{work="rewrite"}`)
-			c.say("the leader has written files anew %.0f times; its history has %s then, in %d files", rewrites, text(int64(s.HistoryBytes)), s.Runs)
-			return err
+			c.say("the history has %s then, in %d files", text(int64(s.HistoryBytes)), s.Runs)
+			return c.works(ctx)
 		}
 	}
+}
+
+// works tells how often each server has made files, without which the load has met nothing.
+func (c *cluster) works(ctx context.Context) error {
+	for i := range members {
+		var n [2]float64
+		for k, work := range [...]string{"checkpoint", "rewrite"} {
+			var err error
+			if n[k], err = c.Metric(ctx, i, fmt.Sprintf("balsa_work_duration_seconds_count{work=%q}", work)); err != nil {
+				return err
+			}
+		}
+		c.say("n%d has written files %.0f times, and written files anew %.0f times", i+1, n[0], n[1])
+	}
+	return nil
 }

@@ -4,6 +4,8 @@ go 1.26.0
 
 replace balsa.example/compat => ../
 
+replace balsa.example => ../..
+
 require (
 	balsa.example/compat v0.0.0
 	github.com/chromedp/cdproto v0.0.0-20250724212937-08a3db8b4327
@@ -11,6 +13,7 @@ require (
 )
 
 require (
+	balsa.example v0.0.0 // indirect
 	github.com/chromedp/sysutil v1.1.0 // indirect
 	github.com/go-json-experiment/json v0.0.0-20250725192818-e39067aee2d2 // indirect
 	github.com/gobwas/httphead v0.1.0 // indirect

@@ -14,11 +14,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"balsa.example/internal/machine"
 	"balsa.example/internal/sink"
 	"balsa.example/internal/terminal"
 )
 
 func main() {
+	if servesAlone(os.Args) {
+		machine.RelaxTimers()
+	}
 	ignoreWriteSignals()
 	captureGRPC()
 	ends := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
@@ -36,6 +40,23 @@ func main() {
 	}
 	os.Exit(code)
 }
+
+// servesAlone tells whether a command line runs one server of a cluster. The answer is no where flags with a value
+// come before the command.
+func servesAlone(args []string) bool {
+	if isEtcd(args[0]) {
+		return true
+	}
+	for _, arg := range args[1:] {
+		if !strings.HasPrefix(arg, "-") {
+			return arg == "serve" || arg == "etcd"
+		}
+	}
+	return false
+}
+
+// isEtcd tells whether the program was called by the name of etcd.
+func isEtcd(name string) bool { return strings.TrimSuffix(filepath.Base(name), ".exe") == "etcd" }
 
 // helpWidth is how many columns the help may take.
 const helpWidth = 100
@@ -68,7 +89,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	p.result = &result{to: p.stdout, live: &p.live}
 	p.stdout, p.stderr = p.cleaned(p.result), p.cleaned(p.stderr)
 	root := p.root()
-	if strings.TrimSuffix(filepath.Base(p.name), ".exe") == "etcd" {
+	if isEtcd(p.name) {
 		args = append([]string{"etcd"}, args...)
 	}
 	root.SetArgs(args)

@@ -2,5 +2,6 @@
 //
 //	memory.go         MemoryLimit: GOMEMLIMIT, the control groups, the machine; and how garbage is collected in time
 //	processor_*.go    ProcessorTime: what all threads of the process have used
+//	slack_*.go        RelaxTimers: how late the threads of a server may be woken
 //	filesystem_*.go   FileSystem: the kinds on which data is not safe
 package machine

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package machine
+
+// RelaxTimers does nothing on this system.
+func RelaxTimers() {}

@@ -68,6 +68,7 @@ var httpChecks = []check{
 	{name: "http/kv", loose: true, run: httpKv},
 	{name: "http/lease", loose: true, run: httpLease},
 	{name: "http/watch", loose: true, run: httpWatch},
+	{name: "http/timeout", loose: true, run: httpTimeout},
 	{name: "http/others", loose: true, run: httpOthers},
 	{name: "http/cors", loose: true, run: httpCors},
 }
@@ -79,6 +80,8 @@ func httpPages(t *T) {
 	t.http("GET", "/health?serializable=true", "")
 	t.http("GET", "/health?exclude=NOSPACE", "")
 	t.http("POST", "/health", "")
+	t.http("HEAD", "/health", "")
+	t.http("HEAD", "/metrics", "")
 	for _, path := range []string{"/livez", "/readyz", "/livez?verbose", "/readyz?verbose", "/readyz/linearizable_read", "/readyz?exclude=data_corruption&verbose", "/livez/serializable_read", "/livez/nonsense"} {
 		t.http("GET", path, "")
 	}
@@ -188,6 +191,14 @@ func httpWatch(t *T) {
 			events++
 		}
 	}
+}
+
+// httpTimeout: requests that say how much time they have.
+func httpTimeout(t *T) {
+	for _, timeout := range []string{"1n", "x", "1x"} {
+		t.http("POST", "/v3/kv/range", `{"key":"YQ=="}`, "Grpc-Timeout", timeout)
+	}
+	t.http("POST", "/v3/watch", fmt.Sprintf(`{"create_request":{"key":%q}}`, b64(t.k("a"))), "Grpc-Timeout", "300m")
 }
 
 // httpOthers: the other services of the gateway.

@@ -44,7 +44,7 @@ func Handler(cfg Config) http.Handler {
 		}
 	}
 	if cfg.Metrics != nil {
-		get("/metrics", cfg.Metrics.ServeHTTP)
+		mux.Handle("/metrics", cfg.Metrics) // to any method, as etcd does: some probes ask by HEAD
 	}
 	get("/debug/vars", variables)
 	if cfg.Pprof {

@@ -95,11 +95,22 @@ func TestVariablesAreJSON(t *testing.T) {
 }
 
 func TestOnlyReadingIsAllowed(t *testing.T) {
-	for _, path := range []string{"/version", "/health", "/livez", "/readyz/non_learner", "/metrics", "/debug/vars"} {
+	for _, path := range []string{"/version", "/health", "/livez", "/readyz/non_learner", "/debug/vars"} {
 		w := httptest.NewRecorder()
 		new(state).handler(false).ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}")))
 		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET" {
 			t.Errorf("POST %s: %d", path, w.Code)
+		}
+	}
+}
+
+// Some probes ask by HEAD.
+func TestMetricsAreForAnyMethod(t *testing.T) {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		w := httptest.NewRecorder()
+		new(state).handler(false).ServeHTTP(w, httptest.NewRequest(method, "/metrics", nil))
+		if w.Code != http.StatusOK {
+			t.Errorf("%s: %d", method, w.Code)
 		}
 	}
 }

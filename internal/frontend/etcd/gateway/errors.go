@@ -81,7 +81,7 @@ func withTimeout(r *http.Request) (context.Context, context.CancelFunc, error) {
 	unit, ok := units[text[len(text)-1]]
 	n, err := strconv.ParseUint(text[:len(text)-1], 10, 32)
 	if !ok || err != nil || len(text) > 9 {
-		return nil, nil, errTimeout
+		return nil, nil, &translate.Error{Code: translate.InvalidArgument, Text: "invalid grpc-timeout: " + text}
 	}
 	timeout := time.Duration(1<<63 - 1)
 	if n <= uint64(timeout/unit) {
@@ -89,4 +89,12 @@ func withTimeout(r *http.Request) (context.Context, context.CancelFunc, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	return ctx, cancel, nil
+}
+
+// late is the error of a request, which is that its own time is over, if it is. Over gRPC a client knows that by itself.
+func late(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return err
 }

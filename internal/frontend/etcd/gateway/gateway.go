@@ -52,9 +52,8 @@ const (
 
 // errMethod and errPath have the codes that etcd answers with.
 var (
-	errMethod  = &translate.Error{Code: translate.Unimplemented, Text: "Method Not Allowed"}
-	errPath    = &translate.Error{Code: translate.NotFound, Text: "Not Found"}
-	errTimeout = &translate.Error{Code: translate.InvalidArgument, Text: "invalid grpc-timeout"}
+	errMethod = &translate.Error{Code: translate.Unimplemented, Text: "Method Not Allowed"}
+	errPath   = &translate.Error{Code: translate.NotFound, Text: "Not Found"}
 )
 
 // ServeHTTP implements http.Handler.
@@ -132,7 +131,7 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, m etcd.Method) 
 	}
 	in.discard()
 	if err := g.call(ctx, w, f, m, req, callerOf(r)); err != nil {
-		return writeError(w, err)
+		return writeError(w, late(ctx, err))
 	}
 	return nil
 }
@@ -144,6 +143,9 @@ func (g *Gateway) call(ctx context.Context, w http.ResponseWriter, f *etcd.Face,
 	size, expected := int64(proto.Size(req)), int64(0)
 	if g.cfg.Bounds.Expect != nil {
 		expected = g.cfg.Bounds.Expect(req)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if !cl.Begin(ctx, size, expected) {
 		return translate.ErrTooManyRequests

@@ -337,6 +337,20 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+// A client whose own time is over is told so, and not that the server was slow.
+func TestTheEndOfATimeoutIsTold(t *testing.T) {
+	g := newGateway(t, etcd.Methods)
+	const late = `{"code":4,"message":"context deadline exceeded"}`
+	w := post(g, "/v3/kv/range", `{"key":"YQ=="}`, "Grpc-Timeout", "1n")
+	if w.Code != http.StatusGatewayTimeout || w.Body.String() != late {
+		t.Errorf("range: %d %s", w.Code, w.Body)
+	}
+	w = post(g, "/v3/watch", `{"create_request":{"key":"YQ=="}}`, "Grpc-Timeout", "10m")
+	if !strings.HasSuffix(w.Body.String(), `{"error":`+late+"}\n") {
+		t.Errorf("watch: %d %s", w.Code, w.Body)
+	}
+}
+
 func TestStatuses(t *testing.T) {
 	for want, err := range map[int]error{
 		http.StatusUnauthorized:        &translate.Error{Code: translate.Unauthenticated, Text: "a"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 
@@ -23,8 +24,8 @@ func (g *Gateway) stream(ctx context.Context, w http.ResponseWriter, r *http.Req
 	defer done()
 	c := callerOf(r)
 	c.Bounds = cl
-	err := m.Serve(f, c, s)
-	if err != nil && ctx.Err() == nil {
+	err := late(ctx, m.Serve(f, c, s))
+	if err != nil && !errors.Is(ctx.Err(), context.Canceled) { // else nobody hears it
 		s.fail(err)
 	}
 	return err

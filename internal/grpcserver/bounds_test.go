@@ -176,6 +176,39 @@ func TestAnswersToControlFramesAreBounded(t *testing.T) {
 	}
 }
 
+// SETTINGS of a few bytes shift the windows of all streams. A client may change its mind, but not all the time.
+func TestShiftsOfWindowsAreBounded(t *testing.T) {
+	const streams, most = 1 << 10, maxShifts >> 10
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, &service{talk: hang}, func(cfg *Config) { cfg.MaxStreams = streams })
+		c := s.dial(t)
+		for range streams {
+			c.begin(talk, false)
+		}
+		synctest.Wait()
+		window := uint32(1000)
+		shift := func(n int) {
+			for range n {
+				window++
+				c.set(initialWindowOf(window))
+			}
+			synctest.Wait()
+		}
+		for range 5 {
+			shift(most)
+			c.wantOpen()
+			time.Sleep(time.Second)
+		}
+		for range 5 * most {
+			c.set(initialWindowOf(window)) // which shifts nothing
+		}
+		shift(most)
+		c.wantOpen()
+		shift(1)
+		c.wantEnd(http2.ErrCodeEnhanceYourCalm)
+	})
+}
+
 // Frames that ask for no answer leave nothing behind.
 func TestFramesThatSayNothingLeaveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 )
@@ -110,10 +109,8 @@ func (st *stream) trailersOf(err error) (t trailers) {
 		}
 		t.status = s
 	}
-	if len(st.trailers) > 0 {
-		if t.extra = appendMetadata(nil, st.trailers); len(t.extra) > maxMetadata {
-			t = trailers{status: status.New(codes.Internal, errLargeMetadata.Error())}
-		}
+	if t.extra, err = encodeMetadata(st.trailers); err != nil {
+		return trailers{status: status.Convert(err)}
 	}
 	return t
 }

@@ -26,6 +26,7 @@ type conn struct {
 	receiveWindow int // what the client may send on the connection
 	receiveOwed   int // what it has sent, and gets credit for
 	pings         pings
+	shifts        shifts
 
 	// Of all.
 	observer Observer // nil: none

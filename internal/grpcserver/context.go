@@ -4,12 +4,16 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 )
 
 // callContext is the context of a stream. What it costs is paid by those who ask for it: its channel is
 // made when Done is called first.
 type callContext struct {
 	context.Context // has the values: the client, and its metadata
+	stream          *stream
 
 	mu       sync.Mutex
 	done     chan struct{} // nil until somebody asks
@@ -27,6 +31,47 @@ var closedChan = func() chan struct{} {
 
 // Deadline implements context.Context.
 func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+// Value implements context.Context.
+func (c *callContext) Value(key any) any {
+	if key == transportKey {
+		return transportStream{c.stream}
+	}
+	return c.Context.Value(key)
+}
+
+// transportKey is the key by which package grpc asks a context for its grpc.ServerTransportStream, as
+// grpc.SetHeader and the like do. The package keeps it to itself, and would have a further context made for
+// each call.
+var transportKey = func() any {
+	var asked asks
+	grpc.ServerTransportStreamFromContext(&asked)
+	return asked.key
+}()
+
+// asks is a context that remembers what it was asked for.
+type asks struct {
+	context.Context
+	key any
+}
+
+// Value implements context.Context.
+func (a *asks) Value(key any) any {
+	a.key = key
+	return nil
+}
+
+// transportStream is a grpc.ServerTransportStream.
+type transportStream struct{ *stream }
+
+// Method implements grpc.ServerTransportStream.
+func (t transportStream) Method() string { return t.request.method.name }
+
+// SetTrailer implements grpc.ServerTransportStream.
+func (t transportStream) SetTrailer(md metadata.MD) error {
+	t.stream.SetTrailer(md)
+	return nil
+}
 
 // Done implements context.Context.
 func (c *callContext) Done() <-chan struct{} {

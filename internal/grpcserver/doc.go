@@ -1,6 +1,5 @@
 // Package grpcserver serves gRPC over HTTP/2 (RFC 9113, and PROTOCOL-HTTP2 of gRPC) with little work a
-// call. Services are registered as with a grpc.Server, and handlers see no difference; but only streams can
-// set metadata, since grpc.SetHeader and the like find no grpc.ServerTransportStream.
+// call. Services are registered as with a grpc.Server, and handlers see no difference.
 //
 //		            ┌── one goroutine reads ──► frames ──► stream's inbox ──► handler, in a worker
 //		connection ─┤                             │                             │

@@ -49,6 +49,80 @@ func TestMetadataOfAResponse(t *testing.T) {
 	}
 }
 
+// Handlers of unary calls, and all who have no more than a context, set metadata by way of it.
+func TestMetadataByContext(t *testing.T) {
+	for _, send := range []bool{false, true} {
+		for _, failure := range []error{nil, status.Error(codes.NotFound, "x")} {
+			synctest.Test(t, func(t *testing.T) {
+				handle := func(ctx context.Context) error {
+					ctx = context.WithValue(ctx, &send, "derived")
+					err := errors.Join(grpc.SetHeader(ctx, metadata.Pairs("a", "1")), grpc.SetTrailer(ctx, metadata.Pairs("t", "2")))
+					if send {
+						err = errors.Join(err, grpc.SendHeader(ctx, metadata.Pairs("b", "3")))
+						if grpc.SetHeader(ctx, metadata.Pairs("c", "4")) == nil {
+							t.Error("headers are set that come late")
+						}
+					}
+					if err != nil {
+						t.Error(err)
+					}
+					return failure
+				}
+				s := serve(t, &service{
+					call: func(ctx context.Context, in []byte) ([]byte, error) {
+						if name, _ := grpc.Method(ctx); name != call {
+							t.Errorf("the method is %q", name)
+						}
+						return in, handle(ctx)
+					},
+					talk: func(st grpc.ServerStream) error { return handle(st.Context()) },
+				})
+				c := s.dial(t)
+				for _, id := range []uint32{c.call([]byte("x")), c.begin(talk, true)} {
+					a := c.heard(id)
+					first, last := a.blocks[0], a.blocks[len(a.blocks)-1]
+					if len(a.blocks) != 2 || value(first, "a") != "1" || (value(first, "b") == "3") != send || value(last, "t") != "2" || (a.status() == "0") != (failure == nil) {
+						t.Errorf("sent %v, %v: %v", send, failure, a.blocks)
+					}
+				}
+				s.conn(t).wantQuiet(t)
+			})
+		}
+	}
+}
+
+// What no header of HTTP/2 can hold is refused where it is set, or ends the call, and leaves what was set before.
+func TestMetadataOfAResponseIsChecked(t *testing.T) {
+	for _, bad := range []metadata.MD{
+		{"a": {"1\r\nb: 2"}}, {"a": {"é"}}, {"a": {"\x00"}}, {"a": {"\x7f"}}, {"a": {"good", "\t"}},
+		{"a b": {"1"}}, {"a:": {"1"}}, {"é": {"1"}}, {"": {"1"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			trailer := false
+			c := serve(t, &service{talk: func(st grpc.ServerStream) error {
+				if trailer {
+					st.SetTrailer(bad)
+					return nil
+				}
+				for _, set := range []func(metadata.MD) error{st.SetHeader, st.SendHeader} {
+					if err := set(bad); status.Code(err) != codes.Internal {
+						t.Errorf("%q: %v", bad, err)
+					}
+				}
+				return st.SendHeader(metadata.MD{"Good": {" ~"}, "x-bin": {"\r\n"}, ":pseudo": {"\n"}})
+			}}).dial(t)
+			if a := c.heard(c.begin(talk, true)); a.status() != "0" || value(a.blocks[0], "good") != " ~" || value(a.blocks[0], "x-bin") != "DQo" {
+				t.Errorf("%q: %v", bad, a.blocks)
+			}
+			trailer = true
+			if a := c.heard(c.begin(talk, true)); a.status() != "13" || !strings.Contains(a.text(), "header key") {
+				t.Errorf("%q as trailer: %v", bad, a.blocks)
+			}
+			c.want(c.call([]byte("x")), []byte("x"))
+		})
+	}
+}
+
 // Headers and trailers that are too large for one frame are refused, and cost their call alone.
 func TestMetadataOfAResponseIsBounded(t *testing.T) {
 	large := metadata.Pairs("x", strings.Repeat("x", maxMetadata))

@@ -354,6 +354,12 @@ func (c *conn) shift(by int64) error {
 	if by == 0 {
 		return nil
 	}
+	if now := time.Now(); now.Sub(c.shifts.since) >= time.Second {
+		c.shifts = shifts{since: now}
+	}
+	if c.shifts.streams += len(c.streams); c.shifts.streams > max(maxShifts, len(c.streams)) {
+		return goAway{http2.ErrCodeEnhanceYourCalm, "SETTINGS change the initial window too often"}
+	}
 	for _, st := range c.streams {
 		if st.out.window += by; st.out.window > maxWindow {
 			return goAway{http2.ErrCodeFlowControl, "a window is too large"}
@@ -362,6 +368,16 @@ func (c *conn) shift(by int64) error {
 	}
 	return nil
 }
+
+// shifts are how many windows of streams SETTINGS have shifted in the present second.
+type shifts struct {
+	since   time.Time
+	streams int
+}
+
+// maxShifts bounds them: the client sends a few bytes, and all of its streams are looked at. Clients that
+// measure their networks change the window some times a minute.
+const maxShifts = 1 << 18
 
 // maxWindow is the largest window (RFC 9113, 6.9.1).
 const maxWindow = 1<<31 - 1

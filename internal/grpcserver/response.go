@@ -179,22 +179,38 @@ func appendText(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// appendMetadata appends the metadata that a handler has set. Names that gRPC has reserved are left out.
-func appendMetadata(b []byte, md metadata.MD) []byte {
+// encodeMetadata returns fields with the metadata that a handler has set. Names that gRPC has reserved are left
+// out. What no header of HTTP can hold is refused, with the texts of grpc-go: it could end the connection, or
+// look like another field to a proxy.
+func encodeMetadata(md metadata.MD) (b []byte, err error) {
 	for name, values := range md {
 		name = strings.ToLower(name)
 		if isReserved(name) {
 			continue
 		}
+		if name == "" || strings.ContainsFunc(name, isNoName) {
+			return nil, status.Errorf(codes.Internal, "header key %q contains illegal characters not in [0-9a-z-_.]", name)
+		}
 		for _, v := range values {
 			if strings.HasSuffix(name, binarySuffix) {
 				v = base64.RawStdEncoding.EncodeToString([]byte(v))
+			} else if strings.ContainsFunc(v, isNoText) {
+				return nil, status.Errorf(codes.Internal, "header key %q contains value with non-printable ASCII characters", name)
 			}
 			b = appendField(b, name, v)
 		}
 	}
-	return b
+	if len(b) > maxMetadata {
+		return nil, errLargeMetadata
+	}
+	return b, nil
 }
+
+func isNoName(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
+}
+
+func isNoText(r rune) bool { return r < ' ' || r > '~' }
 
 const binarySuffix = "-bin"
 

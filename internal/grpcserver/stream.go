@@ -37,7 +37,7 @@ type stream struct {
 
 func newStream(c *conn, id uint32, r *request) *stream {
 	st := &stream{conn: c, id: id, request: r}
-	st.ctx.Context = r.values
+	st.ctx.Context, st.ctx.stream = r.values, st
 	st.in.window = c.server.cfg.StreamWindow
 	if r.method != nil {
 		st.in.most = r.method.maxMessage
@@ -102,12 +102,12 @@ func (st *stream) SetHeader(md metadata.MD) error {
 	if st.out.begun || st.out.flush || st.out.size > 0 {
 		return errors.New("the headers were sent")
 	}
-	st.headers = metadata.Join(st.headers, md)
-	block := appendMetadata(nil, st.headers)
-	if len(block) > maxMetadata {
-		return errLargeMetadata
+	all := metadata.Join(st.headers, md)
+	block, err := encodeMetadata(all)
+	if err != nil {
+		return err
 	}
-	st.out.headers = block
+	st.headers, st.out.headers = all, block
 	return nil
 }
 
@@ -123,7 +123,7 @@ func (st *stream) SendHeader(md metadata.MD) error {
 	return nil
 }
 
-// SetTrailer implements grpc.ServerStream.
+// SetTrailer implements grpc.ServerStream. Trailers that cannot be sent fail the call.
 func (st *stream) SetTrailer(md metadata.MD) {
 	st.conn.mu.Lock()
 	defer st.conn.mu.Unlock()

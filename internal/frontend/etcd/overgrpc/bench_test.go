@@ -37,6 +37,13 @@ func BenchmarkCall(b *testing.B) {
 	b.Run("get", func(b *testing.B) {
 		benchmarkCall(b, "/etcdserverpb.KV/Range", &pb.RangeRequest{Key: make([]byte, 16)})
 	})
+	b.Run("txn", func(b *testing.B) {
+		key := make([]byte, 16)
+		benchmarkCall(b, "/etcdserverpb.KV/Txn", &pb.TxnRequest{
+			Compare: []*pb.Compare{{Key: key, Result: pb.Compare_GREATER, TargetUnion: &pb.Compare_Version{}}},
+			Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: key, Value: make([]byte, 256)}}}},
+		})
+	})
 	b.Run("keepalive", func(b *testing.B) {
 		benchmarkCall(b, keepAliveMethod, &pb.LeaseKeepAliveRequest{ID: 1})
 	})
@@ -81,6 +88,9 @@ type loop struct {
 	work chan func()
 }
 
+// put is what a transaction of one put gives.
+var put = &kv.TxnResult{Succeeded: true, Revision: 5, Responses: []kv.OpResult{{Put: &kv.PutResult{Revision: 5}}}}
+
 func newLoop(b *testing.B) *loop {
 	n := &loop{node: node{store: store{machine: naive.New(naive.Limits{})}, leader: 1}, work: make(chan func(), benchmarkCalls)}
 	go func() {
@@ -103,8 +113,12 @@ func (page) EncodeRange(op kv.RangeOp, b []byte, add func([]byte, *kv.Entry) []b
 
 func (n *loop) KeepAlive(_ int64, done func(int64, error)) { n.work <- func() { done(3e9, nil) } }
 
-func (n *loop) Submit(ctx context.Context, late <-chan struct{}, _ state.Command) (state.Result, rsm.EntryID, error) {
-	return state.Result{Result: kv.Result{Revision: 5}}, rsm.EntryID{}, n.Read(ctx, late)
+func (n *loop) Submit(ctx context.Context, late <-chan struct{}, c state.Command) (state.Result, rsm.EntryID, error) {
+	r := state.Result{Result: kv.Result{Revision: 5}}
+	if c.More != nil {
+		r.Txn = put
+	}
+	return r, rsm.EntryID{}, n.Read(ctx, late)
 }
 
 func (n *loop) Read(ctx context.Context, late <-chan struct{}) error {

@@ -351,6 +351,8 @@ var bounds = map[string]string{
 
 	"api Page.encoded":             "the batch that it came in, or a page of MaxPageBytes",
 	"api Page.last":                "a part of Page.encoded",
+	"api PageEntry.Key":            "as Page.encoded",
+	"api PageEntry.Value":          "as Page.encoded",
 	"api Reply_EncodedRange.Range": "as Page.encoded",
 	"api Lease.Others":             "maxBatchParts: TestDecodersAllocateLittle",
 	"api LeaseReply.OthersTtlMs":   "maxBatchParts: TestDecodersAllocateLittle",

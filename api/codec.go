@@ -2,18 +2,20 @@ package api
 
 import (
 	"bytes"
+	"encoding/binary"
 	"sync"
 
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // registers the codec for everything else
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
 // Codec is for grpc.ForceServerCodecV2 and grpc.ForceCodecV2: that of package proto, but
 // for batches, which it encodes to the same bytes with less work. The keys and values of
 // requests that it has decoded share the memory of their message, which has no more parts than a
-// batch may have.
+// batch may have. So does a reply's value or range of 8 KiB or more, which is most of a batch.
 func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
 
 type codec struct{ encoding.CodecV2 }
@@ -58,7 +60,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	case *RequestBatch:
 		return decodeRequests(data.Materialize(), b) // a copy, which the requests share
 	case *ReplyBatch:
-		if data.Len() > keptBuffer {
+		if data.Len() > keptBuffer || data.Len() >= sharedPart && hasOneReply(data) {
 			return decodeReplies(joined(data), b, true)
 		}
 		buf := data.MaterializeToBuffer(&buffers)
@@ -72,6 +74,21 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return decodeCounted(data.Materialize(), b.(proto.Message))
 	}
 	return c.CodecV2.Unmarshal(data, v)
+}
+
+// hasOneReply tells whether a batch of replies has one, and nothing else, which is how large ones come.
+func hasOneReply(data mem.BufferSlice) bool {
+	var array [1 + binary.MaxVarintLen64]byte
+	head := array[:0]
+	for i := 0; i < len(data) && len(head) < cap(head); i++ {
+		part := data[i].ReadOnlyData()
+		head = append(head, part[:min(len(part), cap(head)-len(head))]...)
+	}
+	if len(head) == 0 || head[0] != 2<<3|byte(protowire.BytesType) {
+		return false
+	}
+	size, n := binary.Uvarint(head[1:])
+	return n > 0 && size == uint64(data.Len()-1-n)
 }
 
 // joined is mem.BufferSlice.Materialize, but the memory is not cleared before it is written.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -310,9 +309,8 @@ func sizeResult(r *Reply) int {
 	}
 }
 
-// decodeReplies reads b from its wire form. Values are copies: who keeps one of them
-// should not keep a whole batch in memory. Ranges are, too, unless data is b's own: then it is large,
-// and little besides one range.
+// decodeReplies reads b from its wire form. Values and ranges are copies: who keeps one of them should
+// not keep a whole batch in memory. Only if data is b's own, large ones alias it.
 func decodeReplies(data []byte, b *ReplyBatch, own bool) error {
 	b.Reset()
 	n, err := count(data, 2)
@@ -355,7 +353,7 @@ func decodeReply(data []byte, r *Reply, left *parts, own bool) error {
 			}
 			r.Message = string(f.bytes)
 		case f.is(4, protowire.BytesType):
-			r.Value = append([]byte(nil), f.bytes...)
+			r.Value = f.own(own)
 		case f.is(5, protowire.VarintType):
 			r.Version = f.value
 		case f.is(6, protowire.VarintType):
@@ -379,10 +377,8 @@ func decodeReply(data []byte, r *Reply, left *parts, own bool) error {
 			switch {
 			case ok: // a part that comes twice is the sum of both
 				result.Range = append(result.Range, f.bytes...)
-			case own:
-				r.Result = &Reply_EncodedRange{Range: f.bytes}
 			default:
-				r.Result = &Reply_EncodedRange{Range: bytes.Clone(f.bytes)}
+				r.Result = &Reply_EncodedRange{Range: f.own(own)}
 			}
 		case f.is(leaseResult, protowire.BytesType):
 			result, ok := r.Result.(*Reply_Lease)
@@ -396,6 +392,15 @@ func decodeReply(data []byte, r *Reply, left *parts, own bool) error {
 		}
 		return nil
 	})
+}
+
+// own returns a copy of the field's bytes, or these themselves if the memory may be kept and they are much
+// of it.
+func (f field) own(mayKeep bool) []byte {
+	if mayKeep && len(f.bytes) >= sharedPart {
+		return f.bytes
+	}
+	return append([]byte(nil), f.bytes...)
 }
 
 var errNotUTF8 = errors.New("api: a string is not UTF-8")

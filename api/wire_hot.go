@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"encoding/binary"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -51,60 +50,6 @@ func appendEntry(dst []byte, e *Entry) []byte {
 	dst = appendNumber(dst, 4, e.CreateRevision)
 	dst = appendNumber(dst, 5, e.ModRevision)
 	return appendNumber(dst, 6, uint64(e.Lease))
-}
-
-// decodeEntry reads e, which is empty. Ranges have thousands of entries, so the usual forms of its
-// fields are told by their first byte. What is none of them is left to consume.
-func decodeEntry(data []byte, e *Entry) error {
-	for len(data) > 0 {
-		v, n := binary.Uvarint(data[1:])
-		rest := uint64(len(data) - 1 - n)
-		switch tag := data[0]; {
-		case n <= 0:
-		case tag == 1<<3|byte(protowire.BytesType) && v <= rest:
-			e.Key, data = cut(data[1+n:], v)
-			continue
-		case tag == 2<<3|byte(protowire.BytesType) && v <= rest:
-			e.Value, data = cut(data[1+n:], v)
-			continue
-		case tag == 3<<3:
-			e.Version, data = v, data[1+n:]
-			continue
-		case tag == 4<<3:
-			e.CreateRevision, data = v, data[1+n:]
-			continue
-		case tag == 5<<3:
-			e.ModRevision, data = v, data[1+n:]
-			continue
-		}
-		f, n := consume(data)
-		if n < 0 {
-			return malformed(n)
-		}
-		data = data[n:]
-		f.addTo(e)
-	}
-	return nil
-}
-
-// cut splits b behind its first n bytes.
-func cut(b []byte, n uint64) (head, tail []byte) { return b[:n:n], b[n:] }
-
-func (f field) addTo(e *Entry) {
-	switch {
-	case f.is(1, protowire.BytesType):
-		e.Key = f.bytes
-	case f.is(2, protowire.BytesType):
-		e.Value = f.bytes
-	case f.is(3, protowire.VarintType):
-		e.Version = f.value
-	case f.is(4, protowire.VarintType):
-		e.CreateRevision = f.value
-	case f.is(5, protowire.VarintType):
-		e.ModRevision = f.value
-	case f.is(6, protowire.VarintType):
-		e.Lease = int64(f.value)
-	}
 }
 
 func sizeSession(s *Session) int {

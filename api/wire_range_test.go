@@ -2,7 +2,7 @@ package api
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 	"testing"
 
 	"google.golang.org/grpc/mem"
@@ -47,20 +47,29 @@ func TestRangesAreEncodedEntryByEntryAsProtoDoes(t *testing.T) {
 
 // pageIs compares what Page says of a reply with a range.
 func pageIs(t *rapid.T, reply *Reply, r *RangeReply) {
-	p, err := reply.Page()
-	if err != nil || p.Count != r.Count || p.More != r.More || p.Len != len(r.Entries) {
-		t.Fatalf("%+v (%v), want %v", p, err, r)
-	}
-	n := 0
+	p, n := reply.Page(), 0
 	for e, err := range p.Entries() {
-		if err != nil || !proto.Equal(e, r.Entries[n]) {
+		if cap(e.Key) != len(e.Key) || cap(e.Value) != len(e.Value) {
+			t.Fatalf("to append to entry %d would write to the next", n)
+		}
+		if err != nil || !proto.Equal(e.message(), r.Entries[n]) {
 			t.Fatalf("entry %d is %v (%v), want %v", n, e, err, r.Entries[n])
 		}
 		n++
 	}
+	if p.Count != r.Count || p.More != r.More || p.Len != len(r.Entries) {
+		t.Fatalf("%+v, want %v", p, r)
+	}
 	last, err := p.LastKey()
 	if n != len(r.Entries) || err != nil || n > 0 && !bytes.Equal(last, r.Entries[n-1].Key) {
 		t.Fatalf("%d entries, the last is %q (%v), want %v", n, last, err, r)
+	}
+}
+
+// message is an entry as a message.
+func (e PageEntry) message() *Entry {
+	return &Entry{
+		Key: e.Key, Value: e.Value, Version: e.Version, CreateRevision: e.CreateRevision, ModRevision: e.ModRevision, Lease: e.Lease,
 	}
 }
 
@@ -70,15 +79,14 @@ func TestPageHasEntriesOfAnyForm(t *testing.T) {
 	b = append(b, 0x8a, 0x00, 3, 1<<3|2, 1, 'b') // the tag of an entry, in two bytes
 	b = append(b, 15<<3, 1)
 	b = append(b, 1<<3|2, 0x83, 0x00, 1<<3|2, 1, 'c') // its length, in two bytes
-	p, err := (&Reply{Result: &Reply_EncodedRange{Range: b}}).Page()
-	keys := ""
+	p, keys := (&Reply{Result: &Reply_EncodedRange{Range: b}}).Page(), ""
 	for e, failed := range p.Entries() {
 		if failed != nil {
 			t.Fatal(failed)
 		}
 		keys += string(e.Key)
 	}
-	if last, _ := p.LastKey(); err != nil || p.Len != 3 || keys != "abc" || string(last) != "c" {
+	if last, err := p.LastKey(); err != nil || p.Len != 3 || keys != "abc" || string(last) != "c" {
 		t.Errorf("%d entries %q, the last is %q (%v)", p.Len, keys, last, err)
 	}
 }
@@ -100,9 +108,10 @@ func TestRangesLendTheirMemory(t *testing.T) {
 }
 
 func TestPageOfAReplyWithoutOneIsEmpty(t *testing.T) {
-	p, err := (&Reply{}).Page()
-	if last, lastErr := p.LastKey(); err != nil || p.Len != 0 || p.More || last != nil || lastErr != nil {
-		t.Errorf("%+v, %v, last key %q, %v", p, err, last, lastErr)
+	p := (&Reply{}).Page()
+	skipped := p.Skip()
+	if last, err := p.LastKey(); skipped != nil || p.Len != 0 || p.More || last != nil || err != nil {
+		t.Errorf("%+v, %v, last key %q, %v", p, skipped, last, err)
 	}
 }
 
@@ -110,7 +119,8 @@ func TestRangeThatIsNotWellFormedIsAnError(t *testing.T) {
 	good := AppendRangeEntry(nil, &Entry{Key: []byte("a")})
 	bad := protowire.AppendBytes([]byte{1<<3 | 2}, []byte{1<<3 | 2, 9})
 	for name, b := range map[string][]byte{"cut": good[:len(good)-1], "an entry": append(good, bad...)} {
-		p, err := (&Reply{Result: &Reply_EncodedRange{Range: b}}).Page()
+		p := (&Reply{Result: &Reply_EncodedRange{Range: b}}).Page()
+		var err error
 		for _, next := range p.Entries() {
 			err = next
 		}
@@ -123,25 +133,111 @@ func TestRangeThatIsNotWellFormedIsAnError(t *testing.T) {
 	}
 }
 
-// A large batch is not copied. Who keeps an entry of a small one keeps no more than its range.
-func TestRangesShareTheMemoryOfLargeBatchesOnly(t *testing.T) {
-	for _, size := range []int{100, 2 * keptBuffer} {
-		data, err := Codec().Marshal(&ReplyBatch{Replies: []*Reply{{
-			Result: encodedRange(&RangeReply{Entries: []*Entry{{Value: make([]byte, size)}}}),
-		}}})
+// What is much of a batch is not copied a second time. Who keeps an entry of a small range, or a small value,
+// keeps no more than that.
+func TestOnlyLargeRangesAndValuesShareTheMemoryOfTheirBatch(t *testing.T) {
+	ranged := func(size int) *Reply {
+		return &Reply{Id: 5, Result: encodedRange(&RangeReply{Entries: []*Entry{{Value: make([]byte, size)}}})}
+	}
+	for _, test := range []struct {
+		name   string
+		first  *Reply
+		others []*Reply
+		allocs float64
+	}{
+		{"a small range", ranged(900), nil, 4},
+		{"a large range", ranged(sharedPart), nil, 6},
+		{"a page", ranged(1 << 20), nil, 6},
+		{"a large range, not alone", ranged(sharedPart), []*Reply{{Id: 6}}, 4},
+		{"a large value", &Reply{Value: make([]byte, sharedPart)}, nil, 5},
+		{"a small value, not alone", &Reply{Value: make([]byte, 900)}, []*Reply{ranged(1 << 20)}, 7},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			sent, err := Codec().Marshal(&ReplyBatch{Replies: append([]*Reply{test.first}, test.others...)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			frames := received(sent.Materialize())
+			var b ReplyBatch
+			allocs := testing.AllocsPerRun(100, func() {
+				if err := Codec().Unmarshal(frames, &b); err != nil {
+					t.Fatal(err)
+				}
+			})
+			frames.Free() // whose memory is written to from now on
+			got, want := b.Replies[0].Value, test.first.Value
+			if r, ok := test.first.Result.(*Reply_EncodedRange); ok {
+				got, want = b.Replies[0].Result.(*Reply_EncodedRange).Range, r.Range
+			}
+			if !bytes.Equal(got, want) || cap(got) > 2*len(got) || allocs > test.allocs {
+				t.Errorf("%d of %d bytes, equal %t, %v allocations", len(got), cap(got), bytes.Equal(got, want), allocs)
+			}
+		})
+	}
+}
+
+// received is a message in frames, as gRPC hands it over: some of the memory is used again.
+func received(message []byte) (all mem.BufferSlice) {
+	for n := 2000; len(message) > 0; n = 16 << 10 {
+		n = min(n, len(message))
+		frame := bytes.Clone(message[:n])
+		all, message = append(all, mem.NewBuffer(&frame, overwriting{})), message[n:]
+	}
+	return all
+}
+
+// overwriting is a mem.BufferPool that writes to what comes back.
+type overwriting struct{ mem.NopBufferPool }
+
+// Put implements mem.BufferPool.
+func (overwriting) Put(b *[]byte) {
+	for i := range *b {
+		(*b)[i] = 0xee
+	}
+}
+
+// A batch may be cut anywhere: what tells of its form is in several frames then.
+func TestBatchIsTheSameInWhateverFramesItCame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := draw(t, new(ReplyBatch), 2)
+		if rapid.Bool().Draw(t, "large") {
+			b.Replies = append(b.Replies, &Reply{Value: make([]byte, rapid.IntRange(1, 3*keptBuffer).Draw(t, "size"))})
+		}
+		data, err := proto.Marshal(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var b ReplyBatch
-		allocs := testing.AllocsPerRun(1, func() {
-			if err := Codec().Unmarshal(data, &b); err != nil {
-				t.Fatal(err)
-			}
-		})
-		r := b.Replies[0].Result.(*Reply_EncodedRange).Range
-		if len(r) < size || cap(r) > 2*len(r) || allocs > 8 {
-			t.Errorf("%d bytes: %d of %d bytes, %v allocations", size, len(r), cap(r), allocs)
+		var all mem.BufferSlice
+		sizes := rapid.SliceOfN(rapid.IntRange(1, 40), 1, 4).Draw(t, "sizes")
+		for rest, i := data, 0; len(rest) > 0; i++ {
+			n := min(len(rest), sizes[i%len(sizes)])
+			all, rest = append(all, mem.SliceBuffer(rest[:n])), rest[n:]
 		}
+		want, got := new(ReplyBatch), new(ReplyBatch)
+		if err := errors.Join(proto.Unmarshal(data, want), Codec().Unmarshal(all, got), readRanges(got)); err != nil || !proto.Equal(got, want) {
+			t.Fatalf("%v (%v)\nwant %v", got, err, want)
+		}
+	})
+}
+
+// Who stops in the midst goes on where the loop has ended.
+func TestPageKnowsWhatWasTaken(t *testing.T) {
+	p := (&Reply{Result: encodedRange(&RangeReply{
+		Entries: []*Entry{{Key: []byte("a")}, {Key: []byte("b")}, {Key: []byte("c")}}, Count: 9, More: true,
+	})}).Page()
+	for _, want := range []string{"a", "b"} {
+		for e, err := range p.Entries() {
+			if err != nil || string(e.Key) != want {
+				t.Fatalf("%q (%v), want %s", e.Key, err, want)
+			}
+			break
+		}
+		if last, err := p.LastKey(); err != nil || string(last) != want || p.More {
+			t.Fatalf("the last is %q (%v), more %t", last, err, p.More)
+		}
+	}
+	if err := p.Skip(); err != nil || p.Len != 3 || p.Count != 9 || !p.More {
+		t.Errorf("%+v (%v)", p, err)
 	}
 }
 
@@ -153,7 +249,8 @@ func TestRangeInManyPartsIsReadInTime(t *testing.T) {
 	if err := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, &b); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := b.Replies[0].Page(); err != nil || p.Len != 1<<18 {
-		t.Error(fmt.Sprint(p.Len), err)
+	p := b.Replies[0].Page()
+	if err := p.Skip(); err != nil || p.Len != 1<<18 {
+		t.Error(p.Len, err)
 	}
 }

@@ -15,7 +15,7 @@ func entry(e *api.Entry, revision uint64) KV {
 }
 
 // pageEntry is entry for one of a page. Its key, as its value, shares the page's memory.
-func pageEntry(e *api.Entry, revision uint64) KV {
+func pageEntry(e api.PageEntry, revision uint64) KV {
 	key := unsafe.String(unsafe.SliceData(e.Key), len(e.Key))
 	return KV{
 		Key: key, Value: e.Value, Version: e.Version, Lease: e.Lease,

@@ -66,19 +66,26 @@ type page struct {
 }
 
 // pages reads page by page.
-func (c *Clerk) pages(ctx context.Context, q *reading) iter.Seq2[page, error] {
-	return func(yield func(page, error) bool) {
+func (c *Clerk) pages(ctx context.Context, q *reading) iter.Seq2[*page, error] {
+	return func(yield func(*page, error) bool) {
 		for {
 			p, err := c.page(ctx, q)
 			if err != nil {
-				yield(page{}, err)
+				yield(nil, err)
 				return
 			}
-			if !yield(p, nil) || !p.More || !q.advance(&p) {
+			if !yield(p, nil) {
+				return
+			}
+			if err := p.Skip(); err != nil {
+				yield(nil, err)
+				return
+			}
+			if !p.More || !q.advance(p) {
 				return
 			}
 			if q.message.Sort != api.Range_KEY {
-				yield(page{}, failure(q.request(), fmt.Errorf("%w: the keys in this order do not fit into one reply: set a limit", ErrTooLarge)))
+				yield(nil, failure(q.request(), fmt.Errorf("%w: the keys in this order do not fit into one reply: set a limit", ErrTooLarge)))
 				return
 			}
 		}
@@ -86,13 +93,12 @@ func (c *Clerk) pages(ctx context.Context, q *reading) iter.Seq2[page, error] {
 }
 
 // page reads one page.
-func (c *Clerk) page(ctx context.Context, q *reading) (page, error) {
+func (c *Clerk) page(ctx context.Context, q *reading) (*page, error) {
 	reply, err := c.do(ctx, q.request())
 	if err != nil {
-		return page{}, err
+		return nil, err
 	}
-	p, err := reply.Page()
-	return page{p, reply.GetRevision()}, err
+	return &page{reply.Page(), reply.GetRevision()}, nil
 }
 
 func (q *reading) request() *api.Request {
@@ -133,6 +139,10 @@ func (c *Clerk) Count(ctx context.Context, span Span, opts ...ReadOption) (int64
 	q := newReading(span, opts)
 	q.message.CountOnly = true
 	p, err := c.page(ctx, q)
+	if err != nil {
+		return 0, err
+	}
+	err = p.Skip()
 	return int64(p.Count), err
 }
 
@@ -151,7 +161,7 @@ func (p *page) one(key string) (KV, error) {
 		if err != nil {
 			return KV{}, err
 		}
-		return entry(e, p.revision), nil
+		return pageEntry(e, p.revision), nil
 	}
 	return KV{}, noKey(key)
 }

@@ -50,8 +50,11 @@ func (s *Server) settings() *api.Settings {
 	}
 }
 
+// processors is how many this process can keep busy. Where there is one, Go may use a second thread: see machine.RelaxTimers.
+func processors() int { return min(runtime.GOMAXPROCS(0), runtime.NumCPU()) }
+
 func (s *Server) resources() *api.Resources {
-	r := &api.Resources{MemoryBytes: memoryInUse(), Processors: uint64(runtime.GOMAXPROCS(0))}
+	r := &api.Resources{MemoryBytes: memoryInUse(), Processors: uint64(processors())}
 	if free, err := s.cfg.FS.Available(s.cfg.DataDir); err == nil {
 		r.DiskFreeBytes = free
 	}

@@ -1,9 +1,18 @@
 package server
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
+
+// More threads than processors are no more processors.
+func TestProcessorsAreThoseThatAreThere(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 1))
+	if got := processors(); got != runtime.NumCPU() {
+		t.Errorf("%d processors, want %d", got, runtime.NumCPU())
+	}
+}
 
 // What a status has for those who compare members, and for those who look twice.
 func TestAStatusTellsSettingsResourcesAndWork(t *testing.T) {

@@ -108,7 +108,7 @@ func openBackup(ctx context.Context, l *link) (b *Backup, token string, err erro
 			b.Close()
 		}
 	}()
-	if ctx, token, err = l.net.login.authenticated(ctx, l.conn); err != nil {
+	if ctx, token, err = l.net.login.authenticated(ctx, l.conn, true); err != nil {
 		return b, token, err
 	}
 	if b.stream, err = api.NewKVClient(l.conn).Backup(ctx); err != nil {

@@ -26,6 +26,7 @@ type fakeServer struct {
 	dial       func(ctx context.Context, address string) (net.Conn, error)
 	grpc       *grpc.Server
 	helloDelay time.Duration
+	service    api.KVServer // nil: the server itself
 	mu         sync.Mutex
 	batches    []int // sizes of the request batches
 	streams    int
@@ -41,7 +42,10 @@ func (f *fakeServer) start(t testing.TB) {
 	}
 	f.cutting, f.cut = context.WithCancel(context.Background())
 	f.grpc = grpc.NewServer(f.options...)
-	api.RegisterKVServer(f.grpc, f)
+	if f.service == nil {
+		f.service = f
+	}
+	api.RegisterKVServer(f.grpc, f.service)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

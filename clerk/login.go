@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -18,6 +19,7 @@ import (
 type login struct {
 	user, password string
 	turn           chan struct{} // one link at a time asks for a token
+	patience       time.Duration // see patient; of the link whose turn it is
 
 	mu    sync.Mutex
 	token string
@@ -25,8 +27,11 @@ type login struct {
 }
 
 func newLogin(user, password string) *login {
-	return &login{user: user, password: password, turn: make(chan struct{}, 1)}
+	return &login{user: user, password: password, turn: make(chan struct{}, 1), patience: connectTimeout}
 }
+
+// maxLogin bounds login.patience.
+const maxLogin = 32 * time.Second
 
 // loginError says that a server refuses the password. No other server would take it.
 type loginError struct{ text string }
@@ -43,14 +48,14 @@ func refusedLogin(err error) error {
 }
 
 // authenticated returns a context for calls of the user, and the token that is in it. While
-// authentication is off there is none.
-func (u *login) authenticated(ctx context.Context, conn *grpc.ClientConn) (with context.Context, token string, err error) {
+// authentication is off there is none. A context that has no end, as that of a stream, wants to be patient.
+func (u *login) authenticated(ctx context.Context, conn *grpc.ClientConn, patient bool) (with context.Context, token string, err error) {
 	if u == nil {
 		return ctx, "", nil
 	}
 	token, known := u.get()
 	if !known {
-		if token, err = u.ask(ctx, conn); err != nil {
+		if token, err = u.ask(ctx, conn, patient); err != nil {
 			return ctx, "", err
 		}
 	}
@@ -67,7 +72,7 @@ func (u *login) get() (token string, known bool) {
 }
 
 // ask gets a token, unless another link has got one meanwhile.
-func (u *login) ask(ctx context.Context, conn *grpc.ClientConn) (token string, err error) {
+func (u *login) ask(ctx context.Context, conn *grpc.ClientConn, patient bool) (token string, err error) {
 	select {
 	case u.turn <- struct{}{}:
 		defer func() { <-u.turn }()
@@ -77,7 +82,11 @@ func (u *login) ask(ctx context.Context, conn *grpc.ClientConn) (token string, e
 	if token, known := u.get(); known {
 		return token, nil
 	}
-	r, err := api.NewKVClient(conn).Authenticate(ctx, &api.AuthenticateRequest{User: u.user, Password: u.password})
+	call := u.call
+	if patient {
+		call = u.patiently
+	}
+	r, err := call(ctx, conn)
 	switch status.Code(err) {
 	case codes.OK:
 		token = r.Token
@@ -91,6 +100,26 @@ func (u *login) ask(ctx context.Context, conn *grpc.ClientConn) (token string, e
 	defer u.mu.Unlock()
 	u.token, u.known = token, true
 	return token, nil
+}
+
+func (u *login) call(ctx context.Context, conn *grpc.ClientConn) (*api.AuthenticateReply, error) {
+	return api.NewKVClient(conn).Authenticate(ctx, &api.AuthenticateRequest{User: u.user, Password: u.password})
+}
+
+// patiently calls a server that must not keep others from being asked, should it never answer. How long is too long
+// nobody knows: a password takes long to hash on purpose, and longer behind others. So each time that it was too
+// short, the next call has twice as long.
+func (u *login) patiently(ctx context.Context, conn *grpc.ClientConn) (*api.AuthenticateReply, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.patience)
+	defer cancel()
+	r, err := u.call(ctx, conn)
+	switch status.Code(err) {
+	case codes.OK:
+		u.patience = connectTimeout
+	case codes.DeadlineExceeded:
+		u.patience = min(2*u.patience, maxLogin)
+	}
+	return r, err
 }
 
 // forget drops a token that a server did not accept, or the knowledge that there is none.
@@ -131,7 +160,7 @@ func unary[R any](ctx context.Context, l *link, call func(context.Context, api.K
 	}
 	u := l.net.login
 	for again := u != nil; ; again = false {
-		with, token, err := u.authenticated(ctx, l.conn)
+		with, token, err := u.authenticated(ctx, l.conn, false)
 		var reply R
 		if err == nil {
 			reply, err = call(with, api.NewKVClient(l.conn))

@@ -84,10 +84,10 @@ func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_Exch
 func greeted[S interface{ Recv() (M, error) }, M interface{ GetHello() *api.Hello }](
 	ctx context.Context, l *link, cancel context.CancelFunc, open func(context.Context, ...grpc.CallOption) (S, error),
 ) (stream S, first M, err error) {
+	defer l.awaitUnary()()
+	ctx, token, err := l.net.login.authenticated(ctx, l.conn, true)
 	timer := time.AfterFunc(connectTimeout, cancel)
 	defer timer.Stop()
-	defer l.awaitUnary()()
-	ctx, token, err := l.net.login.authenticated(ctx, l.conn)
 	if err == nil {
 		stream, err = open(ctx)
 	}

@@ -34,7 +34,8 @@ may begin with one dash. Flags of etcd that are not listed here are accepted and
 a line of the log says, or are refused where that would be dangerous.
 
 With BALSA_UI=true in the environment a browser finds the dashboard at /ui of the client port, and
-with BALSA_UI_WRITES=true as well it may change things there.
+with BALSA_UI_WRITES=true as well it may change things there. BALSA_MAX_CLIENT_CONNECTIONS is how
+many connections clients may have (4096).
 
 Exit codes:
   0  stopped by a signal, as process 1; any other process is ended by the signal
@@ -73,6 +74,23 @@ Exit codes:
 	return c
 }
 
+// balsasOwn sets what etcd has no flags for: variables say it.
+func balsasOwn(cfg *server.Config, env func(string) (string, bool)) error {
+	var u uiFlags
+	f := pflag.NewFlagSet("etcd", pflag.ContinueOnError)
+	u.addFlags(f)
+	u.show = false
+	f.IntVar(&cfg.Clients.Connections, "max-client-connections", 0, "")
+	if err := layer(f, env, nil); err != nil {
+		return err
+	}
+	if cfg.Clients.Connections <= 0 && f.Changed("max-client-connections") {
+		return usageError("BALSA_MAX_CLIENT_CONNECTIONS must be above 0")
+	}
+	cfg.UI = u.of()
+	return nil
+}
+
 // runEtcd runs a server with what was asked of etcd.
 func (p *program) runEtcd(c *cobra.Command, o *etcdconfig.Options) error {
 	to, err := p.openLog(o.LogOutputs)
@@ -85,7 +103,7 @@ func (p *program) runEtcd(c *cobra.Command, o *etcdconfig.Options) error {
 	}
 	cfg, err := o.Server(net.DefaultResolver)
 	if err == nil {
-		cfg.UI, err = uiOfEtcd(p.env)
+		err = balsasOwn(&cfg, p.env)
 	}
 	for _, warning := range o.Warnings {
 		logger.Warn(warning)

@@ -26,18 +26,6 @@ func (u *uiFlags) of() server.UI {
 	return server.LookUI
 }
 
-// uiOfEtcd is whether "balsa etcd" shows the dashboard: etcd has no flags for it, so variables say so.
-func uiOfEtcd(env func(string) (string, bool)) (server.UI, error) {
-	var u uiFlags
-	f := pflag.NewFlagSet("etcd", pflag.ContinueOnError)
-	u.addFlags(f)
-	u.show = false
-	if err := layer(f, env, nil); err != nil {
-		return server.NoUI, err
-	}
-	return u.of(), nil
-}
-
 // hint tells of the dashboard.
 func (u *uiFlags) hint(configs []server.Config) string {
 	if !u.show {

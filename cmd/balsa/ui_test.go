@@ -38,9 +38,23 @@ func TestWhetherThereIsADashboardInPlaceOfEtcd(t *testing.T) {
 		{writes: "true", want: server.NoUI}, {show: "perhaps", bad: true},
 	} {
 		values := map[string]string{"BALSA_UI": tt.show, "BALSA_UI_WRITES": tt.writes}
-		got, err := uiOfEtcd(func(name string) (string, bool) { return values[name], values[name] != "" })
-		if got != tt.want || (err != nil) != tt.bad {
-			t.Errorf("%v: %d, %v", values, got, err)
+		var cfg server.Config
+		err := balsasOwn(&cfg, func(name string) (string, bool) { return values[name], values[name] != "" })
+		if cfg.UI != tt.want || (err != nil) != tt.bad {
+			t.Errorf("%v: %d, %v", values, cfg.UI, err)
+		}
+	}
+}
+
+// etcd takes as many connections as there are open files, and some clusters have more clients than the default.
+func TestHowManyConnectionsThereAreInPlaceOfEtcd(t *testing.T) {
+	for value, want := range map[string]int{"": 0, "20000": 20000, "0": -1, "-5": -1, "many": -1} {
+		var cfg server.Config
+		err := balsasOwn(&cfg, func(name string) (string, bool) {
+			return value, name == "BALSA_MAX_CLIENT_CONNECTIONS" && value != ""
+		})
+		if (err != nil) != (want < 0) || want >= 0 && cfg.Clients.Connections != want {
+			t.Errorf("%q: %d, %v", value, cfg.Clients.Connections, err)
 		}
 	}
 }

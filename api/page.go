@@ -43,16 +43,28 @@ type PageEntry struct {
 // to, may be kept: each keeps all of the page. An error is the last thing that it yields.
 func (p *Page) Entries() iter.Seq2[PageEntry, error] {
 	return func(yield func(PageEntry, error) bool) {
-		for {
-			err := p.next()
-			if err == io.EOF {
-				return
+		// Pointers are written to the stack here: while garbage is collected, to write one to p costs
+		// a call, and a client that reads ranges has much garbage.
+		encoded, last, taken := p.encoded, p.last, 0
+		defer func() { p.encoded, p.last, p.Len = encoded, last, p.Len+taken }()
+		for len(encoded) > 0 {
+			e, rest, ok := cutEntry(encoded)
+			if ok {
+				encoded, last, taken = rest, e, taken+1
+			} else {
+				p.encoded, p.last = encoded, last
+				err := p.next()
+				encoded, last = p.encoded, p.last
+				if err == io.EOF {
+					return
+				}
+				if err != nil {
+					yield(PageEntry{}, err)
+					return
+				}
 			}
-			var e PageEntry
-			if err == nil {
-				e, err = decodeEntry(p.last)
-			}
-			if !yield(e, err) || err != nil {
+			entry, err := decodeEntry(last)
+			if !yield(entry, err) || err != nil {
 				return
 			}
 		}

@@ -18,9 +18,10 @@ import (
 const (
 	// pieceBytes is what is read or written at once.
 	pieceBytes = 1 << 20
-	// syncBytes is how much is written between two syncs. One sync of all would hold up the syncs of
-	// the log, which wait for the same disk.
-	syncBytes = 4 << 20
+	// syncBytes is how much is written between two syncs. The syncs of the log wait for the same disk, so
+	// each of these holds them up for as long as the disk takes for that. With much less the disk would
+	// not get to write at its speed.
+	syncBytes = 1 << 20
 )
 
 // Files are the files of runs in a directory. Its methods need no History, and any goroutine may

@@ -13,7 +13,7 @@ import (
 // When the manifest is durable too, Open gives back the history up to the mark. written is what was
 // written, also before an error.
 //
-// It writes in pieces of 1 MiB, and calls pace after each, which may wait. It syncs every 4 MiB.
+// It writes in pieces of 1 MiB, syncs each, and calls pace after it, which may wait.
 // Runs that are full get their footer. After an error it can be called again, unless the error is
 // ErrFailed. Marks never go back.
 func (h *History) Flush(ctx context.Context, to Mark, pace func(bytes int)) (infos []Info, written int64, err error) {

@@ -403,6 +403,7 @@ var bounds = map[string]string{
 	"internal/frontend/etcd/translate WatchMessage.common":     "a header and a reason",
 	"internal/frontend/etcd/translate WatchMessage.own":        "a header and a reason",
 	"internal/frontend/etcd/translate WatchMessage.events":     "watching.MaxBytes, or one revision: TestRevisionIsInOneResponseUnlessFragmentsAreAsked",
+	"internal/frontend/etcd/translate Message.wire":            "maxResponseBytes",
 	"internal/frontend/etcd watchStream.changed":               "0",
 	"internal/frontend/etcd Watches.Stopping":                  "0",
 }

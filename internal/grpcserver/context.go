@@ -34,11 +34,25 @@ func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadl
 
 // Value implements context.Context.
 func (c *callContext) Value(key any) any {
-	if key == transportKey {
+	switch key {
+	case transportKey:
 		return transportStream{c.stream}
+	case streamKey{}:
+		return c.stream
 	}
 	return c.Context.Value(key)
 }
+
+// RequestBytes is how many bytes the request of a unary call was, decompressed. ctx is that of its handler.
+func RequestBytes(ctx context.Context) int {
+	st, ok := ctx.Value(streamKey{}).(*stream)
+	if !ok {
+		return 0
+	}
+	return st.requestBytes
+}
+
+type streamKey struct{}
 
 // transportKey is the key by which package grpc asks a context for its grpc.ServerTransportStream, as
 // grpc.SetHeader and the like do. The package keeps it to itself, and would have a further context made for

@@ -28,7 +28,8 @@ type stream struct {
 	timer   *time.Timer // nil: the call has no deadline; guarded by conn.mu
 	waits   atomic.Bool // for the request of a unary method; whoever unsets it ends the stream, or calls
 
-	received int64 // bytes of data; of the reader alone
+	received     int64 // bytes of data; of the reader alone
+	requestBytes int   // see RequestBytes; of the handler alone
 
 	arrival arrival
 
@@ -145,7 +146,8 @@ func (st *stream) RecvMsg(m any) error {
 	case err != nil:
 		return err
 	}
-	return st.decode(received, m)
+	_, err = st.decode(received, m)
+	return err
 }
 
 // What a client is told that sends another number of messages than the one that there has to be, in the words of grpc-go.
@@ -172,20 +174,20 @@ func (st *stream) receive() (message, error) {
 	}
 }
 
-func (st *stream) decode(received message, m any) error {
+// decode decodes a message, and returns how many bytes it was.
+func (st *stream) decode(received message, m any) (size int, err error) {
 	s, data := st.conn.server, received.data
 	if received.compressed {
 		s.decompressing <- struct{}{}
 		defer func() { <-s.decompressing }()
-		var err error
 		if data, err = decompress(data, st.in.most); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if err := s.cfg.Codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, m); err != nil {
-		return status.Errorf(codes.Internal, "grpc: failed to unmarshal the received message: %v", err)
+		return 0, status.Errorf(codes.Internal, "grpc: failed to unmarshal the received message: %v", err)
 	}
-	return nil
+	return len(data), nil
 }
 
 // decodeRequest decodes the one message of a unary call.
@@ -202,7 +204,8 @@ func (st *stream) decodeRequest(m any) error {
 	case more:
 		return errMoreMessages
 	}
-	return st.decode(received, m)
+	st.requestBytes, err = st.decode(received, m)
+	return err
 }
 
 // SendMsg implements grpc.ServerStream.

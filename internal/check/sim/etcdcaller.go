@@ -85,10 +85,11 @@ func (x *call) etcdCommand() (c state.Command, respond func(state.Result) (state
 			c = translate.TxnCommand(t)
 		}
 		respond = func(r state.Result) (state.Result, error) {
-			resp, err := translate.TxnResponse(translate.Origin{}, &r)
+			m, err := translate.TxnResponse(translate.Origin{}, &r)
 			if err != nil {
 				return r, err
 			}
+			resp := m.Response()
 			txn := txnHeard(resp)
 			return state.Result{Result: revisionOf(resp.Header), Txn: &txn}, nil
 		}

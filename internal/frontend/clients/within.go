@@ -6,6 +6,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+
+	"balsa.example/internal/grpcserver"
 )
 
 const (
@@ -47,7 +49,7 @@ func (w *within) RegisterService(desc *grpc.ServiceDesc, service any) {
 
 // begin counts a call with its request, as Client.Begin does, and returns what Client.End gets.
 func (b *Bounds) begin(ctx context.Context, cl *Client, req proto.Message) (sum int64, ok bool) {
-	size, expected := int64(proto.Size(req)), int64(0)
+	size, expected := int64(grpcserver.RequestBytes(ctx)), int64(0)
 	if b.Expect != nil {
 		expected = b.Expect(req)
 	}

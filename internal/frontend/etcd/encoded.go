@@ -18,6 +18,21 @@ type Encoded interface {
 	Wire() (own []byte, shared [][]byte)
 }
 
+// Whole is a message whose wire form is known, in one piece that never changes.
+type Whole interface {
+	proto.Message
+	Size() int
+	Bytes() []byte
+}
+
+// decoded is a message as Go programs want it.
+func decoded[T any, P message[T]](m *translate.Message[T, P], err error) (P, error) {
+	if err != nil {
+		return nil, err
+	}
+	return m.Response(), nil
+}
+
 // Lent is Encoded in memory that is used again: a transport calls Free when it has sent the message, and
 // does not look at it any more. It need not do so.
 type Lent interface {
@@ -28,6 +43,7 @@ type Lent interface {
 var (
 	_ Encoded = (*translate.WatchMessage)(nil)
 	_ Lent    = (*encodedRange)(nil)
+	_ Whole   = (*translate.TxnMessage)(nil)
 )
 
 // encodedRange is the response to a range.

@@ -14,9 +14,9 @@ import (
 var kvMethods = []Method{
 	unary("/etcdserverpb.KV/Range", ByKeys, (*Face).encodeRange),
 	stream[pb.RangeRequest]("/etcdserverpb.KV/RangeStream", ByKeys, false, (*Face).RangeStream),
-	unary("/etcdserverpb.KV/Put", ByKeys, (*Face).Put),
-	unary("/etcdserverpb.KV/DeleteRange", ByKeys, (*Face).DeleteRange),
-	unary("/etcdserverpb.KV/Txn", ByKeys, (*Face).Txn),
+	unary("/etcdserverpb.KV/Put", ByKeys, (*Face).encodePut),
+	unary("/etcdserverpb.KV/DeleteRange", ByKeys, (*Face).encodeDelete),
+	unary("/etcdserverpb.KV/Txn", ByKeys, (*Face).encodeTxn),
 	unary("/etcdserverpb.KV/Compact", Admin, (*Face).Compact),
 }
 
@@ -64,6 +64,11 @@ func (f *Face) encodeRange(ctx context.Context, c *Caller, r *pb.RangeRequest) (
 
 // Put writes a key.
 func (f *Face) Put(ctx context.Context, c *Caller, r *pb.PutRequest) (*pb.PutResponse, error) {
+	return decoded(f.encodePut(ctx, c, r))
+}
+
+// encodePut is Put, with the response encoded for a transport, as encodeDelete and encodeTxn are.
+func (f *Face) encodePut(ctx context.Context, c *Caller, r *pb.PutRequest) (*translate.PutMessage, error) {
 	command, err := translate.Put(r, f.cfg.Limits)
 	if err != nil {
 		return nil, err
@@ -77,6 +82,10 @@ func (f *Face) Put(ctx context.Context, c *Caller, r *pb.PutRequest) (*pb.PutRes
 
 // DeleteRange deletes keys.
 func (f *Face) DeleteRange(ctx context.Context, c *Caller, r *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse, error) {
+	return decoded(f.encodeDelete(ctx, c, r))
+}
+
+func (f *Face) encodeDelete(ctx context.Context, c *Caller, r *pb.DeleteRangeRequest) (*translate.DeleteMessage, error) {
 	command, err := translate.Delete(r, f.cfg.Limits)
 	if err != nil {
 		return nil, err
@@ -90,6 +99,10 @@ func (f *Face) DeleteRange(ctx context.Context, c *Caller, r *pb.DeleteRangeRequ
 
 // Txn executes a transaction. One that reads only does not go through the log.
 func (f *Face) Txn(ctx context.Context, c *Caller, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+	return decoded(f.encodeTxn(ctx, c, r))
+}
+
+func (f *Face) encodeTxn(ctx context.Context, c *Caller, r *pb.TxnRequest) (*translate.TxnMessage, error) {
 	txn, err := translate.Txn(r, f.cfg.Limits)
 	if err != nil {
 		return nil, err
@@ -104,7 +117,7 @@ func (f *Face) Txn(ctx context.Context, c *Caller, r *pb.TxnRequest) (*pb.TxnRes
 	return translate.TxnResponse(f.origin(), &result)
 }
 
-func (f *Face) readTxn(ctx context.Context, c *Caller, txn *kv.Txn, serializable bool) (*pb.TxnResponse, error) {
+func (f *Face) readTxn(ctx context.Context, c *Caller, txn *kv.Txn, serializable bool) (*translate.TxnMessage, error) {
 	if !serializable {
 		if err := f.freshFor(ctx, c); err != nil {
 			return nil, err

@@ -14,7 +14,10 @@ type encodedCodec struct{ encoding.CodecV2 }
 
 // Marshal implements encoding.CodecV2.
 func (c encodedCodec) Marshal(v any) (mem.BufferSlice, error) {
-	if m, ok := v.(etcd.Encoded); ok {
+	switch m := v.(type) {
+	case etcd.Whole:
+		return mem.BufferSlice{mem.SliceBuffer(m.Bytes())}, nil
+	case etcd.Encoded:
 		return buffersOf(m), nil
 	}
 	return c.CodecV2.Marshal(v)

@@ -2,6 +2,7 @@ package translate_test
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"testing"
 
@@ -38,6 +39,30 @@ func executed(t *testing.T, m *naive.Machine, c state.Command) state.Result {
 		t.Fatalf("%+v was let through, and gets %v", c, r.Code)
 	}
 	return r
+}
+
+// wantEncoded checks that a message is encoded by hand as package proto does it.
+func wantEncoded(t *testing.T, m interface {
+	proto.Message
+	Bytes() []byte
+	Size() int
+}, want proto.Message) {
+	t.Helper()
+	got := m.Bytes()
+	if len(got) != m.Size() || len(got) != cap(got) || !bytes.Equal(got, marshaled(t, want)) || !proto.Equal(m, want) {
+		t.Fatalf("%x is encoded by hand as %x", marshaled(t, want), got)
+	}
+}
+
+// wantMost checks what is said to be at least the size of a request. What is not known of one does not count.
+func wantMost[M proto.Message](t *testing.T, data []byte, known M, most func(M) int) {
+	t.Helper()
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, known); err != nil {
+		t.Fatal(err)
+	}
+	if size := proto.Size(known); most(known) < size {
+		t.Fatalf("%v has %d bytes, and at most %d", known, size, most(known))
+	}
 }
 
 func encoded(t *testing.T, m proto.Message, err error) {
@@ -80,7 +105,7 @@ func FuzzTranslateRange(f *testing.F) {
 		m := started()
 		if op, err := translate.RangeOf(r, kv.Limits{}); err == nil {
 			if result, code := m.Range(*op); code == kv.CodeOK {
-				want := translate.RangeResponse(origin, &result)
+				want := translate.RangeResponse(origin.Header(result.Revision), &result)
 				encoded(t, want, nil)
 				m := translate.RangeMessageOf(origin, &result)
 				own, shared := m.Wire()
@@ -125,13 +150,21 @@ func FuzzTranslatePut(f *testing.F) {
 		if proto.Unmarshal(data, r) != nil {
 			return
 		}
+		wantMost(t, data, new(pb.PutRequest), translate.MostOfPut)
 		c, err := translate.Put(r, kv.Limits{})
 		if err != nil {
 			return
 		}
 		result := executed(t, started(), c)
 		resp, err := translate.PutResponse(origin, &result)
-		encoded(t, resp, err)
+		if err != nil {
+			return
+		}
+		put := kv.PutResult{}
+		if result.Txn != nil {
+			put = *result.Txn.Responses[0].Put
+		}
+		wantEncoded(t, resp, translate.PutResponseOf(origin.Header(result.Revision), &put))
 	})
 }
 
@@ -145,13 +178,24 @@ func FuzzTranslateDelete(f *testing.F) {
 		if proto.Unmarshal(data, r) != nil {
 			return
 		}
+		wantMost(t, data, new(pb.DeleteRangeRequest), translate.MostOfDelete)
 		c, err := translate.Delete(r, kv.Limits{})
 		if err != nil {
 			return
 		}
 		result := executed(t, started(), c)
 		resp, err := translate.DeleteResponse(origin, &result)
-		encoded(t, resp, err)
+		if err != nil {
+			return
+		}
+		deleted := kv.DeleteResult{}
+		switch {
+		case result.Txn != nil:
+			deleted = *result.Txn.Responses[0].Delete
+		case result.Code == kv.CodeOK:
+			deleted.Deleted = 1
+		}
+		wantEncoded(t, resp, translate.DeleteResponseOf(origin.Header(result.Revision), &deleted))
 	})
 }
 
@@ -163,7 +207,12 @@ func FuzzTranslateTxn(f *testing.F) {
 	del := &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte("b"), RangeEnd: []byte("\x00")}}}
 	compare := &pb.Compare{Key: []byte("a"), RangeEnd: []byte("b"), Target: pb.Compare_MOD, Result: pb.Compare_GREATER, TargetUnion: &pb.Compare_ModRevision{ModRevision: -1}}
 	nested := &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{Compare: []*pb.Compare{compare}, Success: []*pb.RequestOp{put("x")}, Failure: []*pb.RequestOp{put("x")}}}}
+	long := &pb.RangeRequest{
+		Key: make([]byte, 300), RangeEnd: []byte("\xff"), Limit: -1, Revision: math.MaxInt64, SortOrder: pb.RangeRequest_DESCEND, SortTarget: pb.RangeRequest_VALUE,
+		Serializable: true, KeysOnly: true, CountOnly: true, MinModRevision: -1, MaxModRevision: -1, MinCreateRevision: -1, MaxCreateRevision: -1,
+	}
 	seeds(f,
+		&pb.TxnRequest{Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: long}}}},
 		&pb.TxnRequest{Compare: []*pb.Compare{compare}, Success: []*pb.RequestOp{put("a"), get, del, nested}, Failure: []*pb.RequestOp{get}},
 		&pb.TxnRequest{Success: []*pb.RequestOp{get, get}},
 		&pb.TxnRequest{Success: []*pb.RequestOp{put("a"), put("a")}})
@@ -176,6 +225,7 @@ func FuzzTranslateTxn(f *testing.F) {
 		if err != nil {
 			return
 		}
+		wantMost(t, data, new(pb.TxnRequest), translate.MostOfTxn)
 		translate.Serializable(r)
 		m := started()
 		result := executed(t, m, translate.TxnCommand(txn))
@@ -184,7 +234,8 @@ func FuzzTranslateTxn(f *testing.F) {
 				t.Fatal("what is small was cut:", err)
 			}
 		}
-		resp, err := translate.TxnResponse(origin, &result)
-		encoded(t, resp, err)
+		if resp, err := translate.TxnResponse(origin, &result); err == nil {
+			wantEncoded(t, resp, translate.TxnResponseOf(origin.Header(result.Revision), result.Txn))
+		}
 	})
 }

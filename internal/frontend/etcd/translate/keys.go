@@ -5,7 +5,6 @@ package translate
 import (
 	"unsafe"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"balsa.example/kv"
@@ -28,38 +27,25 @@ func SpanOf(key, rangeEnd []byte) kv.Span {
 	return kv.Span{From: kv.Alias(key), To: kv.Alias(rangeEnd)}
 }
 
-// KeyValue is an entry as clients get it. Its key and value must not be written to: they are the
-// store's.
-func KeyValue(e *kv.Entry) *mvccpb.KeyValue {
-	m := new(mvccpb.KeyValue)
-	setKeyValue(m, e)
-	return m
-}
-
-func setKeyValue(m *mvccpb.KeyValue, e *kv.Entry) {
-	m.Key, m.Value = bytesOf(e.Key), e.Value
-	m.Version, m.CreateRevision, m.ModRevision = int64(e.Version), int64(e.CreateRevision), int64(e.ModRevision)
-	m.Lease = e.Lease
-}
-
-// keyValues are entries as clients get them, in one piece of memory.
+// keyValues are entries as clients get them, in one piece of memory. Keys and values must not be written to:
+// they are the store's.
 func keyValues(entries []kv.Entry) []*mvccpb.KeyValue {
 	if len(entries) == 0 {
 		return nil
 	}
 	all, list := make([]mvccpb.KeyValue, len(entries)), make([]*mvccpb.KeyValue, len(entries))
 	for i := range entries {
-		setKeyValue(&all[i], &entries[i])
-		list[i] = &all[i]
+		e, m := &entries[i], &all[i]
+		m.Key, m.Value = bytesOf(e.Key), e.Value
+		m.Version, m.CreateRevision, m.ModRevision = int64(e.Version), int64(e.CreateRevision), int64(e.ModRevision)
+		m.Lease = e.Lease
+		list[i] = m
 	}
 	return list
 }
 
 // bytesOf returns the bytes of a string, which must not be written to.
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
-
-// inner is the header of a response inside of a transaction's: it has a revision only.
-func inner(revision uint64) *pb.ResponseHeader { return &pb.ResponseHeader{Revision: int64(revision)} }
 
 // PrefixEnd is the range_end of all keys with a prefix.
 func PrefixEnd(prefix string) []byte {

@@ -67,7 +67,3 @@ func upper(n int64) uint64 {
 	}
 	return uint64(n)
 }
-
-func rangeResponse(h *pb.ResponseHeader, r *kv.RangeResult) *pb.RangeResponse {
-	return &pb.RangeResponse{Header: h, Kvs: keyValues(r.Entries), More: r.More, Count: r.Count}
-}

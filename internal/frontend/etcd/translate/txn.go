@@ -23,13 +23,35 @@ func Txn(r *pb.TxnRequest, limits kv.Limits) (*kv.Txn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tooLarge(r, limits) {
+	if tooLarge(r, mostOfTxn(r), limits) {
 		return nil, ErrRequestTooLarge
 	}
 	if err := t.Validate(limits); err != nil {
 		return nil, invalid(err)
 	}
 	return t, nil
+}
+
+// mostOfTxn is at least the size of a request whose shape is right, in bytes.
+func mostOfTxn(r *pb.TxnRequest) (size int) {
+	for _, c := range r.Compare {
+		size += otherFields + len(c.Key) + len(c.RangeEnd) + len(c.GetValue())
+	}
+	for _, list := range [][]*pb.RequestOp{r.Success, r.Failure} {
+		for _, op := range list {
+			switch op := op.Request.(type) {
+			case *pb.RequestOp_RequestRange:
+				size += otherFields + len(op.RequestRange.Key) + len(op.RequestRange.RangeEnd)
+			case *pb.RequestOp_RequestPut:
+				size += mostOfPut(op.RequestPut)
+			case *pb.RequestOp_RequestDeleteRange:
+				size += mostOfDelete(op.RequestDeleteRange)
+			case *pb.RequestOp_RequestTxn:
+				size += otherFields + mostOfTxn(op.RequestTxn)
+			}
+		}
+	}
+	return size
 }
 
 // TxnCommand is the command of a transaction.
@@ -192,31 +214,14 @@ func compareNumber(c *kv.Compare, n int64) {
 }
 
 // TxnResponse is the response to what TxnCommand made.
-func TxnResponse(o Origin, r *state.Result) (*pb.TxnResponse, error) {
+func TxnResponse(o Origin, r *state.Result) (*TxnMessage, error) {
 	if err := Refusal(r.Code); err != nil {
 		return nil, err
 	}
-	return txnResponse(o.Header(r.Revision), r.Txn), nil
+	sizes := make(txnSizes, 0, fewResponses)
+	wire := make([]byte, 0, sizes.txn(o, r.Revision, r.Txn))
+	return &TxnMessage{sizes.append(wire, o, r.Revision, r.Txn)}, nil
 }
 
-func txnResponse(h *pb.ResponseHeader, r *kv.TxnResult) *pb.TxnResponse {
-	m := &pb.TxnResponse{Header: h, Succeeded: r.Succeeded, Responses: make([]*pb.ResponseOp, len(r.Responses))}
-	for i := range r.Responses {
-		m.Responses[i] = opResponse(&r.Responses[i])
-	}
-	return m
-}
-
-func opResponse(r *kv.OpResult) *pb.ResponseOp {
-	switch {
-	case r.Range != nil:
-		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: rangeResponse(inner(r.Range.Revision), r.Range)}}
-	case r.Put != nil:
-		put := &pb.PutResponse{Header: inner(r.Put.Revision), PrevKv: prevOf(r.Put)}
-		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{ResponsePut: put}}
-	case r.Delete != nil:
-		return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseDeleteRange{ResponseDeleteRange: deleteResponse(inner(r.Delete.Revision), r.Delete)}}
-	}
-	// The header of a nested transaction is there and empty, as in etcd.
-	return &pb.ResponseOp{Response: &pb.ResponseOp_ResponseTxn{ResponseTxn: txnResponse(inner(0), r.Txn)}}
-}
+// fewResponses is how many most transactions have at most.
+const fewResponses = 8

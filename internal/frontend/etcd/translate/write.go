@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"balsa.example/kv"
 	"balsa.example/state"
@@ -18,10 +17,19 @@ import (
 // others transactions.
 
 // tooLarge tells whether a write is longer than a member takes. The bound is on the whole of it,
-// as in etcd, so no value in it can be over it either.
-func tooLarge(m proto.Message, limits kv.Limits) bool {
-	return proto.Size(m) > cmp.Or(limits.MaxValueBytes, kv.DefaultLimits.MaxValueBytes)
+// as in etcd, so no value in it can be over it either. most is at least its size, which takes longer to find out.
+func tooLarge(m proto.Message, most int, limits kv.Limits) bool {
+	bound := cmp.Or(limits.MaxValueBytes, kv.DefaultLimits.MaxValueBytes)
+	return most > bound && proto.Size(m) > bound
 }
+
+// otherFields is at least the size of all fields of an operation but its keys and values, in bytes. The largest is a
+// range with a negative number in each.
+const otherFields = 128
+
+func mostOfPut(r *pb.PutRequest) int { return otherFields + len(r.Key) + len(r.Value) }
+
+func mostOfDelete(r *pb.DeleteRangeRequest) int { return otherFields + len(r.Key) + len(r.RangeEnd) }
 
 // Put is the command of a request.
 func Put(r *pb.PutRequest, limits kv.Limits) (state.Command, error) {
@@ -29,10 +37,10 @@ func Put(r *pb.PutRequest, limits kv.Limits) (state.Command, error) {
 		return state.Command{}, err
 	}
 	if r.Lease != 0 || r.IgnoreValue || r.IgnoreLease || r.PrevKv {
-		return txnOfOne(kv.TxnOp{Put: putOf(r)}, r, limits)
+		return txnOfOne(kv.TxnOp{Put: putOf(r)}, r, mostOfPut(r), limits)
 	}
 	op := kv.Op{Kind: kv.Put, Key: kv.Alias(r.Key), Value: r.Value, Unconditional: true}
-	if tooLarge(r, limits) {
+	if tooLarge(r, mostOfPut(r), limits) {
 		return state.Command{}, ErrRequestTooLarge
 	}
 	if err := op.Validate(limits); err != nil {
@@ -61,22 +69,15 @@ func putOf(r *pb.PutRequest) *kv.PutOp {
 }
 
 // PutResponse is the response to what Put made.
-func PutResponse(o Origin, r *state.Result) (*pb.PutResponse, error) {
+func PutResponse(o Origin, r *state.Result) (*PutMessage, error) {
 	if err := Refusal(r.Code); err != nil {
 		return nil, err
 	}
-	m := &pb.PutResponse{Header: o.Header(r.Revision)}
+	put := kv.PutResult{Revision: r.Revision}
 	if r.Txn != nil {
-		m.PrevKv = prevOf(r.Txn.Responses[0].Put)
+		put.Prev = r.Txn.Responses[0].Put.Prev
 	}
-	return m, nil
-}
-
-func prevOf(r *kv.PutResult) *mvccpb.KeyValue {
-	if r.Prev == nil {
-		return nil
-	}
-	return KeyValue(r.Prev)
+	return &PutMessage{appendPut(make([]byte, 0, sizePut(o, &put)), o, &put)}, nil
 }
 
 // Delete is the command of a request.
@@ -87,7 +88,7 @@ func Delete(r *pb.DeleteRangeRequest, limits kv.Limits) (state.Command, error) {
 	d := deleteOf(r)
 	key, one := d.One()
 	if !one || r.PrevKv {
-		return txnOfOne(kv.TxnOp{Delete: d}, r, limits)
+		return txnOfOne(kv.TxnOp{Delete: d}, r, mostOfDelete(r), limits)
 	}
 	op := kv.Op{Kind: kv.Delete, Key: key, Unconditional: true}
 	if err := op.Validate(limits); err != nil {
@@ -108,25 +109,22 @@ func deleteOf(r *pb.DeleteRangeRequest) *kv.DeleteOp {
 }
 
 // DeleteResponse is the response to what Delete made.
-func DeleteResponse(o Origin, r *state.Result) (*pb.DeleteRangeResponse, error) {
+func DeleteResponse(o Origin, r *state.Result) (*DeleteMessage, error) {
+	deleted := kv.DeleteResult{Revision: r.Revision}
 	switch {
 	case r.Txn != nil:
-		return deleteResponse(o.Header(r.Revision), r.Txn.Responses[0].Delete), nil
+		deleted.Deleted, deleted.Prev = r.Txn.Responses[0].Delete.Deleted, r.Txn.Responses[0].Delete.Prev
 	case r.Code == kv.CodeOK:
-		return &pb.DeleteRangeResponse{Header: o.Header(r.Revision), Deleted: 1}, nil
-	case r.Code == kv.CodeNoKey:
-		return &pb.DeleteRangeResponse{Header: o.Header(r.Revision)}, nil
+		deleted.Deleted = 1
+	case r.Code != kv.CodeNoKey:
+		return nil, Refusal(r.Code)
 	}
-	return nil, Refusal(r.Code)
-}
-
-func deleteResponse(h *pb.ResponseHeader, r *kv.DeleteResult) *pb.DeleteRangeResponse {
-	return &pb.DeleteRangeResponse{Header: h, Deleted: r.Deleted, PrevKvs: keyValues(r.Prev)}
+	return &DeleteMessage{appendDelete(make([]byte, 0, sizeDelete(o, &deleted)), o, &deleted)}, nil
 }
 
 // txnOfOne is the command of a request that is a transaction of one operation.
-func txnOfOne(op kv.TxnOp, r proto.Message, limits kv.Limits) (state.Command, error) {
-	if tooLarge(r, limits) {
+func txnOfOne(op kv.TxnOp, r proto.Message, most int, limits kv.Limits) (state.Command, error) {
+	if tooLarge(r, most, limits) {
 		return state.Command{}, ErrRequestTooLarge
 	}
 	t := &kv.Txn{Then: []kv.TxnOp{op}}

@@ -27,8 +27,7 @@ func TestClientStreamStopsInTheMidstOfABatch(t *testing.T) {
 			t.Errorf("%d replies wait for a client that does not read", unsent)
 		}
 		c.read(n)
-		close(c.requests)
-		if err := <-c.ended; err != nil {
+		if err := c.end(t); err != nil {
 			t.Error(err)
 		}
 		c.idle(t)
@@ -60,8 +59,7 @@ func TestClientStreamBoundsTheBytesOfReplies(t *testing.T) {
 		if got[api.Reply_OK] < n/4 || got[api.Reply_BUSY] < n/4 {
 			t.Errorf("the reads got %v", got)
 		}
-		close(c.requests)
-		if err := <-c.ended; err != nil {
+		if err := c.end(t); err != nil {
 			t.Error(err)
 		}
 		if n := cap(c.stream.gets); n < maxGets || n >= 2*maxGets {
@@ -94,8 +92,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		c.read(n - 1)
 		go node.Release()
 		c.read(1)
-		close(c.requests)
-		if err := <-c.ended; err != nil {
+		if err := c.end(t); err != nil {
 			t.Error(err)
 		}
 		c.idle(t)

@@ -94,6 +94,23 @@ func (c *streamClient) read(n int) (ids []uint64) {
 	return ids
 }
 
+// end says that no more requests come, and returns how the stream ends. A large batch of replies is followed by an
+// empty one.
+func (c *streamClient) end(t *testing.T) error {
+	t.Helper()
+	close(c.requests)
+	for {
+		select {
+		case b := <-c.replies:
+			if len(b.Replies) > 0 {
+				t.Errorf("there are %d replies more than were awaited", len(b.Replies))
+			}
+		case err := <-c.ended:
+			return err
+		}
+	}
+}
+
 // idle fails the test if anything is still counted as in progress.
 func (c *streamClient) idle(t *testing.T) {
 	t.Helper()
@@ -169,8 +186,7 @@ func TestClientStreamRefusesTooMuchAtOnce(t *testing.T) {
 		go node.Release()
 		c.read(2)
 		c.idle(t)
-		close(c.requests)
-		<-c.ended
+		_ = c.end(t)
 	})
 }
 
@@ -193,8 +209,7 @@ func TestClientStreamStopsReadingFromAClientThatDoesNotRead(t *testing.T) {
 		if len(c.read(sent*100)) != sent*100 || node.Submitted != sent*100 {
 			t.Errorf("%d requests executed of %d", node.Submitted, sent*100)
 		}
-		close(c.requests)
-		if err := <-c.ended; err != nil {
+		if err := c.end(t); err != nil {
 			t.Error(err)
 		}
 		c.idle(t)

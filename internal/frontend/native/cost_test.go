@@ -156,8 +156,7 @@ func TestRangesCountForTheirPagesBeforeTheyAreRead(t *testing.T) {
 			}
 		}()
 		c.read(n)
-		close(c.requests)
-		if err := <-c.ended; err != nil {
+		if err := c.end(t); err != nil {
 			t.Error(err)
 		}
 		c.idle(t)
@@ -199,8 +198,7 @@ func TestRepliesToWritesAreShortenedOverABound(t *testing.T) {
 		if whole < n/4 || shortened < n/4 {
 			t.Errorf("%d whole replies, %d that are shortened", whole, shortened)
 		}
-		close(c.requests)
-		if err := <-c.ended; err != nil {
+		if err := c.end(t); err != nil {
 			t.Error(err)
 		}
 		c.idle(t)

@@ -94,8 +94,7 @@ func TestRangesAreRefusedWhereOthersHaveTheRoom(t *testing.T) {
 			t.Errorf("replies %v, ids %v", codes, ids)
 		}
 		c.stream.account.Leave(others)
-		close(c.requests)
-		if err := <-c.ended; err != nil {
+		if err := c.end(t); err != nil {
 			t.Error(err)
 		}
 		c.idle(t)
@@ -158,8 +157,7 @@ func TestParkedRequestsWhoseTimeIsUpAreNotStarted(t *testing.T) {
 			synctest.Wait()
 		}
 		<-all
-		close(c.requests)
-		if err := <-c.ended; err != nil {
+		if err := c.end(t); err != nil {
 			t.Error(err)
 		}
 		c.idle(t)

@@ -90,9 +90,9 @@ func TestWhatIsRefusedAtOnceIsCounted(t *testing.T) {
 		c.stream.account.Client.Max = clients.Bound{Items: 10, Bytes: 3 << 19}
 		node.Do(kv.Op{Kind: kv.Put, Key: "k", Value: make([]byte, 1<<20), Unconditional: true})
 		c.requests <- &api.RequestBatch{Requests: []*api.Request{{Id: 4, Kind: api.Request_GET, Key: []byte("k")}, {Id: 5, Kind: api.Request_GET, Key: []byte("k")}}}
+		synctest.Wait() // the reply to the first is held until it is read
 		c.read(2)
-		close(c.requests)
-		<-c.ended
+		_ = c.end(t)
 		want := map[string]float64{"balsa_requests_total busy put": 2, "balsa_requests_total busy get": 1, "balsa_requests_failed_total bound": 3}
 		if got := counted(t, requests, requests.Failures); !maps.Equal(got, want) {
 			t.Errorf("%v, want %v", got, want)

@@ -5,11 +5,13 @@ package service
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,9 +30,16 @@ type member struct {
 	client, peer string // host:port
 	metrics      string // the same; used by balsa alone, if at all
 	group        string // the file cgroup.procs of its control group; empty: that of this process
-	process      *exec.Cmd
-	exited       chan struct{}
-	spent        time.Duration // processor time of its processes that have ended
+
+	mu sync.Mutex // held to replace the process, whose processor time may be asked for meanwhile
+	running
+}
+
+// running is a process of a member, the last one.
+type running struct {
+	process *exec.Cmd
+	exited  chan struct{}
+	spent   time.Duration // processor time of the processes before
 }
 
 // processes is the servers of a cluster.
@@ -70,6 +79,8 @@ func (m *member) start(program string, args []string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if last := m.process; last != nil {
 		m.spent += last.ProcessState.UserTime() + last.ProcessState.SystemTime()
 	}
@@ -111,14 +122,18 @@ func (m *member) runs() bool {
 
 // used returns the processor time of all processes of the member, also those that have ended.
 func (m *member) used() (time.Duration, error) {
-	now, err := usage.Of(m.process.Process.Pid)
-	if err != nil {
-		if m.runs() {
-			return 0, fmt.Errorf("processor time of %s: %w", m.name, err)
-		}
-		now = m.process.ProcessState.UserTime() + m.process.ProcessState.SystemTime()
+	m.mu.Lock()
+	r := m.running
+	m.mu.Unlock()
+	now, err := usage.Of(r.process.Process.Pid)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH):
+		<-r.exited // at once: it has ended, and was waited for
+		now = r.process.ProcessState.UserTime() + r.process.ProcessState.SystemTime()
+	case err != nil:
+		return 0, fmt.Errorf("processor time of %s: %w", m.name, err)
 	}
-	return m.spent + now, nil
+	return r.spent + now, nil
 }
 
 // endpoints are the client addresses of the servers.

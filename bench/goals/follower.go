@@ -102,7 +102,7 @@ func (c *cluster) restart(ctx context.Context, follower int) (perSecond float64,
 		return 0, err
 	}
 	began := time.Now()
-	if err := errors.Join(c.Restart(follower), c.caughtUp(ctx, follower)); err != nil {
+	if err := errors.Join(c.Restart(follower), c.CaughtUpAsking(ctx, follower, askEvery)); err != nil {
 		return 0, err
 	}
 	took := time.Since(began)
@@ -113,25 +113,6 @@ func (c *cluster) restart(ctx context.Context, follower int) (perSecond float64,
 	perSecond = float64(after-before) / took.Seconds()
 	c.say("the follower got %s in %s: %.0f MB/s", text(after-before), loadgen.Round(took), perSecond/1e6)
 	return perSecond, nil
-}
-
-// caughtUp waits until a follower has applied what the leader had committed just before. It asks seldom, since each question is
-// work for both.
-func (c *cluster) caughtUp(ctx context.Context, follower int) error {
-	leader, err := c.Leader(ctx)
-	for tick := time.NewTicker(askEvery); err == nil; {
-		ahead, aheadErr := c.Status(ctx, leader)
-		s, err := c.Status(ctx, follower)
-		if aheadErr == nil && err == nil && s.AppliedIndex >= ahead.CommitIndex {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the follower: %w", ctx.Err())
-		}
-	}
-	return err
 }
 
 // diskSpeed writes so many bytes as the files of the history are written, and returns bytes/s.

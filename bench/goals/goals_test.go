@@ -2,13 +2,13 @@ package main
 
 import (
 	"errors"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"balsa.example/bench/cgroup"
+	"balsa.example/bench/service"
 )
 
 // TestTheMeasurementsWork runs each measurement as small as shows that it works. Nothing is said of figures: they
@@ -18,8 +18,8 @@ func TestTheMeasurementsWork(t *testing.T) {
 		t.Skip("builds balsa")
 	}
 	program := filepath.Join(t.TempDir(), "balsa")
-	if out, err := exec.Command("go", "build", "-o", program, "balsa.example/cmd/balsa").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := service.Build(t.Context(), program); err != nil {
+		t.Fatal(err)
 	}
 	small := options{bytes: 4 << 20, value: 4 << 10, phase: 300 * time.Millisecond, balsa: program}
 	limited := small

@@ -15,11 +15,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"balsa.example/bench/service"
 )
 
 // options are the sizes of a measurement.
@@ -78,8 +79,8 @@ func run(ctx context.Context, args []string, o options, w io.Writer) (err error)
 	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
 	if o.balsa == "" {
 		o.balsa = filepath.Join(o.dir, "balsa")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", o.balsa, "balsa.example/cmd/balsa").CombinedOutput(); err != nil {
-			return fmt.Errorf("build balsa: %w\n%s", err, out)
+		if err := service.Build(ctx, o.balsa); err != nil {
+			return err
 		}
 	}
 	r := &rig{options: o, w: w, began: time.Now()}

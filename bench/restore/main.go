@@ -14,10 +14,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"balsa.example/bench/service"
 )
 
 func main() {
@@ -58,8 +59,8 @@ func run(ctx context.Context, o options, w io.Writer) (err error) {
 	}
 	if o.program == "" {
 		o.program = filepath.Join(o.dir, "balsa")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", o.program, "balsa.example/cmd/balsa").CombinedOutput(); err != nil {
-			return fmt.Errorf("build balsa: %w\n%s", err, out)
+		if err := service.Build(ctx, o.program); err != nil {
+			return err
 		}
 	}
 	return (&measurement{options: o, w: w}).run(ctx)

@@ -1,10 +1,11 @@
 package main
 
 import (
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"balsa.example/bench/service"
 )
 
 func TestARevisionIsBroughtBack(t *testing.T) {
@@ -12,8 +13,8 @@ func TestARevisionIsBroughtBack(t *testing.T) {
 		t.Skip("builds balsa")
 	}
 	program := filepath.Join(t.TempDir(), "balsa")
-	if out, err := exec.Command("go", "build", "-o", program, "balsa.example/cmd/balsa").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := service.Build(t.Context(), program); err != nil {
+		t.Fatal(err)
 	}
 	var out strings.Builder
 	o := options{dir: filepath.Join(t.TempDir(), "all"), program: program, size: 4 << 20, keys: 50, value: 4 << 10}

@@ -125,11 +125,16 @@ func (b *Balsa) Leader(ctx context.Context) (leader int, err error) {
 // CaughtUp waits until server i has applied all that the leader had committed when it
 // was asked just before.
 func (b *Balsa) CaughtUp(ctx context.Context, i int) error {
+	return b.CaughtUpAsking(ctx, i, pollInterval)
+}
+
+// CaughtUpAsking is CaughtUp with more time between the questions, which are work for both.
+func (b *Balsa) CaughtUpAsking(ctx context.Context, i int, every time.Duration) error {
 	leader, err := b.Leader(ctx)
 	if err != nil {
 		return err
 	}
-	return poll(ctx, b.members[i].name+" to catch up", func() bool {
+	return pollEach(ctx, every, b.members[i].name+" to catch up", func() bool {
 		ahead, err := b.Status(ctx, leader)
 		if err != nil || ahead.Role != api.Role_LEADER {
 			if next, err := b.Leader(ctx); err == nil {
@@ -158,11 +163,15 @@ func (b *Balsa) Ready(ctx context.Context) error {
 
 // poll waits until done returns true.
 func poll(ctx context.Context, what string, done func() bool) error {
+	return pollEach(ctx, pollInterval, what, done)
+}
+
+func pollEach(ctx context.Context, interval time.Duration, what string, done func() bool) error {
 	for !done() {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for %s: %w", what, ctx.Err())
-		case <-time.After(pollInterval):
+		case <-time.After(interval):
 		}
 	}
 	return nil

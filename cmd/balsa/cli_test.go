@@ -91,12 +91,7 @@ func background(t *testing.T, until string, args ...string) (output *lines, stop
 // freePorts finds n consecutive ports that are free, and stay so for others until the test ends.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
-	first, release, err := ports.Row(n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(release)
-	return first
+	return ports.RowOf(t, n)
 }
 
 func TestDevClusterFromTheCommandLine(t *testing.T) {

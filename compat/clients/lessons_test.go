@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"balsa.example/compat/rig"
+	"balsa.example/internal/check/ports"
 )
 
 // lesson is a page, or a part of one, whose commands one types line by line.
@@ -100,7 +101,7 @@ type student struct {
 }
 
 func newStudent(t *testing.T) *student {
-	s := &student{shell: newShell(t, t.TempDir()), base: rig.FreePorts(t, 40)}
+	s := &student{shell: newShell(t, t.TempDir()), base: ports.RowOf(t, 40)}
 	tens := func(after int) string { return strconv.Itoa(s.base/10 + after) }
 	s.ports = strings.NewReplacer("2378", tens(0), "2379", tens(1), "2380", tens(2), "./balsa", "balsa", "sleep 5", "sleep 0.1",
 		"2479", tens(0), "2480", tens(3), // of a second server, in backup.md

@@ -113,22 +113,10 @@ func Do(t testing.TB, env []string, args ...string) (string, error) {
 	return strings.TrimSpace(out.String()), nil
 }
 
-// FreePorts finds n ports in a row that nobody listens on, and returns the first, as ports.Row does. They belong to the
-// test until it ends.
-func FreePorts(t testing.TB, n int) int {
-	t.Helper()
-	first, release, err := ports.Row(n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(release)
-	return first
-}
-
-// FreePort is an address that nobody listens on, as those of FreePorts.
+// FreePort is an address that nobody listens on, and that belongs to the test until it ends.
 func FreePort(t testing.TB) string {
 	t.Helper()
-	return fmt.Sprintf("127.0.0.1:%d", FreePorts(t, 1))
+	return fmt.Sprintf("127.0.0.1:%d", ports.RowOf(t, 1))
 }
 
 // Ready waits until a server answers reads of the cluster. It is asked at an address without TLS.

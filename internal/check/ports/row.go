@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"testing"
 )
 
 const (
@@ -37,6 +38,17 @@ func Row(n int) (first int, release func(), err error) {
 		mark.Close()
 	}
 	return 0, nil, fmt.Errorf("no %d free ports in a row between %d and %d", n, rowsBegin, rowsEnd)
+}
+
+// RowOf is Row for a test: the ports belong to it until it ends.
+func RowOf(t testing.TB, n int) (first int) {
+	t.Helper()
+	first, release, err := Row(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return first
 }
 
 func listen(port int) (net.Listener, error) {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"balsa.example/internal/grpcserver"
 	"balsa.example/internal/metrics"
 )
 
@@ -67,7 +68,7 @@ func (p *Port) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, s
 	size := 0
 	defer func() { cl.open.leave(false, size) }()
 	if m.bounds != nil {
-		sum, ok := m.bounds.begin(ctx, cl, req.(proto.Message))
+		sum, ok := m.bounds.Begin(ctx, cl, req.(proto.Message), grpcserver.RequestBytes(ctx))
 		if !ok {
 			return nil, m.bounds.TooMany
 		}

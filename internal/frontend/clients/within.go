@@ -6,8 +6,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
-
-	"balsa.example/internal/grpcserver"
 )
 
 const (
@@ -47,13 +45,13 @@ func (w *within) RegisterService(desc *grpc.ServiceDesc, service any) {
 	w.port.register(desc, service, w.bounds.MessageBytes, &w.bounds)
 }
 
-// begin counts a call with its request, as Client.Begin does, and returns what Client.End gets.
-func (b *Bounds) begin(ctx context.Context, cl *Client, req proto.Message) (sum int64, ok bool) {
-	size, expected := int64(grpcserver.RequestBytes(ctx)), int64(0)
+// Begin counts a call with its request of size bytes, as Client.Begin does, and returns what Client.End gets.
+func (b *Bounds) Begin(ctx context.Context, cl *Client, req proto.Message, size int) (sum int64, ok bool) {
+	expected := int64(0)
 	if b.Expect != nil {
 		expected = b.Expect(req)
 	}
-	return size + expected, cl.Begin(ctx, size, expected)
+	return int64(size) + expected, cl.Begin(ctx, int64(size), expected)
 }
 
 // Begin counts a call in progress until End, which gets the sum of the bytes: of the request, which is in

@@ -140,17 +140,14 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, m etcd.Method) 
 func (g *Gateway) call(ctx context.Context, w http.ResponseWriter, f *etcd.Face, m etcd.Method, req proto.Message, c *etcd.Caller) error {
 	cl, done := g.cfg.Client(ctx)
 	defer done()
-	size, expected := int64(proto.Size(req)), int64(0)
-	if g.cfg.Bounds.Expect != nil {
-		expected = g.cfg.Bounds.Expect(req)
-	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !cl.Begin(ctx, size, expected) {
+	sum, ok := g.cfg.Bounds.Begin(ctx, cl, req, proto.Size(req))
+	if !ok {
 		return translate.ErrTooManyRequests
 	}
-	defer cl.End(size + expected)
+	defer cl.End(sum)
 	resp, err := m.Call(f, ctx, c, req)
 	if err != nil {
 		return err

@@ -25,6 +25,10 @@ const (
 
 const walDir = "wal"
 
+// smallSegment is the length of a segment of the log where a test asks for none, in bytes. The file system
+// in memory copies a whole file at each sync.
+const smallSegment = 64 << 10
+
 // disk is the part of a server that a crash leaves: the files of its log. When the
 // power fails, what was not synced is lost.
 type disk struct {
@@ -42,7 +46,7 @@ func newDisk(id raft.NodeID, conf raft.Configuration, segmentSize int64, slow bo
 	d := &disk{
 		slow:    slow,
 		mem:     crashfs.NewCrashableMem(),
-		options: wal.Options{SegmentSize: segmentSize, NoSnapshots: true},
+		options: wal.Options{SegmentSize: cmp.Or(segmentSize, smallSegment), NoSnapshots: true},
 		id:      wal.Identity{ClusterID: 1, NodeID: id},
 		random:  rand.New(rand.NewPCG(seed, uint64(id))),
 	}

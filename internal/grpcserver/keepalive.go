@@ -11,7 +11,16 @@ import (
 type pings struct {
 	last    time.Time
 	strikes int
+	holding bool    // a ping waits for its answer until release; conn.mu guards it
+	held    [8]byte // what it says
+	release *time.Timer
 }
+
+// heldPing is how long the answer waits to a ping that follows a response. Clients of grpc-go and of Java measure
+// the network with a ping for each response, one at a time: for a client that makes one call after the other these
+// pings and their answers were half of the writes, and half of what wakes the two. A ping of a connection where
+// nothing was written, which asks whether the server lives, is answered at once.
+const heldPing = 5 * time.Millisecond
 
 // maxStrikes is how many pings may come too early, as in grpc-go.
 const maxStrikes = 2
@@ -34,7 +43,7 @@ func (c *conn) ping(f frame) error {
 	}
 	answered := c.answered.Swap(false) // before the answer, behind which there may be data soon
 	c.mu.Lock()
-	c.tell(appendPing(c.control, http2.FlagPingAck, f.payload))
+	c.pong(f.payload, answered)
 	c.mu.Unlock()
 
 	now := time.Now()
@@ -48,6 +57,38 @@ func (c *conn) ping(f frame) error {
 		}
 	}
 	return nil
+}
+
+// pong answers a ping, or holds the answer if none is held yet. Caller holds mu.
+func (c *conn) pong(payload []byte, hold bool) {
+	p := &c.pings
+	if !hold || p.holding {
+		c.tell(appendPing(c.appendHeld(c.control), http2.FlagPingAck, payload))
+		return
+	}
+	p.holding, p.held = true, [8]byte(payload)
+	if p.release == nil {
+		p.release = time.AfterFunc(heldPing, c.releasePong)
+	} else {
+		p.release.Reset(heldPing)
+	}
+}
+
+func (c *conn) releasePong() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pings.holding {
+		c.tell(c.appendHeld(c.control))
+	}
+}
+
+// appendHeld appends the answer that is held, if there is one. Caller holds mu.
+func (c *conn) appendHeld(b []byte) []byte {
+	if !c.pings.holding {
+		return b
+	}
+	c.pings.holding = false
+	return appendPing(b, http2.FlagPingAck, c.pings.held[:])
 }
 
 // keepAlive pings a silent client, and closes the connection if it stays silent.

@@ -161,6 +161,41 @@ func TestPingsAreAnswered(t *testing.T) {
 	})
 }
 
+// A ping that follows a response is answered a little later, and a further one takes the answer along. One of a
+// connection where nothing was written is answered at once.
+func TestAPingBehindAResponseIsAnsweredLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := serve(t, &service{}, func(cfg *Config) { cfg.MinPing = 0 }).dial(t)
+		pongs := func() int {
+			synctest.Wait()
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.pongs
+		}
+		ping := func(before, after int) {
+			t.Helper()
+			c.WritePing(false, [8]byte{1})
+			if n := pongs(); n != before {
+				t.Fatalf("%d pings are answered at once, not %d", n, before)
+			}
+			time.Sleep(heldPing)
+			if n := pongs(); n != after {
+				t.Fatalf("%d pings are answered later, not %d", n, after)
+			}
+		}
+		ping(1, 1)
+		for i := range 3 {
+			c.want(c.call([]byte("x")), []byte("x"))
+			ping(1+3*i, 2+3*i)
+
+			c.want(c.call([]byte("x")), []byte("x"))
+			c.WritePing(false, [8]byte{2})
+			c.want(c.call([]byte("x")), []byte("x"))
+			ping(4+3*i, 4+3*i)
+		}
+	})
+}
+
 // Frames of a connection that are malformed end it.
 func TestMalformedFramesEndTheConnection(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -65,7 +65,7 @@ var (
 )
 
 func unquoted(source string) string {
-	return blanks.ReplaceAllString(strings.ReplaceAll(joint.ReplaceAllString(source, ""), `\"`, `"`), " ") + "\n"
+	return strings.Join(strings.Fields(strings.ReplaceAll(joint.ReplaceAllString(source, ""), `\"`, `"`)), " ") + "\n"
 }
 
 // foreignMessages are those that the operating system prints.

@@ -1,3 +1,7 @@
+//go:build !race
+
+// The searches run in one goroutine, where the race detector sees nothing, and take it a minute.
+
 package clerk
 
 import (

@@ -74,7 +74,7 @@ func newTestCluster(t *testing.T, o options) *testCluster {
 			ListenPeer: cluster.PeerURLs(m.Name), ListenClient: []*url.URL{{Scheme: scheme, Host: clients[i].Addr().String()}},
 			PeerListener: peers[i], ClientListeners: clients[i : i+1],
 			HeartbeatInterval: 25 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond,
-			Logger: testLogger(t), segmentSize: 1 << 20,
+			Logger: testLogger(t), segmentSize: 64 << 10,
 		}
 		if o.dir == "" {
 			cfg.FS = crashfs.NewMem()

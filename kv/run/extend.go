@@ -35,7 +35,7 @@ func (h *History) Adopt(info Info) error {
 		if ended == nil || int64(ended.offset) != end {
 			return h.files.corrupt(info.File, end, fmt.Errorf("%w: the run ends elsewhere", errOther))
 		}
-		b, err := r.footer(mem, *ended)
+		b, err := r.footer(mem, *ended, nil)
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,8 @@ import (
 // When the manifest is durable too, Open gives back the history up to the mark. written is what was
 // written, also before an error.
 //
-// It writes in pieces of 1 MiB, syncs each, and calls pace after it, which may wait.
+// It writes in pieces of 1 MiB, syncs each, and calls pace after it, which may wait. While it computes
+// the index of a run it calls pace with 0 bytes.
 // Runs that are full get their footer. After an error it can be called again, unless the error is
 // ErrFailed. Marks never go back.
 func (h *History) Flush(ctx context.Context, to Mark, pace func(bytes int)) (infos []Info, written int64, err error) {
@@ -128,7 +129,7 @@ func (f Files) write(
 	}
 	if err == nil && seal {
 		var b []byte
-		if b, err = r.footer(mem, to); err == nil {
+		if b, err = r.footer(mem, to, pace); err == nil {
 			err = w.write(ctx, b)
 		}
 	}
@@ -143,9 +144,9 @@ func (f Files) write(
 }
 
 // footer returns what follows the records of a run that ends at a mark.
-func (r *run) footer(mem *memory, end Mark) ([]byte, error) {
-	f := footer{salt: r.salt, first: r.header.first, start: int64(end.offset)}
-	entries := mem.entries(r.number, end.offset, end.records)
+func (r *run) footer(mem *memory, end Mark, pace func(bytes int)) ([]byte, error) {
+	f := footer{salt: r.salt, first: r.header.first, start: int64(end.offset), pacing: pacing{pace: pace}}
+	entries := mem.entries(r.number, end.offset, end.records, &f.pacing)
 	f.index(entries)
 	t := trailer{records: end.records, last: end.Revision, chainAfter: end.Chain, indexAt: f.start, stepsAt: f.at()}
 	f.steps(entries)

@@ -33,6 +33,7 @@ type footer struct {
 	first uint64
 	start int64 // where the footer begins: the end of the records
 	b     []byte
+	pacing
 }
 
 // at is the offset in the file of the next byte.
@@ -67,6 +68,7 @@ func (f *footer) index(entries []Entry) {
 			block, last = f.begin(), nil
 		}
 		f.entry(last, &entries[i])
+		f.did(0)
 		last = entries[i].Key
 	}
 	if block >= 0 {

@@ -186,7 +186,7 @@ type memoryCursor struct {
 }
 
 func newMemoryCursor(p part) *memoryCursor {
-	entries := p.mem.entries(p.number, p.end, p.info.Records)
+	entries := p.mem.entries(p.number, p.end, p.info.Records, new(pacing))
 	return &memoryCursor{entries, append([]uint32{0}, sortEntries(entries)...)}
 }
 

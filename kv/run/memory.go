@@ -101,7 +101,7 @@ func (m *memory) records(from, to uint32) iter.Seq2[uint32, []byte] {
 
 // entries returns what an index says of the records up to an offset, in the order of revisions. The
 // keys are copies that lie close together, since who sorts them goes back and forth.
-func (m *memory) entries(run uint32, end uint32, records int64) []Entry {
+func (m *memory) entries(run uint32, end uint32, records int64, p *pacing) []Entry {
 	entries := make([]Entry, 0, records)
 	var rec Record
 	var keys []byte
@@ -114,6 +114,7 @@ func (m *memory) entries(run uint32, end uint32, records int64) []Entry {
 		keys = append(keys, rec.Key...)
 		rec.Key = keys[from:len(keys):len(keys)]
 		entries = append(entries, *entryOf(&rec, Ref{Run: run, Offset: at, Size: uint32(len(b))}))
+		p.did(0)
 	}
 	return entries
 }

@@ -33,7 +33,7 @@ func (h *History) Rebuild(ctx context.Context, file uint32, from []Info, where f
 	if err != nil {
 		return nil, err
 	}
-	w := &rewriter{Rewritten: Rewritten{h: h, old: old}, pace: pace}
+	w := &rewriter{Rewritten: Rewritten{h: h, old: old, pacing: pacing{pace: pace}}}
 	w.begin(old[0])
 	for _, info := range from {
 		if err := w.copy(ctx, old[0].info, info, where); err != nil {
@@ -69,6 +69,7 @@ func (w *rewriter) copy(ctx context.Context, old, from Info, where func(rec *Rec
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		w.did(len(rec.raw))
 		if rec.Mod < old.First || rec.Mod > old.Last {
 			continue
 		}

@@ -22,6 +22,7 @@ type Rewritten struct {
 	new   []*run
 	moves []moved
 	keys  []byte // of moves
+	pacing
 }
 
 // moved is a record that has a new place.
@@ -36,7 +37,7 @@ type moved struct {
 // another. It asks live for each record, which is good until live returns. The new runs end where
 // old ones did, so that all chain hashes stay known.
 //
-// It writes and paces as Flush does. After an error it has changed nothing, and can be called again,
+// It writes and paces as Flush does, and calls pace with 0 bytes while it reads. After an error it has changed nothing, and can be called again,
 // unless the error is ErrFailed.
 func (h *History) Rewrite(ctx context.Context, files []uint32, live func(rec *Record, at Ref) bool, pace func(bytes int)) (*Rewritten, error) {
 	if h.failed != nil {
@@ -46,7 +47,7 @@ func (h *History) Rewrite(ctx context.Context, files []uint32, live func(rec *Re
 	if err != nil {
 		return nil, err
 	}
-	w := &rewriter{Rewritten: Rewritten{h: h, old: old}, live: live, pace: pace}
+	w := &rewriter{Rewritten: Rewritten{h: h, old: old, pacing: pacing{pace: pace}}, live: live}
 	for i, r := range old {
 		if err := w.run(ctx, r); err != nil {
 			return nil, w.abandon(err)
@@ -87,7 +88,6 @@ func (h *History) adjacent(files []uint32) ([]*run, error) {
 type rewriter struct {
 	Rewritten
 	live func(*Record, Ref) bool
-	pace func(int)
 
 	made    *run // that is being made
 	mem     *memory
@@ -112,6 +112,7 @@ func (w *rewriter) run(ctx context.Context, old *run) error {
 		if w.live(&rec.Record, rec.at) {
 			w.add(&rec)
 		}
+		w.did(len(rec.raw))
 		return ctx.Err() == nil
 	})
 	w.endRevision()
@@ -184,7 +185,7 @@ func (w *Rewritten) Replace(infos []Info) []Info {
 
 // Install lets the new runs take the place of the old, and calls move for each of their records, in
 // the order of revisions: the record is at to as well as at from. The old runs are still readable by
-// Ref.
+// Ref. It paces as Rewrite does.
 func (w *Rewritten) Install(move func(key []byte, mod uint64, from, to Ref)) {
 	h := w.h
 	h.mu.Lock()
@@ -198,6 +199,7 @@ func (w *Rewritten) Install(move func(key []byte, mod uint64, from, to Ref)) {
 	h.mu.Unlock()
 	for _, m := range w.moves {
 		move(w.keys[m.keyAt:m.keyAt+m.keyLen], m.mod, m.from, m.to)
+		w.did(0)
 	}
 	w.moves, w.keys = nil, nil
 }

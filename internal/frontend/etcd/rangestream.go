@@ -1,13 +1,22 @@
 package etcd
 
 import (
+	"cmp"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/kv"
 )
 
-// streamPageBytes is about how large the pages of a streamed range are.
-const streamPageBytes = 1 << 20
+// streamPageKeys is how many keys the first page of a streamed range has, as in etcd.
+const streamPageKeys = 10
+
+// streamPageBytes is about how large the pages of a streamed range are at most: as large as two requests, beyond
+// which etcd makes them smaller.
+func (f *Face) streamPageBytes() int64 {
+	return 2 * int64(cmp.Or(f.cfg.Limits.MaxValueBytes, kv.DefaultLimits.MaxValueBytes))
+}
 
 // RangeStream reads keys page by page, all at the revision of the first. If that is compacted
 // meanwhile the stream ends with an error, as in etcd.
@@ -25,9 +34,9 @@ func (f *Face) RangeStream(c *Caller, s Stream) error {
 			return err
 		}
 	}
-	pages := translate.Pages{Op: *op, Bytes: streamPageBytes, Origin: f.origin()}
+	pages := translate.Pages{Op: *op, Keys: streamPageKeys, Bytes: f.streamPageBytes(), Origin: f.origin()}
 	for !pages.Done() {
-		var page *pb.RangeStreamResponse
+		var page *translate.Page
 		err := f.access.Read(c.user, op.Span, func() (err error) {
 			page, err = pages.Next(f.cfg.Node.Store())
 			return err
@@ -35,7 +44,7 @@ func (f *Face) RangeStream(c *Caller, s Stream) error {
 		if err != nil {
 			return translate.ReadFailed(err)
 		}
-		if err := s.Send(page); err != nil {
+		if err := s.Send(page.Message()); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -41,11 +40,11 @@ func TestRangeStreamHasPages(t *testing.T) {
 		more  bool
 		count int64
 	}{
-		{func(*pb.RangeRequest) {}, 10, 4, false, 10},
-		{func(r *pb.RangeRequest) { r.Limit = 5 }, 5, 2, true, 10},
-		{func(r *pb.RangeRequest) { r.Limit = 3 }, 3, 1, true, 10},
-		{func(r *pb.RangeRequest) { r.Limit = 10 }, 10, 4, false, 10},
-		{func(r *pb.RangeRequest) { r.Revision = 6 }, 5, 2, false, 5},
+		{func(*pb.RangeRequest) {}, 10, 2, false, 10},
+		{func(r *pb.RangeRequest) { r.Limit = 5 }, 5, 1, true, 10},
+		{func(r *pb.RangeRequest) { r.Limit = 9 }, 9, 2, true, 10},
+		{func(r *pb.RangeRequest) { r.Limit = 10 }, 10, 2, false, 10},
+		{func(r *pb.RangeRequest) { r.Revision = 6 }, 5, 1, false, 5},
 		{func(r *pb.RangeRequest) { r.KeysOnly = true }, 10, 1, false, 10},
 		{func(r *pb.RangeRequest) { r.CountOnly, r.Limit = true, 2 }, 0, 1, false, 10},
 		{func(r *pb.RangeRequest) { r.RangeEnd = nil; r.Key = []byte("key 3") }, 1, 1, false, 1},
@@ -74,6 +73,25 @@ func TestRangeStreamHasPages(t *testing.T) {
 	}
 }
 
+// As in etcd a page has 10 keys first, and then twice as many as the one before.
+func TestRangeStreamHasLargerAndLargerPages(t *testing.T) {
+	w := newWorld(t)
+	for i := range 75 {
+		do(t, w, w.Put, put(fmt.Sprint("key ", i), "x"))
+	}
+	pages, err := streamed(t, w, get("key", "\x00"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sizes []int
+	for _, p := range pages {
+		sizes = append(sizes, len(p.Kvs))
+	}
+	if !slices.Equal(sizes, []int{10, 20, 40, 5}) {
+		t.Errorf("%d keys on the pages", sizes)
+	}
+}
+
 // meanwhile is a stream to which something happens behind each message.
 type meanwhile struct {
 	*pipe
@@ -88,19 +106,19 @@ func (m meanwhile) Send(msg proto.Message) error {
 // All pages are of the revision of the first one, whatever is written between them, and so is the count.
 func TestRangeStreamIsOfOneRevision(t *testing.T) {
 	w := newWorld(t)
-	keys := []string{"key 1", "key 2", "key 3", "key 4"}
-	large := strings.Repeat("x", 1<<20)
-	for _, key := range keys {
-		do(t, w, w.Put, put(key, large))
+	var keys []string
+	for i := range 35 {
+		keys = append(keys, fmt.Sprintf("key %02d", i))
+		do(t, w, w.Put, put(keys[i], "early"))
 	}
 	p := newPipe(t.Context(), 100)
 	p.requests <- get("key", "\x00")
 	written := 0
 	if err := w.RangeStream(w.any, meanwhile{p, func() {
 		written++
-		do(t, w, w.Put, put("key 3", "later"))
-		do(t, w, w.Put, put(fmt.Sprintf("key 3%d", written), "later"))
-		do(t, w, w.DeleteRange, del("key 4", ""))
+		do(t, w, w.Put, put("key 33", "later"))
+		do(t, w, w.Put, put(fmt.Sprintf("key 33%d", written), "later"))
+		do(t, w, w.DeleteRange, del("key 34", ""))
 	}}); err != nil || written < 3 {
 		t.Fatalf("%d pages: %v", written, err)
 	}
@@ -110,11 +128,11 @@ func TestRangeStreamIsOfOneRevision(t *testing.T) {
 		r := m.(*pb.RangeStreamResponse).RangeResponse
 		got = append(got, keysOf(r.Kvs)...)
 		for _, e := range r.Kvs {
-			if e.ModRevision > 5 || len(e.Value) != len(large) {
+			if string(e.Value) != "early" {
 				t.Errorf("%s is of revision %d", e.Key, e.ModRevision)
 			}
 		}
-		if r.Header != nil && (r.Header.Revision != 5 || r.Count != 4) {
+		if r.Header != nil && (r.Header.Revision != 36 || r.Count != 35) {
 			t.Errorf("%d keys at %v", r.Count, r.Header)
 		}
 	}

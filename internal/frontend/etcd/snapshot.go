@@ -85,7 +85,7 @@ func (f *Face) draftKeys(s Stream, d *etcdfile.Draft) (revision int64, err error
 		if err != nil {
 			return 0, translate.ReadFailed(err)
 		}
-		for _, kv := range page.RangeResponse.Kvs {
+		for _, kv := range translate.KeyValues(page.Entries) {
 			if err := d.Put(kv); err != nil {
 				return 0, err
 			}
@@ -94,7 +94,7 @@ func (f *Face) draftKeys(s Stream, d *etcdfile.Draft) (revision int64, err error
 			return 0, err
 		}
 		if pages.Done() {
-			revision = page.RangeResponse.Header.Revision
+			revision = int64(page.Revision)
 		}
 	}
 	return revision, nil

@@ -15,19 +15,32 @@ var (
 // What is encoded by hand, as messages.
 
 func RangeResponse(h *pb.ResponseHeader, r *kv.RangeResult) *pb.RangeResponse {
-	return &pb.RangeResponse{Header: h, Kvs: keyValues(r.Entries), More: r.More, Count: r.Count}
+	return &pb.RangeResponse{Header: h, Kvs: KeyValues(r.Entries), More: r.More, Count: r.Count}
+}
+
+// NewPage is a page; last: with what the last one has.
+func NewPage(o Origin, r *kv.RangeResult, last bool) *Page {
+	return &Page{Entries: r.Entries, Revision: r.Revision, origin: o, last: last, more: r.More, count: r.Count}
+}
+
+func PageResponse(p *Page) *pb.RangeStreamResponse {
+	r := &pb.RangeResponse{Kvs: KeyValues(p.Entries)}
+	if p.last {
+		r.Header, r.More, r.Count = p.origin.Header(p.Revision), p.more, p.count
+	}
+	return &pb.RangeStreamResponse{RangeResponse: r}
 }
 
 func PutResponseOf(h *pb.ResponseHeader, r *kv.PutResult) *pb.PutResponse {
 	m := &pb.PutResponse{Header: h}
 	if r.Prev != nil {
-		m.PrevKv = keyValues([]kv.Entry{*r.Prev})[0]
+		m.PrevKv = KeyValues([]kv.Entry{*r.Prev})[0]
 	}
 	return m
 }
 
 func DeleteResponseOf(h *pb.ResponseHeader, r *kv.DeleteResult) *pb.DeleteRangeResponse {
-	return &pb.DeleteRangeResponse{Header: h, Deleted: r.Deleted, PrevKvs: keyValues(r.Prev)}
+	return &pb.DeleteRangeResponse{Header: h, Deleted: r.Deleted, PrevKvs: KeyValues(r.Prev)}
 }
 
 func TxnResponseOf(h *pb.ResponseHeader, r *kv.TxnResult) *pb.TxnResponse {

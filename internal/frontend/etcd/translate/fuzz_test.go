@@ -127,7 +127,7 @@ func FuzzTranslateRange(f *testing.F) {
 			if err != nil {
 				return
 			}
-			encoded(t, page, nil)
+			wantEncoded(t, page.Message(), translate.PageResponse(page))
 		}
 	})
 }

@@ -27,9 +27,9 @@ func SpanOf(key, rangeEnd []byte) kv.Span {
 	return kv.Span{From: kv.Alias(key), To: kv.Alias(rangeEnd)}
 }
 
-// keyValues are entries as clients get them, in one piece of memory. Keys and values must not be written to:
+// KeyValues are entries as clients get them, in one piece of memory. Keys and values must not be written to:
 // they are the store's.
-func keyValues(entries []kv.Entry) []*mvccpb.KeyValue {
+func KeyValues(entries []kv.Entry) []*mvccpb.KeyValue {
 	if len(entries) == 0 {
 		return nil
 	}

@@ -70,3 +70,15 @@ func TestResponsesToWritesAreEncodedAsByPackageProto(t *testing.T) {
 		}
 	})
 }
+
+// So have the parts of a stream of a range, with a header or without.
+func TestPagesAreEncodedAsByPackageProto(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		o := translate.Origin{ClusterID: numbers.Draw(rt, "cluster"), MemberID: numbers.Draw(rt, "member"), Term: numbers.Draw(rt, "term")}
+		page := translate.NewPage(o, &kv.RangeResult{
+			Entries: rapid.SliceOfN(entries, 0, 5).Draw(rt, "entries"), Revision: numbers.Draw(rt, "revision"),
+			Count: int64(numbers.Draw(rt, "count")), More: rapid.Bool().Draw(rt, "more"),
+		}, rapid.Bool().Draw(rt, "last"))
+		wantEncoded(t, page.Message(), translate.PageResponse(page))
+	})
+}

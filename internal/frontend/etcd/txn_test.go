@@ -129,9 +129,33 @@ func TestCompares(t *testing.T) {
 			t.Errorf("%v: %s, want %s", tt.c, got, tt.want)
 		}
 	}
-	for _, c := range []*pb.Compare{{Key: []byte("a"), Target: 5}, {Key: []byte("a"), Result: 4}} {
-		if _, err := w.Txn(t.Context(), w.any, &pb.TxnRequest{Compare: []*pb.Compare{c}}); err == nil {
-			t.Errorf("%v is taken", c)
+}
+
+// What etcd does not know it takes for equal (a target) or for true (a result), and so clients get it here.
+func TestComparesOfUnknownKinds(t *testing.T) {
+	w := newWorld(t)
+	w.fill(t, "a")
+	for _, tt := range []struct {
+		c     *pb.Compare
+		holds bool
+	}{
+		{&pb.Compare{Target: 5}, true},
+		{&pb.Compare{Target: 5, Result: pb.Compare_NOT_EQUAL}, false},
+		{&pb.Compare{Target: 5, Result: pb.Compare_GREATER}, false},
+		{&pb.Compare{Target: 5, Result: pb.Compare_LESS}, false},
+		{&pb.Compare{Target: -1, Result: 4}, true},
+		{&pb.Compare{Result: 4}, true},
+		{&pb.Compare{Result: 4, Key: []byte("x")}, true},
+		{&pb.Compare{Result: 4, Target: pb.Compare_VALUE}, true},
+		{&pb.Compare{Result: 4, Target: pb.Compare_VALUE, Key: []byte("x")}, false},
+		{&pb.Compare{Result: 4, Target: pb.Compare_VALUE, Key: []byte("a"), RangeEnd: []byte{0}}, true},
+		{&pb.Compare{Result: 4, Target: pb.Compare_VALUE, Key: []byte("x"), RangeEnd: []byte{0}}, false},
+	} {
+		if tt.c.Key == nil {
+			tt.c.Key = []byte("a")
+		}
+		if got := do(t, w, w.Txn, &pb.TxnRequest{Compare: []*pb.Compare{tt.c}}).Succeeded; got != tt.holds {
+			t.Errorf("%v: %t", tt.c, got)
 		}
 	}
 }

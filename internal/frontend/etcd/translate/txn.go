@@ -4,7 +4,6 @@ package translate
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -118,12 +117,8 @@ func checkOp(op *pb.RequestOp, maxOps int) error {
 
 func txnOf(r *pb.TxnRequest) (*kv.Txn, error) {
 	t := new(kv.Txn)
-	for i, c := range r.Compare {
-		compare, err := compareOf(c)
-		if err != nil {
-			return nil, &Error{InvalidArgument, fmt.Sprintf("etcdserver: compare[%d]: %v", i, err)}
-		}
-		t.If = append(t.If, compare)
+	for _, c := range r.Compare {
+		t.If = append(t.If, compareOf(c))
 	}
 	var err error
 	if t.Then, err = opsOf(r.Success); err != nil {
@@ -174,14 +169,11 @@ var relations = map[pb.Compare_CompareResult]kv.Relation{
 
 // compareOf takes what the target is compared with as 0, or as no value, where the request has it
 // for another target, as etcd does.
-func compareOf(c *pb.Compare) (kv.Compare, error) {
+func compareOf(c *pb.Compare) kv.Compare {
 	target, knownTarget := targets[c.Target]
 	relation, knownRelation := relations[c.Result]
-	switch {
-	case !knownTarget:
-		return kv.Compare{}, fmt.Errorf("target is unknown: %d", c.Target)
-	case !knownRelation:
-		return kv.Compare{}, fmt.Errorf("result is unknown: %d", c.Result)
+	if !knownTarget || !knownRelation {
+		return unknownCompare(c, knownTarget)
 	}
 	compare := kv.Compare{Span: SpanOf(c.Key, c.RangeEnd), Target: target, Relation: relation}
 	switch c.Target {
@@ -196,7 +188,23 @@ func compareOf(c *pb.Compare) (kv.Compare, error) {
 	case pb.Compare_MOD:
 		compareNumber(&compare, c.GetModRevision())
 	}
-	return compare, nil
+	return compare
+}
+
+// unknownCompare is what etcd makes of a compare that it does not know. All targets of an unknown kind are equal, and
+// an unknown result holds, but for the value of a key that does not exist.
+func unknownCompare(c *pb.Compare, knownTarget bool) kv.Compare {
+	compare := kv.Compare{Span: SpanOf(c.Key, c.RangeEnd), Target: kv.TargetVersion}
+	_, knownRelation := relations[c.Result]
+	switch {
+	case knownTarget && c.Target == pb.Compare_VALUE:
+		compare.Relation, compare.Number = kv.Greater, 0 // the key exists
+	case !knownRelation || c.Result == pb.Compare_EQUAL:
+		compare.Relation, compare.Number = kv.NotEqual, math.MaxUint64 // always
+	default:
+		compare.Relation, compare.Number = kv.Equal, math.MaxUint64 // never
+	}
+	return compare
 }
 
 // compareNumber sets what a version or revision is compared with. Those are never below 0, so one

@@ -423,6 +423,29 @@ func TestRolesAreToldAsTheyWereGiven(t *testing.T) {
 	}
 }
 
+// A transaction of nothing is answered whoever asks, as in etcd, but for a token that is not valid. One with anything in
+// it needs a user.
+func TestATransactionOfNothingIsForEverybody(t *testing.T) {
+	w := guarded(t, false)
+	compare := []*pb.Compare{{Key: []byte("a")}}
+	for _, tt := range []struct {
+		caller *etcd.Caller
+		req    *pb.TxnRequest
+		want   error
+	}{
+		{&etcd.Caller{}, &pb.TxnRequest{}, nil},
+		{&etcd.Caller{CommonName: "reader"}, &pb.TxnRequest{}, nil},
+		{&etcd.Caller{Token: "abc.5"}, &pb.TxnRequest{}, translate.ErrInvalidAuthToken},
+		{&etcd.Caller{}, &pb.TxnRequest{Compare: compare}, translate.ErrUserEmpty},
+		{&etcd.Caller{}, &pb.TxnRequest{Success: []*pb.RequestOp{opGet("a", "")}}, translate.ErrUserEmpty},
+		{&etcd.Caller{}, &pb.TxnRequest{Failure: []*pb.RequestOp{opTxn(&pb.TxnRequest{})}}, translate.ErrUserEmpty},
+	} {
+		if err := w.invoke(t, "Txn", tt.caller, tt.req); !errors.Is(err, tt.want) {
+			t.Errorf("%v as %+v: %v, want %v", tt.req, tt.caller, err, tt.want)
+		}
+	}
+}
+
 // TestSessionsAreNotListed: whoever knows the id of a session of the native API could spoil it.
 func TestSessionsAreNotListed(t *testing.T) {
 	w := guarded(t, false)

@@ -212,6 +212,7 @@ var bounds = map[string]string{
 	"internal/frontend/etcd encodedRange.lent":             "maxResponseBytes, and it counts: TestUnreadResponsesCount",
 	"internal/frontend/etcd/translate RangeMessage.own":    "a header",
 	"internal/frontend/etcd/translate RangeMessage.shared": "maxResponseBytes: TestRangesOfAnySizeAreWhole",
+	"internal/frontend/etcd/translate Page.Entries":        "Pages.Bytes: TestRangeStreamHasPages",
 	"internal/frontend/etcd deadline.late":                 "0",
 	"internal/frontend/etcd keepAlives.waiting":            "maxStreamKeepAlives: TestKeepAliveStreamIsBounded",
 	"internal/frontend/etcd room.turn":                     "1",

@@ -99,11 +99,11 @@ type tlsFailures map[string]*tlsError
 // note notes how an attempt at a server ended. A failure is kept until the server answers:
 // another error, as of a handshake that was cut short, says nothing about TLS.
 func (f *tlsFailures) note(address string, err error) {
-	failure := new(tlsError)
-	switch {
-	case err == nil:
+	if err == nil {
 		delete(*f, address)
-	case errors.As(err, &failure):
+		return
+	}
+	if failure := new(tlsError); errors.As(err, &failure) {
 		if *f == nil {
 			*f = make(tlsFailures) // most operations need none
 		}

@@ -19,6 +19,7 @@ const logDrainTimeout = time.Second
 // end. It waits for them only at its end, for logDrainTimeout.
 func (p *program) server(run func(*cobra.Command) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, _ []string) error {
+		p.collectSeldom()
 		_, set := p.env("GOMEMLIMIT")
 		machine.KeepBelowGroupLimit("/", set)
 		stderr := uncleaned(p.stderr) // a log quotes control characters, and must not wait for a lock
@@ -30,6 +31,12 @@ func (p *program) server(run func(*cobra.Command) error) func(*cobra.Command, []
 		p.stderr, p.stdout = p.log, p.out
 		return run(c)
 	}
+}
+
+// collectSeldom has this process, for whose memory balsa alone speaks, collect garbage more seldom, unless GOGC is set.
+func (p *program) collectSeldom() {
+	_, set := p.env("GOGC")
+	machine.CollectSeldom("/", set)
 }
 
 func plainNote(lines uint64) []byte {

@@ -116,6 +116,7 @@ the cluster shows in all that it kept waiting.
 		}
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		p.collectSeldom()
 		if !c.Flags().Changed("duration") && o.load.Ops == 0 {
 			o.load.Duration = defaultBenchDuration
 		}

@@ -1,6 +1,7 @@
 // Package machine tells what the operating system lets this process have, and what the process has had.
 //
 //	memory.go         MemoryLimit: GOMEMLIMIT, the control groups, the machine; and how garbage is collected in time
+//	garbage.go        CollectSeldom: how much garbage there may be before it is collected
 //	processor_*.go    ProcessorTime: what all threads of the process have used
 //	slack_*.go        RelaxTimers: how late the threads of a server may be woken
 //	filesystem_*.go   FileSystem: the kinds on which data is not safe

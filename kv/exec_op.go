@@ -32,6 +32,9 @@ func (s *Store) DoOp(op Op, wall int64) Result {
 		r.Code, r.DeleteRevision = code, s.deleteMarks.of(op.Key)
 		return r
 	}
+	if op.Kind == Delete {
+		s.countDeletes(1)
+	}
 	w := s.begin(1, wall)
 	h := w.write(slot, op.Key, op.Value, 0, op.Kind == Delete)
 	if h.Deleted {

@@ -79,6 +79,7 @@ func (x *executor) put(st *step) *PutResult {
 }
 
 func (x *executor) delete(st *step) *DeleteResult {
+	x.s.countDeletes(1)
 	r := &DeleteResult{Deleted: int64(len(st.slots)), Revision: x.at}
 	for _, slot := range st.slots {
 		key := x.s.index.Key(slot)
@@ -139,6 +140,7 @@ func (s *Store) DeleteKeys(keys []string, wall int64) int {
 	if len(slots) == 0 {
 		return 0
 	}
+	s.countDeletes(len(slots))
 	w := s.begin(len(slots), wall)
 	for _, slot := range slots {
 		w.write(slot, s.index.Key(slot), nil, 0, true)

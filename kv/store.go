@@ -36,6 +36,8 @@ type Store struct {
 	totals
 	chain uint64 // of the history, up to revision
 	keys  int64
+	// puts, putBytes and deletes are those of Figures.
+	puts, putBytes, deletes uint64
 	// live is how many bytes of each run the index refers to.
 	live map[uint32]int64
 	// deadDeletes is what DeadDeletes returns.
@@ -108,6 +110,9 @@ type Figures struct {
 	Bytes               int64 // of the present records
 	IndexBytes          int64 // memory of the index
 	HistoryBytes        int64 // of all records that the index refers to
+	// Puts and Deletes are how many this store has executed, and PutBytes the size of the keys and values that were put.
+	// A Delete of a span is one, and one of a key that does not exist is none.
+	Puts, Deletes, PutBytes uint64
 }
 
 // Figures returns figures for people.
@@ -117,11 +122,19 @@ func (s *Store) Figures() Figures {
 	f := Figures{
 		Revision: s.revision, Compacted: s.compacted, Keys: s.keys, Bytes: s.bytes,
 		Versions: int64(s.index.Versions()), IndexBytes: s.index.Bytes(),
+		Puts: s.puts, Deletes: s.deletes, PutBytes: s.putBytes,
 	}
 	for _, n := range s.live {
 		f.HistoryBytes += n
 	}
 	return f
+}
+
+// countDeletes counts operations that delete, for Figures.
+func (s *Store) countDeletes(n int) {
+	s.mu.Lock()
+	s.deletes += uint64(n)
+	s.mu.Unlock()
 }
 
 // Hash returns a hash of the state that the log has led to: the chain over all records since

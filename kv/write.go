@@ -60,6 +60,9 @@ func (w *revisionWriter) write(slot index.Slot, key string, value []byte, lease 
 	s.account(old, h)
 	if deleted {
 		s.setMark(markOf(key), w.revision)
+	} else {
+		s.puts++
+		s.putBytes += uint64(len(key) + len(value))
 	}
 	if w.changes == 0 {
 		s.revision, s.chain = w.revision, s.history.Chain()

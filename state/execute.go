@@ -173,6 +173,9 @@ func (p *present) grant(m *More) Result {
 	if err == nil && !m.stamped() {
 		p.leases.table.Float([]int64{m.Lease})
 	}
+	if err == nil {
+		p.leases.ever.Granted++
+	}
 	p.leases.mu.Unlock()
 	r := p.refusal(leaseCode(err))
 	if err == nil {
@@ -198,6 +201,9 @@ func leaseCode(err error) kv.Code {
 func (p *present) revoke(id int64) Result {
 	p.leases.mu.Lock()
 	ended, err := p.leases.table.Revoke(id)
+	if err == nil {
+		p.leases.ever.Revoked++
+	}
 	p.leases.mu.Unlock()
 	if err == nil {
 		p.keys.DeleteKeys(ended.Keys, p.times.wall)
@@ -220,6 +226,12 @@ func (p *present) tick(m *More) Result {
 	case !p.alarms.corrupt.Load():
 		ended = p.leases.table.Expire(m.Stamp.Log, expiryBudget)
 	}
+	for _, ttl := range remaining {
+		if ttl > 0 {
+			p.leases.ever.Renewed++
+		}
+	}
+	p.leases.ever.Expired += uint64(len(ended))
 	p.leases.mu.Unlock()
 	for i := range ended {
 		p.keys.DeleteKeys(ended[i].Keys, p.times.wall)

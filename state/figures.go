@@ -6,6 +6,7 @@ import "balsa.example/kv"
 type Figures struct {
 	kv.Figures
 	Leases, Sessions int // Leases has the sessions, too
+	LeasesEver       LeaseCounts
 	Quota            int64
 	// Refused is the size of the last write that the quota has refused, 0 for none. Until the cluster uses
 	// commands of version 3 it counts since the start of this replica.
@@ -18,12 +19,16 @@ type Figures struct {
 	Damaged            int
 }
 
+// LeaseCounts are what became of leases, sessions included: how many were granted, kept alive, revoked, and have
+// expired. Each member counts what it executes.
+type LeaseCounts struct{ Granted, Renewed, Revoked, Expired uint64 }
+
 // Figures returns figures of this replica.
 func (m *Machine) Figures() Figures {
 	p := m.present.Load()
 	f := Figures{Figures: p.keys.Figures(), Quota: p.quota.Load(), Refused: p.refused.Load()}
 	p.leases.mu.Lock()
-	f.Leases, f.Sessions = p.leases.table.Len(), p.leases.table.Sessions()
+	f.Leases, f.Sessions, f.LeasesEver = p.leases.table.Len(), p.leases.table.Sessions(), p.leases.ever
 	p.leases.mu.Unlock()
 	m.scrubs.mu.Lock()
 	f.Scrubbed, f.Repaired, f.Damaged = m.scrubs.scrubbed, m.scrubs.repaired, len(m.scrubs.damaged)

@@ -137,3 +137,30 @@ func TestTryGetNeedsNoDisk(t *testing.T) {
 		t.Errorf("from disk: %v", r)
 	}
 }
+
+// The counters for people are of what was executed, whatever became of the keys and leases since.
+func TestFiguresCountWhatWasExecuted(t *testing.T) {
+	m, _ := openMachine(t, crashfs.NewMem())
+	m.DoOp(set("a", "12345"))
+	m.DoOp(set("a", "1"))
+	m.DoOp(state.Command{Op: kv.Op{Kind: kv.Delete, Key: "a", Unconditional: true}})
+	m.DoOp(state.Command{Op: kv.Op{Kind: kv.Delete, Key: "a", Unconditional: true}}) // there is none any more
+	m.DoOp(state.Command{More: &state.More{Kind: state.KindTxn, Txn: &kv.Txn{Then: []kv.TxnOp{
+		{Put: &kv.PutOp{Key: "b"}}, {Put: &kv.PutOp{Key: "c"}}, {Delete: &kv.DeleteOp{Span: kv.Span{From: "x"}}},
+	}}}})
+	m.DoOp(grant(1, second, false))
+	m.DoOp(grant(2, second, false))
+	m.DoOp(grant(2, second, false)) // refused
+	m.DoOp(state.Command{More: &state.More{Kind: state.KindRevoke, Lease: 1}})
+	keepAlive := tick(second)
+	keepAlive.More.Leases = []int64{2, 3}
+	m.DoOp(keepAlive)
+	m.DoOp(tick(9 * second))
+	got := m.Figures()
+	if got.Puts != 4 || got.PutBytes != 6+2+2 || got.Deletes != 2 {
+		t.Errorf("%d puts of %d bytes, %d deletes", got.Puts, got.PutBytes, got.Deletes)
+	}
+	if want := (state.LeaseCounts{Granted: 2, Renewed: 1, Revoked: 1, Expired: 1}); got.LeasesEver != want {
+		t.Errorf("leases %+v, want %+v", got.LeasesEver, want)
+	}
+}

@@ -80,6 +80,8 @@ type present struct {
 type guardedLeases struct {
 	mu    sync.Mutex
 	table *lease.Table
+	// ever counts since this replica has its state; guarded by mu.
+	ever LeaseCounts
 }
 
 func (g *guardedLeases) Room(id int64) (int, error) {

@@ -27,6 +27,8 @@ type Calls struct {
 	Reason   func(code codes.Code, text string) string
 	methods  map[string]*Call
 	started  *prometheus.Desc
+	received *prometheus.Desc
+	sent     *prometheus.Desc
 	handled  *prometheus.Desc
 }
 
@@ -35,6 +37,7 @@ type Call struct {
 	of                    *Calls
 	service, method, kind string
 	started               atomic.Uint64
+	received, sent        atomic.Uint64 // messages of streams; those of unary calls follow from started and handled
 	handled               [lastCode + 1]atomic.Uint64
 	duration              prometheus.Histogram // nil for a stream
 }
@@ -43,9 +46,11 @@ type Call struct {
 func NewCalls() *Calls {
 	labels := []string{"grpc_method", "grpc_service", "grpc_type"}
 	return &Calls{
-		methods: map[string]*Call{},
-		started: prometheus.NewDesc("grpc_server_started_total", "Calls of gRPC and of its gateway that have begun.", labels, nil),
-		handled: prometheus.NewDesc("grpc_server_handled_total", "Calls that have ended, by their code.", append(labels, "grpc_code"), nil),
+		methods:  map[string]*Call{},
+		started:  prometheus.NewDesc("grpc_server_started_total", "Calls of gRPC and of its gateway that have begun.", labels, nil),
+		received: prometheus.NewDesc("grpc_server_msg_received_total", "Messages of clients that have been received.", labels, nil),
+		sent:     prometheus.NewDesc("grpc_server_msg_sent_total", "Messages that were sent to clients.", labels, nil),
+		handled:  prometheus.NewDesc("grpc_server_handled_total", "Calls that have ended, by their code.", append(labels, "grpc_code"), nil),
 	}
 }
 
@@ -80,6 +85,28 @@ func (c *Call) Begin() {
 	}
 }
 
+// Received counts a message that a stream has brought.
+func (c *Call) Received() {
+	if c != nil {
+		c.received.Add(1)
+	}
+}
+
+// Sent counts a message that was sent on a stream.
+func (c *Call) Sent() {
+	if c != nil {
+		c.sent.Add(1)
+	}
+}
+
+// messages are how many of a method were received and sent. A unary call has one request, and a response if it went well.
+func (c *Call) messages() (received, sent uint64) {
+	if c.kind == Unary {
+		return c.started.Load(), c.handled[codes.OK].Load()
+	}
+	return c.received.Load(), c.sent.Load()
+}
+
 // End counts the end of a call, with a code and, if that is not OK, a text.
 func (c *Call) End(began time.Time, code codes.Code, text string) {
 	if c == nil {
@@ -111,6 +138,8 @@ func (c *Calls) Failed(with ...codes.Code) (n uint64) {
 func (c *Calls) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.started
 	ch <- c.handled
+	ch <- c.received
+	ch <- c.sent
 	for _, call := range c.methods {
 		if call.duration != nil {
 			call.duration.Describe(ch)
@@ -124,6 +153,9 @@ func (c *Calls) Collect(ch chan<- prometheus.Metric) {
 	for _, call := range c.methods {
 		labels := []string{call.method, call.service, call.kind}
 		ch <- prometheus.MustNewConstMetric(c.started, prometheus.CounterValue, float64(call.started.Load()), labels...)
+		received, sent := call.messages()
+		ch <- prometheus.MustNewConstMetric(c.received, prometheus.CounterValue, float64(received), labels...)
+		ch <- prometheus.MustNewConstMetric(c.sent, prometheus.CounterValue, float64(sent), labels...)
 		for code := range call.handled {
 			n := float64(call.handled[code].Load())
 			ch <- prometheus.MustNewConstMetric(c.handled, prometheus.CounterValue, n, append(labels, codes.Code(code).String())...)

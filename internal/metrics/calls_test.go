@@ -17,7 +17,10 @@ func TestCallsAreCountedByMethodAndCode(t *testing.T) {
 	}
 	calls.Begin("/a.B/Get").End(time.Now(), codes.Unavailable, "")
 	calls.Begin("/a.B/Watch").End(time.Now(), codes.Code(99), "") // whatever a handler returns
-	calls.Begin("/a.B/Watch")
+	watch := calls.Begin("/a.B/Watch")
+	watch.Received()
+	watch.Sent()
+	watch.Sent()
 	calls.Begin("/a.B/Nothing").End(time.Now(), codes.OK, "")
 	cfg := config(example)
 	cfg.Collectors = []prometheus.Collector{calls}
@@ -29,6 +32,10 @@ func TestCallsAreCountedByMethodAndCode(t *testing.T) {
 	}{
 		{"grpc_server_started_total", 4, []string{"Get", "a.B", "unary"}},
 		{"grpc_server_started_total", 2, []string{"Watch", "a.B", "bidi_stream"}},
+		{"grpc_server_msg_received_total", 4, []string{"Get", "a.B", "unary"}},
+		{"grpc_server_msg_sent_total", 3, []string{"Get", "a.B", "unary"}},
+		{"grpc_server_msg_received_total", 1, []string{"Watch", "a.B", "bidi_stream"}},
+		{"grpc_server_msg_sent_total", 2, []string{"Watch", "a.B", "bidi_stream"}},
 		{"grpc_server_handled_total", 3, []string{"OK", "Get", "a.B", "unary"}},
 		{"grpc_server_handled_total", 1, []string{"Unavailable", "Get", "a.B", "unary"}},
 		{"grpc_server_handled_total", 0, []string{"DataLoss", "Get", "a.B", "unary"}},

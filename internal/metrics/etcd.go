@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"math"
+	"runtime"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,6 +65,23 @@ var etcdMemberFigures = []figure[Sample]{
 	etcdGauge("debugging_mvcc_current_revision", "Revision of the store.", func(s *Sample) uint64 { return s.replica().Revision }),
 	etcdGauge("debugging_mvcc_compact_revision", "First revision that can be read.", func(s *Sample) uint64 { return s.replica().Compacted }),
 	etcdGauge("debugging_mvcc_watcher_total", "Watchers of clients.", func(s *Sample) int64 { return s.Watchers }),
+	etcdCounter("mvcc_put_total", "Puts that this member has executed, those in transactions included.",
+		func(s *Sample) uint64 { return s.replica().Puts }),
+	etcdCounter("mvcc_delete_total", "Deletes that this member has executed, those in transactions included. A lease that ends is one for each of its keys.",
+		func(s *Sample) uint64 { return s.replica().Deletes }),
+	etcdGauge("debugging_mvcc_total_put_size_in_bytes", "Size of the keys and values that were put.",
+		func(s *Sample) uint64 { return s.replica().PutBytes }),
+	etcdCounter("debugging_lease_granted_total", "Leases that were granted, sessions included.",
+		func(s *Sample) uint64 { return s.replica().LeasesGranted }),
+	etcdCounter("debugging_lease_renewed_total", "Keep-alives of leases. All members count them, where in etcd the leader does.",
+		func(s *Sample) uint64 { return s.replica().LeasesRenewed }),
+	etcdCounter("debugging_lease_revoked_total", "Leases that were revoked or have expired.",
+		func(s *Sample) uint64 { return s.replica().LeasesRevoked + s.replica().LeasesExpired }),
+	etcdCounter("debugging_server_lease_expired_total", "Leases that have expired.",
+		func(s *Sample) uint64 { return s.replica().LeasesExpired }),
+	etcdCounter("server_health_success", "Answers of /health that all is well.", func(s *Sample) uint64 { return s.Healthy }),
+	etcdCounter("server_health_failures", "Answers of /health that something is wrong.", func(s *Sample) uint64 { return s.Unhealthy }),
+	etcdGauge("debugging_auth_revision", "Revision of the users and roles.", func(s *Sample) uint64 { return s.AuthRevision }),
 	etcdCounter("network_client_grpc_received_bytes_total", "Bytes received from clients by gRPC.",
 		func(s *Sample) uint64 { return s.ClientBytesIn }),
 	etcdCounter("network_client_grpc_sent_bytes_total", "Bytes sent to clients by gRPC.",
@@ -84,8 +102,23 @@ var etcdPeerFigures = []figure[Peer]{
 var (
 	etcdVersion        = etcdGauge("server_version", "1, for the version of etcd whose API this is.", always, "server_version")
 	etcdClusterVersion = etcdGauge("cluster_version", "1, for the version of the cluster, as etcd counts it.", always, "cluster_version")
+	etcdGoVersion      = etcdGauge("server_go_version", "1, for the version of Go that the server was built with.", always, "server_go_version")
+	etcdKnownPeers     = etcdGauge("network_known_peers", "1, for each member that is known, by ids in hexadecimal.", always, "Local", "Remote")
+	etcdActivePeers    = etcdGauge("network_active_peers", "1 if messages can be sent to the peer, by ids in hexadecimal.", func(p *Peer) int { return yes(p.Connected) }, "Local", "Remote")
 	etcdServerID       = etcdGauge("server_id", "1, for the member's id in hexadecimal.", always, "server_id")
 )
+
+// filesFigures are the descriptors of the process, by the names that etcd has for them.
+var filesFigures = []figure[Sample]{
+	{
+		desc: prometheus.NewDesc("os_fd_used", "Descriptors that the process has open.", nil, nil), kind: prometheus.GaugeValue,
+		value: func(s *Sample) float64 { return float64(s.OpenFiles) },
+	},
+	{
+		desc: prometheus.NewDesc("os_fd_limit", "Descriptors that the process may have.", nil, nil), kind: prometheus.GaugeValue,
+		value: func(s *Sample) float64 { return float64(s.MaxOpenFiles) },
+	},
+}
 
 func always(*Sample) int { return 1 }
 
@@ -115,7 +148,14 @@ func collectEtcd(ch chan<- prometheus.Metric, s *Sample) {
 	collect(ch, []figure[Sample]{etcdVersion}, s, s.EtcdVersion)
 	collect(ch, []figure[Sample]{etcdClusterVersion}, s, s.EtcdClusterVersion)
 	collect(ch, []figure[Sample]{etcdServerID}, s, etcdID(s.ID))
+	collect(ch, []figure[Sample]{etcdGoVersion}, s, runtime.Version())
+	collect(ch, []figure[Sample]{etcdKnownPeers}, s, etcdID(s.ID), etcdID(s.ID))
+	if s.MaxOpenFiles > 0 {
+		collect(ch, filesFigures, s)
+	}
 	for _, p := range s.Peers {
+		collect(ch, []figure[Sample]{etcdKnownPeers}, s, etcdID(s.ID), etcdID(p.ID))
+		collect(ch, []figure[Peer]{etcdActivePeers}, &p, etcdID(s.ID), etcdID(p.ID))
 		collect(ch, etcdPeerFigures, &p, etcdID(p.ID))
 		collect(ch, []figure[Peer]{etcdReceived}, &p, etcdID(p.ID))
 	}
@@ -123,9 +163,11 @@ func collectEtcd(ch chan<- prometheus.Metric, s *Sample) {
 
 func describeEtcd(ch chan<- *prometheus.Desc) {
 	describe(ch, etcdMemberFigures)
-	describe(ch, []figure[Sample]{etcdVersion, etcdClusterVersion, etcdServerID})
+	describe(ch, []figure[Sample]{etcdVersion, etcdClusterVersion, etcdServerID, etcdGoVersion, etcdKnownPeers})
+	describe(ch, filesFigures)
 	describe(ch, etcdPeerFigures)
 	ch <- etcdReceived.desc
+	ch <- etcdActivePeers.desc
 }
 
 // etcdBuckets are those of etcd's histograms of durations, in seconds.

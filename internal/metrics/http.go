@@ -27,8 +27,8 @@ func Handler(cfg Config) http.Handler {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(sampler(cfg.Sample))
 	registry.MustRegister(cfg.Collectors...)
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+	return promhttp.InstrumentMetricHandler(registry, promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
 		MaxRequestsInFlight: maxScrapes,
-	})
+	}))
 }

@@ -35,7 +35,8 @@ func example() Sample {
 			{Name: "n2", ID: 0x2a, Connected: true, BytesIn: 10, BytesOut: 20, Dropped: 1, LastActive: time.UnixMilli(1500), MatchIndex: 71},
 			{Name: "n3", ID: 3, Lost: true, Diverged: true},
 		},
-		TLS:      []TLS{{Side: "client", Expires: time.Unix(7000, 0), Stale: true, Refused: 5}},
+		TLS:       []TLS{{Side: "client", Expires: time.Unix(7000, 0), Stale: true, Refused: 5}},
+		OpenFiles: 30, MaxOpenFiles: 1024,
 		Requests: 4, RequestBytes: 400, Clients: 5, Streams: 6, UnfinishedBytes: 500,
 		Surplus: []Surplus{{Of: "connections", Count: 7}},
 	}

@@ -58,7 +58,7 @@ var sections = []struct{ title, prefixes, about string }{
 	{"Other members", "balsa_peer_", "Followers have nothing to tell each other, so watch the leader's."},
 	{"TLS", "balsa_tls_", "`side` is `client` or `peer`."},
 	{
-		"By etcd's names", "etcd_ grpc_",
+		"By etcd's names", "etcd_ grpc_ os_ promhttp_",
 		"What the alerts and dashboards that etcd publishes (`contrib/mixin`) ask for. `grpc_server_*` has the calls of both APIs; those that came " +
 			"as JSON are among them, and one stream of the native API is one call, whatever it carries. What etcd has and balsa has not is what " +
 			"comes nearest: `etcd_server_quota_backend_bytes` is the largest number if there is no quota, so that no alert compares with 0.",

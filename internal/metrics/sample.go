@@ -44,6 +44,12 @@ type Sample struct {
 	Surplus                                     []Surplus
 	// ClientBytesIn and ClientBytesOut are what clients sent and received by gRPC.
 	ClientBytesIn, ClientBytesOut uint64
+	// OpenFiles and MaxOpenFiles are the descriptors of the process; 0 where that is not known.
+	OpenFiles, MaxOpenFiles uint64
+	// Healthy and Unhealthy are answers of /health.
+	Healthy, Unhealthy uint64
+	// AuthRevision is that of users and roles.
+	AuthRevision uint64
 	// Failed is how many requests failed for want of a leader, of an answer in time, or of an outcome.
 	Failed uint64
 }
@@ -89,20 +95,23 @@ type Node struct {
 
 // Replica is the member's store.
 type Replica struct {
-	Keys                       int
-	StoreBytes                 int64
-	Revision, Compacted        uint64
-	Versions                   int64 // older ones, that can still be read
-	IndexBytes                 int64 // of memory
-	IndexLimit                 int64 // 0: none
-	HistoryBytes               int64 // of all versions
-	Runs                       int   // files of the history
-	RunBytes                   int64 // of these files
-	Leases, Sessions           int
-	Quota                      int64 // 0: none
-	AtQuota                    bool
-	RunsScrubbed, RunsRepaired uint64
-	RunsDamaged                int
+	Keys                    int
+	StoreBytes              int64
+	Revision, Compacted     uint64
+	Versions                int64 // older ones, that can still be read
+	IndexBytes              int64 // of memory
+	IndexLimit              int64 // 0: none
+	HistoryBytes            int64 // of all versions
+	Runs                    int   // files of the history
+	RunBytes                int64 // of these files
+	Leases, Sessions        int
+	Puts, Deletes, PutBytes uint64 // executed
+	// What became of leases, sessions included.
+	LeasesGranted, LeasesRenewed, LeasesRevoked, LeasesExpired uint64
+	Quota                                                      int64 // 0: none
+	AtQuota                                                    bool
+	RunsScrubbed, RunsRepaired                                 uint64
+	RunsDamaged                                                int
 }
 
 // Disk is the content of the data directory.

@@ -12,6 +12,7 @@ type Syncs struct {
 	durations prometheus.Histogram
 	etcd      prometheus.Histogram
 	written   prometheus.Counter
+	etcdBytes prometheus.Gauge // which etcd counts by
 }
 
 // NewSyncs returns a Syncs without observations.
@@ -30,6 +31,7 @@ func NewSyncs() *Syncs {
 			Name: "balsa_wal_written_bytes_total",
 			Help: "Bytes written to the log.",
 		}),
+		etcdBytes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "etcd_disk_wal_write_bytes_total", Help: "Bytes written to the log."}),
 	}
 }
 
@@ -38,6 +40,7 @@ func (s *Syncs) Observe(took time.Duration, bytes int) {
 	s.durations.Observe(took.Seconds())
 	s.etcd.Observe(took.Seconds())
 	s.written.Add(float64(bytes))
+	s.etcdBytes.Add(float64(bytes))
 }
 
 // Describe implements prometheus.Collector.
@@ -45,6 +48,7 @@ func (s *Syncs) Describe(ch chan<- *prometheus.Desc) {
 	s.durations.Describe(ch)
 	s.etcd.Describe(ch)
 	s.written.Describe(ch)
+	s.etcdBytes.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -52,4 +56,5 @@ func (s *Syncs) Collect(ch chan<- prometheus.Metric) {
 	s.durations.Collect(ch)
 	s.etcd.Collect(ch)
 	s.written.Collect(ch)
+	s.etcdBytes.Collect(ch)
 }

@@ -39,10 +39,19 @@ func (s *Server) httpHandler(port func() *clients.Port, pprof bool, others http.
 			return client.Plain()
 		},
 		Checks: httpface.Checks{
-			Begun: s.begun, Alarms: s.alarms, HasLeader: s.hasLeader, IsLearner: s.isLearner, Read: s.read,
+			Begun: s.begun, Alarms: s.alarms, HasLeader: s.hasLeader, IsLearner: s.isLearner, Read: s.read, Told: s.toldHealth,
 			Timeout: readTimeout + 2*s.cfg.ElectionTimeout,
 		},
 	})
+}
+
+// toldHealth counts an answer of /health.
+func (s *Server) toldHealth(healthy bool) {
+	if healthy {
+		s.healthy.Add(1)
+	} else {
+		s.unhealthy.Add(1)
+	}
 }
 
 // begun is nil if this server takes part in the cluster, else why it cannot serve.

@@ -84,6 +84,8 @@ func (s *Server) sample() metrics.Sample {
 	}
 	sample.Failed = s.requests.Failed(int(api.Reply_UNKNOWN), int(api.Reply_UNAVAILABLE)) +
 		s.calls.Failed(codes.Unavailable, codes.DeadlineExceeded)
+	sample.Healthy, sample.Unhealthy = s.healthy.Load(), s.unhealthy.Load()
+	sample.OpenFiles, sample.MaxOpenFiles = openDescriptors()
 	sample.LogDropped, sample.LogWaiting = s.cfg.LogStats()
 	s.port.Sample(&sample)
 	if s.metrics != nil {
@@ -100,6 +102,8 @@ func (s *Server) sample() metrics.Sample {
 	}
 	if r := s.running.Load(); r != nil {
 		sample.Replica = sampleReplica(r)
+		users, _ := r.State.Auth()
+		sample.AuthRevision = users.Revision()
 		sample.Replica.IndexLimit = max(s.cfg.MaxIndexBytes, 0)
 		sample.Disk.SnapshotIndex, sample.Disk.SnapshotBytes = uint64(known.Snapshot.Index), sample.Replica.RunBytes
 		sample.Alarms = sampleAlarms(r)
@@ -144,6 +148,15 @@ func sampleReplica(r *replica.Replica) *metrics.Replica {
 		RunBytes:     state.RunBytes,
 		Leases:       state.Leases,
 		Sessions:     state.Sessions,
+		Puts:         state.Puts,
+		Deletes:      state.Deletes,
+		PutBytes:     state.PutBytes,
+
+		LeasesGranted: state.LeasesEver.Granted,
+		LeasesRenewed: state.LeasesEver.Renewed,
+		LeasesRevoked: state.LeasesEver.Revoked,
+		LeasesExpired: state.LeasesEver.Expired,
+
 		Quota:        state.Quota,
 		AtQuota:      state.AtQuota(),
 		RunsScrubbed: state.Scrubbed,

@@ -53,16 +53,18 @@ type Server struct {
 	clientTLS *certs.Source                   // nil without TLS
 	requests  *metrics.Requests
 	calls     *metrics.Calls
-	failures  *metrics.Failures
-	syncs     *metrics.Syncs
-	commits   *metrics.Commits
-	trips     *metrics.RoundTrips
-	works     *metrics.Work
-	slow      *metrics.Slow
-	recorder  *tracing.Recorder
-	figures   http.Handler
-	recent    *metrics.Recent
-	dashboard *dashboard // nil if there is none
+	// healthy and unhealthy count answers of /health.
+	healthy, unhealthy atomic.Uint64
+	failures           *metrics.Failures
+	syncs              *metrics.Syncs
+	commits            *metrics.Commits
+	trips              *metrics.RoundTrips
+	works              *metrics.Work
+	slow               *metrics.Slow
+	recorder           *tracing.Recorder
+	figures            http.Handler
+	recent             *metrics.Recent
+	dashboard          *dashboard // nil if there is none
 
 	// metrics is the port of the addresses for metrics, nil without any.
 	metrics     *clients.Port

@@ -103,7 +103,7 @@ func (p *Port) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo,
 		return errTooManyStreams
 	}
 	defer cl.open.leave(true, 0)
-	sends := &sender{ServerStream: s}
+	sends := &sender{ServerStream: s, call: call}
 	cl.addSender(sends)
 	defer cl.removeSender(sends)
 	return serve(srv, sends)
@@ -113,6 +113,7 @@ func (p *Port) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo,
 // clients that do not read.
 type sender struct {
 	grpc.ServerStream
+	call  *metrics.Call
 	since stay // of a message that is handed to gRPC
 }
 
@@ -120,7 +121,20 @@ type sender struct {
 func (s *sender) SendMsg(m any) error {
 	s.since.begin()
 	defer s.since.end()
-	return s.ServerStream.SendMsg(m)
+	err := s.ServerStream.SendMsg(m)
+	if err == nil {
+		s.call.Sent()
+	}
+	return err
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s *sender) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if err == nil {
+		s.call.Received()
+	}
+	return err
 }
 
 func (cl *Client) addSender(s *sender) {

@@ -25,6 +25,8 @@ type Checks struct {
 	IsLearner func() bool
 	// Read reads as clients do: what this server has if local, else what the cluster has.
 	Read func(ctx context.Context, local bool) error
+	// Told is told of each answer of /health; nil: nobody asks.
+	Told func(healthy bool)
 	// Timeout bounds a Read.
 	Timeout time.Duration
 }
@@ -48,6 +50,9 @@ func (c Checks) health(w http.ResponseWriter, r *http.Request) {
 	code := http.StatusOK
 	if err := c.healthy(r.Context(), excluded(r), r.URL.Query().Get("serializable") == "true"); err != nil {
 		answer.Health, answer.Reason, code = "false", err.Error(), http.StatusServiceUnavailable
+	}
+	if c.Told != nil {
+		c.Told(code == http.StatusOK)
 	}
 	writeJSON(w, "text/plain; charset=utf-8", code, answer) // etcd says so
 }

@@ -128,3 +128,21 @@ func TestProfilesAreServedOnlyIfAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// Each answer of /health is told, for it is counted.
+func TestAnswersOfHealthAreTold(t *testing.T) {
+	var told []bool
+	s := &state{}
+	checks := Checks{
+		Begun: func() error { return s.begun }, Alarms: func() []string { return nil }, HasLeader: func() bool { return true },
+		Read: func(context.Context, bool) error { return nil }, Timeout: time.Second, Told: func(healthy bool) { told = append(told, healthy) },
+	}
+	h := Handler(Config{Checks: checks})
+	for _, err := range []error{nil, errors.New("starting")} {
+		s.begun = err
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/health", nil))
+	}
+	if len(told) != 2 || !told[0] || told[1] {
+		t.Errorf("told %v", told)
+	}
+}

@@ -105,13 +105,13 @@ func (g *Gateway) allowOrigin(w http.ResponseWriter, r *http.Request) {
 // serve answers a request for a method, and counts it.
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, m etcd.Method) {
 	call, began := g.cfg.Calls.Begin(m.Name), time.Now()
-	err := g.answer(w, r, m)
+	err := g.answer(w, r, m, call)
 	e := known(err)
 	call.End(began, codes.Code(e.Code), e.Text)
 }
 
 // answer answers a request for a method. An error that it returns has been sent.
-func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, m etcd.Method) error {
+func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, m etcd.Method, call *metrics.Call) error {
 	ctx, cancel, err := withTimeout(r)
 	if err != nil {
 		return writeError(w, err)
@@ -122,7 +122,7 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, m etcd.Method) 
 		return writeError(w, err)
 	}
 	if m.Serve != nil {
-		return g.stream(ctx, w, r, f, m)
+		return g.stream(ctx, w, r, f, m, call)
 	}
 	req := m.NewRequest()
 	in := g.newReader(r)

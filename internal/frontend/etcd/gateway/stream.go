@@ -11,15 +11,16 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"balsa.example/internal/frontend/etcd"
+	"balsa.example/internal/metrics"
 )
 
 // stream answers a method that is a stream. An error that it returns has been sent.
-func (g *Gateway) stream(ctx context.Context, w http.ResponseWriter, r *http.Request, f *etcd.Face, m etcd.Method) error {
+func (g *Gateway) stream(ctx context.Context, w http.ResponseWriter, r *http.Request, f *etcd.Face, m etcd.Method, call *metrics.Call) error {
 	control := http.NewResponseController(w)
 	// Without it HTTP/1 would read all requests before it sends the first response. HTTP/2 has no
 	// need of it.
 	_ = control.EnableFullDuplex()
-	s := &stream{ctx: ctx, in: g.newReader(r), one: !m.ClientStreams, w: w, control: control}
+	s := &stream{ctx: ctx, in: g.newReader(r), one: !m.ClientStreams, w: w, control: control, call: call}
 	cl, done := g.cfg.Client(ctx)
 	defer done()
 	c := callerOf(r)
@@ -39,6 +40,7 @@ type stream struct {
 	ended   bool // it sends no more
 	w       http.ResponseWriter
 	control *http.ResponseController
+	call    *metrics.Call
 	began   bool // a response was sent
 }
 
@@ -61,6 +63,9 @@ func (s *stream) Receive(m proto.Message) error {
 	if s.one {
 		s.in.discard()
 	}
+	if err == nil {
+		s.call.Received()
+	}
 	return err
 }
 
@@ -75,7 +80,11 @@ func (s *stream) Send(m proto.Message) error {
 		s.w.Header().Set("Content-Type", "application/json")
 		s.w.Header().Set("Grpc-Metadata-Content-Type", "application/grpc")
 	}
-	return s.line(`{"result":`, data)
+	if err := s.line(`{"result":`, data); err != nil {
+		return err
+	}
+	s.call.Sent()
+	return nil
 }
 
 // line sends one line.

@@ -63,9 +63,10 @@ func startCluster(ctx context.Context, system, program, dir string) (c *cluster,
 		return nil, err
 	}
 	c = &cluster{system: system, dir: dir, rec: newRecorder()}
+	begun := c
 	defer func() {
 		if err != nil {
-			c.stop()
+			begun.stop()
 		}
 	}()
 	first, err := c.ports(2 * members)

@@ -83,3 +83,13 @@ func TestNamesOfChecksDiffer(t *testing.T) {
 		}
 	}
 }
+
+// Programs print the same message with one space between its fields or with two.
+func TestTextOfMessages(t *testing.T) {
+	const want = "memberID:7 alarm:NOSPACE"
+	for _, printed := range []string{want, "memberID:7  alarm:NOSPACE"} {
+		if got := new(masks).text(printed); got != want {
+			t.Errorf("%q becomes %q", printed, got)
+		}
+	}
+}

@@ -188,6 +188,7 @@ var (
 	ttl          = regexp.MustCompile(`"(ttl|TTL)":"?\d+"?`)
 	took         = regexp.MustCompile(`\b\d+(\.\d+)?(ms|µs|s)\b`)
 	timeLeft     = regexp.MustCompile(`remaining\(\d+s\)`)
+	protoGap     = regexp.MustCompile(`(\b\w+:\S+)  (\w+:)`) // one space or two, by a hash of the program that prints a message
 )
 
 // text masks what etcdctl prints.
@@ -204,6 +205,7 @@ func (m *masks) text(s string) string {
 	s = address.ReplaceAllString(s, "HOST")
 	s = ttl.ReplaceAllString(s, `"$1":left`)
 	s = timeLeft.ReplaceAllString(s, "remaining(left)")
+	s = protoGap.ReplaceAllString(s, "$1 $2")
 	return took.ReplaceAllString(s, "TIME")
 }
 

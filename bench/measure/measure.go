@@ -4,6 +4,7 @@ package measure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,19 +48,26 @@ func Load(ctx context.Context, c Cluster, load loadgen.Load, warmup time.Duratio
 	return Run(ctx, c, g, load)
 }
 
-// Run runs a load of a generator on c, whose processor time is counted.
+// Run runs a load of a generator on c, whose processor time is counted: that of the load alone, without what
+// its leases and watchers take to be made.
 func Run(ctx context.Context, c Cluster, g *loadgen.Generator, load loadgen.Load) (sample result.Sample, err error) {
-	before, servers, err := used(c)
-	if err != nil {
+	var began, ended reading
+	measured := *g
+	measured.Began, measured.Ended = func() { began.read(c) }, func() { ended.read(c) }
+	report, err := measured.Run(ctx, load)
+	if err = errors.Join(err, began.err, ended.err); err != nil {
 		return sample, err
 	}
-	report, err := g.Run(ctx, load)
-	if err != nil {
-		return sample, err
-	}
-	after, serversAfter, err := used(c)
-	return result.Sample{Report: *report, CPU: after - before, Servers: serversAfter - servers}, err
+	return result.Sample{Report: *report, CPU: ended.all - began.all, Servers: ended.servers - began.servers}, nil
 }
+
+// reading is what used has said at a time.
+type reading struct {
+	all, servers time.Duration
+	err          error
+}
+
+func (r *reading) read(c Cluster) { r.all, r.servers, r.err = used(c) }
 
 // used is the processor time so far: of clients and servers together, and of the servers.
 func used(c Cluster) (all, servers time.Duration, err error) {

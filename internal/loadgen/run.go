@@ -21,6 +21,9 @@ type Generator struct {
 	// Observe, if not nil, is called each Interval (default 1 s) of a run.
 	Observe  func(Progress)
 	Interval time.Duration
+	// Began and Ended, if not nil, are called just before the first operation begins, and when the last one
+	// has ended. The leases and watchers of a load are made before that, and taken away behind it.
+	Began, Ended func()
 }
 
 // Progress is the progress of a run.
@@ -68,6 +71,9 @@ func (g *Generator) Run(ctx context.Context, load Load) (*Report, error) {
 	if err != nil && ctx.Err() == nil {
 		return nil, err
 	}
+	if g.Began != nil {
+		g.Began()
+	}
 	r.start = time.Now()
 	if load.Duration > 0 {
 		r.end = r.start.Add(load.Duration)
@@ -82,6 +88,9 @@ func (g *Generator) Run(ctx context.Context, load Load) (*Report, error) {
 	stop()
 	r.drainWatchers(ctx)
 	delivering := time.Since(r.start)
+	if g.Ended != nil {
+		g.Ended()
+	}
 	report := r.record.report(load, elapsed, ctx.Err() != nil)
 	report.Grants.took(granting)
 	report.Deliveries.took(delivering)

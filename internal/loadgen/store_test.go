@@ -133,9 +133,24 @@ func TestRangesAreOfTheirKeys(t *testing.T) {
 func TestLeasesAreGrantedKeptAndRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeStore()
-		r := runLoad(t, t.Context(), &Generator{Systems: []System{f, f}}, func(l *Load) {
+		count := func() (granted, kept, revoked int) {
+			for id := range f.granted {
+				granted, kept, revoked = granted+1, kept+f.kept[id], revoked+f.revoked[id]
+			}
+			return granted, kept, revoked
+		}
+		var began, ended [3]int
+		g := &Generator{
+			Systems: []System{f, f},
+			Began:   func() { began[0], began[1], began[2] = count() },
+			Ended:   func() { ended[0], ended[1], ended[2] = count() },
+		}
+		r := runLoad(t, t.Context(), g, func(l *Load) {
 			l.Operation, l.Keys, l.Ops, l.Distribution = KeepAlive, 10, 100, Sequential
 		})
+		if began != [3]int{10, 0, 0} || ended != [3]int{10, 100, 0} {
+			t.Errorf("granted, kept alive and revoked are %v before the load, and %v after it", began, ended)
+		}
 		if r.Grants == nil || r.Grants.Ops != 10 || len(f.granted) != 10 {
 			t.Errorf("grants are %+v", r.Grants)
 		}

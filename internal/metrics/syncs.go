@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,13 +12,14 @@ import (
 type Syncs struct {
 	durations prometheus.Histogram
 	etcd      prometheus.Histogram
-	written   prometheus.Counter
-	etcdBytes prometheus.Gauge // which etcd counts by
+	bytes     atomic.Uint64
+	written   prometheus.CounterFunc
+	etcdBytes prometheus.GaugeFunc // which etcd counts by
 }
 
 // NewSyncs returns a Syncs without observations.
 func NewSyncs() *Syncs {
-	return &Syncs{
+	s := &Syncs{
 		durations: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "balsa_wal_fsync_duration_seconds",
 			Help:    "How long the syncs of the log took that writes wait for.",
@@ -27,20 +29,21 @@ func NewSyncs() *Syncs {
 			Name: "etcd_disk_wal_fsync_duration_seconds", Help: "How long the syncs of the log took that writes wait for.",
 			Buckets: etcdBuckets(14),
 		}),
-		written: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "balsa_wal_written_bytes_total",
-			Help: "Bytes written to the log.",
-		}),
-		etcdBytes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "etcd_disk_wal_write_bytes_total", Help: "Bytes written to the log."}),
 	}
+	bytes := func() float64 { return float64(s.bytes.Load()) }
+	s.written = prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "balsa_wal_written_bytes_total",
+		Help: "Bytes written to the log.",
+	}, bytes)
+	s.etcdBytes = prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "etcd_disk_wal_write_bytes_total", Help: "Bytes written to the log."}, bytes)
+	return s
 }
 
 // Observe counts a sync and the bytes written before it.
 func (s *Syncs) Observe(took time.Duration, bytes int) {
 	s.durations.Observe(took.Seconds())
 	s.etcd.Observe(took.Seconds())
-	s.written.Add(float64(bytes))
-	s.etcdBytes.Add(float64(bytes))
+	s.bytes.Add(uint64(bytes))
 }
 
 // Describe implements prometheus.Collector.

@@ -23,6 +23,9 @@ type DiskTask struct {
 // Empty tells whether there is nothing to do.
 func (t *DiskTask) Empty() bool { return t.Persist == nil && t.Compact == 0 && !t.Check }
 
+// lone tells whether the task is to write a single entry.
+func (t *DiskTask) lone() bool { return t.Persist != nil && len(t.Persist.Entries) == 1 }
+
 // DiskStep is one call of a Log: Compact if Compact is not 0, else Save.
 type DiskStep struct {
 	Persists []raft.Persist

@@ -60,6 +60,12 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	}
 	if len(e.Messages) > 0 {
 		n.cfg.Transport.Send(e.Messages)
+		if e.DiskTask.lone() {
+			// Whoever sends them comes first. The disk keeps its thread and the processor of Go
+			// that goes with it until it is done, and they would wait for another to wake up.
+			// Where many entries come, that wait gathers more of them, and is left as it is.
+			runtime.Gosched()
+		}
 	}
 	if !e.DiskTask.Empty() {
 		n.stages.logged.note(e.DiskTask.lastEntry(), n.now())

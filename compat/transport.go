@@ -51,8 +51,9 @@ var transportChecks = []check{
 			t.fail(method, stream.CloseSend())
 			t.say(method, "%d: %s", n, errorText(stream.RecvMsg(&pb.RangeResponse{})))
 		}
-		say("/etcdserverpb.KV/Range", 0)
-		say("/etcdserverpb.KV/Range", 2)
-		say("/etcdserverpb.Maintenance/Snapshot", 0)
+		for _, method := range []string{"/etcdserverpb.KV/Range", "/etcdserverpb.KV/RangeStream", "/etcdserverpb.Maintenance/Snapshot", "/v3electionpb.Election/Observe", "/grpc.health.v1.Health/Watch"} {
+			say(method, 0)
+			say(method, 2)
+		}
 	}},
 }

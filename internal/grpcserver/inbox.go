@@ -124,19 +124,35 @@ func (in *inbox) take(cfg *Config, encoding string) (m message, ok bool, err err
 	return m, true, nil
 }
 
-var errCut = status.Error(codes.Internal, "grpc: the client ended the stream in the midst of a message")
+// end tells whether the client has ended the stream behind the one message that there has to be, which was taken.
+// Another message is refused when it begins, so that nobody has to keep two. Caller holds mu.
+func (in *inbox) end(_ *Config, encoding string) (none message, ok bool, err error) {
+	switch {
+	case in.err != nil:
+		err = in.err
+	case len(in.data) >= prefixSize:
+		if err = checkPrefix(in.data, in.most, encoding); err == nil {
+			err = errMoreMessages
+		}
+	case in.ended && len(in.data) > 0:
+		err = errCut
+	}
+	return message{}, in.ended && err == nil, err
+}
+
+var errCut = status.Error(codes.Internal, io.ErrUnexpectedEOF.Error())
 
 // checkPrefix refuses a message that cannot be decompressed, or is too large, with the texts of grpc-go.
 func checkPrefix(prefix []byte, most int, encoding string) error {
 	switch size := int64(binary.BigEndian.Uint32(prefix[1:])); {
+	case size > int64(most):
+		return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", size, most)
 	case prefix[0] > 1:
 		return status.Errorf(codes.Internal, "grpc: received unexpected payload format %d", prefix[0])
 	case prefix[0] == 1 && (encoding == "" || encoding == identity):
 		return status.Error(codes.Internal, "grpc: compressed flag set with identity or empty encoding")
 	case prefix[0] == 1 && encoding != gzipped:
 		return errEncoding(encoding)
-	case size > int64(most):
-		return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", size, most)
 	}
 	return nil
 }
@@ -159,5 +175,5 @@ func (in *inbox) answerable(encoding string) bool {
 	if len(in.data) < prefixSize {
 		return false
 	}
-	return checkPrefix(in.data, in.most, encoding) != nil || len(in.data)-prefixSize > messageSize(in.data)
+	return checkPrefix(in.data, in.most, encoding) != nil || len(in.data) >= 2*prefixSize+messageSize(in.data)
 }

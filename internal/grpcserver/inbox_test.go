@@ -152,16 +152,6 @@ func TestBadMessagesAreRefused(t *testing.T) {
 				}
 			}
 		}
-		for data, text := range map[string]string{
-			"": "cardinality violation: received no request message from non-client-streaming RPC",
-			string(prefixed([]byte("a"), []byte("b"))): "cardinality violation: received multiple request messages for non-client-streaming RPC",
-		} {
-			id := c.begin(call, false)
-			c.WriteData(id, true, []byte(data))
-			if a := c.heard(id); a.status() != "13" || a.text() != text {
-				t.Errorf("%q: %v", data, a.blocks)
-			}
-		}
 		for _, path := range []string{call, tell} {
 			if a := c.heard(c.begin(path, true)); a.status() != "13" || a.text() != "cardinality violation: received no request message from non-client-streaming RPC" {
 				t.Errorf("%s without any data: %v", path, a.blocks)
@@ -170,6 +160,44 @@ func TestBadMessagesAreRefused(t *testing.T) {
 		c.wantOpen()
 		s.conn(t).wantQuiet(t)
 	})
+}
+
+// A method to which clients stream nothing has one message, and the end behind it. What else comes is answered as by
+// grpc-go, and as soon as it is known.
+func TestOneMessageAndTheEnd(t *testing.T) {
+	const more = "cardinality violation: received multiple request messages for non-client-streaming RPC"
+	one := string(prefixed([]byte("a")))
+	for _, path := range []string{call, tell} {
+		for _, test := range []struct {
+			name, data   string
+			ended        bool
+			status, text string
+		}{
+			{"nothing", "", true, "13", "cardinality violation: received no request message from non-client-streaming RPC"},
+			{"one", one, true, "0", ""},
+			{"one, and no end", one, false, "", ""},
+			{"a bit more", one + "\x00\x00", false, "", ""},
+			{"a bit more, and the end", one + "\x00\x00", true, "13", "unexpected EOF"},
+			{"two", one + one, true, "13", more},
+			{"another begins", one + "\x00\x00\x00\x10\x00", false, "13", more},
+			{"another that is too large", one + "\x00\xff\x00\x00\x00", false, "8", "grpc: received message larger than max (4278190080 vs. 4194304)"},
+			{"another that is bad", one + "\x02\x00\x00\x00\x00", false, "13", "grpc: received unexpected payload format 2"},
+			{"a bad and too large one", "\x02\xff\x00\x00\x00", false, "8", "grpc: received message larger than max (4278190080 vs. 4194304)"},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				s := serve(t, &service{})
+				c := s.dial(t)
+				id := c.begin(path, false)
+				c.WriteData(id, test.ended, []byte(test.data))
+				if a := c.heard(id); a.status() != test.status || test.text != "" && a.text() != test.text {
+					t.Errorf("%s, %s: %v", path, test.name, a.blocks)
+				}
+				c.WriteRSTStream(id, http2.ErrCodeCancel)
+				c.wantOpen()
+				s.conn(t).wantQuiet(t)
+			})
+		}
+	}
 }
 
 // Padding counts in both windows, and is given back.

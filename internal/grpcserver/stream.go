@@ -66,9 +66,7 @@ func (st *stream) expireAfter(d time.Duration) {
 }
 
 func (st *stream) expire() {
-	st.in.close(errDeadline)
-	st.ctx.end(context.DeadlineExceeded)
-	st.out.room.Set()
+	st.breakOff(errDeadline, context.DeadlineExceeded)
 	if st.waits.CompareAndSwap(true, false) { // no handler answers
 		st.finish(nil, trailers{status: status.Convert(errDeadline)})
 	}
@@ -88,6 +86,11 @@ func (st *stream) settle(err, cause error) {
 	if st.timer != nil {
 		st.timer.Stop()
 	}
+	st.breakOff(err, cause)
+}
+
+// breakOff lets the handler neither receive nor send any more. What it returns is the answer still.
+func (st *stream) breakOff(err, cause error) {
 	st.in.close(err)
 	st.ctx.end(cause)
 	st.out.room.Set()
@@ -137,16 +140,21 @@ const maxMetadata = 8 << 10
 
 var errLargeMetadata = status.Errorf(codes.Internal, "metadata of a response has more than %d bytes", maxMetadata)
 
-// RecvMsg implements grpc.ServerStream.
+// RecvMsg implements grpc.ServerStream. The one message of a method to which clients stream none is there when
+// the end has come behind it.
 func (st *stream) RecvMsg(m any) error {
-	received, err := st.receive()
+	received, err := st.await(st.in.take)
+	one := !st.request.method.stream.ClientStreams
 	switch {
-	case errors.Is(err, io.EOF) && !st.request.method.stream.ClientStreams:
+	case errors.Is(err, io.EOF) && one:
 		return errNoMessage
 	case err != nil:
 		return err
 	}
-	_, err = st.decode(received, m)
+	if _, err = st.decode(received, m); err != nil || !one {
+		return err
+	}
+	_, err = st.await(st.in.end)
 	return err
 }
 
@@ -156,12 +164,12 @@ var (
 	errMoreMessages = status.Error(codes.Internal, "cardinality violation: received multiple request messages for non-client-streaming RPC")
 )
 
-// receive waits for the next message.
-func (st *stream) receive() (message, error) {
+// await waits for what the inbox is asked for: its next message, or its end.
+func (st *stream) await(ask func(cfg *Config, encoding string) (message, bool, error)) (message, error) {
 	in, cfg := &st.in, &st.conn.server.cfg
 	for {
 		in.mu.Lock()
-		m, ok, err := in.take(cfg, st.request.encoding)
+		m, ok, err := ask(cfg, st.request.encoding)
 		credit := in.credit(cfg)
 		in.mu.Unlock()
 		if credit > 0 {
@@ -194,18 +202,21 @@ func (st *stream) decode(received message, m any) (size int, err error) {
 func (st *stream) decodeRequest(m any) error {
 	st.in.mu.Lock()
 	received, ok, err := st.in.take(&st.conn.server.cfg, st.request.encoding)
-	more := len(st.in.data) > 0
+	var wrong error
+	if ok {
+		_, _, wrong = st.in.end(nil, st.request.encoding)
+	}
 	st.in.mu.Unlock()
 	switch {
 	case errors.Is(err, io.EOF) || err == nil && !ok:
 		return errNoMessage
 	case err != nil:
 		return err
-	case more:
-		return errMoreMessages
 	}
-	st.requestBytes, err = st.decode(received, m)
-	return err
+	if st.requestBytes, err = st.decode(received, m); err != nil {
+		return err
+	}
+	return wrong
 }
 
 // SendMsg implements grpc.ServerStream.

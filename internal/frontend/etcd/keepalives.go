@@ -81,11 +81,15 @@ func (f *Face) LeaseKeepAlive(c *Caller, s Stream) error {
 }
 
 // oldest returns the one to be answered next, nil if none waits, and whether the Node is done with
-// it. The error is why there will be none.
+// it. The error is why there will be none. Where the client has only ended its side, those that wait are
+// answered first; where it is gone, nobody reads the answers.
 func (k *keepAlives) oldest() (a *keepAlive, done bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.waiting) == 0 {
+	switch {
+	case len(k.waiting) == 0:
+		return nil, false, k.ended
+	case k.ended != nil && k.stream.Context().Err() != nil:
 		return nil, false, k.ended
 	}
 	return k.waiting[0], k.waiting[0].done, nil
@@ -133,7 +137,8 @@ func (k *keepAlives) receive() {
 			return
 		}
 		a := &keepAlive{id: r.ID, came: time.Now(), header: k.face.header()}
-		if !k.add(a) {
+		if err := k.add(a); err != nil {
+			k.end(err)
 			return
 		}
 		var err error
@@ -145,9 +150,8 @@ func (k *keepAlives) receive() {
 	}
 }
 
-// add lets a keep-alive wait for its answer. It returns false if the stream ends before there is
-// room for it.
-func (k *keepAlives) add(a *keepAlive) bool {
+// add lets a keep-alive wait for its answer. It fails if the stream ends before there is room for it.
+func (k *keepAlives) add(a *keepAlive) error {
 	for {
 		k.mu.Lock()
 		full := len(k.waiting) >= maxStreamKeepAlives
@@ -156,12 +160,12 @@ func (k *keepAlives) add(a *keepAlive) bool {
 		}
 		k.mu.Unlock()
 		if !full {
-			return true
+			return nil
 		}
 		select {
 		case <-k.room.C():
 		case <-k.stream.Context().Done():
-			return false
+			return k.stream.Context().Err()
 		}
 	}
 }

@@ -156,6 +156,43 @@ func TestKeepAliveStreamIsBounded(t *testing.T) {
 	})
 }
 
+// lasting is a pipe of a server that does not stop.
+type lasting struct{ *pipe }
+
+func (lasting) Stopping() <-chan struct{} { return nil }
+
+// A client that is gone does not wait for answers, so its stream ends at once, however many of its keep-alives wait.
+// One that has only ended its side does.
+func TestKeepAliveStreamEndsWithItsClient(t *testing.T) {
+	for _, waiting := range []int{1, 300} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.node.silent = true
+			ctx, cancel := context.WithCancel(t.Context())
+			p := newPipe(ctx, waiting)
+			for range waiting {
+				p.requests <- &pb.LeaseKeepAliveRequest{ID: 1}
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- w.LeaseKeepAlive(w.any, lasting{p}) }()
+			synctest.Wait()
+			began := time.Now()
+			cancel()
+			if err := <-ended; err != context.Canceled || time.Since(began) > 0 {
+				t.Errorf("%d waited: %v after %s", waiting, err, time.Since(began))
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.node.silent = true
+		p := newPipe(t.Context(), 1)
+		p.requests <- &pb.LeaseKeepAliveRequest{ID: 1}
+		close(p.requests)
+		refused(t, w.LeaseKeepAlive(w.any, p), translate.ErrTimeout)
+	})
+}
+
 func TestKeepAliveStreamEndsWithTheErrorOfTheNode(t *testing.T) {
 	w := newWorld(t)
 	w.node.keepAliveErr = &rsm.NotLeaderError{}

@@ -52,6 +52,14 @@ func RequestBytes(ctx context.Context) int {
 	return st.requestBytes
 }
 
+// Break ends a stream for its handler, as if the client had canceled it, but what the handler returns is sent. ctx is
+// that of the stream. It receives err.
+func Break(ctx context.Context, err error) {
+	if st, ok := ctx.Value(streamKey{}).(*stream); ok {
+		st.breakOff(err, context.Canceled)
+	}
+}
+
 type streamKey struct{}
 
 // transportKey is the key by which package grpc asks a context for its grpc.ServerTransportStream, as

@@ -53,6 +53,8 @@ func end(call *metrics.Call, began time.Time, err error) {
 type method struct {
 	call   *metrics.Call
 	bounds *Bounds // of unary calls; nil: none
+	// standard tells that it is of a service of gRPC itself: health, reflection.
+	standard bool
 }
 
 // unary is a grpc.UnaryServerInterceptor.
@@ -94,19 +96,35 @@ func sizeOf(resp any) int {
 
 // stream is a grpc.StreamServerInterceptor.
 func (p *Port) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, serve grpc.StreamHandler) (err error) {
-	call, began := p.methods[info.FullMethod].call, time.Now()
-	call.Begin()
-	defer func() { end(call, began, err) }()
+	m, began := p.methods[info.FullMethod], time.Now()
+	m.call.Begin()
+	defer func() { end(m.call, began, err) }()
 	cl, done := p.ClientOf(s.Context())
 	defer done()
 	if !cl.open.enter(true) {
 		return errTooManyStreams
 	}
 	defer cl.open.leave(true, 0)
-	sends := &sender{ServerStream: s, call: call}
+	sends := &sender{ServerStream: s, call: m.call}
 	cl.addSender(sends)
 	defer cl.removeSender(sends)
+	if m.standard {
+		return p.serveStandard(srv, sends, serve)
+	}
 	return serve(srv, sends)
+}
+
+// errStopping ends the streams of standard services when the Port stops.
+var errStopping = status.Error(codes.Unavailable, "the server is stopping")
+
+// serveStandard serves a stream whose client may keep it for ever, and whose handler does not know that the Port stops.
+func (p *Port) serveStandard(srv any, s *sender, serve grpc.StreamHandler) error {
+	stop := context.AfterFunc(p.drained, func() { grpcserver.Break(s.Context(), errStopping) })
+	err := serve(srv, s)
+	if !stop() && err != nil {
+		return errStopping
+	}
+	return err
 }
 
 // sender is a stream that remembers since when it sends a message, so that closeStalled finds

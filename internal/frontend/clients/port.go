@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,6 +96,9 @@ type Port struct {
 	methods map[string]*method // by their names as gRPC says them
 	stop    context.CancelFunc // of GracefulStop
 	stopped context.Context
+	// drained ends when GracefulStop begins.
+	drain   context.CancelFunc
+	drained context.Context
 	closing atomic.Bool // new connections are closed
 
 	mu      sync.Mutex
@@ -154,6 +158,7 @@ func New(cfg Config) *Port {
 	}
 	p.http = newHTTPServer(p, cfg.HTTP, cfg.Logger)
 	p.stopped, p.stop = context.WithCancel(context.Background())
+	p.drained, p.drain = context.WithCancel(context.Background())
 	return p
 }
 
@@ -197,7 +202,7 @@ func (p *Port) register(desc *grpc.ServiceDesc, service any, maxMessageBytes int
 	p.grpc.RegisterBounded(desc, service, maxMessageBytes)
 	add := func(name, kind string) {
 		name = "/" + desc.ServiceName + "/" + name
-		p.methods[name] = &method{p.calls.Add(name, kind), bounds}
+		p.methods[name] = &method{p.calls.Add(name, kind), bounds, strings.HasPrefix(name, "/grpc.")}
 	}
 	for _, m := range desc.Methods {
 		add(m.MethodName, metrics.Unary)
@@ -230,9 +235,10 @@ func (p *Port) serve(l net.Listener, plain bool) error {
 }
 
 // GracefulStop takes no new streams and requests, and returns when those that there are have ended,
-// or when Stop is called.
+// or when Stop is called. It ends those of gRPC's own services, which do not end by themselves.
 func (p *Port) GracefulStop() {
 	p.closeUnready()
+	p.drain()
 	p.grpc.GracefulStop()
 	p.http.shutdown(p.stopped)
 }
@@ -241,6 +247,7 @@ func (p *Port) GracefulStop() {
 // called in the end.
 func (p *Port) Stop() {
 	p.stop()
+	p.drain()
 	p.closeUnready()
 	p.grpc.Stop()
 	p.http.close()

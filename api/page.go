@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/binary"
 	"io"
 	"iter"
 
@@ -63,7 +62,11 @@ func (p *Page) Entries() iter.Seq2[PageEntry, error] {
 					return
 				}
 			}
-			entry, err := decodeEntry(last)
+			var entry PageEntry
+			var err error
+			if !entry.decodeUsual(last) {
+				entry, err = decodeEntry(last)
+			}
 			if !yield(entry, err) || err != nil {
 				return
 			}
@@ -113,29 +116,20 @@ func (p *Page) next() error {
 	return io.EOF
 }
 
-// cutEntry returns the entry that an encoded RangeReply begins with, and what follows it. ok is
-// false if that has another form than AppendRangeEntry gives it: consume knows all.
+// cutEntry returns the entry that an encoded RangeReply begins with, and what follows it. ok is false if
+// its length takes more than two bytes, or if there is none: consume knows all.
 func cutEntry(b []byte) (e, rest []byte, ok bool) {
-	if b[0] != 1<<3|byte(protowire.BytesType) {
+	if len(b) < 3 || b[0] != 1<<3|byte(protowire.BytesType) {
 		return nil, nil, false
 	}
-	v, n := uvarint(b[1:])
-	if n <= 0 || v > uint64(len(b)-1-n) {
+	at, size := 2, int(b[1])
+	if size >= 1<<7 {
+		at, size = 3, size&0x7f|int(b[2])<<7
+	}
+	if size >= 1<<14 || size > len(b)-at {
 		return nil, nil, false
 	}
-	e, rest = cut(b[1+n:], v)
-	return e, rest, true
-}
-
-// uvarint is binary.Uvarint, quicker where it is one byte or two, as lengths are.
-func uvarint(b []byte) (v uint64, n int) {
-	switch {
-	case len(b) > 0 && b[0] < 0x80:
-		return uint64(b[0]), 1
-	case len(b) > 1 && b[1] < 0x80:
-		return uint64(b[0]&0x7f) | uint64(b[1])<<7, 2
-	}
-	return binary.Uvarint(b)
+	return b[at : at+size], b[at+size:], true
 }
 
 // Whole returns the reply with its range, if it has one, as a message.
@@ -151,42 +145,71 @@ func (x *Reply) Whole() (*Reply, error) {
 	return whole, merge(data, whole)
 }
 
-// decodeEntry reads an entry. Ranges have thousands of them, so the usual forms of its fields are told by
-// their first byte. What is none of them is left to consume.
-func decodeEntry(data []byte) (e PageEntry, err error) {
-	for len(data) > 0 {
-		v, n := uvarint(data[1:])
-		rest := uint64(len(data) - 1 - n)
-		switch tag := data[0]; {
-		case n <= 0:
-		case tag == 1<<3|byte(protowire.BytesType) && v <= rest:
-			e.Key, data = cut(data[1+n:], v)
-			continue
-		case tag == 2<<3|byte(protowire.BytesType) && v <= rest:
-			e.Value, data = cut(data[1+n:], v)
-			continue
-		case tag == 3<<3:
-			e.Version, data = v, data[1+n:]
-			continue
-		case tag == 4<<3:
-			e.CreateRevision, data = v, data[1+n:]
-			continue
-		case tag == 5<<3:
-			e.ModRevision, data = v, data[1+n:]
-			continue
-		}
-		f, n := consume(data)
-		if n < 0 {
-			return e, malformed(n)
-		}
-		data = data[n:]
-		f.addTo(&e)
+// decodeUsual reads an entry in the form that AppendRangeEntry gives to nearly all: a short key, a value, and
+// numbers in their order. It returns false if that is not its form, or if it is none at all: decodeEntry knows.
+func (e *PageEntry) decodeUsual(b []byte) bool {
+	if len(b) < 2 || b[0] != 1<<3|byte(protowire.BytesType) || b[1] >= 0x80 || int(b[1]) > len(b)-2 {
+		return false
 	}
-	return e, nil
+	at := 2 + int(b[1])
+	e.Key = b[2:at:at]
+	if len(b)-at > 3 && b[at] == 2<<3|byte(protowire.BytesType) {
+		size := int(b[at+1])
+		if at += 2; size >= 0x80 {
+			if b[at] >= 0x80 {
+				return false
+			}
+			size = size&0x7f | int(b[at])<<7
+			at++
+		}
+		if size > len(b)-at {
+			return false
+		}
+		e.Value = b[at : at+size : at+size]
+		at += size
+	}
+	for last := byte(0); at < len(b); {
+		tag, shift := b[at], 0
+		if tag <= last {
+			return false // which a later one of the same kind would replace
+		}
+		last = tag
+		var v uint64
+		for at++; ; at++ {
+			if at >= len(b) || shift > 56 {
+				return false
+			}
+			v |= uint64(b[at]&0x7f) << shift
+			if b[at] < 0x80 {
+				break
+			}
+			shift += 7
+		}
+		at++
+		switch tag {
+		case 3 << 3:
+			e.Version = v
+		case 4 << 3:
+			e.CreateRevision = v
+		case 5 << 3:
+			e.ModRevision = v
+		case 6 << 3:
+			e.Lease = int64(v)
+		default:
+			return false
+		}
+	}
+	return true
 }
 
-// cut splits b behind its first n bytes.
-func cut(b []byte, n uint64) (head, tail []byte) { return b[:n:n], b[n:] }
+// decodeEntry reads an entry in any form.
+func decodeEntry(data []byte) (e PageEntry, err error) {
+	err = fields(data, func(f field) error {
+		f.addTo(&e)
+		return nil
+	})
+	return e, err
+}
 
 func (f field) addTo(e *PageEntry) {
 	switch {

@@ -2,6 +2,8 @@ package api
 
 import (
 	"bytes"
+	"encoding/binary"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/mem"
@@ -63,10 +65,65 @@ func (r *Reply_EncodedRange) buffer() mem.Buffer {
 }
 
 // AppendRangeEntry appends an entry to an encoded RangeReply. Of e it reads the fields only.
+//
+// How many bytes the length of an entry takes is known of nearly all of them, whatever their numbers are. So
+// they are written in one go, without a look at how long each number is before.
 func AppendRangeEntry(dst []byte, e *Entry) []byte {
-	dst = append(dst, 1<<3|byte(protowire.BytesType))
-	dst = protowire.AppendVarint(dst, uint64(sizeEntry(e)))
-	return appendEntry(dst, e)
+	head := 0
+	switch n := len(e.Key) + len(e.Value); {
+	case n < 1<<7-entryRoom:
+		head = 2
+	case n >= 1<<7 && n < 1<<14-entryRoom:
+		head = 3
+	default:
+		dst = append(dst, 1<<3|byte(protowire.BytesType))
+		dst = protowire.AppendVarint(dst, uint64(sizeEntry(e)))
+		return appendEntry(dst, e)
+	}
+	before := len(dst)
+	dst = slices.Grow(dst, head+len(e.Key)+len(e.Value)+entryRoom)
+	b := dst[before:cap(dst)]
+	n := putBytes(b, head, 1, e.Key)
+	n = putBytes(b, n, 2, e.Value)
+	n = putNumber(b, n, 3, e.Version)
+	n = putNumber(b, n, 4, e.CreateRevision)
+	n = putNumber(b, n, 5, e.ModRevision)
+	n = putNumber(b, n, 6, uint64(e.Lease))
+	b[0] = 1<<3 | byte(protowire.BytesType)
+	putVarint(b, 1, uint64(n-head))
+	return dst[:before+n]
+}
+
+// entryRoom is what an entry has besides the bytes of its key and its value at most: the tags and lengths
+// of those, and four numbers.
+const entryRoom = 2*(1+binary.MaxVarintLen32) + 4*(1+binary.MaxVarintLen64)
+
+// putBytes is appendBytes, to b from a place on, where there is room. It returns the place behind.
+func putBytes(b []byte, at int, number byte, v []byte) int {
+	if len(v) == 0 {
+		return at
+	}
+	b[at] = number<<3 | byte(protowire.BytesType)
+	at = putVarint(b, at+1, uint64(len(v)))
+	return at + copy(b[at:], v)
+}
+
+// putNumber is appendNumber, as putBytes is appendBytes.
+func putNumber(b []byte, at int, number byte, v uint64) int {
+	if v == 0 {
+		return at
+	}
+	b[at] = number << 3
+	return putVarint(b, at+1, v)
+}
+
+func putVarint(b []byte, at int, v uint64) int {
+	for ; v >= 0x80; v >>= 7 {
+		b[at] = byte(v) | 0x80
+		at++
+	}
+	b[at] = byte(v)
+	return at + 1
 }
 
 // AppendRangeEnd appends what an encoded RangeReply says besides its entries.

@@ -45,6 +45,53 @@ func TestRangesAreEncodedEntryByEntryAsProtoDoes(t *testing.T) {
 	})
 }
 
+// Where the length of an entry takes a byte more, be it by a byte of its value or of its numbers.
+func TestEntriesOfAllLengthsAreEncodedAsProtoDoes(t *testing.T) {
+	for _, around := range []int{1 << 7, 1 << 14} {
+		for size := around - 100; size < around+100; size++ {
+			for _, number := range []uint64{0, 1, 1 << 7, 1<<64 - 1} {
+				e := &Entry{Key: make([]byte, 9), Value: make([]byte, size), Version: number, CreateRevision: number, ModRevision: number, Lease: int64(number)}
+				want, err := proto.Marshal(&RangeReply{Entries: []*Entry{e}})
+				got := AppendRangeEntry(nil, e)
+				if err != nil || !bytes.Equal(got, want) {
+					t.Fatalf("%d bytes, %d: %x (%v)\nwant %x", size, number, got, err, want)
+				}
+				p := (&Reply{Result: &Reply_EncodedRange{Range: got}}).Page()
+				for read, err := range p.Entries() {
+					if err != nil || !proto.Equal(read.message(), e) {
+						t.Fatalf("%d bytes, %d: read %v (%v)", size, number, read, err)
+					}
+				}
+				if p.Len != 1 {
+					t.Fatalf("%d bytes, %d: %d entries", size, number, p.Len)
+				}
+			}
+		}
+	}
+}
+
+// What decodeUsual takes for an entry, decodeEntry does, too.
+func FuzzDecodeUsual(f *testing.F) {
+	for _, e := range []*Entry{
+		{}, {Key: []byte("k")}, {Key: []byte("k"), Value: []byte("v"), Version: 1, CreateRevision: 1 << 7, ModRevision: 1 << 63, Lease: -1},
+		{Key: []byte("k"), Value: make([]byte, 300), ModRevision: 300}, {Key: make([]byte, 128), Value: []byte("v")},
+	} {
+		f.Add(appendEntry(nil, e))
+	}
+	f.Add([]byte{1<<3 | 2, 1, 'k', 3 << 3, 1, 3 << 3, 2})
+	f.Add([]byte{1<<3 | 2, 1, 'k', 3 << 3, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var e PageEntry
+		if !e.decodeUsual(data) {
+			return
+		}
+		want, err := decodeEntry(data)
+		if err != nil || !proto.Equal(e.message(), want.message()) {
+			t.Fatalf("%x: %+v, want %+v (%v)", data, e, want, err)
+		}
+	})
+}
+
 // pageIs compares what Page says of a reply with a range.
 func pageIs(t *rapid.T, reply *Reply, r *RangeReply) {
 	p, n := reply.Page(), 0

@@ -331,6 +331,18 @@ func BenchmarkRangeReply(b *testing.B) {
 	}
 }
 
+// BenchmarkAppendRangeEntry encodes 100 keys with 256 bytes each.
+func BenchmarkAppendRangeEntry(b *testing.B) {
+	e := &Entry{Key: make([]byte, 20), Value: make([]byte, 256), Version: 3, CreateRevision: 1 << 20, ModRevision: 1 << 21}
+	var encoded []byte
+	for b.Loop() {
+		encoded = encoded[:0]
+		for range 100 {
+			encoded = AppendRangeEntry(encoded, e)
+		}
+	}
+}
+
 func BenchmarkPage(b *testing.B) {
 	r := new(RangeReply)
 	for i := range 100 {

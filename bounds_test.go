@@ -42,6 +42,7 @@ var bounds = map[string]string{
 	"internal/replica background.ended":              "0",
 	"internal/replica readers.waiting":               "the requests in progress, of which ranges count for their pages: TestRangesCountForTheirPagesBeforeTheyAreRead",
 	"internal/server Cluster.urls":                   "the members",
+	"internal/server raftStatus.Progress":            "the members",
 	"internal/server Config.ListenPeer":              "the configuration",
 	"internal/server joined.listeners":               "the configuration",
 	"internal/server joined.accepted":                "0",

@@ -86,12 +86,41 @@ func httpPages(t *T) {
 		t.http("GET", path, "")
 	}
 	t.http("GET", "/nonsense", "")
+	t.redirect("GET", "/v3?a=b")
+	t.redirect("POST", "/v3")
+	t.redirect("GET", "/v3beta")
+	t.redirect("GET", "//version")
+	leads, follows := t.leader()
+	t.say("/debug/vars of the leader", "%s", t.variables(leads))
+	t.say("/debug/vars of another", "%s", t.variables(follows))
 	t.http("GET", "/", "")
 	t.http("GET", "/v3/kv/range", "")
 	t.http("POST", "/v3/nonsense", "{}")
 	t.http("POST", "/v3alpha/kv/range", "{}")
 	t.http("POST", "/v3beta/kv/range", `{"key":"`+b64(t.k("a"))+`"}`)
 }
+
+// redirect says where a path leads to.
+func (t *T) redirect(method, path string) {
+	req, err := http.NewRequestWithContext(t.ctx, method, "http://"+t.cluster.servers[0].endpoint+path, nil)
+	t.fail("request", err)
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	t.fail(path, err)
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	t.say(method+" "+path, "%d %q %s %s", resp.StatusCode, resp.Header.Get("Location"), resp.Header.Get("Content-Type"), body)
+}
+
+// variables are the names in /debug/vars of a member, without those of memory, which are Go's.
+func (t *T) variables(member int) string {
+	_, text, _ := strings.Cut(t.body("http://"+t.cluster.servers[member].endpoint+"/debug/vars"), " ")
+	names := strings.Fields(memberInProgress.ReplaceAllString(keysOfJSON(text), "progress.ID."))
+	slices.Sort(names)
+	names = slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, ".memstats.") })
+	return strings.Join(slices.Compact(names), " ")
+}
+
+var memberInProgress = regexp.MustCompile(`progress\.[0-9a-f]+\.`)
 
 // httpMetrics: the names of figures that clients of etcd ask for.
 func httpMetrics(t *T) {

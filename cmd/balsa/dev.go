@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"balsa.example/internal/machine"
 	"balsa.example/internal/server"
 )
 
@@ -174,7 +175,7 @@ func (o devOptions) config(k int) (server.Config, error) {
 		Retention:    server.DefaultRetention,
 		Quota:        o.quota,
 		SlowRequest:  server.DefaultSlowRequest,
-		Descriptors:  server.DescriptorLimit() / (o.nodes + 2), // they share a process
+		Descriptors:  machine.DescriptorLimit() / (o.nodes + 2), // they share a process
 		Version:      thisBuild().Version,
 		UI:           o.ui.of(),
 	}, nil

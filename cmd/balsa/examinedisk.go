@@ -13,7 +13,6 @@ import (
 
 	"balsa.example/internal/doctor"
 	"balsa.example/internal/machine"
-	"balsa.example/internal/server"
 	"balsa.example/vfs"
 )
 
@@ -29,7 +28,7 @@ const (
 // examineMachine looks at this machine, and at the disk that a directory is on.
 func (p *program) examineMachine(ctx context.Context, dir string) *doctor.Machine {
 	m := &doctor.Machine{Dir: dir, Processors: runtime.GOMAXPROCS(0)}
-	if n := server.DescriptorLimit(); n < math.MaxInt32 {
+	if n := machine.DescriptorLimit(); n < math.MaxInt32 {
 		m.OpenFiles = uint64(n)
 	}
 	if n := machine.Memory("/"); n < math.MaxInt64 {

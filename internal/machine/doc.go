@@ -4,5 +4,6 @@
 //	garbage.go        CollectSeldom: how much garbage there may be before it is collected
 //	processor_*.go    ProcessorTime: what all threads of the process have used
 //	slack_*.go        RelaxTimers: how late the threads of a server may be woken
+//	descriptors_*.go  DescriptorLimit, OpenDescriptors: of the process
 //	filesystem_*.go   FileSystem: the kinds on which data is not safe
 package machine

@@ -176,7 +176,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.MaxIndexBytes = machine.MemoryLimit("/") / 2
 	}
 	if c.Descriptors == 0 {
-		c.Descriptors = DescriptorLimit()
+		c.Descriptors = machine.DescriptorLimit()
 	}
 	if len(c.AdvertiseClient) == 0 {
 		c.AdvertiseClient = c.ListenClient

@@ -32,7 +32,7 @@ func (s *Server) showFigures() {
 // httpHandler answers what is asked by HTTP. Other paths are for others, which may be nil.
 func (s *Server) httpHandler(port func() *clients.Port, pprof bool, others http.Handler) http.Handler {
 	return httpface.Handler(httpface.Config{
-		Versions: etcdVersions, Metrics: s.figures, Pprof: pprof, Others: others,
+		Versions: etcdVersions, Metrics: s.figures, Variables: s.variables(), Pprof: pprof, Others: others,
 		Hosts: s.cfg.Hosts, Plain: func(r *http.Request) bool {
 			client, done := port().ClientOf(r.Context())
 			defer done()

@@ -10,6 +10,7 @@ import (
 	"balsa.example/api"
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/etcd"
+	"balsa.example/internal/machine"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
 	"balsa.example/member"
@@ -85,7 +86,7 @@ func (s *Server) sample() metrics.Sample {
 	sample.Failed = s.requests.Failed(int(api.Reply_UNKNOWN), int(api.Reply_UNAVAILABLE)) +
 		s.calls.Failed(codes.Unavailable, codes.DeadlineExceeded)
 	sample.Healthy, sample.Unhealthy = s.healthy.Load(), s.unhealthy.Load()
-	sample.OpenFiles, sample.MaxOpenFiles = openDescriptors()
+	sample.OpenFiles, sample.MaxOpenFiles = machine.OpenDescriptors()
 	sample.LogDropped, sample.LogWaiting = s.cfg.LogStats()
 	s.port.Sample(&sample)
 	if s.metrics != nil {

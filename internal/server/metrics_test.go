@@ -322,7 +322,7 @@ func TestClientPortAnswersHTTP(t *testing.T) {
 		client := http.Client{Timeout: patience, Transport: transport}
 		for path, want := range map[string]string{
 			"/version": `{"etcdserver":"3.7`, "/health": `{"health":"true","reason":""}`, "/readyz?verbose": "[+]linearizable_read ok",
-			"/livez": "ok", "/metrics": "balsa_server_has_leader 1", "/debug/vars": "memstats",
+			"/livez": "ok", "/metrics": "balsa_server_has_leader 1", "/debug/vars": `"raftState":"StateLeader"`,
 		} {
 			eventually(t, path, func() bool {
 				r, err := client.Get(base + path)

@@ -5,7 +5,7 @@
 //	/livez /readyz    200 or 503; with ?verbose each check and its result
 //	/livez/CHECK      one check alone
 //	/metrics          figures, in the text format of Prometheus (package metrics)
-//	/debug/vars       variables of the process, in JSON
+//	/debug/vars       variables of the process and of the server, in JSON
 //	/debug/pprof/*    profiles of the process, where they are enabled
 //
 // The same paths are served on the client port and on the addresses for metrics. Whoever reaches

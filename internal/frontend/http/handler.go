@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"expvar"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/pprof"
+	"slices"
+	"strings"
 )
 
 // Config says what to answer. Versions and Checks are required.
@@ -13,7 +16,9 @@ type Config struct {
 	Versions Versions
 	Checks   Checks
 	Metrics  http.Handler // nil: there is no /metrics
-	Pprof    bool
+	// Variables are what /debug/vars has besides those of package expvar, which are the process's.
+	Variables map[string]func() any
+	Pprof     bool
 	// Hosts are those by which clients may call this server without TLS; nil or "*": all. Plain
 	// tells whether a request came without TLS.
 	Hosts []string
@@ -46,7 +51,7 @@ func Handler(cfg Config) http.Handler {
 	if cfg.Metrics != nil {
 		mux.Handle("/metrics", cfg.Metrics) // to any method, as etcd does: some probes ask by HEAD
 	}
-	get("/debug/vars", variables)
+	get("/debug/vars", cfg.variables)
 	if cfg.Pprof {
 		mux.HandleFunc("/debug/pprof/", pprof.Index) // and the profiles that have names
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
@@ -84,17 +89,17 @@ func writeJSON(w http.ResponseWriter, content string, code int, v any) {
 	_, _ = w.Write(data)
 }
 
-// variables writes what package expvar knows.
-func variables(w http.ResponseWriter, _ *http.Request) {
+// variables writes what package expvar knows, and what the server adds.
+func (cfg Config) variables(w http.ResponseWriter, _ *http.Request) {
+	values := map[string]expvar.Var{}
+	expvar.Do(func(v expvar.KeyValue) { values[v.Key] = v.Value })
+	for name, value := range cfg.Variables {
+		values[name] = expvar.Func(value)
+	}
+	lines := make([]string, 0, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		lines = append(lines, fmt.Sprintf("%q: %s", name, values[name]))
+	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	fmt.Fprint(w, "{\n")
-	first := true
-	expvar.Do(func(v expvar.KeyValue) {
-		if !first {
-			fmt.Fprint(w, ",\n")
-		}
-		first = false
-		fmt.Fprintf(w, "%q: %s", v.Key, v.Value)
-	})
-	fmt.Fprint(w, "\n}\n")
+	fmt.Fprintf(w, "{\n%s\n}\n", strings.Join(lines, ",\n"))
 }

@@ -23,7 +23,7 @@ type state struct {
 
 func (s *state) handler(pprof bool) http.Handler {
 	return Handler(Config{
-		Versions: Versions{"3.7.3", "3.7.0", "3.7.0"}, Pprof: pprof,
+		Versions: Versions{"3.7.3", "3.7.0", "3.7.0"}, Pprof: pprof, Variables: map[string]func() any{"answer": func() any { return 42 }},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("figures")) }),
 		Checks: Checks{
 			Begun: func() error { return s.begun }, Alarms: func() []string { return s.alarms }, IsLearner: func() bool { return s.learner },
@@ -89,7 +89,7 @@ func TestAnswersAreThoseOfEtcd(t *testing.T) {
 func TestVariablesAreJSON(t *testing.T) {
 	code, body := get(new(state).handler(false), "/debug/vars")
 	var all map[string]any
-	if err := json.Unmarshal([]byte(body), &all); err != nil || code != 200 || all["memstats"] == nil {
+	if err := json.Unmarshal([]byte(body), &all); err != nil || code != 200 || all["memstats"] == nil || all["answer"] != 42.0 {
 		t.Errorf("%d, %v: %.100s", code, err, body)
 	}
 }

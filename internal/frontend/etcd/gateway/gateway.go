@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -63,6 +64,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := r.URL.Path
+	if path+"/" == prefix { // as the multiplexer of etcd does, which does not know the older version
+		to := url.URL{Path: prefix, RawQuery: r.URL.RawQuery}
+		http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
+		return
+	}
 	if rest, ok := strings.CutPrefix(path, oldPrefix); ok {
 		path = prefix + rest
 	}

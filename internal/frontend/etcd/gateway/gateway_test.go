@@ -447,6 +447,24 @@ func TestPathsAreThoseOfTheDescriptors(t *testing.T) {
 	}
 }
 
+// A path without its last slash leads to the one with it, as the multiplexer of etcd has it.
+func TestThePrefixWithoutASlashIsRedirected(t *testing.T) {
+	g := newGateway(t, etcd.Methods)
+	for path, want := range map[string]string{"/v3": "/v3/", "/v3?a=b": "/v3/?a=b", "/v3beta": "", "/v3x": "", "/": ""} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			w := httptest.NewRecorder()
+			g.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+			code := http.StatusNotFound
+			if want != "" {
+				code = http.StatusTemporaryRedirect
+			}
+			if w.Code != code || w.Header().Get("Location") != want {
+				t.Errorf("%s %s: %d to %q", method, path, w.Code, w.Header().Get("Location"))
+			}
+		}
+	}
+}
+
 func FuzzRequests(f *testing.F) {
 	g := newGateway(f, etcd.Methods)
 	f.Add("/v3/kv/put", `{"key":"YQ==","value":"YQ=="}`)

@@ -1,9 +1,9 @@
-package server
+package machine
 
 import "os"
 
-// openDescriptors returns how many descriptors this process has, and may have; zeros where that cannot be told.
-func openDescriptors() (used, limit uint64) {
+// OpenDescriptors returns how many descriptors this process has, and may have; zeros where that cannot be told.
+func OpenDescriptors() (used, limit uint64) {
 	dir, err := os.Open("/proc/self/fd")
 	if err != nil {
 		return 0, 0

@@ -12,6 +12,7 @@ import (
 	"balsa.example/kv"
 	"balsa.example/kv/run"
 	"balsa.example/raft"
+	"balsa.example/rsm"
 )
 
 // The run that is appended to is in memory, and is written anew from there. Any other damaged run is repaired by
@@ -195,7 +196,9 @@ func (m *Machine) replaceRuns(p *present, w *run.Rewritten, purged uint64) error
 	mf, before := *m.files.current, m.files.current.runs
 	mf.runs, mf.nextFile = w.Replace(mf.runs), p.history.NextFile()
 	if err := m.files.publish(&mf); err != nil {
-		w.Discard()
+		if !errors.Is(err, rsm.ErrMachineFailed) { // else the next process may find the manifest that names the new files
+			w.Discard()
+		}
 		return err
 	}
 	w.Install(func(key []byte, mod uint64, from, to run.Ref) {

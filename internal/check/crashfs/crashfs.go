@@ -8,8 +8,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"syscall"
 
 	pebble "github.com/cockroachdb/pebble/v2/vfs"
@@ -21,7 +23,37 @@ import (
 // Mem is a file system in memory.
 type Mem struct {
 	adapter
-	mem *pebble.MemFS
+	mem *removing
+}
+
+// removing knows the files that were removed. Pebble's clones have those again whose removal was not synced,
+// and a crash may leave either.
+type removing struct {
+	*pebble.MemFS
+	mu      sync.Mutex
+	removed map[string]bool
+}
+
+func (r *removing) Remove(name string) error {
+	err := r.MemFS.Remove(name)
+	if err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.removed[name] = true
+	}
+	return err
+}
+
+// gone returns the names that are there no more.
+func (r *removing) gone() (names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(r.removed)) {
+		if _, err := r.Stat(name); err != nil { // else there is another file of that name
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // NewMem returns an empty file system that cannot crash.
@@ -30,19 +62,28 @@ func NewMem() *Mem { return newMem(pebble.NewMem()) }
 // NewCrashableMem returns an empty file system that keeps track of what was synced.
 func NewCrashableMem() *Mem { return newMem(pebble.NewCrashableMem()) }
 
-func newMem(mem *pebble.MemFS) *Mem { return &Mem{adapter: adapter{mem}, mem: mem} }
+func newMem(mem *pebble.MemFS) *Mem {
+	r := &removing{MemFS: mem, removed: map[string]bool{}}
+	return &Mem{adapter: adapter{r}, mem: r}
+}
 
 // Crash says what a crash leaves.
 type Crash struct {
-	// UnsyncedPercent is the probability that a block or a name that was not synced is there
-	// after the crash. Above 0 it takes Rand.
+	// UnsyncedPercent is the probability that a block, a name or a removal that was not synced is there
+	// after the crash. Above 0 it takes Rand. 100 is what the next process finds where only the process has ended.
 	UnsyncedPercent int
 	Rand            *rand.Rand
 }
 
 // CrashClone returns what would be there after a crash. The file system itself goes on.
 func (m *Mem) CrashClone(c Crash) *Mem {
-	return newMem(m.mem.CrashClone(pebble.CrashCloneCfg{UnsyncedDataPercent: c.UnsyncedPercent, RNG: c.Rand}))
+	clone := newMem(m.mem.CrashClone(pebble.CrashCloneCfg{UnsyncedDataPercent: c.UnsyncedPercent, RNG: c.Rand}))
+	for _, name := range m.mem.gone() {
+		if c.UnsyncedPercent > 0 && c.Rand.IntN(100) < c.UnsyncedPercent {
+			_ = clone.mem.MemFS.Remove(name) // an error: the removal was synced
+		}
+	}
+	return clone
 }
 
 // SetAvailable sets how many bytes may still be written, as [vfs.FS] Available tells.

@@ -341,3 +341,45 @@ func TestCrashWhileARunIsExtended(t *testing.T) {
 		t.Errorf("%d crashes, %d of them with the new state", len(crashes), after)
 	}
 }
+
+// An error at any operation while a run is extended, be it that the line breaks too, leaves the old state or the
+// new one, and the next transfer brings the new one unless a sync has failed.
+func TestErrorWhileARunIsExtended(t *testing.T) {
+	for _, cut := range []int64{0, 100} {
+		for at := 0; ; at++ {
+			p, left := newPair(t), -1
+			fs := crashfs.Inject(p.fs, errorfs.InjectorFunc(func(errorfs.Op) error {
+				if left--; left == 0 {
+					return errorfs.ErrInjected
+				}
+				return nil
+			}))
+			p.follower, _ = openMachine(t, fs)
+			p.follower.UseFetcher(p.line)
+			p.write(10, p.leader, p.follower)
+			p.checkpoint(p.follower)
+			old := p.follower.Hash()
+			p.write(100, p.leader)
+			p.checkpoint(p.leader)
+			p.line.cut, left = cut, at+1
+			_, err := p.transfer()
+			all := left > 0
+			p.line.cut, left = 0, -1
+			for _, percent := range []int{0, 50, 100} {
+				disk := p.fs.CrashClone(crashfs.Crash{UnsyncedPercent: percent, Rand: rand.New(rand.NewPCG(uint64(at), 2))})
+				if m, _ := openMachine(t, disk); m.Hash() != old && m.Hash() != p.leader.Hash() {
+					t.Fatalf("operation %d, cut at %d: neither the old state nor the new one", at, cut)
+				}
+			}
+			if !errors.Is(err, rsm.ErrMachineFailed) {
+				if _, err := p.transfer(); err != nil {
+					t.Fatalf("operation %d, cut at %d: the next transfer: %v", at, cut, err)
+				}
+				p.install()
+			}
+			if all {
+				break
+			}
+		}
+	}
+}

@@ -14,30 +14,38 @@ import (
 // That begins with the run's header, and records that are whole; the rest is compared when that ends.
 // The first known bytes are not read: they are the file's own, up to the end of a record, or 0.
 // The others may be in memory only, so Receive and Extend write them again.
+//
+// A file that does not begin with the header holds nothing of the run. It is a *CorruptError if some bytes
+// are known: the file is not to be made anew, since a manifest names it and the next read may find them.
 func (f Files) Received(number uint32, info Info, known int64) (Part, error) {
-	stat, err := f.FS.Stat(f.Path(number))
-	if errors.Is(err, fs.ErrNotExist) {
-		return Part{}, nil
+	there, err := f.received(number, info, known)
+	if known > 0 && there.Have == 0 {
+		return there, err
 	}
+	return there, ignoreCorrupt(err)
+}
+
+func (f Files) received(number uint32, info Info, known int64) (Part, error) {
+	file, err := f.open(number)
+	if err != nil {
+		return Part{}, err
+	}
+	defer file.Close()
+	stat, err := file.Stat()
 	if err != nil {
 		return Part{}, fmt.Errorf("run: stat: %w", err)
 	}
-	file, err := f.open(number)
-	if err != nil {
-		return Part{}, ignoreCorrupt(err)
-	}
-	defer file.Close()
-	_, salt := headerOf(f.Cluster, info).encode()
-	r := reader{files: f, file: file, number: number, salt: salt, at: max(known, headerSize), end: min(stat.Size(), info.Bytes)}
 	info.File = number
 	if err := f.checkHeader(file, info); err != nil {
-		return Part{}, ignoreCorrupt(err)
+		return Part{}, err
 	}
+	_, salt := headerOf(f.Cluster, info).encode()
+	r := reader{files: f, file: file, number: number, salt: salt, at: max(known, headerSize), end: min(stat.Size(), info.Bytes)}
 	var rec record
 	for err == nil {
 		err = r.next(&rec)
 	}
-	return Part{Known: known, Have: r.at}, ignoreCorrupt(err)
+	return Part{Known: known, Have: r.at}, err
 }
 
 // SameHead tells whether a file begins with the header of a run, as what Receive has begun to write

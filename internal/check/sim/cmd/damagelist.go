@@ -31,6 +31,10 @@ var damaged = []mutant{
 		"	if m.scrubs.small = 0; err != nil && ", "	if m.scrubs.small = mf.small.number; err != nil && "}, tests: stateDamageTests},
 	{name: "scrub-believes-one-error", edit: edit{"state/scrub.go",
 		"	if read() == nil {\n		return nil\n	}\n	return read()\n", "	return read()\n"}, tests: stateDamageTests},
+	{name: "rewrite-discards-what-a-manifest-may-name", edit: edit{"state/repair.go",
+		"		if !errors.Is(err, rsm.ErrMachineFailed) { ", "		if err != nil || errors.Is(err, rsm.ErrMachineFailed) { "}, tests: stateErrorTests},
+	{name: "unreadable-beginning-is-written-anew", edit: edit{"kv/run/receive.go",
+		"	if known > 0 && there.Have == 0 {\n		return there, err\n	}\n", ""}, tests: stateErrorTests},
 	{name: "state-that-is-behind-stays-behind", edit: edit{"state/maintain.go",
 		"		raft.Index(m.awaited.Load()) > index\n", "		raft.Index(m.awaited.Load()) < 0*index\n"}, tests: [2]string{"./state", "^TestOpenTakesNoStateThatIsBehind"}},
 	{name: "index-that-is-asked-for-is-never-forgotten", edit: edit{"state/durable.go",
@@ -59,5 +63,8 @@ var birth = []mutant{
 var rots = []string{"--faults", "rot,kill,power-loss,partition"}
 
 var stateDamageTests = [2]string{"./state", "Damage|FilesThatChange|FalseAlarms"}
+
+// stateErrorTests fail each operation of the disk in turn.
+var stateErrorTests = [2]string{"./state", "^TestError"}
 
 func init() { mutants = append(append(mutants, damaged...), birth...) }

@@ -16,9 +16,8 @@ const retryAfter = time.Second
 // prepares the spare one.
 type background struct {
 	*base
-	live    *liveSegments
-	spare   *spare
-	remover *remover
+	live  *liveSegments
+	spare *spare
 
 	mu sync.Mutex // held while the work is done
 
@@ -29,8 +28,8 @@ type background struct {
 	lowSpace atomic.Bool
 }
 
-func newBackground(b *base, live *liveSegments, spare *spare, r *remover) *background {
-	return &background{base: b, live: live, spare: spare, remover: r, signal: wake.New(), quit: make(chan struct{})}
+func newBackground(b *base, live *liveSegments, spare *spare) *background {
+	return &background{base: b, live: live, spare: spare, signal: wake.New(), quit: make(chan struct{})}
 }
 
 // start starts the goroutine, unless the work is done inline.
@@ -110,24 +109,26 @@ func (b *background) failed(what string, err error) {
 // removeObsolete removes the segments all of whose entries are compacted, oldest first, or
 // keeps their files to be used again.
 // Each removal is durable before the next, so that no crash leaves a gap.
-func (b *background) removeObsolete() error {
+func (b *background) removeObsolete() (err error) {
 	for b.failure.get() == nil {
 		info, ok := b.live.obsolete()
 		if !ok {
 			break
 		}
-		keep := b.spare.hasRoomFor(info)
-		temp, err := b.remover.unname(segmentName(info.seq), keep)
+		temp := ""
+		if b.spare.hasRoomFor(info) {
+			temp, err = b.dir.unname(segmentName(info.seq))
+		} else {
+			err = b.dir.remove(segmentName(info.seq))
+		}
+		if err == nil {
+			err = b.dir.sync()
+		}
 		if err != nil {
 			return err
 		}
-		if err := b.dir.sync(); err != nil {
-			return err
-		}
-		if keep && temp != "" {
+		if temp != "" {
 			b.spare.keep(temp)
-		} else {
-			b.remover.remove(temp)
 		}
 		b.live.removeOldest()
 	}

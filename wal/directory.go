@@ -145,6 +145,20 @@ func (d *directory) publish(temp, name string) error {
 	return d.sync()
 }
 
+// unname leaves a file that nobody reads with a temporary name only, or returns nothing if it is
+// gone already.
+func (d *directory) unname(name string) (temp string, err error) {
+	temp = name + vfs.TempSuffix
+	err = d.fs.Rename(d.join(name), d.join(temp))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("rename: %w", err)
+	}
+	return temp, nil
+}
+
 // remove deletes a file; that it is gone already is no error.
 func (d *directory) remove(name string) error {
 	if err := d.fs.Remove(d.join(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

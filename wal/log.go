@@ -60,6 +60,16 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// gradual returns the file system to use for the log in dir, and what ends its removals. An Inline
+// log has none that go on, whose order would depend on a goroutine.
+func (o Options) gradual(dir string) (fsys vfs.FS, close func()) {
+	if o.Inline {
+		return o.FS, func() {}
+	}
+	g := vfs.NewGradual(o.FS, func(err error) { o.Logger.Warn("cannot remove a file", "dir", dir, "err", err) })
+	return g, g.Close
+}
+
 // Log is the durable log and the snapshots of one node. It implements rsm.Storage.
 // All methods may be called at once.
 //
@@ -71,7 +81,7 @@ func (o Options) withDefaults() Options {
 //	    ─► writer      the segment that is written: Save
 //	    ─► background  prepares the spare segment, removes segments
 //	    ─► snapshots   the snapshot files
-//	          └─► spare, remover
+//	          └─► spare
 //	                └─► liveSegments, failure, directory
 //
 // No lock is held while a caller's function runs, but for Options.OnSync, which runs
@@ -79,13 +89,14 @@ func (o Options) withDefaults() Options {
 type Log struct {
 	*base
 	unlock io.Closer
+	// endRemovals ends what frees the space of removed files.
+	endRemovals func()
 
 	loader     *loader
 	writer     *writer
 	background *background
 	snapshots  *snapshots
 	spare      *spare
-	remover    *remover
 	live       *liveSegments
 }
 
@@ -100,14 +111,14 @@ type base struct {
 // newLog puts the parts together. What they hold is set by recovery.
 func newLog(d *directory, opts Options, unlock io.Closer) *Log {
 	b := &base{dir: d, opts: opts}
-	live, remover := &liveSegments{}, newRemover(b)
-	spare, snapshots := &spare{base: b, live: live}, newSnapshots(b, remover)
+	live, snapshots := &liveSegments{}, &snapshots{base: b}
+	spare := &spare{base: b, live: live}
 	w := &writer{base: b, live: live, spare: spare, snapshots: snapshots}
 	return &Log{
 		base: b, unlock: unlock,
 		loader: &loader{base: b, writer: w}, writer: w,
-		background: newBackground(b, live, spare, remover),
-		snapshots:  snapshots, spare: spare, remover: remover, live: live,
+		background: newBackground(b, live, spare),
+		snapshots:  snapshots, spare: spare, live: live,
 	}
 }
 
@@ -210,12 +221,12 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.background.stop()
-	l.remover.stop()
 	l.snapshots.stop()
 	return l.release()
 }
 
 // release closes every file.
 func (l *Log) release() error {
+	l.endRemovals()
 	return errors.Join(l.writer.close(), l.spare.close(), l.dir.close(), l.unlock.Close())
 }

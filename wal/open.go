@@ -20,7 +20,8 @@ func Open(dir string, opts Options, id Identity) (*Log, error) {
 	} else if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrNotCreated, dir)
 	}
-	d, err := openDirectory(opts.FS, dir)
+	fsys, close := opts.gradual(dir)
+	d, err := openDirectory(fsys, dir)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
@@ -29,10 +30,10 @@ func Open(dir string, opts Options, id Identity) (*Log, error) {
 		return nil, errors.Join(err, d.close())
 	}
 	l := newLog(d, opts, unlock)
+	l.endRemovals = close
 	if err := l.recover(id); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log: %w", err), l.release())
 	}
-	l.remover.start()
 	l.background.start()
 	l.background.wake() // there may be segments to remove
 	return l, nil

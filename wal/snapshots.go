@@ -15,7 +15,6 @@ import (
 // snapshots keeps the snapshot files, of which the newest counts.
 type snapshots struct {
 	*base
-	remover *remover
 
 	// namesMu is held while snapshot files get or lose their names.
 	namesMu    sync.Mutex
@@ -24,20 +23,13 @@ type snapshots struct {
 
 	mu struct { // held for no I/O
 		sync.Mutex
-		newest  snapshotInfo
-		readers map[raft.Index]int // how many read a snapshot
+		newest snapshotInfo
 	}
 }
 
 type snapshotInfo struct {
 	index raft.Index
 	size  int64
-}
-
-func newSnapshots(b *base, r *remover) *snapshots {
-	s := &snapshots{base: b, remover: r}
-	s.mu.readers = map[raft.Index]int{}
-	return s
 }
 
 // stop returns when no file gets or loses its name any more. The log is closed by then.
@@ -105,36 +97,15 @@ func (s *snapshots) install(temp string, info snapshotInfo) error {
 		return err
 	}
 	s.setNewest(info)
-	return s.remove(before)
-}
-
-// remove removes a snapshot that is not the newest any more. Only a directory in doubt
-// is an error.
-func (s *snapshots) remove(index raft.Index) error {
-	var temp string
-	var err error
-	if s.isRead(index) { // its readers go on to read it
-		err = s.dir.remove(snapshotName(index))
-	} else {
-		temp, err = s.remover.unname(snapshotName(index), false)
-	}
-	if err != nil {
-		s.opts.Logger.Warn("cannot remove an old snapshot", "dir", s.dir.path, "err", err)
-	}
-	if temp == "" {
-		return nil
-	}
-	if err := s.dir.sync(); err != nil {
-		return err
-	}
-	s.remover.remove(temp)
+	s.remove(before)
 	return nil
 }
 
-func (s *snapshots) isRead(index raft.Index) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mu.readers[index] > 0
+// remove removes a snapshot that is not the newest any more. Its readers go on to read it.
+func (s *snapshots) remove(index raft.Index) {
+	if err := s.dir.remove(snapshotName(index)); err != nil {
+		s.opts.Logger.Warn("cannot remove an old snapshot", "dir", s.dir.path, "err", err)
+	}
 }
 
 // open is OpenSnapshot.
@@ -149,33 +120,7 @@ func (s *snapshots) open() (raft.SnapshotMeta, io.ReadCloser, error) {
 	if err != nil {
 		return raft.SnapshotMeta{}, nil, fmt.Errorf("wal: open snapshot: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.readers[index]++
-	return meta, &countedReader{snapshotReader: r, snapshots: s, index: index}, nil
-}
-
-// closed is called when a reader of the snapshot of index is closed.
-func (s *snapshots) closed(index raft.Index) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.readers[index]--; s.mu.readers[index] == 0 {
-		delete(s.mu.readers, index)
-	}
-}
-
-// countedReader is a snapshotReader that is counted in snapshots.readers.
-type countedReader struct {
-	*snapshotReader
-	snapshots *snapshots
-	index     raft.Index
-	once      sync.Once
-}
-
-// Close ends the reading. It may be called more than once.
-func (r *countedReader) Close() error {
-	r.once.Do(func() { r.snapshots.closed(r.index) })
-	return r.snapshotReader.Close()
+	return meta, r, nil
 }
 
 // writeSnapshot writes the file temp, all of it durable but its name.

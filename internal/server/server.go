@@ -25,6 +25,7 @@ import (
 	"balsa.example/member"
 	"balsa.example/raft"
 	"balsa.example/state"
+	"balsa.example/vfs"
 	"balsa.example/wal"
 )
 
@@ -53,6 +54,7 @@ type Server struct {
 	clientTLS *certs.Source                   // nil without TLS
 	requests  *metrics.Requests
 	calls     *metrics.Calls
+	files     *vfs.Gradual // for the state
 	// healthy and unhealthy count answers of /health.
 	healthy, unhealthy atomic.Uint64
 	failures           *metrics.Failures
@@ -117,6 +119,7 @@ func Start(cfg Config) (*Server, error) {
 		stopped:  make(chan struct{}),
 		failed:   make(chan struct{}),
 	}
+	s.files = vfs.NewGradual(cfg.FS, func(err error) { s.log.Warn("cannot remove a file", "error", err) })
 	s.cfg.Logger = s.log
 	s.recorder = tracing.NewRecorder(tracing.Config{
 		Slow: s.cfg.SlowRequest, Log: s.log, Count: s.slow, Tracer: s.cfg.TracerProvider, Sample: s.cfg.TraceSample, Member: s.cfg.Name,
@@ -343,7 +346,7 @@ func (s *Server) run() {
 		ID:  s.id(),
 		Log: log,
 		State: state.Config{
-			FS: timedFS{s.cfg.FS, s.commits.Observe}, Dir: s.stateDir(), Cluster: s.member.ClusterID(), RunBytes: s.cfg.runBytes,
+			FS: timedFS{s.files, s.commits.Observe}, Dir: s.stateDir(), Cluster: s.member.ClusterID(), RunBytes: s.cfg.runBytes,
 			Origin: s.member.Origin(), Configuration: s.member.Beginning(),
 			OnWork: func(w state.Work) func(error) { return s.beginWork(string(w)) },
 		},

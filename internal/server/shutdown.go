@@ -68,6 +68,7 @@ func (s *Server) stop(ctx context.Context) {
 	}
 
 	s.work.Wait()
+	s.files.Close()
 	s.closeMetrics() // the last, so that operators see how the server stops
 	if err := s.member.Close(); err != nil {
 		s.log.Warn("close data directory", "error", err)

@@ -41,6 +41,9 @@ func (u *used) share() float64 {
 	return float64(u.live) / float64(u.RecordBytes)
 }
 
+// left is about how many bytes of the file would be left.
+func (u *used) left() int64 { return int64(u.share() * float64(u.Bytes)) }
+
 // hidden returns the lowest revision whose deletion may hide a record of this run.
 func (u *used) hidden() uint64 {
 	if u.live+u.dead == u.RecordBytes {

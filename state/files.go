@@ -260,6 +260,13 @@ func (f *files) unpin(m *manifest) (err error) {
 	return err
 }
 
+// streams tells whether a stream needs files.
+func (f *files) streams() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.pins) > 0
+}
+
 // find returns the run of a name in the newest manifest, or in one that a stream needs.
 func (f *files) find(name []byte) (run.Info, bool) {
 	f.mu.Lock()

@@ -21,13 +21,17 @@ const (
 	purgeStep = 2048
 	// Runs are rewritten while all of them together have more than maxGarbage times the bytes of
 	// records that are alive, and what is alive in one of them is less than worthRewriting of it.
-	maxGarbage     = 1.3
-	worthRewriting = 0.8
+	// On a disk that is nearly full all of them are rewritten that have less than worthRewritingShort.
+	maxGarbage          = 1.3
+	worthRewriting      = 0.8
+	worthRewritingShort = 0.95
 	// maxDeadDeletes is the share of deletions among all records that only hide something in earlier
 	// runs. Beyond it those are rewritten, one by one, though they are mostly alive.
 	maxDeadDeletes = 0.1
 	// rewriteBytes bounds the runs that are rewritten together.
 	rewriteBytes = 128 << 20
+	// keptForLog is what a rewrite leaves of the disk, where it can: one segment of the log.
+	keptForLog = 16 << 20
 )
 
 // Maintain does one step of that work. It tells whether there is more to do now. One goroutine
@@ -46,7 +50,7 @@ func (m *Machine) Maintain() (more bool, err error) {
 	if p = m.present.Load(); m.files.received != nil {
 		return false, nil
 	}
-	group := p.garbage(m.files.current, m.scrubs.damage())
+	group := p.garbage(m.files.current, m.scrubs.damage(), m.space())
 	if len(group) == 0 {
 		return false, nil
 	}
@@ -76,30 +80,63 @@ func (m *Machine) CheckpointWanted() bool {
 		raft.Index(m.awaited.Load()) > index
 }
 
+// space is what a disk has for runs that are written anew.
+type space struct {
+	// room is how many bytes they may take before those that they replace are removed.
+	room int64
+	// short: space is worth more work than else.
+	short bool
+}
+
+// space looks how much there is. Where the disk is so full that the log gets no more anyway, rewrites get half
+// of what is left: so space comes back run by run. While a stream needs files those are not removed, and the log
+// keeps its space.
+func (m *Machine) space() space {
+	available, err := m.files.fs.Available(m.files.dir)
+	if err != nil || available > rewriteBytes+keptForLog {
+		return space{room: rewriteBytes} // not to know is no reason to write nothing
+	}
+	room := int64(available) - keptForLog
+	if !m.files.streams() {
+		room = max(room, int64(available)/2)
+	}
+	return space{room, true}
+}
+
+// worth tells which share of a run may be alive at most if it is to be written anew, and how much larger than
+// what is alive all runs are left to be.
+func (s space) worth() (share, garbage float64) {
+	if s.short {
+		return worthRewritingShort, 1
+	}
+	return worthRewriting, maxGarbage
+}
+
 // garbage chooses runs that follow one another, to be written anew as few. Nil: it is not worth it.
 // Those that are damaged have to be repaired first.
-func (p *present) garbage(durable *manifest, damaged map[uint32]bool) []uint32 {
+func (p *present) garbage(durable *manifest, damaged map[uint32]bool, disk space) []uint32 {
 	if durable == nil {
 		return nil
 	}
 	runs := p.use(durable, damaged)
 	var all, left, dead int64
-	worst, share := -1, worthRewriting
+	share, most := disk.worth()
+	worst := -1
 	for i := range runs {
 		r := &runs[i]
 		all, left = all+r.RecordBytes, left+int64(r.share()*float64(r.RecordBytes))
 		if r.hides {
 			dead += r.dead
 		}
-		if s := r.share(); s < share {
+		if s := r.share(); s < share && r.left() <= disk.room {
 			worst, share = i, s
 		}
 	}
 	switch {
-	case worst >= 0 && float64(all) > maxGarbage*float64(left):
-		return neighbours(runs, worst)
+	case worst >= 0 && float64(all) > most*float64(left):
+		return neighbours(runs, worst, disk)
 	case float64(dead) > maxDeadDeletes*float64(all):
-		if i := blocker(runs, p.keys.Purged()); i >= 0 {
+		if i := blocker(runs, p.keys.Purged()); i >= 0 && runs[i].left() <= disk.room {
 			return []uint32{runs[i].File}
 		}
 	}
@@ -108,18 +145,20 @@ func (p *present) garbage(durable *manifest, damaged map[uint32]bool) []uint32 {
 
 // neighbours adds to the run that has most garbage those beside it that have much as well, so
 // that the new runs are not small.
-func neighbours(runs []used, at int) []uint32 {
-	first, last, bytes := at, at, runs[at].Bytes
+func neighbours(runs []used, at int, disk space) []uint32 {
+	share, _ := disk.worth()
+	first, last, bytes, left := at, at, runs[at].Bytes, runs[at].left()
 	fits := func(i int) bool {
-		return i >= 0 && i < len(runs) && bytes+runs[i].Bytes <= rewriteBytes && runs[i].share() < worthRewriting
+		return i >= 0 && i < len(runs) && bytes+runs[i].Bytes <= rewriteBytes && left+runs[i].left() <= disk.room && runs[i].share() < share
 	}
+	add := func(r *used) { bytes, left = bytes+r.Bytes, left+r.left() }
 	for fits(first-1) || fits(last+1) {
 		if fits(first - 1) {
 			first--
-			bytes += runs[first].Bytes
+			add(&runs[first])
 		} else {
 			last++
-			bytes += runs[last].Bytes
+			add(&runs[last])
 		}
 	}
 	var files []uint32

@@ -118,7 +118,7 @@ func (f Files) Extend(ctx context.Context, number uint32, info Info, there Part,
 		return info, err
 	}
 	again := io.NewSectionReader(w.file, there.Known, there.Have-there.Known)
-	dataErr, err := w.copy(ctx, io.MultiReader(again, io.LimitReader(data, info.Bytes-there.Have)))
+	dataErr, err := w.copy(ctx, io.MultiReader(again, io.LimitReader(data, info.Bytes-there.Have)), info.Bytes-there.Known)
 	if err = w.close(err); err == nil {
 		err = f.syncDir()
 	}
@@ -158,9 +158,9 @@ func (f Files) digest(ctx context.Context, number uint32, bytes int64) (d xxhash
 	return d, nil
 }
 
-// copy writes what it reads. An error of data is not one of the file.
-func (w *writer) copy(ctx context.Context, data io.Reader) (dataErr, err error) {
-	b := make([]byte, pieceBytes)
+// copy writes what it reads, which is so many bytes at most. An error of data is not one of the file.
+func (w *writer) copy(ctx context.Context, data io.Reader, bytes int64) (dataErr, err error) {
+	b := make([]byte, min(max(bytes, 0), pieceBytes-1)+1) // one more, to see the end with the last piece
 	for dataErr == nil && err == nil {
 		var n int
 		n, dataErr = io.ReadFull(data, b)

@@ -69,13 +69,7 @@ type PeerStatus struct {
 
 // Status returns the state of the node.
 func (r *Raft) Status() Status {
-	s := Status{
-		ID: r.id, Role: r.role, Term: r.term, Vote: r.vote,
-		Leader: r.leaderID, Transferring: r.leader.transfer.to, LeaderChanges: r.leaderChanges,
-		Commit: r.commit, Applied: r.applied,
-		FirstIndex: r.log.base + 1, LastIndex: r.log.last(), DurableIndex: r.log.stable,
-		Configuration: r.configuration(), Committed: r.confs.at(r.commit), WitnessFull: r.witnessFull(),
-	}
+	s := r.OwnStatus()
 	s.Peers = slices.Grow(s.Peers, len(r.leader.peers))
 	for _, p := range r.leader.peers {
 		if p.removed.index > 0 {
@@ -90,11 +84,25 @@ func (r *Raft) Status() Status {
 	return s
 }
 
+// OwnStatus returns the Status without Peers. Unlike Status it may be asked for at every step.
+func (r *Raft) OwnStatus() Status {
+	return Status{
+		ID: r.id, Role: r.role, Term: r.term, Vote: r.vote,
+		Leader: r.leaderID, Transferring: r.leader.transfer.to, LeaderChanges: r.leaderChanges,
+		Commit: r.commit, Applied: r.applied,
+		FirstIndex: r.log.base + 1, LastIndex: r.log.last(), DurableIndex: r.log.stable,
+		Configuration: r.configuration(), Committed: r.confs.at(r.commit), WitnessFull: r.witnessFull(),
+	}
+}
+
 // Configurations returns the latest configuration in the log and the one that is committed. version
 // is another number whenever one of them may have changed.
 func (r *Raft) Configurations() (latest, committed Configuration, version uint64) {
 	return r.configuration(), r.confs.at(r.commit), r.confsVersion
 }
+
+// ConfigurationsVersion returns the version of Configurations.
+func (r *Raft) ConfigurationsVersion() uint64 { return r.confsVersion }
 
 // ChangePending tells whether a change of the members goes on: a configuration is not committed yet,
 // or is joint.

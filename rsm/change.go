@@ -116,11 +116,11 @@ func (r *Replica[W]) Configurations() (latest, committed raft.Configuration, ver
 
 // noteConfigurations forgets what is kept of members that are none any more.
 func (r *Replica[W]) noteConfigurations() {
-	latest, committed, version := r.core.Configurations()
-	if version == r.configurationsVersion {
+	if r.core.ConfigurationsVersion() == r.configurationsVersion {
 		return
 	}
-	r.configurationsVersion = version
+	var latest, committed raft.Configuration
+	latest, committed, r.configurationsVersion = r.core.Configurations()
 	gone := func(id raft.NodeID) bool { return !latest.Contains(id) && !committed.Contains(id) }
 	maps.DeleteFunc(r.snapshotsSent, func(id raft.NodeID, _ raft.Index) bool { return gone(id) })
 	maps.DeleteFunc(r.comparison.divergedPeers, func(id raft.NodeID, _ bool) bool { return gone(id) })

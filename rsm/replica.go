@@ -214,14 +214,21 @@ func (r *Replica[W]) Leader() raft.NodeID { return r.core.Leader() }
 
 // Status returns the state of the replica.
 func (r *Replica[W]) Status() Status {
-	s := Status{
-		Status: r.core.Status(), LogBytes: int64(r.core.LogBytes()),
-		Snapshot: r.snapshot, SnapshotBytes: r.snapshotBytes, Pending: r.submits.len() + len(r.forwards.list), Alarm: r.comparison.alarm,
-	}
+	s := r.OwnStatus()
+	s.Status = r.core.Status()
 	if len(r.comparison.divergedPeers) > 0 {
 		s.Diverged = slices.Sorted(maps.Keys(r.comparison.divergedPeers))
 	}
 	return s
+}
+
+// OwnStatus returns the Status without what the replica knows of the other members. Unlike Status it may
+// be asked for at every step.
+func (r *Replica[W]) OwnStatus() Status {
+	return Status{
+		Status: r.core.OwnStatus(), LogBytes: int64(r.core.LogBytes()),
+		Snapshot: r.snapshot, SnapshotBytes: r.snapshotBytes, Pending: r.submits.len() + len(r.forwards.list), Alarm: r.comparison.alarm,
+	}
 }
 
 // takeCommitted turns committed entries into commands for the state machine, each with the
@@ -307,7 +314,7 @@ func (r *Replica[W]) answerSnapshotOffers() {
 		switch {
 		case CheckSnapshot(m) != nil:
 			err = CheckSnapshot(m)
-		case m.Meta.Index <= r.core.Status().Commit:
+		case m.Meta.Index <= r.core.Commit():
 			err = ErrSnapshotNotNeeded // the core's reply to the message will tell the leader
 		case r.savingSnapshot:
 			return

@@ -48,7 +48,7 @@ func (r *Replica[W]) transfers(headers []raft.Header) (ts []Transfer) {
 		t, index := Transfer{Header: h}, r.snapshot.Index
 		if position, ok := r.core.WitnessPosition(h.To); ok {
 			t.Witness, index = &position, position.Index
-		} else if s, ok := r.keptStreams[h.To]; ok && s.index+1 >= r.core.Status().FirstIndex {
+		} else if s, ok := r.keptStreams[h.To]; ok && s.index+1 >= r.core.OwnStatus().FirstIndex {
 			t.Resume, index = true, s.index
 		}
 		delete(r.keptStreams, h.To)
@@ -61,6 +61,9 @@ func (r *Replica[W]) transfers(headers []raft.Header) (ts []Transfer) {
 // giveUpStreams closes kept streams after keepStreamTicks without a transfer, and all of them
 // when this replica does not lead, since only a leader sends states.
 func (r *Replica[W]) giveUpStreams() {
+	if len(r.keptStreams) == 0 { // nearly always, and this is done at each tick
+		return
+	}
 	for _, id := range slices.Sorted(maps.Keys(r.keptStreams)) {
 		s := r.keptStreams[id]
 		if s.ticks--; s.ticks > 0 && r.core.Role() == raft.Leader {

@@ -134,11 +134,7 @@ func (w *world) healthySince(at Instant) []raft.NodeID {
 
 // isQuorum tells whether the votes of some members decide.
 func isQuorum(c raft.Configuration, members []raft.NodeID) bool {
-	votes := map[raft.NodeID]bool{}
-	for _, id := range members {
-		votes[id] = true
-	}
-	return won(c.Voters, votes)
+	return won(c.Voters, func(id raft.NodeID) bool { return slices.Contains(members, id) })
 }
 
 func (a *attention) wellSince(members []raft.NodeID, at Instant) bool {

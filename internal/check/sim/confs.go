@@ -26,18 +26,23 @@ type ousted struct {
 	at    Instant
 }
 
-// won tells whether these votes decide. It counts by itself, since package quorum is under test.
-func won(voters quorum.Joint, votes map[raft.NodeID]bool) bool {
+// won tells whether those who voted decide. It counts by itself, since package quorum is under test.
+func won(voters quorum.Joint, voted func(raft.NodeID) bool) bool {
 	majority := func(half quorum.Majority) bool {
 		yes := 0
 		for _, id := range half {
-			if votes[id] {
+			if voted(id) {
 				yes++
 			}
 		}
 		return 2*yes > len(half)
 	}
 	return majority(voters.Incoming) && (len(voters.Outgoing) == 0 || majority(voters.Outgoing))
+}
+
+// those returns the voters who voted.
+func those(voters quorum.Joint, voted func(raft.NodeID) bool) []raft.NodeID {
+	return slices.DeleteFunc(voters.IDs(), func(id raft.NodeID) bool { return !voted(id) })
 }
 
 // birth is the configuration that a node begins with.
@@ -89,13 +94,12 @@ func (v *view) latest() raft.Configuration { return v.confs[len(v.confs)-1].conf
 func (v *view) confCommitted() raft.Configuration { return v.confAt(v.commit) }
 
 // confAt is the one that is in force at an index of the node's log.
-func (v *view) confAt(i raft.Index) (c raft.Configuration) {
-	for _, x := range v.confs {
-		if x.index <= i || x.index == v.base {
-			c = x.conf
-		}
+func (v *view) confAt(i raft.Index) raft.Configuration {
+	at := len(v.confs) - 1
+	for at > 0 && v.confs[at].index > i {
+		at--
 	}
-	return c
+	return v.confs[at].conf
 }
 
 // persistingConfs follows the changes of a log that holds configurations. It is called before the log
@@ -282,14 +286,9 @@ func (k *checker) electedBy(n *node, v *view, term raft.Term) {
 	if !may {
 		k.w.failf("election safety", "%s leads term %d, and is no voter: %s", n.id, term, conf)
 	}
-	votes := map[raft.NodeID]bool{}
-	for _, id := range conf.Voters.IDs() {
-		if k.votes[ballot{id, term}] == n.id {
-			votes[id] = true
-		}
-	}
-	if !won(conf.Voters, votes) {
-		k.w.failf("election safety", "%s leads term %d by the votes of %v, and in force is %s", n.id, term, votes, conf)
+	voted := func(id raft.NodeID) bool { return k.votes[ballot{id, term}] == n.id }
+	if !won(conf.Voters, voted) {
+		k.w.failf("election safety", "%s leads term %d by the votes of %v, and in force is %s", n.id, term, those(conf.Voters, voted), conf)
 	}
 }
 
@@ -297,12 +296,11 @@ func (k *checker) electedBy(n *node, v *view, term raft.Term) {
 // configuration in force is the one at the begin of the turn, or one that was appended in it.
 func (k *checker) onQuorum(v *view, e raft.Entry) bool {
 	for i := max(0, len(v.confs)-len(v.newConfs)-1); i < len(v.confs); i++ {
-		c, holders := v.confs[i].conf, map[raft.NodeID]bool{}
-		for _, id := range c.Voters.IDs() {
+		holds := func(id raft.NodeID) bool {
 			n := k.w.node(id)
-			holders[id] = n.disk.holds(e) || n.lostDisk != nil && n.lostDisk.holds(e)
+			return n.disk.holds(e) || n.lostDisk != nil && n.lostDisk.holds(e)
 		}
-		if won(c.Voters, holders) {
+		if won(v.confs[i].conf.Voters, holds) {
 			return true
 		}
 	}

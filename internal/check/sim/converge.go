@@ -264,7 +264,7 @@ func (w *world) leaderStreams(noDelays Instant) {
 	for _, n := range w.members() {
 		w.connectionBroke(l, n.id) // the leader has to probe
 	}
-	term := l.replica.Status().Term
+	term := l.replica.OwnStatus().Term
 	probed := func() *node {
 		for _, n := range w.members() {
 			if n != l && !n.fatal && !beyond[n.id] {
@@ -279,7 +279,7 @@ func (w *world) leaderStreams(noDelays Instant) {
 				beyond[p.ID] = beyond[p.ID] || p.State != "probe"
 			}
 		}
-		return w.leader() != l || l.replica.Status().Term != term || probed() == nil
+		return w.leader() != l || l.replica.OwnStatus().Term != term || probed() == nil
 	})
 	if full := w.mix.MaxUnapplied < unlimited; !streams && !full { // a follower may have no room for more entries
 		w.failf("no stream", "%s has only probed %s since the faults ended: %s", l.id, probed().id, w.describe())

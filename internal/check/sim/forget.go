@@ -19,7 +19,7 @@ func (w *world) oldDiskReturns() {
 	if n == l || w.mix.MaxWitness < unlimited || n.disk.fs != nil || n.disk.files != nil || !n.up() {
 		return
 	}
-	term, image := l.replica.Status().Term, n.disk.model
+	term, image := l.replica.OwnStatus().Term, n.disk.model
 	match := raft.Index(0)
 	acknowledged := func() bool {
 		for _, p := range w.peersOf(l, term) {

@@ -135,7 +135,7 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 		k.persistingConfs(n, v, p)
 		k.persisting(n, v, p)
 	}
-	s := n.replica.Status()
+	s := n.replica.OwnStatus()
 	k.hardState(n, v, &s.Status)
 	if s.Role == raft.Leader && v.role != raft.Leader && k.leaders[s.Term] == n.id {
 		k.w.failf("election safety", "%s leads term %d again", n.id, s.Term) // package rsm rests on it: proposals.go
@@ -252,7 +252,7 @@ func (k *checker) persisting(n *node, v *view, p *raft.Persist) {
 	if first <= v.commit {
 		k.w.failf("log order", "%s overwrites %d, and has committed to %d", n.id, first, v.commit)
 	}
-	if v.role == raft.Leader && v.hard.Term == n.replica.Status().Term && first <= v.last() {
+	if v.role == raft.Leader && first <= v.last() && v.hard.Term == n.replica.OwnStatus().Term {
 		k.w.failf("leader append-only", "%s leads term %d, and overwrites %d of %d", n.id, v.hard.Term, first, v.last())
 	}
 	v.log = append(v.log[:first-v.base-1], p.Entries...)
@@ -460,7 +460,7 @@ func (k *checker) converged() bool {
 		if !n.up() || len(n.waiting) > 0 || n.reached() != k.lastCommitted() || !n.witness && n.machine.Hash() != k.finalHash() {
 			return false
 		}
-		s := n.replica.Status()
+		s := n.replica.OwnStatus()
 		keeps := n.witness && k.w.anyFatal() // what a full voter lacks
 		if s.LastIndex != k.lastCommitted() || s.Applied != s.LastIndex && !keeps || s.DurableIndex != s.LastIndex || s.Pending > 0 {
 			return false

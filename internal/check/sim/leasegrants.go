@@ -81,12 +81,9 @@ func (s *leaseGrants) lease(n *node, term raft.Term, l rsm.Lease) {
 	if l.Until <= n.now() {
 		return
 	}
-	granted, conf := map[raft.NodeID]bool{n.id: true}, n.w.check.views[n.id].latest()
-	for _, id := range conf.Voters.IDs() {
-		granted[id] = granted[id] || s.until[id] > n.w.node(id).clock.read(n.w.now)
-	}
-	if !won(conf.Voters, granted) {
-		n.w.failf("lease without a majority", "%s has a lease in term %d, granted by %v; in force is %s", n.id, term, granted, conf)
+	granted := func(id raft.NodeID) bool { return id == n.id || s.until[id] > n.w.node(id).clock.read(n.w.now) }
+	if conf := n.w.check.views[n.id].latest(); !won(conf.Voters, granted) {
+		n.w.failf("lease without a majority", "%s has a lease in term %d, granted by %v; in force is %s", n.id, term, those(conf.Voters, granted), conf)
 	}
 }
 

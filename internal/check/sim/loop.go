@@ -11,14 +11,9 @@ import (
 
 // tick is the ticker of rsm.Node's loop: at most one tick waits, as in a time.Ticker.
 func (n *node) tick() {
-	life := n.lives
-	n.w.after(n.clock.real(n.w.mix.Tick), func() {
-		if n.lives == life {
-			n.tick()
-		}
-	})
+	n.w.after(n.clock.real(n.w.mix.Tick), n.nextTick)
 	n.tickPending = true
-	n.awake(n.wake)
+	n.awake(n.wakeFunc)
 }
 
 // wake schedules a turn of the loop.
@@ -35,15 +30,12 @@ func (n *node) wake() {
 		return
 	}
 	n.turnDue = true
-	n.after(delay, func() {
-		n.turnDue = false
-		n.turn()
-	})
+	n.after(delay, n.turnFunc)
 }
 
 // turn is one round of rsm.Node's loop.
 func (n *node) turn() {
-	n.turning = true
+	n.turnDue, n.turning = false, true
 	w := n.w
 	ev := n.inbox
 	n.inbox = rsm.Events[*waiter]{}

@@ -69,12 +69,8 @@ func (w *world) inForceBy(counts func(*view) bool) []raft.Configuration {
 // survives tells whether in each half of a configuration the voters whose disk is whole are a
 // majority, without n, which may be nil.
 func survives(w *world, c raft.Configuration, without *node) bool {
-	whole := map[raft.NodeID]bool{}
-	for _, id := range c.Voters.IDs() {
-		n := w.node(id)
-		whole[id] = n != without && !n.fatal && !n.disk.damaged()
-	}
-	return won(c.Voters, whole) && w.hasState(c, func(n *node) bool { return !whole[n.id] })
+	whole := func(n *node) bool { return n != without && !n.fatal && !n.disk.damaged() }
+	return won(c.Voters, func(id raft.NodeID) bool { return whole(w.node(id)) }) && w.hasState(c, func(n *node) bool { return !whole(n) })
 }
 
 var errNothing = errors.New("there is nothing to change")
@@ -327,7 +323,7 @@ func (n *node) leave() {
 func (w *world) membersSettle() {
 	settled := func() bool {
 		l := w.leader()
-		return l != nil && l.replica.Status().Commit == w.check.lastCommitted() && len(w.inForce()) == 1 && !w.conf().Voters.IsJoint()
+		return l != nil && l.replica.OwnStatus().Commit == w.check.lastCommitted() && len(w.inForce()) == 1 && !w.conf().Voters.IsJoint()
 	}
 	if !w.runUntil(w.now+time.Second+w.elections(2), settled) {
 		w.failf("change not completed", "%v are in force: %s", w.inForce(), w.describe())

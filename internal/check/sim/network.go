@@ -91,17 +91,21 @@ func (t *network) deliverLater(m raft.Message) {
 		*last = at
 	}
 	w.queue.add(at, func() {
-		if !t.connected(h.From, h.To) {
-			return
+		if t.connected(h.From, h.To) {
+			w.node(h.To).arrives(m)
 		}
-		n := w.node(h.To)
-		n.awake(func() {
-			if n.up() {
-				w.trace.message(w.now, h.To, "gets", m)
-				n.receive(m)
-			}
-		})
 	})
+}
+
+// arrives hands a message to the process, when a pause is over.
+func (n *node) arrives(m raft.Message) {
+	switch {
+	case n.paused:
+		n.stalled = append(n.stalled, func() { n.arrives(m) })
+	case n.up():
+		n.w.trace.message(n.w.now, n.id, "gets", m)
+		n.receive(m)
+	}
 }
 
 // breakOff is the longest time that the sender of a snapshot waits for an answer.

@@ -61,6 +61,9 @@ type node struct {
 	waiting      map[*waiter]bool
 
 	inbox       rsm.Events[*waiter]
+	nextTick    func() // tick, as long as the process lives
+	wakeFunc    func() // wake and turn, as values that are made once
+	turnFunc    func()
 	turning     bool // a turn is being done
 	turnDue     bool // a turn is scheduled
 	tickPending bool
@@ -100,6 +103,7 @@ func newNode(w *world, id raft.NodeID) *node {
 	if w.mix.UnlikeRuns {
 		n.runs += w.rand.Int64N(runBytes)
 	}
+	n.wakeFunc, n.turnFunc = n.wake, n.turn
 	n.clock.rate, n.born = 1, n.first()
 	if w.mix.has(Clock) {
 		n.clock.rate = w.mix.drawRate(w.rand.Uint64())
@@ -120,6 +124,16 @@ func (n *node) after(d time.Duration, f func()) {
 			n.awake(f)
 		}
 	})
+}
+
+// whileAlive returns f, which does nothing any more when the process has ended.
+func (n *node) whileAlive(f func()) func() {
+	life := n.lives
+	return func() {
+		if n.lives == life {
+			f()
+		}
+	}
 }
 
 // awake calls f now, or when the pause ends.
@@ -182,6 +196,7 @@ func (n *node) start() {
 	n.lease = rsm.Lease{}
 	n.bootClock = n.clock.read(n.w.now)
 	n.inbox, n.diskTasks, n.diskSteps, n.applyTasks = rsm.Events[*waiter]{}, nil, nil, nil
+	n.nextTick = n.whileAlive(n.tick)
 	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
 	n.freeAt = 0
 	n.waiting = map[*waiter]bool{}

@@ -34,7 +34,7 @@ func (witnessMachine) Range(kv.RangeOp) (kv.RangeResult, error) { return kv.Rang
 // has to know that it is committed.
 func (n *node) reached() raft.Index {
 	if n.witness {
-		return n.replica.Status().Commit
+		return n.replica.OwnStatus().Commit
 	}
 	return n.applier.Index()
 }
@@ -74,7 +74,7 @@ func (w *world) needsFullWitness(without *node) bool {
 	for _, n := range w.voters() {
 		switch {
 		case n == without:
-		case n.up() && n.replica.Status().WitnessFull:
+		case n.up() && n.replica.OwnStatus().WitnessFull:
 			full = true
 		default:
 			ids = append(ids, n.id)

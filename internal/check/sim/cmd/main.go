@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ type settings struct {
 }
 
 func main() {
-	debug.SetGCPercent(400) // runs are small, and make much garbage
+	debug.SetGCPercent(1600) // a run holds some megabytes, and makes much garbage
 	var (
 		s        settings
 		seed     = flag.Uint64("seed", 0, "run this seed alone")
@@ -41,6 +42,7 @@ func main() {
 		disk     = flag.String("disk", "", "model or wal, instead of what the seed draws")
 		trace    = flag.Bool("trace", false, "with --seed: print every event")
 		picture  = flag.String("picture", "", "draw a history that is not linearizable into this HTML file")
+		profile  = flag.String("profile", "", "write a profile of the processor time of the runs into this file")
 		mutants  = flag.String("mutants", "", "put known bugs back, those whose name matches, and tell how many seeds find each")
 		duration = flag.Duration("duration", 20*time.Second, "how long faults go on in each run, in virtual time")
 	)
@@ -66,7 +68,24 @@ func main() {
 			s.opt.Trace = os.Stdout
 		}
 	}
-	os.Exit(s.run())
+	os.Exit(s.profiled(*profile))
+}
+
+// profiled is run, and writes a profile of it where the file has a name.
+func (s *settings) profiled(name string) int {
+	if name == "" {
+		return s.run()
+	}
+	file, err := os.Create(name)
+	if err == nil {
+		err = pprof.StartCPUProfile(file)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	defer pprof.StopCPUProfile()
+	return s.run()
 }
 
 // read understands those flags that are lists and choices.

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"io/fs"
 	"strings"
 	"sync"
@@ -215,4 +216,13 @@ type gradualFile struct {
 func (f *gradualFile) Close() error {
 	defer f.leave()
 	return f.File.Close()
+}
+
+// Uncached implements UncachedFile.
+func (f *gradualFile) Uncached() (UncachedWriter, error) {
+	file, ok := f.File.(UncachedFile)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return file.Uncached()
 }

@@ -92,6 +92,23 @@ type File interface {
 	SyncData() error
 }
 
+// UncachedFile is a File of an FS that may be able to write past the system's cache: the Files of [OS] on
+// Linux. An FS may do without.
+type UncachedFile interface {
+	File
+	// Uncached returns a writer to the same file, or an error if its file system cannot do it.
+	Uncached() (UncachedWriter, error)
+}
+
+// UncachedWriter is like the WriteAt of its File in all that it promises, and counts as one for what may be
+// called at once. What it writes in multiples of 4096 bytes, to such places and from such addresses, does not
+// pass through the system's cache, where that is possible: the processor copies nothing, and whoever reads it
+// later reads it from the disk.
+type UncachedWriter interface {
+	io.WriterAt
+	io.Closer
+}
+
 // Dir is an open directory.
 type Dir interface {
 	io.Closer

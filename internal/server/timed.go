@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"time"
 
 	"balsa.example/vfs"
@@ -43,4 +44,13 @@ func (f timedFile) time(sync func() error) error {
 	err := sync()
 	f.observe(time.Since(began))
 	return err
+}
+
+// Uncached implements vfs.UncachedFile. Writes take no time of syncs.
+func (f timedFile) Uncached() (vfs.UncachedWriter, error) {
+	file, ok := f.File.(vfs.UncachedFile)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return file.Uncached()
 }

@@ -111,6 +111,7 @@ type writer struct {
 	unsynced int64
 	digest   xxhash.Digest
 	pace     func(bytes int)
+	uncached vfs.UncachedWriter // nil: all goes through the system's cache
 }
 
 // writer opens a file to be written from an offset on, where digest is the hash of what is before.
@@ -133,7 +134,11 @@ func (w *writer) write(ctx context.Context, b []byte) error {
 			return err
 		}
 		piece := b[:min(len(b), pieceBytes)]
-		if _, err := w.file.WriteAt(piece, w.at); err != nil {
+		to := io.WriterAt(w.file)
+		if w.uncached != nil {
+			to = w.uncached
+		}
+		if _, err := to.WriteAt(piece, w.at); err != nil {
 			return fmt.Errorf("run: write %s: %w", w.name, err)
 		}
 		w.digest.Write(piece)
@@ -152,6 +157,15 @@ func (w *writer) write(ctx context.Context, b []byte) error {
 	return nil
 }
 
+// bypass writes past the system's cache from now on, if the file system can do that.
+func (w *writer) bypass() {
+	if file, ok := w.file.(vfs.UncachedFile); ok {
+		if uncached, err := file.Uncached(); err == nil {
+			w.uncached = uncached
+		}
+	}
+}
+
 func (w *writer) sync() error {
 	if w.unsynced == 0 {
 		return nil
@@ -167,6 +181,9 @@ func (w *writer) sync() error {
 func (w *writer) close(err error) error {
 	if err == nil {
 		err = w.sync()
+	}
+	if w.uncached != nil {
+		err = errors.Join(err, w.uncached.Close())
 	}
 	if closeErr := w.file.Close(); closeErr != nil && err == nil {
 		err = fmt.Errorf("run: close %s: %w", w.name, closeErr)

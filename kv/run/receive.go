@@ -117,6 +117,7 @@ func (f Files) Extend(ctx context.Context, number uint32, info Info, there Part,
 	if err != nil {
 		return info, err
 	}
+	w.bypass() // to copy it into the cache would be most of a follower's work, and few of it are read soon
 	again := io.NewSectionReader(w.file, there.Known, there.Have-there.Known)
 	dataErr, err := w.copy(ctx, io.MultiReader(again, io.LimitReader(data, info.Bytes-there.Have)), info.Bytes-there.Known)
 	if err = w.close(err); err == nil {

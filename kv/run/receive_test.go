@@ -95,3 +95,55 @@ func TestWhatMayBeInMemoryOnlyIsWrittenAgain(t *testing.T) {
 		})
 	}
 }
+
+// bypassed is a file system that can write past the cache, and counts what comes there.
+type bypassed struct {
+	vfs.FS
+	bytes, open *int
+}
+
+func (b bypassed) Create(name string) (vfs.File, error) {
+	f, err := b.FS.Create(name)
+	return bypassedFile{f, b}, err
+}
+
+type bypassedFile struct {
+	vfs.File
+	fs bypassed
+}
+
+func (f bypassedFile) Uncached() (vfs.UncachedWriter, error) {
+	*f.fs.open++
+	return uncached(f), nil
+}
+
+type uncached bypassedFile
+
+func (u uncached) WriteAt(p []byte, at int64) (int, error) {
+	*u.fs.bytes += len(p)
+	return u.File.WriteAt(p, at)
+}
+
+func (u uncached) Close() error {
+	*u.fs.open--
+	return nil
+}
+
+// TestWhatIsReceivedBypassesTheCache: where the file system can do that.
+func TestWhatIsReceivedBypassesTheCache(t *testing.T) {
+	sender := filledWorld(t, testOptions(newMem(t)), 60, 300)
+	info := sender.durable.infos[1]
+	whole := fileOf(sender.opts.FS.(*crashfs.Mem), sender, info)
+	bytesThere, open := 0, 0
+	files := Files{Dir: testDir, Cluster: 0xc1, FS: bypassed{newMem(t), &bytesThere, &open}}
+	got, err := files.Receive(context.Background(), 40, info, Part{}, bytes.NewReader(whole), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := files.Verify(context.Background(), got, nil); err != nil {
+		t.Error(err)
+	}
+	if bytesThere != len(whole) || open != 0 {
+		t.Errorf("%d of %d bytes bypassed it, and %d writers are open", bytesThere, len(whole), open)
+	}
+}

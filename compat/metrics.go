@@ -18,7 +18,7 @@ import (
 //go:embed testdata/etcd-mixin.txt
 var mixin string
 
-var metricsChecks = []check{{name: "metrics/rules", loose: true, run: metricsRules}, {name: "metrics/families", loose: true, run: metricsFamilies}}
+var metricsChecks = []check{{name: "metrics/rules", loose: true, run: metricsRules}, {name: "metrics/families", loose: true, run: metricsFamilies}, {name: "metrics/counts", loose: true, run: metricsCounts}}
 
 // metricsRules evaluates the alerts and dashboards that etcd publishes over what the members say of
 // themselves, by Prometheus' own engine. An expression of a dashboard has a value, and so has each

@@ -27,13 +27,14 @@ func (s *Store) DoOp(op Op, wall int64) Result {
 		s.setMark(firstResendMark+markOf(op.Key), s.revision)
 		s.mu.Unlock()
 	}
-	if code := s.condition(op, old); code != CodeOK {
+	code := s.condition(op, old)
+	if op.Kind == Delete && (code == CodeOK || code == CodeNoKey) {
+		s.count(operations{deletes: 1})
+	}
+	if code != CodeOK {
 		r := s.describe(old)
 		r.Code, r.DeleteRevision = code, s.deleteMarks.of(op.Key)
 		return r
-	}
-	if op.Kind == Delete {
-		s.countDeletes(1)
 	}
 	w := s.begin(1, wall)
 	h := w.write(slot, op.Key, op.Value, 0, op.Kind == Delete)

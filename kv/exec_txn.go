@@ -18,6 +18,10 @@ func (s *Store) Txn(t *Txn, wall int64) (TxnResult, error) {
 	}
 	x := executor{s: s, w: s.begin(p.changes, wall), at: s.revision, room: maxResultBytes}
 	r := x.run(pl)
+	if x.steps > 1 {
+		x.done.txns = 1
+	}
+	s.count(x.done)
 	return r, x.err
 }
 
@@ -29,7 +33,9 @@ type executor struct {
 	err error  // of the disk: a part of the result is missing
 	// room is how many bytes of keys and values the result may still have. Each replica makes the
 	// result, so it must fit into memory whatever is deleted or read.
-	room int64
+	room  int64
+	steps int // those of nested transactions included
+	done  operations
 }
 
 // maxResultBytes bounds what a transaction gives back of previous values and of ranges. What is
@@ -53,7 +59,9 @@ func (x *executor) run(pl *plan) TxnResult {
 		default:
 			nested := x.run(st.nested)
 			r.Responses[i].Txn = &nested
+			continue
 		}
+		x.steps++
 	}
 	r.Revision = x.at
 	return r
@@ -79,7 +87,7 @@ func (x *executor) put(st *step) *PutResult {
 }
 
 func (x *executor) delete(st *step) *DeleteResult {
-	x.s.countDeletes(1)
+	x.done.deletes++
 	r := &DeleteResult{Deleted: int64(len(st.slots)), Revision: x.at}
 	for _, slot := range st.slots {
 		key := x.s.index.Key(slot)
@@ -107,6 +115,7 @@ func (x *executor) prev(key string, h index.Head) Entry {
 }
 
 func (x *executor) rangeKeys(op *RangeOp) *RangeResult {
+	x.done.ranges++
 	at := x.at
 	if op.Revision != 0 {
 		at = op.Revision
@@ -140,7 +149,7 @@ func (s *Store) DeleteKeys(keys []string, wall int64) int {
 	if len(slots) == 0 {
 		return 0
 	}
-	s.countDeletes(len(slots))
+	s.count(operations{deletes: uint64(len(slots))})
 	w := s.begin(len(slots), wall)
 	for _, slot := range slots {
 		w.write(slot, s.index.Key(slot), nil, 0, true)

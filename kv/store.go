@@ -36,8 +36,8 @@ type Store struct {
 	totals
 	chain uint64 // of the history, up to revision
 	keys  int64
-	// puts, putBytes and deletes are those of Figures.
-	puts, putBytes, deletes uint64
+	// puts, putBytes and what follows are those of Figures.
+	puts, putBytes, deletes, ranges, txns uint64
 	// live is how many bytes of each run the index refers to.
 	live map[uint32]int64
 	// deadDeletes is what DeadDeletes returns.
@@ -111,8 +111,11 @@ type Figures struct {
 	IndexBytes          int64 // memory of the index
 	HistoryBytes        int64 // of all records that the index refers to
 	// Puts and Deletes are how many this store has executed, and PutBytes the size of the keys and values that were put.
-	// A Delete of a span is one, and one of a key that does not exist is none.
+	// A Delete is one, of a span and of a key that does not exist as well.
 	Puts, Deletes, PutBytes uint64
+	// Ranges are those that transactions have read, Txns the transactions that had more than one operation to execute.
+	// Reads by other ways are not counted: many do them at the same time.
+	Ranges, Txns uint64
 }
 
 // Figures returns figures for people.
@@ -122,7 +125,7 @@ func (s *Store) Figures() Figures {
 	f := Figures{
 		Revision: s.revision, Compacted: s.compacted, Keys: s.keys, Bytes: s.bytes,
 		Versions: int64(s.index.Versions()), IndexBytes: s.index.Bytes(),
-		Puts: s.puts, Deletes: s.deletes, PutBytes: s.putBytes,
+		Puts: s.puts, Deletes: s.deletes, PutBytes: s.putBytes, Ranges: s.ranges, Txns: s.txns,
 	}
 	for _, n := range s.live {
 		f.HistoryBytes += n
@@ -130,10 +133,18 @@ func (s *Store) Figures() Figures {
 	return f
 }
 
-// countDeletes counts operations that delete, for Figures.
-func (s *Store) countDeletes(n int) {
+// operations are what was executed, for Figures. What writes counts puts.
+type operations struct{ deletes, ranges, txns uint64 }
+
+// count adds operations to Figures.
+func (s *Store) count(o operations) {
+	if o == (operations{}) {
+		return
+	}
 	s.mu.Lock()
-	s.deletes += uint64(n)
+	s.deletes += o.deletes
+	s.ranges += o.ranges
+	s.txns += o.txns
 	s.mu.Unlock()
 }
 

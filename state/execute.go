@@ -175,6 +175,7 @@ func (p *present) grant(m *More) Result {
 	}
 	if err == nil {
 		p.leases.ever.Granted++
+		p.leases.ever.TTLs.add(m.TTL)
 	}
 	p.leases.mu.Unlock()
 	r := p.refusal(leaseCode(err))

@@ -1,6 +1,11 @@
 package state
 
-import "balsa.example/kv"
+import (
+	"math/bits"
+	"time"
+
+	"balsa.example/kv"
+)
 
 // Figures are those of one replica, for people. Sizes are in bytes.
 type Figures struct {
@@ -21,7 +26,25 @@ type Figures struct {
 
 // LeaseCounts are what became of leases, sessions included: how many were granted, kept alive, revoked, and have
 // expired. Each member counts what it executes.
-type LeaseCounts struct{ Granted, Renewed, Revoked, Expired uint64 }
+type LeaseCounts struct {
+	Granted, Renewed, Revoked, Expired uint64
+	TTLs                               TTLCounts
+}
+
+// TTLCounts are how many leases were granted by their times to live: UpTo[i] of more than 2^(i-1) and at most 2^i seconds,
+// the last of more than that. Seconds is the sum.
+type TTLCounts struct {
+	UpTo    [ttlBuckets + 1]uint64
+	Seconds float64
+}
+
+const ttlBuckets = 24
+
+// add counts a lease with a time to live in nanoseconds.
+func (c *TTLCounts) add(ttl int64) {
+	c.UpTo[min(bits.Len64(uint64(max(ttl-1, 0))/uint64(time.Second)), ttlBuckets)]++
+	c.Seconds += time.Duration(ttl).Seconds()
+}
 
 // Figures returns figures of this replica.
 func (m *Machine) Figures() Figures {

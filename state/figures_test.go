@@ -147,20 +147,30 @@ func TestFiguresCountWhatWasExecuted(t *testing.T) {
 	m.DoOp(state.Command{Op: kv.Op{Kind: kv.Delete, Key: "a", Unconditional: true}}) // there is none any more
 	m.DoOp(state.Command{More: &state.More{Kind: state.KindTxn, Txn: &kv.Txn{Then: []kv.TxnOp{
 		{Put: &kv.PutOp{Key: "b"}}, {Put: &kv.PutOp{Key: "c"}}, {Delete: &kv.DeleteOp{Span: kv.Span{From: "x"}}},
+		{Range: &kv.RangeOp{Span: kv.Span{From: "b"}}},
+		{Txn: &kv.Txn{Then: []kv.TxnOp{{Range: &kv.RangeOp{Span: kv.Span{From: "b"}}}}}},
 	}}}})
+	m.DoOp(state.Command{More: &state.More{Kind: state.KindTxn, Txn: &kv.Txn{Then: []kv.TxnOp{{Put: &kv.PutOp{Key: "b"}}}}}})
 	m.DoOp(grant(1, second, false))
 	m.DoOp(grant(2, second, false))
 	m.DoOp(grant(2, second, false)) // refused
+	for i, ttl := range []int64{1_000_000_001, 3_000_000_000, 4_000_000_000, 9_000_000_000_000_000_000} {
+		longer := grant(int64(4+i), second, false)
+		longer.More.TTL = ttl
+		m.DoOp(longer)
+	}
 	m.DoOp(state.Command{More: &state.More{Kind: state.KindRevoke, Lease: 1}})
 	keepAlive := tick(second)
 	keepAlive.More.Leases = []int64{2, 3}
 	m.DoOp(keepAlive)
 	m.DoOp(tick(9 * second))
 	got := m.Figures()
-	if got.Puts != 4 || got.PutBytes != 6+2+2 || got.Deletes != 2 {
-		t.Errorf("%d puts of %d bytes, %d deletes", got.Puts, got.PutBytes, got.Deletes)
+	if got.Puts != 5 || got.PutBytes != 6+2+2+1 || got.Deletes != 3 || got.Ranges != 2 || got.Txns != 1 {
+		t.Errorf("%d puts of %d bytes, %d deletes, %d ranges, %d transactions", got.Puts, got.PutBytes, got.Deletes, got.Ranges, got.Txns)
 	}
-	if want := (state.LeaseCounts{Granted: 2, Renewed: 1, Revoked: 1, Expired: 1}); got.LeasesEver != want {
+	ttls := state.TTLCounts{Seconds: 2 + 1.000000001 + 3 + 4 + 9_000_000_000}
+	ttls.UpTo[0], ttls.UpTo[1], ttls.UpTo[2], ttls.UpTo[24] = 2, 1, 2, 1
+	if want := (state.LeaseCounts{Granted: 6, Renewed: 1, Revoked: 1, Expired: 4, TTLs: ttls}); got.LeasesEver != want {
 		t.Errorf("leases %+v, want %+v", got.LeasesEver, want)
 	}
 }

@@ -134,6 +134,18 @@ func (c *Calls) Failed(with ...codes.Code) (n uint64) {
 	return n
 }
 
+// Open is how many calls of a method have begun, and not ended; 0 if there is no such method.
+func (c *Calls) Open(name string) (n uint64) {
+	call := c.methods[name]
+	if call == nil {
+		return 0
+	}
+	for code := range call.handled { // before those that have begun, of which there are not fewer then
+		n += call.handled[code].Load()
+	}
+	return call.started.Load() - n
+}
+
 // Describe implements prometheus.Collector.
 func (c *Calls) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.started

@@ -71,6 +71,12 @@ var etcdMemberFigures = []figure[Sample]{
 		func(s *Sample) uint64 { return s.replica().Deletes }),
 	etcdGauge("debugging_mvcc_total_put_size_in_bytes", "Size of the keys and values that were put.",
 		func(s *Sample) uint64 { return s.replica().PutBytes }),
+	etcdCounter("mvcc_range_total", "Ranges that this member has read, for either API, those in transactions included.",
+		func(s *Sample) uint64 { return s.Ranges }),
+	etcdCounter("mvcc_txn_total", "Transactions that this member has executed with more than one operation.",
+		func(s *Sample) uint64 { return s.Txns }),
+	etcdGauge("debugging_mvcc_watch_stream_total", "Open streams of watchers, of etcd's API.", func(s *Sample) uint64 { return s.WatchStreams }),
+	etcdGauge("server_snapshot_apply_in_progress_total", "1 while the state of another member is received.", func(s *Sample) int64 { return s.Receiving }),
 	etcdCounter("debugging_lease_granted_total", "Leases that were granted, sessions included.",
 		func(s *Sample) uint64 { return s.replica().LeasesGranted }),
 	etcdCounter("debugging_lease_renewed_total", "Keep-alives of leases. All members count them, where in etcd the leader does.",
@@ -120,6 +126,41 @@ var filesFigures = []figure[Sample]{
 	},
 }
 
+var etcdFeature = etcdGauge("server_feature_enabled", "1 if what a gate of etcd switches on is so here, whatever --feature-gates says.",
+	func(on *int) int { return *on }, "name", "stage")
+
+// etcdFeatures are the gates of etcd 3.7, and whether what they switch on is so: states are compared all the time, and
+// what is left of a lease is in the log.
+var etcdFeatures = []struct {
+	name, stage string
+	on          int
+}{
+	{"AllAlpha", "ALPHA", 0},
+	{"AllBeta", "BETA", 0},
+	{"CompactHashCheck", "ALPHA", 1},
+	{"FastLeaseKeepAlive", "BETA", 0}, // a keep-alive waits for the log
+	{"InitialCorruptCheck", "ALPHA", 1},
+	{"LeaseCheckpoint", "ALPHA", 1},
+	{"LeaseCheckpointPersist", "ALPHA", 1},
+	{"PriorityRequest", "ALPHA", 0},
+	{"SetMemberLocalAddr", "ALPHA", 0},
+	{"StopGRPCServiceOnDefrag", "ALPHA", 0}, // there is nothing to defragment
+	{"TxnModeWriteWithSharedBuffer", "BETA", 0},
+}
+
+var etcdLeaseTTLs = prometheus.NewDesc("etcd_debugging_lease_ttl_total", "Times to live of the leases that were granted, sessions included, in seconds.", nil, nil)
+
+// leaseTTLs is the histogram of them.
+func (s *Sample) leaseTTLs() prometheus.Metric {
+	of, count, upTo := s.replica(), uint64(0), map[float64]uint64{}
+	for i, n := range of.LeaseTTLs {
+		if count += n; i < len(of.LeaseTTLs)-1 {
+			upTo[math.Ldexp(1, i)] = count
+		}
+	}
+	return prometheus.MustNewConstHistogram(etcdLeaseTTLs, count, of.LeaseSeconds, upTo)
+}
+
 func always(*Sample) int { return 1 }
 
 // node is the member's part in consensus, zeros before it has one: etcd's counters are there from the
@@ -145,6 +186,10 @@ func etcdID(id uint64) string { return strconv.FormatUint(id, 16) }
 // collectEtcd adds the figures of a sample by etcd's names.
 func collectEtcd(ch chan<- prometheus.Metric, s *Sample) {
 	collect(ch, etcdMemberFigures, s)
+	ch <- s.leaseTTLs()
+	for _, f := range etcdFeatures {
+		collect(ch, []figure[int]{etcdFeature}, &f.on, f.name, f.stage)
+	}
 	collect(ch, []figure[Sample]{etcdVersion}, s, s.EtcdVersion)
 	collect(ch, []figure[Sample]{etcdClusterVersion}, s, s.EtcdClusterVersion)
 	collect(ch, []figure[Sample]{etcdServerID}, s, etcdID(s.ID))
@@ -163,6 +208,8 @@ func collectEtcd(ch chan<- prometheus.Metric, s *Sample) {
 
 func describeEtcd(ch chan<- *prometheus.Desc) {
 	describe(ch, etcdMemberFigures)
+	ch <- etcdLeaseTTLs
+	ch <- etcdFeature.desc
 	describe(ch, []figure[Sample]{etcdVersion, etcdClusterVersion, etcdServerID, etcdGoVersion, etcdKnownPeers})
 	describe(ch, filesFigures)
 	describe(ch, etcdPeerFigures)

@@ -29,7 +29,12 @@ func everything() Config {
 	cfg := config(example)
 	slow := NewSlow()
 	slow.Count("put")
-	cfg.Collectors = []prometheus.Collector{NewSyncs(), NewCommits(), trips, requests, calls, NewFailures(), NewWork("checkpoint"), slow}
+	asked := NewEtcdRequests([]string{"/etcdserverpb.KV/Put"})
+	asked.Took("Put", true, true, time.Second)
+	asked.Range(0, true)
+	asked.Client("").Unary()
+	asked.Promoted("etcdserver: member not found")
+	cfg.Collectors = []prometheus.Collector{NewSyncs(), NewCommits(), trips, requests, calls, NewFailures(), NewWork("checkpoint"), slow, asked}
 	return cfg
 }
 

@@ -63,6 +63,15 @@ func (r *Requests) Failed(codes ...int) (n uint64) {
 	return n
 }
 
+// Answered is how many requests of some kinds were answered with a code.
+func (r *Requests) Answered(code int, kinds ...int) (n uint64) {
+	for _, kind := range kinds {
+		k := r.Kind(kind)
+		n += k.counts[bounded(code, len(k.counts))].Load()
+	}
+	return n
+}
+
 // bounded returns i, or n-1 if i is not below n.
 func bounded(i, n int) int {
 	if i < 0 || i >= n {

@@ -48,6 +48,12 @@ type Sample struct {
 	OpenFiles, MaxOpenFiles uint64
 	// Healthy and Unhealthy are answers of /health.
 	Healthy, Unhealthy uint64
+	// Ranges and Txns are the ranges that were read, and the transactions of more than one operation.
+	Ranges, Txns uint64
+	// WatchStreams are those of etcd's API that are open.
+	WatchStreams uint64
+	// Receiving is how many times the state of another member is being received.
+	Receiving int64
 	// AuthRevision is that of users and roles.
 	AuthRevision uint64
 	// Failed is how many requests failed for want of a leader, of an answer in time, or of an outcome.
@@ -108,10 +114,14 @@ type Replica struct {
 	Puts, Deletes, PutBytes uint64 // executed
 	// What became of leases, sessions included.
 	LeasesGranted, LeasesRenewed, LeasesRevoked, LeasesExpired uint64
-	Quota                                                      int64 // 0: none
-	AtQuota                                                    bool
-	RunsScrubbed, RunsRepaired                                 uint64
-	RunsDamaged                                                int
+	// LeaseTTLs are how many were granted with a time to live of at most 1, 2, 4 and so on seconds, and with a longer
+	// one; LeaseSeconds is the sum.
+	LeaseTTLs                  []uint64
+	LeaseSeconds               float64
+	Quota                      int64 // 0: none
+	AtQuota                    bool
+	RunsScrubbed, RunsRepaired uint64
+	RunsDamaged                int
 }
 
 // Disk is the content of the data directory.

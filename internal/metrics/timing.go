@@ -43,6 +43,16 @@ func bucketOf(took time.Duration) int {
 	return min(bits.Len64(uint64(max(took-1, 0)/firstBound)), timeBuckets)
 }
 
+// count is how many were added so far.
+func (t *requestTimes) count() (n uint64) {
+	for i := range t.shards {
+		for bucket := range t.shards[i].buckets {
+			n += t.shards[i].buckets[bucket].Load()
+		}
+	}
+	return n
+}
+
 // metric is what was added so far.
 func (t *requestTimes) metric(desc *prometheus.Desc, labels ...string) prometheus.Metric {
 	var count uint64

@@ -11,11 +11,16 @@ import (
 // member, makes a backup. It is a prometheus.Collector. Any goroutine may use it.
 type Work struct {
 	kinds       map[string]*workKind
+	snapshots   prometheus.Histogram // the durations of WorkBackup, by etcd's name
 	failures    *prometheus.Desc
 	lastSuccess *prometheus.Desc
 }
 
+// WorkBackup is the kind that is a copy of all data, for clients of either API.
+const WorkBackup = "backup"
+
 type workKind struct {
+	running  atomic.Int64
 	duration prometheus.Histogram
 	failed   atomic.Uint64
 	success  atomic.Int64 // when it was done last, in Unix milliseconds; 0: never
@@ -30,6 +35,10 @@ func NewWork(kinds ...string) *Work {
 		lastSuccess: prometheus.NewDesc("balsa_work_last_success_timestamp_seconds",
 			"When work of a kind was done last, in Unix time; 0 if never since the process started.", []string{"work"}, nil),
 	}
+	w.snapshots = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "etcd_disk_backend_snapshot_duration_seconds", Help: "How long copies of all data for clients took.",
+		Buckets: prometheus.ExponentialBuckets(0.01, 2, 17),
+	})
 	for _, kind := range kinds {
 		w.kinds[kind] = &workKind{duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "balsa_work_duration_seconds", Help: "How long work of a kind took, be it done or failed.",
@@ -39,10 +48,23 @@ func NewWork(kinds ...string) *Work {
 	return w
 }
 
+// Begin notes that work of a kind runs until the function that it returns is called.
+func (w *Work) Begin(kind string) (leave func()) {
+	k := w.kinds[kind]
+	k.running.Add(1)
+	return func() { k.running.Add(-1) }
+}
+
+// Running is how much work of a kind runs.
+func (w *Work) Running(kind string) int64 { return w.kinds[kind].running.Load() }
+
 // Ended counts work of a kind that began then and ended now.
 func (w *Work) Ended(kind string, then, now time.Time, err error) {
 	k := w.kinds[kind]
 	k.duration.Observe(now.Sub(then).Seconds())
+	if kind == WorkBackup {
+		w.snapshots.Observe(now.Sub(then).Seconds())
+	}
 	if err != nil {
 		k.failed.Add(1)
 		return
@@ -54,6 +76,7 @@ func (w *Work) Ended(kind string, then, now time.Time, err error) {
 func (w *Work) Describe(ch chan<- *prometheus.Desc) {
 	ch <- w.failures
 	ch <- w.lastSuccess
+	w.snapshots.Describe(ch)
 	for _, k := range w.kinds {
 		k.duration.Describe(ch)
 	}
@@ -61,6 +84,7 @@ func (w *Work) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (w *Work) Collect(ch chan<- prometheus.Metric) {
+	w.snapshots.Collect(ch)
 	for kind, k := range w.kinds {
 		k.duration.Collect(ch)
 		ch <- prometheus.MustNewConstMetric(w.failures, prometheus.CounterValue, float64(k.failed.Load()), kind)

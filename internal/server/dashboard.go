@@ -75,7 +75,7 @@ func (s *Server) withDashboard(others http.Handler) http.Handler {
 	show := ui.New(ui.Config{
 		Cluster: s.dashboard, Named: s.named, Writes: s.cfg.UI == ChangeUI, Stopping: s.ctx.Done(),
 		Etcd: gateway.New(gateway.Config{
-			Methods: etcd.Methods, Bounds: s.cfg.etcdBounds(), Calls: s.calls, Origins: []string{}, Client: s.clientOf, Entrance: s.etcd,
+			Methods: etcd.Methods, Bounds: s.cfg.etcdBounds(), Calls: s.calls, Requests: s.asked, Origins: []string{}, Client: s.clientOf, Entrance: s.etcd,
 		}),
 	})
 	mux := http.NewServeMux()

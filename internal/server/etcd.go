@@ -17,6 +17,7 @@ import (
 	"balsa.example/internal/frontend/etcd/overgrpc"
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/internal/frontend/watching"
+	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
 	"balsa.example/kv"
 	"balsa.example/member"
@@ -44,19 +45,28 @@ func (c Config) etcdBounds() clients.Bounds {
 // clientCodec encodes what clients get. Both APIs have messages that are encoded already.
 func clientCodec() encoding.CodecV2 { return overgrpc.Codec(api.Codec()) }
 
+func newEtcdRequests() *metrics.EtcdRequests {
+	var names []string
+	for _, m := range etcd.Methods {
+		names = append(names, m.Name)
+	}
+	return metrics.NewEtcdRequests(names)
+}
+
 // openEtcd registers the etcd API. Requests wait until startEtcd.
 func (s *Server) openEtcd() {
 	face := overgrpc.New(s.etcd)
 	face.Bounds = func(ctx context.Context) (watching.Bounds, func()) { return s.port.ClientOf(ctx) }
+	face.Requests = s.asked
 	face.Register(s.port.Within(s.cfg.etcdBounds()), etcd.Methods)
 	overgrpc.RegisterReflection(s.port)
-	s.port.AddValues(overgrpc.WithCaller)
+	s.port.AddValues(face.WithCaller)
 }
 
 // newGateway is the etcd API as JSON.
 func (s *Server) newGateway() *gateway.Gateway {
 	return gateway.New(gateway.Config{
-		Methods: etcd.Methods, Bounds: s.cfg.etcdBounds(), Calls: s.calls, Origins: s.cfg.Origins,
+		Methods: etcd.Methods, Bounds: s.cfg.etcdBounds(), Calls: s.calls, Requests: s.asked, Origins: s.cfg.Origins,
 		Client:   s.clientOf,
 		Entrance: s.etcd,
 	})
@@ -79,7 +89,7 @@ func (s *Server) startEtcd(r *replica.Replica) {
 		Node: etcdNode{r.Anywhere(), r}, Member: etcdMember{s, r},
 		ClusterID: s.member.ClusterID(), MemberID: uint64(s.id()),
 		Limits: s.cfg.Limits, ElectionTimeout: s.cfg.ElectionTimeout, Access: r.Access, SnapshotDir: s.cfg.DataDir,
-		Recorder: s.recorder, Stages: r.Node.Stages, Client: s.addressOf,
+		Requests: s.asked, Recorder: s.recorder, Stages: r.Node.Stages, Client: s.addressOf,
 		OnSnapshot: s.beginBackup,
 		Watches:    etcd.Watches{Hub: r.Watches.Hub, Leaderless: r.Watches.Leaderless, Stopping: s.ctx.Done(), ProgressInterval: s.cfg.WatchProgress},
 	}))
@@ -166,8 +176,24 @@ func (m etcdMember) UpdateMember(ctx context.Context, id uint64, peerURLs []stri
 
 // PromoteMember implements etcd.Member. As in etcd, a learner that has not started is not ready.
 func (m etcdMember) PromoteMember(ctx context.Context, id uint64) error {
-	_, err := m.s.member.Promote(ctx, member.Who{ID: raft.NodeID(id)})
+	_, err := m.s.promote(ctx, member.Who{ID: raft.NodeID(id)})
 	return etcdMemberError(ctx, err)
+}
+
+// promote promotes a learner, and counts that.
+func (s *Server) promote(ctx context.Context, who member.Who) (member.Info, error) {
+	one, err := s.member.Promote(ctx, who)
+	switch told := etcdMemberError(ctx, err); told {
+	case nil:
+		s.asked.Promoted("")
+	case translate.ErrMemberNotFound: // of these two etcd counts other texts than those that it tells clients
+		s.asked.Promoted("membership: ID not found")
+	case translate.ErrMemberNotLearner:
+		s.asked.Promoted("membership: can only promote a learner member")
+	default:
+		s.asked.Promoted(told.Error()) // one of few
+	}
+	return one, err
 }
 
 // etcdMemberErrors are what clients of etcd know of the errors of package member.

@@ -25,7 +25,7 @@ const readTimeout = 5 * time.Second
 // showFigures makes what answers scrapes. It is one for all ports.
 func (s *Server) showFigures() {
 	s.figures = metrics.Handler(metrics.Config{
-		Sample: s.sample, Collectors: []prometheus.Collector{s.syncs, s.commits, s.trips, s.requests, s.calls, s.failures, s.works, s.slow}, Logger: s.log,
+		Sample: s.sample, Collectors: []prometheus.Collector{s.syncs, s.commits, s.trips, s.requests, s.calls, s.failures, s.works, s.slow, s.asked}, Logger: s.log,
 	})
 }
 

@@ -83,7 +83,7 @@ func (m membership) change(ctx context.Context, c *api.MembersChange) (member.In
 		}
 		return m.s.member.Add(ctx, member.NewMember{Name: c.NewName, Peers: c.PeerUrls, Clients: c.ClientUrls, Learner: c.Learner, MaxLearners: m.s.cfg.MaxLearners})
 	case api.MembersChange_PROMOTE:
-		return m.s.member.Promote(ctx, who)
+		return m.s.promote(ctx, who)
 	case api.MembersChange_REMOVE:
 		return m.s.member.Remove(ctx, who)
 	case api.MembersChange_UPDATE:

@@ -16,6 +16,7 @@ import (
 	"balsa.example/member"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // openMetrics makes a port for each address of metrics, of those that have no port for clients: what
@@ -108,6 +109,7 @@ func (s *Server) sample() metrics.Sample {
 		sample.Replica.IndexLimit = max(s.cfg.MaxIndexBytes, 0)
 		sample.Disk.SnapshotIndex, sample.Disk.SnapshotBytes = uint64(known.Snapshot.Index), sample.Replica.RunBytes
 		sample.Alarms = sampleAlarms(r)
+		s.sampleReads(&sample, r)
 	}
 	for _, m := range s.others() {
 		sample.Peers = append(sample.Peers, s.samplePeer(m, known))
@@ -115,6 +117,16 @@ func (s *Server) sample() metrics.Sample {
 	sample.TLS = s.sampleTLS()
 	s.sampleCluster(&sample)
 	return sample
+}
+
+// sampleReads adds what was read. A Get of the native API is a range of one key.
+func (s *Server) sampleReads(sample *metrics.Sample, r *replica.Replica) {
+	executed := r.State.Figures()
+	sample.Ranges, sample.Txns = s.asked.Reads()
+	sample.Ranges += executed.Ranges + s.requests.Answered(int(api.Reply_OK), int(api.Request_GET), int(api.Request_RANGE))
+	sample.Txns += executed.Txns
+	sample.WatchStreams = s.calls.Open("/etcdserverpb.Watch/Watch")
+	sample.Receiving = s.works.Running(string(state.WorkReceive))
 }
 
 // sampleNode reads the figures of a member's part in consensus.
@@ -157,6 +169,8 @@ func sampleReplica(r *replica.Replica) *metrics.Replica {
 		LeasesRenewed: state.LeasesEver.Renewed,
 		LeasesRevoked: state.LeasesEver.Revoked,
 		LeasesExpired: state.LeasesEver.Expired,
+		LeaseTTLs:     state.LeasesEver.TTLs.UpTo[:],
+		LeaseSeconds:  state.LeasesEver.TTLs.Seconds,
 
 		Quota:        state.Quota,
 		AtQuota:      state.AtQuota(),

@@ -11,11 +11,9 @@ import (
 	"balsa.example/state"
 )
 
-// workBackup is what a server does besides the works of package state.
-const workBackup = "backup"
-
+// newWorks measures the works of package state, and what a server does besides.
 func newWorks() *metrics.Work {
-	kinds := []string{workBackup}
+	kinds := []string{metrics.WorkBackup}
 	for _, w := range state.Works {
 		kinds = append(kinds, string(w))
 	}
@@ -25,15 +23,16 @@ func newWorks() *metrics.Work {
 // beginWork measures work until the function that it returns is called. What ends because the server
 // stops has not failed.
 func (s *Server) beginWork(kind string) (end func(error)) {
-	then := time.Now()
+	then, leave := time.Now(), s.works.Begin(kind)
 	return func(err error) {
+		leave()
 		if err == nil || s.ctx.Err() == nil {
 			s.works.Ended(kind, then, time.Now(), err)
 		}
 	}
 }
 
-func (s *Server) beginBackup() (end func(error)) { return s.beginWork(workBackup) }
+func (s *Server) beginBackup() (end func(error)) { return s.beginWork(metrics.WorkBackup) }
 
 // sampleCluster adds the members, the connections of others and the space that is left.
 func (s *Server) sampleCluster(sample *metrics.Sample) {

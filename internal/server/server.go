@@ -54,7 +54,8 @@ type Server struct {
 	clientTLS *certs.Source                   // nil without TLS
 	requests  *metrics.Requests
 	calls     *metrics.Calls
-	files     *vfs.Gradual // for the state
+	files     *vfs.Gradual          // for the state
+	asked     *metrics.EtcdRequests // by etcd's API
 	// healthy and unhealthy count answers of /health.
 	healthy, unhealthy atomic.Uint64
 	failures           *metrics.Failures
@@ -111,6 +112,7 @@ func Start(cfg Config) (*Server, error) {
 		commits:  metrics.NewCommits(),
 		trips:    metrics.NewRoundTrips(),
 		works:    newWorks(),
+		asked:    newEtcdRequests(),
 		slow:     metrics.NewSlow(),
 		calls:    metrics.NewCalls(),
 		failures: metrics.NewFailures(),

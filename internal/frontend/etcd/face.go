@@ -7,6 +7,7 @@ import (
 
 	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/watching"
+	"balsa.example/internal/metrics"
 	"balsa.example/internal/tracing"
 	"balsa.example/kv"
 	"balsa.example/raft"
@@ -42,6 +43,8 @@ type Config struct {
 	// Recorder takes requests that were slow; nil: nobody asks. Stages returns when an entry of the log
 	// came how far, and Client returns the address of who called; both may be nil without a Recorder.
 	Recorder *tracing.Recorder
+	// Requests counts and times what is asked; nil: nobody does.
+	Requests *metrics.EtcdRequests
 	Stages   func(raft.Index) rsm.Stages
 	Client   func(context.Context) string
 	// SnapshotDir is where the file of a snapshot is made, which has no name there; empty: there are
@@ -133,6 +136,8 @@ type Caller struct {
 	RequireLeader bool
 	// Bounds count what the client has; nil: nothing is bounded.
 	Bounds watching.Bounds
+	// Requests counts what clients of its version ask; nil: nobody does.
+	Requests *metrics.EtcdClient
 
 	user access.User // as admit has proved it
 	way  way

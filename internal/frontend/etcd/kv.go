@@ -7,6 +7,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/internal/metrics"
 	"balsa.example/kv"
 	"balsa.example/state"
 )
@@ -42,7 +43,7 @@ func (f *Face) encodeRange(ctx context.Context, c *Caller, r *pb.RangeRequest) (
 		}
 	}
 	var result kv.RangeResult
-	entries := lentRanges.get()
+	entries, then := lentRanges.get(), metrics.Now()
 	err = f.access.Read(c.user, op.Span, func() error {
 		return f.reading(ctx, func(maxBytes int64) (bool, error) {
 			bounded, keys := *op, 0
@@ -54,6 +55,7 @@ func (f *Face) encodeRange(ctx context.Context, c *Caller, r *pb.RangeRequest) (
 			return !translate.CutAfter(op, &result, keys), err
 		})
 	})
+	f.cfg.Requests.Range(then, err == nil)
 	if err != nil {
 		lentRanges.put(entries)
 		return nil, translate.ReadFailed(err)
@@ -143,6 +145,7 @@ func (f *Face) readTxn(ctx context.Context, c *Caller, txn *kv.Txn, serializable
 	if err != nil {
 		return nil, translate.ReadFailed(err)
 	}
+	f.cfg.Requests.ReadTxn(len(result.Responses)) // each is a range
 	return translate.TxnResponse(f.origin(), &state.Result{Result: kv.Result{Code: result.Code, Revision: result.Revision}, Txn: &result})
 }
 

@@ -2,9 +2,14 @@ package etcd
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
+
+	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/internal/metrics"
 )
 
 // Right is what a caller needs for a method while authentication is on.
@@ -61,20 +66,32 @@ type message[T any] interface {
 func unary[Req, Resp any, PReq message[Req], PResp message[Resp]](
 	name string, right Right, call func(*Face, context.Context, *Caller, PReq) (PResp, error),
 ) Method {
-	waiting := waits[name]
+	waiting, kind := waits[name], metrics.EtcdRequestType(name)
 	return Method{
 		Name: name, Right: right,
 		NewRequest: func() proto.Message { return PReq(new(Req)) },
 		Call: func(f *Face, ctx context.Context, c *Caller, req proto.Message) (proto.Message, error) {
-			if !f.cfg.Recorder.On() || waiting {
+			c.Requests.Unary()
+			if waiting || !f.cfg.Recorder.On() && f.cfg.Requests == nil {
 				return answered(f, ctx, c, req.(PReq), right, call)
 			}
 			c.way = f.begin(c)
 			resp, err := answered(f, ctx, c, req.(PReq), right, call)
-			f.ended(ctx, name, c, req, err)
+			now := time.Now()
+			if c.way.wrote || !isInvalid(err) { // which etcd refuses before it looks at the clock
+				ok := err == nil || c.way.wrote && !c.way.failed // as in etcd: a command that is refused has been executed
+				f.cfg.Requests.Took(kind, c.way.wrote, ok, now.Sub(c.way.began))
+			}
+			f.ended(ctx, name, c, req, err, now)
 			return resp, err
 		},
 	}
+}
+
+// isInvalid tells whether a request makes no sense.
+func isInvalid(err error) bool {
+	var known *translate.Error
+	return errors.As(err, &known) && known.Code == translate.InvalidArgument
 }
 
 // answered calls a unary method for a caller who may.
@@ -96,6 +113,7 @@ func stream[Req any, PReq message[Req]](name string, right Right, clientStreams 
 		Name: name, Right: right, ClientStreams: clientStreams,
 		NewRequest: func() proto.Message { return PReq(new(Req)) },
 		Serve: func(f *Face, c *Caller, s Stream) error {
+			c.Requests.Stream()
 			prove, err := f.admits(c, right)
 			if prove && err == nil {
 				err = f.prove(s.Context(), c, right)

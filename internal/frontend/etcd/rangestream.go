@@ -6,6 +6,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/internal/metrics"
 	"balsa.example/kv"
 )
 
@@ -37,10 +38,12 @@ func (f *Face) RangeStream(c *Caller, s Stream) error {
 	pages := translate.Pages{Op: *op, Keys: streamPageKeys, Bytes: f.streamPageBytes(), Origin: f.origin()}
 	for !pages.Done() {
 		var page *translate.Page
+		then := metrics.Now()
 		err := f.access.Read(c.user, op.Span, func() (err error) {
 			page, err = pages.Next(f.cfg.Node.Store())
 			return err
 		})
+		f.cfg.Requests.Range(then, err == nil)
 		if err != nil {
 			return translate.ReadFailed(err)
 		}

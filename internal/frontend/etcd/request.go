@@ -84,7 +84,7 @@ func (f *Face) submit(ctx context.Context, caller *Caller, c state.Command) (sta
 		c.More.User, c.More.UserStamp = caller.user.Name, caller.user.Stamp
 	}
 	r, entry, err := f.cfg.Node.Submit(ctx, f.late(), c)
-	caller.way.entry, caller.way.wrote = entry, true
+	caller.way.entry, caller.way.wrote, caller.way.failed = entry, true, err != nil
 	if err != nil {
 		return r, failed(err, translate.WriteFailed)
 	}
@@ -93,10 +93,14 @@ func (f *Face) submit(ctx context.Context, caller *Caller, c state.Command) (sta
 
 // fresh returns when the store has all that was acknowledged before.
 func (f *Face) fresh(ctx context.Context) error {
-	if err := f.cfg.Node.Read(ctx, f.late()); err != nil {
-		return failed(err, translate.ReadFailed)
+	err := f.cfg.Node.Read(ctx, f.late())
+	if err == nil {
+		return nil
 	}
-	return nil
+	if ctx.Err() == nil { // else it is the client who does not wait
+		f.cfg.Requests.ReadFailed(errors.Is(err, context.DeadlineExceeded))
+	}
+	return failed(err, translate.ReadFailed)
 }
 
 // freshFor is fresh for a caller, who may be asked where the time went.

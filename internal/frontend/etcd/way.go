@@ -17,10 +17,11 @@ import (
 
 // way is what a call knows of its own way.
 type way struct {
-	began time.Time
-	fresh time.Time   // when the state was fresh enough for a read; zero: it was not, or had not to be
-	wrote bool        // it was handed to the Node as a command
-	entry rsm.EntryID // of the command
+	began  time.Time
+	fresh  time.Time   // when the state was fresh enough for a read; zero: it was not, or had not to be
+	wrote  bool        // it was handed to the Node as a command
+	entry  rsm.EntryID // of the command
+	failed bool        // the Node had no result of it
 
 	parent  tracing.Parent
 	sampled bool
@@ -40,8 +41,8 @@ func (f *Face) begin(c *Caller) way {
 }
 
 // ended tells the Recorder of a call, if it wants that.
-func (f *Face) ended(ctx context.Context, method string, c *Caller, req proto.Message, err error) {
-	w, now := &c.way, time.Now()
+func (f *Face) ended(ctx context.Context, method string, c *Caller, req proto.Message, err error, now time.Time) {
+	w := &c.way
 	if !f.cfg.Recorder.Wants(now.Sub(w.began), w.sampled) {
 		return
 	}

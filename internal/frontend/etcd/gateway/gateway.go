@@ -21,7 +21,7 @@ import (
 	"balsa.example/internal/metrics"
 )
 
-// Config says what to serve. All are required but Calls and Origins.
+// Config says what to serve. All are required but Calls, Requests and Origins.
 type Config struct {
 	Methods []etcd.Method
 	// Entrance leads to what answers.
@@ -32,6 +32,8 @@ type Config struct {
 	Bounds clients.Bounds
 	// Calls counts the calls, as those over gRPC; may be nil.
 	Calls *metrics.Calls
+	// Requests counts the requests, as those over gRPC; may be nil.
+	Requests *metrics.EtcdRequests
 	// Origins are those of web pages that may use the API. nil: all.
 	Origins []string
 }
@@ -136,7 +138,7 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, m etcd.Method, 
 		return writeError(w, err)
 	}
 	in.discard()
-	if err := g.call(ctx, w, f, m, req, callerOf(r)); err != nil {
+	if err := g.call(ctx, w, f, m, req, g.callerOf(r)); err != nil {
 		return writeError(w, late(ctx, err))
 	}
 	return nil
@@ -178,8 +180,8 @@ var (
 )
 
 // callerOf is what the request tells of its sender.
-func callerOf(r *http.Request) *etcd.Caller {
-	c := &etcd.Caller{Token: r.Header.Get("Grpc-Metadata-Token"), RequireLeader: r.Header.Get("Grpc-Metadata-Hasleader") == "true", Traceparent: r.Header.Get("Traceparent")}
+func (g *Gateway) callerOf(r *http.Request) *etcd.Caller {
+	c := &etcd.Caller{Requests: g.cfg.Requests.Client(""), Token: r.Header.Get("Grpc-Metadata-Token"), RequireLeader: r.Header.Get("Grpc-Metadata-Hasleader") == "true", Traceparent: r.Header.Get("Traceparent")}
 	if c.Token == "" {
 		c.Token = r.Header.Get("Authorization")
 	}

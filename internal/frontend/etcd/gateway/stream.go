@@ -23,7 +23,7 @@ func (g *Gateway) stream(ctx context.Context, w http.ResponseWriter, r *http.Req
 	s := &stream{ctx: ctx, in: g.newReader(r), one: !m.ClientStreams, w: w, control: control, call: call}
 	cl, done := g.cfg.Client(ctx)
 	defer done()
-	c := callerOf(r)
+	c := g.callerOf(r)
 	c.Bounds = cl
 	err := late(ctx, m.Serve(f, c, s))
 	if err != nil && !errors.Is(ctx.Err(), context.Canceled) { // else nobody hears it

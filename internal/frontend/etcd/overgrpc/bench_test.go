@@ -58,8 +58,9 @@ func benchmarkCall(b *testing.B, method string, req proto.Message) {
 	n := newLoop(b)
 	entrance := etcd.NewEntrance(nil)
 	port := clients.New(clients.Config{Codec: overgrpc.Codec(api.Codec()), Logger: slog.New(slog.DiscardHandler)})
-	overgrpc.New(entrance).Register(port.Within(clients.Bounds{MessageBytes: 1 << 20, Expect: etcd.Expect}), etcd.Methods)
-	port.AddValues(overgrpc.WithCaller)
+	face := overgrpc.New(entrance)
+	face.Register(port.Within(clients.Bounds{MessageBytes: 1 << 20, Expect: etcd.Expect}), etcd.Methods)
+	port.AddValues(face.WithCaller)
 	entrance.Open(etcd.New(etcd.Config{Node: n, ClusterID: 7, MemberID: 8, ElectionTimeout: time.Second}))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

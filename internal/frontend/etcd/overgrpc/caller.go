@@ -20,8 +20,8 @@ const (
 )
 
 // WithCaller remembers in a context who sends requests with its metadata. It is for clients.Port.AddValues.
-func WithCaller(ctx context.Context) context.Context {
-	c, err := callerOf(ctx)
+func (s *Server) WithCaller(ctx context.Context) context.Context {
+	c, err := s.callerOf(ctx)
 	return context.WithValue(ctx, callerKey{}, knownCaller{c, err})
 }
 
@@ -33,14 +33,19 @@ type knownCaller struct {
 }
 
 // callerOf is what the transport knows of who sends a request.
-func callerOf(ctx context.Context) (c etcd.Caller, err error) {
+func (s *Server) callerOf(ctx context.Context) (c etcd.Caller, err error) {
 	if known, ok := ctx.Value(callerKey{}).(knownCaller); ok {
 		return known.Caller, known.err
 	}
 	c.Token, c.CommonName = clients.Token(ctx), clients.CommonName(ctx)
-	if version := metadata.ValueFromIncomingContext(ctx, metadataClientVersion); len(version) > 0 && !utf8.ValidString(version[0]) {
+	version := ""
+	if sent := metadata.ValueFromIncomingContext(ctx, metadataClientVersion); len(sent) > 0 {
+		version = sent[0]
+	}
+	if !utf8.ValidString(version) {
 		return c, translate.ErrInvalidClientAPIVersion
 	}
+	c.Requests = s.Requests.Client(version)
 	if parent := metadata.ValueFromIncomingContext(ctx, metadataTraceparent); len(parent) > 0 {
 		c.Traceparent = parent[0]
 	}

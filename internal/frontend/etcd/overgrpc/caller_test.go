@@ -20,11 +20,12 @@ func TestCallerHasTokenAndVersion(t *testing.T) {
 		"none":               {nil, "", nil},
 		"version is no text": {[]string{"client-api-version", "\xff"}, "", translate.ErrInvalidClientAPIVersion},
 	} {
+		s := new(Server)
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(tt.pairs...))
-		if c, err := callerOf(WithCaller(ctx)); c.Token != tt.want || err != tt.err {
+		if c, err := s.callerOf(s.WithCaller(ctx)); c.Token != tt.want || err != tt.err {
 			t.Errorf("%s, remembered: token %q, %v", name, c.Token, err)
 		}
-		if c, err := callerOf(ctx); c.Token != tt.want || err != tt.err {
+		if c, err := s.callerOf(ctx); c.Token != tt.want || err != tt.err {
 			t.Errorf("%s: token %q, %v", name, c.Token, err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"balsa.example/internal/frontend/etcd"
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/internal/frontend/watching"
+	"balsa.example/internal/metrics"
 )
 
 // Server serves the Face that is behind an Entrance. It is registered before there is one.
@@ -22,6 +23,8 @@ type Server struct {
 	// Bounds returns what counts for the client of a stream, and a function that is called when
 	// that has ended. It is set before Register; nil: nothing counts.
 	Bounds func(context.Context) (bounds watching.Bounds, done func())
+	// Requests counts what clients of each version ask; nil: nobody does.
+	Requests *metrics.EtcdRequests
 }
 
 // New returns a Server. When the Entrance closes it ends all streams.
@@ -59,7 +62,7 @@ func (s *Server) unary(method string, m etcd.Method) grpc.MethodDesc {
 		if err != nil {
 			return nil, statusOf(err)
 		}
-		c, err := callerOf(ctx)
+		c, err := s.callerOf(ctx)
 		if err != nil {
 			return nil, statusOf(err)
 		}
@@ -89,7 +92,7 @@ func (s *Server) stream(method string, m etcd.Method) grpc.StreamDesc {
 		if err != nil {
 			return statusOf(err)
 		}
-		c, err := callerOf(g.Context())
+		c, err := s.callerOf(g.Context())
 		if err != nil {
 			return statusOf(err)
 		}

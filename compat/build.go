@@ -9,7 +9,7 @@ import (
 )
 
 // programs are the paths of what runs.
-type programs struct{ balsa, etcd, etcdctl, apiserver, kubectl, coredns string }
+type programs struct{ balsa, etcd, etcdctl, etcdutl, apiserver, kubectl, coredns string }
 
 // target is a program that is built: where to, in the folder of which module, from which package.
 type target struct{ path, module, name string }
@@ -21,12 +21,11 @@ func build(ctx context.Context, dir string, o *options) (programs, error) {
 		others = o.bin
 	}
 	p := programs{
-		balsa: o.balsa, etcd: filepath.Join(dir, "etcd"), etcdctl: filepath.Join(dir, "etcdctl"),
+		balsa: o.balsa, etcd: filepath.Join(dir, "etcd"), etcdctl: filepath.Join(dir, "etcdctl"), etcdutl: filepath.Join(dir, "etcdutl"),
 		apiserver: filepath.Join(others, "kube-apiserver"), kubectl: filepath.Join(others, "kubectl"), coredns: filepath.Join(others, "coredns"),
 	}
-	targets := []target{{p.etcdctl, ".", "go.etcd.io/etcd/etcdctl/v3"}}
-	if o.vs != "" || o.record {
-		targets = append(targets, target{p.etcd, ".", "go.etcd.io/etcd/server/v3"})
+	targets := []target{
+		{p.etcdctl, ".", "go.etcd.io/etcd/etcdctl/v3"}, {p.etcdutl, ".", "go.etcd.io/etcd/etcdutl/v3"}, {p.etcd, ".", "go.etcd.io/etcd/server/v3"},
 	}
 	if !o.record && o.balsa == "" {
 		p.balsa = filepath.Join(dir, "balsa")

@@ -129,6 +129,7 @@ var maintenanceChecks = []check{
 		now, _ := t.leader()
 		t.say("leads now", "%t", now == follows)
 	}},
+	{name: "maintenance/carry", loose: true, run: maintenanceCarry},
 	{name: "maintenance/snapshot", loose: true, run: func(t *T) {
 		t.put("a", strings.Repeat("x", 1000))
 		s, err := pb.NewMaintenanceClient(t.conns[0]).Snapshot(t.ctx, &pb.SnapshotRequest{})

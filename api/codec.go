@@ -34,7 +34,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return mem.BufferSlice{mem.NewBuffer(buf, &buffers)}, nil
 	case *ReplyBatch:
 		if large := largeRange(b); large != nil {
-			head, err := beforeRange(nil, b.Replies[0], large.Range)
+			head, err := beforeRange(make([]byte, 0, rangeHead), b.Replies[0], large.Range)
 			if err != nil {
 				return nil, err
 			}

@@ -149,6 +149,9 @@ func largeRange(b *ReplyBatch) *Reply_EncodedRange {
 	return nil
 }
 
+// rangeHead is room for what stands before the range of most batches.
+const rangeHead = 64
+
 // beforeRange appends what stands before the range in a batch that has nothing else.
 func beforeRange(dst []byte, r *Reply, encoded []byte) ([]byte, error) {
 	dst = protowire.AppendTag(dst, 2, protowire.BytesType)

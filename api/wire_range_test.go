@@ -243,6 +243,22 @@ func (overwriting) Put(b *[]byte) {
 	}
 }
 
+// Of what stands before a large range the memory is allocated at once: it has the head, the list of the two
+// buffers, and the buffer of the range.
+func TestLargeRangesAreSentWithFewAllocations(t *testing.T) {
+	batch := &ReplyBatch{Replies: []*Reply{{Id: 1 << 20, Revision: 1 << 30, Result: encodedRange(&RangeReply{Entries: []*Entry{{Value: make([]byte, sharedPart)}}})}}}
+	allocs := testing.AllocsPerRun(100, func() {
+		data, err := Codec().Marshal(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data.Free()
+	})
+	if allocs > 4 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
 // A batch may be cut anywhere: what tells of its form is in several frames then.
 func TestBatchIsTheSameInWhateverFramesItCame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -100,7 +100,7 @@ func BenchmarkCodec(b *testing.B) {
 // entries are appended to memory, as those of a reply are.
 func BenchmarkRangeEach(b *testing.B) {
 	const keys = 10_000
-	s := newWorld(b)
+	s := onDisk(b) // with runs as long as those of a server
 	value := bytes.Repeat([]byte("v"), 256)
 	for i := range keys {
 		s.do(kv.Op{Kind: kv.Put, Key: benchKey(i), Value: value})

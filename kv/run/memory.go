@@ -54,7 +54,8 @@ func (m *memory) at(offset, size uint32) []byte {
 		return nil
 	}
 	// The first chunk starts at 0, and most are as long as each other: so this is most often the right one.
-	i := min(int(offset)/m.chunkBytes, len(list)-1)
+	// The division is one of 32 bits, since some processors take twice as long for 64.
+	i := min(int(offset/uint32(m.chunkBytes)), len(list)-1)
 	for list[i].start > offset {
 		i--
 	}

@@ -491,6 +491,14 @@ func TestHandlerRefusesCallsThatMakeNoSense(t *testing.T) {
 	for range 40 {
 		wide.Then = append(wide.Then, nestedIn(&api.Txn{Compares: compares}))
 	}
+	keeping := &api.Txn{}
+	for n := range 2 {
+		half := &api.Txn{}
+		for i := range 100 {
+			half.Then = append(half.Then, putIn(&api.Put{Key: fmt.Append(nil, n, i), IgnoreValue: true}))
+		}
+		keeping.Then = append(keeping.Then, nestedIn(half))
+	}
 	withPut := func(p *api.Put, edit func(*api.Request)) *api.Request {
 		req := put("k", "v")
 		req.Call = &api.Request_Put{Put: p}
@@ -525,6 +533,7 @@ func TestHandlerRefusesCallsThatMakeNoSense(t *testing.T) {
 		{txnRequest(&api.Txn{Compares: []*api.Compare{{Span: single("a"), Target: api.Compare_VALUE, Number: 1}}}), api.Reply_INVALID, "number is set, but target is VALUE"},
 		{txnRequest(&api.Txn{Then: many}), api.Reply_TOO_MANY_OPS, "then has 129 operations, the limit is 128"},
 		{txnRequest(wide), api.Reply_TOO_MANY_OPS, "5160 compares and operations, those of nested ones included, the limit is 4096"},
+		{txnRequest(keeping), api.Reply_TOO_MANY_OPS, "200 puts that keep the value of their key, those of nested ones included, the limit is 163"},
 		{txnRequest(deep), api.Reply_INVALID, "nested more than 8 deep"},
 		{txnRequest(&api.Txn{Then: []*api.TxnOp{putIn(&api.Put{Key: []byte("k"), Lease: -1})}}), api.Reply_INVALID, "then[0]: lease is -1"},
 		{txnRequest(&api.Txn{Then: []*api.TxnOp{

@@ -28,6 +28,10 @@ type Config struct {
 	Publisher kv.Publisher
 	// RunBytes and CacheBytes are those of run.Options.
 	RunBytes, CacheBytes int64
+	// MaxUnwritten is how many bytes of history in memory alone let CheckpointWanted ask for a checkpoint; a
+	// sixteenth of it where space is short. 0: any. The log may be far smaller, since a command of a few bytes
+	// can delete or copy any number of keys.
+	MaxUnwritten int64
 	// Limits are those of the leases in a new cluster, the same at all members; the zero value
 	// stands for lease.DefaultLimits.
 	Limits lease.Limits

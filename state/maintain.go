@@ -30,6 +30,8 @@ const (
 	maxDeadDeletes = 0.1
 	// rewriteBytes bounds the runs that are rewritten together.
 	rewriteBytes = 128 << 20
+	// shortUnwritten divides Config.MaxUnwritten where space is short.
+	shortUnwritten = 16
 	// keptForLog is what a rewrite leaves of the disk, where it can: one segment of the log.
 	keptForLog = 16 << 20
 )
@@ -72,12 +74,20 @@ func (m *Machine) purge(p *present) (more, ok bool) {
 }
 
 // CheckpointWanted tells whether a checkpoint would let Maintain free something, let members compare
-// their histories, write a damaged file anew, or give a state that is far enough to a member that has asked for it.
+// their histories, write a damaged file anew, or give a state that is far enough to a member that has asked for it;
+// or whether much of the history is in memory alone.
 func (m *Machine) CheckpointWanted() bool {
 	p := m.present.Load()
 	index, _ := m.Durable()
-	return m.smallDamaged() || p.keys.Compacted() != p.keys.DurablyCompacted() || m.compared.Load() > m.files.lastRevision() ||
+	return m.smallDamaged() || p.keys.Compacted() != p.keys.DurablyCompacted() || m.compared.Load() > m.files.lastRevision() || m.muchUnwritten(p) ||
 		raft.Index(m.awaited.Load()) > index
+}
+
+// muchUnwritten tells whether more of the history is in memory alone than there should be. On a disk that is nearly
+// full it is less, so that the room for it is still there when it is written. The log cannot be cut before.
+func (m *Machine) muchUnwritten(p *present) bool {
+	most, unwritten := m.cfg.MaxUnwritten, p.history.Unwritten()
+	return most > 0 && (unwritten > most || unwritten > most/shortUnwritten && m.space().short)
 }
 
 // space is what a disk has for runs that are written anew.

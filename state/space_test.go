@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -123,4 +124,35 @@ func TestSpaceIsNotTakenWhileAStreamNeedsFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.wantSpace(3)
+}
+
+// A checkpoint is wanted when much of the history is in memory alone, though the log be short; and earlier where
+// the disk is nearly full.
+func TestUnwrittenHistoryIsBounded(t *testing.T) {
+	const most = 256 << 10
+	disk := &smallDisk{crashfs.NewCrashableMem(), 1 << 40}
+	d := &deleting{t: t, fs: disk.Mem, position: raft.SnapshotMeta{Term: 1, Configuration: raft.NewConfiguration(1)}}
+	d.m = state.New(state.Config{FS: disk, Dir: "state", Cluster: 7, ID: 1, RunBytes: 32 << 10, MaxUnwritten: most})
+	if _, _, err := d.m.Open(); err != nil {
+		t.Fatal(err)
+	}
+	d.do(set("large", strings.Repeat("v", 10_000)))
+	keep := state.Command{More: &state.More{Kind: state.KindTxn, Txn: &kv.Txn{Then: []kv.TxnOp{{Put: &kv.PutOp{Key: "large", IgnoreValue: true}}}}}}
+	for _, test := range []struct{ left, unwritten int64 }{{1 << 40, most}, {1 << 20, most / 16}} {
+		disk.bytes = disk.used() + test.left
+		for unwritten := int64(10_000); unwritten < test.unwritten; unwritten += 10_000 {
+			if d.m.CheckpointWanted() {
+				t.Fatalf("with %d bytes left a checkpoint is wanted of %d", test.left, unwritten)
+			}
+			d.do(keep)
+		}
+		d.do(keep)
+		if !d.m.CheckpointWanted() {
+			t.Errorf("with %d bytes left no checkpoint is wanted of %d", test.left, test.unwritten)
+		}
+		if d.checkpoint(); d.m.CheckpointWanted() {
+			t.Error("a checkpoint is wanted after it was made")
+		}
+		d.do(keep)
+	}
 }

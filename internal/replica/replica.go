@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -22,7 +23,7 @@ import (
 type Config struct {
 	ID  raft.NodeID
 	Log rsm.Log
-	// State says where the state is kept. Its ID and Pace are set by New.
+	// State says where the state is kept. Its ID and Pace are set by New, and MaxUnwritten if it is 0.
 	State     state.Config
 	Transport rsm.Transport
 
@@ -96,6 +97,7 @@ func New(cfg Config) (*Replica, error) {
 	}
 	p := new(pace)
 	cfg.State.Pace = p.pause
+	cfg.State.MaxUnwritten = cmp.Or(cfg.State.MaxUnwritten, max(leastUnwritten, 2*cfg.MaxRaftState))
 	r.Watches = NewWatches(history{r}, 1, 0)
 	cfg.State.Publisher = r.Watches.Hub
 	r.State = state.New(cfg.State)
@@ -142,6 +144,10 @@ func New(cfg Config) (*Replica, error) {
 
 // defaultMaxRaftState is the same whatever the size of the store: a checkpoint writes what is new.
 const defaultMaxRaftState = 64 << 20
+
+// leastUnwritten is how much history may be in memory alone before a checkpoint is due, however short the log is.
+// By far most commands write about as much history as log, and the log has a checkpoint made earlier.
+const leastUnwritten = 256 << 20
 
 // machine is the state as the Node sees it: checkpoints that are urgent do not pause.
 type machine struct {

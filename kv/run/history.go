@@ -205,6 +205,18 @@ func (h *History) Runs() []Info {
 	return infos
 }
 
+// Unwritten is how many bytes of complete revisions are in memory alone, until the next Flush.
+func (h *History) Unwritten() (bytes int64) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, r := range h.mu.runs {
+		if !r.info.Sealed {
+			bytes += int64(r.complete.Load()) - max(r.info.Bytes, headerSize)
+		}
+	}
+	return bytes
+}
+
 func (h *History) lookup(file uint32) *run { return (*h.byFile.Load())[file] }
 
 // changeFiles changes byFile. Caller holds mu.

@@ -35,6 +35,12 @@ var damaged = []mutant{
 		"		if !errors.Is(err, rsm.ErrMachineFailed) { ", "		if err != nil || errors.Is(err, rsm.ErrMachineFailed) { "}, tests: stateErrorTests},
 	{name: "unreadable-beginning-is-written-anew", edit: edit{"kv/run/receive.go",
 		"	if known > 0 && there.Have == 0 {\n		return there, err\n	}\n", ""}, tests: stateErrorTests},
+	{name: "rewrite-takes-more-than-there-is", edit: edit{"state/maintain.go",
+		" && left+runs[i].left() <= disk.room", ""}, tests: stateSpaceTests},
+	{name: "rewrite-takes-the-last-space-for-nothing", edit: edit{"state/maintain.go",
+		"	if !m.files.streams() {\n", "	if true {\n"}, tests: stateSpaceTests},
+	{name: "history-in-memory-without-a-bound", edit: edit{"state/maintain.go",
+		" || m.muchUnwritten(p) ||\n", " ||\n"}, tests: stateSpaceTests},
 	{name: "state-that-is-behind-stays-behind", edit: edit{"state/maintain.go",
 		"		raft.Index(m.awaited.Load()) > index\n", "		raft.Index(m.awaited.Load()) < 0*index\n"}, tests: [2]string{"./state", "^TestOpenTakesNoStateThatIsBehind"}},
 	{name: "index-that-is-asked-for-is-never-forgotten", edit: edit{"state/durable.go",
@@ -63,6 +69,9 @@ var birth = []mutant{
 var rots = []string{"--faults", "rot,kill,power-loss,partition"}
 
 var stateDamageTests = [2]string{"./state", "Damage|FilesThatChange|FalseAlarms"}
+
+// stateSpaceTests are of disks that are nearly full, and of memory.
+var stateSpaceTests = [2]string{"./state", "^TestSpace|^TestUnwritten"}
 
 // stateErrorTests fail each operation of the disk in turn.
 var stateErrorTests = [2]string{"./state", "^TestError"}

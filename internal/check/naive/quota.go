@@ -41,13 +41,14 @@ func puts(t *kv.Txn) (n int64) {
 
 // bytes is the size of the records of all present keys, as package run writes them.
 func (m *Machine) bytes() (n int64) {
+	var b [binary.MaxVarintLen64]byte
 	for _, e := range m.keys(kv.Span{}, m.revision()) {
 		wall := m.walls[e.ModRevision]
 		n += 12 + 1 + int64(len(e.Key)+len(e.Value))
 		for _, v := range []uint64{
 			e.ModRevision, e.ModRevision - e.CreateRevision, e.Version, uint64(e.Lease), uint64(wall<<1 ^ wall>>63), uint64(len(e.Key)),
 		} {
-			n += int64(len(binary.AppendUvarint(nil, v)))
+			n += int64(binary.PutUvarint(b[:], v))
 		}
 	}
 	return n

@@ -125,13 +125,12 @@ func (k *checker) persistingConfs(n *node, v *view, p *raft.Persist) {
 }
 
 // configurations checks those of a node after a turn.
-func (k *checker) configurations(n *node, v *view) {
-	latest, committed, _ := n.replica.Configurations()
-	if !latest.Equal(v.latest()) {
-		k.w.failf("configuration", "%s uses %s; the latest in its log is %s", n.id, latest, v.latest())
+func (k *checker) configurations(n *node, v *view, s *raft.Status) {
+	if want := v.latest(); !s.Configuration.Equal(want) {
+		k.w.failf("configuration", "%s uses %s; the latest in its log is %s", n.id, s.Configuration, want)
 	}
-	if want := v.confCommitted(); !committed.Equal(want) {
-		k.w.failf("configuration", "%s takes %s for committed; it is %s", n.id, committed, want)
+	if want := v.confCommitted(); !s.Committed.Equal(want) {
+		k.w.failf("configuration", "%s takes %s for committed; it is %s", n.id, s.Committed, want)
 	}
 	if v.role == raft.Leader {
 		for i := range v.newConfs {

@@ -151,7 +151,7 @@ func (k *checker) turned(n *node, e *rsm.Effects[*waiter]) {
 	rose := s.Commit > v.commit
 	k.commitIndex(n, v, &s.Status)
 	v.role = s.Role
-	k.configurations(n, v)
+	k.configurations(n, v, &s.Status)
 	k.bounds(n, v, &s)
 	k.appliedAtOnce(n, v, e, &s.Status)
 	for _, m := range e.Messages {

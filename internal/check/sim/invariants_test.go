@@ -188,13 +188,13 @@ var violations = []struct {
 	{"configuration", func(w *world, l, _ *node) {
 		v := w.check.view(l)
 		v.confs = append(v.confs, confAt{v.last(), raft.NewConfiguration(l.id)})
-		w.check.configurations(l, v)
+		w.check.configurations(l, v, statusOf(l))
 	}},
 	{"configuration", func(w *world, _, f *node) {
 		v := w.check.view(f)
 		v.confs[0].conf = raft.NewConfiguration(f.id)
 		v.confs = append(v.confs, confAt{v.last() + 1, w.conf()})
-		w.check.configurations(f, v)
+		w.check.configurations(f, v, statusOf(f))
 	}},
 	{"configuration", func(w *world, _, f *node) {
 		w.check.snapshotConf(f, raft.SnapshotMeta{Index: 3, Configuration: raft.NewConfiguration(f.id)})
@@ -453,4 +453,9 @@ func TestEmptyRunsAreNoProof(t *testing.T) {
 	if problems := strings.Join(unknown.Empty(), "\n"); !strings.Contains(problems, "unknown outcome") {
 		t.Errorf("nothing is said of 20 %% unknown outcomes:\n%s", problems)
 	}
+}
+
+func statusOf(n *node) *raft.Status {
+	s := n.replica.OwnStatus()
+	return &s.Status
 }

@@ -52,7 +52,7 @@ func (n *node) turn() {
 	}
 	e := n.replica.Turn(ev, n.now())
 	w.check.turned(n, &e)
-	n.perform(e)
+	n.perform(&e)
 	n.turning = false
 	if n.slow {
 		n.freeAt = w.now + w.upTo(milliseconds(20))
@@ -63,7 +63,7 @@ func (n *node) turn() {
 }
 
 // perform executes effects, in the order of rsm.Node.
-func (n *node) perform(e rsm.Effects[*waiter]) {
+func (n *node) perform(e *rsm.Effects[*waiter]) {
 	n.lease = e.Lease
 	for _, m := range e.Messages {
 		n.w.net.send(m)
@@ -74,7 +74,7 @@ func (n *node) perform(e rsm.Effects[*waiter]) {
 	if !e.ApplyTask.Empty() {
 		n.addApply(e.ApplyTask)
 	}
-	n.startTransfers(&e)
+	n.startTransfers(e)
 	if e.SnapshotNotNeeded && n.endReceiving != nil {
 		n.endReceiving()
 	}

@@ -122,12 +122,11 @@ func (k *checker) lacking(i raft.Index) *node {
 		return nil
 	}
 	for _, c := range k.w.toBeCommitted() {
-		if !slices.ContainsFunc(c.Members(), k.w.mix.witness) {
+		if !slices.ContainsFunc(k.w.nodes, func(n *node) bool { return n.witness && c.Contains(n.id) }) {
 			continue
 		}
-		for _, id := range c.Voters.IDs() {
-			n := k.w.node(id)
-			if !n.disk.holds(k.committed[i-1].entry) && !n.witness && !n.fatal && !n.oldDisk && n.disk.damage == none {
+		for _, n := range k.w.nodes {
+			if c.Voters.Contains(n.id) && !n.witness && !n.fatal && !n.oldDisk && n.disk.damage == none && !n.disk.holds(k.committed[i-1].entry) {
 				return n
 			}
 		}

@@ -1,10 +1,13 @@
 package state_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 
@@ -382,4 +385,49 @@ func TestErrorWhileARunIsExtended(t *testing.T) {
 			}
 		}
 	}
+}
+
+// flipping changes a byte of what is fetched.
+type flipping struct{ *state.Machine }
+
+func (f flipping) Fetch(_ context.Context, _ raft.NodeID, name []byte, offset int64) (io.ReadCloser, error) {
+	data, err := f.OpenFile(name, offset)
+	if err != nil {
+		return nil, err
+	}
+	defer data.Close()
+	b, err := io.ReadAll(data)
+	b[len(b)/2]++
+	return io.NopCloser(bytes.NewReader(b)), err
+}
+
+// A checkpoint that failed behind its runs has written more of the last one than the manifest says. What is received
+// must not be written over that, since the next checkpoint goes on behind it.
+func TestWhatACheckpointHasWrittenIsNotExtended(t *testing.T) {
+	p, full := newPair(t), false
+	p.follower, _ = openMachine(t, crashfs.Inject(p.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full && op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "small-") {
+			return syscall.ENOSPC
+		}
+		return nil
+	})))
+	p.follower.UseFetcher(flipping{p.leader})
+	p.write(5, p.leader, p.follower)
+	p.checkpoint(p.follower)
+	p.write(100, p.leader, p.follower) // the run of the first is sealed
+	full = true
+	if err := checkpoint(p.follower, p.index); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	full = false
+	p.write(3, p.leader)
+	p.checkpoint(p.leader)
+	if _, err := p.transfer(); err == nil {
+		t.Fatal("a damaged state was received")
+	}
+	p.index -= 3
+	p.write(3, p.follower)
+	p.checkpoint(p.follower)
+	m, _ := openMachine(t, p.fs.CrashClone(crashfs.Crash{}))
+	p.wantEqual(m)
 }

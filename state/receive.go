@@ -206,7 +206,7 @@ func (m *Machine) obtain(ctx context.Context, to storing, from raft.NodeID, info
 		info.File = own.File
 		return nil
 	}
-	if own, ok := f.extendedBy(info); ok {
+	if own, ok := f.extendedBy(info); ok && !m.hasWrittenBehind(own) {
 		err := m.fetchRest(ctx, to.Files, to.Extend, from, info, own.File, own.Bytes)
 		if c := new(run.CorruptError); !errors.As(err, &c) {
 			return err
@@ -281,6 +281,13 @@ func (f *files) extendedBy(info *run.Info) (own run.Info, ok bool) {
 	}
 	own = f.current.runs[len(f.current.runs)-1]
 	return own, info.Extends(own)
+}
+
+// hasWrittenBehind tells whether the history has written more of a run of the newest manifest than that says: a
+// checkpoint has failed since. The next one counts on that, so nothing may be written over it.
+func (m *Machine) hasWrittenBehind(own run.Info) bool {
+	p := m.present.Load()
+	return p != nil && slices.ContainsFunc(p.history.Runs(), func(i run.Info) bool { return i.File == own.File && i.Bytes > own.Bytes })
 }
 
 // begunName says which file a run goes on in when an earlier transfer has broken off: one of the same

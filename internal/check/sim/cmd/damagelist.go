@@ -41,6 +41,8 @@ var damaged = []mutant{
 		"	if !m.files.streams() {\n", "	if true {\n"}, tests: stateSpaceTests},
 	{name: "history-in-memory-without-a-bound", edit: edit{"state/maintain.go",
 		" || m.muchUnwritten(p) ||\n", " ||\n"}, tests: stateSpaceTests},
+	{name: "received-over-what-a-checkpoint-has-written", edit: edit{"state/receive.go",
+		"ok && !m.hasWrittenBehind(own) {", "ok && (true || !m.hasWrittenBehind(own)) {"}, tests: [2]string{"./state", "^TestWhatACheckpoint"}},
 	{name: "state-that-is-behind-stays-behind", edit: edit{"state/maintain.go",
 		"		raft.Index(m.awaited.Load()) > index\n", "		raft.Index(m.awaited.Load()) < 0*index\n"}, tests: [2]string{"./state", "^TestOpenTakesNoStateThatIsBehind"}},
 	{name: "index-that-is-asked-for-is-never-forgotten", edit: edit{"state/durable.go",

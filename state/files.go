@@ -171,7 +171,11 @@ func (f *files) read() (*manifest, error) {
 	case err != nil:
 		return nil, err
 	}
-	return decodeManifest(b, f.cluster)
+	m, err := decodeManifest(b, f.cluster)
+	if errors.Is(err, ErrManifest) {
+		err = fmt.Errorf("%s: %w: %w", f.path(manifestName), err, ErrDamaged)
+	}
+	return m, err
 }
 
 // readSmall returns the content of a small file.

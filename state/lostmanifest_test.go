@@ -2,12 +2,15 @@ package state_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/raft"
+	"balsa.example/state"
+	"balsa.example/vfs"
 )
 
 // Without its manifest a machine begins anew, and its log refuses that if it was cut. The files of the history stay until the
@@ -40,5 +43,21 @@ func TestFilesStayWhereTheManifestIsLost(t *testing.T) {
 	again, _ := openMachine(t, s.fs.CrashClone(crashfs.Crash{}))
 	if again.Hash() != m.Hash() {
 		t.Error("it is another state")
+	}
+}
+
+// A start with a damaged manifest says which file it is, and that another start is of no use.
+func TestADamagedManifestIsNamed(t *testing.T) {
+	s := newScrubbed(t)
+	for at := range s.read("MANIFEST") {
+		s.whole["MANIFEST"] = s.read("MANIFEST")
+		s.damage("MANIFEST", at)
+		m := state.New(state.Config{FS: s.fs, Dir: "state", Cluster: 7, ID: 1})
+		if _, _, err := m.Open(); !errors.Is(err, state.ErrDamaged) || !strings.Contains(err.Error(), "state/MANIFEST: ") {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+		if err := vfs.WriteFile(s.fs, "state/MANIFEST", s.whole["MANIFEST"]); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

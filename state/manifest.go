@@ -47,6 +47,10 @@ const (
 // ErrManifest says that the file MANIFEST is damaged.
 var ErrManifest = errors.New("state: the manifest is damaged")
 
+// ErrDamaged says that the MANIFEST of this member itself is damaged, so that it does not know what it had. No
+// later start is better.
+var ErrDamaged = errors.New("this member has to be replaced")
+
 func (m *manifest) encode(cluster uint64) []byte {
 	format := uint32(1)
 	if m.history != 0 {

@@ -14,6 +14,7 @@ import (
 	"balsa.example/member"
 	"balsa.example/raft"
 	"balsa.example/rsm"
+	"balsa.example/state"
 	"balsa.example/wal"
 )
 
@@ -85,7 +86,7 @@ const serverExitHelp = `Exit codes:
   9  its disk has lost entries that it had acknowledged: it must be rebuilt
   15 it was removed from the cluster: its data directory is of no use any more
   16 it was started with an address of another member
-  17 its log is damaged: the last line says where`
+  17 its log, or the MANIFEST of its state, is damaged: the last line says where`
 
 // exitCoder is an error with an exit code.
 type exitCoder struct {
@@ -127,7 +128,7 @@ func exitCode(err error) int {
 		return exitDiverged
 	case errors.Is(err, raft.ErrLostLog):
 		return exitLostLog
-	case errors.As(err, &corrupt):
+	case errors.As(err, &corrupt), errors.Is(err, state.ErrDamaged):
 		return exitDamaged
 	case errors.Is(err, server.ErrConfig), errors.Is(err, etcdconfig.ErrUsage):
 		return exitUsage

@@ -243,6 +243,13 @@ func httpOthers(t *T) {
 	t.http("POST", "/v3/auth/user/list", `{}`)
 	_, lock := t.httpQuiet("/v3/lock/lock", fmt.Sprintf(`{"name":%q}`, b64(t.k("l"))))
 	t.say("lock", "%s", keysOfJSON(lock))
+	t.http("POST", "/v3/lock/unlock", `{}`) // of these services no error has its code
+	t.http("POST", "/v3/lock/lock", fmt.Sprintf(`{"name":%q,"lease":4999}`, b64(t.k("l"))))
+	t.http("POST", "/v3/election/proclaim", `{"leader":{}}`)
+	t.http("POST", "/v3/election/resign", `{}`)
+	t.http("POST", "/v3/maintenance/downgrade", `{"action":9}`)
+	t.http("POST", "/v3/cluster/member/update", `{"ID":5}`)
+	t.http("POST", "/v3/cluster/member/update", `{"ID":5,"peerURLs":["x"]}`)
 	t.http("POST", "/v3/election/leader", fmt.Sprintf(`{"name":%q}`, b64(t.k("e"))))
 }
 

@@ -23,7 +23,7 @@ var failedCodes = map[codes.Code]string{
 }
 
 // failedTexts are the errors of the etcd API whose code has several reasons, or is none of a failure
-// elsewhere.
+// elsewhere. Locks and elections have none at all.
 var failedTexts = map[string]string{
 	translate.ErrNoSpace.Text:                metrics.FailedQuota,
 	translate.ErrNoLeader.Text:               metrics.FailedLeader,
@@ -37,6 +37,9 @@ var failedTexts = map[string]string{
 	translate.ErrTooManyLeases.Text:          metrics.FailedSize,
 	translate.ErrAuthFailed.Text:             metrics.FailedUser,
 	translate.ErrUserEmpty.Text:              metrics.FailedUser,
+	translate.ErrPermissionDenied.Text:       metrics.FailedUser,
+	translate.ErrInvalidAuthToken.Text:       metrics.FailedUser,
+	translate.ErrEmptyKey.Text:               metrics.FailedInvalid,
 }
 
 // failedBecause is metrics.Calls.Reason.

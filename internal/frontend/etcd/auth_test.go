@@ -251,7 +251,7 @@ func TestRightsOfEveryMethod(t *testing.T) {
 		for i, name := range callers {
 			w := guarded(t, false)
 			err := w.invoke(t, row.method, &etcd.Caller{CommonName: name}, row.req)
-			if denied := errors.Is(err, translate.ErrPermissionDenied); denied != (row.allowed[i] == 'd') || !denied && err != nil {
+			if denied := err != nil && err.Error() == translate.ErrPermissionDenied.Text; denied != (row.allowed[i] == 'd') || !denied && err != nil {
 				t.Errorf("%s %v as %s: %v, want %c", row.method, row.req, name, err, row.allowed[i])
 			}
 		}
@@ -286,7 +286,7 @@ func TestRightsOfEveryMethod(t *testing.T) {
 			"an unknown CN":       {&etcd.Caller{CommonName: "stranger"}, translate.ErrPermissionDenied},
 			"a token with Bearer": {&etcd.Caller{Token: "Bearer x"}, translate.ErrInvalidAuthToken},
 		} {
-			if err := w.invoke(t, name, tt.caller, req); !errors.Is(err, tt.want) {
+			if err := w.invoke(t, name, tt.caller, req); err == nil || err.Error() != tt.want.Text { // of locks and elections without its code
 				t.Errorf("%s as %s: %v, want %v", m.Name, what, err, tt.want)
 			}
 		}

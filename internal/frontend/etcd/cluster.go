@@ -60,6 +60,9 @@ func (f *Face) MemberRemove(ctx context.Context, _ *Caller, r *pb.MemberRemoveRe
 // MemberUpdate changes the addresses of a member.
 func (f *Face) MemberUpdate(ctx context.Context, _ *Caller, r *pb.MemberUpdateRequest) (*pb.MemberUpdateResponse, error) {
 	if len(r.PeerURLs) == 0 || slices.ContainsFunc(r.PeerURLs, isBadURL) {
+		if !slices.ContainsFunc(f.cfg.Member.Members(), func(m translate.Member) bool { return m.ID == r.ID }) {
+			return nil, translate.ErrMemberNotFound
+		}
 		return nil, translate.ErrMemberBadURLs
 	}
 	all, err := f.changeMembers(ctx, func(ctx context.Context) error { return f.cfg.Member.UpdateMember(ctx, r.ID, r.PeerURLs) })

@@ -15,11 +15,11 @@ import (
 )
 
 var electionMethods = []Method{
-	unary("/v3electionpb.Election/Campaign", ByKeys, (*Face).Campaign),
-	unary("/v3electionpb.Election/Proclaim", ByKeys, (*Face).Proclaim),
-	unary("/v3electionpb.Election/Leader", ByKeys, (*Face).ElectionLeader),
+	byClient(unary("/v3electionpb.Election/Campaign", ByKeys, (*Face).Campaign)),
+	byClient(unary("/v3electionpb.Election/Proclaim", ByKeys, (*Face).Proclaim)),
+	byClient(unary("/v3electionpb.Election/Leader", ByKeys, (*Face).ElectionLeader)),
 	stream[v3electionpb.LeaderRequest]("/v3electionpb.Election/Observe", ByKeys, false, (*Face).Observe),
-	unary("/v3electionpb.Election/Resign", ByKeys, (*Face).Resign),
+	byClient(unary("/v3electionpb.Election/Resign", ByKeys, (*Face).Resign)),
 }
 
 // Errors of elections, as etcd has them.

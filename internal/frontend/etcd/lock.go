@@ -5,14 +5,38 @@ import (
 	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
 
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/internal/frontend/etcd/v3lockpb"
 )
 
 var lockMethods = []Method{
-	unary("/v3lockpb.Lock/Lock", ByKeys, (*Face).Lock),
-	unary("/v3lockpb.Lock/Unlock", ByKeys, (*Face).Unlock),
+	byClient(unary("/v3lockpb.Lock/Lock", ByKeys, (*Face).Lock)),
+	byClient(unary("/v3lockpb.Lock/Unlock", ByKeys, (*Face).Unlock)),
+}
+
+// byClient gives errors of a unary method the code Unknown. In etcd these services are clients themselves, and hand on what the
+// others tell them without its code. One that may be tried again keeps it.
+func byClient(m Method) Method {
+	call := m.Call
+	m.Call = func(f *Face, ctx context.Context, c *Caller, req proto.Message) (proto.Message, error) {
+		resp, err := call(f, ctx, c, req)
+		return resp, uncoded(err)
+	}
+	return m
+}
+
+func uncoded(err error) error {
+	var known *translate.Error
+	if !errors.As(err, &known) {
+		return err
+	}
+	switch known.Code {
+	case translate.Unavailable, translate.Canceled, translate.DeadlineExceeded:
+		return err
+	}
+	return &translate.Error{Code: translate.Unknown, Text: known.Text}
 }
 
 // errSessionExpired says that the lease of a lock ended before the lock was taken.

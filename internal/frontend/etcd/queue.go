@@ -30,10 +30,6 @@ type place struct {
 	ours        bool  // this request has created it
 }
 
-// errNoLease refuses a place for a lease that is not there. In etcd these services are clients
-// themselves, and lose the code.
-var errNoLease = &translate.Error{Code: translate.Unknown, Text: translate.ErrLeaseNotFound.Text}
-
 // enqueue takes a place in the queue of a name, or returns the one that the lease has there.
 // The value counts for a new one.
 func (f *Face) enqueue(ctx context.Context, c *Caller, name []byte, lease int64, value []byte) (place, *pb.TxnResponse, error) {
@@ -54,8 +50,6 @@ func (f *Face) enqueue(ctx context.Context, c *Caller, name []byte, lease int64,
 		Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: get}}},
 	})
 	switch {
-	case errors.Is(err, translate.ErrLeaseNotFound):
-		return p, nil, errNoLease
 	case err != nil:
 		return p, nil, err
 	}

@@ -96,7 +96,7 @@ func Downgrade(r *pb.DowngradeRequest, target string) error {
 		}
 		return nil
 	}
-	return &Error{Unknown, "etcdserver: unknown downgrade action"}
+	return &Error{Unknown, "etcdserver: unknown method"}
 }
 
 // majorMinor takes what follows off a text of the form 3.7 or 3.7.0.

@@ -319,7 +319,8 @@ func (w *world) rotState(n *node, s Injection) bool {
 //     win an election.
 //  2. So many followers are cut off that the leader still has a majority.
 //  3. When those campaign, the others are cut off too, or restarted, so that they forget
-//     the leader.
+//     the leader. Where settings differ they get the shortest timeouts and leases then, while
+//     a longer lease that they have just granted goes on.
 //
 // The leader's lease must be over when they vote.
 func (w *world) loseFollowers(_ *node, s Injection) bool {
@@ -354,6 +355,7 @@ func (w *world) loseFollowers(_ *node, s Injection) bool {
 		for _, n := range rest {
 			w.net.part(l.id, n.id, end)
 			if s.Split&4 == 0 && n.up() {
+				n.hasty = true
 				w.crashLoop(n, w.upTo(milliseconds(30)), false, 0)
 			}
 		}

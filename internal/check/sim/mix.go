@@ -323,11 +323,16 @@ func (m *Mix) rates() (lowest, highest float64) {
 	return 1 - m.MaxClockDrift/2, 1 + m.MaxClockDrift/2
 }
 
-// raftConfig returns the configuration of the core, for one process of a node.
-func (m *Mix) raftConfig(id raft.NodeID, r *rand.Rand) raft.Config {
+// raftConfig returns the configuration of the core, for one process of a node. A hasty one has the shortest
+// timeout and lease, if settings differ.
+func (m *Mix) raftConfig(id raft.NodeID, hasty bool, r *rand.Rand) raft.Config {
 	timeout, leases := m.ElectionTimeout, m.LeaseReads
 	if m.Unequal {
-		timeout = max(timeout/pick[time.Duration](r, 1, 1, 2, 4), 12*m.Tick+4*m.Distance)
+		share := pick[time.Duration](r, 1, 1, 2, 4)
+		if hasty {
+			share = 4
+		}
+		timeout = max(timeout/share, 12*m.Tick+4*m.Distance)
 		leases = leases && r.IntN(4) > 0
 	}
 	c := raft.Config{

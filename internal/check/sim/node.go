@@ -33,6 +33,7 @@ type node struct {
 	fatal    bool // the disk is damaged, or lost for good
 	born     bool // it was started ever, or is one of the first members
 	gone     bool // it was removed, and is started no more
+	hasty    bool // its next process has the shortest timeouts, if settings differ
 
 	// Of the host.
 	paused    bool
@@ -200,7 +201,8 @@ func (n *node) start() {
 	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
 	n.freeAt = 0
 	n.waiting = map[*waiter]bool{}
-	config := n.w.mix.raftConfig(n.id, n.w.rand)
+	config := n.w.mix.raftConfig(n.id, n.hasty, n.w.rand)
+	n.hasty = false
 	n.timeout = time.Duration(config.ElectionTimeoutTicks) * n.w.mix.Tick
 	n.startTimekeeping(n.timeout)
 	n.replica, err = rsm.NewReplica[*waiter](config, found, n.w.mix.Snapshots, bytes)

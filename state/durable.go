@@ -97,7 +97,8 @@ func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) 
 	if f.current == nil { // a manifest that got lost: the log says so next, and the files may be of use to somebody
 		return mf.position, 0, nil
 	}
-	return mf.position, 0, f.removeOld(nil)
+	f.tidy(nil)
+	return mf.position, 0, nil
 }
 
 // loadOrRepair loads a manifest, and repairs what it finds damaged meanwhile. It returns the manifest
@@ -201,7 +202,8 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 			return written, err
 		}
 		p.keys.Durable(mf.compacted)
-		return written, m.files.removeOld(p.inUse())
+		m.files.tidy(p.inUse())
+		return written, nil
 	}
 }
 

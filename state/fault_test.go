@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -132,4 +133,40 @@ func runWithError(at int, forever bool) (hits int, _ error) {
 	}
 	f.durable = f.index
 	return hits, f.wantDurable(mem.CrashClone(crashfs.Crash{}))
+}
+
+// What cannot be removed takes space, and is told. It does not keep the log from being cut.
+func TestACheckpointIsDoneWhereAFileStays(t *testing.T) {
+	fs := crashfs.NewCrashableMem()
+	if err := vfs.MakeDir(fs, "state"); err != nil {
+		t.Fatal(err)
+	}
+	var m *state.Machine
+	if err := vfs.WriteFile(fs, "state/small-90", nil); err != nil {
+		t.Fatal(err)
+	}
+	stays := true
+	disk := crashfs.Inject(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if stays && op.Kind == errorfs.OpRemove && strings.HasSuffix(op.Path, "small-90") {
+			return errorfs.ErrInjected
+		}
+		return nil
+	}))
+	for range 2 {
+		m, _ = openMachine(t, disk)
+		m.DoOp(set("key", "value"))
+		if err := checkpoint(m, 1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Maintain(); !errors.Is(err, errorfs.ErrInjected) {
+			t.Errorf("nobody is told: %v", err)
+		}
+	}
+	stays = false
+	if _, err := m.Maintain(); err != nil {
+		t.Error(err)
+	}
+	if _, err := fs.Stat("state/small-90"); err == nil {
+		t.Error("it is still there")
+	}
 }

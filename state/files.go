@@ -42,6 +42,9 @@ type files struct {
 	// fetched are the files that are received, by the names that transfers of them begin with (see begunName).
 	fetched map[string]*fetchedFile
 
+	// untidy is why the last tidy has left a file. Whoever has work reads and writes it.
+	untidy error
+
 	// small is the number of the small file of current, 0 if there is none. It is known without mu, which is held
 	// while files are removed: a disk that hangs then must not let a tick wait (see Damaged).
 	small atomic.Uint32
@@ -214,13 +217,14 @@ func (f *files) removeOld(keep map[string]bool) error {
 		case f.pins[name] > 0:
 			f.doomed[name] = true
 		default:
-			if err := f.remove(name); err != nil {
-				return err
-			}
+			err = errors.Join(err, f.remove(name))
 		}
 	}
-	return nil
+	return err
 }
+
+// tidy is removeOld where a file that cannot be removed changes nothing of what was done: Maintain tells of it.
+func (f *files) tidy(keep map[string]bool) { f.untidy = f.removeOld(keep) }
 
 // remove removes a file. One that is missing already was damaged so.
 func (f *files) remove(name string) error {

@@ -52,6 +52,11 @@ func (m *Machine) Maintain() (more bool, err error) {
 	if p = m.present.Load(); m.files.received != nil {
 		return false, nil
 	}
+	if m.files.untidy != nil {
+		if m.files.tidy(p.inUse()); m.files.untidy != nil {
+			return false, m.files.untidy
+		}
+	}
 	group := p.garbage(m.files.current, m.scrubs.damage(), m.space())
 	if len(group) == 0 {
 		return false, nil

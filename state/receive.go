@@ -333,5 +333,6 @@ func (m *Machine) InstallState(want raft.SnapshotMeta) (raft.SnapshotMeta, error
 	if err := old.history.Close(); err != nil {
 		return raft.SnapshotMeta{}, err
 	}
-	return mf.position, m.files.removeOld(nil)
+	m.files.tidy(nil)
+	return mf.position, nil
 }

@@ -130,11 +130,7 @@ func (f *Face) readTxn(ctx context.Context, c *Caller, txn *kv.Txn, serializable
 		}
 	}
 	var result kv.TxnResult
-	permitted := func(read func() error) error { return f.access.Txn(c.user, txn, read) }
-	if len(txn.If)+len(txn.Then)+len(txn.Else) == 0 { // see asksForNothing
-		permitted = func(read func() error) error { return read() }
-	}
-	err := permitted(func() error {
+	err := f.access.Txn(c.user, txn, func() error {
 		return f.reading(ctx, func(maxBytes int64) (whole bool, err error) {
 			if result, err = f.cfg.Node.Store().ReadTxn(txn, maxBytes); errors.Is(err, kv.ErrTooLarge) {
 				return false, nil

@@ -168,8 +168,23 @@ func (w *world) oneHangs() {
 	if !w.runUntil(start+2*time.Second+w.elections(2), w.progress()) && !w.needsFullWitness(n) {
 		w.failf("no progress beside one that hangs", "the %s of %s, for %v: %s", what, n.id, w.now-start, w.describe())
 	}
+	if n == l && what == "disk" {
+		w.handsOver(n)
+	}
 	w.runUntil(w.now+w.upTo(4*w.mix.ElectionTimeout), nil)
 	*until = 0
+}
+
+// handsOver demands that a leader whose disk hangs does not lead for ever, though others commit without it: one
+// failure less would be tolerated. A transfer comes ten election timeouts after the last one at the earliest.
+func (w *world) handsOver(n *node) {
+	another := func() bool { return w.leader() != nil && w.leader() != n }
+	if !w.hasState(w.conf(), func(x *node) bool { return x == n }) || w.runUntil(w.now+2*time.Second+w.elections(20), another) {
+		return
+	}
+	if !w.needsFullWitness(n) {
+		w.failf("hung disk leads", "%s, for as long as that: %s", n.id, w.describe())
+	}
 }
 
 // otherThan returns one of at least two nodes.

@@ -37,13 +37,21 @@ func newKeeper(c *Clerk) *keeper {
 
 func (k *keeper) now() int64 { return int64(time.Since(k.epoch)) }
 
-// add begins to keep a lease alive that was asked for at a time.
-func (k *keeper) add(l *Lease, asked int64) error {
+// add begins to keep a lease alive that was asked for at a time, and returns it. If it was not
+// granted now, it may be one that is kept alive already: then that is returned. An older one with
+// its id has ended.
+func (k *keeper) add(l *Lease, asked int64, granted bool) (*Lease, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
-		close(l.done)
-		return ErrClosed
+		return nil, ErrClosed
+	}
+	if kept := k.leases[l.id]; kept != nil {
+		if !granted && kept.ttl == l.ttl {
+			return kept, nil
+		}
+		k.schedule.remove(l.id)
+		k.end(l.id)
 	}
 	k.leases[l.id] = l
 	k.schedule.add(l.id, int64(l.ttl), asked)
@@ -52,7 +60,7 @@ func (k *keeper) add(l *Lease, asked int64) error {
 		k.running.Go(k.run)
 	}
 	k.wake.Set()
-	return nil
+	return l, nil
 }
 
 // remove ends to keep a lease alive.

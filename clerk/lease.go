@@ -25,20 +25,21 @@ func (c *Clerk) Grant(ctx context.Context, ttl time.Duration) (*Lease, error) {
 }
 
 // GrantID is Grant with the id of a lease that may exist. If it does the Clerk keeps it alive from
-// now on, with the time to live that it has. An id is above 0.
+// now on, with the time to live that it has. If this Clerk does so already, GrantID returns the
+// same Lease again. An id is above 0.
 func (c *Clerk) GrantID(ctx context.Context, id int64, ttl time.Duration) (*Lease, error) {
 	if id <= 0 {
 		return nil, fmt.Errorf("grant: %w: lease %d", ErrInvalid, id)
 	}
 	for {
-		l, err := c.grantOnce(ctx, id, ttl, false)
+		l, err := c.grantOnce(ctx, id, ttl, false, false)
 		if !isRefusal(err, ErrLeaseExists) {
 			return l, err
 		}
 		l = &Lease{clerk: c, id: id, done: make(chan struct{})}
 		asked := c.keeper.now()
 		if l.ttl, err = c.KeepAlive(ctx, id); err == nil {
-			return l, c.keeper.add(l, asked)
+			return c.keeper.add(l, asked, false)
 		}
 		if !isRefusal(err, ErrNoLease) { // else it has just ended
 			return nil, err
@@ -48,14 +49,15 @@ func (c *Clerk) GrantID(ctx context.Context, id int64, ttl time.Duration) (*Leas
 
 func (c *Clerk) grant(ctx context.Context, ttl time.Duration, session bool) (*Lease, error) {
 	for {
-		l, err := c.grantOnce(ctx, c.drawLease(), ttl, session)
+		l, err := c.grantOnce(ctx, c.drawLease(), ttl, session, true)
 		if !isRefusal(err, ErrLeaseExists) {
 			return l, err
 		}
 	}
 }
 
-func (c *Clerk) grantOnce(ctx context.Context, id int64, ttl time.Duration, session bool) (*Lease, error) {
+// grantOnce asks for a lease. drawn: nobody else asks for one with this id.
+func (c *Clerk) grantOnce(ctx context.Context, id int64, ttl time.Duration, session, drawn bool) (*Lease, error) {
 	if ttl < time.Millisecond {
 		return nil, fmt.Errorf("grant: %w: %v, at least 1ms", ErrLeaseTTL, ttl)
 	}
@@ -63,13 +65,16 @@ func (c *Clerk) grantOnce(ctx context.Context, id int64, ttl time.Duration, sess
 	call := &api.Lease{Id: l.id, TtlMs: uint64(ttl.Milliseconds()), Session: session}
 	asked := c.keeper.now()
 	r, err := c.do(ctx, leaseRequest(api.Request_LEASE_GRANT, call))
+	if err == nil && !drawn && r.GetCode() == api.Reply_LEASE_EXISTS {
+		err = ErrLeaseExists // by an attempt before, or by somebody else and with another time to live
+	}
 	if err != nil {
 		return nil, err
 	}
 	if granted := r.GetLease().GetTtlMs(); granted > 0 {
 		l.ttl = milliseconds(granted)
 	}
-	return l, c.keeper.add(l, asked)
+	return c.keeper.add(l, asked, true)
 }
 
 // drawLease returns the id of a new lease. No id is drawn twice, by any Clerk.

@@ -278,3 +278,81 @@ func TestGrantByID(t *testing.T) {
 		}
 	})
 }
+
+// A Clerk may ask for a lease that it keeps alive already, and for one that has ended without its
+// knowledge.
+func TestGrantByIDTwice(t *testing.T) {
+	service(t, 9, true, func(t *testing.T, s *clerktest.Service) {
+		const ttl = 10 * time.Second
+		ck, other := s.Clerk("first"), s.Clerk("second")
+		grant(t, ck, time.Minute) // another one, for which the Clerk goes on
+		take := func() *clerk.Lease {
+			t.Helper()
+			l, err := ck.GrantID(t.Context(), 7, ttl)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * ttl)
+			if l.Lost() {
+				t.Error("the lease is not kept alive")
+			}
+			return l
+		}
+		first := take()
+		if take() != first {
+			t.Error("one lease is two")
+		}
+		if err := other.Revoke(t.Context(), 7); err != nil {
+			t.Fatal(err)
+		}
+		second := take()
+		if !first.Lost() {
+			t.Error("a lease that was revoked is not lost")
+		}
+		if err := second.Revoke(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		third := take()
+		if err := ck.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !second.Lost() || !third.Lost() {
+			t.Error("a lease that was revoked, or whose Clerk is closed, is not lost")
+		}
+		if l, err := ck.GrantID(t.Context(), 7, ttl); l != nil || !errors.Is(err, clerk.ErrClosed) {
+			t.Errorf("of a closed Clerk: %v, %v", l, err)
+		}
+	})
+}
+
+// A GrantID finds a lease after its first attempt was lost: it may be that of somebody else, which
+// ends earlier.
+func TestGrantByIDOfALostAttempt(t *testing.T) {
+	service(t, 10, true, func(t *testing.T, _ *clerktest.Service) {
+		ck, err := clerk.New([]string{"s:1"}, clerk.WithCaller(new(taken)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ck.Close()
+		if l, err := ck.GrantID(t.Context(), 7, time.Hour); err != nil || l.TTL() != 10*time.Second {
+			t.Errorf("%+v, %v", l, err)
+		}
+	})
+}
+
+// taken is a Caller whose server has a lease of 10 s, and gets no first request.
+type taken struct{ calls int }
+
+func (c *taken) Call(_ context.Context, _ string, req *api.Request, _ time.Duration) (clerk.Answer, error) {
+	c.calls++
+	switch {
+	case c.calls == 1:
+		return clerk.Answer{}, errors.New("lost")
+	case req.Kind == api.Request_LEASE_GRANT:
+		return clerk.Answer{Reply: &api.Reply{Code: api.Reply_LEASE_EXISTS}}, nil
+	}
+	return clerk.Answer{Reply: &api.Reply{Result: &api.Reply_Lease{Lease: &api.LeaseReply{Id: 7, TtlMs: 10_000}}}}, nil
+}
+
+func (c *taken) Node(string) uint64 { return 1 }
+func (c *taken) Close() error       { return nil }

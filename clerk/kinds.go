@@ -77,11 +77,14 @@ func ofTheServer(c api.Reply_Code) bool {
 	return ofTheUser(c)
 }
 
-// ofTheUser tells whether a code refuses the user of a request. In a session it says that no
-// attempt was executed.
+// ofTheUser tells whether a code refuses the user of a request. That says nothing of the attempts
+// before, also in a session: one that was executed had a user who is none any more.
 func ofTheUser(c api.Reply_Code) bool {
 	return c == api.Reply_PERMISSION_DENIED || c == api.Reply_UNAUTHENTICATED
 }
+
+// keptRefusal tells whether a reply is the outcome of a write of a session whose user was refused.
+func keptRefusal(r *api.Reply) bool { return ofTheUser(r.GetCode()) && r.GetDoneAt() != 0 }
 
 // forgotten tells whether a reply says that a write of a session was decided before, and that
 // nobody knows how.

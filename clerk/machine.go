@@ -37,8 +37,9 @@ import "balsa.example/api"
 //	         by the store         outcome of the write
 //	         SESSION_ENDED        not executed          ErrMaybe, or not executed if excluded
 //	         forgotten            -                     ErrMaybe
-//	         TOO_LARGE, INVALID,  that                  ErrMaybe
-//	         TOO_MANY_OPS
+//	         TOO_LARGE, INVALID,  that                  ErrMaybe, or that if the session has kept it
+//	         TOO_MANY_OPS, and
+//	         refused users
 //	         lost                 ask again, in doubt   ask again
 //	Repeat-  OK, and refusals     that                  that, and Outcome.Again
 //	able     by the store
@@ -253,7 +254,7 @@ func (o *Op) Reply(r *api.Reply) Step {
 		return o.next()
 	case o.session && forgotten(r):
 		return o.end(Maybe, r)
-	case code == api.Reply_OK, o.repeated && ofTheStore(code), o.session && ofTheUser(code):
+	case code == api.Reply_OK, o.repeated && ofTheStore(code), o.session && keptRefusal(r):
 		o.route.served(o.server, o.local)
 		return o.end(Answered, r)
 	case code == api.Reply_VERSION_MISMATCH, code == api.Reply_NO_KEY, o.session && code == api.Reply_SESSION_ENDED:

@@ -92,6 +92,9 @@ var events = map[string]func(*Op) Step{
 	"ended": func(o *Op) Step {
 		return o.Reply(&api.Reply{Code: api.Reply_SESSION_ENDED, Revision: seenRevision + 10})
 	},
+	"denied":     code(api.Reply_PERMISSION_DENIED),
+	"nouser":     code(api.Reply_UNAUTHENTICATED),
+	"wasdenied":  func(o *Op) Step { return o.Reply(&api.Reply{Code: api.Reply_PERMISSION_DENIED, DoneAt: seenRevision}) },
 	"forgotten":  func(o *Op) Step { return o.Reply(&api.Reply{Code: api.Reply_UNKNOWN, DoneAt: seenRevision}) },
 	"invalid":    code(api.Reply_INVALID),
 	"lost":       func(o *Op) Step { return o.Lost(true) },
@@ -223,6 +226,10 @@ func TestVerdicts(t *testing.T) {
 		{sure, "wrongleader unsent ended", "SESSION_ENDED"},
 		{sure, "lost ended", "maybe"},
 		{sure, "lost toolarge", "maybe"},
+		{sure, "nouser", "UNAUTHENTICATED"},
+		{sure, "lost nouser", "maybe"},
+		{sure, "lost denied", "maybe"},
+		{sure, "lost wasdenied", "PERMISSION_DENIED"},
 		{sure, "forgotten", "maybe"},
 		{"set", "forgotten", "maybe"},
 		{"put range compact", "forgotten ok", "OK"},
@@ -338,6 +345,15 @@ func expect(op string, seq []string) string {
 		return sure("TOO_LARGE")
 	case "invalid":
 		return sure("INVALID")
+	case "nouser":
+		return sure("UNAUTHENTICATED")
+	case "wasdenied":
+		if session {
+			return "PERMISSION_DENIED"
+		}
+		fallthrough
+	case "denied":
+		return sure("PERMISSION_DENIED")
 	case "mismatch", "unchanged", "behind", "another":
 		if excluded[last] {
 			return "VERSION_MISMATCH"

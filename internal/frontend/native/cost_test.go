@@ -13,6 +13,7 @@ import (
 	"balsa.example/internal/frontend/native/nodetest"
 	"balsa.example/internal/frontend/native/translate"
 	"balsa.example/kv"
+	"balsa.example/state"
 )
 
 func rangeOf(r *api.Range) *api.Request {
@@ -197,6 +198,36 @@ func TestRepliesToWritesAreShortenedOverABound(t *testing.T) {
 		}
 		if whole < n/4 || shortened < n/4 {
 			t.Errorf("%d whole replies, %d that are shortened", whole, shortened)
+		}
+		if err := c.end(t); err != nil {
+			t.Error(err)
+		}
+		c.idle(t)
+	})
+}
+
+// A lease that is kept alive has a time to live in the reply, whatever there is room for: without
+// one the client would believe that it has ended.
+func TestKeptLeasesLiveOverABound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, node := nodetest.New()
+		node.Machine.DoOp(state.Command{More: &state.More{Kind: state.KindGrant, Lease: 1, TTL: 1e10}})
+		c := openStream(t, &h)
+		for _, others := range [][]int64{nil, make([]int64, 100)} {
+			for i := range others {
+				others[i] = 1
+			}
+			req := &api.Request{Kind: api.Request_LEASE_KEEP_ALIVE, Call: &api.Request_Lease{Lease: &api.Lease{Id: 1, Others: others}}}
+			account := c.stream.account
+			room := clients.MaxClientBytes - account.Client.Count().Bytes - costOf(req)
+			account.Enter(room)
+			c.requests <- &api.RequestBatch{Requests: []*api.Request{req}}
+			r := (<-c.replies).Replies[0]
+			if r.Code != api.Reply_OK || !r.Incomplete || r.GetLease().GetTtlMs() != 10_000 || len(r.GetLease().GetOthersTtlMs()) > 0 {
+				t.Errorf("a lease and %d others get %v", len(others), r)
+			}
+			synctest.Wait()
+			account.Leave(room)
 		}
 		if err := c.end(t); err != nil {
 			t.Error(err)

@@ -101,6 +101,10 @@ func Shorten(r *api.Reply) {
 		r.Result = &api.Reply_Txn{Txn: &api.TxnReply{Succeeded: result.Txn.GetSucceeded()}}
 	case *api.Reply_DeleteRange:
 		r.Result = &api.Reply_DeleteRange{DeleteRange: &api.DeleteRangeReply{Deleted: result.DeleteRange.GetDeleted()}}
+	case *api.Reply_Lease:
+		// Without its time to live, the lease would look as if it were gone.
+		l := result.Lease
+		r.Result = &api.Reply_Lease{Lease: &api.LeaseReply{Id: l.GetId(), TtlMs: l.GetTtlMs(), GrantedMs: l.GetGrantedMs(), Session: l.GetSession()}}
 	default:
 		r.Result = nil
 	}

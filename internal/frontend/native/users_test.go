@@ -17,6 +17,8 @@ import (
 	"balsa.example/api"
 	"balsa.example/clerk"
 	"balsa.example/internal/frontend/access"
+	"balsa.example/kv/watch"
+	"balsa.example/raft"
 	"balsa.example/state/auth"
 )
 
@@ -369,6 +371,40 @@ func TestAWatchWhoseRightIsTakenAway(t *testing.T) {
 		}
 		if strings.Join(seen, " ") != "before" || !errors.Is(ended, clerk.ErrPermissionDenied) {
 			t.Errorf("it saw %q, and ended with %v", seen, ended)
+		}
+	})
+}
+
+// A client ends a watcher and makes another one with its id. It is told of the end later, and has the
+// second watcher still, which must end with the right to it.
+func TestAWatcherWithTheIDOfAnother(t *testing.T) {
+	bounds := quietPort(t).Alone("")
+	withUsers(t, func(ctx context.Context, c *network, root *clerk.Clerk) {
+		r := c.leader().replica.Load()
+		s := newWatchStream(r.Watches.Hub, bounds, newRights(r.Access, access.User{Name: "reader", Stamp: auth.ByCertificate}))
+		defer s.Close()
+		create := []*api.WatchCreate{{Id: 1, Span: span("a1", "a2")}}
+		for _, req := range []*api.WatchRequest{{Create: create}, {Cancel: []uint64{1}}, {Create: create}} {
+			if err := s.handle(req); err != nil {
+				t.Fatal(err)
+			}
+		}
+		send := func(*api.WatchMessage) error { return nil }
+		tell := func(out *watch.Output) error { return s.add(out, send) }
+		if err := s.SendAll(ctx, tell, func() error { return s.flush(send) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.rights.check(); err != nil {
+			t.Error(err)
+		}
+		if err := root.RevokeRole(ctx, "reader", "reader"); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Node.Read(ctx, raft.ReadByIndex); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.rights.check(); err != errRightsChanged {
+			t.Errorf("after the right is gone: %v", err)
 		}
 	})
 }

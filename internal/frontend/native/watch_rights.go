@@ -22,8 +22,10 @@ type rights struct {
 	control *access.Control // nil: everybody may watch everything
 	user    access.User
 
-	mu    sync.Mutex
-	spans map[int64]kv.Span // by id of the watcher
+	mu sync.Mutex
+	// spans are by id of the watcher. An id has several if its watchers have ended, and the client has
+	// not been told yet: the oldest is first.
+	spans map[int64][]kv.Span
 	// checked is with which all watchers were found to be allowed, replaced is closed when there is
 	// another one. They belong to the goroutine that sends.
 	checked  *auth.Table
@@ -31,7 +33,7 @@ type rights struct {
 }
 
 func newRights(c *access.Control, u access.User) *rights {
-	r := &rights{control: c, user: u, spans: map[int64]kv.Span{}}
+	r := &rights{control: c, user: u, spans: map[int64][]kv.Span{}}
 	r.checked, r.replaced = c.Auth()
 	return r
 }
@@ -49,16 +51,21 @@ func (r *rights) watch(w watch.Request, make func(watch.Request) error) error {
 	}
 	err := make(w)
 	if err == nil || errors.Is(err, watch.ErrUnread) {
-		r.spans[w.ID] = w.Span
+		r.spans[w.ID] = append(r.spans[w.ID], w.Span)
 	}
 	return err
 }
 
+// remove forgets watchers whose end the client is told.
 func (r *rights) remove(ids []int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range ids {
-		delete(r.spans, id)
+		if left := r.spans[id]; len(left) > 1 {
+			r.spans[id] = left[1:]
+		} else {
+			delete(r.spans, id)
+		}
 	}
 }
 
@@ -73,9 +80,11 @@ func (r *rights) check() error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, span := range r.spans {
-		if t.Check(r.user.Name, r.user.Stamp, span, false) != kv.CodeOK {
-			return errRightsChanged
+	for _, spans := range r.spans {
+		for _, span := range spans {
+			if t.Check(r.user.Name, r.user.Stamp, span, false) != kv.CodeOK {
+				return errRightsChanged
+			}
 		}
 	}
 	r.checked, r.replaced = t, replaced

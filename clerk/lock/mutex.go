@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -238,8 +239,13 @@ func (m *Mutex) Lost() <-chan struct{} {
 }
 
 // Held is a condition for transactions: that this owner still holds the lock. So the store
-// itself refuses what an owner writes too late.
-func (m *Mutex) Held() clerk.Compare { return clerk.CreateRevision(m.key).Equals(m.token) }
+// itself refuses what an owner writes too late. It is never true of a Mutex that is not locked.
+func (m *Mutex) Held() clerk.Compare {
+	if m.lease == nil {
+		return clerk.Version(m.name + "/@").Above(math.MaxUint64) // never, of a key that the owner may read
+	}
+	return clerk.CreateRevision(m.key).Equals(m.token)
+}
 
 // Key is the owner's key, and Lease the id of its lease, while the lock is held.
 func (m *Mutex) Key() string { return m.key }

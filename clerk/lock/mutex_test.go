@@ -348,3 +348,35 @@ func TestNamesOfLocks(t *testing.T) {
 		}
 	})
 }
+
+// TestHeldIsFalseWhereNothingIsHeld: not of a Mutex that never was locked, nor of one that did not
+// get the lock, wherever it failed.
+func TestHeldIsFalseWhereNothingIsHeld(t *testing.T) {
+	virtual(t, 11, true, func(t *testing.T, s *clerktest.Service) {
+		owner, other := lock.NewMutex(s.Clerk("owner"), "l"), s.Clerk("other")
+		m := lock.NewMutex(other, "l")
+		refused := func(when string) {
+			t.Helper()
+			r, err := other.Txn(t.Context()).If(m.Held()).Then(clerk.OpPut("k", nil)).Commit()
+			if err != nil || r.Succeeded {
+				t.Errorf("%s: %+v, %v", when, r, err)
+			}
+		}
+		refused("never locked")
+		if err := owner.Lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.TryLock(t.Context()); !errors.Is(err, lock.ErrHeld) {
+			t.Fatal(err)
+		}
+		refused("held by another")
+		for _, patience := range []time.Duration{0, time.Second} { // for the lease, and in the queue
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			if err := m.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			cancel()
+			refused("waited in vain")
+		}
+	})
+}

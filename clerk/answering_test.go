@@ -8,6 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"balsa.example/api"
 	"balsa.example/clerk"
 	"balsa.example/clerk/clerktest"
@@ -18,7 +21,7 @@ func (f *fakeServer) Members(context.Context, *api.MembersRequest) (*api.Members
 }
 
 func (f *fakeServer) ChangeMembers(context.Context, *api.MembersChange) (*api.MembersReply, error) {
-	return &api.MembersReply{Member: new(api.Member)}, nil
+	return &api.MembersReply{Member: new(api.Member)}, f.changed
 }
 
 func (f *fakeServer) Users(context.Context, *api.UsersRequest) (*api.UsersReply, error) {
@@ -26,7 +29,7 @@ func (f *fakeServer) Users(context.Context, *api.UsersRequest) (*api.UsersReply,
 }
 
 func (f *fakeServer) ChangeUsers(context.Context, *api.UsersChange) (*api.UsersChanged, error) {
-	return new(api.UsersChanged), nil
+	return new(api.UsersChanged), f.changed
 }
 
 func (f *fakeServer) Backup(stream api.KV_BackupServer) error {
@@ -130,4 +133,30 @@ func TestNoServerAnswers(t *testing.T) {
 			t.Errorf("after %v: %v", took, err)
 		}
 	})
+}
+
+// What becomes of a change is known only if a server has refused it.
+func TestChangesOfWhichNothingIsKnown(t *testing.T) {
+	for code, maybe := range map[codes.Code]bool{
+		codes.Unknown: true, codes.Unavailable: true, codes.Canceled: true, codes.DeadlineExceeded: true, codes.Internal: true,
+		codes.InvalidArgument: false, codes.FailedPrecondition: false, codes.PermissionDenied: false, codes.Unauthenticated: false,
+		codes.NotFound: false, codes.AlreadyExists: false, codes.Aborted: false, codes.ResourceExhausted: false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := &fakeServer{hello: &api.Hello{ClusterId: 7, NodeId: 1}, changed: status.Error(code, "")}
+			server.start(t)
+			ck, err := clerk.New([]string{"s:1"}, clerk.WithDialer(server.dial))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ck.Close()
+			ctx := within(t, 10*time.Second)
+			if err := ck.AddRole(ctx, "r"); err == nil || errors.Is(err, clerk.ErrMaybe) != maybe {
+				t.Errorf("%v: add a role: %v", code, err)
+			}
+			if _, err := ck.AddMember(ctx, clerk.MemberChange{NewName: "n"}); err == nil || errors.Is(err, clerk.ErrMaybe) != maybe {
+				t.Errorf("%v: add a member: %v", code, err)
+			}
+		})
+	}
 }

@@ -21,6 +21,7 @@ type fakeServer struct {
 	handle     func(*api.Request) *api.Reply // nil: no reply
 	watch      func(api.KV_WatchServer) error
 	members    []*api.Member
+	changed    error     // what a change of users or members ends with
 	senders    []*sender // of the streams so far
 	listen     net.Listener
 	dial       func(ctx context.Context, address string) (net.Conn, error)

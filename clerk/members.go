@@ -159,7 +159,7 @@ func membersAnywhere(ctx context.Context, c *Clerk, reads bool, call func(Member
 			return nil, err
 		case certain, reads && (code == codes.Unavailable || code == codes.Unknown):
 			last = err
-		case code == codes.Unknown, code == codes.Unavailable, code == codes.DeadlineExceeded, code == codes.Canceled:
+		case inDoubt(err):
 			return nil, &maybeError{ended: ctx.Err(), last: err.Error()}
 		default:
 			return nil, memberError(err)

@@ -203,13 +203,20 @@ func (c *Clerk) changeUsers(ctx context.Context, change *api.UsersChange) error 
 	if _, err = c.caller.(UserAdmin).ChangeUsers(ctx, address, change); err == nil {
 		return nil
 	}
-	switch status.Code(err) {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown:
-		if !Denied(err) {
-			return what(&maybeError{ended: ctx.Err(), last: err.Error()})
-		}
+	if inDoubt(err) {
+		return what(&maybeError{ended: ctx.Err(), last: err.Error()})
 	}
 	return what(errorOf(err))
+}
+
+// inDoubt tells whether a change may have been made that ended with an error: no server has refused it.
+// codes.Internal is what gRPC says of a stream that something on the way has broken off.
+func inDoubt(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal:
+		return !Denied(err) && !errors.Is(err, ErrNotSent)
+	}
+	return false
 }
 
 // Denied tells whether an error says that a server refused a call because of its user: ErrPermissionDenied or

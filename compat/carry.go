@@ -63,7 +63,7 @@ func (t *T) sayLeases(step, endpoint string) {
 	for id := clientv3.LeaseID(carriedLease); id < carriedLease+3; id++ {
 		r, err := client.TimeToLive(t.ctx, id, clientv3.WithAttachedKeys())
 		t.fail(step, err)
-		t.say(step, "lease %d of %d s, lives: %t, %q", id, r.GrantedTTL, r.TTL > 0, r.Keys)
+		t.say(step, "lease %d of %d s, lives: %t, %q", id, r.GrantedTTL, r.TTL > 0, attachedKeys(r))
 	}
 	r, err := client.Get(t.ctx, t.k(""), clientv3.WithPrefix())
 	t.fail(step, err)

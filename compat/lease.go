@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -127,7 +129,7 @@ var leaseChecks = []check{
 		t.say("once", "%d", once.TTL)
 		ttl, err := t.client.TimeToLive(t.ctx, grant.ID, clientv3.WithAttachedKeys())
 		t.fail("time to live", err)
-		t.say("time to live", "granted %d keys %q", ttl.GrantedTTL, ttl.Keys)
+		t.say("time to live", "granted %d keys %q", ttl.GrantedTTL, attachedKeys(ttl))
 		leases, err := t.client.Leases(t.ctx)
 		t.fail("leases", err)
 		found := false
@@ -154,4 +156,9 @@ var leaseChecks = []check{
 		t.send(&pb.LeaseRevokeRequest{ID: 2501})
 		t.send(&pb.RangeRequest{Key: t.b(""), RangeEnd: t.end(), CountOnly: true})
 	}},
+}
+
+// attachedKeys returns the keys of a lease in their order: etcd has them in that of a map.
+func attachedKeys(r *clientv3.LeaseTimeToLiveResponse) [][]byte {
+	return slices.SortedFunc(slices.Values(r.Keys), bytes.Compare)
 }

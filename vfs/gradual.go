@@ -1,7 +1,6 @@
 package vfs
 
 import (
-	"errors"
 	"io/fs"
 	"strings"
 	"sync"
@@ -219,10 +218,4 @@ func (f *gradualFile) Close() error {
 }
 
 // Uncached implements UncachedFile.
-func (f *gradualFile) Uncached() (UncachedWriter, error) {
-	file, ok := f.File.(UncachedFile)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	return file.Uncached()
-}
+func (f *gradualFile) Uncached() (UncachedWriter, error) { return Uncached(f.File) }

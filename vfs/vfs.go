@@ -100,6 +100,14 @@ type UncachedFile interface {
 	Uncached() (UncachedWriter, error)
 }
 
+// Uncached returns a writer past the system's cache to f, or an error if f or its file system has none.
+func Uncached(f File) (UncachedWriter, error) {
+	if f, ok := f.(UncachedFile); ok {
+		return f.Uncached()
+	}
+	return nil, errors.ErrUnsupported
+}
+
 // UncachedWriter is like the WriteAt of its File in all that it promises, and counts as one for what may be
 // called at once. What it writes in multiples of 4096 bytes, to such places and from such addresses, does not
 // pass through the system's cache, where that is possible: the processor copies nothing, and whoever reads it

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"time"
 
 	"balsa.example/vfs"
@@ -47,10 +46,4 @@ func (f timedFile) time(sync func() error) error {
 }
 
 // Uncached implements vfs.UncachedFile. Writes take no time of syncs.
-func (f timedFile) Uncached() (vfs.UncachedWriter, error) {
-	file, ok := f.File.(vfs.UncachedFile)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	return file.Uncached()
-}
+func (f timedFile) Uncached() (vfs.UncachedWriter, error) { return vfs.Uncached(f.File) }

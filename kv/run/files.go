@@ -134,11 +134,7 @@ func (w *writer) write(ctx context.Context, b []byte) error {
 			return err
 		}
 		piece := b[:min(len(b), pieceBytes)]
-		to := io.WriterAt(w.file)
-		if w.uncached != nil {
-			to = w.uncached
-		}
-		if _, err := to.WriteAt(piece, w.at); err != nil {
+		if _, err := w.to().WriteAt(piece, w.at); err != nil {
 			return fmt.Errorf("run: write %s: %w", w.name, err)
 		}
 		w.digest.Write(piece)
@@ -157,12 +153,18 @@ func (w *writer) write(ctx context.Context, b []byte) error {
 	return nil
 }
 
+// to is where pieces are written.
+func (w *writer) to() io.WriterAt {
+	if w.uncached != nil {
+		return w.uncached
+	}
+	return w.file
+}
+
 // bypass writes past the system's cache from now on, if the file system can do that.
 func (w *writer) bypass() {
-	if file, ok := w.file.(vfs.UncachedFile); ok {
-		if uncached, err := file.Uncached(); err == nil {
-			w.uncached = uncached
-		}
+	if uncached, err := vfs.Uncached(w.file); err == nil {
+		w.uncached = uncached
 	}
 }
 

@@ -36,12 +36,16 @@ func (p Permission) Span() kv.Span {
 	return kv.Span{From: p.Key, To: p.End}
 }
 
-// PermissionOf is the permission for a span. The whole store begins with its lowest key.
+// PermissionOf is the permission for a span. The whole store begins with its lowest key. One for a span without keys
+// names none, and so Do refuses it.
 func PermissionOf(access Access, span kv.Span) Permission {
 	p := Permission{Access: access, Key: max(span.From, openEnd), End: span.To}
-	if _, one := span.One(); one {
+	switch _, one := span.One(); {
+	case span.To != "" && span.To <= p.Key: // as an End, one zero byte would mean all keys
+		return Permission{Access: access}
+	case one:
 		p.End = ""
-	} else if span.To == "" {
+	case span.To == "":
 		p.End = openEnd
 	}
 	return p

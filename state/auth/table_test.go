@@ -275,3 +275,26 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestAPermissionOfASpanIsForThatSpan: no span that a client can name becomes more than its keys, and one without
+// keys is refused.
+func TestAPermissionOfASpanIsForThatSpan(t *testing.T) {
+	ends := []string{"", "\x00", "\x00\x00", "a", "a\x00", "b"}
+	keys := append(slices.Clone(ends[1:]), "c")
+	for _, from := range ends {
+		for _, to := range ends {
+			span := kv.Span{From: from, To: to}
+			c := auth.Change{Kind: auth.RoleGrant, Role: "r", Permission: auth.PermissionOf(auth.Read, span)}
+			table, code := tableOf(t, userAdd("u"), roleAdd("r"), give("u", "r")).Do(c)
+			holds := slices.ContainsFunc(keys, span.Contains)
+			if (code == kv.CodeOK) != holds {
+				t.Errorf("%q to %q: %v", from, to, code)
+			}
+			for _, key := range keys {
+				if may := table.Permitted(table.User("u"), kv.Single(key), false); may != (holds && span.Contains(key)) {
+					t.Errorf("%q to %q: may read %q: %v", from, to, key, may)
+				}
+			}
+		}
+	}
+}

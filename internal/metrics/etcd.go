@@ -57,10 +57,10 @@ var etcdMemberFigures = []figure[Sample]{
 			}
 			return math.MaxInt64
 		}),
-	etcdGauge("mvcc_db_total_size_in_bytes", "Size of the history: in its files, or of all versions where that is more.",
-		func(s *Sample) int64 { return max(s.replica().RunBytes, s.replica().HistoryBytes) }),
-	etcdGauge("mvcc_db_total_size_in_use_in_bytes", "Size of all versions of all keys.",
-		func(s *Sample) int64 { return s.replica().HistoryBytes }),
+	etcdGauge("mvcc_db_total_size_in_bytes", "Size of the history: in its files, or of all versions where that is more; 1 if there is none.",
+		func(s *Sample) int64 { return max(s.replica().RunBytes, s.replica().HistoryBytes, 1) }),
+	etcdGauge("mvcc_db_total_size_in_use_in_bytes", "Size of all versions of all keys; 1 if there is none.",
+		func(s *Sample) int64 { return max(s.replica().HistoryBytes, 1) }), // rules divide by it
 	etcdGauge("debugging_mvcc_keys_total", "Keys in the store.", func(s *Sample) int { return s.replica().Keys }),
 	etcdGauge("debugging_mvcc_current_revision", "Revision of the store.", func(s *Sample) uint64 { return s.replica().Revision }),
 	etcdGauge("debugging_mvcc_compact_revision", "First revision that can be read.", func(s *Sample) uint64 { return s.replica().Compacted }),

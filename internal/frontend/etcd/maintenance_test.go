@@ -85,6 +85,11 @@ func TestStatus(t *testing.T) {
 	if got := do(t, w, w.Status, &pb.StatusRequest{}).DbSizeQuota; got != math.MaxInt64 {
 		t.Errorf("without a quota it is %d", got) // clients divide by it
 	}
+	w.node.status.FileBytes, w.node.status.LiveBytes = 0, 0
+	if got := do(t, w, w.Status, &pb.StatusRequest{}); got.DbSize != 1 || got.DbSizeInUse != 1 {
+		t.Errorf("an empty store has %d bytes, %d in use", got.DbSize, got.DbSizeInUse) // etcdctl's table divides by them
+	}
+	w.node.status.LiveBytes = 600
 	w.node.readErr = &rsm.NotLeaderError{} // a status needs no leader
 	w.node.status.Leader, w.node.status.LowSpace, w.node.status.Corrupt, w.node.status.FileBytes = 0, true, []uint64{9}, 0
 	got := do(t, w, w.Status, &pb.StatusRequest{})

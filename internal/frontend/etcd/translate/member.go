@@ -52,11 +52,13 @@ type Status struct {
 
 // StatusResponse is the description of the member with an id.
 func StatusResponse(h *pb.ResponseHeader, s *Status, version, storageVersion string) *pb.StatusResponse {
+	// Clients divide by the sizes and by the quota, and etcdctl ends by a division by 0. No store of etcd is empty.
+	live := max(s.LiveBytes, 1)
 	m := &pb.StatusResponse{
 		Header: h, Version: version, StorageVersion: storageVersion,
 		Leader: s.Leader, RaftTerm: s.Term, RaftIndex: s.Commit, RaftAppliedIndex: s.Applied,
-		// What is newest is in no file yet. Those who divide by the quota must not get 0.
-		DbSize: max(s.FileBytes, s.LiveBytes), DbSizeInUse: s.LiveBytes, DbSizeQuota: cmp.Or(s.Quota, math.MaxInt64),
+		// What is newest is in no file yet.
+		DbSize: max(s.FileBytes, live), DbSizeInUse: live, DbSizeQuota: cmp.Or(s.Quota, math.MaxInt64),
 		DowngradeInfo: &pb.DowngradeInfo{}, IsLearner: s.IsLearner,
 	}
 	if s.Leader == uint64(raft.None) {

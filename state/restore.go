@@ -87,8 +87,7 @@ func (im *Image) Restore(ctx context.Context, from run.Files, r Restoration) (*I
 	if err != nil {
 		return nil, err
 	}
-	next := uint32(len(runs) + 1)
-	history, err := run.Open(run.Options{FS: r.FS, Dir: r.Dir, Cluster: to.Cluster}, runs, next)
+	history, err := r.open(to.Cluster, runs)
 	if err != nil {
 		return nil, err
 	}
@@ -96,17 +95,28 @@ func (im *Image) Restore(ctx context.Context, from run.Files, r Restoration) (*I
 	if err != nil {
 		return nil, errors.Join(err, history.Close())
 	}
+	restored, err := r.publish(p, runs)
+	return restored, errors.Join(err, history.Close())
+}
+
+// open opens the history that was written.
+func (r *Restoration) open(id uint64, runs []run.Info) (*run.History, error) {
+	return run.Open(run.Options{FS: r.FS, Dir: r.Dir, Cluster: id}, runs, uint32(len(runs)+1))
+}
+
+// publish writes the image of a state whose runs are written.
+func (r *Restoration) publish(p *present, runs []run.Info) (*Image, error) {
+	next := uint32(len(runs) + 1)
 	mf := &manifest{
-		position: restoredPosition, history: to.Cluster, hash: p.hash(), compacted: p.keys.Compacted(), runs: runs, nextFile: next + 1,
+		position: restoredPosition, history: p.historyID, hash: p.hash(), compacted: p.keys.Compacted(), runs: runs, nextFile: next + 1,
 	}
 	var file bytes.Buffer
 	if _, err := p.small().WriteTo(&file); err != nil {
-		return nil, errors.Join(err, history.Close())
+		return nil, err
 	}
 	mf.small = smallFile{number: next, bytes: int64(file.Len()), checksum: xxhash.Sum64(file.Bytes())}
 	restored := &Image{manifest: mf, small: file.Bytes(), state: p.smallState(), leases: p.leases.table}
-	err = vfs.WriteFile(r.FS, filepath.Join(r.Dir, restoredName), restored.Encode())
-	return restored, errors.Join(err, history.Close())
+	return restored, vfs.WriteFile(r.FS, filepath.Join(r.Dir, restoredName), restored.Encode())
 }
 
 // ErrNotCovered refuses to restore a revision that an image cannot be read at.

@@ -23,24 +23,33 @@ type etcdSource struct {
 }
 
 func (o *origin) openEtcd(p *program) (importSource, error) {
-	checking := p.waiting("checking " + o.etcd)
-	f, err := etcdfile.Open(o.etcd)
-	checking.end()
-	var path *fs.PathError
-	switch {
-	case errors.As(err, &path):
-		return nil, usageError("%w", err)
-	case err != nil:
-		return nil, usageError("%s: %w; nothing is written", o.etcd, err)
-	}
-	if !f.Hashed {
-		p.note("balsa: %s has no hash at its end, so damage inside of values is not seen; a snapshot has one", o.etcd)
+	f, err := p.openEtcdFile(o.etcd)
+	if err != nil {
+		return nil, err
 	}
 	s := &etcdSource{File: f, from: o.fromRecord, withoutUsers: o.withoutUsers, note: p.note}
 	if !o.withoutLeases {
 		s.leases = f.Leases
 	}
 	return s, nil
+}
+
+// openEtcdFile opens a file of etcd that is whole.
+func (p *program) openEtcdFile(path string) (*etcdfile.File, error) {
+	checking := p.waiting("checking " + path)
+	f, err := etcdfile.Open(path)
+	checking.end()
+	var failed *fs.PathError
+	switch {
+	case errors.As(err, &failed):
+		return nil, usageError("%w", err)
+	case err != nil:
+		return nil, usageError("%s: %w; nothing is written", path, err)
+	}
+	if !f.Hashed {
+		p.note("balsa: %s has no hash at its end, so damage inside of values is not seen; a snapshot has one", path)
+	}
+	return f, nil
 }
 
 func (*etcdSource) unit() string { return "record" }

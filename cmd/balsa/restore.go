@@ -34,13 +34,14 @@ func (p *program) restore() *cobra.Command {
 	var f restoreFlags
 	var out output
 	c := &cobra.Command{
-		Use:   "restore DIR",
+		Use:   "restore DIR|FILE",
 		Short: "Make the data directory of a new cluster from a backup",
 		Long: `Make a data directory from the backup in DIR, as the keys were at a revision or at a
-time. It belongs to no cluster yet: the first start of its servers is the birth of a new
-one, of any size. Run the command once for each server, with the same backup and the
-same revision or time, and then start them as a new cluster. Servers that were restored
-differently refuse each other.
+time; or from FILE, a snapshot of balsa or of etcd that "etcdctl snapshot save" wrote. It
+belongs to no cluster yet: the first start of its servers is the birth of a new one, of
+any size. Run the command once for each server, with the same backup and the same revision
+or time, and then start them as a new cluster. Servers that were restored differently
+refuse each other.
 
 The new cluster has the keys, users, roles and the quota, and another identity: clients
 of the old one have to connect anew, and its servers are refused. Users, roles and the
@@ -57,11 +58,17 @@ leader of then, and says by when that was. What was changed up to an election ti
 before the time (0.5 s) may be left out; nothing that was changed after it is restored.
 "balsa backup list" says what can be restored.
 
+A snapshot of etcd, or the member/snap/db of a member of etcd that is stopped, is
+restored as it is: keys with their revisions, leases, users and roles. It has no history
+that could be read then, and its quota and alarms are left out. The file is checked before
+anything is written. "balsa import --etcd" brings it into a cluster that runs.
+
 ` + exitHelp(exitOK, exitError, exitUsage, exitUnreported, exitDamaged) + `
 That the revision or the time is not covered, or that --data-dir is not empty, is 2.`,
 		Example: `  balsa restore /backup/balsa --data-dir /var/lib/balsa
   balsa restore /backup/balsa --data-dir /var/lib/balsa --revision 120000
-  balsa restore /backup/balsa --data-dir /var/lib/balsa --time "2026-10-01 14:32"`,
+  balsa restore /backup/balsa --data-dir /var/lib/balsa --time "2026-10-01 14:32"
+  balsa restore snapshot.db --data-dir /var/lib/balsa`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 	}
 	out.addFlag(c)
@@ -117,7 +124,9 @@ func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (
 	if err := emptyDir(f.dataDir); err != nil {
 		return nil, err
 	}
-	_, missing := vfs.OS.Stat(f.dataDir)
+	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
+		return p.restoreEtcd(ctx, dir, f)
+	}
 	d, err := backup.Open(vfs.OS, dir)
 	if err != nil {
 		return nil, err
@@ -135,18 +144,29 @@ func (p *program) restoreFrom(ctx context.Context, dir string, f restoreFlags) (
 	if err != nil {
 		return nil, err
 	}
-	r := state.Restoration{FS: vfs.OS, Dir: filepath.Join(f.dataDir, "state"), Revision: at.Revision}
+	moveTo := uint64(0)
 	if !f.keep {
 		points := d.Points()
-		r.MoveTo = points[len(points)-1].Revision + restoreMargin
+		moveTo = points[len(points)-1].Revision + restoreMargin
 	}
+	return p.writeRestored(f, point.Bytes, at, moveTo, func(r state.Restoration) (*state.Image, error) {
+		return im.Restore(ctx, d.Files(), r)
+	})
+}
+
+// writeRestored calls what writes a state of so many bytes. After an error nothing of it is left.
+func (p *program) writeRestored(
+	f restoreFlags, size int64, at backup.At, moveTo uint64, restore func(state.Restoration) (*state.Image, error),
+) (*restoredJSON, error) {
+	_, missing := vfs.OS.Stat(f.dataDir)
+	r := state.Restoration{FS: vfs.OS, Dir: filepath.Join(f.dataDir, "state"), Revision: at.Revision, MoveTo: moveTo}
 	written, bytes := &transfer{verb: "restored", first: "reading the index of the keys"}, int64(0)
 	r.Pace = func(n int) {
 		bytes += int64(n)
-		written.tell(bytes, max(point.Bytes, bytes))
+		written.tell(bytes, max(size, bytes))
 	}
 	told := p.begin(false, written.text)
-	restored, err := restoreImage(ctx, im, d.Files(), r, at)
+	restored, err := restoreImage(restore, r, at)
 	told.end()
 	if err != nil {
 		_ = os.RemoveAll(r.Dir) // what is written in part is of no use, and would be in the way of the next attempt
@@ -213,8 +233,8 @@ func emptyDir(dir string) error {
 	return usageError("--data-dir %s is not empty: it holds %q; nothing was written", dir, names[0])
 }
 
-func restoreImage(ctx context.Context, im *state.Image, from run.Files, r state.Restoration, at backup.At) (*restoredJSON, error) {
-	restored, err := im.Restore(ctx, from, r)
+func restoreImage(restore func(state.Restoration) (*state.Image, error), r state.Restoration, at backup.At) (*restoredJSON, error) {
+	restored, err := restore(r)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package etcdfile
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -31,10 +30,11 @@ func damaged(format string, args ...any) error {
 
 // Contents tells what a file has.
 type Contents struct {
-	Hashed   bool    // the file has a hash, which is right
-	Revision int64   // the newest, 0 if the file has no record
-	Keys     int64   // that exist
-	Leases   []Lease // in the order of their ids
+	Hashed   bool              // the file has a hash, which is right
+	Hash     [sha256.Size]byte // of the database, whether the file has it or not
+	Revision int64             // the newest, 0 if the file has no record
+	Keys     int64             // that exist
+	Leases   []Lease           // in the order of their ids
 	Users    []*authpb.User
 	Roles    []*authpb.Role
 	// AuthEnabled tells whether authentication was on.
@@ -63,7 +63,7 @@ type File struct {
 func Open(path string) (*File, error) {
 	f := &File{newest: make(map[string]revision)}
 	var err error
-	if f.bytes, f.Hashed, err = checkHash(path); err != nil {
+	if f.bytes, err = f.checkHash(path); err != nil {
 		return nil, err
 	}
 	err = caught(func() (err error) {
@@ -94,39 +94,44 @@ func (f *File) openReading(path string, _ int, _ os.FileMode) (file *os.File, er
 // Close closes the file.
 func (f *File) Close() error { return f.db.Close() }
 
-// checkHash returns the length of the database in a file. It tells whether a hash follows, and
+// checkHash returns the length of the database in a file, and hashes it. It tells whether a hash follows, and
 // compares that.
-func checkHash(path string) (length int64, hashed bool, err error) {
+func (c *Contents) checkHash(path string) (length int64, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return 0, false, err
+		return 0, err
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return 0, false, err
+		return 0, err
 	}
-	size := info.Size()
+	length = info.Size()
+	c.Hashed = length%sector == sha256.Size
 	switch {
 	case !info.Mode().IsRegular():
-		return 0, false, errors.New("it is not a regular file")
-	case size > sector && size%sector == 0:
-		return size, false, nil
-	case size < sector || size%sector != sha256.Size:
-		return 0, false, damaged("%d bytes are neither a database nor a database and its hash; the file is cut, or changed", size)
+		return 0, errors.New("it is not a regular file")
+	case c.Hashed && length >= sector:
+		length -= sha256.Size
+	case length <= sector || length%sector != 0:
+		return 0, damaged("%d bytes are neither a database nor a database and its hash; the file is cut, or changed", length)
 	}
 	h := sha256.New()
-	if _, err := io.CopyN(h, file, size-sha256.Size); err != nil {
-		return 0, false, err
+	if _, err := io.CopyN(h, file, length); err != nil {
+		return 0, err
+	}
+	h.Sum(c.Hash[:0])
+	if !c.Hashed {
+		return length, nil
 	}
 	var want [sha256.Size]byte
 	if _, err := io.ReadFull(file, want[:]); err != nil {
-		return 0, false, err
+		return 0, err
 	}
-	if !bytes.Equal(h.Sum(nil), want[:]) {
-		return 0, false, damaged("the hash at its end is not that of its contents")
+	if c.Hash != want {
+		return 0, damaged("the hash at its end is not that of its contents")
 	}
-	return size - sha256.Size, true, nil
+	return length, nil
 }
 
 // caught runs a function. A page of a damaged database makes bbolt panic, or read where no file is.

@@ -157,3 +157,34 @@ func TestAStateThatArrivesMakesRoomInTheLog(t *testing.T) {
 		t.Errorf("the log ends at %d, want 15", last)
 	}
 }
+
+// The machine has installed a state that is newer than the one that the core restores. The log brings the same
+// entries before the core knows of that state, so that those before it may be dropped.
+func TestAStateAheadOfTheCoreCountsAsApplied(t *testing.T) {
+	cfg := raft.Config{ID: 2, HeartbeatTicks: 5, ElectionTimeoutTicks: 50, Rand: rand.New(rand.NewPCG(1, 2))}
+	conf := raft.NewConfiguration(1, 2, 3)
+	r, err := NewReplica[string](cfg, raft.State{
+		HardState: raft.HardState{Term: 5}, Snapshot: raft.SnapshotMeta{Index: 10, Term: 4, Configuration: conf},
+	}, SnapshotPolicy{MaxRaftState: 100, Share: 1}, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn := func(ev Events[string]) {
+		if e := r.Turn(ev, 1); e.Persist != nil {
+			r.Turn(Events[string]{Persisted: e.Persist.Seq}, 1)
+		}
+	}
+	head := raft.Header{From: 1, To: 2, Term: 5}
+	newer := &raft.InstallSnapshot{Header: head, Meta: raft.SnapshotMeta{Index: 14, Term: 5, Configuration: conf}}
+	received := func(r *Replica[string]) { r.SnapshotReceived(newer, 100, true) }
+	entries := &raft.AppendEntries{Header: raft.Header{From: 3, To: 2, Term: 6}, PrevIndex: 10, PrevTerm: 4, Commit: 15}
+	for i := raft.Index(11); i <= 15; i++ {
+		entries.Entries = append(entries.Entries, raft.Entry{Index: i, Term: 5, Data: make([]byte, 500)})
+	}
+	turn(Events[string]{Applied: 14})
+	turn(Events[string]{Messages: []raft.Message{entries}})
+	turn(Events[string]{Calls: []func(*Replica[string]){received}}) // its leader leads no more
+	if base := r.core.Status().FirstIndex - 1; base == 10 || r.core.OwnStatus().Applied != 14 {
+		t.Errorf("it has applied %d, and dropped its log up to %d", r.core.OwnStatus().Applied, base)
+	}
+}

@@ -167,6 +167,7 @@ func (r *Replica[W]) effects() Effects[W] {
 	}
 	transfers := r.transfers(core.Snapshots)
 	commands := r.takeCommitted(core.Committed)
+	r.core.Applied(min(r.applied, r.applying)) // the machine may have installed a state that was ahead
 	r.endReads(core.Reads)
 	r.answerSnapshotOffers()
 	e := Effects[W]{

@@ -35,6 +35,8 @@ var stallBugs = []mutant{
 		"r.applied == r.applying || r.applied != s.applied {", "r.applied == r.applying {"}, tests: [2]string{"./raft", "^TestSlowMachines"}},
 	{name: "leader-whose-log-was-full-is-kept", edit: edit{"raft/ownstate.go",
 		"max(l.stateWanted, l.logFullFor, s.stuck)", "max(l.stateWanted, s.stuck)"}, tests: [2]string{"./raft", "^TestALeaderWhoseLogWasFull"}},
+	{name: "state-that-is-ahead-is-not-applied", edit: edit{"rsm/turn.go",
+		"	r.core.Applied(min(r.applied, r.applying))", "	_ = 0"}, tests: [2]string{"./rsm", "^TestAStateAhead"}},
 	{name: "busy-machine-tells-nothing-for-long", edit: edit{"rsm/apply.go",
 		"			if i > 0 && a.Reached != nil {\n", "			if false {\n"}, tests: [2]string{"./rsm", "^TestApplierPrepares"}},
 	{name: "leader-whose-state-arrives-is-left", edit: edit{"raft/stall.go",

@@ -137,6 +137,11 @@ func (c *Control) Readable(u User, span kv.Span) error {
 	return c.Table().Check(u.Name, u.Stamp, span, false).Err()
 }
 
+// AwaitReadable is Readable, but repeats a refusal after a linearizable read.
+func (c *Control) AwaitReadable(ctx context.Context, u User, span kv.Span) error {
+	return c.decide(ctx, func(t *auth.Table) kv.Code { return t.Check(u.Name, u.Stamp, span, false) })
+}
+
 // Read reads a span for a user. It checks the right before and after: what was written when the
 // right was gone is not shown. The read is a fresh one, so a refusal is final.
 func (c *Control) Read(u User, span kv.Span, read func() error) error {

@@ -17,6 +17,7 @@ import (
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/internal/frontend/etcd/v3electionpb"
 	"balsa.example/internal/frontend/etcd/v3lockpb"
+	"balsa.example/rsm"
 	"balsa.example/state"
 	"balsa.example/state/auth"
 )
@@ -469,4 +470,21 @@ func TestMethodsAreForRootIfNothingElseIsSaid(t *testing.T) {
 			t.Errorf("%q: %v, want %v", name, err, want)
 		}
 	}
+}
+
+// TestAKeepAliveIsRefusedByNoLateNews: this member has not executed yet what gave the user the right.
+func TestAKeepAliveIsRefusedByNoLateNews(t *testing.T) {
+	w := guarded(t, false)
+	writer := &etcd.Caller{CommonName: "writer"}
+	w.node.read = func() {
+		w.node.read = nil
+		w.node.machine.DoOp(state.Command{More: &state.More{Kind: state.KindAuth, User: "root", UserStamp: auth.ByCertificate, Auth: &auth.Change{
+			Kind: auth.RoleGrant, Role: "writer", Permission: auth.Permission{Access: auth.Write, Key: "z"},
+		}}})
+	}
+	if err := w.invoke(t, "LeaseKeepAlive", writer, &pb.LeaseKeepAliveRequest{ID: 2}); err != nil {
+		t.Error(err)
+	}
+	w.node.readErr = rsm.ErrWrongLeader
+	refused(t, w.invoke(t, "LeaseKeepAlive", &etcd.Caller{CommonName: "reader"}, &pb.LeaseKeepAliveRequest{ID: 2}), translate.ErrNoLeader)
 }

@@ -142,12 +142,25 @@ func (k *keepAlives) receive() {
 			return
 		}
 		var err error
-		if a.permitted, err = k.face.access.BeginLease(k.caller.user, a.id, true); err != nil {
+		if a.permitted, err = k.begin(a.id); err != nil {
 			k.done(a, 0, err)
 			continue
 		}
 		k.face.cfg.Node.KeepAlive(a.id, func(ttl int64, err error) { k.done(a, ttl, err) })
 	}
+}
+
+// begin checks the right to let a lease live on. A refusal may be late news, so it is decided again with all that
+// the other members have executed.
+func (k *keepAlives) begin(id int64) (end func() error, err error) {
+	access, user := k.face.access, k.caller.user
+	if end, err = access.BeginLease(user, id, true); err == nil {
+		return end, nil
+	}
+	if err := k.face.fresh(k.stream.Context()); err != nil {
+		return nil, err
+	}
+	return access.BeginLease(user, id, true)
 }
 
 // add lets a keep-alive wait for its answer. It fails if the stream ends before there is room for it.

@@ -28,8 +28,9 @@ type node struct {
 
 	submitErr, readErr, keepAliveErr error
 	reads                            int
-	// submitted, if not nil, gets each command.
+	// submitted, if not nil, gets each command, and read is called for each read.
 	submitted func(state.Command)
+	read      func()
 	status    translate.Status
 	members   []translate.Member // nil: two of them
 	moved     []uint64           // where MoveLeader was asked to move leadership to
@@ -82,6 +83,9 @@ func (n *node) Read(context.Context, <-chan struct{}) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.reads++
+	if n.read != nil {
+		n.read()
+	}
 	return n.readErr
 }
 

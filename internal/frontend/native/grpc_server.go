@@ -250,7 +250,7 @@ func (s *Server) Watch(stream api.KV_WatchServer) error {
 		return err
 	}
 	s.receivers.Go(func() {
-		if ws.receive(stream.Recv) == errAnswersUnread {
+		if ws.receive(stream.Context(), stream.Recv) == errAnswersUnread {
 			cl.CloseStalled() // send may hang
 		}
 	})

@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,6 +20,7 @@ import (
 	"balsa.example/internal/frontend/access"
 	"balsa.example/kv/watch"
 	"balsa.example/raft"
+	"balsa.example/state"
 	"balsa.example/state/auth"
 )
 
@@ -385,7 +387,7 @@ func TestAWatcherWithTheIDOfAnother(t *testing.T) {
 		defer s.Close()
 		create := []*api.WatchCreate{{Id: 1, Span: span("a1", "a2")}}
 		for _, req := range []*api.WatchRequest{{Create: create}, {Cancel: []uint64{1}}, {Create: create}} {
-			if err := s.handle(req); err != nil {
+			if err := s.handle(ctx, req); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -405,6 +407,42 @@ func TestAWatcherWithTheIDOfAnother(t *testing.T) {
 		}
 		if err := s.rights.check(); err != errRightsChanged {
 			t.Errorf("after the right is gone: %v", err)
+		}
+	})
+}
+
+// TestNoLateNewsRefuses: what gives a user a right is acknowledged, and a server has not executed it.
+func TestNoLateNewsRefuses(t *testing.T) {
+	bounds := quietPort(t).Alone("")
+	withUsers(t, func(ctx context.Context, c *network, _ *clerk.Clerk) {
+		leader := c.leader()
+		late := c.servers[leader.cfg.Hello.NodeId%3]
+		c.net.Disconnect(raft.NodeID(late.cfg.Hello.NodeId))
+		change := &auth.Change{Kind: auth.RoleGrant, Role: "reader", Permission: auth.Permission{Access: auth.ReadWrite, Key: "z", End: "\x00"}}
+		command := state.Command{More: &state.More{Kind: state.KindAuth, Auth: change, User: "root", UserStamp: auth.ByCertificate}}
+		if result, err := leader.replica.Load().Node.Submit(ctx, command); err != nil || result.Err() != nil {
+			t.Fatal(err, result.Err())
+		}
+		reader := access.User{Name: "reader", Stamp: auth.ByCertificate}
+		r := late.replica.Load()
+		s := newWatchStream(r.Watches.Hub, bounds, newRights(r.Access, reader))
+		defer s.Close()
+		time.AfterFunc(time.Second, func() { c.net.Connect(raft.NodeID(late.cfg.Hello.NodeId)) })
+		if code := late.replyTo(reader, &api.Request{Kind: api.Request_LEASE_KEEP_ALIVE, Call: lease(2, false)}).Code; code == api.Reply_PERMISSION_DENIED {
+			t.Error("a keep-alive is refused, and not sent to the leader")
+		}
+		for id, from := range []string{"z", "y"} {
+			if err := s.handle(ctx, &api.WatchRequest{Create: []*api.WatchCreate{{Id: uint64(id), Span: span(from, "")}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var told []watch.Kind
+		tell := func(out *watch.Output) error {
+			told = append(told, out.Kind)
+			return nil
+		}
+		if err := s.SendAll(ctx, tell, func() error { return nil }); err != nil || !slices.Equal(told, []watch.Kind{watch.Created, watch.Refused}) {
+			t.Errorf("%v, %v", told, err)
 		}
 	})
 }

@@ -1,8 +1,10 @@
 package native
 
 import (
+	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -38,11 +40,20 @@ func newRights(c *access.Control, u access.User) *rights {
 	return r
 }
 
-// watch lets make make a watcher, if the user may have it. No change of rights comes between the
-// check and the watcher's place among the others.
-func (r *rights) watch(w watch.Request, make func(watch.Request) error) error {
+// rightsTime bounds how long a watcher that is about to be refused waits for what the other servers have executed.
+const rightsTime = 5 * time.Second
+
+// watch lets make make a watcher, if the user may have it. This server may be behind the one that gave the user the
+// right, so a refusal waits, at most until ctx ends. No change of rights comes between the last check and the
+// watcher's place among the others.
+func (r *rights) watch(ctx context.Context, w watch.Request, make func(watch.Request) error) error {
 	if r.control == nil {
 		return make(w)
+	}
+	ctx, cancel := context.WithTimeout(ctx, rightsTime)
+	defer cancel()
+	if err := r.control.AwaitReadable(ctx, r.user, w.Span); err != nil {
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

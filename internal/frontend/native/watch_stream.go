@@ -41,23 +41,23 @@ func newWatchStream(hub *watch.Hub, bounds watching.Bounds, r *rights) *watchStr
 }
 
 // receive carries out the requests that come in, until the client sends no more.
-func (s *watchStream) receive(recv func() (*api.WatchRequest, error)) error {
+func (s *watchStream) receive(ctx context.Context, recv func() (*api.WatchRequest, error)) error {
 	return s.Receive(func() error {
 		req, err := recv()
 		if err != nil {
 			return err
 		}
-		return s.handle(req)
+		return s.handle(ctx, req)
 	})
 }
 
-// handle carries out one request. It waits for nothing.
-func (s *watchStream) handle(req *api.WatchRequest) error {
+// handle carries out one request. It waits for nothing but what may give a user the right to a watcher.
+func (s *watchStream) handle(ctx context.Context, req *api.WatchRequest) error {
 	if req.RequireLeader {
 		s.requireLeader.Store(true)
 	}
 	for _, c := range req.Create {
-		if s.create(c) != nil {
+		if s.create(ctx, c) != nil {
 			return errAnswersUnread
 		}
 	}
@@ -73,10 +73,10 @@ func (s *watchStream) handle(req *api.WatchRequest) error {
 }
 
 // create makes a watcher, or tells the client why not.
-func (s *watchStream) create(c *api.WatchCreate) error {
+func (s *watchStream) create(ctx context.Context, c *api.WatchCreate) error {
 	r, err := translate.WatchRequest(c)
 	if err == nil {
-		err = s.rights.watch(r, s.Watch)
+		err = s.rights.watch(ctx, r, s.Watch)
 	}
 	if err == nil || errors.Is(err, watch.ErrUnread) {
 		return err

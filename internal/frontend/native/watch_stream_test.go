@@ -106,7 +106,7 @@ func openWatchStream(t *testing.T, s *watchedStore, as *clients.Client) *watchCl
 	ctx, cancel := context.WithCancel(t.Context())
 	c.cancel = cancel
 	go func() {
-		c.received <- c.stream.receive(func() (*api.WatchRequest, error) {
+		c.received <- c.stream.receive(ctx, func() (*api.WatchRequest, error) {
 			select {
 			case r, ok := <-c.requests:
 				if !ok {

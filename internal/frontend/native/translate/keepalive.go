@@ -8,6 +8,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/kv"
+	"balsa.example/raft"
 )
 
 // MaxKeepAlives is how many leases one request may keep alive.
@@ -20,15 +21,39 @@ func (h *Handler) keepAlive(req *api.Request, reply func(*api.Reply)) {
 		return
 	}
 	id, lease := req.Id, req.GetLease()
-	for i := range 1 + len(lease.Others) {
-		if code := h.mayUse(nth(lease, i), true); code != kv.CodeOK {
+	if h.mayKeepAlive(lease) == kv.CodeOK {
+		h.propose(id, lease, reply)
+		return
+	}
+	// The refusal may be late news: who leads decides it, with all that was acknowledged.
+	h.whenFresh(freshness(raft.ReadByIndex), func(err error) {
+		code := h.mayKeepAlive(lease)
+		switch {
+		case err != nil:
+			reply(h.readFailed(id, err))
+		case code != kv.CodeOK:
 			answer := h.newReply()
 			answer.Id = id
 			refused(answer, code)
 			reply(answer)
-			return
+		default:
+			h.propose(id, lease, reply)
+		}
+	})
+}
+
+// mayKeepAlive tells whether the user may write all keys of the leases, as this replica knows it.
+func (h *Handler) mayKeepAlive(lease *api.Lease) kv.Code {
+	for i := range 1 + len(lease.Others) {
+		if code := h.mayUse(nth(lease, i), true); code != kv.CodeOK {
+			return code
 		}
 	}
+	return kv.CodeOK
+}
+
+// propose is keepAlive for a user that may do it.
+func (h *Handler) propose(id uint64, lease *api.Lease, reply func(*api.Reply)) {
 	if len(lease.Others) > 0 {
 		h.keepAllAlive(id, lease, reply)
 		return
@@ -49,7 +74,7 @@ func (h *Handler) keepAlive(req *api.Request, reply func(*api.Reply)) {
 	})
 }
 
-// keepAllAlive is keepAlive for several leases.
+// keepAllAlive is propose for several leases.
 func (h *Handler) keepAllAlive(id uint64, lease *api.Lease, reply func(*api.Reply)) {
 	leases := append(make([]int64, 0, 1+len(lease.Others)), lease.Id)
 	h.Time.KeepAllAlive(append(leases, lease.Others...), func(ttls []int64, err error) {

@@ -21,9 +21,10 @@ type client struct {
 	t    *testing.T
 	conn net.Conn
 	*http2.Framer
-	encoder *hpack.Encoder
-	block   bytes.Buffer
-	next    uint32
+	answering *http2.Framer // to pings, beside the test that writes by the other one
+	encoder   *hpack.Encoder
+	block     bytes.Buffer
+	next      uint32
 
 	mu      sync.Mutex
 	streams map[uint32]*answers
@@ -69,7 +70,7 @@ func (s *testServer) dialDeaf(t *testing.T, settings ...http2.Setting) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	c := &client{t: t, conn: nc, Framer: http2.NewFramer(nc, nc), next: 1, streams: make(map[uint32]*answers), window: initialWindow, initial: initialWindow}
+	c := &client{t: t, conn: nc, Framer: http2.NewFramer(nc, nc), answering: http2.NewFramer(nc, nil), next: 1, streams: make(map[uint32]*answers), window: initialWindow, initial: initialWindow}
 	c.SetMaxReadFrameSize(maxFrame)
 	c.AllowIllegalWrites = true
 	c.encoder = hpack.NewEncoder(&c.block)
@@ -92,7 +93,7 @@ func (c *client) listen() {
 		}
 		c.note(f, decoder)
 		if p, ok := f.(*http2.PingFrame); ok && !p.IsAck() && !c.silent.Load() {
-			c.WritePing(true, p.Data)
+			c.answering.WritePing(true, p.Data)
 		}
 	}
 }

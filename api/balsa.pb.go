@@ -2044,7 +2044,9 @@ type Lease struct {
 	// ttl_ms, of LEASE_GRANT: how long the lease lives without a LEASE_KEEP_ALIVE. The server
 	// raises it to 1.5 election timeouts, and tells what it became.
 	TtlMs uint64 `protobuf:"varint,2,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
-	// session, of LEASE_GRANT: the lease is a session, whose id writes may name.
+	// session, of LEASE_GRANT: the lease is a session, whose id writes may name. A client draws the id at
+	// random, and asks for it once: a request that is sent again, since no answer came, has another id. Else a
+	// late copy could open a session again that has ended, and in it a write could be executed a second time.
 	Session bool `protobuf:"varint,3,opt,name=session,proto3" json:"session,omitempty"`
 	// keys, of LEASE_TIME_TO_LIVE, asks for the keys that hang on the lease.
 	Keys bool `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`

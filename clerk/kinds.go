@@ -41,8 +41,9 @@ func conditional(req *api.Request) bool {
 // nothing, or nothing that matters. After a resend a refusal may be due to the first attempt.
 //
 //	COMPACT           the second is refused with COMPACTED
-//	LEASE_GRANT       the second is refused with LEASE_EXISTS: the client draws the id, or asks
-//	                  what the lease is that exists
+//	LEASE_GRANT       the second makes another lease, and one of the two is revoked: see ids. Of
+//	                  an id that the caller has named it is refused with LEASE_EXISTS, and the
+//	                  client asks what the lease is that exists
 //	LEASE_REVOKE      the second is refused with NO_LEASE
 //	LEASE_KEEP_ALIVE  the lease lives on from the second
 //	SET_QUOTA         a quota that somebody else has set in between is lost

@@ -32,7 +32,7 @@ func (c *Clerk) GrantID(ctx context.Context, id int64, ttl time.Duration) (*Leas
 		return nil, fmt.Errorf("grant: %w: lease %d", ErrInvalid, id)
 	}
 	for {
-		l, err := c.grantOnce(ctx, id, ttl, false, false)
+		l, err := c.grantOnce(ctx, id, ttl, false)
 		if !isRefusal(err, ErrLeaseExists) {
 			return l, err
 		}
@@ -49,38 +49,36 @@ func (c *Clerk) GrantID(ctx context.Context, id int64, ttl time.Duration) (*Leas
 
 func (c *Clerk) grant(ctx context.Context, ttl time.Duration, session bool) (*Lease, error) {
 	for {
-		l, err := c.grantOnce(ctx, c.drawLease(), ttl, session, true)
+		l, err := c.grantOnce(ctx, 0, ttl, session)
 		if !isRefusal(err, ErrLeaseExists) {
 			return l, err
 		}
 	}
 }
 
-// grantOnce asks for a lease. drawn: nobody else asks for one with this id.
-func (c *Clerk) grantOnce(ctx context.Context, id int64, ttl time.Duration, session, drawn bool) (*Lease, error) {
+// grantOnce asks for a lease. Without an id each attempt asks for one of its own.
+func (c *Clerk) grantOnce(ctx context.Context, id int64, ttl time.Duration, session bool) (*Lease, error) {
 	if ttl < time.Millisecond {
 		return nil, fmt.Errorf("grant: %w: %v, at least 1ms", ErrLeaseTTL, ttl)
 	}
-	l := &Lease{clerk: c, id: id, ttl: ttl, done: make(chan struct{})}
-	call := &api.Lease{Id: l.id, TtlMs: uint64(ttl.Milliseconds()), Session: session}
+	call := &api.Lease{Id: id, TtlMs: uint64(ttl.Milliseconds()), Session: session}
 	asked := c.keeper.now()
 	r, err := c.do(ctx, leaseRequest(api.Request_LEASE_GRANT, call))
-	if err == nil && !drawn && r.GetCode() == api.Reply_LEASE_EXISTS {
+	if err == nil && r.GetCode() == api.Reply_LEASE_EXISTS {
 		err = ErrLeaseExists // by an attempt before, or by somebody else and with another time to live
 	}
 	if err != nil {
 		return nil, err
 	}
+	l := &Lease{clerk: c, id: r.GetLease().GetId(), ttl: ttl, done: make(chan struct{})}
 	if granted := r.GetLease().GetTtlMs(); granted > 0 {
 		l.ttl = milliseconds(granted)
 	}
 	return c.keeper.add(l, asked, true)
 }
 
-// drawLease returns the id of a new lease. No id is drawn twice, by any Clerk.
+// drawLease returns the id of a new lease. No id is drawn twice, by any Clerk. Caller holds mu.
 func (c *Clerk) drawLease() int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	return int64(c.rand.Uint64()>>1) | 1
 }
 

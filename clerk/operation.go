@@ -21,6 +21,7 @@ type operation struct {
 	ended       error  // why the operation was given up
 	reason      error  // why the last attempt did not end it
 	tlsFailures tlsFailures
+	grant       *grantIDs // of a LEASE_GRANT without an id; else nil
 
 	// pending are the lost attempts that may still be answered, at most maxLate. late is
 	// where their replies arrive; nil while there are none.
@@ -50,7 +51,7 @@ func (c *Clerk) run(ctx context.Context, req *api.Request) (*api.Reply, error) {
 	if err := c.check(req); err != nil {
 		return nil, failure(req, err)
 	}
-	o := &operation{clerk: c, ctx: ctx, req: req}
+	o := &operation{clerk: c, ctx: ctx, req: req, grant: newGrantIDs(req)}
 	o.decide(func() Step {
 		o.op = NewOp(c.route, c.rand, c.pace, req)
 		return o.op.Start()
@@ -62,6 +63,7 @@ func (c *Clerk) run(ctx context.Context, req *api.Request) (*api.Reply, error) {
 		p.Stop()
 	}
 	out := o.op.Outcome()
+	o.grant.revokeOthers(c, out)
 	if out.Again && out.Reply.Code == alreadyDone(req.Kind) {
 		return out.Reply, nil // by an attempt before, or by somebody else: it is done
 	}
@@ -80,6 +82,9 @@ func (o *operation) take(step Step) {
 	if step.Action == Ask {
 		o.address = o.clerk.route.Server(step.Server)
 		o.req = attemptOf(o.req, step)
+		if o.grant != nil {
+			o.req = o.grant.attempt(o.clerk, o.req, o.op.attempts.noneInDoubt())
+		}
 	}
 }
 

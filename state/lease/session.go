@@ -83,7 +83,9 @@ const (
 //     falls out of it is forgotten.
 //  4. The id of a session is never used again. Session 7 ends; another session 7 begins, with
 //     floor 0. A late copy of command 1 of the first would be executed in the second.
-//     So ids are drawn at random by the proposer, and a client does not choose them.
+//     So ids are drawn at random, and a client that asks for a session again, without the answer to its
+//     first request, asks for one with another id: the first request may be executed, and the session end,
+//     before the second arrives.
 //  5. A refusal is an outcome. A Txn whose compare fails is remembered like one that succeeds;
 //     otherwise its second copy could succeed.
 //  6. An outcome outlives its result. To make room the results go first. Revision and code stay:

@@ -185,6 +185,7 @@ var bounds = map[string]string{
 	"clerk Route.nodes":       "maxServers: TestRouteIsBounded",
 	"clerk network.links":     "network.kept, those whose status is asked for, and those that something still waits for: TestLinksToFormerMembersAreDropped",
 	"clerk network.kept":      "Route.servers",
+	"clerk grantIDs.doubted":  "maxLate: TestEachAttemptToGrantHasItsOwnID",
 	"clerk link.queue":        "maxQueueCalls and maxQueueBytes: TestConcurrentCallsShareBatches",
 	"clerk link.sent":         "the callers, each of whom waits",
 	"clerk link.room":         "0",

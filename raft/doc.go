@@ -56,6 +56,7 @@
 // Where to read what:
 //
 //	step.go           the events Step and Tick; the index of the protocol by role and message
+//	malformed.go      messages that no sound node sends
 //	follower.go       the state of a follower; the receiving side of replication
 //	candidate.go      the state of a candidate; pre-votes and campaigns
 //	leader.go         the state of a leader; proposals, heartbeats, commit

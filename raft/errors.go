@@ -27,6 +27,8 @@ var (
 	ErrManyReads = errors.New("raft: too many reads in progress")
 	// ErrMisaddressed: the message is not for this node, or names no other node as its sender.
 	ErrMisaddressed = errors.New("raft: message for another node")
+	// ErrMalformed: the message contradicts itself, so that its sender must be faulty.
+	ErrMalformed = errors.New("raft: malformed message")
 	// ErrNotReady: a leader changes no members before it has committed an entry of its own term.
 	ErrNotReady = errors.New("raft: this leader has not committed an entry of its term yet")
 	// ErrChangePending: one change of the members goes on already.

@@ -130,6 +130,8 @@ func (r *Raft) onAppendEntriesReject(m *AppendEntriesReject) {
 	case p.provesLoss(m):
 		r.suspect(p)
 		return
+	case m.PrevIndex > r.log.last(): // of an append that this leader never sent: the peer is faulty
+		return
 	case m.PrevIndex <= p.match: // a late reject: the peer has acknowledged this entry since
 		return
 	case p.state == snapshot:

@@ -55,11 +55,14 @@ func on[M Message](f func(*Raft, M)) handler {
 
 // Step takes a message that arrived. A shell steps an InstallSnapshot only when the data of
 // the snapshot is durable on this node. Messages of older terms, repeated and late messages
-// are no errors. The only error is ErrMisaddressed.
+// are no errors. The errors are ErrMisaddressed and ErrMalformed, and such a message has no effect.
 func (r *Raft) Step(m Message) error {
 	h := m.Head()
 	if h.To != r.id || h.From == r.id || h.From == None {
-		return fmt.Errorf("%w: %s at %s", ErrMisaddressed, m, r.id)
+		return fmt.Errorf("%w: %s at %s", ErrMisaddressed, h.prefix(m.Kind()), r.id)
+	}
+	if err := malformed(m); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrMalformed, h.prefix(m.Kind()), err)
 	}
 	if r.lostLog > 0 || !r.settleTerm(m) {
 		return nil

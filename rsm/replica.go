@@ -3,7 +3,6 @@
 package rsm
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -330,24 +329,8 @@ func (r *Replica[W]) answerSnapshotOffers() {
 	}
 }
 
-// CheckSnapshot refuses two kinds of snapshot, on both sides of a transfer.
-//
-// The first is of a later term than its sender's. An old leader can have one: it has stored its
-// successor's snapshot, and not yet handled the message that tells of the new term. Members of
-// the old term cannot take such a snapshot, since no log may hold an entry of a term that its
-// node has not reached.
-//
-// The second has no voters. A DurableMachine has lost the configuration of its position, and
-// the receiver would never again know who the members are.
-func CheckSnapshot(m *raft.InstallSnapshot) error {
-	switch {
-	case m.Meta.Term > m.Term:
-		return fmt.Errorf("snapshot %s is of a later term than its sender, which is in %d", m.Meta, m.Term)
-	case m.Meta.Index > 0 && !m.Meta.Configuration.HasVoters():
-		return fmt.Errorf("snapshot %s has a Configuration without voters", m.Meta)
-	}
-	return nil
-}
+// CheckSnapshot is m.Check, which both sides of a transfer ask.
+func CheckSnapshot(m *raft.InstallSnapshot) error { return m.Check() }
 
 // WantCheckpoint asks for a checkpoint (a snapshot) soon, although the log has not grown much. If files of the state are
 // damaged there is one even if nothing was executed since the last: it writes them anew, and perhaps nobody writes.

@@ -205,8 +205,13 @@ func (n *Node[Op, Result]) Err() error {
 }
 
 // Receive is part of Receiver. Messages that arrive faster than they are handled are
-// dropped.
-func (n *Node[Op, Result]) Receive(m raft.Message) { n.inbox.addMessage(m) }
+// dropped. So is an InstallSnapshot, which has to come with its data, by ReceiveSnapshot: without that
+// there would be neither the log nor the state behind it.
+func (n *Node[Op, Result]) Receive(m raft.Message) {
+	if m.Kind() != raft.KindInstallSnapshot {
+		n.inbox.addMessage(m)
+	}
+}
 
 // Unreachable is for a Transport to say that its connection to a member broke. It is a hint
 // that the member may be dead. If that was the leader, its followers look for a new one at

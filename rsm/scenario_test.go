@@ -354,3 +354,26 @@ func TestLeaseReadsWaitForWhatIsCommitted(t *testing.T) {
 		}
 	})
 }
+
+// The announcement of a snapshot without its data, from a member with a fault, costs nobody the log.
+func TestASnapshotWithoutDataHasNoEffect(t *testing.T) {
+	run(t, 3, -1, func(t *testing.T, c *cluster) {
+		leader := c.leader()
+		c.inc()
+		c.everywhere(1)
+		term := c.nodes[leader].Status().Term
+		for _, id := range c.others(leader) {
+			c.nodes[id].Receive(&raft.InstallSnapshot{
+				Header: raft.Header{From: leader, To: id, Term: term},
+				Meta:   raft.SnapshotMeta{Index: 1000, Term: term, Configuration: raft.NewConfiguration(c.ids...)},
+			})
+		}
+		c.inc()
+		c.everywhere(2)
+		for _, id := range c.ids {
+			if s := c.nodes[id].Status(); s.Commit >= 1000 {
+				t.Errorf("%s believes that %d is committed", id, s.Commit)
+			}
+		}
+	})
+}

@@ -75,7 +75,7 @@ type Transport interface {
 // Receiver is what a Transport delivers to. A Node is one. Several goroutines may call its
 // methods at the same time.
 type Receiver interface {
-	// Receive takes a message that arrived. It does not block.
+	// Receive takes a message that arrived, and not as the announcement of a snapshot. It does not block.
 	Receive(m raft.Message)
 
 	// ReceiveSnapshot stores a snapshot that arrives and returns when it is durable. data ends

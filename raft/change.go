@@ -123,8 +123,8 @@ func (r *Raft) advanceConfiguration() {
 	case r.confs.latestIndex() > r.commit || !r.committedOwnTerm() || r.leader.transfer.to != None:
 	case latest.Voters.IsJoint():
 		r.appendOwn(EntryConfiguration, AppendConfiguration(nil, latest.left()))
-	case (!r.isVoter() || r.cfg.Witness) && r.TransferLeadership(None) != nil:
-		r.stepDown()
+	case !r.isVoter() || r.cfg.Witness:
+		r.handOver()
 	}
 }
 

@@ -63,7 +63,8 @@
 //	replicate.go      the sending side of replication; progress.go: what is known of one peer
 //	election.go       when elections begin; who gets a vote
 //	read.go           linearizable reads; lease.go: leases
-//	transfer.go       transfer of leadership; owndisk.go: away from a slow disk
+//	transfer.go       transfer of leadership; owndisk.go: away from a slow disk; ownstate.go: away from a
+//	                  state machine that hangs; makeroom.go: where there is nobody to hand over to
 //	lostlog.go        members that have lost what they acknowledged
 //	log.go            the log in memory; blocks.go: how it is stored; limits.go: its bounds
 //	configuration.go  the memberships in force along the log

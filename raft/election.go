@@ -68,9 +68,10 @@ func (r *Raft) tickElection() {
 	case r.leaseGranted() && t.timeoutShortened:
 		t.timeout++ // a short timeout counts from the end of the lease
 	case r.leaseGranted():
-	case t.elapsed >= t.timeout && r.mayCampaign() && r.persist.diskIdle() && !r.awaitsVoteOutcome(r.id):
+	case t.elapsed >= t.timeout && r.mayCampaign() && r.persist.diskIdle() && !r.standsAside() && !r.awaitsVoteOutcome(r.id):
 		// A node whose disk is busy starts no election: its own vote would wait behind the
-		// write, and if the disk hangs the votes of the others would be lost to it.
+		// write, and if the disk hangs the votes of the others would be lost to it. One that has
+		// made room leaves it to others.
 		r.startPreVote()
 	case t.elapsed%r.cfg.HeartbeatTicks == 0:
 		r.askPreVotes()

@@ -25,10 +25,9 @@ type leaderState struct {
 	// pendingBytes is the size of the entries that are not applied.
 	pendingBytes int
 	ownDisk      diskWatch
-	// stateWanted counts the ticks for which a peer needs the own state, and that is damaged, and logFullFor those for
-	// which the own log is full.
-	stateWanted, logFullFor int
-	transfer                transfer
+	// stateWanted counts the ticks for which a peer needs the own state, and that is damaged.
+	stateWanted int
+	transfer    transfer
 	// reads wait for a quorum to acknowledge a round, oldest first; deferredReads wait for the
 	// first commit of this term.
 	reads, deferredReads []pendingRead
@@ -110,8 +109,12 @@ func (r *Raft) appendOwn(kind EntryKind, data []byte) Index {
 func (r *Raft) tickLeader() {
 	if r.timer.elapsed >= r.cfg.ElectionTimeoutTicks {
 		r.timer.elapsed = 0
-		if !r.quorumActive() || r.hinders() {
+		switch {
+		case !r.quorumActive(), r.diskHinders():
 			r.becomeFollower(r.term, None)
+			return
+		case r.machineHinders():
+			r.standAside()
 			return
 		}
 	}

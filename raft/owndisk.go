@@ -115,29 +115,3 @@ func (r *Raft) ownDiskHangs() bool {
 	w := &r.leader.ownDisk
 	return w.watched > r.log.stable && w.age >= max(hungDiskTimeouts*r.cfg.ElectionTimeoutTicks, slowDiskFactor*r.timer.votePersist)
 }
-
-// hinders tells whether this leader should make room for another one. Its own disk hangs, it can commit
-// nothing, and those voters are a quorum of whom it does not know that their disks hang too. A bad schedule
-// otherwise, of five voters:
-//
-//  1. The disks of the leader L and of H hang. A and B lack entries that L has compacted. C is not
-//     connected to L, and lacks nothing.
-//  2. L cannot read its snapshot for A and B. They and H keep it in office.
-//  3. C asks for pre-votes. A and B do not answer, since they hear from L. With C they would get what they
-//     lack, and commit.
-//
-// Where the disks of a majority hang L stays: it still serves reads.
-func (r *Raft) hinders() bool {
-	w := &r.leader.ownDisk
-	if !r.ownDiskHangs() || r.commit >= w.watched {
-		return false
-	}
-	well, successor := map[NodeID]bool{}, false
-	for _, p := range r.leader.peers {
-		if p.match >= w.watched || p.state == snapshot || !p.recentlyActive() {
-			well[p.id] = true
-			successor = successor || r.mayLead(p.id)
-		}
-	}
-	return successor && r.wins(well)
-}

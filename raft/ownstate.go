@@ -17,13 +17,15 @@ const (
 type ownState struct {
 	damaged bool
 	// applied is how far the state machine was at the last tick. stuck counts the ticks since then in which it had work,
-	// and finished nothing.
-	applied Index
-	stuck   int
+	// and finished nothing, and full those for which the log is full.
+	applied     Index
+	stuck, full int
 	// tried are the voters that leadership was handed to in this round, since this node is unfit.
 	tried []NodeID
 	// rounds have ended; the next one begins in pause ticks. fit counts the ticks since the node was unfit last.
 	rounds, pause, fit int
+	// aside is for how many ticks this node leaves it to others to lead (see standsAside).
+	aside int
 }
 
 // StateDamaged tells a node whether files of its state are damaged, and could not be repaired. A shell
@@ -34,12 +36,15 @@ func (r *Raft) StateDamaged(damaged bool) { r.ownState.damaged = damaged }
 // begins anew: if a machine is slow, each command may take it longer than unfitTimeouts.
 func (r *Raft) tickOwnState() {
 	s := &r.ownState
-	s.pause = max(0, s.pause-1)
+	s.pause, s.aside = max(0, s.pause-1), max(0, s.aside-1)
 	if s.stuck++; r.applied == r.applying || r.applied != s.applied {
 		s.stuck = 0
 	}
 	s.applied = r.applied
-	if s.fit++; s.damaged || s.stuck > 0 || r.logFull() {
+	if s.full++; !r.logFull() {
+		s.full = 0
+	}
+	if s.fit++; s.damaged || s.stuck > 0 || s.full > 0 {
 		s.fit = 0
 	}
 	if s.fit > unfitPauseTimeouts<<s.rounds*r.cfg.ElectionTimeoutTicks {
@@ -71,10 +76,7 @@ func (r *Raft) watchOwnState() {
 	if l.stateWanted++; !s.damaged || !slices.ContainsFunc(l.peers, r.needsState) {
 		l.stateWanted = 0
 	}
-	if l.logFullFor++; !r.logFull() {
-		l.logFullFor = 0
-	}
-	if max(l.stateWanted, l.logFullFor, s.stuck) < unfitTimeouts*r.cfg.ElectionTimeoutTicks || s.pause > 0 {
+	if !r.machineHangs() && l.stateWanted < unfitTimeouts*r.cfg.ElectionTimeoutTicks || s.pause > 0 {
 		return
 	}
 	switch to := r.bestSuccessor(s.tried...); {
@@ -82,10 +84,22 @@ func (r *Raft) watchOwnState() {
 		if r.transferAway(to) {
 			s.tried = append(s.tried, to)
 		}
-	case len(s.tried) > 0:
-		s.tried, s.pause = nil, unfitPauseTimeouts<<s.rounds*r.cfg.ElectionTimeoutTicks
-		s.rounds = min(s.rounds+1, maxUnfitRounds)
+	case len(s.tried) > 0 && r.diskTransferPauseTicks == 0:
+		r.endUnfitRound()
 	}
+}
+
+// endUnfitRound begins the pause after a round.
+func (r *Raft) endUnfitRound() {
+	s := &r.ownState
+	s.tried, s.pause = nil, unfitPauseTimeouts<<s.rounds*r.cfg.ElectionTimeoutTicks
+	s.rounds = min(s.rounds+1, maxUnfitRounds)
+}
+
+// machineHangs tells whether the state machine has finished nothing that it was given, or no snapshot that makes room
+// in a full log, for so long that another node should lead.
+func (r *Raft) machineHangs() bool {
+	return max(r.ownState.stuck, r.ownState.full) >= unfitTimeouts*r.cfg.ElectionTimeoutTicks
 }
 
 // needsState tells whether p answers, and can only be brought up to date by the state.

@@ -39,6 +39,8 @@ type progress struct {
 	window window
 	// active: heard from since the last quorum check; wasActive: between the two before.
 	active, wasActive bool
+	// declined: a transfer of leadership to it was given up in this term.
+	declined bool
 	// matchRound is the last round that was begun when match was acknowledged.
 	matchRound Round
 	// suspectedRound, if above 0, says that p may have lost entries (see suspect): p is shut

@@ -51,7 +51,7 @@ func (r *Raft) tickStall() {
 		r.candidate.preVotes = nil
 	}
 	*s = now
-	if !r.leaderStalls() || r.leaseGranted() || !r.mayCampaign() || r.refuses() || r.diskHangs() || s.ticks%r.cfg.HeartbeatTicks > 0 {
+	if !r.leaderStalls() || r.leaseGranted() || !r.mayCampaign() || r.refuses() || r.standsAside() || s.ticks%r.cfg.HeartbeatTicks > 0 {
 		return
 	}
 	if r.candidate.preVotes == nil || s.ticks%r.cfg.ElectionTimeoutTicks < r.cfg.HeartbeatTicks { // old answers expire

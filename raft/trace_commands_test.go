@@ -24,6 +24,7 @@ var traceCommands = map[string]func(*trace){
 	"members":       (*trace).members,
 	"unreachable":   (*trace).unreachable,
 	"persist":       (*trace).persist,
+	"hang":          (*trace).hang,
 	"crash":         (*trace).crash,
 	"restart":       (*trace).restart,
 	"snapshot":      (*trace).snapshot,
@@ -105,6 +106,7 @@ func (t *trace) tick() {
 			n.raft.Tick(t.now)
 			t.effects(n)
 		}
+		t.deliverAll(t.ids(t.values("among")))
 	}
 }
 
@@ -186,11 +188,18 @@ func (t *trace) showWire() {
 }
 
 func (t *trace) stabilize() {
-	among := map[NodeID]bool{}
+	var among []NodeID
 	for _, n := range t.named() {
-		among[n.id] = true
+		among = append(among, n.id)
 	}
-	here := func(m Message) bool { return among[m.Head().From] && among[m.Head().To] }
+	t.deliverAll(among)
+}
+
+// deliverAll delivers what is under way between some nodes until nothing is.
+func (t *trace) deliverAll(among []NodeID) {
+	here := func(m Message) bool {
+		return slices.Contains(among, m.Head().From) && slices.Contains(among, m.Head().To)
+	}
 	for range 1000 {
 		i := slices.IndexFunc(t.wire, here)
 		if i < 0 {
@@ -281,6 +290,8 @@ func (t *trace) persist() {
 		t.effects(n)
 	}
 }
+
+func (t *trace) hang() { t.first().hung = true }
 
 func (t *trace) crash() {
 	n := t.first()

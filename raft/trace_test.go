@@ -23,12 +23,14 @@ import (
 //	cluster n=3 [voters=(..) outgoing=(..) learners=(..) witnesses=(..)] [lease=80ms] [slow-disk] [batch=100]
 //	        (slow-disk: writes end only with persist; nodes in no list begin without a configuration)
 //	node 1 term=2 [vote=1] [log=(1,1,2)] [snapshot=1/5]   what its disk holds; log gives terms
-//	tick 1 [2 ..] [x10]            campaign 1                (tick until it campaigns)
+//	tick 1 [2 ..] [x10] [among=(..)]                         (among: after each, deliver all between these)
+//	campaign 1                     (tick until it campaigns)
 //	deliver 1->2 [..] [first|last] [again]                   (again: a copy stays on the wire)
 //	drop 1->2 [..]                 wire                      (what is under way)
 //	stabilize [1 2 ..]             deliver all between these until nothing is under way
 //	propose 1 a b                  read 1 [lease]            transfer 1 2
 //	persist 1 [one]                crash 1                   restart 1
+//	hang 1                         (its state machine, until it restarts)
 //	snapshot 1                     (at what it has applied)  compact 1 5
 //	send-snapshot 1->2 [crash|answer-lost]                   (data and message; crash: between them)
 //	lose-snapshot 1->2
@@ -75,6 +77,7 @@ type traceNode struct {
 	disk    disk
 	life    int
 	applied Index
+	hung    bool   // its state machine
 	shown   string // the last line about its role
 	commit  Index
 }
@@ -183,6 +186,10 @@ func (t *trace) effects(n *traceNode) {
 			n.applied = e.Restore.Index
 		}
 		for _, entry := range e.Committed {
+			if n.hung {
+				t.printf("  %s does not apply %s", n.id, entry)
+				continue
+			}
 			t.printf("  %s applies %s", n.id, entry)
 			n.applied = entry.Index
 		}
@@ -263,6 +270,6 @@ func (t *trace) begin(n *traceNode) {
 	if err != nil {
 		t.fail("%v", err)
 	}
-	n.raft, n.applied, n.commit = r, s.Snapshot.Index, r.commit
+	n.raft, n.applied, n.commit, n.hung = r, s.Snapshot.Index, r.commit, false
 	n.shown = fmt.Sprintf("is follower in term %d", r.term)
 }

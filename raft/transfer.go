@@ -22,9 +22,10 @@ type transfer struct {
 const transferPauseTimeouts = 10
 
 // TransferLeadership begins to transfer leadership to a voter, or with None to the one that
-// has most of the log. It has succeeded when another leader is known. It was given up, after an
-// election timeout, when Status.Transferring is None and this node still leads. A call for the
-// voter to which a transfer is going on changes nothing.
+// has most of the log. One to which a transfer was given up in this term comes after all others. It
+// has succeeded when another leader is known. It was given up, after an election timeout, when
+// Status.Transferring is None and this node still leads. A call for the voter to which a transfer is
+// going on changes nothing.
 //
 // It returns ErrNotLeader, ErrNotVoter, ErrTransferring (to another voter), ErrTransferFailed
 // or ErrNotCaughtUp.
@@ -67,13 +68,12 @@ func (r *Raft) mayLead(id NodeID) bool {
 	return c.Voters.Incoming.Contains(id) && !c.IsWitness(id)
 }
 
-// bestSuccessor returns the voter that has most of the log of those that could lead, None if there is none.
+// bestSuccessor returns the voter that has most of the log of those that could lead, None if there is none. One that
+// did not take over comes after all others.
 func (r *Raft) bestSuccessor(except ...NodeID) NodeID {
 	var best *progress
 	for _, p := range r.leader.peers {
-		switch {
-		case !r.mayLead(p.id) || !r.maySucceed(p) || slices.Contains(except, p.id):
-		case best == nil, p.match > best.match, p.match == best.match && p.active && !best.active:
+		if r.mayLead(p.id) && r.maySucceed(p) && !slices.Contains(except, p.id) && (best == nil || p.succeedsBefore(best)) {
 			best = p
 		}
 	}
@@ -81,6 +81,27 @@ func (r *Raft) bestSuccessor(except ...NodeID) NodeID {
 		return None
 	}
 	return best.id
+}
+
+// succeedsBefore tells which of two voters that could lead is asked first.
+func (p *progress) succeedsBefore(other *progress) bool {
+	switch {
+	case p.declined != other.declined:
+		return other.declined
+	case p.match != other.match:
+		return p.match > other.match
+	}
+	return p.active && !other.active
+}
+
+// handOver is how a leader goes that may not lead on: it asks the voters that could lead, one after the other. If none
+// of them takes over it ends its part all the same.
+func (r *Raft) handOver() {
+	r.leader.transfer.pause = 0
+	to := r.bestSuccessor()
+	if to == None || r.peer(to).declined || r.TransferLeadership(to) != nil {
+		r.stepDown()
+	}
 }
 
 // tickTransfer gives up a transfer that takes too long, and counts the pause after that.
@@ -97,6 +118,9 @@ func (r *Raft) tickTransfer() {
 
 func (r *Raft) giveUpTransfer() {
 	t := &r.leader.transfer
+	if p := r.peer(t.to); p != nil {
+		p.declined = true
+	}
 	t.to, t.pause = None, transferPauseTimeouts*r.cfg.ElectionTimeoutTicks
 }
 
@@ -115,9 +139,10 @@ func (r *Raft) maybeSendTimeoutNow() {
 	r.send(&TimeoutNow{Header: Header{To: p.id}})
 }
 
-// onTimeoutNow starts an election without pre-votes: the leader itself asks for it.
+// onTimeoutNow starts an election without pre-votes: the leader itself asks for it. A node that stands aside declines by
+// silence: the leader gives the transfer up.
 func (r *Raft) onTimeoutNow(m *TimeoutNow) {
-	if r.mayCampaign() {
+	if r.mayCampaign() && !r.standsAside() {
 		r.startElection(true)
 	}
 }

@@ -51,6 +51,7 @@ func (w *world) converge() {
 	w.membersSettle()
 	w.followerAbsence()
 	w.oneHangs()
+	w.leaderHangsUnheard()
 	w.minorityFails()
 	w.catchUpAll()
 	w.oneIsRemoved()

@@ -81,11 +81,46 @@ func (w *world) failUntil(healthy []bool, end Instant, lasting bool) {
 	})
 }
 
+// leaderHangsUnheard demands progress while the state machine of the leader hangs, and it hears no other full voter.
+// All else is well. Of two full voters and a witness the other two have to leave that leader.
+func (w *world) leaderHangsUnheard() {
+	if !w.majorityServes() || w.chance(0.5) {
+		return
+	}
+	w.catchUpAll()
+	l := w.leader()
+	if l == nil || l.witness || !w.hasState(w.conf(), func(n *node) bool { return n == l }) {
+		return
+	}
+	w.trace.text(w.now, l.id, "hang", "its state machine hangs, and it hears no other full voter")
+	shift := func(by int) {
+		for _, n := range w.nodes {
+			if n != l && !n.witness {
+				w.net.cut[n.id][l.id] += by
+			}
+		}
+	}
+	shift(1)
+	l.machineHungUntil = w.now + time.Hour
+	if start := w.now; !w.runUntil(start+2*time.Second+w.elections(3), w.progress()) {
+		w.failf("hung machine leads", "that of %s, for %v: %s", l.id, w.now-start, w.describe())
+	}
+	l.machineHungUntil = 0
+	shift(-1)
+}
+
+// majorityServes tells whether any majority of the voters has to go on without the others, if it has all that is
+// committed.
+func (w *world) majorityServes() bool {
+	return len(w.voters()) >= 3 && w.opt.anyFault() && !w.anyFatal() && !w.anyRotten() && w.mix.MaxWitness == unlimited &&
+		(w.mix.MaxInflight >= 4 || w.mix.MaxAppendBytes >= 1000)
+}
+
 // minorityFails demands progress while a majority of the voters is up, healthy, and
 // connected pairwise. The network does anything to the other nodes: each of them receives
 // from and reaches any part of the cluster, some crash and restart, and some disks hang.
 func (w *world) minorityFails() {
-	if len(w.voters()) < 3 || !w.opt.anyFault() || w.anyFatal() || w.anyRotten() || w.mix.MaxWitness < unlimited || w.mix.MaxInflight < 4 && w.mix.MaxAppendBytes < 1000 || w.chance(0.6) {
+	if !w.majorityServes() || w.chance(0.6) {
 		return
 	}
 	healthy := make([]bool, w.mix.Nodes()+1)

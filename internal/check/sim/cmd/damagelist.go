@@ -50,7 +50,7 @@ var damaged = []mutant{
 	{name: "damaged-leaders-pass-leadership-to-and-fro", edit: edit{"raft/ownstate.go",
 		"r.bestSuccessor(s.tried...)", "r.bestSuccessor()"}, tests: [2]string{"./raft", "^TestDamagedLeaders"}},
 	{name: "damaged-leaders-never-rest", edit: edit{"raft/ownstate.go",
-		"		s.tried, s.pause = nil, unfitPauseTimeouts<<s.rounds*r.cfg.ElectionTimeoutTicks\n", "		s.tried = nil\n"}, tests: [2]string{"./raft", "^TestDamagedLeaders"}},
+		"	s.tried, s.pause = nil, unfitPauseTimeouts<<s.rounds*r.cfg.ElectionTimeoutTicks\n", "	s.tried = nil\n"}, tests: [2]string{"./raft", "^TestDamagedLeaders"}},
 }
 
 // birth are bugs of what a new cluster begins with.

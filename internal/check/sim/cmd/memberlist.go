@@ -12,7 +12,7 @@ var memberBugs = []mutant{
 		"	index := r.configuration().Voters.CommittedIndex(r.durableAt)\n",
 		"	voters := r.configuration().Voters\n	voters.Incoming = quorum.NewMajority(append(slices.Clone(voters.Incoming), r.id)...)\n	index := voters.CommittedIndex(r.durableAt)\n"}},
 	{name: "removed-leader-leads-on", edit: edit{"raft/change.go",
-		"	case (!r.isVoter() || r.cfg.Witness) && r.TransferLeadership(None) != nil:\n", "	case false:\n"}},
+		"	case !r.isVoter() || r.cfg.Witness:\n", "	case false:\n"}},
 	{name: "joint-forgotten-at-restart", edit: edit{"raft/configuration.go",
 		"	_, err := c.append(s.Entries)\n", "	_, err := c.append(s.Entries)\n	for i := range c {\n		c[i].configuration.Voters.Outgoing = nil\n	}\n"}},
 	{name: "joint-forgotten-in-a-snapshot", edit: edit{"rsm/replica.go",

@@ -40,7 +40,7 @@ var witnessBugs = []mutant{
 	{name: "witness-leads-to-serve", edit: edit{"raft/leader.go",
 		"	case r.role != Leader || r.cfg.Witness: // a witness leads only to hand over\n", "	case r.role != Leader:\n"}},
 	{name: "witness-leads-on", edit: edit{"raft/change.go",
-		"	case (!r.isVoter() || r.cfg.Witness) && r.TransferLeadership", "	case !r.isVoter() && r.TransferLeadership"}},
+		"	case !r.isVoter() || r.cfg.Witness:\n", "	case !r.isVoter():\n"}},
 	{name: "witness-is-handed-leadership", edit: edit{"raft/transfer.go",
 		"	return c.Voters.Incoming.Contains(id) && !c.IsWitness(id)\n", "	return c.Voters.Incoming.Contains(id)\n"}},
 	{name: "witness-has-a-lease", edit: edit{"raft/lease.go",

@@ -92,7 +92,8 @@ type source struct {
 	*world
 	cluster uint64
 	sent    int64
-	limit   int64 // after so many bytes the stream breaks; 0: never
+	limit   int64         // after so many bytes the stream breaks; 0: never
+	behind  time.Duration // by which its clock is
 }
 
 func (s *source) Image(context.Context) ([]byte, uint64, time.Time, error) {
@@ -101,7 +102,7 @@ func (s *source) Image(context.Context) ([]byte, uint64, time.Time, error) {
 		return nil, 0, time.Time{}, err
 	}
 	b, err := io.ReadAll(stream.Data)
-	return b, s.cluster, s.now, errors.Join(err, stream.Data.Close())
+	return b, s.cluster, s.now.Add(-s.behind), errors.Join(err, stream.Data.Close())
 }
 
 var errBroken = errors.New("broken")
@@ -486,6 +487,41 @@ func TestATimeIsARevision(t *testing.T) {
 	}
 	if _, _, err := open(t, disk).AtTime(context.Background(), begin.Add(time.Minute)); !errors.Is(err, ErrNotCovered) || !strings.Contains(err.Error(), "compacted") {
 		t.Errorf("compacted: %v", err)
+	}
+}
+
+// TestATimeShortlyBeforeAPoint: what was changed while a server wrote the state is only in the next point. And the
+// clock of the server that gave a point may be behind that of the leader.
+func TestATimeShortlyBeforeAPoint(t *testing.T) {
+	for _, behind := range []time.Duration{0, time.Hour} {
+		w, disk := newWorld(t), crashfs.NewCrashableMem()
+		revisionAt := map[int64]uint64{}
+		write := func(n int) {
+			for range n {
+				w.write(1)
+				revisionAt[w.now.Unix()] = w.m.Revision()
+			}
+		}
+		for range 3 {
+			write(20)
+			w.checkpoint()
+			write(20)
+			from := w.source()
+			from.behind = behind
+			receive(t, disk, from)
+		}
+		d := open(t, disk)
+		newest := time.UnixMilli(d.newest().wall)
+		for second, want := range revisionAt {
+			at := time.Unix(second, 0)
+			if !at.Before(newest) {
+				continue // the state is not known to have had what came by then
+			}
+			p, found, err := d.AtTime(context.Background(), at)
+			if err != nil || found.Revision != want || p.Revision < want || !found.Reached.Equal(at) {
+				t.Errorf("clock behind by %s: %s is revision %d, reached %s, want %d: %v", behind, at, found.Revision, found.Reached, want, err)
+			}
+		}
 	}
 }
 

@@ -52,22 +52,33 @@ type At struct {
 
 // AtTime finds the revision that the store was at, at a time, as closely as the clocks of leaders say: it
 // may be one that was reached an election timeout earlier, and never a later one.
-func (d *Dir) AtTime(ctx context.Context, at time.Time) (*Point, At, error) {
-	for _, p := range d.points {
-		if p.Taken.Before(at) {
+//
+// A point may lack what was changed shortly before it was taken: a server writes a state while changes go on. So
+// the points behind it are asked too, up to the one whose state has a later stamp than the time.
+func (d *Dir) AtTime(ctx context.Context, at time.Time) (p *Point, found At, err error) {
+	for _, q := range d.points {
+		later := q.wall > at.UnixMilli()
+		if q.Taken.Before(at) && !later {
 			continue
 		}
-		found, err := d.reached(ctx, p, at)
+		reached, err := d.reached(ctx, q, at)
 		if err != nil {
 			return nil, At{}, err
 		}
-		if found.Revision < p.Compacted {
-			return nil, At{}, fmt.Errorf("%s is %w: what was changed before %s was compacted when it was made (it covers %s)",
-				format8601(at), ErrNotCovered, d.beginning(p), d.Covered())
+		if p == nil || reached.Revision > found.Revision && reached.Revision >= q.Compacted {
+			p, found = q, reached
 		}
-		return p, found, nil
+		if later {
+			break
+		}
 	}
-	if newest := d.newest(); newest != nil {
+	switch newest := d.newest(); {
+	case p != nil && found.Revision >= p.Compacted:
+		return p, found, nil
+	case p != nil:
+		return nil, At{}, fmt.Errorf("%s is %w: what was changed before %s was compacted when it was made (it covers %s)",
+			format8601(at), ErrNotCovered, d.beginning(p), d.Covered())
+	case newest != nil:
 		return nil, At{}, fmt.Errorf("%s is %w, whose newest point is of %s", format8601(at), ErrNotCovered, format8601(newest.Taken))
 	}
 	return nil, At{}, fmt.Errorf("%s is %w, which has no points", format8601(at), ErrNotCovered)
@@ -98,7 +109,7 @@ func (d *Dir) beginning(p *Point) string {
 // stamp follows it within an election timeout. So a record is certainly of before a time if some later record, or the
 // state, has a later stamp that is not behind that time.
 func (d *Dir) reached(ctx context.Context, p *Point, at time.Time) (found At, err error) {
-	if !at.Before(p.Taken) {
+	if !at.Before(p.Taken) && p.wall <= at.UnixMilli() {
 		return At{p.Revision, p.Taken}, nil
 	}
 	stamp := p.wall // the last that is not behind the time

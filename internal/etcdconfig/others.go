@@ -52,7 +52,7 @@ var others = []other{
 	{"compaction-sleep-interval", duration, "0s", ignored, "compaction never stops the server"},
 	{"memory-mlock", boolean, "false", ignored, "memory is not locked"},
 	{"unsafe-no-fsync", boolean, "false", ignored, "balsa always syncs before it acknowledges"},
-	{"force-new-cluster", boolean, "false", refused, "a cluster cannot be made of one member's data yet"},
+	{"force-new-cluster", boolean, "false", refused, `"balsa recover" makes the directory of a new cluster from that of one member`},
 	{"corrupt-check-time", duration, "0s", ignored, byItself},
 	{"compact-hash-check-time", duration, "1m0s", ignored, byItself},
 

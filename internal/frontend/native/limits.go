@@ -16,10 +16,10 @@ const (
 // CheckLimits refuses limits with which the largest request could not arrive.
 func CheckLimits(l kv.Limits) error {
 	switch {
-	case l.MaxKeyBytes < 0 || l.MaxKeyBytes > maxRequestBytes:
-		return fmt.Errorf("a key may have 1 to %d bytes, not %d", maxRequestBytes, l.MaxKeyBytes)
 	case l.MaxValueBytes < 0 || l.MaxValueBytes > maxRequestBytes:
 		return fmt.Errorf("a request may have 1 to %d bytes, not %d", maxRequestBytes, l.MaxValueBytes)
+	case l.MaxKeyBytes < 0 || l.MaxKeyBytes > maxRequestBytes:
+		return fmt.Errorf("a key may have 1 to %d bytes, not %d", maxRequestBytes, l.MaxKeyBytes)
 	case l.MaxTxnOps < 0 || l.MaxTxnOps > maxTxnOps:
 		return fmt.Errorf("a transaction may have 1 to %d operations in a list, not %d", maxTxnOps, l.MaxTxnOps)
 	}

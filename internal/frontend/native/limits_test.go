@@ -2,6 +2,7 @@ package native
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/mem"
@@ -11,6 +12,14 @@ import (
 	"balsa.example/internal/frontend/native/nodetest"
 	"balsa.example/kv"
 )
+
+// What is refused is named by what the flag bounds: that of etcd bounds keys too.
+func TestLimitsThatAreRefusedAreNamed(t *testing.T) {
+	err := CheckLimits(kv.Limits{MaxKeyBytes: maxRequestBytes + 1, MaxValueBytes: maxRequestBytes + 1})
+	if err == nil || !strings.HasPrefix(err.Error(), "a request may have 1 to") {
+		t.Error(err)
+	}
+}
 
 // Whatever limits are allowed, the largest request that they allow can arrive.
 func TestTheLargestRequestsArrive(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // counted are the metrics of which a member must count the same as etcd.
 var counted = []string{
 	"etcd_mvcc_put_total", "etcd_mvcc_delete_total", "etcd_mvcc_range_total", "etcd_mvcc_txn_total", "etcd_debugging_mvcc_watch_stream_total",
-	"etcd_debugging_lease_granted_total", "etcd_debugging_lease_ttl_total", "etcd_server_client_requests_total", "etcd_server_request_duration_seconds",
+	"etcd_debugging_mvcc_events_total", "etcd_debugging_lease_granted_total", "etcd_debugging_lease_ttl_total", "etcd_server_client_requests_total", "etcd_server_request_duration_seconds",
 	"etcd_server_range_duration_seconds", "etcd_server_slow_read_indexes_total", "etcd_server_read_indexes_failed_total",
 	"etcd_server_learner_promote_failures", "etcd_server_snapshot_apply_in_progress_total",
 }
@@ -45,8 +45,13 @@ func metricsCounts(t *T) {
 	for _, ttl := range []int64{60, 64, 65, 9_000_000_000} {
 		t.send(&pb.LeaseRevokeRequest{ID: t.grant(ttl, 0)})
 	}
-	t.watcher(0).create(&pb.WatchCreateRequest{Key: key})
-	t.settle()
+	w := t.watcher(0)
+	w.create(&pb.WatchCreateRequest{Key: key})
+	w.create(&pb.WatchCreateRequest{Key: key})
+	told := eventAt(t.put("a", "2"))
+	for range 2 {
+		w.until("put", told)
+	}
 	t.sayGrowth(before, t.counts(0))
 	leads, _ := t.leader()
 	before = t.counts(leads)

@@ -23,7 +23,6 @@ var absentFamilies = map[string]string{
 	"etcd_debugging_server_watch_send_loop_":                           "of a loop of etcd's watch streams",
 	"etcd_debugging_mvcc_slow_watcher_total":                           "a watcher that is behind reads the history, and is not kept apart",
 	"etcd_debugging_mvcc_pending_events_total":                         "the same",
-	"etcd_debugging_mvcc_events_total":                                 "an event is encoded once for all watchers, and not counted for each",
 	"etcd_disk_backend_defrag_duration_seconds":                        "there is nothing to defragment",
 	"etcd_disk_defrag_inflight":                                        "there is nothing to defragment",
 	"etcd_disk_wal_write_duration_seconds":                             "a write and its sync are measured as one: etcd_disk_wal_fsync_duration_seconds",

@@ -17,6 +17,7 @@ type EtcdRequests struct {
 	ranges outcomes
 	reads  struct{ ranges, txns, slow, failed atomic.Uint64 }
 
+	events      atomic.Uint64
 	promoted    atomic.Uint64
 	notPromoted *prometheus.CounterVec
 
@@ -38,6 +39,8 @@ var (
 		"Reads of etcd's API that got no answer of the cluster in time.", nil, nil)
 	etcdFailedReads = prometheus.NewDesc("etcd_server_read_indexes_failed_total",
 		"Reads of etcd's API for which the cluster could not be asked.", nil, nil)
+	etcdEvents = prometheus.NewDesc("etcd_debugging_mvcc_events_total",
+		"Events that were sent to watchers of etcd's API, one for each watcher.", nil, nil)
 	etcdPromoted = prometheus.NewDesc("etcd_server_learner_promote_successes",
 		"Learners that were promoted by way of this member, through either API.", nil, nil)
 	etcdClientRequests = prometheus.NewDesc("etcd_server_client_requests_total",
@@ -137,6 +140,13 @@ func (r *EtcdRequests) ReadsFailed() (late, failed uint64) {
 	return r.reads.slow.Load(), r.reads.failed.Load()
 }
 
+// Told counts events that were sent, each to so many watchers.
+func (r *EtcdRequests) Told(events, watchers int) {
+	if r != nil && events > 0 {
+		r.events.Add(uint64(events) * uint64(watchers))
+	}
+}
+
 // Promoted counts a promotion of a learner. reason is why it failed, one of few texts; empty: it did not.
 func (r *EtcdRequests) Promoted(reason string) {
 	if reason == "" {
@@ -196,7 +206,7 @@ func (c *EtcdClient) Stream() {
 
 // Describe implements prometheus.Collector.
 func (r *EtcdRequests) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{etcdRequestDuration, etcdRangeDuration, etcdSlowReads, etcdFailedReads, etcdPromoted, etcdClientRequests} {
+	for _, d := range []*prometheus.Desc{etcdRequestDuration, etcdRangeDuration, etcdSlowReads, etcdFailedReads, etcdEvents, etcdPromoted, etcdClientRequests} {
 		ch <- d
 	}
 	r.notPromoted.Describe(ch)
@@ -210,16 +220,17 @@ func (r *EtcdRequests) Collect(ch chan<- prometheus.Metric) {
 	late, failed := r.ReadsFailed()
 	counter(etcdSlowReads, late)
 	counter(etcdFailedReads, failed)
+	counter(etcdEvents, r.events.Load())
 	counter(etcdPromoted, r.promoted.Load())
 	r.notPromoted.Collect(ch)
 	for ok, success := range []string{strconv.FormatBool(false), strconv.FormatBool(true)} {
 		for kind, o := range r.types {
-			if o[ok].count() > 0 {
-				ch <- o[ok].metric(etcdRequestDuration, kind, success)
+			if m, some := o[ok].metricOfSome(etcdRequestDuration, kind, success); some {
+				ch <- m
 			}
 		}
-		if r.ranges[ok].count() > 0 {
-			ch <- r.ranges[ok].metric(etcdRangeDuration, success)
+		if m, some := r.ranges[ok].metricOfSome(etcdRangeDuration, success); some {
+			ch <- m
 		}
 	}
 	r.mu.Lock()

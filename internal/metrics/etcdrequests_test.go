@@ -40,6 +40,9 @@ func TestRequestsOfEtcdAreCounted(t *testing.T) {
 	r.ReadFailed(true)
 	r.ReadFailed(false)
 	r.ReadFailed(false)
+	r.Told(2, 3)
+	r.Told(0, 3)
+	r.Told(1, 1)
 	r.Promoted("")
 	r.Promoted("not ready")
 	r.Client("3.7.0").Unary()
@@ -58,7 +61,7 @@ func TestRequestsOfEtcdAreCounted(t *testing.T) {
 		{"etcd_server_request_duration_seconds", "true Txn", 2}, {"etcd_server_request_duration_seconds", "true ReadonlyTxn", 1},
 		{"etcd_server_range_duration_seconds", "true", 2}, {"etcd_server_range_duration_seconds", "false", 1},
 		{"etcd_server_slow_read_indexes_total", "", 1}, {"etcd_server_read_indexes_failed_total", "", 2},
-		{"etcd_server_learner_promote_successes", "", 1},
+		{"etcd_server_learner_promote_successes", "", 1}, {"etcd_debugging_mvcc_events_total", "", 7},
 		{"etcd_server_client_requests_total", "3.7.0 unary", 2}, {"etcd_server_client_requests_total", "3.7.0 stream", 1},
 		{"etcd_server_client_requests_total", "unknown unary", 1},
 	} {
@@ -93,6 +96,7 @@ func TestNobodyCountsNothing(t *testing.T) {
 	r.Range(0, true)
 	r.ReadTxn(1)
 	r.ReadFailed(true)
+	r.Told(1, 1)
 	r.Client("x").Unary()
 	r.Client("x").Stream()
 }

@@ -55,6 +55,12 @@ func (t *requestTimes) count() (n uint64) {
 
 // metric is what was added so far.
 func (t *requestTimes) metric(desc *prometheus.Desc, labels ...string) prometheus.Metric {
+	m, _ := t.metricOfSome(desc, labels...)
+	return m
+}
+
+// metricOfSome is metric, and whether anything was added.
+func (t *requestTimes) metricOfSome(desc *prometheus.Desc, labels ...string) (m prometheus.Metric, some bool) {
 	var count uint64
 	var total time.Duration
 	upTo := make(map[float64]uint64, timeBuckets)
@@ -69,7 +75,7 @@ func (t *requestTimes) metric(desc *prometheus.Desc, labels ...string) prometheu
 	for i := range t.shards {
 		total += time.Duration(t.shards[i].total.Load())
 	}
-	return prometheus.MustNewConstHistogram(desc, count, total.Seconds(), upTo, labels...)
+	return prometheus.MustNewConstHistogram(desc, count, total.Seconds(), upTo, labels...), count > 0
 }
 
 // began is when this process began, more or less. The time since then is read in half of the time that

@@ -13,6 +13,7 @@ import (
 
 	"balsa.example/internal/frontend/etcd/translate"
 	"balsa.example/internal/frontend/watching"
+	"balsa.example/internal/metrics"
 	"balsa.example/internal/wake"
 	"balsa.example/kv"
 	"balsa.example/kv/watch"
@@ -33,6 +34,7 @@ type watchStream struct {
 	watches *Watches
 	rights  Rights
 	caller  *Caller
+	asked   *metrics.EtcdRequests
 	client  Stream
 	origin  func() translate.Origin
 	// fragment is the size from which on a response is fragmented, in bytes.
@@ -49,7 +51,7 @@ type watchStream struct {
 func newWatchStream(f *Face, c *Caller, s Stream) *watchStream {
 	w := &watchStream{
 		Stream: watching.New(f.cfg.Watches.Hub, c.bounds()), watches: &f.cfg.Watches,
-		rights: f.cfg.Watches.Rights, caller: c, client: s, origin: f.origin,
+		rights: f.cfg.Watches.Rights, caller: c, asked: f.cfg.Requests, client: s, origin: f.origin,
 		fragment: cmp.Or(f.cfg.Limits.MaxValueBytes, kv.DefaultLimits.MaxValueBytes) + fragmentRoom,
 	}
 	w.changed = w.rights.Changed()
@@ -197,6 +199,11 @@ func (w *watchStream) tell(out *watch.Output) error {
 		}
 		defer w.Release(int64(extra))
 	}
+	events := 0
+	for _, b := range out.Batches {
+		events += len(b.Events)
+	}
+	w.asked.Told(events, len(to))
 	for _, r := range to {
 		w.message.To(r.ID)
 		if r.Fragment && w.message.Size() >= w.fragment {

@@ -18,6 +18,7 @@ import (
 
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/internal/frontend/etcd"
+	"balsa.example/internal/metrics"
 	"balsa.example/internal/wake"
 	"balsa.example/kv"
 	"balsa.example/kv/watch"
@@ -35,6 +36,7 @@ type watched struct {
 	leaderless chan struct{}
 	stopping   chan struct{}
 	rights     *rights
+	asked      *metrics.EtcdRequests
 	deaf       bool // the hub is not told of what is executed
 }
 
@@ -87,7 +89,7 @@ func (h watchedHistory) Previous(key string, revision uint64) (*kv.Entry, error)
 const watchInterval = time.Minute
 
 func newWatched(t testing.TB, limits watch.Limits) *watched {
-	w := &watched{TB: t, leaderless: make(chan struct{}), stopping: make(chan struct{}), rights: newRights()}
+	w := &watched{TB: t, leaderless: make(chan struct{}), stopping: make(chan struct{}), rights: newRights(), asked: metrics.NewEtcdRequests(nil)}
 	published := wake.New()
 	w.hub = watch.New(watchedHistory{w}, 1, 0, limits, published.Set)
 	w.machine = state.New(state.Config{FS: crashfs.NewMem(), Dir: "state", Cluster: 7, ID: 1, Publisher: publisher{w}})
@@ -106,7 +108,7 @@ func newWatched(t testing.TB, limits watch.Limits) *watched {
 		}
 	}()
 	w.Face = etcd.New(etcd.Config{
-		Node: watchedMember{machine: w.machine}, ClusterID: 7, MemberID: 8,
+		Node: watchedMember{machine: w.machine}, ClusterID: 7, MemberID: 8, Requests: w.asked,
 		Watches: etcd.Watches{
 			Hub: w.hub, Leaderless: func() <-chan struct{} { return w.leaderless }, Stopping: w.stopping,
 			ProgressInterval: watchInterval, Rights: w.rights,

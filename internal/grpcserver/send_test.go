@@ -205,3 +205,54 @@ func TestWindowsThatAreTooLargeAreRefused(t *testing.T) {
 		c.wantOpen()
 	})
 }
+
+// A stream has little that its client has not taken, whatever it sends: a handler that has sent a large message goes
+// on when most of that is gone, or the client is.
+func TestALargeMessageIsAwaited(t *testing.T) {
+	const size = 4 * sendQuota
+	for _, gone := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var sent error
+			returned := make(chan struct{})
+			s := serve(t, &service{talk: func(st grpc.ServerStream) error {
+				defer close(returned)
+				sent = st.SendMsg(pattern(1, size))
+				return sent
+			}})
+			c := s.dial(t, initialWindowOf(0))
+			c.widen(0, size)
+			id := c.begin(talk, false)
+			wantReturned := func(want bool) {
+				t.Helper()
+				synctest.Wait()
+				select {
+				case <-returned:
+					if !want {
+						t.Fatal("it did not wait")
+					}
+				default:
+					if want {
+						t.Fatal("it waits")
+					}
+				}
+			}
+			wantReturned(false)
+			c.widen(id, prefixSize+size-sendQuota)
+			wantReturned(false)
+			if gone {
+				c.WriteRSTStream(id, http2.ErrCodeCancel)
+			} else {
+				c.widen(id, 1)
+			}
+			wantReturned(true)
+			if gone == (sent == nil) {
+				t.Errorf("gone: %t, and the message was sent with %v", gone, sent)
+			}
+			if !gone {
+				c.widen(id, sendQuota)
+				c.want(id, pattern(1, size))
+			}
+			s.conn(t).wantQuiet(t)
+		})
+	}
+}

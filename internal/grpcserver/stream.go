@@ -219,22 +219,42 @@ func (st *stream) decodeRequest(m any) error {
 	return wrong
 }
 
-// SendMsg implements grpc.ServerStream.
+// SendMsg implements grpc.ServerStream. It returns when the writer has taken all but sendQuota bytes. So a handler that
+// counts what it sends until then leaves little that nobody counts, however slow its client is.
 func (st *stream) SendMsg(m any) error {
 	data, err := st.encode(m)
 	if err != nil {
 		return err
 	}
+	large := data.Len() >= sendQuota
+	if err := st.awaitRoom(func() bool { return st.send(data) }); err != nil {
+		data.Free()
+		return err
+	}
+	if !large {
+		return nil
+	}
+	return st.awaitRoom(st.hasRoom)
+}
+
+// awaitRoom waits until there is room, or the stream is over.
+func (st *stream) awaitRoom(is func() bool) error {
 	for {
 		if err := st.ctx.Err(); err != nil {
-			data.Free()
 			return status.FromContextError(err).Err()
 		}
-		if st.send(data) {
+		if is() {
 			return nil
 		}
 		<-st.out.room.C()
 	}
+}
+
+// hasRoom tells whether the writer has taken all but sendQuota bytes.
+func (st *stream) hasRoom() bool {
+	st.conn.mu.Lock()
+	defer st.conn.mu.Unlock()
+	return st.out.size < sendQuota
 }
 
 // send hands a message to the writer, unless others wait there.

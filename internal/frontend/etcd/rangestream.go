@@ -6,6 +6,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"balsa.example/internal/frontend/etcd/translate"
+	"balsa.example/internal/frontend/watching"
 	"balsa.example/internal/metrics"
 	"balsa.example/kv"
 )
@@ -37,19 +38,29 @@ func (f *Face) RangeStream(c *Caller, s Stream) error {
 	}
 	pages := translate.Pages{Op: *op, Keys: streamPageKeys, Bytes: f.streamPageBytes(), Origin: f.origin()}
 	for !pages.Done() {
-		var page *translate.Page
-		then := metrics.Now()
-		err := f.access.Read(c.user, op.Span, func() (err error) {
-			page, err = pages.Next(f.cfg.Node.Store())
-			return err
-		})
-		f.cfg.Requests.Range(then, err == nil)
-		if err != nil {
-			return translate.ReadFailed(err)
-		}
-		if err := s.Send(page.Message()); err != nil {
+		if err := f.sendPage(c, s, op.Span, &pages); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sendPage reads the next page, and sends it. What a page may take counts for the client until then: it has as many
+// pages in memory as streams, however slowly it reads.
+func (f *Face) sendPage(c *Caller, s Stream, span kv.Span, pages *translate.Pages) error {
+	if err := watching.Reserve(s.Context(), c.bounds(), pages.Bytes); err != nil {
+		return failed(err, translate.ReadFailed)
+	}
+	defer c.bounds().Release(pages.Bytes)
+	var page *translate.Page
+	then := metrics.Now()
+	err := f.access.Read(c.user, span, func() (err error) {
+		page, err = pages.Next(f.cfg.Node.Store())
+		return err
+	})
+	f.cfg.Requests.Range(then, err == nil)
+	if err != nil {
+		return translate.ReadFailed(err)
+	}
+	return s.Send(page.Message())
 }

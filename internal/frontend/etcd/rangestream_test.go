@@ -2,13 +2,17 @@ package etcd_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
 
+	"balsa.example/internal/frontend/etcd"
 	"balsa.example/internal/frontend/etcd/translate"
 )
 
@@ -139,6 +143,54 @@ func TestRangeStreamIsOfOneRevision(t *testing.T) {
 	if !slices.Equal(got, keys) {
 		t.Errorf("keys %q", got)
 	}
+}
+
+// room is what a client may have in progress. As long as it is short there is none.
+type room struct {
+	etcd.Caller
+	held  int64
+	short int
+	full  func() // called where there is none
+}
+
+func (r *room) AddWatcher() error   { return nil }
+func (r *room) RemoveWatchers(int)  {}
+func (r *room) Release(bytes int64) { r.held -= bytes }
+func (r *room) Reserve(b int64) bool {
+	if r.short--; r.short >= 0 {
+		r.full()
+		return false
+	}
+	r.held += b
+	return true
+}
+
+// Each page counts for the client until it is sent, and waits for room.
+func TestPagesOfRangeStreamCount(t *testing.T) {
+	w := newWorld(t)
+	for i := range 30 {
+		do(t, w, w.Put, &pb.PutRequest{Key: fmt.Append(nil, "key ", i), Value: make([]byte, 300<<10)})
+	}
+	r := &room{short: 2, full: func() {}}
+	r.Bounds = r
+	p := newPipe(t.Context(), 100)
+	p.requests <- get("key", "\x00")
+	pages := 0
+	err := w.RangeStream(&r.Caller, meanwhile{p, func() {
+		pages++
+		if size := int64(proto.Size(<-p.sent)); size < 1<<20 || r.held < size || r.held > 4<<20 {
+			t.Errorf("a page of %d bytes counts for %d", size, r.held)
+		}
+	}})
+	if err != nil || pages < 3 || r.held != 0 || r.short > 0 {
+		t.Errorf("%d pages, %d bytes still count: %v", pages, r.held, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p = newPipe(ctx, 1)
+	p.requests <- get("key", "\x00")
+	r.short, r.full = math.MaxInt, cancel
+	refused(t, w.RangeStream(&r.Caller, p), translate.ErrCanceled)
 }
 
 func TestRangeStreamRefusesWhatHasNoPages(t *testing.T) {

@@ -140,7 +140,12 @@ func (s *Stream) SendAll(ctx context.Context, tell func(*watch.Output) error, fl
 
 // Reserve counts bytes that are being sent, as soon as there is room for them.
 func (s *Stream) Reserve(ctx context.Context, bytes int64) error {
-	for !s.bounds.Reserve(bytes) {
+	return Reserve(ctx, s.bounds, bytes)
+}
+
+// Reserve is Stream.Reserve for what is sent without one. The error is that of ctx.
+func Reserve(ctx context.Context, b Bounds, bytes int64) error {
+	for !b.Reserve(bytes) {
 		select {
 		case <-time.After(memoryWait):
 		case <-ctx.Done():

@@ -239,7 +239,8 @@ that the files of a point add up to the hash of the state that the servers had. 
 damaged goes to the standard output, a line each, or with -o json in a list. No server is
 asked. It takes the memory that a server takes for the index of its keys.
 
-` + exitHelp(exitOK, exitError, exitUsage, exitUnreported, exitDamaged),
+` + exitHelp(exitOK, exitError, exitUsage, exitUnreported, exitDamaged) + `
+That DIR has no point, since its first backup has broken off, is 2.`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 	}
 	out.addFlag(c)
@@ -258,12 +259,14 @@ asked. It takes the memory that a server takes for the index of its keys.
 			}
 		})
 		told.end()
-		if found.OK = len(found.Damage) == 0; err == nil && out.isJSON() {
+		if found.OK = len(found.Damage) == 0 && found.Points > 0; err == nil && out.isJSON() {
 			err = writeJSON(p.stdout, found)
 		}
 		switch {
 		case err != nil:
 			return err
+		case found.Points == 0 && len(found.Damage) == 0:
+			return usageError("%s: %w", args[0], errNoPoints)
 		case !found.OK && len(d.Damage()) == len(found.Damage) && found.Points > 0:
 			return withCode(exitDamaged, "%w: %s; its other points are in order: %s", backup.ErrDamaged, args[0], found.Covered)
 		case !found.OK:

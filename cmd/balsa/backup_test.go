@@ -4,9 +4,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -54,6 +56,19 @@ func TestBackupsFromTheCommandLine(t *testing.T) {
 	}
 	if code, out, errs := balsa(t, "", "backup", "verify", dir); code != exitOK || out != "2 points are in order: revisions 1 to 41\n" {
 		t.Errorf("verify: %d %q %q", code, out, errs)
+	}
+	empty := filepath.Join(t.TempDir(), "empty")
+	for _, name := range []string{"BACKUP", "run-1"} { // as a first backup that broke off
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err = errors.Join(err, os.MkdirAll(empty, 0o700), os.WriteFile(filepath.Join(empty, name), b, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, out, errs := balsa(t, "", "backup", "verify", empty); code != exitUsage || out != "" || !strings.Contains(errs, "it has no points") {
+		t.Errorf("verify without a point: %d %q %q", code, out, errs)
+	}
+	if code, out, _ := balsa(t, "", "backup", "verify", empty, "-o", "json"); code != exitUsage || !strings.HasPrefix(out, `{"ok":false,"points":0,`) {
+		t.Errorf("verify without a point: %d %q", code, out)
 	}
 	run := filepath.Join(dir, "run-1")
 	b, err := os.ReadFile(run)
@@ -262,6 +277,7 @@ func TestRecoverFromTheCommandLine(t *testing.T) {
 	if _, err := os.Stat(fresh); err == nil {
 		t.Error("recover has made a directory without --yes")
 	}
+	interruptedRecover(t, old, fresh)
 	if code, out, errs := balsa(t, "", "recover", old, "--data-dir", fresh, "--yes"); code != exitOK || !strings.Contains(out, "recovered new_revision=1000000021 ") {
 		t.Fatalf("recover: %d %s %s", code, out, errs)
 	}
@@ -293,6 +309,36 @@ func TestRecoverFromTheCommandLine(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitDamaged || len(report.Problems) == 0 || report.Problems[0].File != names[0] {
 		t.Errorf("check of damage: %d %s", code, out)
 	}
+}
+
+// interruptedRecover fails the test if anything is left of a recover that is interrupted, wherever that is.
+func interruptedRecover(t *testing.T, old, fresh string) {
+	p := program{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, env: noEnv}
+	for looks := range 1000 {
+		ctx := &endingContext{Context: t.Context(), after: looks}
+		if _, err := p.recoverFrom(ctx, old, fresh, true, false); err == nil {
+			if err := os.RemoveAll(fresh); err != nil || looks < 3 {
+				t.Errorf("after %d looks: %v", looks, err)
+			}
+			return
+		}
+		if _, err := os.Stat(fresh); err == nil {
+			t.Fatalf("recover was interrupted at its look %d, and has left a directory", looks)
+		}
+	}
+}
+
+// endingContext is a context that ends after so many looks at it.
+type endingContext struct {
+	context.Context
+	after int
+}
+
+func (c *endingContext) Err() error {
+	if c.after--; c.after < 0 {
+		return context.Canceled
+	}
+	return nil
 }
 
 // TestWhatIsLeftOfARestore: a restore that fails leaves nothing, one that was killed is told, and a backup

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"balsa.example/internal/backup"
 	"balsa.example/internal/datadir"
 	"balsa.example/internal/offline"
 	"balsa.example/state"
@@ -228,20 +229,9 @@ func (p *program) recoverFrom(ctx context.Context, old, dataDir string, yes, kee
 	if !keep {
 		moveTo = s.Revision + restoreMargin
 	}
-	written, bytes := &transfer{verb: "written"}, int64(0)
-	told := p.begin(false, written.text)
-	im, err := s.Write(ctx, dataDir, moveTo, func(n int) {
-		bytes += int64(n)
-		written.tell(bytes, 0)
+	j.Made, err = p.writeRestored(restoreFlags{dataDir: dataDir}, 0, backup.At{Revision: s.Revision}, moveTo, func(r state.Restoration) (*state.Image, error) {
+		return s.Write(ctx, dataDir, moveTo, r.Pace)
 	})
-	told.end()
-	if err != nil {
-		return nil, err
-	}
-	origin, err := state.OriginOf(vfs.OS, filepath.Join(dataDir, "state"))
-	j.Made = &restoredJSON{
-		Revision: s.Revision, NewRevision: im.Revision(), Compacted: im.Compacted(), Hash: fmt.Sprintf("%016x", im.Hash()), Origin: fmt.Sprintf("%x", origin),
-	}
 	return j, err
 }
 

@@ -177,6 +177,9 @@ func (p *program) writeRestored(
 	return restored, err
 }
 
+// errNoPoints: the directory is that of a backup, of which nothing can be restored.
+var errNoPoints = fmt.Errorf("%w: it has no points; has the first backup been finished?", backup.ErrNotCovered)
+
 // find finds what is to be restored.
 func (f *restoreFlags) find(ctx context.Context, d *backup.Dir) (*backup.Point, backup.At, error) {
 	points := d.Points()
@@ -184,7 +187,7 @@ func (f *restoreFlags) find(ctx context.Context, d *backup.Dir) (*backup.Point, 
 	case len(points) == 0 && len(d.Damage()) > 0:
 		return nil, backup.At{}, errors.Join(d.Damage()...)
 	case len(points) == 0:
-		return nil, backup.At{}, fmt.Errorf("%w: it has no points; has the first backup been finished?", backup.ErrNotCovered)
+		return nil, backup.At{}, errNoPoints
 	case f.at != "":
 		at, err := parseTime(f.at)
 		if err != nil {

@@ -28,6 +28,20 @@ func (t *ApplyTask[W]) Empty() bool {
 	return t.Restore == nil && t.Hash == 0 && len(t.Commands) == 0 && t.TakeSnapshot == nil
 }
 
+// cut takes the first part of a task off, which has at most maxPrepared commands. A shell performs the parts one
+// after the other, and looks up between them: who waits for the end of many commands could take a machine that is
+// slow for one that hangs, and a shell that stops executes no more of them.
+func (t *ApplyTask[W]) cut() ApplyTask[W] {
+	first := *t
+	if len(t.Commands) <= maxPrepared {
+		*t = ApplyTask[W]{}
+		return first
+	}
+	first.Commands, first.TakeSnapshot = t.Commands[:maxPrepared:maxPrepared], nil
+	*t = ApplyTask[W]{Commands: t.Commands[maxPrepared:], TakeSnapshot: t.TakeSnapshot}
+	return first
+}
+
 // Command is an entry to apply. If HasWaiter, the result belongs to Waiter.
 type Command[W any] struct {
 	Entry     raft.Entry
@@ -48,9 +62,6 @@ type Applier[Op, Result, W any] struct {
 	// entry, with the result if that is a command.
 	Restored func(raft.SnapshotMeta)
 	Applied  func(raft.Entry, Result)
-	// Reached, where not nil, is called with the index that the state reflects, now and then while a task with many
-	// commands is performed: who waits for its end could take a machine that is slow for one that hangs.
-	Reached func(raft.Index)
 	// Hashed, where not nil, gets the hash that ApplyTask.Hash asks for, if there is a Hasher.
 	Hashed func(raft.Index, uint64)
 
@@ -101,9 +112,6 @@ func (a *Applier[Op, Result, W]) Apply(t ApplyTask[W]) (*Checkpoint, error) {
 	}
 	for i := range t.Commands {
 		if i%maxPrepared == 0 {
-			if i > 0 && a.Reached != nil {
-				a.Reached(a.index)
-			}
 			a.prepare(t.Commands[i:min(i+maxPrepared, len(t.Commands))])
 		}
 		if err := a.execute(&t.Commands[i]); err != nil {

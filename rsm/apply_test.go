@@ -143,8 +143,6 @@ func TestApplierPreparesForWhatIsNext(t *testing.T) {
 	if _, _, err := a.Load(storage); err != nil {
 		t.Fatal(err)
 	}
-	var reached []raft.Index
-	a.Reached = func(index raft.Index) { reached = append(reached, index) }
 	entries := commands(1, "\x01")
 	var data []string
 	for i := range 2*maxPrepared + 10 {
@@ -157,12 +155,33 @@ func TestApplierPreparesForWhatIsNext(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := []raft.Index{1 + maxPrepared, 1 + 2*maxPrepared}; !slices.Equal(reached, want) {
-		t.Errorf("it tells that it has reached %d, want %d", reached, want)
-	}
 	want := []int{maxPrepared - 1, maxPrepared, 10}
 	if !reflect.DeepEqual(machine.calls, want) || machine.wrong > 0 || len(machine.ahead) > 0 || cap(a.ops) > 2*maxPrepared {
 		t.Errorf("prepared %d, want %d; %d wrong, %d not executed", machine.calls, want, machine.wrong, len(machine.ahead))
+	}
+}
+
+// The parts of a task are of a bounded length, and do together what the task does, in its order.
+func TestATaskIsCutIntoParts(t *testing.T) {
+	for _, n := range []int{0, 1, maxPrepared, maxPrepared + 1, 3*maxPrepared + 7} {
+		task := ApplyTask[string]{
+			Restore: &raft.SnapshotMeta{Index: 1}, Hash: 7, TakeSnapshot: &raft.SnapshotMeta{Index: 9},
+			Commands: commands(2, slices.Repeat([]string{"\x01"}, n)...),
+		}
+		var parts []ApplyTask[string]
+		for rest := task; !rest.Empty(); {
+			parts = append(parts, rest.cut())
+		}
+		joined := ApplyTask[string]{Restore: parts[0].Restore, Hash: parts[0].Hash, TakeSnapshot: parts[len(parts)-1].TakeSnapshot, Commands: []Command[string]{}}
+		for i, p := range parts {
+			joined.Commands = append(joined.Commands, p.Commands...)
+			if len(p.Commands) > maxPrepared || i > 0 && (p.Restore != nil || p.Hash > 0) || i < len(parts)-1 && p.TakeSnapshot != nil {
+				t.Errorf("part %d of %d commands is of %d: %+v", i, n, len(p.Commands), p)
+			}
+		}
+		if len(joined.Commands) != n || n > 0 && !reflect.DeepEqual(joined, task) {
+			t.Errorf("%d commands became %d in %d parts", n, len(joined.Commands), len(parts))
+		}
 	}
 }
 

@@ -296,3 +296,36 @@ func TestStopWithAMachineThatHangs(t *testing.T) {
 		}
 	})
 }
+
+// Operations that come at once are executed as one task. Those behind the one that hangs hear that the replica
+// stops, and it executes no more than a bounded number of them.
+func TestStopInTheMidstOfManyOperations(t *testing.T) {
+	run(t, 1, -1, func(t *testing.T, c *cluster) {
+		const many, few = 1000, 64
+		id := c.leader()
+		gate := make(chan struct{})
+		c.machines[id].hold(gate)
+		outcomes := make(chan error, many)
+		for range many {
+			c.nodes[id].SubmitFunc(1, func(_ int64, err error) { outcomes <- err })
+		}
+		time.Sleep(100 * time.Millisecond)
+		n := c.nodes[id]
+		stopped := make(chan struct{})
+		go func() { n.Stop(); close(stopped) }()
+		synctest.Wait()
+		if got := len(outcomes); got < many-few {
+			t.Errorf("%d of %d have heard that the replica stops", got, many)
+		}
+		close(gate)
+		<-stopped
+		for range many {
+			if err := <-outcomes; err != nil && !errors.Is(err, rsm.ErrStopped) {
+				t.Errorf("one ends with %v", err)
+			}
+		}
+		if got := c.machines[id].get(); got > few {
+			t.Errorf("%d operations were executed after Stop was called", got)
+		}
+	})
+}

@@ -73,7 +73,9 @@ func (n *Node[Op, Result]) perform(e Effects[waiter[Result]]) {
 	}
 	if !e.ApplyTask.Empty() {
 		n.stages.committed.note(e.ApplyTask.lastEntry(), n.now())
-		n.apply.add(e.ApplyTask)
+		for !e.ApplyTask.Empty() {
+			n.apply.add(e.ApplyTask.cut())
+		}
 	}
 	n.startTransfers(&e)
 	for _, c := range e.Completions {
@@ -153,7 +155,11 @@ func (n *Node[Op, Result]) runApply() {
 			return
 		case <-n.apply.wake.C():
 		}
-		for _, task := range n.apply.take() {
+		for {
+			task, ok := n.apply.first()
+			if !ok {
+				break
+			}
 			n.doApply(task)
 		}
 	}

@@ -19,8 +19,8 @@ import (
 //	apply    executes the committed entries on the StateMachine
 //	         and one for each snapshot that is written or sent
 //
-// They talk through queues. A goroutine takes all that its queue holds at once, so that what
-// gathers while it is busy becomes one batch.
+// They talk through queues. Loop and disk take all that their queue holds at once, so that what
+// gathers while they are busy becomes one batch.
 type Node[Op, Result any] struct {
 	cfg        Config[Op, Result]
 	replica    *Replica[waiter[Result]] // owned by the loop
@@ -88,7 +88,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	n.inbox.wake, n.disk.wake, n.apply.wake = wake.New(), wake.New(), wake.New()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.applier = Applier[Op, Result, waiter[Result]]{
-		Machine: n.machine, Codec: cfg.Codec, Hasher: hasher, Reached: n.inbox.addApplied,
+		Machine: n.machine, Codec: cfg.Codec, Hasher: hasher,
 		End: func(done waiter[Result], entry EntryID, result Result, err error) {
 			done(outcome[Result]{result: result, entry: entry, err: err})
 		},
@@ -137,7 +137,7 @@ func (n *Node[Op, Result]) logStart(s raft.State) {
 // finish completes all who still wait with ErrStopped, and then waits for the goroutines.
 // Callers are completed first, so that only Stop waits for a disk or state machine that
 // hangs. The exception is an operation that the state machine is executing: its caller is
-// told by the apply goroutine.
+// told by the apply goroutine, as are those of the same part of a task (see cut).
 func (n *Node[Op, Result]) finish() {
 	n.loop.Wait()
 	for id := range n.streams {

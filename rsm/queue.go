@@ -8,8 +8,8 @@ import (
 	"balsa.example/raft"
 )
 
-// queue hands tasks from the loop to one other goroutine, which takes all that wait at once.
-// It needs no bound of its own. The core bounds the entries that wait: for the disk by
+// queue hands tasks from the loop to one other goroutine. The disk takes all that wait at once. The state machine
+// takes one after the other, so that those which it has not begun can be taken back. The queue needs no bound of its own. The core bounds the entries that wait: for the disk by
 // raft.Config.MaxUnstableBytes, to be applied by MaxPendingBytes and MaxUnappliedBytes. Other
 // tasks come with an election or the end of a snapshot, and are small.
 type queue[T any] struct {
@@ -34,6 +34,19 @@ func (q *queue[T]) take() []T {
 	tasks := q.tasks
 	q.tasks = nil
 	return tasks
+}
+
+// first takes the oldest task, false if none waits.
+func (q *queue[T]) first() (t T, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.tasks) == 0 {
+		return t, false
+	}
+	var none T
+	t, q.tasks[0] = q.tasks[0], none
+	q.tasks = q.tasks[1:]
+	return t, true
 }
 
 // close returns what was not taken, and makes add a no-op.

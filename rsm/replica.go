@@ -156,11 +156,30 @@ func (r *Replica[W]) receive(m raft.Message) {
 		r.onPropose(m)
 	case *raft.ProposeReply:
 		r.onProposeReply(m)
+	case *raft.InstallSnapshot:
+		r.step(r.newest(m))
 	default:
-		if err := r.core.Step(m); err != nil {
-			r.refused = append(r.refused, err)
-		}
+		r.step(m)
 	}
+}
+
+func (r *Replica[W]) step(m raft.Message) {
+	if err := r.core.Step(m); err != nil {
+		r.refused = append(r.refused, err)
+	}
+}
+
+// newest returns m with the snapshot of an earlier leader in place of its own, if that is durable here, came too late to
+// be restored, and goes further. The later leader has in its log what an earlier one has committed. Otherwise the log
+// would begin behind m's snapshot, and the state further on. What is between would have to come once more, and if that
+// alone filled the log no snapshot of this replica could make room: its state is beyond it already.
+func (r *Replica[W]) newest(m *raft.InstallSnapshot) *raft.InstallSnapshot {
+	if m.Meta.Index <= r.core.Commit() || m.Meta.Index >= r.snapshot.Index || m.Term < r.core.Term() {
+		return m
+	}
+	further := *m
+	further.Meta = r.snapshot
+	return &further
 }
 
 func (r *Replica[W]) onApplied(index raft.Index) {

@@ -117,8 +117,13 @@ func TestAnOlderSnapshotReplacesNoneThatIsDurable(t *testing.T) {
 	if want := []Completion[string]{{Waiter: "older", Err: ErrSnapshotNotNeeded}}; !reflect.DeepEqual(e.Completions, want) || e.Restore != nil {
 		t.Errorf("completions %v, restored %v; want %v", e.Completions, e.Restore, want)
 	}
-	if e := r.Turn(Events[string]{Messages: []raft.Message{older}}, 4); e.Restore == nil || e.Restore.Index != 20 {
-		t.Errorf("restored is %v, want 20 or what is durable behind it", e.Restore)
+	e = r.Turn(Events[string]{Messages: []raft.Message{older}}, 4)
+	if e.Restore == nil || e.Restore.Index != 30 || e.Persist == nil || e.Persist.Snapshot.Index != 30 {
+		t.Errorf("restored is %v, persisted %+v, want what is durable at 30", e.Restore, e.Persist)
+	}
+	r.Turn(Events[string]{Applied: 30, Persisted: e.Persist.Seq}, 5)
+	if s := r.Status(); s.FirstIndex != 31 || s.Commit != 30 || older.Meta.Index != 20 {
+		t.Errorf("the log begins with %d, %d is committed", s.FirstIndex, s.Commit)
 	}
 }
 

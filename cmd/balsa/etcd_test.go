@@ -62,6 +62,28 @@ func (m *etcdMember) awaitReady(t *testing.T) {
 	}
 }
 
+// A shell lets what it starts in the background ignore SIGINT. A script that sends it nevertheless sees how the
+// server ended.
+func TestEtcdEndsByASignalThatItWasToIgnore(t *testing.T) {
+	base := freePorts(t, 2)
+	cmd := asEtcd(t, "--data-dir="+t.TempDir(), "--listen-client-urls="+loopback(base), "--advertise-client-urls="+loopback(base),
+		"--listen-peer-urls="+loopback(base+1), "--initial-advertise-peer-urls="+loopback(base+1), "--initial-cluster=default="+loopback(base+1))
+	cmd.Args = append([]string{"sh", "-c", `trap "" INT; exec "$@"`, "sh"}, cmd.Args...)
+	var err error
+	if cmd.Path, err = exec.LookPath("sh"); err != nil {
+		t.Fatal(err)
+	}
+	m := startEtcd(t, cmd)
+	m.awaitReady(t)
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "end", m.ended)
+	if code := cmd.ProcessState.ExitCode(); code != 128+int(syscall.SIGINT) {
+		t.Errorf("it ended with %d", code)
+	}
+}
+
 // The flags and the waiting are those of a harness that knows nothing but etcd. Members start in any
 // order, and one is started again.
 func TestHarnessOfEtcdStartsThreeServers(t *testing.T) {

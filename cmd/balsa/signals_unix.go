@@ -14,8 +14,9 @@ import (
 // a terminal that does not allow that (SIGTTOU; the system would stop the program).
 func ignoreWriteSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGTTOU) }
 
-// endBy ends the program by a signal that it has caught, for those who look at how it ended. It
-// returns if it cannot: process 1 is not ended by its own signals.
+// endBy ends the program by a signal that it has caught, for those who look at how it ended. Where the signal is
+// ignored, as a shell has it for SIGINT of what it starts in the background, the exit code is the one that a shell
+// tells of such an end. It returns if it cannot: process 1 is not ended by its own signals.
 func endBy(s os.Signal) {
 	number, ok := s.(syscall.Signal)
 	if !ok || os.Getpid() == 1 {
@@ -24,5 +25,6 @@ func endBy(s os.Signal) {
 	signal.Reset(number)
 	if syscall.Kill(os.Getpid(), number) == nil {
 		time.Sleep(time.Second) // the signal comes meanwhile
+		os.Exit(128 + int(number))
 	}
 }

@@ -157,7 +157,7 @@ func (p *peer) receiveMessages(c *connection, remote identity) {
 	}
 }
 
-// deliver reads messages and hands them to the receiver.
+// deliver reads messages and hands them to the receiver, until this side hangs up or the other one does.
 func (p *peer) deliver(c *connection) error {
 	for {
 		kind, payload, err := c.read()
@@ -170,6 +170,9 @@ func (p *peer) deliver(c *connection) error {
 		}
 		if err := p.checkHead(m); err != nil {
 			return err
+		}
+		if c.ctx.Err() != nil { // what had arrived before would come behind messages of a later connection, or of none
+			return errClosedHere
 		}
 		p.bytesIn.Add(uint64(frameHeaderSize + len(payload)))
 		if r := p.t.receiver.Load(); r != nil {

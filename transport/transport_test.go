@@ -344,3 +344,54 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// obstructed takes each message only when it may.
+type obstructed struct {
+	*node
+	may chan struct{}
+}
+
+func (o obstructed) Receive(m raft.Message) {
+	<-o.may
+	o.node.Receive(m)
+}
+
+// TestNothingArrivesByAConnectionThatWasClosed: what had arrived is lost with it. It would come behind what a later
+// connection brings, or from a node that is no peer any more.
+func TestNothingArrivesByAConnectionThatWasClosed(t *testing.T) {
+	for name, tc := range map[string]struct {
+		end  func(*pipeNet, *node)
+		want string
+	}{
+		"the peer is removed": {func(_ *pipeNet, a *node) { a.RemovePeer(2) }, "1"},
+		"the peer has another one": {func(w *pipeNet, a *node) {
+			later := w.rawDial(a, 2, forMessages)
+			go io.Copy(io.Discard, later)
+			later.Write(appendMessageFrame(nil, &raft.TimeoutNow{Header: raft.Header{From: 2, To: 1, Term: 9}}))
+			w.t.Cleanup(func() { later.Close() })
+		}, "1 9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withPipeNet(t, func(t *testing.T, w *pipeNet) {
+				a := w.listening(1)
+				may := make(chan struct{})
+				a.Start(obstructed{a, may})
+				p := w.rawDial(a, 2, forMessages)
+				defer p.Close()
+				go io.Copy(io.Discard, p)
+				var frames []byte
+				for term := range raft.Term(5) {
+					frames = appendMessageFrame(frames, &raft.TimeoutNow{Header: raft.Header{From: 2, To: 1, Term: term + 1}})
+				}
+				p.Write(frames)
+				synctest.Wait()
+				tc.end(w, a)
+				synctest.Wait()
+				close(may)
+				if got := a.hears(); got != tc.want && got != "9 1" {
+					t.Errorf("messages %q have arrived, want %q", got, tc.want)
+				}
+			})
+		})
+	}
+}

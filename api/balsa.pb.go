@@ -5891,7 +5891,7 @@ func (x *BackupRequest) GetOffset() uint64 {
 type BackupReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// cluster_id and taken_unix_ms come with the first part of the image: of which cluster it is, and
-	// when the server began to send it, by its clock.
+	// when it was asked for, by the server's clock. It has everything that was acknowledged before.
 	ClusterId     uint64 `protobuf:"varint,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	TakenUnixMs   int64  `protobuf:"varint,2,opt,name=taken_unix_ms,json=takenUnixMs,proto3" json:"taken_unix_ms,omitempty"`
 	Data          []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`

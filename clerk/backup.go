@@ -130,7 +130,8 @@ func (b *Backup) Close() error {
 	return nil
 }
 
-// Image returns the image, of which cluster it is, and when the server gave it, by its clock.
+// Image returns the image, of which cluster it is, and when the server was asked for it, by its clock: the image
+// has everything that was acknowledged before.
 func (b *Backup) Image(context.Context) (image []byte, cluster uint64, taken time.Time, err error) {
 	return b.image, b.cluster, b.taken, nil
 }

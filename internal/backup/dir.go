@@ -50,7 +50,7 @@ type Point struct {
 	Revision, Compacted uint64
 	Index               uint64 // of the log
 	Hash                uint64 // of the state
-	// Taken is when a server gave it, by the server's clock.
+	// Taken is when a server was asked for it, by the server's clock: it has everything that was acknowledged before.
 	Taken time.Time
 	// Bytes is the length of all its files, New of those that no earlier point has.
 	Bytes, New int64

@@ -53,8 +53,9 @@ type At struct {
 // AtTime finds the revision that the store was at, at a time, as closely as the clocks of leaders say: it
 // may be one that was reached an election timeout earlier, and never a later one.
 //
-// A point may lack what was changed shortly before it was taken: a server writes a state while changes go on. So
-// the points behind it are asked too, up to the one whose state has a later stamp than the time.
+// A point may lack what was changed shortly before it was taken: older servers told when they had written the state,
+// and the clocks of servers differ. So the points behind it are asked too, up to the one whose state has a
+// later stamp than the time.
 func (d *Dir) AtTime(ctx context.Context, at time.Time) (p *Point, found At, err error) {
 	for _, q := range d.points {
 		later := q.wall > at.UnixMilli()
@@ -109,9 +110,6 @@ func (d *Dir) beginning(p *Point) string {
 // stamp follows it within an election timeout. So a record is certainly of before a time if some later record, or the
 // state, has a later stamp that is not behind that time.
 func (d *Dir) reached(ctx context.Context, p *Point, at time.Time) (found At, err error) {
-	if !at.Before(p.Taken) && p.wall <= at.UnixMilli() {
-		return At{p.Revision, p.Taken}, nil
-	}
 	stamp := p.wall // the last that is not behind the time
 	if stamp > at.UnixMilli() {
 		stamp = 0

@@ -19,8 +19,8 @@ import (
 
 // Source is a member, or what stands between.
 type Source interface {
-	// Image returns the image of a durable state of a cluster, and when the member gave it. The runs of
-	// the image can be had as long as the Source is open.
+	// Image returns the image of a durable state of a cluster, and a time: it has everything that was acknowledged
+	// before. The runs of the image can be had as long as the Source is open.
 	Image(ctx context.Context) (image []byte, cluster uint64, taken time.Time, err error)
 	// File opens a run by state.RunName, from an offset on.
 	File(ctx context.Context, name []byte, offset int64) (io.ReadCloser, error)

@@ -133,6 +133,7 @@ func (b *backupStream) run() error {
 	if len(req.File) > 0 {
 		return status.Error(codes.InvalidArgument, "file: the first request is for the image, and names none")
 	}
+	taken := time.Now() // what is acknowledged by now is in the state, and all until the state is written may not be
 	if err := b.awaitDurable(); err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func (b *backupStream) run() error {
 		return err
 	}
 	defer image.Data.Close() // until then the files stay
-	first := &api.BackupReply{ClusterId: b.replica.State.Cluster(), TakenUnixMs: time.Now().UnixMilli()}
+	first := &api.BackupReply{ClusterId: b.replica.State.Cluster(), TakenUnixMs: taken.UnixMilli()}
 	if err := b.send(image.Data, first); err != nil {
 		return err
 	}

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"balsa.example/api"
 	"balsa.example/clerk"
 	"balsa.example/internal/backup"
 	"balsa.example/internal/check/crashfs"
@@ -42,6 +44,39 @@ func TestABackupHasAllThatWasAcknowledged(t *testing.T) {
 		}
 		if err := d.Verify(ctx, nil, func(err error) { t.Error(err) }); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestTheTimeOfABackup is not later than what is in it: changes go on while a server waits for its state.
+func TestTheTimeOfABackup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newNetwork(t)
+		defer c.close()
+		c.leader()
+		c.net.SetLatency(20 * time.Millisecond)
+		waited := time.Duration(0)
+		for n := range c.servers {
+			kv, done := c.nativeClient(n + 1)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			stream, err := kv.Backup(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := time.Now()
+			if err := stream.Send(new(api.BackupRequest)); err != nil {
+				t.Fatal(err)
+			}
+			r, err := stream.Recv()
+			if err != nil || r.ClusterId == 0 || r.TakenUnixMs > asked.UnixMilli() {
+				t.Errorf("server %d: it is of %s, asked for at %s: %v", n+1, time.UnixMilli(r.GetTakenUnixMs()), asked, err)
+			}
+			waited += time.Since(asked)
+			cancel()
+			done()
+		}
+		if waited == 0 {
+			t.Error("no server has waited for what others know")
 		}
 	})
 }

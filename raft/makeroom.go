@@ -50,9 +50,9 @@ func (r *Raft) othersServe(well func(*progress) bool) bool {
 }
 
 // asideTimeouts is for how many election timeouts a leader that has made room, and whose state machine still hangs,
-// leaves it to others to lead. It may be a witness that is elected, which asks one voter after the other. In the end
-// this one may lead again: perhaps nobody else has the log.
-const asideTimeouts = 10
+// leaves it to others to lead. It may be a witness that is elected, which asks one voter after the other, and they may
+// have longer timeouts. In the end this one may lead again: perhaps nobody else has the log.
+const asideTimeouts = 20
 
 // standAside makes room because of the state machine.
 func (r *Raft) standAside() {

@@ -23,7 +23,7 @@ func withOneSuccessor(t *testing.T, seed uint64) (c *cluster, leader, other Node
 		t.Fatal("no full voter leads")
 	}
 	first := c.leader().id
-	c.write(time.Second, 20*time.Millisecond)
+	c.write(time.Second+time.Duration(seed%5)*100*time.Millisecond, 20*time.Millisecond)
 	leader, other = first, witness-first
 	c.net.setLink(other, leader, false)
 	return c, leader, other
@@ -36,6 +36,10 @@ func TestALeaderWhoseMachineHangsHindersNobody(t *testing.T) {
 		c, leader, other := withOneSuccessor(t, seed)
 		if seed%2 == 0 {
 			c.net.setLink(leader, other, false)
+		}
+		if seed%3 == 0 { // it was asked a short time ago
+			s := &c.node(leader).raft.ownState
+			s.tried, s.fit = []NodeID{other}, 0
 		}
 		// Six election timeouts until it makes room. The witness may be elected then, and ask the old leader first.
 		if pause := c.write(20*time.Second, 20*time.Millisecond); pause > 6*time.Second || c.leader() == nil || c.leader().id != other {

@@ -84,7 +84,7 @@ func (r *Raft) watchOwnState() {
 		if r.transferAway(to) {
 			s.tried = append(s.tried, to)
 		}
-	case len(s.tried) > 0 && r.diskTransferPauseTicks == 0:
+	case len(s.tried) > 0 && r.diskTransferPauseTicks == 0 && !r.machineHinders(): // else it makes room first
 		r.endUnfitRound()
 	}
 }

@@ -52,7 +52,7 @@ var stallBugs = []mutant{
 	{name: "hung-machine-takes-leadership-back", edit: edit{"raft/makeroom.go",
 		"r.diskHangs() || r.machineHangs() && r.ownState.aside > 0", "r.diskHangs()"}},
 	{name: "witness-asks-one-voter-alone", edit: edit{"raft/transfer.go",
-		"p.declined != other.declined", "false"}},
+		"p.declined != other.declined", "false"}, tests: [2]string{"./raft", "^TestAWitnessAsks"}},
 	{name: "late-pre-vote-breaks-a-lease", edit: edit{"raft/lease.go",
 		"	r.candidate.preVotes = nil\n", ""}, tests: [2]string{"./raft", "^TestLeaseGrantEnds"}},
 }

@@ -541,3 +541,32 @@ func TestOneBackupAtATime(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTwoClustersMakeOneDirectory at the same time: the second one has it, and the first writes nothing to it.
+func TestTwoClustersMakeOneDirectory(t *testing.T) {
+	w, disk := newWorld(t), crashfs.NewCrashableMem()
+	w.write(10)
+	w.checkpoint()
+	overtaken := beforeLock{disk, func() {
+		if err := vfs.WriteFile(disk, filepath.Join("backup", headName), encodeHead(cluster+1, cluster+1)); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	if _, _, err := Receive(context.Background(), overtaken, "backup", w.source(), nil); !errors.Is(err, ErrOtherCluster) {
+		t.Error(err)
+	}
+	if d := open(t, disk); len(d.Damage()) > 0 || len(d.Points()) > 0 {
+		t.Errorf("it has %d points, and damage: %v", len(d.Points()), d.Damage())
+	}
+}
+
+// beforeLock does something before a lock is taken.
+type beforeLock struct {
+	vfs.FS
+	do func()
+}
+
+func (b beforeLock) Lock(name string) (io.Closer, error) {
+	b.do()
+	return b.FS.Lock(name)
+}

@@ -207,8 +207,8 @@ func begin(fsys vfs.FS, path string, cluster, history uint64) (*Dir, io.Closer, 
 	if err != nil {
 		return nil, nil, err
 	}
-	if d.Cluster != cluster || d.History != history {
-		return nil, nil, fmt.Errorf("%w: %s is of cluster %016x, and the servers are of %016x", ErrOtherCluster, path, d.Cluster, cluster)
+	if err := d.isOf(cluster, history); err != nil {
+		return nil, nil, err
 	}
 	lock, err := fsys.Lock(filepath.Join(path, lockName))
 	if errors.Is(err, vfs.ErrLocked) {
@@ -216,13 +216,23 @@ func begin(fsys vfs.FS, path string, cluster, history uint64) (*Dir, io.Closer, 
 	} else if err != nil {
 		return nil, nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	// Another process may have made a point before this one had the lock, or have been killed before the
-	// names were durable.
-	d, err = Open(fsys, path)
+	// Another process may have made a point before this one had the lock, or the directory, also for another cluster, or
+	// have been killed before the names were durable.
+	if d, err = Open(fsys, path); err == nil {
+		err = d.isOf(cluster, history)
+	}
 	if err = errors.Join(err, vfs.SyncDir(fsys, path), vfs.MakeDir(fsys, path)); err != nil {
 		return nil, nil, errors.Join(err, lock.Close())
 	}
 	return d, lock, nil
+}
+
+// isOf refuses the backup of another cluster.
+func (d *Dir) isOf(cluster, history uint64) error {
+	if d.Cluster != cluster || d.History != history {
+		return fmt.Errorf("%w: %s is of cluster %016x, and the servers are of %016x", ErrOtherCluster, d.path, d.Cluster, cluster)
+	}
+	return nil
 }
 
 func create(fsys vfs.FS, path string, cluster, history uint64) (*Dir, error) {

@@ -36,7 +36,7 @@ var (
 
 // Backup implements api.KVServer.
 func (s *Server) Backup(stream api.KV_BackupServer) error {
-	r, _, err := s.require(stream.Context(), true)
+	r, u, err := s.require(stream.Context(), true)
 	if err != nil {
 		return err
 	}
@@ -49,6 +49,7 @@ func (s *Server) Backup(stream api.KV_BackupServer) error {
 	ctx, cancel := context.WithTimeoutCause(stream.Context(), backupTime, errBackupTime)
 	defer cancel()
 	b := backupStream{ctx: ctx, replica: r, draining: s.draining, stream: stream, requests: make(chan *api.BackupRequest)}
+	b.may = func() error { return s.refusal(r.Access.Require(ctx, u, true)) }
 	s.receivers.Go(b.receive)
 	end := s.cfg.OnBackup()
 	err = b.run()
@@ -86,7 +87,8 @@ type backupStream struct {
 	draining <-chan struct{}
 	stream   api.KV_BackupServer
 	requests chan *api.BackupRequest
-	ended    error // why there are no more requests, when requests is closed
+	ended    error        // why there are no more requests, when requests is closed
+	may      func() error // tells whether the user still has the right, with all that was executed meanwhile
 	// satisfied: the client has all that it has asked for so far, and that is not nothing.
 	satisfied bool
 }
@@ -137,6 +139,9 @@ func (b *backupStream) run() error {
 	if err := b.awaitDurable(); err != nil {
 		return err
 	}
+	if err := b.may(); err != nil { // this server may have been behind before
+		return err
+	}
 	image, err := b.replica.State.OpenState()
 	if err != nil {
 		return err
@@ -165,6 +170,9 @@ func (b *backupStream) run() error {
 func (b *backupStream) sendFile(req *api.BackupRequest) error {
 	if len(req.File) == 0 || req.Offset > 1<<40 {
 		return status.Error(codes.InvalidArgument, "file and offset: no such place in a file")
+	}
+	if err := b.may(); err != nil {
+		return err
 	}
 	data, err := b.replica.State.OpenFile(req.File, int64(req.Offset))
 	if err != nil {

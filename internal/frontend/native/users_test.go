@@ -446,3 +446,51 @@ func TestNoLateNewsRefuses(t *testing.T) {
 		}
 	})
 }
+
+// TestABackupEndsWithTheRightToIt: no file is sent to who was root when the stream began.
+func TestABackupEndsWithTheRightToIt(t *testing.T) {
+	withUsers(t, func(ctx context.Context, c *network, root *clerk.Clerk) {
+		if err := root.GrantRole(ctx, "both", "root"); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := grpc.NewClient("passthrough:///"+addressOf(int(c.leader().cfg.Hello.NodeId)), grpc.WithContextDialer(c.dial),
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		kv := api.NewKVClient(conn)
+		r, err := kv.Authenticate(ctx, &api.AuthenticateRequest{User: "both", Password: "both"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, "token", r.Token))
+		defer cancel()
+		stream, err := kv.Backup(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Send(&api.BackupRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		for end := false; !end; {
+			reply, err := stream.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			end = reply.End
+		}
+		if err := root.RevokeRole(ctx, "both", "root"); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.leader().replica.Load().Node.Read(ctx, raft.ReadByIndex); err != nil { // it may not have executed that yet
+			t.Fatal(err)
+		}
+		if err := stream.Send(&api.BackupRequest{File: []byte("any")}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); status.Code(err) != codes.PermissionDenied {
+			t.Error(err)
+		}
+	})
+}

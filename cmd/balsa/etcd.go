@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -40,9 +41,12 @@ many connections clients may have (4096).
 Exit codes:
   0  stopped by a signal, as process 1; any other process is ended by the signal
   1  it could not start or go on; the last line says why
-  2  wrong usage or configuration; nothing was changed
+  2  the command line cannot be read; nothing was changed
   8  its state differs from that of a majority: it must be rebuilt
-  9  its disk has lost entries that it had acknowledged: it must be rebuilt`,
+  9  its disk has lost entries that it had acknowledged: it must be rebuilt
+  15 it was removed from the cluster: its data directory is of no use any more
+  16 it was started with an address of another member
+  17 its log, or the MANIFEST of its state, is damaged: the last line says where`,
 		Example: `  C=n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380,n3=http://10.0.0.3:2380
   balsa etcd --name n1 --initial-cluster $C \
       --listen-peer-urls http://10.0.0.1:2380 --initial-advertise-peer-urls http://10.0.0.1:2380 \
@@ -61,7 +65,7 @@ Exit codes:
 		o, err := etcdconfig.Parse(args, p.environ)
 		switch {
 		case err != nil:
-			return err
+			return asOfEtcd(err)
 		case o.Help:
 			return c.Help()
 		case o.Version:
@@ -69,9 +73,18 @@ Exit codes:
 				etcdconfig.Version, cmp.Or(thisBuild().Commit, "not known"), runtime.Version(), runtime.GOOS, runtime.GOARCH, thisBuild().Version)
 			return err
 		}
-		return p.server(func(c *cobra.Command) error { return p.runEtcd(c, o) })(c, args)
+		return asOfEtcd(p.server(func(c *cobra.Command) error { return p.runEtcd(c, o) })(c, args))
 	}
 	return c
+}
+
+// asOfEtcd gives an error the exit code that it has in etcd: what is wrong with a configuration that can be read
+// counts as any other error there.
+func asOfEtcd(err error) error {
+	if errors.Is(err, etcdconfig.ErrFlags) || exitCode(err) != exitUsage {
+		return err
+	}
+	return withCode(exitError, "%w", err)
 }
 
 // balsasOwn sets what etcd has no flags for: variables say it.

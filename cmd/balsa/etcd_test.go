@@ -182,11 +182,13 @@ func TestEtcdsAnswersWithoutAServer(t *testing.T) {
 		{[]string{"--version"}, exitOK, "etcd Version: 3.7.", ""},
 		{[]string{"-h"}, exitOK, "--listen-client-urls", ""},
 		{[]string{"--nonsense"}, exitUsage, "", "flag provided but not defined: -nonsense"},
-		{[]string{"--force-new-cluster"}, exitUsage, "", "--force-new-cluster is refused"},
-		{[]string{"gateway"}, exitUsage, "", `"gateway" is not a valid flag`},
-		{[]string{"--election-timeout=1"}, exitUsage, "", "election timeout"},
-		{[]string{"--log-format=xml"}, exitUsage, "", "--log-format"},
-		{[]string{"--log-outputs=/does/not/exist"}, exitUsage, "", "--log-outputs"},
+		{[]string{"--max-txn-ops=many"}, exitUsage, "", "--max-txn-ops"},
+		{[]string{"--force-new-cluster"}, exitError, "", "--force-new-cluster is refused"},
+		{[]string{"gateway"}, exitError, "", `"gateway" is not a valid flag`},
+		{[]string{"--election-timeout=1"}, exitError, "", "election timeout"},
+		{[]string{"--initial-cluster-state=old"}, exitUsage, "", "--initial-cluster-state"},
+		{[]string{"--log-format=xml"}, exitError, "", "--log-format"},
+		{[]string{"--log-outputs=/does/not/exist"}, exitError, "", "--log-outputs"},
 	} {
 		code, out, errs := balsa(t, "", append([]string{"etcd"}, test.args...)...)
 		if code != test.code || !strings.Contains(out, test.says) || !strings.Contains(errs, test.errs) || (errs == "") != (test.errs == "") {

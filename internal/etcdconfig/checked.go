@@ -10,7 +10,7 @@ import (
 type badValue struct{ name, value, why string }
 
 func (b *badValue) from(source string) error {
-	return usageError("%s is %q; %s", source, b.value, b.why)
+	return fmt.Errorf("%s is %q; %s", source, b.value, b.why)
 }
 
 // checked is the value of a flag, of which wrong ones are noted: package flag would say what is wrong
@@ -76,7 +76,7 @@ func (o *Options) set(fs *flag.FlagSet, name, value, source string) error {
 	fs.Set(name, value) // which never fails: see checked
 	bad := o.bad
 	if o.bad = nil; bad != nil {
-		return bad.from(source)
+		return usageError("%w", bad.from(source))
 	}
 	return nil
 }

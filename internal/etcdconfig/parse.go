@@ -12,8 +12,12 @@ import (
 	"time"
 )
 
-// ErrUsage is every error about what the server was told.
-var ErrUsage = errors.New("bad configuration")
+var (
+	// ErrUsage is every error about what the server was told.
+	ErrUsage = errors.New("bad configuration")
+	// ErrFlags is an ErrUsage: the command line cannot be read.
+	ErrFlags = fmt.Errorf("%w", ErrUsage)
+)
 
 func usageError(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrUsage, fmt.Errorf(format, args...))
@@ -28,9 +32,9 @@ func Parse(args, environ []string) (*Options, error) {
 	case errors.Is(err, flag.ErrHelp):
 		return &Options{Help: true}, nil
 	case err != nil:
-		return nil, usageError("%w", err)
+		return nil, fmt.Errorf("%w: %w", ErrFlags, err)
 	case o.bad != nil:
-		return nil, o.bad.from("--" + o.bad.name)
+		return nil, fmt.Errorf("%w: %w", ErrFlags, o.bad.from("--"+o.bad.name))
 	case fs.NArg() > 0:
 		return nil, usageError("%q is not a valid flag", fs.Arg(0))
 	case o.Version:

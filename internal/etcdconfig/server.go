@@ -2,6 +2,7 @@ package etcdconfig
 
 import (
 	"crypto/tls"
+	"fmt"
 	"math"
 	"net/url"
 	"os"
@@ -77,7 +78,7 @@ func (o *Options) check() error {
 	case o.Name == "":
 		return usageError("--name is empty")
 	case o.clusterState != "new" && o.clusterState != "existing":
-		return usageError("--initial-cluster-state is %q; it must be new or existing", o.clusterState)
+		return fmt.Errorf("%w: --initial-cluster-state is %q; it must be new or existing", ErrFlags, o.clusterState)
 	case o.heartbeatMillis == 0 || o.electionMillis == 0:
 		return usageError("--heartbeat-interval and --election-timeout must be above 0 milliseconds")
 	case o.electionMillis > 50_000:

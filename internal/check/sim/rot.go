@@ -132,12 +132,14 @@ func (d *disk) rotFile() bool {
 	return true
 }
 
-// rottenImage returns the manifest or the small file in use, if that is damaged.
+// rottenImage returns the manifest or the small file in use, if that is damaged; of both the manifest, which nobody can
+// repair. Its name is the first in order.
 func (d *disk) rottenImage() string {
 	if !d.isRotten() {
 		return ""
 	}
-	for name, n := range d.files.files {
+	for _, name := range slices.Sorted(maps.Keys(d.files.files)) {
+		n := d.files.files[name]
 		if (name == manifestPath || strings.HasPrefix(name, smallPath)) && slices.ContainsFunc(d.rotten, func(r rottenFile) bool { return r.node == n }) {
 			return name
 		}

@@ -107,7 +107,7 @@ func (r *Raft) witnessFull() bool { return r.cfg.Witness && r.tailBytes() > r.cf
 // witness that has nothing to keep takes entries of any size.
 func (r *Raft) witnessRefuses(entries []Entry) bool {
 	tail := r.tailBytes()
-	return r.cfg.Witness && tail > 0 && tail+sizeOf(entries) > r.cfg.MaxWitnessBytes+r.cfg.MaxPendingBytes &&
+	return r.cfg.Witness && tail > 0 && tail+sizeOf(entries)-r.cfg.MaxPendingBytes > r.cfg.MaxWitnessBytes &&
 		slices.ContainsFunc(entries, func(e Entry) bool { return e.Kind == EntryCommand || e.Kind == EntryForwarded })
 }
 

@@ -2,6 +2,7 @@ package raft
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -112,6 +113,16 @@ func TestWitnessHasABound(t *testing.T) {
 	executedBy(r)
 	if sendEntries(t, r, command(2000)); r.log.last() != last+4 {
 		t.Errorf("with nothing to keep it refuses a large entry: its log ends at %d", r.log.last())
+	}
+}
+
+// A bound that is to be none is none.
+func TestWitnessWithoutABoundTakesAll(t *testing.T) {
+	r := newWitness(t, math.MaxInt)
+	for i := range Index(3) {
+		if sendEntries(t, r, command(1000)); r.log.last() != i+1 {
+			t.Fatalf("%d entries of %d are taken", r.log.last(), i+1)
+		}
 	}
 }
 

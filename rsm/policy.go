@@ -2,7 +2,11 @@
 
 package rsm
 
-import "balsa.example/raft"
+import (
+	"math"
+
+	"balsa.example/raft"
+)
 
 // SnapshotPolicy says when the log is so long that a snapshot is due.
 type SnapshotPolicy struct {
@@ -39,7 +43,8 @@ func (p SnapshotPolicy) maxApplied(snapshotBytes, maxPendingBytes int64) int64 {
 	if p.MaxRaftState < 0 {
 		return 0
 	}
-	return max(3*p.maxLog(snapshotBytes), maxPendingBytes)
+	limit := min(p.maxLog(snapshotBytes), math.MaxInt64/3) // of a MaxRaftState that is to be without end
+	return max(3*limit, maxPendingBytes)
 }
 
 // snapshotUrgent tells whether the applied log fills more than two thirds of its bound. By

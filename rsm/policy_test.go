@@ -1,6 +1,7 @@
 package rsm
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -39,6 +40,7 @@ func TestTheLogHasABound(t *testing.T) {
 		{"of a large snapshot one and a half", 0, 1 << 30, 64 * mib, 3 << 29},
 		{"not less than what is admitted at a time", 1000, 0, 64 * mib, 64 * mib},
 		{"without snapshots none", -1, 0, 64 * mib, 0},
+		{"with a log that may grow without end that as well", 1 << 62, 0, 64 * mib, math.MaxInt64 / 3 * 3},
 	} {
 		c := Config[int, int]{MaxRaftState: tt.set}
 		if got := c.snapshotPolicy().maxApplied(tt.snapshot, tt.pending); got != tt.want {

@@ -49,7 +49,7 @@ var witnessBugs = []mutant{
 		"	case r.witness:\n		r.complete(s.Waiter, ErrWitness)\n		return\n", ""},
 		also: []edit{{"rsm/replica.go", "		case r.witness:\n			r.complete(q.Waiter, ErrWitness)\n", ""}}},
 	{name: "witness-without-bound", edit: edit{"raft/witness.go",
-		"	return r.cfg.Witness && tail > 0 && tail+sizeOf(entries) > ", "	return r.id == None && tail+sizeOf(entries) > "},
+		"	return r.cfg.Witness && tail > 0 && tail+sizeOf(entries)-", "	return r.id == None && tail+sizeOf(entries)-"},
 		also: []edit{{"raft/witness.go", "	return r.configuration().Voters.VoteResult(takes) != quorum.VoteWon\n", "	return len(takes) == 0 && quorum.VoteWon == 0\n"}}},
 	{name: "witness-refuses-for-good", edit: edit{"raft/witness.go",
 		"	return r.cfg.Witness && tail > 0 && tail", "	return r.cfg.Witness && tail"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -18,6 +19,9 @@ type pair struct {
 func parsePair(line []byte) (pair, error) {
 	if !utf8.Valid(line) {
 		return pair{}, errors.New("it is not UTF-8")
+	}
+	if half := loneSurrogate(line); half != "" {
+		return pair{}, fmt.Errorf("%s is half a character; write bytes that are no text as key_base64 and value_base64", half)
 	}
 	var fields struct {
 		Key         *string `json:"key"`
@@ -45,6 +49,43 @@ func parsePair(line []byte) (pair, error) {
 	}
 	value, err := bytesOf("value", fields.Value, fields.ValueBase64)
 	return pair{string(key), value}, err
+}
+
+// loneSurrogate returns the first escape in a line of JSON that is one half of a character alone, "" if there is none.
+// Package json takes it for U+FFFD, so that two keys could become one. Python writes bytes like that.
+func loneSurrogate(line []byte) string {
+	first := "" // of a pair, if it stands right before
+	for i := 0; i < len(line); {
+		unit, escape := escapedUnit(line[i:])
+		switch {
+		case first != "" && !(unit >= 0xdc00 && unit <= 0xdfff):
+			return first
+		case first != "":
+			first = ""
+		case unit >= 0xd800 && unit <= 0xdbff:
+			first = string(line[i : i+escape])
+		case unit >= 0xdc00 && unit <= 0xdfff:
+			return string(line[i : i+escape])
+		}
+		i += escape
+	}
+	return first
+}
+
+// escapedUnit returns the unit of UTF-16 that a text begins with as an escape, 0 if it begins with anything else, and
+// how many bytes that takes.
+func escapedUnit(text []byte) (unit uint64, bytes int) {
+	switch {
+	case text[0] != '\\':
+		return 0, 1
+	case len(text) < 6 || text[1] != 'u':
+		return 0, min(2, len(text))
+	}
+	unit, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return 0, 2
+	}
+	return unit, 6
 }
 
 // bytesOf returns what a field has, be it as text or in base64.

@@ -11,6 +11,7 @@ import (
 
 	"balsa.example/api"
 	"balsa.example/internal/backup"
+	"balsa.example/internal/frontend/native"
 )
 
 // MayBackup implements ui.Cluster.
@@ -21,8 +22,7 @@ func (d *dashboard) MayBackup(ctx context.Context, token string) error {
 // Backup implements ui.Cluster. It is a client of the call that all backups are made by, whose rights and
 // bounds hold.
 func (d *dashboard) Backup(ctx context.Context, token string, begin func(name string) io.Writer) error {
-	ctx, cancel := context.WithCancel(as(ctx, token))
-	stream := &backupCall{ctx: ctx, requests: make(chan *api.BackupRequest), replies: make(chan *api.BackupReply), ended: make(chan struct{})}
+	stream, cancel := newBackupCall(as(ctx, token))
 	go func() {
 		defer close(stream.ended)
 		stream.err = d.s.native.Backup(stream)
@@ -31,7 +31,7 @@ func (d *dashboard) Backup(ctx context.Context, token string, begin func(name st
 		cancel()
 		<-stream.ended
 	}()
-	_, err := backup.WriteTar(ctx, stream, func(name string) io.Writer { return begin(name + ".tar") })
+	_, err := backup.WriteTar(stream.ctx, stream, func(name string) io.Writer { return begin(name + ".tar") })
 	return err
 }
 
@@ -43,6 +43,12 @@ type backupCall struct {
 	replies           chan *api.BackupReply
 	ended             chan struct{}
 	err               error // of the call, when it has ended
+}
+
+// newBackupCall returns a call that ends when its time is up, also while nobody takes a reply: a browser may pause.
+func newBackupCall(ctx context.Context) (c *backupCall, cancel func()) {
+	ctx, cancel = context.WithTimeout(ctx, native.BackupTime)
+	return &backupCall{ctx: ctx, requests: make(chan *api.BackupRequest), replies: make(chan *api.BackupReply), ended: make(chan struct{})}, cancel
 }
 
 // Context is part of api.KV_BackupServer.

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -13,11 +14,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"balsa.example/api"
 	"balsa.example/clerk"
 	"balsa.example/internal/backup"
 	"balsa.example/internal/check/crashfs"
+	"balsa.example/internal/frontend/native"
 	"balsa.example/internal/frontend/ui"
 	"balsa.example/vfs"
 )
@@ -474,4 +478,16 @@ func TestNoDashboardUnlessWanted(t *testing.T) {
 			t.Errorf("%s: %d", path, code)
 		}
 	}
+}
+
+// The reply of a backup that nobody takes is given up when the time of the backup is over: a browser may pause.
+func TestABackupOfTheDashboardEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, cancel := newBackupCall(t.Context())
+		defer cancel()
+		begun := time.Now()
+		if err := c.Send(&api.BackupReply{}); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != native.BackupTime {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+	})
 }

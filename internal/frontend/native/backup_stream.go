@@ -19,8 +19,8 @@ import (
 const (
 	// maxBackups bounds the backups at a time. Each may keep files that nobody else needs any more.
 	maxBackups = 2
-	// backupTime bounds the time for which one does that.
-	backupTime = 10 * time.Minute
+	// BackupTime bounds the time for which one does that.
+	BackupTime = 10 * time.Minute
 	// backupPiece is how much of a file goes in one message.
 	backupPiece = 256 << 10
 	// backupSign is how often a client is told that the server is still at work.
@@ -31,7 +31,7 @@ const (
 
 var (
 	errBackups    = status.Error(codes.ResourceExhausted, fmt.Sprintf("%d backups are made from this server already", maxBackups))
-	errBackupTime = status.Error(codes.Aborted, fmt.Sprintf("the stream of a backup ends after %s; go on in a new one", backupTime))
+	errBackupTime = status.Error(codes.Aborted, fmt.Sprintf("the stream of a backup ends after %s; go on in a new one", BackupTime))
 )
 
 // Backup implements api.KVServer.
@@ -46,7 +46,7 @@ func (s *Server) Backup(stream api.KV_BackupServer) error {
 	default:
 		return errBackups
 	}
-	ctx, cancel := context.WithTimeoutCause(stream.Context(), backupTime, errBackupTime)
+	ctx, cancel := context.WithTimeoutCause(stream.Context(), BackupTime, errBackupTime)
 	defer cancel()
 	b := backupStream{ctx: ctx, replica: r, draining: s.draining, stream: stream, requests: make(chan *api.BackupRequest)}
 	b.may = func() error { return s.refusal(r.Access.Require(ctx, u, true)) }

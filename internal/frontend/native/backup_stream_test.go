@@ -112,13 +112,13 @@ func TestBackupsAreBounded(t *testing.T) {
 		if _, err := root.OpenBackup(ctx); err == nil || !strings.Contains(err.Error(), "2 backups are made from this server already") {
 			t.Errorf("one more: %v", err)
 		}
-		time.Sleep(backupTime) // nobody asks for anything
+		time.Sleep(BackupTime) // nobody asks for anything
 		data, err := open[0].File(ctx, []byte("x"), 0)
 		if err == nil {
 			_, err = data.Read(make([]byte, 1))
 		}
 		if !errors.Is(err, clerk.ErrBackupTime) {
-			t.Errorf("after %s: %v", backupTime, err)
+			t.Errorf("after %s: %v", BackupTime, err)
 		}
 		time.Sleep(time.Second)
 		b, err := root.OpenBackup(context.Background())

@@ -9,9 +9,9 @@ import (
 )
 
 // queue hands tasks from the loop to one other goroutine. The disk takes all that wait at once. The state machine
-// takes one after the other, so that those which it has not begun can be taken back. The queue needs no bound of its own. The core bounds the entries that wait: for the disk by
-// raft.Config.MaxUnstableBytes, to be applied by MaxPendingBytes and MaxUnappliedBytes. Other
-// tasks come with an election or the end of a snapshot, and are small.
+// takes one after the other, so that those which it has not begun can be taken back. The queue needs no bound of
+// its own. The core bounds the entries that wait: for the disk by raft.Config.MaxUnstableBytes, to be applied by
+// MaxPendingBytes and MaxUnappliedBytes. Other tasks come with an election or the end of a snapshot, and are small.
 type queue[T any] struct {
 	wake   wake.Signal
 	mu     sync.Mutex

@@ -10,7 +10,7 @@ const (
 	// maxRequestBytes and maxTxnOps are the most that limits of requests may be: a message has to
 	// hold the largest one, and decoding bounds the parts of one.
 	maxRequestBytes = 3 << 20
-	maxTxnOps       = 1 << 10
+	maxTxnOps       = 10 << 10
 )
 
 // CheckLimits refuses limits with which the largest request could not arrive.

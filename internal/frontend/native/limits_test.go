@@ -2,6 +2,8 @@ package native
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,17 +29,24 @@ func TestTheLargestRequestsArrive(t *testing.T) {
 	if err := CheckLimits(limits); err != nil {
 		t.Fatal(err)
 	}
-	most := make([]*api.TxnOp, maxTxnOps)
-	for i := range most {
-		most[i] = rangeIn(&api.Range{Span: oneKey})
-	}
+	ops := func(n int) []*api.TxnOp { return slices.Repeat([]*api.TxnOp{rangeIn(&api.Range{Span: oneKey})}, n) }
 	wide := new(api.Txn) // as many operations as there may be in all
 	for range 31 {
-		wide.Then = append(wide.Then, &api.TxnOp{Op: &api.TxnOp_Txn{Txn: &api.Txn{Then: most}}})
+		wide.Then = append(wide.Then, &api.TxnOp{Op: &api.TxnOp_Txn{Txn: &api.Txn{Then: ops(1 << 10)}}})
+	}
+	full := &api.Txn{Then: ops(maxTxnOps), Else: ops(maxTxnOps)} // as many as there may be in each list
+	for i := range maxTxnOps {
+		full.Compares = append(full.Compares, &api.Compare{Span: oneKey, Number: uint64(i)})
+	}
+	puts := new(api.Txn)
+	for i := range maxTxnOps {
+		puts.Then = append(puts.Then, &api.TxnOp{Op: &api.TxnOp_Put{Put: &api.Put{Key: fmt.Append(nil, i)}}})
 	}
 	for name, req := range map[string]*api.Request{
 		"a put":         {Kind: api.Request_PUT, Unconditional: true, Key: bytes.Repeat([]byte("k"), 64<<10), Value: make([]byte, maxRequestBytes)},
 		"a transaction": txnOf(wide),
+		"full lists":    txnOf(full),
+		"puts":          txnOf(puts),
 	} {
 		data, err := api.Codec().Marshal(&api.RequestBatch{Requests: []*api.Request{req}})
 		if err != nil {

@@ -20,9 +20,10 @@ const (
 	// values at most, and one key more.
 	MaxTxnReplyBytes = 8 << 20
 	MaxTxnReplyKeys  = 32 << 10
-	// totalOpsFactor times Limits.MaxTxnOps is how many compares and operations a transaction
-	// may have with all that are nested in it.
+	// totalOpsFactor times Limits.MaxTxnOps, and at most maxTotalOps, is how many compares and operations a
+	// transaction may have with all that are nested in it.
 	totalOpsFactor = 32
+	maxTotalOps    = 32 << 10
 	// maxKeptBytes is what the puts of a transaction may write together of values that they keep. Those are
 	// not in the request, and each of them may be as large as the largest value. A revision has to fit into
 	// memory, and into one file.
@@ -124,7 +125,7 @@ func (h *Handler) checkTxn(txn *kv.Txn) error {
 		return err
 	}
 	size := sizeOf(txn)
-	if most := totalOpsFactor * cmp.Or(h.Limits.MaxTxnOps, kv.DefaultLimits.MaxTxnOps); size.ops > most {
+	if most := min(totalOpsFactor*cmp.Or(h.Limits.MaxTxnOps, kv.DefaultLimits.MaxTxnOps), maxTotalOps); size.ops > most {
 		return fmt.Errorf("the transaction has %d compares and operations, those of nested ones included, the limit is %d: %w", size.ops, most, kv.ErrTooManyOps)
 	}
 	if most := h.maxPutBytes(); size.bytes > most {

@@ -58,7 +58,7 @@ func (g *grantIDs) revokeOthers(c *Clerk, out Outcome) {
 	}
 	for _, id := range append(g.doubted, g.last) {
 		if out.Verdict == Maybe || id != out.Reply.GetLease().GetId() {
-			c.keeper.abandon(&Lease{clerk: c, id: id, ttl: g.ttl, done: make(chan struct{})})
+			c.keeper.abandon(c.lease(id, g.ttl))
 		}
 	}
 }

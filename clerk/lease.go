@@ -18,6 +18,10 @@ type Lease struct {
 	done  chan struct{} // closed when the Clerk no longer knows that it lives
 }
 
+func (c *Clerk) lease(id int64, ttl time.Duration) *Lease {
+	return &Lease{clerk: c, id: id, ttl: ttl, done: make(chan struct{})}
+}
+
 // Grant makes a lease that lives until it is revoked, or is not kept alive for ttl. The Clerk
 // keeps it alive until Revoke or Close. A server may raise a short ttl: see Lease.TTL.
 func (c *Clerk) Grant(ctx context.Context, ttl time.Duration) (*Lease, error) {
@@ -36,7 +40,7 @@ func (c *Clerk) GrantID(ctx context.Context, id int64, ttl time.Duration) (*Leas
 		if !isRefusal(err, ErrLeaseExists) {
 			return l, err
 		}
-		l = &Lease{clerk: c, id: id, done: make(chan struct{})}
+		l = c.lease(id, ttl)
 		asked := c.keeper.now()
 		if l.ttl, err = c.KeepAlive(ctx, id); err == nil {
 			return c.keeper.add(l, asked, false)
@@ -70,7 +74,7 @@ func (c *Clerk) grantOnce(ctx context.Context, id int64, ttl time.Duration, sess
 	if err != nil {
 		return nil, err
 	}
-	l := &Lease{clerk: c, id: r.GetLease().GetId(), ttl: ttl, done: make(chan struct{})}
+	l := c.lease(r.GetLease().GetId(), ttl)
 	if granted := r.GetLease().GetTtlMs(); granted > 0 {
 		l.ttl = milliseconds(granted)
 	}

@@ -370,7 +370,7 @@ func TestPositionWithoutVotersIsRefused(t *testing.T) {
 		}
 	})
 	m := &raft.InstallSnapshot{Header: raft.Header{From: 1, To: 2, Term: 2}, Meta: raft.SnapshotMeta{Index: 3, Term: 2}}
-	if err := rsm.CheckSnapshot(m); err == nil || !strings.Contains(err.Error(), "without voters") {
+	if err := m.Check(); err == nil || !strings.Contains(err.Error(), "without voters") {
 		t.Errorf("it is sent: %v", err)
 	}
 }

@@ -225,7 +225,7 @@ func (g *disorder) send(from *disorderNode, tr Transfer) {
 	b := new(bytes.Buffer)
 	_, _ = b.ReadFrom(data)
 	m := &raft.InstallSnapshot{Header: tr.Header, Meta: meta}
-	ok := g.rand.IntN(3) > 0 && CheckSnapshot(m) == nil && meta.Index > to.core.Commit()
+	ok := g.rand.IntN(3) > 0 && m.Check() == nil && meta.Index > to.core.Commit()
 	if ok {
 		g.counts["received snapshots"]++
 		_ = to.disk.SaveSnapshot(meta, func(w io.Writer) error { _, err := b.WriteTo(w); return err })

@@ -330,8 +330,8 @@ func (r *Replica[W]) answerSnapshotOffers() {
 	for len(r.snapshotOffers) > 0 {
 		m, err := r.snapshotOffers[0].Message, error(nil)
 		switch {
-		case CheckSnapshot(m) != nil:
-			err = CheckSnapshot(m)
+		case m.Check() != nil:
+			err = m.Check()
 		case m.Meta.Index <= r.core.Commit():
 			err = ErrSnapshotNotNeeded // the core's reply to the message will tell the leader
 		case r.savingSnapshot:
@@ -347,9 +347,6 @@ func (r *Replica[W]) answerSnapshotOffers() {
 		r.snapshotOffers = r.snapshotOffers[1:]
 	}
 }
-
-// CheckSnapshot is m.Check, which both sides of a transfer ask.
-func CheckSnapshot(m *raft.InstallSnapshot) error { return m.Check() }
 
 // WantCheckpoint asks for a checkpoint (a snapshot) soon, although the log has not grown much. If files of the state are
 // damaged there is one even if nothing was executed since the last: it writes them anew, and perhaps nobody writes.

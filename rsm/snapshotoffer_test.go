@@ -55,7 +55,7 @@ func TestSnapshotOffersAreAnsweredOneAtATime(t *testing.T) {
 	if got, want := r.Drain(ev), []string{"fourth", "fifth"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%q still wait; want %q", got, want)
 	}
-	if err := CheckSnapshot(offer("", 60, 6).Message); err == nil || errors.Is(err, ErrSnapshotNotNeeded) {
+	if err := offer("", 60, 6).Message.Check(); err == nil || errors.Is(err, ErrSnapshotNotNeeded) {
 		t.Errorf("a snapshot of a later term than its sender: %v", err)
 	}
 }

@@ -212,7 +212,7 @@ func (n *Node[Op, Result]) streamState(t Transfer, stream *StateStream) (*StateS
 		return stream, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	m := &raft.InstallSnapshot{Header: t.Header, Meta: stream.Position, Stream: stream.ID}
-	if err := CheckSnapshot(m); err != nil {
+	if err := m.Check(); err != nil {
 		return stream, err
 	}
 	r := &streamReader{data: stream.Data}

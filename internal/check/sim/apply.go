@@ -140,7 +140,7 @@ func (n *node) sendState(t rsm.Transfer, stream *rsm.StateStream) {
 	if err == nil {
 		data, err = io.ReadAll(stream.Data)
 	}
-	err = cmp.Or(err, rsm.CheckSnapshot(m))
+	err = cmp.Or(err, m.Check())
 	sent := func(err error) {
 		n.w.trace.text(n.w.now, n.id, "sent", "snapshot %s to %s: %t", m.Meta, h.To, err == nil)
 		n.call(func(r *replica) {

@@ -35,7 +35,7 @@ package main
 //   - A leader that has stepped down sends a snapshot of its successor as its own. It has
 //     stored that snapshot, has not handled the message about it yet, and gets no other
 //     message of the successor. Both ends guard against it (raft's TestRandomFaults;
-//     rsm.CheckSnapshot).
+//     raft.InstallSnapshot.Check).
 //   - A lease is too long by one of two ticks that come at once, and is over before a vote
 //     can come (rsm's lease_test.go).
 //   - A failed snapshot has stopped the storage of a follower that does not use its storage

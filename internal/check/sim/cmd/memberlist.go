@@ -63,7 +63,7 @@ var memberBugs = []mutant{
 	{name: "member-that-joins-takes-itself-for-removed", edit: edit{"raft/change.go",
 		"			r.removed = !has && (r.wasMember || r.removed)\n", "			r.removed = !has\n"}},
 	{name: "snapshot-without-the-receiver-refused", edit: edit{"rsm/replica.go",
-		"		case CheckSnapshot(m) != nil:\n", "		case !m.Meta.Configuration.Contains(r.id):\n			err = ErrBusy\n		case CheckSnapshot(m) != nil:\n"}},
+		"		case m.Check() != nil:\n", "		case !m.Meta.Configuration.Contains(r.id):\n			err = ErrBusy\n		case m.Check() != nil:\n"}},
 	{name: "snapshot-without-voters", edit: edit{"rsm/replica.go",
 		"	if !conf.HasVoters() {\n		return nil // this", "	if false {\n		return nil // this"}},
 	{name: "change-answered-in-its-joint-phase", edit: edit{"rsm/change.go",

@@ -235,3 +235,29 @@ func lead(t *testing.T, r *Replica[int]) {
 	}
 	r.savingSnapshot = true
 }
+
+// A machine that hangs is asked for one hash, however often the leader asks.
+func TestHashesThatAreWantedAreBounded(t *testing.T) {
+	conf := raft.NewConfiguration(1, 2, 3)
+	r, err := NewReplica[int](raft.Config{ID: 1, Rand: fixedRand{}}, raft.State{Snapshot: raft.SnapshotMeta{Configuration: conf}}, SnapshotPolicy{MaxRaftState: -1}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.CompareStates()
+	from := raft.Header{From: 2, To: 1, Term: 1}
+	e := r.Turn(Events[int]{Messages: []raft.Message{&raft.AppendEntries{
+		Header: from, Entries: []raft.Entry{{Index: 1, Term: 1, Kind: raft.EntryCommand}}, Commit: 1,
+	}}}, 1)
+	if len(e.ApplyTask.Commands) != 1 {
+		t.Fatal("nothing is to be executed")
+	}
+	for index := raft.Index(2); index < 1000; index++ {
+		e = r.Turn(Events[int]{Messages: []raft.Message{&raft.StateHash{Header: from, Index: index}}}, raft.Instant(index+1))
+		if !e.ApplyTask.Empty() {
+			t.Fatalf("a task for the hash at %d", index)
+		}
+	}
+	if e = r.Turn(Events[int]{Applied: 1}, 2000); e.ApplyTask.Hash != 999 {
+		t.Errorf("the hash at %d is wanted", e.ApplyTask.Hash)
+	}
+}

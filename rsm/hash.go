@@ -113,6 +113,18 @@ func (c *comparison) noteDiverged(self raft.NodeID, majority uint64) {
 	}
 }
 
+// takeHashWanted returns the index at which the own hash is wanted, for a task with so many commands. While the machine
+// is at work the question waits for commands, since it would be a task of its own: a machine that hangs would have one
+// more of them each time that the leader asks.
+func (r *Replica[W]) takeHashWanted(commands int) raft.Index {
+	if commands == 0 && r.applied < r.applying {
+		return 0
+	}
+	index := r.comparison.hashWanted
+	r.comparison.hashWanted = 0
+	return index
+}
+
 // compare asks all members for their hash, if this replica leads and it is time.
 func (r *Replica[W]) compare() {
 	c := &r.comparison

@@ -174,11 +174,11 @@ func (r *Replica[W]) effects() Effects[W] {
 		Lease:    Lease{r.core.Lease(), r.core.Commit()},
 		Messages: r.takeMessages(core.Messages), Snapshots: transfers, CloseStreams: r.closeStreams,
 		DiskTask:    DiskTask{core.Persist, r.compact, r.check},
-		ApplyTask:   ApplyTask[W]{core.Restore, r.comparison.hashWanted, commands, r.snapshotDue()},
+		ApplyTask:   ApplyTask[W]{core.Restore, r.takeHashWanted(len(commands)), commands, r.snapshotDue()},
 		Completions: r.completions, Refused: r.refused, ShutOut: core.ShutOut, Diverged: r.comparison.newlyDiverged, Failure: r.failure(),
 		SnapshotUrgent: r.snapshotUrgent(), SnapshotNotNeeded: r.receiving > 0 && r.receiving <= r.applied,
 	}
-	r.comparison.hashWanted, r.comparison.newlyDiverged = 0, nil
+	r.comparison.newlyDiverged = nil
 	r.compact, r.check, r.completions, r.refused, r.closeStreams = 0, false, nil, nil, nil
 	return e
 }

@@ -206,7 +206,7 @@ func (t *Totals) Empty() (problems []string) {
 		{"operations forwarded", c.Forwards, 5 * t.Seeds},
 		{"calls answered", c.Calls, 20 * t.Seeds}, {"leases ended", c.LeasesEnded, t.Seeds},
 		{"calls and operations that a quota or an alarm has refused", c.Limited, 2 * t.Seeds},
-		{"damaged states noticed", c.Rotten, t.Seeds}, {"runs repaired", c.Repaired, t.Seeds / 20}, {"runs lost", c.FilesLost, t.Seeds / 40}, {"reads of files that failed", c.ReadErrors, t.Seeds / 40},
+		{"damaged states noticed", c.Rotten, t.Seeds}, {"runs repaired", c.Repaired, t.Seeds / 40}, {"runs lost", c.FilesLost, t.Seeds / 100}, {"reads of files that failed", c.ReadErrors, t.Seeds / 40},
 		{"messages to watchers", c.Watched, 20 * t.Seeds}, {"watches that were compacted", c.WatchesCompacted, t.Seeds / 20},
 		{"calls answered by the API of etcd", c.EtcdCalls, 4 * t.Seeds},
 		{"messages to watchers by the API of etcd", c.EtcdWatched, 5 * t.Seeds}, {"fragments", c.EtcdFragments, t.Seeds / 4},

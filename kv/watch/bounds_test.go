@@ -53,7 +53,7 @@ func TestWhatAHubKeepsIsBounded(t *testing.T) {
 			s.Next(10_000)
 		}
 		for _, p := range h.pieces.recent {
-			if len(h.pieces.recent) > keptPieces || p.bytes > cachedPerPiece*limits.PieceBytes || len(p.revisions) > limits.PieceBytes/overhead {
+			if len(h.pieces.recent) > keptPieces || p.bytes > 4*limits.PieceBytes || len(p.revisions) > limits.PieceBytes/overhead {
 				t.Fatalf("%d pieces, one of %d revisions and %d bytes of batches", len(h.pieces.recent), len(p.revisions), p.bytes)
 			}
 		}
@@ -87,3 +87,61 @@ func TestRingCountsItsBytes(t *testing.T) {
 		t.Errorf("%d bytes, %d batches from %d on", r.bytes, len(b.ring), b.from)
 	}
 }
+
+// Values of up to 2 MiB change no bound. Watchers of larger ones share them all the same: those who are told at once,
+// and those who are behind.
+func TestLargeEventsAreShared(t *testing.T) {
+	if LimitsFor(2<<20) != DefaultLimits || (Limits{}).withDefaults() != DefaultLimits {
+		t.Error("the defaults are others")
+	}
+	const size = 10 << 20
+	limits := LimitsFor(size)
+	event := kv.Event{Entry: kv.Entry{Key: "k", Value: make([]byte, size)}}
+	h := New(large{event}, 3, 0, limits, func() {})
+	watcher := func(revision uint64) *Stream {
+		s := h.NewStream(func() {})
+		if err := s.Watch(Request{Span: kv.Single("k"), Filter: Filter{Prev: true}, Revision: revision}); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	next := func(s *Stream) *Batch {
+		for {
+			out, ok := s.Next(1000)
+			if !ok {
+				t.Fatal("nothing is due")
+			}
+			if out.Kind == Events {
+				return out.Batches[0]
+			}
+		}
+	}
+	present := []*Stream{watcher(4), watcher(4)}
+	h.Publish(4, []kv.Event{event})
+	h.Match()
+	if a, b := next(present[0]), next(present[1]); a != b || a.Events[0].Prev == nil {
+		t.Error("watchers have a copy each")
+	}
+	h.Publish(5, []kv.Event{event})
+	h.Match()
+	if h.ring.bytes > limits.RingBytes || len(h.ring.order) != 2 {
+		t.Errorf("%d bytes of %d batches are kept", h.ring.bytes, len(h.ring.order))
+	}
+	if a, b := next(watcher(2)), next(watcher(2)); a != b || a.Revision != 2 {
+		t.Error("watchers that are behind have a copy each")
+	}
+}
+
+// large is a history of one event at each revision.
+type large struct{ event kv.Event }
+
+// Scan implements History.
+func (l large) Scan(from uint64, yield func(uint64, []kv.Event) bool) error {
+	for yield(from, []kv.Event{l.event}) {
+		from++
+	}
+	return nil
+}
+
+// Previous implements History.
+func (l large) Previous(string, uint64) (*kv.Entry, error) { return &l.event.Entry, nil }

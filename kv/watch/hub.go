@@ -30,27 +30,48 @@ type Limits struct {
 	RingBytes int
 	// PieceBytes is how much of the history is read at a time. A revision is never split.
 	PieceBytes int
+	// PieceBatchBytes is of the batches that are kept of each of the pieces that were read last. Where it is 0 and
+	// PieceBytes is not, it is four times that.
+	PieceBatchBytes int
 	// Watchers is how many there may be in all, StreamWatchers how many on one stream.
 	Watchers, StreamWatchers int
 }
 
 // DefaultLimits apply where none are set.
 var DefaultLimits = Limits{
-	PendingBytes:   16 << 20,
-	RingBytes:      16 << 20,
-	PieceBytes:     1 << 20,
-	Watchers:       1 << 18,
-	StreamWatchers: 1 << 14,
+	PendingBytes:    16 << 20,
+	RingBytes:       16 << 20,
+	PieceBytes:      1 << 20,
+	PieceBatchBytes: 4 << 20,
+	Watchers:        1 << 18,
+	StreamWatchers:  1 << 14,
+}
+
+// LimitsFor returns the limits of a Hub whose events have values of at most so many bytes. Up to 2 MiB they are
+// DefaultLimits. Beyond that they grow so that all watchers share a large event: two batches that have one, with its
+// previous value, fit into the ring, and one fits beside a piece. Else each watcher would have its own copy.
+func LimitsFor(valueBytes int) Limits {
+	l := DefaultLimits
+	if valueBytes <= 2<<20 {
+		return l
+	}
+	batch := 4*valueBytes + 1<<20 // value and previous value, as they are and encoded; see newBatch
+	l.PendingBytes = max(l.PendingBytes, batch)
+	l.RingBytes = max(l.RingBytes, 2*batch)
+	l.PieceBatchBytes = max(l.PieceBatchBytes, batch)
+	return l
 }
 
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits
+	piece := cmp.Or(l.PieceBytes, d.PieceBytes)
 	return Limits{
-		PendingBytes:   cmp.Or(l.PendingBytes, d.PendingBytes),
-		RingBytes:      cmp.Or(l.RingBytes, d.RingBytes),
-		PieceBytes:     cmp.Or(l.PieceBytes, d.PieceBytes),
-		Watchers:       cmp.Or(l.Watchers, d.Watchers),
-		StreamWatchers: cmp.Or(l.StreamWatchers, d.StreamWatchers),
+		PendingBytes:    cmp.Or(l.PendingBytes, d.PendingBytes),
+		RingBytes:       cmp.Or(l.RingBytes, d.RingBytes),
+		PieceBytes:      piece,
+		PieceBatchBytes: cmp.Or(l.PieceBatchBytes, 4*piece),
+		Watchers:        cmp.Or(l.Watchers, d.Watchers),
+		StreamWatchers:  cmp.Or(l.StreamWatchers, d.StreamWatchers),
 	}
 }
 

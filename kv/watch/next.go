@@ -139,7 +139,7 @@ func (s *Stream) catchUp(c *cursor, maxBytes int) bool {
 	generation := h.generation
 	c.state = reading
 	h.mu.Unlock()
-	found, err := h.pieces.read(h.history, c.group, c.next, generation, h.limits.PieceBytes)
+	found, err := h.pieces.read(h.history, c.group, c.next, generation, &h.limits)
 	h.mu.Lock()
 	c.state = nowhere
 	_, compacted := h.queue.state()

@@ -15,13 +15,8 @@ type pieces struct {
 	recent []*piece // the one that was used last is last
 }
 
-const (
-	// keptPieces is how many pieces are kept.
-	keptPieces = 4
-	// cachedPerPiece bounds the batches that a piece keeps: they may be so many times as large
-	// as a piece is.
-	cachedPerPiece = 4
-)
+// keptPieces is how many pieces are kept.
+const keptPieces = 4
 
 // piece is a part of the history, with all revisions from begin to end.
 type piece struct {
@@ -40,10 +35,10 @@ type found struct {
 }
 
 // read returns what a group is due in a part of the history that has the revision next.
-func (p *pieces) read(history History, g *group, next, generation uint64, maxBytes int) (found, error) {
+func (p *pieces) read(history History, g *group, next, generation uint64, limits *Limits) (found, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	x, err := p.piece(history, next, generation, maxBytes)
+	x, err := p.piece(history, next, generation, limits.PieceBytes)
 	if err != nil {
 		return found{}, err
 	}
@@ -58,7 +53,7 @@ func (p *pieces) read(history History, g *group, next, generation uint64, maxByt
 	for _, b := range f.batches {
 		size += b.size
 	}
-	if x.bytes+size <= cachedPerPiece*maxBytes {
+	if x.bytes+size <= limits.PieceBatchBytes {
 		x.batches[g] = f
 		x.bytes += size
 	}

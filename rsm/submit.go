@@ -87,6 +87,9 @@ func (n *Node[Op, Result]) SubmitEntryFunc(op Op, done func(Result, EntryID, err
 // not answer, and none of a later term commits anything, for four election timeouts. If ctx ends or the replica
 // stops while SubmitAnywhere waits for a leader, the error is ErrWrongLeader too: op was not
 // executed, and never will be.
+//
+// An op of more than 2 MiB does not end with ErrBusy at once, but waits for room, since a few of them take all of it.
+// If ctx ends meanwhile the error is ErrBusy.
 func (n *Node[Op, Result]) SubmitAnywhere(ctx context.Context, op Op) (Result, EntryID, error) {
 	return n.SubmitAnywhereUntil(ctx, nil, op)
 }
@@ -100,7 +103,7 @@ func (n *Node[Op, Result]) SubmitAnywhereUntil(ctx context.Context, late <-chan 
 		var none Result
 		return none, EntryID{}, err
 	}
-	o := n.withLeader(patience{ctx, late}, func(done waiter[Result]) { n.submit(data, true, done) })
+	o := n.withLeader(patience{ctx, late}, len(data) > largeOp, func(done waiter[Result]) { n.submit(data, true, done) })
 	return o.result, o.entry, o.err
 }
 
@@ -164,7 +167,7 @@ func (n *Node[Op, Result]) ReadAnywhere(ctx context.Context, mode raft.ReadMode)
 
 // ReadAnywhereUntil is to ReadAnywhere as SubmitAnywhereUntil is to SubmitAnywhere.
 func (n *Node[Op, Result]) ReadAnywhereUntil(ctx context.Context, late <-chan struct{}, mode raft.ReadMode) (raft.Index, error) {
-	o := n.withLeader(patience{ctx, late}, func(done waiter[Result]) { n.read(mode, done) })
+	o := n.withLeader(patience{ctx, late}, false, func(done waiter[Result]) { n.read(mode, done) })
 	return o.entry.Index, o.err
 }
 
@@ -180,20 +183,24 @@ func (n *Node[Op, Result]) read(mode raft.ReadMode, done waiter[Result]) {
 	}
 }
 
+// largeOp is the size in bytes above which an operation waits for room: an eighth of what a replica forwards at a time.
+const largeOp = maxForwardBytes / 8
+
 // withLeader calls begin when a leader is known, and again as long as what it began ends with
-// ErrWrongLeader, and so without an effect.
-func (n *Node[Op, Result]) withLeader(p patience, begin func(waiter[Result])) outcome[Result] {
+// ErrWrongLeader, or with ErrBusy if that is worth waiting for, and so without an effect.
+func (n *Node[Op, Result]) withLeader(p patience, waitForRoom bool, begin func(waiter[Result])) outcome[Result] {
 	for {
 		if err := n.awaitLeadership(p, leadership.known); err != nil {
 			return outcome[Result]{err: noLeaderUntil(err)}
 		}
 		_, changed := n.leadership.get()
 		o := await(p, begin)
-		if !errors.Is(o.err, ErrWrongLeader) {
+		busy := waitForRoom && errors.Is(o.err, ErrBusy)
+		if !busy && !errors.Is(o.err, ErrWrongLeader) {
 			return o
 		}
 		// The next attempt follows when this replica hears of another leader, or else after a
-		// heartbeat: by then it may trust the same leader for a good reason.
+		// heartbeat: by then it may trust the same leader for a good reason, or there is room.
 		pause := time.NewTimer(n.cfg.HeartbeatInterval)
 		select {
 		case <-changed:
@@ -203,7 +210,10 @@ func (n *Node[Op, Result]) withLeader(p patience, begin func(waiter[Result])) ou
 		case <-n.stop:
 		}
 		pause.Stop()
-		if err := p.err(); err != nil {
+		switch err := p.err(); {
+		case err != nil && busy:
+			return o
+		case err != nil:
 			return outcome[Result]{err: noLeaderUntil(err)}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"balsa.example/internal/check/memnet"
 	"balsa.example/raft"
 	"balsa.example/rsm"
 )
@@ -427,6 +428,59 @@ func TestRefusedOperationsAreNotProposed(t *testing.T) {
 		}
 		if sum, err := n.Submit(t.Context(), 1); err != nil || sum != 1 {
 			t.Errorf("%d, %v", sum, err)
+		}
+	})
+}
+
+// A few large operations take all of the room. So the others wait for it, and those of which the caller gives up
+// were not executed. Small ones do not wait.
+func TestLargeOperationsWaitForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &slowDisk{MemoryStorage: rsm.NewMemoryStorage(raft.NewConfiguration(1))}
+		machine := new(opaque)
+		net := memnet.New(1)
+		defer net.Close()
+		n, err := rsm.Start(rsm.Config[[]byte, int]{
+			ID: 1, Machine: machine, Codec: raw{}, Log: disk, Snapshots: disk, Transport: net.Node(1),
+			MaxRaftState: -1, MaxPendingBytes: 8 << 20,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Stop()
+		hang := make(chan struct{})
+		if _, _, err := n.SubmitAnywhere(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		disk.mu.Lock()
+		disk.hang = hang
+		disk.mu.Unlock()
+		large := make([]byte, 3<<20)
+		var wg sync.WaitGroup
+		submit := func(ctx context.Context, op []byte, want error) {
+			wg.Go(func() {
+				if _, _, err := n.SubmitAnywhere(ctx, op); !errors.Is(err, want) || want == rsm.ErrBusy && errors.Is(err, rsm.ErrWrongLeader) {
+					t.Errorf("an operation of %d bytes: %v, want %v", len(op), err, want)
+				}
+			})
+		}
+		for range 10 {
+			submit(t.Context(), large, nil)
+		}
+		synctest.Wait()
+		short, cancel := context.WithTimeout(t.Context(), 1010*time.Millisecond) // between two attempts
+		defer cancel()
+		submit(short, large, rsm.ErrBusy)
+		begun := time.Now()
+		if _, _, err := n.SubmitAnywhere(t.Context(), large[:2<<20]); !errors.Is(err, rsm.ErrBusy) || time.Since(begun) > time.Millisecond {
+			t.Errorf("a small operation waits for %v, and gets %v", time.Since(begun), err)
+		}
+		time.Sleep(2 * time.Second)
+		close(hang)
+		wg.Wait()
+		n.Stop()
+		if machine.n != 1+10 {
+			t.Errorf("%d operations were executed", machine.n)
 		}
 	})
 }

@@ -2167,7 +2167,8 @@ func (x *Quota) GetBytes() uint64 {
 	return 0
 }
 
-// ReplyBatch is at most 16 MiB large; clients need not accept more.
+// ReplyBatch is at most 64 MiB large: 16 MiB while the servers have a --max-request-bytes of at most 3 MiB.
+// Clients need not accept more.
 type ReplyBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// hello comes with the first batch of a stream, which may have no replies, and
@@ -2235,9 +2236,12 @@ type Hello struct {
 	// members are those whom a client may ask, if the server knows. Another Hello follows on the same
 	// stream when they change: a client that lives long asks those, and not only the servers that it was
 	// told when it began.
-	Members       []*Leader `protobuf:"bytes,6,rep,name=members,proto3" json:"members,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Members []*Leader `protobuf:"bytes,6,rep,name=members,proto3" json:"members,omitempty"`
+	// max_message_bytes is how many bytes a RequestBatch to this server may have; 0: 4 MiB. A stream on which
+	// a larger one is sent ends.
+	MaxMessageBytes uint64 `protobuf:"varint,7,opt,name=max_message_bytes,json=maxMessageBytes,proto3" json:"max_message_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -2310,6 +2314,13 @@ func (x *Hello) GetMembers() []*Leader {
 		return x.Members
 	}
 	return nil
+}
+
+func (x *Hello) GetMaxMessageBytes() uint64 {
+	if x != nil {
+		return x.MaxMessageBytes
+	}
+	return 0
 }
 
 // Reply answers the request of the same id.
@@ -3316,7 +3327,8 @@ func (x *WatchCreate) GetPrev() bool {
 	return false
 }
 
-// WatchReply is at most 4 MiB large. What it says of one watcher is in order.
+// WatchReply is at most 64 MiB large, since an event is never split: twice --max-request-bytes, and 1 MiB for the
+// rest. What it says of one watcher is in order.
 type WatchReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// hello comes with the first reply of a stream, and is sent at once.
@@ -6094,7 +6106,7 @@ const file_balsa_proto_rawDesc = "" +
 	"\n" +
 	"ReplyBatch\x12%\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.balsa.v1.HelloR\x05hello\x12)\n" +
-	"\areplies\x18\x02 \x03(\v2\x0f.balsa.v1.ReplyR\areplies\"\xc2\x01\n" +
+	"\areplies\x18\x02 \x03(\v2\x0f.balsa.v1.ReplyR\areplies\"\xee\x01\n" +
 	"\x05Hello\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\x04R\tclusterId\x12\x17\n" +
@@ -6102,7 +6114,8 @@ const file_balsa_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12%\n" +
 	"\x0eserver_version\x18\x04 \x01(\tR\rserverVersion\x12\x1a\n" +
 	"\brevision\x18\x05 \x01(\x04R\brevision\x12*\n" +
-	"\amembers\x18\x06 \x03(\v2\x10.balsa.v1.LeaderR\amembers\"\xdb\b\n" +
+	"\amembers\x18\x06 \x03(\v2\x10.balsa.v1.LeaderR\amembers\x12*\n" +
+	"\x11max_message_bytes\x18\a \x01(\x04R\x0fmaxMessageBytes\"\xdb\b\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x14.balsa.v1.Reply.CodeR\x04code\x12\x18\n" +

@@ -12,6 +12,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// MaxReplyBytes is how large a ReplyBatch or a WatchReply is at most.
+const MaxReplyBytes = 64 << 20
+
 // Codec is for grpc.ForceServerCodecV2 and grpc.ForceCodecV2: that of package proto, but
 // for batches, which it encodes to the same bytes with less work. The keys and values of
 // requests that it has decoded share the memory of their message, which has no more parts than a

@@ -41,13 +41,14 @@ type link struct {
 	token      string           // of the stream
 	unary      int              // unary requests that wait for an answer
 	lastID     uint64
+	mostBytes  int           // that the stream's server takes at once
 	room       chan struct{} // closed when the queue has shrunk; nil if nobody waits for that
 	closed     bool
 }
 
 // newLink returns a link without its conn.
 func newLink(n *network) *link {
-	l := &link{net: n, wake: wake.New(), sent: make(map[uint64]*call)}
+	l := &link{net: n, wake: wake.New(), sent: make(map[uint64]*call), mostBytes: defaultMessageBytes}
 	l.ctx, l.cancel = context.WithCancel(n.ctx)
 	l.watchdog = newWatchdog(l.unanswered, l.ping)
 	return l

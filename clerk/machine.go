@@ -149,6 +149,15 @@ type Pace struct {
 	MaxWaitNanos int64
 }
 
+// forBytes gives the attempts of a large request more time: a quarter of what others have for each MiB. Else it would be
+// sent once more while it is on its way, and take the room of itself.
+func (p Pace) forBytes(n int) Pace {
+	if n > 2<<20 {
+		p.AttemptNanos += p.AttemptNanos / 4 * int64(n>>20)
+	}
+	return p
+}
+
 // patience is how many times AttemptNanos a write that cannot be sent again waits for its
 // answer: without one it ends in ErrMaybe.
 const patience = 5

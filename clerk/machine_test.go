@@ -500,6 +500,15 @@ func TestWriteThatCannotBeResentWaitsLonger(t *testing.T) {
 	}
 }
 
+// What takes long to send is given more time, so that it is not sent once more meanwhile.
+func TestLargeRequestsWaitLonger(t *testing.T) {
+	for bytes, want := range map[int]int64{0: 1000, DefaultMaxBytes: 1000, 2 << 20: 1000, 4 << 20: 2000, 10 << 20: 3500, 16 << 20: 5000} {
+		if got := testPace.forBytes(bytes).AttemptNanos; got != want {
+			t.Errorf("%d bytes wait %d", bytes, got)
+		}
+	}
+}
+
 func TestLocalReadsHaveTheirOwnServer(t *testing.T) {
 	route := newTestRoute(t, 3)
 	route.leader = 2

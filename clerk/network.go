@@ -25,7 +25,7 @@ const (
 	dialTimeout = time.Second
 	maxRedial   = 250 * time.Millisecond
 	// maxReplyBatch bounds what a server may send at once, in bytes.
-	maxReplyBatch = 16 << 20
+	maxReplyBatch = api.MaxReplyBytes
 	// maxHeaderBytes bounds the headers of what a server answers.
 	maxHeaderBytes = 16 << 10
 	// windowBytes is how many bytes a server may send before they are read. It is fixed,

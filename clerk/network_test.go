@@ -2,6 +2,7 @@ package clerk_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,6 +134,36 @@ func TestLargeValuesGetBatchesOfTheirOwn(t *testing.T) {
 			t.Errorf("batches of %v", servers[0].batches)
 		}
 	})
+}
+
+// A request that would end the stream of all others is not sent. How large it may be the server says.
+func TestARequestThatIsTooLargeForAServerIsNotSent(t *testing.T) {
+	for _, says := range []uint64{0, 2 << 20} {
+		bubble(t, 1, func(t *testing.T, _ *clerktest.Service, servers []*fakeServer, _ *clerk.Clerk) {
+			most := int(cmp.Or(says, 4<<20))
+			servers[0].handle = func(*api.Request) *api.Reply { return &api.Reply{Version: 1} }
+			servers[0].greet(&api.Hello{ClusterId: 7, NodeId: 1, MaxMessageBytes: says})
+			ck, err := clerk.New([]string{"s1:1"}, dialer(map[string]*fakeServer{"s1:1": servers[0]}), clerk.WithMaxBytes(8<<20))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ck.Close()
+			ctx := within(t, time.Second)
+			if _, err := ck.Put(ctx, "large", make([]byte, most-1<<10), 0); err != nil {
+				t.Error(err)
+			}
+			if _, err := ck.Put(ctx, "larger", make([]byte, most), 0); !errors.Is(err, clerk.ErrTooLarge) || errors.Is(err, clerk.ErrMaybe) {
+				t.Error(err)
+			}
+			_, err = ck.Txn(ctx).Then(clerk.OpPut("a", make([]byte, most/2)), clerk.OpPut("b", make([]byte, most/2))).Commit()
+			if !errors.Is(err, clerk.ErrTooLarge) || errors.Is(err, clerk.ErrMaybe) {
+				t.Error(err)
+			}
+			if len(servers[0].batches) != 1 || servers[0].streams != 1 {
+				t.Errorf("%d batches on %d streams", len(servers[0].batches), servers[0].streams)
+			}
+		})
+	}
 }
 
 // refuse answers as a follower does.

@@ -48,12 +48,13 @@ func (c *Clerk) do(ctx context.Context, req *api.Request) (*api.Reply, error) {
 }
 
 func (c *Clerk) run(ctx context.Context, req *api.Request) (*api.Reply, error) {
-	if err := c.check(req); err != nil {
+	bytes, err := c.check(req)
+	if err != nil {
 		return nil, failure(req, err)
 	}
 	o := &operation{clerk: c, ctx: ctx, req: req, grant: newGrantIDs(req)}
 	o.decide(func() Step {
-		o.op = NewOp(c.route, c.rand, c.pace, req)
+		o.op = NewOp(c.route, c.rand, c.pace.forBytes(bytes), req)
 		return o.op.Start()
 	})
 	for o.step.Action != End {

@@ -65,7 +65,7 @@ func WithCaller(c Caller) Option { return func(o *config) { o.caller = c } }
 func WithRand(r Rand) Option { return func(o *config) { o.rand = r } }
 
 // WithMaxBytes sets how many bytes a key or a value may have before the Clerk itself
-// refuses it. The servers have their own limits.
+// refuses it. The servers have their own limits (--max-request-bytes), and tell the Clerk what they take.
 func WithMaxBytes(n int) Option { return func(o *config) { o.maxBytes = n } }
 
 // WithAttemptTimeout sets how long to wait for one server's answer before another is

@@ -3,6 +3,7 @@ package clerk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"balsa.example/api"
@@ -17,6 +18,9 @@ const (
 	maxQueueBytes = 4 << 20
 	callOverhead  = 48 // at least the bytes of a request on the wire without key and value
 )
+
+// defaultMessageBytes is the largest batch that a server takes which does not say.
+const defaultMessageBytes = 4 << 20
 
 // connectPatience is how long a call waits for a stream. Then another server is asked, while the stream
 // is still being opened: the server may be paused, or cut off, and nothing was sent to it.
@@ -104,7 +108,12 @@ func (l *link) drain() *api.RequestBatch {
 		if c.state != queued { // it has ended in the queue
 			continue
 		}
-		c.state, c.reached = sent, reached
+		if c.reached = reached; c.bytes+messageOverhead > l.mostBytes {
+			c.state = over
+			c.done <- result{answer: l.refuseTooLarge(c)}
+			continue
+		}
+		c.state = sent
 		l.sent[c.req.Id] = c
 		batch.Requests = append(batch.Requests, c.req)
 		bytes += c.bytes
@@ -114,6 +123,19 @@ func (l *link) drain() *api.RequestBatch {
 		return nil
 	}
 	return &batch
+}
+
+// messageOverhead is what a batch takes on the wire besides its one large request, at most, which requestBytes may have
+// underestimated.
+const messageOverhead = 256
+
+// refuseTooLarge is the answer to a call that the server does not take: it would end the stream with all other calls
+// of it. Caller holds mu.
+func (l *link) refuseTooLarge(c *call) Answer {
+	return Answer{Reached: c.reached, Reply: &api.Reply{
+		Code:    api.Reply_TOO_LARGE,
+		Message: fmt.Sprintf("request has %d bytes, and the server takes messages of at most %d", c.bytes, l.mostBytes),
+	}}
 }
 
 // dropQueued drops the first n calls of the queue, and wakes the callers that wait for room.

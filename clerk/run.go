@@ -60,23 +60,23 @@ type PendingReply interface {
 	Stop()
 }
 
-// check refuses requests that no server would accept.
-func (c *Clerk) check(req *api.Request) error {
+// check refuses requests that no server would accept. It returns about how many bytes a request has.
+func (c *Clerk) check(req *api.Request) (bytes int, err error) {
 	if !onKey(req.Kind) {
-		if n := requestBytes(req); n > c.maxBytes {
-			return fmt.Errorf("%w: request has %d bytes, the limit is %d", ErrTooLarge, n, c.maxBytes)
+		if bytes = requestBytes(req); bytes > c.maxBytes {
+			err = fmt.Errorf("%w: request has %d bytes, the limit is %d", ErrTooLarge, bytes, c.maxBytes)
 		}
-		return nil
+		return bytes, err
 	}
 	switch {
 	case len(req.Key) == 0:
-		return ErrEmptyKey
+		err = ErrEmptyKey
 	case len(req.Key) > c.maxBytes:
-		return fmt.Errorf("%w: key has %d bytes, the limit is %d", ErrTooLarge, len(req.Key), c.maxBytes)
+		err = fmt.Errorf("%w: key has %d bytes, the limit is %d", ErrTooLarge, len(req.Key), c.maxBytes)
 	case len(req.Value) > c.maxBytes:
-		return fmt.Errorf("%w: value has %d bytes, the limit is %d", ErrTooLarge, len(req.Value), c.maxBytes)
+		err = fmt.Errorf("%w: value has %d bytes, the limit is %d", ErrTooLarge, len(req.Value), c.maxBytes)
 	}
-	return nil
+	return len(req.Key) + len(req.Value), err
 }
 
 // onKey tells whether a kind of request is an operation on the one key that it names.

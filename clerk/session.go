@@ -36,7 +36,7 @@ func (c *Clerk) write(ctx context.Context, req *api.Request) (*api.Reply, error)
 	if c.session == nil || reads(req) {
 		return c.do(ctx, req)
 	}
-	if err := c.check(req); err != nil {
+	if _, err := c.check(req); err != nil {
 		return nil, failure(req, err)
 	}
 	for refused, ended := (*session)(nil), (*session)(nil); ; {

@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,7 @@ func (l *link) open(ctx context.Context, cancel context.CancelFunc) (api.KV_Exch
 	}
 	l.mu.Lock()
 	l.streams, l.noCluster, l.stale = true, first.Hello.ClusterId == 0, false
+	l.mostBytes = int(cmp.Or(first.Hello.MaxMessageBytes, defaultMessageBytes))
 	l.mu.Unlock()
 	l.node.Store(first.Hello.NodeId)
 	l.deliver(first.Replies)

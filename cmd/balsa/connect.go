@@ -15,7 +15,11 @@ import (
 	"balsa.example/clerk"
 )
 
-const defaultTimeout = 5 * time.Second
+const (
+	defaultTimeout = 5 * time.Second
+	// maxRequestBytes is more than any server takes, whatever its --max-request-bytes.
+	maxRequestBytes = 17 << 20
+)
 
 // connection is the flags that say how to reach the cluster.
 type connection struct {
@@ -93,7 +97,7 @@ func (n *connection) connect(p *program, options ...clerk.Option) (*clerk.Clerk,
 	} else if n.password != "" {
 		return nil, usageError("--password is for a --user")
 	}
-	ck, err := clerk.New(n.endpoints, options...)
+	ck, err := clerk.New(n.endpoints, append(options, clerk.WithMaxBytes(maxRequestBytes))...)
 	if err != nil {
 		return nil, usageError("%w", err)
 	}

@@ -22,7 +22,7 @@ const (
 	// putBytes is what a put takes in a message besides key and value, at most.
 	putBytes = 32
 	// maxLineBytes bounds a line. The largest key and value take less, each byte written as \u00XX.
-	maxLineBytes = 16 << 20
+	maxLineBytes = 6*maxRequestBytes + 1<<20
 	// importSession is how long the servers remember the writes of an import that they do not
 	// hear of.
 	importSession = 30 * time.Second

@@ -95,7 +95,7 @@ func TestImportStopsAtABadLine(t *testing.T) {
 		"bad base64":             {`{"key":"c","value_base64":"*"}`, "line 3: value_base64 is not base64"},
 		"half a character":       {`{"key":"c\udc80","value":""}`, `line 3: \udc80 is half a character`},
 		"not UTF-8":              {"{\"key\":\"c\",\"value\":\"\xff\"}", "line 3: it is not UTF-8"},
-		"too large for a line":   {strings.Repeat(" ", maxLineBytes+1), "line 3 is longer than 16 MiB"},
+		"too large for a line":   {strings.Repeat(" ", maxLineBytes+1), "line 3 is longer than 103 MiB"},
 		"too large for a key":    {strings.TrimSpace(lineOf(strings.Repeat("k", 64<<10+1), "")), "line 3: "},
 		"too large for a value":  {strings.TrimSpace(lineOf("c", strings.Repeat("v", 3<<19+1))), "line 3: "},
 		"too large for a server": {strings.TrimSpace(lineOf("c", strings.Repeat("v", 3<<20))), "line 3: "},

@@ -70,7 +70,7 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 		"milliseconds without a leader before an election begins")
 	o.addTLSFlags(f)
 	f.IntVar(&o.clients.Streams, "max-concurrent-streams", 8192, "streams of one client connection")
-	f.IntVar(&o.limits.MaxValueBytes, "max-request-bytes", kv.DefaultLimits.MaxValueBytes, "bytes of a value, and of all that a transaction writes")
+	f.IntVar(&o.limits.MaxValueBytes, "max-request-bytes", kv.DefaultLimits.MaxValueBytes, "bytes of a value, and of all that a transaction writes; at most 16 MiB")
 	f.IntVar(&o.limits.MaxTxnOps, "max-txn-ops", kv.DefaultLimits.MaxTxnOps, "compares of a transaction, and operations in each of its lists")
 	f.StringVar(&o.authToken, "auth-token", "simple",
 		"how users are proved: simple, or jwt, with sign-method, pub-key, priv-key and ttl as in etcd")
@@ -92,8 +92,10 @@ func (o *serveOptions) flags() *pflag.FlagSet {
 	f.BoolVar(&o.leaseReads, "lease-reads", false,
 		"let the leader answer reads of consistency \"lease\" alone, trusting clock rates, and give the leader such promises")
 	f.IntVar(&o.clients.Connections, "max-client-connections", 4096, "client connections; fewer where \"ulimit -n\" leaves no room")
-	f.Int64Var(&o.clients.RequestBytes, "max-pending-bytes", 256<<20, "bytes of requests in progress and of replies that clients have not read")
-	f.Int64Var(&o.clients.UnfinishedBytes, "max-unfinished-bytes", 64<<20, "bytes of messages from clients of which a part has come")
+	f.Int64Var(&o.clients.RequestBytes, "max-pending-bytes", 0,
+		"bytes of requests in progress and of replies that clients have not read; 0: 256 MiB, or 16 of the largest messages if that is more")
+	f.Int64Var(&o.clients.UnfinishedBytes, "max-unfinished-bytes", 0,
+		"bytes of messages from clients of which a part has come; 0: 64 MiB, or 16 of the largest messages if that is more")
 	f.DurationVar(&o.clients.Stall, "client-stall-timeout", 30*time.Second,
 		"how long a client may leave replies unread, or a message unfinished")
 	f.DurationVar(&o.historyAge, "history-age", time.Duration(server.DefaultRetention.Age),
@@ -256,8 +258,8 @@ func (o *serveOptions) config() (cfg server.Config, err error) {
 		return cfg, usageError("--bcrypt-cost must be from %d to %d", bcrypt.MinCost, bcrypt.MaxCost)
 	case o.heartbeatMillis == 0 || o.electionMills == 0:
 		return cfg, usageError("--heartbeat-interval and --election-timeout must be above 0 milliseconds")
-	case o.clients.Connections == 0 || o.clients.Streams == 0 || o.clients.RequestBytes == 0 || o.clients.UnfinishedBytes == 0 || o.clients.Stall == 0:
-		return cfg, usageError("--max-client-connections, --max-concurrent-streams, --max-pending-bytes, --max-unfinished-bytes and --client-stall-timeout must be above 0")
+	case o.clients.Connections == 0 || o.clients.Streams == 0 || o.clients.Stall == 0:
+		return cfg, usageError("--max-client-connections, --max-concurrent-streams and --client-stall-timeout must be above 0")
 	case o.limits.MaxValueBytes == 0 || o.limits.MaxTxnOps == 0:
 		return cfg, usageError("--max-request-bytes and --max-txn-ops must be above 0")
 	case o.slowRequest < 0:

@@ -59,7 +59,7 @@ func TestTxnFromTheCommandLine(t *testing.T) {
 		{[]string{"txn", "pit a"}, "", exitUsage, "", "txn: line 1, column 1"},
 		{[]string{"txn", "-f", file, "put a 1"}, "", exitUsage, "", "not both"},
 		{[]string{"txn", "-f", file + "x"}, "", exitUsage, "", "no such file"},
-		{[]string{"txn"}, strings.Repeat("# too long\n", maxTxnText/10), exitUsage, "", "more than 4194304 bytes"},
+		{[]string{"txn"}, strings.Repeat("# too long\n", maxTxnText/10), exitUsage, "", "more than 72351744 bytes"},
 	} {
 		s.run(t, endpoints)
 	}

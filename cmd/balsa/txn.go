@@ -12,8 +12,8 @@ import (
 	"balsa.example/clerk"
 )
 
-// maxTxnText bounds a transaction's text. No request is as large.
-const maxTxnText = 4 << 20
+// maxTxnText bounds a transaction's text. No request is as large, each byte written as \xXX.
+const maxTxnText = 4*maxRequestBytes + 1<<20
 
 func (p *program) txn() *cobra.Command {
 	var n connection

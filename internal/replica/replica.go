@@ -98,7 +98,7 @@ func New(cfg Config) (*Replica, error) {
 	p := new(pace)
 	cfg.State.Pace = p.pause
 	cfg.State.MaxUnwritten = cmp.Or(cfg.State.MaxUnwritten, max(leastUnwritten, 2*cfg.MaxRaftState))
-	r.Watches = NewWatches(history{r}, 1, 0)
+	r.Watches = NewWatches(history{r}, 1, 0, watchLimits(cfg.Limits))
 	cfg.State.Publisher = r.Watches.Hub
 	r.State = state.New(cfg.State)
 	p.done = r.State.Done()
@@ -111,6 +111,7 @@ func New(cfg Config) (*Replica, error) {
 		Log:               cfg.Log,
 		Transport:         cfg.Transport,
 		MaxRaftState:      cfg.MaxRaftState,
+		MaxOpBytes:        rsm.MaxOpBytesLimit, // whatever this server takes itself: others forward what they take
 		HeartbeatInterval: cfg.HeartbeatInterval,
 		ElectionTimeout:   cfg.ElectionTimeout,
 		LeaseReads:        cfg.LeaseReads,

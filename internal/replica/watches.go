@@ -1,12 +1,14 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
 	"time"
 
 	"balsa.example/internal/wake"
+	"balsa.example/kv"
 	"balsa.example/kv/watch"
 	"balsa.example/raft"
 )
@@ -27,10 +29,15 @@ type Watches struct {
 
 // NewWatches returns the Watches of a store that is at a revision, with the history from
 // compacted on.
-func NewWatches(history watch.History, revision, compacted uint64) *Watches {
+func NewWatches(history watch.History, revision, compacted uint64, limits watch.Limits) *Watches {
 	w := &Watches{published: wake.New(), leaderless: make(chan struct{})}
-	w.Hub = watch.New(history, revision, compacted, watch.Limits{}, w.published.Set)
+	w.Hub = watch.New(history, revision, compacted, limits, w.published.Set)
 	return w
+}
+
+// watchLimits are those of watches of a store with such limits of requests.
+func watchLimits(l kv.Limits) watch.Limits {
+	return watch.LimitsFor(cmp.Or(l.MaxValueBytes, kv.DefaultLimits.MaxValueBytes))
 }
 
 // leaders tells of leaders. *rsm.Node is one.

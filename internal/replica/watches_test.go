@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"balsa.example/internal/wake"
+	"balsa.example/kv/watch"
 	"balsa.example/raft"
 )
 
@@ -29,7 +30,7 @@ func (c changes) AwaitLeaderChange(ctx context.Context, known raft.NodeID) (raft
 func TestReplicaIsLeaderlessAfterThreeElectionTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const timeout = time.Second
-		w := NewWatches(nil, 1, 0)
+		w := NewWatches(nil, 1, 0, watch.Limits{})
 		leader := make(changes)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})

@@ -175,6 +175,9 @@ func (c Config) withDefaults() (Config, error) {
 		// at each start.
 		c.MaxIndexBytes = machine.MemoryLimit("/") / 2
 	}
+	if c.Clients.MessageBytes == 0 {
+		c.Clients.MessageBytes = native.MessageBytes(c.Limits)
+	}
 	if c.Descriptors == 0 {
 		c.Descriptors = machine.DescriptorLimit()
 	}

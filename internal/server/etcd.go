@@ -25,18 +25,14 @@ import (
 )
 
 // grpcOverhead is what a message to the etcd API may have besides the largest request, in bytes, as
-// in etcd.
+// in etcd. One to the native API may have more.
 const grpcOverhead = 512 << 10
 
 // etcdBounds are those of calls of the etcd API, by gRPC and by the gateway.
 func (c Config) etcdBounds() clients.Bounds {
-	most := c.Limits.MaxValueBytes
-	if most == 0 {
-		most = kv.DefaultLimits.MaxValueBytes
-	}
 	tooMany := translate.ErrTooManyRequests
 	return clients.Bounds{
-		MessageBytes: min(most+grpcOverhead, clients.MaxMessageBytes),
+		MessageBytes: cmp.Or(c.Limits.MaxValueBytes, kv.DefaultLimits.MaxValueBytes) + grpcOverhead,
 		Expect:       etcd.Expect,
 		TooMany:      status.Error(codes.Code(tooMany.Code), tooMany.Text),
 	}

@@ -53,7 +53,7 @@ func TestStartRefusesADirectoryThatIsNotItsOwn(t *testing.T) {
 		{"another cluster", func(c *Config) { c.Cluster = otherToken }, ErrForeign},
 		{"a directory of something else", func(c *Config) { c.DataDir = strange }, ErrForeign},
 		{"joining with an empty directory", func(c *Config) { c.Join, c.DataDir = true, filepath.Join(dir, "new") }, ErrConfig},
-		{"requests larger than a message", func(c *Config) { c.Limits.MaxValueBytes = 4 << 20 }, ErrConfig},
+		{"requests larger than a message", func(c *Config) { c.Limits.MaxValueBytes = 16<<20 + 1 }, ErrConfig},
 		{"transactions of more parts than a message", func(c *Config) { c.Limits.MaxTxnOps = 10<<10 + 1 }, ErrConfig},
 		{"a name outside of the cluster", func(c *Config) { c.Name = "n9" }, ErrConfig},
 	} {

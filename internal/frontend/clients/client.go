@@ -64,7 +64,7 @@ func (p *Port) add(conn net.Conn, slot *fair.Slot, name string) *Client {
 	cl.source.clients++
 	p.all[cl] = struct{}{}
 	cl.Requests = Account{
-		Client: &Limiter{Max: Bound{MaxClientRequests, MaxClientBytes}}, Source: &cl.source.requests, Server: &p.requests,
+		Client: &Limiter{Max: Bound{MaxClientRequests, p.limits.clientBytes()}}, Source: &cl.source.requests, Server: &p.requests,
 		Refused: func() {
 			p.surplus.requests.Warn("too many requests in progress: some were refused", "client", name)
 		},

@@ -25,9 +25,6 @@ import (
 )
 
 const (
-	// MaxMessageBytes bounds one message from a client: a largest request, and room
-	// for others in its batch.
-	MaxMessageBytes = 4 << 20
 	// StreamWindow is how many bytes are received on a stream ahead of its handler. While that
 	// waits for a larger message, the rest is received. connWindow is the same for a
 	// connection, whose streams do not wait for each other.
@@ -171,7 +168,7 @@ func (p *Port) newGRPCServer(codec encoding.CodecV2) *grpcserver.Server {
 		Observe: func(info credentials.AuthInfo) grpcserver.Observer {
 			return info.(clientAuthInfo).client.traffic.Load()
 		},
-		MaxStreams: p.limits.Streams, MaxHeaderBytes: maxHeaderBytes, MaxMessageBytes: MaxMessageBytes,
+		MaxStreams: p.limits.Streams, MaxHeaderBytes: maxHeaderBytes, MaxMessageBytes: p.limits.MessageBytes,
 		StreamWindow: StreamWindow, ConnWindow: connWindow,
 		MinPing: p.alive.MinInterval, Idle: p.alive.Idle, PingTimeout: p.alive.Timeout,
 	})
@@ -193,7 +190,7 @@ func (p *Port) GetServiceInfo() map[string]grpc.ServiceInfo { return p.grpc.GetS
 
 // RegisterService implements grpc.ServiceRegistrar.
 func (p *Port) RegisterService(desc *grpc.ServiceDesc, service any) {
-	p.register(desc, service, MaxMessageBytes, nil)
+	p.register(desc, service, p.limits.MessageBytes, nil)
 }
 
 // register registers a service to which clients send messages of at most maxMessageBytes bytes, and whose unary
@@ -264,6 +261,9 @@ func (p *Port) closeUnready() {
 		}
 	}
 }
+
+// MessageBytes is how many bytes one message from a client may have.
+func (p *Port) MessageBytes() int { return p.limits.MessageBytes }
 
 // Health is the standard health service.
 func (p *Port) Health() healthpb.HealthServer { return p.health }

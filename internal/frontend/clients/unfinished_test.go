@@ -130,7 +130,7 @@ func TestTheEndOfACallMayComeAlone(t *testing.T) {
 		defer cancel()
 		conn := p.connect(t)
 		defer conn.Close()
-		for _, size := range []int{1000, StreamWindow - 10, StreamWindow, StreamWindow + 1000, 1 << 20, MaxMessageBytes - 10} {
+		for _, size := range []int{1000, StreamWindow - 10, StreamWindow, StreamWindow + 1000, 1 << 20, DefaultMessageBytes - 10} {
 			ctx, cancel := context.WithTimeout(ctx, time.Minute)
 			s, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, healthpb.Health_Check_FullMethodName)
 			if err != nil {
@@ -261,7 +261,7 @@ func TestStreamsAreBounded(t *testing.T) {
 // Clients open streams for unary calls, and send nothing on them.
 func TestStreamsWithoutAMessageAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const most = 2 * MaxMessageBytes / beginCost
+		const most = 2 * DefaultMessageBytes / beginCost
 		ctx, cancel := context.WithCancel(t.Context())
 		p := open(ctx, Limits{UnfinishedBytes: most * beginCost})
 		defer p.close()

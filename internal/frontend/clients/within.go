@@ -20,7 +20,7 @@ const (
 
 // Bounds are for the unary calls of a service.
 type Bounds struct {
-	// MessageBytes bounds a message from a client, also on streams. It is at most MaxMessageBytes.
+	// MessageBytes bounds a message from a client, also on streams. It is at most Limits.MessageBytes.
 	MessageBytes int
 	// Expect is what the response to a request will about take, in bytes. A call counts for that
 	// from the beginning, so that a client does not have more of them in progress than it may have

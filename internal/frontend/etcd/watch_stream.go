@@ -22,8 +22,8 @@ import (
 const (
 	// fragmentRoom is by how much a fragment may be larger than a request may.
 	fragmentRoom = 512 << 10
-	// maxReserved bounds the bytes for which a response counts. A revision may have any number,
-	// and has to be sent at once.
+	// maxReserved bounds the bytes for which a response counts, if it is no single large event. A revision may have
+	// any number, and has to be sent at once.
 	maxReserved = 8 << 20
 )
 
@@ -39,7 +39,9 @@ type watchStream struct {
 	origin  func() translate.Origin
 	// fragment is the size from which on a response is fragmented, in bytes.
 	fragment int
-	message  translate.WatchMessage
+	// most is for how many bytes a response counts at most.
+	most    int
+	message translate.WatchMessage
 
 	changed <-chan struct{} // of rights, since they were looked at the last time
 
@@ -49,10 +51,11 @@ type watchStream struct {
 }
 
 func newWatchStream(f *Face, c *Caller, s Stream) *watchStream {
+	largest := cmp.Or(f.cfg.Limits.MaxValueBytes, kv.DefaultLimits.MaxValueBytes)
 	w := &watchStream{
 		Stream: watching.New(f.cfg.Watches.Hub, c.bounds()), watches: &f.cfg.Watches,
 		rights: f.cfg.Watches.Rights, caller: c, asked: f.cfg.Requests, client: s, origin: f.origin,
-		fragment: cmp.Or(f.cfg.Limits.MaxValueBytes, kv.DefaultLimits.MaxValueBytes) + fragmentRoom,
+		fragment: largest + fragmentRoom, most: max(maxReserved, 2*largest+fragmentRoom),
 	}
 	w.changed = w.rights.Changed()
 	return w
@@ -193,7 +196,7 @@ func (w *watchStream) tell(out *watch.Output) error {
 	}
 	w.message.Begin(out, w.origin())
 	defer w.message.Reset()
-	if extra := min(w.message.Size(), maxReserved) - watching.MaxBytes; extra > 0 {
+	if extra := min(w.message.Size(), w.most) - watching.MaxBytes; extra > 0 {
 		if err := w.Reserve(w.client.Context(), int64(extra)); err != nil {
 			return err
 		}

@@ -278,6 +278,7 @@ func (u withoutCluster) HandleGets(gets []translate.Get) {
 // greeting is the Hello of a stream that is opened now.
 func (s *Server) greeting() *api.Hello {
 	hello := proto.Clone(s.cfg.Hello).(*api.Hello)
+	hello.MaxMessageBytes = uint64(s.cfg.Port.MessageBytes())
 	if hello.ClusterId = s.cluster.Load(); hello.ClusterId != 0 {
 		hello.NodeId = s.node.Load()
 	}

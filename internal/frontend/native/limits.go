@@ -1,17 +1,28 @@
 package native
 
 import (
+	"cmp"
 	"fmt"
 
+	"balsa.example/internal/frontend/clients"
 	"balsa.example/kv"
 )
 
 const (
-	// maxRequestBytes and maxTxnOps are the most that limits of requests may be: a message has to
-	// hold the largest one, and decoding bounds the parts of one.
-	maxRequestBytes = 3 << 20
+	// maxRequestBytes and maxTxnOps are the most that limits of requests may be: what is made of the largest
+	// one has to fit into an operation of the log (rsm.MaxOpBytesLimit) and into a message to a client
+	// (api.MaxReplyBytes), and decoding bounds the parts of one.
+	maxRequestBytes = 16 << 20
 	maxTxnOps       = 10 << 10
+	// messageRoom is what a message from a client may have beside the largest value: a key, what a transaction
+	// takes besides keys and values, and other requests of the batch.
+	messageRoom = 1 << 20
 )
+
+// MessageBytes is how many bytes a message from a client may have, so that the largest request can arrive.
+func MessageBytes(l kv.Limits) int {
+	return max(clients.DefaultMessageBytes, cmp.Or(l.MaxValueBytes, kv.DefaultLimits.MaxValueBytes)+messageRoom)
+}
 
 // CheckLimits refuses limits with which the largest request could not arrive.
 func CheckLimits(l kv.Limits) error {

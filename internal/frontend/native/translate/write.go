@@ -17,7 +17,7 @@ import (
 const (
 	nsPerMs = 1_000_000
 	// MaxTxnReplyBytes and MaxTxnReplyKeys are what one reply to a transaction has of keys and
-	// values at most, and one key more.
+	// values at most, and one key more. Two of the largest values are always allowed: see roomOfTxn.
 	MaxTxnReplyBytes = 8 << 20
 	MaxTxnReplyKeys  = 32 << 10
 	// totalOpsFactor times Limits.MaxTxnOps, and at most maxTotalOps, is how many compares and operations a
@@ -111,13 +111,16 @@ func (h *Handler) txnCommand(t *api.Txn) (*state.More, addition, error) {
 		err = h.checkTxn(txn)
 	}
 	return &state.More{Kind: state.KindTxn, Txn: txn}, func(r state.Result, reply *api.Reply) {
-		left := roomOfTxn()
+		left := h.roomOfTxn()
 		reply.Result = &api.Reply_Txn{Txn: txnReply(r.Txn, left)}
 		reply.Incomplete = reply.Incomplete || left.cut
 	}, err
 }
 
-func roomOfTxn() *room { return &room{keys: MaxTxnReplyKeys, bytes: MaxTxnReplyBytes} }
+func (h *Handler) roomOfTxn() *room {
+	value := cmp.Or(h.Limits.MaxValueBytes, kv.DefaultLimits.MaxValueBytes)
+	return &room{keys: MaxTxnReplyKeys, bytes: max(MaxTxnReplyBytes, 2*int64(value))}
+}
 
 // checkTxn bounds the ranges of a transaction, and returns why it may not be submitted, if so.
 func (h *Handler) checkTxn(txn *kv.Txn) error {
@@ -237,7 +240,7 @@ func addPut(r state.Result, reply *api.Reply) {
 	case !r.Txn.Succeeded:
 		reply.Code = api.Reply_VERSION_MISMATCH
 	case responses[0].Put.Prev != nil:
-		reply.Result = &api.Reply_Prev{Prev: entryOf(responses[0].Put.Prev, roomOfTxn())}
+		reply.Result = &api.Reply_Prev{Prev: entryOf(responses[0].Put.Prev, &room{keys: 1, bytes: 1})}
 	}
 }
 
@@ -251,7 +254,7 @@ func (h *Handler) deleteCommand(d *api.DeleteRange) (*state.More, addition, erro
 		if len(r.Txn.Responses) == 0 {
 			return
 		}
-		left := roomOfTxn()
+		left := h.roomOfTxn()
 		reply.Result = &api.Reply_DeleteRange{DeleteRange: deleteReply(r.Txn.Responses[0].Delete, left)}
 		reply.Incomplete = left.cut
 	}, err

@@ -87,6 +87,7 @@ const policy = `
 	member < . < examples/bank
 	clerk, api < internal/doctor < cmd/balsa
 	NONE < internal/loadgen, internal/sink, internal/terminal, internal/machine < cmd/balsa
+	NONE < internal/rotate < internal/etcdconfig, cmd/balsa
 	internal/loadgen, clerk < internal/loadgen/clerkload < cmd/balsa
 	clerk, internal/check/naive < internal/check/history < internal/check/torture
 	clerk < internal/check/torture

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"balsa.example/internal/etcdconfig"
+	"balsa.example/internal/rotate"
 	"balsa.example/internal/server"
 	"balsa.example/internal/sink"
 	"balsa.example/internal/tracing/otlp"
@@ -30,7 +31,7 @@ func (p *program) etcd() *cobra.Command {
 its configuration file, its ports, and its form of the log. A link named etcd to this program is
 the same.
 
-As in etcd, the command line goes before the environment, and a --config-file is used alone. Flags
+The command line goes before the environment, and a --config-file is used alone, as in etcd. Flags
 may begin with one dash. Flags of etcd that are not listed here are accepted and do nothing, which
 a line of the log says, or are refused where that would be dangerous.
 
@@ -106,7 +107,11 @@ func balsasOwn(cfg *server.Config, env func(string) (string, bool)) error {
 
 // runEtcd runs a server with what was asked of etcd.
 func (p *program) runEtcd(c *cobra.Command, o *etcdconfig.Options) error {
-	to, err := p.openLog(o.LogOutputs)
+	rotation, err := o.Rotation()
+	if err != nil {
+		return err
+	}
+	to, err := p.openLog(o.LogOutputs, rotation)
 	if err != nil {
 		return err
 	}
@@ -148,8 +153,8 @@ func (p *program) runEtcd(c *cobra.Command, o *etcdconfig.Options) error {
 	return server.Run(c.Context(), cfg)
 }
 
-// openLog returns a writer to all these outputs of a log.
-func (p *program) openLog(outputs []string) (io.Writer, error) {
+// openLog returns a writer to all these outputs of a log. A file goes on for ever where rotation is nil.
+func (p *program) openLog(outputs []string, rotation *rotate.Config) (io.Writer, error) {
 	var all []io.Writer
 	for _, name := range outputs {
 		var w io.Writer = p.stderr
@@ -158,7 +163,7 @@ func (p *program) openLog(outputs []string) (io.Writer, error) {
 		case "stdout":
 			w = p.stdout
 		default:
-			file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+			file, err := openLogFile(name, rotation)
 			if err != nil {
 				return nil, usageError("--log-outputs: %w", err)
 			}
@@ -174,4 +179,11 @@ func (p *program) openLog(outputs []string) (io.Writer, error) {
 		return p.stderr, nil
 	}
 	return io.MultiWriter(all...), nil
+}
+
+func openLogFile(name string, rotation *rotate.Config) (io.Writer, error) {
+	if rotation != nil {
+		return rotate.Open(name, *rotation)
+	}
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 }

@@ -51,6 +51,8 @@ type Options struct {
 	// LogLevel, LogFormat and LogOutputs say what is logged, how, and where to.
 	LogLevel, LogFormat string
 	LogOutputs          []string
+	rotate              bool
+	rotation            string
 	// Shown is LogLevel, until a client changes it; nil before Handler.
 	Shown *slog.LevelVar
 	// Tracing says whether spans are sent to a collector of OpenTelemetry, and where to.
@@ -177,6 +179,9 @@ func (o *Options) logFlags(fs *flag.FlagSet) {
 	o.LogOutputs = []string{"default"}
 	fs.StringVar(&o.LogLevel, "log-level", "info", "what to log: debug, info, warn, error, panic or fatal")
 	fs.StringVar(&o.LogFormat, "log-format", "json", "how to log: json or console")
+	fs.BoolVar(&o.rotate, "enable-log-rotation", false, "begin a new log file when the one that --log-outputs names gets large")
+	fs.StringVar(&o.rotation, "log-rotation-config-json", `{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}`,
+		"when that is (maxsize, in MB), how many days (maxage) and how many files (maxbackups; 0: any) old ones are kept, whether by local time and compressed")
 	fs.Var((*list)(&o.LogOutputs), "log-outputs", "where to log: default (stderr), stderr, stdout, systemd/journal, or files")
 }
 

@@ -91,9 +91,6 @@ var others = []other{
 
 	// Logs and traces.
 	{"logger", text, "zap", refused, "there is one logger"},
-	{"enable-log-rotation", boolean, "false", refused, "log files are not rotated here: let logrotate do it, or log to stderr"},
-	{"log-rotation-config-json", text, `{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}`,
-		ignored, "log files are not rotated here"},
 	{"warning-apply-duration", duration, "100ms", ignored, "a request that took --warning-unary-request-duration is logged, with how long its execution took"},
 
 	// What does nothing in etcd 3.7 either.

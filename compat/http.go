@@ -224,7 +224,7 @@ func httpWatch(t *T) {
 
 // httpTimeout: requests that say how much time they have.
 func httpTimeout(t *T) {
-	for _, timeout := range []string{"1n", "x", "1x"} {
+	for _, timeout := range []string{"1n", "x", "1x", "S", "0m", "-1S", "999999999S"} {
 		t.http("POST", "/v3/kv/range", `{"key":"YQ=="}`, "Grpc-Timeout", timeout)
 	}
 	t.http("POST", "/v3/watch", fmt.Sprintf(`{"create_request":{"key":%q}}`, b64(t.k("a"))), "Grpc-Timeout", "300m")
@@ -247,6 +247,9 @@ func httpOthers(t *T) {
 	t.http("POST", "/v3/lock/lock", fmt.Sprintf(`{"name":%q,"lease":4999}`, b64(t.k("l"))))
 	t.http("POST", "/v3/election/proclaim", `{"leader":{}}`)
 	t.http("POST", "/v3/election/resign", `{}`)
+	t.http("POST", "/v3/election/proclaim", fmt.Sprintf(`{"leader":{"name":%q,"key":%q}}`, b64(t.k("p")), b64(t.k("p")))) // without a lease
+	_, proclaimed := t.httpQuiet("/v3/kv/range", fmt.Sprintf(`{"key":%q}`, b64(t.k("p"))))
+	t.say("proclaimed", "%s", keysOfJSON(proclaimed))
 	t.http("POST", "/v3/maintenance/downgrade", `{"action":9}`)
 	t.http("POST", "/v3/cluster/member/update", `{"ID":5}`)
 	t.http("POST", "/v3/cluster/member/update", `{"ID":5,"peerURLs":["x"]}`)

@@ -56,12 +56,16 @@ func placeOf(leader *v3electionpb.LeaderKey) place {
 	return place{key: string(leader.Key), lease: leader.Lease, created: leader.Rev}
 }
 
-// Proclaim replaces the value of a leader.
+// Proclaim replaces the value of a leader. As in etcd it has a lease in any case.
 func (f *Face) Proclaim(ctx context.Context, c *Caller, r *v3electionpb.ProclaimRequest) (*v3electionpb.ProclaimResponse, error) {
 	if r.Leader == nil {
 		return nil, errMissingLeaderKey
 	}
 	p := placeOf(r.Leader)
+	var err error
+	if p.lease, err = f.leaseFor(ctx, c, p.lease); err != nil {
+		return nil, err
+	}
 	h, err := f.proclaim(ctx, c, &p, r.Value)
 	if err != nil {
 		return nil, err

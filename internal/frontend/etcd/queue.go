@@ -33,12 +33,9 @@ type place struct {
 // enqueue takes a place in the queue of a name, or returns the one that the lease has there.
 // The value counts for a new one.
 func (f *Face) enqueue(ctx context.Context, c *Caller, name []byte, lease int64, value []byte) (place, *pb.TxnResponse, error) {
-	if lease == 0 {
-		granted, err := f.LeaseGrant(ctx, c, &pb.LeaseGrantRequest{TTL: queueTTL})
-		if err != nil {
-			return place{}, nil, err
-		}
-		lease = granted.ID
+	lease, err := f.leaseFor(ctx, c, lease)
+	if err != nil {
+		return place{}, nil, err
 	}
 	p := place{prefix: string(name) + "/", lease: lease}
 	p.key = fmt.Sprintf("%s%x", p.prefix, lease)
@@ -57,6 +54,18 @@ func (f *Face) enqueue(ctx context.Context, c *Caller, name []byte, lease int64,
 		p.created = resp.Responses[0].GetResponseRange().Kvs[0].CreateRevision
 	}
 	return p, resp, nil
+}
+
+// leaseFor is a lease for a place: the one that is named, or a new one.
+func (f *Face) leaseFor(ctx context.Context, c *Caller, lease int64) (int64, error) {
+	if lease != 0 {
+		return lease, nil
+	}
+	granted, err := f.LeaseGrant(ctx, c, &pb.LeaseGrantRequest{TTL: queueTTL})
+	if err != nil {
+		return 0, err
+	}
+	return granted.ID, nil
 }
 
 // unchanged compares the creation of the key.

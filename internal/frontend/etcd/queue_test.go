@@ -258,6 +258,17 @@ func TestElection(t *testing.T) {
 	})
 }
 
+// As in etcd, what is proclaimed ends with a lease, also where none is named.
+func TestWhatIsProclaimedHasALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		do(t, w, w.Proclaim, &epb.ProclaimRequest{Leader: &epb.LeaderKey{Key: []byte("k")}})
+		if r := do(t, w, w.Range, &pb.RangeRequest{Key: []byte("k")}); len(r.Kvs) != 1 || r.Kvs[0].Lease == 0 {
+			t.Errorf("%v", r)
+		}
+	})
+}
+
 func TestElectionNeedsALeaderKey(t *testing.T) {
 	w := newWorld(t)
 	_, proclaim := w.Proclaim(t.Context(), w.any, &epb.ProclaimRequest{})

@@ -69,7 +69,7 @@ func writeError(w http.ResponseWriter, err error) error {
 }
 
 // withTimeout returns the context of a request, with the deadline that the header Grpc-Timeout
-// gives, if any: at most eight digits, and a unit.
+// gives, if any: a number and a unit. 0 is none, as in etcd.
 func withTimeout(r *http.Request) (context.Context, context.CancelFunc, error) {
 	text := r.Header.Get("Grpc-Timeout")
 	if text == "" {
@@ -79,13 +79,16 @@ func withTimeout(r *http.Request) (context.Context, context.CancelFunc, error) {
 		'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
 	}
 	unit, ok := units[text[len(text)-1]]
-	n, err := strconv.ParseUint(text[:len(text)-1], 10, 32)
-	if !ok || err != nil || len(text) > 9 {
+	n, err := strconv.ParseInt(text[:len(text)-1], 10, 64)
+	if !ok || err != nil {
 		return nil, nil, &translate.Error{Code: translate.InvalidArgument, Text: "invalid grpc-timeout: " + text}
 	}
+	if n == 0 {
+		return r.Context(), func() {}, nil
+	}
 	timeout := time.Duration(1<<63 - 1)
-	if n <= uint64(timeout/unit) {
-		timeout = time.Duration(n) * unit
+	if n <= int64(timeout/unit) {
+		timeout = time.Duration(max(n, -1)) * unit
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	return ctx, cancel, nil

@@ -322,7 +322,7 @@ func TestACertificateNamesNobody(t *testing.T) {
 
 func TestTimeouts(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"": 0, "5S": 5 * time.Second, "2M": 2 * time.Minute, "99999999H": 1<<63 - 1, "x": -1, "S": -1, "123456789S": -1, "1x": -1, "-1S": -1,
+		"": 0, "5S": 5 * time.Second, "2M": 2 * time.Minute, "99999999H": 1<<63 - 1, "x": -1, "S": -1, "123456789S": 1<<63 - 1, "1x": -1, "0m": 0, "99999999999999999999S": -1,
 	} {
 		var s seen
 		w := post(newGateway(t, spy(nil, &s)), "/v3/kv/range", `{"key":"YQ=="}`, "Grpc-Timeout", text)
@@ -344,6 +344,9 @@ func TestTheEndOfATimeoutIsTold(t *testing.T) {
 	w := post(g, "/v3/kv/range", `{"key":"YQ=="}`, "Grpc-Timeout", "1n")
 	if w.Code != http.StatusGatewayTimeout || w.Body.String() != late {
 		t.Errorf("range: %d %s", w.Code, w.Body)
+	}
+	if w := post(g, "/v3/kv/range", `{"key":"YQ=="}`, "Grpc-Timeout", "-1S"); w.Code != http.StatusGatewayTimeout {
+		t.Errorf("of less than nothing: %d", w.Code)
 	}
 	w = post(g, "/v3/watch", `{"create_request":{"key":"YQ=="}}`, "Grpc-Timeout", "10m")
 	if !strings.HasSuffix(w.Body.String(), `{"error":`+late+"}\n") {

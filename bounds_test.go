@@ -179,6 +179,10 @@ var bounds = map[string]string{
 	"internal/metrics Disk.Limits":          "the code",
 	"internal/metrics Failures.counts":      "the code",
 	"internal/metrics Work.kinds":           "the code",
+	"internal/metrics Work.etcd":            "the code",
+	"internal/metrics Applies.names":        "the code",
+	"internal/metrics Applies.times":        "the code",
+	"internal/metrics Sample.EtcdAlarms":    "state.MaxAlarms, and the members",
 	"internal/metrics Totals.SyncTimes":     "the code",
 
 	"clerk Route.servers":     "maxServers: TestRouteIsBounded",
@@ -287,6 +291,7 @@ var bounds = map[string]string{
 	"kv/watch ring.order":        "Limits.RingBytes: TestWhatAHubKeepsIsBounded",
 	"kv/watch Batch.Events":      "the revision",
 	"kv/watch Hub.asking":        "the streams, each once",
+	"kv/watch Hub.streams":       "the streams that clients may have",
 	"kv/watch Hub.touched":       "the groups",
 	"kv/watch matching.matches":  "the revision, for each of its groups",
 	"kv/watch matching.previous": "the revision",

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
@@ -72,10 +70,7 @@ func (t *T) sayGrowth(before, after map[string]float64) {
 // counts are the values of the metrics in counted at a member, by name and labels. Of histograms they are the
 // numbers of observations, and for times to live those of each bucket.
 func (t *T) counts(member int) map[string]float64 {
-	_, text, _ := strings.Cut(t.body("http://"+t.cluster.servers[member].endpoint+"/metrics"), " ")
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
-	t.fail("parse", err)
+	families := t.families(member)
 	values := map[string]float64{}
 	for _, name := range counted {
 		for _, m := range families[name].GetMetric() {

@@ -9,6 +9,7 @@ import (
 
 	"balsa.example/internal/certs"
 	"balsa.example/internal/roster"
+	"balsa.example/raft"
 	"balsa.example/wal"
 )
 
@@ -67,6 +68,10 @@ type Config struct {
 	// Answer, if not nil, answers the questions of other members (Member.Ask), at any time from when
 	// the member is open. An answer is at most 32 KiB.
 	Answer func(ctx context.Context, question []byte) ([]byte, error)
+
+	// OnSnapshot, if not nil, is told of a state that begins to be sent to a member, or received from it, and what it
+	// returns is called with how that ended.
+	OnSnapshot func(peer raft.NodeID, sent bool) (end func(error))
 
 	// Log are the options of the log; the file system in it is that of the whole directory.
 	Log wal.Options

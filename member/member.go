@@ -180,7 +180,8 @@ func (m *Member) connect() error {
 			<-m.connected
 			return m.answer(ctx, from, request)
 		},
-		Logger: m.log,
+		OnSnapshot: m.cfg.OnSnapshot,
+		Logger:     m.log,
 		Limits: transport.Limits{
 			KeepaliveTimeout: m.cfg.ElectionTimeout + keepaliveMargin,
 			MaxHandshakes:    m.cfg.MaxHandshakes,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"balsa.example/raft"
 )
@@ -13,7 +14,7 @@ import (
 // DurableMachine is the second kind of state machine: one that keeps its own state on a disk,
 // and knows its position, which is the last entry that the state on the disk reflects. There
 // are no snapshots of such a machine. Config.Durable takes one, in place of Machine and
-// Snapshots. It may be a Hasher too, a Failer, a Preparer, a Damageable, an Expediter, which is
+// Snapshots. It may be a Hasher too, a Failer, a Preparer, a Timed, a Damageable, an Expediter, which is
 // then asked to speed up its checkpoints, and a FetchingMachine.
 //
 // A replica uses the position so:
@@ -129,6 +130,13 @@ type Damageable interface {
 type Preparer[Op any] interface {
 	// Prepare is called with the operations of the next calls of DoOp. It changes nothing.
 	Prepare(ops []Op)
+}
+
+// Timed is a DurableMachine that is told how long its operations took.
+type Timed interface {
+	// Took is called by the goroutine that calls DoOp, after each part of the log that it has executed. It tells how
+	// long all calls of DoOp since the last Took have taken together, what was done with their results included.
+	Took(all time.Duration)
 }
 
 // maxPrepared bounds the operations of one Prepare.

@@ -170,14 +170,18 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 		n.applier.Drop(task)
 		return
 	}
-	last := task.lastEntry()
-	n.stages.applying.note(last, n.now())
+	last, began := task.lastEntry(), n.now()
+	n.stages.applying.note(last, began)
 	checkpoint, err := n.applier.Apply(task)
 	if err != nil {
 		n.fail(err)
 		return
 	}
-	n.stages.applied.note(last, n.now())
+	ended := n.now()
+	n.stages.applied.note(last, ended)
+	if n.timed != nil && len(task.Commands) > 0 && task.Restore == nil {
+		n.timed.Took(time.Duration(ended - began))
+	}
 	n.lease.applied.Store(uint64(n.applier.Index()))
 	n.inbox.addApplied(n.applier.Index())
 	if checkpoint != nil {

@@ -178,3 +178,47 @@ func TestMachineThatFailsStopsTheReplica(t *testing.T) {
 		}
 	})
 }
+
+// timedCounter notes what it is told of the time that operations took.
+type timedCounter struct {
+	durableCounter
+	calls int // since the last Took
+	told  [][2]int64
+}
+
+func (m *timedCounter) DoOp(op int64) int64 {
+	time.Sleep(time.Duration(op) * time.Millisecond)
+	m.calls++
+	return m.durableCounter.DoOp(op)
+}
+
+func (m *timedCounter) Took(all time.Duration) {
+	m.told, m.calls = append(m.told, [2]int64{int64(m.calls), all.Milliseconds()}), 0
+}
+
+// A machine is told how long its operations took, of each part of the log.
+func TestMachineIsToldHowLongItTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		machine := &timedCounter{durableCounter: durableCounter{disk: &counterDisk{}}}
+		net := memnet.New(1)
+		defer net.Close()
+		n, err := rsm.Start(rsm.Config[int64, int64]{
+			ID: 1, Durable: machine, Codec: codec{}, Log: filledLog(t, 1, 100), Transport: net.Node(1), MaxRaftState: -1,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		n.Stop()
+		var calls, took int64
+		for _, part := range machine.told {
+			if part[0] > 64 || part[1] != part[0] {
+				t.Errorf("%d operations took %d ms", part[0], part[1])
+			}
+			calls, took = calls+part[0], took+part[1]
+		}
+		if calls < 99 || machine.calls != 0 {
+			t.Errorf("told of %d operations in %d parts, %d are left", calls, len(machine.told), machine.calls)
+		}
+	})
+}

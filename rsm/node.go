@@ -63,6 +63,7 @@ type Node[Op, Result any] struct {
 	expediter   Expediter  // nil: there is none
 	expediting  bool       // what it was told last; owned by the loop
 	damageable  Damageable // nil: it is none
+	timed       Timed      // nil: it is none
 	witnessFull bool       // what was logged last; owned by the loop
 	// diskCall is the present call of cfg.Log by the disk goroutine.
 	diskCall diskCall
@@ -84,6 +85,7 @@ func Start[Op, Result any](cfg Config[Op, Result]) (*Node[Op, Result], error) {
 	var hasher Hasher
 	n.machine, hasher, n.expediter = cfg.machine()
 	n.damageable, _ = n.machine.(Damageable)
+	n.timed, _ = n.machine.(Timed)
 	n.connectFiles()
 	n.inbox.wake, n.disk.wake, n.apply.wake = wake.New(), wake.New(), wake.New()
 	n.ctx, n.cancel = context.WithCancel(context.Background())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"balsa.example/kv"
 	"balsa.example/kv/run"
@@ -45,12 +46,19 @@ type Config struct {
 	// OnWork, if not nil, is told of work that begins, and what it returns is called with how that
 	// ended. Any goroutine may call both.
 	OnWork func(Work) (end func(error))
+	// OnExecuted, if not nil, is told of commands that were executed: how many of one of CommandNames, whether they
+	// were taken, and the share that each has in the time that all those took that were executed together. It is
+	// called by the goroutine that executes commands.
+	OnExecuted func(name int, taken bool, count int, each time.Duration)
 }
 
 // New returns a Machine. Open has to be called before anything else.
 func New(cfg Config) *Machine {
 	m := &Machine{cfg: cfg, purging: make(chan struct{}, 1)}
 	m.ctx, m.interrupt = context.WithCancel(context.Background())
+	if cfg.OnExecuted != nil {
+		m.executed = new(executed)
+	}
 	m.files = files{
 		fs: cfg.FS, dir: cfg.Dir, work: make(chan struct{}, 1), cluster: cfg.Cluster, pins: map[string]int{}, pinned: map[*manifest]int{},
 		doomed: map[string]bool{}, replaced: make(chan struct{}),

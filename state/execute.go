@@ -12,23 +12,32 @@ import (
 const expiryBudget = 1000
 
 // DoOp executes a command. What makes no sense is refused, in the same way on each replica.
-func (m *Machine) DoOp(c Command) Result {
+func (m *Machine) DoOp(c Command) (r Result) {
 	p := m.present.Load()
 	if c.More == nil {
-		if p.users.table().Enabled() {
-			return p.refusal(kv.CodeNoUser)
+		r = p.single(&c)
+	} else {
+		var err error
+		if r, err = p.more(c); err != nil {
+			m.repairForRestart(err)
+			m.failure.CompareAndSwap(nil, &err)
 		}
-		if code := p.alarms.refuse(&c); code != kv.CodeOK {
-			return p.refusal(code)
-		}
-		return Result{Result: p.operation(c.Op)}
 	}
-	r, err := p.more(c)
-	if err != nil {
-		m.repairForRestart(err)
-		m.failure.CompareAndSwap(nil, &err)
+	if m.executed != nil {
+		m.executed.add(c.name(), r.Code)
 	}
 	return r
+}
+
+// single executes a command that is an operation on one key and nothing else.
+func (p *present) single(c *Command) Result {
+	if p.users.table().Enabled() {
+		return p.refusal(kv.CodeNoUser)
+	}
+	if code := p.alarms.refuse(c); code != kv.CodeOK {
+		return p.refusal(code)
+	}
+	return Result{Result: p.operation(c.Op)}
 }
 
 // Prepare is part of rsm.Preparer: operations on one key find theirs by one look at the index.

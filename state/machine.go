@@ -32,6 +32,8 @@ type Machine struct {
 	awaited atomic.Uint64
 	// purging holds a token while versions are purged, or must not be.
 	purging chan struct{}
+	// executed counts commands; nil: nobody asks.
+	executed *executed
 
 	// ctx ends with Interrupt.
 	ctx       context.Context

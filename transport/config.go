@@ -52,6 +52,10 @@ type Config struct {
 	// what a stranger may ask. An error is told to the caller, as one of Handshake.Admit is.
 	OnCall func(ctx context.Context, from Caller, request []byte) (answer []byte, err error)
 
+	// OnSnapshot, if not nil, is told of a snapshot that begins to be sent to a peer, or received from it, and what it
+	// returns is called with how that ended.
+	OnSnapshot func(peer raft.NodeID, sent bool) (end func(error))
+
 	// Dial, if not nil, makes the connections in place of TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Logger defaults to slog.Default.
@@ -150,6 +154,14 @@ func (l Limits) check() error {
 		}
 	}
 	return nil
+}
+
+// onSnapshot is OnSnapshot, whether there is one or not.
+func (c *Config) onSnapshot(peer raft.NodeID, sent bool) (end func(error)) {
+	if c.OnSnapshot == nil {
+		return func(error) {}
+	}
+	return c.OnSnapshot(peer, sent)
 }
 
 // prepare checks c and fills in defaults.

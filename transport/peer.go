@@ -40,7 +40,8 @@ type peer struct {
 	outbound, inbound, refusals *ratelog.Logger
 
 	dropped, bytesIn, bytesOut atomic.Uint64
-	lastActive                 atomic.Int64 // Unix nanoseconds
+	lost                       atomic.Uint64 // connections for messages that have ended
+	lastActive                 atomic.Int64  // Unix nanoseconds
 
 	mu      sync.Mutex
 	address string
@@ -85,7 +86,7 @@ func (p *peer) status() PeerStatus {
 		Connected: p.out != nil, Inbound: p.in != nil,
 		Admitted: p.admitted, LastError: p.lastError,
 		Attributes: p.remote.attributes, MinorVersion: p.remote.minor,
-		Dropped: p.dropped.Load(), BytesIn: p.bytesIn.Load(), BytesOut: p.bytesOut.Load(),
+		Dropped: p.dropped.Load(), Disconnected: p.lost.Load(), BytesIn: p.bytesIn.Load(), BytesOut: p.bytesOut.Load(),
 	}
 	if at := p.lastActive.Load(); at != 0 {
 		s.LastActive = time.Unix(0, at)
@@ -223,6 +224,7 @@ func (p *peer) connected(c *connection, remote identity) bool {
 // disconnected notes that the connection has ended with err.
 func (p *peer) disconnected(err error) {
 	p.dropped.Add(uint64(p.queue.close()))
+	p.lost.Add(1)
 	p.mu.Lock()
 	p.out = nil
 	p.lastError = err.Error()

@@ -60,7 +60,10 @@ func (p *peer) storeSnapshot(c *connection) error {
 			return err
 		}
 	}
-	return r.ReceiveSnapshot(m, &streamReader{conn: c, got: streamEnd{length: m.Offset}})
+	end := p.t.cfg.onSnapshot(p.id, false)
+	err = r.ReceiveSnapshot(m, &streamReader{conn: c, got: streamEnd{length: m.Offset}})
+	end(err)
+	return err
 }
 
 // negotiateOffset tells the sender up to where the stream of m is stored here, and returns

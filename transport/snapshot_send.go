@@ -27,7 +27,9 @@ func (t *Transport) SendSnapshot(ctx context.Context, m *raft.InstallSnapshot, d
 	defer cancel(nil)
 	defer context.AfterFunc(p.ctx, func() { cancel(ErrClosed) })()
 
+	end := p.t.cfg.onSnapshot(p.id, true)
 	err := p.sendSnapshot(ctx, m, data)
+	end(err)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

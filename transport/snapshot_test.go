@@ -54,6 +54,41 @@ func TestSnapshotArrivesWhole(t *testing.T) {
 	}
 }
 
+// Both sides are told when a snapshot begins, and how it ended.
+func TestSnapshotsAreTold(t *testing.T) {
+	full := errors.New("disk full")
+	for _, failure := range []error{nil, full} {
+		withPipeNet(t, func(t *testing.T, w *pipeNet) {
+			var told [2]int
+			tell := func(node int) func(*Config) {
+				return func(c *Config) {
+					c.OnSnapshot = func(peer raft.NodeID, sent bool) func(error) {
+						if sent != (node == 0) || peer != raft.NodeID(2-node) {
+							t.Errorf("node %d: %s, sent %t", node, peer, sent)
+						}
+						return func(err error) {
+							told[node]++
+							if (err == nil) != (failure == nil) {
+								t.Errorf("node %d: %v", node, err)
+							}
+						}
+					}
+				}
+			}
+			a, b := w.up(1, tell(0)), w.listening(2, tell(1))
+			b.snapshot, _ = storing(failure)
+			b.Start(b)
+			if err := a.SendSnapshot(t.Context(), offer, strings.NewReader("image")); (err == nil) != (failure == nil) {
+				t.Error(err)
+			}
+			synctest.Wait()
+			if told != [2]int{1, 1} {
+				t.Errorf("told %v", told)
+			}
+		})
+	}
+}
+
 func TestSnapshotIsRefused(t *testing.T) {
 	full := errors.New("disk full")
 	for name, tc := range map[string]struct {

@@ -206,6 +206,8 @@ type PeerStatus struct {
 	LastActive time.Time
 	// Dropped is the number of messages to the peer that were not sent.
 	Dropped uint64
+	// Disconnected is how often the connection for messages to the peer was lost.
+	Disconnected uint64
 	// BytesIn and BytesOut count messages, snapshots and files, with their frames.
 	BytesIn, BytesOut uint64
 }

@@ -81,7 +81,7 @@ func TestRestartedPeerIsFoundAgain(t *testing.T) {
 		if events, _ := a.took(); events != "" {
 			t.Errorf("events while it is away: %s", events)
 		}
-		if s := a.status(2); s.Connected || s.Inbound || !s.Admitted || s.Dropped != 2 {
+		if s := a.status(2); s.Connected || s.Inbound || !s.Admitted || s.Dropped != 2 || s.Disconnected != 1 {
 			t.Errorf("status while it is away: %+v", s)
 		}
 		if n := strings.Count(a.logged(), "cannot connect to peer"); n > 25 {

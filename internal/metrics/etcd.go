@@ -76,6 +76,9 @@ var etcdMemberFigures = []figure[Sample]{
 	etcdCounter("mvcc_txn_total", "Transactions that this member has executed with more than one operation.",
 		func(s *Sample) uint64 { return s.Txns }),
 	etcdGauge("debugging_mvcc_watch_stream_total", "Open streams of watchers, of etcd's API.", func(s *Sample) uint64 { return s.WatchStreams }),
+	etcdGauge("debugging_mvcc_slow_watcher_total", "Watchers of either API that are behind, so that they read the history.", func(s *Sample) int { return s.WatchersBehind }),
+	etcdGauge("debugging_mvcc_pending_events_total", "What is in memory for watchers of either API: events that are not matched yet, and revisions with events that a watcher has not read, for each watcher.",
+		func(s *Sample) int { return s.EventsPending }),
 	etcdGauge("server_snapshot_apply_in_progress_total", "1 while the state of another member is received.", func(s *Sample) int64 { return s.Receiving }),
 	etcdCounter("debugging_lease_granted_total", "Leases that were granted, sessions included.",
 		func(s *Sample) uint64 { return s.replica().LeasesGranted }),
@@ -111,6 +114,8 @@ var (
 	etcdGoVersion      = etcdGauge("server_go_version", "1, for the version of Go that the server was built with.", always, "server_go_version")
 	etcdKnownPeers     = etcdGauge("network_known_peers", "1, for each member that is known, by ids in hexadecimal.", always, "Local", "Remote")
 	etcdActivePeers    = etcdGauge("network_active_peers", "1 if messages can be sent to the peer, by ids in hexadecimal.", func(p *Peer) int { return yes(p.Connected) }, "Local", "Remote")
+	etcdDisconnected   = etcdCounter("network_disconnected_peers_total", "How often the connection to the peer was lost, by ids in hexadecimal.", func(p *Peer) uint64 { return p.Disconnected }, "Local", "Remote")
+	etcdAlarms         = etcdGauge("debugging_server_alarms", "1 for each alarm that is raised, by the id of its member in hexadecimal.", func(*EtcdAlarm) int { return 1 }, "server_id", "alarm_type")
 	etcdServerID       = etcdGauge("server_id", "1, for the member's id in hexadecimal.", always, "server_id")
 )
 
@@ -198,9 +203,12 @@ func collectEtcd(ch chan<- prometheus.Metric, s *Sample) {
 	if s.MaxOpenFiles > 0 {
 		collect(ch, filesFigures, s)
 	}
+	for _, a := range s.EtcdAlarms {
+		collect(ch, []figure[EtcdAlarm]{etcdAlarms}, &a, etcdID(a.Member), a.Name)
+	}
 	for _, p := range s.Peers {
 		collect(ch, []figure[Sample]{etcdKnownPeers}, s, etcdID(s.ID), etcdID(p.ID))
-		collect(ch, []figure[Peer]{etcdActivePeers}, &p, etcdID(s.ID), etcdID(p.ID))
+		collect(ch, []figure[Peer]{etcdActivePeers, etcdDisconnected}, &p, etcdID(s.ID), etcdID(p.ID))
 		collect(ch, etcdPeerFigures, &p, etcdID(p.ID))
 		collect(ch, []figure[Peer]{etcdReceived}, &p, etcdID(p.ID))
 	}
@@ -215,6 +223,8 @@ func describeEtcd(ch chan<- *prometheus.Desc) {
 	describe(ch, etcdPeerFigures)
 	ch <- etcdReceived.desc
 	ch <- etcdActivePeers.desc
+	ch <- etcdDisconnected.desc
+	ch <- etcdAlarms.desc
 }
 
 // etcdBuckets are those of etcd's histograms of durations, in seconds.

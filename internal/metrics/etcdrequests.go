@@ -17,6 +17,8 @@ type EtcdRequests struct {
 	ranges outcomes
 	reads  struct{ ranges, txns, slow, failed atomic.Uint64 }
 
+	hashes [2]prometheus.Histogram // Hash, and HashKV
+
 	events      atomic.Uint64
 	promoted    atomic.Uint64
 	notPromoted *prometheus.CounterVec
@@ -28,7 +30,10 @@ type EtcdRequests struct {
 // outcomes are the times of what failed, and of what did not.
 type outcomes [2]requestTimes
 
-func (o *outcomes) add(ok bool, took time.Duration) { o[yes(ok)].add(took) }
+// firstRequestBound and requestBounds are etcd's for requests.
+const firstRequestBound = time.Millisecond
+
+var requestBounds = etcdBuckets(14)
 
 var (
 	etcdRequestDuration = prometheus.NewDesc("etcd_server_request_duration_seconds",
@@ -54,6 +59,11 @@ func NewEtcdRequests(methods []string) *EtcdRequests {
 		notPromoted: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "etcd_server_learner_promote_failures", Help: "Promotions of learners that failed at this member, through either API, by the reason.",
 		}, []string{"Reason"}),
+	}
+	for i, name := range []string{"etcd_mvcc_hash_duration_seconds", "etcd_mvcc_hash_rev_duration_seconds"} {
+		r.hashes[i] = prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: name, Help: "How long it took to answer " + []string{"Hash", "HashKV"}[i] + " of etcd's API.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 15),
+		})
 	}
 	for _, m := range methods {
 		if t := EtcdRequestType(m); t != "" {
@@ -93,14 +103,14 @@ func (r *EtcdRequests) Took(kind string, wrote, ok bool, took time.Duration) {
 		kind = etcdReadTxn
 	}
 	if o := r.types[kind]; o != nil {
-		o.add(ok, took)
+		o[yes(ok)].addTo(bucketOf(took, firstRequestBound), took)
 	}
 }
 
 // Range counts a range that began then, and was read now.
 func (r *EtcdRequests) Range(then time.Duration, ok bool) {
 	if r != nil {
-		r.ranges.add(ok, Now()-then)
+		r.ranges[yes(ok)].add(Now() - then)
 	}
 }
 
@@ -138,6 +148,13 @@ func (r *EtcdRequests) Reads() (ranges, txns uint64) {
 // ReadsFailed are how many got no answer of the cluster in time, and how many none at all.
 func (r *EtcdRequests) ReadsFailed() (late, failed uint64) {
 	return r.reads.slow.Load(), r.reads.failed.Load()
+}
+
+// Hashed counts a hash that a client has asked for, of keys at a revision or of all state, and that has taken so long.
+func (r *EtcdRequests) Hashed(revision bool, took time.Duration) {
+	if r != nil {
+		r.hashes[yes(revision)].Observe(took.Seconds())
+	}
 }
 
 // Told counts events that were sent, each to so many watchers.
@@ -210,6 +227,8 @@ func (r *EtcdRequests) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	r.notPromoted.Describe(ch)
+	r.hashes[0].Describe(ch)
+	r.hashes[1].Describe(ch)
 }
 
 // Collect implements prometheus.Collector. As in etcd, what was not asked for is not shown.
@@ -223,13 +242,15 @@ func (r *EtcdRequests) Collect(ch chan<- prometheus.Metric) {
 	counter(etcdEvents, r.events.Load())
 	counter(etcdPromoted, r.promoted.Load())
 	r.notPromoted.Collect(ch)
+	r.hashes[0].Collect(ch)
+	r.hashes[1].Collect(ch)
 	for ok, success := range []string{strconv.FormatBool(false), strconv.FormatBool(true)} {
 		for kind, o := range r.types {
-			if m, some := o[ok].metricOfSome(etcdRequestDuration, kind, success); some {
+			if m, some := o[ok].metricOfSome(etcdRequestDuration, requestBounds, kind, success); some {
 				ch <- m
 			}
 		}
-		if m, some := r.ranges[ok].metricOfSome(etcdRangeDuration, success); some {
+		if m, some := r.ranges[ok].metricOfSome(etcdRangeDuration, timeBounds, success); some {
 			ch <- m
 		}
 	}

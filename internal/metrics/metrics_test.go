@@ -30,9 +30,10 @@ func example() Sample {
 			Available: 12345, AvailableKnown: true, Limits: []SpaceLimit{{Refuses: "data", Bytes: 96}},
 		},
 		Time: time.UnixMilli(2500), Members: []Members{{Role: "voter", Count: 3}}, Alarms: []Alarm{{Name: "low_space", Raised: true}, {Name: "corrupt"}},
+		WatchersBehind: 8, EventsPending: 9, EtcdAlarms: []EtcdAlarm{{Member: 0x2b, Name: "NOSPACE"}},
 		Connections: []Connections{{Face: "grpc", Open: 2, All: 9}},
 		Peers: []Peer{
-			{Name: "n2", ID: 0x2a, Connected: true, BytesIn: 10, BytesOut: 20, Dropped: 1, LastActive: time.UnixMilli(1500), MatchIndex: 71},
+			{Name: "n2", ID: 0x2a, Connected: true, BytesIn: 10, BytesOut: 20, Dropped: 1, Disconnected: 3, LastActive: time.UnixMilli(1500), MatchIndex: 71},
 			{Name: "n3", ID: 3, Lost: true, Diverged: true},
 		},
 		TLS:       []TLS{{Side: "client", Expires: time.Unix(7000, 0), Stale: true, Refused: 5}},

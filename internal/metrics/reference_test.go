@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -34,7 +35,16 @@ func everything() Config {
 	asked.Range(0, true)
 	asked.Client("").Unary()
 	asked.Promoted("etcdserver: member not found")
-	cfg.Collectors = []prometheus.Collector{NewSyncs(), NewCommits(), trips, requests, calls, NewFailures(), NewWork("checkpoint"), slow, asked}
+	applies := NewApplies([]string{"Put"})
+	applies.Executed(0, true, 1, time.Second)
+	health := NewHealthChecks()
+	health.Checked("livez", "serializable_read", true)
+	transfers := NewTransfers()
+	for _, err := range []error{nil, errors.New("lost")} {
+		transfers.Begin(2, true)(err)
+		transfers.Begin(2, false)(err)
+	}
+	cfg.Collectors = []prometheus.Collector{NewSyncs(), NewCommits(), trips, requests, calls, NewFailures(), NewWork("checkpoint"), slow, asked, applies, health, transfers}
 	return cfg
 }
 

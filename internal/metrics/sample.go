@@ -52,6 +52,10 @@ type Sample struct {
 	Ranges, Txns uint64
 	// WatchStreams are those of etcd's API that are open.
 	WatchStreams uint64
+	// WatchersBehind are those that read the history, EventsPending what watchers are due from memory.
+	WatchersBehind, EventsPending int
+	// EtcdAlarms are those that clients of etcd are told of.
+	EtcdAlarms []EtcdAlarm
 	// Receiving is how many times the state of another member is being received.
 	Receiving int64
 	// AuthRevision is that of users and roles.
@@ -70,6 +74,12 @@ type Members struct {
 type Alarm struct {
 	Name   string
 	Raised bool
+}
+
+// EtcdAlarm is an alarm of a member, by etcd's name.
+type EtcdAlarm struct {
+	Member uint64
+	Name   string
 }
 
 // Connections are how many there are, and were, of one kind: "grpc", "http", "metrics" or "peer".
@@ -150,6 +160,7 @@ type Peer struct {
 	Connected         bool
 	BytesIn, BytesOut uint64
 	Dropped           uint64
+	Disconnected      uint64    // how often the connection to it was lost
 	LastActive        time.Time // zero if never
 	// MatchIndex is the index up to which the peer's log is known to be durable and equal to
 	// the leader's; 0 unless this member leads.

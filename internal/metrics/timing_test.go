@@ -16,17 +16,17 @@ func TestTimesAreInTheirBuckets(t *testing.T) {
 		if seconds := end.Seconds(); math.Abs(seconds-bound) > 1e-12 {
 			t.Errorf("bound %d is %v, want %v", i, bound, seconds)
 		}
-		if bucketOf(end) != i || bucketOf(end+1) != i+1 {
-			t.Errorf("%s is in bucket %d, what takes longer in %d; want %d and %d", end, bucketOf(end), bucketOf(end+1), i, i+1)
+		if bucketOf(end, firstBound) != i || bucketOf(end+1, firstBound) != i+1 {
+			t.Errorf("%s is in bucket %d, what takes longer in %d; want %d and %d", end, bucketOf(end, firstBound), bucketOf(end+1, firstBound), i, i+1)
 		}
 	}
 	for _, took := range []time.Duration{-time.Second, 0, 1} {
-		if bucketOf(took) != 0 {
-			t.Errorf("%s is in bucket %d", took, bucketOf(took))
+		if bucketOf(took, firstBound) != 0 {
+			t.Errorf("%s is in bucket %d", took, bucketOf(took, firstBound))
 		}
 	}
-	if bucketOf(math.MaxInt64) != timeBuckets {
-		t.Errorf("the longest time is in bucket %d", bucketOf(math.MaxInt64))
+	if bucketOf(math.MaxInt64, firstBound) != timeBuckets {
+		t.Errorf("the longest time is in bucket %d", bucketOf(math.MaxInt64, firstBound))
 	}
 }
 

@@ -11,13 +11,19 @@ import (
 // member, makes a backup. It is a prometheus.Collector. Any goroutine may use it.
 type Work struct {
 	kinds       map[string]*workKind
-	snapshots   prometheus.Histogram // the durations of WorkBackup, by etcd's name
+	etcd        map[string]prometheus.Histogram // the durations of some kinds, by etcd's names
 	failures    *prometheus.Desc
 	lastSuccess *prometheus.Desc
 }
 
 // WorkBackup is the kind that is a copy of all data, for clients of either API.
 const WorkBackup = "backup"
+
+// These kinds have a name of etcd's, too.
+const (
+	workCheckpoint = "checkpoint"
+	workReceive    = "receive"
+)
 
 type workKind struct {
 	running  atomic.Int64
@@ -35,10 +41,14 @@ func NewWork(kinds ...string) *Work {
 		lastSuccess: prometheus.NewDesc("balsa_work_last_success_timestamp_seconds",
 			"When work of a kind was done last, in Unix time; 0 if never since the process started.", []string{"work"}, nil),
 	}
-	w.snapshots = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "etcd_disk_backend_snapshot_duration_seconds", Help: "How long copies of all data for clients took.",
-		Buckets: prometheus.ExponentialBuckets(0.01, 2, 17),
-	})
+	etcd := func(name, help string, first float64, buckets int) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(first, 2, buckets)})
+	}
+	w.etcd = map[string]prometheus.Histogram{
+		WorkBackup:     etcd("etcd_disk_backend_snapshot_duration_seconds", "How long copies of all data for clients took.", 0.01, 17),
+		workCheckpoint: etcd("etcd_debugging_snap_save_total_duration_seconds", "How long checkpoints took.", 0.001, 14),
+		workReceive:    etcd("etcd_snap_db_save_total_duration_seconds", "How long it took to receive and to save the state of another member.", 0.1, 10),
+	}
 	for _, kind := range kinds {
 		w.kinds[kind] = &workKind{duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "balsa_work_duration_seconds", Help: "How long work of a kind took, be it done or failed.",
@@ -62,8 +72,8 @@ func (w *Work) Running(kind string) int64 { return w.kinds[kind].running.Load() 
 func (w *Work) Ended(kind string, then, now time.Time, err error) {
 	k := w.kinds[kind]
 	k.duration.Observe(now.Sub(then).Seconds())
-	if kind == WorkBackup {
-		w.snapshots.Observe(now.Sub(then).Seconds())
+	if h := w.etcd[kind]; h != nil {
+		h.Observe(now.Sub(then).Seconds())
 	}
 	if err != nil {
 		k.failed.Add(1)
@@ -76,7 +86,9 @@ func (w *Work) Ended(kind string, then, now time.Time, err error) {
 func (w *Work) Describe(ch chan<- *prometheus.Desc) {
 	ch <- w.failures
 	ch <- w.lastSuccess
-	w.snapshots.Describe(ch)
+	for _, h := range w.etcd {
+		h.Describe(ch)
+	}
 	for _, k := range w.kinds {
 		k.duration.Describe(ch)
 	}
@@ -84,7 +96,9 @@ func (w *Work) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (w *Work) Collect(ch chan<- prometheus.Metric) {
-	w.snapshots.Collect(ch)
+	for _, h := range w.etcd {
+		h.Collect(ch)
+	}
 	for kind, k := range w.kinds {
 		k.duration.Collect(ch)
 		ch <- prometheus.MustNewConstMetric(w.failures, prometheus.CounterValue, float64(k.failed.Load()), kind)

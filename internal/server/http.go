@@ -12,6 +12,7 @@ import (
 	"balsa.example/internal/frontend/clients"
 	httpface "balsa.example/internal/frontend/http"
 	"balsa.example/internal/metrics"
+	"balsa.example/internal/replica"
 	"balsa.example/raft"
 )
 
@@ -25,7 +26,7 @@ const readTimeout = 5 * time.Second
 // showFigures makes what answers scrapes. It is one for all ports.
 func (s *Server) showFigures() {
 	s.figures = metrics.Handler(metrics.Config{
-		Sample: s.sample, Collectors: []prometheus.Collector{s.syncs, s.commits, s.trips, s.requests, s.calls, s.failures, s.works, s.slow, s.asked}, Logger: s.log,
+		Sample: s.sample, Collectors: []prometheus.Collector{s.syncs, s.commits, s.applies, s.health, s.transfers, s.trips, s.requests, s.calls, s.failures, s.works, s.slow, s.asked}, Logger: s.log,
 	})
 }
 
@@ -39,7 +40,7 @@ func (s *Server) httpHandler(port func() *clients.Port, pprof bool, others http.
 			return client.Plain()
 		},
 		Checks: httpface.Checks{
-			Begun: s.begun, Alarms: s.alarms, HasLeader: s.hasLeader, IsLearner: s.isLearner, Read: s.read, Told: s.toldHealth,
+			Begun: s.begun, Alarms: s.alarms, HasLeader: s.hasLeader, IsLearner: s.isLearner, Read: s.read, Told: s.toldHealth, Checked: s.health.Checked,
 			Timeout: readTimeout + 2*s.cfg.ElectionTimeout,
 		},
 	})
@@ -79,15 +80,21 @@ func (s *Server) hasLeader() bool {
 
 // alarms are the names of those that clients of etcd are told of, too.
 func (s *Server) alarms() (names []string) {
-	r := s.native.Replica()
-	if r == nil {
-		return nil
-	}
-	status := etcdMember{s, r}.Status()
-	for _, a := range status.Alarms(uint64(s.id()), pb.AlarmType_NONE) {
-		names = append(names, a.Alarm.String())
+	if r := s.native.Replica(); r != nil {
+		for _, a := range s.etcdAlarms(r) {
+			names = append(names, a.Name)
+		}
 	}
 	return names
+}
+
+// etcdAlarms are those that clients of etcd are told of.
+func (s *Server) etcdAlarms(r *replica.Replica) (all []metrics.EtcdAlarm) {
+	status := etcdMember{s, r}.Status()
+	for _, a := range status.Alarms(uint64(s.id()), pb.AlarmType_NONE) {
+		all = append(all, metrics.EtcdAlarm{Member: a.MemberID, Name: a.Alarm.String()})
+	}
+	return all
 }
 
 // read returns when a read of what this server has, or of what the cluster has, could be answered.

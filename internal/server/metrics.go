@@ -108,7 +108,7 @@ func (s *Server) sample() metrics.Sample {
 		sample.AuthRevision = users.Revision()
 		sample.Replica.IndexLimit = max(s.cfg.MaxIndexBytes, 0)
 		sample.Disk.SnapshotIndex, sample.Disk.SnapshotBytes = uint64(known.Snapshot.Index), sample.Replica.RunBytes
-		sample.Alarms = sampleAlarms(r)
+		sample.Alarms, sample.EtcdAlarms = sampleAlarms(r), s.etcdAlarms(r)
 		s.sampleReads(&sample, r)
 	}
 	for _, m := range s.others() {
@@ -119,13 +119,15 @@ func (s *Server) sample() metrics.Sample {
 	return sample
 }
 
-// sampleReads adds what was read. A Get of the native API is a range of one key.
+// sampleReads adds what was read and watched. A Get of the native API is a range of one key.
 func (s *Server) sampleReads(sample *metrics.Sample, r *replica.Replica) {
 	executed := r.State.Figures()
 	sample.Ranges, sample.Txns = s.asked.Reads()
 	sample.Ranges += executed.Ranges + s.requests.Answered(int(api.Reply_OK), int(api.Request_GET), int(api.Request_RANGE))
 	sample.Txns += executed.Txns
 	sample.WatchStreams = s.calls.Open("/etcdserverpb.Watch/Watch")
+	backlog := r.Watches.Hub.Backlog()
+	sample.WatchersBehind, sample.EventsPending = backlog.Behind, backlog.Pending
 	sample.Receiving = s.works.Running(string(state.WorkReceive))
 }
 
@@ -185,7 +187,7 @@ func (s *Server) samplePeer(m member.Info, known rsm.Status) metrics.Peer {
 	p := metrics.Peer{Name: m.Name, ID: uint64(m.ID), Diverged: slices.Contains(known.Diverged, m.ID)}
 	if seen, ok := s.member.Peer(m.ID); ok {
 		p.Connected, p.Dropped, p.LastActive = seen.Connected, seen.Dropped, seen.LastActive
-		p.BytesIn, p.BytesOut = seen.BytesIn, seen.BytesOut
+		p.BytesIn, p.BytesOut, p.Disconnected = seen.BytesIn, seen.BytesOut, seen.Disconnected
 	}
 	if i := slices.IndexFunc(known.Peers, func(k raft.PeerStatus) bool { return k.ID == m.ID }); i >= 0 {
 		peer := known.Peers[i]

@@ -61,6 +61,9 @@ type Server struct {
 	failures           *metrics.Failures
 	syncs              *metrics.Syncs
 	commits            *metrics.Commits
+	applies            *metrics.Applies
+	health             *metrics.HealthChecks
+	transfers          *metrics.Transfers
 	trips              *metrics.RoundTrips
 	works              *metrics.Work
 	slow               *metrics.Slow
@@ -104,22 +107,25 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg:      cfg,
-		shares:   shares,
-		log:      cfg.Cluster.Logger(cfg.Logger, cfg.Name),
-		started:  time.Now(),
-		syncs:    metrics.NewSyncs(),
-		commits:  metrics.NewCommits(),
-		trips:    metrics.NewRoundTrips(),
-		works:    newWorks(),
-		asked:    newEtcdRequests(),
-		slow:     metrics.NewSlow(),
-		calls:    metrics.NewCalls(),
-		failures: metrics.NewFailures(),
-		ran:      make(chan struct{}),
-		ready:    make(chan struct{}),
-		stopped:  make(chan struct{}),
-		failed:   make(chan struct{}),
+		cfg:       cfg,
+		shares:    shares,
+		log:       cfg.Cluster.Logger(cfg.Logger, cfg.Name),
+		started:   time.Now(),
+		syncs:     metrics.NewSyncs(),
+		commits:   metrics.NewCommits(),
+		applies:   metrics.NewApplies(state.CommandNames),
+		health:    metrics.NewHealthChecks(),
+		transfers: metrics.NewTransfers(),
+		trips:     metrics.NewRoundTrips(),
+		works:     newWorks(),
+		asked:     newEtcdRequests(),
+		slow:      metrics.NewSlow(),
+		calls:     metrics.NewCalls(),
+		failures:  metrics.NewFailures(),
+		ran:       make(chan struct{}),
+		ready:     make(chan struct{}),
+		stopped:   make(chan struct{}),
+		failed:    make(chan struct{}),
 	}
 	s.files = vfs.NewGradual(cfg.FS, func(err error) { s.log.Warn("cannot remove a file", "error", err) })
 	s.cfg.Logger = s.log
@@ -277,9 +283,10 @@ func (s *Server) join() error {
 		Peers:  texts(s.cfg.AdvertisePeer), Clients: texts(s.cfg.AdvertiseClient),
 		Listener: s.cfg.PeerListener, TLS: member.TLS(s.cfg.PeerTLS), SecretFile: s.cfg.ClusterSecretFile,
 		ElectionTimeout: s.cfg.ElectionTimeout, MaxHandshakes: s.shares.handshakes, Attributes: attributes,
-		Answer: s.answerMember,
-		Log:    wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync, NoSnapshots: !s.cfg.Witness},
-		Logger: s.log,
+		Answer:     s.answerMember,
+		OnSnapshot: func(peer raft.NodeID, sent bool) func(error) { return s.transfers.Begin(uint64(peer), sent) },
+		Log:        wal.Options{FS: s.cfg.FS, Logger: s.log, SegmentSize: s.cfg.segmentSize, OnSync: s.cfg.onSync, NoSnapshots: !s.cfg.Witness},
+		Logger:     s.log,
 	}
 	if s.cfg.Join { // the cluster was told of this server before, or knows it
 		for _, other := range s.cfg.Cluster.Members {
@@ -350,7 +357,8 @@ func (s *Server) run() {
 		State: state.Config{
 			FS: timedFS{s.files, s.commits.Observe}, Dir: s.stateDir(), Cluster: s.member.ClusterID(), RunBytes: s.cfg.runBytes,
 			Origin: s.member.Origin(), Configuration: s.member.Beginning(),
-			OnWork: func(w state.Work) func(error) { return s.beginWork(string(w)) },
+			OnWork:     func(w state.Work) func(error) { return s.beginWork(string(w)) },
+			OnExecuted: s.applies.Executed,
 		},
 		Transport:         s.member.Transport(),
 		MaxRaftState:      s.cfg.MaxRaftState,

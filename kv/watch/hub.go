@@ -100,6 +100,7 @@ type Hub struct {
 	// asking are the streams that wait for a progress mark.
 	asking   []*Stream
 	watchers int
+	streams  map[*Stream]struct{}
 	touched  []*group // by the revision that is being matched
 
 	pieces pieces
@@ -110,7 +111,7 @@ type Hub struct {
 func New(history History, revision, compacted uint64, limits Limits, wake func()) *Hub {
 	h := &Hub{
 		limits: limits.withDefaults(), history: history, wake: wake,
-		index: index{keys: map[string]*node{}}, matched: revision,
+		index: index{keys: map[string]*node{}}, matched: revision, streams: map[*Stream]struct{}{},
 	}
 	h.queue.published, h.queue.compacted, h.queue.max = revision, compacted, h.limits.PendingBytes
 	return h

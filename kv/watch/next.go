@@ -137,11 +137,11 @@ func (s *Stream) handOut(c *cursor, batches []*Batch, end uint64, maxBytes int) 
 func (s *Stream) catchUp(c *cursor, maxBytes int) bool {
 	h := s.hub
 	generation := h.generation
-	c.state = reading
+	c.state, s.reading = reading, c
 	h.mu.Unlock()
 	found, err := h.pieces.read(h.history, c.group, c.next, generation, &h.limits)
 	h.mu.Lock()
-	c.state = nowhere
+	c.state, s.reading = nowhere, nil
 	_, compacted := h.queue.state()
 	switch {
 	case len(c.ids) == 0: // its watchers were canceled meanwhile

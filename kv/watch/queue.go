@@ -26,6 +26,7 @@ type queue struct {
 	era       uint64
 	revisions []revision
 	bytes     int
+	events    int // in revisions
 	// gap tells that something was not kept: what follows begins behind the revision base.
 	gap  bool
 	base uint64
@@ -53,13 +54,14 @@ func (q *queue) add(r uint64, events []kv.Event) (wake bool) {
 	}
 	q.revisions = append(q.revisions, revision{r, events})
 	q.bytes += size
+	q.events += len(events)
 	return idle
 }
 
 // drop forgets all that is queued. Watchers find it in the history.
 func (q *queue) drop() {
 	clear(q.revisions)
-	q.revisions, q.bytes = q.revisions[:0], 0
+	q.revisions, q.bytes, q.events = q.revisions[:0], 0, 0
 	q.gap, q.base = true, q.published
 }
 
@@ -88,7 +90,7 @@ func (q *queue) take() taken {
 	defer q.mu.Unlock()
 	t := taken{q.era, q.gap, q.base, q.revisions}
 	q.revisions, q.spare = q.spare[:0], q.revisions
-	q.gap, q.bytes = false, 0
+	q.gap, q.bytes, q.events = false, 0, 0
 	return t
 }
 

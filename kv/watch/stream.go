@@ -83,6 +83,7 @@ type Stream struct {
 	idle     map[*group]*cursor
 	idleList []*cursor
 	ready    []*cursor // and some that are gone
+	reading  *cursor   // by Next, from the history; nil: none
 	future   int       // how many cursors are in Hub.future
 	notices  []Output  // Created, Refused and Canceled
 	// wanted tells that the client has asked for progress, when the store was at the revision
@@ -101,10 +102,14 @@ type Stream struct {
 	out    Output // of Next
 }
 
-// NewStream returns a stream without watchers. wake is called when Next has something after
-// it had nothing. It must not block, and not call the Hub.
+// NewStream returns a stream without watchers, which has to be closed in the end. wake is called when Next has
+// something after it had nothing. It must not block, and not call the Hub.
 func (h *Hub) NewStream(wake func()) *Stream {
-	return &Stream{hub: h, wake: wake, watchers: map[int64]*watcher{}, idle: map[*group]*cursor{}}
+	s := &Stream{hub: h, wake: wake, watchers: map[int64]*watcher{}, idle: map[*group]*cursor{}}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.streams[s] = struct{}{}
+	return s
 }
 
 // rouse wakes the stream's reader.
@@ -242,9 +247,11 @@ func (s *Stream) CancelAll(err error) {
 
 // Close ends the stream and its watchers. Next has nothing any more.
 func (s *Stream) Close() {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	s.forgetAll()
+	delete(h.streams, s)
 	s.closed = true
 	s.notices, s.ready, s.asked, s.out = nil, nil, nil, Output{}
 }

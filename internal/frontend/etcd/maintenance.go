@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"strings"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -68,17 +69,21 @@ func (f *Face) Defragment(context.Context, *Caller, *pb.DefragmentRequest) (*pb.
 
 // Hash is a hash of all replicated state of this member.
 func (f *Face) Hash(context.Context, *Caller, *pb.HashRequest) (*pb.HashResponse, error) {
-	h := f.header()
-	return &pb.HashResponse{Header: h, Hash: uint32(f.cfg.Node.Store().Hash())}, nil
+	h, began := f.header(), time.Now()
+	resp := &pb.HashResponse{Header: h, Hash: uint32(f.cfg.Node.Store().Hash())}
+	f.cfg.Requests.Hashed(false, time.Since(began))
+	return resp, nil
 }
 
 // HashKV is a hash of the history of this member up to a revision, from the one to which it is
 // compacted. Members that have both revisions in common have the same hash.
 func (f *Face) HashKV(_ context.Context, _ *Caller, r *pb.HashKVRequest) (*pb.HashKVResponse, error) {
+	began := time.Now()
 	h, err := translate.HashKV(f.cfg.Node.Store(), r.Revision)
 	if err != nil {
 		return nil, err
 	}
+	f.cfg.Requests.Hashed(true, time.Since(began))
 	resp := &pb.HashKVResponse{Header: f.header(), Hash: h.Hash, CompactRevision: int64(h.Compacted), HashRevision: int64(h.Revision)}
 	if r.Revision < 0 {
 		resp.HashRevision = r.Revision

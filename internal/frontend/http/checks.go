@@ -27,6 +27,8 @@ type Checks struct {
 	Read func(ctx context.Context, local bool) error
 	// Told is told of each answer of /health; nil: nobody asks.
 	Told func(healthy bool)
+	// Checked is told of each result of what /livez and /readyz check; nil: nobody asks.
+	Checked func(kind, name string, ok bool)
 	// Timeout bounds a Read.
 	Timeout time.Duration
 }
@@ -98,6 +100,21 @@ func (c Checks) read(ctx context.Context, local bool) error {
 type check struct {
 	name string
 	run  func(ctx context.Context) error
+}
+
+// told are checks that tell their results, as those of a kind.
+func (c Checks) told(kind string, checks []check) []check {
+	if c.Checked == nil {
+		return checks
+	}
+	for i, of := range checks {
+		checks[i].run = func(ctx context.Context) error {
+			err := of.run(ctx)
+			c.Checked(kind, of.name, err == nil)
+			return err
+		}
+	}
+	return checks
 }
 
 func (c Checks) live() []check {

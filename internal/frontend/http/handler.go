@@ -42,7 +42,8 @@ func Handler(cfg Config) http.Handler {
 		writeJSON(w, "application/json", http.StatusOK, cfg.Versions)
 	})
 	get("/health", cfg.Checks.health)
-	for name, checks := range map[string][]check{"/livez": cfg.Checks.live(), "/readyz": cfg.Checks.ready()} {
+	for kind, checks := range map[string][]check{"livez": cfg.Checks.live(), "readyz": cfg.Checks.ready()} {
+		name, checks := "/"+kind, cfg.Checks.told(kind, checks)
 		get(name, func(w http.ResponseWriter, r *http.Request) { report(w, r, included(checks, r)) })
 		for _, c := range checks {
 			get(name+"/"+c.name, func(w http.ResponseWriter, r *http.Request) { report(w, r, []check{c}) })

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,5 +146,26 @@ func TestAnswersOfHealthAreTold(t *testing.T) {
 	}
 	if len(told) != 2 || !told[0] || told[1] {
 		t.Errorf("told %v", told)
+	}
+}
+
+// Each result of a check is told, of those that were made.
+func TestResultsOfChecksAreTold(t *testing.T) {
+	var told []string
+	checks := Checks{
+		Begun: func() error { return nil }, Alarms: func() []string { return nil }, HasLeader: func() bool { return true },
+		IsLearner: func() bool { return true }, Timeout: time.Second, Read: func(context.Context, bool) error { return nil },
+		Checked: func(kind, name string, ok bool) { told = append(told, fmt.Sprint(kind, " ", name, " ", ok)) },
+	}
+	h := Handler(Config{Checks: checks})
+	for _, path := range []string{"/livez", "/readyz?exclude=data_corruption", "/readyz/data_corruption"} {
+		get(h, path)
+	}
+	want := []string{
+		"livez serializable_read true", "readyz linearizable_read true", "readyz non_learner false", "readyz serializable_read true",
+		"readyz data_corruption true",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }

@@ -305,7 +305,7 @@ func (g *gatherer) most() int {
 	if g.op.Limit == 0 || g.more || g.sorted() || g.op.bounded() {
 		return scanChunk
 	}
-	return int(min(scanChunk, g.op.Limit-g.keys+1))
+	return int(min(scanChunk-1, g.op.Limit-g.keys)) + 1 // in this order: a limit may be the highest number
 }
 
 // scan puts into chunk the rows that may be wanted of up to scanChunk keys from one on. It holds the

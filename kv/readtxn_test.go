@@ -3,6 +3,7 @@ package kv_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -29,7 +30,7 @@ func TestReadTxnReadsWhatTxnDoes(t *testing.T) {
 	number := func() uint64 { return uint64(rng.IntN(1000)) * uint64(rng.IntN(2)) }
 	ranges := func() (ops []kv.TxnOp) {
 		for range rng.IntN(3) {
-			op := &kv.RangeOp{Span: span(), Limit: int64(rng.IntN(3)), Sort: kv.Sort(rng.IntN(5)), Descend: rng.IntN(2) == 0, LimitFirst: rng.IntN(3) == 0, MinMod: number()}
+			op := &kv.RangeOp{Span: span(), Limit: []int64{0, 1, 2, math.MaxInt64}[rng.IntN(4)], Sort: kv.Sort(rng.IntN(5)), Descend: rng.IntN(2) == 0, LimitFirst: rng.IntN(3) == 0, MinMod: number()}
 			if rng.IntN(3) == 0 {
 				op.Revision = uint64(480 + rng.IntN(500))
 			}

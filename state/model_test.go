@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"testing"
 
@@ -114,7 +115,9 @@ func (s *script) rangeOp() *kv.RangeOp {
 		op.Revision = s.revision()
 	}
 	if s.flag("limit") {
-		op.Limit = int64(s.number("limit", 4))
+		if op.Limit = int64(s.number("limit", 4)); op.Limit == 4 {
+			op.Limit = math.MaxInt64
+		}
 	}
 	if s.flag("bytes") {
 		op.MaxBytes = int64(s.number("bytes", 150))

@@ -38,7 +38,7 @@ func (c *change) ranges(op *kv.RangeOp) *kv.RangeResult {
 			op.MinCreate > 0 && e.CreateRevision < op.MinCreate || op.MaxCreate > 0 && e.CreateRevision > op.MaxCreate
 	})
 	if op.LimitFirst && op.Limit > 0 && op.Sort != kv.SortByKey {
-		entries = entries[:min(int64(len(entries)), op.Limit+1)]
+		entries = entries[:min(int64(len(entries))-1, op.Limit)+1]
 	}
 	slices.SortStableFunc(entries, func(a, b kv.Entry) int {
 		order := compare(op.Sort, a, b)

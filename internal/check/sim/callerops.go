@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"balsa.example/kv"
@@ -82,6 +83,9 @@ func (c *caller) drawRange() *kv.RangeOp {
 	}
 	if w.chance(0.2) {
 		op.MaxBytes = w.rand.Int64N(200)
+	}
+	if op.Limit == 3 && op.MaxBytes > 0 {
+		op.Limit = math.MaxInt64
 	}
 	if w.chance(0.2) {
 		op.Sort = kv.Sort(w.rand.IntN(5))

@@ -110,7 +110,7 @@ func (r *Raft) tickLeader() {
 	if r.timer.elapsed >= r.cfg.ElectionTimeoutTicks {
 		r.timer.elapsed = 0
 		switch {
-		case !r.quorumActive(), r.diskHinders():
+		case !r.quorumActive():
 			r.becomeFollower(r.term, None)
 			return
 		case r.machineHinders():

@@ -1,29 +1,12 @@
 package raft
 
-// This file is how a leader makes room whose own disk, or own state machine, keeps the cluster from serving, and who
-// does not hear one that it could hand over to.
+// This file is how a leader makes room whose own state machine keeps the cluster from serving, and who does not hear
+// one that it could hand over to. Where its own disk does, its followers see to that (see stall).
 
-// diskHinders tells whether this leader should make room for another one. Its own disk hangs, it can commit
-// nothing, and those voters are a quorum of whom it does not know that their disks hang too. A bad schedule
-// otherwise, of five voters:
-//
-//  1. The disks of the leader L and of H hang. A and B lack entries that L has compacted. C is not
-//     connected to L, and lacks nothing.
-//  2. L cannot read its snapshot for A and B. They and H keep it in office.
-//  3. C asks for pre-votes. A and B do not answer, since they hear from L. With C they would get what they
-//     lack, and commit.
-//
-// Where the disks of a majority hang L stays: it still serves reads.
-func (r *Raft) diskHinders() bool {
-	w := &r.leader.ownDisk
-	return r.ownDiskHangs() && r.commit < w.watched && r.othersServe(func(p *progress) bool {
-		return p.match >= w.watched || p.state == snapshot || !p.recentlyActive()
-	})
-}
-
-// machineHinders is the same of a leader whose state machine hangs, so that it executes nothing, or takes nothing. Those
-// that it hears and that could lead do not count: it hands over to them (see watchOwnState). A bad schedule otherwise,
-// where F could lead and W is a witness:
+// machineHinders tells whether this leader should make room for another one. Its state machine hangs, so that it
+// executes nothing, or takes nothing, and those that it does not hear, or that could not lead, are a quorum without it. To
+// one that it hears and that could lead it hands over (see watchOwnState). A bad schedule otherwise, where F could lead
+// and W is a witness:
 //
 //  1. The state machine of the leader L hangs. Nothing that F sends reaches L.
 //  2. L commits with W, which keeps it in office.
@@ -31,19 +14,14 @@ func (r *Raft) diskHinders() bool {
 //
 // F may be down as well. So L makes room once in a round.
 func (r *Raft) machineHinders() bool {
-	return r.machineHangs() && r.ownState.pause == 0 && r.leader.transfer.to == None && r.othersServe(func(p *progress) bool {
-		return !p.recentlyActive() || !r.mayLead(p.id)
-	})
-}
-
-// othersServe tells whether the peers of which well is true are a quorum without this leader, and one of them could
-// lead.
-func (r *Raft) othersServe(well func(*progress) bool) bool {
+	if !r.machineHangs() || r.ownState.pause > 0 || r.leader.transfer.to != None {
+		return false
+	}
 	votes, successor := map[NodeID]bool{}, false
 	for _, p := range r.leader.peers {
-		if well(p) {
+		if mayLead := r.mayLead(p.id); !mayLead || !p.recentlyActive() {
 			votes[p.id] = true
-			successor = successor || r.mayLead(p.id)
+			successor = successor || mayLead
 		}
 	}
 	return successor && r.wins(votes)

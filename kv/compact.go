@@ -14,12 +14,12 @@ func (s *Store) Compact(revision uint64) Code {
 	case revision > s.revision:
 		return CodeFutureRevision
 	}
+	if s.publish != nil { // first: whoever cannot read any more is told from where on he can
+		s.publish.Compacted(revision)
+	}
 	s.mu.Lock()
 	s.compacted = revision
 	s.mu.Unlock()
-	if s.publish != nil {
-		s.publish.Compacted(revision)
-	}
 	return CodeOK
 }
 

@@ -65,7 +65,7 @@ type Publisher interface {
 	// Publish gets all events of a revision, or none of them if nobody was watching when it began.
 	// They have no Prev, and never change.
 	Publish(revision uint64, events []Event)
-	// Compacted says that nothing below a revision can be read any more.
+	// Compacted says that nothing below a revision will be readable soon. It is told before any of it is refused.
 	Compacted(revision uint64)
 	// Reset says that another state is there now: that which was opened, or one that was received.
 	// It is at a revision, and nothing below compacted can be read.

@@ -149,6 +149,10 @@ func (m *Machine) load(mf *manifest) error {
 	}
 	p.deletes = deletes{clean: map[uint32]uint64{}, dead: p.keys.DeadDeletes()}
 	p.times.stamped = p.keys.Revision()
+	if m.cfg.Publisher != nil && m.present.Load() != nil {
+		// First: whoever reads the old state and cannot read this one is told from where on he can.
+		m.cfg.Publisher.Compacted(p.keys.Compacted())
+	}
 	if old := m.present.Swap(p); old != nil {
 		close(old.users.now.Load().replaced)
 	}

@@ -235,9 +235,16 @@ func (m *Machine) Wall() int64 {
 // compaction.
 func (m *Machine) Compacted() uint64 { return m.present.Load().keys.Compacted() }
 
-// Scan reads the history on this replica: see kv.Store.Scan.
+// Scan reads the history on this replica: see kv.Store.Scan. Where the state is replaced meanwhile, it goes on in that
+// of the next one.
 func (m *Machine) Scan(from uint64, yield func(revision uint64, events []kv.Event) bool) error {
-	return m.noticed(m.present.Load().keys.Scan(from, yield))
+	_, err := reading(m, func(keys *kv.Store) (struct{}, error) {
+		return struct{}{}, keys.Scan(from, func(revision uint64, events []kv.Event) bool {
+			from = revision + 1
+			return yield(revision, events)
+		})
+	})
+	return err
 }
 
 // Previous reads what a key held before a revision: see kv.Store.Previous.

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/state"
 )
 
 // Readers go on, and see no error, while the state that they read is replaced by another one.
@@ -67,4 +69,85 @@ func TestReadersOutliveTheState(t *testing.T) {
 	}
 	close(stop)
 	done.Wait()
+}
+
+// behindLeader is a member with keys in many files, which has received the state of another member that is further.
+func behindLeader(t *testing.T, publisher kv.Publisher, compacted uint64) (follower *state.Machine, install func()) {
+	leader, _ := openMachine(t, crashfs.NewMem())
+	follower = state.New(state.Config{FS: crashfs.NewMem(), Dir: "state", Cluster: 7, ID: 1, RunBytes: 8 << 10, CacheBytes: -1, Publisher: publisher})
+	if _, _, err := follower.Open(); err != nil {
+		t.Fatal(err)
+	}
+	follower.UseFetcher(from{leader})
+	do := func(m *state.Machine, from, to int) {
+		for i := from; i < to; i++ {
+			m.DoOp(set(keyOf(i), valueOf(i)))
+		}
+		if err := checkpoint(m, raft.Index(to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(follower, 0, 500)
+	do(leader, 0, 500)
+	if compacted > 0 {
+		leader.DoOp(compact(compacted))
+	}
+	do(leader, 500, 1000)
+	stream, err := leader.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = follower.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data)
+	if err = errors.Join(err, stream.Data.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return follower, func() {
+		if _, err := follower.InstallState(stream.Position); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A reader of the history goes on in that of the state which replaces the one that it reads.
+func TestAScanOutlivesTheState(t *testing.T) {
+	for _, at := range []uint64{2, 60, 501} {
+		m, install := behindLeader(t, nil, 0)
+		next := uint64(2)
+		err := m.Scan(next, func(revision uint64, events []kv.Event) bool {
+			if revision != next || len(events) != 1 {
+				t.Fatalf("%d events of revision %d, want %d", len(events), revision, next)
+			}
+			if next++; revision == at {
+				install()
+			}
+			return true
+		})
+		if err != nil || next < 502 {
+			t.Errorf("replaced at %d: up to %d: %v", at, next-1, err)
+		}
+	}
+}
+
+// installing is a Publisher that is told of what another state does not have any more.
+type installing struct{ compacted func(revision uint64) }
+
+func (*installing) Active() bool                { return false }
+func (*installing) Publish(uint64, []kv.Event)  {}
+func (i *installing) Compacted(revision uint64) { i.compacted(revision) }
+func (*installing) Reset(uint64, uint64)        {}
+
+// What cannot be read any more in a state that was received is told before it is there.
+func TestAReceivedCompactionIsToldBeforeReadersAreRefused(t *testing.T) {
+	p := &installing{func(uint64) {}}
+	m, install := behindLeader(t, p, 300)
+	told := uint64(0)
+	p.compacted = func(revision uint64) {
+		told = revision
+		if err := m.Scan(2, func(uint64, []kv.Event) bool { return true }); err != nil {
+			t.Errorf("when it is told: %v", err)
+		}
+	}
+	if install(); told != 300 || m.Compacted() != 300 {
+		t.Errorf("told of %d, compacted at %d", told, m.Compacted())
+	}
 }

@@ -10,6 +10,9 @@ import (
 // until yield returns false or the revision is reached that the store was at when Scan was called.
 // Events have no Prev; they never change, and may be kept. It fails with ErrCompacted if a part of
 // that was compacted before Scan was called. Any goroutine may call it.
+//
+// Each revision has events, but for the one at which a store goes on that was restored with a higher revision than
+// its history has (Totals.MoveOn). That is the compacted one, until there is another.
 func (s *Store) Scan(from uint64, yield func(revision uint64, events []Event) bool) error {
 	s.mu.RLock()
 	last, compacted := s.revision, s.compacted
@@ -22,10 +25,16 @@ func (s *Store) Scan(from uint64, yield func(revision uint64, events []Event) bo
 	}
 	defer s.pins.remove(from)
 	var events []Event
-	return s.history.Scan(from, func(rec *run.Record) bool {
-		if rec.Mod > last {
+	first := from == compacted && from > 0 // the next revision is the compacted one, or that has no events
+	empty := func() (goOn bool) {
+		first = false
+		return yield(from, nil)
+	}
+	err := s.history.Scan(from, func(rec *run.Record) bool {
+		if rec.Mod > last || first && rec.Mod > from && !empty() {
 			return false
 		}
+		first = false
 		events = append(events, eventOf(rec))
 		if !rec.Last {
 			return true
@@ -34,6 +43,10 @@ func (s *Store) Scan(from uint64, yield func(revision uint64, events []Event) bo
 		events = nil
 		return yield(rec.Mod, whole)
 	})
+	if err == nil && first {
+		empty()
+	}
+	return err
 }
 
 // eventOf returns the event of a record, with which it shares no memory.

@@ -13,6 +13,7 @@ import (
 	"balsa.example/internal/check/crashfs"
 	"balsa.example/kv"
 	"balsa.example/kv/run"
+	"balsa.example/kv/watch"
 	"balsa.example/raft"
 	"balsa.example/state"
 	"balsa.example/state/logtime"
@@ -319,6 +320,39 @@ func TestAdoptionSurvivesCrashes(t *testing.T) {
 	}
 	if crashes < 10 {
 		t.Errorf("%d crashes", crashes)
+	}
+}
+
+// TestWatchersOfARestoredStateBeginAtItsRevision: that is the lowest that a watcher can begin at, so whoever was told
+// so does. It has no events, and what follows comes in order.
+func TestWatchersOfARestoredStateBeginAtItsRevision(t *testing.T) {
+	fs := crashfs.NewCrashableMem()
+	im := imageOf(t, longHistory(t, fs, 5))
+	for _, writes := range []uint64{0, 1, 40} {
+		m, _ := restored(t, im, run.Files{FS: fs, Dir: "state", Cluster: 7}, im.Revision(), 1_000_000)
+		for range writes {
+			m.DoOp(set("key", "value"))
+		}
+		hub := watch.New(m, m.Revision(), m.Compacted(), watch.Limits{PieceBytes: 1000}, func() {})
+		stream := hub.NewStream(func() {})
+		if err := stream.Watch(watch.Request{ID: 1, Revision: m.Compacted()}); err != nil {
+			t.Fatal(err)
+		}
+		next := m.Compacted() + 1
+		for out, ok := stream.Next(1); ok; out, ok = stream.Next(1) {
+			if out.Kind == watch.Canceled {
+				t.Fatalf("after %d writes: %v", writes, out.Err)
+			}
+			for _, b := range out.Batches {
+				if b.Revision != next {
+					t.Fatalf("after %d writes: revision %d, want %d", writes, b.Revision, next)
+				}
+				next++
+			}
+		}
+		if next != m.Revision()+1 {
+			t.Errorf("after %d writes: up to %d, want %d", writes, next-1, m.Revision())
+		}
 	}
 }
 

@@ -90,7 +90,7 @@ type Hub struct {
 	ring  ring
 	// matched is the revision up to which groups have their batches.
 	matched uint64
-	// era counts how often somebody began to watch while nobody did. What was published in an
+	// era counts how often somebody began to watch while nobody did; 0: nobody does. What was published in an
 	// earlier one is not matched any more.
 	era uint64
 	// generation counts gaps: what was read of the history before is not used after one.

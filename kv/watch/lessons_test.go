@@ -696,3 +696,84 @@ func TestSharedPieceMayBeginBelowTheCompactedRevision(t *testing.T) {
 		t.Errorf("%v, got %v", late.err, late.got)
 	}
 }
+
+// A mark that a stream has asked for comes, though the last watcher goes before all is matched, or meanwhile.
+func TestProgressComesWhenTheLastWatcherGoes(t *testing.T) {
+	for _, meanwhile := range []bool{false, true} {
+		s := newStore(watch.Limits{})
+		c := newClient(t, s)
+		c.watch(watch.Request{ID: 1, Filter: watch.Filter{Prev: true}})
+		c.drain()
+		s.change("a")
+		s.change("a")
+		leave := func(uint64) {
+			s.before = nil
+			if !meanwhile {
+				c.stream.AskProgress()
+			}
+			_ = c.stream.Cancel(1, watch.ErrCanceled)
+			s.change("a")
+			if meanwhile {
+				c.stream.AskProgress()
+			}
+		}
+		if meanwhile {
+			s.before = leave
+		} else {
+			leave(0)
+		}
+		if c.drain(); len(c.progress) != 1 || c.progress[0] < 3 {
+			t.Errorf("progress %v, gone meanwhile: %t", c.progress, meanwhile)
+		}
+		w := c.watch(watch.Request{ID: 2, Revision: 2})
+		if c.settle(); len(w.got) != 3 {
+			t.Errorf("got %v", w.got)
+		}
+	}
+}
+
+// Marks are for all who are idle when they are asked for, though some of these get events meanwhile.
+func TestMarksSkipNobody(t *testing.T) {
+	s := newStore(watch.Limits{})
+	c := newClient(t, s)
+	for id, key := range []string{"a", "b", "c", "d", "e"} {
+		c.watch(watch.Request{ID: int64(id), Span: kv.Single(key)})
+	}
+	s.change("x")
+	c.drain()
+	c.stream.Mark()
+	for range 3 {
+		c.take(1)
+	}
+	for _, w := range c.watchers {
+		if len(w.marks) > 0 {
+			s.change(w.request.Span.From)
+		}
+	}
+	c.settle()
+	for id, w := range c.watchers {
+		if len(w.marks) == 0 {
+			t.Errorf("watcher %d got no mark", id)
+		}
+	}
+}
+
+// Marks do not hold up events, however fast the store is.
+func TestMarksLetEventsPass(t *testing.T) {
+	s := newStore(watch.Limits{})
+	c := newClient(t, s)
+	quiet := c.watch(watch.Request{ID: 1, Span: kv.Single("quiet")})
+	w := c.watch(watch.Request{ID: 2})
+	s.change("a")
+	c.drain()
+	c.stream.Mark()
+	for range 10 {
+		s.change("a")
+		s.hub.Match()
+		c.take(1)
+	}
+	if len(quiet.marks) > 1 || len(w.got) < 8 {
+		t.Errorf("%d marks, %d events", len(quiet.marks), len(w.got))
+	}
+	c.settle()
+}

@@ -65,16 +65,18 @@ func (s *Stream) notice() bool {
 }
 
 // mark makes the progress mark of the next idle cursor that is due one. Nothing that its
-// watchers are to be told is on the way, so it need not wait for what others are due.
+// watchers are to be told is on the way, so it need not wait for what others are due. Each is told once, whatever is
+// matched meanwhile: else what others are due would wait for as long as something is.
 func (s *Stream) mark() bool {
-	for ; s.marking && s.markAt < len(s.idleList); s.markAt++ {
+	s.markAt = min(s.markAt, len(s.idleList))
+	for s.markAt > 0 {
+		s.markAt--
 		if c := s.idleList[s.markAt]; c.told < s.hub.matched {
 			c.told = s.hub.matched
 			s.begin(Progress, c.ids, c.told)
 			return true
 		}
 	}
-	s.marking = false
 	return false
 }
 

@@ -90,10 +90,9 @@ type Stream struct {
 	// progress. asking tells whether the stream is among Hub.asking.
 	wanted, asking bool
 	progress       uint64
-	// marking tells that idle cursors from a place in idleList on are to be told how far they
-	// are.
-	marking bool
-	markAt  int
+	// markAt is how many idle cursors, the first of idleList, are still to be told how far they are. What goes from
+	// there is replaced by the last of the list, so that they are told from the last on.
+	markAt int
 	// asked are watchers that are to be told how far they are, if they are idle.
 	asked []int64
 
@@ -284,9 +283,18 @@ func (s *Stream) forget(id int64, w *watcher) {
 		h.release(c.group)
 	}
 	if h.watchers--; h.watchers == 0 {
-		h.queue.deactivate()
-		h.ring = ring{}
+		h.retire()
 	}
+}
+
+// retire notes that nobody watches any more. What was published is matched for nobody, so that all of it counts as
+// matched: a stream may have asked for progress. What the matcher has taken is of an earlier era from now on.
+func (h *Hub) retire() {
+	h.queue.deactivate()
+	h.ring = ring{}
+	h.era = 0
+	h.matched, _ = h.queue.state()
+	h.answer()
 }
 
 // notIdle takes a cursor from what the stream has of idle ones.
@@ -326,8 +334,7 @@ func (s *Stream) AskProgress() {
 func (s *Stream) Mark() {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	if len(s.idleList) > 0 {
-		s.marking, s.markAt = true, 0
+	if s.markAt = len(s.idleList); s.markAt > 0 {
 		s.rouse()
 	}
 }

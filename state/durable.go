@@ -211,7 +211,7 @@ func (m *Machine) Checkpoint(position raft.SnapshotMeta) rsm.CheckpointWork {
 		written += mf.small.bytes
 		mf.nextFile = p.history.NextFile()
 		if err := m.files.publish(mf); err != nil {
-			return written, err
+			return written, m.files.discard(mf.small, err)
 		}
 		p.keys.Durable(mf.compacted)
 		m.files.tidy(p.inUse())

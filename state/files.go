@@ -93,7 +93,8 @@ func failed(err error) error {
 	return fmt.Errorf("%w: %w", rsm.ErrMachineFailed, err)
 }
 
-// write makes a file with a content durable, but not its name.
+// write makes a file with a content durable, but not its name. If that fails there is no file: on a full disk it would
+// take the space that the next attempt needs.
 func (f *files) write(name string, content io.WriterTo) (size int64, checksum uint64, err error) {
 	file, err := f.fs.Create(f.path(name))
 	if err != nil {
@@ -109,7 +110,18 @@ func (f *files) write(name string, content io.WriterTo) (size int64, checksum ui
 	if closeErr := file.Close(); err == nil && closeErr != nil {
 		err = fmt.Errorf("close %s: %w", name, closeErr)
 	}
+	if err != nil {
+		err = errors.Join(err, f.remove(name))
+	}
 	return size, digest.Sum64(), err
+}
+
+// discard removes a small file whose manifest was not written because of err, which it returns.
+func (f *files) discard(s smallFile, err error) error {
+	if errors.Is(err, rsm.ErrMachineFailed) { // the next process may find the manifest that names it
+		return err
+	}
+	return errors.Join(err, f.remove(smallName(s.number)))
 }
 
 func (f *files) syncDir() error {
@@ -130,7 +142,7 @@ func (f *files) publish(m *manifest) error {
 		return err
 	}
 	if err := f.fs.Rename(f.path(temp), f.path(manifestName)); err != nil {
-		return fmt.Errorf("rename the manifest: %w", err)
+		return errors.Join(fmt.Errorf("rename the manifest: %w", err), f.remove(temp))
 	}
 	if err := f.syncDir(); err != nil {
 		return err

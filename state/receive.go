@@ -175,7 +175,7 @@ func (m *Machine) store(ctx context.Context, to storing, from raft.NodeID, mf *m
 	}
 	mf.nextFile = to.number()
 	if err := m.files.publish(mf); err != nil {
-		return err
+		return m.files.discard(mf.small, err)
 	}
 	m.files.fetched = nil
 	return nil

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,5 +155,36 @@ func TestUnwrittenHistoryIsBounded(t *testing.T) {
 			t.Error("a checkpoint is wanted after it was made")
 		}
 		d.do(keep)
+	}
+}
+
+// A checkpoint for which there is no space leaves nothing behind: that would take the space that the next one needs.
+func TestACheckpointThatFailsLeavesNoFiles(t *testing.T) {
+	disk := &smallDisk{crashfs.NewCrashableMem(), 1 << 40}
+	d := &deleting{t: t, fs: disk.Mem, position: raft.SnapshotMeta{Term: 1, Configuration: raft.NewConfiguration(1)}}
+	d.m = state.New(state.Config{FS: disk, Dir: "state", Cluster: 7, ID: 1, RunBytes: 8 << 10})
+	if _, _, err := d.m.Open(); err != nil {
+		t.Fatal(err)
+	}
+	d.do(set("key", "value"))
+	d.checkpoint()
+	d.do(set("key", "another"))
+	failed := 0
+	for room := int64(0); ; room += 16 {
+		disk.bytes = disk.used() + room
+		if checkpoint(d.m, d.position.Index) == nil {
+			break
+		}
+		failed++
+		names, err := disk.List("state")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Sort(names); len(names) > 3 { // the manifest, the small file of it, and the run
+			t.Errorf("with room for %d bytes it leaves %q", room, names)
+		}
+	}
+	if failed < 5 {
+		t.Errorf("only %d checkpoints have failed", failed)
 	}
 }

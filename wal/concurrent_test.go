@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -229,5 +230,41 @@ func TestCompactRemovesSegments(t *testing.T) {
 	}
 	if st.HardState != (raft.HardState{Term: 7, Vote: 3}) || len(st.Entries) != 5 || st.Entries[0].Index != 46 {
 		t.Fatalf("got %v", st)
+	}
+}
+
+// A snapshot may still be written when its log is closed. It leaves alone what the next log of the directory writes, be
+// it the same snapshot.
+func TestASnapshotOfAClosedLogDisturbsNobody(t *testing.T) {
+	opts := testOptions(crashfs.NewMem(), 1)
+	begin := func(l *Log) (release chan struct{}, saved chan error) {
+		release, saved = make(chan struct{}), make(chan error)
+		writing := make(chan struct{})
+		go func() {
+			saved <- l.SaveSnapshot(raft.SnapshotMeta{Index: 5, Term: 1}, func(w io.Writer) error {
+				close(writing)
+				<-release
+				return writeIndexes(5)(w)
+			})
+		}()
+		<-writing
+		return release, saved
+	}
+	old := mustCreate(t, opts)
+	releaseOld, savedOld := begin(old)
+	mustClose(t, old)
+	l := mustOpen(t, opts)
+	defer l.Close()
+	release, saved := begin(l)
+	close(releaseOld)
+	if err := <-savedOld; !errors.Is(err, ErrClosed) {
+		t.Errorf("by the closed log: %v", err)
+	}
+	close(release)
+	if err := <-saved; err != nil {
+		t.Error(err)
+	}
+	if err := checkIndexes(l); err != nil {
+		t.Error(err)
 	}
 }

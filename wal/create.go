@@ -97,7 +97,11 @@ func (d *directory) populate(opts Options, id Identity, conf raft.Configuration)
 	}
 	meta := raft.SnapshotMeta{Configuration: conf}
 	temp := snapshotName(0) + vfs.TempSuffix
-	if _, err := d.writeSnapshot(temp, opts, id, meta, always, nil); err != nil {
+	salt, err := drawSalt(opts.Rand)
+	if err != nil {
+		return err
+	}
+	if _, err := d.writeSnapshot(temp, salt, id, meta, always, nil); err != nil {
 		return err
 	}
 	if err := d.publish(temp, snapshotName(0)); err != nil {

@@ -17,9 +17,8 @@ type snapshots struct {
 	*base
 
 	// namesMu is held while snapshot files get or lose their names.
-	namesMu    sync.Mutex
-	tempNumber atomic.Uint64
-	urgent     atomic.Bool // see ExpediteSnapshots
+	namesMu sync.Mutex
+	urgent  atomic.Bool // see ExpediteSnapshots
 
 	mu struct { // held for no I/O
 		sync.Mutex
@@ -62,9 +61,14 @@ func (s *snapshots) save(meta raft.SnapshotMeta, write func(io.Writer) error) er
 	if meta.Index <= s.newest().index {
 		return nil
 	}
-	// Each call has its own temporary file, since write may take as long as it likes.
-	temp := fmt.Sprintf("%016x-%d%s%s", uint64(meta.Index), s.tempNumber.Add(1), snapshotSuffix, vfs.TempSuffix)
-	size, err := s.dir.writeSnapshot(temp, s.opts, s.id, meta, s.isUrgent, write)
+	salt, err := drawSalt(s.opts.Rand)
+	if err != nil {
+		return fmt.Errorf("wal: save snapshot %s: %w", meta, err)
+	}
+	// Each call has its own temporary file, since write may take as long as it likes: also longer than this log is open,
+	// and another one of the same directory writes the same snapshot.
+	temp := fmt.Sprintf("%016x-%016x%s%s", uint64(meta.Index), salt, snapshotSuffix, vfs.TempSuffix)
+	size, err := s.dir.writeSnapshot(temp, salt, s.id, meta, s.isUrgent, write)
 	if err == nil {
 		err = s.install(temp, snapshotInfo{index: meta.Index, size: size})
 	}
@@ -124,12 +128,8 @@ func (s *snapshots) open() (raft.SnapshotMeta, io.ReadCloser, error) {
 }
 
 // writeSnapshot writes the file temp, all of it durable but its name.
-func (d *directory) writeSnapshot(temp string, opts Options, id Identity, meta raft.SnapshotMeta,
+func (d *directory) writeSnapshot(temp string, salt uint64, id Identity, meta raft.SnapshotMeta,
 	urgent func() bool, write func(io.Writer) error) (size int64, err error) {
-	salt, err := drawSalt(opts.Rand)
-	if err != nil {
-		return 0, err
-	}
 	f, err := d.fs.Create(d.join(temp))
 	if err != nil {
 		return 0, fmt.Errorf("create: %w", err)

@@ -28,6 +28,7 @@ type timekeeper struct {
 	mu     sync.Mutex
 	keeper *logtime.Timekeeper[keepAliveDone]
 	term   raft.Term // in which the replica leads; 0: it does not
+	ended  bool      // nobody would answer keep-alives any more, so that none are taken in
 }
 
 // clockNode is what a timekeeper needs of an rsm.Node.
@@ -74,7 +75,7 @@ func (t *timekeeper) Stamp() (logtime.Stamp, error) {
 func (t *timekeeper) follow(view logtime.View) {
 	term := t.node.LeadsIn()
 	switch {
-	case term == t.term:
+	case t.ended, term == t.term:
 		return
 	case term != 0:
 		t.keeper.BecameLeader(t.now(), view)
@@ -210,6 +211,7 @@ func (t *timekeeper) answer(answers []logtime.Answer[keepAliveDone]) {
 // end answers all keep-alives that wait.
 func (t *timekeeper) end() {
 	t.mu.Lock()
+	t.ended = true
 	t.keeper.LostLeadership()
 	e := t.keeper.Turn(t.now(), 0, logtime.View{})
 	t.mu.Unlock()

@@ -247,3 +247,25 @@ func TestKeepAlivesOfOneRequestAreAnsweredTogether(t *testing.T) {
 		}
 	})
 }
+
+// A keep-alive that comes when the clock has stopped is answered, also if its node leads only from then on.
+func TestAStoppedClockAnswersKeepAlives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newFakeNode(t)
+		n.lead(0, 2)
+		k := n.start()
+		k.stop()
+		n.lead(2, 1)
+		answers := 0
+		refused := func(err error) {
+			if answers++; !errors.Is(err, rsm.ErrWrongLeader) {
+				t.Errorf("answered with %v", err)
+			}
+		}
+		k.KeepAlive(1, func(_ int64, err error) { refused(err) })
+		k.KeepAllAlive([]int64{1, 2}, func(_ []int64, err error) { refused(err) })
+		if synctest.Wait(); answers != 2 {
+			t.Errorf("%d of 2 are answered", answers)
+		}
+	})
+}

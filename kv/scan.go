@@ -2,6 +2,7 @@ package kv
 
 import (
 	"bytes"
+	"strings"
 
 	"balsa.example/kv/run"
 )
@@ -61,7 +62,8 @@ func eventOf(rec *run.Record) Event {
 }
 
 // Previous returns what a key held before the event that changed it at a revision, nil if it was
-// absent. It fails with ErrCompacted if that was compacted. Any goroutine may call it.
+// absent. It may be kept: it shares no memory with the key or the history, of which it would keep a
+// large block. It fails with ErrCompacted if that was compacted. Any goroutine may call it.
 func (s *Store) Previous(key string, revision uint64) (*Entry, error) {
 	s.mu.RLock()
 	if revision < s.compacted || revision == 0 {
@@ -81,5 +83,6 @@ func (s *Store) Previous(key string, revision uint64) (*Entry, error) {
 		return nil, nil
 	}
 	e, err := s.entry(&found, true)
+	e.Key, e.Value = strings.Clone(e.Key), bytes.Clone(e.Value)
 	return &e, err
 }

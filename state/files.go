@@ -167,14 +167,18 @@ func (m *Machine) Durable() (index raft.Index, replaced <-chan struct{}) {
 	return index, m.files.replaced
 }
 
-// lastRevision is that of the newest durable state, 0 if it has none.
+// lastRevision is that of the newest durable state, 0 if there is none.
 func (f *files) lastRevision() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.current == nil || len(f.current.runs) == 0 {
+	if f.current == nil {
 		return 0
 	}
-	return f.current.runs[len(f.current.runs)-1].Last
+	last := max(f.current.compacted, 1) // a store that is empty, or was restored, has no records of its revision
+	if n := len(f.current.runs); n > 0 {
+		last = max(last, f.current.runs[n-1].Last)
+	}
+	return last
 }
 
 // read returns the newest manifest, nil if there is none.

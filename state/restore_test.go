@@ -356,4 +356,25 @@ func TestWatchersOfARestoredStateBeginAtItsRevision(t *testing.T) {
 	}
 }
 
+// TestACheckpointThatIsWantedSatisfies also where nothing was written yet: a member has compared its history with that of a
+// store that is empty, or was restored.
+func TestACheckpointThatIsWantedSatisfies(t *testing.T) {
+	fs := crashfs.NewCrashableMem()
+	im := imageOf(t, longHistory(t, fs, 6))
+	after, _ := restored(t, im, run.Files{FS: fs, Dir: "state", Cluster: 7}, im.Revision(), 1_000_000)
+	empty, _ := openMachine(t, crashfs.NewCrashableMem())
+	for _, m := range []*state.Machine{after, empty} {
+		if err := checkpoint(m, 2); err != nil {
+			t.Fatal(err)
+		}
+		asked, err := m.OpenFile([]byte("state"), 0)
+		if err == nil {
+			err = errors.Join(asked.Close(), checkpoint(m, 3))
+		}
+		if err != nil || m.CheckpointWanted() {
+			t.Errorf("at revision %d: wanted again: %t, %v", m.Revision(), m.CheckpointWanted(), err)
+		}
+	}
+}
+
 func filesOf(fs vfs.FS) run.Files { return run.Files{FS: fs, Dir: "state", Cluster: 7} }

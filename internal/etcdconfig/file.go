@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -55,20 +56,48 @@ func fromFile(path string, given *flag.FlagSet, env map[string]string) (*Options
 		o.warn("the configuration file %s is used alone; these are ignored: %s", path, strings.Join(others, ", "))
 	}
 	fs := o.checkedFlags()
-	var keys map[string]yaml.Node
-	if err := yaml.Unmarshal(data, &keys); err != nil {
+	var document yaml.Node
+	if err := yaml.Unmarshal(data, &document); err != nil {
 		return nil, nil, usageError("configuration file %s is not of the form key: value: %w", path, err)
+	}
+	keys, ok := o.pairs(&document)
+	if !ok {
+		return nil, nil, usageError("configuration file %s is not of the form key: value", path)
 	}
 	return o, fs, o.setAll(fs, "", keys, nil)
 }
 
+// pairs are the keys of a mapping and their values; none of what is empty. Of a key that comes again the last one counts,
+// as in etcd.
+func (o *Options) pairs(node *yaml.Node) (keys map[string]*yaml.Node, ok bool) {
+	switch {
+	case node.Kind == yaml.DocumentNode && len(node.Content) == 1:
+		return o.pairs(node.Content[0])
+	case node.Kind == yaml.AliasNode:
+		return o.pairs(node.Alias)
+	case node.Kind == 0, node.Tag == "!!null":
+		return nil, true
+	case node.Kind != yaml.MappingNode:
+		return nil, false
+	}
+	keys = map[string]*yaml.Node{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		if keys[key.Value] != nil {
+			o.warn("configuration file: line %d: %s comes again, and only this one counts", key.Line, key.Value)
+		}
+		keys[key.Value] = node.Content[i+1]
+	}
+	return keys, true
+}
+
 // setAll sets the flags that keys stand for. names gives their names, if they are others.
-func (o *Options) setAll(fs *flag.FlagSet, section string, keys map[string]yaml.Node, names map[string]string) error {
+func (o *Options) setAll(fs *flag.FlagSet, section string, keys map[string]*yaml.Node, names map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		node, name := keys[key], strings.ToLower(key)
 		if inner, ok := sections[name]; ok && section == "" {
-			var parts map[string]yaml.Node
-			if node.Decode(&parts) != nil {
+			parts, ok := o.pairs(node)
+			if !ok {
 				return usageError("configuration file: line %d: %s must be of the form key: value", node.Line, key)
 			}
 			if err := o.setAll(fs, key+".", parts, inner); err != nil {
@@ -85,7 +114,7 @@ func (o *Options) setAll(fs *flag.FlagSet, section string, keys map[string]yaml.
 			continue
 		}
 		source := fmt.Sprintf("configuration file: line %d: %s%s", node.Line, section, key)
-		value, ok := scalar(&node)
+		value, ok := scalar(node)
 		if !ok {
 			return usageError("%s must be a single value", source)
 		}
@@ -124,6 +153,10 @@ func scalar(node *yaml.Node) (text string, ok bool) {
 	}
 	if node.Tag == "!!null" {
 		return "", true
+	}
+	var number float64
+	if node.Tag == "!!float" && node.Decode(&number) == nil && number == math.Trunc(number) && math.Abs(number) < 1<<53 {
+		return strconv.FormatInt(int64(number), 10), true // to etcd 100.0 is 100
 	}
 	err := node.Decode(&text)
 	return text, err == nil

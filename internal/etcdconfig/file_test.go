@@ -86,6 +86,18 @@ func TestFileIsUsedAlone(t *testing.T) {
 	}
 }
 
+// What etcd makes of a file that is not quite in order.
+func TestFileThatSaysThingsTwice(t *testing.T) {
+	o, err := parseFile(t, "name: a\nheartbeat-interval: 50.0\nclient-transport-security:\npeer-transport-security: {cert-file: x, cert-file: y}\nname: b\n", nil, nil)
+	want := []string{"configuration file: line 5: name comes again, and only this one counts", "configuration file: line 4: cert-file comes again, and only this one counts"}
+	if err != nil || o.Name != "b" || o.heartbeatMillis != 50 || o.peer.CertFile != "y" || !slices.Equal(o.Warnings, want) {
+		t.Errorf("got %+v, %v", o, err)
+	}
+	if o, err := parseFile(t, "# nothing\n", nil, nil); err != nil || len(o.Warnings) != 0 {
+		t.Errorf("nothing: %+v, %v", o, err)
+	}
+}
+
 func TestBadFiles(t *testing.T) {
 	for text, says := range map[string]string{
 		"name: [a":                                     "configuration file",

@@ -29,12 +29,12 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 		Name: o.Name, DataDir: o.DataDir, Join: o.clusterState == "existing", PprofClients: o.pprof,
 		NoGateway: !o.gateway, Keepalive: o.pings(), PlainClients: true,
 		ClientTLS: o.client, PeerTLS: o.peer, AdvertiseAnything: true, Quota: max(o.quota, 0),
-		WatchProgress:     o.watchProgress,
+		WatchProgress:     o.notices(),
 		SlowRequest:       max(o.slowRequest, 0),
 		MaxLearners:       maxLearners(o.maxLearners),
 		HeartbeatInterval: time.Duration(o.heartbeatMillis) * time.Millisecond,
 		ElectionTimeout:   time.Duration(o.electionMillis) * time.Millisecond,
-		Clients:           clients.Limits{Streams: int(min(o.maxStreams, math.MaxUint16))},
+		Clients:           clients.Limits{Streams: streams(o.maxStreams)},
 		Limits:            kv.Limits{MaxKeyBytes: int(min(o.maxRequestBytes, math.MaxInt32)), MaxValueBytes: int(min(o.maxRequestBytes, math.MaxInt32)), MaxTxnOps: int(min(o.maxTxnOps, math.MaxInt32))},
 	}
 	if cfg.DataDir == "" {
@@ -42,6 +42,9 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 	}
 	if err := o.check(); err != nil {
 		return cfg, err
+	}
+	if o.metrics != "basic" && o.metrics != "extensive" {
+		o.warn("--metrics is %q, and neither basic nor extensive: metrics are extensive always", o.metrics)
 	}
 	if !slices.Contains(o.origins, "*") {
 		cfg.Origins = o.origins
@@ -64,6 +67,26 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 	return cfg, o.security(&cfg)
 }
 
+// streams is clients.Limits.Streams: as in etcd, 0 stands for any number.
+func streams(flag uint) int {
+	if flag == 0 {
+		return math.MaxUint16
+	}
+	return int(min(flag, math.MaxUint16))
+}
+
+// minNotices is how often those who watch may be told how far they are at most.
+const minNotices = 100 * time.Millisecond
+
+// notices is server.Config.WatchProgress.
+func (o *Options) notices() time.Duration {
+	if o.watchProgress == 0 || o.watchProgress >= minNotices {
+		return o.watchProgress
+	}
+	o.warn("--watch-progress-notify-interval is %s: it is %s then", o.watchProgress, minNotices)
+	return minNotices
+}
+
 // maxLearners is server.Config.MaxLearners.
 func maxLearners(flag uint) int {
 	if flag == 0 {
@@ -83,12 +106,8 @@ func (o *Options) check() error {
 		return usageError("--heartbeat-interval and --election-timeout must be above 0 milliseconds")
 	case o.electionMillis > 50_000:
 		return usageError("--election-timeout is %d ms; it must be at most 50000", o.electionMillis)
-	case o.maxStreams == 0 || o.maxRequestBytes == 0 || o.maxTxnOps == 0:
-		return usageError("--max-concurrent-streams, --max-request-bytes and --max-txn-ops must be above 0")
-	case o.watchProgress != 0 && o.watchProgress < 100*time.Millisecond:
-		return usageError("--watch-progress-notify-interval is %s; it must be at least 100ms", o.watchProgress)
-	case o.metrics != "basic" && o.metrics != "extensive":
-		return usageError("--metrics is %q; it must be basic or extensive", o.metrics)
+	case o.maxRequestBytes == 0 || o.maxTxnOps == 0:
+		return usageError("--max-request-bytes and --max-txn-ops must be above 0")
 	case o.discoverySRV != "" && o.explicit["initial-cluster"]:
 		return usageError("both --initial-cluster and --discovery-srv say which members there are; name one")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -135,7 +136,8 @@ func TestServer(t *testing.T) {
 		{args: "--cors=http://example.com", want: func(c server.Config) bool { return len(c.Origins) == 1 }},
 		{args: "--cors=*", want: func(c server.Config) bool { return c.Origins == nil }},
 		{args: "--watch-progress-notify-interval=5s", want: func(c server.Config) bool { return c.WatchProgress == 5*time.Second }},
-		{args: "--watch-progress-notify-interval=5ms", says: "--watch-progress-notify-interval"},
+		{args: "--watch-progress-notify-interval=5ms", warns: "it is 100ms then", want: func(c server.Config) bool { return c.WatchProgress == 100*time.Millisecond }},
+		{args: "--max-concurrent-streams=0", want: func(c server.Config) bool { return c.Clients.Streams == math.MaxUint16 }},
 		{args: "--bcrypt-cost=5", want: func(c server.Config) bool { return c.Access.BcryptCost == 5 }},
 		{args: "--bcrypt-cost=99", warns: "--bcrypt-cost", want: func(c server.Config) bool { return c.Access.BcryptCost == 10 }},
 		{args: "--auth-token=none", says: "--auth-token"},
@@ -163,7 +165,7 @@ func TestServer(t *testing.T) {
 		{args: "--election-timeout=60000", says: "--election-timeout"},
 		{args: "--heartbeat-interval=0", says: "--heartbeat-interval"},
 		{args: "--max-txn-ops=0", says: "--max-txn-ops"},
-		{args: "--metrics=all", says: "--metrics"},
+		{args: "--metrics=all", warns: "--metrics", want: func(server.Config) bool { return true }},
 		{args: "--listen-client-urls=nowhere", says: "--listen-client-urls"},
 		{args: "--listen-client-urls=", says: "--listen-client-urls"},
 		{args: "--enable-pprof", want: func(c server.Config) bool { return c.PprofClients && !c.Pprof }},

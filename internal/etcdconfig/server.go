@@ -58,6 +58,7 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 	if cfg.Access, err = o.access(); err != nil {
 		return cfg, err
 	}
+	cfg.Access.NoCertificates = !o.client.ClientAuth // what --trusted-ca-file alone demands names no user
 	if err := o.addresses(&cfg); err != nil {
 		return cfg, err
 	}
@@ -331,6 +332,9 @@ func (o *Options) security(cfg *server.Config) error {
 			continue
 		}
 		side.tls.MinVersion, side.tls.MaxVersion, side.tls.CipherSuites = lowest, highest, ciphers
+		if side.tls.Enabled() && side.tls.CAFile != "" {
+			side.tls.ClientAuth = true // as in etcd: who names an authority wants its certificates
+		}
 		if side.auto && side.tls.Enabled() {
 			o.warn("--auto-tls does nothing beside --%s", side.flag)
 		}

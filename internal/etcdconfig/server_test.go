@@ -182,6 +182,14 @@ func TestServer(t *testing.T) {
 		{args: "--cert-file=c --key-file=k", warns: "--cert-file", want: func(c server.Config) bool { return !c.ClientTLS.Enabled() }},
 		{args: "--cert-file=c --key-file=k --listen-client-urls=https://127.0.0.1:3 --tls-min-version=TLS1.3",
 			want: func(c server.Config) bool { return c.ClientTLS.Enabled() && c.ClientTLS.MinVersion == tls.VersionTLS13 }},
+		{args: "--cert-file=c --key-file=k --trusted-ca-file=a --listen-client-urls=https://127.0.0.1:3",
+			want: func(c server.Config) bool {
+				return c.ClientTLS.ClientAuth && c.Access.NoCertificates && !c.PeerTLS.ClientAuth
+			}},
+		{args: "--cert-file=c --key-file=k --trusted-ca-file=a --client-cert-auth --listen-client-urls=https://127.0.0.1:3",
+			want: func(c server.Config) bool { return c.ClientTLS.ClientAuth && !c.Access.NoCertificates }},
+		{args: "--peer-cert-file=c --peer-key-file=k --peer-trusted-ca-file=a --listen-peer-urls=https://127.0.0.1:3",
+			want: func(c server.Config) bool { return c.PeerTLS.ClientAuth }},
 		{args: "--tls-min-version=TLS1.1", says: "--tls-min-version"},
 		{args: "--tls-min-version=TLS1.3 --tls-max-version=TLS1.2", says: "--tls-max-version"},
 		{args: "--tls-min-version=TLS1.3 --cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", says: "--cipher-suites"},

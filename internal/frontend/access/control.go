@@ -41,6 +41,8 @@ type Member interface {
 // Config says how users are proved.
 type Config struct {
 	Tokens Tokens
+	// NoCertificates: the certificates of clients name no users.
+	NoCertificates bool
 	// BcryptCost is that of new hashes; 0: the default of bcrypt, 10.
 	BcryptCost int
 	// Clock is the time that tokens go by; nil: time.Now.
@@ -86,7 +88,7 @@ func (c *Control) Identify(ctx context.Context, token, commonName string) (User,
 	switch {
 	case !t.Enabled():
 		return User{}, nil
-	case token == "" && commonName == "":
+	case token == "" && (commonName == "" || c.cfg.NoCertificates):
 		return User{}, nil
 	case token == "":
 		return User{commonName, auth.ByCertificate}, nil

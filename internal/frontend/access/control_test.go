@@ -132,6 +132,10 @@ func TestAPasswordGivesAToken(t *testing.T) {
 	if u, err := c.Identify(t.Context(), "", ""); err != nil || u != (User{}) {
 		t.Errorf("by nothing: %v, %v", u, err)
 	}
+	c.cfg.NoCertificates = true
+	if u, err := c.Identify(t.Context(), "", "root"); err != nil || u != (User{}) {
+		t.Errorf("by a certificate that names nobody: %v, %v", u, err)
+	}
 }
 
 // TestHowLongATokenHolds has the changes after which a token is good and is not.

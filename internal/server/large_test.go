@@ -28,9 +28,9 @@ type largeCluster struct {
 }
 
 func newLargeCluster(t *testing.T) *largeCluster {
-	c := &largeCluster{testCluster: newTestCluster(t, options{servers: 3})}
+	c := &largeCluster{testCluster: newTestCluster(t, options{servers: 3, dir: t.TempDir()})}
 	var cancel context.CancelFunc
-	c.ctx, cancel = context.WithTimeout(t.Context(), 3*patience)
+	c.ctx, cancel = context.WithTimeout(t.Context(), 5*patience)
 	t.Cleanup(cancel)
 	for i := range c.configs {
 		c.configs[i].MaxRaftState = 1 << 20
@@ -125,9 +125,9 @@ func TestLargeValues(t *testing.T) {
 	if _, err := c.clerk.Set(c.ctx, "k", a); !errors.Is(err, clerk.ErrTooLarge) || errors.Is(err, clerk.ErrMaybe) {
 		t.Errorf("a put at a leader with a lower limit: %v", err)
 	}
-	for i := range c.servers {
-		c.watchLarge(i, [][2][]byte{{a, nil}, {b, a}, {a, b}, {b, a}})
-	}
+	events := [][2][]byte{{a, nil}, {b, a}, {a, b}, {b, a}}
+	c.watchLarge(0, events)
+	c.watchLargeByEtcd(2, events)
 
 	c.stopAll()
 	c.startAll()
@@ -139,7 +139,7 @@ func TestLargeValues(t *testing.T) {
 	}
 }
 
-// watchLarge watches a key at one server from the beginning, by both APIs. want are the values, and the previous ones.
+// watchLarge watches a key at one server from the beginning. want are the values, and the previous ones.
 func (c *largeCluster) watchLarge(i int, want [][2][]byte) {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(c.ctx)
@@ -165,6 +165,13 @@ func (c *largeCluster) watchLarge(i int, want [][2][]byte) {
 			break
 		}
 	}
+}
+
+// watchLargeByEtcd is watchLarge by the API of etcd.
+func (c *largeCluster) watchLargeByEtcd(i int, want [][2][]byte) {
+	c.t.Helper()
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
 	watch, err := pb.NewWatchClient(c.conns[i]).Watch(ctx)
 	if err != nil {
 		c.t.Fatal(err)
@@ -173,7 +180,7 @@ func (c *largeCluster) watchLarge(i int, want [][2][]byte) {
 	if err := watch.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}); err != nil {
 		c.t.Fatal(err)
 	}
-	for left = want; len(left) > 0; {
+	for left := want; len(left) > 0; {
 		r, err := watch.Recv()
 		if err != nil {
 			c.t.Fatal(err)

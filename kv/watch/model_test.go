@@ -156,6 +156,7 @@ type client struct {
 	woken    bool
 	watchers map[int64]*watcher
 	progress []uint64 // marks of the whole stream
+	asked    uint64   // the revision at which one was asked for
 	refused  []error
 }
 
@@ -188,6 +189,12 @@ func (c *client) watch(r watch.Request) *watcher {
 		}
 	}
 	return w
+}
+
+// askProgress asks for a mark of the whole stream.
+func (c *client) askProgress() {
+	c.asked = c.store.hub.Revision()
+	c.stream.AskProgress()
 }
 
 // take takes one output. It returns false if there is none.
@@ -320,7 +327,7 @@ func TestStreamsEqualTheHistory(t *testing.T) {
 					c.take(rapid.SampledFrom([]int{1, 400, 1 << 20}).Draw(t, "bytes"))
 				}
 			},
-			"progress": func(*rapid.T) { anyone().stream.AskProgress() },
+			"progress": func(*rapid.T) { anyone().askProgress() },
 			"mark":     func(*rapid.T) { anyone().stream.Mark() },
 			"mark each": func(t *rapid.T) {
 				anyone().stream.MarkEach(rapid.SliceOfN(rapid.Int64Range(0, id+1), 0, 3).Draw(t, "ids"))
@@ -336,9 +343,32 @@ func TestStreamsEqualTheHistory(t *testing.T) {
 			},
 			"": func(*rapid.T) {},
 		}
+		// What somebody else does while the history is read.
+		others := []func(*rapid.T){actions["change"], actions["watch"], actions["cancel"], actions["progress"], actions["compact"], actions["replace the state"]}
+		actions["meanwhile"] = func(t *rapid.T) {
+			other := rapid.SampledFrom(others).Draw(t, "what")
+			switch rapid.IntRange(0, 2).Draw(t, "when") {
+			case 0:
+				s.during = func() { other(t) }
+			case 1:
+				s.after = func() { other(t) }
+			case 2:
+				s.before = func(uint64) {
+					s.before = nil
+					other(t)
+				}
+			}
+		}
 		t.Repeat(actions)
+		s.during, s.after, s.before = nil, nil, nil
+		for range 5 { // nobody waits for a revision to come any more
+			s.change("a")
+		}
 		for _, c := range clients {
 			c.settle()
+			if n := len(c.progress); c.asked > 0 && (n == 0 || c.progress[n-1] < c.asked) {
+				t.Fatalf("progress %v, and it was asked for at revision %d", c.progress, c.asked)
+			}
 			for _, w := range c.watchers {
 				if w.err != nil && !errors.Is(w.err, kv.ErrCompacted) && !errors.Is(w.err, watch.ErrCanceled) {
 					t.Fatal(w.err)

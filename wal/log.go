@@ -206,7 +206,8 @@ func (l *Log) SaveSnapshot(meta raft.SnapshotMeta, write func(io.Writer) error) 
 
 // OpenSnapshot opens the newest snapshot. The reader verifies what it reads: of a
 // damaged file it returns a *CorruptionError, and only the io.EOF at the end says
-// that all was well. It is not affected by newer snapshots, nor by Close.
+// that all was well. It is not affected by newer snapshots, nor by Close. It has to be closed before
+// another Log of the directory is opened, which would not know of it and free what it reads.
 func (l *Log) OpenSnapshot() (raft.SnapshotMeta, io.ReadCloser, error) {
 	return l.snapshots.open()
 }

@@ -398,6 +398,11 @@ func TestWhereAWatcherBegins(t *testing.T) {
 	if now.created != 5 || all.created != 5 {
 		t.Errorf("created at %d and %d", now.created, all.created)
 	}
+	s.compact(2) // of which no event is lost, and etcd says so nevertheless
+	first, second := c.watch(watch.Request{ID: 4, Revision: 1}), c.watch(watch.Request{ID: 5, Revision: 2})
+	if c.settle(); !errors.Is(first.err, kv.ErrCompacted) || first.lowest != 2 || second.err != nil || len(second.got) != 4 {
+		t.Errorf("from 1 on: %v at %d; from 2 on: %v, %d events", first.err, first.lowest, second.err, len(second.got))
+	}
 }
 
 func TestRefusalLeavesTheLiveWatcherAlone(t *testing.T) {

@@ -147,8 +147,8 @@ func (s *Stream) Watch(r Request) error {
 	if era != h.era {
 		h.era, h.matched = era, published
 	}
-	told := uint64(0)
-	switch r.Revision {
+	told, asked := uint64(0), r.Revision
+	switch asked {
 	case 0:
 		r.Revision, told = published+1, published
 	case 1:
@@ -160,7 +160,7 @@ func (s *Stream) Watch(r Request) error {
 	s.watchers[r.ID] = w
 	c.add(r.ID, w)
 	err := s.notify(Output{Kind: Created, IDs: []int64{r.ID}, Revision: published})
-	if r.Revision < compacted {
+	if asked > 0 && asked < compacted { // also where all that was compacted is the empty first revision
 		return s.end(c, kv.ErrCompacted, compacted)
 	}
 	h.place(c)

@@ -142,6 +142,7 @@ func (h *httpServer) counted(next http.Handler) http.Handler {
 		}
 		defer cl.streams.give(1, StreamWindow)
 		writer := &httpWriter{ResponseWriter: w, control: http.NewResponseController(w), stall: h.port.limits.Stall}
+		defer writer.limit() // net/http sends the rest, and lifts it
 		if r.ContentLength != 0 {
 			body := newBody(r.Body, cl)
 			defer body.end(writer.control)
@@ -151,7 +152,8 @@ func (h *httpServer) counted(next http.Handler) http.Handler {
 	})
 }
 
-// httpWriter gives a client a time to take each part of a response.
+// httpWriter gives a client a time to take each part of a response. The time runs only while a part is
+// handed over: HTTP/2 ends a stream when it is up, also one on which nothing waits to be sent.
 type httpWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -163,6 +165,17 @@ func (w *httpWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Write implements http.ResponseWriter.
 func (w *httpWriter) Write(b []byte) (int, error) {
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall))
+	w.limit()
+	defer w.unlimit()
 	return w.ResponseWriter.Write(b)
 }
+
+// FlushError is for http.ResponseController.
+func (w *httpWriter) FlushError() error {
+	w.limit()
+	defer w.unlimit()
+	return w.control.Flush()
+}
+
+func (w *httpWriter) limit()   { _ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) }
+func (w *httpWriter) unlimit() { _ = w.control.SetWriteDeadline(time.Time{}) }

@@ -120,7 +120,7 @@ func (m *Mutex) acquire(ctx context.Context, what string, enter func() error) (e
 // create creates our key if none of the keys that must be missing, ours among them, is there.
 // ErrHeld: one is, and not ours.
 func (m *Mutex) create(ctx context.Context, missing func(key string) clerk.Span) error {
-	for {
+	for wait := firstWait; ; wait = min(2*wait, maxWait) {
 		r, err := m.clerk.Txn(ctx).
 			If(clerk.Missing(missing(m.key))).
 			Then(clerk.OpPut(m.key, m.value, clerk.WithLease(m.lease.ID()))).
@@ -129,7 +129,7 @@ func (m *Mutex) create(ctx context.Context, missing func(key string) clerk.Span)
 		switch {
 		case errors.Is(err, clerk.ErrNoLease), m.lease.Lost():
 			return ErrLost
-		case errors.Is(err, clerk.ErrMaybe) && ctx.Err() == nil:
+		case errors.Is(err, clerk.ErrMaybe) && sleep(ctx, wait) == nil:
 			continue // it finds our key, if it was created
 		case err != nil:
 			return err

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"balsa.example/api"
 	"balsa.example/clerk"
 	"balsa.example/clerk/clerktest"
 	"balsa.example/clerk/lock"
@@ -377,6 +378,54 @@ func TestHeldIsFalseWhereNothingIsHeld(t *testing.T) {
 			}
 			cancel()
 			refused("waited in vain")
+		}
+	})
+}
+
+// losing is the Caller of a client to which the replies to its first transactions do not come.
+type losing struct {
+	service *clerktest.Service
+	left    int
+	sent    []time.Time // transactions
+}
+
+func (l *losing) Call(_ context.Context, _ string, req *api.Request, _ time.Duration) (clerk.Answer, error) {
+	reply := l.service.Execute(req)
+	if req.Kind == api.Request_TXN {
+		l.sent = append(l.sent, time.Now())
+		if l.left--; l.left >= 0 {
+			return clerk.Answer{}, errors.New("the connection broke")
+		}
+	}
+	return clerk.Answer{Reply: reply}, nil
+}
+
+func (l *losing) Node(string) uint64 { return 1 }
+func (l *losing) Close() error       { return nil }
+
+// TestAPlaceInDoubtIsAskedForInPeace: servers that break connections are not asked without a pause.
+func TestAPlaceInDoubtIsAskedForInPeace(t *testing.T) {
+	virtual(t, 1, true, func(t *testing.T, s *clerktest.Service) {
+		l := &losing{service: s, left: 5}
+		ck, err := clerk.New([]string{"server:1"}, clerk.WithCaller(l))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ck.Close()
+		m := lock.NewMutex(ck, "name")
+		if err := m.TryLock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(l.sent) != 6 {
+			t.Errorf("%d transactions were sent", len(l.sent))
+		}
+		for i := range l.sent[1:] {
+			if pause := l.sent[i+1].Sub(l.sent[i]); pause <= 0 {
+				t.Errorf("no pause before attempt %d", i+2)
+			}
+		}
+		if err := m.Unlock(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

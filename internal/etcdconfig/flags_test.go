@@ -91,6 +91,18 @@ func TestFlagsWithoutEffectAreToldOrRefused(t *testing.T) {
 	}
 }
 
+// What was set goes to the log.
+func TestAPasswordIsNotTold(t *testing.T) {
+	o, err := Parse([]string{"--discovery-password", "s3cret", "--name", "n1"}, []string{"ETCD_DISCOVERY_USER=ann"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Setting{{"discovery-password", "(not shown)"}, {"discovery-user", "ann"}, {"name", "n1"}}
+	if !slices.Equal(o.Used, want) || strings.Contains(strings.Join(o.Warnings, " "), "s3cret") {
+		t.Errorf("%v, %q", o.Used, o.Warnings)
+	}
+}
+
 func TestParse(t *testing.T) {
 	for _, test := range []struct {
 		name      string

@@ -104,7 +104,7 @@ func (o *Options) settle(fs *flag.FlagSet) (err error) {
 	o.explicit = make(map[string]bool)
 	fs.Visit(func(f *flag.Flag) {
 		o.explicit[f.Name] = true
-		o.Used = append(o.Used, Setting{f.Name, f.Value.String()})
+		o.Used = append(o.Used, settingOf(f))
 		v, ok := f.Value.(*checked).Value.(*otherValue)
 		switch {
 		case !ok || v.isDefault() || v.other.fate == silent:
@@ -115,6 +115,14 @@ func (o *Options) settle(fs *flag.FlagSet) (err error) {
 		}
 	})
 	return err
+}
+
+// settingOf is a flag as the log tells it. The only one whose value is a secret is a password.
+func settingOf(f *flag.Flag) Setting {
+	if strings.HasSuffix(f.Name, "password") {
+		return Setting{f.Name, "(not shown)"}
+	}
+	return Setting{f.Name, f.Value.String()}
 }
 
 // sameValue tells whether two texts of a kind are the same value.

@@ -63,8 +63,7 @@ func (s *Server) openEtcd() {
 func (s *Server) newGateway() *gateway.Gateway {
 	return gateway.New(gateway.Config{
 		Methods: etcd.Methods, Bounds: s.cfg.etcdBounds(), Calls: s.calls, Requests: s.asked, Origins: s.cfg.Origins,
-		Client:   s.clientOf,
-		Entrance: s.etcd,
+		Named: s.named, Client: s.clientOf, Entrance: s.etcd,
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,9 @@ type Config struct {
 	Requests *metrics.EtcdRequests
 	// Origins are those of web pages that may use the API. nil: all.
 	Origins []string
+	// Named tells whether a request names this cluster by a name of its own, or came by TLS: a page whose name
+	// was made to point here (DNS rebinding) would be of our origin. nil: all do.
+	Named func(*http.Request) bool
 }
 
 // Gateway is an http.Handler.
@@ -45,7 +49,12 @@ type Gateway struct {
 }
 
 // New returns a Gateway.
-func New(cfg Config) *Gateway { return &Gateway{cfg, pathsOf(cfg.Methods)} }
+func New(cfg Config) *Gateway {
+	if slices.Contains(cfg.Origins, "*") {
+		cfg.Origins = nil
+	}
+	return &Gateway{cfg, pathsOf(cfg.Methods)}
+}
 
 // The paths of the API, and of an older version of it that is the same.
 const (
@@ -57,6 +66,7 @@ const (
 var (
 	errMethod = &translate.Error{Code: translate.Unimplemented, Text: "Method Not Allowed"}
 	errPath   = &translate.Error{Code: translate.NotFound, Text: "Not Found"}
+	errOrigin = &translate.Error{Code: translate.PermissionDenied, Text: "a web page of this origin may not use the API (--cors)"}
 )
 
 // ServeHTTP implements http.Handler.
@@ -84,25 +94,31 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = writeError(w, errPath)
 	case r.Method != http.MethodPost:
 		_ = writeError(w, errMethod)
+	case !g.admits(r):
+		_ = writeError(w, errOrigin)
 	default:
 		g.serve(w, r, m)
 	}
+}
+
+// admits refuses what a browser sends for a page that may not use the API. Without the headers of allowOrigin
+// it would only keep the answer from the page, when the request was executed.
+func (g *Gateway) admits(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if g.cfg.Origins == nil || slices.Contains(g.cfg.Origins, origin) {
+		return true
+	}
+	var browsers http.CrossOriginProtection
+	return browsers.Check(r) == nil && (origin == "" || g.cfg.Named == nil || g.cfg.Named(r))
 }
 
 // allowOrigin lets web pages use the API, as browsers ask for it.
 func (g *Gateway) allowOrigin(w http.ResponseWriter, r *http.Request) {
 	allowed := "*"
 	if g.cfg.Origins != nil {
-		allowed = ""
-		for _, o := range g.cfg.Origins {
-			if o == "*" || o == r.Header.Get("Origin") {
-				allowed = o
-				break
-			}
+		if allowed = r.Header.Get("Origin"); !slices.Contains(g.cfg.Origins, allowed) {
+			return
 		}
-	}
-	if allowed == "" {
-		return
 	}
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE")

@@ -380,12 +380,50 @@ func TestOrigins(t *testing.T) {
 	} {
 		g := newGateway(t, etcd.Methods)
 		g.cfg.Origins = tt.allowed
+		g = New(g.cfg)
 		r := httptest.NewRequest(http.MethodOptions, "/v3/kv/range", nil)
 		r.Header.Set("Origin", tt.origin)
 		w := httptest.NewRecorder()
 		g.ServeHTTP(w, r)
 		if got := w.Header().Get("Access-Control-Allow-Origin"); got != tt.want || w.Code != http.StatusOK {
 			t.Errorf("%q allows %q: %q", tt.allowed, tt.origin, got)
+		}
+	}
+}
+
+// A page that may not use the API has nothing executed, though it need not see the answer.
+func TestOtherPagesChangeNothing(t *testing.T) {
+	const put, get = `{"key":"YQ==","value":"YQ=="}`, `{"key":"YQ==","count_only":true}`
+	for _, tt := range []struct {
+		name    string
+		allowed []string
+		headers []string
+		want    bool
+	}{
+		{"no browser", []string{"http://a"}, nil, true},
+		{"a page that may", []string{"http://a"}, []string{"Origin", "http://a", "Sec-Fetch-Site", "cross-site"}, true},
+		{"another page", []string{"http://a"}, []string{"Origin", "http://b", "Sec-Fetch-Site", "cross-site"}, false},
+		{"another page, in an old browser", []string{"http://a"}, []string{"Origin", "http://b"}, false},
+		{"a sandboxed frame", []string{"http://a"}, []string{"Origin", "null"}, false},
+		{"a page of this server", []string{"http://a"}, []string{"Origin", "http://ours:1", "Host", "ours:1", "Sec-Fetch-Site", "same-origin"}, true},
+		{"a page whose name points here", []string{"http://a"}, []string{"Origin", "http://evil:1", "Host", "evil:1", "Sec-Fetch-Site", "same-origin"}, false},
+		{"no page may", []string{}, []string{"Origin", "http://b"}, false},
+		{"all may", []string{"http://a", "*"}, []string{"Origin", "http://b", "Sec-Fetch-Site", "cross-site"}, true},
+	} {
+		g := newGateway(t, etcd.Methods)
+		g.cfg.Origins, g.cfg.Named = tt.allowed, func(r *http.Request) bool { return r.Host == "ours:1" }
+		g = New(g.cfg)
+		r := httptest.NewRequest(http.MethodPost, "/v3/kv/put", strings.NewReader(put))
+		r.Header.Set("Content-Type", "text/plain") // for which a browser asks nobody before
+		for i := 0; i < len(tt.headers); i += 2 {
+			if r.Header.Set(tt.headers[i], tt.headers[i+1]); tt.headers[i] == "Host" {
+				r.Host = tt.headers[i+1]
+			}
+		}
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		if done := strings.Contains(post(g, "/v3/kv/range", get).Body.String(), `"count"`); done != tt.want || w.Code == http.StatusOK != tt.want {
+			t.Errorf("%s: %d %s, written: %t", tt.name, w.Code, w.Body, done)
 		}
 	}
 }

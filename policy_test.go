@@ -30,7 +30,7 @@ const policy = `
 	NONE < internal/wake < rsm, transport, wal, clerk, internal/check/memnet, internal/sink, internal/frontend/native, internal/server
 	NONE < internal/ratelog < transport, internal/frontend/clients, internal/server, internal/certs
 	NONE < vfs < wal, kv/run, internal/check/crashfs
-	NONE < internal/fair < transport, internal/frontend/clients
+	NONE < internal/fair < transport, internal/frontend/clients, internal/frontend/access
 	kv, api, internal/certs < clerk < clerk/lock < clerk/election
 	clerk < clerk/queue
 	clerk, internal/check/memnet < internal/check/memclerk # for tests

@@ -134,6 +134,7 @@ func New(cfg Config) (*Replica, error) {
 	}
 	r.space.start(func(ctx context.Context) { r.space.run(ctx, cfg.State.FS, cfg.State.Dir) })
 	r.Background = r.readers.run
+	cfg.Access.Cluster = r.State.Cluster()
 	r.Access = access.New(member{r.State, r}, cfg.Access)
 	r.watching.start(func(ctx context.Context) { r.Watches.Run(ctx, r.Node, cfg.ElectionTimeout) })
 	r.upkeep.replica, r.upkeep.keep, r.upkeep.maxIndex = r, cfg.Retention, cfg.MaxIndexBytes

@@ -43,6 +43,8 @@ type Config struct {
 	Tokens Tokens
 	// NoCertificates: the certificates of clients name no users.
 	NoCertificates bool
+	// Cluster is the identity of the cluster. A token holds in the one where it was made.
+	Cluster uint64
 	// BcryptCost is that of new hashes; 0: the default of bcrypt, 10.
 	BcryptCost int
 	// Clock is the time that tokens go by; nil: time.Now.
@@ -93,7 +95,7 @@ func (c *Control) Identify(ctx context.Context, token, commonName string) (User,
 	case token == "":
 		return User{commonName, auth.ByCertificate}, nil
 	}
-	u, ok := c.cfg.Tokens.verify(t, token, c.cfg.Clock())
+	u, ok := c.cfg.Tokens.verify(t, c.cfg.Cluster, token, c.cfg.Clock())
 	if ok && accepted(t, u) {
 		return u, nil
 	}
@@ -104,7 +106,7 @@ func (c *Control) Identify(ctx context.Context, token, commonName string) (User,
 	case !t.Enabled():
 		return User{}, nil
 	default:
-		if u, ok = c.cfg.Tokens.verify(t, token, c.cfg.Clock()); !ok || !accepted(t, u) {
+		if u, ok = c.cfg.Tokens.verify(t, c.cfg.Cluster, token, c.cfg.Clock()); !ok || !accepted(t, u) {
 			return User{}, kv.ErrInvalidToken
 		}
 	}

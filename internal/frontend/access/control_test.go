@@ -3,9 +3,11 @@ package access
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -101,7 +103,7 @@ func newControl(m Member, tokens Tokens) (*Control, *clock) {
 func TestAPasswordGivesAToken(t *testing.T) {
 	m := newMember(t, users(t)...)
 	c, _ := newControl(m, nil)
-	if _, err := c.Authenticate(t.Context(), "a", "pw"); !errors.Is(err, ErrNotEnabled) {
+	if _, err := c.Authenticate(t.Context(), "", "a", "pw"); !errors.Is(err, ErrNotEnabled) {
 		t.Errorf("authentication is off: %v", err)
 	}
 	if u, err := c.Identify(t.Context(), "any token", "a"); err != nil || u != (User{}) {
@@ -114,11 +116,11 @@ func TestAPasswordGivesAToken(t *testing.T) {
 	}{
 		{"a", "other", ErrFailed}, {"a", "", ErrFailed}, {"nobody", "pw", ErrFailed}, {"", "", ErrFailed}, {"n", "", ErrNoPasswordUser},
 	} {
-		if _, err := c.Authenticate(t.Context(), tt.name, tt.password); !errors.Is(err, tt.want) {
+		if _, err := c.Authenticate(t.Context(), "", tt.name, tt.password); !errors.Is(err, tt.want) {
 			t.Errorf("%s with %q: %v, want %v", tt.name, tt.password, err, tt.want)
 		}
 	}
-	token, err := c.Authenticate(t.Context(), "a", "pw")
+	token, err := c.Authenticate(t.Context(), "", "a", "pw")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +160,7 @@ func TestHowLongATokenHolds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMember(t, append(users(t), enable)...)
 			c, _ := newControl(m, nil)
-			token, err := c.Authenticate(t.Context(), "a", "pw")
+			token, err := c.Authenticate(t.Context(), "", "a", "pw")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -178,7 +180,7 @@ func TestATokenLivesWhileItIsUsed(t *testing.T) {
 	c, clk := newControl(m, NewSimple(10*time.Second))
 	other, _ := newControl(m, NewSimple(10*time.Second))
 	other.cfg.Clock = clk.Now
-	token, err := c.Authenticate(t.Context(), "a", "pw")
+	token, err := c.Authenticate(t.Context(), "", "a", "pw")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +216,7 @@ func TestUsedTokensAreBounded(t *testing.T) {
 func TestARefusalComesAfterARead(t *testing.T) {
 	ahead := newMember(t, append(users(t), enable)...)
 	c, _ := newControl(ahead, nil)
-	token, err := c.Authenticate(t.Context(), "a", "pw")
+	token, err := c.Authenticate(t.Context(), "", "a", "pw")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,10 +304,26 @@ func (m *changing) Auth() (*auth.Table, <-chan struct{}) {
 	return now, changed
 }
 
+// Two clusters that were restored from one backup have all in common but their identity.
+func TestATokenHoldsInOneCluster(t *testing.T) {
+	m := newMember(t, append(users(t), enable)...)
+	in := func(cluster uint64) *Control { return New(m, Config{BcryptCost: bcrypt.MinCost, Cluster: cluster}) }
+	token, err := in(1).Authenticate(t.Context(), "", "a", "pw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, err := in(1).Identify(t.Context(), token, ""); err != nil || u.Name != "a" {
+		t.Errorf("in its own: %v, %v", u, err)
+	}
+	if u, err := in(2).Identify(t.Context(), token, ""); !errors.Is(err, kv.ErrInvalidToken) {
+		t.Errorf("in another one: %v, %v", u, err)
+	}
+}
+
 func TestAPasswordThatChangesIsCheckedAgain(t *testing.T) {
 	m := &changing{newMember(t, append(users(t), enable)...), t, 3}
 	c, _ := newControl(m, nil)
-	token, err := c.Authenticate(t.Context(), "a", "pw")
+	token, err := c.Authenticate(t.Context(), "", "a", "pw")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,53 +331,49 @@ func TestAPasswordThatChangesIsCheckedAgain(t *testing.T) {
 		t.Errorf("the token is of an old password: %v, %v", u, err)
 	}
 	m.left = 1000
-	if _, err := c.Authenticate(t.Context(), "a", "pw"); !errors.Is(err, ErrFailed) {
+	if _, err := c.Authenticate(t.Context(), "", "a", "pw"); !errors.Is(err, ErrFailed) {
 		t.Errorf("it changes for ever: %v", err)
 	}
 }
 
-func TestWaitingPasswordsAreBounded(t *testing.T) {
-	h := newHasher(bcrypt.MinCost)
-	hold := make(chan struct{})
-	var wg sync.WaitGroup
-	started := make(chan struct{}, maxWaiting)
-	for range cap(h.running) {
-		wg.Go(func() {
-			h.do(t.Context(), func() error { started <- struct{}{}; <-hold; return nil })
-		})
-		<-started
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, maxWaiting)
-	for range maxWaiting {
-		wg.Go(func() { ended <- h.do(ctx, func() error { return nil }) })
-	}
-	busy := 0
-	for ; busy == 0; time.Sleep(time.Millisecond) { // until as many wait as may
-		if errors.Is(h.do(waitBriefly(t), func() error { return nil }), ErrBusy) {
-			busy++
+// Many passwords of one address wait to be checked. That of another one is next, and more of the first
+// are refused.
+func TestAFloodOfPasswordsKeepsNobodyElseWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hashing = 50 * time.Millisecond
+		h := newHasher(bcrypt.MinCost)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		busy := 0
+		for range 2 * maxWaiting {
+			wg.Go(func() {
+				err := h.do(t.Context(), "guesses", func() error { time.Sleep(hashing); return nil })
+				if errors.Is(err, ErrBusy) {
+					busy++ // before any other goroutine goes on
+				} else if err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
 		}
-	}
-	cancel()
-	close(hold)
-	wg.Wait()
-	if len(h.waiting) != 0 || len(h.running) != 0 {
-		t.Error("some never leave")
-	}
-}
-
-func waitBriefly(t *testing.T) context.Context {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	return ctx
+		if want := maxWaiting - max(1, runtime.GOMAXPROCS(0)/2); busy != want {
+			t.Errorf("%d of %d are refused, want %d", busy, 2*maxWaiting, want)
+		}
+		for _, source := range []string{"a", "b"} {
+			began := time.Now()
+			if err := h.do(t.Context(), source, func() error { time.Sleep(hashing); return nil }); err != nil || time.Since(began) > 3*hashing {
+				t.Errorf("%s waits for %s: %v", source, time.Since(began), err)
+			}
+		}
+	})
 }
 
 func TestPasswordsTooLongForBcryptAreRefused(t *testing.T) {
 	c, _ := newControl(newMember(t), nil)
-	if _, err := c.HashPassword(t.Context(), strings.Repeat("x", 73)); !errors.Is(err, bcrypt.ErrPasswordTooLong) {
+	if _, err := c.HashPassword(t.Context(), "", strings.Repeat("x", 73)); !errors.Is(err, bcrypt.ErrPasswordTooLong) {
 		t.Error(err)
 	}
-	hash, err := c.HashPassword(t.Context(), "pw")
+	hash, err := c.HashPassword(t.Context(), "", "pw")
 	if err != nil || bcrypt.CompareHashAndPassword(hash, []byte("pw")) != nil {
 		t.Error(err)
 	}
@@ -372,7 +386,7 @@ func FuzzToken(f *testing.F) {
 	m := newMember(f, append(users(f), enable)...)
 	tokens := NewSimple(0)
 	now := time.Unix(1_000_000, 0)
-	good, _ := tokens.issue(m.now, User{"a", 3}, now)
+	good, _ := tokens.issue(m.now, 7, User{"a", 3}, now)
 	f.Add(good)
 	f.Add("")
 	f.Add(good[:20])
@@ -380,7 +394,7 @@ func FuzzToken(f *testing.F) {
 	last := strings.IndexByte(alphabet, good[len(good)-1])
 	f.Add(good[:len(good)-1] + alphabet[last^1:][:1]) // the same bytes
 	f.Fuzz(func(t *testing.T, token string) {
-		if u, ok := tokens.verify(m.now, token, now); ok && (token != good || u != (User{"a", 3})) {
+		if u, ok := tokens.verify(m.now, 7, token, now); ok && (token != good || u != (User{"a", 3})) {
 			t.Errorf("%q is taken for a token of %v", token, u)
 		}
 	})

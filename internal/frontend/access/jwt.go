@@ -141,7 +141,7 @@ func useKeys[Private, Public any](
 	return nil
 }
 
-func (j *jwtTokens) issue(_ *auth.Table, u User, now time.Time) (string, error) {
+func (j *jwtTokens) issue(_ *auth.Table, _ uint64, u User, now time.Time) (string, error) {
 	if j.private == nil {
 		return "", errors.New("this server proves tokens, and has no private key to make any")
 	}
@@ -149,7 +149,7 @@ func (j *jwtTokens) issue(_ *auth.Table, u User, now time.Time) (string, error) 
 	return jwt.NewWithClaims(j.method, claims).SignedString(j.private)
 }
 
-func (j *jwtTokens) verify(_ *auth.Table, token string, now time.Time) (User, bool) {
+func (j *jwtTokens) verify(_ *auth.Table, _ uint64, token string, now time.Time) (User, bool) {
 	if len(token) > maxJWTBytes {
 		return User{}, false
 	}

@@ -67,7 +67,7 @@ func TestJSONWebTokens(t *testing.T) {
 			t.Fatalf("%s: %v", method, err)
 		}
 		c, clk := newControl(m, tokens)
-		token, err := c.Authenticate(t.Context(), "a", "pw")
+		token, err := c.Authenticate(t.Context(), "", "a", "pw")
 		if err != nil {
 			t.Fatalf("%s: %v", method, err)
 		}
@@ -82,7 +82,7 @@ func TestJSONWebTokens(t *testing.T) {
 				t.Errorf("%s: %v, %v", method, u, err)
 			}
 		}
-		if _, err := verifier.Authenticate(t.Context(), "a", "pw"); err == nil {
+		if _, err := verifier.Authenticate(t.Context(), "", "a", "pw"); err == nil {
 			t.Errorf("%s: a token is made without a private key", method)
 		}
 		clk.now = clk.now.Add(61 * time.Second)

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"balsa.example/internal/fair"
 )
 
 const (
@@ -18,11 +20,10 @@ const (
 )
 
 // hasher hashes a few passwords at a time. Each takes some 50 ms of a processor, and others need
-// those.
+// those. The addresses that clients connect from take turns: who guesses passwords keeps nobody else waiting.
 type hasher struct {
-	cost    int
-	waiting chan struct{}
-	running chan struct{}
+	cost  int
+	queue *fair.Queue
 	// nobody is the hash that is compared with where there is no user of a name, so that the
 	// answer takes as long.
 	nobody func() []byte
@@ -36,41 +37,36 @@ func newHasher(cost int) hasher {
 			hash, _ := bcrypt.GenerateFromPassword([]byte("nobody"), cost)
 			return hash
 		}),
-		waiting: make(chan struct{}, maxWaiting),
-		running: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		queue: fair.NewQueue(max(1, runtime.GOMAXPROCS(0)/2), maxWaiting),
 	}
 }
 
-// do hashes something, when it is its turn.
-func (h *hasher) do(ctx context.Context, hash func() error) error {
-	select {
-	case h.waiting <- struct{}{}:
-		defer func() { <-h.waiting }()
-	default:
+// do hashes something, when it is its turn, for a client from somewhere.
+func (h *hasher) do(ctx context.Context, source string, hash func() error) error {
+	err := h.queue.Enter(ctx, source)
+	switch {
+	case errors.Is(err, fair.ErrFull):
 		return ErrBusy
+	case err != nil:
+		return err
 	}
-	select {
-	case h.running <- struct{}{}:
-		defer func() { <-h.running }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	defer h.queue.Leave()
 	return hash()
 }
 
-// HashPassword returns what is stored of a new password. The error may be one of bcrypt: it takes
-// 72 bytes at most.
-func (c *Control) HashPassword(ctx context.Context, password string) (hash []byte, err error) {
-	err = c.hasher.do(ctx, func() (err error) {
+// HashPassword returns what is stored of a new password, for a client from a source (package fair). The error
+// may be one of bcrypt: it takes 72 bytes at most.
+func (c *Control) HashPassword(ctx context.Context, source, password string) (hash []byte, err error) {
+	err = c.hasher.do(ctx, source, func() (err error) {
 		hash, err = bcrypt.GenerateFromPassword([]byte(password), c.hasher.cost)
 		return err
 	})
 	return hash, err
 }
 
-// Authenticate returns a token for a user with a password. The errors are ErrNotEnabled,
-// ErrFailed, ErrNoPasswordUser, ErrBusy and those of Member.Read.
-func (c *Control) Authenticate(ctx context.Context, name, password string) (token string, err error) {
+// Authenticate returns a token for a user with a password, for a client from a source (package fair). The
+// errors are ErrNotEnabled, ErrFailed, ErrNoPasswordUser, ErrBusy and those of Member.Read.
+func (c *Control) Authenticate(ctx context.Context, source, name, password string) (token string, err error) {
 	for range maxAttempts {
 		if err := c.member.Read(ctx); err != nil {
 			return "", err
@@ -83,7 +79,7 @@ func (c *Control) Authenticate(ctx context.Context, name, password string) (toke
 		if u != nil && u.NoPassword {
 			return "", ErrNoPasswordUser
 		}
-		err := c.hasher.do(ctx, func() error {
+		err := c.hasher.do(ctx, source, func() error {
 			hash := c.hasher.nobody()
 			if u != nil {
 				hash = u.Hash
@@ -98,7 +94,7 @@ func (c *Control) Authenticate(ctx context.Context, name, password string) (toke
 		}
 		// It may have got another password since.
 		if t = c.Table(); t.Enabled() && t.User(name) != nil && t.User(name).Stamp == u.Stamp {
-			return c.cfg.Tokens.issue(t, User{name, u.Stamp}, c.cfg.Clock())
+			return c.cfg.Tokens.issue(t, c.cfg.Cluster, User{name, u.Stamp}, c.cfg.Clock())
 		}
 	}
 	return "", ErrFailed

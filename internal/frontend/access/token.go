@@ -12,10 +12,11 @@ import (
 	"balsa.example/state/auth"
 )
 
-// Tokens makes tokens, and knows the users of those it made.
+// Tokens makes tokens, and knows the users of those it made. cluster is the identity of the cluster: two that were
+// restored from one backup have the same users, stamps and secret.
 type Tokens interface {
-	issue(t *auth.Table, u User, now time.Time) (string, error)
-	verify(t *auth.Table, token string, now time.Time) (User, bool)
+	issue(t *auth.Table, cluster uint64, u User, now time.Time) (string, error)
+	verify(t *auth.Table, cluster uint64, token string, now time.Time) (User, bool)
 }
 
 // DefaultTTL is how long a token is good that is not used.
@@ -23,8 +24,8 @@ const DefaultTTL = 300 * time.Second
 
 const (
 	// tokenFormat is the first byte of a token: format, stamp, seconds since 1970 until which it
-	// is good (uvarints), name, and a MAC over these.
-	tokenFormat = 1
+	// is good (uvarints), name, and a MAC over the cluster and these.
+	tokenFormat = 2
 	macBytes    = 16
 	// maxTokenBytes is longer than any token of a valid name.
 	maxTokenBytes = 2 << 10
@@ -49,22 +50,23 @@ type simple struct {
 
 var encoding = base64.RawURLEncoding
 
-func (s *simple) issue(t *auth.Table, u User, now time.Time) (string, error) {
+func (s *simple) issue(t *auth.Table, cluster uint64, u User, now time.Time) (string, error) {
 	b := binary.AppendUvarint([]byte{tokenFormat}, u.Stamp)
 	b = binary.AppendUvarint(b, uint64(now.Add(s.ttl).Unix()))
 	b = append(b, u.Name...)
-	mac := macOf(t.Secret(), b)
+	mac := macOf(t.Secret(), cluster, b)
 	return encoding.EncodeToString(append(b, mac[:]...)), nil
 }
 
-func macOf(secret, b []byte) (mac [macBytes]byte) {
+func macOf(secret []byte, cluster uint64, b []byte) (mac [macBytes]byte) {
 	h := hmac.New(sha256.New, secret)
+	h.Write(binary.BigEndian.AppendUint64(nil, cluster))
 	h.Write(b)
 	copy(mac[:], h.Sum(nil))
 	return mac
 }
 
-func (s *simple) verify(t *auth.Table, token string, now time.Time) (User, bool) {
+func (s *simple) verify(t *auth.Table, cluster uint64, token string, now time.Time) (User, bool) {
 	if len(token) > maxTokenBytes || len(t.Secret()) == 0 {
 		return User{}, false
 	}
@@ -74,7 +76,7 @@ func (s *simple) verify(t *auth.Table, token string, now time.Time) (User, bool)
 		return User{}, false
 	}
 	signed, mac := b[:len(b)-macBytes], [macBytes]byte(b[len(b)-macBytes:])
-	if want := macOf(t.Secret(), signed); !hmac.Equal(mac[:], want[:]) {
+	if want := macOf(t.Secret(), cluster, signed); !hmac.Equal(mac[:], want[:]) {
 		return User{}, false
 	}
 	stamp, n := binary.Uvarint(signed[1:])

@@ -59,11 +59,19 @@ func authError(err error) error {
 	return failed(err, translate.ReadFailed)
 }
 
+// source is Config.Source.
+func (f *Face) source(ctx context.Context) string {
+	if f.cfg.Source == nil {
+		return ""
+	}
+	return f.cfg.Source(ctx)
+}
+
 // Authenticate gives a token for a password.
 func (f *Face) Authenticate(ctx context.Context, _ *Caller, r *pb.AuthenticateRequest) (*pb.AuthenticateResponse, error) {
 	limited, cancel := context.WithTimeout(ctx, f.requestTimeout())
 	defer cancel()
-	token, err := f.access.Authenticate(limited, r.Name, r.Password)
+	token, err := f.access.Authenticate(limited, f.source(ctx), r.Name, r.Password)
 	if err != nil {
 		return nil, authError(err)
 	}
@@ -114,7 +122,7 @@ func (f *Face) UserAdd(ctx context.Context, c *Caller, r *pb.AuthUserAddRequest)
 
 // hash puts the hash of a password into a change. Only that comes into the log.
 func (f *Face) hash(ctx context.Context, password string, change *auth.Change) (err error) {
-	if change.Hash, err = f.access.HashPassword(ctx, password); err != nil {
+	if change.Hash, err = f.access.HashPassword(ctx, f.source(ctx), password); err != nil {
 		return authError(err)
 	}
 	return nil

@@ -47,6 +47,9 @@ type Config struct {
 	Requests *metrics.EtcdRequests
 	Stages   func(raft.Index) rsm.Stages
 	Client   func(context.Context) string
+	// Source is from where who called connects, for what clients share by that (package fair); nil: all are
+	// alike.
+	Source func(context.Context) string
 	// SnapshotDir is where the file of a snapshot is made, which has no name there; empty: there are
 	// no snapshots.
 	SnapshotDir string

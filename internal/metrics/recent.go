@@ -89,23 +89,40 @@ func (r *Recent) Look(now time.Time, term uint64, leader string) {
 	r.calls.total(&next)
 	next.syncs.add("syncs", r.syncs.durations)
 	if !r.last.at.IsZero() {
-		if len(r.points) == MaxPoints {
-			r.points = append(r.points[:0], r.points[1:]...)
-		}
-		r.points = append(r.points, between(&r.last, &next, term, leader))
+		r.points = AddPoints(r.points, []Point{between(&r.last, &next, term, leader)})
 	}
 	r.last = next
 }
 
-// Since returns the Points that end later than that, in Unix milliseconds.
+// Since returns the Points that end later than that, in Unix milliseconds: see PointsSince.
 func (r *Recent) Since(unixMilli int64) []Point {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	i := len(r.points)
-	for i > 0 && r.points[i-1].UnixMilli > unixMilli {
+	return append([]Point(nil), PointsSince(r.points, unixMilli)...)
+}
+
+// PointsSince returns those of points that end later than that. If all end earlier the clock was set back, and who
+// asks has none of them.
+func PointsSince(points []Point, unixMilli int64) []Point {
+	i := len(points)
+	if i > 0 && points[i-1].UnixMilli < unixMilli {
+		return points
+	}
+	for i > 0 && points[i-1].UnixMilli > unixMilli {
 		i--
 	}
-	return append([]Point(nil), r.points[i:]...)
+	return points[i:]
+}
+
+// AddPoints returns points with more behind them, the newest MaxPoints. Of points those are left out that end where
+// more begin, or later: the clock was set back. It changes neither.
+func AddPoints(points, more []Point) []Point {
+	n := len(points)
+	for len(more) > 0 && n > 0 && points[n-1].UnixMilli >= more[0].UnixMilli {
+		n--
+	}
+	points = append(points[:n:n], more...)
+	return points[max(0, len(points)-MaxPoints):]
 }
 
 // totals are counters at one moment.

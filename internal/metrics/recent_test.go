@@ -83,6 +83,45 @@ func TestPointsAreBounded(t *testing.T) {
 	}
 }
 
+// TestAClockThatIsSetBack lets somebody ask for what is new, as the clock of a member goes back by an hour.
+func TestAClockThatIsSetBack(t *testing.T) {
+	r := NewRecent(NewRequests(nil, nil), NewCalls(), NewSyncs())
+	var known []Point
+	ask := func() (fresh int) {
+		since := int64(0)
+		if n := len(known); n > 0 {
+			since = known[n-1].UnixMilli
+		}
+		told := r.Since(since)
+		known = AddPoints(known, told)
+		return len(told)
+	}
+	now := time.UnixMilli(10_000_000)
+	look := func(times int) {
+		for range times {
+			now = now.Add(RecentEvery)
+			r.Look(now, 1, "")
+		}
+	}
+	look(4)
+	if got := ask(); got != 3 {
+		t.Errorf("%d points at first", got)
+	}
+	now = now.Add(-time.Hour)
+	look(2)
+	ask()
+	if n := len(known); n != 2 || known[n-1].UnixMilli != now.UnixMilli() {
+		t.Errorf("behind the step %+v are known", known)
+	}
+	look(1)
+	if got := ask(); got != 1 || len(known) != 3 {
+		t.Errorf("then %d are new, of %d", got, len(known))
+	}
+	if got := ask(); got != 0 {
+		t.Errorf("and then %d", got)
+	}
+}
+
 func TestQuantilesOfMetricsWithDifferentBuckets(t *testing.T) {
 	inf := math.Inf(1)
 	for _, tt := range []struct {

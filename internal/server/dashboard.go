@@ -201,11 +201,7 @@ func (d *dashboard) member(one member.Info, h *heard, since int64) ui.Member {
 	m.Report, m.Why = h.report, h.why
 	if m.Report != nil {
 		r := *h.report
-		i := len(h.points)
-		for i > 0 && h.points[i-1].UnixMilli > since {
-			i--
-		}
-		r.Points = h.points[i:]
+		r.Points = metrics.PointsSince(h.points, since)
 		m.Report = &r
 	}
 	return m
@@ -262,8 +258,7 @@ func (d *dashboard) ask(ctx context.Context, id raft.NodeID, h *heard) {
 		h.silent(err.Error(), ctx.Err() != nil, time.Now())
 		return
 	}
-	points := append(h.points[:len(h.points):len(h.points)], r.Points...)
-	h.points = points[max(0, len(points)-metrics.MaxPoints):]
+	h.points = metrics.AddPoints(h.points, r.Points)
 	r.Points = nil
 	h.report, h.why, h.at = r, "", time.Now()
 }

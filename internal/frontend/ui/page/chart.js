@@ -11,21 +11,33 @@ export const columns = {
   time: 0, reads: 1, writes: 2, failed: 3, readMedian: 4, readLate: 5, writeMedian: 6, writeLate: 7, syncs: 8, syncMedian: 9, syncLate: 10, term: 11, leader: 12,
 };
 
-// History has the points of all members, by the time. Members' clocks differ a little: a point belongs to
-// the slot that its time is nearest to.
+// slotOf is the slot that a point's time is nearest to: members' clocks differ a little.
+const slotOf = (point) => Math.round(point[columns.time] / slot) * slot;
+
+// History has the points of all members, by the time.
 export class History {
   constructor() { this.slots = new Map(); }
 
   // take adds what an overview has brought.
   take(overview) {
     for (const m of overview.members) {
-      for (const p of (m.report && m.report.points) || []) {
-        const at = Math.round(p[columns.time] / slot) * slot;
+      const points = (m.report && m.report.points) || [];
+      if (points.length) this.forget(m.id, slotOf(points[0]));
+      for (const p of points) {
+        const at = slotOf(p);
         if (!this.slots.has(at)) this.slots.set(at, new Map());
         this.slots.get(at).set(m.id, p);
       }
     }
     for (const at of this.slots.keys()) if (at < overview.now - 2 * windowTime) this.slots.delete(at);
+  }
+
+  // forget drops what a member has said from a time on: its clock was set back.
+  forget(id, from) {
+    for (const [at, said] of this.slots) {
+      if (at >= from) said.delete(id);
+      if (!said.size) this.slots.delete(at);
+    }
   }
 
   times(now) {

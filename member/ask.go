@@ -97,6 +97,11 @@ var errWeighed = errors.New("the change was only weighed")
 
 // weighed weighs a change, on the leader.
 func (m *Member) weighed(ctx context.Context, r Replica, c roster.Change) (answer, error) {
+	if c.Kind == roster.Promote {
+		if err := m.mayVote(ctx, c); err != nil {
+			return answer{}, err
+		}
+	}
 	status := r.Status()
 	o := &Outlook{Leader: m.ID()}
 	_, err := r.ChangeConfiguration(ctx, func(latest raft.Configuration) (raft.Configuration, error) {

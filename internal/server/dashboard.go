@@ -301,7 +301,7 @@ func (d *dashboard) Weigh(ctx context.Context, token string, c *ui.Change) (*ui.
 	weigh := d.s.member.Weigh()
 	switch c.Do {
 	case "add":
-		o, err = weigh.Add(ctx, member.NewMember{Name: c.Name, Peers: c.Peers, Learner: c.Learner})
+		o, err = weigh.Add(ctx, member.NewMember{Name: c.Name, Peers: c.Peers, Learner: c.Learner, MaxLearners: d.s.cfg.MaxLearners})
 	case "promote":
 		o, err = weigh.Promote(ctx, who)
 	case "remove":

@@ -282,6 +282,35 @@ func TestTheDashboardChangesMembers(t *testing.T) {
 	}
 }
 
+// What is weighed is refused as it would be if it were made.
+func TestTheDashboardWeighsAsItChanges(t *testing.T) {
+	c := newTestCluster(t, options{servers: 3})
+	for i := range c.configs {
+		c.configs[i].UI = ChangeUI
+		c.configs[i].MaxLearners = 1
+	}
+	c.startAll()
+	c.put("greeting", "hello", 0)
+	b := c.browser(c.leader())
+	i := c.prepare("n4")
+	if code, text := b.post("members", `{"do":"add","name":"n4","peers":["`+c.configs[i].ListenPeer[0].String()+`"],"learner":true}`); code != http.StatusOK {
+		t.Fatalf("to add: %d %s", code, text)
+	}
+	awaitReady(t, c.start(i))
+	id := idText(c.servers[i].id())
+	c.stop(i)
+	another := `{"do":"add","name":"n5","peers":["http://127.0.0.1:10"],"learner":true}` // there is one
+	if code, text := b.post("members", another); code != http.StatusConflict {
+		t.Errorf("another learner: %d %s", code, text)
+	}
+	silent := `{"do":"promote","member":"` + id + `"}`
+	for _, body := range []string{another, silent} {
+		if code, text := b.post("weigh", body); code != http.StatusConflict {
+			t.Errorf("to weigh %s: %d %s", body, code, text)
+		}
+	}
+}
+
 // TestTheDashboardGivesBackups downloads one, and verifies it.
 func TestTheDashboardGivesBackups(t *testing.T) {
 	c := withDashboards(t, 1, LookUI)

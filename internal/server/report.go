@@ -18,8 +18,13 @@ type question struct {
 	Since int64 `json:"since"` // Unix milliseconds
 }
 
-// answerMember is member.Config.Answer.
-func (s *Server) answerMember(_ context.Context, text []byte) ([]byte, error) {
+// answerMember is member.Config.Answer. Another member may ask before this server has all its parts.
+func (s *Server) answerMember(ctx context.Context, text []byte) ([]byte, error) {
+	select {
+	case <-s.assembled:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	var q question
 	if err := json.Unmarshal(text, &q); err != nil {
 		return nil, err

@@ -45,6 +45,8 @@ type Server struct {
 	log     *slog.Logger
 	started time.Time
 	member  *member.Member
+	// assembled is closed when all parts are there. Other members are connected before.
+	assembled chan struct{}
 	// port is where clients connect, native, etcd what they talk to there.
 	port      *clients.Port
 	native    *native.Server
@@ -126,6 +128,7 @@ func Start(cfg Config) (*Server, error) {
 		ready:     make(chan struct{}),
 		stopped:   make(chan struct{}),
 		failed:    make(chan struct{}),
+		assembled: make(chan struct{}),
 	}
 	s.files = vfs.NewGradual(cfg.FS, func(err error) { s.log.Warn("cannot remove a file", "error", err) })
 	s.cfg.Logger = s.log
@@ -141,6 +144,7 @@ func Start(cfg Config) (*Server, error) {
 		s.cancel()
 		return nil, s.cfg.Cluster.ErrorWithNames(err)
 	}
+	close(s.assembled)
 	go s.run()
 	return s, nil
 }

@@ -64,23 +64,37 @@ connection alone. With authentication the user needs the role root.
 	return c
 }
 
-// receiveBackup makes a backup, in as many streams as that takes: one that has brought something is
-// followed by the next.
+// receiveBackup makes a backup, in as many streams as that takes.
 func (p *program) receiveBackup(ctx context.Context, n *connection, ck *clerk.Clerk, dir string) (*backup.Point, bool, error) {
 	saved := &transfer{verb: "saved", first: "waiting for a server"}
 	told := p.begin(false, saved.text)
 	defer told.end()
-	for {
+	return p.inStreams(ctx, saved, func() (*backup.Point, bool, error) {
 		if err := p.reach(ctx, n, ck, "backup"); err != nil {
 			return nil, false, err
 		}
+		return p.receiveStream(ctx, ck, dir, func(g backup.Progress) { saved.tell(g.Bytes, g.Of) })
+	})
+}
+
+// backupPause is between two streams of a backup: each of them costs a server a checkpoint.
+const backupPause = time.Second
+
+// inStreams calls receive for each stream: one that has brought something is followed by the next.
+func (p *program) inStreams(ctx context.Context, saved *transfer, receive func() (*backup.Point, bool, error)) (*backup.Point, bool, error) {
+	for {
 		before := saved.got
-		point, fresh, err := p.receiveStream(ctx, ck, dir, func(g backup.Progress) { saved.tell(g.Bytes, g.Of) })
+		point, fresh, err := receive()
 		broken := errors.Is(err, clerk.ErrUnavailable) || errors.Is(err, clerk.ErrBackupTime) || errors.Is(err, errStream)
 		if !broken || ctx.Err() != nil || saved.got == before {
 			return point, fresh, err
 		}
 		p.note("the stream has ended, and is gone on with: %s", oneLine(err))
+		select {
+		case <-time.After(backupPause):
+		case <-ctx.Done():
+			return point, fresh, err
+		}
 	}
 }
 

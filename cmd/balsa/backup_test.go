@@ -14,12 +14,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"balsa.example/clerk"
+	"balsa.example/internal/backup"
 )
 
 // TestBackupsFromTheCommandLine makes two, lists and checks them, and finds damage.
@@ -460,4 +462,24 @@ func TestABackupOfOlderServersSaysWhatToDo(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestABackupGoesOnInPeace: a server that breaks off each stream is asked for no more than one a second.
+func TestABackupGoesOnInPeace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		p := program{stderr: io.Discard}
+		saved, streams := new(transfer), 0
+		_, _, err := p.inStreams(ctx, saved, func() (*backup.Point, bool, error) {
+			if streams++; streams > 1000 {
+				return nil, false, errors.New("too many streams")
+			}
+			saved.tell(int64(streams), 1<<20)
+			return nil, false, errStream
+		})
+		if !errors.Is(err, errStream) || streams > 61 {
+			t.Errorf("%d streams in a minute, then %v", streams, err)
+		}
+	})
 }

@@ -1,7 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
+
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"balsa.example/clerk"
 	"balsa.example/internal/terminal"
@@ -26,7 +31,7 @@ no more than a short pause.`,
 			}
 			reply, err := r.ck.TransferLeadership(ctx, endpoint, target)
 			if err != nil {
-				return withCode(exitRefused, "move-leader: %w", err)
+				return r.explainMove(err)
 			}
 			name := memberID(reply.LeaderId)
 			for _, m := range all.All {
@@ -45,6 +50,18 @@ no more than a short pause.`,
 			return err
 		},
 	})
+}
+
+// explainMove turns an error of a transfer into one with an exit code.
+func (r *memberRun) explainMove(err error) error {
+	switch {
+	case clerk.Denied(err):
+		return r.n.explainCall("move-leader", err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		status.Code(err) == codes.DeadlineExceeded, status.Code(err) == codes.Canceled:
+		return withCode(exitMaybe, `move-leader: outcome unknown, it may have happened; "balsa member list" tells: %w`, err)
+	}
+	return withCode(exitRefused, "move-leader: %w", err)
 }
 
 // leaderAndTarget is where the leader is found, and the id of the member that should lead; 0: any.

@@ -41,6 +41,7 @@ func TestUsersFromTheCommandLine(t *testing.T) {
 		{[]string{"get", "app/1", "--password=word"}, "", exitUsage, "", "--password is for a --user"},
 		{[]string{"put", "config", "x", ann}, "", exitDenied, "", "permission denied"},
 		{[]string{"user", "list", ann}, "", exitDenied, "", "permission denied"},
+		{[]string{"move-leader", ann}, "", exitDenied, "", "permission denied"},
 		{[]string{"user", "get", "ann", ann}, "", exitOK, "\"ann\" roles=[\"app\"]\n", ""},
 		{[]string{"role", "get", "app", ann}, "", exitOK, "\"app\"\n  readwrite prefix \"app/\"\n  read      \"config\"\n", ""},
 		{[]string{"user", "list", "-o", "json", root}, "", exitOK, `{"user":"ann","roles":["app"]}` + "\n" +

@@ -15,6 +15,9 @@ The servers are those of --endpoints or $BALSA_ENDPOINTS; without them, those of
 
 `
 
+// maxValue bounds a value that is read: no request may be larger, whatever --max-request-bytes of a server is.
+const maxValue = 16 << 20
+
 func (p *program) put() *cobra.Command {
 	var n connection
 	var out output
@@ -54,8 +57,11 @@ is deleted, even if it hung on a lease before.
 		}
 		if args[1] == "-" {
 			var err error
-			if value, err = io.ReadAll(p.stdin); err != nil {
+			if value, err = io.ReadAll(io.LimitReader(p.stdin, maxValue+1)); err != nil {
 				return fmt.Errorf("read value: %w", err)
+			}
+			if len(value) > maxValue {
+				return usageError("put %q: too large: the value has more than %d bytes, the most that a server may take", short(key), maxValue)
 			}
 		}
 		ck, ctx, cancel, err := n.open(c.Context(), p)

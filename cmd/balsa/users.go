@@ -50,7 +50,9 @@ type userCall struct {
 	args                      int
 	flags                     func(*cobra.Command)
 	read                      bool
-	call                      func(ctx context.Context, ck *clerk.Clerk, args []string, out *output) error
+	// ready makes of the arguments what call gets, and may take its time: --timeout is for call. nil: they are that.
+	ready func(args []string) ([]string, error)
+	call  func(ctx context.Context, ck *clerk.Clerk, args []string, out *output) error
 }
 
 // command makes a command of a call.
@@ -74,7 +76,12 @@ func (p *program) userCommand(u userCall) *cobra.Command {
 	if u.flags != nil {
 		u.flags(c)
 	}
-	c.RunE = func(c *cobra.Command, args []string) error {
+	c.RunE = func(c *cobra.Command, args []string) (err error) {
+		if u.ready != nil {
+			if args, err = u.ready(args); err != nil {
+				return err
+			}
+		}
 		ck, ctx, cancel, err := n.open(c.Context(), p)
 		if err != nil {
 			return err
@@ -213,15 +220,17 @@ func (p *program) userAdd() *cobra.Command {
 		flags: func(c *cobra.Command) {
 			c.Flags().BoolVar(&noPassword, "no-password", false, "only a certificate proves the user")
 		},
+		ready: func(a []string) ([]string, error) {
+			if noPassword {
+				return a, nil
+			}
+			return p.namePassword(a[0])
+		},
 		call: p.change("added", func(ctx context.Context, ck *clerk.Clerk, a []string) error {
 			if noPassword {
 				return ck.AddUserWithoutPassword(ctx, a[0])
 			}
-			name, password, err := p.namePassword(a[0])
-			if err != nil {
-				return err
-			}
-			return ck.AddUser(ctx, name, password)
+			return ck.AddUser(ctx, a[0], a[1])
 		}),
 	})
 }
@@ -232,30 +241,27 @@ func (p *program) userPasswd() *cobra.Command {
 		long: `Give a user another password. Its tokens are invalid from then on. Without a password in the
 argument it is read from standard input, one line.`,
 		example: `  balsa user passwd ann < password.txt`,
+		ready:   func(a []string) ([]string, error) { return p.namePassword(a[0]) },
 		call: p.change("changed", func(ctx context.Context, ck *clerk.Clerk, a []string) error {
-			name, password, err := p.namePassword(a[0])
-			if err != nil {
-				return err
-			}
-			return ck.SetPassword(ctx, name, password)
+			return ck.SetPassword(ctx, a[0], a[1])
 		}),
 	})
 }
 
-// namePassword takes a password from the argument, or else a line of the input.
-func (p *program) namePassword(text string) (name, password string, err error) {
+// namePassword is a name and a password: from the argument, or else the password is a line of the input.
+func (p *program) namePassword(text string) ([]string, error) {
 	name, password, given := strings.Cut(text, ":")
 	if given {
-		return name, password, nil
+		return []string{name, password}, nil
 	}
 	line, err := bufio.NewReader(io.LimitReader(p.stdin, maxPasswordLine)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return "", "", usageError("read the password: %w", err)
+		return nil, usageError("read the password: %w", err)
 	}
 	if password = strings.TrimRight(line, "\r\n"); password == "" {
-		return "", "", usageError("the password is empty: give NAME:PASSWORD, or the password on standard input")
+		return nil, usageError("the password is empty: give NAME:PASSWORD, or the password on standard input")
 	}
-	return name, password, nil
+	return []string{name, password}, nil
 }
 
 // maxPasswordLine is more than any password may have: servers take 72 bytes.

@@ -141,10 +141,10 @@ func (r *Raft) tickLeader() {
 
 // quorumActive is CheckQuorum: a leader that hears from no majority steps down, so that its
 // clients look for another one (thesis 6.2). A peer heard right after one check still counts
-// at the next, so it may take two election timeouts to notice. The leader itself counts only if its
-// own disk works: otherwise it might be one of a majority that can commit nothing.
+// at the next, so it may take two election timeouts to notice. A leader whose own disk hangs counts as
+// well: it serves reads, and whom it keeps from committing leaves it (see stall).
 func (r *Raft) quorumActive() bool {
-	active := map[NodeID]bool{r.id: !r.ownDiskHangs() || len(r.otherVoters()) == 0}
+	active := map[NodeID]bool{r.id: true}
 	for _, p := range r.leader.peers {
 		active[p.id] = p.active
 		p.active, p.wasActive = false, p.active

@@ -45,17 +45,27 @@ const (
 // slow. After one that failed, three times as much time has to pass.
 //
 // A leader that has committed nothing in its term makes no transfer: it may be the only voter
-// that can be elected.
+// that can be elected. Nor does one without which there is no quorum: each commit would wait for its disk
+// all the same, and the election of the other, too, while this one still serves reads.
 func (r *Raft) watchOwnDisk() {
 	w := &r.leader.ownDisk
 	better := r.compareDisks()
-	if len(better) == 0 {
+	if len(better) == 0 || !r.othersActive() {
 		return
 	}
 	best := slices.MaxFunc(better, func(a, b *progress) int { return cmp.Compare(a.match, b.match) })
 	if r.transferAway(best.id) {
 		w.notBefore = slowDiskFactor * w.age
 	}
+}
+
+// othersActive tells whether the peers that this leader hears are a quorum without it.
+func (r *Raft) othersActive() bool {
+	votes := map[NodeID]bool{}
+	for _, p := range r.leader.peers {
+		votes[p.id] = p.recentlyActive()
+	}
+	return r.wins(votes)
 }
 
 // transferAway begins a transfer because of the own disk, or the own state, unless the last one was a short time ago.
@@ -103,15 +113,4 @@ func (r *Raft) votersAhead(index Index) (peers []*progress) {
 		}
 	}
 	return peers
-}
-
-// hungDiskTimeouts is after how many election timeouts a write that has not ended says that the own
-// disk hangs, unless the disk took long for this node's vote too.
-const hungDiskTimeouts = 4
-
-// ownDiskHangs tells whether a leader's own disk takes much longer for an entry than it took for
-// its vote.
-func (r *Raft) ownDiskHangs() bool {
-	w := &r.leader.ownDisk
-	return w.watched > r.log.stable && w.age >= max(hungDiskTimeouts*r.cfg.ElectionTimeoutTicks, slowDiskFactor*r.timer.votePersist)
 }

@@ -444,3 +444,22 @@ func TestALeaderWhoseDiskHangsLikeThoseOfAMajorityStays(t *testing.T) {
 		t.Errorf("%s is %s of term %d, and led term %d", leader, l.raft.Role(), l.raft.Term(), term)
 	}
 }
+
+// The disk of the leader hangs, and one follower is down. Nobody can commit, and reads go on.
+func TestALeaderWhoseDiskHangsServesReadsBesideOneThatIsDown(t *testing.T) {
+	hung := hangs{}
+	c := diskCluster(t, 3, 1, hung.sync)
+	leader := c.awaitLeader(time.Minute).id
+	c.run(time.Second)
+	hung[leader] = c.now + time.Hour
+	c.net.isolate(leader%3+1, true)
+	c.propose(leader, "x")
+	for range 20 {
+		c.run(500 * time.Millisecond)
+		c.read(leader, ReadByIndex)
+	}
+	c.run(time.Second)
+	if l := c.node(leader); l.raft.Role() != Leader || len(l.reads) > 0 {
+		t.Errorf("%s is %s, and %d reads wait", leader, l.raft.Role(), len(l.reads))
+	}
+}

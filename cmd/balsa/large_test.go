@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -44,5 +45,15 @@ func TestLargeValuesFromTheCommandLine(t *testing.T) {
 	}
 	if code, out, _ := balsa(t, "", "get", "k", endpoints); code != exitOK || out != strings.Repeat("w", most)+"\n" {
 		t.Errorf("get: code %d, %d bytes", code, len(out))
+	}
+	// A backup has it, and a server that would not take it now hands it out.
+	backup, data := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "data")
+	for _, args := range [][]string{{"backup", backup, endpoints}, {"backup", "verify", backup}, {"restore", backup, "--data-dir", data}} {
+		if code, _, errs := balsa(t, "", args...); code != exitOK {
+			t.Fatalf("%v: code %d, err %q", args, code, errs)
+		}
+	}
+	if code, out, errs := balsa(t, "", "get", "k", oneServer(t, "--data-dir="+data)); code != exitOK || out != strings.Repeat("w", most)+"\n" {
+		t.Errorf("get of what was restored: code %d, %d bytes, err %q", code, len(out), errs)
 	}
 }

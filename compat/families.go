@@ -17,7 +17,9 @@ import (
 // counted is no metric: a constant zero would pretend that it is.
 var absentFamilies = map[string]string{
 	"etcd_debugging_disk_backend_commit_":                              "of bbolt's transactions; there is no bbolt",
-	"etcd_debugging_mvcc_db_compaction_":                               "of pauses and steps in bbolt",
+	"etcd_debugging_mvcc_db_compaction_last":                           "versions are forgotten little by little",
+	"etcd_debugging_mvcc_db_compaction_pause_":                         "of pauses and steps in bbolt",
+	"etcd_debugging_mvcc_db_compaction_total_":                         "of pauses and steps in bbolt",
 	"etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds": "the index is not paused",
 	"etcd_debugging_snap_save_marshalling_":                            "of snapshots of the v2 store",
 	"etcd_debugging_store_":                                            "of the v2 store, which is gone in etcd too",

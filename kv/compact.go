@@ -40,6 +40,7 @@ func (s *Store) Purge(budget int) (more bool) {
 	defer s.mu.Unlock()
 	return s.index.Purge(s.pins.oldest(s.durable), budget, func(ref index.Ref) {
 		s.live[ref.Run] -= int64(ref.Size)
+		s.forgotten++
 	})
 }
 

@@ -47,4 +47,7 @@ func TestReadersPinWhatTheyRead(t *testing.T) {
 	if got := left(); got > begin/2 {
 		t.Errorf("when nobody reads %d bytes of %d are left", got, begin)
 	}
+	if f := s.Figures(); f.Forgotten == 0 || f.Forgotten != 200-1-uint64(f.Versions) {
+		t.Errorf("%d versions of 200 were forgotten, %d old ones are left", f.Forgotten, f.Versions)
+	}
 }

@@ -37,7 +37,7 @@ type Store struct {
 	chain uint64 // of the history, up to revision
 	keys  int64
 	// puts, putBytes and what follows are those of Figures.
-	puts, putBytes, deletes, ranges, txns uint64
+	puts, putBytes, deletes, forgotten, ranges, txns uint64
 	// live is how many bytes of each run the index refers to.
 	live map[uint32]int64
 	// deadDeletes is what DeadDeletes returns.
@@ -113,6 +113,8 @@ type Figures struct {
 	// Puts and Deletes are how many this store has executed, and PutBytes the size of the keys and values that were put.
 	// A Delete is one, of a span and of a key that does not exist as well.
 	Puts, Deletes, PutBytes uint64
+	// Forgotten are the versions that this store has taken out of its index after compactions.
+	Forgotten uint64
 	// Ranges are those that transactions have read, Txns the transactions that had more than one operation to execute.
 	// Reads by other ways are not counted: many do them at the same time.
 	Ranges, Txns uint64
@@ -125,7 +127,7 @@ func (s *Store) Figures() Figures {
 	f := Figures{
 		Revision: s.revision, Compacted: s.compacted, Keys: s.keys, Bytes: s.bytes,
 		Versions: int64(s.index.Versions()), IndexBytes: s.index.Bytes(),
-		Puts: s.puts, Deletes: s.deletes, PutBytes: s.putBytes, Ranges: s.ranges, Txns: s.txns,
+		Puts: s.puts, Deletes: s.deletes, PutBytes: s.putBytes, Forgotten: s.forgotten, Ranges: s.ranges, Txns: s.txns,
 	}
 	for _, n := range s.live {
 		f.HistoryBytes += n

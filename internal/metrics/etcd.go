@@ -71,6 +71,8 @@ var etcdMemberFigures = []figure[Sample]{
 		func(s *Sample) uint64 { return s.replica().Deletes }),
 	etcdGauge("debugging_mvcc_total_put_size_in_bytes", "Size of the keys and values that were put.",
 		func(s *Sample) uint64 { return s.replica().PutBytes }),
+	etcdCounter("debugging_mvcc_db_compaction_keys_total", "Versions of keys that this member has taken out of its index after compactions.",
+		func(s *Sample) uint64 { return s.replica().Forgotten }),
 	etcdCounter("mvcc_range_total", "Ranges that this member has read, for either API, those in transactions included.",
 		func(s *Sample) uint64 { return s.Ranges }),
 	etcdCounter("mvcc_txn_total", "Transactions that this member has executed with more than one operation.",

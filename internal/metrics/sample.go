@@ -122,6 +122,7 @@ type Replica struct {
 	RunBytes                int64 // of these files
 	Leases, Sessions        int
 	Puts, Deletes, PutBytes uint64 // executed
+	Forgotten               uint64 // versions that left the index after compactions
 	// What became of leases, sessions included.
 	LeasesGranted, LeasesRenewed, LeasesRevoked, LeasesExpired uint64
 	// LeaseTTLs are how many were granted with a time to live of at most 1, 2, 4 and so on seconds, and with a longer

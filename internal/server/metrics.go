@@ -166,6 +166,7 @@ func sampleReplica(r *replica.Replica) *metrics.Replica {
 		Puts:         state.Puts,
 		Deletes:      state.Deletes,
 		PutBytes:     state.PutBytes,
+		Forgotten:    state.Forgotten,
 
 		LeasesGranted: state.LeasesEver.Granted,
 		LeasesRenewed: state.LeasesEver.Renewed,

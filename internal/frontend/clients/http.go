@@ -164,11 +164,20 @@ type httpWriter struct {
 func (w *httpWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Write implements http.ResponseWriter.
-func (w *httpWriter) Write(b []byte) (int, error) {
-	w.limit()
+func (w *httpWriter) Write(b []byte) (n int, err error) {
 	defer w.unlimit()
-	return w.ResponseWriter.Write(b)
+	for {
+		w.limit()
+		var wrote int
+		wrote, err = w.ResponseWriter.Write(b[n:min(n+httpPart, len(b))])
+		if n += wrote; err != nil || n == len(b) {
+			return n, err
+		}
+	}
 }
+
+// httpPart is how much of a response is handed over at once.
+const httpPart = 64 << 10
 
 // FlushError is for http.ResponseController.
 func (w *httpWriter) FlushError() error {

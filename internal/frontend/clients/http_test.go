@@ -105,6 +105,29 @@ func TestAResponseThatIsNotReadEnds(t *testing.T) {
 	})
 }
 
+// A response of one part is large, and the client reads it little by little.
+func TestALargeResponseMayBeReadSlowly(t *testing.T) {
+	const stall, size, some = 10 * time.Second, 4 << 20, 64 << 10
+	large := func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := w.Write(make([]byte, size)); err != nil {
+			t.Error(err)
+		}
+	}
+	overHTTP(t, stall, large, func(t *testing.T, get func() (*http.Response, error)) {
+		resp, err := get()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		for read := int64(0); read < size; time.Sleep(stall / 5) {
+			n, err := io.CopyN(io.Discard, resp.Body, some)
+			if read += n; err != nil {
+				t.Fatalf("%d of %d bytes, then %v", read, size, err)
+			}
+		}
+	})
+}
+
 // readFunc is a body.
 type readFunc func(p []byte) (int, error)
 

@@ -187,6 +187,7 @@ var (
 	address      = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	ttl          = regexp.MustCompile(`"(ttl|TTL)":"?\d+"?`)
 	took         = regexp.MustCompile(`\b\d+(\.\d+)?(ms|µs|s)\b`)
+	authRevision = regexp.MustCompile(`AuthRevision: \d+`) // checks before this one have changed users, too
 	timeLeft     = regexp.MustCompile(`remaining\(\d+s\)`)
 	protoGap     = regexp.MustCompile(`(\b\w+:\S+)  (\w+:)`) // one space or two, by a hash of the program that prints a message
 )
@@ -205,6 +206,7 @@ func (m *masks) text(s string) string {
 	s = address.ReplaceAllString(s, "HOST")
 	s = ttl.ReplaceAllString(s, `"$1":left`)
 	s = timeLeft.ReplaceAllString(s, "remaining(left)")
+	s = authRevision.ReplaceAllString(s, "AuthRevision: *")
 	s = protoGap.ReplaceAllString(s, "$1 $2")
 	return took.ReplaceAllString(s, "TIME")
 }

@@ -41,6 +41,22 @@ func (v *visitors) come(ctx context.Context, source string) {
 	synctest.Wait()
 }
 
+// check looks at a Queue that lets in some at a time, and in which most wait.
+func (q *Queue) check(some, most int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	waiting := 0
+	for _, l := range q.lines {
+		if waiting += len(l.all); len(l.all) == 0 {
+			return errors.New("an empty line")
+		}
+	}
+	if waiting != q.waiting || waiting > most || waiting > 0 && q.free > 0 || q.free < 0 || q.free > some {
+		return fmt.Errorf("%d wait, counted as %d; %d are free", waiting, q.waiting, q.free)
+	}
+	return nil
+}
+
 func TestSourcesTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &visitors{Queue: NewQueue(1, 6)}
@@ -94,14 +110,8 @@ func TestQueueKeepsItsBounds(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 				synctest.Wait()
-				waiting := 0
-				for _, l := range v.lines {
-					if waiting += len(l.all); len(l.all) == 0 {
-						t.Fatalf("seed %d: an empty line", seed)
-					}
-				}
-				if waiting != v.waiting || waiting > most || waiting > 0 && v.free > 0 || v.free < 0 || v.free > some {
-					t.Fatalf("seed %d: %d wait, counted as %d; %d are free", seed, waiting, v.waiting, v.free)
+				if err := v.check(some, most); err != nil {
+					t.Fatalf("seed %d: %v", seed, err)
 				}
 			}
 			if v.wg.Wait(); v.free != some || v.waiting != 0 {

@@ -42,8 +42,9 @@ type conn struct {
 	control     []byte // frames that wait for the writer, ahead of all others
 	ready       queue  // streams that have something to write
 	starved     queue  // and those that need more of sendWindow
-	sendWindow  int64  // what the client takes on the connection
-	initialSend int64  // and on a new stream
+	turns       turns
+	sendWindow  int64 // what the client takes on the connection
+	initialSend int64 // and on a new stream
 	response    response
 	draining    drain
 	closing     bool          // what there is to write is the last
@@ -200,6 +201,7 @@ func (c *conn) remove(st *stream) {
 	st.settle(errCanceled, context.Canceled)
 	st.out.drop()
 	st.leave()
+	c.endTurn(st)
 	if c.streams[st.id] == st {
 		delete(c.streams, st.id)
 		if len(c.streams) == 0 && c.most > keptStreams {

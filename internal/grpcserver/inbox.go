@@ -26,36 +26,65 @@ type inbox struct {
 	window int         // bytes that the client may still send
 	hungry bool        // somebody waits for the next message
 	most   int         // bytes that a message may have
+	turn   turn        // of the message that is waited for
 }
 
-// put adds what has come: payload, and padding bytes of padding. It returns the credit for the client,
+// put adds what has come: payload, and padding bytes of padding. It returns what is due to the client,
 // and false if it has sent more than it may. The reader calls it.
-func (in *inbox) put(payload []byte, padding int, ended bool, cfg *Config) (credit int, ok bool) {
+func (in *inbox) put(payload []byte, padding int, ended bool, cfg *Config) (d due, ok bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.window -= len(payload) + padding; in.window < 0 {
-		return 0, false
+		return d, false
 	}
 	in.ended = in.ended || ended
 	if in.err != nil {
-		return 0, true // nobody takes it
+		return d, true // nobody takes it
 	}
 	in.data = append(in.data, payload...)
 	in.came.Set()
-	return in.credit(cfg), true
+	return in.due(cfg), true
 }
 
-// credit is what to tell the client that it may send more: nothing, or half a window at least, or the
-// rest of a message that is waited for. Caller holds mu.
-func (in *inbox) credit(cfg *Config) int {
+// due is what follows from what has come, or was taken.
+type due struct {
+	credit int  // bytes that the client may send more
+	large  int  // bytes of a large message that waits for its turn from now on
+	over   bool // a turn is over
+}
+
+// due returns that, once. Caller holds mu.
+func (in *inbox) due(cfg *Config) (d due) {
+	if in.turn == past {
+		in.turn, d.over = noTurn, true
+	}
+	need := in.need()
+	if need > cfg.StreamWindow && in.turn != present {
+		if in.turn == noTurn {
+			in.turn, d.large = future, need
+		}
+		need = 0
+	}
+	d.credit = in.credit(need, cfg)
+	return d
+}
+
+// need is how much may come until the message is here that somebody waits for, in bytes, as far as that is known.
+// Caller holds mu.
+func (in *inbox) need() int {
+	if in.hungry && !in.ended && in.err == nil && len(in.data) >= prefixSize {
+		if size := messageSize(in.data); size <= in.most {
+			return prefixSize + size + endRoom
+		}
+	}
+	return 0
+}
+
+// credit is what to tell the client that it may send more: nothing, or half a window at least, or what is missing of
+// what is needed. Caller holds mu.
+func (in *inbox) credit(need int, cfg *Config) int {
 	if in.ended || in.err != nil {
 		return 0
-	}
-	need := 0
-	if in.hungry && len(in.data) >= prefixSize {
-		if size := messageSize(in.data); size <= in.most {
-			need = prefixSize + size + endRoom
-		}
 	}
 	has := len(in.data) + in.window
 	n := max(cfg.StreamWindow, need) - has
@@ -121,6 +150,9 @@ func (in *inbox) take(cfg *Config, encoding string) (m message, ok bool, err err
 		in.data = slices.Clone(in.data) // which is little, and would keep that of the message
 	}
 	in.hungry = false
+	if in.turn != noTurn {
+		in.turn = past
+	}
 	return m, true, nil
 }
 

@@ -51,7 +51,10 @@ func TestClientsThatDoAsTheyLikeGetTheirAnswers(t *testing.T) {
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 3))
-			s := serve(t, &service{}, func(cfg *Config) { cfg.MaxStreams, cfg.StreamWindow, cfg.ConnWindow = 8, 65535, 65535 })
+			s := serve(t, &service{}, func(cfg *Config) {
+				cfg.MaxStreams, cfg.StreamWindow, cfg.ConnWindow = 8, 65535, 65535
+				cfg.MaxMessageBytes = []int{4 << 20, 150_000, 100_000}[seed%3] // the last two: large messages wait for each other
+			})
 			m := &model{client: s.dial(t), rng: rng, server: s}
 			m.SetMaxReadFrameSize(maxFrame)
 			m.Framer = http2.NewFramer(&choppedConn{m.conn, rand.New(rand.NewPCG(seed, 4))}, nil)

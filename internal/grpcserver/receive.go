@@ -217,26 +217,15 @@ func (c *conn) deliver(st *stream, payload []byte, padding int, ended bool) erro
 		}
 	}
 	c.follow(st, payload, ended)
-	credit, ok := st.in.put(payload, padding, ended, &c.server.cfg)
+	d, ok := st.in.put(payload, padding, ended, &c.server.cfg)
 	if !ok {
 		return reset{http2.ErrCodeFlowControl, "more data than the window of the stream allows"}
 	}
-	if credit > 0 {
-		c.credit(st.id, credit)
-	}
+	c.carryOut(st, d)
 	if st.waits.Load() && st.in.answerable(st.request.encoding) && st.waits.CompareAndSwap(true, false) {
 		return c.dispatch(st)
 	}
 	return nil
-}
-
-// credit allows the client to send more on a stream.
-func (c *conn) credit(id uint32, n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.streams[id] != nil {
-		c.tell(appendWindowUpdate(c.control, id, n))
-	}
 }
 
 func (c *conn) takeReset(f frame) error {

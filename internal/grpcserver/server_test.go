@@ -195,6 +195,9 @@ func (c *conn) wantQuiet(t *testing.T) {
 		t.Errorf("%d streams, %d handlers, %d bytes of control, %d ready and %d starved streams are left",
 			len(c.streams), n, len(c.control), c.ready.size(), c.starved.size())
 	}
+	if c.turns.bytes != 0 || len(c.turns.waiting) > 0 {
+		t.Errorf("%d bytes have their turn, and %d streams wait for it", c.turns.bytes, len(c.turns.waiting))
+	}
 }
 
 // pipeListener accepts connections in memory, which have no buffers: what one side has not read, the

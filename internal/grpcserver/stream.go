@@ -25,6 +25,7 @@ type stream struct {
 	in      inbox
 	out     outbox
 	place   place
+	large   large
 	timer   *time.Timer // nil: the call has no deadline; guarded by conn.mu
 	waits   atomic.Bool // for the request of a unary method; whoever unsets it ends the stream, or calls
 
@@ -170,11 +171,9 @@ func (st *stream) await(ask func(cfg *Config, encoding string) (message, bool, e
 	for {
 		in.mu.Lock()
 		m, ok, err := ask(cfg, st.request.encoding)
-		credit := in.credit(cfg)
+		d := in.due(cfg)
 		in.mu.Unlock()
-		if credit > 0 {
-			st.conn.credit(st.id, credit)
-		}
+		st.conn.carryOut(st, d)
 		if ok || err != nil {
 			return m, err
 		}
@@ -206,7 +205,9 @@ func (st *stream) decodeRequest(m any) error {
 	if ok {
 		_, _, wrong = st.in.end(nil, st.request.encoding)
 	}
+	d := st.in.due(&st.conn.server.cfg)
 	st.in.mu.Unlock()
+	st.conn.carryOut(st, d)
 	switch {
 	case errors.Is(err, io.EOF) || err == nil && !ok:
 		return errNoMessage

@@ -31,16 +31,20 @@ type executor struct {
 	w   revisionWriter
 	at  uint64 // the store's revision, as the operations see it: the new one after the first change
 	err error  // of the disk: a part of the result is missing
-	// room is how many bytes of keys and values the result may still have. Each replica makes the
-	// result, so it must fit into memory whatever is deleted or read.
+	// room is how many bytes of keys and values the result may still have; 0 or less: none. Each replica
+	// makes the result, so it must fit into memory whatever is changed or read.
 	room  int64
 	steps int // those of nested transactions included
 	done  operations
 }
 
-// maxResultBytes bounds what a transaction gives back of previous values and of ranges. What is
-// beyond it is left out, with More set. One entry of each range may come on top.
-const maxResultBytes = 16 << 20
+// maxResultBytes bounds what a transaction gives back of previous values and of ranges, with all that
+// are nested in it. The entry that reaches it is the last: what is beyond is left out, with More set. Two of
+// the largest values always have room.
+//
+// Programs with different bounds execute a transaction alike, and only tell less or more of it: what a
+// session keeps of a result that reaches the bound is the code alone, in all of them.
+const maxResultBytes = 17 << 20
 
 func (x *executor) run(pl *plan) TxnResult {
 	r := TxnResult{Succeeded: pl.succeeded, Responses: make([]OpResult, len(pl.steps))}
@@ -76,8 +80,10 @@ func (x *executor) put(st *step) *PutResult {
 		value = st.value
 	}
 	if op.Prev && !old.Deleted {
-		prev := x.prev(op.Key, old)
-		r.Prev = &prev
+		if r.More = x.room <= 0; !r.More {
+			prev := x.prev(op.Key, old)
+			r.Prev = &prev
+		}
 	}
 	if op.IgnoreLease {
 		lease = old.Lease
@@ -92,9 +98,7 @@ func (x *executor) delete(st *step) *DeleteResult {
 	for _, slot := range st.slots {
 		key := x.s.index.Key(slot)
 		if st.op.Delete.Prev && x.room > 0 {
-			prev := x.prev(key, x.s.index.Head(slot))
-			x.room -= entryBytes(&prev)
-			r.Prev = append(r.Prev, prev)
+			r.Prev = append(r.Prev, x.prev(key, x.s.index.Head(slot)))
 		}
 		x.w.write(slot, key, nil, 0, true)
 	}
@@ -104,14 +108,16 @@ func (x *executor) delete(st *step) *DeleteResult {
 
 func entryBytes(e *Entry) int64 { return int64(len(e.Key) + len(e.Value)) }
 
-// prev returns what a key holds.
+// prev returns what a key holds, for which there is room.
 func (x *executor) prev(key string, h index.Head) Entry {
 	rec, err := x.s.read(key, h.Mod, h.Ref)
 	if err != nil {
 		x.err = err
 		return Entry{Key: key, Version: h.Version, CreateRevision: h.Create, ModRevision: h.Mod, Lease: h.Lease}
 	}
-	return entryOf(&rec)
+	e := entryOf(&rec)
+	x.room -= entryBytes(&e)
+	return e
 }
 
 func (x *executor) rangeKeys(op *RangeOp) *RangeResult {
@@ -121,13 +127,19 @@ func (x *executor) rangeKeys(op *RangeOp) *RangeResult {
 		at = op.Revision
 	}
 	bounded := *op
-	if room := max(x.room, 1); op.MaxBytes == 0 || op.MaxBytes > room {
-		bounded.MaxBytes = room
+	_, single := op.One()
+	switch {
+	case single && op.KeysOnly: // it always has room: the transaction itself has the key
+	case x.room <= 0:
+		bounded.CountOnly = true
+	case op.MaxBytes == 0 || op.MaxBytes > x.room:
+		bounded.MaxBytes = x.room
 	}
 	r, err := x.s.collectAt(&bounded, at)
 	if err != nil {
 		x.err = err
 	}
+	r.More = r.More || bounded.CountOnly && !op.CountOnly && r.Count > 0
 	for i := range r.Entries {
 		x.room -= entryBytes(&r.Entries[i])
 	}

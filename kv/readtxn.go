@@ -15,7 +15,7 @@ func (t *Txn) ReadsOnly() bool {
 
 // ReadTxn executes a transaction that ReadsOnly, without the log. All of it sees one revision. Any
 // goroutine may call it. Errors are those of the disk, and ErrTooLarge if the ranges have more than
-// maxBytes of keys and values.
+// maxBytes of keys and values, and one key more.
 func (s *Store) ReadTxn(t *Txn, maxBytes int64) (TxnResult, error) {
 	s.mu.RLock()
 	at := s.revision
@@ -46,6 +46,9 @@ func (s *Store) ReadTxn(t *Txn, maxBytes int64) (TxnResult, error) {
 		if err != nil || code != CodeOK {
 			return TxnResult{Code: code, Revision: at}, err
 		}
+		if maxBytes <= 0 && len(read.Entries) > 0 {
+			return r, ErrTooLarge
+		}
 		for i := range read.Entries {
 			maxBytes -= entryBytes(&read.Entries[i])
 		}
@@ -54,9 +57,12 @@ func (s *Store) ReadTxn(t *Txn, maxBytes int64) (TxnResult, error) {
 	return r, nil
 }
 
+// compareBytes is what a compare reads of values at a time, and one value more.
+const compareBytes = 1 << 20
+
 // compareAt tells whether a compare holds at a revision that stays readable meanwhile.
 func (s *Store) compareAt(c *Compare, at uint64) (bool, error) {
-	op := RangeOp{Span: c.Span, Limit: scanChunk, KeysOnly: c.Target != TargetValue, NoCount: true}
+	op := RangeOp{Span: c.Span, Limit: scanChunk, MaxBytes: compareBytes, KeysOnly: c.Target != TargetValue, NoCount: true}
 	for found := false; ; found = true {
 		r, err := s.collectAt(&op, at)
 		if err != nil {

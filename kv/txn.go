@@ -88,9 +88,11 @@ type OpResult struct {
 	Txn    *TxnResult
 }
 
-// PutResult is the outcome of a PutOp. Prev is set if it was asked for and the key existed.
+// PutResult is the outcome of a PutOp. Prev is set if it was asked for and the key existed. More tells
+// that it is left out, since the result has too much already.
 type PutResult struct {
 	Prev     *Entry
+	More     bool
 	Revision uint64
 }
 

@@ -102,7 +102,7 @@ func (e *encoder) opResult(r *kv.OpResult) {
 	case r.Put != nil:
 		e.b = append(e.b, opPut)
 		e.number(r.Put.Revision)
-		e.flag(r.Put.Prev != nil)
+		e.flag(r.Put.Prev != nil) // More is for results that are too large to be kept
 		if r.Put.Prev != nil {
 			e.entry(r.Put.Prev)
 		}

@@ -56,12 +56,44 @@ func TestDeleteTellsAllThatItDeleted(t *testing.T) {
 	}
 }
 
+func opPutPrev(key string) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte(key), PrevKv: true}}}
+}
+
+func opDelPrev(key string) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte(key), PrevKv: true}}}
+}
+
+// The machine leaves out what has no room, of operations on single keys as of others. The response has it.
+func TestTransactionTellsAllThatItsPutsReplaced(t *testing.T) {
+	w := large(t)
+	var ops []*pb.RequestOp
+	for i := range 9 {
+		ops = append(ops, opPutPrev(fmt.Sprintf("k%02d", i)), opTxn(&pb.TxnRequest{Success: []*pb.RequestOp{opPutPrev(fmt.Sprintf("k%02d", i+9)), opGet("k00", ""), opPutPrev(fmt.Sprint(i))}}))
+	}
+	got := do(t, w, w.Txn, &pb.TxnRequest{Success: ops})
+	for i := range 9 {
+		nested := got.Responses[2*i+1].GetResponseTxn().Responses
+		for j, r := range []*pb.PutResponse{got.Responses[2*i].GetResponsePut(), nested[0].GetResponsePut()} {
+			if key := fmt.Sprintf("k%02d", i+9*j); string(r.PrevKv.GetKey()) != key || len(r.PrevKv.Value) != 1<<20 || r.PrevKv.Version != 1 {
+				t.Errorf("%s: %d bytes of %q", key, len(r.PrevKv.GetValue()), r.PrevKv.GetKey())
+			}
+		}
+		if get := nested[1].GetResponseRange(); len(get.Kvs) != 1 || len(get.Kvs[0].Value) != 0 || get.Kvs[0].Version != 2 {
+			t.Errorf("%d: k00 is %v", i, get.Kvs)
+		}
+		if nested[2].GetResponsePut().PrevKv != nil {
+			t.Error("a new key held something before")
+		}
+	}
+}
+
 // What a transaction has seen between two of its changes is in no revision.
 func TestTransactionSaysThatItsResponseIsCut(t *testing.T) {
 	for _, ops := range [][]*pb.RequestOp{
 		{opPut("a", "1"), opGet("k", "l"), opPut("k17", "")},
 		{opPut("a", "1"), opGet("k", "l"), opTxn(&pb.TxnRequest{Success: []*pb.RequestOp{opDel("k17", "")}})},
-		{opDel("k17", ""), {Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{
+		{opDelPrev("k17"), {Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{
 			Key: []byte("k"), RangeEnd: []byte("l"), PrevKv: true}}}},
 	} {
 		w := large(t)

@@ -271,6 +271,10 @@ var mutants = []mutant{
 		"			return p.s.readable(r), nil\n", "			return CodeOK, nil\n"}},
 	{name: "txn-deletes-twice", edit: edit{"kv/plan.go",
 		"if p.removed[slot] || p.bytes > maxDeleteBytes {", "if p.bytes > maxDeleteBytes {"}},
+	{name: "txn-put-returns-what-has-no-room", edit: edit{"kv/exec_txn.go",
+		"r.More = x.room <= 0; !r.More", "!r.More"}, tests: resultTests},
+	{name: "txn-range-returns-what-has-no-room", edit: edit{"kv/exec_txn.go",
+		"		bounded.CountOnly = true\n", "		bounded.MaxBytes = 1\n"}, tests: resultTests},
 	{name: "txn-compares-a-deleted-revision", edit: edit{"kv/plan.go",
 		"	if h.Deleted {\n		return c.holds(nil), nil\n	}\n", ""}},
 	{name: "put-with-an-ended-lease", edit: edit{"kv/plan.go",
@@ -477,6 +481,9 @@ var mutants = []mutant{
 		"	if err := s.file.SyncData(); err != nil {\n		return 0, fmt.Errorf(\"sync segment %d: %w\", s.seq, err)\n	}\n	syncTook",
 		"	if s.file.SyncData() != nil && s.file.SyncData() != nil {\n		return 0, fmt.Errorf(\"sync segment %d\", s.seq)\n	}\n	syncTook"}, args: []string{"--disk", "wal"}},
 }
+
+// resultTests ask for results larger than those that the simulation makes.
+var resultTests = [2]string{"./kv", "^TestResultsOfTransactionsAreBounded"}
 
 // rightsTests find what the simulation makes too seldom: rights that just miss one thing.
 var rightsTests = [2]string{"./internal/frontend/etcd", "^TestRightsOfEveryMethod"}

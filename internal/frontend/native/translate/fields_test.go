@@ -195,3 +195,25 @@ func TestCodesAreTranslated(t *testing.T) {
 		seen[reply.Code] = code
 	}
 }
+
+// That the machine had no room makes a reply incomplete, as that the reply has none.
+func TestResultsThatAreCutMakeAReplyIncomplete(t *testing.T) {
+	for _, tt := range []struct {
+		r   kv.OpResult
+		cut bool
+	}{
+		{kv.OpResult{Put: &kv.PutResult{}}, false},
+		{kv.OpResult{Put: &kv.PutResult{More: true}}, true},
+		{kv.OpResult{Range: &kv.RangeResult{Count: 1}}, false},
+		{kv.OpResult{Range: &kv.RangeResult{Count: 2, More: true, Entries: []kv.Entry{{}}}}, false},
+		{kv.OpResult{Range: &kv.RangeResult{Count: 2, More: true}}, true},
+		{kv.OpResult{Delete: &kv.DeleteResult{Deleted: 1}}, false},
+		{kv.OpResult{Delete: &kv.DeleteResult{Deleted: 1, More: true}}, true},
+	} {
+		left := &room{keys: 1, bytes: 1}
+		txnReply(&kv.TxnResult{Responses: []kv.OpResult{{Txn: &kv.TxnResult{Responses: []kv.OpResult{tt.r}}}}}, left)
+		if left.cut != tt.cut {
+			t.Errorf("%+v: cut %t", tt.r, left.cut)
+		}
+	}
+}

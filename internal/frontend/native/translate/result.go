@@ -66,6 +66,7 @@ func rangeReply(r *kv.RangeResult, left *room) *api.RangeReply {
 }
 
 func deleteReply(r *kv.DeleteResult, left *room) *api.DeleteRangeReply {
+	left.cut = left.cut || r.More
 	return &api.DeleteRangeReply{Deleted: uint64(r.Deleted), Prev: entriesOf(r.Prev, left)}
 }
 
@@ -80,8 +81,10 @@ func txnReply(r *kv.TxnResult, left *room) *api.TxnReply {
 func opReply(r *kv.OpResult, left *room) *api.OpReply {
 	switch {
 	case r.Range != nil:
+		left.cut = left.cut || r.Range.More && len(r.Range.Entries) == 0 // a range with a limit has a key
 		return &api.OpReply{Op: &api.OpReply_Range{Range: rangeReply(r.Range, left)}}
 	case r.Put != nil:
+		left.cut = left.cut || r.Put.More
 		return &api.OpReply{Op: &api.OpReply_Put{Put: &api.PutReply{Prev: entryOf(r.Put.Prev, left)}}}
 	case r.Delete != nil:
 		return &api.OpReply{Op: &api.OpReply_DeleteRange{DeleteRange: deleteReply(r.Delete, left)}}

@@ -160,7 +160,9 @@ func (s *Store) complete(r *row, value bool) error {
 	if err != nil {
 		return err
 	}
-	r.fill(&rec)
+	if r.fill(&rec); !value {
+		r.Value = nil // or all rows that are to be sorted would hold one
+	}
 	return nil
 }
 
@@ -206,6 +208,8 @@ type gatherer struct {
 	reuse bool
 	rows  []row // those that may be wanted, if they are to be sorted
 	known int   // so many of them have what they are sorted by, and are sorted
+	added int64 // bytes of those that are not, if they are counted
+	taken int64 // all that were ever in rows
 	keys  int64 // that were yielded
 	bytes int64 // of their keys and values
 	more  bool  // there are more rows than are wanted
@@ -367,9 +371,12 @@ func (g *gatherer) look(slot index.Slot) {
 func (g *gatherer) keep(rows []row) error {
 	for _, r := range rows {
 		g.rows = append(g.rows, r)
-		if g.op.LimitFirst && g.op.Limit > 0 && int64(len(g.rows)) > g.op.Limit {
+		if g.taken++; g.op.LimitFirst && g.op.Limit > 0 && g.taken > g.op.Limit {
 			g.more = true
 			return nil
+		}
+		if err := g.keepBytes(); err != nil {
+			return err
 		}
 		if g.op.Limit == 0 || int64(len(g.rows))-g.op.Limit <= g.op.Limit {
 			continue
@@ -379,6 +386,34 @@ func (g *gatherer) keep(rows []row) error {
 		}
 		clear(g.rows[g.op.Limit+1:])
 		g.rows = g.rows[:g.op.Limit+1]
+		g.known = len(g.rows)
+	}
+	return nil
+}
+
+// keepBytes does the same after each row where values are sorted and returned, and MaxBytes bounds them: the rows that
+// are kept have twice as many bytes at most, and a few values. Values that are only sorted by have no such bound.
+func (g *gatherer) keepBytes() error {
+	if g.op.Sort != SortByValue || g.op.MaxBytes == 0 || g.op.KeysOnly {
+		return nil
+	}
+	last := &g.rows[len(g.rows)-1]
+	if err := g.s.complete(last, true); err != nil {
+		return err
+	}
+	if g.added += entryBytes(&last.Entry); g.added <= g.op.MaxBytes {
+		return nil
+	}
+	if err := g.sort(); err != nil {
+		return err
+	}
+	n := 0
+	for bytes := int64(0); n < len(g.rows) && bytes < g.op.MaxBytes; n++ {
+		bytes += entryBytes(&g.rows[n].Entry)
+	}
+	if n < len(g.rows) { // one that tells of more
+		clear(g.rows[n+1:])
+		g.rows = g.rows[:n+1]
 		g.known = len(g.rows)
 	}
 	return nil
@@ -442,13 +477,16 @@ func (g *gatherer) readWhole(r *row, refs []run.Ref) error {
 // sort orders the rows. Keys that are equal in it stay in the order of keys.
 func (g *gatherer) sort() error {
 	if g.op.Sort != SortByMod {
-		for i := range g.rows[g.known:] {
-			if err := g.s.complete(&g.rows[g.known+i], g.op.Sort == SortByValue); err != nil {
+		for i := g.known; i < len(g.rows); i++ {
+			if g.rows[i].Value != nil {
+				continue // read before, to count it
+			}
+			if err := g.s.complete(&g.rows[i], g.op.Sort == SortByValue); err != nil {
 				return err
 			}
 		}
 	}
-	g.known = len(g.rows)
+	g.known, g.added = len(g.rows), 0
 	slices.SortStableFunc(g.rows, func(a, b row) int {
 		if g.op.Descend {
 			a, b = b, a

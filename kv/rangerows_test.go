@@ -1,7 +1,10 @@
 package kv
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -55,6 +58,53 @@ func TestRowsThatAreKeptToBeSortedAreBounded(t *testing.T) {
 			if !slices.EqualFunc(some.Entries, all.Entries[:5], same) || !some.More || some.Count != 3000 {
 				t.Errorf("sort %d, descending %t: %v of %d", sort, descend, some.Entries, some.Count)
 			}
+		}
+	}
+}
+
+// However large the values are, a range that is sorted by them holds few, if it may return few.
+func TestValuesThatAreKeptToBeSortedAreBounded(t *testing.T) {
+	s, rng := filledStore(t, 300), rand.New(rand.NewPCG(1, 2))
+	for i := range 300 {
+		op := Op{Kind: Put, Key: fmt.Sprintf("key %05d", i), Value: bytes.Repeat([]byte{byte(rng.IntN(8))}, rng.IntN(200)), Unconditional: true}
+		if r := s.DoOp(op, 0); r.Code != CodeOK {
+			t.Fatal(r.Err())
+		}
+	}
+	same := func(a, b Entry) bool {
+		return a.Key == b.Key && a.ModRevision == b.ModRevision && bytes.Equal(a.Value, b.Value)
+	}
+	for i := range 1000 {
+		op := RangeOp{
+			Sort: Sort(rng.IntN(5)), Descend: rng.IntN(2) == 0, KeysOnly: rng.IntN(4) == 0,
+			Limit: int64(rng.IntN(2) * rng.IntN(400)), LimitFirst: rng.IntN(2) == 0,
+		}
+		if rng.IntN(3) == 0 {
+			op.Revision, op.MinCreate = 301+uint64(rng.IntN(300)), uint64(rng.IntN(200))
+		}
+		all, err := s.Range(op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, sum := []Entry(nil), int64(0)
+		op.MaxBytes = 1 + int64(rng.IntN(1+rng.IntN(20_000)))
+		for j := 0; j < len(all.Entries) && sum < op.MaxBytes; j++ {
+			want, sum = append(want, all.Entries[j]), sum+entryBytes(&all.Entries[j])
+		}
+		got, err := s.Range(op)
+		if err != nil || got.Count != all.Count || got.More != (all.More || len(want) < len(all.Entries)) || !slices.EqualFunc(got.Entries, want, same) {
+			t.Fatalf("%d: %+v: %d of %d keys, more %t, %v; want %d of %d", i, op, len(got.Entries), got.Count, got.More, err, len(want), all.Count)
+		}
+		g := &gatherer{s: s, op: &op, at: cmp.Or(op.Revision, s.Revision()), records: s.history.RecordReader(), yield: func(*Entry) {}}
+		if err := g.gather(); err != nil {
+			t.Fatal(err)
+		}
+		held := int64(0)
+		for j := range g.rows {
+			held += int64(len(g.rows[j].Value))
+		}
+		if most := 2*op.MaxBytes + 3*200; held > most && !(op.KeysOnly && op.Sort == SortByValue) {
+			t.Fatalf("%d: %+v: %d bytes of values are held, want at most %d", i, op, held, most)
 		}
 	}
 }

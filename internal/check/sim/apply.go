@@ -26,6 +26,7 @@ func (n *node) applyNext() {
 	delay := n.w.upTo(n.w.mix.Apply) + 1
 	if len(n.applyTasks) > 0 && n.applyTasks[0].Restore != nil && !n.w.healed && n.w.chance(0.3) {
 		delay += n.w.upTo(3 * time.Second) // as if the state were large: a newer snapshot may arrive meanwhile
+		n.restoringUntil = n.w.now + delay
 	}
 	n.afterMachine(delay, func() {
 		if len(n.applyTasks) == 0 {

@@ -25,7 +25,7 @@ import (
 // member of the majority must have all that was committed before, all the time: a leader that does not
 // hear it does not bring it up to date, and keeps it from voting all the same.
 //
-// Healthy is a process that runs and is neither paused nor slow, whose state machine does not hang, whose disk is not damaged, full, slow or hung
+// Healthy is a process that runs and is neither paused nor slow, whose state machine does not hang and restores no large state, whose disk is not damaged, full, slow or hung
 // and is not about to fail, and whose clock is about right. Runs in which no election is sure to end,
 // or a follower takes long to catch up, are left out (see demandsProgress).
 type attention struct {
@@ -168,7 +168,7 @@ func (a *attention) note(w *world, n *node) {
 
 // healthy tells whether nothing is wrong with a node.
 func (n *node) healthy() bool {
-	return n.up() && !n.paused && !n.slow && !n.slowDisk && n.hungUntil <= n.w.now && n.machineHungUntil <= n.w.now && !n.disk.full && !n.disk.failNext && !n.disk.failRead && !n.disk.isRotten() &&
+	return n.up() && !n.paused && !n.slow && !n.slowDisk && n.hungUntil <= n.w.now && max(n.machineHungUntil, n.restoringUntil) <= n.w.now && !n.disk.full && !n.disk.failNext && !n.disk.failRead && !n.disk.isRotten() &&
 		n.clock.rate >= slowestHealthyClock && n.clock.rate <= fastestHealthyClock
 }
 

@@ -43,9 +43,11 @@ type node struct {
 	hungUntil Instant // no write of the disk ends before
 	// machineHungUntil: the state machine executes nothing before.
 	machineHungUntil Instant
-	crashAtInstall   bool
-	oldDisk          bool // its disk was replaced by an old image
-	incarnation      roster.Incarnation
+	// restoringUntil: the state machine restores a large state, and executes nothing before.
+	restoringUntil Instant
+	crashAtInstall bool
+	oldDisk        bool // its disk was replaced by an old image
+	incarnation    roster.Incarnation
 
 	// Of the process.
 	replica *replica
@@ -199,6 +201,7 @@ func (n *node) start() {
 	n.inbox, n.diskTasks, n.diskSteps, n.applyTasks = rsm.Events[*waiter]{}, nil, nil, nil
 	n.nextTick = n.whileAlive(n.tick)
 	n.turning, n.turnDue, n.tickPending, n.diskBusy, n.applyBusy = false, false, false, false, false
+	n.restoringUntil = 0
 	n.freeAt = 0
 	n.waiting = map[*waiter]bool{}
 	config := n.w.mix.raftConfig(n.id, n.hasty, n.w.rand)

@@ -1,0 +1,98 @@
+package kv
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// This file is what a range keeps that is sorted, until all of it is known.
+
+// keep keeps rows to be sorted. With a limit the last of them go, all but one, which tells that
+// there is more.
+func (g *gatherer) keep(rows []row) error {
+	for _, r := range rows {
+		g.rows = append(g.rows, r)
+		if g.taken++; g.op.LimitFirst && g.op.Limit > 0 && g.taken > g.op.Limit {
+			g.more = true
+			return nil
+		}
+		if err := g.keepBytes(); err != nil {
+			return err
+		}
+		if g.op.Limit == 0 || int64(len(g.rows))-g.op.Limit <= g.op.Limit {
+			continue
+		}
+		if err := g.sort(); err != nil {
+			return err
+		}
+		g.drop(int(g.op.Limit))
+	}
+	return nil
+}
+
+// keepBytes does the same after each row where values are sorted and returned, and MaxBytes bounds them: the rows that
+// are kept have twice as many bytes at most, and a few values. Values that are only sorted by have no such bound.
+func (g *gatherer) keepBytes() error {
+	if g.op.Sort != SortByValue || g.op.MaxBytes == 0 || g.op.KeysOnly {
+		return nil
+	}
+	last := &g.rows[len(g.rows)-1]
+	if err := g.s.complete(last, true); err != nil {
+		return err
+	}
+	if g.added += entryBytes(&last.Entry); g.added <= g.op.MaxBytes {
+		return nil
+	}
+	if err := g.sort(); err != nil {
+		return err
+	}
+	n := 0
+	for bytes := int64(0); n < len(g.rows) && bytes < g.op.MaxBytes; n++ {
+		bytes += entryBytes(&g.rows[n].Entry)
+	}
+	if n < len(g.rows) {
+		g.drop(n)
+	}
+	return nil
+}
+
+// drop drops all rows, which are sorted, but the first n and one that tells of more.
+func (g *gatherer) drop(n int) {
+	clear(g.rows[n+1:])
+	g.rows = g.rows[:n+1]
+	g.known = len(g.rows)
+}
+
+// sort orders the rows. Keys that are equal in it stay in the order of keys.
+func (g *gatherer) sort() error {
+	if g.op.Sort != SortByMod {
+		for i := g.known; i < len(g.rows); i++ {
+			if g.rows[i].Value != nil {
+				continue // read before, to count it
+			}
+			if err := g.s.complete(&g.rows[i], g.op.Sort == SortByValue); err != nil {
+				return err
+			}
+		}
+	}
+	g.known, g.added = len(g.rows), 0
+	slices.SortStableFunc(g.rows, func(a, b row) int {
+		if g.op.Descend {
+			a, b = b, a
+		}
+		switch g.op.Sort {
+		case SortByVersion:
+			return cmp.Compare(a.Version, b.Version)
+		case SortByCreate:
+			return cmp.Compare(a.CreateRevision, b.CreateRevision)
+		case SortByMod:
+			return cmp.Compare(a.ModRevision, b.ModRevision)
+		case SortByValue:
+			return bytes.Compare(a.Value, b.Value)
+		}
+		return strings.Compare(a.Key, b.Key)
+	})
+	return nil
+}

@@ -9,6 +9,7 @@ import (
 // Commits measures the syncs of the files of the history. No write waits for them. It is a
 // prometheus.Collector.
 type Commits struct {
+	together
 	own, etcd prometheus.Histogram
 	slow      prometheus.Counter
 }
@@ -19,7 +20,7 @@ const slowCommit = 100 * time.Millisecond
 // NewCommits returns a Commits without observations.
 func NewCommits() *Commits {
 	const help = "How long the syncs of the files of the history took, for which no write waits."
-	return &Commits{
+	c := &Commits{
 		own: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "balsa_store_fsync_duration_seconds", Help: help, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 17),
 		}),
@@ -30,6 +31,8 @@ func NewCommits() *Commits {
 			Name: "etcd_server_slow_apply_total", Help: "Syncs of the files of the history that took 100 ms or more.",
 		}),
 	}
+	c.together = together{c.own, c.etcd, c.slow}
+	return c
 }
 
 // Observe counts a sync.
@@ -41,27 +44,16 @@ func (c *Commits) Observe(took time.Duration) {
 	}
 }
 
-// Describe implements prometheus.Collector.
-func (c *Commits) Describe(ch chan<- *prometheus.Desc) {
-	c.own.Describe(ch)
-	c.etcd.Describe(ch)
-	c.slow.Describe(ch)
-}
-
-// Collect implements prometheus.Collector.
-func (c *Commits) Collect(ch chan<- prometheus.Metric) {
-	c.own.Collect(ch)
-	c.etcd.Collect(ch)
-	c.slow.Collect(ch)
-}
-
 // RoundTrips measures how long messages to peers take there and back. It is a prometheus.Collector.
-type RoundTrips struct{ own, etcd *prometheus.HistogramVec }
+type RoundTrips struct {
+	together
+	own, etcd *prometheus.HistogramVec
+}
 
 // NewRoundTrips returns a RoundTrips without observations.
 func NewRoundTrips() *RoundTrips {
 	const help = "How long it takes to the peer and back, as TCP measures it: observed once a second."
-	return &RoundTrips{
+	r := &RoundTrips{
 		own: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "balsa_peer_round_trip_seconds", Help: help, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 17),
 		}, []string{"peer"}),
@@ -69,6 +61,8 @@ func NewRoundTrips() *RoundTrips {
 			Name: "etcd_network_peer_round_trip_time_seconds", Help: help, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		}, []string{"To"}),
 	}
+	r.together = together{r.own, r.etcd}
+	return r
 }
 
 // Observe counts a round trip to the peer with a name and an id. 0: there is a peer, and nothing is
@@ -79,16 +73,4 @@ func (r *RoundTrips) Observe(peer string, id uint64, took time.Duration) {
 		own.Observe(took.Seconds())
 		etcd.Observe(took.Seconds())
 	}
-}
-
-// Describe implements prometheus.Collector.
-func (r *RoundTrips) Describe(ch chan<- *prometheus.Desc) {
-	r.own.Describe(ch)
-	r.etcd.Describe(ch)
-}
-
-// Collect implements prometheus.Collector.
-func (r *RoundTrips) Collect(ch chan<- prometheus.Metric) {
-	r.own.Collect(ch)
-	r.etcd.Collect(ch)
 }

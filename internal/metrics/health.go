@@ -4,13 +4,14 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // HealthChecks counts what /livez and /readyz have checked, by etcd's names. It is a prometheus.Collector.
 type HealthChecks struct {
+	together
 	last *prometheus.GaugeVec
 	all  *prometheus.CounterVec
 }
 
 // NewHealthChecks returns a HealthChecks without any.
 func NewHealthChecks() *HealthChecks {
-	return &HealthChecks{
+	h := &HealthChecks{
 		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "etcd_server_healthcheck", Help: "1 if what /livez or /readyz has checked last was well, else 0.",
 		}, []string{"type", "name"}),
@@ -18,6 +19,8 @@ func NewHealthChecks() *HealthChecks {
 			Name: "etcd_server_healthchecks_total", Help: "What /livez and /readyz have checked: success or error.",
 		}, []string{"type", "name", "status"}),
 	}
+	h.together = together{h.last, h.all}
+	return h
 }
 
 // Checked counts a check with a name, of a type. Of both there are few.
@@ -28,16 +31,4 @@ func (h *HealthChecks) Checked(kind, name string, ok bool) {
 	}
 	h.last.WithLabelValues(kind, name).Set(float64(yes(ok)))
 	h.all.WithLabelValues(kind, name, status).Inc()
-}
-
-// Describe implements prometheus.Collector.
-func (h *HealthChecks) Describe(ch chan<- *prometheus.Desc) {
-	h.last.Describe(ch)
-	h.all.Describe(ch)
-}
-
-// Collect implements prometheus.Collector.
-func (h *HealthChecks) Collect(ch chan<- prometheus.Metric) {
-	h.last.Collect(ch)
-	h.all.Collect(ch)
 }

@@ -10,11 +10,10 @@ import (
 // Syncs measures the syncs of the log. A write waits for the syncs of a majority, so look at
 // them first when writes are slow. It is a prometheus.Collector.
 type Syncs struct {
+	together
 	durations prometheus.Histogram
 	etcd      prometheus.Histogram
 	bytes     atomic.Uint64
-	written   prometheus.CounterFunc
-	etcdBytes prometheus.GaugeFunc // which etcd counts by
 }
 
 // NewSyncs returns a Syncs without observations.
@@ -31,11 +30,12 @@ func NewSyncs() *Syncs {
 		}),
 	}
 	bytes := func() float64 { return float64(s.bytes.Load()) }
-	s.written = prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "balsa_wal_written_bytes_total",
-		Help: "Bytes written to the log.",
-	}, bytes)
-	s.etcdBytes = prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "etcd_disk_wal_write_bytes_total", Help: "Bytes written to the log."}, bytes)
+	s.together = together{
+		s.durations, s.etcd,
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "balsa_wal_written_bytes_total", Help: "Bytes written to the log."}, bytes),
+		// etcd counts by a gauge.
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "etcd_disk_wal_write_bytes_total", Help: "Bytes written to the log."}, bytes),
+	}
 	return s
 }
 
@@ -44,20 +44,4 @@ func (s *Syncs) Observe(took time.Duration, bytes int) {
 	s.durations.Observe(took.Seconds())
 	s.etcd.Observe(took.Seconds())
 	s.bytes.Add(uint64(bytes))
-}
-
-// Describe implements prometheus.Collector.
-func (s *Syncs) Describe(ch chan<- *prometheus.Desc) {
-	s.durations.Describe(ch)
-	s.etcd.Describe(ch)
-	s.written.Describe(ch)
-	s.etcdBytes.Describe(ch)
-}
-
-// Collect implements prometheus.Collector.
-func (s *Syncs) Collect(ch chan<- prometheus.Metric) {
-	s.durations.Collect(ch)
-	s.etcd.Collect(ch)
-	s.written.Collect(ch)
-	s.etcdBytes.Collect(ch)
 }

@@ -37,7 +37,7 @@ func (r *Recent) Totals() Totals {
 			t.SyncTimes = append(t.SyncTimes, UpTo{took, b.GetCumulativeCount()})
 		}
 	}
-	t.LogBytes = uint64(written(r.syncs.written).GetCounter().GetValue())
+	t.LogBytes = r.syncs.bytes.Load()
 	return t
 }
 

@@ -8,7 +8,10 @@ import (
 
 // Transfers measures states that are sent to members and received from them, by etcd's names. It is a
 // prometheus.Collector. What a member never had is not shown, as in etcd.
-type Transfers [2]transfers // received, and sent
+type Transfers struct {
+	together
+	of [2]transfers // received, and sent
+}
 
 type transfers struct {
 	running  *prometheus.GaugeVec
@@ -19,10 +22,14 @@ type transfers struct {
 
 // NewTransfers returns a Transfers without any.
 func NewTransfers() *Transfers {
-	return &Transfers{
+	t := &Transfers{of: [2]transfers{
 		newTransfers("etcd_network_snapshot_receive_", "received from the peer", "From"),
 		newTransfers("etcd_network_snapshot_send_", "sent to the peer", "To"),
+	}}
+	for _, of := range t.of {
+		t.together = append(t.together, of.running, of.done, of.failed, of.duration)
 	}
+	return t
 }
 
 func newTransfers(prefix, what, label string) transfers {
@@ -40,7 +47,7 @@ func newTransfers(prefix, what, label string) transfers {
 // Begin counts a state that begins to be sent to a member, or received from it, until what it returns is called with
 // how that ended.
 func (t *Transfers) Begin(peer uint64, sent bool) (end func(error)) {
-	of, id, began := &t[yes(sent)], etcdID(peer), time.Now()
+	of, id, began := &t.of[yes(sent)], etcdID(peer), time.Now()
 	of.running.WithLabelValues(id).Inc()
 	return func(err error) {
 		of.running.WithLabelValues(id).Dec()
@@ -50,26 +57,5 @@ func (t *Transfers) Begin(peer uint64, sent bool) (end func(error)) {
 		}
 		of.done.WithLabelValues(id).Inc()
 		of.duration.WithLabelValues(id).Observe(time.Since(began).Seconds())
-	}
-}
-
-func (t *Transfers) collectors() (all []prometheus.Collector) {
-	for i := range t {
-		all = append(all, t[i].running, t[i].done, t[i].failed, t[i].duration)
-	}
-	return all
-}
-
-// Describe implements prometheus.Collector.
-func (t *Transfers) Describe(ch chan<- *prometheus.Desc) {
-	for _, c := range t.collectors() {
-		c.Describe(ch)
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (t *Transfers) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range t.collectors() {
-		c.Collect(ch)
 	}
 }

@@ -76,13 +76,6 @@ func (s *Server) addressOf(ctx context.Context) string {
 	return cl.Address()
 }
 
-// sourceOf is whom the client of a call shares with.
-func (s *Server) sourceOf(ctx context.Context) string {
-	cl, done := s.port.ClientOf(ctx)
-	defer done()
-	return cl.Source()
-}
-
 func (s *Server) waiting() string { return s.native.Waiting() }
 
 // startEtcd lets requests of the etcd API through to a replica.
@@ -91,7 +84,7 @@ func (s *Server) startEtcd(r *replica.Replica) {
 		Node: etcdNode{r.Anywhere(), r}, Member: etcdMember{s, r},
 		ClusterID: s.member.ClusterID(), MemberID: uint64(s.id()),
 		Limits: s.cfg.Limits, ElectionTimeout: s.cfg.ElectionTimeout, Access: r.Access, SnapshotDir: s.cfg.DataDir,
-		Requests: s.asked, Recorder: s.recorder, Stages: r.Node.Stages, Client: s.addressOf, Source: s.sourceOf,
+		Requests: s.asked, Recorder: s.recorder, Stages: r.Node.Stages, Client: s.addressOf, Source: s.port.SourceOf,
 		OnSnapshot: s.beginBackup,
 		Watches:    etcd.Watches{Hub: r.Watches.Hub, Leaderless: r.Watches.Leaderless, Stopping: s.ctx.Done(), ProgressInterval: s.cfg.WatchProgress},
 	}))

@@ -28,6 +28,13 @@ func (p *Port) ClientOf(ctx context.Context) (cl *Client, done func()) {
 	return cl, cl.remove
 }
 
+// SourceOf is whom the client of a call shares with (package fair).
+func (p *Port) SourceOf(ctx context.Context) string {
+	cl, done := p.ClientOf(ctx)
+	defer done()
+	return cl.name
+}
+
 // errTooManyStreams refuses a stream or call.
 var errTooManyStreams = status.Error(codes.ResourceExhausted, "this server has too many streams")
 

@@ -42,6 +42,3 @@ func (cl *Client) Address() string {
 	}
 	return cl.Conn.RemoteAddr().String()
 }
-
-// Source is whom the client shares with (package fair).
-func (cl *Client) Source() string { return cl.name }

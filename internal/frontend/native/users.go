@@ -113,20 +113,13 @@ func (s *Server) handlerFor(u access.User) handler {
 	return asUser{s, s.replica.Load().As(u.Name, u.Stamp)}
 }
 
-// sourceOf is where the client of a call connects from.
-func (s *Server) sourceOf(ctx context.Context) string {
-	cl, done := s.cfg.Port.ClientOf(ctx)
-	defer done()
-	return cl.Source()
-}
-
 // Authenticate implements api.KVServer.
 func (s *Server) Authenticate(ctx context.Context, req *api.AuthenticateRequest) (*api.AuthenticateReply, error) {
 	r := s.replica.Load()
 	if r == nil {
 		return nil, status.Error(codes.Unavailable, s.Waiting())
 	}
-	token, err := r.Access.Authenticate(ctx, s.sourceOf(ctx), req.User, req.Password)
+	token, err := r.Access.Authenticate(ctx, s.cfg.Port.SourceOf(ctx), req.User, req.Password)
 	return &api.AuthenticateReply{Token: token}, s.refusal(err)
 }
 
@@ -148,7 +141,7 @@ func (s *Server) ChangeUsers(ctx context.Context, req *api.UsersChange) (*api.Us
 			return nil, status.Errorf(codes.InvalidArgument, "password_hash is none of bcrypt: %v", err)
 		}
 	case change.Kind == auth.UserPassword, change.Kind == auth.UserAdd && !change.NoPassword:
-		if change.Hash, err = r.Access.HashPassword(ctx, s.sourceOf(ctx), req.Password); err != nil {
+		if change.Hash, err = r.Access.HashPassword(ctx, s.cfg.Port.SourceOf(ctx), req.Password); err != nil {
 			return nil, s.refusal(err)
 		}
 	}

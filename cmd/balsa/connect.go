@@ -17,8 +17,10 @@ import (
 
 const (
 	defaultTimeout = 5 * time.Second
-	// maxRequestBytes is more than any server takes, whatever its --max-request-bytes.
-	maxRequestBytes = 17 << 20
+	// maxValue is the largest value that any server takes, whatever its --max-request-bytes, and maxRequestBytes more
+	// than any request that it takes has.
+	maxValue        = 16 << 20
+	maxRequestBytes = maxValue + 1<<20
 )
 
 // connection is the flags that say how to reach the cluster.

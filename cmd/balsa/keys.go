@@ -15,9 +15,6 @@ The servers are those of --endpoints or $BALSA_ENDPOINTS; without them, those of
 
 `
 
-// maxValue bounds a value that is read: no request may be larger, whatever --max-request-bytes of a server is.
-const maxValue = 16 << 20
-
 func (p *program) put() *cobra.Command {
 	var n connection
 	var out output

@@ -21,7 +21,7 @@ import (
 
 func main() {
 	if servesAlone(os.Args) {
-		machine.RelaxTimers()
+		machine.StartAnew()
 	}
 	ignoreWriteSignals()
 	captureGRPC()

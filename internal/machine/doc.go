@@ -3,7 +3,7 @@
 //	memory.go         MemoryLimit: GOMEMLIMIT, the control groups, the machine; and how garbage is collected in time
 //	garbage.go        CollectSeldom: how much garbage there may be before it is collected
 //	processor_*.go    ProcessorTime: what all threads of the process have used
-//	slack_*.go        RelaxTimers: how late the threads of a server may be woken
+//	anew_*.go         StartAnew: how late the threads of a server are woken, and how it gives memory back
 //	descriptors_*.go  DescriptorLimit, OpenDescriptors: of the process
 //	filesystem_*.go   FileSystem: the kinds on which data is not safe
 package machine

@@ -50,7 +50,7 @@ func (s *Server) settings() *api.Settings {
 	}
 }
 
-// processors is how many this process can keep busy. Where there is one, Go may use a second thread: see machine.RelaxTimers.
+// processors is how many this process can keep busy. Where there is one, Go may use a second thread: see machine.StartAnew.
 func processors() int { return min(runtime.GOMAXPROCS(0), runtime.NumCPU()) }
 
 func (s *Server) resources() *api.Resources {

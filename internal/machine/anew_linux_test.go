@@ -13,13 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A program that relaxes its timers is the same process afterwards. One that was given a slack keeps it.
-func TestRelaxTimers(t *testing.T) {
-	const asChild = "BALSA_TEST_RELAX_TIMERS"
+// A program that starts anew is the same process afterwards. What whoever started it has chosen stays.
+func TestStartAnew(t *testing.T) {
+	const asChild = "BALSA_TEST_START_ANEW"
 	if os.Getenv(asChild) != "" {
-		RelaxTimers()
-		slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
-		fmt.Println(os.Getpid(), time.Duration(slack), runtime.GOMAXPROCS(0), err)
+		StartAnew()
+		fmt.Println(os.Getpid(), slack(), runtime.GOMAXPROCS(0), os.Getenv("GODEBUG"))
 		os.Exit(0)
 	}
 	var all unix.CPUSet
@@ -30,19 +29,25 @@ func TestRelaxTimers(t *testing.T) {
 		name             string
 		given, has       time.Duration
 		processors, uses int
-		env              string
+		env, debug       string
 	}{
-		{"the kernel's", kernelSlack, serverSlack, 2, 2, ""},
-		{"of one processor", kernelSlack, serverSlack, 1, 2, ""},
-		{"of one processor that was chosen", kernelSlack, serverSlack, 1, 1, "GOMAXPROCS=1"},
-		{"that was chosen", 51 * time.Microsecond, 51 * time.Microsecond, 1, 1, ""},
+		{"the kernel's slack", kernelSlack, serverSlack, 2, 2, "", "madvdontneed=0"},
+		{"one processor", kernelSlack, serverSlack, 1, 2, "", "madvdontneed=0"},
+		{"one processor that was chosen", kernelSlack, serverSlack, 1, 1, "GOMAXPROCS=1", "madvdontneed=0"},
+		{"a slack that was chosen", 51 * time.Microsecond, 51 * time.Microsecond, 1, 1, "", "madvdontneed=0"},
+		{"a slack that is right", serverSlack, serverSlack, 1, 2, "", "madvdontneed=0"},
+		{"another debug setting", kernelSlack, serverSlack, 1, 2, "GODEBUG=gctrace=0", "gctrace=0,madvdontneed=0"},
+		{"memory that was chosen", kernelSlack, serverSlack, 1, 2, "GODEBUG=madvdontneed=1", "madvdontneed=1"},
+		{"all that was chosen", 51 * time.Microsecond, 51 * time.Microsecond, 1, 1, "GODEBUG=madvdontneed=1", "madvdontneed=1"},
 	} {
 		if all.Count() < c.processors {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestRelaxTimers$")
-			inherited := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GOMAXPROCS=") })
+			cmd := exec.Command(os.Args[0], "-test.run=^TestStartAnew$")
+			inherited := slices.DeleteFunc(os.Environ(), func(v string) bool {
+				return strings.HasPrefix(v, "GOMAXPROCS=") || strings.HasPrefix(v, "GODEBUG=")
+			})
 			cmd.Env = append(inherited, asChild+"=yes", c.env)
 			begin(t, cmd, c.given, first(all, c.processors))
 			out, err := cmd.Stdout.(*os.File), cmd.Wait()
@@ -53,8 +58,8 @@ func TestRelaxTimers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := fmt.Sprintln(cmd.Process.Pid, c.has, c.uses, nil); string(got) != want {
-				t.Errorf("process, slack and processors are %swant %s", got, want)
+			if want := fmt.Sprintln(cmd.Process.Pid, c.has, c.uses, c.debug); string(got) != want {
+				t.Errorf("process, slack, processors and GODEBUG are %swant %s", got, want)
 			}
 		})
 	}

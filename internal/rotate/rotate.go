@@ -8,7 +8,6 @@ package rotate
 
 import (
 	"cmp"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +36,7 @@ type File struct {
 	now  func() time.Time
 	file *os.File // nil: it could not be opened again
 	size int64
+	ends bool           // it is a file that can have another name: no pipe, and no device
 	tidy sync.WaitGroup // the goroutine that tidies up
 	busy chan struct{}  // holds a token while it runs
 }
@@ -58,13 +58,13 @@ func (f *File) open() error {
 		file.Close()
 		return err
 	}
-	f.file, f.size = file, info.Size()
+	f.file, f.size, f.ends = file, info.Size(), info.Mode().IsRegular()
 	return nil
 }
 
 // Write implements io.Writer. After an error nothing of p is written but what it says, and it may be tried again.
 func (f *File) Write(p []byte) (n int, err error) {
-	if f.file != nil && f.size > 0 && f.size+int64(len(p)) > f.cfg.MaxBytes {
+	if f.file != nil && f.ends && f.size > 0 && f.size+int64(len(p)) > f.cfg.MaxBytes {
 		if err := f.rotate(); err != nil {
 			return 0, err
 		}
@@ -79,13 +79,14 @@ func (f *File) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// rotate gives the present file another name.
+// rotate closes the present file, and gives it another name. Where that fails the log goes on in it: a file that is
+// too large is better than none, and there is nobody to tell.
 func (f *File) rotate() error {
-	if err := os.Rename(f.path, f.backup()); err != nil && !os.IsNotExist(err) { // somebody may have removed it
-		return fmt.Errorf("rename the log: %w", err)
-	}
-	err := f.file.Close()
+	err := f.file.Close() // first: Windows gives no open file another name
 	f.file = nil
+	if os.Rename(f.path, f.backup()) != nil {
+		return err
+	}
 	select {
 	case f.busy <- struct{}{}:
 		f.tidy.Go(func() {
@@ -100,7 +101,7 @@ func (f *File) rotate() error {
 // timeLayout is that of the times in names.
 const timeLayout = "2006-01-02T15-04-05.000"
 
-// backup is the name of a file that ends now. One that is there stays.
+// backup is the name of a file that ends now. One that is there stays, compressed or not.
 func (f *File) backup() string {
 	begin, end := f.around()
 	for at := f.now(); ; at = at.Add(time.Millisecond) {
@@ -108,7 +109,9 @@ func (f *File) backup() string {
 			at = at.UTC()
 		}
 		name := begin + at.Format(timeLayout) + end
-		if _, err := os.Lstat(name); err != nil {
+		_, err := os.Lstat(name)
+		_, errCompressed := os.Lstat(name + compressed)
+		if err != nil && errCompressed != nil {
 			return name
 		}
 	}

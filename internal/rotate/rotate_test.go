@@ -148,3 +148,57 @@ func TestNamesNeverMeet(t *testing.T) {
 		t.Errorf("%d files: %s", got, names(t, dir))
 	}
 }
+
+// A file of a name that is there compressed would be compressed over that.
+func TestNamesOfCompressedFilesNeverMeet(t *testing.T) {
+	f, dir := open(t, Config{MaxBytes: 1, Compress: true})
+	f.now = func() time.Time { return time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC) }
+	for i := range 5 {
+		write(t, f, fmt.Sprint(i))
+	}
+	if got := names(t, dir); strings.Count(got, "=") != 5 {
+		t.Error(got)
+	}
+}
+
+// The process may have been killed as it compressed a file: before the compressed one was whole, or before the other one was removed.
+func TestAnEndWhileAFileIsCompressed(t *testing.T) {
+	f, dir := open(t, Config{MaxBytes: 2, Compress: true, MaxBackups: 2})
+	for _, line := range []string{"aa", "bb", "cc"} {
+		write(t, f, line)
+	}
+	if err := os.Remove(filepath.Join(dir, "etcd-2026-01-02T03-01-00.000.log.gz")); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"etcd-2026-01-02T03-01-00.000.log":        "aa",
+		"etcd-2026-01-02T03-01-00.000.log.gz.tmp": "half",
+		"etcd-2026-01-02T03-02-00.000.log":        "bb",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, f, "dd")
+	if got, want := names(t, dir), "etcd-2026-01-02T03-02-00.000.log.gz=bb etcd-2026-01-02T03-03-00.000.log.gz=cc etcd.log=dd"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// The name may be too long with a time in it, or the directory not to be written.
+func TestALogThatCannotBeRenamedGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), strings.Repeat("a", 240)+".log")
+	f, err := Open(path, Config{MaxBytes: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"aa", "bb", "cc"} {
+		write(t, f, line)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(path); err != nil || string(data) != "aabbcc" {
+		t.Errorf("%q: %v", data, err)
+	}
+}

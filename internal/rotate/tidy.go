@@ -1,6 +1,7 @@
 package rotate
 
 import (
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -11,18 +12,29 @@ import (
 	"time"
 )
 
-const compressed = ".gz"
+const (
+	compressed = ".gz"
+	unfinished = compressed + ".tmp"
+)
 
 // tidyUp removes old files, and compresses the others. What fails is tried again after the next file: there is nobody
 // to tell, since the log is what cannot be written.
 func (f *File) tidyUp() {
-	for i, old := range f.olds() {
+	var before old
+	kept := 0
+	for _, one := range f.olds() {
 		switch {
-		case f.cfg.MaxBackups > 0 && i >= f.cfg.MaxBackups, f.cfg.MaxAge > 0 && f.now().Sub(old.at) > f.cfg.MaxAge:
-			_ = os.Remove(old.name)
-		case f.cfg.Compress && !strings.HasSuffix(old.name, compressed):
-			_ = compress(old.name)
+		case one.at.Equal(before.at): // the process ended when this was compressed, and not removed yet
+			_ = os.Remove(one.name)
+			continue
+		case f.cfg.MaxBackups > 0 && kept >= f.cfg.MaxBackups, f.cfg.MaxAge > 0 && f.now().Sub(one.at) > f.cfg.MaxAge:
+			_ = os.Remove(one.name)
+			_ = os.Remove(one.name + unfinished)
+		case f.cfg.Compress && !strings.HasSuffix(one.name, compressed):
+			_ = compress(one.name)
 		}
+		before = one
+		kept++
 	}
 }
 
@@ -32,7 +44,7 @@ type old struct {
 	at   time.Time
 }
 
-// olds are all of them, the newest first.
+// olds are all of them, the newest first, and a compressed one before what it was made of.
 func (f *File) olds() (all []old) {
 	entries, _ := os.ReadDir(filepath.Dir(f.path))
 	begin, end := f.around()
@@ -49,7 +61,7 @@ func (f *File) olds() (all []old) {
 			all = append(all, old{name, at})
 		}
 	}
-	slices.SortFunc(all, func(a, b old) int { return b.at.Compare(a.at) })
+	slices.SortFunc(all, func(a, b old) int { return cmp.Or(b.at.Compare(a.at), strings.Compare(b.name, a.name)) })
 	return all
 }
 
@@ -59,15 +71,14 @@ func compress(name string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	temporary := name + compressed + ".tmp"
+	temporary := name + unfinished
 	out, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return errors.Join(err, in.Close())
 	}
 	zip := gzip.NewWriter(out)
 	_, err = io.Copy(zip, in)
-	if err = errors.Join(err, zip.Close(), out.Close()); err != nil {
+	if err = errors.Join(err, in.Close(), zip.Close(), out.Sync(), out.Close()); err != nil {
 		return errors.Join(err, os.Remove(temporary))
 	}
 	if err := os.Rename(temporary, name+compressed); err != nil {

@@ -139,13 +139,11 @@ func goodFor(cert *x509.Certificate, usage x509.ExtKeyUsage) bool {
 // meets what is old, and pem.Decode skips that.
 func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
-	blocks := bytes.Count(data, []byte("-----BEGIN "))
-	for {
-		block, rest := pem.Decode(data)
-		if block == nil {
-			break
-		}
-		data, blocks = rest, blocks-1
+	blocks, err := blocksOf(data)
+	if err != nil {
+		return nil, err
+	}
+	for _, block := range blocks {
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
@@ -155,11 +153,20 @@ func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 		}
 		all = append(all, cert)
 	}
-	switch {
-	case blocks != 0:
-		return nil, errors.New("a PEM block is damaged or cut short")
-	case len(all) == 0:
+	if len(all) == 0 {
 		return nil, errors.New("no PEM certificate in it")
+	}
+	return all, nil
+}
+
+// blocksOf reads all blocks of a PEM file, none if it is something else.
+func blocksOf(data []byte) (all []*pem.Block, err error) {
+	for n := bytes.Count(data, []byte("-----BEGIN ")); len(all) < n; {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			return nil, errors.New("a PEM block is damaged or cut short")
+		}
+		all, data = append(all, block), rest
 	}
 	return all, nil
 }

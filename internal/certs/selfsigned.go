@@ -19,13 +19,16 @@ import (
 )
 
 // SelfSigned returns the files of a certificate for some hosts that nobody else has issued, valid
-// for some years. They are made in dir if there is none yet, or none that is valid for a day more.
-func SelfSigned(dir string, hosts []string, years int, now time.Time) (certFile, keyFile string, err error) {
+// for some years. They are made in dir if there are none yet, none that fit together, as a crash may leave them, or
+// none that is valid for a day more. write makes a file that only its owner may read.
+func SelfSigned(dir string, hosts []string, years int, now time.Time, write func(path string, data []byte) error) (certFile, keyFile string, err error) {
 	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	switch pair, err := tls.LoadX509KeyPair(certFile, keyFile); {
-	case err == nil && now.Before(pair.Leaf.NotAfter.Add(-24*time.Hour)):
-		return certFile, keyFile, nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	switch all, err := readAll([]string{certFile, keyFile}); {
+	case err == nil:
+		if pair, err := tls.X509KeyPair(all[0], all[1]); err == nil && now.Before(pair.Leaf.NotAfter.Add(-24*time.Hour)) {
+			return certFile, keyFile, nil
+		}
+	case !errors.Is(err, fs.ErrNotExist):
 		return "", "", fmt.Errorf("certificate of its own making in %s: %w", dir, err)
 	}
 	cert, key, err := selfSigned(hosts, years, now)
@@ -35,21 +38,7 @@ func SelfSigned(dir string, hosts []string, years int, now time.Time) (certFile,
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", "", err
 	}
-	// The certificate comes last: with an old key and a new certificate no server would start.
-	for _, file := range []struct {
-		path string
-		data []byte
-	}{{certFile, nil}, {keyFile, key}, {certFile, cert}} {
-		if file.data == nil {
-			err = os.Remove(file.path)
-		} else {
-			err = os.WriteFile(file.path, file.data, 0o600)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", "", err
-		}
-	}
-	return certFile, keyFile, nil
+	return certFile, keyFile, errors.Join(write(keyFile, key), write(certFile, cert))
 }
 
 // selfSigned makes a certificate for servers and clients and its key, in PEM.

@@ -22,18 +22,25 @@ func (t Terms) apply(c *tls.Config) *tls.Config {
 // revoked are the serial numbers of certificates that are taken no more.
 type revoked map[string]bool
 
-// parseRevoked reads a list of revoked certificates (RFC 5280), PEM or DER.
+// parseRevoked reads lists of revoked certificates (RFC 5280): one in DER, or any number in PEM, as of several
+// authorities.
 func parseRevoked(data []byte) (revoked, error) {
-	if block, _ := pem.Decode(data); block != nil {
-		data = block.Bytes
-	}
-	list, err := x509.ParseRevocationList(data)
+	lists, err := blocksOf(data)
 	if err != nil {
 		return nil, err
 	}
+	if len(lists) == 0 {
+		lists = []*pem.Block{{Bytes: data}}
+	}
 	all := make(revoked)
-	for _, entry := range list.RevokedCertificateEntries {
-		all[entry.SerialNumber.String()] = true
+	for _, block := range lists {
+		list, err := x509.ParseRevocationList(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range list.RevokedCertificateEntries {
+			all[entry.SerialNumber.String()] = true
+		}
 	}
 	return all, nil
 }

@@ -22,6 +22,8 @@ func openFiles(t *testing.T, f Files) *Source {
 	return s
 }
 
+func writeFile(path string, data []byte) error { return os.WriteFile(path, data, 0o600) }
+
 func TestVersionsAndSuitesAreThoseAskedFor(t *testing.T) {
 	ca := certstest.NewCA(t, "ca")
 	f := files(certstest.Write(t, ca.Issue(certstest.Leaf{CN: "n1"}), ca.PEM))
@@ -73,6 +75,20 @@ func TestRevokedCertificatesAreNotTaken(t *testing.T) {
 			t.Errorf("connected: %v, want %t", err, test.ok)
 		}
 	}
+	other := certstest.NewCA(t, "other")
+	both := append(other.Revoke(other.Issue(certstest.Leaf{CN: "bad"})), ca.Revoke(bad)...)
+	if err := os.WriteFile(list, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connect(t, openFiles(t, files(certstest.Write(t, bad, ca.PEM))), openFiles(t, strict)); err == nil {
+		t.Error("of two lists only the first counts")
+	}
+	if err := os.WriteFile(list, both[:len(both)-30], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open("peer", strict, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "cut short") {
+		t.Errorf("half a list: %v", err)
+	}
 	if err := os.WriteFile(list, []byte("no list"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +101,7 @@ func TestCertificateOfItsOwnMaking(t *testing.T) {
 	dir, now := filepath.Join(t.TempDir(), "fixtures", "peer"), time.Now()
 	make := func(now time.Time) *Source {
 		t.Helper()
-		cert, key, err := SelfSigned(dir, []string{"127.0.0.1", "localhost"}, 1, now)
+		cert, key, err := SelfSigned(dir, []string{"127.0.0.1", "localhost"}, 1, now, writeFile)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,5 +125,50 @@ func TestCertificateOfItsOwnMaking(t *testing.T) {
 		if _, err := connectDemanding(t, openFiles(t, d), first, false); (err == nil) != unverified {
 			t.Errorf("unverified %t: %v", unverified, err)
 		}
+	}
+}
+
+// What a crash has left of a certificate of its own making does not keep a server from starting.
+func TestHalfAPairOfItsOwnMakingIsMadeAgain(t *testing.T) {
+	now := time.Now()
+	other := certstest.NewCA(t, "ca").Issue(certstest.Leaf{CN: "n1"})
+	for name, crash := range map[string]func(cert, key string) error{
+		"an empty certificate":   func(cert, _ string) error { return os.Truncate(cert, 0) },
+		"half a certificate":     func(cert, _ string) error { return os.Truncate(cert, 100) },
+		"an empty key":           func(_, key string) error { return os.Truncate(key, 0) },
+		"no key":                 func(_, key string) error { return os.Remove(key) },
+		"no certificate":         func(cert, _ string) error { return os.Remove(cert) },
+		"the key of another one": func(_, key string) error { return os.WriteFile(key, other.Key, 0o600) },
+		"what was being written": func(cert, _ string) error { return os.WriteFile(cert+".tmp", []byte("-----BEG"), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "fixtures", "client")
+			cert, key, err := SelfSigned(dir, []string{"127.0.0.1"}, 1, now, writeFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := crash(cert, key); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := SelfSigned(dir, []string{"127.0.0.1"}, 1, now, writeFile); err != nil {
+				t.Fatal(err)
+			}
+			openFiles(t, Files{Cert: cert, Key: key})
+			for _, file := range []string{cert, key} {
+				if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o077 != 0 {
+					t.Errorf("%s: %v", file, err)
+				}
+			}
+		})
+	}
+	blocked := filepath.Join(t.TempDir(), "fixtures")
+	if err := os.MkdirAll(filepath.Join(blocked, "key.pem"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(blocked, "cert.pem"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := SelfSigned(blocked, nil, 1, now, writeFile); err == nil {
+		t.Error("a key that cannot be read was replaced")
 	}
 }

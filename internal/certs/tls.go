@@ -29,7 +29,7 @@ type TLS struct {
 	// Unverified takes any certificate of the other side. That keeps listeners out, and nobody
 	// else.
 	Unverified bool
-	// RevokedFile lists certificates that are taken no more, as a CRL in PEM or DER. Empty: none.
+	// RevokedFile lists certificates that are taken no more, as CRLs in PEM, or one in DER. Empty: none.
 	RevokedFile string
 	// MinVersion and MaxVersion are of TLS, as package crypto/tls has them; 0: TLS 1.2, and any
 	// later one. CipherSuites are those of TLS 1.2; empty: Go's.

@@ -156,7 +156,7 @@ func (o *Options) securityFlags(fs *flag.FlagSet) {
 		fs.StringVar(&side.tls.KeyFile, side.prefix+"key-file", "", "key of --"+side.prefix+"cert-file, PEM")
 		fs.StringVar(&side.tls.CAFile, side.prefix+"trusted-ca-file", "", "CA certificates that those of "+side.of+" must lead to, PEM")
 		fs.BoolVar(&side.tls.ClientAuth, side.prefix+"client-cert-auth", false, "demand a certificate of "+side.of)
-		fs.StringVar(&side.tls.RevokedFile, side.crl, "", "list of revoked certificates of "+side.of+", a CRL in PEM or DER")
+		fs.StringVar(&side.tls.RevokedFile, side.crl, "", "lists of revoked certificates of "+side.of+": CRLs in PEM, or one in DER")
 	}
 	fs.Var((*list)(&o.client.AllowedHostnames), "client-cert-allowed-hostname", "let in only clients whose certificate is good for one of these hosts")
 	fs.Var((*list)(&o.peer.AllowedCNs), "peer-cert-allowed-cn", "take every certificate with one of these common names for a member's")

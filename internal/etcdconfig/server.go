@@ -21,6 +21,7 @@ import (
 	"balsa.example/kv"
 	"balsa.example/state"
 	"balsa.example/state/logtime"
+	"balsa.example/vfs"
 )
 
 // Server makes of the options what a server takes. It asks dns for the members, if that is wanted.
@@ -362,7 +363,7 @@ func (o *Options) MakeCertificates(cfg *server.Config, now time.Time) (err error
 			hosts = append(hosts, u.Hostname())
 		}
 		dir := filepath.Join(cfg.DataDir, "fixtures", side.name)
-		side.tls.CertFile, side.tls.KeyFile, err = certs.SelfSigned(dir, hosts, int(min(o.certYears, 1000)), now)
+		side.tls.CertFile, side.tls.KeyFile, err = certs.SelfSigned(dir, hosts, int(min(o.certYears, 1000)), now, writeFile)
 		if err != nil {
 			return err
 		}
@@ -370,6 +371,9 @@ func (o *Options) MakeCertificates(cfg *server.Config, now time.Time) (err error
 	}
 	return nil
 }
+
+// writeFile writes a file so that a crash leaves all of it, or nothing.
+func writeFile(path string, data []byte) error { return vfs.WriteFile(vfs.OS, path, data) }
 
 // CheckDirectory refuses a directory that belongs to etcd itself.
 func CheckDirectory(dir string) error {

@@ -119,7 +119,11 @@ func (p *program) runEtcd(c *cobra.Command, o *etcdconfig.Options) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := o.Server(net.DefaultResolver)
+	p.endsBySignal = true
+	cfg, err := o.Server(c.Context(), net.DefaultResolver)
+	if c.Context().Err() != nil {
+		return nil // it was stopped before it began
+	}
 	if err == nil {
 		err = balsasOwn(&cfg, p.env)
 	}
@@ -149,7 +153,6 @@ func (p *program) runEtcd(c *cobra.Command, o *etcdconfig.Options) error {
 		}
 		defer closeTraces()
 	}
-	p.endsBySignal = true
 	return server.Run(c.Context(), cfg)
 }
 
@@ -158,11 +161,11 @@ func (p *program) openLog(outputs []string, rotation *rotate.Config) (io.Writer,
 	var all []io.Writer
 	for _, name := range outputs {
 		var w io.Writer = p.stderr
-		switch name {
-		case "default", "stderr", "systemd/journal": // the journal takes the standard error of a service
-		case "stdout":
+		switch etcdconfig.OutputOf(name) {
+		case etcdconfig.Stderr:
+		case etcdconfig.Stdout:
 			w = p.stdout
-		default:
+		case etcdconfig.LogFile:
 			file, err := openLogFile(name, rotation)
 			if err != nil {
 				return nil, usageError("--log-outputs: %w", err)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +41,27 @@ func (o *Options) Handler(w io.Writer) (slog.Handler, error) {
 	return nil, usageError("--log-format is %q; it must be json or console", o.LogFormat)
 }
 
+// Output is where a log goes.
+type Output int
+
+// The kinds of outputs.
+const (
+	Stderr Output = iota
+	Stdout
+	LogFile
+)
+
+// OutputOf is what one of LogOutputs names: a file, unless it is a word for something else.
+func OutputOf(name string) Output {
+	switch name {
+	case "default", "stderr", "systemd/journal": // the journal takes the standard error of a service
+		return Stderr
+	case "stdout":
+		return Stdout
+	}
+	return LogFile
+}
+
 // Rotation says when a log file that LogOutputs names ends; nil: never.
 func (o *Options) Rotation() (*rotate.Config, error) {
 	if !o.rotate {
@@ -49,7 +69,7 @@ func (o *Options) Rotation() (*rotate.Config, error) {
 	}
 	files := 0
 	for _, name := range o.LogOutputs {
-		if !slices.Contains([]string{"default", "stderr", "stdout", "systemd/journal"}, name) {
+		if OutputOf(name) == LogFile {
 			files++
 		}
 	}

@@ -1,6 +1,7 @@
 package etcdconfig
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"math"
@@ -24,8 +25,8 @@ import (
 	"balsa.example/vfs"
 )
 
-// Server makes of the options what a server takes. It asks dns for the members, if that is wanted.
-func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
+// Server makes of the options what a server takes. It asks dns for the members, if that is wanted, until ctx ends.
+func (o *Options) Server(ctx context.Context, dns Resolver) (cfg server.Config, err error) {
 	cfg = server.Config{
 		Name: o.Name, DataDir: o.DataDir, Join: o.clusterState == "existing", PprofClients: o.pprof,
 		NoGateway: !o.gateway, Keepalive: o.pings(), PlainClients: true,
@@ -63,7 +64,7 @@ func (o *Options) Server(dns Resolver) (cfg server.Config, err error) {
 	if err := o.addresses(&cfg); err != nil {
 		return cfg, err
 	}
-	if cfg.Cluster, err = o.members(&cfg, dns); err != nil {
+	if cfg.Cluster, err = o.members(ctx, &cfg, dns); err != nil {
 		return cfg, err
 	}
 	return cfg, o.security(&cfg)
@@ -213,7 +214,7 @@ func (o *Options) addresses(cfg *server.Config) (err error) {
 }
 
 // members are those of --initial-cluster, or of the SRV records, or this one alone.
-func (o *Options) members(cfg *server.Config, dns Resolver) (*server.Cluster, error) {
+func (o *Options) members(ctx context.Context, cfg *server.Config, dns Resolver) (*server.Cluster, error) {
 	advertised, err := urls("initial-advertise-peer-urls", o.advertisePeer)
 	if err != nil {
 		return nil, err
@@ -223,7 +224,7 @@ func (o *Options) members(cfg *server.Config, dns Resolver) (*server.Cluster, er
 		if len(advertised) == 0 {
 			advertised = cfg.ListenPeer
 		}
-		name, list, err := o.discover(dns, advertised)
+		name, list, err := o.discover(ctx, dns, advertised)
 		if err != nil {
 			return nil, err
 		}

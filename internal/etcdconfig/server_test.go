@@ -38,7 +38,7 @@ func configure(t *testing.T, dns Resolver, args ...string) (server.Config, *Opti
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := o.Server(dns)
+	cfg, err := o.Server(t.Context(), dns)
 	return cfg, o, err
 }
 
@@ -236,6 +236,31 @@ func (zone) LookupHost(_ context.Context, host string) ([]string, error) {
 		return addresses, nil
 	}
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}
+
+// mute is a name server that does not answer.
+type mute struct{}
+
+func (mute) LookupSRV(ctx context.Context, _, _, _ string) (string, []*net.SRV, error) {
+	<-ctx.Done()
+	return "", nil, ctx.Err()
+}
+func (mute) LookupHost(ctx context.Context, _ string) ([]string, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// Who stops the server does not wait for a name server.
+func TestDiscoveryEndsWithItsContext(t *testing.T) {
+	o, err := Parse([]string{"--discovery-srv=example.com"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := o.Server(ctx, mute{}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }
 
 // All members find the same cluster, each itself in it, whatever they call themselves.

@@ -21,7 +21,7 @@ type Resolver interface {
 // all of them, as --initial-cluster has them. A record has no name of a member, so members are called
 // by their host and port, which are the same in the eyes of all. This one is that whose address is
 // among those that it advertises.
-func (o *Options) discover(dns Resolver, advertised []*url.URL) (self, cluster string, err error) {
+func (o *Options) discover(ctx context.Context, dns Resolver, advertised []*url.URL) (self, cluster string, err error) {
 	suffix := ""
 	if o.discoveryName != "" {
 		suffix = "-" + o.discoveryName
@@ -29,7 +29,7 @@ func (o *Options) discover(dns Resolver, advertised []*url.URL) (self, cluster s
 	var members []string
 	var errs []error
 	for _, kind := range []struct{ service, scheme string }{{"etcd-server-ssl", "https"}, {"etcd-server", "http"}} {
-		_, records, err := dns.LookupSRV(context.Background(), kind.service+suffix, "tcp", o.discoverySRV)
+		_, records, err := dns.LookupSRV(ctx, kind.service+suffix, "tcp", o.discoverySRV)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -38,7 +38,7 @@ func (o *Options) discover(dns Resolver, advertised []*url.URL) (self, cluster s
 			host := net.JoinHostPort(strings.TrimSuffix(record.Target, "."), strconv.Itoa(int(record.Port)))
 			u := &url.URL{Scheme: kind.scheme, Host: host}
 			members = append(members, host+"="+u.String())
-			same, err := sameAddress(dns, u, advertised)
+			same, err := sameAddress(ctx, dns, u, advertised)
 			switch {
 			case err != nil:
 				errs = append(errs, err)
@@ -66,8 +66,8 @@ func because(errs []error) string {
 }
 
 // sameAddress tells whether u leads where one of the others does.
-func sameAddress(dns Resolver, u *url.URL, others []*url.URL) (bool, error) {
-	here, err := dns.LookupHost(context.Background(), u.Hostname())
+func sameAddress(ctx context.Context, dns Resolver, u *url.URL, others []*url.URL) (bool, error) {
+	here, err := dns.LookupHost(ctx, u.Hostname())
 	if err != nil {
 		return false, err
 	}
@@ -75,7 +75,7 @@ func sameAddress(dns Resolver, u *url.URL, others []*url.URL) (bool, error) {
 		if other.Port() != u.Port() || other.Scheme != u.Scheme {
 			continue
 		}
-		there, err := dns.LookupHost(context.Background(), other.Hostname())
+		there, err := dns.LookupHost(ctx, other.Hostname())
 		if err != nil {
 			return false, err
 		}

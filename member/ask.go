@@ -49,6 +49,8 @@ func (m *Member) handOver(ctx context.Context, r Replica, to raft.NodeID) error 
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, raft.ErrNotCaughtUp):
+		return err
 	case errors.Is(err, raft.ErrNotVoter):
 		return fmt.Errorf("%w: %w", ErrBadChange, err)
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, rsm.ErrWrongLeader):

@@ -26,6 +26,11 @@ func TestErrorsTravel(t *testing.T) {
 			t.Errorf("%d: %v becomes %v", code, err, back)
 		}
 	}
+	for range 100 { // an error may have another one in it
+		if err := fromWire(toWire(fmt.Errorf("%w: it does not answer (%w)", ErrNotCaughtUp, fmt.Errorf("%w: it is away", errNotLeader)))); !errors.Is(err, ErrNotCaughtUp) {
+			t.Fatalf("what is certain becomes %v", err)
+		}
+	}
 	if err := fromWire(toWire(errors.New("anything"))); !errors.Is(err, ErrUnknown) {
 		t.Errorf("an error that is not known becomes %v", err)
 	}

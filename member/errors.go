@@ -89,14 +89,32 @@ type told struct {
 func (t *told) Error() string { return t.text }
 func (t *told) Unwrap() error { return t.is }
 
-// toWire makes of an error what a caller is told.
+// toWire makes of an error what a caller is told. Of several of codes in it the outermost counts.
 func toWire(err error) error {
-	for code, known := range codes {
-		if errors.Is(err, known) {
-			return &transport.Refusal{Code: code, Reason: err.Error()}
-		}
+	if code, ok := codeOf(err); ok {
+		return &transport.Refusal{Code: code, Reason: err.Error()}
 	}
 	return &transport.Refusal{Code: codeFirstChange + 15, Reason: err.Error()}
+}
+
+// codeOf finds the first of codes in an error, in the order of errors.Is.
+func codeOf(err error) (transport.Code, bool) {
+	for code, known := range codes {
+		if err == known {
+			return code, true
+		}
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return codeOf(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			if code, ok := codeOf(one); ok {
+				return code, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // fromWire is the inverse of toWire. An error that is no refusal says that the call failed.

@@ -93,5 +93,5 @@ func (m *Member) mayVote(ctx context.Context, c roster.Change) error {
 	if err == nil || errors.Is(err, ErrNotCaughtUp) {
 		return err
 	}
-	return fmt.Errorf("%w: it does not answer (%w)", ErrNotCaughtUp, err)
+	return fmt.Errorf("%w: it does not answer (%v)", ErrNotCaughtUp, err) // not %w: this member leads, and nothing was changed
 }

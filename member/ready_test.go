@@ -227,3 +227,22 @@ func (l *pickyLeader) TransferLeadership(_ context.Context, to raft.NodeID) erro
 	}
 	return nil
 }
+
+// A learner that has gone is refused at once: to ask again and again, as where no leader is known, would let who asks
+// wait for all of his time.
+func TestALearnerThatIsAwayIsRefusedAtOnce(t *testing.T) {
+	leader, learner, _, _ := newPair(t)
+	learner.Close()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if p, ok := leader.Peer(learner.ID()); ok && !p.Connected {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal("the leader is connected to a member that has gone")
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := leader.Promote(ctx, Who{ID: learner.ID()}); !errors.Is(err, ErrNotCaughtUp) || errors.Is(err, ErrNoLeader) || !strings.Contains(err.Error(), "does not answer") {
+		t.Error(err)
+	}
+}

@@ -138,6 +138,7 @@ var memberCodes = []struct {
 	{member.ErrNotStarted, codes.FailedPrecondition},
 	{member.ErrLastVoter, codes.FailedPrecondition},
 	{member.ErrBeingReplaced, codes.FailedPrecondition},
+	{member.ErrWitness, codes.FailedPrecondition},
 	{member.ErrLosesQuorum, codes.FailedPrecondition},
 	{member.ErrOlder, codes.FailedPrecondition},
 	{member.ErrNoLeader, codes.ResourceExhausted},

@@ -764,3 +764,19 @@ func TestWhereMembersAreWithoutARoster(t *testing.T) {
 		}
 	}
 }
+
+// After each of these errors nothing has changed. Clients are told so: what has no code of its own counts as not known.
+func TestClientsAreToldThatNothingHasChanged(t *testing.T) {
+	for _, err := range []error{
+		member.ErrNoMember, member.ErrAmbiguous, member.ErrExists, member.ErrAddressTaken, member.ErrTooMany, member.ErrTooManyLearners, member.ErrVotes,
+		member.ErrNotStarted, member.ErrLastVoter, member.ErrBeingReplaced, member.ErrWitness, member.ErrNotCaughtUp, member.ErrLosesQuorum, member.ErrBadChange,
+		member.ErrOlder, member.ErrNoLeader,
+	} {
+		if code := status.Code(memberStatus(fmt.Errorf("change: %w", err))); code == codes.Unknown {
+			t.Errorf("%v: %s", err, code)
+		}
+	}
+	if code := status.Code(memberStatus(member.ErrUnknown)); code != codes.Unknown {
+		t.Error(code)
+	}
+}

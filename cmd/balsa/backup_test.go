@@ -440,6 +440,10 @@ func TestADamagedPointOfABackupAmongOthers(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &verified); err != nil || code != exitDamaged || verified.OK || verified.Points != 1 || len(verified.Damage) != 1 || !strings.Contains(verified.Damage[0], points[0]) {
 		t.Errorf("verify: %d %s %s", code, out, errs)
 	}
+	code, out, _ = balsa(t, "", "doctor", "--local", "--backup-dir", saved)
+	if code != exitProblem || !strings.Contains(out, "not all of it") {
+		t.Errorf("doctor: %d %s", code, out)
+	}
 	for i, args := range [][]string{
 		{"backup", saved, endpoints}, // nothing is new
 		{"put", "key2", "2", endpoints},

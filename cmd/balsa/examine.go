@@ -48,6 +48,7 @@ func examineBackups(dir string) *doctor.Backups {
 	if b.Err = err; err != nil {
 		return b
 	}
+	b.Err = errors.Join(d.Damage()...)
 	for _, point := range d.Points() {
 		if point.Taken.After(b.Newest) {
 			b.Newest = point.Taken

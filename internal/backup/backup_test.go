@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -569,4 +570,66 @@ type beforeLock struct {
 func (b beforeLock) Lock(name string) (io.Closer, error) {
 	b.do()
 	return b.FS.Lock(name)
+}
+
+// TestTwoClustersWantOneNewDirectory: none takes it from the other, that makes a backup meanwhile.
+func TestTwoClustersWantOneNewDirectory(t *testing.T) {
+	w, disk := newWorld(t), crashfs.NewCrashableMem()
+	w.write(10)
+	w.checkpoint()
+	var lock io.Closer
+	overtaken := afterList{disk, func() {
+		var err error
+		if _, lock, err = begin(disk, "backup", cluster+1, cluster+1); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	if _, _, err := Receive(context.Background(), overtaken, "backup", w.source(), nil); !errors.Is(err, ErrInUse) {
+		t.Error(err)
+	}
+	if d := open(t, disk); d.Cluster != cluster+1 {
+		t.Errorf("the directory of cluster %d became one of %d", cluster+1, d.Cluster)
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Receive(context.Background(), disk, "backup", w.source(), nil); !errors.Is(err, ErrOtherCluster) {
+		t.Error(err)
+	}
+}
+
+// afterList does something after a directory is listed.
+type afterList struct {
+	vfs.FS
+	do func()
+}
+
+func (a afterList) List(name string) ([]string, error) {
+	names, err := a.FS.List(name)
+	a.do()
+	return names, err
+}
+
+// TestAPointThatCannotBeRead is left out: what the disk gives back of the others may be all that there is.
+func TestAPointThatCannotBeRead(t *testing.T) {
+	w, disk := newWorld(t), crashfs.NewCrashableMem()
+	w.write(10)
+	w.checkpoint()
+	first := receive(t, disk, w.source())
+	w.write(10)
+	w.checkpoint()
+	second := receive(t, disk, w.source())
+	bad := crashfs.Inject(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileRead && strings.HasSuffix(op.Path, second.name) {
+			return syscall.EIO
+		}
+		return nil
+	}))
+	d := open(t, bad)
+	if points := d.Points(); len(points) != 1 || points[0].name != first.name || len(d.Damage()) != 1 || !errors.Is(d.Damage()[0], ErrDamaged) {
+		t.Errorf("%d points, and damage: %v", len(points), d.Damage())
+	}
+	if p, err := d.Covering(first.Revision); err != nil || p.Revision != first.Revision {
+		t.Error(err)
+	}
 }

@@ -70,7 +70,8 @@ type Dir struct {
 	damage           []error  // of each file of a point that is damaged
 }
 
-// Open reads what a directory has. It changes nothing. Points whose file is damaged are left out: see Damage.
+// Open reads what a directory has. It changes nothing. Points whose file is damaged, or that the disk does not give
+// back, are left out: see Damage.
 func Open(fsys vfs.FS, path string) (*Dir, error) {
 	d := &Dir{fs: fsys, path: path}
 	b, err := vfs.ReadFile(fsys, filepath.Join(path, headName))
@@ -139,6 +140,9 @@ func (d *Dir) Image(p *Point) (*state.Image, error) {
 func (d *Dir) read(name string) (*Point, *state.Image, error) {
 	path := filepath.Join(d.path, name)
 	b, err := vfs.ReadFile(d.fs, path)
+	if err != nil && !run.Innocent(err) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -201,13 +205,13 @@ func (p *Point) encode(cluster uint64, im *state.Image) []byte {
 // is closed no other process can. A directory that holds anything else is left as it is.
 func begin(fsys vfs.FS, path string, cluster, history uint64) (*Dir, io.Closer, error) {
 	d, err := Open(fsys, path)
-	if errors.Is(err, ErrNoBackup) {
-		d, err = create(fsys, path, cluster, history)
+	switch {
+	case errors.Is(err, ErrNoBackup):
+		err = makeRoom(fsys, path)
+	case err == nil:
+		err = d.isOf(cluster, history)
 	}
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := d.isOf(cluster, history); err != nil {
 		return nil, nil, err
 	}
 	lock, err := fsys.Lock(filepath.Join(path, lockName))
@@ -218,7 +222,10 @@ func begin(fsys vfs.FS, path string, cluster, history uint64) (*Dir, io.Closer, 
 	}
 	// Another process may have made a point before this one had the lock, or the directory, also for another cluster, or
 	// have been killed before the names were durable.
-	if d, err = Open(fsys, path); err == nil {
+	if d, err = Open(fsys, path); errors.Is(err, ErrNoBackup) {
+		d, err = create(fsys, path, cluster, history)
+	}
+	if err == nil {
 		err = d.isOf(cluster, history)
 	}
 	if err = errors.Join(err, vfs.SyncDir(fsys, path), vfs.MakeDir(fsys, path)); err != nil {
@@ -235,19 +242,23 @@ func (d *Dir) isOf(cluster, history uint64) error {
 	return nil
 }
 
-func create(fsys vfs.FS, path string, cluster, history uint64) (*Dir, error) {
+// makeRoom makes a directory where there is none, and refuses one that holds anything.
+func makeRoom(fsys vfs.FS, path string) error {
 	names, err := fsys.List(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list %s: %w", path, err)
+		return fmt.Errorf("list %s: %w", path, err)
 	}
 	for _, name := range names {
-		if name != "lost+found" && name != headName+vfs.TempSuffix {
-			return nil, fmt.Errorf("%w: %s holds %q; name a backup, or an empty or a new directory", ErrNoBackup, path, name)
+		if name != "lost+found" && name != lockName && name != headName+vfs.TempSuffix {
+			return fmt.Errorf("%w: %s holds %q; name a backup, or an empty or a new directory", ErrNoBackup, path, name)
 		}
 	}
-	if err := vfs.MakeDir(fsys, path); err != nil {
-		return nil, err
-	}
+	return vfs.MakeDir(fsys, path)
+}
+
+// create makes the first file of a backup. Caller has the lock: else one of two clusters could take the directory
+// from the other.
+func create(fsys vfs.FS, path string, cluster, history uint64) (*Dir, error) {
 	if err := vfs.WriteFile(fsys, filepath.Join(path, headName), encodeHead(cluster, history)); err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ type Port struct {
 // Backups is what a directory of backups has.
 type Backups struct {
 	Dir    string
-	Err    error
+	Err    error     // why it cannot be read, or not all of it
 	Newest time.Time // zero: there is none
 }
 
@@ -164,9 +164,12 @@ func (d *diagnosis) backups() {
 	switch b := d.Backups; {
 	case b == nil:
 	case b.Err != nil:
-		d.say(Problem, check, b.Dir, "cannot be read: "+b.Err.Error(), why, `look with "balsa backup verify DIR"`)
+		d.say(Problem, check, b.Dir, "cannot be read, or not all of it: "+b.Err.Error(), why, `look with "balsa backup verify DIR"`)
 	case b.Newest.IsZero():
 		d.say(Problem, check, b.Dir, "there is none", why, do)
+	case b.Newest.Sub(d.Now) > time.Hour:
+		d.say(Warning, check, b.Dir, "the newest is of a time "+ago(b.Newest.Sub(d.Now))+" from now", "how old it is cannot be told, nor what a restore to a time brings back",
+			"compare the clocks of the servers with that of this machine")
 	case d.Now.Sub(b.Newest) > 24*time.Hour:
 		d.say(Warning, check, b.Dir, "the newest is "+ago(d.Now.Sub(b.Newest))+" old", why, do)
 	default:

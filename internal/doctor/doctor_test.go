@@ -189,6 +189,7 @@ func TestEachFindingIsProvoked(t *testing.T) {
 		{"one processor", func(f *Facts) { f.Machine.Processors = 1 }, Note, "this machine", "", "one processor", ""},
 		{"no backup", func(f *Facts) { f.Backups.Newest = time.Time{} }, Problem, "backups", "/backup", "there is none", ""},
 		{"an old backup", func(f *Facts) { f.Backups.Newest = now.Add(-72 * time.Hour) }, Warning, "backups", "/backup", "3 days old", ""},
+		{"a backup of another clock", func(f *Facts) { f.Backups.Newest = now.Add(3 * time.Hour) }, Warning, "backups", "/backup", "3h0m from now", "clocks"},
 		{"backups that cannot be read", func(f *Facts) { f.Backups.Err = errors.New("torn") }, Problem, "backups", "/backup", "torn", ""},
 	}
 	for _, tt := range tests {

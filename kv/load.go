@@ -10,15 +10,20 @@ import (
 // OpenStore returns the store that a checkpoint holds: its totals, and its history, to which
 // nothing was appended yet. The history may have more records than the compaction of the
 // totals has left; they stay out of the index.
-func OpenStore(history *run.History, t Totals, leases Leases) (*Store, error) {
+//
+// With many keys that takes long. It asks goOn again and again, and ends with its error if that is not nil.
+func OpenStore(history *run.History, t Totals, leases Leases, goOn func() error) (*Store, error) {
 	s := NewStore(history, leases)
 	s.totals, s.durable, s.chain = t.totals, t.compacted, history.Chain()
 	if last := history.Revision(); last > t.revision {
 		return nil, fmt.Errorf("kv: the history ends at revision %d, the store was at %d", last, t.revision)
 	}
-	l := loader{s: s, to: s.index.Load()}
+	l := loader{s: s, to: s.index.Load(), goOn: goOn}
 	if err := history.Load(l.entry); err != nil {
 		return nil, fmt.Errorf("load the index: %w", err)
+	}
+	if l.ended != nil {
+		return nil, l.ended
 	}
 	l.finish()
 	l.to.Done()
@@ -32,9 +37,21 @@ type loader struct {
 	key    []byte // of versions
 	newest index.Head
 	older  []index.Version
+
+	goOn    func() error
+	entries int
+	ended   error // what it has said
 }
 
+// askEvery is how many entries are loaded before goOn is asked again.
+const askEvery = 4096
+
 func (l *loader) entry(e *run.Entry) bool {
+	if l.entries++; l.entries%askEvery == 1 {
+		if l.ended = l.goOn(); l.ended != nil {
+			return false
+		}
+	}
 	if l.newest.Mod == 0 || string(e.Key) != string(l.key) {
 		l.finish()
 		l.key = append(l.key[:0], e.Key...)

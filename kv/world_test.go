@@ -73,7 +73,7 @@ func (w *world) restart() {
 		w.t.Fatal(err)
 	}
 	w.open(infos, next)
-	if w.Store, err = kv.OpenStore(w.history, back, noLeases{}); err != nil {
+	if w.Store, err = kv.OpenStore(w.history, back, noLeases{}, func() error { return nil }); err != nil {
 		w.t.Fatal(err)
 	}
 }

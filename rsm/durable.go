@@ -83,7 +83,8 @@ type DurableMachine[Op, Result any] interface {
 	ReceiveState(ctx context.Context, position raft.SnapshotMeta, stream StreamID, offset int64, data io.Reader) error
 
 	// InstallState replaces the state by the one that ReceiveState stored last, and returns its
-	// position. want is that position or an earlier one. An error stops the replica.
+	// position. want is that position or an earlier one. An error stops the replica. It is no failure if
+	// it is context.Canceled: who stops the replica has told the machine first.
 	InstallState(want raft.SnapshotMeta) (position raft.SnapshotMeta, err error)
 }
 

@@ -27,17 +27,18 @@ type durableCounter struct {
 
 // counterDisk is what a durableCounter finds after a restart.
 type counterDisk struct {
-	mu       sync.Mutex
-	state    durableState
-	received durableState // its data may be a part of the stream
-	whole    bool         // received is all there
-	streams  rsm.StreamID // the last that was given out
-	failure  error        // of each checkpoint, if not nil
-	attempts int          // to checkpoint
-	offsets  []int64      // at which received data began
-	closed   int          // streams that were opened and closed
-	opened   int
-	bad      error // of each read of the first stream that was opened, if not nil
+	mu        sync.Mutex
+	state     durableState
+	received  durableState // its data may be a part of the stream
+	whole     bool         // received is all there
+	streams   rsm.StreamID // the last that was given out
+	failure   error        // of each checkpoint, if not nil
+	attempts  int          // to checkpoint
+	brokenOff error        // of each install, if not nil
+	offsets   []int64      // at which received data began
+	closed    int          // streams that were opened and closed
+	opened    int
+	bad       error // of each read of the first stream that was opened, if not nil
 }
 
 type durableState struct {
@@ -153,6 +154,9 @@ func (m *durableCounter) ReceiveState(_ context.Context, position raft.SnapshotM
 func (m *durableCounter) InstallState(raft.SnapshotMeta) (raft.SnapshotMeta, error) {
 	m.disk.mu.Lock()
 	defer m.disk.mu.Unlock()
+	if m.disk.brokenOff != nil {
+		return raft.SnapshotMeta{}, m.disk.brokenOff
+	}
 	m.install()
 	return m.disk.state.position, nil
 }
@@ -243,6 +247,27 @@ func TestStreamOfAStateIsResumed(t *testing.T) {
 			t.Errorf("%d streams were closed, want 1", closed)
 		}
 	})
+}
+
+// A machine that was told to stop breaks off what takes long. That is no failure of the replica, which ends by it.
+func TestAnInstallIsBrokenOff(t *testing.T) {
+	for _, why := range []error{fmt.Errorf("load the index: %w", context.Canceled), errors.New("input/output error")} {
+		runDurable(t, 3, func(t *testing.T, c *cluster, disks map[raft.NodeID]*counterDisk) {
+			leader := c.leader()
+			f := c.others(leader)[0]
+			c.stop(f)
+			for range 100 {
+				c.incAt(leader)
+			}
+			time.Sleep(time.Second)
+			disks[f].brokenOff = why
+			c.start(f)
+			<-c.nodes[f].Done()
+			if err := c.nodes[f].Err(); errors.Is(why, context.Canceled) != (err == nil) {
+				t.Errorf("%v: the replica has failed with %v", why, err)
+			}
+		})
+	}
 }
 
 // A stream that cannot be read is given up: another one may be good.

@@ -1,6 +1,8 @@
 package rsm
 
 import (
+	"context"
+	"errors"
 	"runtime"
 	"time"
 
@@ -173,7 +175,11 @@ func (n *Node[Op, Result]) doApply(task ApplyTask[waiter[Result]]) {
 	last, began := task.lastEntry(), n.now()
 	n.stages.applying.note(last, began)
 	checkpoint, err := n.applier.Apply(task)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		n.shutdown() // the machine was told of that first
+		return
+	case err != nil:
 		n.fail(err)
 		return
 	}

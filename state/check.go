@@ -36,7 +36,7 @@ func CheckDir(ctx context.Context, fsys vfs.FS, dir string, cluster uint64, pace
 		}
 	}
 	if whole {
-		if err := im.Check(files); err != nil {
+		if err := im.Check(ctx, files); err != nil && ctx.Err() == nil {
 			bad(err)
 		}
 	}

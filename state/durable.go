@@ -73,7 +73,7 @@ func (m *Machine) runOptions(mf *manifest) run.Options {
 	}
 }
 
-// Open is part of rsm.DurableMachine.
+// Open is part of rsm.DurableMachine. After Interrupt it ends with context.Canceled, and may be called no more.
 func (m *Machine) Open() (position raft.SnapshotMeta, written int64, err error) {
 	f := &m.files
 	if err := vfs.MakeDir(f.fs, f.dir); err != nil {
@@ -181,7 +181,7 @@ func (m *Machine) loadSmall(p *present, mf *manifest, history *run.History) erro
 	p.alarms.set(s.alarms)
 	p.users.set(s.users)
 	p.times.timesImage = s.times
-	p.keys, err = kv.OpenStore(history, s.totals, &p.leases)
+	p.keys, err = kv.OpenStore(history, s.totals, &p.leases, m.ctx.Err)
 	return err
 }
 

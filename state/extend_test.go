@@ -431,3 +431,34 @@ func TestWhatACheckpointHasWrittenIsNotExtended(t *testing.T) {
 	m, _ := openMachine(t, p.fs.CrashClone(crashfs.Crash{}))
 	p.wantEqual(m)
 }
+
+// TestWhatLoadsAnIndexIsBrokenOff: with many keys that takes long, and whoever stops must not wait for it.
+func TestWhatLoadsAnIndexIsBrokenOff(t *testing.T) {
+	p := newPair(t)
+	p.write(10, p.leader)
+	p.checkpoint(p.leader)
+	if _, err := p.transfer(); err != nil {
+		t.Fatal(err)
+	}
+	p.follower.Interrupt()
+	if _, err := p.follower.InstallState(raft.SnapshotMeta{Index: p.index, Term: 1}); !errors.Is(err, context.Canceled) {
+		t.Errorf("install: %v", err)
+	}
+	if err := p.follower.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := state.New(state.Config{FS: p.fs, Dir: "state", Cluster: 7, ID: 1})
+	again.Interrupt()
+	if _, _, err := again.Open(); !errors.Is(err, context.Canceled) {
+		t.Errorf("open: %v", err)
+	}
+	m, position := openMachine(t, p.fs)
+	if p.wantEqual(m); position.Index != p.index {
+		t.Errorf("the next start is at %d, want %d", position.Index, p.index)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := imageOf(t, m).Check(ctx, filesOf(p.fs)); !errors.Is(err, context.Canceled) {
+		t.Errorf("check: %v", err)
+	}
+}

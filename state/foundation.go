@@ -64,7 +64,7 @@ func (f *Foundation) Restore(ctx context.Context, r Restoration) (*Image, error)
 	p.times.gap, p.leases.table = firstGap, leases
 	p.users.set(f.Users)
 	var restored *Image
-	if p.keys, err = kv.OpenStore(history, kv.Totals{}.MoveOn(max(f.Revision, r.MoveTo, 1)), &p.leases); err == nil {
+	if p.keys, err = kv.OpenStore(history, kv.Totals{}.MoveOn(max(f.Revision, r.MoveTo, 1)), &p.leases, ctx.Err); err == nil {
 		restored, err = r.publish(p, runs)
 	}
 	return restored, errors.Join(err, history.Close())

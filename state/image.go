@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -90,7 +91,7 @@ func RunName(info *run.Info) []byte { return fileName(info) }
 // Check compares the hash of the state with what its parts lead to: the history, which is in files, and all
 // the rest. It reads the indexes of the runs, and needs memory for that of the store. What it does not
 // see is damage to values, which run.Files.Verify does.
-func (im *Image) Check(files run.Files) error {
+func (im *Image) Check(ctx context.Context, files run.Files) error {
 	history, err := run.Open(run.Options{FS: files.FS, Dir: files.Dir, Cluster: files.Cluster, CacheBytes: -1}, im.manifest.runs, im.manifest.nextFile)
 	if err != nil {
 		return err
@@ -102,7 +103,7 @@ func (im *Image) Check(files run.Files) error {
 	p.refused.Store(im.state.refused)
 	p.alarms.set(im.state.alarms)
 	p.users.set(im.state.users)
-	if p.keys, err = kv.OpenStore(history, im.state.totals, &p.leases); err == nil {
+	if p.keys, err = kv.OpenStore(history, im.state.totals, &p.leases, ctx.Err); err == nil {
 		if hash := p.hash(); hash != im.Hash() {
 			err = fmt.Errorf("%w: its parts have the hash %016x, and it says %016x", ErrManifest, hash, im.Hash())
 		}

@@ -44,7 +44,7 @@ type Machine struct {
 func (m *Machine) Cluster() uint64 { return m.cfg.Cluster }
 
 // Interrupt ends what takes long: files of other members that are fetched, runs that are
-// rewritten. It is called before the replica is stopped.
+// rewritten, the index that is loaded. It is called before the replica is stopped.
 func (m *Machine) Interrupt() { m.interrupt() }
 
 // Done is closed by Interrupt.

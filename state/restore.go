@@ -91,7 +91,7 @@ func (im *Image) Restore(ctx context.Context, from run.Files, r Restoration) (*I
 	if err != nil {
 		return nil, err
 	}
-	p, err := im.presentAt(history, r)
+	p, err := im.presentAt(ctx, history, r)
 	if err != nil {
 		return nil, errors.Join(err, history.Close())
 	}
@@ -155,9 +155,9 @@ func copyRun(ctx context.Context, from run.Files, info run.Info, to run.Files, n
 }
 
 // presentAt makes the state of an image, whose history was cut.
-func (im *Image) presentAt(history *run.History, r Restoration) (p *present, err error) {
+func (im *Image) presentAt(ctx context.Context, history *run.History, r Restoration) (p *present, err error) {
 	p = &present{history: history, historyID: im.History()}
-	if p.leases.table, err = im.leasesAt(history, r.Revision); err != nil {
+	if p.leases.table, err = im.leasesAt(ctx, history, r.Revision); err != nil {
 		return nil, err
 	}
 	totals := im.state.totals.Cut(r.Revision)
@@ -171,7 +171,7 @@ func (im *Image) presentAt(history *run.History, r Restoration) (p *present, err
 	p.quota.Store(im.state.quota)
 	p.version.Store(im.state.version)
 	p.users.set(im.state.users.WithSecret(im.newSecret(r.Revision)))
-	p.keys, err = kv.OpenStore(history, totals, &p.leases)
+	p.keys, err = kv.OpenStore(history, totals, &p.leases, ctx.Err)
 	return p, err
 }
 
@@ -190,7 +190,7 @@ const endedTTL = int64(time.Minute)
 
 // leasesAt returns the leases of a state whose keys are those of a history. All of them float: they
 // count from the second tick of the new cluster.
-func (im *Image) leasesAt(history *run.History, revision uint64) (*lease.Table, error) {
+func (im *Image) leasesAt(ctx context.Context, history *run.History, revision uint64) (*lease.Table, error) {
 	t, err := lease.NewTable(im.leases.Limits())
 	if err != nil {
 		return nil, err
@@ -230,10 +230,10 @@ func (im *Image) leasesAt(history *run.History, revision uint64) (*lease.Table, 
 		key := append(newest.Key[:0], e.Key...)
 		newest = *e
 		newest.Key = key
-		return err == nil
+		return err == nil && ctx.Err() == nil
 	})
 	attach()
-	return t, errors.Join(loadErr, err)
+	return t, errors.Join(ctx.Err(), loadErr, err)
 }
 
 // cut forgets marks above a revision.

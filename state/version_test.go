@@ -119,7 +119,7 @@ func TestARestoredClusterHasItsVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	im := imageOf(t, m)
-	if err := im.Check(filesOf(fs)); err != nil {
+	if err := im.Check(context.Background(), filesOf(fs)); err != nil {
 		t.Error(err)
 	}
 	to := crashfs.NewMem()

@@ -35,11 +35,12 @@ func (d *Dir) Verify(ctx context.Context, tell func(Progress), bad func(error)) 
 		}
 	}
 	for _, p := range d.points {
-		if err := d.verifyPoint(ctx, p); err != nil {
-			bad(fmt.Errorf("%w: %s: %w", ErrDamaged, filepath.Join(d.path, p.name), err))
-		}
+		err := d.verifyPoint(ctx, p)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if err != nil {
+			bad(fmt.Errorf("%w: %s: %w", ErrDamaged, filepath.Join(d.path, p.name), err))
 		}
 	}
 	return nil
@@ -55,5 +56,5 @@ func (d *Dir) verifyPoint(ctx context.Context, p *Point) error {
 	if err != nil {
 		return err
 	}
-	return im.Check(d.Files())
+	return im.Check(ctx, d.Files())
 }

@@ -118,7 +118,7 @@ func (c *cluster) tryStart(id raft.NodeID) error {
 	if c.versions != nil {
 		cfg.State.Version, cfg.KnownVersion = c.versions[id], c.knownVersion
 	}
-	if m.replica, err = replica.New(cfg); err != nil {
+	if m.replica, err = replica.New(context.Background(), cfg); err != nil {
 		return fmt.Errorf("start server %s: %w", id, errors.Join(err, log.Close()))
 	}
 	m.receiver = &heldReceiver{Receiver: m.replica.Node, released: make(chan struct{})}

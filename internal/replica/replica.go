@@ -80,8 +80,8 @@ type Replica struct {
 }
 
 // New opens the state and runs the replica until Stop, or until its disk fails (see
-// rsm.Node.Done).
-func New(cfg Config) (*Replica, error) {
+// rsm.Node.Done). A large state takes long to open: if ctx ends meanwhile New ends with an error.
+func New(ctx context.Context, cfg Config) (*Replica, error) {
 	cfg.State.ID = cfg.ID
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -102,6 +102,7 @@ func New(cfg Config) (*Replica, error) {
 	cfg.State.Publisher = r.Watches.Hub
 	r.State = state.New(cfg.State)
 	p.done = r.State.Done()
+	defer context.AfterFunc(ctx, r.State.Interrupt)()
 	var err error
 	r.Node, err = rsm.Start(rsm.Config[state.Command, state.Result]{
 		ID:                cfg.ID,

@@ -44,7 +44,7 @@ func TestOnlyALeaderIsBusyForLackOfSpace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r, err := replica.New(replica.Config{
+				r, err := replica.New(t.Context(), replica.Config{
 					ID: 1, Log: rsm.NewMemoryStorage(raft.NewConfiguration(test.members...)), Transport: nowhere{}, Seed: 1,
 					State:    state.Config{FS: crashfs.NewMem(), Dir: stateDir},
 					LowSpace: func() bool { return true },

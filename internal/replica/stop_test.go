@@ -2,13 +2,22 @@ package replica_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"balsa.example/internal/check/crashfs"
+	"balsa.example/internal/replica"
+	"balsa.example/kv"
 	"balsa.example/raft"
+	"balsa.example/rsm"
+	"balsa.example/state"
 )
 
 // stopBound is how long Stop may take: the write to the disk that is in progress, and the
@@ -163,4 +172,48 @@ func (c *cluster) stopInSomeWay(j *journal, id raft.NodeID, stopping *sync.WaitG
 			m.end.Stop()
 		})
 	}
+}
+
+// A start that opens a large state takes long, and must not hold up who stops the server meanwhile.
+func TestAnOpenEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := crashfs.NewMem()
+		m := state.New(state.Config{FS: mem, Dir: stateDir})
+		if _, _, err := m.Open(); err != nil {
+			t.Fatal(err)
+		}
+		m.DoOp(state.Command{Op: kv.Op{Kind: kv.Put, Key: "a", Unconditional: true}})
+		position := raft.SnapshotMeta{Index: 5, Term: 1, Configuration: raft.NewConfiguration(1)}
+		if _, err := m.Checkpoint(position)(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		released := make(chan struct{})
+		slow := crashfs.Inject(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if strings.Contains(op.Path, "run-") {
+				<-released
+			}
+			return nil
+		}))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			r, err := replica.New(ctx, replica.Config{
+				ID: 1, Log: rsm.NewMemoryStorage(raft.NewConfiguration(1)), Transport: nowhere{}, Seed: 1, State: state.Config{FS: slow, Dir: stateDir},
+			})
+			if err == nil {
+				r.Stop()
+			}
+			ended <- err
+		}()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		close(released)
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("it ends with %v", err)
+		}
+	})
 }

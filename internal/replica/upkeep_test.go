@@ -20,7 +20,7 @@ func alone(t *testing.T, cfg replica.Config, f func(t *testing.T, r *replica.Rep
 	synctest.Test(t, func(t *testing.T) {
 		cfg.ID, cfg.Log, cfg.Transport, cfg.Seed = 1, rsm.NewMemoryStorage(raft.NewConfiguration(1)), nowhere{}, 1
 		cfg.State = state.Config{FS: crashfs.NewMem(), Dir: stateDir, RunBytes: 64 << 10, CacheBytes: -1}
-		r, err := replica.New(cfg)
+		r, err := replica.New(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func TestQuotaIsProposedWhereThereIsNone(t *testing.T) {
 func TestQuotaCountsFromBirth(t *testing.T) {
 	const quota = 64 << 10
 	synctest.Test(t, func(t *testing.T) {
-		r, err := replica.New(replica.Config{
+		r, err := replica.New(t.Context(), replica.Config{
 			ID: 1, Log: rsm.NewMemoryStorage(raft.NewConfiguration(1)), Transport: nowhere{}, Seed: 1, Quota: quota,
 			State: state.Config{FS: crashfs.NewMem(), Dir: stateDir, RunBytes: 64 << 10, CacheBytes: -1},
 		})

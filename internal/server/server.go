@@ -355,7 +355,7 @@ func (s *Server) run() {
 		return
 	}
 	log := s.member.Log()
-	replica, err := replica.New(replica.Config{
+	replica, err := replica.New(s.ctx, replica.Config{
 		ID:  s.id(),
 		Log: log,
 		State: state.Config{
@@ -381,7 +381,9 @@ func (s *Server) run() {
 		OnConfiguration:   s.onConfiguration,
 	})
 	if err != nil {
-		s.fail(fmt.Errorf("start replica: %w", s.member.Explain(err)))
+		if s.ctx.Err() == nil {
+			s.fail(fmt.Errorf("start replica: %w", s.member.Explain(err)))
+		}
 		return
 	}
 	s.member.Start(replica.Node)

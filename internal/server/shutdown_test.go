@@ -222,3 +222,52 @@ func TestShutdownLeavesNoGoroutine(t *testing.T) {
 		time.Sleep(time.Millisecond) // gRPC's own end a moment later
 	}
 }
+
+// brokenState is a disk that gives no run back, once it is told to.
+type brokenState struct {
+	on       atomic.Bool
+	began    wake.Signal
+	released chan struct{}
+}
+
+func (d *brokenState) MaybeError(op errorfs.Op) error {
+	if d.on.Load() && strings.Contains(op.Path, "run-") {
+		d.began.Set()
+		<-d.released
+		return errors.New("broken off")
+	}
+	return nil
+}
+
+func (d *brokenState) String() string { return "broken state" }
+
+// A server that is stopped while it opens its state stops well: nothing was to be done yet.
+func TestAStopDuringTheStartIsNoFailure(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 1})
+	disk := &brokenState{began: wake.New(), released: make(chan struct{})}
+	c.configs[0].FS = crashfs.Inject(crashfs.NewMem(), disk)
+	c.startAll()
+	c.put("a", "1", 0)
+	r := c.servers[0].native.Replica()
+	eventually(t, "no checkpoint is made", func() bool {
+		r.Node.Checkpoint()
+		durable, _ := r.State.Durable()
+		return durable > 0
+	})
+	c.stop(0)
+	disk.on.Store(true)
+	s := c.start(0)
+	c.servers[0] = nil
+	select {
+	case <-disk.began.C():
+	case <-time.After(patience):
+		t.Fatal("it does not open its state")
+	}
+	go s.Shutdown(context.Background())
+	<-s.ctx.Done()
+	close(disk.released)
+	if s.Shutdown(context.Background()); s.Err() != nil {
+		t.Errorf("it has stopped with %v", s.Err())
+	}
+}

@@ -46,7 +46,7 @@ func newNetworkWith(t testing.TB, limits clients.Limits) *network {
 	c := &network{t: t, net: memnet.New(1), linkState: linkState{changed: make(chan struct{})}}
 	for id := raft.NodeID(1); id <= 3; id++ {
 		end := c.net.Node(id)
-		r, err := replica.New(replica.Config{
+		r, err := replica.New(t.Context(), replica.Config{
 			ID: id, Log: rsm.NewMemoryStorage(raft.NewConfiguration(1, 2, 3)), Transport: end, Seed: 1,
 			State: state.Config{FS: crashfs.NewMem(), Dir: "state", Cluster: 7}, Access: access.Config{BcryptCost: 4},
 			Leader: func(id raft.NodeID) *api.Leader {

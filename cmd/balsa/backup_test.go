@@ -291,6 +291,7 @@ func TestRecoverFromTheCommandLine(t *testing.T) {
 	if _, after, _ := balsa(t, "", "export", cluster); after != before {
 		t.Errorf("recovered\n%s\nwant\n%s", after, before)
 	}
+	doubtfulRecover(t, old, fresh+"1")
 	names, err := filepath.Glob(filepath.Join(old, "wal", "*.log"))
 	if err != nil || len(names) == 0 {
 		t.Fatal(names, err)
@@ -310,6 +311,35 @@ func TestRecoverFromTheCommandLine(t *testing.T) {
 	code, out, _ := balsa(t, "", "check", old, "-o", "json")
 	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitDamaged || len(report.Problems) == 0 || report.Problems[0].File != names[0] {
 		t.Errorf("check of damage: %d %s", code, out)
+	}
+}
+
+// doubtfulRecover fails the test unless recover says what speaks against a directory, and goes on with it all the same.
+func doubtfulRecover(t *testing.T, old, fresh string) {
+	t.Helper()
+	if code, _, errs := balsa(t, "", "recover", old+"er", "--data-dir", fresh); code != exitUsage || !strings.Contains(errs, "no log") {
+		t.Errorf("recover from nothing: %d %s", code, errs)
+	}
+	members := filepath.Join(old, "MEMBERS")
+	good, err := os.ReadFile(members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"DIVERGED": "hash 1, want 2\n", "MEMBERS": string(good[:len(good)-1])} {
+		if err := os.WriteFile(filepath.Join(old, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, out, errs := balsa(t, "", "recover", old, "--data-dir", fresh)
+		if want := map[string]string{"DIVERGED": "its state differed from that of a majority: hash 1", "MEMBERS": members}[name]; code != exitOK ||
+			!strings.Contains(out, "revision=21\n") || !strings.Contains(errs, want) || !strings.Contains(errs, "warning") {
+			t.Errorf("%s: %d %s %s", name, code, out, errs)
+		}
+		if err := os.Remove(filepath.Join(old, name)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(members, good, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

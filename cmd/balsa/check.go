@@ -141,6 +141,8 @@ majority is lost for good. Without --yes it only says what would be kept, and wh
 lost: everything that others had acknowledged and this server had not got.
 
 Take the server whose directory goes furthest: compare the output for all that are left.
+What speaks against a directory goes to the standard error: that its state differed from
+that of a majority, say.
 The whole end of its log is used, also what no majority may have had. No server may run on the
 directory, which is only read, and stays as it is.
 
@@ -169,6 +171,9 @@ backup: see there for leases, sessions and revisions.
 		if err != nil {
 			return explainRecover(err)
 		}
+		for _, doubt := range j.Doubts {
+			p.note("balsa: warning: %s: %s; take another directory if there is one, or a backup", args[0], doubt)
+		}
 		if out.isJSON() {
 			return writeJSON(p.stdout, j)
 		}
@@ -179,7 +184,7 @@ backup: see there for leases, sessions and revisions.
 
 func explainRecover(err error) error {
 	switch {
-	case errors.Is(err, offline.ErrInUse), errors.Is(err, offline.ErrWitness):
+	case errors.Is(err, offline.ErrInUse), errors.Is(err, offline.ErrWitness), errors.Is(err, wal.ErrNotCreated):
 		return usageError("%w", err)
 	case errors.Is(err, datadir.ErrDamaged), errors.As(err, new(*wal.CorruptionError)):
 		return withCode(exitDamaged, "%w", err)
@@ -196,6 +201,7 @@ type survivorJSON struct {
 	Replayed int           `json:"replayed"`
 	Stamped  string        `json:"last_time,omitempty"`
 	Revision uint64        `json:"revision"`
+	Doubts   []string      `json:"doubts,omitempty"`
 	Made     *restoredJSON `json:"recovered,omitempty"`
 }
 
@@ -217,7 +223,7 @@ func (p *program) recoverFrom(ctx context.Context, old, dataDir string, yes, kee
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	j = &survivorJSON{
-		Name: s.Name, Cluster: fmt.Sprintf("%016x", s.Cluster), Term: uint64(s.Term), Index: uint64(s.Index), Replayed: s.Replayed, Revision: s.Revision,
+		Name: s.Name, Cluster: fmt.Sprintf("%016x", s.Cluster), Term: uint64(s.Term), Index: uint64(s.Index), Replayed: s.Replayed, Revision: s.Revision, Doubts: s.Doubts,
 	}
 	if !s.Stamped.IsZero() {
 		j.Stamped = s.Stamped.UTC().Format("2006-01-02T15:04:05.000Z07:00")

@@ -3,11 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"balsa.example/clerk"
 )
 
 // names are the members that "member list" tells, with their roles, of which leader is a voter.
@@ -102,5 +105,20 @@ func TestJoinAndInitialClusterExcludeEachOther(t *testing.T) {
 		if code, _, errs := balsa(t, "", strings.Fields(args)...); code != exitUsage || !strings.Contains(errs, says) {
 			t.Errorf("%s: %d %q", args, code, errs)
 		}
+	}
+}
+
+// To say that nothing is wrong would be a guess where nobody has answered.
+func TestToWaitForAMemberWithoutAnAnswer(t *testing.T) {
+	endpoint := fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1))
+	ck, err := clerk.New([]string{endpoint})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ck.Close()
+	p := &program{stdout: io.Discard, stderr: io.Discard, env: noEnv}
+	r := &memberRun{p: p, n: &connection{endpoints: []string{endpoint}, timeout: 50 * time.Millisecond}, out: new(output), ck: ck, ctx: t.Context()}
+	if err := r.await("member replace", 5, 0); exitCode(err) != exitUnavailable || !strings.Contains(err.Error(), "nobody has told") {
+		t.Errorf("%d: %v", exitCode(err), err)
 	}
 }

@@ -1,11 +1,13 @@
 package offline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"balsa.example/internal/datadir"
@@ -29,6 +31,8 @@ type Survivor struct {
 	Revision uint64
 	// Stamped is the last time that a leader has stamped, as far as this member knows; zero: none.
 	Stamped time.Time
+	// Doubts say why another member's directory, or a backup, may be the better one.
+	Doubts []string
 
 	state   *state.Machine
 	overlay *overlay
@@ -50,26 +54,45 @@ func Survey(ctx context.Context, fsys vfs.FS, dir, scratch string) (*Survivor, e
 		return nil, err
 	}
 	s := &Survivor{Cluster: log.Identity.ClusterID, dir: filepath.Join(dir, "state")}
-	if m, err := datadir.Inspect(fsys, dir); err != nil {
+	if err := s.know(fsys, dir, log); err != nil {
 		return nil, err
-	} else if m != nil {
-		s.Name = m.Name
 	}
 	if err := vfs.MakeDir(fsys, scratch); err != nil {
 		return nil, err
 	}
 	s.overlay = newOverlay(fsys, s.dir, scratch)
 	s.state = state.New(state.Config{FS: s.overlay, Dir: s.dir, Cluster: s.Cluster, ID: log.Identity.NodeID})
+	defer context.AfterFunc(ctx, s.state.Interrupt)()
 	if err := s.replay(ctx, log); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), s.Close())
 	}
 	return s, nil
 }
 
+// know reads who the member was, and notes why it may not be the best to go on with. Nothing that is brought into the
+// new cluster is in MEMBERS, so it may be damaged.
+func (s *Survivor) know(fsys vfs.FS, dir string, log *wal.Found) error {
+	m, err := datadir.Inspect(fsys, dir)
+	switch {
+	case errors.Is(err, datadir.ErrDamaged):
+		s.Doubts = append(s.Doubts, err.Error())
+	case err != nil:
+		return err
+	case m != nil:
+		if s.Name = m.Name; m.Diverged != "" {
+			s.Doubts = append(s.Doubts, "its state differed from that of a majority: "+strings.TrimSpace(m.Diverged))
+		}
+	}
+	if lost := log.HardState.LostLog; lost > 0 {
+		s.Doubts = append(s.Doubts, fmt.Sprintf("its log has lost entries that it had acknowledged, up to %d: it is an old copy", lost))
+	}
+	return nil
+}
+
 // replay executes what the log has behind the state.
 func (s *Survivor) replay(ctx context.Context, log *wal.Found) error {
 	position, _, err := s.state.Open()
-	if err != nil {
+	if err = cmp.Or(ctx.Err(), err); err != nil {
 		return err
 	}
 	if isWitness(position, log) {

@@ -2,6 +2,7 @@ package embed
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"balsa.example/clerk"
@@ -17,7 +18,8 @@ var ErrHangs = server.ErrHangs
 type Server struct {
 	server *server.Server
 	memory *inproc.Listener
-	// own are the addresses of this server, and endpoint is the one that its Clerks are given.
+	// own are the addresses of this server, and endpoint is the one that its Clerks are given: with the name that its
+	// certificate has, if there is one.
 	own      []string
 	endpoint string
 }
@@ -39,14 +41,14 @@ func run(c server.Config) (_ *Server, err error) {
 	memory := inproc.Listen()
 	c.InProcess = memory
 	s := &Server{memory: memory, own: []string{memoryHost}, endpoint: memoryHost}
-	for _, u := range append(c.AdvertiseClient, c.ListenClient...) {
-		s.own = append(s.own, strings.ToLower(u.Host))
-	}
-	if len(c.ListenClient) > 0 { // the name that its certificate has, if there is one
-		s.endpoint = c.ListenClient[0].String()
-		if len(c.AdvertiseClient) > 0 {
-			s.endpoint = c.AdvertiseClient[0].String()
+	for _, u := range slices.Concat(c.AdvertiseClient, c.ListenClient) {
+		if !strings.HasPrefix(u.Scheme, "http") {
+			continue // a socket in the file system has no name that a certificate could have
 		}
+		if len(s.own) == 1 && len(c.ListenClient) > 0 {
+			s.endpoint = u.String()
+		}
+		s.own = append(s.own, strings.ToLower(u.Host))
 	}
 	s.server, err = server.Start(c)
 	if err != nil {

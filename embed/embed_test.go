@@ -148,3 +148,17 @@ func TestABadConfigTouchesNothing(t *testing.T) {
 		})
 	}
 }
+
+// A socket in the file system is no address that a Clerk dials: the server in its own process it finds all the same.
+func TestAServerWithASocketHasAClerk(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Start(Config{Dir: filepath.Join(dir, "data"), ListenClientURLs: []string{"unix://" + filepath.Join(dir, "s")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop(context.Background())
+	<-s.Ready()
+	ck := newClerk(t, s)
+	put(t, ck, "a", "1")
+	get(t, ck, "a", "1")
+}

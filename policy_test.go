@@ -41,6 +41,7 @@ const policy = `
 	internal/frontend/native/translate < internal/replica
 	NONE < internal/metrics
 	NONE < internal/machine < internal/server
+	internal/machine < member # whose processors other work gets first
 	rsm, internal/metrics, internal/ratelog < internal/tracing < internal/frontend/etcd, internal/frontend/native # where the time of requests went
 	internal/tracing < internal/server # of Config.TracerProvider
 	internal/ratelog < internal/tracing/otlp < cmd/balsa # what sends spans: those who embed a server bring that themselves

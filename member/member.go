@@ -13,6 +13,7 @@ import (
 	"balsa.example/internal/birth"
 	"balsa.example/internal/certs"
 	"balsa.example/internal/datadir"
+	"balsa.example/internal/machine"
 	"balsa.example/internal/roster"
 	"balsa.example/internal/wake"
 	"balsa.example/raft"
@@ -181,6 +182,7 @@ func (m *Member) connect() error {
 			return m.answer(ctx, from, request)
 		},
 		OnSnapshot: m.cfg.OnSnapshot,
+		Gently:     machine.Gently,
 		Logger:     m.log,
 		Limits: transport.Limits{
 			KeepaliveTimeout: m.cfg.ElectionTimeout + keepaliveMargin,

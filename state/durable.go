@@ -25,6 +25,9 @@ type Config struct {
 	ID      raft.NodeID
 	// Pace is called while files are written, with the number of bytes. It may wait. May be nil.
 	Pace func(bytes int)
+	// Gently calls f, and returns when it has ended. It may let others go first meanwhile. It is for what this member does
+	// to get the state of another one. May be nil.
+	Gently func(f func())
 	// Publisher is told of all changes. May be nil.
 	Publisher kv.Publisher
 	// RunBytes and CacheBytes are those of run.Options.
@@ -54,6 +57,9 @@ type Config struct {
 
 // New returns a Machine. Open has to be called before anything else.
 func New(cfg Config) *Machine {
+	if cfg.Gently == nil {
+		cfg.Gently = func(f func()) { f() }
+	}
 	m := &Machine{cfg: cfg, purging: make(chan struct{}, 1)}
 	m.ctx, m.interrupt = context.WithCancel(context.Background())
 	if cfg.OnExecuted != nil {

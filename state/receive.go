@@ -140,7 +140,8 @@ func (m *Machine) ReceiveState(ctx context.Context, position raft.SnapshotMeta, 
 		return fmt.Errorf("receive state %s: the manifest is at %s", position, mf.position)
 	}
 	history := m.present.Load().history
-	if err := m.store(ctx, storing{m.filesOf(mf), history.NewFile}, from, mf, small); err != nil {
+	m.cfg.Gently(func() { err = m.store(ctx, storing{m.filesOf(mf), history.NewFile}, from, mf, small) })
+	if err != nil {
 		return fmt.Errorf("receive state %s: %w", position, err)
 	}
 	m.files.received = mf
@@ -325,7 +326,9 @@ func (m *Machine) InstallState(want raft.SnapshotMeta) (raft.SnapshotMeta, error
 		return raft.SnapshotMeta{}, fmt.Errorf("install the state at %s: no such state was received", want)
 	}
 	old := m.present.Load()
-	if err := m.load(mf); err != nil {
+	var err error
+	m.cfg.Gently(func() { err = m.load(mf) })
+	if err != nil {
 		return raft.SnapshotMeta{}, err
 	}
 	// The numbers of files go on from those of the state that was received.

@@ -59,6 +59,38 @@ func TestAStateThatIsNotInstalled(t *testing.T) {
 	}
 }
 
+// TestAStateIsTakenGently: what a member fetches of another one's state, and then loads, is done gently, and nothing else is.
+func TestAStateIsTakenGently(t *testing.T) {
+	leader, _ := openMachine(t, crashfs.NewCrashableMem())
+	gently := 0
+	follower := state.New(state.Config{
+		FS: crashfs.NewCrashableMem(), Dir: "state", Cluster: 7, ID: 2, RunBytes: 8 << 10, CacheBytes: -1,
+		Gently: func(f func()) { gently++; f() },
+	})
+	if _, _, err := follower.Open(); err != nil {
+		t.Fatal(err)
+	}
+	follower.UseFetcher(from{leader})
+	leader.DoOp(set("key", "value"))
+	follower.DoOp(set("key", "value"))
+	if err := errors.Join(checkpoint(leader, 10), checkpoint(follower, 1)); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := leader.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gently != 0 {
+		t.Errorf("%d works were gentle before the state came", gently)
+	}
+	if err := follower.ReceiveState(context.Background(), stream.Position, 0, 0, stream.Data); err != nil || gently != 1 {
+		t.Errorf("received gently %d times, want 1: %v", gently, err)
+	}
+	if position, err := follower.InstallState(stream.Position); err != nil || position.Index != 10 || gently != 2 {
+		t.Errorf("installed at %s, gently %d times, want 2: %v", position, gently, err)
+	}
+}
+
 // hanging is a fetcher whose member does not answer.
 type hanging struct{ asked chan struct{} }
 

@@ -56,6 +56,10 @@ type Config struct {
 	// returns is called with how that ended.
 	OnSnapshot func(peer raft.NodeID, sent bool) (end func(error))
 
+	// Gently, if not nil, calls f and returns when it has ended. It may let others go first meanwhile. It is for files that
+	// are sent to a node that lacks much.
+	Gently func(f func())
+
 	// Dial, if not nil, makes the connections in place of TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Logger defaults to slog.Default.
@@ -184,6 +188,9 @@ func (c Config) prepare() (Config, error) {
 		c.Logger = slog.Default()
 	}
 	c.Limits = c.Limits.withDefaults()
+	if c.Gently == nil {
+		c.Gently = func(f func()) { f() }
+	}
 	if c.Dial == nil {
 		c.Dial = dialing.Dial
 	}

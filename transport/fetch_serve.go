@@ -35,7 +35,8 @@ func (p *peer) serveFetch(c *connection) {
 		c.read()
 		c.hangUp()
 	})
-	if err := p.sendFile(c, req); err != nil {
+	p.t.cfg.Gently(func() { err = p.sendFile(c, req) })
+	if err != nil {
 		p.refuseFetch(c, err)
 	}
 	<-ended

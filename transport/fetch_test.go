@@ -108,6 +108,30 @@ func TestFileArrivesWhole(t *testing.T) {
 	}
 }
 
+// What is sent of files is read and written gently.
+func TestFilesAreSentGently(t *testing.T) {
+	withPipeNet(t, func(t *testing.T, w *pipeNet) {
+		gently, began := false, false
+		b := library{w.listening(2, func(c *Config) {
+			c.Gently = func(f func()) { gently = true; f(); gently = false }
+		}), map[string]func(int64) (io.Reader, error){}, make(chan string, 1)}
+		b.open["run"] = func(int64) (io.Reader, error) { began = gently; return strings.NewReader("balsa"), nil }
+		b.Start(b)
+		file, err := w.up(1).Fetch(t.Context(), 2, []byte("run"), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(file)
+		if err := errors.Join(err, file.Close()); string(got) != "balsa" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+		synctest.Wait()
+		if !began || gently {
+			t.Errorf("sent gently: %v; still: %v", began, gently)
+		}
+	})
+}
+
 func TestFetchIsRefused(t *testing.T) {
 	withPipeNet(t, func(t *testing.T, w *pipeNet) {
 		a := w.up(1)

@@ -19,6 +19,7 @@ import (
 	"balsa.example/internal/frontend/clients"
 	"balsa.example/internal/frontend/etcd"
 	"balsa.example/internal/frontend/native"
+	"balsa.example/internal/machine"
 	"balsa.example/internal/metrics"
 	"balsa.example/internal/replica"
 	"balsa.example/internal/tracing"
@@ -363,6 +364,7 @@ func (s *Server) run() {
 			Origin: s.member.Origin(), Configuration: s.member.Beginning(),
 			OnWork:     func(w state.Work) func(error) { return s.beginWork(string(w)) },
 			OnExecuted: s.applies.Executed,
+			Gently:     machine.Gently,
 		},
 		Transport:         s.member.Transport(),
 		MaxRaftState:      s.cfg.MaxRaftState,

@@ -173,7 +173,7 @@ func brokenIndex(mem *crashfs.Mem, broken func([]Entry) []Entry) (files Files, i
 	f := footer{salt: salt, first: 1, start: int64(m.size)}
 	before := fmt.Sprint(keys)
 	keys = broken(keys)
-	f.index(keys)
+	f.index(pack(1, keys))
 	tr := trailer{records: 3, last: 3, chainAfter: chain, indexAt: f.start, stepsAt: f.at()}
 	f.steps(nil)
 	end := tr.encode(salt, f.at())

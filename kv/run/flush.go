@@ -146,10 +146,10 @@ func (f Files) write(
 // footer returns what follows the records of a run that ends at a mark.
 func (r *run) footer(mem *memory, end Mark, pace func(bytes int)) ([]byte, error) {
 	f := footer{salt: r.salt, first: r.header.first, start: int64(end.offset), pacing: pacing{pace: pace}}
-	entries := mem.entries(r.number, end.offset, end.records, &f.pacing)
-	f.index(entries)
+	list := mem.index(r.header.first, end.offset, end.records, &f.pacing)
+	f.index(list)
 	t := trailer{records: end.records, last: end.Revision, chainAfter: end.Chain, indexAt: f.start, stepsAt: f.at()}
-	f.steps(entries)
+	f.steps(list.steps)
 	if f.at()+trailerSize > math.MaxUint32 {
 		return nil, fmt.Errorf("run: run %d does not end before 4 GiB", r.number)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/bits"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -56,10 +57,11 @@ func (f *footer) finish(block int) {
 }
 
 // index appends the blocks of the index.
-func (f *footer) index(entries []Entry) {
+func (f *footer) index(list *packed) {
+	f.b = slices.Grow(f.b, len(list.b))
 	var last []byte
 	block := -1
-	for _, i := range sortEntries(entries) {
+	for _, item := range list.sorted() {
 		if block >= 0 && len(f.b)-block >= blockBytes {
 			f.finish(block)
 			block = -1
@@ -67,9 +69,10 @@ func (f *footer) index(entries []Entry) {
 		if block < 0 {
 			block, last = f.begin(), nil
 		}
-		f.entry(last, &entries[i])
+		key, fields := list.entry(item.at)
+		f.entry(last, key, fields)
 		f.did(0)
-		last = entries[i].Key
+		last = key
 	}
 	if block >= 0 {
 		f.finish(block)
@@ -77,20 +80,26 @@ func (f *footer) index(entries []Entry) {
 }
 
 // entry appends one entry, of whose key only what differs from the entry before.
-func (f *footer) entry(last []byte, e *Entry) {
-	shared := commonPrefix(last, e.Key)
+func (f *footer) entry(last, key, fields []byte) {
+	shared := commonPrefix(last, key)
 	b := binary.AppendUvarint(f.b, uint64(shared))
-	b = binary.AppendUvarint(b, uint64(len(e.Key)-shared))
-	b = append(b, e.Key[shared:]...)
+	b = binary.AppendUvarint(b, uint64(len(key)-shared))
+	b = append(b, key[shared:]...)
+	f.b = append(b, fields...)
+}
+
+// appendFields appends what follows the key of an entry, in a run that begins with a revision. That is shorter than
+// 64 bytes.
+func (e *Entry) appendFields(b []byte, first uint64) []byte {
 	flags := byte(0)
 	if e.Deleted {
 		flags = flagDeleted
 	}
 	b = append(b, flags)
-	for _, v := range [...]uint64{e.Mod - f.first, e.Mod - e.Create, e.Version, uint64(e.Lease), uint64(e.At.Offset), uint64(e.At.Size)} {
+	for _, v := range [...]uint64{e.Mod - first, e.Mod - e.Create, e.Version, uint64(e.Lease), uint64(e.At.Offset), uint64(e.At.Size)} {
 		b = binary.AppendUvarint(b, v)
 	}
-	f.b = b
+	return b
 }
 
 // commonPrefix returns how many bytes two keys have in common at their beginning.
@@ -128,22 +137,31 @@ func (e *entries) next() (bool, error) {
 		return false, errMalformed
 	}
 	e.Key = append(e.Key[:shared], e.b[:rest]...)
-	flags := e.b[rest]
-	if e.b = e.b[rest+1:]; flags&^flagDeleted != 0 {
-		return false, errFlags
+	e.b = e.b[rest:]
+	if err := e.fields(); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// fields reads what follows the key, of which there is a byte at least.
+func (e *entries) fields() error {
+	flags := e.b[0]
+	if e.b = e.b[1:]; flags&^flagDeleted != 0 {
+		return errFlags
 	}
 	e.Deleted = flags == flagDeleted
 	var v [6]uint64
 	for i := range v {
 		var ok bool
 		if v[i], ok = e.uvarint(); !ok {
-			return false, errMalformed
+			return errMalformed
 		}
 	}
 	e.Mod = e.first + v[0]
 	e.Create, e.Version, e.Lease = e.Mod-v[1], v[2], int64(v[3])
 	e.At = Ref{Run: e.file, Offset: uint32(v[4]), Size: uint32(v[5])}
-	return true, nil
+	return nil
 }
 
 func (e *entries) uvarint() (uint64, bool) {
@@ -155,19 +173,12 @@ func (e *entries) uvarint() (uint64, bool) {
 	return v, true
 }
 
-// steps appends the block of steps, which are where a scan may begin: records that are the first of
-// their revision. The entries are in the order of revisions.
-func (f *footer) steps(entries []Entry) {
+// steps appends the block of steps, which are in the order of revisions.
+func (f *footer) steps(steps []step) {
 	block := f.begin()
-	last, next := uint64(0), uint32(stepBytes)
-	for i := range entries {
-		e := &entries[i]
-		if e.Mod != last && e.At.Offset >= next {
-			f.b = binary.AppendUvarint(f.b, e.Mod-f.first)
-			f.b = binary.AppendUvarint(f.b, uint64(e.At.Offset))
-			next = e.At.Offset + stepBytes
-		}
-		last = e.Mod
+	for _, s := range steps {
+		f.b = binary.AppendUvarint(f.b, s.mod-f.first)
+		f.b = binary.AppendUvarint(f.b, uint64(s.at))
 	}
 	f.finish(block)
 }

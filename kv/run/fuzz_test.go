@@ -54,7 +54,7 @@ func FuzzRecord(f *testing.F) {
 
 func FuzzIndex(f *testing.F) {
 	build := footer{first: 5}
-	build.index([]Entry{{Key: []byte("ab"), Mod: 9, Create: 7, Version: 2, Lease: 1, At: Ref{Offset: 64, Size: 30}}, {Key: []byte("abc"), Mod: 6, Deleted: true}})
+	build.index(pack(5, []Entry{{Key: []byte("ab"), Mod: 9, Create: 7, Version: 2, Lease: 1, At: Ref{Offset: 64, Size: 30}}, {Key: []byte("abc"), Mod: 6, Deleted: true}}))
 	f.Add(build.b[recordHead:])
 	f.Fuzz(func(t *testing.T, content []byte) {
 		e, n := entries{b: content, first: 5}, 0

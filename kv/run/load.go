@@ -181,18 +181,23 @@ func (c *fileCursor) want(n int64) ([]byte, error) {
 
 // memoryCursor has the entries of a run in memory.
 type memoryCursor struct {
-	entries []Entry
-	order   []uint32 // what is left
+	list *packed
+	left []sortItem
+	entries
 }
 
 func newMemoryCursor(p part) *memoryCursor {
-	entries := p.mem.entries(p.number, p.end, p.info.Records, new(pacing))
-	return &memoryCursor{entries, append([]uint32{0}, sortEntries(entries)...)}
+	list := p.mem.index(p.header.first, p.end, p.info.Records, new(pacing))
+	return &memoryCursor{list: list, left: list.sorted(), entries: entries{first: list.first, file: p.number}}
 }
 
-func (c *memoryCursor) entry() *Entry { return &c.entries[c.order[0]] }
+func (c *memoryCursor) entry() *Entry { return &c.Entry }
 
 func (c *memoryCursor) next() (bool, error) {
-	c.order = c.order[1:]
-	return len(c.order) > 0, nil
+	if len(c.left) == 0 {
+		return false, nil
+	}
+	c.Key, c.b = c.list.entry(c.left[0].at)
+	c.left = c.left[1:]
+	return true, c.fields()
 }

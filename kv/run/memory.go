@@ -100,24 +100,16 @@ func (m *memory) records(from, to uint32) iter.Seq2[uint32, []byte] {
 	}
 }
 
-// entries returns what an index says of the records up to an offset, in the order of revisions. The
-// keys are copies that lie close together, since who sorts them goes back and forth.
-func (m *memory) entries(run uint32, end uint32, records int64, p *pacing) []Entry {
-	entries := make([]Entry, 0, records)
+// index returns what the index of a run, which begins with a revision, says of the records up to an offset.
+func (m *memory) index(first uint64, end uint32, records int64, p *pacing) *packed {
+	list := newPacked(first, records)
 	var rec Record
-	var keys []byte
 	for at, b := range m.records(0, end) {
 		rec.mustParse(b)
-		if len(rec.Key) > cap(keys)-len(keys) {
-			keys = make([]byte, 0, max(len(rec.Key), minChunk))
-		}
-		from := len(keys)
-		keys = append(keys, rec.Key...)
-		rec.Key = keys[from:len(keys):len(keys)]
-		entries = append(entries, *entryOf(&rec, Ref{Run: run, Offset: at, Size: uint32(len(b))}))
+		list.add(entryOf(&rec, Ref{Offset: at, Size: uint32(len(b))}))
 		p.did(0)
 	}
-	return entries
+	return list
 }
 
 // mustParse parses what was written to memory, which is trusted.

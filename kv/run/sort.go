@@ -14,43 +14,42 @@ type sortItem struct {
 	// head is eight bytes of the key behind what all keys share, with zeros for those that it lacks. It
 	// decides nearly all comparisons, without a look at the keys, which are all over the memory.
 	head uint64
-	i    uint32 // of the entry
+	at   uint32 // where the entry is
 	rest uint32 // bytes of the key behind what all share; 9: more than head has
 }
 
-// sortEntries returns the order of entries by key. Those with the same key stay in the order that
-// they have, which is by revision.
-func sortEntries(entries []Entry) []uint32 {
-	if len(entries) == 0 {
+// sorted returns all entries by key, once. Those with the same key stay in the order that they have, which
+// is by revision.
+func (p *packed) sorted() []sortItem {
+	if len(p.items) == 0 {
 		return nil
 	}
-	shared := entries[0].Key
-	for i := range entries {
-		shared = shared[:commonPrefix(shared, entries[i].Key)]
+	for i := range p.items {
+		item := &p.items[i]
+		key, _ := p.entry(item.at)
+		item.head, item.rest = headOf(key[len(p.shared):])
 	}
-	items := make([]sortItem, len(entries))
-	for i := range entries {
-		var head [8]byte
-		rest := copy(head[:], entries[i].Key[len(shared):])
-		if len(entries[i].Key) > len(shared)+len(head) {
-			rest = len(head) + 1
+	items := sortByHead(p.items)
+	for from := 0; from < len(items); {
+		end := from + 1
+		for end < len(items) && items[end].head == items[from].head {
+			end++
 		}
-		items[i] = sortItem{binary.BigEndian.Uint64(head[:]), uint32(i), uint32(rest)}
+		p.sortAlike(items[from:end])
+		from = end
 	}
-	items = sortByHead(items)
-	order := make([]uint32, 0, len(items))
-	for len(items) > 0 {
-		n := 1
-		for n < len(items) && items[n].head == items[0].head {
-			n++
-		}
-		sortAlike(items[:n], entries)
-		for _, item := range items[:n] {
-			order = append(order, item.i)
-		}
-		items = items[n:]
+	p.items = nil
+	return items
+}
+
+// headOf returns the head and the rest of a sortItem.
+func headOf(key []byte) (head uint64, rest uint32) {
+	if len(key) >= 8 {
+		return binary.BigEndian.Uint64(key), uint32(min(len(key), 9))
 	}
-	return order
+	var b [8]byte
+	rest = uint32(copy(b[:], key))
+	return binary.BigEndian.Uint64(b[:]), rest
 }
 
 // sortByHead sorts items by their heads: byte by byte from the last one on, each time without a change to
@@ -83,11 +82,13 @@ func sortByHead(items []sortItem) []sortItem {
 }
 
 // sortAlike sorts items with the same head, which are in the order of their entries.
-func sortAlike(items []sortItem, entries []Entry) {
+func (p *packed) sortAlike(items []sortItem) {
 	slices.SortFunc(items, func(a, b sortItem) int {
 		if a.rest <= 8 && b.rest <= 8 { // the heads have all of both keys, and zeros behind
-			return cmp.Or(cmp.Compare(a.rest, b.rest), cmp.Compare(a.i, b.i))
+			return cmp.Or(cmp.Compare(a.rest, b.rest), cmp.Compare(a.at, b.at))
 		}
-		return cmp.Or(bytes.Compare(entries[a.i].Key, entries[b.i].Key), cmp.Compare(a.i, b.i))
+		aKey, _ := p.entry(a.at)
+		bKey, _ := p.entry(b.at)
+		return cmp.Or(bytes.Compare(aKey, bKey), cmp.Compare(a.at, b.at))
 	})
 }

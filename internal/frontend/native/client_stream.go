@@ -24,6 +24,9 @@ const (
 	maxBatchBytes = 31 << 10
 	// replyOverhead is at least what a reply takes on the wire besides its value.
 	replyOverhead = 48
+	// maxAhead is about how many bytes of pages a stream reads before its client takes them. More would not be
+	// there any sooner, and has left the caches of the processors when it is sent.
+	maxAhead = 4 << 20
 	// maxUnsentReplies stops the reading of a stream whose client does not read.
 	maxUnsentReplies = 1 << 10
 	// uncountedWait is how long a stream may keep a batch that is over a bound, and so is
@@ -63,6 +66,8 @@ type clientStream struct {
 	unsent  []answer
 	pending int   // requests without a reply so far
 	counted int   // requests for which, and for whose replies, the account counts
+	pages   int   // those of them that read a page
+	page    int64 // bytes of a page, by those that were read last
 	ended   error // why no more requests come; nil while they may
 	closed  bool  // send has returned: replies are dropped
 	parked  []parkedRequest
@@ -76,6 +81,7 @@ type answer struct {
 	reply   *api.Reply
 	cost    int64
 	size    int64
+	page    bool     // see isPage
 	request *request // nil: it was refused, or nobody asks where its time went
 }
 
@@ -106,6 +112,7 @@ func newClientStream(h handler, a *clients.Account) *clientStream {
 		account: a,
 		wake:    wake.New(),
 		room:    wake.New(),
+		page:    translate.MaxPageBytes,
 	}
 }
 
@@ -251,6 +258,7 @@ func newRequest() *request {
 // finish takes the one reply to the request.
 func (r *request) finish(reply *api.Reply) {
 	s, a := r.stream, r.countReply(reply)
+	a.page = isPage(r.kind, r.expected)
 	r.stream = nil
 	if s.watch == nil {
 		requestPool.Put(r)
@@ -310,6 +318,9 @@ func (a answer) message() *api.Reply {
 func (s *clientStream) queue(a answer) {
 	s.mu.Lock()
 	s.pending--
+	if a.page {
+		s.page = max(a.size, s.page/2)
+	}
 	closed := s.closed
 	if !closed {
 		s.unsent = append(s.unsent, a)
@@ -334,6 +345,9 @@ func (s *clientStream) release(a answer, now time.Duration) {
 	s.account.Leave(a.cost)
 	s.mu.Lock()
 	s.counted--
+	if a.page {
+		s.pages--
+	}
 	waiting := len(s.parked) > 0
 	s.mu.Unlock()
 	if waiting {
@@ -432,7 +446,8 @@ func (s *clientStream) take(before []answer) (answers []answer, pending int, end
 	return answers, s.pending, s.ended
 }
 
-// sendAll sends answers in batches of limited size.
+// sendAll sends answers in batches of limited size. What they count for ends with each batch: send
+// returns when the writer of the connection has taken all but little of a large one (package grpcserver).
 func (s *clientStream) sendAll(answers []answer, send func(*api.ReplyBatch) error) error {
 	for len(answers) > 0 {
 		n := batchLen(answers)
@@ -441,9 +456,6 @@ func (s *clientStream) sendAll(answers []answer, send func(*api.ReplyBatch) erro
 			batch.Replies[i] = a.message()
 		}
 		err := send(batch)
-		if err == nil && isLarge(answers[:n]) {
-			err = send(&api.ReplyBatch{})
-		}
 		now := s.watch.now()
 		for _, a := range answers[:n] {
 			s.release(a, now)
@@ -470,11 +482,6 @@ func batchLen(answers []answer) int {
 	}
 	return len(answers)
 }
-
-// isLarge tells whether a batch is more than gRPC buffers for a stream. gRPC accepts such a
-// batch at once, but the next one only when the bytes of this one have left. So an empty
-// batch is sent behind it: when gRPC accepts that, the large one no longer takes memory.
-func isLarge(answers []answer) bool { return answers[0].size > clients.StreamWindow/2 }
 
 // close drops all unsent replies, and those that come later.
 func (s *clientStream) close() {

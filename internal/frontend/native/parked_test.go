@@ -53,15 +53,9 @@ func TestRangesOverABoundAreReadInTheirOrder(t *testing.T) {
 		if codes[api.Reply_OK] != n || !slices.IsSorted(ids) {
 			t.Errorf("replies %v, ids %v", codes, ids)
 		}
-		close(c.requests)
-		go func() {
-			for range c.replies { // an empty batch is behind each large one
-			}
-		}()
-		if err := <-c.ended; err != nil {
+		if err := c.end(t); err != nil {
 			t.Error(err)
 		}
-		close(c.replies)
 		c.idle(t)
 	})
 }
@@ -157,6 +151,59 @@ func TestParkedRequestsWhoseTimeIsUpAreNotStarted(t *testing.T) {
 			synctest.Wait()
 		}
 		<-all
+		if err := c.end(t); err != nil {
+			t.Error(err)
+		}
+		c.idle(t)
+	})
+}
+
+// Pages are read no further ahead of a client than maxAhead, and small ones do not wait for that.
+func TestPagesAreReadLittleAheadOfTheirClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, node := nodetest.New()
+		put := func(size int) {
+			node.Do(kv.Op{Kind: kv.Put, Key: "k", Value: make([]byte, size), Unconditional: true})
+		}
+		c := openStream(t, &h)
+		begun := func() (pages int) {
+			synctest.Wait()
+			c.stream.mu.Lock()
+			defer c.stream.mu.Unlock()
+			return c.stream.pages
+		}
+		for _, test := range []struct{ size, want int }{
+			{1 << 20, 3}, {1 << 19, 7}, {1000, clients.MaxClientBytes/translate.MaxPageBytes - 1}, {1 << 20, 3},
+		} {
+			put(test.size)
+			c.requests <- rangesOf(20) // the size of a page is known behind them
+			c.read(20)
+			var waiting []func()
+			h.Background = func(read func()) { waiting = append(waiting, read) }
+			left := 50
+			c.requests <- rangesOf(left)
+			if got := begun(); got != test.want {
+				t.Errorf("%d pages of %d bytes are read ahead, want %d", got, test.size, test.want)
+			}
+			h.Background = func(read func()) { read() } // those that are parked
+			txn := txnOf(&api.Txn{Then: []*api.TxnOp{rangeIn(&api.Range{Span: everything})}})
+			c.requests <- &api.RequestBatch{Requests: []*api.Request{txn}}
+			if test.want < 10 {
+				c.read(1) // it waits for no page
+			} else {
+				left++ // it waits for room
+			}
+			for _, read := range waiting {
+				read()
+			}
+			if got := begun(); got > test.want {
+				t.Errorf("%d pages of %d bytes wait for a client that does not read", got, test.size)
+			}
+			c.read(left)
+			if got := begun(); got != 0 {
+				t.Errorf("%d pages count when they were read", got)
+			}
+		}
 		if err := c.end(t); err != nil {
 			t.Error(err)
 		}

@@ -225,6 +225,10 @@ func (o *Options) members(ctx context.Context, cfg *server.Config, dns Resolver)
 			advertised = cfg.ListenPeer
 		}
 		name, list, err := o.discover(ctx, dns, advertised)
+		if known := begunAs(cfg.DataDir); err != nil && known != "" {
+			o.warn("the members cannot be discovered, and are those that the data directory knows: %v", err)
+			name, list, err = known, known+"="+advertised[0].Scheme+"://"+known, nil
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -15,9 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"balsa.example/internal/datadir"
 	"balsa.example/internal/frontend/access"
 	"balsa.example/internal/frontend/clients"
+	"balsa.example/internal/roster"
 	"balsa.example/internal/server"
+	"balsa.example/raft"
 	"balsa.example/state"
 	"balsa.example/state/logtime"
 )
@@ -260,6 +263,30 @@ func TestDiscoveryEndsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := o.Server(ctx, mute{}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// A member whose cluster has begun finds the others without a name server: when that is down is no time to stay down, too.
+func TestAMemberNeedsNoDiscoveryAgain(t *testing.T) {
+	flags := []string{"--discovery-srv=example.com", "--listen-peer-urls=https://10.0.0.1:2380", "--peer-auto-tls"}
+	for name, want := range map[string]string{"a.example.com:2380": "a.example.com:2380=https://a.example.com:2380", "n1": "", "": ""} {
+		dir := filepath.Join(t.TempDir(), "data")
+		if name != "" {
+			d, err := datadir.Open(datadir.Config{Path: dir, Owner: datadir.Owner{ID: 1, About: roster.About{Name: name}, Members: []raft.NodeID{1}, NameOf: raft.NodeID.String}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cfg, o, err := configure(t, noDNS{}, append(flags, "--data-dir="+dir)...)
+		switch {
+		case want == "" && !errors.Is(err, ErrUsage):
+			t.Errorf("%q: %v", name, err)
+		case want != "" && (err != nil || cfg.Name != name || cfg.Cluster.String() != want || len(o.Warnings) != 1):
+			t.Errorf("%q: %v, named %q in %v; warns of %q", name, err, cfg.Name, cfg.Cluster, o.Warnings)
+		}
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"balsa.example/internal/datadir"
+	"balsa.example/vfs"
 )
 
 // Resolver asks name servers. A *net.Resolver is one.
@@ -84,4 +87,17 @@ func sameAddress(ctx context.Context, dns Resolver, u *url.URL, others []*url.UR
 		}
 	}
 	return false, nil
+}
+
+// begunAs is what the member in a data directory is called, if its cluster has begun: then it needs no records to find the
+// others. Discovered members are called by where they are; any other name is left out.
+func begunAs(dir string) string {
+	found, err := datadir.Inspect(vfs.OS, dir)
+	if err != nil || found == nil || found.Identity.ClusterID == 0 {
+		return ""
+	}
+	if _, _, err := net.SplitHostPort(found.Name); err != nil {
+		return ""
+	}
+	return found.Name
 }

@@ -780,3 +780,25 @@ func TestClientsAreToldThatNothingHasChanged(t *testing.T) {
 		t.Error(code)
 	}
 }
+
+// A server whose cluster has begun knows the others, also if it is told of itself alone.
+func TestAServerIsToldOfItselfAloneLater(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, options{servers: 3})
+	c.startAll()
+	c.put("a", "1", 0)
+	i := (c.leader() + 1) % 3
+	c.stop(i)
+	c.put("a", "2", 1)
+	name := c.configs[i].Name
+	alone, err := ParseCluster("test", name+"="+c.configs[i].Cluster.PeerURLs(name)[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.configs[i].Cluster = alone
+	c.start(i)
+	awaitReady(t, c.servers[i])
+	c.stop((i + 1) % 3)
+	c.put("a", "3", 2) // which takes it
+	c.wants("a", "3")
+}

@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	if servesAlone(os.Args) {
+	if serves(os.Args) {
 		machine.StartAnew()
 	}
 	ignoreWriteSignals()
@@ -41,15 +41,15 @@ func main() {
 	os.Exit(code)
 }
 
-// servesAlone tells whether a command line runs one server of a cluster. The answer is no where flags with a value
+// serves tells whether a command line runs servers. The answer is no where flags with a value
 // come before the command.
-func servesAlone(args []string) bool {
+func serves(args []string) bool {
 	if isEtcd(args[0]) {
 		return true
 	}
 	for _, arg := range args[1:] {
 		if !strings.HasPrefix(arg, "-") {
-			return arg == "serve" || arg == "etcd"
+			return arg == "serve" || arg == "etcd" || arg == "dev"
 		}
 	}
 	return false

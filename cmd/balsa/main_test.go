@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestServesAlone(t *testing.T) {
+func TestServes(t *testing.T) {
 	for line, want := range map[string]bool{
 		"balsa":                     false,
 		"balsa serve":               true,
@@ -15,11 +15,12 @@ func TestServesAlone(t *testing.T) {
 		"etcd":                      true,
 		"balsa --some-flag serve":   true,
 		"balsa get serve":           false,
-		"balsa dev":                 false,
+		"balsa dev":                 true,
+		"balsa dev --nodes 1":       true,
 		"balsa --endpoints e serve": false, // it is a server's, but that would have to be parsed first
 	} {
-		if got := servesAlone(strings.Fields(line)); got != want {
-			t.Errorf("%q runs a server alone: %v, want %v", line, got, want)
+		if got := serves(strings.Fields(line)); got != want {
+			t.Errorf("%q runs servers: %v, want %v", line, got, want)
 		}
 	}
 }

@@ -13,6 +13,9 @@ func (s *Store) Txn(t *Txn, wall int64) (TxnResult, error) {
 	defer s.writer.Unlock()
 	p := planner{s: s}
 	pl, code, err := p.plan(t)
+	if err == nil && code == CodeOK {
+		code, err = p.readKept()
+	}
 	if err != nil || code != CodeOK {
 		return TxnResult{Code: code, Revision: s.revision}, err
 	}

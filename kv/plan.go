@@ -5,6 +5,7 @@ import (
 	"cmp"
 
 	"balsa.example/kv/index"
+	"balsa.example/kv/run"
 )
 
 // plan is what a transaction will do, found out before its first write. So a transaction
@@ -30,6 +31,15 @@ type planner struct {
 	bytes   int64 // at least what the records of the keys to delete will take
 	removed map[index.Slot]bool
 	leases  map[int64]int // new keys of each lease
+
+	kept      []keptValue
+	keptBytes int64 // their records will take so many bytes at least
+}
+
+// keptValue is the value of a PutOp with IgnoreValue: that of the key as it is.
+type keptValue struct {
+	*step
+	head index.Head
 }
 
 // plan returns the plan of t, or why t is refused. An error is one of the disk.
@@ -58,7 +68,7 @@ func (p *planner) step(st *step) (code Code, err error) {
 	switch op := st.op; {
 	case op.Put != nil:
 		st.changed = true
-		return p.put(st)
+		return p.put(st), nil
 	case op.Delete != nil:
 		return p.delete(st), nil
 	case op.Range != nil:
@@ -73,21 +83,38 @@ func (p *planner) step(st *step) (code Code, err error) {
 	return CodeInvalid, nil
 }
 
-func (p *planner) put(st *step) (Code, error) {
+func (p *planner) put(st *step) Code {
 	op := st.op.Put
 	p.changes++
 	old := p.s.head(p.s.index.Find(op.Key))
 	if old.Deleted && (op.IgnoreValue || op.IgnoreLease) {
-		return CodeNoKey, nil
+		return CodeNoKey
 	}
 	if op.IgnoreValue {
-		rec, err := p.s.read(op.Key, old.Mod, old.Ref)
+		p.kept = append(p.kept, keptValue{st, old})
+		p.keptBytes += max(0, int64(old.Ref.Size)-recordNumbers)
+	}
+	return p.lease(op, old)
+}
+
+// recordNumbers bounds by how many bytes the records of two versions of a key differ that have the same value.
+const recordNumbers = 64
+
+// readKept reads the values that puts keep. More than a run can hold is refused: each replica would end as it executes
+// that, and again as it replays the log. No replica has ever executed it, so that all do the same with every log. What
+// may be proposed has a far lower bound (see maxKeptBytes).
+func (p *planner) readKept() (Code, error) {
+	if p.keptBytes > run.MaxRunBytes {
+		return CodeTooLarge, nil
+	}
+	for _, k := range p.kept {
+		rec, err := p.s.read(k.op.Put.Key, k.head.Mod, k.head.Ref)
 		if err != nil {
 			return CodeOK, err
 		}
-		st.value = rec.Value
+		k.value = rec.Value
 	}
-	return p.lease(op, old), nil
+	return CodeOK, nil
 }
 
 // lease refuses to put a key that its lease cannot take.

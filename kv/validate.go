@@ -22,21 +22,53 @@ func (t *Txn) Validate(limits Limits) error {
 	if err := t.validate(&limits, MaxTxnDepth); err != nil {
 		return err
 	}
-	_, err := changesOf(t.Then)
-	if err != nil {
-		return fmt.Errorf("then: %w", err)
+	if kept, most := t.kept(), max(maxKeptBytes/limits.MaxValueBytes, 1); kept > most {
+		return fmt.Errorf("%d puts keep the value of their key, those of nested transactions included, the limit is %d: %w", kept, most, ErrTooLarge)
 	}
-	if _, err = changesOf(t.Else); err != nil {
-		return fmt.Errorf("else: %w", err)
-	}
-	return nil
+	return t.validateChanges()
 }
 
 // Check says whether a transaction makes sense, in the same way on each replica. All that it
 // looks at is the transaction itself.
 func (t *Txn) Check() Code {
-	code, _ := CodeOf(t.Validate(unlimited))
+	err := t.validate(&unlimited, MaxTxnDepth)
+	if err == nil {
+		err = t.validateChanges()
+	}
+	code, _ := CodeOf(err)
 	return code
+}
+
+// validateChanges refuses a transaction that could change a key twice.
+func (t *Txn) validateChanges() error {
+	if _, err := changesOf(t.Then); err != nil {
+		return fmt.Errorf("then: %w", err)
+	}
+	if _, err := changesOf(t.Else); err != nil {
+		return fmt.Errorf("else: %w", err)
+	}
+	return nil
+}
+
+// maxKeptBytes is what the puts of a transaction may write together of values that they keep. Those are not in the
+// transaction, and each of them may be as large as the largest value. All of a revision has to fit into memory, and
+// into one run, of each member: a transaction that is in the log is executed, whatever comes of it.
+const maxKeptBytes = 256 << 20
+
+// kept is how many values a transaction keeps at most, with those that are nested in it.
+func (t *Txn) kept() int {
+	in := func(ops []TxnOp) (n int) {
+		for i := range ops {
+			switch op := &ops[i]; {
+			case op.Txn != nil:
+				n += op.Txn.kept()
+			case op.Put != nil && op.Put.IgnoreValue:
+				n++
+			}
+		}
+		return n
+	}
+	return max(in(t.Then), in(t.Else))
 }
 
 // Validate says whether a range may be read under limits. See Txn.Validate.

@@ -18,7 +18,7 @@ func (h *History) Append(rec *Record) Ref {
 	}
 	mem := r.mem.Load()
 	at := mem.size
-	if size > maxRecord || int64(at)+int64(size) > maxRunBytes {
+	if size > maxRecord || int64(at)+int64(size) > MaxRunBytes {
 		panic(fmt.Sprintf("run: a record of %d bytes at offset %d of a run", size, at))
 	}
 	hash := rec.encode(mem.room(size), place(r.salt, at))

@@ -24,12 +24,13 @@ type Options struct {
 	OpenFiles int
 }
 
+// MaxRunBytes bounds a run, and so a revision, which is in one run: offsets have 32 bits.
+const MaxRunBytes = 1<<32 - 1
+
 const (
 	defaultRunBytes   = 32 << 20
 	defaultCacheBytes = 64 << 20
 	defaultOpenFiles  = 512
-	// maxRunBytes bounds a run, since offsets have 32 bits.
-	maxRunBytes = 1<<32 - 1
 	// maxChunk and minChunk bound the memory that a run takes at once.
 	maxChunk = 1 << 20
 	minChunk = 4 << 10
@@ -39,7 +40,7 @@ func (o *Options) setDefaults() {
 	if o.RunBytes <= 0 {
 		o.RunBytes = defaultRunBytes
 	}
-	o.RunBytes = min(o.RunBytes, maxRunBytes/4)
+	o.RunBytes = min(o.RunBytes, MaxRunBytes/4)
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCacheBytes
 	}

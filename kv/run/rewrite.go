@@ -52,7 +52,7 @@ func (h *History) Rewrite(ctx context.Context, files []uint32, live func(rec *Re
 		if err := w.run(ctx, r); err != nil {
 			return nil, w.abandon(err)
 		}
-		if size := int64(w.mem.size); i == len(old)-1 || size >= h.opts.RunBytes || size+old[i+1].info.Bytes > maxRunBytes {
+		if size := int64(w.mem.size); i == len(old)-1 || size >= h.opts.RunBytes || size+old[i+1].info.Bytes > MaxRunBytes {
 			if err := w.finish(ctx, r); err != nil {
 				return nil, w.abandon(err)
 			}

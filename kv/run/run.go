@@ -86,7 +86,7 @@ func checkInfos(infos []Info, nextFile uint32) error {
 		switch {
 		case i.File == 0 || i.File >= nextFile || seen[i.File]:
 			return fmt.Errorf("run: run %d of the list: file %d is used twice, or not below the next file %d", n, i.File, nextFile)
-		case i.Bytes < headerSize || i.Bytes > maxRunBytes || i.First > i.Last || i.Records < 0:
+		case i.Bytes < headerSize || i.Bytes > MaxRunBytes || i.First > i.Last || i.Records < 0:
 			return fmt.Errorf("run: run %d of the list: %d bytes, %d records, revisions %d to %d", n, i.Bytes, i.Records, i.First, i.Last)
 		case !i.Sealed && (n < len(infos)-1 || i.Rewritten):
 			return fmt.Errorf("run: run %d of %d in the list is not sealed", n, len(infos))

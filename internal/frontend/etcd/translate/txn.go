@@ -25,34 +25,10 @@ func Txn(r *pb.TxnRequest, limits kv.Limits) (*kv.Txn, error) {
 	if tooLarge(r, mostOfTxn(r), limits) {
 		return nil, ErrRequestTooLarge
 	}
-	if keptBy(t) > max(maxKeptBytes/cmp.Or(limits.MaxValueBytes, kv.DefaultLimits.MaxValueBytes), 1) {
-		return nil, ErrRequestTooLarge
-	}
 	if err := t.Validate(limits); err != nil {
 		return nil, invalid(err)
 	}
 	return t, nil
-}
-
-// maxKeptBytes is what the puts of a transaction may write together of values that they keep. Those are not in the
-// request, and each of them may be as large as the largest value. All of a revision has to fit into memory, and into
-// one file, of each member: a transaction that is in the log is executed, whatever comes of it.
-const maxKeptBytes = 256 << 20
-
-// keptBy is how many values a transaction keeps at most, with those that are nested in it.
-func keptBy(t *kv.Txn) int {
-	kept := func(ops []kv.TxnOp) (n int) {
-		for i := range ops {
-			switch op := &ops[i]; {
-			case op.Txn != nil:
-				n += keptBy(op.Txn)
-			case op.Put != nil && op.Put.IgnoreValue:
-				n++
-			}
-		}
-		return n
-	}
-	return max(kept(t.Then), kept(t.Else))
 }
 
 // mostOfTxn is at least the size of a request whose shape is right, in bytes.

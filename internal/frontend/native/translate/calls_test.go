@@ -533,7 +533,7 @@ func TestHandlerRefusesCallsThatMakeNoSense(t *testing.T) {
 		{txnRequest(&api.Txn{Compares: []*api.Compare{{Span: single("a"), Target: api.Compare_VALUE, Number: 1}}}), api.Reply_INVALID, "number is set, but target is VALUE"},
 		{txnRequest(&api.Txn{Then: many}), api.Reply_TOO_MANY_OPS, "then has 129 operations, the limit is 128"},
 		{txnRequest(wide), api.Reply_TOO_MANY_OPS, "5160 compares and operations, those of nested ones included, the limit is 4096"},
-		{txnRequest(keeping), api.Reply_TOO_MANY_OPS, "200 puts that keep the value of their key, those of nested ones included, the limit is 163"},
+		{txnRequest(keeping), api.Reply_TOO_LARGE, "200 puts keep the value of their key, those of nested transactions included, the limit is 170"},
 		{txnRequest(deep), api.Reply_INVALID, "nested more than 8 deep"},
 		{txnRequest(&api.Txn{Then: []*api.TxnOp{putIn(&api.Put{Key: []byte("k"), Lease: -1})}}), api.Reply_INVALID, "then[0]: lease is -1"},
 		{txnRequest(&api.Txn{Then: []*api.TxnOp{

@@ -24,10 +24,6 @@ const (
 	// transaction may have with all that are nested in it.
 	totalOpsFactor = 32
 	maxTotalOps    = 32 << 10
-	// maxKeptBytes is what the puts of a transaction may write together of values that they keep. Those are
-	// not in the request, and each of them may be as large as the largest value. A revision has to fit into
-	// memory, and into one file.
-	maxKeptBytes = 256 << 20
 )
 
 // command answers a write that is more than an operation on one key.
@@ -134,9 +130,6 @@ func (h *Handler) checkTxn(txn *kv.Txn) error {
 	if most := h.maxPutBytes(); size.bytes > most {
 		return fmt.Errorf("the transaction has %d bytes of keys and values, the limit is %d: %w", size.bytes, most, kv.ErrTooLarge)
 	}
-	if most := max(maxKeptBytes/h.maxPutBytes(), 1); size.kept > most {
-		return fmt.Errorf("the transaction has %d puts that keep the value of their key, those of nested ones included, the limit is %d: %w", size.kept, most, kv.ErrTooManyOps)
-	}
 	boundRanges(txn)
 	return nil
 }
@@ -147,7 +140,7 @@ func (h *Handler) maxPutBytes() int {
 }
 
 // txnSize is how much a transaction has, with all that are nested in it.
-type txnSize struct{ ops, bytes, kept int }
+type txnSize struct{ ops, bytes int }
 
 func sizeOf(txn *kv.Txn) (size txnSize) {
 	size.ops = len(txn.If) + len(txn.Then) + len(txn.Else)
@@ -160,14 +153,12 @@ func sizeOf(txn *kv.Txn) (size txnSize) {
 		case op.Range != nil:
 			size.bytes += len(op.Range.From) + len(op.Range.To)
 		case op.Put != nil:
-			if size.bytes += len(op.Put.Key) + len(op.Put.Value); op.Put.IgnoreValue {
-				size.kept++
-			}
+			size.bytes += len(op.Put.Key) + len(op.Put.Value)
 		case op.Delete != nil:
 			size.bytes += len(op.Delete.From) + len(op.Delete.To)
 		case op.Txn != nil:
 			nested := sizeOf(op.Txn)
-			size.ops, size.bytes, size.kept = size.ops+nested.ops, size.bytes+nested.bytes, size.kept+nested.kept
+			size.ops, size.bytes = size.ops+nested.ops, size.bytes+nested.bytes
 		}
 	}
 	return size

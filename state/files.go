@@ -174,11 +174,8 @@ func (f *files) lastRevision() uint64 {
 	if f.current == nil {
 		return 0
 	}
-	last := max(f.current.compacted, 1) // a store that is empty, or was restored, has no records of its revision
-	if n := len(f.current.runs); n > 0 {
-		last = max(last, f.current.runs[n-1].Last)
-	}
-	return last
+	// A store that is empty, or was restored, has no records of its revision.
+	return max(f.current.compacted, f.current.lastRevision(), 1)
 }
 
 // read returns the newest manifest, nil if there is none.

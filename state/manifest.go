@@ -75,6 +75,22 @@ func (m *manifest) encode(cluster uint64) []byte {
 	return binary.LittleEndian.AppendUint64(e.b, xxhash.Sum64(e.b))
 }
 
+// check refuses a manifest with runs that no history can have.
+func (m *manifest) check() error {
+	if err := run.CheckInfos(m.runs, m.nextFile); err != nil {
+		return fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	return nil
+}
+
+// lastRevision is that of the last record, 0 if there is none.
+func (m *manifest) lastRevision() uint64 {
+	if len(m.runs) == 0 {
+		return 0
+	}
+	return m.runs[len(m.runs)-1].Last
+}
+
 // historyIn returns what stands in the runs of a member of a cluster.
 func (m *manifest) historyIn(cluster uint64) uint64 { return cmp.Or(m.history, cluster) }
 

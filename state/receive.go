@@ -134,7 +134,7 @@ func (m *Machine) ReceiveState(ctx context.Context, position raft.SnapshotMeta, 
 	defer func() { end(err) }()
 	from, mf, small, err := m.readStream(data)
 	if err != nil {
-		return fmt.Errorf("receive state %s: %w", position, err)
+		return fmt.Errorf("receive state %s of member %s: %w", position, from, err)
 	}
 	if mf.position.Index != position.Index || mf.position.Term != position.Term {
 		return fmt.Errorf("receive state %s: the manifest is at %s", position, mf.position)
@@ -142,7 +142,7 @@ func (m *Machine) ReceiveState(ctx context.Context, position raft.SnapshotMeta, 
 	history := m.present.Load().history
 	m.cfg.Gently(func() { err = m.store(ctx, storing{m.filesOf(mf), history.NewFile}, from, mf, small) })
 	if err != nil {
-		return fmt.Errorf("receive state %s: %w", position, err)
+		return fmt.Errorf("receive state %s of member %s: %w", position, from, err)
 	}
 	m.files.received = mf
 	return nil
@@ -169,12 +169,14 @@ func (m *Machine) store(ctx context.Context, to storing, from raft.NodeID, mf *m
 			return failed(err)
 		}
 	}
-	mf.small.number = to.number()
+	mf.small.number, mf.nextFile = to.number(), to.number()
+	if err := mf.check(); err != nil { // two runs of the sender may have become one file
+		return err
+	}
 	mf.small.bytes, mf.small.checksum, err = m.files.write(smallName(mf.small.number), bytes.NewReader(small))
 	if err != nil {
 		return err
 	}
-	mf.nextFile = to.number()
 	if err := m.files.publish(mf); err != nil {
 		return m.files.discard(mf.small, err)
 	}
@@ -182,7 +184,8 @@ func (m *Machine) store(ctx context.Context, to storing, from raft.NodeID, mf *m
 	return nil
 }
 
-// readStream reads a stream, and checks all of it.
+// readStream reads a stream, and checks all of it, also what the next start would refuse: then this member would have lost
+// what it had. It tells the sender as soon as that is known.
 func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, small []byte, err error) {
 	b, err := io.ReadAll(io.LimitReader(data, maxSmallStream+1))
 	if err != nil {
@@ -193,8 +196,14 @@ func (m *Machine) readStream(data io.Reader) (from raft.NodeID, mf *manifest, sm
 	}
 	from = raft.NodeID(binary.LittleEndian.Uint64(b))
 	im, err := decodeImage(b, m.cfg.Cluster)
+	if err == nil {
+		err = im.manifest.check()
+	}
+	if err == nil && im.manifest.lastRevision() > im.Revision() {
+		err = fmt.Errorf("%w: its runs end at revision %d, its store is at %d", ErrManifest, im.manifest.lastRevision(), im.Revision())
+	}
 	if err != nil {
-		return 0, nil, nil, err
+		return from, nil, nil, err
 	}
 	return from, im.manifest, im.small, nil
 }
@@ -205,7 +214,7 @@ func (m *Machine) obtain(ctx context.Context, to storing, from raft.NodeID, info
 	// Only of the newest manifest: what a stream alone needs is removed when that ends.
 	if own, ok := f.current.find(fileName(info)); ok && own.Sealed && info.Sealed {
 		info.File = own.File
-		return nil
+		return sameRun(own, *info)
 	}
 	if own, ok := f.extendedBy(info); ok && !m.hasWrittenBehind(own) {
 		err := m.fetchRest(ctx, to.Files, to.Extend, from, info, own.File, own.Bytes)
@@ -251,9 +260,26 @@ func (m *Machine) fetchRest(ctx context.Context, files run.Files, receive run.Re
 	}
 	info.File = number
 	return m.fetch(ctx, from, fileName(info), there.Have, func(ctx context.Context, data io.Reader) error {
-		_, err := receive(ctx, number, *info, there, data, nil)
-		return err
+		if _, err := receive(ctx, number, *info, there, data, nil); err != nil {
+			return err
+		}
+		if !files.SameHead(number, *info) {
+			return errOtherRun(info)
+		}
+		return nil
 	})
+}
+
+// sameRun refuses what another member says of a run that this member has, if that says something else.
+func sameRun(own, theirs run.Info) error {
+	if own.File = theirs.File; own != theirs {
+		return errOtherRun(&theirs)
+	}
+	return nil
+}
+
+func errOtherRun(info *run.Info) error {
+	return fmt.Errorf("%w: it has a run of revisions %d to %d, whose file is that of another run", ErrManifest, info.First, info.Last)
 }
 
 // fetchTimeout bounds one fetch. What has come of a run by then is kept, so that the next fetch goes

@@ -1,12 +1,16 @@
 package state_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"testing"
 
 	"balsa.example/internal/check/crashfs"
+	"balsa.example/kv/run"
 	"balsa.example/raft"
 	"balsa.example/state"
 )
@@ -88,6 +92,80 @@ func TestAStateIsTakenGently(t *testing.T) {
 	}
 	if position, err := follower.InstallState(stream.Position); err != nil || position.Index != 10 || gently != 2 {
 		t.Errorf("installed at %s, gently %d times, want 2: %v", position, gently, err)
+	}
+}
+
+// The manifest of another member becomes the own one, and a start refuses one with runs that no history can have. So it
+// is refused before, by the member's name, and the own state is as it was.
+func TestAManifestThatNoHistoryCanHaveIsRefused(t *testing.T) {
+	leader, _ := openMachine(t, crashfs.NewCrashableMem())
+	fs := crashfs.NewCrashableMem()
+	follower, _ := openMachine(t, fs)
+	follower.UseFetcher(from{leader})
+	follower.DoOp(set("own", "value"))
+	if err := checkpoint(follower, 1); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3000 { // a run that is full, and the next
+		leader.DoOp(set(keyOf(i), valueOf(i)))
+	}
+	if err := checkpoint(leader, 3000); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := leader.OpenState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Data.Close()
+	b, err := io.ReadAll(stream.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := state.DecodeImage(b, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, next := image.Runs(), uint32(1000)
+	if len(runs) < 2 || !runs[0].Sealed || !runs[1].Sealed {
+		t.Fatalf("%d runs, want two that are full", len(runs))
+	}
+	receive := func(runs []run.Info, next uint32) error {
+		sent := image.WithRuns(runs, next).Encode()
+		copy(sent, b[:8]) // the sender's id
+		return follower.ReceiveState(context.Background(), stream.Position, 0, 0, bytes.NewReader(sent))
+	}
+	for name, spoil := range map[string]func([]run.Info) []run.Info{
+		"a file twice":             func(r []run.Info) []run.Info { r[1].File = r[0].File; return r },
+		"no file":                  func(r []run.Info) []run.Info { r[0].File = 0; return r },
+		"a file that is to come":   func(r []run.Info) []run.Info { r[0].File = next; return r },
+		"another order":            func(r []run.Info) []run.Info { r[0], r[1] = r[1], r[0]; return r },
+		"revisions twice":          func(r []run.Info) []run.Info { r[1].First = r[0].Last; return r },
+		"a gap":                    func(r []run.Info) []run.Info { return append(r[:1], r[2:]...) },
+		"a length below nothing":   func(r []run.Info) []run.Info { r[0].Bytes = -1; return r },
+		"a length beyond a run":    func(r []run.Info) []run.Info { r[0].Bytes = run.MaxRunBytes + 1; return r },
+		"records below nothing":    func(r []run.Info) []run.Info { r[0].Records = -1; return r },
+		"one that is not sealed":   func(r []run.Info) []run.Info { r[0].Sealed = false; return r },
+		"revisions that are ahead": func(r []run.Info) []run.Info { r[len(r)-1].Last = 1 << 40; return r },
+		"the same bytes twice": func(r []run.Info) []run.Info {
+			r[1].Checksum, r[1].Bytes = r[0].Checksum, r[0].Bytes
+			return r
+		},
+	} {
+		err := receive(spoil(slices.Clone(runs)), next)
+		if !errors.Is(err, state.ErrManifest) || !strings.Contains(err.Error(), "of member "+raft.NodeID(1).String()+": ") {
+			t.Errorf("%s: received: %v", name, err)
+		}
+	}
+	hash := follower.Hash()
+	if opened, position := openMachine(t, fs); position.Index != 1 || opened.Hash() != hash {
+		t.Errorf("opened at %s with hash %x, want 1 and %x", position, opened.Hash(), hash)
+	}
+	if err := receive(runs, next); err != nil {
+		t.Errorf("as it is: %v", err)
+	}
+	other := slices.Clone(runs) // of a file that the follower has by now
+	if other[0].Records++; !errors.Is(receive(other, next), state.ErrManifest) {
+		t.Error("a run that has other records than its file is taken")
 	}
 }
 

@@ -90,7 +90,7 @@ type History struct {
 func Open(opts Options, infos []Info, nextFile uint32) (*History, error) {
 	opts.setDefaults()
 	nextFile = max(nextFile, 1)
-	if err := checkInfos(infos, nextFile); err != nil {
+	if err := CheckInfos(infos, nextFile); err != nil {
 		return nil, err
 	}
 	h := &History{opts: opts, files: Files{FS: opts.FS, Dir: opts.Dir, Cluster: opts.Cluster}, whole: true}

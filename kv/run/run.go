@@ -79,8 +79,8 @@ func (i Info) mark() Mark {
 	return Mark{Revision: i.Last, Chain: i.ChainAfter, records: i.Records}
 }
 
-// checkInfos refuses lists that no history can have.
-func checkInfos(infos []Info, nextFile uint32) error {
+// CheckInfos refuses lists that no history can have: Open refuses them too, and then they may be in a manifest already.
+func CheckInfos(infos []Info, nextFile uint32) error {
 	seen := map[uint32]bool{}
 	for n, i := range infos {
 		switch {

@@ -28,6 +28,8 @@ var service = []mutant{
 		tests: [2]string{"./internal/frontend/etcd/gateway", "^TestACertificate"}},
 	{name: "lock-held-by-another-key-of-its-lease", edit: edit{"internal/frontend/etcd/queue.go",
 		" || resp.Kvs[0].CreateRevision != p.created {", " {"}, tests: [2]string{"./internal/frontend/etcd", "^TestLockIsNotHeld"}},
+	{name: "manifest-of-a-member-taken-as-it-is", edit: edit{"state/receive.go",
+		"		err = im.manifest.check()\n", "		err = nil\n"}, tests: [2]string{"./state", "^TestAManifestThat"}},
 	{name: "values-that-are-kept-without-bound", edit: edit{"kv/validate.go",
 		"; kept > most {", "; kept > 10*most {"}, tests: [2]string{"./kv", "^TestPutsThatKeep"}},
 }

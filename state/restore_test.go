@@ -334,7 +334,7 @@ func TestWatchersOfARestoredStateBeginAtItsRevision(t *testing.T) {
 			m.DoOp(set("key", "value"))
 		}
 		hub := watch.New(m, m.Revision(), m.Compacted(), watch.Limits{PieceBytes: 1000}, func() {})
-		stream := hub.NewStream(func() {})
+		stream := hub.NewStream(watch.NativeFace, func() {})
 		if err := stream.Watch(watch.Request{ID: 1, Revision: m.Compacted()}); err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func (w *watches) publisher() (*watch.Hub, *lateHistory) {
 
 // resume makes the watchers at the machine that was attached last.
 func (w *watches) resume() {
-	w.stream = w.hub.NewStream(func() {})
+	w.stream = w.hub.NewStream(watch.NativeFace, func() {})
 	for _, x := range w.all {
 		if x.err == nil {
 			x.Revision = x.next

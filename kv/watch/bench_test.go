@@ -18,7 +18,7 @@ func BenchmarkEvent(b *testing.B) {
 			h := watch.New(newStore(watch.Limits{}), 1, 0, watch.Limits{}, func() {})
 			var streams []*watch.Stream
 			for range bm.streams {
-				streams = append(streams, h.NewStream(func() {}))
+				streams = append(streams, h.NewStream(watch.NativeFace, func() {}))
 			}
 			for i := range bm.receivers {
 				_ = streams[i%bm.streams].Watch(watch.Request{ID: int64(i), Span: kv.Prefix("key")})
@@ -59,7 +59,7 @@ func BenchmarkEvent(b *testing.B) {
 // BenchmarkPublish is what the goroutine that executes the log spends.
 func BenchmarkPublish(b *testing.B) {
 	h := watch.New(newStore(watch.Limits{}), 1, 0, watch.Limits{}, func() {})
-	_ = h.NewStream(func() {}).Watch(watch.Request{ID: 1})
+	_ = h.NewStream(watch.NativeFace, func() {}).Watch(watch.Request{ID: 1})
 	events := []kv.Event{{Entry: kv.Entry{Key: "key1", Value: make([]byte, 256)}}}
 	for revision := uint64(2); b.Loop(); revision++ {
 		h.Publish(revision, events)

@@ -30,7 +30,7 @@ func TestWhatAHubKeepsIsBounded(t *testing.T) {
 		history.events = append(history.events, kv.Event{Entry: kv.Entry{Key: fmt.Sprint(i), Value: bytes.Repeat([]byte("v"), 100)}})
 	}
 	h := New(history, 1, 0, limits, func() {})
-	s := h.NewStream(func() {})
+	s := h.NewStream(NativeFace, func() {})
 	for i := range int64(100) {
 		_ = s.Watch(Request{ID: i, Span: kv.Span{To: fmt.Sprintf("%02d", i)}, Revision: uint64(i%2) * 2})
 	}
@@ -46,11 +46,14 @@ func TestWhatAHubKeepsIsBounded(t *testing.T) {
 		for _, g := range h.ring.order {
 			kept += g.ring[0].size
 		}
-		if h.ring.bytes > limits.RingBytes || len(h.ring.order) > limits.RingBytes/overhead {
+		if h.ring.bytes*h.copies > limits.RingBytes || len(h.ring.order) > limits.RingBytes/overhead {
 			t.Fatalf("%d bytes in %d batches", h.ring.bytes, len(h.ring.order))
 		}
 		if r%20 > 15 {
 			s.Next(10_000)
+		}
+		if held := h.pieces.held(); held > h.limits.allPieces() {
+			t.Fatalf("%d bytes of pieces, want at most %d", held, h.limits.allPieces())
 		}
 		for _, p := range h.pieces.recent {
 			if len(h.pieces.recent) > keptPieces || p.bytes > 4*limits.PieceBytes || len(p.revisions) > limits.PieceBytes/overhead {
@@ -88,6 +91,131 @@ func TestRingCountsItsBytes(t *testing.T) {
 	}
 }
 
+// held is how many bytes all pieces have.
+func (p *pieces) held() (bytes int) {
+	for _, x := range p.recent {
+		bytes += x.size + x.bytes
+	}
+	return bytes
+}
+
+// ending is a history of one event at each revision up to the last, which is huge. It counts how often that is read.
+type ending struct {
+	last  uint64
+	value []byte
+	reads int
+}
+
+// Scan implements History.
+func (h *ending) Scan(from uint64, yield func(uint64, []kv.Event) bool) error {
+	for r := from; r <= h.last; r++ {
+		e := kv.Event{Entry: kv.Entry{Key: "k", Value: []byte("small")}}
+		if r == h.last {
+			h.reads++
+			e.Value = h.value
+		}
+		if !yield(r, []kv.Event{e}) {
+			break
+		}
+	}
+	return nil
+}
+
+// Previous implements History.
+func (h *ending) Previous(string, uint64) (*kv.Entry, error) { return nil, nil }
+
+// A revision that is larger than all that may be kept is read once for all who are behind, and then goes, though nobody
+// reads anything else.
+func TestAHugeRevisionIsKeptWhileSomebodyIsBehind(t *testing.T) {
+	history := &ending{last: 30, value: make([]byte, 1_000_000)}
+	h := New(history, history.last, 0, Limits{PieceBytes: 1000}, func() {})
+	var streams []*Stream
+	for i := range int64(5) {
+		s := h.NewStream(NativeFace, func() {})
+		if err := s.Watch(Request{Span: kv.Single("k"), Filter: Filter{NoDelete: i%2 == 0}, Revision: 2}); err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	done := func(s *Stream) bool {
+		_, more := s.Next(10_000)
+		return !more
+	}
+	for range 200 {
+		for _, s := range streams {
+			if s.matchedAll() {
+				continue // it has got the last revision, and does not ask for more
+			}
+			if done(s) {
+				t.Fatal("nothing is due")
+			}
+			if held := h.pieces.held(); held > h.limits.allPieces() && len(h.pieces.recent) > 1 {
+				t.Fatalf("%d bytes in %d pieces", held, len(h.pieces.recent))
+			}
+		}
+	}
+	if held := h.pieces.held(); history.reads != 1 || held < len(history.value) {
+		t.Errorf("the last revision was read %d times for %d streams, and %d bytes are kept", history.reads, len(streams), held)
+	}
+	for i, s := range streams {
+		if held := h.pieces.held(); held < len(history.value) {
+			t.Errorf("%d bytes are kept, and %d streams are behind", held, len(streams)-i)
+		}
+		if i == 0 {
+			s.Close()
+		} else if !done(s) {
+			t.Error("something is due")
+		}
+	}
+	if held := h.pieces.held(); held > h.limits.allPieces() || h.catching != 0 {
+		t.Errorf("%d bytes are kept for nobody, %d streams are catching up", held, h.catching)
+	}
+}
+
+// matchedAll tells whether all watchers of a stream have got all there is.
+func (s *Stream) matchedAll() bool { return len(s.notices) == 0 && len(s.ready) == 0 }
+
+// What a batch is encoded to stays with it. Where both faces have streams, both may have encoded it.
+func TestABatchCountsForEachFaceThatEncodesIt(t *testing.T) {
+	limits := Limits{RingBytes: 30_000, PieceBytes: 5000, PieceBatchBytes: 20_000}
+	event := kv.Event{Entry: kv.Entry{Key: "k", Value: make([]byte, 1000)}}
+	for faces, both := range []bool{false, true} {
+		h := New(large{event}, 100, 0, limits, func() {})
+		streams := []*Stream{h.NewStream(EtcdFace, func() {})}
+		if both {
+			streams = append(streams, h.NewStream(NativeFace, func() {}))
+		}
+		for _, s := range streams {
+			if err := s.Watch(Request{Span: kv.Single("k")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for r := uint64(101); r < 200; r++ {
+			h.Publish(r, []kv.Event{event})
+			h.Match()
+		}
+		copies, size := 2+faces, newBatch(1, []kv.Event{event}).size
+		if held := len(h.ring.order) * size * copies; held > limits.RingBytes || held < limits.RingBytes-size*copies {
+			t.Errorf("%d copies of %d batches are kept, %d bytes", copies, len(h.ring.order), held)
+		}
+		if err := streams[0].Watch(Request{ID: 1, Span: kv.Single("k"), Revision: 2}); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			streams[0].Next(1000)
+		}
+		for _, p := range h.pieces.recent {
+			batches := 0
+			for _, f := range p.batches {
+				batches += len(f.batches)
+			}
+			if held := batches * size * copies; held != p.bytes || held == 0 {
+				t.Errorf("%d copies of %d batches count as %d bytes, want %d", copies, batches, p.bytes, held)
+			}
+		}
+	}
+}
+
 // Values of up to 2 MiB change no bound. Watchers of larger ones share them all the same: those who are told at once,
 // and those who are behind.
 func TestLargeEventsAreShared(t *testing.T) {
@@ -99,7 +227,7 @@ func TestLargeEventsAreShared(t *testing.T) {
 	event := kv.Event{Entry: kv.Entry{Key: "k", Value: make([]byte, size)}}
 	h := New(large{event}, 3, 0, limits, func() {})
 	watcher := func(revision uint64) *Stream {
-		s := h.NewStream(func() {})
+		s := h.NewStream(NativeFace, func() {})
 		if err := s.Watch(Request{Span: kv.Single("k"), Filter: Filter{Prev: true}, Revision: revision}); err != nil {
 			t.Fatal(err)
 		}
@@ -116,6 +244,7 @@ func TestLargeEventsAreShared(t *testing.T) {
 			}
 		}
 	}
+	h.NewStream(EtcdFace, func() {}).Close()
 	present := []*Stream{watcher(4), watcher(4)}
 	h.Publish(4, []kv.Event{event})
 	h.Match()
@@ -124,7 +253,7 @@ func TestLargeEventsAreShared(t *testing.T) {
 	}
 	h.Publish(5, []kv.Event{event})
 	h.Match()
-	if h.ring.bytes > limits.RingBytes || len(h.ring.order) != 2 {
+	if h.ring.bytes*h.copies > limits.RingBytes || len(h.ring.order) != 2 {
 		t.Errorf("%d bytes of %d batches are kept", h.ring.bytes, len(h.ring.order))
 	}
 	if a, b := next(watcher(2)), next(watcher(2)); a != b || a.Revision != 2 {

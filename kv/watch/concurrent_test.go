@@ -36,7 +36,7 @@ func TestStreamsOfManyGoroutines(t *testing.T) {
 		for i := range uint64(readers) {
 			c := newClient(t, s)
 			awake := wake.New()
-			c.stream = s.hub.NewStream(awake.Set)
+			c.stream = s.hub.NewStream(watch.NativeFace, awake.Set)
 			clients = append(clients, c)
 			group.Go(func() { read(c, awake, rand.New(rand.NewPCG(1, i)), stop) })
 		}

@@ -29,7 +29,7 @@ type Batch struct {
 	Revision uint64
 	Events   []kv.Event
 
-	size    int // the bytes for which it counts
+	size    int // the bytes of one copy: as it is, or encoded
 	encoded [faces]struct {
 		once sync.Once
 		data [][]byte
@@ -54,7 +54,7 @@ func (b *Batch) Encoded(f Face, encode func(*Batch) [][]byte) [][]byte {
 }
 
 // Size is about how many bytes the batch has when it is encoded.
-func (b *Batch) Size() int { return b.size / 2 }
+func (b *Batch) Size() int { return b.size }
 
 // overhead is what an event or a batch takes up besides keys and values, in bytes.
 const overhead = 128
@@ -68,11 +68,10 @@ func sizeOf(e *kv.Event) int {
 	return size
 }
 
-// newBatch counts each event twice: as it is, and encoded.
 func newBatch(revision uint64, events []kv.Event) *Batch {
 	b := &Batch{Revision: revision, Events: events, size: overhead}
 	for i := range events {
-		b.size += 2 * sizeOf(&events[i])
+		b.size += sizeOf(&events[i])
 	}
 	return b
 }
@@ -125,7 +124,7 @@ func (g *group) add(e kv.Event, prev *kv.Entry) {
 // It decides which batch goes when there are too many bytes.
 type ring struct {
 	order []*group
-	bytes int
+	bytes int // of one copy of each
 }
 
 // add puts a batch into a group's ring, and drops the oldest batches of all groups until

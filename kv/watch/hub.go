@@ -26,12 +26,13 @@ type History interface {
 type Limits struct {
 	// PendingBytes is of the revisions that were published and not matched yet.
 	PendingBytes int
-	// RingBytes is of the batches that all groups keep.
+	// RingBytes is of the batches that all groups keep, with what they are encoded to.
 	RingBytes int
 	// PieceBytes is how much of the history is read at a time. A revision is never split.
 	PieceBytes int
-	// PieceBatchBytes is of the batches that are kept of each of the pieces that were read last. Where it is 0 and
-	// PieceBytes is not, it is four times that.
+	// PieceBatchBytes is of the batches that are kept of each of the pieces that were read last, with what they are
+	// encoded to. Where it is 0 and PieceBytes is not, it is four times that. All pieces that are kept have keptPieces
+	// times as much as both at most; a larger one is kept alone, while somebody is behind.
 	PieceBatchBytes int
 	// Watchers is how many there may be in all, StreamWatchers how many on one stream.
 	Watchers, StreamWatchers int
@@ -55,12 +56,15 @@ func LimitsFor(valueBytes int) Limits {
 	if valueBytes <= 2<<20 {
 		return l
 	}
-	batch := 4*valueBytes + 1<<20 // value and previous value, as they are and encoded; see newBatch
-	l.PendingBytes = max(l.PendingBytes, batch)
+	batch := 2*(1+int(faces))*valueBytes + 1<<20 // value and previous value, as they are and encoded by each face
+	l.PendingBytes = max(l.PendingBytes, 4*valueBytes+1<<20)
 	l.RingBytes = max(l.RingBytes, 2*batch)
 	l.PieceBatchBytes = max(l.PieceBatchBytes, batch)
 	return l
 }
+
+// allPieces bounds what is kept of the history.
+func (l *Limits) allPieces() int { return keptPieces * (l.PieceBytes + l.PieceBatchBytes) }
 
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits
@@ -102,8 +106,14 @@ type Hub struct {
 	watchers int
 	streams  map[*Stream]struct{}
 	touched  []*group // by the revision that is being matched
+	// seen are the faces that have had streams, and copies is how often an event of a batch is held at most: as it is, and
+	// encoded by each of them.
+	seen   [faces]bool
+	copies int
 
 	pieces pieces
+	// catching is how many streams are catching up.
+	catching int
 }
 
 // New returns the Hub of a store that is at a revision. wake is called when there is work
@@ -111,7 +121,7 @@ type Hub struct {
 func New(history History, revision, compacted uint64, limits Limits, wake func()) *Hub {
 	h := &Hub{
 		limits: limits.withDefaults(), history: history, wake: wake,
-		index: index{keys: map[string]*node{}}, matched: revision, streams: map[*Stream]struct{}{},
+		index: index{keys: map[string]*node{}}, matched: revision, streams: map[*Stream]struct{}{}, copies: 1,
 	}
 	h.queue.published, h.queue.compacted, h.queue.max = revision, compacted, h.limits.PendingBytes
 	return h
@@ -278,7 +288,7 @@ func (h *Hub) seal(g *group, m *matching) {
 	if broken {
 		h.ring.clear(g, m.number+1)
 	} else {
-		h.ring.add(g, newBatch(m.number, events), h.limits.RingBytes)
+		h.ring.add(g, newBatch(m.number, events), h.limits.RingBytes/h.copies)
 	}
 	h.rouse(g)
 }

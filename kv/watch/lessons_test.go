@@ -458,7 +458,7 @@ func TestEveryEndHasAReason(t *testing.T) {
 
 func TestClientThatReadsNoAnswersIsFoundOut(t *testing.T) {
 	s := newStore(watch.Limits{StreamWatchers: 10})
-	stream := s.hub.NewStream(func() {})
+	stream := s.hub.NewStream(watch.NativeFace, func() {})
 	for n := 0; ; n++ {
 		if errors.Is(errors.Join(stream.Watch(watch.Request{ID: 1}), stream.Cancel(1, watch.ErrCanceled)), watch.ErrUnread) {
 			break
@@ -617,7 +617,7 @@ func TestBatchIsSharedByItsGroup(t *testing.T) {
 	s := newStore(watch.Limits{})
 	var streams []*watch.Stream
 	for range 3 {
-		stream := s.hub.NewStream(func() {})
+		stream := s.hub.NewStream(watch.NativeFace, func() {})
 		for id := range int64(4) {
 			_ = stream.Watch(watch.Request{ID: id, Span: kv.Prefix("a")})
 		}
@@ -664,7 +664,7 @@ func TestStoppedReaderKeepsNothing(t *testing.T) {
 func TestStreamIsWokenOnce(t *testing.T) {
 	s := newStore(watch.Limits{})
 	wakes := 0
-	stream := s.hub.NewStream(func() { wakes++ })
+	stream := s.hub.NewStream(watch.NativeFace, func() { wakes++ })
 	for id := range int64(10) {
 		_ = stream.Watch(watch.Request{ID: id, Span: kv.Prefix(fmt.Sprint(id % 3))})
 	}

@@ -173,7 +173,7 @@ type watcher struct {
 
 func newClient(t rapid.TB, s *store) *client {
 	c := &client{t: t, store: s, watchers: map[int64]*watcher{}}
-	c.stream = s.hub.NewStream(func() { c.woken = true })
+	c.stream = s.hub.NewStream(watch.NativeFace, func() { c.woken = true })
 	return c
 }
 

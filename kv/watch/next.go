@@ -40,6 +40,7 @@ func (s *Stream) Next(maxBytes int) (*Output, bool) {
 			}
 		}
 	}
+	s.caughtUp()
 	return nil, false
 }
 
@@ -94,7 +95,7 @@ func (s *Stream) markAsked() bool {
 	return false
 }
 
-// pop takes the next cursor that has something to read. Each gets its turn.
+// pop takes the next cursor that has something to read. Each gets its turn. If there is none the stream has caught up.
 func (s *Stream) pop() *cursor {
 	for len(s.ready) > 0 {
 		c := s.ready[0]
@@ -105,6 +106,7 @@ func (s *Stream) pop() *cursor {
 			return c
 		}
 	}
+	s.caughtUp()
 	return nil
 }
 
@@ -138,10 +140,14 @@ func (s *Stream) handOut(c *cursor, batches []*Batch, end uint64, maxBytes int) 
 // elsewhere now. Caller holds Hub.mu, which is not held while the history is read.
 func (s *Stream) catchUp(c *cursor, maxBytes int) bool {
 	h := s.hub
-	generation := h.generation
+	generation, copies := h.generation, h.copies
 	c.state, s.reading = reading, c
+	if !s.catching {
+		s.catching = true
+		h.catching++
+	}
 	h.mu.Unlock()
-	found, err := h.pieces.read(h.history, c.group, c.next, generation, &h.limits)
+	found, err := h.pieces.read(h.history, c.group, c.next, generation, copies, &h.limits)
 	h.mu.Lock()
 	c.state, s.reading = nowhere, nil
 	_, compacted := h.queue.state()

@@ -15,7 +15,7 @@ type pieces struct {
 	recent []*piece // the one that was used last is last
 }
 
-// keptPieces is how many pieces are kept.
+// keptPieces is how many pieces are kept at most.
 const keptPieces = 4
 
 // piece is a part of the history, with all revisions from begin to end.
@@ -23,7 +23,8 @@ type piece struct {
 	generation uint64 // of the Hub when it was read
 	begin, end uint64
 	revisions  []revision
-	// batches are of the groups that have asked, as long as they have few bytes together.
+	size       int // of revisions, in bytes
+	// batches are of the groups that have asked, as long as they have few bytes together, with what they are encoded to.
 	batches map[*group]found
 	bytes   int
 }
@@ -34,10 +35,12 @@ type found struct {
 	batches    []*Batch
 }
 
-// read returns what a group is due in a part of the history that has the revision next.
-func (p *pieces) read(history History, g *group, next, generation uint64, limits *Limits) (found, error) {
+// read returns what a group is due in a part of the history that has the revision next. There are so many copies of each
+// batch.
+func (p *pieces) read(history History, g *group, next, generation uint64, copies int, limits *Limits) (found, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer p.drop(limits.allPieces(), 1)
 	x, err := p.piece(history, next, generation, limits.PieceBytes)
 	if err != nil {
 		return found{}, err
@@ -51,13 +54,33 @@ func (p *pieces) read(history History, g *group, next, generation uint64, limits
 	}
 	size := 0
 	for _, b := range f.batches {
-		size += b.size
+		size += copies * b.size
 	}
 	if x.bytes+size <= limits.PieceBatchBytes {
 		x.batches[g] = f
 		x.bytes += size
 	}
 	return f, nil
+}
+
+// drop drops the oldest pieces, until the others have max bytes at most, or there are so few of them.
+func (p *pieces) drop(max, least int) {
+	bytes := 0
+	for _, x := range p.recent {
+		bytes += x.size + x.bytes
+	}
+	for len(p.recent) > least && bytes > max {
+		bytes -= p.recent[0].size + p.recent[0].bytes
+		p.recent[0] = nil
+		p.recent = p.recent[1:]
+	}
+}
+
+// release drops what is too large to be kept for somebody who may come. Nobody reads the history.
+func (p *pieces) release(max int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop(max, 0)
 }
 
 // piece returns a piece with a revision, and reads it if need be.
@@ -89,7 +112,6 @@ func (p *pieces) piece(history History, next, generation uint64, maxBytes int) (
 // scan reads a piece that ends before a revision.
 func scan(history History, next, until uint64, maxBytes int) (*piece, error) {
 	x := &piece{begin: next, end: next - 1, batches: map[*group]found{}}
-	size := 0
 	err := history.Scan(next, func(number uint64, events []kv.Event) bool {
 		if number != x.end+1 {
 			return false
@@ -97,9 +119,9 @@ func scan(history History, next, until uint64, maxBytes int) (*piece, error) {
 		x.end = number
 		x.revisions = append(x.revisions, revision{number, events})
 		for i := range events {
-			size += sizeOf(&events[i])
+			x.size += sizeOf(&events[i])
 		}
-		return size < maxBytes && number+1 < until
+		return x.size < maxBytes && number+1 < until
 	})
 	switch {
 	case err != nil:

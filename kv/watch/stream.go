@@ -84,8 +84,10 @@ type Stream struct {
 	idleList []*cursor
 	ready    []*cursor // and some that are gone
 	reading  *cursor   // by Next, from the history; nil: none
-	future   int       // how many cursors are in Hub.future
-	notices  []Output  // Created, Refused and Canceled
+	// catching: Next has read the history, and something was due since each time. The stream counts in Hub.catching.
+	catching bool
+	future   int      // how many cursors are in Hub.future
+	notices  []Output // Created, Refused and Canceled
 	// wanted tells that the client has asked for progress, when the store was at the revision
 	// progress. asking tells whether the stream is among Hub.asking.
 	wanted, asking bool
@@ -101,13 +103,17 @@ type Stream struct {
 	out    Output // of Next
 }
 
-// NewStream returns a stream without watchers, which has to be closed in the end. wake is called when Next has
-// something after it had nothing. It must not block, and not call the Hub.
-func (h *Hub) NewStream(wake func()) *Stream {
+// NewStream returns a stream without watchers, which has to be closed in the end. Its batches are encoded by no other
+// face than f. wake is called when Next has something after it had nothing. It must not block, and not call the Hub.
+func (h *Hub) NewStream(f Face, wake func()) *Stream {
 	s := &Stream{hub: h, wake: wake, watchers: map[int64]*watcher{}, idle: map[*group]*cursor{}}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.streams[s] = struct{}{}
+	if !h.seen[f] {
+		h.seen[f] = true
+		h.copies++
+	}
 	return s
 }
 
@@ -253,6 +259,21 @@ func (s *Stream) Close() {
 	delete(h.streams, s)
 	s.closed = true
 	s.notices, s.ready, s.asked, s.out = nil, nil, nil, Output{}
+	if s.reading == nil { // else Next does it
+		s.caughtUp()
+	}
+}
+
+// caughtUp notes that nothing is due of the history for now. The last one of those who were behind leaves no more of it
+// than may always be kept.
+func (s *Stream) caughtUp() {
+	if !s.catching {
+		return
+	}
+	s.catching = false
+	if s.hub.catching--; s.hub.catching == 0 {
+		s.hub.pieces.release(s.hub.limits.allPieces())
+	}
 }
 
 // end ends the watchers of a cursor, which is nowhere.

@@ -124,11 +124,12 @@ func (v *viewer) connect() {
 			if n.lives != c.life {
 				return
 			}
-			c.stream = n.watch.hub.NewStream(c.wake)
 			if v.etcd {
+				c.stream = n.watch.hub.NewStream(watch.EtcdFace, c.wake)
 				c.etcd = newEtcdViewing(c)
 				return
 			}
+			c.stream = n.watch.hub.NewStream(watch.NativeFace, c.wake)
 			c.stream.Watch(watch.Request{ID: 7, Span: v.asks.Span, Revision: v.next, Filter: watch.Filter{
 				NoPut: v.asks.NoPuts, NoDelete: v.asks.NoDeletes, Prev: v.asks.Prev,
 			}})

@@ -53,7 +53,7 @@ type watchStream struct {
 func newWatchStream(f *Face, c *Caller, s Stream) *watchStream {
 	largest := cmp.Or(f.cfg.Limits.MaxValueBytes, kv.DefaultLimits.MaxValueBytes)
 	w := &watchStream{
-		Stream: watching.New(f.cfg.Watches.Hub, c.bounds()), watches: &f.cfg.Watches,
+		Stream: watching.New(f.cfg.Watches.Hub, watch.EtcdFace, c.bounds()), watches: &f.cfg.Watches,
 		rights: f.cfg.Watches.Rights, caller: c, asked: f.cfg.Requests, client: s, origin: f.origin,
 		fragment: largest + fragmentRoom, most: max(maxReserved, 2*largest+fragmentRoom),
 	}

@@ -37,7 +37,7 @@ type watchStream struct {
 }
 
 func newWatchStream(hub *watch.Hub, bounds watching.Bounds, r *rights) *watchStream {
-	return &watchStream{Stream: watching.New(hub, bounds), rights: r}
+	return &watchStream{Stream: watching.New(hub, watch.NativeFace, bounds), rights: r}
 }
 
 // receive carries out the requests that come in, until the client sends no more.

@@ -44,10 +44,10 @@ type Stream struct {
 	closed  bool
 }
 
-// New returns a stream without watchers.
-func New(hub *watch.Hub, bounds Bounds) *Stream {
+// New returns a stream without watchers, whose batches a face encodes.
+func New(hub *watch.Hub, face watch.Face, bounds Bounds) *Stream {
 	s := &Stream{bounds: bounds, wake: wake.New()}
-	s.Events = hub.NewStream(s.wake.Set)
+	s.Events = hub.NewStream(face, s.wake.Set)
 	return s
 }
 
